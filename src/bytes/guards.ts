@@ -1,0 +1,33 @@
+/**
+ * Checks that a caller passed bytes, of an exact length where one is given.
+ *
+ * @throws {TypeError} when the value is not a `Uint8Array`
+ * @throws {RangeError} when its length differs
+ */
+export function assertBytes(
+  value: unknown,
+  name: string,
+  length?: number,
+): asserts value is Uint8Array {
+  if (!(value instanceof Uint8Array)) throw new TypeError(`${name} must be a Uint8Array`);
+  if (length !== undefined && value.length !== length) {
+    throw new RangeError(`${name} must be ${length} bytes, got ${value.length}`);
+  }
+}
+
+/**
+ * Checks that a caller passed an unsigned safe integer no larger than `max`.
+ *
+ * @throws {TypeError} when the value is not an integer
+ * @throws {RangeError} when it is negative, unsafe or above `max`
+ */
+export function assertUint(
+  value: unknown,
+  name: string,
+  max: number = Number.MAX_SAFE_INTEGER,
+): asserts value is number {
+  if (typeof value !== "number" || !Number.isInteger(value)) {
+    throw new TypeError(`${name} must be an integer`);
+  }
+  if (value < 0 || value > max) throw new RangeError(`${name} must be between 0 and ${max}`);
+}

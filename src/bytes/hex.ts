@@ -1,0 +1,26 @@
+import { EncodingError } from "../errors.ts";
+
+const DIGITS: readonly string[] = Array.from({ length: 256 }, (_, i) =>
+  i.toString(16).padStart(2, "0"),
+);
+
+/** Writes bytes as lower-case hexadecimal. */
+export function toHex(bytes: Uint8Array): string {
+  let text = "";
+  for (let i = 0; i < bytes.length; i++) text += DIGITS[bytes[i]!]!;
+  return text;
+}
+
+/**
+ * Reads hexadecimal of even length, in either case.
+ *
+ * @throws {EncodingError} `ERR_ENCODING_MALFORMED` on anything else
+ */
+export function fromHex(text: string): Uint8Array {
+  if (text.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(text)) {
+    throw new EncodingError("ERR_ENCODING_MALFORMED", "not hexadecimal");
+  }
+  const bytes = new Uint8Array(text.length / 2);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = parseInt(text.slice(2 * i, 2 * i + 2), 16);
+  return bytes;
+}

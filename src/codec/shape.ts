@@ -1,0 +1,103 @@
+import { CID } from "multiformats/cid";
+import { EncodingError } from "../errors.ts";
+
+const wrong = (what: string, wanted: string) =>
+  new EncodingError("ERR_ENCODING_SHAPE", `${what} must be ${wanted}`);
+
+/** A decoded map whose keys have been checked. */
+export type Fields = Readonly<Record<string, unknown>>;
+
+/**
+ * Checks that a decoded value is a map with exactly these keys.
+ *
+ * @param required - keys that must be there
+ * @param optional - keys that may be there; any other key is refused
+ * @throws {EncodingError} `ERR_ENCODING_SHAPE`
+ */
+export function expectMap(
+  value: unknown,
+  what: string,
+  required: readonly string[],
+  optional: readonly string[] = [],
+): Fields {
+  if (
+    typeof value !== "object" ||
+    value === null ||
+    Array.isArray(value) ||
+    value instanceof Uint8Array ||
+    CID.asCID(value) !== null
+  ) {
+    throw wrong(what, "a map");
+  }
+  const fields = value as Record<string, unknown>;
+  for (const key of required) {
+    if (!Object.hasOwn(fields, key)) throw wrong(`${what}.${key}`, "present");
+  }
+  const count = Object.keys(fields).length;
+  let known = required.length;
+  for (const key of optional) if (Object.hasOwn(fields, key)) known++;
+  if (count !== known) throw wrong(what, "without unknown fields");
+  return fields;
+}
+
+/** Checks a byte string, of an exact length where one is given. */
+export function expectBytes(value: unknown, what: string, length?: number): Uint8Array {
+  if (!(value instanceof Uint8Array)) throw wrong(what, "bytes");
+  if (length !== undefined && value.length !== length) throw wrong(what, `${length} bytes`);
+  return value;
+}
+
+/** Checks an unsigned safe integer of at most `max`. */
+export function expectUint(
+  value: unknown,
+  what: string,
+  max: number = Number.MAX_SAFE_INTEGER,
+): number {
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0 || value > max) {
+    throw wrong(what, `an integer from 0 to ${max}`);
+  }
+  return value;
+}
+
+/** Checks a string of at most `maxLength` UTF-16 units. */
+export function expectString(value: unknown, what: string, maxLength = 1024): string {
+  if (typeof value !== "string" || value.length > maxLength) {
+    throw wrong(what, `a string of at most ${maxLength}`);
+  }
+  return value;
+}
+
+/** Checks that a value is one of a few strings. */
+export function expectOneOf<T extends string>(value: unknown, what: string, of: readonly T[]): T {
+  if (!of.includes(value as T)) throw wrong(what, `one of ${of.join(", ")}`);
+  return value as T;
+}
+
+/** Checks an array of at most `maxLength` items. */
+export function expectArray(value: unknown, what: string, maxLength: number): readonly unknown[] {
+  if (!Array.isArray(value) || value.length > maxLength) {
+    throw wrong(what, `an array of at most ${maxLength}`);
+  }
+  return value;
+}
+
+/** Checks a CIDv1 of SHA-256, of one codec where one is given. */
+export function expectCid(value: unknown, what: string, codec?: number): CID {
+  const cid = CID.asCID(value);
+  if (
+    cid === null ||
+    cid.version !== 1 ||
+    cid.multihash.code !== 0x12 ||
+    cid.multihash.digest.length !== 32 ||
+    (codec !== undefined && cid.code !== codec)
+  ) {
+    throw wrong(what, "a CID of SHA-256");
+  }
+  return cid;
+}
+
+/** Checks the version every structure carries. */
+export function expectVersion(value: unknown, what: string): 1 {
+  if (value !== 1) throw wrong(`${what}.v`, "1");
+  return 1;
+}

@@ -1,0 +1,48 @@
+/**
+ * The primitives that a backend provides, all synchronous. `#crypto` resolves to the
+ * `node:crypto` backend under the `node` condition and to the portable noble backend elsewhere;
+ * both accept and refuse exactly the same inputs.
+ */
+export interface CryptoBackend {
+  readonly backend: "node" | "noble";
+  /** SHA-256 over the concatenation of the parts. */
+  sha256(...parts: readonly Uint8Array[]): Uint8Array;
+  /** HMAC-SHA256 over the concatenation of the parts. */
+  hmacSha256(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array;
+  hkdfExtract(salt: Uint8Array, ikm: Uint8Array): Uint8Array;
+  hkdfExpand(prk: Uint8Array, info: Uint8Array, length: number): Uint8Array;
+  /** @param seed - 32-byte RFC 8032 private key */
+  ed25519PublicKey(seed: Uint8Array): Uint8Array;
+  ed25519Sign(message: Uint8Array, seed: Uint8Array): Uint8Array;
+  /** RFC 8032 cofactorless, canonical encodings, no small-order A or R; false on anything malformed. */
+  ed25519Verify(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean;
+  /** @returns 33-byte compressed point */
+  p256PublicKey(secret: Uint8Array): Uint8Array;
+  /** ECDSA over SHA-256 of the message, raw r‖s of 64 bytes, low-S. */
+  p256Sign(message: Uint8Array, secret: Uint8Array): Uint8Array;
+  /** @param publicKey - 33-byte compressed point; high-S is refused */
+  p256Verify(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean;
+  x25519PublicKey(secret: Uint8Array): Uint8Array;
+  /** @throws {SignatureError} `ERR_SIGNATURE_KEY` when the shared secret is all zero */
+  x25519(secret: Uint8Array, publicKey: Uint8Array): Uint8Array;
+  /** @returns ciphertext ‖ 16-byte tag */
+  chachaSeal(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    plaintext: Uint8Array,
+    aad?: Uint8Array,
+  ): Uint8Array;
+  /** @returns the plaintext, or `undefined` when it does not authenticate */
+  chachaOpen(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    sealed: Uint8Array,
+    aad?: Uint8Array,
+  ): Uint8Array | undefined;
+  randomBytes(length: number): Uint8Array;
+  scrypt(
+    passphrase: Uint8Array,
+    salt: Uint8Array,
+    params: { readonly N: number; readonly r: number; readonly p: number; readonly length: number },
+  ): Uint8Array;
+}

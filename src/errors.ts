@@ -1,0 +1,100 @@
+/** Codes of {@link InputError}: a caller's value that the library cannot work with. */
+export type InputErrorCode = "ERR_INPUT_INVALID" | "ERR_INPUT_TOO_LARGE" | "ERR_INPUT_UNSUPPORTED";
+
+/** Codes of {@link EncodingError}: bytes that are not the canonical form of what they claim to be. */
+export type EncodingErrorCode =
+  | "ERR_ENCODING_MALFORMED"
+  | "ERR_ENCODING_NOT_CANONICAL"
+  | "ERR_ENCODING_LIMIT"
+  | "ERR_ENCODING_SHAPE"
+  | "ERR_ENCODING_CAR";
+
+/** Codes of {@link SignatureError}: keys and signatures. */
+export type SignatureErrorCode =
+  | "ERR_SIGNATURE_INVALID"
+  | "ERR_SIGNATURE_ALGORITHM"
+  | "ERR_SIGNATURE_KEY"
+  | "ERR_SIGNATURE_KEYSTORE"
+  | "ERR_SIGNATURE_NOTE";
+
+/** Codes of {@link BlockError}: entries, transactions and blocks that no rule can admit. */
+export type BlockErrorCode = "ERR_BLOCK_INVALID" | "ERR_BLOCK_LIMIT";
+
+/** Codes of {@link ChainError}: rules, ordering and checkpoints. */
+export type ChainErrorCode =
+  | "ERR_CHAIN_REFUSED"
+  | "ERR_CHAIN_INVALID"
+  | "ERR_CHAIN_GENESIS"
+  | "ERR_CHAIN_CLOSED"
+  | "ERR_CHAIN_BUSY"
+  | "ERR_CHAIN_CHECKPOINT";
+
+/** Codes of {@link ProofError}: proofs that cannot be made. Checking one returns a result instead. */
+export type ProofErrorCode = "ERR_PROOF_INVALID" | "ERR_PROOF_RANGE" | "ERR_PROOF_UNAVAILABLE";
+
+/** Codes of {@link EnvelopeError}. Every failure to decrypt has the one code `ERR_ENVELOPE_DECRYPT`. */
+export type EnvelopeErrorCode =
+  | "ERR_ENVELOPE_DECRYPT"
+  | "ERR_ENVELOPE_INVALID"
+  | "ERR_ENVELOPE_UNSUPPORTED"
+  | "ERR_ENVELOPE_MISSING";
+
+/** Codes of {@link ConsentError}: directives and requests that are not well formed. */
+export type ConsentErrorCode = "ERR_CONSENT_INVALID" | "ERR_CONSENT_TERMINOLOGY";
+
+/** Codes of {@link ContractError}. */
+export type ContractErrorCode = "ERR_CONTRACT_INVALID";
+
+/** Codes of {@link StorageError}. */
+export type StorageErrorCode =
+  | "ERR_STORAGE_CONFLICT"
+  | "ERR_STORAGE_AMBIGUOUS"
+  | "ERR_STORAGE_CORRUPT"
+  | "ERR_STORAGE_LIMIT"
+  | "ERR_STORAGE_CLOSED"
+  | "ERR_STORAGE_FAILED"
+  | "ERR_STORAGE_ERASED"
+  | "ERR_STORAGE_MISSING";
+
+/** Codes of {@link TransportError}. */
+export type TransportErrorCode = "ERR_TRANSPORT_FAILED";
+
+/** Every code that an error of this library can carry; `docs/errors.md` explains each. */
+export type ErrorCode =
+  | InputErrorCode
+  | EncodingErrorCode
+  | SignatureErrorCode
+  | BlockErrorCode
+  | ChainErrorCode
+  | ProofErrorCode
+  | EnvelopeErrorCode
+  | ConsentErrorCode
+  | ContractErrorCode
+  | StorageErrorCode
+  | TransportErrorCode;
+
+/**
+ * Base of every error this library throws on purpose, but for a programmer's mistake
+ * (`TypeError`, `RangeError`). Messages never hold plaintext, keys, names or identifiers.
+ */
+export class LedgerError<Code extends ErrorCode = ErrorCode> extends Error {
+  readonly code: Code;
+
+  constructor(code: Code, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+export class InputError extends LedgerError<InputErrorCode> {}
+export class EncodingError extends LedgerError<EncodingErrorCode> {}
+export class SignatureError extends LedgerError<SignatureErrorCode> {}
+export class BlockError extends LedgerError<BlockErrorCode> {}
+export class ChainError extends LedgerError<ChainErrorCode> {}
+export class ProofError extends LedgerError<ProofErrorCode> {}
+export class EnvelopeError extends LedgerError<EnvelopeErrorCode> {}
+export class ConsentError extends LedgerError<ConsentErrorCode> {}
+export class ContractError extends LedgerError<ContractErrorCode> {}
+export class StorageError extends LedgerError<StorageErrorCode> {}
+export class TransportError extends LedgerError<TransportErrorCode> {}

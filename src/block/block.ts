@@ -1,0 +1,63 @@
+import { decode, encode } from "../codec/dag-cbor.ts";
+import { expectArray, expectBytes, expectMap, expectOneOf } from "../codec/shape.ts";
+import type { SignatureAlg } from "../crypto/sign.ts";
+import {
+  MAX_BLOCK_BYTES,
+  MAX_BLOCK_TRANSACTIONS,
+  MAX_TRANSACTION_ENTRIES,
+} from "./limits.ts";
+import { SIGNATURE_ALGS, type TransactionWithEntries } from "./transaction.ts";
+
+/** A header, its proposer's signature, and the transactions with their entries. */
+export interface Block {
+  readonly header: Uint8Array;
+  readonly alg: SignatureAlg;
+  readonly sig: Uint8Array;
+  readonly transactions: readonly TransactionWithEntries[];
+}
+
+/** Writes a block as canonical bytes. */
+export function encodeBlock(block: Block): Uint8Array {
+  return encode({
+    header: block.header,
+    alg: block.alg,
+    sig: block.sig,
+    transactions: block.transactions.map(({ tx, alg, sig, entries }) => ({ tx, alg, sig, entries })),
+  });
+}
+
+/**
+ * Reads a block's outer form; its header, transactions and entries stay bytes.
+ *
+ * @throws {EncodingError} when it is not the canonical form of a block
+ */
+export function decodeBlock(bytes: Uint8Array): Block {
+  const map = expectMap(decode(bytes, { maxBytes: MAX_BLOCK_BYTES, maxDepth: 5 }), "block", [
+    "header",
+    "alg",
+    "sig",
+    "transactions",
+  ]);
+  return {
+    header: expectBytes(map["header"], "block.header"),
+    alg: expectOneOf(map["alg"], "block.alg", SIGNATURE_ALGS),
+    sig: expectBytes(map["sig"], "block.sig", 64),
+    transactions: expectArray(
+      map["transactions"],
+      "block.transactions",
+      MAX_BLOCK_TRANSACTIONS,
+    ).map((item) => {
+      const signed = expectMap(item, "block.transactions", ["tx", "alg", "sig", "entries"]);
+      return {
+        tx: expectBytes(signed["tx"], "transaction.tx"),
+        alg: expectOneOf(signed["alg"], "transaction.alg", SIGNATURE_ALGS),
+        sig: expectBytes(signed["sig"], "transaction.sig", 64),
+        entries: expectArray(
+          signed["entries"],
+          "transaction.entries",
+          MAX_TRANSACTION_ENTRIES,
+        ).map((entry) => expectBytes(entry, "entry")),
+      };
+    }),
+  };
+}

@@ -1,0 +1,110 @@
+import type { CID } from "multiformats/cid";
+import { cidOf, DAG_CBOR } from "../codec/cid.ts";
+import { decode, encode } from "../codec/dag-cbor.ts";
+import {
+  expectArray,
+  expectBytes,
+  expectMap,
+  expectString,
+  expectVersion,
+} from "../codec/shape.ts";
+import { ChainError, EncodingError } from "../errors.ts";
+import { keyId, parseActor } from "../identity/actor.ts";
+import { equalBytes } from "../bytes/compare.ts";
+import { MAX_GENESIS_BYTES, MAX_MEMBERS } from "./limits.ts";
+import { expectMember, type MemberDescription } from "./member.ts";
+import { expectPolicy, POLICY_FIELDS, type LedgerPolicy } from "./policy.ts";
+import { toHex } from "../bytes/hex.ts";
+
+/** The record a ledger starts from; its CID is the ledger's id. */
+export interface Genesis extends LedgerPolicy {
+  readonly v: 1;
+  /** Name on the ledger's checkpoints, like `history.example.org/2026`. */
+  readonly origin: string;
+  /** 32 random bytes that keep two ledgers of the same founders apart. */
+  readonly nonce: Uint8Array;
+  readonly members: readonly MemberDescription[];
+}
+
+/**
+ * Writes a genesis record.
+ *
+ * @throws {ChainError} `ERR_CHAIN_GENESIS` when it contradicts itself
+ */
+export function encodeGenesis(genesis: Genesis): Uint8Array {
+  const bytes = encode(genesis);
+  decodeGenesis(bytes);
+  return bytes;
+}
+
+/**
+ * Reads a genesis record and checks that a ledger can stand on it.
+ *
+ * @throws {EncodingError} when it is not a genesis record
+ * @throws {ChainError} `ERR_CHAIN_GENESIS` when it contradicts itself
+ */
+export function decodeGenesis(bytes: Uint8Array): Genesis {
+  const fields = expectMap(
+    decode(bytes, { maxBytes: MAX_GENESIS_BYTES, maxDepth: 8, maxItems: 200_000 }),
+    "genesis",
+    ["v", "origin", "nonce", "members", ...POLICY_FIELDS],
+  );
+  expectVersion(fields["v"], "genesis");
+  const genesis: Genesis = {
+    v: 1,
+    origin: expectOrigin(fields["origin"]),
+    nonce: expectBytes(fields["nonce"], "genesis.nonce", 32),
+    members: expectArray(fields["members"], "genesis.members", MAX_MEMBERS).map((member) =>
+      expectMember(member, "genesis.members"),
+    ),
+    ...expectPolicy(fields, "genesis"),
+  };
+  checkGenesis(genesis);
+  return genesis;
+}
+
+/** The id of the ledger that a genesis record founds. */
+export function ledgerId(genesis: Uint8Array): CID {
+  return cidOf(genesis, DAG_CBOR);
+}
+
+/** Whether one of a member's signing keys is the key its name was made from. */
+export function namesItsKey(member: MemberDescription): boolean {
+  const named = parseActor(member.actor);
+  return member.keys.some(
+    (key) =>
+      key.use === "sign" && key.alg === named.alg && equalBytes(key.pub, named.publicKey),
+  );
+}
+
+function expectOrigin(value: unknown): string {
+  const origin = expectString(value, "genesis.origin", 255);
+  // C2SP signed-note: a key name has no white space and no plus sign.
+  if (!/^[^\s+\p{Cc}]+$/u.test(origin)) {
+    throw new EncodingError("ERR_ENCODING_SHAPE", "genesis.origin must have no white space or '+'");
+  }
+  return origin;
+}
+
+function checkGenesis(genesis: Genesis): void {
+  const refuse = (why: string): never => {
+    throw new ChainError("ERR_CHAIN_GENESIS", `the genesis record ${why}`);
+  };
+  const actors = new Set<string>();
+  const keys = new Set<string>();
+  for (const member of genesis.members) {
+    if (actors.has(member.actor)) refuse("names a member twice");
+    actors.add(member.actor);
+    if (!namesItsKey(member)) refuse("lists a member without the key that names it");
+    for (const key of member.keys) {
+      const id = toHex(keyId(key.alg, key.pub));
+      if (keys.has(id)) refuse("lists a key twice");
+      keys.add(id);
+    }
+  }
+  if (genesis.threshold > genesis.members.length) refuse("asks for more approvals than members");
+  if (!genesis.members.some((member) => member.roles.includes("sequencer"))) {
+    refuse("has no member that may order blocks");
+  }
+  if (genesis.checkpointKeys.length === 0) refuse("has no checkpoint key");
+}

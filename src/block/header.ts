@@ -1,0 +1,68 @@
+import type { CID } from "multiformats/cid";
+import { cidOf, DAG_CBOR } from "../codec/cid.ts";
+import { decode, encode } from "../codec/dag-cbor.ts";
+import {
+  expectBytes,
+  expectCid,
+  expectMap,
+  expectUint,
+  expectVersion,
+} from "../codec/shape.ts";
+import { expectActor } from "./key.ts";
+import { MAX_BLOCK_TRANSACTIONS } from "./limits.ts";
+
+/** The head of a block; its bytes are a leaf of the ledger's tree. */
+export interface Header {
+  readonly v: 1;
+  readonly ledger: CID;
+  /** 0 for the first block. */
+  readonly height: number;
+  /** CID of the header before it; a convenience that must agree, no proof rests on it. */
+  readonly prev: CID | null;
+  /** RFC 6962 root of the signed transactions. */
+  readonly transactions: Uint8Array;
+  readonly count: number;
+  /** Root of the authenticated state before this block. */
+  readonly state: Uint8Array;
+  /** Proposer's clock, in ms since 1970; never before the header before it. */
+  readonly time: number;
+  /** did:key of the proposer. */
+  readonly proposer: string;
+  /** Id of the proposer's key. */
+  readonly key: Uint8Array;
+}
+
+/** Writes a header as canonical bytes. */
+export function encodeHeader(header: Header): Uint8Array {
+  return encode(header);
+}
+
+/**
+ * Reads a header.
+ *
+ * @throws {EncodingError} when it is not the canonical form of a header
+ */
+export function decodeHeader(bytes: Uint8Array): Header {
+  const map = expectMap(
+    decode(bytes, { maxBytes: 1024, maxDepth: 2, maxItems: 32 }),
+    "header",
+    ["v", "ledger", "height", "prev", "transactions", "count", "state", "time", "proposer", "key"],
+  );
+  return {
+    v: expectVersion(map["v"], "header"),
+    ledger: expectCid(map["ledger"], "header.ledger"),
+    height: expectUint(map["height"], "header.height"),
+    prev: map["prev"] === null ? null : expectCid(map["prev"], "header.prev"),
+    transactions: expectBytes(map["transactions"], "header.transactions", 32),
+    count: expectUint(map["count"], "header.count", MAX_BLOCK_TRANSACTIONS),
+    state: expectBytes(map["state"], "header.state", 32),
+    time: expectUint(map["time"], "header.time"),
+    proposer: expectActor(map["proposer"], "header.proposer"),
+    key: expectBytes(map["key"], "header.key", 32),
+  };
+}
+
+/** The CID by which the next header names this one. */
+export function headerCid(header: Uint8Array): CID {
+  return cidOf(header, DAG_CBOR);
+}

@@ -1,0 +1,64 @@
+import { parseActor } from "../identity/actor.ts";
+import { expectBytes, expectMap, expectOneOf, expectString, type Fields } from "../codec/shape.ts";
+import { EncodingError } from "../errors.ts";
+
+/** What a key on the ledger may be used for. */
+export type KeyUse = "sign" | "agree" | "checkpoint" | "recovery";
+/** Signing algorithms first, then those of key agreement. */
+export type KeyAlg = "Ed25519" | "ES256" | "X25519" | "P-256" | "X-Wing";
+
+/** A public key as ledger structures carry it. */
+export interface KeyDescription {
+  readonly use: KeyUse;
+  readonly alg: KeyAlg;
+  readonly pub: Uint8Array;
+  /** Signature by the key itself over {@link possessionInput}; none for `agree` keys. */
+  readonly proof?: Uint8Array;
+}
+
+export const KEY_USES: readonly KeyUse[] = ["sign", "agree", "checkpoint", "recovery"];
+
+/** Bytes of a public key by algorithm, and the uses that it can have. */
+const ALGS: Readonly<Record<KeyAlg, { readonly length: number; readonly uses: readonly KeyUse[] }>> =
+  {
+    Ed25519: { length: 32, uses: ["sign", "checkpoint", "recovery"] },
+    ES256: { length: 33, uses: ["sign", "recovery"] },
+    X25519: { length: 32, uses: ["agree"] },
+    "P-256": { length: 33, uses: ["agree"] },
+    "X-Wing": { length: 1216, uses: ["agree"] },
+  };
+
+export const KEY_ALGS: readonly KeyAlg[] = Object.keys(ALGS) as KeyAlg[];
+
+/** Reads `use`, `alg` and `pub` from a decoded map, checking that they fit one another. */
+export function expectKeyFields(
+  fields: Fields,
+  what: string,
+): { readonly use: KeyUse; readonly alg: KeyAlg; readonly pub: Uint8Array } {
+  const use = expectOneOf(fields["use"], `${what}.use`, KEY_USES);
+  const alg = expectOneOf(fields["alg"], `${what}.alg`, KEY_ALGS);
+  if (!ALGS[alg].uses.includes(use)) {
+    throw new EncodingError("ERR_ENCODING_SHAPE", `${what}: ${alg} keys cannot be used to ${use}`);
+  }
+  return { use, alg, pub: expectBytes(fields["pub"], `${what}.pub`, ALGS[alg].length) };
+}
+
+/** Reads a key description as genesis and member changes hold it. */
+export function expectKeyDescription(value: unknown, what: string): KeyDescription {
+  const fields = expectMap(value, what, ["use", "alg", "pub"], ["proof"]);
+  const key = expectKeyFields(fields, what);
+  return fields["proof"] === undefined
+    ? key
+    : { ...key, proof: expectBytes(fields["proof"], `${what}.proof`, 64) };
+}
+
+/** Reads an actor's name, which must be the did:key of a signing key. */
+export function expectActor(value: unknown, what: string): string {
+  const actor = expectString(value, what, 128);
+  try {
+    parseActor(actor);
+  } catch (cause) {
+    throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must be a did:key`, { cause });
+  }
+  return actor;
+}

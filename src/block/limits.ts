@@ -1,0 +1,16 @@
+/** Longest entry, in bytes. */
+export const MAX_ENTRY_BYTES: number = 64 * 1024;
+/** Most entries in one transaction. */
+export const MAX_TRANSACTION_ENTRIES = 10_000;
+/** Most transactions in one block. */
+export const MAX_BLOCK_TRANSACTIONS = 10_000;
+/** Longest encoded block, in bytes. */
+export const MAX_BLOCK_BYTES: number = 16 * 1024 * 1024;
+/** Longest encoded genesis record, in bytes. */
+export const MAX_GENESIS_BYTES: number = 1024 * 1024;
+/** Most members named in one genesis or one change. */
+export const MAX_MEMBERS = 1024;
+/** Most approvals that one change may carry. */
+export const MAX_APPROVALS = 256;
+/** Most keys that one member may start with. */
+export const MAX_MEMBER_KEYS = 16;

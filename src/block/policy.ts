@@ -1,0 +1,124 @@
+import type { CID } from "multiformats/cid";
+import {
+  expectArray,
+  expectBytes,
+  expectCid,
+  expectMap,
+  expectString,
+  expectUint,
+  type Fields,
+} from "../codec/shape.ts";
+import { EncodingError } from "../errors.ts";
+
+/** A key that cosigns checkpoints: its C2SP name and its Ed25519 public key. */
+export interface CosignerKey {
+  readonly name: string;
+  readonly pub: Uint8Array;
+}
+
+/** So many of these keys must have cosigned. */
+export interface Quorum {
+  readonly required: number;
+  readonly keys: readonly CosignerKey[];
+}
+
+/** Who must cosign a checkpoint before it counts. */
+export interface CosignaturePolicy {
+  /** They ran every rule before they signed. */
+  readonly validators: Quorum;
+  /** They attest consistency only. */
+  readonly witnesses: Quorum;
+}
+
+/** An entry kind beyond the built-in ones, with the CID of its rule's code. */
+export interface KindRegistration {
+  readonly name: string;
+  readonly rule: CID;
+}
+
+/** The rules of a ledger that genesis sets and `policy` entries change. */
+export interface LedgerPolicy {
+  /** Distinct members that must approve a change of members or policy. */
+  readonly threshold: number;
+  /** How far a transaction's time may lie before its block's, in ms of clock difference. */
+  readonly maxDrift: number;
+  /** How old a transaction may be when its block is made, in ms. */
+  readonly maxTxAge: number;
+  /** Ed25519 public keys that sign the ledger's checkpoints. */
+  readonly checkpointKeys: readonly Uint8Array[];
+  readonly cosignaturePolicy: CosignaturePolicy;
+  readonly kinds: readonly KindRegistration[];
+  readonly contracts: readonly KindRegistration[];
+}
+
+export const POLICY_FIELDS: readonly (keyof LedgerPolicy)[] = [
+  "threshold",
+  "maxDrift",
+  "maxTxAge",
+  "checkpointKeys",
+  "cosignaturePolicy",
+  "kinds",
+  "contracts",
+];
+
+const MAX_TIME = 366 * 24 * 3600 * 1000;
+
+const readers: {
+  readonly [Key in keyof LedgerPolicy]: (value: unknown, what: string) => LedgerPolicy[Key];
+} = {
+  threshold: (value, what) => {
+    const threshold = expectUint(value, what, 1024);
+    if (threshold === 0) throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must be at least 1`);
+    return threshold;
+  },
+  maxDrift: (value, what) => expectUint(value, what, MAX_TIME),
+  maxTxAge: (value, what) => expectUint(value, what, MAX_TIME),
+  checkpointKeys: (value, what) =>
+    expectArray(value, what, 64).map((key) => expectBytes(key, what, 32)),
+  cosignaturePolicy: (value, what) => {
+    const fields = expectMap(value, what, ["validators", "witnesses"]);
+    return {
+      validators: expectQuorum(fields["validators"], `${what}.validators`),
+      witnesses: expectQuorum(fields["witnesses"], `${what}.witnesses`),
+    };
+  },
+  kinds: expectRegistrations,
+  contracts: expectRegistrations,
+};
+
+/** Reads the policy fields of a decoded map, all of them. */
+export function expectPolicy(fields: Fields, what: string): LedgerPolicy {
+  return expectPolicyChange(fields, what) as LedgerPolicy;
+}
+
+/** Reads those policy fields that a decoded map has. */
+export function expectPolicyChange(fields: Fields, what: string): Partial<LedgerPolicy> {
+  const change: Record<string, unknown> = {};
+  for (const name of POLICY_FIELDS) {
+    if (Object.hasOwn(fields, name)) change[name] = readers[name](fields[name], `${what}.${name}`);
+  }
+  return change as Partial<LedgerPolicy>;
+}
+
+function expectQuorum(value: unknown, what: string): Quorum {
+  const fields = expectMap(value, what, ["required", "keys"]);
+  const keys = expectArray(fields["keys"], `${what}.keys`, 256).map((item): CosignerKey => {
+    const key = expectMap(item, `${what}.keys`, ["name", "pub"]);
+    return {
+      name: expectString(key["name"], `${what}.keys.name`, 256),
+      pub: expectBytes(key["pub"], `${what}.keys.pub`, 32),
+    };
+  });
+  return { required: expectUint(fields["required"], `${what}.required`, keys.length), keys };
+}
+
+function expectRegistrations(value: unknown, what: string): readonly KindRegistration[] {
+  return expectArray(value, what, 256).map((item) => {
+    const fields = expectMap(item, what, ["name", "rule"]);
+    const name = expectString(fields["name"], `${what}.name`, 32);
+    if (!/^[a-z][a-z0-9-]*$/.test(name)) {
+      throw new EncodingError("ERR_ENCODING_SHAPE", `${what}.name must be lower-case words`);
+    }
+    return { name, rule: expectCid(fields["rule"], `${what}.rule`) };
+  });
+}

@@ -1,0 +1,150 @@
+import type { CID } from "multiformats/cid";
+import { sha256 } from "#crypto";
+import { decode, encode } from "../codec/dag-cbor.ts";
+import {
+  expectBytes,
+  expectCid,
+  expectMap,
+  expectOneOf,
+  expectUint,
+  expectVersion,
+} from "../codec/shape.ts";
+import type { SignatureAlg } from "../crypto/sign.ts";
+import { signWith, type Signer } from "../identity/signer.ts";
+import { leafHash } from "../merkle/hash.ts";
+import { treeRoot } from "../merkle/tree.ts";
+import { InputError } from "../errors.ts";
+import { expectActor } from "./key.ts";
+import { MAX_TRANSACTION_ENTRIES } from "./limits.ts";
+
+/** One author's atomic list of entries, without the entries themselves. */
+export interface Transaction {
+  readonly v: 1;
+  readonly ledger: CID;
+  /** did:key of the author. */
+  readonly author: string;
+  /** Id of the key that signs. */
+  readonly key: Uint8Array;
+  /** Sequence numbers count up per key and lane. */
+  readonly lane: number;
+  readonly seq: number;
+  /** Author's clock, in ms since 1970. */
+  readonly time: number;
+  /** RFC 6962 root of the entries. */
+  readonly entries: Uint8Array;
+  readonly count: number;
+}
+
+/** A transaction's bytes and its author's signature over them. */
+export interface SignedTransaction {
+  readonly tx: Uint8Array;
+  readonly alg: SignatureAlg;
+  readonly sig: Uint8Array;
+}
+
+/** A signed transaction together with the bytes of its entries. */
+export interface TransactionWithEntries extends SignedTransaction {
+  readonly entries: readonly Uint8Array[];
+}
+
+export const SIGNATURE_ALGS: readonly SignatureAlg[] = ["Ed25519", "ES256"];
+
+/** Writes a transaction as canonical bytes. */
+export function encodeTransaction(transaction: Transaction): Uint8Array {
+  return encode(transaction);
+}
+
+/**
+ * Reads a transaction.
+ *
+ * @throws {EncodingError} when it is not the canonical form of a transaction
+ */
+export function decodeTransaction(bytes: Uint8Array): Transaction {
+  const map = expectMap(
+    decode(bytes, { maxBytes: 1024, maxDepth: 2, maxItems: 32 }),
+    "transaction",
+    ["v", "ledger", "author", "key", "lane", "seq", "time", "entries", "count"],
+  );
+  return {
+    v: expectVersion(map["v"], "transaction"),
+    ledger: expectCid(map["ledger"], "transaction.ledger"),
+    author: expectActor(map["author"], "transaction.author"),
+    key: expectBytes(map["key"], "transaction.key", 32),
+    lane: expectUint(map["lane"], "transaction.lane"),
+    seq: expectUint(map["seq"], "transaction.seq"),
+    time: expectUint(map["time"], "transaction.time"),
+    entries: expectBytes(map["entries"], "transaction.entries", 32),
+    count: expectUint(map["count"], "transaction.count", MAX_TRANSACTION_ENTRIES),
+  };
+}
+
+/** Writes a signed transaction: the leaf of its block's tree. */
+export function encodeSignedTransaction(signed: SignedTransaction): Uint8Array {
+  return encode({ tx: signed.tx, alg: signed.alg, sig: signed.sig });
+}
+
+/**
+ * Reads a signed transaction, without judging its signature.
+ *
+ * @throws {EncodingError} when it is not the canonical form of one
+ */
+export function decodeSignedTransaction(bytes: Uint8Array): SignedTransaction {
+  const map = expectMap(
+    decode(bytes, { maxBytes: 2048, maxDepth: 2, maxItems: 8 }),
+    "signed transaction",
+    ["tx", "alg", "sig"],
+  );
+  return {
+    tx: expectBytes(map["tx"], "signed transaction.tx"),
+    alg: expectOneOf(map["alg"], "signed transaction.alg", SIGNATURE_ALGS),
+    sig: expectBytes(map["sig"], "signed transaction.sig", 64),
+  };
+}
+
+/** Hash by which a transaction is known wherever it is submitted: SHA-256 of its bytes. */
+export function transactionHash(tx: Uint8Array): Uint8Array {
+  return sha256(tx);
+}
+
+/** RFC 6962 root over entries. */
+export function entriesRoot(entries: readonly Uint8Array[]): Uint8Array {
+  return treeRoot(entries.map(leafHash));
+}
+
+/**
+ * Builds and signs a transaction.
+ *
+ * @param entries - encoded entries; borrowed
+ * @throws {InputError} `ERR_INPUT_TOO_LARGE` for no entries or more than a transaction may hold
+ */
+export async function signTransaction(
+  signer: Signer,
+  options: {
+    readonly ledger: CID;
+    readonly lane: number;
+    readonly seq: number;
+    readonly time: number;
+    readonly entries: readonly Uint8Array[];
+  },
+): Promise<TransactionWithEntries> {
+  const { ledger, lane, seq, time, entries } = options;
+  if (entries.length === 0 || entries.length > MAX_TRANSACTION_ENTRIES) {
+    throw new InputError(
+      "ERR_INPUT_TOO_LARGE",
+      `a transaction holds 1 to ${MAX_TRANSACTION_ENTRIES} entries; split larger ones`,
+    );
+  }
+  const tx = encodeTransaction({
+    v: 1,
+    ledger,
+    author: signer.actor,
+    key: signer.key,
+    lane,
+    seq,
+    time,
+    entries: entriesRoot(entries),
+    count: entries.length,
+  });
+  const sig = await signWith(signer, "transaction", tx);
+  return { tx, alg: signer.alg, sig, entries };
+}

@@ -1,0 +1,165 @@
+import { assertBytes, assertUint } from "../bytes/guards.ts";
+import { equalBytes } from "../bytes/compare.ts";
+import { utf8ToBytes } from "../bytes/utf8.ts";
+import type { CID } from "../codec/cid.ts";
+import { InputError, StorageError } from "../errors.ts";
+import {
+  MAX_CHAIN_NAME_BYTES,
+  MAX_STATE_KEY_BYTES,
+  type Commit,
+  type Head,
+  type ScanOptions,
+  type StorageCaps,
+} from "./types.ts";
+
+/** The head of an empty chain. */
+export const EMPTY_HEAD: Head = { size: 0, hash: null };
+
+/** Whether two heads are the same place of the same history. */
+export function sameHead(a: Head, b: Head): boolean {
+  if (a.size !== b.size) return false;
+  if (a.hash === null || b.hash === null) return a.hash === b.hash;
+  return equalBytes(a.hash, b.hash);
+}
+
+/**
+ * Checks the name of a chain: 1 to 256 bytes of well-formed Unicode.
+ *
+ * @returns its UTF-8
+ * @throws {TypeError} when it is not a string
+ * @throws {RangeError} when it is empty, too long or holds a lone surrogate
+ */
+export function chainNameBytes(chain: unknown): Uint8Array {
+  if (typeof chain !== "string") throw new TypeError("chain must be a string");
+  const bytes = utf8ToBytes(chain);
+  if (bytes.length < 1 || bytes.length > MAX_CHAIN_NAME_BYTES || /\p{Surrogate}/u.test(chain)) {
+    throw new RangeError(`chain must be 1 to ${MAX_CHAIN_NAME_BYTES} bytes of Unicode`);
+  }
+  return bytes;
+}
+
+/** Checks the shape of a head that a caller expects. */
+export function assertHead(head: Head): void {
+  if (typeof head !== "object" || head === null) throw new TypeError("expected must be a head");
+  assertUint(head.size, "expected.size");
+  if (head.size === 0) {
+    if (head.hash !== null) throw new TypeError("expected.hash must be null for an empty chain");
+  } else {
+    assertBytes(head.hash, "expected.hash", 32);
+  }
+}
+
+/** Checks a key of a state store. */
+export function assertStateKey(key: unknown, name = "key"): asserts key is Uint8Array {
+  assertBytes(key, name);
+  if (key.length < 1 || key.length > MAX_STATE_KEY_BYTES) {
+    throw new RangeError(`${name} must be 1 to ${MAX_STATE_KEY_BYTES} bytes`);
+  }
+}
+
+/**
+ * Checks that a CID is one that a blob store takes, and gives its bytes.
+ *
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when it is not version 1 with SHA-256
+ */
+export function blobCidBytes(cid: CID): Uint8Array {
+  if (
+    typeof cid !== "object" ||
+    cid === null ||
+    !(cid.bytes instanceof Uint8Array) ||
+    typeof cid.multihash !== "object"
+  ) {
+    throw new TypeError("cid must be a CID");
+  }
+  if (cid.version !== 1 || cid.multihash.code !== 0x12 || cid.multihash.digest.length !== 32) {
+    throw new InputError("ERR_INPUT_UNSUPPORTED", "blobs are named by CIDv1 of SHA-256 only");
+  }
+  return cid.bytes;
+}
+
+/**
+ * Checks everything in a commit: types, ranges and the limits of the adapter.
+ *
+ * @throws {StorageError} `ERR_STORAGE_LIMIT` beyond `maxBatch` or `maxAppendBytes`
+ */
+export function checkCommit(batch: Commit, caps: StorageCaps): void {
+  let items = 0;
+  let bytes = 0;
+  const { append, blobs, state } = batch;
+  if (append !== undefined) {
+    chainNameBytes(append.chain);
+    assertHead(append.expected);
+    if (!Array.isArray(append.records)) throw new TypeError("records must be an array");
+    if (append.records.length === 0) throw new RangeError("records must not be empty");
+    items += append.records.length;
+    for (const record of append.records) {
+      assertBytes(record, "record");
+      if (record.length === 0) throw new RangeError("a record must not be empty");
+      bytes += record.length;
+    }
+  }
+  if (blobs !== undefined) {
+    items += blobs.length;
+    for (const blob of blobs) {
+      blobCidBytes(blob.cid);
+      assertBytes(blob.bytes, "blob.bytes");
+      bytes += blob.bytes.length;
+    }
+  }
+  if (state !== undefined) {
+    items += state.length;
+    for (const { key, value } of state) {
+      assertStateKey(key);
+      bytes += key.length;
+      if (value !== null) {
+        assertBytes(value, "value");
+        bytes += value.length;
+      }
+    }
+  }
+  if (items > caps.maxBatch) {
+    throw new StorageError(
+      "ERR_STORAGE_LIMIT",
+      `${items} items in a batch, limit ${caps.maxBatch}`,
+    );
+  }
+  if (bytes > caps.maxAppendBytes) {
+    throw new StorageError(
+      "ERR_STORAGE_LIMIT",
+      `${bytes} bytes in a batch, limit ${caps.maxAppendBytes}`,
+    );
+  }
+}
+
+/** Checks the options of a read and fills in the limit. */
+export function checkRead(options: { readonly from: number; readonly limit?: number }): {
+  from: number;
+  limit: number;
+} {
+  assertUint(options.from, "from");
+  const limit = options.limit ?? Number.MAX_SAFE_INTEGER;
+  assertUint(limit, "limit");
+  return { from: options.from, limit };
+}
+
+/** Checks the options of a scan and fills in the rest. */
+export function checkScan(options: ScanOptions): Required<ScanOptions> {
+  const { gte, lt, limit = Number.MAX_SAFE_INTEGER, reverse = false } = options;
+  assertBytes(gte, "gte");
+  assertBytes(lt, "lt");
+  if (Math.max(gte.length, lt.length) > MAX_STATE_KEY_BYTES) {
+    throw new RangeError(`gte and lt must be at most ${MAX_STATE_KEY_BYTES} bytes`);
+  }
+  assertUint(limit, "limit");
+  return { gte: copyBytes(gte), lt: copyBytes(lt), limit, reverse };
+}
+
+/** Copies bytes into a plain `Uint8Array`; `slice()` of a `Buffer` would give a view. */
+export function copyBytes(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
+}
+
+/** The error of every call after `close()`. */
+export function closedError(): StorageError {
+  return new StorageError("ERR_STORAGE_CLOSED", "the store is closed");
+}

@@ -1,0 +1,267 @@
+import { equalBytes } from "../bytes/compare.ts";
+import type { CID } from "../codec/cid.ts";
+import { sha256 } from "#crypto";
+import { AppendConflict } from "./errors.ts";
+import {
+  assertStateKey,
+  blobCidBytes,
+  chainNameBytes,
+  checkCommit,
+  checkRead,
+  checkScan,
+  copyBytes,
+  closedError,
+  EMPTY_HEAD,
+  sameHead,
+} from "./guards.ts";
+import { sortedKeys, type SortedKeys } from "./sorted-keys.ts";
+import type { ChainRecord, Commit, FullStorage, Head, StorageCaps } from "./types.ts";
+
+/** What several handles of {@link memoryStorage} share; opaque. */
+export interface MemoryData {
+  readonly chains: Map<string, { readonly records: Uint8Array[]; head: Head }>;
+  readonly blobs: Map<string, { readonly cid: CID; readonly bytes: Uint8Array }>;
+  readonly state: Map<string, Uint8Array>;
+  readonly keys: SortedKeys;
+  /** Called after every append and every close. */
+  readonly waiting: Set<() => void>;
+}
+
+export interface MemoryStorageOptions {
+  /** What to work on, so that several handles see one store; new when absent. */
+  readonly data?: MemoryData;
+  readonly maxAppendBytes?: number;
+  readonly maxBatch?: number;
+}
+
+/** Makes an empty store that several handles can share. */
+export function memoryData(): MemoryData {
+  return {
+    chains: new Map(),
+    blobs: new Map(),
+    state: new Map(),
+    keys: sortedKeys(),
+    waiting: new Set(),
+  };
+}
+
+/**
+ * Opens a store that lives in this process's memory and promises nothing beyond it
+ * (`durability: "none"`). For tests, simulations and throw-away ledgers.
+ */
+export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
+  const data = options.data ?? memoryData();
+  const caps: StorageCaps = {
+    durability: "none",
+    multiProcess: false,
+    maxAppendBytes: options.maxAppendBytes ?? 1 << 30,
+    maxBatch: options.maxBatch ?? 1_000_000,
+    tail: true,
+  };
+  let closed = false;
+
+  function open(): void {
+    if (closed) throw closedError();
+  }
+
+  async function close(): Promise<void> {
+    closed = true;
+    for (const wake of data.waiting) wake();
+  }
+
+  async function commit(
+    batch: Commit,
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): Promise<Head | undefined> {
+    open();
+    checkCommit(batch, caps);
+    signal?.throwIfAborted();
+    return apply(data, batch);
+  }
+
+  async function* read(
+    chain: string,
+    options: { readonly from: number; readonly limit?: number; readonly signal?: AbortSignal },
+  ): AsyncGenerator<ChainRecord> {
+    open();
+    chainNameBytes(chain);
+    const { from, limit } = checkRead(options);
+    const end = Math.min(data.chains.get(chain)?.head.size ?? 0, from + limit);
+    for (let index = from; index < end; index++) {
+      options.signal?.throwIfAborted();
+      open();
+      yield { index, record: copyBytes(data.chains.get(chain)!.records[index]!) };
+    }
+  }
+
+  async function* tail(
+    chain: string,
+    { from, signal }: { readonly from: number; readonly signal?: AbortSignal },
+  ): AsyncGenerator<ChainRecord> {
+    for (let next = from; ;) {
+      signal?.throwIfAborted();
+      for await (const item of read(chain, { from: next, ...(signal && { signal }) })) {
+        next = item.index + 1;
+        yield item;
+      }
+      if (closed) return;
+      if ((data.chains.get(chain)?.head.size ?? 0) > next) continue;
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          data.waiting.delete(wake);
+          signal?.removeEventListener("abort", wake);
+          resolve();
+        };
+        data.waiting.add(wake);
+        signal?.addEventListener("abort", wake);
+      });
+      if (closed) return;
+    }
+  }
+
+  return {
+    chains: {
+      caps,
+      async head(chain) {
+        open();
+        chainNameBytes(chain);
+        return copyHead(data.chains.get(chain)?.head ?? EMPTY_HEAD);
+      },
+      async append(chain, expected, records, options) {
+        return (await commit({ append: { chain, expected, records } }, options))!;
+      },
+      read,
+      tail,
+      async *list() {
+        open();
+        yield* [...data.chains.keys()];
+      },
+      close,
+    },
+    blobs: {
+      caps,
+      async put(blobs) {
+        await commit({ blobs });
+      },
+      async get(cid) {
+        open();
+        return copied(data.blobs.get(text(blobCidBytes(cid)))?.bytes);
+      },
+      async getMany(cids) {
+        open();
+        return cids.map((cid) => copied(data.blobs.get(text(blobCidBytes(cid)))?.bytes));
+      },
+      async has(cid) {
+        open();
+        return data.blobs.has(text(blobCidBytes(cid)));
+      },
+      async delete(cids) {
+        open();
+        for (const key of cids.map((cid) => text(blobCidBytes(cid)))) data.blobs.delete(key);
+      },
+      async *list() {
+        open();
+        for (const { cid } of [...data.blobs.values()]) yield cid;
+      },
+      async count() {
+        open();
+        return data.blobs.size;
+      },
+      close,
+    },
+    state: {
+      caps,
+      async get(key) {
+        open();
+        assertStateKey(key);
+        return copied(data.state.get(text(key)));
+      },
+      async getMany(keys) {
+        open();
+        return keys.map((key) => {
+          assertStateKey(key);
+          return copied(data.state.get(text(key)));
+        });
+      },
+      async batch(state) {
+        await commit({ state });
+      },
+      async *scan(options) {
+        open();
+        const { gte, lt, limit, reverse } = checkScan(options);
+        const [low, high] = [text(gte), text(lt)];
+        let key = reverse ? data.keys.before(high) : data.keys.from(low);
+        for (let left = limit; left > 0 && key !== undefined; left--) {
+          if (reverse ? key < low : key >= high) return;
+          yield { key: bytesOf(key), value: copyBytes(data.state.get(key)!) };
+          open();
+          key = reverse ? data.keys.before(key) : data.keys.after(key);
+        }
+      },
+      close,
+    },
+    commit,
+    async compact() {
+      open();
+      return { before: 0, after: 0 };
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function apply(data: MemoryData, { append, blobs, state }: Commit): Head | undefined {
+  let head: Head | undefined;
+  if (append !== undefined) {
+    const { chain, expected, records } = append;
+    const stored = data.chains.get(chain) ?? { records: [], head: EMPTY_HEAD };
+    const { size } = expected;
+    if (!sameHead(stored.head, expected)) {
+      const before = size === 0 ? null : stored.records[size - 1];
+      const replayed =
+        before !== undefined &&
+        sameHead(expected, { size, hash: before && sha256(before) }) &&
+        size + records.length <= stored.records.length &&
+        records.every((record, i) => equalBytes(record, stored.records[size + i]!));
+      if (!replayed) throw new AppendConflict(copyHead(stored.head));
+      return { size: size + records.length, hash: sha256(records.at(-1)!) };
+    }
+    for (const record of records) stored.records.push(copyBytes(record));
+    stored.head = { size: stored.records.length, hash: sha256(records.at(-1)!) };
+    data.chains.set(chain, stored);
+    head = copyHead(stored.head);
+  }
+  for (const { cid, bytes } of blobs ?? []) {
+    const key = text(blobCidBytes(cid));
+    if (!data.blobs.has(key)) data.blobs.set(key, { cid, bytes: copyBytes(bytes) });
+  }
+  for (const { key, value } of state ?? []) {
+    const name = text(key);
+    if (value === null) {
+      data.state.delete(name);
+      data.keys.remove(name);
+    } else {
+      data.state.set(name, copyBytes(value));
+      data.keys.add(name);
+    }
+  }
+  if (head !== undefined) for (const wake of [...data.waiting]) wake();
+  return head;
+}
+
+function copyHead({ size, hash }: Head): Head {
+  return { size, hash: hash && copyBytes(hash) };
+}
+
+function copied(bytes: Uint8Array | undefined): Uint8Array | undefined {
+  return bytes && copyBytes(bytes);
+}
+
+/** One character a byte, so that strings order as bytes do. */
+function text(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
+}
+
+function bytesOf(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}

@@ -40,9 +40,14 @@ export interface CryptoBackend {
     aad?: Uint8Array,
   ): Uint8Array | undefined;
   randomBytes(length: number): Uint8Array;
-  scrypt(
-    passphrase: Uint8Array,
-    salt: Uint8Array,
-    params: { readonly N: number; readonly r: number; readonly p: number; readonly length: number },
-  ): Uint8Array;
+  scrypt(passphrase: Uint8Array, salt: Uint8Array, params: ScryptParams): Uint8Array;
+}
+
+/** Cost of {@link CryptoBackend.scrypt}: it takes 128·N·r bytes and 128·N·r·p steps. */
+export interface ScryptParams {
+  readonly N: number;
+  readonly r: number;
+  readonly p: number;
+  /** Bytes to derive. */
+  readonly length: number;
 }

@@ -1,0 +1,102 @@
+// The order n of the P-256 group and ⌊n/2⌋, big-endian.
+const ORDER = /* @__PURE__ */ Uint8Array.of(
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0x00,
+  0x00,
+  0x00,
+  0x00,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xbc,
+  0xe6,
+  0xfa,
+  0xad,
+  0xa7,
+  0x17,
+  0x9e,
+  0x84,
+  0xf3,
+  0xb9,
+  0xca,
+  0xc2,
+  0xfc,
+  0x63,
+  0x25,
+  0x51,
+);
+const HALF_ORDER = /* @__PURE__ */ Uint8Array.of(
+  0x7f,
+  0xff,
+  0xff,
+  0xff,
+  0x80,
+  0x00,
+  0x00,
+  0x00,
+  0x7f,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xde,
+  0x73,
+  0x7d,
+  0x56,
+  0xd3,
+  0x8b,
+  0xcf,
+  0x42,
+  0x79,
+  0xdc,
+  0xe5,
+  0x61,
+  0x7e,
+  0x31,
+  0x92,
+  0xa8,
+);
+
+/** Tells whether s ≤ ⌊n/2⌋ in a raw 64-byte P-256 signature r ‖ s. */
+export function isLowS(signature: Uint8Array): boolean {
+  return compareAt(signature, 32, HALF_ORDER) <= 0;
+}
+
+/**
+ * Replaces a high s of a raw P-256 signature by n − s, which verifies as well. What is no valid
+ * scalar at all stays as it is, for verification to refuse.
+ *
+ * @param signature - 64 bytes r ‖ s, borrowed
+ * @returns 64 bytes, newly allocated where s had to change
+ */
+export function toLowS(signature: Uint8Array): Uint8Array {
+  if (signature.length !== 64 || isLowS(signature)) return signature;
+  if (compareAt(signature, 32, ORDER) >= 0) return signature;
+  const low = signature.slice();
+  let borrow = 0;
+  for (let i = 31; i >= 0; i--) {
+    const difference = ORDER[i]! - signature[32 + i]! - borrow;
+    low[32 + i] = difference & 0xff;
+    borrow = difference < 0 ? 1 : 0;
+  }
+  return low;
+}
+
+function compareAt(bytes: Uint8Array, offset: number, other: Uint8Array): number {
+  for (let i = 0; i < 32; i++) {
+    const difference = bytes[offset + i]! - other[i]!;
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}

@@ -1,18 +1,18 @@
-import * as dagCbor from "@ipld/dag-cbor";
 import { CID } from "multiformats/cid";
-import * as raw from "multiformats/codecs/raw";
-import { create as createDigest } from "multiformats/hashes/digest";
+import { Digest } from "multiformats/hashes/digest";
 import { sha256 } from "#crypto";
+import { equalBytes } from "../bytes/compare.ts";
+import { assertBytes } from "../bytes/guards.ts";
 import { EncodingError } from "../errors.ts";
 
 export { CID };
 
 /** Multicodec of canonical DAG-CBOR. */
-export const DAG_CBOR: 0x71 = dagCbor.code;
+export const DAG_CBOR: 0x71 = 0x71;
 /** Multicodec of raw bytes. */
-export const RAW: 0x55 = raw.code;
+export const RAW: 0x55 = 0x55;
 /** Multihash code of SHA-256. */
-export const SHA2_256 = 0x12;
+export const SHA2_256: 0x12 = 0x12;
 
 /** The codecs that this library names things by. */
 export type Codec = typeof DAG_CBOR | typeof RAW;
@@ -22,9 +22,20 @@ export function cidOf(bytes: Uint8Array, codec: Codec): CID {
   return cidFromDigest(sha256(bytes), codec);
 }
 
-/** Makes a CIDv1 from a SHA-256 digest that was computed already. */
+/**
+ * Makes a CIDv1 from a SHA-256 digest that was computed already.
+ *
+ * @param digest - 32 bytes; copied
+ */
 export function cidFromDigest(digest: Uint8Array, codec: Codec): CID {
-  return CID.createV1(codec, createDigest(SHA2_256, digest));
+  assertBytes(digest, "digest", 32);
+  const bytes = new Uint8Array(36);
+  bytes[0] = 1;
+  bytes[1] = codec;
+  bytes[2] = SHA2_256;
+  bytes[3] = 32;
+  bytes.set(digest, 4);
+  return ownCid(bytes);
 }
 
 /**
@@ -34,22 +45,63 @@ export function cidFromDigest(digest: Uint8Array, codec: Codec): CID {
  * @throws {EncodingError} `ERR_ENCODING_MALFORMED` on anything else
  */
 export function cidFromBytes(bytes: Uint8Array): CID {
-  if (
-    bytes.length !== 36 ||
-    bytes[0] !== 1 ||
-    (bytes[1] !== DAG_CBOR && bytes[1] !== RAW) ||
-    bytes[2] !== SHA2_256 ||
-    bytes[3] !== 32
-  ) {
-    throw new EncodingError("ERR_ENCODING_MALFORMED", "not a CIDv1 of SHA-256");
+  if (!isOwnForm(bytes)) throw malformed("not a CIDv1 of SHA-256");
+  return ownCid(new Uint8Array(bytes));
+}
+
+/**
+ * Reads any CID, of any version, codec and hash, in its one binary form.
+ *
+ * @param bytes - borrowed by the CID from now on
+ * @throws {EncodingError} `ERR_ENCODING_MALFORMED` on anything else
+ */
+export function anyCidFromBytes(bytes: Uint8Array): CID {
+  if (isOwnForm(bytes)) return ownCid(bytes);
+  let cid: CID;
+  try {
+    cid = CID.decode(bytes);
+  } catch (cause) {
+    throw malformed("not a CID", cause);
   }
-  return cidFromDigest(bytes.subarray(4), bytes[1]);
+  // Whatever spelling the library lets pass must not survive: numbers in it are varints.
+  if (!equalBytes(cid.bytes, bytes)) throw malformed("not a CID in its canonical form");
+  return cid;
+}
+
+/** Reads the byte string inside tag 42, which is borrowed. */
+export function cidFromTag(bytes: Uint8Array): CID {
+  if (bytes[0] !== 0) throw malformed("a CID without its 00 prefix");
+  return anyCidFromBytes(bytes.subarray(1));
+}
+
+/** The binary form of a CID, possibly of another copy of the CID class, once it has been checked. */
+export function cidToTag(cid: CID): Uint8Array {
+  const { bytes } = cid;
+  if (!(bytes instanceof Uint8Array)) throw malformed("not a CID");
+  if (!isOwnForm(bytes)) anyCidFromBytes(bytes);
+  return bytes;
 }
 
 /** Whether bytes are what a CID names; only CIDs of SHA-256 can match. */
 export function matchesCid(cid: CID, bytes: Uint8Array): boolean {
-  if (cid.multihash.code !== SHA2_256) return false;
-  const digest = sha256(bytes);
-  const wanted = cid.multihash.digest;
-  return wanted.length === 32 && wanted.every((byte, i) => byte === digest[i]);
+  return cid.multihash.code === SHA2_256 && equalBytes(cid.multihash.digest, sha256(bytes));
+}
+
+function isOwnForm(bytes: Uint8Array): boolean {
+  return (
+    bytes.length === 36 &&
+    bytes[0] === 1 &&
+    (bytes[1] === DAG_CBOR || bytes[1] === RAW) &&
+    bytes[2] === SHA2_256 &&
+    bytes[3] === 32
+  );
+}
+
+function ownCid(bytes: Uint8Array): CID {
+  const digest = new Digest(SHA2_256, 32, bytes.subarray(4), bytes.subarray(2));
+  return new CID(1, bytes[1]!, digest, bytes as Uint8Array<ArrayBuffer>);
+}
+
+function malformed(what: string, cause?: unknown): EncodingError {
+  return new EncodingError("ERR_ENCODING_MALFORMED", what, { cause });
 }

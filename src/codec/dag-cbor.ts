@@ -1,61 +1,103 @@
-import * as dagCbor from "@ipld/dag-cbor";
 import { EncodingError } from "../errors.ts";
-import { scan } from "./scan.ts";
+import { readItem } from "./cbor-decode.ts";
+import { writeItem } from "./cbor-encode.ts";
+import type { Output } from "./cbor-encode.ts";
 
 /** What a decoder accepts before it allocates anything. */
 export interface DecodeLimits {
   /** Longest input, in bytes. Default 64 MiB. */
   readonly maxBytes?: number;
-  /** Deepest nesting of arrays and maps. Default 32. */
+  /** Deepest nesting of arrays and maps, at most 256. Default 32. */
   readonly maxDepth?: number;
-  /** Most data items in all, keys included. Default 4,194,304. */
+  /** Most data items in all, keys included. Default 1,048,576. */
   readonly maxItems?: number;
   /** Whether floats are accepted. Hashed and signed structures never hold any. Default false. */
   readonly floats?: boolean;
 }
 
+/** What an encoder accepts; a decoder with the same settings reads it back. */
+export interface EncodeOptions {
+  /** Whether numbers that are no safe integers are written as floats. Default false. */
+  readonly floats?: boolean;
+  /** Deepest nesting of arrays and maps, at most 256. Default 32. */
+  readonly maxDepth?: number;
+}
+
+const DEFAULT_DEPTH = 32;
+/** Deeper nesting could exhaust the stack. */
+const MOST_DEPTH = 256;
+/** Outputs up to this size share one working buffer, which is wiped after each use. */
+const SCRATCH = 16_384;
+
+let scratch: Uint8Array | undefined;
+
 /**
  * Writes a value as canonical DAG-CBOR: sorted keys, shortest integers, CIDs as tag 42.
  *
- * @throws {EncodingError} `ERR_ENCODING_SHAPE` on floats (unless allowed), `undefined` and what
- *   DAG-CBOR cannot express
+ * @param value - null, booleans, integers (safe or bigint of 64 bits), strings, `Uint8Array`,
+ *   CIDs, and arrays and plain objects of these
+ * @returns newly allocated bytes
+ * @throws {EncodingError} `ERR_ENCODING_SHAPE` on floats (unless allowed), `undefined`, unpaired
+ *   surrogates and anything else DAG-CBOR cannot express; `ERR_ENCODING_LIMIT` on deep nesting
+ * @see https://ipld.io/specs/codecs/dag-cbor/spec/
  */
-export function encode(value: unknown, options: { readonly floats?: boolean } = {}): Uint8Array {
-  let bytes: Uint8Array;
+export function encode(value: unknown, options: EncodeOptions = {}): Uint8Array {
+  const out: Output = {
+    bytes: scratch ?? new Uint8Array(SCRATCH),
+    at: 0,
+    floats: options.floats === true,
+    maxDepth: checkDepth(options.maxDepth),
+  };
+  // Taken while in use: a getter of the value may encode something itself.
+  scratch = undefined;
   try {
-    bytes = dagCbor.encode(value);
-  } catch (cause) {
-    throw new EncodingError("ERR_ENCODING_SHAPE", "not expressible in DAG-CBOR", { cause });
+    writeItem(out, value, 0);
+    return out.bytes.slice(0, out.at);
+  } finally {
+    // Keys pass through here. A string that turned out not to be ASCII may lie a little further.
+    out.bytes.fill(0, 0, out.at + 64);
+    if (out.bytes.length === SCRATCH) scratch = out.bytes;
   }
-  if (options.floats !== true) rejectFloats(value);
-  return bytes;
 }
 
 /**
- * Reads DAG-CBOR, accepting only the one canonical form of each value.
+ * Reads DAG-CBOR, accepting only the one canonical form of each value: what it returns encodes to
+ * the same bytes again. Integers beyond 2^53 − 1 come back as bigint.
  *
  * @returns the value; byte strings in it are copies
  * @throws {EncodingError} `ERR_ENCODING_MALFORMED`, `ERR_ENCODING_NOT_CANONICAL` or
  *   `ERR_ENCODING_LIMIT`
  */
 export function decode(bytes: Uint8Array, limits: DecodeLimits = {}): unknown {
-  scan(bytes, limits);
-  try {
-    return dagCbor.decode(bytes);
-  } catch (cause) {
-    throw new EncodingError("ERR_ENCODING_MALFORMED", "not DAG-CBOR", { cause });
+  if (!(bytes instanceof Uint8Array)) throw new TypeError("bytes must be a Uint8Array");
+  const maxBytes = limits.maxBytes ?? 64 * 1024 * 1024;
+  if (bytes.length > maxBytes) {
+    throw new EncodingError("ERR_ENCODING_LIMIT", `longer than ${maxBytes} bytes`);
   }
+  const cursor = {
+    bytes: plainView(bytes),
+    floats: limits.floats === true,
+    maxDepth: checkDepth(limits.maxDepth),
+    budget: limits.maxItems ?? 1_048_576,
+    at: 0,
+  };
+  const value = readItem(cursor, 0);
+  if (cursor.at !== bytes.length) {
+    throw new EncodingError("ERR_ENCODING_MALFORMED", "bytes behind the value");
+  }
+  return value;
 }
 
-function rejectFloats(value: unknown): void {
-  if (typeof value === "number") {
-    if (!Number.isSafeInteger(value)) {
-      throw new EncodingError("ERR_ENCODING_SHAPE", "floats have no place in hashed structures");
-    }
-  } else if (Array.isArray(value)) {
-    for (const item of value) rejectFloats(item);
-  } else if (typeof value === "object" && value !== null && !ArrayBuffer.isView(value)) {
-    if ("/" in value) return;
-    for (const item of Object.values(value)) rejectFloats(item);
+/** A `Buffer` would hand out views where a `Uint8Array` hands out copies. */
+function plainView(bytes: Uint8Array): Uint8Array {
+  return bytes.constructor === Uint8Array
+    ? bytes
+    : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function checkDepth(depth: number = DEFAULT_DEPTH): number {
+  if (!Number.isInteger(depth) || depth < 0 || depth > MOST_DEPTH) {
+    throw new RangeError(`maxDepth must be an integer from 0 to ${MOST_DEPTH}`);
   }
+  return depth;
 }

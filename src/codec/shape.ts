@@ -1,5 +1,5 @@
-import { CID } from "multiformats/cid";
 import { EncodingError } from "../errors.ts";
+import { CID, SHA2_256 } from "./cid.ts";
 
 const wrong = (what: string, wanted: string) =>
   new EncodingError("ERR_ENCODING_SHAPE", `${what} must be ${wanted}`);
@@ -25,7 +25,7 @@ export function expectMap(
     value === null ||
     Array.isArray(value) ||
     value instanceof Uint8Array ||
-    CID.asCID(value) !== null
+    value instanceof CID
   ) {
     throw wrong(what, "a map");
   }
@@ -83,17 +83,18 @@ export function expectArray(value: unknown, what: string, maxLength: number): re
 
 /** Checks a CIDv1 of SHA-256, of one codec where one is given. */
 export function expectCid(value: unknown, what: string, codec?: number): CID {
-  const cid = CID.asCID(value);
+  // Not CID.asCID: it takes maps such as {"/": "x", "bytes": "x"} for CIDs, and decode() makes
+  // CIDs of this class only.
   if (
-    cid === null ||
-    cid.version !== 1 ||
-    cid.multihash.code !== 0x12 ||
-    cid.multihash.digest.length !== 32 ||
-    (codec !== undefined && cid.code !== codec)
+    !(value instanceof CID) ||
+    value.version !== 1 ||
+    value.multihash.code !== SHA2_256 ||
+    value.multihash.digest.length !== 32 ||
+    (codec !== undefined && value.code !== codec)
   ) {
     throw wrong(what, "a CID of SHA-256");
   }
-  return cid;
+  return value;
 }
 
 /** Checks the version every structure carries. */

@@ -1,0 +1,220 @@
+import { bytesToUtf8 } from "../bytes/utf8.ts";
+import { EncodingError } from "../errors.ts";
+import { cidFromTag } from "./cid.ts";
+
+/** Bounds that {@link readItem} keeps, with its place in the input. */
+export interface Cursor {
+  readonly bytes: Uint8Array;
+  readonly floats: boolean;
+  readonly maxDepth: number;
+  /** How many data items may still be read. */
+  budget: number;
+  at: number;
+}
+
+const malformed = (what: string) => new EncodingError("ERR_ENCODING_MALFORMED", what);
+const notCanonical = (what: string) => new EncodingError("ERR_ENCODING_NOT_CANONICAL", what);
+const overLimit = (what: string) => new EncodingError("ERR_ENCODING_LIMIT", what);
+
+const cutShort = () => malformed("ends in the middle of an item");
+const notShortest = () => notCanonical("an integer is not in its shortest form");
+
+/** Strings up to this length are read byte by byte while they are ASCII, which beats a decoder. */
+const SHORT_TEXT = 48;
+const CID_TAG = 42;
+
+/**
+ * Reads one DAG-CBOR item and everything inside it, refusing all but the canonical form. Nothing
+ * is allocated for a length or count that the input could not hold.
+ *
+ * @param depth - how many arrays and maps enclose the item
+ */
+export function readItem(cursor: Cursor, depth: number): unknown {
+  if (--cursor.budget < 0) throw overLimit("too many items");
+  const { bytes } = cursor;
+  if (cursor.at >= bytes.length) throw cutShort();
+  const initial = bytes[cursor.at++]!;
+  const info = initial & 31;
+  switch (initial >> 5) {
+    case 0:
+      return info === 27 ? readWide(cursor, false) : readArgument(cursor, info);
+    case 1:
+      return info === 27 ? readWide(cursor, true) : -1 - readArgument(cursor, info);
+    case 2:
+      return readBytes(cursor, info);
+    case 3:
+      return readText(cursor, readArgument(cursor, info));
+    case 4:
+      return readArray(cursor, info, depth);
+    case 5:
+      return readMap(cursor, info, depth);
+    case 6:
+      return readCid(cursor, info);
+    default:
+      if (info === 20) return false;
+      if (info === 21) return true;
+      if (info === 22) return null;
+      if (info === 27) return readFloat(cursor);
+      throw malformed("a simple value or a short float");
+  }
+}
+
+/** An argument that is a length, a tag or an integer of at most 32 bits. */
+function readArgument(cursor: Cursor, info: number): number {
+  if (info < 24) return info;
+  const { bytes, at } = cursor;
+  if (info === 24) {
+    if (at >= bytes.length) throw cutShort();
+    const value = bytes[at]!;
+    if (value < 24) throw notShortest();
+    cursor.at = at + 1;
+    return value;
+  }
+  if (info === 25) {
+    if (bytes.length - at < 2) throw cutShort();
+    const value = bytes[at]! * 256 + bytes[at + 1]!;
+    if (value < 0x100) throw notShortest();
+    cursor.at = at + 2;
+    return value;
+  }
+  if (info === 26) {
+    const value = readWord(cursor);
+    if (value < 0x1_0000) throw notShortest();
+    return value;
+  }
+  if (info === 27) {
+    const high = readWord(cursor);
+    readWord(cursor);
+    if (high === 0) throw notShortest();
+    throw malformed("a length beyond the input");
+  }
+  throw malformed("an indefinite or reserved length");
+}
+
+function readWord(cursor: Cursor): number {
+  const { bytes, at } = cursor;
+  if (bytes.length - at < 4) throw cutShort();
+  cursor.at = at + 4;
+  return (
+    bytes[at]! * 0x100_0000 + ((bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!)
+  );
+}
+
+/** A 64-bit integer: a number where it is safe, else a bigint. */
+function readWide(cursor: Cursor, negative: boolean): number | bigint {
+  const high = readWord(cursor);
+  const low = readWord(cursor);
+  if (high === 0) throw notShortest();
+  // 0x1fffff: 2^53 − 1 is the largest safe integer, and −1 − n must stay at or above −(2^53 − 1).
+  if (high < 0x20_0000 && !(negative && high === 0x1f_ffff && low === 0xffff_ffff)) {
+    const value = high * 0x1_0000_0000 + low;
+    return negative ? -1 - value : value;
+  }
+  const value = (BigInt(high) << 32n) | BigInt(low);
+  return negative ? -1n - value : value;
+}
+
+function readBytes(cursor: Cursor, info: number): Uint8Array {
+  const length = readArgument(cursor, info);
+  const { bytes, at } = cursor;
+  if (length > bytes.length - at) throw malformed("a string is longer than the input");
+  cursor.at = at + length;
+  return bytes.slice(at, at + length);
+}
+
+function readText(cursor: Cursor, length: number): string {
+  const { bytes, at } = cursor;
+  const end = at + length;
+  if (end > bytes.length) throw malformed("a string is longer than the input");
+  cursor.at = end;
+  if (length > SHORT_TEXT) return bytesToUtf8(bytes.subarray(at, end));
+  let text = "";
+  for (let i = at; i < end; i++) {
+    const byte = bytes[i]!;
+    if (byte > 0x7f) return bytesToUtf8(bytes.subarray(at, end));
+    text += String.fromCharCode(byte);
+  }
+  return text;
+}
+
+function readArray(cursor: Cursor, info: number, depth: number): unknown[] {
+  const count = readArgument(cursor, info);
+  if (depth >= cursor.maxDepth) throw overLimit("nested too deeply");
+  if (count > cursor.bytes.length - cursor.at) throw malformed("an array longer than the input");
+  if (count > cursor.budget) throw overLimit("too many items");
+  const items: unknown[] = [];
+  for (let i = 0; i < count; i++) items.push(readItem(cursor, depth + 1));
+  return items;
+}
+
+function readMap(cursor: Cursor, info: number, depth: number): Record<string, unknown> {
+  const count = readArgument(cursor, info);
+  if (depth >= cursor.maxDepth) throw overLimit("nested too deeply");
+  const { bytes } = cursor;
+  if (count * 2 > bytes.length - cursor.at) throw malformed("a map is longer than the input");
+  if (count * 2 > cursor.budget) throw overLimit("too many items");
+  const fields: Record<string, unknown> = {};
+  let previousStart = -1;
+  let previousEnd = -1;
+  for (let i = 0; i < count; i++) {
+    cursor.budget--;
+    if (cursor.at >= bytes.length) throw cutShort();
+    const initial = bytes[cursor.at++]!;
+    if (initial >> 5 !== 3) throw malformed("a map key is not a string");
+    const length = readArgument(cursor, initial & 31);
+    const start = cursor.at;
+    const key = readText(cursor, length);
+    const end = cursor.at;
+    if (previousStart >= 0) {
+      const order = compareKeys(bytes, previousStart, previousEnd, start, end);
+      if (order === 0) throw malformed("a map key occurs twice");
+      if (order > 0) throw notCanonical("map keys are not sorted");
+    }
+    previousStart = start;
+    previousEnd = end;
+    const value = readItem(cursor, depth + 1);
+    // Assigning to __proto__ would change the object's prototype instead of adding a field.
+    if (key === "__proto__") {
+      Object.defineProperty(fields, key, {
+        value,
+        configurable: true,
+        enumerable: true,
+        writable: true,
+      });
+    } else {
+      fields[key] = value;
+    }
+  }
+  return fields;
+}
+
+function compareKeys(bytes: Uint8Array, a: number, aEnd: number, b: number, bEnd: number): number {
+  const byLength = aEnd - a - (bEnd - b);
+  if (byLength !== 0) return byLength;
+  for (let i = 0; a + i < aEnd; i++) {
+    const difference = bytes[a + i]! - bytes[b + i]!;
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+function readCid(cursor: Cursor, info: number): unknown {
+  if (readArgument(cursor, info) !== CID_TAG) throw malformed("a tag other than 42");
+  const { bytes } = cursor;
+  if (cursor.at >= bytes.length) throw cutShort();
+  const initial = bytes[cursor.at++]!;
+  if (initial >> 5 !== 2) throw malformed("tag 42 without a byte string");
+  return cidFromTag(readBytes(cursor, initial & 31));
+}
+
+function readFloat(cursor: Cursor): number {
+  const { bytes, at } = cursor;
+  if (bytes.length - at < 8) throw cutShort();
+  if (!cursor.floats) throw malformed("a float");
+  const value = new DataView(bytes.buffer, bytes.byteOffset + at, 8).getFloat64(0);
+  cursor.at = at + 8;
+  if (!Number.isFinite(value)) throw malformed("a float that is not finite");
+  // An integer has one form only, and −0 is the integer 0: JavaScript could not write them back.
+  if (Number.isSafeInteger(value)) throw notCanonical("an integer written as a float");
+  return value;
+}

@@ -1,0 +1,222 @@
+import { CID } from "multiformats/cid";
+import { compareBytes } from "../bytes/compare.ts";
+import { utf8ToBytes } from "../bytes/utf8.ts";
+import { EncodingError } from "../errors.ts";
+import { cidToTag } from "./cid.ts";
+
+/** Where {@link writeItem} writes; grown as needed. */
+export interface Output {
+  bytes: Uint8Array;
+  at: number;
+  readonly floats: boolean;
+  readonly maxDepth: number;
+}
+
+const inexpressible = (what: string) => new EncodingError("ERR_ENCODING_SHAPE", what);
+
+const SHORT_TEXT = 48;
+const MAX_UINT64 = 0xffff_ffff_ffff_ffffn;
+
+/**
+ * Writes one value and everything inside it in the canonical form.
+ *
+ * @param depth - how many arrays and maps enclose the value
+ */
+export function writeItem(out: Output, value: unknown, depth: number): void {
+  switch (typeof value) {
+    case "string":
+      writeText(out, value);
+      return;
+    case "number":
+      writeNumber(out, value);
+      return;
+    case "boolean":
+      writeByte(out, value ? 0xf5 : 0xf4);
+      return;
+    case "bigint":
+      writeBigint(out, value);
+      return;
+    case "object":
+      if (value === null) writeByte(out, 0xf6);
+      else writeObject(out, value, depth);
+      return;
+    default:
+      throw inexpressible(`${typeof value} cannot be encoded`);
+  }
+}
+
+function writeObject(out: Output, value: object, depth: number): void {
+  if (value instanceof Uint8Array) {
+    writeHead(out, 2, value.length);
+    writeRaw(out, value);
+    return;
+  }
+  if (Array.isArray(value)) {
+    if (depth >= out.maxDepth) throw tooDeep();
+    writeHead(out, 4, value.length);
+    for (let i = 0; i < value.length; i++) writeItem(out, value[i], depth + 1);
+    return;
+  }
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype === Object.prototype || prototype === null) {
+    if (depth >= out.maxDepth) throw tooDeep();
+    writeMap(out, value as Record<string, unknown>, depth);
+    return;
+  }
+  const cid = CID.asCID(value);
+  if (cid === null) throw inexpressible("an object that is neither plain, bytes nor a CID");
+  const bytes = cidToTag(cid);
+  writeHead(out, 6, 42);
+  writeHead(out, 2, bytes.length + 1);
+  writeByte(out, 0);
+  writeRaw(out, bytes);
+}
+
+function writeMap(out: Output, fields: Record<string, unknown>, depth: number): void {
+  const keys = Object.keys(fields);
+  writeHead(out, 5, keys.length);
+  if (keys.length > 1) sortKeys(keys);
+  for (const key of keys) {
+    writeText(out, key);
+    writeItem(out, fields[key], depth + 1);
+  }
+}
+
+/** Sorts keys by the length of their UTF-8 form, then by its bytes (RFC 7049 §3.9). */
+function sortKeys(keys: string[]): void {
+  let sorted = true;
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i]!;
+    if (!isAscii(key)) {
+      const encoded = new Map(keys.map((text) => [text, utf8ToBytes(text)]));
+      keys.sort((a, b) => {
+        const x = encoded.get(a)!;
+        const y = encoded.get(b)!;
+        return x.length - y.length || compareBytes(x, y);
+      });
+      return;
+    }
+    if (i > 0 && compareAscii(keys[i - 1]!, key) > 0) sorted = false;
+  }
+  if (!sorted) keys.sort(compareAscii);
+}
+
+function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return false;
+  return true;
+}
+
+function compareAscii(a: string, b: string): number {
+  return a.length - b.length || (a < b ? -1 : 1);
+}
+
+function writeNumber(out: Output, value: number): void {
+  if (Number.isSafeInteger(value)) {
+    if (value >= 0) writeHead(out, 0, value);
+    else writeHead(out, 1, -1 - value);
+    return;
+  }
+  if (!Number.isFinite(value)) throw inexpressible("a number that is not finite");
+  if (!out.floats) throw inexpressible("floats have no place in hashed structures");
+  reserve(out, 9);
+  out.bytes[out.at] = 0xfb;
+  new DataView(out.bytes.buffer, out.bytes.byteOffset + out.at + 1, 8).setFloat64(0, value);
+  out.at += 9;
+}
+
+function writeBigint(out: Output, value: bigint): void {
+  const argument = value < 0n ? -1n - value : value;
+  if (argument > MAX_UINT64) throw inexpressible("an integer of more than 64 bits");
+  const major = value < 0n ? 1 : 0;
+  if (argument <= BigInt(Number.MAX_SAFE_INTEGER)) {
+    writeHead(out, major, Number(argument));
+    return;
+  }
+  reserve(out, 9);
+  out.bytes[out.at] = (major << 5) | 27;
+  new DataView(out.bytes.buffer, out.bytes.byteOffset + out.at + 1, 8).setBigUint64(0, argument);
+  out.at += 9;
+}
+
+function writeText(out: Output, text: string): void {
+  const { length } = text;
+  if (length <= SHORT_TEXT) {
+    reserve(out, length + 2);
+    const { bytes } = out;
+    const start = out.at + (length < 24 ? 1 : 2);
+    let i = 0;
+    for (; i < length; i++) {
+      const unit = text.charCodeAt(i);
+      if (unit > 0x7f) break;
+      bytes[start + i] = unit;
+    }
+    if (i === length) {
+      writeHead(out, 3, length);
+      out.at += length;
+      return;
+    }
+  }
+  const encoded = utf8ToBytes(text);
+  if (!isWellFormed(text)) throw inexpressible("a string with an unpaired surrogate");
+  writeHead(out, 3, encoded.length);
+  writeRaw(out, encoded);
+}
+
+function isWellFormed(text: string): boolean {
+  return !/\p{Surrogate}/u.test(text);
+}
+
+function writeHead(out: Output, major: number, argument: number): void {
+  reserve(out, 9);
+  const { bytes } = out;
+  const type = major << 5;
+  if (argument < 24) {
+    bytes[out.at++] = type | argument;
+  } else if (argument < 0x100) {
+    bytes[out.at++] = type | 24;
+    bytes[out.at++] = argument;
+  } else if (argument < 0x1_0000) {
+    bytes[out.at++] = type | 25;
+    bytes[out.at++] = argument >>> 8;
+    bytes[out.at++] = argument;
+  } else if (argument < 0x1_0000_0000) {
+    bytes[out.at++] = type | 26;
+    writeWord(out, argument);
+  } else {
+    bytes[out.at++] = type | 27;
+    writeWord(out, Math.floor(argument / 0x1_0000_0000));
+    writeWord(out, argument % 0x1_0000_0000);
+  }
+}
+
+function writeWord(out: Output, word: number): void {
+  const { bytes } = out;
+  bytes[out.at++] = word >>> 24;
+  bytes[out.at++] = word >>> 16;
+  bytes[out.at++] = word >>> 8;
+  bytes[out.at++] = word;
+}
+
+function writeByte(out: Output, byte: number): void {
+  reserve(out, 1);
+  out.bytes[out.at++] = byte;
+}
+
+function writeRaw(out: Output, raw: Uint8Array): void {
+  reserve(out, raw.length);
+  out.bytes.set(raw, out.at);
+  out.at += raw.length;
+}
+
+function reserve(out: Output, more: number): void {
+  const needed = out.at + more;
+  if (needed <= out.bytes.length) return;
+  const grown = new Uint8Array(Math.max(needed, out.bytes.length * 2));
+  grown.set(out.bytes.subarray(0, out.at));
+  out.bytes.fill(0, 0, out.at);
+  out.bytes = grown;
+}
+
+function tooDeep(): EncodingError {
+  return new EncodingError("ERR_ENCODING_LIMIT", "nested too deeply");
+}

@@ -1,0 +1,72 @@
+import { Buffer } from "node:buffer";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { fromBase64, fromBase64Url, toBase64, toBase64Url } from "../../src/bytes/base64.ts";
+import { fromHex, toHex } from "../../src/bytes/hex.ts";
+import { bytesToUtf8, utf8ToBytes } from "../../src/bytes/utf8.ts";
+
+const malformed = expect.objectContaining({ code: "ERR_ENCODING_MALFORMED" });
+
+describe("hex", () => {
+  it("agrees with Buffer in both directions", () => {
+    fc.assert(
+      fc.property(fc.uint8Array(), (bytes) => {
+        const hex = Buffer.from(bytes).toString("hex");
+        expect(toHex(bytes)).toBe(hex);
+        expect(fromHex(hex)).toEqual(bytes);
+        expect(fromHex(hex.toUpperCase())).toEqual(bytes);
+      }),
+    );
+  });
+
+  it.each(["0", "0g", "0x10", " 00", "00 ", "٠٠", "0\n"])("refuses %j", (text) => {
+    expect(() => fromHex(text)).toThrow(malformed);
+  });
+});
+
+describe("base64", () => {
+  it("agrees with Buffer in both alphabets", () => {
+    fc.assert(
+      fc.property(fc.uint8Array(), (bytes) => {
+        const buffer = Buffer.from(bytes);
+        expect(toBase64(bytes)).toBe(buffer.toString("base64"));
+        expect(fromBase64(buffer.toString("base64"))).toEqual(bytes);
+        expect(toBase64Url(bytes)).toBe(buffer.toString("base64url"));
+        expect(fromBase64Url(buffer.toString("base64url"))).toEqual(bytes);
+      }),
+    );
+  });
+
+  // RFC 4648 §10
+  it.each([
+    ["", ""],
+    ["f", "Zg=="],
+    ["fo", "Zm8="],
+    ["foo", "Zm9v"],
+    ["foobar", "Zm9vYmFy"],
+  ])("writes %j as %s", (text, base64) => {
+    expect(toBase64(utf8ToBytes(text))).toBe(base64);
+  });
+
+  it.each(["Zg", "Zg=", "Zh==", "Zg===", "Zg==\n", " Zg==", "Z g==", "Zm9v====", "-_8=", "=", "A"])(
+    "refuses %j",
+    (text) => {
+      expect(() => fromBase64(text)).toThrow(malformed);
+    },
+  );
+
+  it.each(["Zg==", "Zh", "+/8", "A", "Zg\n"])("refuses %j as URL-safe", (text) => {
+    expect(() => fromBase64Url(text)).toThrow(malformed);
+  });
+});
+
+describe("bytesToUtf8", () => {
+  it("keeps a byte order mark", () => {
+    expect(bytesToUtf8(fromHex("efbbbf61"))).toBe("\ufeffa");
+  });
+
+  // Overlong forms, a surrogate, a lone continuation byte, beyond U+10FFFF, cut short.
+  it.each(["c080", "e08080", "eda080", "80", "f4908080", "e6b0", "ff"])("refuses %s", (hex) => {
+    expect(() => bytesToUtf8(fromHex(hex))).toThrow(malformed);
+  });
+});

@@ -1,3 +1,5 @@
+import { fromHex } from "../bytes/hex.ts";
+
 /**
  * The encoding half of the Ed25519 acceptance rule, the same on every backend: whatever library
  * checks the equation afterwards, these encodings never reach it.
@@ -5,10 +7,10 @@
 
 // y-coordinates (little-endian, without the sign bit) of the five pairs of points of order 1, 2, 4
 // and 8: 0, 1, p − 1 and the two of order 8.
-const ORDER_8_A = /* @__PURE__ */ hexBytes(
+const ORDER_8_A = /* @__PURE__ */ fromHex(
   "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
 );
-const ORDER_8_B = /* @__PURE__ */ hexBytes(
+const ORDER_8_B = /* @__PURE__ */ fromHex(
   "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
 );
 
@@ -53,10 +55,4 @@ function middleIs(bytes: Uint8Array, offset: number, value: number): boolean {
 function sameY(bytes: Uint8Array, offset: number, y: Uint8Array): boolean {
   for (let i = 0; i < 31; i++) if (bytes[offset + i] !== y[i]) return false;
   return (bytes[offset + 31]! & 0x7f) === y[31];
-}
-
-function hexBytes(hex: string): Uint8Array {
-  const bytes = new Uint8Array(hex.length / 2);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = parseInt(hex.slice(2 * i, 2 * i + 2), 16);
-  return bytes;
 }

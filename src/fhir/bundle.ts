@@ -1,0 +1,211 @@
+import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
+import { InputError } from "../errors.ts";
+import { type JsonSpan, scanJson } from "./json-text.ts";
+import { type BundlePatient, type PatientProblem, resolvePatients } from "./patients.ts";
+import { type FhirResource, isObject, text } from "./resource.ts";
+
+export type { BundlePatient } from "./patients.ts";
+
+const TYPE = /^[A-Z][A-Za-z]{1,63}$/;
+
+/** A resource with the exact JSON it was written in. */
+export interface ResourceText {
+  /** The parsed resource: to look into. Its numbers may have lost digits. */
+  readonly resource: FhirResource;
+  /** The resource's JSON as it stood in the input, in UTF-8: to seal and to give back. */
+  readonly text: Uint8Array;
+}
+
+/** One resource of a bundle. */
+export interface BundleResource extends ResourceText {
+  /** Its place in `Bundle.entry`. */
+  readonly index: number;
+  readonly fullUrl?: string;
+  /** What the bundle asks a server to do with it, in a transaction, batch or history. */
+  readonly request?: { readonly method: string; readonly url: string };
+  /** Indexes into {@link BundleReading.patients}: none, one, or several. */
+  readonly patients: readonly number[];
+}
+
+/** Something in a bundle that a caller should know about before recording it. */
+export interface BundleProblem {
+  readonly code:
+    | PatientProblem
+    /** An entry holds no resource (a deletion, a response). */
+    | "no-resource"
+    /** An entry asks to read, delete or patch, so that its resource is no new record. */
+    | "not-a-write"
+    /** Two resources of one name and version. */
+    | "duplicate"
+    /** A Bundle or Parameters inside the bundle is not looked into. */
+    | "nested";
+  /** Where, for example `Bundle.entry[3]`. */
+  readonly path: string;
+}
+
+/** What {@link readBundle} found. */
+export interface BundleReading {
+  /** `Bundle.type`: `transaction`, `collection`, `searchset`, … */
+  readonly type: string;
+  /** Everybody whom a resource is about, whether or not their Patient resource is in the bundle. */
+  readonly patients: readonly BundlePatient[];
+  readonly resources: readonly BundleResource[];
+  readonly problems: readonly BundleProblem[];
+}
+
+export interface ReadOptions {
+  /** Largest input, in UTF-16 units of its text; 256 Mi by default. */
+  readonly maxLength?: number;
+  /** Most objects and arrays inside one another; 100 by default. */
+  readonly maxDepth?: number;
+  /** Most entries of a bundle; 100,000 by default. */
+  readonly maxEntries?: number;
+}
+
+/**
+ * Reads a FHIR R4 or R5 Bundle of any type: its resources with their exact text, and which patient
+ * each is about.
+ *
+ * @param input - JSON as UTF-8 bytes or a string; an already parsed value is accepted, but what its
+ *   parser lost (`1.0` for `1`) cannot be brought back
+ * @throws {InputError} `ERR_INPUT_INVALID` with a path when it is malformed JSON, has duplicate
+ *   names, or is not a Bundle; `ERR_INPUT_TOO_LARGE` beyond the limits
+ * @example
+ * const { patients, resources, problems } = readBundle(await readFile("bundle.json"));
+ */
+export function readBundle(input: unknown, options: ReadOptions = {}): BundleReading {
+  const json = inputText(input, options);
+  const root = scanJson(json, { name: "Bundle", maxDepth: options.maxDepth ?? 100, keepDepth: 4 });
+  if (stringAt(json, root.members?.get("resourceType")) !== "Bundle") {
+    throw invalid("Bundle.resourceType", 'must be "Bundle"');
+  }
+  const type = stringAt(json, root.members?.get("type"));
+  if (type === undefined) throw invalid("Bundle.type", "is missing");
+  const entry = root.members?.get("entry");
+  if (entry !== undefined && entry.kind !== "array")
+    throw invalid("Bundle.entry", "must be a list");
+  const entries = entry?.items ?? [];
+  const maxEntries = options.maxEntries ?? 100_000;
+  if (entries.length > maxEntries) throw tooLarge(`Bundle.entry has more than ${maxEntries} items`);
+
+  const problems: BundleProblem[] = [];
+  const found: Omit<BundleResource, "patients">[] = [];
+  const seen = new Set<string>();
+  entries.forEach((span, index) => {
+    const path = `Bundle.entry[${index}]`;
+    if (span.kind !== "object") throw invalid(path, "must be an object");
+    const slice = span.members!.get("resource");
+    const request = requestOf(json, span.members!.get("request"));
+    if (slice === undefined) {
+      problems.push({ code: "no-resource", path });
+      return;
+    }
+    const fullUrl = fullUrlOf(json, span.members!.get("fullUrl"), path);
+    const { resource, text: bytes } = sliceResource(json, slice, `${path}.resource`);
+    if (request !== undefined && request.method !== "POST" && request.method !== "PUT") {
+      problems.push({ code: "not-a-write", path });
+    }
+    if (resource.resourceType === "Bundle" || resource.resourceType === "Parameters") {
+      problems.push({ code: "nested", path });
+    }
+    const name = nameOf(resource, fullUrl);
+    if (name !== undefined && seen.has(name)) problems.push({ code: "duplicate", path });
+    if (name !== undefined) seen.add(name);
+    found.push({
+      index,
+      resource,
+      text: bytes,
+      ...(fullUrl !== undefined && { fullUrl }),
+      ...(request && { request }),
+    });
+  });
+
+  const { patients, about, remarks } = resolvePatients(found);
+  for (const { at, code } of remarks) {
+    problems.push({ code, path: `Bundle.entry[${found[at]!.index}]` });
+  }
+  return {
+    type,
+    patients,
+    resources: found.map((resource, at) => ({ ...resource, patients: about[at]! })),
+    problems,
+  };
+}
+
+/**
+ * Reads one FHIR resource, keeping its exact text.
+ *
+ * @param input - as for {@link readBundle}
+ * @throws {InputError} `ERR_INPUT_INVALID` with a path when it is malformed or has no
+ *   `resourceType`; `ERR_INPUT_TOO_LARGE` beyond the limits
+ */
+export function readResource(input: unknown, options: ReadOptions = {}): ResourceText {
+  const json = inputText(input, options);
+  const maxDepth = options.maxDepth ?? 100;
+  return sliceResource(
+    json,
+    scanJson(json, { name: "resource", maxDepth, keepDepth: 1 }),
+    "resource",
+  );
+}
+
+function inputText(input: unknown, options: ReadOptions): string {
+  const maxLength = options.maxLength ?? 2 ** 28;
+  if (input instanceof Uint8Array && input.length > 3 * maxLength) throw tooLarge("input");
+  let json: string | undefined;
+  try {
+    if (typeof input === "string") json = input;
+    else if (input instanceof Uint8Array) json = bytesToUtf8(input);
+    else if (isObject(input)) json = JSON.stringify(input);
+  } catch (cause) {
+    throw new InputError("ERR_INPUT_INVALID", "input is no JSON in UTF-8", { cause });
+  }
+  if (json === undefined) throw new TypeError("input must be JSON as bytes, a string or an object");
+  if (json.length > maxLength) throw tooLarge("input");
+  return json.startsWith("\uFEFF") ? json.slice(1) : json;
+}
+
+function sliceResource(json: string, span: JsonSpan, path: string): ResourceText {
+  if (span.kind !== "object") throw invalid(path, "must be an object");
+  const slice = json.slice(span.start, span.end);
+  const resource = JSON.parse(slice) as Record<string, unknown>;
+  const type = resource["resourceType"];
+  if (typeof type !== "string" || !TYPE.test(type)) {
+    throw invalid(`${path}.resourceType`, "must name a resource type");
+  }
+  return { resource: resource as FhirResource, text: utf8ToBytes(slice) };
+}
+
+function stringAt(json: string, span: JsonSpan | undefined): string | undefined {
+  if (span?.kind !== "string") return undefined;
+  return JSON.parse(json.slice(span.start, span.end)) as string;
+}
+
+function fullUrlOf(json: string, span: JsonSpan | undefined, path: string): string | undefined {
+  if (span === undefined) return undefined;
+  const fullUrl = stringAt(json, span);
+  if (fullUrl === undefined) throw invalid(`${path}.fullUrl`, "must be a string");
+  return fullUrl === "" ? undefined : fullUrl;
+}
+
+function requestOf(json: string, span: JsonSpan | undefined): BundleResource["request"] {
+  const method = stringAt(json, span?.members?.get("method"));
+  if (method === undefined) return undefined;
+  return { method, url: stringAt(json, span?.members?.get("url")) ?? "" };
+}
+
+function nameOf(resource: FhirResource, fullUrl: string | undefined): string | undefined {
+  const id = text(resource["id"]);
+  if (fullUrl === undefined && id === undefined) return undefined;
+  const meta = resource["meta"];
+  const version = isObject(meta) ? (text(meta["versionId"]) ?? "") : "";
+  return JSON.stringify([fullUrl ?? `${resource.resourceType}/${id}`, version]);
+}
+
+function invalid(path: string, what: string): InputError {
+  return new InputError("ERR_INPUT_INVALID", `${path} ${what}`);
+}
+
+function tooLarge(what: string): InputError {
+  return new InputError("ERR_INPUT_TOO_LARGE", what === "input" ? "input is too large" : what);
+}

@@ -1,0 +1,203 @@
+import { InputError } from "../errors.ts";
+
+/** Where one JSON value stands in a text; members and items only down to the asked depth. */
+export interface JsonSpan {
+  readonly kind: "object" | "array" | "string" | "number" | "literal";
+  /** Offset of the value's first UTF-16 unit. */
+  readonly start: number;
+  /** Offset behind its last unit. */
+  readonly end: number;
+  readonly members?: ReadonlyMap<string, JsonSpan>;
+  readonly items?: readonly JsonSpan[];
+}
+
+export interface JsonScanOptions {
+  /** What the text is called in messages. */
+  readonly name: string;
+  /** Containers inside one another; more is refused. */
+  readonly maxDepth: number;
+  /** Containers down to this depth get `members` or `items`; deeper ones are only checked. */
+  readonly keepDepth: number;
+}
+
+const ELEMENT = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
+
+/**
+ * Finds the values of a JSON text without converting any of them, so that decimals and large
+ * integers can be kept as they were written.
+ *
+ * Stricter than `JSON.parse`: duplicate keys and lone surrogates are refused too.
+ *
+ * @throws {InputError} `ERR_INPUT_INVALID` with the path and offset of what is malformed
+ * @see RFC 8259
+ */
+export function scanJson(text: string, options: JsonScanOptions): JsonSpan {
+  const path: (string | number)[] = [];
+  let at = 0;
+
+  const fail = (what: string): never => {
+    throw new InputError(
+      "ERR_INPUT_INVALID",
+      `${renderPath(options.name, path)}: ${what} at ${at}`,
+    );
+  };
+
+  const skipSpace = (): void => {
+    for (;;) {
+      const unit = text.charCodeAt(at);
+      if (unit !== 0x20 && unit !== 0x0a && unit !== 0x0d && unit !== 0x09) return;
+      at++;
+    }
+  };
+
+  const string = (): JsonSpan => {
+    const start = at++;
+    for (;;) {
+      const unit = text.charCodeAt(at);
+      if (unit === 0x22) break;
+      if (Number.isNaN(unit)) fail("unfinished string");
+      if (unit < 0x20) fail("control character in a string");
+      const code = unit === 0x5c ? escaped() : unit;
+      if (code >= 0xd800 && code <= 0xdfff) surrogates(code, unit === 0x5c);
+      else at++;
+    }
+    at++;
+    return { kind: "string", start, end: at };
+  };
+
+  /** Leaves `at` on the escape's last unit. */
+  const escaped = (): number => {
+    const unit = text.charCodeAt(++at);
+    if (unit === 0x75) {
+      const hex = text.slice(at + 1, at + 5);
+      if (!/^[0-9a-fA-F]{4}$/.test(hex)) fail("malformed escape");
+      at += 4;
+      return parseInt(hex, 16);
+    }
+    if (Number.isNaN(unit) || !'"\\/bfnrt'.includes(text[at]!)) fail("malformed escape");
+    return 0;
+  };
+
+  const surrogates = (high: number, wasEscaped: boolean): void => {
+    if (high > 0xdbff) fail("lone surrogate");
+    at++;
+    if ((text.charCodeAt(at) === 0x5c) !== wasEscaped) fail("lone surrogate");
+    const low = wasEscaped ? escaped() : text.charCodeAt(at);
+    if (!(low >= 0xdc00 && low <= 0xdfff)) fail("lone surrogate");
+    at++;
+  };
+
+  const digits = (): void => {
+    const start = at;
+    while (isDigit(text.charCodeAt(at))) at++;
+    if (at === start) fail("malformed number");
+  };
+
+  const number = (): JsonSpan => {
+    const start = at;
+    if (text.charCodeAt(at) === 0x2d) at++;
+    if (text.charCodeAt(at) === 0x30) at++;
+    else digits();
+    if (text.charCodeAt(at) === 0x2e) {
+      at++;
+      digits();
+    }
+    if ((text.charCodeAt(at) | 0x20) === 0x65) {
+      at++;
+      const sign = text.charCodeAt(at);
+      if (sign === 0x2b || sign === 0x2d) at++;
+      digits();
+    }
+    return { kind: "number", start, end: at };
+  };
+
+  const object = (depth: number): JsonSpan => {
+    const start = at++;
+    const keys = new Set<string>();
+    const members = depth <= options.keepDepth ? new Map<string, JsonSpan>() : undefined;
+    skipSpace();
+    if (text.charCodeAt(at) === 0x7d) at++;
+    else {
+      for (;;) {
+        skipSpace();
+        if (text.charCodeAt(at) !== 0x22) fail("expected a name");
+        const { start: from, end: to } = string();
+        const raw = text.slice(from + 1, to - 1);
+        const key = raw.includes("\\") ? (JSON.parse(text.slice(from, to)) as string) : raw;
+        path.push(key);
+        if (keys.has(key)) fail("duplicate name");
+        keys.add(key);
+        skipSpace();
+        if (text.charCodeAt(at) !== 0x3a) fail("expected ':'");
+        at++;
+        const child = value(depth + 1);
+        members?.set(key, child);
+        path.pop();
+        if (!another(0x7d)) break;
+      }
+    }
+    return { kind: "object", start, end: at, ...(members && { members }) };
+  };
+
+  const array = (depth: number): JsonSpan => {
+    const start = at++;
+    const items: JsonSpan[] | undefined = depth <= options.keepDepth ? [] : undefined;
+    skipSpace();
+    if (text.charCodeAt(at) === 0x5d) at++;
+    else {
+      for (let index = 0; ; index++) {
+        path.push(index);
+        const child = value(depth + 1);
+        items?.push(child);
+        path.pop();
+        if (!another(0x5d)) break;
+      }
+    }
+    return { kind: "array", start, end: at, ...(items && { items }) };
+  };
+
+  const another = (close: number): boolean => {
+    skipSpace();
+    const unit = text.charCodeAt(at);
+    if (unit !== 0x2c && unit !== close) fail(`expected ',' or '${String.fromCharCode(close)}'`);
+    at++;
+    return unit === 0x2c;
+  };
+
+  const value = (depth: number): JsonSpan => {
+    skipSpace();
+    const unit = text.charCodeAt(at);
+    if (unit === 0x7b || unit === 0x5b) {
+      if (depth > options.maxDepth) fail(`more than ${options.maxDepth} levels`);
+      return unit === 0x7b ? object(depth) : array(depth);
+    }
+    if (unit === 0x22) return string();
+    if (unit === 0x2d || isDigit(unit)) return number();
+    for (const literal of ["true", "false", "null"]) {
+      if (text.startsWith(literal, at)) {
+        at += literal.length;
+        return { kind: "literal", start: at - literal.length, end: at };
+      }
+    }
+    return fail(Number.isNaN(unit) ? "unexpected end" : "expected a value");
+  };
+
+  const root = value(1);
+  skipSpace();
+  if (at !== text.length) fail("text after the value");
+  return root;
+}
+
+function isDigit(unit: number): boolean {
+  return unit >= 0x30 && unit <= 0x39;
+}
+
+/** Names that are no element names are not repeated in messages: they could be anything. */
+function renderPath(name: string, path: readonly (string | number)[]): string {
+  let text = name;
+  for (const step of path) {
+    if (typeof step === "number") text += `[${step}]`;
+    else text += `.${ELEMENT.test(step) ? step : "?"}`;
+  }
+  return text;
+}

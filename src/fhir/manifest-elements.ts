@@ -1,0 +1,313 @@
+/** Where a resource type keeps what a manifest repeats; paths are those of `valuesAt`. */
+export interface ManifestElements {
+  /** What the resource is, and what it is about: CodeableConcept, Coding or CodeableReference. */
+  readonly codes: readonly string[];
+  /**
+   * When it was so, best first: each item is one way to say it, as a path of a date, Period or
+   * Timing, or as two paths of a start and an end.
+   */
+  readonly dates: readonly (string | readonly [start: string, end: string])[];
+  /** Who wrote it, did it or said so. */
+  readonly authors: readonly string[];
+  readonly encounter: readonly string[];
+  readonly status: string;
+  /** Whether a resource of the type says in codes what it is. */
+  readonly coded: boolean;
+}
+
+/** Elements that mean the same in every type that has them. */
+const CODES: readonly string[] = [
+  "code",
+  "category",
+  "type",
+  "class",
+  "value[x]",
+  "medication[x]",
+  "medication",
+  "reasonCode",
+  "reason",
+  "bodySite",
+  "specialty",
+  "serviceType",
+];
+const DATES: readonly string[] = [
+  "effective[x]",
+  "performed[x]",
+  "occurrence[x]",
+  "period",
+  "authoredOn",
+  "issued",
+  "date",
+  "recordedDate",
+  "recorded",
+  "created",
+];
+const AUTHORS: readonly string[] = [
+  "author",
+  "performer",
+  "performer.actor",
+  "recorder",
+  "asserter",
+  "requester",
+  "participant.individual",
+  "participant.actor",
+  "provider",
+  "informationSource",
+  "enterer",
+  "source",
+];
+const ENCOUNTER: readonly string[] = ["encounter"];
+
+function like(
+  own: Partial<Record<"codes" | "authors" | "encounter", readonly string[]>> & {
+    readonly dates?: ManifestElements["dates"];
+    readonly status?: string;
+    readonly coded?: boolean;
+  },
+): ManifestElements {
+  return {
+    codes: [...CODES, ...(own.codes ?? [])],
+    dates: own.dates ?? DATES,
+    authors: own.authors ?? AUTHORS,
+    encounter: own.encounter ?? ENCOUNTER,
+    status: own.status ?? "status",
+    coded: own.coded ?? true,
+  };
+}
+
+const CONTEXT: readonly string[] = ["encounter", "context"];
+
+const SPECIAL: Readonly<Record<string, ManifestElements>> = {
+  AdverseEvent: like({
+    codes: ["event", "seriousness", "severity", "resultingEffect"],
+    dates: ["occurrence[x]", "date", "detected", "recordedDate"],
+    authors: ["recorder"],
+  }),
+  AllergyIntolerance: like({
+    codes: ["reaction.substance", "reaction.manifestation"],
+    dates: ["onset[x]", "reaction.onset", "lastOccurrence", "recordedDate"],
+    status: "clinicalStatus",
+  }),
+  Appointment: like({
+    codes: ["appointmentType", "serviceCategory"],
+    dates: [["start", "end"], "requestedPeriod", "created"],
+    authors: ["participant.actor"],
+  }),
+  AuditEvent: like({
+    coded: false,
+    codes: ["subtype", "purposeOfEvent", "agent.purposeOfUse", "authorization"],
+    dates: ["period", "occurred[x]", "recorded"],
+    authors: ["agent.who"],
+  }),
+  CarePlan: like({
+    codes: ["activity.detail.code", "activity.detail.reasonCode", "addresses"],
+    dates: ["period", "created"],
+    authors: ["author", "contributor", "custodian"],
+  }),
+  CareTeam: like({ coded: false, dates: ["period"], authors: ["managingOrganization"] }),
+  Claim: like({
+    codes: [
+      "subType",
+      "diagnosis.diagnosisCodeableConcept",
+      "procedure.procedureCodeableConcept",
+      "item.productOrService",
+      "supportingInfo.code",
+    ],
+    dates: ["billablePeriod", "item.serviced[x]", "created"],
+    authors: ["provider", "enterer"],
+  }),
+  ClaimResponse: like({
+    codes: ["subType", "addItem.productOrService"],
+    dates: ["created"],
+    authors: ["insurer", "requestor"],
+  }),
+  ClinicalImpression: like({
+    codes: ["finding.itemCodeableConcept", "prognosisCodeableConcept"],
+    dates: ["effective[x]", "date"],
+    authors: ["assessor", "performer"],
+  }),
+  Communication: like({
+    codes: ["topic", "medium"],
+    dates: ["sent", "received"],
+    authors: ["sender"],
+  }),
+  Composition: like({
+    codes: ["section.code", "event.code", "event.detail"],
+    dates: ["event.period", "date"],
+  }),
+  Condition: like({
+    codes: ["stage.summary", "evidence.code"],
+    dates: [["onset[x]", "abatement[x]"], "recordedDate"],
+    authors: ["recorder", "asserter", "participant.actor"],
+    status: "clinicalStatus",
+  }),
+  Consent: like({
+    coded: false,
+    codes: ["scope", "policyRule"],
+    dates: ["dateTime", "date"],
+    authors: ["performer", "grantor", "organization", "controller"],
+  }),
+  Coverage: like({
+    coded: false,
+    codes: ["relationship"],
+    dates: ["period"],
+    authors: ["payor", "insurer"],
+  }),
+  DetectedIssue: like({
+    codes: ["mitigation.action"],
+    dates: ["identified[x]"],
+  }),
+  Device: like({
+    codes: ["type", "specialization.systemType"],
+    dates: [["manufactureDate", "expirationDate"]],
+    authors: ["owner"],
+  }),
+  DeviceUseStatement: like({ dates: ["timing[x]", "recordedOn"] }),
+  DiagnosticReport: like({
+    codes: ["conclusionCode"],
+    authors: ["performer", "resultsInterpreter"],
+  }),
+  DocumentReference: like({
+    codes: [
+      "context.event",
+      "context.facilityType",
+      "context.practiceSetting",
+      "event",
+      "modality",
+    ],
+    dates: ["context.period", "period", "date"],
+    authors: ["author", "authenticator", "custodian"],
+    encounter: ["context.encounter", "context"],
+  }),
+  Encounter: like({
+    codes: ["diagnosis.use", "reason.value", "hospitalization.dischargeDisposition"],
+    dates: ["period", "actualPeriod"],
+    authors: ["participant.individual", "participant.actor", "serviceProvider"],
+    encounter: ["partOf"],
+  }),
+  EpisodeOfCare: like({
+    dates: ["period"],
+    authors: ["careManager", "managingOrganization"],
+  }),
+  ExplanationOfBenefit: like({
+    codes: [
+      "subType",
+      "diagnosis.diagnosisCodeableConcept",
+      "procedure.procedureCodeableConcept",
+      "item.productOrService",
+    ],
+    dates: ["billablePeriod", "item.serviced[x]", "created"],
+    authors: ["provider", "insurer"],
+  }),
+  FamilyMemberHistory: like({
+    codes: ["relationship", "condition.code"],
+    dates: ["date"],
+    authors: ["author", "participant.actor"],
+  }),
+  Goal: like({
+    codes: ["description", "target.measure", "target.detail[x]"],
+    dates: ["start[x]", "statusDate"],
+    authors: ["expressedBy", "source"],
+    status: "lifecycleStatus",
+  }),
+  ImagingStudy: like({
+    codes: ["modality", "procedureCode", "series.modality", "series.bodySite"],
+    dates: ["started", "series.started"],
+    authors: ["referrer", "interpreter"],
+  }),
+  Immunization: like({
+    codes: ["vaccineCode", "protocolApplied.targetDisease", "site", "route", "programEligibility"],
+    dates: ["occurrence[x]", "recorded"],
+  }),
+  ImmunizationRecommendation: like({
+    codes: ["recommendation.vaccineCode", "recommendation.targetDisease"],
+    dates: ["date"],
+    authors: ["authority"],
+  }),
+  List: like({ codes: ["item.flag"], authors: ["source"] }),
+  Media: like({
+    codes: ["modality", "view"],
+    dates: ["created[x]", "issued"],
+    authors: ["operator"],
+  }),
+  Medication: like({ codes: ["ingredient.item[x]", "ingredient.item"], dates: [] }),
+  MedicationAdministration: like({
+    dates: ["effective[x]", "occurence[x]", "recorded"],
+    encounter: CONTEXT,
+  }),
+  MedicationDispense: like({
+    dates: ["whenHandedOver", "whenPrepared", "recorded"],
+    encounter: CONTEXT,
+  }),
+  MedicationRequest: like({
+    codes: ["courseOfTherapyType"],
+    dates: ["authoredOn", "dispenseRequest.validityPeriod"],
+    authors: ["requester", "recorder", "performer"],
+  }),
+  MedicationStatement: like({
+    dates: ["effective[x]", "dateAsserted"],
+    encounter: CONTEXT,
+  }),
+  NutritionOrder: like({
+    codes: ["oralDiet.type", "supplement.type", "enteralFormula.baseFormulaType"],
+    dates: ["dateTime"],
+    authors: ["orderer"],
+  }),
+  Observation: like({ codes: ["component.code", "component.value[x]"] }),
+  Patient: like({
+    coded: false,
+    codes: [],
+    dates: [],
+    authors: ["managingOrganization"],
+    status: "active",
+  }),
+  Procedure: like({
+    codes: ["outcome", "complication", "usedCode", "followUp"],
+    authors: ["performer.actor", "recorder", "asserter"],
+  }),
+  Provenance: like({
+    coded: false,
+    codes: ["activity"],
+    dates: ["occurred[x]", "recorded"],
+    authors: ["agent.who"],
+  }),
+  QuestionnaireResponse: like({
+    codes: ["item.answer.valueCoding", "item.item.answer.valueCoding"],
+    dates: ["authored"],
+    authors: ["author", "source"],
+  }),
+  RelatedPerson: like({
+    coded: false,
+    codes: ["relationship"],
+    dates: ["period"],
+    status: "active",
+  }),
+  ResearchSubject: like({ coded: false, dates: ["period"] }),
+  RiskAssessment: like({
+    codes: ["method", "prediction.outcome"],
+    dates: ["occurrence[x]"],
+  }),
+  ServiceRequest: like({
+    codes: ["orderDetail"],
+    dates: ["occurrence[x]", "authoredOn"],
+    authors: ["requester", "performer"],
+  }),
+  Specimen: like({
+    codes: ["collection.bodySite", "collection.method", "condition"],
+    dates: ["collection.collected[x]", "receivedTime"],
+    authors: ["collection.collector"],
+  }),
+  Task: like({
+    codes: ["businessStatus"],
+    dates: ["executionPeriod", ["authoredOn", "lastModified"]],
+    authors: ["requester", "owner"],
+  }),
+  VisionPrescription: like({ dates: ["dateWritten", "created"], authors: ["prescriber"] }),
+};
+
+const OTHERS: ManifestElements = like({});
+
+/** The elements of a resource type; for types without a row of their own, the common ones. */
+export function manifestElements(resourceType: string): ManifestElements {
+  return Object.hasOwn(SPECIAL, resourceType) ? SPECIAL[resourceType]! : OTHERS;
+}

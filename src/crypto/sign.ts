@@ -1,0 +1,40 @@
+import { ed25519Verifier } from "./ed25519-verifier.ts";
+import { es256Verifier } from "./es256-verifier.ts";
+import {
+  signingInput,
+  type SignatureAlg,
+  type SignatureVerifier,
+  type SigningDomain,
+} from "./signing-input.ts";
+
+export { ed25519Verifier, es256Verifier, signingInput };
+export { SIGNATURE_ALGS } from "./signing-input.ts";
+export type { SignatureAlg, SignatureVerifier, SigningDomain };
+
+/** A signature together with all that decides whether it holds. */
+export interface SignatureClaim {
+  readonly alg: SignatureAlg;
+  /** 32 bytes for Ed25519, 33 (a compressed point) for ES256. */
+  readonly publicKey: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly what: SigningDomain;
+  /** The structure that was signed, without its domain. */
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Tells whether a signature over a structure holds, by the same rule on every backend.
+ *
+ * @returns false on anything malformed, unknown algorithms included
+ */
+export function verifySignature(claim: SignatureClaim): boolean {
+  const verifier = verifierOf(claim.alg);
+  if (verifier === undefined) return false;
+  return verifier.verify(claim.signature, signingInput(claim.what, claim.bytes), claim.publicKey);
+}
+
+function verifierOf(alg: SignatureAlg): SignatureVerifier | undefined {
+  if (alg === "Ed25519") return ed25519Verifier;
+  if (alg === "ES256") return es256Verifier;
+  return undefined;
+}

@@ -1,0 +1,50 @@
+import { utf8ToBytes } from "../bytes/utf8.ts";
+
+/** How signatures on the ledger are made: Ed25519 (RFC 8032), or ECDSA on P-256 with SHA-256. */
+export type SignatureAlg = "Ed25519" | "ES256";
+
+/** Both algorithms, the default first. */
+export const SIGNATURE_ALGS: readonly SignatureAlg[] = ["Ed25519", "ES256"];
+
+/** What a signature can be for. Each kind of signed structure has its own, so none serves twice. */
+export type SigningDomain =
+  | "transaction"
+  | "header"
+  | "envelope"
+  | "grant"
+  | "directive"
+  | "request"
+  | "answer"
+  | "possession"
+  | "approval"
+  | "attestation"
+  | "declaration"
+  | "receipt"
+  | "statement";
+
+const prefixes = /* @__PURE__ */ new Map<SigningDomain, Uint8Array>();
+
+/**
+ * The bytes that are signed: `"healthledger/" ‖ what ‖ "/1" ‖ 00 ‖ bytes`.
+ *
+ * @param bytes - the signed structure in its canonical encoding; copied
+ */
+export function signingInput(what: SigningDomain, bytes: Uint8Array): Uint8Array {
+  let prefix = prefixes.get(what);
+  if (prefix === undefined) {
+    if (!/^[a-z]{1,32}$/.test(what)) throw new TypeError("not a signing domain");
+    prefix = utf8ToBytes(`healthledger/${what}/1\0`);
+    prefixes.set(what, prefix);
+  }
+  const input = new Uint8Array(prefix.length + bytes.length);
+  input.set(prefix);
+  input.set(bytes, prefix.length);
+  return input;
+}
+
+/** Checks signatures of one algorithm, so that a bundle holds only the algorithms it names. */
+export interface SignatureVerifier {
+  readonly alg: SignatureAlg;
+  /** False on anything that is not a valid signature, malformed keys included. */
+  verify(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean;
+}

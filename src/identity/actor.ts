@@ -1,0 +1,94 @@
+import { base58btc } from "multiformats/bases/base58";
+import { sha256 } from "#crypto";
+import { concatBytes } from "../bytes/concat.ts";
+import { assertBytes } from "../bytes/guards.ts";
+import { encode } from "../codec/dag-cbor.ts";
+import { isAcceptablePoint } from "../crypto/ed25519-rule.ts";
+import { keyCache, type KeyCache } from "../crypto/key-cache.ts";
+import type { SignatureAlg } from "../crypto/signing-input.ts";
+import { SignatureError } from "../errors.ts";
+
+/** The key that an actor's name was made from. */
+export interface ActorKey {
+  readonly alg: SignatureAlg;
+  /** 32 bytes for Ed25519, 33 (a compressed point) for ES256; shared, do not change it. */
+  readonly publicKey: Uint8Array;
+}
+
+// Multicodec codes as varints: 0xed for Ed25519, 0x1200 for P-256.
+const ED25519_CODE = /* @__PURE__ */ Uint8Array.of(0xed, 0x01);
+const P256_CODE = /* @__PURE__ */ Uint8Array.of(0x80, 0x24);
+const DID_KEY = "did:key:";
+// base58 takes time that grows with the square of the length, so the length is checked first.
+const MAX_LENGTH = 64;
+
+const parsed: KeyCache<ActorKey> = /* @__PURE__ */ keyCache(1024);
+
+/**
+ * Names a key everywhere but in an actor's own name: `SHA256(dag-cbor([alg, public key]))`.
+ *
+ * @param alg - `Ed25519`, `ES256`, `X25519`, `P-256` or `X-Wing`
+ * @returns 32 bytes
+ */
+export function keyId(alg: string, publicKey: Uint8Array): Uint8Array {
+  return sha256(encode([alg, publicKey]));
+}
+
+/**
+ * Writes the did:key of a signing key. It is a name only: which keys are in force is for the
+ * ledger's state to say, never for the did.
+ *
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when no signature of the key could be accepted
+ * @see W3C CCG did:key method
+ */
+export function actorFromKey(alg: SignatureAlg, publicKey: Uint8Array): string {
+  assertBytes(publicKey, "publicKey", alg === "ES256" ? 33 : 32);
+  if (!isPlausible(alg, publicKey)) throw notActor("not a public key");
+  const code = alg === "ES256" ? P256_CODE : ED25519_CODE;
+  return DID_KEY + base58btc.encode(concatBytes(code, publicKey));
+}
+
+/**
+ * Reads a did:key of an Ed25519 or P-256 key in its only canonical form.
+ *
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` on anything else, document fragments included
+ */
+export function parseActor(did: string): ActorKey {
+  const known = parsed.get(did);
+  if (known !== undefined) return known;
+  if (typeof did !== "string" || did.length > MAX_LENGTH || !did.startsWith(`${DID_KEY}z`)) {
+    throw notActor("not a did:key");
+  }
+  let bytes: Uint8Array;
+  try {
+    bytes = base58btc.decode(did.slice(DID_KEY.length));
+  } catch (cause) {
+    throw notActor("not base58", cause);
+  }
+  const key = readKey(bytes);
+  if (key === undefined || actorFromKey(key.alg, key.publicKey) !== did) {
+    throw notActor("not the did:key of an Ed25519 or P-256 key");
+  }
+  parsed.set(did, key);
+  return key;
+}
+
+function readKey(bytes: Uint8Array): ActorKey | undefined {
+  if (bytes.length === 34 && bytes[0] === 0xed && bytes[1] === 0x01) {
+    return { alg: "Ed25519", publicKey: bytes.slice(2) };
+  }
+  if (bytes.length === 35 && bytes[0] === 0x80 && bytes[1] === 0x24) {
+    return { alg: "ES256", publicKey: bytes.slice(2) };
+  }
+  return undefined;
+}
+
+// Whether a P-256 point lies on the curve is left to verification, so that naming actors does not
+// pull the curve into a bundle.
+function isPlausible(alg: SignatureAlg, publicKey: Uint8Array): boolean {
+  if (alg === "Ed25519") return isAcceptablePoint(publicKey);
+  return alg === "ES256" && (publicKey[0] === 2 || publicKey[0] === 3);
+}
+
+const notActor = (message: string, cause?: unknown) =>
+  new SignatureError("ERR_SIGNATURE_KEY", message, cause === undefined ? undefined : { cause });

@@ -1,0 +1,87 @@
+import { ed25519PublicKey, ed25519Sign, p256PublicKey, p256Sign } from "#crypto";
+import { assertBytes } from "../bytes/guards.ts";
+import { toLowS } from "../crypto/low-s.ts";
+import { signingInput, type SignatureAlg, type SigningDomain } from "../crypto/signing-input.ts";
+import { SignatureError } from "../errors.ts";
+import { actorFromKey, keyId } from "./actor.ts";
+
+/**
+ * Something that signs for an actor and never shows the private key: in memory, in a file, in an
+ * HSM, a KMS or WebCrypto.
+ */
+export interface Signer {
+  /** The did:key this key signs for; that of the actor's first key, not always of this one. */
+  readonly actor: string;
+  /** {@link keyId} of the public key. */
+  readonly key: Uint8Array;
+  readonly alg: SignatureAlg;
+  /** 32 bytes for Ed25519, 33 (a compressed point) for ES256. */
+  readonly publicKey: Uint8Array;
+  /**
+   * Signs bytes that already carry their domain; callers use {@link signWith}.
+   *
+   * @param bytes - borrowed
+   * @returns 64 bytes; for ES256 raw r ‖ s, in which s may be high
+   */
+  sign(bytes: Uint8Array): Promise<Uint8Array>;
+}
+
+/**
+ * Signs a structure, and brings what the signer gives into the one form that verifies.
+ *
+ * @returns 64 bytes; ES256 with low s
+ * @throws {SignatureError} `ERR_SIGNATURE_INVALID` when the signer gives something of another length
+ */
+export async function signWith(
+  signer: Signer,
+  what: SigningDomain,
+  bytes: Uint8Array,
+): Promise<Uint8Array> {
+  const signature = await signer.sign(signingInput(what, bytes));
+  if (!(signature instanceof Uint8Array) || signature.length !== 64) {
+    throw new SignatureError("ERR_SIGNATURE_INVALID", "the signer gave no 64-byte signature");
+  }
+  return signer.alg === "ES256" ? toLowS(signature) : signature;
+}
+
+/**
+ * Signs what shows that an announced key is held by who announces it.
+ *
+ * @param input - the bytes that the structure announcing the key defines
+ */
+export function provePossession(signer: Signer, input: Uint8Array): Promise<Uint8Array> {
+  return signWith(signer, "possession", input);
+}
+
+/** What {@link memorySigner} takes. */
+export interface MemorySignerOptions {
+  readonly alg: SignatureAlg;
+  /** The 32-byte Ed25519 seed or P-256 scalar; copied. */
+  readonly secret: Uint8Array;
+  /** The actor's name, when this is not the key it was made from. */
+  readonly actor?: string;
+}
+
+/**
+ * Signs with a key held in memory.
+ *
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the secret is no key
+ */
+export function memorySigner(options: MemorySignerOptions): Signer {
+  const { alg } = options;
+  assertBytes(options.secret, "secret", 32);
+  const secret = options.secret.slice();
+  if (alg !== "Ed25519" && alg !== "ES256") {
+    throw new SignatureError("ERR_SIGNATURE_ALGORITHM", "unknown signature algorithm");
+  }
+  const publicKey = alg === "Ed25519" ? ed25519PublicKey(secret) : p256PublicKey(secret);
+  return {
+    actor: options.actor ?? actorFromKey(alg, publicKey),
+    key: keyId(alg, publicKey),
+    alg,
+    publicKey,
+    async sign(bytes) {
+      return alg === "Ed25519" ? ed25519Sign(bytes, secret) : p256Sign(bytes, secret);
+    },
+  };
+}

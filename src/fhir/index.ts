@@ -8,6 +8,7 @@ export {
   readResource,
   type ResourceText,
 } from "./bundle.ts";
+export { type ConsentResourceContext, toConsentResource } from "./consent-resource.ts";
 export { type DatePrecision, type DateSpan, parseDate } from "./date.ts";
 export {
   type PatientIdentifier,

@@ -1,3 +1,4 @@
+import type { Period } from "../consent/time.ts";
 import { type DatePrecision, type DateSpan, parseDate } from "./date.ts";
 import { type ManifestElements, manifestElements } from "./manifest-elements.ts";
 import {
@@ -18,16 +19,15 @@ export interface DescribedCode extends FhirCoding {
   readonly element: string;
 }
 
-/** When what a resource tells was so; an open end is absent. */
-export interface DescribedPeriod {
-  /** First millisecond, inclusive. */
-  readonly from?: number;
-  /** Last millisecond, inclusive. */
-  readonly to?: number;
+/**
+ * When what a resource tells was so, both ends inclusive; an open end is absent.
+ *
+ * An end is an instant in milliseconds, or the date as written (`2024`, `2024-02`, `2024-02-29`),
+ * which means the whole of it in a time zone that is for the reader to choose.
+ */
+export interface DescribedPeriod extends Period {
   /** The coarser precision of the two ends. */
   readonly precision: DatePrecision;
-  /** Whether both ends name their time zone; where not, UTC was assumed for dates. */
-  readonly zoned: boolean;
 }
 
 /** What consent and search need to know of a resource, taken from its elements. */
@@ -45,6 +45,8 @@ export interface ResourceDescription {
   readonly period?: DescribedPeriod;
   readonly authors: readonly FhirReference[];
   readonly encounter?: FhirReference;
+  /** Every literal reference to another resource, wherever it stands. */
+  readonly references: readonly string[];
   /** Whether it holds prose or attachments, whose meaning no code tells. */
   readonly freeText: boolean;
   /** Whether something that should have a code has none, or only a text. */
@@ -86,6 +88,7 @@ export function describeResource(resource: FhirResource): ResourceDescription {
     ...(period && { period }),
     authors: authorsOf(resource, elements.authors),
     ...(encounter && { encounter }),
+    references: [...collectReferences(resource, new Set(), 0)],
     freeText: hasFreeText(resource, 0),
     uncoded,
     malformed: [...new Set(malformed)],
@@ -174,33 +177,59 @@ function periodOf(
   return undefined;
 }
 
+/** A date as written and as read. */
+interface Written extends DateSpan {
+  readonly text: string;
+}
+
 /** One or both ends of a time. */
 interface Ends {
-  readonly start?: DateSpan;
-  readonly end?: DateSpan;
+  readonly start?: Written;
+  readonly end?: Written;
 }
 
 /** From the first start to the last end; what any of them leaves open, or none tells, is open. */
 function union(starts: readonly Ends[], ends: readonly Ends[]): DescribedPeriod | undefined {
-  const spans: DateSpan[] = [];
+  const dates: Written[] = [];
   for (const { start, end } of [...starts, ...ends]) {
-    if (start !== undefined) spans.push(start);
-    if (end !== undefined) spans.push(end);
+    if (start !== undefined) dates.push(start);
+    if (end !== undefined) dates.push(end);
   }
-  if (spans.length === 0) return undefined;
-  const openStart = starts.length === 0 || starts.some(({ start }) => start === undefined);
-  const openEnd = ends.length === 0 || ends.some(({ end }) => end === undefined);
+  if (dates.length === 0) return undefined;
   let precision: DatePrecision = "millisecond";
-  for (const span of spans) {
-    if (COARSE.indexOf(span.precision) < COARSE.indexOf(precision)) precision = span.precision;
+  for (const date of dates) {
+    if (COARSE.indexOf(date.precision) < COARSE.indexOf(precision)) precision = date.precision;
   }
+  const first = extreme(
+    starts.map(({ start }) => start),
+    (a, b) => a.from < b.from,
+  );
+  const last = extreme(
+    ends.map(({ end }) => end),
+    (a, b) => a.to > b.to,
+  );
   return {
-    ...(!openStart && { from: Math.min(...starts.map(({ start }) => start!.from)) }),
-    ...(!openEnd && { to: Math.max(...ends.map(({ end }) => end!.to)) }),
+    ...(first && { from: first.zoned ? first.from : first.text }),
+    ...(last && { to: last.zoned ? last.to : last.text }),
     precision,
-    zoned: spans.every(({ zoned }) => zoned),
   };
 }
+
+/** The date furthest out, or `undefined` when one of them, or all, are missing. */
+function extreme(
+  dates: readonly (Written | undefined)[],
+  beyond: (a: Written, b: Written) => boolean,
+): Written | undefined {
+  let furthest = dates[0];
+  for (const date of dates) {
+    if (date === undefined) return undefined;
+    if (beyond(date, furthest!)) furthest = date;
+  }
+  return furthest;
+}
+
+/** Resources nest no deeper than this; `readBundle` refuses what does. */
+const MAX_DEPTH = 1000;
 
 const COARSE: readonly DatePrecision[] = ["year", "month", "day", "second", "millisecond"];
 
@@ -209,8 +238,8 @@ function spansAt(resource: FhirResource, path: string, malformed: string[]): rea
   for (const value of valuesAt(resource, path)) {
     if (typeof value === "string") {
       // `onsetString` and the like are prose, not malformed dates
-      const span = path.endsWith("[x]") ? parseDate(value) : dateAt(value, path, malformed);
-      if (span !== undefined) found.push({ start: span, end: span });
+      const date = dateAt(value, path, path.endsWith("[x]") ? [] : malformed);
+      if (date !== undefined) found.push({ start: date, end: date });
     } else if (isObject(value)) {
       found.push(...endsOf(value, path, malformed));
     }
@@ -230,19 +259,31 @@ function endsOf(
     return [{ ...(start && { start }), ...(end && { end }) }];
   const found: Ends[] = [];
   for (const event of list(value["event"])) {
-    const span = dateAt(event, `${path}.event`, malformed);
-    if (span !== undefined) found.push({ start: span, end: span });
+    const date = dateAt(event, `${path}.event`, malformed);
+    if (date !== undefined) found.push({ start: date, end: date });
   }
   const bounds = isObject(value["repeat"]) ? value["repeat"]["boundsPeriod"] : undefined;
   if (isObject(bounds)) found.push(...endsOf(bounds, `${path}.repeat.boundsPeriod`, malformed));
   return found;
 }
 
-function dateAt(value: unknown, path: string, malformed: string[]): DateSpan | undefined {
+function dateAt(value: unknown, path: string, malformed: string[]): Written | undefined {
   if (value === undefined) return undefined;
   const span = typeof value === "string" ? parseDate(value) : undefined;
   if (span === undefined) malformed.push(path);
-  return span;
+  return span && { ...span, text: value as string };
+}
+
+function collectReferences(value: unknown, into: Set<string>, depth: number): Set<string> {
+  if (depth > MAX_DEPTH) return into;
+  if (Array.isArray(value)) {
+    for (const item of value) collectReferences(item, into, depth + 1);
+  } else if (isObject(value)) {
+    const literal = text(value["reference"]);
+    if (literal !== undefined && !literal.startsWith("#")) into.add(literal);
+    for (const name of Object.keys(value)) collectReferences(value[name], into, depth + 1);
+  }
+  return into;
 }
 
 /** Elements that hold prose or attachments. */
@@ -264,7 +305,7 @@ const PROSE: ReadonlySet<string> = new Set([
 ]);
 
 function hasFreeText(value: unknown, depth: number): boolean {
-  if (depth > 100) return true;
+  if (depth > MAX_DEPTH) return true;
   if (Array.isArray(value)) return value.some((item) => hasFreeText(item, depth + 1));
   if (!isObject(value)) return false;
   for (const [name, child] of Object.entries(value)) {

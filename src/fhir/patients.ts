@@ -169,13 +169,26 @@ function identifierKey({ identifier }: BundlePatient): readonly string[] {
   return [`identifier ${JSON.stringify([identifier.system, identifier.value])}`];
 }
 
+/** Elements that lead to a patient when a mere identifier stands there. */
+const NAMES_PATIENT: ReadonlySet<string> = new Set([
+  "patient",
+  "subject",
+  "beneficiary",
+  "individual",
+  "candidate",
+]);
+
 /** The references of the first path that holds any: `subject` before `patient`. */
 function referencesAt(resource: FhirResource, paths: readonly string[]): readonly FhirReference[] {
   for (const path of paths) {
     const references: FhirReference[] = [];
     for (const value of valuesAt(resource, path)) {
       const reference = referenceOf(value);
-      if (reference !== undefined) references.push(reference);
+      if (reference === undefined) continue;
+      const bare = reference.reference === undefined && reference.type === undefined;
+      references.push(
+        bare && NAMES_PATIENT.has(path) ? { ...reference, type: "Patient" } : reference,
+      );
     }
     if (references.length > 0) return references;
   }

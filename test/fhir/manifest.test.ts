@@ -49,10 +49,10 @@ describe("describeResource", () => {
         from: utc("2024-03-01T08:30:00Z"),
         to: utc("2024-03-01T08:30:00.999Z"),
         precision: "second",
-        zoned: true,
       },
       authors: [{ reference: "Practitioner/1" }],
       encounter: { reference: "Encounter/5" },
+      references: ["Practitioner/1", "Encounter/5"],
       freeText: false,
       uncoded: false,
       malformed: [],
@@ -61,71 +61,71 @@ describe("describeResource", () => {
 
   it.each([
     [
-      "Condition",
-      { code: snomed("1"), onsetDateTime: "2020", abatementDateTime: "2021-03" },
-      "2020-01-01T00:00:00Z",
-      "2021-03-31T23:59:59.999Z",
+      { resourceType: "Condition", onsetDateTime: "2020", abatementDateTime: "2021-03" },
+      "2020",
+      "2021-03",
+    ],
+    [{ resourceType: "Condition", onsetDateTime: "2020-05-01" }, "2020-05-01", undefined],
+    [
+      { resourceType: "Condition", onsetString: "in youth", recordedDate: "2020-05-01" },
+      "2020-05-01",
+      "2020-05-01",
     ],
     [
-      "Condition",
-      { code: snomed("1"), onsetDateTime: "2020-05-01" },
-      "2020-05-01T00:00:00Z",
+      {
+        resourceType: "Encounter",
+        period: { start: "2020-01-01T10:00:00Z", end: "2020-01-01T11:00:00Z" },
+      },
+      utc("2020-01-01T10:00:00Z"),
+      utc("2020-01-01T11:00:00.999Z"),
+    ],
+    [{ resourceType: "Encounter", actualPeriod: { start: "2020-01-01" } }, "2020-01-01", undefined],
+    [
+      { resourceType: "Procedure", performedPeriod: { end: "2020-01-02" } },
+      undefined,
+      "2020-01-02",
+    ],
+    [{ resourceType: "Procedure", occurrenceDateTime: "2020-01-02" }, "2020-01-02", "2020-01-02"],
+    [
+      { resourceType: "ServiceRequest", occurrenceTiming: { event: ["2020-01-09", "2020-01-02"] } },
+      "2020-01-02",
+      "2020-01-09",
+    ],
+    [
+      {
+        resourceType: "ServiceRequest",
+        occurrenceTiming: { repeat: { boundsPeriod: { start: "2020-01" } } },
+      },
+      "2020-01",
       undefined,
     ],
     [
-      "Condition",
-      { code: snomed("1"), onsetString: "in youth", recordedDate: "2020-05-01" },
-      "2020-05-01T00:00:00Z",
-      "2020-05-01T23:59:59.999Z",
+      {
+        resourceType: "DocumentReference",
+        context: { period: { start: "2020", end: "2020" } },
+        date: "2024-01-01T00:00:00Z",
+      },
+      "2020",
+      "2020",
     ],
     [
-      "Encounter",
-      { period: { start: "2020-01-01T10:00:00Z", end: "2020-01-01T11:00:00Z" } },
-      "2020-01-01T10:00:00Z",
-      "2020-01-01T11:00:00.999Z",
-    ],
-    ["Encounter", { actualPeriod: { start: "2020-01-01" } }, "2020-01-01T00:00:00Z", undefined],
-    [
-      "Procedure",
-      { performedPeriod: { end: "2020-01-02" } },
-      undefined,
-      "2020-01-02T23:59:59.999Z",
+      { resourceType: "Appointment", start: "2020-01-01T10:00:00Z", end: "2020-01-01T10:30:00Z" },
+      utc("2020-01-01T10:00:00Z"),
+      utc("2020-01-01T10:30:00.999Z"),
     ],
     [
-      "Procedure",
-      { occurrenceDateTime: "2020-01-02" },
-      "2020-01-02T00:00:00Z",
-      "2020-01-02T23:59:59.999Z",
+      {
+        resourceType: "Claim",
+        item: [{ servicedDate: "2020-02-03" }, { servicedDate: "2020-02" }],
+      },
+      "2020-02",
+      "2020-02",
     ],
-    [
-      "ServiceRequest",
-      { occurrenceTiming: { event: ["2020-01-02", "2020-01-09"] } },
-      "2020-01-02T00:00:00Z",
-      "2020-01-09T23:59:59.999Z",
-    ],
-    [
-      "ServiceRequest",
-      { occurrenceTiming: { repeat: { boundsPeriod: { start: "2020-01-02" } } } },
-      "2020-01-02T00:00:00Z",
-      undefined,
-    ],
-    [
-      "DocumentReference",
-      { context: { period: { start: "2020", end: "2020" } }, date: "2024-01-01T00:00:00Z" },
-      "2020-01-01T00:00:00Z",
-      "2020-12-31T23:59:59.999Z",
-    ],
-    [
-      "Appointment",
-      { start: "2020-01-01T10:00:00Z", end: "2020-01-01T10:30:00Z" },
-      "2020-01-01T10:00:00Z",
-      "2020-01-01T10:30:00.999Z",
-    ],
-    ["SomethingNew", { date: "2020-02" }, "2020-02-01T00:00:00Z", "2020-02-29T23:59:59.999Z"],
-  ])("tells when a %s was", (resourceType, elements, from, to) => {
-    const { period } = describeResource({ resourceType, ...elements });
-    expect(period?.from).toBe(from === undefined ? undefined : utc(from));
-    expect(period?.to).toBe(to === undefined ? undefined : utc(to));
+    [{ resourceType: "SomethingNew", date: "2020-02" }, "2020-02", "2020-02"],
+  ])("tells when it was: %j", (resource, from, to) => {
+    const { period } = describeResource(resource);
+    expect(period?.from).toBe(from);
+    expect(period?.to).toBe(to);
   });
 
   it("gives the coarser precision of two ends", () => {
@@ -133,7 +133,7 @@ describe("describeResource", () => {
       resourceType: "Encounter",
       period: { start: "2020-01-01T10:00:00Z", end: "2021" },
     });
-    expect(period).toMatchObject({ precision: "year", zoned: false });
+    expect(period).toEqual({ from: utc("2020-01-01T10:00:00Z"), to: "2021", precision: "year" });
   });
 
   it("names malformed dates and goes on", () => {

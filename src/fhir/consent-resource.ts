@@ -1,0 +1,62 @@
+import type { ConsentResource, ResourceLabels } from "../consent/resource.ts";
+import type { ResourceDescription } from "./manifest.ts";
+import type { FhirReference } from "./resource.ts";
+
+export interface ConsentResourceContext {
+  /** What a labeller found; absent: the resource's own `meta.security`, without a stamp. */
+  readonly labels?: ResourceLabels;
+  /** The organisation whose record this is. */
+  readonly controller?: string;
+  /** ISO 3166 codes of the law the record is under. */
+  readonly jurisdictions?: readonly string[];
+  /** When it was recorded, in milliseconds. */
+  readonly recordedAt?: number;
+}
+
+/**
+ * Gives a resource's description the form in which consent is evaluated.
+ *
+ * Codes without a code system are left out: nothing can be matched with them.
+ */
+export function toConsentResource(
+  description: ResourceDescription,
+  context: ConsentResourceContext = {},
+): ConsentResource {
+  const { type, id, versionId, period, references } = description;
+  const encounter = description.encounter && nameOf(description.encounter);
+  return {
+    ...(id !== undefined && { id }),
+    ...(versionId !== undefined && { versionId }),
+    type,
+    codes: description.codes.flatMap(({ system, code }) =>
+      system === undefined ? [] : [{ system, code }],
+    ),
+    labels: context.labels ?? ownLabels(description),
+    ...(period && {
+      period: {
+        ...(period.from !== undefined && { from: period.from }),
+        ...(period.to !== undefined && { to: period.to }),
+      },
+    }),
+    authors: description.authors.flatMap((author) => nameOf(author) ?? []),
+    ...(encounter !== undefined && { encounter }),
+    references,
+    ...(context.controller !== undefined && { controller: context.controller }),
+    ...(context.jurisdictions && { jurisdictions: context.jurisdictions }),
+    ...(context.recordedAt !== undefined && { recordedAt: context.recordedAt }),
+  };
+}
+
+function ownLabels({ labels }: ResourceDescription): ResourceLabels | null {
+  const codes = labels.flatMap(({ system, code }) =>
+    system === undefined ? [] : [{ system, code }],
+  );
+  return codes.length === 0 ? null : { codes, stamp: null };
+}
+
+/** A literal reference, else `system|value` of the logical one. */
+function nameOf({ reference, identifier }: FhirReference): string | undefined {
+  if (reference !== undefined) return reference;
+  if (identifier?.value === undefined) return undefined;
+  return `${identifier.system ?? ""}|${identifier.value}`;
+}

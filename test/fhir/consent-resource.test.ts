@@ -1,0 +1,40 @@
+import { describe, expect, it } from "vitest";
+import { toConsentResource } from "../../src/fhir/consent-resource.ts";
+import { describeResource } from "../../src/fhir/manifest.ts";
+
+const confidentiality = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
+
+describe("toConsentResource", () => {
+  it("carries over what consent is judged by", () => {
+    const description = describeResource({
+      resourceType: "Condition",
+      id: "c",
+      meta: { versionId: "2", security: [{ system: confidentiality, code: "R" }] },
+      code: { coding: [{ system: "http://snomed.info/sct", code: "86406008" }, { code: "local" }] },
+      onsetDateTime: "2019",
+      abatementDateTime: "2020-02-01T00:00:00Z",
+      recorder: { identifier: { system: "urn:npi", value: "1" } },
+      encounter: { reference: "Encounter/e" },
+    });
+    expect(toConsentResource(description, { controller: "did:key:z", recordedAt: 5 })).toEqual({
+      id: "c",
+      versionId: "2",
+      type: "Condition",
+      codes: [{ system: "http://snomed.info/sct", code: "86406008" }],
+      labels: { codes: [{ system: confidentiality, code: "R" }], stamp: null },
+      period: { from: "2019", to: Date.parse("2020-02-01T00:00:00.999Z") },
+      authors: ["urn:npi|1"],
+      encounter: "Encounter/e",
+      references: ["Encounter/e"],
+      controller: "did:key:z",
+      recordedAt: 5,
+    });
+  });
+
+  it("prefers a labeller's labels, and knows none where there are none", () => {
+    const description = describeResource({ resourceType: "Condition" });
+    expect(toConsentResource(description).labels).toBeNull();
+    const labels = { codes: [], stamp: { labeller: "rules", version: "1" } };
+    expect(toConsentResource(description, { labels }).labels).toBe(labels);
+  });
+});

@@ -1,0 +1,93 @@
+import { sha256 } from "#crypto";
+import { compareBytes, equalBytes } from "../bytes/compare.ts";
+import { toHex } from "../bytes/hex.ts";
+import { assertBytes } from "../bytes/guards.ts";
+import { ProofError } from "../errors.ts";
+import { HASH_LENGTH } from "./hash.ts";
+import { isEmptySubtree, mapPath, readMapNode, turnsRight } from "./map-node.ts";
+import type { NodeSink, NodeSource } from "./map-node.ts";
+
+/**
+ * Names what is missing to read, prove, change or delete keys, as far as the nodes at hand show.
+ * When nothing is missing, every one of those calls succeeds for any of the keys.
+ *
+ * @param root - 32-byte root; borrowed
+ * @returns hashes of nodes and values, each once, borrowed
+ * @throws {ProofError} `ERR_PROOF_INVALID` when a node is malformed
+ */
+export function missingForKeys(
+  root: Uint8Array,
+  keys: Iterable<Uint8Array>,
+  nodes: NodeSource,
+): Uint8Array[] {
+  assertBytes(root, "root", HASH_LENGTH);
+  const paths = Array.from(keys, mapPath).sort(compareBytes);
+  const missing = new Map<string, Uint8Array>();
+
+  function isThere(hash: Uint8Array): boolean {
+    if (nodes.get(hash) !== undefined) return true;
+    missing.set(toHex(hash), hash);
+    return false;
+  }
+
+  /** Walks the paths `from` to `to`; returns whether deleting them all may empty this subtree. */
+  function walk(hash: Uint8Array, depth: number, from: number, to: number): boolean {
+    if (isEmptySubtree(hash)) return true;
+    if (from === to || !isThere(hash)) return false;
+    const node = readMapNode(hash, depth, nodes);
+    if (node.kind === "leaf") {
+      for (let i = from; i < to; i++) {
+        if (equalBytes(paths[i]!, node.path)) {
+          isThere(node.valueHash);
+          return true;
+        }
+      }
+      return false;
+    }
+    let middle = from;
+    while (middle < to && !turnsRight(paths[middle]!, depth)) middle++;
+    const left = walk(node.left, depth + 1, from, middle);
+    const right = walk(node.right, depth + 1, middle, to);
+    // Beside a subtree that a deletion empties it must be known whether a single leaf is left.
+    if (left && !right) isThere(node.right);
+    if (right && !left) isThere(node.left);
+    return left && right;
+  }
+
+  walk(root, 0, 0, paths.length);
+  return [...missing.values()];
+}
+
+/**
+ * Loads all that reading, proving, changing or deleting keys needs, level by level: about
+ * `log2(entries)` calls of `fetch`, each with all that is known to be missing.
+ *
+ * @param root - 32-byte root; borrowed
+ * @param fetch - returns the bytes in the order of the hashes; what it returns is hashed and compared
+ * @param into - receives the nodes and values, and is asked before anything is fetched
+ * @throws {ProofError} `ERR_PROOF_UNAVAILABLE` when something cannot be fetched,
+ *   `ERR_PROOF_INVALID` when other bytes arrive than were asked for
+ */
+export async function loadMapNodes(
+  root: Uint8Array,
+  keys: Iterable<Uint8Array>,
+  fetch: (hashes: readonly Uint8Array[]) => Promise<readonly (Uint8Array | undefined)[]>,
+  into: NodeSource & NodeSink,
+): Promise<void> {
+  const list = [...keys];
+  for (;;) {
+    const missing = missingForKeys(root, list, into);
+    if (missing.length === 0) return;
+    const found = await fetch(missing);
+    for (const [i, hash] of missing.entries()) {
+      const bytes = found[i];
+      if (bytes === undefined) {
+        throw new ProofError("ERR_PROOF_UNAVAILABLE", "a node of the map cannot be loaded");
+      }
+      if (!equalBytes(sha256(bytes), hash)) {
+        throw new ProofError("ERR_PROOF_INVALID", "other bytes than those asked for");
+      }
+      into.set(hash, bytes);
+    }
+  }
+}

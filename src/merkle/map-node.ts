@@ -1,0 +1,113 @@
+import { sha256 } from "#crypto";
+import { ProofError } from "../errors.ts";
+import { toHex } from "../bytes/hex.ts";
+import { HASH_LENGTH } from "./hash.ts";
+
+/** Root of the map without entries, and of every empty subtree: 32 zero bytes. Never write to it. */
+export const EMPTY_MAP: Uint8Array = /* @__PURE__ */ new Uint8Array(HASH_LENGTH);
+
+/** Levels of the map: bits of a path. */
+export const MAP_DEPTH: number = 8 * HASH_LENGTH;
+
+const LEAF = 0x00;
+const INNER = 0x01;
+const NODE_LENGTH = 1 + 2 * HASH_LENGTH;
+
+/**
+ * Where nodes (`00 ‖ path ‖ value hash`, `01 ‖ left ‖ right`) and values are found by their
+ * SHA-256. Must return the bytes of that name: they are not hashed again.
+ */
+export interface NodeSource {
+  /** @returns the bytes, borrowed, or `undefined` when they are not there */
+  get(hash: Uint8Array): Uint8Array | undefined;
+}
+
+/** Where loaded or created nodes and values are put. */
+export interface NodeSink {
+  set(hash: Uint8Array, bytes: Uint8Array): void;
+}
+
+/** A node or value and its name. */
+export interface StoredNode {
+  /** SHA-256 of `bytes`. */
+  readonly hash: Uint8Array;
+  readonly bytes: Uint8Array;
+}
+
+/** A node that was read. */
+export type MapNode =
+  | { readonly kind: "leaf"; readonly path: Uint8Array; readonly valueHash: Uint8Array }
+  | { readonly kind: "inner"; readonly left: Uint8Array; readonly right: Uint8Array };
+
+/** Nodes and values held in memory. */
+export interface MemoryNodes extends NodeSource, NodeSink {
+  readonly size: number;
+}
+
+/** Makes an empty store of nodes and values in memory; what is put into it is not copied. */
+export function memoryNodes(): MemoryNodes {
+  const byHash = new Map<string, Uint8Array>();
+  return {
+    get: (hash) => byHash.get(toHex(hash)),
+    set: (hash, bytes) => void byHash.set(toHex(hash), bytes),
+    get size() {
+      return byHash.size;
+    },
+  };
+}
+
+/** Where the entry of a key stands in the map: SHA-256 of the key's bytes, most significant bit first. */
+export function mapPath(key: Uint8Array): Uint8Array {
+  return sha256(key);
+}
+
+/** Whether a path turns right at a depth. */
+export function turnsRight(path: Uint8Array, depth: number): boolean {
+  return ((path[depth >> 3]! >> (7 - (depth & 7))) & 1) === 1;
+}
+
+/** Whether a subtree's hash is that of the empty one. */
+export function isEmptySubtree(hash: Uint8Array): boolean {
+  for (let i = 0; i < HASH_LENGTH; i++) if (hash[i] !== 0) return false;
+  return true;
+}
+
+/** Writes a leaf: `00 ‖ path ‖ value hash`. */
+export function mapLeaf(path: Uint8Array, valueHash: Uint8Array): Uint8Array {
+  return joinNode(LEAF, path, valueHash);
+}
+
+/** Writes an inner node: `01 ‖ left ‖ right`. */
+export function mapInner(left: Uint8Array, right: Uint8Array): Uint8Array {
+  return joinNode(INNER, left, right);
+}
+
+/**
+ * Reads a node.
+ *
+ * @returns the node, its parts borrowed from the source
+ * @throws {ProofError} `ERR_PROOF_UNAVAILABLE` when it is not there, `ERR_PROOF_INVALID` when it
+ *   is no node or stands deeper than a path is long
+ */
+export function readMapNode(hash: Uint8Array, depth: number, nodes: NodeSource): MapNode {
+  const bytes = nodes.get(hash);
+  if (bytes === undefined) {
+    throw new ProofError("ERR_PROOF_UNAVAILABLE", "a node of the map cannot be read");
+  }
+  const first = bytes.subarray(1, 1 + HASH_LENGTH);
+  const second = bytes.subarray(1 + HASH_LENGTH);
+  if (bytes.length === NODE_LENGTH) {
+    if (bytes[0] === LEAF) return { kind: "leaf", path: first, valueHash: second };
+    if (bytes[0] === INNER && depth < MAP_DEPTH)
+      return { kind: "inner", left: first, right: second };
+  }
+  throw new ProofError("ERR_PROOF_INVALID", "not a node of a map");
+}
+
+function joinNode(kind: number, first: Uint8Array, second: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(NODE_LENGTH);
+  bytes[0] = kind;
+  bytes.set(first, 1);
+  bytes.set(second, 1 + HASH_LENGTH);
+  return bytes;
+}

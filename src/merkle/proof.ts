@@ -1,0 +1,120 @@
+import { assertUint } from "../bytes/guards.ts";
+import { ProofError } from "../errors.ts";
+import { foldPeaks } from "./frontier.ts";
+import type { NodeId } from "./frontier.ts";
+import { HASH_LENGTH } from "./hash.ts";
+
+/**
+ * Reads hashes of complete subtrees, in the order asked for. A proof calls it at most once and
+ * asks for at most `2 · log2(size)` nodes.
+ */
+export type ReadNodes = (ids: readonly NodeId[]) => Promise<readonly (Uint8Array | undefined)[]>;
+
+/**
+ * Proves that the leaf at an index is in the tree of the first `size` leaves.
+ *
+ * @param index - 0 ≤ index < size
+ * @param size - number of leaves
+ * @returns the siblings from the leaf up, 32 bytes each
+ * @throws {ProofError} `ERR_PROOF_RANGE` when the leaf is not in the tree, `ERR_PROOF_UNAVAILABLE`
+ *   when a node cannot be read
+ * @see RFC 9162 §2.1.3.1
+ */
+export function proveInclusion(
+  index: number,
+  size: number,
+  readNodes: ReadNodes,
+): Promise<Uint8Array[]> {
+  return readProof(() => {
+    assertUint(index, "index");
+    assertUint(size, "size");
+    if (index >= size) throw new ProofError("ERR_PROOF_RANGE", "the leaf is not in the tree");
+    return inclusionRanges(index, 0, size);
+  }, readNodes);
+}
+
+/**
+ * Proves that the tree of the first `oldSize` leaves is a prefix of the tree of the first
+ * `newSize` leaves.
+ *
+ * @param oldSize - 0 ≤ oldSize ≤ newSize; the proof is empty at both ends
+ * @param newSize - number of leaves
+ * @returns 32-byte hashes in the order of RFC 9162
+ * @throws {ProofError} `ERR_PROOF_RANGE` when the sizes are not in order, `ERR_PROOF_UNAVAILABLE`
+ *   when a node cannot be read
+ * @see RFC 9162 §2.1.4.1
+ */
+export function proveConsistency(
+  oldSize: number,
+  newSize: number,
+  readNodes: ReadNodes,
+): Promise<Uint8Array[]> {
+  return readProof(() => {
+    assertUint(oldSize, "oldSize");
+    assertUint(newSize, "newSize");
+    if (oldSize > newSize) throw new ProofError("ERR_PROOF_RANGE", "the old tree is the larger");
+    return oldSize === 0 ? [] : consistencyRanges(oldSize, 0, newSize, true);
+  }, readNodes);
+}
+
+/** A run of leaves, `from` included and `to` not, which stands for one hash of a proof. */
+type LeafRange = readonly [from: number, to: number];
+
+function inclusionRanges(index: number, from: number, to: number): LeafRange[] {
+  if (to - from <= 1) return [];
+  const middle = from + splitPoint(to - from);
+  return index < middle
+    ? [...inclusionRanges(index, from, middle), [middle, to]]
+    : [...inclusionRanges(index, middle, to), [from, middle]];
+}
+
+/** SUBPROOF of RFC 9162; `whole` says that the old tree's root is the hash of what is left of it. */
+function consistencyRanges(oldSize: number, from: number, to: number, whole: boolean): LeafRange[] {
+  if (oldSize === to) return whole ? [] : [[from, to]];
+  const middle = from + splitPoint(to - from);
+  return oldSize <= middle
+    ? [...consistencyRanges(oldSize, from, middle, whole), [middle, to]]
+    : [...consistencyRanges(oldSize, middle, to, false), [from, middle]];
+}
+
+/** The largest power of two below `size`. */
+function splitPoint(size: number): number {
+  let point = 1;
+  while (point * 2 < size) point *= 2;
+  return point;
+}
+
+/** The complete subtrees that make up a range which starts at a multiple of its first subtree. */
+function coverRange([from, to]: LeafRange): NodeId[] {
+  const ids: NodeId[] = [];
+  while (from < to) {
+    let width = 1;
+    let level = 0;
+    while (width * 2 <= to - from) {
+      width *= 2;
+      level++;
+    }
+    ids.push({ level, index: from / width });
+    from += width;
+  }
+  return ids;
+}
+
+async function readProof(
+  plan: () => readonly LeafRange[],
+  readNodes: ReadNodes,
+): Promise<Uint8Array[]> {
+  const covers = plan().map(coverRange);
+  if (covers.length === 0) return [];
+  const ids = covers.flat();
+  const nodes = await readNodes(ids);
+  const hashes = ids.map((_, i) => {
+    const hash = nodes[i];
+    if (hash?.length !== HASH_LENGTH) {
+      throw new ProofError("ERR_PROOF_UNAVAILABLE", "a node of the proof cannot be read");
+    }
+    return hash;
+  });
+  let at = 0;
+  return covers.map((cover) => foldPeaks(hashes.slice(at, (at += cover.length))));
+}

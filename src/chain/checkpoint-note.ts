@@ -1,0 +1,181 @@
+import { fromBase64, toBase64 } from "../bytes/base64.ts";
+import { assertBytes, assertUint } from "../bytes/guards.ts";
+import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
+import { SignatureError } from "../errors.ts";
+import type { Signer } from "../identity/signer.ts";
+import { HASH_LENGTH } from "../merkle/hash.ts";
+import { cosignatureMessage, encodeCosignature, noteKey, NOTE_COSIGNATURE } from "./note-key.ts";
+import type { NoteKey } from "./note-key.ts";
+import { checkedSignature, parseNote, requireEd25519 } from "./note.ts";
+import type { NoteReason, NoteSignature, NoteSigner, VerifiedSignature } from "./note.ts";
+
+/** What a checkpoint says: the log with this origin has `size` leaves and this root. */
+export interface Checkpoint {
+  /** Name of the log: one line, not empty. */
+  readonly origin: string;
+  /** Number of leaves; a safe integer. */
+  readonly size: number;
+  /** 32-byte RFC 6962 root. */
+  readonly root: Uint8Array;
+  /** Opaque lines that follow, none empty. This library writes none. */
+  readonly extensions?: readonly string[];
+}
+
+/** Why a checkpoint's text was refused. */
+export type CheckpointReason = "malformed" | "bad-size" | "bad-root";
+
+/** Outcome of {@link parseCheckpoint}. */
+export type CheckpointResult =
+  | { readonly ok: true; readonly checkpoint: Checkpoint }
+  | { readonly ok: false; readonly reason: CheckpointReason };
+
+/** Outcome of {@link openCheckpoint}. */
+export type OpenedCheckpoint =
+  | {
+      readonly ok: true;
+      readonly checkpoint: Checkpoint;
+      /** The signed text. */
+      readonly text: Uint8Array;
+      /** By the log's own keys: at least one, one a key. */
+      readonly signatures: readonly VerifiedSignature[];
+      /** By the cosigners given, one a key; a policy says whether they are enough. */
+      readonly cosignatures: readonly VerifiedSignature[];
+      /** By keys unknown here. */
+      readonly unverified: readonly NoteSignature[];
+    }
+  | {
+      readonly ok: false;
+      readonly reason: NoteReason | CheckpointReason | "other-origin" | "no-log-signature";
+    };
+
+/** What {@link openCheckpoint} expects. */
+export interface CheckpointTrust {
+  /** The log's origin. */
+  readonly origin: string;
+  /** The log's own keys. */
+  readonly keys: readonly NoteKey[];
+  /** Keys of witnesses and other cosigners. */
+  readonly cosigners?: readonly NoteKey[];
+}
+
+// One line: no control characters (newline is one), and nothing that UTF-8 cannot express.
+const LINE = /^[^\u0000-\u001f\p{Surrogate}]+$/u;
+
+/**
+ * Writes a checkpoint's text, ready to be signed.
+ *
+ * @returns `origin ⏎ size ⏎ base64(root) ⏎` and a line for each extension
+ * @throws {RangeError} when a line is empty or holds control characters, or the root is not 32 bytes
+ * @see c2sp.org/tlog-checkpoint
+ */
+export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
+  const { origin, size, root, extensions = [] } = checkpoint;
+  assertUint(size, "size");
+  assertBytes(root, "root", HASH_LENGTH);
+  const lines = [origin, String(size), toBase64(root), ...extensions];
+  if (!lines.every((line) => LINE.test(line))) {
+    throw new RangeError("origin and extensions must be lines that are not empty");
+  }
+  return utf8ToBytes(`${lines.join("\n")}\n`);
+}
+
+/**
+ * Reads a checkpoint's text, of which there is one form only. Never throws.
+ *
+ * @param text - the note's text with its last newline, as {@link parseNote} returns it
+ * @see c2sp.org/tlog-checkpoint
+ */
+export function parseCheckpoint(text: Uint8Array): CheckpointResult {
+  let lines: string[];
+  try {
+    lines = bytesToUtf8(text).split("\n");
+  } catch {
+    return { ok: false, reason: "malformed" };
+  }
+  const [origin, sizeLine, rootLine, ...extensions] = lines.slice(0, -1);
+  if (origin === undefined || sizeLine === undefined || rootLine === undefined) {
+    return { ok: false, reason: "malformed" };
+  }
+  if (lines.at(-1) !== "" || !LINE.test(origin) || !extensions.every((line) => LINE.test(line))) {
+    return { ok: false, reason: "malformed" };
+  }
+  const size = parseDecimal(sizeLine);
+  if (size === undefined) return { ok: false, reason: "bad-size" };
+  const root = parseHashLine(rootLine);
+  if (root === undefined) return { ok: false, reason: "bad-root" };
+  const checkpoint = { origin, size, root };
+  return {
+    ok: true,
+    checkpoint: extensions.length === 0 ? checkpoint : { ...checkpoint, extensions },
+  };
+}
+
+/**
+ * Reads a signed checkpoint of a known log. Never throws on what the note holds.
+ *
+ * @param note - the whole signed note; borrowed
+ */
+export function openCheckpoint(note: Uint8Array, trust: CheckpointTrust): OpenedCheckpoint {
+  const { origin, keys, cosigners = [] } = trust;
+  const opened = parseNote(note, [...keys, ...cosigners]);
+  if (!opened.ok) return opened;
+  const { text, verified, unverified } = opened;
+  const parsed = parseCheckpoint(text);
+  if (!parsed.ok) return parsed;
+  const { checkpoint } = parsed;
+  if (checkpoint.origin !== origin) return { ok: false, reason: "other-origin" };
+  const signatures = verified.filter(({ key }) => keys.includes(key));
+  if (signatures.length === 0) return { ok: false, reason: "no-log-signature" };
+  const cosignatures = verified.filter(({ key }) => !keys.includes(key));
+  return { ok: true, checkpoint, text, signatures, cosignatures, unverified };
+}
+
+/**
+ * Makes a signer of timestamped cosignatures (type 0x04) from an Ed25519 key. It refuses texts
+ * that are no checkpoint; whether the checkpoint extends the one seen before is for its caller.
+ *
+ * @param name - key name of the cosigner; one key must not serve two names
+ * @param now - seconds since the Unix epoch
+ * @throws {SignatureError} `ERR_SIGNATURE_ALGORITHM` when the key is not Ed25519
+ * @see c2sp.org/tlog-cosignature
+ */
+export function cosignatureSigner(signer: Signer, name: string, now: () => number): NoteSigner {
+  requireEd25519(signer);
+  const key = noteKey(name, NOTE_COSIGNATURE, signer.publicKey);
+  return {
+    name,
+    keyId: key.keyId,
+    async sign(text) {
+      if (!parseCheckpoint(text).ok) {
+        throw new SignatureError("ERR_SIGNATURE_NOTE", "only checkpoints are cosigned");
+      }
+      const time = now();
+      assertUint(time, "now");
+      const signature = await signer.sign(cosignatureMessage(text, time));
+      assertBytes(signature, "signature", 64);
+      return checkedSignature(key, text, encodeCosignature(time, signature));
+    },
+  };
+}
+
+/**
+ * Reads a decimal number in its only form: ASCII digits, no sign, no leading zero.
+ *
+ * @returns a safe integer, or `undefined`
+ */
+export function parseDecimal(text: string): number | undefined {
+  if (text.length > 16 || !/^(?:0|[1-9][0-9]*)$/.test(text)) return undefined;
+  const value = Number(text);
+  return Number.isSafeInteger(value) ? value : undefined;
+}
+
+/** Reads a line that is a hash of 32 bytes in base64. */
+export function parseHashLine(line: string): Uint8Array | undefined {
+  if (line.length !== 44) return undefined;
+  try {
+    const hash = fromBase64(line);
+    return hash.length === HASH_LENGTH ? hash : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,135 @@
+import { equalBytes } from "../bytes/compare.ts";
+import { decode, encode } from "../codec/dag-cbor.ts";
+import { expectArray, expectBytes, expectMap, expectVersion } from "../codec/shape.ts";
+import { HASH_LENGTH } from "../merkle/hash.ts";
+import { verifyConsistency } from "../merkle/verify.ts";
+import type { ConsistencyReason } from "../merkle/verify.ts";
+import { parseCheckpoint } from "./checkpoint-note.ts";
+import type { Checkpoint, CheckpointReason } from "./checkpoint-note.ts";
+import { MAX_NOTE_BYTES, parseNote } from "./note.ts";
+import type { NoteKey, NoteReason } from "./note.ts";
+
+/**
+ * Two checkpoints of one origin, signed by one key, that cannot both be true. Either they have one
+ * size and two roots, or `continuation` shows that the second continues a tree which at the first's
+ * size had another root.
+ *
+ * That a proof was not produced is never evidence, nor is a block signed twice.
+ */
+export interface ForkEvidence {
+  /** Signed note of the smaller size. */
+  readonly first: Uint8Array;
+  /** Signed note of the larger size, or of the same. */
+  readonly second: Uint8Array;
+  /** Given when, and only when, the sizes differ. */
+  readonly continuation?: {
+    /** 32-byte root at the first's size of the tree that the second continues. */
+    readonly root: Uint8Array;
+    /** Consistency proof from that root to the second checkpoint. */
+    readonly proof: readonly Uint8Array[];
+  };
+}
+
+/** Why evidence was refused. */
+export type ForkEvidenceReason =
+  | NoteReason
+  | CheckpointReason
+  | ConsistencyReason
+  | "other-origin"
+  | "same-root"
+  | "missing-continuation"
+  | "unexpected-continuation";
+
+/** Outcome of {@link verifyForkEvidence}. */
+export type ForkEvidenceResult =
+  | {
+      readonly ok: true;
+      readonly kind: "same-size" | "other-continuation";
+      readonly first: Checkpoint;
+      readonly second: Checkpoint;
+    }
+  | { readonly ok: false; readonly reason: ForkEvidenceReason };
+
+/** A consistency proof has at most one hash more than a tree has levels. */
+const MAX_PROOF = 65;
+
+/**
+ * Checks that a key signed two histories. Never throws on what the evidence holds.
+ *
+ * @param key - the accused key, a log's or a cosigner's
+ */
+export function verifyForkEvidence(evidence: ForkEvidence, key: NoteKey): ForkEvidenceResult {
+  const first = openSigned(evidence.first, key);
+  if (!first.ok) return first;
+  const second = openSigned(evidence.second, key);
+  if (!second.ok) return second;
+  const a = first.checkpoint;
+  const b = second.checkpoint;
+  if (a.origin !== b.origin) return { ok: false, reason: "other-origin" };
+  const { continuation } = evidence;
+
+  if (a.size === b.size) {
+    if (continuation !== undefined) return { ok: false, reason: "unexpected-continuation" };
+    if (equalBytes(a.root, b.root)) return { ok: false, reason: "same-root" };
+    return { ok: true, kind: "same-size", first: a, second: b };
+  }
+  if (continuation === undefined) return { ok: false, reason: "missing-continuation" };
+  const { root, proof } = continuation;
+  const consistent = verifyConsistency({
+    oldSize: a.size,
+    oldRoot: root,
+    newSize: b.size,
+    newRoot: b.root,
+    proof,
+  });
+  if (!consistent.ok) return consistent;
+  if (equalBytes(root, a.root)) return { ok: false, reason: "same-root" };
+  return { ok: true, kind: "other-continuation", first: a, second: b };
+}
+
+/**
+ * Writes evidence as canonical DAG-CBOR.
+ *
+ * @returns `{v: 1, first, second, continuation?: {root, proof}}`, newly allocated
+ */
+export function encodeForkEvidence(evidence: ForkEvidence): Uint8Array {
+  const { first, second, continuation } = evidence;
+  if (continuation === undefined) return encode({ v: 1, first, second });
+  const { root, proof } = continuation;
+  return encode({ v: 1, first, second, continuation: { root, proof: [...proof] } });
+}
+
+/**
+ * Reads evidence; nothing in it is verified yet.
+ *
+ * @throws {EncodingError} when the bytes are not the canonical form of evidence
+ */
+export function decodeForkEvidence(bytes: Uint8Array): ForkEvidence {
+  const value = decode(bytes, { maxBytes: 2 * MAX_NOTE_BYTES + 4096, maxDepth: 4, maxItems: 128 });
+  const fields = expectMap(value, "evidence", ["v", "first", "second"], ["continuation"]);
+  expectVersion(fields["v"], "evidence");
+  const notes = {
+    first: expectBytes(fields["first"], "evidence.first"),
+    second: expectBytes(fields["second"], "evidence.second"),
+  };
+  if (!Object.hasOwn(fields, "continuation")) return notes;
+  const given = expectMap(fields["continuation"], "evidence.continuation", ["root", "proof"]);
+  const proof = expectArray(given["proof"], "evidence.continuation.proof", MAX_PROOF);
+  return {
+    ...notes,
+    continuation: {
+      root: expectBytes(given["root"], "evidence.continuation.root", HASH_LENGTH),
+      proof: proof.map((hash) => expectBytes(hash, "evidence.continuation.proof", HASH_LENGTH)),
+    },
+  };
+}
+
+function openSigned(
+  note: Uint8Array,
+  key: NoteKey,
+):
+  | { readonly ok: true; readonly checkpoint: Checkpoint }
+  | { readonly ok: false; readonly reason: NoteReason | CheckpointReason } {
+  const opened = parseNote(note, [key]);
+  return opened.ok ? parseCheckpoint(opened.text) : opened;
+}

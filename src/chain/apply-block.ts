@@ -1,0 +1,182 @@
+import type { CID } from "multiformats/cid";
+import { equalBytes } from "../bytes/compare.ts";
+import { isCustom } from "../block/entry.ts";
+import { decodeBlock, type Block } from "../block/block.ts";
+import { decodeHeader, headerCid, type Header } from "../block/header.ts";
+import { verifySignature } from "../crypto/sign.ts";
+import { EncodingError } from "../errors.ts";
+import { treeRoot } from "../merkle/tree.ts";
+import { governanceKeyReads } from "./governance.ts";
+import type { LedgerState } from "./ledger-state.ts";
+import {
+  isRefused,
+  prepareTransaction,
+  type KindRules,
+  type PreparedTransaction,
+} from "./prepare.ts";
+import type { Refused } from "./refusal.ts";
+import { applyTransaction } from "./rules.ts";
+import { isInForce, keyKey, memberKey, overlayState, POLICY_KEY, type SystemState } from "./state.ts";
+
+/** The end of a ledger, as far as the next block must fit it. */
+export interface Tip {
+  readonly ledger: CID;
+  /** Number of blocks: the next height. */
+  readonly size: number;
+  /** Bytes of the last header; `null` before the first block. */
+  readonly header: Uint8Array | null;
+  /** Its time, in ms; 0 before the first block. */
+  readonly time: number;
+}
+
+/** Names where in a block something is wrong. */
+export interface BlockRefused extends Refused {
+  readonly transaction?: number;
+}
+
+/** A block that stands, and what it changes. */
+export interface AppliedBlock {
+  readonly header: Header;
+  readonly transactions: readonly PreparedTransaction[];
+  readonly changes: ReadonlyMap<string, Uint8Array | null>;
+}
+
+export type BlockResult =
+  | ({ readonly ok: true } & AppliedBlock)
+  | ({ readonly ok: false } & BlockRefused);
+
+/** The tip of a ledger that has no block yet. */
+export function emptyTip(ledger: CID): Tip {
+  return { ledger, size: 0, header: null, time: 0 };
+}
+
+/** The tip behind a block. */
+export function tipAfter(headerBytes: Uint8Array, header: Header): Tip {
+  return {
+    ledger: header.ledger,
+    size: header.height + 1,
+    header: headerBytes,
+    time: header.time,
+  };
+}
+
+/** Reads a block's bytes, or says that they are none. */
+export function readBlock(bytes: Uint8Array): Block | undefined {
+  try {
+    return decodeBlock(bytes);
+  } catch (error) {
+    if (error instanceof EncodingError) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Checks a block against the ledger before it: form, signatures, roots and every rule.
+ *
+ * @param state - the state before the block; keys are loaded, nothing is changed
+ * @param options.trusted - `true` for a block of one's own store that was checked when it came
+ */
+export async function checkBlock(
+  block: Block,
+  tip: Tip,
+  state: LedgerState,
+  rules: KindRules,
+  options: { readonly trusted?: boolean } = {},
+): Promise<BlockResult> {
+  const refuse = (refused: BlockRefused): BlockResult => ({ ok: false, ...refused });
+  let header: Header;
+  try {
+    header = decodeHeader(block.header);
+  } catch (error) {
+    if (error instanceof EncodingError) return refuse({ reason: "malformed" });
+    throw error;
+  }
+  if (!header.ledger.equals(tip.ledger)) return refuse({ reason: "wrong-ledger" });
+  if (header.height !== tip.size) return refuse({ reason: "wrong-height" });
+  const prev = tip.header === null ? null : headerCid(tip.header);
+  if (prev === null ? header.prev !== null : header.prev?.equals(prev) !== true) {
+    return refuse({ reason: "wrong-prev" });
+  }
+  if (header.time < tip.time) return refuse({ reason: "time-backwards" });
+  if (!equalBytes(header.state, state.root)) return refuse({ reason: "wrong-state" });
+  if (header.count !== block.transactions.length) {
+    return refuse({ reason: "transaction-count-mismatch" });
+  }
+  const transactions: PreparedTransaction[] = [];
+  for (const [i, signed] of block.transactions.entries()) {
+    const prepared = prepareTransaction(signed, tip.ledger, rules);
+    if (isRefused(prepared)) return refuse({ ...prepared, transaction: i });
+    transactions.push(prepared);
+  }
+  if (!equalBytes(treeRoot(transactions.map(({ leaf }) => leaf)), header.transactions)) {
+    return refuse({ reason: "transactions-root-mismatch" });
+  }
+  await loadForRules(state, transactions, header);
+  const proposerReason = checkProposer(block, header, state, options.trusted === true);
+  if (proposerReason !== undefined) return refuse(proposerReason);
+  const within = overlayState(state);
+  const verified = options.trusted === true ? new WeakSet(transactions) : undefined;
+  for (const [i, prepared] of transactions.entries()) {
+    const refused = applyTransaction(prepared, {
+      ledger: tip.ledger,
+      height: header.height,
+      time: header.time,
+      before: state,
+      within,
+      rules,
+      ...(verified === undefined ? {} : { verified }),
+    });
+    if (refused !== undefined) return refuse({ ...refused, transaction: i });
+  }
+  return { ok: true, header, transactions, changes: within.changes };
+}
+
+/** Loads every state key that the rules may read for these transactions. */
+export async function loadForRules(
+  state: LedgerState,
+  transactions: readonly PreparedTransaction[],
+  proposer: { readonly proposer: string; readonly key: Uint8Array },
+): Promise<void> {
+  await state.load([
+    POLICY_KEY,
+    memberKey(proposer.proposer),
+    keyKey(proposer.key),
+    ...new Set(transactions.flatMap(({ reads }) => reads)),
+  ]);
+  const further = new Set<string>();
+  for (const { decoded } of transactions) {
+    for (const entry of decoded.values()) {
+      if (isCustom(entry)) continue;
+      if (entry.kind !== "key" && entry.kind !== "member" && entry.kind !== "policy") continue;
+      for (const key of governanceKeyReads(entry, state)) further.add(key);
+    }
+  }
+  if (further.size > 0) await state.load([...further]);
+}
+
+function checkProposer(
+  block: Block,
+  header: Header,
+  state: SystemState,
+  trusted: boolean,
+): Refused | undefined {
+  const key = state.key(header.key);
+  if (key === undefined) return { reason: "unknown-key" };
+  if (key.actor !== header.proposer) return { reason: "key-of-another-actor" };
+  if (key.use !== "sign") return { reason: "key-use" };
+  if (!isInForce(key, header.height)) return { reason: "key-not-in-force" };
+  const member = state.member(header.proposer);
+  if (member === undefined || member.until !== null) return { reason: "not-a-member" };
+  if (!member.roles.includes("sequencer")) return { reason: "not-entitled" };
+  const good =
+    trusted ||
+    (key.alg === block.alg &&
+      verifySignature({
+        alg: block.alg,
+        publicKey: key.pub,
+        signature: block.sig,
+        what: "header",
+        bytes: block.header,
+      }));
+  return good ? undefined : { reason: "bad-signature" };
+}

@@ -1,0 +1,54 @@
+import type { CID } from "multiformats/cid";
+import { signTransaction } from "../block/transaction.ts";
+import type { Signer } from "../identity/signer.ts";
+import type { Attachments, Sequencer } from "./sequencer.ts";
+import type { Place, Submission } from "./submission.ts";
+
+export interface AuthorOptions {
+  readonly ledger: CID;
+  readonly sequencer: Sequencer;
+  readonly signer: Signer;
+  /** Each concurrent writer with one key needs a lane of its own. */
+  readonly lane: number;
+  /** The last sequence number used on this lane. */
+  readonly lastSeq: number;
+  /** Clock, in ms since 1970. */
+  readonly now: () => number;
+}
+
+/** Writes transactions in one author's name, on one lane. */
+export interface Author {
+  readonly lane: number;
+  /**
+   * Signs entries as one transaction and submits it behind those written before. A signature that
+   * fails leaves a gap in the sequence and nothing else.
+   */
+  write(entries: readonly Uint8Array[], attachments?: Attachments): Promise<Submission>;
+}
+
+/** Starts writing on a lane. */
+export function createAuthor(options: AuthorOptions): Author {
+  const { ledger, sequencer, signer, lane, now } = options;
+  let seq = options.lastSeq;
+  let turn: Promise<unknown> = Promise.resolve();
+  return {
+    lane,
+    async write(entries, attachments) {
+      const signing = signTransaction(signer, { ledger, lane, seq: ++seq, time: now(), entries });
+      // Signatures may come back in any order; submissions keep that of the sequence numbers.
+      const mine = turn.then(async () => {
+        const signed = await signing;
+        await sequencer.ready();
+        return sequencer.submit(signed, attachments);
+      });
+      turn = mine.catch(() => undefined);
+      signing.catch(() => undefined);
+      return mine;
+    },
+  };
+}
+
+/** Awaits a submission's place. */
+export async function placed(submission: Promise<Submission>): Promise<Place> {
+  return (await submission).durable;
+}

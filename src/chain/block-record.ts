@@ -1,0 +1,35 @@
+import { decode, encode } from "../codec/dag-cbor.ts";
+import { expectArray, expectBytes, expectMap, expectVersion } from "../codec/shape.ts";
+import { MAX_BLOCK_BYTES } from "../block/limits.ts";
+
+/** What a chain store holds for one block. */
+export interface BlockRecord {
+  readonly block: Uint8Array;
+  /** Peaks of the header tree with this block in it, so that opening reads one record. */
+  readonly peaks: readonly Uint8Array[];
+}
+
+/** Writes a block's record. */
+export function encodeBlockRecord({ block, peaks }: BlockRecord): Uint8Array {
+  return encode({ v: 1, block, peaks });
+}
+
+/**
+ * Reads a block's record.
+ *
+ * @throws {EncodingError} when it is not the canonical form of one
+ */
+export function decodeBlockRecord(bytes: Uint8Array): BlockRecord {
+  const map = expectMap(
+    decode(bytes, { maxBytes: MAX_BLOCK_BYTES + 4096, maxDepth: 2, maxItems: 128 }),
+    "block record",
+    ["v", "block", "peaks"],
+  );
+  expectVersion(map["v"], "block record");
+  return {
+    block: expectBytes(map["block"], "block record.block"),
+    peaks: expectArray(map["peaks"], "block record.peaks", 53).map((peak) =>
+      expectBytes(peak, "block record.peaks", 32),
+    ),
+  };
+}

@@ -1,0 +1,325 @@
+import type { CID } from "multiformats/cid";
+import { sha256 } from "#crypto";
+import { equalBytes } from "../bytes/compare.ts";
+import type { Block } from "../block/block.ts";
+import { decodeGenesis, ledgerId, type Genesis } from "../block/genesis.ts";
+import { decodeHeader, type Header } from "../block/header.ts";
+import { ChainError, EncodingError, LedgerError, ProofError } from "../errors.ts";
+import { appendLeaf, emptyFrontier, frontierFrom, frontierRoot } from "../merkle/frontier.ts";
+import type { Frontier } from "../merkle/frontier.ts";
+import { leafHash } from "../merkle/hash.ts";
+import { proveConsistency, proveInclusion } from "../merkle/proof.ts";
+import { EMPTY_MAP, type MapProof } from "../merkle/sparse-map.ts";
+import type { ChainStore, Head, Storage } from "../storage/types.ts";
+import {
+  checkBlock,
+  emptyTip,
+  readBlock,
+  tipAfter,
+  type AppliedBlock,
+  type Tip,
+} from "./apply-block.ts";
+import { decodeBlockRecord, encodeBlockRecord } from "./block-record.ts";
+import { openDerived, type DerivedData, type TransactionPlace } from "./derived.ts";
+import { genesisState } from "./governance.ts";
+import type { KindRule } from "./kind-rule.ts";
+import { openState, proveState, type LedgerState } from "./ledger-state.ts";
+import type { KindRules } from "./prepare.ts";
+
+export interface ChainOptions {
+  /** Needs `chains` and `state`. */
+  readonly storage: Storage;
+  /** The genesis record that founds the ledger. */
+  readonly genesis: Uint8Array;
+  /** Rules of the entry kinds that the policy registers. */
+  readonly kinds?: readonly KindRule[];
+  /** Clock in ms; given one, blocks that others append from the future are refused. */
+  readonly now?: () => number;
+  /** Told now and then how many blocks were read while catching up. */
+  readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** A block as it was read from the store. */
+export interface StoredBlock {
+  readonly block: Block;
+  /** The block's canonical bytes. */
+  readonly bytes: Uint8Array;
+  readonly header: Header;
+}
+
+/** A ledger's blocks in a store, followed and provable; a {@link Sequencer} adds to them. */
+export interface Chain {
+  readonly ledger: CID;
+  readonly genesis: Genesis;
+  /** The genesis record's bytes; borrowed. */
+  readonly genesisBytes: Uint8Array;
+  /** Number of blocks known here. */
+  readonly size: number;
+  /** RFC 6962 root over the headers. */
+  readonly root: Uint8Array;
+  readonly tip: Tip;
+  /** The state after the last block. */
+  readonly state: LedgerState;
+  /** Reads and checks what others appended; returns the size. */
+  refresh(): Promise<number>;
+  /** @throws {ChainError} `ERR_CHAIN_INVALID` when the store's block is not what was appended */
+  readBlock(height: number): Promise<StoredBlock>;
+  /** Root of the first `size` blocks. */
+  rootAt(size: number): Promise<Uint8Array>;
+  proveInclusion(height: number, size: number): Promise<Uint8Array[]>;
+  proveConsistency(oldSize: number, newSize: number): Promise<Uint8Array[]>;
+  /** Proves what the state before the block at a height says of a key. */
+  proveState(
+    key: string,
+    height: number,
+  ): Promise<{ readonly value: Uint8Array | null; readonly proof: MapProof }>;
+  findTransaction(
+    key: Uint8Array,
+    lane: number,
+    seq: number,
+  ): Promise<TransactionPlace | undefined>;
+  /** Writes derived data that are still in memory. The storage stays open. */
+  close(): Promise<void>;
+}
+
+/** What a sequencer needs beyond what everyone sees. */
+export interface AppendableChain extends Chain {
+  readonly rules: KindRules;
+  readonly chainName: string;
+  readonly head: Head;
+  readonly derived: DerivedData;
+  /** The store's record for a block that would come next. */
+  recordFor(header: Uint8Array, block: Uint8Array): Uint8Array;
+  /** Moves on behind a block that was made durable. */
+  advance(applied: AppliedBlock, header: Uint8Array, head: Head): void;
+}
+
+/** Name of the chain that holds a ledger's blocks. */
+export const blocksChain = (ledger: CID): string => `${ledger.toString()}/blocks`;
+
+/**
+ * Opens a ledger's chain. Reads one record and what the derived data lack behind it.
+ *
+ * @throws {EncodingError} or {ChainError} `ERR_CHAIN_GENESIS` when the genesis record is not one
+ * @throws {ChainError} `ERR_CHAIN_INVALID` when the store holds something that does not stand
+ */
+export async function openChain(options: ChainOptions): Promise<AppendableChain> {
+  const { storage, signal, onProgress } = options;
+  const { chains, state: stateStore } = storage;
+  if (chains === undefined || stateStore === undefined) {
+    throw new TypeError("a chain needs a storage with chains and state");
+  }
+  const genesisBytes = options.genesis.slice();
+  const genesis = decodeGenesis(genesisBytes);
+  const ledger = ledgerId(genesisBytes);
+  const chainName = blocksChain(ledger);
+  const rules: KindRules = new Map((options.kinds ?? []).map((rule) => [rule.name, rule]));
+  const derived = openDerived(stateStore, ledger);
+  const state = openState(EMPTY_MAP, derived.stateNodes);
+
+  let tip = emptyTip(ledger);
+  let frontier: Frontier = emptyFrontier;
+  let head: Head = { size: 0, hash: null };
+  let refreshing: Promise<number> | undefined;
+
+  function advance(applied: AppliedBlock, headerBytes: Uint8Array, newHead: Head): void {
+    const nodes = state.apply(applied.changes);
+    const appended = appendLeaf(frontier, leafHash(headerBytes));
+    frontier = appended.frontier;
+    tip = tipAfter(headerBytes, applied.header);
+    head = newHead;
+    derived.add({
+      height: applied.header.height,
+      completed: appended.completed,
+      nodes,
+      transactions: applied.transactions,
+      root: state.root,
+    });
+  }
+
+  function isFromFuture({ header }: AppliedBlock): boolean {
+    return options.now !== undefined && header.time > options.now() + state.policy().maxDrift;
+  }
+
+  /** Checks and takes in the records from the tip to the store's head. */
+  async function follow(trusted: boolean): Promise<number> {
+    const storeHead = await chains!.head(chainName);
+    if (storeHead.size < head.size) {
+      throw new ChainError("ERR_CHAIN_INVALID", "the store lost blocks that were there before");
+    }
+    for await (const { index, record } of chains!.read(chainName, {
+      from: head.size,
+      limit: storeHead.size - head.size,
+      ...(signal === undefined ? {} : { signal }),
+    })) {
+      const stored = decodeStored(record, index);
+      const result = await checkBlock(stored.block, tip, state, rules, { trusted });
+      if (!result.ok) throw invalid(index, result.reason);
+      if (!trusted && isFromFuture(result)) throw invalid(index, "from-the-future");
+      advance(result, stored.block.header, headAfter(index, record));
+      if (!samePeaks(frontier.peaks, stored.peaks)) throw invalid(index, "wrong-frontier");
+      if (derived.count > 4096) await derived.flush();
+      onProgress?.({ done: index + 1, total: storeHead.size });
+    }
+    return tip.size;
+  }
+
+  /** Starts from the derived data where they fit the chain, from genesis where not. */
+  async function start(): Promise<void> {
+    const mark = await derived.mark();
+    const storeHead = await chains!.head(chainName);
+    if (mark !== undefined && mark.size > 0 && mark.size <= storeHead.size) {
+      const from = mark.size - 1;
+      const [last, next] = await readRecords(chains!, chainName, from, 2);
+      if (last !== undefined) {
+        const { block, peaks } = decodeStored(last, from);
+        const header = decodeHeader(block.header);
+        const fits =
+          next === undefined ||
+          equalBytes(decodeHeader(decodeStored(next, from + 1).block.header).state, mark.root);
+        if (fits && header.height === from && header.ledger.equals(ledger)) {
+          state.reset(mark.root);
+          frontier = frontierFrom(mark.size, peaks);
+          tip = tipAfter(block.header, header);
+          head = headAfter(from, last);
+          try {
+            await follow(true);
+            await state.load(["sys/policy"]);
+            return;
+          } catch (error) {
+            // Derived data that do not hold are built again from the blocks.
+            if (!(error instanceof ProofError)) throw error;
+          }
+        }
+      }
+    }
+    tip = emptyTip(ledger);
+    frontier = emptyFrontier;
+    head = { size: 0, hash: null };
+    state.reset(EMPTY_MAP);
+    const changes = genesisState(genesis);
+    await state.load([...changes.keys()]);
+    derived.addState(state.apply(changes));
+    await follow(false);
+  }
+
+  await start();
+  await derived.flush();
+
+  return {
+    ledger,
+    genesis,
+    genesisBytes,
+    rules,
+    chainName,
+    derived,
+    state,
+    get size() {
+      return tip.size;
+    },
+    get root() {
+      return frontierRoot(frontier);
+    },
+    get tip() {
+      return tip;
+    },
+    get head() {
+      return head;
+    },
+    recordFor(header, block) {
+      const { peaks } = appendLeaf(frontier, leafHash(header)).frontier;
+      return encodeBlockRecord({ block, peaks });
+    },
+    advance,
+    refresh() {
+      refreshing ??= follow(false).finally(() => {
+        refreshing = undefined;
+      });
+      return refreshing;
+    },
+    async readBlock(height) {
+      const [record] = await readRecords(chains, chainName, height, 1);
+      if (record === undefined) {
+        throw new ProofError("ERR_PROOF_RANGE", `there is no block at height ${height}`);
+      }
+      const { block, bytes } = decodeStored(record, height);
+      const header = readHeader(block, height);
+      if (height < tip.size) {
+        const [leaf] = await derived.treeNodes([{ level: 0, index: height }]);
+        if (leaf !== undefined && !equalBytes(leaf, leafHash(block.header))) {
+          throw invalid(height, "corrupt");
+        }
+      }
+      return { block, bytes, header };
+    },
+    async rootAt(size) {
+      if (size === tip.size) return frontierRoot(frontier);
+      if (size === 0) return frontierRoot(emptyFrontier);
+      const [record] = await readRecords(chains, chainName, size - 1, 1);
+      if (record === undefined) throw new ProofError("ERR_PROOF_RANGE", "the ledger is shorter");
+      return frontierRoot(frontierFrom(size, decodeStored(record, size - 1).peaks));
+    },
+    proveInclusion: (height, size) => proveInclusion(height, size, derived.treeNodes),
+    proveConsistency: (oldSize, newSize) => proveConsistency(oldSize, newSize, derived.treeNodes),
+    async proveState(key, height) {
+      if (height === tip.size) return proveState(state.root, key, derived.stateNodes);
+      const [record] = await readRecords(chains, chainName, height, 1);
+      if (record === undefined) throw new ProofError("ERR_PROOF_RANGE", "there is no such block");
+      const header = readHeader(decodeStored(record, height).block, height);
+      return proveState(header.state, key, derived.stateNodes);
+    },
+    findTransaction: derived.findTransaction,
+    async close() {
+      await refreshing?.catch(() => undefined);
+      await derived.flush();
+    },
+  };
+}
+
+function decodeStored(
+  record: Uint8Array,
+  height: number,
+): { readonly block: Block; readonly bytes: Uint8Array; readonly peaks: readonly Uint8Array[] } {
+  try {
+    const { block: bytes, peaks } = decodeBlockRecord(record);
+    const block = readBlock(bytes);
+    if (block === undefined) throw invalid(height, "malformed");
+    return { block, bytes, peaks };
+  } catch (error) {
+    if (error instanceof EncodingError) throw invalid(height, "malformed");
+    throw error;
+  }
+}
+
+function readHeader(block: Block, height: number): Header {
+  try {
+    return decodeHeader(block.header);
+  } catch (error) {
+    if (error instanceof LedgerError) throw invalid(height, "malformed");
+    throw error;
+  }
+}
+
+async function readRecords(
+  chains: ChainStore,
+  name: string,
+  from: number,
+  limit: number,
+): Promise<Uint8Array[]> {
+  const records: Uint8Array[] = [];
+  for await (const { record } of chains.read(name, { from, limit })) records.push(record);
+  return records;
+}
+
+function headAfter(index: number, record: Uint8Array): Head {
+  return { size: index + 1, hash: sha256(record) };
+}
+
+function samePeaks(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {
+  return a.length === b.length && a.every((peak, i) => equalBytes(peak, b[i]!));
+}
+
+function invalid(height: number, reason: string): ChainError {
+  return new ChainError("ERR_CHAIN_INVALID", `block ${height} in the store: ${reason}`);
+}

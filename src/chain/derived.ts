@@ -1,0 +1,160 @@
+import type { CID } from "multiformats/cid";
+import { concatBytes } from "../bytes/concat.ts";
+import { equalBytes } from "../bytes/compare.ts";
+import { toHex } from "../bytes/hex.ts";
+import { utf8ToBytes } from "../bytes/utf8.ts";
+import { decode, encode } from "../codec/dag-cbor.ts";
+import { expectBytes, expectMap, expectUint } from "../codec/shape.ts";
+import { LedgerError } from "../errors.ts";
+import type { NodeId, TreeNode } from "../merkle/frontier.ts";
+import type { StoredNode } from "../merkle/sparse-map.ts";
+import type { StateChange, StateStore } from "../storage/types.ts";
+import type { PreparedTransaction } from "./prepare.ts";
+
+/** Where a transaction stands. */
+export interface TransactionPlace {
+  readonly height: number;
+  readonly transaction: number;
+  /** SHA-256 of the transaction's bytes. */
+  readonly hash: Uint8Array;
+}
+
+/** How far the derived data reach: they cover the first `size` blocks, and the state is `root`. */
+export interface DerivedMark {
+  readonly size: number;
+  readonly root: Uint8Array;
+}
+
+/**
+ * What can be computed from the blocks and is kept for speed: nodes of the header tree, nodes of
+ * the authenticated state, and where each transaction stands. Nothing of it is trusted: nodes are
+ * named by their hash or end in a root that is checked, and all of it can be built again.
+ */
+export interface DerivedData {
+  /** Adds what a block brings, to be written with the next commit. */
+  add(block: {
+    readonly height: number;
+    readonly completed: readonly TreeNode[];
+    readonly nodes: readonly StoredNode[];
+    readonly transactions: readonly PreparedTransaction[];
+    readonly root: Uint8Array;
+  }): void;
+  /** Adds nodes of the state that come from no block: those of genesis. */
+  addState(nodes: readonly StoredNode[]): void;
+  /** How many changes are not written yet. */
+  readonly count: number;
+  /** The changes that are not written yet; they stay pending until {@link written}. */
+  pending(): readonly StateChange[];
+  /** Says that the first `count` pending changes are written. */
+  written(count: number): void;
+  /** Writes what is pending, without waiting for it to be durable. */
+  flush(): Promise<void>;
+  mark(): Promise<DerivedMark | undefined>;
+  treeNodes(ids: readonly NodeId[]): Promise<(Uint8Array | undefined)[]>;
+  stateNodes(hashes: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>;
+  findTransaction(
+    key: Uint8Array,
+    lane: number,
+    seq: number,
+  ): Promise<TransactionPlace | undefined>;
+}
+
+const MARK = 0x00;
+const TREE_NODE = 0x01;
+const STATE_NODE = 0x02;
+const TRANSACTION = 0x03;
+
+/** Opens the derived data of one ledger in a state store that several may share. */
+export function openDerived(store: StateStore, ledger: CID): DerivedData {
+  const prefix = concatBytes(utf8ToBytes("chain/"), ledger.multihash.digest.subarray(0, 16));
+  const changes: StateChange[] = [];
+  const byKey = new Map<string, Uint8Array>();
+
+  const keyOf = (table: number, ...parts: readonly Uint8Array[]): Uint8Array =>
+    concatBytes(prefix, Uint8Array.of(table), ...parts);
+  const treeKey = ({ level, index }: NodeId): Uint8Array =>
+    keyOf(TREE_NODE, Uint8Array.of(level), uint64(index));
+
+  function put(key: Uint8Array, value: Uint8Array): void {
+    changes.push({ key, value });
+    byKey.set(toHex(key), value);
+  }
+
+  async function getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
+    const found = keys.map((key) => byKey.get(toHex(key)));
+    const missing = keys.filter((_, i) => found[i] === undefined);
+    if (missing.length === 0) return found;
+    const stored = (await store.getMany(missing)).values();
+    return found.map((value) => value ?? stored.next().value);
+  }
+
+  function written(count: number): void {
+    for (const { key, value } of changes.splice(0, count)) {
+      const hex = toHex(key);
+      if (byKey.get(hex) === value) byKey.delete(hex);
+    }
+  }
+
+  return {
+    add({ height, completed, nodes, transactions, root }) {
+      for (const node of completed) put(treeKey(node), node.hash);
+      for (const node of nodes) put(keyOf(STATE_NODE, node.hash), node.bytes);
+      for (const [i, { transaction, hash }] of transactions.entries()) {
+        put(
+          keyOf(TRANSACTION, transaction.key, uint64(transaction.lane), uint64(transaction.seq)),
+          concatBytes(uint64(height), uint64(i), hash),
+        );
+      }
+      put(keyOf(MARK), encode({ size: height + 1, root }));
+    },
+    addState(nodes) {
+      for (const node of nodes) put(keyOf(STATE_NODE, node.hash), node.bytes);
+    },
+    get count() {
+      return changes.length;
+    },
+    pending: () => changes.slice(),
+    written,
+    async flush() {
+      if (changes.length === 0) return;
+      const batch = changes.slice();
+      await store.batch(batch, { sync: false });
+      written(batch.length);
+    },
+    async mark() {
+      const bytes = (await getMany([keyOf(MARK)]))[0];
+      if (bytes === undefined) return undefined;
+      try {
+        const map = expectMap(decode(bytes), "mark", ["size", "root"]);
+        return { size: expectUint(map["size"], "size"), root: expectBytes(map["root"], "root", 32) };
+      } catch (error) {
+        // Damaged: everything is built again.
+        if (error instanceof LedgerError) return undefined;
+        throw error;
+      }
+    },
+    treeNodes: (ids) => getMany(ids.map(treeKey)),
+    stateNodes: (hashes) => getMany(hashes.map((hash) => keyOf(STATE_NODE, hash))),
+    async findTransaction(key, lane, seq) {
+      const [value] = await getMany([keyOf(TRANSACTION, key, uint64(lane), uint64(seq))]);
+      if (value?.length !== 48) return undefined;
+      const view = new DataView(value.buffer, value.byteOffset);
+      return {
+        height: Number(view.getBigUint64(0)),
+        transaction: Number(view.getBigUint64(8)),
+        hash: value.slice(16),
+      };
+    },
+  };
+}
+
+/** Whether two places are of the same transaction. */
+export function isSameTransaction(place: TransactionPlace, hash: Uint8Array): boolean {
+  return equalBytes(place.hash, hash);
+}
+
+function uint64(value: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(value));
+  return bytes;
+}

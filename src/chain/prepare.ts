@@ -1,0 +1,125 @@
+import type { CID } from "multiformats/cid";
+import { equalBytes } from "../bytes/compare.ts";
+import { decodeEntry, isCustom, type Entry } from "../block/entry.ts";
+import { MAX_ENTRY_BYTES } from "../block/limits.ts";
+import { subjectEntryKind } from "../block/subject-entry.ts";
+import {
+  decodeTransaction,
+  encodeSignedTransaction,
+  transactionHash,
+  type Transaction,
+  type TransactionWithEntries,
+} from "../block/transaction.ts";
+import { verifySignature } from "../crypto/sign.ts";
+import { EncodingError } from "../errors.ts";
+import { leafHash } from "../merkle/hash.ts";
+import { treeRoot } from "../merkle/tree.ts";
+import { governanceReads } from "./governance.ts";
+import type { KindRule } from "./kind-rule.ts";
+import type { Refused } from "./refusal.ts";
+import { keyKey, memberKey, POLICY_KEY, seqKey, type KeyState } from "./state.ts";
+
+/** A transaction whose form was checked: all that can be judged without the state. */
+export interface PreparedTransaction {
+  readonly signed: TransactionWithEntries;
+  readonly transaction: Transaction;
+  /** SHA-256 of the transaction's bytes. */
+  readonly hash: Uint8Array;
+  /** RFC 6962 leaf hash of the signed transaction. */
+  readonly leaf: Uint8Array;
+  /** Kinds of the entries, in order. */
+  readonly kinds: readonly string[];
+  /** The entries that are more than a subject's tag and body, by index. */
+  readonly decoded: ReadonlyMap<number, Entry>;
+  /** State keys that the rules will read. */
+  readonly reads: readonly string[];
+}
+
+/** Rules of registered kinds by name. */
+export type KindRules = ReadonlyMap<string, KindRule>;
+
+/**
+ * Checks the form of a transaction and its entries: schemas, counts, sizes, and the entries' root.
+ *
+ * @returns the prepared transaction, or why it can never be recorded
+ */
+export function prepareTransaction(
+  signed: TransactionWithEntries,
+  ledger: CID,
+  rules: KindRules,
+): PreparedTransaction | Refused {
+  let transaction: Transaction;
+  try {
+    transaction = decodeTransaction(signed.tx);
+  } catch (error) {
+    if (error instanceof EncodingError) return { reason: "malformed" };
+    throw error;
+  }
+  if (!transaction.ledger.equals(ledger)) return { reason: "wrong-ledger" };
+  const { entries } = signed;
+  if (entries.length === 0 || entries.length !== transaction.count) {
+    return { reason: "entry-count-mismatch" };
+  }
+  if (!equalBytes(treeRoot(entries.map(leafHash)), transaction.entries)) {
+    return { reason: "entries-root-mismatch" };
+  }
+  const kinds: string[] = [];
+  const decoded = new Map<number, Entry>();
+  const reads = [
+    POLICY_KEY,
+    memberKey(transaction.author),
+    keyKey(transaction.key),
+    seqKey(transaction.key, transaction.lane),
+  ];
+  for (let i = 0; i < entries.length; i++) {
+    const bytes = entries[i]!;
+    if (bytes.length > MAX_ENTRY_BYTES) return { reason: "over-limit", entry: i };
+    const subjectKind = subjectEntryKind(bytes);
+    if (subjectKind !== undefined) {
+      kinds.push(subjectKind);
+      continue;
+    }
+    let entry: Entry;
+    try {
+      entry = decodeEntry(bytes);
+    } catch (error) {
+      if (error instanceof EncodingError) return { reason: "malformed", entry: i };
+      throw error;
+    }
+    kinds.push(entry.kind);
+    decoded.set(i, entry);
+    if (isCustom(entry)) reads.push(...(rules.get(entry.kind)?.reads?.(entry) ?? []));
+    else if (entry.kind === "key" || entry.kind === "member" || entry.kind === "policy") {
+      reads.push(...governanceReads(entry));
+    }
+  }
+  return {
+    signed,
+    transaction,
+    hash: transactionHash(signed.tx),
+    leaf: leafHash(encodeSignedTransaction(signed)),
+    kinds,
+    decoded,
+    reads,
+  };
+}
+
+/** Whether preparing failed. */
+export function isRefused(result: PreparedTransaction | Refused): result is Refused {
+  return "reason" in result;
+}
+
+/** Judges a transaction's signature by the key that the state has under its key id. */
+export function isSignedBy(prepared: PreparedTransaction, key: KeyState): boolean {
+  const { signed } = prepared;
+  return (
+    key.alg === signed.alg &&
+    verifySignature({
+      alg: signed.alg,
+      publicKey: key.pub,
+      signature: signed.sig,
+      what: "transaction",
+      bytes: signed.tx,
+    })
+  );
+}

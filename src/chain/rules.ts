@@ -1,0 +1,151 @@
+import type { CID } from "multiformats/cid";
+import { isCustom, type CustomEntry, type Entry } from "../block/entry.ts";
+import type { Role } from "../block/member.ts";
+import {
+  applyKeyEntry,
+  applyMemberEntry,
+  applyPolicyEntry,
+  type GovernanceContext,
+} from "./governance.ts";
+import { isSignedBy, type KindRules, type PreparedTransaction } from "./prepare.ts";
+import type { Refused } from "./refusal.ts";
+import { encodeNumber, isInForce, seqKey, type StateOverlay, type SystemState } from "./state.ts";
+
+/** Where a transaction is judged: the block it would stand in. */
+export interface BlockContext {
+  readonly ledger: CID;
+  readonly height: number;
+  /** The header's time, in ms. */
+  readonly time: number;
+  /** The state before the block. */
+  readonly before: SystemState;
+  /** The state after the transactions so far; receives this one's changes. */
+  readonly within: StateOverlay;
+  readonly rules: KindRules;
+  /** Prepared transactions whose signature was found good already. */
+  readonly verified?: WeakSet<PreparedTransaction>;
+}
+
+/** Roles that may file an entry of a built-in kind. */
+const AUTHORS: Readonly<Record<string, readonly Role[] | "any">> = {
+  record: ["custodian"],
+  consent: ["custodian"],
+  access: ["custodian"],
+  erase: ["custodian"],
+  link: ["custodian"],
+  key: "any",
+  member: "any",
+  policy: "any",
+};
+
+/**
+ * Judges a prepared transaction by the ledger's rules and applies its changes.
+ *
+ * Pure: the same state, header and transaction give the same answer on every node.
+ *
+ * @returns why it is refused, its changes then being incomplete and to be thrown away with
+ *   `within`; or `undefined` when it stands
+ */
+export function applyTransaction(
+  prepared: PreparedTransaction,
+  context: BlockContext,
+): Refused | undefined {
+  const { transaction } = prepared;
+  const { before, within, height, time } = context;
+  const policy = before.policy();
+  const key = before.key(transaction.key);
+  if (key === undefined) return { reason: "unknown-key" };
+  if (key.actor !== transaction.author) return { reason: "key-of-another-actor" };
+  if (!isInForce(key, height)) return { reason: "key-not-in-force" };
+  if (key.use !== "sign" && !isOwnRecovery(prepared, key.use)) return { reason: "key-use" };
+  const member = before.member(transaction.author);
+  if (member === undefined || member.until !== null) return { reason: "not-a-member" };
+  const last = within.seq(transaction.key, transaction.lane);
+  if (last !== undefined && transaction.seq <= last) return { reason: "replayed-sequence" };
+  if (transaction.time - policy.maxDrift > time) return { reason: "too-early" };
+  if (time > transaction.time + policy.maxTxAge) return { reason: "too-old" };
+  if (context.verified?.has(prepared) !== true && !isSignedBy(prepared, key)) {
+    return { reason: "bad-signature" };
+  }
+  for (let i = 0; i < prepared.kinds.length; i++) {
+    const refused = applyEntry(prepared, i, member.roles, context);
+    if (refused !== undefined) return refused;
+  }
+  within.set(seqKey(transaction.key, transaction.lane), encodeNumber(transaction.seq));
+  return undefined;
+}
+
+/** A recovery key signs nothing but its own actor's recoveries. */
+function isOwnRecovery(prepared: PreparedTransaction, use: string): boolean {
+  if (use !== "recovery" || prepared.decoded.size !== prepared.kinds.length) return false;
+  for (const entry of prepared.decoded.values()) {
+    if (isCustom(entry) || entry.kind !== "key" || entry.op !== "recover") return false;
+    if (entry.actor !== prepared.transaction.author) return false;
+  }
+  return true;
+}
+
+function applyEntry(
+  prepared: PreparedTransaction,
+  index: number,
+  roles: readonly Role[],
+  context: BlockContext,
+): Refused | undefined {
+  const kind = prepared.kinds[index]!;
+  const entitled = Object.hasOwn(AUTHORS, kind) ? AUTHORS[kind] : undefined;
+  if (entitled === undefined) {
+    return applyCustom(prepared, index, roles, context);
+  }
+  if (entitled !== "any" && !entitled.some((role) => roles.includes(role))) {
+    return { reason: "not-entitled", entry: index };
+  }
+  const entry = prepared.decoded.get(index);
+  const reason = entry === undefined ? undefined : applyGovernance(entry, prepared, context);
+  return reason === undefined ? undefined : { reason, entry: index };
+}
+
+function applyGovernance(entry: Entry, prepared: PreparedTransaction, context: BlockContext) {
+  if (isCustom(entry)) return undefined;
+  const governance: GovernanceContext = {
+    ledger: context.ledger,
+    height: context.height,
+    author: prepared.transaction.author,
+    signedWith: prepared.transaction.key,
+    before: context.before,
+    within: context.within,
+  };
+  switch (entry.kind) {
+    case "key":
+      return applyKeyEntry(entry, governance);
+    case "member":
+      return applyMemberEntry(entry, governance);
+    case "policy":
+      return applyPolicyEntry(entry, governance);
+    default:
+      return undefined;
+  }
+}
+
+function applyCustom(
+  prepared: PreparedTransaction,
+  index: number,
+  roles: readonly Role[],
+  context: BlockContext,
+): Refused | undefined {
+  const entry = prepared.decoded.get(index) as CustomEntry;
+  const registered = context.before.policy().kinds.find((kind) => kind.name === entry.kind);
+  if (registered === undefined) return { reason: "unknown-kind", entry: index };
+  const rule = context.rules.get(entry.kind);
+  if (rule === undefined || !rule.rule.equals(registered.rule)) {
+    return { reason: "rule-unavailable", entry: index };
+  }
+  const stands = rule.check(entry, {
+    ledger: context.ledger,
+    height: context.height,
+    time: context.time,
+    author: prepared.transaction.author,
+    roles,
+    state: context.before,
+  });
+  return stands ? undefined : { reason: "rule-refused", entry: index };
+}

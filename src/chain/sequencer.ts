@@ -1,0 +1,375 @@
+import { toHex } from "../bytes/hex.ts";
+import { encodeBlock } from "../block/block.ts";
+import { encodeHeader, headerCid, type Header } from "../block/header.ts";
+import { MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS } from "../block/limits.ts";
+import type { TransactionWithEntries } from "../block/transaction.ts";
+import { ChainError } from "../errors.ts";
+import { signWith, type Signer } from "../identity/signer.ts";
+import { treeRoot } from "../merkle/tree.ts";
+import { AmbiguousAppend, AppendConflict } from "../storage/errors.ts";
+import type { Blob, Commit, Head, StateChange, Storage } from "../storage/types.ts";
+import { loadForRules, type AppliedBlock } from "./apply-block.ts";
+import type { AppendableChain } from "./chain.ts";
+import { isSameTransaction } from "./derived.ts";
+import {
+  isRefused,
+  isSignedBy,
+  prepareTransaction,
+  type PreparedTransaction,
+} from "./prepare.ts";
+import { applyTransaction } from "./rules.ts";
+import { overlayState } from "./state.ts";
+import {
+  TransactionRefused,
+  type Place,
+  type Submission,
+  type SubmissionState,
+} from "./submission.ts";
+
+export interface SequencerOptions {
+  readonly chain: AppendableChain;
+  readonly storage: Storage;
+  /** Signs headers; its actor must be a member with the role `sequencer`. */
+  readonly signer: Signer;
+  /** Clock, in ms since 1970. */
+  readonly now: () => number;
+  /** Bytes of entries and blobs in memory beyond which `submit` refuses. Default 64 MiB. */
+  readonly maxQueueBytes?: number;
+  /** Bytes of entries and blobs that one block takes. Default 8 MiB. */
+  readonly maxBlockBytes?: number;
+}
+
+/** What becomes durable together with a transaction's block, or before it. */
+export interface Attachments {
+  readonly blobs?: readonly Blob[];
+  readonly state?: readonly StateChange[];
+}
+
+/** Orders transactions into blocks: one signature and one sync for all that wait. */
+export interface Sequencer {
+  /**
+   * Queues a transaction. Submitting one that is queued or recorded already gives its place.
+   *
+   * @param signed - its entries are borrowed until it is durable
+   * @throws {ChainError} `ERR_CHAIN_BUSY` when the queue is full: await {@link ready} and submit
+   *   again; `ERR_CHAIN_CLOSED`
+   * @throws {TransactionRefused} when no state of the ledger could admit it
+   */
+  submit(signed: TransactionWithEntries, attachments?: Attachments): Submission;
+  /** Resolves when the queue has room. */
+  ready(): Promise<void>;
+  /** Appends a block without transactions, for a proof of the newest state. */
+  seal(): Promise<Place>;
+  /** Resolves when all that was queued is settled. */
+  idle(): Promise<void>;
+  /** Settles what is queued, then refuses more. The chain and storage stay open. */
+  close(): Promise<void>;
+}
+
+interface Pending {
+  readonly prepared: PreparedTransaction;
+  readonly attachments: Attachments;
+  readonly bytes: number;
+  state: SubmissionState;
+  resolve(place: Place): void;
+  reject(error: unknown): void;
+}
+
+interface Assembled {
+  readonly batch: readonly Pending[];
+  readonly applied: AppliedBlock;
+  readonly header: Uint8Array;
+  readonly commit: Commit & { readonly append: NonNullable<Commit["append"]> };
+  readonly derivedCount: number;
+}
+
+const AMBIGUOUS_TRIES = 3;
+/** Room that one transaction takes in a block beside its entries. */
+const TRANSACTION_OVERHEAD = 1024;
+
+/** Starts a sequencer over a chain. Several, in several processes, may share one store. */
+export function createSequencer(options: SequencerOptions): Sequencer {
+  const { chain, storage, signer, now } = options;
+  const maxQueueBytes = options.maxQueueBytes ?? 64 * 1024 * 1024;
+  const maxBlockBytes = Math.min(options.maxBlockBytes ?? 8 * 1024 * 1024, MAX_BLOCK_BYTES / 2);
+  let queue: Pending[] = [];
+  let queuedBytes = 0;
+  const byHash = new Map<string, Submission>();
+  const verified = new WeakSet<PreparedTransaction>();
+  let sealers: { resolve(place: Place): void; reject(error: unknown): void }[] = [];
+  let running: Promise<void> | undefined;
+  let waiting: (() => void)[] = [];
+  let closed = false;
+
+  function submit(signed: TransactionWithEntries, attachments: Attachments = {}): Submission {
+    if (closed) throw new ChainError("ERR_CHAIN_CLOSED", "the sequencer is closed");
+    if (queuedBytes > maxQueueBytes) {
+      throw new ChainError("ERR_CHAIN_BUSY", "the queue is full; await ready() and submit again");
+    }
+    const prepared = prepareTransaction(signed, chain.ledger, chain.rules);
+    if (isRefused(prepared)) throw new TransactionRefused(prepared);
+    const known = byHash.get(toHex(prepared.hash));
+    if (known !== undefined) return known;
+    // Signatures are checked while the last block is being flushed; a key id fixes its key.
+    const key = chain.state.key(prepared.transaction.key);
+    if (key !== undefined && isSignedBy(prepared, key)) verified.add(prepared);
+    return enqueue(prepared, attachments);
+  }
+
+  function enqueue(prepared: PreparedTransaction, attachments: Attachments): Submission {
+    const id = toHex(prepared.hash);
+    let pending: Pending;
+    const durable = new Promise<Place>((resolve, reject) => {
+      pending = {
+        prepared,
+        attachments,
+        bytes: sizeOf(prepared.signed, attachments),
+        state: "queued",
+        resolve,
+        reject,
+      };
+    });
+    const submission: Submission = {
+      hash: prepared.hash,
+      durable,
+      get state() {
+        return pending.state;
+      },
+    };
+    byHash.set(id, submission);
+    const forget = () => void byHash.delete(id);
+    durable.then(forget, forget);
+    queue.push(pending!);
+    queuedBytes += pending!.bytes;
+    start();
+    return submission;
+  }
+
+  function start(): void {
+    running ??= Promise.resolve()
+      .then(run)
+      .finally(() => {
+        running = undefined;
+        if (queue.length > 0 || sealers.length > 0) start();
+      });
+  }
+
+  async function run(): Promise<void> {
+    while (queue.length > 0 || sealers.length > 0) {
+      const batch = take();
+      const seals = sealers;
+      sealers = [];
+      try {
+        await settle(batch, seals.length > 0);
+        const place = { height: chain.size - 1, transaction: 0 };
+        for (const { resolve } of seals) resolve(place);
+      } catch (error) {
+        for (const pending of batch) fail(pending, error);
+        for (const { reject } of seals) reject(error);
+      }
+      wake();
+    }
+    await chain.derived.flush();
+  }
+
+  /** Takes from the queue what fits a block, in order. */
+  function take(): Pending[] {
+    let bytes = 0;
+    let count = 0;
+    while (count < queue.length && count < MAX_BLOCK_TRANSACTIONS) {
+      bytes += queue[count]!.bytes + TRANSACTION_OVERHEAD;
+      if (count > 0 && bytes > maxBlockBytes) break;
+      count++;
+    }
+    const batch = queue.slice(0, count);
+    queue = queue.slice(count);
+    return batch;
+  }
+
+  /** Records a batch, going on at the new head when another sequencer was faster. */
+  async function settle(batch: readonly Pending[], evenIfEmpty: boolean): Promise<void> {
+    let rest = batch;
+    for (;;) {
+      rest = rest.filter(({ state }) => state === "queued");
+      const assembled = await assemble(rest, evenIfEmpty);
+      if (assembled === undefined) return;
+      try {
+        const head = await commit(assembled.commit);
+        chain.advance(assembled.applied, assembled.header, head);
+        chain.derived.written(assembled.derivedCount);
+        for (const [transaction, pending] of assembled.batch.entries()) {
+          succeed(pending, { height: assembled.applied.header.height, transaction });
+        }
+        return;
+      } catch (error) {
+        if (!(error instanceof AppendConflict)) throw error;
+        await chain.refresh();
+      }
+    }
+  }
+
+  /** Builds the next block from what the rules admit now; settles singly what they do not. */
+  async function assemble(
+    batch: readonly Pending[],
+    evenIfEmpty: boolean,
+  ): Promise<Assembled | undefined> {
+    const { state, tip } = chain;
+    const proposer = { proposer: signer.actor, key: signer.key };
+    await loadForRules(
+      state,
+      batch.map(({ prepared }) => prepared),
+      proposer,
+    );
+    const time = Math.max(now(), tip.time);
+    let within = overlayState(state);
+    const admitted: Pending[] = [];
+    for (const pending of batch) {
+      const { prepared } = pending;
+      // On its own layer, so that a refused transaction leaves nothing behind.
+      const layer = overlayState(within);
+      const refused = applyTransaction(prepared, {
+        ledger: chain.ledger,
+        height: tip.size,
+        time,
+        before: state,
+        within: layer,
+        rules: chain.rules,
+        verified,
+      });
+      if (refused === undefined) {
+        for (const [key, value] of layer.changes) within.set(key, value);
+        admitted.push(pending);
+      } else if (refused.reason === "replayed-sequence") {
+        await settleReplay(pending);
+      } else {
+        fail(pending, new TransactionRefused(refused));
+      }
+    }
+    if (admitted.length === 0 && !evenIfEmpty) return undefined;
+    const header: Header = {
+      v: 1,
+      ledger: chain.ledger,
+      height: tip.size,
+      prev: tip.header === null ? null : headerCid(tip.header),
+      transactions: treeRoot(admitted.map(({ prepared }) => prepared.leaf)),
+      count: admitted.length,
+      state: state.root,
+      time,
+      ...proposer,
+    };
+    const headerBytes = encodeHeader(header);
+    const block = encodeBlock({
+      header: headerBytes,
+      alg: signer.alg,
+      sig: await signWith(signer, "header", headerBytes),
+      transactions: admitted.map(({ prepared }) => prepared.signed),
+    });
+    const derivedChanges = chain.derived.pending();
+    return {
+      batch: admitted,
+      applied: {
+        header,
+        transactions: admitted.map(({ prepared }) => prepared),
+        changes: within.changes,
+      },
+      header: headerBytes,
+      commit: {
+        append: {
+          chain: chain.chainName,
+          expected: chain.head,
+          records: [chain.recordFor(headerBytes, block)],
+        },
+        blobs: admitted.flatMap(({ attachments }) => attachments.blobs ?? []),
+        state: [
+          ...derivedChanges,
+          ...admitted.flatMap(({ attachments }) => attachments.state ?? []),
+        ],
+      },
+      derivedCount: derivedChanges.length,
+    };
+  }
+
+  /** Gives a transaction that is on the ledger already its place. */
+  async function settleReplay(pending: Pending): Promise<void> {
+    const { key, lane, seq } = pending.prepared.transaction;
+    const place = await chain.findTransaction(key, lane, seq);
+    if (place !== undefined && isSameTransaction(place, pending.prepared.hash)) {
+      succeed(pending, { height: place.height, transaction: place.transaction });
+    } else {
+      fail(pending, new TransactionRefused({ reason: "replayed-sequence" }));
+    }
+  }
+
+  /** One durable step where the storage has it; else what is named first, then what names it. */
+  async function commit(batch: Assembled["commit"]): Promise<Head> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        if (storage.commit !== undefined) return (await storage.commit(batch))!;
+        if (batch.blobs !== undefined && batch.blobs.length > 0) {
+          await storage.blobs!.put(batch.blobs);
+        }
+        const { chain: name, expected, records } = batch.append;
+        const head = await storage.chains!.append(name, expected, records);
+        if (batch.state !== undefined && batch.state.length > 0) {
+          await storage.state!.batch(batch.state);
+        }
+        return head;
+      } catch (error) {
+        // The same bytes again: the store says whether they are there.
+        if (!(error instanceof AmbiguousAppend) || attempt === AMBIGUOUS_TRIES) throw error;
+      }
+    }
+  }
+
+  function succeed(pending: Pending, place: Place): void {
+    if (pending.state !== "queued") return;
+    pending.state = "durable";
+    queuedBytes -= pending.bytes;
+    pending.resolve(place);
+  }
+
+  function fail(pending: Pending, error: unknown): void {
+    if (pending.state !== "queued") return;
+    pending.state = error instanceof TransactionRefused ? "refused" : "unknown";
+    queuedBytes -= pending.bytes;
+    pending.reject(error);
+  }
+
+  function wake(): void {
+    if (queuedBytes > maxQueueBytes) return;
+    const woken = waiting;
+    waiting = [];
+    for (const resolve of woken) resolve();
+  }
+
+  async function idle(): Promise<void> {
+    while (running !== undefined) await running;
+  }
+
+  return {
+    submit,
+    ready() {
+      if (queuedBytes <= maxQueueBytes) return Promise.resolve();
+      return new Promise((resolve) => waiting.push(resolve));
+    },
+    seal() {
+      if (closed) throw new ChainError("ERR_CHAIN_CLOSED", "the sequencer is closed");
+      return new Promise<Place>((resolve, reject) => {
+        sealers.push({ resolve, reject });
+        start();
+      });
+    },
+    idle,
+    async close() {
+      closed = true;
+      await idle();
+    },
+  };
+}
+
+function sizeOf(signed: TransactionWithEntries, { blobs = [] }: Attachments): number {
+  let bytes = signed.tx.length;
+  for (const entry of signed.entries) bytes += entry.length;
+  for (const blob of blobs) bytes += blob.bytes.length;
+  return bytes;
+}

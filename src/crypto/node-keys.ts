@@ -78,7 +78,7 @@ export function secretKey(curve: Curve, secret: Uint8Array): KeyObject {
 /** The 32 public bytes of an Ed25519 or X25519 private key object. */
 export function rawPublicKey(privateKey: KeyObject): Uint8Array {
   const { x } = createPublicKey(privateKey).export({ format: "jwk" });
-  return Uint8Array.from(Buffer.from(x as string, "base64url"));
+  return new Uint8Array(Buffer.from(x as string, "base64url"));
 }
 
 /**

@@ -1,0 +1,203 @@
+import { chachaOpen, chachaSeal } from "#crypto";
+import { concatBytes } from "../bytes/concat.ts";
+import { SignatureError } from "../errors.ts";
+import { dhkemX25519, labelledKdf, type Kem, type LabelledKdf } from "./hpke-kem.ts";
+
+const NONE = /* @__PURE__ */ new Uint8Array(0);
+const HKDF_SHA256 = 0x0001;
+const NONCE_LENGTH = 12;
+
+/** An authenticated cipher of HPKE (RFC 9180 §7.3). */
+export interface Aead {
+  /** Id in the IANA HPKE registry. */
+  readonly id: number;
+  readonly keyLength: number;
+  seal(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array, aad: Uint8Array): Uint8Array;
+  open(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    sealed: Uint8Array,
+    aad: Uint8Array,
+  ): Uint8Array | undefined;
+}
+
+/** One combination of KEM, HKDF-SHA256 and AEAD. */
+export interface HpkeSuite {
+  readonly kem: Kem;
+  readonly aead: Aead;
+  readonly kdf: LabelledKdf;
+}
+
+/** One side of an HPKE exchange; messages must be opened in the order they were sealed. */
+export interface HpkeContext {
+  seal(aad: Uint8Array, plaintext: Uint8Array): Uint8Array;
+  /** @returns `undefined` when the message does not authenticate; the place is then kept */
+  open(aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined;
+  export(context: Uint8Array, length: number): Uint8Array;
+}
+
+/** ChaCha20-Poly1305, id 0x0003. */
+export const chachaAead: Aead = { id: 0x0003, keyLength: 32, seal: chachaSeal, open: chachaOpen };
+
+/** DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305: what COSE calls HPKE-4. */
+export const hpkeX25519Chacha: HpkeSuite = /* @__PURE__ */ hpkeSuite(dhkemX25519, chachaAead);
+
+/** Combines a KEM and an AEAD with HKDF-SHA256. */
+export function hpkeSuite(kem: Kem, aead: Aead): HpkeSuite {
+  const ids = [kem.id, HKDF_SHA256, aead.id].flatMap((id) => [id >> 8, id & 0xff]);
+  return { kem, aead, kdf: labelledKdf(Uint8Array.of(0x48, 0x50, 0x4b, 0x45, ...ids)) };
+}
+
+/**
+ * Seals one message to a public key (RFC 9180 §6.1, base mode).
+ *
+ * @param ephemeralSecret - `suite.kem.secretLength` random bytes, never used before
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the public key is no usable key
+ */
+export function hpkeSeal(
+  suite: HpkeSuite,
+  publicKey: Uint8Array,
+  info: Uint8Array,
+  aad: Uint8Array,
+  plaintext: Uint8Array,
+  ephemeralSecret: Uint8Array,
+): { readonly enc: Uint8Array; readonly ciphertext: Uint8Array } {
+  const { enc, shared } = encapsulate(suite, publicKey, ephemeralSecret);
+  const { key, nonce } = keySchedule(suite, shared, info);
+  return { enc, ciphertext: suite.aead.seal(key, nonce, plaintext, aad) };
+}
+
+/**
+ * Opens one message (RFC 9180 §6.1, base mode).
+ *
+ * @returns the plaintext, or `undefined` whatever the reason
+ */
+export function hpkeOpen(
+  suite: HpkeSuite,
+  enc: Uint8Array,
+  secret: Uint8Array,
+  info: Uint8Array,
+  aad: Uint8Array,
+  ciphertext: Uint8Array,
+): Uint8Array | undefined {
+  const shared = suite.kem.decapsulate(enc, secret);
+  if (shared === undefined) return undefined;
+  return hpkeOpenShared(suite, shared, info, aad, ciphertext);
+}
+
+/** Opens one message whose KEM shared secret is already known, as when an HSM computed it. */
+export function hpkeOpenShared(
+  suite: HpkeSuite,
+  shared: Uint8Array,
+  info: Uint8Array,
+  aad: Uint8Array,
+  ciphertext: Uint8Array,
+): Uint8Array | undefined {
+  const { key, nonce } = keySchedule(suite, shared, info);
+  return suite.aead.open(key, nonce, ciphertext, aad);
+}
+
+/**
+ * Starts a sequence of messages to a public key (RFC 9180 §5.1.1).
+ *
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the public key is no usable key
+ */
+export function hpkeSender(
+  suite: HpkeSuite,
+  publicKey: Uint8Array,
+  info: Uint8Array,
+  ephemeralSecret: Uint8Array,
+): { readonly enc: Uint8Array; readonly context: HpkeContext } {
+  const { enc, shared } = encapsulate(suite, publicKey, ephemeralSecret);
+  return { enc, context: createContext(suite, shared, info) };
+}
+
+/** Joins a sequence of messages (RFC 9180 §5.1.1); `undefined` when `enc` is malformed. */
+export function hpkeReceiver(
+  suite: HpkeSuite,
+  enc: Uint8Array,
+  secret: Uint8Array,
+  info: Uint8Array,
+): HpkeContext | undefined {
+  const shared = suite.kem.decapsulate(enc, secret);
+  return shared === undefined ? undefined : createContext(suite, shared, info);
+}
+
+function encapsulate(
+  suite: HpkeSuite,
+  publicKey: Uint8Array,
+  ephemeral: Uint8Array,
+): { readonly enc: Uint8Array; readonly shared: Uint8Array } {
+  const encapsulated = suite.kem.encapsulate(publicKey, ephemeral);
+  if (encapsulated === undefined) {
+    throw new SignatureError("ERR_SIGNATURE_KEY", "not a public key to seal to");
+  }
+  return encapsulated;
+}
+
+interface Schedule {
+  readonly key: Uint8Array;
+  readonly nonce: Uint8Array;
+  readonly secret: Uint8Array;
+  readonly context: Uint8Array;
+}
+
+function keySchedule(suite: HpkeSuite, shared: Uint8Array, info: Uint8Array): Schedule {
+  const { kdf, aead } = suite;
+  const context =
+    info.length === 0
+      ? emptyInfoContext(kdf)
+      : scheduleContext(kdf, kdf.extract(NONE, "info_hash", info));
+  const secret = kdf.extract(shared, "secret", NONE);
+  return {
+    key: kdf.expand(secret, "key", context, aead.keyLength),
+    nonce: kdf.expand(secret, "base_nonce", context, NONCE_LENGTH),
+    secret,
+    context,
+  };
+}
+
+// Grants carry no info, so their context is the same for all.
+const emptyContexts: WeakMap<LabelledKdf, Uint8Array> = /* @__PURE__ */ new WeakMap();
+
+function emptyInfoContext(kdf: LabelledKdf): Uint8Array {
+  let context = emptyContexts.get(kdf);
+  if (context === undefined) {
+    context = scheduleContext(kdf, kdf.extract(NONE, "info_hash", NONE));
+    emptyContexts.set(kdf, context);
+  }
+  return context;
+}
+
+function scheduleContext(kdf: LabelledKdf, infoHash: Uint8Array): Uint8Array {
+  const baseMode = Uint8Array.of(0);
+  return concatBytes(baseMode, kdf.extract(NONE, "psk_id_hash", NONE), infoHash);
+}
+
+function createContext(suite: HpkeSuite, shared: Uint8Array, info: Uint8Array): HpkeContext {
+  const { key, nonce, secret, context } = keySchedule(suite, shared, info);
+  const exporter = suite.kdf.expand(secret, "exp", context, 32);
+  let sequence = 0;
+  const nextNonce = (): Uint8Array => {
+    if (sequence === Number.MAX_SAFE_INTEGER) throw new RangeError("too many messages");
+    const next = nonce.slice();
+    for (let i = NONCE_LENGTH - 1, rest = sequence; rest > 0; i--) {
+      next[i]! ^= rest % 256;
+      rest = Math.floor(rest / 256);
+    }
+    return next;
+  };
+  return {
+    seal(aad, plaintext) {
+      const sealed = suite.aead.seal(key, nextNonce(), plaintext, aad);
+      sequence++;
+      return sealed;
+    },
+    open(aad, sealed) {
+      const plaintext = suite.aead.open(key, nextNonce(), sealed, aad);
+      if (plaintext !== undefined) sequence++;
+      return plaintext;
+    },
+    export: (exportContext, length) => suite.kdf.expand(exporter, "sec", exportContext, length),
+  };
+}

@@ -1,0 +1,54 @@
+import { chachaOpen, chachaSeal } from "#crypto";
+import { assertUint } from "../bytes/guards.ts";
+
+/** Plaintext bytes of every segment but the last. */
+export const SEGMENT_SIZE = 65_536;
+/** Bytes that sealing adds to a segment. */
+export const SEGMENT_OVERHEAD = 16;
+
+/**
+ * Seals one segment of a part with ChaCha20-Poly1305. The nonce is the segment's number and
+ * whether it is the last, so that truncation, reordering and duplication do not authenticate.
+ *
+ * @param key - 32 bytes, of this part only: numbers repeat between parts
+ * @param counter - number of the segment, from 0
+ * @param final - whether it is the last
+ * @returns ciphertext ‖ tag, newly allocated
+ * @see the STREAM construction of Hoang, Reyhanitabar, Rogaway and Vizár, as age uses it
+ */
+export function sealSegment(
+  key: Uint8Array,
+  counter: number,
+  final: boolean,
+  plaintext: Uint8Array,
+): Uint8Array {
+  if (plaintext.length > SEGMENT_SIZE) throw new RangeError("a segment is at most 64 KiB");
+  return chachaSeal(key, segmentNonce(counter, final), plaintext);
+}
+
+/**
+ * Opens one segment.
+ *
+ * @returns the plaintext, or `undefined` when it is not this segment of this part
+ */
+export function openSegment(
+  key: Uint8Array,
+  counter: number,
+  final: boolean,
+  sealed: Uint8Array,
+): Uint8Array | undefined {
+  if (sealed.length > SEGMENT_SIZE + SEGMENT_OVERHEAD) return undefined;
+  return chachaOpen(key, segmentNonce(counter, final), sealed);
+}
+
+/** 11-byte big-endian counter ‖ 01 for the last segment, 00 for the others. */
+export function segmentNonce(counter: number, final: boolean): Uint8Array {
+  assertUint(counter, "counter");
+  const nonce = new Uint8Array(12);
+  for (let i = 10, rest = counter; rest > 0; i--) {
+    nonce[i] = rest % 256;
+    rest = Math.floor(rest / 256);
+  }
+  nonce[11] = final ? 1 : 0;
+  return nonce;
+}

@@ -1,0 +1,47 @@
+import { compressP256 } from "../crypto/p256-point.ts";
+import type { SignatureAlg } from "../crypto/signing-input.ts";
+import { webcryptoAlgorithm } from "../crypto/webcrypto.ts";
+import { SignatureError } from "../errors.ts";
+import { actorFromKey, keyId } from "./actor.ts";
+import type { Signer } from "./signer.ts";
+
+/** What {@link webcryptoSigner} takes. */
+export interface WebcryptoSignerOptions {
+  /** A pair for Ed25519, or for ECDSA on P-256. The private key may be non-extractable. */
+  readonly keyPair: CryptoKeyPair;
+  /** The actor's name, when this is not the key it was made from. */
+  readonly actor?: string;
+}
+
+/**
+ * Signs with a WebCrypto key, which can be one that no script can read, kept in IndexedDB.
+ *
+ * @throws {SignatureError} `ERR_SIGNATURE_ALGORITHM` when the keys are for something else
+ */
+export async function webcryptoSigner(options: WebcryptoSignerOptions): Promise<Signer> {
+  const { privateKey, publicKey: publicCryptoKey } = options.keyPair;
+  const alg = algorithmOf(publicCryptoKey);
+  if (alg === undefined || algorithmOf(privateKey) !== alg) {
+    throw new SignatureError("ERR_SIGNATURE_ALGORITHM", "neither Ed25519 nor ECDSA on P-256 keys");
+  }
+  const raw = new Uint8Array(await globalThis.crypto.subtle.exportKey("raw", publicCryptoKey));
+  const publicKey = alg === "ES256" ? compressP256(raw) : raw;
+  return {
+    actor: options.actor ?? actorFromKey(alg, publicKey),
+    key: keyId(alg, publicKey),
+    alg,
+    publicKey,
+    async sign(bytes) {
+      const message = new Uint8Array(bytes);
+      const algorithm = webcryptoAlgorithm(alg);
+      return new Uint8Array(await globalThis.crypto.subtle.sign(algorithm, privateKey, message));
+    },
+  };
+}
+
+function algorithmOf(key: CryptoKey): SignatureAlg | undefined {
+  const { name } = key.algorithm;
+  if (name === "Ed25519") return "Ed25519";
+  const { namedCurve } = key.algorithm as EcKeyAlgorithm;
+  return name === "ECDSA" && namedCurve === "P-256" ? "ES256" : undefined;
+}

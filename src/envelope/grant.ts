@@ -1,0 +1,156 @@
+import { assertBytes } from "../bytes/guards.ts";
+import type { CID } from "../codec/cid.ts";
+import { decode, encode } from "../codec/dag-cbor.ts";
+import { expectBytes, expectMap } from "../codec/shape.ts";
+import type { CoseRecipient } from "../crypto/cose-hpke.ts";
+import { coseAlgorithm, sealCose } from "../crypto/cose-hpke.ts";
+import { EncodingError, EnvelopeError } from "../errors.ts";
+import type { KeyAgreement } from "../identity/agreement.ts";
+import type { Signer } from "../identity/signer.ts";
+import type { ExpectedGrant } from "./grant-record.ts";
+import { MAX_GRANT_BYTES, signGrant, verifyGrant } from "./grant-record.ts";
+import { MAX_PARTS } from "./header.ts";
+import type { EnvelopeKeys, KeyContext } from "./keys.ts";
+import { decryptFailed, derivePartKeys, KEY_BYTES, wipeKeys } from "./keys.ts";
+
+/** What every grant is made of. */
+export interface GrantTerms {
+  /** Whom the grant is for; the grant itself does not say. */
+  readonly recipient: CoseRecipient;
+  /** Id of the entry that justifies the grant: 32 bytes. */
+  readonly basis: Uint8Array;
+  /** Signs as the grantor. */
+  readonly signer: Signer;
+  /** Source of the ephemeral key; cryptographically strong. */
+  readonly random: (length: number) => Uint8Array;
+}
+
+/** What {@link makeGrant} wraps. */
+export interface MakeGrantOptions extends GrantTerms {
+  readonly envelope: CID;
+  /** The content key, or the keys of some parts only; borrowed. */
+  readonly keys: EnvelopeKeys;
+}
+
+/** What {@link openGrant} opens, and what it insists on. */
+export interface OpenGrantOptions extends ExpectedGrant {
+  readonly grant: Uint8Array;
+  /** The recipient's private key, wherever it lives. */
+  readonly agreement: KeyAgreement;
+}
+
+/** What {@link rewrapGrant} makes of a grant that was received. */
+export interface RewrapOptions extends OpenGrantOptions {
+  /** Of the new grant. */
+  readonly to: GrantTerms;
+  /** Grants these parts only, out of an envelope with this header. Default: what was received. */
+  readonly only?: { readonly header: KeyContext; readonly parts: readonly string[] };
+}
+
+/**
+ * Wraps an envelope's keys for one recipient, and signs the result.
+ *
+ * @returns the grant's bytes, to be handed to the recipient
+ */
+export async function makeGrant(options: MakeGrantOptions): Promise<Uint8Array> {
+  const { envelope, basis, keys, recipient, signer, random } = options;
+  assertBytes(basis, "basis", 32);
+  const plaintext = encodeKeys(keys);
+  const ephemeral = random(coseAlgorithm(recipient.alg).suite.kem.secretLength);
+  try {
+    const message = sealCose(recipient, plaintext, grantAad(envelope, basis), ephemeral);
+    return await signGrant({ envelope, basis, message }, signer);
+  } finally {
+    plaintext.fill(0);
+    ephemeral.fill(0);
+  }
+}
+
+/**
+ * Verifies a grant, and unwraps the keys it carries.
+ *
+ * @returns keys, which the caller wipes
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the grant is not the grantor's for this
+ *   envelope and basis, `ERR_ENVELOPE_DECRYPT` whenever it does not open
+ */
+export async function openGrant(options: OpenGrantOptions): Promise<EnvelopeKeys> {
+  const verified = verifyGrant(options.grant, options);
+  if (!verified.ok) {
+    throw new EnvelopeError("ERR_ENVELOPE_INVALID", `grant refused: ${verified.reason}`);
+  }
+  const { envelope, basis, message } = verified.grant;
+  const plaintext = await options.agreement.unwrap(message, grantAad(envelope, basis));
+  try {
+    return decodeKeys(plaintext);
+  } finally {
+    plaintext.fill(0);
+  }
+}
+
+/**
+ * Gives what one was granted to another recipient, or less of it; the envelope stays untouched.
+ *
+ * @returns the new grant's bytes
+ * @throws {EnvelopeError} as {@link openGrant} does; `ERR_ENVELOPE_DECRYPT` also when asked for
+ *   parts that were not granted
+ */
+export async function rewrapGrant(options: RewrapOptions): Promise<Uint8Array> {
+  const received = await openGrant(options);
+  const given: EnvelopeKeys[] = [received];
+  try {
+    if (options.only !== undefined) given.push(narrowKeys(received, options.only));
+    return await makeGrant({ ...options.to, envelope: options.envelope, keys: given.at(-1)! });
+  } finally {
+    for (const keys of given) wipeKeys(keys);
+  }
+}
+
+/** Reduces keys to those of some parts; newly allocated. */
+export function narrowKeys(
+  keys: EnvelopeKeys,
+  only: { readonly header: KeyContext; readonly parts: readonly string[] },
+): EnvelopeKeys {
+  if ("cek" in keys) return derivePartKeys(only.header, keys.cek, only.parts);
+  const parts = only.parts.map((id): [string, Uint8Array] => {
+    if (!Object.hasOwn(keys.parts, id)) throw decryptFailed();
+    return [id, keys.parts[id]!.slice()];
+  });
+  return { parts: Object.fromEntries(parts) };
+}
+
+/** What binds a wrapped key to one envelope and one reason: `external_aad` of its message. */
+function grantAad(envelope: CID, basis: Uint8Array): Uint8Array {
+  return encode(["healthledger/grant/1", envelope, basis]);
+}
+
+function encodeKeys(keys: EnvelopeKeys): Uint8Array {
+  if ("cek" in keys) {
+    assertBytes(keys.cek, "cek", KEY_BYTES);
+    return encode({ cek: keys.cek });
+  }
+  const parts = Object.entries(keys.parts);
+  if (parts.length === 0 || parts.length > MAX_PARTS) {
+    throw new RangeError(`a grant holds the keys of 1 to ${MAX_PARTS} parts`);
+  }
+  for (const [, key] of parts) assertBytes(key, "part key", KEY_BYTES);
+  return encode({ parts: keys.parts });
+}
+
+function decodeKeys(plaintext: Uint8Array): EnvelopeKeys {
+  try {
+    const value = decode(plaintext, { maxBytes: MAX_GRANT_BYTES, maxDepth: 2 });
+    const fields = expectMap(value, "keys", [], ["cek", "parts"]);
+    if (fields["parts"] === undefined) {
+      return { cek: expectBytes(fields["cek"], "cek", KEY_BYTES) };
+    }
+    const held = expectMap(value, "keys", ["parts"])["parts"];
+    const ids = Object.keys(held as object);
+    const parts = expectMap(held, "parts", ids) as Readonly<Record<string, Uint8Array>>;
+    if (ids.length === 0 || ids.length > MAX_PARTS) throw decryptFailed();
+    for (const id of ids) expectBytes(parts[id], "part key", KEY_BYTES);
+    return { parts };
+  } catch (error) {
+    if (error instanceof EncodingError || error instanceof TypeError) throw decryptFailed();
+    throw error;
+  }
+}

@@ -1,0 +1,258 @@
+import { equalBytes } from "../bytes/compare.ts";
+import type { CID } from "../codec/cid.ts";
+import { cidOf, DAG_CBOR, matchesCid, RAW } from "../codec/cid.ts";
+import { decode, encode } from "../codec/dag-cbor.ts";
+import {
+  expectArray,
+  expectBytes,
+  expectCid,
+  expectMap,
+  expectOneOf,
+  expectString,
+  expectUint,
+  expectVersion,
+} from "../codec/shape.ts";
+import type { SignatureAlg } from "../crypto/sign.ts";
+import { verifySignature } from "../crypto/sign.ts";
+import { EncodingError, EnvelopeError, LedgerError } from "../errors.ts";
+import { keyId } from "../identity/actor.ts";
+import type { Signer } from "../identity/signer.ts";
+import { signWith } from "../identity/signer.ts";
+import { SEGMENT_BYTES, SEGMENTS_PER_BLOCK } from "./suite.ts";
+
+/** Longest signed header that is read; enough for about 95 GB of ciphertext. */
+export const MAX_HEADER_BYTES: number = 4 * 1024 * 1024;
+/** Most parts of an envelope. */
+export const MAX_PARTS = 256;
+
+/** Where an envelope belongs: what its first entry on the ledger must say as well. */
+export interface EnvelopeContext {
+  /** CID of the ledger's genesis. */
+  readonly ledger: CID;
+  /** Actor that authors the entry. */
+  readonly author: string;
+  /** Kind of the entry. */
+  readonly kind: string;
+}
+
+/** One part of an envelope, as its header describes it. */
+export interface EnvelopePart {
+  /** 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit. */
+  readonly id: string;
+  /** Plaintext length in bytes. */
+  readonly size: number;
+  /** 32 bytes that only the right part key gives. */
+  readonly commit: Uint8Array;
+  /** Ciphertext blocks in order. */
+  readonly data: readonly CID[];
+}
+
+/** What stands in clear beside an envelope's ciphertext; it names no recipient. */
+export interface EnvelopeHeader {
+  readonly suite: string;
+  readonly context: EnvelopeContext;
+  /** 32 bytes. */
+  readonly salt: Uint8Array;
+  readonly parts: readonly EnvelopePart[];
+  /** Root over values that can be disclosed one by one. */
+  readonly disclosed?: Uint8Array;
+  /** The envelope that this one replaces. */
+  readonly supersedes?: CID;
+}
+
+/** A header with its signature, decoded but not verified. */
+export interface SignedHeader {
+  /** CID of the signed header: the envelope's name. */
+  readonly envelope: CID;
+  readonly header: EnvelopeHeader;
+  /** What the signature covers. */
+  readonly headerBytes: Uint8Array;
+  /** Id of the signing key. */
+  readonly key: Uint8Array;
+  readonly alg: SignatureAlg;
+  readonly signature: Uint8Array;
+}
+
+/** A public signing key. */
+export interface SigningKey {
+  readonly alg: SignatureAlg;
+  readonly publicKey: Uint8Array;
+}
+
+/** Why a header is not the one that was expected. */
+export type HeaderRefusal =
+  "name" | "malformed" | "ledger" | "author" | "kind" | "signing-key" | "signature";
+
+const PART_ID = /^[a-z0-9][a-z0-9._-]{0,63}$/;
+
+/** How many ciphertext blocks a part of this plaintext length has; an empty part has one. */
+export function blockCount(size: number): number {
+  return Math.max(1, Math.ceil(size / (SEGMENT_BYTES * SEGMENTS_PER_BLOCK)));
+}
+
+/**
+ * Writes a header in its canonical form.
+ *
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when its values do not fit together
+ */
+export function encodeHeader(header: EnvelopeHeader): Uint8Array {
+  const { suite, context, salt, parts, disclosed, supersedes } = header;
+  const bytes = encode({
+    v: 1,
+    suite,
+    ctx: { ledger: context.ledger, author: context.author, kind: context.kind },
+    salt,
+    segment: SEGMENT_BYTES,
+    parts: parts.map(({ id, size, commit, data }) => ({ id, size, commit, data })),
+    ...(disclosed === undefined ? {} : { disclosed }),
+    ...(supersedes === undefined ? {} : { supersedes }),
+  });
+  decodeHeader(bytes);
+  return bytes;
+}
+
+/**
+ * Reads a header.
+ *
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when it is none
+ */
+export function decodeHeader(bytes: Uint8Array): EnvelopeHeader {
+  return orInvalid("header", () => {
+    const value = decode(bytes, { maxBytes: MAX_HEADER_BYTES, maxDepth: 4, maxItems: 200_000 });
+    const fields = expectMap(
+      value,
+      "header",
+      ["v", "suite", "ctx", "salt", "segment", "parts"],
+      ["disclosed", "supersedes"],
+    );
+    expectVersion(fields["v"], "header");
+    if (fields["segment"] !== SEGMENT_BYTES) {
+      throw new EncodingError("ERR_ENCODING_SHAPE", "header.segment must be 65536");
+    }
+    const { disclosed, supersedes } = fields;
+    return {
+      suite: expectString(fields["suite"], "header.suite", 64),
+      context: readContext(fields["ctx"]),
+      salt: expectBytes(fields["salt"], "header.salt", 32),
+      parts: readParts(fields["parts"]),
+      ...(disclosed === undefined
+        ? {}
+        : { disclosed: expectBytes(disclosed, "header.disclosed", 32) }),
+      ...(supersedes === undefined
+        ? {}
+        : { supersedes: expectCid(supersedes, "header.supersedes", DAG_CBOR) }),
+    };
+  });
+}
+
+function readContext(value: unknown): EnvelopeContext {
+  const fields = expectMap(value, "header.ctx", ["ledger", "author", "kind"]);
+  return {
+    ledger: expectCid(fields["ledger"], "header.ctx.ledger", DAG_CBOR),
+    author: expectString(fields["author"], "header.ctx.author", 256),
+    kind: expectString(fields["kind"], "header.ctx.kind", 64),
+  };
+}
+
+function readParts(value: unknown): readonly EnvelopePart[] {
+  const seen = new Set<string>();
+  const parts = expectArray(value, "header.parts", MAX_PARTS).map((item) => {
+    const fields = expectMap(item, "part", ["id", "size", "commit", "data"]);
+    const id = expectString(fields["id"], "part.id", 64);
+    const size = expectUint(fields["size"], "part.size");
+    const blocks = blockCount(size);
+    const data = expectArray(fields["data"], "part.data", blocks);
+    if (!PART_ID.test(id) || seen.has(id) || data.length !== blocks) {
+      throw new EncodingError("ERR_ENCODING_SHAPE", "part: id or number of blocks");
+    }
+    seen.add(id);
+    return {
+      id,
+      size,
+      commit: expectBytes(fields["commit"], "part.commit", 32),
+      data: data.map((cid) => expectCid(cid, "part.data", RAW)),
+    };
+  });
+  if (parts.length === 0) throw new EncodingError("ERR_ENCODING_SHAPE", "header without parts");
+  return parts;
+}
+
+/** Signs a header; the CID of the result is the envelope's name. */
+export async function signHeader(header: EnvelopeHeader, signer: Signer): Promise<Uint8Array> {
+  const bytes = encodeHeader(header);
+  const sig = await signWith(signer, "envelope", bytes);
+  const signed = encode({ header: bytes, key: signer.key, alg: signer.alg, sig });
+  if (signed.length > MAX_HEADER_BYTES) {
+    throw new EnvelopeError("ERR_ENVELOPE_UNSUPPORTED", "too much for one envelope");
+  }
+  return signed;
+}
+
+/**
+ * Reads a signed header without verifying the signature: nothing in it can be relied on before
+ * {@link verifyHeader} has accepted it.
+ *
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when it is none
+ */
+export function decodeSignedHeader(bytes: Uint8Array): SignedHeader {
+  const fields = orInvalid("signed header", () => {
+    const value = decode(bytes, { maxBytes: MAX_HEADER_BYTES, maxDepth: 1, maxItems: 16 });
+    const map = expectMap(value, "signed header", ["header", "key", "alg", "sig"]);
+    return {
+      headerBytes: expectBytes(map["header"], "header"),
+      key: expectBytes(map["key"], "key", 32),
+      alg: expectOneOf(map["alg"], "alg", ["Ed25519", "ES256"]),
+      signature: expectBytes(map["sig"], "sig", 64),
+    };
+  });
+  const header = decodeHeader(fields.headerBytes);
+  return { envelope: cidOf(bytes, DAG_CBOR), header, ...fields };
+}
+
+/**
+ * Judges a signed header against the first entry that names it.
+ *
+ * @param expected.envelope - the entry's body
+ * @param expected.context - the entry's ledger, author and kind
+ * @param expected.author - a key of the author that was in force at the entry
+ */
+export function verifyHeader(
+  bytes: Uint8Array,
+  expected: {
+    readonly envelope: CID;
+    readonly context: EnvelopeContext;
+    readonly author: SigningKey;
+  },
+): ({ readonly ok: true } & SignedHeader) | { readonly ok: false; readonly reason: HeaderRefusal } {
+  if (!matchesCid(expected.envelope, bytes)) return { ok: false, reason: "name" };
+  let signed: SignedHeader;
+  try {
+    signed = decodeSignedHeader(bytes);
+  } catch (error) {
+    if (error instanceof LedgerError) return { ok: false, reason: "malformed" };
+    throw error;
+  }
+  const { ledger, author, kind } = signed.header.context;
+  if (!ledger.equals(expected.context.ledger)) return { ok: false, reason: "ledger" };
+  if (author !== expected.context.author) return { ok: false, reason: "author" };
+  if (kind !== expected.context.kind) return { ok: false, reason: "kind" };
+  const { alg, publicKey } = expected.author;
+  if (signed.alg !== alg || !equalBytes(signed.key, keyId(alg, publicKey))) {
+    return { ok: false, reason: "signing-key" };
+  }
+  const { signature, headerBytes } = signed;
+  if (!verifySignature({ alg, publicKey, signature, what: "envelope", bytes: headerBytes })) {
+    return { ok: false, reason: "signature" };
+  }
+  return { ok: true, ...signed };
+}
+
+/** Runs a decoder whose every complaint means that the record is not what it should be. */
+export function orInvalid<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (!(cause instanceof EncodingError)) throw cause;
+    throw new EnvelopeError("ERR_ENVELOPE_INVALID", `not a ${what}: ${cause.message}`, { cause });
+  }
+}

@@ -1,0 +1,100 @@
+import { hkdfExpand, hkdfExtract, sha256 } from "#crypto";
+import { equalBytes } from "../bytes/compare.ts";
+import { concatBytes } from "../bytes/concat.ts";
+import { assertBytes } from "../bytes/guards.ts";
+import { utf8ToBytes } from "../bytes/utf8.ts";
+import { encode } from "../codec/dag-cbor.ts";
+import { EnvelopeError } from "../errors.ts";
+import type { EnvelopeHeader, EnvelopePart } from "./header.ts";
+import { SEGMENT_BYTES } from "./suite.ts";
+
+/** Bytes of a content key, a part key and a commitment. */
+export const KEY_BYTES = 32;
+
+/**
+ * What opens an envelope: the content key, or the keys of some of its parts. Whoever holds it
+ * wipes it with {@link wipeKeys} when done.
+ */
+export type EnvelopeKeys =
+  { readonly cek: Uint8Array } | { readonly parts: Readonly<Record<string, Uint8Array>> };
+
+/** What of a header goes into its keys. */
+export type KeyContext = Pick<EnvelopeHeader, "suite" | "context" | "salt">;
+
+const PART_INFO = /* @__PURE__ */ utf8ToBytes("healthledger/part/1 ");
+const KEY_INFO = /* @__PURE__ */ utf8ToBytes("key");
+const COMMIT_INFO = /* @__PURE__ */ utf8ToBytes("commit");
+const ZERO = /* @__PURE__ */ Uint8Array.of(0);
+
+/**
+ * Derives `P(id)` of some parts from the content key: what a grant of those parts carries.
+ *
+ * @param cek - 32 bytes; borrowed
+ * @returns newly allocated keys, which the caller wipes
+ */
+export function derivePartKeys(
+  header: KeyContext,
+  cek: Uint8Array,
+  ids: readonly string[],
+): { readonly parts: Readonly<Record<string, Uint8Array>> } {
+  assertBytes(cek, "cek", KEY_BYTES);
+  const { suite, context } = header;
+  const { ledger, author, kind } = context;
+  const bound = sha256(encode({ suite, segment: SEGMENT_BYTES, ctx: { ledger, author, kind } }));
+  const prk = hkdfExtract(header.salt, cek);
+  const parts: [string, Uint8Array][] = ids.map((id) => [
+    id,
+    hkdfExpand(prk, concatBytes(PART_INFO, utf8ToBytes(id), ZERO, bound), KEY_BYTES),
+  ]);
+  prk.fill(0);
+  return { parts: Object.fromEntries(parts) };
+}
+
+/** The key that seals a part's segments, which the caller wipes. */
+export function deriveSegmentKey(partKey: Uint8Array): Uint8Array {
+  return hkdfExpand(partKey, KEY_INFO, KEY_BYTES);
+}
+
+/** The commitment to a part key, which stands in the header. */
+export function deriveCommit(partKey: Uint8Array): Uint8Array {
+  return hkdfExpand(partKey, COMMIT_INFO, KEY_BYTES);
+}
+
+/**
+ * Derives the segment key of each part, once every commitment has been found to be that of the
+ * keys given: without this, one ciphertext could be built that opens differently under two keys.
+ *
+ * @returns in the order of `parts`; the caller wipes them
+ * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` when a key is absent or not the committed one
+ */
+export function unlockParts(
+  header: KeyContext,
+  keys: EnvelopeKeys,
+  parts: readonly EnvelopePart[],
+): readonly Uint8Array[] {
+  const ids = parts.map(({ id }) => id);
+  const derived = "cek" in keys ? derivePartKeys(header, keys.cek, ids) : undefined;
+  const given = derived?.parts ?? (keys as { parts: Readonly<Record<string, Uint8Array>> }).parts;
+  try {
+    let committed = true;
+    for (const { id, commit } of parts) {
+      const partKey = Object.hasOwn(given, id) ? given[id] : undefined;
+      committed = partKey !== undefined && equalBytes(deriveCommit(partKey), commit) && committed;
+    }
+    if (!committed) throw decryptFailed();
+    return ids.map((id) => deriveSegmentKey(given[id]!));
+  } finally {
+    if (derived !== undefined) wipeKeys(derived);
+  }
+}
+
+/** Overwrites keys with zeros. */
+export function wipeKeys(keys: EnvelopeKeys): void {
+  if ("cek" in keys) keys.cek.fill(0);
+  else for (const key of Object.values(keys.parts)) key.fill(0);
+}
+
+/** The one answer to every failure to decrypt, so that nothing can be learnt from its kind. */
+export function decryptFailed(): EnvelopeError {
+  return new EnvelopeError("ERR_ENVELOPE_DECRYPT", "cannot be decrypted with this key");
+}

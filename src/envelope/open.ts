@@ -1,0 +1,128 @@
+import type { CID } from "../codec/cid.ts";
+import { matchesCid } from "../codec/cid.ts";
+import { EnvelopeError, InputError } from "../errors.ts";
+import { openBlock } from "./blocks.ts";
+import type { EnvelopeContext, EnvelopeHeader, EnvelopePart, SigningKey } from "./header.ts";
+import { verifyHeader } from "./header.ts";
+import type { EnvelopeKeys } from "./keys.ts";
+import { decryptFailed, unlockParts } from "./keys.ts";
+import type { Suite } from "./suite.ts";
+import { suiteNamed } from "./suite.ts";
+
+/** What {@link openEnvelope} opens, and what it insists on. */
+export interface OpenOptions {
+  /** The envelope's name, from the body of the entry. */
+  readonly envelope: CID;
+  /** The signed header, as it was received. */
+  readonly header: Uint8Array;
+  /** Borrowed; not wiped. */
+  readonly keys: EnvelopeKeys;
+  /** Ledger, author and kind of the first entry that names the envelope. */
+  readonly context: EnvelopeContext;
+  /** A signing key of the author that was in force at that entry. */
+  readonly author: SigningKey;
+  /** Fetches a ciphertext block; what it gives is hashed here. */
+  readonly read: (cid: CID) => Promise<Uint8Array | undefined>;
+  /** Ids of the parts wanted. Default: all that the keys can open. */
+  readonly parts?: readonly string[];
+  /** Most plaintext to hold, in bytes. Default 256 MiB. */
+  readonly maxBytes?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** An envelope that has been opened. */
+export interface OpenedEnvelope {
+  readonly header: EnvelopeHeader;
+  /** Plaintext by part id. */
+  readonly parts: ReadonlyMap<string, Uint8Array>;
+}
+
+/**
+ * Verifies an envelope's header, and decrypts parts of it.
+ *
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the header is not the author's for this
+ *   entry or a block is not what its CID names, `ERR_ENVELOPE_DECRYPT` whenever the keys do not
+ *   open it, `ERR_ENVELOPE_MISSING` when a block cannot be had, `ERR_ENVELOPE_UNSUPPORTED`
+ * @throws {InputError} `ERR_INPUT_TOO_LARGE` beyond `maxBytes`
+ */
+export async function openEnvelope(options: OpenOptions): Promise<OpenedEnvelope> {
+  const verified = verifyHeader(options.header, options);
+  if (!verified.ok) {
+    throw new EnvelopeError("ERR_ENVELOPE_INVALID", `header refused: ${verified.reason}`);
+  }
+  const { header } = verified;
+  const suite = suiteNamed(header.suite);
+  const wanted = selectParts(header, options.keys, options.parts);
+  const most = options.maxBytes ?? 256 * 1024 * 1024;
+  if (wanted.reduce((sum, { size }) => sum + size, 0) > most) {
+    throw new InputError("ERR_INPUT_TOO_LARGE", `more than ${most} bytes of plaintext`);
+  }
+  const segmentKeys = unlockParts(header, options.keys, wanted);
+  try {
+    const parts = new Map<string, Uint8Array>();
+    for (const [i, part] of wanted.entries()) {
+      parts.set(part.id, await openPart(suite, segmentKeys[i]!, part, options));
+    }
+    return { header, parts };
+  } finally {
+    for (const key of segmentKeys) key.fill(0);
+  }
+}
+
+function selectParts(
+  header: EnvelopeHeader,
+  keys: EnvelopeKeys,
+  ids: readonly string[] | undefined,
+): readonly EnvelopePart[] {
+  if (ids === undefined) {
+    const known = header.parts.filter(({ id }) => "cek" in keys || Object.hasOwn(keys.parts, id));
+    if (known.length === 0) throw decryptFailed();
+    return known;
+  }
+  return [...new Set(ids)].map((id) => {
+    const part = header.parts.find((candidate) => candidate.id === id);
+    if (part === undefined) {
+      throw new EnvelopeError("ERR_ENVELOPE_INVALID", "the envelope has no such part");
+    }
+    return part;
+  });
+}
+
+async function openPart(
+  suite: Suite,
+  key: Uint8Array,
+  part: EnvelopePart,
+  { read, signal }: OpenOptions,
+): Promise<Uint8Array> {
+  const segments: Uint8Array[] = [];
+  try {
+    for (const [block, cid] of part.data.entries()) {
+      signal?.throwIfAborted();
+      segments.push(...openBlock(suite, key, part, block, await readBlock(read, cid)));
+    }
+  } catch (error) {
+    for (const segment of segments) segment.fill(0);
+    throw error;
+  }
+  if (segments.length === 1) return segments[0]!;
+  // Only now, when every segment is there, is a buffer of the size that the header claims made.
+  const plaintext = new Uint8Array(part.size);
+  let at = 0;
+  for (const segment of segments) {
+    plaintext.set(segment, at);
+    at += segment.length;
+    segment.fill(0);
+  }
+  return plaintext;
+}
+
+async function readBlock(read: OpenOptions["read"], cid: CID): Promise<Uint8Array> {
+  const bytes = await read(cid);
+  if (bytes === undefined) {
+    throw new EnvelopeError("ERR_ENVELOPE_MISSING", `ciphertext block ${cid} is missing`);
+  }
+  if (!matchesCid(cid, bytes)) {
+    throw new EnvelopeError("ERR_ENVELOPE_INVALID", `ciphertext block ${cid} was altered`);
+  }
+  return bytes;
+}

@@ -1,0 +1,104 @@
+import { assertBytes } from "../bytes/guards.ts";
+import type { CID } from "../codec/cid.ts";
+import { cidOf, DAG_CBOR, RAW } from "../codec/cid.ts";
+import { InputError } from "../errors.ts";
+import type { Signer } from "../identity/signer.ts";
+import { sealBlock } from "./blocks.ts";
+import type { EnvelopeContext, EnvelopeHeader, EnvelopePart } from "./header.ts";
+import { blockCount, signHeader } from "./header.ts";
+import { deriveCommit, derivePartKeys, deriveSegmentKey, KEY_BYTES, wipeKeys } from "./keys.ts";
+import type { Suite, SuiteName } from "./suite.ts";
+import { suiteNamed } from "./suite.ts";
+
+/** A part to be sealed. */
+export interface PartContent {
+  /** 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit; stands in clear. */
+  readonly id: string;
+  /** Borrowed. */
+  readonly bytes: Uint8Array;
+}
+
+/** What {@link sealEnvelope} seals, and with what. */
+export interface SealOptions {
+  /** The entry that is to name the envelope; its author is the signer's actor. */
+  readonly context: EnvelopeContext;
+  /** 1 to 256 parts. */
+  readonly parts: readonly PartContent[];
+  readonly signer: Signer;
+  /** Source of the content key and the salt; cryptographically strong. */
+  readonly random: (length: number) => Uint8Array;
+  /** The envelope that this one replaces. */
+  readonly supersedes?: CID;
+  /** Default `chacha`. */
+  readonly suite?: SuiteName;
+}
+
+/** An envelope and its content key. */
+export interface SealedEnvelope {
+  /** The envelope's name: CID of `header`. */
+  readonly cid: CID;
+  /** The signed header. */
+  readonly header: Uint8Array;
+  /** The ciphertext, part by part. */
+  readonly blocks: readonly { readonly cid: CID; readonly bytes: Uint8Array }[];
+  /** 32 bytes, new for each envelope; the caller grants them and wipes them. */
+  readonly cek: Uint8Array;
+}
+
+/**
+ * Seals parts under a new content key, and signs the header.
+ *
+ * @throws {InputError} `ERR_INPUT_INVALID` when the signer is not the author
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` on part ids that are malformed or occur twice
+ */
+export async function sealEnvelope(options: SealOptions): Promise<SealedEnvelope> {
+  const { context, signer, random, supersedes } = options;
+  if (signer.actor !== context.author) {
+    throw new InputError("ERR_INPUT_INVALID", "an envelope is signed by its author");
+  }
+  for (const { bytes } of options.parts) assertBytes(bytes, "part.bytes");
+  const suite = suiteNamed(options.suite ?? "chacha");
+  const cek = random(KEY_BYTES);
+  const salt = random(32);
+  const unsealed = { suite: suite.name, context, salt };
+  const ids = options.parts.map(({ id }) => id);
+  const keys = derivePartKeys(unsealed, cek, ids);
+  try {
+    const sealed = options.parts.map(({ id, bytes }) =>
+      sealPart(suite, keys.parts[id]!, id, bytes),
+    );
+    const header: EnvelopeHeader = {
+      ...unsealed,
+      parts: sealed.map(({ part }) => part),
+      ...(supersedes === undefined ? {} : { supersedes }),
+    };
+    const signed = await signHeader(header, signer);
+    return {
+      cid: cidOf(signed, DAG_CBOR),
+      header: signed,
+      blocks: sealed.flatMap(({ blocks }) => blocks),
+      cek,
+    };
+  } catch (error) {
+    cek.fill(0);
+    throw error;
+  } finally {
+    wipeKeys(keys);
+  }
+}
+
+function sealPart(
+  suite: Suite,
+  partKey: Uint8Array,
+  id: string,
+  bytes: Uint8Array,
+): { readonly part: EnvelopePart; readonly blocks: SealedEnvelope["blocks"] } {
+  const key = deriveSegmentKey(partKey);
+  const blocks = Array.from({ length: blockCount(bytes.length) }, (_, block) => {
+    const sealed = sealBlock(suite, key, bytes, block);
+    return { cid: cidOf(sealed, RAW), bytes: sealed };
+  });
+  key.fill(0);
+  const data = blocks.map(({ cid }) => cid);
+  return { part: { id, size: bytes.length, commit: deriveCommit(partKey), data }, blocks };
+}

@@ -38,12 +38,15 @@ export interface MemoryAgreementOptions {
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED`
  */
 export function memoryAgreement(options: MemoryAgreementOptions): KeyAgreement {
-  const { alg } = options;
-  const { kem } = coseAlgorithm(alg).suite;
+  const { kem } = coseAlgorithm(options.alg).suite;
   assertBytes(options.secret, "secret", kem.secretLength);
-  const secret = options.secret.slice();
-  const publicKey = kem.publicKey(secret);
-  return createAgreement(alg, publicKey, async (ek) => kem.decapsulate(ek, secret));
+  return borrowingAgreement(options.alg, options.secret.slice());
+}
+
+/** Agrees with a secret that stays its caller's: for stores, which wipe their keys on close. */
+export function borrowingAgreement(alg: AgreementAlg, secret: Uint8Array): KeyAgreement {
+  const { kem } = coseAlgorithm(alg).suite;
+  return createAgreement(alg, kem.publicKey(secret), async (ek) => kem.decapsulate(ek, secret));
 }
 
 /** What {@link agreementFromEcdh} takes. */

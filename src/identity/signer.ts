@@ -68,15 +68,22 @@ export interface MemorySignerOptions {
  * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the secret is no key
  */
 export function memorySigner(options: MemorySignerOptions): Signer {
-  const { alg } = options;
   assertBytes(options.secret, "secret", 32);
-  const secret = options.secret.slice();
+  return borrowingSigner(options.alg, options.secret.slice(), options.actor);
+}
+
+/** Signs with a secret that stays its caller's: for stores, which wipe their keys on close. */
+export function borrowingSigner(
+  alg: SignatureAlg,
+  secret: Uint8Array,
+  actor: string | undefined,
+): Signer {
   if (alg !== "Ed25519" && alg !== "ES256") {
     throw new SignatureError("ERR_SIGNATURE_ALGORITHM", "unknown signature algorithm");
   }
   const publicKey = alg === "Ed25519" ? ed25519PublicKey(secret) : p256PublicKey(secret);
   return {
-    actor: options.actor ?? actorFromKey(alg, publicKey),
+    actor: actor ?? actorFromKey(alg, publicKey),
     key: keyId(alg, publicKey),
     alg,
     publicKey,

@@ -1,0 +1,271 @@
+import { randomBytes } from "#crypto";
+import { equalBytes } from "../bytes/compare.ts";
+import type { AgreementAlg } from "../crypto/cose-hpke.ts";
+import type { SignatureAlg } from "../crypto/signing-input.ts";
+import { SignatureError } from "../errors.ts";
+import { borrowingAgreement, type KeyAgreement } from "./agreement.ts";
+import { borrowingSigner, type Signer } from "./signer.ts";
+
+/** What a signing key may be used for. */
+export type SigningUse = "sign" | "checkpoint" | "recovery";
+
+/** What is known of a key without its secret. */
+export interface KeyInfo {
+  /** `keyId` of the public key. */
+  readonly key: Uint8Array;
+  readonly use: SigningUse | "agree";
+  readonly alg: SignatureAlg | AgreementAlg;
+  readonly publicKey: Uint8Array;
+  /** The actor that the key serves; `undefined` when the store has no actor yet. */
+  readonly actor: string | undefined;
+  readonly retired: boolean;
+}
+
+/** What {@link KeyStore.generate} takes. */
+export interface GenerateOptions {
+  readonly use: SigningUse | "agree";
+  /** Default Ed25519, for `agree` X25519. */
+  readonly alg?: SignatureAlg | AgreementAlg;
+  /** Default the actor of the store's first signing key, else the did:key of the new key. */
+  readonly actor?: string;
+}
+
+/** What {@link KeyStore.add} takes. */
+export interface AddOptions extends GenerateOptions {
+  /** The private key, 32 bytes; copied. */
+  readonly secret: Uint8Array;
+}
+
+/**
+ * Several keys of one party. Private keys go in and never come out: what a store gives is
+ * something that signs or opens.
+ */
+export interface KeyStore {
+  /** All keys, oldest first, retired ones included. */
+  list(): readonly KeyInfo[];
+  /**
+   * The key of this id, or the newest one in use for a purpose. Retired keys sign no more.
+   *
+   * @param which - a purpose (default `"sign"`) or the id of a key
+   * @param actor - only keys of this actor
+   * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when there is none
+   */
+  signer(which?: SigningUse | Uint8Array, actor?: string): Signer;
+  /**
+   * The agreement key of this id, retired or not, or the newest one in use.
+   *
+   * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when there is none
+   */
+  agreement(key?: Uint8Array): KeyAgreement;
+  /** Makes a key and keeps it, durably before the promise resolves. */
+  generate(options: GenerateOptions): Promise<KeyInfo>;
+  /**
+   * Takes over an existing private key.
+   *
+   * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when the store holds it already
+   */
+  add(options: AddOptions): Promise<KeyInfo>;
+  /**
+   * Stops a key from signing. Agreement keys still open what was sealed to them.
+   *
+   * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when the store does not hold it
+   */
+  retire(key: Uint8Array): Promise<void>;
+  /** Forgets the private keys; signers that the store gave away work no more. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** One key as stores keep it. */
+export interface StoredKey {
+  readonly use: SigningUse | "agree";
+  readonly alg: SignatureAlg | AgreementAlg;
+  readonly secret: Uint8Array;
+  readonly actor: string | undefined;
+  readonly retired: boolean;
+}
+
+/** A change to a list of keys; a function, so that it can be applied to what others wrote since. */
+export type KeyChange = (keys: readonly StoredKey[]) => readonly StoredKey[];
+
+/** Keys in memory only, for tests and for short-lived processes. */
+export function memoryKeys(): KeyStore {
+  return keyStore(
+    [],
+    async (change, keys) => change(keys),
+    () => {},
+  );
+}
+
+/**
+ * A key store over a list of keys and a way to change it durably.
+ *
+ * @param initial - its arrays are taken over, and wiped on close
+ * @param commit - applies a change to the newest durable list and returns what is durable now
+ */
+export function keyStore(
+  initial: readonly StoredKey[],
+  commit: (change: KeyChange, current: readonly StoredKey[]) => Promise<readonly StoredKey[]>,
+  onClose: () => unknown,
+): KeyStore {
+  let held = initial.map(describe);
+  let closed = false;
+  let queue: Promise<unknown> = Promise.resolve();
+
+  const assertOpen = (): void => {
+    if (closed) throw keyStoreError("the key store is closed");
+  };
+  const apply = (change: KeyChange): Promise<void> => {
+    assertOpen();
+    const result = queue.then(async () => {
+      assertOpen();
+      const keys = await commit(
+        change,
+        held.map(({ stored }) => stored),
+      );
+      // A key that is already held keeps its array, which signers given away still use.
+      held = keys.map((stored) => {
+        const known = held.find((one) => equalBytes(one.stored.secret, stored.secret));
+        return describe(known === undefined ? stored : { ...stored, secret: known.stored.secret });
+      });
+    });
+    queue = result.catch(() => {});
+    return result;
+  };
+  const find = (key: Uint8Array): Held | undefined =>
+    held.find(({ info }) => equalBytes(info.key, key));
+  const add = async (options: AddOptions): Promise<KeyInfo> => {
+    const secret = options.secret.slice();
+    const alg = options.alg ?? (options.use === "agree" ? "X25519" : "Ed25519");
+    assertUsable(options.use, alg);
+    const { use, actor } = options;
+    const { info } = describe({ use, alg, secret, actor, retired: false });
+    await apply((keys) => {
+      if (keys.some((one) => equalBytes(describe(one).info.key, info.key))) {
+        throw keyStoreError("the key store holds this key already");
+      }
+      const first = keys.find((one) => one.use === "sign" && one.actor !== undefined);
+      const named = actor ?? first?.actor ?? (use === "sign" ? info.actor : undefined);
+      return [...keys, { use, alg, secret, actor: named, retired: false }];
+    });
+    return find(info.key)!.info;
+  };
+
+  const store: KeyStore = {
+    list() {
+      assertOpen();
+      return held.map(({ info }) => info);
+    },
+    signer(which = "sign", actor) {
+      assertOpen();
+      const found = held.findLast(
+        ({ info }) =>
+          info.use !== "agree" &&
+          !info.retired &&
+          (actor === undefined || info.actor === actor) &&
+          (typeof which === "string" ? info.use === which : equalBytes(info.key, which)),
+      );
+      if (found === undefined) throw keyStoreError("no such signing key in use");
+      const inner = signerOf(found.stored);
+      return {
+        ...inner,
+        async sign(bytes) {
+          assertOpen();
+          const now = find(inner.key);
+          if (now === undefined || now.info.retired) throw keyStoreError("the key is retired");
+          return inner.sign(bytes);
+        },
+      };
+    },
+    agreement(key) {
+      assertOpen();
+      const found = held.findLast(
+        ({ info }) =>
+          info.use === "agree" && (key === undefined ? !info.retired : equalBytes(info.key, key)),
+      );
+      if (found === undefined) throw keyStoreError("no such agreement key");
+      const inner = agreementOf(found.stored);
+      return {
+        ...inner,
+        async unwrap(message, externalAad) {
+          assertOpen();
+          return inner.unwrap(message, externalAad);
+        },
+      };
+    },
+    async generate(options) {
+      assertOpen();
+      const secret = randomBytes(32);
+      try {
+        return await add({ ...options, secret });
+      } finally {
+        secret.fill(0);
+      }
+    },
+    add,
+    async retire(key) {
+      await apply((keys) => {
+        const at = keys.findIndex((one) => equalBytes(describe(one).info.key, key));
+        if (at < 0) throw keyStoreError("the key store does not hold this key");
+        return keys.with(at, { ...keys[at]!, retired: true });
+      });
+    },
+    async close() {
+      if (closed) return;
+      closed = true;
+      await queue;
+      for (const { stored } of held) stored.secret.fill(0);
+      held = [];
+      onClose();
+    },
+    [Symbol.asyncDispose]: () => store.close(),
+  };
+  return store;
+}
+
+/** An error of a key store. */
+export function keyStoreError(message: string, cause?: unknown): SignatureError {
+  const options = cause === undefined ? undefined : { cause };
+  return new SignatureError("ERR_SIGNATURE_KEYSTORE", message, options);
+}
+
+/**
+ * Checks that a key of this algorithm can serve this use.
+ *
+ * @throws {SignatureError} `ERR_SIGNATURE_ALGORITHM`
+ */
+export function assertUsable(use: string, alg: string): void {
+  const algs: Readonly<Record<string, readonly string[]>> = {
+    sign: ["Ed25519", "ES256"],
+    recovery: ["Ed25519", "ES256"],
+    // Signed notes know no other kind that existing witnesses read.
+    checkpoint: ["Ed25519"],
+    agree: ["X25519"],
+  };
+  if (!Object.hasOwn(algs, use) || !algs[use]!.includes(alg)) {
+    throw new SignatureError("ERR_SIGNATURE_ALGORITHM", "no key of this algorithm for this use");
+  }
+}
+
+interface Held {
+  readonly stored: StoredKey;
+  readonly info: KeyInfo;
+}
+
+function describe(stored: StoredKey): Held {
+  const { use, alg, retired } = stored;
+  if (use === "agree") {
+    const { key, publicKey } = agreementOf(stored);
+    return { stored, info: { key, use, alg, publicKey, actor: stored.actor, retired } };
+  }
+  const { key, publicKey, actor } = signerOf(stored);
+  return { stored, info: { key, use, alg, publicKey, actor, retired } };
+}
+
+function signerOf({ alg, secret, actor }: StoredKey): Signer {
+  return borrowingSigner(alg as SignatureAlg, secret, actor);
+}
+
+function agreementOf({ alg, secret }: StoredKey): KeyAgreement {
+  return borrowingAgreement(alg as AgreementAlg, secret);
+}

@@ -1,12 +1,8 @@
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectArray, expectBytes, expectMap, expectOneOf } from "../codec/shape.ts";
-import type { SignatureAlg } from "../crypto/sign.ts";
-import {
-  MAX_BLOCK_BYTES,
-  MAX_BLOCK_TRANSACTIONS,
-  MAX_TRANSACTION_ENTRIES,
-} from "./limits.ts";
-import { SIGNATURE_ALGS, type TransactionWithEntries } from "./transaction.ts";
+import { SIGNATURE_ALGS, type SignatureAlg } from "../crypto/signing-input.ts";
+import { MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS, MAX_TRANSACTION_ENTRIES } from "./limits.ts";
+import type { TransactionWithEntries } from "./transaction.ts";
 
 /** A header, its proposer's signature, and the transactions with their entries. */
 export interface Block {
@@ -22,7 +18,12 @@ export function encodeBlock(block: Block): Uint8Array {
     header: block.header,
     alg: block.alg,
     sig: block.sig,
-    transactions: block.transactions.map(({ tx, alg, sig, entries }) => ({ tx, alg, sig, entries })),
+    transactions: block.transactions.map(({ tx, alg, sig, entries }) => ({
+      tx,
+      alg,
+      sig,
+      entries,
+    })),
   });
 }
 
@@ -52,11 +53,9 @@ export function decodeBlock(bytes: Uint8Array): Block {
         tx: expectBytes(signed["tx"], "transaction.tx"),
         alg: expectOneOf(signed["alg"], "transaction.alg", SIGNATURE_ALGS),
         sig: expectBytes(signed["sig"], "transaction.sig", 64),
-        entries: expectArray(
-          signed["entries"],
-          "transaction.entries",
-          MAX_TRANSACTION_ENTRIES,
-        ).map((entry) => expectBytes(entry, "entry")),
+        entries: expectArray(signed["entries"], "transaction.entries", MAX_TRANSACTION_ENTRIES).map(
+          (entry) => expectBytes(entry, "entry"),
+        ),
       };
     }),
   };

@@ -1,13 +1,7 @@
 import type { CID } from "multiformats/cid";
 import { cidOf, DAG_CBOR } from "../codec/cid.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
-import {
-  expectBytes,
-  expectCid,
-  expectMap,
-  expectUint,
-  expectVersion,
-} from "../codec/shape.ts";
+import { expectBytes, expectCid, expectMap, expectUint, expectVersion } from "../codec/shape.ts";
 import { expectActor } from "./key.ts";
 import { MAX_BLOCK_TRANSACTIONS } from "./limits.ts";
 
@@ -43,11 +37,18 @@ export function encodeHeader(header: Header): Uint8Array {
  * @throws {EncodingError} when it is not the canonical form of a header
  */
 export function decodeHeader(bytes: Uint8Array): Header {
-  const map = expectMap(
-    decode(bytes, { maxBytes: 1024, maxDepth: 2, maxItems: 32 }),
-    "header",
-    ["v", "ledger", "height", "prev", "transactions", "count", "state", "time", "proposer", "key"],
-  );
+  const map = expectMap(decode(bytes, { maxBytes: 1024, maxDepth: 2, maxItems: 32 }), "header", [
+    "v",
+    "ledger",
+    "height",
+    "prev",
+    "transactions",
+    "count",
+    "state",
+    "time",
+    "proposer",
+    "key",
+  ]);
   return {
     v: expectVersion(map["v"], "header"),
     ledger: expectCid(map["ledger"], "header.ledger"),

@@ -19,14 +19,15 @@ export interface KeyDescription {
 export const KEY_USES: readonly KeyUse[] = ["sign", "agree", "checkpoint", "recovery"];
 
 /** Bytes of a public key by algorithm, and the uses that it can have. */
-const ALGS: Readonly<Record<KeyAlg, { readonly length: number; readonly uses: readonly KeyUse[] }>> =
-  {
-    Ed25519: { length: 32, uses: ["sign", "checkpoint", "recovery"] },
-    ES256: { length: 33, uses: ["sign", "recovery"] },
-    X25519: { length: 32, uses: ["agree"] },
-    "P-256": { length: 33, uses: ["agree"] },
-    "X-Wing": { length: 1216, uses: ["agree"] },
-  };
+const ALGS: Readonly<
+  Record<KeyAlg, { readonly length: number; readonly uses: readonly KeyUse[] }>
+> = {
+  Ed25519: { length: 32, uses: ["sign", "checkpoint", "recovery"] },
+  ES256: { length: 33, uses: ["sign", "recovery"] },
+  X25519: { length: 32, uses: ["agree"] },
+  "P-256": { length: 33, uses: ["agree"] },
+  "X-Wing": { length: 1216, uses: ["agree"] },
+};
 
 export const KEY_ALGS: readonly KeyAlg[] = Object.keys(ALGS) as KeyAlg[];
 

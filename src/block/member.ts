@@ -6,13 +6,7 @@ import { MAX_MEMBER_KEYS, MAX_MEMBERS } from "./limits.ts";
 /** What a member may do: hold records, order blocks, validate them, witness, or read audits. */
 export type Role = "custodian" | "sequencer" | "validator" | "witness" | "auditor";
 
-export const ROLES: readonly Role[] = [
-  "custodian",
-  "sequencer",
-  "validator",
-  "witness",
-  "auditor",
-];
+export const ROLES: readonly Role[] = ["custodian", "sequencer", "validator", "witness", "auditor"];
 
 /** A member as genesis or a `member` entry brings it in. */
 export interface MemberDescription {
@@ -74,7 +68,8 @@ export function expectMemberChanges(value: unknown, what: string): readonly Memb
       }
     }
   });
-  if (changes.length === 0) throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must not be empty`);
+  if (changes.length === 0)
+    throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must not be empty`);
   return changes;
 }
 

@@ -68,7 +68,8 @@ const readers: {
 } = {
   threshold: (value, what) => {
     const threshold = expectUint(value, what, 1024);
-    if (threshold === 0) throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must be at least 1`);
+    if (threshold === 0)
+      throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must be at least 1`);
     return threshold;
   },
   maxDrift: (value, what) => expectUint(value, what, MAX_TIME),
@@ -100,12 +101,21 @@ export function expectPolicyChange(fields: Fields, what: string): Partial<Ledger
   return change as Partial<LedgerPolicy>;
 }
 
+/** Reads a name that C2SP signed notes allow: no white space, control characters or plus sign. */
+export function expectKeyName(value: unknown, what: string): string {
+  const name = expectString(value, what, 255);
+  if (!/^[^\s+\p{Cc}\p{Surrogate}]+$/u.test(name)) {
+    throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must have no white space or '+'`);
+  }
+  return name;
+}
+
 function expectQuorum(value: unknown, what: string): Quorum {
   const fields = expectMap(value, what, ["required", "keys"]);
   const keys = expectArray(fields["keys"], `${what}.keys`, 256).map((item): CosignerKey => {
     const key = expectMap(item, `${what}.keys`, ["name", "pub"]);
     return {
-      name: expectString(key["name"], `${what}.keys.name`, 256),
+      name: expectKeyName(key["name"], `${what}.keys.name`),
       pub: expectBytes(key["pub"], `${what}.keys.pub`, 32),
     };
   });

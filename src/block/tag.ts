@@ -24,6 +24,10 @@ export function subjectTag(subjectKey: Uint8Array, context: TagContext): Uint8Ar
 }
 
 /** Whether a tag is the one that the holder of the subject key makes for this entry. */
-export function isSubjectTag(tag: Uint8Array, subjectKey: Uint8Array, context: TagContext): boolean {
+export function isSubjectTag(
+  tag: Uint8Array,
+  subjectKey: Uint8Array,
+  context: TagContext,
+): boolean {
   return equalBytes(tag, subjectTag(subjectKey, context));
 }

@@ -9,7 +9,7 @@ import {
   expectUint,
   expectVersion,
 } from "../codec/shape.ts";
-import type { SignatureAlg } from "../crypto/sign.ts";
+import { SIGNATURE_ALGS, type SignatureAlg } from "../crypto/signing-input.ts";
 import { signWith, type Signer } from "../identity/signer.ts";
 import { leafHash } from "../merkle/hash.ts";
 import { treeRoot } from "../merkle/tree.ts";
@@ -46,8 +46,6 @@ export interface SignedTransaction {
 export interface TransactionWithEntries extends SignedTransaction {
   readonly entries: readonly Uint8Array[];
 }
-
-export const SIGNATURE_ALGS: readonly SignatureAlg[] = ["Ed25519", "ES256"];
 
 /** Writes a transaction as canonical bytes. */
 export function encodeTransaction(transaction: Transaction): Uint8Array {

@@ -16,7 +16,14 @@ import {
 } from "./prepare.ts";
 import type { Refused } from "./refusal.ts";
 import { applyTransaction } from "./rules.ts";
-import { isInForce, keyKey, memberKey, overlayState, POLICY_KEY, type SystemState } from "./state.ts";
+import {
+  isInForce,
+  keyKey,
+  memberKey,
+  overlayState,
+  POLICY_KEY,
+  type SystemState,
+} from "./state.ts";
 
 /** The end of a ledger, as far as the next block must fit it. */
 export interface Tip {
@@ -42,8 +49,7 @@ export interface AppliedBlock {
 }
 
 export type BlockResult =
-  | ({ readonly ok: true } & AppliedBlock)
-  | ({ readonly ok: false } & BlockRefused);
+  ({ readonly ok: true } & AppliedBlock) | ({ readonly ok: false } & BlockRefused);
 
 /** The tip of a ledger that has no block yet. */
 export function emptyTip(ledger: CID): Tip {

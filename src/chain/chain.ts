@@ -5,7 +5,13 @@ import type { Block } from "../block/block.ts";
 import { decodeGenesis, ledgerId, type Genesis } from "../block/genesis.ts";
 import { decodeHeader, type Header } from "../block/header.ts";
 import { ChainError, EncodingError, LedgerError, ProofError } from "../errors.ts";
-import { appendLeaf, emptyFrontier, frontierFrom, frontierRoot } from "../merkle/frontier.ts";
+import {
+  appendLeaf,
+  emptyFrontier,
+  frontierFrom,
+  frontierRoot,
+  samePeaks,
+} from "../merkle/frontier.ts";
 import type { Frontier } from "../merkle/frontier.ts";
 import { leafHash } from "../merkle/hash.ts";
 import { proveConsistency, proveInclusion } from "../merkle/proof.ts";
@@ -314,10 +320,6 @@ async function readRecords(
 
 function headAfter(index: number, record: Uint8Array): Head {
   return { size: index + 1, hash: sha256(record) };
-}
-
-function samePeaks(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {
-  return a.length === b.length && a.every((peak, i) => equalBytes(peak, b[i]!));
 }
 
 function invalid(height: number, reason: string): ChainError {

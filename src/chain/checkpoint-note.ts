@@ -6,7 +6,7 @@ import type { Signer } from "../identity/signer.ts";
 import { HASH_LENGTH } from "../merkle/hash.ts";
 import { cosignatureMessage, encodeCosignature, noteKey, NOTE_COSIGNATURE } from "./note-key.ts";
 import type { NoteKey } from "./note-key.ts";
-import { checkedSignature, parseNote, requireEd25519 } from "./note.ts";
+import { checkedSignature, parseNote, requireEd25519, splitNote } from "./note.ts";
 import type { NoteReason, NoteSignature, NoteSigner, VerifiedSignature } from "./note.ts";
 
 /** What a checkpoint says: the log with this origin has `size` leaves and this root. */
@@ -108,6 +108,19 @@ export function parseCheckpoint(text: Uint8Array): CheckpointResult {
     ok: true,
     checkpoint: extensions.length === 0 ? checkpoint : { ...checkpoint, extensions },
   };
+}
+
+/**
+ * Reads what a signed checkpoint claims, without judging any signature: nothing in it is to be
+ * trusted.
+ *
+ * @returns `undefined` when the note is no checkpoint
+ */
+export function readCheckpoint(note: Uint8Array): Checkpoint | undefined {
+  const split = splitNote(note);
+  if (!split.ok) return undefined;
+  const parsed = parseCheckpoint(split.note.text);
+  return parsed.ok ? parsed.checkpoint : undefined;
 }
 
 /**

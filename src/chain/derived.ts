@@ -126,7 +126,10 @@ export function openDerived(store: StateStore, ledger: CID): DerivedData {
       if (bytes === undefined) return undefined;
       try {
         const map = expectMap(decode(bytes), "mark", ["size", "root"]);
-        return { size: expectUint(map["size"], "size"), root: expectBytes(map["root"], "root", 32) };
+        return {
+          size: expectUint(map["size"], "size"),
+          root: expectBytes(map["root"], "root", 32),
+        };
       } catch (error) {
         // Damaged: everything is built again.
         if (error instanceof LedgerError) return undefined;

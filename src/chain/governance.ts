@@ -226,7 +226,9 @@ function applyMemberChange(change: MemberChange, context: GovernanceContext): Re
         if (within.key(keyId(key.alg, key.pub)) !== undefined) return "key-known";
         if (!provesPossession(ledger, change.actor, key)) return "no-proof-of-possession";
       }
-      if (new Set(change.keys.map((key) => toHex(keyId(key.alg, key.pub)))).size < change.keys.length) {
+      if (
+        new Set(change.keys.map((key) => toHex(keyId(key.alg, key.pub)))).size < change.keys.length
+      ) {
         return "key-known";
       }
       addMember(within, change, height + 1);
@@ -286,10 +288,7 @@ function addKey(
     within.set(POLICY_KEY, encodePolicyState({ ...policy, checkpointKeys }));
   }
   setKey(within, entry.actor, entry, id, height + 1);
-  within.set(
-    memberKey(entry.actor),
-    encodeMemberState({ ...member, keys: [...member.keys, id] }),
-  );
+  within.set(memberKey(entry.actor), encodeMemberState({ ...member, keys: [...member.keys, id] }));
   return undefined;
 }
 
@@ -327,7 +326,8 @@ function endKeys(
 ): MemberState {
   for (const id of ids) {
     const key = state.key(id);
-    if (key !== undefined) state.set(keyKey(id), encodeKeyState({ ...key, until, compromisedSince }));
+    if (key !== undefined)
+      state.set(keyKey(id), encodeKeyState({ ...key, until, compromisedSince }));
   }
   const keys = member.keys.filter((id) => !ids.some((gone) => equalBytes(gone, id)));
   const left = { ...member, keys };
@@ -347,11 +347,7 @@ function countKeys(state: SystemState, member: MemberState, use: string): number
   return member.keys.filter((id) => state.key(id)?.use === use).length;
 }
 
-function provesPossession(
-  ledger: CID | Uint8Array,
-  actor: string,
-  key: KeyDescription,
-): boolean {
+function provesPossession(ledger: CID | Uint8Array, actor: string, key: KeyDescription): boolean {
   // Keys that cannot sign prove nothing; whoever seals to one trusts the actor who announced it.
   if (key.use === "agree") return key.proof === undefined;
   if (key.proof === undefined || (key.alg !== "Ed25519" && key.alg !== "ES256")) return false;
@@ -377,7 +373,10 @@ function checkApprovals(
 }
 
 /** Remembers a nonce, and forgets those whose change could no longer be recorded. */
-function useNonce({ nonce, notAfter }: MemberEntry | PolicyEntry, context: GovernanceContext): void {
+function useNonce(
+  { nonce, notAfter }: MemberEntry | PolicyEntry,
+  context: GovernanceContext,
+): void {
   const open = context.within.nonces().filter((used) => used.notAfter >= context.height);
   context.within.set(NONCES_KEY, encodeNonces([...open, { nonce, notAfter }]));
 }

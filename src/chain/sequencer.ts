@@ -11,12 +11,7 @@ import type { Blob, Commit, Head, StateChange, Storage } from "../storage/types.
 import { loadForRules, type AppliedBlock } from "./apply-block.ts";
 import type { AppendableChain } from "./chain.ts";
 import { isSameTransaction } from "./derived.ts";
-import {
-  isRefused,
-  isSignedBy,
-  prepareTransaction,
-  type PreparedTransaction,
-} from "./prepare.ts";
+import { isRefused, isSignedBy, prepareTransaction, type PreparedTransaction } from "./prepare.ts";
 import { applyTransaction } from "./rules.ts";
 import { overlayState } from "./state.ts";
 import {

@@ -27,12 +27,7 @@ export interface Place {
  * whether it was recorded could not be found out; submitting it again is safe.
  */
 export type SubmissionState =
-  | "queued"
-  | "durable"
-  | "checkpointed"
-  | "witnessed"
-  | "refused"
-  | "unknown";
+  "queued" | "durable" | "checkpointed" | "witnessed" | "refused" | "unknown";
 
 /** A transaction on its way. */
 export interface Submission {

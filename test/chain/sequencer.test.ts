@@ -52,7 +52,13 @@ describe("createSequencer", () => {
   it("refuses another transaction under a used sequence number", async () => {
     const { chain, sequencer, signers } = await startLedger();
     const sign = (entries: Uint8Array[]) =>
-      signTransaction(signers["a"]!, { ledger: chain.ledger, lane: 0, seq: 5, time: START, entries });
+      signTransaction(signers["a"]!, {
+        ledger: chain.ledger,
+        lane: 0,
+        seq: 5,
+        time: START,
+        entries,
+      });
     await sequencer.submit(await sign(recordEntries(1))).durable;
     const other = sequencer.submit(await sign(recordEntries(1)));
     await expect(other.durable).rejects.toMatchObject({

@@ -19,7 +19,11 @@ export const bytesFor = (name: string): Uint8Array => sha256(utf8ToBytes(name));
 
 /** A signer whose key is fixed by a name. */
 export const signerFor = (name: string, actor?: string): Signer =>
-  memorySigner({ alg: "Ed25519", secret: bytesFor(name), ...(actor === undefined ? {} : { actor }) });
+  memorySigner({
+    alg: "Ed25519",
+    secret: bytesFor(name),
+    ...(actor === undefined ? {} : { actor }),
+  });
 
 export const START = Date.UTC(2026, 0, 1);
 
@@ -27,7 +31,11 @@ export const START = Date.UTC(2026, 0, 1);
 export async function foundLedger(
   members: Readonly<Record<string, readonly Role[]>>,
   policy: Partial<LedgerPolicy> & { readonly nonce?: Uint8Array } = {},
-): Promise<{ readonly genesis: Uint8Array; readonly parsed: Genesis; readonly signers: Record<string, Signer> }> {
+): Promise<{
+  readonly genesis: Uint8Array;
+  readonly parsed: Genesis;
+  readonly signers: Record<string, Signer>;
+}> {
   const nonce = policy.nonce ?? bytesFor("nonce");
   const signers: Record<string, Signer> = {};
   const described = [];
@@ -98,7 +106,12 @@ let counter = 0;
 export function recordEntries(count: number): Uint8Array[] {
   return Array.from({ length: count }, () => {
     const id = bytesFor(`entry ${counter++}`);
-    return encodeSubjectEntry("record", id.slice(0, 16), bytesFor(`tag ${counter}`), cidOf(id, DAG_CBOR));
+    return encodeSubjectEntry(
+      "record",
+      id.slice(0, 16),
+      bytesFor(`tag ${counter}`),
+      cidOf(id, DAG_CBOR),
+    );
   });
 }
 

@@ -1,0 +1,140 @@
+import type { CID } from "multiformats/cid";
+import { ledgerId } from "../block/genesis.ts";
+import { MAX_BLOCK_BYTES } from "../block/limits.ts";
+import { readCar, writeCar, type CarBlock } from "../codec/car.ts";
+import { cidOf, DAG_CBOR, RAW } from "../codec/cid.ts";
+import { decode, encode } from "../codec/dag-cbor.ts";
+import { expectCid, expectMap, expectUint, expectVersion } from "../codec/shape.ts";
+import { EncodingError, LedgerError } from "../errors.ts";
+import type { Chain } from "./chain.ts";
+import { readCheckpoint } from "./checkpoint-note.ts";
+import {
+  verifyBlocks,
+  type VerifyLedgerOptions,
+  type VerifyLedgerResult,
+} from "./verify-ledger.ts";
+
+/** First block of an export: names the rest. */
+export interface ExportHeader {
+  readonly v: 1;
+  readonly ledger: CID;
+  /** Number of blocks. */
+  readonly size: number;
+  /** CID of the signed checkpoint over exactly these blocks. */
+  readonly checkpoint: CID;
+}
+
+/**
+ * Writes a ledger as a CARv1 stream: header record, genesis, checkpoint, blocks in height order.
+ * The same ledger and checkpoint always give the same bytes. Envelopes and grants are never in it.
+ *
+ * @param checkpoint - a signed checkpoint of this chain; its size says how many blocks are written
+ * @throws {EncodingError} `ERR_ENCODING_MALFORMED` when it is no checkpoint
+ */
+export function exportLedger(chain: Chain, checkpoint: Uint8Array): AsyncIterable<Uint8Array> {
+  const claimed = readCheckpoint(checkpoint);
+  if (claimed === undefined) throw new EncodingError("ERR_ENCODING_MALFORMED", "not a checkpoint");
+  const note = named(checkpoint, RAW);
+  const header: ExportHeader = {
+    v: 1,
+    ledger: chain.ledger,
+    size: claimed.size,
+    checkpoint: note.cid,
+  };
+  const first = named(encode(header), DAG_CBOR);
+  async function* blocks(): AsyncIterable<CarBlock> {
+    yield first;
+    yield named(chain.genesisBytes, DAG_CBOR);
+    yield note;
+    for (let height = 0; height < claimed!.size; height++) {
+      yield named((await chain.readBlock(height)).bytes, DAG_CBOR);
+    }
+  }
+  return writeCar([first.cid], blocks());
+}
+
+export interface VerifyExportOptions extends Omit<VerifyLedgerOptions, "genesis" | "checkpoint"> {
+  /** The ledger that is expected, by the CID of its genesis record. */
+  readonly ledger: CID;
+}
+
+export type VerifyExportResult =
+  | VerifyLedgerResult
+  | {
+      readonly ok: false;
+      readonly reason:
+        "not-an-export" | "other-ledger" | "truncated" | "corrupt" | "too-many-blocks";
+      /** Height of the block where the reading stopped, where it had come so far. */
+      readonly height?: number;
+    };
+
+/** Checks an export as a stream, every hash and every rule, in memory that does not grow with it. */
+export async function verifyExport(
+  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  options: VerifyExportOptions,
+): Promise<VerifyExportResult> {
+  const { ledger, onProgress, ...rest } = options;
+  let height: number | undefined;
+  try {
+    const car = await readCar(source, { maxBlockBytes: MAX_BLOCK_BYTES + 64 });
+    const blocks = car.blocks[Symbol.asyncIterator]();
+    const next = async (): Promise<CarBlock | undefined> => {
+      const item = await blocks.next();
+      return item.done === true ? undefined : item.value;
+    };
+    const [first, genesis, note] = [await next(), await next(), await next()];
+    const header = first === undefined ? undefined : readHeader(first, car.roots);
+    if (header === undefined || genesis === undefined || note === undefined) {
+      return { ok: false, reason: "not-an-export" };
+    }
+    if (!header.ledger.equals(ledger) || !ledgerId(genesis.bytes).equals(ledger)) {
+      return { ok: false, reason: "other-ledger" };
+    }
+    const claimed = readCheckpoint(note.bytes);
+    if (!note.cid.equals(header.checkpoint) || claimed?.size !== header.size) {
+      return { ok: false, reason: "not-an-export" };
+    }
+    height = 0;
+    async function* ledgerBlocks(): AsyncIterable<Uint8Array> {
+      for (let item = await next(); item !== undefined; item = await next()) {
+        yield item.bytes;
+        height!++;
+      }
+    }
+    const result = await verifyBlocks(ledgerBlocks(), {
+      ...rest,
+      genesis: genesis.bytes,
+      checkpoint: note.bytes,
+      ...(onProgress === undefined
+        ? {}
+        : { onProgress: ({ done }) => onProgress({ done, total: header.size }) }),
+    });
+    if (!result.ok) return result;
+    return result.size === header.size
+      ? result
+      : { ok: false, reason: "too-many-blocks", height: header.size };
+  } catch (error) {
+    if (!(error instanceof LedgerError)) throw error;
+    return { ok: false, reason: "corrupt", ...(height === undefined ? {} : { height }) };
+  }
+}
+
+function readHeader({ cid, bytes }: CarBlock, roots: readonly CID[]): ExportHeader | undefined {
+  if (roots.length !== 1 || !roots[0]!.equals(cid)) return undefined;
+  try {
+    const map = expectMap(decode(bytes), "export header", ["v", "ledger", "size", "checkpoint"]);
+    return {
+      v: expectVersion(map["v"], "export header"),
+      ledger: expectCid(map["ledger"], "export header.ledger"),
+      size: expectUint(map["size"], "export header.size"),
+      checkpoint: expectCid(map["checkpoint"], "export header.checkpoint", RAW),
+    };
+  } catch (error) {
+    if (error instanceof EncodingError) return undefined;
+    throw error;
+  }
+}
+
+function named(bytes: Uint8Array, codec: typeof DAG_CBOR | typeof RAW): CarBlock {
+  return { cid: cidOf(bytes, codec), bytes };
+}

@@ -1,0 +1,195 @@
+import { equalBytes } from "../bytes/compare.ts";
+import { decodeGenesis, ledgerId } from "../block/genesis.ts";
+import { EncodingError } from "../errors.ts";
+import {
+  appendLeaf,
+  emptyFrontier,
+  frontierRoot,
+  samePeaks,
+  type Frontier,
+} from "../merkle/frontier.ts";
+import { leafHash } from "../merkle/hash.ts";
+import { EMPTY_MAP } from "../merkle/map-node.ts";
+import type { ChainStore } from "../storage/types.ts";
+import { checkBlock, emptyTip, readBlock, tipAfter } from "./apply-block.ts";
+import { decodeBlockRecord } from "./block-record.ts";
+import { blocksChain } from "./chain.ts";
+import { readCheckpoint } from "./checkpoint-note.ts";
+import { genesisState } from "./governance.ts";
+import type { KindRule } from "./kind-rule.ts";
+import { openState } from "./ledger-state.ts";
+import type { Refusal } from "./refusal.ts";
+import { judgeCheckpoint, trustFromGenesis, withPolicy, type TrustReason } from "./trust.ts";
+
+/** A ledger that was checked from its genesis on, block by block. */
+export interface VerifiedLedger {
+  /** Number of blocks. */
+  readonly size: number;
+  readonly transactions: number;
+  readonly entries: number;
+  /** RFC 6962 root over the headers. */
+  readonly root: Uint8Array;
+  /** Root of the state after the last block. */
+  readonly state: Uint8Array;
+  /** Who cosigned the checkpoint, where one was given. */
+  readonly validators: readonly string[];
+  readonly witnesses: readonly string[];
+}
+
+/** The first thing that is wrong. */
+export interface LedgerFault {
+  readonly reason:
+    Refusal | TrustReason | "checkpoint-beyond-the-ledger" | "checkpoint-root-mismatch";
+  /** Height of the block; absent when the checkpoint itself is wrong. */
+  readonly height?: number;
+  readonly transaction?: number;
+  readonly entry?: number;
+}
+
+export type VerifyLedgerResult =
+  ({ readonly ok: true } & VerifiedLedger) | ({ readonly ok: false } & LedgerFault);
+
+export interface VerifyLedgerOptions {
+  readonly genesis: Uint8Array;
+  /** A signed checkpoint that the ledger must reach or extend. */
+  readonly checkpoint?: Uint8Array;
+  readonly kinds?: readonly KindRule[];
+  /** Told after each block; `total` where it is known. */
+  readonly onProgress?: (progress: { readonly done: number; readonly total?: number }) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** A block with, where it comes from a store, the peaks stored beside it. */
+interface BlockToVerify {
+  readonly block: Uint8Array;
+  readonly peaks?: readonly Uint8Array[];
+}
+
+/**
+ * Checks blocks against everything: form, signatures, roots, rules, and the checkpoint.
+ *
+ * @param blocks - encoded blocks in height order
+ * @returns the first wrong block, transaction or entry with the reason, or what was verified
+ * @throws {EncodingError} or {ChainError} when the genesis record is none
+ */
+export function verifyBlocks(
+  blocks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  options: VerifyLedgerOptions,
+): Promise<VerifyLedgerResult> {
+  async function* wrapped(): AsyncIterable<BlockToVerify> {
+    for await (const block of blocks) yield { block };
+  }
+  return verify(wrapped(), undefined, options);
+}
+
+/**
+ * Checks a ledger in a store, as {@link verifyBlocks} does, and what the store keeps beside it.
+ */
+export async function verifyLedger(
+  chains: ChainStore,
+  options: VerifyLedgerOptions,
+): Promise<VerifyLedgerResult> {
+  const name = blocksChain(ledgerId(options.genesis));
+  const { size } = await chains.head(name);
+  async function* records(): AsyncIterable<BlockToVerify | undefined> {
+    for await (const { record } of chains.read(name, { from: 0, limit: size })) {
+      yield readRecord(record);
+    }
+  }
+  return verify(records(), size, options);
+}
+
+async function verify(
+  blocks: AsyncIterable<BlockToVerify | undefined>,
+  total: number | undefined,
+  options: VerifyLedgerOptions,
+): Promise<VerifyLedgerResult> {
+  const { genesis, checkpoint, signal, onProgress } = options;
+  const ledger = ledgerId(genesis);
+  const rules = new Map((options.kinds ?? []).map((rule) => [rule.name, rule]));
+  const state = openState(EMPTY_MAP, async (hashes) => hashes.map(() => undefined));
+  const founded = genesisState(decodeGenesis(genesis));
+  await state.load([...founded.keys()]);
+  state.apply(founded);
+
+  const judged = checkpoint === undefined ? undefined : judgeOpening(checkpoint, genesis);
+  let tip = emptyTip(ledger);
+  let frontier: Frontier = emptyFrontier;
+  let transactions = 0;
+  let entries = 0;
+  let cosigned: { readonly validators: readonly string[]; readonly witnesses: readonly string[] } =
+    {
+      validators: [],
+      witnesses: [],
+    };
+  for await (const item of blocks) {
+    signal?.throwIfAborted();
+    const height = tip.size;
+    const block = item === undefined ? undefined : readBlock(item.block);
+    if (item === undefined || block === undefined)
+      return { ok: false, height, reason: "malformed" };
+    const result = await checkBlock(block, tip, state, rules);
+    if (!result.ok) return { ...result, height };
+    if (judged?.ok === true && judged.size === height + 1) {
+      const { checkpointKeys, cosignaturePolicy } = state.policy();
+      const policy = { checkpointKeys, cosignaturePolicy };
+      const trust = withPolicy(trustFromGenesis(genesis), policy, height);
+      const verdict = judgeCheckpoint(checkpoint!, trust);
+      if (!verdict.ok) return verdict;
+      cosigned = { validators: verdict.validators, witnesses: verdict.witnesses };
+    }
+    state.apply(result.changes);
+    frontier = appendLeaf(frontier, leafHash(block.header)).frontier;
+    tip = tipAfter(block.header, result.header);
+    if (item.peaks !== undefined && !samePeaks(item.peaks, frontier.peaks)) {
+      return { ok: false, height, reason: "wrong-frontier" };
+    }
+    if (judged?.ok === true && judged.size === tip.size) {
+      if (!equalBytes(judged.root, frontierRoot(frontier))) {
+        return { ok: false, height, reason: "checkpoint-root-mismatch" };
+      }
+    }
+    transactions += result.transactions.length;
+    for (const { kinds } of result.transactions) entries += kinds.length;
+    onProgress?.({ done: tip.size, ...(total === undefined ? {} : { total }) });
+  }
+  if (total !== undefined && tip.size < total) {
+    return { ok: false, height: tip.size, reason: "missing" };
+  }
+  if (judged !== undefined) {
+    if (!judged.ok) return judged;
+    if (judged.size > tip.size) return { ok: false, reason: "checkpoint-beyond-the-ledger" };
+  }
+  return {
+    ok: true,
+    size: tip.size,
+    transactions,
+    entries,
+    root: frontierRoot(frontier),
+    state: state.root,
+    ...cosigned,
+  };
+}
+
+/** Reads what the checkpoint claims; whose signatures it needs is judged at its own height. */
+function judgeOpening(
+  checkpoint: Uint8Array,
+  genesis: Uint8Array,
+):
+  | { readonly ok: true; readonly size: number; readonly root: Uint8Array }
+  | { readonly ok: false; readonly reason: TrustReason } {
+  const claimed = readCheckpoint(checkpoint);
+  if (claimed === undefined) return { ok: false, reason: "bad-checkpoint" };
+  if (claimed.origin !== decodeGenesis(genesis).origin)
+    return { ok: false, reason: "other-origin" };
+  return { ok: true, size: claimed.size, root: claimed.root };
+}
+
+function readRecord(record: Uint8Array): BlockToVerify | undefined {
+  try {
+    return decodeBlockRecord(record);
+  } catch (error) {
+    if (error instanceof EncodingError) return undefined;
+    throw error;
+  }
+}

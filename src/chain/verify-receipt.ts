@@ -1,0 +1,174 @@
+import { utf8ToBytes } from "../bytes/utf8.ts";
+import { decodeEntry, entryId, isCustom, type Entry } from "../block/entry.ts";
+import {
+  decodeTransaction,
+  encodeSignedTransaction,
+  type Transaction,
+} from "../block/transaction.ts";
+import { ed25519Verifier } from "../crypto/ed25519-verifier.ts";
+import { signingInput, type SignatureVerifier } from "../crypto/signing-input.ts";
+import { EncodingError } from "../errors.ts";
+import { leafHash } from "../merkle/hash.ts";
+import { verifyMap } from "../merkle/map-proof.ts";
+import { verifyInclusion } from "../merkle/verify.ts";
+import { decodeReceipt, type KeyProof, type Receipt } from "./receipt.ts";
+import { decodeKeyState, isInForce, keyKey, type KeyState } from "./state.ts";
+import {
+  followPolicy,
+  includedHeader,
+  judgeCheckpoint,
+  type JudgedCheckpoint,
+  type Trust,
+  type TrustReason,
+} from "./trust.ts";
+
+/** Why a receipt proves nothing. */
+export type ReceiptReason =
+  | TrustReason
+  | "transaction-not-included"
+  | "entry-not-included"
+  | "key-not-proved"
+  | "key-of-another-actor"
+  | "key-use"
+  | "key-not-in-force"
+  | "key-compromised"
+  | "algorithm-not-supported"
+  | "bad-signature";
+
+/** What a receipt proves. */
+export interface ProvedEntry extends JudgedCheckpoint {
+  /** The entry's canonical bytes; a copy. */
+  readonly entry: Uint8Array;
+  readonly decoded: Entry;
+  /** Id of the entry, 32 bytes. */
+  readonly id: Uint8Array;
+  /** did:key of who wrote it. */
+  readonly author: string;
+  /** Height of its block. */
+  readonly height: number;
+  /** It was on the ledger at this time at the latest, by its block's proposer, in ms since 1970. */
+  readonly time: number;
+  /** What the state as of a height says of the key that signed. */
+  readonly key: { readonly status: "in-force" | "retired"; readonly asOf: number };
+}
+
+export type ReceiptResult =
+  ({ readonly ok: true } & ProvedEntry) | { readonly ok: false; readonly reason: ReceiptReason };
+
+export interface VerifyReceiptOptions {
+  /** Signature algorithms to accept. Default: Ed25519 alone. */
+  readonly verifiers?: readonly SignatureVerifier[];
+}
+
+/**
+ * Judges a receipt by nothing but public keys. Pure, and never throws on hostile bytes.
+ *
+ * @param bytes - an encoded receipt; borrowed
+ * @param trust - from {@link trustFromGenesis}, or moved on from it
+ */
+export function verifyReceipt(
+  bytes: Uint8Array,
+  trust: Trust,
+  options: VerifyReceiptOptions = {},
+): ReceiptResult {
+  try {
+    return judge(decodeReceipt(bytes), trust, options.verifiers ?? [ed25519Verifier]);
+  } catch (error) {
+    if (error instanceof EncodingError) return { ok: false, reason: "malformed" };
+    throw error;
+  }
+}
+
+function judge(
+  receipt: Receipt,
+  initial: Trust,
+  verifiers: readonly SignatureVerifier[],
+): ReceiptResult {
+  const refuse = (reason: ReceiptReason): ReceiptResult => ({ ok: false, reason });
+  if (!receipt.ledger.equals(initial.ledger)) return refuse("other-ledger");
+  let trust = initial;
+  for (const step of receipt.policyPath) {
+    const followed = followPolicy(trust, step);
+    if (!followed.ok) return followed;
+    trust = followed.trust;
+  }
+  const judged = judgeCheckpoint(receipt.checkpoint, trust);
+  if (!judged.ok) return judged;
+  const included = includedHeader(receipt.header, receipt.ledgerPath, judged.checkpoint, trust);
+  if (!included.ok) return included;
+  const { header } = included;
+
+  const { tx, alg, sig } = receipt;
+  const transactionIncluded = verifyInclusion({
+    index: receipt.txIndex,
+    size: header.count,
+    leafHash: leafHash(encodeSignedTransaction({ tx, alg, sig })),
+    proof: receipt.txPath,
+    root: header.transactions,
+  });
+  if (!transactionIncluded.ok) return refuse("transaction-not-included");
+  const transaction = decodeTransaction(tx);
+  if (!transaction.ledger.equals(trust.ledger)) return refuse("other-ledger");
+  const entryIncluded = verifyInclusion({
+    index: receipt.entryIndex,
+    size: transaction.count,
+    leafHash: leafHash(receipt.entry),
+    proof: receipt.entryPath,
+    root: transaction.entries,
+  });
+  if (!entryIncluded.ok) return refuse("entry-not-included");
+  const decoded = decodeEntry(receipt.entry);
+
+  const key = provedKey(transaction, header.state, receipt.key);
+  if (key === undefined) return refuse("key-not-proved");
+  if (key.actor !== transaction.author) return refuse("key-of-another-actor");
+  if (!isInForce(key, header.height)) return refuse("key-not-in-force");
+  if (key.use !== "sign" && !(key.use === "recovery" && isRecovery(decoded))) {
+    return refuse("key-use");
+  }
+  const verifier = verifiers.find((one) => one.alg === alg);
+  if (key.alg !== alg) return refuse("bad-signature");
+  if (verifier === undefined) return refuse("algorithm-not-supported");
+  if (!verifier.verify(sig, signingInput("transaction", tx), key.pub))
+    return refuse("bad-signature");
+
+  let status: ProvedEntry["key"] = { status: "in-force", asOf: header.height };
+  const { later } = receipt;
+  if (later !== undefined) {
+    const laterHeader = includedHeader(later.header, later.path, judged.checkpoint, trust);
+    if (!laterHeader.ok) return laterHeader;
+    const laterKey = provedKey(transaction, laterHeader.header.state, later);
+    if (laterKey === undefined) return refuse("key-not-proved");
+    const { compromisedSince } = laterKey;
+    if (compromisedSince !== null && compromisedSince <= header.height) {
+      return refuse("key-compromised");
+    }
+    const asOf = laterHeader.header.height;
+    status = { status: isInForce(laterKey, asOf) ? "in-force" : "retired", asOf };
+  }
+  const { ok: _ok, ...checkpoint } = judged;
+  return {
+    ok: true,
+    ...checkpoint,
+    entry: receipt.entry,
+    decoded,
+    id: entryId(trust.ledger, transaction.author, receipt.entry),
+    author: transaction.author,
+    height: header.height,
+    time: header.time,
+    key: status,
+  };
+}
+
+function provedKey(
+  transaction: Transaction,
+  state: Uint8Array,
+  { value, proof }: KeyProof,
+): KeyState | undefined {
+  const name = utf8ToBytes(keyKey(transaction.key));
+  return verifyMap(state, name, value, proof).ok ? decodeKeyState(value) : undefined;
+}
+
+function isRecovery(entry: Entry): boolean {
+  return !isCustom(entry) && entry.kind === "key" && entry.op === "recover";
+}

@@ -1,0 +1,100 @@
+import type { CID } from "multiformats/cid";
+import { equalBytes } from "../bytes/compare.ts";
+import { toHex } from "../bytes/hex.ts";
+import type { Signer } from "../identity/signer.ts";
+import { verifyConsistency } from "../merkle/verify.ts";
+import type { ChainStore } from "../storage/types.ts";
+import { cosignatureSigner, openCheckpoint } from "./checkpoint-note.ts";
+import { openSignedHeads } from "./checkpointer.ts";
+import { noteKey, NOTE_ED25519 } from "./note-key.ts";
+import { encodeSignatureLine } from "./note.ts";
+
+/** What a witness answers. */
+export type CosignResult =
+  | {
+      readonly ok: true;
+      /** A signature line to add to the note. */
+      readonly line: string;
+    }
+  | {
+      readonly ok: false;
+      readonly reason: "bad-checkpoint" | "stale" | "inconsistent" | "refused";
+      /** The size that this witness saw last. */
+      readonly size: number;
+    };
+
+/** Cosigns checkpoints that extend the one it cosigned before. */
+export interface Witness {
+  /**
+   * @param note - the signed checkpoint
+   * @param oldSize - size that the proof starts from: the one this witness saw last
+   * @param proof - RFC 9162 consistency proof; empty from size 0
+   */
+  cosign(note: Uint8Array, oldSize: number, proof: readonly Uint8Array[]): Promise<CosignResult>;
+}
+
+/**
+ * Makes a witness of one ledger, or a validator where `accepts` runs every rule first.
+ *
+ * @param options.chains - keeps durably what was cosigned, before it is
+ * @param options.now - seconds since 1970
+ * @see c2sp.org/tlog-witness
+ */
+export function createWitness(options: {
+  readonly chains: ChainStore;
+  readonly signer: Signer;
+  /** Key name on the cosignatures. */
+  readonly name: string;
+  readonly ledger: CID;
+  readonly origin: string;
+  readonly checkpointKeys: readonly Uint8Array[];
+  readonly now: () => number;
+  /** A validator's own judgement of the head; a witness has none. */
+  readonly accepts?: (size: number, root: Uint8Array) => Promise<boolean>;
+}): Witness {
+  const { chains, signer, name, ledger, origin, checkpointKeys, now, accepts } = options;
+  const cosigner = cosignatureSigner(signer, name, now);
+  const heads = openSignedHeads(chains, `${ledger.toString()}/cosigned/${toHex(signer.key)}`);
+  const keys = checkpointKeys.map((pub) => noteKey(origin, NOTE_ED25519, pub));
+  return {
+    async cosign(note, oldSize, proof) {
+      const { head, signed } = await heads.read();
+      const size = signed?.size ?? 0;
+      const refuse = (reason: Extract<CosignResult, { ok: false }>["reason"]): CosignResult => ({
+        ok: false,
+        reason,
+        size,
+      });
+      const opened = openCheckpoint(note, { origin, keys });
+      if (!opened.ok) return refuse("bad-checkpoint");
+      const { checkpoint, text } = opened;
+      if (oldSize !== size || checkpoint.size < size) return refuse("stale");
+      if (signed === undefined || signed.size === 0) {
+        // RFC 9162 defines no proof from the empty tree: everything extends it.
+        if (proof.length > 0) return refuse("inconsistent");
+      } else if (checkpoint.size === size) {
+        if (proof.length > 0 || !equalBytes(checkpoint.root, signed.root)) {
+          return refuse("inconsistent");
+        }
+      } else {
+        const consistent = verifyConsistency({
+          oldSize: size,
+          oldRoot: signed.root,
+          newSize: checkpoint.size,
+          newRoot: checkpoint.root,
+          proof,
+        });
+        if (!consistent.ok) return refuse("inconsistent");
+      }
+      if (accepts !== undefined && !(await accepts(checkpoint.size, checkpoint.root))) {
+        return refuse("refused");
+      }
+      if (checkpoint.size !== size || signed === undefined) {
+        if (!(await heads.keep(head, checkpoint))) return refuse("stale");
+      }
+      const { keyId } = cosigner;
+      const signature = await cosigner.sign(text);
+      return { ok: true, line: encodeSignatureLine({ name, keyId, signature }) };
+    },
+  };
+}

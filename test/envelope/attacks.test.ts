@@ -4,7 +4,7 @@ import { concatBytes } from "../../src/bytes/concat.ts";
 import { utf8ToBytes } from "../../src/bytes/utf8.ts";
 import { cidOf, DAG_CBOR, RAW } from "../../src/codec/cid.ts";
 import { decode, encode } from "../../src/codec/dag-cbor.ts";
-import { sealSegment } from "../../src/crypto/segments.ts";
+import { openSegment, sealSegment, segmentNonce } from "../../src/crypto/segments.ts";
 import {
   decodeSignedHeader,
   MAX_HEADER_BYTES,
@@ -27,6 +27,7 @@ import {
   reader,
   seal,
 } from "./parties.ts";
+import { sealUnderTwoKeys } from "./two-keys.ts";
 
 const SEGMENT = 65536;
 const SEALED = SEGMENT + 16;
@@ -238,19 +239,27 @@ describe("openEnvelope", () => {
     expect(reads).toBe(0);
   });
 
-  it("refuses one ciphertext under two keys", async () => {
-    // With the AEAD alone, an author can make one segment that opens under two part keys; he
-    // needs no more than to be able to name either key. The commit names one.
+  it("refuses the second key of a ciphertext made to open under two", async () => {
     const mine = derivePartKeys(header, sealed.cek, ["content"]).parts["content"]!;
     const other = derivePartKeys(header, new Uint8Array(32).fill(9), ["content"]).parts["content"]!;
-    const bytes = sealSegment(deriveSegmentKey(other), 0, true, utf8ToBytes("another record"));
-    const part = { id: "content", size: 14, data: [cidOf(bytes, RAW)] };
+    const nonce = segmentNonce(0, true);
+    const bytes = new Uint8Array(
+      sealUnderTwoKeys(deriveSegmentKey(mine), deriveSegmentKey(other), nonce),
+    );
+    // The AEAD alone accepts it under both keys, and gives two records.
+    const records = [mine, other].map((key) => openSegment(deriveSegmentKey(key), 0, true, bytes));
+    expect(records.every((record) => record?.length === 32)).toBe(true);
+    expect(records[0]).not.toEqual(records[1]);
+
+    const part = { id: "content", size: 32, data: [cidOf(bytes, RAW)] };
     const forMine = await forge({ parts: [{ ...part, commit: deriveCommit(mine) }] }, [bytes]);
-    await expect(open(forMine, { keys: { parts: { content: other } } })).rejects.toThrow(DECRYPT);
     const forOther = await forge({ parts: [{ ...part, commit: deriveCommit(other) }] }, [bytes]);
-    await expect(open(forOther, { keys: { parts: { content: mine } } })).rejects.toThrow(DECRYPT);
-    const opened = await open(forOther, { keys: { parts: { content: other } } });
-    expect(opened.parts.get("content")).toEqual(utf8ToBytes("another record"));
+    const withMine = { keys: { parts: { content: mine } } };
+    const withOther = { keys: { parts: { content: other } } };
+    expect((await open(forMine, withMine)).parts.get("content")).toEqual(records[0]);
+    expect((await open(forOther, withOther)).parts.get("content")).toEqual(records[1]);
+    await expect(open(forMine, withOther)).rejects.toThrow(DECRYPT);
+    await expect(open(forOther, withMine)).rejects.toThrow(DECRYPT);
   });
 
   describe("with segments that an author has rearranged", () => {

@@ -1,0 +1,75 @@
+// @ts-check
+// Bundles single imports the way a browser application would, and holds them to their budgets.
+import { readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+/** Bytes after minification and gzip, dependencies included. */
+const BUDGETS = [
+  // receipts and checkpoints alone: what an auditor's page loads
+  {
+    name: "verify",
+    code: 'export * from "healthledger/verify";',
+    gzip: 35_000,
+    without: /nist|p256/,
+  },
+  {
+    name: "verify with ES256",
+    code: 'export * from "healthledger/verify"; export * from "healthledger/verify/es256";',
+    gzip: 45_000,
+  },
+  { name: "consent", code: 'export * from "healthledger/consent";', gzip: 40_000 },
+  { name: "fhir", code: 'export * from "healthledger/fhir";', gzip: 20_000 },
+  { name: "envelope", code: 'export * from "healthledger/envelope";', gzip: 60_000 },
+  { name: "core", code: 'export * from "healthledger";', gzip: 120_000 },
+];
+
+const { exports } = JSON.parse(readFileSync("package.json", "utf8"));
+let failed = false;
+for (const { name, code, gzip: budget, without } of BUDGETS) {
+  const { outputFiles, metafile } = await build({
+    stdin: { contents: code, resolveDir: process.cwd() },
+    bundle: true,
+    minify: true,
+    write: false,
+    metafile: true,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    legalComments: "none",
+    plugins: [
+      {
+        name: "self",
+        setup({ onResolve, resolve }) {
+          onResolve({ filter: /^healthledger(\/|$)/ }, ({ path, resolveDir, kind }) =>
+            resolve(exports[path.replace("healthledger", ".")].default, { resolveDir, kind }),
+          );
+        },
+      },
+    ],
+  });
+  const [output] = outputFiles;
+  if (output === undefined) throw new Error("nothing was bundled");
+  const size = gzipSync(output.contents, { level: 9 }).length;
+  const inputs = Object.values(metafile.outputs).flatMap(({ inputs: used }) =>
+    Object.entries(used),
+  );
+  const unwanted = inputs.filter(
+    ([path, { bytesInOutput }]) => bytesInOutput > 0 && without?.test(path),
+  );
+  const problems = [
+    ...(size > budget ? [`over its budget of ${budget}`] : []),
+    ...unwanted.map(([path, { bytesInOutput }]) => `holds ${bytesInOutput} bytes of ${path}`),
+  ];
+  failed ||= problems.length > 0;
+  console.log(
+    `${name.padEnd(18)} ${String(output.contents.length).padStart(8)} bytes ${String(size).padStart(7)} gzip  ${problems.join("; ") || "ok"}`,
+  );
+  if (problems.length > 0 || process.argv.includes("--verbose")) {
+    inputs.sort(([, a], [, b]) => b.bytesInOutput - a.bytesInOutput);
+    for (const [path, { bytesInOutput }] of inputs.slice(0, 12)) {
+      console.log(`  ${String(bytesInOutput).padStart(8)} ${path}`);
+    }
+  }
+}
+process.exitCode = failed ? 1 : 0;

@@ -1,0 +1,181 @@
+// @ts-check
+// Fails where the docs and the package tell different things. Wants a build for the code blocks.
+//
+// - every error code of src/errors.ts is explained in docs/errors.md, thrown somewhere and tested;
+//   a code whose section says "Reserved" is thrown nowhere yet
+// - the subpaths that README.md and docs name are those of package.json, and each is named
+// - relative links lead to files
+// - code blocks fenced as `ts check` compile, and those fenced as `js run` run
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import ts from "typescript";
+
+/** @type {string[]} */
+const problems = [];
+
+/** @param {string} folder @param {RegExp} wanted @returns {string[]} */
+function filesIn(folder, wanted) {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .map((path) => join(folder, path))
+    .filter((path) => wanted.test(path))
+    .sort();
+}
+
+/** The string literals of a file's code: not of its types, nor of its comments. */
+/** @param {string} path @returns {Set<string>} */
+function literalsOf(path) {
+  const literals = new Set();
+  /** @param {ts.Node} node */
+  const visit = (node) => {
+    if (ts.isTypeNode(node) && !ts.isExpressionWithTypeArguments(node)) return;
+    if (ts.isStringLiteralLike(node)) literals.add(node.text);
+    ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile(path, readFileSync(path, "utf8"), ts.ScriptTarget.Latest));
+  return literals;
+}
+
+function checkErrors() {
+  const defined = new Set(readFileSync("src/errors.ts", "utf8").match(/\bERR_[A-Z]+_[A-Z_]+\b/g));
+  const page = readFileSync("docs/errors.md", "utf8");
+  const sections = new Map(
+    page
+      .split(/^### /m)
+      .slice(1)
+      .map((section) => [/^`(ERR_[A-Z_]+)`/.exec(section)?.[1] ?? section.slice(0, 40), section]),
+  );
+  const sources = filesIn("src", /\.ts$/).filter((path) => path !== join("src", "errors.ts"));
+  const thrown = new Set(sources.flatMap((path) => [...literalsOf(path)]));
+  const tests = filesIn("test", /\.ts$/)
+    .map((path) => readFileSync(path, "utf8"))
+    .join("\n");
+  for (const code of sections.keys()) {
+    if (!defined.has(code)) problems.push(`docs/errors.md explains ${code}, which does not exist`);
+  }
+  for (const code of defined) {
+    const section = sections.get(code);
+    if (section === undefined) {
+      problems.push(`docs/errors.md does not explain ${code}`);
+      continue;
+    }
+    const reserved = /^Reserved/m.test(section);
+    if (reserved && thrown.has(code)) problems.push(`${code} is thrown, but called reserved`);
+    if (!reserved && !thrown.has(code)) problems.push(`${code} is thrown nowhere`);
+    if (!reserved && !tests.includes(code)) problems.push(`${code} occurs in no test`);
+  }
+}
+
+/** @param {string[]} pages */
+function checkSubpaths(pages) {
+  const manifest = JSON.parse(readFileSync("package.json", "utf8"));
+  const existing = new Set(
+    Object.keys(manifest.exports).map((subpath) => subpath.replace(/^\./, "healthledger")),
+  );
+  existing.delete("healthledger/package.json");
+  const named = new Set();
+  for (const page of pages) {
+    const text = readFileSync(page, "utf8");
+    const imports = text.matchAll(/(?:from|import\(?)\s*["'](healthledger(?:\/[a-z0-9/-]+)?)["']/g);
+    for (const [, subpath] of imports) {
+      named.add(subpath);
+      if (!existing.has(String(subpath))) problems.push(`${page} imports ${subpath}`);
+    }
+    for (const [, subpath] of text.matchAll(/`(healthledger(?:\/[a-z0-9-]+)*)`/g))
+      named.add(subpath);
+  }
+  for (const subpath of existing) {
+    if (!named.has(subpath)) problems.push(`no page names ${subpath}`);
+  }
+}
+
+/** @param {string[]} pages */
+function checkLinks(pages) {
+  for (const page of pages) {
+    const text = readFileSync(page, "utf8").replace(/^```[\s\S]*?^```/gm, "");
+    for (const [, target] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      const path = String(target).split("#")[0] ?? "";
+      if (path === "" || /^[a-z]+:/.test(path)) continue;
+      if (!existsSync(resolve(dirname(page), path))) problems.push(`${page} links to ${target}`);
+    }
+  }
+}
+
+/** @param {string[]} pages */
+function checkBlocks(pages) {
+  const folder = ".docs-check";
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder);
+  try {
+    /** @type {Map<string, string>} */
+    const compiled = new Map();
+    for (const page of pages) {
+      let number = 0;
+      const text = readFileSync(page, "utf8");
+      for (const [, language, mark, code] of text.matchAll(
+        /^```(ts|js) (check|run)\n([\s\S]*?)^```$/gm,
+      )) {
+        const name = `${page.replace(/[^a-z0-9]+/gi, "-")}-${++number}`;
+        const file = join(folder, `${name}.${language === "ts" ? "mts" : "mjs"}`);
+        writeFileSync(file, `${code}\nexport {};\n`);
+        if (mark === "check") compiled.set(resolve(file), `${page}, block ${number}`);
+        else run(file, `${page}, block ${number}`);
+      }
+    }
+    compile(compiled);
+    console.log(`code blocks: ${compiled.size} compiled`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** @param {string} file @param {string} where */
+function run(file, where) {
+  try {
+    execFileSync(process.execPath, [file], { stdio: ["ignore", "pipe", "pipe"], timeout: 60_000 });
+  } catch (error) {
+    const { stderr } = /** @type {{ stderr?: Buffer }} */ (error);
+    problems.push(
+      `${where} fails: ${String(stderr ?? error)
+        .trim()
+        .split("\n")
+        .slice(0, 8)
+        .join(" | ")}`,
+    );
+  }
+}
+
+/** @param {Map<string, string>} files */
+function compile(files) {
+  if (files.size === 0) return;
+  const program = ts.createProgram([...files.keys()], {
+    target: ts.ScriptTarget.ES2022,
+    lib: ["lib.es2023.d.ts", "lib.esnext.disposable.d.ts", "lib.dom.d.ts"],
+    module: ts.ModuleKind.NodeNext,
+    moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    types: ["node"],
+    strict: true,
+    noEmit: true,
+    skipLibCheck: true,
+  });
+  for (const { file, start, messageText } of ts.getPreEmitDiagnostics(program)) {
+    const line = file === undefined ? 0 : file.getLineAndCharacterOfPosition(start ?? 0).line + 1;
+    const where = files.get(resolve(file?.fileName ?? "")) ?? file?.fileName ?? "?";
+    problems.push(`${where}, line ${line}: ${ts.flattenDiagnosticMessageText(messageText, " ")}`);
+  }
+}
+
+const pages = [
+  ...["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].filter((page) =>
+    existsSync(page),
+  ),
+  ...filesIn("docs", /\.md$/).filter((page) => !page.startsWith(join("docs", "api"))),
+];
+checkErrors();
+checkSubpaths(pages);
+checkLinks(pages);
+checkBlocks(pages);
+for (const problem of problems) console.error(problem);
+console.log(problems.length === 0 ? "docs agree with the package" : `${problems.length} problems`);
+process.exitCode = problems.length === 0 ? 0 : 1;

@@ -1,6 +1,6 @@
 import { sha256 } from "#crypto";
+import { equalBytes } from "../bytes/compare.ts";
 import { ProofError } from "../errors.ts";
-import { toHex } from "../bytes/hex.ts";
 import { HASH_LENGTH } from "./hash.ts";
 
 /** Root of the map without entries, and of every empty subtree: 32 zero bytes. Never write to it. */
@@ -12,6 +12,7 @@ export const MAP_DEPTH: number = 8 * HASH_LENGTH;
 const LEAF = 0x00;
 const INNER = 0x01;
 const NODE_LENGTH = 1 + 2 * HASH_LENGTH;
+const NODES_AT_ONCE = 24;
 
 /**
  * Where nodes (`00 ‖ path ‖ value hash`, `01 ‖ left ‖ right`) and values are found by their
@@ -31,6 +32,7 @@ export interface NodeSink {
 export interface StoredNode {
   /** SHA-256 of `bytes`. */
   readonly hash: Uint8Array;
+  /** May be a view of a larger buffer. */
   readonly bytes: Uint8Array;
 }
 
@@ -46,14 +48,39 @@ export interface MemoryNodes extends NodeSource, NodeSink {
 
 /** Makes an empty store of nodes and values in memory; what is put into it is not copied. */
 export function memoryNodes(): MemoryNodes {
-  const byHash = new Map<string, Uint8Array>();
+  // By the first 30 bits of the hash, which cost far less than a string of all of it; the few that
+  // agree in them are chained.
+  const buckets = new Map<number, Bucket>();
+  let size = 0;
+
+  function find(hash: Uint8Array): Bucket | undefined {
+    let bucket = buckets.get(bucketOf(hash));
+    while (bucket !== undefined && !equalBytes(bucket.hash, hash)) bucket = bucket.next;
+    return bucket;
+  }
+
   return {
-    get: (hash) => byHash.get(toHex(hash)),
-    set: (hash, bytes) => void byHash.set(toHex(hash), bytes),
+    get: (hash) => find(hash)?.bytes,
+    set(hash, bytes) {
+      if (find(hash) !== undefined) return;
+      const key = bucketOf(hash);
+      buckets.set(key, { hash, bytes, next: buckets.get(key) });
+      size++;
+    },
     get size() {
-      return byHash.size;
+      return size;
     },
   };
+}
+
+interface Bucket {
+  readonly hash: Uint8Array;
+  readonly bytes: Uint8Array;
+  readonly next: Bucket | undefined;
+}
+
+function bucketOf(hash: Uint8Array): number {
+  return (hash[0]! << 22) | (hash[1]! << 14) | (hash[2]! << 6) | (hash[3]! >> 2);
 }
 
 /** Where the entry of a key stands in the map: SHA-256 of the key's bytes, most significant bit first. */
@@ -74,12 +101,31 @@ export function isEmptySubtree(hash: Uint8Array): boolean {
 
 /** Writes a leaf: `00 ‖ path ‖ value hash`. */
 export function mapLeaf(path: Uint8Array, valueHash: Uint8Array): Uint8Array {
-  return joinNode(LEAF, path, valueHash);
+  return joinNode(new Uint8Array(NODE_LENGTH), LEAF, path, valueHash);
 }
 
-/** Writes an inner node: `01 ‖ left ‖ right`. */
-export function mapInner(left: Uint8Array, right: Uint8Array): Uint8Array {
-  return joinNode(INNER, left, right);
+/** Writes the nodes of one update. */
+export interface NodeWriter {
+  leaf(path: Uint8Array, valueHash: Uint8Array): Uint8Array;
+  /** Writes an inner node: `01 ‖ left ‖ right`. */
+  inner(left: Uint8Array, right: Uint8Array): Uint8Array;
+}
+
+/** Writes nodes side by side into few buffers, since small ones cost more to allocate than to fill. */
+export function nodeWriter(): NodeWriter {
+  let space = new Uint8Array(0);
+
+  function next(): Uint8Array {
+    if (space.length === 0) space = new Uint8Array(NODES_AT_ONCE * NODE_LENGTH);
+    const node = space.subarray(0, NODE_LENGTH);
+    space = space.subarray(NODE_LENGTH);
+    return node;
+  }
+
+  return {
+    leaf: (path, valueHash) => joinNode(next(), LEAF, path, valueHash),
+    inner: (left, right) => joinNode(next(), INNER, left, right),
+  };
 }
 
 /**
@@ -104,10 +150,14 @@ export function readMapNode(hash: Uint8Array, depth: number, nodes: NodeSource):
   throw new ProofError("ERR_PROOF_INVALID", "not a node of a map");
 }
 
-function joinNode(kind: number, first: Uint8Array, second: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(NODE_LENGTH);
-  bytes[0] = kind;
-  bytes.set(first, 1);
-  bytes.set(second, 1 + HASH_LENGTH);
-  return bytes;
+function joinNode(
+  into: Uint8Array,
+  kind: number,
+  first: Uint8Array,
+  second: Uint8Array,
+): Uint8Array {
+  into[0] = kind;
+  into.set(first, 1);
+  into.set(second, 1 + HASH_LENGTH);
+  return into;
 }

@@ -6,9 +6,8 @@ import { HASH_LENGTH } from "./hash.ts";
 import {
   EMPTY_MAP,
   isEmptySubtree,
-  mapInner,
-  mapLeaf,
   mapPath,
+  nodeWriter,
   readMapNode,
   turnsRight,
 } from "./map-node.ts";
@@ -73,6 +72,7 @@ export function updateMap(
   assertBytes(root, "root", HASH_LENGTH);
   const sorted = sortChanges(changes);
   const created: StoredNode[] = [];
+  const write = nodeWriter();
 
   function create(bytes: Uint8Array): Uint8Array {
     const hash = sha256(bytes);
@@ -123,7 +123,7 @@ export function updateMap(
         leaves.push(replaced);
       } else {
         created.push({ hash: valueHash, bytes: value.slice() });
-        leaves.push({ path, hash: create(mapLeaf(path, valueHash)) });
+        leaves.push({ path, hash: create(write.leaf(path, valueHash)) });
       }
     }
     if (rest !== undefined) leaves.push(rest);
@@ -149,7 +149,7 @@ export function updateMap(
   function join(left: Subtree, right: Subtree, depth: number): Subtree {
     if (left.kind === "empty" && isLeafOrEmpty(right, depth + 1)) return right;
     if (right.kind === "empty" && isLeafOrEmpty(left, depth + 1)) return left;
-    return { hash: create(mapInner(left.hash, right.hash)), kind: "inner" };
+    return { hash: create(write.inner(left.hash, right.hash)), kind: "inner" };
   }
 
   function isLeafOrEmpty({ hash, kind }: Subtree, depth: number): boolean {

@@ -33,9 +33,10 @@ export function hkdfExtract(salt: Uint8Array, ikm: Uint8Array): Uint8Array {
   return extract(nobleSha256, ikm, salt);
 }
 
-/** HKDF-Expand with SHA-256 (RFC 5869 §2.3); at most 8160 bytes. */
+/** HKDF-Expand with SHA-256 (RFC 5869 §2.3): from at least 32 bytes at most 8160. */
 export function hkdfExpand(prk: Uint8Array, info: Uint8Array, length: number): Uint8Array {
   assertUint(length, "length", 255 * 32);
+  if (prk.length < 32) throw new RangeError("prk must be at least 32 bytes");
   return expand(nobleSha256, prk, info, length);
 }
 

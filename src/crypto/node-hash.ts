@@ -58,9 +58,10 @@ export function hkdfExtract(salt: Uint8Array, ikm: Uint8Array): Uint8Array {
   return hmacSha256(salt, ikm);
 }
 
-/** HKDF-Expand with SHA-256 (RFC 5869 §2.3); at most 8160 bytes. */
+/** HKDF-Expand with SHA-256 (RFC 5869 §2.3): from at least 32 bytes at most 8160. */
 export function hkdfExpand(prk: Uint8Array, info: Uint8Array, length: number): Uint8Array {
   assertUint(length, "length", 255 * 32);
+  if (prk.length < 32) throw new RangeError("prk must be at least 32 bytes");
   const output = new Uint8Array(length);
   let previous: Uint8Array = new Uint8Array(0);
   for (let at = 0, counter = 1; at < length; at += 32, counter++) {

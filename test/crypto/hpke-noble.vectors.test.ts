@@ -1,0 +1,12 @@
+import { expect, it, vi } from "vitest";
+import { backend } from "#crypto";
+import { describeVectors } from "../support/vectors.ts";
+import { rfc9180Cases } from "./hpke-cases.ts";
+
+vi.mock("#crypto", () => import("../../src/crypto/noble.ts"));
+
+it("runs on noble", () => {
+  expect(backend).toBe("noble");
+});
+
+describeVectors("HPKE of RFC 9180 on noble", "hpke/rfc9180", rfc9180Cases);

@@ -1,0 +1,117 @@
+import { sign } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { fromHex, toHex } from "../../src/bytes/hex.ts";
+import { verifySignature } from "../../src/crypto/sign.ts";
+import { SignatureError } from "../../src/errors.ts";
+import { parseActor } from "../../src/identity/actor.ts";
+import { memorySigner, provePossession, signWith, type Signer } from "../../src/identity/signer.ts";
+import { webcryptoSigner } from "../../src/identity/webcrypto-signer.ts";
+
+const secret = new Uint8Array(32).fill(1);
+const bytes = Uint8Array.of(1, 2, 3);
+const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+
+async function verifies(signer: Signer): Promise<boolean> {
+  const signature = await signWith(signer, "header", bytes);
+  const { alg, publicKey } = signer;
+  return verifySignature({ alg, publicKey, signature, what: "header", bytes });
+}
+
+describe("memorySigner", () => {
+  it.each(["Ed25519", "ES256"] as const)("signs with %s what verifies", async (alg) => {
+    const signer = memorySigner({ alg, secret });
+    expect(await verifies(signer)).toBe(true);
+    expect(parseActor(signer.actor)).toEqual({ alg, publicKey: signer.publicKey });
+  });
+
+  it("keeps a copy of the secret and shows none", async () => {
+    const own = secret.slice();
+    const signer = memorySigner({ alg: "Ed25519", secret: own });
+    own.fill(0);
+    expect(await verifies(signer)).toBe(true);
+    const shown = JSON.stringify(
+      Object.values(signer).map((v) => (v instanceof Uint8Array ? toHex(v) : v)),
+    );
+    expect(shown).not.toContain(toHex(secret));
+  });
+
+  it("signs for an actor named after another key", () => {
+    const { actor } = memorySigner({ alg: "Ed25519", secret: new Uint8Array(32) });
+    expect(memorySigner({ alg: "Ed25519", secret, actor }).actor).toBe(actor);
+  });
+
+  it("refuses unknown algorithms and secrets that are none", () => {
+    expect(() => memorySigner({ alg: "RS256" as "ES256", secret })).toThrow(SignatureError);
+    expect(() => memorySigner({ alg: "ES256", secret: new Uint8Array(32) })).toThrow(
+      SignatureError,
+    );
+    expect(() => memorySigner({ alg: "Ed25519", secret: new Uint8Array(31) })).toThrow(RangeError);
+  });
+});
+
+describe("signWith", () => {
+  it("brings the high s of an HSM into the form that verifies", async () => {
+    const inner = memorySigner({ alg: "ES256", secret });
+    const hsm: Signer = {
+      ...inner,
+      async sign(input) {
+        const low = await inner.sign(input);
+        const s = order - BigInt(`0x${toHex(low.subarray(32))}`);
+        return fromHex(toHex(low.subarray(0, 32)) + s.toString(16).padStart(64, "0"));
+      },
+    };
+    expect(await verifies(hsm)).toBe(true);
+  });
+
+  it("refuses signatures of another form, as DER is", async () => {
+    const { privateKey } = await import("node:crypto").then((c) =>
+      c.generateKeyPairSync("ec", { namedCurve: "P-256" }),
+    );
+    const der: Signer = {
+      ...memorySigner({ alg: "ES256", secret }),
+      sign: async (input) => new Uint8Array(sign("sha256", input, privateKey)),
+    };
+    await expect(signWith(der, "header", bytes)).rejects.toMatchObject({
+      code: "ERR_SIGNATURE_INVALID",
+    });
+  });
+});
+
+describe("provePossession", () => {
+  it("signs under its own domain", async () => {
+    const signer = memorySigner({ alg: "Ed25519", secret });
+    const signature = await provePossession(signer, bytes);
+    const { alg, publicKey } = signer;
+    const claim = { alg, publicKey, signature, bytes };
+    expect(verifySignature({ ...claim, what: "possession" })).toBe(true);
+    expect(verifySignature({ ...claim, what: "transaction" })).toBe(false);
+  });
+});
+
+describe("webcryptoSigner", () => {
+  it.each([
+    ["Ed25519", { name: "Ed25519" }],
+    ["ES256", { name: "ECDSA", namedCurve: "P-256" }],
+  ] as const)("signs with a %s key that cannot be extracted", async (alg, algorithm) => {
+    const { subtle } = globalThis.crypto;
+    const keyPair = (await subtle.generateKey(algorithm, false, [
+      "sign",
+      "verify",
+    ])) as CryptoKeyPair;
+    await expect(subtle.exportKey("jwk", keyPair.privateKey)).rejects.toThrow();
+    const signer = await webcryptoSigner({ keyPair });
+    expect(signer.alg).toBe(alg);
+    for (let i = 0; i < 8; i++) expect(await verifies(signer)).toBe(true);
+  });
+
+  it("refuses keys for something else", async () => {
+    const algorithm = { name: "ECDSA", namedCurve: "P-384" };
+    const keyPair = await globalThis.crypto.subtle.generateKey(algorithm, false, [
+      "sign",
+      "verify",
+    ]);
+    await expect(webcryptoSigner({ keyPair })).rejects.toMatchObject({
+      code: "ERR_SIGNATURE_ALGORITHM",
+    });
+  });
+});

@@ -1,0 +1,169 @@
+import type { LabelRuleSet } from "../labeller.ts";
+
+const SNOMED = "http://snomed.info/sct";
+const LOINC = "http://loinc.org";
+const ICD10 = "http://hl7.org/fhir/sid/icd-10-cm";
+const RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm";
+const CPT = "http://www.ama-assn.org/go/cpt";
+const HCPCS = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets";
+const CVX = "http://hl7.org/fhir/sid/cvx";
+
+const list = (text: string): readonly string[] => text.trim().split(/\s+/);
+
+/**
+ * The rules that ship. They find the common codes of the categories that laws single out; they are
+ * a start for a deployment, which knows its own codes and its own law, and no substitute for a
+ * terminology server's value sets. Tobacco is not among substance use (42 CFR Part 2 leaves it out).
+ */
+export const DEFAULT_LABEL_RULES: LabelRuleSet = {
+  v: 1,
+  name: "healthledger-default",
+  version: "1",
+  clinicalSystems: [SNOMED, LOINC, ICD10, RXNORM, CPT, HCPCS, CVX],
+  administrativeSystems: [
+    "http://terminology.hl7.org/CodeSystem/",
+    "http://hl7.org/fhir/",
+    "http://unitsofmeasure.org",
+    "http://www.nubc.org/",
+    "https://bluebutton.cms.gov/resources/",
+    "urn:ietf:bcp:",
+    "urn:iso:std:iso:",
+  ],
+  rules: [
+    {
+      labels: ["SUD", "ETH", "ETHUD"],
+      codes: {
+        [SNOMED]: list("7200002 66590003 15167005 25702006 24165007"),
+        [LOINC]: list("5640-8 5643-2 75624-7 75626-2 72109-2"),
+        [RXNORM]: list("3554 82819"),
+        [CPT]: list("80320"),
+      },
+      prefixes: {
+        [ICD10]: list(
+          "F10 K70 T51 G31.2 G62.1 G72.1 I42.6 K29.2 K85.2 K86.0 O99.31 O35.4 R78.0 Y90 Z71.4",
+        ),
+      },
+    },
+    {
+      labels: ["SUD", "ETH", "OPIOIDUD"],
+      codes: {
+        [SNOMED]: list("5602001 75544000"),
+        [LOINC]: list("3879-4 19295-5"),
+        [RXNORM]: list("1819 6813 7242 7243 351264 351265 1191222"),
+        [HCPCS]: list("H0020 J0571 J0572 J0573 J0574 J0575 J2310 J2315"),
+      },
+      prefixes: { [ICD10]: list("F11 T40.0 T40.1 T40.2 T40.3 T40.4 T40.6") },
+    },
+    {
+      labels: ["SUD", "ETH"],
+      codes: {
+        [SNOMED]: list(`55680006 26416006 191816009 6525002 31956009 78267003 85005007 37344009
+          64386003 56876005 266707007 60112009 61480009 313071005 408935001 408936000`),
+        [LOINC]: list("18282-4 3397-7 19261-7 3349-8 82667-7"),
+        [CPT]: list("99408 99409 80305 80306 80307"),
+        [HCPCS]: list("G0396 G0397"),
+      },
+      prefixes: {
+        [ICD10]: list(`F12 F13 F14 F15 F16 F18 F19 T40.5 T40.7 T40.8 T40.9 T43.6 T50.90 T50.91
+          O99.32 Z71.5`),
+        [HCPCS]: list("H000 H001 H004 H005 T1006 T1007 T1012"),
+      },
+    },
+    {
+      labels: ["PSY", "MH", "BH"],
+      codes: {
+        [SNOMED]: list(`35489007 370143000 36923009 66344007 47505003 192127007 406506008 197480006
+          21897009 371631005 13746004 58214004 69322001 191736004 231504006 78667006 82313006
+          6471006 72366004 56882008 78004001 20010003 79094001 225337009 88848003 736254008
+          718347000 737434004 304822001 425680009 405783006 386522008`),
+        [LOINC]: list(`44249-1 44261-6 55757-9 55758-7 69737-5 70274-6 71354-5 89204-2 73831-0
+          73832-8 34788-0 28635-1 28627-0`),
+        [RXNORM]: list(`36437 4493 2556 321988 32937 39786 72625 42347 10737 15996 6448 51272 61381
+          35636 89013 5093 2626 115698 6901 38400 700810 596 6470 2598 3322 328670 406022 1091392
+          312938 310385`),
+        [CPT]: list("90785 90791 90792 96127 96130 96131 96136 96137"),
+        [HCPCS]: list("G0444 G0502 G0503 G0504"),
+      },
+      prefixes: {
+        [ICD10]: list(`F20 F21 F22 F23 F24 F25 F28 F29 F30 F31 F32 F33 F34 F39 F40 F41 F42 F43 F44
+          F45 F48 F50 F51 F53 F54 F59 F60 F63 F65 F66 F68 F69 F90 F91 F92 F93 F94 F95 F98 F99
+          R45.85 T14.91 X71 X72 X73 X74 X75 X76 X77 X78 X79 X80 X81 X82 X83 Z91.5`),
+        [CPT]: list("908"),
+      },
+    },
+    {
+      labels: ["COGN"],
+      codes: {
+        [SNOMED]: list("26929004 230265002 52448006 386257007 850261000000100"),
+        [LOINC]: list("72106-8"),
+        [RXNORM]: list("135447 6719 4637 997221 997223 996740 310436 1100184"),
+      },
+      prefixes: { [ICD10]: list("F01 F02 F03 F04 F05 F06 F07 F09 G30 G31.0 G31.8") },
+    },
+    {
+      labels: ["DVD"],
+      prefixes: { [ICD10]: list("F70 F71 F72 F73 F78 F79 F80 F81 F82 F84 F88 F89") },
+    },
+    {
+      labels: ["HIV"],
+      codes: {
+        [SNOMED]: list("86406008 62479008 165816005 91947003"),
+        [LOINC]: list(`7917-8 7918-6 29893-5 31201-7 75622-1 20447-9 25836-8 10351-5 56888-1 80203-3
+          24467-3`),
+        [RXNORM]: list(`276237 300195 117466 195085 1433868 11413 68244 190521 719872 85762 460132
+          343047 53654`),
+        [CPT]: list(
+          "86689 86701 86702 86703 87389 87390 87391 87534 87535 87536 87537 87538 87539",
+        ),
+      },
+      prefixes: { [ICD10]: list("B20 B97.35 O98.7 R75 Z11.4 Z20.6 Z21 Z71.7") },
+    },
+    {
+      labels: ["STD", "SEX"],
+      codes: {
+        [SNOMED]: list("76272004 15628003 105629000 33839006"),
+        [LOINC]: list("20507-0 21613-5 24111-7 43304-5"),
+      },
+      prefixes: {
+        [ICD10]: list(`A50 A51 A52 A53 A54 A55 A56 A57 A58 A59 A60 A63 A64 Z11.3 Z20.2`),
+      },
+    },
+    {
+      labels: ["PREGNANT", "SEX"],
+      codes: {
+        [SNOMED]: list(
+          "72892002 77386006 79586000 19169002 47200007 398254007 424441002 424619006",
+        ),
+        [LOINC]: list("82810-3 2106-3 2118-8 2110-5 19080-1 11778-8 11996-6"),
+        [RXNORM]: list("6916"),
+      },
+      prefixes: { [ICD10]: list("O Z32 Z33 Z34 Z36 Z3A Z64.0"), [CPT]: list("59") },
+    },
+    {
+      labels: ["SEX"],
+      codes: {
+        [SNOMED]: list(`22523008 243077000 13197004 65200003 169553002 287664005 267020005
+          860914002`),
+        [RXNORM]: list(`6373 4124 7514 6691 14584 11636 136411 748856 748962 749762 749785 748879
+          751905 757594 831533 807283 1605257 1856546 1534809 389221 1359133 1000126`),
+        [CPT]: list("55250 58300 58301 58600 58605 58611 58670 58671 11981 11982 11983"),
+      },
+      prefixes: { [ICD10]: list("Z30 Z31 N46 N52 N97 F52 Z97.5 Z98.5") },
+    },
+    {
+      labels: ["GENDER", "SEX"],
+      prefixes: { [ICD10]: list("F64 Z87.890") },
+    },
+    {
+      labels: ["SDV"],
+      codes: { [SNOMED]: list("248110007 706893006"), [LOINC]: list("76499-3") },
+      prefixes: { [ICD10]: list("T74 T76 Y07 Z04.4 Z04.7 Z69") },
+    },
+    {
+      labels: ["GDIS"],
+      codes: { [SNOMED]: list("230265002") },
+      prefixes: { [ICD10]: list("G10 Z14 Z15") },
+    },
+    { labels: ["SCA"], prefixes: { [ICD10]: list("D57") } },
+  ],
+};

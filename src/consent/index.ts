@@ -1,0 +1,28 @@
+export * from "./decision.ts";
+export * from "./directive.ts";
+export {
+  compileDirectives,
+  evaluate,
+  type CompiledConsent,
+  type EvaluateOptions,
+  type PreparedRequest,
+} from "./evaluate.ts";
+export { explain } from "./explain.ts";
+export { filter, type FilteredPage, type FilterOptions } from "./filter.ts";
+export * from "./labeller.ts";
+export type { SetAside, SetAsideReason } from "./lineage.ts";
+export * from "./model.ts";
+export type { ClaimedRole, ConsentRequest, RequestQuery } from "./request.ts";
+export type { ConsentResource, LabelStamp, ResourceLabels } from "./resource.ts";
+export * from "./snapshot.ts";
+export * from "./terminology.ts";
+export {
+  fromFhirDateTime,
+  isDateValue,
+  MAX_INSTANT,
+  resolvePeriod,
+  type DateValue,
+  type Interval,
+  type Period,
+} from "./time.ts";
+export { findZone, isZoneName, type Zone } from "./zone.ts";

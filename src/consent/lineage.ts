@@ -1,0 +1,255 @@
+import { toHex } from "../bytes/hex.ts";
+import { holdsAt } from "./request-view.ts";
+import { byPlace, type ConsentSnapshot, type SnapshotDirective } from "./snapshot.ts";
+import type { Terminology } from "./terminology.ts";
+import { resolvePeriod } from "./time.ts";
+import { compileTree, type CompiledTree } from "./tree.ts";
+import { compileScope, type Scope } from "./scope.ts";
+import { findZone } from "./zone.ts";
+
+/** A directive ready to be evaluated, and its standing in its lineage. */
+export interface CompiledDirective {
+  readonly source: SnapshotDirective;
+  /** Position in ledger order within the lineage. */
+  readonly position: number;
+  readonly start: number;
+  readonly end: number;
+  /** This engine does not know its zone: its denies count whenever, its permits never. */
+  readonly unreadable: boolean;
+  readonly tree: CompiledTree | undefined;
+  readonly scope: Scope | undefined;
+  /** Filed in ignorance of the head that stood then. */
+  contested: boolean;
+  /** The first later, uncontested directive that names it. */
+  resolver: CompiledDirective | undefined;
+  readonly ids: Set<string>;
+}
+
+/** A chain of statements, oldest first. */
+export interface CompiledLineage {
+  readonly directives: readonly CompiledDirective[];
+}
+
+/** Why a directive has no say. */
+export type SetAsideReason =
+  | "void"
+  | "capacity-lacking"
+  | "capacity-lost"
+  | "not-yet-valid"
+  | "expired"
+  | "contested"
+  | "zone-unknown";
+
+/** A directive that has no say, or only its denies, and why. */
+export interface SetAside {
+  readonly directive: CompiledDirective["source"]["cid"];
+  readonly why: SetAsideReason;
+}
+
+/** Lineages of one layer, ready, with the directives that never had a say. */
+export interface CompiledLayer {
+  readonly lineages: readonly CompiledLineage[];
+  readonly setAside: readonly SetAside[];
+}
+
+/**
+ * Orders the directives of a layer into lineages by the ledger, and finds which of them were filed
+ * knowing the head before them.
+ */
+export function compileLayer(
+  filed: readonly SnapshotDirective[],
+  snapshot: ConsentSnapshot,
+  terminology: Terminology,
+): CompiledLayer {
+  const setAside: SetAside[] = [];
+  const byLineage = new Map<string, SnapshotDirective[]>();
+  // Sorted first: the order in which unrelated lineages were listed must not show in a decision.
+  for (const item of [...filed].sort(byPlaceAndLineage)) {
+    if (item.place.height > snapshot.height) continue;
+    const list = byLineage.get(item.directive.lineage);
+    if (list === undefined) byLineage.set(item.directive.lineage, [item]);
+    else list.push(item);
+  }
+  const lineages: CompiledLineage[] = [];
+  for (const list of byLineage.values()) {
+    lineages.push({ directives: order(list, snapshot, terminology, setAside) });
+  }
+  return { lineages, setAside };
+}
+
+function byPlaceAndLineage(a: SnapshotDirective, b: SnapshotDirective): number {
+  const byName = a.directive.lineage < b.directive.lineage ? -1 : 1;
+  return byPlace(a, b) || (a.directive.lineage === b.directive.lineage ? 0 : byName);
+}
+
+function order(
+  list: readonly SnapshotDirective[],
+  snapshot: ConsentSnapshot,
+  terminology: Terminology,
+  setAside: SetAside[],
+): CompiledDirective[] {
+  const directives: CompiledDirective[] = [];
+  const byCid = new Map<string, CompiledDirective>();
+  const voidIds = new Set<string>();
+  let unresolved: CompiledDirective[] = [];
+  let head: CompiledDirective | undefined;
+  for (const source of list) {
+    const ids = new Set([source.entry, ...(source.aliases ?? [])].map(toHex));
+    const { directive } = source;
+    const lacking =
+      source.recordedAt !== undefined && !hasCapacity(source, snapshot, source.recordedAt);
+    if (source.standing !== "valid" || lacking) {
+      setAside.push({ directive: source.cid, why: lacking ? "capacity-lacking" : "void" });
+      for (const id of ids) voidIds.add(id);
+      continue;
+    }
+    const known = byCid.get(source.cid.toString());
+    if (known !== undefined) {
+      // Filed again: still the same statement, at its first place.
+      for (const id of ids) known.ids.add(id);
+      continue;
+    }
+    const compiled = compileDirective(source, directives.length, ids, terminology);
+    directives.push(compiled);
+    byCid.set(source.cid.toString(), compiled);
+    if (directive.mode === "suspend" || directive.mode === "revoke") {
+      head = compiled;
+      continue;
+    }
+    const named = new Set(directive.predecessors.map(toHex));
+    const current =
+      head === undefined
+        ? [...named].every((id) => voidIds.has(id))
+        : [...head.ids].some((id) => named.has(id));
+    if (!current) {
+      compiled.contested = true;
+      unresolved.push(compiled);
+      continue;
+    }
+    head = compiled;
+    if (unresolved.length === 0) continue;
+    const still: CompiledDirective[] = [];
+    for (const other of unresolved) {
+      if ([...other.ids].some((id) => named.has(id))) other.resolver = compiled;
+      else still.push(other);
+    }
+    unresolved = still;
+  }
+  return directives;
+}
+
+function compileDirective(
+  source: SnapshotDirective,
+  position: number,
+  ids: Set<string>,
+  terminology: Terminology,
+): CompiledDirective {
+  const { directive } = source;
+  const zone = findZone(directive.validity.zone);
+  const interval = zone === undefined ? undefined : resolvePeriod(directive.validity, zone);
+  return {
+    source,
+    position,
+    start: interval?.start ?? -Infinity,
+    end: interval?.end ?? Infinity,
+    unreadable: interval === undefined,
+    tree: directive.root === undefined ? undefined : compileTree(directive.root, zone, terminology),
+    scope: compileScope(directive, terminology),
+    contested: false,
+    resolver: undefined,
+    ids,
+  };
+}
+
+/** Whether the grantor of a directive may speak for the subject at an instant. */
+export function hasCapacity(
+  source: SnapshotDirective,
+  snapshot: ConsentSnapshot,
+  instant: number,
+): boolean {
+  const { actor, capacity } = source.directive.grantor;
+  let known = false;
+  for (const fact of snapshot.capacities) {
+    if (fact.actor !== actor || fact.capacity !== capacity) continue;
+    if (holdsAt(fact, instant)) return true;
+    known = true;
+  }
+  // Who speaks for himself needs no attestation, unless one says from when or until when.
+  return capacity === "self" && !known;
+}
+
+/** A step from the newest statement to the oldest that can still decide. */
+export interface Step {
+  readonly directive: CompiledDirective;
+  /** A `replace` that has ended, or whose grantor has lost the capacity: only its default is left. */
+  readonly ended: boolean;
+}
+
+/** What of a lineage has a say at a moment. */
+export interface LineagePlan {
+  readonly steps: readonly Step[];
+  /** Directives whose denies count and whose permits do not. */
+  readonly contested: readonly CompiledDirective[];
+  /** Suspensions and revocations in effect, newest first: they end what was contested before. */
+  readonly stops: readonly CompiledDirective[];
+}
+
+/** Works out what of a lineage has a say at a moment. */
+export function planLineage(
+  lineage: CompiledLineage,
+  snapshot: ConsentSnapshot,
+  asOf: number,
+  setAside: SetAside[],
+): LineagePlan | undefined {
+  const steps: Step[] = [];
+  const contested: CompiledDirective[] = [];
+  const stops: CompiledDirective[] = [];
+  let closed = false;
+  let replaced = false;
+  for (let at = lineage.directives.length - 1; at >= 0; at--) {
+    const directive = lineage.directives[at]!;
+    const { mode } = directive.source.directive;
+    const note = (why: SetAsideReason): void => {
+      setAside.push({ directive: directive.source.cid, why });
+    };
+    if (asOf < directive.start) {
+      if (!closed) note("not-yet-valid");
+      continue;
+    }
+    if (mode === "suspend" || mode === "revoke") {
+      // Once in effect it lasts, whatever becomes of its grantor: refusals never lapse into permits.
+      if (closed && stops.length > 0 && stops.at(-1)!.scope === undefined) continue;
+      stops.push(directive);
+      if (closed) continue;
+      steps.push({ directive, ended: false });
+      if (directive.scope === undefined) closed = true;
+      continue;
+    }
+    const expired = asOf > directive.end;
+    const able = hasCapacity(directive.source, snapshot, asOf);
+    const disputed =
+      directive.contested && (directive.resolver === undefined || asOf < directive.resolver.start);
+    if (disputed || directive.unreadable) {
+      const over = stops.some((stop) => stop.scope === undefined);
+      if (over || (directive.unreadable && !disputed && replaced)) continue;
+      if (expired) note("expired");
+      else if (!able) note("capacity-lost");
+      else {
+        note(directive.unreadable ? "zone-unknown" : "contested");
+        contested.push(directive);
+      }
+      continue;
+    }
+    if (closed) continue;
+    if (expired || !able) note(expired ? "expired" : "capacity-lost");
+    if (mode === "amend") {
+      if (!expired && able) steps.push({ directive, ended: false });
+      continue;
+    }
+    steps.push({ directive, ended: expired || !able });
+    closed = true;
+    replaced = true;
+  }
+  if (steps.length === 0 && contested.length === 0) return undefined;
+  return { steps, contested, stops };
+}

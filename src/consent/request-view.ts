@@ -1,0 +1,89 @@
+import { NO, UNKNOWN, YES, type Match } from "./match.ts";
+import type { ConsentRequest } from "./request.ts";
+import type { ConsentSnapshot } from "./snapshot.ts";
+
+/** A request with what the snapshot knows about who asks. */
+export interface RequestView {
+  readonly action: string;
+  readonly persons: readonly string[];
+  readonly userStated: boolean;
+  /** The requester, and every organisation, care team and group that it or the user is in. */
+  readonly belongsTo: readonly string[];
+  readonly device: string | undefined;
+  hasRole(code: string): Match;
+}
+
+/** Whether a fact holds at an instant. */
+export function holdsAt(
+  fact: { readonly from?: number; readonly to?: number },
+  instant: number,
+): boolean {
+  return (
+    (fact.from === undefined || fact.from <= instant) &&
+    (fact.to === undefined || instant <= fact.to)
+  );
+}
+
+/** The facts of a snapshot about who belongs where, by member. */
+export type MembershipIndex = ReadonlyMap<string, ConsentSnapshot["memberships"]>;
+
+/** Sorts memberships by member. */
+export function indexMemberships(snapshot: ConsentSnapshot): MembershipIndex {
+  const index = new Map<string, ConsentSnapshot["memberships"][number][]>();
+  for (const fact of snapshot.memberships) {
+    const list = index.get(fact.member);
+    if (list === undefined) index.set(fact.member, [fact]);
+    else list.push(fact);
+  }
+  return index;
+}
+
+/** Looks up in a snapshot who is asking. */
+export function viewRequest(
+  request: ConsentRequest,
+  snapshot: ConsentSnapshot,
+  memberships: MembershipIndex,
+  members: ReadonlySet<string>,
+  asOf: number,
+): RequestView {
+  const { requester, user } = request;
+  const persons = user === undefined || user === requester ? [requester] : [user, requester];
+  return {
+    action: request.action,
+    persons,
+    userStated: user !== undefined,
+    belongsTo: memberships.size === 0 ? persons : reach(persons, memberships, asOf),
+    device: request.client?.device,
+    hasRole(code) {
+      let claimed = false;
+      for (const role of request.roles ?? []) {
+        if (role.code !== code) continue;
+        if (members.has(role.attestedBy)) return YES;
+        claimed = true;
+      }
+      for (const fact of snapshot.roles) {
+        if (
+          fact.code === code &&
+          persons.includes(fact.actor) &&
+          members.has(fact.attestedBy) &&
+          holdsAt(fact, asOf)
+        ) {
+          return YES;
+        }
+      }
+      return claimed || request.roles === undefined ? UNKNOWN : NO;
+    },
+  };
+}
+
+function reach(
+  from: readonly string[],
+  memberships: MembershipIndex,
+  asOf: number,
+): readonly string[] {
+  const found = new Set(from);
+  for (const actor of found) {
+    for (const fact of memberships.get(actor) ?? []) if (holdsAt(fact, asOf)) found.add(fact.of);
+  }
+  return [...found];
+}

@@ -1,0 +1,1202 @@
+import { describe, expect, it } from "vitest";
+import {
+  at,
+  confidentiality,
+  decide,
+  deny,
+  filed,
+  grounds,
+  labelled,
+  onLedger,
+  overlay,
+  permit,
+  sensitivity,
+  stamp,
+  type Case,
+} from "./support.ts";
+
+// Every outcome here was worked out by hand from docs/spec/directive.md.
+
+const openToTreatment = filed("treat", { root: permit({ purposes: ["TREAT"] }) });
+const rejectAll = filed("reject", { root: deny() });
+
+const tables: Readonly<Record<string, readonly Case[]>> = {
+  "silence and defaults": [
+    { it: "nothing anywhere is not applicable", then: "not-applicable", because: ["silence"] },
+    {
+      it: "a default speaks where no rule matches",
+      given: [filed("a", { default: "permit", root: deny({ purposes: ["HMARKT"] }) })],
+      then: "permit",
+      because: ["default"],
+    },
+    {
+      it: "a default that denies beats a default that permits",
+      given: [
+        filed("a", { lineage: "a", default: "permit", root: deny({ purposes: ["HMARKT"] }) }),
+        filed("b", { lineage: "b", default: "deny", root: permit({ purposes: ["HMARKT"] }) }),
+      ],
+      then: "deny",
+      because: ["default"],
+    },
+    {
+      it: "an explicit permit of one lineage beats a default deny of another",
+      given: [
+        filed("a", { lineage: "a", default: "deny", root: permit({ purposes: ["HPAYMT"] }) }),
+        filed("b", { lineage: "b", root: permit({ purposes: ["TREAT"] }) }),
+      ],
+      then: "permit",
+      because: ["rule permit"],
+    },
+    {
+      it: "an organisation's default decides where the patient is silent",
+      facts: { organisation: onLedger([filed("org", { root: permit() })]) },
+      then: "permit",
+      because: ["rule permit"],
+    },
+    {
+      it: "an organisation's default stays behind a recorded consent",
+      given: [filed("a", { default: "deny", root: permit({ purposes: ["HPAYMT"] }) })],
+      facts: { organisation: onLedger([filed("org", { root: permit() })]) },
+      then: "deny",
+      because: ["default"],
+      not: ["rule permit"],
+    },
+  ],
+
+  "nested rules": [
+    {
+      it: "a permit nested in a permit decides by itself",
+      given: [
+        filed("a", {
+          root: permit({}, { id: "root", rules: [permit({ purposes: ["TREAT"] })] }),
+        }),
+      ],
+      then: "permit",
+      because: ["rule root/permit"],
+    },
+    {
+      it: "an exception decides before the rule around it",
+      given: [
+        filed("a", {
+          root: permit(
+            {},
+            {
+              id: "root",
+              rules: [deny({ actors: [{ type: "person", id: "dr-who" }] })],
+            },
+          ),
+        }),
+      ],
+      then: "deny",
+      because: ["rule root/deny"],
+    },
+    {
+      it: "an exception whose own period has ended leaves the rule around it",
+      given: [
+        filed("a", {
+          root: permit({}, { id: "root", rules: [deny({ validity: { to: "2024-06-14" } })] }),
+        }),
+      ],
+      then: "permit",
+      because: ["rule root"],
+    },
+    {
+      it: "an exception still holds on its last day",
+      given: [
+        filed("a", {
+          root: permit({}, { id: "root", rules: [deny({ validity: { to: "2024-06-15" } })] }),
+        }),
+      ],
+      on: "2024-06-15T23:59:59.999Z",
+      then: "deny",
+    },
+    {
+      it: "permit-overrides inside deny-overrides",
+      given: [
+        filed("a", {
+          root: deny(
+            {},
+            {
+              id: "root",
+              rules: [
+                deny(
+                  {},
+                  {
+                    id: "inner",
+                    combine: "permit-overrides",
+                    rules: [deny({ actions: ["access"] }), permit({ purposes: ["TREAT"] })].map(
+                      (rule, index) => ({ ...rule, id: `leaf-${index}` }),
+                    ),
+                  },
+                ),
+              ],
+            },
+          ),
+        }),
+      ],
+      then: "permit",
+      because: ["rule root/inner/leaf-1"],
+    },
+    {
+      it: "deny-overrides around permit-overrides lets a sibling deny win",
+      given: [
+        filed("a", {
+          root: permit(
+            {},
+            {
+              id: "root",
+              rules: [
+                permit(
+                  {},
+                  {
+                    id: "inner",
+                    combine: "permit-overrides",
+                    rules: [deny({}, { id: "d" }), permit({}, { id: "p" })],
+                  },
+                ),
+                deny({ actions: ["access"] }, { id: "sibling" }),
+              ],
+            },
+          ),
+        }),
+      ],
+      then: "deny",
+      because: ["rule root/sibling"],
+    },
+    {
+      it: "under permit-overrides, indeterminate outweighs deny",
+      given: [
+        filed("a", {
+          root: deny(
+            {},
+            {
+              id: "root",
+              combine: "permit-overrides",
+              rules: [
+                deny({ data: { labels: [sensitivity("HIV")] } }, { id: "maybe" }),
+                deny({}, { id: "certain" }),
+              ],
+            },
+          ),
+        }),
+      ],
+      about: { labels: null },
+      then: "indeterminate",
+    },
+  ],
+
+  "what is unknown": [
+    {
+      it: "an unlabelled record is not permitted by a label rule",
+      given: [filed("a", { root: permit({ data: { labels: [confidentiality("N")] } }) })],
+      about: { labels: null },
+      then: "not-applicable",
+    },
+    {
+      it: "an unlabelled record under a label deny is indeterminate, not permitted",
+      given: [
+        filed("a", {
+          root: permit(
+            {},
+            {
+              id: "root",
+              rules: [deny({ data: { labels: [sensitivity("PSY")] } })],
+            },
+          ),
+        }),
+      ],
+      about: { labels: null },
+      then: "indeterminate",
+      because: ["rule root/deny"],
+    },
+    {
+      it: "an unlabelled note under a label permit with an exception is not read by the excepted",
+      given: [
+        filed("a", {
+          default: "permit",
+          root: permit(
+            { data: { labels: [sensitivity("PSY")] } },
+            {
+              id: "psychiatry",
+              rules: [deny({ actors: [{ type: "person", id: "dr-who" }] })],
+            },
+          ),
+        }),
+      ],
+      about: { labels: null },
+      then: "indeterminate",
+      because: ["rule psychiatry/deny"],
+    },
+    {
+      it: "and by others only because the default permits",
+      given: [
+        filed("a", {
+          default: "permit",
+          root: permit(
+            { data: { labels: [sensitivity("PSY")] } },
+            {
+              id: "psychiatry",
+              rules: [deny({ actors: [{ type: "person", id: "dr-other" }] })],
+            },
+          ),
+        }),
+      ],
+      about: { labels: null },
+      then: "permit",
+      because: ["default"],
+    },
+    {
+      it: "purpose tags are no labels",
+      given: [filed("a", { root: permit({ data: { labels: [sensitivity("HTEST")] } }) })],
+      about: {
+        labels: {
+          codes: [{ system: "http://terminology.hl7.org/CodeSystem/v3-ActReason", code: "HTEST" }],
+          stamp,
+        },
+      },
+      then: "not-applicable",
+    },
+    {
+      it: "a label without a stamp is enough to deny",
+      given: [
+        filed("a", { default: "permit", root: deny({ data: { labels: [sensitivity("HIV")] } }) }),
+      ],
+      about: { labels: { codes: [sensitivity("HIV")], stamp: null } },
+      then: "deny",
+    },
+    {
+      it: "a label without a stamp is not enough to permit",
+      given: [filed("a", { root: permit({ data: { labels: [confidentiality("N")] } }) })],
+      about: { labels: { codes: [confidentiality("N")], stamp: null } },
+      then: "not-applicable",
+    },
+    {
+      it: "a request that does not name its user may come from the person denied",
+      given: [
+        filed("a", {
+          default: "permit",
+          root: deny({ actors: [{ type: "person", id: "dr-who" }] }),
+        }),
+      ],
+      asked: { user: undefined } as never,
+      then: "indeterminate",
+    },
+    {
+      it: "a record without codes may have the denied one",
+      given: [
+        filed("a", {
+          default: "permit",
+          root: deny({ data: { codes: [{ system: "http://loinc.org", code: "75622-1" }] } }),
+        }),
+      ],
+      about: { codes: [] },
+      then: "indeterminate",
+    },
+  ],
+
+  labels: [
+    {
+      it: "a permit of N covers what is less confidential",
+      given: [filed("a", { root: permit({ data: { labels: [confidentiality("N")] } }) })],
+      about: { labels: labelled(confidentiality("L")) },
+      then: "permit",
+    },
+    {
+      it: "a permit of N does not cover R",
+      given: [filed("a", { root: permit({ data: { labels: [confidentiality("N")] } }) })],
+      about: { labels: labelled(confidentiality("R")) },
+      then: "not-applicable",
+    },
+    {
+      it: "a deny of R covers V",
+      given: [
+        filed("a", {
+          default: "permit",
+          root: deny({ data: { labels: [confidentiality("R")] } }),
+        }),
+      ],
+      about: { labels: labelled(confidentiality("V")) },
+      then: "deny",
+    },
+    {
+      it: "a deny of R does not cover N",
+      given: [
+        filed("a", {
+          default: "permit",
+          root: deny({ data: { labels: [confidentiality("R")] } }),
+        }),
+      ],
+      then: "permit",
+    },
+    ...(["ETHUD", "OPIOIDUD", "SUD"] as const).map((code) => ({
+      it: `a deny of ETH reaches ${code}, as PCF nests it`,
+      given: [
+        filed("a", {
+          default: "permit",
+          root: deny({ data: { labels: [sensitivity("ETH")] } }),
+        }),
+      ],
+      about: { labels: labelled(sensitivity(code), confidentiality("R")) },
+      then: "deny" as const,
+    })),
+    {
+      it: "a deny of SUD reaches ETHUD, as HL7 nests it",
+      given: [
+        filed("a", {
+          default: "permit",
+          root: deny({ data: { labels: [sensitivity("SUD")] } }),
+        }),
+      ],
+      about: { labels: labelled(sensitivity("ETHUD")) },
+      then: "deny",
+    },
+    {
+      it: "a deny of ETHUD does not reach HIV",
+      given: [
+        filed("a", {
+          default: "permit",
+          root: deny({ data: { labels: [sensitivity("ETHUD")] } }),
+        }),
+      ],
+      about: { labels: labelled(sensitivity("HIV")) },
+      then: "permit",
+    },
+  ],
+
+  purposes: [
+    {
+      it: "a permit of TREAT covers coordination of care",
+      given: [openToTreatment],
+      asked: { purposes: ["COC"] },
+      then: "permit",
+    },
+    {
+      it: "of two purposes one is permitted: refused",
+      given: [openToTreatment],
+      asked: { purposes: ["TREAT", "HMARKT"] },
+      then: "not-applicable",
+    },
+    {
+      it: "of two purposes one is denied: denied",
+      given: [
+        filed("a", {
+          root: permit({}, { id: "root", rules: [deny({ purposes: ["HMARKT"] })] }),
+        }),
+      ],
+      asked: { purposes: ["TREAT", "HMARKT"] },
+      then: "deny",
+    },
+    {
+      it: "two purposes permitted by two rules",
+      given: [
+        filed("a", { lineage: "a", root: permit({ purposes: ["TREAT"] }) }),
+        filed("b", { lineage: "b", root: permit({ purposes: ["HPAYMT"] }) }),
+      ],
+      asked: { purposes: ["TREAT", "HPAYMT"] },
+      then: "permit",
+    },
+    {
+      it: "asking HRESCH against a CLINTRCH deny is indeterminate",
+      given: [filed("a", { default: "permit", root: deny({ purposes: ["CLINTRCH"] }) })],
+      asked: { purposes: ["HRESCH"] },
+      then: "indeterminate",
+      because: ["rule deny"],
+    },
+    {
+      it: "asking HRESCH is not covered by a CLINTRCH permit",
+      given: [filed("a", { root: permit({ purposes: ["CLINTRCH"] }) })],
+      asked: { purposes: ["HRESCH"] },
+      then: "not-applicable",
+    },
+    {
+      it: "a purpose that the terminology does not know may be below a denied one",
+      given: [filed("a", { default: "permit", root: deny({ purposes: ["HRESCH"] }) })],
+      asked: { purposes: ["urn:local|DATA-LAKE"] },
+      then: "indeterminate",
+    },
+    {
+      it: "a request without a purpose is refused",
+      given: [filed("a", { root: permit() })],
+      asked: { purposes: [] },
+      then: "indeterminate",
+    },
+    {
+      it: "a code with its system is the bare code",
+      given: [openToTreatment],
+      asked: { purposes: ["http://terminology.hl7.org/CodeSystem/v3-ActReason|TREAT"] },
+      then: "permit",
+    },
+  ],
+
+  "breaking the glass": [
+    {
+      it: "a permit of TREAT does not reach BTG",
+      given: [openToTreatment],
+      asked: { purposes: ["BTG"] },
+      then: "not-applicable",
+    },
+    {
+      it: "a permit without purpose does not reach BTG",
+      given: [filed("a", { root: permit() })],
+      asked: { purposes: ["BTG"] },
+      then: "not-applicable",
+    },
+    {
+      it: "a default that permits does not reach BTG",
+      given: [filed("a", { default: "permit", root: deny({ purposes: ["HMARKT"] }) })],
+      asked: { purposes: ["BTG"] },
+      then: "not-applicable",
+    },
+    {
+      it: "a permit that names BTG reaches it",
+      given: [filed("a", { root: permit({ purposes: ["BTG"] }) })],
+      asked: { purposes: ["BTG"] },
+      then: "permit",
+    },
+    {
+      it: "a permit nested where BTG is named reaches it",
+      given: [
+        filed("a", {
+          root: deny(
+            {},
+            {
+              id: "root",
+              rules: [
+                deny(
+                  { purposes: ["BTG"] },
+                  {
+                    id: "emergency",
+                    rules: [permit({ actors: [{ type: "group", id: "privileged" }] })],
+                  },
+                ),
+              ],
+            },
+          ),
+        }),
+      ],
+      facts: { memberships: [{ member: "dr-who", of: "privileged" }] },
+      asked: { purposes: ["BTG"] },
+      then: "permit",
+    },
+    {
+      it: "a deny of TREAT reaches BTG",
+      given: [filed("a", { root: deny({ purposes: ["TREAT"] }) })],
+      asked: { purposes: ["BTG"] },
+      then: "deny",
+    },
+    {
+      it: "a deny without purpose reaches BTG, and says nothing of breaking the glass",
+      given: [rejectAll],
+      asked: { purposes: ["BTG"] },
+      then: "deny",
+    },
+    {
+      it: "permit TREAT beside deny BTG: asking TREAT is permitted",
+      given: [
+        filed("a", { lineage: "a", root: permit({ purposes: ["TREAT"] }) }),
+        filed("b", { lineage: "b", root: deny({ purposes: ["BTG"] }) }),
+      ],
+      asked: { purposes: ["TREAT"] },
+      then: "permit",
+    },
+    {
+      it: "permit TREAT beside deny BTG: asking ETREAT is permitted",
+      given: [
+        filed("a", { lineage: "a", root: permit({ purposes: ["TREAT"] }) }),
+        filed("b", { lineage: "b", root: deny({ purposes: ["BTG"] }) }),
+      ],
+      asked: { purposes: ["ETREAT"] },
+      then: "permit",
+    },
+    {
+      it: "an exception inside a permit of TREAT reaches BTG",
+      given: [
+        filed("a", {
+          root: permit(
+            { purposes: ["TREAT"] },
+            {
+              id: "root",
+              rules: [deny({ actors: [{ type: "person", id: "dr-who" }] })],
+            },
+          ),
+        }),
+      ],
+      asked: { purposes: ["BTG"] },
+      then: "deny",
+    },
+  ],
+
+  "when the data happened": [
+    {
+      it: "a permit's period contains the record's",
+      given: [filed("a", { root: permit({ data: { period: { from: "2023", to: "2023" } } }) })],
+      then: "permit",
+    },
+    {
+      it: "a permit does not cover a record that begins before its period",
+      given: [filed("a", { root: permit({ data: { period: { from: "2023-05-02" } } }) })],
+      about: { period: { from: "2023-05-01", to: "2023-05-03" } },
+      then: "not-applicable",
+    },
+    {
+      it: "a deny covers a record that overlaps its period",
+      given: [
+        filed("a", {
+          default: "permit",
+          root: deny({ data: { period: { from: "2023-05-03" } } }),
+        }),
+      ],
+      about: { period: { from: "2023-05-01", to: "2023-05-03" } },
+      then: "deny",
+    },
+    {
+      it: "a deny nested with a period of its own",
+      given: [
+        filed("a", {
+          root: permit(
+            {},
+            {
+              id: "root",
+              rules: [deny({ data: { period: { from: "2023-01-01", to: "2023-12-31" } } })],
+            },
+          ),
+        }),
+      ],
+      then: "deny",
+    },
+    {
+      it: "a deny nested with another period leaves the record to the permit around it",
+      given: [
+        filed("a", {
+          root: permit(
+            {},
+            {
+              id: "root",
+              rules: [deny({ data: { period: { from: "2022-01-01", to: "2022-12-31" } } })],
+            },
+          ),
+        }),
+      ],
+      then: "permit",
+    },
+    {
+      it: "the last day of a permit is inclusive in the directive's zone",
+      given: [
+        filed("a", {
+          zone: "America/New_York",
+          root: permit({ data: { period: { to: "2023-05-01" } } }),
+        }),
+      ],
+      // 23:30 in New York on 1 May.
+      about: { period: { from: at("2023-05-02T03:30Z"), to: at("2023-05-02T03:30Z") } },
+      then: "permit",
+    },
+    {
+      it: "and over at its midnight",
+      given: [
+        filed("a", {
+          zone: "America/New_York",
+          root: permit({ data: { period: { to: "2023-05-01" } } }),
+        }),
+      ],
+      about: { period: { from: at("2023-05-02T04:00Z"), to: at("2023-05-02T04:00Z") } },
+      then: "not-applicable",
+    },
+    {
+      it: "a record without dates may be within a denied period",
+      given: [
+        filed("a", { default: "permit", root: deny({ data: { period: { from: "2023" } } }) }),
+      ],
+      about: { period: {} },
+      then: "indeterminate",
+    },
+  ],
+
+  "validity of directives": [
+    {
+      it: "a directive not yet valid says nothing",
+      given: [filed("a", { from: "2024-06-16", root: permit() })],
+      then: "not-applicable",
+      because: ["aside not-yet-valid"],
+    },
+    {
+      it: "a directive is valid from the first moment of its day in its zone",
+      given: [filed("a", { from: "2024-06-15", zone: "+02:00", root: permit() })],
+      on: "2024-06-14T22:00Z",
+      then: "permit",
+    },
+    {
+      it: "and not one millisecond before",
+      given: [filed("a", { from: "2024-06-15", zone: "+02:00", root: permit() })],
+      on: "2024-06-14T21:59:59.999Z",
+      then: "not-applicable",
+    },
+    {
+      it: "a directive filed above the snapshot's height is not known",
+      given: [filed("a", { root: permit() }, { height: 2_000 })],
+      then: "not-applicable",
+    },
+    {
+      it: "a directive in a zone unknown here keeps its denies",
+      given: [filed("a", { zone: "Moon/Tranquility", root: deny() })],
+      then: "deny",
+      because: ["aside zone-unknown"],
+    },
+    {
+      it: "and loses its permits",
+      given: [filed("a", { zone: "Moon/Tranquility", root: permit() })],
+      then: "not-applicable",
+    },
+  ],
+
+  lineages: [
+    {
+      it: "a replacement ends what it replaces",
+      given: [filed("a", { root: permit() }), filed("b", { after: ["a"], root: deny() })],
+      then: "deny",
+    },
+    {
+      it: "the ledger, not the date, says which is newer",
+      given: [
+        filed("a", { from: "2024-03-01", root: deny() }),
+        filed("b", { after: ["a"], from: "2023-01-01", root: permit() }),
+      ],
+      then: "permit",
+    },
+    {
+      it: "the same dates, filed the other way round",
+      given: [
+        filed("b", { from: "2023-01-01", root: permit() }),
+        filed("a", { after: ["b"], from: "2023-01-01", root: deny() }),
+      ],
+      then: "deny",
+    },
+    {
+      it: "an amendment decides only where it matches",
+      given: [
+        filed("a", { root: permit() }),
+        filed("b", { after: ["a"], mode: "amend", root: deny({ purposes: ["HMARKT"] }) }),
+      ],
+      then: "permit",
+      because: ["rule permit"],
+    },
+    {
+      it: "and there it decides alone",
+      given: [
+        filed("a", { root: deny() }),
+        filed("b", { after: ["a"], mode: "amend", root: permit({ purposes: ["TREAT"] }) }),
+      ],
+      then: "permit",
+    },
+    {
+      it: "a consent not yet valid does not yet replace the one in force",
+      given: [
+        filed("a", { root: permit() }),
+        filed("b", { after: ["a"], from: "2025", root: deny() }),
+      ],
+      then: "permit",
+      because: ["aside not-yet-valid"],
+    },
+    {
+      it: "and once valid replaces it",
+      given: [
+        filed("a", { root: permit() }),
+        filed("b", { after: ["a"], from: "2025", root: deny() }),
+      ],
+      on: "2025-01-01",
+      then: "deny",
+    },
+    {
+      it: "a refusal that expires does not bring back the permit before it",
+      given: [
+        filed("a", { root: permit() }),
+        filed("b", { after: ["a"], to: "2024-01-31", default: "deny", root: deny() }),
+      ],
+      then: "deny",
+      because: ["ended", "aside expired"],
+    },
+    {
+      it: "an expired replacement without a denying default leaves silence",
+      given: [
+        filed("a", { root: permit() }),
+        filed("b", { after: ["a"], to: "2024-01-31", root: permit() }),
+      ],
+      then: "not-applicable",
+    },
+    {
+      it: "after suspend the lineage denies",
+      given: [filed("a", { root: permit() }), filed("b", { after: ["a"], mode: "suspend" })],
+      then: "deny",
+      because: ["suspended"],
+    },
+    {
+      it: "after revoke the lineage says nothing",
+      given: [filed("a", { root: deny() }), filed("b", { after: ["a"], mode: "revoke" })],
+      then: "not-applicable",
+      because: ["silence"],
+    },
+    {
+      it: "revocation, then reinstatement in knowledge of it",
+      given: [
+        filed("a", { root: permit() }),
+        filed("b", { after: ["a"], mode: "revoke" }),
+        filed("c", { after: ["b"], root: permit() }),
+      ],
+      then: "permit",
+    },
+    {
+      it: "a revoke needs no current predecessor",
+      given: [
+        filed("a", { root: permit() }),
+        filed("b", { after: ["a"], root: permit() }),
+        filed("c", { after: ["a"], mode: "revoke" }),
+      ],
+      then: "not-applicable",
+    },
+    {
+      it: "an amendment that loses the race against a revoke permits nothing",
+      given: [
+        filed("a", { root: permit() }),
+        filed("b", { after: ["a"], mode: "revoke" }),
+        filed("c", { after: ["a"], mode: "amend", root: permit() }),
+      ],
+      then: "not-applicable",
+      because: ["aside contested"],
+    },
+    {
+      it: "an amendment that wins the race is revoked with the rest",
+      given: [
+        filed("a", { root: permit() }),
+        filed("c", { after: ["a"], mode: "amend", root: permit() }),
+        filed("b", { after: ["a"], mode: "revoke" }),
+      ],
+      then: "not-applicable",
+    },
+    {
+      it: "an old paper consent scanned late permits nothing",
+      given: [filed("a", { root: deny() }), filed("paper", { from: "2019", root: permit() })],
+      then: "deny",
+      because: ["aside contested", "rule deny"],
+    },
+    {
+      it: "an old paper refusal scanned late still refuses",
+      given: [filed("a", { root: permit() }), filed("paper", { from: "2019", root: deny() })],
+      then: "deny",
+      because: ["aside contested"],
+    },
+    {
+      it: "of two amendments filed at once both denies count",
+      given: [
+        filed("a", { root: permit() }),
+        filed("b", { after: ["a"], mode: "amend", root: deny({ purposes: ["HMARKT"] }) }),
+        filed("c", { after: ["a"], mode: "amend", root: deny({ purposes: ["TREAT"] }) }),
+      ],
+      then: "deny",
+    },
+    {
+      it: "and the later one's permit does not",
+      given: [
+        filed("a", { root: deny() }),
+        filed("b", { after: ["a"], mode: "amend", root: permit({ purposes: ["HMARKT"] }) }),
+        filed("c", { after: ["a"], mode: "amend", root: permit({ purposes: ["TREAT"] }) }),
+      ],
+      then: "deny",
+    },
+    {
+      it: "until a directive names both heads",
+      given: [
+        filed("a", { root: deny() }),
+        filed("b", { after: ["a"], mode: "amend", root: permit({ purposes: ["HMARKT"] }) }),
+        filed("c", { after: ["a"], mode: "amend", root: permit({ purposes: ["TREAT"] }) }),
+        filed("d", { after: ["b", "c"], mode: "amend", root: permit({ purposes: ["HPAYMT"] }) }),
+      ],
+      then: "permit",
+      not: ["aside contested"],
+    },
+    {
+      it: "a replacement that names only the head leaves the contested denies",
+      given: [
+        filed("a", { root: permit() }),
+        filed("b", { after: ["a"], root: permit() }),
+        filed("c", { after: ["a"], root: deny() }),
+        filed("d", { after: ["b"], root: permit() }),
+      ],
+      then: "deny",
+      because: ["aside contested"],
+    },
+    {
+      it: "a replacement that names both heads ends them",
+      given: [
+        filed("a", { root: permit() }),
+        filed("b", { after: ["a"], root: permit() }),
+        filed("c", { after: ["a"], root: deny() }),
+        filed("d", { after: ["b", "c"], root: permit() }),
+      ],
+      then: "permit",
+    },
+    {
+      it: "a void directive never becomes head",
+      given: [
+        filed("a", { root: permit() }),
+        filed("bad", { after: ["a"], root: deny() }, { void: "signature" }),
+        filed("c", { after: ["a"], root: permit({ purposes: ["TREAT"] }) }),
+      ],
+      then: "permit",
+      because: ["aside void"],
+      not: ["aside contested"],
+    },
+    {
+      it: "the same statement filed again changes nothing",
+      given: [
+        filed("a", { root: permit() }),
+        filed("a-again", { root: permit() }),
+        filed("b", { after: ["a-again"], root: deny() }),
+      ],
+      then: "deny",
+      not: ["aside contested"],
+    },
+    {
+      it: "a predecessor filed at another custodian counts by its alias",
+      given: [
+        filed("a", { root: permit() }, { aliases: ["a-at-c"] }),
+        filed("b", { after: ["a-at-c"], root: deny() }),
+      ],
+      then: "deny",
+      not: ["aside contested"],
+    },
+  ],
+
+  "who may speak": [
+    {
+      it: "a guardian's permit counts while the guardianship does",
+      given: [filed("a", { by: "mother", capacity: "guardian", root: permit() })],
+      facts: { capacities: [{ actor: "mother", capacity: "guardian", to: at("2024-12-31") }] },
+      then: "permit",
+    },
+    {
+      it: "a guardian's permit ends with majority",
+      given: [filed("a", { by: "mother", capacity: "guardian", root: permit() })],
+      facts: { capacities: [{ actor: "mother", capacity: "guardian", to: at("2024-01-31") }] },
+      then: "not-applicable",
+      because: ["aside capacity-lost"],
+    },
+    {
+      it: "a guardian's refusal with a denying default leaves it after majority",
+      given: [filed("a", { by: "mother", capacity: "guardian", default: "deny", root: deny() })],
+      facts: { capacities: [{ actor: "mother", capacity: "guardian", to: at("2024-01-31") }] },
+      then: "deny",
+      because: ["ended"],
+    },
+    {
+      it: "a proxy nobody attested cannot speak",
+      given: [filed("a", { by: "friend", capacity: "proxy", root: permit() })],
+      then: "not-applicable",
+      because: ["aside capacity-lost"],
+    },
+    {
+      it: "who lacked the capacity when the directive was filed never had a say",
+      given: [
+        filed("a", { root: permit() }),
+        filed(
+          "b",
+          { after: ["a"], by: "friend", capacity: "proxy", root: deny() },
+          { recordedAt: at("2024-01-01") },
+        ),
+      ],
+      facts: { capacities: [{ actor: "friend", capacity: "proxy", from: at("2024-02-01") }] },
+      then: "permit",
+      because: ["aside capacity-lacking"],
+    },
+  ],
+
+  scope: [
+    {
+      it: "an opt-out at one controller does not silence another",
+      given: [filed("a", { controller: "clinic-a", root: deny() })],
+      facts: { organisation: onLedger([filed("org", { root: permit() })]) },
+      then: "permit",
+    },
+    {
+      it: "and holds at its own",
+      given: [filed("a", { controller: "hospital-a", root: deny() })],
+      facts: { organisation: onLedger([filed("org", { root: permit() })]) },
+      then: "deny",
+    },
+    {
+      it: "a record of unknown controller may be within it",
+      given: [filed("a", { controller: "clinic-a", root: deny() })],
+      facts: { organisation: onLedger([filed("org", { root: permit() })]) },
+      about: { controller: undefined } as never,
+      then: "indeterminate",
+    },
+    {
+      it: "a country's directive covers its parts",
+      given: [filed("a", { jurisdictions: ["US"], root: deny() })],
+      about: { jurisdictions: ["US-CA"] },
+      then: "deny",
+    },
+    {
+      it: "and not another country",
+      given: [filed("a", { jurisdictions: ["DE"], root: deny() })],
+      then: "not-applicable",
+    },
+    {
+      it: "a research consent decides nothing about treatment",
+      given: [filed("a", { category: "research", root: deny() })],
+      then: "not-applicable",
+    },
+    {
+      it: "a research consent decides about research",
+      given: [filed("a", { category: "research", root: permit() })],
+      asked: { purposes: ["CLINTRCH"] },
+      then: "permit",
+    },
+  ],
+
+  "actors, roles and references": [
+    {
+      it: "a member of a team in an organisation belongs to the organisation",
+      given: [filed("a", { root: permit({ actors: [{ type: "organisation", id: "trust" }] }) })],
+      facts: {
+        memberships: [
+          { member: "dr-who", of: "team" },
+          { member: "team", of: "trust" },
+        ],
+      },
+      then: "permit",
+    },
+    {
+      it: "a membership that has ended does not count",
+      given: [filed("a", { root: permit({ actors: [{ type: "care-team", id: "team" }] }) })],
+      facts: { memberships: [{ member: "dr-who", of: "team", to: at("2024-01-01") }] },
+      then: "not-applicable",
+    },
+    {
+      it: "a role attested by a member counts",
+      given: [filed("a", { root: permit({ roles: ["psychiatrist"] }) })],
+      asked: { roles: [{ code: "psychiatrist", attestedBy: "hospital-b" }] },
+      then: "permit",
+    },
+    {
+      it: "a role attested by nobody in force does not permit",
+      given: [filed("a", { root: permit({ roles: ["psychiatrist"] }) })],
+      asked: { roles: [{ code: "psychiatrist", attestedBy: "nobody" }] },
+      then: "not-applicable",
+    },
+    {
+      it: "and is held against who claims it",
+      given: [filed("a", { default: "permit", root: deny({ roles: ["trainee"] }) })],
+      asked: { roles: [{ code: "trainee", attestedBy: "nobody" }] },
+      then: "indeterminate",
+    },
+    {
+      it: "a deny of one record",
+      given: [
+        filed("a", {
+          default: "permit",
+          root: deny({
+            data: { refs: [{ meaning: "instance", reference: "Observation/1" }] },
+          }),
+        }),
+      ],
+      then: "deny",
+    },
+    {
+      it: "a deny of what an author wrote",
+      given: [
+        filed("a", {
+          default: "permit",
+          root: deny({ data: { refs: [{ meaning: "authoredby", reference: "dr-author" }] } }),
+        }),
+      ],
+      then: "deny",
+    },
+    {
+      it: "a deny of an encounter and what belongs to it",
+      given: [
+        filed("a", {
+          default: "permit",
+          root: deny({ data: { refs: [{ meaning: "dependents", reference: "Encounter/7" }] } }),
+        }),
+      ],
+      about: { encounter: "Encounter/7" },
+      then: "deny",
+    },
+    {
+      it: "a permit of the manifest alone does not give the whole record",
+      given: [filed("a", { root: permit({ data: { parts: ["manifest"] } }) })],
+      then: "not-applicable",
+    },
+    {
+      it: "and gives the manifest",
+      given: [filed("a", { root: permit({ data: { parts: ["manifest"] } }) })],
+      about: { parts: ["manifest"] },
+      then: "permit",
+    },
+  ],
+
+  obligations: [
+    {
+      it: "an obligation nobody understands refuses",
+      given: [filed("a", { root: permit({}, { obligations: ["DELAU"] }) })],
+      then: "deny",
+      because: ["obligation"],
+    },
+    {
+      it: "an obligation that is understood permits",
+      given: [filed("a", { root: permit({}, { obligations: ["DELAU"] }) })],
+      understood: ["DELAU"],
+      then: "permit",
+    },
+    {
+      it: "obligations of all permitting rules unite",
+      given: [
+        filed("a", { lineage: "a", root: permit({}, { obligations: ["DELAU"] }) }),
+        filed("b", { lineage: "b", root: permit({}, { obligations: ["ENCRYPT"] }) }),
+      ],
+      understood: ["DELAU"],
+      then: "deny",
+    },
+    {
+      it: "an obligation of a rule that did not decide does not count",
+      given: [
+        filed("a", {
+          root: deny({}, { id: "root", obligations: ["AUDIT"], rules: [permit()] }),
+        }),
+      ],
+      then: "permit",
+    },
+  ],
+
+  "the law": [
+    {
+      it: "an overlay's deny stands above a permit",
+      given: [filed("a", { root: permit() })],
+      facts: { overlays: [overlay(deny({ purposes: ["TREAT"] }))] },
+      then: "deny",
+    },
+    {
+      it: "an overlay's permit stands above a refusal",
+      given: [rejectAll],
+      facts: { overlays: [overlay(permit({ purposes: ["PUBHLTH"] }))] },
+      asked: { purposes: ["PUBHLTH"] },
+      then: "permit",
+    },
+    {
+      it: "an overlay of another jurisdiction says nothing",
+      given: [filed("a", { root: permit() })],
+      facts: { overlays: [overlay(deny(), { jurisdictions: ["DE"] })] },
+      then: "permit",
+    },
+    {
+      it: "a demand for the label's name refuses a general consent",
+      given: [filed("a", { root: permit() })],
+      facts: {
+        overlays: [
+          overlay(deny({ data: { labels: [sensitivity("SUD")] } }), {
+            require: { namesLabel: sensitivity("SUD") },
+          }),
+        ],
+      },
+      about: { labels: labelled(sensitivity("ETHUD"), confidentiality("R")) },
+      then: "deny",
+      because: ["requirement"],
+    },
+    {
+      it: "and is met by a consent that names it",
+      given: [
+        filed("a", {
+          root: permit({
+            actors: [{ type: "organisation", id: "hospital-b" }],
+            data: { labels: [sensitivity("ETH")] },
+          }),
+        }),
+      ],
+      facts: {
+        overlays: [
+          overlay(deny({ data: { labels: [sensitivity("SUD")] } }, { refrains: ["NORDSCLCD"] }), {
+            require: { namesLabel: sensitivity("SUD"), recipientNamed: true },
+          }),
+        ],
+      },
+      about: { labels: labelled(sensitivity("ETHUD"), confidentiality("R")) },
+      then: "permit",
+    },
+    {
+      it: "and is not made of an unlabelled record being harmless",
+      given: [filed("a", { root: permit() })],
+      facts: {
+        overlays: [
+          overlay(deny({ data: { labels: [sensitivity("SUD")] } }), {
+            require: { namesLabel: sensitivity("SUD") },
+          }),
+        ],
+      },
+      about: { labels: null },
+      then: "deny",
+    },
+    {
+      it: "an organisation's default does not meet a demand",
+      facts: {
+        organisation: onLedger([filed("org", { root: permit() })]),
+        overlays: [overlay(deny(), { require: { recipientNamed: true } })],
+      },
+      then: "deny",
+      because: ["requirement"],
+    },
+    {
+      it: "a demand for the patient's own word refuses a guardian's",
+      given: [filed("a", { by: "mother", capacity: "guardian", root: permit() })],
+      facts: {
+        capacities: [{ actor: "mother", capacity: "guardian" }],
+        overlays: [overlay(deny(), { require: { grantorCapacity: ["self"] } })],
+      },
+      then: "deny",
+      because: ["requirement"],
+    },
+  ],
+};
+
+for (const [name, cases] of Object.entries(tables)) {
+  describe(name, () => {
+    for (const item of cases) {
+      it(item.it, () => {
+        const decision = decide(item);
+        const found = grounds(decision);
+        expect({ outcome: decision.outcome, found }).toMatchObject({ outcome: item.then });
+        for (const ground of item.because ?? []) expect(found).toContain(ground);
+        for (const ground of item.not ?? []) expect(found).not.toContain(ground);
+      });
+    }
+  });
+}
+
+describe("break-glass statements", () => {
+  it("are silent in a reject-all consent, so that the glass may be broken", () => {
+    expect(decide({ it: "", given: [rejectAll], then: "deny" }).breakGlass).toBeNull();
+  });
+
+  it("say never where a matching rule does", () => {
+    const given = [filed("a", { root: deny({}, { breakGlass: "never" }) })];
+    expect(decide({ it: "", given, then: "deny" }).breakGlass).toBe("never");
+  });
+
+  it("say nothing where that rule does not match", () => {
+    const given = [filed("a", { root: deny({ purposes: ["HMARKT"] }, { breakGlass: "never" }) })];
+    expect(decide({ it: "", given, then: "not-applicable" }).breakGlass).toBeNull();
+  });
+
+  it("are taken from the innermost matching rule", () => {
+    const root = deny(
+      {},
+      {
+        id: "root",
+        breakGlass: "never",
+        rules: [deny({ purposes: ["TREAT"] }, { breakGlass: "allowed" })],
+      },
+    );
+    expect(decide({ it: "", given: [filed("a", { root })], then: "deny" }).breakGlass).toBe(
+      "allowed",
+    );
+  });
+});

@@ -37,6 +37,7 @@ for (const { name, code, gzip: budget, without } of BUDGETS) {
     platform: "browser",
     target: "es2022",
     legalComments: "none",
+    logLevel: "error",
     plugins: [
       {
         name: "self",

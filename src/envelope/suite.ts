@@ -6,6 +6,9 @@ export const SEGMENT_BYTES: 65536 = 65536;
 /** Sealed segments of a ciphertext block; the last block of a part may hold fewer. */
 export const SEGMENTS_PER_BLOCK: 15 = 15;
 
+/** Names of suites: `chacha` is ChaCha20-Poly1305. */
+export type SuiteName = "chacha";
+
 /** The AEAD and KDF that an envelope is sealed with. */
 export interface Suite {
   readonly name: SuiteName;
@@ -26,12 +29,9 @@ export interface Suite {
 }
 
 /** Suites by the name that stands in a header; all derive keys with HKDF-SHA256. */
-const SUITES = {
-  /** ChaCha20-Poly1305. */
+const SUITES: Readonly<Record<SuiteName, Suite>> = {
   chacha: { name: "chacha", tagBytes: 16, sealSegment, openSegment },
-} as const;
-
-export type SuiteName = keyof typeof SUITES;
+};
 
 /**
  * Looks a suite up.

@@ -22,4 +22,5 @@ export {
   describeResource,
   type ResourceDescription,
 } from "./manifest.ts";
+export type { PatientProblem } from "./patients.ts";
 export type { FhirCoding, FhirReference, FhirResource } from "./resource.ts";

@@ -36,7 +36,17 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@noble/curves": ["crypto"],
   "@noble/hashes": ["crypto"],
   // CIDs and bases: small, pure, part of the public types
-  multiformats: ["bytes", "codec", "identity", "block", "chain", "envelope", "ledger", "storage"],
+  multiformats: [
+    "index",
+    "bytes",
+    "codec",
+    "identity",
+    "block",
+    "chain",
+    "envelope",
+    "ledger",
+    "storage",
+  ],
 };
 
 /** Files that may touch Node.js: backends and adapters. */

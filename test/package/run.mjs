@@ -26,7 +26,9 @@ function run(command, args, cwd) {
     });
   } catch (error) {
     const { stdout, stderr } = /** @type {{ stdout?: string, stderr?: string }} */ (error);
-    throw new Error(`${command} ${args.join(" ")} failed\n${stdout ?? ""}\n${stderr ?? ""}`);
+    throw new Error(`${command} ${args.join(" ")} failed\n${stdout ?? ""}\n${stderr ?? ""}`, {
+      cause: error,
+    });
   }
 }
 
@@ -81,7 +83,7 @@ const core = await import("healthledger");
 for (const subpath of ${JSON.stringify(subpaths)}) {
   for (const [name, value] of Object.entries(await import(subpath))) {
     if (typeof value !== "function" || !(value.prototype instanceof Error)) continue;
-    assert.ok(value.prototype instanceof LedgerError, subpath + " " + name);
+    assert.ok(value === LedgerError || value.prototype instanceof LedgerError, subpath + " " + name);
     if (name in core) assert.equal(value, core[name], subpath + " " + name);
   }
 }

@@ -1,0 +1,1 @@
+export { es256Verifier } from "../crypto/es256-verifier.ts";

@@ -1,0 +1,416 @@
+import { mkdirSync, realpathSync } from "node:fs";
+import { bytesToUtf8 } from "../bytes/utf8.ts";
+import { cidFromDigest, type CID, type Codec } from "../codec/cid.ts";
+import { InputError, StorageError } from "../errors.ts";
+import {
+  assertStateKey,
+  blobCidBytes,
+  chainNameBytes,
+  checkCommit,
+  checkRead,
+  checkScan,
+  closedError,
+  copyBytes,
+} from "./guards.ts";
+import { appendTo, chainKey, headOf, recordKey } from "./lmdb/chains.ts";
+import { deleteBlobs, putBlobs } from "./lmdb/blobs.ts";
+import type { LmdbClient } from "./lmdb/client.ts";
+import { openEngine, type Engine } from "./lmdb/engine.ts";
+import type { Environment } from "./lmdb/environment.ts";
+import { readUint64, uint64 } from "./lmdb/keys.ts";
+import { packBlobs, readSlot, slotCount, type PackedBlob } from "./lmdb/packs.ts";
+import type {
+  AppendOptions,
+  Blob,
+  ChainRecord,
+  Commit,
+  FullStorage,
+  Head,
+  ReadOptions,
+  ScanOptions,
+  StateEntry,
+  StorageCaps,
+  TailOptions,
+} from "./types.ts";
+
+export type { LmdbClient } from "./lmdb/client.ts";
+
+export interface LmdbStorageOptions {
+  /** Folder of the store; created with mode 0700 if absent. On a local disk, not a network one. */
+  readonly path: string;
+  /** The `lmdb` package (3.x); imported when absent. */
+  readonly lmdb?: LmdbClient;
+  /** Read transactions at a time, over all processes; default 126. */
+  readonly maxReaders?: number;
+  readonly maxAppendBytes?: number;
+  readonly maxBatch?: number;
+  /** How often `tail` looks for what other processes appended, in milliseconds; default 100. */
+  readonly pollInterval?: number;
+}
+
+/** Records or entries read in one go while scanning. */
+const PAGE = 256;
+const PAGE_BYTES = 1 << 20;
+
+interface SharedEngine {
+  readonly engine: Promise<Engine>;
+  handles: number;
+  /** Set when the last handle was closed. */
+  closed?: Promise<void>;
+}
+
+/** Stores open in this process: LMDB must not be opened twice, so handles share them. */
+const engines = new Map<string, SharedEngine>();
+
+/**
+ * Opens a store in a folder, by LMDB: what is acknowledged is flushed to the disk
+ * (`durability: "power"`), and several processes may write to it.
+ *
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when the `lmdb` package is not installed, or the
+ *   store is of a format this version does not know
+ * @throws {StorageError} `ERR_STORAGE_FAILED` when the folder cannot be used
+ */
+export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStorage> {
+  const { path, maxReaders = 126, pollInterval = 100 } = options;
+  const client = options.lmdb ?? (await importLmdb());
+  const caps: StorageCaps = {
+    durability: "power",
+    multiProcess: true,
+    maxAppendBytes: options.maxAppendBytes ?? 1 << 28,
+    maxBatch: options.maxBatch ?? 100_000,
+    tail: true,
+  };
+  const folder = prepareFolder(path);
+  const engine = await share(folder, () => openEngine(folder, { client, maxReaders }));
+  let closing: Promise<void> | undefined;
+
+  function open(): void {
+    if (closing) throw closedError();
+  }
+
+  function close(): Promise<void> {
+    closing ??= Promise.allSettled([...pending])
+      .then(() => engine.settled())
+      .then(() => release(folder));
+    return closing;
+  }
+
+  const pending = new Set<Promise<unknown>>();
+  /** Lets `close` wait for a call. */
+  function track<T>(call: Promise<T>): Promise<T> {
+    pending.add(call);
+    const done = (): void => void pending.delete(call);
+    call.then(done, done);
+    return call;
+  }
+
+  function read<T>(action: (environment: Environment) => T): Promise<T> {
+    open();
+    return track(engine.read(action));
+  }
+
+  async function commit(batch: Commit, { signal }: AppendOptions = {}): Promise<Head | undefined> {
+    open();
+    checkCommit(batch, caps);
+    signal?.throwIfAborted();
+    const append = batch.append && {
+      key: chainKey(batch.append.chain),
+      name: chainNameBytes(batch.append.chain),
+      expected: copyHead(batch.append.expected),
+      records: batch.append.records.map(copyBytes),
+    };
+    const packs = packBlobs(distinct(batch.blobs ?? []));
+    const state = (batch.state ?? []).map(({ key, value }) => ({
+      key: copyBytes(key),
+      value: value && copyBytes(value),
+    }));
+    const head = await track(
+      engine.write((environment) => {
+        signal?.throwIfAborted();
+        const appended = append && appendTo(environment, append);
+        if (appended?.replayed) return appended.head;
+        if (packs.length > 0) putBlobs(environment, packs);
+        for (const { key, value } of state) {
+          if (value === null) environment.state.remove(key);
+          else environment.state.put(key, value);
+        }
+        return appended?.head;
+      }),
+    );
+    return head && copyHead(head);
+  }
+
+  async function* readChain(chain: string, options: ReadOptions): AsyncGenerator<ChainRecord> {
+    const key = chainKey(chain);
+    const { from, limit } = checkRead(options);
+    const { size } = await read((environment) => headOf(environment, key));
+    const end = Math.min(size, from + limit);
+    for (let next = from; next < end;) {
+      options.signal?.throwIfAborted();
+      const page = await read(({ chains }) => {
+        const records: ChainRecord[] = [];
+        let bytes = 0;
+        const range = { start: recordKey(key, next), end: recordKey(key, end) };
+        for (const entry of chains.getRange({ ...range, limit: PAGE })) {
+          records.push({ index: readUint64(entry.key, 16), record: copyBytes(entry.value) });
+          bytes += entry.value.length;
+          if (bytes > PAGE_BYTES) break;
+        }
+        return records;
+      });
+      for (const item of page) {
+        options.signal?.throwIfAborted();
+        open();
+        if (item.index !== next) break;
+        next++;
+        yield item;
+      }
+      if (page[0]?.index !== next - page.length) {
+        throw new StorageError("ERR_STORAGE_CORRUPT", `the chain lacks record ${next}`);
+      }
+    }
+  }
+
+  async function* tail(chain: string, { from, signal }: TailOptions): AsyncGenerator<ChainRecord> {
+    for (let next = from; ;) {
+      signal?.throwIfAborted();
+      for await (const item of readChain(chain, { from: next, ...(signal && { signal }) })) {
+        next = item.index + 1;
+        yield item;
+      }
+      await delay(pollInterval, signal);
+      if (closing) return;
+    }
+  }
+
+  async function getMany(cids: readonly CID[]): Promise<(Uint8Array | undefined)[]> {
+    const names = cids.map(nameOf);
+    return read(({ index, packs }) => {
+      index.refresh();
+      const read = new Map<number, Uint8Array | undefined>();
+      return names.map(({ codec, digest }) => {
+        const place = index.find(codec, digest);
+        if (place === undefined) return undefined;
+        if (place.length === 0) return new Uint8Array(0);
+        if (!read.has(place.pack)) read.set(place.pack, packs.get(uint64(place.pack)));
+        const bytes = read.get(place.pack);
+        if (bytes === undefined || place.offset + place.length > bytes.length) {
+          throw new StorageError("ERR_STORAGE_CORRUPT", `pack ${place.pack} is damaged`);
+        }
+        return new Uint8Array(bytes.subarray(place.offset, place.offset + place.length));
+      });
+    });
+  }
+
+  async function* listBlobs(): AsyncGenerator<CID> {
+    for (let pack = 1; ;) {
+      const tables = await read(({ tables }) => [
+        ...tables.getRange({ start: uint64(pack), limit: 16 }),
+      ]);
+      if (tables.length === 0) return;
+      for (const { key, value } of tables) {
+        for (let slot = 0; slot < slotCount(value); slot++) {
+          const found = readSlot(value, slot);
+          if (found) yield cidFromDigest(copyBytes(found.digest), found.codec as Codec);
+        }
+        pack = readUint64(key) + 1;
+      }
+    }
+  }
+
+  async function* scan(options: ScanOptions): AsyncGenerator<StateEntry> {
+    const { gte, lt, limit, reverse } = checkScan(options);
+    let low = gte.length === 0 ? new Uint8Array(1) : gte;
+    let high = lt;
+    let exclusive = reverse;
+    for (let left = limit; left > 0;) {
+      const page = await read(({ state }) => {
+        if (high.length === 0 || Buffer.compare(low, high) >= 0) return [];
+        const entries: StateEntry[] = [];
+        let bytes = 0;
+        const range = reverse
+          ? { start: high, end: low, reverse, inclusiveEnd: true, exclusiveStart: true }
+          : { start: low, end: high, exclusiveStart: exclusive };
+        for (const entry of state.getRange({ ...range, limit: Math.min(PAGE, left) })) {
+          entries.push({ key: copyBytes(entry.key), value: copyBytes(entry.value) });
+          bytes += entry.value.length;
+          if (bytes > PAGE_BYTES) break;
+        }
+        return entries;
+      });
+      for (const entry of page) {
+        open();
+        if (reverse) high = copyBytes(entry.key);
+        else low = copyBytes(entry.key);
+        left--;
+        yield entry;
+      }
+      exclusive = true;
+      if (page.length === 0) return;
+    }
+  }
+
+  return {
+    chains: {
+      caps,
+      async head(chain) {
+        const key = chainKey(chain);
+        return copyHead(await read((environment) => headOf(environment, key, true)));
+      },
+      async append(chain, expected, records, options) {
+        return (await commit({ append: { chain, expected, records } }, options))!;
+      },
+      read: readChain,
+      tail,
+      async *list() {
+        const names = await read(({ names }) => [...names.getRange({ start: new Uint8Array(1) })]);
+        for (const { value } of names) yield bytesToUtf8(value);
+      },
+      close,
+    },
+    blobs: {
+      caps,
+      async put(blobs) {
+        await commit({ blobs });
+      },
+      async get(cid) {
+        return (await getMany([cid]))[0];
+      },
+      getMany,
+      async has(cid) {
+        const { codec, digest } = nameOf(cid);
+        return read(({ index }) => {
+          index.refresh();
+          return index.find(codec, digest) !== undefined;
+        });
+      },
+      async delete(cids) {
+        open();
+        const names = cids.map(nameOf);
+        await track(engine.write((environment) => deleteBlobs(environment, names)));
+      },
+      list: listBlobs,
+      async count() {
+        let count = 0;
+        for await (const cid of listBlobs()) count += Number(cid !== undefined);
+        return count;
+      },
+      close,
+    },
+    state: {
+      caps,
+      async get(key) {
+        assertStateKey(key);
+        const copy = copyBytes(key);
+        return read(({ state }) => maybe(state.get(copy)));
+      },
+      async getMany(keys) {
+        const copies = keys.map((key) => {
+          assertStateKey(key);
+          return copyBytes(key);
+        });
+        return read(({ state }) => copies.map((key) => maybe(state.get(key))));
+      },
+      async batch(state) {
+        await commit({ state });
+      },
+      scan,
+      close,
+    },
+    commit,
+    async compact() {
+      open();
+      return track(engine.compact());
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+async function importLmdb(): Promise<LmdbClient> {
+  try {
+    return (await import("lmdb")) as unknown as LmdbClient;
+  } catch (cause) {
+    throw new InputError(
+      "ERR_INPUT_UNSUPPORTED",
+      "lmdbStorage needs the package lmdb: npm install lmdb",
+      { cause },
+    );
+  }
+}
+
+function prepareFolder(path: string): string {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    return realpathSync(path);
+  } catch (cause) {
+    throw new StorageError("ERR_STORAGE_FAILED", "the folder cannot be used", { cause });
+  }
+}
+
+async function share(folder: string, start: () => Promise<Engine>): Promise<Engine> {
+  let shared = engines.get(folder);
+  while (shared?.closed !== undefined) {
+    await shared.closed;
+    shared = engines.get(folder);
+  }
+  if (shared === undefined) {
+    shared = { engine: start(), handles: 0 };
+    engines.set(folder, shared);
+  }
+  shared.handles++;
+  try {
+    return await shared.engine;
+  } catch (error) {
+    if (engines.get(folder) === shared) engines.delete(folder);
+    throw error;
+  }
+}
+
+async function release(folder: string): Promise<void> {
+  const shared = engines.get(folder);
+  if (shared === undefined || --shared.handles > 0) return;
+  shared.closed = shared.engine
+    .then((engine) => engine.close())
+    .finally(() => engines.delete(folder));
+  await shared.closed;
+}
+
+function nameOf(cid: CID): { codec: number; digest: Uint8Array } {
+  blobCidBytes(cid);
+  return { codec: cid.code, digest: copyBytes(cid.multihash.digest) };
+}
+
+/** Blobs without repetitions, under the parts of their CIDs; borrowed. */
+function distinct(blobs: readonly Blob[]): PackedBlob[] {
+  const seen = new Set<string>();
+  const packed: PackedBlob[] = [];
+  for (const { cid, bytes } of blobs) {
+    const { digest } = cid.multihash;
+    const key = cid.code + String.fromCharCode(...digest);
+    if (seen.has(key)) continue;
+    seen.add(key);
+    packed.push({ codec: cid.code, digest, bytes });
+  }
+  return packed;
+}
+
+function copyHead({ size, hash }: Head): Head {
+  return { size, hash: hash && copyBytes(hash) };
+}
+
+function maybe(bytes: Uint8Array | undefined): Uint8Array | undefined {
+  return bytes && copyBytes(bytes);
+}
+
+function delay(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener("abort", done);
+  });
+}

@@ -1,0 +1,139 @@
+import { rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { Compaction } from "../types.ts";
+import { rebuildIndex } from "./blob-index.ts";
+import type { LmdbDatabase } from "./client.ts";
+import {
+  environmentPath,
+  openEnvironment,
+  publish,
+  removeOlder,
+  successor,
+  type Environment,
+  type EnvironmentOptions,
+} from "./environment.ts";
+import { readUint64, uint64 } from "./keys.ts";
+import { FORMAT, FORMAT_VALUE, NEXT } from "./manifest.ts";
+import { packBlobs, unpack, type PackedBlob } from "./packs.ts";
+
+/** Bytes copied in one transaction of the new environment, between which others get a turn. */
+const CHUNK_BYTES = 16 << 20;
+
+/**
+ * Copies what lives into a new environment, entry by entry, since LMDB's own compacting copy takes
+ * pages over with whatever stands between their entries, then puts it in the place of the old one.
+ *
+ * All of it happens in a write transaction of the old environment, so that nobody else writes. The
+ * commit that names the successor is the moment of change: killed before it, the old environment is
+ * the store and the draft is rubbish; killed after it, the new one is.
+ *
+ * @returns `undefined` when another process was first
+ */
+export async function compactInto(
+  folder: string,
+  old: Environment,
+  options: EnvironmentOptions,
+): Promise<Compaction | undefined> {
+  const number = old.number + 1;
+  const draft = join(folder, `draft-${process.pid}-${process.hrtime.bigint()}`);
+  const before = fileSize(environmentPath(folder, old.number));
+  const moved = await old.root.transaction(async () => {
+    if (successor(old) !== undefined) return false;
+    const target = openEnvironment(draft, number, options);
+    try {
+      await copyAll(old, target);
+    } catch (error) {
+      await target.root.close();
+      rmSync(draft, { recursive: true, force: true });
+      throw error;
+    }
+    await target.root.close();
+    removeUnreferenced(folder, number);
+    publish(folder, draft, number);
+    old.meta.put(NEXT, uint64(number));
+    return true;
+  });
+  if (!moved) return undefined;
+  removeOlder(folder, number);
+  return { before, after: fileSize(environmentPath(folder, number)) };
+}
+
+/** Removes what a compaction left that was killed before its commit. */
+function removeUnreferenced(folder: string, number: number): void {
+  rmSync(environmentPath(folder, number), { recursive: true, force: true });
+}
+
+async function copyAll(old: Environment, target: Environment): Promise<void> {
+  await copyEntries(old.names, target, target.names);
+  await copyEntries(old.chains, target, target.chains);
+  await copyEntries(old.state, target, target.state);
+  await copyBlobs(old, target);
+  for (const write of rebuildIndex(target)) {
+    target.root.transactionSync(write);
+    await turn();
+  }
+  target.root.transactionSync(() => {
+    target.meta.put(FORMAT, FORMAT_VALUE);
+  });
+}
+
+async function copyEntries(
+  from: LmdbDatabase,
+  target: Environment,
+  to: LmdbDatabase,
+): Promise<void> {
+  for (let start: Uint8Array | undefined = new Uint8Array(1), exclusive = false; start;) {
+    const page: { key: Uint8Array; value: Uint8Array }[] = [];
+    let bytes = 0;
+    let last: Uint8Array | undefined;
+    for (const entry of from.getRange({ start, exclusiveStart: exclusive, limit: 10_000 })) {
+      page.push(entry);
+      last = entry.key;
+      bytes += entry.key.length + entry.value.length;
+      if (bytes > CHUNK_BYTES) break;
+    }
+    target.root.transactionSync(() => {
+      for (const { key, value } of page) to.put(key, value, { append: true });
+    });
+    start = last;
+    exclusive = true;
+    await turn();
+  }
+}
+
+/** Packs what is left of the blobs anew, in their order. */
+async function copyBlobs(old: Environment, target: Environment): Promise<void> {
+  let pack = 0;
+  let start = 1;
+  for (let more = true; more;) {
+    const blobs: PackedBlob[] = [];
+    let bytes = 0;
+    more = false;
+    for (const { key, value: table } of old.tables.getRange({ start: uint64(start) })) {
+      const stored = old.packs.get(key) ?? new Uint8Array(0);
+      for (const blob of unpack({ table, bytes: stored })) {
+        if (blob) blobs.push(blob);
+      }
+      bytes += stored.length + table.length;
+      start = readUint64(key) + 1;
+      more = bytes > CHUNK_BYTES;
+      if (more) break;
+    }
+    target.root.transactionSync(() => {
+      for (const packed of packBlobs(blobs)) {
+        pack++;
+        target.tables.put(uint64(pack), packed.table, { append: true });
+        if (packed.bytes.length > 0) target.packs.put(uint64(pack), packed.bytes, { append: true });
+      }
+    });
+    await turn();
+  }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function fileSize(path: string): number {
+  return statSync(join(path, "data.mdb")).size;
+}

@@ -1,0 +1,208 @@
+import { StorageError } from "../../errors.ts";
+import { AmbiguousAppend } from "../errors.ts";
+import { closedError } from "../guards.ts";
+import type { Compaction } from "../types.ts";
+import { compactInto } from "./compact.ts";
+import {
+  openCurrent,
+  successor,
+  type Environment,
+  type EnvironmentOptions,
+} from "./environment.ts";
+
+/**
+ * The one owner of an open store in this process. It runs writes in LMDB transactions that are
+ * acknowledged when flushed, notices when another process compacted the store, and keeps the
+ * index of blobs in shape.
+ */
+export interface Engine {
+  /** Runs a function on a fresh snapshot; it must not write, nor wait. */
+  read<T>(action: (environment: Environment) => T): Promise<T>;
+  /**
+   * Runs a function in a write transaction; what it throws undoes its writes. Several calls made
+   * at a time share one flush. Resolves when durable.
+   */
+  write<T>(action: (environment: Environment) => T): Promise<T>;
+  compact(): Promise<Compaction>;
+  /** Resolves when no upkeep of the index is under way. */
+  settled(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Failures after which LMDB has certainly not changed what the next reader sees. */
+const NOT_WRITTEN =
+  /ENOSPC|EDQUOT|EROFS|EACCES|EFBIG|No space left|quota|Read-only|MDB_MAP_FULL|MDB_TXN_FULL/i;
+
+const SUPERSEDED = Symbol("superseded");
+
+/** Opens the store in a folder that exists. */
+export async function openEngine(folder: string, options: EnvironmentOptions): Promise<Engine> {
+  let current = await openCurrent(folder, options);
+  let closing: Promise<void> | undefined;
+  let moving: Promise<unknown> = Promise.resolve();
+  let upkeep: Promise<void> | undefined;
+  const writing = new Set<Promise<unknown>>();
+
+  /** Goes over to the environment that a compaction put in the place of this one. */
+  function follow(old: Environment): Promise<unknown> {
+    if (old === current) {
+      moving = moving.then(async () => {
+        if (old !== current) return;
+        current = await openCurrent(folder, options);
+        await idle();
+        await old.root.close();
+      });
+    }
+    return moving;
+  }
+
+  async function idle(): Promise<void> {
+    while (writing.size > 0) await Promise.allSettled([...writing]);
+  }
+
+  async function read<T>(action: (environment: Environment) => T): Promise<T> {
+    for (;;) {
+      if (closing) throw closedError();
+      const environment = current;
+      environment.root.resetReadTxn();
+      if (successor(environment) === undefined) return action(environment);
+      await follow(environment);
+    }
+  }
+
+  async function write<T>(action: (environment: Environment) => T): Promise<T> {
+    const result = await writeQuietly(action);
+    maintain();
+    return result;
+  }
+
+  async function writeQuietly<T>(action: (environment: Environment) => T): Promise<T> {
+    for (;;) {
+      if (closing) throw closedError();
+      const waited = moving;
+      await waited;
+      if (waited !== moving || closing) continue;
+      const environment = current;
+      const done = transact(environment, action);
+      writing.add(done);
+      try {
+        const result = await done;
+        if (result !== SUPERSEDED) return result;
+      } finally {
+        writing.delete(done);
+      }
+      await follow(environment);
+    }
+  }
+
+  async function transact<T>(
+    environment: Environment,
+    action: (environment: Environment) => T,
+  ): Promise<T | typeof SUPERSEDED> {
+    let thrown: { readonly error: unknown } | undefined;
+    try {
+      return (await environment.root.childTransaction(() => {
+        if (successor(environment) !== undefined) return SUPERSEDED;
+        try {
+          return action(environment);
+        } catch (error) {
+          environment.index.reset();
+          thrown = { error };
+          throw error;
+        }
+      })) as T | typeof SUPERSEDED;
+    } catch (error) {
+      if (thrown !== undefined && thrown.error === error) throw asStorageError(error);
+      environment.index.reset();
+      throw await commitFailure(error);
+    }
+  }
+
+  /** Makes runs of the index in the background, after writes and never in their way. */
+  function maintain(): void {
+    if (upkeep !== undefined || closing || !current.index.due()) return;
+    upkeep = (async () => {
+      // Upkeep that fails is tried again after the next write; nothing depends on it.
+      try {
+        while (!closing) {
+          const planned = await read((environment) => {
+            return { environment, plan: environment.index.plan() };
+          });
+          if (planned.plan === undefined) return;
+          await writeQuietly((environment) => {
+            if (environment === planned.environment) planned.plan!.apply();
+          });
+        }
+      } catch {
+        current.index.reset();
+      } finally {
+        upkeep = undefined;
+      }
+    })();
+  }
+
+  async function compact(): Promise<Compaction> {
+    for (;;) {
+      if (closing) throw closedError();
+      const environment = current;
+      const result = moving.then(async () => {
+        if (environment !== current || closing) return undefined;
+        await idle();
+        return compactInto(folder, environment, options);
+      });
+      moving = result.then(
+        async (done) => {
+          if (done === undefined) return;
+          const old = current;
+          current = await openCurrent(folder, options);
+          await old.root.close();
+        },
+        () => {},
+      );
+      const done = await result;
+      await moving;
+      if (done !== undefined) return done;
+      if (environment === current) await follow(environment);
+    }
+  }
+
+  return {
+    read,
+    write,
+    compact,
+    async settled() {
+      await upkeep;
+    },
+    close() {
+      closing ??= (async () => {
+        await moving;
+        await upkeep;
+        await idle();
+        await current.root.close();
+      })();
+      return closing;
+    },
+  };
+}
+
+/** Gives an error of LMDB its place in the family; what the action itself threw is left alone. */
+function asStorageError(error: unknown): unknown {
+  const { code } = Object(error) as { code?: unknown };
+  if (typeof code !== "number" && !/MDB_/.test(String(error))) return error;
+  return new StorageError("ERR_STORAGE_FAILED", "the write failed; nothing was written", {
+    cause: error,
+  });
+}
+
+async function commitFailure(error: unknown): Promise<StorageError> {
+  let cause = error;
+  const { commitError } = error as { commitError?: Promise<unknown> };
+  if (commitError !== undefined) {
+    await commitError.catch((reason: unknown) => {
+      cause = reason;
+    });
+  }
+  return NOT_WRITTEN.test(String(cause))
+    ? new StorageError("ERR_STORAGE_FAILED", "the write failed; nothing was written", { cause })
+    : new AmbiguousAppend(cause);
+}

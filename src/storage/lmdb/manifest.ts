@@ -1,0 +1,58 @@
+import { utf8ToBytes } from "../../bytes/utf8.ts";
+import { putUint, readUint, readUint32 } from "./keys.ts";
+
+/** Keys of the database `meta`. */
+export const FORMAT: Uint8Array = /* @__PURE__ */ utf8ToBytes("format");
+export const NEXT: Uint8Array = /* @__PURE__ */ utf8ToBytes("next");
+export const RUNS: Uint8Array = /* @__PURE__ */ utf8ToBytes("runs");
+/** The value under {@link FORMAT}. */
+export const FORMAT_VALUE: Uint8Array = /* @__PURE__ */ utf8ToBytes("healthledger-lmdb/1");
+
+/** Which runs make up the index, and how far they reach. */
+export interface Manifest {
+  /** Packs up to this one are in the runs; later ones are found by reading their tables. */
+  readonly indexed: number;
+  readonly nextRun: number;
+  readonly runs: readonly RunInfo[];
+}
+
+export interface RunInfo {
+  readonly id: number;
+  readonly level: number;
+  readonly bits: number;
+  readonly entries: number;
+}
+
+/** The manifest of a store without blobs. Packs are numbered from 1. */
+export const EMPTY_MANIFEST: Manifest = { indexed: 0, nextRun: 1, runs: [] };
+
+const RUN_BYTES = 10;
+
+/** Writes indexed (8), next run (4), and for each run id (4), level (1), bits (1), entries (4). */
+export function encodeManifest({ indexed, nextRun, runs }: Manifest): Uint8Array {
+  const bytes = new Uint8Array(12 + RUN_BYTES * runs.length);
+  putUint(bytes, 0, 8, indexed);
+  putUint(bytes, 8, 4, nextRun);
+  runs.forEach((run, i) => {
+    const at = 12 + RUN_BYTES * i;
+    putUint(bytes, at, 4, run.id);
+    bytes[at + 4] = run.level;
+    bytes[at + 5] = run.bits;
+    putUint(bytes, at + 6, 4, run.entries);
+  });
+  return bytes;
+}
+
+/** Reads what {@link encodeManifest} wrote. */
+export function decodeManifest(bytes: Uint8Array): Manifest {
+  const runs: RunInfo[] = [];
+  for (let at = 12; at + RUN_BYTES <= bytes.length; at += RUN_BYTES) {
+    runs.push({
+      id: readUint32(bytes, at),
+      level: bytes[at + 4]!,
+      bits: bytes[at + 5]!,
+      entries: readUint32(bytes, at + 6),
+    });
+  }
+  return { indexed: readUint(bytes, 0, 8), nextRun: readUint32(bytes, 8), runs };
+}

@@ -5,21 +5,23 @@ import { concatBytes } from "../bytes/concat.ts";
 import { assertBytes } from "../bytes/guards.ts";
 import { SignatureError } from "../errors.ts";
 import { keyCache, type KeyCache } from "./key-cache.ts";
+import { sha256 } from "./node-hash.ts";
 
 /** The curves whose keys {@link secretKey} makes key objects of. */
 export type Curve = "Ed25519" | "X25519" | "P-256";
 
 interface SecretEntry {
   readonly curve: Curve;
-  readonly bytes: Uint8Array;
+  readonly hash: Uint8Array;
   readonly key: KeyObject;
+  publicKey?: Uint8Array;
 }
 
 const ed25519Keys: KeyCache<KeyObject> = /* @__PURE__ */ keyCache(2048);
 const x25519Keys: KeyCache<KeyObject> = /* @__PURE__ */ keyCache(512);
 const p256Keys: KeyCache<KeyObject> = /* @__PURE__ */ keyCache(2048);
 // Secrets are found by the identity of their array, so that a cached key lives no longer than the
-// caller's own copy; the copy beside it tells when the caller has wiped or reused the array.
+// caller's own copy; the hash beside it tells when the caller has wiped or reused the array.
 const secretKeys: WeakMap<Uint8Array, SecretEntry> = /* @__PURE__ */ new WeakMap();
 
 /** The key object of 32 public bytes, cached. Raw keys go in as JWK: on Node 20, DER takes ten times as long. */
@@ -61,24 +63,33 @@ export function p256PublicKeyObject(publicKey: Uint8Array): KeyObject | undefine
 /**
  * The key object of 32 secret bytes, cached as long as the array lives.
  *
- * @param secret - borrowed; a copy stays in memory as long as the array does
+ * @param secret - borrowed
  * @throws {SignatureError} `ERR_SIGNATURE_KEY` when they are no P-256 scalar
  */
 export function secretKey(curve: Curve, secret: Uint8Array): KeyObject {
-  assertBytes(secret, "secret", 32);
-  const cached = secretKeys.get(secret);
-  if (cached !== undefined && cached.curve === curve && equalBytes(cached.bytes, secret)) {
-    return cached.key;
-  }
-  const key = importSecret(curve, secret);
-  secretKeys.set(secret, { curve, bytes: secret.slice(), key });
-  return key;
+  return secretEntry(curve, secret).key;
 }
 
-/** The 32 public bytes of an Ed25519 or X25519 private key object. */
-export function rawPublicKey(privateKey: KeyObject): Uint8Array {
-  const { x } = createPublicKey(privateKey).export({ format: "jwk" });
-  return new Uint8Array(Buffer.from(x as string, "base64url"));
+/** The 32 public bytes of an Ed25519 or X25519 secret, cached as long as the array lives. */
+export function okpPublicBytes(curve: "Ed25519" | "X25519", secret: Uint8Array): Uint8Array {
+  const entry = secretEntry(curve, secret);
+  if (entry.publicKey === undefined) {
+    const { x } = createPublicKey(entry.key).export({ format: "jwk" });
+    entry.publicKey = new Uint8Array(Buffer.from(x as string, "base64url"));
+  }
+  return entry.publicKey.slice();
+}
+
+function secretEntry(curve: Curve, secret: Uint8Array): SecretEntry {
+  assertBytes(secret, "secret", 32);
+  const hash = sha256(secret);
+  const cached = secretKeys.get(secret);
+  if (cached !== undefined && cached.curve === curve && equalBytes(cached.hash, hash)) {
+    return cached;
+  }
+  const entry: SecretEntry = { curve, hash, key: importSecret(curve, secret) };
+  secretKeys.set(secret, entry);
+  return entry;
 }
 
 /**

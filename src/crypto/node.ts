@@ -13,10 +13,10 @@ import { hasAcceptableEncodings } from "./ed25519-rule.ts";
 import { isLowS, toLowS } from "./low-s.ts";
 import { toBytes } from "./node-hash.ts";
 import {
+  okpPublicBytes,
   okpPublicKey,
   p256Point,
   p256PublicKeyObject,
-  rawPublicKey,
   secretKey,
 } from "./node-keys.ts";
 import type { ScryptParams } from "./provider.ts";
@@ -33,7 +33,7 @@ let poolAt = POOL;
 
 /** The public key of a 32-byte RFC 8032 private key. */
 export function ed25519PublicKey(seed: Uint8Array): Uint8Array {
-  return rawPublicKey(secretKey("Ed25519", seed));
+  return okpPublicBytes("Ed25519", seed);
 }
 
 /** Signs with Ed25519 (RFC 8032). */
@@ -88,7 +88,7 @@ export function p256Verify(
 
 /** The X25519 public key of 32 secret bytes (RFC 7748). */
 export function x25519PublicKey(secret: Uint8Array): Uint8Array {
-  return rawPublicKey(secretKey("X25519", secret));
+  return okpPublicBytes("X25519", secret);
 }
 
 /**

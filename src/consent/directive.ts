@@ -1,4 +1,4 @@
-import { CID, cidOf, DAG_CBOR } from "../codec/cid.ts";
+import { type CID, cidOf, DAG_CBOR } from "../codec/cid.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import {
   expectArray,

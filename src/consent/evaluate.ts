@@ -1,35 +1,23 @@
 import type { CID } from "../codec/cid.ts";
 import { ConsentError } from "../errors.ts";
-import { EVALUATOR, type Decision, type Layer, type Outcome, type Reason } from "./decision.ts";
+import { EVALUATOR, type Decision, type Outcome } from "./decision.ts";
 import {
   compileLayer,
   planLineage,
-  type CompiledDirective,
   type CompiledLayer,
   type LineagePlan,
   type SetAside,
 } from "./lineage.ts";
-import { NO, UNKNOWN, YES, type MatchContext } from "./match.ts";
+import { evaluateLayer, evaluateOverlays, reason, type Answer, type BreakGlass } from "./layer.ts";
+import type { MatchContext } from "./match.ts";
 import { compileOverlays, satisfies, type CompiledOverlay } from "./overlay.ts";
 import type { ConsentRequest } from "./request.ts";
 import { indexMemberships, viewRequest } from "./request-view.ts";
 import type { ConsentResource } from "./resource.ts";
 import { snapshotCid, type ConsentSnapshot } from "./snapshot.ts";
-import { BTG, canonicalPurpose, defaultTerminology, type Terminology } from "./terminology.ts";
+import { canonicalPurpose, defaultTerminology, type Terminology } from "./terminology.ts";
 import { collectBoundaries, nextBoundary } from "./boundaries.ts";
-import {
-  breakGlassOf,
-  collect,
-  DENY,
-  evaluateRule,
-  INDETERMINATE,
-  NOT_APPLICABLE,
-  PERMIT,
-  soften,
-  type Collected,
-  type CompiledRule,
-  type Result,
-} from "./tree.ts";
+import { DENY, INDETERMINATE, NOT_APPLICABLE, PERMIT, type Result } from "./tree.ts";
 
 /** What evaluation needs besides its subject matter. */
 export interface EvaluateOptions {
@@ -104,6 +92,8 @@ export function compileDirectives(
       purpose: "",
       resource: NOTHING,
       labels: undefined,
+      period: undefined,
+      periodZone: undefined,
     });
   };
   return {
@@ -148,17 +138,6 @@ interface Compiled {
 }
 
 const NOTHING: ConsentResource = { type: "", codes: [], labels: null };
-const NO_CODES: readonly string[] = [];
-
-/** What one purpose comes to, and what it rests on. */
-interface Answer extends Collected {
-  outcome: Result;
-  readonly reasons: Reason[];
-  readonly basedOn: CID[];
-  breakGlass: "allowed" | "never" | null;
-}
-
-type BreakGlass = Decision["breakGlass"];
 
 function prepareRequest(
   compiled: Compiled,
@@ -233,6 +212,7 @@ function prepareRequest(
   function decide(resource: ConsentResource): Decision {
     context.resource = resource;
     context.labels = undefined;
+    context.periodZone = undefined;
     const answer: Answer = {
       outcome: NOT_APPLICABLE,
       reasons: [],
@@ -289,204 +269,6 @@ function worse(a: Result, b: Result): Result {
   if (a === DENY || b === DENY) return DENY;
   if (a === INDETERMINATE || b === INDETERMINATE) return INDETERMINATE;
   return a === NOT_APPLICABLE || b === NOT_APPLICABLE ? NOT_APPLICABLE : PERMIT;
-}
-
-/** What a lineage, or a directive in it, contributes to an outcome. */
-interface Contribution {
-  readonly directive: CompiledDirective;
-  readonly result: Result;
-  readonly kind: Reason["kind"];
-}
-
-interface LayerResult {
-  readonly result: Result;
-  readonly breakGlass: BreakGlass;
-  /** The permitting rules with their directives, for what the law demands of them. */
-  readonly permitting: readonly {
-    readonly node: CompiledRule;
-    readonly directive: CompiledDirective;
-  }[];
-}
-
-function evaluateLayer(
-  plans: readonly LineagePlan[],
-  layer: Layer,
-  context: MatchContext,
-  answer: Answer,
-): LayerResult {
-  const explicit: Contribution[] = [];
-  const fallback: Contribution[] = [];
-  let best: Result = NOT_APPLICABLE;
-  let breakGlass: BreakGlass = null;
-  for (const plan of plans) {
-    const said = evaluateLineage(plan, context, explicit, fallback);
-    if (breakGlass !== "never" && said !== null) breakGlass = said;
-  }
-  for (const item of explicit) if (item.result > best) best = item.result;
-  const relevant = best === NOT_APPLICABLE ? fallback : explicit;
-  if (best === NOT_APPLICABLE) {
-    for (const item of fallback) if (item.result > best) best = item.result;
-  }
-  const permitting: { node: CompiledRule; directive: CompiledDirective }[] = [];
-  if (best === NOT_APPLICABLE) return { result: best, breakGlass, permitting };
-  for (const { directive, result, kind } of relevant) {
-    if (result !== best) continue;
-    const { cid } = directive.source;
-    answer.basedOn.push(cid);
-    const root = directive.tree?.root;
-    if (kind !== "rule" || root === undefined) {
-      const effect = result === PERMIT ? "permit" : "deny";
-      answer.reasons.push(reason(kind, layer, context.purpose, cid, effect));
-      continue;
-    }
-    answer.deciding.length = 0;
-    collect(root, result, answer);
-    for (const { node, effect, unknown } of answer.deciding) {
-      if (result === PERMIT) permitting.push({ node, directive });
-      answer.reasons.push({
-        kind,
-        layer,
-        purpose: context.purpose,
-        directive: cid,
-        path: node.path,
-        effect,
-        matchedOn: node.matchedOn,
-        unknown,
-        codes: NO_CODES,
-      });
-    }
-  }
-  return { result: best, breakGlass, permitting };
-}
-
-/** Newest to oldest: what the lineage says, or its default, into the two lists. */
-function evaluateLineage(
-  plan: LineagePlan,
-  context: MatchContext,
-  explicit: Contribution[],
-  fallback: Contribution[],
-): BreakGlass {
-  let breakGlass: BreakGlass = null;
-  let decided = false;
-  for (const { directive, ended } of plan.steps) {
-    const scope = directive.scope === undefined ? YES : directive.scope(context);
-    const { mode } = directive.source.directive;
-    if (scope === NO) {
-      if (mode === "replace") break;
-      continue;
-    }
-    if (mode === "suspend" || mode === "revoke") {
-      if (decided) break;
-      if (scope === UNKNOWN) explicit.push({ directive, result: INDETERMINATE, kind: "scope" });
-      else if (mode === "suspend") explicit.push({ directive, result: DENY, kind: "suspended" });
-      break;
-    }
-    const tree = directive.tree!;
-    if (!ended && tree.saysBreakGlass) breakGlass ??= breakGlassOf(tree.root, context);
-    if (decided) continue;
-    let result: Result = ended ? NOT_APPLICABLE : evaluateRule(tree.root, context);
-    if (scope === UNKNOWN) result = soften(result);
-    if (result !== NOT_APPLICABLE) {
-      explicit.push({ directive, result, kind: "rule" });
-      decided = true;
-      continue;
-    }
-    const held = defaultOf(directive, context, ended || scope === UNKNOWN);
-    if (held !== NOT_APPLICABLE) {
-      fallback.push({ directive, result: held, kind: ended ? "ended" : "default" });
-    }
-  }
-  if (plan.contested.length === 0) return breakGlass;
-  let floor = -1;
-  for (const stop of plan.stops) {
-    if (stop.scope === undefined || stop.scope(context) === YES) {
-      floor = stop.position;
-      break;
-    }
-  }
-  for (const directive of plan.contested) {
-    if (directive.position < floor) continue;
-    const scope = directive.scope === undefined ? YES : directive.scope(context);
-    if (scope === NO) continue;
-    const tree = directive.tree;
-    if (tree === undefined) continue;
-    if (tree.saysBreakGlass && breakGlassOf(tree.root, context) === "never") breakGlass = "never";
-    let result = evaluateRule(tree.root, context);
-    if (scope === UNKNOWN) result = soften(result);
-    if (result >= INDETERMINATE) explicit.push({ directive, result, kind: "rule" });
-    else if (result === NOT_APPLICABLE && defaultOf(directive, context, true) === DENY) {
-      fallback.push({ directive, result: DENY, kind: "default" });
-    }
-  }
-  return breakGlass;
-}
-
-/** A default that permits never reaches break-the-glass, which only a rule can name. */
-function defaultOf(directive: CompiledDirective, context: MatchContext, denyOnly: boolean): Result {
-  const held = directive.source.directive.default;
-  if (held === "deny") return DENY;
-  return held === "permit" && !denyOnly && context.purpose !== BTG ? PERMIT : NOT_APPLICABLE;
-}
-
-function evaluateOverlays(
-  overlays: readonly CompiledOverlay[],
-  context: MatchContext,
-  answer: Answer,
-): { readonly outcome: Result; readonly demands: readonly CompiledOverlay[] } {
-  const demands: CompiledOverlay[] = [];
-  const speaking: { readonly overlay: CompiledOverlay; readonly result: Result }[] = [];
-  let outcome: Result = NOT_APPLICABLE;
-  for (const overlay of overlays) {
-    const scope = overlay.scope === undefined ? YES : overlay.scope(context);
-    if (scope === NO) continue;
-    let result = evaluateRule(overlay.tree.root, context);
-    if (scope === UNKNOWN) result = soften(result);
-    if (overlay.overlay.require !== undefined) {
-      if (result >= INDETERMINATE) demands.push(overlay);
-    } else if (result !== NOT_APPLICABLE) {
-      speaking.push({ overlay, result });
-      if (result > outcome) outcome = result;
-    }
-    if (overlay.tree.saysBreakGlass) {
-      const said = breakGlassOf(overlay.tree.root, context);
-      if (answer.breakGlass !== "never" && said !== null) answer.breakGlass = said;
-    }
-  }
-  for (const { overlay, result } of speaking) {
-    if (result !== outcome) continue;
-    answer.basedOn.push(overlay.cid);
-    answer.deciding.length = 0;
-    collect(overlay.tree.root, result, answer);
-    for (const { node, effect, unknown } of answer.deciding) {
-      answer.reasons.push({
-        ...reason("rule", "law", context.purpose, overlay.cid, effect),
-        path: node.path,
-        matchedOn: node.matchedOn,
-        unknown,
-      });
-    }
-  }
-  return { outcome, demands };
-}
-
-function reason(
-  kind: Reason["kind"],
-  layer: Layer | null,
-  purpose: string | null,
-  directive: CID | null,
-  effect: Reason["effect"],
-): Reason {
-  return {
-    kind,
-    layer,
-    purpose,
-    directive,
-    path: NO_CODES,
-    effect,
-    matchedOn: NO_CODES,
-    unknown: NO_CODES,
-    codes: NO_CODES,
-  };
 }
 
 function distinct(cids: readonly CID[]): readonly CID[] {

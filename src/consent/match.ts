@@ -10,7 +10,7 @@ import {
   CONFIDENTIALITY,
   type Terminology,
 } from "./terminology.ts";
-import { resolvePeriod } from "./time.ts";
+import { resolvePeriod, type Interval } from "./time.ts";
 import type { Zone } from "./zone.ts";
 
 /** Whether an attribute matches. Ordered, so that AND is the least and OR the greatest. */
@@ -27,6 +27,9 @@ export interface MatchContext {
   resource: ConsentResource;
   /** Made on first use for each resource. */
   labels: LabelView | undefined;
+  /** The resource's period as the zone last asked for reads it; most directives share a zone. */
+  period: Interval | undefined;
+  periodZone: Zone | undefined;
 }
 
 /** The labels of a resource, sorted out once. */
@@ -110,13 +113,15 @@ export function compileTests(
   if (data?.period !== undefined) {
     const interval = zone === undefined ? undefined : resolvePeriod(data.period, zone);
     const deny = rule.effect === "deny";
-    add("period", ({ resource }) => {
-      if (interval === undefined || zone === undefined || resource.period === undefined) {
-        return UNKNOWN;
+    add("period", (context) => {
+      const { period } = context.resource;
+      if (interval === undefined || zone === undefined || period === undefined) return UNKNOWN;
+      if (period.from === undefined && period.to === undefined) return UNKNOWN;
+      if (context.periodZone !== zone) {
+        context.period = resolvePeriod(period, zone);
+        context.periodZone = zone;
       }
-      const { from, to } = resource.period;
-      if (from === undefined && to === undefined) return UNKNOWN;
-      const own = resolvePeriod(resource.period, zone);
+      const own = context.period;
       if (own === undefined || own.start > own.end) return UNKNOWN;
       if (own.end < interval.start || own.start > interval.end) return NO;
       if (deny) return YES;

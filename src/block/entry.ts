@@ -103,17 +103,7 @@ export type BuiltInEntry =
   SubjectEntry | EraseEntry | LinkEntry | KeyEntry | MemberEntry | PolicyEntry;
 export type Entry = BuiltInEntry | CustomEntry;
 
-export const BUILT_IN_KINDS = [
-  "record",
-  "consent",
-  "access",
-  "erase",
-  "link",
-  "key",
-  "member",
-  "policy",
-  "contract",
-] as const;
+export { BUILT_IN_KINDS } from "./kinds.ts";
 
 /** Whether an entry is of a kind that the ledger's policy registers. */
 export function isCustom(entry: Entry): entry is CustomEntry {

@@ -4,6 +4,8 @@ export const MAX_ENTRY_BYTES: number = 64 * 1024;
 export const MAX_TRANSACTION_ENTRIES = 10_000;
 /** Most transactions in one block. */
 export const MAX_BLOCK_TRANSACTIONS = 10_000;
+/** Most bytes that the entries of one transaction have together, so that it fits a block. */
+export const MAX_TRANSACTION_BYTES: number = 8 * 1024 * 1024;
 /** Longest encoded block, in bytes. */
 export const MAX_BLOCK_BYTES: number = 16 * 1024 * 1024;
 /** Longest encoded genesis record, in bytes. */
@@ -14,3 +16,7 @@ export const MAX_MEMBERS = 1024;
 export const MAX_APPROVALS = 256;
 /** Most keys that one member may start with. */
 export const MAX_MEMBER_KEYS = 16;
+/** Most keys that sign a ledger's checkpoints. */
+export const MAX_CHECKPOINT_KEYS = 64;
+/** Most nonces of approved changes that are kept at a time. */
+export const MAX_OPEN_NONCES = 10_000;

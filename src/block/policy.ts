@@ -8,7 +8,10 @@ import {
   expectUint,
   type Fields,
 } from "../codec/shape.ts";
+import { toHex } from "../bytes/hex.ts";
 import { EncodingError } from "../errors.ts";
+import { BUILT_IN_KINDS } from "./kinds.ts";
+import { MAX_APPROVALS, MAX_CHECKPOINT_KEYS } from "./limits.ts";
 
 /** A key that cosigns checkpoints: its C2SP name and its Ed25519 public key. */
 export interface CosignerKey {
@@ -67,15 +70,19 @@ const readers: {
   readonly [Key in keyof LedgerPolicy]: (value: unknown, what: string) => LedgerPolicy[Key];
 } = {
   threshold: (value, what) => {
-    const threshold = expectUint(value, what, 1024);
+    const threshold = expectUint(value, what, MAX_APPROVALS);
     if (threshold === 0)
       throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must be at least 1`);
     return threshold;
   },
   maxDrift: (value, what) => expectUint(value, what, MAX_TIME),
   maxTxAge: (value, what) => expectUint(value, what, MAX_TIME),
-  checkpointKeys: (value, what) =>
-    expectArray(value, what, 64).map((key) => expectBytes(key, what, 32)),
+  checkpointKeys: (value, what) => {
+    const keys = expectArray(value, what, MAX_CHECKPOINT_KEYS).map((key) =>
+      expectBytes(key, what, 32),
+    );
+    return expectDistinct(keys, toHex, what);
+  },
   cosignaturePolicy: (value, what) => {
     const fields = expectMap(value, what, ["validators", "witnesses"]);
     return {
@@ -83,7 +90,13 @@ const readers: {
       witnesses: expectQuorum(fields["witnesses"], `${what}.witnesses`),
     };
   },
-  kinds: expectRegistrations,
+  kinds: (value, what) => {
+    const kinds = expectRegistrations(value, what);
+    if (kinds.some(({ name }) => (BUILT_IN_KINDS as readonly string[]).includes(name))) {
+      throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must not name a built-in kind`);
+    }
+    return kinds;
+  },
   contracts: expectRegistrations,
 };
 
@@ -119,11 +132,13 @@ function expectQuorum(value: unknown, what: string): Quorum {
       pub: expectBytes(key["pub"], `${what}.keys.pub`, 32),
     };
   });
+  // One key under two names would be counted twice.
+  expectDistinct(keys, ({ pub }) => toHex(pub), `${what}.keys`);
   return { required: expectUint(fields["required"], `${what}.required`, keys.length), keys };
 }
 
 function expectRegistrations(value: unknown, what: string): readonly KindRegistration[] {
-  return expectArray(value, what, 256).map((item) => {
+  const registrations = expectArray(value, what, 256).map((item) => {
     const fields = expectMap(item, what, ["name", "rule"]);
     const name = expectString(fields["name"], `${what}.name`, 32);
     if (!/^[a-z][a-z0-9-]*$/.test(name)) {
@@ -131,4 +146,16 @@ function expectRegistrations(value: unknown, what: string): readonly KindRegistr
     }
     return { name, rule: expectCid(fields["rule"], `${what}.rule`) };
   });
+  return expectDistinct(registrations, ({ name }) => name, what);
+}
+
+function expectDistinct<T>(
+  items: readonly T[],
+  nameOf: (item: T) => string,
+  what: string,
+): readonly T[] {
+  if (new Set(items.map(nameOf)).size < items.length) {
+    throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must be distinct`);
+  }
+  return items;
 }

@@ -80,14 +80,12 @@ export function readBlock(bytes: Uint8Array): Block | undefined {
  * Checks a block against the ledger before it: form, signatures, roots and every rule.
  *
  * @param state - the state before the block; keys are loaded, nothing is changed
- * @param options.trusted - `true` for a block of one's own store that was checked when it came
  */
 export async function checkBlock(
   block: Block,
   tip: Tip,
   state: LedgerState,
   rules: KindRules,
-  options: { readonly trusted?: boolean } = {},
 ): Promise<BlockResult> {
   const refuse = (refused: BlockRefused): BlockResult => ({ ok: false, ...refused });
   let header: Header;
@@ -118,10 +116,10 @@ export async function checkBlock(
     return refuse({ reason: "transactions-root-mismatch" });
   }
   await loadForRules(state, transactions, header);
-  const proposerReason = checkProposer(block, header, state, options.trusted === true);
-  if (proposerReason !== undefined) return refuse(proposerReason);
+  const refusedProposer = checkProposer(header, header.height, state);
+  if (refusedProposer !== undefined) return refuse(refusedProposer);
+  if (!isSignedByProposer(block, header, state)) return refuse({ reason: "bad-signature" });
   const within = overlayState(state);
-  const verified = options.trusted === true ? new WeakSet(transactions) : undefined;
   for (const [i, prepared] of transactions.entries()) {
     const refused = applyTransaction(prepared, {
       ledger: tip.ledger,
@@ -130,7 +128,6 @@ export async function checkBlock(
       before: state,
       within,
       rules,
-      ...(verified === undefined ? {} : { verified }),
     });
     if (refused !== undefined) return refuse({ ...refused, transaction: i });
   }
@@ -160,29 +157,32 @@ export async function loadForRules(
   if (further.size > 0) await state.load([...further]);
 }
 
-function checkProposer(
-  block: Block,
-  header: Header,
+/** Judges whether someone may propose the block at a height, by the state before it. */
+export function checkProposer(
+  { proposer, key: id }: { readonly proposer: string; readonly key: Uint8Array },
+  height: number,
   state: SystemState,
-  trusted: boolean,
 ): Refused | undefined {
-  const key = state.key(header.key);
+  const key = state.key(id);
   if (key === undefined) return { reason: "unknown-key" };
-  if (key.actor !== header.proposer) return { reason: "key-of-another-actor" };
+  if (key.actor !== proposer) return { reason: "key-of-another-actor" };
   if (key.use !== "sign") return { reason: "key-use" };
-  if (!isInForce(key, header.height)) return { reason: "key-not-in-force" };
-  const member = state.member(header.proposer);
+  if (!isInForce(key, height)) return { reason: "key-not-in-force" };
+  const member = state.member(proposer);
   if (member === undefined || member.until !== null) return { reason: "not-a-member" };
-  if (!member.roles.includes("sequencer")) return { reason: "not-entitled" };
-  const good =
-    trusted ||
-    (key.alg === block.alg &&
-      verifySignature({
-        alg: block.alg,
-        publicKey: key.pub,
-        signature: block.sig,
-        what: "header",
-        bytes: block.header,
-      }));
-  return good ? undefined : { reason: "bad-signature" };
+  return member.roles.includes("sequencer") ? undefined : { reason: "not-entitled" };
+}
+
+function isSignedByProposer(block: Block, header: Header, state: SystemState): boolean {
+  const key = state.key(header.key)!;
+  return (
+    key.alg === block.alg &&
+    verifySignature({
+      alg: block.alg,
+      publicKey: key.pub,
+      signature: block.sig,
+      what: "header",
+      bytes: block.header,
+    })
+  );
 }

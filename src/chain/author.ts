@@ -1,5 +1,6 @@
 import type { CID } from "multiformats/cid";
 import { signTransaction } from "../block/transaction.ts";
+import { ChainError } from "../errors.ts";
 import type { Signer } from "../identity/signer.ts";
 import type { Attachments, Sequencer } from "./sequencer.ts";
 import type { Place, Submission } from "./submission.ts";
@@ -38,8 +39,15 @@ export function createAuthor(options: AuthorOptions): Author {
       // Signatures may come back in any order; submissions keep that of the sequence numbers.
       const mine = turn.then(async () => {
         const signed = await signing;
-        await sequencer.ready();
-        return sequencer.submit(signed, attachments);
+        for (;;) {
+          await sequencer.ready();
+          try {
+            return sequencer.submit(signed, attachments);
+          } catch (error) {
+            // Others waited for the same room and were faster.
+            if (!(error instanceof ChainError) || error.code !== "ERR_CHAIN_BUSY") throw error;
+          }
+        }
       });
       turn = mine.catch(() => undefined);
       signing.catch(() => undefined);

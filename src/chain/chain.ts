@@ -26,7 +26,7 @@ import {
   type Tip,
 } from "./apply-block.ts";
 import { decodeBlockRecord, encodeBlockRecord } from "./block-record.ts";
-import { openDerived, type DerivedData, type TransactionPlace } from "./derived.ts";
+import { FLUSH_BATCH, openDerived, type DerivedData, type TransactionPlace } from "./derived.ts";
 import { genesisState } from "./governance.ts";
 import type { KindRule } from "./kind-rule.ts";
 import { openState, proveState, type LedgerState } from "./ledger-state.ts";
@@ -41,9 +41,12 @@ export interface ChainOptions {
   readonly kinds?: readonly KindRule[];
   /** Clock in ms; given one, blocks that others append from the future are refused. */
   readonly now?: () => number;
-  /** Told now and then how many blocks were read while catching up. */
+  /** Told while opening how many blocks were read. */
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
+  /** Aborts opening. */
   readonly signal?: AbortSignal;
+  /** Builds the derived data again from the blocks, when they are suspected to be damaged. */
+  readonly rebuild?: boolean;
 }
 
 /** A block as it was read from the store. */
@@ -67,7 +70,13 @@ export interface Chain {
   readonly tip: Tip;
   /** The state after the last block. */
   readonly state: LedgerState;
-  /** Reads and checks what others appended; returns the size. */
+  /**
+   * Reads and checks what others appended, all that was there when this was called.
+   *
+   * @returns the size
+   * @throws {ChainError} `ERR_CHAIN_INVALID` when the store holds something that does not stand, or
+   *   not what it held before
+   */
   refresh(): Promise<number>;
   /** @throws {ChainError} `ERR_CHAIN_INVALID` when the store's block is not what was appended */
   readBlock(height: number): Promise<StoredBlock>;
@@ -97,7 +106,13 @@ export interface AppendableChain extends Chain {
   readonly derived: DerivedData;
   /** The store's record for a block that would come next. */
   recordFor(header: Uint8Array, block: Uint8Array): Uint8Array;
-  /** Moves on behind a block that was made durable. */
+  /**
+   * Runs work while nothing else moves the chain. Within it, `refresh` must not be awaited.
+   *
+   * Only so may a block be built on the tip, made durable and taken in.
+   */
+  exclusively<T>(work: () => Promise<T>): Promise<T>;
+  /** Moves on behind a block that was made durable; within {@link exclusively}. */
   advance(applied: AppliedBlock, header: Uint8Array, head: Head): void;
 }
 
@@ -111,7 +126,8 @@ export const blocksChain = (ledger: CID): string => `${ledger.toString()}/blocks
  * @throws {ChainError} `ERR_CHAIN_INVALID` when the store holds something that does not stand
  */
 export async function openChain(options: ChainOptions): Promise<AppendableChain> {
-  const { storage, signal, onProgress } = options;
+  const { storage } = options;
+  let { signal, onProgress } = options;
   const { chains, state: stateStore } = storage;
   if (chains === undefined || stateStore === undefined) {
     throw new TypeError("a chain needs a storage with chains and state");
@@ -128,6 +144,13 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
   let frontier: Frontier = emptyFrontier;
   let head: Head = { size: 0, hash: null };
   let refreshing: Promise<number> | undefined;
+  let turn: Promise<unknown> = Promise.resolve();
+
+  function exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const mine = turn.then(work);
+    turn = mine.catch(() => undefined);
+    return mine;
+  }
 
   function advance(applied: AppliedBlock, headerBytes: Uint8Array, newHead: Head): void {
     const nodes = state.apply(applied.changes);
@@ -141,6 +164,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
       nodes,
       transactions: applied.transactions,
       root: state.root,
+      record: newHead.hash!,
     });
   }
 
@@ -149,10 +173,13 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
   }
 
   /** Checks and takes in the records from the tip to the store's head. */
-  async function follow(trusted: boolean): Promise<number> {
+  async function follow(): Promise<number> {
     const storeHead = await chains!.head(chainName);
     if (storeHead.size < head.size) {
       throw new ChainError("ERR_CHAIN_INVALID", "the store lost blocks that were there before");
+    }
+    if (storeHead.size === head.size && !sameHash(storeHead.hash, head.hash)) {
+      throw new ChainError("ERR_CHAIN_INVALID", "the store holds another history than before");
     }
     for await (const { index, record } of chains!.read(chainName, {
       from: head.size,
@@ -160,46 +187,45 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
       ...(signal === undefined ? {} : { signal }),
     })) {
       const stored = decodeStored(record, index);
-      const result = await checkBlock(stored.block, tip, state, rules, { trusted });
+      const result = await checkBlock(stored.block, tip, state, rules);
       if (!result.ok) throw invalid(index, result.reason);
-      if (!trusted && isFromFuture(result)) throw invalid(index, "from-the-future");
+      if (isFromFuture(result)) throw invalid(index, "from-the-future");
+      const { peaks } = appendLeaf(frontier, leafHash(stored.block.header)).frontier;
+      if (!samePeaks(peaks, stored.peaks)) throw invalid(index, "wrong-frontier");
       advance(result, stored.block.header, headAfter(index, record));
-      if (!samePeaks(frontier.peaks, stored.peaks)) throw invalid(index, "wrong-frontier");
-      if (derived.count > 4096) await derived.flush();
+      if (derived.count > FLUSH_BATCH) await derived.flush();
       onProgress?.({ done: index + 1, total: storeHead.size });
     }
     return tip.size;
   }
 
-  /** Starts from the derived data where they fit the chain, from genesis where not. */
-  async function start(): Promise<void> {
+  /** Goes on from the derived data where they belong to this very history. */
+  async function resume(): Promise<boolean> {
     const mark = await derived.mark();
-    const storeHead = await chains!.head(chainName);
-    if (mark !== undefined && mark.size > 0 && mark.size <= storeHead.size) {
-      const from = mark.size - 1;
-      const [last, next] = await readRecords(chains!, chainName, from, 2);
-      if (last !== undefined) {
-        const { block, peaks } = decodeStored(last, from);
-        const header = decodeHeader(block.header);
-        const fits =
-          next === undefined ||
-          equalBytes(decodeHeader(decodeStored(next, from + 1).block.header).state, mark.root);
-        if (fits && header.height === from && header.ledger.equals(ledger)) {
-          state.reset(mark.root);
-          frontier = frontierFrom(mark.size, peaks);
-          tip = tipAfter(block.header, header);
-          head = headAfter(from, last);
-          try {
-            await follow(true);
-            await state.load(["sys/policy"]);
-            return;
-          } catch (error) {
-            // Derived data that do not hold are built again from the blocks.
-            if (!(error instanceof ProofError)) throw error;
-          }
-        }
-      }
+    if (mark === undefined || mark.size === 0) return false;
+    const from = mark.size - 1;
+    const [last] = await readRecords(chains!, chainName, from, 1);
+    if (last === undefined || !equalBytes(sha256(last), mark.record)) return false;
+    const { block, peaks } = decodeStored(last, from);
+    const header = readHeader(block, from);
+    if (header.height !== from || !header.ledger.equals(ledger)) throw invalid(from, "corrupt");
+    state.reset(mark.root);
+    frontier = frontierFrom(mark.size, peaks);
+    tip = tipAfter(block.header, header);
+    head = headAfter(from, last);
+    try {
+      await state.load(["sys/policy"]);
+      await follow();
+      return true;
+    } catch (error) {
+      if (error instanceof ProofError) return false;
+      throw error;
     }
+  }
+
+  /** Starts from the derived data where they hold, from genesis where not. */
+  async function start(): Promise<void> {
+    if (options.rebuild !== true && (await resume())) return;
     tip = emptyTip(ledger);
     frontier = emptyFrontier;
     head = { size: 0, hash: null };
@@ -207,11 +233,13 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     const changes = genesisState(genesis);
     await state.load([...changes.keys()]);
     derived.addState(state.apply(changes));
-    await follow(false);
+    await follow();
   }
 
   await start();
   await derived.flush();
+  signal = undefined;
+  onProgress = undefined;
 
   return {
     ledger,
@@ -238,9 +266,12 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
       return encodeBlockRecord({ block, peaks });
     },
     advance,
+    exclusively,
     refresh() {
-      refreshing ??= follow(false).finally(() => {
+      // Shared until it begins: who calls later wants to see what came later.
+      refreshing ??= exclusively(() => {
         refreshing = undefined;
+        return follow();
       });
       return refreshing;
     },
@@ -277,8 +308,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     },
     findTransaction: derived.findTransaction,
     async close() {
-      await refreshing?.catch(() => undefined);
-      await derived.flush();
+      await exclusively(() => derived.flush());
     },
   };
 }
@@ -316,6 +346,10 @@ async function readRecords(
   const records: Uint8Array[] = [];
   for await (const { record } of chains.read(name, { from, limit })) records.push(record);
   return records;
+}
+
+function sameHash(a: Uint8Array | null, b: Uint8Array | null): boolean {
+  return a === null || b === null ? a === b : equalBytes(a, b);
 }
 
 function headAfter(index: number, record: Uint8Array): Head {

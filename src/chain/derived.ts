@@ -23,6 +23,8 @@ export interface TransactionPlace {
 export interface DerivedMark {
   readonly size: number;
   readonly root: Uint8Array;
+  /** SHA-256 of the store's record at `size - 1`: the history that these data belong to. */
+  readonly record: Uint8Array;
 }
 
 /**
@@ -38,6 +40,7 @@ export interface DerivedData {
     readonly nodes: readonly StoredNode[];
     readonly transactions: readonly PreparedTransaction[];
     readonly root: Uint8Array;
+    readonly record: Uint8Array;
   }): void;
   /** Adds nodes of the state that come from no block: those of genesis. */
   addState(nodes: readonly StoredNode[]): void;
@@ -45,8 +48,8 @@ export interface DerivedData {
   readonly count: number;
   /** The changes that are not written yet; they stay pending until {@link written}. */
   pending(): readonly StateChange[];
-  /** Says that the first `count` pending changes are written. */
-  written(count: number): void;
+  /** Says that changes which were {@link pending} are written. */
+  written(changes: readonly StateChange[]): void;
   /** Writes what is pending, without waiting for it to be durable. */
   flush(): Promise<void>;
   mark(): Promise<DerivedMark | undefined>;
@@ -59,6 +62,9 @@ export interface DerivedData {
   ): Promise<TransactionPlace | undefined>;
 }
 
+/** Most changes that one batch writes; stores have limits. */
+export const FLUSH_BATCH = 4096;
+
 const MARK = 0x00;
 const TREE_NODE = 0x01;
 const STATE_NODE = 0x02;
@@ -67,7 +73,7 @@ const TRANSACTION = 0x03;
 /** Opens the derived data of one ledger in a state store that several may share. */
 export function openDerived(store: StateStore, ledger: CID): DerivedData {
   const prefix = concatBytes(utf8ToBytes("chain/"), ledger.multihash.digest.subarray(0, 16));
-  const changes: StateChange[] = [];
+  let changes: StateChange[] = [];
   const byKey = new Map<string, Uint8Array>();
 
   const keyOf = (table: number, ...parts: readonly Uint8Array[]): Uint8Array =>
@@ -88,15 +94,17 @@ export function openDerived(store: StateStore, ledger: CID): DerivedData {
     return found.map((value) => value ?? stored.next().value);
   }
 
-  function written(count: number): void {
-    for (const { key, value } of changes.splice(0, count)) {
+  function written(batch: readonly StateChange[]): void {
+    const done = new Set(batch);
+    changes = changes.filter((change) => !done.has(change));
+    for (const { key, value } of batch) {
       const hex = toHex(key);
       if (byKey.get(hex) === value) byKey.delete(hex);
     }
   }
 
   return {
-    add({ height, completed, nodes, transactions, root }) {
+    add({ height, completed, nodes, transactions, root, record }) {
       for (const node of completed) put(treeKey(node), node.hash);
       for (const node of nodes) put(keyOf(STATE_NODE, node.hash), node.bytes);
       for (const [i, { transaction, hash }] of transactions.entries()) {
@@ -105,7 +113,7 @@ export function openDerived(store: StateStore, ledger: CID): DerivedData {
           concatBytes(uint64(height), uint64(i), hash),
         );
       }
-      put(keyOf(MARK), encode({ size: height + 1, root }));
+      put(keyOf(MARK), encode({ size: height + 1, root, record }));
     },
     addState(nodes) {
       for (const node of nodes) put(keyOf(STATE_NODE, node.hash), node.bytes);
@@ -116,19 +124,22 @@ export function openDerived(store: StateStore, ledger: CID): DerivedData {
     pending: () => changes.slice(),
     written,
     async flush() {
-      if (changes.length === 0) return;
-      const batch = changes.slice();
-      await store.batch(batch, { sync: false });
-      written(batch.length);
+      // In order, so that a mark is never there before what it covers.
+      while (changes.length > 0) {
+        const batch = changes.slice(0, FLUSH_BATCH);
+        await store.batch(batch, { sync: false });
+        written(batch);
+      }
     },
     async mark() {
       const bytes = (await getMany([keyOf(MARK)]))[0];
       if (bytes === undefined) return undefined;
       try {
-        const map = expectMap(decode(bytes), "mark", ["size", "root"]);
+        const map = expectMap(decode(bytes), "mark", ["size", "root", "record"]);
         return {
           size: expectUint(map["size"], "size"),
           root: expectBytes(map["root"], "root", 32),
+          record: expectBytes(map["record"], "record", 32),
         };
       } catch (error) {
         // Damaged: everything is built again.

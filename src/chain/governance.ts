@@ -9,6 +9,7 @@ import {
   type PolicyEntry,
 } from "../block/entry.ts";
 import { namesItsKey, type Genesis } from "../block/genesis.ts";
+import { MAX_CHECKPOINT_KEYS, MAX_OPEN_NONCES } from "../block/limits.ts";
 import type { KeyDescription } from "../block/key.ts";
 import type { MemberChange, MemberDescription, Role } from "../block/member.ts";
 import { verifySignature } from "../crypto/sign.ts";
@@ -88,7 +89,9 @@ export function applyKeyEntry(entry: KeyEntry, context: GovernanceContext): Refu
   if (entry.approvals !== undefined || entry.compromisedSince !== undefined) return "malformed";
   const { before, within, height } = context;
   const member = within.member(entry.actor);
-  if (before.member(entry.actor) === undefined || member === undefined) return "not-a-member";
+  if (before.member(entry.actor) === undefined) return "not-a-member";
+  // Removed earlier in this block: a key added now would be in force when the member comes back.
+  if (member === undefined || member.until !== null) return "not-a-member";
   const id = keyId(entry.alg, entry.pub);
   const known = within.key(id);
   if (entry.op === "add") {
@@ -124,8 +127,7 @@ export function applyMemberEntry(
   const policy = within.policy();
   if (policy.members < policy.threshold) return "threshold-unreachable";
   if (policy.sequencers === 0) return "no-sequencer-left";
-  useNonce(entry, context);
-  return undefined;
+  return useNonce(entry, context);
 }
 
 /** Applies a `policy` entry, or says why not. */
@@ -140,8 +142,7 @@ export function applyPolicyEntry(
   if (policy.threshold > policy.members) return "threshold-unreachable";
   if (policy.checkpointKeys.length === 0) return "no-checkpoint-key-left";
   within.set(POLICY_KEY, encodePolicyState(policy));
-  useNonce(entry, context);
-  return undefined;
+  return useNonce(entry, context);
 }
 
 /** State keys that a governance entry may touch. */
@@ -231,6 +232,11 @@ function applyMemberChange(change: MemberChange, context: GovernanceContext): Re
       ) {
         return "key-known";
       }
+      for (const key of change.keys) {
+        if (key.use !== "checkpoint") continue;
+        if (!isSequencer(change)) return "not-entitled";
+        if (!listCheckpointKey(within, key.pub)) return "too-many-keys";
+      }
       addMember(within, change, height + 1);
       count(within, 1, Number(isSequencer(change)));
       return undefined;
@@ -283,9 +289,7 @@ function addKey(
   if (member.keys.length >= MAX_KEYS_IN_FORCE) return "too-many-keys";
   if (entry.use === "checkpoint") {
     if (before.member(entry.actor)?.roles.includes("sequencer") !== true) return "not-entitled";
-    const policy = within.policy();
-    const checkpointKeys = [...policy.checkpointKeys, entry.pub];
-    within.set(POLICY_KEY, encodePolicyState({ ...policy, checkpointKeys }));
+    if (!listCheckpointKey(within, entry.pub)) return "too-many-keys";
   }
   setKey(within, entry.actor, entry, id, height + 1);
   within.set(memberKey(entry.actor), encodeMemberState({ ...member, keys: [...member.keys, id] }));
@@ -335,6 +339,16 @@ function endKeys(
   return left;
 }
 
+/** Lets a key sign checkpoints; one that the policy lists already stays listed once. */
+function listCheckpointKey(state: StateOverlay, pub: Uint8Array): boolean {
+  const policy = state.policy();
+  if (policy.checkpointKeys.some((key) => equalBytes(key, pub))) return true;
+  if (policy.checkpointKeys.length >= MAX_CHECKPOINT_KEYS) return false;
+  const checkpointKeys = [...policy.checkpointKeys, pub];
+  state.set(POLICY_KEY, encodePolicyState({ ...policy, checkpointKeys }));
+  return true;
+}
+
 function dropCheckpointKey(state: StateOverlay, pub: Uint8Array): boolean {
   const policy = state.policy();
   const checkpointKeys = policy.checkpointKeys.filter((key) => !equalBytes(key, pub));
@@ -376,9 +390,11 @@ function checkApprovals(
 function useNonce(
   { nonce, notAfter }: MemberEntry | PolicyEntry,
   context: GovernanceContext,
-): void {
+): Refusal | undefined {
   const open = context.within.nonces().filter((used) => used.notAfter >= context.height);
+  if (open.length >= MAX_OPEN_NONCES) return "over-limit";
   context.within.set(NONCES_KEY, encodeNonces([...open, { nonce, notAfter }]));
+  return undefined;
 }
 
 function countApprovals(

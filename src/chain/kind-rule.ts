@@ -17,7 +17,8 @@ export interface RuleContext {
 }
 
 /**
- * The rule of an entry kind that a ledger's policy registers: pure and deterministic.
+ * The rule of an entry kind that a ledger's policy registers: pure and deterministic. One that
+ * throws refuses the entry.
  */
 export interface KindRule {
   readonly name: string;
@@ -27,4 +28,26 @@ export interface KindRule {
   reads?(entry: CustomEntry): readonly string[];
   /** @returns whether the entry may stand */
   check(entry: CustomEntry, context: RuleContext): boolean;
+}
+
+/** The state keys that a rule wants to read for an entry. */
+export function ruleReads(rule: KindRule | undefined, entry: CustomEntry): readonly string[] {
+  try {
+    return rule?.reads?.(entry) ?? [];
+  } catch {
+    // What cannot say what it reads will not admit the entry either.
+    return [];
+  }
+}
+
+/** Runs a rule, showing it of the state only what it asked for, so that all nodes see the same. */
+export function checkByRule(rule: KindRule, entry: CustomEntry, context: RuleContext): boolean {
+  const reads = new Set(ruleReads(rule, entry));
+  const { state } = context;
+  const shown: StateReader = { get: (key) => (reads.has(key) ? state.get(key) : undefined) };
+  try {
+    return rule.check(entry, { ...context, state: shown }) === true;
+  } catch {
+    return false;
+  }
 }

@@ -78,11 +78,18 @@ export function openState(initialRoot: Uint8Array, fetch: FetchNodes): LedgerSta
       return root;
     },
     async load(keys) {
-      const unknown = keys.filter((key) => !values.has(key));
-      if (unknown.length === 0) return;
-      const paths = unknown.map(utf8ToBytes);
-      await loadMapNodes(root, paths, fetch, nodes);
-      for (const [i, key] of unknown.entries()) values.set(key, getFromMap(root, paths[i]!, nodes));
+      for (;;) {
+        const unknown = keys.filter((key) => !values.has(key));
+        if (unknown.length === 0) return;
+        const paths = unknown.map(utf8ToBytes);
+        const at = root;
+        const into = nodes;
+        await loadMapNodes(at, paths, fetch, into);
+        // While nodes are fetched, a block may move the state on.
+        if (root !== at || nodes !== into) continue;
+        for (const [i, key] of unknown.entries()) values.set(key, getFromMap(at, paths[i]!, into));
+        return;
+      }
     },
     apply(changes) {
       if (changes.size === 0) return [];

@@ -1,7 +1,7 @@
 import type { CID } from "multiformats/cid";
 import { equalBytes } from "../bytes/compare.ts";
 import { decodeEntry, isCustom, type Entry } from "../block/entry.ts";
-import { MAX_ENTRY_BYTES } from "../block/limits.ts";
+import { MAX_ENTRY_BYTES, MAX_TRANSACTION_BYTES } from "../block/limits.ts";
 import { subjectEntryKind } from "../block/subject-entry.ts";
 import {
   decodeTransaction,
@@ -15,7 +15,7 @@ import { EncodingError } from "../errors.ts";
 import { leafHash } from "../merkle/hash.ts";
 import { treeRoot } from "../merkle/tree.ts";
 import { governanceReads } from "./governance.ts";
-import type { KindRule } from "./kind-rule.ts";
+import { ruleReads, type KindRule } from "./kind-rule.ts";
 import type { Refused } from "./refusal.ts";
 import { keyKey, memberKey, POLICY_KEY, seqKey, type KeyState } from "./state.ts";
 
@@ -60,6 +60,9 @@ export function prepareTransaction(
   if (entries.length === 0 || entries.length !== transaction.count) {
     return { reason: "entry-count-mismatch" };
   }
+  if (entries.reduce((bytes, entry) => bytes + entry.length, 0) > MAX_TRANSACTION_BYTES) {
+    return { reason: "over-limit" };
+  }
   if (!equalBytes(treeRoot(entries.map(leafHash)), transaction.entries)) {
     return { reason: "entries-root-mismatch" };
   }
@@ -88,7 +91,7 @@ export function prepareTransaction(
     }
     kinds.push(entry.kind);
     decoded.set(i, entry);
-    if (isCustom(entry)) reads.push(...(rules.get(entry.kind)?.reads?.(entry) ?? []));
+    if (isCustom(entry)) reads.push(...ruleReads(rules.get(entry.kind), entry));
     else if (entry.kind === "key" || entry.kind === "member" || entry.kind === "policy") {
       reads.push(...governanceReads(entry));
     }

@@ -1,6 +1,7 @@
 import type { CID } from "multiformats/cid";
 import { isCustom, type CustomEntry, type Entry } from "../block/entry.ts";
 import type { Role } from "../block/member.ts";
+import { checkByRule } from "./kind-rule.ts";
 import {
   applyKeyEntry,
   applyMemberEntry,
@@ -139,7 +140,7 @@ function applyCustom(
   if (rule === undefined || !rule.rule.equals(registered.rule)) {
     return { reason: "rule-unavailable", entry: index };
   }
-  const stands = rule.check(entry, {
+  const stands = checkByRule(rule, entry, {
     ledger: context.ledger,
     height: context.height,
     time: context.time,

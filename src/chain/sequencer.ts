@@ -8,9 +8,9 @@ import { signWith, type Signer } from "../identity/signer.ts";
 import { treeRoot } from "../merkle/tree.ts";
 import { AmbiguousAppend, AppendConflict } from "../storage/errors.ts";
 import type { Blob, Commit, Head, StateChange, Storage } from "../storage/types.ts";
-import { loadForRules, type AppliedBlock } from "./apply-block.ts";
+import { checkProposer, loadForRules, type AppliedBlock } from "./apply-block.ts";
 import type { AppendableChain } from "./chain.ts";
-import { isSameTransaction } from "./derived.ts";
+import { FLUSH_BATCH, isSameTransaction } from "./derived.ts";
 import { isRefused, isSignedBy, prepareTransaction, type PreparedTransaction } from "./prepare.ts";
 import { applyTransaction } from "./rules.ts";
 import { overlayState } from "./state.ts";
@@ -75,7 +75,7 @@ interface Assembled {
   readonly applied: AppliedBlock;
   readonly header: Uint8Array;
   readonly commit: Commit & { readonly append: NonNullable<Commit["append"]> };
-  readonly derivedCount: number;
+  readonly derived: readonly StateChange[];
 }
 
 const AMBIGUOUS_TRIES = 3;
@@ -87,9 +87,12 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   const { chain, storage, signer, now } = options;
   const maxQueueBytes = options.maxQueueBytes ?? 64 * 1024 * 1024;
   const maxBlockBytes = Math.min(options.maxBlockBytes ?? 8 * 1024 * 1024, MAX_BLOCK_BYTES / 2);
+  // Half of what the storage takes in one call: derived data go with the block.
+  const maxChanges = (storage.chains?.caps.maxBatch ?? Infinity) / 2;
   let queue: Pending[] = [];
   let queuedBytes = 0;
-  const byHash = new Map<string, Submission>();
+  // By transaction and signature: else a copy with a bad signature would stand for the good one.
+  const byLeaf = new Map<string, Submission>();
   const verified = new WeakSet<PreparedTransaction>();
   let sealers: { resolve(place: Place): void; reject(error: unknown): void }[] = [];
   let running: Promise<void> | undefined;
@@ -103,7 +106,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     }
     const prepared = prepareTransaction(signed, chain.ledger, chain.rules);
     if (isRefused(prepared)) throw new TransactionRefused(prepared);
-    const known = byHash.get(toHex(prepared.hash));
+    const known = byLeaf.get(toHex(prepared.leaf));
     if (known !== undefined) return known;
     // Signatures are checked while the last block is being flushed; a key id fixes its key.
     const key = chain.state.key(prepared.transaction.key);
@@ -112,7 +115,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   }
 
   function enqueue(prepared: PreparedTransaction, attachments: Attachments): Submission {
-    const id = toHex(prepared.hash);
+    const id = toHex(prepared.leaf);
     let pending: Pending;
     const durable = new Promise<Place>((resolve, reject) => {
       pending = {
@@ -131,8 +134,8 @@ export function createSequencer(options: SequencerOptions): Sequencer {
         return pending.state;
       },
     };
-    byHash.set(id, submission);
-    const forget = () => void byHash.delete(id);
+    byLeaf.set(id, submission);
+    const forget = () => void byLeaf.delete(id);
     durable.then(forget, forget);
     queue.push(pending!);
     queuedBytes += pending!.bytes;
@@ -155,25 +158,28 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       const seals = sealers;
       sealers = [];
       try {
-        await settle(batch, seals.length > 0);
-        const place = { height: chain.size - 1, transaction: 0 };
-        for (const { resolve } of seals) resolve(place);
+        const height = await settle(batch, seals.length > 0);
+        for (const { resolve } of seals) resolve({ height: height!, transaction: 0 });
       } catch (error) {
         for (const pending of batch) fail(pending, error);
         for (const { reject } of seals) reject(error);
       }
       wake();
     }
-    await chain.derived.flush();
+    // What could not be written stays pending, and goes with the next block.
+    await chain.exclusively(() => chain.derived.flush()).catch(() => undefined);
   }
 
-  /** Takes from the queue what fits a block, in order. */
+  /** Takes from the queue what fits a block and the storage's limits, in order. */
   function take(): Pending[] {
     let bytes = 0;
+    let changes = 0;
     let count = 0;
     while (count < queue.length && count < MAX_BLOCK_TRANSACTIONS) {
-      bytes += queue[count]!.bytes + TRANSACTION_OVERHEAD;
-      if (count > 0 && bytes > maxBlockBytes) break;
+      const next = queue[count]!;
+      bytes += next.bytes + TRANSACTION_OVERHEAD;
+      changes += (next.attachments.blobs?.length ?? 0) + (next.attachments.state?.length ?? 0);
+      if (count > 0 && (bytes > maxBlockBytes || changes > maxChanges)) break;
       count++;
     }
     const batch = queue.slice(0, count);
@@ -182,25 +188,36 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   }
 
   /** Records a batch, going on at the new head when another sequencer was faster. */
-  async function settle(batch: readonly Pending[], evenIfEmpty: boolean): Promise<void> {
-    let rest = batch;
+  async function settle(
+    batch: readonly Pending[],
+    evenIfEmpty: boolean,
+  ): Promise<number | undefined> {
     for (;;) {
-      rest = rest.filter(({ state }) => state === "queued");
-      const assembled = await assemble(rest, evenIfEmpty);
-      if (assembled === undefined) return;
       try {
-        const head = await commit(assembled.commit);
-        chain.advance(assembled.applied, assembled.header, head);
-        chain.derived.written(assembled.derivedCount);
-        for (const [transaction, pending] of assembled.batch.entries()) {
-          succeed(pending, { height: assembled.applied.header.height, transaction });
-        }
-        return;
+        return await chain.exclusively(() => record(batch, evenIfEmpty));
       } catch (error) {
         if (!(error instanceof AppendConflict)) throw error;
         await chain.refresh();
       }
     }
+  }
+
+  /** Builds the next block and makes it durable; returns its height if there is one. */
+  async function record(
+    batch: readonly Pending[],
+    evenIfEmpty: boolean,
+  ): Promise<number | undefined> {
+    const rest = batch.filter(({ state }) => state === "queued");
+    const assembled = await assemble(rest, evenIfEmpty);
+    if (assembled === undefined) return undefined;
+    const { height } = assembled.applied.header;
+    const head = await commit(assembled.commit);
+    chain.advance(assembled.applied, assembled.header, head);
+    chain.derived.written(assembled.derived);
+    for (const [transaction, pending] of assembled.batch.entries()) {
+      succeed(pending, { height, transaction });
+    }
+    return height;
   }
 
   /** Builds the next block from what the rules admit now; settles singly what they do not. */
@@ -215,9 +232,17 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       batch.map(({ prepared }) => prepared),
       proposer,
     );
+    const refusedProposer = checkProposer(proposer, tip.size, state);
+    if (refusedProposer !== undefined) {
+      throw new ChainError(
+        "ERR_CHAIN_REFUSED",
+        `this sequencer may not propose block ${tip.size}: ${refusedProposer.reason}`,
+      );
+    }
     const time = Math.max(now(), tip.time);
-    let within = overlayState(state);
+    const within = overlayState(state);
     const admitted: Pending[] = [];
+    const hashes = new Set<string>();
     for (const pending of batch) {
       const { prepared } = pending;
       // On its own layer, so that a refused transaction leaves nothing behind.
@@ -234,6 +259,10 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       if (refused === undefined) {
         for (const [key, value] of layer.changes) within.set(key, value);
         admitted.push(pending);
+        hashes.add(toHex(prepared.hash));
+      } else if (hashes.has(toHex(prepared.hash))) {
+        // The same transaction under another signature: it shares the place of this block's.
+        queue.unshift(pending);
       } else if (refused.reason === "replayed-sequence") {
         await settleReplay(pending);
       } else {
@@ -259,6 +288,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       sig: await signWith(signer, "header", headerBytes),
       transactions: admitted.map(({ prepared }) => prepared.signed),
     });
+    if (chain.derived.count > FLUSH_BATCH) await chain.derived.flush();
     const derivedChanges = chain.derived.pending();
     return {
       batch: admitted,
@@ -280,7 +310,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
           ...admitted.flatMap(({ attachments }) => attachments.state ?? []),
         ],
       },
-      derivedCount: derivedChanges.length,
+      derived: derivedChanges,
     };
   }
 
@@ -289,6 +319,12 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     const { key, lane, seq } = pending.prepared.transaction;
     const place = await chain.findTransaction(key, lane, seq);
     if (place !== undefined && isSameTransaction(place, pending.prepared.hash)) {
+      if (storage.commit === undefined) {
+        // The first time they may not have been written behind the block.
+        const { blobs = [], state = [] } = pending.attachments;
+        if (blobs.length > 0) await storage.blobs!.put(blobs);
+        if (state.length > 0) await storage.state!.batch(state);
+      }
       succeed(pending, { height: place.height, transaction: place.transaction });
     } else {
       fail(pending, new TransactionRefused({ reason: "replayed-sequence" }));
@@ -348,8 +384,8 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       return new Promise((resolve) => waiting.push(resolve));
     },
     seal() {
-      if (closed) throw new ChainError("ERR_CHAIN_CLOSED", "the sequencer is closed");
       return new Promise<Place>((resolve, reject) => {
+        if (closed) throw new ChainError("ERR_CHAIN_CLOSED", "the sequencer is closed");
         sealers.push({ resolve, reject });
         start();
       });
@@ -362,9 +398,10 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   };
 }
 
-function sizeOf(signed: TransactionWithEntries, { blobs = [] }: Attachments): number {
+function sizeOf(signed: TransactionWithEntries, { blobs = [], state = [] }: Attachments): number {
   let bytes = signed.tx.length;
   for (const entry of signed.entries) bytes += entry.length;
   for (const blob of blobs) bytes += blob.bytes.length;
+  for (const { key, value } of state) bytes += key.length + (value?.length ?? 0);
   return bytes;
 }

@@ -21,6 +21,8 @@ export interface Trust {
   readonly cosignaturePolicy: CosignaturePolicy;
   /** Size up to which the policy is known to hold. */
   readonly size: number;
+  /** Height whose state the policy was proved by; steps never lead back behind it. Default 0. */
+  readonly policyHeight?: number;
   /** Root at that size where a checkpoint was seen; later checkpoints must extend it. */
   readonly root?: Uint8Array;
 }
@@ -37,6 +39,7 @@ export type TrustReason =
   | "other-ledger"
   | "header-not-included"
   | "policy-not-proved"
+  | "older-policy"
   | "not-an-extension"
   | "older-than-trusted";
 
@@ -145,12 +148,18 @@ export function followPolicy(trust: Trust, step: PolicyStep): TrustResult {
   if (!judged.ok) return judged;
   const header = includedHeader(step.header, step.path, judged.checkpoint, trust);
   if (!header.ok) return header;
+  // Else keys that an older policy trusted, long stolen, could be brought back.
+  const { height } = header.header;
+  if (height < (trust.policyHeight ?? 0)) return { ok: false, reason: "older-policy" };
   if (!verifyMap(header.header.state, utf8ToBytes(POLICY_KEY), step.policy, step.proof).ok) {
     return { ok: false, reason: "policy-not-proved" };
   }
   try {
     const policy = decodePolicyState(step.policy);
-    const next = withPolicy(trust, policy, Math.max(trust.size, header.header.height));
+    const next = {
+      ...withPolicy(trust, policy, Math.max(trust.size, height)),
+      policyHeight: height,
+    };
     const again = judgeCheckpoint(step.checkpoint, next);
     return again.ok ? { ok: true, trust: next } : again;
   } catch (error) {

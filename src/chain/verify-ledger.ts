@@ -122,6 +122,14 @@ async function verify(
       validators: [],
       witnesses: [],
     };
+  if (judged?.ok === true && judged.size === 0) {
+    const verdict = judgeCheckpoint(checkpoint!, trustFromGenesis(genesis));
+    if (!verdict.ok) return verdict;
+    if (!equalBytes(judged.root, frontierRoot(frontier))) {
+      return { ok: false, reason: "checkpoint-root-mismatch" };
+    }
+    cosigned = { validators: verdict.validators, witnesses: verdict.witnesses };
+  }
   for await (const item of blocks) {
     signal?.throwIfAborted();
     const height = tip.size;

@@ -32,6 +32,7 @@ export type ReceiptReason =
   | "key-use"
   | "key-not-in-force"
   | "key-compromised"
+  | "not-later"
   | "algorithm-not-supported"
   | "bad-signature";
 
@@ -137,6 +138,7 @@ function judge(
   if (later !== undefined) {
     const laterHeader = includedHeader(later.header, later.path, judged.checkpoint, trust);
     if (!laterHeader.ok) return laterHeader;
+    if (laterHeader.header.height < header.height) return refuse("not-later");
     const laterKey = provedKey(transaction, laterHeader.header.state, later);
     if (laterKey === undefined) return refuse("key-not-proved");
     const { compromisedSince } = laterKey;

@@ -2,6 +2,7 @@ import type { CID } from "multiformats/cid";
 import { equalBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
 import type { Signer } from "../identity/signer.ts";
+import { EMPTY_ROOT } from "../merkle/hash.ts";
 import { verifyConsistency } from "../merkle/verify.ts";
 import type { ChainStore } from "../storage/types.ts";
 import { cosignatureSigner, openCheckpoint } from "./checkpoint-note.ts";
@@ -69,6 +70,9 @@ export function createWitness(options: {
       if (!opened.ok) return refuse("bad-checkpoint");
       const { checkpoint, text } = opened;
       if (oldSize !== size || checkpoint.size < size) return refuse("stale");
+      if (checkpoint.size === 0 && !equalBytes(checkpoint.root, EMPTY_ROOT)) {
+        return refuse("inconsistent");
+      }
       if (signed === undefined || signed.size === 0) {
         // RFC 9162 defines no proof from the empty tree: everything extends it.
         if (proof.length > 0) return refuse("inconsistent");

@@ -33,6 +33,8 @@ const ELEMENT = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
  */
 export function scanJson(text: string, options: JsonScanOptions): JsonSpan {
   const path: (string | number)[] = [];
+  /** What in a string is not taken as it is: quote, backslash, control characters, surrogates. */
+  const special = /["\\\u0000-\u001f\ud800-\udfff]/g;
   let at = 0;
 
   const fail = (what: string): never => {
@@ -53,6 +55,9 @@ export function scanJson(text: string, options: JsonScanOptions): JsonSpan {
   const string = (): JsonSpan => {
     const start = at++;
     for (;;) {
+      special.lastIndex = at;
+      const found = special.exec(text);
+      at = found === null ? text.length : found.index;
       const unit = text.charCodeAt(at);
       if (unit === 0x22) break;
       if (Number.isNaN(unit)) fail("unfinished string");

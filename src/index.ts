@@ -1,3 +1,28 @@
+export { entriesRoot, signTransaction, type TransactionWithEntries } from "./block/transaction.ts";
+export { decodeEntry, encodeEntry, type Entry, entryId } from "./block/entry.ts";
+export { decodeGenesis, encodeGenesis, type Genesis, ledgerId } from "./block/genesis.ts";
+export { encodeSubjectEntry } from "./block/subject-entry.ts";
+export { subjectTag } from "./block/tag.ts";
+export { type Author, type AuthorOptions, createAuthor } from "./chain/author.ts";
+export { type AppendableChain, type Chain, type ChainOptions, openChain } from "./chain/chain.ts";
+export { type Checkpointer, createCheckpointer } from "./chain/checkpointer.ts";
+export { describeMember, type MemberKeys } from "./chain/founding.ts";
+export { type EntryPlace, makeReceipt, type MakeReceiptOptions } from "./chain/make-receipt.ts";
+export {
+  type Attachments,
+  createSequencer,
+  type Sequencer,
+  type SequencerOptions,
+} from "./chain/sequencer.ts";
+export { type Place, type Submission, TransactionRefused } from "./chain/submission.ts";
+export { trustFromGenesis } from "./chain/trust.ts";
+export {
+  verifyBlocks,
+  verifyLedger,
+  type VerifyLedgerOptions,
+  type VerifyLedgerResult,
+} from "./chain/verify-ledger.ts";
+export { verifyReceipt, type VerifyReceiptOptions } from "./chain/verify-receipt.ts";
 export { anyCidFromBytes, cidFromBytes, cidOf, type Codec, DAG_CBOR, RAW } from "./codec/cid.ts";
 export { type CarBlock, type CarOptions, type CarReader, readCar, writeCar } from "./codec/car.ts";
 export { decode, type DecodeLimits, encode, type EncodeOptions } from "./codec/dag-cbor.ts";

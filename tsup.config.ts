@@ -32,6 +32,6 @@ export default defineConfig({
   treeshake: false,
   sourcemap: false,
   external: ["#crypto", /^node:/],
-  // tsup sets `baseUrl`, which TypeScript 6 calls deprecated; `tsc` has checked the declarations
-  dts: { compilerOptions: { ignoreDeprecations: "6.0", isolatedDeclarations: false } },
+  // tsup sets `baseUrl`, which TypeScript 6 calls deprecated
+  dts: { compilerOptions: { ignoreDeprecations: "6.0" } },
 });

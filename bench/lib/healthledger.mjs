@@ -1,0 +1,17 @@
+// @ts-check
+// The built package. Set HEALTHLEDGER_DIST to measure another build of it.
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+
+const { HEALTHLEDGER_DIST } = process.env;
+const dist = HEALTHLEDGER_DIST
+  ? pathToFileURL(`${resolve(HEALTHLEDGER_DIST)}/`)
+  : new URL("../../dist/", import.meta.url);
+
+/** @param {string} file */
+const load = (file) => import(new URL(file, dist).href);
+
+/** @type {typeof import("../../src/index.ts")} */
+export const hl = await load("index.js");
+/** @type {typeof import("../../src/storage/lmdb.ts")} */
+export const { lmdbStorage } = await load("storage/lmdb.js");

@@ -1,0 +1,116 @@
+// @ts-check
+import { createHash, randomBytes } from "node:crypto";
+import { hl, lmdbStorage } from "./healthledger.mjs";
+
+export const BLOB_BYTES = 1024;
+
+/** @param {string} name */
+export const signerOf = (name) =>
+  hl.memorySigner({
+    alg: "Ed25519",
+    secret: new Uint8Array(createHash("sha256").update(name).digest()),
+  });
+
+/** A ledger of one custodian who also orders; nobody else's signature weighs on the figures. */
+export async function found() {
+  const nonce = new Uint8Array(randomBytes(32));
+  const signer = signerOf("bench signing key");
+  const checkpointSigner = signerOf("bench checkpoint key");
+  const member = await hl.describeMember({ sign: [signer] }, ["custodian", "sequencer"], nonce);
+  const genesis = hl.encodeGenesis({
+    v: 1,
+    origin: "bench.example/ledger",
+    nonce,
+    members: [member],
+    checkpointKeys: [checkpointSigner.publicKey],
+    threshold: 1,
+    cosignaturePolicy: {
+      validators: { required: 0, keys: [] },
+      witnesses: { required: 0, keys: [] },
+    },
+    maxDrift: 60_000,
+    maxTxAge: 600_000,
+    kinds: [],
+    contracts: [],
+  });
+  return { genesis, signer, checkpointSigner };
+}
+
+/**
+ * Opens a founded ledger on LMDB.
+ *
+ * @param {string} path
+ * @param {{ genesis: Uint8Array, signer: import("../../src/index.ts").Signer }} founded
+ */
+export async function openOnLmdb(path, { genesis, signer }) {
+  const storage = await lmdbStorage({ path });
+  const chain = await hl.openChain({ storage, genesis });
+  const sequencer = hl.createSequencer({ chain, storage, signer, now: Date.now });
+  let seq = 0;
+  return {
+    storage,
+    chain,
+    sequencer,
+    /**
+     * Names blobs, writes their entries, signs them as one transaction and waits until all of it
+     * is durable.
+     *
+     * @param {readonly Uint8Array[]} blobs
+     * @param {number} [lane]
+     */
+    async append(blobs, lane = 0) {
+      const named = [];
+      const entries = [];
+      for (const bytes of blobs) {
+        const cid = hl.cidOf(bytes, hl.DAG_CBOR);
+        const random = nextRandom();
+        named.push({ cid, bytes });
+        entries.push(
+          hl.encodeSubjectEntry("record", random.subarray(0, 16), random.subarray(16), cid),
+        );
+      }
+      const signed = await hl.signTransaction(signer, {
+        ledger: chain.ledger,
+        lane,
+        seq: ++seq,
+        time: Date.now(),
+        entries,
+      });
+      return sequencer.submit(signed, { blobs: named }).durable;
+    },
+    async close() {
+      await sequencer.close();
+      await chain.close();
+      await storage.close();
+    },
+  };
+}
+
+const randomPool = new Uint8Array(randomBytes(48 * 4096));
+let randomAt = 0;
+
+/** 48 bytes that stand for a salt and a tag, whose making is no part of appending. */
+export function nextRandom() {
+  const at = 48 * (randomAt++ % 4096);
+  return randomPool.subarray(at, at + 48);
+}
+
+const blobPool = randomBytes(1 << 22);
+let blobCount = 0;
+
+/**
+ * Opaque blobs of which no two are alike.
+ *
+ * @param {number} count
+ * @param {number} [length]
+ * @returns {Uint8Array[]}
+ */
+export function makeBlobs(count, length = BLOB_BYTES) {
+  return Array.from({ length: count }, () => {
+    const at = (blobCount * 64) % (blobPool.length - length);
+    const blob = new Uint8Array(length);
+    blob.set(blobPool.subarray(at, at + length));
+    new DataView(blob.buffer).setFloat64(0, ++blobCount);
+    return blob;
+  });
+}

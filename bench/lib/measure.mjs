@@ -1,0 +1,86 @@
+// @ts-check
+
+/**
+ * One side of a comparison.
+ * @typedef {object} Side
+ * @property {string} name
+ * @property {() => unknown} [prepare] - makes what the next round works on; not timed
+ * @property {(prepared: any) => Promise<number> | number} round - works and returns how much it did
+ */
+
+/**
+ * Runs the sides in turns, each round in another order, so that whatever else the machine does
+ * weighs on all of them alike.
+ *
+ * @param {readonly Side[]} sides
+ * @param {{ rounds: number, warmups?: number }} options
+ * @returns {Promise<Record<string, number>>} median rate of each side, in units of work a second
+ */
+export async function rates(sides, { rounds, warmups = 1 }) {
+  return collect(sides, { rounds, warmups }, async ({ round }, prepared) => {
+    const start = performance.now();
+    const done = await round(prepared);
+    return (done * 1000) / (performance.now() - start);
+  });
+}
+
+/**
+ * As {@link rates} for sides whose `round` returns the measured value itself.
+ *
+ * @param {readonly Side[]} sides
+ * @param {{ rounds: number, warmups?: number }} options
+ * @returns {Promise<Record<string, number>>}
+ */
+export function values(sides, { rounds, warmups = 1 }) {
+  return collect(sides, { rounds, warmups }, async ({ round }, prepared) => round(prepared));
+}
+
+/**
+ * @param {readonly Side[]} sides
+ * @param {{ rounds: number, warmups: number }} options
+ * @param {(side: Side, prepared: unknown) => Promise<number>} measure
+ */
+async function collect(sides, { rounds, warmups }, measure) {
+  /** @type {Map<string, number[]>} */
+  const all = new Map(sides.map(({ name }) => [name, []]));
+  for (let round = -warmups; round < rounds; round++) {
+    for (let i = 0; i < sides.length; i++) {
+      const side = sides[(i + Math.max(round, 0)) % sides.length];
+      if (side === undefined) continue;
+      const prepared = await side.prepare?.();
+      // With --expose-gc a round does not pay for the garbage of another side.
+      globalThis.gc?.();
+      const value = await measure(side, prepared);
+      if (round >= 0) all.get(side.name)?.push(value);
+    }
+  }
+  return Object.fromEntries([...all].map(([name, measured]) => [name, median(measured)]));
+}
+
+/** @param {readonly number[]} numbers */
+export function median(numbers) {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1
+    ? /** @type {number} */ (sorted[middle])
+    : /** @type {number} */ ((sorted[middle - 1]) + /** @type {number} */ (sorted[middle])) / 2;
+}
+
+/**
+ * Runs calls with at most `window` of them under way, in order of their start.
+ *
+ * @param {number} count
+ * @param {number} window
+ * @param {(index: number) => Promise<unknown>} call
+ */
+export async function pipelined(count, window, call) {
+  /** @type {Promise<unknown>[]} */
+  const under = [];
+  for (let i = 0; i < count; i++) {
+    if (under.length >= window) await under.shift();
+    const one = call(i);
+    one.catch(() => undefined);
+    under.push(one);
+  }
+  await Promise.all(under);
+}

@@ -1,3 +1,4 @@
+import { equalBytes } from "../bytes/compare.ts";
 import { mkdirSync, realpathSync } from "node:fs";
 import { bytesToUtf8 } from "../bytes/utf8.ts";
 import { cidFromDigest, type CID, type Codec } from "../codec/cid.ts";
@@ -12,13 +13,20 @@ import {
   closedError,
   copyBytes,
 } from "./guards.ts";
-import { appendTo, chainKey, headOf, recordKey } from "./lmdb/chains.ts";
-import { deleteBlobs, putBlobs } from "./lmdb/blobs.ts";
+import {
+  deleteBlobs,
+  hasBlob,
+  putPacks,
+  readBlob,
+  withoutStored,
+  type BlobName,
+} from "./lmdb/blobs.ts";
+import { chainKey, checkAppend, headAfter, headOf, putRecords, recordKey } from "./lmdb/chains.ts";
 import type { LmdbClient } from "./lmdb/client.ts";
 import { openEngine, type Engine } from "./lmdb/engine.ts";
 import type { Environment } from "./lmdb/environment.ts";
-import { readUint64, uint64 } from "./lmdb/keys.ts";
-import { packBlobs, readSlot, slotCount, type PackedBlob } from "./lmdb/packs.ts";
+import { readUint32, readUint64, uint64 } from "./lmdb/keys.ts";
+import { liveSlots, packBlobs, readSlot, slotCount, type PackedBlob } from "./lmdb/packs.ts";
 import type {
   AppendOptions,
   Blob,
@@ -124,20 +132,21 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
       key: copyBytes(key),
       value: value && copyBytes(value),
     }));
-    const head = await track(
+    await track(
       engine.write((environment) => {
         signal?.throwIfAborted();
-        const appended = append && appendTo(environment, append);
-        if (appended?.replayed) return appended.head;
-        if (packs.length > 0) putBlobs(environment, packs);
+        // All that can throw comes before the first write.
+        if (append && checkAppend(environment, append) === "replayed") return;
+        const fresh = withoutStored(environment, packs);
+        if (append) putRecords(environment, append);
+        putPacks(environment, fresh);
         for (const { key, value } of state) {
-          if (value === null) environment.state.remove(key);
-          else environment.state.put(key, value);
+          if (value === null) environment.state.removeSync(key);
+          else environment.state.putSync(key, value);
         }
-        return appended?.head;
       }),
     );
-    return head && copyHead(head);
+    return append && headAfter(append);
   }
 
   async function* readChain(chain: string, options: ReadOptions): AsyncGenerator<ChainRecord> {
@@ -185,35 +194,25 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
 
   async function getMany(cids: readonly CID[]): Promise<(Uint8Array | undefined)[]> {
     const names = cids.map(nameOf);
-    return read(({ index, packs }) => {
-      index.refresh();
-      const read = new Map<number, Uint8Array | undefined>();
-      return names.map(({ codec, digest }) => {
-        const place = index.find(codec, digest);
-        if (place === undefined) return undefined;
-        if (place.length === 0) return new Uint8Array(0);
-        if (!read.has(place.pack)) read.set(place.pack, packs.get(uint64(place.pack)));
-        const bytes = read.get(place.pack);
-        if (bytes === undefined || place.offset + place.length > bytes.length) {
-          throw new StorageError("ERR_STORAGE_CORRUPT", `pack ${place.pack} is damaged`);
-        }
-        return new Uint8Array(bytes.subarray(place.offset, place.offset + place.length));
-      });
-    });
+    return read((environment) => names.map((name) => readBlob(environment, name)));
+  }
+
+  async function* eachTable(): AsyncGenerator<{ key: Uint8Array; value: Uint8Array }> {
+    for (let pack = 1; ;) {
+      const start = uint64(pack);
+      const page = await read(({ tables }) => [...tables.getRange({ start, limit: PAGE })]);
+      if (page.length === 0) return;
+      yield* page;
+      pack = readUint64(page.at(-1)!.key) + 1;
+    }
   }
 
   async function* listBlobs(): AsyncGenerator<CID> {
-    for (let pack = 1; ;) {
-      const tables = await read(({ tables }) => [
-        ...tables.getRange({ start: uint64(pack), limit: 16 }),
-      ]);
-      if (tables.length === 0) return;
-      for (const { key, value } of tables) {
-        for (let slot = 0; slot < slotCount(value); slot++) {
-          const found = readSlot(value, slot);
-          if (found) yield cidFromDigest(copyBytes(found.digest), found.codec as Codec);
-        }
-        pack = readUint64(key) + 1;
+    for await (const { value } of eachTable()) {
+      open();
+      for (let slot = 0; slot < slotCount(value); slot++) {
+        const found = readSlot(value, slot);
+        if (found) yield cidFromDigest(copyBytes(found.digest), found.codec as Codec);
       }
     }
   }
@@ -278,11 +277,8 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
       },
       getMany,
       async has(cid) {
-        const { codec, digest } = nameOf(cid);
-        return read(({ index }) => {
-          index.refresh();
-          return index.find(codec, digest) !== undefined;
-        });
+        const name = nameOf(cid);
+        return read((environment) => hasBlob(environment, name));
       },
       async delete(cids) {
         open();
@@ -292,7 +288,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
       list: listBlobs,
       async count() {
         let count = 0;
-        for await (const cid of listBlobs()) count += Number(cid !== undefined);
+        for await (const { value } of eachTable()) count += liveSlots(value);
         return count;
       },
       close,
@@ -376,23 +372,30 @@ async function release(folder: string): Promise<void> {
   await shared.closed;
 }
 
-function nameOf(cid: CID): { codec: number; digest: Uint8Array } {
+function nameOf(cid: CID): BlobName {
   blobCidBytes(cid);
   return { codec: cid.code, digest: copyBytes(cid.multihash.digest) };
 }
 
 /** Blobs without repetitions, under the parts of their CIDs; borrowed. */
 function distinct(blobs: readonly Blob[]): PackedBlob[] {
-  const seen = new Set<string>();
+  // By four bytes of the digest first: repetitions are rare, and comparing is dear.
+  const seen = new Map<number, PackedBlob[]>();
   const packed: PackedBlob[] = [];
   for (const { cid, bytes } of blobs) {
-    const { digest } = cid.multihash;
-    const key = cid.code + String.fromCharCode(...digest);
-    if (seen.has(key)) continue;
-    seen.add(key);
-    packed.push({ codec: cid.code, digest, bytes });
+    const blob = { codec: cid.code, digest: cid.multihash.digest, bytes };
+    const key = readUint32(blob.digest, 0);
+    const alike = seen.get(key);
+    if (alike === undefined) seen.set(key, [blob]);
+    else if (alike.some((other) => sameName(other, blob))) continue;
+    else alike.push(blob);
+    packed.push(blob);
   }
   return packed;
+}
+
+function sameName(a: BlobName, b: BlobName): boolean {
+  return a.codec === b.codec && equalBytes(a.digest, b.digest);
 }
 
 function copyHead({ size, hash }: Head): Head {

@@ -1,6 +1,6 @@
 import { equalBytes } from "../../bytes/compare.ts";
-import type { LmdbDatabase } from "./client.ts";
-import { putUint, readUint32, readUint64, uint64 } from "./keys.ts";
+import { peek, type LmdbDatabase } from "./client.ts";
+import { putUint32, readUint32, readUint64, uint64 } from "./keys.ts";
 import {
   decodeManifest,
   EMPTY_MANIFEST,
@@ -9,7 +9,8 @@ import {
   type Manifest,
   type RunInfo,
 } from "./manifest.ts";
-import { DELETED, readSlot, SLOT_BYTES, slotCount, type Slot } from "./packs.ts";
+import { DELETED, readSlot, SLOT_BYTES, slotCount } from "./packs.ts";
+import { recentPlaces } from "./recent.ts";
 import {
   bucketOf,
   buildRun,
@@ -29,9 +30,13 @@ const FAN = 8;
 const TOP = 3;
 const FILTER = 0xffffffff;
 
-export interface Place extends Slot {
+/** Where a blob lies. */
+export interface Place {
   readonly pack: number;
   readonly slot: number;
+  /** Within the bytes of the pack. */
+  readonly offset: number;
+  readonly length: number;
 }
 
 /** The databases that the index reads and writes. */
@@ -42,8 +47,8 @@ export interface IndexDatabases {
 }
 
 /**
- * Finds blobs by digest. What is in the runs is looked up there; packs put since are kept in a
- * map in memory, which is bounded and rebuilt from their tables when a store is opened.
+ * Finds blobs by digest. What is in the runs is looked up there; places in packs put since are kept
+ * in memory, bounded, and read from their tables when a store is opened.
  * A place found is checked against the table of its pack, so a stale entry does no harm.
  */
 export interface BlobIndex {
@@ -51,8 +56,14 @@ export interface BlobIndex {
   refresh(): void;
   /** Forgets everything, for when a transaction that was taken in came to nothing. */
   reset(): void;
-  /** Where a blob lies. */
-  find(codec: number, digest: Uint8Array): Place | undefined;
+  /** Takes in a pack that the caller's write transaction wrote. */
+  add(pack: number, table: Uint8Array): void;
+  /**
+   * Where a blob lies, as far as is taken in.
+   *
+   * @param bytes - holds the 32 bytes of the digest at `at`
+   */
+  find(codec: number, bytes: Uint8Array, at?: number): Place | undefined;
   /** Number of the newest pack. */
   lastPack(): number;
   /** Whether {@link plan} has something to do. */
@@ -71,8 +82,7 @@ export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
   let stored: Uint8Array | undefined;
   let manifest: Manifest = EMPTY_MANIFEST;
   let seen = 0;
-  const recent = new Map<number, number | number[]>();
-  let recentCount = 0;
+  const recent = recentPlaces();
   const filters = new Map<number, Uint32Array>();
 
   function reset(): void {
@@ -80,7 +90,6 @@ export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
     manifest = EMPTY_MANIFEST;
     seen = 0;
     recent.clear();
-    recentCount = 0;
   }
 
   function refresh(): void {
@@ -92,35 +101,36 @@ export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
       for (const id of filters.keys()) if (!ids.has(id)) filters.delete(id);
       // Those in a run now are dropped; the few after it are read again.
       recent.clear();
-      recentCount = 0;
       seen = manifest.indexed;
     }
     for (const { key, value } of tables.getRange({ start: uint64(seen + 1) })) {
-      takeIn(readUint64(key), value);
+      add(readUint64(key), value);
     }
   }
 
-  function takeIn(pack: number, table: Uint8Array): void {
+  function add(pack: number, table: Uint8Array): void {
     for (let slot = 0; slot < slotCount(table); slot++) {
       const at = slot * SLOT_BYTES;
       if (readUint32(table, at) === DELETED) continue;
-      const key = recentKey(readUint32(table, at + 4), readUint32(table, at + 8));
-      const place = pack * 65_536 + slot;
-      const before = recent.get(key);
-      if (before === undefined) recent.set(key, place);
-      else recent.set(key, Array.isArray(before) ? [...before, place] : [before, place]);
-      recentCount++;
+      recent.add(readUint32(table, at + 4), readUint32(table, at + 8), pack, slot);
     }
     seen = pack;
   }
 
-  function check(pack: number, slot: number, codec: number, digest: Uint8Array): Place | undefined {
-    const table = tables.get(uint64(pack));
-    const found = table && readSlot(table, slot);
-    if (found === undefined || found.codec !== codec || !equalBytes(found.digest, digest)) {
-      return undefined;
-    }
-    return { ...found, pack, slot };
+  function check(
+    pack: number,
+    slot: number,
+    codec: number,
+    bytes: Uint8Array,
+    at: number,
+  ): Place | undefined {
+    const table = peek(tables, uint64(pack));
+    const from = slot * SLOT_BYTES;
+    if (table === undefined || from + SLOT_BYTES > table.length) return undefined;
+    if (readUint32(table, from) !== codec || codec === DELETED) return undefined;
+    for (let i = 0; i < 32; i++) if (table[from + 4 + i] !== bytes[at + i]) return undefined;
+    const offset = readUint32(table, from + 36);
+    return { pack, slot, offset, length: readUint32(table, from + 40) };
   }
 
   function filterOf(run: RunInfo): Uint32Array {
@@ -132,22 +142,19 @@ export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
     return filter;
   }
 
-  function find(codec: number, digest: Uint8Array): Place | undefined {
-    const high = readUint32(digest, 0);
-    const low = readUint32(digest, 4);
-    const places = recent.get(recentKey(high, low));
-    if (places !== undefined) {
-      for (const place of Array.isArray(places) ? places : [places]) {
-        const found = check(Math.floor(place / 65_536), place % 65_536, codec, digest);
-        if (found) return found;
-      }
+  function find(codec: number, bytes: Uint8Array, at = 0): Place | undefined {
+    const high = readUint32(bytes, at);
+    const low = readUint32(bytes, at + 4);
+    for (let i = recent.first(high, low); i >= 0; i = recent.next(i)) {
+      const found = check(recent.pack(i), recent.slot(i), codec, bytes, at);
+      if (found) return found;
     }
     for (const run of manifest.runs) {
       if (!mayHold(filterOf(run), high, low)) continue;
-      const entries = runs.get(runKey(run.id, bucketOf(high, run.bits)));
+      const entries = peek(runs, runKey(run.id, bucketOf(high, run.bits)));
       if (entries === undefined) continue;
       for (const { pack, slot } of findInBucket(entries, high, low)) {
-        const found = check(pack, slot, codec, digest);
+        const found = check(pack, slot, codec, bytes, at);
         if (found) return found;
       }
     }
@@ -177,7 +184,7 @@ export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
         indexed: manifest.indexed,
         runs: manifest.runs.filter((run) => !merged.includes(run)),
       };
-    } else if (recentCount >= RECENT) {
+    } else if (recent.size >= RECENT) {
       const found = readTables(tables, manifest.indexed + 1);
       entries = found.entries;
       level = levelOf(entries.length / ENTRY_BYTES);
@@ -199,9 +206,9 @@ export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
         if (bytes === undefined ? base !== undefined : !base || !equalBytes(bytes, base)) return;
         writeRun(runs, id, run);
         for (const { id: old } of merged ?? []) {
-          for (const key of [...runs.getKeys(runRange(old))]) runs.remove(key);
+          for (const key of [...runs.getKeys(runRange(old))]) runs.removeSync(key);
         }
-        meta.put(
+        meta.putSync(
           RUNS,
           encodeManifest({
             indexed: next.indexed,
@@ -216,16 +223,12 @@ export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
   return {
     refresh,
     reset,
+    add,
     find,
     plan,
     lastPack: () => seen,
-    due: () => recentCount >= RECENT || crowded() !== undefined,
+    due: () => recent.size >= RECENT || crowded() !== undefined,
   };
-}
-
-/** 53 bits of a digest. */
-function recentKey(high: number, low: number): number {
-  return high * 0x20_0000 + (low >>> 11);
 }
 
 function levelOf(entries: number): number {
@@ -234,8 +237,8 @@ function levelOf(entries: number): number {
 
 function runKey(run: number, bucket: number): Uint8Array {
   const key = new Uint8Array(8);
-  putUint(key, 0, 4, run);
-  putUint(key, 4, 4, bucket);
+  putUint32(key, 0, run);
+  putUint32(key, 4, bucket);
   return key;
 }
 
@@ -259,8 +262,8 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
 }
 
 function writeRun(runs: LmdbDatabase, id: number, { buckets, filter }: Run): void {
-  for (const { bucket, entries } of buckets) runs.put(runKey(id, bucket), entries);
-  runs.put(runKey(id, FILTER), filter);
+  for (const { bucket, entries } of buckets) runs.putSync(runKey(id, bucket), entries);
+  runs.putSync(runKey(id, FILTER), filter);
 }
 
 /** Makes entries of the blobs in the packs from one on, up to `limit` of them. */
@@ -307,7 +310,7 @@ export function* rebuildIndex({ meta, tables, runs }: IndexDatabases): Iterable<
     const bytes = encodeManifest(manifest);
     yield () => {
       writeRun(runs, id, run);
-      meta.put(RUNS, bytes);
+      meta.putSync(RUNS, bytes);
     };
   }
 }

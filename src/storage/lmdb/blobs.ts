@@ -1,27 +1,78 @@
+import { StorageError } from "../../errors.ts";
+import { peek } from "./client.ts";
 import type { Environment } from "./environment.ts";
-import { uint64 } from "./keys.ts";
-import { isEmptied, packBlobs, unpack, withoutSlots, type Pack, type PackedBlob } from "./packs.ts";
+import { readUint32, uint64 } from "./keys.ts";
+import {
+  liveSlots,
+  packBlobs,
+  SLOT_BYTES,
+  unpack,
+  withoutSlots,
+  type Pack,
+  type PackedBlob,
+} from "./packs.ts";
 
-/** Stores packs in the caller's write transaction, without what is there already. */
-export function putBlobs({ index, tables, packs }: Environment, prepared: readonly Pack[]): void {
+/** A blob's name, by the parts of its CID. */
+export interface BlobName {
+  readonly codec: number;
+  readonly digest: Uint8Array;
+}
+
+/** The packs without what the store has already; to be called in a write transaction. */
+export function withoutStored({ index }: Environment, prepared: readonly Pack[]): readonly Pack[] {
   index.refresh();
-  let fresh = prepared;
+  const stored = prepared.some(({ table }) => {
+    for (let at = 0; at < table.length; at += SLOT_BYTES) {
+      if (index.find(readUint32(table, at), table, at + 4)) return true;
+    }
+    return false;
+  });
+  if (!stored) return prepared;
   const blobs = prepared.flatMap((pack) => unpack(pack) as PackedBlob[]);
-  const missing = blobs.filter(({ codec, digest }) => !index.find(codec, digest));
-  if (missing.length < blobs.length) fresh = packBlobs(missing);
-  let number = index.lastPack();
+  return packBlobs(blobs.filter(({ codec, digest }) => !index.find(codec, digest)));
+}
+
+/** Stores packs after the newest one, in the caller's write transaction. */
+export function putPacks({ index, tables, packs }: Environment, fresh: readonly Pack[]): void {
   for (const { table, bytes } of fresh) {
-    number++;
-    tables.put(uint64(number), table, { append: true });
-    if (bytes.length > 0) packs.put(uint64(number), bytes, { append: true });
+    const number = index.lastPack() + 1;
+    tables.putSync(uint64(number), table);
+    if (bytes.length > 0) packs.putSync(uint64(number), bytes);
+    index.add(number, table);
   }
+}
+
+/** Reads a blob; newly allocated. */
+export function readBlob(
+  { index, packs }: Environment,
+  { codec, digest }: BlobName,
+): Uint8Array | undefined {
+  let place = index.find(codec, digest);
+  if (place === undefined) {
+    index.refresh();
+    place = index.find(codec, digest);
+  }
+  if (place === undefined) return undefined;
+  const { pack, offset, length } = place;
+  if (length === 0) return new Uint8Array(0);
+  const bytes = peek(packs, uint64(pack));
+  if (bytes === undefined || offset + length > bytes.length) {
+    throw new StorageError("ERR_STORAGE_CORRUPT", `pack ${pack} does not hold what its table says`);
+  }
+  return bytes.slice(offset, offset + length);
+}
+
+/** Whether a blob is there. */
+export function hasBlob({ index }: Environment, { codec, digest }: BlobName): boolean {
+  if (index.find(codec, digest)) return true;
   index.refresh();
+  return index.find(codec, digest) !== undefined;
 }
 
 /** Deletes blobs in the caller's write transaction, by writing their packs anew without them. */
 export function deleteBlobs(
   { index, tables, packs }: Environment,
-  names: readonly { readonly codec: number; readonly digest: Uint8Array }[],
+  names: readonly BlobName[],
 ): void {
   index.refresh();
   const slots = new Map<number, Set<number>>();
@@ -30,16 +81,17 @@ export function deleteBlobs(
     if (place === undefined) continue;
     slots.set(place.pack, (slots.get(place.pack) ?? new Set()).add(place.slot));
   }
-  for (const [number, deleted] of slots) {
+  const rewritten = [...slots].map(([number, deleted]) => {
     const key = uint64(number);
-    const { table, bytes } = withoutSlots(
-      { table: tables.get(key)!, bytes: packs.get(key) ?? new Uint8Array(0) },
-      deleted,
-    );
-    if (bytes.length > 0) packs.put(key, bytes);
-    else packs.remove(key);
+    const table = tables.get(key)!;
+    const pack = withoutSlots({ table, bytes: packs.get(key) ?? new Uint8Array(0) }, deleted);
+    return { key, number, ...pack };
+  });
+  for (const { key, number, table, bytes } of rewritten) {
+    if (bytes.length > 0) packs.putSync(key, bytes);
+    else packs.removeSync(key);
     // The table of the newest pack stays, so that its number is not given out again.
-    if (isEmptied(table) && number < index.lastPack()) tables.remove(key);
-    else tables.put(key, table);
+    if (liveSlots(table) === 0 && number < index.lastPack()) tables.removeSync(key);
+    else tables.putSync(key, table);
   }
 }

@@ -47,37 +47,31 @@ export interface Append {
 }
 
 /**
- * Appends in the caller's write transaction.
+ * Compares what an append expects with the chain, in a write transaction.
  *
+ * @returns whether the records are there already
  * @throws {AppendConflict} when the chain ends elsewhere and this is no exact replay
  */
-export function appendTo(
-  environment: Environment,
-  { key, name, expected, records }: Append,
-): { head: Head; replayed: boolean } {
-  const { chains, names } = environment;
-  const head = headOf(environment, key);
-  if (!sameHead(head, expected)) {
-    if (!isReplay(environment, key, expected, records)) throw new AppendConflict(head);
-    return {
-      head: { size: expected.size + records.length, hash: sha256(records.at(-1)!) },
-      replayed: true,
-    };
-  }
-  if (head.size === 0) names.put(key, name);
-  records.forEach((record, i) => chains.put(recordKey(key, head.size + i), record));
-  return {
-    head: { size: head.size + records.length, hash: sha256(records.at(-1)!) },
-    replayed: false,
-  };
+export function checkAppend(environment: Environment, append: Append): "fresh" | "replayed" {
+  const head = headOf(environment, append.key);
+  if (sameHead(head, append.expected)) return "fresh";
+  if (isReplay(environment, append)) return "replayed";
+  throw new AppendConflict(head);
 }
 
-function isReplay(
-  { chains }: Environment,
-  key: Uint8Array,
-  expected: Head,
-  records: readonly Uint8Array[],
-): boolean {
+/** Writes the records of an append that {@link checkAppend} found fresh, in the same transaction. */
+export function putRecords({ chains, names }: Environment, append: Append): void {
+  const { key, name, expected, records } = append;
+  if (expected.size === 0) names.putSync(key, name);
+  records.forEach((record, i) => chains.putSync(recordKey(key, expected.size + i), record));
+}
+
+/** The head right after the records of an append. */
+export function headAfter({ expected, records }: Append): Head {
+  return { size: expected.size + records.length, hash: sha256(records.at(-1)!) };
+}
+
+function isReplay({ chains }: Environment, { key, expected, records }: Append): boolean {
   if (expected.hash !== null) {
     const before = chains.get(recordKey(key, expected.size - 1));
     if (before === undefined || !equalBytes(sha256(before), expected.hash)) return false;

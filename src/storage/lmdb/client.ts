@@ -28,11 +28,14 @@ export interface LmdbRange {
 export interface LmdbDatabase {
   /** @returns a copy */
   get(key: Uint8Array): Uint8Array | undefined;
-  doesExist(key: Uint8Array): boolean;
+  /** @returns a buffer that the next read overwrites; its size is in `lastSize` */
+  getBinaryFast(key: Uint8Array): Uint8Array | undefined;
+  readonly lastSize: number;
   getRange(options: LmdbRange): Iterable<{ key: Uint8Array; value: Uint8Array }>;
   getKeys(options: LmdbRange): Iterable<Uint8Array>;
-  put(key: Uint8Array, value: Uint8Array, options?: { readonly append?: boolean }): unknown;
-  remove(key: Uint8Array): unknown;
+  /** @returns whether it was put; with `append`, `false` when the key is not the last */
+  putSync(key: Uint8Array, value: Uint8Array, options?: { readonly append?: boolean }): boolean;
+  removeSync(key: Uint8Array): boolean;
 }
 
 export interface LmdbEnvironment extends LmdbDatabase {
@@ -41,11 +44,23 @@ export interface LmdbEnvironment extends LmdbDatabase {
     readonly keyEncoding: "binary";
     readonly encoding: "binary";
   }): LmdbDatabase;
-  /** Runs the function in a write transaction of its own; throwing undoes what it wrote. */
-  childTransaction<T>(action: () => T): Promise<Awaited<T>>;
+  /**
+   * Runs the function in a write transaction, which it may share with others, and resolves when it
+   * is flushed. Throwing does not undo what the function wrote before.
+   */
   transaction<T>(action: () => T): Promise<Awaited<T>>;
-  /** The action must not return a promise, as `put` does: the transaction would stay open. */
+  /** The action must not return a promise: the transaction would stay open. */
   transactionSync(action: () => void): void;
   resetReadTxn(): void;
   close(): Promise<void>;
+}
+
+/**
+ * Reads a value without copying it to the heap.
+ *
+ * @returns borrowed: the next read of anything overwrites it
+ */
+export function peek(database: LmdbDatabase, key: Uint8Array): Uint8Array | undefined {
+  const bytes = database.getBinaryFast(key);
+  return bytes && new Uint8Array(bytes.buffer, bytes.byteOffset, database.lastSize);
 }

@@ -1,5 +1,6 @@
 import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { StorageError } from "../../errors.ts";
 import type { Compaction } from "../types.ts";
 import { rebuildIndex } from "./blob-index.ts";
 import type { LmdbDatabase } from "./client.ts";
@@ -50,7 +51,7 @@ export async function compactInto(
     await target.root.close();
     removeUnreferenced(folder, number);
     publish(folder, draft, number);
-    old.meta.put(NEXT, uint64(number));
+    old.meta.putSync(NEXT, uint64(number));
     return true;
   });
   if (!moved) return undefined;
@@ -73,7 +74,7 @@ async function copyAll(old: Environment, target: Environment): Promise<void> {
     await turn();
   }
   target.root.transactionSync(() => {
-    target.meta.put(FORMAT, FORMAT_VALUE);
+    target.meta.putSync(FORMAT, FORMAT_VALUE);
   });
 }
 
@@ -93,7 +94,7 @@ async function copyEntries(
       if (bytes > CHUNK_BYTES) break;
     }
     target.root.transactionSync(() => {
-      for (const { key, value } of page) to.put(key, value, { append: true });
+      for (const { key, value } of page) putLast(to, key, value);
     });
     start = last;
     exclusive = true;
@@ -122,11 +123,18 @@ async function copyBlobs(old: Environment, target: Environment): Promise<void> {
     target.root.transactionSync(() => {
       for (const packed of packBlobs(blobs)) {
         pack++;
-        target.tables.put(uint64(pack), packed.table, { append: true });
-        if (packed.bytes.length > 0) target.packs.put(uint64(pack), packed.bytes, { append: true });
+        putLast(target.tables, uint64(pack), packed.table);
+        if (packed.bytes.length > 0) putLast(target.packs, uint64(pack), packed.bytes);
       }
     });
     await turn();
+  }
+}
+
+/** Puts what comes in the order of its keys, which fills pages to the brim. */
+function putLast(to: LmdbDatabase, key: Uint8Array, value: Uint8Array): void {
+  if (!to.putSync(key, value, { append: true })) {
+    throw new StorageError("ERR_STORAGE_CORRUPT", "the entries of the store are out of order");
   }
 }
 

@@ -19,8 +19,10 @@ export interface Engine {
   /** Runs a function on a fresh snapshot; it must not write, nor wait. */
   read<T>(action: (environment: Environment) => T): Promise<T>;
   /**
-   * Runs a function in a write transaction; what it throws undoes its writes. Several calls made
-   * at a time share one flush. Resolves when durable.
+   * Runs a function in a write transaction. Several calls made at a time share one transaction and
+   * one flush, so the function may throw only before its first write; an error of LMDB itself in a
+   * write spoils the whole transaction. (A nested transaction each would halve the throughput.)
+   * Resolves when durable.
    */
   write<T>(action: (environment: Environment) => T): Promise<T>;
   compact(): Promise<Compaction>;
@@ -31,7 +33,7 @@ export interface Engine {
 
 /** Failures after which LMDB has certainly not changed what the next reader sees. */
 const NOT_WRITTEN =
-  /ENOSPC|EDQUOT|EROFS|EACCES|EFBIG|No space left|quota|Read-only|MDB_MAP_FULL|MDB_TXN_FULL/i;
+  /ENOSPC|EDQUOT|EROFS|EACCES|EFBIG|No space left|quota|Read-only|MDB_MAP_FULL|MDB_TXN_FULL|MDB_BAD_TXN/i;
 
 const SUPERSEDED = Symbol("superseded");
 
@@ -101,7 +103,7 @@ export async function openEngine(folder: string, options: EnvironmentOptions): P
   ): Promise<T | typeof SUPERSEDED> {
     let thrown: { readonly error: unknown } | undefined;
     try {
-      return (await environment.root.childTransaction(() => {
+      return (await environment.root.transaction(() => {
         if (successor(environment) !== undefined) return SUPERSEDED;
         try {
           return action(environment);

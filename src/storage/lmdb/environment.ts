@@ -139,7 +139,7 @@ async function create(folder: string, number: number, options: EnvironmentOption
   const draft = join(folder, `draft-${process.pid}-${process.hrtime.bigint()}`);
   const environment = openEnvironment(draft, number, options);
   environment.root.transactionSync(() => {
-    environment.meta.put(FORMAT, FORMAT_VALUE);
+    environment.meta.putSync(FORMAT, FORMAT_VALUE);
   });
   await environment.root.close();
   publish(folder, draft, number);

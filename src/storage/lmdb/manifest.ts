@@ -1,5 +1,5 @@
 import { utf8ToBytes } from "../../bytes/utf8.ts";
-import { putUint, readUint, readUint32 } from "./keys.ts";
+import { putUint32, readUint32, readUint64, uint64 } from "./keys.ts";
 
 /** Keys of the database `meta`. */
 export const FORMAT: Uint8Array = /* @__PURE__ */ utf8ToBytes("format");
@@ -31,14 +31,14 @@ const RUN_BYTES = 10;
 /** Writes indexed (8), next run (4), and for each run id (4), level (1), bits (1), entries (4). */
 export function encodeManifest({ indexed, nextRun, runs }: Manifest): Uint8Array {
   const bytes = new Uint8Array(12 + RUN_BYTES * runs.length);
-  putUint(bytes, 0, 8, indexed);
-  putUint(bytes, 8, 4, nextRun);
+  bytes.set(uint64(indexed));
+  putUint32(bytes, 8, nextRun);
   runs.forEach((run, i) => {
     const at = 12 + RUN_BYTES * i;
-    putUint(bytes, at, 4, run.id);
+    putUint32(bytes, at, run.id);
     bytes[at + 4] = run.level;
     bytes[at + 5] = run.bits;
-    putUint(bytes, at + 6, 4, run.entries);
+    putUint32(bytes, at + 6, run.entries);
   });
   return bytes;
 }
@@ -54,5 +54,5 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
       entries: readUint32(bytes, at + 6),
     });
   }
-  return { indexed: readUint(bytes, 0, 8), nextRun: readUint32(bytes, 8), runs };
+  return { indexed: readUint64(bytes), nextRun: readUint32(bytes, 8), runs };
 }

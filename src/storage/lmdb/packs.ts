@@ -1,4 +1,4 @@
-import { putUint, readUint32 } from "./keys.ts";
+import { putUint32, readUint32 } from "./keys.ts";
 
 /**
  * Blobs that were put together lie together: a *pack* is their bytes one after another, its
@@ -57,19 +57,19 @@ function packOf(blobs: readonly PackedBlob[], size: number): Pack {
   const bytes = new Uint8Array(size);
   let offset = 0;
   blobs.forEach((blob, slot) => {
-    putSlot(table, slot, { ...blob, offset, length: blob.bytes.length });
+    putSlot(table, slot, blob, offset);
     bytes.set(blob.bytes, offset);
     offset += blob.bytes.length;
   });
   return { table, bytes };
 }
 
-function putSlot(table: Uint8Array, slot: number, value: Slot): void {
+function putSlot(table: Uint8Array, slot: number, blob: PackedBlob, offset: number): void {
   const at = slot * SLOT_BYTES;
-  putUint(table, at, 4, value.codec);
-  table.set(value.digest, at + 4);
-  putUint(table, at + 36, 4, value.offset);
-  putUint(table, at + 40, 4, value.length);
+  putUint32(table, at, blob.codec);
+  table.set(blob.digest, at + 4);
+  putUint32(table, at + 36, offset);
+  putUint32(table, at + 40, blob.bytes.length);
 }
 
 /** Number of slots in a table, emptied ones included. */
@@ -112,18 +112,19 @@ export function withoutSlots(pack: Pack, deleted: ReadonlySet<number>): Pack {
   const bytes = new Uint8Array(kept.reduce((sum, blob) => sum + (blob?.bytes.length ?? 0), 0));
   let offset = 0;
   kept.forEach((blob, slot) => {
-    if (blob === undefined) return putUint(table, slot * SLOT_BYTES, 4, DELETED);
-    putSlot(table, slot, { ...blob, offset, length: blob.bytes.length });
+    if (blob === undefined) return putUint32(table, slot * SLOT_BYTES, DELETED);
+    putSlot(table, slot, blob, offset);
     bytes.set(blob.bytes, offset);
     offset += blob.bytes.length;
   });
   return { table, bytes };
 }
 
-/** Whether every slot of a table was emptied. */
-export function isEmptied(table: Uint8Array): boolean {
+/** Number of slots of a table that were not emptied. */
+export function liveSlots(table: Uint8Array): number {
+  let count = 0;
   for (let slot = 0; slot < slotCount(table); slot++) {
-    if (readUint32(table, slot * SLOT_BYTES) !== DELETED) return false;
+    if (readUint32(table, slot * SLOT_BYTES) !== DELETED) count++;
   }
-  return true;
+  return count;
 }

@@ -1,4 +1,4 @@
-import { putUint, readUint, readUint32 } from "./keys.ts";
+import { putUint32, readUint32 } from "./keys.ts";
 
 /**
  * The index from digests to places is kept in *runs* that are never changed: a B-tree of random
@@ -29,8 +29,9 @@ export function putEntry(
 ): void {
   const at = index * ENTRY_BYTES;
   entries.set(digest.subarray(0, 8), at);
-  putUint(entries, at + 8, 6, pack);
-  putUint(entries, at + 14, 2, slot);
+  // Six bytes of the pack's number, two of the slot.
+  putUint32(entries, at + 8, Math.floor(pack / 65_536));
+  putUint32(entries, at + 12, (pack % 65_536) * 65_536 + slot);
 }
 
 /** The bucket of a digest whose first four bytes are `high`. */
@@ -80,7 +81,9 @@ export function findInBucket(
   const found = [];
   for (let at = 0; at + ENTRY_BYTES <= entries.length; at += ENTRY_BYTES) {
     if (readUint32(entries, at) === high && readUint32(entries, at + 4) === low) {
-      found.push({ pack: readUint(entries, at + 8, 6), slot: readUint(entries, at + 14, 2) });
+      const last = readUint32(entries, at + 12);
+      const pack = readUint32(entries, at + 8) * 65_536 + (last >>> 16);
+      found.push({ pack, slot: last & 65_535 });
     }
   }
   return found;

@@ -1,5 +1,6 @@
 /** Codes of {@link InputError}: a caller's value that the library cannot work with. */
-export type InputErrorCode = "ERR_INPUT_INVALID" | "ERR_INPUT_TOO_LARGE" | "ERR_INPUT_UNSUPPORTED";
+export type InputErrorCode =
+  "ERR_INPUT_INVALID" | "ERR_INPUT_TOO_LARGE" | "ERR_INPUT_UNSUPPORTED" | "ERR_INPUT_RETAINED";
 
 /** Codes of {@link EncodingError}: bytes that are not the canonical form of what they claim to be. */
 export type EncodingErrorCode =
@@ -40,7 +41,8 @@ export type EnvelopeErrorCode =
   | "ERR_ENVELOPE_MISSING";
 
 /** Codes of {@link ConsentError}: directives and requests that are not well formed. */
-export type ConsentErrorCode = "ERR_CONSENT_INVALID" | "ERR_CONSENT_TERMINOLOGY";
+export type ConsentErrorCode =
+  "ERR_CONSENT_INVALID" | "ERR_CONSENT_TERMINOLOGY" | "ERR_CONSENT_REQUEST";
 
 /** Codes of {@link ContractError}. */
 export type ContractErrorCode = "ERR_CONTRACT_INVALID";

@@ -1,3 +1,4 @@
+import { equalBytes } from "../bytes/compare.ts";
 import { assertBytes, assertUint } from "../bytes/guards.ts";
 import { ProofError } from "../errors.ts";
 import { EMPTY_ROOT, HASH_LENGTH, nodeHash } from "./hash.ts";
@@ -108,4 +109,9 @@ export function foldPeaks(peaks: readonly Uint8Array[]): Uint8Array {
   let hash = peaks.at(-1)!;
   for (let i = peaks.length - 2; i >= 0; i--) hash = nodeHash(peaks[i]!, hash);
   return hash;
+}
+
+/** Whether two frontiers have the same peaks. */
+export function samePeaks(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {
+  return a.length === b.length && a.every((peak, i) => equalBytes(peak, b[i]!));
 }

@@ -1,0 +1,136 @@
+import type { CID } from "multiformats/cid";
+import type { AppendableChain } from "../chain/chain.ts";
+import { makeReceipt } from "../chain/make-receipt.ts";
+import { decodeTransaction } from "../block/transaction.ts";
+import { decodeEntry, entryId, isCustom } from "../block/entry.ts";
+import { equalBytes } from "../bytes/compare.ts";
+import type { Decision } from "../consent/decision.ts";
+import { openGrant } from "../envelope/grant.ts";
+import { decodeGrant } from "../envelope/grant-record.ts";
+import { decodeSignedHeader } from "../envelope/header.ts";
+import { openEnvelope } from "../envelope/open.ts";
+import { wipeKeys } from "../envelope/keys.ts";
+import { EnvelopeError } from "../errors.ts";
+import { readResource } from "../fhir/bundle.ts";
+import type { FhirResource } from "../fhir/resource.ts";
+import type { KeyAgreement } from "../identity/agreement.ts";
+import { signingKeyAt } from "./context.ts";
+import type { DisclosureAnswer, ReleasedItem } from "./disclose.ts";
+import { decodeManifest, type Manifest } from "./manifest.ts";
+
+/** A released record, opened by who asked for it. */
+export interface OpenedItem {
+  /** Name of the record through all its versions. */
+  readonly record: string;
+  readonly manifest: Manifest;
+  /** The parsed resource; absent when only the manifest was granted. */
+  readonly resource?: FhirResource;
+  /** The resource's exact JSON. */
+  readonly text?: Uint8Array;
+  /** Offline proof that this version stands on the ledger; see `verifyReceipt`. */
+  readonly receipt: Uint8Array;
+}
+
+/** What a requester got. */
+export interface Answer {
+  readonly decision: Decision;
+  /** Id of the access entry, as the custodian names it; `null` when it knows no such person. */
+  readonly access: Uint8Array | null;
+  /** How many records were released. */
+  readonly count: number;
+  /** Opens what was released, one after another, verifying each envelope's author. */
+  items(): AsyncIterable<OpenedItem>;
+}
+
+/** Makes what a custodian answered readable for its requester. */
+export function openAnswer(
+  answer: DisclosureAnswer,
+  options: {
+    readonly chain: AppendableChain;
+    readonly custodian: string;
+    readonly agreement: KeyAgreement;
+    /** Fetches ciphertext from the custodian. */
+    readonly read: (cid: CID) => Promise<Uint8Array | undefined>;
+    /** A signed checkpoint that covers every item. */
+    readonly checkpoint: () => Promise<Uint8Array>;
+  },
+): Answer {
+  return {
+    decision: answer.decision,
+    access: answer.access,
+    count: answer.items.length,
+    async *items() {
+      if (answer.access === null || answer.items.length === 0) return;
+      const checkpoint = await options.checkpoint();
+      for (const item of answer.items) {
+        const opened = await openItem(item, answer.access, options);
+        const receipt = await makeReceipt(options.chain, item.place, { checkpoint });
+        const manifest = decodeManifest(opened.get("manifest")!);
+        const text = opened.get("content");
+        yield {
+          record: item.record,
+          manifest,
+          ...(text === undefined ? {} : { text, resource: readResource(text).resource }),
+          receipt,
+        };
+      }
+    },
+  };
+}
+
+async function openItem(
+  item: ReleasedItem,
+  access: Uint8Array,
+  options: Parameters<typeof openAnswer>[1],
+): Promise<ReadonlyMap<string, Uint8Array>> {
+  const { chain, custodian, agreement, read } = options;
+  const { envelope, header, grant, place } = item;
+  await assertNamed(chain, custodian, item);
+  const keys = await openGrant({
+    grant,
+    agreement,
+    envelope,
+    basis: access,
+    grantor: {
+      actor: custodian,
+      ...(await signingKeyAt(chain, custodian, decodeGrant(grant).key, chain.size)),
+    },
+  });
+  try {
+    const { key } = decodeSignedHeader(header);
+    const { parts } = await openEnvelope({
+      envelope,
+      header,
+      keys,
+      context: { ledger: chain.ledger, author: custodian, kind: "record" },
+      author: await signingKeyAt(chain, custodian, key, place.height),
+      read,
+    });
+    return parts;
+  } finally {
+    wipeKeys(keys);
+  }
+}
+
+/** Checks that the entry stands where it is said to, and names this envelope. */
+async function assertNamed(
+  chain: AppendableChain,
+  custodian: string,
+  { place, entry, envelope }: ReleasedItem,
+): Promise<void> {
+  const { block } = await chain.readBlock(place.height);
+  const signed = block.transactions[place.transaction];
+  const bytes = signed?.entries[place.entry];
+  if (
+    signed === undefined ||
+    bytes === undefined ||
+    decodeTransaction(signed.tx).author !== custodian ||
+    !equalBytes(entryId(chain.ledger, custodian, bytes), entry)
+  ) {
+    throw new EnvelopeError("ERR_ENVELOPE_INVALID", "the entry does not stand where it was said");
+  }
+  const named = decodeEntry(bytes);
+  if (isCustom(named) || named.kind !== "record" || !named.body.equals(envelope)) {
+    throw new EnvelopeError("ERR_ENVELOPE_INVALID", "the entry names another envelope");
+  }
+}

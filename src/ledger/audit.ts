@@ -1,0 +1,98 @@
+import { decodeAccess, decisionOf, type AccessContent } from "./access.ts";
+import type { Decision } from "../consent/decision.ts";
+import { openOwn, type Catalogue, type CatalogueItem } from "./catalogue.ts";
+import type { LedgerContext } from "./context.ts";
+import type { Subject } from "./subjects.ts";
+import { toHex } from "../bytes/hex.ts";
+
+/** What was decided about one record in one access. */
+export interface AccessedRecord {
+  /** Name of the record: hexadecimal id of the entry that created it. */
+  readonly record: string;
+  /** FHIR resource type. */
+  readonly type: string;
+  readonly decision: Decision;
+  /** Whether its keys were released; `false` also where a later change withdrew it in time. */
+  readonly released: boolean;
+}
+
+/** One access to a person's data: who asked, why, and what was answered. */
+export interface Access {
+  /** Id of the access entry. */
+  readonly id: Uint8Array;
+  /** When it was recorded, by the ledger's time, in ms since 1970. */
+  readonly recordedAt: number;
+  readonly requester: string;
+  readonly user?: string;
+  readonly roles: readonly string[];
+  readonly purposes: readonly string[];
+  readonly action: string;
+  readonly decidedAt: number;
+  readonly records: readonly AccessedRecord[];
+  /** Why the glass was broken, where it was. */
+  readonly declaration?: { readonly reason: string; readonly until: number };
+}
+
+/** Yields the accesses to a person's data, oldest first. */
+export async function* auditOf(
+  context: LedgerContext,
+  catalogue: Catalogue,
+  subject: Subject,
+): AsyncIterable<Access> {
+  await catalogue.catchUp();
+  const items = (await catalogue.itemsOf(subject.local)).filter(({ kind }) => kind === "access");
+  const withdrawn = new Map<string, Set<string>>();
+  for (const item of items) {
+    const { op, replaces } = item.manifest;
+    if (op !== "difference" || replaces === undefined) continue;
+    const content = await readAccess(context, item);
+    const less = content?.items.map(({ record }) => record) ?? [];
+    withdrawn.set(toHex(replaces), new Set(less));
+  }
+  for (const item of items) {
+    if (item.manifest.op !== "access") continue;
+    const content = await readAccess(context, item);
+    if (content !== undefined) yield toAccess(item, content, withdrawn.get(toHex(item.id)));
+  }
+}
+
+/** Reads one access entry by its catalogue item. */
+export async function readAccess(
+  context: LedgerContext,
+  { kind, envelope, place }: CatalogueItem,
+): Promise<AccessContent | undefined> {
+  const opened = await openOwn(context, {
+    kind,
+    envelope,
+    height: place.height,
+    parts: ["content"],
+  });
+  const content = opened?.get("content");
+  return content === undefined ? undefined : decodeAccess(content);
+}
+
+/** Puts an access entry into the form that people read. */
+export function toAccess(
+  item: CatalogueItem,
+  content: AccessContent,
+  withdrawn: ReadonlySet<string> = new Set(),
+): Access {
+  const { requester, user, roles, purposes, action, decidedAt, declaration } = content;
+  return {
+    id: item.id,
+    recordedAt: item.recordedAt,
+    requester,
+    ...(user === undefined ? {} : { user }),
+    roles,
+    purposes,
+    action,
+    decidedAt,
+    records: content.items.map((one) => ({
+      record: one.record,
+      type: one.type,
+      decision: decisionOf(content, one),
+      released: one.outcome === "permit" && !withdrawn.has(one.record),
+    })),
+    ...(declaration === undefined ? {} : { declaration }),
+  };
+}

@@ -1,0 +1,150 @@
+import type { Directive } from "../consent/model.ts";
+import { ConsentError, InputError } from "../errors.ts";
+import type { EntryPlace } from "../chain/make-receipt.ts";
+import type { Signer } from "../identity/signer.ts";
+import { readAccess, toAccess, type Access } from "./audit.ts";
+import type { Catalogue, CatalogueItem } from "./catalogue.ts";
+import {
+  decodeSignedDirective,
+  encodeAttestedKey,
+  signDirective,
+  standingOf,
+  type AttestedKey,
+  type FiledConsents,
+} from "./consents.ts";
+import type { LedgerContext } from "./context.ts";
+import { sealEntry, type Filing, type SealedEntry } from "./filing.ts";
+import type { Manifest } from "./manifest.ts";
+import type { Subject, Subjects } from "./subjects.ts";
+import { decodeDirective, directiveCid } from "../consent/directive.ts";
+import type { CID } from "../codec/cid.ts";
+
+export type ConsentOptions =
+  | {
+      /** Signs the directive here and now. */
+      readonly grantor: Signer;
+    }
+  | {
+      /** The directive as its grantor signed it elsewhere; see `signDirective`. */
+      readonly signed: Uint8Array;
+    };
+
+/** A directive that is filed. */
+export interface FiledDirective {
+  /** Id of the consent entry, by which later directives name this one. */
+  readonly id: Uint8Array;
+  readonly place: EntryPlace;
+  readonly cid: CID;
+  /** The signed directive, to be delivered to other custodians. */
+  readonly signed: Uint8Array;
+}
+
+/** Files directives and the keys they are judged by. */
+export interface Consenting {
+  attest(subject: Subject, key: AttestedKey): Promise<Uint8Array>;
+  consent(subject: Subject, directive: Directive, options: ConsentOptions): Promise<FiledDirective>;
+  pendingReviews(): AsyncIterable<Access>;
+  reviewed(access: Uint8Array): Promise<void>;
+}
+
+/** Starts filing consents. */
+export function createConsenting(
+  context: LedgerContext,
+  options: {
+    readonly catalogue: Catalogue;
+    readonly filing: Filing;
+    readonly subjects: Subjects;
+    readonly readConsents: (items: readonly CatalogueItem[]) => Promise<FiledConsents>;
+  },
+): Consenting {
+  const { now, vault, storage } = context;
+  const { catalogue, filing, subjects, readConsents } = options;
+
+  async function sealAttestation(subject: Subject, key: AttestedKey): Promise<SealedEntry> {
+    const manifest: Manifest = { v: 1, op: "attest", local: subject.local };
+    const sealed = await sealEntry(context, {
+      kind: "link",
+      manifest,
+      parts: [{ id: "content", bytes: encodeAttestedKey(key) }],
+    });
+    catalogue.remember(sealed.id, manifest);
+    return sealed;
+  }
+
+  return {
+    async attest(subject, key) {
+      await subjects.read(subject);
+      const [filed] = await filing.file([await sealAttestation(subject, key)]);
+      return filed!.id;
+    },
+    async consent(subject, directive, given) {
+      const signed =
+        "signed" in given ? given.signed : await signDirective(directive, given.grantor);
+      const parsed = decodeSignedDirective(signed);
+      const cid = directiveCid(directive);
+      if (!directiveCid(decodeDirective(parsed.directive)).equals(cid)) {
+        throw new ConsentError("ERR_CONSENT_INVALID", "the signed directive is another one");
+      }
+      await catalogue.catchUp();
+      const { keys } = await readConsents(await catalogue.itemsOf(subject.local));
+      const entries: SealedEntry[] = [];
+      let known: readonly AttestedKey[] = keys;
+      if (keys.length === 0 && "grantor" in given && directive.grantor.capacity === "self") {
+        // The first key that speaks for a person is attested by the custodian who lets him sign.
+        const { actor, alg, publicKey } = given.grantor;
+        const first: AttestedKey = { actor, alg, publicKey, capacity: "self" };
+        entries.push(await sealAttestation(subject, first));
+        known = [first];
+      }
+      const standing = standingOf(parsed, directive, known, now());
+      if (standing !== "valid") {
+        throw new ConsentError(
+          "ERR_CONSENT_INVALID",
+          `the directive would be void: ${standing.void}`,
+        );
+      }
+      const { key } = await subjects.read(subject);
+      const manifest: Manifest = { v: 1, op: "directive", local: subject.local };
+      const sealed = await sealEntry(context, {
+        kind: "consent",
+        manifest,
+        subjectKey: key,
+        parts: [{ id: "content", bytes: signed }],
+      });
+      catalogue.remember(sealed.id, manifest);
+      entries.push(sealed);
+      const filed = (await filing.file(entries)).at(-1)!;
+      return { id: filed.id, place: filed.place, cid, signed };
+    },
+    async *pendingReviews() {
+      await catalogue.catchUp();
+      for await (const { value } of vault.scan(reviewPrefix(context))) {
+        const found = await catalogue.find(value);
+        if (found.status !== "present") continue;
+        const content = await readAccess(context, found.item);
+        if (content !== undefined) yield toAccess(found.item, content);
+      }
+    },
+    async reviewed(access) {
+      const name = reviewName(context, access);
+      if ((await vault.get(name)) === undefined) {
+        throw new InputError("ERR_INPUT_INVALID", "there is no such access to review");
+      }
+      await storage.state.batch([vault.remove(name)]);
+    },
+  };
+}
+
+/** Name of the reminder that an access must be reviewed. */
+export const reviewName = (
+  context: Pick<LedgerContext, "vault">,
+  access: Uint8Array,
+): Uint8Array => {
+  const name = new Uint8Array(48);
+  name.set(reviewPrefix(context));
+  name.set(access, 16);
+  return name;
+};
+
+const reviewPrefix = ({ vault }: Pick<LedgerContext, "vault">): Uint8Array =>
+  vault.name("pending reviews").subarray(0, 16);

@@ -1,0 +1,195 @@
+import { verifySignature } from "../crypto/sign.ts";
+import { SIGNATURE_ALGS, type SignatureAlg } from "../crypto/signing-input.ts";
+import { toHex } from "../bytes/hex.ts";
+import { decode, encode } from "../codec/dag-cbor.ts";
+import { expectBytes, expectMap, expectOneOf, expectString, expectUint } from "../codec/shape.ts";
+import { decodeDirective, directiveCid, encodeDirective } from "../consent/directive.ts";
+import type { Capacity, Directive } from "../consent/model.ts";
+import type { CapacityFact, SnapshotDirective, Standing } from "../consent/snapshot.ts";
+import { ConsentError } from "../errors.ts";
+import { keyId } from "../identity/actor.ts";
+import { signWith, type Signer } from "../identity/signer.ts";
+import { openOwn, type CatalogueItem } from "./catalogue.ts";
+import type { LedgerContext } from "./context.ts";
+
+/** A directive as its grantor signed it. */
+export interface SignedDirective {
+  /** Canonical bytes of the directive. */
+  readonly directive: Uint8Array;
+  /** Id of the grantor's key. */
+  readonly key: Uint8Array;
+  readonly alg: SignatureAlg;
+  readonly sig: Uint8Array;
+}
+
+/** A person's key, as a custodian attests it: who it speaks for the subject as, and when. */
+export interface AttestedKey {
+  /** did:key or other name by which directives name the grantor. */
+  readonly actor: string;
+  readonly alg: SignatureAlg;
+  readonly publicKey: Uint8Array;
+  readonly capacity: Capacity;
+  /** Instants in ms, inclusive; absent: open. */
+  readonly from?: number;
+  readonly to?: number;
+}
+
+const CAPACITIES: readonly Capacity[] = ["self", "guardian", "proxy", "court"];
+
+/**
+ * Signs a directive as its grantor.
+ *
+ * @throws {ConsentError} `ERR_CONSENT_INVALID` when the directive names another grantor, or is not
+ *   well formed
+ */
+export async function signDirective(directive: Directive, signer: Signer): Promise<Uint8Array> {
+  if (directive.grantor.actor !== signer.actor) {
+    throw new ConsentError("ERR_CONSENT_INVALID", "the directive names another grantor");
+  }
+  const bytes = encodeDirective(directive);
+  const sig = await signWith(signer, "directive", bytes);
+  return encode({ directive: bytes, key: signer.key, alg: signer.alg, sig });
+}
+
+/**
+ * Reads a signed directive, without judging its signature.
+ *
+ * @throws {EncodingError} or {ConsentError} when it is none
+ */
+export function decodeSignedDirective(bytes: Uint8Array): SignedDirective {
+  const map = expectMap(decode(bytes), "signed directive", ["directive", "key", "alg", "sig"]);
+  return {
+    directive: expectBytes(map["directive"], "signed directive.directive"),
+    key: expectBytes(map["key"], "signed directive.key", 32),
+    alg: expectOneOf(map["alg"], "signed directive.alg", SIGNATURE_ALGS),
+    sig: expectBytes(map["sig"], "signed directive.sig", 64),
+  };
+}
+
+/** Writes an attested key: the content of a `link` entry. */
+export function encodeAttestedKey(key: AttestedKey): Uint8Array {
+  return encode({ v: 1, ...key });
+}
+
+/** @throws {EncodingError} when it is none */
+export function decodeAttestedKey(bytes: Uint8Array): AttestedKey {
+  const map = expectMap(
+    decode(bytes),
+    "attested key",
+    ["v", "actor", "alg", "publicKey", "capacity"],
+    ["from", "to"],
+  );
+  return {
+    actor: expectString(map["actor"], "attested key.actor"),
+    alg: expectOneOf(map["alg"], "attested key.alg", SIGNATURE_ALGS),
+    publicKey: expectBytes(map["publicKey"], "attested key.publicKey"),
+    capacity: expectOneOf(map["capacity"], "attested key.capacity", CAPACITIES),
+    ...(map["from"] === undefined ? {} : { from: expectUint(map["from"], "attested key.from") }),
+    ...(map["to"] === undefined ? {} : { to: expectUint(map["to"], "attested key.to") }),
+  };
+}
+
+/** A person's directives and the keys they are judged by, as one custodian filed them. */
+export interface FiledConsents {
+  readonly directives: readonly SnapshotDirective[];
+  readonly keys: readonly (AttestedKey & { readonly item: CatalogueItem })[];
+}
+
+/** Reads a person's directives and attested keys, remembering what it opened. */
+export function consentReader(
+  context: LedgerContext,
+): (items: readonly CatalogueItem[]) => Promise<FiledConsents> {
+  const opened = new Map<string, Uint8Array>();
+
+  async function content(item: CatalogueItem): Promise<Uint8Array | undefined> {
+    const id = toHex(item.id);
+    const known = opened.get(id);
+    if (known !== undefined) return known;
+    const { kind, envelope, place } = item;
+    const parts = await openOwn(context, {
+      kind,
+      envelope,
+      height: place.height,
+      parts: ["content"],
+    });
+    const bytes = parts?.get("content");
+    if (bytes !== undefined) {
+      if (opened.size >= 10_000) opened.clear();
+      opened.set(id, bytes);
+    }
+    return bytes;
+  }
+
+  return async (items) => {
+    const keys: (AttestedKey & { readonly item: CatalogueItem })[] = [];
+    const directives: SnapshotDirective[] = [];
+    for (const item of items) {
+      if (item.kind === "link" && item.manifest.op === "attest") {
+        const bytes = await content(item);
+        if (bytes !== undefined) keys.push({ ...decodeAttestedKey(bytes), item });
+      } else if (item.kind === "consent") {
+        const bytes = await content(item);
+        if (bytes !== undefined) directives.push(judge(bytes, item, keys));
+      }
+    }
+    return { directives, keys };
+  };
+}
+
+/** What the custodian attests of who may speak for the subject. */
+export function capacityFacts(consents: FiledConsents): CapacityFact[] {
+  return consents.keys.map(({ actor, capacity, from, to }) => ({
+    actor,
+    capacity,
+    ...(from === undefined ? {} : { from }),
+    ...(to === undefined ? {} : { to }),
+  }));
+}
+
+/** Judges a directive's signature by the keys attested before it on the ledger. */
+function judge(
+  bytes: Uint8Array,
+  item: CatalogueItem,
+  keys: readonly AttestedKey[],
+): SnapshotDirective {
+  const signed = decodeSignedDirective(bytes);
+  const directive = decodeDirective(signed.directive);
+  const { transaction, entry } = item.place;
+  return {
+    entry: item.id,
+    // Ledger order within a block: transactions hold at most 10,000 entries.
+    place: { height: item.place.height, index: transaction * 10_000 + entry },
+    cid: directiveCid(directive),
+    directive,
+    recordedAt: item.recordedAt,
+    standing: standingOf(signed, directive, keys, item.recordedAt),
+  };
+}
+
+/** Whether a signed directive counts, by the keys that are attested at an instant. */
+export function standingOf(
+  signed: SignedDirective,
+  directive: Directive,
+  keys: readonly AttestedKey[],
+  at: number,
+): Standing {
+  const { actor } = directive.grantor;
+  const key = keys.find(
+    (one) =>
+      one.actor === actor &&
+      one.alg === signed.alg &&
+      toHex(keyId(one.alg, one.publicKey)) === toHex(signed.key),
+  );
+  if (key === undefined) return { void: "the grantor's key is not attested" };
+  if ((key.from !== undefined && at < key.from) || (key.to !== undefined && at > key.to)) {
+    return { void: "the grantor's key was not valid then" };
+  }
+  const good = verifySignature({
+    alg: signed.alg,
+    publicKey: key.publicKey,
+    signature: signed.sig,
+    what: "directive",
+    bytes: signed.directive,
+  });
+  return good ? "valid" : { void: "the signature does not hold" };
+}

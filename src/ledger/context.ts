@@ -1,0 +1,45 @@
+import type { AppendableChain } from "../chain/chain.ts";
+import type { SigningKey } from "../envelope/header.ts";
+import { EnvelopeError } from "../errors.ts";
+import type { KeyStore } from "../identity/key-store.ts";
+import type { Signer } from "../identity/signer.ts";
+import type { FullStorage } from "../storage/types.ts";
+import { isInForce, keyKey } from "../chain/state.ts";
+import type { Vault } from "./vault.ts";
+
+/** What every part of an opened ledger works with. */
+export interface LedgerContext {
+  readonly chain: AppendableChain;
+  readonly storage: FullStorage;
+  readonly vault: Vault;
+  readonly keys: KeyStore;
+  readonly signer: Signer;
+  /** Clock, in ms since 1970. */
+  readonly now: () => number;
+  readonly random: (length: number) => Uint8Array;
+}
+
+/**
+ * The signing key that an actor used at a height, by its id.
+ *
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the actor had no such key in force
+ */
+export async function signingKeyAt(
+  chain: AppendableChain,
+  actor: string,
+  key: Uint8Array,
+  height: number,
+): Promise<SigningKey> {
+  await chain.state.load([keyKey(key)]);
+  const state = chain.state.key(key);
+  if (
+    state === undefined ||
+    state.actor !== actor ||
+    state.use !== "sign" ||
+    !isInForce(state, height) ||
+    (state.alg !== "Ed25519" && state.alg !== "ES256")
+  ) {
+    throw new EnvelopeError("ERR_ENVELOPE_INVALID", "signed by a key that was not in force");
+  }
+  return { alg: state.alg, publicKey: state.pub };
+}

@@ -1,0 +1,185 @@
+import type { CID } from "multiformats/cid";
+import { encodeEntry, entryId, type ErasureClass } from "../block/entry.ts";
+import { MAX_TRANSACTION_ENTRIES } from "../block/limits.ts";
+import { encodeSubjectEntry } from "../block/subject-entry.ts";
+import { subjectTag } from "../block/tag.ts";
+import { createAuthor, type Author } from "../chain/author.ts";
+import type { EntryPlace } from "../chain/make-receipt.ts";
+import type { Sequencer } from "../chain/sequencer.ts";
+import { seqKey } from "../chain/state.ts";
+import type { PartContent } from "../envelope/seal.ts";
+import { sealEnvelope } from "../envelope/seal.ts";
+import type { Blob, StateChange } from "../storage/types.ts";
+import type { LedgerContext } from "./context.ts";
+import { encodeManifest, type Manifest } from "./manifest.ts";
+
+/** A sealed entry that is not filed yet. */
+export interface SealedEntry {
+  readonly id: Uint8Array;
+  readonly entry: Uint8Array;
+  readonly envelope: CID;
+  readonly manifest: Manifest;
+  /** What must be durable with the entry: header, ciphertext, the custodian's own key. */
+  readonly blobs: readonly Blob[];
+  readonly state: readonly StateChange[];
+}
+
+/** What an entry is about and says. */
+export type EntryToSeal = {
+  readonly manifest: Manifest;
+  /** Sealed beside the manifest; borrowed. */
+  readonly parts: readonly PartContent[];
+} & (
+  | { readonly kind: "record" | "consent" | "access"; readonly subjectKey: Uint8Array }
+  | { readonly kind: "link" }
+  | { readonly kind: "erase"; readonly class: ErasureClass }
+);
+
+/** A filed entry. */
+export interface Filed {
+  readonly id: Uint8Array;
+  readonly place: EntryPlace;
+  readonly envelope: CID;
+}
+
+/** Name under which the vault keeps an envelope's content key. */
+export const contentKeyName = (context: Pick<LedgerContext, "vault">, envelope: CID): Uint8Array =>
+  context.vault.name("cek", envelope.bytes);
+
+/** Seals an entry's envelope and makes the entry. */
+export async function sealEntry(context: LedgerContext, what: EntryToSeal): Promise<SealedEntry> {
+  const { chain, vault, signer, random } = context;
+  const { ledger } = chain;
+  const author = signer.actor;
+  const sealed = await sealEnvelope({
+    context: { ledger, author, kind: what.kind },
+    parts: [{ id: "manifest", bytes: encodeManifest(what.manifest) }, ...what.parts],
+    signer,
+    random,
+  });
+  const { cid: body } = sealed;
+  const salt = random(16);
+  let entry: Uint8Array;
+  if (what.kind === "link") {
+    entry = encodeEntry({ v: 1, kind: "link", salt, body });
+  } else if (what.kind === "erase") {
+    entry = encodeEntry({ v: 1, kind: "erase", salt, class: what.class, body });
+  } else {
+    const tag = subjectTag(what.subjectKey, { ledger, author, kind: what.kind, salt, body });
+    entry = encodeSubjectEntry(what.kind, salt, tag, body);
+  }
+  const key = vault.put(contentKeyName(context, body), sealed.cek);
+  sealed.cek.fill(0);
+  return {
+    id: entryId(ledger, author, entry),
+    entry,
+    envelope: body,
+    manifest: what.manifest,
+    blobs: [{ cid: body, bytes: sealed.header }, ...sealed.blocks],
+    state: [key],
+  };
+}
+
+/** Files sealed entries on the ledger, those of many callers in one transaction. */
+export interface Filing {
+  /**
+   * Files entries together with whatever else is waiting, so that entries of one transaction
+   * are of many persons. Resolves when durable.
+   */
+  file(entries: readonly SealedEntry[]): Promise<Filed[]>;
+  /** Files entries as a transaction of their own. */
+  fileAlone(entries: readonly SealedEntry[], state?: readonly StateChange[]): Promise<Filed[]>;
+  /** Resolves when nothing is under way. */
+  idle(): Promise<void>;
+}
+
+/** Most entries that one transaction of this layer takes. */
+export const MAX_FILED_TOGETHER: number = Math.min(1000, MAX_TRANSACTION_ENTRIES);
+
+/** Starts filing; `lane` separates processes that write with one key. */
+export async function createFiling(
+  context: LedgerContext,
+  sequencer: Sequencer,
+  lane: number,
+): Promise<Filing> {
+  const { chain, signer, now } = context;
+  await chain.state.load([seqKey(signer.key, lane)]);
+  const author: Author = createAuthor({
+    ledger: chain.ledger,
+    sequencer,
+    signer,
+    lane,
+    lastSeq: chain.state.seq(signer.key, lane) ?? -1,
+    now,
+  });
+  interface Waiting {
+    readonly entries: readonly SealedEntry[];
+    resolve(filed: Filed[]): void;
+    reject(error: unknown): void;
+  }
+  let waiting: Waiting[] = [];
+  let running: Promise<void> | undefined;
+  const underway = new Set<Promise<unknown>>();
+
+  function track<T>(work: Promise<T>): Promise<T> {
+    underway.add(work);
+    const done = () => void underway.delete(work);
+    work.then(done, done);
+    return work;
+  }
+
+  async function write(
+    entries: readonly SealedEntry[],
+    state: readonly StateChange[] = [],
+  ): Promise<Filed[]> {
+    const submission = await author.write(
+      entries.map(({ entry }) => entry),
+      {
+        blobs: entries.flatMap(({ blobs }) => blobs),
+        state: [...entries.flatMap((one) => one.state), ...state],
+      },
+    );
+    const place = await submission.durable;
+    return entries.map(({ id, envelope }, entry) => ({ id, envelope, place: { ...place, entry } }));
+  }
+
+  async function run(): Promise<void> {
+    while (waiting.length > 0) {
+      let count = 0;
+      let taken = 0;
+      while (taken < waiting.length) {
+        count += waiting[taken]!.entries.length;
+        if (taken > 0 && count > MAX_FILED_TOGETHER) break;
+        taken++;
+      }
+      const batch = waiting.slice(0, taken);
+      waiting = waiting.slice(taken);
+      try {
+        const filed = await write(batch.flatMap(({ entries }) => entries));
+        let at = 0;
+        for (const { entries, resolve } of batch) resolve(filed.slice(at, (at += entries.length)));
+      } catch (error) {
+        for (const { reject } of batch) reject(error);
+      }
+    }
+  }
+
+  return {
+    file(entries) {
+      return track(
+        new Promise<Filed[]>((resolve, reject) => {
+          waiting.push({ entries, resolve, reject });
+          running ??= Promise.resolve()
+            .then(run)
+            .finally(() => {
+              running = undefined;
+            });
+        }),
+      );
+    },
+    fileAlone: (entries, state) => track(write(entries, state)),
+    async idle() {
+      while (underway.size > 0) await Promise.allSettled(underway);
+    },
+  };
+}

@@ -1,0 +1,82 @@
+import { decode, encode } from "../codec/dag-cbor.ts";
+import {
+  expectBytes,
+  expectMap,
+  expectOneOf,
+  expectString,
+  expectVersion,
+} from "../codec/shape.ts";
+import type { ResourceLabels } from "../consent/resource.ts";
+import type { ResourceDescription } from "../fhir/manifest.ts";
+
+/** What an entry does to the history of a record, a consent, or a person's facts. */
+export type Operation =
+  /** A new record. */
+  | "create"
+  /** A new version of a record. */
+  | "amend"
+  /** New labels for a record whose content stays. */
+  | "relabel"
+  /** The record was entered in error. */
+  | "retract"
+  /** The record moved here from another person. */
+  | "reattribute"
+  /** A directive. */
+  | "directive"
+  /** A person's key or capacity, attested by the custodian. */
+  | "attest"
+  /** What was asked and answered. */
+  | "access"
+  /** What was released less than an access entry said, because something changed meanwhile. */
+  | "difference"
+  /** What was destroyed. */
+  | "erase";
+
+const OPERATIONS: readonly Operation[] = [
+  ...(["create", "amend", "relabel", "retract", "reattribute"] as const),
+  ...(["directive", "attest", "access", "difference", "erase"] as const),
+];
+
+/** The `manifest` part of every envelope that this layer seals. */
+export interface Manifest {
+  readonly v: 1;
+  readonly op: Operation;
+  /** The custodian's random id of the person, 16 bytes; from it the index is built again. */
+  readonly local: Uint8Array;
+  /** Id of the entry that this one follows: 32 bytes. */
+  readonly replaces?: Uint8Array;
+  /** Media type of the `content` part, where there is one. */
+  readonly mediaType?: string;
+  /** What consent and search need to know of the content. */
+  readonly resource?: ResourceDescription;
+  readonly labels?: ResourceLabels | null;
+  /** Why, in the custodian's words. */
+  readonly reason?: string;
+}
+
+/** Writes a manifest. */
+export function encodeManifest(manifest: Manifest): Uint8Array {
+  return encode(manifest);
+}
+
+/**
+ * Reads a manifest. Its description and labels are the author's word and are checked no further
+ * than being well-formed values.
+ *
+ * @throws {EncodingError} when it is not a manifest
+ */
+export function decodeManifest(bytes: Uint8Array): Manifest {
+  const map = expectMap(
+    decode(bytes),
+    "manifest",
+    ["v", "op", "local"],
+    ["replaces", "mediaType", "resource", "labels", "reason"],
+  );
+  expectVersion(map["v"], "manifest");
+  expectOneOf(map["op"], "manifest.op", OPERATIONS);
+  expectBytes(map["local"], "manifest.local", 16);
+  if (map["replaces"] !== undefined) expectBytes(map["replaces"], "manifest.replaces", 32);
+  if (map["mediaType"] !== undefined) expectString(map["mediaType"], "manifest.mediaType");
+  if (map["reason"] !== undefined) expectString(map["reason"], "manifest.reason", 4096);
+  return map as unknown as Manifest;
+}

@@ -1,0 +1,365 @@
+import type { CID } from "multiformats/cid";
+import { randomBytes } from "#crypto";
+import type { ErasureClass } from "../block/entry.ts";
+import { openChain, type AppendableChain } from "../chain/chain.ts";
+import { createCheckpointer } from "../chain/checkpointer.ts";
+import { exportLedger } from "../chain/export.ts";
+import type { KindRule } from "../chain/kind-rule.ts";
+import { makeReceipt } from "../chain/make-receipt.ts";
+import { createSequencer } from "../chain/sequencer.ts";
+import { keyKey, memberKey, POLICY_KEY } from "../chain/state.ts";
+import { trustFromGenesis, type Trust } from "../chain/trust.ts";
+import { verifyLedger, type VerifyLedgerResult } from "../chain/verify-ledger.ts";
+import { matchesCid } from "../codec/cid.ts";
+import { createLabeller, type Labeller } from "../consent/labeller.ts";
+import type { Directive } from "../consent/model.ts";
+import type { ConsentSnapshot } from "../consent/snapshot.ts";
+import { ChainError, ConsentError, InputError, StorageError } from "../errors.ts";
+import type { FhirResource } from "../fhir/resource.ts";
+import type { KeyAgreement } from "../identity/agreement.ts";
+import type { KeyStore } from "../identity/key-store.ts";
+import type { Signer } from "../identity/signer.ts";
+import type { FullStorage, Storage } from "../storage/types.ts";
+import { openAnswer, type Answer } from "./answer.ts";
+import { auditOf, type Access } from "./audit.ts";
+import { openCatalogue, type Catalogue } from "./catalogue.ts";
+import { createConsenting, type ConsentOptions, type FiledDirective } from "./consenting.ts";
+import { consentReader, type AttestedKey } from "./consents.ts";
+import type { LedgerContext } from "./context.ts";
+import { disclose, type DiscloseContext, type DisclosureResult } from "./disclose.ts";
+import {
+  createErasing,
+  type EraseOptions,
+  type ErasureStatement,
+  type Retention,
+} from "./erasing.ts";
+import { createFiling, type Filing } from "./filing.ts";
+import {
+  createRecording,
+  type BundleOptions,
+  type RecordedBundle,
+  type RecordedVersion,
+  type RecordOptions,
+  type ResourceInput,
+} from "./recording.ts";
+import type { CurrentRecord } from "./records.ts";
+import type { ResourceLabels } from "../consent/resource.ts";
+import { createRequest, type RequestOptions } from "./request.ts";
+import { openSubjects, type PersonIdentifier, type Subject } from "./subjects.ts";
+import { openVault } from "./vault.ts";
+
+/** What {@link openLedger} takes. */
+export interface OpenLedgerOptions {
+  /** Needs all three stores and an atomic commit, as `lmdbStorage` and `memoryStorage` give. */
+  readonly storage: Storage;
+  /** Holds this member's `sign` and `agree` keys, and a `checkpoint` key to sign checkpoints. */
+  readonly keys: KeyStore;
+  /** The genesis record that founds the ledger. */
+  readonly genesis: Uint8Array;
+  /** did:key of the member this process acts for. Default: the key store's own actor. */
+  readonly member?: string;
+  /** What must hold of the ledger: a store with another or a shorter history is refused. */
+  readonly trust?: Trust;
+  /** Separates processes that write with one key at the same time. Default 0. */
+  readonly lane?: number;
+  readonly labeller?: Labeller;
+  /** The organisation's own policy, where the patient is silent. Default: none, so refused. */
+  readonly defaults?: readonly Directive[];
+  readonly overlays?: ConsentSnapshot["overlays"];
+  /** Codes of the obligations that this side carries out; others turn a permit into a denial. */
+  readonly understood?: readonly string[];
+  readonly retention?: Partial<Readonly<Record<ErasureClass, Retention>>>;
+  /** Rules of entry kinds that the ledger's policy registers. */
+  readonly kinds?: readonly KindRule[];
+  /** Roles whose holders may break the glass. Default none. */
+  readonly privilegedRoles?: readonly string[];
+  /** Longest time that breaking the glass opens anything, in ms. Default one hour. */
+  readonly maxBreakGlass?: number;
+  /** Longest time that a request may count, in ms. Default ten minutes. */
+  readonly maxRequestLifetime?: number;
+  /** Clock, in ms since 1970. Default `Date.now`. */
+  readonly now?: () => number;
+  /** Cryptographically strong random bytes. Default those of the platform. */
+  readonly random?: (length: number) => Uint8Array;
+  /** Told while blocks are caught up with. */
+  readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Who asks: an organisation's signing key and the agreement key that its answers are sealed to. */
+export interface Requester {
+  readonly signer: Signer;
+  readonly agreement: KeyAgreement;
+}
+
+/** What a blob store was found to hold. */
+export interface BlobReport {
+  readonly checked: number;
+  /** Blobs whose bytes are not what their CID names, or that cannot be read. */
+  readonly damaged: readonly CID[];
+}
+
+/** A ledger, opened by one member that holds records. */
+export interface Ledger {
+  /** CID of the genesis record. */
+  readonly id: CID;
+  /** did:key of the member this process acts for. */
+  readonly member: string;
+  /** The chain beneath, for proofs and for those who build on it. */
+  readonly chain: AppendableChain;
+  /** The person with this identifier; made known to this custodian if he was not. */
+  subject(identifier: PersonIdentifier): Promise<Subject>;
+  /** Seals a FHIR resource and files it. Resolves when durable. */
+  record(
+    subject: Subject,
+    resource: ResourceInput,
+    options?: RecordOptions,
+  ): Promise<RecordedVersion>;
+  /**
+   * Records every resource of a FHIR bundle.
+   *
+   * @param subject - whose bundle it is; `null` to file each patient under his own identifier
+   */
+  recordBundle(
+    subject: Subject | null,
+    bundle: Uint8Array | string | FhirResource,
+    options?: BundleOptions,
+  ): Promise<RecordedBundle>;
+  /** Gives a record new labels, the labeller's by default; its content stays. */
+  relabel(record: Uint8Array, labels?: ResourceLabels | null): Promise<RecordedVersion>;
+  /** Marks a record as entered in error: it is disclosed no more. */
+  retract(record: Uint8Array, reason: string): Promise<RecordedVersion>;
+  /** Moves a record to the person it is really about. */
+  reattribute(record: Uint8Array, to: Subject, reason: string): Promise<RecordedVersion>;
+  /** A record's newest content, the custodian's own. */
+  read(record: Uint8Array): Promise<Uint8Array>;
+  /** A person's records as they stand now. */
+  records(subject: Subject): Promise<readonly CurrentRecord[]>;
+  /** Attests a person's key, and in what capacity it speaks for the subject. */
+  attest(subject: Subject, key: AttestedKey): Promise<Uint8Array>;
+  /** Files a directive, signed by its grantor. Resolves when it is in force here. */
+  consent(subject: Subject, directive: Directive, options: ConsentOptions): Promise<FiledDirective>;
+  /** Asks this custodian in a requester's name, and opens the answer for him. */
+  request(requester: Requester, options: RequestOptions): Promise<Answer>;
+  /** Answers a signed request that came from elsewhere; see `createRequest`. */
+  disclose(request: Uint8Array): Promise<DisclosureResult>;
+  /** Who asked for a person's data, why, and what was answered. */
+  audit(subject: Subject): AsyncIterable<Access>;
+  /** Accesses by breaking the glass that nobody has reviewed. */
+  pendingReviews(): AsyncIterable<Access>;
+  /** Says that an access was reviewed. */
+  reviewed(access: Uint8Array): Promise<void>;
+  /** Destroys ciphertext and keys, class by class, and compacts the store. */
+  erase(subject: Subject, options: EraseOptions): Promise<ErasureStatement>;
+  /** Forbids erasing anything about a person, naming the rule. */
+  hold(subject: Subject, rule: string): Promise<void>;
+  release(subject: Subject): Promise<void>;
+  /** Signs a checkpoint of the newest head. */
+  checkpoint(): Promise<Uint8Array>;
+  /** Makes the offline proof of one of this custodian's entries. */
+  prove(entry: Uint8Array): Promise<Uint8Array>;
+  /** Checks the whole ledger in the store, from genesis on. */
+  verify(options?: {
+    readonly onProgress?: (progress: { readonly done: number; readonly total?: number }) => void;
+    readonly signal?: AbortSignal;
+  }): Promise<VerifyLedgerResult>;
+  /** Reads every blob and compares it with its name. */
+  verifyBlobs(options?: { readonly signal?: AbortSignal }): Promise<BlobReport>;
+  /** Writes the ledger as a CAR stream under a fresh checkpoint. */
+  export(): Promise<AsyncIterable<Uint8Array>>;
+  /** Settles what is under way. The storage and the key store stay open. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Opens a ledger as one of its members.
+ *
+ * @throws {ChainError} `ERR_CHAIN_INVALID` when the store's ledger does not hold or is not the one
+ *   that is trusted
+ * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when a key is missing
+ */
+export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
+  const storage = fullStorage(options.storage);
+  const { keys, genesis } = options;
+  const now = options.now ?? Date.now;
+  const random = options.random ?? randomBytes;
+  const signer = keys.signer("sign", options.member);
+  const chain = await openChain({
+    storage,
+    genesis,
+    now,
+    ...(options.kinds === undefined ? {} : { kinds: options.kinds }),
+    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
+  await assertTrusted(chain, options.trust);
+  await chain.state.load([POLICY_KEY, memberKey(signer.actor), keyKey(signer.key)]);
+  const vault = await openVault({
+    state: storage.state,
+    keys,
+    ledger: chain.ledger,
+    actor: signer.actor,
+    random,
+  });
+  const context: LedgerContext = { chain, storage, vault, keys, signer, now, random };
+  const sequencer = createSequencer({ chain, storage, signer, now });
+  const filing: Filing = await createFiling(context, sequencer, options.lane ?? 0);
+  const subjects = openSubjects(context);
+  const catalogue: Catalogue = openCatalogue(context, async (item) => {
+    await erasing.carryOut(item);
+  });
+  const erasing = createErasing(context, {
+    catalogue: () => catalogue,
+    filing: () => filing,
+    subjects,
+    retention: options.retention ?? {},
+  });
+  const labeller = options.labeller ?? createLabeller();
+  const recording = createRecording(context, { catalogue, filing, subjects, labeller });
+  const readConsents = consentReader(context);
+  const consenting = createConsenting(context, { catalogue, filing, subjects, readConsents });
+  const disclosing: DiscloseContext = {
+    ...context,
+    catalogue,
+    filing,
+    subjects,
+    readConsents,
+    defaults: options.defaults ?? [],
+    overlays: options.overlays ?? [],
+    understood: options.understood ?? [],
+    labels: labeller.cid,
+    maxRequestLifetime: options.maxRequestLifetime ?? 600_000,
+    privilegedRoles: options.privilegedRoles ?? [],
+    maxBreakGlass: options.maxBreakGlass ?? 3_600_000,
+  };
+  let closed = false;
+
+  async function checkpoint(): Promise<Uint8Array> {
+    const checkpointer = createCheckpointer({
+      chain,
+      chains: storage.chains,
+      signer: keys.signer("checkpoint"),
+    });
+    return (await checkpointer.sign()).note;
+  }
+
+  async function request(requester: Requester, what: RequestOptions): Promise<Answer> {
+    const own = keys.agreement();
+    const bytes = await createRequest({
+      ...what,
+      ledger: chain.ledger,
+      custodian: signer.actor,
+      custodianKey: own,
+      signer: requester.signer,
+      agreement: requester.agreement,
+      now: now(),
+      random,
+    });
+    const result = await disclose(disclosing, bytes);
+    if (!result.ok) {
+      throw new ConsentError("ERR_CONSENT_REQUEST", `the request was refused: ${result.reason}`);
+    }
+    return openAnswer(result.answer, {
+      chain,
+      custodian: signer.actor,
+      agreement: requester.agreement,
+      read: (cid) => storage.blobs.get(cid),
+      checkpoint,
+    });
+  }
+
+  async function close(): Promise<void> {
+    if (closed) return;
+    closed = true;
+    await filing.idle();
+    await sequencer.close();
+    await catalogue.flush();
+    await chain.close();
+  }
+
+  return {
+    id: chain.ledger,
+    member: signer.actor,
+    chain,
+    subject: subjects.findOrCreate,
+    record: recording.record,
+    recordBundle: recording.recordBundle,
+    relabel: recording.relabel,
+    retract: recording.retract,
+    reattribute: recording.reattribute,
+    read: recording.read,
+    records: recording.list,
+    attest: consenting.attest,
+    consent: consenting.consent,
+    request,
+    disclose: (bytes) => disclose(disclosing, bytes),
+    audit: (subject) => auditOf(context, catalogue, subject),
+    pendingReviews: () => consenting.pendingReviews(),
+    reviewed: consenting.reviewed,
+    erase: erasing.erase,
+    hold: erasing.hold,
+    release: erasing.release,
+    checkpoint,
+    async prove(entry) {
+      await catalogue.catchUp();
+      const found = await catalogue.find(entry);
+      if (found.status === "missing") {
+        throw new InputError("ERR_INPUT_INVALID", "this custodian has no such entry");
+      }
+      const place = found.status === "present" ? found.item.place : found.place;
+      return makeReceipt(chain, place, { checkpoint: await checkpoint(), later: true });
+    },
+    async verify(verifyOptions = {}) {
+      return verifyLedger(storage.chains, {
+        genesis,
+        ...(options.kinds === undefined ? {} : { kinds: options.kinds }),
+        ...verifyOptions,
+      });
+    },
+    async verifyBlobs({ signal } = {}) {
+      const damaged: CID[] = [];
+      let checked = 0;
+      for await (const cid of storage.blobs.list()) {
+        signal?.throwIfAborted();
+        const bytes = await readBlob(storage, cid);
+        if (bytes === undefined || !matchesCid(cid, bytes)) damaged.push(cid);
+        checked++;
+      }
+      return { checked, damaged };
+    },
+    export: async () => exportLedger(chain, await checkpoint()),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function fullStorage(storage: Storage): FullStorage {
+  const { chains, blobs, state, commit, compact } = storage;
+  if (!chains || !blobs || !state || !commit || !compact) {
+    throw new TypeError("a ledger needs a storage with chains, blobs, state, commit and compact");
+  }
+  return storage as FullStorage;
+}
+
+async function readBlob(storage: FullStorage, cid: CID): Promise<Uint8Array | undefined> {
+  try {
+    return await storage.blobs.get(cid);
+  } catch (error) {
+    if (error instanceof StorageError && error.code === "ERR_STORAGE_CORRUPT") return undefined;
+    throw error;
+  }
+}
+
+/** A store may hold more than was seen before, never less and never something else. */
+async function assertTrusted(chain: AppendableChain, trust: Trust | undefined): Promise<void> {
+  const expected = trust ?? trustFromGenesis(chain.genesisBytes);
+  const holds =
+    expected.ledger.equals(chain.ledger) &&
+    expected.size <= chain.size &&
+    (expected.root === undefined ||
+      (await chain.rootAt(expected.size)).every((byte, i) => byte === expected.root![i]));
+  if (!holds) {
+    throw new ChainError("ERR_CHAIN_INVALID", "the store does not hold the ledger that is trusted");
+  }
+}

@@ -1,0 +1,71 @@
+import { toHex } from "../bytes/hex.ts";
+import type { ConsentResource, ResourceLabels } from "../consent/resource.ts";
+import { toConsentResource } from "../fhir/consent-resource.ts";
+import type { CatalogueItem } from "./catalogue.ts";
+
+/** A record as it stands now: its newest content, its newest labels. */
+export interface CurrentRecord {
+  /** Id of the entry that created it, hexadecimal: the name of the record through all versions. */
+  readonly record: string;
+  /** The entry whose envelope holds the newest content. */
+  readonly head: CatalogueItem;
+  readonly labels: ResourceLabels | null;
+  /** Every entry about it, in ledger order. */
+  readonly history: readonly CatalogueItem[];
+  /** Entered in error, or moved to another person. */
+  readonly retracted: boolean;
+}
+
+/**
+ * Folds a person's entries into records: amendments replace content, relabelling replaces labels,
+ * retraction and re-attribution end a record. What follows an entry that is not there is left out.
+ */
+export function currentRecords(items: readonly CatalogueItem[]): Map<string, CurrentRecord> {
+  const records = new Map<string, CurrentRecord>();
+  const recordOf = new Map<string, string>();
+  for (const item of items) {
+    if (item.kind !== "record") continue;
+    const { op, replaces, labels } = item.manifest;
+    const id = toHex(item.id);
+    if (op === "create" || op === "reattribute") {
+      recordOf.set(id, id);
+      const history = [item];
+      records.set(id, {
+        record: id,
+        head: item,
+        labels: labels ?? null,
+        history,
+        retracted: false,
+      });
+      continue;
+    }
+    const name = replaces === undefined ? undefined : recordOf.get(toHex(replaces));
+    const current = name === undefined ? undefined : records.get(name);
+    if (name === undefined || current === undefined) continue;
+    recordOf.set(id, name);
+    const history = [...current.history, item];
+    if (op === "amend") {
+      records.set(name, { ...current, head: item, labels: labels ?? null, history });
+    } else if (op === "relabel") {
+      records.set(name, { ...current, labels: labels ?? null, history });
+    } else if (op === "retract") {
+      records.set(name, { ...current, retracted: true, history });
+    }
+  }
+  return records;
+}
+
+/** A record in the form in which consent judges it. */
+export function judgedForm(record: CurrentRecord, controller: string): ConsentResource {
+  const { head, labels } = record;
+  const description = head.manifest.resource;
+  if (description === undefined) {
+    return { type: "unknown", codes: [], labels, controller, recordedAt: head.recordedAt };
+  }
+  return toConsentResource(description, {
+    // An unstamped `null` must not fall back to what the resource says of itself.
+    labels: labels ?? { codes: [], stamp: null },
+    controller,
+    recordedAt: head.recordedAt,
+  });
+}

@@ -1,41 +1,52 @@
-export { entriesRoot, signTransaction, type TransactionWithEntries } from "./block/transaction.ts";
-export { decodeEntry, encodeEntry, type Entry, entryId } from "./block/entry.ts";
-export { decodeGenesis, encodeGenesis, type Genesis, ledgerId } from "./block/genesis.ts";
-export { encodeSubjectEntry } from "./block/subject-entry.ts";
-export { subjectTag } from "./block/tag.ts";
-export { type Author, type AuthorOptions, createAuthor } from "./chain/author.ts";
-export { type AppendableChain, type Chain, type ChainOptions, openChain } from "./chain/chain.ts";
-export { type Checkpointer, createCheckpointer } from "./chain/checkpointer.ts";
-export { describeMember, type MemberKeys } from "./chain/founding.ts";
-export { type EntryPlace, makeReceipt, type MakeReceiptOptions } from "./chain/make-receipt.ts";
-export {
-  type Attachments,
-  createSequencer,
-  type Sequencer,
-  type SequencerOptions,
-} from "./chain/sequencer.ts";
-export { type Place, type Submission, TransactionRefused } from "./chain/submission.ts";
-export { trustFromGenesis } from "./chain/trust.ts";
-export {
-  verifyBlocks,
-  verifyLedger,
-  type VerifyLedgerOptions,
-  type VerifyLedgerResult,
-} from "./chain/verify-ledger.ts";
-export { verifyReceipt, type VerifyReceiptOptions } from "./chain/verify-receipt.ts";
-export { anyCidFromBytes, cidFromBytes, cidOf, type Codec, DAG_CBOR, RAW } from "./codec/cid.ts";
-export { type CarBlock, type CarOptions, type CarReader, readCar, writeCar } from "./codec/car.ts";
-export { decode, type DecodeLimits, encode, type EncodeOptions } from "./codec/dag-cbor.ts";
-export { type AgreementAlg } from "./crypto/cose-hpke.ts";
-export {
-  type SignatureAlg,
-  type SignatureVerifier,
-  type SigningDomain,
-  signingInput,
-} from "./crypto/signing-input.ts";
-export { verifySignature, type SignatureClaim } from "./crypto/sign.ts";
+export * from "./block/block.ts";
+export * from "./block/entry.ts";
+export * from "./block/genesis.ts";
+export * from "./block/header.ts";
+export type { KeyAlg, KeyDescription, KeyUse } from "./block/key.ts";
+export * from "./block/limits.ts";
+export type { MemberChange, MemberDescription, Role } from "./block/member.ts";
+export type {
+  CosignaturePolicy,
+  CosignerKey,
+  KindRegistration,
+  LedgerPolicy,
+  Quorum,
+} from "./block/policy.ts";
+export * from "./block/subject-entry.ts";
+export * from "./block/tag.ts";
+export * from "./block/transaction.ts";
+export type { AppliedBlock, BlockRefused, Tip } from "./chain/apply-block.ts";
+export * from "./chain/author.ts";
+export * from "./chain/chain.ts";
+export * from "./chain/checkpoint-note.ts";
+export * from "./chain/checkpointer.ts";
+export type { DerivedData, DerivedMark, TransactionPlace } from "./chain/derived.ts";
+export * from "./chain/export.ts";
+export * from "./chain/fork-evidence.ts";
+export * from "./chain/founding.ts";
+export * from "./chain/kind-rule.ts";
+export type { LedgerState } from "./chain/ledger-state.ts";
+export * from "./chain/make-receipt.ts";
+export * from "./chain/note.ts";
+export type { KindRules, PreparedTransaction } from "./chain/prepare.ts";
+export * from "./chain/receipt.ts";
+export * from "./chain/refusal.ts";
+export * from "./chain/sequencer.ts";
+export * from "./chain/state.ts";
+export * from "./chain/submission.ts";
+export * from "./chain/tlog-proof.ts";
+export * from "./chain/trust.ts";
+export * from "./chain/verify-ledger.ts";
+export * from "./chain/verify-receipt.ts";
+export * from "./chain/witness.ts";
+export * from "./codec/car.ts";
+export * from "./codec/cid.ts";
+export * from "./codec/dag-cbor.ts";
+export type { Fields } from "./codec/shape.ts";
+export type { AgreementAlg, CoseRecipient } from "./crypto/cose-hpke.ts";
+export * from "./crypto/sign.ts";
 export * from "./errors.ts";
-export { type ActorKey, actorFromKey, keyId, parseActor } from "./identity/actor.ts";
+export * from "./identity/actor.ts";
 export {
   agreementFromEcdh,
   type EcdhAgreementOptions,
@@ -59,19 +70,44 @@ export {
   signWith,
 } from "./identity/signer.ts";
 export { webcryptoSigner, type WebcryptoSignerOptions } from "./identity/webcrypto-signer.ts";
-export { EMPTY_ROOT, leafHash, nodeHash } from "./merkle/hash.ts";
-export { verifyMap, type MapProof, type MapReason, type MapResult } from "./merkle/map-proof.ts";
+export type { AccessContent, AccessGround, AccessItem } from "./ledger/access.ts";
+export * from "./ledger/answer.ts";
+export type { Access, AccessedRecord } from "./ledger/audit.ts";
+export type { CatalogueItem } from "./ledger/catalogue.ts";
+export type { ConsentOptions, FiledDirective } from "./ledger/consenting.ts";
+export { type AttestedKey, type SignedDirective, signDirective } from "./ledger/consents.ts";
+export type {
+  DisclosureAnswer,
+  DisclosureResult,
+  ReleasedItem,
+  RequestRefusal,
+} from "./ledger/disclose.ts";
+export type { EraseOptions, ErasureStatement, Retention } from "./ledger/erasing.ts";
+export type { Manifest, Operation } from "./ledger/manifest.ts";
+export * from "./ledger/open-ledger.ts";
+export type {
+  BundleOptions,
+  RecordedBundle,
+  RecordedVersion,
+  RecordOptions,
+  ResourceInput,
+} from "./ledger/recording.ts";
+export type { CurrentRecord } from "./ledger/records.ts";
 export {
-  type ConsistencyClaim,
-  type ConsistencyReason,
-  type ConsistencyResult,
-  type InclusionClaim,
-  type InclusionReason,
-  type InclusionResult,
-  type TreeSize,
-  verifyConsistency,
-  verifyInclusion,
-} from "./merkle/verify.ts";
-export { AmbiguousAppend, AppendConflict } from "./storage/errors.ts";
+  createRequest,
+  type Declaration,
+  type DisclosureRequest,
+  type RequestOptions,
+  type SealedRequest,
+  type SignedRequest,
+} from "./ledger/request.ts";
+export type { PersonIdentifier, Subject } from "./ledger/subjects.ts";
+export * from "./merkle/frontier.ts";
+export { EMPTY_ROOT, HASH_LENGTH, leafHash, nodeHash } from "./merkle/hash.ts";
+export * from "./merkle/map-proof.ts";
+export * from "./merkle/proof.ts";
+export type { NodeSink, NodeSource, StoredNode } from "./merkle/map-node.ts";
+export * from "./merkle/tree.ts";
+export * from "./merkle/verify.ts";
+export * from "./storage/errors.ts";
 export * from "./storage/types.ts";
-export { CID } from "multiformats/cid";

@@ -166,8 +166,6 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       }
       wake();
     }
-    // What could not be written stays pending, and goes with the next block.
-    await chain.exclusively(() => chain.derived.flush()).catch(() => undefined);
   }
 
   /** Takes from the queue what fits a block and the storage's limits, in order. */

@@ -1,0 +1,116 @@
+/** One case of a conformance kit, to be run by any test runner or none. */
+export interface KitCase<Make, Feature extends string> {
+  readonly name: string;
+  /** What the subject must offer for the case to apply. */
+  readonly requires?: readonly Feature[];
+  /** Resolves when the subject keeps the rule, rejects with what it did wrong. */
+  run(make: Make): Promise<void>;
+}
+
+/** What became of a case. */
+export type KitResult =
+  | { readonly name: string; readonly outcome: "passed" | "skipped" }
+  | { readonly name: string; readonly outcome: "failed"; readonly error: unknown };
+
+export interface KitOptions<Feature extends string> {
+  /** What the subject offers; cases that require more are skipped. */
+  readonly features: readonly Feature[];
+  /** Milliseconds after which a case that has not ended has failed; default 30000. */
+  readonly timeout?: number;
+}
+
+/** Runs all cases one after another, for those who have no test runner at hand. */
+export async function runKit<Make, Feature extends string>(
+  cases: readonly KitCase<Make, Feature>[],
+  make: Make,
+  { features, timeout = 30_000 }: KitOptions<Feature>,
+): Promise<KitResult[]> {
+  const results: KitResult[] = [];
+  for (const { name, requires = [], run } of cases) {
+    if (!requires.every((feature) => features.includes(feature))) {
+      results.push({ name, outcome: "skipped" });
+      continue;
+    }
+    try {
+      await withTimeout(run(make), timeout);
+      results.push({ name, outcome: "passed" });
+    } catch (error) {
+      results.push({ name, outcome: "failed", error });
+    }
+  }
+  return results;
+}
+
+async function withTimeout(run: Promise<void>, ms: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new KitFailure(`not done after ${ms} ms`)), ms);
+  });
+  try {
+    await Promise.race([run, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What a case rejects with when the subject breaks its rule. */
+export class KitFailure extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "KitFailure";
+  }
+}
+
+/** Fails the case unless the condition holds. */
+export function check(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new KitFailure(message);
+}
+
+/** Fails the case unless two values are the same in all their parts. */
+export function checkSame(actual: unknown, expected: unknown, what: string): void {
+  const [a, b] = [describe(actual), describe(expected)];
+  if (a !== b) throw new KitFailure(`${what}: expected ${brief(b)}, got ${brief(a)}`);
+}
+
+/** Fails the case unless the call rejects; gives what it rejected with. */
+export async function rejection(call: Promise<unknown>, what: string): Promise<unknown> {
+  let value: unknown;
+  try {
+    value = await call;
+  } catch (error) {
+    return error;
+  }
+  throw new KitFailure(`${what}: expected an error, got ${brief(describe(value))}`);
+}
+
+/** Fails the case unless the call rejects with an error of this code. */
+export async function checkCode(call: Promise<unknown>, code: string, what: string): Promise<void> {
+  const error = await rejection(call, what);
+  checkSame((error as { code?: unknown } | undefined)?.code, code, `${what}: code of the error`);
+}
+
+/** Reads an async iterable to its end. */
+export async function collect<T>(source: AsyncIterable<T>, limit = Infinity): Promise<T[]> {
+  const items: T[] = [];
+  for await (const item of source) {
+    items.push(item);
+    if (items.length >= limit) break;
+  }
+  return items;
+}
+
+function describe(value: unknown): string {
+  return JSON.stringify(value, (_, part: unknown) => {
+    if (part instanceof Uint8Array) return `bytes ${[...part].map(hex).join("")}`;
+    if (part === undefined) return "undefined";
+    return typeof part === "bigint" ? `${part}n` : part;
+  });
+}
+
+function hex(byte: number): string {
+  return byte.toString(16).padStart(2, "0");
+}
+
+function brief(text: string | undefined): string {
+  return String(text).length > 200 ? `${String(text).slice(0, 200)}…` : String(text);
+}

@@ -1,0 +1,321 @@
+import { AppendConflict } from "../storage/errors.ts";
+import type { BlobStore, ChainStore, FullStorage, StateStore } from "../storage/types.ts";
+import { memorySubjects } from "./memory-subject.ts";
+import { collect } from "./kit.ts";
+import type { MakeStorage } from "./storage-subject.ts";
+
+/**
+ * A store that does one thing wrong, which the kit must notice: a kit that passes everything
+ * proves nothing.
+ */
+export interface StorageControl {
+  readonly name: string;
+  readonly make: MakeStorage;
+  /** A case that must fail, by a part of its name. */
+  readonly fails: string;
+}
+
+const control = (
+  name: string,
+  fails: string,
+  change: (storage: FullStorage) => FullStorage,
+): StorageControl => ({ name, fails, make: memorySubjects(change) });
+
+/** A memory store whose chains do something else; a commit with an append goes the same way. */
+function withChains(
+  storage: FullStorage,
+  change: (chains: ChainStore) => Partial<ChainStore>,
+): FullStorage {
+  const chains = { ...storage.chains, ...change(storage.chains) };
+  return { ...storage, chains };
+}
+
+function withBlobs(
+  storage: FullStorage,
+  change: (blobs: BlobStore) => Partial<BlobStore>,
+): FullStorage {
+  return { ...storage, blobs: { ...storage.blobs, ...change(storage.blobs) } };
+}
+
+function withState(
+  storage: FullStorage,
+  change: (state: StateStore) => Partial<StateStore>,
+): FullStorage {
+  return { ...storage, state: { ...storage.state, ...change(storage.state) } };
+}
+
+const later = (ms = 5): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Stores that each break a rule of the interfaces. */
+export const storageControls: readonly StorageControl[] = [
+  control("append without compare", "wrong head conflicts", (storage) =>
+    withChains(storage, (chains) => ({
+      append: async (chain, _, records) => chains.append(chain, await chains.head(chain), records),
+    })),
+  ),
+  control("append that compares sizes only", "wrong head conflicts", (storage) =>
+    withChains(storage, (chains) => ({
+      async append(chain, expected, records) {
+        const head = await chains.head(chain);
+        return chains.append(chain, head.size === expected.size ? head : expected, records);
+      },
+    })),
+  ),
+  control("append that compares, then waits, then writes", "race for a place", (storage) =>
+    withChains(storage, (chains) => ({
+      async append(chain, expected, records) {
+        const copies = records.map((record) => new Uint8Array(record));
+        const head = await chains.head(chain);
+        if (head.size !== expected.size) throw new AppendConflict(head);
+        await later(1);
+        return chains.append(chain, await chains.head(chain), copies);
+      },
+    })),
+  ),
+  control(
+    "append in several steps",
+    "chains: says when an append is beyond its limits",
+    (storage) =>
+      withChains(storage, (chains) => ({
+        async append(chain, expected, records) {
+          let head = expected;
+          for (const record of records.map((one) => new Uint8Array(one))) {
+            head = await chains.append(chain, head, [record]);
+            await later(0);
+          }
+          return head;
+        },
+      })),
+  ),
+  control("replays refused", "exact replay is answered", (storage) =>
+    withChains(storage, (chains) => ({
+      async append(chain, expected, records) {
+        const head = await chains.head(chain);
+        if (head.size !== expected.size) throw new AppendConflict(head);
+        return chains.append(chain, expected, records);
+      },
+    })),
+  ),
+  control("replays written again", "exact replay is answered", (storage) =>
+    withChains(storage, (chains) => ({
+      async append(chain, expected, records) {
+        const there = await collect(
+          chains.read(chain, { from: expected.size, limit: records.length }),
+        );
+        const head = there.length === records.length ? await chains.head(chain) : expected;
+        return chains.append(chain, head, records);
+      },
+    })),
+  ),
+  control("partial replays taken for whole", "there only in part", (storage) =>
+    withChains(storage, (chains) => ({
+      async append(chain, expected, records) {
+        const head = await chains.head(chain);
+        if (head.size <= expected.size) return chains.append(chain, expected, records);
+        return chains.append(chain, expected, records.slice(0, 1)).then(() => head);
+      },
+    })),
+  ),
+  control("numbers from 1", "numbered from 0", (storage) =>
+    withChains(storage, (chains) => ({
+      async *read(chain, options) {
+        for await (const { index, record } of chains.read(chain, options)) {
+          yield { index: index + 1, record };
+        }
+      },
+    })),
+  ),
+  control("limit ignored", "reads ranges", (storage) =>
+    withChains(storage, (chains) => ({ read: (chain, { from }) => chains.read(chain, { from }) })),
+  ),
+  control("chains not told apart", "keeps chains apart", (storage) =>
+    withChains(storage, (chains) => {
+      const name = (chain: string): string => chain.toLowerCase();
+      return {
+        head: (chain) => chains.head(name(chain)),
+        append: (chain, ...rest) => chains.append(name(chain), ...rest),
+        read: (chain, options) => chains.read(name(chain), options),
+      };
+    }),
+  ),
+  control("records kept by reference", "chains: copies what it is given", (storage) =>
+    withChains(storage, (chains) => ({
+      async append(chain, expected, records, options) {
+        await later(0);
+        return chains.append(chain, expected, records, options);
+      },
+    })),
+  ),
+  control("append acknowledged before it is written", "every other sees at once", (storage) =>
+    withChains(storage, (chains) => ({
+      async append(chain, expected, records, options) {
+        const copies = records.map((record) => new Uint8Array(record));
+        void later().then(() => chains.append(chain, expected, copies, options).catch(() => {}));
+        const { size } = expected;
+        return { size: size + records.length, hash: new Uint8Array(32) };
+      },
+    })),
+  ),
+  control("a head from a cache that others do not clear", "every other sees at once", (storage) => {
+    const cache = new Map<string, ReturnType<ChainStore["head"]>>();
+    return withChains(storage, (chains) => ({
+      head(chain) {
+        const head = cache.get(chain) ?? chains.head(chain);
+        cache.set(chain, head);
+        return head;
+      },
+    }));
+  }),
+  control("abort ignored", "abort before writing", (storage) =>
+    withChains(storage, (chains) => ({
+      append: (chain, expected, records) => chains.append(chain, expected, records),
+    })),
+  ),
+  control("appends the part that fits", "beyond its limits", (storage) =>
+    withChains(storage, (chains) => ({
+      append: (chain, expected, records, options) =>
+        chains.append(chain, expected, records, options).catch(async (error: unknown) => {
+          if ((error as { code?: string }).code === "ERR_STORAGE_LIMIT") {
+            await chains.append(chain, expected, records.slice(0, 1), options);
+          }
+          throw error;
+        }),
+    })),
+  ),
+
+  control("put acknowledged before it is stored", "gives back what was put", (storage) =>
+    withBlobs(storage, (blobs) => ({
+      async put(list) {
+        const copies = list.map(({ cid, bytes }) => ({ cid, bytes: new Uint8Array(bytes) }));
+        void later().then(() => blobs.put(copies).catch(() => {}));
+      },
+    })),
+  ),
+  control("wrong bytes of large blobs", "gives back what was put", (storage) =>
+    withBlobs(storage, (blobs) => ({
+      async get(cid) {
+        const bytes = await blobs.get(cid);
+        if (bytes && bytes.length > 32_000) bytes[31_999]! ^= 1;
+        return bytes;
+      },
+    })),
+  ),
+  control("blobs kept by reference", "blobs: copies what it is given", (storage) =>
+    withBlobs(storage, (blobs) => ({
+      async put(list) {
+        await later(0);
+        return blobs.put(list);
+      },
+    })),
+  ),
+  control("blobs handed out from a shared buffer", "blobs: hands out bytes", (storage) => {
+    const kept = new Map<string, Uint8Array | undefined>();
+    return withBlobs(storage, (blobs) => ({
+      async get(cid) {
+        const key = cid.toString();
+        if (!kept.has(key)) kept.set(key, await blobs.get(cid));
+        return kept.get(key);
+      },
+    }));
+  }),
+  control("codec of the name ignored", "another codec", (storage) => {
+    const digests = new Set<string>();
+    return withBlobs(storage, (blobs) => ({
+      async put(list) {
+        for (const { cid } of list) digests.add(cid.multihash.digest.join());
+        return blobs.put(list);
+      },
+      has: async (cid) => digests.has(cid.multihash.digest.join()),
+    }));
+  }),
+  control("deletion forgotten", "deletes what it is told", (storage) =>
+    withBlobs(storage, () => ({ delete: async () => {} })),
+  ),
+  control("deletion of one too many", "deletes what it is told", (storage) =>
+    withBlobs(storage, (blobs) => ({
+      async delete(cids) {
+        const others = await collect(blobs.list());
+        return blobs.delete([...cids, ...others.slice(-1)]);
+      },
+    })),
+  ),
+  control("puts what fits and then fails", "beyond its limits", (storage) =>
+    withBlobs(storage, (blobs) => ({
+      async put(list) {
+        for (const blob of list.slice(0, -1)) await blobs.put([blob]);
+        return blobs.put(list);
+      },
+    })),
+  ),
+
+  control("batch in several steps", "all changes of a batch or none", (storage) =>
+    withState(storage, (state) => ({
+      async batch(changes) {
+        for (const change of changes) await state.batch([change]);
+      },
+    })),
+  ),
+  control("the first change of a key counts", "the last counts", (storage) =>
+    withState(storage, (state) => ({
+      batch: (changes) => state.batch([...changes].reverse()),
+    })),
+  ),
+  control("keys in the order of numbers", "orders keys as unsigned bytes", (storage) =>
+    withState(storage, (state) => ({
+      async *scan(options) {
+        const entries = await collect(state.scan(options));
+        yield* entries.sort((a, b) => a.key.length - b.key.length);
+      },
+    })),
+  ),
+  control("upper bound included", "orders keys as unsigned bytes", (storage) =>
+    withState(storage, (state) => ({
+      async *scan(options) {
+        yield* state.scan(options);
+        const value = options.lt.length > 0 ? await state.get(options.lt) : undefined;
+        if (value) yield { key: options.lt, value };
+      },
+    })),
+  ),
+  control("a scan stops after a page", "scans thousands", (storage) =>
+    withState(storage, (state) => ({
+      scan: (options) => state.scan({ ...options, limit: Math.min(options.limit ?? 256, 256) }),
+    })),
+  ),
+
+  control("commit in three steps, blobs first", "conflict writes nothing", (storage) => ({
+    ...storage,
+    async commit({ append, blobs, state }, options) {
+      await storage.blobs.put(blobs ?? []);
+      const head = append && (await storage.commit({ append }, options));
+      await storage.state.batch(state ?? []);
+      return head;
+    },
+  })),
+  control(
+    "commit in three steps, append first",
+    "replay is answered and writes nothing",
+    (storage) => ({
+      ...storage,
+      async commit({ append, blobs, state }, options) {
+        const head = append && (await storage.commit({ append }, options));
+        await storage.commit({ ...(blobs && { blobs }), ...(state && { state }) });
+        return head;
+      },
+    }),
+  ),
+  control("compaction brings the deleted back", "keeps what lives", (storage) => {
+    const all: Parameters<BlobStore["put"]>[0][number][] = [];
+    return {
+      ...storage,
+      async commit(batch, options) {
+        all.push(...(batch.blobs ?? []).map(({ cid, bytes }) => ({ cid, bytes: bytes.slice() })));
+        return storage.commit(batch, options);
+      },
+      async compact() {
+        await storage.blobs.put(all);
+        return storage.compact();
+      },
+    };
+  }),
+];

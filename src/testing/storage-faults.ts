@@ -1,0 +1,55 @@
+import { AmbiguousAppend } from "../storage/errors.ts";
+import { StorageError } from "../errors.ts";
+import type { Storage } from "../storage/types.ts";
+
+/** What goes wrong with a write: it happens and nobody hears of it, or it does not happen. */
+export type Fault = "response-lost" | "not-written";
+
+/**
+ * Wraps a storage so that writes to its chains, and commits, fail as a plan says.
+ *
+ * @param plan - asked before every such write, in order; `undefined` lets it pass
+ */
+export function faultyStorage(
+  storage: Storage,
+  plan: (write: number) => Fault | undefined,
+): Storage {
+  let writes = 0;
+
+  async function through<T>(write: () => Promise<T>): Promise<T> {
+    const fault = plan(writes++);
+    if (fault === "not-written") {
+      throw new StorageError("ERR_STORAGE_FAILED", "injected: not written");
+    }
+    const result = await write();
+    if (fault === "response-lost") throw new AmbiguousAppend(new Error("injected: response lost"));
+    return result;
+  }
+
+  const { chains, blobs, state } = storage;
+  const tail = chains?.tail;
+  return {
+    ...(chains && {
+      chains: {
+        caps: chains.caps,
+        head: (chain) => chains.head(chain),
+        append: (...call) => through(() => chains.append(...call)),
+        read: (chain, options) => chains.read(chain, options),
+        ...(tail && { tail: (chain, options) => tail.call(chains, chain, options) }),
+        list: () => chains.list(),
+        close: () => chains.close(),
+      },
+    }),
+    ...(blobs && { blobs }),
+    ...(state && { state }),
+    ...(storage.commit && { commit: (...call) => through(() => storage.commit!(...call)) }),
+    ...(storage.compact && { compact: () => storage.compact!() }),
+    close: () => storage.close(),
+    [Symbol.asyncDispose]: () => storage.close(),
+  };
+}
+
+/** Wraps a storage so that every append and commit happens and then says that it may not have. */
+export function losingResponses(storage: Storage): Storage {
+  return faultyStorage(storage, () => "response-lost");
+}

@@ -13,7 +13,7 @@ import { verifyLedger, type VerifyLedgerResult } from "../chain/verify-ledger.ts
 import { matchesCid } from "../codec/cid.ts";
 import { createLabeller, type Labeller } from "../consent/labeller.ts";
 import type { Directive } from "../consent/model.ts";
-import type { ConsentSnapshot } from "../consent/snapshot.ts";
+import type { ConsentSnapshot, SnapshotDirective } from "../consent/snapshot.ts";
 import { ChainError, ConsentError, InputError, StorageError } from "../errors.ts";
 import type { FhirResource } from "../fhir/resource.ts";
 import type { KeyAgreement } from "../identity/agreement.ts";
@@ -139,6 +139,8 @@ export interface Ledger {
   attest(subject: Subject, key: AttestedKey): Promise<Uint8Array>;
   /** Files a directive, signed by its grantor. Resolves when it is in force here. */
   consent(subject: Subject, directive: Directive, options: ConsentOptions): Promise<FiledDirective>;
+  /** A person's directives as this custodian filed them, oldest first, void ones included. */
+  directives(subject: Subject): Promise<readonly SnapshotDirective[]>;
   /** Asks this custodian in a requester's name, and opens the answer for him. */
   request(requester: Requester, options: RequestOptions): Promise<Answer>;
   /** Answers a signed request that came from elsewhere; see `createRequest`. */
@@ -292,6 +294,10 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     records: recording.list,
     attest: consenting.attest,
     consent: consenting.consent,
+    async directives(subject) {
+      await catalogue.catchUp();
+      return (await readConsents(await catalogue.itemsOf(subject.local))).directives;
+    },
     request,
     disclose: (bytes) => disclose(disclosing, bytes),
     audit: (subject) => auditOf(context, catalogue, subject),

@@ -1,0 +1,406 @@
+// @ts-check
+// The main job, once through, on real FHIR records and a store on disk:
+//   node examples/quickstart.mjs [folder-or-bundle.json] [--data folder]
+import { createHash } from "node:crypto";
+import { createReadStream, createWriteStream } from "node:fs";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import {
+  cidOf,
+  DAG_CBOR,
+  describeMember,
+  encodeGenesis,
+  LedgerError,
+  openLedger,
+  verifyBlocks,
+  verifyExport,
+} from "healthledger";
+import { explain } from "healthledger/consent";
+import { readBundle } from "healthledger/fhir";
+import { fileKeys } from "healthledger/keys/file";
+import { lmdbStorage } from "healthledger/storage/lmdb";
+import { trustFromGenesis, verifyReceipt } from "healthledger/verify";
+import { filesUnder, findInFiles, plural, show, size, terminal } from "./lib/terminal.mjs";
+
+/** @import { Ledger, Requester, Subject } from "healthledger" */
+/** @import { Directive } from "healthledger/consent" */
+
+// A demonstration's passphrase. A real one comes from an operator, or the keys from an HSM.
+const PASSPHRASE = process.env["HEALTHLEDGER_PASSPHRASE"] ?? "quickstart";
+const KEYS = { passphrase: PASSPHRASE, create: true, cost: { N: 2 ** 14, r: 8, p: 1 } };
+const ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
+
+const { step, line, note, good, bad, progress, fail } = terminal(process.stdout);
+const started = performance.now();
+
+/** @param {string} path */
+async function bundleFiles(path) {
+  if (!(await stat(path)).isDirectory()) return [path];
+  const names = (await readdir(path)).filter((name) => name.endsWith(".json")).sort();
+  return names.map((name) => join(path, name));
+}
+
+/** The keys of one organisation, made on the first run. @param {string} path */
+async function organisation(path) {
+  const keys = await fileKeys(path, KEYS);
+  const has = (/** @type {string} */ use) => keys.list().some((key) => key.use === use);
+  for (const use of /** @type {const} */ (["sign", "checkpoint", "agree"])) {
+    if (!has(use)) await keys.generate({ use });
+  }
+  return keys;
+}
+
+/** Reads the genesis record, or founds the ledger. @param {string} path @param {Record<string, any>} orgs */
+async function genesisAt(path, orgs) {
+  try {
+    return { genesis: new Uint8Array(await readFile(path)), founded: false };
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code !== "ENOENT") throw error;
+  }
+  const nonce = crypto.getRandomValues(new Uint8Array(32));
+  /** @param {any} keys @param {import("healthledger").Role[]} roles */
+  const member = (keys, roles) =>
+    describeMember({ sign: [keys.signer()], agree: [keys.agreement()] }, roles, nonce);
+  const none = { required: 0, keys: [] };
+  const genesis = encodeGenesis({
+    v: 1,
+    origin: "history.example/quickstart",
+    nonce,
+    members: [
+      await member(orgs["hospitalA"], ["custodian", "sequencer"]),
+      await member(orgs["hospitalB"], ["custodian", "sequencer"]),
+      await member(orgs["institute"], ["auditor"]),
+    ],
+    threshold: 2,
+    maxDrift: 60_000,
+    maxTxAge: 600_000,
+    checkpointKeys: [orgs["hospitalA"].signer("checkpoint").publicKey],
+    cosignaturePolicy: { validators: none, witnesses: none },
+    kinds: [],
+    contracts: [],
+  });
+  await writeFile(path, genesis);
+  return { genesis, founded: true };
+}
+
+/**
+ * "Treatment yes, but not my substance-use and mental-health data; research no."
+ *
+ * @param {string} grantor
+ * @param {readonly Uint8Array[]} predecessors
+ * @returns {Directive}
+ */
+function wishes(grantor, predecessors) {
+  const deny = /** @type {const} */ ({ effect: "deny", combine: "deny-overrides" });
+  // Everything below these in HL7's hierarchy is meant too: opioid use, alcohol use, …
+  const labels = ["SUD", "ETH", "PSY", "BH"].map((code) => ({ system: ACT_CODE, code }));
+  return {
+    v: 1,
+    lineage: "privacy",
+    predecessors,
+    mode: "replace",
+    grantor: { actor: grantor, capacity: "self", evidence: [] },
+    category: "patient-privacy",
+    basis: { uri: "https://example.org/privacy-policy", version: "1" },
+    validity: { from: Date.now() - 1000, zone: "UTC" },
+    default: "deny",
+    root: {
+      id: "everything-else",
+      ...deny,
+      when: {},
+      rules: [
+        {
+          id: "treatment",
+          effect: "permit",
+          combine: "deny-overrides",
+          when: { purposes: ["TREAT"] },
+          rules: [
+            { id: "not-substance-use-or-mental-health", ...deny, when: { data: { labels } } },
+          ],
+        },
+        { id: "no-research", ...deny, when: { purposes: ["HRESCH"] } },
+      ],
+    },
+  };
+}
+
+/**
+ * Every value that a store holds, by name.
+ *
+ * @param {import("healthledger").FullStorage} storage
+ */
+async function everythingIn(storage) {
+  /** @type {Map<string, Uint8Array>} */
+  const values = new Map();
+  for await (const cid of storage.blobs.list()) {
+    const bytes = await storage.blobs.get(cid);
+    if (bytes !== undefined) values.set(cid.toString(), bytes);
+  }
+  const all = { gte: Uint8Array.of(0), lt: new Uint8Array(64).fill(0xff) };
+  for await (const { key, value } of storage.state.scan(all)) {
+    values.set(Buffer.from(key).toString("hex"), value);
+  }
+  return values;
+}
+
+async function main() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { data: { type: "string" } },
+  });
+  const input = resolve(positionals[0] ?? fileURLToPath(new URL("data", import.meta.url)));
+  const data = resolve(values.data ?? "healthledger-data");
+  const files = await bundleFiles(input);
+  if (files.length === 0) throw new Error(`no .json files in ${input}`);
+  const bundles = [];
+  for (const file of files) bundles.push({ file, bytes: new Uint8Array(await readFile(file)) });
+
+  step("Found a ledger of three organisations");
+  await mkdir(join(data, "keys"), { recursive: true, mode: 0o700 });
+  const orgs = {
+    hospitalA: await organisation(join(data, "keys", "hospital-a.keys")),
+    hospitalB: await organisation(join(data, "keys", "hospital-b.keys")),
+    institute: await organisation(join(data, "keys", "institute.keys")),
+  };
+  const { genesis, founded } = await genesisAt(join(data, "genesis.cbor"), orgs);
+  const storage = await lmdbStorage({ path: join(data, "ledger") });
+  const hl = await openLedger({
+    storage,
+    keys: orgs.hospitalA,
+    genesis,
+    onProgress: progress("catching up"),
+  });
+  line(
+    founded ? "founded anew" : `reopened with ${plural(hl.chain.size, "block")}`,
+    hl.id.toString(),
+  );
+  note("Hospital A keeps the records. Hospital B and a research institute are members too.");
+  note("What the ledger holds: hashes, tags that only A can link, signatures. No names, no data.");
+
+  step("Seal, label and record every FHIR resource");
+  const timings = { record: 0, resources: 0 };
+  /** @type {Map<string, { identifier: { system: string, value: string }, subject: Subject }>} */
+  const patients = new Map();
+  for (const { file, bytes } of bundles) {
+    const reading = readBundle(bytes);
+    const persons = [];
+    for (const { identifier } of reading.patients) {
+      if (identifier === undefined) continue;
+      const subject = await hl.subject(identifier);
+      patients.set(`${identifier.system}|${identifier.value}`, { identifier, subject });
+      persons.push(subject);
+    }
+    const known = new Set();
+    for (const subject of persons) {
+      for (const { head } of await hl.records(subject)) {
+        known.add(`${head.manifest.resource?.type}/${head.manifest.resource?.id}`);
+      }
+    }
+    const name = file.slice(file.lastIndexOf("/") + 1);
+    if (known.size > 0) {
+      line(
+        `${name}: ${plural(known.size, "record")} of ${plural(persons.length, "patient")} are there already`,
+      );
+      continue;
+    }
+    const before = performance.now();
+    const done = await hl.recordBundle(null, bytes, { onProgress: progress(name) });
+    timings.record += performance.now() - before;
+    timings.resources += done.recorded.length;
+    const labelled = done.recorded.filter(({ labels }) =>
+      labels?.codes.some(({ system }) => system === ACT_CODE),
+    );
+    line(
+      `${name}: ${plural(done.recorded.length, "resource")} of ${plural(persons.length, "patient")}, ` +
+        `${labelled.length} labelled sensitive, ${done.skipped.length} about no patient`,
+    );
+  }
+  if (patients.size === 0) throw new Error("no bundle names a patient with an identifier");
+
+  step("The patients say what they allow");
+  for (const { identifier, subject } of patients.values()) {
+    const id = createHash("sha256")
+      .update(`${identifier.system}|${identifier.value}`)
+      .digest("hex");
+    const keys = await fileKeys(join(data, "keys", `patient-${id.slice(0, 12)}.keys`), KEYS);
+    if (keys.list().length === 0) await keys.generate({ use: "sign" });
+    const patient = keys.signer();
+    const last = (await hl.directives(subject)).at(-1);
+    const directive = wishes(patient.actor, last === undefined ? [] : [last.entry]);
+    await hl.consent(subject, directive, { grantor: patient });
+    await keys.close();
+  }
+  line(`${plural(patients.size, "directive")} signed by the patients and in force:`);
+  note("treatment: yes, except substance-use and mental-health data; research: no");
+
+  const { identifier, subject } = [...patients.values()][0];
+  /** @type {Requester} */
+  const hospitalB = { signer: orgs.hospitalB.signer(), agreement: orgs.hospitalB.agreement() };
+  /** @type {Requester} */
+  const institute = { signer: orgs.institute.signer(), agreement: orgs.institute.agreement() };
+
+  step("Hospital B asks for the first patient's data, for treatment");
+  const answer = await hl.request(hospitalB, { patient: identifier, purposes: ["TREAT"] });
+  /** @type {import("healthledger").OpenedItem[]} */
+  const items = [];
+  for await (const item of answer.items()) items.push(item);
+  good(
+    `${plural(items.length, "record")} came back, decrypted by hospital B, each with its receipt`,
+  );
+  for (const { resource } of items.slice(0, 6)) line(show(resource));
+  if (items.length > 6) note(`… and ${items.length - 6} more`);
+
+  step("The research institute asks, for research");
+  const research = await hl.request(institute, { patient: identifier, purposes: ["HRESCH"] });
+  if (research.count > 0) fail("research was denied, and yet records came back");
+  good(`nothing came back. ${explain(research.decision).split("\n")[0]}`);
+
+  step("The audit trail, as the patient sees it");
+  const names = new Map([
+    [hospitalB.signer.actor, "Hospital B"],
+    [institute.signer.actor, "Research institute"],
+  ]);
+  for await (const access of hl.audit(subject)) {
+    const released = access.records.filter((record) => record.released).length;
+    line(
+      `${new Date(access.recordedAt).toISOString()}  ${names.get(access.requester)} for ` +
+        `${access.purposes.join(", ")}: ${released} released, ${access.records.length - released} withheld`,
+    );
+    /** @type {Map<string, number>} */
+    const why = new Map();
+    for (const record of access.records) {
+      if (record.released) continue;
+      const text = explain(record.decision).split("\n").join(" ");
+      why.set(text, (why.get(text) ?? 0) + 1);
+    }
+    for (const [text, count] of [...why].slice(0, 4)) note(`${count} × ${text}`);
+  }
+
+  step("Prove it to someone who trusts no server");
+  if (items[0] === undefined) throw new Error("nothing was released to prove");
+  const receiptFile = join(data, "receipt.cbor");
+  await writeFile(receiptFile, items[0].receipt);
+  const carFile = join(data, "ledger.car");
+  await pipeline(await hl.export(), createWriteStream(carFile));
+  const trust = trustFromGenesis(genesis);
+  const proved = verifyReceipt(new Uint8Array(await readFile(receiptFile)), trust);
+  if (!proved.ok) fail(`the receipt does not hold: ${proved.reason}`);
+  else
+    good(
+      `receipt.cbor: block ${proved.height}, written by ${proved.author.slice(0, 24)}…, key ${proved.key.status}`,
+    );
+  const before = performance.now();
+  const exported = await verifyExport(createReadStream(carFile), { ledger: hl.id });
+  const verifyTime = performance.now() - before;
+  if (!exported.ok) fail(`the export does not hold: ${exported.reason}`);
+  else
+    good(
+      `ledger.car: ${plural(exported.size, "block")}, ${plural(exported.entries, "entry", "entries")}, every hash, signature and rule checked`,
+    );
+
+  step("Flip one byte in a copy");
+  const copy = new Uint8Array(await readFile(carFile));
+  copy[Math.floor(copy.length * 0.6)] ^= 1;
+  await writeFile(join(data, "tampered.car"), copy);
+  const caught = await verifyExport(createReadStream(join(data, "tampered.car")), {
+    ledger: hl.id,
+  });
+  if (caught.ok) fail("a flipped byte went unnoticed");
+  else
+    bad(
+      `tampered.car: refused at block ${caught.height}: ${caught.reason} (its bytes are not what its name says)`,
+    );
+  const blocks = [];
+  for (let height = 0; height < hl.chain.size; height++)
+    blocks.push((await hl.chain.readBlock(height)).bytes);
+  const victim = Math.floor(blocks.length / 2);
+  const forged = blocks[victim].slice();
+  forged[forged.length - 20] ^= 1;
+  const forgery = await verifyBlocks(blocks.with(victim, forged), { genesis });
+  if (forgery.ok) fail("a forged block went unnoticed");
+  else
+    bad(
+      `and with the block renamed to ${cidOf(forged, DAG_CBOR).toString().slice(0, 16)}… to hide it: refused at block ${forgery.height}: ${forgery.reason}`,
+    );
+
+  step("Amend one record; the answer follows");
+  const first = items[0];
+  const corrected = JSON.parse(new TextDecoder().decode(first.text));
+  corrected.meta = {
+    ...corrected.meta,
+    versionId: String(Number(corrected.meta?.versionId ?? 1) + 1),
+  };
+  await hl.record(subject, JSON.stringify(corrected), { amends: Buffer.from(first.record, "hex") });
+  const again = await hl.request(hospitalB, {
+    patient: identifier,
+    purposes: ["TREAT"],
+    query: { ids: [first.record] },
+  });
+  for await (const { resource } of again.items()) {
+    good(
+      `${resource?.resourceType} is now at version ${/** @type {any} */ (resource).meta.versionId}`,
+    );
+  }
+
+  step("Erase one record, and compact");
+  const target = items.at(-1) ?? first;
+  const record = (await hl.records(subject)).find(({ record }) => record === target.record);
+  if (record === undefined) throw new Error("the record to erase is not there");
+  const stood = await everythingIn(storage);
+  const statement = await hl.erase(subject, {
+    records: record.history.map(({ id }) => id),
+    reason: "the patient asked for it",
+  });
+  const after = await everythingIn(storage);
+  // Whatever the store has no more: header and ciphertext, the sealed key, the index entry.
+  const destroyed = [...stood].filter(([name]) => !after.has(name)).map(([, bytes]) => bytes);
+  const left = await findInFiles(data, destroyed);
+  if (destroyed.length < 4 || left > 0) {
+    fail(`of ${destroyed.length} values that were destroyed, ${left} still stand in the files`);
+  }
+  good(
+    `${plural(destroyed.length, "value")} destroyed (header, ciphertext, sealed key, index); ` +
+      `searched ${plural((await filesUnder(data)).length, "file")}: none of their bytes is left`,
+  );
+  const gone = await hl
+    .read(record.head.id)
+    .catch((/** @type {LedgerError} */ error) => error.code);
+  if (gone !== "ERR_STORAGE_ERASED") fail("the erased record can still be read");
+  else bad(`reading it: ${gone}`);
+  note(statement.outOfReach);
+  const whole = await hl.verify();
+  if (!whole.ok) fail(`the ledger does not verify: ${whole.reason} at block ${whole.height}`);
+  else
+    good(
+      `the ledger still verifies: ${plural(whole.size, "block")}, ${plural(whole.entries, "entry", "entries")}`,
+    );
+
+  step("In all");
+  const bytes = await size(join(data, "ledger"));
+  line(
+    `${plural(hl.chain.size, "block")}, ${whole.ok ? whole.entries : 0} entries, ${bytes} of store in ${data}`,
+  );
+  if (timings.resources > 0) {
+    line(
+      `recording: ${timings.resources} resources in ${timings.record.toFixed(0)} ms (sealed, labelled, signed, durable)`,
+    );
+  }
+  line(
+    `verifying the export: ${verifyTime.toFixed(0)} ms; everything: ${((performance.now() - started) / 1000).toFixed(1)} s`,
+  );
+  note("Run it again: the folder is reopened. Remove the folder to start anew.");
+  await hl.close();
+  await storage.close();
+  for (const keys of Object.values(orgs)) await keys.close();
+}
+
+try {
+  await main();
+} catch (error) {
+  const { message, code } = /** @type {NodeJS.ErrnoException} */ (error);
+  console.error(`\nquickstart: ${code?.startsWith("ERR_") ? `${code}: ` : ""}${message}`);
+  process.exitCode = 2;
+}

@@ -1,0 +1,140 @@
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { cidOf, RAW } from "../../src/codec/cid.ts";
+import { lmdbStorage } from "../../src/storage/lmdb.ts";
+import { syncsPerAcknowledgement } from "../../src/testing/sync-probe.ts";
+import { folder } from "./lmdb-subject.ts";
+
+const CHILD = fileURLToPath(new URL("./lmdb-child.ts", import.meta.url));
+const NODE = ["--conditions=healthledger-source", "--import", "tsx", CHILD];
+
+/** Starts a child and counts its acknowledgements as they come. */
+function start(...args: readonly string[]) {
+  const child = spawn(process.execPath, [...NODE, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  let errors = "";
+  child.stderr.on("data", (chunk) => (errors += chunk));
+  const acks: string[] = [];
+  const lines = createInterface({ input: child.stdout });
+  const waiting: (() => void)[] = [];
+  lines.on("line", (line) => {
+    acks.push(line);
+    for (const check of waiting) check();
+  });
+  return {
+    acks,
+    reached: (count: number) =>
+      new Promise<void>((resolve, reject) => {
+        const check = () => (acks.length >= count ? resolve() : undefined);
+        waiting.push(check);
+        child.once("exit", () => reject(new Error(`the child ended early: ${errors}`)));
+        check();
+      }),
+    async ended() {
+      const [code] = (await once(child, "close")) as [number];
+      if (code !== 0) throw new Error(`the child ended with ${code}: ${errors}`);
+    },
+    async kill() {
+      child.kill("SIGKILL");
+      await once(child, "close");
+    },
+  };
+}
+
+/** Checks that a store holds whole commits only, each once, in the order of their writers. */
+async function checkWhole(path: string): Promise<Map<string, number>> {
+  await using storage = await lmdbStorage({ path });
+  const texts: string[] = [];
+  for await (const { index, record } of storage.chains.read("a", { from: 0 })) {
+    expect(index).toBe(texts.length);
+    texts.push(Buffer.from(record).toString());
+  }
+  const counts = new Map<string, number>();
+  for (let i = 0; i < texts.length; i += 2) {
+    const [label, number] = texts[i]!.split(" ") as [string, string];
+    expect(Number(number)).toBe(counts.get(label) ?? 0);
+    expect(texts[i + 1]).toBe(`${texts[i]} second`);
+    counts.set(label, Number(number) + 1);
+    const cids = Array.from({ length: 20 }, (_, b) =>
+      cidOf(Buffer.from(`${texts[i]} blob ${b} ${"x".repeat(200)}`), RAW),
+    );
+    const blobs = await storage.blobs.getMany(cids);
+    expect(blobs.every((bytes, b) => bytes && cidOf(bytes, RAW).equals(cids[b]!))).toBe(true);
+  }
+  expect(await storage.blobs.count()).toBe(10 * texts.length);
+  for (const [label, count] of counts) {
+    const last = await storage.state.get(Buffer.from(`last ${label}`));
+    expect(Buffer.from(last!).toString()).toBe(`${label} ${count - 1}`);
+  }
+  return counts;
+}
+
+describe("lmdbStorage in several processes", () => {
+  it("lets two append to one chain: both make progress, nothing is lost or there twice", async () => {
+    const { path, remove } = await folder();
+    const [one, two] = [start("append", path, "one", "60"), start("append", path, "two", "60")];
+    const compacting = start("compact", path, "three", "3");
+    await Promise.all([one.ended(), two.ended(), compacting.ended()]);
+    expect(Object.fromEntries(await checkWhole(path))).toEqual({ one: 60, two: 60 });
+    await remove();
+  });
+
+  it("loses nothing acknowledged and tears nothing when killed while appending", async () => {
+    const { path, remove } = await folder();
+    for (let round = 0; round < 5; round++) {
+      const child = start("append", path, `round-${round}`);
+      await child.reached(3 + 17 * round);
+      await child.kill();
+      const counts = await checkWhole(path);
+      // The last commit may have been durable and not yet acknowledged.
+      const acknowledged = child.acks.length;
+      expect([acknowledged, acknowledged + 1]).toContain(counts.get(`round-${round}`));
+    }
+    await remove();
+  });
+
+  it("has the old store or the new one when killed while compacting", async () => {
+    const { path, remove } = await folder();
+    const writer = start("append", path, "writer", "30");
+    await writer.ended();
+    for (let round = 0; round < 4; round++) {
+      const child = start("compact", path, "compactor");
+      await child.reached(1 + round);
+      await new Promise((resolve) => setTimeout(resolve, 5 * round));
+      await child.kill();
+      expect(Object.fromEntries(await checkWhole(path))).toEqual({ writer: 30 });
+    }
+    await remove();
+  });
+});
+
+const strace = spawnSync("strace", ["-f", "-o", "/dev/null", "true"]).status === 0;
+if (!strace) console.warn("skipped: the sync probe of lmdbStorage: strace is absent or forbidden");
+
+describe.skipIf(!strace)("lmdbStorage under the sync probe", () => {
+  async function probe(mode: string): Promise<number[]> {
+    const { path, remove } = await folder();
+    const trace = join(path, "..", `trace-${process.pid}-${mode}`);
+    const calls = "trace=fsync,fdatasync,msync,write";
+    const command = [process.execPath, ...NODE, mode, join(path, "store"), "probe", "10"];
+    const run = spawnSync("strace", ["-f", "-e", calls, "-o", trace, ...command]);
+    expect(run.status).toBe(0);
+    const counts = syncsPerAcknowledgement(readFileSync(trace, "utf8"), "ack ");
+    await Promise.all([remove(), import("node:fs/promises").then(({ rm }) => rm(trace))]);
+    return counts;
+  }
+
+  it("flushes before every acknowledgement", async () => {
+    const counts = await probe("append");
+    expect(counts).toHaveLength(10);
+    expect(Math.min(...counts)).toBeGreaterThanOrEqual(1);
+  });
+
+  it("fails an LMDB that was told not to flush", async () => {
+    expect(Math.min(...(await probe("append-unsynced")))).toBe(0);
+  });
+});

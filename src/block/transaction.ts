@@ -109,10 +109,19 @@ export function entriesRoot(entries: readonly Uint8Array[]): Uint8Array {
   return treeRoot(entries.map(leafHash));
 }
 
+// Half of what a sequencer hashes is entries that its own process hashed just before.
+const signedHere = /* @__PURE__ */ new WeakMap<TransactionWithEntries, Uint8Array>();
+
+/** {@link entriesRoot} of a transaction, known already where {@link signTransaction} made it. */
+export function rootOfSigned(signed: TransactionWithEntries): Uint8Array {
+  return signedHere.get(signed) ?? entriesRoot(signed.entries);
+}
+
 /**
  * Builds and signs a transaction.
  *
- * @param entries - encoded entries; borrowed
+ * @param options.entries - encoded entries; copied
+ * @returns a frozen object, in which the bytes of the entries must not be changed either
  * @throws {InputError} `ERR_INPUT_TOO_LARGE` for no entries or more than a transaction may hold
  */
 export async function signTransaction(
@@ -125,13 +134,16 @@ export async function signTransaction(
     readonly entries: readonly Uint8Array[];
   },
 ): Promise<TransactionWithEntries> {
-  const { ledger, lane, seq, time, entries } = options;
-  if (entries.length === 0 || entries.length > MAX_TRANSACTION_ENTRIES) {
+  const { ledger, lane, seq, time } = options;
+  const { length } = options.entries;
+  if (length === 0 || length > MAX_TRANSACTION_ENTRIES) {
     throw new InputError(
       "ERR_INPUT_TOO_LARGE",
       `a transaction holds 1 to ${MAX_TRANSACTION_ENTRIES} entries; split larger ones`,
     );
   }
+  const entries = Object.freeze(copyTogether(options.entries));
+  const root = entriesRoot(entries);
   const tx = encodeTransaction({
     v: 1,
     ledger,
@@ -140,9 +152,23 @@ export async function signTransaction(
     lane,
     seq,
     time,
-    entries: entriesRoot(entries),
-    count: entries.length,
+    entries: root,
+    count: length,
   });
   const sig = await signWith(signer, "transaction", tx);
-  return { tx, alg: signer.alg, sig, entries };
+  const signed = Object.freeze({ tx, alg: signer.alg, sig, entries });
+  signedHere.set(signed, root);
+  return signed;
+}
+
+/** Copies arrays into one buffer, which costs little where a buffer for each would not. */
+function copyTogether(arrays: readonly Uint8Array[]): Uint8Array[] {
+  let size = 0;
+  for (const { length } of arrays) size += length;
+  const together = new Uint8Array(size);
+  let at = 0;
+  return arrays.map((bytes) => {
+    together.set(bytes, at);
+    return together.subarray(at, (at += bytes.length));
+  });
 }

@@ -6,6 +6,7 @@ import { subjectEntryKind } from "../block/subject-entry.ts";
 import {
   decodeTransaction,
   encodeSignedTransaction,
+  rootOfSigned,
   transactionHash,
   type Transaction,
   type TransactionWithEntries,
@@ -13,7 +14,6 @@ import {
 import { verifySignature } from "../crypto/sign.ts";
 import { EncodingError } from "../errors.ts";
 import { leafHash } from "../merkle/hash.ts";
-import { treeRoot } from "../merkle/tree.ts";
 import { governanceReads } from "./governance.ts";
 import { ruleReads, type KindRule } from "./kind-rule.ts";
 import type { Refused } from "./refusal.ts";
@@ -63,7 +63,7 @@ export function prepareTransaction(
   if (entries.reduce((bytes, entry) => bytes + entry.length, 0) > MAX_TRANSACTION_BYTES) {
     return { reason: "over-limit" };
   }
-  if (!equalBytes(treeRoot(entries.map(leafHash)), transaction.entries)) {
+  if (!equalBytes(rootOfSigned(signed), transaction.entries)) {
     return { reason: "entries-root-mismatch" };
   }
   const kinds: string[] = [];

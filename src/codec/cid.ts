@@ -17,6 +17,12 @@ export const SHA2_256: 0x12 = 0x12;
 /** The codecs that this library names things by. */
 export type Codec = typeof DAG_CBOR | typeof RAW;
 
+const CID_BYTES = 36;
+// CIDs are made by the thousand, and a buffer for each would cost three times as much as all else.
+const SLAB = /* @__PURE__ */ 64 * CID_BYTES;
+let slab: Uint8Array = /* @__PURE__ */ new Uint8Array(0);
+let slabAt: number = SLAB;
+
 /** Names bytes by their SHA-256 hash as a CIDv1. */
 export function cidOf(bytes: Uint8Array, codec: Codec): CID {
   return cidFromDigest(sha256(bytes), codec);
@@ -29,7 +35,12 @@ export function cidOf(bytes: Uint8Array, codec: Codec): CID {
  */
 export function cidFromDigest(digest: Uint8Array, codec: Codec): CID {
   assertBytes(digest, "digest", 32);
-  const bytes = new Uint8Array(36);
+  if (slabAt === SLAB) {
+    slab = new Uint8Array(SLAB);
+    slabAt = 0;
+  }
+  const bytes = slab.subarray(slabAt, slabAt + CID_BYTES);
+  slabAt += CID_BYTES;
   bytes[0] = 1;
   bytes[1] = codec;
   bytes[2] = SHA2_256;

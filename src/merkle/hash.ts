@@ -55,6 +55,7 @@ const LONGEST_COPIED_LEAF = 1024;
 
 // Reused inputs: hashing is synchronous, so nobody else sees them half written.
 const leafInput = /* @__PURE__ */ new Uint8Array(1 + LONGEST_COPIED_LEAF);
+const leafViews: Uint8Array[] = [];
 const leafPrefix = /* @__PURE__ */ Uint8Array.of(0x00);
 const nodeInput = /* @__PURE__ */ Uint8Array.of(0x01, ...new Uint8Array(2 * HASH_LENGTH));
 
@@ -68,7 +69,8 @@ const nodeInput = /* @__PURE__ */ Uint8Array.of(0x01, ...new Uint8Array(2 * HASH
 export function leafHash(bytes: Uint8Array): Uint8Array {
   if (bytes.length > LONGEST_COPIED_LEAF) return sha256(leafPrefix, bytes);
   leafInput.set(bytes, 1);
-  return sha256(leafInput.subarray(0, 1 + bytes.length));
+  const { length } = bytes;
+  return sha256((leafViews[length] ??= leafInput.subarray(0, 1 + length)));
 }
 
 /**

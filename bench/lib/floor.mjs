@@ -12,8 +12,8 @@ const BLOCK_BYTES = 1100;
 
 /**
  * The least that an append could cost: SHA-256 of every blob, and one synced LMDB commit of the
- * same bytes under the same keys as the adapter's: packs, their tables, and one record a block.
- * No tree, no signature, no state, no index.
+ * same bytes under the same keys as the adapter's: packs, their tables, and one record a block. The
+ * next batch is hashed while the last one is flushed. No tree, no signature, no state, no index.
  *
  * @param {string} path
  */
@@ -26,6 +26,7 @@ export function openFloor(path) {
   const chains = root.openDB({ name: "chains", ...encodings });
   let pack = 0;
   let height = 0;
+  let turn = Promise.resolve();
 
   /** @param {number} value */
   const key = (value, prefix = 0) => {
@@ -60,14 +61,18 @@ export function openFloor(path) {
         from = to;
       }
       const record = Buffer.alloc(BLOCK_BYTES + ENTRY_BYTES * blobs.length, 1);
-      return root.transaction(() => {
-        for (const { bytes, table } of made) {
-          pack++;
-          tables.put(key(pack), table, { append: true });
-          packs.put(key(pack), bytes, { append: true });
-        }
-        chains.put(key(height++, 16), record);
-      });
+      const commit = () =>
+        root.transaction(() => {
+          for (const { bytes, table } of made) {
+            pack++;
+            tables.put(key(pack), table, { append: true });
+            packs.put(key(pack), bytes, { append: true });
+          }
+          chains.put(key(height++, 16), record);
+        });
+      // One commit a batch: left to itself, lmdb would put two that wait under one sync.
+      turn = turn.then(commit);
+      return turn;
     },
     close: () => root.close(),
   };

@@ -18,9 +18,6 @@ export type SignatureErrorCode =
   | "ERR_SIGNATURE_KEYSTORE"
   | "ERR_SIGNATURE_NOTE";
 
-/** Codes of {@link BlockError}: entries, transactions and blocks that no rule can admit. */
-export type BlockErrorCode = "ERR_BLOCK_INVALID" | "ERR_BLOCK_LIMIT";
-
 /** Codes of {@link ChainError}: rules, ordering and checkpoints. */
 export type ChainErrorCode =
   | "ERR_CHAIN_REFUSED"
@@ -66,7 +63,6 @@ export type ErrorCode =
   | InputErrorCode
   | EncodingErrorCode
   | SignatureErrorCode
-  | BlockErrorCode
   | ChainErrorCode
   | ProofErrorCode
   | EnvelopeErrorCode
@@ -92,7 +88,6 @@ export class LedgerError<Code extends ErrorCode = ErrorCode> extends Error {
 export class InputError extends LedgerError<InputErrorCode> {}
 export class EncodingError extends LedgerError<EncodingErrorCode> {}
 export class SignatureError extends LedgerError<SignatureErrorCode> {}
-export class BlockError extends LedgerError<BlockErrorCode> {}
 export class ChainError extends LedgerError<ChainErrorCode> {}
 export class ProofError extends LedgerError<ProofErrorCode> {}
 export class EnvelopeError extends LedgerError<EnvelopeErrorCode> {}

@@ -1,0 +1,163 @@
+import { CID } from "multiformats/cid";
+import { describe, expect, it } from "vitest";
+import { randomBytes } from "#crypto";
+import { decodeGenesis, encodeGenesis } from "../src/block/genesis.ts";
+import { openChain } from "../src/chain/chain.ts";
+import { encodeDirective } from "../src/consent/directive.ts";
+import { defaultTerminology, extendTerminology } from "../src/consent/terminology.ts";
+import * as errors from "../src/errors.ts";
+import { openVault } from "../src/ledger/vault.ts";
+import { memoryStorage } from "../src/storage/memory.ts";
+import { foundWorld, MRN, observation, treatmentOnly } from "./support/hospital.ts";
+
+const { ConsentError, ChainError, InputError, LedgerError, StorageError } = errors;
+
+/** What a call throws or rejects with. */
+async function thrown(call: () => unknown): Promise<unknown> {
+  try {
+    await call();
+  } catch (error) {
+    return error;
+  }
+  throw new Error("nothing was thrown");
+}
+
+describe("LedgerError", () => {
+  it("is what every family extends, under its own name and with its cause", () => {
+    const cause = new Error("underneath");
+    for (const [name, Family] of Object.entries(errors)) {
+      const error = new (Family as typeof LedgerError)("ERR_INPUT_INVALID", "why", { cause });
+      expect(error).toBeInstanceOf(LedgerError);
+      expect(error).toMatchObject({ name, code: "ERR_INPUT_INVALID", message: "why", cause });
+    }
+  });
+});
+
+describe("codes", () => {
+  it("ERR_INPUT_UNSUPPORTED: a blob under a name that no store takes", async () => {
+    const cid = CID.parse("QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n");
+    const { blobs } = memoryStorage();
+    const error = await thrown(() => blobs.put([{ cid, bytes: new Uint8Array(1) }]));
+    expect(error).toBeInstanceOf(InputError);
+    expect(error).toMatchObject({ code: "ERR_INPUT_UNSUPPORTED" });
+  });
+
+  it("ERR_CHAIN_GENESIS: a member with a key it does not prove to hold, or none that orders", async () => {
+    const { genesis: bytes } = await foundWorld();
+    const genesis = decodeGenesis(bytes);
+    const nobody = { ...genesis, members: genesis.members.slice(2), threshold: 1 };
+    const error = await thrown(() => encodeGenesis(nobody));
+    expect(error).toBeInstanceOf(ChainError);
+    expect(error).toMatchObject({ code: "ERR_CHAIN_GENESIS" });
+
+    const unproved = encodeGenesis({
+      ...genesis,
+      members: genesis.members.map((member) => ({
+        ...member,
+        keys: member.keys.map(({ proof: _proof, ...key }) => key),
+      })),
+    });
+    expect(
+      await thrown(() => openChain({ storage: memoryStorage(), genesis: unproved })),
+    ).toMatchObject({ code: "ERR_CHAIN_GENESIS" });
+  });
+
+  it("ERR_CONSENT_INVALID: a directive that contradicts itself, or that would be void", async () => {
+    const { patient, hospitalB, open } = await foundWorld();
+    const directive = treatmentOnly(patient);
+    const twice = { ...directive, root: { ...directive.root, rules: [directive.root] } };
+    const error = await thrown(() => encodeDirective(twice));
+    expect(error).toBeInstanceOf(ConsentError);
+    expect(error).toMatchObject({ code: "ERR_CONSENT_INVALID" });
+
+    const hl = await open();
+    const me = await hl.subject(MRN);
+    await hl.consent(me, directive, { grantor: patient });
+    const stranger = hospitalB.signer();
+    const other = treatmentOnly(stranger, { lineage: "another" });
+    const before = hl.chain.size;
+    expect(await thrown(() => hl.consent(me, other, { grantor: stranger }))).toMatchObject({
+      code: "ERR_CONSENT_INVALID",
+      message: expect.stringContaining("not attested"),
+    });
+    expect(hl.chain.size).toBe(before);
+    await hl.close();
+  });
+
+  it("ERR_CONSENT_TERMINOLOGY: an addition that redefines a code", async () => {
+    const addition = { name: "x", version: "1", purposes: { TREAT: ["other"] as const } };
+    const error = await thrown(() => extendTerminology(defaultTerminology().data, addition));
+    expect(error).toMatchObject({ code: "ERR_CONSENT_TERMINOLOGY" });
+  });
+
+  it("ERR_CONSENT_REQUEST: a request by somebody who is no member", async () => {
+    const { patient, hospitalB, open } = await foundWorld();
+    const hl = await open();
+    const stranger = { signer: patient, agreement: hospitalB.agreement() };
+    expect(
+      await thrown(() => hl.request(stranger, { patient: MRN, purposes: ["TREAT"] })),
+    ).toMatchObject({
+      code: "ERR_CONSENT_REQUEST",
+      message: expect.stringContaining("unknown-requester"),
+    });
+    await hl.close();
+  });
+
+  it("ERR_STORAGE_MISSING: a record that this custodian does not have", async () => {
+    const { open } = await foundWorld();
+    const hl = await open();
+    const error = await thrown(() => hl.read(randomBytes(32)));
+    expect(error).toBeInstanceOf(StorageError);
+    expect(error).toMatchObject({ code: "ERR_STORAGE_MISSING" });
+    await hl.close();
+  });
+
+  it("ERR_STORAGE_CONFLICT and ERR_STORAGE_LIMIT: an append elsewhere, and one too large", async () => {
+    const { chains } = memoryStorage({ maxBatch: 2 });
+    const record = Uint8Array.of(1);
+    const nowhere = { size: 1, hash: new Uint8Array(32) };
+    expect(await thrown(() => chains.append("a", nowhere, [record]))).toMatchObject({
+      code: "ERR_STORAGE_CONFLICT",
+    });
+    const empty = { size: 0, hash: null };
+    expect(await thrown(() => chains.append("a", empty, [record, record, record]))).toMatchObject({
+      code: "ERR_STORAGE_LIMIT",
+    });
+  });
+
+  it("ERR_STORAGE_CORRUPT: a sealed value that was changed in the store", async () => {
+    const { hospitalA, genesis, open } = await foundWorld();
+    const hl = await open();
+    const { id: ledger, member: actor } = hl;
+    await hl.close();
+    const { state } = memoryStorage();
+    const vault = await openVault({ state, keys: hospitalA, ledger, actor, random: randomBytes });
+    const name = vault.name("test");
+    const { key, value } = vault.put(name, genesis);
+    const changed = value!.slice();
+    changed[20]! ^= 1;
+    await state.batch([{ key, value: changed }]);
+    expect(await thrown(() => vault.get(name))).toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
+  });
+
+  it("never carry what a caller gave as data", async () => {
+    const { open, hospitalB } = await foundWorld();
+    const hl = await open();
+    const me = await hl.subject(MRN);
+    const secret = "Zebulon Quarterstaff";
+    const bad = observation("x").replace('"status":"final"', `"note":"${secret}",`);
+    const messages = [
+      await thrown(() => hl.record(me, bad)),
+      await thrown(() => hl.subject({ system: "", value: secret })),
+      await thrown(() => hl.read(new TextEncoder().encode(secret))),
+      await thrown(() =>
+        hl.request(
+          { signer: hospitalB.signer(), agreement: hospitalB.agreement() },
+          { patient: { system: "", value: secret }, purposes: ["TREAT"] },
+        ),
+      ),
+    ];
+    for (const error of messages) expect(String(error)).not.toContain(secret);
+    await hl.close();
+  });
+});

@@ -36,8 +36,10 @@ export type ParsedTlogProof =
   | { readonly ok: true; readonly proof: TlogProof }
   | { readonly ok: false; readonly reason: TlogProofReason };
 
-type OpenedOk = Extract<OpenedCheckpoint, { ok: true }>;
-type OpenedReason = Extract<OpenedCheckpoint, { ok: false }>["reason"];
+/** A checkpoint under the proof whose signatures suffice. */
+export type OpenedOk = Extract<OpenedCheckpoint, { ok: true }>;
+/** Why the checkpoint under a proof is not accepted. */
+export type OpenedReason = Extract<OpenedCheckpoint, { ok: false }>["reason"];
 
 /** Outcome of {@link verifyTlogProof}. */
 export type TlogProofResult =

@@ -41,7 +41,13 @@ import type {
   TailOptions,
 } from "./types.ts";
 
-export type { LmdbClient } from "./lmdb/client.ts";
+export type {
+  LmdbClient,
+  LmdbDatabase,
+  LmdbEnvironment,
+  LmdbOpenOptions,
+  LmdbRange,
+} from "./lmdb/client.ts";
 
 export interface LmdbStorageOptions {
   /** Folder of the store; created with mode 0700 if absent. On a local disk, not a network one. */

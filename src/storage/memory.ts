@@ -17,6 +17,8 @@ import {
 import { sortedKeys, type SortedKeys } from "./sorted-keys.ts";
 import type { ChainRecord, Commit, FullStorage, Head, StorageCaps } from "./types.ts";
 
+export type { SortedKeys } from "./sorted-keys.ts";
+
 /** What several handles of {@link memoryStorage} share; opaque. */
 export interface MemoryData {
   readonly chains: Map<string, { readonly records: Uint8Array[]; head: Head }>;

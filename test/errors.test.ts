@@ -65,7 +65,8 @@ describe("codes", () => {
   it("ERR_CONSENT_INVALID: a directive that contradicts itself, or that would be void", async () => {
     const { patient, hospitalB, open } = await foundWorld();
     const directive = treatmentOnly(patient);
-    const twice = { ...directive, root: { ...directive.root, rules: [directive.root] } };
+    const root = directive.root!;
+    const twice = { ...directive, root: { ...root, rules: [root] } };
     const error = await thrown(() => encodeDirective(twice));
     expect(error).toBeInstanceOf(ConsentError);
     expect(error).toMatchObject({ code: "ERR_CONSENT_INVALID" });

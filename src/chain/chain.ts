@@ -291,7 +291,6 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
       return { block, bytes, header };
     },
     async rootAt(size) {
-      if (size === tip.size) return frontierRoot(frontier);
       if (size === 0) return frontierRoot(emptyFrontier);
       const [record] = await readRecords(chains, chainName, size - 1, 1);
       if (record === undefined) throw new ProofError("ERR_PROOF_RANGE", "the ledger is shorter");

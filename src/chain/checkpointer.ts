@@ -1,5 +1,7 @@
 import { equalBytes } from "../bytes/compare.ts";
+import { concatBytes } from "../bytes/concat.ts";
 import { toHex } from "../bytes/hex.ts";
+import { utf8ToBytes } from "../bytes/utf8.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectBytes, expectMap, expectUint, expectVersion } from "../codec/shape.ts";
 import { ChainError, EncodingError } from "../errors.ts";
@@ -10,11 +12,20 @@ import { AppendConflict } from "../storage/errors.ts";
 import type { Chain } from "./chain.ts";
 import { encodeCheckpoint } from "./checkpoint-note.ts";
 import { noteSigner, signNote } from "./note.ts";
+import { judgeCheckpoint, trustFromGenesis, withPolicy, type Trust } from "./trust.ts";
+import type { Witness } from "./witness.ts";
 
 /** What a signer of checkpoints has committed itself to. */
 export interface SignedHead {
   readonly size: number;
   readonly root: Uint8Array;
+}
+
+/** A checkpoint that was signed just now. */
+export interface SignedCheckpoint extends SignedHead {
+  readonly note: Uint8Array;
+  /** Whether the ledger's cosignature policy is satisfied. */
+  readonly witnessed: boolean;
 }
 
 /** Signs checkpoints of one chain with one key. */
@@ -25,11 +36,11 @@ export interface Checkpointer {
    * It refreshes the chain, keeps `(size, root)` durably, and only then signs; so that neither a
    * crash, nor a second process with the same key, nor a restored backup makes it contradict itself.
    *
-   * @returns the signed note
+   * @returns the signed note, with the cosignatures that could be had
    * @throws {ChainError} `ERR_CHAIN_CHECKPOINT` when the chain is empty or does not extend what was
    *   signed before
    */
-  sign(): Promise<{ readonly note: Uint8Array } & SignedHead>;
+  sign(): Promise<SignedCheckpoint>;
   /** What was signed last, or `undefined`. */
   last(): Promise<SignedHead | undefined>;
 }
@@ -45,30 +56,59 @@ export function createCheckpointer(options: {
   readonly chain: Chain;
   readonly chains: ChainStore;
   readonly signer: Signer;
+  /** Asked to cosign; one that fails to answer is left out. */
+  readonly witnesses?: readonly Witness[];
 }): Checkpointer {
-  const { chain, chains, signer } = options;
+  const { chain, chains, signer, witnesses = [] } = options;
+  const seen = new Map<Witness, number>();
   const notes = noteSigner(signer, chain.genesis.origin);
   const heads = openSignedHeads(
     chains,
     `${chain.ledger.toString()}/checkpoints/${toHex(signer.key)}`,
   );
+
+  /** Adds the cosignatures of those witnesses that give one. */
+  async function cosigned(note: Uint8Array, size: number): Promise<Uint8Array> {
+    const lines = await Promise.all(witnesses.map((witness) => askWitness(witness, note, size)));
+    return concatBytes(note, ...lines.map(utf8ToBytes));
+  }
+
+  async function askWitness(witness: Witness, note: Uint8Array, size: number): Promise<string> {
+    try {
+      // A second time with the size that the witness says it saw last.
+      for (let attempt = 0; attempt < 2; attempt++) {
+        const old = seen.get(witness) ?? 0;
+        const proof = old === 0 || old >= size ? [] : await chain.proveConsistency(old, size);
+        const answer = await witness.cosign(note, old, proof);
+        seen.set(witness, answer.ok ? size : answer.size);
+        if (answer.ok) return answer.line;
+        if (answer.reason !== "stale" || answer.size > size) return "";
+      }
+    } catch {
+      // A witness that cannot be reached must not stop the ledger; the policy says who is needed.
+    }
+    return "";
+  }
+
   return {
     async sign() {
       for (let attempt = 0; attempt < CONFLICT_TRIES; attempt++) {
         const size = await chain.refresh();
         if (size === 0) throw refuse("a ledger without blocks has nothing to sign");
-        // Read back from the store, not from memory.
+        // Read back from the store; what is in memory must agree.
         const root = await chain.rootAt(size);
+        if (chain.size === size && !equalBytes(root, chain.root)) {
+          throw refuse("the store does not hold what was appended");
+        }
         const last = await heads.read();
         if (last.signed !== undefined) await assertExtends(chain, last.signed, { size, root });
         if (last.signed?.size !== size) {
           if (!(await heads.keep(last.head, { size, root }))) continue;
         }
-        const note = await signNote(
-          encodeCheckpoint({ origin: chain.genesis.origin, size, root }),
-          [notes],
-        );
-        return { note, size, root };
+        const text = encodeCheckpoint({ origin: chain.genesis.origin, size, root });
+        const note = await cosigned(await signNote(text, [notes]), size);
+        const { ok: witnessed } = judgeCheckpoint(note, currentTrust(chain));
+        return { note, size, root, witnessed };
       }
       throw refuse("others kept signing with the same key");
     },
@@ -76,6 +116,10 @@ export function createCheckpointer(options: {
       return (await heads.read()).signed;
     },
   };
+}
+
+function currentTrust({ genesisBytes, state, size }: Chain): Trust {
+  return withPolicy(trustFromGenesis(genesisBytes), state.policy(), size);
 }
 
 /** Durable memory of the heads that one key has signed. */

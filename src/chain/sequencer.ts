@@ -10,6 +10,7 @@ import { AmbiguousAppend, AppendConflict } from "../storage/errors.ts";
 import type { Blob, Commit, Head, StateChange, Storage } from "../storage/types.ts";
 import { checkProposer, loadForRules, type AppliedBlock } from "./apply-block.ts";
 import type { AppendableChain } from "./chain.ts";
+import type { Checkpointer, SignedCheckpoint } from "./checkpointer.ts";
 import { FLUSH_BATCH, isSameTransaction } from "./derived.ts";
 import { isRefused, isSignedBy, prepareTransaction, type PreparedTransaction } from "./prepare.ts";
 import { applyTransaction } from "./rules.ts";
@@ -28,6 +29,8 @@ export interface SequencerOptions {
   readonly signer: Signer;
   /** Clock, in ms since 1970. */
   readonly now: () => number;
+  /** Signs checkpoints where a submission is to be checkpointed. */
+  readonly checkpointer?: Checkpointer;
   /** Bytes of entries and blobs in memory beyond which `submit` refuses. Default 64 MiB. */
   readonly maxQueueBytes?: number;
   /** Bytes of entries and blobs that one block takes. Default 8 MiB. */
@@ -98,6 +101,8 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   let running: Promise<void> | undefined;
   let waiting: (() => void)[] = [];
   let closed = false;
+  let newest: SignedCheckpoint | undefined;
+  let signing: Promise<SignedCheckpoint> | undefined;
 
   function submit(signed: TransactionWithEntries, attachments: Attachments = {}): Submission {
     if (closed) throw new ChainError("ERR_CHAIN_CLOSED", "the sequencer is closed");
@@ -133,6 +138,12 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       get state() {
         return pending.state;
       },
+      async checkpointed() {
+        const place = await durable;
+        const { note, witnessed } = await covering(place.height);
+        if (pending.state !== "witnessed") pending.state = witnessed ? "witnessed" : "checkpointed";
+        return { ...place, checkpoint: note, witnessed };
+      },
     };
     byLeaf.set(id, submission);
     const forget = () => void byLeaf.delete(id);
@@ -141,6 +152,20 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     queuedBytes += pending!.bytes;
     start();
     return submission;
+  }
+
+  /** A checkpoint that covers a height: the last one, or one that is signed for all who wait. */
+  async function covering(height: number): Promise<SignedCheckpoint> {
+    if (options.checkpointer === undefined) {
+      throw new ChainError("ERR_CHAIN_CHECKPOINT", "this sequencer has no checkpointer");
+    }
+    for (;;) {
+      if (newest !== undefined && newest.size > height) return newest;
+      signing ??= options.checkpointer.sign().finally(() => {
+        signing = undefined;
+      });
+      newest = await signing;
+    }
   }
 
   function start(): void {

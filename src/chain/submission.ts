@@ -41,4 +41,19 @@ export interface Submission {
    * `ERR_STORAGE_AMBIGUOUS` submitting the same transaction again is safe.
    */
   readonly durable: Promise<Place>;
+  /**
+   * Resolves once it is under a signed checkpoint, signing one if need be.
+   *
+   * Rejects as {@link durable} does, and with `ERR_CHAIN_CHECKPOINT` when no checkpoint can be
+   * signed; the sequencer needs a checkpointer.
+   */
+  checkpointed(): Promise<CheckpointedPlace>;
+}
+
+/** A place under a checkpoint. */
+export interface CheckpointedPlace extends Place {
+  /** The signed note. */
+  readonly checkpoint: Uint8Array;
+  /** Whether the ledger's cosignature policy is satisfied by it. */
+  readonly witnessed: boolean;
 }

@@ -6,7 +6,10 @@ import { treeRoot } from "../../src/merkle/tree.ts";
 import { leafHash } from "../../src/merkle/hash.ts";
 import { verifyInclusion } from "../../src/merkle/verify.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
-import { recordEntries, START, startLedger } from "../support/ledger.ts";
+import { createCheckpointer } from "../../src/chain/checkpointer.ts";
+import { judgeCheckpoint, trustFromGenesis } from "../../src/chain/trust.ts";
+import { createWitness } from "../../src/chain/witness.ts";
+import { recordEntries, signerFor, START, startLedger } from "../support/ledger.ts";
 
 describe("createSequencer", () => {
   it("records a transaction and gives its place", async () => {
@@ -128,5 +131,78 @@ describe("createSequencer", () => {
       now: () => START,
     });
     expect(await sequencer.seal()).toEqual({ height: 9, transaction: 0 });
+  });
+});
+
+describe("Submission", () => {
+  it("is queued, durable, checkpointed, and witnessed once the policy's witness has signed", async () => {
+    const witnessKey = signerFor("witness");
+    const cosigner = { name: "witness.example/w", pub: witnessKey.publicKey };
+    const { chain, signers, storage } = await startLedger({
+      policy: {
+        cosignaturePolicy: {
+          validators: { required: 0, keys: [] },
+          witnesses: { required: 1, keys: [cosigner] },
+        },
+      },
+    });
+    const chains = storage.chains!;
+    const witness = createWitness({
+      chains: memoryStorage().chains,
+      signer: witnessKey,
+      name: cosigner.name,
+      ledger: chain.ledger,
+      origin: chain.genesis.origin,
+      checkpointKeys: chain.genesis.checkpointKeys,
+      now: () => START / 1000,
+    });
+    let reachable = false;
+    const checkpointer = createCheckpointer({
+      chain,
+      chains,
+      signer: signerFor("checkpoint"),
+      witnesses: [
+        {
+          cosign: (...asked) =>
+            reachable ? witness.cosign(...asked) : Promise.reject(new Error("unreachable")),
+        },
+      ],
+    });
+    const sequencer = createSequencer({
+      chain,
+      storage,
+      signer: signers["a"]!,
+      now: () => START,
+      checkpointer,
+    });
+    const write = async (seq: number) =>
+      sequencer.submit(
+        await signTransaction(signers["a"]!, {
+          ledger: chain.ledger,
+          lane: 0,
+          seq,
+          time: START,
+          entries: recordEntries(1),
+        }),
+      );
+    const first = await write(0);
+    expect(first.state).toBe("queued");
+    await first.durable;
+    expect(first.state).toBe("durable");
+    expect(await first.checkpointed()).toMatchObject({ height: 0, witnessed: false });
+    expect(first.state).toBe("checkpointed");
+    reachable = true;
+    for (const seq of [1, 2, 3]) {
+      const next = await write(seq);
+      const { checkpoint, witnessed } = await next.checkpointed();
+      expect(witnessed).toBe(true);
+      expect(next.state).toBe("witnessed");
+      const trust = trustFromGenesis(chain.genesisBytes);
+      expect(judgeCheckpoint(checkpoint, trust)).toMatchObject({
+        ok: true,
+        witnesses: [cosigner.name],
+        checkpoint: { size: seq + 1 },
+      });
+    }
   });
 });

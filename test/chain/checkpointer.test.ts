@@ -1,0 +1,253 @@
+import { describe, expect, it } from "vitest";
+import {
+  encodeCheckpoint,
+  parseCheckpoint,
+  readCheckpoint,
+} from "../../src/chain/checkpoint-note.ts";
+import { createCheckpointer } from "../../src/chain/checkpointer.ts";
+import { blocksChain, openChain } from "../../src/chain/chain.ts";
+import {
+  decodeForkEvidence,
+  encodeForkEvidence,
+  verifyForkEvidence,
+} from "../../src/chain/fork-evidence.ts";
+import { noteKey, NOTE_ED25519 } from "../../src/chain/note-key.ts";
+import { noteSigner, parseNote, signNote } from "../../src/chain/note.ts";
+import { judgeCheckpoint, trustFromGenesis } from "../../src/chain/trust.ts";
+import { createWitness, type CosignResult } from "../../src/chain/witness.ts";
+import { concatBytes } from "../../src/bytes/concat.ts";
+import { utf8ToBytes } from "../../src/bytes/utf8.ts";
+import { EMPTY_ROOT } from "../../src/merkle/hash.ts";
+import { memoryData, memoryStorage } from "../../src/storage/memory.ts";
+import { bytesFor, signerFor, START, startLedger } from "../support/ledger.ts";
+
+const ORIGIN = "ledger.example/test";
+const signer = signerFor("checkpoint");
+
+async function grown(blocks: number, proposer = "a") {
+  const ledger = await startLedger({ proposer });
+  for (let i = 0; i < blocks; i++) await ledger.sequencer.seal();
+  return ledger;
+}
+
+describe("createCheckpointer", () => {
+  it("signs the durable head, and the same one again byte for byte", async () => {
+    const { chain, storage, sequencer } = await grown(3);
+    const checkpointer = createCheckpointer({ chain, chains: storage.chains!, signer });
+    expect(await checkpointer.last()).toBeUndefined();
+    const first = await checkpointer.sign();
+    expect(readCheckpoint(first.note)).toEqual({ origin: ORIGIN, size: 3, root: chain.root });
+    expect(await checkpointer.sign()).toEqual(first);
+    await sequencer.seal();
+    expect((await checkpointer.sign()).size).toBe(4);
+    expect(await checkpointer.last()).toEqual({ size: 4, root: chain.root });
+  });
+
+  it("has nothing to sign on an empty ledger", async () => {
+    const { chain, storage } = await grown(0);
+    await expect(
+      createCheckpointer({ chain, chains: storage.chains!, signer }).sign(),
+    ).rejects.toMatchObject({ code: "ERR_CHAIN_CHECKPOINT" });
+  });
+
+  it("remembers before it signs", async () => {
+    const { chain, storage } = await grown(1);
+    const failing = {
+      ...signer,
+      sign: async (): Promise<Uint8Array> => {
+        throw new Error("crash");
+      },
+    };
+    const checkpointer = createCheckpointer({ chain, chains: storage.chains!, signer: failing });
+    await expect(checkpointer.sign()).rejects.toThrow("crash");
+    expect(await checkpointer.last()).toEqual({ size: 1, root: chain.root });
+  });
+
+  it("never signs two roots for one size, in two processes that append all the time", async () => {
+    const data = memoryData();
+    const processes = await Promise.all(
+      ["a", "b", "a"].map((proposer) =>
+        startLedger({ storage: memoryStorage({ data }), proposer }),
+      ),
+    );
+    const roots = new Map<number, string>();
+    await Promise.all(
+      processes.map(async ({ chain, storage, sequencer }) => {
+        const checkpointer = createCheckpointer({ chain, chains: storage.chains!, signer });
+        for (let i = 0; i < 10; i++) {
+          await sequencer.seal();
+          const { size, root } = await checkpointer.sign();
+          const hex = Buffer.from(root).toString("hex");
+          expect(roots.get(size) ?? hex).toBe(hex);
+          roots.set(size, hex);
+        }
+      }),
+    );
+    expect(roots.size).toBeGreaterThan(5);
+  });
+
+  it("refuses a ledger that was restored from an older backup, or is another one", async () => {
+    const memory = memoryStorage().chains;
+    const { chain, storage, genesis } = await grown(4);
+    await createCheckpointer({ chain, chains: memory, signer }).sign();
+    const name = blocksChain(chain.ledger);
+    const restored = memoryStorage();
+    const records: Uint8Array[] = [];
+    for await (const { record } of storage.chains!.read(name, { from: 0, limit: 2 })) {
+      records.push(record);
+    }
+    await restored.chains.append(name, { size: 0, hash: null }, records);
+    const short = await openChain({ storage: restored, genesis });
+    await expect(
+      createCheckpointer({ chain: short, chains: memory, signer }).sign(),
+    ).rejects.toMatchObject({ code: "ERR_CHAIN_CHECKPOINT" });
+    for (const size of [4, 6]) {
+      const other = await grown(size, "b");
+      await expect(
+        createCheckpointer({ chain: other.chain, chains: memory, signer }).sign(),
+      ).rejects.toMatchObject({ code: "ERR_CHAIN_CHECKPOINT" });
+    }
+    // What it refused left no trace: the true ledger goes on.
+    const again = createCheckpointer({ chain, chains: memory, signer });
+    expect((await again.sign()).size).toBe(4);
+  });
+});
+
+describe("fork evidence", () => {
+  it("convicts a key whose two stores diverged, at one size or at two", async () => {
+    const one = await grown(4);
+    const two = await grown(4, "b");
+    const sign = (ledger: typeof one) =>
+      createCheckpointer({ chain: ledger.chain, chains: ledger.storage.chains!, signer }).sign();
+    const first = (await sign(one)).note;
+    const same = (await sign(two)).note;
+    await two.sequencer.seal();
+    await two.sequencer.seal();
+    const later = (await sign(two)).note;
+    const key = noteKey(ORIGIN, NOTE_ED25519, signer.publicKey);
+    const judge = (evidence: Parameters<typeof verifyForkEvidence>[0]) =>
+      verifyForkEvidence(decodeForkEvidence(encodeForkEvidence(evidence)), key);
+    expect(judge({ first, second: same })).toMatchObject({ ok: true, kind: "same-size" });
+    const continuation = {
+      root: await two.chain.rootAt(4),
+      proof: await two.chain.proveConsistency(4, 6),
+    };
+    expect(judge({ first, second: later, continuation })).toMatchObject({
+      ok: true,
+      kind: "other-continuation",
+    });
+    // One honest history is no evidence.
+    expect(judge({ first: same, second: later, continuation })).toEqual({
+      ok: false,
+      reason: "same-root",
+    });
+    expect(judge({ first, second: first })).toEqual({ ok: false, reason: "same-root" });
+  });
+});
+
+describe("createWitness", () => {
+  async function start() {
+    const ledger = await grown(2);
+    const { chain, storage } = ledger;
+    const checkpointer = createCheckpointer({ chain, chains: storage.chains!, signer });
+    const chains = memoryStorage().chains;
+    const witness = (over = chains, accepts?: () => Promise<boolean>) =>
+      createWitness({
+        chains: over,
+        signer: signerFor("w1"),
+        name: "w1",
+        ledger: chain.ledger,
+        origin: ORIGIN,
+        checkpointKeys: [signer.publicKey],
+        now: () => START / 1000,
+        ...(accepts === undefined ? {} : { accepts }),
+      });
+    return { ...ledger, checkpointer, chains, witness };
+  }
+
+  const refusal = (result: CosignResult) => (result.ok ? "ok" : `${result.reason} ${result.size}`);
+
+  it("cosigns what extends what it cosigned, so that policies accept it", async () => {
+    const { chain, genesis, checkpointer, sequencer, witness } = await start();
+    const w = witness();
+    const { note } = await checkpointer.sign();
+    const first = await w.cosign(note, 0, []);
+    expect(first.ok).toBe(true);
+    // Again, as after a crash before the answer.
+    expect(await w.cosign(note, 2, [])).toEqual(first);
+    await sequencer.seal();
+    const next = await checkpointer.sign();
+    const proof = await chain.proveConsistency(2, 3);
+    const second = await w.cosign(next.note, 2, proof);
+    if (!second.ok) throw new Error(second.reason);
+    const trust = {
+      ...trustFromGenesis(genesis),
+      cosignaturePolicy: {
+        validators: { required: 0, keys: [] },
+        witnesses: { required: 1, keys: [{ name: "w1", pub: signerFor("w1").publicKey }] },
+      },
+    };
+    const cosigned = concatBytes(next.note, utf8ToBytes(second.line));
+    expect(judgeCheckpoint(next.note, trust)).toMatchObject({ ok: false });
+    expect(judgeCheckpoint(cosigned, trust)).toMatchObject({ ok: true, witnesses: ["w1"] });
+  });
+
+  it("refuses what is stale, inconsistent, unsigned, or a rollback", async () => {
+    const { chain, checkpointer, sequencer, witness } = await start();
+    const w = witness();
+    const old = await checkpointer.sign();
+    expect(refusal(await w.cosign(old.note, 1, []))).toBe("stale 0");
+    expect(refusal(await w.cosign(old.note, 0, [bytesFor("x")]))).toBe("inconsistent 0");
+    await w.cosign(old.note, 0, []);
+    for (let i = 0; i < 2; i++) await sequencer.seal();
+    const newer = await checkpointer.sign();
+    const proof = await chain.proveConsistency(2, 4);
+    expect(refusal(await w.cosign(newer.note, 0, []))).toBe("stale 2");
+    expect(refusal(await w.cosign(newer.note, 2, []))).toBe("inconsistent 2");
+    expect(refusal(await w.cosign(newer.note, 2, proof.slice(1)))).toBe("inconsistent 2");
+    expect(refusal(await w.cosign(newer.note, 2, proof))).toBe("ok");
+    expect(refusal(await w.cosign(old.note, 4, []))).toBe("stale 4");
+    expect(refusal(await w.cosign(old.note, 2, []))).toBe("stale 4");
+    expect(refusal(await w.cosign(newer.note, 4, proof))).toBe("inconsistent 4");
+    expect(refusal(await w.cosign(newer.note.slice(1), 4, []))).toBe("bad-checkpoint 4");
+    const text = encodeCheckpoint({ origin: ORIGIN, size: 4, root: bytesFor("fork") });
+    const by = (name: string) => signNote(text, [noteSigner(signerFor(name), ORIGIN)]);
+    expect(refusal(await w.cosign(await by("checkpoint"), 4, []))).toBe("inconsistent 4");
+    expect(refusal(await w.cosign(await by("stranger"), 4, []))).toBe("bad-checkpoint 4");
+  });
+
+  it("cosigns one root only of the empty ledger", async () => {
+    const { witness } = await start();
+    const w = witness();
+    const empty = async (root: Uint8Array) =>
+      signNote(encodeCheckpoint({ origin: ORIGIN, size: 0, root }), [noteSigner(signer, ORIGIN)]);
+    expect(refusal(await w.cosign(await empty(bytesFor("x")), 0, []))).toBe("inconsistent 0");
+    expect(refusal(await w.cosign(await empty(EMPTY_ROOT), 0, []))).toBe("ok");
+    expect(refusal(await w.cosign(await empty(bytesFor("x")), 0, []))).toBe("inconsistent 0");
+    expect(refusal(await w.cosign(await empty(EMPTY_ROOT), 0, []))).toBe("ok");
+  });
+
+  it("cosigns one of two forks shown at once", async () => {
+    const { witness, checkpointer } = await start();
+    const w = witness();
+    const { note, size } = await checkpointer.sign();
+    const fork = await signNote(
+      encodeCheckpoint({ origin: ORIGIN, size, root: bytesFor("fork") }),
+      [noteSigner(signer, ORIGIN)],
+    );
+    const results = await Promise.all([w.cosign(note, 0, []), w.cosign(fork, 0, [])]);
+    expect(results.filter(({ ok }) => ok)).toHaveLength(1);
+  });
+
+  it("as a validator cosigns only what it judged itself", async () => {
+    const { witness, checkpointer } = await start();
+    const { note } = await checkpointer.sign();
+    const refusing = witness(memoryStorage().chains, async () => false);
+    expect(refusal(await refusing.cosign(note, 0, []))).toBe("refused 0");
+    const judging = witness(memoryStorage().chains, async () => true);
+    const result = await judging.cosign(note, 0, []);
+    expect(refusal(result)).toBe("ok");
+    const parsed = parseNote(note, [noteKey(ORIGIN, NOTE_ED25519, signer.publicKey)]);
+    expect(parsed.ok && parseCheckpoint(parsed.text)).toMatchObject({ ok: true });
+  });
+});

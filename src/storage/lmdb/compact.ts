@@ -1,4 +1,4 @@
-import { rmSync, statSync } from "node:fs";
+import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { StorageError } from "../../errors.ts";
 import type { Compaction } from "../types.ts";
@@ -40,6 +40,7 @@ export async function compactInto(
   const before = fileSize(environmentPath(folder, old.number));
   const moved = await old.root.transaction(async () => {
     if (successor(old) !== undefined) return false;
+    removeUnfinished(folder, number);
     const target = openEnvironment(draft, number, options);
     try {
       await copyAll(old, target);
@@ -49,8 +50,9 @@ export async function compactInto(
       throw error;
     }
     await target.root.close();
-    removeUnreferenced(folder, number);
-    publish(folder, draft, number);
+    if (!publish(folder, draft, number)) {
+      throw new StorageError("ERR_STORAGE_FAILED", "the compacted store could not be put in place");
+    }
     old.meta.putSync(NEXT, uint64(number));
     return true;
   });
@@ -59,9 +61,12 @@ export async function compactInto(
   return { before, after: fileSize(environmentPath(folder, number)) };
 }
 
-/** Removes what a compaction left that was killed before its commit. */
-function removeUnreferenced(folder: string, number: number): void {
+/** Removes what compactions left that were killed; nobody else is at one, we hold the lock. */
+function removeUnfinished(folder: string, number: number): void {
   rmSync(environmentPath(folder, number), { recursive: true, force: true });
+  for (const name of readdirSync(folder)) {
+    if (name.startsWith("draft-")) rmSync(join(folder, name), { recursive: true, force: true });
+  }
 }
 
 async function copyAll(old: Environment, target: Environment): Promise<void> {

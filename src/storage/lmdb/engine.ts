@@ -150,7 +150,7 @@ export async function openEngine(folder: string, options: EnvironmentOptions): P
       const result = moving.then(async () => {
         if (environment !== current || closing) return undefined;
         await idle();
-        return compactInto(folder, environment, options);
+        return compactInto(folder, environment, options).catch(compactionFailure);
       });
       moving = result.then(
         async (done) => {
@@ -193,6 +193,13 @@ function asStorageError(error: unknown): unknown {
   if (typeof code !== "number" && !/MDB_/.test(String(error))) return error;
   return new StorageError("ERR_STORAGE_FAILED", "the write failed; nothing was written", {
     cause: error,
+  });
+}
+
+function compactionFailure(cause: unknown): never {
+  if (cause instanceof StorageError) throw cause;
+  throw new StorageError("ERR_STORAGE_FAILED", "the compaction failed; the store is as it was", {
+    cause,
   });
 }
 

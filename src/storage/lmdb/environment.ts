@@ -145,17 +145,22 @@ async function create(folder: string, number: number, options: EnvironmentOption
   publish(folder, draft, number);
 }
 
-/** Gives a finished environment its number, unless another process was first. */
+/**
+ * Gives a finished environment its number.
+ *
+ * @returns whether it did; `false` when another process was first
+ */
 export function publish(folder: string, draft: string, number: number): boolean {
-  syncFolder(draft);
   try {
+    syncFolder(draft);
     renameSync(draft, environmentPath(folder, number));
     syncFolder(folder);
     return true;
   } catch (cause) {
     rmSync(draft, { recursive: true, force: true });
     const code = (cause as { code?: unknown }).code;
-    if (code === "ENOTEMPTY" || code === "EEXIST") return false;
+    // ENOENT: a compaction that ran meanwhile took the draft for one that was left.
+    if (code === "ENOTEMPTY" || code === "EEXIST" || code === "ENOENT") return false;
     throw new StorageError("ERR_STORAGE_FAILED", "the store cannot be created", { cause });
   }
 }

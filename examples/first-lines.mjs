@@ -1,0 +1,92 @@
+// @ts-check
+// The shortest whole round: record, consent, ask, explain, audit. Everything in memory.
+import { describeMember, encodeGenesis, memoryKeys, memorySigner, openLedger } from "healthledger";
+import { explain } from "healthledger/consent";
+import { memoryStorage } from "healthledger/storage/memory";
+
+/** The keys of one organisation. */
+async function organisation() {
+  const keys = memoryKeys();
+  await keys.generate({ use: "sign" });
+  await keys.generate({ use: "checkpoint" });
+  await keys.generate({ use: "agree" });
+  return keys;
+}
+
+const hospitalA = await organisation();
+const hospitalB = await organisation();
+const nonce = crypto.getRandomValues(new Uint8Array(32));
+/** @param {import("healthledger").KeyStore} keys */
+const member = (keys) =>
+  describeMember(
+    { sign: [keys.signer()], agree: [keys.agreement()] },
+    ["custodian", "sequencer"],
+    nonce,
+  );
+const nobody = { required: 0, keys: [] };
+const genesis = encodeGenesis({
+  v: 1,
+  origin: "history.example/first-lines",
+  nonce,
+  members: [await member(hospitalA), await member(hospitalB)],
+  threshold: 2,
+  maxDrift: 60_000,
+  maxTxAge: 600_000,
+  checkpointKeys: [hospitalA.signer("checkpoint").publicKey],
+  cosignaturePolicy: { validators: nobody, witnesses: nobody },
+  kinds: [],
+  contracts: [],
+});
+
+const hl = await openLedger({ storage: memoryStorage(), keys: hospitalA, genesis });
+const identifier = { system: "urn:oid:1.2.3", value: "MRN-0012345" };
+const patient = await hl.subject(identifier);
+const observation = {
+  resourceType: "Observation",
+  id: "bp-1",
+  status: "final",
+  code: { coding: [{ system: "http://loinc.org", code: "8480-6", display: "Systolic" }] },
+  subject: { reference: "Patient/p1" },
+  effectiveDateTime: "2026-02-03T10:15:00Z",
+  valueQuantity: { value: 128, unit: "mmHg" },
+};
+const v1 = await hl.record(patient, observation);
+await hl.record(patient, { ...observation, valueQuantity: { value: 118 } }, { amends: v1.id });
+
+const patientSigner = memorySigner({
+  alg: "Ed25519",
+  secret: crypto.getRandomValues(new Uint8Array(32)),
+});
+await hl.consent(
+  patient,
+  {
+    v: 1,
+    lineage: "privacy",
+    predecessors: [],
+    mode: "replace",
+    grantor: { actor: patientSigner.actor, capacity: "self", evidence: [] },
+    basis: { uri: "https://example.org/privacy-policy", version: "1" },
+    validity: { from: Date.now() - 1000, zone: "Europe/Berlin" },
+    default: "deny",
+    root: {
+      id: "treatment",
+      effect: "permit",
+      combine: "deny-overrides",
+      when: { purposes: ["TREAT"] },
+    },
+  },
+  { grantor: patientSigner },
+);
+
+const answer = await hl.request(
+  { signer: hospitalB.signer(), agreement: hospitalB.agreement() },
+  { patient: identifier, purposes: ["TREAT"], query: { types: ["Observation"] } },
+);
+for await (const { resource, receipt } of answer.items()) {
+  console.log(resource?.["valueQuantity"], `with a receipt of ${receipt.length} bytes`);
+}
+console.log(explain(answer.decision));
+for await (const access of hl.audit(patient)) {
+  console.log(new Date(access.recordedAt).toISOString(), access.requester, access.purposes);
+}
+await hl.close();

@@ -35,44 +35,68 @@ export function openFloor(path) {
     return bytes;
   };
 
-  return {
-    /** @param {readonly Uint8Array[]} blobs */
-    append(blobs) {
-      const made = [];
-      for (let from = 0; from < blobs.length;) {
-        let size = 0;
-        let to = from;
-        while (to < blobs.length) {
-          const { length } = /** @type {Uint8Array} */ (blobs[to]);
-          if (to > from && size + length > PACK_BYTES) break;
-          size += length;
-          to++;
-        }
-        const bytes = Buffer.allocUnsafe(size);
-        const table = Buffer.alloc((to - from) * SLOT_BYTES);
-        let at = 0;
-        for (let i = from; i < to; i++) {
-          const blob = /** @type {Uint8Array} */ (blobs[i]);
-          table.write(hash("sha256", blob, "binary"), (i - from) * SLOT_BYTES + 4, "binary");
-          bytes.set(blob, at);
-          at += blob.length;
-        }
-        made.push({ bytes, table });
-        from = to;
+  /** @param {readonly Uint8Array[]} blobs */
+  function prepare(blobs) {
+    const made = [];
+    for (let from = 0; from < blobs.length;) {
+      let size = 0;
+      let to = from;
+      while (to < blobs.length) {
+        const { length } = /** @type {Uint8Array} */ (blobs[to]);
+        if (to > from && size + length > PACK_BYTES) break;
+        size += length;
+        to++;
       }
-      const record = Buffer.alloc(BLOCK_BYTES + ENTRY_BYTES * blobs.length, 1);
-      const commit = () =>
-        root.transaction(() => {
-          for (const { bytes, table } of made) {
-            pack++;
-            tables.put(key(pack), table, { append: true });
-            packs.put(key(pack), bytes, { append: true });
-          }
-          chains.put(key(height++, 16), record);
-        });
-      // One commit a batch: left to itself, lmdb would put two that wait under one sync.
+      const bytes = Buffer.allocUnsafe(size);
+      const table = Buffer.alloc((to - from) * SLOT_BYTES);
+      let at = 0;
+      for (let i = from; i < to; i++) {
+        const blob = /** @type {Uint8Array} */ (blobs[i]);
+        table.write(hash("sha256", blob, "binary"), (i - from) * SLOT_BYTES + 4, "binary");
+        bytes.set(blob, at);
+        at += blob.length;
+      }
+      made.push({ bytes, table });
+      from = to;
+    }
+    const record = Buffer.alloc(BLOCK_BYTES + ENTRY_BYTES * blobs.length, 1);
+    return () =>
+      root.transaction(() => {
+        for (const { bytes, table } of made) {
+          pack++;
+          tables.put(key(pack), table, { append: true });
+          packs.put(key(pack), bytes, { append: true });
+        }
+        chains.put(key(height++, 16), record);
+      });
+  }
+
+  return {
+    /**
+     * Commits by itself: left alone, lmdb would put two batches that wait under one sync.
+     *
+     * @param {readonly Uint8Array[]} blobs
+     * @returns {Promise<void>}
+     */
+    append(blobs) {
+      const commit = prepare(blobs);
       turn = turn.then(commit);
       return turn;
+    },
+    /**
+     * Commits with whatever else waits.
+     *
+     * @param {readonly Uint8Array[]} blobs
+     * @returns {Promise<void>}
+     */
+    appendTogether(blobs) {
+      return prepare(blobs)();
+    },
+    /** The newest record. */
+    last() {
+      const newest = { start: key(2 ** 52, 16), end: Buffer.alloc(1), reverse: true, limit: 1 };
+      for (const { value } of chains.getRange(newest)) return value;
+      return undefined;
     },
     close: () => root.close(),
   };

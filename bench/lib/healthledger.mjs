@@ -15,3 +15,5 @@ const load = (file) => import(new URL(file, dist).href);
 export const hl = await load("index.js");
 /** @type {typeof import("../../src/storage/lmdb.ts")} */
 export const { lmdbStorage } = await load("storage/lmdb.js");
+/** @type {typeof import("../../src/storage/memory.ts")} */
+export const { memoryStorage } = await load("storage/memory.js");

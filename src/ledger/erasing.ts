@@ -217,7 +217,8 @@ function versionsOf(
   return items.filter(({ id }) => wanted.has(rootOf.get(toHex(id))!));
 }
 
-function encodeErasure(
+/** Writes the content of an `erase` entry. */
+export function encodeErasure(
   what: ErasureClass,
   targets: readonly Uint8Array[],
   reason: string,
@@ -225,7 +226,12 @@ function encodeErasure(
   return encode({ v: 1, class: what, targets, reason });
 }
 
-function decodeErasure(bytes: Uint8Array): {
+/**
+ * Reads the content of an `erase` entry.
+ *
+ * @throws {EncodingError} when it is none
+ */
+export function decodeErasure(bytes: Uint8Array): {
   readonly class: ErasureClass;
   readonly targets: readonly Uint8Array[];
   readonly reason: string;

@@ -1,0 +1,279 @@
+import * as reference from "@ipld/dag-cbor";
+import { createDecipheriv, createHash, createHmac, createPrivateKey, sign } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { concatBytes } from "../../src/bytes/concat.ts";
+import { fromHex, toHex } from "../../src/bytes/hex.ts";
+import { utf8ToBytes } from "../../src/bytes/utf8.ts";
+import { CID } from "../../src/codec/cid.ts";
+import { decodeDirective, directiveCid } from "../../src/consent/directive.ts";
+import { describeResource } from "../../src/fhir/manifest.ts";
+import { keyId } from "../../src/identity/actor.ts";
+import { memoryAgreement } from "../../src/identity/agreement.ts";
+import { memoryKeys } from "../../src/identity/key-store.ts";
+import { memorySigner } from "../../src/identity/signer.ts";
+import { decodeAccess, encodeAccess, type AccessContent } from "../../src/ledger/access.ts";
+import {
+  decodeAttestedKey,
+  decodeSignedDirective,
+  encodeAttestedKey,
+  signDirective,
+  standingOf,
+} from "../../src/ledger/consents.ts";
+import { decodeErasure, encodeErasure } from "../../src/ledger/erasing.ts";
+import { decodeManifest, encodeManifest, type Manifest } from "../../src/ledger/manifest.ts";
+import {
+  createRequest,
+  decodeRequest,
+  decodeSealedRequest,
+  decodeSignedRequest,
+  requestAad,
+} from "../../src/ledger/request.ts";
+import { openVault } from "../../src/ledger/vault.ts";
+import { memoryStorage } from "../../src/storage/memory.ts";
+import { specPage } from "./spec-page.ts";
+
+const page = specPage("disclosure.md");
+const input = (label: string): Uint8Array => fromHex(page.value(label));
+/** What the other implementation of the encoding reads and writes. */
+const read = (bytes: Uint8Array): unknown => reference.decode(bytes);
+const write = (value: unknown): Uint8Array => new Uint8Array(reference.encode(value));
+
+const NEW_YEAR_2026 = 1_767_225_600_000;
+const ledger = CID.parse(page.value("ledger"));
+const requester = memorySigner({ alg: "Ed25519", secret: input("requester's secret") });
+const custodian = memorySigner({ alg: "Ed25519", secret: input("custodian's secret") });
+const patient = memorySigner({
+  alg: "Ed25519",
+  secret: input("patient's secret"),
+  actor: "Patient/1",
+});
+const receiving = memoryAgreement({ alg: "X25519", secret: input("requester's X25519") });
+const asked = memoryAgreement({ alg: "X25519", secret: input("custodian's X25519") });
+const id = input("request id");
+const local = input("local id");
+const entry = new Uint8Array(32).fill(0xaa);
+const identifier = { system: page.value("patient's identifier"), value: page.value("its value") };
+const directive = specPage("directive.md").hex("directive");
+
+/** Signs by node:crypto alone. */
+function signature(secret: Uint8Array, what: string, bytes: Uint8Array): string {
+  const der = concatBytes(fromHex("302e020100300506032b657004220420"), secret);
+  const key = createPrivateKey({ key: Buffer.from(der), format: "der", type: "pkcs8" });
+  return sign(null, concatBytes(utf8ToBytes(`healthledger/${what}/1\0`), bytes), key).toString(
+    "hex",
+  );
+}
+
+describe("docs/spec/disclosure.md", () => {
+  it("names the parties by the keys it says", () => {
+    expect([requester.actor, custodian.actor]).toEqual([
+      page.value("requester"),
+      page.value("custodian"),
+    ]);
+  });
+
+  it("shows the request that these inputs give, and its signature", async () => {
+    const random = [id, input("ephemeral secret")];
+    const made = await createRequest({
+      patient: identifier,
+      purposes: ["TREAT"],
+      roles: [{ code: "physician", attestedBy: requester.actor }],
+      query: { types: ["Observation"] },
+      ledger,
+      custodian: custodian.actor,
+      custodianKey: asked,
+      signer: requester,
+      agreement: receiving,
+      now: NEW_YEAR_2026,
+      random: () => random.shift()!,
+    });
+    expect(toHex(made)).toBe(toHex(page.hex("signed-request")));
+    const signed = decodeSignedRequest(made);
+    expect(toHex(signed.request)).toBe(toHex(page.hex("request")));
+    expect(toHex(signed.sig)).toBe(
+      signature(input("requester's secret"), "request", signed.request),
+    );
+    expect(signed.key).toEqual(keyId("Ed25519", requester.publicKey));
+  });
+
+  it("shows a request whose fields are those of the table", () => {
+    const fields = read(page.hex("request")) as Record<string, unknown>;
+    const { sealed, ...rest } = fields;
+    expect(rest).toEqual({
+      v: 1,
+      ledger,
+      id,
+      requester: requester.actor,
+      custodian: custodian.actor,
+      recipient: keyId("X25519", receiving.publicKey),
+      roles: [{ code: "physician", attestedBy: requester.actor }],
+      purposes: ["TREAT"],
+      action: "access",
+      query: { types: ["Observation"] },
+      time: NEW_YEAR_2026,
+      expires: NEW_YEAR_2026 + 300_000,
+    });
+    expect(write(fields)).toEqual(page.hex("request"));
+    expect(decodeRequest(page.hex("request"))).toEqual({ ...rest, sealed });
+  });
+
+  it("shows what is sealed to the custodian, bound to this request", async () => {
+    const { sealed } = decodeRequest(page.hex("request"));
+    const aad = page.hex("external-aad");
+    expect(aad).toEqual(write(["healthledger/request/1", ledger, id, custodian.actor]));
+    expect(requestAad(ledger, id, custodian.actor)).toEqual(aad);
+    const plaintext = await asked.unwrap(sealed, aad);
+    expect(plaintext).toEqual(page.hex("sealed-request"));
+    expect(plaintext).toEqual(write({ patient: identifier }));
+    expect(decodeSealedRequest(plaintext)).toEqual({ patient: identifier });
+    const elsewhere = write(["healthledger/request/1", ledger, id, requester.actor]);
+    await expect(asked.unwrap(sealed, elsewhere)).rejects.toMatchObject({
+      code: "ERR_ENVELOPE_DECRYPT",
+    });
+  });
+
+  it("shows a manifest", () => {
+    const manifest: Manifest = {
+      v: 1,
+      op: "amend",
+      local,
+      replaces: entry,
+      mediaType: "application/fhir+json",
+      resource: describeResource({
+        resourceType: "Observation",
+        id: "bp-1",
+        status: "final",
+        code: { coding: [{ system: "http://loinc.org", code: "8480-6" }] },
+        subject: { reference: "Patient/p1" },
+        effectiveDateTime: "2025-11-03T10:15:00Z",
+      }),
+      labels: {
+        codes: [{ system: "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", code: "N" }],
+        stamp: { labeller: "healthledger", version: "1" },
+      },
+    };
+    expect(toHex(encodeManifest(manifest))).toBe(toHex(page.hex("manifest")));
+    expect(write(manifest)).toEqual(page.hex("manifest"));
+    expect(decodeManifest(page.hex("manifest"))).toEqual(manifest);
+  });
+
+  it("shows a signed directive and the attested key that makes it count", async () => {
+    const bytes = page.hex("signed-directive");
+    expect(await signDirective(decodeDirective(directive), patient)).toEqual(bytes);
+    const signed = decodeSignedDirective(bytes);
+    expect(signed.directive).toEqual(directive);
+    expect(toHex(signed.sig)).toBe(signature(input("patient's secret"), "directive", directive));
+
+    const key = decodeAttestedKey(page.hex("attested-key"));
+    expect({ v: 1, ...key }).toEqual(read(page.hex("attested-key")));
+    expect(encodeAttestedKey(key)).toEqual(page.hex("attested-key"));
+    expect(key).toEqual({
+      actor: "Patient/1",
+      alg: "Ed25519",
+      publicKey: patient.publicKey,
+      capacity: "self",
+      from: NEW_YEAR_2026,
+    });
+    const standing = (at: number) => standingOf(signed, decodeDirective(directive), [key], at);
+    expect(standing(NEW_YEAR_2026)).toBe("valid");
+    expect(standing(NEW_YEAR_2026 - 1)).toHaveProperty("void");
+  });
+
+  it("shows the content of an access entry", () => {
+    const content: AccessContent = {
+      v: 1,
+      request: id,
+      requester: requester.actor,
+      roles: ["physician"],
+      purposes: ["TREAT"],
+      action: "access",
+      decidedAt: NEW_YEAR_2026 + 1500,
+      height: 6,
+      snapshot: ledger,
+      items: [{ record: toHex(entry), entry, type: "Observation", outcome: "permit", ground: 0 }],
+      grounds: [
+        {
+          reasons: [
+            {
+              kind: "rule",
+              layer: "patient",
+              purpose: "TREAT",
+              directive: directiveCid(decodeDirective(directive)),
+              path: ["care"],
+              effect: "permit",
+              matchedOn: ["purpose"],
+              unknown: [],
+              codes: [],
+            },
+          ],
+          obligations: [],
+          refrains: [],
+        },
+      ],
+    };
+    expect(toHex(encodeAccess(content))).toBe(toHex(page.hex("access")));
+    expect(write(content)).toEqual(page.hex("access"));
+    expect(decodeAccess(page.hex("access"))).toEqual(content);
+  });
+
+  it("shows the content of an erase entry", () => {
+    const reason = "asked for by the patient";
+    const bytes = page.hex("erasure");
+    expect(encodeErasure("clinical", [entry], reason)).toEqual(bytes);
+    expect(read(bytes)).toEqual({ v: 1, class: "clinical", targets: [entry], reason });
+    expect(decodeErasure(bytes)).toEqual({ class: "clinical", targets: [entry], reason });
+  });
+
+  it("shows a vault's root, a name and a value, by node:crypto and by the vault", async () => {
+    // HKDF-Expand for one block: HMAC(root, info ‖ 01).
+    const expand = (info: string) =>
+      createHmac("sha256", input("root key")).update(`${info}\x01`).digest("hex");
+    expect(expand("healthledger/vault/1 names")).toBe(page.value("name key"));
+    expect(expand("healthledger/vault/1 values")).toBe(page.value("value key"));
+    const names = page.hex("vault-name-input");
+    expect(read(names)).toEqual(["identifier", identifier.system, identifier.value]);
+    const name = createHmac("sha256", input("name key")).update(names).digest();
+    expect(name.toString("hex")).toBe(page.value("name"));
+
+    const value = page.hex("vault-value");
+    expect(value.subarray(0, 12)).toEqual(input("nonce"));
+    const tag = value.length - 16;
+    const decipher = createDecipheriv("chacha20-poly1305", input("value key"), input("nonce"), {
+      authTagLength: 16,
+    });
+    decipher.setAAD(name, { plaintextLength: tag - 12 });
+    decipher.setAuthTag(value.subarray(tag));
+    const opened = Buffer.concat([decipher.update(value.subarray(12, tag)), decipher.final()]);
+    expect(opened.toString("hex")).toBe(page.value("local id"));
+
+    const prefix = concatBytes(
+      utf8ToBytes("vault/"),
+      createHash("sha256").update(ledger.bytes).update(custodian.actor).digest().subarray(0, 16),
+    );
+    expect(concatBytes(prefix, Uint8Array.of(1), name)).toEqual(page.hex("vault-key"));
+    expect(concatBytes(prefix, Uint8Array.of(0))).toEqual(page.hex("vault-root-key"));
+    const root = read(page.hex("vault-root")) as { key: Uint8Array; message: Uint8Array };
+    expect(root.key).toEqual(keyId("X25519", asked.publicKey));
+    const aad = write(["healthledger/vault/1", ledger, custodian.actor]);
+    expect(await asked.unwrap(root.message, aad)).toEqual(input("root key"));
+
+    const { state } = memoryStorage();
+    await state.batch([
+      { key: page.hex("vault-root-key"), value: page.hex("vault-root") },
+      { key: page.hex("vault-key"), value },
+    ]);
+    const keys = memoryKeys();
+    await keys.add({ use: "agree", secret: input("custodian's X25519") });
+    const random = [input("nonce")];
+    const vault = await openVault({
+      state,
+      keys,
+      ledger,
+      actor: custodian.actor,
+      random: () => random.shift()!,
+    });
+    const named = vault.name("identifier", identifier.system, identifier.value);
+    expect(await vault.get(named)).toEqual(local);
+    expect(vault.put(named, local)).toEqual({ key: page.hex("vault-key"), value });
+  });
+});

@@ -350,14 +350,14 @@ function prepareFolder(path: string): string {
   }
 }
 
-async function share(folder: string, start: () => Promise<Engine>): Promise<Engine> {
+async function share(folder: string, start: () => Engine): Promise<Engine> {
   let shared = engines.get(folder);
   while (shared?.closed !== undefined) {
     await shared.closed;
     shared = engines.get(folder);
   }
   if (shared === undefined) {
-    shared = { engine: start(), handles: 0 };
+    shared = { engine: Promise.resolve(start()), handles: 0 };
     engines.set(folder, shared);
   }
   shared.handles++;

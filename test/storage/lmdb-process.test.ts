@@ -97,6 +97,18 @@ describe("lmdbStorage in several processes", () => {
     await remove();
   });
 
+  it("is whole after writes that failed because a file may not grow", async () => {
+    const { path, remove } = await folder();
+    const command = ['ulimit -f 1500 && exec "$0" "$@"', process.execPath, ...NODE];
+    const run = spawnSync("sh", ["-c", ...command, "append", path, "full"], { encoding: "utf8" });
+    // LMDB reports a write that was cut short as an input/output error, which leaves doubt.
+    expect(run.stderr).toMatch(/ERR_STORAGE_(FAILED|AMBIGUOUS)/);
+    const acknowledged = run.stdout.split("\n").length - 1;
+    expect(acknowledged).toBeGreaterThan(10);
+    expect(Object.fromEntries(await checkWhole(path))).toEqual({ full: acknowledged });
+    await remove();
+  });
+
   it("has the old store or the new one when killed while compacting", async () => {
     const { path, remove } = await folder();
     const writer = start("append", path, "writer", "30");

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as lmdb from "lmdb";
 import { describe, expect, it } from "vitest";
@@ -155,7 +155,7 @@ describe("lmdbStorage when LMDB fails", () => {
     const { path, remove } = await folder();
     const { lmdb, fail } = failing();
     await using storage = await lmdbStorage({ path, lmdb });
-    fail(new Error("No space left on device"));
+    fail(Object.assign(new Error("No space left on device"), { code: 28 }));
     const append = () => storage.chains.append("a", genesis, [text("r")]);
     await expect(append()).rejects.toMatchObject({ code: "ERR_STORAGE_FAILED" });
     fail(undefined);
@@ -167,7 +167,7 @@ describe("lmdbStorage when LMDB fails", () => {
     const { path, remove } = await folder();
     const { lmdb, fail } = failing();
     await using storage = await lmdbStorage({ path, lmdb });
-    fail(new Error("Input/output error"));
+    fail(Object.assign(new Error("Input/output error"), { code: 5 }));
     const append = () => storage.chains.append("a", genesis, [text("r")]);
     await expect(append()).rejects.toMatchObject({ code: "ERR_STORAGE_AMBIGUOUS" });
     fail(undefined);
@@ -180,7 +180,7 @@ describe("lmdbStorage when LMDB fails", () => {
     const { lmdb, fail } = failing();
     await using storage = await lmdbStorage({ path, lmdb });
     await storage.blobs.put([blobOf(text("one"))]);
-    fail(new Error("No space left on device"));
+    fail(Object.assign(new Error("No space left on device"), { code: 28 }));
     await expect(storage.blobs.put([blobOf(text("two"))])).rejects.toThrow();
     fail(undefined);
     await storage.blobs.put([blobOf(text("three")), blobOf(text("two"))]);
@@ -257,42 +257,43 @@ describe("compact", () => {
     await first.close();
     const kept = await readFile(join(path, "env-00000001", "data.mdb"));
 
-    // killed while the draft was written, and after it was published but not named
-    await mkdir(join(path, "draft-1-1"));
-    await writeFile(join(path, "draft-1-1", "data.mdb"), "half");
+    // killed while the new environment was written, or before it was named
     await mkdir(join(path, "env-00000002"));
     await writeFile(join(path, "env-00000002", "data.mdb"), kept.subarray(0, 4096 * 3));
     await check();
-
-    // the next one clears both away
     const second = await lmdbStorage({ path });
     await second.compact();
     await second.close();
-    expect(await readdir(path)).toEqual(["env-00000002"]);
+    expect(await readdir(path)).toEqual(["control", "env-00000002"]);
     await check();
 
     // killed after the successor was named and before the old one was removed
-    const third = await lmdbStorage({ path });
-    const old = join(path, "env-00000002");
-    await third.compact();
-    await third.close();
-    await mkdir(old);
-    const stale = lmdb.open({ path: old, maxDbs: 8 });
-    const meta = stale.openDB({ name: "meta", keyEncoding: "binary", encoding: "binary" });
+    const old = join(path, "env-00000001");
+    const encodings = { keyEncoding: "binary", encoding: "binary" } as const;
+    const stale = lmdb.open({ path: old, maxDbs: 8, overlappingSync: false, ...encodings });
+    const meta = stale.openDB({ name: "meta", ...encodings });
     await meta.put(Buffer.from("format"), Buffer.from("healthledger-lmdb/1"));
-    await meta.put(Buffer.from("next"), Buffer.from("0000000000000003", "hex"));
+    await meta.put(Buffer.from("next"), Buffer.from("0000000000000002", "hex"));
     await stale.close();
+    const control = lmdb.open({
+      path: join(path, "control"),
+      maxDbs: 8,
+      overlappingSync: false,
+      ...encodings,
+    });
+    await control.put(Buffer.from("current"), Buffer.from("0000000000000001", "hex"));
+    await control.close();
     await check();
+    expect(await readdir(path)).toEqual(["control", "env-00000002"]);
 
-    // removed by a compaction between being listed and being opened, which leaves it empty
-    await rename(old, join(path, "removed-00000002-1-1"));
-    await lmdb.open({ path: old }).close();
-    await check();
-    const fourth = await lmdbStorage({ path });
-    await fourth.compact();
-    await fourth.close();
-    expect(await readdir(path)).toEqual(["env-00000004"]);
-    await check();
+    // killed while the store was founded
+    const { path: other, remove: removeOther } = await folder();
+    await mkdir(join(other, "env-00000001"));
+    await writeFile(join(other, "env-00000001", "data.mdb"), kept.subarray(0, 5000));
+    const founded = await lmdbStorage({ path: other });
+    expect(await founded.chains.head("a")).toEqual(genesis);
+    await founded.close();
+    await removeOther();
     await remove();
   });
 });

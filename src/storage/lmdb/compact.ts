@@ -1,18 +1,15 @@
-import { readdirSync, rmSync, statSync } from "node:fs";
+import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { StorageError } from "../../errors.ts";
-import type { Compaction } from "../types.ts";
 import { rebuildIndex } from "./blob-index.ts";
 import type { LmdbDatabase } from "./client.ts";
 import {
-  environmentPath,
   openEnvironment,
-  publish,
-  removeOlder,
   successor,
   type Environment,
   type EnvironmentOptions,
 } from "./environment.ts";
+import { syncFolder, type StoreFolder } from "./folder.ts";
 import { readUint64, uint64 } from "./keys.ts";
 import { FORMAT, FORMAT_VALUE, NEXT } from "./manifest.ts";
 import { packBlobs, unpack, type PackedBlob } from "./packs.ts";
@@ -22,51 +19,44 @@ const CHUNK_BYTES = 16 << 20;
 
 /**
  * Copies what lives into a new environment, entry by entry, since LMDB's own compacting copy takes
- * pages over with whatever stands between their entries, then puts it in the place of the old one.
+ * pages over with whatever stands between their entries, and names it the successor of the old.
  *
- * All of it happens in a write transaction of the old environment, so that nobody else writes. The
- * commit that names the successor is the moment of change: killed before it, the old environment is
- * the store and the draft is rubbish; killed after it, the new one is.
+ * All of it happens in a write transaction of the old environment, so that nobody else writes. Its
+ * commit is the moment of change: killed before it, the old environment is the store and the new
+ * one is rubbish, removed by the next compaction; killed after it, whoever opens the store next
+ * goes on to the new one and removes the old.
  *
- * @returns `undefined` when another process was first
+ * @returns whether it did; `false` when another process was first
  */
 export async function compactInto(
-  folder: string,
+  folder: StoreFolder,
   old: Environment,
   options: EnvironmentOptions,
-): Promise<Compaction | undefined> {
+): Promise<boolean> {
   const number = old.number + 1;
-  const draft = join(folder, `draft-${process.pid}-${process.hrtime.bigint()}`);
-  const before = fileSize(environmentPath(folder, old.number));
-  const moved = await old.root.transaction(async () => {
+  const path = folder.path(number);
+  return old.root.transaction(async () => {
     if (successor(old) !== undefined) return false;
-    removeUnfinished(folder, number);
-    const target = openEnvironment(draft, number, options);
+    rmSync(path, { recursive: true, force: true });
+    const target = openEnvironment(path, number, options);
     try {
       await copyAll(old, target);
     } catch (error) {
       await target.root.close();
-      rmSync(draft, { recursive: true, force: true });
+      rmSync(path, { recursive: true, force: true });
       throw error;
     }
     await target.root.close();
-    if (!publish(folder, draft, number)) {
-      throw new StorageError("ERR_STORAGE_FAILED", "the compacted store could not be put in place");
-    }
+    syncFolder(path);
+    syncFolder(join(path, ".."));
     old.meta.putSync(NEXT, uint64(number));
     return true;
   });
-  if (!moved) return undefined;
-  removeOlder(folder, number);
-  return { before, after: fileSize(environmentPath(folder, number)) };
 }
 
-/** Removes what compactions left that were killed; nobody else is at one, we hold the lock. */
-function removeUnfinished(folder: string, number: number): void {
-  rmSync(environmentPath(folder, number), { recursive: true, force: true });
-  for (const name of readdirSync(folder)) {
-    if (name.startsWith("draft-")) rmSync(join(folder, name), { recursive: true, force: true });
-  }
+/** Bytes of an environment on disk. */
+export function environmentSize(path: string): number {
+  return statSync(join(path, "data.mdb")).size;
 }
 
 async function copyAll(old: Environment, target: Environment): Promise<void> {
@@ -145,8 +135,4 @@ function putLast(to: LmdbDatabase, key: Uint8Array, value: Uint8Array): void {
 
 function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
-}
-
-function fileSize(path: string): number {
-  return statSync(join(path, "data.mdb")).size;
 }

@@ -1,14 +1,11 @@
+import { constants } from "node:os";
 import { StorageError } from "../../errors.ts";
 import { AmbiguousAppend } from "../errors.ts";
 import { closedError } from "../guards.ts";
 import type { Compaction } from "../types.ts";
-import { compactInto } from "./compact.ts";
-import {
-  openCurrent,
-  successor,
-  type Environment,
-  type EnvironmentOptions,
-} from "./environment.ts";
+import { compactInto, environmentSize } from "./compact.ts";
+import { successor, type Environment, type EnvironmentOptions } from "./environment.ts";
+import { openFolder } from "./folder.ts";
 
 /**
  * The one owner of an open store in this process. It runs writes in LMDB transactions that are
@@ -32,14 +29,30 @@ export interface Engine {
 }
 
 /** Failures after which LMDB has certainly not changed what the next reader sees. */
-const NOT_WRITTEN =
-  /ENOSPC|EDQUOT|EROFS|EACCES|EFBIG|No space left|quota|Read-only|MDB_MAP_FULL|MDB_TXN_FULL|MDB_BAD_TXN/i;
+const NOT_WRITTEN: ReadonlySet<number> = new Set([
+  constants.errno.ENOSPC,
+  constants.errno.EDQUOT,
+  constants.errno.EFBIG,
+  constants.errno.EROFS,
+  constants.errno.EACCES,
+  constants.errno.ENOMEM,
+  -30792, // MDB_MAP_FULL
+  -30788, // MDB_TXN_FULL
+  -30782, // MDB_BAD_TXN: a write failed before the commit
+]);
 
 const SUPERSEDED = Symbol("superseded");
 
 /** Opens the store in a folder that exists. */
-export async function openEngine(folder: string, options: EnvironmentOptions): Promise<Engine> {
-  let current = await openCurrent(folder, options);
+export function openEngine(path: string, options: EnvironmentOptions): Engine {
+  const folder = openFolder(path, options);
+  let current: Environment;
+  try {
+    current = folder.openCurrent();
+  } catch (error) {
+    void folder.close();
+    throw error;
+  }
   let closing: Promise<void> | undefined;
   let moving: Promise<unknown> = Promise.resolve();
   let upkeep: Promise<void> | undefined;
@@ -47,15 +60,14 @@ export async function openEngine(folder: string, options: EnvironmentOptions): P
 
   /** Goes over to the environment that a compaction put in the place of this one. */
   function follow(old: Environment): Promise<unknown> {
-    if (old === current) {
-      moving = moving.then(async () => {
-        if (old !== current) return;
-        current = await openCurrent(folder, options);
-        await idle();
-        await old.root.close();
-      });
-    }
-    return moving;
+    const step = moving.then(async () => {
+      if (old !== current) return;
+      await idle();
+      current = folder.openCurrent();
+      await old.root.close();
+    });
+    moving = step.catch(() => {});
+    return step;
   }
 
   async function idle(): Promise<void> {
@@ -146,25 +158,20 @@ export async function openEngine(folder: string, options: EnvironmentOptions): P
   async function compact(): Promise<Compaction> {
     for (;;) {
       if (closing) throw closedError();
-      const environment = current;
+      const old = current;
       const result = moving.then(async () => {
-        if (environment !== current || closing) return undefined;
+        if (old !== current || closing) return undefined;
         await idle();
-        return compactInto(folder, environment, options).catch(compactionFailure);
+        const before = environmentSize(folder.path(old.number));
+        if (!(await compactInto(folder, old, options))) return undefined;
+        current = folder.openCurrent();
+        await old.root.close();
+        return { before, after: environmentSize(folder.path(current.number)) };
       });
-      moving = result.then(
-        async (done) => {
-          if (done === undefined) return;
-          const old = current;
-          current = await openCurrent(folder, options);
-          await old.root.close();
-        },
-        () => {},
-      );
-      const done = await result;
-      await moving;
+      moving = result.catch(() => {});
+      const done = await result.catch(compactionFailure);
       if (done !== undefined) return done;
-      if (environment === current) await follow(environment);
+      await read(() => {});
     }
   }
 
@@ -181,6 +188,7 @@ export async function openEngine(folder: string, options: EnvironmentOptions): P
         await upkeep;
         await idle();
         await current.root.close();
+        await folder.close();
       })();
       return closing;
     },
@@ -211,7 +219,7 @@ async function commitFailure(error: unknown): Promise<StorageError> {
       cause = reason;
     });
   }
-  return NOT_WRITTEN.test(String(cause))
+  return NOT_WRITTEN.has((cause as { code?: number }).code ?? 0)
     ? new StorageError("ERR_STORAGE_FAILED", "the write failed; nothing was written", { cause })
     : new AmbiguousAppend(cause);
 }

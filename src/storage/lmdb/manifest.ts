@@ -5,6 +5,8 @@ import { putUint32, readUint32, readUint64, uint64 } from "./keys.ts";
 export const FORMAT: Uint8Array = /* @__PURE__ */ utf8ToBytes("format");
 export const NEXT: Uint8Array = /* @__PURE__ */ utf8ToBytes("next");
 export const RUNS: Uint8Array = /* @__PURE__ */ utf8ToBytes("runs");
+/** Key of the environment `control`: the number of the current environment. */
+export const CURRENT: Uint8Array = /* @__PURE__ */ utf8ToBytes("current");
 /** The value under {@link FORMAT}. */
 export const FORMAT_VALUE: Uint8Array = /* @__PURE__ */ utf8ToBytes("healthledger-lmdb/1");
 

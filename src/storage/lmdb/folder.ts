@@ -1,0 +1,117 @@
+import { closeSync, fsyncSync, openSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { equalBytes } from "../../bytes/compare.ts";
+import { InputError, StorageError } from "../../errors.ts";
+import {
+  openEnvironment,
+  openRoot,
+  successor,
+  type Environment,
+  type EnvironmentOptions,
+} from "./environment.ts";
+import { readUint64, uint64 } from "./keys.ts";
+import { CURRENT, FORMAT, FORMAT_VALUE } from "./manifest.ts";
+
+/**
+ * The folder of a store: environments with rising numbers, one of them current, and a small one,
+ * `control`, that says which and whose write lock is held while any of them is opened or removed.
+ * (A name in the file system could not do that: between looking it up and opening it, a compaction
+ * could take it away, and LMDB would make a new, empty environment of that name.)
+ */
+export interface StoreFolder {
+  /** Opens the current environment, creating the store if there is none. */
+  openCurrent(): Environment;
+  /** The folder of an environment. */
+  path(number: number): string;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the folder of a store.
+ *
+ * @throws {StorageError} `ERR_STORAGE_FAILED` when it cannot be used
+ */
+export function openFolder(folder: string, options: EnvironmentOptions): StoreFolder {
+  const control = openRoot(join(folder, "control"), options);
+  syncFolder(folder);
+
+  function path(number: number): string {
+    return join(folder, `env-${String(number).padStart(8, "0")}`);
+  }
+
+  function openLocked(): Environment {
+    const stored = control.get(CURRENT);
+    let number = stored === undefined ? 1 : readUint64(stored);
+    if (stored === undefined) {
+      rmSync(path(1), { recursive: true, force: true });
+      create(path(1), options);
+      syncFolder(folder);
+    }
+    for (;;) {
+      const environment = openEnvironment(path(number), number, options);
+      const format = environment.meta.get(FORMAT);
+      const next = successor(environment);
+      if (next === undefined) {
+        if (format === undefined || !equalBytes(format, FORMAT_VALUE)) {
+          void environment.root.close();
+          throw new InputError("ERR_INPUT_UNSUPPORTED", "the store has another format");
+        }
+        control.putSync(CURRENT, uint64(number));
+        return environment;
+      }
+      void environment.root.close();
+      number = next;
+    }
+  }
+
+  return {
+    path,
+    openCurrent() {
+      let opened: Environment | undefined;
+      control.resetReadTxn();
+      control.transactionSync(() => {
+        opened = openLocked();
+      });
+      const { number } = opened!;
+      // Only after the number is durable; removing older ones needs no lock, none is opened again.
+      removeOlder(folder, number);
+      return opened!;
+    },
+    close: () => control.close(),
+  };
+}
+
+function create(path: string, options: EnvironmentOptions): void {
+  const environment = openEnvironment(path, 1, options);
+  environment.root.transactionSync(() => {
+    environment.meta.putSync(FORMAT, FORMAT_VALUE);
+  });
+  void environment.root.close();
+}
+
+/** Makes the names in a folder durable. */
+export function syncFolder(path: string): void {
+  const file = openSync(path, "r");
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function removeOlder(folder: string, number: number): void {
+  let removed = false;
+  for (const name of readdirSync(folder)) {
+    const digits = /^env-(\d{8,})$/.exec(name)?.[1];
+    if (digits === undefined || Number(digits) >= number) continue;
+    try {
+      rmSync(join(folder, name), { recursive: true, force: true });
+    } catch (cause) {
+      throw new StorageError("ERR_STORAGE_FAILED", "what was compacted cannot be removed", {
+        cause,
+      });
+    }
+    removed = true;
+  }
+  if (removed) syncFolder(folder);
+}

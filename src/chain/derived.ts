@@ -1,12 +1,12 @@
 import type { CID } from "multiformats/cid";
 import { concatBytes } from "../bytes/concat.ts";
 import { equalBytes } from "../bytes/compare.ts";
-import { toHex } from "../bytes/hex.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectBytes, expectMap, expectUint } from "../codec/shape.ts";
 import { LedgerError } from "../errors.ts";
 import type { NodeId, TreeNode } from "../merkle/frontier.ts";
+import { HASH_LENGTH } from "../merkle/hash.ts";
 import type { StoredNode } from "../merkle/sparse-map.ts";
 import type { StateChange, StateStore } from "../storage/types.ts";
 import type { PreparedTransaction } from "./prepare.ts";
@@ -65,6 +65,15 @@ export interface DerivedData {
 /** Most changes that one batch writes; stores have limits. */
 export const FLUSH_BATCH = 4096;
 
+interface NamedChange {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  readonly name: string;
+}
+
+/** Nodes of the header tree in memory, some 300 bytes each: all upper levels of any ledger. */
+const CACHED_NODES = 16_384;
+
 const MARK = 0x00;
 const TREE_NODE = 0x01;
 const STATE_NODE = 0x02;
@@ -73,8 +82,9 @@ const TRANSACTION = 0x03;
 /** Opens the derived data of one ledger in a state store that several may share. */
 export function openDerived(store: StateStore, ledger: CID): DerivedData {
   const prefix = concatBytes(utf8ToBytes("chain/"), ledger.multihash.digest.subarray(0, 16));
-  let changes: StateChange[] = [];
-  const byKey = new Map<string, Uint8Array>();
+  let changes: NamedChange[] = [];
+  const byName = new Map<string, Uint8Array>();
+  const treeCache = nodeCache(CACHED_NODES);
 
   const keyOf = (table: number, ...parts: readonly Uint8Array[]): Uint8Array =>
     concatBytes(prefix, Uint8Array.of(table), ...parts);
@@ -82,25 +92,43 @@ export function openDerived(store: StateStore, ledger: CID): DerivedData {
     keyOf(TREE_NODE, Uint8Array.of(level), uint64(index));
 
   function put(key: Uint8Array, value: Uint8Array): void {
-    changes.push({ key, value });
-    byKey.set(toHex(key), value);
+    const name = nameOf(key);
+    changes.push({ key, value, name });
+    byName.set(name, value);
   }
 
   async function getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
-    const found = keys.map((key) => byKey.get(toHex(key)));
+    if (byName.size === 0) return store.getMany(keys);
+    const found = keys.map((key) => byName.get(nameOf(key)));
     const missing = keys.filter((_, i) => found[i] === undefined);
     if (missing.length === 0) return found;
     const stored = (await store.getMany(missing)).values();
     return found.map((value) => value ?? stored.next().value);
   }
 
+  /** Nodes of complete subtrees are final, so what was read once need not be read again. */
+  async function treeNodes(ids: readonly NodeId[]): Promise<(Uint8Array | undefined)[]> {
+    const nodes: (Uint8Array | undefined)[] = ids.map((id) => treeCache.get(id)?.slice());
+    const missing = ids.filter((_, i) => nodes[i] === undefined);
+    if (missing.length === 0) return nodes;
+    const read = await getMany(missing.map(treeKey));
+    for (let i = 0, next = 0; i < ids.length; i++) {
+      if (nodes[i] !== undefined) continue;
+      const node = read[next++];
+      if (node?.length === HASH_LENGTH) treeCache.set(ids[i]!, node.slice());
+      nodes[i] = node;
+    }
+    return nodes;
+  }
+
   function written(batch: readonly StateChange[]): void {
     const done = new Set(batch);
-    changes = changes.filter((change) => !done.has(change));
-    for (const { key, value } of batch) {
-      const hex = toHex(key);
-      if (byKey.get(hex) === value) byKey.delete(hex);
+    const left: NamedChange[] = [];
+    for (const change of changes) {
+      if (!done.has(change)) left.push(change);
+      else if (byName.get(change.name) === change.value) byName.delete(change.name);
     }
+    changes = left;
   }
 
   return {
@@ -147,7 +175,7 @@ export function openDerived(store: StateStore, ledger: CID): DerivedData {
         throw error;
       }
     },
-    treeNodes: (ids) => getMany(ids.map(treeKey)),
+    treeNodes,
     stateNodes: (hashes) => getMany(hashes.map((hash) => keyOf(STATE_NODE, hash))),
     async findTransaction(key, lane, seq) {
       const [value] = await getMany([keyOf(TRANSACTION, key, uint64(lane), uint64(seq))]);
@@ -169,6 +197,44 @@ export function isSameTransaction(place: TransactionPlace, hash: Uint8Array): bo
 
 function uint64(value: number): Uint8Array {
   const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(value));
+  for (let i = 7, rest = value; rest > 0; i--) {
+    bytes[i] = rest % 256;
+    rest = Math.floor(rest / 256);
+  }
   return bytes;
+}
+
+/** A key as a string, one unit a byte. */
+function nameOf(key: Uint8Array): string {
+  return String.fromCharCode.apply(null, key as unknown as number[]);
+}
+
+interface NodeCache {
+  get(id: NodeId): Uint8Array | undefined;
+  set(id: NodeId, hash: Uint8Array): void;
+}
+
+/** Keeps between `capacity` and twice as many nodes: in two generations, the older one dropped. */
+function nodeCache(capacity: number): NodeCache {
+  let young = new Map<number, Uint8Array>();
+  let old = new Map<number, Uint8Array>();
+  const numberOf = ({ level, index }: NodeId): number => index * 64 + level;
+  function keep(at: number, hash: Uint8Array): void {
+    if (young.size >= capacity) {
+      old = young;
+      young = new Map();
+    }
+    young.set(at, hash);
+  }
+  return {
+    get(id) {
+      const at = numberOf(id);
+      const node = young.get(at);
+      if (node !== undefined) return node;
+      const kept = old.get(at);
+      if (kept !== undefined) keep(at, kept);
+      return kept;
+    },
+    set: (id, hash) => keep(numberOf(id), hash),
+  };
 }

@@ -110,7 +110,11 @@ const make = {
           name: "hypercore",
           async round() {
             for (let i = 0; i < count; i++) {
-              await core.proof({ block: { index: spread(i, leaves), nodes: 0 } });
+              // For a reader who has no node of the path.
+              const { block } = await core.proof({
+                block: { index: spread(i, leaves), nodes: depth },
+              });
+              if (block.nodes.length !== depth) throw new Error("a node is missing");
             }
             return count;
           },

@@ -11,7 +11,8 @@ import type { ChainStore, Head } from "../storage/types.ts";
 import { AppendConflict } from "../storage/errors.ts";
 import type { Chain } from "./chain.ts";
 import { encodeCheckpoint } from "./checkpoint-note.ts";
-import { noteSigner, signNote } from "./note.ts";
+import { noteKey, NOTE_COSIGNATURE, NOTE_ED25519, type NoteKey } from "./note-key.ts";
+import { noteSigner, parseNote, signNote } from "./note.ts";
 import { judgeCheckpoint, trustFromGenesis, withPolicy, type Trust } from "./trust.ts";
 import type { Witness } from "./witness.ts";
 
@@ -62,6 +63,7 @@ export function createCheckpointer(options: {
   const { chain, chains, signer, witnesses = [] } = options;
   const seen = new Map<Witness, number>();
   const notes = noteSigner(signer, chain.genesis.origin);
+  const ownKey = noteKey(chain.genesis.origin, NOTE_ED25519, signer.publicKey);
   const heads = openSignedHeads(
     chains,
     `${chain.ledger.toString()}/checkpoints/${toHex(signer.key)}`,
@@ -70,7 +72,21 @@ export function createCheckpointer(options: {
   /** Adds the cosignatures of those witnesses that give one. */
   async function cosigned(note: Uint8Array, size: number): Promise<Uint8Array> {
     const lines = await Promise.all(witnesses.map((witness) => askWitness(witness, note, size)));
-    return concatBytes(note, ...lines.map(utf8ToBytes));
+    const { cosignaturePolicy } = chain.state.policy();
+    const known = new Map<string, NoteKey>();
+    for (const { keys } of [cosignaturePolicy.validators, cosignaturePolicy.witnesses]) {
+      for (const { name, pub } of keys) {
+        known.set(`${name} ${toHex(pub)}`, noteKey(name, NOTE_COSIGNATURE, pub));
+      }
+    }
+    let all = note;
+    for (const line of lines) {
+      // A bad line would spoil the checkpoint for everyone.
+      const longer = concatBytes(all, utf8ToBytes(line));
+      const opened = parseNote(longer, [ownKey, ...known.values()]);
+      if (opened.ok) all = longer;
+    }
+    return all;
   }
 
   async function askWitness(witness: Witness, note: Uint8Array, size: number): Promise<string> {

@@ -113,6 +113,60 @@ describe("createCheckpointer", () => {
   });
 });
 
+describe("createCheckpointer with witnesses", () => {
+  it("leaves out lines that would spoil the note, and witnesses that fail", async () => {
+    const cosigner = (name: string) => ({ name, pub: signerFor(name).publicKey });
+    const ledger = await startLedger({
+      policy: {
+        cosignaturePolicy: {
+          validators: { required: 0, keys: [] },
+          witnesses: { required: 1, keys: [cosigner("w1"), cosigner("w2")] },
+        },
+      },
+    });
+    const { chain, storage, sequencer, genesis } = ledger;
+    await sequencer.seal();
+    const honest = (name: string) =>
+      createWitness({
+        chains: memoryStorage().chains,
+        signer: signerFor(name),
+        name,
+        ledger: chain.ledger,
+        origin: ORIGIN,
+        checkpointKeys: [signer.publicKey],
+        now: () => START / 1000,
+      });
+    const says = (line: string) => ({ cosign: async () => ({ ok: true as const, line }) });
+    const { line } = (await honest("w2").cosign(
+      (await createCheckpointer({ chain, chains: storage.chains!, signer }).sign()).note,
+      0,
+      [],
+    )) as { line: string };
+    const checkpointer = createCheckpointer({
+      chain,
+      chains: storage.chains!,
+      signer,
+      witnesses: [
+        says("no line at all"),
+        says("\n\n"),
+        says(line.replace(/.{8}=\n$/, "AAAAAAA=\n").replace(/.{8}==\n$/, "AAAAAA==\n")),
+        {
+          cosign: async () => {
+            throw new Error("away");
+          },
+        },
+        honest("w1"),
+      ],
+    });
+    const { note, witnessed } = await checkpointer.sign();
+    expect(witnessed).toBe(true);
+    expect(judgeCheckpoint(note, trustFromGenesis(genesis))).toMatchObject({
+      ok: true,
+      witnesses: ["w1"],
+    });
+  });
+});
+
 describe("fork evidence", () => {
   it("convicts a key whose two stores diverged, at one size or at two", async () => {
     const one = await grown(4);

@@ -1,4 +1,4 @@
-import { CID } from "multiformats/cid";
+import type { CID } from "multiformats/cid";
 import { concatBytes } from "../bytes/concat.ts";
 import { cidFromDigest, DAG_CBOR } from "../codec/cid.ts";
 import { encodeEntry, type SubjectEntry } from "./entry.ts";

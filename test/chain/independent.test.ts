@@ -74,19 +74,21 @@ describe("a second implementation", () => {
   it("reads the fixtures of format v1", () => {
     const fixture = JSON.parse(
       readFileSync(new URL("../fixtures/format/v1/ledger.json", import.meta.url), "utf8"),
-    ) as Record<string, never> & { records: string[]; genesis: string };
+    ) as Record<"ledger" | "genesis" | "root" | "checkpoint" | "receipt" | "author", string> & {
+      records: string[];
+    };
     const genesis = unhex(fixture.genesis);
-    expect(String(cid(genesis))).toBe(fixture["ledger"]);
+    expect(String(cid(genesis))).toBe(fixture.ledger);
     const { headers, transactions } = readRecords(genesis, fixture.records.map(unhex));
-    expect(mth(headers)).toEqual(unhex(fixture["root"]));
+    expect(mth(headers)).toEqual(unhex(fixture.root));
     expect(transactions.flat().flatMap(({ kinds }) => kinds)).toEqual([
       ...["record", "consent", "access", "erase", "link", "lab-order"],
       ...["policy", "member", "key", "key", "key"],
     ]);
     const pub = (read(genesis)["checkpointKeys"] as Uint8Array[])[0]!;
-    expect(readNote(unhex(fixture["checkpoint"]), pub)).toEqual({ size: 4, root: mth(headers) });
-    expect(readReceipt(unhex(fixture["receipt"]), genesis)).toMatchObject({
-      author: fixture["author"],
+    expect(readNote(unhex(fixture.checkpoint), pub)).toEqual({ size: 4, root: mth(headers) });
+    expect(readReceipt(unhex(fixture.receipt), genesis)).toMatchObject({
+      author: fixture.author,
       height: 0,
     });
     expect(mapRoot(genesisState(genesis))).toEqual(read(headers[0]!)["state"]);

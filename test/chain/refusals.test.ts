@@ -764,7 +764,7 @@ describe("governance", () => {
     expect(await judge({ op: "add", ...unnamed })).toEqual({ ...at, reason: "key-unknown" });
     const stolen = await describeMember({ sign: [d, signerFor("b", d.actor)] }, [], ledger);
     expect(await judge({ op: "add", ...stolen })).toEqual({ ...at, reason: "key-known" });
-    const unproved = { ...described, keys: described.keys.map(({ proof: _, ...key }) => key) };
+    const unproved = { ...described, keys: described.keys.map(({ proof: _proof, ...key }) => key) };
     expect(await judge({ op: "add", ...unproved })).toEqual({
       ...at,
       reason: "no-proof-of-possession",

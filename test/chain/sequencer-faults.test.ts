@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { signTransaction } from "../../src/block/transaction.ts";
 import { createAuthor, placed } from "../../src/chain/author.ts";
-import { blocksChain, openChain } from "../../src/chain/chain.ts";
+import { blocksChain } from "../../src/chain/chain.ts";
 import { createCheckpointer } from "../../src/chain/checkpointer.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
 import { verifyLedger } from "../../src/chain/verify-ledger.ts";

@@ -57,7 +57,7 @@ export interface Target {
 const fixture = (name: string) =>
   JSON.parse(
     readFileSync(new URL(`../fixtures/format/v1/${name}.json`, import.meta.url), "utf8"),
-  ) as Record<string, never>;
+  ) as unknown;
 
 /** All decoders and verifiers of bytes that come from outside, with samples of format v1. */
 export function hostileTargets(): readonly Target[] {
@@ -99,7 +99,7 @@ export function hostileTargets(): readonly Target[] {
     master: bytesFor("master"),
   };
   const keyFile = sealKeyFile(
-    [{ use: "sign", alg: "Ed25519", secret: bytesFor("secret"), retired: false }],
+    [{ use: "sign", alg: "Ed25519", secret: bytesFor("secret"), actor: undefined, retired: false }],
     fileKey,
     bytesFor("key file nonce"),
   );

@@ -12,11 +12,24 @@ export const signerOf = (name) =>
   });
 
 /** A ledger of one custodian who also orders; nobody else's signature weighs on the figures. */
-export async function found() {
+export function found() {
+  return foundWith(signerOf("bench signing key"));
+}
+
+/**
+ * As {@link found}, with keys of the caller's.
+ *
+ * @param {import("../../src/index.ts").Signer} signer
+ * @param {import("../../src/index.ts").KeyAgreement} [agreement]
+ */
+export async function foundWith(signer, agreement) {
   const nonce = new Uint8Array(randomBytes(32));
-  const signer = signerOf("bench signing key");
   const checkpointSigner = signerOf("bench checkpoint key");
-  const member = await hl.describeMember({ sign: [signer] }, ["custodian", "sequencer"], nonce);
+  const member = await hl.describeMember(
+    { sign: [signer], agree: agreement === undefined ? [] : [agreement] },
+    ["custodian", "sequencer"],
+    nonce,
+  );
   const genesis = hl.encodeGenesis({
     v: 1,
     origin: "bench.example/ledger",

@@ -2,6 +2,7 @@ import type { CID } from "multiformats/cid";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectBytes, expectMap, expectString, expectUint, expectVersion } from "../codec/shape.ts";
 import type { Decision, Outcome, Reason } from "../consent/decision.ts";
+import type { LedgerContext } from "./context.ts";
 import type { Declaration } from "./request.ts";
 
 /** What was decided about one record. */
@@ -34,6 +35,8 @@ export interface AccessContent {
   readonly roles: readonly string[];
   readonly purposes: readonly string[];
   readonly action: string;
+  /** Parts of each record that were asked for, where not the whole. */
+  readonly parts?: readonly string[];
   /** When it was decided, in ms since 1970, and at which ledger height. */
   readonly decidedAt: number;
   readonly height: number;
@@ -62,7 +65,7 @@ export function decodeAccess(bytes: Uint8Array): AccessContent {
       ...["v", "request", "requester", "roles", "purposes", "action", "decidedAt", "height"],
       ...["snapshot", "items", "grounds"],
     ],
-    ["user", "declaration"],
+    ["user", "parts", "declaration"],
   );
   expectVersion(map["v"], "access");
   expectBytes(map["request"], "access.request", 16);
@@ -116,3 +119,7 @@ export function decisionOf(access: AccessContent, item: AccessItem): Decision {
 function distinct(cids: readonly CID[]): CID[] {
   return [...new Map(cids.map((cid) => [cid.toString(), cid])).values()];
 }
+
+/** The local id under which stands who asked about persons that are unknown here. */
+export const strangers = ({ vault }: Pick<LedgerContext, "vault">): Uint8Array =>
+  vault.name("unknown persons").slice(0, 16);

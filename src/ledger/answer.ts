@@ -1,6 +1,7 @@
 import type { CID } from "multiformats/cid";
 import type { AppendableChain } from "../chain/chain.ts";
-import { makeReceipt } from "../chain/make-receipt.ts";
+import type { EntryPlace } from "../chain/make-receipt.ts";
+import { receiptMaker } from "../chain/make-receipt.ts";
 import { decodeTransaction } from "../block/transaction.ts";
 import { decodeEntry, entryId, isCustom } from "../block/entry.ts";
 import { equalBytes } from "../bytes/compare.ts";
@@ -34,8 +35,8 @@ export interface OpenedItem {
 /** What a requester got. */
 export interface Answer {
   readonly decision: Decision;
-  /** Id of the access entry, as the custodian names it; `null` when it knows no such person. */
-  readonly access: Uint8Array | null;
+  /** Id of the access entry, as the custodian names it. */
+  readonly access: Uint8Array;
   /** How many records were released. */
   readonly count: number;
   /** Opens what was released, one after another, verifying each envelope's author. */
@@ -60,11 +61,13 @@ export function openAnswer(
     access: answer.access,
     count: answer.items.length,
     async *items() {
-      if (answer.access === null || answer.items.length === 0) return;
+      if (answer.items.length === 0) return;
       const checkpoint = await options.checkpoint();
+      const receiptOf = receiptMaker(options.chain, { checkpoint });
+      const entryAt = entryReader(options.chain);
       for (const item of answer.items) {
-        const opened = await openItem(item, answer.access, options);
-        const receipt = await makeReceipt(options.chain, item.place, { checkpoint });
+        const opened = await openItem(item, answer.access, entryAt, options);
+        const receipt = await receiptOf(item.place);
         const manifest = decodeManifest(opened.get("manifest")!);
         const text = opened.get("content");
         yield {
@@ -81,11 +84,12 @@ export function openAnswer(
 async function openItem(
   item: ReleasedItem,
   access: Uint8Array,
+  entryAt: EntryReader,
   options: Parameters<typeof openAnswer>[1],
 ): Promise<ReadonlyMap<string, Uint8Array>> {
   const { chain, custodian, agreement, read } = options;
   const { envelope, header, grant, place } = item;
-  await assertNamed(chain, custodian, item);
+  assertNamed(chain, custodian, item, await entryAt(place));
   const keys = await openGrant({
     grant,
     agreement,
@@ -112,24 +116,40 @@ async function openItem(
   }
 }
 
+type EntryReader = (
+  place: EntryPlace,
+) => Promise<{ readonly author: string; readonly bytes: Uint8Array } | undefined>;
+
+/** Reads entries; of a block that several of them stand in, once. */
+function entryReader(chain: AppendableChain): EntryReader {
+  let height: number | undefined;
+  let block: ReturnType<AppendableChain["readBlock"]> | undefined;
+  return async (place) => {
+    if (block === undefined || height !== place.height) {
+      height = place.height;
+      block = chain.readBlock(place.height);
+    }
+    const signed = (await block).block.transactions[place.transaction];
+    const bytes = signed?.entries[place.entry];
+    if (signed === undefined || bytes === undefined) return undefined;
+    return { author: decodeTransaction(signed.tx).author, bytes };
+  };
+}
+
 /** Checks that the entry stands where it is said to, and names this envelope. */
-async function assertNamed(
+function assertNamed(
   chain: AppendableChain,
   custodian: string,
-  { place, entry, envelope }: ReleasedItem,
-): Promise<void> {
-  const { block } = await chain.readBlock(place.height);
-  const signed = block.transactions[place.transaction];
-  const bytes = signed?.entries[place.entry];
+  { entry, envelope }: ReleasedItem,
+  found: Awaited<ReturnType<EntryReader>>,
+): void {
   if (
-    signed === undefined ||
-    bytes === undefined ||
-    decodeTransaction(signed.tx).author !== custodian ||
-    !equalBytes(entryId(chain.ledger, custodian, bytes), entry)
+    found?.author !== custodian ||
+    !equalBytes(entryId(chain.ledger, custodian, found.bytes), entry)
   ) {
     throw new EnvelopeError("ERR_ENVELOPE_INVALID", "the entry does not stand where it was said");
   }
-  const named = decodeEntry(bytes);
+  const named = decodeEntry(found.bytes);
   if (isCustom(named) || named.kind !== "record" || !named.body.equals(envelope)) {
     throw new EnvelopeError("ERR_ENVELOPE_INVALID", "the entry names another envelope");
   }

@@ -1,4 +1,4 @@
-import { decodeAccess, decisionOf, type AccessContent } from "./access.ts";
+import { decodeAccess, decisionOf, strangers, type AccessContent } from "./access.ts";
 import type { Decision } from "../consent/decision.ts";
 import { openOwn, type Catalogue, type CatalogueItem } from "./catalogue.ts";
 import type { LedgerContext } from "./context.ts";
@@ -14,6 +14,8 @@ export interface AccessedRecord {
   readonly decision: Decision;
   /** Whether its keys were released; `false` also where a later change withdrew it in time. */
   readonly released: boolean;
+  /** What was decided in the end, where something landed between decision and release. */
+  readonly withdrawn?: Decision;
 }
 
 /** One access to a person's data: who asked, why, and what was answered. */
@@ -27,27 +29,32 @@ export interface Access {
   readonly roles: readonly string[];
   readonly purposes: readonly string[];
   readonly action: string;
+  /** Parts of each record that were asked for, where not the whole. */
+  readonly parts?: readonly string[];
   readonly decidedAt: number;
   readonly records: readonly AccessedRecord[];
   /** Why the glass was broken, where it was. */
   readonly declaration?: { readonly reason: string; readonly until: number };
 }
 
-/** Yields the accesses to a person's data, oldest first. */
+/**
+ * Yields the accesses to a person's data, oldest first; without a subject, the requests about
+ * persons that were unknown here.
+ */
 export async function* auditOf(
   context: LedgerContext,
   catalogue: Catalogue,
-  subject: Subject,
+  subject: Subject | null,
 ): AsyncIterable<Access> {
   await catalogue.catchUp();
-  const items = (await catalogue.itemsOf(subject.local)).filter(({ kind }) => kind === "access");
-  const withdrawn = new Map<string, Set<string>>();
+  const local = subject?.local ?? strangers(context);
+  const items = (await catalogue.itemsOf(local)).filter(({ kind }) => kind === "access");
+  const withdrawn = new Map<string, AccessContent>();
   for (const item of items) {
     const { op, replaces } = item.manifest;
     if (op !== "difference" || replaces === undefined) continue;
     const content = await readAccess(context, item);
-    const less = content?.items.map(({ record }) => record) ?? [];
-    withdrawn.set(toHex(replaces), new Set(less));
+    if (content !== undefined) withdrawn.set(toHex(replaces), content);
   }
   for (const item of items) {
     if (item.manifest.op !== "access") continue;
@@ -75,9 +82,12 @@ export async function readAccess(
 export function toAccess(
   item: CatalogueItem,
   content: AccessContent,
-  withdrawn: ReadonlySet<string> = new Set(),
+  difference?: AccessContent,
 ): Access {
-  const { requester, user, roles, purposes, action, decidedAt, declaration } = content;
+  const withdrawn = new Map(
+    difference?.items.map((one) => [one.record, decisionOf(difference, one)]),
+  );
+  const { requester, user, roles, purposes, action, parts, decidedAt, declaration } = content;
   return {
     id: item.id,
     recordedAt: item.recordedAt,
@@ -86,13 +96,18 @@ export function toAccess(
     roles,
     purposes,
     action,
+    ...(parts === undefined ? {} : { parts }),
     decidedAt,
-    records: content.items.map((one) => ({
-      record: one.record,
-      type: one.type,
-      decision: decisionOf(content, one),
-      released: one.outcome === "permit" && !withdrawn.has(one.record),
-    })),
+    records: content.items.map((one) => {
+      const later = withdrawn.get(one.record);
+      return {
+        record: one.record,
+        type: one.type,
+        decision: decisionOf(content, one),
+        released: one.outcome === "permit" && later === undefined,
+        ...(later === undefined ? {} : { withdrawn: later }),
+      };
+    }),
     ...(declaration === undefined ? {} : { declaration }),
   };
 }

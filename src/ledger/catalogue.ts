@@ -30,7 +30,16 @@ export type CatalogueFind =
   | { readonly status: "present"; readonly item: CatalogueItem }
   /** Its envelope was destroyed by the erase entry with this id. */
   | { readonly status: "erased"; readonly by: Uint8Array; readonly place: EntryPlace }
-  | { readonly status: "missing" };
+  /** Never was there; or stands on the ledger at a place, and its envelope does not open here. */
+  | { readonly status: "missing"; readonly place?: EntryPlace };
+
+/** An entry to be replaced by a tombstone. */
+export interface Buried {
+  readonly id: Uint8Array;
+  readonly place: EntryPlace;
+  /** The person it is about, where that can still be told. */
+  readonly local?: Uint8Array;
+}
 
 /**
  * The custodian's index of its own entries by person and by id, sealed at rest. It is built from
@@ -42,16 +51,33 @@ export interface Catalogue {
   /** All entries about a person, in ledger order, as of the last {@link catchUp}. */
   itemsOf(local: Uint8Array): Promise<readonly CatalogueItem[]>;
   find(id: Uint8Array): Promise<CatalogueFind>;
+  /**
+   * Whether a consent or an attested key stands on the ledger that does not open here, though
+   * nothing erased it: then nobody can say what is permitted.
+   */
+  lacksConsents(): Promise<boolean>;
   /** Spares the decryption of an entry that this process has just sealed. */
   remember(id: Uint8Array, manifest: Manifest): void;
+  /** Takes in what was filed once it has become much, so that no later call must wait long. */
+  keepUp(): Promise<void>;
   /** The changes that turn entries into tombstones of an erasure. */
-  bury(items: readonly CatalogueItem[], by: Uint8Array): StateChange[];
+  bury(items: readonly Buried[], by: Uint8Array): StateChange[];
   /** Writes what is pending. */
   flush(): Promise<void>;
+  /** Takes in the whole ledger again, trusting nothing that the index holds. */
+  rebuild(): Promise<void>;
 }
 
 const CACHED_SUBJECTS = 256;
 const FLUSH_AT = 2048;
+/** Manifests of own entries that wait to be taken in; beyond, they are taken in by and by. */
+const REMEMBERED = 8192;
+
+/** What the index keeps under an entry's id. */
+interface Known extends EntryPlace {
+  readonly local?: Uint8Array;
+  readonly erasedBy?: Uint8Array;
+}
 
 /** Opens the index. `onErase` is told of every erase entry of this custodian that is met. */
 export function openCatalogue(
@@ -62,29 +88,49 @@ export function openCatalogue(
   const remembered = new Map<string, Manifest>();
   const bySubject = new Map<string, CatalogueItem[]>();
   const markName = vault.name("catalogue mark");
+  const lackingPrefix = vault.name("catalogue lacking").subarray(0, 16);
   let pending: StateChange[] = [];
   const pendingItems = new Map<string, CatalogueItem>();
   let mark: number | undefined;
-  let turn: Promise<void> = Promise.resolve();
+  let turn: Promise<unknown> = Promise.resolve();
+  /** Ids seen while the index is built again, when what it holds is not asked. */
+  let rebuilding: Map<string, EntryPlace> | undefined;
 
   const subjectPrefix = (local: Uint8Array): Uint8Array =>
     vault.name("catalogue subject", local).subarray(0, 16);
-  const itemName = (local: Uint8Array, place: EntryPlace): Uint8Array =>
-    concatBytes(subjectPrefix(local), placeKey(place));
+  // The place stands in the name as a keyed hash: else the store's keys would tell, to who has
+  // nothing but the store, which entries on the ledger are about one person.
+  const itemName = (local: Uint8Array, { height, transaction, entry }: EntryPlace): Uint8Array =>
+    concatBytes(
+      subjectPrefix(local),
+      vault.name("catalogue place", encode([height, transaction, entry])),
+    );
   const idName = (id: Uint8Array): Uint8Array => vault.name("catalogue entry", id);
+  const lackingName = (id: Uint8Array): Uint8Array => concatBytes(lackingPrefix, id);
+
+  /** What moves the index, and what must not see it moving, waits for its turn. */
+  function exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const mine = turn.then(work);
+    turn = mine.catch(() => undefined);
+    return mine;
+  }
 
   async function takeIn(): Promise<void> {
     mark ??= await readMark();
     await chain.refresh();
+    // A mark beyond the end is of another history, or of one that was lost.
+    if (mark > chain.size) mark = 0;
     while (mark < chain.size) {
       const { block, header } = await chain.readBlock(mark);
       for (const [transaction, signed] of block.transactions.entries()) {
         const { author, ledger } = decodeTransaction(signed.tx);
         if (author !== signer.actor) continue;
-        const idOf = entryIdOf(ledger, author);
+        const ids = signed.entries.map(entryIdOf(ledger, author));
+        const known = rebuilding === undefined ? await vault.getMany(ids.map(idName)) : [];
         for (const [entry, bytes] of signed.entries.entries()) {
           const place = { height: header.height, transaction, entry };
-          await takeEntry(decodeEntry(bytes), idOf(bytes), place, header.time);
+          const decoded = decodeEntry(bytes);
+          await takeEntry(decoded, ids[entry]!, place, header.time, known[entry]);
         }
       }
       mark++;
@@ -97,16 +143,32 @@ export function openCatalogue(
     id: Uint8Array,
     place: EntryPlace,
     recordedAt: number,
+    stored: Uint8Array | undefined,
   ): Promise<void> {
-    if (isCustom(entry) || !("body" in entry)) return;
+    if (isCustom(entry) || !("body" in entry) || !KINDS.includes(entry.kind)) return;
     const hex = toHex(id);
+    const known = stored === undefined ? undefined : decodeKnown(stored);
+    const elsewhere = pendingItems.get(hex)?.place ?? rebuilding?.get(hex) ?? known;
     // A copy of an entry that stands already says nothing new.
-    if (pendingItems.has(hex) || (await vault.get(idName(id))) !== undefined) return;
+    if (elsewhere !== undefined && !isSamePlace(elsewhere, place)) return;
+    rebuilding?.set(hex, place);
+    if (pendingItems.has(hex) || known?.erasedBy !== undefined) return;
+    if (known?.local !== undefined) {
+      // Taken in before a crash, or by another process: this one has yet to hear of it.
+      const value = await vault.get(itemName(known.local, place));
+      if (value !== undefined) return hear(decodeItem(value));
+    }
     const manifest =
       remembered.get(hex) ?? (await openManifest(context, entry.kind, entry.body, place.height));
     remembered.delete(hex);
-    // What does not open was erased, or is not this custodian's after all.
-    if (manifest === undefined) return;
+    if (manifest === undefined) {
+      // It was erased, as an entry further on may say; or its key or header was lost.
+      pending.push(vault.put(idName(id), encode({ ...place })));
+      if (entry.kind === "consent" || entry.kind === "link") {
+        pending.push(vault.put(lackingName(id), new Uint8Array(0)));
+      }
+      return;
+    }
     const item: CatalogueItem = {
       id,
       place,
@@ -120,9 +182,26 @@ export function openCatalogue(
       vault.put(itemName(local, place), encodeItem(item)),
       vault.put(idName(id), encode({ local, ...place })),
     );
+    if (known !== undefined || rebuilding !== undefined) {
+      pending.push(vault.remove(lackingName(id)));
+    }
     pendingItems.set(hex, item);
     bySubject.get(toHex(local))?.push(item);
-    if (entry.kind === "erase") await onErase(item);
+    if (entry.kind === "erase") {
+      // What is still to be written of its targets must not be written behind their removal.
+      await flush();
+      await onErase(item);
+    }
+  }
+
+  /** Takes up in memory what the index holds already. */
+  async function hear(item: CatalogueItem): Promise<void> {
+    const items = bySubject.get(toHex(item.manifest.local));
+    if (items?.some(({ place }) => isSamePlace(place, item.place)) === false) items.push(item);
+    if (item.kind !== "erase") return;
+    bySubject.clear();
+    // Repeating an erasure is harmless; leaving one half done is not.
+    await onErase(item);
   }
 
   async function readMark(): Promise<number> {
@@ -132,59 +211,125 @@ export function openCatalogue(
 
   async function flush(): Promise<void> {
     if (pending.length === 0) return;
-    const batch = [...pending, vault.put(markName, encode(mark ?? 0))];
+    const batch = pending;
     const items = [...pendingItems.keys()];
     pending = [];
-    await storage.state.batch(batch, { sync: false });
+    try {
+      await storage.state.batch([...batch, vault.put(markName, encode(mark ?? 0))], {
+        sync: false,
+      });
+    } catch (error) {
+      // Else a later mark would say that these are there.
+      pending = [...batch, ...pending];
+      throw error;
+    }
     for (const id of items) pendingItems.delete(id);
   }
 
+  const catchUp = (): Promise<void> => exclusively(takeIn);
+
   return {
-    catchUp() {
-      turn = turn.catch(() => undefined).then(takeIn);
-      return turn;
-    },
+    catchUp,
     async itemsOf(local) {
       const hex = toHex(local);
-      let items = bySubject.get(hex);
-      if (items === undefined) {
+      const cached = bySubject.get(hex);
+      if (cached !== undefined) return cached.slice();
+      // In its turn: what is taken in while this reads would be missed for good.
+      return exclusively(async () => {
+        const meanwhile = bySubject.get(hex);
+        if (meanwhile !== undefined) return meanwhile.slice();
         await flush();
-        items = [];
+        const items: CatalogueItem[] = [];
         for await (const { value } of vault.scan(subjectPrefix(local))) {
           items.push(decodeItem(value));
         }
+        items.sort(byPlace);
         if (bySubject.size >= CACHED_SUBJECTS) bySubject.delete(bySubject.keys().next().value!);
         bySubject.set(hex, items);
-      }
-      return items.slice();
+        return items.slice();
+      });
     },
     async find(id) {
       const held = pendingItems.get(toHex(id));
       if (held !== undefined) return { status: "present", item: held };
       const found = await vault.get(idName(id));
       if (found === undefined) return { status: "missing" };
-      const map = decode(found) as { local?: Uint8Array; erasedBy?: Uint8Array } & EntryPlace;
-      const place = { height: map.height, transaction: map.transaction, entry: map.entry };
-      if (map.erasedBy !== undefined) return { status: "erased", by: map.erasedBy, place };
-      const value = await vault.get(itemName(map.local!, place));
-      const item = value === undefined ? undefined : decodeItem(value);
-      return item === undefined ? { status: "missing" } : { status: "present", item };
+      const { local, erasedBy, ...place } = decodeKnown(found);
+      if (erasedBy !== undefined) return { status: "erased", by: erasedBy, place };
+      const value = local && (await vault.get(itemName(local, place)));
+      if (value === undefined) return { status: "missing", place };
+      return { status: "present", item: decodeItem(value) };
+    },
+    async lacksConsents() {
+      if (pending.length > 0) await exclusively(flush);
+      for await (const lacking of vault.scan(lackingPrefix)) return lacking !== undefined;
+      return false;
     },
     remember(id, manifest) {
-      if (remembered.size < 100_000) remembered.set(toHex(id), manifest);
+      remembered.set(toHex(id), manifest);
+      // One that never comes to stand on the ledger must not stay for ever.
+      if (remembered.size > REMEMBERED) remembered.delete(remembered.keys().next().value!);
+    },
+    keepUp: async () => {
+      if (remembered.size > REMEMBERED / 2) await catchUp();
     },
     bury(items, by) {
-      for (const { id, manifest } of items) {
+      for (const { id, local } of items) {
         pendingItems.delete(toHex(id));
-        bySubject.delete(toHex(manifest.local));
+        if (local !== undefined) bySubject.delete(toHex(local));
       }
-      return items.flatMap(({ id, manifest, place }) => [
-        vault.remove(itemName(manifest.local, place)),
-        vault.put(idName(id), encode({ erasedBy: by, ...place })),
-      ]);
+      return items.flatMap(({ id, local, place: { height, transaction, entry } }) => {
+        const place = { height, transaction, entry };
+        return [
+          ...(local === undefined ? [] : [vault.remove(itemName(local, place))]),
+          vault.put(idName(id), encode({ erasedBy: by, ...place })),
+          vault.remove(lackingName(id)),
+        ];
+      });
     },
-    flush,
+    flush: () => exclusively(flush),
+    rebuild: () =>
+      exclusively(async () => {
+        mark = 0;
+        rebuilding = new Map();
+        bySubject.clear();
+        try {
+          await takeIn();
+          await flush();
+        } finally {
+          rebuilding = undefined;
+          bySubject.clear();
+        }
+      }),
   };
+}
+
+const KINDS: readonly string[] = ["record", "consent", "access", "erase", "link"];
+
+function decodeKnown(bytes: Uint8Array): Known {
+  const map = expectMap(
+    decode(bytes),
+    "catalogue entry",
+    ["height", "transaction", "entry"],
+    ["local", "erasedBy"],
+  );
+  return {
+    height: expectUint(map["height"], "height"),
+    transaction: expectUint(map["transaction"], "transaction"),
+    entry: expectUint(map["entry"], "entry"),
+    ...(map["local"] === undefined ? {} : { local: expectBytes(map["local"], "local", 16) }),
+    ...(map["erasedBy"] === undefined
+      ? {}
+      : { erasedBy: expectBytes(map["erasedBy"], "erasedBy", 32) }),
+  };
+}
+
+function byPlace({ place: a }: CatalogueItem, { place: b }: CatalogueItem): number {
+  return a.height - b.height || a.transaction - b.transaction || a.entry - b.entry;
+}
+
+function isSamePlace(a: EntryPlace, b: EntryPlace): boolean {
+  return a.height === b.height && a.transaction === b.transaction && a.entry === b.entry;
 }
 
 /** Opens the manifest of one of the custodian's own envelopes. */
@@ -259,13 +404,4 @@ function decodeItem(bytes: Uint8Array): CatalogueItem {
     recordedAt: expectUint(map["recordedAt"], "recordedAt"),
     manifest: decodeManifest(expectBytes(map["manifest"], "manifest")),
   };
-}
-
-function placeKey({ height, transaction, entry }: EntryPlace): Uint8Array {
-  const bytes = new Uint8Array(16);
-  const view = new DataView(bytes.buffer);
-  view.setBigUint64(0, BigInt(height));
-  view.setUint32(8, transaction);
-  view.setUint32(12, entry);
-  return bytes;
 }

@@ -2,12 +2,13 @@ import { verifySignature } from "../crypto/sign.ts";
 import { SIGNATURE_ALGS, type SignatureAlg } from "../crypto/signing-input.ts";
 import { toHex } from "../bytes/hex.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
-import { expectBytes, expectMap, expectOneOf, expectString, expectUint } from "../codec/shape.ts";
+import { expectBytes, expectMap, expectOneOf, expectString } from "../codec/shape.ts";
 import { decodeDirective, directiveCid, encodeDirective } from "../consent/directive.ts";
 import type { Capacity, Directive } from "../consent/model.ts";
 import type { CapacityFact, SnapshotDirective, Standing } from "../consent/snapshot.ts";
-import { ConsentError } from "../errors.ts";
-import { keyId } from "../identity/actor.ts";
+import { isDateValue } from "../consent/time.ts";
+import { ConsentError, EncodingError } from "../errors.ts";
+import { actorFromKey, keyId } from "../identity/actor.ts";
 import { signWith, type Signer } from "../identity/signer.ts";
 import { openOwn, type CatalogueItem } from "./catalogue.ts";
 import type { LedgerContext } from "./context.ts";
@@ -66,9 +67,25 @@ export function decodeSignedDirective(bytes: Uint8Array): SignedDirective {
   };
 }
 
-/** Writes an attested key: the content of a `link` entry. */
-export function encodeAttestedKey(key: AttestedKey): Uint8Array {
-  return encode({ v: 1, ...key });
+/**
+ * Writes an attested key: the content of a `link` entry.
+ *
+ * @throws {EncodingError} or {SignatureError} when it is no such key
+ */
+export function encodeAttestedKey(attested: AttestedKey): Uint8Array {
+  const { actor, alg, publicKey, capacity, from, to } = attested;
+  const bytes = encode({
+    v: 1,
+    actor,
+    alg,
+    publicKey,
+    capacity,
+    ...(from === undefined ? {} : { from }),
+    ...(to === undefined ? {} : { to }),
+  });
+  actorFromKey(alg, publicKey);
+  decodeAttestedKey(bytes);
+  return bytes;
 }
 
 /** @throws {EncodingError} when it is none */
@@ -84,9 +101,15 @@ export function decodeAttestedKey(bytes: Uint8Array): AttestedKey {
     alg: expectOneOf(map["alg"], "attested key.alg", SIGNATURE_ALGS),
     publicKey: expectBytes(map["publicKey"], "attested key.publicKey"),
     capacity: expectOneOf(map["capacity"], "attested key.capacity", CAPACITIES),
-    ...(map["from"] === undefined ? {} : { from: expectUint(map["from"], "attested key.from") }),
-    ...(map["to"] === undefined ? {} : { to: expectUint(map["to"], "attested key.to") }),
+    ...(map["from"] === undefined ? {} : { from: expectInstant(map["from"], "attested key.from") }),
+    ...(map["to"] === undefined ? {} : { to: expectInstant(map["to"], "attested key.to") }),
   };
+}
+
+/** Milliseconds since 1970, or before. */
+function expectInstant(value: unknown, what: string): number {
+  if (typeof value === "number" && isDateValue(value)) return value;
+  throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must be an instant`);
 }
 
 /** A person's directives and the keys they are judged by, as one custodian filed them. */
@@ -138,12 +161,21 @@ export function consentReader(
 
 /** What the custodian attests of who may speak for the subject. */
 export function capacityFacts(consents: FiledConsents): CapacityFact[] {
-  return consents.keys.map(({ actor, capacity, from, to }) => ({
+  return newest(consents.keys).map(({ actor, capacity, from, to }) => ({
     actor,
     capacity,
     ...(from === undefined ? {} : { from }),
     ...(to === undefined ? {} : { to }),
   }));
+}
+
+/** Who attests the same key in the same capacity again replaces what was said before. */
+function newest<T extends AttestedKey>(keys: readonly T[]): T[] {
+  const byKey = new Map<string, T>();
+  for (const key of keys) {
+    byKey.set(`${key.capacity} ${toHex(keyId(key.alg, key.publicKey))} ${key.actor}`, key);
+  }
+  return [...byKey.values()];
 }
 
 /** Judges a directive's signature by the keys attested before it on the ledger. */
@@ -173,14 +205,16 @@ export function standingOf(
   keys: readonly AttestedKey[],
   at: number,
 ): Standing {
-  const { actor } = directive.grantor;
-  const key = keys.find(
+  const { actor, capacity } = directive.grantor;
+  const attested = newest(keys).filter(
     (one) =>
       one.actor === actor &&
       one.alg === signed.alg &&
       toHex(keyId(one.alg, one.publicKey)) === toHex(signed.key),
   );
-  if (key === undefined) return { void: "the grantor's key is not attested" };
+  if (attested.length === 0) return { void: "the grantor's key is not attested" };
+  const key = attested.find((one) => one.capacity === capacity);
+  if (key === undefined) return { void: "the grantor's key is not attested in this capacity" };
   if ((key.from !== undefined && at < key.from) || (key.to !== undefined && at > key.to)) {
     return { void: "the grantor's key was not valid then" };
   }

@@ -5,17 +5,21 @@ import type { EntryPlace } from "../chain/make-receipt.ts";
 import type { Decision } from "../consent/decision.ts";
 import { compileDirectives } from "../consent/evaluate.ts";
 import type { Directive } from "../consent/model.ts";
-import type { ConsentRequest } from "../consent/request.ts";
+import type { ConsentRequest, RequestQuery } from "../consent/request.ts";
 import type { ConsentSnapshot, SnapshotDirective } from "../consent/snapshot.ts";
-import { BTG, defaultTerminology } from "../consent/terminology.ts";
+import { BTG, canonicalPurpose, defaultTerminology } from "../consent/terminology.ts";
+import { resolvePeriod, type Period } from "../consent/time.ts";
+import { findZone } from "../consent/zone.ts";
 import { directiveCid } from "../consent/directive.ts";
 import type { CoseRecipient } from "../crypto/cose-hpke.ts";
 import { verifySignature } from "../crypto/sign.ts";
 import { makeGrant, narrowKeys } from "../envelope/grant.ts";
 import { decodeSignedHeader } from "../envelope/header.ts";
-import { LedgerError } from "../errors.ts";
+import { wipeKeys } from "../envelope/keys.ts";
+import { LedgerError, StorageError } from "../errors.ts";
+import type { StateChange } from "../storage/types.ts";
 import { encode } from "../codec/dag-cbor.ts";
-import { accessItems, encodeAccess, type AccessContent } from "./access.ts";
+import { accessItems, encodeAccess, strangers, type AccessContent } from "./access.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { capacityFacts, type FiledConsents } from "./consents.ts";
 import type { CatalogueItem } from "./catalogue.ts";
@@ -31,6 +35,7 @@ import {
   requestAad,
   type DisclosureRequest,
   type SealedRequest,
+  type SignedRequest,
 } from "./request.ts";
 import type { Subject, Subjects } from "./subjects.ts";
 
@@ -61,8 +66,8 @@ export interface ReleasedItem {
 
 /** What a custodian answers. */
 export interface DisclosureAnswer {
-  /** Id of the access entry that every grant rests on; `null` when nobody is known by that name. */
-  readonly access: Uint8Array | null;
+  /** Id of the access entry that every grant rests on. */
+  readonly access: Uint8Array;
   /** A decision that says nothing about what was withheld. */
   readonly decision: Decision;
   readonly items: readonly ReleasedItem[];
@@ -108,16 +113,19 @@ interface Judgement {
   readonly probe: Decision;
   readonly snapshot: CID;
   readonly height: number;
-  /** Differs when something that matters has changed. */
-  readonly fingerprint: string;
+  /** When it was decided, in ms since 1970. */
+  readonly asOf: number;
 }
 
 /**
- * Answers a signed request: verify, resolve, decide, record, decide again if something that
- * matters landed in between, and only then wrap keys for exactly what every decision admits.
+ * Answers a signed request: verify, resolve, decide, record, decide again by what landed in
+ * between, and only then hand out keys for exactly what every decision admits.
  *
  * Whatever fails before the access entry is durable releases nothing; nothing that fails later
- * loses the entry.
+ * loses the entry. Who asks about somebody unknown here is answered and recorded like who asks
+ * about somebody of whom there is nothing.
+ *
+ * @throws {StorageError} `ERR_STORAGE_MISSING` when a consent on the ledger does not open here
  */
 export async function disclose(
   context: DiscloseContext,
@@ -126,63 +134,101 @@ export async function disclose(
   const { catalogue, subjects, now } = context;
   const checked = await checkRequest(context, bytes);
   if (!checked.ok) return checked;
-  const { request, sealed, recipient, replayName } = checked;
+  const { request, sealed, replayName } = checked;
   // From here to the durable access entry the id counts as used.
   const id = toHex(replayName);
   const busy = inFlight(context);
-  if (busy.has(id) || (await context.vault.get(replayName)) !== undefined) {
-    return { ok: false, reason: "replayed" };
-  }
+  if (busy.has(id)) return { ok: false, reason: "replayed" };
   busy.add(id);
   try {
-    await catalogue.catchUp();
-    const subject = await subjects.find(sealed.patient);
-    const asOf = now();
-    const first = await judge(context, request, sealed, subject, asOf);
-    if (subject === undefined) {
-      return { ok: true, answer: { access: null, decision: first.probe, items: [] } };
+    if ((await context.vault.get(replayName)) !== undefined) {
+      return { ok: false, reason: "replayed" };
     }
+    await catalogue.catchUp();
+    if (await catalogue.lacksConsents()) {
+      throw new StorageError(
+        "ERR_STORAGE_MISSING",
+        "a consent on the ledger does not open here, and nothing erased it: restore the store",
+      );
+    }
+    const subject = await subjects.find(sealed.patient);
+    const first = await judge(context, request, sealed, subject, now());
     await context.beforeFiling?.();
-    const access = await fileAccess(context, { request, sealed, subject, judgement: first, asOf }, [
+    const access = await fileAccess(context, { request, sealed, subject, judgement: first }, [
       context.vault.put(replayName, encode(request.expires)),
     ]);
     await context.beforeRelease?.();
     await catalogue.catchUp();
-    let released = first.decided.filter(isPermitted);
-    const second = await judge(context, request, sealed, subject, asOf);
-    if (second.fingerprint !== first.fingerprint) {
-      const still = new Map(
-        second.decided.filter(isPermitted).map(({ record }) => [nameOf(record), record]),
-      );
-      const both = released.filter(({ record }) => still.has(nameOf(record)));
-      if (both.length < released.length) {
-        const kept = new Set(both.map(({ record }) => nameOf(record)));
-        const decided = second.decided.filter(({ record }) => !kept.has(nameOf(record)));
-        await fileAccess(
-          context,
-          {
-            request,
-            sealed,
-            subject,
-            judgement: { ...second, decided },
-            asOf,
-            replaces: access.id,
-          },
-          [],
-        );
-      }
-      released = both;
-    }
+    const asked = first.decided.filter(isPermitted);
+    const second = await judge(context, request, sealed, subject, now());
     const items: ReleasedItem[] = [];
-    for (const { record } of released) {
-      const item = await release(context, record, access.id, request, recipient);
-      if (item !== undefined) items.push(item);
+    const decisions: Decision[] = [];
+    const recipient = await standing(context, checked);
+    if (recipient.ok) {
+      const still = new Map(
+        second.decided.filter(isPermitted).map((one) => [nameOf(one.record), one.decision]),
+      );
+      for (const { record, decision } of asked) {
+        const later = still.get(nameOf(record));
+        if (later === undefined) continue;
+        const item = await release(context, record, access.id, request, recipient);
+        if (item === undefined) continue;
+        items.push(item);
+        decisions.push(decision, later);
+      }
     }
-    const decision = items.length > 0 ? released[0]!.decision : second.probe;
+    if (items.length < asked.length) {
+      const released = new Set(items.map(({ record }) => record));
+      const decided = asked
+        .filter(({ record }) => !released.has(record.record))
+        .map((one) => laterDecision(one, second, recipient.ok));
+      const judgement = { ...second, decided };
+      await fileAccess(context, { request, sealed, subject, judgement, replaces: access.id });
+    }
+    const decision = unite(decisions) ?? second.probe;
     return { ok: true, answer: { access: access.id, decision, items } };
   } finally {
     busy.delete(id);
   }
+}
+
+/** What became of a record that was permitted at first. */
+function laterDecision(first: Decided, second: Judgement, stands: boolean): Decided {
+  const { record } = first.record;
+  const later = second.decided.find((one) => one.record.record === record)?.decision;
+  if (later !== undefined && stands && later.outcome !== "permit") {
+    return { ...first, decision: later, brokenGlass: false };
+  }
+  // The requester is none any more; or the record is not what was decided about.
+  const decision: Decision = {
+    ...second.probe,
+    outcome: stands ? "not-applicable" : "deny",
+    obligations: [],
+    refrains: [],
+    reasons: [],
+    basedOn: [],
+  };
+  return { ...first, decision, brokenGlass: false };
+}
+
+/** One decision for all that is released: the duties of each bind the requester. */
+function unite(decisions: readonly Decision[]): Decision | undefined {
+  const [first] = decisions;
+  if (first === undefined) return undefined;
+  const all = <T>(pick: (decision: Decision) => readonly T[]): T[] => [
+    ...new Map(
+      decisions.flatMap((one) => pick(one)).map((item) => [JSON.stringify(item), item]),
+    ).values(),
+  ];
+  const ends = decisions.flatMap(({ expiresAt }) => expiresAt ?? []);
+  return {
+    ...decisions.at(-1)!,
+    obligations: all(({ obligations }) => obligations).sort(),
+    refrains: all(({ refrains }) => refrains).sort(),
+    reasons: all(({ reasons }) => reasons),
+    basedOn: all(({ basedOn }) => basedOn),
+    expiresAt: ends.length === 0 ? null : Math.min(...ends),
+  };
 }
 
 const isPermitted = ({ decision }: Decided): boolean => decision.outcome === "permit";
@@ -203,8 +249,8 @@ type CheckedRequest =
   | {
       readonly ok: true;
       readonly request: DisclosureRequest;
+      readonly signed: SignedRequest;
       readonly sealed: SealedRequest;
-      readonly recipient: CoseRecipient;
       readonly replayName: Uint8Array;
     }
   | { readonly ok: false; readonly reason: RequestRefusal };
@@ -219,34 +265,19 @@ async function checkRequest(context: DiscloseContext, bytes: Uint8Array): Promis
     if (!request.ledger.equals(chain.ledger)) return refuse("other-ledger");
     if (request.custodian !== signer.actor) return refuse("other-custodian");
     await chain.refresh();
-    const { state, size } = chain;
-    await state.load([
-      POLICY_KEY,
-      memberKey(request.requester),
-      keyKey(signed.key),
-      keyKey(request.recipient),
-    ]);
-    const member = state.member(request.requester);
-    const key = state.key(signed.key);
-    if (member === undefined || member.until !== null) return refuse("unknown-requester");
-    if (
-      key?.actor !== request.requester ||
-      key.use !== "sign" ||
-      key.alg !== signed.alg ||
-      !isInForce(key, size)
-    ) {
-      return refuse("unknown-requester");
-    }
+    const key = await signingKeyOf(context, signed, request);
+    if (key === undefined) return refuse("unknown-requester");
     const good = verifySignature({
       alg: signed.alg,
-      publicKey: key.pub,
+      publicKey: key,
       signature: signed.sig,
       what: "request",
       bytes: signed.request,
     });
     if (!good) return refuse("bad-signature");
     const time = now();
-    const { maxDrift } = state.policy();
+    await chain.state.load([POLICY_KEY]);
+    const { maxDrift } = chain.state.policy();
     if (
       request.time > time + maxDrift ||
       request.expires <= time ||
@@ -254,17 +285,14 @@ async function checkRequest(context: DiscloseContext, bytes: Uint8Array): Promis
     ) {
       return refuse("stale");
     }
-    const agree = state.key(request.recipient);
-    if (agree?.actor !== request.requester || agree.use !== "agree" || !isInForce(agree, size)) {
-      return refuse("recipient-key");
-    }
+    if ((await recipientOf(context, request)) === undefined) return refuse("recipient-key");
     const sealed = await openSealed(keys, request);
     if (sealed === undefined) return refuse("malformed");
     return {
       ok: true,
       request,
+      signed,
       sealed,
-      recipient: { alg: agree.alg as CoseRecipient["alg"], publicKey: agree.pub },
       replayName: vault.name("request", request.requester, request.id),
     };
   } catch (error) {
@@ -273,6 +301,45 @@ async function checkRequest(context: DiscloseContext, bytes: Uint8Array): Promis
     }
     throw error;
   }
+}
+
+/** The key that a request is signed with, if it speaks for the requester at the present height. */
+async function signingKeyOf(
+  { chain: { state, size } }: LedgerContext,
+  signed: SignedRequest,
+  { requester }: DisclosureRequest,
+): Promise<Uint8Array | undefined> {
+  await state.load([memberKey(requester), keyKey(signed.key)]);
+  const member = state.member(requester);
+  const key = state.key(signed.key);
+  if (member === undefined || member.until !== null || key === undefined) return undefined;
+  const speaks =
+    key.actor === requester && key.use === "sign" && key.alg === signed.alg && isInForce(key, size);
+  return speaks ? key.pub : undefined;
+}
+
+/** The requester's agreement key that answers go to, if it is in force at the present height. */
+async function recipientOf(
+  { chain: { state, size } }: LedgerContext,
+  { requester, recipient }: DisclosureRequest,
+): Promise<CoseRecipient | undefined> {
+  await state.load([keyKey(recipient)]);
+  const key = state.key(recipient);
+  if (key?.actor !== requester || key.use !== "agree" || !isInForce(key, size)) return undefined;
+  return { alg: key.alg as CoseRecipient["alg"], publicKey: key.pub };
+}
+
+/** Whether the requester is still one, and the request still counts, when keys are handed out. */
+async function standing(
+  context: DiscloseContext,
+  { signed, request }: CheckedRequest & { readonly ok: true },
+): Promise<({ readonly ok: true } & CoseRecipient) | { readonly ok: false }> {
+  const key = await signingKeyOf(context, signed, request);
+  const recipient = await recipientOf(context, request);
+  if (key === undefined || recipient === undefined || context.now() >= request.expires) {
+    return { ok: false };
+  }
+  return { ok: true, ...recipient };
 }
 
 /** Opens what is sealed to the custodian, with whichever of its keys it was sealed to. */
@@ -310,7 +377,7 @@ async function judge(
     directives: consents.directives,
     organisation: context.defaults.map(filedDefault),
     overlays: context.overlays,
-    members: members.map(({ actor }) => actor),
+    members,
     memberships: [],
     roles: [],
     capacities: capacityFacts(consents),
@@ -338,26 +405,33 @@ async function judge(
   const decided: Decided[] = [];
   for (const record of currentRecords(items).values()) {
     if (record.retracted || !isAskedFor(record, request.query)) continue;
-    const resource = judgedForm(record, signer.actor);
+    const resource = { ...judgedForm(record, signer.actor), ...partsOf(request.query) };
     const decision = prepared.decide(resource);
     decided.push({ record, ...breakGlass(context, request, sealed, decision, asOf) });
   }
   const type = request.query.types?.[0] ?? "Basic";
-  const probe = prepared.decide({ type, codes: [], labels: null, controller: signer.actor });
+  const probe = prepared.decide({
+    type,
+    codes: [],
+    labels: null,
+    controller: signer.actor,
+    ...partsOf(request.query),
+  });
   return {
     decided,
     probe,
     snapshot: compiled.snapshotCid,
     height,
-    fingerprint: JSON.stringify([
-      items.filter(({ kind }) => kind !== "access").map(({ id }) => toHex(id)),
-      members.map(({ actor, state }) => [actor, state]),
-    ]),
+    asOf,
   };
 }
 
 /** What breaking the glass obliges to: tell the patient, and have it reviewed. */
 const BREAK_GLASS_DUTIES: readonly string[] = ["notify-patient", "review"];
+
+/** However the purpose is written, with its code system or bare. */
+const breaksGlass = ({ purposes }: DisclosureRequest): boolean =>
+  purposes.some((purpose) => canonicalPurpose(purpose) === BTG);
 
 /** A privileged requester's declaration opens what was withheld, unless a rule says never. */
 function breakGlass(
@@ -367,7 +441,7 @@ function breakGlass(
   decision: Decision,
   asOf: number,
 ): Pick<Decided, "decision" | "brokenGlass"> {
-  if (!request.purposes.includes(BTG)) return { decision, brokenGlass: false };
+  if (!breaksGlass(request)) return { decision, brokenGlass: false };
   const declared =
     declaration !== undefined &&
     declaration.reason.trim() !== "" &&
@@ -392,21 +466,14 @@ function breakGlass(
   return { decision: closed, brokenGlass: false };
 }
 
-/** The members that a request names, with what the ledger's state says of them. */
+/** The members in force that a request names. */
 async function membersNamed(
-  { chain }: DiscloseContext,
+  { chain: { state } }: DiscloseContext,
   request: DisclosureRequest,
-): Promise<{ readonly actor: string; readonly state: string }[]> {
-  const actors = new Set([request.requester, ...request.roles.map(({ attestedBy }) => attestedBy)]);
-  const { state } = chain;
-  await state.load([...actors].map(memberKey));
-  const found: { actor: string; state: string }[] = [];
-  for (const actor of actors) {
-    const member = state.member(actor);
-    if (member === undefined || member.until !== null) continue;
-    found.push({ actor, state: toHex(state.get(memberKey(actor))!) });
-  }
-  return found;
+): Promise<string[]> {
+  const named = new Set([request.requester, ...request.roles.map(({ attestedBy }) => attestedBy)]);
+  await state.load([...named].map(memberKey));
+  return [...named].filter((actor) => state.member(actor)?.until === null);
 }
 
 function filedDefault(directive: Directive, index: number): SnapshotDirective {
@@ -420,29 +487,51 @@ function filedDefault(directive: Directive, index: number): SnapshotDirective {
   };
 }
 
-function isAskedFor(record: CurrentRecord, query: DisclosureRequest["query"]): boolean {
+/** The parts that every envelope of a record has. */
+const PARTS: readonly string[] = ["manifest", "content"];
+
+/**
+ * The parts that a request with a choice of them gets: the manifest always, since without it
+ * nobody can tell what the others are.
+ */
+function partsOf({ parts }: RequestQuery): { readonly parts?: readonly string[] } {
+  if (parts === undefined) return {};
+  return { parts: PARTS.filter((part) => part === "manifest" || parts.includes(part)) };
+}
+
+function isAskedFor(record: CurrentRecord, query: RequestQuery): boolean {
   const resource = record.head.manifest.resource;
-  if (query.types !== undefined && !query.types.includes(resource?.type ?? "")) return false;
-  if (query.ids !== undefined) {
+  const { types, ids, codes, period, parts } = query;
+  if (types !== undefined && !types.includes(resource?.type ?? "")) return false;
+  if (ids !== undefined) {
     const reference = `${resource?.type}/${resource?.id}`;
-    if (!query.ids.includes(record.record) && !query.ids.includes(reference)) return false;
+    if (!ids.includes(record.record) && !ids.includes(reference)) return false;
   }
-  const { codes } = query;
   if (codes !== undefined) {
     const has = resource?.codes.some(({ system, code }) =>
       codes.some((wanted) => wanted.system === system && wanted.code === code),
     );
     if (has !== true) return false;
   }
-  return true;
+  if (parts !== undefined && !parts.some((part) => PARTS.includes(part))) return false;
+  return period === undefined || overlaps(resource?.period, period);
+}
+
+/** Whether what a resource tells was so within a period; dates are read as those of UTC. */
+function overlaps(told: Period | undefined, wanted: Period): boolean {
+  if (told === undefined) return false;
+  const utc = findZone("UTC")!;
+  const [one, other] = [resolvePeriod(told, utc), resolvePeriod(wanted, utc)];
+  if (one === undefined || other === undefined) return false;
+  return one.start <= other.end && other.start <= one.end;
 }
 
 interface AccessToFile {
   readonly request: DisclosureRequest;
   readonly sealed: SealedRequest;
-  readonly subject: Subject;
+  /** `undefined` when nobody is known by that identifier. */
+  readonly subject: Subject | undefined;
   readonly judgement: Judgement;
-  readonly asOf: number;
   /** The access entry of which less was released. */
   readonly replaces?: Uint8Array;
 }
@@ -451,9 +540,9 @@ interface AccessToFile {
 async function fileAccess(
   context: DiscloseContext,
   access: AccessToFile,
-  state: Parameters<Filing["fileAlone"]>[1],
+  state: readonly StateChange[] = [],
 ) {
-  const { request, sealed, subject, judgement, asOf, replaces } = access;
+  const { request, sealed, subject, judgement, replaces } = access;
   const { declaration } = sealed;
   const content: AccessContent = {
     v: 1,
@@ -463,7 +552,8 @@ async function fileAccess(
     roles: request.roles.map(({ code }) => code),
     purposes: request.purposes,
     action: request.action,
-    decidedAt: asOf,
+    ...partsOf(request.query),
+    decidedAt: judgement.asOf,
     height: judgement.height,
     snapshot: judgement.snapshot,
     ...accessItems(
@@ -474,30 +564,30 @@ async function fileAccess(
         decision,
       })),
     ),
-    ...(declaration === undefined || !request.purposes.includes(BTG) ? {} : { declaration }),
+    ...(declaration === undefined || !breaksGlass(request) ? {} : { declaration }),
   };
   const manifest: Manifest = {
     v: 1,
     op: replaces === undefined ? "access" : "difference",
-    local: subject.local,
+    local: subject?.local ?? strangers(context),
     ...(replaces === undefined ? {} : { replaces }),
   };
-  const { key } = await context.subjects.read(subject);
+  const key =
+    subject === undefined ? context.random(32) : (await context.subjects.read(subject)).key;
   const entry = await sealEntry(context, {
     kind: "access",
     manifest,
     subjectKey: key,
     parts: [{ id: "content", bytes: encodeAccess(content) }],
   });
+  key.fill(0);
   context.catalogue.remember(entry.id, manifest);
   const glassBroken =
     declaration !== undefined &&
     judgement.decided.some((one) => one.brokenGlass && isPermitted(one));
   const [filed] = await context.filing.fileAlone(
     [entry],
-    glassBroken
-      ? [...(state ?? []), context.vault.put(reviewName(context, entry.id), entry.id)]
-      : state,
+    glassBroken ? [...state, context.vault.put(reviewName(context, entry.id), entry.id)] : state,
   );
   return filed!;
 }
@@ -516,12 +606,13 @@ async function release(
   const header = await storage.blobs.get(envelope);
   // Erased while the request was being answered.
   if (cek === undefined || header === undefined) return undefined;
-  const { parts } = request.query;
+  const { parts } = partsOf(request.query);
   const keys =
     parts === undefined
       ? { cek }
       : narrowKeys({ cek }, { header: decodeSignedHeader(header).header, parts });
   const grant = await makeGrant({ envelope, basis, keys, recipient, signer, random });
+  wipeKeys(keys);
   cek.fill(0);
   return { record, entry: id, place, envelope, header, grant };
 }

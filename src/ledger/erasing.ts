@@ -4,13 +4,16 @@ import { toHex } from "../bytes/hex.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectArray, expectBytes, expectMap, expectOneOf, expectString } from "../codec/shape.ts";
 import type { CID } from "../codec/cid.ts";
+import { concatBytes } from "../bytes/concat.ts";
 import { decodeSignedHeader } from "../envelope/header.ts";
-import { InputError } from "../errors.ts";
+import { InputError, LedgerError } from "../errors.ts";
 import type { StateChange } from "../storage/types.ts";
-import { openOwn, type Catalogue, type CatalogueItem } from "./catalogue.ts";
+import { openOwn, type Buried, type Catalogue, type CatalogueItem } from "./catalogue.ts";
+import { reviewName } from "./consenting.ts";
 import type { LedgerContext } from "./context.ts";
 import { contentKeyName, sealEntry, type Filing } from "./filing.ts";
 import type { Manifest } from "./manifest.ts";
+import { currentRecords } from "./records.ts";
 import type { Subject, Subjects } from "./subjects.ts";
 
 /** How long entries of a class must be kept, and the rule that says so. */
@@ -23,7 +26,10 @@ export interface Retention {
 export interface EraseOptions {
   /** What is destroyed. Default `clinical`. */
   readonly class?: ErasureClass;
-  /** Only these records (ids of any of their versions), not all of the class. */
+  /**
+   * Only these (ids of any version of a record), not all of the class. Directives go together:
+   * without the newest, one that it had replaced would be in force again.
+   */
   readonly records?: readonly Uint8Array[];
   /** Why, for the sealed report. */
   readonly reason: string;
@@ -56,12 +62,15 @@ export interface Erasing {
   hold(subject: Subject, rule: string): Promise<void>;
   release(subject: Subject): Promise<void>;
   /** Carries out an erase entry that stands on the ledger; repeating it is harmless. */
-  carryOut(item: CatalogueItem): Promise<number>;
+  carryOut(item: CatalogueItem): Promise<void>;
+  /** Completes erasures that a crash interrupted. */
+  resume(): Promise<void>;
 }
 
 const KIND_OF: Readonly<Record<ErasureClass, readonly string[]>> = {
   clinical: ["record"],
-  directive: ["consent"],
+  // The keys that persons signed with go with what they signed.
+  directive: ["consent", "link"],
   audit: ["access"],
 };
 
@@ -81,6 +90,9 @@ export function createErasing(
 ): Erasing {
   const { storage, vault, now } = context;
   const { subjects, retention } = options;
+  const unfinished = vault.name("unfinished erasures").subarray(0, 16);
+  const unfinishedName = (id: Uint8Array): Uint8Array => concatBytes(unfinished, id);
+  let turn: Promise<unknown> = Promise.resolve();
   const holdName = ({ local }: Subject): Uint8Array => vault.name("hold", local);
 
   /** What stands against erasing these entries, if anything. */
@@ -106,9 +118,9 @@ export function createErasing(
     }
   }
 
-  async function carryOut(item: CatalogueItem): Promise<number> {
+  async function carryOut(item: CatalogueItem): Promise<void> {
     const catalogue = options.catalogue();
-    const { kind, envelope, place } = item;
+    const { kind, envelope, place, manifest } = item;
     const opened = await openOwn(context, {
       kind,
       envelope,
@@ -116,84 +128,149 @@ export function createErasing(
       parts: ["content"],
     });
     const content = opened?.get("content");
-    if (content === undefined) return 0;
-    const { targets } = decodeErasure(content);
-    const found: CatalogueItem[] = [];
+    if (content === undefined) return;
+    const { targets, forget } = decodeErasure(content);
+    const buried: Buried[] = [];
+    const cids: CID[] = [];
+    const changes: StateChange[] = [];
     for (const id of targets) {
       // Targets that another author recorded are not in this catalogue: they are ignored.
       const target = await catalogue.find(id);
-      if (target.status === "present") found.push(target.item);
-    }
-    const cids: CID[] = [];
-    const changes: StateChange[] = [];
-    for (const target of found) {
-      const header = await storage.blobs.get(target.envelope);
-      if (header !== undefined) {
-        for (const part of decodeSignedHeader(header).header.parts) cids.push(...part.data);
+      if (target.status === "present") {
+        const { envelope: name, manifest: told, place: at } = target.item;
+        buried.push({ id, place: at, local: told.local });
+        cids.push(name, ...ciphertextOf(await storage.blobs.get(name)));
+        changes.push(
+          vault.remove(contentKeyName(context, name)),
+          vault.remove(reviewName(context, id)),
+        );
+      } else if (target.status === "missing" && target.place !== undefined) {
+        buried.push({ id, place: target.place });
       }
-      cids.push(target.envelope);
-      changes.push(vault.remove(contentKeyName(context, target.envelope)));
     }
     // The blobs first: while a header stands, its ciphertext can still be found.
-    await storage.blobs.delete(cids);
-    await catalogue.flush();
-    changes.push(...catalogue.bury(found, item.id));
+    if (cids.length > 0) await storage.blobs.delete(cids);
+    changes.push(...catalogue.bury(buried, item.id));
+    if (forget) changes.push(...(await subjects.forget({ local: manifest.local })));
     if (changes.length > 0) await storage.state.batch(changes);
-    return cids.length;
+  }
+
+  /** Files what is to be destroyed, and destroys it. */
+  async function destroy(
+    subject: Subject,
+    what: ErasureClass,
+    targets: readonly CatalogueItem[],
+    { reason, forgetSubject = false }: EraseOptions,
+  ): Promise<Uint8Array> {
+    const manifest: Manifest = { v: 1, op: "erase", local: subject.local };
+    const ids = targets.map(({ id }) => id);
+    const bytes = encodeErasure(what, ids, reason, forgetSubject);
+    const entry = await sealEntry(context, {
+      kind: "erase",
+      class: what,
+      manifest,
+      parts: [{ id: "content", bytes }],
+    });
+    options.catalogue().remember(entry.id, manifest);
+    // With the entry, so that whoever opens the store after a crash knows that work is left.
+    const mark = vault.put(unfinishedName(entry.id), new Uint8Array(0));
+    await options.filing().fileAlone([entry], [mark]);
+    // Catching up meets the entry and carries it out.
+    await options.catalogue().catchUp();
+    return entry.id;
+  }
+
+  async function erase(subject: Subject, eraseOptions: EraseOptions): Promise<ErasureStatement> {
+    const { class: what = "clinical", records, forgetSubject = false } = eraseOptions;
+    if (records !== undefined && forgetSubject) {
+      throw new InputError("ERR_INPUT_INVALID", "a subject is forgotten only with all its data");
+    }
+    if (records !== undefined && what === "directive") {
+      throw new InputError("ERR_INPUT_INVALID", "directives are erased all together");
+    }
+    if (typeof eraseOptions.reason !== "string" || eraseOptions.reason.length > 4096) {
+      throw new InputError("ERR_INPUT_INVALID", "a reason is a string of at most 4096 characters");
+    }
+    const catalogue = options.catalogue();
+    await catalogue.catchUp();
+    const everything = await catalogue.itemsOf(subject.local);
+    const all = everything.filter(({ kind }) => KIND_OF[what].includes(kind));
+    const targets = records === undefined ? all : versionsOf(all, records);
+    await assertAllowed(subject, what, targets);
+    if (what === "directive" && everything.some(({ kind }) => kind === "record")) {
+      throw new InputError(
+        "ERR_INPUT_RETAINED",
+        "not erased: directives are kept as long as records that they govern",
+      );
+    }
+    const before = await storage.blobs.count();
+    const ids = [await destroy(subject, what, targets, eraseOptions)];
+    const erased = targets.map(({ id }) => id);
+    // What was filed about these records while they were being erased must not outlive them.
+    for (;;) {
+      const orphans = orphansOf(await catalogue.itemsOf(subject.local), new Set(erased.map(toHex)));
+      if (orphans.length === 0) break;
+      ids.push(await destroy(subject, what, orphans, { reason: eraseOptions.reason }));
+      erased.push(...orphans.map(({ id }) => id));
+    }
+    const blobs = Math.max(0, before - (await storage.blobs.count()));
+    const compaction = await storage.compact();
+    await storage.state.batch(ids.map((id) => vault.remove(unfinishedName(id))));
+    return { id: ids[0]!, class: what, erased, blobs, compaction, outOfReach: OUT_OF_REACH };
   }
 
   return {
     carryOut,
+    async resume() {
+      const left: Uint8Array[] = [];
+      for await (const { name } of vault.scan(unfinished)) left.push(name);
+      if (left.length === 0) return;
+      await options.catalogue().catchUp();
+      await storage.compact();
+      await storage.state.batch(left.map((name) => vault.remove(name)));
+    },
     async hold(subject, rule) {
       await storage.state.batch([vault.put(holdName(subject), encode(rule))]);
     },
     async release(subject) {
       await storage.state.batch([vault.remove(holdName(subject))]);
     },
-    async erase(subject, { class: what = "clinical", records, reason, forgetSubject = false }) {
-      if (records !== undefined && forgetSubject) {
-        throw new InputError("ERR_INPUT_INVALID", "a subject is forgotten only with all its data");
-      }
-      const catalogue = options.catalogue();
-      await catalogue.catchUp();
-      const all = (await catalogue.itemsOf(subject.local)).filter(({ kind }) =>
-        KIND_OF[what].includes(kind),
-      );
-      const targets = records === undefined ? all : versionsOf(all, records);
-      await assertAllowed(subject, what, targets);
-      const manifest: Manifest = { v: 1, op: "erase", local: subject.local };
-      const entry = await sealEntry(context, {
-        kind: "erase",
-        class: what,
-        manifest,
-        parts: [
-          {
-            id: "content",
-            bytes: encodeErasure(
-              what,
-              targets.map(({ id }) => id),
-              reason,
-            ),
-          },
-        ],
-      });
-      const [filed] = await options.filing().fileAlone([entry]);
-      const before = await storage.blobs.count();
-      // Catching up meets the entry and carries it out; after a crash, the next start does.
-      await catalogue.catchUp();
-      const blobs = before - (await storage.blobs.count());
-      if (forgetSubject) await storage.state.batch(await subjects.forget(subject));
-      const compaction = await storage.compact();
-      return {
-        id: filed!.id,
-        class: what,
-        erased: targets.map(({ id }) => id),
-        blobs,
-        compaction,
-        outOfReach: OUT_OF_REACH,
-      };
+    erase(subject, eraseOptions) {
+      const mine = turn.then(() => erase(subject, eraseOptions));
+      turn = mine.catch(() => undefined);
+      return mine;
     },
   };
+}
+
+/** CIDs of the ciphertext that a header names; none where it is gone or damaged. */
+function ciphertextOf(header: Uint8Array | undefined): CID[] {
+  if (header === undefined) return [];
+  try {
+    return decodeSignedHeader(header).header.parts.flatMap(({ data }) => data);
+  } catch (error) {
+    if (error instanceof LedgerError) return [];
+    throw error;
+  }
+}
+
+/** Entries about records whose versions were erased before them. */
+function orphansOf(
+  items: readonly CatalogueItem[],
+  erased: ReadonlySet<string>,
+): readonly CatalogueItem[] {
+  const living = new Set(
+    [...currentRecords(items).values()].flatMap(({ history }) =>
+      history.map(({ id }) => toHex(id)),
+    ),
+  );
+  const gone = new Set(erased);
+  return items.filter(({ id, kind, manifest: { replaces } }) => {
+    if (kind !== "record" || living.has(toHex(id))) return false;
+    if (replaces === undefined || !gone.has(toHex(replaces))) return false;
+    gone.add(toHex(id));
+    return true;
+  });
 }
 
 /** Every entry of the records that some ids belong to. */
@@ -222,8 +299,9 @@ export function encodeErasure(
   what: ErasureClass,
   targets: readonly Uint8Array[],
   reason: string,
+  forget = false,
 ): Uint8Array {
-  return encode({ v: 1, class: what, targets, reason });
+  return encode({ v: 1, class: what, targets, reason, ...(forget ? { forget } : {}) });
 }
 
 /**
@@ -235,13 +313,16 @@ export function decodeErasure(bytes: Uint8Array): {
   readonly class: ErasureClass;
   readonly targets: readonly Uint8Array[];
   readonly reason: string;
+  /** Whether the subject key goes too. */
+  readonly forget: boolean;
 } {
-  const map = expectMap(decode(bytes), "erasure", ["v", "class", "targets", "reason"]);
+  const map = expectMap(decode(bytes), "erasure", ["v", "class", "targets", "reason"], ["forget"]);
   return {
     class: expectOneOf(map["class"], "erasure.class", ERASURE_CLASSES),
     targets: expectArray(map["targets"], "erasure.targets", 1_000_000).map((id) =>
       expectBytes(id, "erasure.targets", 32),
     ),
     reason: expectString(map["reason"], "erasure.reason", 4096),
+    forget: map["forget"] === true,
   };
 }

@@ -1,4 +1,5 @@
 import type { CID } from "multiformats/cid";
+import { toHex } from "../bytes/hex.ts";
 import { encodeEntry, entryId, type ErasureClass } from "../block/entry.ts";
 import { MAX_TRANSACTION_ENTRIES } from "../block/limits.ts";
 import { encodeSubjectEntry } from "../block/subject-entry.ts";
@@ -7,8 +8,10 @@ import { createAuthor, type Author } from "../chain/author.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
 import type { Sequencer } from "../chain/sequencer.ts";
 import { seqKey } from "../chain/state.ts";
+import { TransactionRefused } from "../chain/submission.ts";
 import type { PartContent } from "../envelope/seal.ts";
 import { sealEnvelope } from "../envelope/seal.ts";
+import { StorageError } from "../errors.ts";
 import type { Blob, StateChange } from "../storage/types.ts";
 import type { LedgerContext } from "./context.ts";
 import { encodeManifest, type Manifest } from "./manifest.ts";
@@ -87,6 +90,8 @@ export interface Filing {
    * are of many persons. Resolves when durable.
    */
   file(entries: readonly SealedEntry[]): Promise<Filed[]>;
+  /** Files one entry so that no other of its transaction is about the same person. */
+  fileApart(entry: SealedEntry): Promise<Filed>;
   /** Files entries as a transaction of their own. */
   fileAlone(entries: readonly SealedEntry[], state?: readonly StateChange[]): Promise<Filed[]>;
   /** Resolves when nothing is under way. */
@@ -95,6 +100,12 @@ export interface Filing {
 
 /** Most entries that one transaction of this layer takes. */
 export const MAX_FILED_TOGETHER: number = Math.min(1000, MAX_TRANSACTION_ENTRIES);
+/** Bytes of headers and ciphertext beyond which a transaction of this layer takes no more. */
+export const MAX_BYTES_TOGETHER: number = 8 * 1024 * 1024;
+
+/** Bytes that become durable with an entry. */
+export const sizeOfSealed = ({ entry, blobs }: SealedEntry): number =>
+  blobs.reduce((sum, { bytes }) => sum + bytes.length, entry.length);
 
 /** Starts filing; `lane` separates processes that write with one key. */
 export async function createFiling(
@@ -112,8 +123,9 @@ export async function createFiling(
     lastSeq: chain.state.seq(signer.key, lane) ?? -1,
     now,
   });
-  interface Waiting {
+  interface Waiting extends Entrants {
     readonly entries: readonly SealedEntry[];
+    readonly bytes: number;
     resolve(filed: Filed[]): void;
     reject(error: unknown): void;
   }
@@ -145,41 +157,97 @@ export async function createFiling(
 
   async function run(): Promise<void> {
     while (waiting.length > 0) {
-      let count = 0;
-      let taken = 0;
-      while (taken < waiting.length) {
-        count += waiting[taken]!.entries.length;
-        if (taken > 0 && count > MAX_FILED_TOGETHER) break;
-        taken++;
+      const groups: Waiting[][] = [];
+      while (waiting.length > 0) groups.push(takeGroup());
+      // All at once: the sequencer makes them durable together.
+      await Promise.all(groups.map(writeGroup));
+    }
+  }
+
+  /** Takes from what waits one transaction's share, in order. */
+  function takeGroup(): Waiting[] {
+    const taken: Waiting[] = [];
+    const left: Waiting[] = [];
+    const persons = new Map<string, boolean>();
+    let count = 0;
+    let bytes = 0;
+    for (const next of waiting) {
+      const full =
+        taken.length > 0 &&
+        (count + next.entries.length > MAX_FILED_TOGETHER ||
+          bytes + next.bytes > MAX_BYTES_TOGETHER);
+      if (full || clashes(next, persons)) {
+        left.push(next);
+        continue;
       }
-      const batch = waiting.slice(0, taken);
-      waiting = waiting.slice(taken);
-      try {
-        const filed = await write(batch.flatMap(({ entries }) => entries));
-        let at = 0;
-        for (const { entries, resolve } of batch) resolve(filed.slice(at, (at += entries.length)));
-      } catch (error) {
-        for (const { reject } of batch) reject(error);
+      for (const person of next.persons) persons.set(person, next.apart);
+      count += next.entries.length;
+      bytes += next.bytes;
+      taken.push(next);
+    }
+    waiting = left;
+    return taken;
+  }
+
+  async function writeGroup(group: readonly Waiting[]): Promise<void> {
+    try {
+      const filed = await write(group.flatMap(({ entries }) => entries));
+      let at = 0;
+      for (const { entries, resolve } of group) resolve(filed.slice(at, (at += entries.length)));
+    } catch (error) {
+      if (group.length > 1 && isCertainlyNotWritten(error)) {
+        // What one caller brought must not take the others down with it.
+        for (const one of group) await writeGroup([one]);
+      } else {
+        for (const { reject } of group) reject(error);
       }
     }
   }
 
+  function enqueue(entries: readonly SealedEntry[], apart: boolean): Promise<Filed[]> {
+    return track(
+      new Promise<Filed[]>((resolve, reject) => {
+        const persons = new Set(entries.map(({ manifest }) => toHex(manifest.local)));
+        const bytes = entries.reduce((sum, entry) => sum + sizeOfSealed(entry), 0);
+        waiting.push({ entries, apart, persons, bytes, resolve, reject });
+        running ??= Promise.resolve()
+          .then(run)
+          .finally(() => {
+            running = undefined;
+          });
+      }),
+    );
+  }
+
   return {
-    file(entries) {
-      return track(
-        new Promise<Filed[]>((resolve, reject) => {
-          waiting.push({ entries, resolve, reject });
-          running ??= Promise.resolve()
-            .then(run)
-            .finally(() => {
-              running = undefined;
-            });
-        }),
-      );
-    },
+    file: (entries) => enqueue(entries, false),
+    fileApart: async (entry) => (await enqueue([entry], true))[0]!,
     fileAlone: (entries, state) => track(write(entries, state)),
     async idle() {
       while (underway.size > 0) await Promise.allSettled(underway);
     },
   };
+}
+
+interface Entrants {
+  /** Whether their persons may be in the transaction only once. */
+  readonly apart: boolean;
+  /** Whom the entries are about. */
+  readonly persons: ReadonlySet<string>;
+}
+
+/** Whether a transaction has an entry about the same person, and one of the two minds. */
+function clashes({ persons, apart }: Entrants, taken: ReadonlyMap<string, boolean>): boolean {
+  for (const person of persons) {
+    if (taken.get(person) ?? false) return true;
+    if (apart && taken.has(person)) return true;
+  }
+  return false;
+}
+
+function isCertainlyNotWritten(error: unknown): boolean {
+  return (
+    error instanceof TransactionRefused ||
+    (error instanceof StorageError && error.code === "ERR_STORAGE_LIMIT")
+  );
 }

@@ -54,9 +54,15 @@ export interface Manifest {
   readonly reason?: string;
 }
 
-/** Writes a manifest. */
+/**
+ * Writes a manifest.
+ *
+ * @throws {EncodingError} when it could not be read again
+ */
 export function encodeManifest(manifest: Manifest): Uint8Array {
-  return encode(manifest);
+  const bytes = encode(manifest);
+  decodeManifest(bytes);
+  return bytes;
 }
 
 /**

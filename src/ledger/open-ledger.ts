@@ -69,6 +69,11 @@ export interface OpenLedgerOptions {
   /** Codes of the obligations that this side carries out; others turn a permit into a denial. */
   readonly understood?: readonly string[];
   readonly retention?: Partial<Readonly<Record<ErasureClass, Retention>>>;
+  /**
+   * Builds the sealed index of this member's own entries again from the ledger and the envelopes,
+   * where it is damaged; one decryption an entry.
+   */
+  readonly rebuildIndex?: boolean;
   /** Rules of entry kinds that the ledger's policy registers. */
   readonly kinds?: readonly KindRule[];
   /** Roles whose holders may break the glass. Default none. */
@@ -145,8 +150,12 @@ export interface Ledger {
   request(requester: Requester, options: RequestOptions): Promise<Answer>;
   /** Answers a signed request that came from elsewhere; see `createRequest`. */
   disclose(request: Uint8Array): Promise<DisclosureResult>;
-  /** Who asked for a person's data, why, and what was answered. */
-  audit(subject: Subject): AsyncIterable<Access>;
+  /**
+   * Who asked for a person's data, why, and what was answered.
+   *
+   * @param subject - `null` for who asked about persons that are unknown here
+   */
+  audit(subject: Subject | null): AsyncIterable<Access>;
   /** Accesses by breaking the glass that nobody has reviewed. */
   pendingReviews(): AsyncIterable<Access>;
   /** Says that an access was reviewed. */
@@ -198,7 +207,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   await assertTrusted(chain, options.trust);
   await chain.state.load([POLICY_KEY, memberKey(signer.actor), keyKey(signer.key)]);
   const vault = await openVault({
-    state: storage.state,
+    storage,
     keys,
     ledger: chain.ledger,
     actor: signer.actor,
@@ -208,9 +217,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   const sequencer = createSequencer({ chain, storage, signer, now });
   const filing: Filing = await createFiling(context, sequencer, options.lane ?? 0);
   const subjects = openSubjects(context);
-  const catalogue: Catalogue = openCatalogue(context, async (item) => {
-    await erasing.carryOut(item);
-  });
+  const catalogue: Catalogue = openCatalogue(context, (item) => erasing.carryOut(item));
   const erasing = createErasing(context, {
     catalogue: () => catalogue,
     filing: () => filing,
@@ -235,6 +242,8 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     privilegedRoles: options.privilegedRoles ?? [],
     maxBreakGlass: options.maxBreakGlass ?? 3_600_000,
   };
+  if (options.rebuildIndex === true) await catalogue.rebuild();
+  await erasing.resume();
   let closed = false;
 
   async function checkpoint(): Promise<Uint8Array> {

@@ -9,8 +9,10 @@ import type { FhirResource } from "../fhir/resource.ts";
 import { openOwn, type Catalogue, type CatalogueItem } from "./catalogue.ts";
 import type { LedgerContext } from "./context.ts";
 import {
+  MAX_BYTES_TOGETHER,
   MAX_FILED_TOGETHER,
   sealEntry,
+  sizeOfSealed,
   type Filed,
   type Filing,
   type SealedEntry,
@@ -43,8 +45,8 @@ export interface BundleOptions {
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
   readonly signal?: AbortSignal;
   /**
-   * Lets the bundle's entries wait with those of other persons, so that no transaction is about
-   * one person alone; slower. Default `false`: entries of one transaction may be presumed to
+   * Files so that no transaction holds two entries about one person, together with what waits of
+   * other persons; slower. Default `false`: then entries of one transaction may be presumed to
    * concern one person.
    */
   readonly mix?: boolean;
@@ -139,6 +141,9 @@ export function createRecording(
   }
 
   async function find(id: Uint8Array): Promise<CurrentRecord & { readonly subject: Subject }> {
+    if (!(id instanceof Uint8Array) || id.length !== 32) {
+      throw new TypeError("a record is named by the id of one of its entries, 32 bytes");
+    }
     await catalogue.catchUp();
     const found = await catalogue.find(id);
     if (found.status === "erased") {
@@ -154,6 +159,17 @@ export function createRecording(
         return { ...record, subject };
     }
     throw new StorageError("ERR_STORAGE_MISSING", "the record's first version is not there");
+  }
+
+  /** The record to change, which must not have ended. */
+  async function findLiving(
+    id: Uint8Array,
+  ): Promise<CurrentRecord & { readonly subject: Subject }> {
+    const record = await find(id);
+    if (record.retracted) {
+      throw new InputError("ERR_INPUT_INVALID", "this record was retracted or moved");
+    }
+    return record;
   }
 
   async function contentOf({ kind, envelope, place }: CatalogueItem): Promise<Uint8Array> {
@@ -188,9 +204,11 @@ export function createRecording(
       const manifest = manifestOf(text, labels);
       if (amends === undefined) {
         const sealed = await seal(subject, { op: "create", ...manifest }, text.text);
-        return version((await filing.file([sealed]))[0]!, manifest.labels);
+        const [filed] = await filing.file([sealed]);
+        await catalogue.keepUp();
+        return version(filed!, manifest.labels);
       }
-      const record = await find(amends);
+      const record = await findLiving(amends);
       if (toHex(record.subject.local) !== toHex(subject.local)) {
         throw new InputError("ERR_INPUT_INVALID", "the amended record is about another person");
       }
@@ -202,8 +220,14 @@ export function createRecording(
       const bundle = readBundle(input);
       const people: { identifier: PersonIdentifier; subject: Subject }[] = [];
       const byPatient = new Map<number, Subject>();
+      if (subject !== null && bundle.patients.length > 1) {
+        throw new InputError(
+          "ERR_INPUT_INVALID",
+          "the bundle is about several patients: pass null to file each under his own identifier",
+        );
+      }
       for (const [i, { identifier }] of bundle.patients.entries()) {
-        if (subject !== null && bundle.patients.length === 1) {
+        if (subject !== null) {
           byPatient.set(i, subject);
         } else if (identifier !== undefined) {
           const person = await subjects.findOrCreate(identifier);
@@ -233,17 +257,21 @@ export function createRecording(
         skipped.push({ type: resource.resourceType, index, why });
       }
       const recorded: RecordedBundle["recorded"][number][] = [];
-      for (let at = 0; at < toFile.length; at += MAX_FILED_TOGETHER) {
+      for (let at = 0; at < toFile.length;) {
         signal?.throwIfAborted();
-        const chunk = toFile.slice(at, at + MAX_FILED_TOGETHER);
         const sealed: SealedEntry[] = [];
-        for (const { text, subject: person } of chunk) {
+        let bytes = 0;
+        for (const { text, subject: person } of toFile.slice(at, at + MAX_FILED_TOGETHER)) {
+          if (bytes > MAX_BYTES_TOGETHER) break;
           const manifest = manifestOf(text, undefined, (reference) => byName.get(reference));
           sealed.push(await seal(person, { op: "create", ...manifest }, text.text));
+          bytes += sizeOfSealed(sealed.at(-1)!);
         }
+        const chunk = toFile.slice(at, (at += sealed.length));
         const filed = mix
-          ? (await Promise.all(sealed.map((one) => filing.file([one])))).flat()
+          ? await Promise.all(sealed.map(filing.fileApart))
           : await filing.fileAlone(sealed);
+        await catalogue.keepUp();
         for (const [i, one] of filed.entries()) {
           const { text, subject: person, index } = chunk[i]!;
           const labels = sealed[i]!.manifest.labels ?? null;
@@ -255,7 +283,7 @@ export function createRecording(
       return { recorded, subjects: people, skipped, problems: bundle.problems };
     },
     async relabel(id, labels) {
-      const record = await find(id);
+      const record = await findLiving(id);
       const fresh =
         labels === undefined
           ? labeller.label(readResource(await contentOf(record.head)).resource)
@@ -263,10 +291,13 @@ export function createRecording(
       return follow(record, { op: "relabel", labels: fresh });
     },
     async retract(id, reason) {
-      return follow(await find(id), { op: "retract", reason });
+      return follow(await findLiving(id), { op: "retract", reason });
     },
     async reattribute(id, to, reason) {
-      const record = await find(id);
+      const record = await findLiving(id);
+      if (toHex(record.subject.local) === toHex(to.local)) {
+        throw new InputError("ERR_INPUT_INVALID", "the record is about this person already");
+      }
       const { head, labels } = record;
       const content = await contentOf(head);
       const replaces = record.history.at(-1)!.id;

@@ -12,9 +12,11 @@ import {
   type Fields,
 } from "../codec/shape.ts";
 import type { Coding } from "../consent/model.ts";
+import { isDateValue, type DateValue, type Period } from "../consent/time.ts";
 import type { ClaimedRole, RequestQuery } from "../consent/request.ts";
 import { sealCose, type CoseRecipient } from "../crypto/cose-hpke.ts";
 import { SIGNATURE_ALGS, type SignatureAlg } from "../crypto/signing-input.ts";
+import { EncodingError } from "../errors.ts";
 import type { KeyAgreement } from "../identity/agreement.ts";
 import { signWith, type Signer } from "../identity/signer.ts";
 import type { PersonIdentifier } from "./subjects.ts";
@@ -199,11 +201,17 @@ export function decodeSealedRequest(bytes: Uint8Array): SealedRequest {
   const declared = map["declaration"];
   return {
     patient: {
-      system: expectString(patient["system"], "patient.system"),
-      value: expectString(patient["value"], "patient.value"),
+      system: expectName(patient["system"], "patient.system"),
+      value: expectName(patient["value"], "patient.value"),
     },
     ...(declared === undefined ? {} : { declaration: expectDeclaration(declared) }),
   };
+}
+
+function expectName(value: unknown, what: string): string {
+  const name = expectString(value, what);
+  if (name === "") throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must not be empty`);
+  return name;
 }
 
 function expectDeclaration(value: unknown): Declaration {
@@ -237,12 +245,17 @@ function expectCodes(value: unknown): readonly Coding[] {
   });
 }
 
-function expectPeriod(value: unknown): { readonly from?: number; readonly to?: number } {
+function expectPeriod(value: unknown): Period {
   const map: Fields = expectMap(value, "query.period", [], ["from", "to"]);
   return {
-    ...(map["from"] === undefined ? {} : { from: expectUint(map["from"], "period.from") }),
-    ...(map["to"] === undefined ? {} : { to: expectUint(map["to"], "period.to") }),
+    ...(map["from"] === undefined ? {} : { from: expectDate(map["from"], "period.from") }),
+    ...(map["to"] === undefined ? {} : { to: expectDate(map["to"], "period.to") }),
   };
+}
+
+function expectDate(value: unknown, what: string): DateValue {
+  if (isDateValue(value)) return value;
+  throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must be an instant or a date`);
 }
 
 function expectStrings(value: unknown, what: string): readonly string[] {

@@ -30,13 +30,16 @@ export interface Subjects {
   findOrCreate(identifier: PersonIdentifier): Promise<Subject>;
   /** @throws {InputError} `ERR_INPUT_INVALID` when the person was forgotten or never known */
   read(subject: Subject): Promise<StoredSubject>;
-  /** The changes that destroy the subject key and everything that leads to it. */
+  /**
+   * The changes that destroy the subject key and everything that leads to it; none when that was
+   * done before.
+   */
   forget(subject: Subject): Promise<StateChange[]>;
 }
 
 /** Opens the map of subjects in the custodian's vault. */
 export function openSubjects(context: LedgerContext): Subjects {
-  const { vault, storage, random } = context;
+  const { vault, random } = context;
   const creating = new Map<string, Promise<Subject>>();
   const identifierName = ({ system, value }: PersonIdentifier): Uint8Array =>
     vault.name("identifier", system, value);
@@ -49,17 +52,22 @@ export function openSubjects(context: LedgerContext): Subjects {
   }
 
   async function create(identifier: PersonIdentifier): Promise<Subject> {
-    const known = await find(identifier);
-    if (known !== undefined) return known;
-    const { system, value } = identifier;
-    const local = random(16);
-    const stored = { v: 1, identifiers: [{ system, value }], key: random(32) };
-    await storage.state.batch([
-      vault.put(subjectName(local), encode(stored)),
-      vault.put(identifierName(identifier), local),
-    ]);
-    stored.key.fill(0);
-    return { local };
+    const early = await find(identifier);
+    if (early !== undefined) return early;
+    // Two processes that meet a person at once must not make two of him.
+    return vault.exclusively(async () => {
+      const known = await find(identifier);
+      if (known !== undefined) return { result: known, changes: [] };
+      const { system, value } = identifier;
+      const local = random(16);
+      const stored = { v: 1, identifiers: [{ system, value }], key: random(32) };
+      const changes = [
+        vault.put(subjectName(local), encode(stored)),
+        vault.put(identifierName(identifier), local),
+      ];
+      stored.key.fill(0);
+      return { result: { local }, changes };
+    });
   }
 
   async function read({ local }: Subject): Promise<StoredSubject> {
@@ -93,6 +101,7 @@ export function openSubjects(context: LedgerContext): Subjects {
     },
     read,
     async forget(subject) {
+      if ((await vault.get(subjectName(subject.local))) === undefined) return [];
       const { identifiers } = await read(subject);
       return [
         vault.remove(subjectName(subject.local)),

@@ -1,13 +1,15 @@
 import type { CID } from "multiformats/cid";
 import { chachaOpen, chachaSeal, hkdfExpand, hmacSha256, sha256 } from "#crypto";
 import { concatBytes } from "../bytes/concat.ts";
+import { toHex } from "../bytes/hex.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectBytes, expectMap } from "../codec/shape.ts";
 import { sealCose } from "../crypto/cose-hpke.ts";
 import { StorageError } from "../errors.ts";
 import type { KeyStore } from "../identity/key-store.ts";
-import type { StateChange, StateStore } from "../storage/types.ts";
+import { AppendConflict } from "../storage/errors.ts";
+import type { FullStorage, StateChange } from "../storage/types.ts";
 
 /**
  * A custodian's own sealed, deletable map: keys of envelopes and subjects, identifiers, the index.
@@ -22,6 +24,13 @@ export interface Vault {
   getMany(names: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>;
   put(name: Uint8Array, value: Uint8Array): StateChange;
   remove(name: Uint8Array): StateChange;
+  /**
+   * Makes changes that rest on what was read, durably: if another process made some meanwhile, the
+   * work is done again. Nothing is written when it returns no changes.
+   */
+  exclusively<T>(
+    work: () => Promise<{ readonly result: T; readonly changes: readonly StateChange[] }>,
+  ): Promise<T>;
   /** Yields what stands under names that begin with a prefix, in their order. */
   scan(
     prefix: Uint8Array,
@@ -34,19 +43,32 @@ export interface Vault {
  *
  * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` when the key store is not the one that made it
  */
-export async function openVault(options: {
-  readonly state: StateStore;
-  readonly keys: KeyStore;
-  readonly ledger: CID;
-  readonly actor: string;
-  readonly random: (length: number) => Uint8Array;
-}): Promise<Vault> {
-  const { state, random } = options;
-  const prefix = concatBytes(
-    utf8ToBytes("vault/"),
-    sha256(options.ledger.bytes, utf8ToBytes(options.actor)).subarray(0, 16),
-  );
-  const root = await openRoot(concatBytes(prefix, Uint8Array.of(0)), options);
+export async function openVault(options: VaultOptions): Promise<Vault> {
+  const { storage, random } = options;
+  const { state } = storage;
+  const owner = sha256(options.ledger.bytes, utf8ToBytes(options.actor)).subarray(0, 16);
+  const prefix = concatBytes(utf8ToBytes("vault/"), owner);
+  const lock = `${options.ledger.toString()}/vault/${toHex(owner)}`;
+
+  async function exclusively<T>(
+    work: () => Promise<{ readonly result: T; readonly changes: readonly StateChange[] }>,
+  ): Promise<T> {
+    for (;;) {
+      const expected = await storage.chains.head(lock);
+      const { result, changes } = await work();
+      if (changes.length === 0) return result;
+      try {
+        // The record says nothing; that there is one more says that something changed.
+        const append = { chain: lock, expected, records: [random(16)] };
+        await storage.commit({ append, state: changes });
+        return result;
+      } catch (error) {
+        if (!(error instanceof AppendConflict)) throw error;
+      }
+    }
+  }
+
+  const root = await exclusively(() => openRoot(concatBytes(prefix, Uint8Array.of(0)), options));
   const nameKey = hkdfExpand(root, utf8ToBytes("healthledger/vault/1 names"), 32);
   const sealKey = hkdfExpand(root, utf8ToBytes("healthledger/vault/1 values"), 32);
   root.fill(0);
@@ -77,6 +99,7 @@ export async function openVault(options: {
     },
     put: (name, value) => ({ key: keyOf(name), value: seal(name, value) }),
     remove: (name) => ({ key: keyOf(name), value: null }),
+    exclusively,
     async *scan(namePrefix) {
       const gte = keyOf(namePrefix);
       const lt = concatBytes(gte, new Uint8Array(64).fill(0xff));
@@ -88,27 +111,31 @@ export async function openVault(options: {
   };
 }
 
+/** What a vault is opened with. */
+export interface VaultOptions {
+  readonly storage: Pick<FullStorage, "chains" | "state" | "commit">;
+  readonly keys: KeyStore;
+  readonly ledger: CID;
+  readonly actor: string;
+  readonly random: (length: number) => Uint8Array;
+}
+
+/** Reads the vault's root, or makes it. */
 async function openRoot(
   at: Uint8Array,
-  options: {
-    readonly state: StateStore;
-    readonly keys: KeyStore;
-    readonly ledger: CID;
-    readonly actor: string;
-    readonly random: (length: number) => Uint8Array;
-  },
-): Promise<Uint8Array> {
-  const { state, keys, random } = options;
-  const aad = encode(["healthledger/vault/1", options.ledger, options.actor]);
-  const stored = await state.get(at);
+  { storage, keys, ledger, actor, random }: VaultOptions,
+): Promise<{ readonly result: Uint8Array; readonly changes: readonly StateChange[] }> {
+  const aad = encode(["healthledger/vault/1", ledger, actor]);
+  const stored = await storage.state.get(at);
   if (stored !== undefined) {
     const map = expectMap(decode(stored), "vault", ["key", "message"]);
     const agreement = keys.agreement(expectBytes(map["key"], "vault.key", 32));
-    return agreement.unwrap(expectBytes(map["message"], "vault.message"), aad);
+    const message = expectBytes(map["message"], "vault.message");
+    return { result: await agreement.unwrap(message, aad), changes: [] };
   }
   const root = random(32);
   const agreement = keys.agreement();
   const message = sealCose(agreement, root, aad, random(32));
-  await state.batch([{ key: at, value: encode({ key: agreement.key, message }) }]);
-  return root;
+  const value = encode({ key: agreement.key, message });
+  return { result: root, changes: [{ key: at, value }] };
 }

@@ -23,7 +23,8 @@ import {
 } from "./lmdb/blobs.ts";
 import { chainKey, checkAppend, headAfter, headOf, putRecords, recordKey } from "./lmdb/chains.ts";
 import type { LmdbClient } from "./lmdb/client.ts";
-import { openEngine, type Engine } from "./lmdb/engine.ts";
+import { openEngine } from "./lmdb/engine.ts";
+import { release, share } from "./lmdb/engines.ts";
 import type { Environment } from "./lmdb/environment.ts";
 import { readUint32, readUint64, uint64 } from "./lmdb/keys.ts";
 import { liveSlots, packBlobs, readSlot, slotCount, type PackedBlob } from "./lmdb/packs.ts";
@@ -65,16 +66,6 @@ export interface LmdbStorageOptions {
 /** Records or entries read in one go while scanning. */
 const PAGE = 256;
 const PAGE_BYTES = 1 << 20;
-
-interface SharedEngine {
-  readonly engine: Promise<Engine>;
-  handles: number;
-  /** Set when the last handle was closed. */
-  closed?: Promise<void>;
-}
-
-/** Stores open in this process: LMDB must not be opened twice, so handles share them. */
-const engines = new Map<string, SharedEngine>();
 
 /**
  * Opens a store in a folder, by LMDB: what is acknowledged is flushed to the disk
@@ -348,34 +339,6 @@ function prepareFolder(path: string): string {
   } catch (cause) {
     throw new StorageError("ERR_STORAGE_FAILED", "the folder cannot be used", { cause });
   }
-}
-
-async function share(folder: string, start: () => Engine): Promise<Engine> {
-  let shared = engines.get(folder);
-  while (shared?.closed !== undefined) {
-    await shared.closed;
-    shared = engines.get(folder);
-  }
-  if (shared === undefined) {
-    shared = { engine: Promise.resolve(start()), handles: 0 };
-    engines.set(folder, shared);
-  }
-  shared.handles++;
-  try {
-    return await shared.engine;
-  } catch (error) {
-    if (engines.get(folder) === shared) engines.delete(folder);
-    throw error;
-  }
-}
-
-async function release(folder: string): Promise<void> {
-  const shared = engines.get(folder);
-  if (shared === undefined || --shared.handles > 0) return;
-  shared.closed = shared.engine
-    .then((engine) => engine.close())
-    .finally(() => engines.delete(folder));
-  await shared.closed;
 }
 
 function nameOf(cid: CID): BlobName {

@@ -90,7 +90,7 @@ export async function checkCode(call: Promise<unknown>, code: string, what: stri
 }
 
 /** Reads an async iterable to its end. */
-export async function collect<T>(source: AsyncIterable<T>, limit = Infinity): Promise<T[]> {
+export async function collect<T>(source: AsyncIterable<T>, limit: number = Infinity): Promise<T[]> {
   const items: T[] = [];
   for await (const item of source) {
     items.push(item);

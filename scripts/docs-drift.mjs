@@ -5,7 +5,8 @@
 //   a code whose section says "Reserved" is thrown nowhere yet
 // - the subpaths that README.md and docs name are those of package.json, and each is named
 // - relative links lead to files
-// - code blocks fenced as `ts check` compile, and those fenced as `js run` run
+// - code blocks fenced as `ts check` compile, and those fenced as `js run` run, in an empty folder;
+//   a block fenced as `js then` goes on where the one before it on the page ended
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -110,21 +111,37 @@ function checkBlocks(pages) {
   try {
     /** @type {Map<string, string>} */
     const compiled = new Map();
+    let ran = 0;
     for (const page of pages) {
       let number = 0;
+      /** @type {{ file: string, where: string, code: string }[]} */
+      const programs = [];
       const text = readFileSync(page, "utf8");
       for (const [, language, mark, code] of text.matchAll(
-        /^```(ts|js) (check|run)\n([\s\S]*?)^```$/gm,
+        /^```(ts|js) (check|run|then)\n([\s\S]*?)^```$/gm,
       )) {
         const name = `${page.replace(/[^a-z0-9]+/gi, "-")}-${++number}`;
-        const file = join(folder, `${name}.${language === "ts" ? "mts" : "mjs"}`);
-        writeFileSync(file, `${code}\nexport {};\n`);
-        if (mark === "check") compiled.set(resolve(file), `${page}, block ${number}`);
-        else run(file, `${page}, block ${number}`);
+        const where = `${page}, block ${number}`;
+        const file = resolve(folder, `${name}.${language === "ts" ? "mts" : "mjs"}`);
+        if (mark === "check") {
+          writeFileSync(file, `${code}\nexport {};\n`);
+          compiled.set(file, where);
+        } else if (mark === "run") {
+          programs.push({ file, where, code: String(code) });
+        } else {
+          const program = programs.at(-1);
+          if (program === undefined) problems.push(`${where} goes on from no block`);
+          else program.code += code;
+        }
+      }
+      for (const { file, where, code } of programs) {
+        writeFileSync(file, code);
+        run(file, where);
+        ran++;
       }
     }
     compile(compiled);
-    console.log(`code blocks: ${compiled.size} compiled`);
+    console.log(`code blocks: ${compiled.size} compiled, ${ran} programs run`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -133,7 +150,11 @@ function checkBlocks(pages) {
 /** @param {string} file @param {string} where */
 function run(file, where) {
   try {
-    execFileSync(process.execPath, [file], { stdio: ["ignore", "pipe", "pipe"], timeout: 60_000 });
+    execFileSync(process.execPath, [file], {
+      stdio: ["ignore", "pipe", "pipe"],
+      timeout: 60_000,
+      cwd: dirname(file),
+    });
   } catch (error) {
     const { stderr } = /** @type {{ stderr?: Buffer }} */ (error);
     problems.push(

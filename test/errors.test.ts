@@ -131,13 +131,13 @@ describe("codes", () => {
     const hl = await open();
     const { id: ledger, member: actor } = hl;
     await hl.close();
-    const { state } = memoryStorage();
-    const vault = await openVault({ state, keys: hospitalA, ledger, actor, random: randomBytes });
+    const storage = memoryStorage();
+    const vault = await openVault({ storage, keys: hospitalA, ledger, actor, random: randomBytes });
     const name = vault.name("test");
     const { key, value } = vault.put(name, genesis);
     const changed = value!.slice();
     changed[20]! ^= 1;
-    await state.batch([{ key, value: changed }]);
+    await storage.state.batch([{ key, value: changed }]);
     expect(await thrown(() => vault.get(name))).toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
   });
 

@@ -221,7 +221,12 @@ describe("docs/spec/disclosure.md", () => {
     const bytes = page.hex("erasure");
     expect(encodeErasure("clinical", [entry], reason)).toEqual(bytes);
     expect(read(bytes)).toEqual({ v: 1, class: "clinical", targets: [entry], reason });
-    expect(decodeErasure(bytes)).toEqual({ class: "clinical", targets: [entry], reason });
+    const erasure = { class: "clinical", targets: [entry], reason };
+    expect(decodeErasure(bytes)).toEqual({ ...erasure, forget: false });
+    expect(decodeErasure(write({ v: 1, ...erasure, forget: true }))).toEqual({
+      ...erasure,
+      forget: true,
+    });
   });
 
   it("shows a vault's root, a name and a value, by node:crypto and by the vault", async () => {
@@ -257,8 +262,8 @@ describe("docs/spec/disclosure.md", () => {
     const aad = write(["healthledger/vault/1", ledger, custodian.actor]);
     expect(await asked.unwrap(root.message, aad)).toEqual(input("root key"));
 
-    const { state } = memoryStorage();
-    await state.batch([
+    const storage = memoryStorage();
+    await storage.state.batch([
       { key: page.hex("vault-root-key"), value: page.hex("vault-root") },
       { key: page.hex("vault-key"), value },
     ]);
@@ -266,7 +271,7 @@ describe("docs/spec/disclosure.md", () => {
     await keys.add({ use: "agree", secret: input("custodian's X25519") });
     const random = [input("nonce")];
     const vault = await openVault({
-      state,
+      storage,
       keys,
       ledger,
       actor: custodian.actor,

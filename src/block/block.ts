@@ -12,19 +12,19 @@ export interface Block {
   readonly transactions: readonly TransactionWithEntries[];
 }
 
+/** Most bytes that CBOR puts before a byte string of less than 4 GiB, and room to spare. */
+const HEAD_BYTES = 9;
+
 /** Writes a block as canonical bytes. */
 export function encodeBlock(block: Block): Uint8Array {
-  return encode({
-    header: block.header,
-    alg: block.alg,
-    sig: block.sig,
-    transactions: block.transactions.map(({ tx, alg, sig, entries }) => ({
-      tx,
-      alg,
-      sig,
-      entries,
-    })),
+  let sizeHint = block.header.length + 256;
+  const transactions = block.transactions.map(({ tx, alg, sig, entries }) => {
+    sizeHint += tx.length + 128;
+    for (const entry of entries) sizeHint += entry.length + HEAD_BYTES;
+    return { tx, alg, sig, entries };
   });
+  const { header, alg, sig } = block;
+  return encode({ header, alg, sig, transactions }, { sizeHint });
 }
 
 /**

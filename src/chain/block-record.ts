@@ -11,7 +11,7 @@ export interface BlockRecord {
 
 /** Writes a block's record. */
 export function encodeBlockRecord({ block, peaks }: BlockRecord): Uint8Array {
-  return encode({ v: 1, block, peaks });
+  return encode({ v: 1, block, peaks }, { sizeHint: block.length + 40 * peaks.length + 64 });
 }
 
 /**

@@ -21,6 +21,11 @@ export interface EncodeOptions {
   readonly floats?: boolean;
   /** Deepest nesting of arrays and maps, at most 256. Default 32. */
   readonly maxDepth?: number;
+  /**
+   * About how many bytes it will be, and rather too many. What is large is then written where it
+   * stays, without being copied; too small a guess costs time only.
+   */
+  readonly sizeHint?: number;
 }
 
 const DEFAULT_DEPTH = 32;
@@ -36,12 +41,14 @@ let scratch: Uint8Array | undefined;
  *
  * @param value - null, booleans, integers (safe or bigint of 64 bits), strings, `Uint8Array`,
  *   CIDs, and arrays and plain objects of these
- * @returns newly allocated bytes
+ * @returns newly allocated bytes; with `sizeHint`, a view of a somewhat larger buffer
  * @throws {EncodingError} `ERR_ENCODING_SHAPE` on floats (unless allowed), `undefined`, unpaired
  *   surrogates and anything else DAG-CBOR cannot express; `ERR_ENCODING_LIMIT` on deep nesting
  * @see https://ipld.io/specs/codecs/dag-cbor/spec/
  */
 export function encode(value: unknown, options: EncodeOptions = {}): Uint8Array {
+  const { sizeHint = 0 } = options;
+  if (sizeHint > SCRATCH) return encodeInPlace(value, options, sizeHint);
   const out: Output = {
     bytes: scratch ?? new Uint8Array(SCRATCH),
     at: 0,
@@ -58,6 +65,17 @@ export function encode(value: unknown, options: EncodeOptions = {}): Uint8Array 
     out.bytes.fill(0, 0, out.at + 64);
     if (out.bytes.length === SCRATCH) scratch = out.bytes;
   }
+}
+
+function encodeInPlace(value: unknown, options: EncodeOptions, size: number): Uint8Array {
+  const out: Output = {
+    bytes: new Uint8Array(size),
+    at: 0,
+    floats: options.floats === true,
+    maxDepth: checkDepth(options.maxDepth),
+  };
+  writeItem(out, value, 0);
+  return out.bytes.subarray(0, out.at);
 }
 
 /**

@@ -62,8 +62,7 @@ export type VerifyExportResult =
   | VerifyLedgerResult
   | {
       readonly ok: false;
-      readonly reason:
-        "not-an-export" | "other-ledger" | "truncated" | "corrupt" | "too-many-blocks";
+      readonly reason: "not-an-export" | "other-ledger" | "corrupt" | "too-many-blocks";
       /** Height of the block where the reading stopped, where it had come so far. */
       readonly height?: number;
     };

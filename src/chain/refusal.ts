@@ -48,9 +48,7 @@ export type Refusal =
   | "no-sequencer-left"
   | "no-checkpoint-key-left"
   // store
-  | "missing"
-  | "truncated"
-  | "corrupt";
+  | "missing";
 
 /** A refusal with the entry it concerns, where it concerns one. */
 export interface Refused {

@@ -118,6 +118,10 @@ export function judgeCheckpoint(note: Uint8Array, trust: Trust): JudgeResult {
   if (byWitnesses.length < cosignaturePolicy.witnesses.required) {
     return { ok: false, reason: "witnesses-missing" };
   }
+  const { size, root } = opened.checkpoint;
+  if (trust.root !== undefined && size === trust.size && !equalBytes(root, trust.root)) {
+    return { ok: false, reason: "not-an-extension" };
+  }
   const times = opened.cosignatures.flatMap(({ time }) => (time === undefined ? [] : [time]));
   return {
     ok: true,
@@ -156,10 +160,9 @@ export function followPolicy(trust: Trust, step: PolicyStep): TrustResult {
   }
   try {
     const policy = decodePolicyState(step.policy);
-    const next = {
-      ...withPolicy(trust, policy, Math.max(trust.size, height)),
-      policyHeight: height,
-    };
+    // A root that was seen stays that of its own size.
+    const size = trust.root === undefined ? Math.max(trust.size, height) : trust.size;
+    const next = { ...withPolicy(trust, policy, size), policyHeight: height };
     const again = judgeCheckpoint(step.checkpoint, next);
     return again.ok ? { ok: true, trust: next } : again;
   } catch (error) {

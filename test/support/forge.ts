@@ -11,7 +11,7 @@ import {
 } from "../../src/block/entry.ts";
 import { decodeGenesis, ledgerId } from "../../src/block/genesis.ts";
 import { encodeHeader, headerCid, type Header } from "../../src/block/header.ts";
-import type { KeyUse } from "../../src/block/key.ts";
+import type { KeyAlg, KeyUse } from "../../src/block/key.ts";
 import type { MemberChange } from "../../src/block/member.ts";
 import type { LedgerPolicy } from "../../src/block/policy.ts";
 import {
@@ -144,20 +144,20 @@ const timeOf = (tip: Tip): number => START + tip.size * 1000;
 let salts = 0;
 export const salt = (): Uint8Array => bytesFor(`salt ${salts++}`).slice(0, 16);
 
-/** A `key` entry with the new key's proof of possession. */
+/** A `key` entry, with the new key's proof of possession where it needs one. */
 export async function keyEntry(
   ledger: CID,
   actor: string,
   op: KeyEntry["op"],
   use: KeyUse,
-  signer: Pick<Signer, "alg" | "publicKey"> & Partial<Signer>,
+  holder: Signer | { readonly alg: KeyAlg; readonly publicKey: Uint8Array },
   more: Partial<KeyEntry> = {},
 ): Promise<Uint8Array> {
-  const key = { use, alg: signer.alg, pub: signer.publicKey };
+  const key = { use, alg: holder.alg, pub: holder.publicKey };
   const proof =
-    op === "retire"
-      ? {}
-      : { proof: await provePossession(signer as Signer, possessionInput(ledger, actor, key)) };
+    op !== "retire" && "sign" in holder
+      ? { proof: await provePossession(holder, possessionInput(ledger, actor, key)) }
+      : {};
   return encodeEntry({ v: 1, kind: "key", salt: salt(), actor, op, ...key, ...proof, ...more });
 }
 

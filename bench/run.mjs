@@ -23,6 +23,7 @@ import { parseArgs } from "node:util";
  * @property {number} value
  * @property {number} [floor]
  * @property {Record<string, number>} [peers]
+ * @property {{ name: string, unit: string, value: number }[]} [also] - what was seen on the way
  */
 
 /**
@@ -72,7 +73,7 @@ const rows = (
       .filter((name) => existsSync(join(here, "rows", `${name}.mjs`)))
       .map((name) => import(`./rows/${name}.mjs`)),
   )
-).flatMap((module) => module.default);
+).flatMap((module) => module.rows);
 
 const wanted = rows.filter(
   ({ name }) => options.only?.some((prefix) => name.startsWith(prefix)) ?? true,
@@ -94,7 +95,12 @@ try {
     const folder = mkdtempSync(join(base, "row-"));
     /** @type {string[]} */
     const notes = [];
-    const { value, floor, peers } = await run({
+    const {
+      value,
+      floor,
+      peers,
+      also = [],
+    } = await run({
       folder: (part) => join(folder, part),
       rounds: options.rounds ? Number(options.rounds) : short ? 1 : 7,
       short,
@@ -114,6 +120,10 @@ try {
         `${ratio(lessIsBetter ? theirs / value : value / theirs)} × ${other} (${figure(theirs)})`,
     );
     console.log(`${name.padEnd(20)} ${`${figure(value)} ${unit}`.padEnd(20)} ${beside.join(", ")}`);
+    for (const seen of also) {
+      results.push(seen);
+      console.log(`${seen.name.padEnd(20)} ${figure(seen.value)} ${seen.unit}`);
+    }
     for (const text of notes) console.log(`${"".padEnd(20)} ${text}`);
   }
 } finally {

@@ -24,6 +24,8 @@ export function openFloor(path) {
   const tables = root.openDB({ name: "tables", ...encodings });
   const packs = root.openDB({ name: "packs", ...encodings });
   const chains = root.openDB({ name: "chains", ...encodings });
+  /** Packs are written in order; the types of lmdb know no options here. */
+  const inOrder = /** @type {any} */ ({ append: true });
   let pack = 0;
   let height = 0;
   let turn = Promise.resolve();
@@ -37,6 +39,7 @@ export function openFloor(path) {
 
   /** @param {readonly Uint8Array[]} blobs */
   function prepare(blobs) {
+    /** @type {{ bytes: Buffer, table: Buffer }[]} */
     const made = [];
     for (let from = 0; from < blobs.length;) {
       let size = 0;
@@ -64,8 +67,8 @@ export function openFloor(path) {
       root.transaction(() => {
         for (const { bytes, table } of made) {
           pack++;
-          tables.put(key(pack), table, { append: true });
-          packs.put(key(pack), bytes, { append: true });
+          tables.put(key(pack), table, inOrder);
+          packs.put(key(pack), bytes, inOrder);
         }
         chains.put(key(height++, 16), record);
       });

@@ -1,4 +1,10 @@
 // @ts-check
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+
+setFlagsFromString("--expose-gc");
+/** Run before each round, so that none pays for the garbage of another side. */
+const collectGarbage = runInNewContext("gc");
 
 /**
  * One side of a comparison.
@@ -48,8 +54,7 @@ async function collect(sides, { rounds, warmups }, measure) {
       const side = sides[(i + Math.max(round, 0)) % sides.length];
       if (side === undefined) continue;
       const prepared = await side.prepare?.();
-      // With --expose-gc a round does not pay for the garbage of another side.
-      globalThis.gc?.();
+      collectGarbage();
       const value = await measure(side, prepared);
       if (round >= 0) all.get(side.name)?.push(value);
     }
@@ -60,10 +65,8 @@ async function collect(sides, { rounds, warmups }, measure) {
 /** @param {readonly number[]} numbers */
 export function median(numbers) {
   const sorted = [...numbers].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1
-    ? /** @type {number} */ (sorted[middle])
-    : /** @type {number} */ (sorted[middle - 1] + /** @type {number} */ (sorted[middle])) / 2;
+  const at = (/** @type {number} */ place) => Number(sorted[Math.floor(place)]);
+  return (at((sorted.length - 1) / 2) + at(sorted.length / 2)) / 2;
 }
 
 /**

@@ -40,4 +40,4 @@ const row = (batch) => ({
   },
 });
 
-export default [row(1), row(100), row(1000)];
+export const rows = [row(1), row(100), row(1000)];

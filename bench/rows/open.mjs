@@ -79,6 +79,7 @@ const row = (label, entries) => ({
       value: measured.ours,
       floor: measured.floor,
       peers: { hypercore: measured.hypercore },
+      also: [{ name: `append/heap-${label}`, unit: "MB", value: heap.megabytes() }],
     };
   },
 });
@@ -93,6 +94,7 @@ function peakMemory() {
         peak[part] = Math.max(peak[part], now[part]);
       }
     },
+    megabytes: () => (peak.heapUsed + peak.arrayBuffers) / 1e6,
     text: () =>
       `heap at most ${mega(peak.heapUsed)}, array buffers ${mega(peak.arrayBuffers)}, ` +
       `resident with LMDB's map ${mega(peak.rss)}`,
@@ -102,4 +104,4 @@ function peakMemory() {
 /** @param {number} bytes */
 const mega = (bytes) => `${Math.round(bytes / 1e6)} MB`;
 
-export default [row("1k", 1000), row("100k", 100_000), row("1m", 1_000_000)];
+export const rows = [row("1k", 1000), row("100k", 100_000), row("1m", 1_000_000)];

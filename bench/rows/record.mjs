@@ -62,7 +62,7 @@ const makeBundles = (/** @type {number} */ count) =>
     }),
   );
 
-export default [
+export const rows = [
   {
     name: "record/fhir",
     unit: "resources/s",

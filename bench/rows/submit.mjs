@@ -8,7 +8,7 @@ import { pipelined, rates } from "../lib/measure.mjs";
 /** Clients that wait for their own submission before they make the next. */
 const CLIENTS = 64;
 
-export default [
+export const rows = [
   {
     name: "submit/concurrent",
     unit: "entries/s",

@@ -26,7 +26,7 @@ import {
   type Tip,
 } from "./apply-block.ts";
 import { decodeBlockRecord, encodeBlockRecord } from "./block-record.ts";
-import { FLUSH_BATCH, openDerived, type DerivedData, type TransactionPlace } from "./derived.ts";
+import { openDerived, type DerivedData, type TransactionPlace } from "./derived.ts";
 import { genesisState } from "./governance.ts";
 import type { KindRule } from "./kind-rule.ts";
 import { openState, proveState, type LedgerState } from "./ledger-state.ts";
@@ -193,7 +193,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
       const { peaks } = appendLeaf(frontier, leafHash(stored.block.header)).frontier;
       if (!samePeaks(peaks, stored.peaks)) throw invalid(index, "wrong-frontier");
       advance(result, stored.block.header, headAfter(index, record));
-      if (derived.count > FLUSH_BATCH) await derived.flush();
+      if (derived.isFull) await derived.flush();
       onProgress?.({ done: index + 1, total: storeHead.size });
     }
     return tip.size;

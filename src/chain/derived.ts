@@ -44,8 +44,8 @@ export interface DerivedData {
   }): void;
   /** Adds nodes of the state that come from no block: those of genesis. */
   addState(nodes: readonly StoredNode[]): void;
-  /** How many changes are not written yet. */
-  readonly count: number;
+  /** Whether so many changes are not written yet that they should not wait for the next commit. */
+  readonly isFull: boolean;
   /** The changes that are not written yet; they stay pending until {@link written}. */
   pending(): readonly StateChange[];
   /** Says that changes which were {@link pending} are written. */
@@ -62,8 +62,8 @@ export interface DerivedData {
   ): Promise<TransactionPlace | undefined>;
 }
 
-/** Most changes that one batch writes; stores have limits. */
-export const FLUSH_BATCH = 4096;
+/** Changes after which what is pending should be written, where the store takes as many. */
+const FLUSH_BATCH = 4096;
 
 interface NamedChange {
   readonly key: Uint8Array;
@@ -82,6 +82,7 @@ const TRANSACTION = 0x03;
 /** Opens the derived data of one ledger in a state store that several may share. */
 export function openDerived(store: StateStore, ledger: CID): DerivedData {
   const prefix = concatBytes(utf8ToBytes("chain/"), ledger.multihash.digest.subarray(0, 16));
+  const most = Math.max(1, Math.min(FLUSH_BATCH, Math.floor(store.caps.maxBatch / 2)));
   let changes: NamedChange[] = [];
   const byName = new Map<string, Uint8Array>();
   const treeCache = nodeCache(CACHED_NODES);
@@ -146,15 +147,15 @@ export function openDerived(store: StateStore, ledger: CID): DerivedData {
     addState(nodes) {
       for (const node of nodes) put(keyOf(STATE_NODE, node.hash), node.bytes);
     },
-    get count() {
-      return changes.length;
+    get isFull() {
+      return changes.length > most;
     },
     pending: () => changes.slice(),
     written,
     async flush() {
       // In order, so that a mark is never there before what it covers.
       while (changes.length > 0) {
-        const batch = changes.slice(0, FLUSH_BATCH);
+        const batch = changes.slice(0, most);
         await store.batch(batch, { sync: false });
         written(batch);
       }

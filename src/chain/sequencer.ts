@@ -11,7 +11,7 @@ import type { Blob, Commit, Head, StateChange, Storage } from "../storage/types.
 import { checkProposer, loadForRules, type AppliedBlock } from "./apply-block.ts";
 import type { AppendableChain } from "./chain.ts";
 import type { Checkpointer, SignedCheckpoint } from "./checkpointer.ts";
-import { FLUSH_BATCH, isSameTransaction } from "./derived.ts";
+import { isSameTransaction } from "./derived.ts";
 import { isRefused, isSignedBy, prepareTransaction, type PreparedTransaction } from "./prepare.ts";
 import { applyTransaction } from "./rules.ts";
 import { overlayState } from "./state.ts";
@@ -91,7 +91,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   const maxQueueBytes = options.maxQueueBytes ?? 64 * 1024 * 1024;
   const maxBlockBytes = Math.min(options.maxBlockBytes ?? 8 * 1024 * 1024, MAX_BLOCK_BYTES / 2);
   // Half of what the storage takes in one call: derived data go with the block.
-  const maxChanges = (storage.chains?.caps.maxBatch ?? Infinity) / 2;
+  const maxChanges = (storage.chains?.caps.maxBatch ?? Infinity) / 2 - 1;
   let queue: Pending[] = [];
   let queuedBytes = 0;
   // By transaction and signature: else a copy with a bad signature would stand for the good one.
@@ -311,7 +311,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       sig: await signWith(signer, "header", headerBytes),
       transactions: admitted.map(({ prepared }) => prepared.signed),
     });
-    if (chain.derived.count > FLUSH_BATCH) await chain.derived.flush();
+    if (chain.derived.isFull) await chain.derived.flush();
     const derivedChanges = chain.derived.pending();
     return {
       batch: admitted,

@@ -249,7 +249,7 @@ describe("attachments", () => {
   });
 
   it("are spread over blocks that the storage can take", async () => {
-    const ledger = await startLedger({ storage: memoryStorage({ maxBatch: 2000 }) });
+    const ledger = await startLedger({ storage: memoryStorage({ maxBatch: 200 }) });
     const places = await Promise.all(
       Array.from({ length: 30 }, async (_, i) => {
         const state = Array.from({ length: 90 }, (_, k) => ({

@@ -13,7 +13,6 @@ import {
   DAG_CBOR,
   describeMember,
   encodeGenesis,
-  LedgerError,
   openLedger,
   verifyBlocks,
   verifyExport,
@@ -25,7 +24,7 @@ import { lmdbStorage } from "healthledger/storage/lmdb";
 import { trustFromGenesis, verifyReceipt } from "healthledger/verify";
 import { filesUnder, findInFiles, plural, show, size, terminal } from "./lib/terminal.mjs";
 
-/** @import { Ledger, Requester, Subject } from "healthledger" */
+/** @import { LedgerError, Requester, Subject } from "healthledger" */
 /** @import { Directive } from "healthledger/consent" */
 
 // A demonstration's passphrase. A real one comes from an operator, or the keys from an HSM.

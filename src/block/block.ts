@@ -30,15 +30,15 @@ export function encodeBlock(block: Block): Uint8Array {
 /**
  * Reads a block's outer form; its header, transactions and entries stay bytes.
  *
+ * @param bytes - borrowed: the byte arrays returned are views of it
  * @throws {EncodingError} when it is not the canonical form of a block
  */
 export function decodeBlock(bytes: Uint8Array): Block {
-  const map = expectMap(decode(bytes, { maxBytes: MAX_BLOCK_BYTES, maxDepth: 5 }), "block", [
-    "header",
-    "alg",
-    "sig",
-    "transactions",
-  ]);
+  const map = expectMap(
+    decode(bytes, { maxBytes: MAX_BLOCK_BYTES, maxDepth: 5, borrow: true }),
+    "block",
+    ["header", "alg", "sig", "transactions"],
+  );
   return {
     header: expectBytes(map["header"], "block.header"),
     alg: expectOneOf(map["alg"], "block.alg", SIGNATURE_ALGS),

@@ -61,7 +61,8 @@ export function tipAfter(headerBytes: Uint8Array, header: Header): Tip {
   return {
     ledger: header.ledger,
     size: header.height + 1,
-    header: headerBytes,
+    // Kept long after the block, whose buffer may be its caller's.
+    header: headerBytes.slice(),
     time: header.time,
   };
 }

@@ -17,11 +17,17 @@ export function encodeBlockRecord({ block, peaks }: BlockRecord): Uint8Array {
 /**
  * Reads a block's record.
  *
+ * @param bytes - borrowed: the block returned is a view of it
  * @throws {EncodingError} when it is not the canonical form of one
  */
 export function decodeBlockRecord(bytes: Uint8Array): BlockRecord {
   const map = expectMap(
-    decode(bytes, { maxBytes: MAX_BLOCK_BYTES + 4096, maxDepth: 2, maxItems: 128 }),
+    decode(bytes, {
+      maxBytes: MAX_BLOCK_BYTES + 4096,
+      maxDepth: 2,
+      maxItems: 128,
+      borrow: true,
+    }),
     "block record",
     ["v", "block", "peaks"],
   );
@@ -29,7 +35,7 @@ export function decodeBlockRecord(bytes: Uint8Array): BlockRecord {
   return {
     block: expectBytes(map["block"], "block record.block"),
     peaks: expectArray(map["peaks"], "block record.peaks", 53).map((peak) =>
-      expectBytes(peak, "block record.peaks", 32),
+      expectBytes(peak, "block record.peaks", 32).slice(),
     ),
   };
 }

@@ -6,6 +6,8 @@ import { cidFromTag } from "./cid.ts";
 export interface Cursor {
   readonly bytes: Uint8Array;
   readonly floats: boolean;
+  /** Whether byte strings are views of the input. CIDs never are. */
+  readonly borrow: boolean;
   readonly maxDepth: number;
   /** How many data items may still be read. */
   budget: number;
@@ -41,7 +43,7 @@ export function readItem(cursor: Cursor, depth: number): unknown {
     case 1:
       return info === 27 ? readWide(cursor, true) : -1 - readArgument(cursor, info);
     case 2:
-      return readBytes(cursor, info);
+      return readBytes(cursor, info, cursor.borrow);
     case 3:
       return readText(cursor, readArgument(cursor, info));
     case 4:
@@ -114,12 +116,12 @@ function readWide(cursor: Cursor, negative: boolean): number | bigint {
   return negative ? -1n - value : value;
 }
 
-function readBytes(cursor: Cursor, info: number): Uint8Array {
+function readBytes(cursor: Cursor, info: number, borrow: boolean): Uint8Array {
   const length = readArgument(cursor, info);
   const { bytes, at } = cursor;
   if (length > bytes.length - at) throw malformed("a string is longer than the input");
   cursor.at = at + length;
-  return bytes.slice(at, at + length);
+  return borrow ? bytes.subarray(at, at + length) : bytes.slice(at, at + length);
 }
 
 function readText(cursor: Cursor, length: number): string {
@@ -204,7 +206,7 @@ function readCid(cursor: Cursor, info: number): unknown {
   if (cursor.at >= bytes.length) throw cutShort();
   const initial = bytes[cursor.at++]!;
   if (initial >> 5 !== 2) throw malformed("tag 42 without a byte string");
-  return cidFromTag(readBytes(cursor, initial & 31));
+  return cidFromTag(readBytes(cursor, initial & 31, false));
 }
 
 function readFloat(cursor: Cursor): number {

@@ -13,6 +13,8 @@ export interface DecodeLimits {
   readonly maxItems?: number;
   /** Whether floats are accepted. Hashed and signed structures never hold any. Default false. */
   readonly floats?: boolean;
+  /** Whether byte strings are views of the input, which then must not change. Default false. */
+  readonly borrow?: boolean;
 }
 
 /** What an encoder accepts; a decoder with the same settings reads it back. */
@@ -82,7 +84,7 @@ function encodeInPlace(value: unknown, options: EncodeOptions, size: number): Ui
  * Reads DAG-CBOR, accepting only the one canonical form of each value: what it returns encodes to
  * the same bytes again. Integers beyond 2^53 − 1 come back as bigint.
  *
- * @returns the value; byte strings in it are copies
+ * @returns the value; byte strings in it are copies, unless `borrow` is set
  * @throws {EncodingError} `ERR_ENCODING_MALFORMED`, `ERR_ENCODING_NOT_CANONICAL` or
  *   `ERR_ENCODING_LIMIT`
  */
@@ -95,6 +97,7 @@ export function decode(bytes: Uint8Array, limits: DecodeLimits = {}): unknown {
   const cursor = {
     bytes: plainView(bytes),
     floats: limits.floats === true,
+    borrow: limits.borrow === true,
     maxDepth: checkDepth(limits.maxDepth),
     budget: limits.maxItems ?? 1_048_576,
     at: 0,

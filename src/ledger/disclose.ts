@@ -86,6 +86,8 @@ export interface DiscloseContext extends LedgerContext {
   readonly defaults: readonly Directive[];
   readonly overlays: ConsentSnapshot["overlays"];
   readonly understood: readonly string[];
+  /** ISO 3166 codes of the law that this custodian's records are under. */
+  readonly jurisdictions?: readonly string[];
   /** CID of the label rules that are current. */
   readonly labels: CID | null;
   /** Longest time that a request may count, in ms. */
@@ -405,7 +407,10 @@ async function judge(
   const decided: Decided[] = [];
   for (const record of currentRecords(items).values()) {
     if (record.retracted || !isAskedFor(record, request.query)) continue;
-    const resource = { ...judgedForm(record, signer.actor), ...partsOf(request.query) };
+    const resource = {
+      ...judgedForm(record, signer.actor, context.jurisdictions),
+      ...partsOf(request.query),
+    };
     const decision = prepared.decide(resource);
     decided.push({ record, ...breakGlass(context, request, sealed, decision, asOf) });
   }
@@ -415,6 +420,7 @@ async function judge(
     codes: [],
     labels: null,
     controller: signer.actor,
+    ...(context.jurisdictions === undefined ? {} : { jurisdictions: context.jurisdictions }),
     ...partsOf(request.query),
   });
   return {

@@ -66,6 +66,8 @@ export interface OpenLedgerOptions {
   /** The organisation's own policy, where the patient is silent. Default: none, so refused. */
   readonly defaults?: readonly Directive[];
   readonly overlays?: ConsentSnapshot["overlays"];
+  /** ISO 3166 codes of the law that this member's records are under. Default: not stated. */
+  readonly jurisdictions?: readonly string[];
   /** Codes of the obligations that this side carries out; others turn a permit into a denial. */
   readonly understood?: readonly string[];
   readonly retention?: Partial<Readonly<Record<ErasureClass, Retention>>>;
@@ -237,6 +239,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     defaults: options.defaults ?? [],
     overlays: options.overlays ?? [],
     understood: options.understood ?? [],
+    ...(options.jurisdictions === undefined ? {} : { jurisdictions: options.jurisdictions }),
     labels: labeller.cid,
     maxRequestLifetime: options.maxRequestLifetime ?? 600_000,
     privilegedRoles: options.privilegedRoles ?? [],

@@ -56,16 +56,28 @@ export function currentRecords(items: readonly CatalogueItem[]): Map<string, Cur
 }
 
 /** A record in the form in which consent judges it. */
-export function judgedForm(record: CurrentRecord, controller: string): ConsentResource {
+export function judgedForm(
+  record: CurrentRecord,
+  controller: string,
+  jurisdictions?: readonly string[],
+): ConsentResource {
   const { head, labels } = record;
   const description = head.manifest.resource;
   if (description === undefined) {
-    return { type: "unknown", codes: [], labels, controller, recordedAt: head.recordedAt };
+    return {
+      type: "unknown",
+      codes: [],
+      labels,
+      controller,
+      ...(jurisdictions === undefined ? {} : { jurisdictions }),
+      recordedAt: head.recordedAt,
+    };
   }
   return toConsentResource(description, {
     // An unstamped `null` must not fall back to what the resource says of itself.
     labels: labels ?? { codes: [], stamp: null },
     controller,
+    ...(jurisdictions === undefined ? {} : { jurisdictions }),
     recordedAt: head.recordedAt,
   });
 }

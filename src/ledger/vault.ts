@@ -80,7 +80,10 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   }
 
   function unseal(name: Uint8Array, sealed: Uint8Array): Uint8Array {
-    const value = chachaOpen(sealKey, sealed.subarray(0, 12), sealed.subarray(12), name);
+    const value =
+      sealed.length < 28
+        ? undefined
+        : chachaOpen(sealKey, sealed.subarray(0, 12), sealed.subarray(12), name);
     if (value === undefined) {
       throw new StorageError("ERR_STORAGE_CORRUPT", "a value of the vault does not open");
     }

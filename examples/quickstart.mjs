@@ -217,8 +217,6 @@ async function main() {
         `${labelled.length} labelled sensitive, ${done.skipped.length} about no patient`,
     );
   }
-  if (patients.size === 0) throw new Error("no bundle names a patient with an identifier");
-
   step("The patients say what they allow");
   for (const { identifier, subject } of patients.values()) {
     const id = createHash("sha256")
@@ -235,7 +233,9 @@ async function main() {
   line(`${plural(patients.size, "directive")} signed by the patients and in force:`);
   note("treatment: yes, except substance-use and mental-health data; research: no");
 
-  const { identifier, subject } = [...patients.values()][0];
+  const [firstPatient] = patients.values();
+  if (firstPatient === undefined) throw new Error("no bundle names a patient with an identifier");
+  const { identifier, subject } = firstPatient;
   /** @type {Requester} */
   const hospitalB = { signer: orgs.hospitalB.signer(), agreement: orgs.hospitalB.agreement() };
   /** @type {Requester} */
@@ -301,8 +301,10 @@ async function main() {
     );
 
   step("Flip one byte in a copy");
-  const copy = new Uint8Array(await readFile(carFile));
-  copy[Math.floor(copy.length * 0.6)] ^= 1;
+  /** @param {Uint8Array} bytes @param {number} at */
+  const flip = (bytes, at) => bytes.map((byte, i) => (i === at ? byte ^ 1 : byte));
+  const car = new Uint8Array(await readFile(carFile));
+  const copy = flip(car, Math.floor(car.length * 0.6));
   await writeFile(join(data, "tampered.car"), copy);
   const caught = await verifyExport(createReadStream(join(data, "tampered.car")), {
     ledger: hl.id,
@@ -312,12 +314,14 @@ async function main() {
     bad(
       `tampered.car: refused at block ${caught.height}: ${caught.reason} (its bytes are not what its name says)`,
     );
+  /** @type {Uint8Array[]} */
   const blocks = [];
-  for (let height = 0; height < hl.chain.size; height++)
+  for (let height = 0; height < hl.chain.size; height++) {
     blocks.push((await hl.chain.readBlock(height)).bytes);
+  }
   const victim = Math.floor(blocks.length / 2);
-  const forged = blocks[victim].slice();
-  forged[forged.length - 20] ^= 1;
+  const { bytes: honest } = await hl.chain.readBlock(victim);
+  const forged = flip(honest, honest.length - 20);
   const forgery = await verifyBlocks(blocks.with(victim, forged), { genesis });
   if (forgery.ok) fail("a forged block went unnoticed");
   else

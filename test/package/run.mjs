@@ -78,11 +78,13 @@ for (const read of [readBundle, required]) {
     assert.equal(error.name, "InputError");
   }
 }
-// every error class that any subpath exports is the one that the core exports
+// every error class that any subpath exports is the one that the core exports; the kit's verdict
+// on somebody's adapter is no error of this library
 const core = await import("healthledger");
 for (const subpath of ${JSON.stringify(subpaths)}) {
   for (const [name, value] of Object.entries(await import(subpath))) {
     if (typeof value !== "function" || !(value.prototype instanceof Error)) continue;
+    if (name === "KitFailure") continue;
     assert.ok(value === LedgerError || value.prototype instanceof LedgerError, subpath + " " + name);
     if (name in core) assert.equal(value, core[name], subpath + " " + name);
   }

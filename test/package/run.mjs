@@ -102,7 +102,7 @@ export function read(json: Uint8Array): BundleReading | ErrorCode {
     return readBundle(json);
   } catch (error) {
     if (error instanceof InputError) {
-      const code: "ERR_INPUT_INVALID" | "ERR_INPUT_TOO_LARGE" | "ERR_INPUT_UNSUPPORTED" = error.code;
+      const code: Extract<ErrorCode, \`ERR_INPUT_\${string}\`> = error.code;
       return code;
     }
     if (error instanceof LedgerError) return error.code;

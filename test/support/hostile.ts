@@ -39,6 +39,15 @@ import {
 } from "../../src/envelope/header.ts";
 import { LedgerError } from "../../src/errors.ts";
 import { openKeyFile, sealKeyFile } from "../../src/identity/key-file.ts";
+import { decodeAccess } from "../../src/ledger/access.ts";
+import { decodeAttestedKey, decodeSignedDirective } from "../../src/ledger/consents.ts";
+import { decodeErasure } from "../../src/ledger/erasing.ts";
+import { decodeManifest } from "../../src/ledger/manifest.ts";
+import {
+  decodeRequest,
+  decodeSealedRequest,
+  decodeSignedRequest,
+} from "../../src/ledger/request.ts";
 import { bytesFor } from "./ledger.ts";
 
 /** Something that reads bytes of others. */
@@ -195,11 +204,88 @@ export function hostileTargets(): readonly Target[] {
       read: readCose,
     },
     { name: "decodeDirective", samples: samplesOfDirectives, read: decodeDirective },
+    ...ledgerTargets(ledgerId(genesis), samplesOfDirectives[0]!),
     {
       name: "openKeyFile",
       samples: [keyFile],
       read: (bytes) => void openKeyFile(bytes, () => fileKey),
     },
+  ];
+}
+
+/** What travels between requesters and custodians, and what a custodian seals for itself. */
+function ledgerTargets(ledger: CID, directive: Uint8Array): readonly Target[] {
+  const id = bytesFor("id").slice(0, 16);
+  const [key, sig] = [bytesFor("key"), new Uint8Array(64)];
+  const request = encode({
+    v: 1,
+    ledger,
+    id,
+    requester: "did:key:requester",
+    custodian: "did:key:custodian",
+    recipient: key,
+    sealed: bytesFor("sealed"),
+    user: "Practitioner/7",
+    roles: [{ code: "physician", attestedBy: "did:key:requester" }],
+    purposes: ["TREAT"],
+    action: "access",
+    query: {
+      ids: ["Observation/1"],
+      types: ["Observation"],
+      codes: [{ system: "http://loinc.org", code: "8480-6" }],
+      period: { from: 0, to: 1 },
+      parts: ["manifest"],
+    },
+    time: 1,
+    expires: 2,
+  });
+  const sealed = encode({
+    patient: { system: "urn:oid:1.2.3", value: "4" },
+    declaration: { reason: "unconscious", until: 5 },
+  });
+  const manifest = encode({
+    v: 1,
+    op: "amend",
+    local: id,
+    replaces: key,
+    mediaType: "application/fhir+json",
+    resource: { type: "Observation", codes: [], labels: [], profiles: [], authors: [] },
+    labels: { codes: [], stamp: { labeller: "default", version: "1" } },
+  });
+  const attested = encode({
+    v: 1,
+    actor: "did:key:patient",
+    alg: "Ed25519",
+    publicKey: key,
+    capacity: "guardian",
+    from: 1,
+    to: 2,
+  });
+  const access = encode({
+    v: 1,
+    request: id,
+    requester: "did:key:requester",
+    roles: [],
+    purposes: ["TREAT"],
+    action: "access",
+    decidedAt: 1,
+    height: 2,
+    snapshot: ledger,
+    items: [],
+    grounds: [],
+  });
+  const erasure = encode({ v: 1, class: "clinical", targets: [key], reason: "asked" });
+  const signed = encode({ request, key, alg: "Ed25519", sig });
+  const signedDirective = encode({ directive, key, alg: "ES256", sig });
+  return [
+    { name: "decodeSignedRequest", samples: [signed], read: decodeSignedRequest },
+    { name: "decodeRequest", samples: [request], read: decodeRequest },
+    { name: "decodeSealedRequest", samples: [sealed], read: decodeSealedRequest },
+    { name: "decodeSignedDirective", samples: [signedDirective], read: decodeSignedDirective },
+    { name: "decodeAttestedKey", samples: [attested], read: decodeAttestedKey },
+    { name: "decodeManifest", samples: [manifest], read: decodeManifest },
+    { name: "decodeAccess", samples: [access], read: decodeAccess },
+    { name: "decodeErasure", samples: [erasure], read: decodeErasure },
   ];
 }
 

@@ -93,6 +93,8 @@ export function createErasing(
   const unfinished = vault.name("unfinished erasures").subarray(0, 16);
   const unfinishedName = (id: Uint8Array): Uint8Array => concatBytes(unfinished, id);
   let turn: Promise<unknown> = Promise.resolve();
+  /** How many blobs the erase entries carried out here destroyed. */
+  const deleted = new Map<string, number>();
   const holdName = ({ local }: Subject): Uint8Array => vault.name("hold", local);
 
   /** What stands against erasing these entries, if anything. */
@@ -148,6 +150,7 @@ export function createErasing(
         buried.push({ id, place: target.place });
       }
     }
+    deleted.set(toHex(item.id), cids.length);
     // The blobs first: while a header stands, its ciphertext can still be found.
     if (cids.length > 0) await storage.blobs.delete(cids);
     changes.push(...catalogue.bury(buried, item.id));
@@ -203,7 +206,6 @@ export function createErasing(
         "not erased: directives are kept as long as records that they govern",
       );
     }
-    const before = await storage.blobs.count();
     const ids = [await destroy(subject, what, targets, eraseOptions)];
     const erased = targets.map(({ id }) => id);
     // What was filed about these records while they were being erased must not outlive them.
@@ -213,7 +215,8 @@ export function createErasing(
       ids.push(await destroy(subject, what, orphans, { reason: eraseOptions.reason }));
       erased.push(...orphans.map(({ id }) => id));
     }
-    const blobs = Math.max(0, before - (await storage.blobs.count()));
+    const blobs = ids.reduce((sum, id) => sum + (deleted.get(toHex(id)) ?? 0), 0);
+    deleted.clear();
     const compaction = await storage.compact();
     await storage.state.batch(ids.map((id) => vault.remove(unfinishedName(id))));
     return { id: ids[0]!, class: what, erased, blobs, compaction, outOfReach: OUT_OF_REACH };

@@ -1,5 +1,4 @@
 import type { CID } from "multiformats/cid";
-import { toHex } from "../bytes/hex.ts";
 import { encodeEntry, entryId, type ErasureClass } from "../block/entry.ts";
 import { MAX_TRANSACTION_ENTRIES } from "../block/limits.ts";
 import { encodeSubjectEntry } from "../block/subject-entry.ts";
@@ -90,8 +89,6 @@ export interface Filing {
    * are of many persons. Resolves when durable.
    */
   file(entries: readonly SealedEntry[]): Promise<Filed[]>;
-  /** Files one entry so that no other of its transaction is about the same person. */
-  fileApart(entry: SealedEntry): Promise<Filed>;
   /** Files entries as a transaction of their own. */
   fileAlone(entries: readonly SealedEntry[], state?: readonly StateChange[]): Promise<Filed[]>;
   /** Resolves when nothing is under way. */
@@ -123,7 +120,7 @@ export async function createFiling(
     lastSeq: chain.state.seq(signer.key, lane) ?? -1,
     now,
   });
-  interface Waiting extends Entrants {
+  interface Waiting {
     readonly entries: readonly SealedEntry[];
     readonly bytes: number;
     resolve(filed: Filed[]): void;
@@ -166,27 +163,18 @@ export async function createFiling(
 
   /** Takes from what waits one transaction's share, in order. */
   function takeGroup(): Waiting[] {
-    const taken: Waiting[] = [];
-    const left: Waiting[] = [];
-    const persons = new Map<string, boolean>();
     let count = 0;
     let bytes = 0;
+    let taken = 0;
     for (const next of waiting) {
-      const full =
-        taken.length > 0 &&
-        (count + next.entries.length > MAX_FILED_TOGETHER ||
-          bytes + next.bytes > MAX_BYTES_TOGETHER);
-      if (full || clashes(next, persons)) {
-        left.push(next);
-        continue;
-      }
-      for (const person of next.persons) persons.set(person, next.apart);
       count += next.entries.length;
       bytes += next.bytes;
-      taken.push(next);
+      if (taken > 0 && (count > MAX_FILED_TOGETHER || bytes > MAX_BYTES_TOGETHER)) break;
+      taken++;
     }
-    waiting = left;
-    return taken;
+    const group = waiting.slice(0, taken);
+    waiting = waiting.slice(taken);
+    return group;
   }
 
   async function writeGroup(group: readonly Waiting[]): Promise<void> {
@@ -204,45 +192,25 @@ export async function createFiling(
     }
   }
 
-  function enqueue(entries: readonly SealedEntry[], apart: boolean): Promise<Filed[]> {
-    return track(
-      new Promise<Filed[]>((resolve, reject) => {
-        const persons = new Set(entries.map(({ manifest }) => toHex(manifest.local)));
-        const bytes = entries.reduce((sum, entry) => sum + sizeOfSealed(entry), 0);
-        waiting.push({ entries, apart, persons, bytes, resolve, reject });
-        running ??= Promise.resolve()
-          .then(run)
-          .finally(() => {
-            running = undefined;
-          });
-      }),
-    );
-  }
-
   return {
-    file: (entries) => enqueue(entries, false),
-    fileApart: async (entry) => (await enqueue([entry], true))[0]!,
+    file(entries) {
+      return track(
+        new Promise<Filed[]>((resolve, reject) => {
+          const bytes = entries.reduce((sum, entry) => sum + sizeOfSealed(entry), 0);
+          waiting.push({ entries, bytes, resolve, reject });
+          running ??= Promise.resolve()
+            .then(run)
+            .finally(() => {
+              running = undefined;
+            });
+        }),
+      );
+    },
     fileAlone: (entries, state) => track(write(entries, state)),
     async idle() {
       while (underway.size > 0) await Promise.allSettled(underway);
     },
   };
-}
-
-interface Entrants {
-  /** Whether their persons may be in the transaction only once. */
-  readonly apart: boolean;
-  /** Whom the entries are about. */
-  readonly persons: ReadonlySet<string>;
-}
-
-/** Whether a transaction has an entry about the same person, and one of the two minds. */
-function clashes({ persons, apart }: Entrants, taken: ReadonlyMap<string, boolean>): boolean {
-  for (const person of persons) {
-    if (taken.get(person) ?? false) return true;
-    if (apart && taken.has(person)) return true;
-  }
-  return false;
 }
 
 function isCertainlyNotWritten(error: unknown): boolean {

@@ -45,9 +45,9 @@ export interface BundleOptions {
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
   readonly signal?: AbortSignal;
   /**
-   * Files so that no transaction holds two entries about one person, together with what waits of
-   * other persons; slower. Default `false`: then entries of one transaction may be presumed to
-   * concern one person.
+   * Files every entry as a transaction of its own, so that transactions say nothing of who it is
+   * about; slower. Default `false`: then entries of one transaction may be presumed to concern one
+   * person.
    */
   readonly mix?: boolean;
 }
@@ -269,7 +269,7 @@ export function createRecording(
         }
         const chunk = toFile.slice(at, (at += sealed.length));
         const filed = mix
-          ? await Promise.all(sealed.map(filing.fileApart))
+          ? (await Promise.all(sealed.map((one) => filing.fileAlone([one])))).flat()
           : await filing.fileAlone(sealed);
         await catalogue.keepUp();
         for (const [i, one] of filed.entries()) {

@@ -275,8 +275,8 @@ describe("the index in the vault", () => {
     await w.hl.close();
     for (const { key } of await entries(inner)) {
       for (const { place, id } of filed) {
-        expect(Buffer.from(key).includes(placeOf(place))).toBe(false);
-        expect(Buffer.from(key).includes(id)).toBe(false);
+        expect(Buffer.from(key).includes(Buffer.from(placeOf(place)))).toBe(false);
+        expect(Buffer.from(key).includes(Buffer.from(id))).toBe(false);
       }
     }
   });

@@ -11,9 +11,9 @@ const ENTRY_BYTES = 148;
 const BLOCK_BYTES = 1100;
 
 /**
- * The least that an append could cost: SHA-256 of every blob, and one synced LMDB commit of the
- * same bytes under the same keys as the adapter's: packs, their tables, and one record a block. The
- * next batch is hashed while the last one is flushed. No tree, no signature, no state, no index.
+ * The least that an append could cost: SHA-256 of every blob, and a synced LMDB commit of the same
+ * bytes under the same keys as the adapter's: packs, their tables, and one record a batch. No tree,
+ * no signature, no state, no index, no copy of what is passed in.
  *
  * @param {string} path
  */
@@ -28,7 +28,6 @@ export function openFloor(path) {
   const inOrder = /** @type {any} */ ({ append: true });
   let pack = 0;
   let height = 0;
-  let turn = Promise.resolve();
 
   /** @param {number} value */
   const key = (value, prefix = 0) => {
@@ -76,25 +75,11 @@ export function openFloor(path) {
 
   return {
     /**
-     * Commits by itself: left alone, lmdb would put two batches that wait under one sync.
-     *
      * @param {readonly Uint8Array[]} blobs
-     * @returns {Promise<void>}
+     * @returns {Promise<void>} resolves when synced; lmdb syncs once for all that waits, as our
+     *   sequencer does
      */
-    append(blobs) {
-      const commit = prepare(blobs);
-      turn = turn.then(commit);
-      return turn;
-    },
-    /**
-     * Commits with whatever else waits.
-     *
-     * @param {readonly Uint8Array[]} blobs
-     * @returns {Promise<void>}
-     */
-    appendTogether(blobs) {
-      return prepare(blobs)();
-    },
+    append: (blobs) => prepare(blobs)(),
     /** The newest record. */
     last() {
       const newest = { start: key(2 ** 52, 16), end: Buffer.alloc(1), reverse: true, limit: 1 };

@@ -26,7 +26,7 @@ export const rows = [
         const tx = blob.subarray(0, 280);
         const signature = sign(null, tx, privateKey);
         if (!verify(null, tx, publicKey, signature)) throw new Error("a bad signature");
-        return signing.appendTogether([blob]);
+        return signing.append([blob]);
       };
       /** @param {(blob: Uint8Array) => Promise<unknown>} submit */
       const side = (submit) => ({
@@ -40,7 +40,7 @@ export const rows = [
       const measured = await rates(
         [
           { name: "ours", ...side((blob) => ledger.append([blob])) },
-          { name: "floor", ...side((blob) => floor.appendTogether([blob])) },
+          { name: "floor", ...side((blob) => floor.append([blob])) },
           { name: "signing", ...side(async (blob) => signed(blob)) },
           { name: "hypercore", ...side((blob) => core.append([blob])) },
         ],

@@ -170,13 +170,24 @@ export async function disclose(
       const still = new Map(
         second.decided.filter(isPermitted).map((one) => [nameOf(one.record), one.decision]),
       );
-      for (const { record, decision } of asked) {
+      const admitted = asked.flatMap(({ record, decision }) => {
         const later = still.get(nameOf(record));
-        if (later === undefined) continue;
-        const item = await release(context, record, access.id, request, recipient);
-        if (item === undefined) continue;
-        items.push(item);
-        decisions.push(decision, later);
+        return later === undefined ? [] : [{ record, decisions: [decision, later] }];
+      });
+      for (let at = 0; at < admitted.length; at += READ_TOGETHER) {
+        const some = admitted.slice(at, at + READ_TOGETHER);
+        const released = await release(
+          context,
+          some.map(({ record }) => record),
+          access.id,
+          request,
+          recipient,
+        );
+        for (const [i, item] of released.entries()) {
+          if (item === undefined) continue;
+          items.push(item);
+          decisions.push(...some[i]!.decisions);
+        }
       }
     }
     if (items.length < asked.length) {
@@ -598,27 +609,42 @@ async function fileAccess(
   return filed!;
 }
 
-/** Wraps the keys of one envelope for the requester, resting on the access entry. */
+/** Envelopes whose keys and headers are read in one go. */
+const READ_TOGETHER = 128;
+
+/**
+ * Wraps the keys of records' envelopes for the requester, resting on the access entry.
+ *
+ * @returns in the records' order; `undefined` for what was erased while the request was answered
+ */
 async function release(
   context: DiscloseContext,
-  { record, head }: CurrentRecord,
+  records: readonly CurrentRecord[],
   basis: Uint8Array,
   request: DisclosureRequest,
   recipient: CoseRecipient,
-): Promise<ReleasedItem | undefined> {
+): Promise<(ReleasedItem | undefined)[]> {
   const { storage, vault, signer, random } = context;
-  const { envelope, id, place } = head;
-  const cek = await vault.get(contentKeyName(context, envelope));
-  const header = await storage.blobs.get(envelope);
-  // Erased while the request was being answered.
-  if (cek === undefined || header === undefined) return undefined;
+  const envelopes = records.map(({ head }) => head.envelope);
+  const ceks = await vault.getMany(envelopes.map((cid) => contentKeyName(context, cid)));
+  const headers = await storage.blobs.getMany(envelopes);
   const { parts } = partsOf(request.query);
-  const keys =
-    parts === undefined
-      ? { cek }
-      : narrowKeys({ cek }, { header: decodeSignedHeader(header).header, parts });
-  const grant = await makeGrant({ envelope, basis, keys, recipient, signer, random });
-  wipeKeys(keys);
-  cek.fill(0);
-  return { record, entry: id, place, envelope, header, grant };
+  const items: (ReleasedItem | undefined)[] = [];
+  for (const [i, { record, head }] of records.entries()) {
+    const { envelope, id, place } = head;
+    const [cek, header] = [ceks[i], headers[i]];
+    if (cek === undefined || header === undefined) {
+      items.push(undefined);
+      continue;
+    }
+    const keys =
+      parts === undefined
+        ? { cek }
+        : narrowKeys({ cek }, { header: decodeSignedHeader(header).header, parts });
+    const grant = await makeGrant({ envelope, basis, keys, recipient, signer, random });
+    wipeKeys(keys);
+    cek.fill(0);
+    items.push({ record, entry: id, place, envelope, header, grant });
+  }
+  return items;
 }

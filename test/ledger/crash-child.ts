@@ -1,5 +1,6 @@
 // Works on a hospital's store in a folder until it is killed, by itself or by who started it.
 import { fileURLToPath } from "node:url";
+import type { FhirResource } from "../../src/fhir/resource.ts";
 import type { Storage } from "../../src/storage/types.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";
 import { fromHex } from "../../src/bytes/hex.ts";
@@ -55,7 +56,7 @@ function deadly(inner: Storage, stop: Stop): Storage {
 }
 
 /** A bundle of many observations of one patient. */
-export function manyObservations(from: number, count: number): object {
+export function manyObservations(from: number, count: number): FhirResource {
   const reference = "urn:uuid:p1";
   const identifier = [MRN];
   return {

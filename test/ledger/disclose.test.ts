@@ -254,9 +254,9 @@ describe("disclose", () => {
       ...inner,
       blobs: {
         ...inner.blobs,
-        get: async (cid: Parameters<typeof inner.blobs.get>[0]) => {
+        getMany: async (cids: Parameters<typeof inner.blobs.getMany>[0]) => {
           if (broken) throw new StorageError("ERR_STORAGE_FAILED", "disk error");
-          return inner.blobs.get(cid);
+          return inner.blobs.getMany(cids);
         },
       },
     };

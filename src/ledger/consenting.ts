@@ -1,3 +1,4 @@
+import { toHex } from "../bytes/hex.ts";
 import type { Directive } from "../consent/model.ts";
 import { ConsentError, InputError } from "../errors.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
@@ -71,51 +72,71 @@ export function createConsenting(
     return sealed;
   }
 
+  const turns = new Map<string, Promise<unknown>>();
+
+  /** One directive of a person after another: whose key is the first is asked only once. */
+  function inTurn<T>({ local }: Subject, work: () => Promise<T>): Promise<T> {
+    const person = toHex(local);
+    const mine = (turns.get(person) ?? Promise.resolve()).then(work);
+    const settled = mine
+      .catch(() => undefined)
+      .then(() => {
+        if (turns.get(person) === settled) turns.delete(person);
+      });
+    turns.set(person, settled);
+    return mine;
+  }
+
+  async function file(
+    subject: Subject,
+    directive: Directive,
+    given: ConsentOptions,
+  ): Promise<FiledDirective> {
+    const signed = "signed" in given ? given.signed : await signDirective(directive, given.grantor);
+    const parsed = decodeSignedDirective(signed);
+    const cid = directiveCid(directive);
+    if (!directiveCid(decodeDirective(parsed.directive)).equals(cid)) {
+      throw new ConsentError("ERR_CONSENT_INVALID", "the signed directive is another one");
+    }
+    await catalogue.catchUp();
+    const { keys } = await readConsents(await catalogue.itemsOf(subject.local));
+    const entries: SealedEntry[] = [];
+    let known: readonly AttestedKey[] = keys;
+    if (keys.length === 0 && "grantor" in given && directive.grantor.capacity === "self") {
+      // The first key that speaks for a person is attested by the custodian who lets him sign.
+      const { actor, alg, publicKey } = given.grantor;
+      const first: AttestedKey = { actor, alg, publicKey, capacity: "self" };
+      entries.push(await sealAttestation(subject, first));
+      known = [first];
+    }
+    const standing = standingOf(parsed, directive, known, now());
+    if (standing !== "valid") {
+      throw new ConsentError(
+        "ERR_CONSENT_INVALID",
+        `the directive would be void: ${standing.void}`,
+      );
+    }
+    const { key } = await subjects.read(subject);
+    const manifest: Manifest = { v: 1, op: "directive", local: subject.local };
+    const sealed = await sealEntry(context, {
+      kind: "consent",
+      manifest,
+      subjectKey: key,
+      parts: [{ id: "content", bytes: signed }],
+    });
+    catalogue.remember(sealed.id, manifest);
+    entries.push(sealed);
+    const filed = (await filing.file(entries)).at(-1)!;
+    return { id: filed.id, place: filed.place, cid, signed };
+  }
+
   return {
     async attest(subject, key) {
       await subjects.read(subject);
       const [filed] = await filing.file([await sealAttestation(subject, key)]);
       return filed!.id;
     },
-    async consent(subject, directive, given) {
-      const signed =
-        "signed" in given ? given.signed : await signDirective(directive, given.grantor);
-      const parsed = decodeSignedDirective(signed);
-      const cid = directiveCid(directive);
-      if (!directiveCid(decodeDirective(parsed.directive)).equals(cid)) {
-        throw new ConsentError("ERR_CONSENT_INVALID", "the signed directive is another one");
-      }
-      await catalogue.catchUp();
-      const { keys } = await readConsents(await catalogue.itemsOf(subject.local));
-      const entries: SealedEntry[] = [];
-      let known: readonly AttestedKey[] = keys;
-      if (keys.length === 0 && "grantor" in given && directive.grantor.capacity === "self") {
-        // The first key that speaks for a person is attested by the custodian who lets him sign.
-        const { actor, alg, publicKey } = given.grantor;
-        const first: AttestedKey = { actor, alg, publicKey, capacity: "self" };
-        entries.push(await sealAttestation(subject, first));
-        known = [first];
-      }
-      const standing = standingOf(parsed, directive, known, now());
-      if (standing !== "valid") {
-        throw new ConsentError(
-          "ERR_CONSENT_INVALID",
-          `the directive would be void: ${standing.void}`,
-        );
-      }
-      const { key } = await subjects.read(subject);
-      const manifest: Manifest = { v: 1, op: "directive", local: subject.local };
-      const sealed = await sealEntry(context, {
-        kind: "consent",
-        manifest,
-        subjectKey: key,
-        parts: [{ id: "content", bytes: signed }],
-      });
-      catalogue.remember(sealed.id, manifest);
-      entries.push(sealed);
-      const filed = (await filing.file(entries)).at(-1)!;
-      return { id: filed.id, place: filed.place, cid, signed };
-    },
+    consent: (subject, directive, given) => inTurn(subject, () => file(subject, directive, given)),
     async *pendingReviews() {
       await catalogue.catchUp();
       for await (const { value } of vault.scan(reviewPrefix(context))) {

@@ -33,7 +33,10 @@ export interface EraseOptions {
   readonly records?: readonly Uint8Array[];
   /** Why, for the sealed report. */
   readonly reason: string;
-  /** Also destroys the subject key, so that tags are unlinked for good. Only without `records`. */
+  /**
+   * Also destroys the subject key, so that tags are unlinked for good, and the identifiers, so that
+   * the person is found no more. Only where no record is left; erase other classes before.
+   */
   readonly forgetSubject?: boolean;
 }
 
@@ -200,6 +203,9 @@ export function createErasing(
     const all = everything.filter(({ kind }) => KIND_OF[what].includes(kind));
     const targets = records === undefined ? all : versionsOf(all, records);
     await assertAllowed(subject, what, targets);
+    if (forgetSubject && everything.some((item) => item.kind === "record" && !all.includes(item))) {
+      throw new InputError("ERR_INPUT_INVALID", "a subject is forgotten only with all its data");
+    }
     if (what === "directive" && everything.some(({ kind }) => kind === "record")) {
       throw new InputError(
         "ERR_INPUT_RETAINED",

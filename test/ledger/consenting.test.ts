@@ -63,6 +63,18 @@ describe("consent", () => {
     expect((await w.ask()).count).toBe(1);
   });
 
+  it("takes but one key as the first, also of two that come at once", async () => {
+    const w = await ward();
+    const stranger = person("stranger");
+    const both = await Promise.allSettled([
+      w.hl.consent(w.me, treatmentOnly(w.patient), { grantor: w.patient }),
+      w.hl.consent(w.me, treatmentOnly(stranger), { grantor: stranger }),
+    ]);
+    expect(both.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+    expect(await w.hl.directives(w.me)).toHaveLength(1);
+    await w.hl.consent(w.me, revoking(w.patient), { grantor: w.patient });
+  });
+
   it("refuses a signature by another key, over other bytes, or in another's name", async () => {
     const w = await ward();
     await w.permit();

@@ -204,6 +204,9 @@ describe("erase", () => {
       message: expect.stringContaining("records"),
     });
     await expect(
+      w.hl.erase(w.me, { class: "audit", forgetSubject: true, reason: "x" }),
+    ).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
+    await expect(
       w.hl.erase(w.me, { records: [id], forgetSubject: true, reason: "x" }),
     ).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
   });

@@ -164,4 +164,49 @@ describe("openLedger", () => {
     await again.reviewed(review!.id);
     expect(await collect(again.pendingReviews())).toEqual([]);
   });
+
+  it("refuses a store with another or a shorter history than is trusted", async () => {
+    const { hl, me, open, genesis } = await hospital();
+    await hl.record(me, observation("bp-1"));
+    await hl.record(me, observation("bp-2"));
+    const trust = trustFromGenesis(genesis);
+    const { size, root } = hl.chain;
+    await hl.close();
+    await (await open({ trust: { ...trust, size, root } })).close();
+    for (const wrong of [
+      { ...trust, size: size + 1, root },
+      { ...trust, size, root: root.map((byte) => byte ^ 1) },
+      { ...trust, size: size - 1, root },
+    ]) {
+      await expect(open({ trust: wrong })).rejects.toMatchObject({ code: "ERR_CHAIN_INVALID" });
+    }
+  });
+
+  it("needs a whole storage, and the member's own keys", async () => {
+    const { open, storage, institute, hospitalB, hl } = await hospital();
+    const { commit: _commit, ...less } = storage;
+    await expect(open({ storage: less })).rejects.toThrow(TypeError);
+    await expect(open({ member: hl.member, keys: hospitalB })).rejects.toMatchObject({
+      code: "ERR_SIGNATURE_KEYSTORE",
+    });
+    // A member that is no custodian may look, and may not record.
+    const auditor = await open({ keys: institute });
+    const person = await auditor.subject(MRN);
+    await expect(auditor.record(person, observation("x"))).rejects.toMatchObject({
+      code: "ERR_CHAIN_REFUSED",
+    });
+    await auditor.close();
+  });
+
+  it("opens many answers at once, each under a checkpoint that covers it", async () => {
+    const { hl, me, ask, b, patient, genesis } = await hospital();
+    await hl.consent(me, treatmentOnly(patient), { grantor: patient });
+    for (let i = 0; i < 4; i++) await hl.record(me, observation(`bp-${i}`));
+    const answers = await Promise.all(Array.from({ length: 6 }, () => ask(b)));
+    const all = await Promise.all(answers.map(opened));
+    for (const { receipt } of all.flat()) {
+      expect(verifyReceipt(receipt, trustFromGenesis(genesis))).toMatchObject({ ok: true });
+    }
+    expect(all.map(({ length }) => length)).toEqual([4, 4, 4, 4, 4, 4]);
+  });
 });

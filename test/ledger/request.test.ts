@@ -275,6 +275,30 @@ describe("disclose", () => {
     expect(await w.audit()).toHaveLength(odd.length);
   });
 
+  it("answers no altered request, whatever the alteration", async () => {
+    const w = await ward();
+    const bytes = await w.request({ user: "somebody", query: { types: ["Observation"] } });
+    const { size } = w.hl.chain;
+    for (let at = 0; at < bytes.length; at++) {
+      for (const change of [1, 0x20, 0xff]) {
+        const altered = bytes.slice();
+        altered[at]! ^= change;
+        expect(await w.hl.disclose(altered), `${at} ^ ${change}`).toMatchObject({ ok: false });
+      }
+    }
+    for (const length of [0, 1, 10, bytes.length - 1]) {
+      expect(await w.hl.disclose(bytes.slice(0, length))).toMatchObject({ ok: false });
+    }
+    const longer = new Uint8Array(bytes.length + 1);
+    longer.set(bytes);
+    expect(await w.hl.disclose(longer)).toEqual({ ok: false, reason: "malformed" });
+    expect(await w.hl.disclose(new Uint8Array(300_000))).toEqual({
+      ok: false,
+      reason: "malformed",
+    });
+    expect(w.hl.chain.size).toBe(size);
+  });
+
   it("tells the patient's identifier to nobody but the custodian", async () => {
     const w = await ward();
     const bytes = await w.request({ declaration: { reason: "unconscious, no ID", until: 1 } });

@@ -10,6 +10,7 @@ import { keysFor, MRN, observation, treatmentOnly } from "../support/hospital.ts
 import { bytesFor } from "../support/ledger.ts";
 import { collect, revoking, texts, ward } from "../support/ward.ts";
 import { cidOf, DAG_CBOR } from "../../src/codec/cid.ts";
+import { encode } from "../../src/codec/dag-cbor.ts";
 
 const ledger = cidOf(bytesFor("genesis"), DAG_CBOR);
 const utf8 = (text: string) => new TextEncoder().encode(text);
@@ -242,11 +243,30 @@ describe("the index in the vault", () => {
     await w.hl.records(w.me);
     await expect(w.hl.records(other)).rejects.toThrow("disk full");
     broken = false;
+    // What comes later moves the mark behind which nothing is looked for again.
+    await w.hl.record(other, observation("bp-2"));
     await w.hl.records(other);
     await w.hl.close();
     const again = await w.open({ storage: inner });
     expect(await again.directives(await again.subject(MRN))).toHaveLength(2);
     expect((await again.request(w.b, { patient: MRN, purposes: ["TREAT"] })).count).toBe(0);
+  });
+
+  it("is taken in again when its mark is of a longer history than there is", async () => {
+    const { w, inner, kept } = await filled();
+    const vault = await openVault({
+      storage: inner,
+      keys: w.hospitalA,
+      ledger: w.hl.id,
+      actor: w.hl.member,
+      random: randomBytes,
+    });
+    await inner.state.batch([vault.put(vault.name("catalogue mark"), encode(1000))]);
+    const again = await w.open({ storage: inner });
+    const me = await again.subject(MRN);
+    const { id } = await again.record(me, observation("bp-7"));
+    const heads = (await again.records(me)).map(({ head }) => toHex(head.id));
+    expect(heads).toEqual([kept.id, id].map(toHex));
   });
 
   it("does not tell, without the keys, which entries on the ledger are about one person", async () => {

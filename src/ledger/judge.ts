@@ -1,0 +1,228 @@
+import type { CID } from "multiformats/cid";
+import { toHex } from "../bytes/hex.ts";
+import { memberKey } from "../chain/state.ts";
+import type { Decision } from "../consent/decision.ts";
+import { directiveCid } from "../consent/directive.ts";
+import { compileDirectives } from "../consent/evaluate.ts";
+import type { Directive } from "../consent/model.ts";
+import type { ConsentRequest, RequestQuery } from "../consent/request.ts";
+import type { ConsentSnapshot, SnapshotDirective } from "../consent/snapshot.ts";
+import { BTG, canonicalPurpose, defaultTerminology } from "../consent/terminology.ts";
+import { resolvePeriod, type Period } from "../consent/time.ts";
+import { findZone } from "../consent/zone.ts";
+import type { Catalogue, CatalogueItem } from "./catalogue.ts";
+import { capacityFacts, type FiledConsents } from "./consents.ts";
+import type { LedgerContext } from "./context.ts";
+import { currentRecords, judgedForm, type CurrentRecord } from "./records.ts";
+import type { DisclosureRequest, SealedRequest } from "./request.ts";
+import type { Subject } from "./subjects.ts";
+
+/** What judging a request stands on. */
+export interface JudgeContext extends LedgerContext {
+  readonly catalogue: Catalogue;
+  readonly readConsents: (items: readonly CatalogueItem[]) => Promise<FiledConsents>;
+  readonly defaults: readonly Directive[];
+  readonly overlays: ConsentSnapshot["overlays"];
+  readonly understood: readonly string[];
+  /** ISO 3166 codes of the law that this custodian's records are under. */
+  readonly jurisdictions?: readonly string[];
+  /** CID of the label rules that are current. */
+  readonly labels: CID | null;
+  /** Roles whose holders may break the glass. */
+  readonly privilegedRoles: readonly string[];
+  /** Longest time that breaking the glass opens anything, in ms. */
+  readonly maxBreakGlass: number;
+}
+
+/** What was decided about one record. */
+export interface Decided {
+  readonly record: CurrentRecord;
+  readonly decision: Decision;
+  /** Permitted by a declaration, under review. */
+  readonly brokenGlass: boolean;
+}
+
+/** All that a decision was made from. */
+export interface Judgement {
+  readonly decided: readonly Decided[];
+  readonly probe: Decision;
+  readonly snapshot: CID;
+  readonly height: number;
+  /** When it was decided, in ms since 1970. */
+  readonly asOf: number;
+}
+
+export const isPermitted = ({ decision }: Decided): boolean => decision.outcome === "permit";
+/** Names a record in one version. */
+export const nameOf = ({ record, head }: CurrentRecord): string => `${record} ${toHex(head.id)}`;
+
+/** Decides about every record that is asked for, at the ledger's present height. */
+export async function judge(
+  context: JudgeContext,
+  request: DisclosureRequest,
+  sealed: SealedRequest,
+  subject: Subject | undefined,
+  asOf: number,
+): Promise<Judgement> {
+  const { catalogue, chain, signer } = context;
+  const items = subject === undefined ? [] : await catalogue.itemsOf(subject.local);
+  const consents = await context.readConsents(items);
+  const members = await membersNamed(context, request);
+  const height = chain.size - 1;
+  const snapshot: ConsentSnapshot = {
+    height,
+    directives: consents.directives,
+    organisation: context.defaults.map(filedDefault),
+    overlays: context.overlays,
+    members,
+    memberships: [],
+    roles: [],
+    capacities: capacityFacts(consents),
+    links: consents.keys.map(({ item }) => item.id),
+    terminology: defaultTerminology().cid,
+    labels: context.labels,
+  };
+  const consentRequest: ConsentRequest = {
+    id: toHex(request.id),
+    requester: request.requester,
+    ...(request.user === undefined ? {} : { user: request.user }),
+    // Who signs the request vouches for his own people, and for nobody else's.
+    roles: request.roles.map(({ code, attestedBy }) => ({
+      code,
+      attestedBy: attestedBy === request.requester ? attestedBy : "",
+    })),
+    purposes: request.purposes,
+    action: request.action,
+    subject: subject === undefined ? "" : toHex(subject.local),
+    query: request.query,
+    expires: request.expires,
+  };
+  const compiled = compileDirectives(snapshot);
+  const prepared = compiled.prepare(consentRequest, asOf, { understood: context.understood });
+  const decided: Decided[] = [];
+  for (const record of currentRecords(items).values()) {
+    if (record.retracted || !isAskedFor(record, request.query)) continue;
+    const resource = {
+      ...judgedForm(record, signer.actor, context.jurisdictions),
+      ...partsOf(request.query),
+    };
+    const decision = prepared.decide(resource);
+    decided.push({ record, ...breakGlass(context, request, sealed, decision, asOf) });
+  }
+  const type = request.query.types?.[0] ?? "Basic";
+  const probe = prepared.decide({
+    type,
+    codes: [],
+    labels: null,
+    controller: signer.actor,
+    ...(context.jurisdictions === undefined ? {} : { jurisdictions: context.jurisdictions }),
+    ...partsOf(request.query),
+  });
+  return {
+    decided,
+    probe,
+    snapshot: compiled.snapshotCid,
+    height,
+    asOf,
+  };
+}
+
+/** What breaking the glass obliges to: tell the patient, and have it reviewed. */
+const BREAK_GLASS_DUTIES: readonly string[] = ["notify-patient", "review"];
+
+/** However the purpose is written, with its code system or bare. */
+export const breaksGlass = ({ purposes }: DisclosureRequest): boolean =>
+  purposes.some((purpose) => canonicalPurpose(purpose) === BTG);
+
+/** A privileged requester's declaration opens what was withheld, unless a rule says never. */
+function breakGlass(
+  context: JudgeContext,
+  request: DisclosureRequest,
+  { declaration }: SealedRequest,
+  decision: Decision,
+  asOf: number,
+): Pick<Decided, "decision" | "brokenGlass"> {
+  if (!breaksGlass(request)) return { decision, brokenGlass: false };
+  const declared =
+    declaration !== undefined &&
+    declaration.reason.trim() !== "" &&
+    declaration.until > asOf &&
+    declaration.until - asOf <= context.maxBreakGlass;
+  const privileged = request.roles.some(
+    ({ code, attestedBy }) =>
+      attestedBy === request.requester && context.privilegedRoles.includes(code),
+  );
+  const permitted = decision.outcome === "permit";
+  if (declared && (permitted || (privileged && decision.breakGlass !== "never"))) {
+    const opened: Decision = {
+      ...decision,
+      outcome: "permit",
+      obligations: [...new Set([...decision.obligations, ...BREAK_GLASS_DUTIES])],
+      expiresAt: Math.min(decision.expiresAt ?? Infinity, declaration.until),
+    };
+    return { decision: opened, brokenGlass: true };
+  }
+  // Without a declaration nothing is opened, whatever a rule permits.
+  const closed = permitted ? { ...decision, outcome: "deny" as const } : decision;
+  return { decision: closed, brokenGlass: false };
+}
+
+/** The members in force that a request names. */
+async function membersNamed(
+  { chain: { state } }: JudgeContext,
+  request: DisclosureRequest,
+): Promise<string[]> {
+  const named = new Set([request.requester, ...request.roles.map(({ attestedBy }) => attestedBy)]);
+  await state.load([...named].map(memberKey));
+  return [...named].filter((actor) => state.member(actor)?.until === null);
+}
+
+function filedDefault(directive: Directive, index: number): SnapshotDirective {
+  const cid = directiveCid(directive);
+  return {
+    entry: cid.multihash.digest,
+    place: { height: 0, index },
+    cid,
+    directive,
+    standing: "valid",
+  };
+}
+
+/** The parts that every envelope of a record has. */
+const PARTS: readonly string[] = ["manifest", "content"];
+
+/**
+ * The parts that a request with a choice of them gets: the manifest always, since without it
+ * nobody can tell what the others are.
+ */
+export function partsOf({ parts }: RequestQuery): { readonly parts?: readonly string[] } {
+  if (parts === undefined) return {};
+  return { parts: PARTS.filter((part) => part === "manifest" || parts.includes(part)) };
+}
+
+function isAskedFor(record: CurrentRecord, query: RequestQuery): boolean {
+  const resource = record.head.manifest.resource;
+  const { types, ids, codes, period, parts } = query;
+  if (types !== undefined && !types.includes(resource?.type ?? "")) return false;
+  if (ids !== undefined) {
+    const reference = `${resource?.type}/${resource?.id}`;
+    if (!ids.includes(record.record) && !ids.includes(reference)) return false;
+  }
+  if (codes !== undefined) {
+    const has = resource?.codes.some(({ system, code }) =>
+      codes.some((wanted) => wanted.system === system && wanted.code === code),
+    );
+    if (has !== true) return false;
+  }
+  if (parts !== undefined && !parts.some((part) => PARTS.includes(part))) return false;
+  return period === undefined || overlaps(resource?.period, period);
+}
+
+/** Whether what a resource tells was so within a period; dates are read as those of UTC. */
+function overlaps(told: Period | undefined, wanted: Period): boolean {
+  if (told === undefined) return false;
+  const utc = findZone("UTC")!;
+  const [one, other] = [resolvePeriod(told, utc), resolvePeriod(wanted, utc)];
+  if (one === undefined || other === undefined) return false;
+  return one.start <= other.end && other.start <= one.end;
+}

@@ -106,7 +106,8 @@ export function openCatalogue(
       vault.name("catalogue place", encode([height, transaction, entry])),
     );
   const idName = (id: Uint8Array): Uint8Array => vault.name("catalogue entry", id);
-  const lackingName = (id: Uint8Array): Uint8Array => concatBytes(lackingPrefix, id);
+  const lackingName = (id: Uint8Array): Uint8Array =>
+    concatBytes(lackingPrefix, vault.name("catalogue lacks", id));
 
   /** What moves the index, and what must not see it moving, waits for its turn. */
   function exclusively<T>(work: () => Promise<T>): Promise<T> {

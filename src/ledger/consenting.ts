@@ -1,3 +1,4 @@
+import { concatBytes } from "../bytes/concat.ts";
 import { toHex } from "../bytes/hex.ts";
 import type { Directive } from "../consent/model.ts";
 import { ConsentError, InputError } from "../errors.ts";
@@ -156,16 +157,9 @@ export function createConsenting(
   };
 }
 
-/** Name of the reminder that an access must be reviewed. */
-export const reviewName = (
-  context: Pick<LedgerContext, "vault">,
-  access: Uint8Array,
-): Uint8Array => {
-  const name = new Uint8Array(48);
-  name.set(reviewPrefix(context));
-  name.set(access, 16);
-  return name;
-};
+/** Name of the reminder that an access must be reviewed; says nothing without the vault's key. */
+export const reviewName = (context: Pick<LedgerContext, "vault">, access: Uint8Array): Uint8Array =>
+  concatBytes(reviewPrefix(context), context.vault.name("pending review", access));
 
 const reviewPrefix = ({ vault }: Pick<LedgerContext, "vault">): Uint8Array =>
   vault.name("pending reviews").subarray(0, 16);

@@ -10,7 +10,13 @@ import { wipeKeys } from "../envelope/keys.ts";
 import { StorageError } from "../errors.ts";
 import type { StateChange } from "../storage/types.ts";
 import { accessItems, encodeAccess, strangers, type AccessContent } from "./access.ts";
-import { checkRequest, standing, type CheckContext, type RequestRefusal } from "./check-request.ts";
+import {
+  checkRequest,
+  forgetExpired,
+  standing,
+  type CheckContext,
+  type RequestRefusal,
+} from "./check-request.ts";
 import { reviewName } from "./consenting.ts";
 import type { LedgerContext } from "./context.ts";
 import { contentKeyName, sealEntry, type Filing } from "./filing.ts";
@@ -88,7 +94,8 @@ export async function disclose(
   const { request, sealed, replayName } = checked;
   // From here to the durable access entry the id counts as used.
   const id = toHex(replayName);
-  const busy = inFlight(context);
+  const desk = deskOf(context);
+  const { busy } = desk;
   if (busy.has(id)) return { ok: false, reason: "replayed" };
   busy.add(id);
   try {
@@ -102,6 +109,7 @@ export async function disclose(
         "a consent on the ledger does not open here, and nothing erased it: restore the store",
       );
     }
+    if (desk.met++ % FORGET_EVERY === 0) await forgetExpired(context);
     const subject = await subjects.find(sealed.patient);
     const first = await judge(context, request, sealed, subject, now());
     await context.beforeFiling?.();
@@ -193,15 +201,24 @@ function unite(decisions: readonly Decision[]): Decision | undefined {
   };
 }
 
-const flights = new WeakMap<object, Set<string>>();
+/** Requests between two times that expired ids are forgotten. */
+const FORGET_EVERY = 1024;
 
-function inFlight({ vault }: LedgerContext): Set<string> {
-  let set = flights.get(vault);
-  if (set === undefined) {
-    set = new Set();
-    flights.set(vault, set);
+/** What this process answers at the moment, and how many requests it has met. */
+interface Desk {
+  readonly busy: Set<string>;
+  met: number;
+}
+
+const desks = new WeakMap<LedgerContext["vault"], Desk>();
+
+function deskOf({ vault }: LedgerContext): Desk {
+  let desk = desks.get(vault);
+  if (desk === undefined) {
+    desk = { busy: new Set(), met: 0 };
+    desks.set(vault, desk);
   }
-  return set;
+  return desk;
 }
 
 interface AccessToFile {

@@ -94,7 +94,8 @@ export function createErasing(
   const { storage, vault, now } = context;
   const { subjects, retention } = options;
   const unfinished = vault.name("unfinished erasures").subarray(0, 16);
-  const unfinishedName = (id: Uint8Array): Uint8Array => concatBytes(unfinished, id);
+  const unfinishedName = (id: Uint8Array): Uint8Array =>
+    concatBytes(unfinished, vault.name("unfinished erasure", id));
   let turn: Promise<unknown> = Promise.resolve();
   /** How many blobs the erase entries carried out here destroyed. */
   const deleted = new Map<string, number>();

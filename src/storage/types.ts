@@ -176,7 +176,9 @@ export interface StateEntry {
 }
 
 /**
- * Ordered keys and values, rebuildable from the other two stores. Keys are 1 to
+ * Ordered keys and values. Part of them can be rebuilt from the other two stores (what is written
+ * with `sync: false`); the keys of envelopes and persons that a custodian keeps here cannot, so it
+ * is backed up like the others. Keys are 1 to
  * {@link MAX_STATE_KEY_BYTES} bytes and ordered as unsigned bytes, a prefix before what it begins.
  * Ownership and errors as for {@link ChainStore}.
  */

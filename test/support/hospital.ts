@@ -1,3 +1,4 @@
+import { toHex } from "../../src/bytes/hex.ts";
 import type { KeyStore } from "../../src/identity/key-store.ts";
 import { memoryKeys } from "../../src/identity/key-store.ts";
 import { encodeGenesis } from "../../src/block/genesis.ts";
@@ -134,3 +135,13 @@ export const alcoholDependence = (id: string): string =>
   `"code":{"coding":[{"system":"http://snomed.info/sct","code":"66590003"},` +
   `{"system":"http://hl7.org/fhir/sid/icd-10-cm","code":"F10.20"}]},` +
   `"subject":{"reference":"Patient/p1"},"onsetDateTime":"2019-04-01"}`;
+
+/** Every key and value of a state store, in hexadecimal, one behind the other. */
+export async function bytesOfState({ state }: Storage): Promise<string> {
+  let all = "";
+  const everything = { gte: Uint8Array.of(0), lt: new Uint8Array(64).fill(0xff) };
+  for await (const { key, value } of state!.scan(everything)) {
+    all += `${toHex(key)} ${toHex(value)}\n`;
+  }
+  return all;
+}

@@ -49,7 +49,9 @@ export * from "./errors.ts";
 export * from "./identity/actor.ts";
 export {
   agreementFromEcdh,
+  agreementFromKem,
   type EcdhAgreementOptions,
+  type KemAgreementOptions,
   type KeyAgreement,
   memoryAgreement,
   type MemoryAgreementOptions,

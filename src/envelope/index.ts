@@ -1,3 +1,29 @@
+export { type BulkOptions, MAX_RECIPIENTS } from "./bulk.ts";
+export {
+  type CollectionKey,
+  type CollectionWrap,
+  createCollection,
+  decodeCollectionWrap,
+  nextEpoch,
+  unwrapFromCollection,
+  wipeCollectionKey,
+  wrapForCollection,
+  type WrapOptions,
+} from "./collection.ts";
+export { grantMany, type GrantManyOptions, makeGrants, type MakeGrantsOptions } from "./grants.ts";
+export {
+  decodeMembership,
+  type ExpectedMembership,
+  type Membership,
+  type MembershipRefusal,
+  openMembership,
+  type OpenMembershipOptions,
+  sealMembership,
+  type SealMembershipOptions,
+  sealMemberships,
+  type SealMembershipsOptions,
+  verifyMembership,
+} from "./membership.ts";
 export { type AgreementAlg, type CoseRecipient } from "../crypto/cose-hpke.ts";
 export {
   type GrantTerms,

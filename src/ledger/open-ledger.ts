@@ -35,6 +35,7 @@ import {
   type ErasureStatement,
   type Retention,
 } from "./erasing.ts";
+import { exportRecords, type RecordExport } from "./export-record.ts";
 import { createFiling, type Filing } from "./filing.ts";
 import {
   createRecording,
@@ -157,6 +158,15 @@ export interface Ledger {
   directives(subject: Subject): Promise<readonly SnapshotDirective[]>;
   /** Asks this custodian in a requester's name, and opens the answer for him. */
   request(requester: Requester, options: RequestOptions): Promise<Answer>;
+  /**
+   * Exports records as SMART Health Links have them: each a JWE with a key of its own. It is a
+   * disclosure like any other: decided, recorded as an access, and only then are keys made. Needs
+   * the optional peer `jose`.
+   */
+  exportRecord(
+    requester: Requester,
+    options: RequestOptions & { readonly compress?: boolean },
+  ): Promise<RecordExport>;
   /** Answers a signed request that came from elsewhere; see `createRequest`. */
   disclose(request: Uint8Array): Promise<DisclosureResult>;
   /**
@@ -320,6 +330,8 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
       return (await readConsents(await catalogue.itemsOf(subject.local))).directives;
     },
     request,
+    exportRecord: (requester, { compress = false, ...what }) =>
+      exportRecords(() => request(requester, what), { random, compress }),
     disclose: (bytes) => disclose(disclosing, bytes),
     audit: (subject) => auditOf(context, catalogue, subject),
     pendingReviews: () => consenting.pendingReviews(),

@@ -190,7 +190,7 @@ describe("sealMembership and openMembership", () => {
     const [agreement] = members as [KeyAgreement];
     const membership = await admit(cohort, agreement);
     for (const hidden of [agreement.key, agreement.publicKey, cohort.key]) {
-      expect(Buffer.from(membership).includes(hidden)).toBe(false);
+      expect(Buffer.from(membership).includes(Buffer.from(hidden))).toBe(false);
     }
     const cases: readonly [string, Partial<OpenMembershipOptions>][] = [
       ["collection", { collection: new Uint8Array(32) }],

@@ -1,6 +1,7 @@
 import { concatBytes } from "../bytes/concat.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { EnvelopeError } from "../errors.ts";
+import { drawEphemeral } from "./hpke-kem.ts";
 import {
   hpkeOpen,
   hpkeOpenShared,
@@ -104,6 +105,27 @@ export function sealCose(
     ephemeral,
   );
   return writeCose(header, enc, ciphertext);
+}
+
+/**
+ * As {@link sealCose}, with an ephemeral key drawn for the occasion and wiped.
+ *
+ * @param random - cryptographically strong
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the recipient's key is no usable key
+ * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED`
+ */
+export function sealCoseFresh(
+  recipient: CoseRecipient,
+  plaintext: Uint8Array,
+  externalAad: Uint8Array,
+  random: (length: number) => Uint8Array,
+): Uint8Array {
+  const ephemeral = drawEphemeral(coseAlgorithm(recipient.alg).suite.kem, random);
+  try {
+    return sealCose(recipient, plaintext, externalAad, ephemeral);
+  } finally {
+    ephemeral.fill(0);
+  }
 }
 
 /**

@@ -2,6 +2,7 @@ import { x25519, x25519PublicKey } from "#crypto";
 import { sha3_256, shake256 } from "@noble/hashes/sha3.js";
 import { ml_kem768 } from "@noble/post-quantum/ml-kem.js";
 import { concatBytes } from "../bytes/concat.ts";
+import { assertBytes } from "../bytes/guards.ts";
 import { SignatureError } from "../errors.ts";
 import type { Kem } from "./hpke-kem.ts";
 
@@ -41,6 +42,7 @@ function createXWing(): Kem {
       return concatBytes(expanded.mlKemPublic, expanded.xPublic);
     },
     encapsulate(publicKey, ephemeral) {
+      assertBytes(ephemeral, "ephemeral", 64);
       if (publicKey.length !== ML_KEM_KEY + 32) return undefined;
       const xPublic = publicKey.slice(ML_KEM_KEY);
       const xSecret = ephemeral.slice(32);

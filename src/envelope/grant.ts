@@ -3,8 +3,7 @@ import type { CID } from "../codec/cid.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectBytes, expectMap } from "../codec/shape.ts";
 import type { CoseRecipient } from "../crypto/cose-hpke.ts";
-import { coseAlgorithm, sealCose } from "../crypto/cose-hpke.ts";
-import { drawEphemeral } from "../crypto/hpke-kem.ts";
+import { sealCoseFresh } from "../crypto/cose-hpke.ts";
 import { EncodingError, EnvelopeError } from "../errors.ts";
 import type { KeyAgreement } from "../identity/agreement.ts";
 import type { Signer } from "../identity/signer.ts";
@@ -74,13 +73,7 @@ export function grantSealer(options: Omit<MakeGrantOptions, "recipient">): {
   const aad = grantAad(envelope, basis);
   return {
     async seal(recipient) {
-      const ephemeral = drawEphemeral(coseAlgorithm(recipient.alg).suite.kem, random);
-      let message: Uint8Array;
-      try {
-        message = sealCose(recipient, plaintext, aad, ephemeral);
-      } finally {
-        ephemeral.fill(0);
-      }
+      const message = sealCoseFresh(recipient, plaintext, aad, random);
       return signGrant({ envelope, basis, message }, signer);
     },
     wipe() {

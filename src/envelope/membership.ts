@@ -10,8 +10,7 @@ import {
   expectVersion,
 } from "../codec/shape.ts";
 import type { CoseRecipient } from "../crypto/cose-hpke.ts";
-import { coseAlgorithm, sealCose } from "../crypto/cose-hpke.ts";
-import { drawEphemeral } from "../crypto/hpke-kem.ts";
+import { sealCoseFresh } from "../crypto/cose-hpke.ts";
 import type { SignatureAlg } from "../crypto/sign.ts";
 import { verifySignature } from "../crypto/sign.ts";
 import { EncodingError, EnvelopeError, LedgerError } from "../errors.ts";
@@ -82,14 +81,12 @@ export async function sealMembership(options: SealMembershipOptions): Promise<Ui
   assertBytes(basis, "basis", 32);
   const { collection, epoch } = key;
   const aad = membershipAad(collection, epoch, basis);
-  const ephemeral = drawEphemeral(coseAlgorithm(recipient.alg).suite.kem, random);
   const plaintext = encode({ collection: key.key });
   let message: Uint8Array;
   try {
-    message = sealCose(recipient, plaintext, aad, ephemeral);
+    message = sealCoseFresh(recipient, plaintext, aad, random);
   } finally {
     plaintext.fill(0);
-    ephemeral.fill(0);
   }
   const { actor: grantor, key: signingKey, alg } = signer;
   const unsigned = { v: 1, collection, epoch, basis, grantor, key: signingKey, message, alg };

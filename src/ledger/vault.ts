@@ -6,7 +6,7 @@ import { toHex } from "../bytes/hex.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectBytes, expectMap } from "../codec/shape.ts";
-import { sealCose } from "../crypto/cose-hpke.ts";
+import { sealCoseFresh } from "../crypto/cose-hpke.ts";
 import { StorageError } from "../errors.ts";
 import type { KeyStore } from "../identity/key-store.ts";
 import type { ShardKeys } from "../identity/shard-keys.ts";
@@ -199,7 +199,7 @@ async function openRoot(
   }
   const root = random(32);
   const agreement = keys.agreement();
-  const message = sealCose(agreement, root, aad, random(32));
+  const message = sealCoseFresh(agreement, root, aad, random);
   const value = encode({ key: agreement.key, message });
   return { result: root, changes: [{ key: at, value }] };
 }

@@ -74,6 +74,7 @@ export function floorSeal(content) {
 
 /** @param {Uint8Array} key */
 export function floorGrant(key) {
+  // Faster than a private key from random bytes and its public key.
   const ephemeral = generateKeyPairSync("x25519");
   const enc = ephemeral.publicKey.export({ format: "der", type: "spki" });
   const shared = diffieHellman({

@@ -73,6 +73,22 @@ const joseOpen = (jwe) =>
     ? jose.compactDecrypt(jwe, josePair.privateKey)
     : jose.generalDecrypt(jwe, josePair.privateKey);
 
+const joseAuthor = await jose.generateKeyPair("EdDSA", { crv: "Ed25519", extractable: true });
+
+/** Signed, then encrypted: what ours does twice. @param {Uint8Array} bytes */
+async function joseSignedSeal(bytes) {
+  const jws = await new jose.CompactSign(bytes)
+    .setProtectedHeader({ alg: "EdDSA" })
+    .sign(joseAuthor.privateKey);
+  return joseSeal(new TextEncoder().encode(jws), 1);
+}
+
+/** @param {any} jwe */
+async function joseSignedOpen(jwe) {
+  const { plaintext } = await jose.compactDecrypt(jwe, josePair.privateKey);
+  return jose.compactVerify(plaintext, joseAuthor.publicKey);
+}
+
 const hpke = new CipherSuite({
   kem: new DhkemX25519HkdfSha256(),
   kdf: new HkdfSha256(),
@@ -136,6 +152,7 @@ const row = (what, bytes, recipients, times) => ({
       floor: floorSealed(),
       jose: await joseSeal(content, recipients),
       age: await ageSeal(content, recipients),
+      signed: await joseSignedSeal(content.subarray(0, 1024)),
       hpke: await hpke.seal({ recipientPublicKey: hpkePair.publicKey }, content),
     };
     const sealing = what === "seal";
@@ -152,6 +169,11 @@ const row = (what, bytes, recipients, times) => ({
     if (recipients === 1) {
       const { enc, ct } = done.hpke;
       sides.push(
+        side("signed", slower, () =>
+          sealing ? joseSignedSeal(content) : joseSignedOpen(done.signed),
+        ),
+      );
+      sides.push(
         side("hpke", slower, () =>
           sealing
             ? hpke.seal({ recipientPublicKey: hpkePair.publicKey }, content)
@@ -161,13 +183,14 @@ const row = (what, bytes, recipients, times) => ({
     }
     const { ours, floor, ...others } = await rates(sides, { rounds });
     note("jose, @hpke/core and age sign nothing; ours signs header and grants, and names blocks");
-    const { jose: byJose, age: byAge, hpke: byHpke } = others;
+    const { jose: byJose, age: byAge, hpke: byHpke, signed } = others;
     return {
       value: /** @type {number} */ (ours),
       floor: /** @type {number} */ (floor),
       peers: {
         jose: /** @type {number} */ (byJose),
         "age-encryption": /** @type {number} */ (byAge),
+        ...(signed === undefined ? {} : { "jose, signed": signed }),
         ...(byHpke === undefined ? {} : { "@hpke/core": byHpke }),
       },
     };

@@ -5,8 +5,10 @@ import { join as joinPath } from "node:path";
 import { describe, expect, it } from "vitest";
 import { utf8ToBytes } from "../../src/bytes/utf8.ts";
 import { cidOf, DAG_CBOR, RAW, type CID } from "../../src/codec/cid.ts";
+import { decode, encode } from "../../src/codec/dag-cbor.ts";
 import type { ByteSource } from "../../src/envelope/byte-source.ts";
-import { decodeSignedHeader, signHeader } from "../../src/envelope/header.ts";
+import { decodeSignedHeader, type EnvelopePart, signHeader } from "../../src/envelope/header.ts";
+import { derivePartKeys, deriveSegmentKey } from "../../src/envelope/keys.ts";
 import {
   openPart,
   openRange,
@@ -14,6 +16,7 @@ import {
   openStream,
   type OpenPartOptions,
 } from "../../src/envelope/open-stream.ts";
+import { suiteNamed } from "../../src/envelope/suite.ts";
 import { sealStream, type SealStreamOptions } from "../../src/envelope/seal-stream.ts";
 import { context, hospital, keyOf, laboratory, reader, seal, seeded } from "./parties.ts";
 
@@ -303,7 +306,7 @@ describe("openStream", async () => {
     }
 
     const all = [blockOf(0), blockOf(1), blockOf(2)];
-    const join = (pieces: readonly Uint8Array[]): Uint8Array =>
+    const joined = (pieces: readonly Uint8Array[]): Uint8Array =>
       new Uint8Array(Buffer.concat(pieces));
 
     it("opens what was not altered", async () => {
@@ -314,11 +317,11 @@ describe("openStream", async () => {
       const own = segments(blockOf(1));
       const exchanged = own.with(3, own[4]!).with(4, own[3]!);
       const at = BLOCK + 3 * SEGMENT;
-      expect(await attack([all[0]!, join(exchanged), all[2]!])).toEqual({
+      expect(await attack([all[0]!, joined(exchanged), all[2]!])).toEqual({
         yielded: at,
         error: DECRYPT,
       });
-      expect(await attack([all[0]!, join(own.with(3, own[2]!)), all[2]!])).toEqual({
+      expect(await attack([all[0]!, joined(own.with(3, own[2]!)), all[2]!])).toEqual({
         yielded: at,
         error: DECRYPT,
       });
@@ -333,15 +336,61 @@ describe("openStream", async () => {
         yielded: 2 * BLOCK - SEGMENT,
         error: DECRYPT,
       });
-      const shorter = join(segments(blockOf(1)).slice(0, 14));
+      const shorter = joined(segments(blockOf(1)).slice(0, 14));
       expect(await attack([all[0]!, shorter], 2 * BLOCK - SEGMENT)).toEqual({
         yielded: 2 * BLOCK - 2 * SEGMENT,
         error: DECRYPT,
       });
       // The last segment in the place of one that is not the last.
       const last = segments(blockOf(2))[1]!;
-      const longer = join([segments(blockOf(2))[0]!, last, last]);
+      const longer = joined([segments(blockOf(2))[0]!, last, last]);
       expect((await attack([all[0]!, all[1]!, longer], bytes.length + 21)).error).toEqual(DECRYPT);
+    });
+
+    it("catches an end that is not marked, and a mark before the end", async () => {
+      const key = deriveSegmentKey(
+        derivePartKeys(header, sealed.cek, ["content"]).parts["content"]!,
+      );
+      const { sealSegment } = suiteNamed("chacha");
+      const from = 2 * BLOCK;
+      const one = bytes.subarray(from, from + SEGMENT);
+      const two = bytes.subarray(from + SEGMENT);
+      const unmarked = [sealSegment(key, 30, false, one), sealSegment(key, 31, false, two)];
+      expect(await attack([all[0]!, all[1]!, joined(unmarked)])).toEqual({
+        yielded: from + SEGMENT,
+        error: DECRYPT,
+      });
+      const early = [sealSegment(key, 30, true, one), sealSegment(key, 31, true, two)];
+      expect(await attack([all[0]!, all[1]!, joined(early)])).toEqual({
+        yielded: from,
+        error: DECRYPT,
+      });
+    });
+
+    it("refuses parts whose ids changed places, headers without signature, absurd sizes", async () => {
+      const [content, notes, empty] = header.parts as [EnvelopePart, EnvelopePart, EnvelopePart];
+      const refusal = async (bytes: Uint8Array): Promise<unknown> => {
+        const forged = { ...sealed, cid: cidOf(bytes, DAG_CBOR), header: bytes };
+        return openStream(opening(forged))
+          .next()
+          .catch((error: unknown) => error);
+      };
+      const swapped = [{ ...content, id: "notes" }, { ...notes, id: "content" }, empty];
+      expect(await refusal(await signHeader({ ...header, parts: swapped }, hospital))).toEqual(
+        DECRYPT,
+      );
+      const signed = decode(sealed.header) as Record<string, Uint8Array>;
+      const { sig: _, ...unsigned } = signed;
+      expect(await refusal(signed["header"]!)).toEqual(INVALID);
+      expect(await refusal(encode(unsigned))).toEqual(INVALID);
+      expect(await refusal(encode({ ...signed, sig: new Uint8Array(64) }))).toEqual(INVALID);
+      const fields = decode(signed["header"]!) as { parts: Record<string, unknown>[] };
+      for (const size of [Number.MAX_SAFE_INTEGER, 2 ** 40, 0, -1, "5"]) {
+        const parts = [{ ...fields.parts[0], size }];
+        const bytes = encode({ ...signed, header: encode({ ...fields, parts } as never) });
+        expect(await refusal(bytes)).toEqual(INVALID);
+      }
+      expect(await refusal(new Uint8Array(5 * 1024 * 1024))).toEqual(INVALID);
     });
 
     it("catches blocks of another part of the same content", async () => {

@@ -1,3 +1,4 @@
+import type * as Jose from "jose";
 import { fromBase64Url, toBase64Url } from "../bytes/base64.ts";
 import { assertBytes } from "../bytes/guards.ts";
 import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
@@ -42,9 +43,7 @@ const FLAG = /^L?P?U?$/;
  *
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` when it is not installed
  */
-export async function loadJose(): Promise<
-  Pick<typeof import("jose"), "CompactEncrypt" | "compactDecrypt">
-> {
+export async function loadJose(): Promise<typeof Jose> {
   try {
     return await import("jose");
   } catch (cause) {

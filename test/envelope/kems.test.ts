@@ -151,6 +151,20 @@ describe.each(ALGS)("grants to %s keys", (alg) => {
     }
   });
 
+  it("leave no ephemeral secret behind, whether they succeed or fail", async () => {
+    const drawn: Uint8Array[] = [];
+    const watched = (length: number): Uint8Array => {
+      const bytes = random(length);
+      drawn.push(bytes);
+      return bytes;
+    };
+    await grantTo(agreement, cek, watched);
+    const bad = { ...agreement, publicKey: agreement.publicKey.subarray(1) };
+    await expect(grantTo(bad, cek, watched)).rejects.toThrow(SignatureError);
+    expect(drawn.map(({ length }) => length)).toEqual(alg === "X-Wing" ? [64, 64] : [32, 32]);
+    expect(drawn.every((bytes) => bytes.every((byte) => byte === 0))).toBe(true);
+  });
+
   it("refuse a source of randomness that is none", async () => {
     const short = (length: number): Uint8Array => new Uint8Array(length - 1);
     await expect(grantTo(agreement, cek, short)).rejects.toThrow(RangeError);

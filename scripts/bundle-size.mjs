@@ -11,7 +11,7 @@ const BUDGETS = [
     name: "verify",
     code: 'export * from "healthledger/verify";',
     gzip: 35_000,
-    without: /nist|p256/,
+    without: /nist|p256|ciphers|post-quantum|sha3|hpke|envelope\/(?!header)/,
   },
   {
     name: "verify with ES256",
@@ -21,15 +21,17 @@ const BUDGETS = [
   { name: "consent", code: 'export * from "healthledger/consent";', gzip: 40_000 },
   { name: "fhir", code: 'export * from "healthledger/fhir";', gzip: 20_000 },
   { name: "envelope", code: 'export * from "healthledger/envelope";', gzip: 60_000 },
-  { name: "core", code: 'export * from "healthledger";', gzip: 120_000 },
+  { name: "core", code: 'export * from "healthledger";', gzip: 130_000 },
 ];
 
-const { exports } = JSON.parse(readFileSync("package.json", "utf8"));
+const { exports, peerDependencies } = JSON.parse(readFileSync("package.json", "utf8"));
 let failed = false;
 for (const { name, code, gzip: budget, without } of BUDGETS) {
   const { outputFiles, metafile } = await build({
     stdin: { contents: code, resolveDir: process.cwd() },
     bundle: true,
+    // optional peers are there only where the application installs them
+    external: Object.keys(peerDependencies),
     minify: true,
     write: false,
     metafile: true,

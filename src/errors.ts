@@ -53,6 +53,7 @@ export type StorageErrorCode =
   | "ERR_STORAGE_CLOSED"
   | "ERR_STORAGE_FAILED"
   | "ERR_STORAGE_ERASED"
+  | "ERR_STORAGE_PRUNED"
   | "ERR_STORAGE_MISSING";
 
 /** Codes of {@link TransportError}. */

@@ -49,7 +49,9 @@ export * from "./errors.ts";
 export * from "./identity/actor.ts";
 export {
   agreementFromEcdh,
+  agreementFromKem,
   type EcdhAgreementOptions,
+  type KemAgreementOptions,
   type KeyAgreement,
   memoryAgreement,
   type MemoryAgreementOptions,
@@ -62,6 +64,7 @@ export {
   memoryKeys,
   type SigningUse,
 } from "./identity/key-store.ts";
+export { memoryShardKeys, type ShardKeys } from "./identity/shard-keys.ts";
 export {
   memorySigner,
   type MemorySignerOptions,
@@ -83,6 +86,7 @@ export type {
   RequestRefusal,
 } from "./ledger/disclose.ts";
 export type { EraseOptions, ErasureStatement, Retention } from "./ledger/erasing.ts";
+export type { ExportedRecord, RecordExport } from "./ledger/export-record.ts";
 export type { Manifest, Operation } from "./ledger/manifest.ts";
 export * from "./ledger/open-ledger.ts";
 export type {

@@ -17,3 +17,5 @@ export const hl = await load("index.js");
 export const { lmdbStorage } = await load("storage/lmdb.js");
 /** @type {typeof import("../../src/storage/memory.ts")} */
 export const { memoryStorage } = await load("storage/memory.js");
+/** @type {typeof import("../../src/envelope/index.ts")} */
+export const envelope = await load("envelope/index.js");

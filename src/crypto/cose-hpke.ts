@@ -1,7 +1,16 @@
 import { concatBytes } from "../bytes/concat.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { EnvelopeError } from "../errors.ts";
-import { hpkeOpen, hpkeOpenShared, hpkeSeal, hpkeX25519Chacha, type HpkeSuite } from "./hpke.ts";
+import { drawEphemeral } from "./hpke-kem.ts";
+import {
+  hpkeOpen,
+  hpkeOpenShared,
+  hpkeP256AesGcm,
+  hpkeSeal,
+  type HpkeSuite,
+  hpkeX25519Chacha,
+  hpkeXWingChacha,
+} from "./hpke.ts";
 
 /** How a recipient's key agrees on keys. */
 export type AgreementAlg = "X25519" | "P-256" | "X-Wing";
@@ -9,6 +18,7 @@ export type AgreementAlg = "X25519" | "P-256" | "X-Wing";
 /** Whom a message is sealed to. */
 export interface CoseRecipient {
   readonly alg: AgreementAlg;
+  /** 32 bytes for X25519, 33 (a compressed point) for P-256, 1216 for X-Wing. */
   readonly publicKey: Uint8Array;
 }
 
@@ -26,7 +36,10 @@ export interface CoseMessage {
 /** A COSE algorithm of HPKE integrated mode that grants of `v: 1` can use. */
 export interface CoseAlgorithm {
   readonly name: string;
-  /** Id as draft-ietf-cose-hpke-27 registers it, pinned for good under grant `v: 1`. */
+  /**
+   * Id as draft-ietf-cose-hpke-27 registers it, or of COSE's range for private use; pinned for good
+   * under grant `v: 1`.
+   */
   readonly id: number;
   readonly alg: AgreementAlg;
   readonly suite: HpkeSuite;
@@ -34,6 +47,9 @@ export interface CoseAlgorithm {
 
 const ALGORITHMS: readonly CoseAlgorithm[] = /* @__PURE__ */ Object.freeze([
   { name: "HPKE-4", id: 42, alg: "X25519", suite: hpkeX25519Chacha },
+  { name: "HPKE-7", id: 45, alg: "P-256", suite: hpkeP256AesGcm },
+  // Not registered yet: −65,536 less HPKE's own id of the KEM.
+  { name: "X-Wing", id: -91_258, alg: "X-Wing", suite: hpkeXWingChacha },
 ]);
 
 const NO_INFO = /* @__PURE__ */ new Uint8Array(0);
@@ -66,7 +82,7 @@ export function coseAlgorithm(alg: AgreementAlg): CoseAlgorithm {
  * in its headers but the algorithm and the encapsulated key.
  *
  * @param externalAad - bound to the message and not part of it; the opener must know it
- * @param ephemeralSecret - random bytes of the KEM's secret length, never used before
+ * @param ephemeral - as `drawEphemeral` gives it for the recipient's algorithm, never used before
  * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the recipient's key is no usable key
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED`
  * @see draft-ietf-cose-hpke §3.2
@@ -75,7 +91,7 @@ export function sealCose(
   recipient: CoseRecipient,
   plaintext: Uint8Array,
   externalAad: Uint8Array,
-  ephemeralSecret: Uint8Array,
+  ephemeral: Uint8Array,
 ): Uint8Array {
   const { id, suite } = coseAlgorithm(recipient.alg);
   const header = protectedHeader(id);
@@ -86,9 +102,30 @@ export function sealCose(
     NO_INFO,
     aad,
     plaintext,
-    ephemeralSecret,
+    ephemeral,
   );
   return writeCose(header, enc, ciphertext);
+}
+
+/**
+ * As {@link sealCose}, with an ephemeral key drawn for the occasion and wiped.
+ *
+ * @param random - cryptographically strong
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the recipient's key is no usable key
+ * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED`
+ */
+export function sealCoseFresh(
+  recipient: CoseRecipient,
+  plaintext: Uint8Array,
+  externalAad: Uint8Array,
+  random: (length: number) => Uint8Array,
+): Uint8Array {
+  const ephemeral = drawEphemeral(coseAlgorithm(recipient.alg).suite.kem, random);
+  try {
+    return sealCose(recipient, plaintext, externalAad, ephemeral);
+  } finally {
+    ephemeral.fill(0);
+  }
 }
 
 /**

@@ -1,17 +1,26 @@
-import { hkdfExpand, hmacSha256, x25519, x25519PublicKey } from "#crypto";
+import { hkdfExpand, hmacSha256 } from "#crypto";
 import { concatBytes } from "../bytes/concat.ts";
+import { assertBytes } from "../bytes/guards.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
+import { SignatureError } from "../errors.ts";
 
 /** A key encapsulation mechanism of HPKE (RFC 9180 §4). */
 export interface Kem {
   /** Id in the IANA HPKE registry. */
   readonly id: number;
   readonly encLength: number;
+  /** Of a public key as ledgers carry it. */
   readonly publicKeyLength: number;
   readonly secretLength: number;
+  /** Random bytes that one encapsulation takes. */
+  readonly ephemeralLength: number;
+  /** Whether bytes of the right length are a private key; random ones nearly always are. */
+  isSecret(bytes: Uint8Array): boolean;
+  /** Whether bytes of the right length will do for an encapsulation; random ones nearly always do. */
+  isEphemeral(bytes: Uint8Array): boolean;
   publicKey(secret: Uint8Array): Uint8Array;
   /**
-   * @param ephemeral - `secretLength` random bytes, never used before
+   * @param ephemeral - as {@link drawEphemeral} gives them, never used before
    * @returns `undefined` when the public key is no usable key
    */
   encapsulate(
@@ -20,11 +29,38 @@ export interface Kem {
   ): { readonly enc: Uint8Array; readonly shared: Uint8Array } | undefined;
   /** @returns `undefined` when `enc` is malformed */
   decapsulate(enc: Uint8Array, secret: Uint8Array): Uint8Array | undefined;
+  /** Whether an encapsulated key is well formed, judged without a private key. */
+  isEncapsulated(enc: Uint8Array): boolean;
   /**
    * Finishes decapsulation where another device computed the Diffie-Hellman value; absent from
-   * mechanisms that are not built on one.
+   * mechanisms that are more than one.
    */
   fromDh?(dh: Uint8Array, enc: Uint8Array, publicKey: Uint8Array): Uint8Array | undefined;
+}
+
+/** Draws the randomness of one encapsulation. */
+export function drawEphemeral(kem: Kem, random: (length: number) => Uint8Array): Uint8Array {
+  return draw(kem.ephemeralLength, random, (bytes) => kem.isEphemeral(bytes));
+}
+
+/** Draws a private key. */
+export function drawSecret(kem: Kem, random: (length: number) => Uint8Array): Uint8Array {
+  return draw(kem.secretLength, random, (bytes) => kem.isSecret(bytes));
+}
+
+// 32 bytes are no P-256 scalar once in 2^32 times; a source that fails again and again is broken.
+function draw(
+  length: number,
+  random: (length: number) => Uint8Array,
+  accept: (bytes: Uint8Array) => boolean,
+): Uint8Array {
+  for (let attempt = 0; attempt < 8; attempt++) {
+    const bytes = random(length);
+    assertBytes(bytes, "random bytes", length);
+    if (accept(bytes)) return bytes;
+    bytes.fill(0);
+  }
+  throw new SignatureError("ERR_SIGNATURE_KEY", "the source of randomness gives no usable key");
 }
 
 /** The labelled key derivation of HPKE (RFC 9180 §4) over HKDF-SHA256, for one suite id. */
@@ -54,47 +90,6 @@ export function labelledKdf(suiteId: Uint8Array): LabelledKdf {
       if (length > 32) return hkdfExpand(prk, concatBytes(size, prefix(label), info), length);
       const block = hmacSha256(prk, size, prefix(label), info, ONE);
       return length === 32 ? block : block.slice(0, length);
-    },
-  };
-}
-
-/** DHKEM(X25519, HKDF-SHA256), id 0x0020. */
-export const dhkemX25519: Kem = /* @__PURE__ */ createDhkemX25519();
-
-function createDhkemX25519(): Kem {
-  const kdf = labelledKdf(Uint8Array.of(0x4b, 0x45, 0x4d, 0x00, 0x20));
-  const none = new Uint8Array(0);
-  const derive = (dh: Uint8Array, enc: Uint8Array, publicKey: Uint8Array): Uint8Array => {
-    const prk = kdf.extract(none, "eae_prk", dh);
-    return kdf.expand(prk, "shared_secret", concatBytes(enc, publicKey), 32);
-  };
-  const exchange = (secret: Uint8Array, publicKey: Uint8Array): Uint8Array | undefined => {
-    if (publicKey.length !== 32) return undefined;
-    try {
-      return x25519(secret, publicKey);
-    } catch {
-      return undefined;
-    }
-  };
-  return {
-    id: 0x0020,
-    encLength: 32,
-    publicKeyLength: 32,
-    secretLength: 32,
-    publicKey: x25519PublicKey,
-    encapsulate(publicKey, ephemeral) {
-      const dh = exchange(ephemeral, publicKey);
-      if (dh === undefined) return undefined;
-      const enc = x25519PublicKey(ephemeral);
-      return { enc, shared: derive(dh, enc, publicKey) };
-    },
-    decapsulate(enc, secret) {
-      const dh = exchange(secret, enc);
-      return dh === undefined ? undefined : derive(dh, enc, x25519PublicKey(secret));
-    },
-    fromDh(dh, enc, publicKey) {
-      if (dh.length !== 32 || dh.every((byte) => byte === 0)) return undefined;
-      return derive(dh, enc, publicKey);
     },
   };
 }

@@ -1,7 +1,9 @@
-import { chachaOpen, chachaSeal } from "#crypto";
+import { aesGcmOpen, aesGcmSeal, chachaOpen, chachaSeal } from "#crypto";
 import { concatBytes } from "../bytes/concat.ts";
 import { SignatureError } from "../errors.ts";
-import { dhkemX25519, labelledKdf, type Kem, type LabelledKdf } from "./hpke-kem.ts";
+import { dhkemP256, dhkemX25519 } from "./dhkem.ts";
+import { labelledKdf, type Kem, type LabelledKdf } from "./hpke-kem.ts";
+import { xWing } from "./x-wing.ts";
 
 const NONE = /* @__PURE__ */ new Uint8Array(0);
 const HKDF_SHA256 = 0x0001;
@@ -39,8 +41,17 @@ export interface HpkeContext {
 /** ChaCha20-Poly1305, id 0x0003. */
 export const chachaAead: Aead = { id: 0x0003, keyLength: 32, seal: chachaSeal, open: chachaOpen };
 
+/** AES-256-GCM, id 0x0002. */
+export const aesGcmAead: Aead = { id: 0x0002, keyLength: 32, seal: aesGcmSeal, open: aesGcmOpen };
+
 /** DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305: what COSE calls HPKE-4. */
 export const hpkeX25519Chacha: HpkeSuite = /* @__PURE__ */ hpkeSuite(dhkemX25519, chachaAead);
+
+/** DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, AES-256-GCM: what COSE calls HPKE-7. */
+export const hpkeP256AesGcm: HpkeSuite = /* @__PURE__ */ hpkeSuite(dhkemP256, aesGcmAead);
+
+/** X-Wing, HKDF-SHA256, ChaCha20-Poly1305. */
+export const hpkeXWingChacha: HpkeSuite = /* @__PURE__ */ hpkeSuite(xWing, chachaAead);
 
 /** Combines a KEM and an AEAD with HKDF-SHA256. */
 export function hpkeSuite(kem: Kem, aead: Aead): HpkeSuite {
@@ -51,7 +62,7 @@ export function hpkeSuite(kem: Kem, aead: Aead): HpkeSuite {
 /**
  * Seals one message to a public key (RFC 9180 §6.1, base mode).
  *
- * @param ephemeralSecret - `suite.kem.secretLength` random bytes, never used before
+ * @param ephemeral - as `drawEphemeral` gives it, never used before
  * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the public key is no usable key
  */
 export function hpkeSeal(
@@ -60,11 +71,13 @@ export function hpkeSeal(
   info: Uint8Array,
   aad: Uint8Array,
   plaintext: Uint8Array,
-  ephemeralSecret: Uint8Array,
+  ephemeral: Uint8Array,
 ): { readonly enc: Uint8Array; readonly ciphertext: Uint8Array } {
-  const { enc, shared } = encapsulate(suite, publicKey, ephemeralSecret);
-  const { key, nonce } = keySchedule(suite, shared, info);
-  return { enc, ciphertext: suite.aead.seal(key, nonce, plaintext, aad) };
+  const { enc, shared } = encapsulate(suite, publicKey, ephemeral);
+  const schedule = keySchedule(suite, shared, info);
+  const ciphertext = suite.aead.seal(schedule.key, schedule.nonce, plaintext, aad);
+  wipe(schedule, shared);
+  return { enc, ciphertext };
 }
 
 /**
@@ -82,7 +95,9 @@ export function hpkeOpen(
 ): Uint8Array | undefined {
   const shared = suite.kem.decapsulate(enc, secret);
   if (shared === undefined) return undefined;
-  return hpkeOpenShared(suite, shared, info, aad, ciphertext);
+  const plaintext = hpkeOpenShared(suite, shared, info, aad, ciphertext);
+  shared.fill(0);
+  return plaintext;
 }
 
 /** Opens one message whose KEM shared secret is already known, as when an HSM computed it. */
@@ -93,8 +108,10 @@ export function hpkeOpenShared(
   aad: Uint8Array,
   ciphertext: Uint8Array,
 ): Uint8Array | undefined {
-  const { key, nonce } = keySchedule(suite, shared, info);
-  return suite.aead.open(key, nonce, ciphertext, aad);
+  const schedule = keySchedule(suite, shared, info);
+  const plaintext = suite.aead.open(schedule.key, schedule.nonce, ciphertext, aad);
+  wipe(schedule);
+  return plaintext;
 }
 
 /**
@@ -106,9 +123,9 @@ export function hpkeSender(
   suite: HpkeSuite,
   publicKey: Uint8Array,
   info: Uint8Array,
-  ephemeralSecret: Uint8Array,
+  ephemeral: Uint8Array,
 ): { readonly enc: Uint8Array; readonly context: HpkeContext } {
-  const { enc, shared } = encapsulate(suite, publicKey, ephemeralSecret);
+  const { enc, shared } = encapsulate(suite, publicKey, ephemeral);
   return { enc, context: createContext(suite, shared, info) };
 }
 
@@ -155,6 +172,10 @@ function keySchedule(suite: HpkeSuite, shared: Uint8Array, info: Uint8Array): Sc
     secret,
     context,
   };
+}
+
+function wipe({ key, nonce, secret }: Schedule, shared?: Uint8Array): void {
+  for (const bytes of [key, nonce, secret, shared]) bytes?.fill(0);
 }
 
 // Grants carry no info, so their context is the same for all.

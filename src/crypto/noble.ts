@@ -1,3 +1,4 @@
+import { gcm } from "@noble/ciphers/aes.js";
 import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
 import { ed25519, x25519 as nobleX25519 } from "@noble/curves/ed25519.js";
 import { p256 } from "@noble/curves/nist.js";
@@ -118,6 +119,30 @@ export function p256Verify(
   }
 }
 
+/** The full form 04 ‖ x ‖ y of a P-256 point in either form; `undefined` when it is none. */
+export function p256FullPoint(point: Uint8Array): Uint8Array | undefined {
+  if (point.length !== 33 && point.length !== 65) return undefined;
+  try {
+    return p256.Point.fromBytes(point).toBytes(false);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * ECDH on P-256: the x coordinate of the shared point.
+ *
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when either is no key
+ */
+export function p256Ecdh(secret: Uint8Array, publicKey: Uint8Array): Uint8Array {
+  assertP256Secret(secret);
+  try {
+    return p256.getSharedSecret(secret, publicKey, true).slice(1);
+  } catch (cause) {
+    throw new SignatureError("ERR_SIGNATURE_KEY", "not a P-256 public key", { cause });
+  }
+}
+
 /** The X25519 public key of 32 secret bytes (RFC 7748). */
 export function x25519PublicKey(secret: Uint8Array): Uint8Array {
   assertBytes(secret, "secret", 32);
@@ -163,6 +188,38 @@ export function chachaOpen(
   if (sealed.length < 16) return undefined;
   try {
     return chacha20poly1305(key, nonce, aad).decrypt(sealed);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Seals with AES-256-GCM (SP 800-38D): ciphertext ‖ tag. In JavaScript, AES looks values up in
+ * tables, whose timing other processes of the machine may observe: for single messages only.
+ */
+export function aesGcmSeal(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  plaintext: Uint8Array,
+  aad?: Uint8Array,
+): Uint8Array {
+  assertBytes(key, "key", 32);
+  assertBytes(nonce, "nonce", 12);
+  return gcm(key, nonce, aad).encrypt(plaintext);
+}
+
+/** Opens ciphertext ‖ tag, or returns `undefined` when it does not authenticate. */
+export function aesGcmOpen(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  sealed: Uint8Array,
+  aad?: Uint8Array,
+): Uint8Array | undefined {
+  assertBytes(key, "key", 32);
+  assertBytes(nonce, "nonce", 12);
+  if (sealed.length < 16) return undefined;
+  try {
+    return gcm(key, nonce, aad).decrypt(sealed);
   } catch {
     return undefined;
   }

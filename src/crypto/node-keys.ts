@@ -5,7 +5,7 @@ import { concatBytes } from "../bytes/concat.ts";
 import { assertBytes } from "../bytes/guards.ts";
 import { SignatureError } from "../errors.ts";
 import { keyCache, type KeyCache } from "./key-cache.ts";
-import { sha256 } from "./node-hash.ts";
+import { sha256, toBytes } from "./node-hash.ts";
 
 /** The curves whose keys {@link secretKey} makes key objects of. */
 export type Curve = "Ed25519" | "X25519" | "P-256";
@@ -36,28 +36,31 @@ export function okpPublicKey(curve: "Ed25519" | "X25519", publicKey: Uint8Array)
   return key;
 }
 
-/** The key object of a 33-byte compressed P-256 point, cached; `undefined` when it is none. */
+/** The key object of a P-256 point in either form, cached; `undefined` when it is none. */
 export function p256PublicKeyObject(publicKey: Uint8Array): KeyObject | undefined {
   const name = cacheName(publicKey);
   const cached = p256Keys.get(name);
   if (cached !== undefined) return cached;
-  let point: Uint8Array;
-  try {
-    // No encoding means a Buffer, which the types do not say.
-    const converted = ECDH.convertKey(
-      publicKey,
-      "prime256v1",
-      undefined,
-      undefined,
-      "uncompressed",
-    );
-    point = converted as Uint8Array;
-  } catch {
-    return undefined;
-  }
+  const point = p256FullPoint(publicKey);
+  if (point === undefined) return undefined;
   const key = createPublicKey({ key: p256Jwk(point), format: "jwk" });
   p256Keys.set(name, key);
   return key;
+}
+
+/** The full form 04 ‖ x ‖ y of a P-256 point in either form; `undefined` when it is none. */
+export function p256FullPoint(point: Uint8Array): Uint8Array | undefined {
+  // OpenSSL also reads a hybrid form and the point at infinity.
+  const [form] = point;
+  const known = point.length === 33 ? form === 2 || form === 3 : point.length === 65 && form === 4;
+  if (!known) return undefined;
+  try {
+    // No encoding means a Buffer, which the types do not say.
+    const full = ECDH.convertKey(point, "prime256v1", undefined, undefined, "uncompressed");
+    return toBytes(full as Uint8Array);
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -22,6 +22,7 @@ import {
 import type { ScryptParams } from "./provider.ts";
 
 export { hkdfExpand, hkdfExtract, hmacSha256, sha256 } from "./node-hash.ts";
+export { p256FullPoint } from "./node-keys.ts";
 
 /** The `node:crypto` backend; native and synchronous, with key objects cached. */
 export const backend = "node" as const;
@@ -86,6 +87,18 @@ export function p256Verify(
   return verify("sha256", message, { key, dsaEncoding: "ieee-p1363" }, signature);
 }
 
+/**
+ * ECDH on P-256: the x coordinate of the shared point.
+ *
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when either is no key
+ */
+export function p256Ecdh(secret: Uint8Array, publicKey: Uint8Array): Uint8Array {
+  const privateKey = secretKey("P-256", secret);
+  const point = p256PublicKeyObject(publicKey);
+  if (point === undefined) throw new SignatureError("ERR_SIGNATURE_KEY", "not a P-256 public key");
+  return toBytes(diffieHellman({ privateKey, publicKey: point }));
+}
+
 /** The X25519 public key of 32 secret bytes (RFC 7748). */
 export function x25519PublicKey(secret: Uint8Array): Uint8Array {
   return okpPublicBytes("X25519", secret);
@@ -113,15 +126,7 @@ export function chachaSeal(
   plaintext: Uint8Array,
   aad?: Uint8Array,
 ): Uint8Array {
-  assertBytes(key, "key", 32);
-  assertBytes(nonce, "nonce", 12);
-  const cipher = createCipheriv("chacha20-poly1305", key, nonce, { authTagLength: 16 });
-  if (aad !== undefined) cipher.setAAD(aad, { plaintextLength: plaintext.length });
-  const sealed = new Uint8Array(plaintext.length + 16);
-  sealed.set(cipher.update(plaintext));
-  cipher.final();
-  sealed.set(cipher.getAuthTag(), plaintext.length);
-  return sealed;
+  return aeadSeal("chacha20-poly1305", key, nonce, plaintext, aad);
 }
 
 /** Opens ciphertext ‖ tag, or returns `undefined` when it does not authenticate. */
@@ -131,20 +136,27 @@ export function chachaOpen(
   sealed: Uint8Array,
   aad?: Uint8Array,
 ): Uint8Array | undefined {
-  assertBytes(key, "key", 32);
-  assertBytes(nonce, "nonce", 12);
-  const length = sealed.length - 16;
-  if (length < 0) return undefined;
-  const decipher = createDecipheriv("chacha20-poly1305", key, nonce, { authTagLength: 16 });
-  decipher.setAuthTag(sealed.subarray(length));
-  if (aad !== undefined) decipher.setAAD(aad, { plaintextLength: length });
-  const plaintext = decipher.update(sealed.subarray(0, length));
-  try {
-    decipher.final();
-  } catch {
-    return undefined;
-  }
-  return toBytes(plaintext);
+  return aeadOpen("chacha20-poly1305", key, nonce, sealed, aad);
+}
+
+/** Seals with AES-256-GCM (SP 800-38D): ciphertext ‖ tag. */
+export function aesGcmSeal(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  plaintext: Uint8Array,
+  aad?: Uint8Array,
+): Uint8Array {
+  return aeadSeal("aes-256-gcm", key, nonce, plaintext, aad);
+}
+
+/** Opens ciphertext ‖ tag, or returns `undefined` when it does not authenticate. */
+export function aesGcmOpen(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  sealed: Uint8Array,
+  aad?: Uint8Array,
+): Uint8Array | undefined {
+  return aeadOpen("aes-256-gcm", key, nonce, sealed, aad);
 }
 
 /** Cryptographically secure random bytes. */
@@ -167,4 +179,50 @@ export function scrypt(passphrase: Uint8Array, salt: Uint8Array, params: ScryptP
   return toBytes(
     scryptSync(passphrase, salt, length, { N, r, p, maxmem: 128 * r * (N + p) + 65_536 }),
   );
+}
+
+type AeadName = "chacha20-poly1305" | "aes-256-gcm";
+
+function aeadSeal(
+  name: AeadName,
+  key: Uint8Array,
+  nonce: Uint8Array,
+  plaintext: Uint8Array,
+  aad: Uint8Array | undefined,
+): Uint8Array {
+  assertBytes(key, "key", 32);
+  assertBytes(nonce, "nonce", 12);
+  // The name is the one that both ciphers' types have in common.
+  const cipher = createCipheriv(name as "aes-256-gcm", key, nonce, { authTagLength: 16 });
+  if (aad !== undefined) cipher.setAAD(aad, { plaintextLength: plaintext.length });
+  const sealed = new Uint8Array(plaintext.length + 16);
+  sealed.set(cipher.update(plaintext));
+  cipher.final();
+  sealed.set(cipher.getAuthTag(), plaintext.length);
+  return sealed;
+}
+
+function aeadOpen(
+  name: AeadName,
+  key: Uint8Array,
+  nonce: Uint8Array,
+  sealed: Uint8Array,
+  aad: Uint8Array | undefined,
+): Uint8Array | undefined {
+  assertBytes(key, "key", 32);
+  assertBytes(nonce, "nonce", 12);
+  const length = sealed.length - 16;
+  if (length < 0) return undefined;
+  const decipher = createDecipheriv(name as "aes-256-gcm", key, nonce, { authTagLength: 16 });
+  decipher.setAuthTag(sealed.subarray(length));
+  if (aad !== undefined) decipher.setAAD(aad, { plaintextLength: length });
+  const plaintext = decipher.update(sealed.subarray(0, length));
+  try {
+    decipher.final();
+  } catch {
+    // What did not authenticate is nobody's to see.
+    plaintext.fill(0);
+    return undefined;
+  }
+  return toBytes(plaintext);
 }

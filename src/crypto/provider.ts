@@ -22,6 +22,20 @@ export interface CryptoBackend {
   p256Sign(message: Uint8Array, secret: Uint8Array): Uint8Array;
   /** @param publicKey - 33-byte compressed point; high-S is refused */
   p256Verify(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean;
+  /**
+   * The full form 04 ‖ x ‖ y, 65 bytes, of a P-256 point in either form.
+   *
+   * @returns `undefined` when the bytes are no point of the curve
+   */
+  p256FullPoint(point: Uint8Array): Uint8Array | undefined;
+  /**
+   * ECDH on P-256 (SP 800-56A).
+   *
+   * @param publicKey - a point in either form
+   * @returns its x coordinate, 32 bytes
+   * @throws {SignatureError} `ERR_SIGNATURE_KEY` when either is no key
+   */
+  p256Ecdh(secret: Uint8Array, publicKey: Uint8Array): Uint8Array;
   x25519PublicKey(secret: Uint8Array): Uint8Array;
   /** @throws {SignatureError} `ERR_SIGNATURE_KEY` when the shared secret is all zero */
   x25519(secret: Uint8Array, publicKey: Uint8Array): Uint8Array;
@@ -34,6 +48,25 @@ export interface CryptoBackend {
   ): Uint8Array;
   /** @returns the plaintext, or `undefined` when it does not authenticate */
   chachaOpen(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    sealed: Uint8Array,
+    aad?: Uint8Array,
+  ): Uint8Array | undefined;
+  /**
+   * AES-GCM with a nonce of 12 bytes.
+   *
+   * @param key - 32 bytes
+   * @returns ciphertext ‖ 16-byte tag
+   */
+  aesGcmSeal(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    plaintext: Uint8Array,
+    aad?: Uint8Array,
+  ): Uint8Array;
+  /** @returns the plaintext, or `undefined` when it does not authenticate */
+  aesGcmOpen(
     key: Uint8Array,
     nonce: Uint8Array,
     sealed: Uint8Array,

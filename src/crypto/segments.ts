@@ -1,4 +1,4 @@
-import { chachaOpen, chachaSeal } from "#crypto";
+import { aesGcmOpen, aesGcmSeal, chachaOpen, chachaSeal } from "#crypto";
 import { assertUint } from "../bytes/guards.ts";
 
 /** Plaintext bytes of every segment but the last. */
@@ -6,39 +6,49 @@ export const SEGMENT_SIZE = 65_536;
 /** Bytes that sealing adds to a segment. */
 export const SEGMENT_OVERHEAD = 16;
 
-/**
- * Seals one segment of a part with ChaCha20-Poly1305. The nonce is the segment's number and
- * whether it is the last, so that truncation, reordering and duplication do not authenticate.
- *
- * @param key - 32 bytes, of this part only: numbers repeat between parts
- * @param counter - number of the segment, from 0
- * @param final - whether it is the last
- * @returns ciphertext ‖ tag, newly allocated
- * @see the STREAM construction of Hoang, Reyhanitabar, Rogaway and Vizár, as age uses it
- */
-export function sealSegment(
-  key: Uint8Array,
-  counter: number,
-  final: boolean,
-  plaintext: Uint8Array,
-): Uint8Array {
-  if (plaintext.length > SEGMENT_SIZE) throw new RangeError("a segment is at most 64 KiB");
-  return chachaSeal(key, segmentNonce(counter, final), plaintext);
+/** Seals and opens the segments of a part with one AEAD. */
+export interface SegmentCipher {
+  /**
+   * Seals one segment. The nonce is the segment's number and whether it is the last, so that
+   * truncation, reordering and duplication do not authenticate.
+   *
+   * @param key - 32 bytes, of this part only: numbers repeat between parts
+   * @param counter - number of the segment, from 0
+   * @param final - whether it is the last
+   * @returns ciphertext ‖ tag, newly allocated
+   * @see the STREAM construction of Hoang, Reyhanitabar, Rogaway and Vizár, as age uses it
+   */
+  sealSegment(key: Uint8Array, counter: number, final: boolean, plaintext: Uint8Array): Uint8Array;
+  /**
+   * Opens one segment.
+   *
+   * @returns the plaintext, or `undefined` when it is not this segment of this part
+   */
+  openSegment(
+    key: Uint8Array,
+    counter: number,
+    final: boolean,
+    sealed: Uint8Array,
+  ): Uint8Array | undefined;
 }
 
-/**
- * Opens one segment.
- *
- * @returns the plaintext, or `undefined` when it is not this segment of this part
- */
-export function openSegment(
-  key: Uint8Array,
-  counter: number,
-  final: boolean,
-  sealed: Uint8Array,
-): Uint8Array | undefined {
-  if (sealed.length > SEGMENT_SIZE + SEGMENT_OVERHEAD) return undefined;
-  return chachaOpen(key, segmentNonce(counter, final), sealed);
+/** Segments under ChaCha20-Poly1305. */
+export const chachaSegments: SegmentCipher = /* @__PURE__ */ segmentCipher(chachaSeal, chachaOpen);
+
+/** Segments under AES-256-GCM. */
+export const aesGcmSegments: SegmentCipher = /* @__PURE__ */ segmentCipher(aesGcmSeal, aesGcmOpen);
+
+function segmentCipher(seal: typeof chachaSeal, open: typeof chachaOpen): SegmentCipher {
+  return {
+    sealSegment(key, counter, final, plaintext) {
+      if (plaintext.length > SEGMENT_SIZE) throw new RangeError("a segment is at most 64 KiB");
+      return seal(key, segmentNonce(counter, final), plaintext);
+    },
+    openSegment(key, counter, final, sealed) {
+      if (sealed.length > SEGMENT_SIZE + SEGMENT_OVERHEAD) return undefined;
+      return open(key, segmentNonce(counter, final), sealed);
+    },
+  };
 }
 
 /** 11-byte big-endian counter ‖ 01 for the last segment, 00 for the others. */

@@ -12,6 +12,7 @@ export type SigningDomain =
   | "header"
   | "envelope"
   | "grant"
+  | "membership"
   | "directive"
   | "request"
   | "answer"

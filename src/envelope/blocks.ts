@@ -45,17 +45,38 @@ export function openBlock(
   block: number,
   sealed: Uint8Array,
 ): readonly Uint8Array[] {
-  if (sealed.length !== blockBytes(suite, part.size, block)) throw decryptFailed();
-  let at = 0;
   const opened: Uint8Array[] = [];
-  for (const { counter, final, start, end } of segmentsOf(part.size, block)) {
-    const next = at + (end - start) + suite.tagBytes;
-    const segment = suite.openSegment(key, counter, final, sealed.subarray(at, next));
-    if (segment === undefined) throw decryptFailed();
-    opened.push(segment);
-    at = next;
+  const first = block * SEGMENTS_PER_BLOCK;
+  const beyond = Math.min(first + SEGMENTS_PER_BLOCK, segmentCount(part.size));
+  for (let counter = first; counter < beyond; counter++) {
+    opened.push(openSegmentAt(suite, key, part, counter, sealed));
   }
   return opened;
+}
+
+/**
+ * Opens one segment of a part.
+ *
+ * @param counter - number of the segment within the part, from 0
+ * @param sealed - the whole ciphertext block that holds it; borrowed
+ * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT`
+ */
+export function openSegmentAt(
+  suite: Suite,
+  key: Uint8Array,
+  { size }: Pick<EnvelopePart, "size">,
+  counter: number,
+  sealed: Uint8Array,
+): Uint8Array {
+  const block = Math.floor(counter / SEGMENTS_PER_BLOCK);
+  if (sealed.length !== blockBytes(suite, size, block)) throw decryptFailed();
+  const at = (counter - block * SEGMENTS_PER_BLOCK) * (SEGMENT_BYTES + suite.tagBytes);
+  const length = Math.min(SEGMENT_BYTES, size - counter * SEGMENT_BYTES);
+  const final = counter === segmentCount(size) - 1;
+  const one = sealed.subarray(at, at + length + suite.tagBytes);
+  const plaintext = suite.openSegment(key, counter, final, one);
+  if (plaintext === undefined) throw decryptFailed();
+  return plaintext;
 }
 
 /** The length of a part's ciphertext block. */

@@ -3,7 +3,7 @@ import type { CID } from "../codec/cid.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectBytes, expectMap } from "../codec/shape.ts";
 import type { CoseRecipient } from "../crypto/cose-hpke.ts";
-import { coseAlgorithm, sealCose } from "../crypto/cose-hpke.ts";
+import { sealCoseFresh } from "../crypto/cose-hpke.ts";
 import { EncodingError, EnvelopeError } from "../errors.ts";
 import type { KeyAgreement } from "../identity/agreement.ts";
 import type { Signer } from "../identity/signer.ts";
@@ -51,19 +51,35 @@ export interface RewrapOptions extends OpenGrantOptions {
  * Wraps an envelope's keys for one recipient, and signs the result.
  *
  * @returns the grant's bytes, to be handed to the recipient
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the recipient's key is no usable key
  */
 export async function makeGrant(options: MakeGrantOptions): Promise<Uint8Array> {
-  const { envelope, basis, keys, recipient, signer, random } = options;
+  const sealer = grantSealer(options);
+  try {
+    return await sealer.seal(options.recipient);
+  } finally {
+    sealer.wipe();
+  }
+}
+
+/** Makes grants of the same keys, one recipient at a time, until it is wiped. */
+export function grantSealer(options: Omit<MakeGrantOptions, "recipient">): {
+  seal(recipient: CoseRecipient): Promise<Uint8Array>;
+  wipe(): void;
+} {
+  const { envelope, basis, keys, signer, random } = options;
   assertBytes(basis, "basis", 32);
   const plaintext = encodeKeys(keys);
-  const ephemeral = random(coseAlgorithm(recipient.alg).suite.kem.secretLength);
-  try {
-    const message = sealCose(recipient, plaintext, grantAad(envelope, basis), ephemeral);
-    return await signGrant({ envelope, basis, message }, signer);
-  } finally {
-    plaintext.fill(0);
-    ephemeral.fill(0);
-  }
+  const aad = grantAad(envelope, basis);
+  return {
+    async seal(recipient) {
+      const message = sealCoseFresh(recipient, plaintext, aad, random);
+      return signGrant({ envelope, basis, message }, signer);
+    },
+    wipe() {
+      plaintext.fill(0);
+    },
+  };
 }
 
 /**
@@ -123,7 +139,8 @@ function grantAad(envelope: CID, basis: Uint8Array): Uint8Array {
   return encode(["healthledger/grant/1", envelope, basis]);
 }
 
-function encodeKeys(keys: EnvelopeKeys): Uint8Array {
+/** The plaintext of a grant or wrap, which the caller wipes. */
+export function encodeKeys(keys: EnvelopeKeys): Uint8Array {
   if ("cek" in keys) {
     assertBytes(keys.cek, "cek", KEY_BYTES);
     return encode({ cek: keys.cek });
@@ -136,7 +153,13 @@ function encodeKeys(keys: EnvelopeKeys): Uint8Array {
   return encode({ parts: keys.parts });
 }
 
-function decodeKeys(plaintext: Uint8Array): EnvelopeKeys {
+/**
+ * Reads the plaintext of a grant or wrap.
+ *
+ * @returns copies
+ * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` when it is none
+ */
+export function decodeKeys(plaintext: Uint8Array): EnvelopeKeys {
   try {
     const value = decode(plaintext, { maxBytes: MAX_GRANT_BYTES, maxDepth: 2 });
     const fields = expectMap(value, "keys", [], ["cek", "parts"]);

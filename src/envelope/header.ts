@@ -91,6 +91,20 @@ export function blockCount(size: number): number {
 }
 
 /**
+ * Checks ids of parts to be sealed.
+ *
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when they are not 1 to 256, malformed or repeated
+ */
+export function assertPartIds(ids: readonly string[]): void {
+  const good =
+    ids.length > 0 &&
+    ids.length <= MAX_PARTS &&
+    new Set(ids).size === ids.length &&
+    ids.every((id) => PART_ID.test(id));
+  if (!good) throw new EnvelopeError("ERR_ENVELOPE_INVALID", "part ids");
+}
+
+/**
  * Writes a header in its canonical form.
  *
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when its values do not fit together

@@ -4,9 +4,11 @@ import { concatBytes } from "../bytes/concat.ts";
 import { assertBytes } from "../bytes/guards.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { encode } from "../codec/dag-cbor.ts";
-import { EnvelopeError } from "../errors.ts";
+import { decryptFailed } from "../crypto/decrypt-failed.ts";
 import type { EnvelopeHeader, EnvelopePart } from "./header.ts";
 import { SEGMENT_BYTES } from "./suite.ts";
+
+export { decryptFailed };
 
 /** Bytes of a content key, a part key and a commitment. */
 export const KEY_BYTES = 32;
@@ -92,9 +94,4 @@ export function unlockParts(
 export function wipeKeys(keys: EnvelopeKeys): void {
   if ("cek" in keys) keys.cek.fill(0);
   else for (const key of Object.values(keys.parts)) key.fill(0);
-}
-
-/** The one answer to every failure to decrypt, so that nothing can be learnt from its kind. */
-export function decryptFailed(): EnvelopeError {
-  return new EnvelopeError("ERR_ENVELOPE_DECRYPT", "cannot be decrypted with this key");
 }

@@ -1,7 +1,7 @@
 import type { CID } from "../codec/cid.ts";
-import { matchesCid } from "../codec/cid.ts";
 import { EnvelopeError, InputError } from "../errors.ts";
 import { openBlock } from "./blocks.ts";
+import { type BlockReader, readBlock } from "./read-block.ts";
 import type { EnvelopeContext, EnvelopeHeader, EnvelopePart, SigningKey } from "./header.ts";
 import { verifyHeader } from "./header.ts";
 import type { EnvelopeKeys } from "./keys.ts";
@@ -22,7 +22,7 @@ export interface OpenOptions {
   /** A signing key of the author that was in force at that entry. */
   readonly author: SigningKey;
   /** Fetches a ciphertext block; what it gives is hashed here. */
-  readonly read: (cid: CID) => Promise<Uint8Array | undefined>;
+  readonly read: BlockReader;
   /** Ids of the parts wanted. Default: all that the keys can open. */
   readonly parts?: readonly string[];
   /** Most plaintext to hold, in bytes. Default 256 MiB. */
@@ -43,6 +43,7 @@ export interface OpenedEnvelope {
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the header is not the author's for this
  *   entry or a block is not what its CID names, `ERR_ENVELOPE_DECRYPT` whenever the keys do not
  *   open it, `ERR_ENVELOPE_MISSING` when a block cannot be had, `ERR_ENVELOPE_UNSUPPORTED`
+ * @throws {StorageError} `ERR_STORAGE_ERASED`, `ERR_STORAGE_PRUNED` when `read` says so of a block
  * @throws {InputError} `ERR_INPUT_TOO_LARGE` beyond `maxBytes`
  */
 export async function openEnvelope(options: OpenOptions): Promise<OpenedEnvelope> {
@@ -114,15 +115,4 @@ async function openPart(
     segment.fill(0);
   }
   return plaintext;
-}
-
-async function readBlock(read: OpenOptions["read"], cid: CID): Promise<Uint8Array> {
-  const bytes = await read(cid);
-  if (bytes === undefined) {
-    throw new EnvelopeError("ERR_ENVELOPE_MISSING", `ciphertext block ${cid} is missing`);
-  }
-  if (!matchesCid(cid, bytes)) {
-    throw new EnvelopeError("ERR_ENVELOPE_INVALID", `ciphertext block ${cid} was altered`);
-  }
-  return bytes;
 }

@@ -27,7 +27,9 @@ export interface SealOptions {
   readonly signer: Signer;
   /** Source of the content key and the salt; cryptographically strong. */
   readonly random: (length: number) => Uint8Array;
-  /** The envelope that this one replaces. */
+  /** Root over values that can be shown one by one; see {@link prepareFields}. */
+  readonly disclosed?: Uint8Array;
+  /** The envelope that this one replaces; see {@link verifySupersession}. */
   readonly supersedes?: CID;
   /** Default `chacha`. */
   readonly suite?: SuiteName;
@@ -52,7 +54,7 @@ export interface SealedEnvelope {
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` on part ids that are malformed or occur twice
  */
 export async function sealEnvelope(options: SealOptions): Promise<SealedEnvelope> {
-  const { context, signer, random, supersedes } = options;
+  const { context, signer, random, disclosed, supersedes } = options;
   if (signer.actor !== context.author) {
     throw new InputError("ERR_INPUT_INVALID", "an envelope is signed by its author");
   }
@@ -70,6 +72,7 @@ export async function sealEnvelope(options: SealOptions): Promise<SealedEnvelope
     const header: EnvelopeHeader = {
       ...unsealed,
       parts: sealed.map(({ part }) => part),
+      ...(disclosed === undefined ? {} : { disclosed }),
       ...(supersedes === undefined ? {} : { supersedes }),
     };
     const signed = await signHeader(header, signer);

@@ -10,6 +10,7 @@ export {
 } from "./bundle.ts";
 export { type ConsentResourceContext, toConsentResource } from "./consent-resource.ts";
 export { type DatePrecision, type DateSpan, parseDate } from "./date.ts";
+export { type ResourceField, splitFields } from "./fields.ts";
 export {
   type PatientIdentifier,
   patientIdentifiers,

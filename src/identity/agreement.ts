@@ -1,6 +1,7 @@
-import { coseAlgorithm, openCoseShared, readCose, type AgreementAlg } from "../crypto/cose-hpke.ts";
 import { assertBytes } from "../bytes/guards.ts";
-import { EnvelopeError } from "../errors.ts";
+import { coseAlgorithm, openCoseShared, readCose, type AgreementAlg } from "../crypto/cose-hpke.ts";
+import { decryptFailed } from "../crypto/decrypt-failed.ts";
+import { EnvelopeError, SignatureError } from "../errors.ts";
 import { keyId } from "./actor.ts";
 
 export type { AgreementAlg };
@@ -20,7 +21,7 @@ export interface KeyAgreement {
    * @param message - the bytes of the message; borrowed
    * @param externalAad - what the message is bound to; borrowed
    * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` whatever does not fit, `ERR_ENVELOPE_UNSUPPORTED`
-   *   when the message names an algorithm that is not this key's
+   *   when the message names an algorithm that is not this key's; a device that fails, as it fails
    */
   unwrap(message: Uint8Array, externalAad: Uint8Array): Promise<Uint8Array>;
 }
@@ -28,13 +29,14 @@ export interface KeyAgreement {
 /** What {@link memoryAgreement} takes. */
 export interface MemoryAgreementOptions {
   readonly alg: AgreementAlg;
-  /** The private key, 32 bytes for X25519; copied. */
+  /** The private key, 32 bytes: of X25519, a P-256 scalar, or the seed of X-Wing; copied. */
   readonly secret: Uint8Array;
 }
 
 /**
  * Agrees on keys with a private key held in memory.
  *
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the secret is no private key
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED`
  */
 export function memoryAgreement(options: MemoryAgreementOptions): KeyAgreement {
@@ -46,18 +48,23 @@ export function memoryAgreement(options: MemoryAgreementOptions): KeyAgreement {
 /** Agrees with a secret that stays its caller's: for stores, which wipe their keys on close. */
 export function borrowingAgreement(alg: AgreementAlg, secret: Uint8Array): KeyAgreement {
   const { kem } = coseAlgorithm(alg).suite;
+  if (!kem.isSecret(secret)) {
+    throw new SignatureError("ERR_SIGNATURE_KEY", `not a ${alg} private key`);
+  }
   return createAgreement(alg, kem.publicKey(secret), async (ek) => kem.decapsulate(ek, secret));
 }
 
 /** What {@link agreementFromEcdh} takes. */
 export interface EcdhAgreementOptions {
   readonly alg: AgreementAlg;
+  /** As ledgers carry it: for P-256 the compressed point. */
   readonly publicKey: Uint8Array;
   /**
    * The Diffie-Hellman value of the private key and this public key, as PKCS #11 `C_DeriveKey`,
-   * a KMS or WebCrypto `deriveBits` give it.
+   * a KMS or WebCrypto `deriveBits` give it: 32 bytes, for P-256 the x coordinate. Wiped after
+   * use.
    *
-   * @param publicKey - the sender's ephemeral key; borrowed
+   * @param publicKey - the sender's ephemeral key, for P-256 the full point 04 ‖ x ‖ y; a copy
    */
   ecdh(publicKey: Uint8Array): Promise<Uint8Array>;
 }
@@ -70,15 +77,52 @@ export interface EcdhAgreementOptions {
 export function agreementFromEcdh(options: EcdhAgreementOptions): KeyAgreement {
   const { alg, ecdh } = options;
   const { kem } = coseAlgorithm(alg).suite;
-  assertBytes(options.publicKey, "publicKey", kem.publicKeyLength);
   if (kem.fromDh === undefined) {
-    throw new EnvelopeError("ERR_ENVELOPE_UNSUPPORTED", `${alg} is not a Diffie-Hellman exchange`);
+    throw new EnvelopeError(
+      "ERR_ENVELOPE_UNSUPPORTED",
+      `${alg} is more than a Diffie-Hellman exchange`,
+    );
   }
   const { fromDh } = kem;
-  const publicKey = options.publicKey.slice();
-  return createAgreement(alg, publicKey, async (ek) =>
-    fromDh(await ecdh(ek.slice()), ek, publicKey),
-  );
+  const publicKey = ownPublicKey(alg, options.publicKey);
+  return createAgreement(alg, publicKey, async (ek) => {
+    const dh = await ecdh(ek.slice());
+    const shared = fromDh(dh, ek, publicKey);
+    dh.fill(0);
+    return shared;
+  });
+}
+
+/** What {@link agreementFromKem} takes. */
+export interface KemAgreementOptions {
+  readonly alg: AgreementAlg;
+  /** As ledgers carry it. */
+  readonly publicKey: Uint8Array;
+  /**
+   * The KEM's shared secret for this encapsulated key: 32 bytes. Wiped after use.
+   *
+   * @param ek - a copy
+   */
+  decapsulate(ek: Uint8Array): Promise<Uint8Array>;
+}
+
+/**
+ * Agrees on keys with a device that decapsulates by itself, as those do that hold X-Wing keys.
+ *
+ * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED`
+ */
+export function agreementFromKem(options: KemAgreementOptions): KeyAgreement {
+  const { alg, decapsulate } = options;
+  const publicKey = ownPublicKey(alg, options.publicKey);
+  return createAgreement(alg, publicKey, async (ek) => {
+    const shared = await decapsulate(ek.slice());
+    return shared.length === 32 ? shared : undefined;
+  });
+}
+
+function ownPublicKey(alg: AgreementAlg, publicKey: Uint8Array): Uint8Array {
+  assertBytes(publicKey, "publicKey", coseAlgorithm(alg).suite.kem.publicKeyLength);
+  return publicKey.slice();
 }
 
 function createAgreement(
@@ -104,20 +148,16 @@ function createAgreement(
       let shared: Uint8Array | undefined;
       try {
         shared = await decapsulate(cose.ek);
-      } catch (cause) {
-        throw decryptFailed(cause);
+      } catch (error) {
+        // A device that refuses a malformed key answers like every other failure to decrypt; one
+        // that is out of reach says so.
+        throw suite.kem.isEncapsulated(cose.ek) ? error : decryptFailed();
       }
-      const plaintext =
-        shared === undefined ? undefined : openCoseShared(alg, shared, cose, externalAad);
+      if (shared === undefined) throw decryptFailed();
+      const plaintext = openCoseShared(alg, shared, cose, externalAad);
+      shared.fill(0);
       if (plaintext === undefined) throw decryptFailed();
       return plaintext;
     },
   };
 }
-
-const decryptFailed = (cause?: unknown) =>
-  new EnvelopeError(
-    "ERR_ENVELOPE_DECRYPT",
-    "the message cannot be opened",
-    cause === undefined ? undefined : { cause },
-  );

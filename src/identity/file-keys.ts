@@ -17,6 +17,8 @@ import {
 } from "./key-file.ts";
 import { keyStore, keyStoreError, type KeyStore, type StoredKey } from "./key-store.ts";
 
+export { type FileShardKeys, fileShardKeys } from "./file-shards.ts";
+
 export type { PassphraseCost };
 
 /** What {@link fileKeys} takes. */

@@ -169,7 +169,13 @@ function readKeys(plaintext: Uint8Array): readonly StoredKey[] {
     return expectArray(content["keys"], "keys", MAX_KEYS).map((value) => {
       const fields = expectMap(value, "key", ["use", "alg", "secret", "retired"], ["actor"]);
       const use = expectOneOf(fields["use"], "use", ["sign", "agree", "checkpoint", "recovery"]);
-      const alg = expectOneOf(fields["alg"], "alg", ["Ed25519", "ES256", "X25519"]);
+      const alg = expectOneOf(fields["alg"], "alg", [
+        "Ed25519",
+        "ES256",
+        "X25519",
+        "P-256",
+        "X-Wing",
+      ]);
       assertUsable(use, alg);
       const actor = fields["actor"] === undefined ? undefined : readActor(fields["actor"]);
       if (typeof fields["retired"] !== "boolean") throw new TypeError("retired must be a boolean");

@@ -1,6 +1,7 @@
 import { randomBytes } from "#crypto";
 import { equalBytes } from "../bytes/compare.ts";
-import type { AgreementAlg } from "../crypto/cose-hpke.ts";
+import { coseAlgorithm, type AgreementAlg } from "../crypto/cose-hpke.ts";
+import { drawSecret } from "../crypto/hpke-kem.ts";
 import type { SignatureAlg } from "../crypto/signing-input.ts";
 import { SignatureError } from "../errors.ts";
 import { borrowingAgreement, type KeyAgreement } from "./agreement.ts";
@@ -195,7 +196,12 @@ export function keyStore(
     },
     async generate(options) {
       assertOpen();
-      const secret = randomBytes(32);
+      const { use, alg = use === "agree" ? "X25519" : "Ed25519" } = options;
+      assertUsable(use, alg);
+      const secret =
+        use === "agree"
+          ? drawSecret(coseAlgorithm(alg as AgreementAlg).suite.kem, randomBytes)
+          : randomBytes(32);
       try {
         return await add({ ...options, secret });
       } finally {
@@ -240,7 +246,7 @@ export function assertUsable(use: string, alg: string): void {
     recovery: ["Ed25519", "ES256"],
     // Signed notes know no other kind that existing witnesses read.
     checkpoint: ["Ed25519"],
-    agree: ["X25519"],
+    agree: ["X25519", "P-256", "X-Wing"],
   };
   if (!Object.hasOwn(algs, use) || !algs[use]!.includes(alg)) {
     throw new SignatureError("ERR_SIGNATURE_ALGORITHM", "no key of this algorithm for this use");

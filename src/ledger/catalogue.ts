@@ -8,7 +8,7 @@ import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectBytes, expectCid, expectMap, expectUint } from "../codec/shape.ts";
 import { openEnvelope } from "../envelope/open.ts";
 import { decodeSignedHeader } from "../envelope/header.ts";
-import { LedgerError } from "../errors.ts";
+import { LedgerError, StorageError } from "../errors.ts";
 import type { StateChange } from "../storage/types.ts";
 import { signingKeyAt, type LedgerContext } from "./context.ts";
 import { contentKeyName } from "./filing.ts";
@@ -295,6 +295,7 @@ export function openCatalogue(
         rebuilding = new Map();
         bySubject.clear();
         try {
+          await vault.discardErased();
           await takeIn();
           await flush();
         } finally {
@@ -351,6 +352,19 @@ async function openManifest(
   }
 }
 
+/** A content key, unless an erasure destroyed what it is sealed under: then the store is older. */
+async function contentKeyOf(
+  vault: LedgerContext["vault"],
+  name: Uint8Array,
+): Promise<Uint8Array | undefined> {
+  try {
+    return await vault.get(name);
+  } catch (error) {
+    if (error instanceof StorageError && error.code === "ERR_STORAGE_ERASED") return undefined;
+    throw error;
+  }
+}
+
 /**
  * Opens parts of one of the custodian's own envelopes.
  *
@@ -368,7 +382,7 @@ export async function openOwn(
 ): Promise<ReadonlyMap<string, Uint8Array> | undefined> {
   const { chain, storage, vault, signer } = context;
   const { envelope, kind, height, parts } = what;
-  const cek = await vault.get(contentKeyName(context, envelope));
+  const cek = await contentKeyOf(vault, contentKeyName(context, envelope));
   const header = await storage.blobs.get(envelope);
   if (cek === undefined || header === undefined) return undefined;
   const { key } = decodeSignedHeader(header);

@@ -159,7 +159,9 @@ export function createErasing(
     if (cids.length > 0) await storage.blobs.delete(cids);
     changes.push(...catalogue.bury(buried, item.id));
     if (forget) changes.push(...(await subjects.forget({ local: manifest.local })));
-    if (changes.length > 0) await storage.state.batch(changes);
+    if (changes.length > 0) {
+      await storage.state.batch([...changes, ...vault.outdate(changes)]);
+    }
   }
 
   /** Files what is to be destroyed, and destroys it. */
@@ -224,6 +226,7 @@ export function createErasing(
     }
     const blobs = ids.reduce((sum, id) => sum + (deleted.get(toHex(id)) ?? 0), 0);
     deleted.clear();
+    await vault.renew();
     const compaction = await storage.compact();
     await storage.state.batch(ids.map((id) => vault.remove(unfinishedName(id))));
     return { id: ids[0]!, class: what, erased, blobs, compaction, outOfReach: OUT_OF_REACH };
@@ -234,8 +237,9 @@ export function createErasing(
     async resume() {
       const left: Uint8Array[] = [];
       for await (const { name } of vault.scan(unfinished)) left.push(name);
+      if (left.length > 0) await options.catalogue().catchUp();
+      await vault.renew();
       if (left.length === 0) return;
-      await options.catalogue().catchUp();
       await storage.compact();
       await storage.state.batch(left.map((name) => vault.remove(name)));
     },

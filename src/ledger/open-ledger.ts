@@ -18,6 +18,7 @@ import { ChainError, ConsentError, InputError, StorageError } from "../errors.ts
 import type { FhirResource } from "../fhir/resource.ts";
 import type { KeyAgreement } from "../identity/agreement.ts";
 import type { KeyStore } from "../identity/key-store.ts";
+import type { ShardKeys } from "../identity/shard-keys.ts";
 import type { Signer } from "../identity/signer.ts";
 import type { FullStorage, Storage } from "../storage/types.ts";
 import { openAnswer, type Answer } from "./answer.ts";
@@ -25,6 +26,7 @@ import { auditOf, type Access } from "./audit.ts";
 import { openCatalogue, type Catalogue } from "./catalogue.ts";
 import { createConsenting, type ConsentOptions, type FiledDirective } from "./consenting.ts";
 import { consentReader, type AttestedKey } from "./consents.ts";
+import { gateCommits } from "./commit-gate.ts";
 import type { LedgerContext } from "./context.ts";
 import { disclose, type DiscloseContext, type DisclosureResult } from "./disclose.ts";
 import {
@@ -33,6 +35,7 @@ import {
   type ErasureStatement,
   type Retention,
 } from "./erasing.ts";
+import { exportRecords, type RecordExport } from "./export-record.ts";
 import { createFiling, type Filing } from "./filing.ts";
 import {
   createRecording,
@@ -54,6 +57,13 @@ export interface OpenLedgerOptions {
   readonly storage: Storage;
   /** Holds this member's `sign` and `agree` keys, and a `checkpoint` key to sign checkpoints. */
   readonly keys: KeyStore;
+  /**
+   * Keys of this member's vault, kept apart from the storage and replaced with every erasure, so
+   * that nothing erased can be opened from an older copy of the storage. Needs this process to be
+   * the only one that acts for the member. Default: one key in the storage, sealed to the member's
+   * own, which opens such a copy.
+   */
+  readonly shardKeys?: ShardKeys;
   /** The genesis record that founds the ledger. */
   readonly genesis: Uint8Array;
   /** did:key of the member this process acts for. Default: the key store's own actor. */
@@ -150,6 +160,15 @@ export interface Ledger {
   directives(subject: Subject): Promise<readonly SnapshotDirective[]>;
   /** Asks this custodian in a requester's name, and opens the answer for him. */
   request(requester: Requester, options: RequestOptions): Promise<Answer>;
+  /**
+   * Exports records as SMART Health Links have them: each a JWE with a key of its own. It is a
+   * disclosure like any other: decided, recorded as an access, and only then are keys made. Needs
+   * the optional peer `jose`.
+   */
+  exportRecord(
+    requester: Requester,
+    options: RequestOptions & { readonly compress?: boolean },
+  ): Promise<RecordExport>;
   /** Answers a signed request that came from elsewhere; see `createRequest`. */
   disclose(request: Uint8Array): Promise<DisclosureResult>;
   /**
@@ -193,8 +212,10 @@ export interface Ledger {
  * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when a key is missing
  */
 export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
-  const storage = fullStorage(options.storage);
-  const { keys, genesis } = options;
+  const { keys, genesis, shardKeys } = options;
+  const beneath = fullStorage(options.storage);
+  const gate = shardKeys === undefined ? undefined : gateCommits(beneath);
+  const storage = gate?.storage ?? beneath;
   const now = options.now ?? Date.now;
   const random = options.random ?? randomBytes;
   const signer = keys.signer("sign", options.member);
@@ -214,6 +235,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     ledger: chain.ledger,
     actor: signer.actor,
     random,
+    ...(gate === undefined || shardKeys === undefined ? {} : { shards: { keys: shardKeys, gate } }),
   });
   const context: LedgerContext = { chain, storage, vault, keys, signer, now, random };
   const sequencer = createSequencer({ chain, storage, signer, now });
@@ -311,6 +333,8 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
       return (await readConsents(await catalogue.itemsOf(subject.local))).directives;
     },
     request,
+    exportRecord: (requester, { compress = false, ...what }) =>
+      exportRecords(() => request(requester, what), { random, compress }),
     disclose: (bytes) => disclose(disclosing, bytes),
     audit: (subject) => auditOf(context, catalogue, subject),
     pendingReviews: () => consenting.pendingReviews(),

@@ -14,7 +14,7 @@ import {
 import type { Coding } from "../consent/model.ts";
 import { isDateValue, type DateValue, type Period } from "../consent/time.ts";
 import type { ClaimedRole, RequestQuery } from "../consent/request.ts";
-import { sealCose, type CoseRecipient } from "../crypto/cose-hpke.ts";
+import { sealCoseFresh, type CoseRecipient } from "../crypto/cose-hpke.ts";
 import { SIGNATURE_ALGS, type SignatureAlg } from "../crypto/signing-input.ts";
 import { EncodingError } from "../errors.ts";
 import type { KeyAgreement } from "../identity/agreement.ts";
@@ -108,11 +108,11 @@ export async function createRequest(
     requester: signer.actor,
     custodian,
     recipient: options.agreement.key,
-    sealed: sealCose(
+    sealed: sealCoseFresh(
       options.custodianKey,
       encode(inner),
       requestAad(ledger, id, custodian),
-      random(32),
+      random,
     ),
     ...(options.user === undefined ? {} : { user: options.user }),
     roles: options.roles ?? [],

@@ -1,15 +1,19 @@
 import type { CID } from "multiformats/cid";
 import { chachaOpen, chachaSeal, hkdfExpand, hmacSha256, sha256 } from "#crypto";
+import { equalBytes } from "../bytes/compare.ts";
 import { concatBytes } from "../bytes/concat.ts";
 import { toHex } from "../bytes/hex.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectBytes, expectMap } from "../codec/shape.ts";
-import { sealCose } from "../crypto/cose-hpke.ts";
+import { sealCoseFresh } from "../crypto/cose-hpke.ts";
 import { StorageError } from "../errors.ts";
 import type { KeyStore } from "../identity/key-store.ts";
+import type { ShardKeys } from "../identity/shard-keys.ts";
 import { AppendConflict } from "../storage/errors.ts";
 import type { FullStorage, StateChange } from "../storage/types.ts";
+import type { CommitGate } from "./commit-gate.ts";
+import { shardVault, type ShardedVault } from "./sharded-vault.ts";
 
 /**
  * A custodian's own sealed, deletable map: keys of envelopes and subjects, identifiers, the index.
@@ -20,6 +24,10 @@ import type { FullStorage, StateChange } from "../storage/types.ts";
 export interface Vault {
   /** The secret name of something; 32 bytes that say nothing without the vault's key. */
   name(label: string, ...parts: readonly (string | Uint8Array)[]): Uint8Array;
+  /**
+   * @throws {StorageError} `ERR_STORAGE_CORRUPT` when the value does not open; with shard keys
+   *   `ERR_STORAGE_ERASED`, since a key that erasure destroyed cannot be told from damage
+   */
   get(name: Uint8Array): Promise<Uint8Array | undefined>;
   getMany(names: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>;
   put(name: Uint8Array, value: Uint8Array): StateChange;
@@ -35,6 +43,21 @@ export interface Vault {
   scan(
     prefix: Uint8Array,
   ): AsyncIterable<{ readonly name: Uint8Array; readonly value: Uint8Array }>;
+  /**
+   * What goes into the batch of changes that erase something, so that {@link Vault.renew} replaces
+   * the keys of what they remove. Nothing where the vault has no shard keys.
+   */
+  outdate(changes: readonly StateChange[]): StateChange[];
+  /**
+   * Replaces the keys that erased values were sealed under, and destroys the old ones. Completes
+   * what a crash interrupted.
+   */
+  renew(): Promise<void>;
+  /**
+   * Removes what scans would meet and no key opens any more, as in a store that was restored from
+   * before an erasure; for when the index is built again.
+   */
+  discardErased(): Promise<void>;
 }
 
 /**
@@ -71,47 +94,83 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const root = await exclusively(() => openRoot(concatBytes(prefix, Uint8Array.of(0)), options));
   const nameKey = hkdfExpand(root, utf8ToBytes("healthledger/vault/1 names"), 32);
   const sealKey = hkdfExpand(root, utf8ToBytes("healthledger/vault/1 values"), 32);
-  root.fill(0);
   const keyOf = (name: Uint8Array): Uint8Array => concatBytes(prefix, Uint8Array.of(1), name);
-
-  function seal(name: Uint8Array, value: Uint8Array): Uint8Array {
-    const nonce = random(12);
-    return concatBytes(nonce, chachaSeal(sealKey, nonce, value, name));
-  }
-
-  function unseal(name: Uint8Array, sealed: Uint8Array): Uint8Array {
-    const value =
+  const nameOf = (key: Uint8Array): Uint8Array => key.slice(prefix.length + 1);
+  const name: Vault["name"] = (label, ...parts) => hmacSha256(nameKey, encode([label, ...parts]));
+  const sealer: Sealer = {
+    seal(key, of, value) {
+      const nonce = random(12);
+      return concatBytes(nonce, chachaSeal(key, nonce, value, of));
+    },
+    open: (key, of, sealed) =>
       sealed.length < 28
         ? undefined
-        : chachaOpen(sealKey, sealed.subarray(0, 12), sealed.subarray(12), name);
+        : chachaOpen(key, sealed.subarray(0, 12), sealed.subarray(12), of),
+  };
+  const sharded: ShardedVault | undefined = await shardVault({
+    ...options,
+    ...{ sealer, root, owner, keyOf, nameOf, unsharded: sealKey },
+    marker: concatBytes(prefix, Uint8Array.of(2)),
+    markPrefix: name("outdated shards").subarray(0, 16),
+  });
+  root.fill(0);
+
+  function unseal(of: Uint8Array, sealed: Uint8Array): Uint8Array {
+    if (sharded !== undefined) return sharded.unseal(of, sealed);
+    const value = sealer.open(sealKey, of, sealed);
     if (value === undefined) {
       throw new StorageError("ERR_STORAGE_CORRUPT", "a value of the vault does not open");
     }
     return value;
   }
 
+  /** Reads again what does not open: it may have been sealed anew since it was read. */
+  async function unsealOrReread(
+    of: Uint8Array,
+    sealed: Uint8Array | undefined,
+  ): Promise<Uint8Array | undefined> {
+    if (sealed === undefined) return undefined;
+    try {
+      return unseal(of, sealed);
+    } catch (error) {
+      const now = await state.get(keyOf(of));
+      if (now !== undefined && equalBytes(now, sealed)) throw error;
+      return now === undefined ? undefined : unseal(of, now);
+    }
+  }
+
   return {
-    name: (label, ...parts) => hmacSha256(nameKey, encode([label, ...parts])),
-    async get(name) {
-      const sealed = await state.get(keyOf(name));
-      return sealed === undefined ? undefined : unseal(name, sealed);
-    },
+    name,
+    get: async (of) => unsealOrReread(of, await state.get(keyOf(of))),
     async getMany(names) {
       const sealed = await state.getMany(names.map(keyOf));
-      return sealed.map((value, i) => (value === undefined ? undefined : unseal(names[i]!, value)));
+      return Promise.all(sealed.map((value, i) => unsealOrReread(names[i]!, value)));
     },
-    put: (name, value) => ({ key: keyOf(name), value: seal(name, value) }),
-    remove: (name) => ({ key: keyOf(name), value: null }),
+    put: (of, value) =>
+      sharded === undefined
+        ? { key: keyOf(of), value: sealer.seal(sealKey, of, value) }
+        : sharded.put(of, value),
+    remove: (of) => ({ key: keyOf(of), value: null }),
     exclusively,
     async *scan(namePrefix) {
       const gte = keyOf(namePrefix);
       const lt = concatBytes(gte, new Uint8Array(64).fill(0xff));
       for await (const { key, value } of state.scan({ gte, lt })) {
-        const name = key.slice(prefix.length + 1);
-        yield { name, value: unseal(name, value) };
+        const found = nameOf(key);
+        const opened = await unsealOrReread(found, value);
+        if (opened !== undefined) yield { name: found, value: opened };
       }
     },
+    outdate: (changes) => sharded?.outdate(changes) ?? [],
+    renew: async () => sharded?.renew(),
+    discardErased: async () => sharded?.discardErased(),
   };
+}
+
+/** Seals a value under a key and its name. */
+export interface Sealer {
+  seal(key: Uint8Array, name: Uint8Array, value: Uint8Array): Uint8Array;
+  open(key: Uint8Array, name: Uint8Array, sealed: Uint8Array): Uint8Array | undefined;
 }
 
 /** What a vault is opened with. */
@@ -121,6 +180,8 @@ export interface VaultOptions {
   readonly ledger: CID;
   readonly actor: string;
   readonly random: (length: number) => Uint8Array;
+  /** Keys apart from the store, and the gate that `storage` stands behind. */
+  readonly shards?: { readonly keys: ShardKeys; readonly gate: CommitGate };
 }
 
 /** Reads the vault's root, or makes it. */
@@ -138,7 +199,7 @@ async function openRoot(
   }
   const root = random(32);
   const agreement = keys.agreement();
-  const message = sealCose(agreement, root, aad, random(32));
+  const message = sealCoseFresh(agreement, root, aad, random);
   const value = encode({ key: agreement.key, message });
   return { result: root, changes: [{ key: at, value }] };
 }

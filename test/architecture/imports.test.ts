@@ -35,6 +35,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@noble/ciphers": ["crypto"],
   "@noble/curves": ["crypto"],
   "@noble/hashes": ["crypto"],
+  "@noble/post-quantum": ["crypto"],
   // CIDs and bases: small, pure, part of the public types
   multiformats: [
     "index",
@@ -52,12 +53,15 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 /** Files that may touch Node.js: backends and adapters. */
 const NODE_FILES = [
   /^crypto\/node(-[a-z0-9-]+)?\.ts$/,
-  /^identity\/file-keys\.ts$/,
+  /^identity\/file-(keys|shards)\.ts$/,
   /^storage\/(lmdb)(\/.*|-[a-z-]+)?\.ts$/,
   /^testing\//,
 ];
 /** Clients that an adapter may import, always optional peers. */
-const CLIENTS: Readonly<Record<string, RegExp>> = { lmdb: /^storage\/lmdb(\/|\.ts$)/ };
+const CLIENTS: Readonly<Record<string, RegExp>> = {
+  lmdb: /^storage\/lmdb(\/|\.ts$)/,
+  jose: /^envelope\/jwe\.ts$/,
+};
 
 /** Adapters of `storage/` and `transport/`; all other files there are their interfaces. */
 const ADAPTERS =

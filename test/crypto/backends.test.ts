@@ -1,3 +1,4 @@
+import { createECDH } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { concatBytes } from "../../src/bytes/concat.ts";
@@ -80,9 +81,57 @@ describe("backends", () => {
         sealed[sealed.length - 1]! ^= 1;
         expect(noble.chachaOpen(ab, nonce, sealed, aad)).toBeUndefined();
         expect(node.chachaOpen(ab, nonce, sealed, aad)).toBeUndefined();
+        const gcm = node.aesGcmSeal(ab, nonce, text, aad);
+        expect(gcm).toEqual(noble.aesGcmSeal(ab, nonce, text, aad));
+        expect(noble.aesGcmOpen(ab, nonce, gcm, aad)).toEqual(text);
+        expect(node.aesGcmOpen(ab, nonce, gcm, aad)).toEqual(text);
+        gcm[0]! ^= 1;
+        expect(noble.aesGcmOpen(ab, nonce, gcm, aad)).toBeUndefined();
+        expect(node.aesGcmOpen(ab, nonce, gcm, aad)).toBeUndefined();
       }),
       { numRuns: 25 },
     );
+  });
+});
+
+describe("P-256 key agreement", () => {
+  it("is the same on both backends, from points in either form", () => {
+    fc.assert(
+      fc.property(bytes(32), bytes(32), (a, b) => {
+        const theirs = noble.p256PublicKey(b);
+        const full = node.p256FullPoint(theirs)!;
+        expect(noble.p256FullPoint(theirs)).toEqual(full);
+        expect([full.length, full[0]]).toEqual([65, 4]);
+        expect(node.p256FullPoint(full)).toEqual(full);
+        expect(noble.p256FullPoint(full)).toEqual(full);
+        const pair = createECDH("prime256v1");
+        pair.setPrivateKey(a);
+        const shared = new Uint8Array(pair.computeSecret(full));
+        for (const [, backend] of backends) {
+          expect(backend.p256Ecdh(a, theirs)).toEqual(shared);
+          expect(backend.p256Ecdh(a, full)).toEqual(shared);
+          expect(backend.p256Ecdh(b, backend.p256PublicKey(a))).toEqual(shared);
+        }
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  it.each(backends)("refuses what is no point on %s", (_, backend) => {
+    const secret = new Uint8Array(32).fill(1);
+    const full = backend.p256FullPoint(backend.p256PublicKey(secret))!;
+    const offCurve = full.slice();
+    offCurve[64]! ^= 1;
+    const hybrid = full.slice();
+    hybrid[0] = 6 + (full[64]! & 1);
+    const infinity = Uint8Array.of(0);
+    const raw = full.subarray(1);
+    for (const bad of [offCurve, hybrid, infinity, raw, new Uint8Array(0), new Uint8Array(65)]) {
+      expect(backend.p256FullPoint(bad)).toBeUndefined();
+      expect(() => backend.p256Ecdh(secret, bad)).toThrow(SignatureError);
+    }
+    expect(() => backend.p256Ecdh(new Uint8Array(32), full)).toThrow(SignatureError);
+    expect(() => backend.p256Ecdh(secret.subarray(1), full)).toThrow(RangeError);
   });
 });
 
@@ -195,6 +244,13 @@ describe.each(backends)("limits on %s", (_, backend) => {
     expect(() => backend.chachaSeal(key.subarray(1), nonce, message)).toThrow(RangeError);
     expect(() => backend.chachaSeal(key, nonce.subarray(1), message)).toThrow(RangeError);
     expect(() => backend.chachaOpen(key, nonce.subarray(1), key)).toThrow(RangeError);
+    for (const length of [16, 24, 31, 33]) {
+      const other = new Uint8Array(length);
+      expect(() => backend.aesGcmSeal(other, nonce, message)).toThrow(RangeError);
+      expect(() => backend.aesGcmOpen(other, nonce, key)).toThrow(RangeError);
+    }
+    expect(() => backend.aesGcmSeal(key, nonce.subarray(1), message)).toThrow(RangeError);
+    expect(backend.aesGcmOpen(key, nonce, new Uint8Array(15))).toBeUndefined();
     expect(() => backend.ed25519Sign(message, key.subarray(1))).toThrow(RangeError);
     expect(() => backend.hkdfExpand(key.subarray(1), message, 32)).toThrow(RangeError);
     expect(() => backend.sha256("text" as unknown as Uint8Array)).toThrow(TypeError);

@@ -57,7 +57,7 @@ describe("sealCose", () => {
       sealCose({ alg: "X25519", publicKey }, aad, aad, ephemeral);
     expect(sealTo(new Uint8Array(32))).toThrow(SignatureError);
     expect(sealTo(new Uint8Array(31))).toThrow(SignatureError);
-    expect(() => coseAlgorithm("X-Wing")).toThrow(EnvelopeError);
+    expect(() => coseAlgorithm("X448" as "X25519")).toThrow(EnvelopeError);
   });
 });
 
@@ -143,6 +143,14 @@ describe("readCose", () => {
     ["no tag", encode([header, new Map([[-4, ek]]), ct])],
     ["a long form of alg", tagged(Uint8Array.of(0xa1, 1, 0x19, 0, 42), new Map([[-4, ek]]), ct)],
     ["a long form of a length", concatBytes(Uint8Array.of(0xd0, 0x98, 3), encode(header))],
+    [
+      "a key that claims to be longer than the message",
+      Uint8Array.of(0xd0, 0x83, 0x44, ...header, 0xa1, 0x23, 0x5a, 0xff, 0xff, 0xff, 0xff, 1),
+    ],
+    [
+      "a length of 64 bits",
+      Uint8Array.of(0xd0, 0x83, 0x5b, 0, 0, 0, 0, 0, 0, 0, 4, ...header, 0xa1, 0x23, 0x41, 1, 0x40),
+    ],
     ["nothing", new Uint8Array(0)],
   ])("refuses %s", (_, bytes) => {
     expect(readCose(bytes)).toBeUndefined();

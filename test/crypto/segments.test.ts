@@ -1,8 +1,9 @@
 import { createDecipheriv } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { toHex } from "../../src/bytes/hex.ts";
-import { openSegment, SEGMENT_SIZE, segmentNonce, sealSegment } from "../../src/crypto/segments.ts";
+import { chachaSegments, SEGMENT_SIZE, segmentNonce } from "../../src/crypto/segments.ts";
 
+const { openSegment, sealSegment } = chachaSegments;
 const key = new Uint8Array(32).fill(1);
 const plaintext = new Uint8Array(100).fill(2);
 

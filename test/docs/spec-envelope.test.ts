@@ -1,4 +1,11 @@
-import { createHash, createHmac, createPrivateKey, hkdfSync, sign } from "node:crypto";
+import {
+  createCipheriv,
+  createHash,
+  createHmac,
+  createPrivateKey,
+  hkdfSync,
+  sign,
+} from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { x25519PublicKey } from "#crypto";
 import { concatBytes } from "../../src/bytes/concat.ts";
@@ -90,6 +97,32 @@ describe("docs/spec/envelope.md", () => {
       random: () => input("ephemeral secret"),
     });
     expect(toHex(made)).toBe(toHex(grant));
+  });
+
+  it("shows what the other suite makes of the same inputs", async () => {
+    const bound = createHash("sha256")
+      .update(encode({ suite: "aes-gcm", segment: 65536, ctx: context }))
+      .digest("hex");
+    expect(bound).toBe(page.value("aes-gcm bound"));
+    const info = concatBytes(utf8ToBytes("healthledger/part/1 content\0"), fromHex(bound));
+    const partKey = hkdfSync("sha256", input("CEK"), input("salt"), info, 32);
+    expect(Buffer.from(partKey).toString("hex")).toBe(page.value("aes-gcm P(content)"));
+    for (const name of ["key", "commit"]) {
+      const derived = createHmacHex(input("aes-gcm P(content)"), utf8ToBytes(`${name}\x01`));
+      expect(derived).toBe(page.value(`aes-gcm ${name}`));
+    }
+    const nonce = fromHex("000000000000000000000001");
+    const cipher = createCipheriv("aes-256-gcm", input("aes-gcm key"), nonce);
+    const sealedByNode = [cipher.update("hello"), cipher.final(), cipher.getAuthTag()];
+    expect(Buffer.concat(sealedByNode).toString("hex")).toBe(toHex(page.hex("aes-gcm-block")));
+
+    const random = [input("CEK"), input("salt")];
+    const parts = [{ id: "content", bytes: utf8ToBytes("hello") }];
+    const options = { context, parts, signer, random: () => random.shift()! };
+    const sealed = await sealEnvelope({ ...options, suite: "aes-gcm" });
+    expect(toHex(sealed.blocks[0]!.bytes)).toBe(toHex(page.hex("aes-gcm-block")));
+    expect(String(sealed.blocks[0]!.cid)).toBe(page.value("aes-gcm block CID"));
+    expect(String(sealed.cid)).toBe(page.value("aes-gcm envelope"));
   });
 
   it("shows a grant that opens the envelope", async () => {

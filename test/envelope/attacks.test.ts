@@ -4,7 +4,7 @@ import { concatBytes } from "../../src/bytes/concat.ts";
 import { utf8ToBytes } from "../../src/bytes/utf8.ts";
 import { cidOf, DAG_CBOR, RAW } from "../../src/codec/cid.ts";
 import { decode, encode } from "../../src/codec/dag-cbor.ts";
-import { openSegment, sealSegment, segmentNonce } from "../../src/crypto/segments.ts";
+import { chachaSegments, segmentNonce } from "../../src/crypto/segments.ts";
 import {
   decodeSignedHeader,
   MAX_HEADER_BYTES,
@@ -29,6 +29,7 @@ import {
 } from "./parties.ts";
 import { sealUnderTwoKeys } from "./two-keys.ts";
 
+const { openSegment, sealSegment } = chachaSegments;
 const SEGMENT = 65536;
 const SEALED = SEGMENT + 16;
 const DECRYPT = expect.objectContaining({ name: "EnvelopeError", code: "ERR_ENVELOPE_DECRYPT" });

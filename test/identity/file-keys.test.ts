@@ -34,6 +34,7 @@ describe("fileKeys", () => {
     const signing = await keys.generate({ use: "sign" });
     const recovery = await keys.generate({ use: "recovery", alg: "ES256" });
     const agreement = await keys.generate({ use: "agree" });
+    for (const alg of ["P-256", "X-Wing"] as const) await keys.generate({ use: "agree", alg });
     await keys.retire(agreement.key);
     const listed = keys.list();
     await keys.close();

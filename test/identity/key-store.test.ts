@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { toHex } from "../../src/bytes/hex.ts";
 import { utf8ToBytes } from "../../src/bytes/utf8.ts";
-import { sealCose } from "../../src/crypto/cose-hpke.ts";
+import { coseAlgorithm, sealCose } from "../../src/crypto/cose-hpke.ts";
+import { drawEphemeral } from "../../src/crypto/hpke-kem.ts";
+import { randomBytes } from "../../src/crypto/node.ts";
 import { verifySignature } from "../../src/crypto/sign.ts";
 import { memoryKeys, type KeyStore } from "../../src/identity/key-store.ts";
 import { memorySigner, signWith } from "../../src/identity/signer.ts";
@@ -95,13 +97,26 @@ describe("memoryKeys", () => {
     expect(seen.some((hex) => hex.includes(toHex(secret)))).toBe(false);
   });
 
+  it.each(["X25519", "P-256", "X-Wing"] as const)("agrees with %s keys", async (alg) => {
+    const keys = memoryKeys();
+    const info = await keys.generate({ use: "agree", alg });
+    expect(info).toMatchObject({ use: "agree", alg });
+    const { kem } = coseAlgorithm(alg).suite;
+    const [aad, plaintext] = [new Uint8Array(1), new Uint8Array(40)];
+    const ephemeral = drawEphemeral(kem, randomBytes);
+    const message = sealCose({ alg, publicKey: info.publicKey }, plaintext, aad, ephemeral);
+    expect(await keys.agreement().unwrap(message, aad)).toEqual(plaintext);
+    expect(await keys.agreement(info.key).unwrap(message, aad)).toEqual(plaintext);
+  });
+
   it("refuses algorithms that do not serve a use", async () => {
     const keys = memoryKeys();
     for (const options of [
       { use: "checkpoint", alg: "ES256" },
       { use: "agree", alg: "Ed25519" },
       { use: "sign", alg: "X25519" },
-      { use: "agree", alg: "X-Wing" },
+      { use: "sign", alg: "X-Wing" },
+      { use: "recovery", alg: "P-256" },
     ] as const) {
       await expect(keys.generate(options)).rejects.toMatchObject({
         code: "ERR_SIGNATURE_ALGORITHM",

@@ -1,0 +1,49 @@
+import type { CoseRecipient } from "../crypto/cose-hpke.ts";
+import { InputError } from "../errors.ts";
+
+/** Most recipients of one call that gives its results at once. */
+export const MAX_RECIPIENTS = 1000;
+/** How many recipients are served before timers and signals get their turn. */
+const TURN = 32;
+
+/** How long work on many recipients is followed and ended. */
+export interface BulkOptions<Recipient extends CoseRecipient = CoseRecipient> {
+  /** As many as there are; read one at a time. */
+  readonly recipients: Iterable<Recipient> | AsyncIterable<Recipient>;
+  /** Called after each recipient; `total` is there where `recipients` is an array. */
+  readonly onProgress?: (progress: { readonly done: number; readonly total?: number }) => void;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Refuses more recipients than one call serves.
+ *
+ * @throws {InputError} `ERR_INPUT_TOO_LARGE`
+ */
+export function assertRecipients(recipients: readonly CoseRecipient[]): void {
+  if (recipients.length > MAX_RECIPIENTS) {
+    throw new InputError(
+      "ERR_INPUT_TOO_LARGE",
+      `at most ${MAX_RECIPIENTS} recipients a call, got ${recipients.length}`,
+    );
+  }
+}
+
+/** Serves recipients one by one, in their order, as fast as the results are taken. */
+export async function* serveEach<Recipient extends CoseRecipient>(
+  options: BulkOptions<Recipient>,
+  serve: (recipient: Recipient) => Promise<Uint8Array>,
+): AsyncGenerator<{ readonly recipient: Recipient; readonly bytes: Uint8Array }, void, undefined> {
+  const { recipients, onProgress, signal } = options;
+  const total = Array.isArray(recipients) ? { total: recipients.length } : {};
+  let done = 0;
+  signal?.throwIfAborted();
+  for await (const recipient of recipients) {
+    const bytes = await serve(recipient);
+    done++;
+    onProgress?.({ done, ...total });
+    yield { recipient, bytes };
+    if (done % TURN === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+    signal?.throwIfAborted();
+  }
+}

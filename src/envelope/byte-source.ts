@@ -1,0 +1,51 @@
+/** Bytes in one piece, or piece by piece. Pieces are borrowed until the next one is asked for. */
+export type ByteSource =
+  Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>;
+
+/** Reads a source piece by piece; what is left of it is cancelled when the reader stops early. */
+export async function* chunksOf(source: ByteSource): AsyncGenerator<Uint8Array, void> {
+  if (source instanceof Uint8Array) yield source;
+  else if (Symbol.asyncIterator in source || Symbol.iterator in source) yield* source;
+  else yield* readerOf(source);
+}
+
+/** Not every browser can iterate over a `ReadableStream`. */
+async function* readerOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+  const reader = stream.getReader();
+  let done = false;
+  try {
+    for (;;) {
+      const next = await reader.read();
+      done = next.done;
+      if (next.done) return;
+      yield next.value;
+    }
+  } catch (error) {
+    done = true;
+    throw error;
+  } finally {
+    if (!done) await reader.cancel();
+    reader.releaseLock();
+  }
+}
+
+/**
+ * Makes a web stream of pieces: it pulls one when its reader wants one, and ends the source when
+ * it is cancelled.
+ */
+export function toReadableStream(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const pieces = source[Symbol.asyncIterator]();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const next = await pieces.next();
+        if (next.done === true) controller.close();
+        else controller.enqueue(next.value);
+      },
+      async cancel() {
+        await pieces.return?.();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}

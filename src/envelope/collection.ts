@@ -1,0 +1,203 @@
+import { hkdfExpand } from "#crypto";
+import { equalBytes } from "../bytes/compare.ts";
+import { concatBytes } from "../bytes/concat.ts";
+import { assertBytes, assertUint } from "../bytes/guards.ts";
+import { utf8ToBytes } from "../bytes/utf8.ts";
+import type { CID } from "../codec/cid.ts";
+import { DAG_CBOR } from "../codec/cid.ts";
+import { decode, encode } from "../codec/dag-cbor.ts";
+import {
+  expectBytes,
+  expectCid,
+  expectMap,
+  expectString,
+  expectUint,
+  expectVersion,
+} from "../codec/shape.ts";
+import { EnvelopeError } from "../errors.ts";
+import { decodeKeys, encodeKeys } from "./grant.ts";
+import { MAX_GRANT_BYTES } from "./grant-record.ts";
+import { orInvalid } from "./header.ts";
+import type { EnvelopeKeys } from "./keys.ts";
+import { decryptFailed, KEY_BYTES } from "./keys.ts";
+import { type SuiteName, suiteNamed } from "./suite.ts";
+
+/**
+ * The key that an audience shares during one epoch. Whoever holds it opens everything that was ever
+ * wrapped under it, and wipes it with {@link wipeCollectionKey} when done.
+ */
+export interface CollectionKey {
+  /** The collection's name: 32 random bytes, the same in every epoch. */
+  readonly collection: Uint8Array;
+  /** From 0; one more each time that somebody leaves. */
+  readonly epoch: number;
+  /** 32 random bytes, new in every epoch. */
+  readonly key: Uint8Array;
+}
+
+/** What {@link wrapForCollection} wraps. */
+export interface WrapOptions {
+  readonly envelope: CID;
+  /** Id of the entry that justifies giving the keys to this audience: 32 bytes. */
+  readonly basis: Uint8Array;
+  /** The content key, or the keys of some parts only; borrowed. */
+  readonly keys: EnvelopeKeys;
+  /** Source of the nonce; cryptographically strong. */
+  readonly random: (length: number) => Uint8Array;
+  /** The AEAD to wrap with. Default `chacha`. */
+  readonly suite?: SuiteName;
+}
+
+/** What a wrap says in clear. */
+export interface CollectionWrap {
+  readonly collection: Uint8Array;
+  readonly epoch: number;
+  readonly envelope: CID;
+  readonly basis: Uint8Array;
+  readonly suite: string;
+  /** 12 bytes. */
+  readonly nonce: Uint8Array;
+  readonly wrapped: Uint8Array;
+}
+
+const WRAP_INFO = /* @__PURE__ */ utf8ToBytes("healthledger/wrap/1 ");
+const NONCE_BYTES = 12;
+
+/**
+ * Starts a collection, at epoch 0.
+ *
+ * @param random - cryptographically strong
+ */
+export function createCollection(random: (length: number) => Uint8Array): CollectionKey {
+  return { collection: random(32), epoch: 0, key: random(KEY_BYTES) };
+}
+
+/**
+ * Starts a collection's next epoch with a new key, for when a member leaves: seal it to those who
+ * stay, and wrap new envelopes under it. What was wrapped before stays open to who has left.
+ */
+export function nextEpoch(
+  current: Pick<CollectionKey, "collection" | "epoch">,
+  random: (length: number) => Uint8Array,
+): CollectionKey {
+  return {
+    collection: current.collection.slice(),
+    epoch: current.epoch + 1,
+    key: random(KEY_BYTES),
+  };
+}
+
+/**
+ * Wraps an envelope's keys for everyone who holds a collection key. A wrap is not signed: whoever
+ * could make one holds the key that opens it, and a wrong one opens nothing, because the keys in
+ * it have to fit the commits of the envelope's signed header.
+ *
+ * @returns the wrap's bytes, to be kept and handed out like a grant
+ */
+export function wrapForCollection(collection: CollectionKey, options: WrapOptions): Uint8Array {
+  const { envelope, basis, keys, random } = options;
+  const { name, sealOnce } = suiteNamed(options.suite ?? "chacha");
+  const key = deriveWrapKey(collection, envelope, basis, name);
+  const plaintext = encodeKeys(keys);
+  const nonce = random(NONCE_BYTES);
+  const wrapped = sealOnce(key, nonce, plaintext);
+  plaintext.fill(0);
+  key.fill(0);
+  return encode({
+    v: 1,
+    collection: collection.collection,
+    epoch: collection.epoch,
+    envelope,
+    basis,
+    suite: name,
+    nonce,
+    wrapped,
+  });
+}
+
+/**
+ * Opens a wrap.
+ *
+ * @param expected.envelope - the envelope to be opened
+ * @param expected.basis - the entry that justified the wrap: 32 bytes
+ * @returns keys, which the caller wipes
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the wrap is not for this envelope, basis,
+ *   collection and epoch, `ERR_ENVELOPE_DECRYPT` whenever it does not open,
+ *   `ERR_ENVELOPE_UNSUPPORTED`
+ */
+export function unwrapFromCollection(
+  collection: CollectionKey,
+  wrap: Uint8Array,
+  expected: { readonly envelope: CID; readonly basis: Uint8Array },
+): EnvelopeKeys {
+  const { envelope, basis, suite, nonce, wrapped, ...named } = decodeCollectionWrap(wrap);
+  const refused =
+    (!envelope.equals(expected.envelope) && "envelope") ||
+    (!equalBytes(basis, expected.basis) && "basis") ||
+    (!equalBytes(named.collection, collection.collection) && "collection") ||
+    (named.epoch !== collection.epoch && "epoch");
+  if (refused) throw new EnvelopeError("ERR_ENVELOPE_INVALID", `wrap refused: ${refused}`);
+  const { name, openOnce } = suiteNamed(suite);
+  const key = deriveWrapKey(collection, envelope, basis, name);
+  const plaintext = openOnce(key, nonce, wrapped);
+  key.fill(0);
+  if (plaintext === undefined) throw decryptFailed();
+  try {
+    return decodeKeys(plaintext);
+  } finally {
+    plaintext.fill(0);
+  }
+}
+
+/**
+ * Reads a wrap without opening it, to find the collection key that does.
+ *
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when it is none
+ */
+export function decodeCollectionWrap(bytes: Uint8Array): CollectionWrap {
+  return orInvalid("wrap", () => {
+    const value = decode(bytes, { maxBytes: MAX_GRANT_BYTES, maxDepth: 1, maxItems: 32 });
+    const names = ["v", "collection", "epoch", "envelope", "basis", "suite", "nonce", "wrapped"];
+    const fields = expectMap(value, "wrap", names);
+    expectVersion(fields["v"], "wrap");
+    return {
+      collection: expectBytes(fields["collection"], "wrap.collection", 32),
+      epoch: expectUint(fields["epoch"], "wrap.epoch"),
+      envelope: expectCid(fields["envelope"], "wrap.envelope", DAG_CBOR),
+      basis: expectBytes(fields["basis"], "wrap.basis", 32),
+      suite: expectString(fields["suite"], "wrap.suite", 64),
+      nonce: expectBytes(fields["nonce"], "wrap.nonce", NONCE_BYTES),
+      wrapped: expectBytes(fields["wrapped"], "wrap.wrapped"),
+    };
+  });
+}
+
+/** Overwrites a collection key with zeros. */
+export function wipeCollectionKey(collection: Pick<CollectionKey, "key">): void {
+  collection.key.fill(0);
+}
+
+// Every piece but the suite's name has one length, so that no two sets of them give one info.
+function deriveWrapKey(
+  { collection, epoch, key }: CollectionKey,
+  envelope: CID,
+  basis: Uint8Array,
+  suite: SuiteName,
+): Uint8Array {
+  assertBytes(collection, "collection", 32);
+  assertBytes(key, "key", KEY_BYTES);
+  assertBytes(basis, "basis", 32);
+  assertUint(epoch, "epoch");
+  const tail = new Uint8Array(9);
+  new DataView(tail.buffer).setBigUint64(1, BigInt(epoch));
+  const info = concatBytes(
+    WRAP_INFO,
+    utf8ToBytes(suite),
+    tail.subarray(0, 1),
+    collection,
+    envelope.bytes,
+    basis,
+    tail.subarray(1),
+  );
+  return hkdfExpand(key, info, KEY_BYTES);
+}

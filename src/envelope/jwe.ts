@@ -1,0 +1,185 @@
+import type * as Jose from "jose";
+import { fromBase64Url, toBase64Url } from "../bytes/base64.ts";
+import { assertBytes } from "../bytes/guards.ts";
+import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
+import { EnvelopeError, InputError, LedgerError } from "../errors.ts";
+import { decryptFailed } from "./keys.ts";
+
+/** A JWE in compact form and the key that opens it. */
+export interface ExportedJwe {
+  readonly jwe: string;
+  /** 32 bytes, new for each JWE; the caller hands it over apart from the JWE and wipes it. */
+  readonly key: Uint8Array;
+}
+
+/** What a JWE held. */
+export interface ImportedJwe {
+  readonly content: Uint8Array;
+  /** `cty` of its header, where it says. */
+  readonly contentType?: string;
+}
+
+/** What a SMART Health Link leads to. */
+export interface HealthLink {
+  /** Where the manifest or file is had. */
+  readonly url: string;
+  /** 32 bytes. */
+  readonly key: Uint8Array;
+  /** When it ends, in seconds since 1970. */
+  readonly exp?: number;
+  /** Letters `L`, `P` and `U` in that order, as the specification has them. */
+  readonly flag?: string;
+  /** At most 80 characters; stands beside the key, so nothing clinical belongs there. */
+  readonly label?: string;
+}
+
+const ALG = "dir";
+const ENC = "A256GCM";
+const FLAG = /^L?P?U?$/;
+
+/**
+ * Loads the optional peer. Called before anything is disclosed, so that its absence costs nobody
+ * an access entry.
+ *
+ * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` when it is not installed
+ */
+export async function loadJose(): Promise<typeof Jose> {
+  try {
+    return await import("jose");
+  } catch (cause) {
+    throw new EnvelopeError("ERR_ENVELOPE_UNSUPPORTED", "JWE needs the package jose, version 6", {
+      cause,
+    });
+  }
+}
+
+/**
+ * Writes content as SMART Health Links have it: a compact JWE, `dir` with `A256GCM`, under a key of
+ * its own. The JWE is outside every rule of the ledger: whoever holds both reads it for ever. Of
+ * records, `Ledger.exportRecord` makes them with an access entry.
+ *
+ * @param options.random - cryptographically strong
+ * @param options.compress - deflates first; lengths then tell about the content
+ * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` without `jose`
+ */
+export async function exportJwe(options: {
+  readonly content: Uint8Array;
+  /** Default `application/fhir+json`. */
+  readonly contentType?: string;
+  readonly random: (length: number) => Uint8Array;
+  readonly compress?: boolean;
+}): Promise<ExportedJwe> {
+  const { content, contentType = "application/fhir+json", random, compress = false } = options;
+  assertBytes(content, "content");
+  const { CompactEncrypt } = await loadJose();
+  const key = random(32);
+  const header = { alg: ALG, enc: ENC, cty: contentType, ...(compress ? { zip: "DEF" } : {}) };
+  try {
+    const jwe = await new CompactEncrypt(content)
+      .setProtectedHeader(header)
+      .setInitializationVector(random(12))
+      .encrypt(key);
+    return { jwe, key };
+  } catch (error) {
+    key.fill(0);
+    throw error;
+  }
+}
+
+/**
+ * Opens a JWE of a SMART Health Link: `dir` and `A256GCM`, nothing else.
+ *
+ * @param key - 32 bytes; borrowed
+ * @param options.maxBytes - most plaintext, inflated, and most text. Default 16 MiB
+ * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` whenever it does not open, or inflates to more;
+ *   `ERR_ENVELOPE_UNSUPPORTED` without `jose`
+ * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the text alone is longer than that can be
+ */
+export async function importJwe(
+  jwe: string,
+  key: Uint8Array,
+  options: { readonly maxBytes?: number } = {},
+): Promise<ImportedJwe> {
+  const { maxBytes = 16 * 1024 * 1024 } = options;
+  assertBytes(key, "key", 32);
+  if (jwe.length > maxBytes * 1.5 + 4096) {
+    throw new InputError("ERR_INPUT_TOO_LARGE", `more than ${maxBytes} bytes of plaintext`);
+  }
+  const { compactDecrypt } = await loadJose();
+  let opened: Awaited<ReturnType<typeof compactDecrypt>>;
+  try {
+    opened = await compactDecrypt(jwe, key, {
+      keyManagementAlgorithms: [ALG],
+      contentEncryptionAlgorithms: [ENC],
+      maxDecompressedLength: maxBytes,
+    });
+  } catch {
+    throw decryptFailed();
+  }
+  const { cty } = opened.protectedHeader;
+  return {
+    content: new Uint8Array(opened.plaintext),
+    ...(typeof cty === "string" ? { contentType: cty } : {}),
+  };
+}
+
+/** Writes a SMART Health Link: `shlink:/` and base64url of its JSON. It holds the key. */
+export function encodeHealthLink(link: HealthLink): string {
+  assertBytes(link.key, "key", 32);
+  const { url, exp, flag, label } = link;
+  const json = {
+    url,
+    key: toBase64Url(link.key),
+    ...(exp === undefined ? {} : { exp }),
+    ...(flag === undefined ? {} : { flag }),
+    ...(label === undefined ? {} : { label }),
+    v: 1,
+  };
+  const text = `shlink:/${toBase64Url(utf8ToBytes(JSON.stringify(json)))}`;
+  decodeHealthLink(text);
+  return text;
+}
+
+/**
+ * Reads a SMART Health Link, with or without the address of a viewer before it.
+ *
+ * @throws {InputError} `ERR_INPUT_INVALID` when it is none
+ */
+export function decodeHealthLink(text: string): HealthLink {
+  const at = text.indexOf("shlink:/");
+  if (text.length > 8192 || at < 0) throw invalidLink();
+  try {
+    const json: unknown = JSON.parse(bytesToUtf8(fromBase64Url(text.slice(at + 8))));
+    const { url, key, exp, flag, label, v = 1 } = json as Record<string, unknown>;
+    const bytes = typeof key === "string" ? fromBase64Url(key) : undefined;
+    const good =
+      typeof url === "string" &&
+      URL.canParse(url) &&
+      v === 1 &&
+      bytes?.length === 32 &&
+      (exp === undefined || (typeof exp === "number" && Number.isFinite(exp))) &&
+      (flag === undefined || (typeof flag === "string" && FLAG.test(flag))) &&
+      (label === undefined || (typeof label === "string" && label.length <= 80));
+    if (!good) throw invalidLink();
+    return {
+      url,
+      key: bytes,
+      ...(exp === undefined ? {} : { exp: exp as number }),
+      ...(flag === undefined ? {} : { flag: flag as string }),
+      ...(label === undefined ? {} : { label: label as string }),
+    };
+  } catch (cause) {
+    if (cause instanceof InputError) throw cause;
+    if (
+      cause instanceof LedgerError ||
+      cause instanceof SyntaxError ||
+      cause instanceof TypeError
+    ) {
+      throw invalidLink();
+    }
+    throw cause;
+  }
+}
+
+const invalidLink = (): InputError =>
+  new InputError("ERR_INPUT_INVALID", "not a SMART Health Link");

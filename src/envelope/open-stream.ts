@@ -1,0 +1,172 @@
+import { openSegmentAt, segmentCount } from "./blocks.ts";
+import { toReadableStream } from "./byte-source.ts";
+import type { EnvelopeHeader } from "./header.ts";
+import { verifyHeader } from "./header.ts";
+import { unlockParts } from "./keys.ts";
+import type { OpenOptions } from "./open.ts";
+import { readBlock } from "./read-block.ts";
+import { SEGMENT_BYTES, SEGMENTS_PER_BLOCK, suiteNamed } from "./suite.ts";
+import { EnvelopeError } from "../errors.ts";
+
+/** What {@link openPart} opens, and what it insists on. */
+export interface OpenPartOptions extends Omit<OpenOptions, "parts" | "maxBytes"> {
+  /** Id of the part wanted. */
+  readonly part: string;
+}
+
+/** Where in a part to read: bytes from `from` up to, not including, `to`. */
+export interface ByteRange {
+  /** Default 0. */
+  readonly from?: number;
+  /** Default the part's length. */
+  readonly to?: number;
+}
+
+/** A part of an envelope whose header and key have been verified, to be read anywhere. */
+export interface PartReader {
+  readonly header: EnvelopeHeader;
+  /** Plaintext bytes, as the author signed. */
+  readonly size: number;
+  /**
+   * Yields plaintext a segment at a time, at most 64 KiB, each verified before it is yielded, and
+   * reads no faster than it is read from, but for one block ahead. Truncation, reordering and
+   * altered bytes raise an error in place of the segment: what came before it was as the author
+   * sealed it, and is not the whole.
+   *
+   * @throws {RangeError} when the range is not within the part
+   */
+  stream(range?: ByteRange): AsyncGenerator<Uint8Array, void>;
+  /** Reads a range into memory; reads the blocks it needs and no others. */
+  range(from: number, to: number): Promise<Uint8Array>;
+  /** Wipes the key; the reader is of no use afterwards. */
+  close(): void;
+}
+
+/**
+ * Verifies an envelope's header and a part's commitment, and opens the part for reading.
+ *
+ * @throws {EnvelopeError} as {@link openEnvelope} does
+ */
+export function openPart(options: OpenPartOptions): PartReader {
+  const verified = verifyHeader(options.header, options);
+  if (!verified.ok) {
+    throw new EnvelopeError("ERR_ENVELOPE_INVALID", `header refused: ${verified.reason}`);
+  }
+  const { header } = verified;
+  const suite = suiteNamed(header.suite);
+  const part = header.parts.find(({ id }) => id === options.part);
+  if (part === undefined) {
+    throw new EnvelopeError("ERR_ENVELOPE_INVALID", "the envelope has no such part");
+  }
+  const [key] = unlockParts(header, options.keys, [part]) as [Uint8Array];
+  const { read, signal } = options;
+  const { size, data } = part;
+  let closed = false;
+
+  function fetch(block: number): Promise<Uint8Array> {
+    const bytes = readBlock(read, data[block]!);
+    // It may be that nobody asks for it any more.
+    bytes.catch(() => undefined);
+    return bytes;
+  }
+
+  async function* stream({ from = 0, to = size }: ByteRange = {}): AsyncGenerator<
+    Uint8Array,
+    void
+  > {
+    assertRange(from, to, size);
+    // An empty part is one empty segment, which is verified too.
+    if (from === to && size > 0) return;
+    const first = Math.min(Math.floor(from / SEGMENT_BYTES), segmentCount(size) - 1);
+    const last = Math.max(first, Math.ceil(to / SEGMENT_BYTES) - 1);
+    const lastBlock = Math.floor(last / SEGMENTS_PER_BLOCK);
+    let block = Math.floor(first / SEGMENTS_PER_BLOCK);
+    let ahead = fetch(block);
+    for (let counter = first; counter <= last; block++) {
+      const sealed = await ahead;
+      if (block < lastBlock) ahead = fetch(block + 1);
+      const end = Math.min(last, (block + 1) * SEGMENTS_PER_BLOCK - 1);
+      for (; counter <= end; counter++) {
+        signal?.throwIfAborted();
+        if (closed) throw new TypeError("the part was closed");
+        const segment = openSegmentAt(suite, key, part!, counter, sealed);
+        const start = counter * SEGMENT_BYTES;
+        const wanted = segment.subarray(Math.max(0, from - start), Math.max(0, to - start));
+        if (wanted.length > 0) yield wanted;
+      }
+    }
+  }
+
+  return {
+    header,
+    size,
+    stream,
+    async range(from, to) {
+      assertRange(from, to, size);
+      const pieces: Uint8Array[] = [];
+      for await (const piece of stream({ from, to })) pieces.push(piece);
+      if (pieces.length === 1) return pieces[0]!.slice();
+      // Made only now that every piece is there: the size is what a header claims.
+      const bytes = new Uint8Array(to - from);
+      let at = 0;
+      for (const piece of pieces) {
+        bytes.set(piece, at);
+        at += piece.length;
+        piece.fill(0);
+      }
+      return bytes;
+    },
+    close() {
+      closed = true;
+      key.fill(0);
+    },
+  };
+}
+
+/**
+ * Opens a part as a stream of segments, each verified before it is yielded; see
+ * {@link PartReader.stream}. Nothing is verified before the first segment is asked for.
+ *
+ * @param options.keys - borrowed until the first segment has been asked for
+ * @throws {EnvelopeError} as {@link openEnvelope} does
+ */
+export async function* openStream(
+  options: OpenPartOptions & ByteRange,
+): AsyncGenerator<Uint8Array, void> {
+  const part = openPart(options);
+  try {
+    yield* part.stream(options);
+  } finally {
+    part.close();
+  }
+}
+
+/** As {@link openStream}, as a web stream. */
+export function openReadable(options: OpenPartOptions & ByteRange): ReadableStream<Uint8Array> {
+  return toReadableStream(openStream(options));
+}
+
+/**
+ * Reads a range of a part: decrypts the segments it lies in, and reads their blocks only.
+ *
+ * @returns `to - from` bytes, newly allocated
+ * @throws {EnvelopeError} as {@link openEnvelope} does
+ * @throws {RangeError} when the range is not within the part
+ */
+export async function openRange(
+  options: OpenPartOptions & { readonly from: number; readonly to: number },
+): Promise<Uint8Array> {
+  const part = openPart(options);
+  try {
+    return await part.range(options.from, options.to);
+  } finally {
+    part.close();
+  }
+}
+
+function assertRange(from: number, to: number, size: number): void {
+  const whole = Number.isSafeInteger(from) && Number.isSafeInteger(to);
+  if (!whole || from < 0 || to < from || to > size) {
+    throw new RangeError("the range is not within the part");
+  }
+}

@@ -1,0 +1,35 @@
+import type { CID } from "../codec/cid.ts";
+import { matchesCid } from "../codec/cid.ts";
+import { EnvelopeError, StorageError } from "../errors.ts";
+
+/** Why a block is not there: destroyed on purpose, or let go to save room. */
+export type Absence = "erased" | "pruned";
+
+/**
+ * Fetches a ciphertext block; what it gives is hashed by whoever asked. A reader that knows why a
+ * block is not there says so; `undefined` is a block that is missing for no known reason.
+ */
+export type BlockReader = (cid: CID) => Promise<Uint8Array | Absence | undefined>;
+
+/**
+ * Reads a ciphertext block and compares it with its name.
+ *
+ * @throws {EnvelopeError} `ERR_ENVELOPE_MISSING`, `ERR_ENVELOPE_INVALID` when it was altered
+ * @throws {StorageError} `ERR_STORAGE_ERASED`, `ERR_STORAGE_PRUNED`
+ */
+export async function readBlock(read: BlockReader, cid: CID): Promise<Uint8Array> {
+  const bytes = await read(cid);
+  if (bytes === undefined) {
+    throw new EnvelopeError("ERR_ENVELOPE_MISSING", `ciphertext block ${cid} is missing`);
+  }
+  if (bytes === "erased") {
+    throw new StorageError("ERR_STORAGE_ERASED", `ciphertext block ${cid} was erased`);
+  }
+  if (bytes === "pruned") {
+    throw new StorageError("ERR_STORAGE_PRUNED", `ciphertext block ${cid} is not kept here`);
+  }
+  if (!matchesCid(cid, bytes)) {
+    throw new EnvelopeError("ERR_ENVELOPE_INVALID", `ciphertext block ${cid} was altered`);
+  }
+  return bytes;
+}

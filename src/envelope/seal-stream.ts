@@ -1,0 +1,177 @@
+import { assertBytes } from "../bytes/guards.ts";
+import { concatBytes } from "../bytes/concat.ts";
+import type { CID } from "../codec/cid.ts";
+import { cidOf, DAG_CBOR, RAW } from "../codec/cid.ts";
+import { EnvelopeError, InputError } from "../errors.ts";
+import { type ByteSource, chunksOf } from "./byte-source.ts";
+import type { EnvelopePart } from "./header.ts";
+import { assertPartIds, MAX_HEADER_BYTES, signHeader } from "./header.ts";
+import { deriveCommit, derivePartKeys, deriveSegmentKey, KEY_BYTES, wipeKeys } from "./keys.ts";
+import type { SealOptions } from "./seal.ts";
+import type { Suite } from "./suite.ts";
+import { SEGMENT_BYTES, SEGMENTS_PER_BLOCK, suiteNamed } from "./suite.ts";
+
+/** A part to be sealed as it comes in. */
+export interface PartStream {
+  /** 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit; stands in clear. */
+  readonly id: string;
+  /** Read once, in order, and no faster than `put` takes what comes out. */
+  readonly source: ByteSource;
+}
+
+/** What {@link sealStream} seals, with what, and where the ciphertext goes. */
+export interface SealStreamOptions extends Omit<SealOptions, "parts"> {
+  /** 1 to 256 parts, sealed one after another. */
+  readonly parts: readonly PartStream[];
+  /**
+   * Takes a ciphertext block as soon as it is full; owns the bytes. Two calls may be under way.
+   */
+  readonly put: (cid: CID, bytes: Uint8Array) => Promise<void> | void;
+  /** Told after each block, in bytes of plaintext sealed. */
+  readonly onProgress?: (progress: { readonly sealed: number }) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** An envelope whose ciphertext has gone to `put`, and its content key. */
+export interface SealedStream {
+  /** The envelope's name: CID of `header`. */
+  readonly cid: CID;
+  /** The signed header. */
+  readonly header: Uint8Array;
+  /** 32 bytes, new for each envelope; the caller grants them and wipes them. */
+  readonly cek: Uint8Array;
+}
+
+/** Blocks that may be on their way to `put` while the next one is sealed. */
+const PUTS_UNDER_WAY = 2;
+/** More CIDs than this, at 41 bytes each, no header holds. */
+const MAX_BLOCKS: number = Math.floor(MAX_HEADER_BYTES / 41);
+
+/**
+ * Seals parts of any length in constant memory. The envelope is, byte for byte, the one that
+ * {@link sealEnvelope} makes of the same parts; the header comes last, when sizes are known.
+ *
+ * When it fails, blocks that `put` has taken stay there. Their key is gone with the failure: they
+ * are to be deleted, and open to nobody.
+ *
+ * @throws {InputError} `ERR_INPUT_INVALID` when the signer is not the author
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` on part ids that are malformed or occur twice,
+ *   before a source is read; `ERR_ENVELOPE_UNSUPPORTED` beyond what one header can list
+ */
+export async function sealStream(options: SealStreamOptions): Promise<SealedStream> {
+  const { context, parts, signer, random, disclosed, supersedes } = options;
+  if (signer.actor !== context.author) {
+    throw new InputError("ERR_INPUT_INVALID", "an envelope is signed by its author");
+  }
+  const ids = parts.map(({ id }) => id);
+  assertPartIds(ids);
+  const suite = suiteNamed(options.suite ?? "chacha");
+  const cek = random(KEY_BYTES);
+  const salt = random(32);
+  const unsealed = { suite: suite.name, context, salt };
+  const keys = derivePartKeys(unsealed, cek, ids);
+  const sink = createSink(options);
+  try {
+    const sealed: EnvelopePart[] = [];
+    for (const part of parts) sealed.push(await sealPart(suite, keys.parts[part.id]!, part, sink));
+    await sink.drained();
+    const header = await signHeader(
+      {
+        ...unsealed,
+        parts: sealed,
+        ...(disclosed === undefined ? {} : { disclosed }),
+        ...(supersedes === undefined ? {} : { supersedes }),
+      },
+      signer,
+    );
+    return { cid: cidOf(header, DAG_CBOR), header, cek };
+  } catch (error) {
+    cek.fill(0);
+    // What is under way is let finish, so that the caller finds nothing coming in behind his back.
+    await sink.drained().catch(() => undefined);
+    throw error;
+  } finally {
+    wipeKeys(keys);
+  }
+}
+
+async function sealPart(
+  suite: Suite,
+  partKey: Uint8Array,
+  { id, source }: PartStream,
+  sink: Sink,
+): Promise<EnvelopePart> {
+  const key = deriveSegmentKey(partKey);
+  const commit = deriveCommit(partKey);
+  const data: CID[] = [];
+  // A full segment waits here until more comes: only then is it known not to be the last.
+  const held = new Uint8Array(SEGMENT_BYTES);
+  let filled = 0;
+  let counter = 0;
+  let size = 0;
+  let segments: Uint8Array[] = [];
+
+  function seal(plaintext: Uint8Array, final: boolean): Promise<void> | undefined {
+    segments.push(suite.sealSegment(key, counter++, final, plaintext));
+    if (!final && counter % SEGMENTS_PER_BLOCK !== 0) return undefined;
+    const bytes = concatBytes(...segments);
+    segments = [];
+    const cid = cidOf(bytes, RAW);
+    data.push(cid);
+    return sink.put(cid, bytes, size);
+  }
+
+  try {
+    for await (const chunk of chunksOf(source)) {
+      assertBytes(chunk, "chunk");
+      size += chunk.length;
+      for (let from = 0; from < chunk.length;) {
+        if (filled === SEGMENT_BYTES) {
+          filled = 0;
+          await seal(held, false);
+        }
+        if (filled === 0 && chunk.length - from > SEGMENT_BYTES) {
+          const whole = chunk.subarray(from, (from += SEGMENT_BYTES));
+          const written = seal(whole, false);
+          if (written !== undefined) await written;
+          continue;
+        }
+        const taken = chunk.subarray(from, from + SEGMENT_BYTES - filled);
+        held.set(taken, filled);
+        filled += taken.length;
+        from += taken.length;
+      }
+    }
+    await seal(held.subarray(0, filled), true);
+    return { id, size, commit, data };
+  } finally {
+    key.fill(0);
+    held.fill(0);
+  }
+}
+
+interface Sink {
+  put(cid: CID, bytes: Uint8Array, sealed: number): Promise<void>;
+  drained(): Promise<void>;
+}
+
+function createSink({ put, onProgress, signal }: SealStreamOptions): Sink {
+  const underway: Promise<void>[] = [];
+  let blocks = 0;
+  return {
+    async put(cid, bytes, sealed) {
+      signal?.throwIfAborted();
+      if (++blocks > MAX_BLOCKS) {
+        throw new EnvelopeError("ERR_ENVELOPE_UNSUPPORTED", "too much for one envelope");
+      }
+      if (underway.length >= PUTS_UNDER_WAY) await underway.shift();
+      const done = Promise.resolve(put(cid, bytes));
+      done.catch(() => undefined);
+      underway.push(done);
+      onProgress?.({ sealed });
+    },
+    async drained() {
+      await Promise.all(underway.splice(0));
+    },
+  };
+}

@@ -1,0 +1,45 @@
+import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
+import { InputError } from "../errors.ts";
+import { type JsonSpan, scanJson } from "./json-text.ts";
+
+/** One value of a resource, as it was written. */
+export interface ResourceField {
+  /** JSON pointer (RFC 6901), such as `/code/coding/0/code`. */
+  readonly path: string;
+  /** The value's JSON text exactly as it stands in the resource, in UTF-8. */
+  readonly value: Uint8Array;
+}
+
+/**
+ * Splits FHIR JSON into its values: strings, numbers, literals, and objects or arrays that are
+ * empty, in the order of the text. Names and exact texts of all together are the resource, but for
+ * white space, so that fields shown one by one are what was recorded, `1.50` being not `1.5`.
+ *
+ * @param resource - UTF-8 bytes or a string; parsed JSON would have lost digits
+ * @throws {InputError} `ERR_INPUT_INVALID` when it is not well-formed JSON with an object on top
+ */
+export function splitFields(
+  resource: Uint8Array | string,
+  options: { readonly maxDepth?: number } = {},
+): readonly ResourceField[] {
+  const text = typeof resource === "string" ? resource : bytesToUtf8(resource);
+  const { maxDepth = 100 } = options;
+  const root = scanJson(text, { name: "resource", maxDepth, keepDepth: maxDepth });
+  if (root.kind !== "object") {
+    throw new InputError("ERR_INPUT_INVALID", "a resource is a JSON object");
+  }
+  const fields: ResourceField[] = [];
+  const visit = (path: string, span: JsonSpan): void => {
+    const children: readonly (readonly [string | number, JsonSpan])[] =
+      span.members !== undefined ? [...span.members] : [...(span.items?.entries() ?? [])];
+    if (children.length === 0) {
+      fields.push({ path, value: utf8ToBytes(text.slice(span.start, span.end)) });
+    }
+    for (const [name, child] of children) {
+      const step = String(name).replaceAll("~", "~0").replaceAll("/", "~1");
+      visit(`${path}/${step}`, child);
+    }
+  };
+  visit("", root);
+  return fields;
+}

@@ -1,0 +1,26 @@
+import { expect, it, vi } from "vitest";
+import { exportJwe, importJwe } from "../../src/envelope/jwe.ts";
+import { foundWorld, MRN, observation } from "../support/hospital.ts";
+
+vi.mock("jose", () => {
+  throw new Error("Cannot find package 'jose'");
+});
+
+it("says what it needs where jose is not installed, and records no access", async () => {
+  const unsupported = expect.objectContaining({
+    code: "ERR_ENVELOPE_UNSUPPORTED",
+    message: expect.stringContaining("jose"),
+  });
+  const random = (length: number) => new Uint8Array(length);
+  await expect(exportJwe({ content: new Uint8Array(1), random })).rejects.toThrow(unsupported);
+  await expect(importJwe("a.b.c.d.e", new Uint8Array(32))).rejects.toThrow(unsupported);
+  const world = await foundWorld();
+  const hl = await world.open();
+  const me = await hl.subject(MRN);
+  await hl.record(me, observation("bp-1"));
+  const asking = { signer: world.hospitalB.signer(), agreement: world.hospitalB.agreement() };
+  await expect(hl.exportRecord(asking, { patient: MRN, purposes: ["TREAT"] })).rejects.toThrow(
+    unsupported,
+  );
+  for await (const access of hl.audit(me)) throw new Error(`recorded ${access.requester}`);
+});

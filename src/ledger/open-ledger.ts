@@ -49,6 +49,7 @@ import type { CurrentRecord } from "./records.ts";
 import type { ResourceLabels } from "../consent/resource.ts";
 import { createRequest, type RequestOptions } from "./request.ts";
 import { openSubjects, type PersonIdentifier, type Subject } from "./subjects.ts";
+import { createTurns } from "./turns.ts";
 import { openVault } from "./vault.ts";
 
 /** What {@link openLedger} takes. */
@@ -229,23 +230,32 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   const sequencer = createSequencer({ chain, storage, signer, now });
   const filing: Filing = await createFiling(context, sequencer, options.lane ?? 0);
   const subjects = openSubjects(context);
+  const turns = createTurns();
   const catalogue: Catalogue = openCatalogue(context, (item) => erasing.carryOut(item));
   const erasing = createErasing(context, {
     catalogue: () => catalogue,
     filing: () => filing,
     subjects,
     retention: options.retention ?? {},
+    turns,
   });
   const labeller = options.labeller ?? createLabeller();
-  const recording = createRecording(context, { catalogue, filing, subjects, labeller });
-  const readConsents = consentReader(context);
-  const consenting = createConsenting(context, { catalogue, filing, subjects, readConsents });
+  const recording = createRecording(context, { catalogue, filing, subjects, labeller, turns });
+  const readConsents = consentReader(context, catalogue);
+  const consenting = createConsenting(context, {
+    catalogue,
+    filing,
+    subjects,
+    readConsents,
+    turns,
+  });
   const disclosing: DiscloseContext = {
     ...context,
     catalogue,
     filing,
     subjects,
     readConsents,
+    turns,
     defaults: options.defaults ?? [],
     overlays: options.overlays ?? [],
     understood: options.understood ?? [],

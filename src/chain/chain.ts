@@ -5,6 +5,7 @@ import type { Block } from "../block/block.ts";
 import { decodeGenesis, ledgerId, type Genesis } from "../block/genesis.ts";
 import { decodeHeader, type Header } from "../block/header.ts";
 import { ChainError, EncodingError, LedgerError, ProofError } from "../errors.ts";
+import type { Signer } from "../identity/signer.ts";
 import {
   appendLeaf,
   emptyFrontier,
@@ -17,6 +18,7 @@ import { leafHash } from "../merkle/hash.ts";
 import { proveConsistency, proveInclusion } from "../merkle/proof.ts";
 import { EMPTY_MAP, type MapProof } from "../merkle/sparse-map.ts";
 import type { ChainStore, Head, Storage } from "../storage/types.ts";
+import { ANCHOR_EVERY, openAnchor } from "./anchor.ts";
 import {
   checkBlock,
   emptyTip,
@@ -47,6 +49,13 @@ export interface ChainOptions {
   readonly signal?: AbortSignal;
   /** Builds the derived data again from the blocks, when they are suspected to be damaged. */
   readonly rebuild?: boolean;
+  /**
+   * Signs how far blocks were checked, when opening and closing and every 256 blocks, and only what
+   * it signed is gone on from: everything else in the store is checked again. Without it derived
+   * data are believed as the process's own memory is, so that whoever can write to the store decides
+   * what the state says; {@link rebuild} believes none of them.
+   */
+  readonly anchor?: Signer;
 }
 
 /** A block as it was read from the store. */
@@ -114,13 +123,16 @@ export interface AppendableChain extends Chain {
   exclusively<T>(work: () => Promise<T>): Promise<T>;
   /** Moves on behind a block that was made durable; within {@link exclusively}. */
   advance(applied: AppliedBlock, header: Uint8Array, head: Head): void;
+  /** Writes derived data where many wait, and anchors them from time to time; as `advance`. */
+  settle(): Promise<void>;
 }
 
 /** Name of the chain that holds a ledger's blocks. */
 export const blocksChain = (ledger: CID): string => `${ledger.toString()}/blocks`;
 
 /**
- * Opens a ledger's chain. Reads one record and what the derived data lack behind it.
+ * Opens a ledger's chain. Reads one record and what the derived data lack behind it; with an
+ * anchor what it has not signed yet, which is everything the first time.
  *
  * @throws {EncodingError} or {ChainError} `ERR_CHAIN_GENESIS` when the genesis record is not one
  * @throws {ChainError} `ERR_CHAIN_INVALID` when the store holds something that does not stand
@@ -138,11 +150,13 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
   const chainName = blocksChain(ledger);
   const rules: KindRules = new Map((options.kinds ?? []).map((rule) => [rule.name, rule]));
   const derived = openDerived(stateStore, ledger);
+  const anchor = options.anchor && openAnchor(options.anchor, ledger, derived);
   const state = openState(EMPTY_MAP, derived.stateNodes);
 
   let tip = emptyTip(ledger);
   let frontier: Frontier = emptyFrontier;
   let head: Head = { size: 0, hash: null };
+  let anchored = 0;
   let refreshing: Promise<number> | undefined;
   let turn: Promise<unknown> = Promise.resolve();
 
@@ -166,6 +180,20 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
       root: state.root,
       record: newHead.hash!,
     });
+  }
+
+  /** Anchors the tip once it is so many blocks ahead. */
+  async function anchorAfter(blocks: number): Promise<void> {
+    if (anchor === undefined || head.hash === null || tip.size - anchored < blocks) return;
+    const { size } = tip;
+    // Set before, and whatever comes of it: an anchor saves time, nothing fails for the lack of one.
+    anchored = size;
+    await anchor.put({ size, root: state.root, record: head.hash }).catch(() => undefined);
+  }
+
+  async function settle(): Promise<void> {
+    await anchorAfter(ANCHOR_EVERY);
+    if (derived.isFull) await derived.flush();
   }
 
   function isFromFuture({ header }: AppliedBlock): boolean {
@@ -193,15 +221,15 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
       const { peaks } = appendLeaf(frontier, leafHash(stored.block.header)).frontier;
       if (!samePeaks(peaks, stored.peaks)) throw invalid(index, "wrong-frontier");
       advance(result, stored.block.header, headAfter(index, record));
-      if (derived.isFull) await derived.flush();
+      await settle();
       onProgress?.({ done: index + 1, total: storeHead.size });
     }
     return tip.size;
   }
 
-  /** Goes on from the derived data where they belong to this very history. */
+  /** Goes on from the derived data where they belong to this very history and are believed. */
   async function resume(): Promise<boolean> {
-    const mark = await derived.mark();
+    const mark = await (anchor ?? { read: derived.mark }).read();
     if (mark === undefined || mark.size === 0) return false;
     const from = mark.size - 1;
     const [last] = await readRecords(chains!, chainName, from, 1);
@@ -213,6 +241,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     frontier = frontierFrom(mark.size, peaks);
     tip = tipAfter(block.header, header);
     head = headAfter(from, last);
+    anchored = mark.size;
     try {
       await state.load(["sys/policy"]);
       await follow();
@@ -229,6 +258,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     tip = emptyTip(ledger);
     frontier = emptyFrontier;
     head = { size: 0, hash: null };
+    anchored = 0;
     state.reset(EMPTY_MAP);
     const changes = genesisState(genesis);
     await state.load([...changes.keys()]);
@@ -237,6 +267,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
   }
 
   await start();
+  await anchorAfter(1);
   await derived.flush();
   signal = undefined;
   onProgress = undefined;
@@ -266,6 +297,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
       return encodeBlockRecord({ block, peaks });
     },
     advance,
+    settle,
     exclusively,
     refresh() {
       // Shared until it begins: who calls later wants to see what came later.
@@ -307,7 +339,10 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     },
     findTransaction: derived.findTransaction,
     async close() {
-      await exclusively(() => derived.flush());
+      await exclusively(async () => {
+        await anchorAfter(1);
+        await derived.flush();
+      });
     },
   };
 }

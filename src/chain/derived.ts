@@ -29,8 +29,12 @@ export interface DerivedMark {
 
 /**
  * What can be computed from the blocks and is kept for speed: nodes of the header tree, nodes of
- * the authenticated state, and where each transaction stands. Nothing of it is trusted: nodes are
- * named by their hash or end in a root that is checked, and all of it can be built again.
+ * the authenticated state, and where each transaction stands. All of it can be built again.
+ *
+ * Nodes are named by their hash or end in a root that is checked. What says which root is the right
+ * one is the mark: whoever may write to the store may write another, well-formed state and a mark
+ * that names it. So a mark is as good as the store's access control, except one that a member
+ * signed: see `anchor.ts`.
  */
 export interface DerivedData {
   /** Adds what a block brings, to be written with the next commit. */
@@ -53,6 +57,12 @@ export interface DerivedData {
   /** Writes what is pending, without waiting for it to be durable. */
   flush(): Promise<void>;
   mark(): Promise<DerivedMark | undefined>;
+  /** Adds a mark that a key signed, to be written behind what it covers. */
+  addSigned(key: Uint8Array, mark: DerivedMark, sig: Uint8Array): void;
+  /** The mark that was added for a key; its signature is for the caller to check. */
+  signedMark(
+    key: Uint8Array,
+  ): Promise<{ readonly mark: DerivedMark; readonly sig: Uint8Array } | undefined>;
   treeNodes(ids: readonly NodeId[]): Promise<(Uint8Array | undefined)[]>;
   stateNodes(hashes: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>;
   findTransaction(
@@ -78,6 +88,7 @@ const MARK = 0x00;
 const TREE_NODE = 0x01;
 const STATE_NODE = 0x02;
 const TRANSACTION = 0x03;
+const SIGNED_MARK = 0x04;
 
 /** Opens the derived data of one ledger in a state store that several may share. */
 export function openDerived(store: StateStore, ledger: CID): DerivedData {
@@ -161,20 +172,19 @@ export function openDerived(store: StateStore, ledger: CID): DerivedData {
       }
     },
     async mark() {
-      const bytes = (await getMany([keyOf(MARK)]))[0];
+      const [bytes] = await getMany([keyOf(MARK)]);
+      return bytes === undefined ? undefined : ifWhole(() => decodeMark(bytes, []).mark);
+    },
+    addSigned(key, mark, sig) {
+      put(keyOf(SIGNED_MARK, key), encode({ ...mark, sig }));
+    },
+    async signedMark(key) {
+      const [bytes] = await getMany([keyOf(SIGNED_MARK, key)]);
       if (bytes === undefined) return undefined;
-      try {
-        const map = expectMap(decode(bytes), "mark", ["size", "root", "record"]);
-        return {
-          size: expectUint(map["size"], "size"),
-          root: expectBytes(map["root"], "root", 32),
-          record: expectBytes(map["record"], "record", 32),
-        };
-      } catch (error) {
-        // Damaged: everything is built again.
-        if (error instanceof LedgerError) return undefined;
-        throw error;
-      }
+      return ifWhole(() => {
+        const { mark, map } = decodeMark(bytes, ["sig"]);
+        return { mark, sig: expectBytes(map["sig"], "sig", 64) };
+      });
     },
     treeNodes,
     stateNodes: (hashes) => getMany(hashes.map((hash) => keyOf(STATE_NODE, hash))),
@@ -189,6 +199,29 @@ export function openDerived(store: StateStore, ledger: CID): DerivedData {
       };
     },
   };
+}
+
+function decodeMark(
+  bytes: Uint8Array,
+  more: readonly string[],
+): { readonly mark: DerivedMark; readonly map: Readonly<Record<string, unknown>> } {
+  const map = expectMap(decode(bytes), "mark", ["size", "root", "record", ...more]);
+  const mark = {
+    size: expectUint(map["size"], "size"),
+    root: expectBytes(map["root"], "root", 32),
+    record: expectBytes(map["record"], "record", 32),
+  };
+  return { mark, map };
+}
+
+/** What is read, or nothing where it is damaged: everything is built again then. */
+function ifWhole<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof LedgerError) return undefined;
+    throw error;
+  }
 }
 
 /** Whether two places are of the same transaction. */

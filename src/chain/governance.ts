@@ -240,14 +240,9 @@ function applyMemberChange(change: MemberChange, context: GovernanceContext): Re
       addMember(within, change, height + 1);
       count(within, 1, Number(isSequencer(change)));
       return undefined;
-    case "remove": {
+    case "remove":
       if (!present) return "member-unknown";
-      for (const id of member.keys) {
-        const key = within.key(id);
-        if (key?.use === "checkpoint" && !dropCheckpointKey(within, key.pub)) {
-          return "no-checkpoint-key-left";
-        }
-      }
+      if (!dropCheckpointKeys(within, member)) return "no-checkpoint-key-left";
       endKeys(within, change.actor, member, member.keys, height + 1, null);
       within.set(
         memberKey(change.actor),
@@ -255,9 +250,12 @@ function applyMemberChange(change: MemberChange, context: GovernanceContext): Re
       );
       count(within, -1, -Number(isSequencer(member)));
       return undefined;
-    }
     case "roles":
       if (!present) return "member-unknown";
+      // The keys stay his; being a sequencer again does not list them again.
+      if (!isSequencer(change) && !dropCheckpointKeys(within, member)) {
+        return "no-checkpoint-key-left";
+      }
       within.set(memberKey(change.actor), encodeMemberState({ ...member, roles: change.roles }));
       count(within, 0, Number(isSequencer(change)) - Number(isSequencer(member)));
       return undefined;
@@ -355,6 +353,14 @@ function dropCheckpointKey(state: StateOverlay, pub: Uint8Array): boolean {
   if (checkpointKeys.length === 0) return false;
   state.set(POLICY_KEY, encodePolicyState({ ...policy, checkpointKeys }));
   return true;
+}
+
+/** Takes all checkpoint keys of a member off the list, unless none would be left. */
+function dropCheckpointKeys(state: StateOverlay, member: MemberState): boolean {
+  return member.keys.every((id) => {
+    const key = state.key(id);
+    return key?.use !== "checkpoint" || dropCheckpointKey(state, key.pub);
+  });
 }
 
 function countKeys(state: SystemState, member: MemberState, use: string): number {

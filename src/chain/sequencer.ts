@@ -311,7 +311,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       sig: await signWith(signer, "header", headerBytes),
       transactions: admitted.map(({ prepared }) => prepared.signed),
     });
-    if (chain.derived.isFull) await chain.derived.flush();
+    await chain.settle();
     const derivedChanges = chain.derived.pending();
     return {
       batch: admitted,

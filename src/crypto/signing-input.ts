@@ -21,7 +21,8 @@ export type SigningDomain =
   | "attestation"
   | "declaration"
   | "receipt"
-  | "statement";
+  | "statement"
+  | "anchor";
 
 const prefixes = /* @__PURE__ */ new Map<SigningDomain, Uint8Array>();
 

@@ -5,7 +5,7 @@ import { decodeEntry, entryIdOf, isCustom, type Entry } from "../block/entry.ts"
 import { decodeTransaction } from "../block/transaction.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
-import { expectBytes, expectCid, expectMap, expectUint } from "../codec/shape.ts";
+import { expectArray, expectBytes, expectCid, expectMap, expectUint } from "../codec/shape.ts";
 import { openEnvelope } from "../envelope/open.ts";
 import { decodeSignedHeader } from "../envelope/header.ts";
 import { LedgerError, StorageError } from "../errors.ts";
@@ -48,7 +48,11 @@ export interface Buried {
 export interface Catalogue {
   /** Takes in the blocks since the last time. */
   catchUp(): Promise<void>;
-  /** All entries about a person, in ledger order, as of the last {@link catchUp}. */
+  /**
+   * All entries about a person, in ledger order, as of the last {@link catchUp}.
+   *
+   * @throws {StorageError} `ERR_STORAGE_CORRUPT` when the index has lost one of them
+   */
   itemsOf(local: Uint8Array): Promise<readonly CatalogueItem[]>;
   find(id: Uint8Array): Promise<CatalogueFind>;
   /**
@@ -96,6 +100,9 @@ export function openCatalogue(
   /** Ids seen while the index is built again, when what it holds is not asked. */
   let rebuilding: Map<string, EntryPlace> | undefined;
 
+  /** Which entries of the block that is being taken in are about whom. */
+  let inBlock = new Map<string, { readonly local: Uint8Array; readonly ids: Uint8Array[] }>();
+
   const subjectPrefix = (local: Uint8Array): Uint8Array =>
     vault.name("catalogue subject", local).subarray(0, 16);
   // The place stands in the name as a keyed hash: else the store's keys would tell, to who has
@@ -105,6 +112,10 @@ export function openCatalogue(
       subjectPrefix(local),
       vault.name("catalogue place", encode([height, transaction, entry])),
     );
+  const blocksPrefix = (local: Uint8Array): Uint8Array =>
+    vault.name("catalogue blocks", local).subarray(0, 16);
+  const blockName = (local: Uint8Array, height: number): Uint8Array =>
+    concatBytes(blocksPrefix(local), vault.name("catalogue block", encode(height)));
   const idName = (id: Uint8Array): Uint8Array => vault.name("catalogue entry", id);
   const lackingName = (id: Uint8Array): Uint8Array =>
     concatBytes(lackingPrefix, vault.name("catalogue lacks", id));
@@ -123,19 +134,57 @@ export function openCatalogue(
     if (mark > chain.size) mark = 0;
     while (mark < chain.size) {
       const { block, header } = await chain.readBlock(mark);
-      for (const [transaction, signed] of block.transactions.entries()) {
-        const { author, ledger } = decodeTransaction(signed.tx);
-        if (author !== signer.actor) continue;
-        const ids = signed.entries.map(entryIdOf(ledger, author));
-        const known = rebuilding === undefined ? await vault.getMany(ids.map(idName)) : [];
-        for (const [entry, bytes] of signed.entries.entries()) {
-          const place = { height: header.height, transaction, entry };
-          const decoded = decodeEntry(bytes);
-          await takeEntry(decoded, ids[entry]!, place, header.time, known[entry]);
+      inBlock = new Map();
+      try {
+        for (const [transaction, signed] of block.transactions.entries()) {
+          const { author, ledger } = decodeTransaction(signed.tx);
+          if (author !== signer.actor) continue;
+          const ids = signed.entries.map(entryIdOf(ledger, author));
+          const known = rebuilding === undefined ? await vault.getMany(ids.map(idName)) : [];
+          for (const [entry, bytes] of signed.entries.entries()) {
+            const place = { height: header.height, transaction, entry };
+            const decoded = decodeEntry(bytes);
+            await takeEntry(decoded, ids[entry]!, place, header.time, known[entry]);
+          }
         }
+      } finally {
+        countBlock(header.height);
       }
       mark++;
       if (pending.length >= FLUSH_AT) await flush();
+    }
+  }
+
+  /** Notes that an entry of this block is about somebody, so that losing it is noticed. */
+  function count(local: Uint8Array, id: Uint8Array): void {
+    const hex = toHex(local);
+    const counted = inBlock.get(hex);
+    if (counted === undefined) inBlock.set(hex, { local, ids: [id] });
+    else counted.ids.push(id);
+  }
+
+  function countBlock(height: number): void {
+    for (const { local, ids } of inBlock.values()) {
+      pending.push(vault.put(blockName(local, height), encode(ids)));
+    }
+  }
+
+  /** Looks for entries that the index knew to be about a person and has no more. */
+  async function assertWhole(
+    counted: readonly Uint8Array[],
+    items: readonly CatalogueItem[],
+  ): Promise<void> {
+    const there = new Set(items.map(({ id }) => toHex(id)));
+    const absent = counted.filter((id) => !there.has(toHex(id)));
+    for (const known of await vault.getMany(absent.map(idName))) {
+      if (known !== undefined) {
+        const { local, erasedBy } = decodeKnown(known);
+        if (erasedBy !== undefined || local === undefined) continue;
+      }
+      throw new StorageError(
+        "ERR_STORAGE_CORRUPT",
+        "the index has lost an entry about this person: open with rebuildIndex",
+      );
     }
   }
 
@@ -153,11 +202,16 @@ export function openCatalogue(
     // A copy of an entry that stands already says nothing new.
     if (elsewhere !== undefined && !isSamePlace(elsewhere, place)) return;
     rebuilding?.set(hex, place);
-    if (pendingItems.has(hex) || known?.erasedBy !== undefined) return;
+    const waiting = pendingItems.get(hex);
+    if (waiting !== undefined) return count(waiting.manifest.local, id);
+    if (known?.erasedBy !== undefined) return;
     if (known?.local !== undefined) {
       // Taken in before a crash, or by another process: this one has yet to hear of it.
       const value = await vault.get(itemName(known.local, place));
-      if (value !== undefined) return hear(decodeItem(value));
+      if (value !== undefined) {
+        count(known.local, id);
+        return hear(decodeItem(value));
+      }
     }
     const manifest =
       remembered.get(hex) ?? (await openManifest(context, entry.kind, entry.body, place.height));
@@ -186,10 +240,12 @@ export function openCatalogue(
     if (known !== undefined || rebuilding !== undefined) {
       pending.push(vault.remove(lackingName(id)));
     }
+    count(local, id);
     pendingItems.set(hex, item);
     bySubject.get(toHex(local))?.push(item);
     if (entry.kind === "erase") {
       // What is still to be written of its targets must not be written behind their removal.
+      countBlock(place.height);
       await flush();
       await onErase(item);
     }
@@ -240,10 +296,18 @@ export function openCatalogue(
         const meanwhile = bySubject.get(hex);
         if (meanwhile !== undefined) return meanwhile.slice();
         await flush();
+        // First what must be there: another process may add to both in between.
+        const counted: Uint8Array[] = [];
+        for await (const { value } of vault.scan(blocksPrefix(local))) {
+          counted.push(
+            ...expectArray(decode(value), "ids", 1_000_000).map((id) => expectBytes(id, "id", 32)),
+          );
+        }
         const items: CatalogueItem[] = [];
         for await (const { value } of vault.scan(subjectPrefix(local))) {
           items.push(decodeItem(value));
         }
+        await assertWhole(counted, items);
         items.sort(byPlace);
         if (bySubject.size >= CACHED_SUBJECTS) bySubject.delete(bySubject.keys().next().value!);
         bySubject.set(hex, items);

@@ -7,10 +7,10 @@ import { decodeDirective, directiveCid, encodeDirective } from "../consent/direc
 import type { Capacity, Directive } from "../consent/model.ts";
 import type { CapacityFact, SnapshotDirective, Standing } from "../consent/snapshot.ts";
 import { isDateValue } from "../consent/time.ts";
-import { ConsentError, EncodingError } from "../errors.ts";
+import { ConsentError, EncodingError, StorageError } from "../errors.ts";
 import { actorFromKey, keyId } from "../identity/actor.ts";
 import { signWith, type Signer } from "../identity/signer.ts";
-import { openOwn, type CatalogueItem } from "./catalogue.ts";
+import { openOwn, type Catalogue, type CatalogueItem } from "./catalogue.ts";
 import type { LedgerContext } from "./context.ts";
 
 /** A directive as its grantor signed it. */
@@ -118,15 +118,19 @@ export interface FiledConsents {
   readonly keys: readonly (AttestedKey & { readonly item: CatalogueItem })[];
 }
 
-/** Reads a person's directives and attested keys, remembering what it opened. */
+/**
+ * Reads a person's directives and attested keys, remembering what it opened for as long as the
+ * catalogue remembers the item. Rejects with `ERR_STORAGE_MISSING` when one does not open that no
+ * erasure destroyed: without it nobody can say what is permitted.
+ */
 export function consentReader(
   context: LedgerContext,
+  catalogue: Catalogue,
 ): (items: readonly CatalogueItem[]) => Promise<FiledConsents> {
-  const opened = new Map<string, Uint8Array>();
+  const opened = new WeakMap<CatalogueItem, Uint8Array>();
 
   async function content(item: CatalogueItem): Promise<Uint8Array | undefined> {
-    const id = toHex(item.id);
-    const known = opened.get(id);
+    const known = opened.get(item);
     if (known !== undefined) return known;
     const { kind, envelope, place } = item;
     const parts = await openOwn(context, {
@@ -137,10 +141,15 @@ export function consentReader(
     });
     const bytes = parts?.get("content");
     if (bytes !== undefined) {
-      if (opened.size >= 10_000) opened.clear();
-      opened.set(id, bytes);
+      opened.set(item, bytes);
+      return bytes;
     }
-    return bytes;
+    await catalogue.catchUp();
+    if ((await catalogue.find(item.id)).status === "erased") return undefined;
+    throw new StorageError(
+      "ERR_STORAGE_MISSING",
+      "a consent on the ledger does not open here, and nothing erased it: restore the store",
+    );
   }
 
   return async (items) => {

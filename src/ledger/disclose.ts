@@ -68,10 +68,6 @@ export type DisclosureResult =
 export interface DiscloseContext extends JudgeContext, CheckContext {
   readonly filing: Filing;
   readonly subjects: Subjects;
-  /** For tests of what lands in between; called after deciding, before the access entry is filed. */
-  readonly beforeFiling?: () => Promise<void>;
-  /** Called after the access entry is durable, before anything is released. */
-  readonly beforeRelease?: () => Promise<void>;
 }
 
 /**
@@ -88,7 +84,7 @@ export async function disclose(
   context: DiscloseContext,
   bytes: Uint8Array,
 ): Promise<DisclosureResult> {
-  const { catalogue, subjects, now } = context;
+  const { subjects, now } = context;
   const checked = await checkRequest(context, bytes);
   if (!checked.ok) return checked;
   const { request, sealed, replayName } = checked;
@@ -102,22 +98,14 @@ export async function disclose(
     if ((await context.vault.get(replayName)) !== undefined) {
       return { ok: false, reason: "replayed" };
     }
-    await catalogue.catchUp();
-    if (await catalogue.lacksConsents()) {
-      throw new StorageError(
-        "ERR_STORAGE_MISSING",
-        "a consent on the ledger does not open here, and nothing erased it: restore the store",
-      );
-    }
+    await knowAllConsents(context);
     if (desk.met++ % FORGET_EVERY === 0) await forgetExpired(context);
     const subject = await subjects.find(sealed.patient);
     const first = await judge(context, request, sealed, subject, now());
-    await context.beforeFiling?.();
     const access = await fileAccess(context, { request, sealed, subject, judgement: first }, [
       context.vault.put(replayName, encode(request.expires)),
     ]);
-    await context.beforeRelease?.();
-    await catalogue.catchUp();
+    await knowAllConsents(context);
     const asked = first.decided.filter(isPermitted);
     const second = await judge(context, request, sealed, subject, now());
     const items: ReleasedItem[] = [];
@@ -159,6 +147,17 @@ export async function disclose(
     return { ok: true, answer: { access: access.id, decision, items } };
   } finally {
     busy.delete(id);
+  }
+}
+
+/** Catches up, and stops where a consent does not open: nobody could say what is permitted. */
+async function knowAllConsents({ catalogue }: DiscloseContext): Promise<void> {
+  await catalogue.catchUp();
+  if (await catalogue.lacksConsents()) {
+    throw new StorageError(
+      "ERR_STORAGE_MISSING",
+      "a consent on the ledger does not open here, and nothing erased it: restore the store",
+    );
   }
 }
 
@@ -244,7 +243,10 @@ async function fileAccess(
     request: request.id,
     requester: request.requester,
     ...(request.user === undefined ? {} : { user: request.user }),
-    roles: request.roles.map(({ code }) => code),
+    // Those alone that the decision believes.
+    roles: request.roles
+      .filter(({ attestedBy }) => attestedBy === request.requester)
+      .map(({ code }) => code),
     purposes: request.purposes,
     action: request.action,
     ...partsOf(request.query),
@@ -308,21 +310,27 @@ async function release(
   const headers = await storage.blobs.getMany(envelopes);
   const { parts } = partsOf(request.query);
   const items: (ReleasedItem | undefined)[] = [];
-  for (const [i, { record, head }] of records.entries()) {
-    const { envelope, id, place } = head;
-    const [cek, header] = [ceks[i], headers[i]];
-    if (cek === undefined || header === undefined) {
-      items.push(undefined);
-      continue;
+  try {
+    for (const [i, { record, head }] of records.entries()) {
+      const { envelope, id, place } = head;
+      const [cek, header] = [ceks[i], headers[i]];
+      if (cek === undefined || header === undefined) {
+        items.push(undefined);
+        continue;
+      }
+      const keys =
+        parts === undefined
+          ? { cek }
+          : narrowKeys({ cek }, { header: decodeSignedHeader(header).header, parts });
+      try {
+        const grant = await makeGrant({ envelope, basis, keys, recipient, signer, random });
+        items.push({ record, entry: id, place, envelope, header, grant });
+      } finally {
+        wipeKeys(keys);
+      }
     }
-    const keys =
-      parts === undefined
-        ? { cek }
-        : narrowKeys({ cek }, { header: decodeSignedHeader(header).header, parts });
-    const grant = await makeGrant({ envelope, basis, keys, recipient, signer, random });
-    wipeKeys(keys);
-    cek.fill(0);
-    items.push({ record, entry: id, place, envelope, header, grant });
+  } finally {
+    for (const cek of ceks) cek?.fill(0);
   }
   return items;
 }

@@ -114,7 +114,10 @@ export function createErasing(
     }
     const rule = retention[what];
     if (rule === undefined) return;
-    const newest = Math.max(...targets.map(({ recordedAt }) => recordedAt), -Infinity);
+    const newest = targets.reduce(
+      (latest, { recordedAt }) => Math.max(latest, recordedAt),
+      -Infinity,
+    );
     const free = newest + rule.keepFor;
     if (now() < free) {
       throw new InputError(

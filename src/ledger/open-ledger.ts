@@ -1,5 +1,6 @@
 import type { CID } from "multiformats/cid";
 import { randomBytes } from "#crypto";
+import { equalBytes } from "../bytes/compare.ts";
 import type { ErasureClass } from "../block/entry.ts";
 import { openChain, type AppendableChain } from "../chain/chain.ts";
 import { createCheckpointer } from "../chain/checkpointer.ts";
@@ -20,6 +21,8 @@ import type { KeyAgreement } from "../identity/agreement.ts";
 import type { KeyStore } from "../identity/key-store.ts";
 import type { ShardKeys } from "../identity/shard-keys.ts";
 import type { Signer } from "../identity/signer.ts";
+import { EMPTY_ROOT } from "../merkle/hash.ts";
+import { verifyConsistency } from "../merkle/verify.ts";
 import type { FullStorage, Storage } from "../storage/types.ts";
 import { openAnswer, type Answer } from "./answer.ts";
 import { auditOf, type Access } from "./audit.ts";
@@ -49,6 +52,7 @@ import type { CurrentRecord } from "./records.ts";
 import type { ResourceLabels } from "../consent/resource.ts";
 import { createRequest, type RequestOptions } from "./request.ts";
 import { openSubjects, type PersonIdentifier, type Subject } from "./subjects.ts";
+import { createTurns } from "./turns.ts";
 import { openVault } from "./vault.ts";
 
 /** What {@link openLedger} takes. */
@@ -81,6 +85,11 @@ export interface OpenLedgerOptions {
   /** Codes of the obligations that this side carries out; others turn a permit into a denial. */
   readonly understood?: readonly string[];
   readonly retention?: Partial<Readonly<Record<ErasureClass, Retention>>>;
+  /**
+   * Checks all blocks from genesis on and builds the derived data again, where they are suspected to
+   * be damaged. What another than this member's key derived is never believed anyway.
+   */
+  readonly rebuild?: boolean;
   /**
    * Builds the sealed index of this member's own entries again from the ledger and the envelopes,
    * where it is damaged; one decryption an entry.
@@ -223,6 +232,8 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     storage,
     genesis,
     now,
+    anchor: signer,
+    rebuild: options.rebuild ?? false,
     ...(options.kinds === undefined ? {} : { kinds: options.kinds }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
@@ -241,23 +252,32 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   const sequencer = createSequencer({ chain, storage, signer, now });
   const filing: Filing = await createFiling(context, sequencer, options.lane ?? 0);
   const subjects = openSubjects(context);
+  const turns = createTurns();
   const catalogue: Catalogue = openCatalogue(context, (item) => erasing.carryOut(item));
   const erasing = createErasing(context, {
     catalogue: () => catalogue,
     filing: () => filing,
     subjects,
     retention: options.retention ?? {},
+    turns,
   });
   const labeller = options.labeller ?? createLabeller();
-  const recording = createRecording(context, { catalogue, filing, subjects, labeller });
-  const readConsents = consentReader(context);
-  const consenting = createConsenting(context, { catalogue, filing, subjects, readConsents });
+  const recording = createRecording(context, { catalogue, filing, subjects, labeller, turns });
+  const readConsents = consentReader(context, catalogue);
+  const consenting = createConsenting(context, {
+    catalogue,
+    filing,
+    subjects,
+    readConsents,
+    turns,
+  });
   const disclosing: DiscloseContext = {
     ...context,
     catalogue,
     filing,
     subjects,
     readConsents,
+    turns,
     defaults: options.defaults ?? [],
     overlays: options.overlays ?? [],
     understood: options.understood ?? [],
@@ -393,14 +413,26 @@ async function readBlob(storage: FullStorage, cid: CID): Promise<Uint8Array | un
   }
 }
 
+/** By a proof that ends in the root that was checked: what the store says a root was is no witness. */
+async function isExtension(
+  chain: AppendableChain,
+  oldSize: number,
+  oldRoot: Uint8Array,
+): Promise<boolean> {
+  if (oldSize === 0) return equalBytes(oldRoot, EMPTY_ROOT);
+  const { size: newSize, root: newRoot } = chain;
+  const proof = await chain.proveConsistency(oldSize, newSize);
+  return verifyConsistency({ oldSize, oldRoot, newSize, newRoot, proof }).ok;
+}
+
 /** A store may hold more than was seen before, never less and never something else. */
 async function assertTrusted(chain: AppendableChain, trust: Trust | undefined): Promise<void> {
   const expected = trust ?? trustFromGenesis(chain.genesisBytes);
+  const { size, root } = expected;
   const holds =
     expected.ledger.equals(chain.ledger) &&
-    expected.size <= chain.size &&
-    (expected.root === undefined ||
-      (await chain.rootAt(expected.size)).every((byte, i) => byte === expected.root![i]));
+    size <= chain.size &&
+    (root === undefined || (await isExtension(chain, size, root)));
   if (!holds) {
     throw new ChainError("ERR_CHAIN_INVALID", "the store does not hold the ledger that is trusted");
   }

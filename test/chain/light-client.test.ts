@@ -1,8 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { encodeEntry, entryId } from "../../src/block/entry.ts";
-import { signTransaction } from "../../src/block/transaction.ts";
+import { encodeBlock } from "../../src/block/block.ts";
+import { decodeHeader, encodeHeader, headerCid } from "../../src/block/header.ts";
+import { encodeSignedTransaction, signTransaction } from "../../src/block/transaction.ts";
+import { leafHash } from "../../src/merkle/hash.ts";
+import { buildTree, treeRoot } from "../../src/merkle/tree.ts";
 import { cosignatureSigner, encodeCheckpoint } from "../../src/chain/checkpoint-note.ts";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain, type Chain } from "../../src/chain/chain.ts";
 import { describeMember } from "../../src/chain/founding.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
 import { encodeGenesis } from "../../src/block/genesis.ts";
@@ -373,6 +377,59 @@ describe("receipts and keys", () => {
       { checkpoint },
     );
     expect(verifyReceipt(recovered, trust)).toMatchObject({ ok: true, author: a.actor });
+  });
+
+  it("refuses what a retired key signed, though a block and a checkpoint hold it", async () => {
+    const ledger = await start();
+    const { chain, genesis, signers } = ledger;
+    const a = signers["a"]!;
+    const spare = signerFor("a spare", a.actor);
+    await ledger.write([await keyEntry(chain.ledger, a.actor, "add", "sign", spare)]);
+    const good = await ledger.write(recordEntries(1), spare);
+    await ledger.write([await keyEntry(chain.ledger, a.actor, "retire", "sign", spare)]);
+    await ledger.write(recordEntries(1));
+    // A block that no member would take, under a checkpoint by whoever holds that key.
+    const late = await signTransaction(spare, {
+      ledger: chain.ledger,
+      lane: 0,
+      seq: 9,
+      time: START,
+      entries: recordEntries(1),
+    });
+    const { size } = chain;
+    const header = {
+      ...decodeHeader(chain.tip.header!),
+      height: size,
+      prev: headerCid(chain.tip.header!),
+      transactions: treeRoot([leafHash(encodeSignedTransaction(late))]),
+      count: 1,
+      state: chain.state.root,
+    };
+    const bytes = encodeHeader(header);
+    const block = { header: bytes, alg: a.alg, sig: new Uint8Array(64), transactions: [late] };
+    const headers = [];
+    for (let height = 0; height < size; height++) {
+      headers.push((await chain.readBlock(height)).block.header);
+    }
+    const tree = buildTree([...headers, bytes].map(leafHash));
+    const forged: Chain = {
+      ...chain,
+      size: size + 1,
+      readBlock: async (height) =>
+        height < size ? chain.readBlock(height) : { block, bytes: encodeBlock(block), header },
+      proveInclusion: async (height) => [...tree.proveInclusion(height)],
+    };
+    const checkpoint = await signNote(
+      encodeCheckpoint({ origin: ORIGIN, size: size + 1, root: tree.root }),
+      [noteSigner(signerFor("checkpoint"), ORIGIN)],
+    );
+    const judge = async (place: typeof good) =>
+      verifyReceipt(await makeReceipt(forged, place, { checkpoint }), trustFromGenesis(genesis));
+    expect(await judge(good)).toMatchObject({ ok: true });
+    expect(await judge({ height: size, transaction: 0, entry: 0 })).toEqual({
+      ok: false,
+      reason: "key-not-in-force",
+    });
   });
 
   it("refuses parts of one receipt in another, each by its reason", async () => {

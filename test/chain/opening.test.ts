@@ -6,6 +6,7 @@ import { decodeBlockRecord, encodeBlockRecord } from "../../src/chain/block-reco
 import { blocksChain, openChain, type AppendableChain } from "../../src/chain/chain.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
 import { LedgerError } from "../../src/errors.ts";
+import type { Signer } from "../../src/identity/signer.ts";
 import { leafHash } from "../../src/merkle/hash.ts";
 import { verifyInclusion } from "../../src/merkle/verify.ts";
 import { memoryData, memoryStorage, type MemoryData } from "../../src/storage/memory.ts";
@@ -172,6 +173,61 @@ describe("openChain", () => {
     const other = memoryStorage({ data: fork.data });
     const onFork = await openChain({ storage: mixed(other), genesis: old.genesis });
     await expectSound(onFork, fork.chain);
+  });
+
+  it("with an anchor goes on from what that key signed, and from nothing else", async () => {
+    const { data, genesis, chain, signers } = await closed(20);
+    const open = async (anchor: Signer, rebuild = false): Promise<number> => {
+      const { storage, counts } = counting(data);
+      const again = await openChain({ storage, genesis, anchor, rebuild });
+      const { records } = counts;
+      await expectSound(again, chain, 20);
+      return records;
+    };
+    const mine = signers["a"]!;
+    // What another process derived says nothing, and one member's anchor says nothing to another.
+    for (const anchor of [mine, signers["b"]!, signers["c"]!]) {
+      expect(await open(anchor)).toBe(20);
+      expect(await open(anchor)).toBe(1);
+    }
+    expect(await open(mine)).toBe(1);
+    expect(await open(mine, true)).toBe(20);
+    const anchors = entries(data, 4);
+    expect(anchors).toHaveLength(3);
+    for (const [key, value] of anchors) {
+      for (let bit = 7; bit < value.length * 8; bit += 53) {
+        data.state.set(key, flipBit(value, bit));
+        await open(mine);
+      }
+      data.state.set(key, anchors[0]![1]);
+    }
+    // Under another's name it does not count either.
+    const counts = [];
+    for (const name of ["a", "b", "c"]) counts.push(await open(signers[name]!));
+    expect(counts.filter((read) => read === 20)).toHaveLength(2);
+  });
+
+  it("anchors along the way, so that a crash costs a bounded number of blocks", async () => {
+    const data = memoryData();
+    const first = await startLedger({ storage: memoryStorage({ data }) });
+    const anchor = first.signers["a"]!;
+    const storage = memoryStorage({ data });
+    const chain = await openChain({ storage, genesis: first.genesis, anchor });
+    const sequencer = createSequencer({ chain, storage, signer: anchor, now: () => START });
+    for (let i = 0; i < 300; i++) await sequencer.seal();
+    // Never closed. The anchor after 256 blocks went with the next one.
+    const { storage: after, counts } = counting(data);
+    const again = await openChain({ storage: after, genesis: first.genesis, anchor });
+    expect(again.root).toEqual(chain.root);
+    expect(counts.records).toBe(1 + 300 - 256);
+  });
+
+  it("does without an anchor where the key does not sign", async () => {
+    const { data, genesis, chain, signers } = await closed();
+    const anchor: Signer = { ...signers["a"]!, sign: () => Promise.reject(new Error("retired")) };
+    const again = await openChain({ storage: memoryStorage({ data }), genesis, anchor });
+    await expectSound(again, chain);
+    await again.close();
   });
 
   it("names a damaged last record", async () => {

@@ -7,6 +7,7 @@ import { decodeHeader, encodeHeader } from "../../src/block/header.ts";
 import type { Role } from "../../src/block/member.ts";
 import { encodeSubjectEntry } from "../../src/block/subject-entry.ts";
 import type { KindRule } from "../../src/chain/kind-rule.ts";
+import { POLICY_KEY } from "../../src/chain/state.ts";
 import { verifyBlocks, type VerifyLedgerResult } from "../../src/chain/verify-ledger.ts";
 import { cidOf, DAG_CBOR, RAW } from "../../src/codec/cid.ts";
 import { encode } from "../../src/codec/dag-cbor.ts";
@@ -805,6 +806,35 @@ describe("governance", () => {
       height: 2,
       reason: "no-checkpoint-key-left",
     });
+  });
+
+  it("a sequencer who is one no more signs no checkpoints", async () => {
+    const { forge, a, b, ledger } = await start();
+    const mine = signerFor("mine", b.actor);
+    const listed = async () => {
+      await forge.state.load([POLICY_KEY]);
+      return forge.state.policy().checkpointKeys;
+    };
+    const founders = await listed();
+    await forge.add(
+      await forge.tx(b, [await keyEntry(ledger, b.actor, "add", "checkpoint", mine)]),
+    );
+    expect(await listed()).toEqual([...founders, mine.publicKey]);
+    const change = async (roles: readonly Role[]) =>
+      forge.tx(a, [await memberEntry(ledger, [{ op: "roles", actor: b.actor, roles }], [a, b])]);
+    // Other roles beside that one change nothing.
+    await forge.add(await change(["sequencer"]));
+    expect(await listed()).toEqual([...founders, mine.publicKey]);
+    const only = await policyEntry(ledger, { checkpointKeys: [mine.publicKey] }, [a, b]);
+    const demoted = (await change(["custodian"])).entries[0]!;
+    expect(fault(await forge.judgeTx(await forge.tx(a, [only, demoted])))).toMatchObject({
+      entry: 1,
+      reason: "no-checkpoint-key-left",
+    });
+    await forge.add(await forge.tx(a, [demoted]));
+    expect(await listed()).toEqual(founders);
+    await forge.add(await change(["custodian", "sequencer"]));
+    expect(await listed()).toEqual(founders);
   });
 
   it("refuses policies that would count a key twice or name built-in kinds", async () => {

@@ -1,0 +1,43 @@
+import type { CID } from "multiformats/cid";
+import { encode } from "../codec/dag-cbor.ts";
+import { verifySignature } from "../crypto/sign.ts";
+import { signWith, type Signer } from "../identity/signer.ts";
+import type { DerivedData, DerivedMark } from "./derived.ts";
+
+/** Blocks behind an anchor after which there is a new one: what a crash costs in blocks to check. */
+export const ANCHOR_EVERY = 256;
+
+/**
+ * How far one member has checked a ledger, signed by that member's own key: unlike all else that is
+ * derived, nobody who merely writes to the store can make one.
+ */
+export interface Anchor {
+  /** The newest mark that the key signed, if the store has one. */
+  read(): Promise<DerivedMark | undefined>;
+  /** Signs a mark of what was checked, to be written behind what it covers. */
+  put(mark: DerivedMark): Promise<void>;
+}
+
+/** Anchors what was checked of a ledger in a member's key. */
+export function openAnchor(signer: Signer, ledger: CID, derived: DerivedData): Anchor {
+  const signedBytes = ({ size, root, record }: DerivedMark): Uint8Array =>
+    encode([ledger, size, root, record]);
+  return {
+    async read() {
+      const found = await derived.signedMark(signer.key);
+      const holds =
+        found !== undefined &&
+        verifySignature({
+          alg: signer.alg,
+          publicKey: signer.publicKey,
+          signature: found.sig,
+          what: "anchor",
+          bytes: signedBytes(found.mark),
+        });
+      return holds ? found.mark : undefined;
+    },
+    async put(mark) {
+      derived.addSigned(signer.key, mark, await signWith(signer, "anchor", signedBytes(mark)));
+    },
+  };
+}

@@ -150,7 +150,7 @@ function prepareRequest(
   const setAside: SetAside[] = [...compiled.patient.setAside, ...compiled.organisation.setAside];
   const plan = (layer: CompiledLayer): LineagePlan[] =>
     layer.lineages
-      .map((lineage) => planLineage(lineage, snapshot, asOf, setAside))
+      .map((lineage) => planLineage(lineage, snapshot, asOf, setAside, compiled.terminology))
       .filter((item) => item !== undefined);
   const patient = plan(compiled.patient);
   const organisation = plan(compiled.organisation);

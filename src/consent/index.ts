@@ -1,3 +1,4 @@
+export { lastInstantOfMinority, MAX_CAPACITY_CHAIN, type CapacityScope } from "./capacity.ts";
 export * from "./decision.ts";
 export * from "./directive.ts";
 export {
@@ -12,6 +13,8 @@ export { filter, type FilteredPage, type FilterOptions } from "./filter.ts";
 export * from "./labeller.ts";
 export type { SetAside, SetAsideReason } from "./lineage.ts";
 export * from "./model.ts";
+export * from "./overlays/minors.ts";
+export * from "./overlays/part-2.ts";
 export type { ClaimedRole, ConsentRequest, RequestQuery } from "./request.ts";
 export type { ConsentResource, LabelStamp, ResourceLabels } from "./resource.ts";
 export * from "./snapshot.ts";

@@ -1,5 +1,5 @@
 import type { Capacity, Rule, When } from "./model.ts";
-import { compileTests, NO, YES, type Match } from "./match.ts";
+import { compileTests } from "./match.ts";
 import { holdsAt } from "./request-view.ts";
 import type { Scope } from "./scope.ts";
 import type { CapacityFact, ConsentSnapshot, SnapshotDirective } from "./snapshot.ts";
@@ -97,21 +97,9 @@ export function authorityOf(
   const { actor, capacity } = source.directive.grantor;
   const chains = chainsOf(snapshot.capacities, actor, capacity, instant);
   if (chains.length === 0 || chains.some((chain) => chain.length === 0)) return undefined;
-  const compiled = chains.map((chain) =>
+  return chains.map((chain) =>
     chain.flatMap((scope) => compileTests(asRule(scope), zone, terminology)),
   );
-  return (context) => {
-    let best: Match = NO;
-    for (const tests of compiled) {
-      let match: Match = YES;
-      for (const test of tests) {
-        const one = test.run(context);
-        if (one < match) match = one;
-      }
-      if (match > best) best = match;
-    }
-    return best;
-  };
 }
 
 /** Bounds are matched as a permit is: only what is surely inside is inside. */

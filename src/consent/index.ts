@@ -4,6 +4,7 @@ export * from "./directive.ts";
 export {
   compileDirectives,
   evaluate,
+  evaluateRequest,
   type CompiledConsent,
   type EvaluateOptions,
   type PreparedRequest,
@@ -15,6 +16,8 @@ export type { SetAside, SetAsideReason } from "./lineage.ts";
 export * from "./model.ts";
 export * from "./overlays/minors.ts";
 export * from "./overlays/part-2.ts";
+export * from "./residual.ts";
+export type { RecordQuestion } from "./match.ts";
 export type { ClaimedRole, ConsentRequest, RequestQuery } from "./request.ts";
 export type { ConsentResource, LabelStamp, ResourceLabels } from "./resource.ts";
 export * from "./snapshot.ts";

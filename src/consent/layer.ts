@@ -3,6 +3,7 @@ import type { Decision, Layer, Reason } from "./decision.ts";
 import type { CompiledDirective, LineagePlan, Step } from "./lineage.ts";
 import { NO, UNKNOWN, YES, type Match, type MatchContext } from "./match.ts";
 import type { CompiledOverlay } from "./overlay.ts";
+import { matchScope } from "./scope.ts";
 import { BTG } from "./terminology.ts";
 import {
   breakGlassOf,
@@ -114,9 +115,9 @@ function evaluateLineage(
   let uncertain = false;
   for (const step of plan.steps) {
     const { directive, ended } = step;
-    const authority = step.authority === undefined ? YES : step.authority(context);
+    const authority = matchScope(step.authority, context);
     if (authority === NO) continue;
-    let scope = directive.scope === undefined ? YES : directive.scope(context);
+    let scope = matchScope(directive.scope, context);
     const { mode } = directive.source.directive;
     if (scope === NO) {
       if (mode !== "replace") continue;
@@ -179,8 +180,8 @@ function evaluateLineage(
 
 /** Whether a statement speaks of a record: within its bounds, and within its grantor's. */
 function reach({ directive, authority }: Step, context: MatchContext): Match {
-  const own = directive.scope === undefined ? YES : directive.scope(context);
-  const given = authority === undefined || own === NO ? YES : authority(context);
+  const own = matchScope(directive.scope, context);
+  const given = own === NO ? YES : matchScope(authority, context);
   return given < own ? given : own;
 }
 
@@ -201,7 +202,7 @@ export function evaluateOverlays(
   const speaking: { readonly overlay: CompiledOverlay; readonly result: Result }[] = [];
   let outcome: Result = NOT_APPLICABLE;
   for (const overlay of overlays) {
-    const scope = overlay.scope === undefined ? YES : overlay.scope(context);
+    const scope = matchScope(overlay.scope, context);
     if (scope === NO) continue;
     let result = evaluateRule(overlay.tree.root, context);
     if (scope === UNKNOWN) result = soften(result);

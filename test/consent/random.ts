@@ -64,40 +64,53 @@ const CODES = [
 
 const few = <T>(dice: Dice, make: () => T): T[] => (dice.chance(0.3) ? [make(), make()] : [make()]);
 
-function dataOf(dice: Dice): DataFilter | undefined {
+function dataOf(dice: Dice): DataFilter {
   const data: { -readonly [K in keyof DataFilter]: DataFilter[K] } = {};
-  if (dice.chance(0.25)) data.types = few(dice, () => dice.pick("Observation", "Condition"));
-  if (dice.chance(0.35)) {
-    data.labels = few(dice, () =>
-      dice.pick(
-        sensitivity("PSY"),
-        sensitivity("ETH"),
-        sensitivity("SUD"),
-        confidentiality("N"),
-        confidentiality("R"),
-      ),
-    );
+  const names = [
+    "labels",
+    "labels",
+    "labels",
+    "labels",
+    "types",
+    "period",
+    "codes",
+    "refs",
+    "parts",
+  ];
+  for (const name of few(dice, () => dice.pick(...names))) {
+    if (name === "types") data.types = few(dice, () => dice.pick("Observation", "Condition"));
+    if (name === "labels") {
+      data.labels = few(dice, () =>
+        dice.pick(
+          sensitivity("PSY"),
+          sensitivity("ETH"),
+          sensitivity("SUD"),
+          confidentiality("N"),
+          confidentiality("R"),
+        ),
+      );
+    }
+    if (name === "period") {
+      data.period = dice.pick(
+        { from: "2023" },
+        { to: "2022-12" },
+        { from: "2023-05-01", to: "2023-05-02" },
+      );
+    }
+    if (name === "codes") data.codes = [dice.pick(...CODES)];
+    if (name === "refs") {
+      data.refs = [
+        dice.pick(
+          { meaning: "instance" as const, reference: "Observation/1" },
+          { meaning: "authoredby" as const, reference: "dr-author" },
+          { meaning: "dependents" as const, reference: "Encounter/1" },
+          { meaning: "related" as const, reference: "Procedure/1" },
+        ),
+      ];
+    }
+    if (name === "parts") data.parts = few(dice, () => dice.pick("manifest", "content"));
   }
-  if (dice.chance(0.15)) {
-    data.period = dice.pick(
-      { from: "2023" },
-      { to: "2022-12" },
-      { from: "2023-05-01", to: "2023-05-02" },
-    );
-  }
-  if (dice.chance(0.1)) data.codes = [dice.pick(...CODES)];
-  if (dice.chance(0.1)) {
-    data.refs = [
-      dice.pick(
-        { meaning: "instance" as const, reference: "Observation/1" },
-        { meaning: "authoredby" as const, reference: "dr-author" },
-        { meaning: "dependents" as const, reference: "Encounter/1" },
-        { meaning: "related" as const, reference: "Procedure/1" },
-      ),
-    ];
-  }
-  if (dice.chance(0.08)) data.parts = few(dice, () => dice.pick("manifest", "content"));
-  return Object.keys(data).length === 0 ? undefined : data;
+  return data;
 }
 
 function whenOf(dice: Dice): When {
@@ -121,8 +134,7 @@ function whenOf(dice: Dice): When {
   if (dice.chance(0.1)) {
     when.validity = dice.pick({ to: "2024-06-14" }, { from: "2024" }, { from: "2025" });
   }
-  const data = dice.chance(0.5) ? dataOf(dice) : undefined;
-  return data === undefined ? when : { ...when, data };
+  return dice.chance(0.6) ? { ...when, data: dataOf(dice) } : when;
 }
 
 /** A tree of rules, at most `depth` deep. */
@@ -175,7 +187,7 @@ function statementOf(dice: Dice, mode: NonNullable<Statement["mode"]>, prefix: s
 
 /** One lineage, filed under names that begin with `prefix`. */
 function lineageOf(dice: Dice, prefix: string): Filed[] {
-  const length = dice.pick(1, 1, 1, 2, 3, 4);
+  const length = dice.pick(1, 1, 1, 2, 3, 5);
   return Array.from({ length }, (_, index) => {
     const mode =
       index === 0
@@ -197,6 +209,22 @@ function lineageOf(dice: Dice, prefix: string): Filed[] {
         ...(dice.chance(0.05) ? { height: 2_000 } : {}),
       },
     );
+  });
+}
+
+/** A lineage of one statement that speaks of little. */
+function narrowOf(dice: Dice, prefix: string): Filed {
+  const when = dice.pick<When>(
+    { actors: [{ type: "person", id: dice.pick("dr-who", "p1", "p2", "p3") }] },
+    { actors: [{ type: "group", id: dice.pick("privileged", "g1", "g2") }] },
+    { purposes: [dice.pick(...PURPOSES)], actions: [dice.pick("use", "never")] },
+    { data: { types: [dice.pick("Condition", "Procedure", "Encounter")] } },
+    { roles: [dice.pick("nurse", "porter")] },
+  );
+  return filed(prefix, {
+    lineage: prefix,
+    default: dice.pick("none", "none", "none", "none", "deny", "permit"),
+    root: { ...ruleOf(dice, 2), when },
   });
 }
 
@@ -249,9 +277,12 @@ export function recordOf(dice: Dice, id = "Observation/1"): ConsentResource {
   const full = resourceOf({
     id,
     type: dice.pick("Observation", "Condition"),
-    codes: dice.pick([], [CODES[0]!], CODES),
+    codes: dice.pick([], [], [CODES[0]!], CODES),
     labels: dice.pick(
       null,
+      null,
+      null,
+      { codes: [], stamp: null },
       labelled(),
       labelled(confidentiality("N")),
       labelled(sensitivity("PSY"), confidentiality("R")),
@@ -261,7 +292,7 @@ export function recordOf(dice: Dice, id = "Observation/1"): ConsentResource {
     period: dice.pick({ from: "2023-05-01", to: "2023-05-01" }, { from: "2022" }, {}),
     jurisdictions: dice.pick(["US"], ["US-CA"], ["DE"], []),
     ...(dice.chance(0.5) ? { encounter: "Encounter/1" } : {}),
-    ...(dice.chance(0.3) ? { parts: dice.pick([], ["manifest"], ["manifest", "content"]) } : {}),
+    ...(dice.chance(0.4) ? { parts: dice.pick([], ["manifest"], ["manifest", "content"]) } : {}),
     ...(dice.chance(0.3) ? { referredBy: dice.pick([], ["Procedure/1"]) } : {}),
   });
   const { authors, references, controller, ...rest } = full;
@@ -303,8 +334,12 @@ export function askedOf(dice: Dice): ConsentRequest {
 
 /** A random snapshot. */
 export function snapshotFrom(dice: Dice): ConsentSnapshot {
-  const count = dice.pick(0, 1, 1, 1, 2, 3);
-  const patient = Array.from({ length: count }, (_, index) => lineageOf(dice, `p${index}-`));
+  // Many lineages are looked up, few are asked one by one.
+  const patient = dice.chance(0.06)
+    ? Array.from({ length: 12 }, (_, index) => [narrowOf(dice, `p${index}-`)])
+    : Array.from({ length: dice.pick(0, 1, 1, 1, 2, 3) }, (_, index) =>
+        lineageOf(dice, `p${index}-`),
+      );
   const organisation = dice.chance(0.4)
     ? lineageOf(dice, "org-").map((one) => {
         const { by: _, capacity: __, ...statement } = one.statement;

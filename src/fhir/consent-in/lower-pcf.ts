@@ -16,6 +16,7 @@ export function lowerPcf(provision: Provision): Lowered {
   const exceptions = provision.nested.map((one) => ({
     ...typed(one),
     when: inherit(base.when, one.when),
+    restated: one.when,
     inside: !restates(base.when, one.when),
   }));
   const rest = { custodian: undefined, period };
@@ -25,8 +26,12 @@ export function lowerPcf(provision: Provision): Lowered {
     return { root: rule(base.id, base.effect, base.when, rules), ...rest };
   }
   const around = hull([base.when, ...exceptions.map((one) => one.when)]);
-  const own = rule(`${base.id}/base`, base.effect, base.when);
+  // Within the base what is inherited means what it means to the base: a permit of normal data
+  // covers what is less confidential, a refusal of it what is more.
+  const within = exceptions.filter((one) => one.inside && one.effect !== base.effect);
   if (base.effect === "permit") {
+    const inner = within.map((one) => rule(`${base.id}/${one.id}`, "deny", one.restated));
+    const own = rule(`${base.id}/base`, "permit", base.when, inner);
     const rules = exceptions.map((one) => rule(one.id, one.effect, one.when));
     return { root: rule(base.id, "deny", around, [own, ...rules]), ...rest };
   }
@@ -36,17 +41,22 @@ export function lowerPcf(provision: Provision): Lowered {
   if ((refusals.length + 1) * (permits.length + 1) > MAX_RULES) {
     throw tooLarge(`${base.id}.provision`, "are too many");
   }
+  const permitting = (id: string, when: When): Rule =>
+    rule(
+      id,
+      "permit",
+      when,
+      refusals.map((inner) => rule(`${id}/${inner.id}`, "deny", inner.when)),
+    );
   const rules = [
-    own,
-    ...refusals.map((one) => rule(one.id, "deny", one.when)),
-    ...permits.map((one) =>
-      rule(
-        one.id,
-        "permit",
-        one.when,
-        refusals.map((inner) => rule(`${one.id}/${inner.id}`, "deny", inner.when)),
-      ),
+    rule(
+      `${base.id}/base`,
+      "deny",
+      base.when,
+      within.map((one) => permitting(one.id, one.restated)),
     ),
+    ...refusals.map((one) => rule(one.id, "deny", one.when)),
+    ...permits.filter((one) => !one.inside).map((one) => permitting(one.id, one.when)),
   ];
   return {
     root: { ...rule(base.id, "deny", around, rules), combine: "permit-overrides" },

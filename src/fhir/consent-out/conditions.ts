@@ -4,6 +4,7 @@ import {
   ACT_REASON,
   canonicalPurpose,
   canonicalSystem,
+  CONFIDENTIALITY,
   HL7_TERMINOLOGY,
 } from "../../consent/terminology.ts";
 import { type DateValue, isoInstant, type Period } from "../../consent/time.ts";
@@ -184,4 +185,31 @@ function writeLabel(label: { readonly system: string; readonly code: string }): 
 
 function writeType(code: string): JsonObject | undefined {
   return /^[A-Z][A-Za-z]{1,63}$/.test(code) ? { system: RESOURCE_TYPES, code } : undefined;
+}
+
+const byOrder = (label: { readonly system: string }): boolean =>
+  canonicalSystem(label.system) === CONFIDENTIALITY;
+
+/**
+ * The conditions of one rule and of one inside it as those of the inner alone, where they are about
+ * different attributes, and the outer's mean the same for permit and deny.
+ */
+export function conjunction(outer: When, inner: When): When | undefined {
+  const { data: dataA = {}, ...restA } = outer;
+  const { data: dataB = {}, ...restB } = inner;
+  const shared = (x: object, y: object): boolean => Object.keys(x).some((key) => key in y);
+  if (shared(restA, restB) || shared(dataA, dataB)) return undefined;
+  // A permit needs containment where a refusal needs overlap, and covers what is at most as
+  // confidential where a refusal covers what is at least.
+  if (dataA.period || dataA.parts || dataA.labels?.some(byOrder)) return undefined;
+  const data = { ...dataA, ...dataB };
+  return { ...restA, ...restB, ...(Object.keys(data).length > 0 && { data }) };
+}
+
+/** Conditions of a permit for a refusal that covers at least as much. */
+export function refusalConditions(when: When): When {
+  if (when.data?.labels?.some(byOrder) !== true) return when;
+  const { data, ...rest } = when;
+  const { labels: _, ...others } = data;
+  return { ...rest, ...(Object.keys(others).length > 0 && { data: others }) };
 }

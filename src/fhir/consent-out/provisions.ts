@@ -2,7 +2,7 @@ import type { Effect, Rule } from "../../consent/model.ts";
 import { BTG, canonicalPurpose } from "../../consent/terminology.ts";
 import type { ConsentLoss } from "../consent-in/options.ts";
 import type { JsonObject } from "../resource.ts";
-import { writeConditions } from "./conditions.ts";
+import { refusalConditions, writeConditions } from "./conditions.ts";
 
 /**
  * A rule as a provision can say it. What cannot be said is said more strictly: a permit is left
@@ -34,7 +34,7 @@ export function sayable(
   const { elements, lost } = writeConditions(rule.when, version);
   if (lost.length > 0) note(path, `conditions that FHIR cannot say: ${lost.join(", ")}`);
   if (rule.breakGlass !== undefined) note(path, "what it says about breaking the glass");
-  const duties = [...(rule.obligations ?? []), ...(rule.refrains ?? [])];
+  const duties = dutiesOf(rule);
   if (duties.length > 0) note(path, `obligations and refrains: ${duties.length}`);
   if (mixes(rule)) note(path, "permits that override refusals beside them");
   const rules = rule.rules ?? [];
@@ -44,12 +44,28 @@ export function sayable(
   }
   if (lost.length === 0 && duties.length === 0) return { effect: "permit", elements, rules };
   // A permit with duties is none without them; refusals inside it must not get lost with it.
-  return refuses(rule) || duties.length > 0 ? { effect: "deny", elements, rules: [] } : undefined;
+  return binds(rule) ? refusalOf(rule, version) : undefined;
+}
+
+/** A permit as the refusal that stands in for it. */
+function refusalOf(rule: Rule, version: "r4" | "r5"): Sayable {
+  const { elements } = writeConditions(refusalConditions(rule.when), version);
+  return { effect: "deny", elements, rules: [] };
 }
 
 /** Whether a rule or one inside it refuses. */
 export function refuses(rule: Rule): boolean {
   return rule.effect === "deny" || (rule.rules ?? []).some(refuses);
+}
+
+/** What must and must not be done where a rule's effect is the outcome. */
+export function dutiesOf(rule: Rule): readonly string[] {
+  return [...(rule.obligations ?? []), ...(rule.refrains ?? [])];
+}
+
+/** Whether leaving a permit out, within what is permitted, would permit more. */
+export function binds(rule: Rule): boolean {
+  return rule.effect === "deny" || dutiesOf(rule).length > 0 || (rule.rules ?? []).some(binds);
 }
 
 function permits(rule: Rule): boolean {
@@ -63,9 +79,10 @@ function mixes(rule: Rule): boolean {
   return rules.some(refuses) && rules.some(permits);
 }
 
-/** Whether a rule names break the glass, which permits reach in no other way. */
+/** Whether a rule or one inside it names break the glass, which permits reach in no other way. */
 export function namesBtg(rule: Rule): boolean {
-  return rule.when.purposes?.some((name) => canonicalPurpose(name) === BTG) === true;
+  const named = rule.when.purposes?.some((name) => canonicalPurpose(name) === BTG) === true;
+  return named || (rule.rules ?? []).some(namesBtg);
 }
 
 /** R4: a rule as a typed provision, with what is nested in it. */
@@ -99,14 +116,14 @@ export function exceptions(
     const said = sayable(rule, "r5", own, note);
     if (said === undefined) continue;
     const { effect, elements } = said;
-    const all =
-      Object.keys(elements).length === 0 || JSON.stringify(elements) === JSON.stringify(outer);
+    const all = undoes(elements, outer);
     if (effect === around && effect === "permit") {
       if (namesBtg(rule)) note(own, "that breaking the glass is permitted too");
-      if (!refuses(rule)) continue;
-      note(own, "what it permits within what is permitted, and refuses again");
-      if (all) undone = true;
-      else found.push(elements);
+      if (!binds(rule)) continue;
+      note(own, "what it permits within what is permitted, with refusals or duties");
+      const strict = refusalOf(rule, "r5").elements;
+      if (undoes(strict, outer)) undone = true;
+      else found.push(strict);
     } else if (effect === around) {
       note(own, "that it refuses within what is refused");
       refusals.push(elements);
@@ -131,6 +148,11 @@ export function exceptions(
     const inside = Array.isArray(one["provision"]) ? (one["provision"] as JsonObject[]) : [];
     return [{ ...one, provision: [...inside, ...refusals] }];
   });
+}
+
+/** Whether an exception with these conditions leaves nothing of what it stands in. */
+function undoes(elements: JsonObject, outer: JsonObject): boolean {
+  return Object.keys(elements).length === 0 || JSON.stringify(elements) === JSON.stringify(outer);
 }
 
 function own({ provision: _, ...elements }: JsonObject): JsonObject {

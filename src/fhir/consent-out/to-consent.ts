@@ -1,10 +1,12 @@
 import { encodeDirective } from "../../consent/directive.ts";
-import type { Directive, Rule, When } from "../../consent/model.ts";
+import type { Directive, Rule } from "../../consent/model.ts";
 import { InputError } from "../../errors.ts";
 import { usualDefault } from "../consent-in/lower.ts";
 import type { ConsentDialect, ConsentLoss, FromConsentOptions } from "../consent-in/options.ts";
 import type { FhirResource, JsonObject } from "../resource.ts";
 import {
+  conjunction,
+  refusalConditions,
   writeCustodian,
   writeDate,
   writeIdentifier,
@@ -65,6 +67,9 @@ export function toConsent(directive: Directive, options: ToConsentOptions): Expo
     note("default", "what holds where it is silent; pass default");
   }
   noteHeader(directive, note);
+  // R4 has no element for it but among the conditions of the provision.
+  const bare = !r5 && root === undefined && directive.controller !== undefined;
+  if (bare) note("controller", "whose records it is about; pass controller");
   const dialect: ConsentDialect = r5 ? "r5" : "r4-typed";
   const { predecessors, jurisdictions, grantor, basis, validity } = directive;
   return {
@@ -76,6 +81,7 @@ export function toConsent(directive: Directive, options: ToConsentOptions): Expo
       zone: validity.zone,
       from: validity.from,
       capacity: grantor.capacity,
+      ...(bare && { controller: directive.controller }),
       basis,
       ...(predecessors.length > 0 && { predecessors }),
       ...(grantor.evidence.length > 0 && { evidence: grantor.evidence }),
@@ -145,8 +151,9 @@ function writeR4(directive: Directive, root: Rule, note: Note): Body {
   const { validity: own, ...when } = root.when;
   if (own !== undefined) note("root", "a period of the rule beside that of the directive");
   // A refusal without its period refuses always; a permit without it is none.
-  const effect = own !== undefined && root.effect === "permit" ? "deny" : root.effect;
-  const strict: Rule = own === undefined ? root : { ...root, effect, when, rules: [] };
+  const bound = root.effect === "permit" ? refusalConditions(when) : when;
+  const strict: Rule =
+    own === undefined ? root : { ...root, effect: "deny", when: bound, rules: [] };
   const { rules, ...rest } = strict;
   const kept: Rule = rules === undefined || rules.length === 0 ? rest : strict;
   const provision = typedProvision(kept, "root", note) ?? { type: "deny" };
@@ -184,10 +191,7 @@ function writeR5(directive: Directive, root: Rule, note: Note): Body {
   const plain = said.rules.length === 0;
   if (plain) return { elements: { decision: effect, provision: [elements] }, reading: "scope" };
   // R5 says either where a decision holds or what is excepted from it; so this refuses the rest.
-  note(
-    directive.default === "deny" ? "default" : "root",
-    "that it is silent beyond its conditions",
-  );
+  note("root", "that it is silent beyond its conditions");
   if (effect === "permit") {
     const inner = exceptions(said.rules, effect, elements, "root", note);
     if (inner === undefined) return nothing;
@@ -206,14 +210,4 @@ function withExceptions(decision: Rule["effect"], provision: readonly JsonObject
   return provision.length === 0
     ? { elements: { decision }, reading: undefined }
     : { elements: { decision, provision }, reading: "exception" };
-}
-
-/** Both conditions as one, where they are about different attributes. */
-export function conjunction(a: When, b: When): When | undefined {
-  const { data: dataA = {}, ...restA } = a;
-  const { data: dataB = {}, ...restB } = b;
-  const shared = (x: object, y: object): boolean => Object.keys(x).some((key) => key in y);
-  if (shared(restA, restB) || shared(dataA, dataB)) return undefined;
-  const data = { ...dataA, ...dataB };
-  return { ...restA, ...restB, ...(Object.keys(data).length > 0 && { data }) };
 }

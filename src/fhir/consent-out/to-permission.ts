@@ -4,9 +4,15 @@ import { ACT_CODE } from "../../consent/terminology.ts";
 import { InputError } from "../../errors.ts";
 import type { ConsentLoss } from "../consent-in/options.ts";
 import type { FhirResource, JsonObject } from "../resource.ts";
-import { writeConditions, writeDate, writePeriod, writeReference } from "./conditions.ts";
-import { lossList, namesBtg, type Note, refuses } from "./provisions.ts";
-import { conjunction } from "./to-consent.ts";
+import {
+  conjunction,
+  refusalConditions,
+  writeConditions,
+  writeDate,
+  writePeriod,
+  writeReference,
+} from "./conditions.ts";
+import { binds, dutiesOf, lossList, namesBtg, type Note, refuses } from "./provisions.ts";
 
 /** A directive as FHIR R5 Permission, and what that does not say. */
 export interface ExportedPermission {
@@ -36,6 +42,7 @@ interface FlatRule {
 export function toPermission(directive: Directive): ExportedPermission {
   encodeDirective(directive);
   const { root, validity } = directive;
+  const { uri, version } = directive.basis;
   if (directive.mode !== "replace" || root === undefined) {
     throw new InputError("ERR_INPUT_UNSUPPORTED", "only a whole statement is a Permission");
   }
@@ -53,11 +60,7 @@ export function toPermission(directive: Directive): ExportedPermission {
       asserter: writeReference(directive.grantor.actor),
       ...(from !== undefined && { date: [from] }),
       ...(period && { validity: period }),
-      justification: {
-        basis: [
-          { coding: [{ system: directive.basis.uri, code: directive.basis.version || "-" }] },
-        ],
-      },
+      justification: { basis: [{ text: [uri, version].filter(Boolean).join("|") }] },
       combining,
       rule: period === undefined || written.length === 0 ? [{ type: "deny" }] : written,
     },
@@ -74,7 +77,7 @@ function flatten(
   const base: FlatRule = {
     effect: root.effect,
     when: root.when,
-    duties: duties(root),
+    duties: dutiesOf(root),
     path: "root",
   };
   noteBreakGlass(root, "root", note);
@@ -88,9 +91,10 @@ function flatten(
       if (rule.effect === "deny") {
         if (rule.rules !== undefined) note(path, "exceptions to an exception");
         rules.push(within(root, rule, path, note));
-      } else if (refuses(rule) || duties(rule).length > 0) {
+      } else if (binds(rule)) {
         note(path, "what it permits with refusals or duties within what is permitted");
-        rules.push({ ...within(root, rule, path, note), effect: "deny" });
+        const strict: Rule = { ...rule, effect: "deny", when: refusalConditions(rule.when) };
+        rules.push({ ...within(root, strict, path, note), duties: [] });
       } else if (namesBtg(rule)) note(path, "that breaking the glass is permitted too");
     }
     const exact = rules.length === 1 && directive.default === "deny";
@@ -103,11 +107,13 @@ function flatten(
   for (const { rule, path } of inner) {
     noteBreakGlass(rule, path, note);
     const conditions = conjunction(root.when, rule.when);
+    const inside = rule.rules ?? [];
     if (rule.effect === "deny") note(path, "that it refuses within what is refused");
-    else if (refusal !== undefined || refuses(rule) || conditions === undefined) {
-      note(path, "a permit that other refusals or conditions bound");
+    else if (refusal !== undefined || inside.some(binds) || conditions === undefined) {
+      note(path, "a permit that other refusals, duties or conditions bound");
     } else {
-      rules.push({ effect: "permit", when: conditions, duties: duties(rule), path });
+      if (inside.some(namesBtg)) note(path, "that breaking the glass is permitted inside");
+      rules.push({ effect: "permit", when: conditions, duties: dutiesOf(rule), path });
     }
   }
   return { rules, combining: rules.length > 1 ? "permit-overrides" : "deny-overrides" };
@@ -117,7 +123,7 @@ function flatten(
 function within(root: Rule, rule: Rule, path: string, note: Note): FlatRule {
   const when = conjunction(root.when, rule.when);
   if (when === undefined) note(path, "that it refuses only within the conditions around it");
-  return { effect: rule.effect, when: when ?? rule.when, duties: duties(rule), path };
+  return { effect: rule.effect, when: when ?? rule.when, duties: dutiesOf(rule), path };
 }
 
 function writeRule(rule: FlatRule, note: Note): JsonObject | undefined {
@@ -159,11 +165,6 @@ function referencesOf(actors: unknown): readonly unknown[] | undefined {
   const references = actors.map((actor: JsonObject) => actor["reference"]);
   return references.includes(undefined) ? undefined : references;
 }
-
-const duties = (rule: Rule): readonly string[] => [
-  ...(rule.obligations ?? []),
-  ...(rule.refrains ?? []),
-];
 
 function noteBreakGlass(rule: Rule, path: string, note: Note): void {
   if (rule.breakGlass !== undefined) note(path, "what it says about breaking the glass");

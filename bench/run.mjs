@@ -58,7 +58,8 @@ if (options.help) {
   process.exit();
 }
 
-if (!existsSync(join(here, "node_modules", "hypercore"))) {
+const peers = ["hypercore", join("@cedar-policy", "cedar-wasm")];
+if (!peers.every((name) => existsSync(join(here, "node_modules", name)))) {
   const npm = spawnSync("npm", ["ci", "--prefix", here], {
     stdio: "inherit",
     shell: process.platform === "win32",
@@ -69,7 +70,7 @@ if (!existsSync(join(here, "node_modules", "hypercore"))) {
 /** @type {Row[]} */
 const rows = (
   await Promise.all(
-    ["append", "submit", "record", "verify", "proof", "open"]
+    ["append", "submit", "record", "verify", "proof", "open", "consent"]
       .filter((name) => existsSync(join(here, "rows", `${name}.mjs`)))
       .map((name) => import(`./rows/${name}.mjs`)),
   )

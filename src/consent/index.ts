@@ -1,6 +1,7 @@
 export { lastInstantOfMinority, MAX_CAPACITY_CHAIN, type CapacityScope } from "./capacity.ts";
 export * from "./decision.ts";
 export * from "./directive.ts";
+export * from "./duo.ts";
 export {
   compileDirectives,
   evaluate,

@@ -155,6 +155,6 @@ function undoes(elements: JsonObject, outer: JsonObject): boolean {
   return Object.keys(elements).length === 0 || JSON.stringify(elements) === JSON.stringify(outer);
 }
 
-function own({ provision: _, ...elements }: JsonObject): JsonObject {
-  return elements;
+function own(provision: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(provision).filter(([name]) => name !== "provision"));
 }

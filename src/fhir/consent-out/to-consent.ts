@@ -201,7 +201,7 @@ function writeR5(directive: Directive, root: Rule, note: Note): Body {
     const when = conjunction(root.when, rule.when);
     if (when !== undefined) return [{ ...rule, when }];
     note(`root/${rule.id}`, "conditions that overlap with those around it");
-    return [];
+    return rule.effect === "deny" ? [{ ...rule, rules: [] }] : [];
   });
   return withExceptions("deny", exceptions(joined, "deny", {}, "root", note) ?? []);
 }

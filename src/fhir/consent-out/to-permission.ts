@@ -102,14 +102,15 @@ function flatten(
     return { rules, combining: exact ? "deny-unless-permit" : "deny-overrides" };
   }
   if (directive.default !== "none") note("default", "what holds where it is silent");
-  const refusal = inner.find(({ rule }) => rule.effect === "deny");
+  // One refusal among them outweighs every permit beside it.
+  const bounded = inner.some(({ rule }) => refuses(rule));
   const rules: FlatRule[] = [base];
   for (const { rule, path } of inner) {
     noteBreakGlass(rule, path, note);
     const conditions = conjunction(root.when, rule.when);
     const inside = rule.rules ?? [];
     if (rule.effect === "deny") note(path, "that it refuses within what is refused");
-    else if (refusal !== undefined || inside.some(binds) || conditions === undefined) {
+    else if (bounded || inside.some(binds) || conditions === undefined) {
       note(path, "a permit that other refusals, duties or conditions bound");
     } else {
       if (inside.some(namesBtg)) note(path, "that breaking the glass is permitted inside");

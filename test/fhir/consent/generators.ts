@@ -2,7 +2,9 @@ import fc from "fast-check";
 import type {
   ConsentRequest,
   ConsentResource,
+  DataFilter,
   Directive,
+  Period,
   Rule,
   When,
 } from "../../../src/consent/index.ts";
@@ -12,6 +14,10 @@ const some = <T>(...values: readonly T[]): fc.Arbitrary<T[]> =>
   fc.uniqueArray(fc.constantFrom(...values), { minLength: 1, maxLength: 2 });
 const PURPOSES = ["TREAT", "ETREAT", "BTG", "HRESCH", "HPAYMT", "urn:x|OWN"];
 const labels = [sensitivity("PSY"), sensitivity("HIV"), confidentiality("N"), confidentiality("R")];
+/** Without what is undefined. */
+function defined<T>(value: object): T {
+  return Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as T;
+}
 const maybe = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
   fc.option(arbitrary, { nil: undefined, freq: 3 });
 
@@ -31,10 +37,10 @@ const data = fc
     ),
     parts: maybe(fc.oneof({ weight: 30, arbitrary: fc.constant(undefined) }, some("note"))),
   })
-  .map(defined);
+  .map((one) => defined<DataFilter>(one));
 const when: fc.Arbitrary<When> = fc
   .record({
-    validity: maybe(fc.constantFrom({ to: "2023" }, { from: "2023-07-01T00", to: "2025" })),
+    validity: maybe(fc.constantFrom<Period>({ to: "2023" }, { from: "2023-07-01", to: "2025" })),
     actors: maybe(
       some(
         { type: "person" as const, id: "Practitioner/asks" },
@@ -47,19 +53,12 @@ const when: fc.Arbitrary<When> = fc
     actions: maybe(some("access", "urn:x|print")),
     data: maybe(data),
   })
-  .map(({ validity, data: filter, ...rest }) =>
-    defined({
+  .map(({ data: filter, ...rest }) =>
+    defined<When>({
       ...rest,
-      validity: validity?.from === undefined ? validity : { from: "2023-07-01", to: "2025" },
       data: filter !== undefined && Object.keys(filter).length > 0 ? filter : undefined,
     }),
   );
-
-function defined<T extends object>(value: T): T {
-  return Object.fromEntries(
-    Object.entries(value).filter(([, item]) => item !== undefined),
-  ) as unknown as T;
-}
 
 function ruleOf(depth: number, plain: boolean): fc.Arbitrary<Omit<Rule, "id">> {
   return fc
@@ -81,7 +80,7 @@ function ruleOf(depth: number, plain: boolean): fc.Arbitrary<Omit<Rule, "id">> {
           ? fc.constant(undefined)
           : maybe(fc.array(ruleOf(depth - 1, plain), { minLength: 1, maxLength: 3 })),
     })
-    .map((rule) => defined(rule) as Omit<Rule, "id">);
+    .map((rule) => defined<Omit<Rule, "id">>(rule));
 }
 
 function named(rule: Omit<Rule, "id">, id: string): Rule {

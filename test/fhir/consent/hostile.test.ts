@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { InputError, LedgerError } from "../../../src/errors.ts";
+import { LedgerError } from "../../../src/errors.ts";
 import { fromConsent } from "../../../src/fhir/consent-in/from-consent.ts";
 import type { FromConsentOptions } from "../../../src/fhir/consent-in/options.ts";
 import { purpose, r4, r5, recipient, sensitivity } from "./support.ts";
@@ -13,7 +13,7 @@ function refusedQuickly(consent: unknown, options: FromConsentOptions): string {
     fromConsent(consent, options);
   } catch (error) {
     expect(error).toBeInstanceOf(LedgerError);
-    message = (error as InputError).message;
+    message = (error as LedgerError).message;
   }
   expect(performance.now() - start).toBeLessThan(1000);
   expect(process.memoryUsage().heapUsed - heap).toBeLessThan(64 * 1024 * 1024);

@@ -10,6 +10,7 @@ export {
   type EvaluateOptions,
   type PreparedRequest,
 } from "./evaluate.ts";
+export * from "./external-labeller.ts";
 export { explain } from "./explain.ts";
 export { filter, type FilteredPage, type FilterOptions } from "./filter.ts";
 export * from "./labeller.ts";
@@ -18,6 +19,7 @@ export * from "./model.ts";
 export * from "./overlays/minors.ts";
 export * from "./overlays/part-2.ts";
 export * from "./residual.ts";
+export * from "./residual-export.ts";
 export type { RecordQuestion } from "./match.ts";
 export type { ClaimedRole, ConsentRequest, RequestQuery } from "./request.ts";
 export type { ConsentResource, LabelStamp, ResourceLabels } from "./resource.ts";

@@ -135,6 +135,8 @@ export function exceptions(
       } else if (effect === "deny") {
         if (all) undone = true;
         else found.push(elements);
+      } else if (refuses(rule)) {
+        refusals.push(refusalOf(rule, "r5").elements);
       }
     }
   }

@@ -13,7 +13,7 @@ import {
   writePeriod,
   writeReference,
 } from "./conditions.ts";
-import { exceptions, lossList, type Note, sayable, typedProvision } from "./provisions.ts";
+import { exceptions, lossList, type Note, refuses, sayable, typedProvision } from "./provisions.ts";
 
 /** How {@link toConsent} writes a directive. */
 export interface ToConsentOptions {
@@ -197,11 +197,13 @@ function writeR5(directive: Directive, root: Rule, note: Note): Body {
     if (inner === undefined) return nothing;
     return withExceptions("deny", [{ ...elements, ...(inner.length > 0 && { provision: inner }) }]);
   }
-  const joined = said.rules.flatMap((rule) => {
+  const joined = said.rules.flatMap((rule): Rule[] => {
     const when = conjunction(root.when, rule.when);
     if (when !== undefined) return [{ ...rule, when }];
     note(`root/${rule.id}`, "conditions that overlap with those around it");
-    return rule.effect === "deny" ? [{ ...rule, rules: [] }] : [];
+    // A permit that refuses something inside outweighs other permits there.
+    const bound = rule.effect === "deny" ? rule.when : refusalConditions(rule.when);
+    return refuses(rule) ? [{ ...rule, effect: "deny", when: bound, rules: [] }] : [];
   });
   return withExceptions("deny", exceptions(joined, "deny", {}, "root", note) ?? []);
 }

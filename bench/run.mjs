@@ -58,9 +58,8 @@ if (options.help) {
   process.exit();
 }
 
-if (
-  !["hypercore", "age-encryption"].every((name) => existsSync(join(here, "node_modules", name)))
-) {
+const peers = ["hypercore", "age-encryption", join("@cedar-policy", "cedar-wasm")];
+if (!peers.every((name) => existsSync(join(here, "node_modules", name)))) {
   const npm = spawnSync("npm", ["ci", "--prefix", here], {
     stdio: "inherit",
     shell: process.platform === "win32",
@@ -71,7 +70,7 @@ if (
 /** @type {Row[]} */
 const rows = (
   await Promise.all(
-    ["append", "submit", "record", "verify", "proof", "open", "envelope", "stream"]
+    ["append", "submit", "record", "verify", "proof", "open", "envelope", "stream", "consent"]
       .filter((name) => existsSync(join(here, "rows", `${name}.mjs`)))
       .map((name) => import(`./rows/${name}.mjs`)),
   )

@@ -13,6 +13,8 @@ const load = (file) => import(new URL(file, dist).href);
 
 /** @type {typeof import("../../src/index.ts")} */
 export const hl = await load("index.js");
+/** @type {typeof import("../../src/consent/index.ts")} */
+export const consent = await load("consent/index.js");
 /** @type {typeof import("../../src/storage/lmdb.ts")} */
 export const { lmdbStorage } = await load("storage/lmdb.js");
 /** @type {typeof import("../../src/storage/memory.ts")} */

@@ -46,8 +46,8 @@ export function collectBoundaries(
   return [...found].sort((a, b) => a - b);
 }
 
-/** The first boundary at or after an instant. */
-export function nextBoundary(boundaries: readonly number[], instant: number): number | null {
+/** Where the first boundary at or after an instant stands; past the end where there is none. */
+export function nextBoundaryIndex(boundaries: readonly number[], instant: number): number {
   let low = 0;
   let high = boundaries.length;
   while (low < high) {
@@ -55,5 +55,5 @@ export function nextBoundary(boundaries: readonly number[], instant: number): nu
     if (boundaries[middle]! < instant) low = middle + 1;
     else high = middle;
   }
-  return boundaries[low] ?? null;
+  return low;
 }

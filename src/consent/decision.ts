@@ -1,6 +1,7 @@
 import type { CID } from "../codec/cid.ts";
 import { encode } from "../codec/dag-cbor.ts";
 import type { SetAside } from "./lineage.ts";
+import type { Residual } from "./residual.ts";
 
 /** What is decided; everything but `permit` is enforced as a refusal. */
 export type Outcome = "permit" | "deny" | "partial" | "not-applicable" | "indeterminate";
@@ -48,6 +49,8 @@ export interface Reason {
 /** The evaluator's answer. Plain data: it encodes canonically as it is. */
 export interface Decision {
   readonly outcome: Outcome;
+  /** For which records it is a permit; present where the outcome is `partial`. */
+  readonly filter?: Residual;
   /** Codes of what the recipient must do. */
   readonly obligations: readonly string[];
   /** Codes of what the recipient must not do. */

@@ -11,6 +11,7 @@ import {
   type Fields,
 } from "../codec/shape.ts";
 import { ConsentError } from "../errors.ts";
+import type { CapacityScope } from "./capacity.ts";
 import {
   MAX_DIRECTIVE_BYTES,
   MAX_RULE_DEPTH,
@@ -183,6 +184,13 @@ function checkWhen(value: unknown): When {
   }
   if (map["data"] !== undefined) checkData(map["data"]);
   return map as When;
+}
+
+/** Reads what a capacity is bounded to; throws as {@link decodeDirective} does. */
+export function expectCapacityScope(value: unknown): CapacityScope {
+  const map = expectMap(value, "scope", [], ["purposes", "actions", "data"]);
+  if (Object.keys(map).length === 0) throw invalid("a scope is present but says nothing");
+  return checkWhen(value);
 }
 
 function checkData(value: unknown): DataFilter {

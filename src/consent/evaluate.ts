@@ -1,22 +1,18 @@
 import type { CID } from "../codec/cid.ts";
 import { ConsentError } from "../errors.ts";
 import { EVALUATOR, type Decision, type Outcome } from "./decision.ts";
-import {
-  compileLayer,
-  planLineage,
-  type CompiledLayer,
-  type LineagePlan,
-  type SetAside,
-} from "./lineage.ts";
+import { compileLayer, planLineage, type CompiledLayer, type SetAside } from "./lineage.ts";
 import { evaluateLayer, evaluateOverlays, reason, type Answer, type BreakGlass } from "./layer.ts";
-import type { MatchContext } from "./match.ts";
+import type { AttributeTest, MatchContext } from "./match.ts";
+import { indexPlans, questionsOf, type PlanIndex } from "./plan-index.ts";
+import { residualOf } from "./partial.ts";
 import { compileOverlays, satisfies, type CompiledOverlay } from "./overlay.ts";
 import type { ConsentRequest } from "./request.ts";
 import { indexMemberships, viewRequest } from "./request-view.ts";
 import type { ConsentResource } from "./resource.ts";
 import { snapshotCid, type ConsentSnapshot } from "./snapshot.ts";
 import { canonicalPurpose, defaultTerminology, type Terminology } from "./terminology.ts";
-import { collectBoundaries, nextBoundary } from "./boundaries.ts";
+import { collectBoundaries, nextBoundaryIndex } from "./boundaries.ts";
 import { DENY, INDETERMINATE, NOT_APPLICABLE, PERMIT, type Result } from "./tree.ts";
 
 /** What evaluation needs besides its subject matter. */
@@ -28,9 +24,11 @@ export interface EvaluateOptions {
 /** A request ready to be decided on one resource after another. */
 export interface PreparedRequest {
   decide(resource: ConsentResource): Decision;
+  /** Decides as far as that is possible without a record; see {@link evaluateRequest}. */
+  decideRequest(): Decision;
 }
 
-/** A snapshot made ready for many evaluations. Pure: it remembers nothing between them. */
+/** A snapshot made ready for many evaluations. What it remembers between them changes no answer. */
 export interface CompiledConsent {
   readonly snapshot: ConsentSnapshot;
   readonly snapshotCid: CID;
@@ -45,6 +43,8 @@ export interface CompiledConsent {
     asOf: number,
     options?: EvaluateOptions,
   ): Decision;
+  /** Decides a request before any record is at hand; see {@link evaluateRequest}. */
+  evaluateRequest(request: ConsentRequest, asOf: number, options?: EvaluateOptions): Decision;
   /** Does once what does not depend on the resource; the request must not change afterwards. */
   prepare(request: ConsentRequest, asOf: number, options?: EvaluateOptions): PreparedRequest;
 }
@@ -71,6 +71,7 @@ export function compileDirectives(
     overlays: compileOverlays(snapshot.overlays, terminology),
     boundaries: [],
     terminology,
+    force: undefined,
   };
   compiled.boundaries = collectBoundaries(
     snapshot,
@@ -102,6 +103,8 @@ export function compileDirectives(
     prepare,
     evaluate: (request, resource, asOf, evaluateOptions) =>
       prepare(request, asOf, evaluateOptions).decide(resource),
+    evaluateRequest: (request, asOf, evaluateOptions) =>
+      prepare(request, asOf, evaluateOptions).decideRequest(),
   };
 }
 
@@ -122,9 +125,30 @@ export function evaluate(
   asOf: number,
   options: EvaluateOptions = {},
 ): Decision {
+  return readyFor(snapshot).evaluate(request, resource, asOf, options);
+}
+
+/**
+ * Decides a request as far as that is possible without a record. Where the record makes a
+ * difference, the outcome is `partial` and `filter` a predicate about records, which holds for
+ * exactly those that {@link evaluate} permits; obligations and reasons come with each record.
+ *
+ * @param asOf - milliseconds since 1970
+ * @throws {ConsentError} as {@link evaluate}
+ */
+export function evaluateRequest(
+  request: ConsentRequest,
+  snapshot: ConsentSnapshot,
+  asOf: number,
+  options: EvaluateOptions = {},
+): Decision {
+  return readyFor(snapshot).evaluateRequest(request, asOf, options);
+}
+
+function readyFor(snapshot: ConsentSnapshot): CompiledConsent {
   let compiled = ready.get(snapshot);
   if (compiled === undefined) ready.set(snapshot, (compiled = compileDirectives(snapshot)));
-  return compiled.evaluate(request, resource, asOf, options);
+  return compiled;
 }
 
 interface Compiled {
@@ -135,6 +159,40 @@ interface Compiled {
   readonly overlays: readonly CompiledOverlay[];
   boundaries: readonly number[];
   readonly terminology: Terminology;
+  /** What is in force between two boundaries, of the time last asked about. */
+  force: InForce | undefined;
+}
+
+/** What has a say at a moment; the same at every moment between two boundaries. */
+interface InForce {
+  /** First and last instant, both inclusive. */
+  readonly since: number;
+  readonly until: number;
+  readonly patient: PlanIndex;
+  readonly organisation: PlanIndex;
+  readonly overlays: readonly CompiledOverlay[];
+  readonly setAside: readonly SetAside[];
+}
+
+function inForceAt(compiled: Compiled, asOf: number): InForce {
+  const { force, snapshot, boundaries, terminology } = compiled;
+  if (force !== undefined && asOf >= force.since && asOf <= force.until) return force;
+  const setAside: SetAside[] = [...compiled.patient.setAside, ...compiled.organisation.setAside];
+  const plan = (layer: CompiledLayer): PlanIndex =>
+    indexPlans(
+      layer.lineages
+        .map((lineage) => planLineage(lineage, snapshot, asOf, setAside, terminology))
+        .filter((item) => item !== undefined),
+    );
+  const next = nextBoundaryIndex(boundaries, asOf);
+  return (compiled.force = {
+    since: next === 0 ? -Infinity : boundaries[next - 1]! + 1,
+    until: boundaries[next] ?? Infinity,
+    patient: plan(compiled.patient),
+    organisation: plan(compiled.organisation),
+    overlays: compiled.overlays.filter(({ start, end }) => asOf >= start && asOf <= end),
+    setAside,
+  });
 }
 
 const NOTHING: ConsentResource = { type: "", codes: [], labels: null };
@@ -146,18 +204,10 @@ function prepareRequest(
   options: EvaluateOptions,
   context: MatchContext,
 ): PreparedRequest {
-  const { snapshot } = compiled;
-  const setAside: SetAside[] = [...compiled.patient.setAside, ...compiled.organisation.setAside];
-  const plan = (layer: CompiledLayer): LineagePlan[] =>
-    layer.lineages
-      .map((lineage) => planLineage(lineage, snapshot, asOf, setAside))
-      .filter((item) => item !== undefined);
-  const patient = plan(compiled.patient);
-  const organisation = plan(compiled.organisation);
-  const overlays = compiled.overlays.filter(({ start, end }) => asOf >= start && asOf <= end);
+  const { patient, organisation, overlays, setAside, until } = inForceAt(compiled, asOf);
   const purposes = [...new Set(request.purposes.map(canonicalPurpose))];
-  const understood = new Set(options.understood);
-  const boundary = nextBoundary(compiled.boundaries, asOf);
+  const understood = options.understood ?? [];
+  const boundary = until === Infinity ? null : until;
   const expires = request.expires;
   const expiresAt =
     expires !== undefined && expires >= asOf && (boundary === null || expires < boundary)
@@ -170,7 +220,7 @@ function prepareRequest(
       answer.outcome = lawful.outcome;
       return;
     }
-    const own = evaluateLayer(patient, "patient", context, answer);
+    const own = evaluateLayer(patient.candidates(context), "patient", context, answer);
     answer.breakGlass ??= own.breakGlass;
     let outcome = own.result;
     if (lawful.demands.length > 0) {
@@ -199,7 +249,12 @@ function prepareRequest(
       }
     }
     if (outcome === NOT_APPLICABLE) {
-      const theirs = evaluateLayer(organisation, "organisation", context, answer);
+      const theirs = evaluateLayer(
+        organisation.candidates(context),
+        "organisation",
+        context,
+        answer,
+      );
       answer.breakGlass ??= theirs.breakGlass;
       outcome = theirs.result;
     }
@@ -209,10 +264,45 @@ function prepareRequest(
     answer.outcome = outcome;
   }
 
+  let asked = 0;
+  let questions: readonly AttributeTest[] | undefined;
+  const decisions = new Map<number, Decision>();
+
+  /** Records that answer all questions alike share one decision, made for the first of them. */
   function decide(resource: ConsentResource): Decision {
+    if (asked < FEW) {
+      asked++;
+      return decideOne(resource);
+    }
+    if (asked === FEW) {
+      asked++;
+      questions = questionsOf(
+        [...patient.plans, ...organisation.plans],
+        overlays,
+        purposes,
+        context,
+      );
+    }
+    if (questions === undefined) return decideOne(resource);
+    turnTo(resource);
+    let key = 0;
+    for (const question of questions) key = key * 3 + question.run(context);
+    let decision = decisions.get(key);
+    if (decision === undefined) {
+      decision = decideOne(resource);
+      if (decisions.size < MAX_SHARED) decisions.set(key, decision);
+    }
+    return decision;
+  }
+
+  function turnTo(resource: ConsentResource): void {
     context.resource = resource;
     context.labels = undefined;
     context.periodZone = undefined;
+  }
+
+  function decideOne(resource: ConsentResource): Decision {
+    turnTo(resource);
     const answer: Answer = {
       outcome: NOT_APPLICABLE,
       reasons: [],
@@ -234,7 +324,7 @@ function prepareRequest(
     if (purposes.length === 0) answer.reasons.push(reason("silence", null, null, null, null));
     const obligations = [...answer.obligations].sort();
     if (outcome === PERMIT) {
-      const strange = obligations.filter((code) => !understood.has(code));
+      const strange = obligations.filter((code) => !understood.includes(code));
       if (strange.length > 0) {
         outcome = DENY;
         answer.reasons.push({ ...reason("obligation", null, null, null, "deny"), codes: strange });
@@ -254,8 +344,46 @@ function prepareRequest(
       evaluator: EVALUATOR,
     };
   }
-  return { decide };
+
+  function decideRequest(): Decision {
+    const filter = residualOf({
+      overlays,
+      patient: patient.plans,
+      organisation: organisation.plans,
+      purposes,
+      understood: new Set(understood),
+      context,
+      terminology: compiled.terminology,
+    });
+    const root = filter.nodes[filter.root]!;
+    const constant = "of" in root && typeof root.of !== "number" && root.of.length === 0;
+    // No record makes a difference to whether it is permitted: what holds for an unknown one.
+    if (constant) return decideOne(NOTHING);
+    const spoken = [...patient.plans, ...organisation.plans].flatMap(({ steps, contested }) =>
+      [...steps, ...contested].map(({ directive }) => directive.source.cid),
+    );
+    return {
+      outcome: "partial",
+      filter,
+      obligations: [],
+      refrains: [],
+      breakGlass: null,
+      reasons: [],
+      setAside,
+      basedOn: distinct([...overlays.map(({ cid }) => cid), ...spoken]),
+      snapshot: compiled.cid,
+      asOf,
+      expiresAt,
+      evaluator: EVALUATOR,
+    };
+  }
+  return { decide, decideRequest };
 }
+
+/** So many records are decided singly before it pays to tell records apart by their answers. */
+const FEW = 8;
+/** Most decisions that are kept to be shared. */
+const MAX_SHARED = 4096;
 
 const OUTCOMES: readonly [Outcome, Outcome, Outcome, Outcome] = [
   "not-applicable",

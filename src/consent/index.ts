@@ -1,17 +1,26 @@
+export { lastInstantOfMinority, MAX_CAPACITY_CHAIN, type CapacityScope } from "./capacity.ts";
 export * from "./decision.ts";
 export * from "./directive.ts";
+export * from "./duo.ts";
 export {
   compileDirectives,
   evaluate,
+  evaluateRequest,
   type CompiledConsent,
   type EvaluateOptions,
   type PreparedRequest,
 } from "./evaluate.ts";
+export * from "./external-labeller.ts";
 export { explain } from "./explain.ts";
 export { filter, type FilteredPage, type FilterOptions } from "./filter.ts";
 export * from "./labeller.ts";
 export type { SetAside, SetAsideReason } from "./lineage.ts";
 export * from "./model.ts";
+export * from "./overlays/minors.ts";
+export * from "./overlays/part-2.ts";
+export * from "./residual.ts";
+export * from "./residual-export.ts";
+export type { RecordQuestion } from "./match.ts";
 export type { ClaimedRole, ConsentRequest, RequestQuery } from "./request.ts";
 export type { ConsentResource, LabelStamp, ResourceLabels } from "./resource.ts";
 export * from "./snapshot.ts";

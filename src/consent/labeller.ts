@@ -110,3 +110,17 @@ export function createLabeller(rules: LabelRuleSet = DEFAULT_LABEL_RULES): Label
     },
   };
 }
+
+/**
+ * Whether a resource should be labelled again: what it bears was made by another labeller, by
+ * another version of its rules, or by nobody. Labels without a stamp were made by nobody, since the
+ * rules could not judge the resource; other rules may.
+ */
+export function needsRelabelling(
+  labels: ResourceLabels | null,
+  labeller: Pick<Labeller, "name" | "version">,
+): boolean {
+  const stamp = labels?.stamp;
+  if (stamp === null || stamp === undefined) return true;
+  return stamp.labeller !== labeller.name || stamp.version !== labeller.version;
+}

@@ -1,8 +1,9 @@
 import type { CID } from "../codec/cid.ts";
 import type { Decision, Layer, Reason } from "./decision.ts";
-import type { CompiledDirective, LineagePlan } from "./lineage.ts";
-import { NO, UNKNOWN, YES, type MatchContext } from "./match.ts";
+import type { CompiledDirective, LineagePlan, Step } from "./lineage.ts";
+import { NO, UNKNOWN, YES, type Match, type MatchContext } from "./match.ts";
 import type { CompiledOverlay } from "./overlay.ts";
+import { matchScope } from "./scope.ts";
 import { BTG } from "./terminology.ts";
 import {
   breakGlassOf,
@@ -110,13 +111,21 @@ function evaluateLineage(
 ): BreakGlass {
   let breakGlass: BreakGlass = null;
   let decided = false;
-  for (const { directive, ended } of plan.steps) {
-    const scope = directive.scope === undefined ? YES : directive.scope(context);
+  // Whether a newer statement may have ended these: its grantor may not have had a say here.
+  let uncertain = false;
+  for (const step of plan.steps) {
+    const { directive, ended } = step;
+    const authority = matchScope(step.authority, context);
+    if (authority === NO) continue;
+    let scope = matchScope(directive.scope, context);
     const { mode } = directive.source.directive;
     if (scope === NO) {
-      if (mode === "replace") break;
+      if (mode !== "replace") continue;
+      if (authority === YES) break;
+      uncertain = true;
       continue;
     }
+    if (authority < scope) scope = authority;
     if (mode === "suspend" || mode === "revoke") {
       if (decided) break;
       if (scope === UNKNOWN) explicit.push({ directive, result: INDETERMINATE, kind: "scope" });
@@ -125,30 +134,36 @@ function evaluateLineage(
     }
     const tree = directive.tree!;
     if (!ended && tree.saysBreakGlass) breakGlass ??= breakGlassOf(tree.root, context);
-    if (decided) continue;
-    let result: Result = ended ? NOT_APPLICABLE : evaluateRule(tree.root, context);
-    if (scope === UNKNOWN) result = soften(result);
-    if (result !== NOT_APPLICABLE) {
-      explicit.push({ directive, result, kind: "rule" });
-      decided = true;
-      continue;
+    if (!decided) {
+      const doubtful = uncertain || scope === UNKNOWN;
+      let result: Result = ended ? NOT_APPLICABLE : evaluateRule(tree.root, context);
+      if (doubtful) result = soften(result);
+      if (result !== NOT_APPLICABLE) {
+        explicit.push({ directive, result, kind: "rule" });
+        decided = true;
+      } else {
+        const held = defaultOf(directive, context, ended || doubtful);
+        if (held !== NOT_APPLICABLE) {
+          fallback.push({ directive, result: held, kind: ended ? "ended" : "default" });
+        }
+      }
     }
-    const held = defaultOf(directive, context, ended || scope === UNKNOWN);
-    if (held !== NOT_APPLICABLE) {
-      fallback.push({ directive, result: held, kind: ended ? "ended" : "default" });
-    }
+    if (mode !== "replace") continue;
+    if (authority === YES) break;
+    uncertain = true;
   }
   if (plan.contested.length === 0) return breakGlass;
   let floor = -1;
   for (const stop of plan.stops) {
-    if (stop.scope === undefined || stop.scope(context) === YES) {
-      floor = stop.position;
+    if (reach(stop, context) === YES) {
+      floor = stop.directive.position;
       break;
     }
   }
-  for (const directive of plan.contested) {
+  for (const step of plan.contested) {
+    const { directive } = step;
     if (directive.position < floor) continue;
-    const scope = directive.scope === undefined ? YES : directive.scope(context);
+    const scope = reach(step, context);
     if (scope === NO) continue;
     const tree = directive.tree;
     if (tree === undefined) continue;
@@ -161,6 +176,13 @@ function evaluateLineage(
     }
   }
   return breakGlass;
+}
+
+/** Whether a statement speaks of a record: within its bounds, and within its grantor's. */
+function reach({ directive, authority }: Step, context: MatchContext): Match {
+  const own = matchScope(directive.scope, context);
+  const given = own === NO ? YES : matchScope(authority, context);
+  return given < own ? given : own;
 }
 
 /** A default that permits never reaches break-the-glass, which only a rule can name. */
@@ -180,7 +202,7 @@ export function evaluateOverlays(
   const speaking: { readonly overlay: CompiledOverlay; readonly result: Result }[] = [];
   let outcome: Result = NOT_APPLICABLE;
   for (const overlay of overlays) {
-    const scope = overlay.scope === undefined ? YES : overlay.scope(context);
+    const scope = matchScope(overlay.scope, context);
     if (scope === NO) continue;
     let result = evaluateRule(overlay.tree.root, context);
     if (scope === UNKNOWN) result = soften(result);

@@ -1,11 +1,11 @@
 import { toHex } from "../bytes/hex.ts";
-import { holdsAt } from "./request-view.ts";
+import { authorityOf, hasCapacity } from "./capacity.ts";
 import { byPlace, type ConsentSnapshot, type SnapshotDirective } from "./snapshot.ts";
 import type { Terminology } from "./terminology.ts";
 import { resolvePeriod } from "./time.ts";
 import { compileTree, type CompiledTree } from "./tree.ts";
 import { compileScope, type Scope } from "./scope.ts";
-import { findZone } from "./zone.ts";
+import { findZone, type Zone } from "./zone.ts";
 
 /** A directive ready to be evaluated, and its standing in its lineage. */
 export interface CompiledDirective {
@@ -16,6 +16,7 @@ export interface CompiledDirective {
   readonly end: number;
   /** This engine does not know its zone: its denies count whenever, its permits never. */
   readonly unreadable: boolean;
+  readonly zone: Zone | undefined;
   readonly tree: CompiledTree | undefined;
   readonly scope: Scope | undefined;
   /** Filed in ignorance of the head that stood then. */
@@ -153,6 +154,7 @@ function compileDirective(
     start: interval?.start ?? -Infinity,
     end: interval?.end ?? Infinity,
     unreadable: interval === undefined,
+    zone,
     tree: directive.root === undefined ? undefined : compileTree(directive.root, zone, terminology),
     scope: compileScope(directive, terminology),
     contested: false,
@@ -161,37 +163,22 @@ function compileDirective(
   };
 }
 
-/** Whether the grantor of a directive may speak for the subject at an instant. */
-export function hasCapacity(
-  source: SnapshotDirective,
-  snapshot: ConsentSnapshot,
-  instant: number,
-): boolean {
-  const { actor, capacity } = source.directive.grantor;
-  let known = false;
-  for (const fact of snapshot.capacities) {
-    if (fact.actor !== actor || fact.capacity !== capacity) continue;
-    if (holdsAt(fact, instant)) return true;
-    known = true;
-  }
-  // Who speaks for himself needs no attestation, unless one says from when or until when.
-  return capacity === "self" && !known;
-}
-
 /** A step from the newest statement to the oldest that can still decide. */
 export interface Step {
   readonly directive: CompiledDirective;
   /** A `replace` that has ended, or whose grantor has lost the capacity: only its default is left. */
   readonly ended: boolean;
+  /** What its grantor may speak about; `undefined`: everything. */
+  readonly authority: Scope | undefined;
 }
 
 /** What of a lineage has a say at a moment. */
 export interface LineagePlan {
   readonly steps: readonly Step[];
   /** Directives whose denies count and whose permits do not. */
-  readonly contested: readonly CompiledDirective[];
+  readonly contested: readonly Step[];
   /** Suspensions and revocations in effect, newest first: they end what was contested before. */
-  readonly stops: readonly CompiledDirective[];
+  readonly stops: readonly Step[];
 }
 
 /** Works out what of a lineage has a say at a moment. */
@@ -200,56 +187,72 @@ export function planLineage(
   snapshot: ConsentSnapshot,
   asOf: number,
   setAside: SetAside[],
+  terminology: Terminology,
 ): LineagePlan | undefined {
   const steps: Step[] = [];
-  const contested: CompiledDirective[] = [];
-  const stops: CompiledDirective[] = [];
+  const contested: Step[] = [];
+  const stops: Step[] = [];
   let closed = false;
   let replaced = false;
   for (let at = lineage.directives.length - 1; at >= 0; at--) {
     const directive = lineage.directives[at]!;
-    const { mode } = directive.source.directive;
+    const { source, zone, start } = directive;
+    const { mode } = source.directive;
     const note = (why: SetAsideReason): void => {
-      setAside.push({ directive: directive.source.cid, why });
+      setAside.push({ directive: source.cid, why });
     };
-    if (asOf < directive.start) {
+    const authorityAt = (instant: number): Scope | undefined =>
+      authorityOf(source, snapshot, instant, zone, terminology);
+    if (asOf < start) {
       if (!closed) note("not-yet-valid");
       continue;
     }
     if (mode === "suspend" || mode === "revoke") {
       // Once in effect it lasts, whatever becomes of its grantor: refusals never lapse into permits.
-      if (closed && stops.length > 0 && stops.at(-1)!.scope === undefined) continue;
-      stops.push(directive);
+      if (closed && stops.length > 0 && isUnbounded(stops.at(-1)!)) continue;
+      const stop = { directive, ended: false, authority: authorityAt(source.recordedAt ?? asOf) };
+      stops.push(stop);
       if (closed) continue;
-      steps.push({ directive, ended: false });
-      if (directive.scope === undefined) closed = true;
+      steps.push(stop);
+      if (isUnbounded(stop)) closed = true;
       continue;
     }
     const expired = asOf > directive.end;
-    const able = hasCapacity(directive.source, snapshot, asOf);
+    const able = hasCapacity(source, snapshot, asOf);
     const disputed =
       directive.contested && (directive.resolver === undefined || asOf < directive.resolver.start);
     if (disputed || directive.unreadable) {
-      const over = stops.some((stop) => stop.scope === undefined);
+      const over = stops.some(isUnbounded);
       if (over || (directive.unreadable && !disputed && replaced)) continue;
       if (expired) note("expired");
       else if (!able) note("capacity-lost");
       else {
         note(directive.unreadable ? "zone-unknown" : "contested");
-        contested.push(directive);
+        contested.push({ directive, ended: false, authority: authorityAt(asOf) });
       }
       continue;
     }
     if (closed) continue;
     if (expired || !able) note(expired ? "expired" : "capacity-lost");
     if (mode === "amend") {
-      if (!expired && able) steps.push({ directive, ended: false });
+      if (!expired && able) {
+        steps.push({ directive, ended: false, authority: authorityAt(asOf) });
+      }
       continue;
     }
-    steps.push({ directive, ended: expired || !able });
+    const ended = expired || !able;
+    // What a proxy leaves behind reaches no further than the proxy did.
+    const authority = authorityAt(able ? asOf : (source.recordedAt ?? start));
+    steps.push({ directive, ended, authority });
+    if (authority !== undefined) continue;
     closed = true;
     replaced = true;
   }
   if (steps.length === 0 && contested.length === 0) return undefined;
   return { steps, contested, stops };
+}
+
+/** Whether a statement covers every record and purpose. */
+function isUnbounded({ directive, authority }: Step): boolean {
+  return directive.scope === undefined && authority === undefined;
 }

@@ -1,4 +1,4 @@
-import type { ActorRef, Coding, DataRef, Rule } from "./model.ts";
+import type { ActorRef, Coding, DataFilter, DataRef, Effect, Rule } from "./model.ts";
 import type { RequestView } from "./request-view.ts";
 import type { ConsentResource } from "./resource.ts";
 import {
@@ -41,10 +41,27 @@ export interface LabelView {
   readonly others: readonly string[];
 }
 
+/**
+ * A question about a record alone, as data: whether it is within one attribute of a rule with this
+ * effect, or within one bound of a directive. Exactly one of the last three is present.
+ */
+export interface RecordQuestion {
+  /** Permits and denies read the same attribute differently. */
+  readonly effect: Effect;
+  /** In what zone dates are read; `null` where the engine that asked did not know it. */
+  readonly zone: string | null;
+  /** With a single attribute. */
+  readonly data?: DataFilter;
+  readonly controller?: string;
+  readonly jurisdictions?: readonly string[];
+}
+
 /** One attribute of a rule, ready to be tried. */
 export interface AttributeTest {
   readonly attribute: string;
   readonly bit: number;
+  /** What is asked of the record; absent where request and time answer. */
+  readonly question: RecordQuestion | undefined;
   run(context: MatchContext): Match;
 }
 
@@ -75,10 +92,22 @@ export function compileTests(
   terminology: Terminology,
 ): readonly AttributeTest[] {
   const tests: AttributeTest[] = [];
-  const add = (attribute: string, run: (context: MatchContext) => Match): void => {
-    tests.push({ attribute, bit: 1 << ATTRIBUTES.indexOf(attribute), run });
-  };
   const { validity, actors, roles, purposes, actions, data } = rule.when;
+  const add = (
+    attribute: string,
+    run: (context: MatchContext) => Match,
+    asked?: DataFilter,
+  ): void => {
+    const question: RecordQuestion | undefined =
+      asked === undefined
+        ? undefined
+        : {
+            effect: rule.effect,
+            zone: attribute === "period" ? (zone?.name ?? null) : "UTC",
+            data: asked,
+          };
+    tests.push({ attribute, bit: 1 << ATTRIBUTES.indexOf(attribute), question, run });
+  };
   if (validity !== undefined) {
     const interval = zone === undefined ? undefined : resolvePeriod(validity, zone);
     add("validity", ({ asOf }) =>
@@ -92,7 +121,7 @@ export function compileTests(
   }
   if (data?.types !== undefined) {
     const wanted = new Set(data.types);
-    add("types", ({ resource }) => (wanted.has(resource.type) ? YES : NO));
+    add("types", ({ resource }) => (wanted.has(resource.type) ? YES : NO), { types: data.types });
   }
   if (roles !== undefined) {
     add("roles", ({ request }) => {
@@ -107,48 +136,62 @@ export function compileTests(
   }
   if (actors !== undefined) add("actors", actorTest(actors));
   if (data?.labels !== undefined) {
-    add("labels", labelTest(data.labels, rule.effect === "deny", terminology));
+    add("labels", labelTest(data.labels, rule.effect === "deny", terminology), {
+      labels: data.labels,
+    });
   }
-  if (data?.codes !== undefined) add("codes", codeTest(data.codes));
+  if (data?.codes !== undefined) add("codes", codeTest(data.codes), { codes: data.codes });
   if (data?.period !== undefined) {
     const interval = zone === undefined ? undefined : resolvePeriod(data.period, zone);
     const deny = rule.effect === "deny";
-    add("period", (context) => {
-      const { period } = context.resource;
-      if (interval === undefined || zone === undefined || period === undefined) return UNKNOWN;
-      if (period.from === undefined && period.to === undefined) return UNKNOWN;
-      if (context.periodZone !== zone) {
-        context.period = resolvePeriod(period, zone);
-        context.periodZone = zone;
-      }
-      const own = context.period;
-      if (own === undefined || own.start > own.end) return UNKNOWN;
-      if (own.end < interval.start || own.start > interval.end) return NO;
-      if (deny) return YES;
-      return own.start >= interval.start && own.end <= interval.end ? YES : UNKNOWN;
-    });
+    add(
+      "period",
+      (context) => {
+        const { period } = context.resource;
+        if (interval === undefined || zone === undefined || period === undefined) return UNKNOWN;
+        if (period.from === undefined && period.to === undefined) return UNKNOWN;
+        if (context.periodZone !== zone) {
+          context.period = resolvePeriod(period, zone);
+          context.periodZone = zone;
+        }
+        const own = context.period;
+        if (own === undefined || own.start > own.end) return UNKNOWN;
+        if (own.end < interval.start || own.start > interval.end) return NO;
+        if (deny) return YES;
+        return own.start >= interval.start && own.end <= interval.end ? YES : UNKNOWN;
+      },
+      { period: data.period },
+    );
   }
   if (data?.refs !== undefined) {
     const refs = data.refs;
-    add("refs", ({ resource }) => {
-      let best: Match = NO;
-      for (const ref of refs) {
-        const match = matchRef(ref, resource);
-        if (match > best) best = match;
-      }
-      return best;
-    });
+    add(
+      "refs",
+      ({ resource }) => {
+        let best: Match = NO;
+        for (const ref of refs) {
+          const match = matchRef(ref, resource);
+          if (match > best) best = match;
+        }
+        return best;
+      },
+      { refs },
+    );
   }
   if (data?.parts !== undefined) {
     const wanted = new Set(data.parts);
     const deny = rule.effect === "deny";
-    add("parts", ({ resource }) => {
-      if (resource.parts === undefined) return deny ? YES : UNKNOWN;
-      let inside = 0;
-      for (const part of resource.parts) if (wanted.has(part)) inside++;
-      if (inside === 0) return resource.parts.length === 0 ? UNKNOWN : NO;
-      return deny || inside === resource.parts.length ? YES : UNKNOWN;
-    });
+    add(
+      "parts",
+      ({ resource }) => {
+        if (resource.parts === undefined) return deny ? YES : UNKNOWN;
+        let inside = 0;
+        for (const part of resource.parts) if (wanted.has(part)) inside++;
+        if (inside === 0) return resource.parts.length === 0 ? UNKNOWN : NO;
+        return deny || inside === resource.parts.length ? YES : UNKNOWN;
+      },
+      { parts: data.parts },
+    );
   }
   return tests;
 }

@@ -46,21 +46,31 @@ export function satisfies(
   overlay: Overlay,
   terminology: Terminology,
 ): boolean {
+  return permitting.some(({ node, directive }) =>
+    satisfiedBy(node, directive, overlay, terminology),
+  );
+}
+
+/** Whether one permitting rule has all that an overlay demands. */
+export function satisfiedBy(
+  node: CompiledRule,
+  directive: CompiledDirective,
+  overlay: Overlay,
+  terminology: Terminology,
+): boolean {
   const { namesLabel, grantorCapacity, recipientNamed } = overlay.require ?? {};
-  return permitting.some(({ node, directive }) => {
-    const { capacity } = directive.source.directive.grantor;
-    if (grantorCapacity !== undefined && !grantorCapacity.includes(capacity)) return false;
-    let recipient = false;
-    let label = false;
-    for (let at: CompiledRule | undefined = node; at !== undefined; at = at.parent) {
-      const { actors, data } = at.rule.when;
-      if (actors !== undefined) recipient = true;
-      if (namesLabel !== undefined) {
-        label ||= data?.labels?.some((own) => related(own, namesLabel, terminology)) === true;
-      }
+  const { capacity } = directive.source.directive.grantor;
+  if (grantorCapacity !== undefined && !grantorCapacity.includes(capacity)) return false;
+  let recipient = false;
+  let label = false;
+  for (let at: CompiledRule | undefined = node; at !== undefined; at = at.parent) {
+    const { actors, data } = at.rule.when;
+    if (actors !== undefined) recipient = true;
+    if (namesLabel !== undefined) {
+      label ||= data?.labels?.some((own) => related(own, namesLabel, terminology)) === true;
     }
-    return (recipientNamed !== true || recipient) && (namesLabel === undefined || label);
-  });
+  }
+  return (recipientNamed !== true || recipient) && (namesLabel === undefined || label);
 }
 
 function related(own: Coding, wanted: Coding, terminology: Terminology): boolean {

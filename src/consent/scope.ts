@@ -1,9 +1,36 @@
-import { NO, UNKNOWN, YES, type Match, type MatchContext } from "./match.ts";
+import {
+  NO,
+  UNKNOWN,
+  YES,
+  type AttributeTest,
+  type Match,
+  type MatchContext,
+  type RecordQuestion,
+} from "./match.ts";
 import type { ConsentResource } from "./resource.ts";
 import type { Terminology } from "./terminology.ts";
 
-/** Whether a record, asked for with a purpose, is within what a directive speaks of. */
-export type Scope = (context: MatchContext) => Match;
+/**
+ * What a directive, or its grantor, speaks of: within one of the lists of bounds, within all of
+ * that list.
+ */
+export type Scope = readonly (readonly AttributeTest[])[];
+
+/** Whether a record, asked for with a purpose, is within a scope. */
+export function matchScope(scope: Scope | undefined, context: MatchContext): Match {
+  if (scope === undefined) return YES;
+  let best: Match = NO;
+  for (const bounds of scope) {
+    let match: Match = YES;
+    for (const test of bounds) {
+      const one = test.run(context);
+      if (one < match) match = one;
+      if (match === NO) break;
+    }
+    if (match > best) best = match;
+  }
+  return best;
+}
 
 /** The fields of directives and overlays that bound what they speak of. */
 export interface ScopeFields {
@@ -15,27 +42,32 @@ export interface ScopeFields {
 /** Makes the scope of a directive ready; `undefined` when it has no bounds. */
 export function compileScope(fields: ScopeFields, terminology: Terminology): Scope | undefined {
   const { controller, category, jurisdictions } = fields;
-  const tests: Scope[] = [];
+  const tests: AttributeTest[] = [];
+  const add = (
+    attribute: string,
+    run: (context: MatchContext) => Match,
+    asked?: Pick<RecordQuestion, "controller" | "jurisdictions">,
+  ): void => {
+    const question =
+      asked === undefined ? undefined : { effect: "permit" as const, zone: "UTC", ...asked };
+    tests.push({ attribute, bit: 0, question, run });
+  };
   if (controller !== undefined) {
-    tests.push(({ resource }) =>
-      resource.controller === undefined ? UNKNOWN : resource.controller === controller ? YES : NO,
+    add(
+      "controller",
+      ({ resource }) =>
+        resource.controller === undefined ? UNKNOWN : resource.controller === controller ? YES : NO,
+      { controller },
     );
   }
   if (jurisdictions !== undefined) {
-    tests.push(({ resource }) => matchJurisdictions(jurisdictions, resource));
+    add("jurisdictions", ({ resource }) => matchJurisdictions(jurisdictions, resource), {
+      jurisdictions,
+    });
   }
   const categoryTest = category === undefined ? undefined : compileCategory(category, terminology);
-  if (categoryTest !== undefined) tests.push(categoryTest);
-  if (tests.length === 0) return undefined;
-  return (context) => {
-    let match: Match = YES;
-    for (const test of tests) {
-      const one = test(context);
-      if (one === NO) return NO;
-      if (one < match) match = one;
-    }
-    return match;
-  };
+  if (categoryTest !== undefined) add("category", categoryTest);
+  return tests.length === 0 ? undefined : [tests];
 }
 
 function matchJurisdictions(wanted: readonly string[], resource: ConsentResource): Match {
@@ -51,7 +83,10 @@ function matchJurisdictions(wanted: readonly string[], resource: ConsentResource
 }
 
 /** A consent to research decides about research; a consent to surgery decides about no reading. */
-function compileCategory(category: string, terminology: Terminology): Scope | undefined {
+function compileCategory(
+  category: string,
+  terminology: Terminology,
+): ((context: MatchContext) => Match) | undefined {
   const known = terminology.data.categories;
   if (!Object.hasOwn(known, category)) return () => UNKNOWN;
   const purposes = known[category];

@@ -1,6 +1,7 @@
 import { toHex } from "../bytes/hex.ts";
 import { type CID, cidOf, DAG_CBOR } from "../codec/cid.ts";
 import { encode } from "../codec/dag-cbor.ts";
+import type { CapacityScope } from "./capacity.ts";
 import type { Capacity, Directive, Overlay } from "./model.ts";
 
 /** Where an entry stands on the ledger; order of places is ledger order. */
@@ -56,6 +57,12 @@ export interface CapacityFact {
   readonly capacity: Capacity;
   readonly from?: number;
   readonly to?: number;
+  /** Who granted it, and as whom; absent: the law, or the custodian attests it by itself. */
+  readonly by?: { readonly actor: string; readonly capacity: Capacity };
+  /** How many times it may be handed on. Absent: a proxy's never, any other's as often as wanted. */
+  readonly depth?: number;
+  /** What it is bounded to; absent: everything. */
+  readonly scope?: CapacityScope;
 }
 
 /**
@@ -117,7 +124,7 @@ export function snapshotCid(snapshot: ConsentSnapshot): CID {
       snapshot.roles.map((fact) => [fact.actor, fact.code, fact.attestedBy, ...ends(fact)]),
     ),
     capacities: sorted(
-      snapshot.capacities.map((fact) => [fact.actor, fact.capacity, ...ends(fact)]),
+      snapshot.capacities.map((fact) => [fact.actor, fact.capacity, ...ends(fact), ...grant(fact)]),
     ),
     links: sorted(snapshot.links),
     terminology: snapshot.terminology,
@@ -128,6 +135,12 @@ export function snapshotCid(snapshot: ConsentSnapshot): CID {
 
 function ends(fact: { readonly from?: number; readonly to?: number }): (number | null)[] {
   return [fact.from ?? null, fact.to ?? null];
+}
+
+/** How a capacity was granted, where it says anything about that. */
+function grant({ by, depth, scope }: CapacityFact): unknown[] {
+  if (by === undefined && depth === undefined && scope === undefined) return [];
+  return [by === undefined ? null : [by.actor, by.capacity], depth ?? null, scope ?? null];
 }
 
 /** Facts have no order of their own: sorted by their canonical bytes. */

@@ -9,6 +9,20 @@ export {
   type ResourceText,
 } from "./bundle.ts";
 export { type ConsentResourceContext, toConsentResource } from "./consent-resource.ts";
+export { fromConsent } from "./consent-in/from-consent.ts";
+export type {
+  ConsentDialect,
+  ConsentLoss,
+  ConsentReading,
+  FromConsentOptions,
+  ImportedConsent,
+} from "./consent-in/options.ts";
+export {
+  type ExportedConsent,
+  toConsent,
+  type ToConsentOptions,
+} from "./consent-out/to-consent.ts";
+export { type ExportedPermission, toPermission } from "./consent-out/to-permission.ts";
 export { type DatePrecision, type DateSpan, parseDate } from "./date.ts";
 export { type ResourceField, splitFields } from "./fields.ts";
 export {
@@ -24,4 +38,9 @@ export {
   type ResourceDescription,
 } from "./manifest.ts";
 export type { PatientProblem } from "./patients.ts";
+export {
+  type PcfImplicitPolicy,
+  pcfImplicitPolicy,
+  type PcfPolicyOptions,
+} from "./pcf-policies.ts";
 export type { FhirCoding, FhirReference, FhirResource } from "./resource.ts";

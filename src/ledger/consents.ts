@@ -2,8 +2,14 @@ import { verifySignature } from "../crypto/sign.ts";
 import { SIGNATURE_ALGS, type SignatureAlg } from "../crypto/signing-input.ts";
 import { toHex } from "../bytes/hex.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
-import { expectBytes, expectMap, expectOneOf, expectString } from "../codec/shape.ts";
-import { decodeDirective, directiveCid, encodeDirective } from "../consent/directive.ts";
+import { expectBytes, expectMap, expectOneOf, expectString, expectUint } from "../codec/shape.ts";
+import type { CapacityScope } from "../consent/capacity.ts";
+import {
+  decodeDirective,
+  directiveCid,
+  encodeDirective,
+  expectCapacityScope,
+} from "../consent/directive.ts";
 import type { Capacity, Directive } from "../consent/model.ts";
 import type { CapacityFact, SnapshotDirective, Standing } from "../consent/snapshot.ts";
 import { isDateValue } from "../consent/time.ts";
@@ -33,6 +39,12 @@ export interface AttestedKey {
   /** Instants in ms, inclusive; absent: open. */
   readonly from?: number;
   readonly to?: number;
+  /** Who granted the capacity, and as whom; absent: the law, or this attestation by itself. */
+  readonly by?: { readonly actor: string; readonly capacity: Capacity };
+  /** How many times the capacity may be handed on. */
+  readonly depth?: number;
+  /** What the capacity is bounded to; absent: everything. */
+  readonly scope?: CapacityScope;
 }
 
 const CAPACITIES: readonly Capacity[] = ["self", "guardian", "proxy", "court"];
@@ -73,7 +85,7 @@ export function decodeSignedDirective(bytes: Uint8Array): SignedDirective {
  * @throws {EncodingError} or {SignatureError} when it is no such key
  */
 export function encodeAttestedKey(attested: AttestedKey): Uint8Array {
-  const { actor, alg, publicKey, capacity, from, to } = attested;
+  const { actor, alg, publicKey, capacity, from, to, by, depth, scope } = attested;
   const bytes = encode({
     v: 1,
     actor,
@@ -82,6 +94,9 @@ export function encodeAttestedKey(attested: AttestedKey): Uint8Array {
     capacity,
     ...(from === undefined ? {} : { from }),
     ...(to === undefined ? {} : { to }),
+    ...(by === undefined ? {} : { by }),
+    ...(depth === undefined ? {} : { depth }),
+    ...(scope === undefined ? {} : { scope }),
   });
   actorFromKey(alg, publicKey);
   decodeAttestedKey(bytes);
@@ -94,7 +109,7 @@ export function decodeAttestedKey(bytes: Uint8Array): AttestedKey {
     decode(bytes),
     "attested key",
     ["v", "actor", "alg", "publicKey", "capacity"],
-    ["from", "to"],
+    ["from", "to", "by", "depth", "scope"],
   );
   return {
     actor: expectString(map["actor"], "attested key.actor"),
@@ -103,6 +118,19 @@ export function decodeAttestedKey(bytes: Uint8Array): AttestedKey {
     capacity: expectOneOf(map["capacity"], "attested key.capacity", CAPACITIES),
     ...(map["from"] === undefined ? {} : { from: expectInstant(map["from"], "attested key.from") }),
     ...(map["to"] === undefined ? {} : { to: expectInstant(map["to"], "attested key.to") }),
+    ...(map["by"] === undefined ? {} : { by: expectGrantor(map["by"]) }),
+    ...(map["depth"] === undefined
+      ? {}
+      : { depth: expectUint(map["depth"], "attested key.depth") }),
+    ...(map["scope"] === undefined ? {} : { scope: expectCapacityScope(map["scope"]) }),
+  };
+}
+
+function expectGrantor(value: unknown): NonNullable<AttestedKey["by"]> {
+  const map = expectMap(value, "attested key.by", ["actor", "capacity"]);
+  return {
+    actor: expectString(map["actor"], "attested key.by.actor"),
+    capacity: expectOneOf(map["capacity"], "attested key.by.capacity", CAPACITIES),
   };
 }
 
@@ -170,11 +198,14 @@ export function consentReader(
 
 /** What the custodian attests of who may speak for the subject. */
 export function capacityFacts(consents: FiledConsents): CapacityFact[] {
-  return newest(consents.keys).map(({ actor, capacity, from, to }) => ({
+  return newest(consents.keys).map(({ actor, capacity, from, to, by, depth, scope }) => ({
     actor,
     capacity,
     ...(from === undefined ? {} : { from }),
     ...(to === undefined ? {} : { to }),
+    ...(by === undefined ? {} : { by }),
+    ...(depth === undefined ? {} : { depth }),
+    ...(scope === undefined ? {} : { scope }),
   }));
 }
 

@@ -17,7 +17,6 @@ import {
   type Rule,
 } from "../../src/consent/index.ts";
 import { ConsentError } from "../../src/errors.ts";
-import { SPECIFICATION } from "./reference.ts";
 import {
   at,
   confidentiality,
@@ -130,22 +129,6 @@ const lineages = fc
 const facts = { memberships: [{ member: "dr-who", of: "privileged" }] };
 
 describe("evaluate", () => {
-  it("agrees with a literal reading of the specification", () => {
-    const seen = new Map<string, number>();
-    fc.assert(
-      fc.property(lineages, request, resource, (given, asking, about) => {
-        const snapshot = snapshotOf(given, facts);
-        const { outcome } = compileDirectives(snapshot).evaluate(asking, about, NOW);
-        seen.set(outcome, (seen.get(outcome) ?? 0) + 1);
-        expect(outcome).toBe(SPECIFICATION.decide(snapshot, asking, about, NOW));
-      }),
-      { numRuns: 4_000 },
-    );
-    for (const outcome of ["permit", "deny", "indeterminate", "not-applicable"]) {
-      expect(seen.get(outcome) ?? 0, outcome).toBeGreaterThan(50);
-    }
-  });
-
   it("gives the same bytes twice, whatever order unrelated lineages were listed in", () => {
     fc.assert(
       fc.property(lineages, request, resource, (given, asking, about) => {
@@ -286,7 +269,7 @@ describe("filter", () => {
       fc.property(
         lineages,
         request,
-        fc.array(resource, { maxLength: 8 }),
+        fc.array(resource, { maxLength: 40 }),
         (given, asking, items) => {
           const consent = compileDirectives(snapshotOf(given, facts));
           const page = filter(consent, asking, items, NOW);

@@ -1,15 +1,19 @@
 import type {
+  Capacity,
   ConsentRequest,
   ConsentResource,
   ConsentSnapshot,
   Decision,
+  Directive,
+  Overlay,
   Rule,
+  SnapshotDirective,
+  When,
 } from "../../src/consent/index.ts";
 import { HL7_TERMINOLOGY } from "../../src/consent/index.ts";
 
-// A second evaluator, slow and literal, written from the prose of docs/spec/directive.md for the
-// attributes that the random tests use. It shares the published hierarchies with the first, and
-// nothing else.
+// A second evaluator, slow and literal, written from the prose of docs/spec/directive.md, for
+// directives dated in UTC. It shares the published hierarchies with the first, and nothing else.
 
 type Truth = "yes" | "no" | "unknown";
 type Answer = "permit" | "deny" | "indeterminate" | "none";
@@ -34,10 +38,14 @@ function day(text: string, end: boolean): number {
   if (m === undefined) return Date.UTC(y + 1, 0, 1) - 1;
   return d === undefined ? Date.UTC(y, m, 1) - 1 : Date.UTC(y, m - 1, d + 1) - 1;
 }
+const instant = (value: unknown, end: boolean): number =>
+  typeof value === "number" ? value : day(String(value), end);
 const span = (period: { from?: unknown; to?: unknown }): [number, number] => [
-  period.from === undefined ? -Infinity : day(String(period.from), false),
-  period.to === undefined ? Infinity : day(String(period.to), true),
+  period.from === undefined ? -Infinity : instant(period.from, false),
+  period.to === undefined ? Infinity : instant(period.to, true),
 ];
+const inside = (period: { from?: unknown; to?: unknown }, moment: number): boolean =>
+  span(period)[0] <= moment && moment <= span(period)[1];
 
 const or = (truths: readonly Truth[]): Truth =>
   truths.includes("yes") ? "yes" : truths.includes("unknown") ? "unknown" : "no";
@@ -45,15 +53,40 @@ const and = (truths: readonly Truth[]): Truth =>
   truths.includes("no") ? "no" : truths.includes("unknown") ? "unknown" : "yes";
 const truth = (value: boolean): Truth => (value ? "yes" : "no");
 
-function matches(
-  rule: Rule,
-  purpose: string,
-  snapshot: ConsentSnapshot,
-  request: ConsentRequest,
-  resource: ConsentResource,
-  asOf: number,
-): Truth {
-  const { when, effect } = rule;
+/** What is being decided. */
+interface Question {
+  readonly snapshot: ConsentSnapshot;
+  readonly request: ConsentRequest;
+  readonly resource: ConsentResource;
+  readonly asOf: number;
+  readonly purpose: string;
+}
+
+function memberships(who: string, { snapshot, asOf }: Question, seen: string[] = []): string[] {
+  if (seen.includes(who)) return [];
+  const direct = snapshot.memberships.filter((one) => one.member === who && inside(one, asOf));
+  return [
+    who,
+    ...direct.flatMap((one) => memberships(one.of, { snapshot, asOf } as Question, [...seen, who])),
+  ];
+}
+
+function role(code: string, { snapshot, request, asOf }: Question): Truth {
+  const claims = request.roles?.filter((claim) => claim.code === code);
+  if (claims?.some((claim) => snapshot.members.includes(claim.attestedBy))) return "yes";
+  const attested = snapshot.roles.some(
+    (fact) =>
+      fact.code === code &&
+      [request.user, request.requester].includes(fact.actor) &&
+      snapshot.members.includes(fact.attestedBy) &&
+      inside(fact, asOf),
+  );
+  if (attested) return "yes";
+  return claims === undefined || claims.length > 0 ? "unknown" : "no";
+}
+
+function matches(when: When, effect: Rule["effect"], asked: Question): Truth {
+  const { request, resource, asOf, purpose } = asked;
   const truths: Truth[] = [];
   if (when.purposes) {
     truths.push(
@@ -68,37 +101,35 @@ function matches(
     );
   }
   if (when.actions) truths.push(truth(when.actions.includes(request.action)));
-  if (when.roles) {
-    truths.push(
-      or(
-        when.roles.map((role): Truth => {
-          const claims = (request.roles ?? []).filter((claim) => claim.code === role);
-          if (claims.some((claim) => snapshot.members.includes(claim.attestedBy))) return "yes";
-          return claims.length > 0 ? "unknown" : "no";
-        }),
-      ),
-    );
-  }
+  if (when.roles) truths.push(or(when.roles.map((code) => role(code, asked))));
   if (when.actors) {
     truths.push(
       or(
         when.actors.map(({ type, id }): Truth => {
-          const who = [request.requester, request.user];
-          const teams = snapshot.memberships.filter((m) => who.includes(m.member)).map((m) => m.of);
-          if (type === "organisation") return truth([...who, ...teams].includes(id));
-          const reached = type === "person" ? who : [...who, ...teams];
+          const who = [request.requester, ...(request.user === undefined ? [] : [request.user])];
+          if (type === "role") return role(id, asked);
+          if (type === "device") {
+            const device = request.client?.device;
+            return device === undefined ? "unknown" : truth(device === id);
+          }
+          const reached = type === "person" ? who : who.flatMap((one) => memberships(one, asked));
           if (reached.includes(id)) return "yes";
+          if (type === "organisation") return "no";
           return request.user === undefined ? "unknown" : "no";
         }),
       ),
     );
   }
-  if (when.validity) {
-    const [start, end] = span(when.validity);
-    truths.push(truth(start <= asOf && asOf <= end));
+  if (when.validity) truths.push(truth(inside(when.validity, asOf)));
+  const { types, codes, labels: wanted, period, refs, parts } = when.data ?? {};
+  if (types) truths.push(truth(types.includes(resource.type)));
+  if (codes) {
+    const found = codes.some((one) =>
+      resource.codes.some((own) => own.system === one.system && own.code === one.code),
+    );
+    truths.push(resource.codes.length === 0 ? "unknown" : truth(found));
   }
-  if (when.data?.types) truths.push(truth(when.data.types.includes(resource.type)));
-  if (when.data?.labels) {
+  if (wanted) {
     const own = resource.labels;
     if (own === null || (own.stamp === null && effect === "permit")) truths.push("unknown");
     else {
@@ -106,7 +137,7 @@ function matches(
       const confidential = own.codes.filter(({ system }) => system.endsWith("Confidentiality"));
       const level = Math.max(-1, ...confidential.map(({ code }) => order.indexOf(code)));
       const found = or(
-        when.data.labels.map(({ system, code }): Truth => {
+        wanted.map(({ system, code }): Truth => {
           if (!system.endsWith("Confidentiality")) {
             return truth(own.codes.some((label) => within(labels, label.code, code)));
           }
@@ -118,8 +149,8 @@ function matches(
       truths.push(own.stamp === null && found === "no" ? "unknown" : found);
     }
   }
-  if (when.data?.period) {
-    const [start, end] = span(when.data.period);
+  if (period) {
+    const [start, end] = span(period);
     const own = resource.period ?? {};
     const [from, to] = span(own);
     if (own.from === undefined && own.to === undefined) truths.push("unknown");
@@ -127,12 +158,333 @@ function matches(
     else if (effect === "deny" || (from >= start && to <= end)) truths.push("yes");
     else truths.push("unknown");
   }
+  if (refs) {
+    truths.push(
+      or(
+        refs.map(({ meaning, reference }): Truth => {
+          const among = (list: readonly string[] | undefined): Truth =>
+            list === undefined ? "unknown" : truth(list.includes(reference));
+          if (meaning === "authoredby") return among(resource.authors);
+          const itself = resource.id === undefined ? "unknown" : truth(resource.id === reference);
+          if (meaning === "instance") return itself;
+          if (meaning === "related") return or([itself, among(resource.referredBy)]);
+          const visit = truth(resource.encounter === reference);
+          return or([itself, visit, among(resource.references)]);
+        }),
+      ),
+    );
+  }
+  if (parts) {
+    const asking = resource.parts;
+    const named = (asking ?? []).filter((part) => parts.includes(part));
+    if (asking === undefined) truths.push(effect === "deny" ? "yes" : "unknown");
+    else if (asking.length === 0) truths.push("unknown");
+    else if (named.length === 0) truths.push("no");
+    else truths.push(effect === "deny" || named.length === asking.length ? "yes" : "unknown");
+  }
   return and(truths);
 }
 
 const strongest = (answers: readonly Answer[], order: readonly Answer[]): Answer =>
   order.find((answer) => answers.includes(answer)) ?? "none";
 const DENY_FIRST: readonly Answer[] = ["deny", "indeterminate", "permit"];
+const PERMIT_FIRST: readonly Answer[] = ["permit", "indeterminate", "deny"];
+const softened = (answer: Answer): Answer =>
+  answer === "permit" || answer === "none" ? "none" : "indeterminate";
+
+/** What a rule comes to, and which rules led there, from the root down. */
+interface Said {
+  readonly answer: Answer;
+  readonly leading: readonly (readonly Rule[])[];
+}
+
+function tree(rule: Rule, asked: Question, above: readonly Rule[] = []): Said {
+  const match = matches(rule.when, rule.effect, asked);
+  if (match === "no") return { answer: "none", leading: [] };
+  const path = [...above, rule];
+  const nested = (rule.rules ?? [])
+    .map((child) => tree(child, asked, path))
+    .filter(({ answer }) => answer !== "none");
+  let answer = strongest(
+    nested.map((one) => one.answer),
+    rule.combine === "deny-overrides" ? DENY_FIRST : PERMIT_FIRST,
+  );
+  let leading: readonly (readonly Rule[])[];
+  if (answer === "none") {
+    const names = path.some((one) => one.when.purposes?.includes("BTG") === true);
+    answer = rule.effect === "permit" && asked.purpose === "BTG" && !names ? "none" : rule.effect;
+    leading = [path];
+  } else {
+    leading = nested.filter((one) => one.answer === answer).flatMap((one) => one.leading);
+  }
+  return { answer: match === "yes" ? answer : softened(answer), leading };
+}
+
+/** Chains of grants by which someone has a capacity: what each link is bounded to. */
+function chains(
+  snapshot: ConsentSnapshot,
+  actor: string,
+  capacity: Capacity,
+  moment: number,
+  further: number,
+): When[][] {
+  const own = snapshot.capacities.filter(
+    (fact) => fact.actor === actor && fact.capacity === capacity,
+  );
+  if (capacity === "self" && own.length === 0) return [[]];
+  return own
+    .filter((fact) => inside(fact, moment))
+    .filter((fact) => (fact.depth ?? (capacity === "proxy" ? 0 : Infinity)) >= further)
+    .flatMap((fact) => {
+      const bounds = fact.scope === undefined ? [] : [fact.scope];
+      if (fact.by === undefined) return [bounds];
+      const granted = fact.by.capacity === "self" && fact.from !== undefined;
+      const when = granted ? Math.min(fact.from!, moment) : moment;
+      const { actor: who, capacity: what } = fact.by;
+      return chains(snapshot, who, what, when, further + 1).map((one) => [...one, ...bounds]);
+    });
+}
+
+const speaks = (one: SnapshotDirective, snapshot: ConsentSnapshot, moment: number): boolean =>
+  chains(snapshot, one.directive.grantor.actor, one.directive.grantor.capacity, moment, 0).length >
+  0;
+
+/** Whether a record is within what the grantor may speak of. */
+function authority(one: SnapshotDirective, asked: Question, moment: number): Truth {
+  const { actor, capacity } = one.directive.grantor;
+  const found = chains(asked.snapshot, actor, capacity, moment, 0);
+  if (found.length === 0) return "yes";
+  return or(found.map((chain) => and(chain.map((when) => matches(when, "permit", asked)))));
+}
+
+function scope(directive: Directive | Overlay, { resource, purpose }: Question): Truth {
+  const truths: Truth[] = [];
+  if ("controller" in directive && directive.controller !== undefined) {
+    const { controller } = resource;
+    truths.push(controller === undefined ? "unknown" : truth(controller === directive.controller));
+  }
+  if (directive.jurisdictions) {
+    const own = resource.jurisdictions ?? [];
+    truths.push(
+      own.length === 0
+        ? "unknown"
+        : or(
+            own.flatMap((place) =>
+              directive.jurisdictions!.map((code): Truth => {
+                if (place === code || place.startsWith(`${code}-`)) return "yes";
+                return code.startsWith(`${place}-`) ? "unknown" : "no";
+              }),
+            ),
+          ),
+    );
+  }
+  if ("category" in directive && directive.category === "treatment") truths.push("no");
+  if ("category" in directive && directive.category === "research") {
+    const known = purpose in purposes;
+    const research = ["HRESCH", "CLINTRL"].some((code) => within(purposes, purpose, code));
+    truths.push(known ? truth(research) : "unknown");
+  }
+  return and(truths);
+}
+
+interface Spoken {
+  /** From rules, suspensions: what decides first. */
+  readonly explicit: { readonly said: Said; readonly of: SnapshotDirective }[];
+  readonly defaults: Answer[];
+}
+
+const id = (bytes: Uint8Array): string => bytes.join();
+const idsOf = (one: SnapshotDirective): string[] => [one.entry, ...(one.aliases ?? [])].map(id);
+
+function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoken): void {
+  const { snapshot, asOf } = asked;
+  const unspoken = (one: SnapshotDirective): boolean =>
+    one.standing !== "valid" ||
+    (one.recordedAt !== undefined && !speaks(one, snapshot, one.recordedAt));
+  const voidIds = list.filter(unspoken).flatMap(idsOf);
+  // The first place of each statement counts.
+  const filed = list
+    .filter((one) => !unspoken(one))
+    .filter((one, at, all) => all.findIndex((other) => other.cid.equals(one.cid)) === at);
+  const known = (one: SnapshotDirective): string[] =>
+    list.filter((other) => other.cid.equals(one.cid) && !unspoken(other)).flatMap(idsOf);
+  const lasting = (one: SnapshotDirective): boolean =>
+    one.directive.mode === "suspend" || one.directive.mode === "revoke";
+  const starts = (one: SnapshotDirective): number => span(one.directive.validity)[0];
+
+  let head: SnapshotDirective | undefined;
+  const contested: SnapshotDirective[] = [];
+  const settled = new Map<SnapshotDirective, SnapshotDirective>();
+  for (const one of filed) {
+    if (lasting(one)) {
+      head = one;
+      continue;
+    }
+    const named = one.directive.predecessors.map(id);
+    const current =
+      head === undefined
+        ? named.every((name) => voidIds.includes(name))
+        : known(head).some((name) => named.includes(name));
+    if (!current) {
+      contested.push(one);
+      continue;
+    }
+    head = one;
+    for (const other of contested) {
+      if (!settled.has(other) && known(other).some((name) => named.includes(name))) {
+        settled.set(other, one);
+      }
+    }
+  }
+  const disputed = (one: SnapshotDirective): boolean =>
+    contested.includes(one) && !(settled.has(one) && starts(settled.get(one)!) <= asOf);
+  const moment = (one: SnapshotDirective): number =>
+    lasting(one) || !speaks(one, snapshot, asOf)
+      ? (one.recordedAt ?? (lasting(one) ? asOf : starts(one)))
+      : asOf;
+  const about = (one: SnapshotDirective): Truth =>
+    and([scope(one.directive, asked), authority(one, asked, moment(one))]);
+
+  let certain = true;
+  const newest = [...filed].reverse();
+  for (const one of newest) {
+    const { mode, default: fallback, root, validity } = one.directive;
+    if (asOf < starts(one) || disputed(one)) continue;
+    const allowed = authority(one, asked, moment(one));
+    if (allowed === "no") continue;
+    const concerned = scope(one.directive, asked);
+    if (mode !== "replace" && concerned === "no") continue;
+    const covered = and([concerned, allowed]);
+    if (lasting(one)) {
+      if (covered === "unknown") {
+        out.explicit.push({ said: { answer: "indeterminate", leading: [] }, of: one });
+      } else if (mode === "suspend") {
+        out.explicit.push({ said: { answer: "deny", leading: [] }, of: one });
+      }
+      break;
+    }
+    const over = asOf > span(validity)[1] || !speaks(one, snapshot, asOf);
+    if (mode === "amend" && over) continue;
+    if (covered !== "no") {
+      const firm = certain && covered === "yes";
+      const said: Said = over ? { answer: "none", leading: [] } : tree(root!, asked);
+      const answer = firm ? said.answer : softened(said.answer);
+      if (answer !== "none") {
+        out.explicit.push({ said: { ...said, answer }, of: one });
+        break;
+      }
+      if (mode === "replace") {
+        if (fallback === "deny") out.defaults.push("deny");
+        if (fallback === "permit" && firm && !over && asked.purpose !== "BTG") {
+          out.defaults.push("permit");
+        }
+      }
+    }
+    if (mode === "replace") {
+      if (allowed === "yes") break;
+      certain = false;
+    }
+  }
+  for (const one of contested) {
+    if (!disputed(one) || !inside(one.directive.validity, asOf)) continue;
+    if (!speaks(one, snapshot, asOf)) continue;
+    const ended = filed.some(
+      (stop, at) =>
+        lasting(stop) && at > filed.indexOf(one) && starts(stop) <= asOf && about(stop) === "yes",
+    );
+    const covered = about(one);
+    if (ended || covered === "no") continue;
+    const said = tree(one.directive.root!, asked);
+    const answer = covered === "yes" ? said.answer : softened(said.answer);
+    if (answer === "deny" || answer === "indeterminate") {
+      out.explicit.push({ said: { ...said, answer }, of: one });
+    } else if (answer === "none" && one.directive.default === "deny") out.defaults.push("deny");
+  }
+}
+
+function layer(list: readonly SnapshotDirective[], asked: Question) {
+  const out: Spoken = { explicit: [], defaults: [] };
+  const ordered = [...list]
+    .filter((one) => one.place.height <= asked.snapshot.height)
+    .sort((a, b) => a.place.height - b.place.height || a.place.index - b.place.index);
+  for (const name of new Set(ordered.map((one) => one.directive.lineage))) {
+    lineage(
+      ordered.filter((one) => one.directive.lineage === name),
+      asked,
+      out,
+    );
+  }
+  const explicit = strongest(
+    out.explicit.map(({ said }) => said.answer),
+    DENY_FIRST,
+  );
+  const answer = explicit === "none" ? strongest(out.defaults, DENY_FIRST) : explicit;
+  const leading = out.explicit.filter(({ said }) => said.answer === explicit);
+  return { answer, leading };
+}
+
+const duties = (paths: readonly (readonly Rule[])[], answer: Answer): string[] =>
+  paths.flatMap((path) =>
+    path.filter((rule) => rule.effect === answer).flatMap((rule) => rule.obligations ?? []),
+  );
+
+function meets({ require }: Overlay, leading: ReturnType<typeof layer>["leading"]): boolean {
+  const { namesLabel, grantorCapacity, recipientNamed } = require ?? {};
+  return leading.some(({ said, of }) =>
+    said.leading.some((path) => {
+      if (grantorCapacity && !grantorCapacity.includes(of.directive.grantor.capacity)) return false;
+      if (recipientNamed && !path.some((rule) => rule.when.actors !== undefined)) return false;
+      if (namesLabel === undefined) return true;
+      return path
+        .flatMap((rule) => rule.when.data?.labels ?? [])
+        .some(
+          ({ system, code }) =>
+            system === namesLabel.system &&
+            (within(labels, code, namesLabel.code) || within(labels, namesLabel.code, code)),
+        );
+    }),
+  );
+}
+
+function forPurpose(asked: Question): { readonly answer: Answer; readonly duties: string[] } {
+  const laws = asked.snapshot.overlays
+    .map(({ overlay }) => overlay)
+    .filter((one) => inside(one.validity, asked.asOf))
+    .map((overlay) => {
+      const covered = scope(overlay, asked);
+      const said: Said =
+        covered === "no" ? { answer: "none", leading: [] } : tree(overlay.root, asked);
+      const answer = covered === "yes" ? said.answer : softened(said.answer);
+      return { overlay, said: { ...said, answer } };
+    });
+  const final = laws.filter(({ overlay }) => overlay.require === undefined);
+  const law = strongest(
+    final.map(({ said }) => said.answer),
+    DENY_FIRST,
+  );
+  if (law !== "none") {
+    const leading = final.filter(({ said }) => said.answer === law);
+    return { answer: law, duties: leading.flatMap(({ said }) => duties(said.leading, law)) };
+  }
+  const demands = laws
+    .filter(({ overlay }) => overlay.require !== undefined)
+    .filter(({ said }) => said.answer === "deny" || said.answer === "indeterminate");
+  const own = layer(asked.snapshot.directives, asked);
+  if (own.answer === "none") {
+    if (demands.length > 0) return { answer: "deny", duties: [] };
+    const theirs = layer(asked.snapshot.organisation, asked);
+    return {
+      answer: theirs.answer,
+      duties: theirs.leading.flatMap(({ said }) => duties(said.leading, theirs.answer)),
+    };
+  }
+  if (own.answer === "permit" && demands.some(({ overlay }) => !meets(overlay, own.leading))) {
+    return { answer: "deny", duties: [] };
+  }
+  const mine = own.leading.flatMap(({ said }) => duties(said.leading, own.answer));
+  const theirs = demands.flatMap(({ overlay }) => overlay.root.obligations ?? []);
+  return { answer: own.answer, duties: own.answer === "permit" ? [...mine, ...theirs] : mine };
+}
 
 export const SPECIFICATION = {
   decide(
@@ -140,32 +492,20 @@ export const SPECIFICATION = {
     request: ConsentRequest,
     resource: ConsentResource,
     asOf: number,
+    understood: readonly string[] = [],
   ): Decision["outcome"] {
-    function tree(rule: Rule, purpose: string, named: boolean): Answer {
-      const match = matches(rule, purpose, snapshot, request, resource, asOf);
-      if (match === "no") return "none";
-      const names = named || (rule.when.purposes ?? []).includes("BTG");
-      const nested = (rule.rules ?? []).map((child) => tree(child, purpose, names));
-      const order = rule.combine === "deny-overrides" ? DENY_FIRST : [...DENY_FIRST].reverse();
-      let answer = strongest(nested, order);
-      if (answer === "none") {
-        answer = rule.effect === "permit" && purpose === "BTG" && !names ? "none" : rule.effect;
-      }
-      if (match === "yes") return answer;
-      return answer === "permit" || answer === "none" ? "none" : "indeterminate";
-    }
-    // One directive a lineage, valid and in force: that is what the random tests make.
-    const answers = request.purposes.map((purpose): Answer => {
-      const explicit = snapshot.directives.map((one) => tree(one.directive.root!, purpose, false));
-      const said = strongest(explicit, DENY_FIRST);
-      if (said !== "none") return said;
-      const defaults = snapshot.directives.map((one) => one.directive.default);
-      return strongest(
-        defaults.filter((one) => !(one === "permit" && purpose === "BTG")),
-        DENY_FIRST,
-      );
-    });
-    const outcome = strongest(answers, ["deny", "indeterminate", "none", "permit"]);
-    return outcome === "none" ? "not-applicable" : outcome;
+    if (request.purposes.length === 0) return "indeterminate";
+    const each = request.purposes.map((purpose) =>
+      forPurpose({ snapshot, request, resource, asOf, purpose }),
+    );
+    const outcome = strongest(
+      each.map(({ answer }) => answer),
+      ["deny", "indeterminate", "none", "permit"],
+    );
+    // `none` is both what strongest finds and what it falls back to.
+    if (outcome === "none") return "not-applicable";
+    if (outcome !== "permit") return outcome;
+    const strange = each.flatMap((one) => one.duties).some((code) => !understood.includes(code));
+    return strange ? "deny" : "permit";
   },
 };

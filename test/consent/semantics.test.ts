@@ -1,5 +1,10 @@
 import { describe, expect, it } from "vitest";
 import {
+  minorSelfConsentOverlay,
+  part2Overlay,
+  type CapacityFact,
+} from "../../src/consent/index.ts";
+import {
   at,
   confidentiality,
   decide,
@@ -7,6 +12,7 @@ import {
   filed,
   grounds,
   labelled,
+  lawOf,
   onLedger,
   overlay,
   permit,
@@ -19,6 +25,28 @@ import {
 
 const openToTreatment = filed("treat", { root: permit({ purposes: ["TREAT"] }) });
 const rejectAll = filed("reject", { root: deny() });
+
+/** The patient's daughter speaks for the patient, by the patient's own grant. */
+const daughter = (more: Partial<CapacityFact> = {}): CapacityFact => ({
+  actor: "daughter",
+  capacity: "proxy",
+  by: { actor: "patient", capacity: "self" },
+  ...more,
+});
+/** The daughter made a neighbour proxy in turn. */
+const neighbour = (more: Partial<CapacityFact> = {}): CapacityFact => ({
+  actor: "neighbour",
+  capacity: "proxy",
+  by: { actor: "daughter", capacity: "proxy" },
+  ...more,
+});
+const namesAll = filed("a", {
+  root: permit({
+    actors: [{ type: "organisation", id: "hospital-b" }],
+    data: { labels: [sensitivity("SUD")] },
+  }),
+});
+const minor = minorSelfConsentOverlay({ until: at("2025-12-31"), zone: "UTC" });
 
 const tables: Readonly<Record<string, readonly Case[]>> = {
   "silence and defaults": [
@@ -909,6 +937,324 @@ const tables: Readonly<Record<string, readonly Case[]>> = {
     },
   ],
 
+  "proxies and chains of grants": [
+    {
+      it: "a proxy made by the patient may speak",
+      given: [filed("a", { by: "daughter", capacity: "proxy", root: permit() })],
+      facts: { capacities: [daughter()] },
+      then: "permit",
+    },
+    {
+      it: "a proxy who may not hand on makes no other proxy",
+      given: [filed("a", { by: "neighbour", capacity: "proxy", root: permit() })],
+      facts: { capacities: [daughter(), neighbour()] },
+      then: "not-applicable",
+      because: ["aside capacity-lost"],
+    },
+    {
+      it: "a proxy who may hand on once does",
+      given: [filed("a", { by: "neighbour", capacity: "proxy", root: permit() })],
+      facts: { capacities: [daughter({ depth: 1 }), neighbour()] },
+      then: "permit",
+    },
+    {
+      it: "and whom he made cannot hand on beyond that depth, though it was said he may",
+      given: [filed("a", { by: "stranger", capacity: "proxy", root: permit() })],
+      facts: {
+        capacities: [
+          daughter({ depth: 1 }),
+          neighbour({ depth: 9 }),
+          { actor: "stranger", capacity: "proxy", by: { actor: "neighbour", capacity: "proxy" } },
+        ],
+      },
+      then: "not-applicable",
+      because: ["aside capacity-lost"],
+    },
+    {
+      it: "a chain ends with its first link to expire",
+      given: [filed("a", { by: "neighbour", capacity: "proxy", root: permit() })],
+      facts: { capacities: [daughter({ depth: 1, to: at("2024-06-01") }), neighbour()] },
+      then: "not-applicable",
+      because: ["aside capacity-lost"],
+    },
+    {
+      it: "a refusal by a proxy whose chain has ended leaves its denying default",
+      given: [filed("a", { by: "neighbour", capacity: "proxy", default: "deny", root: permit() })],
+      facts: { capacities: [daughter({ depth: 1, to: at("2024-06-01") }), neighbour()] },
+      then: "deny",
+      because: ["ended"],
+    },
+    {
+      it: "a chain that leads in a circle leads nowhere",
+      given: [filed("a", { by: "neighbour", capacity: "proxy", root: permit() })],
+      facts: {
+        capacities: [
+          neighbour({ depth: 9 }),
+          daughter({ depth: 9, by: { actor: "neighbour", capacity: "proxy" } }),
+        ],
+      },
+      then: "not-applicable",
+    },
+    {
+      it: "what the patient granted outlasts the patient's own capacity",
+      given: [filed("a", { by: "daughter", capacity: "proxy", root: permit() })],
+      facts: {
+        capacities: [
+          { actor: "patient", capacity: "self", to: at("2024-01-31") },
+          daughter({ from: at("2023-01-01") }),
+        ],
+      },
+      then: "permit",
+    },
+    {
+      it: "what the patient granted after losing capacity is nothing",
+      given: [filed("a", { by: "daughter", capacity: "proxy", root: permit() })],
+      facts: {
+        capacities: [
+          { actor: "patient", capacity: "self", to: at("2024-01-31") },
+          daughter({ from: at("2024-02-01") }),
+        ],
+      },
+      then: "not-applicable",
+      because: ["aside capacity-lost"],
+    },
+    {
+      it: "a guardian's proxy ends with the guardianship",
+      given: [filed("a", { by: "aunt", capacity: "proxy", root: permit() })],
+      facts: {
+        capacities: [
+          { actor: "mother", capacity: "guardian", to: at("2024-05-31") },
+          { actor: "aunt", capacity: "proxy", by: { actor: "mother", capacity: "guardian" } },
+        ],
+      },
+      then: "not-applicable",
+      because: ["aside capacity-lost"],
+    },
+    {
+      it: "a proxy for payment permits payment",
+      given: [filed("a", { by: "daughter", capacity: "proxy", root: permit() })],
+      facts: { capacities: [daughter({ scope: { purposes: ["HPAYMT"] } })] },
+      asked: { purposes: ["HPAYMT"] },
+      then: "permit",
+    },
+    {
+      it: "and nothing else",
+      given: [filed("a", { by: "daughter", capacity: "proxy", root: permit() })],
+      facts: { capacities: [daughter({ scope: { purposes: ["HPAYMT"] } })] },
+      then: "not-applicable",
+      because: ["silence"],
+    },
+    {
+      it: "a proxy for payment does not replace the refusal of treatment before it",
+      given: [
+        filed("a", { root: deny() }),
+        filed("b", { after: ["a"], by: "daughter", capacity: "proxy", root: permit() }),
+      ],
+      facts: { capacities: [daughter({ scope: { purposes: ["HPAYMT"] } })] },
+      then: "deny",
+      because: ["rule deny"],
+    },
+    {
+      it: "and replaces the refusal of payment",
+      given: [
+        filed("a", { root: deny() }),
+        filed("b", { after: ["a"], by: "daughter", capacity: "proxy", root: permit() }),
+      ],
+      facts: { capacities: [daughter({ scope: { purposes: ["HPAYMT"] } })] },
+      asked: { purposes: ["HPAYMT"] },
+      then: "permit",
+      not: ["rule deny"],
+    },
+    {
+      it: "a record that may be outside a proxy's scope is not opened by the proxy",
+      given: [
+        filed("a", { root: deny() }),
+        filed("b", { after: ["a"], by: "daughter", capacity: "proxy", root: permit() }),
+      ],
+      facts: {
+        capacities: [daughter({ scope: { data: { labels: [confidentiality("N")] } } })],
+      },
+      about: { labels: null },
+      then: "indeterminate",
+    },
+    {
+      it: "the scope of a chain is what all its links allow",
+      given: [filed("a", { by: "neighbour", capacity: "proxy", root: permit() })],
+      facts: {
+        capacities: [
+          daughter({ depth: 1, scope: { purposes: ["HPAYMT"] } }),
+          neighbour({ scope: { purposes: ["TREAT"] } }),
+        ],
+      },
+      then: "not-applicable",
+    },
+    {
+      it: "a revocation by a proxy revokes within its scope only",
+      given: [
+        filed("a", { root: permit() }),
+        filed("b", { after: ["a"], by: "daughter", capacity: "proxy", mode: "revoke" }),
+      ],
+      facts: { capacities: [daughter({ scope: { purposes: ["HPAYMT"] } })] },
+      then: "permit",
+    },
+    {
+      it: "and there it does",
+      given: [
+        filed("a", { root: permit() }),
+        filed("b", { after: ["a"], by: "daughter", capacity: "proxy", mode: "revoke" }),
+      ],
+      facts: { capacities: [daughter({ scope: { purposes: ["HPAYMT"] } })] },
+      asked: { purposes: ["HPAYMT"] },
+      then: "not-applicable",
+    },
+    {
+      it: "a court's order counts while it is attested",
+      given: [filed("a", { by: "court", capacity: "court", root: permit() })],
+      facts: { capacities: [{ actor: "court", capacity: "court", to: at("2024-12-31") }] },
+      then: "permit",
+    },
+  ],
+
+  "two lineages of one date": [
+    ...[
+      [permit(), deny()],
+      [deny(), permit()],
+    ].map(([first, second]) => ({
+      it: `a ${first!.effect}, then a ${second!.effect}, in lineages of their own`,
+      given: [
+        filed("a", { lineage: "a", from: "2023-01-01", root: first! }),
+        filed("b", { lineage: "b", from: "2023-01-01", root: second! }),
+      ],
+      then: "deny" as const,
+      because: ["rule deny"],
+    })),
+  ],
+
+  "break-glass statements beside decisions": [
+    {
+      it: "never is said with the refusal",
+      given: [filed("a", { root: deny({}, { breakGlass: "never" }) })],
+      then: "deny",
+      breakGlass: "never",
+    },
+    {
+      it: "never of one lineage outweighs allowed of another",
+      given: [
+        filed("a", { lineage: "a", root: deny({}, { breakGlass: "never" }) }),
+        filed("b", { lineage: "b", root: deny({}, { breakGlass: "allowed" }) }),
+      ],
+      then: "deny",
+      breakGlass: "never",
+    },
+    {
+      it: "a reject-all consent says nothing of it",
+      given: [rejectAll],
+      then: "deny",
+      breakGlass: null,
+    },
+  ],
+
+  "worked overlays": [
+    {
+      it: "Part 2 closes what a general consent opens",
+      given: [filed("a", { root: permit() })],
+      facts: { overlays: [lawOf(part2Overlay())] },
+      about: { labels: labelled(sensitivity("OPIOIDUD"), confidentiality("R")) },
+      understood: ["PRIVMARK"],
+      then: "deny",
+      because: ["requirement"],
+    },
+    {
+      it: "Part 2 closes what an organisation's default opens",
+      facts: {
+        overlays: [lawOf(part2Overlay())],
+        organisation: onLedger([filed("org", { root: permit() })]),
+      },
+      about: { labels: labelled(sensitivity("SUD")) },
+      understood: ["PRIVMARK"],
+      then: "deny",
+      because: ["requirement"],
+    },
+    {
+      it: "a consent that names the information and the recipient opens it",
+      given: [namesAll],
+      facts: { overlays: [lawOf(part2Overlay())] },
+      about: { labels: labelled(sensitivity("SUD")) },
+      understood: ["PRIVMARK"],
+      then: "permit",
+    },
+    {
+      it: "but not for who cannot attach the notice",
+      given: [namesAll],
+      facts: { overlays: [lawOf(part2Overlay())] },
+      about: { labels: labelled(sensitivity("SUD")) },
+      then: "deny",
+      because: ["obligation"],
+    },
+    {
+      it: "a consent that names the information but nobody in particular does not",
+      given: [filed("a", { root: permit({ data: { labels: [sensitivity("SUD")] } }) })],
+      facts: { overlays: [lawOf(part2Overlay())] },
+      about: { labels: labelled(sensitivity("SUD")) },
+      understood: ["PRIVMARK"],
+      then: "deny",
+    },
+    {
+      it: "Part 2 leaves other records alone",
+      given: [filed("a", { root: permit() })],
+      facts: { overlays: [lawOf(part2Overlay())] },
+      then: "permit",
+    },
+    {
+      it: "Part 2 leaves a medical emergency to the layers below",
+      given: [filed("a", { root: permit() })],
+      facts: { overlays: [lawOf(part2Overlay())] },
+      asked: { purposes: ["ETREAT"] },
+      about: { labels: labelled(sensitivity("SUD")) },
+      then: "permit",
+    },
+    {
+      it: "Part 2 bounded to programs leaves what others wrote",
+      given: [filed("a", { root: permit() })],
+      facts: { overlays: [lawOf(part2Overlay({ programs: ["program-1"] }))] },
+      about: { labels: labelled(sensitivity("SUD")) },
+      then: "permit",
+    },
+    {
+      it: "a mother's consent does not open what her child may consent to alone",
+      given: [filed("a", { by: "mother", capacity: "guardian", root: permit() })],
+      facts: { overlays: [lawOf(minor)], capacities: [{ actor: "mother", capacity: "guardian" }] },
+      about: { labels: labelled(sensitivity("STD")), jurisdictions: ["US-CA"] },
+      then: "deny",
+      because: ["requirement"],
+    },
+    {
+      it: "the child's own does",
+      given: [
+        filed("a", { lineage: "m", by: "mother", capacity: "guardian", root: permit() }),
+        filed("b", { lineage: "c", root: permit() }),
+      ],
+      facts: { overlays: [lawOf(minor)], capacities: [{ actor: "mother", capacity: "guardian" }] },
+      about: { labels: labelled(sensitivity("STD")), jurisdictions: ["US-CA"] },
+      then: "permit",
+    },
+    {
+      it: "the mother's opens everything else",
+      given: [filed("a", { by: "mother", capacity: "guardian", root: permit() })],
+      facts: { overlays: [lawOf(minor)], capacities: [{ actor: "mother", capacity: "guardian" }] },
+      about: { jurisdictions: ["US-CA"] },
+      then: "permit",
+    },
+    {
+      it: "and the law has nothing to say after majority",
+      given: [filed("a", { by: "mother", capacity: "guardian", root: permit() })],
+      facts: { overlays: [lawOf(minor)], capacities: [{ actor: "mother", capacity: "guardian" }] },
+      about: { labels: labelled(sensitivity("STD")), jurisdictions: ["US-CA"] },
+      on: "2026-01-01",
+      then: "permit",
+    },
+  ],
+
   scope: [
     {
       it: "an opt-out at one controller does not silence another",
@@ -1166,6 +1512,7 @@ for (const [name, cases] of Object.entries(tables)) {
         expect({ outcome: decision.outcome, found }).toMatchObject({ outcome: item.then });
         for (const ground of item.because ?? []) expect(found).toContain(ground);
         for (const ground of item.not ?? []) expect(found).not.toContain(ground);
+        if (item.breakGlass !== undefined) expect(decision.breakGlass).toBe(item.breakGlass);
       });
     }
   });

@@ -123,6 +123,11 @@ export function overlay(root: Rule, more: Partial<Overlay> = {}): ConsentSnapsho
     root,
     ...more,
   };
+  return lawOf(value);
+}
+
+/** An overlay with its name. */
+export function lawOf(value: Overlay): ConsentSnapshot["overlays"][0] {
   return { cid: cidOf(encodeOverlay(value), DAG_CBOR), overlay: value };
 }
 
@@ -193,6 +198,7 @@ export interface Case {
   /** Reasons as `kind path` or directives set aside as `aside why`; the listed ones must be there. */
   readonly because?: readonly string[];
   readonly not?: readonly string[];
+  readonly breakGlass?: Decision["breakGlass"];
 }
 
 export function decide(item: Case): Decision {

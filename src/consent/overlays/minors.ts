@@ -1,0 +1,58 @@
+import type { Basis, Coding, Overlay } from "../model.ts";
+import { ACT_CODE } from "../terminology.ts";
+import type { DateValue } from "../time.ts";
+
+/** Whose records, by which law, {@link minorSelfConsentOverlay} is about. */
+export interface MinorSelfConsentOptions {
+  /** When the minor reaches the age from which the law lets him consent; absent: any age. */
+  readonly from?: DateValue;
+  /** Last instant or day of minority: see `lastInstantOfMinority`. */
+  readonly until: DateValue;
+  readonly zone: string;
+  /** What a minor may consent to himself. Default {@link MINOR_CONSENT_LABELS}. */
+  readonly labels?: readonly Coding[];
+  /** Default California Family Code § 6924 ff. */
+  readonly basis?: Basis;
+  /** Default `US-CA`. */
+  readonly jurisdictions?: readonly string[];
+}
+
+/**
+ * What California lets minors consent to: infections that must be reported, sexual and reproductive
+ * health, sexual assault, substance use and outpatient mental health.
+ */
+export const MINOR_CONSENT_LABELS: readonly Coding[] = [
+  "HIV",
+  "STD",
+  "SEX",
+  "PREGNANT",
+  "SDV",
+  "SUD",
+  "MH",
+  "PSY",
+].map((code) => ({ system: ACT_CODE, code }));
+
+/**
+ * Minors' self-consent as an overlay, a worked example and no legal advice: where the law lets a
+ * minor consent to care by himself, only his own permit opens the record of it, to his parents as
+ * to everybody. It belongs into the snapshot of one person, since it ends with that person's
+ * minority. A guardian's refusal still refuses: it takes nobody's secret away.
+ */
+export function minorSelfConsentOverlay(options: MinorSelfConsentOptions): Overlay {
+  return {
+    v: 1,
+    basis: options.basis ?? {
+      uri: "https://leginfo.legislature.ca.gov/faces/codes_displaySection.xhtml?lawCode=FAM&sectionNum=6924",
+      version: "2024-01-01",
+    },
+    jurisdictions: options.jurisdictions ?? ["US-CA"],
+    validity: { from: options.from ?? "1900", to: options.until, zone: options.zone },
+    root: {
+      id: "minor-self-consent",
+      effect: "deny",
+      combine: "deny-overrides",
+      when: { data: { labels: options.labels ?? MINOR_CONSENT_LABELS } },
+    },
+    require: { grantorCapacity: ["self"] },
+  };
+}

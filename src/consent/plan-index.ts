@@ -1,0 +1,145 @@
+import type { LineagePlan } from "./lineage.ts";
+import { NO, type AttributeTest, type MatchContext } from "./match.ts";
+import type { CompiledOverlay } from "./overlay.ts";
+import type { Scope } from "./scope.ts";
+import type { CompiledRule } from "./tree.ts";
+
+/** Finds which lineages can have something to say, without asking each. */
+export interface PlanIndex {
+  /** All, in order. */
+  readonly plans: readonly LineagePlan[];
+  /** Those that are not sure to be silent on the context's purpose, requester and type of record. */
+  candidates(context: MatchContext): readonly LineagePlan[];
+}
+
+/** Below this many, asking each is quicker than looking up. */
+const WORTH_IT = 8;
+/** Most purposes that are remembered. */
+const MAX_PURPOSES = 64;
+
+/**
+ * Sorts lineages by what their rules require. A lineage without default, suspension or revocation
+ * is silent wherever none of its roots matches.
+ */
+export function indexPlans(plans: readonly LineagePlan[]): PlanIndex {
+  if (plans.length <= WORTH_IT) return { plans, candidates: () => plans };
+  const always: number[] = [];
+  const anyActor: number[] = [];
+  const byActor = new Map<string, number[]>();
+  const byType = new Map<string, number[]>();
+  const purposeBound: { readonly at: number; readonly tests: readonly AttributeTest[] }[] = [];
+  const byPurpose = new Map<string, readonly number[]>();
+  const put = (map: Map<string, number[]>, key: string, at: number): void => {
+    const list = map.get(key);
+    if (list === undefined) map.set(key, [at]);
+    else if (list.at(-1) !== at) list.push(at);
+  };
+  plans.forEach((plan, at) => {
+    const roots = rootsOf(plan);
+    if (roots === undefined) {
+      always.push(at);
+      return;
+    }
+    const actors = roots.map(({ rule }) => rule.when.actors);
+    const types = roots.map(({ rule }) => rule.when.data?.types);
+    const purposes = roots.map(({ tests }) => tests.find((one) => one.attribute === "purposes"));
+    if (actors.every((list) => list?.every(({ type }) => type !== "role" && type !== "device"))) {
+      anyActor.push(at);
+      for (const { id } of actors.flatMap((list) => list ?? [])) put(byActor, id, at);
+    } else if (purposes.every((test) => test !== undefined)) {
+      purposeBound.push({ at, tests: purposes });
+    } else if (types.every((list) => list !== undefined)) {
+      for (const type of types.flat()) put(byType, type, at);
+    } else {
+      always.push(at);
+    }
+  });
+  return {
+    plans,
+    candidates(context) {
+      const found = new Set(always);
+      if (anyActor.length > 0) {
+        const { request } = context;
+        if (!request.userStated) for (const at of anyActor) found.add(at);
+        else {
+          for (const id of request.persons) for (const at of byActor.get(id) ?? []) found.add(at);
+          for (const id of request.belongsTo) for (const at of byActor.get(id) ?? []) found.add(at);
+        }
+      }
+      if (purposeBound.length > 0) {
+        let list = byPurpose.get(context.purpose);
+        if (list === undefined) {
+          list = purposeBound
+            .filter(({ tests }) => tests.some((test) => test.run(context) !== NO))
+            .map(({ at }) => at);
+          if (byPurpose.size >= MAX_PURPOSES) byPurpose.clear();
+          byPurpose.set(context.purpose, list);
+        }
+        for (const at of list) found.add(at);
+      }
+      for (const at of byType.get(context.resource.type) ?? []) found.add(at);
+      if (found.size === plans.length) return plans;
+      return [...found].sort((a, b) => a - b).map((at) => plans[at]!);
+    },
+  };
+}
+
+/** The roots that must not match for a lineage to be silent; `undefined` when it may speak anyway. */
+function rootsOf({ steps, contested }: LineagePlan): readonly CompiledRule[] | undefined {
+  const roots: CompiledRule[] = [];
+  for (const { directive, ended } of [...steps, ...contested]) {
+    const { mode, default: fallback } = directive.source.directive;
+    if (mode === "suspend" || mode === "revoke" || fallback !== "none") return undefined;
+    if (!ended && directive.tree !== undefined) roots.push(directive.tree.root);
+  }
+  return roots.length === 0 ? undefined : roots;
+}
+
+/** More questions than this, and records are told apart too finely. */
+const MAX_QUESTIONS = 24;
+
+/**
+ * Everything a decision can ask of a record, each once: records that answer alike get the same
+ * decision.
+ *
+ * @returns `undefined` when there is too much of it
+ */
+export function questionsOf(
+  plans: readonly LineagePlan[],
+  overlays: readonly CompiledOverlay[],
+  purposes: readonly string[],
+  context: MatchContext,
+): readonly AttributeTest[] | undefined {
+  const tests = new Map<string, AttributeTest>();
+  const add = (test: AttributeTest): void => {
+    if (test.question === undefined) return;
+    const key = JSON.stringify(test.question);
+    if (!tests.has(key)) tests.set(key, test);
+  };
+  const addScope = (scope: Scope | undefined): void => {
+    for (const bounds of scope ?? []) for (const test of bounds) add(test);
+  };
+  const visit = (node: CompiledRule): void => {
+    if (tests.size > MAX_QUESTIONS) return;
+    const dead = purposes.every((purpose) => {
+      context.purpose = purpose;
+      return node.tests.some((test) => test.question === undefined && test.run(context) === NO);
+    });
+    if (dead) return;
+    for (const test of node.tests) add(test);
+    for (const child of node.children) visit(child);
+  };
+  for (const { steps, contested, stops } of plans) {
+    for (const { directive, ended, authority } of [...steps, ...contested, ...stops]) {
+      addScope(directive.scope);
+      addScope(authority);
+      if (!ended && directive.tree !== undefined) visit(directive.tree.root);
+      if (tests.size > MAX_QUESTIONS) return undefined;
+    }
+  }
+  for (const { scope, tree } of overlays) {
+    addScope(scope);
+    visit(tree.root);
+  }
+  return tests.size > MAX_QUESTIONS ? undefined : [...tests.values()];
+}

@@ -1,0 +1,237 @@
+import type { Basis, Capacity, DirectiveMode, Effect, Grantor } from "../../consent/model.ts";
+import { ACT_CODE, canonicalSystem } from "../../consent/terminology.ts";
+import type { JsonObject } from "../resource.ts";
+import type { ConsentLoss, FromConsentOptions } from "./options.ts";
+import { invalid, items, object, optionalText, unsupported } from "./refuse.ts";
+import {
+  NAME_SYSTEM,
+  readCoding,
+  readConcept,
+  readReference,
+  type ValueContext,
+} from "./values.ts";
+
+/** What a status makes of a Consent. */
+export function readStatus(resource: JsonObject, r5: boolean): DirectiveMode {
+  const status = optionalText(resource["status"], "Consent.status");
+  switch (status) {
+    case "active":
+      return "replace";
+    case "inactive":
+    case "entered-in-error":
+      return "revoke";
+    case "draft":
+      throw unsupported("Consent.status", "is draft: nothing was agreed yet");
+    case "proposed":
+    case "rejected":
+      if (r5) break;
+      throw unsupported(
+        "Consent.status",
+        status === "proposed"
+          ? "is proposed: nothing was agreed yet"
+          : "is rejected: nothing was agreed; a refusal is an active consent that denies",
+      );
+    case "not-done":
+    case "unknown":
+      if (!r5) break;
+      throw unsupported("Consent.status", `is ${status}: it does not tell whether it is in force`);
+  }
+  throw invalid("Consent.status", "is missing or unknown");
+}
+
+const SCOPE = "http://terminology.hl7.org/CodeSystem/consentscope";
+const SCOPES = new Set(["patient-privacy", "research", "treatment", "adr"]);
+/** Categories of R5 that say what R4 says by scope. */
+const CATEGORIES: Readonly<Record<string, string>> = {
+  acd: "adr",
+  dnr: "adr",
+  hcd: "adr",
+  polst: "adr",
+  research: "research",
+  rsdid: "research",
+  rsreid: "research",
+};
+
+/** What a Consent is about, in the terms of R4's scope. */
+export function readCategory(resource: JsonObject, r5: boolean): string | undefined {
+  if (!r5) {
+    const scope = object(resource["scope"], "Consent.scope");
+    const found = readConcept(scope, "Consent.scope").find((coding) => coding.system === SCOPE);
+    if (found === undefined || !SCOPES.has(found.code)) {
+      throw unsupported("Consent.scope", "is no scope that is known here");
+    }
+    return found.code;
+  }
+  const found = new Set<string>();
+  for (const category of items(resource["category"], "Consent.category")) {
+    for (const coding of items(category.value["coding"], `${category.path}.coding`)) {
+      const { system, code } = readCoding(coding.value, coding.path);
+      const own = code.toLowerCase();
+      if (system === SCOPE && SCOPES.has(code)) found.add(code);
+      else if (Object.hasOwn(CATEGORIES, own)) found.add(CATEGORIES[own]!);
+    }
+  }
+  if (found.size > 1) throw unsupported("Consent.category", "names several kinds of consent");
+  return [...found][0];
+}
+
+/** Whose data it is, and who agreed. */
+export function readParties(
+  resource: JsonObject,
+  r5: boolean,
+  options: FromConsentOptions,
+  context: ValueContext,
+): { readonly patient: string; readonly grantor: Grantor } {
+  const element = r5 ? "Consent.subject" : "Consent.patient";
+  const subject = r5 ? resource["subject"] : resource["patient"];
+  if (subject === undefined) throw unsupported(element, "is missing: it is about nobody");
+  const patient = readReference(subject, element, context, { anyVersion: true });
+  if (patient.type !== undefined && patient.type !== "Patient") {
+    throw unsupported(element, "is no patient");
+  }
+  const who = r5 ? "Consent.grantor" : "Consent.performer";
+  const grantors = items(r5 ? resource["grantor"] : resource["performer"], who, 64);
+  if (grantors.length > 1) throw unsupported(`${who}[1]`, "is a second grantor: name the one");
+  const actor =
+    grantors.length === 0
+      ? patient.name
+      : readReference(grantors[0]!.value, `${who}[0]`, context, { anyVersion: true }).name;
+  const capacity: Capacity | undefined =
+    options.capacity ?? (actor === patient.name ? "self" : undefined);
+  if (capacity === undefined) {
+    throw unsupported(
+      `${who}[0]`,
+      'is not the patient: pass capacity: "guardian", "proxy" or "court"',
+    );
+  }
+  return { patient: patient.name, grantor: { actor, capacity, evidence: options.evidence ?? [] } };
+}
+
+/** Names the chain of statements that a Consent belongs to. */
+export function readLineage(resource: JsonObject, options: FromConsentOptions): string {
+  if (options.lineage !== undefined) return options.lineage;
+  // One identifier stands directly in some R5 drafts; both releases make it a list.
+  const [first] = items(resource["identifier"], "Consent.identifier");
+  if (first !== undefined) {
+    const value = optionalText(first.value["value"], `${first.path}.value`);
+    const system = optionalText(first.value["system"], `${first.path}.system`);
+    if (value !== undefined && system !== undefined)
+      return system === NAME_SYSTEM ? value : `${system}|${value}`;
+  }
+  const id = optionalText(resource["id"], "Consent.id");
+  if (id === undefined) {
+    throw unsupported("Consent.id", "is missing, and no identifier names it: pass lineage");
+  }
+  return `Consent/${id}`;
+}
+
+/** The law or policy that a Consent rests on. */
+export function readBasis(resource: JsonObject, r5: boolean, options: FromConsentOptions): Basis {
+  if (options.basis !== undefined) return options.basis;
+  const found: Basis[] = [];
+  const concept = (value: unknown, path: string): void => {
+    const [coding] = readConcept(object(value, path), path);
+    found.push({ uri: `${coding!.system}|${coding!.code}`, version: "" });
+  };
+  const canonical = (value: unknown, path: string): void => {
+    const written = optionalText(value, path);
+    if (written === undefined) return;
+    const [uri, version = ""] = written.split("|");
+    found.push({ uri: uri!, version });
+  };
+  if (r5) {
+    if (resource["policyBasis"] !== undefined) {
+      canonical(
+        object(resource["policyBasis"], "Consent.policyBasis")["url"],
+        "Consent.policyBasis.url",
+      );
+    }
+    if (found.length === 0) {
+      for (const one of items(resource["regulatoryBasis"], "Consent.regulatoryBasis")) {
+        concept(one.value, one.path);
+      }
+    }
+  } else {
+    for (const one of items(resource["policy"], "Consent.policy")) {
+      canonical(one.value["uri"], `${one.path}.uri`);
+    }
+    if (found.length === 0 && resource["policyRule"] !== undefined) {
+      concept(resource["policyRule"], "Consent.policyRule");
+    }
+  }
+  if (found.length !== 1) {
+    throw unsupported(
+      r5 ? "Consent.policyBasis" : "Consent.policy",
+      `${found.length === 0 ? "names no policy" : "names several policies"}: pass basis`,
+    );
+  }
+  return found[0]!;
+}
+
+const POLICY_RULES: Readonly<Record<string, Effect>> = {
+  OPTIN: "permit",
+  OPTINR: "permit",
+  OPTOUT: "deny",
+  OPTOUTE: "deny",
+};
+
+/** The effect that an R4 policyRule stands for, where it is one of the four codes that tell. */
+export function readPolicyRule(resource: JsonObject): Effect | undefined {
+  if (resource["policyRule"] === undefined) return undefined;
+  const concept = object(resource["policyRule"], "Consent.policyRule");
+  const effects = new Set<Effect>();
+  for (const { value, path } of items(concept["coding"], "Consent.policyRule.coding")) {
+    const { system, code } = readCoding(value, path);
+    if (canonicalSystem(system) === ACT_CODE && Object.hasOwn(POLICY_RULES, code))
+      effects.add(POLICY_RULES[code]!);
+  }
+  if (effects.size > 1) throw invalid("Consent.policyRule", "says permit and deny");
+  return [...effects][0];
+}
+
+/** The organisation whose records alone are meant. */
+export function readController(
+  resource: JsonObject,
+  r5: boolean,
+  custodian: string | undefined,
+  options: FromConsentOptions,
+  context: ValueContext,
+): string | undefined {
+  if (options.controller !== undefined) {
+    if (custodian !== undefined && options.controller !== custodian) {
+      throw unsupported("Consent.provision", "names another custodian than the option controller");
+    }
+    return options.controller ?? undefined;
+  }
+  const named = r5 ? items(resource["controller"], "Consent.controller", 64) : [];
+  const controllers = new Set(
+    named.map((one) => readReference(one.value, one.path, context, { anyVersion: true }).name),
+  );
+  if (custodian !== undefined) controllers.add(custodian);
+  if (controllers.size > 1) {
+    throw unsupported(
+      named.length > 1 ? "Consent.controller[1]" : "Consent.controller",
+      "is another controller: import once for each, passing controller",
+    );
+  }
+  return [...controllers][0];
+}
+
+const UNUSED: readonly (readonly [element: string, what: string])[] = [
+  ["organization", "who manages the consent; pass controller if it bounds whose records are meant"],
+  ["manager", "who manages the consent"],
+  ["sourceAttachment", "the signed document; pass evidence to name it by its CID"],
+  ["sourceReference", "the signed document; pass evidence to name it by its CID"],
+  ["policyText", "the wording of the policy"],
+  ["verification", "by whom and when it was verified"],
+  ["contained", "resources inside the consent"],
+];
+
+/** What is there, does not bear on decisions, and is not carried. */
+export function unusedElements(resource: JsonObject): ConsentLoss[] {
+  const losses: ConsentLoss[] = [];
+  for (const [element, what] of UNUSED) {
+    if (resource[element] !== undefined) losses.push({ path: `Consent.${element}`, what });
+  }
+  return losses;
+}

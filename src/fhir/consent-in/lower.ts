@@ -1,0 +1,161 @@
+import type { Effect, Rule } from "../../consent/model.ts";
+import type { Period } from "../../consent/time.ts";
+import type { ConsentReading } from "./options.ts";
+import type { Provision } from "./provision.ts";
+import { unsupported } from "./refuse.ts";
+
+/** A tree of rules, and the one organisation whose records it is about, where the scope says so. */
+export interface Lowered {
+  readonly root: Rule;
+  readonly custodian: string | undefined;
+  /** When the whole is in force, where that is not said by a rule. */
+  readonly period: Period | undefined;
+}
+
+/** A rule as every dialect writes it: deny outweighs permit among what is nested. */
+export function rule(
+  id: string,
+  effect: Effect,
+  when: Rule["when"],
+  rules: readonly Rule[] = [],
+): Rule {
+  return { id, effect, combine: "deny-overrides", when, ...(rules.length > 0 && { rules }) };
+}
+
+/**
+ * The period of an outermost rule that is all a directive says is that of the directive: before it,
+ * the one that it replaces still holds, and afterwards its default does.
+ */
+function withPeriod(root: Rule, custodian: string | undefined): Lowered {
+  const { validity: period, ...when } = root.when;
+  return { root: { ...root, when }, custodian, period };
+}
+
+/** Whether a provision says at all where it applies. */
+export function hasConditions(provision: Provision): boolean {
+  return Object.keys(provision.when).length > 0 || provision.custodian !== undefined;
+}
+
+const opposite = (effect: Effect): Effect => (effect === "permit" ? "deny" : "permit");
+
+/** What holds where a directive is silent, unless its dialect or the caller says. */
+export function usualDefault(root: Rule): Effect | "none" {
+  const permits = (rule: Rule): boolean =>
+    rule.effect === "permit" || (rule.rules ?? []).some(permits);
+  // Who agrees to something has not agreed to the rest; who refuses something said no more.
+  return permits(root) ? "deny" : "none";
+}
+
+/** `r4-typed`: each provision is a rule, within the one around it. */
+export function lowerTyped(provision: Provision): Lowered {
+  const visit = (one: Provision): Rule => {
+    if (one !== provision) refuseCustodian(one);
+    if (one.type === undefined) {
+      throw unsupported(
+        `${one.path}.type`,
+        "is missing: the dialect r4-typed needs it; if policyRule says it, pass dialect: " +
+          '"r4-policy-rule"',
+      );
+    }
+    return rule(one.path, one.type, one.when, one.nested.map(visit));
+  };
+  return withPeriod(visit(provision), provision.custodian);
+}
+
+/**
+ * `r4-policy-rule` and `r5`: a base, and provisions that are exceptions to it, or that say where
+ * it holds, as `reading` tells where they do not say themselves.
+ */
+export function lowerOntoBase(
+  base: Effect,
+  provisions: readonly Provision[],
+  reading: ConsentReading | undefined,
+  path: string,
+): Lowered {
+  // R4 has one outermost provision, which may only hold others together.
+  const outer = provisions.flatMap((one) =>
+    one.path === "Consent.provision" && one.type === undefined && !hasConditions(one)
+      ? one.nested
+      : [one],
+  );
+  if (reading === "scope" && outer.some((one) => one.type !== opposite(base))) {
+    return lowerScope(base, outer);
+  }
+  const rules = outer.map((one) => exception(one, base, {}, reading));
+  return { root: rule(path, base, {}, rules), custodian: undefined, period: undefined };
+}
+
+function exception(
+  one: Provision,
+  around: Effect,
+  outerWhen: Rule["when"],
+  reading: ConsentReading | undefined,
+): Rule {
+  if (one.type === undefined && reading !== "exception") {
+    throw unsupported(
+      one.path,
+      'has no type: pass reading: "exception" if it is an exception to what it stands in, or ' +
+        'reading: "scope" if it says where that holds',
+    );
+  }
+  const effect = one.type ?? opposite(around);
+  if (effect === around) {
+    throw unsupported(
+      one.path,
+      `says ${effect} within what says ${effect} already: pass reading: "scope" if it says where ` +
+        "that holds",
+    );
+  }
+  refuseCustodian(one);
+  if (!hasConditions(one) || JSON.stringify(one.when) === JSON.stringify(outerWhen)) {
+    throw unsupported(one.path, "has the conditions of what it stands in, and so undoes all of it");
+  }
+  const rules = one.nested.map((inner) => exception(inner, effect, one.when, reading));
+  return rule(one.path, effect, one.when, rules);
+}
+
+/** The base holds only in what the provisions name; nested ones narrow it further. */
+function lowerScope(base: Effect, outer: readonly Provision[]): Lowered {
+  const scopes = outer.filter((one) => (one.type ?? base) === base);
+  const stray = outer.find((one) => (one.type ?? base) !== base);
+  if (stray !== undefined) throw unsupported(stray.path, "is an exception beside a scope");
+  const [first] = scopes;
+  const custodian = first?.custodian;
+  for (const one of scopes) {
+    if (one.custodian !== custodian) {
+      throw unsupported(one.path, "is about another custodian than the provision before it");
+    }
+  }
+  if (scopes.length === 1) return withPeriod(scope(first!, base, true), custodian);
+  if (base === "deny") throw unsupported(scopes[1]!.path, "is a second scope of one refusal");
+  const rules = scopes.map((one) => scope(one, base, true));
+  return { root: rule("Consent", "deny", {}, rules), custodian, period: undefined };
+}
+
+function scope(one: Provision, base: Effect, outermost: boolean): Rule {
+  if (!outermost) refuseCustodian(one);
+  const narrower = one.nested.filter((inner) => (inner.type ?? base) === base);
+  const others = one.nested.filter((inner) => (inner.type ?? base) !== base);
+  if (narrower.length === 0) {
+    const rules = others.map((inner) => exception(inner, base, one.when, "exception"));
+    return rule(one.path, base, one.when, rules);
+  }
+  if (base === "deny") {
+    throw unsupported(narrower[0]!.path, "is a refusal within a refusal");
+  }
+  // Outside of every narrower scope the permission does not hold.
+  const rules = [
+    ...narrower.map((inner) => scope(inner, base, false)),
+    ...others.map((inner) => exception(inner, base, one.when, "exception")),
+  ];
+  return rule(one.path, "deny", one.when, rules);
+}
+
+function refuseCustodian(one: Provision): void {
+  if (one.custodian === undefined) return;
+  throw unsupported(
+    `${one.path}.actor`,
+    "names a custodian: whose records they are bounds a directive as a whole, not a rule; in " +
+      'r4-typed, and under reading: "scope", the outermost provision can say so',
+  );
+}

@@ -1,0 +1,215 @@
+import type { ActorRef, ActorType, DataFilter, DataRef, When } from "../../consent/model.ts";
+import {
+  ACT_CODE,
+  ACT_REASON,
+  canonicalPurpose,
+  canonicalSystem,
+  CONFIDENTIALITY,
+  HL7_TERMINOLOGY,
+} from "../../consent/terminology.ts";
+import { type DateValue, isoInstant, type Period } from "../../consent/time.ts";
+import { CONSENT_ACTION, PARTICIPATION, RESOURCE_TYPES } from "../consent-in/provision.ts";
+import { NAME_SYSTEM } from "../consent-in/values.ts";
+import type { JsonObject } from "../resource.ts";
+
+/** What a rule's conditions come to in FHIR, and which of them FHIR cannot say. */
+export interface WrittenConditions {
+  readonly elements: JsonObject;
+  /** Names of attributes: `roles`, `data.parts`, … */
+  readonly lost: readonly string[];
+}
+
+const RESTFUL = /^(?:[a-z][a-z0-9+.-]*:\S{0,400}\/)?([A-Z][A-Za-z]{1,63})\/[A-Za-z0-9\-.]{1,64}$/;
+const ABSOLUTE = /^[a-z][a-z0-9+.-]{0,31}:\S+$/;
+const SPACES = /^\s*$/;
+/** First and last millisecond that a FHIR date can name. */
+const FIRST = Date.UTC(1000, 0, 1);
+const LAST = Date.UTC(10_000, 0, 1) - 1;
+
+/** Writes a rule's conditions as elements of a provision; `undefined` values mean "cannot". */
+export function writeConditions(when: When, version: "r4" | "r5"): WrittenConditions {
+  const elements: Record<string, unknown> = {};
+  const lost: string[] = [];
+  const put = (attribute: string, element: string, value: unknown): void => {
+    if (value === undefined) lost.push(attribute);
+    else elements[element] = value;
+  };
+  const { validity, actors, roles, purposes, actions } = when;
+  const { types, codes, labels, period, refs, parts }: DataFilter = when.data ?? {};
+  if (validity) put("validity", "period", writePeriod(validity));
+  if (actors)
+    put(
+      "actors",
+      "actor",
+      every(actors, (actor) => writeActor(actor, version)),
+    );
+  if (roles && actors) lost.push("roles");
+  else if (roles) {
+    const asActors = roles.map((id): ActorRef => ({ type: "role", id }));
+    put(
+      "roles",
+      "actor",
+      every(asActors, (actor) => writeActor(actor, version)),
+    );
+  }
+  if (actions) put("actions", "action", every(actions, writeAction));
+  if (labels) put("data.labels", "securityLabel", every(labels, writeLabel));
+  if (purposes) put("purposes", "purpose", every(purposes, writePurpose));
+  if (types) {
+    put("data.types", version === "r4" ? "class" : "resourceType", every(types, writeType));
+  }
+  if (codes) {
+    const concept = (one: { system: string; code: string }): JsonObject => ({ coding: [one] });
+    put("data.codes", "code", every(codes, concept));
+  }
+  if (period) put("data.period", "dataPeriod", writePeriod(period));
+  if (refs) put("data.refs", "data", every(refs, writeRef));
+  if (parts) lost.push("data.parts");
+  return { elements, lost };
+}
+
+/** All values written, or `undefined` when one cannot be. */
+function every<T>(
+  values: readonly T[],
+  write: (value: T) => unknown,
+): readonly unknown[] | undefined {
+  const written = values.map(write);
+  return written.includes(undefined) ? undefined : written;
+}
+
+/** A FHIR date or dateTime, or `undefined` when no FHIR date names that instant. */
+export function writeDate(value: DateValue): string | undefined {
+  if (typeof value === "string") return value;
+  return value >= FIRST && value <= LAST ? isoInstant(value) : undefined;
+}
+
+/** A FHIR Period, or `undefined` when an end cannot be written. */
+export function writePeriod(period: Period): JsonObject | undefined {
+  const start = period.from === undefined ? undefined : writeDate(period.from);
+  const end = period.to === undefined ? undefined : writeDate(period.to);
+  if (period.from !== undefined && start === undefined) return undefined;
+  if (period.to !== undefined && end === undefined) return undefined;
+  return { ...(start !== undefined && { start }), ...(end !== undefined && { end }) };
+}
+
+/** A reference that is read back as the same name. */
+export function writeReference(name: string, type?: string): JsonObject {
+  const parts = RESTFUL.exec(name);
+  const literal = parts !== null || ABSOLUTE.test(name);
+  if (literal && !name.includes("/_history/") && !name.includes("|")) {
+    if (parts === null || type === undefined) return { reference: name, ...(type && { type }) };
+    if (parts[1] === type || KINDS_OF[parts[1]!] === KINDS_OF[type]) return { reference: name };
+  }
+  return { ...(type && { type }), identifier: writeIdentifier(name) };
+}
+
+/** An identifier that is read back as the same name. */
+export function writeIdentifier(name: string): JsonObject {
+  const bar = name.indexOf("|");
+  const system = bar < 0 ? "" : name.slice(0, bar);
+  const value = name.slice(bar + 1);
+  return SPACES.test(system) || SPACES.test(value) || system === NAME_SYSTEM
+    ? { system: NAME_SYSTEM, value: name }
+    : { system, value };
+}
+
+const TYPES: Readonly<Record<Exclude<ActorType, "role">, string>> = {
+  "care-team": "CareTeam",
+  device: "Device",
+  group: "Group",
+  organisation: "Organization",
+  person: "Person",
+};
+const KINDS_OF: Readonly<Record<string, ActorType>> = {
+  CareTeam: "care-team",
+  Device: "device",
+  Group: "group",
+  Organization: "organisation",
+  Patient: "person",
+  Person: "person",
+  Practitioner: "person",
+  PractitionerRole: "person",
+  RelatedPerson: "person",
+};
+
+/** The actor element of the organisation whose records alone are meant. */
+export function writeCustodian(name: string): JsonObject {
+  return {
+    role: { coding: [{ system: PARTICIPATION, code: "CST" }] },
+    reference: writeReference(name),
+  };
+}
+
+function writeActor({ type, id }: ActorRef, version: "r4" | "r5"): JsonObject | undefined {
+  if (SPACES.test(id)) return undefined;
+  if (type === "role") {
+    // R4 wants a reference; a role is nobody in particular.
+    if (version === "r4") return undefined;
+    return { role: { coding: [{ system: NAME_SYSTEM, code: id }] } };
+  }
+  return {
+    role: { coding: [{ system: PARTICIPATION, code: "IRCP" }] },
+    reference: writeReference(id, TYPES[type]),
+  };
+}
+
+function writeRef({ meaning, reference }: DataRef): JsonObject | undefined {
+  return SPACES.test(reference) ? undefined : { meaning, reference: writeReference(reference) };
+}
+
+function writeAction(action: string): JsonObject | undefined {
+  const coding = tokenOf(action, CONSENT_ACTION);
+  return coding && { coding: [coding] };
+}
+
+function writePurpose(purpose: string): JsonObject | undefined {
+  return tokenOf(canonicalPurpose(purpose), ACT_REASON);
+}
+
+/** A bare code of a code system, or `system|code` of another one. */
+function tokenOf(token: string, own: string): JsonObject | undefined {
+  const bar = token.lastIndexOf("|");
+  const system = bar < 0 ? own : token.slice(0, bar);
+  const code = token.slice(bar + 1);
+  if (SPACES.test(system) || SPACES.test(code) || (bar >= 0 && system === own)) return undefined;
+  return { system, code };
+}
+
+function writeLabel(label: { readonly system: string; readonly code: string }): unknown {
+  const system = canonicalSystem(label.system);
+  const { obligations, refrains } = HL7_TERMINOLOGY;
+  const handling = Object.hasOwn(obligations, label.code) || Object.hasOwn(refrains, label.code);
+  if (system === ACT_REASON || (system === ACT_CODE && handling)) return undefined;
+  return { system, code: label.code };
+}
+
+function writeType(code: string): JsonObject | undefined {
+  return /^[A-Z][A-Za-z]{1,63}$/.test(code) ? { system: RESOURCE_TYPES, code } : undefined;
+}
+
+const byOrder = (label: { readonly system: string }): boolean =>
+  canonicalSystem(label.system) === CONFIDENTIALITY;
+
+/**
+ * The conditions of one rule and of one inside it as those of the inner alone, where they are about
+ * different attributes, and the outer's mean the same for permit and deny.
+ */
+export function conjunction(outer: When, inner: When): When | undefined {
+  const { data: dataA = {}, ...restA } = outer;
+  const { data: dataB = {}, ...restB } = inner;
+  const shared = (x: object, y: object): boolean => Object.keys(x).some((key) => key in y);
+  if (shared(restA, restB) || shared(dataA, dataB)) return undefined;
+  // A permit needs containment where a refusal needs overlap, and covers what is at most as
+  // confidential where a refusal covers what is at least.
+  if (dataA.period || dataA.parts || dataA.labels?.some(byOrder)) return undefined;
+  const data = { ...dataA, ...dataB };
+  return { ...restA, ...restB, ...(Object.keys(data).length > 0 && { data }) };
+}
+
+/** Conditions of a permit for a refusal that covers at least as much. */
+export function refusalConditions(when: When): When {
+  if (when.data?.labels?.some(byOrder) !== true) return when;
+  const { data, ...rest } = when;
+  const { labels: _, ...others } = data;
+  return { ...rest, ...(Object.keys(others).length > 0 && { data: others }) };
+}

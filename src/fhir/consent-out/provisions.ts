@@ -1,0 +1,162 @@
+import type { Effect, Rule } from "../../consent/model.ts";
+import { BTG, canonicalPurpose } from "../../consent/terminology.ts";
+import type { ConsentLoss } from "../consent-in/options.ts";
+import type { JsonObject } from "../resource.ts";
+import { refusalConditions, writeConditions } from "./conditions.ts";
+
+/**
+ * A rule as a provision can say it. What cannot be said is said more strictly: a permit is left
+ * out or becomes a refusal, a refusal loses conditions; never the other way round.
+ */
+interface Sayable {
+  readonly effect: Effect;
+  readonly elements: JsonObject;
+  /** Rules inside that still count. */
+  readonly rules: readonly Rule[];
+}
+
+/** Notes what is lost, under the path of the rule that loses it. */
+export type Note = (path: string, what: string) => void;
+
+/** Collects losses; a rule's path is `root` and the ids below it. */
+export function lossList(): { readonly losses: ConsentLoss[]; readonly note: Note } {
+  const losses: ConsentLoss[] = [];
+  return { losses, note: (path, what) => losses.push({ path, what }) };
+}
+
+/** What can be said of a rule; `undefined` when leaving it out is the strict thing. */
+export function sayable(
+  rule: Rule,
+  version: "r4" | "r5",
+  path: string,
+  note: Note,
+): Sayable | undefined {
+  const { elements, lost } = writeConditions(rule.when, version);
+  if (lost.length > 0) note(path, `conditions that FHIR cannot say: ${lost.join(", ")}`);
+  if (rule.breakGlass !== undefined) note(path, "what it says about breaking the glass");
+  const duties = dutiesOf(rule);
+  if (duties.length > 0) note(path, `obligations and refrains: ${duties.length}`);
+  if (mixes(rule)) note(path, "permits that override refusals beside them");
+  const rules = rule.rules ?? [];
+  if (rule.effect === "deny") {
+    // With fewer conditions it covers more: what it permits inside would spread with it.
+    return { effect: "deny", elements, rules: lost.length > 0 ? [] : rules };
+  }
+  if (lost.length === 0 && duties.length === 0) return { effect: "permit", elements, rules };
+  // A permit with duties is none without them; refusals inside it must not get lost with it.
+  return binds(rule) ? refusalOf(rule, version) : undefined;
+}
+
+/** A permit as the refusal that stands in for it. */
+function refusalOf(rule: Rule, version: "r4" | "r5"): Sayable {
+  const { elements } = writeConditions(refusalConditions(rule.when), version);
+  return { effect: "deny", elements, rules: [] };
+}
+
+/** Whether a rule or one inside it refuses. */
+export function refuses(rule: Rule): boolean {
+  return rule.effect === "deny" || (rule.rules ?? []).some(refuses);
+}
+
+/** What must and must not be done where a rule's effect is the outcome. */
+export function dutiesOf(rule: Rule): readonly string[] {
+  return [...(rule.obligations ?? []), ...(rule.refrains ?? [])];
+}
+
+/** Whether leaving a permit out, within what is permitted, would permit more. */
+export function binds(rule: Rule): boolean {
+  return rule.effect === "deny" || dutiesOf(rule).length > 0 || (rule.rules ?? []).some(binds);
+}
+
+function permits(rule: Rule): boolean {
+  return rule.effect === "permit" || (rule.rules ?? []).some(permits);
+}
+
+/** Whether FHIR's way of combining, by which refusals win, gives something else. */
+function mixes(rule: Rule): boolean {
+  const rules = rule.rules ?? [];
+  if (rule.combine === "deny-overrides" || rules.length < 2) return false;
+  return rules.some(refuses) && rules.some(permits);
+}
+
+/** Whether a rule or one inside it names break the glass, which permits reach in no other way. */
+export function namesBtg(rule: Rule): boolean {
+  const named = rule.when.purposes?.some((name) => canonicalPurpose(name) === BTG) === true;
+  return named || (rule.rules ?? []).some(namesBtg);
+}
+
+/** R4: a rule as a typed provision, with what is nested in it. */
+export function typedProvision(rule: Rule, path: string, note: Note): JsonObject | undefined {
+  const said = sayable(rule, "r4", path, note);
+  if (said === undefined) return undefined;
+  const provision = said.rules.flatMap(
+    (inner) => typedProvision(inner, `${path}/${inner.id}`, note) ?? [],
+  );
+  return { type: said.effect, ...said.elements, ...(provision.length > 0 && { provision }) };
+}
+
+/**
+ * R5: the exceptions to an effect, whose own exceptions restore it, and so on; nothing says an
+ * effect twice.
+ *
+ * @returns `undefined` when what is inside undoes all of it
+ */
+export function exceptions(
+  rules: readonly Rule[],
+  around: Effect,
+  outer: JsonObject,
+  path: string,
+  note: Note,
+): readonly JsonObject[] | undefined {
+  const found: JsonObject[] = [];
+  const refusals: JsonObject[] = [];
+  let undone = false;
+  for (const rule of rules) {
+    const own = `${path}/${rule.id}`;
+    const said = sayable(rule, "r5", own, note);
+    if (said === undefined) continue;
+    const { effect, elements } = said;
+    const all = undoes(elements, outer);
+    if (effect === around && effect === "permit") {
+      if (namesBtg(rule)) note(own, "that breaking the glass is permitted too");
+      if (!binds(rule)) continue;
+      note(own, "what it permits within what is permitted, with refusals or duties");
+      const strict = refusalOf(rule, "r5").elements;
+      if (undoes(strict, outer)) undone = true;
+      else found.push(strict);
+    } else if (effect === around) {
+      note(own, "that it refuses within what is refused");
+      refusals.push(elements);
+    } else {
+      const inner = all ? undefined : exceptions(said.rules, effect, elements, own, note);
+      if (all) note(own, "that it undoes all of what it stands in");
+      if (inner !== undefined) {
+        found.push({ ...elements, ...(inner.length > 0 && { provision: inner }) });
+      } else if (effect === "deny") {
+        if (all) undone = true;
+        else found.push(elements);
+      } else if (refuses(rule)) {
+        refusals.push(refusalOf(rule, "r5").elements);
+      }
+    }
+  }
+  if (undone) return undefined;
+  if (around === "permit" || refusals.length === 0) return found;
+  // A refusal beside a permit outweighs it, so it is an exception to it.
+  if (refusals.some((one) => Object.keys(one).length === 0)) return [];
+  return found.flatMap((one) => {
+    const same = refusals.some((refusal) => JSON.stringify(refusal) === JSON.stringify(own(one)));
+    if (same) return [];
+    const inside = Array.isArray(one["provision"]) ? (one["provision"] as JsonObject[]) : [];
+    return [{ ...one, provision: [...inside, ...refusals] }];
+  });
+}
+
+/** Whether an exception with these conditions leaves nothing of what it stands in. */
+function undoes(elements: JsonObject, outer: JsonObject): boolean {
+  return Object.keys(elements).length === 0 || JSON.stringify(elements) === JSON.stringify(outer);
+}
+
+function own(provision: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(provision).filter(([name]) => name !== "provision"));
+}

@@ -1,0 +1,38 @@
+import { describe, expect, it } from "vitest";
+import { findZone, lastInstantOfMinority, snapshotCid } from "../../src/consent/index.ts";
+import { snapshotOf } from "./support.ts";
+
+const zone = (name: string) => findZone(name)!;
+
+describe("lastInstantOfMinority", () => {
+  it.each([
+    ["2006-05-17", 18, "UTC", "2024-05-16T23:59:59.999Z"],
+    ["2006-05-17", 18, "America/New_York", "2024-05-17T03:59:59.999Z"],
+    ["2008-02-29", 18, "UTC", "2026-02-28T23:59:59.999Z"],
+    ["2008-02-29", 20, "UTC", "2028-02-28T23:59:59.999Z"],
+  ])("of who was born on %s, %i years, in %s", (born, years, name, last) => {
+    expect(lastInstantOfMinority(born, years, zone(name))).toBe(Date.parse(last));
+  });
+
+  it.each(["2006", "2006-05", "2006-02-30", "17.5.2006"])("refuses %s", (born) => {
+    expect(() => lastInstantOfMinority(born, 18, zone("UTC"))).toThrow(RangeError);
+  });
+});
+
+describe("capacity facts in a snapshot", () => {
+  const cid = (more: object) =>
+    snapshotCid(
+      snapshotOf([], { capacities: [{ actor: "a", capacity: "proxy", ...more }] }),
+    ).toString();
+
+  it("are named with who granted them, how far, and for what", () => {
+    const all = [
+      {},
+      { by: { actor: "b", capacity: "self" } },
+      { by: { actor: "b", capacity: "guardian" } },
+      { depth: 1 },
+      { scope: { purposes: ["TREAT"] } },
+    ].map(cid);
+    expect(new Set(all).size).toBe(all.length);
+  });
+});

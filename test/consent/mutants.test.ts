@@ -1,0 +1,152 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { build } from "esbuild";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type * as consent from "../../src/consent/index.ts";
+import { tripleOf, type Triple } from "./random.ts";
+import { SPECIFICATION } from "./reference.ts";
+
+// The comparison with the reference is worth something only if it notices what is wrong: each of
+// these makes one mistake in the evaluator.
+const MUTANTS: readonly [file: string, from: string, to: string][] = [
+  [
+    "tree.ts",
+    "(denyOverrides ? one > result : one < result)",
+    "(!denyOverrides ? one > result : one < result)",
+  ],
+  ["tree.ts", "return result >= INDETERMINATE ? INDETERMINATE : NOT_APPLICABLE;", "return result;"],
+  ["tree.ts", "if (reaches) result = node.effect;", "result = node.effect;"],
+  ["tree.ts", "named || parent?.namesBtg === true", "named"],
+  ["tree.ts", "match === YES ? result : soften(result)", "match === YES ? result : NOT_APPLICABLE"],
+  ["match.ts", "own.start >= interval.start && own.end <= interval.end ? YES : UNKNOWN", "YES"],
+  [
+    "match.ts",
+    "if (context.resource.labels === null) return UNKNOWN;",
+    "if (context.resource.labels === null) return NO;",
+  ],
+  ["match.ts", "if (!view.stamped && !deny) return UNKNOWN;", ""],
+  ["match.ts", "if (!view.stamped) return UNKNOWN;", ""],
+  [
+    "match.ts",
+    "deny ? view.level >= bound : view.level <= bound",
+    "deny ? view.level > bound : view.level < bound",
+  ],
+  ["match.ts", "if (code === BTG) continue;", ""],
+  [
+    "match.ts",
+    "return foreign || terminology.purposesBelow(purpose) === undefined ? UNKNOWN : NO;",
+    "return NO;",
+  ],
+  ["match.ts", "if (resource.codes.length === 0) return UNKNOWN;", ""],
+  ["match.ts", "deny || inside === resource.parts.length ? YES : UNKNOWN", "YES"],
+  ["request-view.ts", "if (members.has(role.attestedBy)) return YES;", "return YES;"],
+  ["request-view.ts", "claimed || request.roles === undefined ? UNKNOWN : NO", "NO"],
+  ["lineage.ts", "if (!current) {", "if (current === undefined) {"],
+  ["layer.ts", "if (authority === YES) break;\n    uncertain = true;", "uncertain = true;"],
+  ["lineage.ts", "const expired = asOf > directive.end;", "const expired = false;"],
+  ["lineage.ts", "if (asOf < start) {", "if (asOf < 0) {"],
+  [
+    "layer.ts",
+    'else if (mode === "suspend") explicit.push({ directive, result: DENY, kind: "suspended" });',
+    "",
+  ],
+  ["layer.ts", 'if (held === "deny") return DENY;', 'if (held === "deny") return NOT_APPLICABLE;'],
+  ["layer.ts", "if (directive.position < floor) continue;", ""],
+  ["layer.ts", "if (authority === NO) continue;", ""],
+  ["layer.ts", "!denyOnly && context.purpose !== BTG", "!denyOnly"],
+  [
+    "scope.ts",
+    "resource.controller === undefined ? UNKNOWN",
+    "resource.controller === undefined ? YES",
+  ],
+  ["capacity.ts", "if (above.depth < 1) continue;", ""],
+  ["capacity.ts", "if (!holdsAt(fact, instant)) continue;", ""],
+  ["overlay.ts", "(recipientNamed !== true || recipient)", "true"],
+  ["evaluate.ts", "if (lawful.demands.length > 0) {", "if (lawful.demands.length > 99) {"],
+  ["evaluate.ts", "if (strange.length > 0) {", "if (strange.length > 99) {"],
+  [
+    "evaluate.ts",
+    "a === NOT_APPLICABLE || b === NOT_APPLICABLE ? NOT_APPLICABLE : PERMIT",
+    "PERMIT",
+  ],
+  ["plan-index.ts", 'fallback !== "none"', "false"],
+];
+
+const SEEDS = 6_000;
+const triples: (Triple & { readonly expected: string })[] = [];
+function tripleAt(seed: number): Triple & { readonly expected: string } {
+  for (let next = triples.length; next <= seed; next++) {
+    const triple = tripleOf(next);
+    const { snapshot, request, resource, asOf, understood } = triple;
+    const expected = SPECIFICATION.decide(snapshot, request, resource, asOf, understood);
+    triples.push({ ...triple, expected });
+  }
+  return triples[seed]!;
+}
+
+let folder = "";
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "healthledger-mutants-"));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const root = new URL("../../src/consent/", import.meta.url);
+
+async function buildWith(
+  name: string,
+  mutate: (file: string, text: string) => string,
+): Promise<typeof consent> {
+  const outfile = join(folder, `${name}.mjs`);
+  await build({
+    entryPoints: [new URL("index.ts", root).pathname],
+    bundle: true,
+    outfile,
+    format: "esm",
+    platform: "node",
+    target: "es2022",
+    logLevel: "error",
+    conditions: ["healthledger-source"],
+    plugins: [
+      {
+        name: "mutate",
+        setup(plugin) {
+          plugin.onLoad({ filter: /consent[\\/][a-z-]+\.ts$/ }, ({ path }) => ({
+            contents: mutate(path.split(/[\\/]/).at(-1)!, readFileSync(path, "utf8")),
+            loader: "ts",
+          }));
+        },
+      },
+    ],
+  });
+  return (await import(/* @vite-ignore */ pathToFileURL(outfile).href)) as typeof consent;
+}
+
+/** The first seed on which an evaluator and the reference differ. */
+function firstDifference({ compileDirectives }: typeof consent): number | undefined {
+  for (let seed = 0; seed < SEEDS; seed++) {
+    const { snapshot, request, resource, asOf, understood, expected } = tripleAt(seed);
+    const { outcome } = compileDirectives(snapshot).evaluate(request, resource, asOf, {
+      understood,
+    });
+    if (outcome !== expected) return seed;
+  }
+  return undefined;
+}
+
+describe("a mistake in the evaluator", () => {
+  it.each(MUTANTS.map((mutant, index) => [mutant[0], mutant[1], mutant, index] as const))(
+    "is noticed: %s, %s",
+    async (_, __, [file, from, to], index) => {
+      let times = 0;
+      const mutant = await buildWith(`m${index}`, (name, text) => {
+        if (name !== file) return text;
+        times = text.split(from).length - 1;
+        return text.replace(from, () => to);
+      });
+      expect(times, "the mistake can be made in one place").toBe(1);
+      expect(firstDifference(mutant), "seed").toBeDefined();
+    },
+  );
+});

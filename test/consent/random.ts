@@ -1,0 +1,399 @@
+import type {
+  CapacityFact,
+  ConsentRequest,
+  ConsentResource,
+  ConsentSnapshot,
+  DataFilter,
+  Rule,
+  When,
+} from "../../src/consent/index.ts";
+import {
+  at,
+  confidentiality,
+  filed,
+  labelled,
+  onLedger,
+  overlay,
+  requestOf,
+  resourceOf,
+  sensitivity,
+  snapshotOf,
+  type Filed,
+  type Statement,
+} from "./support.ts";
+
+/** A random source that a seed determines. */
+export interface Dice {
+  chance(probability: number): boolean;
+  below(count: number): number;
+  pick<T>(...items: readonly T[]): T;
+}
+
+/** mulberry32. */
+export function diceOf(seed: number): Dice {
+  let state = (seed * 0x9e3779b1 + 0x6d2b79f5) >>> 0;
+  const next = (): number => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  const below = (count: number): number => Math.floor(next() * count);
+  return {
+    chance: (probability) => next() < probability,
+    below,
+    pick: (...items) => items[below(items.length)]!,
+  };
+}
+
+/** Everything one evaluation takes. */
+export interface Triple {
+  readonly snapshot: ConsentSnapshot;
+  readonly request: ConsentRequest;
+  readonly resource: ConsentResource;
+  readonly asOf: number;
+  readonly understood: readonly string[];
+}
+
+export const NOW = at("2024-06-15");
+const PURPOSES = ["TREAT", "ETREAT", "BTG", "HRESCH", "CLINTRCH", "HPAYMT"] as const;
+const CODES = [
+  { system: "http://loinc.org", code: "2339-0" },
+  { system: "http://loinc.org", code: "75622-1" },
+];
+
+const few = <T>(dice: Dice, make: () => T): T[] => (dice.chance(0.3) ? [make(), make()] : [make()]);
+
+function dataOf(dice: Dice): DataFilter {
+  const data: { -readonly [K in keyof DataFilter]: DataFilter[K] } = {};
+  const names = [
+    "labels",
+    "labels",
+    "labels",
+    "labels",
+    "types",
+    "period",
+    "codes",
+    "refs",
+    "parts",
+  ];
+  for (const name of few(dice, () => dice.pick(...names))) {
+    if (name === "types") data.types = few(dice, () => dice.pick("Observation", "Condition"));
+    if (name === "labels") {
+      data.labels = few(dice, () =>
+        dice.pick(
+          sensitivity("PSY"),
+          sensitivity("ETH"),
+          sensitivity("SUD"),
+          confidentiality("N"),
+          confidentiality("R"),
+        ),
+      );
+    }
+    if (name === "period") {
+      data.period = dice.pick(
+        { from: "2023" },
+        { to: "2022-12" },
+        { from: "2023-05-01", to: "2023-05-02" },
+      );
+    }
+    if (name === "codes") data.codes = [dice.pick(...CODES)];
+    if (name === "refs") {
+      data.refs = [
+        dice.pick(
+          { meaning: "instance" as const, reference: "Observation/1" },
+          { meaning: "authoredby" as const, reference: "dr-author" },
+          { meaning: "dependents" as const, reference: "Encounter/1" },
+          { meaning: "related" as const, reference: "Procedure/1" },
+        ),
+      ];
+    }
+    if (name === "parts") data.parts = few(dice, () => dice.pick("manifest", "content"));
+  }
+  return data;
+}
+
+function whenOf(dice: Dice): When {
+  if (dice.chance(0.25)) return {};
+  const when: { -readonly [K in keyof When]: When[K] } = {};
+  if (dice.chance(0.35)) when.purposes = few(dice, () => dice.pick(...PURPOSES));
+  if (dice.chance(0.2)) {
+    when.actors = few(dice, () =>
+      dice.pick(
+        { type: "person" as const, id: "dr-who" },
+        { type: "person" as const, id: "dr-other" },
+        { type: "organisation" as const, id: "hospital-b" },
+        { type: "group" as const, id: "privileged" },
+        { type: "device" as const, id: "pump" },
+        { type: "role" as const, id: "nurse" },
+      ),
+    );
+  }
+  if (dice.chance(0.1)) when.roles = [dice.pick("nurse", "psychiatrist")];
+  if (dice.chance(0.1)) when.actions = [dice.pick("access", "use")];
+  if (dice.chance(0.1)) {
+    when.validity = dice.pick({ to: "2024-06-14" }, { from: "2024" }, { from: "2025" });
+  }
+  return dice.chance(0.6) ? { ...when, data: dataOf(dice) } : when;
+}
+
+/** A tree of rules, at most `depth` deep. */
+export function ruleOf(dice: Dice, depth: number, ids = { next: 0 }): Rule {
+  const rules: Rule[] = [];
+  const id = `r${ids.next++}`;
+  if (depth > 1 && dice.chance(0.6)) {
+    for (let i = dice.below(3); i >= 0; i--) rules.push(ruleOf(dice, depth - 1, ids));
+  }
+  return {
+    id,
+    effect: dice.pick("permit", "deny"),
+    combine: dice.pick("deny-overrides", "permit-overrides"),
+    when: whenOf(dice),
+    ...(dice.chance(0.08) ? { obligations: [dice.pick("DELAU", "ENCRYPT")] } : {}),
+    ...(dice.chance(0.08) ? { breakGlass: dice.pick("allowed" as const, "never" as const) } : {}),
+    ...(rules.length === 0 ? {} : { rules }),
+  };
+}
+
+function statementOf(dice: Dice, mode: NonNullable<Statement["mode"]>, prefix: string): Statement {
+  const speaker = dice.pick(
+    ...(["patient", "patient", "patient", "patient", "mother", "daughter", "neighbour"] as const),
+  );
+  const lasting = mode === "suspend" || mode === "revoke";
+  const period = dice.pick<Pick<Statement, "from" | "to">>(
+    {},
+    {},
+    {},
+    {},
+    { to: "2024-01-31" },
+    { to: "2024-06-15" },
+    { from: "2025" },
+  );
+  return {
+    mode,
+    by: speaker,
+    capacity: speaker === "patient" ? "self" : speaker === "mother" ? "guardian" : "proxy",
+    ...(lasting ? (period.from === undefined ? {} : { from: period.from }) : period),
+    ...(dice.chance(0.08) ? { controller: dice.pick("hospital-a", "clinic-a") } : {}),
+    ...(dice.chance(0.08) ? { jurisdictions: [dice.pick("US", "DE")] } : {}),
+    ...(dice.chance(0.08)
+      ? { category: dice.pick("patient-privacy", "research", "treatment") }
+      : {}),
+    default: mode === "replace" ? dice.pick("permit", "deny", "none", "none") : "none",
+    ...(lasting ? {} : { root: ruleOf(dice, 3, { next: 0 }) }),
+    lineage: prefix,
+  };
+}
+
+/** One lineage, filed under names that begin with `prefix`. */
+function lineageOf(dice: Dice, prefix: string): Filed[] {
+  const length = dice.pick(1, 1, 1, 2, 3, 5);
+  return Array.from({ length }, (_, index) => {
+    const mode =
+      index === 0
+        ? "replace"
+        : dice.pick("replace", "amend", "amend", "suspend" as const, "revoke" as const);
+    const names = Array.from({ length: index }, (__, before) => `${prefix}${before}`);
+    const after =
+      index === 0
+        ? []
+        : dice.chance(0.75)
+          ? [names[index - 1]!]
+          : names.filter(() => dice.chance(0.5));
+    return filed(
+      `${prefix}${index}`,
+      { ...statementOf(dice, mode, prefix), after },
+      {
+        ...(dice.chance(0.05) ? { void: "signature" } : {}),
+        ...(dice.chance(0.3) ? { recordedAt: at("2023-06-01") } : {}),
+        ...(dice.chance(0.05) ? { height: 2_000 } : {}),
+      },
+    );
+  });
+}
+
+/** A lineage of one statement that speaks of little. */
+function narrowOf(dice: Dice, prefix: string): Filed {
+  const when = dice.pick<When>(
+    { actors: [{ type: "person", id: dice.pick("dr-who", "p1", "p2", "p3") }] },
+    { actors: [{ type: "group", id: dice.pick("privileged", "g1", "g2") }] },
+    { purposes: [dice.pick(...PURPOSES)], actions: [dice.pick("use", "never")] },
+    { data: { types: [dice.pick("Condition", "Procedure", "Encounter")] } },
+    { roles: [dice.pick("nurse", "porter")] },
+  );
+  return filed(prefix, {
+    lineage: prefix,
+    default: dice.pick("none", "none", "none", "none", "deny", "permit"),
+    root: { ...ruleOf(dice, 2), when },
+  });
+}
+
+function capacitiesOf(dice: Dice): CapacityFact[] {
+  const ends = (): { from?: number; to?: number } =>
+    dice.pick<{ from?: number; to?: number }>(
+      {},
+      {},
+      {},
+      { to: at("2024-06-01") },
+      { from: at("2024-01-01") },
+    );
+  const facts: CapacityFact[] = [];
+  if (dice.chance(0.8)) facts.push({ actor: "mother", capacity: "guardian", ...ends() });
+  if (dice.chance(0.8)) {
+    facts.push({
+      actor: "daughter",
+      capacity: "proxy",
+      by: dice.pick(
+        { actor: "patient", capacity: "self" as const },
+        { actor: "mother", capacity: "guardian" as const },
+      ),
+      ...(dice.chance(0.6) ? { depth: 1 } : {}),
+      ...(dice.chance(0.4)
+        ? {
+            scope: dice.pick<NonNullable<CapacityFact["scope"]>>(
+              { purposes: ["TREAT"] },
+              { data: { types: ["Observation"] } },
+              { data: { labels: [confidentiality("N")] } },
+            ),
+          }
+        : {}),
+      ...ends(),
+    });
+  }
+  if (dice.chance(0.8)) {
+    facts.push({
+      actor: "neighbour",
+      capacity: "proxy",
+      by: { actor: "daughter", capacity: "proxy" },
+      ...ends(),
+    });
+  }
+  if (dice.chance(0.1)) facts.push({ actor: "patient", capacity: "self", ...ends() });
+  return facts;
+}
+
+/** A random record. */
+export function recordOf(dice: Dice, id = "Observation/1"): ConsentResource {
+  const full = resourceOf({
+    id,
+    type: dice.pick("Observation", "Condition"),
+    codes: dice.pick([], [], [CODES[0]!], CODES),
+    labels: dice.pick(
+      null,
+      null,
+      null,
+      { codes: [], stamp: null },
+      labelled(),
+      labelled(confidentiality("N")),
+      labelled(sensitivity("PSY"), confidentiality("R")),
+      labelled(sensitivity("ETHUD"), confidentiality("R")),
+      { codes: [sensitivity("PSY")], stamp: null },
+    ),
+    period: dice.pick({ from: "2023-05-01", to: "2023-05-01" }, { from: "2022" }, {}),
+    jurisdictions: dice.pick(["US"], ["US-CA"], ["DE"], []),
+    ...(dice.chance(0.5) ? { encounter: "Encounter/1" } : {}),
+    ...(dice.chance(0.4) ? { parts: dice.pick([], ["manifest"], ["manifest", "content"]) } : {}),
+    ...(dice.chance(0.3) ? { referredBy: dice.pick([], ["Procedure/1"]) } : {}),
+  });
+  const { authors, references, controller, ...rest } = full;
+  return {
+    ...rest,
+    ...(dice.chance(0.8) ? { authors: authors! } : {}),
+    ...(dice.chance(0.8) ? { references: references! } : {}),
+    ...(dice.chance(0.9) ? { controller: controller! } : {}),
+  };
+}
+
+/** A random request. */
+export function askedOf(dice: Dice): ConsentRequest {
+  const {
+    user: _,
+    roles: __,
+    ...plain
+  } = requestOf({
+    purposes: few(dice, () =>
+      dice.pick(...PURPOSES, ...(["TREAT", "TREAT", "urn:x|Y"] as const)),
+    ).slice(0, dice.chance(0.8) ? 1 : 2),
+    action: dice.pick("access", "access", "use"),
+  });
+  return {
+    ...plain,
+    ...(dice.chance(0.8) ? { user: dice.pick("dr-who", "dr-other") } : {}),
+    ...(dice.chance(0.2) ? { client: { device: dice.pick("pump", "phone") } } : {}),
+    ...(dice.chance(0.8)
+      ? {
+          roles: dice.pick(
+            [],
+            [{ code: "nurse", attestedBy: "hospital-b" }],
+            [{ code: "nurse", attestedBy: "nobody" }],
+          ),
+        }
+      : {}),
+  };
+}
+
+/** A random snapshot. */
+export function snapshotFrom(dice: Dice): ConsentSnapshot {
+  // Many lineages are looked up, few are asked one by one.
+  const patient = dice.chance(0.06)
+    ? Array.from({ length: 12 }, (_, index) => [narrowOf(dice, `p${index}-`)])
+    : Array.from({ length: dice.pick(0, 1, 1, 1, 2, 3) }, (_, index) =>
+        lineageOf(dice, `p${index}-`),
+      );
+  const organisation = dice.chance(0.4)
+    ? lineageOf(dice, "org-").map((one) => {
+        const { by: _, capacity: __, ...statement } = one.statement;
+        return { ...one, statement };
+      })
+    : [];
+  const overlays = dice.chance(0.25)
+    ? few(dice, () =>
+        overlay(ruleOf(dice, 2), {
+          ...(dice.chance(0.3) ? { jurisdictions: [dice.pick("US", "DE")] } : {}),
+          ...(dice.chance(0.6)
+            ? {
+                require: dice.pick(
+                  { recipientNamed: true },
+                  { namesLabel: sensitivity("SUD") },
+                  { grantorCapacity: ["self" as const] },
+                  {},
+                ),
+              }
+            : {}),
+        }),
+      )
+    : [];
+  return snapshotOf(patient.flat(), {
+    organisation: onLedger(organisation),
+    overlays,
+    capacities: capacitiesOf(dice),
+    memberships: [
+      { member: "dr-who", of: "team" },
+      { member: "team", of: "privileged" },
+      { member: "dr-other", of: "privileged", to: at("2024-01-01") },
+    ],
+    roles: [
+      { actor: "dr-other", code: "psychiatrist", attestedBy: "hospital-a" },
+      { actor: "dr-who", code: "psychiatrist", attestedBy: "nobody" },
+    ],
+  });
+}
+
+/** The triple of a seed. */
+export function tripleOf(seed: number): Triple {
+  const dice = diceOf(seed);
+  return {
+    snapshot: snapshotFrom(dice),
+    request: askedOf(dice),
+    resource: recordOf(dice),
+    asOf: NOW,
+    understood: dice.chance(0.5) ? ["DELAU"] : [],
+  };
+}
+
+/** How deep the rules of a snapshot's directives go. */
+export function depthOf(snapshot: ConsentSnapshot): number {
+  const depth = (rule: Rule | undefined): number =>
+    rule === undefined ? 0 : 1 + Math.max(0, ...(rule.rules ?? []).map(depth));
+  return Math.max(0, ...snapshot.directives.map(({ directive }) => depth(directive.root)));
+}

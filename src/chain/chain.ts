@@ -4,6 +4,7 @@ import { equalBytes } from "../bytes/compare.ts";
 import type { Block } from "../block/block.ts";
 import { decodeGenesis, ledgerId, type Genesis } from "../block/genesis.ts";
 import { decodeHeader, type Header } from "../block/header.ts";
+import { decodeTransaction, encodeSignedTransaction, rootOfSigned } from "../block/transaction.ts";
 import { ChainError, EncodingError, LedgerError, ProofError } from "../errors.ts";
 import type { Signer } from "../identity/signer.ts";
 import {
@@ -15,6 +16,8 @@ import {
 } from "../merkle/frontier.ts";
 import type { Frontier } from "../merkle/frontier.ts";
 import { leafHash } from "../merkle/hash.ts";
+import { verifyInclusion } from "../merkle/verify.ts";
+import { treeRoot } from "../merkle/tree.ts";
 import { proveConsistency, proveInclusion } from "../merkle/proof.ts";
 import { EMPTY_MAP, type MapProof } from "../merkle/sparse-map.ts";
 import type { ChainStore, Head, Storage } from "../storage/types.ts";
@@ -87,7 +90,12 @@ export interface Chain {
    *   not what it held before
    */
   refresh(): Promise<number>;
-  /** @throws {ChainError} `ERR_CHAIN_INVALID` when the store's block is not what was appended */
+  /**
+   * Reads a block and proves that it is the one under {@link root}, entries and all.
+   *
+   * @throws {ChainError} `ERR_CHAIN_INVALID` when the store's block is not what was appended
+   * @throws {ProofError} when the header tree's nodes are damaged
+   */
   readBlock(height: number): Promise<StoredBlock>;
   /** Root of the first `size` blocks. */
   rootAt(size: number): Promise<Uint8Array>;
@@ -252,6 +260,15 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     }
   }
 
+  /** What the store says now must be what was checked when it was taken in. */
+  async function assertInTree(headerBytes: Uint8Array, height: number): Promise<void> {
+    const { size } = tip;
+    const root = frontierRoot(frontier);
+    const proof = await proveInclusion(height, size, derived.treeNodes);
+    const claim = { index: height, size, leafHash: leafHash(headerBytes), proof, root };
+    if (!verifyInclusion(claim).ok) throw invalid(height, "corrupt");
+  }
+
   /** Starts from the derived data where they hold, from genesis where not. */
   async function start(): Promise<void> {
     if (options.rebuild !== true && (await resume())) return;
@@ -314,12 +331,8 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
       }
       const { block, bytes } = decodeStored(record, height);
       const header = readHeader(block, height);
-      if (height < tip.size) {
-        const [leaf] = await derived.treeNodes([{ level: 0, index: height }]);
-        if (leaf !== undefined && !equalBytes(leaf, leafHash(block.header))) {
-          throw invalid(height, "corrupt");
-        }
-      }
+      if (!holdsItsTransactions(block, header)) throw invalid(height, "corrupt");
+      if (height < tip.size) await assertInTree(block.header, height);
       return { block, bytes, header };
     },
     async rootAt(size) {
@@ -360,6 +373,16 @@ function decodeStored(
     if (error instanceof EncodingError) throw invalid(height, "malformed");
     throw error;
   }
+}
+
+function holdsItsTransactions(block: Block, header: Header): boolean {
+  const leaves = block.transactions.map((signed) => leafHash(encodeSignedTransaction(signed)));
+  return (
+    equalBytes(treeRoot(leaves), header.transactions) &&
+    block.transactions.every((signed) =>
+      equalBytes(rootOfSigned(signed), decodeTransaction(signed.tx).entries),
+    )
+  );
 }
 
 function readHeader(block: Block, height: number): Header {

@@ -168,7 +168,12 @@ export function openSignedHeads(chains: ChainStore, name: string): SignedHeads {
   };
 }
 
-function decodeSignedHead(bytes: Uint8Array): SignedHead {
+/**
+ * Reads a record of the memory of signed heads.
+ *
+ * @throws {ChainError} `ERR_CHAIN_CHECKPOINT` when it is not one
+ */
+export function decodeSignedHead(bytes: Uint8Array): SignedHead {
   try {
     const map = expectMap(decode(bytes), "signed head", ["v", "size", "root"]);
     expectVersion(map["v"], "signed head");

@@ -2,7 +2,7 @@ import { concatBytes } from "../bytes/concat.ts";
 import { isInForce, keyKey, memberKey, POLICY_KEY } from "../chain/state.ts";
 import { decode } from "../codec/dag-cbor.ts";
 import { expectUint } from "../codec/shape.ts";
-import type { CoseRecipient } from "../crypto/cose-hpke.ts";
+import { sealCose, type CoseRecipient } from "../crypto/cose-hpke.ts";
 import { verifySignature } from "../crypto/sign.ts";
 import { LedgerError } from "../errors.ts";
 import type { StateChange } from "../storage/types.ts";
@@ -116,13 +116,26 @@ async function signingKeyOf(
 
 /** The requester's agreement key that answers go to, if it is in force at the present height. */
 async function recipientOf(
-  { chain: { state, size } }: LedgerContext,
+  { chain: { state, size }, random }: LedgerContext,
   { requester, recipient }: DisclosureRequest,
 ): Promise<CoseRecipient | undefined> {
   await state.load([keyKey(recipient)]);
   const key = state.key(recipient);
   if (key?.actor !== requester || key.use !== "agree" || !isInForce(key, size)) return undefined;
-  return { alg: key.alg as CoseRecipient["alg"], publicKey: key.pub };
+  const found = { alg: key.alg as CoseRecipient["alg"], publicKey: key.pub };
+  return canSealTo(found, random) ? found : undefined;
+}
+
+/** Members may announce keys of kinds that grants cannot be made to, and points that are none. */
+function canSealTo(recipient: CoseRecipient, random: LedgerContext["random"]): boolean {
+  try {
+    const none = new Uint8Array(0);
+    sealCose(recipient, none, none, random(32));
+    return true;
+  } catch (error) {
+    if (error instanceof LedgerError) return false;
+    throw error;
+  }
 }
 
 /** Whether the requester is still one, and the request still counts, when keys are handed out. */

@@ -18,6 +18,7 @@ import type { LedgerContext } from "./context.ts";
 import { sealEntry, type Filing, type SealedEntry } from "./filing.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Subject, Subjects } from "./subjects.ts";
+import { personName, type Turns } from "./turns.ts";
 import { decodeDirective, directiveCid } from "../consent/directive.ts";
 import type { CID } from "../codec/cid.ts";
 
@@ -57,10 +58,11 @@ export function createConsenting(
     readonly filing: Filing;
     readonly subjects: Subjects;
     readonly readConsents: (items: readonly CatalogueItem[]) => Promise<FiledConsents>;
+    readonly turns: Turns;
   },
 ): Consenting {
   const { now, vault, storage } = context;
-  const { catalogue, filing, subjects, readConsents } = options;
+  const { catalogue, filing, subjects, readConsents, turns } = options;
 
   async function sealAttestation(subject: Subject, key: AttestedKey): Promise<SealedEntry> {
     const manifest: Manifest = { v: 1, op: "attest", local: subject.local };
@@ -71,21 +73,6 @@ export function createConsenting(
     });
     catalogue.remember(sealed.id, manifest);
     return sealed;
-  }
-
-  const turns = new Map<string, Promise<unknown>>();
-
-  /** One directive of a person after another: whose key is the first is asked only once. */
-  function inTurn<T>({ local }: Subject, work: () => Promise<T>): Promise<T> {
-    const person = toHex(local);
-    const mine = (turns.get(person) ?? Promise.resolve()).then(work);
-    const settled = mine
-      .catch(() => undefined)
-      .then(() => {
-        if (turns.get(person) === settled) turns.delete(person);
-      });
-    turns.set(person, settled);
-    return mine;
   }
 
   async function file(
@@ -132,12 +119,17 @@ export function createConsenting(
   }
 
   return {
-    async attest(subject, key) {
-      await subjects.read(subject);
-      const [filed] = await filing.file([await sealAttestation(subject, key)]);
-      return filed!.id;
-    },
-    consent: (subject, directive, given) => inTurn(subject, () => file(subject, directive, given)),
+    attest: (subject, key) =>
+      turns.shared(personName(subject), async () => {
+        await subjects.read(subject);
+        const [filed] = await filing.file([await sealAttestation(subject, key)]);
+        return filed!.id;
+      }),
+    // One directive of a person after another: whose key is the first is asked only once.
+    consent: (subject, directive, given) =>
+      turns.shared(personName(subject), () =>
+        turns.exclusive(`consents ${toHex(subject.local)}`, () => file(subject, directive, given)),
+      ),
     async *pendingReviews() {
       await catalogue.catchUp();
       for await (const { value } of vault.scan(reviewPrefix(context))) {

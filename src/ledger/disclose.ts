@@ -1,8 +1,8 @@
-import type { CID } from "multiformats/cid";
 import { toHex } from "../bytes/hex.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
+import { cidOf, DAG_CBOR, type CID } from "../codec/cid.ts";
 import { encode } from "../codec/dag-cbor.ts";
-import type { Decision } from "../consent/decision.ts";
+import { EVALUATOR, type Decision } from "../consent/decision.ts";
 import type { CoseRecipient } from "../crypto/cose-hpke.ts";
 import { makeGrant, narrowKeys } from "../envelope/grant.ts";
 import { decodeSignedHeader } from "../envelope/header.ts";
@@ -15,6 +15,7 @@ import {
   forgetExpired,
   standing,
   type CheckContext,
+  type CheckedRequest,
   type RequestRefusal,
 } from "./check-request.ts";
 import { reviewName } from "./consenting.ts";
@@ -34,6 +35,7 @@ import type { Manifest } from "./manifest.ts";
 import type { CurrentRecord } from "./records.ts";
 import type { DisclosureRequest, SealedRequest } from "./request.ts";
 import type { Subject, Subjects } from "./subjects.ts";
+import { personName, type Turns } from "./turns.ts";
 
 export type { RequestRefusal } from "./check-request.ts";
 
@@ -55,7 +57,10 @@ export interface ReleasedItem {
 export interface DisclosureAnswer {
   /** Id of the access entry that every grant rests on. */
   readonly access: Uint8Array;
-  /** A decision that says nothing about what was withheld. */
+  /**
+   * A decision that says nothing about what was withheld: where nothing is released, a bare `deny`
+   * whatever the reason.
+   */
   readonly decision: Decision;
   readonly items: readonly ReleasedItem[];
 }
@@ -68,6 +73,7 @@ export type DisclosureResult =
 export interface DiscloseContext extends JudgeContext, CheckContext {
   readonly filing: Filing;
   readonly subjects: Subjects;
+  readonly turns: Turns;
 }
 
 /**
@@ -84,10 +90,10 @@ export async function disclose(
   context: DiscloseContext,
   bytes: Uint8Array,
 ): Promise<DisclosureResult> {
-  const { subjects, now } = context;
+  const { subjects } = context;
   const checked = await checkRequest(context, bytes);
   if (!checked.ok) return checked;
-  const { request, sealed, replayName } = checked;
+  const { sealed, replayName } = checked;
   // From here to the durable access entry the id counts as used.
   const id = toHex(replayName);
   const desk = deskOf(context);
@@ -101,54 +107,91 @@ export async function disclose(
     await knowAllConsents(context);
     if (desk.met++ % FORGET_EVERY === 0) await forgetExpired(context);
     const subject = await subjects.find(sealed.patient);
-    const first = await judge(context, request, sealed, subject, now());
-    const access = await fileAccess(context, { request, sealed, subject, judgement: first }, [
-      context.vault.put(replayName, encode(request.expires)),
-    ]);
-    await knowAllConsents(context);
-    const asked = first.decided.filter(isPermitted);
-    const second = await judge(context, request, sealed, subject, now());
-    const items: ReleasedItem[] = [];
-    const decisions: Decision[] = [];
-    const recipient = await standing(context, checked);
-    if (recipient.ok) {
-      const still = new Map(
-        second.decided.filter(isPermitted).map((one) => [nameOf(one.record), one.decision]),
-      );
-      const admitted = asked.flatMap(({ record, decision }) => {
-        const later = still.get(nameOf(record));
-        return later === undefined ? [] : [{ record, decisions: [decision, later] }];
-      });
-      for (let at = 0; at < admitted.length; at += READ_TOGETHER) {
-        const some = admitted.slice(at, at + READ_TOGETHER);
-        const released = await release(
-          context,
-          some.map(({ record }) => record),
-          access.id,
-          request,
-          recipient,
-        );
-        for (const [i, item] of released.entries()) {
-          if (item === undefined) continue;
-          items.push(item);
-          decisions.push(...some[i]!.decisions);
-        }
-      }
-    }
-    if (items.length < asked.length) {
-      const released = new Set(items.map(({ record }) => record));
-      const decided = asked
-        .filter(({ record }) => !released.has(record.record))
-        .map((one) => laterDecision(one, second, recipient.ok));
-      const judgement = { ...second, decided };
-      await fileAccess(context, { request, sealed, subject, judgement, replaces: access.id });
-    }
-    const decision = unite(decisions) ?? second.probe;
-    return { ok: true, answer: { access: access.id, decision, items } };
+    const work = () => answer(context, checked, subject);
+    return subject === undefined
+      ? await work()
+      : await context.turns.shared(personName(subject), work);
   } finally {
     busy.delete(id);
   }
 }
+
+/** Decides, records, decides again and releases, for a request that may be judged. */
+async function answer(
+  context: DiscloseContext,
+  checked: CheckedRequest & { readonly ok: true },
+  subject: Subject | undefined,
+): Promise<DisclosureResult> {
+  const { request, sealed, replayName } = checked;
+  const { now } = context;
+  const first = await judge(context, request, sealed, subject, now());
+  const access = await fileAccess(context, { request, sealed, subject, judgement: first }, [
+    context.vault.put(replayName, encode(request.expires)),
+  ]);
+  await knowAllConsents(context);
+  const asked = first.decided.filter(isPermitted);
+  const second = await judge(context, request, sealed, subject, now());
+  const items: ReleasedItem[] = [];
+  const decisions: Decision[] = [];
+  const recipient = await standing(context, checked);
+  if (recipient.ok) {
+    const still = new Map(
+      second.decided.filter(isPermitted).map((one) => [nameOf(one.record), one.decision]),
+    );
+    const admitted = asked.flatMap(({ record, decision }) => {
+      const later = still.get(nameOf(record));
+      return later === undefined ? [] : [{ record, decisions: [decision, later] }];
+    });
+    for (let at = 0; at < admitted.length; at += READ_TOGETHER) {
+      const some = admitted.slice(at, at + READ_TOGETHER);
+      const released = await release(
+        context,
+        some.map(({ record }) => record),
+        access.id,
+        request,
+        recipient,
+      );
+      for (const [i, item] of released.entries()) {
+        if (item === undefined) continue;
+        items.push(item);
+        decisions.push(...some[i]!.decisions);
+      }
+    }
+  }
+  if (items.length < asked.length) {
+    const released = new Set(items.map(({ record }) => record));
+    const decided = asked
+      .filter(({ record }) => !released.has(record.record))
+      .map((one) => laterDecision(one, second, recipient.ok));
+    const judgement = { ...second, decided };
+    await fileAccess(context, { request, sealed, subject, judgement, replaces: access.id });
+  }
+  const decision = unite(decisions) ?? refusal(second.asOf);
+  return { ok: true, answer: { access: access.id, decision, items } };
+}
+
+/**
+ * What a requester is told to whom nothing is released: the same, whether somebody refused it,
+ * nobody said anything, or there is nothing. Why stands in the access entry.
+ */
+function refusal(asOf: number): Decision {
+  return {
+    outcome: "deny",
+    obligations: [],
+    refrains: [],
+    breakGlass: null,
+    reasons: [],
+    setAside: [],
+    basedOn: [],
+    snapshot: NOTHING,
+    asOf,
+    expiresAt: null,
+    evaluator: EVALUATOR,
+  };
+}
+
+/** Stands for a snapshot of which nothing is told: CID of the empty map. */
+const NOTHING: CID = cidOf(encode({}), DAG_CBOR);
 
 /** Catches up, and stops where a consent does not open: nobody could say what is permitted. */
 async function knowAllConsents({ catalogue }: DiscloseContext): Promise<void> {

@@ -15,6 +15,7 @@ import { contentKeyName, sealEntry, type Filing } from "./filing.ts";
 import type { Manifest } from "./manifest.ts";
 import { currentRecords } from "./records.ts";
 import type { Subject, Subjects } from "./subjects.ts";
+import { personName, type Turns } from "./turns.ts";
 
 /** How long entries of a class must be kept, and the rule that says so. */
 export interface Retention {
@@ -89,10 +90,11 @@ export function createErasing(
     readonly filing: () => Filing;
     readonly subjects: Subjects;
     readonly retention: Partial<Readonly<Record<ErasureClass, Retention>>>;
+    readonly turns: Turns;
   },
 ): Erasing {
   const { storage, vault, now } = context;
-  const { subjects, retention } = options;
+  const { subjects, retention, turns } = options;
   const unfinished = vault.name("unfinished erasures").subarray(0, 16);
   const unfinishedName = (id: Uint8Array): Uint8Array =>
     concatBytes(unfinished, vault.name("unfinished erasure", id));
@@ -194,6 +196,9 @@ export function createErasing(
 
   async function erase(subject: Subject, eraseOptions: EraseOptions): Promise<ErasureStatement> {
     const { class: what = "clinical", records, forgetSubject = false } = eraseOptions;
+    if (!ERASURE_CLASSES.includes(what)) {
+      throw new InputError("ERR_INPUT_INVALID", "there is no such class of data to erase");
+    }
     if (records !== undefined && forgetSubject) {
       throw new InputError("ERR_INPUT_INVALID", "a subject is forgotten only with all its data");
     }
@@ -209,6 +214,11 @@ export function createErasing(
     const all = everything.filter(({ kind }) => KIND_OF[what].includes(kind));
     const targets = records === undefined ? all : versionsOf(all, records);
     await assertAllowed(subject, what, targets);
+    // Who is forgotten is found no more: what is left of other classes would be lost with him.
+    for (const other of forgetSubject ? ERASURE_CLASSES : []) {
+      const rest = everything.filter(({ kind }) => KIND_OF[other].includes(kind));
+      if (rest.length > 0) await assertAllowed(subject, other, rest);
+    }
     if (forgetSubject && everything.some((item) => item.kind === "record" && !all.includes(item))) {
       throw new InputError("ERR_INPUT_INVALID", "a subject is forgotten only with all its data");
     }
@@ -247,13 +257,23 @@ export function createErasing(
       await storage.state.batch(left.map((name) => vault.remove(name)));
     },
     async hold(subject, rule) {
+      if (typeof rule !== "string" || rule.length === 0 || rule.length > 1024) {
+        throw new InputError("ERR_INPUT_INVALID", "a rule is a string of 1 to 1024 characters");
+      }
+      (await subjects.read(subject)).key.fill(0);
       await storage.state.batch([vault.put(holdName(subject), encode(rule))]);
     },
     async release(subject) {
       await storage.state.batch([vault.remove(holdName(subject))]);
     },
-    erase(subject, eraseOptions) {
-      const mine = turn.then(() => erase(subject, eraseOptions));
+    async erase(subject, eraseOptions) {
+      if (typeof eraseOptions !== "object" || eraseOptions === null) {
+        throw new TypeError("erasing takes options, with a reason");
+      }
+      const work = () => erase(subject, eraseOptions);
+      // Who is forgotten must not get new entries meanwhile that nobody could find any more.
+      const alone = eraseOptions.forgetSubject === true;
+      const mine = turn.then(() => (alone ? turns.exclusive(personName(subject), work) : work()));
       turn = mine.catch(() => undefined);
       return mine;
     },

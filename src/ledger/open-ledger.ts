@@ -334,7 +334,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     await chain.close();
   }
 
-  return {
+  const ledger: Ledger = {
     id: chain.ledger,
     member: signer.actor,
     chain,
@@ -364,6 +364,9 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     release: erasing.release,
     checkpoint,
     async prove(entry) {
+      if (!(entry instanceof Uint8Array) || entry.length !== 32) {
+        throw new TypeError("an entry is named by its id, 32 bytes");
+      }
       await catalogue.catchUp();
       const found = await catalogue.find(entry);
       if (found.status === "missing") {
@@ -394,7 +397,32 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     close,
     [Symbol.asyncDispose]: close,
   };
+  return untilClosed(ledger, () => closed);
 }
+
+/** Every call but closing rejects once the ledger is closed. */
+function untilClosed(ledger: Ledger, isClosed: () => boolean): Ledger {
+  const assertOpen = (): void => {
+    if (isClosed()) throw new ChainError("ERR_CHAIN_CLOSED", "the ledger is closed");
+  };
+  const guarded: Record<string, unknown> = { ...ledger };
+  for (const [name, call] of Object.entries(ledger)) {
+    if (typeof call !== "function" || name === "close") continue;
+    const run = call as (...args: unknown[]) => unknown;
+    guarded[name] = ITERATES.includes(name)
+      ? async function* (...args: unknown[]) {
+          assertOpen();
+          yield* run(...args) as AsyncIterable<unknown>;
+        }
+      : async (...args: unknown[]) => {
+          assertOpen();
+          return run(...args);
+        };
+  }
+  return { ...ledger, ...guarded };
+}
+
+const ITERATES: readonly string[] = ["audit", "pendingReviews"];
 
 function fullStorage(storage: Storage): FullStorage {
   const { chains, blobs, state, commit, compact } = storage;

@@ -20,6 +20,8 @@ import {
 import type { Manifest } from "./manifest.ts";
 import { currentRecords, type CurrentRecord } from "./records.ts";
 import type { PersonIdentifier, Subject, Subjects } from "./subjects.ts";
+import { personName, sharedOfAll, type Turns } from "./turns.ts";
+import { uniteLabels } from "./unite-labels.ts";
 
 /** FHIR JSON: as UTF-8 bytes or a string, which keep every digit, or parsed. */
 export type ResourceInput = Uint8Array | string | FhirResource;
@@ -36,7 +38,10 @@ export interface RecordedVersion {
 export interface RecordOptions {
   /** Id of any version of the record that this one corrects. */
   readonly amends?: Uint8Array;
-  /** Labels to use instead of the labeller's. */
+  /**
+   * Labels to use instead of the labeller's. A correction without them keeps those that somebody
+   * else than the labeller had set, beside the labeller's.
+   */
   readonly labels?: ResourceLabels | null;
 }
 
@@ -95,6 +100,17 @@ export interface Recording {
 
 const FHIR_JSON = "application/fhir+json";
 
+type LivingRecord = CurrentRecord & { readonly subject: Subject };
+
+const changedMeanwhile = (): StorageError =>
+  new StorageError("ERR_STORAGE_CONFLICT", "another process changed this record meanwhile");
+
+function assertReason(reason: unknown): void {
+  if (typeof reason !== "string" || reason.length > 4096) {
+    throw new InputError("ERR_INPUT_INVALID", "a reason is a string of at most 4096 characters");
+  }
+}
+
 /** Starts recording. */
 export function createRecording(
   context: LedgerContext,
@@ -103,9 +119,10 @@ export function createRecording(
     readonly filing: Filing;
     readonly subjects: Subjects;
     readonly labeller: Labeller;
+    readonly turns: Turns;
   },
 ): Recording {
-  const { catalogue, filing, subjects, labeller } = options;
+  const { catalogue, filing, subjects, labeller, turns } = options;
 
   async function seal(
     subject: Subject,
@@ -161,15 +178,41 @@ export function createRecording(
     throw new StorageError("ERR_STORAGE_MISSING", "the record's first version is not there");
   }
 
-  /** The record to change, which must not have ended. */
-  async function findLiving(
+  /**
+   * Changes a record while nobody else in this process does. Nor are the persons forgotten
+   * meanwhile.
+   */
+  async function change<T>(
     id: Uint8Array,
-  ): Promise<CurrentRecord & { readonly subject: Subject }> {
-    const record = await find(id);
-    if (record.retracted) {
-      throw new InputError("ERR_INPUT_INVALID", "this record was retracted or moved");
+    work: (record: LivingRecord) => Promise<T>,
+    ...others: readonly Subject[]
+  ): Promise<T> {
+    const { record, subject } = await find(id);
+    const people = [subject, ...others].map(personName);
+    return sharedOfAll(turns, people, () =>
+      turns.exclusive(`record ${record}`, async () => {
+        const living = await find(id);
+        if (living.retracted) {
+          throw new InputError("ERR_INPUT_INVALID", "this record was retracted or moved");
+        }
+        return work(living);
+      }),
+    );
+  }
+
+  /** What another process filed about a record, unseen, before this entry that follows another. */
+  async function overlooked(
+    subject: Subject,
+    entry: Uint8Array,
+    replaces: Uint8Array,
+  ): Promise<readonly CatalogueItem[]> {
+    await catalogue.catchUp();
+    for (const { history } of currentRecords(await catalogue.itemsOf(subject.local)).values()) {
+      const ids = history.map(({ id }) => toHex(id));
+      const at = ids.indexOf(toHex(entry));
+      if (at >= 0) return history.slice(ids.indexOf(toHex(replaces)) + 1, at);
     }
-    return record;
+    return [];
   }
 
   async function contentOf({ kind, envelope, place }: CatalogueItem): Promise<Uint8Array> {
@@ -190,31 +233,78 @@ export function createRecording(
 
   /** Files one operation on a record that is there. */
   async function follow(
-    record: CurrentRecord & { readonly subject: Subject },
+    record: LivingRecord,
     manifest: Omit<Manifest, "v" | "local" | "replaces">,
+    content?: Uint8Array,
   ): Promise<RecordedVersion> {
     const replaces = record.history.at(-1)!.id;
-    const [filed] = await filing.file([await seal(record.subject, { ...manifest, replaces })]);
-    return version(filed!, manifest.labels ?? null);
+    const sealed = await seal(record.subject, { ...manifest, replaces }, content);
+    const filed = (await filing.file([sealed]))[0]!;
+    const unseen = await overlooked(record.subject, filed.id, replaces);
+    if (manifest.op !== "retract" && unseen.length > 0) throw changedMeanwhile();
+    return version(filed, manifest.labels ?? null);
   }
+
+  /** The labels of a correction that brings none. */
+  async function keptLabels(
+    record: LivingRecord,
+    fresh: ResourceLabels | null,
+  ): Promise<ResourceLabels | null> {
+    const { head, labels: current } = record;
+    if (current?.stamp?.labeller === labeller.name) return fresh;
+    const former = labeller.label(readResource(await contentOf(head)).resource);
+    return uniteLabels(fresh, current, former, labeller.name);
+  }
+
+  /** Files a record's content under another person, and ends it where it was. */
+  async function move(record: LivingRecord, to: Subject, reason: string): Promise<RecordedVersion> {
+    const { head, labels } = record;
+    const replaces = record.history.at(-1)!.id;
+    const moved = await seal(
+      to,
+      { op: "reattribute", replaces, reason, ...describe(record) },
+      await contentOf(head),
+    );
+    const gone = await seal(record.subject, { op: "retract", replaces, reason });
+    const [filed, end] = await filing.fileAlone([moved, gone]);
+    const unseen = await overlooked(record.subject, end!.id, replaces);
+    if (unseen.length === 0) return version(filed!, labels);
+    const there: LivingRecord = { ...(await find(filed!.id)) };
+    if (unseen.some(({ manifest: { op } }) => op === "retract")) {
+      // It had ended, or was moved elsewhere: this copy must not stand beside that.
+      await follow(there, { op: "retract", reason });
+      throw changedMeanwhile();
+    }
+    const last = await find(replaces);
+    const content = await contentOf(last.head);
+    return follow(there, { op: "amend", ...describe(last) }, content);
+  }
+
+  const describe = ({ head, labels }: CurrentRecord) => ({
+    labels,
+    mediaType: head.manifest.mediaType ?? FHIR_JSON,
+    ...(head.manifest.resource === undefined ? {} : { resource: head.manifest.resource }),
+  });
 
   return {
     async record(subject, input, { amends, labels } = {}) {
       const text = readResource(input);
       const manifest = manifestOf(text, labels);
       if (amends === undefined) {
-        const sealed = await seal(subject, { op: "create", ...manifest }, text.text);
-        const [filed] = await filing.file([sealed]);
-        await catalogue.keepUp();
-        return version(filed!, manifest.labels);
+        return turns.shared(personName(subject), async () => {
+          const sealed = await seal(subject, { op: "create", ...manifest }, text.text);
+          const [filed] = await filing.file([sealed]);
+          await catalogue.keepUp();
+          return version(filed!, manifest.labels);
+        });
       }
-      const record = await findLiving(amends);
-      if (toHex(record.subject.local) !== toHex(subject.local)) {
-        throw new InputError("ERR_INPUT_INVALID", "the amended record is about another person");
-      }
-      const replaces = record.history.at(-1)!.id;
-      const sealed = await seal(subject, { op: "amend", replaces, ...manifest }, text.text);
-      return version((await filing.file([sealed]))[0]!, manifest.labels);
+      return change(amends, async (record) => {
+        if (toHex(record.subject.local) !== toHex(subject.local)) {
+          throw new InputError("ERR_INPUT_INVALID", "the amended record is about another person");
+        }
+        const kept = labels === undefined ? await keptLabels(record, manifest.labels) : labels;
+        return follow(record, { op: "amend", ...manifest, labels: kept }, text.text);
+      });
     },
     async recordBundle(subject, input, { onProgress, signal, mix = false } = {}) {
       const bundle = readBundle(input);
@@ -259,18 +349,23 @@ export function createRecording(
       const recorded: RecordedBundle["recorded"][number][] = [];
       for (let at = 0; at < toFile.length;) {
         signal?.throwIfAborted();
-        const sealed: SealedEntry[] = [];
-        let bytes = 0;
-        for (const { text, subject: person } of toFile.slice(at, at + MAX_FILED_TOGETHER)) {
-          if (bytes > MAX_BYTES_TOGETHER) break;
-          const manifest = manifestOf(text, undefined, (reference) => byName.get(reference));
-          sealed.push(await seal(person, { op: "create", ...manifest }, text.text));
-          bytes += sizeOfSealed(sealed.at(-1)!);
-        }
+        const some = toFile.slice(at, at + MAX_FILED_TOGETHER);
+        const people = some.map((one) => personName(one.subject));
+        const { sealed, filed } = await sharedOfAll(turns, people, async () => {
+          const sealed: SealedEntry[] = [];
+          let bytes = 0;
+          for (const { text, subject: person } of some) {
+            if (bytes > MAX_BYTES_TOGETHER) break;
+            const manifest = manifestOf(text, undefined, (reference) => byName.get(reference));
+            sealed.push(await seal(person, { op: "create", ...manifest }, text.text));
+            bytes += sizeOfSealed(sealed.at(-1)!);
+          }
+          const filed = mix
+            ? (await Promise.all(sealed.map((one) => filing.fileAlone([one])))).flat()
+            : await filing.fileAlone(sealed);
+          return { sealed, filed };
+        });
         const chunk = toFile.slice(at, (at += sealed.length));
-        const filed = mix
-          ? (await Promise.all(sealed.map((one) => filing.fileAlone([one])))).flat()
-          : await filing.fileAlone(sealed);
         await catalogue.keepUp();
         for (const [i, one] of filed.entries()) {
           const { text, subject: person, index } = chunk[i]!;
@@ -282,40 +377,31 @@ export function createRecording(
       }
       return { recorded, subjects: people, skipped, problems: bundle.problems };
     },
-    async relabel(id, labels) {
-      const record = await findLiving(id);
-      const fresh =
-        labels === undefined
-          ? labeller.label(readResource(await contentOf(record.head)).resource)
-          : labels;
-      return follow(record, { op: "relabel", labels: fresh });
-    },
-    async retract(id, reason) {
-      return follow(await findLiving(id), { op: "retract", reason });
-    },
+    relabel: (id, labels) =>
+      change(id, async (record) => {
+        const fresh =
+          labels === undefined
+            ? labeller.label(readResource(await contentOf(record.head)).resource)
+            : labels;
+        return follow(record, { op: "relabel", labels: fresh });
+      }),
+    retract: (id, reason) =>
+      change(id, async (record) => {
+        assertReason(reason);
+        return follow(record, { op: "retract", reason });
+      }),
     async reattribute(id, to, reason) {
-      const record = await findLiving(id);
-      if (toHex(record.subject.local) === toHex(to.local)) {
-        throw new InputError("ERR_INPUT_INVALID", "the record is about this person already");
-      }
-      const { head, labels } = record;
-      const content = await contentOf(head);
-      const replaces = record.history.at(-1)!.id;
-      const moved = await seal(
-        to,
-        {
-          op: "reattribute",
-          replaces,
-          reason,
-          labels,
-          mediaType: head.manifest.mediaType ?? FHIR_JSON,
-          ...(head.manifest.resource === undefined ? {} : { resource: head.manifest.resource }),
+      assertReason(reason);
+      return change(
+        id,
+        async (record) => {
+          if (toHex(record.subject.local) === toHex(to.local)) {
+            throw new InputError("ERR_INPUT_INVALID", "the record is about this person already");
+          }
+          return move(record, to, reason);
         },
-        content,
+        to,
       );
-      const gone = await seal(record.subject, { op: "retract", replaces, reason });
-      const [filed] = await filing.fileAlone([moved, gone]);
-      return version(filed!, labels);
     },
     find,
     async list(subject) {

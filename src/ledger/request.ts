@@ -16,7 +16,7 @@ import { isDateValue, type DateValue, type Period } from "../consent/time.ts";
 import type { ClaimedRole, RequestQuery } from "../consent/request.ts";
 import { sealCoseFresh, type CoseRecipient } from "../crypto/cose-hpke.ts";
 import { SIGNATURE_ALGS, type SignatureAlg } from "../crypto/signing-input.ts";
-import { EncodingError } from "../errors.ts";
+import { ConsentError, EncodingError } from "../errors.ts";
 import type { KeyAgreement } from "../identity/agreement.ts";
 import { signWith, type Signer } from "../identity/signer.ts";
 import type { PersonIdentifier } from "./subjects.ts";
@@ -80,7 +80,11 @@ export interface RequestOptions {
   readonly declaration?: Declaration;
 }
 
-/** Makes and signs a request. */
+/**
+ * Makes and signs a request.
+ *
+ * @throws {ConsentError} `ERR_CONSENT_REQUEST` when it names no patient or no purposes
+ */
 export async function createRequest(
   options: RequestOptions & {
     readonly ledger: CID;
@@ -96,6 +100,12 @@ export async function createRequest(
   },
 ): Promise<Uint8Array> {
   const { ledger, custodian, signer, now, random, patient, declaration } = options;
+  if (typeof patient?.system !== "string" || typeof patient.value !== "string") {
+    throw new ConsentError("ERR_CONSENT_REQUEST", "a request names a patient: system and value");
+  }
+  if (!Array.isArray(options.purposes)) {
+    throw new ConsentError("ERR_CONSENT_REQUEST", "a request names its purposes");
+  }
   const id = random(16);
   const inner: SealedRequest = {
     patient: { system: patient.system, value: patient.value },

@@ -5,6 +5,7 @@ import { signTransaction } from "../../src/block/transaction.ts";
 import { decodeBlockRecord, encodeBlockRecord } from "../../src/chain/block-record.ts";
 import { blocksChain, openChain, type AppendableChain } from "../../src/chain/chain.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
+import { equalBytes } from "../../src/bytes/compare.ts";
 import { LedgerError } from "../../src/errors.ts";
 import type { Signer } from "../../src/identity/signer.ts";
 import { leafHash } from "../../src/merkle/hash.ts";
@@ -258,6 +259,36 @@ describe("openChain", () => {
       code: "ERR_CHAIN_INVALID",
       message: expect.stringContaining("block 2"),
     });
+  });
+
+  it("reads no block of another history, though the header tree was forged with it", async () => {
+    const { data, genesis, name } = await closed();
+    const { records } = data.chains.get(name)!;
+    const chain = await openChain({ storage: memoryStorage({ data }), genesis });
+    const { block: bytes, peaks } = decodeBlockRecord(records[2]!);
+    const good = decodeBlock(bytes);
+    const [first] = good.transactions;
+    const header = encodeHeader({ ...decodeHeader(good.header), time: START + 1 });
+    for (const block of [
+      { ...good, header },
+      { ...good, transactions: [] },
+      { ...good, transactions: [{ ...first!, sig: new Uint8Array(64) }] },
+      { ...good, transactions: [{ ...first!, entries: recordEntries(1) }] },
+    ]) {
+      records[2] = encodeBlockRecord({ block: encodeBlock(block), peaks });
+      for (const [key, leaf] of entries(data, 1)) {
+        if (equalBytes(leaf, leafHash(good.header))) data.state.set(key, leafHash(block.header));
+      }
+      for (const reader of [
+        chain,
+        await openChain({ storage: memoryStorage({ data }), genesis }),
+      ]) {
+        await expect(reader.readBlock(2)).rejects.toMatchObject({
+          code: "ERR_CHAIN_INVALID",
+          message: expect.stringContaining("block 2"),
+        });
+      }
+    }
   });
 
   it("refuses blocks from the future, by the clock it is given", async () => {

@@ -29,7 +29,7 @@ import { flipBit, smallLedger, smallRule, storeOf } from "../support/small-ledge
 /**
  * Flipping a bit of block h changes nothing below it, so by default each flip is judged by the
  * functions of verification from the state before its block on, and every so many-th through
- * `verifyLedger` from genesis. `HEALTHLEDGER_TAMPER=all` takes every single one through it.
+ * `verifyLedger` from genesis. `HEALTHLEDGER_TAMPER=all`, as `npm run test:fuzz` does, takes every single one through it.
  */
 const FROM_GENESIS = process.env["HEALTHLEDGER_TAMPER"] === "all" ? 1 : 29;
 const kinds = [smallRule];

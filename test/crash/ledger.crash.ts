@@ -13,13 +13,12 @@ import { createSequencer } from "../../src/chain/sequencer.ts";
 import { verifyLedger } from "../../src/chain/verify-ledger.ts";
 import { CID, matchesCid } from "../../src/codec/cid.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";
+import { effort } from "../support/effort.ts";
 import { signerFor, START } from "../support/ledger.ts";
 import { crashGenesis } from "./parties.ts";
 
-/** `HEALTHLEDGER_CRASH_ROUNDS`: how often a process is killed; 40, in CI 10. */
-const ROUNDS = Number(
-  process.env["HEALTHLEDGER_CRASH_ROUNDS"] ?? (process.env["CI"] === undefined ? 40 : 10),
-);
+/** `HEALTHLEDGER_CRASH_ROUNDS`: how often a process is killed; 40, with little effort 10. */
+const ROUNDS = effort("HEALTHLEDGER_CRASH_ROUNDS", { full: 40, short: 10 });
 /** After so many rounds a new ledger is begun, so that verifying it all each time stays cheap. */
 const ROUNDS_PER_LEDGER = 5;
 

@@ -1,14 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { effort } from "../support/effort.ts";
 import { attack, hostileBytes, hostileTargets } from "../support/hostile.ts";
 
 /**
- * `HEALTHLEDGER_FUZZ_SECONDS`: how long in all; 60, in CI 20. `HEALTHLEDGER_FUZZ_SEED`: the seed of
+ * `HEALTHLEDGER_FUZZ_SECONDS`: how long in all; 60, with little effort 20. `HEALTHLEDGER_FUZZ_SEED`: the seed of
  * the first round; random, and printed, when absent.
  */
-const SECONDS = Number(
-  process.env["HEALTHLEDGER_FUZZ_SECONDS"] ?? (process.env["CI"] === undefined ? 60 : 20),
-);
+const SECONDS = effort("HEALTHLEDGER_FUZZ_SECONDS", { full: 60, short: 20 });
 const SEED = Number(process.env["HEALTHLEDGER_FUZZ_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 /** Growth of the heap that fuzzing may leave behind, in bytes. */
 const HEAP = 256 * 1024 * 1024;

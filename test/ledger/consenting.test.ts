@@ -128,7 +128,7 @@ describe("consent", () => {
     w.clock.now = START + 1001;
     const answer = await w.ask();
     expect(answer.count).toBe(0);
-    expect(answer.decision.setAside).toMatchObject([{ why: "capacity-lost" }]);
+    expect(answer.decision).toMatchObject({ outcome: "deny", setAside: [] });
     await expect(w.hl.consent(w.me, permit, { grantor: mother })).rejects.toMatchObject(
       VOID(/not valid then/),
     );
@@ -207,7 +207,7 @@ describe("consent", () => {
     expect((await w.ask()).count).toBe(1);
     const end = await w.hl.consent(w.me, revoking(w.patient), { grantor: w.patient });
     const ended = await w.ask();
-    expect([ended.count, ended.decision.outcome]).toEqual([0, "not-applicable"]);
+    expect([ended.count, ended.decision.outcome]).toEqual([0, "deny"]);
     await w.permit({ predecessors: [first, end.id] });
     expect((await w.ask()).count).toBe(1);
   });

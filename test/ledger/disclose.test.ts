@@ -326,8 +326,7 @@ describe("disclose", () => {
   it("answers who asks about somebody unknown as about somebody of whom there is nothing", async () => {
     const w = await ward();
     const shape = (answer: Awaited<ReturnType<typeof w.ask>>) => {
-      const { snapshot: _snapshot, ...decision } = answer.decision;
-      return { ...decision, count: answer.count, access: answer.access.length };
+      return { ...answer.decision, count: answer.count, access: answer.access.length };
     };
     // The first block is shorter, having none before it.
     await w.ask();
@@ -359,11 +358,37 @@ describe("disclose", () => {
       const items = (await opened(answer)).map(({ text }) => bytesToUtf8(text!));
       answers.push({ items, decision, basedOn: basedOn.map(String), count: answer.count });
       const silent = await w.ask(w.b, { query: { types: ["Condition"] } });
-      const { snapshot: _other, ...nothing } = silent.decision;
-      answers.push({ nothing, count: silent.count });
+      answers.push({ nothing: silent.decision, count: silent.count });
     }
     expect(JSON.stringify(answers[2])).toBe(JSON.stringify(answers[0]));
     expect(JSON.stringify(answers[3])).toBe(JSON.stringify(answers[1]));
+  });
+
+  it("refuses alike for whatever reason, which stands in the audit", async () => {
+    const told: unknown[] = [];
+    const outcomes: string[] = [];
+    const refused = async (w: Ward, what: Parameters<Ward["ask"]>[1] = {}) => {
+      const { count, decision } = await w.ask(w.b, what);
+      told.push({ count, decision });
+      const [record] = (await w.audit()).at(-1)?.records ?? [];
+      outcomes.push(record?.decision.outcome ?? "nothing");
+    };
+    const w = await ward();
+    await refused(w);
+    const { id } = await w.hl.record(w.me, alcoholDependence("c-1"));
+    await refused(w);
+    await w.permit();
+    await refused(w);
+    await w.hl.relabel(id, null);
+    await refused(w);
+    await refused(w, { patient: { ...MRN, value: "nobody" } });
+    expect(outcomes.slice(0, 4)).toEqual(["nothing", "not-applicable", "deny", "indeterminate"]);
+    for (const one of told) expect(one).toEqual(told[0]);
+    expect(told[0]).toMatchObject({
+      count: 0,
+      decision: { outcome: "deny", reasons: [], basedOn: [], setAside: [], breakGlass: null },
+    });
+    expect((await w.audit()).at(-1)!.records[0]!.decision.reasons).not.toEqual([]);
   });
 
   it("releases to several requesters at once, each its own", async () => {

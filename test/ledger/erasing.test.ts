@@ -158,7 +158,7 @@ describe("erase", () => {
     await w.hl.erase(w.me, { reason: "asked", forgetSubject: true });
     expect(found(path, secrets)).toEqual([]);
     const asked = await w.ask();
-    expect([asked.count, asked.decision.outcome]).toEqual([0, "not-applicable"]);
+    expect([asked.count, asked.decision.outcome]).toEqual([0, "deny"]);
     await expect(w.hl.record(w.me, observation("x"))).rejects.toMatchObject({
       code: "ERR_INPUT_INVALID",
     });

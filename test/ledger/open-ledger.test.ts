@@ -70,7 +70,7 @@ describe("openLedger", () => {
     await hl.record(me, observation("bp-1"));
     const answer = await ask(b);
     expect(await opened(answer)).toEqual([]);
-    expect(answer.decision.outcome).toBe("not-applicable");
+    expect(answer.decision.outcome).toBe("deny");
     expect(await collect(hl.audit(me))).toHaveLength(1);
   });
 

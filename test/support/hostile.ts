@@ -13,6 +13,7 @@ import { equalBytes } from "../../src/bytes/compare.ts";
 import { fromHex } from "../../src/bytes/hex.ts";
 import { decodeBlockRecord } from "../../src/chain/block-record.ts";
 import { readCheckpoint } from "../../src/chain/checkpoint-note.ts";
+import { decodeSignedHead } from "../../src/chain/checkpointer.ts";
 import { verifyExport } from "../../src/chain/export.ts";
 import { decodeForkEvidence, encodeForkEvidence } from "../../src/chain/fork-evidence.ts";
 import { genesisState } from "../../src/chain/governance.ts";
@@ -30,7 +31,7 @@ import { verifyReceipt } from "../../src/chain/verify-receipt.ts";
 import { readCar } from "../../src/codec/car.ts";
 import { CID } from "../../src/codec/cid.ts";
 import { decode, encode } from "../../src/codec/dag-cbor.ts";
-import { decodeDirective } from "../../src/consent/directive.ts";
+import { decodeDirective, decodeOverlay } from "../../src/consent/directive.ts";
 import { readCose } from "../../src/crypto/cose-hpke.ts";
 import { decodeGrant } from "../../src/envelope/grant-record.ts";
 import {
@@ -38,6 +39,7 @@ import {
   decodeSignedHeader,
 } from "../../src/envelope/header.ts";
 import { LedgerError } from "../../src/errors.ts";
+import { readBundle } from "../../src/fhir/bundle.ts";
 import { openKeyFile, sealKeyFile } from "../../src/identity/key-file.ts";
 import { decodeAccess } from "../../src/ledger/access.ts";
 import { decodeAttestedKey, decodeSignedDirective } from "../../src/ledger/consents.ts";
@@ -48,6 +50,7 @@ import {
   decodeSealedRequest,
   decodeSignedRequest,
 } from "../../src/ledger/request.ts";
+import { decodeMapProof } from "../../src/merkle/map-proof.ts";
 import { bytesFor } from "./ledger.ts";
 
 /** Something that reads bytes of others. */
@@ -67,6 +70,14 @@ const fixture = (name: string) =>
   JSON.parse(
     readFileSync(new URL(`../fixtures/format/v1/${name}.json`, import.meta.url), "utf8"),
   ) as unknown;
+
+const BUNDLE =
+  `{"resourceType":"Bundle","type":"collection","entry":[` +
+  `{"fullUrl":"urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0","resource":{"resourceType":"Patient",` +
+  `"id":"p1","identifier":[{"system":"urn:oid:1.2.3","value":"MRN-1"}],"name":[{"family":"Ärö"}]}},` +
+  `{"resource":{"resourceType":"Observation","id":"o1","subject":{"reference":"Patient/p1"},` +
+  `"valueQuantity":{"value":107.50,"unit":"mm[Hg]"}}},` +
+  `{"resource":{"resourceType":"Bundle","type":"batch","entry":[]}}]}`;
 
 /** All decoders and verifiers of bytes that come from outside, with samples of format v1. */
 export function hostileTargets(): readonly Target[] {
@@ -167,6 +178,19 @@ export function hostileTargets(): readonly Target[] {
       ],
       read: parseTlogProof,
     },
+    {
+      name: "decodeSignedHead",
+      samples: [encode({ v: 1, size: 7, root: bytesFor("root") })],
+      read: decodeSignedHead,
+    },
+    {
+      name: "decodeMapProof",
+      samples: [
+        encode({ siblings: [bytesFor("sibling"), bytesFor("another")] }),
+        encode({ siblings: [], leaf: { path: bytesFor("path"), valueHash: bytesFor("value") } }),
+      ],
+      read: (bytes) => decodeMapProof(decode(bytes)),
+    },
     { name: "decodeForkEvidence", samples: [evidence], read: decodeForkEvidence },
     { name: "decodeKeyState", samples: stateOf("sys/key/"), read: decodeKeyState },
     { name: "decodeMemberState", samples: stateOf("sys/member/"), read: decodeMemberState },
@@ -204,6 +228,16 @@ export function hostileTargets(): readonly Target[] {
       read: readCose,
     },
     { name: "decodeDirective", samples: samplesOfDirectives, read: decodeDirective },
+    {
+      name: "decodeOverlay",
+      samples: hexesIn(directive).filter((bytes) => isRead(decodeOverlay, bytes)),
+      read: decodeOverlay,
+    },
+    {
+      name: "readBundle",
+      samples: [new TextEncoder().encode(BUNDLE)],
+      read: (bytes) => readBundle(bytes),
+    },
     ...ledgerTargets(ledgerId(genesis), samplesOfDirectives[0]!),
     {
       name: "openKeyFile",

@@ -265,7 +265,7 @@ const collection = {
   },
 };
 
-export default [
+export const rows = [
   row("seal", 1024, 1, 1000),
   row("open", 1024, 1, 1000),
   row("seal", 16 << 20, 10, 4),

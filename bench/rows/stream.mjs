@@ -262,4 +262,4 @@ const rangeRow = {
   },
 };
 
-export default [sealRow, openRow, rangeRow];
+export const rows = [sealRow, openRow, rangeRow];

@@ -22,7 +22,8 @@ export type SigningDomain =
   | "declaration"
   | "receipt"
   | "statement"
-  | "anchor";
+  | "anchor"
+  | "vault";
 
 const prefixes = /* @__PURE__ */ new Map<SigningDomain, Uint8Array>();
 

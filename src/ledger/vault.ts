@@ -7,8 +7,10 @@ import { utf8ToBytes } from "../bytes/utf8.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectBytes, expectMap } from "../codec/shape.ts";
 import { sealCoseFresh } from "../crypto/cose-hpke.ts";
-import { StorageError } from "../errors.ts";
+import { verifySignature, type SignatureAlg } from "../crypto/sign.ts";
+import { SignatureError, StorageError } from "../errors.ts";
 import type { KeyStore } from "../identity/key-store.ts";
+import { signWith } from "../identity/signer.ts";
 import type { ShardKeys } from "../identity/shard-keys.ts";
 import { AppendConflict } from "../storage/errors.ts";
 import type { FullStorage, StateChange } from "../storage/types.ts";
@@ -192,14 +194,39 @@ async function openRoot(
   const aad = encode(["healthledger/vault/1", ledger, actor]);
   const stored = await storage.state.get(at);
   if (stored !== undefined) {
-    const map = expectMap(decode(stored), "vault", ["key", "message"]);
-    const agreement = keys.agreement(expectBytes(map["key"], "vault.key", 32));
+    const map = expectMap(decode(stored), "vault", ["key", "message", "signer", "sig"]);
+    const key = expectBytes(map["key"], "vault.key", 32);
     const message = expectBytes(map["message"], "vault.message");
-    return { result: await agreement.unwrap(message, aad), changes: [] };
+    const signedWith = toHex(expectBytes(map["signer"], "vault.signer", 32));
+    const signature = expectBytes(map["sig"], "vault.sig", 64);
+    const known = keys.list().find((one) => one.use === "sign" && toHex(one.key) === signedWith);
+    if (known === undefined) {
+      throw new SignatureError(
+        "ERR_SIGNATURE_KEYSTORE",
+        "the key store does not hold the key that signed the vault's root",
+      );
+    }
+    const signed =
+      known.actor === actor &&
+      verifySignature({
+        alg: known.alg as SignatureAlg,
+        publicKey: known.publicKey,
+        signature,
+        what: "vault",
+        bytes: encode([aad, key, message]),
+      });
+    // Anybody can seal a root of his own to a public key, and would read what is filed under it.
+    if (!signed) {
+      throw new StorageError("ERR_STORAGE_CORRUPT", "the vault's root is not signed by its member");
+    }
+    return { result: await keys.agreement(key).unwrap(message, aad), changes: [] };
   }
   const root = random(32);
   const agreement = keys.agreement();
+  const signer = keys.signer("sign", actor);
+  const { key } = agreement;
   const message = sealCoseFresh(agreement, root, aad, random);
-  const value = encode({ key: agreement.key, message });
+  const sig = await signWith(signer, "vault", encode([aad, key, message]));
+  const value = encode({ key, message, signer: signer.key, sig });
   return { result: root, changes: [{ key: at, value }] };
 }

@@ -15,9 +15,18 @@ import { encode } from "../../src/codec/dag-cbor.ts";
 const ledger = cidOf(bytesFor("genesis"), DAG_CBOR);
 const utf8 = (text: string) => new TextEncoder().encode(text);
 
-async function vaultOf(storage: FullStorage, name = "hospital a", actor = "did:a"): Promise<Vault> {
+const actorOf = async (name: string): Promise<string> => (await keysFor(name)).signer().actor;
+
+/** The vault of a member, opened with the key store of one of that name. */
+async function vaultOf(
+  storage: FullStorage,
+  name = "hospital a",
+  member = name,
+  of = ledger,
+): Promise<Vault> {
   const keys = await keysFor(name);
-  return openVault({ storage, keys, ledger, actor, random: randomBytes });
+  const actor = await actorOf(member);
+  return openVault({ storage, keys, ledger: of, actor, random: randomBytes });
 }
 
 const entries = (storage: FullStorage): Promise<StateEntry[]> =>
@@ -75,32 +84,31 @@ describe("openVault", () => {
     const storage = memoryStorage();
     const vault = await vaultOf(storage);
     await storage.state.batch([vault.put(vault.name("x"), utf8("value"))]);
-    await expect(vaultOf(storage, "hospital b")).rejects.toMatchObject({
+    await expect(vaultOf(storage, "hospital b", "hospital a")).rejects.toMatchObject({
       code: "ERR_SIGNATURE_KEYSTORE",
     });
-    const other = await vaultOf(storage, "hospital b", "did:b");
+    const other = await vaultOf(storage, "hospital b");
     expect(await other.get(other.name("x"))).toBe(undefined);
     expect(toHex(other.name("x"))).not.toBe(toHex(vault.name("x")));
-    const keys = await keysFor("hospital a");
-    const elsewhere = await openVault({
+    const elsewhere = await vaultOf(
       storage,
-      keys,
-      ledger: cidOf(bytesFor("other"), DAG_CBOR),
-      actor: "did:a",
-      random: randomBytes,
-    });
+      "hospital a",
+      "hospital a",
+      cidOf(bytesFor("other"), DAG_CBOR),
+    );
     expect(await elsewhere.get(elsewhere.name("x"))).toBe(undefined);
   });
 
-  it("does not open when its root was copied from another member's", async () => {
+  it("does not open when its root was copied from another ledger's", async () => {
     const storage = memoryStorage();
-    await vaultOf(storage, "hospital a", "did:a");
+    const elsewhere = cidOf(bytesFor("other"), DAG_CBOR);
+    await vaultOf(storage);
     const [root] = await entries(storage);
-    await vaultOf(storage, "hospital a", "did:c");
+    await vaultOf(storage, "hospital a", "hospital a", elsewhere);
     const theirs = (await entries(storage)).find(({ key }) => toHex(key) !== toHex(root!.key))!;
     await storage.state.batch([{ key: theirs.key, value: root!.value }]);
-    await expect(vaultOf(storage, "hospital a", "did:c")).rejects.toMatchObject({
-      code: "ERR_ENVELOPE_DECRYPT",
+    await expect(vaultOf(storage, "hospital a", "hospital a", elsewhere)).rejects.toMatchObject({
+      code: "ERR_STORAGE_CORRUPT",
     });
   });
 
@@ -109,7 +117,8 @@ describe("openVault", () => {
     const keys = memoryKeys();
     await keys.add({ use: "sign", secret: bytesFor("s") });
     const { key } = await keys.add({ use: "agree", secret: bytesFor("old") });
-    const options = { storage, keys, ledger, actor: "did:a", random: randomBytes };
+    const { actor } = keys.signer();
+    const options = { storage, keys, ledger, actor, random: randomBytes };
     const vault = await openVault(options);
     await storage.state.batch([vault.put(vault.name("x"), utf8("value"))]);
     await keys.add({ use: "agree", secret: bytesFor("new") });

@@ -2,7 +2,7 @@ import { concatBytes } from "../bytes/concat.ts";
 import { isInForce, keyKey, memberKey, POLICY_KEY } from "../chain/state.ts";
 import { decode } from "../codec/dag-cbor.ts";
 import { expectUint } from "../codec/shape.ts";
-import { sealCose, type CoseRecipient } from "../crypto/cose-hpke.ts";
+import { sealCoseFresh, type CoseRecipient } from "../crypto/cose-hpke.ts";
 import { verifySignature } from "../crypto/sign.ts";
 import { LedgerError } from "../errors.ts";
 import type { StateChange } from "../storage/types.ts";
@@ -130,7 +130,7 @@ async function recipientOf(
 function canSealTo(recipient: CoseRecipient, random: LedgerContext["random"]): boolean {
   try {
     const none = new Uint8Array(0);
-    sealCose(recipient, none, none, random(32));
+    sealCoseFresh(recipient, none, none, random);
     return true;
   } catch (error) {
     if (error instanceof LedgerError) return false;

@@ -257,10 +257,17 @@ describe("docs/spec/disclosure.md", () => {
     );
     expect(concatBytes(prefix, Uint8Array.of(1), name)).toEqual(page.hex("vault-key"));
     expect(concatBytes(prefix, Uint8Array.of(0))).toEqual(page.hex("vault-root-key"));
-    const root = read(page.hex("vault-root")) as { key: Uint8Array; message: Uint8Array };
+    const root = read(page.hex("vault-root")) as Record<
+      "key" | "message" | "signer" | "sig",
+      Uint8Array
+    >;
     expect(root.key).toEqual(keyId("X25519", asked.publicKey));
     const aad = write(["healthledger/vault/1", ledger, custodian.actor]);
     expect(await asked.unwrap(root.message, aad)).toEqual(input("root key"));
+    expect(root.signer).toEqual(custodian.key);
+    expect(toHex(root.sig)).toBe(
+      signature(input("custodian's secret"), "vault", write([aad, root.key, root.message])),
+    );
 
     const storage = memoryStorage();
     await storage.state.batch([
@@ -268,6 +275,7 @@ describe("docs/spec/disclosure.md", () => {
       { key: page.hex("vault-key"), value },
     ]);
     const keys = memoryKeys();
+    await keys.add({ use: "sign", secret: input("custodian's secret") });
     await keys.add({ use: "agree", secret: input("custodian's X25519") });
     const random = [input("nonce")];
     const vault = await openVault({

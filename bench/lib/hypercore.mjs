@@ -1,5 +1,4 @@
 // @ts-check
-// @ts-ignore: comes without types
 import Hypercore from "hypercore";
 
 /**

@@ -2,7 +2,6 @@
 import { createHash, hash } from "node:crypto";
 import { createRequire } from "node:module";
 import { open } from "lmdb";
-// @ts-ignore: comes with types for CommonJS only
 import { MerkleTree } from "merkletreejs";
 import { copyStorage } from "../lib/copy.mjs";
 import { hl, lmdbStorage, memoryStorage } from "../lib/healthledger.mjs";

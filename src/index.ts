@@ -20,6 +20,7 @@ export * from "./chain/author.ts";
 export * from "./chain/chain.ts";
 export * from "./chain/checkpoint-note.ts";
 export * from "./chain/checkpointer.ts";
+export * from "./chain/copy-ledger.ts";
 export type { DerivedData, DerivedMark, TransactionPlace } from "./chain/derived.ts";
 export * from "./chain/export.ts";
 export * from "./chain/fork-evidence.ts";
@@ -36,7 +37,14 @@ export * from "./chain/state.ts";
 export * from "./chain/submission.ts";
 export * from "./chain/tlog-proof.ts";
 export * from "./chain/trust.ts";
-export * from "./chain/verify-ledger.ts";
+export {
+  type LedgerFault,
+  type VerifiedLedger,
+  verifyBlocks,
+  verifyLedger,
+  type VerifyLedgerOptions,
+  type VerifyLedgerResult,
+} from "./chain/verify-ledger.ts";
 export * from "./chain/verify-receipt.ts";
 export * from "./chain/witness.ts";
 export * from "./codec/car.ts";

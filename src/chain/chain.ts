@@ -31,6 +31,7 @@ import {
   type Tip,
 } from "./apply-block.ts";
 import { decodeBlockRecord, encodeBlockRecord } from "./block-record.ts";
+import { assertCopied } from "./copy-mark.ts";
 import { openDerived, type DerivedData, type TransactionPlace } from "./derived.ts";
 import { genesisState } from "./governance.ts";
 import type { KindRule } from "./kind-rule.ts";
@@ -135,8 +136,13 @@ export interface AppendableChain extends Chain {
   settle(): Promise<void>;
 }
 
+const BLOCKS = "/blocks";
+
 /** Name of the chain that holds a ledger's blocks. */
-export const blocksChain = (ledger: CID): string => `${ledger.toString()}/blocks`;
+export const blocksChain = (ledger: CID): string => ledger.toString() + BLOCKS;
+
+/** Whether a chain holds the blocks of some ledger. */
+export const isBlocksChain = (name: string): boolean => name.endsWith(BLOCKS);
 
 /**
  * Opens a ledger's chain. Reads one record and what the derived data lack behind it; with an
@@ -144,6 +150,7 @@ export const blocksChain = (ledger: CID): string => `${ledger.toString()}/blocks
  *
  * @throws {EncodingError} or {ChainError} `ERR_CHAIN_GENESIS` when the genesis record is not one
  * @throws {ChainError} `ERR_CHAIN_INVALID` when the store holds something that does not stand
+ * @throws {StorageError} `ERR_STORAGE_INCOMPLETE` when a copy into the store was not finished
  */
 export async function openChain(options: ChainOptions): Promise<AppendableChain> {
   const { storage } = options;
@@ -152,6 +159,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
   if (chains === undefined || stateStore === undefined) {
     throw new TypeError("a chain needs a storage with chains and state");
   }
+  await assertCopied(stateStore);
   const genesisBytes = options.genesis.slice();
   const genesis = decodeGenesis(genesisBytes);
   const ledger = ledgerId(genesisBytes);

@@ -10,7 +10,7 @@ import {
 } from "../merkle/frontier.ts";
 import { leafHash } from "../merkle/hash.ts";
 import { EMPTY_MAP } from "../merkle/map-node.ts";
-import type { ChainStore } from "../storage/types.ts";
+import type { ChainRecord, ChainStore } from "../storage/types.ts";
 import { checkBlock, emptyTip, readBlock, tipAfter } from "./apply-block.ts";
 import { decodeBlockRecord } from "./block-record.ts";
 import { blocksChain } from "./chain.ts";
@@ -91,12 +91,22 @@ export async function verifyLedger(
 ): Promise<VerifyLedgerResult> {
   const name = blocksChain(ledgerId(options.genesis));
   const { size } = await chains.head(name);
-  async function* records(): AsyncIterable<BlockToVerify | undefined> {
-    for await (const { record } of chains.read(name, { from: 0, limit: size })) {
-      yield readRecord(record);
-    }
+  return verifyRecords(chains.read(name, { from: 0, limit: size }), size, options);
+}
+
+/**
+ * Checks the first `size` records of a chain of blocks as {@link verifyLedger} does. Asks for the
+ * next record only when all before it are right.
+ */
+export function verifyRecords(
+  records: AsyncIterable<ChainRecord>,
+  size: number,
+  options: VerifyLedgerOptions,
+): Promise<VerifyLedgerResult> {
+  async function* blocks(): AsyncIterable<BlockToVerify | undefined> {
+    for await (const { record } of records) yield readRecord(record);
   }
-  return verify(records(), size, options);
+  return verify(blocks(), size, options);
 }
 
 async function verify(

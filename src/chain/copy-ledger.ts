@@ -1,0 +1,384 @@
+import { equalBytes } from "../bytes/compare.ts";
+import { ledgerId } from "../block/genesis.ts";
+import { matchesCid, type CID } from "../codec/cid.ts";
+import { encode } from "../codec/dag-cbor.ts";
+import { ChainError, InputError, StorageError } from "../errors.ts";
+import { sameHead } from "../storage/guards.ts";
+import {
+  MAX_STATE_KEY_BYTES,
+  type Blob,
+  type BlobStore,
+  type ChainRecord,
+  type ChainStore,
+  type Head,
+  type StateChange,
+  type StateStore,
+  type Storage,
+  type StorageCaps,
+} from "../storage/types.ts";
+import { blocksChain, isBlocksChain } from "./chain.ts";
+import { COPY_KEY } from "./copy-mark.ts";
+import type { KindRule } from "./kind-rule.ts";
+import { verifyRecords, type VerifiedLedger } from "./verify-ledger.ts";
+
+/** How far a copy has come, in one of its three parts. */
+export interface CopyProgress {
+  readonly part: "blobs" | "state" | "records";
+  readonly done: number;
+  /** Where it is known beforehand. */
+  readonly total?: number;
+}
+
+export interface CopyOptions {
+  /** The genesis record of the ledger in the store, or of each where it holds several. */
+  readonly genesis: Uint8Array | readonly Uint8Array[];
+  /** A signed checkpoint that the ledger must reach or extend; where the store holds one ledger. */
+  readonly checkpoint?: Uint8Array;
+  /** Rules of entry kinds that the ledgers' policies register. */
+  readonly kinds?: readonly KindRule[];
+  /** Told after each batch. */
+  readonly onProgress?: (progress: CopyProgress) => void;
+  /** Stops between two batches; the same call later goes on from there. */
+  readonly signal?: AbortSignal;
+}
+
+/** What stands in the target now. */
+export interface CopiedLedger {
+  readonly blobs: number;
+  readonly state: number;
+  readonly records: number;
+  /** What was verified of each ledger, in the order of `genesis`. */
+  readonly ledgers: readonly VerifiedLedger[];
+}
+
+type FullTarget = Required<Pick<Storage, "chains" | "blobs" | "state">>;
+
+/** Bytes of blobs or values that are read before they are written. */
+const PAGE_BYTES = 8 * 1024 * 1024;
+const PAGE_ITEMS = 512;
+const LAST_KEY = /* @__PURE__ */ new Uint8Array(MAX_STATE_KEY_BYTES).fill(0xff);
+
+/**
+ * Copies everything in one store into an empty one of any adapter, and checks what it copies: every
+ * blob against its name, every block against form, signatures, roots and rules from genesis on,
+ * before it is written; every chain's head afterwards.
+ *
+ * Nothing else may write to either store meanwhile. A copy that was stopped, by its signal, an error
+ * or the death of the process, leaves a mark in the target: the same call goes on, and removes what
+ * the source has erased since; {@link openChain} refuses the target until it is whole. Keys outside
+ * the storage (a key store, a folder of shard keys) are not part of it.
+ *
+ * Memory does not grow with the store. The source is left as it is; erase it only after the target
+ * has been backed up, and remember that its files hold what later erasures are to destroy.
+ *
+ * @throws {InputError} `ERR_INPUT_INVALID` when the target is not empty and holds no unfinished copy
+ *   of this source, or when the source holds a ledger whose genesis is not given
+ * @throws {ChainError} `ERR_CHAIN_INVALID` at the first block that does not stand
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` at the first blob that is not what its name says;
+ *   `ERR_STORAGE_CONFLICT` when the source was written to meanwhile
+ * @throws the signal's reason
+ */
+export async function copyLedger(
+  from: Storage,
+  to: Storage,
+  options: CopyOptions,
+): Promise<CopiedLedger> {
+  const geneses = options.genesis instanceof Uint8Array ? [options.genesis] : options.genesis;
+  if (options.checkpoint !== undefined && geneses.length !== 1) {
+    throw new TypeError("a checkpoint is of one ledger; give one genesis");
+  }
+  const source = whole(from, "from");
+  const target = whole(to, "to");
+  const heads = await headsOf(source.chains);
+  const ledgers = new Map(geneses.map((genesis) => [blocksChain(ledgerId(genesis)), genesis]));
+  for (const chain of heads.keys()) {
+    if (isBlocksChain(chain) && !ledgers.has(chain)) {
+      throw invalid(`the source holds a ledger whose genesis was not given: ${chain}`);
+    }
+  }
+  const mark = encode([...ledgers.keys()].sort());
+  const resumed = await begin(target, mark);
+
+  const blobs = await copyBlobs(source.blobs, target.blobs, resumed, options);
+  const state = await copyState(source.state, target.state, resumed, options);
+  const verified = new Map<string, VerifiedLedger>();
+  let records = 0;
+  for (const [chain, head] of heads) {
+    const genesis = ledgers.get(chain);
+    const copied = copyChain(source.chains, target.chains, chain, head, options, records);
+    if (genesis === undefined) {
+      for await (const _ of copied);
+    } else {
+      verified.set(chain, await verifyWhile(copied, genesis, head.size, options));
+    }
+    records += head.size;
+    if (!sameHead(await target.chains.head(chain), head)) {
+      throw new StorageError("ERR_STORAGE_CORRUPT", `the target's chain ended elsewhere: ${chain}`);
+    }
+  }
+  for (const [chain, genesis] of ledgers) {
+    // A ledger without blocks: nothing to copy, but a checkpoint may say that there should be.
+    if (verified.has(chain)) continue;
+    verified.set(chain, await verifyWhile(noRecords(), genesis, 0, options));
+  }
+  await assertUnchanged(source.chains, heads);
+  await target.state.batch([{ key: COPY_KEY, value: null }]);
+  return { blobs, state, records, ledgers: [...ledgers.keys()].map((name) => verified.get(name)!) };
+}
+
+/** Marks the target as unfinished; says whether it was already. */
+async function begin(target: FullTarget, mark: Uint8Array): Promise<boolean> {
+  const old = await target.state.get(COPY_KEY);
+  if (old !== undefined) {
+    if (equalBytes(old, mark)) return true;
+    throw invalid("the target holds an unfinished copy of another store");
+  }
+  if (!(await isEmpty(target))) throw invalid("the target is not empty");
+  await target.state.batch([{ key: COPY_KEY, value: mark }]);
+  return false;
+}
+
+async function isEmpty({ chains, blobs, state }: FullTarget): Promise<boolean> {
+  for (const part of [chains.list(), blobs.list(), allKeys(state)]) {
+    for await (const _ of part) return false;
+  }
+  return true;
+}
+
+async function copyBlobs(
+  from: BlobStore,
+  to: BlobStore,
+  resumed: boolean,
+  { onProgress, signal }: CopyOptions,
+): Promise<number> {
+  if (resumed) {
+    for await (const page of pages(to.list(), () => PAGE_ITEMS, signal)) {
+      const kept = await Promise.all(page.map((cid) => from.has(cid)));
+      const gone = page.filter((_, i) => !kept[i]);
+      if (gone.length > 0) await to.delete(gone);
+    }
+  }
+  const total = await from.count();
+  let done = 0;
+  // Blobs are of any size, so the next page has as many as the last one's average allows.
+  let size = 16;
+  for await (const page of pages(from.list(), () => size, signal)) {
+    const there = resumed ? await Promise.all(page.map((cid) => to.has(cid))) : [];
+    const wanted = page.filter((_, i) => there[i] !== true);
+    const read = wanted.length === 0 ? [] : await from.getMany(wanted);
+    const found = wanted.map((cid, i) => checkedBlob(cid, read[i]));
+    for (const batch of batches(found, ({ bytes }) => bytes.length, to.caps)) await to.put(batch);
+    const bytes = found.reduce((sum, blob) => sum + blob.bytes.length, 1);
+    size = clamp(Math.floor((PAGE_BYTES * Math.max(1, found.length)) / bytes), 1, PAGE_ITEMS);
+    done += page.length;
+    onProgress?.({ part: "blobs", done, total });
+  }
+  return done;
+}
+
+function checkedBlob(cid: CID, bytes: Uint8Array | undefined): Blob {
+  if (bytes === undefined) {
+    throw new StorageError("ERR_STORAGE_CONFLICT", `the source lost a blob meanwhile: ${cid}`);
+  }
+  if (!matchesCid(cid, bytes)) {
+    throw new StorageError("ERR_STORAGE_CORRUPT", `the source's blob is damaged: ${cid}`);
+  }
+  return { cid, bytes };
+}
+
+async function copyState(
+  from: StateStore,
+  to: StateStore,
+  resumed: boolean,
+  { onProgress, signal }: CopyOptions,
+): Promise<number> {
+  if (resumed) {
+    for await (const page of pages(allKeys(to), () => PAGE_ITEMS, signal)) {
+      const keys = page.map(({ key }) => key).filter((key) => !equalBytes(key, COPY_KEY));
+      const kept = await from.getMany(keys);
+      const gone = keys.filter((_, i) => kept[i] === undefined);
+      if (gone.length > 0) await to.batch(gone.map((key) => ({ key, value: null })));
+    }
+  }
+  let done = 0;
+  for await (const page of pages(allKeys(from), () => PAGE_ITEMS, signal)) {
+    const there = resumed ? await to.getMany(page.map(({ key }) => key)) : [];
+    const wanted = page.filter(({ value }, i) => {
+      const old = there[i];
+      return old === undefined || !equalBytes(old, value);
+    });
+    const size = ({ key, value }: StateChange): number => key.length + (value?.length ?? 0);
+    for (const batch of batches<StateChange>(wanted, size, to.caps)) await to.batch(batch);
+    done += page.length;
+    onProgress?.({ part: "state", done });
+  }
+  return done;
+}
+
+/** Every entry; a scan ends before its last key, so that one is asked for by itself. */
+async function* allKeys(
+  store: StateStore,
+): AsyncGenerator<{ readonly key: Uint8Array; readonly value: Uint8Array }> {
+  yield* store.scan({ gte: Uint8Array.of(0), lt: LAST_KEY });
+  const value = await store.get(LAST_KEY);
+  if (value !== undefined) yield { key: LAST_KEY.slice(), value };
+}
+
+/**
+ * Yields the source's records, and writes to the target those that the consumer has asked to go on
+ * behind: who checks them must stop at one that is wrong.
+ */
+async function* copyChain(
+  from: ChainStore,
+  to: ChainStore,
+  chain: string,
+  end: Head,
+  { onProgress, signal }: CopyOptions,
+  before: number,
+): AsyncGenerator<ChainRecord, void, undefined> {
+  let head = await to.head(chain);
+  if (head.size > end.size)
+    throw invalid(`the target's chain is longer than the source's: ${chain}`);
+  let waiting: Uint8Array[] = [];
+  let bytes = 0;
+  async function write(): Promise<void> {
+    if (waiting.length === 0) return;
+    head = await to.append(chain, head, waiting);
+    waiting = [];
+    bytes = 0;
+    onProgress?.({ part: "records", done: before + head.size });
+  }
+  if (head.size > 0) await assertSameRecord(from, to, chain, head.size - 1);
+  for await (const item of from.read(chain, { from: 0, limit: end.size })) {
+    signal?.throwIfAborted();
+    yield item;
+    if (item.index < head.size) continue;
+    const { record } = item;
+    if (
+      waiting.length >= Math.min(PAGE_ITEMS, to.caps.maxBatch) ||
+      (waiting.length > 0 && bytes + record.length > Math.min(PAGE_BYTES, to.caps.maxAppendBytes))
+    ) {
+      await write();
+    }
+    waiting.push(record);
+    bytes += record.length;
+  }
+  await write();
+}
+
+async function* noRecords(): AsyncGenerator<ChainRecord> {}
+
+async function assertSameRecord(
+  from: ChainStore,
+  to: ChainStore,
+  chain: string,
+  index: number,
+): Promise<void> {
+  const [theirs, ours] = await Promise.all([
+    recordAt(from, chain, index),
+    recordAt(to, chain, index),
+  ]);
+  if (theirs === undefined || ours === undefined || !equalBytes(theirs, ours)) {
+    throw invalid(`the target's chain is not the source's: ${chain}`);
+  }
+}
+
+async function recordAt(
+  store: ChainStore,
+  chain: string,
+  index: number,
+): Promise<Uint8Array | undefined> {
+  for await (const { record } of store.read(chain, { from: index, limit: 1 })) return record;
+  return undefined;
+}
+
+async function verifyWhile(
+  records: AsyncIterable<ChainRecord>,
+  genesis: Uint8Array,
+  size: number,
+  { kinds, checkpoint }: CopyOptions,
+): Promise<VerifiedLedger> {
+  const result = await verifyRecords(records, size, {
+    genesis,
+    ...(kinds === undefined ? {} : { kinds }),
+    ...(checkpoint === undefined ? {} : { checkpoint }),
+  });
+  if (result.ok) return result;
+  const { reason, height } = result;
+  const where = height === undefined ? "the checkpoint" : `block ${height}`;
+  throw new ChainError("ERR_CHAIN_INVALID", `the source does not stand at ${where}: ${reason}`);
+}
+
+async function headsOf(chains: ChainStore): Promise<Map<string, Head>> {
+  const heads = new Map<string, Head>();
+  for await (const chain of chains.list()) heads.set(chain, await chains.head(chain));
+  return heads;
+}
+
+async function assertUnchanged(chains: ChainStore, before: Map<string, Head>): Promise<void> {
+  const after = await headsOf(chains);
+  const same = [...after].every(([chain, head]) => {
+    const old = before.get(chain);
+    return old !== undefined && sameHead(old, head);
+  });
+  if (!same || after.size !== before.size) {
+    throw new StorageError(
+      "ERR_STORAGE_CONFLICT",
+      "the source was written to while it was copied; close what uses it and call again",
+    );
+  }
+}
+
+/** Cuts a sequence into pages; the size is asked for before each. */
+async function* pages<T>(
+  items: AsyncIterable<T>,
+  size: () => number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<T[]> {
+  let page: T[] = [];
+  for await (const item of items) {
+    page.push(item);
+    if (page.length < size()) continue;
+    signal?.throwIfAborted();
+    yield page;
+    page = [];
+  }
+  signal?.throwIfAborted();
+  if (page.length > 0) yield page;
+}
+
+/** Cuts items into batches that a store takes; one that is too large alone is left to its error. */
+function* batches<T>(
+  items: readonly T[],
+  sizeOf: (item: T) => number,
+  { maxBatch, maxAppendBytes }: StorageCaps,
+): Generator<T[]> {
+  let batch: T[] = [];
+  let bytes = 0;
+  for (const item of items) {
+    const size = sizeOf(item);
+    if (batch.length > 0 && (batch.length >= maxBatch || bytes + size > maxAppendBytes)) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(item);
+    bytes += size;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+function clamp(value: number, low: number, high: number): number {
+  return Math.min(high, Math.max(low, value));
+}
+
+function whole({ chains, blobs, state }: Storage, name: string): FullTarget {
+  if (!chains || !blobs || !state) {
+    throw new TypeError(`\`${name}\` must be a storage with chains, blobs and state`);
+  }
+  return { chains, blobs, state };
+}
+
+function invalid(message: string): InputError {
+  return new InputError("ERR_INPUT_INVALID", message);
+}

@@ -4,7 +4,8 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const { HEALTHLEDGER_DIST } = process.env;
-const dist = HEALTHLEDGER_DIST
+/** Where the build stands. */
+export const dist = HEALTHLEDGER_DIST
   ? pathToFileURL(`${resolve(HEALTHLEDGER_DIST)}/`)
   : new URL("../../dist/", import.meta.url);
 

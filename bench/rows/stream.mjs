@@ -8,42 +8,41 @@ import {
   createPublicKey,
 } from "node:crypto";
 import { open as openFile } from "node:fs/promises";
+import { envelopeWork, MEGA, study } from "../lib/envelope-work.mjs";
 import { envelope as env, hl } from "../lib/healthledger.mjs";
 import { rates, values } from "../lib/measure.mjs";
+import { loadPortable } from "../lib/portable.mjs";
 
 const SEGMENT = 65_536;
 const SEALED = SEGMENT + 16;
 const BLOCK = 15 * SEALED;
-const MEGA = 1 << 20;
+
+/** The side of every row here that runs on the portable backend, on less and in memory. */
+const PURE = "ours (pure noble)";
+const PURE_MEGA = 64;
 
 const random = (/** @type {number} */ length) => new Uint8Array(randomBytes(length));
-const signer = hl.memorySigner({ alg: "Ed25519", secret: random(32) });
-const context = {
-  ledger: hl.cidOf(random(32), hl.DAG_CBOR),
-  author: signer.actor,
-  kind: "record",
-};
-const author = { alg: signer.alg, publicKey: signer.publicKey };
-const piece = random(MEGA);
-
-/** @param {number} mega */
-async function* study(mega) {
-  for (let i = 0; i < mega; i++) yield piece;
-}
+const work = envelopeWork({ hl, envelope: env }, random);
 
 /**
- * @param {number} mega
- * @param {(cid: import("multiformats/cid").CID, bytes: Uint8Array) => Promise<void> | void} put
+ * The portable backend's work of a row.
+ *
+ * @param {string} name
+ * @param {boolean} short
  */
-const seal = (mega, put) =>
-  env.sealStream({ context, parts: [{ id: "content", source: study(mega) }], signer, random, put });
+async function pureWork(name, short) {
+  const { rows } = envelopeWork(await loadPortable(), random);
+  const row = rows.find((one) => one.name === name);
+  if (row === undefined) throw new Error(`no work for ${name}`);
+  return row.begin({ mega: short ? 2 : PURE_MEGA });
+}
 
 /** Writes a sealed study to a file, and reads its blocks. @param {string} path @param {number} mega */
 async function sealToFile(path, mega) {
   const file = await openFile(path, "w+");
   /** @type {Map<string, number>} */
   const places = new Map();
-  const sealed = await seal(mega, async (cid, bytes) => {
+  const sealed = await work.sealStream(study(mega, random), async (cid, bytes) => {
     const at = places.size * BLOCK;
     places.set(cid.toString(), at);
     await file.write(bytes, 0, bytes.length, at);
@@ -53,16 +52,9 @@ async function sealToFile(path, mega) {
     const { buffer, bytesRead } = await file.read({ buffer: new Uint8Array(BLOCK), position });
     return buffer.subarray(0, bytesRead);
   };
-  const options = {
-    envelope: sealed.cid,
-    header: sealed.header,
-    keys: { cek: sealed.cek },
-    context,
-    author,
-    part: "content",
-    read: async (/** @type {{ toString(): string }} */ cid) =>
-      readAt(/** @type {number} */ (places.get(cid.toString()))),
-  };
+  const options = work.openingOf(sealed, async (cid) =>
+    readAt(/** @type {number} */ (places.get(cid.toString()))),
+  );
   return { file, readAt, options, blocks: places.size };
 }
 
@@ -115,14 +107,20 @@ const sealRow = {
   /** @param {import("../run.mjs").Run} run */
   async run({ rounds, short, note }) {
     const mega = short ? 32 : 1024;
+    const source = study(mega, random);
     const memory = watch();
-    const { ours, floor } = await rates(
+    const {
+      ours,
+      floor,
+      [PURE]: pure,
+    } = await rates(
       [
+        { name: PURE, round: await pureWork("stream/seal-1g", short) },
         {
           name: "ours",
           async round() {
             let blocks = 0;
-            await seal(mega, () => {
+            await work.sealStream(source, () => {
               if (++blocks % 64 === 0) memory.look();
             });
             return (mega * MEGA) / 1e6;
@@ -134,7 +132,7 @@ const sealRow = {
             /** @type {Buffer[]} */
             let segments = [];
             let counter = 0;
-            for await (const chunk of study(mega)) {
+            for await (const chunk of source) {
               for (let at = 0; at < chunk.length; at += SEGMENT) {
                 segments.push(...bareSeal(counter++, chunk.subarray(at, at + SEGMENT)));
                 if (counter % 15 === 0) {
@@ -151,7 +149,11 @@ const sealRow = {
       { rounds: Math.min(rounds, 5) },
     );
     note(`blocks are dropped as they come; ${memory.text()}`);
-    return { value: /** @type {number} */ (ours), floor: /** @type {number} */ (floor) };
+    return {
+      value: /** @type {number} */ (ours),
+      floor: /** @type {number} */ (floor),
+      peers: { [PURE]: /** @type {number} */ (pure) },
+    };
   },
 };
 
@@ -161,10 +163,11 @@ const openRow = {
   /** @param {import("../run.mjs").Run} run */
   async run({ folder, rounds, short, note }) {
     const mega = short ? 32 : 1024;
-    const { file, options, readAt, blocks } = await sealToFile(folder("study"), mega);
+    const { file, options, blocks } = await sealToFile(folder("study"), mega);
     // The floor opens segments of its own, in a file of the same length.
     const other = await openFile(folder("bare"), "w+");
     let counter = 0;
+    const piece = random(MEGA);
     for (let i = 0; i < mega; i++) {
       for (let at = 0; at < MEGA; at += SEGMENT) {
         const bytes = Buffer.concat(bareSeal(counter, piece.subarray(at, at + SEGMENT)));
@@ -172,8 +175,13 @@ const openRow = {
       }
     }
     const memory = watch();
-    const { ours, floor } = await rates(
+    const {
+      ours,
+      floor,
+      [PURE]: pure,
+    } = await rates(
       [
+        { name: PURE, round: await pureWork("stream/open-1g", short) },
         {
           name: "ours",
           async round() {
@@ -206,11 +214,14 @@ const openRow = {
       ],
       { rounds: Math.min(rounds, 5) },
     );
-    void readAt;
     note(`read from a file; ${memory.text()}`);
     await file.close();
     await other.close();
-    return { value: /** @type {number} */ (ours), floor: /** @type {number} */ (floor) };
+    return {
+      value: /** @type {number} */ (ours),
+      floor: /** @type {number} */ (floor),
+      peers: { [PURE]: /** @type {number} */ (pure) },
+    };
   },
 };
 
@@ -227,7 +238,10 @@ const rangeRow = {
     const part = env.openPart(options);
     const last = random(SEALED);
     const sealedLast = Buffer.concat(bareSeal(0, last.subarray(0, SEGMENT)));
-    const spki = Buffer.concat([Buffer.from("302a300506032b6570032100", "hex"), signer.publicKey]);
+    const spki = Buffer.concat([
+      Buffer.from("302a300506032b6570032100", "hex"),
+      work.signer.publicKey,
+    ]);
     const publicKey = createPublicKey({ key: spki, format: "der", type: "spki" });
     /** @param {() => Promise<unknown>} work */
     const timed = async (work) => {
@@ -235,8 +249,15 @@ const rangeRow = {
       for (let i = 0; i < times; i++) await work();
       return (performance.now() - start) / times;
     };
-    const { ours, again, floor } = await values(
+    const pureRange = await pureWork("range/1g-end", short);
+    const {
+      ours,
+      again,
+      floor,
+      [PURE]: pure,
+    } = await values(
       [
+        { name: PURE, round: () => timed(async () => pureRange()) },
         {
           name: "ours",
           round: () => timed(() => env.openRange({ ...options, from: size - 100, to: size })),
@@ -258,7 +279,11 @@ const rangeRow = {
     part.close();
     await file.close();
     note(`${/** @type {number} */ (again).toFixed(3)} ms where the header is verified already`);
-    return { value: /** @type {number} */ (ours), floor: /** @type {number} */ (floor) };
+    return {
+      value: /** @type {number} */ (ours),
+      floor: /** @type {number} */ (floor),
+      peers: { [PURE]: /** @type {number} */ (pure) },
+    };
   },
 };
 

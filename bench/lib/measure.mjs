@@ -4,7 +4,7 @@ import { runInNewContext } from "node:vm";
 
 setFlagsFromString("--expose-gc");
 /** Run before each round, so that none pays for the garbage of another side. */
-const collectGarbage = runInNewContext("gc");
+export const collectGarbage = runInNewContext("gc");
 
 /**
  * One side of a comparison.

@@ -63,12 +63,20 @@ export function compileDirectives(
   if (!terminology.cid.equals(snapshot.terminology)) {
     throw new ConsentError("ERR_CONSENT_TERMINOLOGY", "the snapshot pins another terminology");
   }
+  const names = new Map<string, CID>();
+  // So that equal names are the same object, and comparing them costs nothing in each decision.
+  const oneObject = (cid: CID): CID => {
+    const name = cid.toString();
+    const known = names.get(name) ?? cid;
+    names.set(name, known);
+    return known;
+  };
   const compiled: Compiled = {
     snapshot,
     cid: snapshotCid(snapshot),
-    patient: compileLayer(snapshot.directives, snapshot, terminology),
-    organisation: compileLayer(snapshot.organisation, snapshot, terminology),
-    overlays: compileOverlays(snapshot.overlays, terminology),
+    patient: compileLayer(snapshot.directives, snapshot, terminology, oneObject),
+    organisation: compileLayer(snapshot.organisation, snapshot, terminology, oneObject),
+    overlays: compileOverlays(snapshot.overlays, terminology, oneObject),
     boundaries: [],
     terminology,
     force: undefined,
@@ -205,7 +213,7 @@ function prepareRequest(
   context: MatchContext,
 ): PreparedRequest {
   const { patient, organisation, overlays, setAside, until } = inForceAt(compiled, asOf);
-  const purposes = [...new Set(request.purposes.map(canonicalPurpose))];
+  const purposes = distinct(request.purposes.map(canonicalPurpose));
   const understood = options.understood ?? [];
   const boundary = until === Infinity ? null : until;
   const expires = request.expires;
@@ -242,8 +250,8 @@ function prepareRequest(
       }
       if (outcome === PERMIT) {
         for (const { cid, overlay } of lawful.demands) {
-          for (const code of overlay.root.obligations ?? []) answer.obligations.add(code);
-          for (const code of overlay.root.refrains ?? []) answer.refrains.add(code);
+          answer.obligations.push(...(overlay.root.obligations ?? []));
+          answer.refrains.push(...(overlay.root.refrains ?? []));
           answer.basedOn.push(cid);
         }
       }
@@ -309,8 +317,8 @@ function prepareRequest(
       basedOn: [],
       breakGlass: null,
       deciding: [],
-      obligations: new Set(),
-      refrains: new Set(),
+      obligations: [],
+      refrains: [],
     };
     let outcome: Result = purposes.length === 0 ? INDETERMINATE : PERMIT;
     let breakGlass: BreakGlass = null;
@@ -322,8 +330,8 @@ function prepareRequest(
       if (answer.breakGlass === "never" || breakGlass === null) breakGlass = answer.breakGlass;
     }
     if (purposes.length === 0) answer.reasons.push(reason("silence", null, null, null, null));
-    const obligations = [...answer.obligations].sort();
-    if (outcome === PERMIT) {
+    const obligations = inOrder(answer.obligations);
+    if (outcome === PERMIT && obligations.length > 0) {
       const strange = obligations.filter((code) => !understood.includes(code));
       if (strange.length > 0) {
         outcome = DENY;
@@ -333,7 +341,7 @@ function prepareRequest(
     return {
       outcome: OUTCOMES[outcome],
       obligations,
-      refrains: [...answer.refrains].sort(),
+      refrains: inOrder(answer.refrains),
       breakGlass,
       reasons: answer.reasons,
       setAside,
@@ -360,7 +368,7 @@ function prepareRequest(
     // No record makes a difference to whether it is permitted: what holds for an unknown one.
     if (constant) return decideOne(NOTHING);
     const spoken = [...patient.plans, ...organisation.plans].flatMap(({ steps, contested }) =>
-      [...steps, ...contested].map(({ directive }) => directive.source.cid),
+      [...steps, ...contested].map(({ directive }) => directive.cid),
     );
     return {
       outcome: "partial",
@@ -399,12 +407,17 @@ function worse(a: Result, b: Result): Result {
   return a === NOT_APPLICABLE || b === NOT_APPLICABLE ? NOT_APPLICABLE : PERMIT;
 }
 
-function distinct(cids: readonly CID[]): readonly CID[] {
-  if (cids.length < 2) return cids;
-  const seen = new Map<string, CID>();
-  for (const cid of cids) {
-    const name = cid.toString();
-    if (!seen.has(name)) seen.set(name, cid);
-  }
-  return [...seen.values()];
+function distinct<T>(items: readonly T[]): readonly T[] {
+  if (items.length < 2) return items;
+  if (items.length > MANY) return [...new Set(items)];
+  const kept: T[] = [];
+  for (const item of items) if (!kept.includes(item)) kept.push(item);
+  return kept;
+}
+
+/** Up to so many, looking through a list is quicker than making a set. */
+const MANY = 16;
+
+function inOrder(codes: readonly string[]): readonly string[] {
+  return codes.length === 0 ? codes : [...new Set(codes)].sort();
 }

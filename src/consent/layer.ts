@@ -74,7 +74,7 @@ export function evaluateLayer(
   if (best === NOT_APPLICABLE) return { result: best, breakGlass, permitting };
   for (const { directive, result, kind } of relevant) {
     if (result !== best) continue;
-    const { cid } = directive.source;
+    const { cid } = directive;
     answer.basedOn.push(cid);
     const root = directive.tree?.root;
     if (kind !== "rule" || root === undefined) {
@@ -82,21 +82,11 @@ export function evaluateLayer(
       answer.reasons.push(reason(kind, layer, context.purpose, cid, effect));
       continue;
     }
-    answer.deciding.length = 0;
-    collect(root, result, answer);
-    for (const { node, effect, unknown } of answer.deciding) {
-      if (result === PERMIT) permitting.push({ node, directive });
-      answer.reasons.push({
-        kind,
-        layer,
-        purpose: context.purpose,
-        directive: cid,
-        path: node.path,
-        effect,
-        matchedOn: node.matchedOn,
-        unknown,
-        codes: NO_CODES,
-      });
+    const from = answer.deciding.length;
+    giveReasons(root, result, layer, cid, context, answer);
+    if (result !== PERMIT) continue;
+    for (let at = from; at < answer.deciding.length; at++) {
+      permitting.push({ node: answer.deciding[at]!.node, directive });
     }
   }
   return { result: best, breakGlass, permitting };
@@ -220,18 +210,37 @@ export function evaluateOverlays(
   for (const { overlay, result } of speaking) {
     if (result !== outcome) continue;
     answer.basedOn.push(overlay.cid);
-    answer.deciding.length = 0;
-    collect(overlay.tree.root, result, answer);
-    for (const { node, effect, unknown } of answer.deciding) {
-      answer.reasons.push({
-        ...reason("rule", "law", context.purpose, overlay.cid, effect),
-        path: node.path,
-        matchedOn: node.matchedOn,
-        unknown,
-      });
-    }
+    giveReasons(overlay.tree.root, result, "law", overlay.cid, context, answer);
   }
   return { outcome, demands };
+}
+
+/** Adds the rules that decided, and a reason for each. */
+function giveReasons(
+  root: CompiledRule,
+  result: Result,
+  layer: Layer,
+  directive: CID,
+  { purpose }: MatchContext,
+  answer: Answer,
+): void {
+  const { deciding, reasons } = answer;
+  const from = deciding.length;
+  collect(root, result, answer);
+  for (let at = from; at < deciding.length; at++) {
+    const { node, effect, unknown } = deciding[at]!;
+    reasons.push({
+      kind: "rule",
+      layer,
+      purpose,
+      directive,
+      path: node.path,
+      effect,
+      matchedOn: node.matchedOn,
+      unknown,
+      codes: NO_CODES,
+    });
+  }
 }
 
 /** A reason with nothing but its ground. */

@@ -1,4 +1,5 @@
 import { toHex } from "../bytes/hex.ts";
+import type { CID } from "../codec/cid.ts";
 import { authorityOf, hasCapacity } from "./capacity.ts";
 import { byPlace, type ConsentSnapshot, type SnapshotDirective } from "./snapshot.ts";
 import type { Terminology } from "./terminology.ts";
@@ -10,6 +11,8 @@ import { findZone, type Zone } from "./zone.ts";
 /** A directive ready to be evaluated, and its standing in its lineage. */
 export interface CompiledDirective {
   readonly source: SnapshotDirective;
+  /** One object for all that bear this name in a snapshot. */
+  readonly cid: CID;
   /** Position in ledger order within the lineage. */
   readonly position: number;
   readonly start: number;
@@ -61,6 +64,7 @@ export function compileLayer(
   filed: readonly SnapshotDirective[],
   snapshot: ConsentSnapshot,
   terminology: Terminology,
+  oneObject: (cid: CID) => CID,
 ): CompiledLayer {
   const setAside: SetAside[] = [];
   const byLineage = new Map<string, SnapshotDirective[]>();
@@ -73,7 +77,7 @@ export function compileLayer(
   }
   const lineages: CompiledLineage[] = [];
   for (const list of byLineage.values()) {
-    lineages.push({ directives: order(list, snapshot, terminology, setAside) });
+    lineages.push({ directives: order(list, snapshot, terminology, setAside, oneObject) });
   }
   return { lineages, setAside };
 }
@@ -88,9 +92,10 @@ function order(
   snapshot: ConsentSnapshot,
   terminology: Terminology,
   setAside: SetAside[],
+  oneObject: (cid: CID) => CID,
 ): CompiledDirective[] {
   const directives: CompiledDirective[] = [];
-  const byCid = new Map<string, CompiledDirective>();
+  const byCid = new Map<CID, CompiledDirective>();
   const voidIds = new Set<string>();
   let unresolved: CompiledDirective[] = [];
   let head: CompiledDirective | undefined;
@@ -104,15 +109,16 @@ function order(
       for (const id of ids) voidIds.add(id);
       continue;
     }
-    const known = byCid.get(source.cid.toString());
+    const cid = oneObject(source.cid);
+    const known = byCid.get(cid);
     if (known !== undefined) {
       // Filed again: still the same statement, at its first place.
       for (const id of ids) known.ids.add(id);
       continue;
     }
-    const compiled = compileDirective(source, directives.length, ids, terminology);
+    const compiled = compileDirective(source, cid, directives.length, ids, terminology);
     directives.push(compiled);
-    byCid.set(source.cid.toString(), compiled);
+    byCid.set(cid, compiled);
     if (directive.mode === "suspend" || directive.mode === "revoke") {
       head = compiled;
       continue;
@@ -141,6 +147,7 @@ function order(
 
 function compileDirective(
   source: SnapshotDirective,
+  cid: CID,
   position: number,
   ids: Set<string>,
   terminology: Terminology,
@@ -150,6 +157,7 @@ function compileDirective(
   const interval = zone === undefined ? undefined : resolvePeriod(directive.validity, zone);
   return {
     source,
+    cid,
     position,
     start: interval?.start ?? -Infinity,
     end: interval?.end ?? Infinity,

@@ -136,9 +136,12 @@ export function compileTests(
   }
   if (actors !== undefined) add("actors", actorTest(actors));
   if (data?.labels !== undefined) {
-    add("labels", labelTest(data.labels, rule.effect === "deny", terminology), {
-      labels: data.labels,
-    });
+    const { labels } = data;
+    const deny = rule.effect === "deny";
+    const test = once(terminology, `${rule.effect} ${JSON.stringify(labels)}`, () =>
+      labelTest(labels, deny, terminology),
+    );
+    add("labels", test, { labels });
   }
   if (data?.codes !== undefined) add("codes", codeTest(data.codes), { codes: data.codes });
   if (data?.period !== undefined) {
@@ -201,6 +204,40 @@ export function compileTests(
  * speaks of: unknown. `BTG` is the exception: who asks for treatment has not asked to break glass.
  */
 function purposeTest(
+  purposes: readonly string[],
+  terminology: Terminology,
+): (context: MatchContext) => Match {
+  return once(terminology, `purposes ${JSON.stringify(purposes)}`, () =>
+    makePurposeTest(purposes, terminology),
+  );
+}
+
+/**
+ * Tests that rest on a terminology, which can be large: directives mostly name the same few
+ * purposes and labels, so each test is made once.
+ */
+const testsOf = new WeakMap<Terminology, Map<string, (context: MatchContext) => Match>>();
+const TESTS_LIMIT = 1024;
+/** What is long is seldom met again, and is not kept. */
+const KEY_LIMIT = 512;
+
+function once(
+  terminology: Terminology,
+  key: string,
+  make: () => (context: MatchContext) => Match,
+): (context: MatchContext) => Match {
+  if (key.length > KEY_LIMIT) return make();
+  let tests = testsOf.get(terminology);
+  if (tests === undefined) testsOf.set(terminology, (tests = new Map()));
+  let test = tests.get(key);
+  if (test === undefined) {
+    if (tests.size >= TESTS_LIMIT) tests.clear();
+    tests.set(key, (test = make()));
+  }
+  return test;
+}
+
+function makePurposeTest(
   purposes: readonly string[],
   terminology: Terminology,
 ): (context: MatchContext) => Match {

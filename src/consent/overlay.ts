@@ -22,12 +22,13 @@ export interface CompiledOverlay {
 export function compileOverlays(
   overlays: readonly SnapshotOverlay[],
   terminology: Terminology,
+  oneObject: (cid: CID) => CID,
 ): readonly CompiledOverlay[] {
   return overlays.map(({ cid, overlay }) => {
     const zone = findZone(overlay.validity.zone);
     const interval = zone === undefined ? undefined : resolvePeriod(overlay.validity, zone);
     return {
-      cid,
+      cid: oneObject(cid),
       overlay,
       start: interval?.start ?? -Infinity,
       end: interval?.end ?? Infinity,

@@ -28,7 +28,7 @@ export function indexPlans(plans: readonly LineagePlan[]): PlanIndex {
   const byActor = new Map<string, number[]>();
   const byType = new Map<string, number[]>();
   const purposeBound: { readonly at: number; readonly tests: readonly AttributeTest[] }[] = [];
-  const byPurpose = new Map<string, readonly number[]>();
+  const byPurpose = new Map<string, ForPurpose>();
   const put = (map: Map<string, number[]>, key: string, at: number): void => {
     const list = map.get(key);
     if (list === undefined) map.set(key, [at]);
@@ -54,34 +54,55 @@ export function indexPlans(plans: readonly LineagePlan[]): PlanIndex {
       always.push(at);
     }
   });
+  /** Those that the purpose does not rule out, and no requester or type does. */
+  function forPurpose(context: MatchContext): ForPurpose {
+    let known = byPurpose.get(context.purpose);
+    if (known !== undefined) return known;
+    const found = purposeBound
+      .filter(({ tests }) => tests.some((test) => test.run(context) !== NO))
+      .map(({ at }) => at);
+    const places = [...always, ...found].sort((a, b) => a - b);
+    known = { places, plans: places.map((at) => plans[at]!) };
+    if (byPurpose.size >= MAX_PURPOSES) byPurpose.clear();
+    byPurpose.set(context.purpose, known);
+    return known;
+  }
+
   return {
     plans,
     candidates(context) {
-      const found = new Set(always);
+      const base = forPurpose(context);
+      const { request, resource } = context;
+      let more = and(undefined, base, byType.get(resource.type));
       if (anyActor.length > 0) {
-        const { request } = context;
-        if (!request.userStated) for (const at of anyActor) found.add(at);
+        if (!request.userStated) more = and(more, base, anyActor);
         else {
-          for (const id of request.persons) for (const at of byActor.get(id) ?? []) found.add(at);
-          for (const id of request.belongsTo) for (const at of byActor.get(id) ?? []) found.add(at);
+          for (const id of request.persons) more = and(more, base, byActor.get(id));
+          for (const id of request.belongsTo) more = and(more, base, byActor.get(id));
         }
       }
-      if (purposeBound.length > 0) {
-        let list = byPurpose.get(context.purpose);
-        if (list === undefined) {
-          list = purposeBound
-            .filter(({ tests }) => tests.some((test) => test.run(context) !== NO))
-            .map(({ at }) => at);
-          if (byPurpose.size >= MAX_PURPOSES) byPurpose.clear();
-          byPurpose.set(context.purpose, list);
-        }
-        for (const at of list) found.add(at);
-      }
-      for (const at of byType.get(context.resource.type) ?? []) found.add(at);
-      if (found.size === plans.length) return plans;
-      return [...found].sort((a, b) => a - b).map((at) => plans[at]!);
+      if (more === undefined) return base.plans;
+      return [...more].sort((a, b) => a - b).map((at) => plans[at]!);
     },
   };
+}
+
+/** Adds places to those of a purpose, of which a copy is made only where there are any. */
+function and(
+  more: Set<number> | undefined,
+  { places }: ForPurpose,
+  further: readonly number[] | undefined,
+): Set<number> | undefined {
+  if (further === undefined) return more;
+  const all = more ?? new Set(places);
+  for (const at of further) all.add(at);
+  return all;
+}
+
+/** Lineages that a purpose does not rule out: their places, and themselves. */
+interface ForPurpose {
+  readonly places: readonly number[];
+  readonly plans: readonly LineagePlan[];
 }
 
 /** The roots that must not match for a lineage to be silent; `undefined` when it may speak anyway. */

@@ -119,8 +119,9 @@ export interface Deciding {
 /** Where {@link collect} puts what it finds. */
 export interface Collected {
   readonly deciding: Deciding[];
-  readonly obligations: Set<string>;
-  readonly refrains: Set<string>;
+  /** With repetitions. */
+  readonly obligations: string[];
+  readonly refrains: string[];
 }
 
 /**
@@ -129,8 +130,9 @@ export interface Collected {
  */
 export function collect(node: CompiledRule, outcome: Result, into: Collected): void {
   if (node.effect === outcome) {
-    for (const code of node.rule.obligations ?? []) into.obligations.add(code);
-    for (const code of node.rule.refrains ?? []) into.refrains.add(code);
+    const { obligations, refrains } = node.rule;
+    if (obligations !== undefined) into.obligations.push(...obligations);
+    if (refrains !== undefined) into.refrains.push(...refrains);
   }
   let decided = false;
   for (const child of node.children) {

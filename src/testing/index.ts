@@ -11,7 +11,12 @@ export {
   type MakeStorage,
   type StorageCase,
   type StorageFeature,
+  type SmallStore,
   type StorageLimits,
+  type StorageProcess,
   type StorageSubject,
+  type TracedProcess,
 } from "./storage-kit.ts";
-export { syncsPerAcknowledgement } from "./sync-probe.ts";
+export { serveStorage, type LineChannel } from "./storage-child.ts";
+export { processCases, type ProcessCaseOptions } from "./storage-processes.ts";
+export { SYNC_CALLS, syncsPerAcknowledgement } from "./sync-probe.ts";

@@ -10,10 +10,13 @@ export { commitCases } from "./storage-commit.ts";
 export { stateStoreCases } from "./storage-state.ts";
 export type {
   MakeStorage,
+  SmallStore,
   StorageCase,
   StorageFeature,
   StorageLimits,
+  StorageProcess,
   StorageSubject,
+  TracedProcess,
 } from "./storage-subject.ts";
 
 /** The conformance kit for storage adapters: the cases of all interfaces. */

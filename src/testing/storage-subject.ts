@@ -14,21 +14,73 @@ import { check, collect, type KitCase } from "./kit.ts";
 
 /**
  * What an adapter offers to the kit: the three stores it has, `commit` and `compact` if it has
- * them, `tail` as its caps say, and `reopen` if a store that was closed can be opened again.
+ * them, `tail` as its caps say, `reopen` if a store that was closed can be opened again.
+ *
+ * The rest is what the subject can stage: `kill` where {@link StorageSubject.startProcess} is there,
+ * `processes` where that process and others may have the store open at a time
+ * (`caps.multiProcess`), `small` where {@link StorageSubject.small} is there, and `traced` where
+ * {@link StorageSubject.startTraced} is.
  */
 export type StorageFeature =
-  "chains" | "blobs" | "state" | "commit" | "compact" | "tail" | "reopen";
+  | "chains"
+  | "blobs"
+  | "state"
+  | "commit"
+  | "compact"
+  | "tail"
+  | "reopen"
+  | "kill"
+  | "processes"
+  | "small"
+  | "traced";
 
 export interface StorageLimits {
   readonly maxAppendBytes?: number;
   readonly maxBatch?: number;
 }
 
+/**
+ * Another process, worker or page that has opened the subject's store and runs `serveStorage`.
+ * Lines hold no line breaks; what comes before {@link onLine} is called is kept for it.
+ */
+export interface StorageProcess {
+  send(line: string): void;
+  /** Says who gets the lines, in their order; called once. */
+  onLine(listener: (line: string) => void): void;
+  /** Ends it at once and without notice to it, as SIGKILL does; resolves when it is gone. */
+  kill(): Promise<void>;
+  /** Resolves when it ended by itself or otherwise, with what it had to say about that. */
+  readonly ended: Promise<string>;
+}
+
+/** A process whose system calls are recorded. */
+export interface TracedProcess extends StorageProcess {
+  /** What `strace -f` wrote; to be called when the process has ended. */
+  trace(): Promise<string>;
+}
+
+/** A store where there is room for a few megabytes. */
+export interface SmallStore {
+  /** Opens a handle on it; one is open at a time. */
+  open(): Promise<Storage>;
+  /** Makes room for some more megabytes, as an operator would, with the handle open or not. */
+  makeRoom(): Promise<void>;
+}
+
 /** A new, empty store for one case. */
 export interface StorageSubject {
   /** Opens a handle on it; several may be open at a time. */
   open(limits?: StorageLimits): Promise<Storage>;
-  /** Closes what is open and removes the store. */
+  /**
+   * Starts a process that opens the store. Without the feature `processes` it is the only one that
+   * has it open: the kit has closed its own handles.
+   */
+  startProcess?(): Promise<StorageProcess>;
+  /** As `startProcess`, with the system calls recorded. */
+  startTraced?(): Promise<TracedProcess>;
+  /** Makes another store, where room is short. */
+  small?(): Promise<SmallStore>;
+  /** Closes what is open, ends what was started and removes the stores. */
   dispose(): Promise<void>;
 }
 

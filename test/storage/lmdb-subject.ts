@@ -1,9 +1,14 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";
 import type { FullStorage } from "../../src/storage/types.ts";
+import { smallVolume, spawnStorage, spawnTraced } from "../../src/testing/node.ts";
 import type { MakeStorage } from "../../src/testing/storage-kit.ts";
+
+const SERVE = fileURLToPath(new URL("./lmdb-serve.ts", import.meta.url));
+const execArgv = ["--conditions=healthledger-source", "--import", "tsx"];
 
 /** A folder of its own for a test, removed by `remove`. */
 export async function folder(): Promise<{ path: string; remove(): Promise<void> }> {
@@ -12,18 +17,44 @@ export async function folder(): Promise<{ path: string; remove(): Promise<void> 
 }
 
 /** Makes LMDB stores for the kit. */
-export const lmdbSubjects: MakeStorage = async () => {
+export const lmdbSubjects: MakeStorage = () => makeLmdb();
+
+/** LMDB told not to flush in the processes that are started. */
+export const unsyncedLmdbSubjects: MakeStorage = () => makeLmdb("unsynced");
+
+const makeLmdb = async (...mode: readonly string[]): ReturnType<MakeStorage> => {
   const { path, remove } = await folder();
-  const opened: FullStorage[] = [];
+  const ends: (() => Promise<unknown>)[] = [remove];
+  const open = async (
+    limits: { path: string } & Parameters<typeof lmdbStorage>[0],
+  ): Promise<FullStorage> => {
+    const storage = await lmdbStorage({ pollInterval: 10, ...limits });
+    ends.push(() => storage.close());
+    return storage;
+  };
+  const spawned = { args: [path, ...mode], execArgv };
   return {
-    async open(limits) {
-      const storage = await lmdbStorage({ path, pollInterval: 10, ...limits });
-      opened.push(storage);
-      return storage;
+    open: (limits) => open({ path, ...limits }),
+    async startProcess() {
+      const process = spawnStorage(SERVE, spawned);
+      ends.push(() => process.kill());
+      return process;
+    },
+    async startTraced() {
+      const process = await spawnTraced(SERVE, spawned);
+      ends.push(() => process.kill());
+      return process;
+    },
+    async small() {
+      const volume = await smallVolume(4 << 20);
+      ends.push(() => volume.remove());
+      return {
+        open: () => open({ path: join(volume.path, "store") }),
+        makeRoom: () => volume.grow(),
+      };
     },
     async dispose() {
-      for (const storage of opened) await storage.close();
-      await remove();
+      for (const end of ends.reverse()) await end();
     },
   };
 };

@@ -1,0 +1,209 @@
+import type { CID } from "../codec/cid.ts";
+import type { Blob, Commit, Head, StateChange, Storage } from "../storage/types.ts";
+import { check, checkSame, collect, KitFailure } from "./kit.ts";
+import { blobOf, bytes, EMPTY, noise, readAll } from "./storage-subject.ts";
+
+/** What one step of a writer does; each is one call, which is whole or has not happened. */
+export type StepKind = "commit" | "append" | "put" | "batch" | "delete";
+
+/** The chain that all writers append to. */
+export const STEPS_CHAIN = "steps";
+
+/** The `number`-th step of a writer: what follows from these three, for every process alike. */
+export interface Step {
+  readonly kind: StepKind;
+  readonly records: readonly Uint8Array[];
+  readonly blobs: readonly Blob[];
+  readonly deleted: readonly CID[];
+  readonly state: readonly StateChange[];
+}
+
+/** The kinds of steps that a storage is able to, in the order in which writers take them. */
+export function kindsOf({ chains, blobs, state, commit }: Storage): StepKind[] {
+  return [
+    ...(chains && blobs && state && commit ? (["commit"] as const) : []),
+    ...(chains ? (["append"] as const) : []),
+    ...(blobs ? (["put"] as const) : []),
+    ...(state ? (["batch"] as const) : []),
+    ...(blobs ? (["delete"] as const) : []),
+  ];
+}
+
+const RECORD_SIZES = [20, 300, 3000, 40, 9000];
+const BLOB_SIZES = [100, 5000, 0, 33_000, 700];
+
+/** Gives a step of a writer. */
+export function stepOf(kinds: readonly StepKind[], writer: string, number: number): Step {
+  const kind = kinds[number % kinds.length]!;
+  const content = (part: string, size: number): Uint8Array => {
+    const name = bytes(`${writer} ${number} ${part}\n`);
+    const result = new Uint8Array(name.length + size);
+    result.set(name);
+    result.set(noise(size, number * 31 + part.length), name.length);
+    return result;
+  };
+  const blobs = (of: number): Blob[] =>
+    BLOB_SIZES.slice(0, 3).map((_, i) => {
+      const name = bytes(`${writer} ${of} blob ${i}\n`);
+      const size = BLOB_SIZES[(of + i) % BLOB_SIZES.length]!;
+      const result = new Uint8Array(name.length + size);
+      result.set(name);
+      result.set(noise(size, of * 31 + i), name.length);
+      return blobOf(result);
+    });
+  const size = RECORD_SIZES[number % RECORD_SIZES.length]!;
+  const before = number - 2 * kinds.length;
+  const state: StateChange[] = [
+    { key: bytes(`${writer}/last`), value: bytes(String(number)) },
+    { key: bytes(`${writer}/${number}`), value: content("value", size) },
+    { key: bytes(`${writer}/${before}`), value: null },
+  ];
+  // What is deleted was put in the same turn of the kinds.
+  const put = number - kinds.length + 1 + kinds.indexOf("put");
+  return {
+    kind,
+    records:
+      kind === "commit" || kind === "append" ? [content("one", size), content("two", 50)] : [],
+    blobs: kind === "commit" || kind === "put" ? blobs(number) : [],
+    deleted:
+      kind === "delete"
+        ? blobs(put)
+            .slice(0, 2)
+            .map(({ cid }) => cid)
+        : [],
+    state: kind === "commit" || kind === "batch" ? state : [],
+  };
+}
+
+/** Takes a step once, if the chain ends at `head`. Gives where the chain ends then. */
+export async function tryStep(storage: Storage, step: Step, head: Head): Promise<Head> {
+  const { kind, records, blobs, deleted, state } = step;
+  const append = { chain: STEPS_CHAIN, expected: head, records };
+  if (kind === "commit") return (await storage.commit!({ append, blobs, state } as Commit))!;
+  if (kind === "append") return storage.chains!.append(STEPS_CHAIN, head, records);
+  if (kind === "put") await storage.blobs!.put(blobs);
+  else if (kind === "delete") await storage.blobs!.delete(deleted);
+  else await storage.state!.batch(state);
+  return head;
+}
+
+/** Calls again while the outcome is unknown, and on the new head where others were first. */
+export async function takeStep(storage: Storage, step: Step, head: Head): Promise<Head> {
+  for (let doubts = 0; ;) {
+    try {
+      return await tryStep(storage, step, head);
+    } catch (error) {
+      const { code, head: actual } = error as { code?: string; head?: Head };
+      if (code === "ERR_STORAGE_CONFLICT") head = actual!;
+      else if (code !== "ERR_STORAGE_AMBIGUOUS" || ++doubts > 20) throw error;
+      else await new Promise((resolve) => setTimeout(resolve, 10 * doubts));
+    }
+  }
+}
+
+interface Expected {
+  readonly records: readonly Uint8Array[];
+  readonly blobs: ReadonlyMap<CID, Uint8Array | undefined>;
+  readonly state: readonly { readonly key: Uint8Array; readonly value: Uint8Array }[];
+}
+
+/** What of a writer is there after so many steps. */
+function expectedAfter(kinds: readonly StepKind[], writer: string, steps: number): Expected {
+  const records: Uint8Array[] = [];
+  const blobs = new Map<string, [CID, Uint8Array | undefined]>();
+  const state = new Map<string, { key: Uint8Array; value: Uint8Array }>();
+  for (let number = 0; number <= steps; number++) {
+    const step = stepOf(kinds, writer, number);
+    // Of the step that was not taken no blob is there.
+    for (const blob of step.blobs) {
+      blobs.set(String(blob.cid), [blob.cid, number < steps ? blob.bytes : undefined]);
+    }
+    if (number === steps) break;
+    records.push(...step.records);
+    for (const cid of step.deleted) blobs.set(String(cid), [cid, undefined]);
+    for (const { key, value } of step.state) {
+      if (value === null) state.delete(key.join());
+      else state.set(key.join(), { key, value });
+    }
+  }
+  return {
+    records,
+    blobs: new Map(blobs.values()),
+    state: [...state.values()].sort((a, b) => compare(a.key, b.key)),
+  };
+}
+
+function compare(a: Uint8Array, b: Uint8Array): number {
+  for (let i = 0; i < Math.min(a.length, b.length); i++) if (a[i] !== b[i]) return a[i]! - b[i]!;
+  return a.length - b.length;
+}
+
+/** How many steps of a writer were acknowledged, and how many more may have been taken. */
+export interface Progress {
+  readonly acknowledged: number;
+  /** 1 for a writer that was ended while it took a step; default 0. */
+  readonly doubtful?: number;
+}
+
+/**
+ * Checks that a store holds what these writers did and nothing else: every step that was
+ * acknowledged, each step whole or not at all, each writer's in order, nothing twice.
+ *
+ * @returns how many steps of each writer are there
+ */
+export async function checkSteps(
+  storage: Storage,
+  kinds: readonly StepKind[],
+  writers: ReadonlyMap<string, Progress>,
+): Promise<Map<string, number>> {
+  const { chains, blobs, state } = storage;
+  const own = new Map<string, Uint8Array[]>();
+  for (const record of chains ? await readAll(chains, STEPS_CHAIN) : []) {
+    const [writer] = new TextDecoder().decode(record.subarray(0, 60)).split(" ", 1);
+    check(writers.has(writer!), `a record of nobody: ${writer}`);
+    const list = own.get(writer!) ?? [];
+    list.push(record);
+    own.set(writer!, list);
+  }
+  const taken = new Map<string, number>();
+  let stored = 0;
+  for (const [writer, { acknowledged, doubtful = 0 }] of writers) {
+    let failure: unknown;
+    for (let steps = acknowledged; steps <= acknowledged + doubtful; steps++) {
+      const expected = expectedAfter(kinds, writer, steps);
+      try {
+        checkSame(own.get(writer) ?? [], expected.records, "records");
+        if (blobs) {
+          const names = [...expected.blobs.keys()];
+          checkSame(await blobs.getMany(names), [...expected.blobs.values()], "blobs");
+        }
+        if (state) {
+          const range = { gte: bytes(`${writer}/`), lt: bytes(`${writer}0`) };
+          checkSame(await collect(state.scan(range)), expected.state, "state");
+        }
+        taken.set(writer, steps);
+        stored += [...expected.blobs.values()].filter((value) => value !== undefined).length;
+        break;
+      } catch (error) {
+        if (!(error instanceof KitFailure)) throw error;
+        failure ??= error;
+      }
+    }
+    if (!taken.has(writer)) {
+      const what = `${acknowledged} steps of ${writer} were acknowledged`;
+      const { message } = failure as KitFailure;
+      throw new KitFailure(
+        doubtful === 0
+          ? `${what}, and the store does not hold just these: ${message}`
+          : `${what}, and the store holds neither just these nor one more: ${message}`,
+      );
+    }
+  }
+  if (blobs) checkSame(await blobs.count(), stored, "number of blobs");
+  return taken;
+}
+
+/** Where the chain of the steps ends, for storages with chains. */
+export async function headOfSteps({ chains }: Storage): Promise<Head> {
+  return chains ? chains.head(STEPS_CHAIN) : EMPTY;
+}

@@ -1,1 +1,313 @@
-export {};
+import { cidFromDigest, type CID, type Codec } from "../codec/cid.ts";
+import { sha256 } from "#crypto";
+import { InputError } from "../errors.ts";
+import {
+  assertStateKey,
+  chainNameBytes,
+  checkCommit,
+  checkRead,
+  checkScan,
+  closedError,
+  copyBytes,
+} from "./guards.ts";
+import { nameOf, sqliteBlobs, type BlobName } from "./sqlite/blobs.ts";
+import { missing, sqliteChains } from "./sqlite/chains.ts";
+import { failure, type SqliteDatabase } from "./sqlite/client.ts";
+import { createEngine, patiently } from "./sqlite/engine.ts";
+import { migrate, setUp } from "./sqlite/schema.ts";
+import { sqliteState } from "./sqlite/state.ts";
+import type {
+  AppendOptions,
+  ChainRecord,
+  Commit,
+  FullStorage,
+  Head,
+  ReadOptions,
+  ScanOptions,
+  StateEntry,
+  StorageCaps,
+  TailOptions,
+} from "./types.ts";
+
+export type { SqliteDatabase, SqliteStatement, SqliteValue } from "./sqlite/client.ts";
+
+export interface SqliteStorageOptions {
+  /**
+   * An open connection: a `DatabaseSync` of `node:sqlite` or a `Database` of `better-sqlite3`. It
+   * stays the caller's, who closes it after the store; in between it serves the store alone.
+   */
+  readonly database: SqliteDatabase;
+  readonly maxAppendBytes?: number;
+  readonly maxBatch?: number;
+  /** How often `tail` looks for what other connections appended, in milliseconds; default 100. */
+  readonly pollInterval?: number;
+  /**
+   * Milliseconds for which a call is tried again while another process is writing or compacting,
+   * before it is `ERR_STORAGE_FAILED`; default 30000. Others of this process go on meanwhile.
+   */
+  readonly busyTimeout?: number;
+}
+
+/** Rows of the first page of a scan, of the largest, and the bytes that a page may well have. */
+const FIRST_PAGE = 16;
+const LARGEST_PAGE = 512;
+const PAGE_BYTES = 1 << 19;
+
+/**
+ * Opens a store in a database of SQLite, in tables whose names begin with `hl_`. In a file it is
+ * durable through a loss of power (write-ahead log, `synchronous = FULL`), and several processes
+ * may have it open; `caps` says what was found. A database in memory promises nothing.
+ *
+ * SQLite works in the caller's thread: a commit keeps it until the disk has synced, and `compact`
+ * until the file is written anew.
+ *
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when the tables are of a newer version than this
+ *   knows, or the database is not in UTF-8
+ * @throws {StorageError} `ERR_STORAGE_FAILED` when the database cannot be written or has no
+ *   write-ahead log, `ERR_STORAGE_CORRUPT` when it is none
+ */
+export async function sqliteStorage(options: SqliteStorageOptions): Promise<FullStorage> {
+  const { database, pollInterval = 100, busyTimeout = 30_000 } = options;
+  if (typeof database?.prepare !== "function" || typeof database.exec !== "function") {
+    throw new TypeError("database must be an open connection to SQLite");
+  }
+  const promised = await patiently(busyTimeout, () => {
+    const found = setUp(database);
+    migrate(database);
+    return found;
+  }).catch((error: unknown) => {
+    throw error instanceof InputError ? error : failure(error, "the database cannot be used");
+  });
+  const caps: StorageCaps = {
+    ...promised,
+    maxAppendBytes: options.maxAppendBytes ?? 1 << 28,
+    maxBatch: options.maxBatch ?? 100_000,
+    tail: true,
+  };
+  const engine = createEngine(database, busyTimeout);
+  const chains = sqliteChains(database);
+  const blobs = sqliteBlobs(database);
+  const state = sqliteState(database);
+  const waiting = new Set<() => void>();
+  let closing: Promise<void> | undefined;
+
+  function open(): void {
+    if (closing) throw closedError();
+  }
+
+  function close(): Promise<void> {
+    closing ??= engine.close();
+    for (const wake of waiting) wake();
+    return closing;
+  }
+
+  async function commit(batch: Commit, { signal }: AppendOptions = {}): Promise<Head | undefined> {
+    open();
+    checkCommit(batch, caps);
+    signal?.throwIfAborted();
+    const append = batch.append && {
+      chain: batch.append.chain,
+      expected: copyHead(batch.append.expected),
+      records: batch.append.records.map(copyBytes),
+    };
+    const puts = (batch.blobs ?? []).map(({ cid, bytes }) => ({
+      name: nameOf(cid),
+      bytes: copyBytes(bytes),
+    }));
+    const changes = (batch.state ?? []).map(({ key, value }) => ({
+      key: copyBytes(key),
+      value: value && copyBytes(value),
+    }));
+    if (!append && puts.length === 0 && changes.length === 0) return undefined;
+    await engine.write(() => {
+      if (append && chains.append(append) === "replayed") return;
+      for (const { name, bytes } of puts) blobs.put(name, bytes);
+      for (const change of changes) state.change(change);
+    }, signal);
+    if (append === undefined) return undefined;
+    for (const wake of waiting) wake();
+    return {
+      size: append.expected.size + append.records.length,
+      hash: sha256(append.records.at(-1)!),
+    };
+  }
+
+  async function* readChain(chain: string, options: ReadOptions): AsyncGenerator<ChainRecord> {
+    open();
+    chainNameBytes(chain);
+    const { from, limit } = checkRead(options);
+    const { size } = await engine.read(() => chains.head(chain));
+    const end = Math.min(size, from + limit);
+    const rows = pageSizes();
+    for (let next = from; next < end;) {
+      options.signal?.throwIfAborted();
+      const page = await engine.read(() =>
+        chains.page(chain, next, Math.min(rows.next, end - next)),
+      );
+      if (page.length === 0) throw missing(next);
+      rows.seen(page.reduce((sum, { record }) => sum + record.length, 0));
+      for (const item of page) {
+        options.signal?.throwIfAborted();
+        open();
+        next++;
+        yield item;
+      }
+    }
+  }
+
+  async function* tail(chain: string, { from, signal }: TailOptions): AsyncGenerator<ChainRecord> {
+    for (let next = from; ;) {
+      signal?.throwIfAborted();
+      for await (const item of readChain(chain, { from: next, ...(signal && { signal }) })) {
+        next = item.index + 1;
+        yield item;
+      }
+      await woken(signal);
+      if (closing) return;
+    }
+  }
+
+  /** Waits for an append of this store, the time to look for others', the end or an abort. */
+  function woken(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        waiting.delete(wake);
+        signal?.removeEventListener("abort", wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, pollInterval);
+      waiting.add(wake);
+      signal?.addEventListener("abort", wake);
+    });
+  }
+
+  async function getMany(cids: readonly CID[]): Promise<(Uint8Array | undefined)[]> {
+    open();
+    const names = cids.map(nameOf);
+    return engine.readTogether(() => names.map((name) => blobs.get(name)));
+  }
+
+  async function* listBlobs(): AsyncGenerator<CID> {
+    for (let last: BlobName | undefined; ;) {
+      const page = await engine.read(() => blobs.page(last, LARGEST_PAGE));
+      for (const { digest, codec } of page) {
+        open();
+        yield cidFromDigest(copyBytes(digest), codec as Codec);
+      }
+      last = page.at(-1);
+      if (last === undefined) return;
+    }
+  }
+
+  async function* scan(options: ScanOptions): AsyncGenerator<StateEntry> {
+    open();
+    const { gte, lt, limit, reverse } = checkScan(options);
+    let [low, high, afterLow] = [gte, lt, false];
+    const rows = pageSizes();
+    for (let left = limit; left > 0;) {
+      const range = { low, high, afterLow, reverse, limit: Math.min(rows.next, left) };
+      const page = await engine.read(() => state.page(range));
+      rows.seen(page.reduce((sum, { value }) => sum + value.length, 0));
+      const last = page.at(-1);
+      if (last === undefined) return;
+      if (reverse) high = copyBytes(last.key);
+      else [low, afterLow] = [copyBytes(last.key), true];
+      left -= page.length;
+      for (const entry of page) {
+        open();
+        yield entry;
+      }
+    }
+  }
+
+  return {
+    chains: {
+      caps,
+      async head(chain) {
+        open();
+        chainNameBytes(chain);
+        return copyHead(await engine.read(() => chains.head(chain)));
+      },
+      async append(chain, expected, records, options) {
+        return (await commit({ append: { chain, expected, records } }, options))!;
+      },
+      read: readChain,
+      tail,
+      async *list() {
+        yield* await engine.read(() => chains.names());
+      },
+      close,
+    },
+    blobs: {
+      caps,
+      async put(blobs) {
+        await commit({ blobs });
+      },
+      async get(cid) {
+        open();
+        const name = nameOf(cid);
+        return engine.read(() => blobs.get(name));
+      },
+      getMany,
+      async has(cid) {
+        open();
+        const name = nameOf(cid);
+        return engine.read(() => blobs.has(name));
+      },
+      async delete(cids) {
+        open();
+        const names = cids.map(nameOf);
+        if (names.length === 0) return;
+        await engine.write(() => names.forEach((name) => blobs.remove(name)), undefined);
+      },
+      list: listBlobs,
+      count: () => engine.read(() => blobs.count()),
+      close,
+    },
+    state: {
+      caps,
+      async get(key) {
+        open();
+        assertStateKey(key);
+        const copy = copyBytes(key);
+        return engine.read(() => state.get(copy));
+      },
+      async getMany(keys) {
+        open();
+        const copies = keys.map((key) => {
+          assertStateKey(key);
+          return copyBytes(key);
+        });
+        return engine.readTogether(() => copies.map((key) => state.get(key)));
+      },
+      // Synced always: how a commit syncs is a setting of the whole connection.
+      async batch(changes) {
+        await commit({ state: changes });
+      },
+      scan,
+      close,
+    },
+    commit,
+    compact: () => engine.compact(),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** Sizes for pages that hold neither many rows nor many bytes. */
+function pageSizes(): { readonly next: number; seen(bytes: number): void } {
+  let next = FIRST_PAGE;
+  return {
+    get next() {
+      return next;
+    },
+    seen(bytes) {
+      next = bytes > PAGE_BYTES ? Math.max(1, next >> 2) : Math.min(LARGEST_PAGE, next * 2);
+    },
+  };
+}
+
+function copyHead({ size, hash }: Head): Head {
+  return { size, hash: hash && copyBytes(hash) };
+}

@@ -1,0 +1,60 @@
+import type { CID } from "../../codec/cid.ts";
+import { blobCidBytes, copyBytes } from "../guards.ts";
+import { bytesIn, prepare, uintIn, type SqliteDatabase } from "./client.ts";
+
+/** The parts of a CID under which a blob is found. */
+export interface BlobName {
+  readonly codec: number;
+  readonly digest: Uint8Array;
+}
+
+/** The blobs of a store. Nothing waits; who calls has a transaction open where it takes one. */
+export interface Blobs {
+  put(name: BlobName, bytes: Uint8Array): void;
+  get(name: BlobName): Uint8Array | undefined;
+  has(name: BlobName): boolean;
+  remove(name: BlobName): void;
+  /** At most `limit` names after one, in order of digest and codec. */
+  page(after: BlobName | undefined, limit: number): BlobName[];
+  count(): number;
+}
+
+/** Checks a CID and copies what its blob is found by. */
+export function nameOf(cid: CID): BlobName {
+  blobCidBytes(cid);
+  return { codec: cid.code, digest: copyBytes(cid.multihash.digest) };
+}
+
+/** Prepares the statements on blobs. */
+export function sqliteBlobs(database: SqliteDatabase): Blobs {
+  const put = prepare(
+    database,
+    "INSERT INTO hl_blobs (sha256, codec, bytes) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+  );
+  const get = prepare(database, "SELECT bytes FROM hl_blobs WHERE sha256 = ? AND codec = ?");
+  const has = prepare(database, "SELECT 1 FROM hl_blobs WHERE sha256 = ? AND codec = ?");
+  const remove = prepare(database, "DELETE FROM hl_blobs WHERE sha256 = ? AND codec = ?");
+  // Reads the index only.
+  const page = prepare(
+    database,
+    "SELECT sha256, codec FROM hl_blobs WHERE (sha256, codec) > (?, ?)" +
+      " ORDER BY sha256, codec LIMIT ?",
+  );
+  const count = prepare(database, "SELECT count(*) AS count FROM hl_blobs");
+  const first: BlobName = { codec: 0, digest: new Uint8Array(1) };
+  return {
+    put: ({ digest, codec }, bytes) => void put.run(digest, codec, bytes),
+    get({ digest, codec }) {
+      const row = get.get(digest, codec) ?? undefined;
+      return row && bytesIn(row, "bytes");
+    },
+    has: ({ digest, codec }) => Boolean(has.get(digest, codec)),
+    remove: ({ digest, codec }) => void remove.run(digest, codec),
+    page: ({ digest, codec } = first, limit) =>
+      page.all(digest, codec, limit).map((row) => ({
+        codec: uintIn(row, "codec"),
+        digest: bytesIn(row, "sha256"),
+      })),
+    count: () => uintIn(count.get(), "count"),
+  };
+}

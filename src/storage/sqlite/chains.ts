@@ -1,0 +1,134 @@
+import { equalBytes } from "../../bytes/compare.ts";
+import { utf8ToBytes } from "../../bytes/utf8.ts";
+import { sha256 } from "#crypto";
+import { StorageError } from "../../errors.ts";
+import { AppendConflict } from "../errors.ts";
+import { EMPTY_HEAD, sameHead } from "../guards.ts";
+import type { ChainRecord, Head } from "../types.ts";
+import { bytesIn, prepare, uintIn, type Row, type SqliteDatabase } from "./client.ts";
+
+/** An append whose arguments were checked and copied. */
+export interface Append {
+  readonly chain: string;
+  readonly expected: Head;
+  readonly records: readonly Uint8Array[];
+}
+
+/** The chains of a store. Nothing waits; who calls has a transaction open where it takes one. */
+export interface Chains {
+  head(chain: string): Head;
+  /**
+   * Writes the records, unless they are there already.
+   *
+   * @returns whether they were there already
+   * @throws {AppendConflict} before anything is written
+   */
+  append(append: Append): "appended" | "replayed";
+  /** At most `limit` records from `from` on, in order and without gaps. */
+  page(chain: string, from: number, limit: number): ChainRecord[];
+  names(): string[];
+}
+
+/** Most heads whose hash is remembered. */
+const MOST_HEADS = 1000;
+
+/** Prepares the statements on chains. */
+export function sqliteChains(database: SqliteDatabase): Chains {
+  // Names are bound as bytes: not every client hands text with a NUL on as it is.
+  const idOf = prepare(database, "SELECT id FROM hl_chains WHERE name = CAST(? AS TEXT)");
+  const addName = prepare(database, "INSERT INTO hl_chains (name) VALUES (CAST(? AS TEXT))");
+  const allNames = prepare(database, "SELECT CAST(name AS BLOB) AS name FROM hl_chains");
+  const newest = prepare(
+    database,
+    "SELECT position FROM hl_records WHERE chain = ? ORDER BY position DESC LIMIT 1",
+  );
+  const recordAt = prepare(
+    database,
+    "SELECT record FROM hl_records WHERE chain = ? AND position = ?",
+  );
+  const range = prepare(
+    database,
+    "SELECT position, record FROM hl_records WHERE chain = ? AND position >= ?" +
+      " ORDER BY position LIMIT ?",
+  );
+  const add = prepare(
+    database,
+    "INSERT INTO hl_records (chain, position, record) VALUES (?, ?, ?)",
+  );
+  /** Hashes of newest records by chain; a chain of a given size has only ever one. */
+  const heads = new Map<number, Head>();
+
+  function find(chain: string): number | undefined {
+    const row = idOf.get(utf8ToBytes(chain));
+    return row === undefined ? undefined : uintIn(row, "id");
+  }
+
+  function record(id: number, position: number): Uint8Array | undefined {
+    const row = recordAt.get(id, position) ?? undefined;
+    return row && bytesIn(row, "record");
+  }
+
+  function headOf(id: number | undefined): Head {
+    const row = id === undefined ? undefined : newest.get(id);
+    if (id === undefined || row === undefined) return EMPTY_HEAD;
+    const size = uintIn(row, "position") + 1;
+    const known = heads.get(id);
+    if (known?.size === size) return known;
+    const last = record(id, size - 1);
+    if (last === undefined) throw missing(size - 1);
+    return { size, hash: sha256(last) };
+  }
+
+  function isReplay(id: number | undefined, { expected, records }: Append): boolean {
+    if (id === undefined) return false;
+    const { size, hash } = expected;
+    if (hash !== null) {
+      const before = record(id, size - 1);
+      if (before === undefined || !equalBytes(sha256(before), hash)) return false;
+    }
+    return records.every((bytes, i) => {
+      const stored = record(id, size + i);
+      return stored !== undefined && equalBytes(stored, bytes);
+    });
+  }
+
+  return {
+    head(chain) {
+      const id = find(chain);
+      const head = headOf(id);
+      // Outside of a transaction all that is seen is durable.
+      if (id !== undefined && head.hash !== null) {
+        if (heads.size >= MOST_HEADS) heads.clear();
+        heads.set(id, head);
+      }
+      return head;
+    },
+    append(append) {
+      const { chain, expected, records } = append;
+      const id = find(chain);
+      const head = headOf(id);
+      if (!sameHead(head, expected)) {
+        if (isReplay(id, append)) return "replayed";
+        throw new AppendConflict({ size: head.size, hash: head.hash && new Uint8Array(head.hash) });
+      }
+      if (id === undefined) addName.run(utf8ToBytes(chain));
+      const to = id ?? find(chain)!;
+      records.forEach((bytes, i) => add.run(to, head.size + i, bytes));
+      return "appended";
+    },
+    page(chain, from, limit) {
+      const id = find(chain);
+      if (id === undefined) return [];
+      return range.all(id, from, limit).map((row, i) => {
+        if (uintIn(row, "position") !== from + i) throw missing(from + i);
+        return { index: from + i, record: bytesIn(row, "record") };
+      });
+    },
+    names: () => allNames.all().map((row) => new TextDecoder().decode(bytesIn(row as Row, "name"))),
+  };
+}
+
+/** What is thrown where a chain has a gap. */
+export function missing(position: number): StorageError {
+  return new StorageError("ERR_STORAGE_CORRUPT", `the chain lacks record ${position}`);
+}

@@ -1,0 +1,134 @@
+import { InputError, StorageError } from "../../errors.ts";
+import type { Durability } from "../types.ts";
+import { pragma, prepare, uintIn, type SqliteDatabase } from "./client.ts";
+
+/** Bytes a page in a new file: with 1 KB blobs it takes more a second than 4 or 32 KiB. */
+const PAGE_SIZE = 16_384;
+/** Milliseconds that SQLite itself waits for a lock, and with it the whole process. */
+const BLOCKING_WAIT = 20;
+
+/**
+ * Steps from one version of the tables to the next; the first makes them. Never changed once
+ * released. No `STRICT` tables: shells before SQLite 3.37 could not read them.
+ */
+const STEPS: readonly string[] = [
+  `CREATE TABLE hl_chains (
+     id INTEGER PRIMARY KEY,
+     name TEXT NOT NULL UNIQUE
+   );
+   CREATE TABLE hl_records (
+     chain INTEGER NOT NULL REFERENCES hl_chains (id),
+     position INTEGER NOT NULL,
+     record BLOB NOT NULL,
+     PRIMARY KEY (chain, position)
+   ) WITHOUT ROWID;
+   CREATE TABLE hl_blobs (
+     arrival INTEGER PRIMARY KEY,
+     sha256 BLOB NOT NULL,
+     codec INTEGER NOT NULL,
+     bytes BLOB NOT NULL,
+     UNIQUE (sha256, codec)
+   );
+   CREATE TABLE hl_state (
+     key BLOB NOT NULL PRIMARY KEY,
+     value BLOB NOT NULL,
+     checksum BLOB NOT NULL
+   ) WITHOUT ROWID;
+   CREATE VIEW hl_show_chains AS
+     SELECT name, count(*) AS size, sum(length(record)) AS bytes, max(position) AS newest
+     FROM hl_records JOIN hl_chains ON id = chain GROUP BY chain;
+   CREATE VIEW hl_show_records AS
+     SELECT name, position, length(record) AS bytes, lower(hex(record)) AS record
+     FROM hl_records JOIN hl_chains ON id = chain;
+   CREATE VIEW hl_show_blobs AS
+     SELECT arrival, lower(hex(sha256)) AS sha256, printf('0x%x', codec) AS codec,
+       length(bytes) AS bytes
+     FROM hl_blobs;
+   CREATE VIEW hl_show_state AS
+     SELECT lower(hex(key)) AS "key", length(value) AS bytes, lower(hex(value)) AS value
+     FROM hl_state;`,
+];
+
+/** What a connection promises once it was set up. */
+export interface Promised {
+  readonly durability: Durability;
+  readonly multiProcess: boolean;
+}
+
+/**
+ * Sets a connection up, and reads back what it says then.
+ *
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when the database is not in UTF-8
+ * @throws {StorageError} `ERR_STORAGE_FAILED` when a file has no write-ahead log
+ */
+export function setUp(database: SqliteDatabase): Promised {
+  database.exec(`PRAGMA busy_timeout = ${BLOCKING_WAIT}`);
+  if (pragma(database, "encoding") !== "UTF-8") {
+    throw new InputError("ERR_INPUT_UNSUPPORTED", "the database must be in UTF-8");
+  }
+  if (Number(pragma(database, "page_count")) === 0) {
+    database.exec(`PRAGMA page_size = ${PAGE_SIZE}`);
+  }
+  const journal = pragma(database, "journal_mode = WAL");
+  // fullfsync: macOS keeps what fsync gave it in the disk's cache
+  database.exec("PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON");
+  database.exec("PRAGMA cell_size_check = ON");
+  if (Number(pragma(database, "synchronous")) < 2) database.exec("PRAGMA synchronous = FULL");
+  if (!isFile(database)) return { durability: "none", multiProcess: false };
+  if (journal !== "wal" || Number(pragma(database, "synchronous")) < 2) {
+    throw new StorageError(
+      "ERR_STORAGE_FAILED",
+      "the database takes no write-ahead log (journal_mode) or no synchronous = FULL",
+    );
+  }
+  const multiProcess = pragma(database, "locking_mode") === "normal";
+  return { durability: "power", multiProcess };
+}
+
+/** Whether the database has a file; one in memory or for this connection alone has none. */
+function isFile(database: SqliteDatabase): boolean {
+  const databases = prepare(database, "PRAGMA database_list").all() as {
+    readonly name: string;
+    readonly file: string | null;
+  }[];
+  return Boolean(databases.find(({ name }) => name === "main")?.file);
+}
+
+/**
+ * Makes the tables, or brings older ones to this version, in one transaction.
+ *
+ * @param steps - SQL from each version to the next
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when they are of a newer version
+ */
+export function migrate(database: SqliteDatabase, steps: readonly string[] = STEPS): void {
+  database.exec("BEGIN IMMEDIATE");
+  try {
+    database.exec("CREATE TABLE IF NOT EXISTS hl_format (version INTEGER NOT NULL)");
+    const row = prepare(database, "SELECT version FROM hl_format").get();
+    const version = row === undefined ? 0 : uintIn(row, "version");
+    if (version > steps.length) {
+      throw new InputError(
+        "ERR_INPUT_UNSUPPORTED",
+        `the tables are of version ${version}, this one knows ${steps.length}`,
+      );
+    }
+    if (version < steps.length) {
+      for (const step of steps.slice(version)) database.exec(step);
+      database.exec("DELETE FROM hl_format");
+      database.exec(`INSERT INTO hl_format (version) VALUES (${steps.length})`);
+    }
+    database.exec("COMMIT");
+  } catch (error) {
+    rollBack(database);
+    throw error;
+  }
+}
+
+/** Ends a transaction that came to nothing; some errors have ended it already. */
+export function rollBack(database: SqliteDatabase): void {
+  try {
+    database.exec("ROLLBACK");
+  } catch {
+    // no transaction is open
+  }
+}

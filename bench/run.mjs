@@ -70,7 +70,10 @@ if (!peers.every((name) => existsSync(join(here, "node_modules", name)))) {
 /** @type {Row[]} */
 const rows = (
   await Promise.all(
-    ["append", "submit", "record", "verify", "proof", "open", "envelope", "stream", "consent"]
+    [
+      ...["append", "submit", "record", "verify", "proof", "open", "envelope", "stream", "consent"],
+      ...["memory", "lmdb", "sqlite", "postgres", "indexeddb", "s3"].map((one) => `storage-${one}`),
+    ]
       .filter((name) => existsSync(join(here, "rows", `${name}.mjs`)))
       .map((name) => import(`./rows/${name}.mjs`)),
   )

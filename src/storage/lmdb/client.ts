@@ -11,6 +11,7 @@ export interface LmdbOpenOptions {
   readonly maxDbs: number;
   readonly maxReaders: number;
   readonly overlappingSync: boolean;
+  readonly eventTurnBatching: boolean;
   readonly permissionsMode: number;
   readonly keyEncoding: "binary";
   readonly encoding: "binary";

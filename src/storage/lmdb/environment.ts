@@ -45,6 +45,8 @@ export function openRoot(
       maxReaders,
       // What a reader sees is then already on disk: LMDB shows a commit only after the flush.
       overlappingSync: false,
+      // Its batches have a promise that nobody holds, whose rejection would end the process.
+      eventTurnBatching: false,
       permissionsMode: 0o600,
       ...ENCODINGS,
     });

@@ -83,6 +83,7 @@ export {
 export { webcryptoSigner, type WebcryptoSignerOptions } from "./identity/webcrypto-signer.ts";
 export type { AccessContent, AccessGround, AccessItem } from "./ledger/access.ts";
 export * from "./ledger/answer.ts";
+export type { Attachment, AttachmentInput } from "./ledger/attachments.ts";
 export type { Access, AccessedRecord } from "./ledger/audit.ts";
 export type { CatalogueItem } from "./ledger/catalogue.ts";
 export type { ConsentOptions, FiledDirective } from "./ledger/consenting.ts";
@@ -104,6 +105,7 @@ export type {
   RecordOptions,
   ResourceInput,
 } from "./ledger/recording.ts";
+export type { UploadProgress } from "./ledger/record-content.ts";
 export type { CurrentRecord } from "./ledger/records.ts";
 export {
   createRequest,

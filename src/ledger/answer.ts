@@ -8,13 +8,15 @@ import { equalBytes } from "../bytes/compare.ts";
 import type { Decision } from "../consent/decision.ts";
 import { openGrant } from "../envelope/grant.ts";
 import { decodeGrant } from "../envelope/grant-record.ts";
+import { FIELDS_PART } from "../envelope/disclosed.ts";
 import { decodeSignedHeader } from "../envelope/header.ts";
-import { openEnvelope } from "../envelope/open.ts";
-import { wipeKeys } from "../envelope/keys.ts";
+import { openEnvelope, type OpenOptions } from "../envelope/open.ts";
+import { type EnvelopeKeys, wipeKeys } from "../envelope/keys.ts";
 import { EnvelopeError } from "../errors.ts";
 import { readResource } from "../fhir/bundle.ts";
 import type { FhirResource } from "../fhir/resource.ts";
 import type { KeyAgreement } from "../identity/agreement.ts";
+import { type Attachment, attachmentsOf, isAttachmentPart } from "./attachments.ts";
 import { signingKeyAt } from "./context.ts";
 import type { DisclosureAnswer, ReleasedItem } from "./disclose.ts";
 import { decodeManifest, type Manifest } from "./manifest.ts";
@@ -28,6 +30,12 @@ export interface OpenedItem {
   readonly resource?: FhirResource;
   /** The resource's exact JSON. */
   readonly text?: Uint8Array;
+  /** What was recorded with the resource, in its order; read from the custodian when it is asked for. */
+  readonly attachments: readonly Attachment[];
+  /** The signed header of the envelope, and with it what `proveFields` makes proofs of. */
+  readonly header: Uint8Array;
+  /** Plaintext of the part `fields`; absent where none was recorded or granted. */
+  readonly fields?: Uint8Array;
   /** Offline proof that this version stands on the ledger; see `verifyReceipt`. */
   readonly receipt: Uint8Array;
 }
@@ -66,30 +74,56 @@ export function openAnswer(
       const receiptOf = receiptMaker(options.chain, { checkpoint });
       const entryAt = entryReader(options.chain);
       for (const item of answer.items) {
-        const opened = await openItem(item, answer.access, entryAt, options);
+        assertNamed(options.chain, options.custodian, item, await entryAt(item.place));
+        const opened = await openItem(item, answer.access, options);
         const receipt = await receiptOf(item.place);
-        const manifest = decodeManifest(opened.get("manifest")!);
-        const text = opened.get("content");
-        yield {
-          record: item.record,
-          manifest,
-          ...(text === undefined ? {} : { text, resource: readResource(text).resource }),
-          receipt,
-        };
+        yield { record: item.record, ...opened, header: item.header, receipt };
       }
     },
   };
 }
 
+/** Opens what was granted of an item, but for attachments: those are opened when they are read. */
 async function openItem(
   item: ReleasedItem,
   access: Uint8Array,
-  entryAt: EntryReader,
   options: Parameters<typeof openAnswer>[1],
-): Promise<ReadonlyMap<string, Uint8Array>> {
-  const { chain, custodian, agreement, read } = options;
-  const { envelope, header, grant, place } = item;
-  assertNamed(chain, custodian, item, await entryAt(place));
+): Promise<Omit<OpenedItem, "record" | "header" | "receipt">> {
+  const opening = await openingOf(item, access, options);
+  const { keys } = opening;
+  const { header } = decodeSignedHeader(item.header);
+  const granted = new Set(
+    header.parts.map(({ id }) => id).filter((id) => "cek" in keys || Object.hasOwn(keys.parts, id)),
+  );
+  try {
+    const parts = ["manifest", ...[...granted].filter((id) => !isAttachmentPart(id))];
+    const opened = (await openEnvelope({ ...opening, parts })).parts;
+    const manifest = decodeManifest(opened.get("manifest")!);
+    const text = opened.get("content");
+    const fields = opened.get(FIELDS_PART);
+    const attachments = attachmentsOf(
+      manifest,
+      header,
+      (part) => granted.has(part),
+      async (part) => ({ ...(await openingOf(item, access, options)), part }),
+    );
+    return {
+      manifest,
+      ...(text === undefined ? {} : { text, resource: readResource(text).resource }),
+      ...(fields === undefined ? {} : { fields }),
+      attachments,
+    };
+  } finally {
+    wipeKeys(keys);
+  }
+}
+
+/** What opens an item's envelope; the caller wipes the keys. */
+async function openingOf(
+  { envelope, header, grant, place }: ReleasedItem,
+  access: Uint8Array,
+  { chain, custodian, agreement, read }: Parameters<typeof openAnswer>[1],
+): Promise<OpenOptions & { readonly keys: EnvelopeKeys }> {
   const keys = await openGrant({
     grant,
     agreement,
@@ -102,17 +136,17 @@ async function openItem(
   });
   try {
     const { key } = decodeSignedHeader(header);
-    const { parts } = await openEnvelope({
+    return {
       envelope,
       header,
       keys,
       context: { ledger: chain.ledger, author: custodian, kind: "record" },
       author: await signingKeyAt(chain, custodian, key, place.height),
       read,
-    });
-    return parts;
-  } finally {
+    };
+  } catch (error) {
     wipeKeys(keys);
+    throw error;
   }
 }
 

@@ -6,7 +6,8 @@ import { decodeTransaction } from "../block/transaction.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectArray, expectBytes, expectCid, expectMap, expectUint } from "../codec/shape.ts";
-import { openEnvelope } from "../envelope/open.ts";
+import { wipeKeys } from "../envelope/keys.ts";
+import { openEnvelope, type OpenOptions } from "../envelope/open.ts";
 import { decodeSignedHeader } from "../envelope/header.ts";
 import { LedgerError, StorageError } from "../errors.ts";
 import type { StateChange } from "../storage/types.ts";
@@ -437,30 +438,47 @@ async function contentKeyOf(
  */
 export async function openOwn(
   context: LedgerContext,
-  what: {
-    readonly kind: string;
-    readonly envelope: CID;
-    readonly height: number;
-    readonly parts: readonly string[];
-  },
+  what: OwnEnvelope & { readonly parts: readonly string[] },
 ): Promise<ReadonlyMap<string, Uint8Array> | undefined> {
+  const opening = await openingOfOwn(context, what);
+  if (opening === undefined) return undefined;
+  try {
+    return (await openEnvelope({ ...opening, parts: what.parts })).parts;
+  } finally {
+    wipeKeys(opening.keys);
+  }
+}
+
+/** One of the custodian's own envelopes, as the catalogue knows it. */
+export interface OwnEnvelope {
+  readonly kind: string;
+  readonly envelope: CID;
+  /** Of the entry that names it. */
+  readonly height: number;
+}
+
+/**
+ * What opens one of the custodian's own envelopes.
+ *
+ * @returns `undefined` when its key or header is not there any more; the caller wipes the keys
+ */
+export async function openingOfOwn(
+  context: LedgerContext,
+  { kind, envelope, height }: OwnEnvelope,
+): Promise<OpenOptions | undefined> {
   const { chain, storage, vault, signer } = context;
-  const { envelope, kind, height, parts } = what;
   const cek = await contentKeyOf(vault, contentKeyName(context, envelope));
   const header = await storage.blobs.get(envelope);
   if (cek === undefined || header === undefined) return undefined;
   const { key } = decodeSignedHeader(header);
-  const opened = await openEnvelope({
+  return {
     envelope,
     header,
     keys: { cek },
     context: { ledger: chain.ledger, author: signer.actor, kind },
     author: await signingKeyAt(chain, signer.actor, key, height),
     read: (cid) => storage.blobs.get(cid),
-    parts,
-  });
-  cek.fill(0);
-  return opened.parts;
+  };
 }
 
 function encodeItem(item: CatalogueItem): Uint8Array {

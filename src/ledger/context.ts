@@ -1,5 +1,6 @@
 import type { AppendableChain } from "../chain/chain.ts";
 import type { SigningKey } from "../envelope/header.ts";
+import type { SuiteName } from "../envelope/suite.ts";
 import { EnvelopeError } from "../errors.ts";
 import type { KeyStore } from "../identity/key-store.ts";
 import type { Signer } from "../identity/signer.ts";
@@ -17,6 +18,8 @@ export interface LedgerContext {
   /** Clock, in ms since 1970. */
   readonly now: () => number;
   readonly random: (length: number) => Uint8Array;
+  /** What envelopes are sealed with here. */
+  readonly suite: SuiteName;
 }
 
 /**

@@ -5,7 +5,7 @@ import { encode } from "../codec/dag-cbor.ts";
 import { EVALUATOR, type Decision } from "../consent/decision.ts";
 import type { CoseRecipient } from "../crypto/cose-hpke.ts";
 import { makeGrant, narrowKeys } from "../envelope/grant.ts";
-import { decodeSignedHeader } from "../envelope/header.ts";
+import { decodeSignedHeader, type EnvelopeHeader } from "../envelope/header.ts";
 import { wipeKeys } from "../envelope/keys.ts";
 import { StorageError } from "../errors.ts";
 import type { StateChange } from "../storage/types.ts";
@@ -335,6 +335,13 @@ async function fileAccess(
 /** Envelopes whose keys and headers are read in one go. */
 const READ_TOGETHER = 128;
 
+/** The parts of an envelope that a choice of parts means: all but the manifest are its content. */
+function grantedParts(header: EnvelopeHeader, chosen: readonly string[]) {
+  const ids = header.parts.map(({ id }) => id);
+  const parts = ids.filter((id) => chosen.includes(id === "manifest" ? id : "content"));
+  return { header, parts };
+}
+
 /**
  * Wraps the keys of records' envelopes for the requester, resting on the access entry.
  *
@@ -364,7 +371,7 @@ async function release(
       const keys =
         parts === undefined
           ? { cek }
-          : narrowKeys({ cek }, { header: decodeSignedHeader(header).header, parts });
+          : narrowKeys({ cek }, grantedParts(decodeSignedHeader(header).header, parts));
       try {
         const grant = await makeGrant({ envelope, basis, keys, recipient, signer, random });
         items.push({ record, entry: id, place, envelope, header, grant });

@@ -5,9 +5,9 @@ import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectArray, expectBytes, expectMap, expectOneOf, expectString } from "../codec/shape.ts";
 import type { CID } from "../codec/cid.ts";
 import { concatBytes } from "../bytes/concat.ts";
-import { decodeSignedHeader } from "../envelope/header.ts";
+import { decodeSignedHeader, type EnvelopePart } from "../envelope/header.ts";
 import { InputError, LedgerError } from "../errors.ts";
-import type { StateChange } from "../storage/types.ts";
+import type { BlobStore, StateChange } from "../storage/types.ts";
 import { openOwn, type Buried, type Catalogue, type CatalogueItem } from "./catalogue.ts";
 import { reviewName } from "./consenting.ts";
 import type { LedgerContext } from "./context.ts";
@@ -78,6 +78,10 @@ const KIND_OF: Readonly<Record<ErasureClass, readonly string[]>> = {
   audit: ["access"],
 };
 
+/** How many blocks of ciphertext are deleted in one step, and bytes: a store may hold these at once. */
+const DELETED_TOGETHER = 1000;
+const BYTES_TOGETHER: number = 32 * 1024 * 1024;
+
 const OUT_OF_REACH =
   "Recipients who were granted a key before can still open the copies they keep; backups taken " +
   "before this erasure must be destroyed by whoever keeps them.";
@@ -142,15 +146,22 @@ export function createErasing(
     if (content === undefined) return;
     const { targets, forget } = decodeErasure(content);
     const buried: Buried[] = [];
-    const cids: CID[] = [];
+    const headers: CID[] = [];
     const changes: StateChange[] = [];
+    const ciphertext = deleteInSteps(storage.blobs);
+    let blobs = 0;
     for (const id of targets) {
       // Targets that another author recorded are not in this catalogue: they are ignored.
       const target = await catalogue.find(id);
       if (target.status === "present") {
         const { envelope: name, manifest: told, place: at } = target.item;
         buried.push({ id, place: at, local: told.local });
-        cids.push(name, ...ciphertextOf(await storage.blobs.get(name)));
+        for (const { size, data } of partsOf(await storage.blobs.get(name))) {
+          for (const cid of data) await ciphertext.add(cid, size / data.length);
+          blobs += data.length;
+        }
+        headers.push(name);
+        blobs++;
         changes.push(
           vault.remove(contentKeyName(context, name)),
           vault.remove(reviewName(context, id)),
@@ -159,9 +170,10 @@ export function createErasing(
         buried.push({ id, place: target.place });
       }
     }
-    deleted.set(toHex(item.id), cids.length);
-    // The blobs first: while a header stands, its ciphertext can still be found.
-    if (cids.length > 0) await storage.blobs.delete(cids);
+    deleted.set(toHex(item.id), blobs);
+    // The headers last: while one stands, its ciphertext can still be found.
+    await ciphertext.flush();
+    if (headers.length > 0) await storage.blobs.delete(headers);
     changes.push(...catalogue.bury(buried, item.id));
     if (forget) changes.push(...(await subjects.forget({ local: manifest.local })));
     if (changes.length > 0) {
@@ -280,15 +292,36 @@ export function createErasing(
   };
 }
 
-/** CIDs of the ciphertext that a header names; none where it is gone or damaged. */
-function ciphertextOf(header: Uint8Array | undefined): CID[] {
+/** The parts that a header names; none where it is gone or damaged. */
+function partsOf(header: Uint8Array | undefined): readonly EnvelopePart[] {
   if (header === undefined) return [];
   try {
-    return decodeSignedHeader(header).header.parts.flatMap(({ data }) => data);
+    return decodeSignedHeader(header).header.parts;
   } catch (error) {
     if (error instanceof LedgerError) return [];
     throw error;
   }
+}
+
+/** Deletes blobs as soon as they are enough for one step. */
+function deleteInSteps(blobs: Pick<BlobStore, "delete">): {
+  add(cid: CID, bytes: number): Promise<void>;
+  flush(): Promise<void>;
+} {
+  const waiting: CID[] = [];
+  let weight = 0;
+  async function flush(): Promise<void> {
+    weight = 0;
+    if (waiting.length > 0) await blobs.delete(waiting.splice(0));
+  }
+  return {
+    async add(cid, bytes) {
+      waiting.push(cid);
+      weight += bytes;
+      if (waiting.length >= DELETED_TOGETHER || weight >= BYTES_TOGETHER) await flush();
+    },
+    flush,
+  };
 }
 
 /** Entries about records whose versions were erased before them. */

@@ -8,7 +8,7 @@ import type { EntryPlace } from "../chain/make-receipt.ts";
 import type { Sequencer } from "../chain/sequencer.ts";
 import { seqKey } from "../chain/state.ts";
 import { TransactionRefused } from "../chain/submission.ts";
-import type { PartContent } from "../envelope/seal.ts";
+import type { PartContent, SealedEnvelope } from "../envelope/seal.ts";
 import { sealEnvelope } from "../envelope/seal.ts";
 import { StorageError } from "../errors.ts";
 import type { Blob, StateChange } from "../storage/types.ts";
@@ -26,16 +26,20 @@ export interface SealedEntry {
   readonly state: readonly StateChange[];
 }
 
-/** What an entry is about and says. */
-export type EntryToSeal = {
-  readonly manifest: Manifest;
-  /** Sealed beside the manifest; borrowed. */
-  readonly parts: readonly PartContent[];
-} & (
+/** What an entry is about. */
+export type EntryToMake = { readonly manifest: Manifest } & (
   | { readonly kind: "record" | "consent" | "access"; readonly subjectKey: Uint8Array }
   | { readonly kind: "link" }
   | { readonly kind: "erase"; readonly class: ErasureClass }
 );
+
+/** What an entry is about and says. */
+export type EntryToSeal = EntryToMake & {
+  /** Sealed beside the manifest; borrowed. */
+  readonly parts: readonly PartContent[];
+  /** Root over values that can be shown one by one. */
+  readonly disclosed?: Uint8Array;
+};
 
 /** A filed entry. */
 export interface Filed {
@@ -50,16 +54,39 @@ export const contentKeyName = (context: Pick<LedgerContext, "vault">, envelope: 
 
 /** Seals an entry's envelope and makes the entry. */
 export async function sealEntry(context: LedgerContext, what: EntryToSeal): Promise<SealedEntry> {
-  const { chain, vault, signer, random } = context;
-  const { ledger } = chain;
-  const author = signer.actor;
+  const { chain, signer, random, suite } = context;
+  const { disclosed } = what;
   const sealed = await sealEnvelope({
-    context: { ledger, author, kind: what.kind },
+    context: { ledger: chain.ledger, author: signer.actor, kind: what.kind },
     parts: [{ id: "manifest", bytes: encodeManifest(what.manifest) }, ...what.parts],
     signer,
     random,
+    suite,
+    ...(disclosed === undefined ? {} : { disclosed }),
   });
-  const { cid: body } = sealed;
+  return entryOf(context, what, sealed, [
+    { cid: sealed.cid, bytes: sealed.header },
+    ...sealed.blocks,
+  ]);
+}
+
+/**
+ * Makes the entry that names an envelope; wipes its content key.
+ *
+ * @param blobs - those of the envelope that become durable with the entry
+ * @param state - what else does
+ */
+export function entryOf(
+  context: LedgerContext,
+  what: EntryToMake,
+  sealed: Pick<SealedEnvelope, "cid" | "cek">,
+  blobs: readonly Blob[],
+  state: readonly StateChange[] = [],
+): SealedEntry {
+  const { chain, vault, signer, random } = context;
+  const { ledger } = chain;
+  const author = signer.actor;
+  const { cid: body, cek } = sealed;
   const salt = random(16);
   let entry: Uint8Array;
   if (what.kind === "link") {
@@ -70,15 +97,15 @@ export async function sealEntry(context: LedgerContext, what: EntryToSeal): Prom
     const tag = subjectTag(what.subjectKey, { ledger, author, kind: what.kind, salt, body });
     entry = encodeSubjectEntry(what.kind, salt, tag, body);
   }
-  const key = vault.put(contentKeyName(context, body), sealed.cek);
-  sealed.cek.fill(0);
+  const key = vault.put(contentKeyName(context, body), cek);
+  cek.fill(0);
   return {
     id: entryId(ledger, author, entry),
     entry,
     envelope: body,
     manifest: what.manifest,
-    blobs: [{ cid: body, bytes: sealed.header }, ...sealed.blocks],
-    state: [key],
+    blobs,
+    state: [key, ...state],
   };
 }
 

@@ -1,5 +1,6 @@
 import { decode, encode } from "../codec/dag-cbor.ts";
 import {
+  expectArray,
   expectBytes,
   expectMap,
   expectOneOf,
@@ -37,6 +38,9 @@ const OPERATIONS: readonly Operation[] = [
   ...(["directive", "attest", "access", "difference", "erase"] as const),
 ];
 
+/** Most attachments of one record. */
+export const MAX_ATTACHMENTS = 250;
+
 /** The `manifest` part of every envelope that this layer seals. */
 export interface Manifest {
   readonly v: 1;
@@ -47,6 +51,8 @@ export interface Manifest {
   readonly replaces?: Uint8Array;
   /** Media type of the `content` part, where there is one. */
   readonly mediaType?: string;
+  /** Media types of what is attached, in the order of the parts `attachment-0` and on. */
+  readonly attachments?: readonly string[];
   /** What consent and search need to know of the content. */
   readonly resource?: ResourceDescription;
   readonly labels?: ResourceLabels | null;
@@ -76,13 +82,17 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
     decode(bytes),
     "manifest",
     ["v", "op", "local"],
-    ["replaces", "mediaType", "resource", "labels", "reason"],
+    ["replaces", "mediaType", "attachments", "resource", "labels", "reason"],
   );
   expectVersion(map["v"], "manifest");
   expectOneOf(map["op"], "manifest.op", OPERATIONS);
   expectBytes(map["local"], "manifest.local", 16);
   if (map["replaces"] !== undefined) expectBytes(map["replaces"], "manifest.replaces", 32);
   if (map["mediaType"] !== undefined) expectString(map["mediaType"], "manifest.mediaType");
+  const attachments = map["attachments"] ?? [];
+  for (const mediaType of expectArray(attachments, "manifest.attachments", MAX_ATTACHMENTS)) {
+    expectString(mediaType, "manifest.attachments", 256);
+  }
   if (map["reason"] !== undefined) expectString(map["reason"], "manifest.reason", 4096);
   return map as unknown as Manifest;
 }

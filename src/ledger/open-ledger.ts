@@ -15,6 +15,7 @@ import { matchesCid } from "../codec/cid.ts";
 import { createLabeller, type Labeller } from "../consent/labeller.ts";
 import type { Directive } from "../consent/model.ts";
 import type { ConsentSnapshot, SnapshotDirective } from "../consent/snapshot.ts";
+import { suiteNamed, type SuiteName } from "../envelope/suite.ts";
 import { ChainError, ConsentError, InputError, StorageError } from "../errors.ts";
 import type { FhirResource } from "../fhir/resource.ts";
 import type { KeyAgreement } from "../identity/agreement.ts";
@@ -25,6 +26,7 @@ import { EMPTY_ROOT } from "../merkle/hash.ts";
 import { verifyConsistency } from "../merkle/verify.ts";
 import type { FullStorage, Storage } from "../storage/types.ts";
 import { openAnswer, type Answer } from "./answer.ts";
+import type { Attachment } from "./attachments.ts";
 import { auditOf, type Access } from "./audit.ts";
 import { openCatalogue, type Catalogue } from "./catalogue.ts";
 import { createConsenting, type ConsentOptions, type FiledDirective } from "./consenting.ts";
@@ -40,6 +42,7 @@ import {
 } from "./erasing.ts";
 import { exportRecords, type RecordExport } from "./export-record.ts";
 import { createFiling, type Filing } from "./filing.ts";
+import { createRecordContents } from "./record-content.ts";
 import {
   createRecording,
   type BundleOptions,
@@ -53,6 +56,7 @@ import type { ResourceLabels } from "../consent/resource.ts";
 import { createRequest, type RequestOptions } from "./request.ts";
 import { openSubjects, type PersonIdentifier, type Subject } from "./subjects.ts";
 import { createTurns } from "./turns.ts";
+import { createUploads } from "./uploads.ts";
 import { openVault } from "./vault.ts";
 
 /** What {@link openLedger} takes. */
@@ -85,6 +89,11 @@ export interface OpenLedgerOptions {
   /** Codes of the obligations that this side carries out; others turn a permit into a denial. */
   readonly understood?: readonly string[];
   readonly retention?: Partial<Readonly<Record<ErasureClass, Retention>>>;
+  /**
+   * What records and everything else are sealed with from now on; what was sealed with the other is
+   * read as before. `aes-gcm` needs node:crypto. Default `chacha`.
+   */
+  readonly suite?: SuiteName;
   /**
    * Checks all blocks from genesis on and builds the derived data again, where they are suspected to
    * be damaged. What another than this member's key derived is never believed anyway.
@@ -159,6 +168,8 @@ export interface Ledger {
   reattribute(record: Uint8Array, to: Subject, reason: string): Promise<RecordedVersion>;
   /** A record's newest content, the custodian's own. */
   read(record: Uint8Array): Promise<Uint8Array>;
+  /** What is attached to a record's newest content, the custodian's own. */
+  attachments(record: Uint8Array): Promise<readonly Attachment[]>;
   /** A person's records as they stand now. */
   records(subject: Subject): Promise<readonly CurrentRecord[]>;
   /** Attests a person's key, and in what capacity it speaks for the subject. */
@@ -219,9 +230,11 @@ export interface Ledger {
  * @throws {ChainError} `ERR_CHAIN_INVALID` when the store's ledger does not hold or is not the one
  *   that is trusted
  * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when a key is missing
+ * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` when the suite is none, or needs another backend
  */
 export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
-  const { keys, genesis, shardKeys } = options;
+  const { keys, genesis, shardKeys, lane = 0 } = options;
+  const { name: suite } = suiteNamed(options.suite ?? "chacha");
   const beneath = fullStorage(options.storage);
   const gate = shardKeys === undefined ? undefined : gateCommits(beneath);
   const storage = gate?.storage ?? beneath;
@@ -248,9 +261,9 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     random,
     ...(gate === undefined || shardKeys === undefined ? {} : { shards: { keys: shardKeys, gate } }),
   });
-  const context: LedgerContext = { chain, storage, vault, keys, signer, now, random };
+  const context: LedgerContext = { chain, storage, vault, keys, signer, now, random, suite };
   const sequencer = createSequencer({ chain, storage, signer, now });
-  const filing: Filing = await createFiling(context, sequencer, options.lane ?? 0);
+  const filing: Filing = await createFiling(context, sequencer, lane);
   const subjects = openSubjects(context);
   const turns = createTurns();
   const catalogue: Catalogue = openCatalogue(context, (item) => erasing.carryOut(item));
@@ -262,7 +275,9 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     turns,
   });
   const labeller = options.labeller ?? createLabeller();
-  const recording = createRecording(context, { catalogue, filing, subjects, labeller, turns });
+  const uploads = createUploads(context, lane);
+  const contents = createRecordContents(context, { catalogue, subjects, uploads });
+  const recording = createRecording({ catalogue, filing, subjects, labeller, turns, contents });
   const readConsents = consentReader(context, catalogue);
   const consenting = createConsenting(context, {
     catalogue,
@@ -289,6 +304,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   };
   if (options.rebuildIndex === true) await catalogue.rebuild();
   await erasing.resume();
+  await uploads.resume();
   let closed = false;
 
   async function checkpoint(): Promise<Uint8Array> {
@@ -345,6 +361,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     retract: recording.retract,
     reattribute: recording.reattribute,
     read: recording.read,
+    attachments: recording.attachments,
     records: recording.list,
     attest: consenting.attest,
     consent: consenting.consent,

@@ -1,3 +1,4 @@
+import { equalBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
 import type { Labeller } from "../consent/labeller.ts";
@@ -6,18 +7,18 @@ import { InputError, StorageError } from "../errors.ts";
 import { readBundle, readResource, type BundleProblem, type ResourceText } from "../fhir/bundle.ts";
 import { describeResource } from "../fhir/manifest.ts";
 import type { FhirResource } from "../fhir/resource.ts";
-import { openOwn, type Catalogue, type CatalogueItem } from "./catalogue.ts";
-import type { LedgerContext } from "./context.ts";
+import { assertAttachments, type Attachment, type AttachmentInput } from "./attachments.ts";
+import type { Catalogue, CatalogueItem } from "./catalogue.ts";
 import {
   MAX_BYTES_TOGETHER,
   MAX_FILED_TOGETHER,
-  sealEntry,
   sizeOfSealed,
   type Filed,
   type Filing,
   type SealedEntry,
 } from "./filing.ts";
 import type { Manifest } from "./manifest.ts";
+import type { RecordContent, RecordContents, UploadProgress } from "./record-content.ts";
 import { currentRecords, type CurrentRecord } from "./records.ts";
 import type { PersonIdentifier, Subject, Subjects } from "./subjects.ts";
 import { personName, sharedOfAll, type Turns } from "./turns.ts";
@@ -35,7 +36,7 @@ export interface RecordedVersion {
   readonly labels: ResourceLabels | null;
 }
 
-export interface RecordOptions {
+export interface RecordOptions extends UploadProgress {
   /** Id of any version of the record that this one corrects. */
   readonly amends?: Uint8Array;
   /**
@@ -43,6 +44,14 @@ export interface RecordOptions {
    * else than the labeller had set, beside the labeller's.
    */
   readonly labels?: ResourceLabels | null;
+  /**
+   * Bytes that belong to the resource, such as a PDF or the images of a study: at most 250, sealed
+   * as they come, in constant memory, whatever their length. A correction without them keeps those
+   * that were there, by sealing them anew; with `[]` it has none.
+   */
+  readonly attachments?: readonly AttachmentInput[];
+  /** Lets whoever is given the record prove single values of it to others. Default `false`. */
+  readonly fields?: boolean;
 }
 
 export interface BundleOptions {
@@ -55,6 +64,8 @@ export interface BundleOptions {
    * person.
    */
   readonly mix?: boolean;
+  /** As in {@link RecordOptions}, for every resource. */
+  readonly fields?: boolean;
 }
 
 /** What became of a bundle. */
@@ -96,6 +107,8 @@ export interface Recording {
   list(subject: Subject): Promise<readonly CurrentRecord[]>;
   /** The newest content of a record: its exact FHIR JSON. */
   read(id: Uint8Array): Promise<Uint8Array>;
+  /** What is attached to the newest content. */
+  attachments(id: Uint8Array): Promise<readonly Attachment[]>;
 }
 
 const FHIR_JSON = "application/fhir+json";
@@ -111,36 +124,23 @@ function assertReason(reason: unknown): void {
   }
 }
 
-/** Starts recording. */
-export function createRecording(
-  context: LedgerContext,
-  options: {
-    readonly catalogue: Catalogue;
-    readonly filing: Filing;
-    readonly subjects: Subjects;
-    readonly labeller: Labeller;
-    readonly turns: Turns;
-  },
-): Recording {
-  const { catalogue, filing, subjects, labeller, turns } = options;
+function assertLiving({ retracted }: CurrentRecord): void {
+  if (retracted) throw new InputError("ERR_INPUT_INVALID", "this record was retracted or moved");
+}
 
-  async function seal(
-    subject: Subject,
-    manifest: Omit<Manifest, "v" | "local">,
-    content?: Uint8Array,
-  ): Promise<SealedEntry> {
-    const { key } = await subjects.read(subject);
-    const full: Manifest = { v: 1, local: subject.local, ...manifest };
-    const sealed = await sealEntry(context, {
-      kind: "record",
-      manifest: full,
-      subjectKey: key,
-      parts: content === undefined ? [] : [{ id: "content", bytes: content }],
-    });
-    key.fill(0);
-    catalogue.remember(sealed.id, full);
-    return sealed;
-  }
+/** Id of the entry that the next one about a record follows. */
+const newestOf = ({ history }: CurrentRecord): Uint8Array => history.at(-1)!.id;
+
+/** Starts recording. */
+export function createRecording(options: {
+  readonly catalogue: Catalogue;
+  readonly filing: Filing;
+  readonly subjects: Subjects;
+  readonly labeller: Labeller;
+  readonly turns: Turns;
+  readonly contents: RecordContents;
+}): Recording {
+  const { catalogue, filing, subjects, labeller, turns, contents } = options;
 
   function manifestOf(
     { resource }: ResourceText,
@@ -192,9 +192,7 @@ export function createRecording(
     return sharedOfAll(turns, people, () =>
       turns.exclusive(`record ${record}`, async () => {
         const living = await find(id);
-        if (living.retracted) {
-          throw new InputError("ERR_INPUT_INVALID", "this record was retracted or moved");
-        }
+        assertLiving(living);
         return work(living);
       }),
     );
@@ -215,16 +213,6 @@ export function createRecording(
     return [];
   }
 
-  async function contentOf({ kind, envelope, place }: CatalogueItem): Promise<Uint8Array> {
-    const parts = ["content"];
-    const opened = await openOwn(context, { kind, envelope, height: place.height, parts });
-    const content = opened?.get("content");
-    if (content === undefined) {
-      throw new StorageError("ERR_STORAGE_MISSING", "the record's content is not there");
-    }
-    return content;
-  }
-
   const version = ({ id, place }: Filed, labels: ResourceLabels | null): RecordedVersion => ({
     id,
     place,
@@ -235,10 +223,13 @@ export function createRecording(
   async function follow(
     record: LivingRecord,
     manifest: Omit<Manifest, "v" | "local" | "replaces">,
-    content?: Uint8Array,
+    content?: RecordContent,
   ): Promise<RecordedVersion> {
-    const replaces = record.history.at(-1)!.id;
-    const sealed = await seal(record.subject, { ...manifest, replaces }, content);
+    const replaces = newestOf(record);
+    const prepared = content?.upload?.manifest.replaces;
+    // Somebody was quicker while the attachments were sealed.
+    if (prepared !== undefined && !equalBytes(prepared, replaces)) throw changedMeanwhile();
+    const sealed = await contents.seal(record.subject, { ...manifest, replaces }, content);
     const filed = (await filing.file([sealed]))[0]!;
     const unseen = await overlooked(record.subject, filed.id, replaces);
     if (manifest.op !== "retract" && unseen.length > 0) throw changedMeanwhile();
@@ -252,21 +243,21 @@ export function createRecording(
   ): Promise<ResourceLabels | null> {
     const { head, labels: current } = record;
     if (current?.stamp?.labeller === labeller.name) return fresh;
-    const former = labeller.label(readResource(await contentOf(head)).resource);
+    const former = labeller.label(readResource(await contents.textOf(head)).resource);
     return uniteLabels(fresh, current, former, labeller.name);
   }
 
   /** Files a record's content under another person, and ends it where it was. */
   async function move(record: LivingRecord, to: Subject, reason: string): Promise<RecordedVersion> {
-    const { head, labels } = record;
-    const replaces = record.history.at(-1)!.id;
-    const moved = await seal(
-      to,
-      { op: "reattribute", replaces, reason, ...describe(record) },
-      await contentOf(head),
-    );
-    const gone = await seal(record.subject, { op: "retract", replaces, reason });
-    const [filed, end] = await filing.fileAlone([moved, gone]);
+    const { labels } = record;
+    const replaces = newestOf(record);
+    const manifest = { op: "reattribute", replaces, reason, ...describe(record) } as const;
+    const copy = await contents.copyOf(record);
+    const [filed, end] = await contents.prepare(to, manifest, copy, async (content) => {
+      const moved = await contents.seal(to, manifest, content);
+      const gone = await contents.seal(record.subject, { op: "retract", replaces, reason });
+      return filing.fileAlone([moved, gone]);
+    });
     const unseen = await overlooked(record.subject, end!.id, replaces);
     if (unseen.length === 0) return version(filed!, labels);
     const there: LivingRecord = { ...(await find(filed!.id)) };
@@ -276,9 +267,20 @@ export function createRecording(
       throw changedMeanwhile();
     }
     const last = await find(replaces);
-    const content = await contentOf(last.head);
-    return follow(there, { op: "amend", ...describe(last) }, content);
+    return amend(there, { op: "amend", ...describe(last) }, await contents.copyOf(last));
   }
+
+  /** Files a correction of a record that is there. */
+  const amend = async (
+    record: LivingRecord,
+    manifest: Omit<Manifest, "v" | "local" | "replaces">,
+    content: RecordContent,
+  ): Promise<RecordedVersion> => {
+    const full = { ...manifest, replaces: newestOf(record) };
+    return contents.prepare(record.subject, full, content, (ready) =>
+      follow(record, manifest, ready),
+    );
+  };
 
   const describe = ({ head, labels }: CurrentRecord) => ({
     labels,
@@ -287,26 +289,46 @@ export function createRecording(
   });
 
   return {
-    async record(subject, input, { amends, labels } = {}) {
+    async record(subject, input, { amends, labels, attachments, ...how } = {}) {
+      if (attachments !== undefined) assertAttachments(attachments);
       const text = readResource(input);
       const manifest = manifestOf(text, labels);
+      const content = { text: text.text, ...how };
       if (amends === undefined) {
-        return turns.shared(personName(subject), async () => {
-          const sealed = await seal(subject, { op: "create", ...manifest }, text.text);
-          const [filed] = await filing.file([sealed]);
-          await catalogue.keepUp();
-          return version(filed!, manifest.labels);
-        });
+        const create = { op: "create", ...manifest } as const;
+        const all = { ...content, attachments: attachments ?? [] };
+        return contents.prepare(subject, create, all, (ready) =>
+          turns.shared(personName(subject), async () => {
+            const [filed] = await filing.file([await contents.seal(subject, create, ready)]);
+            await catalogue.keepUp();
+            return version(filed!, manifest.labels);
+          }),
+        );
       }
-      return change(amends, async (record) => {
+      const amended = async (record: LivingRecord) => {
         if (toHex(record.subject.local) !== toHex(subject.local)) {
           throw new InputError("ERR_INPUT_INVALID", "the amended record is about another person");
         }
         const kept = labels === undefined ? await keptLabels(record, manifest.labels) : labels;
-        return follow(record, { op: "amend", ...manifest, labels: kept }, text.text);
-      });
+        return { op: "amend", ...manifest, labels: kept } as const;
+      };
+      if (attachments === undefined || attachments.length === 0) {
+        return change(amends, async (record) => {
+          const correction = await amended(record);
+          const attached = attachments ?? (await contents.attachedTo(record));
+          return amend(record, correction, { ...content, attachments: attached });
+        });
+      }
+      // Others need not wait for what may take minutes; if one was quicker, it is noticed.
+      const before = await find(amends);
+      assertLiving(before);
+      const correction = await amended(before);
+      const full = { ...correction, replaces: newestOf(before) };
+      return contents.prepare(subject, full, { ...content, attachments }, (ready) =>
+        change(amends, (record) => follow(record, correction, ready)),
+      );
     },
-    async recordBundle(subject, input, { onProgress, signal, mix = false } = {}) {
+    async recordBundle(subject, input, { onProgress, signal, mix = false, fields = false } = {}) {
       const bundle = readBundle(input);
       const people: { identifier: PersonIdentifier; subject: Subject }[] = [];
       const byPatient = new Map<number, Subject>();
@@ -357,7 +379,8 @@ export function createRecording(
           for (const { text, subject: person } of some) {
             if (bytes > MAX_BYTES_TOGETHER) break;
             const manifest = manifestOf(text, undefined, (reference) => byName.get(reference));
-            sealed.push(await seal(person, { op: "create", ...manifest }, text.text));
+            const content = { text: text.text, fields, attachments: [] };
+            sealed.push(await contents.seal(person, { op: "create", ...manifest }, content));
             bytes += sizeOfSealed(sealed.at(-1)!);
           }
           const filed = mix
@@ -381,7 +404,7 @@ export function createRecording(
       change(id, async (record) => {
         const fresh =
           labels === undefined
-            ? labeller.label(readResource(await contentOf(record.head)).resource)
+            ? labeller.label(readResource(await contents.textOf(record.head)).resource)
             : labels;
         return follow(record, { op: "relabel", labels: fresh });
       }),
@@ -408,6 +431,7 @@ export function createRecording(
       await catalogue.catchUp();
       return [...currentRecords(await catalogue.itemsOf(subject.local)).values()];
     },
-    read: async (id) => contentOf((await find(id)).head),
+    read: async (id) => contents.textOf((await find(id)).head),
+    attachments: async (id) => contents.attachmentsOf(await find(id)),
   };
 }

@@ -282,6 +282,7 @@ describe("erase", () => {
         signer,
         now: () => START,
         random: randomBytes,
+        suite: "chacha",
       },
       {
         kind: "erase",

@@ -132,6 +132,7 @@ describe("consentReader", () => {
     const context: LedgerContext = {
       ...{ chain: w.hl.chain, storage, vault, keys, signer, random: randomBytes },
       now: () => w.clock.now,
+      suite: "chacha",
     };
     const catalogue = openCatalogue(context, async () => undefined);
     await catalogue.catchUp();

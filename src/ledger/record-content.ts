@@ -1,0 +1,186 @@
+import { prepareFields } from "../envelope/disclosed.ts";
+import { decodeSignedHeader } from "../envelope/header.ts";
+import { wipeKeys } from "../envelope/keys.ts";
+import type { OpenOptions } from "../envelope/open.ts";
+import type { PartContent } from "../envelope/seal.ts";
+import { StorageError } from "../errors.ts";
+import { splitFields } from "../fhir/fields.ts";
+import {
+  attachmentPart,
+  attachmentsOf,
+  type Attachment,
+  type AttachmentInput,
+} from "./attachments.ts";
+import { openingOfOwn, openOwn, type Catalogue, type CatalogueItem } from "./catalogue.ts";
+import type { LedgerContext } from "./context.ts";
+import { sealEntry, type SealedEntry } from "./filing.ts";
+import type { Manifest } from "./manifest.ts";
+import type { CurrentRecord } from "./records.ts";
+import type { Subject, Subjects } from "./subjects.ts";
+import type { Upload, Uploads } from "./uploads.ts";
+
+/** How recording with attachments is followed and ended. */
+export interface UploadProgress {
+  /** Told after each block of ciphertext, in bytes of plaintext sealed. */
+  readonly onProgress?: (progress: { readonly sealed: number }) => void;
+  /** Ends it before the entry is filed; what was written is deleted. */
+  readonly signal?: AbortSignal;
+}
+
+/** What a record holds beside its manifest. */
+export interface RecordContent extends UploadProgress {
+  /** The resource's exact JSON. */
+  readonly text: Uint8Array;
+  /** Whether its values can be proved one by one. */
+  readonly fields?: boolean;
+  readonly attachments: readonly AttachmentInput[];
+  /** The envelope, where it is durable already. */
+  readonly upload?: Upload;
+}
+
+/** A manifest but for what is the same in all of a person's. */
+export type ManifestOf = Omit<Manifest, "v" | "local">;
+
+/** Seals what records hold, and reads it again. */
+export interface RecordContents {
+  /**
+   * Works on content whose attachments, if it has any, are durable by then, while nobody had to wait
+   * for them. The work seals and files the entry.
+   */
+  prepare<T>(
+    subject: Subject,
+    manifest: ManifestOf,
+    content: RecordContent,
+    work: (content: RecordContent) => Promise<T>,
+  ): Promise<T>;
+  /** Seals a record's entry; where its content was prepared, with the manifest of then. */
+  seal(subject: Subject, manifest: ManifestOf, content?: RecordContent): Promise<SealedEntry>;
+  /** The resource's exact JSON in an entry's envelope. */
+  textOf(item: CatalogueItem): Promise<Uint8Array>;
+  /** What is attached to a record's newest content. */
+  attachmentsOf(record: CurrentRecord): Promise<readonly Attachment[]>;
+  /** The same, to be sealed again; read when it is. */
+  attachedTo(record: CurrentRecord): Promise<readonly AttachmentInput[]>;
+  /** All that a record holds, to be sealed again. */
+  copyOf(record: CurrentRecord): Promise<RecordContent>;
+}
+
+/** Starts sealing and reading content. */
+export function createRecordContents(
+  context: LedgerContext,
+  options: {
+    readonly catalogue: Catalogue;
+    readonly subjects: Subjects;
+    readonly uploads: Uploads;
+  },
+): RecordContents {
+  const { catalogue, subjects, uploads } = options;
+
+  const contentIsGone = (): StorageError =>
+    new StorageError("ERR_STORAGE_MISSING", "the record's content is not there");
+
+  async function textOf({ kind, envelope, place }: CatalogueItem): Promise<Uint8Array> {
+    const parts = ["content"];
+    const opened = await openOwn(context, { kind, envelope, height: place.height, parts });
+    const content = opened?.get("content");
+    if (content === undefined) throw contentIsGone();
+    return content;
+  }
+
+  /** What opens an envelope of a record; the caller wipes the keys. */
+  async function openingOf({ kind, envelope, place }: CatalogueItem): Promise<OpenOptions> {
+    const opening = await openingOfOwn(context, { kind, envelope, height: place.height });
+    if (opening === undefined) throw contentIsGone();
+    return opening;
+  }
+
+  async function headerOf(item: CatalogueItem) {
+    const { header, keys } = await openingOf(item);
+    wipeKeys(keys);
+    return decodeSignedHeader(header).header;
+  }
+
+  async function attachmentsOfHead({ head }: CurrentRecord): Promise<readonly Attachment[]> {
+    if (head.manifest.attachments === undefined) return [];
+    return attachmentsOf(
+      head.manifest,
+      await headerOf(head),
+      () => true,
+      async (part) => ({ ...(await openingOf(head)), part }),
+    );
+  }
+
+  async function attachedTo(record: CurrentRecord): Promise<readonly AttachmentInput[]> {
+    return (await attachmentsOfHead(record)).map(({ mediaType, stream }) => ({
+      mediaType,
+      source: stream(),
+    }));
+  }
+
+  return {
+    async prepare(subject, manifest, content, work) {
+      const { attachments, onProgress, signal } = content;
+      if (attachments.length === 0) return work(content);
+      const { parts, disclosed } = partsOf(content, context.random);
+      const upload = await uploads.begin({
+        manifest: {
+          v: 1,
+          local: subject.local,
+          ...manifest,
+          attachments: attachments.map(({ mediaType }) => mediaType),
+        },
+        parts: [
+          ...parts.map(({ id, bytes }) => ({ id, source: bytes })),
+          ...attachments.map(({ source }, i) => ({ id: attachmentPart(i), source })),
+        ],
+        ...(disclosed === undefined ? {} : { disclosed }),
+        ...(onProgress === undefined ? {} : { onProgress }),
+        ...(signal === undefined ? {} : { signal }),
+      });
+      return upload.finish(async () => {
+        signal?.throwIfAborted();
+        return work({ ...content, upload });
+      });
+    },
+    async seal(subject, manifest, content) {
+      const { key } = await subjects.read(subject);
+      try {
+        const upload = content?.upload;
+        const full: Manifest = upload?.manifest ?? { v: 1, local: subject.local, ...manifest };
+        const sealed =
+          upload?.entry(key) ??
+          (await sealEntry(context, {
+            kind: "record",
+            manifest: full,
+            subjectKey: key,
+            ...(content === undefined ? { parts: [] } : partsOf(content, context.random)),
+          }));
+        catalogue.remember(sealed.id, full);
+        return sealed;
+      } finally {
+        key.fill(0);
+      }
+    },
+    textOf,
+    attachmentsOf: attachmentsOfHead,
+    attachedTo,
+    async copyOf(record) {
+      return {
+        text: await textOf(record.head),
+        fields: (await headerOf(record.head)).disclosed !== undefined,
+        attachments: await attachedTo(record),
+      };
+    },
+  };
+}
+
+/** The parts of a record that are held in memory, but for the manifest. */
+function partsOf(
+  { text, fields = false }: RecordContent,
+  random: (length: number) => Uint8Array,
+): { readonly parts: readonly PartContent[]; readonly disclosed?: Uint8Array } {
+  const content = { id: "content", bytes: text };
+  if (!fields) return { parts: [content] };
+  const { part, disclosed } = prepareFields(splitFields(text), random);
+  return { parts: [content, part], disclosed };
+}

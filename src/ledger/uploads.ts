@@ -1,0 +1,155 @@
+import { concatBytes } from "../bytes/concat.ts";
+import { cidFromBytes, type CID } from "../codec/cid.ts";
+import type { PartStream } from "../envelope/seal-stream.ts";
+import { sealStream } from "../envelope/seal-stream.ts";
+import { StorageError } from "../errors.ts";
+import type { StateChange } from "../storage/types.ts";
+import type { LedgerContext } from "./context.ts";
+import { entryOf, type SealedEntry } from "./filing.ts";
+import { encodeManifest, type Manifest } from "./manifest.ts";
+
+/** What an upload seals. */
+export interface UploadOptions {
+  readonly manifest: Manifest;
+  /** Sealed behind the manifest, one after another. */
+  readonly parts: readonly PartStream[];
+  readonly disclosed?: Uint8Array;
+  readonly onProgress?: (progress: { readonly sealed: number }) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** A record's envelope whose ciphertext is durable, and that no entry names yet. */
+export interface Upload {
+  readonly manifest: Manifest;
+  /**
+   * Makes the entry, once. When it has been filed, nobody takes the ciphertext for left over.
+   *
+   * @param subjectKey - borrowed
+   */
+  entry(subjectKey: Uint8Array): SealedEntry;
+  /**
+   * Runs the work that files the entry. The ciphertext is deleted when it fails before the entry is
+   * made. When it fails later, nobody can tell yet whether the entry was filed: the next opening of
+   * the ledger does.
+   *
+   * @throws {StorageError} `ERR_STORAGE_CONFLICT` when the upload was taken for one that was left over
+   */
+  finish<T>(work: () => Promise<T>): Promise<T>;
+}
+
+/** Envelopes too large to become durable together with their entry. */
+export interface Uploads {
+  begin(options: UploadOptions): Promise<Upload>;
+  /** Deletes the ciphertext of uploads in this process's lane that a crash cut short. */
+  resume(): Promise<void>;
+}
+
+const OPEN = /* @__PURE__ */ Uint8Array.of(0);
+const CLAIMED = /* @__PURE__ */ Uint8Array.of(1);
+const NOTHING = /* @__PURE__ */ new Uint8Array(0);
+/** Blobs or marks that are deleted in one step. */
+const TOGETHER = 256;
+
+/**
+ * Starts uploads. In the vault stands of each that it is open, and with every block its name, in one
+ * commit with it: so blocks that no entry names are found again. That its entry was filed becomes
+ * durable with the entry.
+ *
+ * Whoever opens the ledger in the same lane claims what is open: first it says so, then it looks
+ * whether the entry was filed. Who files does it the other way round. So of two processes that took
+ * one lane at the same time by mistake, one notices, and nothing is acknowledged that is then deleted.
+ *
+ * @param lane - which process this is among those of the member
+ */
+export function createUploads(context: LedgerContext, lane: number): Uploads {
+  const { chain, storage, vault, signer, random, suite } = context;
+  const openPrefix = vault.name("open uploads", String(lane)).subarray(0, 16);
+  const openName = (id: Uint8Array): Uint8Array => concatBytes(openPrefix, id);
+  const filedName = (id: Uint8Array): Uint8Array => vault.name("filed upload", id);
+  const blocksPrefix = (id: Uint8Array): Uint8Array =>
+    vault.name("upload blocks", id).subarray(0, 16);
+
+  /** Forgets an upload; deletes its ciphertext before, unless an entry names it. */
+  async function clear(id: Uint8Array, isFiled: boolean): Promise<void> {
+    const marks: StateChange[] = [];
+    const cids: CID[] = [];
+    const flush = async () => {
+      if (!isFiled && cids.length > 0) await storage.blobs.delete(cids.splice(0));
+      if (marks.length > 0) await storage.state.batch(marks.splice(0));
+    };
+    for await (const { name, value } of vault.scan(blocksPrefix(id))) {
+      cids.push(cidFromBytes(value));
+      if (marks.push(vault.remove(name)) >= TOGETHER) await flush();
+    }
+    await flush();
+    await storage.state.batch([vault.remove(openName(id)), vault.remove(filedName(id))]);
+  }
+
+  return {
+    async begin({ manifest, parts, ...options }) {
+      const { ledger } = chain;
+      const kind = "record";
+      const id = random(16);
+      const blocks = blocksPrefix(id);
+      await storage.state.batch([vault.put(openName(id), OPEN)]);
+      let counter = 0;
+      let made = false;
+      const sealed = await sealStream({
+        context: { ledger, author: signer.actor, kind },
+        parts: [{ id: "manifest", source: encodeManifest(manifest) }, ...parts],
+        signer,
+        random,
+        suite,
+        ...options,
+        async put(cid, bytes) {
+          const mark = concatBytes(blocks, vault.name("upload block", id, String(counter++)));
+          await storage.commit({
+            blobs: [{ cid, bytes }],
+            state: [vault.put(mark, cid.bytes)],
+          });
+        },
+      }).catch(async (error: unknown) => {
+        // What cannot be deleted now is left to the next opening.
+        await clear(id, false).catch(() => undefined);
+        throw error;
+      });
+      return {
+        manifest,
+        entry(subjectKey) {
+          made = true;
+          const header = { cid: sealed.cid, bytes: sealed.header };
+          const filed = vault.put(filedName(id), NOTHING);
+          return entryOf(context, { kind, manifest, subjectKey }, sealed, [header], [filed]);
+        },
+        async finish(work) {
+          let result: Awaited<ReturnType<typeof work>>;
+          try {
+            result = await work();
+          } catch (error) {
+            sealed.cek.fill(0);
+            if (!made) await clear(id, false).catch(() => undefined);
+            throw error;
+          }
+          const state = await vault.get(openName(id));
+          if (state?.[0] !== OPEN[0]) {
+            throw new StorageError(
+              "ERR_STORAGE_CONFLICT",
+              "another process with this lane took the recording for one that was cut short",
+            );
+          }
+          await clear(id, true);
+          return result;
+        },
+      };
+    },
+    async resume() {
+      const left: Uint8Array[] = [];
+      for await (const { name } of vault.scan(openPrefix)) left.push(name);
+      for (const name of left) {
+        const id = name.slice(openPrefix.length);
+        await storage.state.batch([vault.put(name, CLAIMED)]);
+        await clear(id, (await vault.get(filedName(id))) !== undefined);
+      }
+    },
+  };
+}

@@ -5,7 +5,7 @@ import { compileLayer, planLineage, type CompiledLayer, type SetAside } from "./
 import { evaluateLayer, evaluateOverlays, reason, type Answer, type BreakGlass } from "./layer.ts";
 import type { AttributeTest, MatchContext } from "./match.ts";
 import { indexPlans, questionsOf, type PlanIndex } from "./plan-index.ts";
-import { residualOf } from "./partial.ts";
+import { decidePartially } from "./partial.ts";
 import { compileOverlays, satisfies, type CompiledOverlay } from "./overlay.ts";
 import type { ConsentRequest } from "./request.ts";
 import { indexMemberships, viewRequest } from "./request-view.ts";
@@ -139,7 +139,8 @@ export function evaluate(
 /**
  * Decides a request as far as that is possible without a record. Where the record makes a
  * difference, the outcome is `partial` and `filter` a predicate about records, which holds for
- * exactly those that {@link evaluate} permits; obligations and reasons come with each record.
+ * exactly those that {@link evaluate} permits. Its reasons are all that may decide about a record,
+ * `breakGlass` the strictest that a record may meet; obligations come with each record.
  *
  * @param asOf - milliseconds since 1970
  * @throws {ConsentError} as {@link evaluate}
@@ -354,7 +355,7 @@ function prepareRequest(
   }
 
   function decideRequest(): Decision {
-    const filter = residualOf({
+    const { filter, reasons, breakGlass } = decidePartially({
       overlays,
       patient: patient.plans,
       organisation: organisation.plans,
@@ -366,7 +367,7 @@ function prepareRequest(
     const root = filter.nodes[filter.root]!;
     const constant = "of" in root && typeof root.of !== "number" && root.of.length === 0;
     // No record makes a difference to whether it is permitted: what holds for an unknown one.
-    if (constant) return decideOne(NOTHING);
+    if (constant) return { ...decideOne(NOTHING), breakGlass };
     const spoken = [...patient.plans, ...organisation.plans].flatMap(({ steps, contested }) =>
       [...steps, ...contested].map(({ directive }) => directive.cid),
     );
@@ -375,8 +376,8 @@ function prepareRequest(
       filter,
       obligations: [],
       refrains: [],
-      breakGlass: null,
-      reasons: [],
+      breakGlass,
+      reasons,
       setAside,
       basedOn: distinct([...overlays.map(({ cid }) => cid), ...spoken]),
       snapshot: compiled.cid,

@@ -6,7 +6,7 @@ import { isoInstant } from "./time.ts";
 const OUTCOME: Readonly<Record<Decision["outcome"], string>> = {
   permit: "Permitted.",
   deny: "Refused.",
-  partial: "Permitted in part.",
+  partial: "Permitted in part: each record decides which of these grounds applies to it.",
   "not-applicable": "Refused, because nobody has said anything that applies.",
   indeterminate: "Refused, because it cannot be told whether a refusal applies.",
 };
@@ -54,13 +54,18 @@ export function explain(
 ): string {
   const name = (code: string): string => terminology.display(code) ?? code;
   const lines = [OUTCOME[decision.outcome]];
-  for (const one of decision.reasons) lines.push(sentence(one, name));
+  const what = decision.outcome === "partial" ? "records" : "this";
+  for (const one of decision.reasons) lines.push(sentence(one, name, what));
   if (decision.outcome === "permit") {
     for (const code of decision.obligations) lines.push(`The recipient must: ${name(code)}.`);
     for (const code of decision.refrains) lines.push(`The recipient is bound to: ${name(code)}.`);
   }
   if (decision.breakGlass === "never") {
-    lines.push("A matching rule says that the glass must never be broken here.");
+    lines.push(
+      decision.outcome === "partial"
+        ? "For some records a rule says that the glass must never be broken."
+        : "A matching rule says that the glass must never be broken here.",
+    );
   }
   for (const { directive, why } of decision.setAside) {
     lines.push(`Directive ${short(directive.toString())} ${SET_ASIDE[why]}.`);
@@ -71,7 +76,7 @@ export function explain(
   return lines.join("\n");
 }
 
-function sentence(one: Reason, name: (code: string) => string): string {
+function sentence(one: Reason, name: (code: string) => string, what: string): string {
   const purpose = one.purpose === null ? "" : ` For ${name(one.purpose).toLowerCase()}:`;
   const start = (text: string): string =>
     purpose === "" ? text : `${purpose.trim()} ${text[0]!.toLowerCase()}${text.slice(1)}`;
@@ -89,10 +94,12 @@ function sentence(one: Reason, name: (code: string) => string): string {
         one.unknown.length === 0
           ? ""
           : `; but ${listed(one.unknown.map((item) => ATTRIBUTE[item] ?? item))} could not be established`;
-      return start(`${speaker} ${says} this by ${rule}, which ${matched}${doubt}.`);
+      return start(`${speaker} ${says} ${what} by ${rule}, which ${matched}${doubt}.`);
     }
     case "default":
-      return start(`${speaker} has no rule about this and ${says} what it does not mention.`);
+      return start(
+        `${speaker} has no rule about ${what === "this" ? what : "some records"} and ${says} what it does not mention.`,
+      );
     case "suspended":
       return start(`${speaker} suspends sharing until a later directive resumes it.`);
     case "scope":
@@ -100,13 +107,21 @@ function sentence(one: Reason, name: (code: string) => string): string {
     case "ended":
       return start(`${speaker} has ended, and ${says} what no later directive permits.`);
     case "requirement":
-      return start(`${speaker} demands a more specific consent than there is.`);
+      return start(
+        what === "this"
+          ? `${speaker} demands a more specific consent than there is.`
+          : `${speaker} demands, for some records, a more specific consent than there is.`,
+      );
     case "obligation":
-      return `It would be permitted only by someone able to: ${listed(one.codes.map(name))}.`;
+      return `${what === "this" ? "It" : "Some of it"} would be permitted only by someone able to: ${listed(one.codes.map(name))}.`;
     case "silence":
       return one.purpose === null
         ? "The request states no purpose."
-        : start("No directive, law or default policy applies.");
+        : start(
+            what === "this"
+              ? "No directive, law or default policy applies."
+              : "No directive, law or default policy applies to the rest.",
+          );
   }
 }
 

@@ -1,12 +1,26 @@
 import type { CID } from "../codec/cid.ts";
+import type { Decision, Layer, Reason } from "./decision.ts";
 import { createFormulas, FALSE, TRUE, type Formula, type Formulas } from "./formula.ts";
+import { reason } from "./layer.ts";
 import type { CompiledDirective, LineagePlan, Step } from "./lineage.ts";
+import type { Effect } from "./model.ts";
 import { NO, YES, type AttributeTest, type MatchContext } from "./match.ts";
 import { satisfiedBy, type CompiledOverlay } from "./overlay.ts";
+import {
+  firstGlass,
+  GLASS_SILENT,
+  glassOf,
+  ruleGrounds,
+  unitedGlass,
+  type GlassSaid,
+  type Ground,
+  type GroundTools,
+  type Outcomes,
+} from "./partial-grounds.ts";
 import type { Residual } from "./residual.ts";
 import type { Scope } from "./scope.ts";
 import { BTG, type Terminology } from "./terminology.ts";
-import { DENY, type CompiledRule } from "./tree.ts";
+import { DENY, type CompiledRule, type CompiledTree } from "./tree.ts";
 
 /** What is known of a request when no record is given. */
 export interface PartialInput {
@@ -19,12 +33,14 @@ export interface PartialInput {
   readonly terminology: Terminology;
 }
 
-/** For which records a rule, or a directive, comes to what. */
-interface Outcomes {
-  readonly permit: Formula;
-  readonly deny: Formula;
-  /** Anything but not applicable. */
-  readonly applies: Formula;
+/** What is decided without a record. */
+export interface PartialDecision {
+  /** Holds for exactly the records that are permitted. */
+  readonly filter: Residual;
+  /** Everything that can be a reason, once there is a record. */
+  readonly reasons: readonly Reason[];
+  /** The strictest that any record may meet. */
+  readonly breakGlass: Decision["breakGlass"];
 }
 
 interface Match3 {
@@ -33,25 +49,50 @@ interface Match3 {
 }
 
 interface Contribution extends Outcomes {
-  readonly root: CompiledRule | undefined;
+  readonly tree: CompiledRule | undefined;
+  /** Whether its permits count. */
+  readonly binds: boolean;
   readonly directive: CompiledDirective | undefined;
+  readonly cid: CID;
+  /** What it rests on where there is no tree. */
+  readonly grounds: readonly Ground[];
+}
+
+const SILENT: Outcomes = { permit: FALSE, deny: FALSE, applies: FALSE };
+
+/** What one purpose comes to. */
+interface ForPurpose {
+  readonly permit: Formula;
+  readonly grounds: readonly Ground[];
+  readonly glass: GlassSaid;
 }
 
 /**
  * Evaluates everything but the record: what is left is a predicate about records that holds where
  * the evaluator permits. It follows `layer.ts` and `tree.ts` step by step.
  */
-export function residualOf(input: PartialInput): Residual {
+export function decidePartially(input: PartialInput): PartialDecision {
   const formulas = createFormulas();
   const parts = input.purposes.map((purpose) => {
     input.context.purpose = purpose;
-    return permitOf(input, formulas);
+    return decidePurpose(input, formulas);
   });
-  const root = parts.length === 0 ? FALSE : formulas.all(...parts);
-  return formulas.finish(root, input.terminology.cid as CID);
+  const root = parts.length === 0 ? FALSE : formulas.all(...parts.map(({ permit }) => permit));
+  const grounds = parts.flatMap((part) => part.grounds);
+  const said = (pick: (glass: GlassSaid) => Formula): boolean =>
+    parts.some(({ glass }) => pick(glass) !== FALSE);
+  return {
+    filter: formulas.finish(root, input.terminology.cid as CID),
+    reasons: grounds.filter(({ where }) => where !== FALSE).map((ground) => ground.reason),
+    breakGlass: said(({ never }) => never)
+      ? "never"
+      : said(({ allowed }) => allowed)
+        ? "allowed"
+        : null,
+  };
 }
 
-function permitOf(input: PartialInput, formulas: Formulas): Formula {
+function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
   const { all, any, not } = formulas;
   const { context, understood } = input;
   const rules = new Map<CompiledRule, Outcomes>();
@@ -94,7 +135,7 @@ function permitOf(input: PartialInput, formulas: Formulas): Formula {
     const known = rules.get(node);
     if (known !== undefined) return known;
     const match = matchOf(node.tests);
-    let outcomes: Outcomes = { permit: FALSE, deny: FALSE, applies: FALSE };
+    let outcomes = SILENT;
     if (match.possible !== FALSE) {
       const children = node.children.map(ruleOf);
       const decided = any(...children.map((child) => child.applies));
@@ -117,28 +158,48 @@ function permitOf(input: PartialInput, formulas: Formulas): Formula {
     return outcomes;
   }
 
-  function layerOf(plans: readonly LineagePlan[]) {
+  const tools: GroundTools = { formulas, context, outcomesOf: ruleOf };
+  const bare = (kind: Reason["kind"], layer: Layer, { cid }: CompiledDirective, effect: Effect) =>
+    reason(kind, layer, context.purpose, cid, effect);
+
+  function layerOf(plans: readonly LineagePlan[], layer: Layer) {
     const explicit: Contribution[] = [];
-    const fallbackDeny: Formula[] = [];
-    const fallbackPermit: Formula[] = [];
-    for (const plan of plans) lineageOf(plan, explicit, fallbackDeny, fallbackPermit);
+    const defaults: Ground[] = [];
+    const glass = plans.map((plan) => lineageOf(plan, layer, explicit, defaults));
+    const held = (effect: Effect): Formula =>
+      any(...defaults.filter((one) => one.reason.effect === effect).map(({ where }) => where));
     const spoken = any(...explicit.map((one) => one.applies));
     const clean = all(...explicit.map((one) => any(not(one.applies), one.permit)));
-    const refusedByDefault = any(...fallbackDeny);
-    const permittedByDefault = any(...fallbackPermit);
+    const refused = held("deny");
+    const silent = all(not(spoken), not(refused), not(held("permit")));
     return {
       explicit,
-      permit: any(all(spoken, clean), all(not(spoken), not(refusedByDefault), permittedByDefault)),
-      silent: all(not(spoken), not(refusedByDefault), not(permittedByDefault)),
+      permit: any(all(spoken, clean), all(not(spoken), not(refused), held("permit"))),
+      silent,
+      glass: unitedGlass(formulas, glass),
+      grounds: [
+        ...explicit.flatMap((one) => groundsOf(one, layer, clean)),
+        ...defaults.map((one) => ({
+          reason: one.reason,
+          where: all(one.where, not(spoken), one.reason.effect === "deny" ? TRUE : not(refused)),
+        })),
+      ],
     };
+  }
+  function groundsOf(one: Contribution, layer: Layer, clean: Formula): readonly Ground[] {
+    const { tree, cid, permit, applies } = one;
+    if (tree === undefined) return one.grounds;
+    const heard = { permit: all(permit, clean), refuse: all(applies, not(permit)) };
+    return ruleGrounds(tree, layer, cid, heard, tools);
   }
 
   function lineageOf(
     plan: LineagePlan,
+    layer: Layer,
     explicit: Contribution[],
-    fallbackDeny: Formula[],
-    fallbackPermit: Formula[],
-  ): void {
+    defaults: Ground[],
+  ): GlassSaid {
+    const glass: GlassSaid[] = [];
     let alive: Formula = TRUE;
     let undecided: Formula = TRUE;
     let sure: Formula = TRUE;
@@ -150,52 +211,77 @@ function permitOf(input: PartialInput, formulas: Formulas): Formula {
       const acting = all(on, undecided);
       if (mode === "suspend" || mode === "revoke") {
         const certain = all(given.certain, scope.certain);
+        const suspended = mode === "suspend" ? all(acting, certain) : FALSE;
+        const doubtful = all(acting, not(certain));
         explicit.push({
           permit: FALSE,
-          deny: mode === "suspend" ? all(acting, certain) : FALSE,
-          applies: mode === "suspend" ? acting : all(acting, not(certain)),
-          root: undefined,
+          deny: suspended,
+          applies: any(suspended, doubtful),
+          tree: undefined,
+          binds: false,
           directive,
+          cid: directive.cid,
+          grounds: [
+            { reason: bare("suspended", layer, directive, "deny"), where: suspended },
+            { reason: bare("scope", layer, directive, "deny"), where: doubtful },
+          ],
         });
         alive = all(alive, not(all(given.possible, scope.possible)));
         continue;
       }
       const firm = all(given.certain, scope.certain, sure);
-      const root = ended ? undefined : directive.tree!.root;
-      const outcomes: Outcomes =
-        root === undefined ? { permit: FALSE, deny: FALSE, applies: FALSE } : ruleOf(root);
-      const contribution = held(acting, firm, outcomes);
-      explicit.push({ ...contribution, root, directive });
+      const tree = ended ? undefined : directive.tree!.root;
+      const contribution = held(acting, firm, tree === undefined ? SILENT : ruleOf(tree));
+      const cid = directive.cid;
+      explicit.push({ ...contribution, tree, binds: true, directive, cid, grounds: [] });
+      if (!ended) glass.push(withinGlass(on, directive.tree!));
       const quiet = all(acting, not(contribution.applies));
-      if (fallback === "deny") fallbackDeny.push(quiet);
+      if (fallback === "deny") {
+        const kind = ended ? "ended" : "default";
+        defaults.push({ reason: bare(kind, layer, directive, "deny"), where: quiet });
+      }
       if (fallback === "permit" && !ended && context.purpose !== BTG) {
-        fallbackPermit.push(all(quiet, firm));
+        const where = all(quiet, firm);
+        defaults.push({ reason: bare("default", layer, directive, "permit"), where });
       }
       undecided = all(undecided, not(contribution.applies));
       if (mode !== "replace") continue;
       alive = all(alive, not(given.certain));
       sure = all(sure, not(given.possible));
     }
+    const nevers = [firstGlass(formulas, glass)];
     for (const step of plan.contested) {
       const { directive } = step;
       if (directive.tree === undefined) continue;
+      const tree = directive.tree.root;
       const reach = reachOf(step);
       const standing = plan.stops
         .filter((stop) => stop.directive.position > directive.position)
         .map((stop) => not(reachOf(stop).certain));
       const on = all(reach.possible, ...standing);
-      const { permit, deny, applies } = ruleOf(directive.tree.root);
+      const { permit, deny, applies } = ruleOf(tree);
+      nevers.push({ never: withinGlass(on, directive.tree).never, allowed: FALSE });
       explicit.push({
         permit: FALSE,
         deny: all(on, reach.certain, deny),
         applies: all(on, applies, not(permit)),
-        root: undefined,
+        tree,
+        binds: false,
         directive,
+        cid: directive.cid,
+        grounds: [],
       });
       if (directive.source.directive.default === "deny") {
-        fallbackDeny.push(all(on, any(not(applies), all(permit, not(reach.certain)))));
+        const where = all(on, any(not(applies), all(permit, not(reach.certain))));
+        defaults.push({ reason: bare("default", layer, directive, "deny"), where });
       }
     }
+    return unitedGlass(formulas, nevers);
+  }
+  function withinGlass(on: Formula, { root, saysBreakGlass }: CompiledTree): GlassSaid {
+    if (!saysBreakGlass) return GLASS_SILENT;
+    const said = glassOf(root, formulas, (node) => matchOf(node.tests).possible);
+    return { never: all(on, said.never), allowed: all(on, said.allowed) };
   }
   const reachOf = ({ directive, authority }: Step): Match3 =>
     both(scopeOf(directive.scope), scopeOf(authority));
@@ -206,8 +292,8 @@ function permitOf(input: PartialInput, formulas: Formulas): Formula {
     test: (node: CompiledRule) => boolean,
     decidingOnly: boolean,
   ): Formula {
-    const { root } = contribution;
-    if (root === undefined) return FALSE;
+    const { tree, binds } = contribution;
+    if (tree === undefined || !binds) return FALSE;
     const found: Formula[] = [];
     const visit = (node: CompiledRule, here: Formula): void => {
       if (here === FALSE) return;
@@ -217,11 +303,16 @@ function permitOf(input: PartialInput, formulas: Formulas): Formula {
       }
       for (const child of node.children) visit(child, all(here, ruleOf(child).permit));
     };
-    visit(root, contribution.permit);
+    visit(tree, contribution.permit);
     return any(...found);
   }
-  const strange = (codes: readonly string[] | undefined): boolean =>
-    codes?.some((code) => !understood.has(code)) === true;
+  /** Duties that nobody here can carry out. */
+  const feared = new Set<string>();
+  const strange = (codes: readonly string[] | undefined): boolean => {
+    const found = codes?.filter((code) => !understood.has(code)) ?? [];
+    for (const code of found) feared.add(code);
+    return found.length > 0;
+  };
   const bindsStrangely = (node: CompiledRule): boolean =>
     node.effect !== DENY && strange(node.rule.obligations);
   const burdened = (list: readonly Contribution[]): Formula =>
@@ -229,24 +320,24 @@ function permitOf(input: PartialInput, formulas: Formulas): Formula {
 
   const speaking: Contribution[] = [];
   const demands: { readonly overlay: CompiledOverlay; readonly active: Formula }[] = [];
+  const lawGlass: GlassSaid[] = [];
   for (const overlay of input.overlays) {
     const scope = scopeOf(overlay.scope);
-    const outcomes = held(scope.possible, scope.certain, ruleOf(overlay.tree.root));
+    const tree = overlay.tree.root;
+    const outcomes = held(scope.possible, scope.certain, ruleOf(tree));
+    lawGlass.push(withinGlass(scope.possible, overlay.tree));
     if (overlay.overlay.require === undefined) {
-      speaking.push({ ...outcomes, root: overlay.tree.root, directive: undefined });
+      const { cid } = overlay;
+      speaking.push({ ...outcomes, tree, binds: true, directive: undefined, cid, grounds: [] });
     } else {
       demands.push({ overlay, active: all(outcomes.applies, not(outcomes.permit)) });
     }
   }
   const lawful = any(...speaking.map((one) => one.applies));
-  const byLaw = all(
-    lawful,
-    ...speaking.map((one) => any(not(one.applies), one.permit)),
-    not(burdened(speaking)),
-  );
+  const lawfully = all(...speaking.map((one) => any(not(one.applies), one.permit)));
+  const byLaw = all(lawful, lawfully);
 
-  const own = layerOf(input.patient);
-  const ownBurden = burdened(own.explicit);
+  const own = layerOf(input.patient, "patient");
   const met = demands.map(({ overlay, active }) => {
     const satisfied = own.explicit.map((one) =>
       where(
@@ -255,17 +346,55 @@ function permitOf(input: PartialInput, formulas: Formulas): Formula {
         true,
       ),
     );
-    const bearable = strange(overlay.overlay.root.obligations) ? FALSE : TRUE;
-    return any(not(active), all(any(...satisfied), bearable));
+    return any(not(active), ...satisfied);
   });
-  const byPatient = all(own.permit, ...met, not(ownBurden));
+  const byPatient = all(not(lawful), own.permit, ...met);
+  const undemanded = all(not(lawful), own.silent, ...demands.map(({ active }) => not(active)));
+  const theirs = layerOf(input.organisation, "organisation");
+  const byDefault = all(undemanded, theirs.permit);
 
-  const theirs = layerOf(input.organisation);
-  const byDefault = all(
-    own.silent,
-    ...demands.map(({ active }) => not(active)),
-    theirs.permit,
-    not(burdened(theirs.explicit)),
+  // Duties come with a permit, and take it away from who cannot carry them out.
+  const burden = any(
+    all(byLaw, burdened(speaking)),
+    all(byPatient, burdened(own.explicit)),
+    all(byDefault, burdened(theirs.explicit)),
+    ...demands.map(({ overlay, active }) =>
+      strange(overlay.overlay.root.obligations) ? all(byPatient, active) : FALSE,
+    ),
   );
-  return any(byLaw, all(not(lawful), any(byPatient, byDefault)));
+
+  const lawNever = unitedGlass(formulas, lawGlass);
+  const heard = (glass: GlassSaid, on: Formula): GlassSaid => ({
+    never: all(on, glass.never),
+    allowed: all(on, glass.allowed),
+  });
+  return {
+    permit: all(any(byLaw, byPatient, byDefault), not(burden)),
+    glass: firstGlass(formulas, [
+      lawNever,
+      heard(own.glass, not(lawful)),
+      heard(theirs.glass, undemanded),
+    ]),
+    grounds: [
+      ...speaking.flatMap((one) => groundsOf(one, "law", lawfully)),
+      ...within(own.grounds, not(lawful)),
+      ...demands.map(({ overlay, active }, at) => ({
+        reason: reason("requirement", "law", context.purpose, overlay.cid, "deny"),
+        where: all(not(lawful), active, any(own.silent, all(own.permit, not(met[at]!)))),
+      })),
+      ...within(theirs.grounds, undemanded),
+      {
+        reason: { ...reason("obligation", null, null, null, "deny"), codes: [...feared].sort() },
+        where: burden,
+      },
+      {
+        reason: reason("silence", null, context.purpose, null, null),
+        where: all(undemanded, theirs.silent),
+      },
+    ],
+  };
+
+  function within(grounds: readonly Ground[], on: Formula): readonly Ground[] {
+    return grounds.map((one) => ({ reason: one.reason, where: all(on, one.where) }));
+  }
 }

@@ -7,7 +7,7 @@ export interface RequestView {
   readonly action: string;
   readonly persons: readonly string[];
   readonly userStated: boolean;
-  /** The requester, and every organisation, care team and group that it or the user is in. */
+  /** The requester itself, and every organisation, care team and group that it or the user is in. */
   readonly belongsTo: readonly string[];
   readonly device: string | undefined;
   hasRole(code: string): Match;
@@ -52,7 +52,7 @@ export function viewRequest(
     action: request.action,
     persons,
     userStated: user !== undefined,
-    belongsTo: memberships.size === 0 ? persons : reach(persons, memberships, asOf),
+    belongsTo: memberships.size === 0 ? [requester] : reach(request, memberships, asOf),
     device: request.client?.device,
     hasRole(code) {
       let claimed = false;
@@ -76,14 +76,17 @@ export function viewRequest(
   };
 }
 
+/** A user is a person: one who bears the name of an organisation or group is not thereby in it. */
 function reach(
-  from: readonly string[],
+  { requester, user }: ConsentRequest,
   memberships: MembershipIndex,
   asOf: number,
 ): readonly string[] {
-  const found = new Set(from);
-  for (const actor of found) {
+  const found = new Set([requester]);
+  const add = (actor: string): void => {
     for (const fact of memberships.get(actor) ?? []) if (holdsAt(fact, asOf)) found.add(fact.of);
-  }
+  };
+  if (user !== undefined) add(user);
+  for (const actor of found) add(actor);
   return [...found];
 }

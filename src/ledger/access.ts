@@ -43,6 +43,8 @@ export interface AccessContent {
   readonly snapshot: CID;
   readonly items: readonly AccessItem[];
   readonly grounds: readonly AccessGround[];
+  /** The signed attestations that the decision relied on. */
+  readonly attestations?: readonly Uint8Array[];
   /** Present when the access rests on breaking the glass. */
   readonly declaration?: Declaration;
 }
@@ -65,7 +67,7 @@ export function decodeAccess(bytes: Uint8Array): AccessContent {
       ...["v", "request", "requester", "roles", "purposes", "action", "decidedAt", "height"],
       ...["snapshot", "items", "grounds"],
     ],
-    ["user", "parts", "declaration"],
+    ["user", "parts", "attestations", "declaration"],
   );
   expectVersion(map["v"], "access");
   expectBytes(map["request"], "access.request", 16);

@@ -26,7 +26,10 @@ export interface Access {
   readonly recordedAt: number;
   readonly requester: string;
   readonly user?: string;
+  /** Codes of the roles that were believed. */
   readonly roles: readonly string[];
+  /** The signed attestations that the decision relied on. */
+  readonly attestations: readonly Uint8Array[];
   readonly purposes: readonly string[];
   readonly action: string;
   /** Parts of each record that were asked for, where not the whole. */
@@ -88,12 +91,14 @@ export function toAccess(
     difference?.items.map((one) => [one.record, decisionOf(difference, one)]),
   );
   const { requester, user, roles, purposes, action, parts, decidedAt, declaration } = content;
+  const { attestations = [] } = content;
   return {
     id: item.id,
     recordedAt: item.recordedAt,
     requester,
     ...(user === undefined ? {} : { user }),
     roles,
+    attestations,
     purposes,
     action,
     ...(parts === undefined ? {} : { parts }),

@@ -286,10 +286,7 @@ async function fileAccess(
     request: request.id,
     requester: request.requester,
     ...(request.user === undefined ? {} : { user: request.user }),
-    // Those alone that the decision believes.
-    roles: request.roles
-      .filter(({ attestedBy }) => attestedBy === request.requester)
-      .map(({ code }) => code),
+    roles: judgement.roles,
     purposes: request.purposes,
     action: request.action,
     ...partsOf(request.query),
@@ -304,6 +301,7 @@ async function fileAccess(
         decision,
       })),
     ),
+    ...(judgement.attestations.length === 0 ? {} : { attestations: judgement.attestations }),
     ...(declaration === undefined || !breaksGlass(request) ? {} : { declaration }),
   };
   const manifest: Manifest = {

@@ -10,6 +10,7 @@ import type { ConsentSnapshot, SnapshotDirective } from "../consent/snapshot.ts"
 import { BTG, canonicalPurpose, defaultTerminology } from "../consent/terminology.ts";
 import { resolvePeriod, type Period } from "../consent/time.ts";
 import { findZone } from "../consent/zone.ts";
+import { judgeAttestations, type Attested } from "./attestation.ts";
 import type { Catalogue, CatalogueItem } from "./catalogue.ts";
 import { capacityFacts, type FiledConsents } from "./consents.ts";
 import type { LedgerContext } from "./context.ts";
@@ -50,6 +51,10 @@ export interface Judgement {
   readonly height: number;
   /** When it was decided, in ms since 1970. */
   readonly asOf: number;
+  /** Codes of the roles that were believed. */
+  readonly roles: readonly string[];
+  /** The signed attestations that were relied on. */
+  readonly attestations: readonly Uint8Array[];
 }
 
 export const isPermitted = ({ decision }: Decided): boolean => decision.outcome === "permit";
@@ -67,7 +72,8 @@ export async function judge(
   const { catalogue, chain, signer } = context;
   const items = subject === undefined ? [] : await catalogue.itemsOf(subject.local);
   const consents = await context.readConsents(items);
-  const members = await membersNamed(context, request);
+  const attested = await judgeAttestations(context, request, sealed.attestations ?? [], asOf);
+  const members = await membersNamed(context, request, attested);
   const height = chain.size - 1;
   const snapshot: ConsentSnapshot = {
     height,
@@ -75,8 +81,8 @@ export async function judge(
     organisation: context.defaults.map(filedDefault),
     overlays: context.overlays,
     members,
-    memberships: [],
-    roles: [],
+    memberships: attested.memberships,
+    roles: attested.roles,
     capacities: capacityFacts(consents),
     links: consents.keys.map(({ item }) => item.id),
     terminology: defaultTerminology().cid,
@@ -86,7 +92,8 @@ export async function judge(
     id: toHex(request.id),
     requester: request.requester,
     ...(request.user === undefined ? {} : { user: request.user }),
-    // Who signs the request vouches for his own people, and for nobody else's.
+    // Who signs the request vouches for his own people, and for nobody else's: what another attests
+    // counts by that one's signature alone.
     roles: request.roles.map(({ code, attestedBy }) => ({
       code,
       attestedBy: attestedBy === request.requester ? attestedBy : "",
@@ -97,6 +104,7 @@ export async function judge(
     query: request.query,
     expires: request.expires,
   };
+  const roles = rolesBelieved(request, attested);
   const compiled = compileDirectives(snapshot);
   const prepared = compiled.prepare(consentRequest, asOf, { understood: context.understood });
   const decided: Decided[] = [];
@@ -107,7 +115,7 @@ export async function judge(
       ...partsOf(request.query),
     };
     const decision = prepared.decide(resource);
-    decided.push({ record, ...breakGlass(context, request, sealed, decision, asOf) });
+    decided.push({ record, ...breakGlass(context, request, sealed, roles, decision, asOf) });
   }
   const type = request.query.types?.[0] ?? "Basic";
   const probe = prepared.decide({
@@ -124,7 +132,15 @@ export async function judge(
     snapshot: compiled.snapshotCid,
     height,
     asOf,
+    roles,
+    attestations: attested.signed,
   };
+}
+
+/** Codes of the roles that a decision believes: vouched for by the requester, or attested. */
+function rolesBelieved(request: DisclosureRequest, attested: Attested): readonly string[] {
+  const own = request.roles.filter(({ attestedBy }) => attestedBy === request.requester);
+  return [...new Set([...own, ...attested.roles].map(({ code }) => code))];
 }
 
 /** What breaking the glass obliges to: tell the patient, and have it reviewed. */
@@ -139,6 +155,7 @@ function breakGlass(
   context: JudgeContext,
   request: DisclosureRequest,
   { declaration }: SealedRequest,
+  roles: readonly string[],
   decision: Decision,
   asOf: number,
 ): Pick<Decided, "decision" | "brokenGlass"> {
@@ -148,10 +165,7 @@ function breakGlass(
     declaration.reason.trim() !== "" &&
     declaration.until > asOf &&
     declaration.until - asOf <= context.maxBreakGlass;
-  const privileged = request.roles.some(
-    ({ code, attestedBy }) =>
-      attestedBy === request.requester && context.privilegedRoles.includes(code),
-  );
+  const privileged = roles.some((code) => context.privilegedRoles.includes(code));
   const permitted = decision.outcome === "permit";
   if (declared && (permitted || (privileged && decision.breakGlass !== "never"))) {
     const opened: Decision = {
@@ -167,12 +181,14 @@ function breakGlass(
   return { decision: closed, brokenGlass: false };
 }
 
-/** The members in force that a request names. */
+/** The members in force that a request and its attestations name. */
 async function membersNamed(
   { chain: { state } }: JudgeContext,
   request: DisclosureRequest,
+  attested: Attested,
 ): Promise<string[]> {
-  const named = new Set([request.requester, ...request.roles.map(({ attestedBy }) => attestedBy)]);
+  const vouching = [...request.roles, ...attested.roles].map(({ attestedBy }) => attestedBy);
+  const named = new Set([request.requester, ...vouching]);
   await state.load([...named].map(memberKey));
   return [...named].filter((actor) => state.member(actor)?.until === null);
 }

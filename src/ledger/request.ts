@@ -19,6 +19,7 @@ import { SIGNATURE_ALGS, type SignatureAlg } from "../crypto/signing-input.ts";
 import { ConsentError, EncodingError } from "../errors.ts";
 import type { KeyAgreement } from "../identity/agreement.ts";
 import { signWith, type Signer } from "../identity/signer.ts";
+import { MAX_ATTESTATIONS } from "./attestation.ts";
 import type { PersonIdentifier } from "./subjects.ts";
 
 /** A privileged requester's word that he needs the data at once, for which he will answer. */
@@ -66,6 +67,8 @@ export interface SignedRequest {
 export interface SealedRequest {
   readonly patient: PersonIdentifier;
   readonly declaration?: Declaration;
+  /** Signed attestations of who asks; see `signAttestation`. */
+  readonly attestations?: readonly Uint8Array[];
 }
 
 /** What a requester says. */
@@ -76,7 +79,10 @@ export interface RequestOptions {
   readonly action?: string;
   readonly query?: RequestQuery;
   readonly user?: string;
+  /** Roles of the user that the requester vouches for by signing the request. */
   readonly roles?: readonly ClaimedRole[];
+  /** What other members attest of the user or the requester: at most 16 of `signAttestation`. */
+  readonly attestations?: readonly Uint8Array[];
   readonly declaration?: Declaration;
 }
 
@@ -99,17 +105,21 @@ export async function createRequest(
     readonly random: (length: number) => Uint8Array;
   },
 ): Promise<Uint8Array> {
-  const { ledger, custodian, signer, now, random, patient, declaration } = options;
+  const { ledger, custodian, signer, now, random, patient, declaration, attestations } = options;
   if (typeof patient?.system !== "string" || typeof patient.value !== "string") {
     throw new ConsentError("ERR_CONSENT_REQUEST", "a request names a patient: system and value");
   }
   if (!Array.isArray(options.purposes)) {
     throw new ConsentError("ERR_CONSENT_REQUEST", "a request names its purposes");
   }
+  if ((attestations?.length ?? 0) > MAX_ATTESTATIONS) {
+    throw new ConsentError("ERR_CONSENT_REQUEST", "a request brings at most 16 attestations");
+  }
   const id = random(16);
   const inner: SealedRequest = {
     patient: { system: patient.system, value: patient.value },
     ...(declaration === undefined ? {} : { declaration }),
+    ...(attestations === undefined || attestations.length === 0 ? {} : { attestations }),
   };
   const request: DisclosureRequest = {
     v: 1,
@@ -206,15 +216,23 @@ export function decodeRequest(bytes: Uint8Array): DisclosureRequest {
  * @throws {EncodingError} when it is not that
  */
 export function decodeSealedRequest(bytes: Uint8Array): SealedRequest {
-  const map = expectMap(decode(bytes), "request", ["patient"], ["declaration"]);
+  const map = expectMap(decode(bytes), "request", ["patient"], ["declaration", "attestations"]);
   const patient = expectMap(map["patient"], "request.patient", ["system", "value"]);
   const declared = map["declaration"];
+  const attested = map["attestations"];
   return {
     patient: {
       system: expectName(patient["system"], "patient.system"),
       value: expectName(patient["value"], "patient.value"),
     },
     ...(declared === undefined ? {} : { declaration: expectDeclaration(declared) }),
+    ...(attested === undefined
+      ? {}
+      : {
+          attestations: expectArray(attested, "request.attestations", MAX_ATTESTATIONS).map((one) =>
+            expectBytes(one, "request.attestations"),
+          ),
+        }),
   };
 }
 

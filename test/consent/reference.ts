@@ -112,7 +112,10 @@ function matches(when: When, effect: Rule["effect"], asked: Question): Truth {
             const device = request.client?.device;
             return device === undefined ? "unknown" : truth(device === id);
           }
-          const reached = type === "person" ? who : who.flatMap((one) => memberships(one, asked));
+          const reached =
+            type === "person"
+              ? who
+              : who.flatMap((one) => memberships(one, asked).slice(1)).concat(request.requester);
           if (reached.includes(id)) return "yes";
           if (type === "organisation") return "no";
           return request.user === undefined ? "unknown" : "no";

@@ -1,1 +1,499 @@
-export {};
+import { toHex } from "../bytes/hex.ts";
+import { bytesToUtf8 } from "../bytes/utf8.ts";
+import { CID } from "../codec/cid.ts";
+import { StorageError } from "../errors.ts";
+import { sha256 } from "#crypto";
+import { AmbiguousAppend, AppendConflict } from "./errors.ts";
+import {
+  assertStateKey,
+  blobCidBytes,
+  chainNameBytes,
+  checkCommit,
+  checkRead,
+  checkScan,
+  closedError,
+  copyBytes,
+  EMPTY_HEAD,
+  sameHead,
+} from "./guards.ts";
+import type { PostgresPool } from "./postgres/client.ts";
+import { compactTables } from "./postgres/compact.ts";
+import { openListener } from "./postgres/listener.ts";
+import { prepareSchema, quoted } from "./postgres/schema.ts";
+import { isAtLeast, isStandby, PROMISE_SQL, readPromise, tooWeak } from "./postgres/server.ts";
+import { openSessions, type Query, type Row, type Session } from "./postgres/session.ts";
+import { byteaArray, bytesOf, numberOf } from "./postgres/wire.ts";
+import type {
+  AppendOptions,
+  ChainRecord,
+  Commit,
+  Durability,
+  FullStorage,
+  Head,
+  ReadOptions,
+  ScanOptions,
+  StateEntry,
+  StorageCaps,
+  TailOptions,
+} from "./types.ts";
+
+export type {
+  PostgresClient,
+  PostgresNotice,
+  PostgresNotification,
+  PostgresPool,
+  PostgresQuery,
+  PostgresResult,
+} from "./postgres/client.ts";
+
+export interface PostgresStorageOptions {
+  /**
+   * A `Pool` of the `pg` package (8.x). It stays the caller's: closing the storage does not end it.
+   * Each call borrows one connection; `tail` keeps one more, for all iterations together.
+   */
+  readonly pool: PostgresPool;
+  /** Schema in the pool's database; made if it is not there. Default `healthledger`. */
+  readonly schema?: string;
+  /**
+   * Least durability to work with; a server that promises less is refused. Default `power`. With
+   * `process` a server without `fsync` is accepted, for tests, and reported as what it is.
+   */
+  readonly durability?: "process" | "power" | "quorum";
+  readonly maxAppendBytes?: number;
+  readonly maxBatch?: number;
+  /**
+   * How often `tail` looks by itself, in milliseconds, should notifications not get through (they do
+   * not behind a pooler that lends a connection per transaction); default 1000.
+   */
+  readonly pollInterval?: number;
+}
+
+/** Records or entries read in one go while scanning. */
+const PAGE = 512;
+const PAGE_BYTES = 1 << 20;
+const CID_PAGE = 4096;
+
+/**
+ * Opens a store in a PostgreSQL database (12 or newer) that any number of processes share.
+ *
+ * `caps.durability` is what the server's settings say: `quorum` where commits wait for synchronous
+ * standbys, `power` where they are flushed to its own disk. Connections that are opened later, and
+ * every write, are held to what was found at first.
+ *
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when a newer version made the schema
+ * @throws {StorageError} `ERR_STORAGE_FAILED` when the server cannot be reached, is a standby,
+ *   promises less than `durability`, or has no standby to wait for
+ */
+export async function postgresStorage(options: PostgresStorageOptions): Promise<FullStorage> {
+  const { pool, schema: name = "healthledger", pollInterval = 1000 } = options;
+  const schema = quoted(name);
+  const durability = await openSessions(pool, options.durability ?? "power").use((session) =>
+    prepare(session, name),
+  );
+  const isReplicated = durability === "quorum";
+  const sessions = openSessions(pool, durability);
+  const caps: StorageCaps = {
+    durability,
+    multiProcess: true,
+    maxAppendBytes: options.maxAppendBytes ?? 1 << 26,
+    maxBatch: options.maxBatch ?? 100_000,
+    tail: true,
+  };
+  const channel = quoted(`${name.slice(0, 32)}_appended`);
+  const listener = openListener(() => sessions.borrow(), channel);
+  /** Heads that are known to be where they were promised to be; with standbys only. */
+  const settled = new Map<string, Head>();
+  const waiting = new Set<() => void>();
+  const pending = new Set<Promise<unknown>>();
+  let closing: Promise<void> | undefined;
+
+  function open(): void {
+    if (closing) throw closedError();
+  }
+
+  function close(): Promise<void> {
+    if (closing === undefined) {
+      closing = Promise.allSettled([...pending]).then(() => {});
+      listener.close();
+      for (const wake of [...waiting]) wake();
+    }
+    return closing;
+  }
+
+  function use<T>(
+    work: (session: Session) => Promise<T>,
+    options?: { readonly last: boolean },
+  ): Promise<T> {
+    open();
+    const call = sessions.use(work, options);
+    pending.add(call);
+    const done = (): void => void pending.delete(call);
+    call.then(done, done);
+    return call;
+  }
+
+  async function commit(
+    batch: Commit,
+    { signal }: AppendOptions = {},
+    durable = true,
+  ): Promise<Head | undefined> {
+    open();
+    checkCommit(batch, caps);
+    signal?.throwIfAborted();
+    const { chain } = batch.append ?? {};
+    const after = batch.append && headBehind(batch.append);
+    const values = encodeBatch(batch, after, channel);
+    const outcome = await use((session) => {
+      signal?.throwIfAborted();
+      return session.transaction({ durable }, async (query) => {
+        const [row] = await query(
+          `SELECT outcome, head_size, head_hash, b.* FROM (${PROMISE_SQL}) AS b,
+            ${schema}.apply_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+          values,
+        );
+        const [what, size, hash, ...server] = row ?? [];
+        // The settings may have been changed since the connection was opened.
+        const promise = readPromise([...server.slice(0, 5), session.promise.level]);
+        if (!isAtLeast(promise.durability, durability))
+          throw tooWeak(promise.durability, durability);
+        if (what === "written") return undefined;
+        const head = size === null ? EMPTY_HEAD : headOf([size!, hash!]);
+        if (isReplicated) await waitForStandbys(query);
+        return { replayed: what === "replayed", head };
+      });
+    });
+    if (chain === undefined || after === undefined) return undefined;
+    if (isReplicated) settle(chain, outcome === undefined ? after : outcome.head);
+    if (outcome !== undefined && !outcome.replayed) throw new AppendConflict(outcome.head);
+    return after;
+  }
+
+  function settle(chain: string, head: Head): void {
+    if ((settled.get(chain)?.size ?? 0) <= head.size) settled.set(chain, copyHead(head));
+  }
+
+  /**
+   * Makes sure that what is about to be shown is on a standby too. It need not be: after a crash of
+   * the primary, or when somebody cancelled the writer's wait, it shows what only it has. A commit
+   * that is waited for comes behind all that was visible before it.
+   *
+   * @param shown - how many records are shown, if not the head
+   */
+  async function confirm(
+    session: Session,
+    chain: string,
+    head: Head,
+    shown = Infinity,
+  ): Promise<void> {
+    if (!isReplicated || head.size === 0) return;
+    const known = settled.get(chain) ?? EMPTY_HEAD;
+    if (sameHead(known, head) || known.size >= shown) return;
+    try {
+      await session.transaction({ durable: true }, waitForStandbys);
+    } catch (error) {
+      if (!(error instanceof AmbiguousAppend)) throw error;
+      throw new StorageError("ERR_STORAGE_FAILED", "no standby confirmed what was read", {
+        cause: error,
+      });
+    }
+    settle(chain, head);
+  }
+
+  /** Where a chain ends, and a page of its records in the same moment. */
+  async function page(
+    chain: string,
+    from: number,
+    end: number,
+  ): Promise<{ readonly head: Head; readonly records: readonly ChainRecord[] }> {
+    return use(async (session) => {
+      const rows = await session.query(
+        `SELECT c.size, c.hash, p.index, p.bytes, server.is_standby
+        FROM (SELECT pg_is_in_recovery() AS is_standby) AS server
+        LEFT JOIN ${schema}.chain AS c ON c.name = $1
+        LEFT JOIN LATERAL (
+          SELECT index, bytes, sum(octet_length(bytes)) OVER (ORDER BY index) AS upto,
+            octet_length(bytes) AS length
+          FROM (
+            SELECT index, bytes FROM ${schema}.record
+            WHERE chain = c.id AND index >= $2 AND index < $3 ORDER BY index LIMIT ${PAGE}
+          ) AS r
+        ) AS p ON p.upto - p.length < ${PAGE_BYTES}
+        ORDER BY p.index`,
+        [chainNameBytes(chain), from, end],
+      );
+      if (rows[0]?.[4] !== "f") throw isStandby();
+      const head = rows[0][0] === null ? EMPTY_HEAD : headOf(rows[0]);
+      await confirm(session, chain, head, end === 0 ? Infinity : Math.min(end, head.size));
+      const records = rows
+        .filter(([, , index]) => index !== null)
+        .map(([, , index, bytes]) => ({ index: numberOf(index), record: bytesOf(bytes) }));
+      return { head, records };
+    });
+  }
+
+  async function* readChain(chain: string, options: ReadOptions): AsyncGenerator<ChainRecord> {
+    open();
+    chainNameBytes(chain);
+    const { from, limit } = checkRead(options);
+    const { signal } = options;
+    let end = Math.min(from + limit, Number.MAX_SAFE_INTEGER);
+    for (let next = from; next < end;) {
+      signal?.throwIfAborted();
+      const { head, records } = await page(chain, next, end);
+      if (next === from) end = Math.min(end, head.size);
+      for (const item of records) {
+        signal?.throwIfAborted();
+        open();
+        if (item.index !== next || next >= end) break;
+        next++;
+        yield item;
+      }
+      if (next < end && records[0]?.index !== next - records.length) {
+        throw new StorageError("ERR_STORAGE_CORRUPT", `the chain lacks record ${next}`);
+      }
+    }
+  }
+
+  async function* tail(chain: string, { from, signal }: TailOptions): AsyncGenerator<ChainRecord> {
+    open();
+    const topic = toHex(sha256(chainNameBytes(chain)));
+    let news = true;
+    let wake: () => void = () => {};
+    const notify = (): void => {
+      news = true;
+      wake();
+    };
+    // Before the first look, so that nothing falls between the two.
+    const unsubscribe = (pool.options?.max ?? 2) > 1 ? listener.subscribe(topic, notify) : () => {};
+    waiting.add(notify);
+    signal?.addEventListener("abort", notify);
+    try {
+      for (let next = from; ;) {
+        signal?.throwIfAborted();
+        if (closing) return;
+        news = false;
+        for await (const item of readChain(chain, { from: next, ...(signal && { signal }) })) {
+          next = item.index + 1;
+          yield item;
+        }
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, pollInterval);
+          wake = () => {
+            clearTimeout(timer);
+            resolve();
+          };
+          if (news || closing || signal?.aborted) wake();
+        });
+      }
+    } finally {
+      unsubscribe();
+      waiting.delete(notify);
+      signal?.removeEventListener("abort", notify);
+    }
+  }
+
+  /** Values of a table by their keys, in the order asked, as of one moment. */
+  async function lookUp(
+    table: "blob" | "state",
+    keys: Uint8Array,
+    count: number,
+  ): Promise<(Uint8Array | undefined)[]> {
+    const [key, value] = table === "blob" ? ["cid", "bytes"] : ["key", "value"];
+    const rows = await use(({ query }) =>
+      query(
+        `SELECT wanted.n, t.${value} FROM unnest($1::bytea[]) WITH ORDINALITY AS wanted (key, n)
+          JOIN ${schema}.${table} AS t ON t.${key} = wanted.key`,
+        [keys],
+      ),
+    );
+    const found = new Array<Uint8Array | undefined>(count).fill(undefined);
+    for (const [n, bytes] of rows) found[numberOf(n) - 1] = bytesOf(bytes);
+    return found;
+  }
+
+  async function getBlobs(cids: readonly CID[]): Promise<(Uint8Array | undefined)[]> {
+    return lookUp("blob", byteaArray(cids.map(blobCidBytes)), cids.length);
+  }
+
+  async function getState(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
+    for (const key of keys) assertStateKey(key);
+    return lookUp("state", byteaArray(keys), keys.length);
+  }
+
+  async function* listBlobs(): AsyncGenerator<CID> {
+    for (let last: Uint8Array = new Uint8Array(); ;) {
+      const rows = await use(({ query }) =>
+        query(`SELECT cid FROM ${schema}.blob WHERE cid > $1 ORDER BY cid LIMIT ${CID_PAGE}`, [
+          last,
+        ]),
+      );
+      for (const [cid] of rows) {
+        open();
+        last = bytesOf(cid);
+        yield CID.decode(last.slice());
+      }
+      if (rows.length < CID_PAGE) return;
+    }
+  }
+
+  async function* scan(options: ScanOptions): AsyncGenerator<StateEntry> {
+    const { gte, lt, limit, reverse } = checkScan(options);
+    let [low, high] = [gte, lt];
+    for (let left = limit, first = true; left > 0; first = false) {
+      const above = first || reverse ? ">=" : ">";
+      const order = reverse ? "DESC" : "ASC";
+      const rows = await use(({ query }) =>
+        query(
+          `SELECT key, value FROM (
+            SELECT key, value, octet_length(value) AS length,
+              sum(octet_length(value)) OVER (ORDER BY key ${order}) AS upto
+            FROM (
+              SELECT key, value FROM ${schema}.state WHERE key ${above} $1 AND key < $2
+              ORDER BY key ${order} LIMIT $3
+            ) AS s
+          ) AS p WHERE upto - length < ${PAGE_BYTES} ORDER BY key ${order}`,
+          [low, high, Math.min(PAGE, left)],
+        ),
+      );
+      for (const [key, value] of rows) {
+        open();
+        const entry = { key: bytesOf(key), value: bytesOf(value) };
+        if (reverse) high = copyBytes(entry.key);
+        else low = copyBytes(entry.key);
+        left--;
+        yield entry;
+      }
+      if (rows.length === 0) return;
+    }
+  }
+
+  return {
+    chains: {
+      caps,
+      async head(chain) {
+        open();
+        chainNameBytes(chain);
+        const { head } = await page(chain, 0, 0);
+        return head;
+      },
+      async append(chain, expected, records, options) {
+        return (await commit({ append: { chain, expected, records } }, options))!;
+      },
+      read: readChain,
+      tail,
+      async *list() {
+        const rows = await use(({ query }) => query(`SELECT name FROM ${schema}.chain`));
+        for (const [chain] of rows) yield bytesToUtf8(bytesOf(chain));
+      },
+      close,
+    },
+    blobs: {
+      caps,
+      async put(blobs) {
+        await commit({ blobs });
+      },
+      async get(cid) {
+        return (await getBlobs([cid]))[0];
+      },
+      getMany: getBlobs,
+      async has(cid) {
+        const name = copyBytes(blobCidBytes(cid));
+        const rows = await use(({ query }) =>
+          query(`SELECT 1 FROM ${schema}.blob WHERE cid = $1`, [name]),
+        );
+        return rows.length > 0;
+      },
+      async delete(cids) {
+        open();
+        const names = byteaArray(cids.map(blobCidBytes));
+        await use(({ transaction }) =>
+          transaction({ durable: true }, (query) =>
+            query(`DELETE FROM ${schema}.blob WHERE cid = ANY ($1::bytea[])`, [names]),
+          ),
+        );
+      },
+      list: listBlobs,
+      async count() {
+        const [row] = await use(({ query }) => query(`SELECT count(*) FROM ${schema}.blob`));
+        return numberOf(row?.[0]);
+      },
+      close,
+    },
+    state: {
+      caps,
+      async get(key) {
+        return (await getState([key]))[0];
+      },
+      getMany: getState,
+      async batch(state, { sync = true } = {}) {
+        await commit({ state }, {}, sync);
+      },
+      scan,
+      close,
+    },
+    commit: (batch, options) => commit(batch, options),
+    async compact() {
+      return use((session) => compactTables(session, schema), { last: true });
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** Makes the schema, and finds out what the server promises. */
+async function prepare(session: Session, name: string): Promise<Durability> {
+  const { durability } = session.promise;
+  if (durability === "quorum") await assertStandby(session);
+  await prepareSchema(session, name);
+  return durability;
+}
+
+/** Better to refuse than to wait for ever; where the role may see who follows. */
+async function assertStandby({ query }: Session): Promise<void> {
+  const [row] = await query(`SELECT pg_has_role('pg_read_all_stats', 'usage'),
+    EXISTS (SELECT FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum'))`);
+  if (row?.[0] === "t" && row[1] !== "t") {
+    throw new StorageError(
+      "ERR_STORAGE_FAILED",
+      "the server waits for synchronous standbys, and none is connected",
+    );
+  }
+}
+
+async function waitForStandbys(query: Query): Promise<void> {
+  await query("SELECT pg_logical_emit_message(true, 'healthledger', '')");
+}
+
+/** Arguments of `apply_batch`; everything is copied. */
+function encodeBatch(
+  { append, blobs = [], state = [] }: Commit,
+  after: Head | undefined,
+  channel: string,
+): unknown[] {
+  const changes = new Map(state.map((change) => [toHex(change.key), change]));
+  const last = [...changes.values()];
+  return [
+    append ? chainNameBytes(append.chain) : null,
+    append ? append.expected.size : null,
+    append?.expected.hash ? copyBytes(append.expected.hash) : null,
+    append ? byteaArray(append.records) : null,
+    after ? after.hash : null,
+    channel.slice(1, -1).replaceAll('""', '"'),
+    byteaArray(blobs.map(({ cid }) => cid.bytes)),
+    byteaArray(blobs.map(({ bytes }) => bytes)),
+    byteaArray(last.map(({ key }) => key)),
+    byteaArray(last.map(({ value }) => value)),
+  ];
+}
+
+function headBehind({ expected, records }: NonNullable<Commit["append"]>): Head {
+  return { size: expected.size + records.length, hash: sha256(records.at(-1)!) };
+}
+
+function headOf([size, hash]: Row): Head {
+  return { size: numberOf(size), hash: bytesOf(hash) };
+}
+
+function copyHead({ size, hash }: Head): Head {
+  return { size, hash: hash && copyBytes(hash) };
+}

@@ -1,0 +1,40 @@
+/** What of the `pg` package (8.x) is used; its `Pool` is one. */
+export interface PostgresPool {
+  connect(): Promise<PostgresClient>;
+  /** How many connections it opens at most; with 1, `tail` polls instead of listening. */
+  readonly options?: { readonly max?: number };
+}
+
+/** A connection of a {@link PostgresPool}, while it is lent. */
+export interface PostgresClient {
+  query(query: PostgresQuery): Promise<PostgresResult>;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  on(event: "end", listener: () => void): unknown;
+  on(event: "notice", listener: (notice: PostgresNotice) => void): unknown;
+  on(event: "notification", listener: (message: PostgresNotification) => void): unknown;
+  removeListener(event: string, listener: (...values: never[]) => void): unknown;
+  /** Gives it back; with `true` it is closed instead of being lent again. */
+  release(destroy?: boolean): void;
+}
+
+export interface PostgresQuery {
+  readonly text: string;
+  readonly values?: unknown[];
+  readonly rowMode: "array";
+  readonly types: { getTypeParser(oid: number, format?: string): (text: string) => unknown };
+}
+
+export interface PostgresResult {
+  /** The command's tag: `SELECT`, `COMMIT`, … */
+  readonly command: string;
+  /** Values as the server wrote them, in text. */
+  readonly rows: (string | null)[][];
+}
+
+export interface PostgresNotice {
+  readonly code?: string | undefined;
+}
+
+export interface PostgresNotification {
+  readonly payload?: string | undefined;
+}

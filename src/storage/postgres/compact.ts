@@ -1,0 +1,55 @@
+import { StorageError } from "../../errors.ts";
+import type { Compaction } from "../types.ts";
+import { sqlState } from "./errors.ts";
+import type { Query, Session } from "./session.ts";
+import { numberOf } from "./wire.ts";
+
+const TABLES = ["chain", "record", "blob", "state"];
+const TRIES = 50;
+const PAUSE = 200;
+
+/**
+ * Rewrites every table and index with what is visible. Takes each table for itself meanwhile. The
+ * session's settings are changed: it must not be used again.
+ *
+ * @throws {StorageError} `ERR_STORAGE_FAILED` when deleted rows have to be kept for somebody's open
+ *   transaction, or the role does not own the tables
+ */
+export async function compactTables({ query }: Session, schema: string): Promise<Compaction> {
+  for (const name of ["statement_timeout", "lock_timeout"]) await query(`SET ${name} = 0`);
+  const before = await bytesOnDisk(query, schema);
+  await waitForReaders(query, schema);
+  for (const table of TABLES) await query(`VACUUM (FULL) ${schema}.${table}`);
+  // Until then the old files are there, empty but for what the file system keeps of them.
+  await query("CHECKPOINT").catch((error: unknown) => {
+    if (sqlState(error) !== "42501") throw error;
+  });
+  return { before, after: await bytesOnDisk(query, schema) };
+}
+
+/**
+ * VACUUM FULL copies deleted rows too while a transaction is open that may still see them, and does
+ * not say so. A row that was just deleted from a table of its own shows it.
+ */
+async function waitForReaders(query: Query, schema: string): Promise<void> {
+  await query(`INSERT INTO ${schema}.probe VALUES (1)`);
+  await query(`DELETE FROM ${schema}.probe`);
+  for (let left = TRIES; left > 0; left--) {
+    await query(`VACUUM (FULL) ${schema}.probe`);
+    const [size] = await query("SELECT pg_relation_size($1::regclass)", [`${schema}.probe`]);
+    if (numberOf(size?.[0]) === 0) return;
+    await new Promise((resolve) => setTimeout(resolve, PAUSE));
+  }
+  throw new StorageError(
+    "ERR_STORAGE_FAILED",
+    "not compacted: an open transaction, a replication slot or a standby's query keeps deleted rows",
+  );
+}
+
+async function bytesOnDisk(query: Query, schema: string): Promise<number> {
+  const names = TABLES.map(
+    (table) => `pg_total_relation_size('${schema.replaceAll("'", "''")}.${table}')`,
+  );
+  const [row] = await query(`SELECT ${names.join(" + ")}`);
+  return numberOf(row?.[0]);
+}

@@ -1,0 +1,176 @@
+import { StorageError } from "../../errors.ts";
+import { AmbiguousAppend } from "../errors.ts";
+import type { Durability } from "../types.ts";
+import type { PostgresClient, PostgresNotice, PostgresPool } from "./client.ts";
+import { asFailed, asUnsettled, isBroken, isRetryable } from "./errors.ts";
+import { isAtLeast, PROMISE_SQL, readPromise, tooWeak, type ServerPromise } from "./server.ts";
+
+export type Row = readonly (string | null)[];
+
+/** Runs one statement; with values it may hold only one. */
+export type Query = (text: string, values?: unknown[]) => Promise<readonly Row[]>;
+
+/** A connection while it is borrowed from the pool. */
+export interface Session {
+  readonly promise: ServerPromise;
+  readonly query: Query;
+  /**
+   * Runs work in one transaction, which nothing but the loss of the connection interrupts once its
+   * COMMIT was sent.
+   *
+   * @throws {AmbiguousAppend} when it is unknown whether it took place, or only this server has it
+   */
+  transaction<T>(
+    options: { readonly durable: boolean },
+    work: (query: Query) => Promise<T>,
+  ): Promise<T>;
+}
+
+const TEXT = { getTypeParser: () => (text: string) => text };
+const RETRIES = 5;
+
+/** Lends connections, each of which was seen to be a primary that promises enough. */
+export interface Sessions {
+  /**
+   * Borrows a connection for some work. Rejects with errors of this library only.
+   *
+   * @param options - `last`: it is closed behind the work, which may change its settings
+   */
+  use<T>(work: (session: Session) => Promise<T>, options?: { readonly last: boolean }): Promise<T>;
+  /** Borrows one for long: the borrower releases it. */
+  borrow(): Promise<PostgresClient>;
+}
+
+/** @param wanted - the least durability that a connection must promise */
+export function openSessions(pool: PostgresPool, wanted: Durability): Sessions {
+  /** What was found on the connections that are in use or in the pool. */
+  const known = new WeakMap<PostgresClient, ServerPromise>();
+
+  async function promiseOf(client: PostgresClient): Promise<ServerPromise> {
+    const before = known.get(client);
+    if (before !== undefined) return before;
+    const promise = readPromise((await run(client, PROMISE_SQL))[0]);
+    if (!isAtLeast(promise.durability, wanted)) throw tooWeak(promise.durability, wanted);
+    known.set(client, promise);
+    return promise;
+  }
+
+  async function use<T>(
+    work: (session: Session) => Promise<T>,
+    { last } = { last: false },
+  ): Promise<T> {
+    let client: PostgresClient;
+    try {
+      client = await pool.connect();
+    } catch (error) {
+      throw asFailed(error);
+    }
+    // A connection that breaks while nothing is asked says so here; the next query fails of it.
+    const ignore = (): void => {};
+    client.on("error", ignore);
+    let broken = last;
+    try {
+      const promise = await promiseOf(client);
+      return await work(sessionOn(client, promise));
+    } catch (error) {
+      broken ||= isBroken(error) || !known.has(client) || error instanceof Unclean;
+      throw error instanceof Unclean ? error.cause : asFailed(error);
+    } finally {
+      client.removeListener("error", ignore);
+      client.release(broken);
+    }
+  }
+
+  return { use, borrow: () => pool.connect() };
+}
+
+/** An error behind which the connection is in a state that nobody knows. */
+class Unclean extends Error {
+  constructor(cause: unknown) {
+    super("unclean", { cause });
+  }
+}
+
+function sessionOn(client: PostgresClient, promise: ServerPromise): Session {
+  const query: Query = (text, values) => run(client, text, values);
+
+  async function attempt<T>(durable: boolean, work: (query: Query) => Promise<T>): Promise<T> {
+    let result: T;
+    try {
+      await query(begin(promise, durable));
+      result = await work(query);
+    } catch (error) {
+      // COMMIT was not sent, so nothing is written, whatever the reason.
+      if (isBroken(error)) throw new Unclean(asFailed(error));
+      await query("ROLLBACK").catch((cause: unknown) => {
+        throw new Unclean(asFailed(cause));
+      });
+      throw error;
+    }
+    // A wait for a standby that was cancelled ends in COMMIT and a warning: readers of this server
+    // see the transaction, and no other server may have it.
+    let warning: PostgresNotice | undefined;
+    const listen = (notice: PostgresNotice): void => {
+      if (notice.code !== undefined && !notice.code.startsWith("00")) warning = notice;
+    };
+    client.on("notice", listen);
+    try {
+      const { command } = await send(client, "COMMIT");
+      if (command === "ROLLBACK") {
+        throw new StorageError("ERR_STORAGE_FAILED", "the server undid the transaction");
+      }
+      if (warning !== undefined || command !== "COMMIT") throw new AmbiguousAppend(warning);
+    } catch (error) {
+      if (isBroken(error)) throw new Unclean(asUnsettled(error));
+      throw asUnsettled(error);
+    } finally {
+      client.removeListener("notice", listen);
+    }
+    return result;
+  }
+
+  return {
+    promise,
+    query,
+    async transaction({ durable }, work) {
+      for (let left = RETRIES; ; left--) {
+        try {
+          return await attempt(durable, work);
+        } catch (error) {
+          if (left === 0 || !isRetryable(error)) throw error;
+        }
+      }
+    },
+  };
+}
+
+/**
+ * All limits of time are lifted for this transaction: one that strikes while a standby is waited for
+ * would leave a commit that exists on this server only.
+ */
+function begin({ level, version }: ServerPromise, durable: boolean): string {
+  const off = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
+  if (version >= 170_000) off.push("transaction_timeout");
+  return [
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+    ...off.map((name) => `SET LOCAL ${name} = 0`),
+    "SET LOCAL client_min_messages = warning",
+    `SET LOCAL synchronous_commit = ${durable ? level : "off"}`,
+  ].join("; ");
+}
+
+function send(
+  client: PostgresClient,
+  text: string,
+  values?: unknown[],
+): ReturnType<PostgresClient["query"]> {
+  return client.query({ text, ...(values && { values }), rowMode: "array", types: TEXT });
+}
+
+async function run(
+  client: PostgresClient,
+  text: string,
+  values?: unknown[],
+): Promise<readonly Row[]> {
+  return (await send(client, text, values)).rows;
+}

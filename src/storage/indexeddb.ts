@@ -1,1 +1,362 @@
-export {};
+import { compareBytes } from "../bytes/compare.ts";
+import { anyCidFromBytes, type CID } from "../codec/cid.ts";
+import { InputError, StorageError } from "../errors.ts";
+import {
+  assertStateKey,
+  blobCidBytes,
+  chainNameBytes,
+  checkCommit,
+  checkRead,
+  checkScan,
+  closedError,
+  copyBytes,
+  EMPTY_HEAD,
+} from "./guards.ts";
+import { addMissing } from "./indexeddb/blobs.ts";
+import { appendRecords, headAfter, readHead, readRecords } from "./indexeddb/chains.ts";
+import type {
+  IndexeddbFactory,
+  IndexeddbKeyRange,
+  IndexeddbObjectStore,
+} from "./indexeddb/client.ts";
+import { BLOBS, HEADS, openDatabase, RECORDS, STATE } from "./indexeddb/database.ts";
+import { notices } from "./indexeddb/notices.ts";
+import { pageSizes, readEntries } from "./indexeddb/scan.ts";
+import { answer } from "./indexeddb/transact.ts";
+import type {
+  AppendOptions,
+  BatchOptions,
+  ChainRecord,
+  Commit,
+  FullStorage,
+  Head,
+  ReadOptions,
+  ScanOptions,
+  StateEntry,
+  Storage,
+  StorageCaps,
+  TailOptions,
+} from "./types.ts";
+
+export type {
+  IndexeddbCursor,
+  IndexeddbDatabase,
+  IndexeddbEvent,
+  IndexeddbEvents,
+  IndexeddbFactory,
+  IndexeddbFailure,
+  IndexeddbKey,
+  IndexeddbKeyRange,
+  IndexeddbObjectStore,
+  IndexeddbRequest,
+  IndexeddbTransaction,
+} from "./indexeddb/client.ts";
+
+export interface IndexeddbStorageOptions {
+  /** Name of the database among those of the page's origin; created if absent. */
+  readonly name: string;
+  /** Default `globalThis.indexedDB`. */
+  readonly indexedDB?: IndexeddbFactory;
+  /** What belongs to `indexedDB`; default `globalThis.IDBKeyRange`. */
+  readonly IDBKeyRange?: IndexeddbKeyRange;
+  readonly maxAppendBytes?: number;
+  readonly maxBatch?: number;
+  /**
+   * How often `tail` looks by itself, in milliseconds; default 1000. Other tabs send a notice, so
+   * this counts only where one was closed in between.
+   */
+  readonly pollInterval?: number;
+  /** Gives up waiting for the database to open, which another tab may delay without end. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * What {@link indexeddbStorage} opens: all three stores and `commit`. There is no `compact`, since
+ * no script can make a browser remove deleted bytes from its files.
+ */
+export type IndexeddbStorage = Storage & Omit<FullStorage, "compact">;
+
+/**
+ * Opens a store in the browser's IndexedDB. What is acknowledged was flushed to the disk where the
+ * browser knows `durability: "strict"`, which `caps.durability: "power"` says; elsewhere it is
+ * `"process"`. Several tabs and workers may write to it. A browser may delete the data of a site
+ * that was not granted `navigator.storage.persist()`.
+ *
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` where there is no IndexedDB, or the database is of a
+ *   later version or of something else
+ * @throws {StorageError} `ERR_STORAGE_FAILED` when the browser refuses
+ */
+export async function indexeddbStorage(
+  options: IndexeddbStorageOptions,
+): Promise<IndexeddbStorage> {
+  const { name, pollInterval = 1000, signal: opening } = options;
+  const globals = globalThis as {
+    indexedDB?: IndexeddbFactory;
+    IDBKeyRange?: IndexeddbKeyRange;
+  };
+  const factory = options.indexedDB ?? globals.indexedDB;
+  const keyRange = options.IDBKeyRange ?? globals.IDBKeyRange;
+  if (factory === undefined || keyRange === undefined) {
+    throw new InputError("ERR_INPUT_UNSUPPORTED", "there is no IndexedDB here");
+  }
+  const range: IndexeddbKeyRange = keyRange;
+  if (typeof name !== "string" || name.length === 0) throw new TypeError("name must be a string");
+
+  let lost: StorageError | undefined;
+  let closing: Promise<void> | undefined;
+  const appended = notices(name);
+  const database = await openDatabase(
+    factory,
+    name,
+    (error) => {
+      lost = error;
+      appended.close();
+    },
+    opening,
+  ).catch((error: unknown) => {
+    appended.close();
+    throw error;
+  });
+  const caps: StorageCaps = {
+    durability: database.strict ? "power" : "process",
+    multiProcess: true,
+    maxAppendBytes: options.maxAppendBytes ?? 1 << 26,
+    maxBatch: options.maxBatch ?? 10_000,
+    tail: true,
+  };
+
+  function open(): void {
+    if (closing) throw closedError();
+    if (lost) throw lost;
+  }
+
+  function close(): Promise<void> {
+    if (closing === undefined) {
+      appended.close();
+      closing = database.close();
+    }
+    return closing;
+  }
+
+  function read<T>(
+    stores: readonly string[],
+    work: (store: (name: string) => IndexeddbObjectStore) => Promise<T>,
+  ): Promise<T> {
+    open();
+    return database.transact(stores, { mode: "readonly", work });
+  }
+
+  async function commit(
+    batch: Commit,
+    { signal, sync = true }: AppendOptions & BatchOptions = {},
+  ): Promise<Head | undefined> {
+    open();
+    checkCommit(batch, caps);
+    signal?.throwIfAborted();
+    const append = batch.append && {
+      chain: batch.append.chain,
+      expected: copyHead(batch.append.expected),
+      records: batch.append.records.map(copyBytes),
+    };
+    const blobs = (batch.blobs ?? []).map(({ cid, bytes }) => ({
+      key: copyBytes(blobCidBytes(cid)),
+      bytes: copyBytes(bytes),
+    }));
+    const state = (batch.state ?? []).map(({ key, value }) => ({
+      key: copyBytes(key),
+      value: value && copyBytes(value),
+    }));
+    const stores = [
+      ...(append ? [HEADS, RECORDS] : []),
+      ...(blobs.length > 0 ? [BLOBS] : []),
+      ...(state.length > 0 ? [STATE] : []),
+    ];
+    if (stores.length === 0) return undefined;
+    await database.transact(stores, {
+      mode: "readwrite",
+      sync,
+      async work(store) {
+        const chainStores = append && { heads: store(HEADS), records: store(RECORDS), range };
+        if (chainStores && !(await appendRecords(chainStores, append))) return;
+        for (const { key, value } of state) {
+          if (value === null) store(STATE).delete(key);
+          else store(STATE).put(value, key);
+        }
+        if (blobs.length > 0) await addMissing(store(BLOBS), blobs);
+      },
+    });
+    if (append === undefined) return undefined;
+    appended.announce();
+    return headAfter(append);
+  }
+
+  async function* readChain(chain: string, options: ReadOptions): AsyncGenerator<ChainRecord> {
+    chainNameBytes(chain);
+    const { from, limit } = checkRead(options);
+    const row = await read([HEADS], (store) => readHead(store(HEADS), chain));
+    const end = Math.min(row?.size ?? 0, from + limit);
+    const pages = pageSizes();
+    for (let next = from; next < end;) {
+      options.signal?.throwIfAborted();
+      const to = Math.min(end, next + pages.next());
+      const page = await read([RECORDS], (store) =>
+        readRecords({ records: store(RECORDS), range }, row!.id, next, to),
+      );
+      pages.saw(page);
+      for (const record of page) {
+        options.signal?.throwIfAborted();
+        open();
+        yield { index: next++, record };
+      }
+    }
+  }
+
+  async function* tail(chain: string, { from, signal }: TailOptions): AsyncGenerator<ChainRecord> {
+    for (let next = from; ;) {
+      signal?.throwIfAborted();
+      const seen = appended.count;
+      for await (const item of readChain(chain, { from: next, ...(signal && { signal }) })) {
+        next = item.index + 1;
+        yield item;
+      }
+      await appended.wait(seen, pollInterval, signal);
+      if (closing) return;
+    }
+  }
+
+  async function getMany(cids: readonly CID[]): Promise<(Uint8Array | undefined)[]> {
+    const keys = cids.map((cid) => copyBytes(blobCidBytes(cid)));
+    return read([BLOBS], (store) => getEach(store(BLOBS), keys));
+  }
+
+  async function* listBlobs(): AsyncGenerator<CID> {
+    for (let after: Uint8Array | undefined; ;) {
+      const keys = await read([BLOBS], (store) => {
+        const rest = range.lowerBound(after ?? new Uint8Array(), after !== undefined);
+        return answer<ArrayBuffer[]>(store(BLOBS).getAllKeys(rest, 1024));
+      });
+      if (keys.length === 0) return;
+      for (const key of keys) {
+        open();
+        after = new Uint8Array(key);
+        yield cidOfKey(copyBytes(after));
+      }
+    }
+  }
+
+  async function* scan(options: ScanOptions): AsyncGenerator<StateEntry> {
+    const { gte, lt, limit, reverse } = checkScan(options);
+    let low = gte;
+    let high = lt;
+    let exclusive = false;
+    const pages = pageSizes();
+    for (let left = limit; left > 0;) {
+      if (compareBytes(low, high) >= 0) return;
+      const count = Math.min(pages.next(), left);
+      const page = await read([STATE], (store) =>
+        readEntries(store(STATE), range.bound(low, high, exclusive, true), count, reverse),
+      );
+      pages.saw(page.map(({ value }) => value));
+      for (const entry of page) {
+        open();
+        if (reverse) high = copyBytes(entry.key);
+        else low = copyBytes(entry.key);
+        left--;
+        yield entry;
+      }
+      exclusive = !reverse;
+      if (page.length < count) return;
+    }
+  }
+
+  return {
+    chains: {
+      caps,
+      async head(chain) {
+        chainNameBytes(chain);
+        const row = await read([HEADS], (store) => readHead(store(HEADS), chain));
+        return copyHead(row ?? EMPTY_HEAD);
+      },
+      async append(chain, expected, records, options) {
+        return (await commit({ append: { chain, expected, records } }, options))!;
+      },
+      read: readChain,
+      tail,
+      async *list() {
+        yield* await read([HEADS], (store) => answer<string[]>(store(HEADS).getAllKeys()));
+      },
+      close,
+    },
+    blobs: {
+      caps,
+      async put(blobs) {
+        await commit({ blobs });
+      },
+      async get(cid) {
+        return (await getMany([cid]))[0];
+      },
+      getMany,
+      async has(cid) {
+        const key = copyBytes(blobCidBytes(cid));
+        return read([BLOBS], async (store) => {
+          return (await answer(store(BLOBS).getKey(key))) !== undefined;
+        });
+      },
+      async delete(cids) {
+        open();
+        const keys = cids.map((cid) => copyBytes(blobCidBytes(cid)));
+        await database.transact([BLOBS], {
+          mode: "readwrite",
+          async work(store) {
+            for (const key of keys) store(BLOBS).delete(key);
+          },
+        });
+      },
+      list: listBlobs,
+      async count() {
+        return read([BLOBS], (store) => answer<number>(store(BLOBS).count()));
+      },
+      close,
+    },
+    state: {
+      caps,
+      async get(key) {
+        return (await this.getMany([key]))[0];
+      },
+      async getMany(keys) {
+        const copies = keys.map((key) => {
+          assertStateKey(key);
+          return copyBytes(key);
+        });
+        return read([STATE], (store) => getEach(store(STATE), copies));
+      },
+      async batch(state, options) {
+        await commit({ state }, options);
+      },
+      scan,
+      close,
+    },
+    commit,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function getEach(
+  store: IndexeddbObjectStore,
+  keys: readonly Uint8Array[],
+): Promise<(Uint8Array | undefined)[]> {
+  return Promise.all(keys.map((key) => answer<Uint8Array | undefined>(store.get(key))));
+}
+
+function cidOfKey(key: Uint8Array): CID {
+  try {
+    return anyCidFromBytes(key);
+  } catch (cause) {
+    throw new StorageError("ERR_STORAGE_CORRUPT", "a blob has a name that is none", { cause });
+  }
+}
+
+function copyHead({ size, hash }: Head): Head {
+  return { size, hash: hash && copyBytes(hash) };
+}

@@ -1,0 +1,106 @@
+import { sha256 } from "#crypto";
+import { equalBytes } from "../../bytes/compare.ts";
+import { StorageError } from "../../errors.ts";
+import { AppendConflict } from "../errors.ts";
+import { EMPTY_HEAD, sameHead } from "../guards.ts";
+import type { Head } from "../types.ts";
+import type { IndexeddbKeyRange, IndexeddbObjectStore } from "./client.ts";
+import { answer } from "./transact.ts";
+
+/** What stands under a chain's name. */
+interface HeadRow extends Head {
+  /** Number of the chain, from 1; keys of records begin with it. */
+  readonly id: number;
+}
+
+/** An append with everything copied. */
+export interface Append {
+  readonly chain: string;
+  readonly expected: Head;
+  readonly records: readonly Uint8Array[];
+}
+
+/** The object stores of chains in a transaction. */
+export interface ChainStores {
+  readonly heads: IndexeddbObjectStore;
+  readonly records: IndexeddbObjectStore;
+  readonly range: IndexeddbKeyRange;
+}
+
+/** Reads a chain's row; `undefined` for an empty chain. */
+export async function readHead(
+  heads: IndexeddbObjectStore,
+  chain: string,
+): Promise<HeadRow | undefined> {
+  const row = await answer<HeadRow | undefined>(heads.get(chain));
+  if (row === undefined) return undefined;
+  const { id, size, hash } = Object(row) as Partial<HeadRow>;
+  if (
+    !Number.isSafeInteger(id) ||
+    !Number.isSafeInteger(size) ||
+    !(hash instanceof Uint8Array) ||
+    hash.length !== 32
+  ) {
+    throw new StorageError("ERR_STORAGE_CORRUPT", "the head of a chain makes no sense");
+  }
+  return row;
+}
+
+/**
+ * Compares and appends in one transaction.
+ *
+ * @returns whether something was written: `false` for an exact replay
+ * @throws {AppendConflict}
+ */
+export async function appendRecords(stores: ChainStores, append: Append): Promise<boolean> {
+  const { chain, expected, records } = append;
+  const row = await readHead(stores.heads, chain);
+  const head: Head = row ?? EMPTY_HEAD;
+  if (!sameHead(head, expected)) {
+    if (row !== undefined && (await isReplay(stores, row, append))) return false;
+    throw new AppendConflict({ size: head.size, hash: head.hash });
+  }
+  // Chains are never removed, so that their number is not given out twice.
+  const id = row?.id ?? (await answer<number>(stores.heads.count())) + 1;
+  records.forEach((record, i) => stores.records.put(record, [id, expected.size + i]));
+  stores.heads.put({ id, ...headAfter(append) }, chain);
+  return true;
+}
+
+/** The head right after an append. */
+export function headAfter({ expected, records }: Append): { size: number; hash: Uint8Array } {
+  return { size: expected.size + records.length, hash: sha256(records.at(-1)!) };
+}
+
+async function isReplay(stores: ChainStores, row: HeadRow, append: Append): Promise<boolean> {
+  const { expected, records } = append;
+  const end = expected.size + records.length;
+  if (end > row.size) return false;
+  const from = Math.max(0, expected.size - 1);
+  const stored = await readRecords(stores, row.id, from, end);
+  const before = expected.size === 0 ? undefined : stored.shift();
+  const hash = before === undefined ? null : sha256(before);
+  return (
+    sameHead(expected, { size: expected.size, hash }) &&
+    records.every((record, i) => equalBytes(record, stored[i]!))
+  );
+}
+
+/**
+ * Reads the records `[from, to)` of a chain, which are there according to its head.
+ *
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when one is missing
+ */
+export async function readRecords(
+  { records, range }: Pick<ChainStores, "records" | "range">,
+  id: number,
+  from: number,
+  to: number,
+): Promise<Uint8Array[]> {
+  const keys = range.bound([id, from], [id, to], false, true);
+  const found = await answer<unknown[]>(records.getAll(keys));
+  if (found.length !== to - from || !found.every((record) => record instanceof Uint8Array)) {
+    throw new StorageError("ERR_STORAGE_CORRUPT", `the chain lacks records from ${from} on`);
+  }
+  return found as Uint8Array[];
+}

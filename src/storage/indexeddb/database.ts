@@ -1,0 +1,122 @@
+import { InputError, StorageError } from "../../errors.ts";
+import type { IndexeddbDatabase, IndexeddbFactory, IndexeddbFailure } from "./client.ts";
+import { transact, type Access } from "./transact.ts";
+
+/** Version of the database, and so of the layout. */
+const VERSION = 1;
+
+/** Chain's name → `{ id, size, hash }`. */
+export const HEADS = "heads";
+/** `[id, index]` → record. */
+export const RECORDS = "records";
+/** Bytes of the CID → bytes. */
+export const BLOBS = "blobs";
+/** Key → value. */
+export const STATE = "state";
+
+const STORES = [HEADS, RECORDS, BLOBS, STATE];
+
+/** An open database, until its owner or somebody else closes it. */
+export interface Database {
+  /** Whether the browser knows transactions that it flushes before it calls them complete. */
+  readonly strict: boolean;
+  /** Runs a transaction and gives its result; see {@link transact}. */
+  transact: <T>(stores: readonly string[], access: Access<T>) => Promise<T>;
+  /** Lets what is under way finish. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the database, and makes it if it is absent.
+ *
+ * @param onLost - called when somebody else closes it, with what every later call shall give
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when it is of a later version or of something else
+ * @throws {StorageError} `ERR_STORAGE_FAILED` when the browser refuses
+ */
+export async function openDatabase(
+  factory: IndexeddbFactory,
+  name: string,
+  onLost: (error: StorageError) => void,
+  signal?: AbortSignal,
+): Promise<Database> {
+  const database = await connect(factory, name, signal);
+  if (!STORES.every((store) => database.objectStoreNames.contains(store))) {
+    database.close();
+    throw new InputError("ERR_INPUT_UNSUPPORTED", "the database belongs to something else");
+  }
+  // Without this, another tab that upgrades or deletes the database would wait for ever.
+  database.addEventListener("versionchange", () => {
+    database.close();
+    onLost(closedBy("another tab upgrades or deletes the database; reload this one"));
+  });
+  database.addEventListener("close", () => {
+    onLost(closedBy("the browser closed the database; its data may have been cleared"));
+  });
+  const probe = database.transaction([HEADS], "readonly", { durability: "strict" });
+  const running = new Set<Promise<void>>();
+  return {
+    strict: probe.durability === "strict",
+    transact(stores, access) {
+      const { result, ended } = transact(database, stores, access);
+      running.add(ended);
+      void ended.then(() => running.delete(ended));
+      return result;
+    },
+    async close() {
+      await Promise.all(running);
+      database.close();
+    },
+  };
+}
+
+function connect(
+  factory: IndexeddbFactory,
+  name: string,
+  signal: AbortSignal | undefined,
+): Promise<IndexeddbDatabase> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const request = factory.open(name, VERSION);
+    let given = false;
+    const giveUp = (error: unknown): void => {
+      given = true;
+      reject(error);
+    };
+    const aborted = (): void => giveUp(signal?.reason);
+    signal?.addEventListener("abort", aborted);
+    // The request goes on all the same; what it brings too late is closed.
+    request.addEventListener("blocked", () =>
+      giveUp(refused("another tab has the database open in an earlier version")),
+    );
+    request.addEventListener("upgradeneeded", () => {
+      for (const store of STORES) (request.result as IndexeddbDatabase).createObjectStore(store);
+    });
+    request.addEventListener("success", () => {
+      signal?.removeEventListener("abort", aborted);
+      const database = request.result as IndexeddbDatabase;
+      if (given) database.close();
+      else resolve(database);
+    });
+    request.addEventListener("error", (event) => {
+      signal?.removeEventListener("abort", aborted);
+      event.preventDefault();
+      reject(openFailure(request.error));
+    });
+  });
+}
+
+function openFailure(cause: IndexeddbFailure | null): Error {
+  if (cause?.name === "VersionError") {
+    const message = "the database is of a later version than this library knows";
+    return new InputError("ERR_INPUT_UNSUPPORTED", message, { cause });
+  }
+  return refused("the browser refused to open the database", cause);
+}
+
+function refused(message: string, cause?: unknown): StorageError {
+  return new StorageError("ERR_STORAGE_FAILED", message, { cause });
+}
+
+function closedBy(message: string): StorageError {
+  return new StorageError("ERR_STORAGE_CLOSED", message);
+}

@@ -1,0 +1,58 @@
+import type { StateEntry } from "../types.ts";
+import type { IndexeddbCursor, IndexeddbObjectStore } from "./client.ts";
+import { answer } from "./transact.ts";
+
+/** Most bytes that a page of values is meant to have. */
+const PAGE_BYTES = 1 << 20;
+const FIRST_PAGE = 64;
+const LONGEST_PAGE = 1024;
+
+/** Chooses how many values to ask for at a time, by the length of those that came. */
+export function pageSizes(): { next(): number; saw(values: readonly Uint8Array[]): void } {
+  let size = FIRST_PAGE;
+  return {
+    next: () => size,
+    saw(values) {
+      if (values.length === 0) return;
+      const bytes = values.reduce((sum, { length }) => sum + length, 0);
+      const fitting = Math.floor(PAGE_BYTES / Math.max(1, bytes / values.length));
+      size = Math.max(1, Math.min(fitting, 4 * size, LONGEST_PAGE));
+    },
+  };
+}
+
+/** Reads at most `count` entries in a range of keys. */
+export async function readEntries(
+  store: IndexeddbObjectStore,
+  range: unknown,
+  count: number,
+  reverse: boolean,
+): Promise<StateEntry[]> {
+  if (reverse) return readBackwards(store, range, count);
+  const [keys, values] = await Promise.all([
+    answer<ArrayBuffer[]>(store.getAllKeys(range, count)),
+    answer<Uint8Array[]>(store.getAll(range, count)),
+  ]);
+  return keys.map((key, i) => ({ key: new Uint8Array(key), value: values[i]! }));
+}
+
+function readBackwards(
+  store: IndexeddbObjectStore,
+  range: unknown,
+  count: number,
+): Promise<StateEntry[]> {
+  return new Promise((resolve, reject) => {
+    const entries: StateEntry[] = [];
+    const request = store.openCursor(range, "prev");
+    request.addEventListener("error", () => reject(request.error));
+    request.addEventListener("success", () => {
+      const cursor = request.result as IndexeddbCursor | null;
+      if (cursor !== null) {
+        const key = new Uint8Array(cursor.key as ArrayBuffer);
+        entries.push({ key, value: cursor.value as Uint8Array });
+        if (entries.length < count) return cursor.continue();
+      }
+      resolve(entries);
+    });
+  });
+}

@@ -1,0 +1,115 @@
+import { LedgerError, StorageError } from "../../errors.ts";
+import { AmbiguousAppend } from "../errors.ts";
+import { closedError } from "../guards.ts";
+import type {
+  IndexeddbDatabase,
+  IndexeddbFailure,
+  IndexeddbObjectStore,
+  IndexeddbRequest,
+  IndexeddbTransaction,
+} from "./client.ts";
+
+/** What a transaction does. */
+export interface Access<T> {
+  readonly mode: "readonly" | "readwrite";
+  /** `false` lets a write return before it is flushed; default `true`. */
+  readonly sync?: boolean;
+  /**
+   * May wait for requests of this transaction and for nothing else: a transaction that has none
+   * under way commits by itself. What it throws aborts the transaction.
+   */
+  readonly work: (store: (name: string) => IndexeddbObjectStore) => Promise<T>;
+}
+
+/** A transaction under way. */
+export interface Running<T> {
+  /**
+   * What the work gave: of one that writes once it is complete, never before, since requests that
+   * succeeded are undone when the commit fails afterwards. Rejects with what the work threw, with
+   * `ERR_STORAGE_FAILED` when nothing was written, with an {@link AmbiguousAppend} when that is
+   * unknown, with `ERR_STORAGE_CLOSED`.
+   */
+  readonly result: Promise<T>;
+  /** Resolves when the browser has done with it, whatever came of it. */
+  readonly ended: Promise<void>;
+}
+
+/** Runs a transaction. */
+export function transact<T>(
+  database: IndexeddbDatabase,
+  stores: readonly string[],
+  { mode, sync = true, work }: Access<T>,
+): Running<T> {
+  const durability = sync ? "strict" : "relaxed";
+  let transaction: IndexeddbTransaction;
+  try {
+    transaction = database.transaction([...stores], mode, { durability });
+  } catch (cause) {
+    // `InvalidStateError`: the browser closed the database, and its event has not come yet.
+    const error = nameOf(cause) === "InvalidStateError" ? closedError() : failed(cause);
+    return { result: Promise.reject(error), ended: Promise.resolve() };
+  }
+  const completed = new Promise<boolean>((resolve) => {
+    transaction.addEventListener("complete", () => resolve(true));
+    transaction.addEventListener("abort", () => resolve(false));
+  });
+  const run = mode === "readonly" ? work : writing(transaction, completed, work);
+  return {
+    result: run((name) => transaction.objectStore(name)).catch((error: unknown) => {
+      throw error instanceof LedgerError ? error : failed(transaction.error ?? error);
+    }),
+    ended: completed.then(() => undefined),
+  };
+}
+
+/** The work, then its commit. */
+function writing<T>(
+  transaction: IndexeddbTransaction,
+  completed: Promise<boolean>,
+  work: Access<T>["work"],
+): Access<T>["work"] {
+  return async (store) => {
+    let value: T;
+    try {
+      value = await work(store);
+    } catch (error) {
+      try {
+        transaction.abort();
+      } catch {
+        // It has been aborted already.
+      }
+      await completed;
+      throw error;
+    }
+    transaction.commit?.();
+    if (!(await completed)) throw commitFailure(transaction.error);
+    return value;
+  };
+}
+
+/** Waits for a request. */
+export function answer<T>(request: IndexeddbRequest): Promise<T> {
+  return new Promise((resolve, reject) => {
+    request.addEventListener("success", () => resolve(request.result as T));
+    request.addEventListener("error", () => reject(request.error));
+  });
+}
+
+/** Failures of a commit that certainly left nothing. */
+const NOT_WRITTEN: ReadonlySet<string | undefined> = new Set(["QuotaExceededError", "DataError"]);
+
+function commitFailure(cause: IndexeddbFailure | null): StorageError {
+  return NOT_WRITTEN.has(cause?.name) ? failed(cause) : new AmbiguousAppend(cause);
+}
+
+function failed(cause: unknown): StorageError {
+  const message =
+    nameOf(cause) === "QuotaExceededError"
+      ? "the browser gives this site no more room; nothing was written"
+      : "the browser failed; nothing was written";
+  return new StorageError("ERR_STORAGE_FAILED", message, { cause });
+}
+
+function nameOf(error: unknown): unknown {
+  return (Object(error) as { name?: unknown }).name;
+}

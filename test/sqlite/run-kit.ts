@@ -1,0 +1,22 @@
+// Runs the whole conformance kit without a test runner, for Node.js versions other than this one:
+//   node --conditions=healthledger-source --import tsx test/sqlite/run-kit.ts
+import { runKit } from "../../src/testing/kit.ts";
+import { processCases } from "../../src/testing/storage-processes.ts";
+import { storageCases } from "../../src/testing/storage-kit.ts";
+import { effort } from "../support/effort.ts";
+import { OWN_CLIENT } from "./client.ts";
+import { features, sqliteSubjects } from "./subject.ts";
+
+const rounds = effort("HEALTHLEDGER_CRASH_ROUNDS", { full: 40, short: 8 });
+const cases = [...storageCases, ...processCases({ rounds })];
+const results = await runKit(cases, sqliteSubjects, {
+  features: await features(),
+  timeout: 600_000,
+});
+for (const result of results) {
+  console.log(`${result.outcome}: ${result.name}`);
+  if (result.outcome === "failed") console.log(result.error);
+}
+const passed = results.filter(({ outcome }) => outcome === "passed").length;
+console.log(`${OWN_CLIENT} on Node.js ${process.version}: ${passed} of ${cases.length} passed`);
+if (results.some(({ outcome }) => outcome === "failed") || passed === 0) process.exitCode = 1;

@@ -1,0 +1,98 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { sqliteStorage, type SqliteStorageOptions } from "../../src/storage/sqlite.ts";
+import type { FullStorage } from "../../src/storage/types.ts";
+import {
+  canMount,
+  canTrace,
+  smallVolume,
+  spawnStorage,
+  spawnTraced,
+} from "../../src/testing/node.ts";
+import type { MakeStorage, StorageFeature } from "../../src/testing/storage-kit.ts";
+import { connect, type Connection } from "./client.ts";
+
+const SERVE = fileURLToPath(new URL("./serve.ts", import.meta.url));
+const execArgv = ["--conditions=healthledger-source", "--import", "tsx", "--no-warnings"];
+
+/** A folder of its own for a test, removed by `remove`. */
+export async function folder(): Promise<{ path: string; remove(): Promise<void> }> {
+  const path = await mkdtemp(join(tmpdir(), "healthledger-sqlite-"));
+  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** What is offered here; says what cannot be staged on this machine. */
+export async function features(): Promise<readonly StorageFeature[]> {
+  const [small, traced] = [await canMount(), canTrace()];
+  if (!small) console.warn("skipped: a full disk for SQLite: no file system can be mounted here");
+  if (!traced) console.warn("skipped: the sync probe for SQLite: strace is absent or forbidden");
+  if ((!small || !traced) && process.env["CI"] !== undefined) {
+    throw new Error("the SQLite suite needs strace and the right to mount a tmpfs");
+  }
+  return [
+    ...(["chains", "blobs", "state", "commit", "compact", "tail", "reopen"] as const),
+    ...(["kill", "processes"] as const),
+    ...(small ? (["small"] as const) : []),
+    ...(traced ? (["traced"] as const) : []),
+  ];
+}
+
+/** Opens a store in a file; closing it closes its connection too. */
+export async function openAt(
+  path: string,
+  options: Omit<SqliteStorageOptions, "database"> = {},
+  wrap: (connection: Connection) => Connection = (connection) => connection,
+): Promise<FullStorage> {
+  const database = wrap(await connect(path));
+  const storage = await sqliteStorage({ database, pollInterval: 10, ...options });
+  let closed: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    closed ??= storage.close().then(() => void database.close());
+    return closed;
+  };
+  return { ...storage, close, [Symbol.asyncDispose]: close };
+}
+
+/** Makes stores in files for the kit. */
+export const sqliteSubjects: MakeStorage = () => makeSqlite();
+
+/** With processes whose connections were told not to sync. */
+export const unsyncedSqliteSubjects: MakeStorage = () => makeSqlite("unsynced");
+
+async function makeSqlite(...mode: readonly string[]): ReturnType<MakeStorage> {
+  const { path, remove } = await folder();
+  const file = join(path, "store.db");
+  const ends: (() => Promise<unknown>)[] = [remove];
+  const open: typeof openAt = async (at, limits) => {
+    const storage = await openAt(at, limits);
+    ends.push(() => storage.close());
+    return storage;
+  };
+  const spawned = { args: [file, ...mode], execArgv };
+  return {
+    open: (limits) => open(file, limits),
+    async startProcess() {
+      const process = spawnStorage(SERVE, spawned);
+      ends.push(() => process.kill());
+      return process;
+    },
+    async startTraced() {
+      const process = await spawnTraced(SERVE, spawned);
+      ends.push(() => process.kill());
+      return process;
+    },
+    async small() {
+      const volume = await smallVolume(4 << 20);
+      ends.push(() => volume.remove());
+      return {
+        open: () => open(join(volume.path, "store.db")),
+        makeRoom: () => volume.grow(),
+      };
+    },
+    async dispose() {
+      for (const end of ends.reverse()) await end();
+    },
+  };
+}

@@ -69,7 +69,13 @@ export function check(condition: unknown, message: string): asserts condition {
 /** Fails the case unless two values are the same in all their parts. */
 export function checkSame(actual: unknown, expected: unknown, what: string): void {
   const [a, b] = [describe(actual), describe(expected)];
-  if (a !== b) throw new KitFailure(`${what}: expected ${brief(b)}, got ${brief(a)}`);
+  if (a === b) return;
+  // What long values have in common at their beginning says nothing.
+  let same = 0;
+  while (same < a.length && a[same] === b[same]) same++;
+  const from = Math.max(a.length, b.length) > BRIEF && same > 40 ? same - 40 : 0;
+  const shown = (text: string): string => (from > 0 ? "…" : "") + brief(text.slice(from));
+  throw new KitFailure(`${what}: expected ${shown(b)}, got ${shown(a)}`);
 }
 
 /** Fails the case unless the call rejects; gives what it rejected with. */
@@ -99,18 +105,22 @@ export async function collect<T>(source: AsyncIterable<T>, limit: number = Infin
   return items;
 }
 
+const BRIEF = 200;
+
 function describe(value: unknown): string {
-  return JSON.stringify(value, (_, part: unknown) => {
-    if (part instanceof Uint8Array) return `bytes ${[...part].map(hex).join("")}`;
-    if (part === undefined) return "undefined";
-    return typeof part === "bigint" ? `${part}n` : part;
-  });
+  return String(
+    JSON.stringify(value, (_, part: unknown) => {
+      if (part instanceof Uint8Array) return `bytes ${[...part].map(hex).join("")}`;
+      if (part === undefined) return "undefined";
+      return typeof part === "bigint" ? `${part}n` : part;
+    }),
+  );
 }
 
 function hex(byte: number): string {
   return byte.toString(16).padStart(2, "0");
 }
 
-function brief(text: string | undefined): string {
-  return String(text).length > 200 ? `${String(text).slice(0, 200)}…` : String(text);
+function brief(text: string): string {
+  return text.length > BRIEF ? `${text.slice(0, BRIEF)}…` : text;
 }

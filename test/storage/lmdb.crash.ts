@@ -1,13 +1,13 @@
 import { describe, it } from "vitest";
-import { canMount, canTrace } from "../../src/testing/node.ts";
 import { processCases } from "../../src/testing/storage-processes.ts";
 import { effort } from "../support/effort.ts";
+import { staged } from "../support/host-features.ts";
 import { lmdbSubjects } from "./lmdb-subject.ts";
 
-const rounds = effort("HEALTHLEDGER_CRASH_ROUNDS", { full: 40, short: 8 });
+/** `HEALTHLEDGER_CRASH_ROUNDS`: how often a process is killed; 40, with little effort 10. */
+const rounds = effort("HEALTHLEDGER_CRASH_ROUNDS", { full: 40, short: 10 });
+const cases = await staged(processCases({ rounds }));
 
-describe("lmdbStorage in several processes", () => {
-  it.each(processCases({ rounds }))("$name", ({ run }) => run(lmdbSubjects));
+describe("lmdbStorage beside other processes", () => {
+  it.each(cases)("$name", ({ run }) => run(lmdbSubjects));
 });
-void canMount;
-void canTrace;

@@ -1,0 +1,161 @@
+import { execFile, spawn, spawnSync } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { promisify } from "node:util";
+import type { Storage } from "../storage/types.ts";
+import { serveStorage } from "./storage-child.ts";
+import type { StorageProcess, TracedProcess } from "./storage-subject.ts";
+import { SYNC_CALLS } from "./sync-probe.ts";
+
+const run = promisify(execFile);
+
+/**
+ * Runs `serveStorage` over the standard streams of this process, which {@link spawnStorage} started,
+ * and ends the process when it was asked to close or whoever started it is gone. Nothing else may
+ * write to standard output.
+ *
+ * @param open - opens a handle on the store; called several times
+ */
+export async function serveOnStdio(open: () => Promise<Storage>): Promise<void> {
+  const input = createInterface({ input: process.stdin });
+  input.on("close", () => process.exit(0));
+  await serveStorage(open, {
+    send: (line) => void process.stdout.write(`${line}\n`),
+    onLine: (listener) => void input.on("line", listener),
+  });
+  input.close();
+}
+
+export interface SpawnOptions {
+  /** For the script, after its path. */
+  readonly args?: readonly string[];
+  /** For Node.js, before the script; default those of this process. */
+  readonly execArgv?: readonly string[];
+  /** Added to this process's environment. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Starts a script that calls {@link serveOnStdio} in a Node.js of its own, for
+ * `StorageSubject.startProcess`.
+ *
+ * @param script - path of the script
+ */
+export function spawnStorage(script: string, options: SpawnOptions = {}): StorageProcess {
+  return start(process.execPath, argumentsOf(script, options), options.env);
+}
+
+/** As {@link spawnStorage} under strace, for `StorageSubject.startTraced`. */
+export async function spawnTraced(
+  script: string,
+  options: SpawnOptions = {},
+): Promise<TracedProcess> {
+  const folder = await mkdtemp(join(tmpdir(), "healthledger-trace-"));
+  const file = join(folder, "trace");
+  const flags = ["-f", "-qq", "-s", "80", "-e", SYNC_CALLS, "-o", file];
+  const command = [...flags, process.execPath, ...argumentsOf(script, options)];
+  // What goes through io_uring is no system call of its own.
+  const started = start("strace", command, { ...options.env, UV_USE_IO_URING: "0" });
+  return {
+    ...started,
+    async trace() {
+      await started.ended;
+      const text = await readFile(file, "utf8");
+      await rm(folder, { recursive: true });
+      return text;
+    },
+  };
+}
+
+/** Whether {@link spawnTraced} works here: strace is installed and allowed to trace. */
+export function canTrace(): boolean {
+  return spawnSync("strace", ["-f", "-qq", "-o", "/dev/null", "true"]).status === 0;
+}
+
+/** A file system of its own where room is short. */
+export interface SmallVolume {
+  /** Where it is mounted. */
+  readonly path: string;
+  /** Makes it eight times as large. */
+  grow(): Promise<void>;
+  /** Unmounts it; what is there is gone. */
+  remove(): Promise<void>;
+}
+
+/** Whether {@link smallVolume} works here: on Linux, with the right to mount. */
+export async function canMount(): Promise<boolean> {
+  try {
+    await (await smallVolume(1 << 20)).remove();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Mounts a tmpfs of so many bytes in a temporary folder, for `StorageSubject.small`.
+ *
+ * @throws {Error} where that is not allowed
+ */
+export async function smallVolume(size: number): Promise<SmallVolume> {
+  const path = await mkdtemp(join(tmpdir(), "healthledger-volume-"));
+  try {
+    await run("mount", ["-t", "tmpfs", "-o", `size=${size},mode=700`, "tmpfs", path]);
+  } catch (error) {
+    await rm(path, { recursive: true });
+    throw error;
+  }
+  return {
+    path,
+    async grow() {
+      await run("mount", ["-o", `remount,size=${8 * size}`, path]);
+    },
+    async remove() {
+      await run("umount", [path]);
+      await rm(path, { recursive: true });
+    },
+  };
+}
+
+function argumentsOf(
+  script: string,
+  { args = [], execArgv = process.execArgv }: SpawnOptions,
+): string[] {
+  return [...execArgv, script, ...args];
+}
+
+function start(
+  command: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): StorageProcess {
+  const child = spawn(command, args, {
+    stdio: ["pipe", "pipe", "pipe"],
+    env: { ...process.env, ...env },
+  });
+  let errors = "";
+  child.stderr.on("data", (chunk) => (errors += String(chunk)));
+  // Writing to one that ended is no error here: `ended` tells.
+  child.stdin.on("error", () => {});
+  const ended = new Promise<string>((resolve) => {
+    child.once("error", (error) => resolve(String(error)));
+    child.once("close", (code, signal) => resolve(`with ${signal ?? code}; ${errors.trim()}`));
+  });
+  const waiting: string[] = [];
+  let listener = (line: string): void => void waiting.push(line);
+  createInterface({ input: child.stdout }).on("line", (line) => listener(line));
+  return {
+    send: (line) => void child.stdin.write(`${line}\n`),
+    onLine(wanted) {
+      listener = wanted;
+      for (const line of waiting.splice(0)) wanted(line);
+    },
+    async kill() {
+      child.kill("SIGKILL");
+      await ended;
+    },
+    ended,
+  };
+}

@@ -1,0 +1,310 @@
+import { createHash } from "node:crypto";
+import { constants } from "node:fs";
+import { open as openFile, type FileHandle } from "node:fs/promises";
+import { createServer } from "node:net";
+import { CID } from "../codec/cid.ts";
+import { StorageError } from "../errors.ts";
+import { checkCommit, closedError, copyBytes, sameHead } from "../storage/guards.ts";
+import { memoryStorage } from "../storage/memory.ts";
+import type { Commit, FullStorage, Head, StorageCaps } from "../storage/types.ts";
+import type { StorageLimits } from "./storage-subject.ts";
+
+/** What a {@link logStorage} does wrong; nothing when empty. */
+export interface LogFlaws {
+  /** No lock: processes compare and write beside each other. */
+  readonly unlocked?: boolean;
+  /** Nothing is synced. */
+  readonly unsynced?: boolean;
+  /** Writes are acknowledged, and then made. */
+  readonly early?: boolean;
+  /** A commit is written in three steps. */
+  readonly torn?: boolean;
+  /** What a killed process left half written is not cut off before more is written. */
+  readonly uncut?: boolean;
+  /** A disk that is full is taken for a write that went well. */
+  readonly hidesFull?: boolean;
+}
+
+interface Change extends Commit {
+  readonly deleted?: readonly CID[];
+}
+
+const HEADER = 36;
+
+/**
+ * A store in one file that several processes may have open: each change is a frame, `length (4) ‖
+ * SHA-256 (32) ‖ JSON`, synced before it is applied to a memory of its own. Small and slow, and
+ * Linux alone has the lock; it is there to be broken by {@link LogFlaws}, so that the process cases
+ * of the kit are seen to fail.
+ *
+ * @param path - of the file
+ */
+export async function logStorage(
+  path: string,
+  flaws: LogFlaws = {},
+  limits: StorageLimits = {},
+): Promise<FullStorage> {
+  const memory = memoryStorage(limits);
+  const caps: StorageCaps = { ...memory.chains.caps, durability: "power", multiProcess: true };
+  const file = await openFile(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  const { blobs, chains, state } = memory;
+  let offset = 0;
+  let closing: Promise<void> | undefined;
+  let last: Promise<unknown> = Promise.resolve();
+
+  /** Runs one thing after another. */
+  function turn<T>(action: () => Promise<T>): Promise<T> {
+    if (closing) return Promise.reject(closedError());
+    const result = last.then(action);
+    last = result.catch(() => {});
+    return result;
+  }
+
+  /** Takes in what was written since, once it is durable. */
+  async function catchUp(): Promise<void> {
+    const { size } = await file.stat();
+    if (size <= offset) return;
+    const bytes = Buffer.alloc(size - offset);
+    await file.read(bytes, 0, bytes.length, offset);
+    const found = [...framesIn(bytes)];
+    if (found.length > 0 && !flaws.unsynced) await file.datasync();
+    for (const { change, end } of found) {
+      await apply(change);
+      offset += end;
+    }
+  }
+
+  async function apply({ deleted, ...commit }: Change): Promise<void> {
+    if (deleted) return blobs.delete(deleted);
+    // Without a lock two may have appended at one place; the second comes to nothing.
+    await memory.commit(commit).catch(() => {});
+  }
+
+  async function write(parts: readonly Uint8Array[]): Promise<void> {
+    for (const part of parts) {
+      const { size } = await file.stat();
+      if (size > offset && !flaws.uncut && !flaws.unlocked) await file.truncate(offset);
+      const at = flaws.uncut || flaws.unlocked ? size : offset;
+      const half = part.length >> 1;
+      try {
+        await writeAll(file, part.subarray(0, half), at);
+        // So that a kill in the middle is nothing rare.
+        if (flaws.uncut) await pause(2);
+        await writeAll(file, part.subarray(half), at + half);
+        if (!flaws.unsynced) await file.datasync();
+      } catch (cause) {
+        if (flaws.hidesFull) return;
+        await file.truncate(at);
+        throw new StorageError("ERR_STORAGE_FAILED", "the file cannot be written", { cause });
+      }
+      await catchUp();
+      if (parts.length > 1) await pause(3);
+    }
+  }
+
+  function change(what: Change, signal?: AbortSignal): Promise<Head | undefined> {
+    if (closing) return Promise.reject(closedError());
+    const parts = frames(what, flaws.torn ?? false);
+    const expected = what.append && { ...what.append.expected };
+    const held = (): Promise<Head | undefined> =>
+      locked(path, flaws.unlocked ?? false, async () => {
+        signal?.throwIfAborted();
+        await catchUp();
+        // So that the other is often between comparing and writing, too.
+        if (flaws.unlocked) await pause(3);
+        const head = what.append && (await chains.head(what.append.chain));
+        if (head && !sameHead(head, expected!)) {
+          // From the frame: the caller's own arguments may have changed since.
+          for (const { change: copy } of framesIn(parts.at(-1)!)) {
+            return memory.commit({ append: copy.append! });
+          }
+        }
+        await write(parts);
+        return what.append && chains.head(what.append.chain);
+      });
+    if (!flaws.early || what.append) return turn(held);
+    void pause(10)
+      .then(() => turn(held))
+      .catch(() => {});
+    return Promise.resolve(undefined);
+  }
+
+  function fresh<T>(action: () => T | Promise<T>): Promise<T> {
+    return turn(async () => {
+      await catchUp();
+      return action();
+    });
+  }
+
+  async function* freshly<T>(source: () => AsyncIterable<T>): AsyncGenerator<T> {
+    await fresh(() => {});
+    for await (const item of source()) {
+      if (closing) throw closedError();
+      yield item;
+    }
+  }
+
+  async function commit(
+    batch: Commit,
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): Promise<Head | undefined> {
+    if (closing) throw closedError();
+    checkCommit(batch, caps);
+    signal?.throwIfAborted();
+    return change(batch, signal);
+  }
+
+  function close(): Promise<void> {
+    closing ??= last.then(() => file.close());
+    return closing;
+  }
+
+  return {
+    chains: {
+      caps,
+      head: (chain) => fresh(() => chains.head(chain)),
+      append: async (chain, expected, records, options) =>
+        (await commit({ append: { chain, expected, records } }, options))!,
+      read: (chain, options) => freshly(() => chains.read(chain, options)),
+      async *tail(chain, { from, signal }) {
+        for (let next = from; !closing; await pause(5)) {
+          signal?.throwIfAborted();
+          for await (const item of freshly(() => chains.read(chain, { from: next }))) {
+            next++;
+            yield item;
+          }
+        }
+      },
+      list: () => freshly(() => chains.list()),
+      close,
+    },
+    blobs: {
+      caps,
+      put: async (list) => void (await commit({ blobs: list })),
+      get: (cid) => fresh(() => blobs.get(cid)),
+      getMany: (cids) => fresh(() => blobs.getMany(cids)),
+      has: (cid) => fresh(() => blobs.has(cid)),
+      delete: async (cids) => void (await change({ deleted: [...cids] })),
+      list: () => freshly(() => blobs.list()),
+      count: () => fresh(() => blobs.count()),
+      close,
+    },
+    state: {
+      caps,
+      get(key) {
+        const copy = copyBytes(key);
+        return fresh(() => state.get(copy));
+      },
+      getMany(keys) {
+        const copies = keys.map(copyBytes);
+        return fresh(() => state.getMany(copies));
+      },
+      batch: async (changes) => void (await commit({ state: changes })),
+      scan: (options) => freshly(() => state.scan(options)),
+      close,
+    },
+    commit,
+    async compact() {
+      const { size } = await file.stat();
+      return { before: size, after: size };
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Runs something while no other process does: an abstract socket goes when its process does. */
+async function locked<T>(path: string, free: boolean, action: () => Promise<T>): Promise<T> {
+  if (free) return action();
+  const name = `\0healthledger-${createHash("sha256").update(path).digest("hex")}`;
+  for (;;) {
+    const server = createServer();
+    const got = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen({ path: name }, () => resolve(true));
+    });
+    if (!got) {
+      await pause(1);
+      continue;
+    }
+    try {
+      return await action();
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
+  }
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array, at: number): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at + done);
+    done += bytesWritten;
+  }
+}
+
+const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
+const fromBase64 = (text: string): Uint8Array => copyBytes(Buffer.from(text, "base64"));
+
+function frames({ append, blobs, state, deleted }: Change, torn: boolean): Uint8Array[] {
+  const a = append && {
+    chain: append.chain,
+    size: append.expected.size,
+    hash: append.expected.hash && base64(append.expected.hash),
+    records: append.records.map(base64),
+  };
+  const b = blobs?.map(({ cid, bytes }) => [String(cid), base64(bytes)]);
+  const s = state?.map(({ key, value }) => [base64(key), value && base64(value)]);
+  const d = deleted?.map(String);
+  const whole = torn ? [{ b }, { s }, { d }, { a }] : [{ a, b, s, d }];
+  // The append last: it is what a conflict is told from.
+  const some = whole.filter((part) => Object.values(part).some((value) => value !== undefined));
+  return (some.length > 0 ? some : [{}]).map((part) => {
+    const payload = Buffer.from(JSON.stringify(part));
+    const frame = Buffer.alloc(HEADER + payload.length);
+    frame.writeUInt32BE(payload.length);
+    createHash("sha256").update(payload).digest().copy(frame, 4);
+    payload.copy(frame, HEADER);
+    return frame;
+  });
+}
+
+/** The whole frames from the beginning on, each with its length. */
+function* framesIn(bytes: Uint8Array): Iterable<{ change: Change; end: number }> {
+  const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (let at = 0; at + HEADER <= all.length;) {
+    const end = HEADER + all.readUInt32BE(at);
+    const payload = all.subarray(at + HEADER, at + end);
+    const digest = createHash("sha256").update(payload).digest();
+    if (payload.length !== end - HEADER || !digest.equals(all.subarray(at + 4, at + HEADER)))
+      return;
+    const { a, b, s, d } = JSON.parse(payload.toString()) as {
+      a?: { chain: string; size: number; hash: string | null; records: string[] };
+      b?: [string, string][];
+      s?: [string, string | null][];
+      d?: string[];
+    };
+    const change: Change = {
+      ...(a && {
+        append: {
+          chain: a.chain,
+          expected: { size: a.size, hash: a.hash === null ? null : fromBase64(a.hash) },
+          records: a.records.map(fromBase64),
+        },
+      }),
+      ...(b && {
+        blobs: b.map(([cid, text]) => ({ cid: CID.parse(cid), bytes: fromBase64(text) })),
+      }),
+      ...(s && {
+        state: s.map(([key, value]) => ({
+          key: fromBase64(key),
+          value: value === null ? null : fromBase64(value),
+        })),
+      }),
+      ...(d && { deleted: d.map((cid) => CID.parse(cid)) }),
+    };
+    yield { change, end };
+    at += end;
+  }
+}

@@ -1,0 +1,80 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { logStorage, type LogFlaws } from "./log-store.ts";
+import { serveOnStdio, smallVolume, spawnStorage, spawnTraced } from "./child-process.ts";
+import type { StorageControl } from "./storage-controls.ts";
+import type { MakeStorage } from "./storage-subject.ts";
+
+/**
+ * Makes {@link logStorage}s for the kit, with another process and all else that it can stage.
+ *
+ * @param script - path of a script that calls {@link serveLogStore}
+ * @param execArgv - for Node.js, before the script
+ */
+export function logSubjects(
+  script: string,
+  flaws: LogFlaws = {},
+  execArgv: readonly string[] = process.execArgv,
+): MakeStorage {
+  return async () => {
+    const folder = await mkdtemp(join(tmpdir(), "healthledger-log-"));
+    const ends: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true })];
+    const open = async (path: string, limits = {}): ReturnType<typeof logStorage> => {
+      const storage = await logStorage(path, flaws, limits);
+      ends.push(() => storage.close());
+      return storage;
+    };
+    const path = join(folder, "log");
+    const spawned = { args: [path, JSON.stringify(flaws)], execArgv };
+    return {
+      open: (limits) => open(path, limits),
+      async startProcess() {
+        const started = spawnStorage(script, spawned);
+        ends.push(() => started.kill());
+        return started;
+      },
+      async startTraced() {
+        const started = await spawnTraced(script, spawned);
+        ends.push(() => started.kill());
+        return started;
+      },
+      async small() {
+        const volume = await smallVolume(1 << 20);
+        ends.push(() => volume.remove());
+        return { open: () => open(join(volume.path, "log")), makeRoom: () => volume.grow() };
+      },
+      async dispose() {
+        for (const end of ends.reverse()) await end();
+      },
+    };
+  };
+}
+
+/** What the script of {@link logSubjects} calls. */
+export async function serveLogStore(): Promise<void> {
+  const [path, flaws] = process.argv.slice(2) as [string, string];
+  await serveOnStdio(() => logStorage(path, JSON.parse(flaws) as LogFlaws));
+}
+
+/**
+ * Stores that each break a rule which only another process, a kill, a full disk or a trace shows.
+ *
+ * @param script - path of a script that calls {@link serveLogStore}
+ */
+export function processControls(script: string, execArgv?: readonly string[]): StorageControl[] {
+  const control = (name: string, fails: string, flaws: LogFlaws): StorageControl => ({
+    name,
+    fails,
+    make: logSubjects(script, flaws, execArgv),
+  });
+  return [
+    control("no lock between processes", "processes: those that race", { unlocked: true }),
+    control("acknowledged and then written", "processes: what one acknowledged", { early: true }),
+    control("acknowledged, and killed before it was written", "crash:", { early: true }),
+    control("a commit in three steps", "crash:", { torn: true }),
+    control("written behind what a killed process left", "crash:", { uncut: true }),
+    control("a full disk taken for success", "full:", { hidesFull: true }),
+    control("no sync", "sync:", { unsynced: true }),
+  ];
+}

@@ -83,8 +83,8 @@ export {
 export { webcryptoSigner, type WebcryptoSignerOptions } from "./identity/webcrypto-signer.ts";
 export type { AccessContent, AccessGround, AccessItem } from "./ledger/access.ts";
 export * from "./ledger/answer.ts";
+export { type Attestation, type AttestedFact, signAttestation } from "./ledger/attestation.ts";
 export type { Attachment, AttachmentInput } from "./ledger/attachments.ts";
-export { type Attestation, signAttestation } from "./ledger/attestation.ts";
 export type { Access, AccessedRecord } from "./ledger/audit.ts";
 export type { CatalogueItem } from "./ledger/catalogue.ts";
 export type { ConsentOptions, FiledDirective } from "./ledger/consenting.ts";

@@ -18,12 +18,9 @@ import { EncodingError, LedgerError } from "../errors.ts";
 import { signWith, type Signer } from "../identity/signer.ts";
 import type { LedgerContext } from "./context.ts";
 
-/** What a member attests of who asks at an organisation: a role, or a membership. */
-export type Attestation = {
-  readonly v: 1;
+/** A role, or a membership, of who asks at an organisation. */
+export type AttestedFact = {
   readonly ledger: CID;
-  /** did:key of the member that attests. */
-  readonly by: string;
   /** did:key of the organisation in whose requests it counts. */
   readonly requester: string;
   /** The person there, as its requests name him; absent: the organisation itself, and so everyone. */
@@ -40,6 +37,13 @@ export type Attestation = {
     }
 );
 
+/** What a member says of who asks at an organisation. */
+export type Attestation = AttestedFact & {
+  readonly v: 1;
+  /** did:key of the member that attests. */
+  readonly by: string;
+};
+
 /** Most attestations that come with one request. */
 export const MAX_ATTESTATIONS = 16;
 const MAX_NAME = 512;
@@ -51,10 +55,7 @@ const MAX_NAME = 512;
  * @returns the signed attestation
  * @throws {EncodingError} `ERR_ENCODING_SHAPE` when it says both or neither, or ends before it begins
  */
-export async function signAttestation(
-  what: Attestation extends infer T ? (T extends Attestation ? Omit<T, "v" | "by"> : never) : never,
-  signer: Signer,
-): Promise<Uint8Array> {
+export async function signAttestation(what: AttestedFact, signer: Signer): Promise<Uint8Array> {
   const attestation = encode({ v: 1, by: signer.actor, ...what });
   decodeAttestation(attestation);
   const sig = await signWith(signer, "attestation", attestation);

@@ -12,6 +12,7 @@ import { memoryAgreement } from "../../src/identity/agreement.ts";
 import { memoryKeys } from "../../src/identity/key-store.ts";
 import { memorySigner } from "../../src/identity/signer.ts";
 import { decodeAccess, encodeAccess, type AccessContent } from "../../src/ledger/access.ts";
+import { decodeAttestation, signAttestation } from "../../src/ledger/attestation.ts";
 import {
   decodeAttestedKey,
   decodeSignedDirective,
@@ -177,6 +178,29 @@ describe("docs/spec/disclosure.md", () => {
     const standing = (at: number) => standingOf(signed, decodeDirective(directive), [key], at);
     expect(standing(NEW_YEAR_2026)).toBe("valid");
     expect(standing(NEW_YEAR_2026 - 1)).toHaveProperty("void");
+  });
+
+  it("shows an attestation by the custodian of its own care team", async () => {
+    const bytes = page.hex("attestation");
+    const said = decodeAttestation(bytes);
+    expect(said).toEqual(read(bytes));
+    expect(write(said)).toEqual(bytes);
+    expect(said).toMatchObject({
+      by: custodian.actor,
+      requester: requester.actor,
+      user: "Practitioner/7",
+      memberOf: "CareTeam/17",
+      from: NEW_YEAR_2026,
+    });
+    const { v: _, by: __, ...rest } = said;
+    const signed = page.hex("signed-attestation");
+    expect(toHex(await signAttestation(rest, custodian))).toBe(toHex(signed));
+    expect(read(signed)).toEqual({
+      attestation: bytes,
+      key: keyId("Ed25519", custodian.publicKey),
+      alg: "Ed25519",
+      sig: fromHex(signature(input("custodian's secret"), "attestation", bytes)),
+    });
   });
 
   it("shows the content of an access entry", () => {

@@ -5,13 +5,11 @@ import { cidOf, DAG_CBOR } from "../../src/codec/cid.ts";
 import type { When } from "../../src/consent/model.ts";
 import { ConsentError, EncodingError } from "../../src/errors.ts";
 import { signWith, type Signer } from "../../src/identity/signer.ts";
-import { signAttestation } from "../../src/ledger/attestation.ts";
+import { signAttestation, type AttestedFact } from "../../src/ledger/attestation.ts";
 import { keyEntry, memberEntry } from "../support/forge.ts";
 import { observation } from "../support/hospital.ts";
 import { signerFor } from "../support/ledger.ts";
 import { ward, type Ward } from "../support/ward.ts";
-
-type Said = Parameters<typeof signAttestation>[0];
 
 /** A ward with one record, which one rule opens: to oncologists, unless told otherwise. */
 async function guarded(when: When = { roles: ["oncologist"] }, options = {}): Promise<Ward> {
@@ -25,7 +23,7 @@ async function guarded(when: When = { roles: ["oncologist"] }, options = {}): Pr
 }
 
 /** What the institute says of Dr Lee of hospital B, for the hour around. */
-const about = (w: Ward, change: Partial<Record<string, unknown>> = {}): Said =>
+const about = (w: Ward, change: Partial<Record<string, unknown>> = {}): AttestedFact =>
   ({
     ledger: w.hl.id,
     requester: w.b.signer.actor,
@@ -34,7 +32,7 @@ const about = (w: Ward, change: Partial<Record<string, unknown>> = {}): Said =>
     from: w.clock.now - 1000,
     to: w.clock.now + 3_600_000,
     ...change,
-  }) as unknown as Said;
+  }) as unknown as AttestedFact;
 
 const bring = async (w: Ward, ...attestations: readonly Uint8Array[]): Promise<number> =>
   (await w.ask(w.b, { user: "dr-lee", attestations })).count;
@@ -82,7 +80,7 @@ describe("a role that another member attests", () => {
   it("counts for everyone of an organisation, where it names no person", async () => {
     const w = await guarded();
     const { user: _, ...rest } = about(w);
-    expect(await bring(w, await signAttestation(rest as Said, w.c.signer))).toBe(1);
+    expect(await bring(w, await signAttestation(rest as AttestedFact, w.c.signer))).toBe(1);
   });
 
   it("counts among others that do not", async () => {
@@ -261,7 +259,7 @@ describe("a role that another member attests", () => {
 
 describe("a membership", () => {
   const team = { actors: [{ type: "care-team" as const, id: "CareTeam/17" }] };
-  const of = (w: Ward, memberOf: string): Said => about(w, { role: undefined, memberOf });
+  const of = (w: Ward, memberOf: string): AttestedFact => about(w, { role: undefined, memberOf });
   const attested = async (when: When, by: (w: Ward) => Signer, memberOf: (w: Ward) => string) => {
     const w = await guarded(when);
     const said = { ...of(w, memberOf(w)) };
@@ -324,7 +322,7 @@ describe("signAttestation", () => {
     const said = Object.fromEntries(
       Object.entries({ ...about(w), ...change }).filter(([, value]) => value !== undefined),
     );
-    await expect(signAttestation(said as unknown as Said, w.c.signer)).rejects.toThrow(
+    await expect(signAttestation(said as unknown as AttestedFact, w.c.signer)).rejects.toThrow(
       EncodingError,
     );
   });

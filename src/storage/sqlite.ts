@@ -14,7 +14,7 @@ import { nameOf, sqliteBlobs, type BlobName } from "./sqlite/blobs.ts";
 import { missing, sqliteChains } from "./sqlite/chains.ts";
 import { failure, type SqliteDatabase } from "./sqlite/client.ts";
 import { createEngine, patiently } from "./sqlite/engine.ts";
-import { migrate, setUp } from "./sqlite/schema.ts";
+import { migrate, promises, setUp } from "./sqlite/schema.ts";
 import { sqliteState } from "./sqlite/state.ts";
 import type {
   AppendOptions,
@@ -72,9 +72,9 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
     throw new TypeError("database must be an open connection to SQLite");
   }
   const promised = await patiently(busyTimeout, () => {
-    const found = setUp(database);
+    setUp(database);
     migrate(database);
-    return found;
+    return promises(database);
   }).catch((error: unknown) => {
     throw error instanceof InputError ? error : failure(error, "the database cannot be used");
   });

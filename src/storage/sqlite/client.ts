@@ -87,7 +87,7 @@ export type Row = Readonly<Record<string, unknown>>;
  * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it holds something else
  */
 export function bytesIn(row: unknown, column: string): Uint8Array {
-  const value = (row as Row)[column];
+  const value = (row as Row | undefined)?.[column];
   if (!(value instanceof Uint8Array)) throw notSense(column);
   const { buffer, length } = value;
   // A `Buffer` of its own memory is taken over; one that may share memory is copied.
@@ -102,7 +102,7 @@ export function bytesIn(row: unknown, column: string): Uint8Array {
  * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it holds something else
  */
 export function uintIn(row: unknown, column: string): number {
-  const value = (row as Row)[column];
+  const value = (row as Row | undefined)?.[column];
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
     throw notSense(column);
   }

@@ -56,12 +56,11 @@ export interface Promised {
 }
 
 /**
- * Sets a connection up, and reads back what it says then.
+ * Sets a connection up.
  *
  * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when the database is not in UTF-8
- * @throws {StorageError} `ERR_STORAGE_FAILED` when a file has no write-ahead log
  */
-export function setUp(database: SqliteDatabase): Promised {
+export function setUp(database: SqliteDatabase): void {
   database.exec(`PRAGMA busy_timeout = ${BLOCKING_WAIT}`);
   if (pragma(database, "encoding") !== "UTF-8") {
     throw new InputError("ERR_INPUT_UNSUPPORTED", "the database must be in UTF-8");
@@ -69,20 +68,31 @@ export function setUp(database: SqliteDatabase): Promised {
   if (Number(pragma(database, "page_count")) === 0) {
     database.exec(`PRAGMA page_size = ${PAGE_SIZE}`);
   }
-  const journal = pragma(database, "journal_mode = WAL");
-  // fullfsync: macOS keeps what fsync gave it in the disk's cache
+  pragma(database, "journal_mode = WAL");
+  // Also where it says so already: a default falls to NORMAL with the first page of a log that is
+  // read, where SQLite was compiled so, as better-sqlite3 is.
+  const extra = Number(pragma(database, "synchronous")) > 2;
+  database.exec(`PRAGMA synchronous = ${extra ? "EXTRA" : "FULL"}`);
+  // macOS keeps in the disk's cache what a plain fsync gave it.
   database.exec("PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON");
   database.exec("PRAGMA cell_size_check = ON");
-  if (Number(pragma(database, "synchronous")) < 2) database.exec("PRAGMA synchronous = FULL");
+}
+
+/**
+ * Finds out what a connection promises that was set up and has tables.
+ *
+ * @throws {StorageError} `ERR_STORAGE_FAILED` when a file has no write-ahead log or is not synced
+ */
+export function promises(database: SqliteDatabase): Promised {
   if (!isFile(database)) return { durability: "none", multiProcess: false };
+  const journal = pragma(database, "journal_mode");
   if (journal !== "wal" || Number(pragma(database, "synchronous")) < 2) {
     throw new StorageError(
       "ERR_STORAGE_FAILED",
       "the database takes no write-ahead log (journal_mode) or no synchronous = FULL",
     );
   }
-  const multiProcess = pragma(database, "locking_mode") === "normal";
-  return { durability: "power", multiProcess };
+  return { durability: "power", multiProcess: pragma(database, "locking_mode") === "normal" };
 }
 
 /** Whether the database has a file; one in memory or for this connection alone has none. */
@@ -101,27 +111,33 @@ function isFile(database: SqliteDatabase): boolean {
  * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when they are of a newer version
  */
 export function migrate(database: SqliteDatabase, steps: readonly string[] = STEPS): void {
+  // Opening what needs no step waits for nobody's transaction.
+  if (versionOf(database) === steps.length) return;
   database.exec("BEGIN IMMEDIATE");
   try {
-    database.exec("CREATE TABLE IF NOT EXISTS hl_format (version INTEGER NOT NULL)");
-    const row = prepare(database, "SELECT version FROM hl_format").get();
-    const version = row === undefined ? 0 : uintIn(row, "version");
+    const version = versionOf(database);
     if (version > steps.length) {
       throw new InputError(
         "ERR_INPUT_UNSUPPORTED",
         `the tables are of version ${version}, this one knows ${steps.length}`,
       );
     }
-    if (version < steps.length) {
-      for (const step of steps.slice(version)) database.exec(step);
-      database.exec("DELETE FROM hl_format");
-      database.exec(`INSERT INTO hl_format (version) VALUES (${steps.length})`);
-    }
+    for (const step of steps.slice(version)) database.exec(step);
+    database.exec("CREATE TABLE IF NOT EXISTS hl_format (version INTEGER NOT NULL)");
+    database.exec("DELETE FROM hl_format");
+    database.exec(`INSERT INTO hl_format (version) VALUES (${steps.length})`);
     database.exec("COMMIT");
   } catch (error) {
     rollBack(database);
     throw error;
   }
+}
+
+/** Version of the tables; 0 where there are none. */
+function versionOf(database: SqliteDatabase): number {
+  const table = "SELECT count(*) AS count FROM sqlite_master WHERE name = 'hl_format'";
+  if (uintIn(prepare(database, table).get(), "count") === 0) return 0;
+  return uintIn(prepare(database, "SELECT version FROM hl_format").get(), "version");
 }
 
 /** Ends a transaction that came to nothing; some errors have ended it already. */

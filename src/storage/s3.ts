@@ -1,1 +1,271 @@
-export {};
+import { InputError } from "../errors.ts";
+import { blobCidBytes, checkCommit, closedError, copyBytes } from "./guards.ts";
+import { blobObjects } from "./s3/blobs.ts";
+import { segmentChains } from "./s3/chains.ts";
+import type { S3Calls } from "./s3/client.ts";
+import { probe } from "./s3/probe.ts";
+import { createRequests, pause } from "./s3/requests.ts";
+import { encodeSegment } from "./s3/segment.ts";
+import { findVersioning, purgeVersions, type Versioning } from "./s3/versions.ts";
+import type {
+  BlobStore,
+  ChainRecord,
+  ChainStore,
+  Compaction,
+  Durability,
+  Head,
+  Storage,
+  StorageCaps,
+  TailOptions,
+} from "./types.ts";
+
+export type {
+  S3CallOptions,
+  S3Calls,
+  S3ListedObject,
+  S3ListedVersion,
+  S3Response,
+} from "./s3/client.ts";
+export type { Versioning } from "./s3/versions.ts";
+
+export interface S3StorageOptions {
+  /** An `S3` of `@aws-sdk/client-s3` (3.x), or what has the same methods; stays the caller's. */
+  readonly client: S3Calls;
+  /** A general purpose bucket that is there already. */
+  readonly bucket: string;
+  /** What every key begins with, at most 128 bytes; ends in `/` by itself. Default none. */
+  readonly prefix?: string;
+  /**
+   * What the service promises of an object once it has answered; it cannot be asked. Default
+   * `"power"`; say `"quorum"` of a service that has it on several machines by then.
+   */
+  readonly durability?: Durability;
+  /**
+   * What to do with a bucket that keeps versions, where deleting erases nothing: `"refuse"` it;
+   * `"purge"` them in `compact`; or `"keep"` them. A bucket with Object Lock lets nothing be
+   * purged and is taken with `"keep"` only. Default `"refuse"`.
+   */
+  readonly versions?: "refuse" | "purge" | "keep";
+  /**
+   * Whether to try the store out first, some fifteen small requests. Default `true`; without it
+   * `If-Match` gets ETags as the store gave them.
+   */
+  readonly probe?: boolean;
+  /** Tries of a request after the first, beside those that the client makes itself. Default 4. */
+  readonly retries?: number;
+  /** Milliseconds that one call of the client may take. Default 60000. */
+  readonly timeout?: number;
+  /** Requests for blobs under way at a time, of one call. Default 16. */
+  readonly concurrency?: number;
+  /** Bytes of records kept in memory. Default 16 MiB. */
+  readonly cacheBytes?: number;
+  /** How often `tail` looks at first, in milliseconds; up to 16 times as long when idle. Default 500. */
+  readonly pollInterval?: number;
+  readonly maxAppendBytes?: number;
+  readonly maxBatch?: number;
+}
+
+/** Chains and blobs in a bucket. */
+export interface S3Storage extends Storage {
+  readonly chains: ChainStore;
+  readonly blobs: BlobStore;
+  /** Whether the bucket keeps what is deleted. */
+  readonly versioning: Versioning;
+  /**
+   * Removes for good what the bucket keeps of deleted objects; counts the bytes of versions. Does
+   * nothing unless the bucket keeps versions and `versions` is `"purge"`.
+   */
+  compact(): Promise<Compaction>;
+}
+
+/**
+ * Opens chains and blobs in a bucket of an S3-compatible object store. An append is one object,
+ * made only if none is there of its name; several processes may write.
+ *
+ * It has no `state` and no `commit`: `combineStorage` gives it those of another store.
+ *
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when the store does not honour `If-None-Match` and
+ *   `If-Match` on PUT, or the bucket keeps versions and `versions` does not allow for it
+ * @throws {StorageError} `ERR_STORAGE_FAILED` when the bucket cannot be used
+ */
+export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
+  const { client, bucket, concurrency = 16, pollInterval = 500, versions = "refuse" } = options;
+  const prefix = checkPrefix(options.prefix ?? "");
+  const caps: StorageCaps = {
+    durability: options.durability ?? "power",
+    multiProcess: true,
+    maxAppendBytes: options.maxAppendBytes ?? 1 << 26,
+    maxBatch: options.maxBatch ?? 100_000,
+    tail: true,
+    atomicBlobs: false,
+  };
+  const requests = createRequests({
+    client,
+    bucket,
+    retries: options.retries ?? 4,
+    timeout: options.timeout ?? 60_000,
+  });
+  const versioning = await findVersioning(client, bucket);
+  assertVersions(versioning, versions);
+  const { quote } =
+    options.probe === false ? { quote: (etag: string) => etag } : await probe(requests, prefix);
+  const chains = segmentChains({
+    requests,
+    prefix,
+    quote,
+    cacheBytes: options.cacheBytes ?? 1 << 24,
+  });
+  const blobs = blobObjects({ requests, prefix, concurrency });
+  const closed = new AbortController();
+  let closing: Promise<void> | undefined;
+  const pending = new Set<Promise<unknown>>();
+
+  function open(): void {
+    if (closing) throw closedError();
+  }
+
+  /** Lets `close` wait for a call. */
+  function track<T>(call: Promise<T>): Promise<T> {
+    pending.add(call);
+    const done = (): void => void pending.delete(call);
+    call.then(done, done);
+    return call;
+  }
+
+  function close(): Promise<void> {
+    if (closing === undefined) {
+      closing = Promise.allSettled([...pending]).then(() => chains.settle());
+      closed.abort();
+    }
+    return closing;
+  }
+
+  async function* guarded<T>(source: AsyncIterable<T>): AsyncGenerator<T> {
+    open();
+    for await (const item of source) {
+      open();
+      yield item;
+    }
+  }
+
+  async function* tail(chain: string, { from, signal }: TailOptions): AsyncGenerator<ChainRecord> {
+    open();
+    const stop = new AbortController();
+    const wake = (): void => stop.abort();
+    signal?.addEventListener("abort", wake);
+    closed.signal.addEventListener("abort", wake);
+    try {
+      let idle = 0;
+      for (let next = from; ;) {
+        signal?.throwIfAborted();
+        if (closing) return;
+        const before = next;
+        for await (const item of chains.read(chain, { from: next, ...(signal && { signal }) })) {
+          next = item.index + 1;
+          yield item;
+          if (closing) return;
+        }
+        idle = next > before ? 0 : Math.min(idle + 1, 4);
+        await pause(pollInterval * 2 ** idle, stop.signal);
+      }
+    } finally {
+      signal?.removeEventListener("abort", wake);
+      closed.signal.removeEventListener("abort", wake);
+    }
+  }
+
+  async function put(list: Parameters<BlobStore["put"]>[0]): Promise<void> {
+    open();
+    checkCommit({ blobs: list }, caps);
+    await track(blobs.put(list.map(({ cid, bytes }) => ({ cid, bytes: copyBytes(bytes) }))));
+  }
+
+  async function getMany(cids: Parameters<BlobStore["getMany"]>[0]) {
+    open();
+    return track(blobs.getMany(cids.map(nameOf)));
+  }
+
+  return {
+    versioning,
+    chains: {
+      caps,
+      async head(chain) {
+        open();
+        return copyHead(await track(chains.head(chain)));
+      },
+      async append(chain, expected, records, { signal } = {}) {
+        open();
+        checkCommit({ append: { chain, expected, records } }, caps);
+        signal?.throwIfAborted();
+        const segment = encodeSegment(expected, records);
+        return copyHead(await track(chains.append(chain, copyHead(expected), segment)));
+      },
+      read: (chain, readOptions) => guarded(chains.read(chain, readOptions)),
+      tail,
+      list: () => guarded(chains.list()),
+      close,
+    },
+    blobs: {
+      caps,
+      put,
+      async get(cid) {
+        return (await getMany([cid]))[0];
+      },
+      getMany,
+      async has(cid) {
+        open();
+        return track(blobs.has(nameOf(cid)));
+      },
+      async delete(cids) {
+        open();
+        await track(blobs.delete(cids.map(nameOf)));
+      },
+      list: () => guarded(blobs.list()),
+      async count() {
+        let count = 0;
+        for await (const _ of guarded(blobs.list())) count++;
+        return count;
+      },
+      close,
+    },
+    async compact() {
+      open();
+      if (versions !== "purge" || versioning === "off") return { before: 0, after: 0 };
+      return track(purgeVersions(requests, prefix, concurrency));
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function checkPrefix(prefix: string): string {
+  if (typeof prefix !== "string") throw new TypeError("prefix must be a string");
+  if (!/^[\x21-\x7e]{0,128}$/.test(prefix)) {
+    throw new RangeError("prefix must be at most 128 characters of ASCII without spaces");
+  }
+  return prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`;
+}
+
+function assertVersions(versioning: Versioning, versions: "refuse" | "purge" | "keep"): void {
+  if (versioning === "locked" && versions !== "keep") {
+    throw new InputError(
+      "ERR_INPUT_UNSUPPORTED",
+      'the bucket has Object Lock, so nothing in it can be erased: say versions: "keep" to use it',
+    );
+  }
+  if (versioning === "on" && versions === "refuse") {
+    throw new InputError(
+      "ERR_INPUT_UNSUPPORTED",
+      'the bucket keeps versions of what is deleted: say versions: "purge" or "keep" to use it',
+    );
+  }
+}
+
+function nameOf(cid: Parameters<BlobStore["has"]>[0]): string {
+  blobCidBytes(cid);
+  return cid.toString();
+}
+
+function copyHead({ size, hash }: Head): Head {
+  return { size, hash: hash && copyBytes(hash) };
+}

@@ -22,6 +22,12 @@ export interface StorageCaps {
   readonly maxBatch: number;
   /** Whether {@link ChainStore.tail} is there. */
   readonly tail: boolean;
+  /**
+   * `false` where a put, deletion or commit of several blobs that failed, or whose process died,
+   * may have happened to some of them; the same call again completes it. Chains and state are
+   * never torn. Default `true`.
+   */
+  readonly atomicBlobs?: boolean;
 }
 
 /** Where a chain ends. */
@@ -130,7 +136,7 @@ export interface Blob {
  */
 export interface BlobStore {
   readonly caps: StorageCaps;
-  /** Stores all or none. A blob that is there already is left alone. */
+  /** Stores all or none, as far as `caps.atomicBlobs` says. A blob that is there is left alone. */
   put(blobs: readonly Blob[]): Promise<void>;
   get(cid: CID): Promise<Uint8Array | undefined>;
   /** @returns one result per CID, in their order */

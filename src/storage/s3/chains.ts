@@ -1,0 +1,350 @@
+import { equalBytes } from "../../bytes/compare.ts";
+import { bytesToUtf8 } from "../../bytes/utf8.ts";
+import { StorageError } from "../../errors.ts";
+import { sha256 } from "#crypto";
+import { AmbiguousAppend, AppendConflict } from "../errors.ts";
+import { chainNameBytes, checkRead, copyBytes, EMPTY_HEAD, sameHead } from "../guards.ts";
+import type { ChainRecord, Head, ReadOptions } from "../types.ts";
+import { openHead, type HeadObject } from "./head.ts";
+import type { Requests } from "./requests.ts";
+import {
+  decodeName,
+  decodeSegment,
+  encodeName,
+  firstOf,
+  segmentName,
+  type Segment,
+} from "./segment.ts";
+
+/** Chains as objects: a segment an append, under the index of its first record. */
+export interface SegmentChains {
+  head(chain: string): Promise<Head>;
+  /** @param segment - what is to follow `expected`, encoded */
+  append(chain: string, expected: Head, segment: Segment): Promise<Head>;
+  read(chain: string, options: ReadOptions): AsyncGenerator<ChainRecord>;
+  list(): AsyncIterable<string>;
+  /** Brings the head objects up to what was appended here. */
+  settle(): Promise<void>;
+}
+
+export interface SegmentChainsOptions {
+  readonly requests: Requests;
+  readonly prefix: string;
+  /** Writes an ETag as the store takes it in `If-Match`. */
+  readonly quote: (etag: string) => string;
+  /** Bytes of segments kept in memory. */
+  readonly cacheBytes: number;
+}
+
+/** Segments fetched ahead of a reader. */
+const AHEAD = 8;
+/** Keys of a listing. */
+const PAGE = 1000;
+/** Segments kept in memory. */
+const MOST_KEPT = 512;
+/** Segments that a handle walks over one by one before it asks for the newest. */
+const STEPS = 3;
+/** Appends of this handle between two moves of a chain's head object. */
+const HEAD_EVERY = 64;
+
+interface Known {
+  /** Where a segment is known to have ended; only ever later. */
+  head: Head;
+  /** Appends since the head object was moved. */
+  since: number;
+  readonly object: HeadObject;
+}
+
+export function segmentChains(options: SegmentChainsOptions): SegmentChains {
+  const { requests, prefix, quote } = options;
+  const known = new Map<string, Known>();
+  const cache = segmentCache(options.cacheBytes);
+
+  const folderOf = (chain: string): string =>
+    `${prefix}chains/${encodeName(chainNameBytes(chain))}/`;
+  const keyOf = (chain: string, first: number): string => folderOf(chain) + segmentName(first);
+
+  function entryOf(chain: string): Known {
+    let entry = known.get(chain);
+    if (entry === undefined) {
+      const key = `${prefix}heads/${encodeName(chainNameBytes(chain))}`;
+      entry = { head: EMPTY_HEAD, since: 0, object: openHead(requests, key, quote) };
+      known.set(chain, entry);
+    }
+    return entry;
+  }
+
+  function advance(chain: string, head: Head): void {
+    const entry = entryOf(chain);
+    if (head.size > entry.head.size) entry.head = head;
+  }
+
+  async function fetch(chain: string, first: number): Promise<Segment | undefined> {
+    const key = keyOf(chain, first);
+    const cached = cache.get(key);
+    if (cached !== undefined) return cached;
+    const found = await requests.get(key);
+    if (found === undefined) return undefined;
+    const segment = decodeSegment(found.bytes, first);
+    cache.set(key, segment);
+    return segment;
+  }
+
+  /** The index of the first record of the newest segment that begins at or before an index. */
+  async function startAtOrBefore(chain: string, index: number): Promise<number | undefined> {
+    const folder = folderOf(chain);
+    // The newest first, and `after` is exclusive.
+    const after = index < Number.MAX_SAFE_INTEGER ? segmentName(index + 1) : "";
+    for await (const { Key } of requests.list(folder, { after: folder + after, limit: 1 })) {
+      const first = firstOf(Key?.slice(folder.length) ?? "");
+      if (first === undefined) throw corrupt("a chain has an object that is no segment");
+      return first;
+    }
+    return undefined;
+  }
+
+  async function newestEnd(chain: string): Promise<Head> {
+    const first = await startAtOrBefore(chain, Number.MAX_SAFE_INTEGER);
+    return first === undefined ? EMPTY_HEAD : (await present(chain, first)).head;
+  }
+
+  async function present(chain: string, first: number): Promise<Segment> {
+    const segment = await fetch(chain, first);
+    if (segment === undefined) throw corrupt(`the chain lacks record ${first}`);
+    return segment;
+  }
+
+  /** Where the chain ends now. */
+  async function refresh(chain: string): Promise<Head> {
+    let entry = known.get(chain);
+    if (entry === undefined) {
+      entry = entryOf(chain);
+      const [told, newest] = await Promise.all([entry.object.read(), newestEnd(chain)]).catch(
+        (error: unknown) => {
+          known.delete(chain);
+          throw error;
+        },
+      );
+      if (told !== undefined && told.size > newest.size) {
+        known.delete(chain);
+        throw corrupt(`the chain had ${told.size} records and lacks those from ${newest.size} on`);
+      }
+      advance(chain, newest);
+    }
+    // Whatever a listing said, the place that comes next is asked for by its name.
+    for (let steps = 0; ; steps++) {
+      if (steps === STEPS) advance(chain, await newestEnd(chain));
+      const end = entry.head;
+      const next = await fetch(chain, end.size);
+      if (next === undefined) return end;
+      assertFollows(next, end.hash);
+      advance(chain, next.head);
+    }
+  }
+
+  /** An append that came late: answered if its records are there, else a conflict. */
+  async function replayed(
+    chain: string,
+    expected: Head,
+    segment: Segment,
+    current: Head,
+  ): Promise<Head> {
+    const { size, hash } = expected;
+    const conflict = new AppendConflict(copyHead(current));
+    if (segment.head.size > current.size) throw conflict;
+    const from = Math.max(0, size - 1);
+    const limit = segment.head.size - from;
+    for await (const { index, record } of readUpTo(chain, { from, limit }, current.size)) {
+      const same =
+        index < size
+          ? hash !== null && equalBytes(sha256(record), hash)
+          : equalBytes(record, segment.records[index - size]!);
+      if (!same) throw conflict;
+    }
+    return segment.head;
+  }
+
+  async function append(chain: string, expected: Head, segment: Segment): Promise<Head> {
+    // A place may be taken only where the chain is known to have ended once: an object in the
+    // middle of another's records would be taken for the chain.
+    let { head: end } = known.get(chain) ?? { head: undefined };
+    if (end === undefined || !sameHead(end, expected)) end = await refresh(chain);
+    if (!sameHead(end, expected)) return replayed(chain, expected, segment, end);
+    const key = keyOf(chain, expected.size);
+    if ((await requests.create(key, segment.bytes)) === "refused") {
+      const there = await requests.get(key);
+      // Refused and yet absent: the store has not made up its mind.
+      if (there === undefined) throw new AmbiguousAppend();
+      if (!equalBytes(there.bytes, segment.bytes)) {
+        return replayed(chain, expected, segment, await refresh(chain));
+      }
+    }
+    cache.set(key, segment);
+    advance(chain, segment.head);
+    const entry = entryOf(chain);
+    if (expected.size === 0 || ++entry.since >= HEAD_EVERY) moveHead(entry);
+    return segment.head;
+  }
+
+  const moving = new Set<Promise<void>>();
+
+  function moveHead(entry: Known): void {
+    entry.since = 0;
+    const moved = entry.object.advance(entry.head).finally(() => moving.delete(moved));
+    moving.add(moved);
+  }
+
+  /** Reads records below a size that the chain is known to have. */
+  async function* readUpTo(
+    chain: string,
+    { from, limit, signal }: { from: number; limit: number; signal?: AbortSignal },
+    size: number,
+  ): AsyncGenerator<ChainRecord> {
+    const end = Math.min(size, from + limit);
+    if (from >= end) return;
+    let previous: Segment | undefined;
+    for await (const segment of segmentsOf(chain, from, end)) {
+      if (previous !== undefined) assertFollows(segment, previous.head.hash);
+      previous = segment;
+      for (let index = Math.max(from, segment.first); index < segment.head.size; index++) {
+        if (index >= end) return;
+        signal?.throwIfAborted();
+        yield { index, record: copyBytes(segment.records[index - segment.first]!) };
+      }
+    }
+  }
+
+  /** The segments that hold records `from` to `end`, in order, some of them fetched ahead. */
+  async function* segmentsOf(chain: string, from: number, end: number): AsyncGenerator<Segment> {
+    const start = cache.holding(folderOf(chain), from) ?? (await startAtOrBefore(chain, from));
+    if (start === undefined) throw corrupt(`the chain lacks record ${from}`);
+    let segment = await present(chain, start);
+    if (segment.head.size <= from) throw corrupt(`the chain lacks record ${segment.head.size}`);
+    yield segment;
+    while (segment.head.size < end) {
+      const next = segment.head.size;
+      const starts = await startsFrom(chain, next, end, segment.head.size - segment.first);
+      const fetched: Promise<Segment | undefined>[] = [];
+      for (let i = 0; i < starts.length; i++) {
+        for (let j = fetched.length; j < Math.min(i + AHEAD, starts.length); j++) {
+          const ahead = fetch(chain, starts[j]!);
+          // Whoever gets so far sees the error.
+          ahead.catch(() => undefined);
+          fetched.push(ahead);
+        }
+        const following = await fetched[i]!;
+        if (following === undefined || following.first !== segment.head.size) {
+          throw corrupt(`the chain lacks record ${segment.head.size}`);
+        }
+        segment = following;
+        yield segment;
+        if (segment.head.size >= end) return;
+      }
+    }
+  }
+
+  /** Where the segments begin that come next, as far as one listing reaches; never empty. */
+  async function startsFrom(
+    chain: string,
+    next: number,
+    end: number,
+    usual: number,
+  ): Promise<number[]> {
+    if (end - next <= usual) return [next];
+    const folder = folderOf(chain);
+    for (let width = usual * AHEAD * 8; ; width = Math.ceil(width / 8)) {
+      const after = folder + segmentName(Math.min(end, next + width));
+      const starts: number[] = [];
+      const most = Math.min(PAGE, width);
+      for await (const { Key } of requests.list(folder, { after, limit: most })) {
+        const first = firstOf(Key?.slice(folder.length) ?? "");
+        if (first === undefined || first < next) break;
+        starts.push(first);
+      }
+      if (starts.at(-1) === next) return starts.reverse();
+      if (starts.length < PAGE) throw corrupt(`the chain lacks record ${next}`);
+    }
+  }
+
+  async function* read(chain: string, readOptions: ReadOptions): AsyncGenerator<ChainRecord> {
+    chainNameBytes(chain);
+    const { from, limit } = checkRead(readOptions);
+    const { signal } = readOptions;
+    signal?.throwIfAborted();
+    const far = known.get(chain)?.head.size ?? 0;
+    const size = from + limit <= far ? far : (await refresh(chain)).size;
+    yield* readUpTo(chain, { from, limit, ...(signal && { signal }) }, size);
+  }
+
+  async function* list(): AsyncGenerator<string> {
+    for await (const folder of requests.folders(`${prefix}chains/`)) {
+      const name = decodeName(folder);
+      if (name === undefined) throw corrupt("a folder among the chains is no chain");
+      yield bytesToUtf8(name);
+    }
+  }
+
+  return {
+    head: refresh,
+    append,
+    read,
+    list,
+    async settle() {
+      for (const entry of known.values()) if (entry.since > 0) moveHead(entry);
+      await Promise.all(moving);
+    },
+  };
+}
+
+function assertFollows(segment: Segment, hash: Uint8Array | null): void {
+  const { previous, first } = segment;
+  if (previous === null || hash === null ? previous === hash : equalBytes(previous, hash)) return;
+  throw corrupt(`record ${first} does not follow the one before`);
+}
+
+function corrupt(message: string): StorageError {
+  return new StorageError("ERR_STORAGE_CORRUPT", message);
+}
+
+function copyHead({ size, hash }: Head): Head {
+  return { size, hash: hash && copyBytes(hash) };
+}
+
+interface SegmentCache {
+  get(key: string): Segment | undefined;
+  set(key: string, segment: Segment): void;
+  /** First record of a kept segment below a folder that holds an index. */
+  holding(folder: string, index: number): number | undefined;
+}
+
+/** Keeps what was used last; segments never change. */
+function segmentCache(capacity: number): SegmentCache {
+  const kept = new Map<string, Segment>();
+  let bytes = 0;
+  return {
+    get(key) {
+      const segment = kept.get(key);
+      if (segment !== undefined) {
+        kept.delete(key);
+        kept.set(key, segment);
+      }
+      return segment;
+    },
+    set(key, segment) {
+      if (kept.has(key) || segment.bytes.length > capacity) return;
+      kept.set(key, segment);
+      bytes += segment.bytes.length;
+      for (const [oldest, { bytes: old }] of kept) {
+        if (bytes <= capacity && kept.size <= MOST_KEPT) break;
+        kept.delete(oldest);
+        bytes -= old.length;
+      }
+    },
+    holding(folder, index) {
+      for (const [key, { first, head }] of kept) {
+        if (first <= index && index < head.size && key.startsWith(folder)) return first;
+      }
+      return undefined;
+    },
+  };
+}

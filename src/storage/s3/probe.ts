@@ -1,0 +1,117 @@
+import { toHex } from "../../bytes/hex.ts";
+import { utf8ToBytes } from "../../bytes/utf8.ts";
+import { InputError } from "../../errors.ts";
+import { randomBytes } from "#crypto";
+import { statusOf, type Requests, type Written } from "./requests.ts";
+
+/** What trying the store out has shown. */
+export interface Probed {
+  /** Writes an ETag as the store takes it in `If-Match`: some take it without its quotes only. */
+  readonly quote: (etag: string) => string;
+}
+
+const RACERS = 4;
+const STALE = '"00000000000000000000000000000000"';
+
+/**
+ * Tries out, with objects of its own that it then removes, whether the store does what the chains
+ * stand on: creates an object once, also of several at the same time, replaces one only where its
+ * ETag is the one told, and lists keys in order and at once.
+ *
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when it does not
+ */
+export async function probe(requests: Requests, prefix: string): Promise<Probed> {
+  const folder = `${prefix}probe/${toHex(randomBytes(16))}/`;
+  const [first, second] = [`${folder}a`, `${folder}b`];
+  try {
+    await probeCreate(requests, first);
+    await probeRace(requests, second);
+    await probeList(requests, folder, [first, second]);
+    return await probeReplace(requests, first);
+  } finally {
+    await Promise.all([first, second].map((key) => requests.remove(key)));
+  }
+}
+
+async function probeCreate(requests: Requests, key: string): Promise<void> {
+  const [one, two] = [utf8ToBytes("1"), utf8ToBytes("2")];
+  if ((await attempt(() => requests.create(key, one))) === "refused") {
+    throw unsupported("refuses If-None-Match on PUT although there is no object");
+  }
+  if ((await requests.create(key, two)) !== "refused") {
+    throw unsupported("ignores If-None-Match on PUT");
+  }
+  const found = await requests.get(key);
+  if (found?.bytes[0] !== one[0]) throw unsupported("does not give back what was written last");
+}
+
+async function probeRace(requests: Requests, key: string): Promise<void> {
+  const outcomes = await Promise.all(
+    Array.from({ length: RACERS }, (_, i) => requests.create(key, Uint8Array.of(i))),
+  );
+  const winners = outcomes.flatMap((outcome, i) => (outcome === "refused" ? [] : [i]));
+  const found = await requests.get(key);
+  // None, where the only one's response was lost.
+  if (winners.length > 1 || (winners.length === 1 && found?.bytes[0] !== winners[0])) {
+    throw unsupported("lets several PUTs with If-None-Match at the same time succeed");
+  }
+}
+
+async function probeList(
+  requests: Requests,
+  folder: string,
+  expected: readonly string[],
+): Promise<void> {
+  const keys: (string | undefined)[] = [];
+  for await (const { Key } of requests.list(folder)) keys.push(Key);
+  const after: (string | undefined)[] = [];
+  for await (const { Key } of requests.list(folder, { after: expected[0]!, limit: 1 })) {
+    after.push(Key);
+  }
+  if (keys.join() !== expected.join() || after.join() !== expected[1]) {
+    throw unsupported("does not list what was just written, in the order of keys");
+  }
+}
+
+async function probeReplace(requests: Requests, key: string): Promise<Probed> {
+  const stale = await attempt(() => requests.replace(key, utf8ToBytes("3"), STALE));
+  const there = await requests.get(key);
+  if (stale !== "refused" || there?.bytes[0] !== 0x31) throw unsupported("ignores If-Match on PUT");
+  for (const quote of [(etag: string) => etag, (etag: string) => etag.replaceAll('"', "")]) {
+    const { etag } = (await requests.get(key)) ?? {};
+    if (etag === undefined) throw unsupported("gives no ETags");
+    const swaps = await Promise.allSettled(
+      Array.from({ length: RACERS }, (_, i) =>
+        requests.replace(key, Uint8Array.of(i + 0x40), quote(etag)),
+      ),
+    );
+    const winners = swaps.filter(
+      (swap) => swap.status === "fulfilled" && swap.value !== "refused",
+    ).length;
+    if (winners > 1) throw unsupported("lets several PUTs with one If-Match succeed");
+    // Some answer those that lost the race with an error.
+    if (winners === 1) return { quote };
+  }
+  throw unsupported("refuses If-Match on PUT although the ETag is right");
+}
+
+/** Some stores say that they do not know a condition, rather than ignoring it. */
+async function attempt(write: () => Promise<Written>): Promise<Written> {
+  try {
+    return await write();
+  } catch (error) {
+    const cause = statusOf(error) === undefined ? (error as { cause?: unknown }).cause : error;
+    if (statusOf(cause) === 501 || statusOf(cause) === 400) {
+      throw unsupported("does not know conditions on PUT", error);
+    }
+    throw error;
+  }
+}
+
+function unsupported(what: string, cause?: unknown): InputError {
+  return new InputError(
+    "ERR_INPUT_UNSUPPORTED",
+    `the object store ${what}: chains cannot be kept in it`,
+    { cause },
+  );
+}

@@ -1,0 +1,292 @@
+import { StorageError } from "../../errors.ts";
+import { AmbiguousAppend } from "../errors.ts";
+import type { S3Calls, S3CallOptions, S3ListedObject, S3ListedVersion } from "./client.ts";
+
+export interface RequestOptions {
+  readonly client: S3Calls;
+  readonly bucket: string;
+  /** Tries of a request after the first, beside those that the client makes itself. */
+  readonly retries: number;
+  /** Milliseconds that one call of the client may take. */
+  readonly timeout: number;
+}
+
+/** What became of a conditional write. */
+export type Written = { readonly etag: string | undefined } | "refused";
+
+/** The requests that the adapter makes, with what is safe to repeat repeated. Keys are whole. */
+export interface Requests {
+  /**
+   * Writes an object if there is none: `"refused"` says that there is one, which may be what an
+   * earlier try of this very call wrote.
+   *
+   * @throws {AmbiguousAppend} whether it was written is unknown
+   * @throws {StorageError} `ERR_STORAGE_FAILED` it certainly was not
+   */
+  create(key: string, body: Uint8Array): Promise<Written>;
+  /** Writes over the object whose ETag this is, once; errors are the client's. */
+  replace(key: string, body: Uint8Array, etag: string): Promise<Written>;
+  get(
+    key: string,
+  ): Promise<{ readonly bytes: Uint8Array; readonly etag: string | undefined } | undefined>;
+  has(key: string): Promise<boolean>;
+  /** Keys below a prefix in the order of their bytes, after `after`. */
+  list(prefix: string, options?: ListOptions): AsyncIterable<S3ListedObject>;
+  /** What stands between a prefix and the next `/`, each once. */
+  folders(prefix: string): AsyncIterable<string>;
+  remove(key: string, version?: string): Promise<void>;
+  versions(prefix: string): AsyncIterable<S3ListedVersion & { readonly marker: boolean }>;
+}
+
+export interface ListOptions {
+  readonly after?: string;
+  /** Most keys wanted; all when absent. */
+  readonly limit?: number;
+}
+
+const FIRST_DELAY = 50;
+const PAGE = 1000;
+
+export function createRequests({ client, bucket, retries, timeout }: RequestOptions): Requests {
+  const Bucket = bucket;
+  const call = (): S3CallOptions => ({ abortSignal: AbortSignal.timeout(timeout) });
+
+  /** A request that changes nothing, or the same however often it is made. */
+  async function repeated<T>(request: () => Promise<T>): Promise<T> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await request();
+      } catch (error) {
+        if (attempt >= retries || !mayPass(error)) throw failed(error);
+        await pause(FIRST_DELAY << attempt);
+      }
+    }
+  }
+
+  async function absent<T>(request: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await request();
+    } catch (error) {
+      if (statusOf(error) === 404 && nameOf(error) !== "NoSuchBucket") return undefined;
+      throw error;
+    }
+  }
+
+  return {
+    async create(key, body) {
+      let unsure = false;
+      for (let attempt = 0; ; attempt++) {
+        try {
+          const { ETag } = await client.putObject(
+            { Bucket, Key: key, Body: body, IfNoneMatch: "*", ContentType: OCTETS },
+            call(),
+          );
+          return { etag: ETag };
+        } catch (error) {
+          const status = statusOf(error);
+          if (status === 412) return "refused";
+          // The client repeats requests itself: of those before the last nothing is known.
+          unsure ||= (status !== 409 && mayPass(error)) || attemptsOf(error) > 1;
+          if (attempt >= retries || !mayPass(error)) {
+            if (unsure) throw new AmbiguousAppend(error);
+            throw failed(error);
+          }
+          await pause(FIRST_DELAY << attempt);
+        }
+      }
+    },
+
+    async replace(key, body, etag) {
+      try {
+        const { ETag } = await client.putObject(
+          { Bucket, Key: key, Body: body, IfMatch: etag, ContentType: OCTETS },
+          call(),
+        );
+        return { etag: ETag };
+      } catch (error) {
+        if (statusOf(error) === 412) return "refused";
+        throw error;
+      }
+    },
+
+    get(key) {
+      return repeated(() =>
+        absent(async () => {
+          const { Body, ETag, ContentLength } = await client.getObject(
+            { Bucket, Key: key },
+            call(),
+          );
+          const bytes = (await Body?.transformToByteArray()) ?? new Uint8Array();
+          if (ContentLength !== undefined && ContentLength !== bytes.length) {
+            throw new Error(`the response ended after ${bytes.length} of ${ContentLength} bytes`);
+          }
+          // Not a view of a pool, and a plain array whatever the client gives.
+          return { bytes: new Uint8Array(bytes), etag: ETag };
+        }),
+      );
+    },
+
+    async has(key) {
+      const found = await repeated(() =>
+        absent(() => client.headObject({ Bucket, Key: key }, call())),
+      );
+      return found !== undefined;
+    },
+
+    async *list(prefix, { after, limit = Infinity } = {}) {
+      let left = limit;
+      let token: string | undefined;
+      do {
+        const page = await repeated(() =>
+          client.listObjectsV2(
+            {
+              Bucket,
+              Prefix: prefix,
+              MaxKeys: Math.min(PAGE, left),
+              ...(after !== undefined && token === undefined && { StartAfter: after }),
+              ...(token !== undefined && { ContinuationToken: token }),
+            },
+            call(),
+          ),
+        );
+        const contents = page.Contents ?? [];
+        yield* contents;
+        left -= contents.length;
+        token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
+      } while (token !== undefined && left > 0);
+    },
+
+    async *folders(prefix) {
+      let token: string | undefined;
+      do {
+        const page = await repeated(() =>
+          client.listObjectsV2(
+            {
+              Bucket,
+              Prefix: prefix,
+              Delimiter: "/",
+              ...(token !== undefined && { ContinuationToken: token }),
+            },
+            call(),
+          ),
+        );
+        for (const { Prefix } of page.CommonPrefixes ?? []) {
+          if (Prefix !== undefined) yield Prefix.slice(prefix.length, -1);
+        }
+        token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
+      } while (token !== undefined);
+    },
+
+    async remove(key, version) {
+      await repeated(() =>
+        absent(() =>
+          client.deleteObject(
+            { Bucket, Key: key, ...(version !== undefined && { VersionId: version }) },
+            call(),
+          ),
+        ),
+      );
+    },
+
+    async *versions(prefix) {
+      let next: { KeyMarker?: string; VersionIdMarker?: string } | undefined = {};
+      while (next !== undefined) {
+        const from: { KeyMarker?: string; VersionIdMarker?: string } = next;
+        const page = await repeated(() =>
+          client.listObjectVersions({ Bucket, Prefix: prefix, ...from }, call()),
+        );
+        for (const version of page.Versions ?? []) yield { ...version, marker: false };
+        for (const version of page.DeleteMarkers ?? []) yield { ...version, marker: true };
+        next =
+          page.IsTruncated === true
+            ? {
+                ...(page.NextKeyMarker !== undefined && { KeyMarker: page.NextKeyMarker }),
+                ...(page.NextVersionIdMarker !== undefined && {
+                  VersionIdMarker: page.NextVersionIdMarker,
+                }),
+              }
+            : undefined;
+      }
+    },
+  };
+}
+
+const OCTETS = "application/octet-stream";
+
+interface ClientError {
+  readonly name?: unknown;
+  readonly $metadata?: { readonly httpStatusCode?: unknown; readonly attempts?: unknown };
+}
+
+/** The status of the response behind an error; `undefined` when none came. */
+export function statusOf(error: unknown): number | undefined {
+  const status = (error as ClientError | undefined)?.$metadata?.httpStatusCode;
+  return typeof status === "number" ? status : undefined;
+}
+
+export function nameOf(error: unknown): unknown {
+  return (error as ClientError | undefined)?.name;
+}
+
+function attemptsOf(error: unknown): number {
+  const attempts = (error as ClientError | undefined)?.$metadata?.attempts;
+  return typeof attempts === "number" ? attempts : 1;
+}
+
+/** Whether the same request may well succeed later: no response, a conflict, load, a fault. */
+function mayPass(error: unknown): boolean {
+  const status = statusOf(error);
+  // A response that was cut short has a status below 300, or none.
+  if (status === undefined || status < 300) return nameOf(error) !== "CredentialsProviderError";
+  return status === 408 || status === 409 || status === 429 || status >= 500;
+}
+
+function failed(cause: unknown): StorageError {
+  const status = statusOf(cause);
+  const name = nameOf(cause);
+  return new StorageError(
+    "ERR_STORAGE_FAILED",
+    `the object store refused or did not answer (${status ?? "no response"}, ${String(name)})`,
+    { cause },
+  );
+}
+
+/** Resolves after a time, or once the signal is aborted. */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    if (signal?.aborted === true) done();
+    else signal?.addEventListener("abort", done);
+  });
+}
+
+/** Runs over items with so many at a time, in order of their start; the first error stops it. */
+export async function forEach<T, R>(
+  items: readonly T[],
+  width: number,
+  work: (item: T) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = [];
+  let next = 0;
+  let stopped = false;
+  async function worker(): Promise<void> {
+    while (!stopped && next < items.length) {
+      const index = next++;
+      try {
+        results[index] = await work(items[index]!);
+      } catch (error) {
+        stopped = true;
+        throw error;
+      }
+    }
+  }
+  const workers = Array.from({ length: Math.min(width, items.length) }, worker);
+  const outcomes = await Promise.allSettled(workers);
+  for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+  return results;
+}

@@ -1,0 +1,301 @@
+import { describe, expect, it } from "vitest";
+import { InputError } from "../../src/errors.ts";
+import { AmbiguousAppend, AppendConflict } from "../../src/storage/errors.ts";
+import { s3Storage, type S3Storage, type S3StorageOptions } from "../../src/storage/s3.ts";
+import type { Head } from "../../src/storage/types.ts";
+import {
+  blobStoreCases,
+  chainStoreCases,
+  type MakeStorage,
+} from "../../src/testing/storage-kit.ts";
+import { fakeBucket, fakeClient, s3Error, type FakeBucket, type FakeOptions } from "./s3-fake.ts";
+
+const EMPTY: Head = { size: 0, hash: null };
+const text = (value: string): Uint8Array => new Uint8Array(Buffer.from(value));
+
+const open = (
+  bucket: FakeBucket,
+  fake: FakeOptions = {},
+  options: Partial<S3StorageOptions> = {},
+): Promise<S3Storage> =>
+  s3Storage({
+    client: fakeClient(bucket, fake),
+    bucket: "bucket",
+    prefix: "p",
+    pollInterval: 5,
+    ...options,
+  });
+
+const subjects: MakeStorage = async () => {
+  const bucket = fakeBucket();
+  const opened: S3Storage[] = [];
+  return {
+    async open(limits) {
+      const storage = await open(bucket, {}, limits);
+      opened.push(storage);
+      return storage;
+    },
+    async dispose() {
+      for (const storage of opened) await storage.close();
+    },
+  };
+};
+
+async function read(storage: S3Storage, from = 0): Promise<string[]> {
+  const records: string[] = [];
+  for await (const { record } of storage.chains.read("a", { from })) {
+    records.push(Buffer.from(record).toString());
+  }
+  return records;
+}
+
+/** Appends one record at a time. */
+async function append(storage: S3Storage, ...records: readonly string[]): Promise<Head> {
+  let head = await storage.chains.head("a");
+  for (const record of records) head = await storage.chains.append("a", head, [text(record)]);
+  return head;
+}
+
+/** The key of the newest object that holds a record. */
+function segmentWith({ objects }: FakeBucket, record: string): string {
+  for (const [key, bytes] of objects) {
+    if (key.startsWith("p/chains/") && Buffer.from(bytes).includes(record)) return key;
+  }
+  throw new Error("no such segment");
+}
+
+describe("s3Storage over a bucket in memory", () => {
+  it.each([...chainStoreCases, ...blobStoreCases])("$name", ({ run }) => run(subjects));
+
+  it("takes a place with one PUT, and looks for a head with one GET", async () => {
+    const bucket = fakeBucket();
+    const storage = await open(bucket);
+    const head = await append(storage, "one");
+    await storage.chains.append("a", head, [text("two")]);
+    bucket.made.clear();
+    await append(storage, "three");
+    expect(Object.fromEntries(bucket.made)).toEqual({ getObject: 1, putObject: 1 });
+  });
+
+  it("lists windows of a long chain instead of asking for each segment", async () => {
+    const bucket = fakeBucket();
+    const storage = await open(bucket, {}, { cacheBytes: 0 });
+    const names = Array.from({ length: 300 }, (_, i) => `record ${i}`);
+    await append(storage, ...names);
+    bucket.made.clear();
+    expect(await read(storage, 7)).toEqual(names.slice(7));
+    expect(bucket.made.get("getObject")).toBe(1 + 293);
+    expect(bucket.made.get("listObjectsV2")).toBeLessThan(10);
+  });
+
+  it("finds the newest of many segments by a listing, from wherever it stood", async () => {
+    const bucket = fakeBucket();
+    const [one, two] = [await open(bucket), await open(bucket)];
+    await append(one, "0");
+    expect((await two.chains.head("a")).size).toBe(1);
+    await append(one, ...Array.from({ length: 50 }, (_, i) => `${i}`));
+    bucket.made.clear();
+    expect((await two.chains.head("a")).size).toBe(51);
+    expect(bucket.made.get("getObject")).toBeLessThan(8);
+  });
+
+  it.each<[string, FakeOptions]>([
+    ["ignores If-None-Match", { ignores: ["IfNoneMatch"] }],
+    ["ignores If-Match", { ignores: ["IfMatch"] }],
+    ["ignores conditions", { ignores: ["IfMatch", "IfNoneMatch"] }],
+    ["looks at conditions, waits, and writes", { races: true }],
+  ])("refuses a store that %s, and leaves nothing in it", async (_, fake) => {
+    const bucket = fakeBucket();
+    const error = await open(bucket, fake).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(InputError);
+    expect(error).toMatchObject({ code: "ERR_INPUT_UNSUPPORTED" });
+    expect([...bucket.objects.keys()]).toEqual([]);
+  });
+
+  it("refuses a store that says it does not know conditions", async () => {
+    const fault = () => ({ when: "before", error: s3Error(501, "NotImplemented") }) as const;
+    await expect(open(fakeBucket(), { fault }, { retries: 0 })).rejects.toMatchObject({
+      code: "ERR_INPUT_UNSUPPORTED",
+    });
+  });
+
+  it("finds out that a store wants ETags without quotes", async () => {
+    const bucket = fakeBucket();
+    const storage = await open(bucket, { bareEtags: true });
+    await append(storage, ...Array.from({ length: 70 }, (_, i) => `${i}`));
+    await storage.close();
+    expect(Buffer.from(bucket.objects.get("p/heads/a")!).toString()).toContain('"size":70');
+  });
+
+  it("answers an append whose response was lost, or whose first try the client repeated", async () => {
+    for (const error of [s3Error(undefined, "TimeoutError"), s3Error(503, "SlowDown")]) {
+      const bucket = fakeBucket();
+      const lost = new Set<string>();
+      const storage = await open(bucket, {
+        fault: (key) => {
+          if (!key.includes("chains") || lost.has(key)) return undefined;
+          lost.add(key);
+          return { when: "after", error };
+        },
+      });
+      await append(storage, "one", "two");
+      expect(await read(storage)).toEqual(["one", "two"]);
+      expect(lost.size).toBe(2);
+    }
+  });
+
+  it("tries again after a conflict of requests, which wrote nothing", async () => {
+    const bucket = fakeBucket();
+    let left = 3;
+    const storage = await open(bucket, {
+      fault: (key) =>
+        key.includes("chains") && left-- > 0
+          ? { when: "before", error: s3Error(409, "ConditionalRequestConflict") }
+          : undefined,
+    });
+    await append(storage, "one");
+    expect(await read(storage)).toEqual(["one"]);
+  });
+
+  it("says that an outcome is unknown, and settles it when called again", async () => {
+    const bucket = fakeBucket();
+    let broken = true;
+    const fake: FakeOptions = {
+      fault: (key) =>
+        key.includes("chains") && broken
+          ? { when: "after", error: s3Error(undefined, "ECONNRESET") }
+          : undefined,
+    };
+    const storage = await open(bucket, fake, { retries: 0 });
+    const call = () => storage.chains.append("a", EMPTY, [text("one")]);
+    await expect(call()).rejects.toBeInstanceOf(AmbiguousAppend);
+    broken = false;
+    expect((await call()).size).toBe(1);
+    expect(await read(storage)).toEqual(["one"]);
+  });
+
+  it("takes a refusal for certain only if nothing came before it", async () => {
+    for (const [attempts, code] of [
+      [1, "ERR_STORAGE_FAILED"],
+      [2, "ERR_STORAGE_AMBIGUOUS"],
+    ] as const) {
+      const fault = (key: string) =>
+        key.includes("chains")
+          ? ({ when: "before", error: s3Error(403, "AccessDenied", attempts) } as const)
+          : undefined;
+      const storage = await open(fakeBucket(), { fault });
+      const call = storage.chains.append("a", EMPTY, [text("one")]);
+      await expect(call).rejects.toMatchObject({ code });
+    }
+  });
+
+  it("does not let a late writer take a place within another's records", async () => {
+    const bucket = fakeBucket();
+    const storage = await open(bucket);
+    const head = await storage.chains.append("a", EMPTY, ["0", "1", "2"].map(text));
+    const middle = { size: 1, hash: head.hash! };
+    await expect(storage.chains.append("a", middle, [text("x")])).rejects.toBeInstanceOf(
+      AppendConflict,
+    );
+    expect([...bucket.objects.keys()].filter((key) => key.includes("chains")).length).toBe(1);
+  });
+
+  it("names the place where bytes were changed, whichever they are", async () => {
+    const bucket = fakeBucket();
+    await append(await open(bucket), "zero", "one", "two");
+    const key = segmentWith(bucket, "one");
+    const bytes = bucket.objects.get(key)!;
+    for (let i = 0; i < bytes.length; i++) {
+      bytes[i]! ^= 1;
+      const storage = await open(bucket, {}, { probe: false });
+      await expect(read(storage)).rejects.toMatchObject({
+        code: "ERR_STORAGE_CORRUPT",
+        message: expect.stringContaining("record 1"),
+      });
+      bytes[i]! ^= 1;
+    }
+    expect(await read(await open(bucket))).toEqual(["zero", "one", "two"]);
+  });
+
+  it("notices segments that are gone, of another chain or of another place", async () => {
+    const bucket = fakeBucket();
+    const writer = await open(bucket);
+    await append(writer, "zero", "one", "two");
+    await writer.close();
+    const [one, two] = [segmentWith(bucket, "one"), segmentWith(bucket, "two")];
+    const kept = new Map(bucket.objects);
+    const damage: readonly [string, () => unknown][] = [
+      ["lacks record 1", () => bucket.objects.delete(one)],
+      ["lacks those from 2 on", () => bucket.objects.delete(two)],
+      ["record 1 is of another place", () => bucket.objects.set(one, kept.get(two)!)],
+    ];
+    for (const [message, harm] of damage) {
+      harm();
+      const call = open(bucket).then((storage) => read(storage));
+      await expect(call).rejects.toMatchObject({
+        code: "ERR_STORAGE_CORRUPT",
+        message: expect.stringContaining(message),
+      });
+      for (const [key, bytes] of kept) bucket.objects.set(key, bytes);
+    }
+    const other = fakeBucket();
+    await append(await open(other), "null", "eins", "zwei");
+    bucket.objects.set(one, other.objects.get(segmentWith(other, "eins"))!);
+    await expect(read(await open(bucket))).rejects.toMatchObject({
+      message: expect.stringContaining("record 1 does not follow"),
+    });
+  });
+
+  it("lays a segment out as the specification shows it", async () => {
+    const bucket = fakeBucket();
+    const storage = await open(bucket);
+    await storage.chains.append("ledger/1", EMPTY, [text("record 0"), text("r1")]);
+    const [key] = [...bucket.objects.keys()].filter((name) => name.includes("chains"));
+    expect(key).toBe("p/chains/ledger_2f1/1fffffffffffff");
+    const bytes = Buffer.from(bucket.objects.get(key!)!).toString("hex");
+    // Written by hand, but for the hash at the end (sha256sum).
+    expect(bytes.slice(0, -64)).toBe(
+      "686c2d73332f310a" +
+        "0000000000000000" +
+        "00".repeat(32) +
+        "00000002" +
+        "00000008" +
+        "00000002" +
+        "7265636f72642030" +
+        "7231",
+    );
+  });
+
+  it.each([
+    ["Enabled", undefined, "refused"],
+    ["Suspended", undefined, "refused"],
+    ["Enabled", "purge", "on"],
+    ["Enabled", "keep", "on"],
+    [undefined, undefined, "off"],
+  ] as const)(
+    "a bucket with versioning %s, told %s, is %s",
+    async (versioning, versions, found) => {
+      const fake = versioning === undefined ? {} : { versioning };
+      const opened = open(fakeBucket(), fake, versions === undefined ? {} : { versions });
+      if (found === "refused") {
+        await expect(opened).rejects.toMatchObject({ code: "ERR_INPUT_UNSUPPORTED" });
+      } else expect((await opened).versioning).toBe(found);
+    },
+  );
+
+  it("takes a bucket with Object Lock only from one who gives up erasing", async () => {
+    const fake = { versioning: "Enabled", locked: true };
+    for (const versions of ["refuse", "purge"] as const) {
+      await expect(open(fakeBucket(), fake, { versions })).rejects.toMatchObject({
+        code: "ERR_INPUT_UNSUPPORTED",
+      });
+    }
+    expect((await open(fakeBucket(), fake, { versions: "keep" })).versioning).toBe("locked");
+  });
+
+  it("refuses prefixes that are no part of a key", async () => {
+    for (const prefix of ["a b", "ä", "x".repeat(129)]) {
+      await expect(open(fakeBucket(), {}, { prefix })).rejects.toBeInstanceOf(RangeError);
+    }
+  });
+});

@@ -6,7 +6,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import pg from "pg";
-import { describe } from "vitest";
 
 const run = promisify(execFile);
 
@@ -23,26 +22,14 @@ function findPrograms(): string | undefined {
     .find((path) => existsSync(join(path, "postgres")));
 }
 
-/** A `describe` that is skipped, saying so, where there is no PostgreSQL (in CI that fails). */
-export function describePostgres(name: string, body: () => void): void {
-  if (bin !== undefined) {
-    describe(name, body);
-    return;
-  }
-  const message = "no PostgreSQL server programs: install postgresql-15";
-  if (process.env["CI"] !== undefined) throw new Error(message);
-  console.warn(`skipped: ${name}: ${message}`);
-  describe.skip(name, () => {});
-}
-
 /** The server refuses to run as root: then it is run by the user that Debian's package makes, or nobody. */
+export const user: { readonly uid: number; readonly gid: number } | undefined = unprivileged();
+
 function unprivileged(): { readonly uid: number; readonly gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const line = readFileSync("/etc/passwd", "utf8").match(/^postgres:[^:]*:(\d+):(\d+):/m);
   return { uid: Number(line?.[1] ?? 65534), gid: Number(line?.[2] ?? 65534) };
 }
-
-const user = unprivileged();
 
 /** Runs a program of the server as the user it may run as. */
 export async function program(name: string, args: readonly string[]): Promise<string> {
@@ -62,6 +49,10 @@ export async function freePort(): Promise<number> {
 export interface Cluster {
   readonly port: number;
   readonly data: string;
+  /** Folder of the whole, with the data and the log in it. */
+  readonly base: string;
+  /** Of the postmaster. */
+  readonly pid: number;
   /** Opens a pool; ended by {@link remove} at the latest. */
   pool(options?: pg.PoolConfig): pg.Pool;
   /** Runs statements on a connection of their own, as the superuser. */
@@ -94,6 +85,8 @@ const QUIET: Readonly<Record<string, string>> = {
   shared_buffers: "32MB",
   log_min_messages: "warning",
   wal_sync_method: "fdatasync",
+  // Else recovery syncs a thousand files, one by one.
+  recovery_init_sync_method: "syncfs",
 };
 
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
@@ -185,6 +178,10 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   const cluster: Cluster = {
     port,
     data,
+    base,
+    get pid() {
+      return server!.pid!;
+    },
     pool(config = {}) {
       const pool = new pg.Pool({
         host: "127.0.0.1",

@@ -12,7 +12,13 @@ export interface PostgresClient {
   on(event: "end", listener: () => void): unknown;
   on(event: "notice", listener: (notice: PostgresNotice) => void): unknown;
   on(event: "notification", listener: (message: PostgresNotification) => void): unknown;
-  removeListener(event: string, listener: (...values: never[]) => void): unknown;
+  removeListener(event: "error", listener: (error: Error) => void): unknown;
+  removeListener(event: "end", listener: () => void): unknown;
+  removeListener(event: "notice", listener: (notice: PostgresNotice) => void): unknown;
+  removeListener(
+    event: "notification",
+    listener: (message: PostgresNotification) => void,
+  ): unknown;
   /** Gives it back; with `true` it is closed instead of being lent again. */
   release(destroy?: boolean): void;
 }

@@ -27,7 +27,7 @@ export interface SealStreamOptions extends Omit<SealOptions, "parts"> {
    * Takes a ciphertext block as soon as it is full; owns the bytes. Two calls may be under way.
    */
   readonly put: (cid: CID, bytes: Uint8Array) => Promise<void> | void;
-  /** Told after each block, in bytes of plaintext sealed. */
+  /** Told after each block, in bytes of plaintext sealed so far, of all parts. */
   readonly onProgress?: (progress: { readonly sealed: number }) => void;
   readonly signal?: AbortSignal;
 }
@@ -110,15 +110,19 @@ async function sealPart(
   let counter = 0;
   let size = 0;
   let segments: Uint8Array[] = [];
+  let inBlock = 0;
 
   function seal(plaintext: Uint8Array, final: boolean): Promise<void> | undefined {
     segments.push(suite.sealSegment(key, counter++, final, plaintext));
+    inBlock += plaintext.length;
     if (!final && counter % SEGMENTS_PER_BLOCK !== 0) return undefined;
     const bytes = concatBytes(...segments);
     segments = [];
     const cid = cidOf(bytes, RAW);
     data.push(cid);
-    return sink.put(cid, bytes, size);
+    const plaintextBytes = inBlock;
+    inBlock = 0;
+    return sink.put(cid, bytes, plaintextBytes);
   }
 
   try {
@@ -151,15 +155,16 @@ async function sealPart(
 }
 
 interface Sink {
-  put(cid: CID, bytes: Uint8Array, sealed: number): Promise<void>;
+  put(cid: CID, bytes: Uint8Array, plaintextBytes: number): Promise<void>;
   drained(): Promise<void>;
 }
 
 function createSink({ put, onProgress, signal }: SealStreamOptions): Sink {
   const underway: Promise<void>[] = [];
   let blocks = 0;
+  let sealed = 0;
   return {
-    async put(cid, bytes, sealed) {
+    async put(cid, bytes, plaintextBytes) {
       signal?.throwIfAborted();
       if (++blocks > MAX_BLOCKS) {
         throw new EnvelopeError("ERR_ENVELOPE_UNSUPPORTED", "too much for one envelope");
@@ -168,6 +173,7 @@ function createSink({ put, onProgress, signal }: SealStreamOptions): Sink {
       const done = Promise.resolve(put(cid, bytes));
       done.catch(() => undefined);
       underway.push(done);
+      sealed += plaintextBytes;
       onProgress?.({ sealed });
     },
     async drained() {

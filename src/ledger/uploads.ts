@@ -47,8 +47,8 @@ export interface Uploads {
 const OPEN = /* @__PURE__ */ Uint8Array.of(0);
 const CLAIMED = /* @__PURE__ */ Uint8Array.of(1);
 const NOTHING = /* @__PURE__ */ new Uint8Array(0);
-/** Blobs or marks that are deleted in one step. */
-const TOGETHER = 256;
+/** Blocks that are deleted in one step; each has up to 960 KiB. */
+const TOGETHER = 32;
 
 /**
  * Starts uploads. In the vault stands of each that it is open, and with every block its name, in one
@@ -74,7 +74,8 @@ export function createUploads(context: LedgerContext, lane: number): Uploads {
     const marks: StateChange[] = [];
     const cids: CID[] = [];
     const flush = async () => {
-      if (!isFiled && cids.length > 0) await storage.blobs.delete(cids.splice(0));
+      const some = cids.splice(0);
+      if (!isFiled && some.length > 0) await storage.blobs.delete(some);
       if (marks.length > 0) await storage.state.batch(marks.splice(0));
     };
     for await (const { name, value } of vault.scan(blocksPrefix(id))) {
@@ -83,6 +84,15 @@ export function createUploads(context: LedgerContext, lane: number): Uploads {
     }
     await flush();
     await storage.state.batch([vault.remove(openName(id)), vault.remove(filedName(id))]);
+  }
+
+  async function assertOpen(id: Uint8Array): Promise<void> {
+    const mark = await vault.get(openName(id));
+    if (mark?.[0] === OPEN[0]) return;
+    throw new StorageError(
+      "ERR_STORAGE_CONFLICT",
+      "another process with this lane took the recording for one that was cut short",
+    );
   }
 
   return {
@@ -124,20 +134,16 @@ export function createUploads(context: LedgerContext, lane: number): Uploads {
         async finish(work) {
           let result: Awaited<ReturnType<typeof work>>;
           try {
+            await assertOpen(id);
             result = await work();
           } catch (error) {
             sealed.cek.fill(0);
             if (!made) await clear(id, false).catch(() => undefined);
             throw error;
           }
-          const state = await vault.get(openName(id));
-          if (state?.[0] !== OPEN[0]) {
-            throw new StorageError(
-              "ERR_STORAGE_CONFLICT",
-              "another process with this lane took the recording for one that was cut short",
-            );
-          }
-          await clear(id, true);
+          await assertOpen(id);
+          // The record is there; marks that stay are removed by the next opening.
+          await clear(id, true).catch(() => undefined);
           return result;
         },
       };

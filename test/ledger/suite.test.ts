@@ -1,0 +1,80 @@
+import { describe, expect, it, vi } from "vitest";
+import { randomBytes } from "#crypto";
+import { concatBytes } from "../../src/bytes/concat.ts";
+import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
+import { decodeSignedHeader } from "../../src/envelope/header.ts";
+import type { SuiteName } from "../../src/envelope/suite.ts";
+import type { FullStorage } from "../../src/storage/types.ts";
+import { foundWorld, observation } from "../support/hospital.ts";
+import { collect, texts, ward } from "../support/ward.ts";
+
+/** The suites of all envelopes in a store, and how many have each. */
+async function suitesIn({ blobs }: Pick<FullStorage, "blobs">): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for await (const cid of blobs.list()) {
+    if (cid.code === 0x55) continue;
+    const { suite } = decodeSignedHeader((await blobs.get(cid))!).header;
+    counts[suite] = (counts[suite] ?? 0) + 1;
+  }
+  return counts;
+}
+
+describe("openLedger with a suite", () => {
+  it.each<[SuiteName, SuiteName]>([
+    ["chacha", "aes-gcm"],
+    ["aes-gcm", "chacha"],
+  ])("seals everything with %s, and reads it when opened with %s", async (suite, other) => {
+    const w = await ward({ suite });
+    const storage = w.storage as FullStorage;
+    await w.permit();
+    const bytes = randomBytes(70_000);
+    const attachments = [{ mediaType: "image/png", source: bytes }];
+    const first = await w.hl.record(w.me, observation("bp-1"), { attachments, fields: true });
+    expect(await texts(await w.ask())).toEqual([observation("bp-1")]);
+    // An attested key, a directive, a record, an access.
+    expect(await suitesIn(storage)).toEqual({ [suite]: 4 });
+    await w.hl.close();
+
+    const again = await w.open({ storage, suite: other, rebuildIndex: true });
+    const second = await again.record(w.me, observation("bp-2"), { amends: first.id });
+    expect(await suitesIn(storage)).toEqual({ [suite]: 4, [other]: 1 });
+    expect(bytesToUtf8(await again.read(first.id))).toBe(observation("bp-2"));
+    const [attachment] = await again.attachments(second.id);
+    expect(concatBytes(...(await collect(attachment!.stream())))).toEqual(bytes);
+    const [record] = await again.records(w.me);
+    expect(record!.history).toHaveLength(2);
+    const statement = await again.erase(w.me, { reason: "asked" });
+    expect(statement.erased).toHaveLength(2);
+    await again.close();
+  });
+
+  it("says which suite it does not know, before it reads anything", async () => {
+    const { open } = await foundWorld();
+    const suite = "aes-siv" as SuiteName;
+    await expect(open({ suite })).rejects.toMatchObject({
+      code: "ERR_ENVELOPE_UNSUPPORTED",
+      message: expect.stringContaining("aes-siv") as string,
+    });
+  });
+
+  it("says that aes-gcm needs a native backend where there is none", async () => {
+    vi.resetModules();
+    vi.doMock("#crypto", () => import("../../src/crypto/noble.ts"));
+    try {
+      const { openLedger } = await import("../../src/ledger/open-ledger.ts");
+      const { keysFor } = await import("../support/hospital.ts");
+      const { memoryStorage } = await import("../../src/storage/memory.ts");
+      const { genesis } = await foundWorld();
+      const options = { storage: memoryStorage(), keys: await keysFor("hospital a"), genesis };
+      await expect(openLedger({ ...options, suite: "aes-gcm" })).rejects.toMatchObject({
+        code: "ERR_ENVELOPE_UNSUPPORTED",
+        message: "the suite aes-gcm needs node:crypto, and the backend here is noble",
+      });
+      const hl = await openLedger(options);
+      await hl.close();
+    } finally {
+      vi.doUnmock("#crypto");
+      vi.resetModules();
+    }
+  });
+});

@@ -1,11 +1,12 @@
-import type { FullStorage, StateChange } from "../storage/types.ts";
+import type { StateChange } from "../storage/types.ts";
+import type { LedgerStorage } from "./context.ts";
 
 /** A storage whose commits can be held back, and whose changes are looked at one last time. */
 export interface CommitGate {
   /** To be used in place of the storage beneath. */
-  readonly storage: FullStorage;
+  readonly storage: LedgerStorage;
   /** The storage beneath, for work that holds the gate. */
-  readonly beneath: FullStorage;
+  readonly beneath: LedgerStorage;
   /** Says what is done to each change of state when it is committed. */
   onCommit(rewrite: (change: StateChange) => StateChange): void;
   /** Works while no commit is under way and none begins. */
@@ -13,7 +14,7 @@ export interface CommitGate {
 }
 
 /** Puts a gate before a storage. */
-export function gateCommits(beneath: FullStorage): CommitGate {
+export function gateCommits(beneath: LedgerStorage): CommitGate {
   let rewrite = (change: StateChange): StateChange => change;
   let shut: Promise<unknown> | undefined;
   const underway = new Set<Promise<unknown>>();
@@ -35,7 +36,7 @@ export function gateCommits(beneath: FullStorage): CommitGate {
   }
 
   const { chains, blobs, state } = beneath;
-  const storage: FullStorage = {
+  const storage: LedgerStorage = {
     chains,
     blobs,
     state: {
@@ -54,7 +55,7 @@ export function gateCommits(beneath: FullStorage): CommitGate {
           options,
         );
       }),
-    compact: () => beneath.compact(),
+    ...(beneath.compact && { compact: () => beneath.compact!() }),
     close: () => beneath.close(),
     [Symbol.asyncDispose]: () => beneath[Symbol.asyncDispose](),
   };

@@ -4,14 +4,17 @@ import type { SuiteName } from "../envelope/suite.ts";
 import { EnvelopeError } from "../errors.ts";
 import type { KeyStore } from "../identity/key-store.ts";
 import type { Signer } from "../identity/signer.ts";
-import type { FullStorage } from "../storage/types.ts";
+import type { FullStorage, Storage } from "../storage/types.ts";
 import { isInForce, keyKey } from "../chain/state.ts";
 import type { Vault } from "./vault.ts";
+
+/** All stores and `commit`; a browser's database has nothing to compact with. */
+export type LedgerStorage = Omit<FullStorage, "compact"> & Pick<Storage, "compact">;
 
 /** What every part of an opened ledger works with. */
 export interface LedgerContext {
   readonly chain: AppendableChain;
-  readonly storage: FullStorage;
+  readonly storage: LedgerStorage;
   readonly vault: Vault;
   readonly keys: KeyStore;
   readonly signer: Signer;

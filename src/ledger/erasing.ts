@@ -86,6 +86,9 @@ const OUT_OF_REACH =
   "Recipients who were granted a key before can still open the copies they keep; backups taken " +
   "before this erasure must be destroyed by whoever keeps them.";
 
+const NOT_COMPACTED =
+  "This storage cannot be compacted: what was deleted may stand in its files for some time.";
+
 /** Starts erasing. */
 export function createErasing(
   context: LedgerContext,
@@ -252,9 +255,17 @@ export function createErasing(
     const blobs = ids.reduce((sum, id) => sum + (deleted.get(toHex(id)) ?? 0), 0);
     deleted.clear();
     await vault.renew();
-    const compaction = await storage.compact();
+    const compaction = await storage.compact?.();
     await storage.state.batch(ids.map((id) => vault.remove(unfinishedName(id))));
-    return { id: ids[0]!, class: what, erased, blobs, compaction, outOfReach: OUT_OF_REACH };
+    return {
+      id: ids[0]!,
+      class: what,
+      erased,
+      blobs,
+      ...(compaction === undefined
+        ? { outOfReach: `${OUT_OF_REACH} ${NOT_COMPACTED}` }
+        : { compaction, outOfReach: OUT_OF_REACH }),
+    };
   }
 
   return {
@@ -265,7 +276,7 @@ export function createErasing(
       if (left.length > 0) await options.catalogue().catchUp();
       await vault.renew();
       if (left.length === 0) return;
-      await storage.compact();
+      await storage.compact?.();
       await storage.state.batch(left.map((name) => vault.remove(name)));
     },
     async hold(subject, rule) {

@@ -24,7 +24,7 @@ import type { ShardKeys } from "../identity/shard-keys.ts";
 import type { Signer } from "../identity/signer.ts";
 import { EMPTY_ROOT } from "../merkle/hash.ts";
 import { verifyConsistency } from "../merkle/verify.ts";
-import type { FullStorage, Storage } from "../storage/types.ts";
+import type { Storage } from "../storage/types.ts";
 import { openAnswer, type Answer } from "./answer.ts";
 import type { Attachment } from "./attachments.ts";
 import { auditOf, type Access } from "./audit.ts";
@@ -32,7 +32,7 @@ import { openCatalogue, type Catalogue } from "./catalogue.ts";
 import { createConsenting, type ConsentOptions, type FiledDirective } from "./consenting.ts";
 import { consentReader, type AttestedKey } from "./consents.ts";
 import { gateCommits } from "./commit-gate.ts";
-import type { LedgerContext } from "./context.ts";
+import type { LedgerContext, LedgerStorage } from "./context.ts";
 import { disclose, type DiscloseContext, type DisclosureResult } from "./disclose.ts";
 import {
   createErasing,
@@ -235,7 +235,7 @@ export interface Ledger {
 export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   const { keys, genesis, shardKeys, lane = 0 } = options;
   const { name: suite } = suiteNamed(options.suite ?? "chacha");
-  const beneath = fullStorage(options.storage);
+  const beneath = ledgerStorage(options.storage);
   const gate = shardKeys === undefined ? undefined : gateCommits(beneath);
   const storage = gate?.storage ?? beneath;
   const now = options.now ?? Date.now;
@@ -441,15 +441,15 @@ function untilClosed(ledger: Ledger, isClosed: () => boolean): Ledger {
 
 const ITERATES: readonly string[] = ["audit", "pendingReviews"];
 
-function fullStorage(storage: Storage): FullStorage {
-  const { chains, blobs, state, commit, compact } = storage;
-  if (!chains || !blobs || !state || !commit || !compact) {
-    throw new TypeError("a ledger needs a storage with chains, blobs, state, commit and compact");
+function ledgerStorage(storage: Storage): LedgerStorage {
+  const { chains, blobs, state, commit } = storage;
+  if (!chains || !blobs || !state || !commit) {
+    throw new TypeError("a ledger needs a storage with chains, blobs, state and commit");
   }
-  return storage as FullStorage;
+  return storage as LedgerStorage;
 }
 
-async function readBlob(storage: FullStorage, cid: CID): Promise<Uint8Array | undefined> {
+async function readBlob(storage: LedgerStorage, cid: CID): Promise<Uint8Array | undefined> {
   try {
     return await storage.blobs.get(cid);
   } catch (error) {

@@ -4,29 +4,17 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { fromHex, toHex } from "../../src/bytes/hex.ts";
-import { utf8ToBytes } from "../../src/bytes/utf8.ts";
 import * as noble from "../../src/crypto/noble.ts";
 import * as node from "../../src/crypto/node.ts";
 import { webcryptoVerify } from "../../src/crypto/webcrypto.ts";
+import { acceptedOf, type SignatureCase } from "./accepted.ts";
 
 const folder =
   process.env["HEALTHLEDGER_VECTORS"] ??
   new URL("../../../shared/vectors", import.meta.url).pathname;
-const cases = JSON.parse(readFileSync(`${folder}/ed25519/ed25519vectors.json`, "utf8")) as {
-  key: string;
-  sig: string;
-  msg: string;
-}[];
-
-async function accepted(
-  verify: (s: Uint8Array, m: Uint8Array, k: Uint8Array) => boolean | Promise<boolean>,
-): Promise<number[]> {
-  const numbers: number[] = [];
-  for (const [i, { key, sig, msg }] of cases.entries()) {
-    if (await verify(fromHex(sig), utf8ToBytes(msg), fromHex(key))) numbers.push(i);
-  }
-  return numbers;
-}
+const file = readFileSync(`${folder}/ed25519/ed25519vectors.json`, "utf8");
+const cases = JSON.parse(file) as readonly SignatureCase[];
+const accepted = (verify: Parameters<typeof acceptedOf>[1]) => acceptedOf(cases, verify);
 
 const expected = await accepted(noble.ed25519Verify);
 assert.equal(expected.length, 43);

@@ -1,0 +1,90 @@
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import {
+  call,
+  describeBrowser,
+  serve,
+  startChromium,
+  temporaryFolder,
+  type Browser,
+  type Site,
+} from "../browser/chromium.ts";
+import type * as module from "../browser/pages/indexeddb-writer.ts";
+import { effort } from "../support/effort.ts";
+
+type Module = typeof module;
+
+/** How often the browser is killed. */
+const ROUNDS = effort("HEALTHLEDGER_BROWSER_KILLS", { full: 40, short: 3 });
+
+describeBrowser("indexeddbStorage in several tabs", () => {
+  let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+  let site: Site;
+  let browser: Browser;
+  const start = async () => {
+    browser = await startChromium(join(folder.path, "profile"));
+  };
+  const tab = () => browser.open(site.url("indexeddb-writer"));
+  const reported = async (count: number): Promise<void> => {
+    while (site.reports.length < count) await new Promise((resolve) => setTimeout(resolve, 2));
+  };
+  const countsOf = (labels: readonly string[]) => {
+    const counts: Record<string, number> = {};
+    for (const label of labels) counts[label] = (counts[label] ?? 0) + 1;
+    return counts;
+  };
+
+  beforeEach(async () => {
+    [folder, site] = await Promise.all([temporaryFolder(), serve("indexeddb-writer")]);
+    await start();
+  });
+  afterEach(async () => {
+    await browser.kill();
+    await site.close();
+    await folder.remove();
+  });
+
+  it("lets two tabs append to one chain: nothing is lost or there twice", async () => {
+    const [one, two] = await Promise.all([tab(), tab()]);
+    await Promise.all([
+      call<Module, "write">(one, "write", "one", 60),
+      call<Module, "write">(two, "write", "two", 60),
+    ]);
+    expect(await call<Module, "check">(one, "check", 0)).toEqual({
+      size: 240,
+      counts: { one: 60, two: 60 },
+      wrong: [],
+    });
+  });
+
+  it(`loses nothing acknowledged and tears nothing when the browser is killed ${ROUNDS} times`, async () => {
+    let size = 0;
+    for (let round = 0; round < ROUNDS; round++) {
+      site.reports.length = 0;
+      const labels = [`${round}-one`, `${round}-two`].slice(0, 1 + (round % 2));
+      for (const label of labels) {
+        const page = await tab();
+        // It does not come back: the browser is killed.
+        call<Module, "write">(page, "write", label, 1_000_000).catch(() => undefined);
+      }
+      await reported(1 + ((round * 17) % 40));
+      await new Promise((resolve) => setTimeout(resolve, (round * 7) % 23));
+      await browser.kill();
+      const acknowledged = countsOf(site.reports);
+      await start();
+      const page = await tab();
+      const found = await call<Module, "check">(page, "check", size);
+      expect(found.wrong).toEqual([]);
+      for (const label of labels) {
+        // The last commit may have been durable and its report under way.
+        const count = acknowledged[label] ?? 0;
+        expect([count, count + 1]).toContain(found.counts[label] ?? 0);
+      }
+      ({ size } = found);
+      await page.close();
+    }
+    const page = await tab();
+    expect((await call<Module, "check">(page, "check", 0)).wrong).toEqual([]);
+    expect(size).toBeGreaterThanOrEqual(2 * ROUNDS);
+  });
+});

@@ -143,8 +143,8 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
     const { chain } = batch.append ?? {};
     const after = batch.append && headBehind(batch.append);
     const values = encodeBatch(batch, after, channel);
-    const outcome = await use((session) => {
-      signal?.throwIfAborted();
+    const outcome = await use(async (session) => {
+      if (signal?.aborted) return "aborted";
       return session.transaction({ durable }, async (query) => {
         const [row] = await query(
           `SELECT outcome, head_size, head_hash, b.* FROM (${PROMISE_SQL}) AS b,
@@ -162,6 +162,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
         return { replayed: what === "replayed", head };
       });
     });
+    if (outcome === "aborted") throw signal?.reason;
     if (chain === undefined || after === undefined) return undefined;
     if (isReplicated) settle(chain, outcome === undefined ? after : outcome.head);
     if (outcome !== undefined && !outcome.replayed) throw new AppendConflict(outcome.head);

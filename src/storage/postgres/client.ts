@@ -15,10 +15,7 @@ export interface PostgresClient {
   removeListener(event: "error", listener: (error: Error) => void): unknown;
   removeListener(event: "end", listener: () => void): unknown;
   removeListener(event: "notice", listener: (notice: PostgresNotice) => void): unknown;
-  removeListener(
-    event: "notification",
-    listener: (message: PostgresNotification) => void,
-  ): unknown;
+  removeListener(event: "notification", listener: (message: PostgresNotification) => void): unknown;
   /** Gives it back; with `true` it is closed instead of being lent again. */
   release(destroy?: boolean): void;
 }

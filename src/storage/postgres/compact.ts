@@ -17,6 +17,8 @@ const PAUSE = 200;
  */
 export async function compactTables({ query }: Session, schema: string): Promise<Compaction> {
   for (const name of ["statement_timeout", "lock_timeout"]) await query(`SET ${name} = 0`);
+  await query("SET default_transaction_read_only = off");
+  await query("SET default_transaction_isolation = 'read committed'");
   const before = await bytesOnDisk(query, schema);
   await waitForReaders(query, schema);
   for (const table of TABLES) await query(`VACUUM (FULL) ${schema}.${table}`);

@@ -3,5 +3,6 @@
 declare module "@cedar-policy/cedar-wasm/nodejs";
 declare module "@hpke/core";
 declare module "age-encryption";
+declare module "better-sqlite3";
 declare module "hypercore";
 declare module "merkletreejs";

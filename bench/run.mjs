@@ -58,7 +58,12 @@ if (options.help) {
   process.exit();
 }
 
-const peers = ["hypercore", "age-encryption", join("@cedar-policy", "cedar-wasm")];
+const peers = [
+  "hypercore",
+  "age-encryption",
+  "better-sqlite3",
+  join("@cedar-policy", "cedar-wasm"),
+];
 if (!peers.every((name) => existsSync(join(here, "node_modules", name)))) {
   const npm = spawnSync("npm", ["ci", "--prefix", here], {
     stdio: "inherit",

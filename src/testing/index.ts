@@ -6,6 +6,7 @@ export {
   blobStoreCases,
   chainStoreCases,
   commitCases,
+  ledgerCases,
   stateStoreCases,
   storageCases,
   type MakeStorage,

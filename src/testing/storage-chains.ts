@@ -268,6 +268,78 @@ export const chainStoreCases: readonly StorageCase[] = [
     },
   ),
 
+  chainCase(
+    "an abort at any moment is ignored, or rejects with its reason and nothing is written",
+    async (chains) => {
+      const reason = new Error("no longer wanted");
+      const moments: readonly (() => unknown)[] = [
+        () => undefined,
+        () => Promise.resolve(),
+        () => ticks(5),
+        () => ticks(40),
+        () => pause(0),
+        () => pause(1),
+        () => pause(3),
+      ];
+      const all: Uint8Array[] = [];
+      let head: Head = EMPTY;
+      for (let i = 0; i < 5 * moments.length; i++) {
+        const controller = new AbortController();
+        const batch = records(3, `append ${i}`);
+        const call = chains.append("a", head, batch, { signal: controller.signal });
+        const outcome = call.then(
+          (next) => ({ next }),
+          (error: unknown) => ({ error }),
+        );
+        await moments[i % moments.length]!();
+        controller.abort(reason);
+        const ended = await outcome;
+        if ("next" in ended) {
+          head = ended.next;
+          all.push(...batch);
+        } else {
+          check(ended.error === reason, `not the signal's reason: ${String(ended.error)}`);
+        }
+        checkSame(await chains.head("a"), head, "head after an abort");
+      }
+      await pause(20);
+      checkSame(await readAll(chains, "a"), all, "records");
+      const late = new AbortController();
+      head = await chains.append("a", head, records(1, "late"), { signal: late.signal });
+      late.abort(reason);
+      checkSame(await chains.head("a"), head, "head after an abort that came too late");
+    },
+  ),
+
+  {
+    name: "chains: a read beside appends gives whole appends, in order and without gaps",
+    requires: ["chains"],
+    run: (make) =>
+      withStorage(make, async (storage, subject) => {
+        const [writing, reading] = [chainsOf(storage), chainsOf(await subject.open())];
+        let head = await writing.append("a", EMPTY, records(2, "0"));
+        let done = false;
+        const read = async (): Promise<void> => {
+          let last = 0;
+          while (!done) {
+            const before = (await reading.head("a")).size;
+            const { length } = await readAll(reading, "a");
+            check(length >= before && length >= last, "a read gave less than there was");
+            checkSame(length % 2, 0, "records of an append that is there in part");
+            last = length;
+            const two = await collect(reading.read("a", { from: Math.max(0, length - 2) }));
+            checkSame(two[0]?.index, Math.max(0, length - 2), "the first record from there");
+            await pause(0);
+          }
+        };
+        const write = async (): Promise<void> => {
+          for (let i = 1; i < 40; i++) head = await writing.append("a", head, records(2, `${i}`));
+        };
+        await Promise.all([read(), write().finally(() => (done = true))]);
+        checkSame((await readAll(reading, "a")).length, 80, "number of records");
+      }),
+  },
+
   {
     name: "chains: an append whose response was lost is settled by calling again",
     requires: ["chains"],
@@ -395,7 +467,79 @@ export const chainStoreCases: readonly StorageCase[] = [
         check((await rejection(waiting, "aborted tail")) === reason, "the tail's reason");
       }),
   },
+
+  {
+    name: "chains: tail misses nothing beside handles that race",
+    requires: ["chains", "tail"],
+    run: (make) =>
+      withStorage(make, async (storage, subject) => {
+        const handles = [chainsOf(storage), chainsOf(await subject.open())];
+        const follower = chainsOf(await subject.open());
+        const total = 2 * 25 * 2;
+        const follow = async (chains: ChainStore, from: number): Promise<void> => {
+          let next = from;
+          for await (const { index } of chains.tail!("a", { from })) {
+            checkSame(index, next, "the next index");
+            // At times slower than those who write.
+            if (next % 17 === 0) await pause(2);
+            if (++next === total) break;
+          }
+        };
+        const following = [follow(follower, 0), follow(follower, 10), follow(handles[0]!, 0)];
+        const writing = handles.map(async (chains, writer) => {
+          let head: Head = EMPTY;
+          for (let done = 0; done < 25;) {
+            try {
+              head = await chains.append("a", head, records(2, `${writer}/${done}`));
+              done++;
+              if (done % 5 === 0) await pause(done % 3);
+            } catch (error) {
+              if (!(error instanceof AppendConflict)) throw error;
+              head = error.head;
+            }
+          }
+        });
+        await Promise.all([...following, ...writing]);
+        await follow(follower, total - 1);
+      }),
+  },
+
+  {
+    name: "chains: tail ends when its store is closed",
+    requires: ["chains", "tail"],
+    run: (make) =>
+      withStorage(make, async (storage, subject) => {
+        const other = await subject.open();
+        await chainsOf(storage).append("a", EMPTY, records(3));
+        const seen: number[] = [];
+        const following = (async () => {
+          for await (const { index } of chainsOf(other).tail!("a", { from: 0 })) seen.push(index);
+        })();
+        const waiting = collect(chainsOf(other).tail!("b", { from: 0 }));
+        const ends = [following, waiting].map((ended) =>
+          ended.then(
+            () => undefined,
+            (reason: unknown) => reason,
+          ),
+        );
+        while (seen.length < 3) await pause(5);
+        await other.close();
+        for (const error of await Promise.all(ends)) {
+          const { code = "ERR_STORAGE_CLOSED" } = Object(error) as { code?: string };
+          checkSame(code, "ERR_STORAGE_CLOSED", "how tail ended");
+        }
+        checkSame(seen, [0, 1, 2], "what came before");
+      }),
+  },
 ];
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+async function ticks(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await Promise.resolve();
+}
 
 function same(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);

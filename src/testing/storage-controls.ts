@@ -171,6 +171,56 @@ export const storageControls: readonly StorageControl[] = [
       append: (chain, expected, records) => chains.append(chain, expected, records),
     })),
   ),
+  control("an abort that rejects and writes all the same", "an abort at any moment", (storage) =>
+    withChains(storage, (chains) => ({
+      async append(chain, expected, records, { signal } = {}) {
+        const appended = chains.append(chain, expected, records);
+        await later(2);
+        signal?.throwIfAborted();
+        return appended;
+      },
+    })),
+  ),
+  control("an append that shows its parts", "a read beside appends", (storage) =>
+    withChains(storage, (chains) => ({
+      async append(chain, expected, records) {
+        let head = expected;
+        for (const record of records.map((one) => new Uint8Array(one))) {
+          head = await chains.append(chain, head, [record]);
+          await later(0);
+        }
+        return head;
+      },
+    })),
+  ),
+  control("a tail that begins at the end", "tail gives what is there", (storage) =>
+    withChains(storage, (chains) => ({
+      async *tail(chain, options) {
+        const { size } = await chains.head(chain);
+        yield* chains.tail!(chain, { ...options, from: Math.max(size, options.from) });
+      },
+    })),
+  ),
+  control("a tail that misses what comes while it hands out", "tail misses nothing", (storage) =>
+    withChains(storage, (chains) => ({
+      async *tail(chain, { from, signal }) {
+        for (let next = from; ; await later(1)) {
+          signal?.throwIfAborted();
+          yield* chains.read(chain, { from: next });
+          // Told of the end, and not whether all up to it was handed out.
+          next = (await chains.head(chain)).size;
+        }
+      },
+    })),
+  ),
+  control("a tail that outlives its store", "tail ends when its store is closed", (storage) =>
+    withChains(storage, (chains) => ({
+      async *tail(chain, options) {
+        yield* chains.read(chain, options);
+        await new Promise(() => {});
+      },
+    })),
+  ),
   control("appends the part that fits", "beyond its limits", (storage) =>
     withChains(storage, (chains) => ({
       append: (chain, expected, records, options) =>
@@ -282,6 +332,21 @@ export const storageControls: readonly StorageControl[] = [
       scan: (options) => state.scan({ ...options, limit: Math.min(options.limit ?? 256, 256) }),
     })),
   ),
+
+  control("unsynced batches dropped", "derived nodes", (storage) =>
+    withState(storage, (state) => ({
+      batch: async (changes, options) => {
+        if (options?.sync !== false) await state.batch(changes);
+      },
+    })),
+  ),
+  control("a commit that leaves what lost in the state", "conflict writes nothing", (storage) => ({
+    ...storage,
+    async commit({ append, blobs, state }, options) {
+      await storage.state.batch(state ?? []);
+      return storage.commit({ ...(append && { append }), ...(blobs && { blobs }) }, options);
+    },
+  })),
 
   control("commit in three steps, blobs first", "conflict writes nothing", (storage) => ({
     ...storage,

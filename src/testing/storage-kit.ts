@@ -1,12 +1,14 @@
 import { blobStoreCases } from "./storage-blobs.ts";
 import { chainStoreCases } from "./storage-chains.ts";
 import { commitCases } from "./storage-commit.ts";
+import { ledgerCases } from "./storage-ledger.ts";
 import { stateStoreCases } from "./storage-state.ts";
 import type { StorageCase } from "./storage-subject.ts";
 
 export { blobStoreCases } from "./storage-blobs.ts";
 export { chainStoreCases } from "./storage-chains.ts";
 export { commitCases } from "./storage-commit.ts";
+export { ledgerCases } from "./storage-ledger.ts";
 export { stateStoreCases } from "./storage-state.ts";
 export type {
   MakeStorage,
@@ -19,10 +21,14 @@ export type {
   TracedProcess,
 } from "./storage-subject.ts";
 
-/** The conformance kit for storage adapters: the cases of all interfaces. */
+/**
+ * The conformance kit for storage adapters: the cases of all interfaces, and of a ledger on top of
+ * them. Those that need another process are `processCases`.
+ */
 export const storageCases: readonly StorageCase[] = [
   ...chainStoreCases,
   ...blobStoreCases,
   ...stateStoreCases,
   ...commitCases,
+  ...ledgerCases,
 ];

@@ -230,16 +230,19 @@ async function tailOfProcesses(subject: StorageSubject): Promise<void> {
   // Two records a step: eight before anybody looks, then twenty from here and twenty from there.
   await takeSteps(storage, kinds, "own", 0, 4);
   const seen: number[] = [];
-  const own = (async () => {
+  const follow = async (): Promise<void> => {
     for await (const { index } of chainsOf(storage).tail!("steps", { from: 3 })) {
       seen.push(index);
       if (seen.length === 45) break;
     }
-  })();
+  };
   following.ask({ do: "tail", from: 3, count: 45 });
   writing.ask({ do: "write", kinds, writer: "other", from: 0, count: 10 });
-  await takeSteps(storage, kinds, "own", 4, 10);
-  await Promise.all([own, following.until(() => following.said("done tail") > 0, "45 records")]);
+  await Promise.all([
+    follow(),
+    takeSteps(storage, kinds, "own", 4, 10),
+    following.until(() => following.said("done tail") > 0, "45 records"),
+  ]);
   const wanted = Array.from({ length: 45 }, (_, i) => i + 3);
   checkSame(seen, wanted, "what tail gave here");
   checkSame(

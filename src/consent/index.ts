@@ -19,7 +19,15 @@ export * from "./model.ts";
 export * from "./overlays/minors.ts";
 export * from "./overlays/part-2.ts";
 export * from "./residual.ts";
-export * from "./residual-export.ts";
+export { toPcfResidual, type PcfResidualRule } from "./residual-pcf.ts";
+export { toPermission, type ResidualPermission } from "./residual-permission.ts";
+export { toSearchParameters, type ResidualSearch } from "./residual-search.ts";
+export {
+  alternativesOf,
+  type ResidualExport,
+  type ResidualLiteral,
+  type ResidualTerm,
+} from "./residual-terms.ts";
 export type { RecordQuestion } from "./match.ts";
 export type { ClaimedRole, ConsentRequest, RequestQuery } from "./request.ts";
 export type { ConsentResource, LabelStamp, ResourceLabels } from "./resource.ts";

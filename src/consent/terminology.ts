@@ -61,6 +61,12 @@ export function canonicalSystem(system: string): string {
   return Object.hasOwn(SYSTEM_ALIASES, system) ? SYSTEM_ALIASES[system]! : system;
 }
 
+/** Every name of a code system, the one that {@link canonicalSystem} gives first. */
+export function systemNames(system: string): readonly string[] {
+  const known = canonicalSystem(system);
+  return [known, ...Object.keys(SYSTEM_ALIASES).filter((name) => SYSTEM_ALIASES[name] === known)];
+}
+
 /** Writes a purpose the one way rules compare it: ActReason codes bare, others `system|code`. */
 export function canonicalPurpose(purpose: string): string {
   const bar = purpose.lastIndexOf("|");

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { ConsentResource } from "../../../src/consent/index.ts";
+import { explain, toPcfResidual, type ConsentResource } from "../../../src/consent/index.ts";
 import { toConsentResource } from "../../../src/fhir/consent-resource.ts";
 import { fromConsent } from "../../../src/fhir/consent-in/from-consent.ts";
 import { describeResource } from "../../../src/fhir/manifest.ts";
@@ -138,12 +138,26 @@ describeVectors("IHE PCF", join("consent", "ihe-pcf"), (folder) => {
     // a token is issued where anything at all could be released
     expect([...decisions.values()].includes("permit")).toBe(item.expected.tokenIssued);
     const { consent, request, asOf } = ask(item);
-    const token = consent.evaluateRequest(request, asOf).outcome;
-    expect(["permit", "partial"].includes(token), token).toBe(item.expected.tokenIssued);
+    const token = consent.evaluateRequest(request, asOf);
+    expect(["permit", "partial"].includes(token.outcome), token.outcome).toBe(
+      item.expected.tokenIssued,
+    );
+    const own =
+      token.filter !== undefined
+        ? (toPcfResidual(token.filter).value as readonly Residual[])
+        : token.outcome === "permit"
+          ? []
+          : null;
     for (const resource of universe) {
       const { residual } = item.expected;
       const may = residual !== null && released(residual, resource);
       expect(decisions.get(resource.id!), resource.id).toBe(may ? "permit" : "deny");
+      // what is written into a token, enforced as PCF says, comes to the same
+      expect(own !== null && released(own, resource), `residual: ${resource.id}`).toBe(may);
+    }
+    if (token.outcome === "partial") {
+      expect(token.reasons.length).toBeGreaterThan(0);
+      expect(explain(token)).toContain("the patient's directive");
     }
   });
 

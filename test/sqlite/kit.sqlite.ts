@@ -1,23 +1,21 @@
 import { describe, expect, it } from "vitest";
 import { runKit } from "../../src/testing/kit.ts";
 import { processCases } from "../../src/testing/storage-processes.ts";
-import { storageCases, type StorageCase } from "../../src/testing/storage-kit.ts";
+import { storageCases } from "../../src/testing/storage-kit.ts";
 import { effort } from "../support/effort.ts";
-import { features, sqliteSubjects, unsyncedSqliteSubjects } from "./subject.ts";
+import { staged } from "../support/host-features.ts";
+import { FEATURES, sqliteSubjects, unsyncedSqliteSubjects } from "./subject.ts";
 
-const rounds = effort("HEALTHLEDGER_CRASH_ROUNDS", { full: 40, short: 8 });
-const offered = await features();
-const applies = ({ requires = [] }: StorageCase): boolean =>
-  requires.every((feature) => offered.includes(feature));
+/** `HEALTHLEDGER_CRASH_ROUNDS`: how often a process is killed; 40, with little effort 10. */
+const rounds = effort("HEALTHLEDGER_CRASH_ROUNDS", { full: 40, short: 10 });
+const cases = await staged([...storageCases, ...processCases({ rounds })]);
+const traced = cases.filter(({ requires }) => requires?.includes("traced"));
 
 describe("sqliteStorage", () => {
-  it.each(storageCases.filter(applies))("$name", ({ run }) => run(sqliteSubjects));
-  it.each(processCases({ rounds }).filter(applies))("$name", ({ run }) => run(sqliteSubjects));
+  it.each(cases)("$name", ({ run }) => run(sqliteSubjects));
 
-  it.skipIf(!offered.includes("traced"))("fails the kit when it was told not to sync", async () => {
-    const cases = processCases().filter(({ name }) => name.startsWith("sync:"));
-    const [result] = await runKit(cases, unsyncedSqliteSubjects, { features: offered });
-    expect(result).toMatchObject({ outcome: "failed" });
+  it.each(traced)("fails when it was told not to sync: $name", async (unsynced) => {
+    const [result] = await runKit([unsynced], unsyncedSqliteSubjects, { features: FEATURES });
     expect(String(result?.outcome === "failed" && result.error)).toMatch(/without a sync/);
   });
 });

@@ -3,14 +3,15 @@
 import { runKit } from "../../src/testing/kit.ts";
 import { processCases } from "../../src/testing/storage-processes.ts";
 import { storageCases } from "../../src/testing/storage-kit.ts";
+import { staged } from "../support/host-features.ts";
 import { effort } from "../support/effort.ts";
 import { OWN_CLIENT } from "./client.ts";
-import { features, sqliteSubjects } from "./subject.ts";
+import { FEATURES, sqliteSubjects } from "./subject.ts";
 
-const rounds = effort("HEALTHLEDGER_CRASH_ROUNDS", { full: 40, short: 8 });
-const cases = [...storageCases, ...processCases({ rounds })];
+const rounds = effort("HEALTHLEDGER_CRASH_ROUNDS", { full: 40, short: 10 });
+const cases = await staged([...storageCases, ...processCases({ rounds })]);
 const results = await runKit(cases, sqliteSubjects, {
-  features: await features(),
+  features: FEATURES,
   timeout: 600_000,
 });
 for (const result of results) {

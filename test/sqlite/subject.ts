@@ -4,13 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { sqliteStorage, type SqliteStorageOptions } from "../../src/storage/sqlite.ts";
 import type { FullStorage } from "../../src/storage/types.ts";
-import {
-  canMount,
-  canTrace,
-  smallVolume,
-  spawnStorage,
-  spawnTraced,
-} from "../../src/testing/node.ts";
+import { smallVolume, spawnStorage, spawnTraced } from "../../src/testing/node.ts";
 import type { MakeStorage, StorageFeature } from "../../src/testing/storage-kit.ts";
 import { connect, type Connection } from "./client.ts";
 
@@ -23,21 +17,11 @@ export async function folder(): Promise<{ path: string; remove(): Promise<void> 
   return { path, remove: () => rm(path, { recursive: true, force: true }) };
 }
 
-/** What is offered here; says what cannot be staged on this machine. */
-export async function features(): Promise<readonly StorageFeature[]> {
-  const [small, traced] = [await canMount(), canTrace()];
-  if (!small) console.warn("skipped: a full disk for SQLite: no file system can be mounted here");
-  if (!traced) console.warn("skipped: the sync probe for SQLite: strace is absent or forbidden");
-  if ((!small || !traced) && process.env["CI"] !== undefined) {
-    throw new Error("the SQLite suite needs strace and the right to mount a tmpfs");
-  }
-  return [
-    ...(["chains", "blobs", "state", "commit", "compact", "tail", "reopen"] as const),
-    ...(["kill", "processes"] as const),
-    ...(small ? (["small"] as const) : []),
-    ...(traced ? (["traced"] as const) : []),
-  ];
-}
+/** What these subjects offer. */
+export const FEATURES: readonly StorageFeature[] = [
+  ...(["chains", "blobs", "state", "commit", "compact", "tail", "reopen"] as const),
+  ...(["kill", "processes", "small", "traced"] as const),
+];
 
 /** Opens a store in a file; closing it closes its connection too. */
 export async function openAt(

@@ -1,0 +1,302 @@
+import { utf8ToBytes } from "../bytes/utf8.ts";
+import { AppendConflict, AmbiguousAppend } from "./errors.ts";
+import { checkCommit, closedError, copyBytes, sameHead } from "./guards.ts";
+import { decodePending, encodePending, type Pending } from "./pending.ts";
+import type {
+  AppendOptions,
+  ChainStore,
+  Commit,
+  Durability,
+  FullStorage,
+  Head,
+  StateChange,
+  StateStore,
+  Storage,
+  StorageCaps,
+} from "./types.ts";
+
+export interface CombineOptions {
+  /** Gives its chains. */
+  readonly chains: Storage;
+  /** Gives its blobs; may be the same as `chains`. */
+  readonly blobs: Storage;
+  /** Gives its state, which nothing else may use meanwhile: one process, and no other handle. */
+  readonly state: Storage;
+}
+
+/** Where a commit stands in the state store from before its append until it is done. */
+const PENDING = /* @__PURE__ */ utf8ToBytes("combine/pending");
+const ORDER: readonly Durability[] = ["none", "process", "power", "quorum"];
+
+/** What all combinations over one state store share. */
+interface Shared {
+  /** The end of whatever is under way. */
+  last: Promise<unknown>;
+  /** A commit of which it is not known whether its append happened. */
+  pending: Pending | undefined;
+  /** Where chains were seen to end. */
+  readonly ends: Map<string, Head>;
+}
+
+const sharedOf = /* @__PURE__ */ new WeakMap<StateStore, Shared>();
+
+/**
+ * Makes one storage with `commit` of stores that know nothing of each other, as chains and blobs in
+ * an object store and state on a local disk.
+ *
+ * A commit is written to the state store first, then appended, then carried out; one that was cut
+ * short is carried out when the combination is opened again, or given up if the chain went on
+ * without it. So an append and its changes of state are never torn. Blobs are put before all that:
+ * of a commit that came to nothing some may stay (`caps.atomicBlobs` is `false`).
+ *
+ * @throws {TypeError} when a storage lacks the store that it is to give
+ * @throws {AmbiguousAppend} when a commit that was cut short cannot be settled now
+ */
+export async function combineStorage(options: CombineOptions): Promise<FullStorage> {
+  const { chains } = options.chains;
+  const { blobs } = options.blobs;
+  const { state } = options.state;
+  if (!chains || !blobs || !state) {
+    throw new TypeError("each storage must have the store that it is to give");
+  }
+  if (!options.blobs.compact || !options.state.compact) {
+    throw new TypeError("what gives blobs or state must have compact: nothing is erased without");
+  }
+  const parts = [...new Set([options.chains, options.blobs, options.state])];
+  const caps = capsOf([chains.caps, blobs.caps, state.caps]);
+  const shared = sharedOf.get(state) ?? {
+    last: Promise.resolve(),
+    pending: undefined,
+    ends: new Map(),
+  };
+  sharedOf.set(state, shared);
+  let closing: Promise<void> | undefined;
+
+  function open(): void {
+    if (closing) throw closedError();
+  }
+
+  /** Does one thing after another, over all combinations of this state store. */
+  function exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const result = shared.last.then(work);
+    shared.last = result.catch(() => undefined);
+    return result;
+  }
+
+  function close(): Promise<void> {
+    closing ??= shared.last
+      .then(() => Promise.all(parts.map((part) => part.close())))
+      .then(() => undefined);
+    return closing;
+  }
+
+  /** Carries out what was cut short. Only one at a time, and alone. */
+  async function settle(): Promise<void> {
+    if (shared.pending !== undefined) await carryOut(shared.pending, false);
+  }
+
+  /**
+   * Appends what the state store already holds as pending, and does what comes with it.
+   *
+   * @param first - whether it was never tried before
+   */
+  async function carryOut(pending: Pending, first: boolean): Promise<Head> {
+    const { chain, expected, records, state: changes } = pending;
+    let head: Head;
+    try {
+      head = await chains!.append(chain, expected, records);
+    } catch (error) {
+      if (error instanceof AppendConflict) {
+        shared.ends.set(chain, error.head);
+      } else if (error instanceof AmbiguousAppend || !first) {
+        // That this try failed says nothing of those before.
+        shared.pending = pending;
+        throw error instanceof AmbiguousAppend ? error : new AmbiguousAppend(error);
+      }
+      // It certainly did not happen, and must not by being tried again.
+      await finish(pending, []);
+      throw error;
+    }
+    await finish(pending, changes);
+    shared.ends.set(chain, head);
+    return head;
+  }
+
+  async function finish(pending: Pending, changes: readonly StateChange[]): Promise<void> {
+    try {
+      await state!.batch([...changes, { key: PENDING, value: null }]);
+    } catch (cause) {
+      shared.pending = pending;
+      throw new AmbiguousAppend(cause);
+    }
+    shared.pending = undefined;
+  }
+
+  async function commitAlone(batch: Commit, signal?: AbortSignal): Promise<Head | undefined> {
+    signal?.throwIfAborted();
+    await settleQuietly();
+    const { append, blobs: put = [], state: changes = [] } = batch;
+    if (append !== undefined) {
+      const { chain, expected, records } = append;
+      const end = shared.ends.get(chain);
+      if (end === undefined || !sameHead(end, expected)) {
+        const head = await chains!.head(chain);
+        shared.ends.set(chain, head);
+        if (!sameHead(head, expected)) {
+          // Of a replay everything is there already; nothing else can come of it.
+          if (expected.size > head.size) throw new AppendConflict(head);
+          return chains!.append(chain, expected, records);
+        }
+      }
+    }
+    if (put.length > 0) await blobs!.put(put);
+    if (append === undefined) {
+      if (changes.length > 0) await state!.batch(changes);
+      return undefined;
+    }
+    const pending = { ...append, state: changes };
+    if (changes.length > 0) {
+      await state!.batch([{ key: PENDING, value: encodePending(pending) }]);
+      return carryOut(pending, true);
+    }
+    const head = await chains!.append(append.chain, append.expected, append.records);
+    shared.ends.set(append.chain, head);
+    return head;
+  }
+
+  /** A conflict of what was pending is its own caller's affair, who has long heard of doubt. */
+  async function settleQuietly(): Promise<void> {
+    try {
+      await settle();
+    } catch (error) {
+      if (!(error instanceof AppendConflict)) throw error;
+    }
+  }
+
+  async function commit(batch: Commit, { signal }: AppendOptions = {}): Promise<Head | undefined> {
+    open();
+    checkCommit(batch, caps);
+    signal?.throwIfAborted();
+    const copy = copyCommit(batch);
+    return exclusively(() => commitAlone(copy, signal));
+  }
+
+  /** The state as it is after what is pending. */
+  async function settledState(): Promise<StateStore> {
+    open();
+    if (shared.pending !== undefined) await exclusively(settleQuietly);
+    return state!;
+  }
+
+  async function* scan(options: Parameters<StateStore["scan"]>[0]) {
+    yield* (await settledState()).scan(options);
+  }
+
+  const value = await state.get(PENDING);
+  if (value !== undefined && shared.pending === undefined) {
+    await exclusively(async () => {
+      shared.pending ??= decodePending(value);
+      await settleQuietly();
+    });
+  }
+
+  const combined: ChainStore = {
+    caps,
+    head: async (chain) => (open(), chains.head(chain)),
+    async append(chain, expected, records, appendOptions) {
+      return (await commit({ append: { chain, expected, records } }, appendOptions))!;
+    },
+    read: (chain, readOptions) => chains.read(chain, readOptions),
+    ...(chains.tail && { tail: (chain, tailOptions) => chains.tail!(chain, tailOptions) }),
+    list: () => chains.list(),
+    close,
+  };
+
+  return {
+    chains: combined,
+    blobs: {
+      caps,
+      put: async (list) => void (await commit({ blobs: list })),
+      get: (cid) => blobs.get(cid),
+      getMany: (cids) => blobs.getMany(cids),
+      has: (cid) => blobs.has(cid),
+      delete: (cids) => blobs.delete(cids),
+      list: () => blobs.list(),
+      count: () => blobs.count(),
+      close,
+    },
+    state: {
+      caps,
+      async get(key) {
+        const copy = copyBytes(key);
+        return (await settledState()).get(copy);
+      },
+      async getMany(keys) {
+        const copies = keys.map(copyBytes);
+        return (await settledState()).getMany(copies);
+      },
+      async batch(changes, batchOptions) {
+        open();
+        checkCommit({ state: changes }, caps);
+        const copy = changes.map(copyChange);
+        await exclusively(async () => {
+          await settleQuietly();
+          await state.batch(copy, batchOptions);
+        });
+      },
+      scan,
+      close,
+    },
+    commit,
+    async compact() {
+      open();
+      return exclusively(async () => {
+        await settleQuietly();
+        let [before, after] = [0, 0];
+        for (const part of parts) {
+          const sizes = await part.compact?.();
+          before += sizes?.before ?? 0;
+          after += sizes?.after ?? 0;
+        }
+        return { before, after };
+      });
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** The least that any of them promises. */
+function capsOf(all: readonly StorageCaps[]): StorageCaps {
+  const ranks = all.map(({ durability }) => ORDER.indexOf(durability));
+  return {
+    durability: ORDER[Math.min(...ranks)]!,
+    multiProcess: false,
+    // A commit stands in the state store as one value.
+    maxAppendBytes: Math.floor(Math.min(...all.map((caps) => caps.maxAppendBytes)) / 2),
+    maxBatch: Math.min(...all.map((caps) => caps.maxBatch)) - 1,
+    tail: all[0]!.tail,
+    atomicBlobs: false,
+  };
+}
+
+function copyCommit({ append, blobs, state }: Commit): Commit {
+  return {
+    ...(append && {
+      append: {
+        chain: append.chain,
+        expected: {
+          size: append.expected.size,
+          hash: append.expected.hash && copyBytes(append.expected.hash),
+        },
+        records: append.records.map(copyBytes),
+      },
+    }),
+    ...(blobs && { blobs: blobs.map(({ cid, bytes }) => ({ cid, bytes: copyBytes(bytes) })) }),
+    ...(state && { state: state.map(copyChange) }),
+  };
+}
+
+function copyChange({ key, value }: StateChange): StateChange {
+  return { key: copyBytes(key), value: value && copyBytes(value) };
+}

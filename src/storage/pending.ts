@@ -1,0 +1,60 @@
+import { decode, encode } from "../codec/dag-cbor.ts";
+import { LedgerError, StorageError } from "../errors.ts";
+import { assertHead, assertStateKey, chainNameBytes } from "./guards.ts";
+import type { Commit, StateChange } from "./types.ts";
+
+/** A commit that is under way: its append and its changes of state. */
+export type Pending = NonNullable<Commit["append"]> & { readonly state: readonly StateChange[] };
+
+interface Written {
+  readonly chain: string;
+  readonly size: number;
+  readonly hash: Uint8Array | null;
+  readonly records: readonly Uint8Array[];
+  readonly state: readonly (readonly [Uint8Array, Uint8Array | null])[];
+}
+
+/** Writes down a commit that is about to be appended. */
+export function encodePending({ chain, expected, records, state }: Pending): Uint8Array {
+  return encode({
+    v: 1,
+    chain,
+    size: expected.size,
+    hash: expected.hash,
+    records,
+    state: state.map(({ key, value }) => [key, value]),
+  });
+}
+
+/**
+ * Reads what {@link encodePending} wrote.
+ *
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it is something else
+ */
+export function decodePending(bytes: Uint8Array): Pending {
+  try {
+    const limits = { maxBytes: bytes.length, maxItems: bytes.length };
+    const { v, ...fields } = decode(bytes, limits) as { v: number } & Written;
+    if (v !== 1) throw new TypeError("a pending commit of another version");
+    const { chain, size, hash, records, state } = fields;
+    const pending: Pending = {
+      chain,
+      expected: { size, hash },
+      records,
+      state: state.map(([key, value]) => ({ key, value })),
+    };
+    chainNameBytes(chain);
+    assertHead(pending.expected);
+    for (const { key } of pending.state) assertStateKey(key);
+    return pending;
+  } catch (cause) {
+    if (!(
+      cause instanceof TypeError ||
+      cause instanceof RangeError ||
+      cause instanceof LedgerError
+    )) {
+      throw cause;
+    }
+    throw new StorageError("ERR_STORAGE_CORRUPT", "a pending commit is damaged", { cause });
+  }
+}

@@ -143,4 +143,46 @@ describe("filter", () => {
       expect(page, `${seed}`).toEqual({ items: each, cursor: null, complete: true });
     }
   });
+
+  it("gives the same in pages of any size, none empty before the last, and says when it is complete", () => {
+    let pages = 0;
+    for (let seed = 0; seed < 200; seed++) {
+      const dice = diceOf(seed);
+      const { snapshot, request, asOf, understood } = tripleOf(seed);
+      const consent = compileDirectives(snapshot);
+      const list = Array.from({ length: 25 }, (_, i) => recordOf(dice, `Observation/${i}`));
+      const permits = (item: (typeof list)[0]) =>
+        consent.evaluate(request, item, asOf, { understood }).outcome === "permit";
+      const wanted = list.filter(permits);
+      const limit = 1 + dice.below(6);
+      const given: typeof list = [];
+      let cursor: string | undefined;
+      for (;;) {
+        const options = { understood, limit, ...(cursor === undefined ? {} : { cursor }) };
+        const page = filter(consent, request, list, asOf, options);
+        // What is withheld leaves no trace: without it the page is the same, cursor and all.
+        expect(filter(consent, request, wanted, asOf, options), `${seed}`).toEqual(page);
+        given.push(...page.items.map(({ item }) => item));
+        pages++;
+        expect(page.complete).toBe(given.length === wanted.length);
+        expect(page.cursor === null).toBe(page.complete);
+        if (page.cursor === null) break;
+        expect(page.items).toHaveLength(limit);
+        cursor = page.cursor;
+      }
+      expect(given, `${seed}`).toEqual(wanted);
+    }
+    expect(pages).toBeGreaterThan(300);
+  });
+
+  it("refuses a cursor that names nothing, and items that cannot be named", () => {
+    const { snapshot, request, asOf } = tripleOf(0);
+    const consent = compileDirectives(snapshot);
+    const list = [recordOf(diceOf(0), "Observation/1")];
+    const cursor = JSON.stringify(["Observation/2"]);
+    expect(() => filter(consent, request, list, asOf, { cursor })).toThrow(RangeError);
+    expect(() => filter(consent, request, list, asOf, { limit: 0 })).toThrow(RangeError);
+    const { id: _, ...nameless } = list[0]!;
+    expect(() => filter(consent, request, [nameless], asOf, { cursor })).toThrow(RangeError);
+  });
 });

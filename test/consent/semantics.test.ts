@@ -537,6 +537,15 @@ const tables: Readonly<Record<string, readonly Case[]>> = {
       then: "permit",
     },
     {
+      it: "permit TREAT beside deny BTG: asking BTG is denied",
+      given: [
+        filed("a", { lineage: "a", root: permit({ purposes: ["TREAT"] }) }),
+        filed("b", { lineage: "b", root: deny({ purposes: ["BTG"] }) }),
+      ],
+      asked: { purposes: ["BTG"] },
+      then: "deny",
+    },
+    {
       it: "an exception inside a permit of TREAT reaches BTG",
       given: [
         filed("a", {
@@ -1502,6 +1511,179 @@ const tables: Readonly<Record<string, readonly Case[]>> = {
     },
   ],
 };
+
+/** Situations that no engine may get wrong, and the cases above that are about each. */
+const SITUATIONS: readonly (readonly [situation: string, table: string, ...cases: string[]])[] = [
+  ["a permit nested in a permit", "nested rules", "a permit nested in a permit decides by itself"],
+  [
+    "an expired nested exception",
+    "nested rules",
+    "an exception whose own period has ended leaves the rule around it",
+    "an exception still holds on its last day",
+  ],
+  [
+    "a data period at the root",
+    "when the data happened",
+    "a permit's period contains the record's",
+    "a permit does not cover a record that begins before its period",
+  ],
+  [
+    "a nested data period",
+    "when the data happened",
+    "a deny nested with a period of its own",
+    "a deny nested with another period leaves the record to the permit around it",
+  ],
+  [
+    "lineages of one date, filed in both orders",
+    "two lineages of one date",
+    "a permit, then a deny, in lineages of their own",
+    "a deny, then a permit, in lineages of their own",
+  ],
+  [
+    "statements of one lineage and one date, filed in both orders",
+    "lineages",
+    "the ledger, not the date, says which is newer",
+    "the same dates, filed the other way round",
+  ],
+  [
+    "permit-overrides inside deny-overrides",
+    "nested rules",
+    "permit-overrides inside deny-overrides",
+    "deny-overrides around permit-overrides lets a sibling deny win",
+  ],
+  [
+    "unlabelled data against label rules",
+    "what is unknown",
+    "an unlabelled record is not permitted by a label rule",
+    "an unlabelled record under a label deny is indeterminate, not permitted",
+  ],
+  [
+    "requests of several purposes",
+    "purposes",
+    "two purposes permitted by two rules",
+    "of two purposes one is denied: denied",
+  ],
+  [
+    "a proxy beyond depth",
+    "proxies and chains of grants",
+    "a proxy who may not hand on makes no other proxy",
+    "and whom he made cannot hand on beyond that depth, though it was said he may",
+  ],
+  ["a guardian after majority", "who may speak", "a guardian's permit ends with majority"],
+  [
+    "revocation, then reinstatement",
+    "lineages",
+    "revocation, then reinstatement in knowledge of it",
+  ],
+  [
+    "break-glass never",
+    "break-glass statements beside decisions",
+    "never is said with the refusal",
+  ],
+  [
+    "break-glass under a reject-all consent",
+    "break-glass statements beside decisions",
+    "a reject-all consent says nothing of it",
+  ],
+  [
+    "an absent purpose and BTG",
+    "breaking the glass",
+    "a permit without purpose does not reach BTG",
+    "a deny without purpose reaches BTG, and says nothing of breaking the glass",
+  ],
+  ["an overlay that denies", "the law", "an overlay's deny stands above a permit"],
+  [
+    "an overlay that demands",
+    "the law",
+    "a demand for the label's name refuses a general consent",
+    "and is met by a consent that names it",
+  ],
+  [
+    "two purposes of which one is permitted",
+    "purposes",
+    "of two purposes one is permitted: refused",
+  ],
+  [
+    "HRESCH asked against a CLINTRCH deny",
+    "purposes",
+    "asking HRESCH against a CLINTRCH deny is indeterminate",
+  ],
+  [
+    "an organisation's default behind a recorded consent",
+    "silence and defaults",
+    "an organisation's default stays behind a recorded consent",
+  ],
+  [
+    "an opt-out at one controller",
+    "scope",
+    "an opt-out at one controller does not silence another",
+    "and holds at its own",
+  ],
+  [
+    "a consent not yet valid that replaces one in force",
+    "lineages",
+    "a consent not yet valid does not yet replace the one in force",
+    "and once valid replaces it",
+  ],
+  [
+    "an old paper consent scanned late",
+    "lineages",
+    "an old paper consent scanned late permits nothing",
+    "an old paper refusal scanned late still refuses",
+  ],
+  [
+    "two amendments filed at once",
+    "lineages",
+    "of two amendments filed at once both denies count",
+    "and the later one's permit does not",
+    "until a directive names both heads",
+  ],
+  [
+    "a refusal that expires over an older permit",
+    "lineages",
+    "a refusal that expires does not bring back the permit before it",
+  ],
+  [
+    "a revoke that races an amendment",
+    "lineages",
+    "an amendment that loses the race against a revoke permits nothing",
+    "an amendment that wins the race is revoked with the rest",
+  ],
+  [
+    "permit TREAT beside deny BTG",
+    "breaking the glass",
+    "permit TREAT beside deny BTG: asking TREAT is permitted",
+    "permit TREAT beside deny BTG: asking ETREAT is permitted",
+    "permit TREAT beside deny BTG: asking BTG is denied",
+  ],
+  [
+    "an unlabelled note under a label permit with an exception",
+    "what is unknown",
+    "an unlabelled note under a label permit with an exception is not read by the excepted",
+    "and by others only because the default permits",
+  ],
+  [
+    "obligations nobody understands",
+    "obligations",
+    "an obligation nobody understands refuses",
+    "an obligation that is understood permits",
+  ],
+];
+
+describe("the tables", () => {
+  it("have at least 60 cases, each named once in its table", () => {
+    const all = Object.values(tables).flat();
+    expect(all.length).toBeGreaterThanOrEqual(60);
+    for (const cases of Object.values(tables)) {
+      expect(new Set(cases.map((item) => item.it)).size).toBe(cases.length);
+    }
+  });
+
+  it.each(SITUATIONS)("are about %s", (_, table, ...cases) => {
+    const titles = tables[table]?.map((item) => item.it) ?? [];
+    for (const name of cases) expect(titles).toContain(name);
+  });
+});
 
 for (const [name, cases] of Object.entries(tables)) {
   describe(name, () => {

@@ -63,6 +63,7 @@ const peers = [
   "age-encryption",
   "better-sqlite3",
   join("@cedar-policy", "cedar-wasm"),
+  join("@aws-sdk", "client-s3"),
 ];
 if (!peers.every((name) => existsSync(join(here, "node_modules", name)))) {
   const npm = spawnSync("npm", ["ci", "--prefix", here], {

@@ -1,3 +1,5 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { program, startCluster, type Cluster } from "./cluster.ts";
 
 /** Settings of a server that others may follow, whichever of them leads. */
@@ -22,7 +24,8 @@ export async function startStandby(primary: Cluster, name: string): Promise<Clus
     settings: { ...REPLICATED, primary_conninfo: conninfo(primary.port, name) },
     make: async (data) => {
       const from = ["-h", "127.0.0.1", "-p", String(primary.port), "-U", "postgres"];
-      await program("pg_basebackup", [...from, "-D", data, "-R", "-X", "stream", "-c", "fast"]);
+      await program("pg_basebackup", [...from, "-D", data, "-X", "stream", "-c", "fast"]);
+      await writeFile(join(data, "standby.signal"), "");
     },
   });
 }

@@ -3,6 +3,8 @@ import type { Coding } from "./model.ts";
 /** The codes of a resource, and whether something in it escapes judgement by codes. */
 export interface FoundCodes {
   readonly codes: readonly Coding[];
+  /** Security labels that the resource, or what it holds, bears already. */
+  readonly labels: readonly Coding[];
   readonly unjudged: boolean;
 }
 
@@ -26,9 +28,14 @@ const ADMINISTRATIVE = new Set([
 /** Elements that hold nothing clinical. */
 const SKIPPED = new Set(["meta", "identifier", "resourceType", "id", "implicitRules", "language"]);
 
-/** Elements whose strings are prose, in which anything may be said. */
+/**
+ * Elements whose strings are prose, in which anything may be said, be it a single word. A string of
+ * several words is prose in any other element too.
+ */
 const PROSE = new Set([
   "text",
+  "title",
+  "label",
   "note",
   "comment",
   "comments",
@@ -43,6 +50,12 @@ const PROSE = new Set([
   "deviation",
   "clinicalNotes",
 ]);
+
+/** Elements whose strings name what a code, a reference or a number beside them says. */
+const NAMING = new Set(["display", "unit"]);
+
+/** Extensions of HL7's own: what they mean is published. Any other may mean anything. */
+const HL7_EXTENSION = "http://hl7.org/fhir/";
 
 /** Elements whose reference says what the resource is about: its codes count as one's own. */
 const TELLING = new Set([
@@ -75,7 +88,10 @@ export function findCodes(
   resolve?: (reference: string) => unknown,
 ): FoundCodes {
   const codes: Coding[] = [];
+  const labels: Coding[] = [];
   const linked = new Set<string>();
+  /** Parts of published extensions, whose names are short. */
+  const withinPublished = new Set<object>();
   let clinical = 0;
   let unjudged = false;
   let budget = MAX_NODES;
@@ -111,6 +127,49 @@ export function findCodes(
     }
   }
 
+  /** A value without a code, under a name that somebody gave it: the name may say everything. */
+  function extension(value: Record<string, unknown>): void {
+    const { url } = value;
+    const published =
+      withinPublished.has(value) || (typeof url === "string" && url.startsWith(HL7_EXTENSION));
+    for (const [key, item] of Object.entries(value)) {
+      if (key === "extension" && published) {
+        for (const part of [item].flat() as unknown[])
+          if (isObject(part)) withinPublished.add(part);
+      }
+      if (!key.startsWith("value")) continue;
+      if (!published && key !== "valueCoding" && key !== "valueCodeableConcept") unjudged = true;
+      if (key === "valueCoding" && isObject(item) && item["code"] === undefined) unjudged = true;
+    }
+  }
+
+  function securityLabels(value: unknown): void {
+    for (const one of [value].flat() as unknown[]) {
+      if (!isObject(one)) continue;
+      const { system, code, coding } = one;
+      if (typeof system === "string" && typeof code === "string") labels.push({ system, code });
+      if (Array.isArray(coding)) securityLabels(coding);
+    }
+  }
+
+  /** Of who people are, only what is coded in extensions: gender identity, religion. */
+  function walkPerson(value: unknown, depth: number): void {
+    if (--budget < 0 || depth > MAX_DEPTH) {
+      unjudged = true;
+      return;
+    }
+    for (const one of [value].flat() as unknown[]) {
+      if (!isObject(one)) continue;
+      const { system, code } = one;
+      if (typeof system === "string" && typeof code === "string" && kindOf(system) === "clinical") {
+        codes.push({ system, code });
+      }
+      for (const item of Object.values(one)) {
+        if (typeof item === "object") walkPerson(item, depth + 1);
+      }
+    }
+  }
+
   function walk(value: unknown, key: string, depth: number): void {
     if (--budget < 0 || depth > MAX_DEPTH) {
       unjudged = true;
@@ -121,7 +180,7 @@ export function findCodes(
       return;
     }
     if (typeof value === "string") {
-      if (PROSE.has(key)) unjudged = true;
+      if (PROSE.has(key) || (!NAMING.has(key) && /\s/.test(value))) unjudged = true;
       return;
     }
     if (!isObject(value)) return;
@@ -135,12 +194,16 @@ export function findCodes(
     }
     if (typeof value["code"] === "string" && !coding(value) && !isQuantity(value)) unjudged = true;
     if (isAttachment(value)) unjudged = true;
+    if (key === "extension") extension(value);
+    // It may turn what it stands beside into its opposite.
+    if (key === "modifierExtension") unjudged = true;
     if (TELLING.has(key) && value["concept"] === undefined) {
       if (value["reference"] !== undefined) follow(value["reference"]);
       else if (typeof value["display"] === "string") unjudged = true;
     }
     for (const [name, item] of Object.entries(value)) {
       if (SKIPPED.has(name)) continue;
+      if (name === "securityLabel") securityLabels(item);
       // A codeable reference of R5 tells as much as the elements above.
       if (name === "reference" && isObject(item)) follow(item["reference"]);
       else walk(item, name, depth + 1);
@@ -152,9 +215,14 @@ export function findCodes(
       unjudged = true;
       return;
     }
-    if (ADMINISTRATIVE.has(String(value["resourceType"]))) return;
+    if (isObject(value["meta"])) securityLabels(value["meta"]["security"]);
+    if (ADMINISTRATIVE.has(String(value["resourceType"]))) {
+      walkPerson(value["extension"], depth);
+      return;
+    }
     for (const [name, item] of Object.entries(value)) {
       if (SKIPPED.has(name)) continue;
+      if (name === "securityLabel") securityLabels(item);
       if (name === "text" && isObject(item)) {
         // A generated narrative repeats the elements; any other may say more.
         if (item["status"] !== "generated" && item["status"] !== "empty") unjudged = true;
@@ -165,11 +233,11 @@ export function findCodes(
   }
 
   if (!isObject(resource) || typeof resource["resourceType"] !== "string") {
-    return { codes, unjudged: true };
+    return { codes, labels, unjudged: true };
   }
   walkResource(resource, 0);
   if (clinical === 0 && !ADMINISTRATIVE.has(resource["resourceType"])) unjudged = true;
-  return { codes, unjudged };
+  return { codes, labels, unjudged };
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

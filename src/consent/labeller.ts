@@ -4,7 +4,9 @@ import { DEFAULT_LABEL_RULES } from "./data/label-rules.ts";
 import { findCodes, type FoundCodes } from "./label-codes.ts";
 import type { Coding } from "./model.ts";
 import type { ResourceLabels } from "./resource.ts";
-import { ACT_CODE, CONFIDENTIALITY } from "./terminology.ts";
+import { ACT_CODE, canonicalSystem, CONFIDENTIALITY, HL7_TERMINOLOGY } from "./terminology.ts";
+
+const LEVELS = HL7_TERMINOLOGY.confidentiality;
 
 /** Codes that call for labels. */
 export interface LabelRule {
@@ -23,7 +25,10 @@ export interface LabelRuleSet {
   readonly version: string;
   /** Systems whose codes these rules judge: a code of theirs without a rule is not sensitive. */
   readonly clinicalSystems: readonly string[];
-  /** Beginnings of the names of systems whose codes say nothing clinical. */
+  /**
+   * Systems whose codes say nothing clinical; a `*` at the end stands for any rest. What is in neither
+   * list is unknown, and so is whatever is coded by it alone.
+   */
   readonly administrativeSystems: readonly string[];
   readonly rules: readonly LabelRule[];
 }
@@ -41,7 +46,8 @@ export interface Labeller {
   /** Names the rules that are applied. */
   readonly cid: CID;
   /**
-   * Labels a FHIR resource by every code in it, wherever it stands.
+   * Labels a FHIR resource by every code in it, wherever it stands, and by the security labels that
+   * it bears already: those may add to what the codes say, and take nothing away.
    *
    * @returns labels with a stamp when everything in the resource was judged; labels without a stamp
    *   when some were found but something could not be judged (free text, a code of an unknown
@@ -53,8 +59,52 @@ export interface Labeller {
   labelCodes(codes: readonly Coding[]): ResourceLabels | null;
 }
 
-/** Makes a labeller of a set of rules; the shipped ones by default. */
+export { DEFAULT_LABEL_RULES };
+
+/** What {@link extendLabelRules} adds to a set of rules. */
+export interface LabelRuleAdditions {
+  readonly name: string;
+  readonly version: string;
+  readonly rules?: readonly LabelRule[];
+  readonly clinicalSystems?: readonly string[];
+  readonly administrativeSystems?: readonly string[];
+}
+
+/**
+ * Makes a new set of rules out of one and some additions. Rules add up: none takes away what another
+ * found.
+ *
+ * @throws {RangeError} when the new set is called like the old one: stamps would not tell them apart
+ */
+export function extendLabelRules(base: LabelRuleSet, additions: LabelRuleAdditions): LabelRuleSet {
+  const { name, version } = additions;
+  if (name === base.name && version === base.version) {
+    throw new RangeError("rules that differ need another name or version");
+  }
+  return {
+    v: 1,
+    name,
+    version,
+    clinicalSystems: [...base.clinicalSystems, ...(additions.clinicalSystems ?? [])],
+    administrativeSystems: [
+      ...base.administrativeSystems,
+      ...(additions.administrativeSystems ?? []),
+    ],
+    rules: [...base.rules, ...(additions.rules ?? [])],
+  };
+}
+
+/**
+ * Makes a labeller of a set of rules; the shipped ones by default.
+ *
+ * @throws {RangeError} when the rules have no name or version to stamp with, or one gives no label
+ */
 export function createLabeller(rules: LabelRuleSet = DEFAULT_LABEL_RULES): Labeller {
+  if (rules.name === "" || rules.version === "")
+    throw new RangeError("rules need a name and version");
+  if (rules.rules.some(({ labels }) => labels.length === 0)) {
+    throw new RangeError("a rule without labels would do nothing");
+  }
   const exact = new Map<string, Map<string, Set<string>>>();
   const prefixes = new Map<
     string,
@@ -77,9 +127,13 @@ export function createLabeller(rules: LabelRuleSet = DEFAULT_LABEL_RULES): Label
     }
   }
   const clinical = new Set(rules.clinicalSystems);
+  const administrative = new Set(rules.administrativeSystems);
+  const beginnings = rules.administrativeSystems
+    .filter((name) => name.endsWith("*"))
+    .map((name) => name.slice(0, -1));
   const kindOf = (system: string): "clinical" | "administrative" | "unknown" => {
     if (clinical.has(system)) return "clinical";
-    return rules.administrativeSystems.some((prefix) => system.startsWith(prefix))
+    return administrative.has(system) || beginnings.some((prefix) => system.startsWith(prefix))
       ? "administrative"
       : "unknown";
   };
@@ -93,9 +147,17 @@ export function createLabeller(rules: LabelRuleSet = DEFAULT_LABEL_RULES): Label
         if (code.startsWith(prefix.text)) for (const label of prefix.labels) labels.add(label);
       }
     }
-    if (found.unjudged && labels.size === 0) return null;
+    let level = LEVELS.indexOf(labels.size > 0 ? "R" : "N");
+    for (const { system, code } of found.labels) {
+      const known = canonicalSystem(system);
+      if (known === CONFIDENTIALITY) level = Math.max(level, LEVELS.indexOf(code));
+      if (known !== ACT_CODE || !Object.hasOwn(HL7_TERMINOLOGY.sensitivity, code)) continue;
+      labels.add(code);
+      level = Math.max(level, LEVELS.indexOf("R"));
+    }
+    if (found.unjudged && level === LEVELS.indexOf("N")) return null;
     const codes: Coding[] = [...labels].sort().map((code) => ({ system: ACT_CODE, code }));
-    codes.push({ system: CONFIDENTIALITY, code: labels.size > 0 ? "R" : "N" });
+    codes.push({ system: CONFIDENTIALITY, code: LEVELS[level]! });
     return { codes, stamp: found.unjudged ? null : stamp };
   }
 
@@ -106,7 +168,7 @@ export function createLabeller(rules: LabelRuleSet = DEFAULT_LABEL_RULES): Label
     label: (resource, options = {}) => judge(findCodes(resource, kindOf, options.resolve)),
     labelCodes(codes) {
       const unjudged = codes.length === 0 || codes.some((one) => kindOf(one.system) === "unknown");
-      return judge({ codes, unjudged });
+      return judge({ codes, labels: [], unjudged });
     },
   };
 }

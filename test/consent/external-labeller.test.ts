@@ -5,7 +5,7 @@ import {
   needsRelabelling,
   type ExternalLabellerOptions,
 } from "../../src/consent/index.ts";
-import { sensitivity } from "./support.ts";
+import { confidentiality, sensitivity } from "./support.ts";
 
 const never = (): AbortSignal => new AbortController().signal;
 const labeller = (call: ExternalLabellerOptions["call"], more = {}) => {
@@ -72,6 +72,66 @@ describe("externalLabeller", () => {
     caller.abort(new Error("enough"));
     await expect(answer).rejects.toThrow("enough");
     expect(one.failures).toEqual([]);
+  });
+});
+
+describe("externalLabeller with something that it may not lower", () => {
+  const hiv = {
+    resourceType: "Condition",
+    code: { coding: [{ system: "http://hl7.org/fhir/sid/icd-10-cm", code: "B20" }] },
+  };
+  const names = (labels: Awaited<ReturnType<ReturnType<typeof labeller>["label"]>>) =>
+    labels?.codes.map(({ code }) => code);
+  const beside = { atLeast: createLabeller() };
+
+  it("keeps what is found here", async () => {
+    const one = labeller(async () => ({ codes: [confidentiality("N")], complete: true }), beside);
+    expect(names(await one.label(hiv))).toEqual(["N", "HIV", "R"]);
+    const other = labeller(async () => ({ codes: [], complete: true }), beside);
+    expect((await other.label(hiv))!.stamp).toEqual({ labeller: "sls", version: "1" });
+  });
+
+  it("adds what the service knows, and not that all is well", async () => {
+    const glucose = { ...hiv, code: { coding: [{ system: "http://loinc.org", code: "2339-0" }] } };
+    const one = labeller(async () => ({ codes: [sensitivity("PSY")], complete: true }), beside);
+    expect(names(await one.label(glucose))).toEqual(["PSY"]);
+  });
+
+  it("leaves what is found here, without a stamp, where the service fails", async () => {
+    const one = labeller(() => Promise.reject(new Error("down")), beside);
+    const labels = await one.label(hiv);
+    expect(names(labels)).toEqual(["HIV", "R"]);
+    expect(labels!.stamp).toBeNull();
+    expect(await one.label({ resourceType: "Condition" })).toBeNull();
+  });
+});
+
+describe("labelMany", () => {
+  it("answers in order, with no more calls under way than it may", async () => {
+    let running = 0;
+    let most = 0;
+    const one = labeller(async (resource) => {
+      most = Math.max(most, ++running);
+      await new Promise((resolve) => setImmediate(resolve));
+      running--;
+      if (resource === 3) throw new Error("down");
+      return { codes: [sensitivity(`X${String(resource)}`)], complete: true };
+    });
+    const labels = await one.labelMany([0, 1, 2, 3, 4, 5, 6], { atOnce: 3 });
+    expect(labels.map((item) => item?.codes[0]!.code)).toEqual([
+      ...["X0", "X1", "X2", undefined, "X4", "X5", "X6"],
+    ]);
+    expect(most).toBe(3);
+    expect(await one.labelMany([])).toEqual([]);
+    await expect(one.labelMany([1], { atOnce: 0 })).rejects.toThrow(RangeError);
+  });
+
+  it("stops when the caller does", async () => {
+    const caller = new AbortController();
+    const one = labeller(() => new Promise(() => {}));
+    const answer = one.labelMany([1, 2, 3], { signal: caller.signal });
+    caller.abort(new Error("enough"));
+    await expect(answer).rejects.toThrow("enough");
   });
 });
 

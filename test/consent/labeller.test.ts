@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { createLabeller, type ResourceLabels } from "../../src/consent/index.ts";
+import {
+  ACT_CODE,
+  CONFIDENTIALITY,
+  createLabeller,
+  DEFAULT_LABEL_RULES,
+  extendLabelRules,
+  type ResourceLabels,
+} from "../../src/consent/index.ts";
 
 const labeller = createLabeller();
 const SNOMED = "http://snomed.info/sct";
@@ -26,16 +33,36 @@ describe("createLabeller", () => {
     ["T74.21XA", ["SDV", "R"]],
     ["F17.210", ["N"]],
     ["E11.9", ["N"]],
+    ["Z29.81", ["HIV", "R"]],
+    ["Z91.410", ["SDV", "R"]],
+    ["Z15.01", ["GDIS", "R"]],
+    ["O98.711", ["HIV", "PREGNANT", "SEX", "R"]],
+    ["Z81.2", ["N"]],
   ])("labels ICD-10-CM %s", (code, expected) => {
     const labels = labeller.label({ resourceType: "Condition", code: concept(ICD10, code) });
     expect(names(labels)).toEqual(expected);
     expect(stamped(labels)).toBe(true);
   });
 
+  // Where the WHO's classification and the American one differ.
+  it.each([
+    ["B24", ["HIV", "R"]],
+    ["F10.2", ["ETH", "ETHUD", "SUD", "R"]],
+    ["F17.2", ["N"]],
+    ["X60", ["BH", "MH", "PSY", "R"]],
+    ["Y05", ["SDV", "R"]],
+    ["Z86.4", ["ETH", "SUD", "R"]],
+    ["E11", ["N"]],
+  ])("labels ICD-10 of the WHO %s", (code, expected) => {
+    const system = "http://hl7.org/fhir/sid/icd-10";
+    const labels = labeller.label({ resourceType: "Condition", code: concept(system, code) });
+    expect(names(labels)).toEqual(expected);
+  });
+
   it("stamps with its name and version, and names its rules by CID", () => {
     expect(labeller.label(glucose)).toEqual({
       codes: [{ system: "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", code: "N" }],
-      stamp: { labeller: "healthledger-default", version: "1" },
+      stamp: { labeller: "healthledger-default", version: "2" },
     });
     expect(labeller.cid.equals(createLabeller().cid)).toBe(true);
   });
@@ -190,9 +217,161 @@ describe("createLabeller", () => {
     expect(labeller.label(wide)).toBeNull();
   });
 
+  // HL7 publishes these systems, and says nothing of what their codes reveal.
+  it.each([
+    "http://hl7.org/fhir/sid/icd-9-cm",
+    "http://hl7.org/fhir/sid/ndc",
+    "http://terminology.hl7.org/CodeSystem/service-type",
+    "https://www.nubc.org/CodeSystem/RevenueCodes",
+    "urn:oid:1.2.3",
+  ])("takes what is coded by %s for unknown beside something harmless", (system) => {
+    expect(labeller.label({ ...glucose, category: [concept(system, "042")] })).toBeNull();
+  });
+
+  it.each<[string, Record<string, unknown>]>([
+    ["several words in an element of any name", { anything: "shared needles" }],
+    ["a title", { title: "Relapse" }],
+    [
+      "an attachment by address only",
+      { content: [{ attachment: { contentType: "x/y", url: "u" } }] },
+    ],
+    ["a vendor's extension in text", { extension: [{ url: "urn:x", valueString: "positive" }] }],
+    ["a vendor's extension by its name", { extension: [{ url: "urn:hiv", valueBoolean: true }] }],
+    ["a vendor's extension by a bare code", { extension: [{ url: "urn:x", valueCode: "hiv" }] }],
+    [
+      "an extension with a short name of its own",
+      { extension: [{ url: "hiv", valueBoolean: true }] },
+    ],
+    [
+      "a part of a vendor's extension",
+      { extension: [{ url: "urn:x", extension: [{ url: "hiv", valueBoolean: true }] }] },
+    ],
+    [
+      "a coding with a name only",
+      { extension: [{ url: "urn:x", valueCoding: { display: "HIV" } }] },
+    ],
+    [
+      "what turns its meaning round",
+      { modifierExtension: [{ url: "urn:not", valueBoolean: true }] },
+    ],
+    [
+      "a contained resource in prose",
+      { contained: [{ resourceType: "Condition", code: { text: "sad" } }] },
+    ],
+    [
+      "a contained resource with a note",
+      { contained: [{ resourceType: "Condition", note: [{ text: "sad" }] }] },
+    ],
+    [
+      "a contained narrative",
+      { contained: [{ resourceType: "Basic", text: { status: "additional", div: "<p>x</p>" } }] },
+    ],
+  ])("takes %s for unknown beside something harmless", (_, more) => {
+    expect(labeller.label({ ...glucose, ...more })).toBeNull();
+  });
+
+  it("knows what HL7's own extensions mean", () => {
+    const extension = [
+      { url: "http://hl7.org/fhir/StructureDefinition/x", valueCode: "final" },
+      {
+        url: "http://hl7.org/fhir/StructureDefinition/y",
+        extension: [{ url: "part", valueBoolean: true }],
+      },
+    ];
+    expect(names(labeller.label({ ...glucose, extension }))).toEqual(["N"]);
+  });
+
+  it("looks for codes in what extensions say of a person", () => {
+    const extension = [{ url: "urn:x", extension: [{ url: "y", valueCodeableConcept: hiv }] }];
+    expect(names(labeller.label({ resourceType: "Patient", extension }))).toEqual(["HIV", "R"]);
+  });
+
+  const security = (...codes: readonly string[]) => ({
+    meta: {
+      security: codes.map((code) => ({
+        system: code.length === 1 ? CONFIDENTIALITY : ACT_CODE,
+        code,
+      })),
+    },
+  });
+
+  it("keeps the labels that a resource bears, and never lowers them", () => {
+    expect(names(labeller.label({ ...glucose, ...security("PSY") }))).toEqual(["PSY", "R"]);
+    expect(names(labeller.label({ ...glucose, ...security("V") }))).toEqual(["V"]);
+    expect(names(labeller.label({ ...glucose, code: hiv, ...security("U") }))).toEqual([
+      "HIV",
+      "R",
+    ]);
+    const inside = { contained: [{ resourceType: "Observation", ...security("SDV") }] };
+    expect(names(labeller.label({ ...glucose, ...inside }))).toEqual(["SDV", "R"]);
+    const document = { securityLabel: [{ coding: security("SUD").meta.security }] };
+    expect(names(labeller.label({ ...glucose, ...document }))).toEqual(["SUD", "R"]);
+    const old = { system: "http://hl7.org/fhir/v3/ActCode", code: "HIV" };
+    expect(names(labeller.label({ ...glucose, meta: { security: [old] } }))).toEqual(["HIV", "R"]);
+  });
+
+  it("believes no label that says all is well", () => {
+    const note = { note: [{ text: "x" }] };
+    expect(labeller.label({ ...glucose, ...note, ...security("N") })).toBeNull();
+    expect(labeller.label({ ...glucose, ...note, ...security("U") })).toBeNull();
+    const labels = labeller.label({ ...glucose, ...note, ...security("HIV") });
+    expect(names(labels)).toEqual(["HIV", "R"]);
+    expect(stamped(labels)).toBe(false);
+  });
+
   it("labels extracted codes", () => {
     expect(names(labeller.labelCodes([{ system: ICD10, code: "B20" }]))).toEqual(["HIV", "R"]);
     expect(labeller.labelCodes([])).toBeNull();
     expect(labeller.labelCodes([{ system: "urn:local", code: "1" }])).toBeNull();
+  });
+});
+
+describe("extendLabelRules", () => {
+  const local = concept("urn:our-lab", "17");
+  const ours = extendLabelRules(DEFAULT_LABEL_RULES, {
+    name: "our-rules",
+    version: "1",
+    clinicalSystems: ["urn:our-lab"],
+    administrativeSystems: ["urn:our-wards:*"],
+    rules: [
+      { labels: ["HIV"], codes: { "urn:our-lab": ["17"] } },
+      { labels: ["CEL"], prefixes: { [ICD10]: ["E11"] } },
+    ],
+  });
+  const extended = createLabeller(ours);
+  const condition = (...coded: readonly unknown[]) => ({ resourceType: "Condition", x: coded });
+
+  it("adds systems and rules, under another name and CID", () => {
+    expect(names(extended.label(condition(local)))).toEqual(["HIV", "R"]);
+    expect(names(extended.label(condition(concept("urn:our-lab", "18"))))).toEqual(["N"]);
+    expect(names(extended.label(condition(concept(ICD10, "E11.9"))))).toEqual(["CEL", "R"]);
+    expect(extended.label(condition(local))!.stamp).toEqual({
+      labeller: "our-rules",
+      version: "1",
+    });
+    const ward = concept("urn:our-wards:north", "3");
+    expect(names(extended.label(condition(ward, concept(ICD10, "J45"))))).toEqual(["N"]);
+    expect(labeller.label(condition(ward, concept(ICD10, "J45")))).toBeNull();
+    expect(extended.cid.equals(labeller.cid)).toBe(false);
+  });
+
+  it("takes nothing away", () => {
+    expect(names(extended.label(condition(concept(ICD10, "B20"))))).toEqual(["HIV", "R"]);
+  });
+
+  it("leaves the shipped rules as they were", () => {
+    expect(labeller.label(condition(local))).toBeNull();
+    expect(createLabeller().cid.equals(labeller.cid)).toBe(true);
+  });
+
+  it("refuses the name and version of the rules that it extends", () => {
+    const { name, version } = DEFAULT_LABEL_RULES;
+    expect(() => extendLabelRules(DEFAULT_LABEL_RULES, { name, version })).toThrow(RangeError);
+  });
+
+  it("is refused as rules without name, version or labels", () => {
+    expect(() => createLabeller({ ...ours, name: "" })).toThrow(RangeError);
+    expect(() => createLabeller({ ...ours, version: "" })).toThrow(RangeError);
+    expect(() => createLabeller({ ...ours, rules: [{ labels: [] }] })).toThrow(RangeError);
   });
 });

@@ -3,6 +3,7 @@ import type { LabelRuleSet } from "../labeller.ts";
 const SNOMED = "http://snomed.info/sct";
 const LOINC = "http://loinc.org";
 const ICD10 = "http://hl7.org/fhir/sid/icd-10-cm";
+const ICD10_WHO = "http://hl7.org/fhir/sid/icd-10";
 const RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm";
 const CPT = "http://www.ama-assn.org/go/cpt";
 const HCPCS = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets";
@@ -14,20 +15,38 @@ const list = (text: string): readonly string[] => text.trim().split(/\s+/);
  * The rules that ship. They find the common codes of the categories that laws single out; they are
  * a start for a deployment, which knows its own codes and its own law, and no substitute for a
  * terminology server's value sets. Tobacco is not among substance use (42 CFR Part 2 leaves it out).
+ * Nothing here looks at ages: what is sensitive about a minor is said by an overlay, not by a label.
+ *
+ * @see ICD-10-CM tabular list (CDC/NCHS), ICD-10 2019 (WHO), HCPCS Level II (CMS): categories by the
+ *   beginnings of their codes
  */
 export const DEFAULT_LABEL_RULES: LabelRuleSet = {
   v: 1,
   name: "healthledger-default",
-  version: "1",
-  clinicalSystems: [SNOMED, LOINC, ICD10, RXNORM, CPT, HCPCS, CVX],
+  version: "2",
+  clinicalSystems: [SNOMED, LOINC, ICD10, ICD10_WHO, RXNORM, CPT, HCPCS, CVX],
   administrativeSystems: [
-    "http://terminology.hl7.org/CodeSystem/",
-    "http://hl7.org/fhir/",
+    ...list(`adjudication admit-source allergyintolerance-clinical allergyintolerance-verification
+      claim-type claimcareteamrole claiminformationcategory condition-category condition-clinical
+      condition-ver-status coverage-class data-absent-reason diagnosis-role discharge-disposition
+      dose-rate-type ex-diagnosistype ex-paymenttype ex-serviceplace goal-achievement goal-priority
+      location-physical-type medicationrequest-category medicationrequest-course-of-therapy
+      observation-category organization-type payeetype processpriority referencerange-meaning
+      v2-0074 v2-0203 v3-ActCode v3-ActPriority v3-ActReason v3-Confidentiality v3-GTSAbbreviation
+      v3-MaritalStatus v3-NullFlavor v3-ObservationInterpretation v3-ParticipationMode
+      v3-ParticipationType v3-RouteOfAdministration v3-TimingEvent`).map(
+      (name) => `http://terminology.hl7.org/CodeSystem/${name}`,
+    ),
+    "http://hl7.org/fhir/resource-types",
+    "http://hl7.org/fhir/restful-interaction",
+    "http://hl7.org/fhir/us/core/CodeSystem/condition-category",
+    "http://hl7.org/fhir/us/core/CodeSystem/us-core-documentreference-category",
     "http://unitsofmeasure.org",
-    "http://www.nubc.org/",
-    "https://bluebutton.cms.gov/resources/",
-    "urn:ietf:bcp:",
-    "urn:iso:std:iso:",
+    "http://www.nubc.org/patient-discharge",
+    "https://bluebutton.cms.gov/resources/codesystem/adjudication",
+    "https://bluebutton.cms.gov/resources/variables/line_cms_type_srvc_cd",
+    "urn:ietf:bcp:*",
+    "urn:iso:std:iso:*",
   ],
   rules: [
     {
@@ -39,9 +58,11 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
         [CPT]: list("80320"),
       },
       prefixes: {
-        [ICD10]: list(
-          "F10 K70 T51 G31.2 G62.1 G72.1 I42.6 K29.2 K85.2 K86.0 O99.31 O35.4 R78.0 Y90 Z71.4",
-        ),
+        [ICD10]:
+          list(`F10 K70 T51 G31.2 G62.1 G72.1 I42.6 K29.2 K85.2 K86.0 O99.31 O35.4 P04.3 Q86.0
+          R78.0 Y90 Z71.4 Z81.1`),
+        [ICD10_WHO]: list(`F10 K70 T51 G31.2 G62.1 G72.1 I42.6 K29.2 K85.2 K86.0 O35.4 P04.3 Q86.0
+          R78.0 Y90 Y91 Z50.2 Z71.4 Z72.1 Z81.1`),
       },
     },
     {
@@ -50,9 +71,13 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
         [SNOMED]: list("5602001 75544000"),
         [LOINC]: list("3879-4 19295-5"),
         [RXNORM]: list("1819 6813 7242 7243 351264 351265 1191222"),
-        [HCPCS]: list("H0020 J0571 J0572 J0573 J0574 J0575 J2310 J2315"),
+        [HCPCS]: list(`H0020 J0571 J0572 J0573 J0574 J0575 J2310 J2315 G2067 G2068 G2069 G2070 G2071
+          G2072 G2073 G2074 G2075 G2076 G2077 G2078 G2079 G2080 G2086 G2087 G2088`),
       },
-      prefixes: { [ICD10]: list("F11 T40.0 T40.1 T40.2 T40.3 T40.4 T40.6") },
+      prefixes: {
+        [ICD10]: list("F11 T40.0 T40.1 T40.2 T40.3 T40.4 T40.6"),
+        [ICD10_WHO]: list("F11 T40.0 T40.1 T40.2 T40.3 T40.4 T40.6"),
+      },
     },
     {
       labels: ["SUD", "ETH"],
@@ -61,11 +86,13 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
           64386003 56876005 266707007 60112009 61480009 313071005 408935001 408936000`),
         [LOINC]: list("18282-4 3397-7 19261-7 3349-8 82667-7"),
         [CPT]: list("99408 99409 80305 80306 80307"),
-        [HCPCS]: list("G0396 G0397"),
+        [HCPCS]: list("G0396 G0397 H2034 H2035 H2036"),
       },
       prefixes: {
         [ICD10]: list(`F12 F13 F14 F15 F16 F18 F19 T40.5 T40.7 T40.8 T40.9 T43.6 T50.90 T50.91
-          O99.32 Z71.5`),
+          O99.32 P04.4 P96.1 Z71.5 Z81.3 Z81.4`),
+        [ICD10_WHO]: list(`F12 F13 F14 F15 F16 F18 F19 P04.4 P96.1 T40.5 T40.7 T40.8 T40.9 T43.6
+          Z50.3 Z71.5 Z72.2 Z81.3 Z81.4 Z86.4`),
         [HCPCS]: list("H000 H001 H004 H005 T1006 T1007 T1012"),
       },
     },
@@ -87,7 +114,11 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
       prefixes: {
         [ICD10]: list(`F20 F21 F22 F23 F24 F25 F28 F29 F30 F31 F32 F33 F34 F39 F40 F41 F42 F43 F44
           F45 F48 F50 F51 F53 F54 F59 F60 F63 F65 F66 F68 F69 F90 F91 F92 F93 F94 F95 F98 F99
-          R45.85 T14.91 X71 X72 X73 X74 X75 X76 X77 X78 X79 X80 X81 X82 X83 Z91.5`),
+          O90.6 O99.34 R45.85 R45.88 T14.91 X71 X72 X73 X74 X75 X76 X77 X78 X79 X80 X81 X82 X83 Z13.3
+          Z81.8 Z86.5 Z91.5`),
+        [ICD10_WHO]: list(`F06 F07 F09 F20 F21 F22 F23 F24 F25 F28 F29 F3 F4 F50 F51 F53 F54 F59 F60
+          F61 F62 F63 F65 F66 F68 F69 F90 F91 F92 F93 F94 F95 F98 F99 R45.8 X6 X70 X71 X72 X73 X74 X75
+          X76 X77 X78 X79 X80 X81 X82 X83 X84 Z81.8 Z86.5 Z91.5`),
         [CPT]: list("908"),
       },
     },
@@ -98,11 +129,17 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
         [LOINC]: list("72106-8"),
         [RXNORM]: list("135447 6719 4637 997221 997223 996740 310436 1100184"),
       },
-      prefixes: { [ICD10]: list("F01 F02 F03 F04 F05 F06 F07 F09 G30 G31.0 G31.8") },
+      prefixes: {
+        [ICD10]: list("F01 F02 F03 F04 F05 F06 F07 F09 G30 G31.0 G31.8"),
+        [ICD10_WHO]: list("F00 F01 F02 F03 F04 F05 F06 F07 F09 G30 G31.0 G31.8"),
+      },
     },
     {
       labels: ["DVD"],
-      prefixes: { [ICD10]: list("F70 F71 F72 F73 F78 F79 F80 F81 F82 F84 F88 F89") },
+      prefixes: {
+        [ICD10]: list("F70 F71 F72 F73 F78 F79 F80 F81 F82 F84 F88 F89"),
+        [ICD10_WHO]: list("F7 F8"),
+      },
     },
     {
       labels: ["HIV"],
@@ -116,7 +153,10 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
           "86689 86701 86702 86703 87389 87390 87391 87534 87535 87536 87537 87538 87539",
         ),
       },
-      prefixes: { [ICD10]: list("B20 B97.35 O98.7 R75 Z11.4 Z20.6 Z21 Z71.7") },
+      prefixes: {
+        [ICD10]: list("B20 B97.35 O98.7 R75 Z11.4 Z20.6 Z21 Z29.81 Z71.7 Z83.0"),
+        [ICD10_WHO]: list("B20 B21 B22 B23 B24 F02.4 O98.7 R75 Z11.4 Z20.6 Z21 Z71.7 Z83.0"),
+      },
     },
     {
       labels: ["STD", "SEX"],
@@ -125,7 +165,11 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
         [LOINC]: list("20507-0 21613-5 24111-7 43304-5"),
       },
       prefixes: {
-        [ICD10]: list(`A50 A51 A52 A53 A54 A55 A56 A57 A58 A59 A60 A63 A64 Z11.3 Z20.2`),
+        [ICD10]: list(`A50 A51 A52 A53 A54 A55 A56 A57 A58 A59 A60 A63 A64 O98.1 O98.2 O98.3 Z11.3
+          Z20.2 Z22.4`),
+        [ICD10_WHO]:
+          list(`A50 A51 A52 A53 A54 A55 A56 A57 A58 A59 A60 A63 A64 O98.1 O98.2 O98.3 Z11.3
+          Z20.2 Z22.4`),
       },
     },
     {
@@ -137,7 +181,11 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
         [LOINC]: list("82810-3 2106-3 2118-8 2110-5 19080-1 11778-8 11996-6"),
         [RXNORM]: list("6916"),
       },
-      prefixes: { [ICD10]: list("O Z32 Z33 Z34 Z36 Z3A Z64.0"), [CPT]: list("59") },
+      prefixes: {
+        [ICD10]: list("O Z32 Z33 Z34 Z36 Z37 Z39 Z3A Z64.0"),
+        [ICD10_WHO]: list("O Z32 Z33 Z34 Z35 Z36 Z37 Z39 Z64.0"),
+        [CPT]: list("59"),
+      },
     },
     {
       labels: ["SEX"],
@@ -148,22 +196,36 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
           751905 757594 831533 807283 1605257 1856546 1534809 389221 1359133 1000126`),
         [CPT]: list("55250 58300 58301 58600 58605 58611 58670 58671 11981 11982 11983"),
       },
-      prefixes: { [ICD10]: list("Z30 Z31 N46 N52 N97 F52 Z97.5 Z98.5") },
+      prefixes: {
+        [ICD10]: list("Z30 Z31 N46 N52 N90.81 N97 F52 Z70 Z72.5 Z92.0 Z97.5 Z98.5"),
+        [ICD10_WHO]: list("Z30 Z31 N46 N48.4 N97 F52 Z70 Z72.5 Z92.0 Z97.5"),
+      },
     },
     {
       labels: ["GENDER", "SEX"],
-      prefixes: { [ICD10]: list("F64 Z87.890") },
+      prefixes: { [ICD10]: list("F64 Z87.890"), [ICD10_WHO]: list("F64") },
     },
     {
       labels: ["SDV"],
       codes: { [SNOMED]: list("248110007 706893006"), [LOINC]: list("76499-3") },
-      prefixes: { [ICD10]: list("T74 T76 Y07 Z04.4 Z04.7 Z69") },
+      prefixes: {
+        [ICD10]: list(`O9A.3 O9A.4 O9A.5 T74 T76 Y07 Z04.4 Z04.7 Z04.81 Z04.82 Z62.81 Z69 Z91.41
+          Z91.42`),
+        [ICD10_WHO]: list("T74 Y05 Y06 Y07 Z04.4 Z61.4 Z61.5 Z61.6"),
+      },
     },
     {
       labels: ["GDIS"],
       codes: { [SNOMED]: list("230265002") },
-      prefixes: { [ICD10]: list("G10 Z14 Z15") },
+      prefixes: {
+        [ICD10]:
+          list(`D66 D67 E84 G10 G71.0 Q90 Q91 Q92 Q93 Q95 Q96 Q97 Q98 Q99 Z13.7 Z14 Z15 Z31.43
+          Z31.44 Z84.81`),
+        [ICD10_WHO]: list("D66 D67 E84 G10 G71.0 Q90 Q91 Q92 Q93 Q95 Q96 Q97 Q98 Q99"),
+        // Molecular pathology and genomic sequencing: 81105 to 81479.
+        [CPT]: list("811 812 813 814"),
+      },
     },
-    { labels: ["SCA"], prefixes: { [ICD10]: list("D57") } },
+    { labels: ["SCA"], prefixes: { [ICD10]: list("D57"), [ICD10_WHO]: list("D57") } },
   ],
 };

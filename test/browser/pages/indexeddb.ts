@@ -68,9 +68,9 @@ async function outcome(call: Promise<unknown>): Promise<string> {
 
 let held: IndexeddbStorage;
 
-/** Opens a store to be kept open; gives what it promises. */
+/** Opens a store to be kept open, whose `tail` does not look by itself; gives what it promises. */
 export async function hold(name: string): Promise<unknown> {
-  held = await indexeddbStorage({ name });
+  held = await indexeddbStorage({ name, pollInterval: 1_000_000 });
   return held.chains.caps;
 }
 
@@ -199,6 +199,14 @@ export async function leave(): Promise<void> {
 /** Begins to delete a database, and does not wait for it. */
 export async function startDeleting(name: string): Promise<void> {
   indexedDB.deleteDatabase(name);
+}
+
+/** Puts other bytes under a name that is taken; gives those that are there then. */
+export async function putAgain(): Promise<string> {
+  const cid = cidOf(text("first"), RAW);
+  await held.blobs.put([{ cid, bytes: text("first") }]);
+  await held.blobs.put([{ cid, bytes: text("second") }]);
+  return new TextDecoder().decode(await held.blobs.get(cid));
 }
 
 /**

@@ -89,6 +89,7 @@ export type { Access, AccessedRecord } from "./ledger/audit.ts";
 export type { CatalogueItem } from "./ledger/catalogue.ts";
 export type { ConsentOptions, FiledDirective } from "./ledger/consenting.ts";
 export { type AttestedKey, type SignedDirective, signDirective } from "./ledger/consents.ts";
+export type { AnsweredQuestion, Question, QuestionTime } from "./ledger/deciding.ts";
 export type {
   DisclosureAnswer,
   DisclosureResult,
@@ -108,6 +109,7 @@ export type {
 } from "./ledger/recording.ts";
 export type { UploadProgress } from "./ledger/record-content.ts";
 export type { CurrentRecord } from "./ledger/records.ts";
+export type { RelabelOptions, Relabelled } from "./ledger/relabelling.ts";
 export {
   createRequest,
   type Declaration,
@@ -124,6 +126,6 @@ export * from "./merkle/proof.ts";
 export type { NodeSink, NodeSource, StoredNode } from "./merkle/map-node.ts";
 export * from "./merkle/tree.ts";
 export * from "./merkle/verify.ts";
-export { combineStorage, type CombineOptions } from "./storage/combine.ts";
+export { combineStorage, type CombinedStorage, type CombineOptions } from "./storage/combine.ts";
 export * from "./storage/errors.ts";
 export * from "./storage/types.ts";

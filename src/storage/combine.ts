@@ -4,10 +4,11 @@ import { checkCommit, closedError, copyBytes, sameHead } from "./guards.ts";
 import { decodePending, encodePending, type Pending } from "./pending.ts";
 import type {
   AppendOptions,
+  BlobStore,
   ChainStore,
   Commit,
+  Compaction,
   Durability,
-  FullStorage,
   Head,
   StateChange,
   StateStore,
@@ -22,6 +23,14 @@ export interface CombineOptions {
   readonly blobs: Storage;
   /** Gives its state, which nothing else may use meanwhile: one process, and no other handle. */
   readonly state: Storage;
+}
+
+/** What {@link combineStorage} gives: all three stores, and `compact` where blobs and state have it. */
+export interface CombinedStorage extends Storage {
+  readonly chains: ChainStore;
+  readonly blobs: BlobStore;
+  readonly state: StateStore;
+  commit(batch: Commit, options?: AppendOptions): Promise<Head | undefined>;
 }
 
 /** Where a commit stands in the state store from before its append until it is done. */
@@ -52,15 +61,12 @@ const sharedOf = /* @__PURE__ */ new WeakMap<StateStore, Shared>();
  * @throws {TypeError} when a storage lacks the store that it is to give
  * @throws {AmbiguousAppend} when a commit that was cut short cannot be settled now
  */
-export async function combineStorage(options: CombineOptions): Promise<FullStorage> {
+export async function combineStorage(options: CombineOptions): Promise<CombinedStorage> {
   const { chains } = options.chains;
   const { blobs } = options.blobs;
   const { state } = options.state;
   if (!chains || !blobs || !state) {
     throw new TypeError("each storage must have the store that it is to give");
-  }
-  if (!options.blobs.compact || !options.state.compact) {
-    throw new TypeError("what gives blobs or state must have compact: nothing is erased without");
   }
   const parts = [...new Set([options.chains, options.blobs, options.state])];
   const caps = capsOf([chains.caps, blobs.caps, state.caps]);
@@ -192,6 +198,20 @@ export async function combineStorage(options: CombineOptions): Promise<FullStora
     yield* (await settledState()).scan(options);
   }
 
+  async function compact(): Promise<Compaction> {
+    open();
+    return exclusively(async () => {
+      await settleQuietly();
+      let [before, after] = [0, 0];
+      for (const part of parts) {
+        const sizes = await part.compact?.();
+        before += sizes?.before ?? 0;
+        after += sizes?.after ?? 0;
+      }
+      return { before, after };
+    });
+  }
+
   const value = await state.get(PENDING);
   if (value !== undefined && shared.pending === undefined) {
     await exclusively(async () => {
@@ -248,19 +268,7 @@ export async function combineStorage(options: CombineOptions): Promise<FullStora
       close,
     },
     commit,
-    async compact() {
-      open();
-      return exclusively(async () => {
-        await settleQuietly();
-        let [before, after] = [0, 0];
-        for (const part of parts) {
-          const sizes = await part.compact?.();
-          before += sizes?.before ?? 0;
-          after += sizes?.after ?? 0;
-        }
-        return { before, after };
-      });
-    },
+    ...(options.blobs.compact && options.state.compact && { compact }),
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -72,10 +72,11 @@ export interface S3Storage extends Storage {
   /** Whether the bucket keeps what is deleted. */
   readonly versioning: Versioning;
   /**
-   * Removes for good what the bucket keeps of deleted objects; counts the bytes of versions. Does
-   * nothing unless the bucket keeps versions and `versions` is `"purge"`.
+   * Removes for good what the bucket keeps of deleted objects, and counts the bytes of versions; of
+   * a bucket that keeps none there is nothing to do. Absent where what is deleted stays, or that is
+   * not known.
    */
-  compact(): Promise<Compaction>;
+  compact?(): Promise<Compaction>;
 }
 
 /**
@@ -185,6 +186,13 @@ export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
     return track(blobs.getMany(cids.map(nameOf)));
   }
 
+  const purges = versions === "purge" && versioning !== "locked";
+  async function compact(): Promise<Compaction> {
+    open();
+    if (versioning === "off") return { before: 0, after: 0 };
+    return track(purgeVersions(requests, prefix, concurrency));
+  }
+
   return {
     versioning,
     chains: {
@@ -228,11 +236,7 @@ export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
       },
       close,
     },
-    async compact() {
-      open();
-      if (versions !== "purge" || versioning === "off") return { before: 0, after: 0 };
-      return track(purgeVersions(requests, prefix, concurrency));
-    },
+    ...((versioning === "off" || purges) && { compact }),
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { utf8ToBytes } from "../../src/bytes/utf8.ts";
 import { cidOf, RAW } from "../../src/codec/cid.ts";
 import { StorageError } from "../../src/errors.ts";
-import { combineStorage } from "../../src/storage/combine.ts";
+import { combineStorage, type CombinedStorage } from "../../src/storage/combine.ts";
 import { AmbiguousAppend, AppendConflict } from "../../src/storage/errors.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";
 import { memoryData, memoryStorage, type MemoryData } from "../../src/storage/memory.ts";
@@ -78,12 +78,13 @@ describe("combineStorage", () => {
     });
   });
 
-  it("refuses storages that lack what they are to give", async () => {
+  it("refuses storages that lack what they are to give, and compacts only what all can", async () => {
     const [objects, memory] = [await s3(), memoryStorage()];
     const all = { chains: memory, blobs: memory, state: memory };
     await expect(combineStorage({ ...all, state: objects })).rejects.toBeInstanceOf(TypeError);
+    expect((await combineStorage(all)).compact).toBeDefined();
     const { compact: _, ...uncompacted } = memory;
-    await expect(combineStorage({ ...all, blobs: uncompacted })).rejects.toBeInstanceOf(TypeError);
+    expect((await combineStorage({ ...all, blobs: uncompacted })).compact).toBeUndefined();
   });
 
   const commitOf = (expected: Head, label: string): Commit => ({
@@ -108,11 +109,11 @@ describe("combineStorage", () => {
     };
   }
 
-  const over = (storage: FullStorage): Promise<FullStorage> =>
+  const over = (storage: FullStorage): Promise<CombinedStorage> =>
     combineStorage({ chains: storage, blobs: storage, state: storage });
 
-  const stateOf = async (storage: FullStorage): Promise<string | undefined> => {
-    const value = await storage.state.get(utf8ToBytes("last"));
+  const stateOf = async (storage: Storage): Promise<string | undefined> => {
+    const value = await storage.state!.get(utf8ToBytes("last"));
     return value && Buffer.from(value).toString();
   };
 
@@ -208,7 +209,7 @@ describe("combineStorage", () => {
   it("carries a ledger: found, record, ask, erase and open again", async () => {
     const path = await mkdtemp(join(tmpdir(), "healthledger-combine-"));
     const bucket = fakeBucket();
-    const open = async (): Promise<FullStorage> => {
+    const open = async () => {
       const objects = await s3(bucket);
       return combineStorage({
         chains: objects,
@@ -218,7 +219,7 @@ describe("combineStorage", () => {
     };
     try {
       const inner = await open();
-      const w = await ward({ inner });
+      const w = await ward({ inner: inner as FullStorage });
       const directive = treatmentOnly(w.patient);
       await w.hl.consent(w.me, directive, { grantor: w.patient });
       const kept = await w.hl.record(w.me, observation("bp-1"));

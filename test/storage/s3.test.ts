@@ -279,7 +279,11 @@ describe("s3Storage over a bucket in memory", () => {
       const opened = open(fakeBucket(), fake, versions === undefined ? {} : { versions });
       if (found === "refused") {
         await expect(opened).rejects.toMatchObject({ code: "ERR_INPUT_UNSUPPORTED" });
-      } else expect((await opened).versioning).toBe(found);
+      } else {
+        const storage = await opened;
+        expect(storage.versioning).toBe(found);
+        expect(storage.compact !== undefined).toBe(versions !== "keep");
+      }
     },
   );
 

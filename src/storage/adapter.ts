@@ -1,0 +1,17 @@
+/**
+ * What adapters need beside their interface: the same checks of arguments, the same errors and the
+ * same idea of a head, so that a store of yours refuses what every other one refuses.
+ */
+export {
+  assertStateKey,
+  blobCidBytes,
+  chainNameBytes,
+  checkCommit,
+  checkRead,
+  checkScan,
+  closedError,
+  copyBytes,
+  EMPTY_HEAD,
+  sameHead,
+} from "./guards.ts";
+export { AmbiguousAppend, AppendConflict } from "./errors.ts";

@@ -96,7 +96,8 @@ export const rows = installed
         connected ??= connect();
         const client = await connected;
         const prefix = `store-${++stores}`;
-        const storage = await s3Storage({ client, bucket: BUCKET, prefix });
+        // Without a cache, or a chain that was just written would be scanned from memory.
+        const storage = await s3Storage({ client, bucket: BUCKET, prefix, cacheBytes: 0 });
         return { storage, bare: bareS3(client, `${prefix}-bare`) };
       },
       work: 0.5,

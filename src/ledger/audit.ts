@@ -34,7 +34,9 @@ export interface Access {
   readonly action: string;
   /** Parts of each record that were asked for, where not the whole. */
   readonly parts?: readonly string[];
+  /** When it was decided, in ms since 1970, and at which height: what `decide` answers again. */
   readonly decidedAt: number;
+  readonly height: number;
   readonly records: readonly AccessedRecord[];
   /** Why the glass was broken, where it was. */
   readonly declaration?: { readonly reason: string; readonly until: number };
@@ -91,7 +93,7 @@ export function toAccess(
     difference?.items.map((one) => [one.record, decisionOf(difference, one)]),
   );
   const { requester, user, roles, purposes, action, parts, decidedAt, declaration } = content;
-  const { attestations = [] } = content;
+  const { attestations = [], height } = content;
   return {
     id: item.id,
     recordedAt: item.recordedAt,
@@ -103,6 +105,7 @@ export function toAccess(
     action,
     ...(parts === undefined ? {} : { parts }),
     decidedAt,
+    height,
     records: content.items.map((one) => {
       const later = withdrawn.get(one.record);
       return {

@@ -193,7 +193,8 @@ async function membersNamed(
   return [...named].filter((actor) => state.member(actor)?.until === null);
 }
 
-function filedDefault(directive: Directive, index: number): SnapshotDirective {
+/** A default policy as if it had been filed before everything else. */
+export function filedDefault(directive: Directive, index: number): SnapshotDirective {
   const cid = directiveCid(directive);
   return {
     entry: cid.multihash.digest,
@@ -216,7 +217,8 @@ export function partsOf({ parts }: RequestQuery): { readonly parts?: readonly st
   return { parts: PARTS.filter((part) => part === "manifest" || parts.includes(part)) };
 }
 
-function isAskedFor(record: CurrentRecord, query: RequestQuery): boolean {
+/** Whether a query asks for a record. */
+export function isAskedFor(record: CurrentRecord, query: RequestQuery): boolean {
   const resource = record.head.manifest.resource;
   const { types, ids, codes, period, parts } = query;
   if (types !== undefined && !types.includes(resource?.type ?? "")) return false;

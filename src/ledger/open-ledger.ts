@@ -33,6 +33,12 @@ import { createConsenting, type ConsentOptions, type FiledDirective } from "./co
 import { consentReader, type AttestedKey } from "./consents.ts";
 import { gateCommits } from "./commit-gate.ts";
 import type { LedgerContext, LedgerStorage } from "./context.ts";
+import {
+  decideQuestion,
+  type AnsweredQuestion,
+  type Question,
+  type QuestionTime,
+} from "./deciding.ts";
 import { disclose, type DiscloseContext, type DisclosureResult } from "./disclose.ts";
 import {
   createErasing,
@@ -178,6 +184,13 @@ export interface Ledger {
   consent(subject: Subject, directive: Directive, options: ConsentOptions): Promise<FiledDirective>;
   /** A person's directives as this custodian filed them, oldest first, void ones included. */
   directives(subject: Subject): Promise<readonly SnapshotDirective[]>;
+  /**
+   * Decides about a person's records without disclosing any: who could see what and why, now or as
+   * of an earlier height and time. For the custodian's own eyes; nothing is recorded.
+   *
+   * @throws {RangeError} when the ledger has no such height
+   */
+  decide(subject: Subject, question: Question, time?: QuestionTime): Promise<AnsweredQuestion>;
   /** Asks this custodian in a requester's name, and opens the answer for him. */
   request(requester: Requester, options: RequestOptions): Promise<Answer>;
   /**
@@ -369,6 +382,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
       await catalogue.catchUp();
       return (await readConsents(await catalogue.itemsOf(subject.local))).directives;
     },
+    decide: (subject, question, time = {}) => decideQuestion(disclosing, subject, question, time),
     request,
     exportRecord: (requester, { compress = false, ...what }) =>
       exportRecords(() => request(requester, what), { random, compress }),

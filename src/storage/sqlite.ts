@@ -126,10 +126,12 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
     }, signal);
     if (append === undefined) return undefined;
     for (const wake of waiting) wake();
-    return {
+    const head = {
       size: append.expected.size + append.records.length,
       hash: sha256(append.records.at(-1)!),
     };
+    chains.remember(append.chain, copyHead(head));
+    return head;
   }
 
   async function* readChain(chain: string, options: ReadOptions): AsyncGenerator<ChainRecord> {

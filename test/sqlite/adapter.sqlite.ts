@@ -196,6 +196,42 @@ describe("sqliteStorage", () => {
     }
   });
 
+  it("is laid out as the specification says", async () => {
+    const spec = await readFile(new URL("../../docs/spec/storage.md", import.meta.url), "utf8");
+    const section = spec.split("## SQLite\n")[1]!.split("\n## ")[0]!;
+    const blocks = [...section.matchAll(/^```(sql|text)\n(.*?)^```/gms)].map((found) => found[2]!);
+    const database = await connected(await newPath());
+    const storage = await sqliteStorage({ database });
+    const [hello, world] = [blobOf(text("hello")), blobOf(text("world"))];
+    await storage.commit({
+      append: { chain: "ledger", expected: genesis, records: [text("record 0")] },
+      blobs: [hello, world],
+      state: [{ key: text("k"), value: text("v") }],
+    });
+    await storage.blobs.delete([hello.cid]);
+    const plain = (sql: string) => sql.replaceAll(/\s+/g, " ").trim();
+    const tables = database
+      .prepare("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+      .all() as { sql: string }[];
+    const written = plain(blocks[0]!).split(/; ?/).filter(Boolean);
+    expect(tables.map(({ sql }) => plain(sql)).sort()).toEqual(written.sort());
+    const show = (value: unknown) =>
+      value instanceof Uint8Array ? Buffer.from(value).toString("hex") : JSON.stringify(value);
+    const lines = ["hl_format", "hl_chains", "hl_records", "hl_blobs", "hl_state"].flatMap(
+      (table) =>
+        database
+          .prepare(`SELECT * FROM ${table}`)
+          .all()
+          .map(
+            (row) =>
+              `${table}: ${Object.values(row as object)
+                .map(show)
+                .join(", ")}\n`,
+          ),
+    );
+    expect(lines.join("")).toBe(blocks[1]);
+  });
+
   it("shares one sync among commits made at a time", async () => {
     const database = await connected(await newPath());
     let commits = 0;

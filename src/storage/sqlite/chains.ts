@@ -24,6 +24,8 @@ export interface Chains {
    * @throws {AppendConflict} before anything is written
    */
   append(append: Append): "appended" | "replayed";
+  /** Remembers where a chain ends, which is durable, so that its hash need not be made again. */
+  remember(chain: string, head: Head): void;
   /** At most `limit` records from `from` on, in order and without gaps. */
   page(chain: string, from: number, limit: number): ChainRecord[];
   names(): string[];
@@ -56,7 +58,12 @@ export function sqliteChains(database: SqliteDatabase): Chains {
     "INSERT INTO hl_records (chain, position, record) VALUES (?, ?, ?)",
   );
   /** Hashes of newest records by chain; a chain of a given size has only ever one. */
-  const heads = new Map<number, Head>();
+  const heads = new Map<string, Head>();
+
+  function remember(chain: string, head: Head): void {
+    if (heads.size >= MOST_HEADS) heads.clear();
+    heads.set(chain, head);
+  }
 
   function find(chain: string): number | undefined {
     const row = idOf.get(utf8ToBytes(chain));
@@ -68,11 +75,11 @@ export function sqliteChains(database: SqliteDatabase): Chains {
     return row && bytesIn(row, "record");
   }
 
-  function headOf(id: number | undefined): Head {
+  function headOf(chain: string, id: number | undefined): Head {
     const row = id === undefined ? undefined : newest.get(id);
     if (id === undefined || row === undefined) return EMPTY_HEAD;
     const size = uintIn(row, "position") + 1;
-    const known = heads.get(id);
+    const known = heads.get(chain);
     if (known?.size === size) return known;
     const last = record(id, size - 1);
     if (last === undefined) throw missing(size - 1);
@@ -94,19 +101,16 @@ export function sqliteChains(database: SqliteDatabase): Chains {
 
   return {
     head(chain) {
-      const id = find(chain);
-      const head = headOf(id);
+      const head = headOf(chain, find(chain));
       // Outside of a transaction all that is seen is durable.
-      if (id !== undefined && head.hash !== null) {
-        if (heads.size >= MOST_HEADS) heads.clear();
-        heads.set(id, head);
-      }
+      if (head.size > 0) remember(chain, head);
       return head;
     },
+    remember,
     append(append) {
       const { chain, expected, records } = append;
       const id = find(chain);
-      const head = headOf(id);
+      const head = headOf(chain, id);
       if (!sameHead(head, expected)) {
         if (isReplay(id, append)) return "replayed";
         throw new AppendConflict({ size: head.size, hash: head.hash && new Uint8Array(head.hash) });

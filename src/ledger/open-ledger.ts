@@ -59,6 +59,7 @@ import {
 } from "./recording.ts";
 import type { CurrentRecord } from "./records.ts";
 import type { ResourceLabels } from "../consent/resource.ts";
+import { relabelStale, type RelabelOptions, type Relabelled } from "./relabelling.ts";
 import { createRequest, type RequestOptions } from "./request.ts";
 import { openSubjects, type PersonIdentifier, type Subject } from "./subjects.ts";
 import { createTurns } from "./turns.ts";
@@ -168,6 +169,11 @@ export interface Ledger {
   ): Promise<RecordedBundle>;
   /** Gives a record new labels, the labeller's by default; its content stays. */
   relabel(record: Uint8Array, labels?: ResourceLabels | null): Promise<RecordedVersion>;
+  /**
+   * Labels anew, by the current rules, every record that was labelled by other rules or by none, and
+   * goes on where it was stopped. Until then the labels that a record has govern.
+   */
+  relabelStale(options?: RelabelOptions): Promise<Relabelled>;
   /** Marks a record as entered in error: it is disclosed no more. */
   retract(record: Uint8Array, reason: string): Promise<RecordedVersion>;
   /** Moves a record to the person it is really about. */
@@ -371,6 +377,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     record: recording.record,
     recordBundle: recording.recordBundle,
     relabel: recording.relabel,
+    relabelStale: (how) => relabelStale(context, { catalogue, recording, labeller }, how),
     retract: recording.retract,
     reattribute: recording.reattribute,
     read: recording.read,

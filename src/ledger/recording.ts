@@ -21,6 +21,7 @@ import type { Manifest } from "./manifest.ts";
 import type { RecordContent, RecordContents, UploadProgress } from "./record-content.ts";
 import { currentRecords, type CurrentRecord } from "./records.ts";
 import type { PersonIdentifier, Subject, Subjects } from "./subjects.ts";
+import { freshLabels, isSameLabels } from "./fresh-labels.ts";
 import { personName, sharedOfAll, type Turns } from "./turns.ts";
 import { uniteLabels } from "./unite-labels.ts";
 
@@ -99,6 +100,8 @@ export interface Recording {
     options?: BundleOptions,
   ): Promise<RecordedBundle>;
   relabel(record: Uint8Array, labels?: ResourceLabels | null): Promise<RecordedVersion>;
+  /** Labels anew by the current rules; `undefined` where that changes nothing. */
+  refreshLabels(record: Uint8Array, former?: Labeller): Promise<RecordedVersion | undefined>;
   retract(record: Uint8Array, reason: string): Promise<RecordedVersion>;
   reattribute(record: Uint8Array, to: Subject, reason: string): Promise<RecordedVersion>;
   /** The record that an entry belongs to, as it stands now. */
@@ -407,6 +410,14 @@ export function createRecording(options: {
             ? labeller.label(readResource(await contents.textOf(record.head)).resource)
             : labels;
         return follow(record, { op: "relabel", labels: fresh });
+      }),
+    refreshLabels: (id, former) =>
+      change(id, async (record) => {
+        const among = [...currentRecords(await catalogue.itemsOf(record.subject.local)).values()];
+        const { textOf } = contents;
+        const labels = await freshLabels(record, { labeller, former, among, textOf });
+        if (isSameLabels(labels, record.labels)) return undefined;
+        return follow(record, { op: "relabel", labels });
       }),
     retract: (id, reason) =>
       change(id, async (record) => {

@@ -77,7 +77,18 @@ if (!peers.every((name) => existsSync(join(here, "node_modules", name)))) {
 const rows = (
   await Promise.all(
     [
-      ...["append", "submit", "record", "verify", "proof", "open", "envelope", "stream", "consent"],
+      ...[
+        "append",
+        "submit",
+        "record",
+        "verify",
+        "proof",
+        "open",
+        "envelope",
+        "stream",
+        "chromium",
+        "consent",
+      ],
       ...["memory", "lmdb", "sqlite", "postgres", "indexeddb", "s3"].map((one) => `storage-${one}`),
     ]
       .filter((name) => existsSync(join(here, "rows", `${name}.mjs`)))

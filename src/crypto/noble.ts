@@ -170,10 +170,12 @@ export function chachaSeal(
   nonce: Uint8Array,
   plaintext: Uint8Array,
   aad?: Uint8Array,
+  into?: Uint8Array,
 ): Uint8Array {
   assertBytes(key, "key", 32);
   assertBytes(nonce, "nonce", 12);
-  return chacha20poly1305(key, nonce, aad).encrypt(plaintext);
+  if (into !== undefined) assertBytes(into, "into", plaintext.length + 16);
+  return chacha20poly1305(key, nonce, aad).encrypt(plaintext, into);
 }
 
 /** Opens ciphertext ‖ tag, or returns `undefined` when it does not authenticate. */
@@ -202,10 +204,14 @@ export function aesGcmSeal(
   nonce: Uint8Array,
   plaintext: Uint8Array,
   aad?: Uint8Array,
+  into?: Uint8Array,
 ): Uint8Array {
   assertBytes(key, "key", 32);
   assertBytes(nonce, "nonce", 12);
-  return gcm(key, nonce, aad).encrypt(plaintext);
+  if (into !== undefined) assertBytes(into, "into", plaintext.length + 16);
+  const sealed = gcm(key, nonce, aad).encrypt(plaintext);
+  into?.set(sealed);
+  return into ?? sealed;
 }
 
 /** Opens ciphertext ‖ tag, or returns `undefined` when it does not authenticate. */

@@ -125,8 +125,9 @@ export function chachaSeal(
   nonce: Uint8Array,
   plaintext: Uint8Array,
   aad?: Uint8Array,
+  into?: Uint8Array,
 ): Uint8Array {
-  return aeadSeal("chacha20-poly1305", key, nonce, plaintext, aad);
+  return aeadSeal("chacha20-poly1305", key, nonce, plaintext, aad, into);
 }
 
 /** Opens ciphertext ‖ tag, or returns `undefined` when it does not authenticate. */
@@ -145,8 +146,9 @@ export function aesGcmSeal(
   nonce: Uint8Array,
   plaintext: Uint8Array,
   aad?: Uint8Array,
+  into?: Uint8Array,
 ): Uint8Array {
-  return aeadSeal("aes-256-gcm", key, nonce, plaintext, aad);
+  return aeadSeal("aes-256-gcm", key, nonce, plaintext, aad, into);
 }
 
 /** Opens ciphertext ‖ tag, or returns `undefined` when it does not authenticate. */
@@ -189,17 +191,18 @@ function aeadSeal(
   nonce: Uint8Array,
   plaintext: Uint8Array,
   aad: Uint8Array | undefined,
+  into: Uint8Array = new Uint8Array(plaintext.length + 16),
 ): Uint8Array {
   assertBytes(key, "key", 32);
   assertBytes(nonce, "nonce", 12);
+  assertBytes(into, "into", plaintext.length + 16);
   // The name is the one that both ciphers' types have in common.
   const cipher = createCipheriv(name as "aes-256-gcm", key, nonce, { authTagLength: 16 });
   if (aad !== undefined) cipher.setAAD(aad, { plaintextLength: plaintext.length });
-  const sealed = new Uint8Array(plaintext.length + 16);
-  sealed.set(cipher.update(plaintext));
+  into.set(cipher.update(plaintext));
   cipher.final();
-  sealed.set(cipher.getAuthTag(), plaintext.length);
-  return sealed;
+  into.set(cipher.getAuthTag(), plaintext.length);
+  return into;
 }
 
 function aeadOpen(

@@ -39,12 +39,16 @@ export interface CryptoBackend {
   x25519PublicKey(secret: Uint8Array): Uint8Array;
   /** @throws {SignatureError} `ERR_SIGNATURE_KEY` when the shared secret is all zero */
   x25519(secret: Uint8Array, publicKey: Uint8Array): Uint8Array;
-  /** @returns ciphertext ‖ 16-byte tag */
+  /**
+   * @param into - where the result goes, of its length; default: newly allocated
+   * @returns ciphertext ‖ 16-byte tag
+   */
   chachaSeal(
     key: Uint8Array,
     nonce: Uint8Array,
     plaintext: Uint8Array,
     aad?: Uint8Array,
+    into?: Uint8Array,
   ): Uint8Array;
   /** @returns the plaintext, or `undefined` when it does not authenticate */
   chachaOpen(
@@ -57,6 +61,7 @@ export interface CryptoBackend {
    * AES-GCM with a nonce of 12 bytes.
    *
    * @param key - 32 bytes
+   * @param into - where the result goes, of its length; default: newly allocated
    * @returns ciphertext ‖ 16-byte tag
    */
   aesGcmSeal(
@@ -64,6 +69,7 @@ export interface CryptoBackend {
     nonce: Uint8Array,
     plaintext: Uint8Array,
     aad?: Uint8Array,
+    into?: Uint8Array,
   ): Uint8Array;
   /** @returns the plaintext, or `undefined` when it does not authenticate */
   aesGcmOpen(

@@ -15,10 +15,17 @@ export interface SegmentCipher {
    * @param key - 32 bytes, of this part only: numbers repeat between parts
    * @param counter - number of the segment, from 0
    * @param final - whether it is the last
-   * @returns ciphertext ‖ tag, newly allocated
+   * @param into - where the result goes, of its length; default: newly allocated
+   * @returns ciphertext ‖ tag
    * @see the STREAM construction of Hoang, Reyhanitabar, Rogaway and Vizár, as age uses it
    */
-  sealSegment(key: Uint8Array, counter: number, final: boolean, plaintext: Uint8Array): Uint8Array;
+  sealSegment(
+    key: Uint8Array,
+    counter: number,
+    final: boolean,
+    plaintext: Uint8Array,
+    into?: Uint8Array,
+  ): Uint8Array;
   /**
    * Opens one segment.
    *
@@ -40,9 +47,9 @@ export const aesGcmSegments: SegmentCipher = /* @__PURE__ */ segmentCipher(aesGc
 
 function segmentCipher(seal: typeof chachaSeal, open: typeof chachaOpen): SegmentCipher {
   return {
-    sealSegment(key, counter, final, plaintext) {
+    sealSegment(key, counter, final, plaintext, into) {
       if (plaintext.length > SEGMENT_SIZE) throw new RangeError("a segment is at most 64 KiB");
-      return seal(key, segmentNonce(counter, final), plaintext);
+      return seal(key, segmentNonce(counter, final), plaintext, undefined, into);
     },
     openSegment(key, counter, final, sealed) {
       if (sealed.length > SEGMENT_SIZE + SEGMENT_OVERHEAD) return undefined;

@@ -24,9 +24,8 @@ export function sealBlock(
   const bytes = new Uint8Array(blockBytes(suite, plaintext.length, block));
   let at = 0;
   for (const { counter, final, start, end } of segmentsOf(plaintext.length, block)) {
-    const sealed = suite.sealSegment(key, counter, final, plaintext.subarray(start, end));
-    bytes.set(sealed, at);
-    at += sealed.length;
+    const into = bytes.subarray(at, (at += end - start + suite.tagBytes));
+    suite.sealSegment(key, counter, final, plaintext.subarray(start, end), into);
   }
   return bytes;
 }

@@ -1,5 +1,4 @@
 import { assertBytes } from "../bytes/guards.ts";
-import { concatBytes } from "../bytes/concat.ts";
 import type { CID } from "../codec/cid.ts";
 import { cidOf, DAG_CBOR, RAW } from "../codec/cid.ts";
 import { EnvelopeError, InputError } from "../errors.ts";
@@ -103,26 +102,33 @@ async function sealPart(
 ): Promise<EnvelopePart> {
   const key = deriveSegmentKey(partKey);
   const commit = deriveCommit(partKey);
+  const blockLength = SEGMENTS_PER_BLOCK * (SEGMENT_BYTES + suite.tagBytes);
   const data: CID[] = [];
   // A full segment waits here until more comes: only then is it known not to be the last.
   const held = new Uint8Array(SEGMENT_BYTES);
   let filled = 0;
   let counter = 0;
   let size = 0;
-  let segments: Uint8Array[] = [];
+  let block: Uint8Array | undefined;
   let inBlock = 0;
+  let plaintextBytes = 0;
 
   function seal(plaintext: Uint8Array, final: boolean): Promise<void> | undefined {
-    segments.push(suite.sealSegment(key, counter++, final, plaintext));
-    inBlock += plaintext.length;
+    const length = plaintext.length + suite.tagBytes;
+    // One that ends with its first segment, as of small parts, is no longer than that.
+    block ??= new Uint8Array(final ? length : blockLength);
+    const into = block.subarray(inBlock, (inBlock += length));
+    suite.sealSegment(key, counter++, final, plaintext, into);
+    plaintextBytes += plaintext.length;
     if (!final && counter % SEGMENTS_PER_BLOCK !== 0) return undefined;
-    const bytes = concatBytes(...segments);
-    segments = [];
+    // What is kept must not hold the memory of a whole block.
+    const bytes = inBlock < block.length ? block.slice(0, inBlock) : block;
     const cid = cidOf(bytes, RAW);
     data.push(cid);
-    const plaintextBytes = inBlock;
-    inBlock = 0;
-    return sink.put(cid, bytes, plaintextBytes);
+    const written = sink.put(cid, bytes, plaintextBytes);
+    block = undefined;
+    inBlock = plaintextBytes = 0;
+    return written;
   }
 
   try {

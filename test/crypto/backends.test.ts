@@ -239,6 +239,23 @@ describe.each(backends)("limits on %s", (_, backend) => {
     expect(() => backend.randomBytes(1.5)).toThrow(TypeError);
   });
 
+  it("seals into the place that it is given, and nowhere beside it", () => {
+    const [key, nonce] = [new Uint8Array(32).fill(3), new Uint8Array(12).fill(4)];
+    for (const seal of [backend.chachaSeal, backend.aesGcmSeal]) {
+      for (const length of [0, 1, 63, 64, 65, 1000]) {
+        const plaintext = new Uint8Array(length).fill(5);
+        const around = new Uint8Array(length + 16 + 20).fill(0xee);
+        const into = around.subarray(10, -10);
+        expect(seal(key, nonce, plaintext, undefined, into)).toBe(into);
+        expect(into).toEqual(seal(key, nonce, plaintext));
+        expect([...around.subarray(0, 10), ...around.subarray(-10)]).toEqual(Array(20).fill(0xee));
+        for (const wrong of [into.subarray(1), around]) {
+          expect(() => seal(key, nonce, plaintext, undefined, wrong)).toThrow(RangeError);
+        }
+      }
+    }
+  });
+
   it("asks for keys and nonces of the right length", () => {
     const [key, nonce] = [new Uint8Array(32), new Uint8Array(12)];
     expect(() => backend.chachaSeal(key.subarray(1), nonce, message)).toThrow(RangeError);

@@ -20,10 +20,10 @@ vi.mock("#crypto", async () => {
   const node = await import("../../src/crypto/node.ts");
   const watch =
     (seal: typeof node.chachaSeal): typeof node.chachaSeal =>
-    (key, nonce, plaintext, aad) => {
+    (key, nonce, plaintext, aad, into) => {
       const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
       uses.push({ key: hex(key), nonce: hex(nonce), plaintext: hex(plaintext.subarray(0, 64)) });
-      return seal(key, nonce, plaintext, aad);
+      return seal(key, nonce, plaintext, aad, into);
     };
   return { ...node, chachaSeal: watch(node.chachaSeal), aesGcmSeal: watch(node.aesGcmSeal) };
 });

@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import {
@@ -86,5 +87,31 @@ describeBrowser("indexeddbStorage in several tabs", () => {
     const page = await tab();
     expect((await call<Module, "check">(page, "check", 0)).wrong).toEqual([]);
     expect(size).toBeGreaterThanOrEqual(2 * ROUNDS);
+  });
+
+  it("never hands out rotten bytes: it says so, or the browser begins anew", async () => {
+    const one = await tab();
+    await call<Module, "write">(one, "write", "one", 600);
+    await browser.kill();
+    const databases = join(folder.path, "profile", "Default", "IndexedDB");
+    const tables = readdirSync(databases, { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".ldb"))
+      .map((name) => join(databases, name));
+    expect(tables.length).toBeGreaterThan(0);
+    for (const table of tables) {
+      const bytes = readFileSync(table);
+      for (let i = 1; i < 20; i++) bytes[Math.floor((bytes.length * i) / 20)]! ^= 0x40;
+      writeFileSync(table, bytes);
+    }
+    await start();
+    const nothing = { size: 0, counts: {}, wrong: [] };
+    const found = [];
+    for (let tries = 0; tries < 3; tries++) {
+      found.push(await call<Module, "checkDamaged">(await tab(), "checkDamaged"));
+    }
+    for (const what of found) {
+      if (typeof what === "string") expect(what).toMatch(/^ERR_STORAGE_(FAILED|CORRUPT|CLOSED)$/);
+      else expect(what).toEqual(nothing);
+    }
   });
 });

@@ -46,7 +46,7 @@ export function transact<T>(
     transaction = database.transaction([...stores], mode, { durability });
   } catch (cause) {
     // `InvalidStateError`: the browser closed the database, and its event has not come yet.
-    const error = nameOf(cause) === "InvalidStateError" ? closedError() : failed(cause);
+    const error = nameOf(cause) === "InvalidStateError" ? closedError() : failed(cause, mode);
     return { result: Promise.reject(error), ended: Promise.resolve() };
   }
   const completed = new Promise<boolean>((resolve) => {
@@ -56,7 +56,7 @@ export function transact<T>(
   const run = mode === "readonly" ? work : writing(transaction, completed, work);
   return {
     result: run((name) => transaction.objectStore(name)).catch((error: unknown) => {
-      throw error instanceof LedgerError ? error : failed(transaction.error ?? error);
+      throw error instanceof LedgerError ? error : failed(transaction.error ?? error, mode);
     }),
     ended: completed.then(() => undefined),
   };
@@ -102,11 +102,13 @@ function commitFailure(cause: IndexeddbFailure | null): StorageError {
   return NOT_WRITTEN.has(cause?.name) ? failed(cause) : new AmbiguousAppend(cause);
 }
 
-function failed(cause: unknown): StorageError {
+function failed(cause: unknown, mode: Access<unknown>["mode"] = "readwrite"): StorageError {
   const message =
-    nameOf(cause) === "QuotaExceededError"
-      ? "the browser gives this site no more room; nothing was written"
-      : "the browser failed; nothing was written";
+    mode === "readonly"
+      ? "the browser could not read the data"
+      : nameOf(cause) === "QuotaExceededError"
+        ? "the browser gives this site no more room; nothing was written"
+        : "the browser failed; nothing was written";
   return new StorageError("ERR_STORAGE_FAILED", message, { cause });
 }
 

@@ -109,6 +109,8 @@ export function createCheckpointer(options: {
   return {
     async sign() {
       for (let attempt = 0; attempt < CONFLICT_TRIES; attempt++) {
+        // Before the ledger: another process with this key may sign blocks that come meanwhile.
+        const last = await heads.read();
         const size = await chain.refresh();
         if (size === 0) throw refuse("a ledger without blocks has nothing to sign");
         // Read back from the store; what is in memory must agree.
@@ -116,7 +118,6 @@ export function createCheckpointer(options: {
         if (chain.size === size && !equalBytes(root, chain.root)) {
           throw refuse("the store does not hold what was appended");
         }
-        const last = await heads.read();
         if (last.signed !== undefined) await assertExtends(chain, last.signed, { size, root });
         if (last.signed?.size !== size) {
           if (!(await heads.keep(last.head, { size, root }))) continue;

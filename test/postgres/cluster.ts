@@ -57,7 +57,9 @@ export interface Cluster {
   pool(options?: pg.PoolConfig): pg.Pool;
   /** Runs statements on a connection of their own, as the superuser. */
   sql(text: string, values?: unknown[], database?: string): Promise<pg.QueryResult["rows"]>;
-  /** Changes settings and reloads or, if need be, the caller restarts. */
+  /** Writes settings, for the next start. */
+  configure(settings: Readonly<Record<string, string>>): Promise<void>;
+  /** Changes settings and reloads. */
   set(settings: Readonly<Record<string, string>>): Promise<void>;
   start(): Promise<void>;
   /** SIGKILL to the postmaster and everything it started, at once. */
@@ -89,6 +91,7 @@ const QUIET: Readonly<Record<string, string>> = {
   recovery_init_sync_method: "syncfs",
 };
 
+/** Starts a server. Its folder goes with {@link Cluster.remove}. */
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
   const base = await mkdtemp(join(options.parent ?? tmpdir(), "healthledger-postgres-"));
   await chmod(base, 0o700);
@@ -195,6 +198,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       return pool;
     },
     sql,
+    configure,
     async set(settings) {
       await configure(settings);
       await sql("SELECT pg_reload_conf()");

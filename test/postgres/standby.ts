@@ -43,12 +43,54 @@ export async function until(
   throw new Error(`waited in vain for: ${what}`);
 }
 
-/** Waits until so many synchronous standbys follow. */
+/** Waits until so many synchronous standbys have what the primary has now. */
 export async function followed(primary: Cluster, by: number): Promise<void> {
+  const [row] = await primary.sql("SELECT pg_current_wal_insert_lsn()::text AS lsn");
+  const { lsn } = row as { lsn: string };
+  // Applied, not received: one that left the primary's history receives too, up to where it left.
   await until(async () => {
     const rows = await primary.sql(
-      "SELECT 1 FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum') AND state = 'streaming'",
+      `SELECT 1 FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')
+        AND state = 'streaming' AND replay_lsn >= $1::pg_lsn`,
+      [lsn],
     );
     return rows.length >= by;
   }, `${by} synchronous standbys`);
+}
+
+/** Makes the server that has the most of the log the primary. */
+export async function promoteBest(standbys: readonly Cluster[]): Promise<Cluster> {
+  const received = await Promise.all(
+    standbys.map(async (standby) => {
+      const [row] = await standby.sql(
+        "SELECT pg_last_wal_receive_lsn() - '0/0'::pg_lsn AS bytes, EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming') AS receiving",
+      );
+      const { bytes, receiving } = row as { bytes: string; receiving: boolean };
+      return { standby, bytes: BigInt(bytes), receiving };
+    }),
+  );
+  // What comes in meanwhile would be missing from the comparison.
+  if (received.some(({ receiving }) => receiving)) return promoteBest(standbys);
+  const [best] = received.sort((a, b) => (a.bytes < b.bytes ? 1 : -1));
+  await best!.standby.sql("SELECT pg_promote(true, 60)");
+  return best!.standby;
+}
+
+/** Has a running standby follow another primary. */
+export async function follow(standby: Cluster, primary: Cluster, name: string): Promise<void> {
+  await standby.configure({ primary_conninfo: conninfo(primary.port, name) });
+  await standby.sql("SELECT pg_reload_conf()");
+}
+
+/** Brings a server that was the primary back as a standby, without what only it has. */
+export async function rejoin(old: Cluster, primary: Cluster, name: string): Promise<void> {
+  // Until its first checkpoint a new primary's control file names the old timeline, and pg_rewind
+  // before PostgreSQL 16 believes that there is nothing to rewind.
+  await primary.sql("CHECKPOINT");
+  const source = `host=127.0.0.1 port=${primary.port} user=postgres dbname=postgres`;
+  await program("pg_rewind", ["-D", old.data, "--source-server", source, "--no-sync"]);
+  await writeFile(join(old.data, "standby.signal"), "");
+  // The settings came from the new primary with everything else.
+  await old.configure({ port: String(old.port), primary_conninfo: conninfo(primary.port, name) });
+  await old.start();
 }

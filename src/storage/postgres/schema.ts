@@ -138,7 +138,7 @@ export async function prepareSchema(
   migrations: Migrations = MIGRATIONS,
 ): Promise<void> {
   const schema = quoted(name);
-  const version = await versionOf(session, schema);
+  const version = await versionOf(session, name);
   if (version > migrations.length) throw tooNew(version, migrations.length);
   if (version < migrations.length) {
     await session.transaction({ durable: true }, async (query) => {
@@ -146,11 +146,11 @@ export async function prepareSchema(
       await query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [
         `healthledger ${name}`,
       ]);
-      const now = await versionOf(session, schema);
+      const now = await versionOf(session, name);
       if (now > migrations.length) throw tooNew(now, migrations.length);
       if (now === 0) {
-        const [found] = await query("SELECT to_regnamespace($1) IS NOT NULL", [schema]);
-        if (found?.[0] !== "t") await query(`CREATE SCHEMA ${schema}`);
+        const found = await query("SELECT 1 FROM pg_namespace WHERE nspname = $1", [name]);
+        if (found.length === 0) await query(`CREATE SCHEMA ${schema}`);
       }
       for (const step of migrations.slice(now)) await query(step(schema));
       if (now === 0) await query(`INSERT INTO ${schema}.format VALUES (${migrations.length})`);
@@ -160,9 +160,9 @@ export async function prepareSchema(
     });
   }
   const unlogged = await session.query(
-    `SELECT 1 FROM pg_class WHERE relnamespace = to_regnamespace($1) AND relpersistence <> 'p'
-      AND relkind = 'r'`,
-    [schema],
+    `SELECT 1 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+      WHERE n.nspname = $1 AND c.relkind = 'r' AND c.relpersistence <> 'p'`,
+    [name],
   );
   if (unlogged.length > 0) {
     throw new StorageError(
@@ -172,10 +172,15 @@ export async function prepareSchema(
   }
 }
 
-async function versionOf(session: Session, schema: string): Promise<number> {
-  const [there] = await session.query("SELECT to_regclass($1) IS NOT NULL", [`${schema}.format`]);
-  if (there?.[0] !== "t") return 0;
-  const [row] = await session.query(`SELECT version FROM ${schema}.format`);
+/** Asks the catalogue's tables: `to_regclass` may answer from a cache what it found before a lock. */
+async function versionOf({ query }: Session, name: string): Promise<number> {
+  const there = await query(
+    `SELECT 1 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+      WHERE n.nspname = $1 AND c.relname = 'format'`,
+    [name],
+  );
+  if (there.length === 0) return 0;
+  const [row] = await query(`SELECT version FROM ${quoted(name)}.format`);
   return numberOf(row?.[0]);
 }
 

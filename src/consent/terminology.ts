@@ -124,19 +124,21 @@ export interface TerminologyAdditions {
 /**
  * Makes a new terminology out of one and some additions.
  *
- * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when an addition redefines a code or makes a
- *   cycle
+ * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when an addition redefines a code, or stands below
+ *   one that is not there
  */
 export function extendTerminology(
   base: TerminologyData,
   additions: TerminologyAdditions,
 ): TerminologyData {
+  const sensitivity = merged(base.sensitivity, additions.sensitivity);
+  for (const code of (additions.aliases ?? []).flat()) assertKnown(sensitivity, code);
   return {
     ...base,
     name: additions.name,
     version: additions.version,
     purposes: merged(base.purposes, additions.purposes),
-    sensitivity: merged(base.sensitivity, additions.sensitivity),
+    sensitivity,
     obligations: merged(base.obligations, additions.obligations),
     refrains: merged(base.refrains, additions.refrains),
     aliases: [...base.aliases, ...(additions.aliases ?? [])],
@@ -147,10 +149,14 @@ export function extendTerminology(
 /**
  * Makes a terminology ready for use.
  *
- * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when a hierarchy has a cycle
+ * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when a hierarchy has a cycle, or a purpose stands
+ *   below `BTG`, which permits must not reach but by that name
  */
 export function makeTerminology(data: TerminologyData): Terminology {
   const purposes = closure(data.purposes, []);
+  if ((purposes.get(BTG)?.size ?? 1) > 1) {
+    throw new ConsentError("ERR_CONSENT_TERMINOLOGY", "no purpose may stand below BTG");
+  }
   const labels = closure(data.sensitivity, data.aliases);
   const levels = new Map(data.confidentiality.map((code, level) => [code, level]));
   const cid = cidOf(encode(data), DAG_CBOR);
@@ -175,7 +181,18 @@ function merged(base: Hierarchy, additions: Hierarchy | undefined): Hierarchy {
       throw new ConsentError("ERR_CONSENT_TERMINOLOGY", "an addition redefines a code");
     }
   }
-  return { ...base, ...additions };
+  const all = { ...base, ...additions };
+  for (const [, ...parents] of Object.values(additions ?? {})) {
+    for (const parent of parents) assertKnown(all, parent);
+  }
+  return all;
+}
+
+/** A code below one that is misspelt would be below nothing, and no rule would reach it. */
+function assertKnown(hierarchy: Hierarchy, code: string): void {
+  if (!Object.hasOwn(hierarchy, code)) {
+    throw new ConsentError("ERR_CONSENT_TERMINOLOGY", "an addition names a code that is not there");
+  }
 }
 
 function closure(

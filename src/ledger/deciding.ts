@@ -4,7 +4,6 @@ import type { Decision } from "../consent/decision.ts";
 import { compileDirectives } from "../consent/evaluate.ts";
 import type { ClaimedRole, ConsentRequest, RequestQuery } from "../consent/request.ts";
 import type { ConsentSnapshot, Membership } from "../consent/snapshot.ts";
-import { defaultTerminology } from "../consent/terminology.ts";
 import { toHex } from "../bytes/hex.ts";
 import { capacityFacts } from "./consents.ts";
 import { filedDefault, isAskedFor, partsOf, type JudgeContext } from "./judge.ts";
@@ -88,7 +87,7 @@ export async function decideQuestion(
     roles: [],
     capacities: capacityFacts(consents),
     links: consents.keys.map(({ item }) => item.id),
-    terminology: defaultTerminology().cid,
+    terminology: context.terminology.cid,
     labels: context.labels,
   };
   const request: ConsentRequest = {
@@ -102,7 +101,7 @@ export async function decideQuestion(
     query: question.query ?? {},
   };
   const { understood } = context;
-  const compiled = compileDirectives(snapshot);
+  const compiled = compileDirectives(snapshot, { terminology: context.terminology });
   const prepared = compiled.prepare(request, asOf, { understood });
   const query = question.query ?? {};
   return {

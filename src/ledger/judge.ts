@@ -7,7 +7,7 @@ import { compileDirectives } from "../consent/evaluate.ts";
 import type { Directive } from "../consent/model.ts";
 import type { ConsentRequest, RequestQuery } from "../consent/request.ts";
 import type { ConsentSnapshot, SnapshotDirective } from "../consent/snapshot.ts";
-import { BTG, canonicalPurpose, defaultTerminology } from "../consent/terminology.ts";
+import { BTG, canonicalPurpose, type Terminology } from "../consent/terminology.ts";
 import { resolvePeriod, type Period } from "../consent/time.ts";
 import { findZone } from "../consent/zone.ts";
 import { judgeAttestations, type Attested } from "./attestation.ts";
@@ -24,6 +24,8 @@ export interface JudgeContext extends LedgerContext {
   readonly readConsents: (items: readonly CatalogueItem[]) => Promise<FiledConsents>;
   readonly defaults: readonly Directive[];
   readonly overlays: ConsentSnapshot["overlays"];
+  /** What codes are read by. */
+  readonly terminology: Terminology;
   readonly understood: readonly string[];
   /** ISO 3166 codes of the law that this custodian's records are under. */
   readonly jurisdictions?: readonly string[];
@@ -85,7 +87,7 @@ export async function judge(
     roles: attested.roles,
     capacities: capacityFacts(consents),
     links: consents.keys.map(({ item }) => item.id),
-    terminology: defaultTerminology().cid,
+    terminology: context.terminology.cid,
     labels: context.labels,
   };
   const consentRequest: ConsentRequest = {
@@ -105,7 +107,7 @@ export async function judge(
     expires: request.expires,
   };
   const roles = rolesBelieved(request, attested);
-  const compiled = compileDirectives(snapshot);
+  const compiled = compileDirectives(snapshot, { terminology: context.terminology });
   const prepared = compiled.prepare(consentRequest, asOf, { understood: context.understood });
   const decided: Decided[] = [];
   for (const record of currentRecords(items).values()) {

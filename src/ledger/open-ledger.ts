@@ -15,6 +15,7 @@ import { matchesCid } from "../codec/cid.ts";
 import { createLabeller, type Labeller } from "../consent/labeller.ts";
 import type { Directive } from "../consent/model.ts";
 import type { ConsentSnapshot, SnapshotDirective } from "../consent/snapshot.ts";
+import { defaultTerminology, type Terminology } from "../consent/terminology.ts";
 import { suiteNamed, type SuiteName } from "../envelope/suite.ts";
 import { ChainError, ConsentError, InputError, StorageError } from "../errors.ts";
 import type { FhirResource } from "../fhir/resource.ts";
@@ -91,6 +92,8 @@ export interface OpenLedgerOptions {
   /** The organisation's own policy, where the patient is silent. Default: none, so refused. */
   readonly defaults?: readonly Directive[];
   readonly overlays?: ConsentSnapshot["overlays"];
+  /** What codes are read by; see `extendTerminology`. Default: the shipped one. */
+  readonly terminology?: Terminology;
   /** ISO 3166 codes of the law that this member's records are under. Default: not stated. */
   readonly jurisdictions?: readonly string[];
   /** Codes of the obligations that this side carries out; others turn a permit into a denial. */
@@ -314,6 +317,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     turns,
     defaults: options.defaults ?? [],
     overlays: options.overlays ?? [],
+    terminology: options.terminology ?? defaultTerminology(),
     understood: options.understood ?? [],
     ...(options.jurisdictions === undefined ? {} : { jurisdictions: options.jurisdictions }),
     labels: labeller.cid,

@@ -7,7 +7,8 @@ import { ConsentError, EncodingError } from "../../src/errors.ts";
 import { signWith, type Signer } from "../../src/identity/signer.ts";
 import { signAttestation, type AttestedFact } from "../../src/ledger/attestation.ts";
 import { keyEntry, memberEntry } from "../support/forge.ts";
-import { observation } from "../support/hospital.ts";
+import { decodeSealedRequest } from "../../src/ledger/request.ts";
+import { MRN, observation } from "../support/hospital.ts";
 import { signerFor } from "../support/ledger.ts";
 import { ward, type Ward } from "../support/ward.ts";
 
@@ -302,6 +303,18 @@ describe("a membership", () => {
   it("is not had by bearing the name of a group or an organisation", async () => {
     const w = await guarded(team);
     expect((await w.ask(w.b, { user: "CareTeam/17" })).count).toBe(0);
+    const signed = await signAttestation(
+      {
+        ledger: w.hl.id,
+        requester: w.b.signer.actor,
+        memberOf: w.c.signer.actor,
+        from: 0,
+        to: w.clock.now + 1000,
+      },
+      w.c.signer,
+    );
+    const attestations = [signed];
+    expect((await w.ask(w.b, { user: "CareTeam/17", attestations })).count).toBe(0);
     const { actor } = w.c.signer;
     const other = await guarded({ actors: [{ type: "organisation", id: actor }] });
     expect((await other.ask(other.b, { user: actor })).count).toBe(0);
@@ -332,5 +345,10 @@ describe("signAttestation", () => {
     const signed = await signAttestation(about(w), w.c.signer);
     expect(await bring(w, ...Array<Uint8Array>(16).fill(signed))).toBe(1);
     await expect(bring(w, ...Array<Uint8Array>(17).fill(signed))).rejects.toThrow(ConsentError);
+    const sealed = { patient: MRN, attestations: Array<Uint8Array>(17).fill(signed) };
+    expect(() => decodeSealedRequest(encode(sealed))).toThrow(EncodingError);
+    expect(() => decodeSealedRequest(encode({ patient: MRN, attestations: ["x"] }))).toThrow(
+      EncodingError,
+    );
   });
 });

@@ -106,7 +106,7 @@ export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
     retries: options.retries ?? 4,
     timeout: options.timeout ?? 60_000,
   });
-  const versioning = await findVersioning(client, bucket);
+  const versioning = await findVersioning(requests, client, bucket);
   assertVersions(versioning, versions);
   const { quote } =
     options.probe === false ? { quote: (etag: string) => etag } : await probe(requests, prefix);

@@ -163,6 +163,20 @@ describe("combineStorage", () => {
     expect(data.state.size).toBe(1);
   });
 
+  it("keeps what was cut short while the chain cannot be asked", async () => {
+    const data = memoryData();
+    // Dies when the append has happened and nobody heard of it.
+    const victim = await over(dying(fresh(data), 2, true));
+    await expect(victim.commit(commitOf(EMPTY, "one"))).rejects.toBeInstanceOf(AmbiguousAppend);
+    const all = fresh(data);
+    const away = async (): Promise<never> => {
+      throw new StorageError("ERR_STORAGE_FAILED", "forbidden");
+    };
+    const opened = over({ ...all, chains: { ...all.chains, append: away } });
+    await expect(opened).rejects.toBeInstanceOf(AmbiguousAppend);
+    expect(await stateOf(await over(fresh(data)))).toBe("one");
+  });
+
   it("settles a doubt before anything else reads or changes the state", async () => {
     const data = memoryData();
     const all = fresh(data);

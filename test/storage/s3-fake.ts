@@ -20,8 +20,8 @@ export interface FakeOptions {
   ) => { readonly when: "before" | "after"; readonly error: unknown } | undefined;
   /** Takes ETags without their quotes only. */
   readonly bareEtags?: boolean;
-  /** Looks at the condition, waits, and writes. */
-  readonly races?: boolean;
+  /** Conditions that it looks at, then waits, and then writes. */
+  readonly races?: readonly ("IfMatch" | "IfNoneMatch")[];
   readonly versioning?: string;
   readonly locked?: boolean;
 }
@@ -60,7 +60,8 @@ export function fakeClient(bucket: FakeBucket, options: FakeOptions = {}): S3Cal
       }
       const fault = options.fault?.(Key);
       if (fault?.when === "before") throw fault.error;
-      if (options.races) await turn("wait");
+      const condition = IfMatch === undefined ? "IfNoneMatch" : "IfMatch";
+      if (options.races?.includes(condition)) await turn("wait");
       objects.set(Key, bytes);
       if (fault?.when === "after") throw fault.error;
       return { ETag: etagOf(bytes) };

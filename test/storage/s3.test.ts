@@ -101,11 +101,49 @@ describe("s3Storage over a bucket in memory", () => {
     expect(bucket.made.get("getObject")).toBeLessThan(8);
   });
 
+  it("is not misled by a listing that lags, or by appends while it looks", async () => {
+    const bucket = fakeBucket();
+    const writer = await open(bucket);
+    const head = await append(writer, ...Array.from({ length: 20 }, (_, i) => `${i}`));
+    await writer.close();
+    const client = fakeClient(bucket);
+    const late = await s3Storage({
+      client: { ...client, listObjectsV2: async () => ({}) },
+      bucket: "bucket",
+      prefix: "p",
+      probe: false,
+    });
+    expect(await late.chains.head("a")).toEqual(head);
+    const another = await open(bucket);
+    const racing = await s3Storage({
+      client: {
+        ...client,
+        async listObjectsV2(input) {
+          const listed = await client.listObjectsV2(input);
+          await append(another, ...Array.from({ length: 70 }, (_, i) => `more ${i}`));
+          return listed;
+        },
+      },
+      bucket: "bucket",
+      prefix: "p",
+      probe: false,
+    });
+    expect((await racing.chains.head("a")).size).toBeGreaterThanOrEqual(90);
+  });
+
+  it("says that there is no such bucket", async () => {
+    const client = fakeClient(fakeBucket());
+    const getBucketVersioning = () => Promise.reject(s3Error(404, "NoSuchBucket"));
+    const opened = s3Storage({ client: { ...client, getBucketVersioning }, bucket: "bucket" });
+    await expect(opened).rejects.toMatchObject({ code: "ERR_STORAGE_FAILED" });
+  });
+
   it.each<[string, FakeOptions]>([
     ["ignores If-None-Match", { ignores: ["IfNoneMatch"] }],
     ["ignores If-Match", { ignores: ["IfMatch"] }],
     ["ignores conditions", { ignores: ["IfMatch", "IfNoneMatch"] }],
-    ["looks at conditions, waits, and writes", { races: true }],
+    ["looks at If-None-Match, waits, and writes", { races: ["IfNoneMatch"] }],
+    ["looks at If-Match, waits, and writes", { races: ["IfMatch"] }],
   ])("refuses a store that %s, and leaves nothing in it", async (_, fake) => {
     const bucket = fakeBucket();
     const error = await open(bucket, fake).catch((reason: unknown) => reason);
@@ -157,6 +195,16 @@ describe("s3Storage over a bucket in memory", () => {
     });
     await append(storage, "one");
     expect(await read(storage)).toEqual(["one"]);
+  });
+
+  it("says that nothing was written when conflicts of requests do not end", async () => {
+    const fault = (key: string) =>
+      key.includes("chains")
+        ? ({ when: "before", error: s3Error(409, "ConditionalRequestConflict") } as const)
+        : undefined;
+    const storage = await open(fakeBucket(), { fault }, { retries: 1 });
+    const call = storage.chains.append("a", EMPTY, [text("one")]);
+    await expect(call).rejects.toMatchObject({ code: "ERR_STORAGE_FAILED" });
   });
 
   it("says that an outcome is unknown, and settles it when called again", async () => {

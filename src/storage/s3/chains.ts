@@ -116,22 +116,29 @@ export function segmentChains(options: SegmentChainsOptions): SegmentChains {
 
   /** Where the chain ends now. */
   async function refresh(chain: string): Promise<Head> {
-    let entry = known.get(chain);
-    if (entry === undefined) {
-      entry = entryOf(chain);
-      const [told, newest] = await Promise.all([entry.object.read(), newestEnd(chain)]).catch(
-        (error: unknown) => {
-          known.delete(chain);
-          throw error;
-        },
-      );
-      if (told !== undefined && told.size > newest.size) {
-        known.delete(chain);
-        throw corrupt(`the chain had ${told.size} records and lacks those from ${newest.size} on`);
+    const entry = known.get(chain);
+    if (entry !== undefined) return walk(chain, entry);
+    const first = entryOf(chain);
+    try {
+      // The head object before the segments: it never tells of one that is not there yet.
+      const told = await first.object.read();
+      advance(chain, await newestEnd(chain));
+      const end = await walk(chain, first);
+      if (
+        told !== undefined &&
+        (told.size > end.size || (told.size === end.size && !sameHead(told, end)))
+      ) {
+        throw corrupt(`the chain had ${told.size} records and lacks those from ${end.size} on`);
       }
-      advance(chain, newest);
+      return end;
+    } catch (error) {
+      known.delete(chain);
+      throw error;
     }
-    // Whatever a listing said, the place that comes next is asked for by its name.
+  }
+
+  /** Whatever a listing said, the place that comes next is asked for by its name. */
+  async function walk(chain: string, entry: Known): Promise<Head> {
     for (let steps = 0; ; steps++) {
       if (steps === STEPS) advance(chain, await newestEnd(chain));
       const end = entry.head;
@@ -216,7 +223,10 @@ export function segmentChains(options: SegmentChainsOptions): SegmentChains {
 
   /** The segments that hold records `from` to `end`, in order, some of them fetched ahead. */
   async function* segmentsOf(chain: string, from: number, end: number): AsyncGenerator<Segment> {
-    const start = cache.holding(folderOf(chain), from) ?? (await startAtOrBefore(chain, from));
+    const start =
+      from === 0
+        ? 0
+        : (cache.holding(folderOf(chain), from) ?? (await startAtOrBefore(chain, from)));
     if (start === undefined) throw corrupt(`the chain lacks record ${from}`);
     let segment = await present(chain, start);
     if (segment.head.size <= from) throw corrupt(`the chain lacks record ${segment.head.size}`);

@@ -35,6 +35,8 @@ export interface Requests {
   /** What stands between a prefix and the next `/`, each once. */
   folders(prefix: string): AsyncIterable<string>;
   remove(key: string, version?: string): Promise<void>;
+  /** Makes another request that changes nothing; what it is refused with is the error's `cause`. */
+  ask<T>(request: (options: S3CallOptions) => Promise<T>): Promise<T>;
   versions(prefix: string): AsyncIterable<S3ListedVersion & { readonly marker: boolean }>;
 }
 
@@ -73,6 +75,8 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
   }
 
   return {
+    ask: (request) => repeated(() => request(call())),
+
     async create(key, body) {
       let unsure = false;
       for (let attempt = 0; ; attempt++) {
@@ -238,7 +242,7 @@ function mayPass(error: unknown): boolean {
   const status = statusOf(error);
   // A response that was cut short has a status below 300, or none.
   if (status === undefined || status < 300) return nameOf(error) !== "CredentialsProviderError";
-  return status === 408 || status === 409 || status === 429 || status >= 500;
+  return status === 408 || status === 409 || status === 429 || (status >= 500 && status !== 501);
 }
 
 function failed(cause: unknown): StorageError {

@@ -1,3 +1,4 @@
+import type { StorageError } from "../../errors.ts";
 import type { Compaction } from "../types.ts";
 import type { S3Calls, S3ListedVersion } from "./client.ts";
 import { forEach, nameOf, statusOf, type Requests } from "./requests.ts";
@@ -5,31 +6,35 @@ import { forEach, nameOf, statusOf, type Requests } from "./requests.ts";
 /** Whether the bucket keeps what is deleted; `unknown` where asking is not permitted. */
 export type Versioning = "off" | "on" | "locked" | "unknown";
 
-/** Asks whether a bucket keeps versions, and whether it keeps any from being removed. */
-export async function findVersioning(client: S3Calls, bucket: string): Promise<Versioning> {
-  const [locked, status] = await Promise.all([
-    told(async () => {
-      const { ObjectLockConfiguration } = await client.getObjectLockConfiguration({
-        Bucket: bucket,
-      });
-      return ObjectLockConfiguration?.ObjectLockEnabled === "Enabled";
-    }),
-    told(async () => (await client.getBucketVersioning({ Bucket: bucket })).Status ?? "Off"),
+/**
+ * Asks whether a bucket keeps versions, and whether it keeps any from being removed.
+ *
+ * @throws {StorageError} `ERR_STORAGE_FAILED` when there is no such bucket, or no answer
+ */
+export async function findVersioning(
+  requests: Requests,
+  client: S3Calls,
+  bucket: string,
+): Promise<Versioning> {
+  const Bucket = bucket;
+  const [lock, status] = await Promise.all([
+    told(() => requests.ask((options) => client.getObjectLockConfiguration({ Bucket }, options))),
+    told(() => requests.ask((options) => client.getBucketVersioning({ Bucket }, options))),
   ]);
-  if (locked === true) return "locked";
+  if (lock?.ObjectLockConfiguration?.ObjectLockEnabled === "Enabled") return "locked";
   if (status === undefined) return "unknown";
   // Suspended: what was kept before is kept still.
-  return status === "Off" ? "off" : "on";
+  return status.Status === undefined || status.Status === "" ? "off" : "on";
 }
 
+/** Those who may not ask, or ask a store that does not know the question, are told nothing. */
 async function told<T>(ask: () => Promise<T>): Promise<T | undefined> {
   try {
     return await ask();
   } catch (error) {
-    const status = statusOf(error);
-    if (nameOf(error) !== "NoSuchBucket" && [400, 403, 404, 405, 501].includes(status ?? 0)) {
-      return undefined;
-    }
+    const { cause } = error as StorageError;
+    const untold = [400, 403, 404, 405, 501].includes(statusOf(cause) ?? 0);
+    if (untold && nameOf(cause) !== "NoSuchBucket") return undefined;
     throw error;
   }
 }

@@ -12,6 +12,7 @@ import {
   checkScan,
   closedError,
   copyBytes,
+  copyTogether,
 } from "./guards.ts";
 import {
   deleteBlobs,
@@ -122,7 +123,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
       key: chainKey(batch.append.chain),
       name: chainNameBytes(batch.append.chain),
       expected: copyHead(batch.append.expected),
-      records: batch.append.records.map(copyBytes),
+      records: copyTogether(batch.append.records),
     };
     const packs = packBlobs(distinct(batch.blobs ?? []));
     const state = (batch.state ?? []).map(({ key, value }) => ({

@@ -1,5 +1,5 @@
 import { StorageError } from "../../errors.ts";
-import { peek } from "./client.ts";
+import { peek, putBehind } from "./client.ts";
 import type { Environment } from "./environment.ts";
 import { readUint32, uint64 } from "./keys.ts";
 import {
@@ -36,8 +36,8 @@ export function withoutStored({ index }: Environment, prepared: readonly Pack[])
 export function putPacks({ index, tables, packs }: Environment, fresh: readonly Pack[]): void {
   for (const { table, bytes } of fresh) {
     const number = index.lastPack() + 1;
-    tables.putSync(uint64(number), table);
-    if (bytes.length > 0) packs.putSync(uint64(number), bytes);
+    putBehind(tables, uint64(number), table);
+    if (bytes.length > 0) putBehind(packs, uint64(number), bytes);
     index.add(number, table);
   }
 }

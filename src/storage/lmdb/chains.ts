@@ -4,6 +4,7 @@ import { sha256 } from "#crypto";
 import { AppendConflict } from "../errors.ts";
 import { chainNameBytes, EMPTY_HEAD, sameHead } from "../guards.ts";
 import type { Head } from "../types.ts";
+import { putBehind } from "./client.ts";
 import type { Environment } from "./environment.ts";
 import { readUint64, uint64 } from "./keys.ts";
 
@@ -63,7 +64,15 @@ export function checkAppend(environment: Environment, append: Append): "fresh" |
 export function putRecords({ chains, names }: Environment, append: Append): void {
   const { key, name, expected, records } = append;
   if (expected.size === 0) names.putSync(key, name);
-  records.forEach((record, i) => chains.putSync(recordKey(key, expected.size + i), record));
+  // LMDB copies keys, so one serves for all.
+  const place = recordKey(key, expected.size);
+  let behind = true;
+  records.forEach((record, i) => {
+    place.set(uint64(expected.size + i), key.length);
+    // Once there is a chain behind this one, there is for all its records.
+    if (behind) behind = putBehind(chains, place, record);
+    else chains.putSync(place, record);
+  });
 }
 
 /** The head right after the records of an append. */

@@ -65,3 +65,15 @@ export function peek(database: LmdbDatabase, key: Uint8Array): Uint8Array | unde
   const bytes = database.getBinaryFast(key);
   return bytes && new Uint8Array(bytes.buffer, bytes.byteOffset, database.lastSize);
 }
+
+/**
+ * Puts a value, best under a key behind all others: then pages are filled to the brim, where
+ * elsewhere half of each is left for what may come between.
+ *
+ * @returns whether it was behind all others
+ */
+export function putBehind(database: LmdbDatabase, key: Uint8Array, value: Uint8Array): boolean {
+  if (database.putSync(key, value, { append: true })) return true;
+  database.putSync(key, value);
+  return false;
+}

@@ -126,6 +126,5 @@ export * from "./merkle/proof.ts";
 export type { NodeSink, NodeSource, StoredNode } from "./merkle/map-node.ts";
 export * from "./merkle/tree.ts";
 export * from "./merkle/verify.ts";
-export { combineStorage, type CombinedStorage, type CombineOptions } from "./storage/combine.ts";
 export * from "./storage/errors.ts";
 export * from "./storage/types.ts";

@@ -482,4 +482,40 @@ describe("an upload that was cut short", () => {
     );
     expect(states).toEqual(["ERR_ENVELOPE_MISSING", digestOf(pdf)]);
   });
+
+  it("is not acknowledged while another process has begun to delete it", async () => {
+    const inner = memoryStorage();
+    const w = await ward({ inner });
+    const deleting = withResolvers();
+    const released = withResolvers();
+    const storage: FullStorage = {
+      ...inner,
+      blobs: {
+        ...inner.blobs,
+        async delete(cids) {
+          deleting.resolve();
+          await released.promise;
+          return inner.blobs.delete(cids);
+        },
+      },
+    };
+    let other: Promise<unknown> | undefined;
+    w.traps.before = async () => {
+      other = w.again({ lane: 0, storage }).then((hl) => hl.close());
+      await deleting.promise;
+    };
+    const attachments = [{ mediaType: "application/pdf", source: pdf }];
+    const recording = w.hl.record(w.me, letter("d-1"), { attachments });
+    await expect(recording).rejects.toMatchObject(CONFLICT);
+    released.resolve();
+    await other;
+  });
 });
+
+function withResolvers() {
+  let resolve = (): void => undefined;
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve: () => resolve() };
+}

@@ -2,7 +2,7 @@ import type { Basis, Capacity, DirectiveMode, Effect, Grantor } from "../../cons
 import { ACT_CODE, canonicalSystem } from "../../consent/terminology.ts";
 import type { JsonObject } from "../resource.ts";
 import type { ConsentLoss, FromConsentOptions } from "./options.ts";
-import { invalid, items, object, optionalText, unsupported } from "./refuse.ts";
+import { invalid, items, object, optionalText, token, unsupported } from "./refuse.ts";
 import {
   NAME_SYSTEM,
   readCoding,
@@ -115,13 +115,15 @@ export function readLineage(resource: JsonObject, options: FromConsentOptions): 
   if (first !== undefined) {
     const value = optionalText(first.value["value"], `${first.path}.value`);
     const system = optionalText(first.value["system"], `${first.path}.system`);
-    if (value !== undefined && system !== undefined)
-      return system === NAME_SYSTEM ? value : `${system}|${value}`;
+    if (value !== undefined && system !== undefined) {
+      return system === NAME_SYSTEM ? value : token(system, value, first.path);
+    }
   }
   const id = optionalText(resource["id"], "Consent.id");
   if (id === undefined) {
     throw unsupported("Consent.id", "is missing, and no identifier names it: pass lineage");
   }
+  if (!/^[A-Za-z0-9\-.]{1,64}$/.test(id)) throw invalid("Consent.id", "is no FHIR id");
   return `Consent/${id}`;
 }
 
@@ -131,13 +133,14 @@ export function readBasis(resource: JsonObject, r5: boolean, options: FromConsen
   const found: Basis[] = [];
   const concept = (value: unknown, path: string): void => {
     const [coding] = readConcept(object(value, path), path);
-    found.push({ uri: `${coding!.system}|${coding!.code}`, version: "" });
+    found.push({ uri: token(coding!.system, coding!.code, path), version: "" });
   };
   const canonical = (value: unknown, path: string): void => {
     const written = optionalText(value, path);
     if (written === undefined) return;
-    const [uri, version = ""] = written.split("|");
-    found.push({ uri: uri!, version });
+    const [uri = "", version = ""] = written.split("|");
+    if (uri.trim() === "") throw invalid(path, "names no policy");
+    found.push({ uri, version });
   };
   if (r5) {
     if (resource["policyBasis"] !== undefined) {

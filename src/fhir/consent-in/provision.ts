@@ -24,6 +24,7 @@ import {
   items,
   object,
   optionalText,
+  token,
   tooLarge,
   unsupported,
 } from "./refuse.ts";
@@ -113,7 +114,7 @@ function readWhen(
   const validity = readPeriod(value["period"], `${path}.period`, context);
   const purposes = items(value["purpose"], `${path}.purpose`, MAX_VALUES).map((item) => {
     const { system, code } = readCoding(item.value, item.path);
-    return canonicalPurpose(`${system}|${code}`);
+    return canonicalPurpose(token(system, code, item.path));
   });
   const actions = items(value["action"], `${path}.action`, MAX_VALUES).map(readAction);
   const labels = items(value["securityLabel"], `${path}.securityLabel`, MAX_VALUES).map(readLabel);
@@ -222,7 +223,7 @@ function readAction(item: { readonly value: JsonObject; readonly path: string })
   const standard = codings.find((coding) => coding.system === CONSENT_ACTION);
   if (standard !== undefined) return standard.code;
   if (codings.length > 1) throw unsupported(item.path, "has several codes, none of FHIR's own");
-  return `${codings[0]!.system}|${codings[0]!.code}`;
+  return token(codings[0]!.system, codings[0]!.code, item.path);
 }
 
 function readLabel(item: { readonly value: JsonObject; readonly path: string }): Coding {

@@ -97,6 +97,15 @@ export function optionalText(value: unknown, path: string): string | undefined {
   if (typeof value !== "string" || value.trim() === "") {
     throw invalid(path, "must be a text that is not empty");
   }
-  if (value.length > 512) throw tooLarge(path, "is longer than 512 characters");
-  return value;
+  return bounded(value, path);
+}
+
+/** A value and the system that it is from, as one name of bounded length, or a refusal. */
+export function token(system: string, value: string, path: string): string {
+  return bounded(`${system}|${value}`, path);
+}
+
+function bounded(text: string, path: string): string {
+  if (text.length > 512) throw tooLarge(path, "is longer than 512 characters");
+  return text;
 }

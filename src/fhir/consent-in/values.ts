@@ -4,7 +4,7 @@ import { resolvePeriod } from "../../consent/time.ts";
 import type { Zone } from "../../consent/zone.ts";
 import { parseDate } from "../date.ts";
 import type { JsonObject } from "../resource.ts";
-import { invalid, items, object, optionalText, unsupported } from "./refuse.ts";
+import { invalid, items, object, optionalText, token, unsupported } from "./refuse.ts";
 
 /** What values are read with. */
 export interface ValueContext {
@@ -97,7 +97,8 @@ export function readReference(
     if (system === undefined || code === undefined) {
       throw unsupported(`${path}.identifier`, "needs system and value to name anything");
     }
-    return { name: system === NAME_SYSTEM ? code : `${system}|${code}`, type: declared };
+    const name = system === NAME_SYSTEM ? code : token(system, code, `${path}.identifier`);
+    return { name, type: declared };
   }
   if (literal.startsWith("#")) {
     throw unsupported(`${path}.reference`, "names a contained resource, unknown outside of it");

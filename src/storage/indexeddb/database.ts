@@ -7,7 +7,7 @@ const VERSION = 1;
 
 /** Chain's name → `{ id, size, hash }`. */
 export const HEADS = "heads";
-/** `[id, index]` → record. */
+/** `[id, index]` → records from there on, an array. */
 export const RECORDS = "records";
 /** Bytes of the CID → bytes. */
 export const BLOBS = "blobs";

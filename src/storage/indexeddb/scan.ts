@@ -4,21 +4,24 @@ import { answer } from "./transact.ts";
 
 /** Most bytes that a page of values is meant to have. */
 const PAGE_BYTES = 1 << 20;
-const FIRST_PAGE = 64;
+const FIRST_PAGE = 32;
 const LONGEST_PAGE = 1024;
 
 /** Chooses how many values to ask for at a time, by the length of those that came. */
-export function pageSizes(): { next(): number; saw(values: readonly Uint8Array[]): void } {
+export function pageSizes(): { next(): number; saw(count: number, bytes: number): void } {
   let size = FIRST_PAGE;
   return {
     next: () => size,
-    saw(values) {
-      if (values.length === 0) return;
-      const bytes = values.reduce((sum, { length }) => sum + length, 0);
-      const fitting = Math.floor(PAGE_BYTES / Math.max(1, bytes / values.length));
+    saw(count, bytes) {
+      const fitting = Math.floor((PAGE_BYTES * count) / Math.max(1, bytes));
       size = Math.max(1, Math.min(fitting, 4 * size, LONGEST_PAGE));
     },
   };
+}
+
+/** Bytes of all of these together. */
+export function lengthOf(values: readonly Uint8Array[]): number {
+  return values.reduce((sum, { length }) => sum + length, 0);
 }
 
 /** Reads at most `count` entries in a range of keys. */

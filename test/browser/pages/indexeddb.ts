@@ -25,7 +25,7 @@ const subjects: MakeStorage = async () => {
   const opened: IndexeddbStorage[] = [];
   return {
     async open(limits) {
-      const storage = await indexeddbStorage({ name, ...limits });
+      const storage = await indexeddbStorage({ name, indexedDB, IDBKeyRange, ...limits });
       opened.push(storage);
       return storage;
     },
@@ -288,14 +288,20 @@ export async function durabilities(name: string): Promise<unknown> {
 }
 
 /** Writes rows that make no sense, as damage or another program would. */
-export async function damage(name: string, what: "gap" | "head" | "value"): Promise<string> {
+export async function damage(
+  name: string,
+  what: "gap" | "head" | "value" | "short" | "last",
+): Promise<string> {
   await hold(name);
-  await held.chains.append("a", await held.chains.head("a"), [text("1"), text("2"), text("3")]);
+  let head = await held.chains.head("a");
+  for (const record of ["1", "2", "3"]) head = await held.chains.append("a", head, [text(record)]);
   const database = await settled(indexedDB.open(name));
   const transaction = database.transaction(["heads", "records"], "readwrite");
   const [heads, records] = ["heads", "records"].map((store) => transaction.objectStore(store));
   if (what === "gap") await settled(records!.delete([1, 1]));
+  if (what === "last") await settled(records!.delete([1, 2]));
   if (what === "value") await settled(records!.put("2", [1, 1]));
+  if (what === "short") await settled(records!.put([], [1, 1]));
   if (what === "head") await settled(heads!.put({ id: 1, size: 3 }, "a"));
   database.close();
   const ended = await outcome(read());

@@ -29,10 +29,12 @@ export async function freshLabels(
   const { labeller, former } = options;
   const { labels: current } = record;
   const { resource } = readResource(await options.textOf(record.head));
-  const fresh = await labelAmong(resource, labeller, options);
+  const judge = async (by: Labeller): Promise<ResourceLabels | null> =>
+    besideAttachments(await labelAmong(resource, by, options), record.head.manifest.attachments);
+  const fresh = await judge(labeller);
   const stamp = current?.stamp ?? null;
   if (current === null || stamp === null) {
-    const before = former === undefined ? fresh : await labelAmong(resource, former, options);
+    const before = former === undefined ? fresh : await judge(former);
     const united = uniteLabels(fresh, current, before, labeller.name);
     // What could be judged and bears no stamp, somebody left open: nobody else closes it.
     if (united === null || before === null || before.stamp === null) return united;
@@ -43,6 +45,18 @@ export async function freshLabels(
   const codes = joined(current, fresh);
   if (!own) return { codes, stamp };
   return codes.every(isNormal) ? null : { codes, stamp: null };
+}
+
+/**
+ * What the labels of a resource are worth for a record that has attachments too: nobody has judged
+ * those, so that there is no stamp.
+ */
+export function besideAttachments(
+  labels: ResourceLabels | null,
+  attachments: readonly unknown[] | undefined,
+): ResourceLabels | null {
+  if (labels === null || attachments === undefined || attachments.length === 0) return labels;
+  return labels.codes.every(isNormal) ? null : { ...labels, stamp: null };
 }
 
 /** Labels a resource, looking up what it refers to, round by round. */

@@ -21,7 +21,7 @@ import type { Manifest } from "./manifest.ts";
 import type { RecordContent, RecordContents, UploadProgress } from "./record-content.ts";
 import { currentRecords, type CurrentRecord } from "./records.ts";
 import type { PersonIdentifier, Subject, Subjects } from "./subjects.ts";
-import { freshLabels, isSameLabels } from "./fresh-labels.ts";
+import { besideAttachments, freshLabels, isSameLabels } from "./fresh-labels.ts";
 import { personName, sharedOfAll, type Turns } from "./turns.ts";
 import { uniteLabels } from "./unite-labels.ts";
 
@@ -298,13 +298,15 @@ export function createRecording(options: {
       const manifest = manifestOf(text, labels);
       const content = { text: text.text, ...how };
       if (amends === undefined) {
-        const create = { op: "create", ...manifest } as const;
+        const given =
+          labels === undefined ? besideAttachments(manifest.labels, attachments) : labels;
+        const create = { op: "create", ...manifest, labels: given } as const;
         const all = { ...content, attachments: attachments ?? [] };
         return contents.prepare(subject, create, all, (ready) =>
           turns.shared(personName(subject), async () => {
             const [filed] = await filing.file([await contents.seal(subject, create, ready)]);
             await catalogue.keepUp();
-            return version(filed!, manifest.labels);
+            return version(filed!, create.labels);
           }),
         );
       }
@@ -312,8 +314,10 @@ export function createRecording(options: {
         if (toHex(record.subject.local) !== toHex(subject.local)) {
           throw new InputError("ERR_INPUT_INVALID", "the amended record is about another person");
         }
-        const kept = labels === undefined ? await keptLabels(record, manifest.labels) : labels;
-        return { op: "amend", ...manifest, labels: kept } as const;
+        if (labels !== undefined) return { op: "amend", ...manifest, labels } as const;
+        const kept = await keptLabels(record, manifest.labels);
+        const attached = attachments ?? record.head.manifest.attachments;
+        return { op: "amend", ...manifest, labels: besideAttachments(kept, attached) } as const;
       };
       if (attachments === undefined || attachments.length === 0) {
         return change(amends, async (record) => {
@@ -407,7 +411,10 @@ export function createRecording(options: {
       change(id, async (record) => {
         const fresh =
           labels === undefined
-            ? labeller.label(readResource(await contents.textOf(record.head)).resource)
+            ? besideAttachments(
+                labeller.label(readResource(await contents.textOf(record.head)).resource),
+                record.head.manifest.attachments,
+              )
             : labels;
         return follow(record, { op: "relabel", labels: fresh });
       }),

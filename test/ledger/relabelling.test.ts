@@ -218,3 +218,44 @@ describe("relabelStale", () => {
     expect(await collect(hl.pendingReviews())).toEqual([]);
   });
 });
+
+describe("a record with attachments", () => {
+  const attachments = [{ mediaType: "text/plain", source: new TextEncoder().encode("relapse") }];
+  const labels = {
+    codes: [{ system: "http://terminology.hl7.org/CodeSystem/v3-ActCode", code: "HIV" }],
+    stamp: { labeller: "registrar", version: "1" },
+  };
+
+  it("is not known to be harmless, whatever its resource says, unless somebody says so", async () => {
+    const w = await ward({ labeller: before });
+    await w.hl.consent(w.me, treatmentOnly(w.patient), { grantor: w.patient });
+    const plain = await w.hl.record(w.me, result("r-1", "18"));
+    expect(names(plain.labels)).toEqual(["N"]);
+    expect(await asked(w.hl, w)).toBe(1);
+    const attached = await w.hl.record(w.me, result("r-1", "18"), {
+      amends: plain.id,
+      attachments,
+    });
+    expect(attached.labels).toBeNull();
+    expect(await asked(w.hl, w)).toBe(0);
+    // A correction keeps what is attached.
+    const corrected = await w.hl.record(w.me, result("r-1", "19"), { amends: plain.id });
+    expect(corrected.labels).toBeNull();
+    expect((await w.hl.record(w.me, result("r-2", "18"), { attachments })).labels).toBeNull();
+    expect((await w.hl.relabel(plain.id)).labels).toBeNull();
+    expect((await w.hl.relabel(plain.id, labels)).labels).toEqual(labels);
+    expect((await w.hl.record(w.me, result("r-3"), { attachments, labels })).labels).toEqual(
+      labels,
+    );
+    const gone = await w.hl.record(w.me, result("r-1", "18"), {
+      amends: plain.id,
+      attachments: [],
+    });
+    expect(gone.labels?.stamp).not.toBeNull();
+    const hl = await w.again({ labeller: after });
+    await hl.relabelStale({ former: before });
+    const found = await labelsOf(hl, w);
+    expect(found.get("r-2")).toBeNull();
+    expect(found.get("r-3")!.stamp).toEqual(labels.stamp);
+  });
+});

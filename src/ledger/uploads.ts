@@ -113,10 +113,15 @@ export function createUploads(context: LedgerContext, lane: number): Uploads {
         ...options,
         async put(cid, bytes) {
           const mark = concatBytes(blocks, vault.name("upload block", id, String(counter++)));
-          await storage.commit({
-            blobs: [{ cid, bytes }],
-            state: [vault.put(mark, cid.bytes)],
-          });
+          const blobs = [{ cid, bytes }];
+          const state = [vault.put(mark, cid.bytes)];
+          if (storage.blobs.caps.atomicBlobs !== false) {
+            await storage.commit({ blobs, state });
+          } else {
+            // Such a store may keep a block of a commit that came to nothing.
+            await storage.state.batch(state);
+            await storage.blobs.put(blobs);
+          }
         },
       }).catch(async (error: unknown) => {
         // What cannot be deleted now is left to the next opening.

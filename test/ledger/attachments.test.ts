@@ -428,6 +428,53 @@ describe("an upload that was cut short", () => {
     expect(await w.hl.records(w.me)).toEqual([]);
   });
 
+  it("is deleted as well by a store that may keep blocks of a commit that failed", async () => {
+    const inner = memoryStorage();
+    const w = await ward({ inner });
+    let alive = Infinity;
+    /** Does one step after another; of the one at which the process dies, the blobs alone. */
+    async function step<T>(work: () => Promise<T>, torn?: () => Promise<unknown>): Promise<T> {
+      if (alive-- > 0) return work();
+      if (alive === -1) await torn?.();
+      throw new Error("dead");
+    }
+    const { blobs, state } = inner;
+    const caps = { ...blobs.caps, atomicBlobs: false };
+    const storage: FullStorage = {
+      ...inner,
+      commit: (batch, options) =>
+        step(
+          () => inner.commit(batch, options),
+          async () => blobs.put(batch.blobs ?? []),
+        ),
+      state: {
+        ...state,
+        batch: (changes, options) => step(() => state.batch(changes, options)),
+      },
+      blobs: {
+        ...blobs,
+        caps,
+        put: (some) =>
+          step(
+            () => blobs.put(some),
+            () => blobs.put(some),
+          ),
+        delete: (cids) => step(() => blobs.delete(cids)),
+      },
+    };
+    const hl = await w.again({ storage, lane: 5 });
+    const before = await inventory(inner);
+    for (const steps of [0, 1, 2, 5, 6, 7]) {
+      alive = steps;
+      await expect(hl.record(w.me, letter("d-1"), { attachments: both() })).rejects.toThrow("dead");
+      alive = Infinity;
+      await (await w.again({ lane: 5 })).close();
+      expect(await inventory(inner)).toEqual(before);
+    }
+    await hl.record(w.me, letter("d-1"), { attachments: both() });
+    expect(await w.hl.records(w.me)).toHaveLength(1);
+  });
+
   it("is a record, whole, when it was cut short after its entry was filed", async () => {
     const inner = memoryStorage();
     const w = await ward({ inner });

@@ -1,23 +1,14 @@
 // A process of its own for lmdb-process.test.ts: lmdb-child.ts <mode> <path> <label> [count]
 import { cidOf, RAW } from "../../src/codec/cid.ts";
 import { AppendConflict } from "../../src/storage/errors.ts";
-import { lmdbStorage, type LmdbClient } from "../../src/storage/lmdb.ts";
+import { lmdbStorage } from "../../src/storage/lmdb.ts";
 
 const [mode, path, label, limit = "Infinity"] = process.argv.slice(2) as [string, string, string];
 const text = new TextEncoder();
 
-/** LMDB told not to flush: what the sync probe must notice. */
-async function unsynced(): Promise<LmdbClient> {
-  const lmdb = (await import("lmdb")) as unknown as LmdbClient;
-  return { open: (options) => lmdb.open(Object.assign({ ...options }, { noSync: true })) };
-}
+const storage = await lmdbStorage({ path });
 
-const storage = await lmdbStorage({
-  path,
-  ...(mode === "append-unsynced" && { lmdb: await unsynced() }),
-});
-
-if (mode.startsWith("append")) {
+if (mode === "append") {
   let head = await storage.chains.head("a");
   for (let done = 0; done < Number(limit);) {
     const name = `${label} ${done}`;

@@ -1,13 +1,13 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { cidOf, RAW } from "../../src/codec/cid.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";
-import { syncsPerAcknowledgement } from "../../src/testing/sync-probe.ts";
 import { folder } from "./lmdb-subject.ts";
 
 const CHILD = fileURLToPath(new URL("./lmdb-child.ts", import.meta.url));
@@ -83,20 +83,6 @@ describe("lmdbStorage in several processes", () => {
     await remove();
   });
 
-  it("loses nothing acknowledged and tears nothing when killed while appending", async () => {
-    const { path, remove } = await folder();
-    for (let round = 0; round < 5; round++) {
-      const child = start("append", path, `round-${round}`);
-      await child.reached(3 + 17 * round);
-      await child.kill();
-      const counts = await checkWhole(path);
-      // The last commit may have been durable and not yet acknowledged.
-      const acknowledged = child.acks.length;
-      expect([acknowledged, acknowledged + 1]).toContain(counts.get(`round-${round}`));
-    }
-    await remove();
-  });
-
   it("is whole after writes that failed because a file may not grow", async () => {
     const { path, remove } = await folder();
     const command = ['ulimit -f 1500 && exec "$0" "$@"', process.execPath, ...NODE];
@@ -122,31 +108,25 @@ describe("lmdbStorage in several processes", () => {
     }
     await remove();
   });
-});
 
-const strace = spawnSync("strace", ["-f", "-o", "/dev/null", "true"]).status === 0;
-if (!strace) console.warn("skipped: the sync probe of lmdbStorage: strace is absent or forbidden");
-
-describe.skipIf(!strace)("lmdbStorage under the sync probe", () => {
-  async function probe(mode: string): Promise<number[]> {
+  it("is copied while it is written to, by the program in its guide", async () => {
     const { path, remove } = await folder();
-    const trace = join(path, "..", `trace-${process.pid}-${mode}`);
-    const calls = "trace=fsync,fdatasync,msync,write";
-    const command = [process.execPath, ...NODE, mode, join(path, "store"), "probe", "10"];
-    const run = spawnSync("strace", ["-f", "-e", calls, "-o", trace, ...command]);
-    expect(run.status).toBe(0);
-    const counts = syncsPerAcknowledgement(readFileSync(trace, "utf8"), "ack ");
-    await Promise.all([remove(), import("node:fs/promises").then(({ rm }) => rm(trace))]);
-    return counts;
-  }
-
-  it("flushes before every acknowledgement", async () => {
-    const counts = await probe("append");
-    expect(counts).toHaveLength(10);
-    expect(Math.min(...counts)).toBeGreaterThanOrEqual(1);
-  });
-
-  it("fails an LMDB that was told not to flush", async () => {
-    expect(Math.min(...(await probe("append-unsynced")))).toBe(0);
+    const guide = fileURLToPath(new URL("../../docs/guide/storage-lmdb.md", import.meta.url));
+    const [, program] = /^```js\n([\s\S]*?)^```$/m.exec(readFileSync(guide, "utf8"))!;
+    // Where it finds the package.
+    const near = await mkdtemp(
+      fileURLToPath(new URL("../../node_modules/.backup-", import.meta.url)),
+    );
+    await writeFile(join(near, "backup.mjs"), program!);
+    const writer = start("append", join(path, "live"), "writer", "300");
+    await writer.reached(30);
+    const command = [join(near, "backup.mjs"), join(path, "live"), join(path, "copy")];
+    const run = spawnSync(process.execPath, command, { encoding: "utf8" });
+    expect(run.status, run.stderr).toBe(0);
+    await writer.ended();
+    const copied = (await checkWhole(join(path, "copy"))).get("writer")!;
+    expect(copied).toBeGreaterThanOrEqual(30);
+    expect(copied).toBeLessThanOrEqual(300);
+    await Promise.all([remove(), rm(near, { recursive: true })]);
   });
 });

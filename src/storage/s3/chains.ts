@@ -7,6 +7,7 @@ import { chainNameBytes, checkRead, copyBytes, EMPTY_HEAD, sameHead } from "../g
 import type { ChainRecord, Head, ReadOptions } from "../types.ts";
 import { openHead, type HeadObject } from "./head.ts";
 import type { Requests } from "./requests.ts";
+import { segmentCache } from "./segment-cache.ts";
 import {
   decodeName,
   decodeSegment,
@@ -40,8 +41,6 @@ export interface SegmentChainsOptions {
 const AHEAD = 8;
 /** Keys of a listing. */
 const PAGE = 1000;
-/** Segments kept in memory. */
-const MOST_KEPT = 512;
 /** Segments that a handle walks over one by one before it asks for the newest. */
 const STEPS = 3;
 /** Appends of this handle between two moves of a chain's head object. */
@@ -318,43 +317,4 @@ function corrupt(message: string): StorageError {
 
 function copyHead({ size, hash }: Head): Head {
   return { size, hash: hash && copyBytes(hash) };
-}
-
-interface SegmentCache {
-  get(key: string): Segment | undefined;
-  set(key: string, segment: Segment): void;
-  /** First record of a kept segment below a folder that holds an index. */
-  holding(folder: string, index: number): number | undefined;
-}
-
-/** Keeps what was used last; segments never change. */
-function segmentCache(capacity: number): SegmentCache {
-  const kept = new Map<string, Segment>();
-  let bytes = 0;
-  return {
-    get(key) {
-      const segment = kept.get(key);
-      if (segment !== undefined) {
-        kept.delete(key);
-        kept.set(key, segment);
-      }
-      return segment;
-    },
-    set(key, segment) {
-      if (kept.has(key) || segment.bytes.length > capacity) return;
-      kept.set(key, segment);
-      bytes += segment.bytes.length;
-      for (const [oldest, { bytes: old }] of kept) {
-        if (bytes <= capacity && kept.size <= MOST_KEPT) break;
-        kept.delete(oldest);
-        bytes -= old.length;
-      }
-    },
-    holding(folder, index) {
-      for (const [key, { first, head }] of kept) {
-        if (first <= index && index < head.size && key.startsWith(folder)) return first;
-      }
-      return undefined;
-    },
-  };
 }

@@ -31,7 +31,7 @@ export function whereChromiumIs(what, rows) {
  *
  * @param {string} name
  * @param {string} unit
- * @param {string} module - beside this file; exports `measure`
+ * @param {string} module - beside this file; exports `measure(options, library)`
  * @param {string} what - first argument of `measure`
  * @param {string} [said] - a note below the row
  * @returns {import("../run.mjs").Row}
@@ -61,7 +61,14 @@ export function chromiumRow(name, unit, module, what, said) {
 async function inChromium(module, options) {
   const folder = mkdtempSync(join(tmpdir(), "healthledger-chromium-"));
   const script = join(folder, "page.mjs");
-  await bundlePortable(script, { contents: `export { measure } from "./lib/${module}";` });
+  await bundlePortable(script, {
+    contents: `
+      import * as hl from "healthledger";
+      import * as envelope from "healthledger/envelope";
+      import { indexeddbStorage } from "healthledger/storage/indexeddb";
+      import { measure as run } from "./lib/${module}";
+      export const measure = (options) => run(options, { hl, envelope, indexeddbStorage });`,
+  });
   const server = createServer(({ url }, response) => {
     const isScript = url === "/page.mjs";
     response.setHeader("content-type", isScript ? "text/javascript" : "text/html");

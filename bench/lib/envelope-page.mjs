@@ -1,7 +1,5 @@
 // @ts-check
 // The envelope rows as a page runs them. Bundled by chromium.mjs.
-import * as hl from "healthledger";
-import * as envelope from "healthledger/envelope";
 import { noblePrimitives, pageFloor, webPrimitives } from "./envelope-floor-page.mjs";
 import { envelopeWork, MEGA } from "./envelope-work.mjs";
 import { pageRates, strongRandom } from "./page-rates.mjs";
@@ -12,9 +10,10 @@ const STREAM = 64;
 /**
  * @param {{ what: string, rounds: number, short: boolean }} options - `what`: a row of
  *   envelope-work.mjs
+ * @param {import("./envelope-work.mjs").Library} library
  */
-export async function measure({ what, rounds, short }) {
-  const row = envelopeWork({ hl, envelope }).rows.find(({ name }) => name === what);
+export async function measure({ what, rounds, short }, library) {
+  const row = envelopeWork(library).rows.find(({ name }) => name === what);
   if (row === undefined) throw new Error(`no work for ${what}`);
   const mega = short ? 2 : STREAM;
   const times = short ? 1 : Math.ceil(row.times / 10);

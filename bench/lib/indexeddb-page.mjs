@@ -1,15 +1,22 @@
 // @ts-check
 // The storage rows of IndexedDB as a page runs them; see storage.mjs. Bundled by chromium.mjs.
-import { cidOf, RAW } from "healthledger";
-import { indexeddbStorage } from "healthledger/storage/indexeddb";
 import { pageRates, strongRandom } from "./page-rates.mjs";
 
 const RECORD = 1024;
 const STORED = 10_000;
 const CHAIN = "bench";
 
-/** @param {{ what: string, rounds: number, short: boolean }} options */
-export async function measure({ what, rounds, short }) {
+/**
+ * @typedef {object} Library
+ * @property {Pick<typeof import("../../src/index.ts"), "cidOf" | "RAW">} hl
+ * @property {typeof import("../../src/storage/indexeddb.ts").indexeddbStorage} indexeddbStorage
+ */
+
+/**
+ * @param {{ what: string, rounds: number, short: boolean }} options
+ * @param {Library} library
+ */
+export async function measure({ what, rounds, short }, { hl, indexeddbStorage }) {
   const name = `${what} ${rounds}`;
   const storage = await indexeddbStorage({ name });
   const bare = await bareIndexeddb(`${name} bare`);
@@ -17,7 +24,7 @@ export async function measure({ what, rounds, short }) {
   const sides = await (kind === "append"
     ? appending(storage, bare, Number(batch), short)
     : kind === "get"
-      ? getting(storage, bare, short)
+      ? getting(storage, bare, short, hl)
       : scanning(storage, bare, short));
   const measured = await pageRates(sides, rounds);
   await storage.close();
@@ -25,7 +32,7 @@ export async function measure({ what, rounds, short }) {
   return measured;
 }
 
-/** @typedef {Awaited<ReturnType<typeof indexeddbStorage>>} Store */
+/** @typedef {import("../../src/storage/indexeddb.ts").IndexeddbStorage} Store */
 /** @typedef {Awaited<ReturnType<typeof bareIndexeddb>>} Bare */
 
 /** @param {number} count */
@@ -54,8 +61,8 @@ async function appending({ chains }, bare, batch, short) {
   ];
 }
 
-/** @param {Store} storage @param {Bare} bare @param {boolean} short */
-async function getting({ blobs }, bare, short) {
+/** @param {Store} storage @param {Bare} bare @param {boolean} short @param {Library["hl"]} hl */
+async function getting({ blobs }, bare, short, { cidOf, RAW }) {
   const all = makeRecords(short ? 200 : STORED).map((bytes) => ({ cid: cidOf(bytes, RAW), bytes }));
   for (let i = 0; i < all.length; i += 1000) {
     await blobs.put(all.slice(i, i + 1000));

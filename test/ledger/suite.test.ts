@@ -8,6 +8,11 @@ import type { FullStorage } from "../../src/storage/types.ts";
 import { foundWorld, observation } from "../support/hospital.ts";
 import { collect, texts, ward } from "../support/ward.ts";
 
+const NORMAL = {
+  system: "http://terminology.hl7.org/CodeSystem/v3-Confidentiality",
+  code: "N",
+};
+
 /** The suites of all envelopes in a store, and how many have each. */
 async function suitesIn({ blobs }: Pick<FullStorage, "blobs">): Promise<Record<string, number>> {
   const counts: Record<string, number> = {};
@@ -29,7 +34,13 @@ describe("openLedger with a suite", () => {
     await w.permit();
     const bytes = randomBytes(70_000);
     const attachments = [{ mediaType: "image/png", source: bytes }];
-    const first = await w.hl.record(w.me, observation("bp-1"), { attachments, fields: true });
+    // Nobody but who has seen the image can say how sensitive it is.
+    const stamp = { labeller: "the record office", version: "1" };
+    const labels = { codes: [NORMAL], stamp };
+    const first = await w.hl.record(w.me, observation("bp-1"), {
+      ...{ attachments, labels },
+      fields: true,
+    });
     expect(await texts(await w.ask())).toEqual([observation("bp-1")]);
     // An attested key, a directive, a record, an access.
     expect(await suitesIn(storage)).toEqual({ [suite]: 4 });

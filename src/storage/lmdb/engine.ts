@@ -78,8 +78,13 @@ export function openEngine(path: string, options: EnvironmentOptions): Engine {
     for (;;) {
       if (closing) throw closedError();
       const environment = current;
-      environment.root.resetReadTxn();
-      if (successor(environment) === undefined) return action(environment);
+      try {
+        environment.root.resetReadTxn();
+        if (successor(environment) === undefined) return action(environment);
+      } catch (cause) {
+        if (!isLmdbError(cause)) throw cause;
+        throw new StorageError("ERR_STORAGE_CORRUPT", "LMDB cannot read the store", { cause });
+      }
       await follow(environment);
     }
   }
@@ -197,11 +202,15 @@ export function openEngine(path: string, options: EnvironmentOptions): Engine {
 
 /** Gives an error of LMDB its place in the family; what the action itself threw is left alone. */
 function asStorageError(error: unknown): unknown {
-  const { code } = Object(error) as { code?: unknown };
-  if (typeof code !== "number" && !/MDB_/.test(String(error))) return error;
+  if (!isLmdbError(error)) return error;
   return new StorageError("ERR_STORAGE_FAILED", "the write failed; nothing was written", {
     cause: error,
   });
+}
+
+function isLmdbError(error: unknown): boolean {
+  const { code } = Object(error) as { code?: unknown };
+  return typeof code === "number" || /MDB_/.test(String(error));
 }
 
 function compactionFailure(cause: unknown): never {

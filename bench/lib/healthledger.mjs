@@ -20,6 +20,8 @@ export const consent = await load("consent/index.js");
 export const { lmdbStorage } = await load("storage/lmdb.js");
 /** @type {typeof import("../../src/storage/memory.ts")} */
 export const { memoryStorage } = await load("storage/memory.js");
+/** @type {typeof import("../../src/storage/postgres.ts")} */
+export const { postgresStorage } = await load("storage/postgres.js");
 /** @type {typeof import("../../src/storage/s3.ts")} */
 export const { s3Storage } = await load("storage/s3.js");
 /** @type {typeof import("../../src/storage/sqlite.ts")} */

@@ -1,5 +1,5 @@
 import { toHex } from "../bytes/hex.ts";
-import { bytesToUtf8 } from "../bytes/utf8.ts";
+import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
 import { CID } from "../codec/cid.ts";
 import { StorageError } from "../errors.ts";
 import { sha256 } from "#crypto";
@@ -22,6 +22,7 @@ import { openListener } from "./postgres/listener.ts";
 import { prepareSchema, quoted } from "./postgres/schema.ts";
 import { isAtLeast, isStandby, PROMISE_SQL, readPromise, tooWeak } from "./postgres/server.ts";
 import { openSessions, type Query, type Row, type Session } from "./postgres/session.ts";
+import { openTurns } from "./postgres/turns.ts";
 import { byteaArray, bytesOf, numberOf } from "./postgres/wire.ts";
 import type {
   AppendOptions,
@@ -99,7 +100,8 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
     maxBatch: options.maxBatch ?? 100_000,
     tail: true,
   };
-  const channel = quoted(`${name.slice(0, 32)}_appended`);
+  const channel = `healthledger_${toHex(sha256(utf8ToBytes(name))).slice(0, 16)}`;
+  const turns = openTurns();
   const listener = openListener(() => sessions.borrow(), channel);
   /** Heads that are known to be where they were promised to be; with standbys only. */
   const settled = new Map<string, Head>();
@@ -125,7 +127,11 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
     options?: { readonly last: boolean },
   ): Promise<T> {
     open();
-    const call = sessions.use(work, options);
+    return track(sessions.use(work, options));
+  }
+
+  /** Lets `close` wait for a call. */
+  function track<T>(call: Promise<T>): Promise<T> {
     pending.add(call);
     const done = (): void => void pending.delete(call);
     call.then(done, done);
@@ -142,8 +148,9 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
     signal?.throwIfAborted();
     const { chain } = batch.append ?? {};
     const after = batch.append && headBehind(batch.append);
-    const values = encodeBatch(batch, after, channel);
-    const outcome = await use(async (session) => {
+    const changes = new Map(batch.state?.map((change) => [toHex(change.key), change]));
+    const values = encodeBatch({ ...batch, state: [...changes.values()] }, after, channel);
+    const write = async (session: Session) => {
       if (signal?.aborted) return "aborted";
       return session.transaction({ durable }, async (query) => {
         const [row] = await query(
@@ -161,7 +168,8 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
         if (isReplicated) await waitForStandbys(query);
         return { replayed: what === "replayed", head };
       });
-    });
+    };
+    const outcome = await track(turns(changes.keys(), () => sessions.use(write)));
     if (outcome === "aborted") throw signal?.reason;
     if (chain === undefined || after === undefined) return undefined;
     if (isReplicated) settle(chain, outcome === undefined ? after : outcome.head);
@@ -216,11 +224,12 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
             octet_length(bytes) AS length
           FROM (
             SELECT index, bytes FROM ${schema}.record
-            WHERE chain = c.id AND index >= $2 AND index < $3 ORDER BY index LIMIT ${PAGE}
+            WHERE chain = c.id AND index >= $2 AND index < $3
           ) AS r
         ) AS p ON p.upto - p.length < ${PAGE_BYTES}
         ORDER BY p.index`,
-        [chainNameBytes(chain), from, end],
+        // No more than a page by its numbers: without statistics a LIMIT may be planned as a sort of all.
+        [chainNameBytes(chain), from, Math.min(end, from + PAGE)],
       );
       if (rows[0]?.[4] !== "f") throw isStandby();
       const head = rows[0][0] === null ? EMPTY_HEAD : headOf(rows[0]);
@@ -296,29 +305,38 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
   /** Values of a table by their keys, in the order asked, as of one moment. */
   async function lookUp(
     table: "blob" | "state",
-    keys: Uint8Array,
-    count: number,
+    keys: readonly Uint8Array[],
   ): Promise<(Uint8Array | undefined)[]> {
     const [key, value] = table === "blob" ? ["cid", "bytes"] : ["key", "value"];
+    const [only] = keys;
+    if (only !== undefined && keys.length === 1) {
+      const copy = copyBytes(only);
+      const [row] = await use(({ query }) =>
+        query(`SELECT ${value} FROM ${schema}.${table} WHERE ${key} = $1`, [copy]),
+      );
+      return [row && bytesOf(row[0])];
+    }
+    const names = keys.map(toHex);
+    const wanted = byteaArray(keys);
     const rows = await use(({ query }) =>
-      query(
-        `SELECT wanted.n, t.${value} FROM unnest($1::bytea[]) WITH ORDINALITY AS wanted (key, n)
-          JOIN ${schema}.${table} AS t ON t.${key} = wanted.key`,
-        [keys],
-      ),
+      query(`SELECT ${key}, ${value} FROM ${schema}.${table} WHERE ${key} = ANY ($1::bytea[])`, [
+        wanted,
+      ]),
     );
-    const found = new Array<Uint8Array | undefined>(count).fill(undefined);
-    for (const [n, bytes] of rows) found[numberOf(n) - 1] = bytesOf(bytes);
-    return found;
+    const found = new Map(rows.map(([name, bytes]) => [toHex(bytesOf(name)), bytes]));
+    return names.map((name) => {
+      const bytes = found.get(name);
+      return bytes === undefined ? undefined : bytesOf(bytes);
+    });
   }
 
   async function getBlobs(cids: readonly CID[]): Promise<(Uint8Array | undefined)[]> {
-    return lookUp("blob", byteaArray(cids.map(blobCidBytes)), cids.length);
+    return lookUp("blob", cids.map(blobCidBytes));
   }
 
   async function getState(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
     for (const key of keys) assertStateKey(key);
-    return lookUp("state", byteaArray(keys), keys.length);
+    return lookUp("state", keys);
   }
 
   async function* listBlobs(): AsyncGenerator<CID> {
@@ -471,19 +489,17 @@ function encodeBatch(
   after: Head | undefined,
   channel: string,
 ): unknown[] {
-  const changes = new Map(state.map((change) => [toHex(change.key), change]));
-  const last = [...changes.values()];
   return [
     append ? chainNameBytes(append.chain) : null,
     append ? append.expected.size : null,
     append?.expected.hash ? copyBytes(append.expected.hash) : null,
     append ? byteaArray(append.records) : null,
     after ? after.hash : null,
-    channel.slice(1, -1).replaceAll('""', '"'),
+    channel,
     byteaArray(blobs.map(({ cid }) => cid.bytes)),
     byteaArray(blobs.map(({ bytes }) => bytes)),
-    byteaArray(last.map(({ key }) => key)),
-    byteaArray(last.map(({ value }) => value)),
+    byteaArray(state.map(({ key }) => key)),
+    byteaArray(state.map(({ value }) => value)),
   ];
 }
 

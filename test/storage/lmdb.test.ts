@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as lmdb from "lmdb";
 import { describe, expect, it } from "vitest";
@@ -288,12 +288,29 @@ describe("compact", () => {
 
     // killed while the store was founded
     const { path: other, remove: removeOther } = await folder();
-    await mkdir(join(other, "env-00000001"));
-    await writeFile(join(other, "env-00000001", "data.mdb"), kept.subarray(0, 5000));
+    await mkdir(join(other, "founding"));
+    await writeFile(join(other, "founding", "data.mdb"), kept.subarray(0, 5000));
     const founded = await lmdbStorage({ path: other });
     expect(await founded.chains.head("a")).toEqual(genesis);
+    expect(await readdir(other)).toEqual(["control", "env-00000001"]);
     await founded.close();
     await removeOther();
+    await remove();
+  });
+
+  it("is found again in a folder that was restored without its control", async () => {
+    const { path, remove } = await folder();
+    const lose = () => rm(join(path, "control"), { recursive: true });
+    const first = await lmdbStorage({ path });
+    await first.chains.append("a", genesis, [text("r")]);
+    await first.close();
+    for (const environment of ["env-00000001", "env-00000002"]) {
+      await lose();
+      await using storage = await lmdbStorage({ path });
+      expect((await storage.chains.head("a")).size).toBe(1);
+      expect(await readdir(path)).toEqual(["control", environment]);
+      if (environment === "env-00000001") await storage.compact();
+    }
     await remove();
   });
 });

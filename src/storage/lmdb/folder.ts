@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync, readdirSync, rmSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { equalBytes } from "../../bytes/compare.ts";
 import { InputError, StorageError } from "../../errors.ts";
@@ -39,13 +39,25 @@ export function openFolder(folder: string, options: EnvironmentOptions): StoreFo
     return join(folder, `env-${String(number).padStart(8, "0")}`);
   }
 
+  /** Makes the first environment; under another name until it is whole. */
+  function found(first: string): void {
+    const half = join(folder, "founding");
+    rmSync(half, { recursive: true, force: true });
+    const environment = openEnvironment(half, 1, options);
+    environment.root.transactionSync(() => {
+      environment.meta.putSync(FORMAT, FORMAT_VALUE);
+    });
+    void environment.root.close();
+    renameSync(half, first);
+    syncFolder(folder);
+  }
+
   function openLocked(): Environment {
     const stored = control.get(CURRENT);
-    let number = stored === undefined ? 1 : readUint64(stored);
-    if (stored === undefined) {
-      rmSync(path(1), { recursive: true, force: true });
-      create(path(1), options);
-      syncFolder(folder);
+    let number = stored === undefined ? lowest(folder) : readUint64(stored);
+    if (number === undefined) {
+      number = 1;
+      found(path(number));
     }
     for (;;) {
       const environment = openEnvironment(path(number), number, options);
@@ -81,12 +93,21 @@ export function openFolder(folder: string, options: EnvironmentOptions): StoreFo
   };
 }
 
-function create(path: string, options: EnvironmentOptions): void {
-  const environment = openEnvironment(path, 1, options);
-  environment.root.transactionSync(() => {
-    environment.meta.putSync(FORMAT, FORMAT_VALUE);
+/**
+ * The lowest number of an environment that is there. Where nothing says which is current, as in a
+ * folder that was restored without `control`, this one leads to it: all that were replaced say by
+ * what.
+ */
+function lowest(folder: string): number | undefined {
+  const numbers = environments(folder).map(({ number }) => number);
+  return numbers.length === 0 ? undefined : Math.min(...numbers);
+}
+
+function environments(folder: string): { readonly name: string; readonly number: number }[] {
+  return readdirSync(folder).flatMap((name) => {
+    const digits = /^env-(\d{8,})$/.exec(name)?.[1];
+    return digits === undefined ? [] : [{ name, number: Number(digits) }];
   });
-  void environment.root.close();
 }
 
 /** Makes the names in a folder durable. */
@@ -101,9 +122,8 @@ export function syncFolder(path: string): void {
 
 function removeOlder(folder: string, number: number): void {
   let removed = false;
-  for (const name of readdirSync(folder)) {
-    const digits = /^env-(\d{8,})$/.exec(name)?.[1];
-    if (digits === undefined || Number(digits) >= number) continue;
+  for (const { name, number: older } of environments(folder)) {
+    if (older >= number) continue;
     try {
       rmSync(join(folder, name), { recursive: true, force: true });
     } catch (cause) {

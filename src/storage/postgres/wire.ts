@@ -38,7 +38,7 @@ export function bytesOf(text: string | null | undefined): Uint8Array {
   if (!text.startsWith("\\x")) return unescape(text);
   const bytes = new Uint8Array((text.length - 2) / 2);
   const written = Buffer.from(bytes.buffer).write(text.slice(2), "hex");
-  if (written !== bytes.length) throw corrupt();
+  if (2 * written !== text.length - 2) throw corrupt();
   return bytes;
 }
 

@@ -20,7 +20,11 @@ export * from "./overlays/minors.ts";
 export * from "./overlays/part-2.ts";
 export * from "./residual.ts";
 export { toPcfResidual, type PcfResidualRule } from "./residual-pcf.ts";
-export { toPermission, type ResidualPermission } from "./residual-permission.ts";
+export {
+  toPermission,
+  type ResidualPermission,
+  type ResidualPermissionRule,
+} from "./residual-permission.ts";
 export { toSearchParameters, type ResidualSearch } from "./residual-search.ts";
 export {
   alternativesOf,

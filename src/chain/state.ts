@@ -191,7 +191,10 @@ export function overlayState(below: StateReader): StateOverlay {
   };
 }
 
-/** Whether a key may sign at a height. */
-export function isInForce(key: KeyState, height: number): boolean {
-  return key.from <= height && (key.until === null || height < key.until);
+/** Whether a key may sign, or a member is one, at a height. */
+export function isInForce(
+  { from, until }: Pick<KeyState, "from" | "until">,
+  height: number,
+): boolean {
+  return from <= height && (until === null || height < until);
 }

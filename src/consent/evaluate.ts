@@ -227,10 +227,11 @@ function prepareRequest(
     const lawful = evaluateOverlays(overlays, context, answer);
     if (lawful.outcome !== NOT_APPLICABLE) {
       answer.outcome = lawful.outcome;
+      answer.breakGlass ??= glassOf(patient) ?? glassOf(organisation);
       return;
     }
     const own = evaluateLayer(patient.candidates(context), "patient", context, answer);
-    answer.breakGlass ??= own.breakGlass;
+    answer.breakGlass ??= own.breakGlass ?? glassOf(organisation);
     let outcome = own.result;
     if (lawful.demands.length > 0) {
       const unmet =
@@ -264,13 +265,27 @@ function prepareRequest(
         context,
         answer,
       );
-      answer.breakGlass ??= theirs.breakGlass;
       outcome = theirs.result;
     }
     if (outcome === NOT_APPLICABLE) {
       answer.reasons.push(reason("silence", null, context.purpose, null, null));
     }
     answer.outcome = outcome;
+  }
+
+  /** What a layer says about breaking the glass, also where another has decided. */
+  function glassOf(index: PlanIndex): BreakGlass {
+    if (!index.saysBreakGlass) return null;
+    const unheard: Answer = {
+      outcome: NOT_APPLICABLE,
+      reasons: [],
+      basedOn: [],
+      breakGlass: null,
+      deciding: [],
+      obligations: [],
+      refrains: [],
+    };
+    return evaluateLayer(index.candidates(context), "patient", context, unheard).breakGlass;
   }
 
   let asked = 0;

@@ -364,17 +364,9 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
   );
 
   const lawNever = unitedGlass(formulas, lawGlass);
-  const heard = (glass: GlassSaid, on: Formula): GlassSaid => ({
-    never: all(on, glass.never),
-    allowed: all(on, glass.allowed),
-  });
   return {
     permit: all(any(byLaw, byPatient, byDefault), not(burden)),
-    glass: firstGlass(formulas, [
-      lawNever,
-      heard(own.glass, not(lawful)),
-      heard(theirs.glass, undemanded),
-    ]),
+    glass: firstGlass(formulas, [lawNever, own.glass, theirs.glass]),
     grounds: [
       ...speaking.flatMap((one) => groundsOf(one, "law", lawfully)),
       ...within(own.grounds, not(lawful)),

@@ -8,6 +8,8 @@ import type { CompiledRule } from "./tree.ts";
 export interface PlanIndex {
   /** All, in order. */
   readonly plans: readonly LineagePlan[];
+  /** Whether any of their rules says something about breaking the glass. */
+  readonly saysBreakGlass: boolean;
   /** Those that are not sure to be silent on the context's purpose, requester and type of record. */
   candidates(context: MatchContext): readonly LineagePlan[];
 }
@@ -22,7 +24,10 @@ const MAX_PURPOSES = 64;
  * is silent wherever none of its roots matches.
  */
 export function indexPlans(plans: readonly LineagePlan[]): PlanIndex {
-  if (plans.length <= WORTH_IT) return { plans, candidates: () => plans };
+  const saysBreakGlass = plans.some(({ steps, contested }) =>
+    [...steps, ...contested].some(({ directive }) => directive.tree?.saysBreakGlass === true),
+  );
+  if (plans.length <= WORTH_IT) return { plans, saysBreakGlass, candidates: () => plans };
   const always: number[] = [];
   const anyActor: number[] = [];
   const byActor = new Map<string, number[]>();
@@ -70,6 +75,7 @@ export function indexPlans(plans: readonly LineagePlan[]): PlanIndex {
 
   return {
     plans,
+    saysBreakGlass,
     candidates(context) {
       const base = forPurpose(context);
       const { request, resource } = context;

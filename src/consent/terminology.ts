@@ -124,8 +124,8 @@ export interface TerminologyAdditions {
 /**
  * Makes a new terminology out of one and some additions.
  *
- * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when an addition redefines a code, or stands below
- *   one that is not there
+ * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when an addition redefines a code or a category, or
+ *   stands below a code that is not there
  */
 export function extendTerminology(
   base: TerminologyData,
@@ -133,6 +133,12 @@ export function extendTerminology(
 ): TerminologyData {
   const sensitivity = merged(base.sensitivity, additions.sensitivity);
   for (const code of (additions.aliases ?? []).flat()) assertKnown(sensitivity, code);
+  // A statement of a category would come to govern purposes that its author left out.
+  if (
+    Object.keys(additions.categories ?? {}).some((name) => Object.hasOwn(base.categories, name))
+  ) {
+    throw new ConsentError("ERR_CONSENT_TERMINOLOGY", "an addition redefines a category");
+  }
   return {
     ...base,
     name: additions.name,

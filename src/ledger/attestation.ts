@@ -108,26 +108,28 @@ export interface Attested {
 }
 
 /**
- * Judges what came with a request, at the ledger's present height. What does not hold is left out:
+ * Judges what came with a request, at a height of the ledger. What does not hold is left out:
  * another ledger's, about somebody else, out of its time, by one who is no member in force or by a
  * key that is not in force, with a signature that does not hold, or about what its author has no say
  * in. A group is named by the organisation whose it is, or its members are attested by the custodian
  * that is asked: otherwise any member could put its own people into a patient's care team.
  *
  * @param asOf - in ms since 1970
+ * @param height - last block that counts; default the newest
  */
 export async function judgeAttestations(
   context: LedgerContext,
   request: { readonly requester: string; readonly user?: string },
   presented: readonly Uint8Array[],
   asOf: number,
+  height: number = context.chain.size - 1,
 ): Promise<Attested> {
   const custodian = context.signer.actor;
   const signed: Uint8Array[] = [];
   const roles: RoleAttestation[] = [];
   const memberships: Membership[] = [];
   for (const bytes of presented) {
-    const one = await verified(context, bytes);
+    const one = await verified(context, bytes, height);
     if (one === undefined || one.requester !== request.requester || !holdsAt(one, asOf)) continue;
     if (one.user !== undefined && one.user !== request.user) continue;
     const { by, from, to } = one;
@@ -146,8 +148,9 @@ export async function judgeAttestations(
 
 /** An attestation of a member in force by a key in force; `undefined` where it is not that. */
 async function verified(
-  { chain: { ledger, state, size } }: LedgerContext,
+  { chain: { ledger, state } }: LedgerContext,
   bytes: Uint8Array,
+  height: number,
 ): Promise<Attestation | undefined> {
   try {
     const map = expectMap(
@@ -163,9 +166,12 @@ async function verified(
     if (!attestation.ledger.equals(ledger)) return undefined;
     await state.load([memberKey(by), keyKey(id)]);
     const key = state.key(id);
-    if (state.member(by)?.until !== null || key === undefined) return undefined;
+    const member = state.member(by);
+    // What the next block would be held against.
+    const next = height + 1;
+    if (member === undefined || key === undefined || !isInForce(member, next)) return undefined;
     const speaks = key.actor === by && key.use === "sign" && key.alg === alg;
-    if (!speaks || !isInForce(key, size)) return undefined;
+    if (!speaks || !isInForce(key, next)) return undefined;
     const good = verifySignature({
       alg,
       publicKey: key.pub,

@@ -1,12 +1,13 @@
 import type { CID } from "multiformats/cid";
-import { memberKey } from "../chain/state.ts";
+import { isInForce, memberKey } from "../chain/state.ts";
 import type { Decision } from "../consent/decision.ts";
 import { compileDirectives } from "../consent/evaluate.ts";
 import type { ClaimedRole, ConsentRequest, RequestQuery } from "../consent/request.ts";
 import type { ConsentSnapshot, Membership } from "../consent/snapshot.ts";
 import { toHex } from "../bytes/hex.ts";
+import { judgeAttestations } from "./attestation.ts";
 import { capacityFacts } from "./consents.ts";
-import { filedDefault, isAskedFor, partsOf, type JudgeContext } from "./judge.ts";
+import { filedDefault, isAskedFor, knowAllConsents, partsOf, type JudgeContext } from "./judge.ts";
 import { currentRecords, judgedForm, type CurrentRecord } from "./records.ts";
 import type { Subject } from "./subjects.ts";
 
@@ -20,6 +21,8 @@ export interface Question {
   readonly roles?: readonly ClaimedRole[];
   /** Where the requester or the user is taken to belong. */
   readonly memberships?: readonly Membership[];
+  /** Signed attestations that would come with the request: those count that would count then. */
+  readonly attestations?: readonly Uint8Array[];
   readonly purposes: readonly string[];
   /** Default `access`. */
   readonly action?: string;
@@ -54,6 +57,7 @@ export interface AnsweredQuestion {
  * holds itself. Nothing is recorded, and no glass is broken.
  *
  * @throws {RangeError} when the ledger has no such height
+ * @throws {StorageError} `ERR_STORAGE_MISSING` when a consent on the ledger does not open here
  */
 export async function decideQuestion(
   context: JudgeContext,
@@ -62,7 +66,7 @@ export async function decideQuestion(
   time: QuestionTime,
 ): Promise<AnsweredQuestion> {
   const { catalogue, chain, signer, jurisdictions } = context;
-  await catalogue.catchUp();
+  await knowAllConsents(context);
   const newest = chain.size - 1;
   const { height = newest, asOf = context.now() } = time;
   if (!Number.isSafeInteger(height) || height < -1 || height > newest) {
@@ -73,6 +77,9 @@ export async function decideQuestion(
   );
   const consents = await context.readConsents(items);
   const roles = question.roles ?? [];
+  const { requester, user, attestations = [] } = question;
+  const asker = { requester, ...(user === undefined ? {} : { user }) };
+  const attested = await judgeAttestations(context, asker, attestations, asOf, height);
   const snapshot: ConsentSnapshot = {
     height,
     directives: consents.directives,
@@ -80,11 +87,11 @@ export async function decideQuestion(
     overlays: context.overlays,
     members: await membersAt(
       context,
-      [question.requester, ...roles.map((one) => one.attestedBy)],
+      [requester, ...[...roles, ...attested.roles].map((one) => one.attestedBy)],
       height,
     ),
-    memberships: question.memberships ?? [],
-    roles: [],
+    memberships: [...attested.memberships, ...(question.memberships ?? [])],
+    roles: attested.roles,
     capacities: capacityFacts(consents),
     links: consents.keys.map(({ item }) => item.id),
     terminology: context.terminology.cid,
@@ -92,8 +99,7 @@ export async function decideQuestion(
   };
   const request: ConsentRequest = {
     id: "question",
-    requester: question.requester,
-    ...(question.user === undefined ? {} : { user: question.user }),
+    ...asker,
     roles,
     purposes: question.purposes,
     action: question.action ?? "access",
@@ -128,7 +134,6 @@ async function membersAt(
   await state.load(named.map(memberKey));
   return named.filter((actor) => {
     const member = state.member(actor);
-    if (member === undefined || member.from > height) return false;
-    return member.until === null || height < member.until;
+    return member !== undefined && isInForce(member, height + 1);
   });
 }

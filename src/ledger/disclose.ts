@@ -7,7 +7,6 @@ import type { CoseRecipient } from "../crypto/cose-hpke.ts";
 import { makeGrant, narrowKeys } from "../envelope/grant.ts";
 import { decodeSignedHeader, type EnvelopeHeader } from "../envelope/header.ts";
 import { wipeKeys } from "../envelope/keys.ts";
-import { StorageError } from "../errors.ts";
 import type { StateChange } from "../storage/types.ts";
 import { accessItems, encodeAccess, strangers, type AccessContent } from "./access.ts";
 import {
@@ -25,6 +24,7 @@ import {
   breaksGlass,
   isPermitted,
   judge,
+  knowAllConsents,
   nameOf,
   partsOf,
   type Decided,
@@ -192,17 +192,6 @@ function refusal(asOf: number): Decision {
 
 /** Stands for a snapshot of which nothing is told: CID of the empty map. */
 const NOTHING: CID = cidOf(encode({}), DAG_CBOR);
-
-/** Catches up, and stops where a consent does not open: nobody could say what is permitted. */
-async function knowAllConsents({ catalogue }: DiscloseContext): Promise<void> {
-  await catalogue.catchUp();
-  if (await catalogue.lacksConsents()) {
-    throw new StorageError(
-      "ERR_STORAGE_MISSING",
-      "a consent on the ledger does not open here, and nothing erased it: restore the store",
-    );
-  }
-}
 
 /** What became of a record that was permitted at first. */
 function laterDecision(first: Decided, second: Judgement, stands: boolean): Decided {

@@ -5,9 +5,9 @@ import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectArray, expectBytes, expectMap, expectOneOf, expectString } from "../codec/shape.ts";
 import type { CID } from "../codec/cid.ts";
 import { concatBytes } from "../bytes/concat.ts";
-import { decodeSignedHeader, type EnvelopePart } from "../envelope/header.ts";
-import { InputError, LedgerError } from "../errors.ts";
-import type { BlobStore, StateChange } from "../storage/types.ts";
+import { InputError } from "../errors.ts";
+import type { StateChange } from "../storage/types.ts";
+import { ciphertextOf, deleteInSteps } from "./ciphertext.ts";
 import { openOwn, type Buried, type Catalogue, type CatalogueItem } from "./catalogue.ts";
 import { reviewName } from "./consenting.ts";
 import type { LedgerContext } from "./context.ts";
@@ -53,6 +53,11 @@ export interface ErasureStatement {
   readonly erased: readonly Uint8Array[];
   /** Blobs deleted: headers and ciphertext. */
   readonly blobs: number;
+  /**
+   * Envelopes whose header is gone or damaged, so that nobody can tell where their ciphertext
+   * stands. Their keys here are destroyed; the ciphertext may be in the store still.
+   */
+  readonly unreached: readonly CID[];
   /** Bytes of the storage's files before and after compaction, where the adapter compacts. */
   readonly compaction?: { readonly before: number; readonly after: number };
   /** Grants that recipients hold already cannot be taken back. */
@@ -62,6 +67,11 @@ export interface ErasureStatement {
 /** Destroys what the custodian holds, class by class. */
 export interface Erasing {
   erase(subject: Subject, options: EraseOptions): Promise<ErasureStatement>;
+  /**
+   * Destroys entries that were filed about a record while another erasure destroyed it. The caller
+   * holds the person's turn.
+   */
+  abandon(subject: Subject, ids: readonly Uint8Array[]): Promise<void>;
   /** Forbids erasing anything about a person until {@link Erasing.release}. */
   hold(subject: Subject, rule: string): Promise<void>;
   release(subject: Subject): Promise<void>;
@@ -77,10 +87,6 @@ const KIND_OF: Readonly<Record<ErasureClass, readonly string[]>> = {
   directive: ["consent", "link"],
   audit: ["access"],
 };
-
-/** How many blocks of ciphertext are deleted in one step, and bytes: a store may hold these at once. */
-const DELETED_TOGETHER = 1000;
-const BYTES_TOGETHER: number = 32 * 1024 * 1024;
 
 const OUT_OF_REACH =
   "Recipients who were granted a key before can still open the copies they keep; backups taken " +
@@ -106,8 +112,9 @@ export function createErasing(
   const unfinishedName = (id: Uint8Array): Uint8Array =>
     concatBytes(unfinished, vault.name("unfinished erasure", id));
   let turn: Promise<unknown> = Promise.resolve();
-  /** How many blobs the erase entries carried out here destroyed. */
-  const deleted = new Map<string, number>();
+  let settling: Promise<unknown> = Promise.resolve();
+  /** What became of the erase entries carried out here. */
+  const done = new Map<string, { readonly blobs: number; readonly unreached: readonly CID[] }>();
   const holdName = ({ local }: Subject): Uint8Array => vault.name("hold", local);
 
   /** What stands against erasing these entries, if anything. */
@@ -150,6 +157,7 @@ export function createErasing(
     const { targets, forget } = decodeErasure(content);
     const buried: Buried[] = [];
     const headers: CID[] = [];
+    const unreached: CID[] = [];
     const changes: StateChange[] = [];
     const ciphertext = deleteInSteps(storage.blobs);
     let blobs = 0;
@@ -159,7 +167,9 @@ export function createErasing(
       if (target.status === "present") {
         const { envelope: name, manifest: told, place: at } = target.item;
         buried.push({ id, place: at, local: told.local });
-        for (const { size, data } of partsOf(await storage.blobs.get(name))) {
+        const parts = await ciphertextOf(storage, name);
+        if (parts === undefined) unreached.push(name);
+        for (const { size, data } of parts ?? []) {
           for (const cid of data) await ciphertext.add(cid, size / data.length);
           blobs += data.length;
         }
@@ -173,7 +183,7 @@ export function createErasing(
         buried.push({ id, place: target.place });
       }
     }
-    deleted.set(toHex(item.id), blobs);
+    done.set(toHex(item.id), { blobs, unreached });
     // The headers last: while one stands, its ciphertext can still be found.
     await ciphertext.flush();
     if (headers.length > 0) await storage.blobs.delete(headers);
@@ -207,6 +217,26 @@ export function createErasing(
     // Catching up meets the entry and carries it out.
     await options.catalogue().catchUp();
     return entry.id;
+  }
+
+  /** Makes what erase entries destroyed be gone from keys and files; one after another. */
+  function settle(ids: readonly Uint8Array[]) {
+    const mine = settling.then(async () => {
+      await vault.renew();
+      const compaction = await storage.compact?.();
+      await storage.state.batch(ids.map((id) => vault.remove(unfinishedName(id))));
+      return compaction;
+    });
+    settling = mine.catch(() => undefined);
+    return mine;
+  }
+
+  async function abandon(subject: Subject, ids: readonly Uint8Array[]): Promise<void> {
+    const found = await Promise.all(ids.map((id) => options.catalogue().find(id)));
+    const targets = found.flatMap((one) => (one.status === "present" ? [one.item] : []));
+    if (targets.length === 0) return;
+    const reason = "filed about a record while it was erased";
+    await settle([await destroy(subject, "clinical", targets, { reason })]);
   }
 
   async function erase(subject: Subject, eraseOptions: EraseOptions): Promise<ErasureStatement> {
@@ -252,16 +282,15 @@ export function createErasing(
       ids.push(await destroy(subject, what, orphans, { reason: eraseOptions.reason }));
       erased.push(...orphans.map(({ id }) => id));
     }
-    const blobs = ids.reduce((sum, id) => sum + (deleted.get(toHex(id)) ?? 0), 0);
-    deleted.clear();
-    await vault.renew();
-    const compaction = await storage.compact?.();
-    await storage.state.batch(ids.map((id) => vault.remove(unfinishedName(id))));
+    const outcomes = ids.flatMap((id) => done.get(toHex(id)) ?? []);
+    const compaction = await settle(ids);
+    done.clear();
     return {
       id: ids[0]!,
       class: what,
       erased,
-      blobs,
+      blobs: outcomes.reduce((sum, { blobs }) => sum + blobs, 0),
+      unreached: outcomes.flatMap(({ unreached }) => unreached),
       ...(compaction === undefined
         ? { outOfReach: `${OUT_OF_REACH} ${NOT_COMPACTED}` }
         : { compaction, outOfReach: OUT_OF_REACH }),
@@ -269,6 +298,7 @@ export function createErasing(
   }
 
   return {
+    abandon,
     carryOut,
     async resume() {
       const left: Uint8Array[] = [];
@@ -300,38 +330,6 @@ export function createErasing(
       turn = mine.catch(() => undefined);
       return mine;
     },
-  };
-}
-
-/** The parts that a header names; none where it is gone or damaged. */
-function partsOf(header: Uint8Array | undefined): readonly EnvelopePart[] {
-  if (header === undefined) return [];
-  try {
-    return decodeSignedHeader(header).header.parts;
-  } catch (error) {
-    if (error instanceof LedgerError) return [];
-    throw error;
-  }
-}
-
-/** Deletes blobs as soon as they are enough for one step. */
-function deleteInSteps(blobs: Pick<BlobStore, "delete">): {
-  add(cid: CID, bytes: number): Promise<void>;
-  flush(): Promise<void>;
-} {
-  const waiting: CID[] = [];
-  let weight = 0;
-  async function flush(): Promise<void> {
-    weight = 0;
-    if (waiting.length > 0) await blobs.delete(waiting.splice(0));
-  }
-  return {
-    async add(cid, bytes) {
-      waiting.push(cid);
-      weight += bytes;
-      if (waiting.length >= DELETED_TOGETHER || weight >= BYTES_TOGETHER) await flush();
-    },
-    flush,
   };
 }
 

@@ -240,7 +240,8 @@ export async function createFiling(
   };
 }
 
-function isCertainlyNotWritten(error: unknown): boolean {
+/** Whether filing failed so that nothing of it can come to stand on the ledger. */
+export function isCertainlyNotWritten(error: unknown): boolean {
   return (
     error instanceof TransactionRefused ||
     (error instanceof StorageError && error.code === "ERR_STORAGE_LIMIT")

@@ -10,6 +10,7 @@ import type { ConsentSnapshot, SnapshotDirective } from "../consent/snapshot.ts"
 import { BTG, canonicalPurpose, type Terminology } from "../consent/terminology.ts";
 import { resolvePeriod, type Period } from "../consent/time.ts";
 import { findZone } from "../consent/zone.ts";
+import { StorageError } from "../errors.ts";
 import { judgeAttestations, type Attested } from "./attestation.ts";
 import type { Catalogue, CatalogueItem } from "./catalogue.ts";
 import { capacityFacts, type FiledConsents } from "./consents.ts";
@@ -62,6 +63,17 @@ export interface Judgement {
 export const isPermitted = ({ decision }: Decided): boolean => decision.outcome === "permit";
 /** Names a record in one version. */
 export const nameOf = ({ record, head }: CurrentRecord): string => `${record} ${toHex(head.id)}`;
+
+/** Catches up, and stops where a consent does not open: nobody could say what is permitted. */
+export async function knowAllConsents({ catalogue }: JudgeContext): Promise<void> {
+  await catalogue.catchUp();
+  if (await catalogue.lacksConsents()) {
+    throw new StorageError(
+      "ERR_STORAGE_MISSING",
+      "a consent on the ledger does not open here, and nothing erased it: restore the store",
+    );
+  }
+}
 
 /** Decides about every record that is asked for, at the ledger's present height. */
 export async function judge(
@@ -152,7 +164,10 @@ const BREAK_GLASS_DUTIES: readonly string[] = ["notify-patient", "review"];
 export const breaksGlass = ({ purposes }: DisclosureRequest): boolean =>
   purposes.some((purpose) => canonicalPurpose(purpose) === BTG);
 
-/** A privileged requester's declaration opens what was withheld, unless a rule says never. */
+/**
+ * A privileged requester's declaration opens what was withheld, unless a rule says never. It opens
+ * for treatment alone: who asks for anything else besides gets what the rules permit.
+ */
 function breakGlass(
   context: JudgeContext,
   request: DisclosureRequest,
@@ -168,8 +183,13 @@ function breakGlass(
     declaration.until > asOf &&
     declaration.until - asOf <= context.maxBreakGlass;
   const privileged = roles.some((code) => context.privilegedRoles.includes(code));
+  const { terminology } = context;
+  const treating = request.purposes.every(
+    (purpose) => terminology.purposesBelow(canonicalPurpose(purpose))?.has(BTG) === true,
+  );
   const permitted = decision.outcome === "permit";
-  if (declared && (permitted || (privileged && decision.breakGlass !== "never"))) {
+  const opens = privileged && treating && decision.breakGlass !== "never";
+  if (declared && (permitted || opens)) {
     const opened: Decision = {
       ...decision,
       outcome: "permit",

@@ -16,7 +16,7 @@ import { createLabeller, type Labeller } from "../consent/labeller.ts";
 import type { Directive } from "../consent/model.ts";
 import type { ConsentSnapshot, SnapshotDirective } from "../consent/snapshot.ts";
 import { defaultTerminology, type Terminology } from "../consent/terminology.ts";
-import { suiteNamed, type SuiteName } from "../envelope/suite.ts";
+import { type SuiteName, usableSuite } from "../envelope/suite.ts";
 import { ChainError, ConsentError, InputError, StorageError } from "../errors.ts";
 import type { FhirResource } from "../fhir/resource.ts";
 import type { KeyAgreement } from "../identity/agreement.ts";
@@ -101,7 +101,7 @@ export interface OpenLedgerOptions {
   readonly retention?: Partial<Readonly<Record<ErasureClass, Retention>>>;
   /**
    * What records and everything else are sealed with from now on; what was sealed with the other is
-   * read as before. `aes-gcm` needs node:crypto. Default `chacha`.
+   * read as before. `aes-gcm` needs node:crypto or WebCrypto. Default `chacha`.
    */
   readonly suite?: SuiteName;
   /**
@@ -252,11 +252,11 @@ export interface Ledger {
  * @throws {ChainError} `ERR_CHAIN_INVALID` when the store's ledger does not hold or is not the one
  *   that is trusted
  * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when a key is missing
- * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` when the suite is none, or needs another backend
+ * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` when the suite is none, or nothing native here has it
  */
 export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   const { keys, genesis, shardKeys, lane = 0 } = options;
-  const { name: suite } = suiteNamed(options.suite ?? "chacha");
+  const suite = usableSuite(options.suite ?? "chacha");
   const beneath = ledgerStorage(options.storage);
   const gate = shardKeys === undefined ? undefined : gateCommits(beneath);
   const storage = gate?.storage ?? beneath;
@@ -299,7 +299,10 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   const labeller = options.labeller ?? createLabeller();
   const uploads = createUploads(context, lane);
   const contents = createRecordContents(context, { catalogue, subjects, uploads });
-  const recording = createRecording({ catalogue, filing, subjects, labeller, turns, contents });
+  const { abandon } = erasing;
+  const recording = createRecording({
+    ...{ catalogue, filing, subjects, labeller, turns, contents, abandon },
+  });
   const readConsents = consentReader(context, catalogue);
   const consenting = createConsenting(context, {
     catalogue,

@@ -76,22 +76,33 @@ export function createRecordContents(
 ): RecordContents {
   const { catalogue, subjects, uploads } = options;
 
-  const contentIsGone = (): StorageError =>
-    new StorageError("ERR_STORAGE_MISSING", "the record's content is not there");
+  const isErased = async ({ id }: CatalogueItem): Promise<boolean> =>
+    (await catalogue.find(id)).status === "erased";
 
-  async function textOf({ kind, envelope, place }: CatalogueItem): Promise<Uint8Array> {
+  const contentIsGone = async (item: CatalogueItem): Promise<StorageError> =>
+    (await isErased(item))
+      ? new StorageError("ERR_STORAGE_ERASED", "this record was erased")
+      : new StorageError("ERR_STORAGE_MISSING", "the record's content is not there");
+
+  async function textOf(item: CatalogueItem): Promise<Uint8Array> {
+    const { kind, envelope, place } = item;
     const parts = ["content"];
     const opened = await openOwn(context, { kind, envelope, height: place.height, parts });
     const content = opened?.get("content");
-    if (content === undefined) throw contentIsGone();
+    if (content === undefined) throw await contentIsGone(item);
     return content;
   }
 
   /** What opens an envelope of a record; the caller wipes the keys. */
-  async function openingOf({ kind, envelope, place }: CatalogueItem): Promise<OpenOptions> {
+  async function openingOf(item: CatalogueItem): Promise<OpenOptions> {
+    const { kind, envelope, place } = item;
     const opening = await openingOfOwn(context, { kind, envelope, height: place.height });
-    if (opening === undefined) throw contentIsGone();
-    return opening;
+    if (opening === undefined) throw await contentIsGone(item);
+    const { read } = opening;
+    return {
+      ...opening,
+      read: async (cid) => (await read(cid)) ?? ((await isErased(item)) ? "erased" : undefined),
+    };
   }
 
   async function headerOf(item: CatalogueItem) {

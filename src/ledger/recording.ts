@@ -121,6 +121,9 @@ type LivingRecord = CurrentRecord & { readonly subject: Subject };
 const changedMeanwhile = (): StorageError =>
   new StorageError("ERR_STORAGE_CONFLICT", "another process changed this record meanwhile");
 
+const wasErased = (): StorageError =>
+  new StorageError("ERR_STORAGE_ERASED", "this record was erased");
+
 function assertReason(reason: unknown): void {
   if (typeof reason !== "string" || reason.length > 4096) {
     throw new InputError("ERR_INPUT_INVALID", "a reason is a string of at most 4096 characters");
@@ -142,8 +145,10 @@ export function createRecording(options: {
   readonly labeller: Labeller;
   readonly turns: Turns;
   readonly contents: RecordContents;
+  /** Destroys what was filed about a record while it was erased. */
+  readonly abandon: (subject: Subject, ids: readonly Uint8Array[]) => Promise<void>;
 }): Recording {
-  const { catalogue, filing, subjects, labeller, turns, contents } = options;
+  const { catalogue, filing, subjects, labeller, turns, contents, abandon } = options;
 
   function manifestOf(
     { resource }: ResourceText,
@@ -167,7 +172,7 @@ export function createRecording(options: {
     await catalogue.catchUp();
     const found = await catalogue.find(id);
     if (found.status === "erased") {
-      throw new StorageError("ERR_STORAGE_ERASED", "this record was erased");
+      throw wasErased();
     }
     if (found.status === "missing" || found.item.kind !== "record") {
       throw new StorageError("ERR_STORAGE_MISSING", "this custodian has no such record");
@@ -222,6 +227,19 @@ export function createRecording(options: {
     labels,
   });
 
+  /**
+   * Makes sure that an entry was not erased, unseen, before others followed it: they would outlive
+   * what they follow.
+   */
+  async function assertKept(
+    replaces: Uint8Array,
+    followers: readonly { readonly subject: Subject; readonly id: Uint8Array }[],
+  ): Promise<void> {
+    if ((await catalogue.find(replaces)).status !== "erased") return;
+    for (const { subject, id } of followers) await abandon(subject, [id]);
+    throw wasErased();
+  }
+
   /** Files one operation on a record that is there. */
   async function follow(
     record: LivingRecord,
@@ -230,11 +248,15 @@ export function createRecording(options: {
   ): Promise<RecordedVersion> {
     const replaces = newestOf(record);
     const prepared = content?.upload?.manifest.replaces;
-    // Somebody was quicker while the attachments were sealed.
-    if (prepared !== undefined && !equalBytes(prepared, replaces)) throw changedMeanwhile();
+    if (prepared !== undefined) {
+      // Somebody may have been quicker while the attachments were sealed.
+      const now = await find(replaces);
+      if (!equalBytes(prepared, newestOf(now))) throw changedMeanwhile();
+    }
     const sealed = await contents.seal(record.subject, { ...manifest, replaces }, content);
     const filed = (await filing.file([sealed]))[0]!;
     const unseen = await overlooked(record.subject, filed.id, replaces);
+    await assertKept(replaces, [{ subject: record.subject, id: filed.id }]);
     if (manifest.op !== "retract" && unseen.length > 0) throw changedMeanwhile();
     return version(filed, manifest.labels ?? null);
   }
@@ -246,7 +268,10 @@ export function createRecording(options: {
   ): Promise<ResourceLabels | null> {
     const { head, labels: current } = record;
     if (current?.stamp?.labeller === labeller.name) return fresh;
-    const former = labeller.label(readResource(await contents.textOf(head)).resource);
+    const former = besideAttachments(
+      labeller.label(readResource(await contents.textOf(head)).resource),
+      head.manifest.attachments,
+    );
     return uniteLabels(fresh, current, former, labeller.name);
   }
 
@@ -257,11 +282,17 @@ export function createRecording(options: {
     const manifest = { op: "reattribute", replaces, reason, ...describe(record) } as const;
     const copy = await contents.copyOf(record);
     const [filed, end] = await contents.prepare(to, manifest, copy, async (content) => {
+      // It may have been erased while its attachments were sealed.
+      if (content.upload !== undefined) await find(replaces);
       const moved = await contents.seal(to, manifest, content);
       const gone = await contents.seal(record.subject, { op: "retract", replaces, reason });
       return filing.fileAlone([moved, gone]);
     });
     const unseen = await overlooked(record.subject, end!.id, replaces);
+    await assertKept(replaces, [
+      { subject: to, id: filed!.id },
+      { subject: record.subject, id: end!.id },
+    ]);
     if (unseen.length === 0) return version(filed!, labels);
     const there: LivingRecord = { ...(await find(filed!.id)) };
     if (unseen.some(({ manifest: { op } }) => op === "retract")) {

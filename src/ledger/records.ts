@@ -1,7 +1,9 @@
+import { equalBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
 import type { ConsentResource, ResourceLabels } from "../consent/resource.ts";
 import { toConsentResource } from "../fhir/consent-resource.ts";
 import type { CatalogueItem } from "./catalogue.ts";
+import { labelsOfBoth } from "./unite-labels.ts";
 
 /** A record as it stands now: its newest content, its newest labels. */
 export interface CurrentRecord {
@@ -19,6 +21,7 @@ export interface CurrentRecord {
 /**
  * Folds a person's entries into records: amendments replace content, relabelling replaces labels,
  * retraction and re-attribution end a record. What follows an entry that is not there is left out.
+ * Who labelled without having seen what another had said last takes away nothing of that.
  */
 export function currentRecords(items: readonly CatalogueItem[]): Map<string, CurrentRecord> {
   const records = new Map<string, CurrentRecord>();
@@ -44,10 +47,16 @@ export function currentRecords(items: readonly CatalogueItem[]): Map<string, Cur
     if (name === undefined || current === undefined) continue;
     recordOf.set(id, name);
     const history = [...current.history, item];
+    const said = labels ?? null;
+    const seen = equalBytes(replaces!, current.history.at(-1)!.id);
     if (op === "amend") {
-      records.set(name, { ...current, head: item, labels: labels ?? null, history });
+      const both = seen ? said : labelsOfBoth(said, current.labels);
+      records.set(name, { ...current, head: item, labels: both, history });
     } else if (op === "relabel") {
-      records.set(name, { ...current, labels: labels ?? null, history });
+      const judged = current.history.slice(current.history.indexOf(current.head));
+      const same = seen || judged.some(({ id }) => equalBytes(id, replaces!));
+      const both = same ? labelsOfBoth(said, current.labels) : labelsOfBoth(current.labels, said);
+      records.set(name, { ...current, labels: seen ? said : both, history });
     } else if (op === "retract") {
       records.set(name, { ...current, retracted: true, history });
     }

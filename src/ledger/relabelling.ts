@@ -38,6 +38,8 @@ export interface Relabelled {
 
 /** Records relabelled at a time: they become durable together. */
 const AT_ONCE = 64;
+/** How often one record is tried that others keep changing. */
+const TRIES = 4;
 
 /**
  * Labels anew, by the current rules, what was labelled by others. Goes through the ledger in its
@@ -78,16 +80,20 @@ export async function relabelStale(
   return { stale, relabelled, unreadable };
 
   async function relabel(id: Uint8Array): Promise<boolean> {
-    try {
-      return (await recording.refreshLabels(id, former)) !== undefined;
-    } catch (error) {
-      // Erased, retracted or moved meanwhile: there is nothing left to label.
-      if (error instanceof LedgerError && GONE.includes(error.code)) return false;
-      if (error instanceof LedgerError && error.code === "ERR_STORAGE_MISSING") {
-        unreadable++;
-        return false;
+    for (let left = TRIES; ; left--) {
+      try {
+        return (await recording.refreshLabels(id, former)) !== undefined;
+      } catch (error) {
+        const code = error instanceof LedgerError ? error.code : "";
+        // Erased, retracted or moved meanwhile: there is nothing left to label.
+        if (GONE.includes(code)) return false;
+        if (code === "ERR_STORAGE_MISSING") {
+          unreadable++;
+          return false;
+        }
+        // Another process changed the record: what it holds now is judged instead.
+        if (code !== "ERR_STORAGE_CONFLICT" || left <= 1) throw error;
       }
-      throw error;
     }
   }
 

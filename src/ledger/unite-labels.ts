@@ -21,9 +21,11 @@ export function uniteLabels(
     return former === null || fresh === null ? fresh : { ...fresh, stamp: null };
   }
   const own = current.stamp?.labeller === labeller;
-  const told = new Set(current.stamp === null ? former?.codes.map(nameOf) : []);
+  // The labeller would have stamped: somebody else gave these labels, and left open what else there is.
+  const leftOpen = current.stamp === null && former !== null && former.stamp !== null;
+  const told = new Set(current.stamp === null && !leftOpen ? former?.codes.map(nameOf) : []);
   const foreign = own ? [] : current.codes.filter((code) => !told.has(nameOf(code)));
-  if (foreign.length === 0) return fresh;
+  if (foreign.length === 0) return leftOpen && fresh !== null ? { ...fresh, stamp: null } : fresh;
   // "Normal" says that there is nothing else: true of neither when the other found something.
   const mine = (fresh?.codes ?? []).filter((code) => !isNormal(code));
   const kept = mine.length > 0 ? foreign.filter((code) => !isNormal(code)) : foreign;
@@ -31,6 +33,24 @@ export function uniteLabels(
   // Not the labeller's stamp: the next correction has to keep them too.
   const stamp = fresh?.stamp == null ? null : current.stamp;
   return { codes: [...codes.values()], stamp };
+}
+
+/**
+ * Labels of a record about which two spoke, neither knowing what the other said: the codes of both.
+ * They are complete where both were, and the stamp of one labeller holds for both.
+ *
+ * @param judge - labels of what the record holds now
+ * @param other - labels that were given in ignorance of them, or of what they are about
+ */
+export function labelsOfBoth(
+  judge: ResourceLabels | null,
+  other: ResourceLabels | null,
+): ResourceLabels | null {
+  const all = [...(judge?.codes ?? []), ...(other?.codes ?? [])];
+  const codes = new Map(all.map((code) => [nameOf(code), code]));
+  const known = judge?.stamp != null && judge.stamp.labeller === other?.stamp?.labeller;
+  if (codes.size === 0 && !known) return null;
+  return { codes: [...codes.values()], stamp: known ? judge.stamp : null };
 }
 
 type Code = ResourceLabels["codes"][number];

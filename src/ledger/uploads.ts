@@ -1,11 +1,12 @@
 import { concatBytes } from "../bytes/concat.ts";
 import { cidFromBytes, type CID } from "../codec/cid.ts";
+import { untilAborted } from "../envelope/byte-source.ts";
 import type { PartStream } from "../envelope/seal-stream.ts";
 import { sealStream } from "../envelope/seal-stream.ts";
 import { StorageError } from "../errors.ts";
 import type { StateChange } from "../storage/types.ts";
 import type { LedgerContext } from "./context.ts";
-import { entryOf, type SealedEntry } from "./filing.ts";
+import { entryOf, isCertainlyNotWritten, type SealedEntry } from "./filing.ts";
 import { encodeManifest, type Manifest } from "./manifest.ts";
 
 /** What an upload seals. */
@@ -29,8 +30,8 @@ export interface Upload {
   entry(subjectKey: Uint8Array): SealedEntry;
   /**
    * Runs the work that files the entry. The ciphertext is deleted when it fails before the entry is
-   * made. When it fails later, nobody can tell yet whether the entry was filed: the next opening of
-   * the ledger does.
+   * made, or so that the entry cannot have been filed. When it fails otherwise, nobody can tell yet
+   * whether it was: the next opening of the ledger does.
    *
    * @throws {StorageError} `ERR_STORAGE_CONFLICT` when the upload was taken for one that was left over
    */
@@ -86,6 +87,12 @@ export function createUploads(context: LedgerContext, lane: number): Uploads {
     await storage.state.batch([vault.remove(openName(id)), vault.remove(filedName(id))]);
   }
 
+  /** Clears an upload whose entry was filed, or was certainly not. */
+  async function clearFailed(id: Uint8Array, isCertain: boolean): Promise<void> {
+    const isFiled = (await vault.get(filedName(id))) !== undefined;
+    if (isFiled || isCertain) await clear(id, isFiled);
+  }
+
   async function assertOpen(id: Uint8Array): Promise<void> {
     const mark = await vault.get(openName(id));
     if (mark?.[0] === OPEN[0]) return;
@@ -99,14 +106,20 @@ export function createUploads(context: LedgerContext, lane: number): Uploads {
     async begin({ manifest, parts, ...options }) {
       const { ledger } = chain;
       const kind = "record";
+      const { signal } = options;
       const id = random(16);
       const blocks = blocksPrefix(id);
+      const encoded = encodeManifest(manifest);
+      const given = parts.map(({ id: part, source }) => ({
+        id: part,
+        source: signal === undefined ? source : untilAborted(source, signal),
+      }));
       await storage.state.batch([vault.put(openName(id), OPEN)]);
       let counter = 0;
       let made = false;
       const sealed = await sealStream({
         context: { ledger, author: signer.actor, kind },
-        parts: [{ id: "manifest", source: encodeManifest(manifest) }, ...parts],
+        parts: [{ id: "manifest", source: encoded }, ...given],
         signer,
         random,
         suite,
@@ -143,7 +156,7 @@ export function createUploads(context: LedgerContext, lane: number): Uploads {
             result = await work();
           } catch (error) {
             sealed.cek.fill(0);
-            if (!made) await clear(id, false).catch(() => undefined);
+            await clearFailed(id, !made || isCertainlyNotWritten(error)).catch(() => undefined);
             throw error;
           }
           await assertOpen(id);

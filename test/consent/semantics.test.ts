@@ -1161,6 +1161,42 @@ const tables: Readonly<Record<string, readonly Case[]>> = {
       then: "deny",
       breakGlass: null,
     },
+    {
+      it: "never of the patient is heard where the law decides and says nothing of it",
+      given: [filed("a", { root: deny({}, { breakGlass: "never" }) })],
+      facts: { overlays: [overlay(deny({}, { id: "law" }))] },
+      then: "deny",
+      breakGlass: "never",
+    },
+    {
+      it: "what the law says of it stands before the patient's word",
+      given: [filed("a", { root: deny({}, { breakGlass: "never" }) })],
+      facts: {
+        overlays: [overlay(deny({}, { id: "law", breakGlass: "allowed" }))],
+      },
+      then: "deny",
+      breakGlass: "allowed",
+    },
+    {
+      it: "never of the organisation is heard where the patient decides and says nothing of it",
+      given: [rejectAll],
+      facts: {
+        organisation: onLedger([filed("org", { root: permit({}, { breakGlass: "never" }) })]),
+      },
+      then: "deny",
+      breakGlass: "never",
+    },
+    {
+      it: "never of the organisation is not heard where its rule does not match",
+      given: [rejectAll],
+      facts: {
+        organisation: onLedger([
+          filed("org", { root: permit({ purposes: ["HMARKT"] }, { breakGlass: "never" }) }),
+        ]),
+      },
+      then: "deny",
+      breakGlass: null,
+    },
   ],
 
   "worked overlays": [

@@ -105,6 +105,14 @@ describe("extendTerminology", () => {
     }
   });
 
+  it("lets nobody widen a category by another meaning", () => {
+    for (const categories of [{ research: null }, { treatment: ["TREAT"] }]) {
+      expect(() =>
+        extendTerminology(HL7_TERMINOLOGY, { name: "o", version: "1", categories }),
+      ).toThrow(ConsentError);
+    }
+  });
+
   describe("as a snapshot pins it", () => {
     const extended = makeTerminology(
       extendTerminology(HL7_TERMINOLOGY, {

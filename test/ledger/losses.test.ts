@@ -78,6 +78,8 @@ describe("a revocation of which the store lost", () => {
       await expect(
         hl.request(lost.w.b, { patient: MRN, purposes: ["TREAT"] }),
       ).rejects.toMatchObject({ code });
+      const question = { requester: lost.w.b.signer.actor, purposes: ["TREAT"] };
+      await expect(hl.decide(lost.w.me, question)).rejects.toMatchObject({ code });
     });
   }
 

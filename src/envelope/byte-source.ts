@@ -9,6 +9,39 @@ export async function* chunksOf(source: ByteSource): AsyncGenerator<Uint8Array, 
   else yield* readerOf(source);
 }
 
+/**
+ * Reads a source piece by piece until a signal is aborted, also while the source gives nothing. A
+ * source that is waited for then is told to end, and not waited for any more.
+ */
+export async function* untilAborted(
+  source: ByteSource,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void> {
+  const pieces = chunksOf(source);
+  let stop = (): void => undefined;
+  const stopped = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason as unknown);
+  });
+  stopped.catch(() => undefined);
+  signal.addEventListener("abort", stop, { once: true });
+  let isWaiting = false;
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      isWaiting = true;
+      const next = await Promise.race([pieces.next(), stopped]);
+      isWaiting = false;
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    signal.removeEventListener("abort", stop);
+    const ended = pieces.return();
+    if (isWaiting) ended.catch(() => undefined);
+    else await ended;
+  }
+}
+
 /** Not every browser can iterate over a `ReadableStream`. */
 async function* readerOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void> {
   const reader = stream.getReader();

@@ -1,7 +1,7 @@
 import type { EnvelopePart } from "./header.ts";
 import { blockCount } from "./header.ts";
 import { decryptFailed } from "./keys.ts";
-import type { Suite } from "./suite.ts";
+import { type PartCipher, TAG_BYTES } from "./part-cipher.ts";
 import { SEGMENT_BYTES, SEGMENTS_PER_BLOCK } from "./suite.ts";
 
 /** How many segments a part of this plaintext length has; an empty part has one. */
@@ -15,18 +15,18 @@ export function segmentCount(size: number): number {
  * @param plaintext - the whole part; borrowed
  * @param block - number of the block within the part, from 0
  */
-export function sealBlock(
-  suite: Suite,
-  key: Uint8Array,
+export async function sealBlock(
+  cipher: PartCipher,
   plaintext: Uint8Array,
   block: number,
-): Uint8Array {
-  const bytes = new Uint8Array(blockBytes(suite, plaintext.length, block));
+): Promise<Uint8Array> {
+  const bytes = new Uint8Array(blockBytes(plaintext.length, block));
   let at = 0;
-  for (const { counter, final, start, end } of segmentsOf(plaintext.length, block)) {
-    const into = bytes.subarray(at, (at += end - start + suite.tagBytes));
-    suite.sealSegment(key, counter, final, plaintext.subarray(start, end), into);
-  }
+  const sealing = segmentsOf(plaintext.length, block).map(({ counter, final, start, end }) => {
+    const into = bytes.subarray(at, (at += end - start + TAG_BYTES));
+    return cipher.seal(counter, final, plaintext.subarray(start, end), into);
+  });
+  await Promise.all(sealing);
   return bytes;
 }
 
@@ -37,20 +37,32 @@ export function sealBlock(
  * @returns the plaintext of its segments, in order
  * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT`
  */
-export function openBlock(
-  suite: Suite,
-  key: Uint8Array,
+export async function openBlock(
+  cipher: PartCipher,
   part: Pick<EnvelopePart, "size">,
   block: number,
   sealed: Uint8Array,
-): readonly Uint8Array[] {
-  const opened: Uint8Array[] = [];
+): Promise<readonly Uint8Array[]> {
+  const opening: Promise<Uint8Array>[] = [];
   const first = block * SEGMENTS_PER_BLOCK;
   const beyond = Math.min(first + SEGMENTS_PER_BLOCK, segmentCount(part.size));
   for (let counter = first; counter < beyond; counter++) {
-    opened.push(openSegmentAt(suite, key, part, counter, sealed));
+    opening.push(openSegmentAt(cipher, part, counter, sealed));
   }
-  return opened;
+  try {
+    return await Promise.all(opening);
+  } catch (error) {
+    for (const one of opening) wipeWhenOpened(one);
+    throw error;
+  }
+}
+
+/** Wipes a segment that nobody is to see, once it is there. */
+export function wipeWhenOpened(opening: Promise<Uint8Array>): void {
+  opening.then(
+    (segment) => segment.fill(0),
+    () => undefined,
+  );
 }
 
 /**
@@ -60,30 +72,29 @@ export function openBlock(
  * @param sealed - the whole ciphertext block that holds it; borrowed
  * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT`
  */
-export function openSegmentAt(
-  suite: Suite,
-  key: Uint8Array,
+export async function openSegmentAt(
+  cipher: PartCipher,
   { size }: Pick<EnvelopePart, "size">,
   counter: number,
   sealed: Uint8Array,
-): Uint8Array {
+): Promise<Uint8Array> {
   const block = Math.floor(counter / SEGMENTS_PER_BLOCK);
-  if (sealed.length !== blockBytes(suite, size, block)) throw decryptFailed();
-  const at = (counter - block * SEGMENTS_PER_BLOCK) * (SEGMENT_BYTES + suite.tagBytes);
+  if (sealed.length !== blockBytes(size, block)) throw decryptFailed();
+  const at = (counter - block * SEGMENTS_PER_BLOCK) * (SEGMENT_BYTES + TAG_BYTES);
   const length = Math.min(SEGMENT_BYTES, size - counter * SEGMENT_BYTES);
   const final = counter === segmentCount(size) - 1;
-  const one = sealed.subarray(at, at + length + suite.tagBytes);
-  const plaintext = suite.openSegment(key, counter, final, one);
+  const one = sealed.subarray(at, at + length + TAG_BYTES);
+  const plaintext = await cipher.open(counter, final, one);
   if (plaintext === undefined) throw decryptFailed();
   return plaintext;
 }
 
 /** The length of a part's ciphertext block. */
-function blockBytes(suite: Suite, size: number, block: number): number {
+function blockBytes(size: number, block: number): number {
   const first = block * SEGMENTS_PER_BLOCK;
   const segments = Math.min(SEGMENTS_PER_BLOCK, segmentCount(size) - first);
   const end = Math.min(size, (first + segments) * SEGMENT_BYTES);
-  return end - first * SEGMENT_BYTES + segments * suite.tagBytes;
+  return end - first * SEGMENT_BYTES + segments * TAG_BYTES;
 }
 
 interface Segment {

@@ -1,11 +1,12 @@
-import { openSegmentAt, segmentCount } from "./blocks.ts";
+import { openSegmentAt, segmentCount, wipeWhenOpened } from "./blocks.ts";
 import { toReadableStream } from "./byte-source.ts";
 import type { EnvelopeHeader } from "./header.ts";
 import { verifyHeader } from "./header.ts";
 import { unlockParts } from "./keys.ts";
 import type { OpenOptions } from "./open.ts";
 import { readBlock } from "./read-block.ts";
-import { SEGMENT_BYTES, SEGMENTS_PER_BLOCK, suiteNamed } from "./suite.ts";
+import { createPartCipher } from "./part-cipher.ts";
+import { SEGMENT_BYTES, SEGMENTS_PER_BLOCK, usableSuite } from "./suite.ts";
 import { EnvelopeError } from "../errors.ts";
 
 /** What {@link openPart} opens, and what it insists on. */
@@ -29,7 +30,8 @@ export interface PartReader {
   readonly size: number;
   /**
    * Yields plaintext a segment at a time, at most 64 KiB, each verified before it is yielded, and
-   * reads no faster than it is read from, but for one block ahead. Truncation, reordering and
+   * reads no faster than it is read from, but for one block ahead; WebCrypto, where it opens them,
+   * has up to eight segments under way. Truncation, reordering and
    * altered bytes raise an error in place of the segment: what came before it was as the author
    * sealed it, and is not the whole.
    *
@@ -53,12 +55,13 @@ export function openPart(options: OpenPartOptions): PartReader {
     throw new EnvelopeError("ERR_ENVELOPE_INVALID", `header refused: ${verified.reason}`);
   }
   const { header } = verified;
-  const suite = suiteNamed(header.suite);
+  const suite = usableSuite(header.suite);
   const part = header.parts.find(({ id }) => id === options.part);
   if (part === undefined) {
     throw new EnvelopeError("ERR_ENVELOPE_INVALID", "the envelope has no such part");
   }
   const [key] = unlockParts(header, options.keys, [part]) as [Uint8Array];
+  const cipher = createPartCipher(suite, key);
   const { read, signal } = options;
   const { size, data } = part;
   let closed = false;
@@ -79,22 +82,48 @@ export function openPart(options: OpenPartOptions): PartReader {
     if (from === to && size > 0) return;
     const first = Math.min(Math.floor(from / SEGMENT_BYTES), segmentCount(size) - 1);
     const last = Math.max(first, Math.ceil(to / SEGMENT_BYTES) - 1);
-    const lastBlock = Math.floor(last / SEGMENTS_PER_BLOCK);
-    let block = Math.floor(first / SEGMENTS_PER_BLOCK);
-    let ahead = fetch(block);
-    for (let counter = first; counter <= last; block++) {
-      const sealed = await ahead;
-      if (block < lastBlock) ahead = fetch(block + 1);
-      const end = Math.min(last, (block + 1) * SEGMENTS_PER_BLOCK - 1);
-      for (; counter <= end; counter++) {
-        signal?.throwIfAborted();
-        if (closed) throw new TypeError("the part was closed");
-        const segment = openSegmentAt(suite, key, part!, counter, sealed);
+    const lastBlock = blockOf(last);
+    const blocks = new Map<number, Promise<Uint8Array>>();
+    // Those under way, in order: the next to be yielded comes first.
+    const opening: Promise<Uint8Array>[] = [];
+    let next = first;
+
+    async function openAt(counter: number): Promise<Uint8Array> {
+      const sealed = await blocks.get(blockOf(counter))!;
+      assertWanted();
+      return openSegmentAt(cipher, part!, counter, sealed);
+    }
+
+    try {
+      for (let counter = first; counter <= last; counter++) {
+        const block = blockOf(counter);
+        if (counter === first) blocks.set(block, fetch(block));
+        if (counter === first || counter % SEGMENTS_PER_BLOCK === 0) {
+          await blocks.get(block);
+          blocks.delete(block - 1);
+          if (block < lastBlock) blocks.set(block + 1, fetch(block + 1));
+        }
+        while (next <= last && next < counter + cipher.window) {
+          const one = openAt(next++);
+          // Only the first error counts, and that which is in front is waited for.
+          one.catch(() => undefined);
+          opening.push(one);
+        }
+        const segment = await opening[0]!;
+        assertWanted();
+        opening.shift();
         const start = counter * SEGMENT_BYTES;
         const wanted = segment.subarray(Math.max(0, from - start), Math.max(0, to - start));
         if (wanted.length > 0) yield wanted;
       }
+    } finally {
+      for (const left of opening) wipeWhenOpened(left);
     }
+  }
+
+  function assertWanted(): void {
+    signal?.throwIfAborted();
+    if (closed) throw new TypeError("the part was closed");
   }
 
   return {
@@ -118,7 +147,7 @@ export function openPart(options: OpenPartOptions): PartReader {
     },
     close() {
       closed = true;
-      key.fill(0);
+      cipher.close();
     },
   };
 }
@@ -163,6 +192,9 @@ export async function openRange(
     part.close();
   }
 }
+
+/** Number of the block, within the part, that holds a segment. */
+const blockOf = (counter: number): number => Math.floor(counter / SEGMENTS_PER_BLOCK);
 
 function assertRange(from: number, to: number, size: number): void {
   const whole = Number.isSafeInteger(from) && Number.isSafeInteger(to);

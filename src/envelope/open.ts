@@ -6,8 +6,8 @@ import type { EnvelopeContext, EnvelopeHeader, EnvelopePart, SigningKey } from "
 import { verifyHeader } from "./header.ts";
 import type { EnvelopeKeys } from "./keys.ts";
 import { decryptFailed, unlockParts } from "./keys.ts";
-import type { Suite } from "./suite.ts";
-import { suiteNamed } from "./suite.ts";
+import { createPartCipher, type PartCipher } from "./part-cipher.ts";
+import { usableSuite } from "./suite.ts";
 
 /** What {@link openEnvelope} opens, and what it insists on. */
 export interface OpenOptions {
@@ -52,21 +52,23 @@ export async function openEnvelope(options: OpenOptions): Promise<OpenedEnvelope
     throw new EnvelopeError("ERR_ENVELOPE_INVALID", `header refused: ${verified.reason}`);
   }
   const { header } = verified;
-  const suite = suiteNamed(header.suite);
+  const suite = usableSuite(header.suite);
   const wanted = selectParts(header, options.keys, options.parts);
   const most = options.maxBytes ?? 256 * 1024 * 1024;
   if (wanted.reduce((sum, { size }) => sum + size, 0) > most) {
     throw new InputError("ERR_INPUT_TOO_LARGE", `more than ${most} bytes of plaintext`);
   }
-  const segmentKeys = unlockParts(header, options.keys, wanted);
+  const ciphers = unlockParts(header, options.keys, wanted).map((key) =>
+    createPartCipher(suite, key),
+  );
   try {
     const parts = new Map<string, Uint8Array>();
     for (const [i, part] of wanted.entries()) {
-      parts.set(part.id, await openPart(suite, segmentKeys[i]!, part, options));
+      parts.set(part.id, await openPart(ciphers[i]!, part, options));
     }
     return { header, parts };
   } finally {
-    for (const key of segmentKeys) key.fill(0);
+    for (const cipher of ciphers) cipher.close();
   }
 }
 
@@ -90,8 +92,7 @@ function selectParts(
 }
 
 async function openPart(
-  suite: Suite,
-  key: Uint8Array,
+  cipher: PartCipher,
   part: EnvelopePart,
   { read, signal }: OpenOptions,
 ): Promise<Uint8Array> {
@@ -99,7 +100,7 @@ async function openPart(
   try {
     for (const [block, cid] of part.data.entries()) {
       signal?.throwIfAborted();
-      segments.push(...openBlock(suite, key, part, block, await readBlock(read, cid)));
+      segments.push(...(await openBlock(cipher, part, block, await readBlock(read, cid))));
     }
   } catch (error) {
     for (const segment of segments) segment.fill(0);

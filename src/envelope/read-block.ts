@@ -1,6 +1,6 @@
 import type { CID } from "../codec/cid.ts";
-import { matchesCid } from "../codec/cid.ts";
 import { EnvelopeError, StorageError } from "../errors.ts";
+import { matchesBlock } from "./part-cipher.ts";
 
 /** Why a block is not there: destroyed on purpose, or let go to save room. */
 export type Absence = "erased" | "pruned";
@@ -28,7 +28,7 @@ export async function readBlock(read: BlockReader, cid: CID): Promise<Uint8Array
   if (bytes === "pruned") {
     throw new StorageError("ERR_STORAGE_PRUNED", `ciphertext block ${cid} is not kept here`);
   }
-  if (!matchesCid(cid, bytes)) {
+  if (!(await matchesBlock(cid, bytes))) {
     throw new EnvelopeError("ERR_ENVELOPE_INVALID", `ciphertext block ${cid} was altered`);
   }
   return bytes;

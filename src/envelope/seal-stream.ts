@@ -1,14 +1,14 @@
 import { assertBytes } from "../bytes/guards.ts";
 import type { CID } from "../codec/cid.ts";
-import { cidOf, DAG_CBOR, RAW } from "../codec/cid.ts";
+import { cidOf, DAG_CBOR } from "../codec/cid.ts";
 import { EnvelopeError, InputError } from "../errors.ts";
 import { type ByteSource, chunksOf } from "./byte-source.ts";
 import type { EnvelopePart } from "./header.ts";
 import { assertPartIds, MAX_HEADER_BYTES, signHeader } from "./header.ts";
 import { deriveCommit, derivePartKeys, deriveSegmentKey, KEY_BYTES, wipeKeys } from "./keys.ts";
+import { createPartCipher, nameBlock, TAG_BYTES, worksElsewhere } from "./part-cipher.ts";
 import type { SealOptions } from "./seal.ts";
-import type { Suite } from "./suite.ts";
-import { SEGMENT_BYTES, SEGMENTS_PER_BLOCK, suiteNamed } from "./suite.ts";
+import { SEGMENT_BYTES, SEGMENTS_PER_BLOCK, type SuiteName, usableSuite } from "./suite.ts";
 
 /** A part to be sealed as it comes in. */
 export interface PartStream {
@@ -43,6 +43,7 @@ export interface SealedStream {
 
 /** Blocks that may be on their way to `put` while the next one is sealed. */
 const PUTS_UNDER_WAY = 2;
+const BLOCK_BYTES: number = SEGMENTS_PER_BLOCK * (SEGMENT_BYTES + TAG_BYTES);
 /** More CIDs than this, at 41 bytes each, no header holds. */
 const MAX_BLOCKS: number = Math.floor(MAX_HEADER_BYTES / 41);
 
@@ -64,10 +65,10 @@ export async function sealStream(options: SealStreamOptions): Promise<SealedStre
   }
   const ids = parts.map(({ id }) => id);
   assertPartIds(ids);
-  const suite = suiteNamed(options.suite ?? "chacha");
+  const suite = usableSuite(options.suite ?? "chacha");
   const cek = random(KEY_BYTES);
   const salt = random(32);
-  const unsealed = { suite: suite.name, context, salt };
+  const unsealed = { suite, context, salt };
   const keys = derivePartKeys(unsealed, cek, ids);
   const sink = createSink(options);
   try {
@@ -95,14 +96,15 @@ export async function sealStream(options: SealStreamOptions): Promise<SealedStre
 }
 
 async function sealPart(
-  suite: Suite,
+  suite: SuiteName,
   partKey: Uint8Array,
   { id, source }: PartStream,
   sink: Sink,
 ): Promise<EnvelopePart> {
-  const key = deriveSegmentKey(partKey);
   const commit = deriveCommit(partKey);
-  const blockLength = SEGMENTS_PER_BLOCK * (SEGMENT_BYTES + suite.tagBytes);
+  const cipher = createPartCipher(suite, deriveSegmentKey(partKey));
+  // While WebCrypto works on one block, the next one is begun.
+  const ahead = worksElsewhere() ? 1 : 0;
   const data: CID[] = [];
   // A full segment waits here until more comes: only then is it known not to be the last.
   const held = new Uint8Array(SEGMENT_BYTES);
@@ -112,23 +114,34 @@ async function sealPart(
   let block: Uint8Array | undefined;
   let inBlock = 0;
   let plaintextBytes = 0;
+  let sealing: Promise<void>[] = [];
+  const named: { readonly block: Promise<NamedBlock>; readonly plaintextBytes: number }[] = [];
 
   function seal(plaintext: Uint8Array, final: boolean): Promise<void> | undefined {
-    const length = plaintext.length + suite.tagBytes;
+    const length = plaintext.length + TAG_BYTES;
     // One that ends with its first segment, as of small parts, is no longer than that.
-    block ??= new Uint8Array(final ? length : blockLength);
+    block ??= new Uint8Array(final ? length : BLOCK_BYTES);
     const into = block.subarray(inBlock, (inBlock += length));
-    suite.sealSegment(key, counter++, final, plaintext, into);
+    const underway = cipher.seal(counter++, final, plaintext, into);
+    if (underway !== undefined) sealing.push(underway);
     plaintextBytes += plaintext.length;
     if (!final && counter % SEGMENTS_PER_BLOCK !== 0) return undefined;
-    // What is kept must not hold the memory of a whole block.
-    const bytes = inBlock < block.length ? block.slice(0, inBlock) : block;
-    const cid = cidOf(bytes, RAW);
-    data.push(cid);
-    const written = sink.put(cid, bytes, plaintextBytes);
+    const naming = whenSealed(block, inBlock, sealing);
+    naming.catch(() => undefined);
+    named.push({ block: naming, plaintextBytes });
     block = undefined;
+    sealing = [];
     inBlock = plaintextBytes = 0;
-    return written;
+    return putAllBut(final ? 0 : ahead);
+  }
+
+  async function putAllBut(most: number): Promise<void> {
+    while (named.length > most) {
+      const oldest = named.shift()!;
+      const { cid, bytes } = await oldest.block;
+      data.push(cid);
+      await sink.put(cid, bytes, oldest.plaintextBytes);
+    }
   }
 
   try {
@@ -155,9 +168,26 @@ async function sealPart(
     await seal(held.subarray(0, filled), true);
     return { id, size, commit, data };
   } finally {
-    key.fill(0);
+    cipher.close();
     held.fill(0);
   }
+}
+
+interface NamedBlock {
+  readonly cid: CID;
+  readonly bytes: Uint8Array;
+}
+
+/** Waits for the segments of a block, and names it. */
+async function whenSealed(
+  block: Uint8Array,
+  length: number,
+  sealing: readonly Promise<void>[],
+): Promise<NamedBlock> {
+  await Promise.all(sealing);
+  // What is kept must not hold the memory of a whole block.
+  const bytes = length < block.length ? block.slice(0, length) : block;
+  return { cid: await nameBlock(bytes), bytes };
 }
 
 interface Sink {

@@ -1,14 +1,14 @@
 import { assertBytes } from "../bytes/guards.ts";
 import type { CID } from "../codec/cid.ts";
-import { cidOf, DAG_CBOR, RAW } from "../codec/cid.ts";
+import { cidOf, DAG_CBOR } from "../codec/cid.ts";
 import { InputError } from "../errors.ts";
 import type { Signer } from "../identity/signer.ts";
 import { sealBlock } from "./blocks.ts";
 import type { EnvelopeContext, EnvelopeHeader, EnvelopePart } from "./header.ts";
 import { blockCount, signHeader } from "./header.ts";
 import { deriveCommit, derivePartKeys, deriveSegmentKey, KEY_BYTES, wipeKeys } from "./keys.ts";
-import type { Suite, SuiteName } from "./suite.ts";
-import { suiteNamed } from "./suite.ts";
+import { createPartCipher, nameBlock } from "./part-cipher.ts";
+import { type SuiteName, usableSuite } from "./suite.ts";
 
 /** A part to be sealed. */
 export interface PartContent {
@@ -59,16 +59,17 @@ export async function sealEnvelope(options: SealOptions): Promise<SealedEnvelope
     throw new InputError("ERR_INPUT_INVALID", "an envelope is signed by its author");
   }
   for (const { bytes } of options.parts) assertBytes(bytes, "part.bytes");
-  const suite = suiteNamed(options.suite ?? "chacha");
+  const suite = usableSuite(options.suite ?? "chacha");
   const cek = random(KEY_BYTES);
   const salt = random(32);
-  const unsealed = { suite: suite.name, context, salt };
+  const unsealed = { suite, context, salt };
   const ids = options.parts.map(({ id }) => id);
   const keys = derivePartKeys(unsealed, cek, ids);
   try {
-    const sealed = options.parts.map(({ id, bytes }) =>
-      sealPart(suite, keys.parts[id]!, id, bytes),
-    );
+    const sealed: SealedPart[] = [];
+    for (const { id, bytes } of options.parts) {
+      sealed.push(await sealPart(suite, keys.parts[id]!, id, bytes));
+    }
     const header: EnvelopeHeader = {
       ...unsealed,
       parts: sealed.map(({ part }) => part),
@@ -90,18 +91,27 @@ export async function sealEnvelope(options: SealOptions): Promise<SealedEnvelope
   }
 }
 
-function sealPart(
-  suite: Suite,
+interface SealedPart {
+  readonly part: EnvelopePart;
+  readonly blocks: SealedEnvelope["blocks"];
+}
+
+async function sealPart(
+  suite: SuiteName,
   partKey: Uint8Array,
   id: string,
   bytes: Uint8Array,
-): { readonly part: EnvelopePart; readonly blocks: SealedEnvelope["blocks"] } {
-  const key = deriveSegmentKey(partKey);
-  const blocks = Array.from({ length: blockCount(bytes.length) }, (_, block) => {
-    const sealed = sealBlock(suite, key, bytes, block);
-    return { cid: cidOf(sealed, RAW), bytes: sealed };
-  });
-  key.fill(0);
-  const data = blocks.map(({ cid }) => cid);
-  return { part: { id, size: bytes.length, commit: deriveCommit(partKey), data }, blocks };
+): Promise<SealedPart> {
+  const commit = deriveCommit(partKey);
+  const cipher = createPartCipher(suite, deriveSegmentKey(partKey));
+  const blocks: { readonly cid: CID; readonly bytes: Uint8Array }[] = [];
+  try {
+    for (let block = 0; block < blockCount(bytes.length); block++) {
+      const sealed = await sealBlock(cipher, bytes, block);
+      blocks.push({ cid: await nameBlock(sealed), bytes: sealed });
+    }
+  } finally {
+    cipher.close();
+  }
+  return { part: { id, size: bytes.length, commit, data: blocks.map(({ cid }) => cid) }, blocks };
 }

@@ -1,5 +1,6 @@
 import { aesGcmOpen, aesGcmSeal, backend, chachaOpen, chachaSeal } from "#crypto";
 import { aesGcmSegments, chachaSegments, type SegmentCipher } from "../crypto/segments.ts";
+import { hasWebcrypto } from "../crypto/webcrypto-segments.ts";
 import { EnvelopeError } from "../errors.ts";
 
 /** Plaintext bytes of a segment; the last of a part may be shorter. */
@@ -8,7 +9,7 @@ export const SEGMENT_BYTES: 65536 = 65536;
 export const SEGMENTS_PER_BLOCK: 15 = 15;
 
 /**
- * Names of suites: `chacha` is ChaCha20-Poly1305, `aes-gcm` AES-256-GCM where the backend is native.
+ * Names of suites: `chacha` is ChaCha20-Poly1305, `aes-gcm` AES-256-GCM by node:crypto or WebCrypto.
  */
 export type SuiteName = "chacha" | "aes-gcm";
 
@@ -41,21 +42,44 @@ const SUITES: Readonly<Record<SuiteName, Suite>> = {
   },
 };
 
+/** Whether a suite can be used without waiting: AES only where it is native. */
+export function isSynchronous(name: SuiteName): boolean {
+  // AES in JavaScript is slow, and its timing shows what it works on.
+  return name !== "aes-gcm" || backend === "node";
+}
+
 /**
- * Looks a suite up.
+ * Looks a suite up for use without waiting.
  *
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` when this version does not know it, or knows it
  *   only where the backend is native; the message says which suite it is
  */
 export function suiteNamed(name: string): Suite {
+  assertKnown(name);
+  if (!isSynchronous(name)) {
+    throw unsupported(`the suite ${name} needs node:crypto here, and the backend is ${backend}`);
+  }
+  return SUITES[name];
+}
+
+/**
+ * Looks up a suite that envelopes are to be sealed or opened with, if need be by WebCrypto.
+ *
+ * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` when this version does not know it, or nothing
+ *   native here has it; the message says which suite it is
+ */
+export function usableSuite(name: string): SuiteName {
+  assertKnown(name);
+  if (!isSynchronous(name) && !hasWebcrypto()) {
+    throw unsupported(`the suite ${name} needs node:crypto or WebCrypto, and there is neither`);
+  }
+  return name;
+}
+
+function assertKnown(name: string): asserts name is SuiteName {
   if (!Object.hasOwn(SUITES, name)) {
     throw unsupported(`this version does not know the suite ${quoteName(name)}`);
   }
-  // AES in JavaScript is slow, and its timing shows what it works on.
-  if (name === "aes-gcm" && backend !== "node") {
-    throw unsupported(`the suite aes-gcm needs node:crypto, and the backend here is ${backend}`);
-  }
-  return SUITES[name as SuiteName];
 }
 
 // A name comes from an author, who could put anything there.

@@ -68,7 +68,7 @@ describe("openLedger with a suite", () => {
     });
   });
 
-  it("says that aes-gcm needs a native backend where there is none", async () => {
+  it("seals with aes-gcm by WebCrypto, and says what it needs where there is neither", async () => {
     vi.resetModules();
     vi.doMock("#crypto", () => import("../../src/crypto/noble.ts"));
     try {
@@ -76,14 +76,32 @@ describe("openLedger with a suite", () => {
       const { keysFor } = await import("../support/hospital.ts");
       const { memoryStorage } = await import("../../src/storage/memory.ts");
       const { genesis } = await foundWorld();
-      const options = { storage: memoryStorage(), keys: await keysFor("hospital a"), genesis };
+      const storage = memoryStorage();
+      const options = { storage, keys: await keysFor("hospital a"), genesis };
+      const hl = await openLedger({ ...options, suite: "aes-gcm" });
+      const me = await hl.subject({ system: "urn:oid:1.2.3", value: "MRN-1" });
+      const bytes = randomBytes(1_000_000);
+      const attachments = [{ mediaType: "image/png", source: bytes }];
+      const stamp = { labeller: "the record office", version: "1" };
+      const labels = { codes: [NORMAL], stamp };
+      const { id } = await hl.record(me, observation("bp-1"), { attachments, labels });
+      expect(await suitesIn(storage)).toEqual({ "aes-gcm": 1 });
+      expect(bytesToUtf8(await hl.read(id))).toBe(observation("bp-1"));
+      const [attachment] = await hl.attachments(id);
+      const pieces = await collect(attachment!.stream());
+      expect(Buffer.compare(concatBytes(...pieces), bytes)).toBe(0);
+      await hl.close();
+
+      const { crypto } = globalThis;
+      vi.stubGlobal("crypto", { getRandomValues: crypto.getRandomValues.bind(crypto) });
       await expect(openLedger({ ...options, suite: "aes-gcm" })).rejects.toMatchObject({
         code: "ERR_ENVELOPE_UNSUPPORTED",
-        message: "the suite aes-gcm needs node:crypto, and the backend here is noble",
+        message: "the suite aes-gcm needs node:crypto or WebCrypto, and there is neither",
       });
-      const hl = await openLedger(options);
-      await hl.close();
+      const again = await openLedger(options);
+      await again.close();
     } finally {
+      vi.unstubAllGlobals();
       vi.doUnmock("#crypto");
       vi.resetModules();
     }

@@ -26,7 +26,8 @@ export function chainsOf(
   capacity: Capacity,
   instant: number,
 ): readonly Chain[] {
-  return walk(capacities, actor, capacity, instant, 0).map(({ bounds }) => bounds);
+  const known = new Map<string, readonly Reached[]>();
+  return walk(capacities, known, actor, capacity, instant, 0).map(({ bounds }) => bounds);
 }
 
 interface Reached {
@@ -35,14 +36,33 @@ interface Reached {
   readonly depth: number;
 }
 
+/** Each step is walked once, so that grants in a circle do not multiply. */
 function walk(
   capacities: readonly CapacityFact[],
+  walked: Map<string, readonly Reached[]>,
   actor: string,
   capacity: Capacity,
   instant: number,
   links: number,
 ): readonly Reached[] {
   if (links >= MAX_CAPACITY_CHAIN) return [];
+  const step = `${links} ${capacity} ${instant} ${actor}`;
+  let reached = walked.get(step);
+  if (reached === undefined) {
+    const go = (by: string, as: Capacity, when: number): readonly Reached[] =>
+      walk(capacities, walked, by, as, when, links + 1);
+    walked.set(step, (reached = grantsOf(capacities, actor, capacity, instant, go)));
+  }
+  return reached;
+}
+
+function grantsOf(
+  capacities: readonly CapacityFact[],
+  actor: string,
+  capacity: Capacity,
+  instant: number,
+  go: (by: string, as: Capacity, when: number) => readonly Reached[],
+): readonly Reached[] {
   const found: Reached[] = [];
   let known = false;
   for (const fact of capacities) {
@@ -61,7 +81,7 @@ function walk(
       fact.by.capacity === "self" && fact.from !== undefined && fact.from < instant
         ? fact.from
         : instant;
-    for (const above of walk(capacities, fact.by.actor, fact.by.capacity, when, links + 1)) {
+    for (const above of go(fact.by.actor, fact.by.capacity, when)) {
       if (above.depth < 1) continue;
       found.push({ bounds: [...above.bounds, ...own], depth: Math.min(depth, above.depth - 1) });
       if (found.length >= MAX_CAPACITY_CHAIN) return found;

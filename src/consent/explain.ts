@@ -73,8 +73,11 @@ export function explain(
   if (decision.expiresAt !== null) {
     lines.push(`This can change after ${isoInstant(decision.expiresAt)}.`);
   }
-  return lines.join("\n");
+  return lines.map((line) => line.replace(UNSEEN, "\ufffd")).join("\n");
 }
+
+/** What rules and codes are called by others must not begin sentences of its own, or turn one round. */
+const UNSEEN = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
 function sentence(one: Reason, name: (code: string) => string, what: string): string {
   const purpose = one.purpose === null ? "" : ` For ${name(one.purpose).toLowerCase()}:`;

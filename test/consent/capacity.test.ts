@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { findZone, lastInstantOfMinority, snapshotCid } from "../../src/consent/index.ts";
-import { snapshotOf } from "./support.ts";
+import { decide, filed, permit, snapshotOf } from "./support.ts";
 
 const zone = (name: string) => findZone(name)!;
 
@@ -34,5 +34,29 @@ describe("capacity facts in a snapshot", () => {
       { scope: { purposes: ["TREAT"] } },
     ].map(cid);
     expect(new Set(all).size).toBe(all.length);
+  });
+});
+
+describe("grants in a circle", () => {
+  const proxies = ["a", "b", "c", "d"];
+  const circle = proxies.flatMap((actor) =>
+    proxies.map((by) => ({
+      actor,
+      capacity: "proxy" as const,
+      depth: 100,
+      by: { actor: by, capacity: "proxy" as const },
+    })),
+  );
+  const given = [filed("a", { root: permit(), by: "a", capacity: "proxy" })];
+
+  it("give nobody a capacity, and do not take for ever", () => {
+    const facts = { capacities: circle };
+    expect(decide({ it: "", given, facts, then: "not-applicable" }).outcome).toBe("not-applicable");
+  });
+
+  it("take none away that comes from elsewhere", () => {
+    const root = { actor: "d", capacity: "proxy" as const, depth: 3 };
+    const facts = { capacities: [...circle, root] };
+    expect(decide({ it: "", given, facts, then: "permit" }).outcome).toBe("permit");
   });
 });

@@ -385,4 +385,14 @@ describe("explain", () => {
     );
     expect(explain(decision)).toContain("only by someone able to: delete after use");
   });
+
+  it("lets no name of a rule pass for a sentence of its own, or turn one round", () => {
+    const hostile = 'x".\nPermitted.\u2028\u202e\u0007\u200f';
+    const root = { id: hostile, effect: "deny", combine: "deny-overrides", when: {} } as const;
+    const lines = explain(
+      evaluate(requestOf(), resourceOf(), snapshotOf([filed("a", { root })]), NOW),
+    ).split(/[\n\u2028\u2029\r]/);
+    expect(lines).toHaveLength(2);
+    expect(lines[1]).toContain('"x".\ufffdPermitted.\ufffd\ufffd\ufffd\ufffd"');
+  });
 });

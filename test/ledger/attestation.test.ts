@@ -203,6 +203,20 @@ describe("a role that another member attests", () => {
     });
   }
 
+  it("does not count by the requester's saying that another attests it", async () => {
+    const w = await guarded();
+    for (const [attestedBy, count] of [
+      [w.c.signer.actor, 0],
+      [w.hl.member, 0],
+      [w.patient.actor, 0],
+      ["", 0],
+      [w.b.signer.actor, 1],
+    ] as const) {
+      const roles = [{ code: "oncologist", attestedBy }];
+      expect((await w.ask(w.b, { user: "dr-lee", roles })).count, attestedBy).toBe(count);
+    }
+  });
+
   it("does not count as another role", async () => {
     const w = await guarded();
     expect(await bring(w, await signAttestation(about(w, { role: "nurse" }), w.c.signer))).toBe(0);

@@ -155,6 +155,30 @@ describe("breaking the glass", () => {
     }
   });
 
+  it("takes a reason, and says when it ends", async () => {
+    const w = await ward(privileged);
+    await w.hl.record(w.me, observation("o1"));
+    const until = w.clock.now + 1000;
+    const answer = (reason: string) =>
+      w.ask(w.b, {
+        purposes: ["BTG"],
+        roles: [{ code: "emergency-physician", attestedBy: w.b.signer.actor }],
+        declaration: { reason, until },
+      });
+    const { count, decision } = await answer("unconscious");
+    expect(count).toBe(1);
+    expect(decision.expiresAt).toBeLessThanOrEqual(until);
+    expect((await w.audit())[0]!.records[0]!.decision.expiresAt ?? until).toBeLessThanOrEqual(
+      until,
+    );
+    expect(
+      await answer(" \n").then(
+        (one) => one.count,
+        () => 0,
+      ),
+    ).toBe(0);
+  });
+
   it("heeds the patient's never where the law refuses too", async () => {
     const overlay: Overlay = {
       v: 1,

@@ -41,6 +41,7 @@ export function readStatus(resource: JsonObject, r5: boolean): DirectiveMode {
 
 const SCOPE = "http://terminology.hl7.org/CodeSystem/consentscope";
 const SCOPES = new Set(["patient-privacy", "research", "treatment", "adr"]);
+const CATEGORY_CODES = "http://terminology.hl7.org/CodeSystem/consentcategorycodes";
 /** Categories of R5 that say what R4 says by scope. */
 const CATEGORIES: Readonly<Record<string, string>> = {
   acd: "adr",
@@ -67,8 +68,10 @@ export function readCategory(resource: JsonObject, r5: boolean): string | undefi
     for (const coding of items(category.value["coding"], `${category.path}.coding`)) {
       const { system, code } = readCoding(coding.value, coding.path);
       const own = code.toLowerCase();
+      // The same letters in a code system of somebody's own would bound what the consent is about.
+      const known = system === CATEGORY_CODES || canonicalSystem(system) === ACT_CODE;
       if (system === SCOPE && SCOPES.has(code)) found.add(code);
-      else if (Object.hasOwn(CATEGORIES, own)) found.add(CATEGORIES[own]!);
+      else if (known && Object.hasOwn(CATEGORIES, own)) found.add(CATEGORIES[own]!);
     }
   }
   if (found.size > 1) throw unsupported("Consent.category", "names several kinds of consent");

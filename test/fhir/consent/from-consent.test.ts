@@ -502,6 +502,22 @@ describe("readings", () => {
     expect(refusal(r5(), { dialect: "r5" })).toMatch(/Consent\.decision must be/);
   });
 
+  it("takes codes of R5's category from the code systems that define them", () => {
+    const codes = "http://terminology.hl7.org/CodeSystem/consentcategorycodes";
+    for (const [system, code, expected] of [
+      [codes, "dnr", "adr"],
+      [codes, "research", "research"],
+      ["http://terminology.hl7.org/CodeSystem/v3-ActCode", "RSDID", "research"],
+      ["http://terminology.hl7.org/CodeSystem/consentscope", "treatment", "treatment"],
+      ["urn:example:forms", "dnr", undefined],
+      ["urn:example:forms", "RESEARCH", undefined],
+      ["urn:example:forms", "treatment", undefined],
+    ] as const) {
+      const consent = r5({ decision: "deny", category: [{ coding: [{ system, code }] }] });
+      expect(fromConsent(consent, { dialect: "r5" }).directive.category, code).toBe(expected);
+    }
+  });
+
   it("R5 exceptions alternate", () => {
     const consent = r5({
       decision: "deny",

@@ -1,14 +1,23 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { randomBytes } from "#crypto";
 import { toHex } from "../../src/bytes/hex.ts";
-import { RAW } from "../../src/codec/cid.ts";
+import { cidOf, DAG_CBOR, RAW } from "../../src/codec/cid.ts";
+import type { ResourceLabels } from "../../src/consent/resource.ts";
 import { StorageError } from "../../src/errors.ts";
 import { decodeSignedHeader } from "../../src/envelope/header.ts";
+import { memorySigner } from "../../src/identity/signer.ts";
+import { attachmentsOf } from "../../src/ledger/attachments.ts";
 import type { Attachment, AttachmentInput } from "../../src/ledger/attachments.ts";
+import { sealEnvelope } from "../../src/envelope/seal.ts";
+import { memoryShardKeys } from "../../src/identity/shard-keys.ts";
+import { lmdbStorage } from "../../src/storage/lmdb.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import type { FullStorage } from "../../src/storage/types.ts";
 import { observation } from "../support/hospital.ts";
-import { collect, ward, type Ward } from "../support/ward.ts";
+import { collect, opened, ward, type Ward } from "../support/ward.ts";
 
 const BLOCK = 15 * 65_536;
 const pdf = randomBytes(2 * BLOCK + 12_345);
@@ -77,6 +86,42 @@ describe("a record that is erased while it is changed", () => {
     expect([await w.hl.records(w.me), await w.hl.records(other)]).toEqual([[], []]);
     const again = await w.again({ rebuildIndex: true });
     expect([await again.records(w.me), await again.records(other)]).toEqual([[], []]);
+  });
+});
+
+describe("a record that is erased while its attachments are sealed anew", () => {
+  it.each<[string, (w: Ward, id: Uint8Array) => Promise<unknown>]>([
+    ["corrected", (w, id) => w.hl.record(w.me, observation("bp-1", "9.9"), { amends: id })],
+    [
+      "moved",
+      async (w, id) =>
+        w.hl.reattribute(id, await w.hl.subject({ system: "urn:oid:9", value: "OTHER-77" }), "x"),
+    ],
+  ])("is not %s: nothing is filed", async (_, change) => {
+    const inner = memoryStorage();
+    let spring: (() => Promise<void>) | undefined;
+    const storage: FullStorage = {
+      ...inner,
+      async commit(batch, options) {
+        const result = await inner.commit(batch, options);
+        // Manifest and content went before it: this is the attachment, the last to be read.
+        const isAttachment = batch.blobs?.some(({ bytes }) => bytes.length === 5_016) === true;
+        if (isAttachment) await spring?.();
+        return result;
+      },
+    };
+    const w = await ward({ inner: storage });
+    await w.hl.subject({ system: "urn:oid:9", value: "OTHER-77" });
+    const attachments = one(pdf.subarray(0, 5_000));
+    const { id } = await w.hl.record(w.me, observation("bp-1"), { attachments });
+    spring = async () => {
+      spring = undefined;
+      await (await w.again()).erase(w.me, { records: [id], reason: "asked" });
+    };
+    const { size } = w.hl.chain;
+    await expect(change(w, id)).rejects.toMatchObject(ERASED);
+    await w.hl.chain.refresh();
+    expect(w.hl.chain.size).toBe(size + 1);
   });
 });
 
@@ -333,4 +378,143 @@ describe("a store or custodian that exchanges ciphertext", () => {
   });
 });
 
+describe("erasing more ciphertext than is deleted in one step", () => {
+  it("goes on at the next opening where it stopped, since the header goes last", async () => {
+    const inner = memoryStorage();
+    let left = Infinity;
+    const storage: FullStorage = {
+      ...inner,
+      blobs: {
+        ...inner.blobs,
+        async delete(cids) {
+          if (left-- <= 0) throw new Error("killed");
+          return inner.blobs.delete(cids);
+        },
+      },
+    };
+    const w = await ward({ inner: storage });
+    async function* study() {
+      for (let i = 0; i < 37; i++) yield new Uint8Array(BLOCK).fill(i);
+    }
+    const kept = await w.hl.record(w.me, observation("bp-2"), { attachments: one(pdf) });
+    const { id } = await w.hl.record(w.me, observation("bp-1"), { attachments: one(study()) });
+    const { envelope, parts } = await headOf(w, id);
+    const blocks = parts.flatMap(({ data }) => data);
+    const there = async () =>
+      (await Promise.all(blocks.map((cid) => inner.blobs.has(cid)))).filter(Boolean).length;
+    left = 1;
+    await expect(w.hl.erase(w.me, { records: [id], reason: "x" })).rejects.toThrow("killed");
+    const rest = await there();
+    expect([rest > 0, rest < blocks.length]).toEqual([true, true]);
+    expect(await inner.blobs.has(envelope)).toBe(true);
+    left = Infinity;
+    const again = await w.again();
+    expect([await there(), await inner.blobs.has(envelope)]).toEqual([0, false]);
+    await expect(again.attachments(id)).rejects.toMatchObject(ERASED);
+    expect((await again.attachments(kept.id))[0]!.size).toBe(pdf.length);
+  });
+});
+
+/** Values in the forms in which they could stand in a file. */
+function formsOf(value: string): Buffer[] {
+  const bytes = Buffer.from(value);
+  const shifted = [0, 1, 2].map((n) => Buffer.concat([Buffer.alloc(n), bytes]));
+  const coded = shifted.flatMap((of) =>
+    (["base64", "base64url"] as const).map((to) => of.toString(to).slice(4, -4)),
+  );
+  const hex = bytes.toString("hex");
+  return [
+    bytes,
+    Buffer.from(value, "utf16le"),
+    ...[hex, hex.toUpperCase(), ...coded].map(Buffer.from),
+  ];
+}
+
+describe("attachmentsOf", () => {
+  it("asks for keys anew with every reading, and wipes them whether it succeeds or fails", async () => {
+    const signer = memorySigner({ alg: "Ed25519", secret: randomBytes(32) });
+    const ledger = cidOf(randomBytes(9), DAG_CBOR);
+    const context = { ledger, author: signer.actor, kind: "record" };
+    const parts = [{ id: "attachment-0", bytes: pdf }];
+    const sealed = await sealEnvelope({ context, parts, signer, random: randomBytes });
+    const blocks = new Map(sealed.blocks.map(({ cid, bytes }) => [String(cid), bytes]));
+    const given: Uint8Array[] = [];
+    const [attachment] = attachmentsOf(
+      { v: 1, op: "create", local: randomBytes(16), attachments: ["application/pdf"] },
+      decodeSignedHeader(sealed.header).header,
+      () => true,
+      async (part) => {
+        // The second reading gets a key that opens nothing.
+        const cek = given.length === 1 ? randomBytes(32) : sealed.cek.slice();
+        given.push(cek);
+        return {
+          ...{ part, context, author: signer, keys: { cek } },
+          ...{ envelope: sealed.cid, header: sealed.header },
+          read: async (cid) => blocks.get(String(cid)),
+        };
+      },
+    );
+    expect(await attachment!.range(0, 9)).toEqual(pdf.slice(0, 9));
+    await expect(attachment!.range(0, 9)).rejects.toMatchObject({ code: "ERR_ENVELOPE_DECRYPT" });
+    expect(await collect(attachment!.stream({ from: 5, to: 9 }))).toEqual([pdf.slice(5, 9)]);
+    expect(given).toEqual([new Uint8Array(32), new Uint8Array(32), new Uint8Array(32)]);
+  });
+});
+
+describe("privacy of attachments", () => {
+  it("leaves no text, media type or reason in any file of a store, nor in a file's name", async () => {
+    const path = mkdtempSync(join(tmpdir(), "healthledger-attached-"));
+    try {
+      const inner = await lmdbStorage({ path });
+      const shardKeys = memoryShardKeys();
+      const w = await ward({ inner, shardKeys });
+      await w.permit();
+      const values = {
+        text: "the biopsy of the left kidney shows",
+        media: "application/x-kidney-biopsy",
+        field: "Nephroblastoma-suspected-4711",
+        reason: "scanned-for-the-wrong-person",
+      };
+      const page = Buffer.from(`${values.text} `.repeat(60_000));
+      const record = observation("bp-1").replace("{", `{"note":[{"text":"${values.field}"}],`);
+      const attachments = [{ mediaType: values.media, source: page }];
+      const { id } = await w.hl.record(w.me, record, { attachments, labels: LABELS, fields: true });
+      const [item] = await opened(await w.ask());
+      expect(Buffer.from(await read(item!.attachments[0]!)).equals(page)).toBe(true);
+      const amended = await w.hl.record(w.me, record, { amends: id, labels: LABELS });
+      const cut = one(
+        (async function* () {
+          yield page;
+          throw new Error("cut");
+        })(),
+      );
+      await expect(w.hl.record(w.me, record, { attachments: cut })).rejects.toThrow("cut");
+      const other = await w.hl.subject({ system: "urn:oid:9", value: "OTHER-77" });
+      await w.hl.reattribute(amended.id, other, values.reason);
+      await w.hl.close();
+      await inner.close();
+      const names = readdirSync(path, { recursive: true, encoding: "utf8" });
+      const files = names
+        .map((name) => join(path, name))
+        .filter((name) => statSync(name).isFile())
+        .map((name) => readFileSync(name));
+      expect(files.reduce((sum, { length }) => sum + length, 0)).toBeGreaterThan(2 * page.length);
+      const all = [...files, ...names.map((name) => Buffer.from(name))];
+      for (const [what, value] of Object.entries(values)) {
+        for (const form of formsOf(value)) {
+          expect([what, all.some((file) => file.includes(form))]).toEqual([what, false]);
+        }
+      }
+      // The search itself finds what is there.
+      expect(formsOf("data").some((form) => all.some((file) => file.includes(form)))).toBe(true);
+    } finally {
+      rmSync(path, { recursive: true, force: true });
+    }
+  });
+});
+
+const LABELS: ResourceLabels = {
+  codes: [{ system: "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", code: "N" }],
+  stamp: { labeller: "the record office", version: "1" },
+};
 const ALL = new Uint8Array(64).fill(0xff);

@@ -46,6 +46,15 @@ describe("decide", () => {
     ]);
   });
 
+  it("leaves out what had been retracted, and what was not", async () => {
+    await using w = await foundedWard();
+    const { id } = await w.hl.record(w.me, observation("o1"));
+    await w.permit();
+    await w.hl.retract(id, "wrong patient");
+    expect(await outcomes(w)).toEqual([]);
+    expect(await outcomes(w, {}, { height: w.hl.chain.size - 2 })).toEqual(["permit"]);
+  });
+
   it("judges by the labels that a record had", async () => {
     await using w = await foundedWard();
     const { id } = await w.hl.record(w.me, observation("o1"));

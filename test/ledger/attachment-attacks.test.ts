@@ -342,6 +342,58 @@ describe("uploads", () => {
   });
 });
 
+describe("an upload whose recording fails", () => {
+  it("keeps what was filed, though its author is told of a conflict", async () => {
+    const inner = memoryStorage();
+    const w = await ward({ inner });
+    const { id } = await w.hl.record(w.me, observation("bp-1"));
+    const other = await w.again();
+    const keys = async () =>
+      (await collect(inner.state.scan({ gte: Uint8Array.of(0), lt: ALL }))).length;
+    w.traps.before = async () => {
+      await other.record(w.me, observation("bp-1", "8.8"), { amends: id });
+    };
+    const amend = w.hl.record(w.me, observation("bp-1", "9.9"), {
+      amends: id,
+      attachments: one(pdf),
+    });
+    await expect(amend).rejects.toMatchObject({ code: "ERR_STORAGE_CONFLICT" });
+    const [record] = await w.hl.records(w.me);
+    expect(record!.history).toHaveLength(3);
+    const [attachment] = await w.hl.attachments(id);
+    expect(Buffer.from(await read(attachment!)).equals(pdf)).toBe(true);
+    await (await w.again()).close();
+    const before = await keys();
+    await (await w.again({ lane: 0 })).close();
+    // No mark of it was left to be cleared at the next opening.
+    expect(await keys()).toBe(before);
+    expect(Buffer.from(await read(attachment!)).equals(pdf)).toBe(true);
+  });
+
+  it("wipes its content key", async () => {
+    const drawn: Uint8Array[] = [];
+    const w = await ward({
+      random(length) {
+        drawn.push(randomBytes(length));
+        return drawn.at(-1)!;
+      },
+    });
+    const stop = new AbortController();
+    drawn.length = 0;
+    const attachments = one(pdf);
+    const recording = w.hl.record(w.me, observation("bp-1"), {
+      ...{ attachments, signal: stop.signal },
+      // All is sealed by then, and nothing filed.
+      onProgress: ({ sealed }) => sealed > pdf.length && stop.abort(new Error("enough")),
+    });
+    await expect(recording).rejects.toThrow("enough");
+    // In this order: the upload's id, the content key, the salt.
+    const [id, cek, salt] = drawn.filter(({ length }) => length === 16 || length === 32);
+    expect([id!.length, salt!.some((byte) => byte !== 0)]).toEqual([16, true]);
+    expect(cek).toEqual(new Uint8Array(32));
+  });
+});
+
 describe("a store or custodian that exchanges ciphertext", () => {
   it("is found out at the first block, between attachments, records and lengths", async () => {
     const inner = memoryStorage();

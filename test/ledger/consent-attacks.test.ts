@@ -8,6 +8,8 @@ import {
   type Rule,
 } from "../../src/consent/index.ts";
 import { signAttestation } from "../../src/ledger/attestation.ts";
+import type { CatalogueItem } from "../../src/ledger/catalogue.ts";
+import { currentRecords } from "../../src/ledger/records.ts";
 import { labelsOfBoth } from "../../src/ledger/unite-labels.ts";
 import { keyEntry, memberEntry } from "../support/forge.ts";
 import { alcoholDependence, observation } from "../support/hospital.ts";
@@ -55,6 +57,30 @@ describe("a correction without labels", () => {
     const corrected = await w.hl.record(w.me, observation("o1", "2.5"), { amends: id });
     expect(corrected.labels?.stamp ?? null).toBeNull();
     expect((await w.ask()).count).toBe(0);
+  });
+
+  it("stamps nothing of which somebody had said that nothing is known", async () => {
+    const w = await ward();
+    await w.permit();
+    const { id } = await w.hl.record(w.me, observation("o1"));
+    await w.hl.relabel(id, null);
+    const corrected = await w.hl.record(w.me, observation("o1", "2.5"), { amends: id });
+    expect(corrected.labels!.stamp).toBeNull();
+    expect((await w.ask()).count).toBe(0);
+  });
+
+  it("loses an officer's stamp where it says what no rule can judge", async () => {
+    const w = await ward();
+    const { id } = await w.hl.record(w.me, observation("o1"));
+    await w.hl.relabel(id, psy(officer));
+    const judged = await w.hl.record(w.me, observation("o1", "2.5"), { amends: id });
+    expect(judged.labels!.stamp).toEqual(officer);
+    const prose = JSON.stringify({
+      ...(JSON.parse(observation("o1")) as object),
+      note: [{ text: "came in with his partner" }],
+    });
+    const corrected = await w.hl.record(w.me, prose, { amends: id });
+    expect(corrected.labels).toEqual(psy(null));
   });
 
   it("gets the stamp again when it ends what made its labels incomplete", async () => {
@@ -118,6 +144,41 @@ describe("labels given by two processes at once", () => {
     expect(report).toMatchObject({ unreadable: 0 });
     expect(await codesOf(w)).toEqual((await other.relabel(id)).labels!.codes.map((c) => c.code));
     expect(await codesOf(w)).not.toContain("N");
+  });
+
+  it("bear the stamp of whoever judged what the record holds now", () => {
+    const by = (version: string, code: string): ResourceLabels => ({
+      codes: [{ system: ACT_CODE, code }],
+      stamp: { labeller: "rules", version },
+    });
+    const item = (op: string, id: number, replaces: number | null, labels: ResourceLabels) =>
+      ({
+        kind: "record",
+        id: Uint8Array.of(id),
+        manifest: {
+          op,
+          labels,
+          ...(replaces === null ? {} : { replaces: Uint8Array.of(replaces) }),
+        },
+      }) as unknown as CatalogueItem;
+    const fold = (...items: CatalogueItem[]) => [...currentRecords(items).values()][0]!.labels!;
+    const first = item("create", 1, null, by("1", "A"));
+    const amended = item("amend", 2, 1, by("2", "B"));
+    const names = ({ codes, stamp }: ResourceLabels) => [
+      codes
+        .map(({ code }) => code)
+        .sort()
+        .join(""),
+      stamp?.version,
+    ];
+    expect(names(fold(first, amended, item("relabel", 3, 2, by("3", "C"))))).toEqual(["C", "3"]);
+    // Judged the first content.
+    expect(names(fold(first, amended, item("relabel", 3, 1, by("3", "C"))))).toEqual(["BC", "2"]);
+    // Both judged the same content, the second not knowing the first.
+    const label = item("relabel", 3, 1, by("3", "C"));
+    expect(names(fold(first, label, item("relabel", 4, 1, by("4", "D"))))).toEqual(["CD", "4"]);
+    expect(names(fold(first, label, item("amend", 4, 1, by("4", "D"))))).toEqual(["CD", "4"]);
+    expect(names(fold(first, label, item("amend", 4, 3, by("4", "D"))))).toEqual(["D", "4"]);
   });
 
   it("are complete only where both were, by one labeller", () => {

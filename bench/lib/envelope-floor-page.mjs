@@ -1,6 +1,7 @@
 // @ts-check
 // What sealing and opening cannot do without in a page, once with the primitives of noble and once
-// with those of WebCrypto: no checks, no encoding, no names. See envelope-floor.mjs.
+// with those of WebCrypto: no checks, no encoding, no names. Segments of a block are sealed and opened
+// together, which WebCrypto does on other threads. See envelope-floor.mjs.
 import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
 import { ed25519, x25519 } from "@noble/curves/ed25519.js";
 import { hmac } from "@noble/hashes/hmac.js";
@@ -12,6 +13,8 @@ const PER_BLOCK = 15;
 const ZEROS = new Uint8Array(12);
 const HEADER_BYTES = 310;
 const GRANT_BYTES = 360;
+/** `{cek}` in DAG-CBOR. */
+const WRAPPED_BYTES = 39;
 const ENVELOPE_HMACS = 4;
 const HPKE_HMACS = 5;
 
@@ -121,14 +124,11 @@ export function pageFloor(p) {
     const blocks = [];
     for (let at = 0; at < Math.max(1, content.length); at += SEGMENT * PER_BLOCK) {
       const end = Math.min(content.length, at + SEGMENT * PER_BLOCK);
-      const segments = Math.max(1, Math.ceil((end - at) / SEGMENT));
-      const bytes = new Uint8Array(end - at + 16 * segments);
-      let filled = 0;
+      const sealing = [];
       for (let from = at; from < Math.max(end, at + 1); from += SEGMENT) {
-        const sealed = await p.seal(key, content.subarray(from, Math.min(end, from + SEGMENT)));
-        bytes.set(sealed, filled);
-        filled += sealed.length;
+        sealing.push(p.seal(key, content.subarray(from, Math.min(end, from + SEGMENT))));
       }
+      const bytes = joined(await Promise.all(sealing), end - at + 16 * sealing.length);
       await p.hash(bytes);
       blocks.push(bytes);
     }
@@ -161,8 +161,11 @@ export function pageFloor(p) {
     let at = 0;
     for (const block of blocks) {
       await p.hash(block);
+      const opening = [];
       for (let from = 0; from < block.length; from += SEGMENT + 16) {
-        const opened = await p.open(key, block.subarray(from, from + SEGMENT + 16));
+        opening.push(p.open(key, block.subarray(from, from + SEGMENT + 16)));
+      }
+      for (const opened of await Promise.all(opening)) {
         plaintext.set(opened, at);
         at += opened.length;
       }
@@ -170,5 +173,30 @@ export function pageFloor(p) {
     return plaintext;
   }
 
-  return { seal, grant, openGrant, open };
+  /** The last segment of what was sealed. @param {Awaited<ReturnType<typeof seal>>} sealed */
+  async function range({ key, blocks, header, signature }) {
+    await p.hash(header);
+    await p.verify(header, signature);
+    await p.hmacs(key, ENVELOPE_HMACS);
+    const block = /** @type {Uint8Array} */ (blocks.at(-1));
+    await p.hash(block);
+    const from = Math.floor((block.length - 1) / (SEGMENT + 16)) * (SEGMENT + 16);
+    return p.open(key, block.subarray(from));
+  }
+
+  /** @param {Uint8Array} key */
+  const wrap = async (key) => p.seal(await p.hmacs(key, 1), new Uint8Array(WRAPPED_BYTES));
+
+  return { seal, grant, openGrant, open, range, wrap };
+}
+
+/** @param {readonly Uint8Array[]} pieces @param {number} length */
+function joined(pieces, length) {
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
 }

@@ -26,8 +26,9 @@ export const MEGA = 1 << 20;
  *
  * @param {Library} library
  * @param {(length: number) => Uint8Array} [random]
+ * @param {import("../../src/envelope/index.ts").SuiteName} [suite]
  */
-export function envelopeWork({ hl, envelope: env }, random = strongRandom) {
+export function envelopeWork({ hl, envelope: env }, random = strongRandom, suite = "chacha") {
   const signer = hl.memorySigner({ alg: "Ed25519", secret: random(32) });
   const agreement = hl.memoryAgreement({ alg: "X25519", secret: random(32) });
   const recipient = { alg: /** @type {const} */ ("X25519"), publicKey: agreement.publicKey };
@@ -43,7 +44,7 @@ export function envelopeWork({ hl, envelope: env }, random = strongRandom) {
   /** @param {Uint8Array} bytes @param {number} recipients */
   async function seal(bytes, recipients) {
     const parts = [{ id: "content", bytes }];
-    const sealed = await env.sealEnvelope({ context, parts, signer, random });
+    const sealed = await env.sealEnvelope({ context, parts, signer, random, suite });
     const grants = await env.makeGrants({
       envelope: sealed.cid,
       basis,
@@ -70,7 +71,7 @@ export function envelopeWork({ hl, envelope: env }, random = strongRandom) {
    * @param {(cid: CID, bytes: Uint8Array) => Promise<void> | void} put
    */
   const sealStream = (source, put) =>
-    env.sealStream({ context, parts: [{ id: "content", source }], signer, random, put });
+    env.sealStream({ context, parts: [{ id: "content", source }], signer, random, suite, put });
 
   /**
    * What opens a part that was sealed as a stream.

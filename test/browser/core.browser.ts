@@ -2,6 +2,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { fromHex, toHex } from "../../src/bytes/hex.ts";
+import { cidFromBytes, cidOf, RAW } from "../../src/codec/cid.ts";
+import { openEnvelope } from "../../src/envelope/index.ts";
 import type { SignatureCase } from "../node-versions/accepted.ts";
 import { describeVectors } from "../support/vectors.ts";
 import {
@@ -51,16 +54,51 @@ describeBrowser("the core in Chromium", () => {
     expect(await call<Module, "crossSigned">(page, "crossSigned", 20)).toBe(80);
   });
 
-  it.each([100, 65_536 * 15 + 1, 3_000_000])(
-    "seals and opens web streams of %d bytes, and stops at an altered one",
-    async (length) => {
-      expect(await call<Module, "streams">(page, "streams", length)).toEqual({
+  it.each(
+    (["chacha", "aes-gcm"] as const).flatMap((suite) =>
+      [100, 65_536 * 15 + 1, 3_000_000].map((length) => [length, suite] as const),
+    ),
+  )(
+    "seals and opens web streams of %d bytes with %s, and stops at an altered one",
+    async (length, suite) => {
+      expect(await call<Module, "streams">(page, "streams", length, suite)).toEqual({
         same: true,
         end: true,
         altered: "ERR_ENVELOPE_INVALID",
       });
     },
   );
+
+  it("seals with aes-gcm what node:crypto opens", async () => {
+    const sealed = await call<Module, "sealHere">(page, "sealHere", 1_100_000);
+    const blocks = new Map(
+      sealed.blocks.map((hex) => [cidOf(fromHex(hex), RAW).toString(), fromHex(hex)]),
+    );
+    const ledger = cidFromBytes(fromHex(sealed.context.ledger));
+    const { parts } = await openEnvelope({
+      envelope: cidFromBytes(fromHex(sealed.cid)),
+      header: fromHex(sealed.header),
+      keys: { cek: fromHex(sealed.cek) },
+      context: { ...sealed.context, ledger },
+      author: { alg: "Ed25519", publicKey: fromHex(sealed.publicKey) },
+      read: async (cid) => blocks.get(cid.toString()),
+    });
+    expect(toHex(parts.get("study")!)).toBe(sealed.content);
+  });
+
+  it("hands out nothing of an attacked stream of aes-gcm but what stood before", async () => {
+    expect(await call<Module, "attackStreams">(page, "attackStreams")).toEqual({
+      unaltered: "32 whole",
+      slowReader: "32 whole",
+      exchanged: "18 ERR_ENVELOPE_DECRYPT",
+      repeated: "18 ERR_ENVELOPE_DECRYPT",
+      blocksExchanged: "0 ERR_ENVELOPE_DECRYPT",
+      flipped: "22 ERR_ENVELOPE_DECRYPT",
+      truncated: "29 ERR_ENVELOPE_DECRYPT",
+      finalFlagDropped: "31 ERR_ENVELOPE_DECRYPT",
+      aborted: "4 enough",
+    });
+  });
 
   describe("keeps a ledger in IndexedDB with keys that no script can read", () => {
     let secret: string;
@@ -86,6 +124,10 @@ describeBrowser("the core in Chromium", () => {
         left: "ERR_STORAGE_ERASED",
         warned: true,
       });
+    });
+
+    it("seals records and attachments with aes-gcm", async () => {
+      expect(await call<Module, "nativeSession">(page, "nativeSession")).toBe(true);
     });
 
     it("leaves no shard key from before the erasure in any file of the browser", async () => {

@@ -5,7 +5,7 @@ import { fromHex, toHex } from "../../../src/bytes/hex.ts";
 import { describeMember } from "../../../src/chain/founding.ts";
 import { trustFromGenesis } from "../../../src/chain/trust.ts";
 import { verifyReceipt } from "../../../src/chain/verify-receipt.ts";
-import { cidOf, DAG_CBOR } from "../../../src/codec/cid.ts";
+import { cidOf, DAG_CBOR, RAW } from "../../../src/codec/cid.ts";
 import { toLowS } from "../../../src/crypto/low-s.ts";
 import * as noble from "../../../src/crypto/noble.ts";
 import { webcryptoVerify } from "../../../src/crypto/webcrypto.ts";
@@ -15,9 +15,12 @@ import {
   openGrant,
   openRange,
   openReadable,
+  openStream,
   sealEnvelope,
   sealStream,
+  type SuiteName,
 } from "../../../src/envelope/index.ts";
+import { decodeSignedHeader, signHeader } from "../../../src/envelope/header.ts";
 import { agreementFromEcdh, type KeyAgreement } from "../../../src/identity/agreement.ts";
 import type { KeyStore } from "../../../src/identity/key-store.ts";
 import type { ShardKeys } from "../../../src/identity/shard-keys.ts";
@@ -86,12 +89,12 @@ async function agreementOf(keyPair: CryptoKeyPair): Promise<KeyAgreement> {
 }
 
 /** Seals a stream that the browser made and opens it as one again; what came out, and what did not. */
-export async function streams(length: number): Promise<unknown> {
+export async function streams(length: number, suite: SuiteName): Promise<unknown> {
   const content = randomBytes(length);
   const { signer } = await newSigner("Ed25519");
   const context = { ledger: cidOf(content, DAG_CBOR), author: signer.actor, kind: "record" };
   const blocks = new Map<string, Uint8Array>();
-  const common = { context, signer, random: randomBytes };
+  const common = { context, signer, random: randomBytes, suite };
   const sealed = await sealStream({
     ...common,
     parts: [{ id: "study", source: new Blob([content.slice()]).stream() }],
@@ -143,6 +146,112 @@ export async function streams(length: number): Promise<unknown> {
     same: toHex(opened) === toHex(content) && toHex(parts.get("study")!) === toHex(content),
     end: toHex(end) === toHex(content.slice(-10)),
     altered,
+  };
+}
+
+const SEALED = 65_552;
+
+/** What was sealed here, for another to open: all in hexadecimal. */
+export interface SealedHere {
+  readonly context: { readonly ledger: string; readonly author: string; readonly kind: string };
+  readonly publicKey: string;
+  readonly cid: string;
+  readonly header: string;
+  readonly cek: string;
+  readonly blocks: readonly string[];
+  readonly content: string;
+}
+
+async function sealStudy(length: number) {
+  const content = randomBytes(length);
+  const { signer } = await newSigner("Ed25519");
+  const context = { ledger: cidOf(content, DAG_CBOR), author: signer.actor, kind: "record" };
+  const blocks: Uint8Array[] = [];
+  const sealed = await sealStream({
+    context,
+    signer,
+    random: randomBytes,
+    suite: "aes-gcm",
+    parts: [{ id: "study", source: content }],
+    put: (_, bytes) => void blocks.push(bytes),
+  });
+  return { content, signer, context, blocks, ...sealed };
+}
+
+/** Seals a stream with aes-gcm by WebCrypto. */
+export async function sealHere(length: number): Promise<SealedHere> {
+  const { context, signer, blocks, cid, header, cek, content } = await sealStudy(length);
+  return {
+    context: { ...context, ledger: toHex(context.ledger.bytes) },
+    publicKey: toHex(signer.publicKey),
+    cid: toHex(cid.bytes),
+    header: toHex(header),
+    cek: toHex(cek),
+    blocks: blocks.map(toHex),
+    content: toHex(content),
+  };
+}
+
+/** What each attack on a stream of aes-gcm got to see, in segments, and the error that stopped it. */
+export async function attackStreams(): Promise<Record<string, unknown>> {
+  const study = await sealStudy(15 * 65_536 * 2 + 65_536 + 5);
+  const { content, signer, context, cek } = study;
+  const signed = decodeSignedHeader(study.header).header;
+  const [a, b, c] = study.blocks as [Uint8Array, Uint8Array, Uint8Array];
+  const segments = (block: Uint8Array): Uint8Array[] =>
+    Array.from({ length: Math.ceil(block.length / SEALED) }, (_, i) =>
+      block.slice(i * SEALED, (i + 1) * SEALED),
+    );
+  async function read(
+    blocks: readonly Uint8Array[],
+    size: number,
+    { signal, pause }: { signal?: AbortController; pause?: number } = {},
+  ): Promise<string> {
+    const data = blocks.map((bytes) => cidOf(bytes, RAW));
+    const parts = [{ ...signed.parts[0]!, size, data }];
+    const header = await signHeader({ ...signed, parts }, signer);
+    const byName = new Map(data.map((cid, i) => [cid.toString(), blocks[i]!]));
+    let seen = 0;
+    let pieces = 0;
+    try {
+      const opening = {
+        envelope: cidOf(header, DAG_CBOR),
+        header,
+        keys: { cek },
+        context,
+        author: { alg: signer.alg, publicKey: signer.publicKey },
+        part: "study",
+        read: async (cid: { toString(): string }) => byName.get(cid.toString()),
+        ...(signal === undefined ? {} : { signal: signal.signal }),
+      };
+      for await (const piece of openStream(opening)) {
+        const expected = content.subarray(seen, seen + piece.length);
+        if (piece.some((byte, i) => byte !== expected[i])) return "wrong bytes";
+        seen += piece.length;
+        pieces++;
+        if (pause !== undefined) await new Promise((resolve) => setTimeout(resolve, pause));
+        if (pieces === 4) signal?.abort(new Error("enough"));
+      }
+    } catch (error) {
+      return `${pieces} ${(error as { code?: string }).code ?? (error as Error).message}`;
+    }
+    return `${pieces} whole`;
+  }
+  const size = content.length;
+  const own = segments(b);
+  const flipped = b.slice();
+  flipped[7 * SEALED + 100]! ^= 1;
+  const last = segments(c);
+  return {
+    unaltered: await read([a, b, c], size),
+    slowReader: await read([a, b, c], size, { pause: 2 }),
+    exchanged: await read([a, concatBytes(...own.with(3, own[4]!).with(4, own[3]!)), c], size),
+    repeated: await read([a, concatBytes(...own.with(3, own[2]!)), c], size),
+    blocksExchanged: await read([b, a, c], size),
+    flipped: await read([a, flipped, c], size),
+    truncated: await read([a, b], 2 * 15 * 65_536),
+    finalFlagDropped: await read([a, b, concatBytes(last[0]!, last[1]!, last[1]!)], size + 21),
+    aborted: await read([a, b, c], size, { signal: new AbortController() }),
   };
 }
 
@@ -252,11 +361,12 @@ export async function found(): Promise<void> {
 
 async function withLedger<T>(
   work: (hl: Ledger, genesis: Uint8Array, keys: KeyStore) => Promise<T>,
+  suite: SuiteName = "chacha",
 ): Promise<T> {
   const genesis = fromHex(localStorage.getItem("genesis")!);
   await using storage = await indexeddbStorage({ name: "ledger" });
   const keys = await memberKeys();
-  const hl = await openLedger({ storage, keys, genesis, shardKeys });
+  const hl = await openLedger({ storage, keys, genesis, shardKeys, suite });
   try {
     return await work(hl, genesis, keys);
   } finally {
@@ -290,6 +400,22 @@ export async function firstSession(): Promise<unknown> {
       receipt: receipt.ok && toHex(receipt.id) === toHex(id) && receipt.author === hl.member,
     };
   });
+}
+
+/** Records under aes-gcm what is longer than a block, and reads it back. */
+export async function nativeSession(): Promise<boolean> {
+  return withLedger(async (hl) => {
+    const me = await hl.subject(MRN);
+    const bytes = randomBytes(1_500_000);
+    const { id } = await hl.record(me, observation("bp-2"), {
+      attachments: [{ mediaType: "image/png", source: new Blob([bytes.slice()]).stream() }],
+    });
+    const [attachment] = await hl.attachments(id);
+    const read: Uint8Array[] = [];
+    for await (const piece of attachment!.stream()) read.push(piece);
+    const text = new TextDecoder().decode(await hl.read(id));
+    return text === observation("bp-2") && toHex(concatBytes(...read)) === toHex(bytes);
+  }, "aes-gcm");
 }
 
 /** After the page was loaded anew: everything is there; then the record is erased. */

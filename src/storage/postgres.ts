@@ -60,6 +60,7 @@ export interface PostgresStorageOptions {
    * `process` a server without `fsync` is accepted, for tests, and reported as what it is.
    */
   readonly durability?: "process" | "power" | "quorum";
+  /** Default 64 MiB, at most 120 MiB: as text, a larger value is more than a string can hold. */
   readonly maxAppendBytes?: number;
   readonly maxBatch?: number;
   /**
@@ -81,6 +82,7 @@ const CID_PAGE = 4096;
  * standbys, `power` where they are flushed to its own disk. Connections that are opened later, and
  * every write, are held to what was found at first.
  *
+ * @throws {RangeError} when `schema` is no name of one, or `maxAppendBytes` too much
  * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when a newer version made the schema
  * @throws {StorageError} `ERR_STORAGE_FAILED` when the server cannot be reached, is a standby,
  *   promises less than `durability`, or has no standby to wait for
@@ -96,7 +98,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
   const caps: StorageCaps = {
     durability,
     multiProcess: true,
-    maxAppendBytes: options.maxAppendBytes ?? 1 << 26,
+    maxAppendBytes: maxBytes(options.maxAppendBytes),
     maxBatch: options.maxBatch ?? 100_000,
     tail: true,
   };
@@ -427,7 +429,12 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
         const names = byteaArray(cids.map(blobCidBytes));
         await use(({ transaction }) =>
           transaction({ durable: true }, (query) =>
-            query(`DELETE FROM ${schema}.blob WHERE cid = ANY ($1::bytea[])`, [names]),
+            // The message has COMMIT wait even where nothing is left to be deleted.
+            query(
+              `WITH gone AS (DELETE FROM ${schema}.blob WHERE cid = ANY ($1::bytea[]))
+              SELECT pg_logical_emit_message(true, 'healthledger', '')`,
+              [names],
+            ),
           ),
         );
       },
@@ -459,6 +466,12 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
   };
 }
 
+function maxBytes(wanted = 1 << 26): number {
+  // Octal needs four characters a byte, and a string of V8 holds less than 2^29.
+  if (!(wanted <= 120 << 20)) throw new RangeError("maxAppendBytes must be at most 120 MiB");
+  return wanted;
+}
+
 /** Makes the schema, and finds out what the server promises. */
 async function prepare(session: Session, name: string): Promise<Durability> {
   const { durability } = session.promise;
@@ -469,8 +482,8 @@ async function prepare(session: Session, name: string): Promise<Durability> {
 
 /** Better to refuse than to wait for ever; where the role may see who follows. */
 async function assertStandby({ query }: Session): Promise<void> {
-  const [row] = await query(`SELECT pg_has_role('pg_read_all_stats', 'usage'),
-    EXISTS (SELECT FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum'))`);
+  const [row] = await query(`SELECT pg_catalog.pg_has_role('pg_read_all_stats', 'usage'),
+    EXISTS (SELECT FROM pg_catalog.pg_stat_replication WHERE sync_state IN ('sync', 'quorum'))`);
   if (row?.[0] === "t" && row[1] !== "t") {
     throw new StorageError(
       "ERR_STORAGE_FAILED",

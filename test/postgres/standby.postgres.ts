@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { cidOf, RAW } from "../../src/codec/cid.ts";
 import { postgresStorage } from "../../src/storage/postgres.ts";
 import type { FullStorage } from "../../src/storage/types.ts";
 import { startCluster, type Cluster } from "./cluster.ts";
@@ -126,7 +127,8 @@ describePostgres("a server with a synchronous standby", () => {
         })(),
       ];
       for (const call of calls) void call.then(() => settled++);
-      await until(async () => (await waiting()).length === calls.length, "calls that wait");
+      // Or that do not: then the next line says so.
+      await until(async () => (await waiting()).length + settled >= calls.length, "all calls");
       await new Promise((resolve) => setTimeout(resolve, 200));
       expect(settled).toBe(0);
       await backAgain();
@@ -137,6 +139,40 @@ describePostgres("a server with a synchronous standby", () => {
       for (const storage of [writer, reader, late]) await storage.close();
     },
   );
+
+  it("does not call blobs put, or erased, or state changed, that are so here only", async () => {
+    const [writer, other] = [await open(), await open()];
+    const [old, fresh] = [text("old"), text("fresh")].map((bytes) => ({
+      cid: cidOf(bytes, RAW),
+      bytes,
+    }));
+    const gone = text("gone");
+    await writer.commit({ blobs: [old!], state: [{ key: gone, value: gone }] });
+    await standby.stop();
+    const changes = (storage: FullStorage) => [
+      storage.blobs.put([fresh!]),
+      storage.blobs.delete([old!.cid]),
+      storage.state.batch([{ key: gone, value: null }]),
+    ];
+    const first = changes(writer);
+    for (const call of first) call.catch(() => {});
+    await until(async () => (await waiting()).length === first.length, "calls that wait");
+    await primary.sql(
+      "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'",
+    );
+    for (const call of first) {
+      await expect(call).rejects.toMatchObject({ code: "ERR_STORAGE_AMBIGUOUS" });
+    }
+    // Everything is as it is to be already: there is nothing that they would write.
+    let settled = 0;
+    const again = changes(other);
+    for (const call of again) void call.then(() => settled++);
+    await until(async () => (await waiting()).length + settled >= again.length, "all calls");
+    expect(settled, "called done with no standby that has it").toBe(0);
+    await backAgain();
+    await Promise.all(again);
+    for (const storage of [writer, other]) await storage.close();
+  });
 
   it("does not show what only a crashed primary has", async () => {
     const writer = await open();

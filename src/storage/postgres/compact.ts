@@ -20,7 +20,7 @@ export async function compactTables(
   schema: string,
 ): Promise<Compaction> {
   const [own] = await query(
-    "SELECT pg_has_role(relowner, 'usage') FROM pg_class WHERE oid = $1::regclass",
+    "SELECT pg_catalog.pg_has_role(relowner, 'usage') FROM pg_catalog.pg_class WHERE oid = $1::regclass",
     [`${schema}.blob`],
   );
   // VACUUM would only warn. From version 17 on the privilege MAINTAIN does as well.
@@ -28,6 +28,8 @@ export async function compactTables(
     throw new StorageError("ERR_STORAGE_FAILED", "not compacted: the role does not own the tables");
   }
   for (const name of ["statement_timeout", "lock_timeout"]) await query(`SET ${name} = 0`);
+  // As in every transaction that writes.
+  await query("SET search_path = pg_catalog, pg_temp");
   await query("SET default_transaction_read_only = off");
   await query("SET default_transaction_isolation = 'read committed'");
   const before = await bytesOnDisk(query, schema);
@@ -60,9 +62,11 @@ async function waitForReaders(query: Query, schema: string): Promise<void> {
 }
 
 async function bytesOnDisk(query: Query, schema: string): Promise<number> {
-  const names = TABLES.map(
-    (table) => `pg_total_relation_size('${schema.replaceAll("'", "''")}.${table}')`,
+  // Not as literals: with standard_conforming_strings off, a backslash in the name would end one.
+  const names = TABLES.map((_, i) => `pg_total_relation_size($${i + 1}::regclass)`);
+  const [row] = await query(
+    `SELECT ${names.join(" + ")}`,
+    TABLES.map((table) => `${schema}.${table}`),
   );
-  const [row] = await query(`SELECT ${names.join(" + ")}`);
   return numberOf(row?.[0]);
 }

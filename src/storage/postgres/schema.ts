@@ -65,7 +65,7 @@ const VERSION_1 = (schema: string): string => `
     chain_name bytea, expected_size bigint, expected_hash bytea, records bytea[], new_hash bytea,
     channel text, cids bytea[], blobs bytea[], keys bytea[], vals bytea[],
     OUT outcome text, OUT head_size bigint, OUT head_hash bytea
-  ) LANGUAGE plpgsql AS $body$
+  ) LANGUAGE plpgsql AS ${delimiter(schema)}
   #variable_conflict use_variable
   DECLARE
     chain_id integer;
@@ -102,6 +102,10 @@ const VERSION_1 = (schema: string): string => `
         FROM unnest(records) WITH ORDINALITY AS given (bytes, n);
       PERFORM pg_notify(channel, encode(sha256(chain_name), 'hex'));
     END IF;
+    IF chain_name IS NULL THEN
+      -- COMMIT of what finds all as it is to be waits for nothing, though another's wait may not be over.
+      PERFORM pg_logical_emit_message(true, 'healthledger', '');
+    END IF;
     -- In order of the keys, so that two batches do not wait for each other.
     IF cardinality(cids) > 0 THEN
       INSERT INTO ${schema}.blob (cid, bytes)
@@ -118,8 +122,15 @@ const VERSION_1 = (schema: string): string => `
       DELETE FROM ${schema}.state AS s USING unnest(keys, vals) AS given (key, value)
         WHERE s.key = given.key AND given.value IS NULL;
     END IF;
-  END $body$;
+  END ${delimiter(schema)};
 `;
+
+/** What begins and ends a function's text, in which the schema's name stands. */
+function delimiter(schema: string): string {
+  let tag = "body";
+  while (schema.includes(`$${tag}`)) tag += "y";
+  return `$${tag}$`;
+}
 
 /** Every version of the schema so far. */
 export const MIGRATIONS: Migrations = [VERSION_1];

@@ -147,6 +147,11 @@ function sessionOn(client: PostgresClient, promise: ServerPromise): Session {
 /**
  * All limits of time are lifted for this transaction: one that strikes while a standby is waited for
  * would leave a commit that exists on this server only.
+ *
+ * Functions are looked up in the catalogue only: one that fits its arguments better, put into
+ * `public` by anybody who may, would else be called instead, with this role's rights.
+ *
+ * @see CVE-2018-1058
  */
 function begin({ level, version }: ServerPromise, durable: boolean): string {
   const off = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
@@ -155,6 +160,7 @@ function begin({ level, version }: ServerPromise, durable: boolean): string {
     "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
     ...off.map((name) => `SET LOCAL ${name} = 0`),
     "SET LOCAL client_min_messages = warning",
+    "SET LOCAL search_path = pg_catalog, pg_temp",
     `SET LOCAL synchronous_commit = ${durable ? level : "off"}`,
   ].join("; ");
 }

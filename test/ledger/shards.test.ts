@@ -11,6 +11,7 @@ import { StorageError } from "../../src/errors.ts";
 import { fileShardKeys } from "../../src/identity/file-shards.ts";
 import { memoryShardKeys, type ShardKeys } from "../../src/identity/shard-keys.ts";
 import type { Ledger } from "../../src/ledger/open-ledger.ts";
+import { openShards } from "../../src/ledger/shards.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import type { Storage } from "../../src/storage/types.ts";
@@ -320,6 +321,26 @@ describe("a ledger with shard keys", () => {
         expect(hex(secret.keys.subarray(...at))).not.toBe(hex(was.keys.subarray(...at)));
       }
     }
+  });
+});
+
+describe("openShards", () => {
+  it("keeps the key that values stand under, though it is asked twice to replace it", async () => {
+    const random = seeded("twice");
+    const [root, owner] = [random(32), random(16)];
+    const keys = memoryShardKeys();
+    const shards = await openShards({ keys, root, owner, random, id: undefined });
+    const [first, other] = [shards.current(7), shards.current(8)];
+    await shards.renew([7]);
+    const second = shards.current(7);
+    // What is left of the shard may stand under the first key still, and be sealed anew already.
+    await shards.renew([7, 8]);
+    expect([shards.former(7), shards.current(7)]).toEqual([first, second]);
+    expect([shards.former(8), shards.renewing()]).toEqual([other, [7, 8]]);
+    const again = await openShards({ keys, root, owner, random, id: shards.id });
+    expect([again.former(7), again.current(7)]).toEqual([first, second]);
+    await again.drop();
+    expect([again.former(7), again.renewing(), again.current(7)]).toEqual([undefined, [], second]);
   });
 });
 

@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv } from "node:crypto";
 import { deflateRawSync, inflateRawSync } from "node:zlib";
+import { compactDecrypt, CompactEncrypt } from "jose";
 import { describe, expect, it } from "vitest";
 import { utf8ToBytes } from "../../src/bytes/utf8.ts";
 import {
@@ -87,6 +88,19 @@ describe("importJwe", () => {
     for (const jwe of bad) await expect(importJwe(jwe, key)).rejects.toThrow(DECRYPT);
     await expect(importJwe(good, random(32))).rejects.toThrow(DECRYPT);
     await expect(importJwe(good, new Uint8Array(16))).rejects.toThrow(RangeError);
+  });
+
+  it("opens nothing of other algorithms, though the key would fit them", async () => {
+    for (const [alg, enc] of [
+      ["dir", "A128CBC-HS256"],
+      ["A256KW", "A256GCM"],
+      ["A256GCMKW", "A256GCM"],
+      ["A256KW", "A256CBC-HS512"],
+    ] as const) {
+      const jwe = await new CompactEncrypt(content).setProtectedHeader({ alg, enc }).encrypt(key);
+      expect((await compactDecrypt(jwe, key)).plaintext).toEqual(content);
+      await expect(importJwe(jwe, key)).rejects.toThrow(DECRYPT);
+    }
   });
 
   it("stops inflating at its limit", async () => {

@@ -356,6 +356,15 @@ describe("aes-gcm by WebCrypto", () => {
       error: lost,
       cek: new Uint8Array(32),
     });
+    const broken = new Error("the engine is broken");
+    watch("encrypt", (call) => (call === 1 ? Promise.reject(broken) : undefined));
+    async function* unpluggedEarly(): AsyncGenerator<Uint8Array> {
+      yield bytes.subarray(0, 4 * SEGMENT);
+      await pause(20);
+      throw lost;
+    }
+    expect(await failing(unpluggedEarly(), {})).toMatchObject({ puts: 0, error: lost });
+    vi.restoreAllMocks();
     const full = new Error("disk full");
     expect(await failing(bytes, { put: () => Promise.reject(full) })).toMatchObject({
       error: full,
@@ -370,7 +379,6 @@ describe("aes-gcm by WebCrypto", () => {
       puts: 1,
       error: expect.objectContaining({ message: "enough" }),
     });
-    const broken = new Error("the engine is broken");
     watch("encrypt", (call) => (call === 20 ? Promise.reject(broken) : undefined));
     expect(await failing(bytes, {})).toMatchObject({ puts: 1, error: broken });
   });

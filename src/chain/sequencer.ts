@@ -31,6 +31,12 @@ export interface SequencerOptions {
   readonly now: () => number;
   /** Signs checkpoints where a submission is to be checkpointed. */
   readonly checkpointer?: Checkpointer;
+  /**
+   * Awaited before each of the next 8 blocks once a race for the head was lost; never where nobody
+   * else appends. One that resolves after a random time, of the order of an append's, lets those
+   * come first who have to read the newest block yet. Default: none, at once.
+   */
+  readonly giveWay?: () => Promise<void>;
   /** Bytes of entries and blobs in memory beyond which `submit` refuses. Default 64 MiB. */
   readonly maxQueueBytes?: number;
   /** Bytes of entries and blobs that one block takes. Default 8 MiB. */
@@ -82,6 +88,8 @@ interface Assembled {
 }
 
 const AMBIGUOUS_TRIES = 3;
+/** Blocks before which it gives way after a lost race. */
+const POLITE_BLOCKS = 8;
 /** Room that one transaction takes in a block beside its entries. */
 const TRANSACTION_OVERHEAD = 1024;
 
@@ -101,6 +109,8 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   let running: Promise<void> | undefined;
   let waiting: (() => void)[] = [];
   let closed = false;
+  /** Blocks left before which it gives way. */
+  let polite = 0;
   let newest: SignedCheckpoint | undefined;
   let signing: Promise<SignedCheckpoint> | undefined;
 
@@ -179,7 +189,12 @@ export function createSequencer(options: SequencerOptions): Sequencer {
 
   async function run(): Promise<void> {
     while (queue.length > 0 || sealers.length > 0) {
-      const batch = take();
+      if (polite > 0 && options.giveWay !== undefined) {
+        polite--;
+        await options.giveWay().catch(() => undefined);
+      }
+      const batch: Pending[] = [];
+      fill(batch);
       const seals = sealers;
       sealers = [];
       try {
@@ -193,34 +208,41 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     }
   }
 
-  /** Takes from the queue what fits a block and the storage's limits, in order. */
-  function take(): Pending[] {
+  /** Takes from the queue what fits a block and the storage's limits, in order, behind the batch. */
+  function fill(batch: Pending[]): void {
     let bytes = 0;
     let changes = 0;
+    const fits = ({ bytes: own, attachments: { blobs = [], state = [] } }: Pending): boolean => {
+      bytes += own + TRANSACTION_OVERHEAD;
+      changes += blobs.length + state.length;
+      return bytes <= maxBlockBytes && changes <= maxChanges;
+    };
+    for (const pending of batch) fits(pending);
     let count = 0;
-    while (count < queue.length && count < MAX_BLOCK_TRANSACTIONS) {
-      const next = queue[count]!;
-      bytes += next.bytes + TRANSACTION_OVERHEAD;
-      changes += (next.attachments.blobs?.length ?? 0) + (next.attachments.state?.length ?? 0);
-      if (count > 0 && (bytes > maxBlockBytes || changes > maxChanges)) break;
+    while (count < queue.length && batch.length + count < MAX_BLOCK_TRANSACTIONS) {
+      if (!fits(queue[count]!) && batch.length + count > 0) break;
       count++;
     }
-    const batch = queue.slice(0, count);
+    batch.push(...queue.slice(0, count));
     queue = queue.slice(count);
-    return batch;
   }
 
-  /** Records a batch, going on at the new head when another sequencer was faster. */
-  async function settle(
-    batch: readonly Pending[],
-    evenIfEmpty: boolean,
-  ): Promise<number | undefined> {
+  /**
+   * Records a batch, going on at the new head when another sequencer was faster; with all that came
+   * meanwhile, for which no second race is to be won then.
+   */
+  async function settle(batch: Pending[], evenIfEmpty: boolean): Promise<number | undefined> {
     for (;;) {
       try {
         return await chain.exclusively(() => record(batch, evenIfEmpty));
       } catch (error) {
         if (!(error instanceof AppendConflict)) throw error;
+        polite = POLITE_BLOCKS;
         await chain.refresh();
+        // What was put back for the next block is in the batch still.
+        const held = new Set(batch);
+        queue = queue.filter((pending) => !held.has(pending));
+        fill(batch);
       }
     }
   }

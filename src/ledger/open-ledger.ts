@@ -284,7 +284,10 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     ...(gate === undefined || shardKeys === undefined ? {} : { shards: { keys: shardKeys, gate } }),
   });
   const context: LedgerContext = { chain, storage, vault, keys, signer, now, random, suite };
-  const sequencer = createSequencer({ chain, storage, signer, now });
+  // Up to 32 ms, where others append to the same ledger.
+  const giveWay = (): Promise<void> =>
+    new Promise((resolve) => setTimeout(resolve, random(1)[0]! / 8));
+  const sequencer = createSequencer({ chain, storage, signer, now, giveWay });
   const filing: Filing = await createFiling(context, sequencer, lane);
   const subjects = openSubjects(context);
   const turns = createTurns();

@@ -86,6 +86,60 @@ describe("createCheckpointer", () => {
     expect(roots.size).toBeGreaterThan(5);
   });
 
+  it("is not taken for a restored backup because another signed a newer head meanwhile", async () => {
+    const data = memoryData();
+    const [one, two] = await Promise.all([
+      startLedger({ storage: memoryStorage({ data }) }),
+      startLedger({ storage: memoryStorage({ data }), proposer: "b" }),
+    ]);
+    await one.sequencer.seal();
+    const chains = memoryStorage({ data }).chains;
+    const other = createCheckpointer({ chain: two.chain, chains, signer });
+    const overtake = async () => {
+      await two.sequencer.seal();
+      await other.sign();
+    };
+    // The other signs at each step of the first, once: before, between or behind its looks.
+    for (let step = 0; step < 6; step++) {
+      let steps = 0;
+      const stepping = async () => {
+        if (steps++ === step) await overtake();
+      };
+      const chain = {
+        ...one.chain,
+        refresh: async () => {
+          await stepping();
+          const size = await one.chain.refresh();
+          await stepping();
+          return size;
+        },
+        get size() {
+          return one.chain.size;
+        },
+        get root() {
+          return one.chain.root;
+        },
+        get state() {
+          return one.chain.state;
+        },
+      };
+      const heads = {
+        ...chains,
+        head: async (name: string) => {
+          await stepping();
+          const head = await chains.head(name);
+          await stepping();
+          return head;
+        },
+      };
+      const signed = await createCheckpointer({ chain, chains: heads, signer }).sign();
+      expect(steps, "looks at the ledger and at what was signed").toBeGreaterThan(
+        step > 3 ? 3 : step,
+      );
+      expect(signed.root).toEqual(await two.chain.rootAt(signed.size));
+    }
+  });
+
   it("refuses a ledger that was restored from an older backup, or is another one", async () => {
     const memory = memoryStorage().chains;
     const { chain, storage, genesis } = await grown(4);

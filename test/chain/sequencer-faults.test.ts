@@ -294,6 +294,136 @@ describe("several sequencers", () => {
     }
   });
 
+  it("put what came while a race was lost into the block that wins", async () => {
+    let lose = 3;
+    let ledger: TestLedger | undefined;
+    const late: Promise<unknown>[] = [];
+    const inner = memoryStorage();
+    const storage = wrapped(async (commit, { append }) => {
+      if (ledger === undefined || lose-- <= 0) return commit();
+      for (let i = 0; i < 2; i++) late.push(ledger.sequencer.submit(await sign(ledger)).durable);
+      throw new AppendConflict(await inner.chains.head(append!.chain));
+    }, inner);
+    ledger = await startLedger({ storage });
+    const first = await ledger.sequencer.submit(await sign(ledger)).durable;
+    expect(first).toEqual({ height: 0, transaction: 0 });
+    expect(await Promise.all(late)).toEqual(
+      [1, 2, 3, 4, 5, 6].map((transaction) => ({ height: 0, transaction })),
+    );
+    expect(ledger.chain.size).toBe(1);
+  });
+
+  it("keep to what a block may hold when they take more into it", async () => {
+    let lose = 2;
+    let ledger: TestLedger | undefined;
+    const late: Promise<unknown>[] = [];
+    const inner = memoryStorage({ maxBatch: 60 });
+    const state = Array.from({ length: 20 }, (_, i) => ({
+      key: bytesFor(`state ${i}`),
+      value: new Uint8Array(1),
+    }));
+    const submit = async (on: TestLedger) => on.sequencer.submit(await sign(on), { state }).durable;
+    const storage = wrapped(async (commit, { append }) => {
+      if (ledger === undefined || lose-- <= 0) return commit();
+      for (let i = 0; i < 2; i++) late.push(submit(ledger));
+      await new Promise((resolve) => setImmediate(resolve));
+      throw new AppendConflict(await inner.chains.head(append!.chain));
+    }, inner);
+    ledger = await startLedger({ storage });
+    await submit(ledger);
+    await Promise.all(late);
+    // Half of the limit less one, 29, takes one of 20 each.
+    expect([ledger.chain.size, await countedOnce(ledger)]).toEqual([5, 5]);
+  });
+
+  it("give way for eight blocks after a lost race, and never where there is none", async () => {
+    let lose = 0;
+    let gaveWay = 0;
+    const inner = memoryStorage();
+    const storage = wrapped(async (commit, { append }) => {
+      if (append === undefined || lose-- <= 0) return commit();
+      throw new AppendConflict(await inner.chains.head(append.chain));
+    }, inner);
+    const { chain, signers, ...ledger } = await startLedger({ storage });
+    const sequencer = createSequencer({
+      chain,
+      storage,
+      signer: signers["a"]!,
+      now: () => START,
+      giveWay: async () => {
+        gaveWay++;
+        if (gaveWay === 5) throw new Error("what it does is not the ledger's concern");
+      },
+    });
+    for (let i = 0; i < 5; i++) await sequencer.seal();
+    expect(gaveWay).toBe(0);
+    lose = 2;
+    for (let i = 0; i < 20; i++) await sequencer.seal();
+    expect(gaveWay).toBe(8);
+    expect(await countedOnce({ ...ledger, chain, signers, sequencer })).toBe(0);
+  });
+
+  it("let a slower one have its turn, where the faster would win every race that it runs in", async () => {
+    const rounds = async (polite: boolean): Promise<number> => {
+      const data = memoryData();
+      const parties = ["fast", "slow"] as const;
+      /** Appends that wait for the round's end; of several, the faster one's comes first. */
+      const waiting: { readonly fast: boolean; readonly go: () => void }[] = [];
+      const away: (() => void)[] = [];
+      const sequencers = await Promise.all(
+        parties.map(async (party) => {
+          const storage = wrapped(async (commit) => {
+            const fast = party === "fast";
+            await new Promise<void>((go) => waiting.push({ fast, go }));
+            return commit();
+          }, memoryStorage({ data }));
+          const { chain, signers, genesis } = await startLedger({ storage });
+          const signer = signers[party === "fast" ? "a" : "b"]!;
+          const giveWay = () => new Promise<void>((resolve) => away.push(resolve));
+          const options = { chain, storage, signer, now: () => START };
+          return {
+            chain,
+            genesis,
+            sequencer: createSequencer(polite ? { ...options, giveWay } : options),
+          };
+        }),
+      );
+      const tick = () => new Promise((resolve) => setTimeout(resolve, 0));
+      let done = 0;
+      const fast = (async () => {
+        while (done < 6) await sequencers[0]!.sequencer.seal();
+      })();
+      const slow = (async () => {
+        for (; done < 6; done++) await sequencers[1]!.sequencer.seal();
+      })();
+      let count = 0;
+      for (; done < 6 && count < 60; count++) {
+        // Everybody has come as far as it can; the first race is the slow one's, by luck.
+        for (let i = 0; i < 20; i++) await tick();
+        const first = waiting.find((one) => one.fast === count > 0) ?? waiting[0];
+        const rest = away.splice(0);
+        if (first !== undefined) {
+          waiting.splice(waiting.indexOf(first), 1);
+          first.go();
+          for (let i = 0; i < 5; i++) await tick();
+          for (const { go } of waiting.splice(0)) go();
+        }
+        for (const resolve of rest) resolve();
+      }
+      const found = count;
+      done = 6;
+      for (let i = 0; i < 2000 && (waiting.length > 0 || away.length > 0 || i < 50); i++) {
+        for (const { go } of waiting.splice(0)) go();
+        for (const resolve of away.splice(0)) resolve();
+        await tick();
+      }
+      await Promise.all([fast, slow]);
+      return found;
+    };
+    expect(await rounds(false), "without giving way it waits for ever").toBe(60);
+    expect(await rounds(true)).toBeLessThan(40);
+  });
+
   it("give one transaction one place, submitted through two at once", async () => {
     const data = memoryData();
     const one = await startLedger({ storage: memoryStorage({ data }) });

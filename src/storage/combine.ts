@@ -1,9 +1,11 @@
 import { utf8ToBytes } from "../bytes/utf8.ts";
+import { CID } from "../codec/cid.ts";
 import { AppendConflict, AmbiguousAppend } from "./errors.ts";
 import { checkCommit, closedError, copyBytes, sameHead } from "./guards.ts";
 import { decodePending, encodePending, type Pending } from "./pending.ts";
 import type {
   AppendOptions,
+  Blob,
   BlobStore,
   ChainStore,
   Commit,
@@ -165,6 +167,8 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
       await state!.batch([{ key: PENDING, value: encodePending(pending) }]);
       return carryOut(pending, true);
     }
+    // Until it is known what came of it: called again, it must not put blobs that were erased since.
+    shared.ends.delete(append.chain);
     const head = await chains!.append(append.chain, append.expected, append.records);
     shared.ends.set(append.chain, head);
     return head;
@@ -212,13 +216,13 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
     });
   }
 
-  const value = await state.get(PENDING);
-  if (value !== undefined && shared.pending === undefined) {
-    await exclusively(async () => {
-      shared.pending ??= decodePending(value);
-      await settleQuietly();
-    });
-  }
+  // Asked for behind what is under way: a commit of another handle is written there while it lasts,
+  // and carrying it out once more would undo what came after it.
+  await exclusively(async () => {
+    const value = await state.get(PENDING);
+    if (value !== undefined) shared.pending ??= decodePending(value);
+    await settleQuietly();
+  });
 
   const combined: ChainStore = {
     caps,
@@ -300,9 +304,13 @@ function copyCommit({ append, blobs, state }: Commit): Commit {
         records: append.records.map(copyBytes),
       },
     }),
-    ...(blobs && { blobs: blobs.map(({ cid, bytes }) => ({ cid, bytes: copyBytes(bytes) })) }),
+    ...(blobs && { blobs: blobs.map(copyBlob) }),
     ...(state && { state: state.map(copyChange) }),
   };
+}
+
+function copyBlob({ cid, bytes }: Blob): Blob {
+  return { cid: CID.decode(copyBytes(cid.bytes)), bytes: copyBytes(bytes) };
 }
 
 function copyChange({ key, value }: StateChange): StateChange {

@@ -199,6 +199,65 @@ describe("combineStorage", () => {
     expect(await storage.commit(commitOf(EMPTY, "one"))).toMatchObject({ size: 1 });
   });
 
+  it("does not carry out again what another handle has under way when it is opened", async () => {
+    const all = fresh(memoryData());
+    let reached = (): void => {};
+    const underWay = new Promise<void>((resolve) => (reached = resolve));
+    let goOn = (): void => {};
+    const gate = new Promise<void>((resolve) => (goOn = resolve));
+    const chains = {
+      ...all.chains,
+      async append(...call: Parameters<typeof all.chains.append>) {
+        const head = await all.chains.append(...call);
+        reached();
+        await gate;
+        return head;
+      },
+    };
+    const first = await combineStorage({ chains: { ...all, chains }, blobs: all, state: all });
+    const one = first.commit(commitOf(EMPTY, "one"));
+    await underWay;
+    const later = first.state.batch([{ key: utf8ToBytes("last"), value: null }]);
+    // Opened while the journal holds what is not done, over a state store that is behind it.
+    const second = over(all);
+    await new Promise((resolve) => setImmediate(resolve));
+    goOn();
+    await Promise.all([one, later]);
+    expect(await stateOf(await second), "what was deleted behind it").toBeUndefined();
+  });
+
+  it("puts no blob again that was erased before an append in doubt is called again", async () => {
+    const all = fresh(memoryData());
+    let broken = true;
+    const storage = await over({
+      ...all,
+      chains: {
+        ...all.chains,
+        async append(...call) {
+          const head = await all.chains.append(...call);
+          if (broken) throw new AmbiguousAppend();
+          return head;
+        },
+      },
+    });
+    for (const withState of [false, true]) {
+      broken = false;
+      const label = `state ${withState}`;
+      const { state, ...rest } = commitOf(await storage.chains.head("a"), label);
+      // The chain's end is known, so that it need not be asked for.
+      const known = (await storage.commit({ append: rest.append! }))!;
+      const batch = commitOf(known, `${label}, in doubt`);
+      const call = withState ? { ...batch, state: state! } : { ...batch, state: [] };
+      broken = true;
+      await expect(storage.commit(call)).rejects.toBeInstanceOf(AmbiguousAppend);
+      broken = false;
+      const { cid } = batch.blobs![0]!;
+      await storage.blobs.delete([cid]);
+      expect((await storage.commit(call))!.size).toBe(known.size + 1);
+      expect(await storage.blobs.has(cid), label).toBe(false);
+    }
+  });
+
   it("forgets an append that certainly failed", async () => {
     const all = fresh(memoryData());
     let broken = true;

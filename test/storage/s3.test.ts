@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { cidOf, RAW } from "../../src/codec/cid.ts";
 import { InputError } from "../../src/errors.ts";
 import { AmbiguousAppend, AppendConflict } from "../../src/storage/errors.ts";
 import { s3Storage, type S3Storage, type S3StorageOptions } from "../../src/storage/s3.ts";
@@ -222,6 +223,134 @@ describe("s3Storage over a bucket in memory", () => {
     broken = false;
     expect((await call()).size).toBe(1);
     expect(await read(storage)).toEqual(["one"]);
+  });
+
+  it("does not believe a 200 that names nothing stored, as a portal in between answers", async () => {
+    const bucket = fakeBucket();
+    const client = fakeClient(bucket);
+    let portal = true;
+    const storage = await s3Storage({
+      client: {
+        ...client,
+        putObject: async (input, options) => (portal ? {} : client.putObject(input, options)),
+      },
+      bucket: "bucket",
+      prefix: "p",
+      probe: false,
+      retries: 0,
+    });
+    const call = () => storage.chains.append("a", EMPTY, [text("one")]);
+    await expect(call()).rejects.toBeInstanceOf(AmbiguousAppend);
+    const blob = { cid: cidOf(text("blob"), RAW), bytes: text("blob") };
+    await expect(storage.blobs.put([blob])).rejects.toBeInstanceOf(AmbiguousAppend);
+    portal = false;
+    expect((await call()).size).toBe(1);
+    await storage.blobs.put([blob]);
+    expect(await storage.blobs.get(blob.cid)).toEqual(blob.bytes);
+  });
+
+  it("purges no version of a segment: what was deleted there was not deleted by it", async () => {
+    const client = fakeClient(fakeBucket(), { versioning: "Enabled" });
+    const versions = ["p/chains/a/1", "p/blobs/b", "p/heads/a", "pool/blobs/b"].map((Key) => ({
+      Key,
+      VersionId: "old",
+      Size: 10,
+      IsLatest: false,
+    }));
+    const marker = { Key: "p/chains/a/1", VersionId: "marker", IsLatest: true };
+    const removed: string[] = [];
+    const storage = await s3Storage({
+      client: {
+        ...client,
+        listObjectVersions: async ({ Prefix }) => ({
+          Versions: versions.filter(({ Key }) => Key.startsWith(Prefix)),
+          DeleteMarkers: [marker],
+        }),
+        async deleteObject({ Key, VersionId }) {
+          removed.push(`${Key} ${VersionId}`);
+          return {};
+        },
+      },
+      bucket: "bucket",
+      prefix: "p",
+      probe: false,
+      versions: "purge",
+    });
+    expect(await storage.compact!()).toEqual({ before: 30, after: 10 });
+    expect(removed.sort()).toEqual(["p/blobs/b old", "p/heads/a old"]);
+  });
+
+  it("takes a place once, however late a writer wakes up that thought it free", async () => {
+    const bucket = fakeBucket();
+    const [paused, other] = [await open(bucket), await open(bucket)];
+    const head = await append(paused, "one");
+    for (let i = 0; i < 5; i++) await append(other, `other's ${i}`);
+    const before = new Map(bucket.objects);
+    const late = paused.chains.append("a", head, [text("late")]);
+    await expect(late).rejects.toMatchObject({ code: "ERR_STORAGE_CONFLICT" });
+    for (const [key, bytes] of before) expect(bucket.objects.get(key)).toBe(bytes);
+    expect((await read(paused)).length).toBe(6);
+    expect((await paused.chains.append("a", await paused.chains.head("a"), [text("x")])).size).toBe(
+      7,
+    );
+  });
+
+  it("notices what the head object counts and no segment holds, and works without that object", async () => {
+    const bucket = fakeBucket();
+    const storage = await open(bucket);
+    await append(storage, ...Array.from({ length: 70 }, (_, i) => `record ${i}.`));
+    await storage.close();
+    const head = bucket.objects.get("p/heads/a")!;
+    const newest = segmentWith(bucket, "record 69.");
+    const segment = bucket.objects.get(newest)!;
+    bucket.objects.delete(newest);
+    const robbed = await open(bucket);
+    await expect(robbed.chains.head("a")).rejects.toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
+    const call = robbed.chains.append("a", EMPTY, [text("x")]);
+    await expect(call).rejects.toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
+    bucket.objects.set(newest, segment);
+    // Gone, or set back to what it was once: it only lags.
+    for (const old of [
+      undefined,
+      Buffer.from(head).toString().replace(/70,.*/, '0,"hash":null}'),
+    ]) {
+      if (old === undefined) bucket.objects.delete("p/heads/a");
+      else bucket.objects.set("p/heads/a", text(old));
+      expect((await (await open(bucket)).chains.head("a")).size).toBe(70);
+    }
+  });
+
+  it("keeps chains apart whose names look like keys, and takes no other's objects for its own", async () => {
+    const bucket = fakeBucket();
+    const storage = await open(bucket);
+    const names = [
+      "a",
+      "a/",
+      "a/b",
+      "..",
+      "../heads/a",
+      "_2f",
+      "a_",
+      "A",
+      "\0",
+      "\u{1f3e5}",
+      "%2e",
+    ];
+    for (const name of names) await storage.chains.append(name, EMPTY, [text(name)]);
+    const listed: string[] = [];
+    for await (const name of storage.chains.list()) listed.push(name);
+    expect(listed.sort()).toEqual([...names].sort());
+    await storage.close();
+    for (const key of bucket.objects.keys()) {
+      expect(key).toMatch(/^p\/(chains\/[A-Za-z0-9_-]+\/[0-9a-f]{14}|heads\/[A-Za-z0-9_-]+)$/);
+    }
+    bucket.objects.set("p/chains/a/zzz", text("foreign"));
+    bucket.objects.set("p/chains/a/!", text("foreign"));
+    bucket.objects.set("p/blobs/readme.txt", text("foreign"));
+    const other = await open(bucket);
+    await expect(other.chains.head("a")).rejects.toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
+    expect((await other.chains.head("a/b")).size).toBe(1);
+    await expect(other.blobs.count()).rejects.toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
   });
 
   it("takes a refusal for certain only if nothing came before it", async () => {

@@ -85,6 +85,8 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
             { Bucket, Key: key, Body: body, IfNoneMatch: "*", ContentType: OCTETS },
             call(),
           );
+          // Something in between says 200 as well, to everything; a store names what it stored.
+          if (ETag === undefined) throw new Error("the response to a PUT has no ETag");
           return { etag: ETag };
         } catch (error) {
           const status = statusOf(error);

@@ -39,7 +39,11 @@ async function told<T>(ask: () => Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** Removes what is kept of deleted and replaced objects below a prefix, for good. */
+/**
+ * Removes what is kept of deleted and replaced objects below a prefix, for good. Segments of chains
+ * are left alone: the adapter deletes and replaces none, so an older version of one is what it was
+ * before an accident or an attack.
+ */
 export async function purgeVersions(
   requests: Requests,
   prefix: string,
@@ -51,7 +55,8 @@ export async function purgeVersions(
   const markers: S3ListedVersion[] = [];
   for await (const version of requests.versions(prefix)) {
     before += version.Size ?? 0;
-    if (version.IsLatest === true && !version.marker) after += version.Size ?? 0;
+    const stays = version.IsLatest === true && !version.marker;
+    if (stays || version.Key?.startsWith(`${prefix}chains/`)) after += version.Size ?? 0;
     else (version.marker ? markers : old).push(version);
   }
   // A marker that went first would bring back what it hides.

@@ -51,19 +51,26 @@ export interface Answer {
   items(): AsyncIterable<OpenedItem>;
 }
 
+/** What {@link openAnswer} opens an answer with. */
+export interface OpenAnswerOptions {
+  /** As it is when the answer arrives: its grants are judged by the keys in force then. */
+  readonly chain: AppendableChain;
+  readonly custodian: string;
+  readonly agreement: KeyAgreement;
+  /** Fetches ciphertext from the custodian. */
+  readonly read: (cid: CID) => Promise<Uint8Array | undefined>;
+  /** A signed checkpoint that covers every item. */
+  readonly checkpoint: () => Promise<Uint8Array>;
+}
+
+interface Opening extends OpenAnswerOptions {
+  /** Size of the chain when the answer arrived: what is read later was granted then. */
+  readonly arrivedAt: number;
+}
+
 /** Makes what a custodian answered readable for its requester. */
-export function openAnswer(
-  answer: DisclosureAnswer,
-  options: {
-    readonly chain: AppendableChain;
-    readonly custodian: string;
-    readonly agreement: KeyAgreement;
-    /** Fetches ciphertext from the custodian. */
-    readonly read: (cid: CID) => Promise<Uint8Array | undefined>;
-    /** A signed checkpoint that covers every item. */
-    readonly checkpoint: () => Promise<Uint8Array>;
-  },
-): Answer {
+export function openAnswer(answer: DisclosureAnswer, given: OpenAnswerOptions): Answer {
+  const options: Opening = { ...given, arrivedAt: given.chain.size };
   return {
     decision: answer.decision,
     access: answer.access,
@@ -87,7 +94,7 @@ export function openAnswer(
 async function openItem(
   item: ReleasedItem,
   access: Uint8Array,
-  options: Parameters<typeof openAnswer>[1],
+  options: Opening,
 ): Promise<Omit<OpenedItem, "record" | "header" | "receipt">> {
   const opening = await openingOf(item, access, options);
   const { keys } = opening;
@@ -122,7 +129,7 @@ async function openItem(
 async function openingOf(
   { envelope, header, grant, place }: ReleasedItem,
   access: Uint8Array,
-  { chain, custodian, agreement, read }: Parameters<typeof openAnswer>[1],
+  { chain, custodian, agreement, read, arrivedAt }: Opening,
 ): Promise<OpenOptions & { readonly keys: EnvelopeKeys }> {
   const keys = await openGrant({
     grant,
@@ -131,7 +138,7 @@ async function openingOf(
     basis: access,
     grantor: {
       actor: custodian,
-      ...(await signingKeyAt(chain, custodian, decodeGrant(grant).key, chain.size)),
+      ...(await signingKeyAt(chain, custodian, decodeGrant(grant).key, arrivedAt)),
     },
   });
   try {

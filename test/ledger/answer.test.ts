@@ -5,7 +5,9 @@ import { trustFromGenesis } from "../../src/chain/trust.ts";
 import { verifyReceipt } from "../../src/chain/verify-receipt.ts";
 import { openAnswer, type Answer } from "../../src/ledger/answer.ts";
 import type { DisclosureAnswer } from "../../src/ledger/disclose.ts";
+import { keyEntry } from "../support/forge.ts";
 import { observation } from "../support/hospital.ts";
+import { signerFor } from "../support/ledger.ts";
 import { opened, ward, type Ward } from "../support/ward.ts";
 
 async function answered(): Promise<{
@@ -48,6 +50,20 @@ describe("openAnswer", () => {
       });
     }
     expect(toHex(items[0]!.receipt)).not.toBe(toHex(items[1]!.receipt));
+  });
+
+  it("judges a grant by the keys in force when the answer arrived", async () => {
+    const { w, answer, open } = await answered();
+    const unread = open(answer);
+    const { member: actor, id } = w.hl;
+    const first = w.hospitalA.signer();
+    const second = signerFor("hospital a second", actor);
+    await w.write(w.hospitalA, [await keyEntry(id, actor, "add", "sign", second)]);
+    await w.write(w.hospitalA, [await keyEntry(id, actor, "retire", "sign", first)]);
+    await w.hl.chain.refresh();
+    // Whoever has it reads on; whoever brings it now, as a thief of the retired key could, does not.
+    expect(await opened(unread)).toHaveLength(2);
+    await expect(opened(open(answer))).rejects.toMatchObject(INVALID);
   });
 
   it("opens for nobody but the requester", async () => {

@@ -17,7 +17,7 @@ import {
   type StorageCaps,
 } from "../storage/types.ts";
 import { blocksChain, isBlocksChain } from "./chain.ts";
-import { COPY_KEY } from "./copy-mark.ts";
+import { assertCopied, COPY_KEY } from "./copy-mark.ts";
 import type { KindRule } from "./kind-rule.ts";
 import { verifyRecords, type VerifiedLedger } from "./verify-ledger.ts";
 
@@ -75,7 +75,8 @@ const LAST_KEY = /* @__PURE__ */ new Uint8Array(MAX_STATE_KEY_BYTES).fill(0xff);
  *   of this source, or when the source holds a ledger whose genesis is not given
  * @throws {ChainError} `ERR_CHAIN_INVALID` at the first block that does not stand
  * @throws {StorageError} `ERR_STORAGE_CORRUPT` at the first blob that is not what its name says;
- *   `ERR_STORAGE_CONFLICT` when the source was written to meanwhile
+ *   `ERR_STORAGE_CONFLICT` when the source was written to meanwhile; `ERR_STORAGE_INCOMPLETE` when
+ *   the source itself is a copy that was not finished
  * @throws the signal's reason
  */
 export async function copyLedger(
@@ -89,6 +90,8 @@ export async function copyLedger(
   }
   const source = whole(from, "from");
   const target = whole(to, "to");
+  // A part of a ledger stands as far as it goes: whoever took it for the whole would fork.
+  await assertCopied(source.state);
   const heads = await headsOf(source.chains);
   const ledgers = new Map(geneses.map((genesis) => [blocksChain(ledgerId(genesis)), genesis]));
   for (const chain of heads.keys()) {
@@ -197,7 +200,8 @@ async function copyState(
       const keys = page.map(({ key }) => key).filter((key) => !equalBytes(key, COPY_KEY));
       const kept = await from.getMany(keys);
       const gone = keys.filter((_, i) => kept[i] === undefined);
-      if (gone.length > 0) await to.batch(gone.map((key) => ({ key, value: null })));
+      const removals = gone.map((key) => ({ key, value: null }));
+      for (const batch of batches<StateChange>(removals, sizeOf, to.caps)) await to.batch(batch);
     }
   }
   let done = 0;
@@ -207,12 +211,15 @@ async function copyState(
       const old = there[i];
       return old === undefined || !equalBytes(old, value);
     });
-    const size = ({ key, value }: StateChange): number => key.length + (value?.length ?? 0);
-    for (const batch of batches<StateChange>(wanted, size, to.caps)) await to.batch(batch);
+    for (const batch of batches<StateChange>(wanted, sizeOf, to.caps)) await to.batch(batch);
     done += page.length;
     onProgress?.({ part: "state", done });
   }
   return done;
+}
+
+function sizeOf({ key, value }: StateChange): number {
+  return key.length + (value?.length ?? 0);
 }
 
 /** Every entry; a scan ends before its last key, so that one is asked for by itself. */

@@ -4,6 +4,7 @@
  */
 export {
   assertStateKey,
+  blobCid,
   blobCidBytes,
   chainNameBytes,
   checkCommit,

@@ -1,7 +1,7 @@
 import { assertBytes, assertUint } from "../bytes/guards.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
-import type { CID } from "../codec/cid.ts";
+import { anyCidFromBytes, type CID } from "../codec/cid.ts";
 import { InputError, StorageError } from "../errors.ts";
 import {
   MAX_CHAIN_NAME_BYTES,
@@ -57,10 +57,14 @@ export function assertStateKey(key: unknown, name = "key"): asserts key is Uint8
   }
 }
 
+/** Largest codec in the name of a blob: stores keep it in 31 bits. */
+const MAX_CODEC = 0x7fffffff;
+
 /**
  * Checks that a CID is one that a blob store takes, and gives its bytes.
  *
- * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when it is not version 1 with SHA-256
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when it is not version 1 with SHA-256, or its codec
+ *   has more than 31 bits
  */
 export function blobCidBytes(cid: CID): Uint8Array {
   if (
@@ -74,7 +78,27 @@ export function blobCidBytes(cid: CID): Uint8Array {
   if (cid.version !== 1 || cid.multihash.code !== 0x12 || cid.multihash.digest.length !== 32) {
     throw new InputError("ERR_INPUT_UNSUPPORTED", "blobs are named by CIDv1 of SHA-256 only");
   }
+  if (!(cid.code <= MAX_CODEC)) {
+    throw new InputError("ERR_INPUT_UNSUPPORTED", "the codec of a blob's name has over 31 bits");
+  }
   return cid.bytes;
+}
+
+/**
+ * Makes the name of a blob from what a store keeps of it; copies the digest.
+ *
+ * @param codec - any, of up to 31 bits
+ * @param digest - 32 bytes
+ */
+export function blobCid(codec: number, digest: Uint8Array): CID {
+  const start = [1];
+  let rest = codec;
+  for (; rest >= 0x80; rest >>>= 7) start.push((rest & 0x7f) | 0x80);
+  start.push(rest, 0x12, digest.length);
+  const bytes = new Uint8Array(start.length + digest.length);
+  bytes.set(start);
+  bytes.set(digest, start.length);
+  return anyCidFromBytes(bytes);
 }
 
 /**

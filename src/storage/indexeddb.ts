@@ -229,6 +229,14 @@ export async function indexeddbStorage(
     return read([BLOBS], (store) => getEach(store(BLOBS), keys));
   }
 
+  async function getEntries(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
+    const copies = keys.map((key) => {
+      assertStateKey(key);
+      return copyBytes(key);
+    });
+    return read([STATE], (store) => getEach(store(STATE), copies));
+  }
+
   async function* listBlobs(): AsyncGenerator<CID> {
     for (let after: Uint8Array | undefined; ;) {
       const keys = await read([BLOBS], (store) => {
@@ -321,15 +329,9 @@ export async function indexeddbStorage(
     state: {
       caps,
       async get(key) {
-        return (await this.getMany([key]))[0];
+        return (await getEntries([key]))[0];
       },
-      async getMany(keys) {
-        const copies = keys.map((key) => {
-          assertStateKey(key);
-          return copyBytes(key);
-        });
-        return read([STATE], (store) => getEach(store(STATE), copies));
-      },
+      getMany: getEntries,
       async batch(state, options) {
         await commit({ state }, options);
       },

@@ -1,10 +1,11 @@
 import { equalBytes } from "../bytes/compare.ts";
 import { mkdirSync, realpathSync } from "node:fs";
 import { bytesToUtf8 } from "../bytes/utf8.ts";
-import { cidFromDigest, type CID, type Codec } from "../codec/cid.ts";
+import type { CID } from "../codec/cid.ts";
 import { InputError, StorageError } from "../errors.ts";
 import {
   assertStateKey,
+  blobCid,
   blobCidBytes,
   chainNameBytes,
   checkCommit,
@@ -210,7 +211,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
       open();
       for (let slot = 0; slot < slotCount(value); slot++) {
         const found = readSlot(value, slot);
-        if (found) yield cidFromDigest(copyBytes(found.digest), found.codec as Codec);
+        if (found) yield blobCid(found.codec, found.digest);
       }
     }
   }

@@ -1,9 +1,9 @@
 import { equalBytes } from "../bytes/compare.ts";
-import type { CID } from "../codec/cid.ts";
 import { sha256 } from "#crypto";
 import { AppendConflict } from "./errors.ts";
 import {
   assertStateKey,
+  blobCid,
   blobCidBytes,
   chainNameBytes,
   checkCommit,
@@ -20,10 +20,17 @@ import type { ChainRecord, Commit, FullStorage, Head, StorageCaps } from "./type
 
 export type { SortedKeys } from "./sorted-keys.ts";
 
+/** A blob, and what its CID is made of: the one that was given is its owner's, who may change it. */
+interface StoredBlob {
+  readonly codec: number;
+  readonly digest: Uint8Array;
+  readonly bytes: Uint8Array;
+}
+
 /** What several handles of {@link memoryStorage} share; opaque. */
 export interface MemoryData {
   readonly chains: Map<string, { readonly records: Uint8Array[]; head: Head }>;
-  readonly blobs: Map<string, { readonly cid: CID; readonly bytes: Uint8Array }>;
+  readonly blobs: Map<string, StoredBlob>;
   readonly state: Map<string, Uint8Array>;
   readonly keys: SortedKeys;
   /** Called after every append and every close. */
@@ -164,7 +171,7 @@ export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
       },
       async *list() {
         open();
-        for (const { cid } of [...data.blobs.values()]) yield cid;
+        for (const { codec, digest } of [...data.blobs.values()]) yield blobCid(codec, digest);
       },
       async count() {
         open();
@@ -237,7 +244,9 @@ function apply(data: MemoryData, { append, blobs, state }: Commit): Head | undef
   }
   for (const { cid, bytes } of blobs ?? []) {
     const key = text(blobCidBytes(cid));
-    if (!data.blobs.has(key)) data.blobs.set(key, { cid, bytes: copyBytes(bytes) });
+    if (data.blobs.has(key)) continue;
+    const digest = copyBytes(cid.multihash.digest);
+    data.blobs.set(key, { codec: cid.code, digest, bytes: copyBytes(bytes) });
   }
   for (const { key, value } of state ?? []) {
     const name = text(key);

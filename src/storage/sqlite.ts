@@ -1,8 +1,9 @@
-import { cidFromDigest, type CID, type Codec } from "../codec/cid.ts";
+import type { CID } from "../codec/cid.ts";
 import { sha256 } from "#crypto";
 import { InputError } from "../errors.ts";
 import {
   assertStateKey,
+  blobCid,
   chainNameBytes,
   checkCommit,
   checkRead,
@@ -14,7 +15,7 @@ import { nameOf, sqliteBlobs, type BlobName } from "./sqlite/blobs.ts";
 import { missing, sqliteChains } from "./sqlite/chains.ts";
 import { failure, type SqliteDatabase } from "./sqlite/client.ts";
 import { createEngine, patiently } from "./sqlite/engine.ts";
-import { migrate, promises, setUp } from "./sqlite/schema.ts";
+import { migrate, promises, setUp, syncLog } from "./sqlite/schema.ts";
 import { sqliteState } from "./sqlite/state.ts";
 import type {
   AppendOptions,
@@ -71,23 +72,28 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
   if (typeof database?.prepare !== "function" || typeof database.exec !== "function") {
     throw new TypeError("database must be an open connection to SQLite");
   }
-  const promised = await patiently(busyTimeout, () => {
+  const parts = await patiently(busyTimeout, () => {
     setUp(database);
     migrate(database);
-    return promises(database);
+    const promised = promises(database);
+    if (promised.durability !== "none") syncLog(database);
+    return {
+      promised,
+      chains: sqliteChains(database),
+      blobs: sqliteBlobs(database),
+      state: sqliteState(database),
+    };
   }).catch((error: unknown) => {
     throw error instanceof InputError ? error : failure(error, "the database cannot be used");
   });
   const caps: StorageCaps = {
-    ...promised,
+    ...parts.promised,
     maxAppendBytes: options.maxAppendBytes ?? 1 << 28,
     maxBatch: options.maxBatch ?? 100_000,
     tail: true,
   };
   const engine = createEngine(database, busyTimeout);
-  const chains = sqliteChains(database);
-  const blobs = sqliteBlobs(database);
-  const state = sqliteState(database);
+  const { chains, blobs, state } = parts;
   const waiting = new Set<() => void>();
   let closing: Promise<void> | undefined;
 
@@ -195,7 +201,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
       const page = await engine.read(() => blobs.page(last, LARGEST_PAGE));
       for (const { digest, codec } of page) {
         open();
-        yield cidFromDigest(copyBytes(digest), codec as Codec);
+        yield blobCid(codec, digest);
       }
       last = page.at(-1);
       if (last === undefined) return;

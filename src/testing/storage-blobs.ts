@@ -22,6 +22,10 @@ const blobCase = (
   run: (make) => withStorage(make, (storage) => run(blobsOf(storage)), limits),
 });
 
+function overwrite({ bytes, multihash }: CID): void {
+  for (const part of [bytes, multihash.bytes, multihash.digest]) part.fill(0);
+}
+
 async function names(blobs: BlobStore): Promise<string[]> {
   return (await collect(blobs.list())).map(String).sort();
 }
@@ -76,6 +80,24 @@ export const blobStoreCases: readonly StorageCase[] = [
     checkSame(await names(blobs), [String(other)], "list");
   }),
 
+  blobCase("lists names of whatever codec as they were given", async (blobs) => {
+    const content = bytes("of any codec");
+    const { multihash } = cidOf(content, RAW);
+    // identity, dag-pb, the first of two bytes, dag-json, one for private use, the largest
+    const codecs = [0, 0x70, 0x80, 0x0129, 0x30_0000, 0x7fff_ffff];
+    const all = codecs.map((codec) => ({ cid: CID.createV1(codec, multihash), bytes: content }));
+    await blobs.put(all);
+    checkSame(await names(blobs), all.map(({ cid }) => String(cid)).sort(), "list");
+    checkSame(
+      await blobs.getMany(await collect(blobs.list())),
+      all.map(() => content),
+      "bytes",
+    );
+    const beyond = CID.createV1(0x8000_0000, multihash);
+    await checkCode(blobs.put([{ cid: beyond, bytes: content }]), "ERR_INPUT_UNSUPPORTED", "put");
+    checkSame(await blobs.count(), all.length, "count");
+  }),
+
   blobCase("putting again changes nothing", async (blobs) => {
     const all = someBlobs(10);
     await blobs.put([...all, ...all.slice(3)]);
@@ -126,6 +148,27 @@ export const blobStoreCases: readonly StorageCase[] = [
     await put;
     checkSame(await blobs.get(cid), content, "bytes");
   }),
+
+  blobCase(
+    "copies the names it is given, and hands out names of the caller's own",
+    async (blobs) => {
+      const named = blobOf(bytes("named"));
+      const borrowed = CID.decode(new Uint8Array(named.cid.bytes));
+      const put = blobs.put([{ cid: borrowed, bytes: named.bytes }]);
+      overwrite(borrowed);
+      await put;
+      for (let i = 0; i < 2; i++) {
+        const list = await collect(blobs.list());
+        checkSame(
+          list.map((cid) => [cid.bytes, cid.multihash.digest]),
+          [[named.cid.bytes, named.cid.multihash.digest]],
+          "names",
+        );
+        list.forEach(overwrite);
+      }
+      checkSame(await blobs.get(named.cid), named.bytes, "bytes");
+    },
+  ),
 
   blobCase("hands out bytes that are the caller's own", async (blobs) => {
     const blob = blobOf(noise(200, 6));

@@ -202,6 +202,11 @@ export const chainStoreCases: readonly StorageCase[] = [
     head.hash!.fill(0);
     (await chains.head("a")).hash!.fill(0);
     for (const record of await readAll(chains, "a")) record.fill(0);
+    const conflict = (await rejection(
+      chains.append("a", EMPTY, records(1, "other")),
+      "append on a wrong head",
+    )) as AppendConflict;
+    conflict.head.hash!.fill(0);
     checkSame(await chains.head("a"), headAfter(all), "head");
     checkSame(await readAll(chains, "a"), all, "records");
     const [record] = await readAll(chains, "a");

@@ -1,5 +1,7 @@
+import type { CID } from "../codec/cid.ts";
 import { AppendConflict } from "../storage/errors.ts";
-import type { BlobStore, ChainStore, FullStorage, StateStore } from "../storage/types.ts";
+import { blobCid } from "../storage/guards.ts";
+import type { BlobStore, ChainStore, FullStorage, Head, StateStore } from "../storage/types.ts";
 import { memorySubjects } from "./memory-subject.ts";
 import { collect } from "./kit.ts";
 import type { MakeStorage } from "./storage-subject.ts";
@@ -146,6 +148,21 @@ export const storageControls: readonly StorageControl[] = [
       },
     })),
   ),
+  control(
+    "the head in a conflict handed out from a cache",
+    "chains: hands out bytes",
+    (storage) => {
+      let last: Head | undefined;
+      return withChains(storage, (chains) => ({
+        head: async (chain) => last ?? chains.head(chain),
+        append: (...call) =>
+          chains.append(...call).catch((error: unknown) => {
+            if (error instanceof AppendConflict) last = error.head;
+            throw error;
+          }),
+      }));
+    },
+  ),
   control("append acknowledged before it is written", "every other sees at once", (storage) =>
     withChains(storage, (chains) => ({
       async append(chain, expected, records, options) {
@@ -278,6 +295,27 @@ export const storageControls: readonly StorageControl[] = [
       has: async (cid) => digests.has(cid.multihash.digest.join()),
     }));
   }),
+  control("names kept by reference", "blobs: copies the names", (storage) => {
+    const names: CID[] = [];
+    return withBlobs(storage, (blobs) => ({
+      async put(list) {
+        names.push(...list.map(({ cid }) => cid));
+        return blobs.put(list);
+      },
+      async *list() {
+        yield* names;
+      },
+    }));
+  }),
+  control("names of two bytes' codec cut short", "blobs: lists names", (storage) =>
+    withBlobs(storage, (blobs) => ({
+      async *list() {
+        for await (const { code, multihash } of blobs.list()) {
+          yield blobCid(code & 0xff, multihash.digest);
+        }
+      },
+    })),
+  ),
   control("deletion forgotten", "deletes what it is told", (storage) =>
     withBlobs(storage, () => ({ delete: async () => {} })),
   ),

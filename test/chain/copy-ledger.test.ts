@@ -1,11 +1,12 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { encodeGenesis } from "../../src/block/genesis.ts";
+import { CID, cidOf, RAW } from "../../src/codec/cid.ts";
 import { blocksChain } from "../../src/chain/chain.ts";
 import { copyLedger, type CopyProgress } from "../../src/chain/copy-ledger.ts";
 import { StorageError } from "../../src/errors.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";
-import { memoryStorage } from "../../src/storage/memory.ts";
-import type { FullStorage } from "../../src/storage/types.ts";
+import { memoryData, memoryStorage } from "../../src/storage/memory.ts";
+import type { FullStorage, StateChange } from "../../src/storage/types.ts";
 import { bytesOfState, MRN, observation } from "../support/hospital.ts";
 import { bytesFor, foundLedger } from "../support/ledger.ts";
 import { flipBit, smallLedger, smallRule, storeOf } from "../support/small-ledger.ts";
@@ -286,6 +287,105 @@ describe("copyLedger", () => {
     await expect(copyLedger(source, memoryStorage(), { genesis: empty })).rejects.toMatchObject({
       code: "ERR_INPUT_INVALID",
       message: expect.stringContaining(one.hl.id.toString()),
+    });
+  });
+
+  it("refuses a source that is itself an unfinished copy, whatever it begins with", async () => {
+    const w = await closedWard();
+    const part = memoryStorage();
+    await expect(
+      copyLedger(w.storage, failingFrom(part, 12), { genesis: w.genesis }),
+    ).rejects.toMatchObject({ code: "ERR_STORAGE_FAILED" });
+    const target = memoryStorage();
+    for (const to of [target, part]) {
+      const before = await contents(to);
+      await expect(copyLedger(part, to, { genesis: w.genesis })).rejects.toMatchObject({
+        code: "ERR_STORAGE_INCOMPLETE",
+      });
+      expect(await contents(to)).toEqual(before);
+    }
+  });
+
+  it("refuses to copy a store into itself, by whichever handle, and leaves it", async () => {
+    const w = await closedWard();
+    const before = await contents(w.storage as FullStorage);
+    await expect(copyLedger(w.storage, w.storage, { genesis: w.genesis })).rejects.toMatchObject({
+      code: "ERR_INPUT_INVALID",
+    });
+    const { path, remove } = await folder();
+    const [one, two] = [await lmdbStorage({ path }), await lmdbStorage({ path })];
+    cleanups.push(
+      remove,
+      () => one.close(),
+      () => two.close(),
+    );
+    await copyLedger(w.storage, one, { genesis: w.genesis });
+    await expect(copyLedger(one, two, { genesis: w.genesis })).rejects.toMatchObject({
+      code: "ERR_INPUT_INVALID",
+    });
+    expect(await contents(one)).toEqual(before);
+  });
+
+  it("does not go on with other ledgers than it began with", async () => {
+    const w = await closedWard();
+    const other = encodeGenesis(
+      (
+        await foundLedger(
+          { a: ["custodian", "sequencer"], b: ["auditor"] },
+          { nonce: bytesFor("n3") },
+        )
+      ).parsed,
+    );
+    const target = memoryStorage();
+    await expect(
+      copyLedger(w.storage, failingFrom(target, 12), { genesis: w.genesis }),
+    ).rejects.toMatchObject({ code: "ERR_STORAGE_FAILED" });
+    await expect(
+      copyLedger(w.storage, target, { genesis: [w.genesis, other] }),
+    ).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
+    await copyLedger(w.storage, target, { genesis: [w.genesis, w.genesis] });
+    expect(await contents(target)).toEqual(await contents(w.storage as FullStorage));
+  });
+
+  it("keeps to the limits of the target, in what it copies and in what it removes", async () => {
+    const source = memoryStorage();
+    const entry = (key: string, value: string | null) => ({
+      key: bytesFor(key),
+      value: value === null ? null : bytesFor(value),
+    });
+    const blobs = Array.from({ length: 40 }, (_, i) => {
+      const bytes = new Uint8Array(i === 7 ? 900 : 20).fill(i);
+      return { cid: cidOf(bytes, RAW), bytes };
+    });
+    // Of a codec of two bytes, too.
+    blobs.push({ cid: CID.createV1(0x0129, blobs[0]!.cid.multihash), bytes: blobs[0]!.bytes });
+    await source.blobs.put(blobs);
+    const names = Array.from({ length: 40 }, (_, i) => `key ${i}`);
+    await source.state.batch(names.map((name) => entry(name, name)) as StateChange[]);
+    const records = names.map(bytesFor);
+    await source.chains.append("own", { size: 0, hash: null }, records);
+
+    const data = memoryData();
+    const target = memoryStorage({ data, maxBatch: 3, maxAppendBytes: 1000 });
+    const { genesis } = await foundLedger({ a: ["custodian", "sequencer"], b: ["auditor"] });
+    const stopped = new AbortController();
+    await expect(
+      copyLedger(source, target, {
+        genesis,
+        signal: stopped.signal,
+        onProgress: ({ part }) => {
+          if (part === "state") stopped.abort(new Error("stopped"));
+        },
+      }),
+    ).rejects.toThrow("stopped");
+    const gone = names.slice(5).map((name) => entry(name, null));
+    await source.state.batch(gone as StateChange[]);
+    await copyLedger(source, target, { genesis });
+    expect(await contents(memoryStorage({ data }))).toEqual(await contents(source));
+
+    const small = memoryStorage({ maxAppendBytes: 899 });
+    await expect(copyLedger(source, small, { genesis })).rejects.toMatchObject({
+      code: "ERR_STORAGE_LIMIT",
     });
   });
 

@@ -8,7 +8,10 @@ import { sqliteStorage } from "../../src/storage/sqlite.ts";
 import { migrate } from "../../src/storage/sqlite/schema.ts";
 import type { FullStorage, Head } from "../../src/storage/types.ts";
 import { connect, type Connection } from "./client.ts";
-import { folder, openAt } from "./subject.ts";
+import { canTrace, spawnStorage, spawnTraced } from "../../src/testing/node.ts";
+import type { StorageProcess } from "../../src/testing/storage-kit.ts";
+import { syncsPerAcknowledgement } from "../../src/testing/sync-probe.ts";
+import { EXEC_ARGV, folder, openAt, SERVE } from "./subject.ts";
 
 const genesis: Head = { size: 0, hash: null };
 const text = (value: string) => new TextEncoder().encode(value);
@@ -133,6 +136,62 @@ describe("sqliteStorage", () => {
     migrate(database, [one, "ALTER TABLE t ADD COLUMN b"]);
     expect(database.prepare("SELECT * FROM pragma_table_info('t')").all()).toHaveLength(2);
     expect(database.prepare("SELECT version FROM hl_format").all()).toEqual([{ version: 2 }]);
+  });
+
+  it("refuses tables of its names that are another's, and what lacks some of its own", async () => {
+    const foreign = await connected(await newPath());
+    foreign.exec("CREATE TABLE hl_blobs (mine TEXT); INSERT INTO hl_blobs VALUES ('kept')");
+    await expect(sqliteStorage({ database: foreign })).rejects.toMatchObject({
+      code: "ERR_STORAGE_FAILED",
+    });
+    expect(foreign.prepare("SELECT mine FROM hl_blobs").all()).toEqual([{ mine: "kept" }]);
+    expect(foreign.prepare("SELECT name FROM sqlite_master").all()).toEqual([{ name: "hl_blobs" }]);
+
+    const torn = await connected(await newPath());
+    await (await sqliteStorage({ database: torn })).close();
+    torn.exec("DROP VIEW hl_show_state; DROP TABLE hl_state");
+    await expect(sqliteStorage({ database: torn })).rejects.toMatchObject({
+      code: "ERR_STORAGE_FAILED",
+    });
+  });
+
+  it("leaves a transaction alone that its owner has open, and writes nothing into it", async () => {
+    const database = await connected(await newPath());
+    const storage = await sqliteStorage({ database });
+    database.exec("CREATE TABLE own (n INTEGER); BEGIN; INSERT INTO own VALUES (1)");
+    const append = () => storage.chains.append("a", genesis, [text("r")]);
+    await expect(append()).rejects.toMatchObject({ code: "ERR_STORAGE_FAILED" });
+    await expect(storage.state.getMany([text("k")])).rejects.toMatchObject({
+      code: "ERR_STORAGE_FAILED",
+    });
+    await expect(sqliteStorage({ database })).rejects.toMatchObject({
+      code: "ERR_STORAGE_FAILED",
+    });
+    database.exec("COMMIT");
+    expect(database.prepare("SELECT n FROM own").all()).toEqual([{ n: 1 }]);
+    expect(await append()).toMatchObject({ size: 1 });
+  });
+
+  it.skipIf(!canTrace())("syncs the log of a killed process before it shows it", async () => {
+    const path = await newPath();
+    const spawned = { args: [path], execArgv: EXEC_ARGV };
+    const said = (process: StorageProcess, wanted: string) =>
+      new Promise<void>((resolve) => {
+        process.onLine((line) => {
+          if (line.startsWith(wanted)) resolve();
+          if (line === "ready") process.send(JSON.stringify(write));
+        });
+      });
+    const write = { do: "write", kinds: ["append"], writer: "w", from: 0, count: 1 };
+    const writer = spawnStorage(SERVE, spawned);
+    await said(writer, "ack");
+    await writer.kill();
+    const reader = await spawnTraced(SERVE, spawned);
+    reader.onLine((line) => {
+      if (line === "ready") reader.send(JSON.stringify({ do: "close" }));
+    });
+    const [syncs] = syncsPerAcknowledgement(await reader.trace(), "ready", "opening");
+    expect(syncs).toBeGreaterThan(0);
   });
 
   it("leaves the connection to its owner", async () => {

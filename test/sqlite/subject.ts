@@ -8,8 +8,14 @@ import { smallVolume, spawnStorage, spawnTraced } from "../../src/testing/node.t
 import type { MakeStorage, StorageFeature } from "../../src/testing/storage-kit.ts";
 import { connect, type Connection } from "./client.ts";
 
-const SERVE = fileURLToPath(new URL("./serve.ts", import.meta.url));
-const execArgv = ["--conditions=healthledger-source", "--import", "tsx", "--no-warnings"];
+/** A process that serves a store in a file, for the kit; `EXEC_ARGV` starts it. */
+export const SERVE: string = fileURLToPath(new URL("./serve.ts", import.meta.url));
+export const EXEC_ARGV: readonly string[] = [
+  "--conditions=healthledger-source",
+  "--import",
+  "tsx",
+  "--no-warnings",
+];
 
 /** A folder of its own for a test, removed by `remove`. */
 export async function folder(): Promise<{ path: string; remove(): Promise<void> }> {
@@ -54,7 +60,7 @@ async function makeSqlite(...mode: readonly string[]): ReturnType<MakeStorage> {
     ends.push(() => storage.close());
     return storage;
   };
-  const spawned = { args: [file, ...mode], execArgv };
+  const spawned = { args: [file, ...mode], execArgv: EXEC_ARGV };
   return {
     open: (limits) => open(file, limits),
     async startProcess() {

@@ -57,7 +57,7 @@ export function checkAppend(environment: Environment, append: Append): "fresh" |
   const head = headOf(environment, append.key);
   if (sameHead(head, append.expected)) return "fresh";
   if (isReplay(environment, append)) return "replayed";
-  throw new AppendConflict(head);
+  throw new AppendConflict({ size: head.size, hash: head.hash && new Uint8Array(head.hash) });
 }
 
 /** Writes the records of an append that {@link checkAppend} found fresh, in the same transaction. */

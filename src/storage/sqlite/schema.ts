@@ -95,6 +95,16 @@ export function promises(database: SqliteDatabase): Promised {
   return { durability: "power", multiProcess: pragma(database, "locking_mode") === "normal" };
 }
 
+/**
+ * Syncs what stands in the log. A process that was killed between writing a commit and syncing it
+ * leaves a log that the next connection takes for whole: what it would show, and acknowledge as a
+ * replay, might be lost with the power. A checkpoint syncs the log before it does anything, waits
+ * for no writer, and is busy only where another connection is at one, which has synced as well.
+ */
+export function syncLog(database: SqliteDatabase): void {
+  prepare(database, "PRAGMA wal_checkpoint(PASSIVE)").get();
+}
+
 /** Whether the database has a file; one in memory or for this connection alone has none. */
 function isFile(database: SqliteDatabase): boolean {
   const databases = prepare(database, "PRAGMA database_list").all() as {

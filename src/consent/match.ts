@@ -307,7 +307,7 @@ function codeTest(codes: readonly Coding[]): (context: MatchContext) => Match {
     for (const { system, code } of resource.codes) {
       if (bySystem.get(system)?.has(code) === true) return YES;
     }
-    return NO;
+    return resource.uncoded === true ? UNKNOWN : NO;
   };
 }
 

@@ -27,6 +27,8 @@ export interface ConsentResource {
   readonly type: string;
   /** Every code in the resource; an empty list means that nothing is known about it. */
   readonly codes: readonly Coding[];
+  /** Whether something in it has only words, or a code of no system: then `codes` are not all. */
+  readonly uncoded?: boolean;
   readonly labels: ResourceLabels | null;
   /** When what the resource describes happened. */
   readonly period?: Period;

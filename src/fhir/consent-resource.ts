@@ -16,7 +16,8 @@ export interface ConsentResourceContext {
 /**
  * Gives a resource's description the form in which consent is evaluated.
  *
- * Codes without a code system are left out: nothing can be matched with them.
+ * Codes without a code system are left out: nothing can be matched with them, so that what is left
+ * is not all that there is to know.
  */
 export function toConsentResource(
   description: ResourceDescription,
@@ -24,6 +25,8 @@ export function toConsentResource(
 ): ConsentResource {
   const { type, id, versionId, period, references } = description;
   const encounter = description.encounter && nameOf(description.encounter);
+  const uncoded =
+    description.uncoded || description.codes.some(({ system }) => system === undefined);
   return {
     ...(id !== undefined && { id }),
     ...(versionId !== undefined && { versionId }),
@@ -31,6 +34,7 @@ export function toConsentResource(
     codes: description.codes.flatMap(({ system, code }) =>
       system === undefined ? [] : [{ system, code }],
     ),
+    ...(uncoded && { uncoded }),
     labels: context.labels ?? ownLabels(description),
     ...(period && {
       period: {

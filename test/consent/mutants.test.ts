@@ -40,6 +40,7 @@ const MUTANTS: readonly [file: string, from: string, to: string][] = [
     "return NO;",
   ],
   ["match.ts", "if (resource.codes.length === 0) return UNKNOWN;", ""],
+  ["match.ts", "resource.uncoded === true ? UNKNOWN : NO", "NO"],
   ["match.ts", "deny || inside === resource.parts.length ? YES : UNKNOWN", "YES"],
   ["request-view.ts", "if (members.has(role.attestedBy)) return YES;", "return YES;"],
   ["request-view.ts", "claimed || request.roles === undefined ? UNKNOWN : NO", "NO"],

@@ -298,6 +298,7 @@ export function recordOf(dice: Dice, id = "Observation/1"): ConsentResource {
   const { authors, references, controller, ...rest } = full;
   return {
     ...rest,
+    ...(rest.encounter !== undefined && rest.codes.length === 1 ? { uncoded: true } : {}),
     ...(dice.chance(0.8) ? { authors: authors! } : {}),
     ...(dice.chance(0.8) ? { references: references! } : {}),
     ...(dice.chance(0.9) ? { controller: controller! } : {}),

@@ -130,7 +130,8 @@ function matches(when: When, effect: Rule["effect"], asked: Question): Truth {
     const found = codes.some((one) =>
       resource.codes.some((own) => own.system === one.system && own.code === one.code),
     );
-    truths.push(resource.codes.length === 0 ? "unknown" : truth(found));
+    const open = resource.codes.length === 0 || (!found && resource.uncoded === true);
+    truths.push(open ? "unknown" : truth(found));
   }
   if (wanted) {
     const own = resource.labels;

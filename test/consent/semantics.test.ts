@@ -320,6 +320,28 @@ const tables: Readonly<Record<string, readonly Case[]>> = {
       about: { codes: [] },
       then: "indeterminate",
     },
+    {
+      it: "a record with a code, and words where another belongs, may have the denied one",
+      given: [
+        filed("a", {
+          default: "permit",
+          root: deny({ data: { codes: [{ system: "http://loinc.org", code: "75622-1" }] } }),
+        }),
+      ],
+      about: { uncoded: true },
+      then: "indeterminate",
+    },
+    {
+      it: "a record with the permitted code has it, whatever else stands there in words",
+      given: [
+        filed("a", {
+          default: "deny",
+          root: permit({ data: { codes: [{ system: "http://loinc.org", code: "2339-0" }] } }),
+        }),
+      ],
+      about: { uncoded: true },
+      then: "permit",
+    },
   ],
 
   labels: [
@@ -1160,6 +1182,37 @@ const tables: Readonly<Record<string, readonly Case[]>> = {
       given: [rejectAll],
       then: "deny",
       breakGlass: null,
+    },
+    {
+      it: "never for one of several purposes is said, in whatever order they are named",
+      given: [
+        filed("a", {
+          default: "deny",
+          root: deny({ purposes: ["BTG"] }, { breakGlass: "never" }),
+        }),
+      ],
+      asked: { purposes: ["BTG", "HPAYMT"] },
+      then: "deny",
+      breakGlass: "never",
+    },
+    {
+      it: "allowed for one of several purposes does not hide never for another",
+      given: [
+        filed("a", {
+          default: "deny",
+          root: deny(
+            {},
+            {
+              id: "root",
+              breakGlass: "allowed",
+              rules: [deny({ purposes: ["HMARKT"] }, { breakGlass: "never" })],
+            },
+          ),
+        }),
+      ],
+      asked: { purposes: ["HMARKT", "TREAT"] },
+      then: "deny",
+      breakGlass: "never",
     },
     {
       it: "never of the patient is heard where the law decides and says nothing of it",

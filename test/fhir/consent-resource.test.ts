@@ -21,6 +21,7 @@ describe("toConsentResource", () => {
       versionId: "2",
       type: "Condition",
       codes: [{ system: "http://snomed.info/sct", code: "86406008" }],
+      uncoded: true,
       labels: { codes: [{ system: confidentiality, code: "R" }], stamp: null },
       period: { from: "2019", to: Date.parse("2020-02-01T00:00:00.999Z") },
       authors: ["urn:npi|1"],
@@ -36,5 +37,18 @@ describe("toConsentResource", () => {
     expect(toConsentResource(description).labels).toBeNull();
     const labels = { codes: [], stamp: { labeller: "rules", version: "1" } };
     expect(toConsentResource(description, { labels }).labels).toBe(labels);
+  });
+
+  it("says that its codes are not all, where something has only words or a code of no system", () => {
+    const coded = { coding: [{ system: "http://loinc.org", code: "2339-0" }] };
+    const seen = (code: unknown, category: unknown = coded) =>
+      toConsentResource(
+        describeResource({ resourceType: "Observation", code, category: [category] } as never),
+      );
+    expect(seen(coded).uncoded).toBeUndefined();
+    expect(seen({ text: "HIV test" }).uncoded).toBe(true);
+    expect(seen(coded, { text: "HIV" }).uncoded).toBe(true);
+    expect(seen({ coding: [{ code: "HIVAB" }] }).uncoded).toBe(true);
+    expect(seen(undefined).uncoded).toBe(true);
   });
 });

@@ -6,12 +6,14 @@ import { hkdfExpand, hkdfExtract } from "#crypto";
 import { afterEach, describe, expect, it } from "vitest";
 import { bytesToUtf8, utf8ToBytes } from "../../src/bytes/utf8.ts";
 import { decode, encode } from "../../src/codec/dag-cbor.ts";
-import type { CID } from "../../src/codec/cid.ts";
+import { cidOf, DAG_CBOR, type CID } from "../../src/codec/cid.ts";
 import { StorageError } from "../../src/errors.ts";
 import { fileShardKeys } from "../../src/identity/file-shards.ts";
 import { memoryShardKeys, type ShardKeys } from "../../src/identity/shard-keys.ts";
 import type { Ledger } from "../../src/ledger/open-ledger.ts";
+import { gateCommits } from "../../src/ledger/commit-gate.ts";
 import { openShards } from "../../src/ledger/shards.ts";
+import { openVault } from "../../src/ledger/vault.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import type { Storage } from "../../src/storage/types.ts";
@@ -321,6 +323,38 @@ describe("a ledger with shard keys", () => {
         expect(hex(secret.keys.subarray(...at))).not.toBe(hex(was.keys.subarray(...at)));
       }
     }
+  });
+});
+
+describe("a change that waits to be committed while keys are replaced", () => {
+  it("is sealed under the new key when it is, in a commit or a batch", async () => {
+    const inner = memoryStorage();
+    const gate = gateCommits(inner);
+    const world = await foundWorld();
+    const vault = await openVault({
+      storage: gate.storage,
+      keys: world.hospitalA,
+      ledger: cidOf(encode({}), DAG_CBOR),
+      actor: world.hospitalA.signer().actor,
+      random: seeded("waiting"),
+      shards: { keys: memoryShardKeys(), gate },
+    });
+    const name = vault.name("late");
+    const beside = name.slice();
+    beside[31]! ^= 1;
+    await gate.storage.state.batch([vault.put(beside, utf8ToBytes("erased"))]);
+    const [late, later] = [
+      vault.put(name, utf8ToBytes("kept")),
+      vault.put(name, utf8ToBytes("too")),
+    ];
+    const gone = [vault.remove(beside)];
+    await gate.storage.state.batch([...gone, ...vault.outdate(gone)]);
+    await vault.renew();
+    await gate.storage.state.batch([late]);
+    expect(await vault.get(name).then((value) => bytesToUtf8(value!))).toBe("kept");
+    await gate.storage.commit({ state: [later] });
+    expect(await vault.get(name).then((value) => bytesToUtf8(value!))).toBe("too");
+    expect(await vault.get(beside)).toBeUndefined();
   });
 });
 

@@ -244,8 +244,11 @@ export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
 
 function checkPrefix(prefix: string): string {
   if (typeof prefix !== "string") throw new TypeError("prefix must be a string");
-  if (!/^[\x21-\x7e]{0,128}$/.test(prefix)) {
-    throw new RangeError("prefix must be at most 128 characters of ASCII without spaces");
+  // What is written with dots is another place where something in between tidies paths up.
+  if (!/^[\x21-\x7e]{0,128}$/.test(prefix) || /(?:^|\/)\.\.?(?:\/|$)/.test(prefix)) {
+    throw new RangeError(
+      "prefix must be at most 128 characters of ASCII, without spaces and parts . and ..",
+    );
   }
   return prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`;
 }

@@ -296,15 +296,17 @@ describe("several sequencers", () => {
 
   it("put what came while a race was lost into the block that wins", async () => {
     let lose = 3;
-    let ledger: TestLedger | undefined;
+    const started: { ledger?: TestLedger } = {};
     const late: Promise<unknown>[] = [];
     const inner = memoryStorage();
     const storage = wrapped(async (commit, { append }) => {
+      const { ledger } = started;
       if (ledger === undefined || lose-- <= 0) return commit();
       for (let i = 0; i < 2; i++) late.push(ledger.sequencer.submit(await sign(ledger)).durable);
       throw new AppendConflict(await inner.chains.head(append!.chain));
     }, inner);
-    ledger = await startLedger({ storage });
+    const ledger = await startLedger({ storage });
+    started.ledger = ledger;
     const first = await ledger.sequencer.submit(await sign(ledger)).durable;
     expect(first).toEqual({ height: 0, transaction: 0 });
     expect(await Promise.all(late)).toEqual(
@@ -315,7 +317,7 @@ describe("several sequencers", () => {
 
   it("keep to what a block may hold when they take more into it", async () => {
     let lose = 2;
-    let ledger: TestLedger | undefined;
+    const started: { ledger?: TestLedger } = {};
     const late: Promise<unknown>[] = [];
     const inner = memoryStorage({ maxBatch: 60 });
     const state = Array.from({ length: 20 }, (_, i) => ({
@@ -324,12 +326,14 @@ describe("several sequencers", () => {
     }));
     const submit = async (on: TestLedger) => on.sequencer.submit(await sign(on), { state }).durable;
     const storage = wrapped(async (commit, { append }) => {
+      const { ledger } = started;
       if (ledger === undefined || lose-- <= 0) return commit();
       for (let i = 0; i < 2; i++) late.push(submit(ledger));
       await new Promise((resolve) => setImmediate(resolve));
       throw new AppendConflict(await inner.chains.head(append!.chain));
     }, inner);
-    ledger = await startLedger({ storage });
+    const ledger = await startLedger({ storage });
+    started.ledger = ledger;
     await submit(ledger);
     await Promise.all(late);
     // Half of the limit less one, 29, takes one of 20 each.

@@ -59,7 +59,9 @@ const { genesis, signers } = await writerGenesis();
 const signer = signers[proposer]!;
 const storage = await persistently(() => postgresStorage({ pool, schema }));
 const chain = await persistently(() => openChain({ storage, genesis }));
-const sequencer = createSequencer({ chain, storage, signer, now: () => START });
+// As `openLedger` has it.
+const giveWay = () => new Promise<void>((resolve) => setTimeout(resolve, 32 * Math.random()));
+const sequencer = createSequencer({ chain, storage, signer, now: () => START, giveWay });
 const checkpointer = createCheckpointer({
   chain,
   chains: storage.chains,

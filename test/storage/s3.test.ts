@@ -320,6 +320,35 @@ describe("s3Storage over a bucket in memory", () => {
     }
   });
 
+  it("can be copied while it is written to, heads first and blobs last", async () => {
+    const copyIn = async (order: readonly string[]): Promise<S3Storage> => {
+      const bucket = fakeBucket();
+      const storage = await open(bucket);
+      const copy = fakeBucket();
+      let head = EMPTY;
+      for (const folder of order) {
+        for (const [key, bytes] of bucket.objects) {
+          if (key.startsWith(`p/${folder}/`)) copy.objects.set(key, bytes);
+        }
+        // A block and the blob that it names, often enough for the head object to move.
+        for (let i = 0; i < 64; i++) {
+          const name = `${folder} ${i}`;
+          await storage.blobs.put([{ cid: cidOf(text(name), RAW), bytes: text(name) }]);
+          head = await storage.chains.append("a", head, [text(name)]);
+        }
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      await storage.close();
+      return open(copy);
+    };
+    const whole = await copyIn(["heads", "chains", "blobs"]);
+    const named = await read(whole);
+    expect(named).toHaveLength(64);
+    for (const name of named) expect(await whole.blobs.has(cidOf(text(name), RAW))).toBe(true);
+    const wrong = await copyIn(["blobs", "chains", "heads"]);
+    await expect(read(wrong)).rejects.toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
+  });
+
   it("keeps chains apart whose names look like keys, and takes no other's objects for its own", async () => {
     const bucket = fakeBucket();
     const storage = await open(bucket);
@@ -468,8 +497,11 @@ describe("s3Storage over a bucket in memory", () => {
   });
 
   it("refuses prefixes that are no part of a key", async () => {
-    for (const prefix of ["a b", "ä", "x".repeat(129)]) {
+    for (const prefix of ["a b", "ä", "x".repeat(129), "..", "../b", "a/./b", "a/.."]) {
       await expect(open(fakeBucket(), {}, { prefix })).rejects.toBeInstanceOf(RangeError);
+    }
+    for (const prefix of ["", "a/", ".a", "a..", "a/.b"]) {
+      await open(fakeBucket(), {}, { prefix });
     }
   });
 });

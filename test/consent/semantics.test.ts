@@ -1161,6 +1161,55 @@ const tables: Readonly<Record<string, readonly Case[]>> = {
     })),
   ],
 
+  "facts about who asks and who speaks": [
+    {
+      it: "a role that somebody attests who is no member does not count",
+      given: [filed("a", { default: "deny", root: permit({ roles: ["nurse"] }) })],
+      facts: { roles: [{ actor: "dr-who", code: "nurse", attestedBy: "stranger" }] },
+      then: "deny",
+      because: ["default"],
+    },
+    {
+      it: "a role that a member attests does",
+      given: [filed("a", { default: "deny", root: permit({ roles: ["nurse"] }) })],
+      facts: { roles: [{ actor: "dr-who", code: "nurse", attestedBy: "hospital-b" }] },
+      then: "permit",
+    },
+    {
+      it: "what a guardian granted ends with the guardian's capacity, unlike what the patient granted",
+      given: [filed("a", { by: "aunt", capacity: "proxy", root: permit() })],
+      facts: {
+        capacities: [
+          { actor: "mother", capacity: "guardian", to: at("2023-12-31") },
+          {
+            actor: "aunt",
+            capacity: "proxy",
+            from: at("2023-01-01"),
+            by: { actor: "mother", capacity: "guardian" },
+          },
+        ],
+      },
+      then: "not-applicable",
+      because: ["aside capacity-lost"],
+    },
+    {
+      it: "a request without purposes is told that it states none",
+      given: [filed("a", { root: permit() })],
+      asked: { purposes: [] },
+      then: "indeterminate",
+      because: ["silence"],
+    },
+    {
+      it: "what a replacement ended does not come back where it says nothing",
+      given: [
+        filed("a", { root: permit({ data: { types: ["Observation"] } }) }),
+        filed("b", { after: ["a"], default: "none", root: deny({ purposes: ["HMARKT"] }) }),
+      ],
+      then: "not-applicable",
+      not: ["rule permit"],
+    },
+  ],
+
   "break-glass statements beside decisions": [
     {
       it: "never is said with the refusal",

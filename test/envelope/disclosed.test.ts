@@ -185,7 +185,7 @@ describe("prepareFields", () => {
       const sorted = [...hashes].sort();
       places.add(sorted.indexOf(hashes[0]!));
       // The tree over them in that order, their number being a power of two, by node:crypto alone.
-      let level = sorted.map((hash) => new Uint8Array(Buffer.from(hash, "hex")));
+      let level: Uint8Array[] = sorted.map((hash) => Buffer.from(hash, "hex"));
       while (level.length > 1) {
         level = Array.from({ length: level.length / 2 }, (_, at) =>
           sha256(Uint8Array.of(1), level[2 * at]!, level[2 * at + 1]!),

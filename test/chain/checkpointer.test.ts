@@ -4,7 +4,7 @@ import {
   parseCheckpoint,
   readCheckpoint,
 } from "../../src/chain/checkpoint-note.ts";
-import { createCheckpointer } from "../../src/chain/checkpointer.ts";
+import { createCheckpointer, openSignedHeads } from "../../src/chain/checkpointer.ts";
 import { blocksChain, openChain } from "../../src/chain/chain.ts";
 import {
   decodeForkEvidence,
@@ -84,6 +84,26 @@ describe("createCheckpointer", () => {
       }),
     );
     expect(roots.size).toBeGreaterThan(5);
+  });
+
+  it("remembers what it signs although another with its key remembered something first", async () => {
+    const { chain, storage } = await grown(3);
+    const chains = storage.chains!;
+    const earlier = { size: 2, root: await chain.rootAt(2) };
+    let raced = 0;
+    const racing = {
+      ...chains,
+      append: async (...call: Parameters<typeof chains.append>) => {
+        const [name, head] = call;
+        if (raced++ === 0)
+          expect(await openSignedHeads(chains, name).keep(head, earlier)).toBe(true);
+        return chains.append(...call);
+      },
+    };
+    const checkpointer = createCheckpointer({ chain, chains: racing, signer });
+    expect((await checkpointer.sign()).size).toBe(3);
+    expect(await checkpointer.last()).toEqual({ size: 3, root: chain.root });
+    expect(raced).toBe(2);
   });
 
   it("is not taken for a restored backup because another signed a newer head meanwhile", async () => {

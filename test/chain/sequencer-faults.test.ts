@@ -315,6 +315,38 @@ describe("several sequencers", () => {
     expect(ledger.chain.size).toBe(1);
   });
 
+  it("hold a copy with another signature once, however many races are lost", async () => {
+    let lose = 10;
+    const inner = memoryStorage();
+    const storage = wrapped(async (commit, { append }) => {
+      if (append === undefined || lose-- <= 0) return commit();
+      throw new AppendConflict(await inner.chains.head(append.chain));
+    }, inner);
+    const { chain, signers, ...ledger } = await startLedger({ storage });
+    let looked = 0;
+    const watched: typeof chain = Object.create(chain, {
+      findTransaction: {
+        value: (...call: Parameters<typeof chain.findTransaction>) => {
+          looked++;
+          return chain.findTransaction(...call);
+        },
+      },
+    }) as typeof chain;
+    const sequencer = createSequencer({
+      chain: watched,
+      storage,
+      signer: signers["a"]!,
+      now: () => START,
+    });
+    const tx = await sign({ ...ledger, chain, signers, sequencer });
+    const places = [tx, { ...tx, sig: new Uint8Array(64) }].map(
+      (signed) => sequencer.submit(signed).durable,
+    );
+    const place = { height: 0, transaction: 0 };
+    expect(await Promise.all(places)).toEqual([place, place]);
+    expect(looked).toBe(1);
+  });
+
   it("keep to what a block may hold when they take more into it", async () => {
     let lose = 2;
     const started: { ledger?: TestLedger } = {};

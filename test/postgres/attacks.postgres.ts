@@ -62,6 +62,12 @@ describePostgres("an attack on postgresStorage", () => {
     await cluster.sql("TRUNCATE public.caught");
     await using storage = await postgresStorage({ pool: cluster.pool({ user: "lured" }) });
     expect(await useAll(storage)).toEqual(ALL);
+    await cluster.set({ synchronous_standby_names: "nobody" });
+    await expect(
+      postgresStorage({ pool: cluster.pool({ user: "lured" }) }),
+      "whether the role may see that no standby is there",
+    ).rejects.toMatchObject({ message: expect.stringContaining("none is connected") as string });
+    await cluster.set({ synchronous_standby_names: "" });
     expect(await cluster.sql("SELECT * FROM public.caught")).toEqual([]);
   });
 

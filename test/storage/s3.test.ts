@@ -2,6 +2,8 @@ import { describe, expect, it } from "vitest";
 import { cidOf, RAW } from "../../src/codec/cid.ts";
 import { InputError } from "../../src/errors.ts";
 import { AmbiguousAppend, AppendConflict } from "../../src/storage/errors.ts";
+import { openHead } from "../../src/storage/s3/head.ts";
+import { createRequests } from "../../src/storage/s3/requests.ts";
 import { s3Storage, type S3Storage, type S3StorageOptions } from "../../src/storage/s3.ts";
 import type { Head } from "../../src/storage/types.ts";
 import {
@@ -249,6 +251,97 @@ describe("s3Storage over a bucket in memory", () => {
     expect(await storage.blobs.get(blob.cid)).toEqual(blob.bytes);
   });
 
+  it("does not take a bucket that is gone, or a page of something in between, for no object", async () => {
+    const bucket = fakeBucket();
+    await append(await open(bucket), "one");
+    for (const name of ["NoSuchBucket", "UnknownError"]) {
+      const client = fakeClient(bucket);
+      let gone = false;
+      const storage = await s3Storage({
+        client: {
+          ...client,
+          getObject: async (input, options) => {
+            if (gone) throw s3Error(404, name);
+            return client.getObject(input, options);
+          },
+        },
+        bucket: "bucket",
+        prefix: "p",
+        retries: 0,
+      });
+      gone = true;
+      const failed = { code: "ERR_STORAGE_FAILED" };
+      await expect(storage.chains.head("a")).rejects.toMatchObject(failed);
+      await expect(storage.blobs.get(cidOf(text("x"), RAW))).rejects.toMatchObject(failed);
+    }
+  });
+
+  it("asks again for what came shorter than it was announced", async () => {
+    const blob = { cid: cidOf(text("a blob"), RAW), bytes: text("a blob") };
+    const bucket = fakeBucket();
+    const client = fakeClient(bucket);
+    let cut = 2;
+    const storage = await s3Storage({
+      client: {
+        ...client,
+        getObject: async (input, options) => {
+          const response = await client.getObject(input, options);
+          if (cut-- <= 0) return response;
+          return { ...response, Body: { transformToByteArray: async () => text("a bl") } };
+        },
+      },
+      bucket: "bucket",
+      prefix: "p",
+      probe: false,
+    });
+    await storage.blobs.put([blob]);
+    expect(await storage.blobs.get(blob.cid)).toEqual(blob.bytes);
+    expect(cut).toBe(-1);
+  });
+
+  it("moves a head object forward only, whoever comes late", async () => {
+    const bucket = fakeBucket();
+    const handle = () => {
+      const client = fakeClient(bucket);
+      const requests = createRequests({ client, bucket: "bucket", retries: 0, timeout: 1000 });
+      return openHead(requests, "head", (etag) => etag);
+    };
+    const at = (size: number): Head => ({ size, hash: new Uint8Array(32).fill(size) });
+    const [one, two] = [handle(), handle()];
+    await one.advance(at(3));
+    await two.advance(at(9));
+    expect(await one.read()).toEqual(at(9));
+    await handle().advance(at(5));
+    await two.advance(at(4));
+    expect(await one.read()).toEqual(at(9));
+  });
+
+  it("does not know what became of an append whose place is taken and empty", async () => {
+    const storage = await open(fakeBucket(), {
+      fault: (key) =>
+        key.includes("chains")
+          ? { when: "before", error: s3Error(412, "Precondition") }
+          : undefined,
+    });
+    const call = storage.chains.append("a", EMPTY, [text("one")]);
+    await expect(call).rejects.toBeInstanceOf(AmbiguousAppend);
+  });
+
+  it("goes on from no segment that does not follow what it knows", async () => {
+    const bucket = fakeBucket();
+    const storage = await open(bucket);
+    const head = await append(storage, "one");
+    const forger = await open(bucket, {}, { prefix: "other" });
+    await append(forger, "another one", "forged");
+    const [, [key, forged]] = [...bucket.objects].filter(([name]) =>
+      name.startsWith("other/chains/"),
+    ) as [unknown, [string, Uint8Array]];
+    bucket.objects.set(key.replace("other/", "p/"), forged);
+    const corrupt = { code: "ERR_STORAGE_CORRUPT" };
+    await expect(storage.chains.head("a")).rejects.toMatchObject(corrupt);
+    await expect(storage.chains.append("a", head, [text("two")])).rejects.toMatchObject(corrupt);
+  });
+
   it("purges no version of a segment: what was deleted there was not deleted by it", async () => {
     const client = fakeClient(fakeBucket(), { versioning: "Enabled" });
     const versions = ["p/chains/a/1", "p/blobs/b", "p/heads/a", "pool/blobs/b"].map((Key) => ({
@@ -290,9 +383,8 @@ describe("s3Storage over a bucket in memory", () => {
     await expect(late).rejects.toMatchObject({ code: "ERR_STORAGE_CONFLICT" });
     for (const [key, bytes] of before) expect(bucket.objects.get(key)).toBe(bytes);
     expect((await read(paused)).length).toBe(6);
-    expect((await paused.chains.append("a", await paused.chains.head("a"), [text("x")])).size).toBe(
-      7,
-    );
+    const end = await append(other, "other's last");
+    expect((await paused.chains.append("a", end, [text("x")])).size, "told by the other").toBe(8);
   });
 
   it("notices what the head object counts and no segment holds, and works without that object", async () => {

@@ -28,8 +28,6 @@ export async function compactTables(
     throw new StorageError("ERR_STORAGE_FAILED", "not compacted: the role does not own the tables");
   }
   for (const name of ["statement_timeout", "lock_timeout"]) await query(`SET ${name} = 0`);
-  // As in every transaction that writes.
-  await query("SET search_path = pg_catalog, pg_temp");
   await query("SET default_transaction_read_only = off");
   await query("SET default_transaction_isolation = 'read committed'");
   const before = await bytesOnDisk(query, schema);

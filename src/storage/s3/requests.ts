@@ -69,7 +69,8 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
     try {
       return await request();
     } catch (error) {
-      if (statusOf(error) === 404 && nameOf(error) !== "NoSuchBucket") return undefined;
+      // Not any 404: of a bucket that is gone, or a server in between, nothing is known of the object.
+      if (statusOf(error) === 404 && ABSENT.includes(nameOf(error))) return undefined;
       throw error;
     }
   }
@@ -217,6 +218,7 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
   };
 }
 
+const ABSENT: readonly unknown[] = ["NoSuchKey", "NotFound", "NoSuchVersion"];
 const OCTETS = "application/octet-stream";
 
 interface ClientError {

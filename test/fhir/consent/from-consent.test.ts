@@ -502,6 +502,24 @@ describe("readings", () => {
     expect(refusal(r5(), { dialect: "r5" })).toMatch(/Consent\.decision must be/);
   });
 
+  it("denies by default in IHE PCF, also where nothing is permitted", () => {
+    const consent = provision({ type: "deny" });
+    expect(fromConsent(consent, { dialect: "r4-pcf" }).directive.default).toBe("deny");
+    expect(fromConsent(consent, { dialect: "r4-typed" }).directive.default).toBe("none");
+  });
+
+  it("refuses a grantee, who is bound as a whole", () => {
+    const consent = r5({ decision: "permit", grantee: [{ reference: "Practitioner/1" }] });
+    expect(refusal(consent, { dialect: "r5" })).toMatch(/Consent\.grantee/);
+  });
+
+  it("refuses a policyRule that says permit and deny", () => {
+    const system = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
+    const coding = ["OPTIN", "OPTOUT"].map((code) => ({ system, code }));
+    const consent = { ...provision({}), policyRule: { coding } };
+    expect(refusal(consent, { dialect: "r4-policy-rule" })).toMatch(/permit and deny/);
+  });
+
   it("takes codes of R5's category from the code systems that define them", () => {
     const codes = "http://terminology.hl7.org/CodeSystem/consentcategorycodes";
     for (const [system, code, expected] of [

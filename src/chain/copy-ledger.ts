@@ -205,7 +205,7 @@ async function copyState(
     }
   }
   let done = 0;
-  for await (const page of pages(allKeys(from), () => PAGE_ITEMS, signal)) {
+  for await (const page of pages(allKeys(from), () => PAGE_ITEMS, signal, sizeOf)) {
     const there = resumed ? await to.getMany(page.map(({ key }) => key)) : [];
     const wanted = page.filter(({ value }, i) => {
       const old = there[i];
@@ -336,19 +336,23 @@ async function assertUnchanged(chains: ChainStore, before: Map<string, Head>): P
   }
 }
 
-/** Cuts a sequence into pages; the size is asked for before each. */
+/** Cuts a sequence into pages of so many items, asked for before each, or of so many bytes. */
 async function* pages<T>(
   items: AsyncIterable<T>,
   size: () => number,
   signal: AbortSignal | undefined,
+  sizeOf: (item: T) => number = () => 0,
 ): AsyncGenerator<T[]> {
   let page: T[] = [];
+  let bytes = 0;
   for await (const item of items) {
     page.push(item);
-    if (page.length < size()) continue;
+    bytes += sizeOf(item);
+    if (page.length < size() && bytes < PAGE_BYTES) continue;
     signal?.throwIfAborted();
     yield page;
     page = [];
+    bytes = 0;
   }
   signal?.throwIfAborted();
   if (page.length > 0) yield page;

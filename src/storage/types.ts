@@ -123,14 +123,15 @@ export interface ChainStore {
 
 /** A value under the name of its content. */
 export interface Blob {
-  /** CIDv1 of SHA-256, any codec. */
+  /** CIDv1 of SHA-256, of any codec of up to 31 bits. */
   readonly cid: CID;
   /** May be empty. Not checked against `cid` by the store. */
   readonly bytes: Uint8Array;
 }
 
 /**
- * Values by CID. CIDs are version 1 with SHA-256; two of different codec are different names.
+ * Values by CID. CIDs are version 1 with SHA-256 and any codec of up to 31 bits; two of different
+ * codec are different names.
  * The library hashes what it puts and what it gets; a store compares nothing.
  * Ownership and errors as for {@link ChainStore}.
  */

@@ -389,6 +389,40 @@ describe("copyLedger", () => {
     });
   });
 
+  it("says when the target's chain does not end where the source's does", async () => {
+    const { genesis, forge, records } = await smallLedger();
+    const source = { ...memoryStorage(), chains: await storeOf(forge, records) };
+    const target = memoryStorage();
+    // One that acknowledges what it does not write.
+    const append: FullStorage["chains"]["append"] = async (_chain, { size }, list) => ({
+      size: size + list.length,
+      hash: new Uint8Array(32),
+    });
+    const forgetful = { ...target, chains: { ...target.chains, append } };
+    await expect(
+      copyLedger(source, forgetful, { genesis, kinds: [smallRule] }),
+    ).rejects.toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
+  });
+
+  it("holds few bytes of large values at a time", async () => {
+    const source = memoryStorage();
+    for (let i = 0; i < 10; i++) {
+      await source.state.batch([{ key: bytesFor(`${i}`), value: new Uint8Array(3 << 20) }]);
+    }
+    const target = memoryStorage();
+    let most = 0;
+    const batch: FullStorage["state"]["batch"] = (changes) => {
+      most = Math.max(
+        most,
+        changes.reduce((sum, { value }) => sum + (value?.length ?? 0), 0),
+      );
+      return target.state.batch(changes);
+    };
+    const { genesis } = await foundLedger({ a: ["custodian", "sequencer"], b: ["auditor"] });
+    await copyLedger(source, { ...target, state: { ...target.state, batch } }, { genesis });
+    expect(most).toBe(9 << 20);
+  });
+
   it("says when the source was written to meanwhile, and copies the rest when called again", async () => {
     const w = await ward();
     await w.hl.record(w.me, observation("o0"));

@@ -58,6 +58,27 @@ describeBrowser("indexeddbStorage in several tabs", () => {
     });
   });
 
+  it("loses nothing acknowledged and tears nothing when a page is loaded anew", async () => {
+    const page = await tab();
+    let size = 0;
+    for (let round = 0; round < 10; round++) {
+      site.reports.length = 0;
+      const label = `${round}-reloaded`;
+      // It does not come back: its page is gone.
+      call<Module, "write">(page, "write", label, 1_000_000).catch(() => undefined);
+      await reported(1 + ((round * 7) % 20));
+      await new Promise((resolve) => setTimeout(resolve, (round * 3) % 11));
+      await page.reload();
+      const found = await call<Module, "check">(page, "check", size);
+      const acknowledged = countsOf(site.reports)[label] ?? 0;
+      expect(found.wrong).toEqual([]);
+      // The last commit may have been durable and its report under way.
+      expect([acknowledged, acknowledged + 1]).toContain(found.counts[label] ?? 0);
+      ({ size } = found);
+    }
+    expect(size).toBeGreaterThanOrEqual(20);
+  });
+
   it(`loses nothing acknowledged and tears nothing when the browser is killed ${ROUNDS} times`, async () => {
     let size = 0;
     for (let round = 0; round < ROUNDS; round++) {

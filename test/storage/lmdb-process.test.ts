@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -106,6 +106,27 @@ describe("lmdbStorage in several processes", () => {
       await child.kill();
       expect(Object.fromEntries(await checkWhole(path))).toEqual({ writer: 30 });
     }
+    await remove();
+  });
+
+  it("is whole when two compact at once beside a writer and one of them is killed", async () => {
+    const { path, remove } = await folder();
+    const writer = start("append", path, "writer", "80");
+    await writer.reached(5);
+    const survivor = start("compact", path, "survivor", "6");
+    const ended = Promise.all([writer.ended(), survivor.ended()]);
+    for (let round = 0; round < 2; round++) {
+      const victim = start("compact", path, "victim");
+      await victim.reached(1);
+      await new Promise((resolve) => setTimeout(resolve, 7 * round));
+      await victim.kill();
+    }
+    await ended;
+    expect(Object.fromEntries(await checkWhole(path))).toEqual({ writer: 80 });
+    // What was half made by those killed is gone with the next compaction.
+    await using storage = await lmdbStorage({ path });
+    await storage.compact();
+    expect(readdirSync(path).filter((name) => name.startsWith("env-"))).toHaveLength(1);
     await remove();
   });
 

@@ -1,6 +1,8 @@
+import { spawnSync } from "node:child_process";
 import { mkdir, readdir, rm, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as lmdb from "lmdb";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { cidOf, RAW } from "../../src/codec/cid.ts";
 import { lmdbStorage, type LmdbClient } from "../../src/storage/lmdb.ts";
@@ -188,6 +190,66 @@ describe("lmdbStorage when LMDB fails", () => {
     for (const name of ["one", "two", "three"]) {
       expect(await storage.blobs.get(blobOf(text(name)).cid)).toEqual(text(name));
     }
+    await remove();
+  });
+
+  it("neither tells nor remembers a head that came to nothing with the whole transaction", async () => {
+    const { path, remove } = await folder();
+    let together: (() => unknown)[] | undefined;
+    const full = Object.assign(new Error("No space left on device"), { code: 28 });
+    const lmdb: LmdbClient = {
+      open(options) {
+        const root = client.open(options);
+        const commit = root.transaction.bind(root);
+        const nested = (root as unknown as lmdb.RootDatabase).childTransaction.bind(root);
+        root.transaction = (async (action: () => unknown) => {
+          if (together === undefined) return commit(action as () => void);
+          if (together.push(action) === 2) {
+            const actions = together;
+            await nested(() => {
+              for (const each of actions) {
+                try {
+                  each();
+                } catch {
+                  // told below, as LMDB does
+                }
+              }
+              throw full;
+            }).catch(() => undefined);
+          }
+          throw Object.assign(new Error("Commit failed"), { commitError: Promise.reject(full) });
+        }) as typeof root.transaction;
+        return root;
+      },
+    };
+    await using storage = await lmdbStorage({ path, lmdb });
+    together = [];
+    const failed = { reason: { code: "ERR_STORAGE_FAILED" } };
+    const append = (record: string) => storage.chains.append("a", genesis, [text(record)]);
+    expect(await Promise.allSettled([append("one"), append("two")])).toMatchObject([
+      failed,
+      failed,
+    ]);
+    together = undefined;
+    const head = await append("other");
+    expect(await storage.chains.head("a")).toEqual(head);
+    await remove();
+  });
+
+  it("sees what another process put in the place of what came to nothing", async () => {
+    const { path, remove } = await folder();
+    const { lmdb, fail } = failing();
+    await using storage = await lmdbStorage({ path, lmdb });
+    await storage.blobs.put([blobOf(text("one"))]);
+    fail(Object.assign(new Error("No space left on device"), { code: 28 }));
+    await expect(storage.blobs.put([blobOf(text("two"))])).rejects.toThrow();
+    fail(undefined);
+    const child = fileURLToPath(new URL("./lmdb-child.ts", import.meta.url));
+    const node = ["--conditions=healthledger-source", "--import", "tsx", child];
+    spawnSync(process.execPath, [...node, "append", path, "other", "1"]);
+    expect(await storage.chains.head("a")).toMatchObject({ size: 2 });
+    const { cid, bytes } = blobOf(text(`other 0 blob 0 ${"x".repeat(200)}`));
+    expect(await storage.blobs.get(cid)).toEqual(bytes);
     await remove();
   });
 

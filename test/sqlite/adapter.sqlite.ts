@@ -409,6 +409,23 @@ describe("sqliteStorage when SQLite fails", () => {
     return (database.prepare("PRAGMA page_count").get() as { page_count: number }).page_count;
   }
 
+  it("undoes what a call wrote that failed in the middle, and only that", async () => {
+    const remove = "DELETE FROM hl_blobs WHERE sha256 = ? AND codec = ?";
+    const database = instead(await connected(await newPath()), remove, () => {
+      throw error("SQLITE_ERROR");
+    });
+    const storage = await sqliteStorage({ database });
+    const [before, failed, after] = await Promise.allSettled([
+      storage.chains.append("a", genesis, [text("r")]),
+      storage.blobs.delete([blobOf(text("b")).cid]),
+      storage.state.batch([{ key: text("k"), value: text("v") }]),
+    ]);
+    expect([before!.status, after!.status]).toEqual(["fulfilled", "fulfilled"]);
+    expect(failed).toMatchObject({ reason: { code: "ERR_STORAGE_FAILED" } });
+    expect(await storage.chains.head("a")).toMatchObject({ size: 1 });
+    expect(await storage.state.get(text("k"))).toEqual(text("v"));
+  });
+
   it("says that a connection was closed under it", async () => {
     const database = await connect(await newPath());
     const { chains, state } = await sqliteStorage({ database });

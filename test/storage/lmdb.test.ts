@@ -253,6 +253,32 @@ describe("lmdbStorage when LMDB fails", () => {
     await remove();
   });
 
+  it("names the record that a chain lacks, wherever it is", async () => {
+    for (const lost of [0, 1, 2]) {
+      const { path, remove } = await folder();
+      const one = await lmdbStorage({ path });
+      await one.chains.append("a", genesis, ["0", "1", "2", "3"].map(text));
+      await one.close();
+      const encodings = { keyEncoding: "binary", encoding: "binary" } as const;
+      const root = lmdb.open({ path: join(path, "env-00000001"), maxDbs: 8, ...encodings });
+      const chains = root.openDB({ name: "chains", ...encodings });
+      const keys = [...chains.getKeys({ start: new Uint8Array(1) })];
+      await chains.remove(keys[lost]!);
+      await root.close();
+      await using again = await lmdbStorage({ path });
+      const seen: number[] = [];
+      const read = async (): Promise<void> => {
+        for await (const { index } of again.chains.read("a", { from: 0 })) seen.push(index);
+      };
+      await expect(read()).rejects.toMatchObject({
+        code: "ERR_STORAGE_CORRUPT",
+        message: expect.stringContaining(`record ${lost}`),
+      });
+      expect(seen).toEqual([0, 1].slice(0, lost));
+      await remove();
+    }
+  });
+
   it("names a pack that does not hold what its table says", async () => {
     const { path, remove } = await folder();
     const blob = blobOf(text("content"));

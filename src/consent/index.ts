@@ -23,6 +23,7 @@ export { toPcfResidual, type PcfResidualRule } from "./residual-pcf.ts";
 export {
   toPermission,
   type ResidualPermission,
+  type ResidualPermissionData,
   type ResidualPermissionRule,
 } from "./residual-permission.ts";
 export { toSearchParameters, type ResidualSearch } from "./residual-search.ts";

@@ -21,7 +21,8 @@ import type { ChainRecord, Commit, FullStorage, Head, StorageCaps } from "./type
 export type { SortedKeys } from "./sorted-keys.ts";
 
 /** A blob, and what its CID is made of: the one that was given is its owner's, who may change it. */
-interface StoredBlob {
+/** A blob and its name. */
+export interface StoredBlob {
   readonly codec: number;
   readonly digest: Uint8Array;
   readonly bytes: Uint8Array;

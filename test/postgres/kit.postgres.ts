@@ -7,7 +7,7 @@ import { startCluster, type Cluster } from "./cluster.ts";
 import { describePostgres } from "./describe.ts";
 import { postgresSubjects } from "./subject.ts";
 
-const rounds = effort("HEALTHLEDGER_CRASH_ROUNDS", { full: 40, short: 8 });
+const rounds = effort("HEALTHLEDGER_CRASH_ROUNDS", { full: 40, short: 3 });
 
 describePostgres("postgresStorage and the conformance kit", () => {
   let cluster: Cluster;

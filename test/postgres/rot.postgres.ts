@@ -15,7 +15,7 @@ import { texts, ward } from "../support/ward.ts";
 import { startCluster, type Cluster } from "./cluster.ts";
 import { describePostgres } from "./describe.ts";
 
-const ROUNDS = effort("HEALTHLEDGER_ROT_ROUNDS", { full: 40, short: 8 });
+const ROUNDS = effort("HEALTHLEDGER_ROT_ROUNDS", { full: 40, short: 3 });
 
 describePostgres("bytes that changed under the server", () => {
   let cluster: Cluster;

@@ -11,7 +11,7 @@ import { ward } from "../support/ward.ts";
 import { folder, openAt } from "./subject.ts";
 
 /** `HEALTHLEDGER_DAMAGE_ROUNDS`: how often a copy of the file is damaged. */
-const ROUNDS = effort("HEALTHLEDGER_DAMAGE_ROUNDS", { full: 300, short: 60 });
+const ROUNDS = effort("HEALTHLEDGER_DAMAGE_ROUNDS", { full: 300, short: 20 });
 
 /** Numbers in [0, 1), the same each time (mulberry32). */
 function random(seed: number): () => number {

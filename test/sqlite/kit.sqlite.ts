@@ -7,7 +7,7 @@ import { staged } from "../support/host-features.ts";
 import { FEATURES, sqliteSubjects, unsyncedSqliteSubjects } from "./subject.ts";
 
 /** `HEALTHLEDGER_CRASH_ROUNDS`: how often a process is killed; 40, with little effort 10. */
-const rounds = effort("HEALTHLEDGER_CRASH_ROUNDS", { full: 40, short: 10 });
+const rounds = effort("HEALTHLEDGER_CRASH_ROUNDS", { full: 40, short: 4 });
 const cases = await staged([...storageCases, ...processCases({ rounds })]);
 const traced = cases.filter(({ requires }) => requires?.includes("traced"));
 

@@ -8,7 +8,7 @@ import { effort } from "../support/effort.ts";
 import { OWN_CLIENT } from "./client.ts";
 import { FEATURES, sqliteSubjects } from "./subject.ts";
 
-const rounds = effort("HEALTHLEDGER_CRASH_ROUNDS", { full: 40, short: 10 });
+const rounds = effort("HEALTHLEDGER_CRASH_ROUNDS", { full: 40, short: 4 });
 const cases = await staged([...storageCases, ...processCases({ rounds })]);
 const results = await runKit(cases, sqliteSubjects, {
   features: FEATURES,

@@ -5,6 +5,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: ["healthledger-source", "node", "default"] } },
   test: {
     include: ["test/**/*.test.ts"],
+    // one more than the default, which leaves a core of two idle
+    maxWorkers: "100%",
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },

@@ -12,6 +12,8 @@ export {
   checkScan,
   closedError,
   copyBytes,
+  copyChange,
+  copyHead,
   EMPTY_HEAD,
   sameHead,
 } from "./guards.ts";

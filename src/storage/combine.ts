@@ -1,7 +1,7 @@
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { CID } from "../codec/cid.ts";
 import { AppendConflict, AmbiguousAppend } from "./errors.ts";
-import { checkCommit, closedError, copyBytes, sameHead } from "./guards.ts";
+import { checkCommit, closedError, copyBytes, copyChange, copyHead, sameHead } from "./guards.ts";
 import { decodePending, encodePending, type Pending } from "./pending.ts";
 import type {
   AppendOptions,
@@ -297,10 +297,7 @@ function copyCommit({ append, blobs, state }: Commit): Commit {
     ...(append && {
       append: {
         chain: append.chain,
-        expected: {
-          size: append.expected.size,
-          hash: append.expected.hash && copyBytes(append.expected.hash),
-        },
+        expected: copyHead(append.expected),
         records: append.records.map(copyBytes),
       },
     }),
@@ -311,8 +308,4 @@ function copyCommit({ append, blobs, state }: Commit): Commit {
 
 function copyBlob({ cid, bytes }: Blob): Blob {
   return { cid: CID.decode(copyBytes(cid.bytes)), bytes: copyBytes(bytes) };
-}
-
-function copyChange({ key, value }: StateChange): StateChange {
-  return { key: copyBytes(key), value: value && copyBytes(value) };
 }

@@ -9,6 +9,7 @@ import {
   type Commit,
   type Head,
   type ScanOptions,
+  type StateChange,
   type StorageCaps,
 } from "./types.ts";
 
@@ -181,6 +182,16 @@ export function checkScan(options: ScanOptions): Required<ScanOptions> {
 /** Copies bytes into a plain `Uint8Array`; `slice()` of a `Buffer` would give a view. */
 export function copyBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
+}
+
+/** Copies a head, hash and all. */
+export function copyHead({ size, hash }: Head): Head {
+  return { size, hash: hash && copyBytes(hash) };
+}
+
+/** Copies a change of one key. */
+export function copyChange({ key, value }: StateChange): StateChange {
+  return { key: copyBytes(key), value: value && copyBytes(value) };
 }
 
 /**

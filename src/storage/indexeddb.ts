@@ -10,6 +10,8 @@ import {
   checkScan,
   closedError,
   copyBytes,
+  copyChange,
+  copyHead,
   EMPTY_HEAD,
 } from "./guards.ts";
 import { addMissing } from "./indexeddb/blobs.ts";
@@ -162,10 +164,7 @@ export async function indexeddbStorage(
       key: copyBytes(blobCidBytes(cid)),
       bytes: copyBytes(bytes),
     }));
-    const state = (batch.state ?? []).map(({ key, value }) => ({
-      key: copyBytes(key),
-      value: value && copyBytes(value),
-    }));
+    const state = (batch.state ?? []).map(copyChange);
     const stores = [
       ...(append ? [HEADS, RECORDS] : []),
       ...(blobs.length > 0 ? [BLOBS] : []),
@@ -357,8 +356,4 @@ function cidOfKey(key: Uint8Array): CID {
   } catch (cause) {
     throw new StorageError("ERR_STORAGE_CORRUPT", "a blob has a name that is none", { cause });
   }
-}
-
-function copyHead({ size, hash }: Head): Head {
-  return { size, hash: hash && copyBytes(hash) };
 }

@@ -13,6 +13,8 @@ import {
   checkScan,
   closedError,
   copyBytes,
+  copyChange,
+  copyHead,
   copyTogether,
 } from "./guards.ts";
 import {
@@ -127,10 +129,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
       records: copyTogether(batch.append.records),
     };
     const packs = packBlobs(distinct(batch.blobs ?? []));
-    const state = (batch.state ?? []).map(({ key, value }) => ({
-      key: copyBytes(key),
-      value: value && copyBytes(value),
-    }));
+    const state = (batch.state ?? []).map(copyChange);
     await track(
       engine.write((environment) => {
         signal?.throwIfAborted();
@@ -367,10 +366,6 @@ function distinct(blobs: readonly Blob[]): PackedBlob[] {
 
 function sameName(a: BlobName, b: BlobName): boolean {
   return a.codec === b.codec && equalBytes(a.digest, b.digest);
-}
-
-function copyHead({ size, hash }: Head): Head {
-  return { size, hash: hash && copyBytes(hash) };
 }
 
 function maybe(bytes: Uint8Array | undefined): Uint8Array | undefined {

@@ -11,6 +11,7 @@ import {
   checkScan,
   closedError,
   copyBytes,
+  copyHead,
   copyTogether,
   EMPTY_HEAD,
   sameHead,
@@ -261,10 +262,6 @@ function apply(data: MemoryData, { append, blobs, state }: Commit): Head | undef
   }
   if (head !== undefined) for (const wake of [...data.waiting]) wake();
   return head;
-}
-
-function copyHead({ size, hash }: Head): Head {
-  return { size, hash: hash && copyBytes(hash) };
 }
 
 function copied(bytes: Uint8Array | undefined): Uint8Array | undefined {

@@ -13,6 +13,7 @@ import {
   checkScan,
   closedError,
   copyBytes,
+  copyHead,
   EMPTY_HEAD,
   sameHead,
 } from "./guards.ts";
@@ -522,8 +523,4 @@ function headBehind({ expected, records }: NonNullable<Commit["append"]>): Head 
 
 function headOf([size, hash]: Row): Head {
   return { size: numberOf(size), hash: bytesOf(hash) };
-}
-
-function copyHead({ size, hash }: Head): Head {
-  return { size, hash: hash && copyBytes(hash) };
 }

@@ -1,5 +1,5 @@
 import { InputError } from "../errors.ts";
-import { blobCidBytes, checkCommit, closedError, copyBytes } from "./guards.ts";
+import { blobCidBytes, checkCommit, closedError, copyBytes, copyHead } from "./guards.ts";
 import { blobObjects } from "./s3/blobs.ts";
 import { segmentChains } from "./s3/chains.ts";
 import type { S3Calls } from "./s3/client.ts";
@@ -13,7 +13,6 @@ import type {
   ChainStore,
   Compaction,
   Durability,
-  Head,
   Storage,
   StorageCaps,
   TailOptions,
@@ -271,8 +270,4 @@ function assertVersions(versioning: Versioning, versions: "refuse" | "purge" | "
 function nameOf(cid: Parameters<BlobStore["has"]>[0]): string {
   blobCidBytes(cid);
   return cid.toString();
-}
-
-function copyHead({ size, hash }: Head): Head {
-  return { size, hash: hash && copyBytes(hash) };
 }

@@ -10,6 +10,9 @@ import {
   checkScan,
   closedError,
   copyBytes,
+  copyChange,
+  copyHead,
+  copyTogether,
 } from "./guards.ts";
 import { nameOf, sqliteBlobs, type BlobName } from "./sqlite/blobs.ts";
 import { missing, sqliteChains } from "./sqlite/chains.ts";
@@ -114,16 +117,13 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
     const append = batch.append && {
       chain: batch.append.chain,
       expected: copyHead(batch.append.expected),
-      records: batch.append.records.map(copyBytes),
+      records: copyTogether(batch.append.records),
     };
     const puts = (batch.blobs ?? []).map(({ cid, bytes }) => ({
       name: nameOf(cid),
       bytes: copyBytes(bytes),
     }));
-    const changes = (batch.state ?? []).map(({ key, value }) => ({
-      key: copyBytes(key),
-      value: value && copyBytes(value),
-    }));
+    const changes = (batch.state ?? []).map(copyChange);
     if (!append && puts.length === 0 && changes.length === 0) return undefined;
     await engine.write(() => {
       if (append && chains.append(append) === "replayed") return;
@@ -314,8 +314,4 @@ function pageSizes(): { readonly next: number; seen(bytes: number): void } {
       next = bytes > PAGE_BYTES ? Math.max(1, next >> 2) : Math.min(LARGEST_PAGE, next * 2);
     },
   };
-}
-
-function copyHead({ size, hash }: Head): Head {
-  return { size, hash: hash && copyBytes(hash) };
 }

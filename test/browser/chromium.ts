@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants } from "node:fs";
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { chromium, type Page } from "playwright-core";
-import { describe } from "vitest";
+import { describeWith } from "../support/describe-with.ts";
 
 /** Debian's Chromium, or what `HEALTHLEDGER_CHROMIUM` names. */
 const EXECUTABLE = process.env["HEALTHLEDGER_CHROMIUM"] ?? "/usr/bin/chromium";
@@ -30,15 +30,7 @@ const FLAGS = [
 
 /** A `describe` that is skipped, saying so, where Chromium is absent (in CI that fails). */
 export function describeBrowser(name: string, body: () => void): void {
-  try {
-    accessSync(EXECUTABLE, constants.X_OK);
-  } catch {
-    if (process.env["CI"] !== undefined) throw new Error(`Chromium is absent: ${EXECUTABLE}`);
-    console.warn(`skipped: ${name}: no Chromium at ${EXECUTABLE}`);
-    describe.skip(name, () => {});
-    return;
-  }
-  describe(name, body);
+  describeWith(name, existsSync(EXECUTABLE) ? undefined : `no Chromium at ${EXECUTABLE}`, body);
 }
 
 /** A folder for profiles and traces, removed by `remove`. */

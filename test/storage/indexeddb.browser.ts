@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { storageCases } from "../../src/testing/storage-kit.ts";
 import {
   call,
@@ -13,6 +13,7 @@ import {
   type Browser,
   type Site,
 } from "../browser/chromium.ts";
+import { describeWith } from "../support/describe-with.ts";
 import type * as module from "../browser/pages/indexeddb.ts";
 
 type Module = typeof module;
@@ -214,7 +215,9 @@ describeBrowser("indexeddbStorage without room", () => {
   ): Promise<void> {
     const disk = await smallDisk();
     if (disk === undefined) {
-      console.warn("skipped: a full disk: mounting a tmpfs is not allowed");
+      const missing = "a full disk: mounting a tmpfs is not allowed";
+      if (process.env["CI"] !== undefined) throw new Error(missing);
+      console.warn(`skipped: ${missing}`);
       return;
     }
     const site = await serve("indexeddb");
@@ -261,9 +264,8 @@ describeBrowser("indexeddbStorage without room", () => {
 });
 
 const strace = spawnSync("strace", ["-f", "-o", "/dev/null", "true"]).status === 0;
-if (!strace) console.warn("skipped: the sync probe of indexeddbStorage: no strace");
 
-describe.skipIf(!strace)("indexeddbStorage under the sync probe", () => {
+describeWith("indexeddbStorage under the sync probe", strace ? undefined : "no strace", () => {
   describeBrowser("in Chromium", () => {
     it("flushes for every acknowledgement, and not for what need not be synced", async () => {
       const folder = await temporaryFolder();

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe } from "vitest";
+import { describeWith } from "./describe-with.ts";
 
 const root =
   process.env["HEALTHLEDGER_VECTORS"] ??
@@ -21,11 +21,6 @@ export function readVector(...segments: readonly string[]): string {
 /** A `describe` that is skipped, saying so, where the vectors are absent (in CI that fails). */
 export function describeVectors(name: string, folder: string, body: (path: string) => void): void {
   const path = vectorsPath(folder);
-  if (path === undefined) {
-    if (process.env["CI"] !== undefined) throw new Error(`vectors are absent: ${folder}`);
-    console.warn(`skipped: ${name}: no vectors at ${resolve(root, folder)}`);
-    describe.skip(name, () => {});
-    return;
-  }
-  describe(name, () => body(path));
+  const missing = path === undefined ? `no vectors at ${resolve(root, folder)}` : undefined;
+  describeWith(name, missing, () => body(path!));
 }

@@ -123,7 +123,8 @@ export function readReference(
   return { name: literal, type: type ?? declared };
 }
 
-const ACTOR_TYPES: Readonly<Record<string, ActorType>> = {
+/** What kind of party each resource type is that can be one. */
+export const ACTOR_TYPES: Readonly<Record<string, ActorType>> = {
   CareTeam: "care-team",
   Device: "device",
   Group: "group",

@@ -9,7 +9,7 @@ import {
 } from "../../consent/terminology.ts";
 import { type DateValue, isoInstant, type Period } from "../../consent/time.ts";
 import { CONSENT_ACTION, PARTICIPATION, RESOURCE_TYPES } from "../consent-in/provision.ts";
-import { NAME_SYSTEM } from "../consent-in/values.ts";
+import { ACTOR_TYPES, NAME_SYSTEM } from "../consent-in/values.ts";
 import type { JsonObject } from "../resource.ts";
 
 /** What a rule's conditions come to in FHIR, and which of them FHIR cannot say. */
@@ -98,7 +98,8 @@ export function writeReference(name: string, type?: string): JsonObject {
   const literal = parts !== null || ABSOLUTE.test(name);
   if (literal && !name.includes("/_history/") && !name.includes("|")) {
     if (parts === null || type === undefined) return { reference: name, ...(type && { type }) };
-    if (parts[1] === type || KINDS_OF[parts[1]!] === KINDS_OF[type]) return { reference: name };
+    if (parts[1] === type || ACTOR_TYPES[parts[1]!] === ACTOR_TYPES[type])
+      return { reference: name };
   }
   return { ...(type && { type }), identifier: writeIdentifier(name) };
 }
@@ -119,17 +120,6 @@ const TYPES: Readonly<Record<Exclude<ActorType, "role">, string>> = {
   group: "Group",
   organisation: "Organization",
   person: "Person",
-};
-const KINDS_OF: Readonly<Record<string, ActorType>> = {
-  CareTeam: "care-team",
-  Device: "device",
-  Group: "group",
-  Organization: "organisation",
-  Patient: "person",
-  Person: "person",
-  Practitioner: "person",
-  PractitionerRole: "person",
-  RelatedPerson: "person",
 };
 
 /** The actor element of the organisation whose records alone are meant. */

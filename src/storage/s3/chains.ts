@@ -3,7 +3,7 @@ import { bytesToUtf8 } from "../../bytes/utf8.ts";
 import { StorageError } from "../../errors.ts";
 import { sha256 } from "#crypto";
 import { AmbiguousAppend, AppendConflict } from "../errors.ts";
-import { chainNameBytes, checkRead, copyBytes, EMPTY_HEAD, sameHead } from "../guards.ts";
+import { chainNameBytes, checkRead, copyBytes, copyHead, EMPTY_HEAD, sameHead } from "../guards.ts";
 import type { ChainRecord, Head, ReadOptions } from "../types.ts";
 import { openHead, type HeadObject } from "./head.ts";
 import type { Requests } from "./requests.ts";
@@ -313,8 +313,4 @@ function assertFollows(segment: Segment, hash: Uint8Array | null): void {
 
 function corrupt(message: string): StorageError {
   return new StorageError("ERR_STORAGE_CORRUPT", message);
-}
-
-function copyHead({ size, hash }: Head): Head {
-  return { size, hash: hash && copyBytes(hash) };
 }

@@ -40,7 +40,7 @@ const genesis = encodeGenesis({
 
 const hl = await openLedger({ storage: memoryStorage(), keys: hospitalA, genesis });
 const identifier = { system: "urn:oid:1.2.3", value: "MRN-0012345" };
-const patient = await hl.subject(identifier);
+const patient = await hl.ensureSubject(identifier);
 const observation = {
   resourceType: "Observation",
   id: "bp-1",

@@ -194,7 +194,7 @@ async function main() {
     const persons = [];
     for (const { identifier } of reading.patients) {
       if (identifier === undefined) continue;
-      const subject = await hl.subject(identifier);
+      const subject = await hl.ensureSubject(identifier);
       patients.set(`${identifier.system}|${identifier.value}`, { identifier, subject });
       persons.push(subject);
     }

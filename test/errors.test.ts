@@ -72,7 +72,7 @@ describe("codes", () => {
     expect(error).toMatchObject({ code: "ERR_CONSENT_INVALID" });
 
     const hl = await open();
-    const me = await hl.subject(MRN);
+    const me = await hl.ensureSubject(MRN);
     await hl.consent(me, directive, { grantor: patient });
     const stranger = hospitalB.signer();
     const other = treatmentOnly(stranger, { lineage: "another" });
@@ -144,12 +144,12 @@ describe("codes", () => {
   it("never carry what a caller gave as data", async () => {
     const { open, hospitalB } = await foundWorld();
     const hl = await open();
-    const me = await hl.subject(MRN);
+    const me = await hl.ensureSubject(MRN);
     const secret = "Zebulon Quarterstaff";
     const bad = observation("x").replace('"status":"final"', `"note":"${secret}",`);
     const messages = [
       await thrown(() => hl.record(me, bad)),
-      await thrown(() => hl.subject({ system: "", value: secret })),
+      await thrown(() => hl.ensureSubject({ system: "", value: secret })),
       await thrown(() => hl.read(new TextEncoder().encode(secret))),
       await thrown(() =>
         hl.request(

@@ -74,7 +74,7 @@ export const rows = [
       const { genesis } = await foundWith(keys.signer(), keys.agreement());
       const storage = await lmdbStorage({ path: folder("ledger") });
       const ledger = await hl.openLedger({ storage, keys, genesis });
-      const patient = await ledger.subject({ system: "urn:oid:1.2.3", value: "p1" });
+      const patient = await ledger.ensureSubject({ system: "urn:oid:1.2.3", value: "p1" });
 
       const floor = openFloor(folder("floor"));
       const core = await openHypercore(folder("hypercore"));

@@ -152,8 +152,10 @@ export interface Ledger {
   readonly member: string;
   /** The chain beneath, for proofs and for those who build on it. */
   readonly chain: AppendableChain;
+  /** The person with this identifier, or `undefined` where this custodian knows none. */
+  findSubject(identifier: PersonIdentifier): Promise<Subject | undefined>;
   /** The person with this identifier; made known to this custodian if he was not. */
-  subject(identifier: PersonIdentifier): Promise<Subject>;
+  ensureSubject(identifier: PersonIdentifier): Promise<Subject>;
   /** Seals a FHIR resource and files it. Resolves when durable. */
   record(
     subject: Subject,
@@ -383,7 +385,8 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     id: chain.ledger,
     member: signer.actor,
     chain,
-    subject: subjects.findOrCreate,
+    findSubject: subjects.find,
+    ensureSubject: subjects.findOrCreate,
     record: recording.record,
     recordBundle: recording.recordBundle,
     relabel: recording.relabel,

@@ -20,7 +20,7 @@ const shardKeys = await fileShardKeys(join(folder, "shards"));
 const world = await foundWorld(storage);
 console.log("opening");
 const hl = await world.open({ shardKeys });
-const me = await hl.subject(MRN);
+const me = await hl.ensureSubject(MRN);
 console.log("ready");
 for (let n = Number(first); ; n++) {
   const [gone, kept] = await Promise.all([

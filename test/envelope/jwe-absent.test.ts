@@ -16,7 +16,7 @@ it("says what it needs where jose is not installed, and records no access", asyn
   await expect(importJwe("a.b.c.d.e", new Uint8Array(32))).rejects.toThrow(unsupported);
   const world = await foundWorld();
   const hl = await world.open();
-  const me = await hl.subject(MRN);
+  const me = await hl.ensureSubject(MRN);
   await hl.record(me, observation("bp-1"));
   const asking = { signer: world.hospitalB.signer(), agreement: world.hospitalB.agreement() };
   await expect(hl.exportRecord(asking, { patient: MRN, purposes: ["TREAT"] })).rejects.toThrow(

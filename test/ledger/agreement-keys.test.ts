@@ -50,7 +50,7 @@ it.each([
     const storage = memoryStorage();
     const hl = await openLedger({ storage, keys: custodian, genesis, now: () => START });
     const patient = memorySigner({ alg: "Ed25519", secret: bytesFor("patient") });
-    const subject = await hl.subject(MRN);
+    const subject = await hl.ensureSubject(MRN);
     const text = observation("bp-1");
     await hl.record(subject, text);
     await hl.consent(subject, treatmentOnly(patient), { grantor: patient });

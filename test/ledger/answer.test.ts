@@ -137,7 +137,7 @@ describe("openAnswer", () => {
   it("refuses a record that the custodian moved to an entry of another author", async () => {
     const { w, answer, open } = await answered();
     const b = await w.open({ keys: w.hospitalB, storage: w.storage });
-    const person = await b.subject({ system: "urn:b", value: "1" });
+    const person = await b.ensureSubject({ system: "urn:b", value: "1" });
     const { place } = await b.record(person, observation("bp-3"));
     await w.hl.chain.refresh();
     const forged = { ...answer, items: [{ ...answer.items[0]!, place }] };

@@ -67,12 +67,16 @@ describe("a record that is erased while it is changed", () => {
     [
       "moved",
       async (w, id) =>
-        w.hl.reattribute(id, await w.hl.subject({ system: "urn:oid:9", value: "OTHER-77" }), "x"),
+        w.hl.reattribute(
+          id,
+          await w.hl.ensureSubject({ system: "urn:oid:9", value: "OTHER-77" }),
+          "x",
+        ),
     ],
   ])("leaves nothing when it is %s", async (_, change) => {
     const inner = memoryStorage();
     const w = await ward({ inner });
-    const other = await w.hl.subject({ system: "urn:oid:9", value: "OTHER-77" });
+    const other = await w.hl.ensureSubject({ system: "urn:oid:9", value: "OTHER-77" });
     const before = await blobsOf(inner);
     const { id } = await w.hl.record(w.me, observation("bp-1"), { attachments: one(pdf) });
     // The change is sealed and on its way when another process erases the record.
@@ -95,7 +99,11 @@ describe("a record that is erased while its attachments are sealed anew", () => 
     [
       "moved",
       async (w, id) =>
-        w.hl.reattribute(id, await w.hl.subject({ system: "urn:oid:9", value: "OTHER-77" }), "x"),
+        w.hl.reattribute(
+          id,
+          await w.hl.ensureSubject({ system: "urn:oid:9", value: "OTHER-77" }),
+          "x",
+        ),
     ],
   ])("is not %s: nothing is filed", async (_, change) => {
     const inner = memoryStorage();
@@ -111,7 +119,7 @@ describe("a record that is erased while its attachments are sealed anew", () => 
       },
     };
     const w = await ward({ inner: storage });
-    await w.hl.subject({ system: "urn:oid:9", value: "OTHER-77" });
+    await w.hl.ensureSubject({ system: "urn:oid:9", value: "OTHER-77" });
     const attachments = one(pdf.subarray(0, 5_000));
     const { id } = await w.hl.record(w.me, observation("bp-1"), { attachments });
     spring = async () => {
@@ -541,7 +549,7 @@ describe("privacy of attachments", () => {
         })(),
       );
       await expect(w.hl.record(w.me, record, { attachments: cut })).rejects.toThrow("cut");
-      const other = await w.hl.subject({ system: "urn:oid:9", value: "OTHER-77" });
+      const other = await w.hl.ensureSubject({ system: "urn:oid:9", value: "OTHER-77" });
       await w.hl.reattribute(amended.id, other, values.reason);
       await w.hl.close();
       await inner.close();

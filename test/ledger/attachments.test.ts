@@ -253,7 +253,7 @@ describe("record with attachments", () => {
 
   it("moves them with their record, and relabels without touching them", async () => {
     const w = await ward();
-    const other = await w.hl.subject({ system: "urn:oid:9", value: "OTHER-77" });
+    const other = await w.hl.ensureSubject({ system: "urn:oid:9", value: "OTHER-77" });
     const first = await w.hl.record(w.me, letter("d-1"), { attachments: both(), fields: true });
     const blobs = (await inventory(w.storage as FullStorage)).blobs.length;
     await w.hl.relabel(first.id);

@@ -53,7 +53,7 @@ describe("a correction without labels", () => {
 describe("changes of one record at once", () => {
   it("move it to one person only", async () => {
     const w = await ward();
-    const other = await w.hl.subject(stranger);
+    const other = await w.hl.ensureSubject(stranger);
     const { id } = await w.hl.record(w.me, observation("bp-1"));
     const results = await Promise.allSettled([
       w.hl.reattribute(id, other, "mixed up"),
@@ -66,7 +66,7 @@ describe("changes of one record at once", () => {
 
   it("move the newest content", async () => {
     const w = await ward();
-    const other = await w.hl.subject(stranger);
+    const other = await w.hl.ensureSubject(stranger);
     const { id } = await w.hl.record(w.me, observation("bp-1"));
     await Promise.all([
       w.hl.record(w.me, observation("bp-1", "2.5"), { amends: id }),
@@ -78,7 +78,7 @@ describe("changes of one record at once", () => {
 
   it("by another process are moved too", async () => {
     const w = await ward();
-    const other = await w.hl.subject(stranger);
+    const other = await w.hl.ensureSubject(stranger);
     const { id } = await w.hl.record(w.me, observation("bp-1"));
     const process = await w.again();
     w.traps.before = async () => {
@@ -91,7 +91,7 @@ describe("changes of one record at once", () => {
 
   it("by another process that ended it leave no second copy", async () => {
     const w = await ward();
-    const other = await w.hl.subject(stranger);
+    const other = await w.hl.ensureSubject(stranger);
     const { id } = await w.hl.record(w.me, observation("bp-1"));
     const process = await w.again();
     w.traps.before = async () => void (await process.reattribute(id, other, "mixed up"));
@@ -168,7 +168,7 @@ describe("a call that makes no sense", () => {
     await w.hl.close();
     const CLOSED = { code: "ERR_CHAIN_CLOSED" };
     for (const call of [
-      () => w.hl.subject(stranger),
+      () => w.hl.ensureSubject(stranger),
       () => w.hl.hold(w.me, "a rule"),
       () => w.hl.record(w.me, observation("bp-2")),
       () => w.hl.read(id),

@@ -29,7 +29,7 @@ describe("forgetExpired", () => {
     const ask = async () => {
       // A process of its own: it forgets when it meets its first request.
       const hl = await world.open();
-      await hl.subject(MRN);
+      await hl.ensureSubject(MRN);
       await hl.request(b, { patient: MRN, purposes: ["TREAT"] });
       await hl.close();
     };
@@ -50,7 +50,7 @@ describe("the state store", () => {
     const world = await foundWorld();
     const { hospitalB, patient, clock, storage } = world;
     const hl = await world.open({ privilegedRoles: ["emergency-physician"] });
-    const me = await hl.subject(MRN);
+    const me = await hl.ensureSubject(MRN);
     await hl.consent(me, treatmentOnly(patient), { grantor: patient });
     await hl.record(me, alcoholDependence("c-1"));
     const answer = await hl.request(

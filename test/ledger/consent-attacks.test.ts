@@ -354,7 +354,7 @@ describe("hl.decide", () => {
 async function heightAfter(w: Ward, work: () => Promise<void>): Promise<number> {
   await work();
   await w.hl.records(w.me);
-  await w.hl.subject({ system: "urn:oid:1.2.3", value: "catch up" });
+  await w.hl.ensureSubject({ system: "urn:oid:1.2.3", value: "catch up" });
   await w.hl.decide(w.me, { requester: "nobody", purposes: ["TREAT"] });
   return w.hl.chain.size - 1;
 }

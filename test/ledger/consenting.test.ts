@@ -271,7 +271,7 @@ describe("consent", () => {
   it("keeps one person's directives from another", async () => {
     const w = await ward();
     await w.permit();
-    const other = await w.hl.subject({ ...MRN, value: "other" });
+    const other = await w.hl.ensureSubject({ ...MRN, value: "other" });
     await w.hl.record(other, observation("bp-1"));
     expect((await w.ask(w.b, { patient: { ...MRN, value: "other" } })).count).toBe(0);
   });
@@ -282,7 +282,7 @@ describe("consent", () => {
     await w.permit();
     await w.hl.close();
     const again = await w.open();
-    const me = await again.subject(MRN);
+    const me = await again.ensureSubject(MRN);
     expect((await again.directives(me)).map(({ standing }) => standing)).toEqual(["valid"]);
     const ask = () => again.request(w.b, { patient: MRN, purposes: ["TREAT"] });
     expect((await ask()).count).toBe(1);

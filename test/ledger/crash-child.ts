@@ -80,7 +80,7 @@ if (process.argv[1] === CHILD) {
   const inner = await lmdbStorage({ path: path! });
   const world = await foundWorld(inner);
   const hl = await world.open({ storage: deadly(inner, stop as Stop) });
-  const me = await hl.subject(MRN);
+  const me = await hl.ensureSubject(MRN);
   if (scene === "ask") {
     const answer = await hl.request(requesterOf(world.hospitalB), {
       patient: MRN,

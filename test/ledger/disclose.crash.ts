@@ -51,7 +51,7 @@ async function open() {
   const storage = await lmdbStorage({ path });
   const world = await foundWorld(storage);
   const hl = await world.open();
-  const me = await hl.subject(MRN);
+  const me = await hl.ensureSubject(MRN);
   return {
     world,
     storage,

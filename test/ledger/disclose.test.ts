@@ -45,7 +45,7 @@ const withdrawals: readonly (readonly [string, (ward: Ward, other: Other) => Pro
     [
       "a re-attribution",
       async (_w, { hl, record }) =>
-        hl.reattribute(record, await hl.subject({ ...MRN, value: "MRN-2" }), "wrong chart"),
+        hl.reattribute(record, await hl.ensureSubject({ ...MRN, value: "MRN-2" }), "wrong chart"),
     ],
     [
       "an amendment",
@@ -97,7 +97,7 @@ async function setUp() {
   const { id: record } = await w.hl.record(w.me, observation("bp-1"));
   await w.hl.record(w.me, alcoholDependence("c-1"));
   const hl = await w.again();
-  const other: Other = { hl, me: await hl.subject(MRN), record };
+  const other: Other = { hl, me: await hl.ensureSubject(MRN), record };
   return { w, other };
 }
 
@@ -141,7 +141,7 @@ describe("disclose", () => {
     const w = await ward();
     await w.hl.record(w.me, observation("bp-1"));
     const other = await w.again();
-    const me = await other.subject(MRN);
+    const me = await other.ensureSubject(MRN);
     w.traps.before = async () => {
       await other.consent(me, treatmentOnly(w.patient), { grantor: w.patient });
     };
@@ -169,7 +169,7 @@ describe("disclose", () => {
   it("reads a person's entries in turn with what is being filed about him", async () => {
     const { w } = await setUp();
     const persons = await Promise.all(
-      Array.from({ length: 20 }, (_, i) => w.hl.subject({ ...MRN, value: `M-${i}` })),
+      Array.from({ length: 20 }, (_, i) => w.hl.ensureSubject({ ...MRN, value: `M-${i}` })),
     );
     await Promise.all(
       persons.flatMap((person, i) => [
@@ -222,7 +222,7 @@ describe("disclose", () => {
       genesis: w.genesis,
       now: () => w.clock.now,
     });
-    const me = await hl.subject(MRN);
+    const me = await hl.ensureSubject(MRN);
     await hl.record(me, observation("bp-1"));
     await hl.consent(me, treatmentOnly(w.patient), { grantor: w.patient });
     const size = hl.chain.size;
@@ -242,7 +242,7 @@ describe("disclose", () => {
     await expect(w.ask()).rejects.toMatchObject({ code: "ERR_STORAGE_FAILED" });
     const again = await w.again();
     const audit = [];
-    for await (const access of again.audit(await again.subject(MRN))) audit.push(access);
+    for await (const access of again.audit(await again.ensureSubject(MRN))) audit.push(access);
     expect(audit).toHaveLength(1);
     expect(audit[0]!.records[0]).toMatchObject({ type: "Observation", released: true });
   });
@@ -351,7 +351,7 @@ describe("disclose", () => {
       await w.permit();
       await w.hl.record(w.me, observation("bp-1"));
       const sealed = withheld ? alcoholDependence("c-1") : observation("bp-2");
-      const of = withheld ? w.me : await w.hl.subject({ ...MRN, value: "other" });
+      const of = withheld ? w.me : await w.hl.ensureSubject({ ...MRN, value: "other" });
       await w.hl.record(of, sealed);
       const answer = await w.ask();
       const { snapshot: _snapshot, basedOn, ...decision } = answer.decision;

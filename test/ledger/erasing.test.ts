@@ -140,7 +140,7 @@ describe("erase", () => {
     const w = await ward({ inner });
     await w.permit();
     await w.hl.record(w.me, observation("bp-1"));
-    const other = await w.hl.subject({ ...MRN, value: "other" });
+    const other = await w.hl.ensureSubject({ ...MRN, value: "other" });
     const kept = await w.hl.record(other, observation("bp-2"));
     const vault = await vaultOf(w, inner);
     const names = [
@@ -162,7 +162,7 @@ describe("erase", () => {
     await expect(w.hl.record(w.me, observation("x"))).rejects.toMatchObject({
       code: "ERR_INPUT_INVALID",
     });
-    const anew = await w.hl.subject(MRN);
+    const anew = await w.hl.ensureSubject(MRN);
     expect(toHex(anew.local)).not.toBe(toHex(w.me.local));
     expect(bytesToUtf8(await w.hl.read(kept.id))).toBe(observation("bp-2"));
     expect(await w.hl.verify()).toMatchObject({ ok: true });
@@ -220,7 +220,7 @@ describe("erase", () => {
     });
     const { id } = await w.hl.record(w.me, observation("bp-1"));
     await w.ask();
-    const other = await w.hl.subject({ ...MRN, value: "other" });
+    const other = await w.hl.ensureSubject({ ...MRN, value: "other" });
     const theirs = await w.hl.record(other, observation("bp-2"));
     const size = w.hl.chain.size;
     const refused = (message: string) => ({
@@ -251,7 +251,7 @@ describe("erase", () => {
 
   it("refuses records that are not this person's", async () => {
     const w = await ward();
-    const other = await w.hl.subject({ ...MRN, value: "other" });
+    const other = await w.hl.ensureSubject({ ...MRN, value: "other" });
     const { id } = await w.hl.record(other, observation("bp-1"));
     for (const wrong of [id, randomBytes(32)]) {
       await expect(w.hl.erase(w.me, { records: [wrong], reason: "x" })).rejects.toMatchObject({
@@ -295,7 +295,7 @@ describe("erase", () => {
     await w.storage.state!.batch(state);
     await w.write(w.hospitalB, [entry]);
     const hlB = await w.open({ keys: w.hospitalB, storage: w.storage });
-    await hlB.records(await hlB.subject(MRN));
+    await hlB.records(await hlB.ensureSubject(MRN));
     expect(bytesToUtf8(await w.hl.read(id))).toBe(observation("bp-1"));
     const again = await w.open({ storage: w.storage, rebuildIndex: true });
     expect(bytesToUtf8(await again.read(id))).toBe(observation("bp-1"));
@@ -316,7 +316,7 @@ describe("erase", () => {
     const w = await ward({ inner });
     const { id } = await w.hl.record(w.me, observation("bp-1"));
     const other = await w.again();
-    await other.records(await other.subject(MRN));
+    await other.records(await other.ensureSubject(MRN));
     const late: Uint8Array[] = [];
     w.traps.before = async () => {
       late.push((await other.record(w.me, observation("bp-1", "9.9"), { amends: id })).id);

@@ -89,7 +89,7 @@ describe("record with fields", () => {
     await w.hl.recordBundle(w.me, JSON.stringify(bundle), { fields: true });
     const items = await opened(await w.ask(w.b, { query: { types: ["Observation"] } }));
     expect(items.map(({ fields }) => fields !== undefined)).toEqual([true, true]);
-    const other = await w.hl.subject({ system: "urn:oid:9", value: "OTHER-77" });
+    const other = await w.hl.ensureSubject({ system: "urn:oid:9", value: "OTHER-77" });
     const moved = await w.hl.reattribute(Buffer.from(items[0]!.record, "hex"), other, "mistaken");
     const [record] = await w.hl.records(other);
     expect(record!.record).toBe(toHex(moved.id));

@@ -87,7 +87,7 @@ describe("a revocation of which the store lost", () => {
     const lost = await revoked();
     await lost.w.storage.state!.batch([lost.vault.remove(itemName(lost))]);
     const hl = await lost.w.again({ rebuildIndex: true });
-    expect(await hl.directives(await hl.subject(MRN))).toHaveLength(2);
+    expect(await hl.directives(await hl.ensureSubject(MRN))).toHaveLength(2);
     expect((await hl.request(lost.w.b, { patient: MRN, purposes: ["TREAT"] })).count).toBe(0);
   });
 

@@ -13,7 +13,7 @@ describe("openLedger on a storage that cannot be compacted", () => {
   it("erases, and says that what was deleted may stand in files", async () => {
     const world = await foundWorld(without("compact"));
     await using hl = await world.open();
-    const me = await hl.subject(MRN);
+    const me = await hl.ensureSubject(MRN);
     const { id } = await hl.record(me, observation("bp-1"));
     const statement = await hl.erase(me, { records: [id], reason: "withdrawn" });
     expect(statement).not.toHaveProperty("compaction");
@@ -25,7 +25,7 @@ describe("openLedger on a storage that cannot be compacted", () => {
   it("says nothing of the kind where it can", async () => {
     const world = await foundWorld();
     await using hl = await world.open();
-    const me = await hl.subject(MRN);
+    const me = await hl.ensureSubject(MRN);
     const { id } = await hl.record(me, observation("bp-1"));
     const statement = await hl.erase(me, { records: [id], reason: "withdrawn" });
     expect(statement.compaction).toEqual({ before: 0, after: 0 });

@@ -25,7 +25,7 @@ const texts = async (answer: Answer): Promise<string[]> =>
 async function hospital() {
   const world = await foundWorld();
   const hl = await world.open();
-  const patient = await hl.subject(MRN);
+  const patient = await hl.ensureSubject(MRN);
   const b = { signer: world.hospitalB.signer(), agreement: world.hospitalB.agreement() };
   const c = { signer: world.institute.signer(), agreement: world.institute.agreement() };
   const ask = (who: typeof b, purposes: string[] = ["TREAT"], more = {}) =>
@@ -90,7 +90,7 @@ describe("openLedger", () => {
     await hl.relabel(v1.id);
     expect(await texts(await ask(b))).toEqual([observation("bp-1", "117.50")]);
 
-    const other = await hl.subject({ ...MRN, value: "MRN-777777" });
+    const other = await hl.ensureSubject({ ...MRN, value: "MRN-777777" });
     const moved = await hl.reattribute(v1.id, other, "wrong chart");
     expect(await texts(await ask(b))).toEqual([]);
     expect(bytesToUtf8(await hl.read(moved.id))).toBe(observation("bp-1", "117.50"));
@@ -191,7 +191,7 @@ describe("openLedger", () => {
     });
     // A member that is no custodian may look, and may not record.
     const auditor = await open({ keys: institute });
-    const person = await auditor.subject(MRN);
+    const person = await auditor.ensureSubject(MRN);
     await expect(auditor.record(person, observation("x"))).rejects.toMatchObject({
       code: "ERR_CHAIN_REFUSED",
     });

@@ -425,8 +425,8 @@ async function play(scene: Scene, same: boolean, round: number): Promise<View> {
   };
   const inner = memoryStorage();
   const w = await ward({ inner, random });
-  const one = await w.hl.subject({ ...MRN, value: "one" });
-  const two = await w.hl.subject({ ...MRN, value: "two" });
+  const one = await w.hl.ensureSubject({ ...MRN, value: "one" });
+  const two = await w.hl.ensureSubject({ ...MRN, value: "two" });
   await scene(w, [one, same ? one : two]);
   return view(inner, blocksChain(w.hl.id), 0);
 }
@@ -470,7 +470,7 @@ describe("unlinkability", () => {
   it("lets who holds the subject key link them", async () => {
     const inner = memoryStorage();
     const w = await ward({ inner });
-    const other = await w.hl.subject({ ...MRN, value: "other" });
+    const other = await w.hl.ensureSubject({ ...MRN, value: "other" });
     for (let i = 0; i < 4; i++) await w.hl.record(i % 2 ? w.me : other, observation(`bp-${i}`));
     await w.ask();
     const vault = await openVault({

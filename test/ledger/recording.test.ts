@@ -25,7 +25,7 @@ const bundleOf = (...entry: object[]) => ({ resourceType: "Bundle", type: "colle
 describe("record", () => {
   it("refuses to follow what is another's, unknown, retracted or erased", async () => {
     const { hl, me } = await ward();
-    const other = await hl.subject(person("other"));
+    const other = await hl.ensureSubject(person("other"));
     const theirs = await hl.record(other, observation("bp-1"));
     const gone = await hl.record(me, observation("bp-2"));
     await hl.retract(gone.id, "entered in error");
@@ -80,7 +80,7 @@ describe("record", () => {
     }
     await hl.close();
     const again = await open();
-    expect(await again.records(await again.subject(MRN))).toHaveLength(1);
+    expect(await again.records(await again.ensureSubject(MRN))).toHaveLength(1);
   });
 
   it("keeps every digit and every space of what it was given", async () => {
@@ -99,7 +99,7 @@ describe("record", () => {
   it("files what many callers bring at once in common transactions", async () => {
     const { hl } = await ward();
     const persons = await Promise.all(
-      Array.from({ length: 20 }, (_, i) => hl.subject(person(`P-${i}`))),
+      Array.from({ length: 20 }, (_, i) => hl.ensureSubject(person(`P-${i}`))),
     );
     const { size } = hl.chain;
     const filed = await Promise.all(
@@ -161,7 +161,7 @@ describe("recordBundle", () => {
     expect(result.skipped).toMatchObject([{ type: "Organization" }]);
     expect(result.subjects.map(({ identifier }) => identifier.value)).toEqual(["M-1", "M-2"]);
     for (const value of ["M-1", "M-2"]) {
-      const records = await hl.records(await hl.subject(person(value)));
+      const records = await hl.records(await hl.ensureSubject(person(value)));
       const ids = records.map(({ head }) => head.manifest.resource!.id);
       expect(ids).toEqual(value === "M-1" ? ["p1", "o1"] : ["p2", "o2"]);
     }
@@ -174,7 +174,7 @@ describe("recordBundle", () => {
       patient("p1", MRN.value),
       ...Array.from({ length: 12 }, (_, i) => about(`o${i}`, "p1")),
     );
-    const others = await Promise.all(["a", "b"].map((value) => hl.subject(person(value))));
+    const others = await Promise.all(["a", "b"].map((value) => hl.ensureSubject(person(value))));
     const [mixed, ...rest] = await Promise.all([
       hl.recordBundle(me, bundle, { mix: true }),
       ...others.map((one) => hl.record(one, observation("x"))),
@@ -201,7 +201,7 @@ describe("two members over one store", () => {
   it("write one history, and see each only its own records", async () => {
     const w = await ward();
     const hlB = await w.open({ keys: w.hospitalB, storage: w.storage });
-    const persons = { a: w.me, b: await hlB.subject(MRN) };
+    const persons = { a: w.me, b: await hlB.ensureSubject(MRN) };
     await Promise.all(
       Array.from({ length: 15 }, (_, i) => [
         w.hl.record(persons.a, observation(`a-${i}`)),
@@ -230,18 +230,18 @@ describe("two members over one store", () => {
     await w.permit();
     await w.hl.record(w.me, observation("bp-1"));
     const hlB = await w.open({ keys: w.hospitalB, storage: w.storage });
-    await hlB.record(await hlB.subject(MRN), observation("bp-2"));
+    await hlB.record(await hlB.ensureSubject(MRN), observation("bp-2"));
     expect(await texts(await w.ask())).toEqual([observation("bp-1")]);
     const back = await hlB.request(requesterOf(w.hospitalA), { patient: MRN, purposes: ["TREAT"] });
     expect(await opened(back)).toEqual([]);
     expect(await w.audit()).toHaveLength(1);
-    expect(await collect(hlB.audit(await hlB.subject(MRN)))).toHaveLength(1);
+    expect(await collect(hlB.audit(await hlB.ensureSubject(MRN)))).toHaveLength(1);
   });
 
   it("make one person of an identifier that two handles meet at once", async () => {
     const w = await ward();
     const handles = await Promise.all([w.again(), w.again(), w.again()]);
-    const found = await Promise.all(handles.map((hl) => hl.subject(person("new"))));
+    const found = await Promise.all(handles.map((hl) => hl.ensureSubject(person("new"))));
     expect(new Set(found.map(({ local }) => toHex(local))).size).toBe(1);
     await Promise.all(handles.map((hl, i) => hl.record(found[i]!, observation(`o-${i}`))));
     for (const hl of handles) expect(await hl.records(found[0]!)).toHaveLength(3);

@@ -78,7 +78,7 @@ describe("a ledger with shard keys", () => {
     const shardKeys = await fileShardKeys(join(folder, "shards"));
     const random = seeded("shards");
     const hl = await world.open({ shardKeys, random });
-    const me = await hl.subject(MRN);
+    const me = await hl.ensureSubject(MRN);
     const gone = await hl.record(me, observation("bp-gone"));
     const kept = await hl.record(me, observation("bp-kept"));
     const { envelope } = (await hl.records(me)).find(({ record }) => record === hex(gone.id))!.head;
@@ -154,7 +154,7 @@ describe("a ledger with shard keys", () => {
     const world = await foundWorld(storage);
     const shardKeys = await fileShardKeys(join(folder, "shards"));
     const hl = await world.open({ shardKeys });
-    const me = await hl.subject(MRN);
+    const me = await hl.ensureSubject(MRN);
     const gone = await hl.record(me, observation("bp-gone"));
     await hl.record(me, observation("bp-kept"));
     const { envelope } = (await hl.records(me)).find(({ record }) => record === hex(gone.id))!.head;
@@ -215,7 +215,7 @@ describe("a ledger with shard keys", () => {
   it("brings an older vault under shard keys, and cannot do without them afterwards", async () => {
     const world = await foundWorld();
     const before = await world.open();
-    const me = await before.subject(MRN);
+    const me = await before.ensureSubject(MRN);
     const version = await before.record(me, observation("bp-1"));
     await before.close();
     const shardKeys = memoryShardKeys();
@@ -248,7 +248,7 @@ describe("a ledger with shard keys", () => {
       },
     };
     const hl = await world.open({ shardKeys: slow });
-    const me = await hl.subject(MRN);
+    const me = await hl.ensureSubject(MRN);
     const doomed = [];
     for (let i = 0; i < 12; i++) doomed.push(await hl.record(me, observation(`gone-${i}`)));
     const recording = Array.from({ length: 60 }, async (_, i) => {
@@ -290,7 +290,7 @@ describe("a ledger with shard keys", () => {
       };
       const storage = { ...inner, state: { ...inner.state, batch } } as Storage;
       const hl = await world.open({ storage, shardKeys });
-      const me = await hl.subject(MRN);
+      const me = await hl.ensureSubject(MRN);
       const gone = await hl.record(me, observation("bp-gone"));
       const kept = await hl.record(me, observation("bp-kept"));
       await hl.records(me);

@@ -25,7 +25,7 @@ if (process.argv[1] === UPLOAD_CHILD) {
   const [path, first] = process.argv.slice(2) as [string, string];
   const world = await foundWorld(await lmdbStorage({ path }));
   const hl = await world.open();
-  const me = await hl.subject(MRN);
+  const me = await hl.ensureSubject(MRN);
   writeSync(1, "ready\n");
   for (let n = Number(first); ; n++) {
     const attachments = [{ mediaType: "application/dicom", source: studyOf(n) }];

@@ -53,7 +53,7 @@ describe("a process that records attachments", () => {
       const before = await storage.blobs.count();
       const world = await foundWorld(storage);
       const hl = await world.open();
-      const me = await hl.subject(MRN);
+      const me = await hl.ensureSubject(MRN);
       const after = await storage.blobs.count();
       if (after < before) cleaned++;
       const records = await hl.records(me);

@@ -14,7 +14,7 @@ describe("the root of a vault", () => {
     const world = await foundWorld();
     const { storage, genesis, hospitalA } = world;
     const hl = await world.open();
-    await hl.record(await hl.subject(MRN), observation("bp-1"));
+    await hl.record(await hl.ensureSubject(MRN), observation("bp-1"));
     await hl.close();
 
     const ledger = ledgerId(genesis);
@@ -44,7 +44,7 @@ describe("the root of a vault", () => {
     }
     await storage.state!.batch([{ key: at, value: stored }]);
     const again = await world.open();
-    expect((await again.records(await again.subject(MRN))).length).toBe(1);
+    expect((await again.records(await again.ensureSubject(MRN))).length).toBe(1);
     await again.close();
   });
 });

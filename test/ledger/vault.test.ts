@@ -188,7 +188,7 @@ describe("the index in the vault", () => {
     }
     expect(removed).toBeGreaterThan(5);
     const again = await w.open({ storage: inner });
-    const me = await again.subject(MRN);
+    const me = await again.ensureSubject(MRN);
     expect(toHex(me.local)).toBe(toHex(w.me.local));
     expect((await again.records(me)).map(({ head }) => toHex(head.id))).toEqual([toHex(kept.id)]);
     expect(await collect(again.audit(me))).toHaveLength(1);
@@ -216,7 +216,7 @@ describe("the index in the vault", () => {
       await inner.state.batch([{ key, value }]);
     }
     const damaged = await w.open({ storage: inner });
-    const me = await damaged.subject(MRN);
+    const me = await damaged.ensureSubject(MRN);
     await expect(damaged.records(me)).rejects.toMatchObject({
       code: "ERR_STORAGE_CORRUPT",
       message: expect.stringContaining("vault"),
@@ -245,7 +245,7 @@ describe("the index in the vault", () => {
     const w = await ward({ inner: flaky });
     await w.permit();
     await w.hl.record(w.me, observation("bp-1"));
-    const other = await w.hl.subject({ ...MRN, value: "other" });
+    const other = await w.hl.ensureSubject({ ...MRN, value: "other" });
     await w.hl.records(w.me);
     await w.hl.consent(w.me, revoking(w.patient), { grantor: w.patient });
     broken = true;
@@ -257,7 +257,7 @@ describe("the index in the vault", () => {
     await w.hl.records(other);
     await w.hl.close();
     const again = await w.open({ storage: inner });
-    expect(await again.directives(await again.subject(MRN))).toHaveLength(2);
+    expect(await again.directives(await again.ensureSubject(MRN))).toHaveLength(2);
     expect((await again.request(w.b, { patient: MRN, purposes: ["TREAT"] })).count).toBe(0);
   });
 
@@ -272,7 +272,7 @@ describe("the index in the vault", () => {
     });
     await inner.state.batch([vault.put(vault.name("catalogue mark"), encode(1000))]);
     const again = await w.open({ storage: inner });
-    const me = await again.subject(MRN);
+    const me = await again.ensureSubject(MRN);
     const { id } = await again.record(me, observation("bp-7"));
     const heads = (await again.records(me)).map(({ head }) => toHex(head.id));
     expect(heads).toEqual([kept.id, id].map(toHex));

@@ -25,7 +25,7 @@ describePostgres("a ledger over PostgreSQL", () => {
     // The same ledger in another process's place, over a pool of its own.
     const other = await open();
     const second = await again({ storage: other });
-    const there = await second.subject({
+    const there = await second.ensureSubject({
       system: "urn:oid:1.2.36.146.595.217.0.1",
       value: "MRN-0012345",
     });
@@ -44,7 +44,7 @@ describePostgres("a ledger over PostgreSQL", () => {
 
     const later = await open();
     const reopened = await reopen({ storage: later, lane: 50, rebuild: true } as object);
-    const subject = await reopened.subject({
+    const subject = await reopened.ensureSubject({
       system: "urn:oid:1.2.36.146.595.217.0.1",
       value: "MRN-0012345",
     });

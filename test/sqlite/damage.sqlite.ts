@@ -102,7 +102,7 @@ describe("a database of which bytes were changed", () => {
           expect(now.slice(0, blocks.length)).toEqual(blocks);
           count("verify: sound");
         }
-        await attempt("subject", () => hl.subject(MRN));
+        await attempt("subject", () => hl.ensureSubject(MRN));
         await attempt("close", () => hl.close());
       }
       await storage.close();

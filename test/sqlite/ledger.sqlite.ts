@@ -69,7 +69,7 @@ describe("a ledger on SQLite", () => {
 
     const again = await openAt(path);
     const hl = await w.open({ storage: again });
-    const me = await hl.subject(MRN);
+    const me = await hl.ensureSubject(MRN);
     expect(bytesToUtf8(await hl.read(kept.id))).toBe(observation("bp-1"));
     await expect(hl.read(gone.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
     await hl.record(me, observation("bp-3"));

@@ -87,7 +87,7 @@ export async function ward(
   const { storage, traps } = trapped(inner);
   const world = await foundWorld(storage);
   const hl = await world.open(rest);
-  const me = await hl.subject(MRN);
+  const me = await hl.ensureSubject(MRN);
   const b = requesterOf(world.hospitalB);
   const c = requesterOf(world.institute);
   let lanes = 1;

@@ -379,7 +379,7 @@ const patient = memorySigner({ alg: "Ed25519", secret: noble.sha256(Uint8Array.o
 /** A whole round: record, consent, ask, audit, prove. */
 export async function firstSession(): Promise<unknown> {
   return withLedger(async (hl, genesis, keys) => {
-    const me = await hl.subject(MRN);
+    const me = await hl.ensureSubject(MRN);
     const { id } = await hl.record(me, observation("bp-1"));
     localStorage.setItem("record", toHex(id));
     await hl.consent(me, treatmentOnly(patient), { grantor: patient });
@@ -405,7 +405,7 @@ export async function firstSession(): Promise<unknown> {
 /** Records under aes-gcm what is longer than a block, and reads it back. */
 export async function nativeSession(): Promise<boolean> {
   return withLedger(async (hl) => {
-    const me = await hl.subject(MRN);
+    const me = await hl.ensureSubject(MRN);
     const bytes = randomBytes(1_500_000);
     const { id } = await hl.record(me, observation("bp-2"), {
       attachments: [{ mediaType: "image/png", source: new Blob([bytes.slice()]).stream() }],
@@ -423,7 +423,7 @@ export async function secondSession(): Promise<unknown> {
   return withLedger(async (hl) => {
     const id = fromHex(localStorage.getItem("record")!);
     const text = new TextDecoder().decode(await hl.read(id));
-    const me = await hl.subject(MRN);
+    const me = await hl.ensureSubject(MRN);
     const { ok: whole } = await hl.verify();
     const { damaged, checked } = await hl.verifyBlobs();
     const { outOfReach, blobs } = await hl.erase(me, { records: [id], reason: "withdrawn" });

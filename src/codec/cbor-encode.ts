@@ -15,6 +15,8 @@ export interface Output {
 const inexpressible = (what: string) => new EncodingError("ERR_ENCODING_SHAPE", what);
 
 const SHORT_TEXT = 48;
+/** Longest head of an item: its type and an argument of 64 bits. */
+const MAX_HEAD = 9;
 const MAX_UINT64 = 0xffff_ffff_ffff_ffffn;
 
 /**
@@ -47,14 +49,15 @@ export function writeItem(out: Output, value: unknown, depth: number): void {
 
 function writeObject(out: Output, value: object, depth: number): void {
   if (value instanceof Uint8Array) {
-    writeHead(out, 2, value.length);
-    writeRaw(out, value);
+    writeBytes(out, value);
     return;
   }
   if (Array.isArray(value)) {
     if (depth >= out.maxDepth) throw tooDeep();
-    writeHead(out, 4, value.length);
-    for (let i = 0; i < value.length; i++) writeItem(out, value[i], depth + 1);
+    // Read once: a getter inside could change it.
+    const { length } = value;
+    writeHead(out, 4, length);
+    for (let i = 0; i < length; i++) writeItem(out, value[i], depth + 1);
     return;
   }
   const prototype: unknown = Object.getPrototypeOf(value);
@@ -67,9 +70,17 @@ function writeObject(out: Output, value: object, depth: number): void {
   if (cid === null) throw inexpressible("an object that is neither plain, bytes nor a CID");
   const bytes = cidToTag(cid);
   writeHead(out, 6, 42);
-  writeHead(out, 2, bytes.length + 1);
-  writeByte(out, 0);
-  writeRaw(out, bytes);
+  writeHead(out, 2, bytes.length + 1, bytes.length + 1);
+  out.bytes[out.at++] = 0;
+  out.bytes.set(bytes, out.at);
+  out.at += bytes.length;
+}
+
+function writeBytes(out: Output, value: Uint8Array): void {
+  const { length } = value;
+  writeHead(out, 2, length, length);
+  out.bytes.set(value, out.at);
+  out.at += length;
 }
 
 function writeMap(out: Output, fields: Record<string, unknown>, depth: number): void {
@@ -118,7 +129,7 @@ function writeNumber(out: Output, value: number): void {
   }
   if (!Number.isFinite(value)) throw inexpressible("a number that is not finite");
   if (!out.floats) throw inexpressible("floats have no place in hashed structures");
-  reserve(out, 9);
+  reserve(out, MAX_HEAD);
   out.bytes[out.at] = 0xfb;
   new DataView(out.bytes.buffer, out.bytes.byteOffset + out.at + 1, 8).setFloat64(0, value);
   out.at += 9;
@@ -132,7 +143,7 @@ function writeBigint(out: Output, value: bigint): void {
     writeHead(out, major, Number(argument));
     return;
   }
-  reserve(out, 9);
+  reserve(out, MAX_HEAD);
   out.bytes[out.at] = (major << 5) | 27;
   new DataView(out.bytes.buffer, out.bytes.byteOffset + out.at + 1, 8).setBigUint64(0, argument);
   out.at += 9;
@@ -141,33 +152,39 @@ function writeBigint(out: Output, value: bigint): void {
 function writeText(out: Output, text: string): void {
   const { length } = text;
   if (length <= SHORT_TEXT) {
-    reserve(out, length + 2);
-    const { bytes } = out;
-    const start = out.at + (length < 24 ? 1 : 2);
+    const start = out.at;
+    writeHead(out, 3, length, length);
+    const { bytes, at } = out;
     let i = 0;
     for (; i < length; i++) {
       const unit = text.charCodeAt(i);
       if (unit > 0x7f) break;
-      bytes[start + i] = unit;
+      bytes[at + i] = unit;
     }
     if (i === length) {
-      writeHead(out, 3, length);
-      out.at += length;
+      out.at = at + length;
       return;
     }
+    // Not ASCII, so longer than it seemed: written again from its head on.
+    out.at = start;
   }
   const encoded = utf8ToBytes(text);
   if (!isWellFormed(text)) throw inexpressible("a string with an unpaired surrogate");
-  writeHead(out, 3, encoded.length);
-  writeRaw(out, encoded);
+  writeHead(out, 3, encoded.length, encoded.length);
+  out.bytes.set(encoded, out.at);
+  out.at += encoded.length;
 }
 
 function isWellFormed(text: string): boolean {
   return !/\p{Surrogate}/u.test(text);
 }
 
-function writeHead(out: Output, major: number, argument: number): void {
-  reserve(out, 9);
+/**
+ * Writes an item's head, and makes room for it together with `content` bytes that follow: only a
+ * head replaces the buffer, and always before anything of its item is written.
+ */
+function writeHead(out: Output, major: number, argument: number, content = 0): void {
+  reserve(out, MAX_HEAD + content);
   const { bytes } = out;
   const type = major << 5;
   if (argument < 24) {
@@ -202,18 +219,13 @@ function writeByte(out: Output, byte: number): void {
   out.bytes[out.at++] = byte;
 }
 
-function writeRaw(out: Output, raw: Uint8Array): void {
-  reserve(out, raw.length);
-  out.bytes.set(raw, out.at);
-  out.at += raw.length;
-}
-
 function reserve(out: Output, more: number): void {
   const needed = out.at + more;
   if (needed <= out.bytes.length) return;
   const grown = new Uint8Array(Math.max(needed, out.bytes.length * 2));
   grown.set(out.bytes.subarray(0, out.at));
-  out.bytes.fill(0, 0, out.at);
+  // Keys pass through here; a string that turned out not to be ASCII may lie behind the end.
+  out.bytes.fill(0, 0, out.at + MAX_HEAD + SHORT_TEXT);
   out.bytes = grown;
 }
 

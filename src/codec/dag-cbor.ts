@@ -77,6 +77,7 @@ function encodeInPlace(value: unknown, options: EncodeOptions, size: number): Ui
     maxDepth: checkDepth(options.maxDepth),
   };
   writeItem(out, value, 0);
+  out.bytes.fill(0, out.at, out.at + 64);
   return out.bytes.subarray(0, out.at);
 }
 

@@ -96,7 +96,14 @@ export type {
   ReleasedItem,
   RequestRefusal,
 } from "./ledger/disclose.ts";
-export type { EraseOptions, ErasureStatement, Retention } from "./ledger/erasing.ts";
+export type {
+  CompactionTime,
+  EraseAll,
+  EraseOptions,
+  EraseRecords,
+} from "./ledger/erase-options.ts";
+export type { CompactionReport, ErasureStatement, Retention } from "./ledger/erasing.ts";
+export type { PendingErasure } from "./ledger/unfinished.ts";
 export type { ExportedRecord, RecordExport } from "./ledger/export-record.ts";
 export type { Manifest, Operation } from "./ledger/manifest.ts";
 export * from "./ledger/open-ledger.ts";

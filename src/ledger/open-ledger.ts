@@ -41,9 +41,10 @@ import {
   type QuestionTime,
 } from "./deciding.ts";
 import { disclose, type DiscloseContext, type DisclosureResult } from "./disclose.ts";
+import { checkCompactionTime, type CompactionTime, type EraseOptions } from "./erase-options.ts";
 import {
   createErasing,
-  type EraseOptions,
+  type CompactionReport,
   type ErasureStatement,
   type Retention,
 } from "./erasing.ts";
@@ -64,6 +65,7 @@ import { relabelStale, type RelabelOptions, type Relabelled } from "./relabellin
 import { createRequest, type RequestOptions } from "./request.ts";
 import { openSubjects, type PersonIdentifier, type Subject } from "./subjects.ts";
 import { createTurns } from "./turns.ts";
+import type { PendingErasure } from "./unfinished.ts";
 import { createUploads } from "./uploads.ts";
 import { openVault } from "./vault.ts";
 
@@ -99,6 +101,13 @@ export interface OpenLedgerOptions {
   /** Codes of the obligations that this side carries out; others turn a permit into a denial. */
   readonly understood?: readonly string[];
   readonly retention?: Partial<Readonly<Record<ErasureClass, Retention>>>;
+  /**
+   * When the storage is compacted after an erasure. `now`: before `erase` resolves, and while opening
+   * where an earlier one was left pending. `later`: when {@link Ledger.compact} is called; until then
+   * what was erased may stand in the storage's files, which with `shardKeys` nobody can open any
+   * more. Default `now`.
+   */
+  readonly compaction?: CompactionTime;
   /**
    * What records and everything else are sealed with from now on; what was sealed with the other is
    * read as before. `aes-gcm` needs node:crypto or WebCrypto. Default `chacha`.
@@ -225,8 +234,24 @@ export interface Ledger {
   pendingReviews(): AsyncIterable<Access>;
   /** Says that an access was reviewed. */
   reviewed(access: Uint8Array): Promise<void>;
-  /** Destroys ciphertext and keys, class by class, and compacts the store. */
+  /**
+   * Destroys ciphertext and keys, class by class, and compacts the storage. Where that cannot be done
+   * now, the statement says `pending`. Called again for what is erased already, it completes that
+   * erasure and files nothing.
+   *
+   * @throws {InputError} `ERR_INPUT_INVALID` when the options do not say in so many words what is to
+   *   be destroyed, `ERR_INPUT_RETAINED` while a rule or a hold keeps it
+   */
   erase(subject: Subject, options: EraseOptions): Promise<ErasureStatement>;
+  /**
+   * Compacts the storage, which completes every erasure that is pending.
+   *
+   * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when this storage cannot be compacted
+   * @throws {StorageError} when it cannot be compacted now; the erasures stay pending
+   */
+  compact(): Promise<CompactionReport>;
+  /** Erasures of which the storage's files may still show something, in no order. */
+  pendingErasures(): Promise<readonly PendingErasure[]>;
   /** Forbids erasing anything about a person, naming the rule. */
   hold(subject: Subject, rule: string): Promise<void>;
   release(subject: Subject): Promise<void>;
@@ -259,6 +284,8 @@ export interface Ledger {
 export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   const { keys, genesis, shardKeys, lane = 0 } = options;
   const suite = usableSuite(options.suite ?? "chacha");
+  const compaction = options.compaction ?? "now";
+  checkCompactionTime(compaction);
   const beneath = ledgerStorage(options.storage);
   const gate = shardKeys === undefined ? undefined : gateCommits(beneath);
   const storage = gate?.storage ?? beneath;
@@ -300,6 +327,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     subjects,
     retention: options.retention ?? {},
     turns,
+    compaction,
   });
   const labeller = options.labeller ?? createLabeller();
   const uploads = createUploads(context, lane);
@@ -411,6 +439,8 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     pendingReviews: () => consenting.pendingReviews(),
     reviewed: consenting.reviewed,
     erase: erasing.erase,
+    compact: erasing.compact,
+    pendingErasures: erasing.pending,
     hold: erasing.hold,
     release: erasing.release,
     checkpoint,

@@ -317,7 +317,7 @@ describe("record with attachments", () => {
       (w) => {
         async function* source() {
           yield pdf;
-          await w.hl.erase(w.me, { reason: "asked", forgetSubject: true });
+          await w.hl.erase(w.me, { all: true, reason: "asked", forgetSubject: true });
         }
         const attachments = [{ mediaType: "application/pdf", source: source() }];
         return w.hl.record(w.me, letter("d-1"), { attachments });

@@ -114,7 +114,7 @@ describe("forgetting a person", () => {
     const w = await ward();
     await w.hl.record(w.me, observation("bp-1"));
     const erased = w.hl.record(w.me, observation("bp-2")).then(() => "before");
-    const forgotten = w.hl.erase(w.me, { reason: "asked", forgetSubject: true });
+    const forgotten = w.hl.erase(w.me, { all: true, reason: "asked", forgetSubject: true });
     await expect(erased).resolves.toBe("before");
     await forgotten;
     await expect(w.hl.record(w.me, observation("bp-3"))).rejects.toMatchObject({
@@ -130,10 +130,10 @@ describe("forgetting a person", () => {
       await w.permit();
       await w.ask();
       await expect(
-        w.hl.erase(w.me, { reason: "asked", forgetSubject: true }),
+        w.hl.erase(w.me, { all: true, reason: "asked", forgetSubject: true }),
       ).rejects.toMatchObject({ code: "ERR_INPUT_RETAINED" });
       expect(await w.hl.records(w.me)).toHaveLength(1);
-      expect((await w.hl.erase(w.me, { reason: "asked" })).erased).toHaveLength(1);
+      expect((await w.hl.erase(w.me, { all: true, reason: "asked" })).erased).toHaveLength(1);
     }
   });
 });
@@ -143,9 +143,9 @@ describe("a call that makes no sense", () => {
     const w = await ward();
     const anything = (value: unknown) => value as never;
     const INVALID = { code: "ERR_INPUT_INVALID" };
-    await expect(w.hl.erase(w.me, anything({ reason: "x", class: "all" }))).rejects.toMatchObject(
-      INVALID,
-    );
+    await expect(
+      w.hl.erase(w.me, anything({ all: true, reason: "x", class: "all" })),
+    ).rejects.toMatchObject(INVALID);
     await expect(w.hl.erase(w.me, anything(undefined))).rejects.toThrow(TypeError);
     await expect(w.hl.prove(anything(undefined))).rejects.toThrow(TypeError);
     for (const rule of [5, "", "x".repeat(1025)]) {
@@ -173,7 +173,7 @@ describe("a call that makes no sense", () => {
       () => w.hl.record(w.me, observation("bp-2")),
       () => w.hl.read(id),
       () => w.hl.records(w.me),
-      () => w.hl.erase(w.me, { reason: "x" }),
+      () => w.hl.erase(w.me, { all: true, reason: "x" }),
       () => w.audit(),
       () => w.ask(),
       () => w.hl.verifyBlobs(),

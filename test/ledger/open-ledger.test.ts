@@ -129,14 +129,14 @@ describe("openLedger", () => {
     const { hl, me, open } = await hospital();
     await hl.record(me, observation("bp-1"));
     await hl.hold(me, "case 4711");
-    await expect(hl.erase(me, { reason: "asked" })).rejects.toMatchObject({
+    await expect(hl.erase(me, { all: true, reason: "asked" })).rejects.toMatchObject({
       code: "ERR_INPUT_RETAINED",
       message: expect.stringContaining("case 4711"),
     });
     await hl.release(me);
     await hl.close();
     const strict = await open({ retention: { clinical: { keepFor: 1000, rule: "10 years" } } });
-    await expect(strict.erase(me, { reason: "asked" })).rejects.toMatchObject({
+    await expect(strict.erase(me, { all: true, reason: "asked" })).rejects.toMatchObject({
       code: "ERR_INPUT_RETAINED",
       message: expect.stringContaining("10 years"),
     });

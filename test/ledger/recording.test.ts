@@ -72,7 +72,7 @@ describe("record", () => {
     const { hl, me, open } = await ward();
     const { id } = await hl.record(me, observation("bp-1"));
     await expect(hl.retract(id, "x".repeat(5000))).rejects.toHaveProperty("code");
-    await expect(hl.erase(me, { reason: "x".repeat(5000) })).rejects.toMatchObject({
+    await expect(hl.erase(me, { all: true, reason: "x".repeat(5000) })).rejects.toMatchObject({
       code: "ERR_INPUT_INVALID",
     });
     for (const bad of ["", "[]", "{", '{"resourceType":7}', new Uint8Array([0xff])]) {

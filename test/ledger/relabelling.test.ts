@@ -201,7 +201,7 @@ describe("relabelStale", () => {
     expect(await hl.relabelStale()).toEqual({ stale: 0, relabelled: 0, unreadable: 0 });
     const other = await ward({ labeller: before });
     await other.hl.record(other.me, result("r-1"));
-    await other.hl.erase(other.me, { class: "clinical", reason: "asked for" });
+    await other.hl.erase(other.me, { all: true, class: "clinical", reason: "asked for" });
     const again = await other.again({ labeller: after });
     expect(await again.relabelStale()).toEqual({ stale: 0, relabelled: 0, unreadable: 0 });
   });

@@ -54,7 +54,7 @@ describe("openLedger with a suite", () => {
     expect(concatBytes(...(await collect(attachment!.stream())))).toEqual(bytes);
     const [record] = await again.records(w.me);
     expect(record!.history).toHaveLength(2);
-    const statement = await again.erase(w.me, { reason: "asked" });
+    const statement = await again.erase(w.me, { all: true, reason: "asked" });
     expect(statement.erased).toHaveLength(2);
     await again.close();
   });

@@ -40,7 +40,7 @@ export function noteKey(name: string, type: NoteKeyType, publicKey: Uint8Array):
     throw new RangeError("type must be NOTE_ED25519 or NOTE_COSIGNATURE");
   }
   assertBytes(publicKey, "publicKey", PUBLIC_KEY_LENGTH);
-  const keyId = noteKeyId(name, Uint8Array.of(type, ...publicKey));
+  const keyId = noteKeyId(name, concatBytes(Uint8Array.of(type), publicKey));
   return { name, type, publicKey, keyId };
 }
 
@@ -50,7 +50,7 @@ export function noteKey(name: string, type: NoteKeyType, publicKey: Uint8Array):
  */
 export function encodeVkey(key: NoteKey): string {
   const { name, type, publicKey, keyId } = key;
-  return `${name}+${hexId(keyId)}+${toBase64(Uint8Array.of(type, ...publicKey))}`;
+  return `${name}+${hexId(keyId)}+${toBase64(concatBytes(Uint8Array.of(type), publicKey))}`;
 }
 
 /**

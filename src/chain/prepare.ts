@@ -1,3 +1,4 @@
+import { appendTo } from "../bytes/lists.ts";
 import type { CID } from "multiformats/cid";
 import { equalBytes } from "../bytes/compare.ts";
 import { decodeEntry, isCustom, type Entry } from "../block/entry.ts";
@@ -91,9 +92,9 @@ export function prepareTransaction(
     }
     kinds.push(entry.kind);
     decoded.set(i, entry);
-    if (isCustom(entry)) reads.push(...ruleReads(rules.get(entry.kind), entry));
+    if (isCustom(entry)) appendTo(reads, ruleReads(rules.get(entry.kind), entry));
     else if (entry.kind === "key" || entry.kind === "member" || entry.kind === "policy") {
-      reads.push(...governanceReads(entry));
+      appendTo(reads, governanceReads(entry));
     }
   }
   return {

@@ -1,3 +1,4 @@
+import { appendTo } from "../bytes/lists.ts";
 import { toHex } from "../bytes/hex.ts";
 import { encodeBlock } from "../block/block.ts";
 import { encodeHeader, headerCid, type Header } from "../block/header.ts";
@@ -223,7 +224,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       if (!fits(queue[count]!) && batch.length + count > 0) break;
       count++;
     }
-    batch.push(...queue.slice(0, count));
+    appendTo(batch, queue.slice(0, count));
     queue = queue.slice(count);
   }
 

@@ -1,3 +1,4 @@
+import { greatest } from "../bytes/lists.ts";
 import type { CID } from "multiformats/cid";
 import { decodeGenesis, ledgerId } from "../block/genesis.ts";
 import { decodeHeader, type Header } from "../block/header.ts";
@@ -128,7 +129,7 @@ export function judgeCheckpoint(note: Uint8Array, trust: Trust): JudgeResult {
     checkpoint: opened.checkpoint,
     validators: byValidators.map(({ name }) => name),
     witnesses: byWitnesses.map(({ name }) => name),
-    ...(times.length === 0 ? {} : { cosignedAt: Math.max(...times) }),
+    ...(times.length === 0 ? {} : { cosignedAt: greatest(times) }),
   };
 }
 

@@ -1,3 +1,4 @@
+import { appendTo } from "../bytes/lists.ts";
 import type { CID } from "../codec/cid.ts";
 import { ConsentError } from "../errors.ts";
 import { EVALUATOR, type Decision, type Outcome } from "./decision.ts";
@@ -252,8 +253,8 @@ function prepareRequest(
       }
       if (outcome === PERMIT) {
         for (const { cid, overlay } of lawful.demands) {
-          answer.obligations.push(...(overlay.root.obligations ?? []));
-          answer.refrains.push(...(overlay.root.refrains ?? []));
+          appendTo(answer.obligations, overlay.root.obligations ?? []);
+          appendTo(answer.refrains, overlay.root.refrains ?? []);
           answer.basedOn.push(cid);
         }
       }

@@ -13,8 +13,8 @@ export const FALSE: Formula = 1;
 export interface Formulas {
   certain(question: RecordQuestion): Formula;
   possible(question: RecordQuestion): Formula;
-  all(...of: readonly Formula[]): Formula;
-  any(...of: readonly Formula[]): Formula;
+  all(of: readonly Formula[]): Formula;
+  any(of: readonly Formula[]): Formula;
   not(of: Formula): Formula;
   /** What was built, without what the root does not need. */
   finish(root: Formula, terminology: CID): Residual;
@@ -56,8 +56,8 @@ export function createFormulas(): Formulas {
   return {
     certain: (question) => ask("certain", question),
     possible: (question) => ask("possible", question),
-    all: (...of) => join("all", of),
-    any: (...of) => join("any", of),
+    all: (of) => join("all", of),
+    any: (of) => join("any", of),
     not(of) {
       if (of === TRUE) return FALSE;
       if (of === FALSE) return TRUE;

@@ -1,3 +1,4 @@
+import { greatest, least } from "../bytes/lists.ts";
 import type { ActorRef, Coding, DataFilter, DataRef, Effect, Rule } from "./model.ts";
 import type { RequestView } from "./request-view.ts";
 import type { ConsentResource } from "./resource.ts";
@@ -330,7 +331,7 @@ function labelTest(
     }
   }
   // A permit covers what is at most as confidential as named, a deny what is at least.
-  const bound = levels.length === 0 ? -1 : deny ? Math.min(...levels) : Math.max(...levels);
+  const bound = levels.length === 0 ? -1 : deny ? least(levels) : greatest(levels);
   return (context) => {
     if (context.resource.labels === null) return UNKNOWN;
     const view = (context.labels ??= labelView(context.resource, terminology));

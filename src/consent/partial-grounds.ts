@@ -51,7 +51,10 @@ export function ruleGrounds(
     const unknown = [...doubts, ...doubtsOf(node, context)];
     const children = node.children.map(outcomesOf);
     const denies = node.effect === DENY;
-    const where = all(denies ? refused : permitted, ...children.map(({ applies }) => not(applies)));
+    const where = all([
+      denies ? refused : permitted,
+      ...children.map(({ applies }) => not(applies)),
+    ]);
     if (where !== FALSE) {
       found.push({
         where,
@@ -65,7 +68,7 @@ export function ruleGrounds(
     }
     node.children.forEach((child, at) => {
       const { permit: own, applies } = children[at]!;
-      visit(child, all(permitted, own), all(refused, applies, not(own)), unknown);
+      visit(child, all([permitted, own]), all([refused, applies, not(own)]), unknown);
     });
   };
   visit(root, permit, refuse, []);
@@ -97,17 +100,17 @@ export function glassOf(
   const here = possible(node);
   if (here === FALSE) return GLASS_SILENT;
   const inner = node.children.map((child) => glassOf(child, formulas, possible));
-  const never = formulas.any(...inner.map((one) => one.never));
-  const allowed = formulas.any(...inner.map((one) => one.allowed));
-  const own = formulas.not(formulas.any(never, allowed));
+  const never = formulas.any(inner.map((one) => one.never));
+  const allowed = formulas.any(inner.map((one) => one.allowed));
+  const own = formulas.not(formulas.any([never, allowed]));
   const said = node.rule.breakGlass;
   return {
-    never: formulas.all(here, said === "never" ? formulas.any(never, own) : never),
-    allowed: formulas.all(
+    never: formulas.all([here, said === "never" ? formulas.any([never, own]) : never]),
+    allowed: formulas.all([
       here,
       formulas.not(never),
-      said === "allowed" ? formulas.any(allowed, own) : allowed,
-    ),
+      said === "allowed" ? formulas.any([allowed, own]) : allowed,
+    ]),
   };
 }
 
@@ -117,18 +120,18 @@ export function firstGlass(formulas: Formulas, said: readonly GlassSaid[]): Glas
   let never: Formula = FALSE;
   let allowed: Formula = FALSE;
   for (const one of said) {
-    const silent = not(any(never, allowed));
-    never = any(never, all(silent, one.never));
-    allowed = any(allowed, all(silent, one.allowed));
+    const silent = not(any([never, allowed]));
+    never = any([never, all([silent, one.never])]);
+    allowed = any([allowed, all([silent, one.allowed])]);
   }
   return { never, allowed };
 }
 
 /** All that is said at once, where `never` outweighs. */
 export function unitedGlass(formulas: Formulas, said: readonly GlassSaid[]): GlassSaid {
-  const never = formulas.any(...said.map((one) => one.never));
+  const never = formulas.any(said.map((one) => one.never));
   return {
     never,
-    allowed: formulas.all(formulas.not(never), formulas.any(...said.map((one) => one.allowed))),
+    allowed: formulas.all([formulas.not(never), formulas.any(said.map((one) => one.allowed))]),
   };
 }

@@ -77,7 +77,7 @@ export function decidePartially(input: PartialInput): PartialDecision {
     input.context.purpose = purpose;
     return decidePurpose(input, formulas);
   });
-  const root = parts.length === 0 ? FALSE : formulas.all(...parts.map(({ permit }) => permit));
+  const root = parts.length === 0 ? FALSE : formulas.all(parts.map(({ permit }) => permit));
   const grounds = parts.flatMap((part) => part.grounds);
   const said = (pick: (glass: GlassSaid) => Formula): boolean =>
     parts.some(({ glass }) => pick(glass) !== FALSE);
@@ -110,25 +110,25 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
         possible.push(formulas.possible(test.question));
       }
     }
-    return { certain: all(...certain), possible: all(...possible) };
+    return { certain: all(certain), possible: all(possible) };
   };
   const scopeOf = (scope: Scope | undefined): Match3 => {
     if (scope === undefined) return { certain: TRUE, possible: TRUE };
     const each = scope.map(matchOf);
     return {
-      certain: any(...each.map((one) => one.certain)),
-      possible: any(...each.map((one) => one.possible)),
+      certain: any(each.map((one) => one.certain)),
+      possible: any(each.map((one) => one.possible)),
     };
   };
   const both = (a: Match3, b: Match3): Match3 => ({
-    certain: all(a.certain, b.certain),
-    possible: all(a.possible, b.possible),
+    certain: all([a.certain, b.certain]),
+    possible: all([a.possible, b.possible]),
   });
   /** As `soften`: what is left where it is only possible that it counts. */
   const held = (on: Formula, firm: Formula, { permit, deny, applies }: Outcomes): Outcomes => ({
-    permit: all(on, firm, permit),
-    deny: all(on, firm, deny),
-    applies: all(on, applies, any(firm, not(permit))),
+    permit: all([on, firm, permit]),
+    deny: all([on, firm, deny]),
+    applies: all([on, applies, any([firm, not(permit)])]),
   });
 
   function ruleOf(node: CompiledRule): Outcomes {
@@ -138,10 +138,10 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
     let outcomes = SILENT;
     if (match.possible !== FALSE) {
       const children = node.children.map(ruleOf);
-      const decided = any(...children.map((child) => child.applies));
+      const decided = any(children.map((child) => child.applies));
       const onlyOf = (pick: (child: Outcomes) => Formula): Formula =>
-        all(decided, ...children.map((child) => any(not(child.applies), pick(child))));
-      const someOf = (pick: (child: Outcomes) => Formula): Formula => any(...children.map(pick));
+        all([decided, ...children.map((child) => any([not(child.applies), pick(child)]))]);
+      const someOf = (pick: (child: Outcomes) => Formula): Formula => any(children.map(pick));
       const denyOverrides = node.rule.combine === "deny-overrides";
       const permit = denyOverrides ? onlyOf((c) => c.permit) : someOf((c) => c.permit);
       const deny = denyOverrides ? someOf((c) => c.deny) : onlyOf((c) => c.deny);
@@ -149,8 +149,8 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
       const denies = node.effect === DENY;
       const permits = !denies && (node.namesBtg || context.purpose !== BTG);
       outcomes = held(match.possible, match.certain, {
-        permit: permits ? any(permit, own) : permit,
-        deny: denies ? any(deny, own) : deny,
+        permit: permits ? any([permit, own]) : permit,
+        deny: denies ? any([deny, own]) : deny,
         applies: denies || permits ? TRUE : decided,
       });
     }
@@ -167,21 +167,21 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
     const defaults: Ground[] = [];
     const glass = plans.map((plan) => lineageOf(plan, layer, explicit, defaults));
     const held = (effect: Effect): Formula =>
-      any(...defaults.filter((one) => one.reason.effect === effect).map(({ where }) => where));
-    const spoken = any(...explicit.map((one) => one.applies));
-    const clean = all(...explicit.map((one) => any(not(one.applies), one.permit)));
+      any(defaults.filter((one) => one.reason.effect === effect).map(({ where }) => where));
+    const spoken = any(explicit.map((one) => one.applies));
+    const clean = all(explicit.map((one) => any([not(one.applies), one.permit])));
     const refused = held("deny");
-    const silent = all(not(spoken), not(refused), not(held("permit")));
+    const silent = all([not(spoken), not(refused), not(held("permit"))]);
     return {
       explicit,
-      permit: any(all(spoken, clean), all(not(spoken), not(refused), held("permit"))),
+      permit: any([all([spoken, clean]), all([not(spoken), not(refused), held("permit")])]),
       silent,
       glass: unitedGlass(formulas, glass),
       grounds: [
         ...explicit.flatMap((one) => groundsOf(one, layer, clean)),
         ...defaults.map((one) => ({
           reason: one.reason,
-          where: all(one.where, not(spoken), one.reason.effect === "deny" ? TRUE : not(refused)),
+          where: all([one.where, not(spoken), one.reason.effect === "deny" ? TRUE : not(refused)]),
         })),
       ],
     };
@@ -189,7 +189,7 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
   function groundsOf(one: Contribution, layer: Layer, clean: Formula): readonly Ground[] {
     const { tree, cid, permit, applies } = one;
     if (tree === undefined) return one.grounds;
-    const heard = { permit: all(permit, clean), refuse: all(applies, not(permit)) };
+    const heard = { permit: all([permit, clean]), refuse: all([applies, not(permit)]) };
     return ruleGrounds(tree, layer, cid, heard, tools);
   }
 
@@ -207,16 +207,16 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
       const given = scopeOf(authority);
       const scope = scopeOf(directive.scope);
       const { mode, default: fallback } = directive.source.directive;
-      const on = all(alive, given.possible, scope.possible);
-      const acting = all(on, undecided);
+      const on = all([alive, given.possible, scope.possible]);
+      const acting = all([on, undecided]);
       if (mode === "suspend" || mode === "revoke") {
-        const certain = all(given.certain, scope.certain);
-        const suspended = mode === "suspend" ? all(acting, certain) : FALSE;
-        const doubtful = all(acting, not(certain));
+        const certain = all([given.certain, scope.certain]);
+        const suspended = mode === "suspend" ? all([acting, certain]) : FALSE;
+        const doubtful = all([acting, not(certain)]);
         explicit.push({
           permit: FALSE,
           deny: suspended,
-          applies: any(suspended, doubtful),
+          applies: any([suspended, doubtful]),
           tree: undefined,
           binds: false,
           directive,
@@ -226,28 +226,28 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
             { reason: bare("scope", layer, directive, "deny"), where: doubtful },
           ],
         });
-        alive = all(alive, not(all(given.possible, scope.possible)));
+        alive = all([alive, not(all([given.possible, scope.possible]))]);
         continue;
       }
-      const firm = all(given.certain, scope.certain, sure);
+      const firm = all([given.certain, scope.certain, sure]);
       const tree = ended ? undefined : directive.tree!.root;
       const contribution = held(acting, firm, tree === undefined ? SILENT : ruleOf(tree));
       const cid = directive.cid;
       explicit.push({ ...contribution, tree, binds: true, directive, cid, grounds: [] });
       if (!ended) glass.push(withinGlass(on, directive.tree!));
-      const quiet = all(acting, not(contribution.applies));
+      const quiet = all([acting, not(contribution.applies)]);
       if (fallback === "deny") {
         const kind = ended ? "ended" : "default";
         defaults.push({ reason: bare(kind, layer, directive, "deny"), where: quiet });
       }
       if (fallback === "permit" && !ended && context.purpose !== BTG) {
-        const where = all(quiet, firm);
+        const where = all([quiet, firm]);
         defaults.push({ reason: bare("default", layer, directive, "permit"), where });
       }
-      undecided = all(undecided, not(contribution.applies));
+      undecided = all([undecided, not(contribution.applies)]);
       if (mode !== "replace") continue;
-      alive = all(alive, not(given.certain));
-      sure = all(sure, not(given.possible));
+      alive = all([alive, not(given.certain)]);
+      sure = all([sure, not(given.possible)]);
     }
     const nevers = [firstGlass(formulas, glass)];
     for (const step of plan.contested) {
@@ -258,13 +258,13 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
       const standing = plan.stops
         .filter((stop) => stop.directive.position > directive.position)
         .map((stop) => not(reachOf(stop).certain));
-      const on = all(reach.possible, ...standing);
+      const on = all([reach.possible, ...standing]);
       const { permit, deny, applies } = ruleOf(tree);
       nevers.push({ never: withinGlass(on, directive.tree).never, allowed: FALSE });
       explicit.push({
         permit: FALSE,
-        deny: all(on, reach.certain, deny),
-        applies: all(on, applies, not(permit)),
+        deny: all([on, reach.certain, deny]),
+        applies: all([on, applies, not(permit)]),
         tree,
         binds: false,
         directive,
@@ -272,7 +272,7 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
         grounds: [],
       });
       if (directive.source.directive.default === "deny") {
-        const where = all(on, any(not(applies), all(permit, not(reach.certain))));
+        const where = all([on, any([not(applies), all([permit, not(reach.certain)])])]);
         defaults.push({ reason: bare("default", layer, directive, "deny"), where });
       }
     }
@@ -281,7 +281,7 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
   function withinGlass(on: Formula, { root, saysBreakGlass }: CompiledTree): GlassSaid {
     if (!saysBreakGlass) return GLASS_SILENT;
     const said = glassOf(root, formulas, (node) => matchOf(node.tests).possible);
-    return { never: all(on, said.never), allowed: all(on, said.allowed) };
+    return { never: all([on, said.never]), allowed: all([on, said.allowed]) };
   }
   const reachOf = ({ directive, authority }: Step): Match3 =>
     both(scopeOf(directive.scope), scopeOf(authority));
@@ -298,13 +298,13 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
     const visit = (node: CompiledRule, here: Formula): void => {
       if (here === FALSE) return;
       if (test(node)) {
-        const last = all(...node.children.map((child) => not(ruleOf(child).applies)));
-        found.push(decidingOnly ? all(here, last) : here);
+        const last = all(node.children.map((child) => not(ruleOf(child).applies)));
+        found.push(decidingOnly ? all([here, last]) : here);
       }
-      for (const child of node.children) visit(child, all(here, ruleOf(child).permit));
+      for (const child of node.children) visit(child, all([here, ruleOf(child).permit]));
     };
     visit(tree, contribution.permit);
-    return any(...found);
+    return any(found);
   }
   /** Duties that nobody here can carry out. */
   const feared = new Set<string>();
@@ -316,7 +316,7 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
   const bindsStrangely = (node: CompiledRule): boolean =>
     node.effect !== DENY && strange(node.rule.obligations);
   const burdened = (list: readonly Contribution[]): Formula =>
-    any(...list.map((one) => where(one, bindsStrangely, false)));
+    any(list.map((one) => where(one, bindsStrangely, false)));
 
   const speaking: Contribution[] = [];
   const demands: { readonly overlay: CompiledOverlay; readonly active: Formula }[] = [];
@@ -330,12 +330,12 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
       const { cid } = overlay;
       speaking.push({ ...outcomes, tree, binds: true, directive: undefined, cid, grounds: [] });
     } else {
-      demands.push({ overlay, active: all(outcomes.applies, not(outcomes.permit)) });
+      demands.push({ overlay, active: all([outcomes.applies, not(outcomes.permit)]) });
     }
   }
-  const lawful = any(...speaking.map((one) => one.applies));
-  const lawfully = all(...speaking.map((one) => any(not(one.applies), one.permit)));
-  const byLaw = all(lawful, lawfully);
+  const lawful = any(speaking.map((one) => one.applies));
+  const lawfully = all(speaking.map((one) => any([not(one.applies), one.permit])));
+  const byLaw = all([lawful, lawfully]);
 
   const own = layerOf(input.patient, "patient");
   const met = demands.map(({ overlay, active }) => {
@@ -346,33 +346,33 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
         true,
       ),
     );
-    return any(not(active), ...satisfied);
+    return any([not(active), ...satisfied]);
   });
-  const byPatient = all(not(lawful), own.permit, ...met);
-  const undemanded = all(not(lawful), own.silent, ...demands.map(({ active }) => not(active)));
+  const byPatient = all([not(lawful), own.permit, ...met]);
+  const undemanded = all([not(lawful), own.silent, ...demands.map(({ active }) => not(active))]);
   const theirs = layerOf(input.organisation, "organisation");
-  const byDefault = all(undemanded, theirs.permit);
+  const byDefault = all([undemanded, theirs.permit]);
 
   // Duties come with a permit, and take it away from who cannot carry them out.
-  const burden = any(
-    all(byLaw, burdened(speaking)),
-    all(byPatient, burdened(own.explicit)),
-    all(byDefault, burdened(theirs.explicit)),
+  const burden = any([
+    all([byLaw, burdened(speaking)]),
+    all([byPatient, burdened(own.explicit)]),
+    all([byDefault, burdened(theirs.explicit)]),
     ...demands.map(({ overlay, active }) =>
-      strange(overlay.overlay.root.obligations) ? all(byPatient, active) : FALSE,
+      strange(overlay.overlay.root.obligations) ? all([byPatient, active]) : FALSE,
     ),
-  );
+  ]);
 
   const lawNever = unitedGlass(formulas, lawGlass);
   return {
-    permit: all(any(byLaw, byPatient, byDefault), not(burden)),
+    permit: all([any([byLaw, byPatient, byDefault]), not(burden)]),
     glass: firstGlass(formulas, [lawNever, own.glass, theirs.glass]),
     grounds: [
       ...speaking.flatMap((one) => groundsOf(one, "law", lawfully)),
       ...within(own.grounds, not(lawful)),
       ...demands.map(({ overlay, active }, at) => ({
         reason: reason("requirement", "law", context.purpose, overlay.cid, "deny"),
-        where: all(not(lawful), active, any(own.silent, all(own.permit, not(met[at]!)))),
+        where: all([not(lawful), active, any([own.silent, all([own.permit, not(met[at]!)])])]),
       })),
       ...within(theirs.grounds, undemanded),
       {
@@ -381,12 +381,12 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
       },
       {
         reason: reason("silence", null, context.purpose, null, null),
-        where: all(undemanded, theirs.silent),
+        where: all([undemanded, theirs.silent]),
       },
     ],
   };
 
   function within(grounds: readonly Ground[], on: Formula): readonly Ground[] {
-    return grounds.map((one) => ({ reason: one.reason, where: all(on, one.where) }));
+    return grounds.map((one) => ({ reason: one.reason, where: all([on, one.where]) }));
   }
 }

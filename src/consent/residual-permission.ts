@@ -130,7 +130,10 @@ function dataOf(
   }
   const keys = found.flatMap((one) => Object.keys(one));
   if (new Set(keys).size < keys.length) return undefined;
-  const { data, securityLabel, dataPeriod }: WrittenAttributes = Object.assign({}, ...found);
+  const { data, securityLabel, dataPeriod }: WrittenAttributes = found.reduce(
+    (all, one) => Object.assign(all, one),
+    {},
+  );
   return {
     ...(data === undefined ? {} : { resource: data }),
     ...(securityLabel === undefined ? {} : { security: securityLabel }),

@@ -1,3 +1,4 @@
+import { appendTo, greatest } from "../bytes/lists.ts";
 import { ConsentError } from "../errors.ts";
 import type { RecordQuestion } from "./match.ts";
 import type { Coding } from "./model.ts";
@@ -67,11 +68,11 @@ function searchesOf(term: ResidualTerm, terminology: Terminology): readonly Resi
     const { data } = question;
     if (data?.types !== undefined) {
       if (isPositive(literal)) narrow(data.types);
-      else excluded.push(...data.types);
+      else appendTo(excluded, data.types);
     } else if (data?.labels !== undefined) {
       if (answer === "yes")
         parameters.push(["_security", anyOf(labelsMeant(question, terminology))]);
-      if (answer === "no") parameters.push(...withoutLabels(question, terminology));
+      if (answer === "no") appendTo(parameters, withoutLabels(question, terminology));
       inexact.add(
         answer === "yes"
           ? "labels may come from somebody who is not trusted to label"
@@ -82,7 +83,7 @@ function searchesOf(term: ResidualTerm, terminology: Terminology): readonly Resi
       if (answer === "no") parameters.push(["code:not", tokens(data.codes)]);
       inexact.add("the codes in a record");
     } else if (data?.period !== undefined) {
-      if (answer === "yes") dates.push(...dateBounds(question));
+      if (answer === "yes") appendTo(dates, dateBounds(question));
       inexact.add("the exact period, and records whose date is not known");
     } else if (data?.refs !== undefined) {
       const named = answer === "yes" ? instancesOf(data.refs) : undefined;
@@ -152,7 +153,7 @@ function withoutLabels(question: RecordQuestion, terminology: Terminology): read
   }
   // The highest counts: what is more confidential than permitted may have a lower label as well.
   const { confidentiality } = terminology.data;
-  const bound = Math.max(...leveled.map(({ code }) => terminology.confidentialityLevel(code)!));
+  const bound = greatest(leveled.map(({ code }) => terminology.confidentialityLevel(code)!));
   const { system } = leveled[0]!;
   const above = confidentiality.slice(bound + 1).map((code) => ({ system, code }));
   const others = labels.filter((one) => !leveled.includes(one));

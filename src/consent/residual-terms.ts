@@ -1,3 +1,4 @@
+import { appendTo, greatest, least } from "../bytes/lists.ts";
 import type { RecordQuestion } from "./match.ts";
 import type { Coding } from "./model.ts";
 import type { Residual } from "./residual.ts";
@@ -73,7 +74,7 @@ export function alternativesOf(residual: Residual): readonly ResidualTerm[] | un
       } else if ((node.op === "any") !== negated) {
         const all: Term[] = [];
         for (const one of node.of) {
-          all.push(...made.get(signed(one, negated))!);
+          appendTo(all, made.get(signed(one, negated))!);
           if (all.length > MAX_TERMS) return undefined;
         }
         terms = absorb(all);
@@ -124,7 +125,10 @@ function numberLiterals(): {
       let base = first.get(key);
       if (base === undefined) {
         first.set(key, (base = literals.length));
-        literals.push(...ANSWERS.map((one) => ({ question, answer: one })));
+        appendTo(
+          literals,
+          ANSWERS.map((one) => ({ question, answer: one })),
+        );
       }
       return base + answer;
     },
@@ -194,11 +198,11 @@ export function withoutImplied(term: ResidualTerm, terminology: Terminology): Re
   // What is surely at most as confidential as a permit says is surely less than a higher bound.
   const bounds = term.flatMap((one) => {
     const own = one.answer === "yes" && one.question.effect === "permit" ? levels(one) : undefined;
-    return own === undefined ? [] : [Math.max(...own)];
+    return own === undefined ? [] : [greatest(own)];
   });
   return term.filter((one) => {
     if (isPositive(one) || one.question.effect !== "deny") return true;
     const own = levels(one);
-    return own === undefined || !bounds.some((bound) => bound < Math.min(...own));
+    return own === undefined || !bounds.some((bound) => bound < least(own));
   });
 }

@@ -1,3 +1,4 @@
+import { appendTo } from "../bytes/lists.ts";
 import {
   ATTRIBUTES,
   compileTests,
@@ -131,8 +132,8 @@ export interface Collected {
 export function collect(node: CompiledRule, outcome: Result, into: Collected): void {
   if (node.effect === outcome) {
     const { obligations, refrains } = node.rule;
-    if (obligations !== undefined) into.obligations.push(...obligations);
-    if (refrains !== undefined) into.refrains.push(...refrains);
+    if (obligations !== undefined) appendTo(into.obligations, obligations);
+    if (refrains !== undefined) appendTo(into.refrains, refrains);
   }
   let decided = false;
   for (const child of node.children) {

@@ -56,7 +56,7 @@ export const hpkeXWingChacha: HpkeSuite = /* @__PURE__ */ hpkeSuite(xWing, chach
 /** Combines a KEM and an AEAD with HKDF-SHA256. */
 export function hpkeSuite(kem: Kem, aead: Aead): HpkeSuite {
   const ids = [kem.id, HKDF_SHA256, aead.id].flatMap((id) => [id >> 8, id & 0xff]);
-  return { kem, aead, kdf: labelledKdf(Uint8Array.of(0x48, 0x50, 0x4b, 0x45, ...ids)) };
+  return { kem, aead, kdf: labelledKdf(Uint8Array.from([0x48, 0x50, 0x4b, 0x45, ...ids])) };
 }
 
 /**

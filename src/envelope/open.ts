@@ -1,3 +1,4 @@
+import { appendTo } from "../bytes/lists.ts";
 import type { CID } from "../codec/cid.ts";
 import { EnvelopeError, InputError } from "../errors.ts";
 import { openBlock } from "./blocks.ts";
@@ -100,7 +101,7 @@ async function openPart(
   try {
     for (const [block, cid] of part.data.entries()) {
       signal?.throwIfAborted();
-      segments.push(...(await openBlock(cipher, part, block, await readBlock(read, cid))));
+      appendTo(segments, await openBlock(cipher, part, block, await readBlock(read, cid)));
     }
   } catch (error) {
     for (const segment of segments) segment.fill(0);

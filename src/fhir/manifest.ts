@@ -1,3 +1,4 @@
+import { appendTo } from "../bytes/lists.ts";
 import type { Period } from "../consent/time.ts";
 import { type DatePrecision, type DateSpan, parseDate } from "./date.ts";
 import { type ManifestElements, manifestElements } from "./manifest-elements.ts";
@@ -241,7 +242,7 @@ function spansAt(resource: FhirResource, path: string, malformed: string[]): rea
       const date = dateAt(value, path, path.endsWith("[x]") ? [] : malformed);
       if (date !== undefined) found.push({ start: date, end: date });
     } else if (isObject(value)) {
-      found.push(...endsOf(value, path, malformed));
+      appendTo(found, endsOf(value, path, malformed));
     }
   }
   return found;
@@ -263,7 +264,7 @@ function endsOf(
     if (date !== undefined) found.push({ start: date, end: date });
   }
   const bounds = isObject(value["repeat"]) ? value["repeat"]["boundsPeriod"] : undefined;
-  if (isObject(bounds)) found.push(...endsOf(bounds, `${path}.repeat.boundsPeriod`, malformed));
+  if (isObject(bounds)) appendTo(found, endsOf(bounds, `${path}.repeat.boundsPeriod`, malformed));
   return found;
 }
 

@@ -1,3 +1,4 @@
+import { appendTo } from "../bytes/lists.ts";
 /** A FHIR resource as parsed JSON, of any version: structural, nothing is assumed but its type. */
 export interface FhirResource {
   readonly resourceType: string;
@@ -48,12 +49,12 @@ export function valuesAt(root: unknown, path: string): readonly unknown[] {
     for (const value of values) {
       if (!isObject(value)) continue;
       if (!step.endsWith("[x]")) {
-        if (Object.hasOwn(value, step)) next.push(...list(value[step]));
+        if (Object.hasOwn(value, step)) appendTo(next, list(value[step]));
         continue;
       }
       const stem = step.slice(0, -3);
       for (const name of Object.keys(value)) {
-        if (isChoiceOf(stem, name)) next.push(...list(value[name]));
+        if (isChoiceOf(stem, name)) appendTo(next, list(value[name]));
       }
     }
     values = next;

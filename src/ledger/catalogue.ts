@@ -1,3 +1,4 @@
+import { appendTo } from "../bytes/lists.ts";
 import type { CID } from "multiformats/cid";
 import { toHex } from "../bytes/hex.ts";
 import { concatBytes } from "../bytes/concat.ts";
@@ -300,8 +301,9 @@ export function openCatalogue(
         // First what must be there: another process may add to both in between.
         const counted: Uint8Array[] = [];
         for await (const { value } of vault.scan(blocksPrefix(local))) {
-          counted.push(
-            ...expectArray(decode(value), "ids", 1_000_000).map((id) => expectBytes(id, "id", 32)),
+          appendTo(
+            counted,
+            expectArray(decode(value), "ids", 1_000_000).map((id) => expectBytes(id, "id", 32)),
           );
         }
         const items: CatalogueItem[] = [];

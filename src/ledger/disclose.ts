@@ -1,3 +1,4 @@
+import { appendTo, least } from "../bytes/lists.ts";
 import { toHex } from "../bytes/hex.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
 import { cidOf, DAG_CBOR, type CID } from "../codec/cid.ts";
@@ -154,7 +155,7 @@ async function answer(
       for (const [i, item] of released.entries()) {
         if (item === undefined) continue;
         items.push(item);
-        decisions.push(...some[i]!.decisions);
+        appendTo(decisions, some[i]!.decisions);
       }
     }
   }
@@ -228,7 +229,7 @@ function unite(decisions: readonly Decision[]): Decision | undefined {
     refrains: all(({ refrains }) => refrains).sort(),
     reasons: all(({ reasons }) => reasons),
     basedOn: all(({ basedOn }) => basedOn),
-    expiresAt: ends.length === 0 ? null : Math.min(...ends),
+    expiresAt: ends.length === 0 ? null : least(ends),
   };
 }
 

@@ -57,7 +57,7 @@ const LONGEST_COPIED_LEAF = 1024;
 const leafInput = /* @__PURE__ */ new Uint8Array(1 + LONGEST_COPIED_LEAF);
 const leafViews: Uint8Array[] = [];
 const leafPrefix = /* @__PURE__ */ Uint8Array.of(0x00);
-const nodeInput = /* @__PURE__ */ Uint8Array.of(0x01, ...new Uint8Array(2 * HASH_LENGTH));
+const nodeInput = /* @__PURE__ */ new Uint8Array(1 + 2 * HASH_LENGTH).fill(0x01, 0, 1);
 
 /**
  * Hashes a leaf: `SHA256(00 ‖ bytes)`.

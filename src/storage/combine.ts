@@ -1,3 +1,4 @@
+import { least } from "../bytes/lists.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { CID } from "../codec/cid.ts";
 import { AppendConflict, AmbiguousAppend } from "./errors.ts";
@@ -282,11 +283,11 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
 function capsOf(all: readonly StorageCaps[]): StorageCaps {
   const ranks = all.map(({ durability }) => ORDER.indexOf(durability));
   return {
-    durability: ORDER[Math.min(...ranks)]!,
+    durability: ORDER[least(ranks)]!,
     multiProcess: false,
     // A commit stands in the state store as one value.
-    maxAppendBytes: Math.floor(Math.min(...all.map((caps) => caps.maxAppendBytes)) / 2),
-    maxBatch: Math.min(...all.map((caps) => caps.maxBatch)) - 1,
+    maxAppendBytes: Math.floor(least(all.map((caps) => caps.maxAppendBytes)) / 2),
+    maxBatch: least(all.map((caps) => caps.maxBatch)) - 1,
     tail: all[0]!.tail,
     atomicBlobs: false,
   };

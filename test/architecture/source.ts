@@ -180,3 +180,33 @@ function declarationsOf(source: ts.SourceFile): ReadonlySet<string> {
   visit(source);
   return names;
 }
+
+/**
+ * Calls that pass a list as arguments, which stand on the stack: beyond some 100,000 items they
+ * throw. Handing on one's own rest parameter is none of them.
+ */
+export function spreadArgumentsOf(path: string, text: string): readonly string[] {
+  const found: string[] = [];
+  const source = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
+  const visit = (node: ts.Node, rest: ReadonlySet<string>): void => {
+    let known = rest;
+    if (ts.isFunctionLike(node)) {
+      const own = node.parameters.filter(({ dotDotDotToken }) => dotDotDotToken !== undefined);
+      known = new Set([...rest, ...own.map(({ name }) => name.getText())]);
+    }
+    if (ts.isCallExpression(node) || ts.isNewExpression(node)) {
+      const { expression, arguments: given = [] } = node;
+      const spreads = given.some(
+        (one) => ts.isSpreadElement(one) && !known.has(one.expression.getText()),
+      );
+      const applies =
+        ts.isPropertyAccessExpression(expression) &&
+        expression.name.text === "apply" &&
+        (given.length > 1 || expression.expression.getText() === "Reflect");
+      if (spreads || applies) found.push(node.getText().replace(/\s+/g, " "));
+    }
+    ts.forEachChild(node, (child) => visit(child, known));
+  };
+  visit(source, new Set());
+  return found;
+}

@@ -1,3 +1,4 @@
+import { least } from "../../bytes/lists.ts";
 import { closeSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { equalBytes } from "../../bytes/compare.ts";
@@ -100,7 +101,7 @@ export function openFolder(folder: string, options: EnvironmentOptions): StoreFo
  */
 function lowest(folder: string): number | undefined {
   const numbers = environments(folder).map(({ number }) => number);
-  return numbers.length === 0 ? undefined : Math.min(...numbers);
+  return numbers.length === 0 ? undefined : least(numbers);
 }
 
 function environments(folder: string): { readonly name: string; readonly number: number }[] {

@@ -7,7 +7,8 @@ import type { TransactionWithEntries } from "../block/transaction.ts";
 import { ChainError } from "../errors.ts";
 import { signWith, type Signer } from "../identity/signer.ts";
 import { treeRoot } from "../merkle/tree.ts";
-import { AmbiguousAppend, AppendConflict } from "../storage/errors.ts";
+import { AppendConflict } from "../storage/errors.ts";
+import { afterWriting, createPatience, untilSettled } from "../storage/settle.ts";
 import type { Blob, Commit, Head, StateChange, Storage } from "../storage/types.ts";
 import { checkProposer, loadForRules, type AppliedBlock } from "./apply-block.ts";
 import type { AppendableChain } from "./chain.ts";
@@ -38,6 +39,11 @@ export interface SequencerOptions {
    * come first who have to read the newest block yet. Default: none, at once.
    */
   readonly giveWay?: () => Promise<void>;
+  /**
+   * Milliseconds for which a write without an answer is made again, and a store asked again that
+   * refuses the very head it shows. Default 10,000.
+   */
+  readonly settleWithin?: number;
   /** Bytes of entries and blobs in memory beyond which `submit` refuses. Default 64 MiB. */
   readonly maxQueueBytes?: number;
   /** Bytes of entries and blobs that one block takes. Default 8 MiB. */
@@ -88,7 +94,8 @@ interface Assembled {
   readonly derived: readonly StateChange[];
 }
 
-const AMBIGUOUS_TRIES = 3;
+/** Longest that a block is built anew because others were faster each time, in ms. */
+const RACE_WITHIN = 60_000;
 /** Blocks before which it gives way after a lost race. */
 const POLITE_BLOCKS = 8;
 /** Room that one transaction takes in a block beside its entries. */
@@ -97,6 +104,7 @@ const TRANSACTION_OVERHEAD = 1024;
 /** Starts a sequencer over a chain. Several, in several processes, may share one store. */
 export function createSequencer(options: SequencerOptions): Sequencer {
   const { chain, storage, signer, now } = options;
+  const within = options.settleWithin === undefined ? {} : { within: options.settleWithin };
   const maxQueueBytes = options.maxQueueBytes ?? 64 * 1024 * 1024;
   const maxBlockBytes = Math.min(options.maxBlockBytes ?? 8 * 1024 * 1024, MAX_BLOCK_BYTES / 2);
   // Half of what the storage takes in one call: derived data go with the block.
@@ -110,6 +118,8 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   let running: Promise<void> | undefined;
   let waiting: (() => void)[] = [];
   let closed = false;
+  /** Where the block that was built last was to go. */
+  let builtOn = 0;
   /** Blocks left before which it gives way. */
   let polite = 0;
   let newest: SignedCheckpoint | undefined;
@@ -231,8 +241,13 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   /**
    * Records a batch, going on at the new head when another sequencer was faster; with all that came
    * meanwhile, for which no second race is to be won then.
+   *
+   * @throws {AppendConflict} when that did not end in time
    */
   async function settle(batch: Pending[], evenIfEmpty: boolean): Promise<number | undefined> {
+    const race = createPatience({ within: RACE_WITHIN, longest: 1 });
+    // Of a store that conflicts while its head stays where it was nothing is won by hurry.
+    const standstill = createPatience({ ...within, longest: 100 });
     for (;;) {
       try {
         return await chain.exclusively(() => record(batch, evenIfEmpty));
@@ -240,6 +255,9 @@ export function createSequencer(options: SequencerOptions): Sequencer {
         if (!(error instanceof AppendConflict)) throw error;
         polite = POLITE_BLOCKS;
         await chain.refresh();
+        const isRace = chain.size > builtOn;
+        if (isRace) standstill.renew();
+        if (!(await (isRace ? race : standstill).pause())) throw error;
         // What was put back for the next block is in the batch still.
         const held = new Set(batch);
         queue = queue.filter((pending) => !held.has(pending));
@@ -272,6 +290,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     evenIfEmpty: boolean,
   ): Promise<Assembled | undefined> {
     const { state, tip } = chain;
+    builtOn = tip.size;
     const proposer = { proposer: signer.actor, key: signer.key };
     await loadForRules(
       state,
@@ -310,7 +329,10 @@ export function createSequencer(options: SequencerOptions): Sequencer {
         // The same transaction under another signature: it shares the place of this block's.
         queue.unshift(pending);
       } else if (refused.reason === "replayed-sequence") {
-        await settleReplay(pending);
+        // It may stand already, whatever the store answers now.
+        await afterWriting(() => settleReplay(pending)).catch((error: unknown) =>
+          fail(pending, error),
+        );
       } else {
         fail(pending, new TransactionRefused(refused));
       }
@@ -377,25 +399,20 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     }
   }
 
-  /** One durable step where the storage has it; else what is named first, then what names it. */
-  async function commit(batch: Assembled["commit"]): Promise<Head> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        if (storage.commit !== undefined) return (await storage.commit(batch))!;
-        if (batch.blobs !== undefined && batch.blobs.length > 0) {
-          await storage.blobs!.put(batch.blobs);
-        }
-        const { chain: name, expected, records } = batch.append;
-        const head = await storage.chains!.append(name, expected, records);
-        if (batch.state !== undefined && batch.state.length > 0) {
-          await storage.state!.batch(batch.state);
-        }
-        return head;
-      } catch (error) {
-        // The same bytes again: the store says whether they are there.
-        if (!(error instanceof AmbiguousAppend) || attempt === AMBIGUOUS_TRIES) throw error;
-      }
-    }
+  /**
+   * One durable step where the storage has it; else what is named first, then what names it. The same
+   * bytes again where no answer came: the store says whether they are there.
+   */
+  function commit(batch: Assembled["commit"]): Promise<Head> {
+    const { append, blobs = [], state = [] } = batch;
+    return untilSettled(async () => {
+      if (storage.commit !== undefined) return (await storage.commit(batch))!;
+      if (blobs.length > 0) await storage.blobs!.put(blobs);
+      const head = await storage.chains!.append(append.chain, append.expected, append.records);
+      // It stands: that the rest fails must not say that it does not.
+      if (state.length > 0) await afterWriting(() => storage.state!.batch(state));
+      return head;
+    }, within);
   }
 
   function succeed(pending: Pending, place: Place): void {

@@ -8,6 +8,7 @@ import type { CoseRecipient } from "../crypto/cose-hpke.ts";
 import { makeGrant, narrowKeys } from "../envelope/grant.ts";
 import { decodeSignedHeader, type EnvelopeHeader } from "../envelope/header.ts";
 import { wipeKeys } from "../envelope/keys.ts";
+import { afterWriting } from "../storage/settle.ts";
 import type { StateChange } from "../storage/types.ts";
 import { accessItems, encodeAccess, strangers, type AccessContent } from "./access.ts";
 import {
@@ -124,11 +125,23 @@ async function answer(
   subject: Subject | undefined,
 ): Promise<DisclosureResult> {
   const { request, sealed, replayName } = checked;
-  const { now } = context;
-  const first = await judge(context, request, sealed, subject, now());
+  const first = await judge(context, request, sealed, subject, context.now());
   const access = await fileAccess(context, { request, sealed, subject, judgement: first }, [
     context.vault.put(replayName, encode(request.expires)),
   ]);
+  return afterWriting(() => answerAgain(context, checked, subject, first, access.id));
+}
+
+/** Decides again behind the access entry, and releases what both decisions admit. */
+async function answerAgain(
+  context: DiscloseContext,
+  checked: CheckedRequest & { readonly ok: true },
+  subject: Subject | undefined,
+  first: Judgement,
+  access: Uint8Array,
+): Promise<DisclosureResult> {
+  const { request, sealed } = checked;
+  const { now } = context;
   await knowAllConsents(context);
   const asked = first.decided.filter(isPermitted);
   const second = await judge(context, request, sealed, subject, now());
@@ -148,7 +161,7 @@ async function answer(
       const released = await release(
         context,
         some.map(({ record }) => record),
-        access.id,
+        access,
         request,
         recipient,
       );
@@ -165,10 +178,10 @@ async function answer(
       .filter(({ record }) => !released.has(record.record))
       .map((one) => laterDecision(one, second, recipient.ok));
     const judgement = { ...second, decided };
-    await fileAccess(context, { request, sealed, subject, judgement, replaces: access.id });
+    await fileAccess(context, { request, sealed, subject, judgement, replaces: access });
   }
   const decision = unite(decisions) ?? refusal(second.asOf);
-  return { ok: true, answer: { access: access.id, decision, items } };
+  return { ok: true, answer: { access, decision, items } };
 }
 
 /**

@@ -4,6 +4,7 @@ import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectArray, expectBytes, expectMap, expectOneOf, expectString } from "../codec/shape.ts";
 import type { CID } from "../codec/cid.ts";
 import { InputError, LedgerError, StorageError } from "../errors.ts";
+import { afterWriting } from "../storage/settle.ts";
 import type { Compaction, StateChange } from "../storage/types.ts";
 import { ciphertextOf, deleteInSteps } from "./ciphertext.ts";
 import { openOwn, type Buried, type Catalogue, type CatalogueItem } from "./catalogue.ts";
@@ -246,7 +247,7 @@ export function createErasing(
       const mark = unfinished.mark({ id: entry.id, class: what, since: now() });
       await options.filing().fileAlone([entry], [mark]);
       // Catching up meets the entry and carries it out.
-      await options.catalogue().catchUp();
+      await afterWriting(() => options.catalogue().catchUp());
     } finally {
       outcomes.delete(hex);
     }
@@ -389,7 +390,9 @@ export function createErasing(
     for (;;) {
       const orphans = orphansOf(await catalogue.itemsOf(subject.local), erased);
       if (orphans.length === 0) break;
-      done.push(await destroy(subject, what, orphans, { ...request, forget: false }));
+      done.push(
+        await afterWriting(() => destroy(subject, what, orphans, { ...request, forget: false })),
+      );
       for (const { id } of orphans) erased.add(toHex(id));
     }
     return statement(what, done, request);
@@ -401,7 +404,7 @@ export function createErasing(
     { compaction = options.compaction }: CheckedErase,
   ): Promise<ErasureStatement> {
     const outcome = done.flatMap((one) => one.outcome);
-    const rest = await settled(compaction);
+    const rest = await afterWriting(() => settled(compaction));
     return {
       id: done[0]!.id,
       class: what,

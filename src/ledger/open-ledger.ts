@@ -25,6 +25,7 @@ import type { ShardKeys } from "../identity/shard-keys.ts";
 import type { Signer } from "../identity/signer.ts";
 import { EMPTY_ROOT } from "../merkle/hash.ts";
 import { verifyConsistency } from "../merkle/verify.ts";
+import { afterWriting, SETTLE_WITHIN, settling } from "../storage/settle.ts";
 import type { Storage } from "../storage/types.ts";
 import { openAnswer, type Answer } from "./answer.ts";
 import type { Attachment } from "./attachments.ts";
@@ -131,6 +132,11 @@ export interface OpenLedgerOptions {
   readonly maxBreakGlass?: number;
   /** Longest time that a request may count, in ms. Default ten minutes. */
   readonly maxRequestLifetime?: number;
+  /**
+   * Milliseconds for which a write that got no answer is made again, with pauses, until it is known
+   * what became of it; then the call rejects with `ERR_STORAGE_AMBIGUOUS`. Default 10,000.
+   */
+  readonly settleWithin?: number;
   /** Clock, in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
   /** Cryptographically strong random bytes. Default those of the platform. */
@@ -286,7 +292,8 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   const suite = usableSuite(options.suite ?? "chacha");
   const compaction = options.compaction ?? "now";
   checkCompactionTime(compaction);
-  const beneath = ledgerStorage(options.storage);
+  const within = options.settleWithin ?? SETTLE_WITHIN;
+  const beneath = settling(ledgerStorage(options.storage), { within });
   const gate = shardKeys === undefined ? undefined : gateCommits(beneath);
   const storage = gate?.storage ?? beneath;
   const now = options.now ?? Date.now;
@@ -316,7 +323,10 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   // Up to 32 ms, where others append to the same ledger.
   const giveWay = (): Promise<void> =>
     new Promise((resolve) => setTimeout(resolve, random(1)[0]! / 8));
-  const sequencer = createSequencer({ chain, storage, signer, now, giveWay });
+  const sequencer = createSequencer({
+    ...{ chain, storage, signer, now, giveWay },
+    settleWithin: within,
+  });
   const filing: Filing = await createFiling(context, sequencer, lane);
   const subjects = openSubjects(context);
   const turns = createTurns();
@@ -391,13 +401,16 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     if (!result.ok) {
       throw new ConsentError("ERR_CONSENT_REQUEST", `the request was refused: ${result.reason}`);
     }
-    return openAnswer(result.answer, {
-      chain,
-      custodian: signer.actor,
-      agreement: requester.agreement,
-      read: (cid) => storage.blobs.get(cid),
-      checkpoint,
-    });
+    const { answer } = result;
+    return afterWriting(async () =>
+      openAnswer(answer, {
+        chain,
+        custodian: signer.actor,
+        agreement: requester.agreement,
+        read: (cid) => storage.blobs.get(cid),
+        checkpoint,
+      }),
+    );
   }
 
   async function close(): Promise<void> {

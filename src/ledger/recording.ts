@@ -21,6 +21,7 @@ import type { Manifest } from "./manifest.ts";
 import type { RecordContent, RecordContents, UploadProgress } from "./record-content.ts";
 import { currentRecords, type CurrentRecord } from "./records.ts";
 import type { PersonIdentifier, Subject, Subjects } from "./subjects.ts";
+import { afterWriting } from "../storage/settle.ts";
 import { besideAttachments, freshLabels, isSameLabels } from "./fresh-labels.ts";
 import { personName, sharedOfAll, type Turns } from "./turns.ts";
 import { uniteLabels } from "./unite-labels.ts";
@@ -165,6 +166,9 @@ export function createRecording(options: {
     };
   }
 
+  /** Takes in what was filed, now or later: what is recorded is acknowledged whatever comes of it. */
+  const keepUp = (): Promise<void> => catalogue.keepUp().catch(() => undefined);
+
   async function find(id: Uint8Array): Promise<CurrentRecord & { readonly subject: Subject }> {
     if (!(id instanceof Uint8Array) || id.length !== 32) {
       throw new TypeError("a record is named by the id of one of its entries, 32 bytes");
@@ -255,8 +259,11 @@ export function createRecording(options: {
     }
     const sealed = await contents.seal(record.subject, { ...manifest, replaces }, content);
     const filed = (await filing.file([sealed]))[0]!;
-    const unseen = await overlooked(record.subject, filed.id, replaces);
-    await assertKept(replaces, [{ subject: record.subject, id: filed.id }]);
+    const unseen = await afterWriting(async () => {
+      const others = await overlooked(record.subject, filed.id, replaces);
+      await assertKept(replaces, [{ subject: record.subject, id: filed.id }]);
+      return others;
+    });
     if (manifest.op !== "retract" && unseen.length > 0) throw changedMeanwhile();
     return version(filed, manifest.labels ?? null);
   }
@@ -288,20 +295,25 @@ export function createRecording(options: {
       const gone = await contents.seal(record.subject, { op: "retract", replaces, reason });
       return filing.fileAlone([moved, gone]);
     });
-    const unseen = await overlooked(record.subject, end!.id, replaces);
-    await assertKept(replaces, [
-      { subject: to, id: filed!.id },
-      { subject: record.subject, id: end!.id },
-    ]);
+    const unseen = await afterWriting(async () => {
+      const others = await overlooked(record.subject, end!.id, replaces);
+      await assertKept(replaces, [
+        { subject: to, id: filed!.id },
+        { subject: record.subject, id: end!.id },
+      ]);
+      return others;
+    });
     if (unseen.length === 0) return version(filed!, labels);
-    const there: LivingRecord = { ...(await find(filed!.id)) };
-    if (unseen.some(({ manifest: { op } }) => op === "retract")) {
-      // It had ended, or was moved elsewhere: this copy must not stand beside that.
-      await follow(there, { op: "retract", reason });
-      throw changedMeanwhile();
-    }
-    const last = await find(replaces);
-    return amend(there, { op: "amend", ...describe(last) }, await contents.copyOf(last));
+    return afterWriting(async () => {
+      const there: LivingRecord = { ...(await find(filed!.id)) };
+      if (unseen.some(({ manifest: { op } }) => op === "retract")) {
+        // It had ended, or was moved elsewhere: this copy must not stand beside that.
+        await follow(there, { op: "retract", reason });
+        throw changedMeanwhile();
+      }
+      const last = await find(replaces);
+      return amend(there, { op: "amend", ...describe(last) }, await contents.copyOf(last));
+    });
   }
 
   /** Files a correction of a record that is there. */
@@ -336,7 +348,7 @@ export function createRecording(options: {
         return contents.prepare(subject, create, all, (ready) =>
           turns.shared(personName(subject), async () => {
             const [filed] = await filing.file([await contents.seal(subject, create, ready)]);
-            await catalogue.keepUp();
+            await keepUp();
             return version(filed!, create.labels);
           }),
         );
@@ -411,7 +423,7 @@ export function createRecording(options: {
         signal?.throwIfAborted();
         const some = toFile.slice(at, at + MAX_FILED_TOGETHER);
         const people = some.map((one) => personName(one.subject));
-        const { sealed, filed } = await sharedOfAll(turns, people, async () => {
+        const file = async () => {
           const sealed: SealedEntry[] = [];
           let bytes = 0;
           for (const { text, subject: person } of some) {
@@ -425,9 +437,13 @@ export function createRecording(options: {
             ? (await Promise.all(sealed.map((one) => filing.fileAlone([one])))).flat()
             : await filing.fileAlone(sealed);
           return { sealed, filed };
-        });
+        };
+        const fileInTurn = () => sharedOfAll(turns, people, file);
+        // Of several transactions some may stand when one fails.
+        const { sealed, filed } =
+          at === 0 && !mix ? await fileInTurn() : await afterWriting(fileInTurn);
         const chunk = toFile.slice(at, (at += sealed.length));
-        await catalogue.keepUp();
+        await keepUp();
         for (const [i, one] of filed.entries()) {
           const { text, subject: person, index } = chunk[i]!;
           const labels = sealed[i]!.manifest.labels ?? null;

@@ -4,6 +4,7 @@ import { untilAborted } from "../envelope/byte-source.ts";
 import type { PartStream } from "../envelope/seal-stream.ts";
 import { sealStream } from "../envelope/seal-stream.ts";
 import { StorageError } from "../errors.ts";
+import { afterWriting } from "../storage/settle.ts";
 import type { StateChange } from "../storage/types.ts";
 import type { LedgerContext } from "./context.ts";
 import { entryOf, isCertainlyNotWritten, type SealedEntry } from "./filing.ts";
@@ -159,7 +160,7 @@ export function createUploads(context: LedgerContext, lane: number): Uploads {
             await clearFailed(id, !made || isCertainlyNotWritten(error)).catch(() => undefined);
             throw error;
           }
-          await assertOpen(id);
+          await afterWriting(() => assertOpen(id));
           // The record is there; marks that stay are removed by the next opening.
           await clear(id, true).catch(() => undefined);
           return result;

@@ -13,6 +13,7 @@ import type { KeyStore } from "../identity/key-store.ts";
 import { signWith } from "../identity/signer.ts";
 import type { ShardKeys } from "../identity/shard-keys.ts";
 import { AppendConflict } from "../storage/errors.ts";
+import { createPatience } from "../storage/settle.ts";
 import type { FullStorage, StateChange } from "../storage/types.ts";
 import type { CommitGate } from "./commit-gate.ts";
 import { shardVault, type ShardedVault } from "./sharded-vault.ts";
@@ -78,6 +79,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   async function exclusively<T>(
     work: () => Promise<{ readonly result: T; readonly changes: readonly StateChange[] }>,
   ): Promise<T> {
+    const patience = createPatience({ longest: 50 });
     for (;;) {
       const expected = await storage.chains.head(lock);
       const { result, changes } = await work();
@@ -88,7 +90,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
         await storage.commit({ append, state: changes });
         return result;
       } catch (error) {
-        if (!(error instanceof AppendConflict)) throw error;
+        if (!(error instanceof AppendConflict) || !(await patience.pause())) throw error;
       }
     }
   }

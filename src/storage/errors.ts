@@ -12,7 +12,10 @@ export class AppendConflict extends StorageError {
   }
 }
 
-/** Whether the append happened is unknown; the same call again is safe and settles it. */
+/**
+ * Whether the write happened is unknown; the same call again is safe and settles it. That a second
+ * call fails says nothing of the first.
+ */
 export class AmbiguousAppend extends StorageError {
   constructor(cause?: unknown) {
     super("ERR_STORAGE_AMBIGUOUS", "whether the append happened is unknown", { cause });

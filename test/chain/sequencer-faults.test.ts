@@ -95,7 +95,7 @@ describe("ambiguous appends", () => {
         if (applies) await commit();
         throw new AmbiguousAppend();
       });
-      const ledger = await startLedger({ storage });
+      const ledger = await startLedger({ storage, settleWithin: 50 });
       await ledger.sequencer.seal();
       down = true;
       const tx = await sign(ledger);
@@ -198,7 +198,7 @@ describe("storage without commit", () => {
         },
       },
     };
-    const ledger = await startLedger({ storage });
+    const ledger = await startLedger({ storage, settleWithin: 0 });
     order.length = 0;
     const bytes = bytesFor("blob");
     const attachments = {
@@ -207,7 +207,11 @@ describe("storage without commit", () => {
     };
     const tx = await sign(ledger);
     stateFails = true;
-    await expect(ledger.sequencer.submit(tx, attachments).durable).rejects.toThrow("full");
+    // The block stands, so nobody is told that nothing was written.
+    await expect(ledger.sequencer.submit(tx, attachments).durable).rejects.toMatchObject({
+      code: "ERR_STORAGE_AMBIGUOUS",
+      cause: { message: "full" },
+    });
     expect(order.slice(0, 3)).toEqual(["blobs", "append", "state"]);
     stateFails = false;
     expect(await ledger.sequencer.submit(tx, attachments).durable).toEqual({
@@ -665,5 +669,24 @@ describe("backpressure and closing", () => {
     const ledger = await startLedger({ storage });
     await ledger.sequencer.submit(await sign(ledger)).durable;
     expect(await countedOnce(ledger)).toBe(1);
+  });
+
+  it("gives up, others having had their turn, when conflicts never end", async () => {
+    const inner = memoryStorage();
+    let tries = 0;
+    const storage = wrapped(async (commit, { append }) => {
+      if (append === undefined) return commit();
+      tries++;
+      throw new AppendConflict(await inner.chains.head(append.chain));
+    }, inner);
+    const ledger = await startLedger({ storage, settleWithin: 200 });
+    let timers = 0;
+    const timer = setInterval(() => timers++, 10);
+    const { durable } = ledger.sequencer.submit(await sign(ledger));
+    await expect(durable).rejects.toMatchObject({ code: "ERR_STORAGE_CONFLICT" });
+    clearInterval(timer);
+    expect(timers).toBeGreaterThan(3);
+    expect(tries).toBeLessThan(20);
+    expect(await countedOnce(ledger)).toBe(0);
   });
 });

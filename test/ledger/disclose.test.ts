@@ -265,7 +265,8 @@ describe("disclose", () => {
     await w.hl.record(w.me, observation("bp-1"));
     await w.ask();
     w.traps.after = async () => void (broken = true);
-    await expect(w.ask()).rejects.toMatchObject({ code: "ERR_STORAGE_FAILED" });
+    // Never "nothing was written": that he asked stands on the ledger.
+    await expect(w.ask()).rejects.toMatchObject({ code: "ERR_STORAGE_AMBIGUOUS" });
     broken = false;
     expect(await w.audit()).toHaveLength(2);
   });

@@ -371,7 +371,7 @@ describe("erase", () => {
         },
         compact: () => (broken ? fail() : inner.compact()),
       };
-      const w = await ward({ inner: flaky });
+      const w = await ward({ inner: flaky, settleWithin: 0 });
       await w.permit();
       const gone = await w.hl.record(w.me, observation("bp-1"));
       const kept = await w.hl.record(w.me, observation("bp-2"));
@@ -379,7 +379,7 @@ describe("erase", () => {
       broken = true;
       const call = w.hl.erase(w.me, { reason: "x", records: [gone.id] });
       if (stop === "compact") await expect(call).resolves.toMatchObject({ compacted: "pending" });
-      else await expect(call).rejects.toThrow("power failure");
+      else await expect(call).rejects.toMatchObject({ cause: { message: "power failure" } });
       expect(found(path, secrets)).not.toEqual([]);
       broken = false;
       // As after a crash: nobody closes the first handle.

@@ -82,6 +82,7 @@ export async function startLedger(
     readonly kinds?: readonly KindRule[];
     readonly proposer?: string;
     readonly clock?: { now: number };
+    readonly settleWithin?: number;
   } = {},
 ): Promise<TestLedger> {
   const { genesis, signers } = await foundLedger(
@@ -96,6 +97,7 @@ export async function startLedger(
     storage,
     signer: signers[options.proposer ?? "a"]!,
     now: () => clock.now,
+    ...(options.settleWithin === undefined ? {} : { settleWithin: options.settleWithin }),
   });
   return { genesis, signers, storage, chain, sequencer, clock };
 }

@@ -1,0 +1,189 @@
+import { LedgerError, StorageError } from "../errors.ts";
+import { AmbiguousAppend, AppendConflict } from "./errors.ts";
+import type { Storage } from "./types.ts";
+
+/** How long the outcome of a write is asked for, unless said otherwise, in milliseconds. */
+export const SETTLE_WITHIN = 10_000;
+
+const FIRST_PAUSE = 10;
+const LONGEST_PAUSE = 1000;
+
+export interface SettleOptions {
+  /** Milliseconds after which no new try is made; default {@link SETTLE_WITHIN}. */
+  readonly within?: number;
+  /** Longest pause between two tries, in milliseconds; default 1000. */
+  readonly longest?: number;
+  /** Once aborted, no new try is made. */
+  readonly signal?: AbortSignal;
+}
+
+/** Bounds tries at something by time, with pauses that grow. */
+export interface Patience {
+  /** Waits, timers and other work having their turn; `false` at once when no time is left. */
+  pause(): Promise<boolean>;
+  /** Begins anew, with short pauses and all the time. */
+  renew(): void;
+}
+
+/** Starts counting. */
+export function createPatience({
+  within = SETTLE_WITHIN,
+  longest = LONGEST_PAUSE,
+  signal,
+}: SettleOptions = {}): Patience {
+  // Not the clock of the wall, which may run backwards.
+  let end = performance.now() + within;
+  let next = Math.min(FIRST_PAUSE, longest);
+  return {
+    async pause() {
+      const left = end - performance.now();
+      if (!(left > 0) || signal?.aborted) return false;
+      await sleep(Math.min(next, left), signal);
+      next = Math.min(2 * next, longest);
+      return signal?.aborted !== true;
+    },
+    renew() {
+      end = performance.now() + within;
+      next = Math.min(FIRST_PAUSE, longest);
+    },
+  };
+}
+
+function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener("abort", done);
+  });
+}
+
+/** Errors of writes that were asked for as long as it was worth it. */
+const givenUp = /* @__PURE__ */ new WeakSet<object>();
+
+/**
+ * Makes a write until its outcome is known.
+ *
+ * Once a try ended without an answer, a later one that fails says nothing of it: only success and a
+ * conflict do. So the same write is made again, with pauses, until one of them comes.
+ *
+ * @param write - harmless to repeat: an append of the same records at the same place, or values that
+ *   are put under the same names; what it writes must not change meanwhile
+ * @throws {AmbiguousAppend} when time is up, the signal aborted or the store closed before that
+ */
+export async function untilSettled<T>(
+  write: () => Promise<T>,
+  options: SettleOptions = {},
+): Promise<T> {
+  const { signal } = options;
+  let patience: Patience | undefined;
+  for (;;) {
+    try {
+      return await write();
+    } catch (error) {
+      const code = error instanceof LedgerError ? error.code : undefined;
+      if (code === "ERR_STORAGE_CONFLICT" || givenUp.has(error as object)) throw error;
+      const isDoubt = code === "ERR_STORAGE_AMBIGUOUS" || !isAnswer(error, signal);
+      if (!isDoubt && patience === undefined) throw error;
+      patience ??= createPatience(options);
+      if (code === "ERR_STORAGE_CLOSED" || !(await patience.pause())) {
+        const doubt = code === "ERR_STORAGE_AMBIGUOUS" ? (error as LedgerError) : undefined;
+        throw giveUp(doubt ?? new AmbiguousAppend(error));
+      }
+    }
+  }
+}
+
+function giveUp(error: LedgerError): LedgerError {
+  givenUp.add(error);
+  return error;
+}
+
+/** Whether an error is one that a store may give for what it did not write. */
+function isAnswer(error: unknown, signal: AbortSignal | undefined): boolean {
+  if (signal?.aborted === true && error === signal.reason) return true;
+  return error instanceof LedgerError || error instanceof TypeError || error instanceof RangeError;
+}
+
+/** Wraps a storage so that each of its writes is made until its outcome is known. */
+export function settling<S extends Storage>(storage: S, options: SettleOptions = {}): S {
+  const { chains, blobs, state } = storage;
+  const settled = <T>(write: () => Promise<T>, signal?: AbortSignal): Promise<T> =>
+    untilSettled(write, { ...options, ...(signal === undefined ? {} : { signal }) });
+  return {
+    ...storage,
+    ...(chains && {
+      chains: {
+        caps: chains.caps,
+        head: (chain) => chains.head(chain),
+        append: (chain, expected, records, how) =>
+          settled(() => chains.append(chain, expected, records, how), how?.signal),
+        read: (chain, how) => chains.read(chain, how),
+        ...(chains.tail && { tail: (chain, how) => chains.tail!(chain, how) }),
+        list: () => chains.list(),
+        close: () => chains.close(),
+      },
+    }),
+    ...(blobs && {
+      blobs: {
+        caps: blobs.caps,
+        put: (list) => settled(() => blobs.put(list)),
+        get: (cid) => blobs.get(cid),
+        getMany: (cids) => blobs.getMany(cids),
+        has: (cid) => blobs.has(cid),
+        delete: (cids) => settled(() => blobs.delete(cids)),
+        list: () => blobs.list(),
+        count: () => blobs.count(),
+        close: () => blobs.close(),
+      },
+    }),
+    ...(state && {
+      state: {
+        caps: state.caps,
+        get: (key) => state.get(key),
+        getMany: (keys) => state.getMany(keys),
+        batch: (changes, how) => settled(() => state.batch(changes, how)),
+        scan: (range) => state.scan(range),
+        close: () => state.close(),
+      },
+    }),
+    ...(storage.commit && {
+      commit: (batch, how) => settled(() => storage.commit!(batch, how), how?.signal),
+    }),
+    ...(storage.compact && { compact: () => storage.compact!() }),
+    close: () => storage.close(),
+    [Symbol.asyncDispose]: () => storage[Symbol.asyncDispose](),
+  } satisfies Storage as Storage as S;
+}
+
+/**
+ * Runs what has to follow a write that was acknowledged. When the store fails now, nobody may be told
+ * that nothing was written.
+ *
+ * @throws {StorageError} `ERR_STORAGE_AMBIGUOUS` in place of what would say so
+ */
+export async function afterWriting<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    // A conflict that is none of the store's says what to do about what was recorded.
+    const isDenial = error instanceof StorageError && DENIALS.includes(error.code);
+    if (isDenial || error instanceof AppendConflict) {
+      throw new StorageError(
+        "ERR_STORAGE_AMBIGUOUS",
+        "something was recorded, and the store failed before the call was done",
+        { cause: error },
+      );
+    }
+    throw error;
+  }
+}
+
+const DENIALS: readonly string[] = [
+  "ERR_STORAGE_FAILED",
+  "ERR_STORAGE_CLOSED",
+  "ERR_STORAGE_LIMIT",
+];

@@ -1,0 +1,227 @@
+import { describe, expect, it } from "vitest";
+import { LedgerError, StorageError } from "../../src/errors.ts";
+import { AmbiguousAppend, AppendConflict } from "../../src/storage/errors.ts";
+import { memoryStorage } from "../../src/storage/memory.ts";
+import type { FullStorage } from "../../src/storage/types.ts";
+import { observation, treatmentOnly } from "../support/hospital.ts";
+import { collect, ward, type Ward } from "../support/ward.ts";
+
+/** What becomes of one write. */
+const FAULTS = ["reply lost", "not written", "conflict", "closed", "timeout"] as const;
+type Fault = (typeof FAULTS)[number];
+
+/** All sequences of 1 to `length` faults. */
+function sequences(length: number): Fault[][] {
+  if (length === 0) return [];
+  const shorter = length === 1 ? [[]] : sequences(length - 1);
+  const longest = shorter.filter((one) => one.length === length - 1);
+  const grown = longest.flatMap((one) => FAULTS.map((fault) => [...one, fault]));
+  return length === 1 ? grown : [...shorter, ...grown];
+}
+
+/** A storage whose next writes go wrong in turn. */
+function faulty(inner: FullStorage, plan: Fault[]): FullStorage {
+  async function write<T>(work: () => Promise<T>, chain?: string): Promise<T> {
+    const fault = plan.shift();
+    if (fault === undefined) return work();
+    if (fault === "not written") throw new StorageError("ERR_STORAGE_FAILED", "no space");
+    if (fault === "closed") throw new StorageError("ERR_STORAGE_CLOSED", "closed");
+    if (fault === "conflict") {
+      if (chain === undefined) throw new StorageError("ERR_STORAGE_FAILED", "no space");
+      throw new AppendConflict(await inner.chains.head(chain));
+    }
+    await work();
+    // Not every store that is not ours has errors of ours.
+    throw fault === "timeout" ? new Error("ETIMEDOUT") : new AmbiguousAppend();
+  }
+  return {
+    ...inner,
+    chains: {
+      ...inner.chains,
+      append: (...call) => write(() => inner.chains.append(...call), call[0]),
+    },
+    blobs: {
+      ...inner.blobs,
+      put: (blobs) => write(() => inner.blobs.put(blobs)),
+      delete: (cids) => write(() => inner.blobs.delete(cids)),
+    },
+    state: { ...inner.state, batch: (...call) => write(() => inner.state.batch(...call)) },
+    commit: (...call) => write(() => inner.commit(...call), call[0].append?.chain),
+  };
+}
+
+interface Setting {
+  readonly w: Ward;
+  /** A record that is there. */
+  readonly record: Uint8Array;
+}
+
+/** Calls that write, and how often what each does stands on the ledger. */
+const CALLS: Readonly<
+  Record<
+    string,
+    {
+      readonly call: (setting: Setting) => Promise<unknown>;
+      readonly count: (setting: Setting) => Promise<number>;
+    }
+  >
+> = {
+  record: {
+    call: ({ w }) => w.hl.record(w.me, observation("new")),
+    count: async ({ w }) => (await w.hl.records(w.me)).length - 1,
+  },
+  "record with an attachment": {
+    call: ({ w }) =>
+      w.hl.record(w.me, observation("new"), {
+        attachments: [{ mediaType: "image/png", source: new Uint8Array(5000) }],
+      }),
+    count: async ({ w }) => (await w.hl.records(w.me)).length - 1,
+  },
+  recordBundle: {
+    call: ({ w }) =>
+      w.hl.recordBundle(w.me, {
+        resourceType: "Bundle",
+        type: "collection",
+        entry: [{ resource: JSON.parse(observation("new")) as { resourceType: string } }],
+      }),
+    count: async ({ w }) => (await w.hl.records(w.me)).length - 1,
+  },
+  amend: {
+    call: ({ w, record }) => w.hl.record(w.me, observation("new"), { amends: record }),
+    count: async ({ w }) => (await w.hl.records(w.me))[0]!.history.length - 1,
+  },
+  retract: {
+    call: ({ w, record }) => w.hl.retract(record, "mistaken"),
+    count: async ({ w }) => (await w.hl.records(w.me))[0]!.history.length - 1,
+  },
+  relabel: {
+    call: ({ w, record }) => w.hl.relabel(record, null),
+    count: async ({ w }) => (await w.hl.records(w.me))[0]!.history.length - 1,
+  },
+  consent: {
+    call: ({ w }) => w.hl.consent(w.me, treatmentOnly(w.patient), { grantor: w.patient }),
+    count: async ({ w }) => (await w.hl.directives(w.me)).length,
+  },
+  request: {
+    call: ({ w }) => w.ask(),
+    count: async ({ w }) => (await collect(w.hl.audit(w.me))).length,
+  },
+  erase: {
+    call: ({ w, record }) => w.hl.erase(w.me, { records: [record], reason: "asked for" }),
+    count: ({ w, record }) =>
+      w.hl.read(record).then(
+        () => 0,
+        (error: LedgerError) => (error.code === "ERR_STORAGE_ERASED" ? 1 : NaN),
+      ),
+  },
+  hold: {
+    call: ({ w }) => w.hl.hold(w.me, "a case at court"),
+    count: ({ w, record }) =>
+      w.hl.erase(w.me, { records: [record], reason: "a test" }).then(
+        () => 0,
+        (error: LedgerError) => (error.code === "ERR_INPUT_RETAINED" ? 1 : NaN),
+      ),
+  },
+  ensureSubject: {
+    call: ({ w }) => w.hl.ensureSubject({ system: "urn:oid:1.2.3", value: "another" }),
+    count: async ({ w }) =>
+      (await w.hl.findSubject({ system: "urn:oid:1.2.3", value: "another" })) === undefined ? 0 : 1,
+  },
+};
+
+/** Makes a call while its writes fail in turn; says what was said, and how often it took place. */
+async function outcome(name: string, faults: readonly Fault[]): Promise<[string, number]> {
+  const plan: Fault[] = [];
+  const inner = memoryStorage();
+  const w = await ward({ inner: faulty(inner, plan), settleWithin: 60 });
+  const { id: record } = await w.hl.record(w.me, observation("first"));
+  await w.hl.records(w.me);
+  const setting = { w, record };
+  plan.push(...faults);
+  const said = await CALLS[name]!.call(setting).then(
+    () => "ok",
+    (error: unknown) => (error instanceof LedgerError ? error.code : `untyped: ${String(error)}`),
+  );
+  plan.length = 0;
+  const times = await CALLS[name]!.count(setting);
+  // The ledger settled it, goes on, and stands.
+  await w.hl.ensureSubject({ system: "urn:oid:1.2.3", value: "later" });
+  await w.hl.request(w.b, { patient: { system: "urn:x", value: "y" }, purposes: ["TREAT"] });
+  expect(await w.hl.verify()).toMatchObject({ ok: true });
+  await w.hl.close();
+  // So does another process, which knows nothing but what stands there.
+  const again = await w.open({ storage: inner });
+  expect(await again.verify()).toMatchObject({ ok: true });
+  await again.close();
+  return [said, times];
+}
+
+/** What may be true of a call that says so. */
+const TRUE_OF: Readonly<Record<string, readonly number[]>> = {
+  ok: [1],
+  ERR_STORAGE_AMBIGUOUS: [0, 1],
+  ERR_STORAGE_FAILED: [0],
+  ERR_STORAGE_CLOSED: [0],
+  ERR_STORAGE_CONFLICT: [0],
+};
+
+describe("what is said of an outcome is true on the ledger", () => {
+  for (const name of Object.keys(CALLS)) {
+    const length = name === "record" ? 3 : 2;
+    it(`${name}, after up to ${length} faults in turn`, { timeout: 120_000 }, async () => {
+      for (const faults of sequences(length)) {
+        const [said, times] = await outcome(name, faults);
+        expect(TRUE_OF[said] ?? [], `${faults.join(", ")}: ${said}`).toContain(times);
+        // One that got no answer at first never ends as if nothing had been written.
+        if (faults[0] === "reply lost" || faults[0] === "timeout") {
+          expect(["ok", "ERR_STORAGE_AMBIGUOUS"], faults.join()).toContain(said);
+        }
+      }
+    });
+  }
+
+  it("asks until it is known, when the store comes back in time", async () => {
+    for (const faults of [
+      ["reply lost", "not written"],
+      ["reply lost", "reply lost", "reply lost"],
+      ["timeout", "not written", "not written"],
+    ] satisfies Fault[][]) {
+      const plan: Fault[] = [];
+      const w = await ward({ inner: faulty(memoryStorage(), plan) });
+      plan.push(...faults);
+      await w.hl.record(w.me, observation("a"));
+      expect(await w.hl.records(w.me)).toHaveLength(1);
+    }
+  });
+
+  it("says after several transactions of a bundle that some may stand", async () => {
+    const plan: Fault[] = [];
+    const w = await ward({ inner: faulty(memoryStorage(), plan), settleWithin: 0 });
+    const resources = Array.from({ length: 1100 }, (_, i) => observation(`o${i}`));
+    const bundle = { resourceType: "Bundle", type: "collection" };
+    const entry = resources.map((text) => ({ resource: JSON.parse(text) as unknown }));
+    const onProgress = (): void => void (plan.length === 0 && plan.push("not written"));
+    await expect(
+      w.hl.recordBundle(w.me, { ...bundle, entry }, { onProgress }),
+    ).rejects.toMatchObject({ code: "ERR_STORAGE_AMBIGUOUS", cause: { message: "no space" } });
+    expect(await w.hl.records(w.me)).toHaveLength(1000);
+  });
+
+  it("acknowledges a record although what comes behind it fails", async () => {
+    const inner = memoryStorage();
+    let down = false;
+    const head = (chain: string) =>
+      down
+        ? Promise.reject(new StorageError("ERR_STORAGE_FAILED", "gone"))
+        : inner.chains.head(chain);
+    const w = await ward({ inner: { ...inner, chains: { ...inner.chains, head } } });
+    const { id } = await w.hl.record(w.me, observation("a"));
+    w.traps.after = async () => void (down = true);
+    // An amendment looks behind itself for what others did, and cannot.
+    await expect(w.hl.record(w.me, observation("b"), { amends: id })).rejects.toMatchObject({
+      code: "ERR_STORAGE_AMBIGUOUS",
+    });
+    down = false;
+    expect((await w.hl.records(w.me))[0]!.history).toHaveLength(2);
+  });
+});

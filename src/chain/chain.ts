@@ -353,6 +353,9 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     proveConsistency: (oldSize, newSize) => proveConsistency(oldSize, newSize, derived.treeNodes),
     async proveState(key, height) {
       if (height === tip.size) return proveState(state.root, key, derived.stateNodes);
+      if (height === tip.size - 1) {
+        return proveState(decodeHeader(tip.header!).state, key, derived.stateNodes);
+      }
       const [record] = await readRecords(chains, chainName, height, 1);
       if (record === undefined) throw new ProofError("ERR_PROOF_RANGE", "there is no such block");
       const header = readHeader(decodeStored(record, height).block, height);

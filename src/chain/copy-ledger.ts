@@ -19,6 +19,7 @@ import {
 import { blocksChain, isBlocksChain } from "./chain.ts";
 import { assertCopied, COPY_KEY } from "./copy-mark.ts";
 import type { KindRule } from "./kind-rule.ts";
+import type { Trust } from "./trust.ts";
 import { verifyRecords, type VerifiedLedger } from "./verify-ledger.ts";
 
 /** How far a copy has come, in one of its three parts. */
@@ -34,6 +35,8 @@ export interface CopyOptions {
   readonly genesis: Uint8Array | readonly Uint8Array[];
   /** A signed checkpoint that the ledger must reach or extend; where the store holds one ledger. */
   readonly checkpoint?: Uint8Array;
+  /** What is known of the ledger, as for `verifyLedger`; where the store holds one ledger. */
+  readonly trust?: Trust;
   /** Rules of entry kinds that the ledgers' policies register. */
   readonly kinds?: readonly KindRule[];
   /** Told after each batch. */
@@ -85,8 +88,8 @@ export async function copyLedger(
   options: CopyOptions,
 ): Promise<CopiedLedger> {
   const geneses = options.genesis instanceof Uint8Array ? [options.genesis] : options.genesis;
-  if (options.checkpoint !== undefined && geneses.length !== 1) {
-    throw new TypeError("a checkpoint is of one ledger; give one genesis");
+  if ((options.checkpoint ?? options.trust) !== undefined && geneses.length !== 1) {
+    throw new TypeError("a checkpoint and trust are of one ledger; give one genesis");
   }
   const source = whole(from, "from");
   const target = whole(to, "to");
@@ -303,12 +306,13 @@ async function verifyWhile(
   records: AsyncIterable<ChainRecord>,
   genesis: Uint8Array,
   size: number,
-  { kinds, checkpoint }: CopyOptions,
+  { kinds, checkpoint, trust }: CopyOptions,
 ): Promise<VerifiedLedger> {
   const result = await verifyRecords(records, size, {
     genesis,
     ...(kinds === undefined ? {} : { kinds }),
     ...(checkpoint === undefined ? {} : { checkpoint }),
+    ...(trust === undefined ? {} : { trust }),
   });
   if (result.ok) return result;
   const { reason, height } = result;

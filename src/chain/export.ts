@@ -5,9 +5,15 @@ import { readCar, writeCar, type CarBlock } from "../codec/car.ts";
 import { cidOf, DAG_CBOR, RAW } from "../codec/cid.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectCid, expectMap, expectUint, expectVersion } from "../codec/shape.ts";
-import { EncodingError, LedgerError } from "../errors.ts";
-import type { Chain } from "./chain.ts";
-import { readCheckpoint } from "./checkpoint-note.ts";
+import { verifySignature } from "../crypto/sign.ts";
+import { ChainError, EncodingError, LedgerError } from "../errors.ts";
+import type { Chain, StoredBlock } from "./chain.ts";
+import { readCheckpoint, type Checkpoint } from "./checkpoint-note.ts";
+import { connection } from "./connection.ts";
+import { policyAt } from "./policy-at.ts";
+import { keyKey } from "./state.ts";
+import { judgeCheckpoint, trustFromGenesis, withPolicy } from "./trust.ts";
+import { unsatisfied } from "./unsatisfied.ts";
 import {
   verifyBlocks,
   type VerifyLedgerOptions,
@@ -28,8 +34,16 @@ export interface ExportHeader {
  * Writes a ledger as a CARv1 stream: header record, genesis, checkpoint, blocks in height order.
  * The same ledger and checkpoint always give the same bytes. Envelopes and grants are never in it.
  *
+ * What is written verifies, or the stream ends in an error. The checkpoint is judged first, by the
+ * policy in force at its size. Each block is held against the chain's root, which was verified when
+ * the blocks were taken in, and its proposer's signature, which is under no root, is checked again:
+ * one signature a block.
+ *
  * @param checkpoint - a signed checkpoint of this chain; its size says how many blocks are written
  * @throws {EncodingError} `ERR_ENCODING_MALFORMED` when it is no checkpoint
+ * @returns a stream that rejects with {@link ChainError} `ERR_CHAIN_POLICY` when the ledger's policy
+ *   does not accept the checkpoint, `ERR_CHAIN_CHECKPOINT` when it is not of this chain, and
+ *   `ERR_CHAIN_INVALID`, naming the height, at a block that is not what was verified
  */
 export function exportLedger(chain: Chain, checkpoint: Uint8Array): AsyncIterable<Uint8Array> {
   const claimed = readCheckpoint(checkpoint);
@@ -43,14 +57,56 @@ export function exportLedger(chain: Chain, checkpoint: Uint8Array): AsyncIterabl
   };
   const first = named(encode(header), DAG_CBOR);
   async function* blocks(): AsyncIterable<CarBlock> {
+    await assertAccepted(chain, checkpoint, claimed!);
     yield first;
     yield named(chain.genesisBytes, DAG_CBOR);
     yield note;
     for (let height = 0; height < claimed!.size; height++) {
-      yield named((await chain.readBlock(height)).bytes, DAG_CBOR);
+      const block = await chain.readBlock(height);
+      await assertProposed(chain, block);
+      yield named(block.bytes, DAG_CBOR);
     }
   }
   return writeCar([first.cid], blocks());
+}
+
+async function assertAccepted(chain: Chain, note: Uint8Array, head: Checkpoint): Promise<void> {
+  const { genesis, genesisBytes, size } = chain;
+  if (head.size > size) throw notOfThisChain("the checkpoint is of more blocks than there are");
+  const policy = await policyAt(chain, head.size);
+  const trust = withPolicy(trustFromGenesis(genesisBytes), policy, 0);
+  if (!judgeCheckpoint(note, trust).ok) throw unsatisfied(note, genesis.origin, policy);
+  const now = { size, root: chain.root };
+  const proof =
+    head.size === 0 || head.size === size ? [] : await chain.proveConsistency(head.size, size);
+  if (connection(head, now, proof) !== "connected") {
+    throw notOfThisChain("the checkpoint is of another history");
+  }
+}
+
+/** The header tree commits to headers, not to who signed them. */
+async function assertProposed(chain: Chain, { block, header }: StoredBlock): Promise<void> {
+  await chain.state.load([keyKey(header.key)]);
+  const key = chain.state.key(header.key);
+  const { alg, sig } = block;
+  const good =
+    key !== undefined &&
+    key.alg === alg &&
+    verifySignature({
+      alg,
+      publicKey: key.pub,
+      signature: sig,
+      what: "header",
+      bytes: block.header,
+    });
+  if (!good) {
+    const what = `block ${header.height} in the store: bad-signature`;
+    throw new ChainError("ERR_CHAIN_INVALID", what);
+  }
+}
+
+function notOfThisChain(why: string): ChainError {
+  return new ChainError("ERR_CHAIN_CHECKPOINT", why);
 }
 
 export interface VerifyExportOptions extends Omit<VerifyLedgerOptions, "genesis" | "checkpoint"> {
@@ -98,6 +154,8 @@ export async function verifyExport(
       for (let item = await next(); item !== undefined; item = await next()) {
         yield item.bytes;
         height!++;
+        // One too many is judged, to be named; what else may follow is of no interest.
+        if (height! > header!.size) return;
       }
     }
     const result = await verifyBlocks(ledgerBlocks(), {

@@ -3,14 +3,18 @@ import {
   encodeSignedTransaction,
   type TransactionWithEntries,
 } from "../block/transaction.ts";
-import { ProofError } from "../errors.ts";
+import { utf8ToBytes } from "../bytes/utf8.ts";
+import { ChainError, ProofError } from "../errors.ts";
 import { leafHash } from "../merkle/hash.ts";
+import { verifyMap } from "../merkle/map-proof.ts";
 import { buildTree, type MerkleTree } from "../merkle/tree.ts";
+import { verifyInclusion } from "../merkle/verify.ts";
 import type { Chain } from "./chain.ts";
-import { readCheckpoint } from "./checkpoint-note.ts";
+import { readCheckpoint, type Checkpoint } from "./checkpoint-note.ts";
+import { connection, largerHead, type TreeHead } from "./connection.ts";
 import { encodeReceipt, type KeyProof, type LaterKeyProof, type Receipt } from "./receipt.ts";
 import { keyKey } from "./state.ts";
-import type { PolicyStep } from "./trust.ts";
+import { seenHead, type PolicyStep, type Trust } from "./trust.ts";
 
 /** Where an entry stands. */
 export interface EntryPlace {
@@ -22,8 +26,16 @@ export interface EntryPlace {
 export interface MakeReceiptOptions {
   /** A signed checkpoint of this chain that covers the entry. */
   readonly checkpoint: Uint8Array;
-  /** Steps that lead a holder of the genesis record to the policy that judges the checkpoint. */
+  /**
+   * Steps that lead the reader to the policy that judges the checkpoint. The consistency proofs that
+   * hold their checkpoints together are made here.
+   */
   readonly policyPath?: readonly PolicyStep[];
+  /**
+   * Whom the receipt is for: where this trust has a root, the receipt proves that its checkpoint
+   * continues that root, or is continued by it. Default: who trusts the genesis record alone.
+   */
+  readonly from?: Trust;
   /** Also proves what the state at the last block of the checkpoint says of the key. */
   readonly later?: boolean;
 }
@@ -32,7 +44,10 @@ export interface MakeReceiptOptions {
  * Makes the receipt of an entry.
  *
  * @returns an encoded {@link Receipt}
- * @throws {ProofError} `ERR_PROOF_RANGE` when the entry is not there or not under the checkpoint
+ * @throws {ProofError} `ERR_PROOF_RANGE` when the entry is not there or not under the checkpoint, or
+ *   the trusted size is beyond this chain; `ERR_PROOF_UNAVAILABLE` when this chain is not the history
+ *   of the checkpoint or of the trusted root
+ * @throws {ChainError} `ERR_CHAIN_INVALID` when the store's block is not what was appended
  */
 export async function makeReceipt(
   chain: Chain,
@@ -55,7 +70,9 @@ export function receiptMaker(
   chain: Chain,
   options: MakeReceiptOptions,
 ): (place: EntryPlace) => Promise<Uint8Array> {
-  const size = checkpointSize(options.checkpoint);
+  const head = checkpointOf(options.checkpoint);
+  const { size } = head;
+  let connected: Promise<ConnectedPath> | undefined;
   const blocks = new Map<number, Promise<ProvableBlock>>();
   return async (place) => {
     if (place.height >= size || size > chain.size) {
@@ -63,7 +80,7 @@ export function receiptMaker(
     }
     let block = blocks.get(place.height);
     if (block === undefined) {
-      block = provableBlock(chain, place.height, size);
+      block = provableBlock(chain, place.height, head);
       if (blocks.size >= KEPT_BLOCKS) blocks.delete(blocks.keys().next().value!);
       blocks.set(place.height, block);
     }
@@ -73,6 +90,7 @@ export function receiptMaker(
     if (signed === undefined || tree === undefined || entry === undefined) {
       throw new ProofError("ERR_PROOF_RANGE", "there is no entry at this place");
     }
+    connected ??= connectPath(chain, head, options);
     const { tx, alg, sig } = signed;
     const name = keyKey(decodeTransaction(tx).key);
     const receipt: Receipt = {
@@ -90,7 +108,7 @@ export function receiptMaker(
       ledgerPath,
       checkpoint: options.checkpoint,
       key: await keyProofs(name),
-      policyPath: options.policyPath ?? [],
+      ...(await connected),
       ...(options.later === true ? { later: await laterProof(chain, name, size) } : {}),
     };
     return encodeReceipt(receipt);
@@ -109,13 +127,22 @@ interface ProvableBlock {
   keyProofs(name: string): Promise<KeyProof>;
 }
 
-async function provableBlock(chain: Chain, height: number, size: number): Promise<ProvableBlock> {
-  const { block } = await chain.readBlock(height);
+async function provableBlock(
+  chain: Chain,
+  height: number,
+  { size, root }: TreeHead,
+): Promise<ProvableBlock> {
+  const { block, header } = await chain.readBlock(height);
+  const ledgerPath = await chain.proveInclusion(height, size);
+  const claim = { index: height, size, leafHash: leafHash(block.header), proof: ledgerPath, root };
+  if (!verifyInclusion(claim).ok) {
+    throw new ProofError("ERR_PROOF_UNAVAILABLE", "this chain is not the checkpoint's history");
+  }
   const trees = new Map<number, MerkleTree>();
   const proofs = new Map<string, Promise<KeyProof>>();
   return {
     header: block.header,
-    ledgerPath: await chain.proveInclusion(height, size),
+    ledgerPath,
     transactions: buildTree(
       block.transactions.map((one) => leafHash(encodeSignedTransaction(one))),
     ),
@@ -129,46 +156,107 @@ async function provableBlock(chain: Chain, height: number, size: number): Promis
     },
     keyProofs(name) {
       let proof = proofs.get(name);
-      if (proof === undefined) proofs.set(name, (proof = keyProof(chain, name, height)));
+      if (proof === undefined)
+        proofs.set(name, (proof = keyProof(chain, name, height, header.state)));
       return proof;
     },
   };
 }
 
-/** The step that proves the policy in the state before the block at a height. */
+type ConnectedPath = Pick<Receipt, "policyPath" | "consistency">;
+
+/** Proves that every checkpoint on the way is of one history with those before it. */
+async function connectPath(
+  chain: Chain,
+  checkpoint: TreeHead,
+  { policyPath = [], from }: MakeReceiptOptions,
+): Promise<ConnectedPath> {
+  let seen = from === undefined ? undefined : seenHead(from);
+  const between = async (head: TreeHead) => {
+    const longest = Math.max(seen?.size ?? 0, head.size);
+    if (from?.root !== undefined && longest > chain.size) {
+      throw new ProofError("ERR_PROOF_RANGE", "the trusted ledger is longer than this one");
+    }
+    const proof =
+      seen === undefined || longest > chain.size
+        ? undefined
+        : await proveConnection(chain, seen, head);
+    const held = seen === undefined || connection(seen, head, proof) === "connected";
+    if (!held && from?.root !== undefined) {
+      throw new ProofError("ERR_PROOF_UNAVAILABLE", "the trusted root is of another history");
+    }
+    seen = largerHead(seen, head);
+    return proof === undefined || !held ? {} : { consistency: proof };
+  };
+  const steps: PolicyStep[] = [];
+  for (const { consistency: _other, ...step } of policyPath) {
+    steps.push({ ...step, ...(await between(checkpointOf(step.checkpoint))) });
+  }
+  return { policyPath: steps, ...(await between(checkpoint)) };
+}
+
+/** The consistency proof between two heads; `undefined` where none is needed. */
+async function proveConnection(
+  chain: Chain,
+  one: TreeHead,
+  other: TreeHead,
+): Promise<readonly Uint8Array[] | undefined> {
+  const [old, now] = [Math.min(one.size, other.size), Math.max(one.size, other.size)];
+  return old === now || old === 0 ? undefined : chain.proveConsistency(old, now);
+}
+
+/**
+ * The step that proves the policy in the state before the block at a height.
+ *
+ * @param from - whom the step is for, where that trust has a root
+ * @throws {ProofError} as {@link makeReceipt} does
+ */
 export async function makePolicyStep(
   chain: Chain,
   height: number,
   checkpoint: Uint8Array,
+  from?: Trust,
 ): Promise<PolicyStep> {
   const { block } = await chain.readBlock(height);
   const { value, proof } = await chain.proveState("sys/policy", height);
-  return {
+  const head = checkpointOf(checkpoint);
+  const step = {
     checkpoint,
     header: block.header,
-    path: await chain.proveInclusion(height, checkpointSize(checkpoint)),
+    path: await chain.proveInclusion(height, head.size),
     policy: value!,
     proof,
   };
+  if (from?.root === undefined) return step;
+  const { policyPath } = await connectPath(chain, head, { checkpoint, policyPath: [step], from });
+  return policyPath[0]!;
 }
 
 async function laterProof(chain: Chain, name: string, size: number): Promise<LaterKeyProof> {
-  const { block } = await chain.readBlock(size - 1);
+  const { block, header } = await chain.readBlock(size - 1);
   return {
-    ...(await keyProof(chain, name, size - 1)),
+    ...(await keyProof(chain, name, size - 1, header.state)),
     header: block.header,
     path: await chain.proveInclusion(size - 1, size),
   };
 }
 
-async function keyProof(chain: Chain, name: string, height: number): Promise<KeyProof> {
+async function keyProof(
+  chain: Chain,
+  name: string,
+  height: number,
+  state: Uint8Array,
+): Promise<KeyProof> {
   const { value, proof } = await chain.proveState(name, height);
   if (value === null) throw new ProofError("ERR_PROOF_UNAVAILABLE", "the state lacks the key");
+  if (!verifyMap(state, utf8ToBytes(name), value, proof).ok) {
+    throw new ChainError("ERR_CHAIN_INVALID", `the state before block ${height} is damaged`);
+  }
   return { value, proof };
 }
 
-function checkpointSize(note: Uint8Array): number {
+function checkpointOf(note: Uint8Array): Checkpoint {
   const checkpoint = readCheckpoint(note);
   if (checkpoint === undefined) throw new ProofError("ERR_PROOF_INVALID", "not a checkpoint");
-  return checkpoint.size;
+  return checkpoint;
 }

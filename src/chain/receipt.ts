@@ -49,12 +49,20 @@ export interface Receipt {
   readonly key: KeyProof;
   /** From the trusted policy to the one that judges the checkpoint. */
   readonly policyPath: readonly PolicyStep[];
+  /**
+   * RFC 9162 consistency proof between the checkpoint and the largest that was seen before: that of
+   * the reader's trust, or of a step of the policy path. From the smaller size to the larger. Absent
+   * where their sizes are equal or none was seen.
+   */
+  readonly consistency?: readonly Uint8Array[];
   /** What a later state says of the key, to show that it was not revoked meanwhile. */
   readonly later?: LaterKeyProof;
 }
 
 const MAX_PATH = 64;
-const MAX_POLICY_STEPS = 256;
+/** A consistency proof has at most one hash more than a tree has levels. */
+const MAX_CONSISTENCY = 65;
+export const MAX_POLICY_STEPS = 256;
 
 /** Writes a receipt as canonical bytes. */
 export function encodeReceipt(receipt: Receipt): Uint8Array {
@@ -80,7 +88,7 @@ export function decodeReceipt(bytes: Uint8Array): Receipt {
       ...["v", "ledger", "entry", "entryIndex", "entryPath", "tx", "alg", "sig", "txIndex"],
       ...["txPath", "header", "ledgerPath", "checkpoint", "key", "policyPath"],
     ],
-    ["later"],
+    ["consistency", "later"],
   );
   const later = map["later"];
   return {
@@ -101,20 +109,29 @@ export function decodeReceipt(bytes: Uint8Array): Receipt {
     policyPath: expectArray(map["policyPath"], "receipt.policyPath", MAX_POLICY_STEPS).map(
       expectPolicyStep,
     ),
+    ...expectConsistency(map, "receipt"),
     ...(later === undefined ? {} : { later: expectLater(later) }),
   };
 }
 
 function expectPolicyStep(value: unknown): PolicyStep {
   const fields = ["checkpoint", "header", "path", "policy", "proof"];
-  const step = expectMap(value, "receipt.policyPath", fields);
+  const step = expectMap(value, "receipt.policyPath", fields, ["consistency"]);
   return {
     checkpoint: expectBytes(step["checkpoint"], "policyPath.checkpoint"),
     header: expectBytes(step["header"], "policyPath.header"),
     path: expectPath(step["path"], "policyPath.path"),
     policy: expectBytes(step["policy"], "policyPath.policy"),
     proof: decodeMapProof(step["proof"]),
+    ...expectConsistency(step, "policyPath"),
   };
+}
+
+function expectConsistency(map: Readonly<Record<string, unknown>>, of: string) {
+  const proof = map["consistency"];
+  return proof === undefined
+    ? {}
+    : { consistency: expectPath(proof, `${of}.consistency`, MAX_CONSISTENCY) };
 }
 
 function expectLater(value: unknown): LaterKeyProof {
@@ -130,6 +147,6 @@ function expectKeyProof(map: Readonly<Record<string, unknown>>): KeyProof {
   return { value: expectBytes(map["value"], "key.value"), proof: decodeMapProof(map["proof"]) };
 }
 
-function expectPath(value: unknown, what: string): readonly Uint8Array[] {
-  return expectArray(value, what, MAX_PATH).map((hash) => expectBytes(hash, what, 32));
+function expectPath(value: unknown, what: string, most = MAX_PATH): readonly Uint8Array[] {
+  return expectArray(value, what, most).map((hash) => expectBytes(hash, what, 32));
 }

@@ -8,23 +8,30 @@ import { utf8ToBytes } from "../bytes/utf8.ts";
 import { EncodingError } from "../errors.ts";
 import { leafHash } from "../merkle/hash.ts";
 import { verifyMap, type MapProof } from "../merkle/map-proof.ts";
-import { verifyConsistency, verifyInclusion } from "../merkle/verify.ts";
+import { verifyInclusion } from "../merkle/verify.ts";
 import { openCheckpoint, type Checkpoint } from "./checkpoint-note.ts";
+import { connection, largerHead, type TreeHead } from "./connection.ts";
 import { noteKey, NOTE_COSIGNATURE, NOTE_ED25519, type NoteKey } from "./note-key.ts";
 import { decodePolicyState, POLICY_KEY } from "./state.ts";
 
-/** What someone who keeps no ledger believes about one, to begin with from its genesis record. */
+/**
+ * What someone who keeps no ledger believes about one, to begin with from its genesis record.
+ *
+ * Without `root` no checkpoint was seen yet: any that the policy accepts is believed, and which of
+ * two histories it is of cannot be told. With one, everything must be shown to be of the history of
+ * that root; {@link followCheckpoint} gives trust a root and moves it on.
+ */
 export interface Trust {
   readonly ledger: CID;
   readonly origin: string;
   /** Ed25519 public keys of the ledger's checkpoints. */
   readonly checkpointKeys: readonly Uint8Array[];
   readonly cosignaturePolicy: CosignaturePolicy;
-  /** Size up to which the policy is known to hold. */
+  /** Size of the checkpoint that was seen; without `root`, up to which the policy is known to hold. */
   readonly size: number;
   /** Height whose state the policy was proved by; steps never lead back behind it. Default 0. */
   readonly policyHeight?: number;
-  /** Root at that size where a checkpoint was seen; later checkpoints must extend it. */
+  /** RFC 6962 root of the first `size` blocks, 32 bytes, where a checkpoint was seen. */
   readonly root?: Uint8Array;
 }
 
@@ -42,6 +49,7 @@ export type TrustReason =
   | "policy-not-proved"
   | "older-policy"
   | "not-an-extension"
+  | "not-connected"
   | "older-than-trusted";
 
 /** A checkpoint that a policy accepts. */
@@ -52,6 +60,11 @@ export interface JudgedCheckpoint {
   readonly witnesses: readonly string[];
   /** When the last of the cosigners signed, in seconds since 1970; absent without any. */
   readonly cosignedAt?: number;
+  /**
+   * Size of the trusted root whose history the checkpoint was shown to be of; absent where trust has
+   * no root.
+   */
+  readonly connectedTo?: number;
 }
 
 export type JudgeResult =
@@ -64,6 +77,11 @@ export interface PolicyStep {
   readonly path: readonly Uint8Array[];
   readonly policy: Uint8Array;
   readonly proof: MapProof;
+  /**
+   * RFC 9162 consistency proof between the step's checkpoint and the largest that was seen before it:
+   * that of the trust, or of an earlier step. Absent where their sizes are equal or none was seen.
+   */
+  readonly consistency?: readonly Uint8Array[];
 }
 
 export type TrustResult =
@@ -80,8 +98,41 @@ export function trustFromGenesis(genesis: Uint8Array): Trust {
   return { ledger: ledgerId(genesis), origin, checkpointKeys, cosignaturePolicy, size: 0 };
 }
 
-/** Judges a signed checkpoint by the keys and the cosignature policy that are trusted. */
-export function judgeCheckpoint(note: Uint8Array, trust: Trust): JudgeResult {
+/**
+ * Judges a signed checkpoint by the keys and the cosignature policy that are trusted, and by the root
+ * that was seen.
+ *
+ * @param consistency - RFC 9162 consistency proof between the checkpoint and the trusted root, from
+ *   the smaller of the two sizes to the larger; without it a checkpoint of another size than the
+ *   trusted root's is `not-connected`. Not looked at where trust has no root
+ */
+export function judgeCheckpoint(
+  note: Uint8Array,
+  trust: Trust,
+  consistency?: readonly Uint8Array[],
+): JudgeResult {
+  const judged = judgeSignatures(note, trust);
+  if (!judged.ok) return judged;
+  const seen = seenHead(trust);
+  if (seen === undefined) return judged;
+  const held = connection(seen, judged.checkpoint, consistency);
+  switch (held) {
+    case "connected":
+      return { ...judged, connectedTo: seen.size };
+    case "contradiction":
+      return { ok: false, reason: "not-an-extension" };
+    case "not-connected":
+      return { ok: false, reason: "not-connected" };
+  }
+}
+
+/** The head that trust was given by a checkpoint, if it was. */
+export function seenHead({ size, root }: Trust): TreeHead | undefined {
+  return root === undefined ? undefined : { size, root };
+}
+
+/** Judges signatures alone: whose history the checkpoint is of must be judged beside it. */
+function judgeSignatures(note: Uint8Array, trust: Trust): JudgeResult {
   const { origin, checkpointKeys, cosignaturePolicy } = trust;
   const cosigner = ({ keys }: Quorum) =>
     keys.map(({ name, pub }) => noteKey(name, NOTE_COSIGNATURE, pub));
@@ -119,10 +170,6 @@ export function judgeCheckpoint(note: Uint8Array, trust: Trust): JudgeResult {
   if (byWitnesses.length < cosignaturePolicy.witnesses.required) {
     return { ok: false, reason: "witnesses-missing" };
   }
-  const { size, root } = opened.checkpoint;
-  if (trust.root !== undefined && size === trust.size && !equalBytes(root, trust.root)) {
-    return { ok: false, reason: "not-an-extension" };
-  }
   const times = opened.cosignatures.flatMap(({ time }) => (time === undefined ? [] : [time]));
   return {
     ok: true,
@@ -147,9 +194,25 @@ export function withPolicy(
   return { ...trust, checkpointKeys, cosignaturePolicy, size };
 }
 
-/** Follows a change of policy: the checkpoint must satisfy the old policy and the new one. */
+/**
+ * Follows a change of policy: the checkpoint must satisfy the old policy and the new one, and be of
+ * the history of the root that was seen.
+ *
+ * Trust with a root moves on to the step's checkpoint where that is larger. Trust without one stays
+ * without: two steps that follow each other are then not held against each other, as those of a
+ * receipt are.
+ */
 export function followPolicy(trust: Trust, step: PolicyStep): TrustResult {
-  const judged = judgeCheckpoint(step.checkpoint, trust);
+  const followed = followStep(trust, step);
+  if (!followed.ok || trust.root !== undefined) return followed;
+  const { root: _seen, ...rootless } = followed.trust;
+  const size = Math.max(trust.size, followed.trust.policyHeight ?? 0);
+  return { ok: true, trust: { ...rootless, size } };
+}
+
+/** As {@link followPolicy}, but the step's checkpoint counts as seen: what follows must connect. */
+export function followStep(trust: Trust, step: PolicyStep): TrustResult {
+  const judged = judgeCheckpoint(step.checkpoint, trust, step.consistency);
   if (!judged.ok) return judged;
   const header = includedHeader(step.header, step.path, judged.checkpoint, trust);
   if (!header.ok) return header;
@@ -161,10 +224,9 @@ export function followPolicy(trust: Trust, step: PolicyStep): TrustResult {
   }
   try {
     const policy = decodePolicyState(step.policy);
-    // A root that was seen stays that of its own size.
-    const size = trust.root === undefined ? Math.max(trust.size, height) : trust.size;
-    const next = { ...withPolicy(trust, policy, size), policyHeight: height };
-    const again = judgeCheckpoint(step.checkpoint, next);
+    const { size, root } = largerHead(seenHead(trust), judged.checkpoint);
+    const next = { ...withPolicy(trust, policy, size), root, policyHeight: height };
+    const again = judgeSignatures(step.checkpoint, next);
     return again.ok ? { ok: true, trust: next } : again;
   } catch (error) {
     if (error instanceof EncodingError) return { ok: false, reason: "malformed" };
@@ -182,13 +244,13 @@ export function followCheckpoint(
   note: Uint8Array,
   proof: readonly Uint8Array[],
 ): TrustResult {
-  const judged = judgeCheckpoint(note, trust);
+  const judged = judgeSignatures(note, trust);
   if (!judged.ok) return judged;
   const { size, root } = judged.checkpoint;
   if (size < trust.size) return { ok: false, reason: "older-than-trusted" };
-  if (trust.root !== undefined && trust.size > 0) {
-    const claim = { oldSize: trust.size, oldRoot: trust.root, newSize: size, newRoot: root, proof };
-    if (!verifyConsistency(claim).ok) return { ok: false, reason: "not-an-extension" };
+  const seen = seenHead(trust);
+  if (seen !== undefined && connection(seen, { size, root }, proof) !== "connected") {
+    return { ok: false, reason: "not-an-extension" };
   }
   return { ok: true, trust: { ...trust, size, root } };
 }

@@ -8,7 +8,7 @@ import {
   samePeaks,
   type Frontier,
 } from "../merkle/frontier.ts";
-import { leafHash } from "../merkle/hash.ts";
+import { EMPTY_ROOT, leafHash } from "../merkle/hash.ts";
 import { EMPTY_MAP } from "../merkle/map-node.ts";
 import type { ChainRecord, ChainStore } from "../storage/types.ts";
 import { checkBlock, emptyTip, readBlock, tipAfter } from "./apply-block.ts";
@@ -19,7 +19,13 @@ import { genesisState } from "./governance.ts";
 import type { KindRule } from "./kind-rule.ts";
 import { openState } from "./ledger-state.ts";
 import type { Refusal } from "./refusal.ts";
-import { judgeCheckpoint, trustFromGenesis, withPolicy, type TrustReason } from "./trust.ts";
+import {
+  judgeCheckpoint,
+  trustFromGenesis,
+  withPolicy,
+  type Trust,
+  type TrustReason,
+} from "./trust.ts";
 
 /** A ledger that was checked from its genesis on, block by block. */
 export interface VerifiedLedger {
@@ -53,6 +59,8 @@ export interface VerifyLedgerOptions {
   readonly genesis: Uint8Array;
   /** A signed checkpoint that the ledger must reach or extend. */
   readonly checkpoint?: Uint8Array;
+  /** What is known of the ledger: where it has a root, the ledger must reach or extend that. */
+  readonly trust?: Trust;
   readonly kinds?: readonly KindRule[];
   /** Told after each block; `total` where it is known. */
   readonly onProgress?: (progress: { readonly done: number; readonly total?: number }) => void;
@@ -114,8 +122,9 @@ async function verify(
   total: number | undefined,
   options: VerifyLedgerOptions,
 ): Promise<VerifyLedgerResult> {
-  const { genesis, checkpoint, signal, onProgress } = options;
+  const { genesis, checkpoint, trust, signal, onProgress } = options;
   const ledger = ledgerId(genesis);
+  if (trust?.ledger.equals(ledger) === false) return { ok: false, reason: "other-ledger" };
   const rules = new Map((options.kinds ?? []).map((rule) => [rule.name, rule]));
   const state = openState(EMPTY_MAP, async (hashes) => hashes.map(() => undefined));
   const founded = genesisState(decodeGenesis(genesis));
@@ -140,6 +149,9 @@ async function verify(
     }
     cosigned = { validators: verdict.validators, witnesses: verdict.witnesses };
   }
+  if (trust?.root !== undefined && trust.size === 0 && !equalBytes(trust.root, EMPTY_ROOT)) {
+    return { ok: false, reason: "not-an-extension" };
+  }
   for await (const item of blocks) {
     signal?.throwIfAborted();
     const height = tip.size;
@@ -151,8 +163,8 @@ async function verify(
     if (judged?.ok === true && judged.size === height + 1) {
       const { checkpointKeys, cosignaturePolicy } = state.policy();
       const policy = { checkpointKeys, cosignaturePolicy };
-      const trust = withPolicy(trustFromGenesis(genesis), policy, height);
-      const verdict = judgeCheckpoint(checkpoint!, trust);
+      const then = withPolicy(trustFromGenesis(genesis), policy, height);
+      const verdict = judgeCheckpoint(checkpoint!, then);
       if (!verdict.ok) return verdict;
       cosigned = { validators: verdict.validators, witnesses: verdict.witnesses };
     }
@@ -167,12 +179,20 @@ async function verify(
         return { ok: false, height, reason: "checkpoint-root-mismatch" };
       }
     }
+    if (trust?.root !== undefined && trust.size === tip.size) {
+      if (!equalBytes(trust.root, frontierRoot(frontier))) {
+        return { ok: false, height, reason: "not-an-extension" };
+      }
+    }
     transactions += result.transactions.length;
     for (const { kinds } of result.transactions) entries += kinds.length;
     onProgress?.({ done: tip.size, ...(total === undefined ? {} : { total }) });
   }
   if (total !== undefined && tip.size < total) {
     return { ok: false, height: tip.size, reason: "missing" };
+  }
+  if (trust !== undefined && trust.size > tip.size) {
+    return { ok: false, reason: "older-than-trusted" };
   }
   if (judged !== undefined) {
     if (!judged.ok) return judged;

@@ -7,6 +7,7 @@ import {
 } from "../block/transaction.ts";
 import { ed25519Verifier } from "../crypto/ed25519-verifier.ts";
 import { signingInput, type SignatureVerifier } from "../crypto/signing-input.ts";
+import { decodeHeader } from "../block/header.ts";
 import { EncodingError } from "../errors.ts";
 import { leafHash } from "../merkle/hash.ts";
 import { verifyMap } from "../merkle/map-proof.ts";
@@ -14,10 +15,11 @@ import { verifyInclusion } from "../merkle/verify.ts";
 import { decodeReceipt, type KeyProof, type Receipt } from "./receipt.ts";
 import { decodeKeyState, isInForce, keyKey, type KeyState } from "./state.ts";
 import {
-  followPolicy,
+  followStep,
   includedHeader,
   judgeCheckpoint,
   type JudgedCheckpoint,
+  type JudgeResult,
   type Trust,
   type TrustReason,
 } from "./trust.ts";
@@ -64,6 +66,11 @@ export interface VerifyReceiptOptions {
 /**
  * Judges a receipt by nothing but public keys. Pure, and never throws on hostile bytes.
  *
+ * Where trust has a root, the receipt must be of the history of that root: under a checkpoint of the
+ * same size and root, or with a proof that one continues the other. Otherwise it is `not-connected`.
+ * By trust from genesis alone it proves that the ledger's signers vouch for the entry, not that they
+ * vouch for no other history.
+ *
  * @param bytes - an encoded receipt; borrowed
  * @param trust - from {@link trustFromGenesis}, or moved on from it
  */
@@ -87,13 +94,7 @@ function judge(
 ): ReceiptResult {
   const refuse = (reason: ReceiptReason): ReceiptResult => ({ ok: false, reason });
   if (!receipt.ledger.equals(initial.ledger)) return refuse("other-ledger");
-  let trust = initial;
-  for (const step of receipt.policyPath) {
-    const followed = followPolicy(trust, step);
-    if (!followed.ok) return followed;
-    trust = followed.trust;
-  }
-  const judged = judgeCheckpoint(receipt.checkpoint, trust);
+  const { judged, trust } = judgePath(receipt, initial);
   if (!judged.ok) return judged;
   const included = includedHeader(receipt.header, receipt.ledgerPath, judged.checkpoint, trust);
   if (!included.ok) return included;
@@ -160,6 +161,38 @@ function judge(
     time: header.time,
     key: status,
   };
+}
+
+/**
+ * Judges a checkpoint behind a policy path. Every checkpoint on the way counts as seen, so that all
+ * of them are of one history, and of the trusted root's where there is one.
+ *
+ * @returns the verdict, and the trust whose policy it was judged by
+ */
+export function judgePath(
+  {
+    checkpoint,
+    policyPath,
+    consistency,
+  }: Pick<Receipt, "checkpoint" | "policyPath" | "consistency">,
+  initial: Trust,
+): { readonly judged: JudgeResult; readonly trust: Trust } {
+  // The way to where the trust already is: of no use to it, and judged by keys that it gave up.
+  const passed = policyPath.findIndex(
+    ({ header }) => decodeHeader(header).height >= (initial.policyHeight ?? 0),
+  );
+  let trust = initial;
+  for (const step of passed < 0 ? [] : policyPath.slice(passed)) {
+    const followed = followStep(trust, step);
+    if (!followed.ok) return { judged: followed, trust };
+    trust = followed.trust;
+  }
+  const judged = judgeCheckpoint(checkpoint, trust, consistency);
+  if (!judged.ok || initial.root !== undefined) {
+    return { judged: judged.ok ? { ...judged, connectedTo: initial.size } : judged, trust };
+  }
+  const { connectedTo: _ownStep, ...unconnected } = judged;
+  return { judged: unconnected, trust };
 }
 
 function provedKey(

@@ -1,4 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { decodeBlock, encodeBlock } from "../../src/block/block.ts";
+import { decodeBlockRecord, encodeBlockRecord } from "../../src/chain/block-record.ts";
+import { cosignatureSigner, encodeCheckpoint } from "../../src/chain/checkpoint-note.ts";
+import { noteSigner, signNote } from "../../src/chain/note.ts";
 import { exportLedger, verifyExport } from "../../src/chain/export.ts";
 import { blocksChain, openChain } from "../../src/chain/chain.ts";
 import { readCar, writeCar, type CarBlock } from "../../src/codec/car.ts";
@@ -6,7 +10,7 @@ import { cidOf, DAG_CBOR, RAW } from "../../src/codec/cid.ts";
 import { decode, encode } from "../../src/codec/dag-cbor.ts";
 import { ledgerId } from "../../src/block/genesis.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
-import { foundLedger } from "../support/ledger.ts";
+import { bytesFor, foundLedger, signerFor } from "../support/ledger.ts";
 import { smallLedger, smallRule } from "../support/small-ledger.ts";
 
 const kinds = [smallRule];
@@ -109,5 +113,101 @@ describe("verifyExport", () => {
     await expect(verifyExport([car], { ledger, kinds, signal: controller.signal })).rejects.toBe(
       controller.signal.reason,
     );
+  });
+});
+
+describe("exportLedger", () => {
+  /** The small ledger over a store whose records are changed once the chain is open. */
+  async function opened(
+    change: (record: Uint8Array, height: number, all: readonly Uint8Array[]) => Uint8Array,
+  ) {
+    const { genesis, forge, records, note } = await smallLedger();
+    const storage = memoryStorage();
+    const name = blocksChain(forge.ledger);
+    await storage.chains.append(name, { size: 0, hash: null }, records);
+    let damaged = false;
+    const chains: typeof storage.chains = {
+      ...storage.chains,
+      async *read(...call) {
+        for await (const item of storage.chains.read(...call)) {
+          yield damaged ? { ...item, record: change(item.record, item.index, records) } : item;
+        }
+      },
+    };
+    const chain = await openChain({ storage: { ...storage, chains }, genesis, kinds });
+    damaged = true;
+    return { chain, note };
+  }
+
+  const withBlock = (
+    record: Uint8Array,
+    change: (block: ReturnType<typeof decodeBlock>) => void,
+  ) => {
+    const { block: bytes, peaks } = decodeBlockRecord(record);
+    const block = decodeBlock(bytes);
+    change(block);
+    return encodeBlockRecord({ block: encodeBlock(block), peaks });
+  };
+
+  it("ends at a block whose signature is damaged, naming its height", async () => {
+    for (const at of [0, 2, 3]) {
+      const { chain, note } = await opened((record, height) =>
+        height === at
+          ? withBlock(record, (block) => {
+              block.sig[17]! ^= 1;
+            })
+          : record,
+      );
+      await expect(collect(exportLedger(chain, note))).rejects.toMatchObject({
+        code: "ERR_CHAIN_INVALID",
+        message: expect.stringMatching(new RegExp(`block ${at} .*bad-signature`)) as unknown,
+      });
+    }
+  });
+
+  it("ends at blocks that are exchanged, or a transaction whose signature is damaged", async () => {
+    const exchanged = await opened((_, height, all) => all[[0, 2, 1, 3][height]!]!);
+    await expect(collect(exportLedger(exchanged.chain, exchanged.note))).rejects.toMatchObject({
+      code: "ERR_CHAIN_INVALID",
+      message: expect.stringContaining("block 1 ") as unknown,
+    });
+    const damaged = await opened((record, height) =>
+      height === 1
+        ? withBlock(record, ({ transactions: [first] }) => {
+            first!.sig[0]! ^= 1;
+          })
+        : record,
+    );
+    await expect(collect(exportLedger(damaged.chain, damaged.note))).rejects.toMatchObject({
+      code: "ERR_CHAIN_INVALID",
+      message: expect.stringContaining("block 1 ") as unknown,
+    });
+  });
+
+  it("writes nothing under a checkpoint that the policy or the chain does not bear out", async () => {
+    const { chain, note } = await opened((record) => record);
+    const origin = "ledger.example/test";
+    const signed = async (size: number, root: Uint8Array, key = "checkpoint") =>
+      signNote(encodeCheckpoint({ origin, size, root }), [noteSigner(signerFor(key), origin)]);
+    const write = (checkpoint: Uint8Array) => collect(exportLedger(chain, checkpoint));
+    expect((await write(note)).length).toBeGreaterThan(1000);
+    // The policy wants one witness.
+    await expect(write(await signed(4, chain.root))).rejects.toMatchObject({
+      code: "ERR_CHAIN_POLICY",
+      message: expect.stringMatching(/missing: 1 of 1 witnesses$/) as unknown,
+    });
+    await expect(write(await signed(4, chain.root, "stranger"))).rejects.toMatchObject({
+      code: "ERR_CHAIN_POLICY",
+      message: expect.stringMatching(/one of its 1 checkpoint keys, 1 of 1 witnesses$/) as unknown,
+    });
+    const forked = await signNote(encodeCheckpoint({ origin, size: 3, root: bytesFor("fork") }), [
+      noteSigner(signerFor("checkpoint"), origin),
+      cosignatureSigner(signerFor("w1.example"), "w1.example", () => 1),
+    ]);
+    await expect(write(forked)).rejects.toMatchObject({ code: "ERR_CHAIN_CHECKPOINT" });
+    await expect(write(await signed(9, bytesFor("longer")))).rejects.toMatchObject({
+      code: "ERR_CHAIN_CHECKPOINT",
+    });
+    expect(() => exportLedger(chain, bytesFor("no note"))).toThrow(/not a checkpoint/);
   });
 });

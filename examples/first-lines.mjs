@@ -19,7 +19,11 @@ const nonce = crypto.getRandomValues(new Uint8Array(32));
 /** @param {import("healthledger").KeyStore} keys */
 const member = (keys) =>
   describeMember(
-    { sign: [keys.signer()], agree: [keys.agreement()] },
+    {
+      sign: [keys.signer()],
+      checkpoint: [keys.signer("checkpoint")],
+      agree: [keys.agreement()],
+    },
     ["custodian", "sequencer"],
     nonce,
   );

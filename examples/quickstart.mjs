@@ -62,7 +62,15 @@ async function genesisAt(path, orgs) {
   const nonce = crypto.getRandomValues(new Uint8Array(32));
   /** @param {any} keys @param {import("healthledger").Role[]} roles */
   const member = (keys, roles) =>
-    describeMember({ sign: [keys.signer()], agree: [keys.agreement()] }, roles, nonce);
+    describeMember(
+      {
+        sign: [keys.signer()],
+        checkpoint: [keys.signer("checkpoint")],
+        agree: [keys.agreement()],
+      },
+      roles,
+      nonce,
+    );
   const none = { required: 0, keys: [] };
   const genesis = encodeGenesis({
     v: 1,

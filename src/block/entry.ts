@@ -15,7 +15,7 @@ import {
   expectVersion,
   type Fields,
 } from "../codec/shape.ts";
-import { expectActor, expectKeyFields, type KeyAlg, type KeyUse } from "./key.ts";
+import { expectActor, expectNewKey, type KeyAlg, type KeyUse } from "./key.ts";
 import { MAX_APPROVALS, MAX_ENTRY_BYTES } from "./limits.ts";
 import { expectMemberChanges, type MemberChange } from "./member.ts";
 import { expectPolicyChange, POLICY_FIELDS, type LedgerPolicy } from "./policy.ts";
@@ -205,7 +205,7 @@ function readKeyEntry(value: unknown): Omit<KeyEntry, "v" | "salt"> {
     kind: "key",
     actor: expectActor(map["actor"], "entry.actor"),
     op: expectOneOf(map["op"], "entry.op", ["add", "retire", "recover"] as const),
-    ...expectKeyFields(map, "entry"),
+    ...expectNewKey(map, "entry"),
     ...(map["proof"] === undefined ? {} : { proof: expectBytes(map["proof"], "entry.proof", 64) }),
     ...(map["approvals"] === undefined ? {} : { approvals: expectApprovals(map["approvals"]) }),
     ...(map["compromisedSince"] === undefined

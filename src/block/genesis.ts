@@ -62,12 +62,11 @@ export function ledgerId(genesis: Uint8Array): CID {
   return cidOf(genesis, DAG_CBOR);
 }
 
-/** Whether one of a member's signing keys is the key its name was made from. */
+/** Whether the first of a member's signing keys is the key its name was made from. */
 export function namesItsKey(member: MemberDescription): boolean {
   const named = parseActor(member.actor);
-  return member.keys.some(
-    (key) => key.use === "sign" && key.alg === named.alg && equalBytes(key.pub, named.publicKey),
-  );
+  const first = member.keys.find((key) => key.use === "sign");
+  return first !== undefined && first.alg === named.alg && equalBytes(first.pub, named.publicKey);
 }
 
 function checkGenesis(genesis: Genesis): void {
@@ -84,6 +83,14 @@ function checkGenesis(genesis: Genesis): void {
       const id = toHex(keyId(key.alg, key.pub));
       if (keys.has(id)) refuse("lists a key twice");
       keys.add(id);
+      if ((key.proof === undefined) !== (key.use === "agree")) {
+        refuse("lists a key without its proof of possession");
+      }
+      const isListed = genesis.checkpointKeys.some((pub) => equalBytes(pub, key.pub));
+      const signsCheckpoints = key.use === "checkpoint" && member.roles.includes("sequencer");
+      if (isListed && !signsCheckpoints) {
+        refuse("lists a checkpoint key that is another key, or not a sequencer's");
+      }
     }
   }
   if (genesis.threshold > genesis.members.length) refuse("asks for more approvals than members");

@@ -1,5 +1,6 @@
 import { parseActor } from "../identity/actor.ts";
 import { expectBytes, expectMap, expectOneOf, expectString, type Fields } from "../codec/shape.ts";
+import { isUsableKey } from "../crypto/usable-key.ts";
 import { EncodingError } from "../errors.ts";
 
 /** What a key on the ledger may be used for. */
@@ -44,10 +45,32 @@ export function expectKeyFields(
   return { use, alg, pub: expectBytes(fields["pub"], `${what}.pub`, ALGS[alg].length) };
 }
 
+/** {@link expectKeyFields} of a key that is new to the ledger, which must be one that can be used. */
+export function expectNewKey(
+  fields: Fields,
+  what: string,
+): { readonly use: KeyUse; readonly alg: KeyAlg; readonly pub: Uint8Array } {
+  const key = expectKeyFields(fields, what);
+  assertUsable(key.alg, key.pub, what);
+  return key;
+}
+
+/** Reads an Ed25519 public key that checkpoints are signed with. */
+export function expectCheckpointKey(value: unknown, what: string): Uint8Array {
+  const pub = expectBytes(value, what, 32);
+  assertUsable("Ed25519", pub, what);
+  return pub;
+}
+
+function assertUsable(alg: KeyAlg, pub: Uint8Array, what: string): void {
+  if (isUsableKey(alg, pub)) return;
+  throw new EncodingError("ERR_ENCODING_SHAPE", `${what}.pub is no ${alg} public key`);
+}
+
 /** Reads a key description as genesis and member changes hold it. */
 export function expectKeyDescription(value: unknown, what: string): KeyDescription {
   const fields = expectMap(value, what, ["use", "alg", "pub"], ["proof"]);
-  const key = expectKeyFields(fields, what);
+  const key = expectNewKey(fields, what);
   return fields["proof"] === undefined
     ? key
     : { ...key, proof: expectBytes(fields["proof"], `${what}.proof`, 64) };

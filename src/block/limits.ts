@@ -18,5 +18,7 @@ export const MAX_APPROVALS = 256;
 export const MAX_MEMBER_KEYS = 16;
 /** Most keys that sign a ledger's checkpoints. */
 export const MAX_CHECKPOINT_KEYS = 64;
+/** Lanes that one key may write on: a ledger's state keeps the last `seq` of each for ever. */
+export const MAX_LANES = 1024;
 /** Most nonces of approved changes that are kept at a time. */
 export const MAX_OPEN_NONCES = 10_000;

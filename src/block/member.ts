@@ -12,7 +12,7 @@ export const ROLES: readonly Role[] = ["custodian", "sequencer", "validator", "w
 export interface MemberDescription {
   readonly actor: string;
   readonly roles: readonly Role[];
-  /** Its first keys; one signing key must be the key that `actor` names. */
+  /** Its first keys; the first signing key must be the key that `actor` names. */
   readonly keys: readonly KeyDescription[];
 }
 

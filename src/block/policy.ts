@@ -1,7 +1,6 @@
 import type { CID } from "multiformats/cid";
 import {
   expectArray,
-  expectBytes,
   expectCid,
   expectMap,
   expectString,
@@ -10,6 +9,7 @@ import {
 } from "../codec/shape.ts";
 import { toHex } from "../bytes/hex.ts";
 import { EncodingError } from "../errors.ts";
+import { expectCheckpointKey } from "./key.ts";
 import { BUILT_IN_KINDS } from "./kinds.ts";
 import { MAX_APPROVALS, MAX_CHECKPOINT_KEYS } from "./limits.ts";
 
@@ -64,7 +64,9 @@ export const POLICY_FIELDS: readonly (keyof LedgerPolicy)[] = [
   "contracts",
 ];
 
-const MAX_TIME = 366 * 24 * 3600 * 1000;
+/** Below this nothing could be written but by chance, not even what would change it back. */
+const MIN_TX_AGE = 1000;
+const MAX_SPAN = 366 * 24 * 3600 * 1000;
 
 const readers: {
   readonly [Key in keyof LedgerPolicy]: (value: unknown, what: string) => LedgerPolicy[Key];
@@ -75,11 +77,11 @@ const readers: {
       throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must be at least 1`);
     return threshold;
   },
-  maxDrift: (value, what) => expectUint(value, what, MAX_TIME),
-  maxTxAge: (value, what) => expectUint(value, what, MAX_TIME),
+  maxDrift: (value, what) => expectUint(value, what, MAX_SPAN),
+  maxTxAge: expectAge,
   checkpointKeys: (value, what) => {
     const keys = expectArray(value, what, MAX_CHECKPOINT_KEYS).map((key) =>
-      expectBytes(key, what, 32),
+      expectCheckpointKey(key, what),
     );
     return expectDistinct(keys, toHex, what);
   },
@@ -114,13 +116,22 @@ export function expectPolicyChange(fields: Fields, what: string): Partial<Ledger
   return change as Partial<LedgerPolicy>;
 }
 
-/** Reads a name that C2SP signed notes allow: no white space, control characters or plus sign. */
+/**
+ * Reads a name that C2SP signed notes allow: no white space, control characters or plus sign; nor
+ * what is not seen or turns the direction of writing, which would make two names look alike.
+ */
 export function expectKeyName(value: unknown, what: string): string {
   const name = expectString(value, what, 255);
-  if (!/^[^\s+\p{Cc}\p{Surrogate}]+$/u.test(name)) {
+  if (!/^[^\s+\p{Cc}\p{Cf}\p{Surrogate}]+$/u.test(name)) {
     throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must have no white space or '+'`);
   }
   return name;
+}
+
+function expectAge(value: unknown, what: string): number {
+  const age = expectUint(value, what, MAX_SPAN);
+  if (age >= MIN_TX_AGE) return age;
+  throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must be at least ${MIN_TX_AGE} ms`);
 }
 
 function expectQuorum(value: unknown, what: string): Quorum {
@@ -129,7 +140,7 @@ function expectQuorum(value: unknown, what: string): Quorum {
     const key = expectMap(item, `${what}.keys`, ["name", "pub"]);
     return {
       name: expectKeyName(key["name"], `${what}.keys.name`),
-      pub: expectBytes(key["pub"], `${what}.keys.pub`, 32),
+      pub: expectCheckpointKey(key["pub"], `${what}.keys`),
     };
   });
   // One key under two names would be counted twice.

@@ -138,9 +138,13 @@ export function applyPolicyEntry(
   const refused = checkApprovals("policy", entry.changes, entry, context);
   if (refused !== undefined) return refused;
   const { within } = context;
+  for (const pub of entry.changes.checkpointKeys ?? []) {
+    const reason = mayNotSignCheckpoints(pub, within);
+    if (reason !== undefined) return reason;
+  }
   const policy = { ...within.policy(), ...entry.changes };
   if (policy.threshold > policy.members) return "threshold-unreachable";
-  if (policy.checkpointKeys.length === 0) return "no-checkpoint-key-left";
+  if (entry.changes.checkpointKeys?.length === 0) return "no-checkpoint-key-left";
   within.set(POLICY_KEY, encodePolicyState(policy));
   return useNonce(entry, context);
 }
@@ -162,23 +166,35 @@ export function governanceReads(entry: KeyEntry | MemberEntry | PolicyEntry): st
         for (const key of change.keys) keys.push(keyKey(keyId(key.alg, key.pub)));
       }
     }
+  } else {
+    for (const pub of entry.changes.checkpointKeys ?? []) keys.push(checkpointKeyKey(pub));
   }
   return keys;
 }
 
-/** Further keys that are known only once the first ones are loaded: those of the members touched. */
+/**
+ * Further keys that are known only once the first ones are loaded: those of the members touched, and
+ * the members whose the checkpoint keys are. Reads the policy, too.
+ */
 export function governanceKeyReads(
   entry: KeyEntry | MemberEntry | PolicyEntry,
   state: SystemState,
 ): string[] {
-  const actors =
-    entry.kind === "key"
-      ? [entry.actor]
-      : entry.kind === "member"
-        ? entry.changes.map((change) => change.actor)
-        : [];
-  return actors.flatMap((actor) => (state.member(actor)?.keys ?? []).map(keyKey));
+  if (entry.kind === "policy") {
+    return (entry.changes.checkpointKeys ?? []).flatMap((pub) => {
+      const known = state.key(keyId("Ed25519", pub));
+      return known === undefined ? [] : [memberKey(known.actor)];
+    });
+  }
+  const actors = entry.kind === "key" ? [entry.actor] : entry.changes.map(({ actor }) => actor);
+  const keys = actors.flatMap((actor) => (state.member(actor)?.keys ?? []).map(keyKey));
+  // Whoever stops ordering blocks takes away those that are on the list and nobody's.
+  return entry.kind === "member"
+    ? keys.concat(state.policy().checkpointKeys.map(checkpointKeyKey))
+    : keys;
 }
+
+const checkpointKeyKey = (pub: Uint8Array): string => keyKey(keyId("Ed25519", pub));
 
 function applyRecovery(entry: KeyEntry, context: GovernanceContext): Refusal | undefined {
   const { ledger, before, within, height } = context;
@@ -242,7 +258,7 @@ function applyMemberChange(change: MemberChange, context: GovernanceContext): Re
       return undefined;
     case "remove":
       if (!present) return "member-unknown";
-      if (!dropCheckpointKeys(within, member)) return "no-checkpoint-key-left";
+      if (!dropCheckpointKeys(context, change.actor, member)) return "no-checkpoint-key-left";
       endKeys(within, change.actor, member, member.keys, height + 1, null);
       within.set(
         memberKey(change.actor),
@@ -253,7 +269,7 @@ function applyMemberChange(change: MemberChange, context: GovernanceContext): Re
     case "roles":
       if (!present) return "member-unknown";
       // The keys stay his; being a sequencer again does not list them again.
-      if (!isSequencer(change) && !dropCheckpointKeys(within, member)) {
+      if (!isSequencer(change) && !dropCheckpointKeys(context, change.actor, member)) {
         return "no-checkpoint-key-left";
       }
       within.set(memberKey(change.actor), encodeMemberState({ ...member, roles: change.roles }));
@@ -286,7 +302,9 @@ function addKey(
   if (!provesPossession(ledger, entry.actor, entry)) return "no-proof-of-possession";
   if (member.keys.length >= MAX_KEYS_IN_FORCE) return "too-many-keys";
   if (entry.use === "checkpoint") {
-    if (before.member(entry.actor)?.roles.includes("sequencer") !== true) return "not-entitled";
+    // Before the block by authority, and still: else a key could be filed behind a demotion.
+    const was = before.member(entry.actor);
+    if (was === undefined || !isSequencer(was) || !isSequencer(member)) return "not-entitled";
     if (!listCheckpointKey(within, entry.pub)) return "too-many-keys";
   }
   setKey(within, entry.actor, entry, id, height + 1);
@@ -350,17 +368,44 @@ function listCheckpointKey(state: StateOverlay, pub: Uint8Array): boolean {
 function dropCheckpointKey(state: StateOverlay, pub: Uint8Array): boolean {
   const policy = state.policy();
   const checkpointKeys = policy.checkpointKeys.filter((key) => !equalBytes(key, pub));
+  if (checkpointKeys.length === policy.checkpointKeys.length) return true;
   if (checkpointKeys.length === 0) return false;
   state.set(POLICY_KEY, encodePolicyState({ ...policy, checkpointKeys }));
   return true;
 }
 
-/** Takes all checkpoint keys of a member off the list, unless none would be left. */
-function dropCheckpointKeys(state: StateOverlay, member: MemberState): boolean {
-  return member.keys.every((id) => {
-    const key = state.key(id);
-    return key?.use !== "checkpoint" || dropCheckpointKey(state, key.pub);
+/**
+ * Takes all checkpoint keys of a member off the list, unless none would be left; and, where he ordered
+ * blocks, those that are nobody's, for any of them may be his. These go even if none is left then:
+ * what nobody answers for must not hold up a removal, and any sequencer may list a key of his own.
+ */
+function dropCheckpointKeys(
+  { within, before }: GovernanceContext,
+  actor: string,
+  member: MemberState,
+): boolean {
+  const owned = member.keys.every((id) => {
+    const key = within.key(id);
+    return key?.use !== "checkpoint" || dropCheckpointKey(within, key.pub);
   });
+  const was = before.member(actor);
+  if (!owned || !(isSequencer(member) || (was !== undefined && isSequencer(was)))) return owned;
+  const policy = within.policy();
+  const checkpointKeys = policy.checkpointKeys.filter(
+    (pub) => within.key(keyId("Ed25519", pub)) !== undefined,
+  );
+  within.set(POLICY_KEY, encodePolicyState({ ...policy, checkpointKeys }));
+  return true;
+}
+
+/** Why a policy may not list a key for checkpoints; one that is no member's it may. */
+function mayNotSignCheckpoints(pub: Uint8Array, state: SystemState): Refusal | undefined {
+  const key = state.key(keyId("Ed25519", pub));
+  if (key === undefined) return undefined;
+  if (key.use !== "checkpoint") return "key-use";
+  if (key.until !== null) return "key-not-in-force";
+  const member = state.member(key.actor);
+  return member !== undefined && isSequencer(member) ? undefined : "not-entitled";
 }
 
 function countKeys(state: SystemState, member: MemberState, use: string): number {

@@ -2,7 +2,7 @@ import { appendTo } from "../bytes/lists.ts";
 import type { CID } from "multiformats/cid";
 import { equalBytes } from "../bytes/compare.ts";
 import { decodeEntry, isCustom, type Entry } from "../block/entry.ts";
-import { MAX_ENTRY_BYTES, MAX_TRANSACTION_BYTES } from "../block/limits.ts";
+import { MAX_ENTRY_BYTES, MAX_LANES, MAX_TRANSACTION_BYTES } from "../block/limits.ts";
 import { subjectEntryKind } from "../block/subject-entry.ts";
 import {
   decodeTransaction,
@@ -57,6 +57,7 @@ export function prepareTransaction(
     throw error;
   }
   if (!transaction.ledger.equals(ledger)) return { reason: "wrong-ledger" };
+  if (transaction.lane >= MAX_LANES) return { reason: "over-limit" };
   const { entries } = signed;
   if (entries.length === 0 || entries.length !== transaction.count) {
     return { reason: "entry-count-mismatch" };

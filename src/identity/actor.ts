@@ -3,9 +3,9 @@ import { sha256 } from "#crypto";
 import { concatBytes } from "../bytes/concat.ts";
 import { assertBytes } from "../bytes/guards.ts";
 import { encode } from "../codec/dag-cbor.ts";
-import { isAcceptablePoint } from "../crypto/ed25519-rule.ts";
 import { keyCache, type KeyCache } from "../crypto/key-cache.ts";
 import type { SignatureAlg } from "../crypto/signing-input.ts";
+import { isUsableKey } from "../crypto/usable-key.ts";
 import { SignatureError } from "../errors.ts";
 
 /** The key that an actor's name was made from. */
@@ -43,7 +43,7 @@ export function keyId(alg: string, publicKey: Uint8Array): Uint8Array {
  */
 export function actorFromKey(alg: SignatureAlg, publicKey: Uint8Array): string {
   assertBytes(publicKey, "publicKey", alg === "ES256" ? 33 : 32);
-  if (!isPlausible(alg, publicKey)) throw notActor("not a public key");
+  if (!isUsableKey(alg, publicKey)) throw notActor("not a public key");
   const code = alg === "ES256" ? P256_CODE : ED25519_CODE;
   return DID_KEY + base58btc.encode(concatBytes(code, publicKey));
 }
@@ -81,13 +81,6 @@ function readKey(bytes: Uint8Array): ActorKey | undefined {
     return { alg: "ES256", publicKey: bytes.slice(2) };
   }
   return undefined;
-}
-
-// Whether a P-256 point lies on the curve is left to verification, so that naming actors does not
-// pull the curve into a bundle.
-function isPlausible(alg: SignatureAlg, publicKey: Uint8Array): boolean {
-  if (alg === "Ed25519") return isAcceptablePoint(publicKey);
-  return alg === "ES256" && (publicKey[0] === 2 || publicKey[0] === 3);
 }
 
 const notActor = (message: string, cause?: unknown) =>

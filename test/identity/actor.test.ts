@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createECDH, createHash } from "node:crypto";
 import fc from "fast-check";
 import { base58btc } from "multiformats/bases/base58";
 import { describe, expect, it } from "vitest";
@@ -85,11 +85,24 @@ describe("parseActor", () => {
 
   it("takes back every name it gives", () => {
     fc.assert(
-      fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), fc.boolean(), (bytes, odd) => {
-        const key = Uint8Array.of(odd ? 3 : 2, ...bytes);
+      fc.property(fc.integer({ min: 1, max: 2 ** 31 - 1 }), (scalar) => {
+        const ecdh = createECDH("prime256v1");
+        ecdh.setPrivateKey(scalar.toString(16).padStart(64, "0"), "hex");
+        const key = new Uint8Array(ecdh.getPublicKey(null, "compressed"));
         expect(parseActor(actorFromKey("ES256", key))).toEqual({ alg: "ES256", publicKey: key });
       }),
     );
+  });
+});
+
+describe("actorFromKey", () => {
+  it("refuses points that lie off their curve", () => {
+    // y = 2: x² = 3/(4d + 1) has no root. No x of P-256 is beyond its prime.
+    expect(() => actorFromKey("Ed25519", Uint8Array.of(2, ...new Uint8Array(31)))).toThrow(
+      SignatureError,
+    );
+    const offP256 = Uint8Array.of(2, ...new Uint8Array(32).fill(0xff));
+    expect(() => actorFromKey("ES256", offP256)).toThrow(SignatureError);
   });
 });
 

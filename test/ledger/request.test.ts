@@ -3,7 +3,6 @@ import { toHex } from "../../src/bytes/hex.ts";
 import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
 import { encodeGenesis, decodeGenesis, ledgerId } from "../../src/block/genesis.ts";
 import { decode, encode } from "../../src/codec/dag-cbor.ts";
-import { keyId } from "../../src/identity/actor.ts";
 import { signWith, type Signer } from "../../src/identity/signer.ts";
 import type { RequestRefusal } from "../../src/ledger/disclose.ts";
 import { decodeRequest, decodeSignedRequest, requestAad } from "../../src/ledger/request.ts";
@@ -159,24 +158,6 @@ const attacks: readonly (readonly [
     "recipient-key",
     (w) => w.request({ agreement: { key: w.b.signer.key } }),
   ],
-  ...(
-    [
-      // No point has an x beyond the prime.
-      ["P-256", Uint8Array.of(2, ...new Uint8Array(32).fill(0xff))],
-      ["X25519", new Uint8Array(32)],
-    ] as const
-  ).map(([alg, publicKey]): (typeof attacks)[number] => [
-    `a ${alg} key to which nothing can be sealed`,
-    "recipient-key",
-    async (w) => {
-      await w.permit();
-      await w.hl.record(w.me, observation("bp-1"));
-      const { actor } = w.b.signer;
-      const key = { alg, publicKey };
-      await w.write(w.hospitalB, [await keyEntry(w.hl.id, actor, "add", "agree", key)]);
-      return w.request({ agreement: { key: keyId(alg, publicKey) } });
-    },
-  ]),
   [
     "a retired agreement key as recipient",
     "recipient-key",

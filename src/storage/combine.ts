@@ -2,7 +2,15 @@ import { least } from "../bytes/lists.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { CID } from "../codec/cid.ts";
 import { AppendConflict, AmbiguousAppend } from "./errors.ts";
-import { checkCommit, closedError, copyBytes, copyChange, copyHead, sameHead } from "./guards.ts";
+import {
+  checkCommit,
+  checkScan,
+  closedError,
+  copyBytes,
+  copyChange,
+  copyHead,
+  sameHead,
+} from "./guards.ts";
 import { decodePending, encodePending, type Pending } from "./pending.ts";
 import type {
   AppendOptions,
@@ -200,7 +208,8 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
   }
 
   async function* scan(options: Parameters<StateStore["scan"]>[0]) {
-    yield* (await settledState()).scan(options);
+    const copy = checkScan(options);
+    yield* (await settledState()).scan(copy);
   }
 
   async function compact(): Promise<Compaction> {

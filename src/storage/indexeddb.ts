@@ -252,6 +252,7 @@ export async function indexeddbStorage(
   }
 
   async function* scan(options: ScanOptions): AsyncGenerator<StateEntry> {
+    open();
     const { gte, lt, limit, reverse } = checkScan(options);
     let low = gte;
     let high = lt;

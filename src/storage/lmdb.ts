@@ -216,6 +216,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
   }
 
   async function* scan(options: ScanOptions): AsyncGenerator<StateEntry> {
+    open();
     const { gte, lt, limit, reverse } = checkScan(options);
     let low = gte.length === 0 ? new Uint8Array(1) : gte;
     let high = lt;

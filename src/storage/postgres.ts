@@ -359,6 +359,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
   }
 
   async function* scan(options: ScanOptions): AsyncGenerator<StateEntry> {
+    open();
     const { gte, lt, limit, reverse } = checkScan(options);
     let [low, high] = [gte, lt];
     for (let left = limit, first = true; left > 0; first = false) {

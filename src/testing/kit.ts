@@ -32,25 +32,13 @@ export async function runKit<Make, Feature extends string>(
       continue;
     }
     try {
-      await withTimeout(run(make), timeout);
+      await within(run(make), "the case", timeout);
       results.push({ name, outcome: "passed" });
     } catch (error) {
       results.push({ name, outcome: "failed", error });
     }
   }
   return results;
-}
-
-async function withTimeout(run: Promise<void>, ms: number): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new KitFailure(`not done after ${ms} ms`)), ms);
-  });
-  try {
-    await Promise.race([run, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** What a case rejects with when the subject breaks its rule. */
@@ -93,6 +81,50 @@ export async function rejection(call: Promise<unknown>, what: string): Promise<u
 export async function checkCode(call: Promise<unknown>, code: string, what: string): Promise<void> {
   const error = await rejection(call, what);
   checkSame((error as { code?: unknown } | undefined)?.code, code, `${what}: code of the error`);
+}
+
+/** How a call ended. */
+export interface Outcome {
+  readonly failed: boolean;
+  readonly value?: unknown;
+  readonly error?: unknown;
+  readonly code?: unknown;
+  /** For messages. */
+  readonly text: string;
+}
+
+/**
+ * Makes a call and waits for its end; fails the case when it throws instead of rejecting, or has not
+ * ended after ten seconds.
+ */
+export async function outcomeOf(call: () => Promise<unknown>, what: string): Promise<Outcome> {
+  let promise: Promise<unknown>;
+  try {
+    promise = call();
+  } catch (error) {
+    throw new KitFailure(`${what}: threw instead of rejecting: ${String(error)}`);
+  }
+  const settled = promise.then(
+    (value): Outcome => ({ failed: false, value, text: `resolved to ${brief(describe(value))}` }),
+    (error: unknown): Outcome => {
+      const { code } = Object(error) as { code?: unknown };
+      return { failed: true, error, code, text: brief(`rejected with ${String(error)}`) };
+    },
+  );
+  return within(settled, what);
+}
+
+/** Waits for what must not take long; fails the case when it has not ended after `ms`. */
+export async function within<T>(promise: Promise<T>, what: string, ms = 10_000): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new KitFailure(`${what}: has not ended after ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Reads an async iterable to its end. */

@@ -3,6 +3,7 @@ import type { Commit, FullStorage, Head } from "../storage/types.ts";
 import { check, checkCode, checkSame, collect, rejection } from "./kit.ts";
 import { losingResponses } from "./storage-faults.ts";
 import {
+  blobOf,
   bytes,
   EMPTY,
   fullOf,
@@ -93,6 +94,28 @@ export const commitCases: readonly StorageCase[] = [
     checkSame((await storage.chains.head("a")).size, 4, "size");
   }),
 
+  commitCase("changes of state are made in their order, removals too", async (storage) => {
+    const [a, b, c] = ["a", "b", "c"].map(bytes) as [Uint8Array, Uint8Array, Uint8Array];
+    await storage.commit({ state: [a, b].map((name) => ({ key: name, value: name })) });
+    const append = { chain: "a", expected: EMPTY, records: records(1) };
+    const state = [
+      { key: a, value: null },
+      { key: b, value: bytes("1") },
+      { key: b, value: bytes("2") },
+      { key: c, value: bytes("gone") },
+      { key: c, value: null },
+    ];
+    await storage.commit({ append, state });
+    checkSame(await storage.state.getMany([a, b, c]), [undefined, bytes("2"), undefined], "values");
+    const twice = [...someBlobs(2, 50, 1), ...someBlobs(2, 50, 1), blobOf(new Uint8Array())];
+    await storage.commit({ blobs: twice });
+    await storage.commit({ blobs: twice, state: [{ key: a, value: new Uint8Array() }] });
+    checkSame(await storage.blobs.count(), 3, "blobs that were given twice");
+    checkSame(await storage.state.get(a), new Uint8Array(), "an empty value");
+    await storage.commit({ append: { ...append, records: [] as never } }).catch(() => {});
+    checkSame((await storage.chains.head("a")).size, 1, "size");
+  }),
+
   commitCase("a lost response is settled by calling again", async (storage) => {
     const commit = commitOf(EMPTY, "one", 1);
     const lost = losingResponses(storage).commit!(commit);
@@ -162,7 +185,9 @@ export const commitCases: readonly StorageCase[] = [
         const [one, two] = [fullOf(storage), fullOf(await subject.open())];
         let head = (await one.commit(commitOf(EMPTY, "one", 1)))!;
         head = (await two.commit(commitOf(head, "two", 2)))!;
-        const [gone, ...kept] = [...someBlobs(5, 300, 1), ...someBlobs(5, 300, 2)];
+        const empty = blobOf(new Uint8Array());
+        await one.commit({ blobs: [empty], state: [{ key: bytes("empty"), value: empty.bytes }] });
+        const [gone, ...kept] = [...someBlobs(5, 300, 1), ...someBlobs(5, 300, 2), empty];
         await one.blobs.delete([gone!.cid]);
         const { before, after } = await one.compact();
         check(after <= before, `compaction made ${after} bytes of ${before}`);
@@ -180,6 +205,7 @@ export const commitCases: readonly StorageCase[] = [
             "blobs",
           );
           checkSame(await handle.state.get(key), bytes("two"), "state");
+          checkSame(await handle.state.get(bytes("empty")), empty.bytes, "an empty value");
         }
         checkSame(await collect(one.chains.list()), ["a"], "names");
         head = (await two.commit(commitOf(head, "three", 3)))!;
@@ -187,7 +213,7 @@ export const commitCases: readonly StorageCase[] = [
         const racing = two.commit(commitOf(head, "four", 4));
         await Promise.all([one.compact(), racing, two.compact()]);
         checkSame(await one.chains.head("a"), await racing, "a commit beside compactions");
-        checkSame(await two.blobs.count(), 19, "blobs at the end");
+        checkSame(await two.blobs.count(), 20, "blobs at the end");
       }),
   },
 ];

@@ -1,3 +1,11 @@
+import { bufferCases } from "./storage-buffers.ts";
+import { capsCases } from "./storage-caps.ts";
+import { closingCases } from "./storage-closing.ts";
+import { handleCases } from "./storage-handles.ts";
+import { limitCases } from "./storage-limits.ts";
+import { nameCases } from "./storage-names.ts";
+import { pageCases } from "./storage-pages.ts";
+import { signalCases } from "./storage-signals.ts";
 import { blobStoreCases } from "./storage-blobs.ts";
 import { chainStoreCases } from "./storage-chains.ts";
 import { commitCases } from "./storage-commit.ts";
@@ -30,5 +38,13 @@ export const storageCases: readonly StorageCase[] = [
   ...blobStoreCases,
   ...stateStoreCases,
   ...commitCases,
+  ...bufferCases,
+  ...capsCases,
+  ...closingCases,
+  ...handleCases,
+  ...limitCases,
+  ...nameCases,
+  ...pageCases,
+  ...signalCases,
   ...ledgerCases,
 ];

@@ -94,6 +94,8 @@ export const stateStoreCases: readonly StorageCase[] = [
     checkSame(await scan({ gte: from(), lt, limit: 0 }), [], "limit 0");
     checkSame(await scan({ gte: from(5), lt: from(5) }), [], "nothing between");
     checkSame(await scan({ gte: from(6), lt: from(5) }), [], "bounds crossed");
+    checkSame(await scan({ gte: from(128), lt: from(2) }), [], "bounds crossed, with keys between");
+    checkSame(await scan({ gte: from(128), lt: from(2), reverse: true }), [], "the same, down");
     checkSame(await scan({ gte: from(), lt: from() }), [], "below everything");
     checkSame(await scan({ gte: from(6), lt: from(5), reverse: true }), [], "crossed, down");
   }),

@@ -52,5 +52,5 @@ describe("the example adapter", () => {
     } finally {
       await rm(folder, { recursive: true });
     }
-  });
+  }, 300_000);
 });

@@ -15,7 +15,8 @@ describe("storageControls", () => {
 
 describe("runKit", () => {
   it("skips cases that require what the subject does not offer", async () => {
-    const results = await runKit(storageCases, () => Promise.reject(new Error("no store")), {
+    const some = storageCases.filter(({ requires = [] }) => requires.length > 0);
+    const results = await runKit(some, () => Promise.reject(new Error("no store")), {
       features: [],
     });
     expect(new Set(results.map(({ outcome }) => outcome))).toEqual(new Set(["skipped"]));

@@ -1,3 +1,4 @@
+import { bytesToUtf8 } from "../../bytes/utf8.ts";
 import { equalBytes } from "../../bytes/compare.ts";
 import { utf8ToBytes } from "../../bytes/utf8.ts";
 import { sha256 } from "#crypto";
@@ -128,7 +129,7 @@ export function sqliteChains(database: SqliteDatabase): Chains {
         return { index: from + i, record: bytesIn(row, "record") };
       });
     },
-    names: () => allNames.all().map((row) => new TextDecoder().decode(bytesIn(row as Row, "name"))),
+    names: () => allNames.all().map((row) => bytesToUtf8(bytesIn(row as Row, "name"))),
   };
 }
 

@@ -26,7 +26,9 @@ export type ChainErrorCode =
   | "ERR_CHAIN_CLOSED"
   | "ERR_CHAIN_BUSY"
   | "ERR_CHAIN_CHECKPOINT"
-  | "ERR_CHAIN_POLICY";
+  | "ERR_CHAIN_POLICY"
+  | "ERR_CHAIN_CLOCK"
+  | "ERR_CHAIN_READ_ONLY";
 
 /** Codes of {@link ProofError}: proofs that cannot be made. Checking one returns a result instead. */
 export type ProofErrorCode = "ERR_PROOF_INVALID" | "ERR_PROOF_RANGE" | "ERR_PROOF_UNAVAILABLE";

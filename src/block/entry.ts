@@ -16,7 +16,7 @@ import {
   type Fields,
 } from "../codec/shape.ts";
 import { expectActor, expectNewKey, type KeyAlg, type KeyUse } from "./key.ts";
-import { MAX_APPROVALS, MAX_ENTRY_BYTES } from "./limits.ts";
+import { MAX_APPROVALS, MAX_ENTRY_BYTES, MAX_TIME } from "./limits.ts";
 import { expectMemberChanges, type MemberChange } from "./member.ts";
 import { expectPolicyChange, POLICY_FIELDS, type LedgerPolicy } from "./policy.ts";
 
@@ -85,9 +85,17 @@ export interface MemberEntry extends Common {
 }
 
 /** A change of the policy, by threshold. */
+export type PolicyChanges = Partial<LedgerPolicy> & {
+  /**
+   * The block whose only entry this is may be earlier than the one below it, down to this time: by
+   * which members set right what a wrong clock did.
+   */
+  readonly clock?: number;
+};
+
 export interface PolicyEntry extends Common {
   readonly kind: "policy";
-  readonly changes: Partial<LedgerPolicy>;
+  readonly changes: PolicyChanges;
   readonly nonce: Uint8Array;
   readonly notAfter: number;
   readonly approvals: readonly Approval[];
@@ -179,11 +187,16 @@ function readEntry(value: unknown): Entry {
     }
     case "policy": {
       const map = fields(["changes", "nonce", "notAfter", "approvals"]);
-      const changes = expectMap(map["changes"], "entry.changes", [], POLICY_FIELDS);
+      const changes = expectMap(map["changes"], "entry.changes", [], [...POLICY_FIELDS, "clock"]);
       return {
         ...common(map),
         kind,
-        changes: expectPolicyChange(changes, "entry.changes"),
+        changes: {
+          ...expectPolicyChange(changes, "entry.changes"),
+          ...(changes["clock"] === undefined
+            ? {}
+            : { clock: expectUint(changes["clock"], "entry.changes.clock", MAX_TIME) }),
+        },
         ...governance(map),
       };
     }

@@ -3,7 +3,7 @@ import { cidOf, DAG_CBOR } from "../codec/cid.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectBytes, expectCid, expectMap, expectUint, expectVersion } from "../codec/shape.ts";
 import { expectActor } from "./key.ts";
-import { MAX_BLOCK_TRANSACTIONS } from "./limits.ts";
+import { MAX_BLOCK_TRANSACTIONS, MAX_TIME } from "./limits.ts";
 
 /** The head of a block; its bytes are a leaf of the ledger's tree. */
 export interface Header {
@@ -57,7 +57,7 @@ export function decodeHeader(bytes: Uint8Array): Header {
     transactions: expectBytes(map["transactions"], "header.transactions", 32),
     count: expectUint(map["count"], "header.count", MAX_BLOCK_TRANSACTIONS),
     state: expectBytes(map["state"], "header.state", 32),
-    time: expectUint(map["time"], "header.time"),
+    time: expectUint(map["time"], "header.time", MAX_TIME),
     proposer: expectActor(map["proposer"], "header.proposer"),
     key: expectBytes(map["key"], "header.key", 32),
   };

@@ -18,6 +18,8 @@ export const MAX_APPROVALS = 256;
 export const MAX_MEMBER_KEYS = 16;
 /** Most keys that sign a ledger's checkpoints. */
 export const MAX_CHECKPOINT_KEYS = 64;
+/** Latest time of a header or transaction: the end of the year 9999, in ms since 1970. */
+export const MAX_TIME = 253_402_300_799_999;
 /** Lanes that one key may write on: a ledger's state keeps the last `seq` of each for ever. */
 export const MAX_LANES = 1024;
 /** Most nonces of approved changes that are kept at a time. */

@@ -15,7 +15,7 @@ import { leafHash } from "../merkle/hash.ts";
 import { treeRoot } from "../merkle/tree.ts";
 import { InputError } from "../errors.ts";
 import { expectActor } from "./key.ts";
-import { MAX_TRANSACTION_ENTRIES } from "./limits.ts";
+import { MAX_TIME, MAX_TRANSACTION_ENTRIES } from "./limits.ts";
 
 /** One author's atomic list of entries, without the entries themselves. */
 export interface Transaction {
@@ -70,7 +70,7 @@ export function decodeTransaction(bytes: Uint8Array): Transaction {
     key: expectBytes(map["key"], "transaction.key", 32),
     lane: expectUint(map["lane"], "transaction.lane"),
     seq: expectUint(map["seq"], "transaction.seq"),
-    time: expectUint(map["time"], "transaction.time"),
+    time: expectUint(map["time"], "transaction.time", MAX_TIME),
     entries: expectBytes(map["entries"], "transaction.entries", 32),
     count: expectUint(map["count"], "transaction.count", MAX_TRANSACTION_ENTRIES),
   };

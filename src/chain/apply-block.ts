@@ -9,6 +9,7 @@ import { treeRoot } from "../merkle/tree.ts";
 import { governanceKeyReads } from "./governance.ts";
 import type { LedgerState } from "./ledger-state.ts";
 import {
+  clockOf,
   isRefused,
   prepareTransaction,
   type KindRules,
@@ -102,7 +103,6 @@ export async function checkBlock(
   if (prev === null ? header.prev !== null : header.prev?.equals(prev) !== true) {
     return refuse({ reason: "wrong-prev" });
   }
-  if (header.time < tip.time) return refuse({ reason: "time-backwards" });
   if (!equalBytes(header.state, state.root)) return refuse({ reason: "wrong-state" });
   if (header.count !== block.transactions.length) {
     return refuse({ reason: "transaction-count-mismatch" });
@@ -116,6 +116,7 @@ export async function checkBlock(
   if (!equalBytes(treeRoot(transactions.map(({ leaf }) => leaf)), header.transactions)) {
     return refuse({ reason: "transactions-root-mismatch" });
   }
+  if (header.time < earliestTime(transactions, tip)) return refuse({ reason: "time-backwards" });
   await loadForRules(state, transactions, header);
   const refusedProposer = checkProposer(header, header.height, state);
   if (refusedProposer !== undefined) return refuse(refusedProposer);
@@ -133,6 +134,12 @@ export async function checkBlock(
     if (refused !== undefined) return refuse({ ...refused, transaction: i });
   }
   return { ok: true, header, transactions, changes: within.changes };
+}
+
+/** Not before the block below, but where members approved just that, in a block of its own. */
+function earliestTime(transactions: readonly PreparedTransaction[], tip: Tip): number {
+  const clock = transactions.length === 1 ? clockOf(transactions[0]!) : undefined;
+  return clock === undefined ? tip.time : Math.min(clock, tip.time);
 }
 
 /** Loads every state key that the rules may read for these transactions. */

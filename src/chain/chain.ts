@@ -31,6 +31,7 @@ import {
   type Tip,
 } from "./apply-block.ts";
 import { decodeBlockRecord, encodeBlockRecord } from "./block-record.ts";
+import { aheadOf, checkedClock } from "./clock.ts";
 import { assertCopied } from "./copy-mark.ts";
 import { openDerived, type DerivedData, type TransactionPlace } from "./derived.ts";
 import { genesisState } from "./governance.ts";
@@ -45,12 +46,14 @@ export interface ChainOptions {
   readonly genesis: Uint8Array;
   /** Rules of the entry kinds that the policy registers. */
   readonly kinds?: readonly KindRule[];
-  /** Clock in ms; given one, blocks that others append from the future are refused. */
+  /** Clock in ms since 1970, for {@link Chain.ahead}. */
   readonly now?: () => number;
   /** Told while opening how many blocks were read. */
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
   /** Aborts opening. */
   readonly signal?: AbortSignal;
+  /** Founds a ledger in a store that holds another. Default: refused, for a wrong genesis looks so. */
+  readonly beside?: boolean;
   /** Builds the derived data again from the blocks, when they are suspected to be damaged. */
   readonly rebuild?: boolean;
   /**
@@ -81,6 +84,11 @@ export interface Chain {
   /** RFC 6962 root over the headers. */
   readonly root: Uint8Array;
   readonly tip: Tip;
+  /**
+   * By how many ms the newest block is ahead of the clock, more than clocks may disagree; else, and
+   * without a clock, 0. Meanwhile all can be read, and nothing is written.
+   */
+  readonly ahead: number;
   /** The state after the last block. */
   readonly state: LedgerState;
   /**
@@ -148,7 +156,8 @@ export const isBlocksChain = (name: string): boolean => name.endsWith(BLOCKS);
  * Opens a ledger's chain. Reads one record and what the derived data lack behind it; with an
  * anchor what it has not signed yet, which is everything the first time.
  *
- * @throws {EncodingError} or {ChainError} `ERR_CHAIN_GENESIS` when the genesis record is not one
+ * @throws {EncodingError} or {ChainError} `ERR_CHAIN_GENESIS` when the genesis record is not one, or
+ *   founds a ledger in a store that holds another
  * @throws {ChainError} `ERR_CHAIN_INVALID` when the store holds something that does not stand
  * @throws {StorageError} `ERR_STORAGE_INCOMPLETE` when a copy into the store was not finished
  */
@@ -160,6 +169,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     throw new TypeError("a chain needs a storage with chains and state");
   }
   await assertCopied(stateStore);
+  const now = options.now && checkedClock(options.now);
   const genesisBytes = options.genesis.slice();
   const genesis = decodeGenesis(genesisBytes);
   const ledger = ledgerId(genesisBytes);
@@ -212,10 +222,6 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     if (derived.isFull) await derived.flush();
   }
 
-  function isFromFuture({ header }: AppliedBlock): boolean {
-    return options.now !== undefined && header.time > options.now() + state.policy().maxDrift;
-  }
-
   /** Checks and takes in the records from the tip to the store's head. */
   async function follow(): Promise<number> {
     const storeHead = await chains!.head(chainName);
@@ -233,7 +239,6 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
       const stored = decodeStored(record, index);
       const result = await checkBlock(stored.block, tip, state, rules);
       if (!result.ok) throw invalid(index, result.reason);
-      if (isFromFuture(result)) throw invalid(index, "from-the-future");
       const { peaks } = appendLeaf(frontier, leafHash(stored.block.header)).frontier;
       if (!samePeaks(peaks, stored.peaks)) throw invalid(index, "wrong-frontier");
       advance(result, stored.block.header, headAfter(index, record));
@@ -291,7 +296,19 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     await follow();
   }
 
+  /** A wrong genesis must not look like a ledger that nobody has written to. */
+  async function assertAlone(): Promise<void> {
+    for await (const name of chains!.list()) {
+      if (!isBlocksChain(name) || name === chainName) continue;
+      throw new ChainError(
+        "ERR_CHAIN_GENESIS",
+        "the store holds another ledger, and none by this genesis record",
+      );
+    }
+  }
+
   await start();
+  if (tip.size === 0 && options.beside !== true) await assertAlone();
   await anchorAfter(1);
   await derived.flush();
   signal = undefined;
@@ -310,6 +327,9 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     },
     get root() {
       return frontierRoot(frontier);
+    },
+    get ahead() {
+      return now === undefined ? 0 : aheadOf(now(), tip.time, state.policy().maxDrift);
     },
     get tip() {
       return tip;

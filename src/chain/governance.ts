@@ -142,7 +142,8 @@ export function applyPolicyEntry(
     const reason = mayNotSignCheckpoints(pub, within);
     if (reason !== undefined) return reason;
   }
-  const policy = { ...within.policy(), ...entry.changes };
+  const { clock: _, ...changes } = entry.changes;
+  const policy = { ...within.policy(), ...changes };
   if (policy.threshold > policy.members) return "threshold-unreachable";
   if (entry.changes.checkpointKeys?.length === 0) return "no-checkpoint-key-left";
   within.set(POLICY_KEY, encodePolicyState(policy));

@@ -109,6 +109,13 @@ export function prepareTransaction(
   };
 }
 
+/** How far back a transaction lets its block's time go: a policy's `clock`, if it is its only entry. */
+export function clockOf({ decoded, kinds }: PreparedTransaction): number | undefined {
+  const entry = kinds.length === 1 ? decoded.get(0) : undefined;
+  if (entry === undefined || isCustom(entry) || entry.kind !== "policy") return undefined;
+  return entry.changes.clock;
+}
+
 /** Whether preparing failed. */
 export function isRefused(result: PreparedTransaction | Refused): result is Refused {
   return "reason" in result;

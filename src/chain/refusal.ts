@@ -29,7 +29,6 @@ export type Refusal =
   | "wrong-prev"
   | "wrong-state"
   | "wrong-frontier"
-  | "from-the-future"
   // keys
   | "key-known"
   | "key-unknown"

@@ -11,10 +11,17 @@ import { AppendConflict } from "../storage/errors.ts";
 import { afterWriting, createPatience, untilSettled } from "../storage/settle.ts";
 import type { Blob, Commit, Head, StateChange, Storage } from "../storage/types.ts";
 import { checkProposer, loadForRules, type AppliedBlock } from "./apply-block.ts";
+import { aheadOf, checkedClock } from "./clock.ts";
 import type { AppendableChain } from "./chain.ts";
 import type { Checkpointer, SignedCheckpoint } from "./checkpointer.ts";
 import { isSameTransaction } from "./derived.ts";
-import { isRefused, isSignedBy, prepareTransaction, type PreparedTransaction } from "./prepare.ts";
+import {
+  clockOf,
+  isRefused,
+  isSignedBy,
+  prepareTransaction,
+  type PreparedTransaction,
+} from "./prepare.ts";
 import { applyTransaction } from "./rules.ts";
 import { overlayState } from "./state.ts";
 import {
@@ -103,7 +110,8 @@ const TRANSACTION_OVERHEAD = 1024;
 
 /** Starts a sequencer over a chain. Several, in several processes, may share one store. */
 export function createSequencer(options: SequencerOptions): Sequencer {
-  const { chain, storage, signer, now } = options;
+  const { chain, storage, signer } = options;
+  const now = checkedClock(options.now);
   const within = options.settleWithin === undefined ? {} : { within: options.settleWithin };
   const maxQueueBytes = options.maxQueueBytes ?? 64 * 1024 * 1024;
   const maxBlockBytes = Math.min(options.maxBlockBytes ?? 8 * 1024 * 1024, MAX_BLOCK_BYTES / 2);
@@ -304,11 +312,24 @@ export function createSequencer(options: SequencerOptions): Sequencer {
         `this sequencer may not propose block ${tip.size}: ${refusedProposer.reason}`,
       );
     }
-    const time = Math.max(now(), tip.time);
+    const clock = now();
+    const ahead = aheadOf(clock, tip.time, state.policy().maxDrift);
+    const setting = ahead === 0 ? undefined : batch.find((pending) => setsClock(pending, tip.time));
+    if (ahead > 0 && setting === undefined) {
+      throw new ChainError(
+        "ERR_CHAIN_CLOCK",
+        `the ledger's newest block is ${ahead} ms ahead of this clock: nothing was written`,
+      );
+    }
+    const time = Math.max(clock, setting === undefined ? tip.time : clockOf(setting.prepared)!);
+    if (setting !== undefined) {
+      // It has a block of its own; what came with it is judged by the time that it sets.
+      queue = batch.filter((pending) => pending !== setting).concat(queue);
+    }
     const within = overlayState(state);
     const admitted: Pending[] = [];
     const hashes = new Set<string>();
-    for (const pending of batch) {
+    for (const pending of setting === undefined ? batch : [setting]) {
       const { prepared } = pending;
       // On its own layer, so that a refused transaction leaves nothing behind.
       const layer = overlayState(within);
@@ -459,6 +480,12 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       await idle();
     },
   };
+}
+
+/** Whether a transaction may take the ledger's time back, in a block of its own. */
+function setsClock({ prepared }: Pending, time: number): boolean {
+  const clock = clockOf(prepared);
+  return clock !== undefined && clock < time;
 }
 
 function sizeOf(signed: TransactionWithEntries, { blobs = [], state = [] }: Attachments): number {

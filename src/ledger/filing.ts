@@ -1,16 +1,16 @@
 import type { CID } from "multiformats/cid";
 import { encodeEntry, entryId, type ErasureClass } from "../block/entry.ts";
-import { MAX_TRANSACTION_ENTRIES } from "../block/limits.ts";
+import { MAX_LANES, MAX_TRANSACTION_ENTRIES } from "../block/limits.ts";
 import { encodeSubjectEntry } from "../block/subject-entry.ts";
 import { subjectTag } from "../block/tag.ts";
 import { createAuthor, type Author } from "../chain/author.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
-import type { Sequencer } from "../chain/sequencer.ts";
+import type { Attachments, Sequencer } from "../chain/sequencer.ts";
 import { seqKey } from "../chain/state.ts";
-import { TransactionRefused } from "../chain/submission.ts";
+import { TransactionRefused, type Place } from "../chain/submission.ts";
 import type { PartContent, SealedEnvelope } from "../envelope/seal.ts";
 import { sealEnvelope } from "../envelope/seal.ts";
-import { StorageError } from "../errors.ts";
+import { ChainError, StorageError } from "../errors.ts";
 import type { Blob, StateChange } from "../storage/types.ts";
 import type { LedgerContext } from "./context.ts";
 import { encodeManifest, type Manifest } from "./manifest.ts";
@@ -131,22 +131,55 @@ export const MAX_BYTES_TOGETHER: number = 8 * 1024 * 1024;
 export const sizeOfSealed = ({ entry, blobs }: SealedEntry): number =>
   blobs.reduce((sum, { bytes }) => sum + bytes.length, entry.length);
 
-/** Starts filing; `lane` separates processes that write with one key. */
+/** How often a transaction is signed again before its caller hears that others are always faster. */
+const TRIES = 64;
+
+/**
+ * Starts filing. Every process starts on lane 0; one that finds it taken, since a sequence number was
+ * used before it, goes on with the same entries on a lane drawn at random, until it has one of its own.
+ *
+ * @param ownLane - the lane to stay on, where the application hands them out
+ */
 export async function createFiling(
   context: LedgerContext,
   sequencer: Sequencer,
-  lane: number,
+  ownLane: number | undefined,
 ): Promise<Filing> {
-  const { chain, signer, now } = context;
-  await chain.state.load([seqKey(signer.key, lane)]);
-  const author: Author = createAuthor({
-    ledger: chain.ledger,
-    sequencer,
-    signer,
-    lane,
-    lastSeq: chain.state.seq(signer.key, lane) ?? -1,
-    now,
-  });
+  const { chain, signer, now, random } = context;
+  let author: Author = await authorOn(ownLane ?? 0);
+  let moving: Promise<void> | undefined;
+
+  async function authorOn(lane: number): Promise<Author> {
+    await chain.state.load([seqKey(signer.key, lane)]);
+    const lastSeq = chain.state.seq(signer.key, lane) ?? -1;
+    return createAuthor({ ledger: chain.ledger, sequencer, signer, lane, lastSeq, now });
+  }
+
+  async function move(): Promise<void> {
+    const [high = 0, low = 0] = random(2);
+    author = await authorOn(ownLane ?? ((high << 8) | low) % MAX_LANES);
+  }
+
+  /** Writes entries as a transaction. Refused ones are certainly not there, so they may be signed anew. */
+  async function place(entries: readonly Uint8Array[], attachments: Attachments): Promise<Place> {
+    for (let tries = 1; ; tries++) {
+      const mine = author;
+      try {
+        return await (
+          await mine.write(entries, attachments)
+        ).durable;
+      } catch (error) {
+        if (!isSequenceTaken(error) || tries === TRIES) throw error;
+        if (mine === author) {
+          moving ??= move().finally(() => {
+            moving = undefined;
+          });
+          await moving;
+        }
+      }
+    }
+  }
+
   interface Waiting {
     readonly entries: readonly SealedEntry[];
     readonly bytes: number;
@@ -168,15 +201,18 @@ export async function createFiling(
     entries: readonly SealedEntry[],
     state: readonly StateChange[] = [],
   ): Promise<Filed[]> {
-    const submission = await author.write(
+    const placed = await place(
       entries.map(({ entry }) => entry),
       {
         blobs: entries.flatMap(({ blobs }) => blobs),
         state: [...entries.flatMap((one) => one.state), ...state],
       },
     );
-    const place = await submission.durable;
-    return entries.map(({ id, envelope }, entry) => ({ id, envelope, place: { ...place, entry } }));
+    return entries.map(({ id, envelope }, entry) => ({
+      id,
+      envelope,
+      place: { ...placed, entry },
+    }));
   }
 
   async function run(): Promise<void> {
@@ -240,10 +276,15 @@ export async function createFiling(
   };
 }
 
+function isSequenceTaken(error: unknown): boolean {
+  return error instanceof TransactionRefused && error.refused.reason === "replayed-sequence";
+}
+
 /** Whether filing failed so that nothing of it can come to stand on the ledger. */
 export function isCertainlyNotWritten(error: unknown): boolean {
   return (
     error instanceof TransactionRefused ||
+    (error instanceof ChainError && error.code === "ERR_CHAIN_CLOCK") ||
     (error instanceof StorageError && error.code === "ERR_STORAGE_LIMIT")
   );
 }

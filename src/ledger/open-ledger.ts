@@ -2,13 +2,14 @@ import type { CID } from "multiformats/cid";
 import { randomBytes } from "#crypto";
 import { equalBytes } from "../bytes/compare.ts";
 import type { ErasureClass } from "../block/entry.ts";
+import { MAX_LANES } from "../block/limits.ts";
 import { openChain, type AppendableChain } from "../chain/chain.ts";
+import { checkedClock } from "../chain/clock.ts";
 import { createCheckpointer } from "../chain/checkpointer.ts";
 import { exportLedger } from "../chain/export.ts";
 import type { KindRule } from "../chain/kind-rule.ts";
 import { makeReceipt } from "../chain/make-receipt.ts";
 import { createSequencer } from "../chain/sequencer.ts";
-import { keyKey, memberKey, POLICY_KEY } from "../chain/state.ts";
 import { trustFromGenesis, type Trust } from "../chain/trust.ts";
 import { verifyLedger, type VerifyLedgerResult } from "../chain/verify-ledger.ts";
 import { matchesCid } from "../codec/cid.ts";
@@ -51,6 +52,7 @@ import {
 } from "./erasing.ts";
 import { exportRecords, type RecordExport } from "./export-record.ts";
 import { createFiling, type Filing } from "./filing.ts";
+import { readOnlyError, whyReadOnly, WRITES } from "./standing.ts";
 import { createRecordContents } from "./record-content.ts";
 import {
   createRecording,
@@ -87,9 +89,19 @@ export interface OpenLedgerOptions {
   readonly genesis: Uint8Array;
   /** did:key of the member this process acts for. Default: the key store's own actor. */
   readonly member?: string;
+  /**
+   * Opens the ledger for a member that cannot write, or for none: what files entries then rejects with
+   * `ERR_CHAIN_READ_ONLY`. Without it opening does.
+   */
+  readonly readOnly?: boolean;
+  /** Founds this ledger in a store that holds another. Default: refused, for a wrong genesis looks so. */
+  readonly beside?: boolean;
   /** What must hold of the ledger: a store with another or a shorter history is refused. */
   readonly trust?: Trust;
-  /** Separates processes that write with one key at the same time. Default 0. */
+  /**
+   * Lane that this process stays on, 0 to 1023, of those that write with one key at the same time.
+   * Default: each finds one by itself.
+   */
   readonly lane?: number;
   readonly labeller?: Labeller;
   /** The organisation's own policy, where the patient is silent. Default: none, so refused. */
@@ -284,11 +296,17 @@ export interface Ledger {
  *
  * @throws {ChainError} `ERR_CHAIN_INVALID` when the store's ledger does not hold or is not the one
  *   that is trusted
+ * @throws {ChainError} `ERR_CHAIN_GENESIS` when the store holds another ledger and none by this
+ *   genesis record; `ERR_CHAIN_READ_ONLY` when what this member files would not stand, and it is not
+ *   opened to read only; `ERR_CHAIN_CLOCK` when the clock gives no time
  * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when a key is missing
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` when the suite is none, or nothing native here has it
  */
 export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
-  const { keys, genesis, shardKeys, lane = 0 } = options;
+  const { keys, genesis, shardKeys, lane } = options;
+  if (lane !== undefined && !(Number.isInteger(lane) && lane >= 0 && lane < MAX_LANES)) {
+    throw new RangeError(`lane must be an integer from 0 to ${MAX_LANES - 1}`);
+  }
   const suite = usableSuite(options.suite ?? "chacha");
   const compaction = options.compaction ?? "now";
   checkCompactionTime(compaction);
@@ -296,7 +314,8 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   const beneath = settling(ledgerStorage(options.storage), { within });
   const gate = shardKeys === undefined ? undefined : gateCommits(beneath);
   const storage = gate?.storage ?? beneath;
-  const now = options.now ?? Date.now;
+  const now = checkedClock(options.now ?? Date.now);
+  now();
   const random = options.random ?? randomBytes;
   const signer = keys.signer("sign", options.member);
   const chain = await openChain({
@@ -305,12 +324,14 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     now,
     anchor: signer,
     rebuild: options.rebuild ?? false,
+    beside: options.beside ?? false,
     ...(options.kinds === undefined ? {} : { kinds: options.kinds }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
   await assertTrusted(chain, options.trust);
-  await chain.state.load([POLICY_KEY, memberKey(signer.actor), keyKey(signer.key)]);
+  const readOnly = await whyReadOnly(chain, signer);
+  if (readOnly !== undefined && options.readOnly !== true) throw readOnlyError(readOnly);
   const vault = await openVault({
     storage,
     keys,
@@ -340,7 +361,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     compaction,
   });
   const labeller = options.labeller ?? createLabeller();
-  const uploads = createUploads(context, lane);
+  const uploads = createUploads(context, lane ?? 0);
   const contents = createRecordContents(context, { catalogue, subjects, uploads });
   const { abandon } = erasing;
   const recording = createRecording({
@@ -372,8 +393,8 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     maxBreakGlass: options.maxBreakGlass ?? 3_600_000,
   };
   if (options.rebuildIndex === true) await catalogue.rebuild();
-  await erasing.resume();
-  await uploads.resume();
+  if (options.readOnly !== true) await erasing.resume();
+  if (options.readOnly !== true) await uploads.resume();
   let closed = false;
 
   async function checkpoint(): Promise<Uint8Array> {
@@ -491,11 +512,12 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     close,
     [Symbol.asyncDispose]: close,
   };
-  return untilClosed(ledger, () => closed);
+  const why = options.readOnly === true ? (readOnly ?? "it was opened to read only") : undefined;
+  return untilClosed(ledger, () => closed, why);
 }
 
 /** Every call but closing rejects once the ledger is closed. */
-function untilClosed(ledger: Ledger, isClosed: () => boolean): Ledger {
+function untilClosed(ledger: Ledger, isClosed: () => boolean, readOnly?: string): Ledger {
   const assertOpen = (): void => {
     if (isClosed()) throw new ChainError("ERR_CHAIN_CLOSED", "the ledger is closed");
   };
@@ -510,6 +532,7 @@ function untilClosed(ledger: Ledger, isClosed: () => boolean): Ledger {
         }
       : async (...args: unknown[]) => {
           assertOpen();
+          if (readOnly !== undefined && WRITES.includes(name)) throw readOnlyError(readOnly);
           return run(...args);
         };
   }

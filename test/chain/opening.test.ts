@@ -291,30 +291,6 @@ describe("openChain", () => {
     }
   });
 
-  it("refuses blocks from the future, by the clock it is given", async () => {
-    const { data, genesis, signers } = await closed(1);
-    const now = { now: START };
-    const mine = await openChain({
-      storage: memoryStorage({ data }),
-      genesis,
-      now: () => now.now,
-    });
-    const storage = memoryStorage({ data });
-    const fast = createSequencer({
-      chain: await openChain({ storage, genesis }),
-      storage,
-      signer: signers["b"]!,
-      now: () => START + 60_001,
-    });
-    await fast.seal();
-    await expect(mine.refresh()).rejects.toMatchObject({
-      code: "ERR_CHAIN_INVALID",
-      message: expect.stringContaining("from-the-future"),
-    });
-    now.now += 1;
-    expect(await mine.refresh()).toBe(2);
-  });
-
   it("forgets the signal it was opened with", async () => {
     const { data, genesis, signers } = await closed(1);
     const controller = new AbortController();

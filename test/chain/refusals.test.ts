@@ -921,7 +921,7 @@ describe("governance", () => {
 });
 
 /** Reasons that only a store or a clock can give; tested in opening, tamper and export tests. */
-const ELSEWHERE = ["from-the-future", "wrong-frontier", "missing"];
+const ELSEWHERE = ["wrong-frontier", "missing"];
 
 afterAll(() => {
   const source = readFileSync(new URL("../../src/chain/refusal.ts", import.meta.url), "utf8");

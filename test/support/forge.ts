@@ -7,13 +7,13 @@ import {
   type Approval,
   type KeyEntry,
   type MemberEntry,
+  type PolicyChanges,
   type PolicyEntry,
 } from "../../src/block/entry.ts";
 import { decodeGenesis, ledgerId } from "../../src/block/genesis.ts";
 import { encodeHeader, headerCid, type Header } from "../../src/block/header.ts";
 import type { KeyAlg, KeyUse } from "../../src/block/key.ts";
 import type { MemberChange } from "../../src/block/member.ts";
-import type { LedgerPolicy } from "../../src/block/policy.ts";
 import {
   encodeSignedTransaction,
   encodeTransaction,
@@ -188,7 +188,7 @@ export interface ChangeOptions {
 /** A `policy` entry approved by these signers. */
 export async function policyEntry(
   ledger: CID,
-  changes: Partial<LedgerPolicy>,
+  changes: PolicyChanges,
   signers: readonly Signer[],
   options: ChangeOptions = {},
 ): Promise<Uint8Array> {

@@ -1,0 +1,36 @@
+import type { Chain } from "../chain/chain.ts";
+import { isInForce, keyKey, memberKey } from "../chain/state.ts";
+import { ChainError } from "../errors.ts";
+import type { Signer } from "../identity/signer.ts";
+
+/** Calls of a ledger that file entries, or make known what would have to be filed. */
+export const WRITES: readonly string[] = [
+  ...["ensureSubject", "record", "recordBundle", "relabel", "relabelStale", "retract"],
+  ...["reattribute", "attest", "consent", "request", "exportRecord", "disclose", "reviewed"],
+  ...["erase", "hold", "release"],
+];
+
+/**
+ * Why nothing that a member files from this process would stand, by the newest state; `undefined`
+ * where it would.
+ */
+export async function whyReadOnly(chain: Chain, signer: Signer): Promise<string | undefined> {
+  const { state } = chain;
+  await state.load([memberKey(signer.actor), keyKey(signer.key)]);
+  const member = state.member(signer.actor);
+  if (member === undefined) return "its actor is no member of this ledger";
+  if (member.until !== null) return "its actor was removed from this ledger";
+  const key = state.key(signer.key);
+  if (key === undefined || key.actor !== signer.actor || key.use !== "sign") {
+    return "its signing key is not on the ledger";
+  }
+  if (!isInForce(key, chain.size)) return "its signing key is not in force";
+  if (!member.roles.includes("custodian")) return "it is no custodian, who alone files records";
+  // Blocks are appended here; a way to have another sequencer append them is yet to come.
+  if (!member.roles.includes("sequencer")) return "it is no sequencer, and cannot append blocks";
+  return undefined;
+}
+
+export function readOnlyError(why: string): ChainError {
+  return new ChainError("ERR_CHAIN_READ_ONLY", `this member cannot write: ${why}`);
+}

@@ -32,23 +32,64 @@ export interface LedgerState extends SystemState {
   reset(root: Uint8Array): void;
 }
 
+/** Nodes, or keys, in memory beyond which those not asked for lately are forgotten: some 10 MB. */
+const MOST_AT_ONCE = 25_000;
+
 /**
- * Opens the state at a root.
+ * Opens the state at a root. What it holds in memory is bounded where the rest can be fetched: in two
+ * generations, so that what was loaded is there for a good while longer.
  *
- * @param fetch - asked for what is not in memory; for a state that lives in memory only, one that
- *   finds nothing
+ * @param fetch - asked for what is not in memory; none for a state that lives in memory only, which
+ *   then grows with what it says
+ * @param most - nodes, or keys, of one generation
  */
-export function openState(initialRoot: Uint8Array, fetch: FetchNodes): LedgerState {
+export function openState(
+  initialRoot: Uint8Array,
+  fetch?: FetchNodes,
+  most: number = MOST_AT_ONCE,
+): LedgerState {
   let root = initialRoot;
   let nodes = memoryNodes();
   let values = new Map<string, Uint8Array | undefined>();
+  let oldNodes = memoryNodes();
+  let oldValues = new Map<string, Uint8Array | undefined>();
   let live = 0;
 
   function reset(to: Uint8Array): void {
     root = to;
     nodes = memoryNodes();
     values = new Map();
+    oldNodes = memoryNodes();
+    oldValues = new Map();
     live = 0;
+  }
+
+  /** The young generation; what it is asked for and only the old one has moves over. */
+  const reach = {
+    get(hash: Uint8Array): Uint8Array | undefined {
+      const bytes = nodes.get(hash);
+      if (bytes !== undefined) return bytes;
+      const kept = oldNodes.get(hash);
+      if (kept !== undefined) nodes.set(hash, kept);
+      return kept;
+    },
+    set: (hash: Uint8Array, bytes: Uint8Array): void => nodes.set(hash, bytes),
+  };
+
+  /** Forgets the older generation once the younger is large. Every key in it has its path in it. */
+  function age(): void {
+    if (fetch === undefined) {
+      if (values.size > most) {
+        oldValues = values;
+        values = new Map();
+      }
+      if (nodes.size > Math.max(10_000, 2 * live)) collect();
+    } else if (nodes.size > most || values.size > most) {
+      oldNodes = nodes;
+      oldValues = values;
+      nodes = memoryNodes();
+      values = new Map();
+    }
   }
 
   /** Keeps of the loaded nodes only those that the root still reaches. */
@@ -73,21 +114,22 @@ export function openState(initialRoot: Uint8Array, fetch: FetchNodes): LedgerSta
   }
 
   return {
-    ...systemState({ get: (key) => values.get(key) }),
+    ...systemState({ get: (key) => (values.has(key) ? values.get(key) : oldValues.get(key)) }),
     get root() {
       return root;
     },
     async load(keys) {
+      age();
       for (;;) {
         const unknown = keys.filter((key) => !values.has(key));
         if (unknown.length === 0) return;
         const paths = unknown.map(utf8ToBytes);
         const at = root;
         const into = nodes;
-        await loadMapNodes(at, paths, fetch, into);
+        await loadMapNodes(at, paths, fetch ?? fetchNothing, reach);
         // While nodes are fetched, a block may move the state on.
         if (root !== at || nodes !== into) continue;
-        for (const [i, key] of unknown.entries()) values.set(key, getFromMap(at, paths[i]!, into));
+        for (const [i, key] of unknown.entries()) values.set(key, getFromMap(at, paths[i]!, reach));
         return;
       }
     },
@@ -96,17 +138,19 @@ export function openState(initialRoot: Uint8Array, fetch: FetchNodes): LedgerSta
       const update = updateMap(
         root,
         Array.from(changes, ([key, value]) => [utf8ToBytes(key), value] as const),
-        nodes,
+        reach,
       );
       root = update.root;
       for (const { hash, bytes } of update.created) nodes.set(hash, bytes);
       for (const [key, value] of changes) values.set(key, value ?? undefined);
-      if (nodes.size > Math.max(10_000, 2 * live)) collect();
+      age();
       return update.created;
     },
     reset,
   };
 }
+
+const fetchNothing: FetchNodes = async (hashes) => hashes.map(() => undefined);
 
 /** Proves what the state with a given root says of a key. */
 export async function proveState(

@@ -126,7 +126,7 @@ async function verify(
   const ledger = ledgerId(genesis);
   if (trust?.ledger.equals(ledger) === false) return { ok: false, reason: "other-ledger" };
   const rules = new Map((options.kinds ?? []).map((rule) => [rule.name, rule]));
-  const state = openState(EMPTY_MAP, async (hashes) => hashes.map(() => undefined));
+  const state = openState(EMPTY_MAP);
   const founded = genesisState(decodeGenesis(genesis));
   await state.load([...founded.keys()]);
   state.apply(founded);

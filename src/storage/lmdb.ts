@@ -1,6 +1,5 @@
 import { equalBytes } from "../bytes/compare.ts";
-import { mkdirSync, realpathSync } from "node:fs";
-import { bytesToUtf8 } from "../bytes/utf8.ts";
+import { realpathSync } from "node:fs";
 import type { CID } from "../codec/cid.ts";
 import { InputError, StorageError } from "../errors.ts";
 import {
@@ -25,12 +24,22 @@ import {
   withoutStored,
   type BlobName,
 } from "./lmdb/blobs.ts";
-import { chainKey, checkAppend, headAfter, headOf, putRecords, recordKey } from "./lmdb/chains.ts";
+import {
+  chainKey,
+  chainOf,
+  checkAppend,
+  headAfter,
+  headOf,
+  putRecords,
+  recordKey,
+} from "./lmdb/chains.ts";
 import type { LmdbClient } from "./lmdb/client.ts";
 import { openEngine } from "./lmdb/engine.ts";
 import { release, share } from "./lmdb/engines.ts";
 import type { Environment } from "./lmdb/environment.ts";
-import { readUint32, readUint64, uint64 } from "./lmdb/keys.ts";
+import { corrupt } from "./lmdb/errors.ts";
+import { makeFolder } from "./lmdb/folders.ts";
+import { packNumber, readUint32, readUint64, uint64 } from "./lmdb/keys.ts";
 import { liveSlots, packBlobs, readSlot, slotCount, type PackedBlob } from "./lmdb/packs.ts";
 import type {
   AppendOptions,
@@ -61,6 +70,12 @@ export interface LmdbStorageOptions {
   readonly lmdb?: LmdbClient;
   /** Read transactions at a time, over all processes; default 126. */
   readonly maxReaders?: number;
+  /**
+   * Looks at every page of the store before LMDB opens it, at a few ms a MiB, and refuses one that is
+   * damaged. LMDB believes its file, and on a page that rotted it may end the process. Default false:
+   * looks at where the file and its trees begin, and at its size.
+   */
+  readonly check?: boolean;
   readonly maxAppendBytes?: number;
   readonly maxBatch?: number;
   /** How often `tail` looks for what other processes appended, in milliseconds; default 100. */
@@ -77,10 +92,11 @@ const PAGE_BYTES = 1 << 20;
  *
  * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when the `lmdb` package is not installed, or the
  *   store is of a format this version does not know
- * @throws {StorageError} `ERR_STORAGE_FAILED` when the folder cannot be used
+ * @throws {StorageError} `ERR_STORAGE_FAILED` when the folder cannot be used, `ERR_STORAGE_CORRUPT`
+ *   when what is in it is damaged, or no store
  */
 export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStorage> {
-  const { path, maxReaders = 126, pollInterval = 100 } = options;
+  const { path, maxReaders = 126, pollInterval = 100, check = false } = options;
   const client = options.lmdb ?? (await importLmdb());
   const caps: StorageCaps = {
     durability: "power",
@@ -90,7 +106,8 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
     tail: true,
   };
   const folder = prepareFolder(path);
-  const engine = await share(folder, () => openEngine(folder, { client, maxReaders }));
+  const inspection = check ? "all" : "roots";
+  const engine = await share(folder, () => openEngine(folder, { client, maxReaders, inspection }));
   let closing: Promise<void> | undefined;
 
   function open(): void {
@@ -196,12 +213,14 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
   }
 
   async function* eachTable(): AsyncGenerator<{ key: Uint8Array; value: Uint8Array }> {
-    for (let pack = 1; ;) {
-      const start = uint64(pack);
+    for (let last = 0; ;) {
+      const start = uint64(last + 1);
       const page = await read(({ tables }) => [...tables.getRange({ start, limit: PAGE })]);
       if (page.length === 0) return;
-      yield* page;
-      pack = readUint64(page.at(-1)!.key) + 1;
+      for (const entry of page) {
+        last = packNumber(entry.key, last);
+        yield entry;
+      }
     }
   }
 
@@ -220,7 +239,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
     const { gte, lt, limit, reverse } = checkScan(options);
     let low = gte.length === 0 ? new Uint8Array(1) : gte;
     let high = lt;
-    let exclusive = reverse;
+    let exclusive = false;
     for (let left = limit; left > 0;) {
       const page = await read(({ state }) => {
         if (high.length === 0 || Buffer.compare(low, high) >= 0) return [];
@@ -238,12 +257,16 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
       });
       for (const entry of page) {
         open();
+        // Where a key is damaged the next page would begin before it, for ever.
+        const isNext =
+          Buffer.compare(entry.key, low) >= (exclusive && !reverse ? 1 : 0) &&
+          Buffer.compare(entry.key, high) < 0;
+        if (!isNext) throw corrupt("the keys of the state are out of order");
         if (reverse) high = copyBytes(entry.key);
-        else low = copyBytes(entry.key);
+        else [low, exclusive] = [copyBytes(entry.key), true];
         left--;
         yield entry;
       }
-      exclusive = true;
       if (page.length === 0) return;
     }
   }
@@ -262,7 +285,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
       tail,
       async *list() {
         const names = await read(({ names }) => [...names.getRange({ start: new Uint8Array(1) })]);
-        for (const { value } of names) yield bytesToUtf8(value);
+        for (const { key, value } of names) yield chainOf(key, value);
       },
       close,
     },
@@ -336,7 +359,7 @@ async function importLmdb(): Promise<LmdbClient> {
 
 function prepareFolder(path: string): string {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeFolder(path);
     return realpathSync(path);
   } catch (cause) {
     throw new StorageError("ERR_STORAGE_FAILED", "the folder cannot be used", { cause });

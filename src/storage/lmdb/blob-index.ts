@@ -1,6 +1,7 @@
 import { equalBytes } from "../../bytes/compare.ts";
 import { peek, type LmdbDatabase } from "./client.ts";
-import { putUint32, readUint32, readUint64, uint64 } from "./keys.ts";
+import { corrupt } from "./errors.ts";
+import { packNumber, putUint32, readUint32, readUint64, uint64 } from "./keys.ts";
 import {
   decodeManifest,
   EMPTY_MANIFEST,
@@ -29,6 +30,8 @@ const FAN = 8;
 /** Runs of this level, of a million entries, are not merged further. */
 const TOP = 3;
 const FILTER = 0xffffffff;
+/** Behind every pack. */
+const NEWEST: Uint8Array = /* @__PURE__ */ new Uint8Array(8).fill(255);
 
 /** Where a blob lies. */
 export interface Place {
@@ -97,6 +100,15 @@ export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
     if (bytes !== undefined && (stored === undefined || !equalBytes(bytes, stored))) {
       stored = bytes;
       manifest = decodeManifest(bytes);
+      // The table of the newest pack always stays.
+      for (const key of tables.getKeys({
+        start: NEWEST,
+        end: uint64(0),
+        reverse: true,
+        limit: 1,
+      })) {
+        if (readUint64(key) < manifest.indexed) throw corrupt("the index of blobs is damaged");
+      }
       const ids = new Set(manifest.runs.map(({ id }) => id));
       for (const id of filters.keys()) if (!ids.has(id)) filters.delete(id);
       // Those in a run now are dropped; the few after it are read again.
@@ -104,7 +116,7 @@ export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
       seen = manifest.indexed;
     }
     for (const { key, value } of tables.getRange({ start: uint64(seen + 1) })) {
-      add(readUint64(key), value);
+      add(packNumber(key, seen), value);
     }
   }
 
@@ -276,7 +288,7 @@ function readTables(
   let count = 0;
   let last = from - 1;
   for (const { key, value } of tables.getRange({ start: uint64(from) })) {
-    const pack = readUint64(key);
+    const pack = packNumber(key, last);
     const slots = slotCount(value);
     if (count > 0 && count + slots > limit) break;
     const entries = new Uint8Array(slots * ENTRY_BYTES);

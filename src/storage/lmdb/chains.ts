@@ -1,11 +1,13 @@
 import { equalBytes } from "../../bytes/compare.ts";
 import { concatBytes } from "../../bytes/concat.ts";
 import { sha256 } from "#crypto";
+import { bytesToUtf8 } from "../../bytes/utf8.ts";
 import { AppendConflict } from "../errors.ts";
 import { chainNameBytes, EMPTY_HEAD, sameHead } from "../guards.ts";
 import type { Head } from "../types.ts";
 import { putBehind } from "./client.ts";
 import type { Environment } from "./environment.ts";
+import { corrupt } from "./errors.ts";
 import { readUint64, uint64 } from "./keys.ts";
 
 const LAST = /* @__PURE__ */ new Uint8Array(8).fill(255);
@@ -13,6 +15,18 @@ const LAST = /* @__PURE__ */ new Uint8Array(8).fill(255);
 /** The first 16 bytes of SHA-256 of a chain's name. */
 export function chainKey(chain: string): Uint8Array {
   return sha256(chainNameBytes(chain)).slice(0, 16);
+}
+
+/**
+ * Reads the name that stands under a chain's key.
+ *
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it is another's
+ */
+export function chainOf(key: Uint8Array, name: Uint8Array): string {
+  if (!equalBytes(sha256(name).subarray(0, 16), key)) {
+    throw corrupt("the name of a chain is damaged");
+  }
+  return bytesToUtf8(name);
 }
 
 /** The key of a record: the chain's, and the index in 8 bytes. */
@@ -28,7 +42,10 @@ export function recordKey(chain: Uint8Array, index: number): Uint8Array {
 export function headOf({ chains, heads }: Environment, chain: Uint8Array, durable = false): Head {
   const range = { start: concatBytes(chain, LAST), end: chain, reverse: true, limit: 1 };
   for (const { key, value } of chains.getRange(range)) {
-    const size = readUint64(key, 16) + 1;
+    const size = key.length === 24 ? readUint64(key, 16) + 1 : 0;
+    if (!equalBytes(key.subarray(0, 16), chain) || !(size > 0 && size < Number.MAX_SAFE_INTEGER)) {
+      throw corrupt("the records of the chains are out of order");
+    }
     const name = String.fromCharCode(...chain);
     const known = heads.get(name);
     if (known?.size === size) return known;

@@ -1,6 +1,5 @@
 import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { StorageError } from "../../errors.ts";
 import { rebuildIndex } from "./blob-index.ts";
 import type { LmdbDatabase } from "./client.ts";
 import {
@@ -9,10 +8,12 @@ import {
   type Environment,
   type EnvironmentOptions,
 } from "./environment.ts";
-import { syncFolder, type StoreFolder } from "./folder.ts";
-import { readUint64, uint64 } from "./keys.ts";
+import { corrupt } from "./errors.ts";
+import type { StoreFolder } from "./folder.ts";
+import { syncFolder } from "./folders.ts";
+import { packNumber, uint64 } from "./keys.ts";
 import { FORMAT, FORMAT_VALUE, NEXT } from "./manifest.ts";
-import { packBlobs, unpack, type PackedBlob } from "./packs.ts";
+import { packBlobs, readSlot, unpack, type PackedBlob } from "./packs.ts";
 
 /** Bytes copied in one transaction of the new environment, between which others get a turn. */
 const CHUNK_BYTES = 16 << 20;
@@ -38,7 +39,7 @@ export async function compactInto(
   return old.root.transaction(async () => {
     if (successor(old) !== undefined) return false;
     rmSync(path, { recursive: true, force: true });
-    const target = openEnvironment(path, number, options);
+    const target = openEnvironment(path, number, options, "may be new");
     try {
       await copyAll(old, target);
     } catch (error) {
@@ -107,11 +108,15 @@ async function copyBlobs(old: Environment, target: Environment): Promise<void> {
     more = false;
     for (const { key, value: table } of old.tables.getRange({ start: uint64(start) })) {
       const stored = old.packs.get(key) ?? new Uint8Array(0);
-      for (const blob of unpack({ table, bytes: stored })) {
-        if (blob) blobs.push(blob);
+      for (const [slot, blob] of unpack({ table, bytes: stored }).entries()) {
+        if (blob === undefined) continue;
+        if (blob.bytes.length !== readSlot(table, slot)!.length) {
+          throw corrupt("a pack of blobs does not hold what its table says");
+        }
+        blobs.push(blob);
       }
       bytes += stored.length + table.length;
-      start = readUint64(key) + 1;
+      start = packNumber(key, start - 1) + 1;
       more = bytes > CHUNK_BYTES;
       if (more) break;
     }
@@ -129,7 +134,7 @@ async function copyBlobs(old: Environment, target: Environment): Promise<void> {
 /** Puts what comes in the order of its keys, which fills pages to the brim. */
 function putLast(to: LmdbDatabase, key: Uint8Array, value: Uint8Array): void {
   if (!to.putSync(key, value, { append: true })) {
-    throw new StorageError("ERR_STORAGE_CORRUPT", "the entries of the store are out of order");
+    throw corrupt("the entries of the store are out of order");
   }
 }
 

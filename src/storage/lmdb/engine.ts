@@ -4,6 +4,7 @@ import { AmbiguousAppend } from "../errors.ts";
 import { closedError } from "../guards.ts";
 import type { Compaction } from "../types.ts";
 import { compactInto, environmentSize } from "./compact.ts";
+import { isLmdbError, storageError } from "./errors.ts";
 import { successor, type Environment, type EnvironmentOptions } from "./environment.ts";
 import { openFolder } from "./folder.ts";
 
@@ -82,8 +83,7 @@ export function openEngine(path: string, options: EnvironmentOptions): Engine {
         environment.root.resetReadTxn();
         if (successor(environment) === undefined) return action(environment);
       } catch (cause) {
-        if (!isLmdbError(cause)) throw cause;
-        throw new StorageError("ERR_STORAGE_CORRUPT", "LMDB cannot read the store", { cause });
+        throw storageError(cause, "the store cannot be read");
       }
       await follow(environment);
     }
@@ -200,24 +200,14 @@ export function openEngine(path: string, options: EnvironmentOptions): Engine {
   };
 }
 
-/** Gives an error of LMDB its place in the family; what the action itself threw is left alone. */
+/** Gives an error of LMDB its place in the family; a signal's own reason is left alone. */
 function asStorageError(error: unknown): unknown {
-  if (!isLmdbError(error)) return error;
-  return new StorageError("ERR_STORAGE_FAILED", "the write failed; nothing was written", {
-    cause: error,
-  });
-}
-
-function isLmdbError(error: unknown): boolean {
-  const { code } = Object(error) as { code?: unknown };
-  return typeof code === "number" || /MDB_/.test(String(error));
+  const isOurs = isLmdbError(error) || error instanceof RangeError || error instanceof TypeError;
+  return isOurs ? storageError(error, "the write failed; nothing was written") : error;
 }
 
 function compactionFailure(cause: unknown): never {
-  if (cause instanceof StorageError) throw cause;
-  throw new StorageError("ERR_STORAGE_FAILED", "the compaction failed; the store is as it was", {
-    cause,
-  });
+  throw storageError(cause, "the compaction failed; the store is as it was");
 }
 
 async function commitFailure(error: unknown): Promise<StorageError> {

@@ -1,7 +1,10 @@
-import { mkdirSync } from "node:fs";
-import { StorageError } from "../../errors.ts";
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import { blobIndex, type BlobIndex } from "./blob-index.ts";
 import type { LmdbClient, LmdbDatabase, LmdbEnvironment } from "./client.ts";
+import { corrupt, storageError } from "./errors.ts";
+import { makeFolder, syncFolder } from "./folders.ts";
+import { inspectEnvironment, type InspectionDepth } from "./inspect.ts";
 import { readUint64 } from "./keys.ts";
 import { NEXT } from "./manifest.ts";
 
@@ -28,18 +31,33 @@ export interface Environment {
 export interface EnvironmentOptions {
   readonly client: LmdbClient;
   readonly maxReaders: number;
+  /** How much of what is there is looked at before LMDB opens it. */
+  readonly inspection: InspectionDepth;
 }
 
 const ENCODINGS = { keyEncoding: "binary", encoding: "binary" } as const;
 
-/** Opens or creates an LMDB environment in a folder. */
+/** Whether an environment may be made where none is. */
+export type Presence = "may be new" | "must be there";
+
+/**
+ * Opens an LMDB environment in a folder, whose names are then durable.
+ *
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when what is there is damaged, `ERR_STORAGE_FAILED`
+ *   when it cannot be used
+ */
 export function openRoot(
   path: string,
-  { client, maxReaders }: EnvironmentOptions,
+  { client, maxReaders, inspection }: EnvironmentOptions,
+  presence: Presence,
 ): LmdbEnvironment {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-    return client.open({
+    const size = statSync(join(path, "data.mdb"), { throwIfNoEntry: false })?.size ?? 0;
+    // LMDB would make a new one of the same name, and nobody would miss what was lost.
+    if (size === 0 && presence === "must be there") throw corrupt("the store's file is lost");
+    makeFolder(path);
+    inspectEnvironment(path, inspection);
+    const root = client.open({
       path,
       maxDbs: 8,
       maxReaders,
@@ -50,18 +68,30 @@ export function openRoot(
       permissionsMode: 0o600,
       ...ENCODINGS,
     });
+    if (size === 0) syncFolder(path);
+    return root;
   } catch (cause) {
-    throw new StorageError("ERR_STORAGE_FAILED", "the store cannot be opened", { cause });
+    throw storageError(cause, "the store cannot be opened");
   }
 }
 
-/** Opens or creates an environment with the databases of a store; the caller sees to its format. */
+/** Opens an environment with the databases of a store; the caller sees to its format. */
 export function openEnvironment(
   path: string,
   number: number,
   options: EnvironmentOptions,
+  presence: Presence,
 ): Environment {
-  const root = openRoot(path, options);
+  const root = openRoot(path, options, presence);
+  try {
+    return { number, root, ...databasesOf(root), heads: new Map() };
+  } catch (cause) {
+    void root.close();
+    throw storageError(cause, "the store cannot be opened");
+  }
+}
+
+function databasesOf(root: LmdbEnvironment) {
   const database = (name: string): LmdbDatabase => root.openDB({ name, ...ENCODINGS });
   const parts = {
     meta: database("meta"),
@@ -72,11 +102,19 @@ export function openEnvironment(
     runs: database("runs"),
     state: database("state"),
   };
-  return { number, root, ...parts, index: blobIndex(parts), heads: new Map() };
+  return { ...parts, index: blobIndex(parts) };
 }
 
-/** The environment that took the place of this one, if one did. */
-export function successor({ meta }: Environment): number | undefined {
+/**
+ * The environment that took the place of this one, if one did.
+ *
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when that is not the one after it
+ */
+export function successor({ meta, number }: Environment): number | undefined {
   const bytes = meta.get(NEXT);
-  return bytes && readUint64(bytes);
+  if (bytes === undefined) return undefined;
+  if (bytes.length !== 8 || readUint64(bytes) !== number + 1) {
+    throw corrupt("what names the store's newest file is damaged");
+  }
+  return number + 1;
 }

@@ -1,7 +1,7 @@
-import { least } from "../../bytes/lists.ts";
-import { closeSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { equalBytes } from "../../bytes/compare.ts";
+import { least } from "../../bytes/lists.ts";
 import { InputError, StorageError } from "../../errors.ts";
 import {
   openEnvironment,
@@ -10,6 +10,8 @@ import {
   type Environment,
   type EnvironmentOptions,
 } from "./environment.ts";
+import { corrupt, storageError } from "./errors.ts";
+import { syncFolder } from "./folders.ts";
 import { readUint64, uint64 } from "./keys.ts";
 import { CURRENT, FORMAT, FORMAT_VALUE } from "./manifest.ts";
 
@@ -33,8 +35,7 @@ export interface StoreFolder {
  * @throws {StorageError} `ERR_STORAGE_FAILED` when it cannot be used
  */
 export function openFolder(folder: string, options: EnvironmentOptions): StoreFolder {
-  const control = openRoot(join(folder, "control"), options);
-  syncFolder(folder);
+  const control = openRoot(join(folder, "control"), options, "may be new");
 
   function path(number: number): string {
     return join(folder, `env-${String(number).padStart(8, "0")}`);
@@ -44,32 +45,47 @@ export function openFolder(folder: string, options: EnvironmentOptions): StoreFo
   function found(first: string): void {
     const half = join(folder, "founding");
     rmSync(half, { recursive: true, force: true });
-    const environment = openEnvironment(half, 1, options);
+    const environment = openEnvironment(half, 1, options, "may be new");
     environment.root.transactionSync(() => {
       environment.meta.putSync(FORMAT, FORMAT_VALUE);
     });
     void environment.root.close();
+    syncFolder(half);
     renameSync(half, first);
     syncFolder(folder);
   }
 
+  function about(environment: Environment) {
+    try {
+      return { format: environment.meta.get(FORMAT), next: successor(environment) };
+    } catch (error) {
+      void environment.root.close();
+      throw error;
+    }
+  }
+
   function openLocked(): Environment {
     const stored = control.get(CURRENT);
+    if (stored !== undefined && (stored.length !== 8 || !(readUint64(stored) > 0))) {
+      throw corrupt("what names the store's newest file is damaged");
+    }
     let number = stored === undefined ? lowest(folder) : readUint64(stored);
     if (number === undefined) {
       number = 1;
       found(path(number));
     }
     for (;;) {
-      const environment = openEnvironment(path(number), number, options);
-      const format = environment.meta.get(FORMAT);
-      const next = successor(environment);
+      const environment = openEnvironment(path(number), number, options, "must be there");
+      const { format, next } = about(environment);
       if (next === undefined) {
         if (format === undefined || !equalBytes(format, FORMAT_VALUE)) {
           void environment.root.close();
           throw new InputError("ERR_INPUT_UNSUPPORTED", "the store has another format");
         }
-        control.putSync(CURRENT, uint64(number));
+        // Not where it stands already: a disk that is full is read nevertheless.
+        if (stored === undefined || readUint64(stored) !== number) {
+          control.putSync(CURRENT, uint64(number));
+        }
         return environment;
       }
       void environment.root.close();
@@ -81,10 +97,15 @@ export function openFolder(folder: string, options: EnvironmentOptions): StoreFo
     path,
     openCurrent() {
       let opened: Environment | undefined;
-      control.resetReadTxn();
-      control.transactionSync(() => {
-        opened = openLocked();
-      });
+      try {
+        control.resetReadTxn();
+        control.transactionSync(() => {
+          opened = openLocked();
+        });
+      } catch (cause) {
+        void opened?.root.close();
+        throw storageError(cause, "the store cannot be opened");
+      }
       const { number } = opened!;
       // Only after the number is durable; removing older ones needs no lock, none is opened again.
       removeOlder(folder, number);
@@ -109,16 +130,6 @@ function environments(folder: string): { readonly name: string; readonly number:
     const digits = /^env-(\d{8,})$/.exec(name)?.[1];
     return digits === undefined ? [] : [{ name, number: Number(digits) }];
   });
-}
-
-/** Makes the names in a folder durable. */
-export function syncFolder(path: string): void {
-  const file = openSync(path, "r");
-  try {
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
 }
 
 function removeOlder(folder: string, number: number): void {

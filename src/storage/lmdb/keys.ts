@@ -1,3 +1,5 @@
+import { corrupt } from "./errors.ts";
+
 /** Writes an unsigned integer of up to 53 bits as 8 big-endian bytes, which order like numbers. */
 export function uint64(value: number): Uint8Array {
   const bytes = new Uint8Array(8);
@@ -28,4 +30,17 @@ export function readUint32(bytes: Uint8Array, offset: number): number {
       bytes[offset + 3]!) >>>
     0
   );
+}
+
+/**
+ * Reads the key of a pack, which comes after that of another.
+ *
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it does not: whoever goes on behind it would come
+ *   back for ever, or give its number to another pack
+ */
+export function packNumber(key: Uint8Array, after: number): number {
+  const number = key.length === 8 ? readUint64(key) : 0;
+  if (!(number > after && number < 2 ** 47))
+    throw corrupt("the packs of the store are out of order");
+  return number;
 }

@@ -1,4 +1,5 @@
 import { utf8ToBytes } from "../../bytes/utf8.ts";
+import { corrupt } from "./errors.ts";
 import { putUint32, readUint32, readUint64, uint64 } from "./keys.ts";
 
 /** Keys of the database `meta`. */
@@ -45,8 +46,14 @@ export function encodeManifest({ indexed, nextRun, runs }: Manifest): Uint8Array
   return bytes;
 }
 
-/** Reads what {@link encodeManifest} wrote. */
+/**
+ * Reads what {@link encodeManifest} wrote.
+ *
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it cannot have written that
+ */
 export function decodeManifest(bytes: Uint8Array): Manifest {
+  const isWhole = bytes.length >= 12 && (bytes.length - 12) % RUN_BYTES === 0;
+  if (!isWhole || readUint64(bytes) >= 2 ** 47) throw corrupt("the index of blobs is damaged");
   const runs: RunInfo[] = [];
   for (let at = 12; at + RUN_BYTES <= bytes.length; at += RUN_BYTES) {
     runs.push({

@@ -1,0 +1,156 @@
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from "node:fs";
+import { endianness } from "node:os";
+import { join } from "node:path";
+import { StorageError } from "../../errors.ts";
+import { corrupt } from "./errors.ts";
+import { decodeTree, newestOf, walkTree, type Tree } from "./walk.ts";
+
+/** How much of an environment is looked at: where its trees begin, or all that they hold. */
+export type InspectionDepth = "roots" | "all";
+
+const META_BYTES = 168;
+const HEADER_BYTES = 24;
+const MAGIC = 0xbeefc0de;
+const VERSION = 2;
+const META_PAGE = 0x08;
+/** A map at a fixed address, and encryption: LMDB would heed them, and nobody sets them here. */
+const FOREIGN_FLAGS = 0x2001;
+const TRIES = 16;
+
+/** A meta page: where the two trees of an environment begin as of a transaction. */
+interface Meta {
+  readonly pageSize: number;
+  readonly lastPage: number;
+  readonly transaction: number;
+  readonly free: Tree;
+  readonly main: Tree;
+}
+
+/**
+ * Looks at an environment before LMDB does: LMDB maps its file and believes it, and ends the process
+ * on one that was cut short or is none of its own. Nothing is there yet: nothing is looked at.
+ *
+ * @param path - the environment's folder
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when LMDB must not open it, `ERR_STORAGE_FAILED` when
+ *   it cannot be read
+ */
+export function inspectEnvironment(path: string, depth: InspectionDepth): void {
+  assertKind(path, "folder");
+  assertKind(join(path, "lock.mdb"), "file");
+  const file = join(path, "data.mdb");
+  if (!assertKind(file, "file")) return;
+  // On 32 bits and big-endian machines the layout is another, which nobody has tried this on.
+  if (endianness() !== "LE" || ["arm", "ia32", "mipsel"].includes(process.arch)) return;
+  let fd: number;
+  try {
+    fd = openSync(file, constants.O_RDONLY);
+  } catch (cause) {
+    throw new StorageError("ERR_STORAGE_FAILED", "the store cannot be opened", { cause });
+  }
+  try {
+    inspectFile(fd, depth);
+  } catch (cause) {
+    if (cause instanceof StorageError) throw cause;
+    throw new StorageError("ERR_STORAGE_FAILED", "the store cannot be read", { cause });
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * @returns whether it is there
+ * @throws {StorageError} when something else is in its place. A link too: a compaction would remove
+ *   the link, and leave what was erased where it points to
+ */
+function assertKind(path: string, kind: "folder" | "file"): boolean {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return false;
+  if (kind === "folder" ? !found.isDirectory() : !found.isFile()) {
+    throw corrupt(`something that is no ${kind} stands in the place of one`);
+  }
+  return true;
+}
+
+function inspectFile(fd: number, depth: InspectionDepth): void {
+  // LMDB makes an environment of an empty file, as it does where none is.
+  if (fstatSync(fd).size === 0) return;
+  for (let left = TRIES; ; left--) {
+    const before = readMetas(fd);
+    let found: unknown;
+    try {
+      judge(fd, before, depth);
+      return;
+    } catch (error) {
+      found = error;
+    }
+    // Another process may be writing: only what is found while it wrote nothing counts.
+    if (readMetas(fd).equals(before)) throw found;
+    if (left === 0) return;
+  }
+}
+
+/** The bytes of both meta pages, as far as they are there. */
+function readMetas(fd: number): Buffer {
+  const first = readAt(fd, 0, META_BYTES);
+  const pageSize = first.length === META_BYTES ? first.readUInt32LE(HEADER_BYTES + 24) : 0;
+  return Buffer.concat([first, readAt(fd, pageSize, META_BYTES)]);
+}
+
+function readAt(fd: number, position: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  const count = readSync(fd, bytes, 0, length, position);
+  return bytes.subarray(0, count);
+}
+
+function judge(fd: number, bytes: Buffer, depth: InspectionDepth): void {
+  const metas = [decodeMeta(bytes, 0), decodeMeta(bytes, 1)] as const;
+  if (metas[0].pageSize !== metas[1].pageSize) throw corrupt("the meta pages do not agree");
+  // They are written in turn, so one is exactly one transaction behind the other.
+  const [even, odd] = metas.map(({ transaction }) => transaction) as [number, number];
+  const isNew = even === 0 && odd === 0;
+  if (!isNew && (even % 2 !== 0 || odd % 2 !== 1 || Math.abs(even - odd) !== 1)) {
+    throw corrupt("the meta pages are not of two transactions in turn");
+  }
+  const meta = even >= odd ? metas[0] : metas[1];
+  const { size } = fstatSync(fd);
+  const pages = Math.floor(size / meta.pageSize);
+  if (meta.lastPage < 1 || meta.lastPage > 2 ** 48) throw corrupt("a meta page is damaged");
+  // The last pages may be missing where they were never written: then nothing may lead to them.
+  const whole = pages > meta.lastPage;
+  const all = depth === "all" || !whole;
+  const walk = { fd, pageSize: meta.pageSize, pages: Math.min(pages, meta.lastPage + 1), all };
+  // Every transaction writes at least one of the two roots anew. Else this meta page says that it is
+  // of a later one than it is, and the pages that it leads to may have been used again since.
+  if (!isNew && newestOf(walk, meta.free, meta.main) !== meta.transaction) {
+    throw corrupt("the newest meta page leads to an older transaction");
+  }
+  const visited = new Map<number, number>();
+  walkTree(walk, meta.free, visited, meta.transaction);
+  walkTree(walk, meta.main, visited, meta.transaction);
+}
+
+function decodeMeta(bytes: Buffer, page: 0 | 1): Meta {
+  const at = page * META_BYTES;
+  const meta = at + HEADER_BYTES;
+  if (bytes.length < at + META_BYTES) throw corrupt("the file is too short to be a store");
+  const pageSize = bytes.readUInt32LE(meta + 24);
+  const isPage =
+    bytes.readBigUInt64LE(at) === BigInt(page) &&
+    (bytes.readUInt16LE(at + 18) & META_PAGE) !== 0 &&
+    bytes.readUInt32LE(meta) === MAGIC;
+  if (!isPage) throw corrupt("the file is no store of LMDB's, or its beginning is damaged");
+  if ((bytes.readUInt32LE(meta + 4) & 0xffff) !== VERSION) {
+    throw corrupt("the file is of another version of LMDB");
+  }
+  const isSize = pageSize >= 512 && pageSize <= 65_536 && (pageSize & (pageSize - 1)) === 0;
+  if (!isSize || (bytes.readUInt16LE(meta + 28) & FOREIGN_FLAGS) !== 0) {
+    throw corrupt("a meta page is damaged");
+  }
+  return {
+    pageSize,
+    lastPage: Number(bytes.readBigUInt64LE(meta + 120)),
+    transaction: Number(bytes.readBigUInt64LE(meta + 128)),
+    free: decodeTree(bytes, meta + 24),
+    main: decodeTree(bytes, meta + 72),
+  };
+}

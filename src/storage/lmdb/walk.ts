@@ -1,0 +1,153 @@
+import { readSync } from "node:fs";
+import { corrupt } from "./errors.ts";
+
+/** What LMDB keeps of a tree. */
+export interface Tree {
+  readonly depth: number;
+  readonly entries: number;
+  /** Number of its first page; `undefined` when it is empty. */
+  readonly root: number | undefined;
+}
+
+export interface Walk {
+  readonly fd: number;
+  readonly pageSize: number;
+  /** Pages that are there. */
+  readonly pages: number;
+  /** Whether to look at every page, and not only at the first one of each tree. */
+  readonly all: boolean;
+}
+
+const HEADER_BYTES = 24;
+const NODE_BYTES = 8;
+const TREE_BYTES = 48;
+const PLACE_BYTES = 24;
+const [BRANCH, LEAF, OVERFLOW] = [0x01, 0x02, 0x04] as const;
+const PAGE_KINDS = 0x6f;
+const [BIG, SUB] = [0x01, 0x02] as const;
+/** LMDB's own cursor is no deeper. */
+const DEEPEST = 32;
+
+/**
+ * Looks at the pages of a tree: that each says it is the page of its number, that what it points to is
+ * there, and that no page is reached twice. Only then does LMDB read it without going astray.
+ *
+ * @param visited - pages that were reached, in words of 32; grows
+ * @param transaction - the newest one: no page is of a later one
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT`
+ */
+export function walkTree(
+  walk: Walk,
+  tree: Tree,
+  visited: Map<number, number>,
+  transaction: number,
+): void {
+  if (tree.root === undefined) {
+    if (tree.entries !== 0) throw corrupt("a tree of the store is lost");
+    return;
+  }
+  if (tree.depth < 1 || tree.depth > DEEPEST) throw corrupt("a tree of the store is damaged");
+  const subtrees: Tree[] = [];
+  const entries = walkPage(tree.root, tree.depth);
+  if (entries !== undefined && entries !== tree.entries) {
+    throw corrupt("a tree of the store has not the entries that it should have");
+  }
+  for (const subtree of subtrees) walkTree(walk, subtree, visited, transaction);
+
+  /** Entries below a page, if all were looked at. */
+  function walkPage(number: number, depth: number): number | undefined {
+    const page = readPage(walk, number);
+    visit(visited, number, 1);
+    if (Number(page.readBigUInt64LE(8)) > transaction) throw astray(number);
+    const kind = page.readUInt16LE(16 + 2) & PAGE_KINDS;
+    if (kind !== (depth === 1 ? LEAF : BRANCH)) throw astray(number);
+    const nodes = nodesOf(page, number);
+    if (kind === LEAF) {
+      for (const node of nodes) walkNode(page, node, number);
+      return nodes.length;
+    }
+    if (nodes.length < 1) throw astray(number);
+    let entries = 0;
+    for (const node of nodes) {
+      const child = page.readUInt32LE(node) + page.readUInt16LE(node + 4) * 0x1_0000_0000;
+      if (child < 2 || child >= walk.pages) throw astray(number);
+      if (walk.all) entries += walkPage(child, depth - 1)!;
+    }
+    return walk.all ? entries : undefined;
+  }
+
+  function walkNode(page: Buffer, node: number, number: number): void {
+    const size = page.readUInt32LE(node);
+    const flags = page.readUInt16LE(node + 4);
+    const data = node + NODE_BYTES + page.readUInt16LE(node + 6);
+    const inPage = flags & BIG ? PLACE_BYTES : size;
+    if (data + inPage > page.length) throw astray(number);
+    if (flags & SUB) {
+      if (size !== TREE_BYTES) throw astray(number);
+      subtrees.push(decodeTree(page, data));
+    }
+    if (!(flags & BIG)) return;
+    const first = Number(page.readBigUInt64LE(data));
+    const count = Math.floor((HEADER_BYTES - 1 + size) / walk.pageSize) + 1;
+    if (first < 2 || first + count > walk.pages) throw astray(number);
+    if (!walk.all) return;
+    const header = readPage(walk, first, HEADER_BYTES);
+    const isOverflow = (header.readUInt16LE(18) & PAGE_KINDS) === OVERFLOW;
+    if (!isOverflow || header.readUInt32LE(20) < count) throw astray(first);
+    visit(visited, first, count);
+  }
+}
+
+/** The newest transaction that wrote a root of these trees; 0 when they are empty. */
+export function newestOf(walk: Walk, ...trees: readonly Tree[]): number {
+  const written = trees.map(({ root }) =>
+    root === undefined ? 0 : Number(readPage(walk, root).readBigUInt64LE(8)),
+  );
+  return Math.max(...written);
+}
+
+/** Reads what LMDB keeps of a tree, 48 bytes. */
+export function decodeTree(bytes: Buffer, at: number): Tree {
+  const root = bytes.readBigUInt64LE(at + 40);
+  return {
+    depth: bytes.readUInt16LE(at + 6),
+    entries: Number(bytes.readBigUInt64LE(at + 32)),
+    root: root === 0xffff_ffff_ffff_ffffn ? undefined : Number(root),
+  };
+}
+
+/** Where the nodes of a page begin in it. */
+function nodesOf(page: Buffer, number: number): number[] {
+  const lower = page.readUInt16LE(20);
+  const upper = page.readUInt16LE(22);
+  if (lower % 2 !== 0 || lower > upper || HEADER_BYTES + upper > page.length) throw astray(number);
+  return Array.from({ length: lower / 2 }, (_, i) => {
+    const node = HEADER_BYTES + page.readUInt16LE(HEADER_BYTES + 2 * i);
+    if (node < HEADER_BYTES + upper || node + NODE_BYTES > page.length) throw astray(number);
+    if (node + NODE_BYTES + page.readUInt16LE(node + 6) > page.length) throw astray(number);
+    return node;
+  });
+}
+
+function readPage({ fd, pageSize, pages }: Walk, number: number, length = pageSize): Buffer {
+  const page = Buffer.alloc(length);
+  if (number < 2 || number >= pages)
+    throw corrupt("the store was cut short, or leads beyond its end");
+  if (readSync(fd, page, 0, length, number * pageSize) !== length) {
+    throw corrupt("the store was cut short");
+  }
+  if (page.readBigUInt64LE(0) !== BigInt(number)) throw astray(number);
+  return page;
+}
+
+/** Notes pages as reached; each may be reached once. */
+function visit(visited: Map<number, number>, first: number, count: number): void {
+  for (let page = first; page < first + count; page++) {
+    const word = visited.get(page >>> 5) ?? 0;
+    const bit = 1 << (page & 31);
+    if (word & bit) throw astray(page);
+    visited.set(page >>> 5, word | bit);
+  }
+}
+
+const astray = (number: number): Error => corrupt(`page ${number} of the store is damaged`);

@@ -83,6 +83,7 @@ const FATAL: readonly (readonly [string, Damage])[] = [
   ["a page size that is no power of two", patch(0x30, 0, 0x30)],
   ["a larger page size", patch(0x30, 0, 0x20)],
   ["a larger page size in the second meta page", patch(PAGE + 0x30, 0, 0x20)],
+  ["a last page far beyond all that is mapped", (file) => twice(file, 0x94, [4])],
   ["a last page that is none", (file) => twice(file, 0x90, [0, 0, 0])],
   ["a meta page of a later transaction", patch(0x98, 0, 0, 1)],
   ["a second meta page of a later transaction", patch(PAGE + 0x98, 1, 0, 1)],

@@ -20,6 +20,8 @@ const TRIES = 16;
 /** A meta page: where the two trees of an environment begin as of a transaction. */
 interface Meta {
   readonly pageSize: number;
+  /** Bytes that LMDB maps: at least those up to the last page. */
+  readonly mapSize: number;
   readonly lastPage: number;
   readonly transaction: number;
   readonly free: Tree;
@@ -114,7 +116,10 @@ function judge(fd: number, bytes: Buffer, depth: InspectionDepth): void {
   const meta = even >= odd ? metas[0] : metas[1];
   const { size } = fstatSync(fd);
   const pages = Math.floor(size / meta.pageSize);
-  if (meta.lastPage < 1 || meta.lastPage > 2 ** 48) throw corrupt("a meta page is damaged");
+  // LMDB maps that much whatever the file has.
+  if (meta.lastPage < 1 || (meta.lastPage + 1) * meta.pageSize > meta.mapSize) {
+    throw corrupt("a meta page is damaged");
+  }
   // The last pages may be missing where they were never written: then nothing may lead to them.
   const whole = pages > meta.lastPage;
   const all = depth === "all" || !whole;
@@ -148,6 +153,7 @@ function decodeMeta(bytes: Buffer, page: 0 | 1): Meta {
   }
   return {
     pageSize,
+    mapSize: Number(bytes.readBigUInt64LE(meta + 16)),
     lastPage: Number(bytes.readBigUInt64LE(meta + 120)),
     transaction: Number(bytes.readBigUInt64LE(meta + 128)),
     free: decodeTree(bytes, meta + 24),

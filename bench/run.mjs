@@ -84,6 +84,7 @@ const rows = (
         "verify",
         "proof",
         "open",
+        "erase",
         "envelope",
         "stream",
         "chromium",

@@ -5,7 +5,7 @@ import type { Block } from "../block/block.ts";
 import { decodeGenesis, ledgerId, type Genesis } from "../block/genesis.ts";
 import { decodeHeader, type Header } from "../block/header.ts";
 import { decodeTransaction, encodeSignedTransaction, rootOfSigned } from "../block/transaction.ts";
-import { ChainError, EncodingError, LedgerError, ProofError } from "../errors.ts";
+import { ChainError, EncodingError, LedgerError, ProofError, StorageError } from "../errors.ts";
 import type { Signer } from "../identity/signer.ts";
 import {
   appendLeaf,
@@ -310,7 +310,12 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
   await start();
   if (tip.size === 0 && options.beside !== true) await assertAlone();
   await anchorAfter(1);
-  await derived.flush();
+  try {
+    await derived.flush();
+  } catch (error) {
+    // A store that takes no writes is read nevertheless: what was derived waits in memory.
+    if (!(error instanceof StorageError) || error.code !== "ERR_STORAGE_FAILED") throw error;
+  }
   signal = undefined;
   onProgress = undefined;
 

@@ -2,6 +2,7 @@
 //   sweep-child.ts make <kind> <path>    makes a small ledger and prints what every call gives
 //   sweep-child.ts look <kind> <path>…   prints the same of each damaged copy, a line a copy
 // <kind> is lmdb, checked (LMDB with check) or sqlite.
+import { mkdirSync } from "node:fs";
 import { toHex } from "../../src/bytes/hex.ts";
 import { LedgerError } from "../../src/errors.ts";
 import type { Ledger } from "../../src/ledger/open-ledger.ts";
@@ -14,6 +15,7 @@ const OTHER = { ...MRN, value: "MRN-other" };
 
 async function openStorage(path: string): Promise<FullStorage> {
   if (kind !== "sqlite") return lmdbStorage({ path, check: kind === "checked" });
+  mkdirSync(path, { recursive: true });
   return (await import("../sqlite/subject.ts")).openAt(`${path}/ledger.db`);
 }
 

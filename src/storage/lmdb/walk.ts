@@ -1,4 +1,5 @@
 import { readSync } from "node:fs";
+import { greatest } from "../../bytes/lists.ts";
 import { corrupt } from "./errors.ts";
 
 /** What LMDB keeps of a tree. */
@@ -103,7 +104,7 @@ export function newestOf(walk: Walk, ...trees: readonly Tree[]): number {
   const written = trees.map(({ root }) =>
     root === undefined ? 0 : Number(readPage(walk, root).readBigUInt64LE(8)),
   );
-  return Math.max(...written);
+  return greatest(written);
 }
 
 /** Reads what LMDB keeps of a tree, 48 bytes. */

@@ -58,7 +58,8 @@ export type StorageErrorCode =
   | "ERR_STORAGE_INCOMPLETE"
   | "ERR_STORAGE_ERASED"
   | "ERR_STORAGE_PRUNED"
-  | "ERR_STORAGE_MISSING";
+  | "ERR_STORAGE_MISSING"
+  | "ERR_STORAGE_PENDING";
 
 /** Codes of {@link TransportError}. */
 export type TransportErrorCode = "ERR_TRANSPORT_FAILED";

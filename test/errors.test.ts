@@ -115,6 +115,26 @@ describe("codes", () => {
     await hl.close();
   });
 
+  it("ERR_STORAGE_PENDING: a person whose erasure could not be carried out", async () => {
+    const inner = memoryStorage();
+    let allowed = true;
+    const remove = inner.blobs.delete;
+    inner.blobs.delete = async (cids) => {
+      if (!allowed) throw new StorageError("ERR_STORAGE_FAILED", "not for this role");
+      await remove(cids);
+    };
+    const { open } = await foundWorld(inner);
+    const hl = await open();
+    const person = await hl.ensureSubject(MRN);
+    await hl.record(person, { resourceType: "Basic", code: { text: "x" } });
+    allowed = false;
+    expect(await thrown(() => hl.erase(person, { all: true, reason: "x" }))).toMatchObject({
+      code: "ERR_STORAGE_PENDING",
+    });
+    expect(await thrown(() => hl.records(person))).toMatchObject({ code: "ERR_STORAGE_PENDING" });
+    await hl.close();
+  });
+
   it("ERR_STORAGE_CONFLICT and ERR_STORAGE_LIMIT: an append elsewhere, and one too large", async () => {
     const { chains } = memoryStorage({ maxBatch: 2 });
     const record = Uint8Array.of(1);

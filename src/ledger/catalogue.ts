@@ -10,7 +10,7 @@ import { expectArray, expectBytes, expectCid, expectMap, expectUint } from "../c
 import { wipeKeys } from "../envelope/keys.ts";
 import { openEnvelope, type OpenOptions } from "../envelope/open.ts";
 import { decodeSignedHeader } from "../envelope/header.ts";
-import { LedgerError, StorageError } from "../errors.ts";
+import { ConsentError, EncodingError, EnvelopeError, StorageError } from "../errors.ts";
 import type { StateChange } from "../storage/types.ts";
 import { signingKeyAt, type LedgerContext } from "./context.ts";
 import { contentKeyName } from "./filing.ts";
@@ -68,6 +68,8 @@ export interface Catalogue {
   keepUp(): Promise<void>;
   /** The changes that turn entries into tombstones of an erasure. */
   bury(items: readonly Buried[], by: Uint8Array): StateChange[];
+  /** Does what must not be seen half done, while nothing is taken in; must not take in itself. */
+  exclusively<T>(work: () => Promise<T>): Promise<T>;
   /** Writes what is pending. */
   flush(): Promise<void>;
   /** Takes in the whole ledger again, trusting nothing that the index holds. */
@@ -85,10 +87,14 @@ interface Known extends EntryPlace {
   readonly erasedBy?: Uint8Array;
 }
 
-/** Opens the index. `onErase` is told of every erase entry of this custodian that is met. */
+/**
+ * Opens the index. `onErase` is told of every erase entry of this custodian that is met;
+ * `assertReadable` is asked before a person's entries are listed.
+ */
 export function openCatalogue(
   context: LedgerContext,
   onErase: (item: CatalogueItem) => Promise<void>,
+  assertReadable: (local: Uint8Array) => void = () => undefined,
 ): Catalogue {
   const { chain, vault, storage, signer } = context;
   const remembered = new Map<string, Manifest>();
@@ -274,9 +280,13 @@ export function openCatalogue(
     const items = [...pendingItems.keys()];
     pending = [];
     try {
-      await storage.state.batch([...batch, vault.put(markName, encode(mark ?? 0))], {
-        sync: false,
-      });
+      // One block can come to more changes than a batch takes. The mark is in the last.
+      const most = Math.max(1, storage.state.caps.maxBatch - 1);
+      for (let at = 0; at < batch.length; at += most) {
+        const last = at + most >= batch.length;
+        const mine = last ? [vault.put(markName, encode(mark ?? 0))] : [];
+        await storage.state.batch([...batch.slice(at, at + most), ...mine], { sync: false });
+      }
     } catch (error) {
       // Else a later mark would say that these are there.
       pending = [...batch, ...pending];
@@ -290,6 +300,7 @@ export function openCatalogue(
   return {
     catchUp,
     async itemsOf(local) {
+      assertReadable(local);
       const hex = toHex(local);
       const cached = bySubject.get(hex);
       if (cached !== undefined) return cached.slice();
@@ -355,6 +366,7 @@ export function openCatalogue(
         ];
       });
     },
+    exclusively,
     flush: () => exclusively(flush),
     rebuild: () =>
       exclusively(async () => {
@@ -408,15 +420,25 @@ async function openManifest(
   envelope: CID,
   height: number,
 ): Promise<Manifest | undefined> {
-  const opened = await openOwn(context, { kind, envelope, height, parts: ["manifest"] });
-  const manifest = opened?.get("manifest");
-  if (manifest === undefined) return undefined;
   try {
-    return decodeManifest(manifest);
+    const opened = await openOwn(context, { kind, envelope, height, parts: ["manifest"] });
+    const manifest = opened?.get("manifest");
+    return manifest === undefined ? undefined : decodeManifest(manifest);
   } catch (error) {
-    if (error instanceof LedgerError) return undefined;
+    // One damaged entry must not keep every other from being found.
+    if (isDamage(error)) return undefined;
     throw error;
   }
+}
+
+/** Whether an error says that something that was read is not what was written. */
+export function isDamage(error: unknown): boolean {
+  return (
+    error instanceof EncodingError ||
+    error instanceof EnvelopeError ||
+    error instanceof ConsentError ||
+    (error instanceof StorageError && error.code === "ERR_STORAGE_CORRUPT")
+  );
 }
 
 /** A content key, unless an erasure destroyed what it is sealed under: then the store is older. */

@@ -1,5 +1,7 @@
-import { type ErasureClass, ERASURE_CLASSES } from "../block/entry.ts";
+import { decodeEntry, type ErasureClass, ERASURE_CLASSES } from "../block/entry.ts";
+import { equalBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
+import { appendTo } from "../bytes/lists.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectArray, expectBytes, expectMap, expectOneOf, expectString } from "../codec/shape.ts";
 import type { CID } from "../codec/cid.ts";
@@ -21,7 +23,7 @@ import type { Manifest } from "./manifest.ts";
 import { currentRecords } from "./records.ts";
 import type { Subject, Subjects } from "./subjects.ts";
 import { personName, type Turns } from "./turns.ts";
-import { unfinishedErasures, type PendingErasure } from "./unfinished.ts";
+import { unfinishedErasures, type Marked, type PendingErasure } from "./unfinished.ts";
 
 /** How long entries of a class must be kept, and the rule that says so. */
 export interface Retention {
@@ -35,8 +37,10 @@ export interface Retention {
  * that no copy is left.
  */
 export interface ErasureStatement {
-  /** Id of the erase entry. */
+  /** Id of the first erase entry. */
   readonly id: Uint8Array;
+  /** Ids of all erase entries: one names at most 2,000 entries. */
+  readonly entries: readonly Uint8Array[];
   readonly class: ErasureClass;
   /** Ids of the entries whose envelopes were destroyed. */
   readonly erased: readonly Uint8Array[];
@@ -68,6 +72,18 @@ export interface CompactionReport {
   readonly compaction: Compaction;
 }
 
+/** An erase entry that stands on the ledger and could not be carried out. */
+export interface StuckErasure {
+  readonly item: CatalogueItem;
+  readonly error: unknown;
+}
+
+/** Most entries that one erase entry names. */
+const MOST_TARGETS = 2000;
+/** Most targets that are destroyed in one step, and changes of the store that each comes to. */
+const STEP = 1000;
+const CHANGES_EACH = 10;
+
 /** What carrying an erase entry out deleted. */
 interface Outcome {
   readonly blobs: number;
@@ -93,8 +109,18 @@ export interface Erasing {
   /** Forbids erasing anything about a person until {@link Erasing.release}. */
   hold(subject: Subject, rule: string): Promise<void>;
   release(subject: Subject): Promise<void>;
-  /** Carries out an erase entry that stands on the ledger; repeating it is harmless. */
+  /**
+   * Carries out an erase entry that stands on the ledger; repeating it is harmless. One that cannot
+   * be carried out is kept as {@link StuckErasure}, so that the ledger goes on.
+   */
   carryOut(item: CatalogueItem): Promise<void>;
+  /** Erase entries that could not be carried out. */
+  stuck(): readonly StuckErasure[];
+  /**
+   * @throws {StorageError} `ERR_STORAGE_PENDING` where an erasure about this person could not be
+   *   carried out: what it was to destroy may be there still
+   */
+  assertCarriedOut(local: Uint8Array): void;
   /**
    * Completes erasures that were interrupted, as far as the storage lets it: one that takes no writes,
    * or cannot be compacted now, is read nevertheless.
@@ -144,6 +170,8 @@ export function createErasing(
   let settling: Promise<unknown> = Promise.resolve();
   /** Where those who filed an erase entry wait to be told what became of it. */
   const outcomes = new Map<string, Outcome[]>();
+  /** Erase entries that stand on the ledger and could not be carried out, by id. */
+  const stuck = new Map<string, StuckErasure>();
   const holdName = ({ local }: Subject): Uint8Array => vault.name("hold", local);
 
   /** What stands against erasing these entries, if anything. */
@@ -180,10 +208,31 @@ export function createErasing(
   }
 
   async function carryOut(item: CatalogueItem): Promise<void> {
-    const catalogue = options.catalogue();
     const content = await contentOf(item);
-    if (content === undefined) return;
+    if (content === undefined) {
+      throw new StorageError(
+        "ERR_STORAGE_MISSING",
+        `the erase entry ${toHex(item.id)} does not open here`,
+      );
+    }
     const { targets, forget } = content;
+    const together = Math.floor(storage.state.caps.maxBatch / CHANGES_EACH);
+    const step = Math.max(1, Math.min(STEP, together));
+    for (let at = 0; at < targets.length; at += step) {
+      const outcome = await destroyTargets(item, targets.slice(at, at + step));
+      outcomes.get(toHex(item.id))?.push(outcome);
+    }
+    const changes = forget ? await subjects.forget({ local: item.manifest.local }) : [];
+    if (changes.length > 0) {
+      await storage.state.batch([...changes, ...vault.outdate(changes)]);
+    }
+  }
+
+  async function destroyTargets(
+    item: CatalogueItem,
+    targets: readonly Uint8Array[],
+  ): Promise<Outcome> {
+    const catalogue = options.catalogue();
     const buried: Buried[] = [];
     const headers: CID[] = [];
     const unreached: CID[] = [];
@@ -212,26 +261,73 @@ export function createErasing(
         buried.push({ id, place: target.place });
       }
     }
-    outcomes.get(toHex(item.id))?.push({ blobs, unreached });
     // The headers last: while one stands, its ciphertext can still be found.
     await ciphertext.flush();
     if (headers.length > 0) await storage.blobs.delete(headers);
-    const rest = catalogue.bury(buried, item.id);
-    const forgotten = forget ? await subjects.forget({ local: item.manifest.local }) : [];
-    const all = [...changes, ...rest, ...forgotten];
+    const all = [...changes, ...catalogue.bury(buried, item.id)];
     if (all.length > 0) await storage.state.batch([...all, ...vault.outdate(all)]);
+    return { blobs, unreached };
   }
 
-  /** Files what is to be destroyed, and destroys it. */
+  /** Carries an erase entry out, or keeps it for later and says durably that it is left. */
+  async function attempt(item: CatalogueItem): Promise<void> {
+    const hex = toHex(item.id);
+    try {
+      await carryOut(item);
+      stuck.delete(hex);
+    } catch (error) {
+      const mark = { id: item.id, class: await classOf(item), since: item.recordedAt };
+      await storage.state.batch([unfinished.mark(mark)]);
+      stuck.set(hex, { item, error });
+    }
+  }
+
+  /** The class that an erase entry says in clear. */
+  async function classOf({ place }: CatalogueItem): Promise<ErasureClass> {
+    const { block } = await context.chain.readBlock(place.height);
+    const entry = decodeEntry(block.transactions[place.transaction]!.entries[place.entry]!);
+    return "class" in entry && typeof entry.class === "string"
+      ? (entry.class as ErasureClass)
+      : "clinical";
+  }
+
+  const again = (item: CatalogueItem): Promise<void> =>
+    options.catalogue().exclusively(() => attempt(item));
+
+  /** Tries again what could not be carried out, here or before the ledger was opened. */
+  async function retry(marked: readonly Marked[]): Promise<void> {
+    for (const { erasure } of marked) {
+      if (erasure === undefined || stuck.has(toHex(erasure.id))) continue;
+      const found = await options.catalogue().find(erasure.id);
+      if (found.status === "present") await again(found.item);
+    }
+    for (const { item } of [...stuck.values()]) await again(item);
+  }
+
+  /** Files what is to be destroyed, and destroys it; in as many entries as it takes. */
   async function destroy(
     subject: Subject,
     what: ErasureClass,
     targets: readonly CatalogueItem[],
     { reason, forget }: { readonly reason: string; readonly forget: boolean },
-  ): Promise<Destroyed> {
+  ): Promise<readonly Destroyed[]> {
+    const done: Destroyed[] = [];
+    let at = 0;
+    do {
+      const ids = targets.slice(at, at + MOST_TARGETS).map(({ id }) => id);
+      at += MOST_TARGETS;
+      const more = at < targets.length;
+      const content = { class: what, targets: ids, reason, forget: forget && !more, more };
+      const write = () => destroyTogether(subject, content);
+      done.push(await (done.length === 0 ? write() : afterWriting(write)));
+    } while (at < targets.length);
+    return done;
+  }
+
+  async function destroyTogether(subject: Subject, content: Erasure): Promise<Destroyed> {
+    const { class: what, targets: ids } = content;
     const manifest: Manifest = { v: 1, op: "erase", local: subject.local };
-    const ids = targets.map(({ id }) => id);
-    const bytes = encodeErasure(what, ids, reason, forget);
+    const bytes = encodeErasure(content);
     const entry = await sealEntry(context, {
       kind: "erase",
       class: what,
@@ -251,6 +347,8 @@ export function createErasing(
     } finally {
       outcomes.delete(hex);
     }
+    const left = stuck.get(hex);
+    if (left !== undefined) throw isPending(left);
     return { id: entry.id, erased: ids, outcome };
   }
 
@@ -260,11 +358,14 @@ export function createErasing(
       const marked = await unfinished.list();
       // Whatever is marked is then carried out; what others file meanwhile is left to the next time.
       if (marked.length > 0) await options.catalogue().catchUp();
+      await retry(marked);
       await vault.renew();
       const compaction = await compactStorage();
-      const changes = unfinished.remove(marked);
+      const done = marked.filter(({ erasure }) => erasure && !stuck.has(toHex(erasure.id)));
+      const old = marked.filter(({ erasure, damage }) => !erasure && !damage);
+      const changes = unfinished.remove([...done, ...old]);
       if (changes.length > 0) await storage.state.batch(changes);
-      const finished = marked.flatMap(({ erasure }) => erasure ?? []);
+      const finished = done.flatMap(({ erasure }) => erasure ?? []);
       return { finished, compaction };
     });
     settling = mine.catch(() => undefined);
@@ -316,10 +417,12 @@ export function createErasing(
     if (records === undefined) {
       for (const item of erasures.toReversed()) {
         const content = await contentOf(item);
-        if (content?.class !== what || (forget && !content.forget)) continue;
-        return [{ id: item.id, erased: content.targets, outcome: [] }];
+        // Of one that took several entries, those before the last say that there are more.
+        if (found.length > 0 && content?.more !== true) break;
+        if (content?.class !== what || (forget && !content.forget && found.length === 0)) continue;
+        found.unshift({ id: item.id, erased: content.targets, outcome: [] });
       }
-      return [];
+      return found;
     }
     const by = new Set<string>();
     for (const id of records) {
@@ -362,6 +465,8 @@ export function createErasing(
     const catalogue = options.catalogue();
     // This carries out what an earlier call filed and could not complete.
     await catalogue.catchUp();
+    for (const { item } of stuckAbout(subject.local)) await again(item);
+    for (const left of stuckAbout(subject.local)) throw isPending(left);
     const everything = await catalogue.itemsOf(subject.local);
     const all = everything.filter(({ kind }) => KIND_OF[what].includes(kind));
     const targets =
@@ -384,15 +489,16 @@ export function createErasing(
         "not erased: directives are kept as long as records that they govern",
       );
     }
-    const done = [await destroy(subject, what, targets, request)];
+    const done = [...(await destroy(subject, what, targets, request))];
     const erased = new Set(targets.map(({ id }) => toHex(id)));
     // What was filed about these records while they were being erased must not outlive them.
     for (;;) {
       const orphans = orphansOf(await catalogue.itemsOf(subject.local), erased);
       if (orphans.length === 0) break;
-      done.push(
-        await afterWriting(() => destroy(subject, what, orphans, { ...request, forget: false })),
+      const more = await afterWriting(() =>
+        destroy(subject, what, orphans, { ...request, forget: false }),
       );
+      appendTo(done, more);
       for (const { id } of orphans) erased.add(toHex(id));
     }
     return statement(what, done, request);
@@ -407,6 +513,7 @@ export function createErasing(
     const rest = await afterWriting(() => settled(compaction));
     return {
       id: done[0]!.id,
+      entries: done.map(({ id }) => id),
       class: what,
       erased: done.flatMap((one) => one.erased),
       blobs: outcome.reduce((sum, { blobs }) => sum + blobs, 0),
@@ -416,13 +523,23 @@ export function createErasing(
     };
   }
 
+  const stuckAbout = (local: Uint8Array): readonly StuckErasure[] =>
+    [...stuck.values()].filter(({ item }) => equalBytes(item.manifest.local, local));
+
   return {
     abandon,
-    carryOut,
+    carryOut: attempt,
+    stuck: () => [...stuck.values()],
+    assertCarriedOut(local) {
+      if (stuck.size === 0) return;
+      const [first] = stuckAbout(local);
+      if (first !== undefined) throw isPending(first);
+    },
     async resume() {
       const left = await unfinished.list();
       try {
         if (left.length > 0) await options.catalogue().catchUp();
+        await retry(left);
         await vault.renew();
         if (left.length > 0 && (storage.compact === undefined || options.compaction === "now")) {
           await settle();
@@ -470,6 +587,13 @@ export function createErasing(
     },
   };
 }
+
+const isPending = ({ item, error }: StuckErasure): StorageError =>
+  new StorageError(
+    "ERR_STORAGE_PENDING",
+    `the erasure ${toHex(item.id)} is on the ledger and could not be carried out`,
+    { cause: error },
+  );
 
 /** What the storage's own compaction failed with, told from failures of anything else. */
 class Hindered extends Error {
@@ -525,14 +649,25 @@ function versionsOf(
   return items.filter(({ id }) => wanted.has(rootOf.get(toHex(id))!));
 }
 
+/** The content of an `erase` entry. */
+export interface Erasure {
+  readonly class: ErasureClass;
+  /** Ids of the entries whose envelopes are destroyed. */
+  readonly targets: readonly Uint8Array[];
+  readonly reason: string;
+  /** Whether the subject key goes too. */
+  readonly forget?: boolean;
+  /** Whether another erase entry goes on with this erasure. */
+  readonly more?: boolean;
+}
+
 /** Writes the content of an `erase` entry. */
-export function encodeErasure(
-  what: ErasureClass,
-  targets: readonly Uint8Array[],
-  reason: string,
-  forget = false,
-): Uint8Array {
-  return encode({ v: 1, class: what, targets, reason, ...(forget ? { forget } : {}) });
+export function encodeErasure({ class: what, targets, reason, forget, more }: Erasure): Uint8Array {
+  return encode({
+    ...{ v: 1, class: what, targets, reason },
+    ...(forget === true ? { forget } : {}),
+    ...(more === true ? { more } : {}),
+  });
 }
 
 /**
@@ -540,14 +675,9 @@ export function encodeErasure(
  *
  * @throws {EncodingError} when it is none
  */
-export function decodeErasure(bytes: Uint8Array): {
-  readonly class: ErasureClass;
-  readonly targets: readonly Uint8Array[];
-  readonly reason: string;
-  /** Whether the subject key goes too. */
-  readonly forget: boolean;
-} {
-  const map = expectMap(decode(bytes), "erasure", ["v", "class", "targets", "reason"], ["forget"]);
+export function decodeErasure(bytes: Uint8Array): Required<Erasure> {
+  const required = ["v", "class", "targets", "reason"];
+  const map = expectMap(decode(bytes), "erasure", required, ["forget", "more"]);
   return {
     class: expectOneOf(map["class"], "erasure.class", ERASURE_CLASSES),
     targets: expectArray(map["targets"], "erasure.targets", 1_000_000).map((id) =>
@@ -555,5 +685,6 @@ export function decodeErasure(bytes: Uint8Array): {
     ),
     reason: expectString(map["reason"], "erasure.reason", 4096),
     forget: map["forget"] === true,
+    more: map["more"] === true,
   };
 }

@@ -270,6 +270,12 @@ export interface Ledger {
   compact(): Promise<CompactionReport>;
   /** Erasures of which the storage's files may still show something, in no order. */
   pendingErasures(): Promise<readonly PendingErasure[]>;
+  /**
+   * What stands on the ledger or was begun before, and could not be carried out or cleared away: why.
+   * A person whom a pending erasure is about is refused with `ERR_STORAGE_PENDING`, others are not.
+   * Opening the ledger again tries it again, and so do `erase` about that person and `compact`.
+   */
+  pendingWork(): Promise<readonly PendingWork[]>;
   /** Forbids erasing anything about a person, naming the rule. */
   hold(subject: Subject, rule: string): Promise<void>;
   release(subject: Subject): Promise<void>;
@@ -289,6 +295,17 @@ export interface Ledger {
   /** Settles what is under way. The storage and the key store stay open. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Something that could not be carried out yet. */
+export interface PendingWork {
+  readonly what: "erasure" | "upload";
+  /** Id of the erase entry. */
+  readonly entry?: Uint8Array;
+  /** Whom it is about, where that is known. */
+  readonly subject?: Subject;
+  /** What it failed with the last time. */
+  readonly error: unknown;
 }
 
 /**
@@ -351,7 +368,11 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   const filing: Filing = await createFiling(context, sequencer, lane);
   const subjects = openSubjects(context);
   const turns = createTurns();
-  const catalogue: Catalogue = openCatalogue(context, (item) => erasing.carryOut(item));
+  const catalogue: Catalogue = openCatalogue(
+    context,
+    (item) => erasing.carryOut(item),
+    (local) => erasing.assertCarriedOut(local),
+  );
   const erasing = createErasing(context, {
     catalogue: () => catalogue,
     filing: () => filing,
@@ -393,8 +414,12 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     maxBreakGlass: options.maxBreakGlass ?? 3_600_000,
   };
   if (options.rebuildIndex === true) await catalogue.rebuild();
-  if (options.readOnly !== true) await erasing.resume();
-  if (options.readOnly !== true) await uploads.resume();
+  // What cannot be completed stays pending, and keeps nothing else from being read.
+  const unresumed: PendingWork[] = [];
+  if (options.readOnly !== true) {
+    await erasing.resume().catch((error: unknown) => unresumed.push({ what: "erasure", error }));
+    for (const error of await uploads.resume()) unresumed.push({ what: "upload", error });
+  }
   let closed = false;
 
   async function checkpoint(): Promise<Uint8Array> {
@@ -480,6 +505,12 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     erase: erasing.erase,
     compact: erasing.compact,
     pendingErasures: erasing.pending,
+    pendingWork: async () => [
+      ...unresumed,
+      ...erasing.stuck().map(({ item: { id, manifest }, error }): PendingWork => {
+        return { what: "erasure", entry: id, subject: { local: manifest.local }, error };
+      }),
+    ],
     hold: erasing.hold,
     release: erasing.release,
     checkpoint,

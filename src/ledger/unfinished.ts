@@ -26,6 +26,8 @@ export interface Unfinished {
 export interface Marked {
   readonly name: Uint8Array;
   readonly erasure?: PendingErasure;
+  /** Why it cannot be read. It stays: something may be left of an erasure that nobody can name. */
+  readonly damage?: unknown;
 }
 
 /** The marks that a vault keeps. */
@@ -37,7 +39,11 @@ export function unfinishedErasures(vault: Vault): Unfinished {
     async list() {
       const found: Marked[] = [];
       for await (const { name, value } of vault.scan(prefix)) {
-        found.push(value.length === 0 ? { name } : { name, erasure: read(value) });
+        try {
+          found.push(value.length === 0 ? { name } : { name, erasure: read(value) });
+        } catch (damage) {
+          found.push({ name, damage });
+        }
       }
       return found;
     },

@@ -42,8 +42,12 @@ export interface Upload {
 /** Envelopes too large to become durable together with their entry. */
 export interface Uploads {
   begin(options: UploadOptions): Promise<Upload>;
-  /** Deletes the ciphertext of uploads in this process's lane that a crash cut short. */
-  resume(): Promise<void>;
+  /**
+   * Deletes the ciphertext of uploads in this process's lane that a crash cut short.
+   *
+   * @returns what kept it from clearing some; the next opening tries again
+   */
+  resume(): Promise<readonly unknown[]>;
 }
 
 const OPEN = /* @__PURE__ */ Uint8Array.of(0);
@@ -169,12 +173,22 @@ export function createUploads(context: LedgerContext, lane: number): Uploads {
     },
     async resume() {
       const left: Uint8Array[] = [];
-      for await (const { name } of vault.scan(openPrefix)) left.push(name);
+      const errors: unknown[] = [];
+      try {
+        for await (const { name } of vault.scan(openPrefix)) left.push(name);
+      } catch (error) {
+        errors.push(error);
+      }
       for (const name of left) {
         const id = name.slice(openPrefix.length);
-        await storage.state.batch([vault.put(name, CLAIMED)]);
-        await clear(id, (await vault.get(filedName(id))) !== undefined);
+        try {
+          await storage.state.batch([vault.put(name, CLAIMED)]);
+          await clear(id, (await vault.get(filedName(id))) !== undefined);
+        } catch (error) {
+          errors.push(error);
+        }
       }
+      return errors;
     },
   };
 }

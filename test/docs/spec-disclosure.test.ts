@@ -243,14 +243,15 @@ describe("docs/spec/disclosure.md", () => {
   it("shows the content of an erase entry", () => {
     const reason = "asked for by the patient";
     const bytes = page.hex("erasure");
-    expect(encodeErasure("clinical", [entry], reason)).toEqual(bytes);
+    expect(encodeErasure({ class: "clinical", targets: [entry], reason })).toEqual(bytes);
     expect(read(bytes)).toEqual({ v: 1, class: "clinical", targets: [entry], reason });
     const erasure = { class: "clinical", targets: [entry], reason };
-    expect(decodeErasure(bytes)).toEqual({ ...erasure, forget: false });
-    expect(decodeErasure(write({ v: 1, ...erasure, forget: true }))).toEqual({
-      ...erasure,
-      forget: true,
-    });
+    expect(decodeErasure(bytes)).toEqual({ ...erasure, forget: false, more: false });
+    for (const flags of [{ forget: true }, { more: true }]) {
+      const flagged = { ...erasure, forget: false, more: false, ...flags };
+      expect(decodeErasure(write({ v: 1, ...erasure, ...flags }))).toEqual(flagged);
+      expect(encodeErasure(flagged as never)).toEqual(write({ v: 1, ...erasure, ...flags }));
+    }
   });
 
   it("shows a vault's root, a name and a value, by node:crypto and by the vault", async () => {

@@ -293,7 +293,7 @@ describe("erase", () => {
         kind: "erase",
         class: "clinical",
         manifest: { v: 1, op: "erase", local: w.me.local },
-        parts: [{ id: "content", bytes: encodeErasure("clinical", [id], "malice") }],
+        parts: [{ id: "content", bytes: encodeErasure({ class: "clinical", targets: [id], reason: "malice" }) }],
       },
     );
     await w.storage.blobs!.put(blobs);

@@ -85,7 +85,7 @@ export type { AccessContent, AccessGround, AccessItem } from "./ledger/access.ts
 export * from "./ledger/answer.ts";
 export { type Attestation, type AttestedFact, signAttestation } from "./ledger/attestation.ts";
 export type { Attachment, AttachmentInput } from "./ledger/attachments.ts";
-export type { Access, AccessedRecord } from "./ledger/audit.ts";
+export type { Access, AccessedRecord, UnreadableAccess } from "./ledger/audit.ts";
 export type { CatalogueItem } from "./ledger/catalogue.ts";
 export type { ConsentOptions, FiledDirective } from "./ledger/consenting.ts";
 export { type AttestedKey, type SignedDirective, signDirective } from "./ledger/consents.ts";

@@ -102,3 +102,21 @@ export function expectVersion(value: unknown, what: string): 1 {
   if (value !== 1) throw wrong(`${what}.v`, "1");
   return 1;
 }
+
+/**
+ * Refuses text with U+0000 anywhere in a decoded value. No text of this library's formats has it, and
+ * an encoder of earlier versions left it in place of short text that it lost.
+ */
+export function expectNoNuls(value: unknown, what: string): void {
+  if (typeof value === "string") {
+    if (value.includes("\0")) throw wrong(what, "without U+0000");
+  } else if (Array.isArray(value)) {
+    for (const item of value) expectNoNuls(item, what);
+  } else if (typeof value === "object" && value !== null) {
+    if (value instanceof Uint8Array || value instanceof CID) return;
+    for (const [key, item] of Object.entries(value)) {
+      expectNoNuls(key, what);
+      expectNoNuls(item, what);
+    }
+  }
+}

@@ -5,6 +5,7 @@ import {
   expectBytes,
   expectCid,
   expectMap,
+  expectNoNuls,
   expectOneOf,
   expectString,
   expectVersion,
@@ -95,6 +96,7 @@ function checkDirective(value: unknown): Directive {
     ["controller", "category", "jurisdictions", "root"],
   );
   expectVersion(map["v"], "directive");
+  expectNoNuls(map, "directive");
   text(map["lineage"], "lineage");
   const seen = new Set<string>();
   for (const item of expectArray(map["predecessors"], "predecessors", 16)) {

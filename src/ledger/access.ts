@@ -1,6 +1,15 @@
 import type { CID } from "multiformats/cid";
 import { decode, encode } from "../codec/dag-cbor.ts";
-import { expectBytes, expectMap, expectString, expectUint, expectVersion } from "../codec/shape.ts";
+import {
+  expectArray,
+  expectBytes,
+  expectMap,
+  expectNoNuls,
+  expectOneOf,
+  expectString,
+  expectUint,
+  expectVersion,
+} from "../codec/shape.ts";
 import type { Decision, Outcome, Reason } from "../consent/decision.ts";
 import type { LedgerContext } from "./context.ts";
 import type { Declaration } from "./request.ts";
@@ -49,6 +58,16 @@ export interface AccessContent {
   readonly declaration?: Declaration;
 }
 
+const OUTCOMES: readonly Outcome[] = [
+  "permit",
+  "deny",
+  "partial",
+  "not-applicable",
+  "indeterminate",
+];
+/** No decoded value has more items. */
+const MOST = 1_048_576;
+
 /** Writes an access entry's content. */
 export function encodeAccess(access: AccessContent): Uint8Array {
   return encode(access);
@@ -70,9 +89,16 @@ export function decodeAccess(bytes: Uint8Array): AccessContent {
     ["user", "parts", "attestations", "declaration"],
   );
   expectVersion(map["v"], "access");
+  expectNoNuls(map, "access");
   expectBytes(map["request"], "access.request", 16);
   expectString(map["requester"], "access.requester");
   expectUint(map["decidedAt"], "access.decidedAt");
+  const grounds = expectArray(map["grounds"], "access.grounds", MOST);
+  for (const item of expectArray(map["items"], "access.items", MOST)) {
+    const fields = expectMap(item, "access.item", ["record", "entry", "type", "outcome", "ground"]);
+    expectOneOf(fields["outcome"], "access.outcome", OUTCOMES);
+    expectUint(fields["ground"], "access.ground", grounds.length - 1);
+  }
   return map as unknown as AccessContent;
 }
 

@@ -1,9 +1,10 @@
 import { decodeAccess, decisionOf, strangers, type AccessContent } from "./access.ts";
 import type { Decision } from "../consent/decision.ts";
-import { openOwn, type Catalogue, type CatalogueItem } from "./catalogue.ts";
+import { isDamage, openOwn, type Catalogue, type CatalogueItem } from "./catalogue.ts";
 import type { LedgerContext } from "./context.ts";
 import type { Subject } from "./subjects.ts";
 import { toHex } from "../bytes/hex.ts";
+import type { LedgerError } from "../errors.ts";
 
 /** What was decided about one record in one access. */
 export interface AccessedRecord {
@@ -18,8 +19,22 @@ export interface AccessedRecord {
   readonly withdrawn?: Decision;
 }
 
+/**
+ * An access entry that is on the ledger and cannot be read: it is damaged, or was written damaged.
+ * Somebody asked, and nobody here can say any more who, and what was answered.
+ */
+export interface UnreadableAccess {
+  /** Id of the access entry. */
+  readonly id: Uint8Array;
+  /** When it was recorded, by the ledger's time, in ms since 1970. */
+  readonly recordedAt: number;
+  /** Why it cannot be read. */
+  readonly unreadable: string;
+}
+
 /** One access to a person's data: who asked, why, and what was answered. */
 export interface Access {
+  readonly unreadable?: undefined;
   /** Id of the access entry. */
   readonly id: Uint8Array;
   /** When it was recorded, by the ledger's time, in ms since 1970. */
@@ -44,27 +59,46 @@ export interface Access {
 
 /**
  * Yields the accesses to a person's data, oldest first; without a subject, the requests about
- * persons that were unknown here.
+ * persons that were unknown here. One that cannot be read is yielded as such, and others follow.
  */
 export async function* auditOf(
   context: LedgerContext,
   catalogue: Catalogue,
   subject: Subject | null,
-): AsyncIterable<Access> {
+): AsyncIterable<Access | UnreadableAccess> {
   await catalogue.catchUp();
   const local = subject?.local ?? strangers(context);
   const items = (await catalogue.itemsOf(local)).filter(({ kind }) => kind === "access");
   const withdrawn = new Map<string, AccessContent>();
+  const unknown = new Map<string, string>();
   for (const item of items) {
     const { op, replaces } = item.manifest;
     if (op !== "difference" || replaces === undefined) continue;
-    const content = await readAccess(context, item);
-    if (content !== undefined) withdrawn.set(toHex(replaces), content);
+    const content = await readOrSay(context, item);
+    if (typeof content === "string") unknown.set(toHex(replaces), content);
+    else if (content !== undefined) withdrawn.set(toHex(replaces), content);
   }
   for (const item of items) {
     if (item.manifest.op !== "access") continue;
-    const content = await readAccess(context, item);
-    if (content !== undefined) yield toAccess(item, content, withdrawn.get(toHex(item.id)));
+    const { id, recordedAt } = item;
+    const lost = unknown.get(toHex(id));
+    // What was withdrawn is not known, so neither is what was released.
+    const content = lost ?? (await readOrSay(context, item));
+    if (typeof content === "string") yield { id, recordedAt, unreadable: content };
+    else if (content !== undefined) yield toAccess(item, content, withdrawn.get(toHex(id)));
+  }
+}
+
+/** Reads an access entry; what is damaged is told, not thrown. */
+export async function readOrSay(
+  context: LedgerContext,
+  item: CatalogueItem,
+): Promise<AccessContent | string | undefined> {
+  try {
+    return await readAccess(context, item);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return `${(error as LedgerError).code}: ${(error as LedgerError).message}`;
   }
 }
 

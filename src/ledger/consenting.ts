@@ -4,7 +4,7 @@ import type { Directive } from "../consent/model.ts";
 import { ConsentError, InputError } from "../errors.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
 import type { Signer } from "../identity/signer.ts";
-import { readAccess, toAccess, type Access } from "./audit.ts";
+import { readOrSay, toAccess, type Access, type UnreadableAccess } from "./audit.ts";
 import type { Catalogue, CatalogueItem } from "./catalogue.ts";
 import {
   decodeSignedDirective,
@@ -46,7 +46,7 @@ export interface FiledDirective {
 export interface Consenting {
   attest(subject: Subject, key: AttestedKey): Promise<Uint8Array>;
   consent(subject: Subject, directive: Directive, options: ConsentOptions): Promise<FiledDirective>;
-  pendingReviews(): AsyncIterable<Access>;
+  pendingReviews(): AsyncIterable<Access | UnreadableAccess>;
   reviewed(access: Uint8Array): Promise<void>;
 }
 
@@ -87,7 +87,9 @@ export function createConsenting(
       throw new ConsentError("ERR_CONSENT_INVALID", "the signed directive is another one");
     }
     await catalogue.catchUp();
-    const { keys } = await readConsents(await catalogue.itemsOf(subject.local));
+    // Keys alone: a directive that cannot be read must not keep others from being filed.
+    const items = await catalogue.itemsOf(subject.local);
+    const { keys } = await readConsents(items.filter(({ kind }) => kind === "link"));
     const entries: SealedEntry[] = [];
     let known: readonly AttestedKey[] = keys;
     if (keys.length === 0 && "grantor" in given && directive.grantor.capacity === "self") {
@@ -114,8 +116,8 @@ export function createConsenting(
     });
     catalogue.remember(sealed.id, manifest);
     entries.push(sealed);
-    const filed = (await filing.file(entries)).at(-1)!;
-    return { id: filed.id, place: filed.place, cid, signed };
+    const { id, place } = (await filing.file(entries)).at(-1)!;
+    return { id, place, cid, signed };
   }
 
   return {
@@ -135,8 +137,10 @@ export function createConsenting(
       for await (const { value } of vault.scan(reviewPrefix(context))) {
         const found = await catalogue.find(value);
         if (found.status !== "present") continue;
-        const content = await readAccess(context, found.item);
-        if (content !== undefined) yield toAccess(found.item, content);
+        const content = await readOrSay(context, found.item);
+        const { id, recordedAt } = found.item;
+        if (typeof content === "string") yield { id, recordedAt, unreadable: content };
+        else if (content !== undefined) yield toAccess(found.item, content);
       }
     },
     async reviewed(access) {

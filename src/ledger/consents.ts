@@ -16,7 +16,7 @@ import { isDateValue } from "../consent/time.ts";
 import { ConsentError, EncodingError, StorageError } from "../errors.ts";
 import { actorFromKey, keyId } from "../identity/actor.ts";
 import { signWith, type Signer } from "../identity/signer.ts";
-import { openOwn, type Catalogue, type CatalogueItem } from "./catalogue.ts";
+import { isDamage, openOwn, type Catalogue, type CatalogueItem } from "./catalogue.ts";
 import type { LedgerContext } from "./context.ts";
 
 /** A directive as its grantor signed it. */
@@ -149,7 +149,8 @@ export interface FiledConsents {
 /**
  * Reads a person's directives and attested keys, remembering what it opened for as long as the
  * catalogue remembers the item. Rejects with `ERR_STORAGE_MISSING` when one does not open that no
- * erasure destroyed: without it nobody can say what is permitted.
+ * erasure destroyed, and with `ERR_STORAGE_CORRUPT`, naming the entry, when one cannot be read:
+ * without it nobody can say what is permitted.
  */
 export function consentReader(
   context: LedgerContext,
@@ -186,14 +187,29 @@ export function consentReader(
     for (const item of items) {
       if (item.kind === "link" && item.manifest.op === "attest") {
         const bytes = await content(item);
-        if (bytes !== undefined) keys.push({ ...decodeAttestedKey(bytes), item });
+        if (bytes !== undefined)
+          keys.push({ ...named(item, () => decodeAttestedKey(bytes)), item });
       } else if (item.kind === "consent") {
         const bytes = await content(item);
-        if (bytes !== undefined) directives.push(judge(bytes, item, keys));
+        if (bytes !== undefined) directives.push(named(item, () => judge(bytes, item, keys)));
       }
     }
     return { directives, keys };
   };
+}
+
+/** What cannot be read may refuse everything: nobody can say what is permitted beside it. */
+function named<T>({ id, kind }: CatalogueItem, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (!isDamage(cause)) throw cause;
+    throw new StorageError(
+      "ERR_STORAGE_CORRUPT",
+      `the ${kind} entry ${toHex(id)} cannot be read: nobody can say what is permitted`,
+      { cause },
+    );
+  }
 }
 
 /** What the custodian attests of who may speak for the subject. */

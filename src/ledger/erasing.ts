@@ -3,7 +3,14 @@ import { equalBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
 import { appendTo } from "../bytes/lists.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
-import { expectArray, expectBytes, expectMap, expectOneOf, expectString } from "../codec/shape.ts";
+import {
+  expectArray,
+  expectBytes,
+  expectMap,
+  expectOneOf,
+  expectString,
+  expectVersion,
+} from "../codec/shape.ts";
 import type { CID } from "../codec/cid.ts";
 import { InputError, LedgerError, StorageError } from "../errors.ts";
 import { afterWriting } from "../storage/settle.ts";
@@ -678,6 +685,7 @@ export function encodeErasure({ class: what, targets, reason, forget, more }: Er
 export function decodeErasure(bytes: Uint8Array): Required<Erasure> {
   const required = ["v", "class", "targets", "reason"];
   const map = expectMap(decode(bytes), "erasure", required, ["forget", "more"]);
+  expectVersion(map["v"], "erasure");
   return {
     class: expectOneOf(map["class"], "erasure.class", ERASURE_CLASSES),
     targets: expectArray(map["targets"], "erasure.targets", 1_000_000).map((id) =>

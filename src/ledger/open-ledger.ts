@@ -30,7 +30,7 @@ import { afterWriting, SETTLE_WITHIN, settling } from "../storage/settle.ts";
 import type { Storage } from "../storage/types.ts";
 import { openAnswer, type Answer } from "./answer.ts";
 import type { Attachment } from "./attachments.ts";
-import { auditOf, type Access } from "./audit.ts";
+import { auditOf, type Access, type UnreadableAccess } from "./audit.ts";
 import { openCatalogue, type Catalogue } from "./catalogue.ts";
 import { createConsenting, type ConsentOptions, type FiledDirective } from "./consenting.ts";
 import { consentReader, type AttestedKey } from "./consents.ts";
@@ -247,9 +247,9 @@ export interface Ledger {
    *
    * @param subject - `null` for who asked about persons that are unknown here
    */
-  audit(subject: Subject | null): AsyncIterable<Access>;
+  audit(subject: Subject | null): AsyncIterable<Access | UnreadableAccess>;
   /** Accesses by breaking the glass that nobody has reviewed. */
-  pendingReviews(): AsyncIterable<Access>;
+  pendingReviews(): AsyncIterable<Access | UnreadableAccess>;
   /** Says that an access was reviewed. */
   reviewed(access: Uint8Array): Promise<void>;
   /**

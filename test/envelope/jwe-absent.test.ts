@@ -22,5 +22,5 @@ it("says what it needs where jose is not installed, and records no access", asyn
   await expect(hl.exportRecord(asking, { patient: MRN, purposes: ["TREAT"] })).rejects.toThrow(
     unsupported,
   );
-  for await (const access of hl.audit(me)) throw new Error(`recorded ${access.requester}`);
+  for await (const access of hl.audit(me)) throw new Error(`recorded ${access.recordedAt}`);
 });

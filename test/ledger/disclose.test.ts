@@ -7,7 +7,15 @@ import type { Directive } from "../../src/consent/model.ts";
 import { alcoholDependence, MRN, observation, treatmentOnly } from "../support/hospital.ts";
 import { keyEntry, memberEntry } from "../support/forge.ts";
 import { bytesFor, signerFor } from "../support/ledger.ts";
-import { opened, requesterOf, revoking, texts, ward, type Ward } from "../support/ward.ts";
+import {
+  opened,
+  readable,
+  requesterOf,
+  revoking,
+  texts,
+  ward,
+  type Ward,
+} from "../support/ward.ts";
 import { openLedger } from "../../src/ledger/open-ledger.ts";
 import { memorySigner } from "../../src/identity/signer.ts";
 
@@ -241,8 +249,7 @@ describe("disclose", () => {
     };
     await expect(w.ask()).rejects.toMatchObject({ code: "ERR_STORAGE_FAILED" });
     const again = await w.again();
-    const audit = [];
-    for await (const access of again.audit(await again.ensureSubject(MRN))) audit.push(access);
+    const audit = await readable(again.audit(await again.ensureSubject(MRN)));
     expect(audit).toHaveLength(1);
     expect(audit[0]!.records[0]).toMatchObject({ type: "Observation", released: true });
   });

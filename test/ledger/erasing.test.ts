@@ -293,7 +293,12 @@ describe("erase", () => {
         kind: "erase",
         class: "clinical",
         manifest: { v: 1, op: "erase", local: w.me.local },
-        parts: [{ id: "content", bytes: encodeErasure({ class: "clinical", targets: [id], reason: "malice" }) }],
+        parts: [
+          {
+            id: "content",
+            bytes: encodeErasure({ class: "clinical", targets: [id], reason: "malice" }),
+          },
+        ],
       },
     );
     await w.storage.blobs!.put(blobs);

@@ -1,3 +1,4 @@
+import { readable } from "../support/ward.ts";
 import { describe, expect, it } from "vitest";
 import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
 import { toHex } from "../../src/bytes/hex.ts";
@@ -18,9 +19,7 @@ import {
 } from "../support/hospital.ts";
 
 async function audit(hl: Ledger, subject: Subject): Promise<Access[]> {
-  const all: Access[] = [];
-  for await (const access of hl.audit(subject)) all.push(access);
-  return all;
+  return readable(hl.audit(subject));
 }
 
 async function begin(storage?: FullStorage, random?: (length: number) => Uint8Array) {

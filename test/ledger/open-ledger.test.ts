@@ -1,3 +1,4 @@
+import { readable } from "../support/ward.ts";
 import { describe, expect, it } from "vitest";
 import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
 import { trustFromGenesis } from "../../src/chain/trust.ts";
@@ -52,7 +53,7 @@ describe("openLedger", () => {
     expect(await opened(refused)).toEqual([]);
     expect(refused.decision.outcome).toBe("deny");
 
-    const audit: Access[] = await collect(hl.audit(me));
+    const audit: Access[] = await readable(hl.audit(me));
     expect(audit.map(({ requester, purposes }) => [requester, purposes])).toEqual([
       [b.signer.actor, ["TREAT"]],
       [c.signer.actor, ["HRESCH"]],
@@ -71,7 +72,7 @@ describe("openLedger", () => {
     const answer = await ask(b);
     expect(await opened(answer)).toEqual([]);
     expect(answer.decision.outcome).toBe("deny");
-    expect(await collect(hl.audit(me))).toHaveLength(1);
+    expect(await readable(hl.audit(me))).toHaveLength(1);
   });
 
   it("follows amendments, relabelling, retraction and re-attribution", async () => {

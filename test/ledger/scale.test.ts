@@ -4,7 +4,7 @@ import { verifyReceipt } from "../../src/chain/verify-receipt.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import type { FullStorage } from "../../src/storage/types.ts";
 import { MRN } from "../support/hospital.ts";
-import { collect, opened, ward } from "../support/ward.ts";
+import { opened, readable, ward } from "../support/ward.ts";
 import { manyObservations } from "./crash-child.ts";
 
 /** Counts the records that are read from chains. */
@@ -49,7 +49,7 @@ describe("a patient with thousands of records", () => {
     for (const { receipt } of [items[0]!, items[250]!, items[499]!]) {
       expect(verifyReceipt(receipt, trust)).toMatchObject({ ok: true });
     }
-    const [access] = await collect(w.hl.audit(w.me));
+    const [access] = await readable(w.hl.audit(w.me));
     expect(access!.records).toHaveLength(500);
     await w.hl.close();
     reads.count = 0;

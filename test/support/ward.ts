@@ -5,7 +5,7 @@ import { createSequencer } from "../../src/chain/sequencer.ts";
 import type { Directive } from "../../src/consent/model.ts";
 import type { KeyStore } from "../../src/identity/key-store.ts";
 import type { Signer } from "../../src/identity/signer.ts";
-import type { Access } from "../../src/ledger/audit.ts";
+import type { Access, UnreadableAccess } from "../../src/ledger/audit.ts";
 import type { Answer, OpenedItem } from "../../src/ledger/answer.ts";
 import type { Ledger, OpenLedgerOptions, Requester } from "../../src/ledger/open-ledger.ts";
 import { createRequest, type RequestOptions } from "../../src/ledger/request.ts";
@@ -22,6 +22,16 @@ export async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
 }
 
 export const opened = (answer: Answer): Promise<OpenedItem[]> => collect(answer.items());
+
+/** Accesses, all of which can be read. */
+export async function readable(
+  source: AsyncIterable<Access | UnreadableAccess>,
+): Promise<Access[]> {
+  return (await collect(source)).map((access) => {
+    if (access.unreadable !== undefined) throw new Error(access.unreadable);
+    return access;
+  });
+}
 
 /** The exact JSON of what was released. */
 export const texts = async (answer: Answer): Promise<string[]> =>
@@ -118,7 +128,7 @@ export async function ward(
       const directive = treatmentOnly(world.patient, change);
       return (await hl.consent(me, directive, { grantor: world.patient })).id;
     },
-    audit: () => collect(hl.audit(me)),
+    audit: () => readable(hl.audit(me)),
     again: (more = {}) => world.open({ storage: inner, lane: lanes++, ...rest, ...more }),
     async write(keys, entries) {
       const signer = keys.signer();

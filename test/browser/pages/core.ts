@@ -391,7 +391,9 @@ export async function firstSession(): Promise<unknown> {
     let releasedToResearch = 0;
     for await (const item of refused.items()) releasedToResearch += item.text ? 1 : 0;
     const audited: string[] = [];
-    for await (const { purposes } of hl.audit(me)) audited.push(purposes.join());
+    for await (const access of hl.audit(me)) {
+      audited.push(access.unreadable ?? access.purposes.join());
+    }
     const receipt = verifyReceipt(await hl.prove(id), trustFromGenesis(genesis));
     return {
       released,

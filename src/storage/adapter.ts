@@ -7,6 +7,7 @@ export {
   blobCid,
   blobCidBytes,
   chainNameBytes,
+  chainNameOf,
   checkCommit,
   checkRead,
   checkScan,
@@ -14,7 +15,11 @@ export {
   copyBytes,
   copyChange,
   copyHead,
+  copyScan,
+  disordered,
   EMPTY_HEAD,
+  risingKeys,
   sameHead,
+  storedCid,
 } from "./guards.ts";
 export { AmbiguousAppend, AppendConflict } from "./errors.ts";

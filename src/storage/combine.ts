@@ -9,6 +9,7 @@ import {
   copyBytes,
   copyChange,
   copyHead,
+  copyScan,
   sameHead,
 } from "./guards.ts";
 import { decodePending, encodePending, type Pending } from "./pending.ts";
@@ -54,6 +55,8 @@ interface Shared {
   last: Promise<unknown>;
   /** A commit of which it is not known whether its append happened. */
   pending: Pending | undefined;
+  /** One of which it is not known whether it stands in the state store. */
+  unwritten: Pending | undefined;
   /** Where chains were seen to end. */
   readonly ends: Map<string, Head>;
 }
@@ -84,6 +87,7 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
   const shared = sharedOf.get(state) ?? {
     last: Promise.resolve(),
     pending: undefined,
+    unwritten: undefined,
     ends: new Map(),
   };
   sharedOf.set(state, shared);
@@ -109,6 +113,10 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
 
   /** Carries out what was cut short. Only one at a time, and alone. */
   async function settle(): Promise<void> {
+    if (shared.unwritten !== undefined) {
+      shared.pending = shared.unwritten;
+      await begin(shared.unwritten);
+    }
     if (shared.pending !== undefined) await carryOut(shared.pending, false);
   }
 
@@ -137,6 +145,19 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
     await finish(pending, changes);
     shared.ends.set(chain, head);
     return head;
+  }
+
+  /** Writes down what is about to be appended. */
+  async function begin(pending: Pending): Promise<void> {
+    const value = encodePending(pending);
+    try {
+      await state!.batch([{ key: PENDING, value }]);
+    } catch (error) {
+      // It may stand there, and would be carried out by the next opening: by the next call already.
+      if (error instanceof AmbiguousAppend) shared.unwritten = pending;
+      throw error;
+    }
+    shared.unwritten = undefined;
   }
 
   async function finish(pending: Pending, changes: readonly StateChange[]): Promise<void> {
@@ -173,7 +194,7 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
     }
     const pending = { ...append, state: changes };
     if (changes.length > 0) {
-      await state!.batch([{ key: PENDING, value: encodePending(pending) }]);
+      await begin(pending);
       return carryOut(pending, true);
     }
     // Until it is known what came of it: called again, it must not put blobs that were erased since.
@@ -203,7 +224,7 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
   /** The state as it is after what is pending. */
   async function settledState(): Promise<StateStore> {
     open();
-    if (shared.pending !== undefined) await exclusively(settleQuietly);
+    if (shared.pending ?? shared.unwritten) await exclusively(settleQuietly);
     return state!;
   }
 
@@ -278,7 +299,7 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
           await state.batch(copy, batchOptions);
         });
       },
-      scan,
+      scan: (range) => scan(copyScan(range)),
       close,
     },
     commit,

@@ -1,6 +1,6 @@
 import { assertBytes, assertUint } from "../bytes/guards.ts";
-import { equalBytes } from "../bytes/compare.ts";
-import { utf8ToBytes } from "../bytes/utf8.ts";
+import { compareBytes, equalBytes } from "../bytes/compare.ts";
+import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
 import { anyCidFromBytes, type CID } from "../codec/cid.ts";
 import { InputError, StorageError } from "../errors.ts";
 import {
@@ -37,6 +37,23 @@ export function chainNameBytes(chain: unknown): Uint8Array {
     throw new RangeError(`chain must be 1 to ${MAX_CHAIN_NAME_BYTES} bytes of Unicode`);
   }
   return bytes;
+}
+
+/**
+ * Reads the name of a chain from what a store keeps of it, every character as it was given: also a
+ * byte order mark, which most decoders swallow.
+ *
+ * @param bytes - UTF-8
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when no chain can have such a name
+ */
+export function chainNameOf(bytes: Uint8Array): string {
+  try {
+    const name = bytesToUtf8(bytes);
+    chainNameBytes(name);
+    return name;
+  } catch (cause) {
+    throw new StorageError("ERR_STORAGE_CORRUPT", "the name of a chain is damaged", { cause });
+  }
 }
 
 /** Checks the shape of a head that a caller expects. */
@@ -100,6 +117,42 @@ export function blobCid(codec: number, digest: Uint8Array): CID {
   bytes.set(start);
   bytes.set(digest, start.length);
   return anyCidFromBytes(bytes);
+}
+
+/**
+ * Reads the name of a blob from what a store keeps of it.
+ *
+ * @param bytes - a CID's; copied
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when no blob can have such a name
+ */
+export function storedCid(bytes: Uint8Array): CID {
+  try {
+    const cid = anyCidFromBytes(copyBytes(bytes));
+    blobCidBytes(cid);
+    return cid;
+  } catch (cause) {
+    throw new StorageError("ERR_STORAGE_CORRUPT", "the name of a blob is damaged", { cause });
+  }
+}
+
+/**
+ * Checks that what a store lists comes in the order of its keys, each once: a damaged index may
+ * repeat itself, and whoever pages by the last key would never come to an end.
+ *
+ * @returns whether a key follows the one before it, to be called with each in turn
+ */
+export function risingKeys(reverse = false): (key: Uint8Array) => void {
+  let last: Uint8Array | undefined;
+  return (key) => {
+    const order = last === undefined ? 1 : compareBytes(key, last);
+    if (reverse ? last !== undefined && order >= 0 : order <= 0) throw disordered();
+    last = key;
+  };
+}
+
+/** The error of a list that repeats itself or goes backwards. */
+export function disordered(): StorageError {
+  return new StorageError("ERR_STORAGE_CORRUPT", "a list is not in the order of its keys");
 }
 
 /**
@@ -177,6 +230,17 @@ export function checkScan(options: ScanOptions): Required<ScanOptions> {
   }
   assertUint(limit, "limit");
   return { gte: copyBytes(gte), lt: copyBytes(lt), limit, reverse };
+}
+
+/**
+ * Copies the bounds of a scan when it is called for, since an iterator does nothing before it is asked
+ * for its first item. What is wrong with them is told then.
+ */
+export function copyScan(options: ScanOptions): ScanOptions {
+  if (typeof options !== "object" || options === null) return options;
+  const copied = (bytes: Uint8Array): Uint8Array =>
+    bytes instanceof Uint8Array ? copyBytes(bytes) : bytes;
+  return { ...options, gte: copied(options.gte), lt: copied(options.lt) };
 }
 
 /** Copies bytes into a plain `Uint8Array`; `slice()` of a `Buffer` would give a view. */

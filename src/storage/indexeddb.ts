@@ -1,6 +1,6 @@
 import { compareBytes } from "../bytes/compare.ts";
-import { anyCidFromBytes, type CID } from "../codec/cid.ts";
-import { InputError, StorageError } from "../errors.ts";
+import type { CID } from "../codec/cid.ts";
+import { InputError, type StorageError } from "../errors.ts";
 import {
   assertStateKey,
   blobCidBytes,
@@ -12,7 +12,10 @@ import {
   copyBytes,
   copyChange,
   copyHead,
+  copyScan,
   EMPTY_HEAD,
+  risingKeys,
+  storedCid,
 } from "./guards.ts";
 import { addMissing } from "./indexeddb/blobs.ts";
 import { appendRecords, headAfter, readHead, readRecords } from "./indexeddb/chains.ts";
@@ -21,7 +24,7 @@ import type {
   IndexeddbKeyRange,
   IndexeddbObjectStore,
 } from "./indexeddb/client.ts";
-import { BLOBS, HEADS, openDatabase, RECORDS, STATE } from "./indexeddb/database.ts";
+import { BLOBS, HEADS, openDatabase, RECORDS, refusedToOpen, STATE } from "./indexeddb/database.ts";
 import { notices } from "./indexeddb/notices.ts";
 import { lengthOf, pageSizes, readEntries } from "./indexeddb/scan.ts";
 import { answer } from "./indexeddb/transact.ts";
@@ -96,9 +99,16 @@ export async function indexeddbStorage(
     indexedDB?: IndexeddbFactory;
     IDBKeyRange?: IndexeddbKeyRange;
   };
-  const factory = options.indexedDB ?? globals.indexedDB;
+  let factory: IndexeddbFactory | null | undefined;
+  try {
+    // Where a frame is given no storage, asking for it may throw already.
+    factory = options.indexedDB ?? globals.indexedDB;
+  } catch (cause) {
+    throw refusedToOpen(cause);
+  }
   const keyRange = options.IDBKeyRange ?? globals.IDBKeyRange;
-  if (factory === undefined || keyRange === undefined) {
+  // Some private windows say `null`.
+  if (!factory || !keyRange) {
     throw new InputError("ERR_INPUT_UNSUPPORTED", "there is no IndexedDB here");
   }
   const range: IndexeddbKeyRange = keyRange;
@@ -237,6 +247,7 @@ export async function indexeddbStorage(
   }
 
   async function* listBlobs(): AsyncGenerator<CID> {
+    const follows = risingKeys();
     for (let after: Uint8Array | undefined; ;) {
       const keys = await read([BLOBS], (store) => {
         const rest = range.lowerBound(after ?? new Uint8Array(), after !== undefined);
@@ -246,7 +257,8 @@ export async function indexeddbStorage(
       for (const key of keys) {
         open();
         after = new Uint8Array(key);
-        yield cidOfKey(copyBytes(after));
+        follows(after);
+        yield storedCid(after);
       }
     }
   }
@@ -258,6 +270,7 @@ export async function indexeddbStorage(
     let high = lt;
     let exclusive = false;
     const pages = pageSizes();
+    const follows = risingKeys(reverse);
     for (let left = limit; left > 0;) {
       if (compareBytes(low, high) >= 0) return;
       const count = Math.min(pages.next(), left);
@@ -267,6 +280,7 @@ export async function indexeddbStorage(
       pages.saw(page.length, lengthOf(page.map(({ value }) => value)));
       for (const entry of page) {
         open();
+        follows(copyBytes(entry.key));
         if (reverse) high = copyBytes(entry.key);
         else low = copyBytes(entry.key);
         left--;
@@ -288,8 +302,8 @@ export async function indexeddbStorage(
       async append(chain, expected, records, options) {
         return (await commit({ append: { chain, expected, records } }, options))!;
       },
-      read: readChain,
-      tail,
+      read: (chain, how) => readChain(chain, { ...how }),
+      tail: (chain, how) => tail(chain, { ...how }),
       async *list() {
         yield* await read([HEADS], (store) => answer<string[]>(store(HEADS).getAllKeys()));
       },
@@ -335,7 +349,7 @@ export async function indexeddbStorage(
       async batch(state, options) {
         await commit({ state }, options);
       },
-      scan,
+      scan: (range) => scan(copyScan(range)),
       close,
     },
     commit,
@@ -349,12 +363,4 @@ function getEach(
   keys: readonly Uint8Array[],
 ): Promise<(Uint8Array | undefined)[]> {
   return Promise.all(keys.map((key) => answer<Uint8Array | undefined>(store.get(key))));
-}
-
-function cidOfKey(key: Uint8Array): CID {
-  try {
-    return anyCidFromBytes(key);
-  } catch (cause) {
-    throw new StorageError("ERR_STORAGE_CORRUPT", "a blob has a name that is none", { cause });
-  }
 }

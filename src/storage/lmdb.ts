@@ -14,6 +14,7 @@ import {
   copyBytes,
   copyChange,
   copyHead,
+  copyScan,
   copyTogether,
 } from "./guards.ts";
 import {
@@ -281,8 +282,8 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
       async append(chain, expected, records, options) {
         return (await commit({ append: { chain, expected, records } }, options))!;
       },
-      read: readChain,
-      tail,
+      read: (chain, how) => readChain(chain, { ...how }),
+      tail: (chain, how) => tail(chain, { ...how }),
       async *list() {
         const names = await read(({ names }) => [...names.getRange({ start: new Uint8Array(1) })]);
         for (const { key, value } of names) yield chainOf(key, value);
@@ -332,7 +333,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
       async batch(state) {
         await commit({ state });
       },
-      scan,
+      scan: (range) => scan(copyScan(range)),
       close,
     },
     commit,

@@ -12,12 +12,21 @@ import {
   closedError,
   copyBytes,
   copyHead,
+  copyScan,
   copyTogether,
   EMPTY_HEAD,
   sameHead,
 } from "./guards.ts";
 import { sortedKeys, type SortedKeys } from "./sorted-keys.ts";
-import type { ChainRecord, Commit, FullStorage, Head, StorageCaps } from "./types.ts";
+import type {
+  ChainRecord,
+  Commit,
+  FullStorage,
+  Head,
+  ScanOptions,
+  StateEntry,
+  StorageCaps,
+} from "./types.ts";
 
 export type { SortedKeys } from "./sorted-keys.ts";
 
@@ -131,6 +140,19 @@ export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
     }
   }
 
+  async function* scan(options: ScanOptions): AsyncGenerator<StateEntry> {
+    open();
+    const { gte, lt, limit, reverse } = checkScan(options);
+    const [low, high] = [text(gte), text(lt)];
+    let key = reverse ? data.keys.before(high) : data.keys.from(low);
+    for (let left = limit; left > 0 && key !== undefined; left--) {
+      if (reverse ? key < low : key >= high) return;
+      yield { key: bytesOf(key), value: copyBytes(data.state.get(key)!) };
+      open();
+      key = reverse ? data.keys.before(key) : data.keys.after(key);
+    }
+  }
+
   return {
     chains: {
       caps,
@@ -142,8 +164,8 @@ export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
       async append(chain, expected, records, options) {
         return (await commit({ append: { chain, expected, records } }, options))!;
       },
-      read,
-      tail,
+      read: (chain, how) => read(chain, { ...how }),
+      tail: (chain, how) => tail(chain, { ...how }),
       async *list() {
         open();
         yield* [...data.chains.keys()];
@@ -198,18 +220,7 @@ export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
       async batch(state) {
         await commit({ state });
       },
-      async *scan(options) {
-        open();
-        const { gte, lt, limit, reverse } = checkScan(options);
-        const [low, high] = [text(gte), text(lt)];
-        let key = reverse ? data.keys.before(high) : data.keys.from(low);
-        for (let left = limit; left > 0 && key !== undefined; left--) {
-          if (reverse ? key < low : key >= high) return;
-          yield { key: bytesOf(key), value: copyBytes(data.state.get(key)!) };
-          open();
-          key = reverse ? data.keys.before(key) : data.keys.after(key);
-        }
-      },
+      scan: (options) => scan(copyScan(options)),
       close,
     },
     commit,

@@ -1,4 +1,6 @@
+import { equalBytes } from "../bytes/compare.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
+import { sha256 } from "#crypto";
 import { LedgerError, StorageError } from "../errors.ts";
 import { assertHead, assertStateKey, chainNameBytes } from "./guards.ts";
 import type { Commit, StateChange } from "./types.ts";
@@ -16,14 +18,15 @@ interface Written {
 
 /** Writes down a commit that is about to be appended. */
 export function encodePending({ chain, expected, records, state }: Pending): Uint8Array {
-  return encode({
-    v: 1,
+  const commit = encode({
     chain,
     size: expected.size,
     hash: expected.hash,
     records,
     state: state.map(({ key, value }) => [key, value]),
   });
+  // It is appended as it was read: not every store notices what a disk changed.
+  return encode({ v: 2, sha256: sha256(commit), commit });
 }
 
 /**
@@ -34,8 +37,12 @@ export function encodePending({ chain, expected, records, state }: Pending): Uin
 export function decodePending(bytes: Uint8Array): Pending {
   try {
     const limits = { maxBytes: bytes.length, maxItems: bytes.length };
-    const { v, ...fields } = decode(bytes, limits) as { v: number } & Written;
-    if (v !== 1) throw new TypeError("a pending commit of another version");
+    const { v, sha256: digest, commit } = decode(bytes, limits) as Record<string, unknown>;
+    if (v !== 2 || !(commit instanceof Uint8Array) || !(digest instanceof Uint8Array)) {
+      throw new TypeError("a pending commit of another version");
+    }
+    if (!equalBytes(sha256(commit), digest)) throw new TypeError("it is not what was written");
+    const fields = decode(commit, limits) as Written;
     const { chain, size, hash, records, state } = fields;
     const pending: Pending = {
       chain,

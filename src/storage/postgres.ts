@@ -1,6 +1,6 @@
 import { toHex } from "../bytes/hex.ts";
-import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
-import { CID } from "../codec/cid.ts";
+import { utf8ToBytes } from "../bytes/utf8.ts";
+import type { CID } from "../codec/cid.ts";
 import { StorageError } from "../errors.ts";
 import { sha256 } from "#crypto";
 import { AmbiguousAppend, AppendConflict } from "./errors.ts";
@@ -8,14 +8,18 @@ import {
   assertStateKey,
   blobCidBytes,
   chainNameBytes,
+  chainNameOf,
   checkCommit,
   checkRead,
   checkScan,
   closedError,
   copyBytes,
   copyHead,
+  copyScan,
   EMPTY_HEAD,
+  risingKeys,
   sameHead,
+  storedCid,
 } from "./guards.ts";
 import type { PostgresPool } from "./postgres/client.ts";
 import { compactTables } from "./postgres/compact.ts";
@@ -219,9 +223,18 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
   ): Promise<{ readonly head: Head; readonly records: readonly ChainRecord[] }> {
     return use(async (session) => {
       const rows = await session.query(
-        `SELECT c.size, c.hash, p.index, p.bytes, server.is_standby
+        // A head that was asked for is compared with the record that it is to be that of.
+        `SELECT c.size, c.hash, p.index, p.bytes, server.is_standby${
+          end === 0 ? ", c.hash = sha256(last.bytes), next.index IS NULL" : ""
+        }
         FROM (SELECT pg_is_in_recovery() AS is_standby) AS server
         LEFT JOIN ${schema}.chain AS c ON c.name = $1
+        ${
+          end === 0
+            ? `LEFT JOIN ${schema}.record AS last ON last.chain = c.id AND last.index = c.size - 1
+               LEFT JOIN ${schema}.record AS next ON next.chain = c.id AND next.index = c.size`
+            : ""
+        }
         LEFT JOIN LATERAL (
           SELECT index, bytes, sum(octet_length(bytes)) OVER (ORDER BY index) AS upto,
             octet_length(bytes) AS length
@@ -236,6 +249,9 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
       );
       if (rows[0]?.[4] !== "f") throw isStandby();
       const head = rows[0][0] === null ? EMPTY_HEAD : headOf(rows[0]);
+      if (end === 0 && head.size > 0 && !(rows[0][5] === "t" && rows[0][6] === "t")) {
+        throw new StorageError("ERR_STORAGE_CORRUPT", "the head of a chain is damaged");
+      }
       await confirm(session, chain, head, end === 0 ? Infinity : Math.min(end, head.size));
       const records = rows
         .filter(([, , index]) => index !== null)
@@ -343,6 +359,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
   }
 
   async function* listBlobs(): AsyncGenerator<CID> {
+    const follows = risingKeys();
     for (let last: Uint8Array = new Uint8Array(); ;) {
       const rows = await use(({ query }) =>
         query(`SELECT cid FROM ${schema}.blob WHERE cid > $1 ORDER BY cid LIMIT ${CID_PAGE}`, [
@@ -352,7 +369,8 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
       for (const [cid] of rows) {
         open();
         last = bytesOf(cid);
-        yield CID.decode(last.slice());
+        follows(last);
+        yield storedCid(last);
       }
       if (rows.length < CID_PAGE) return;
     }
@@ -362,6 +380,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
     open();
     const { gte, lt, limit, reverse } = checkScan(options);
     let [low, high] = [gte, lt];
+    const follows = risingKeys(reverse);
     for (let left = limit, first = true; left > 0; first = false) {
       const above = first || reverse ? ">=" : ">";
       const order = reverse ? "DESC" : "ASC";
@@ -381,6 +400,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
       for (const [key, value] of rows) {
         open();
         const entry = { key: bytesOf(key), value: bytesOf(value) };
+        follows(copyBytes(entry.key));
         if (reverse) high = copyBytes(entry.key);
         else low = copyBytes(entry.key);
         left--;
@@ -402,11 +422,17 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
       async append(chain, expected, records, options) {
         return (await commit({ append: { chain, expected, records } }, options))!;
       },
-      read: readChain,
-      tail,
+      read: (chain, how) => readChain(chain, { ...how }),
+      tail: (chain, how) => tail(chain, { ...how }),
       async *list() {
-        const rows = await use(({ query }) => query(`SELECT name FROM ${schema}.chain`));
-        for (const [chain] of rows) yield bytesToUtf8(bytesOf(chain));
+        const rows = await use(async ({ query }) => {
+          await assertOwned(query, schema);
+          return query(`SELECT name FROM ${schema}.chain`);
+        });
+        for (const [chain] of rows) {
+          open();
+          yield chainNameOf(bytesOf(chain));
+        }
       },
       close,
     },
@@ -456,7 +482,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
       async batch(state, { sync = true } = {}) {
         await commit({ state }, {}, sync);
       },
-      scan,
+      scan: (range) => scan(copyScan(range)),
       close,
     },
     commit: (batch, options) => commit(batch, options),
@@ -523,5 +549,25 @@ function headBehind({ expected, records }: NonNullable<Commit["append"]>): Head 
 }
 
 function headOf([size, hash]: Row): Head {
-  return { size: numberOf(size), hash: bytesOf(hash) };
+  const head = { size: numberOf(size), hash: bytesOf(hash) };
+  // A chain is made with its first records.
+  if (head.size > 0 && head.hash.length === 32) return head;
+  throw new StorageError("ERR_STORAGE_CORRUPT", "the head of a chain is damaged");
+}
+
+/** Looks for records that belong to no chain, going by the index from one chain's to the next one's. */
+async function assertOwned(query: Query, schema: string): Promise<void> {
+  const [row] = await query(
+    `WITH RECURSIVE owner (id) AS (
+      (SELECT chain FROM ${schema}.record ORDER BY chain LIMIT 1)
+      UNION ALL
+      SELECT (SELECT r.chain FROM ${schema}.record AS r WHERE r.chain > owner.id
+        ORDER BY r.chain LIMIT 1)
+      FROM owner WHERE owner.id IS NOT NULL
+    )
+    SELECT count(*) FROM owner WHERE id IS NOT NULL AND id NOT IN (SELECT c.id FROM ${schema}.chain AS c)`,
+  );
+  if (numberOf(row?.[0]) > 0) {
+    throw new StorageError("ERR_STORAGE_CORRUPT", "there are records that belong to no chain");
+  }
 }

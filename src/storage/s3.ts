@@ -207,8 +207,8 @@ export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
         const segment = encodeSegment(expected, records);
         return copyHead(await track(chains.append(chain, copyHead(expected), segment)));
       },
-      read: (chain, readOptions) => guarded(chains.read(chain, readOptions)),
-      tail,
+      read: (chain, readOptions) => guarded(chains.read(chain, { ...readOptions })),
+      tail: (chain, tailOptions) => tail(chain, { ...tailOptions }),
       list: () => guarded(chains.list()),
       close,
     },

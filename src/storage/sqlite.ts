@@ -1,3 +1,4 @@
+import { concatBytes } from "../bytes/concat.ts";
 import type { CID } from "../codec/cid.ts";
 import { sha256 } from "#crypto";
 import { InputError } from "../errors.ts";
@@ -12,7 +13,9 @@ import {
   copyBytes,
   copyChange,
   copyHead,
+  copyScan,
   copyTogether,
+  risingKeys,
 } from "./guards.ts";
 import { nameOf, sqliteBlobs, type BlobName } from "./sqlite/blobs.ts";
 import { missing, sqliteChains } from "./sqlite/chains.ts";
@@ -197,10 +200,12 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
   }
 
   async function* listBlobs(): AsyncGenerator<CID> {
+    const follows = risingKeys();
     for (let last: BlobName | undefined; ;) {
       const page = await engine.read(() => blobs.page(last, LARGEST_PAGE));
       for (const { digest, codec } of page) {
         open();
+        follows(concatBytes(digest, Uint8Array.of(codec >> 24, codec >> 16, codec >> 8, codec)));
         yield blobCid(codec, digest);
       }
       last = page.at(-1);
@@ -213,6 +218,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
     const { gte, lt, limit, reverse } = checkScan(options);
     let [low, high, afterLow] = [gte, lt, false];
     const rows = pageSizes();
+    const follows = risingKeys(reverse);
     for (let left = limit; left > 0;) {
       const range = { low, high, afterLow, reverse, limit: Math.min(rows.next, left) };
       const page = await engine.read(() => state.page(range));
@@ -224,7 +230,8 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
       left -= page.length;
       for (const entry of page) {
         open();
-        yield entry;
+        follows(entry.key);
+        yield { key: copyBytes(entry.key), value: entry.value };
       }
     }
   }
@@ -240,10 +247,13 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
       async append(chain, expected, records, options) {
         return (await commit({ append: { chain, expected, records } }, options))!;
       },
-      read: readChain,
-      tail,
+      read: (chain, how) => readChain(chain, { ...how }),
+      tail: (chain, how) => tail(chain, { ...how }),
       async *list() {
-        yield* await engine.read(() => chains.names());
+        for (const name of await engine.read(() => (chains.assertOwned(), chains.names()))) {
+          open();
+          yield name;
+        }
       },
       close,
     },
@@ -293,7 +303,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
       async batch(changes) {
         await commit({ state: changes });
       },
-      scan,
+      scan: (range) => scan(copyScan(range)),
       close,
     },
     commit,

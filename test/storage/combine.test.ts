@@ -149,6 +149,47 @@ describe("combineStorage", () => {
     expect([...seen].sort()).toEqual(["cut 1", "cut 2", "done 2"]);
   });
 
+  it("carries out by the next call what may have been written down, however often that is unknown", async () => {
+    const data = memoryData();
+    const all = fresh(data);
+    let lost = 0;
+    const state = {
+      ...all.state,
+      batch: async (...call: Parameters<typeof all.state.batch>) => {
+        await all.state.batch(...call);
+        if (lost-- > 0) throw new AmbiguousAppend();
+      },
+    };
+    const storage = await combineStorage({ chains: all, blobs: all, state: { ...all, state } });
+    lost = 1;
+    const commit = commitOf(EMPTY, "one");
+    await expect(storage.commit(commit)).rejects.toMatchObject({ code: "ERR_STORAGE_AMBIGUOUS" });
+    expect(await stateOf(storage)).toBe("one");
+    expect(await storage.chains.head("a")).toMatchObject({ size: 1 });
+    expect(await storage.commit(commit)).toMatchObject({ size: 1 });
+    expect(await all.state.get(utf8ToBytes("combine/pending"))).toBeUndefined();
+  });
+
+  it("appends nothing of a pending commit that a disk changed", async () => {
+    const data = memoryData();
+    const all = fresh(data);
+    // Written down, and not appended.
+    await expect(
+      (await over(dying(all, 2, false))).commit(commitOf(EMPTY, "one")),
+    ).rejects.toThrow();
+    const key = utf8ToBytes("combine/pending");
+    const written = (await all.state.get(key))!;
+    for (let at = 0; at < written.length; at++) {
+      const value = written.slice();
+      value[at]! ^= 4;
+      await all.state.batch([{ key, value }]);
+      await expect(over(fresh(data)), `byte ${at}`).rejects.toMatchObject({
+        code: "ERR_STORAGE_CORRUPT",
+      });
+    }
+    expect(await all.chains.head("a")).toMatchObject({ size: 0 });
+  });
+
   it("gives up what was cut short where the chain went on without it", async () => {
     const data = memoryData();
     const head = (await (await over(fresh(data))).commit(commitOf(EMPTY, "one")))!;

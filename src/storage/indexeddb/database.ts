@@ -1,5 +1,11 @@
 import { InputError, StorageError } from "../../errors.ts";
-import type { IndexeddbDatabase, IndexeddbFactory, IndexeddbFailure } from "./client.ts";
+import type {
+  IndexeddbDatabase,
+  IndexeddbFactory,
+  IndexeddbFailure,
+  IndexeddbRequest,
+  IndexeddbTransaction,
+} from "./client.ts";
 import { transact, type Access } from "./transact.ts";
 
 /** Version of the database, and so of the layout. */
@@ -52,7 +58,7 @@ export async function openDatabase(
   database.addEventListener("close", () => {
     onLost(closedBy("the browser closed the database; its data may have been cleared"));
   });
-  const probe = database.transaction([HEADS], "readonly", { durability: "strict" });
+  const probe = begin(database);
   const running = new Set<Promise<void>>();
   return {
     strict: probe.durability === "strict",
@@ -69,6 +75,15 @@ export async function openDatabase(
   };
 }
 
+function begin(database: IndexeddbDatabase): IndexeddbTransaction {
+  try {
+    return database.transaction([HEADS], "readonly", { durability: "strict" });
+  } catch (cause) {
+    database.close();
+    throw refusedToOpen(cause);
+  }
+}
+
 function connect(
   factory: IndexeddbFactory,
   name: string,
@@ -76,7 +91,12 @@ function connect(
 ): Promise<IndexeddbDatabase> {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
-    const request = factory.open(name, VERSION);
+    let request: IndexeddbRequest;
+    try {
+      request = factory.open(name, VERSION);
+    } catch (cause) {
+      throw refusedToOpen(cause);
+    }
     let given = false;
     const giveUp = (error: unknown): void => {
       given = true;
@@ -110,6 +130,14 @@ function openFailure(cause: IndexeddbFailure | null): Error {
     const message = "the database is of a later version than this library knows";
     return new InputError("ERR_INPUT_UNSUPPORTED", message, { cause });
   }
+  return refusedToOpen(cause);
+}
+
+/**
+ * The error where the browser gives a site no database: in private windows, in frames of other sites,
+ * where the user forbade it, or when its files are damaged.
+ */
+export function refusedToOpen(cause: unknown): StorageError {
   return refused("the browser refused to open the database", cause);
 }
 

@@ -1,6 +1,8 @@
 /** What of the `pg` package (8.x) is used; its `Pool` is one. */
 export interface PostgresPool {
   connect(): Promise<PostgresClient>;
+  /** Told of each connection when it is lent, before who asked for it is. */
+  on?(event: "acquire", listener: (client: PostgresClient) => void): unknown;
   /** How many connections it opens at most; with 1, `tail` polls instead of listening. */
   readonly options?: { readonly max?: number };
 }

@@ -1,5 +1,6 @@
 import { StorageError } from "../../errors.ts";
 import { AmbiguousAppend } from "../errors.ts";
+import { createPatience } from "../settle.ts";
 import type { Durability } from "../types.ts";
 import type { PostgresClient, PostgresNotice, PostgresPool } from "./client.ts";
 import { asFailed, asUnsettled, isBroken, isRetryable } from "./errors.ts";
@@ -43,6 +44,7 @@ export interface Sessions {
 
 /** @param wanted - the least durability that a connection must promise */
 export function openSessions(pool: PostgresPool, wanted: Durability): Sessions {
+  hearErrors(pool);
   /** What was found on the connections that are in use or in the pool. */
   const known = new WeakMap<PostgresClient, ServerPromise>();
 
@@ -82,6 +84,24 @@ export function openSessions(pool: PostgresPool, wanted: Durability): Sessions {
   }
 
   return { use, borrow: () => pool.connect() };
+}
+
+const heard = /* @__PURE__ */ new WeakSet<object>();
+
+/**
+ * Listens for errors of a pool's connections from the moment when they are lent. The pool stops then,
+ * and who awaits the connection cannot begin before the next microtask: one that breaks in between,
+ * as where the server's greeting and its farewell come in one packet, would end the process.
+ */
+function hearErrors(pool: PostgresPool): void {
+  if (heard.has(pool)) return;
+  heard.add(pool);
+  pool.on?.("acquire", (client) => {
+    if (heard.has(client)) return;
+    heard.add(client);
+    // The next query fails of it.
+    client.on("error", () => {});
+  });
 }
 
 /** An error behind which the connection is in a state that nobody knows. */
@@ -133,11 +153,12 @@ function sessionOn(client: PostgresClient, promise: ServerPromise): Session {
     promise,
     query,
     async transaction({ durable }, work) {
+      const patience = createPatience({ longest: 100 });
       for (let left = RETRIES; ; left--) {
         try {
           return await attempt(durable, work);
         } catch (error) {
-          if (left === 0 || !isRetryable(error)) throw error;
+          if (left === 0 || !isRetryable(error) || !(await patience.pause())) throw error;
         }
       }
     },

@@ -36,6 +36,7 @@ export function byteaArray(items: readonly (Uint8Array | null)[]): Uint8Array {
 export function bytesOf(text: string | null | undefined): Uint8Array {
   if (typeof text !== "string") throw corrupt();
   if (!text.startsWith("\\x")) return unescape(text);
+  if (text.length % 2 !== 0) throw corrupt();
   const bytes = new Uint8Array((text.length - 2) / 2);
   const written = Buffer.from(bytes.buffer).write(text.slice(2), "hex");
   if (2 * written !== text.length - 2) throw corrupt();

@@ -1,5 +1,6 @@
 import { CID } from "multiformats/cid";
 import { StorageError } from "../../errors.ts";
+import { blobCidBytes } from "../guards.ts";
 import type { Blob } from "../types.ts";
 import { forEach, type Requests } from "./requests.ts";
 
@@ -47,6 +48,8 @@ export function blobObjects({ requests, prefix, concurrency }: BlobObjectsOption
         let cid: CID;
         try {
           cid = CID.parse(name);
+          blobCidBytes(cid);
+          if (cid.toString() !== name) throw new TypeError("it is written otherwise");
         } catch (cause) {
           throw new StorageError("ERR_STORAGE_CORRUPT", "an object among the blobs is no blob", {
             cause,

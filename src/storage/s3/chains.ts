@@ -1,9 +1,16 @@
 import { equalBytes } from "../../bytes/compare.ts";
-import { bytesToUtf8 } from "../../bytes/utf8.ts";
 import { StorageError } from "../../errors.ts";
 import { sha256 } from "#crypto";
 import { AmbiguousAppend, AppendConflict } from "../errors.ts";
-import { chainNameBytes, checkRead, copyBytes, copyHead, EMPTY_HEAD, sameHead } from "../guards.ts";
+import {
+  chainNameBytes,
+  chainNameOf,
+  checkRead,
+  copyBytes,
+  copyHead,
+  EMPTY_HEAD,
+  sameHead,
+} from "../guards.ts";
 import type { ChainRecord, Head, ReadOptions } from "../types.ts";
 import { openHead, type HeadObject } from "./head.ts";
 import type { Requests } from "./requests.ts";
@@ -178,7 +185,10 @@ export function segmentChains(options: SegmentChainsOptions): SegmentChains {
     if (!sameHead(end, expected)) return replayed(chain, expected, segment, end);
     const key = keyOf(chain, expected.size);
     if ((await requests.create(key, segment.bytes)) === "refused") {
-      const there = await requests.get(key);
+      const there = await requests.get(key).catch((error: unknown) => {
+        // What is there may be what an earlier try of this call wrote.
+        throw new AmbiguousAppend(error);
+      });
       // Refused and yet absent: the store has not made up its mind.
       if (there === undefined) throw new AmbiguousAppend();
       if (!equalBytes(there.bytes, segment.bytes)) {
@@ -289,7 +299,7 @@ export function segmentChains(options: SegmentChainsOptions): SegmentChains {
     for await (const folder of requests.folders(`${prefix}chains/`)) {
       const name = decodeName(folder);
       if (name === undefined) throw corrupt("a folder among the chains is no chain");
-      yield bytesToUtf8(name);
+      yield chainNameOf(name);
     }
   }
 

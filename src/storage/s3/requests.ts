@@ -1,5 +1,6 @@
-import { StorageError } from "../../errors.ts";
+import { InputError, StorageError, type LedgerError } from "../../errors.ts";
 import { AmbiguousAppend } from "../errors.ts";
+import { disordered } from "../guards.ts";
 import type { S3Calls, S3CallOptions, S3ListedObject, S3ListedVersion } from "./client.ts";
 
 export interface RequestOptions {
@@ -91,7 +92,8 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
           return { etag: ETag };
         } catch (error) {
           const status = statusOf(error);
-          if (status === 412) return "refused";
+          // Some answer a write that found its object there as they would a read: not modified.
+          if (status === 412 || status === 304) return "refused";
           // The client repeats requests itself: of those before the last nothing is known.
           unsure ||= (status !== 409 && mayPass(error)) || attemptsOf(error) > 1;
           if (attempt >= retries || !mayPass(error)) {
@@ -142,6 +144,8 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
 
     async *list(prefix, { after, limit = Infinity } = {}) {
       let left = limit;
+      let last = after;
+      const pages = paging();
       let token: string | undefined;
       do {
         const page = await repeated(() =>
@@ -157,13 +161,21 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
           ),
         );
         const contents = page.Contents ?? [];
-        yield* contents;
+        for (const object of contents) {
+          const { Key = "" } = object;
+          if (!Key.startsWith(prefix) || (last !== undefined && Key <= last)) throw disordered();
+          last = Key;
+          yield object;
+        }
         left -= contents.length;
-        token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
-      } while (token !== undefined && left > 0);
+        token =
+          left > 0 ? pages.next(page, contents.length, page.NextContinuationToken) : undefined;
+      } while (token !== undefined);
     },
 
     async *folders(prefix) {
+      let last = "";
+      const pages = paging();
       let token: string | undefined;
       do {
         const page = await repeated(() =>
@@ -177,10 +189,13 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
             call(),
           ),
         );
-        for (const { Prefix } of page.CommonPrefixes ?? []) {
-          if (Prefix !== undefined) yield Prefix.slice(prefix.length, -1);
+        const folders = page.CommonPrefixes ?? [];
+        for (const { Prefix = "" } of folders) {
+          if (!Prefix.startsWith(prefix) || Prefix <= last) throw disordered();
+          last = Prefix;
+          yield Prefix.slice(prefix.length, -1);
         }
-        token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
+        token = pages.next(page, folders.length, page.NextContinuationToken);
       } while (token !== undefined);
     },
 
@@ -196,6 +211,7 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
     },
 
     async *versions(prefix) {
+      const pages = paging();
       let next: { KeyMarker?: string; VersionIdMarker?: string } | undefined = {};
       while (next !== undefined) {
         const from: { KeyMarker?: string; VersionIdMarker?: string } = next;
@@ -204,8 +220,11 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
         );
         for (const version of page.Versions ?? []) yield { ...version, marker: false };
         for (const version of page.DeleteMarkers ?? []) yield { ...version, marker: true };
+        const count = (page.Versions ?? []).length + (page.DeleteMarkers ?? []).length;
+        const marks = [page.NextKeyMarker, page.NextVersionIdMarker];
+        const token = page.NextKeyMarker === undefined ? undefined : JSON.stringify(marks);
         next =
-          page.IsTruncated === true
+          pages.next(page, count, token) !== undefined
             ? {
                 ...(page.NextKeyMarker !== undefined && { KeyMarker: page.NextKeyMarker }),
                 ...(page.NextVersionIdMarker !== undefined && {
@@ -249,9 +268,52 @@ function mayPass(error: unknown): boolean {
   return status === 408 || status === 409 || status === 429 || (status >= 500 && status !== 501);
 }
 
-function failed(cause: unknown): StorageError {
+/** Pages without anything in them after which a list is taken for endless. */
+const EMPTY_PAGES = 1000;
+
+/** Sees to it that a list ends: says where it goes on, if it does. */
+function paging(): {
+  next(
+    page: { readonly IsTruncated?: boolean | undefined },
+    count: number,
+    token: string | undefined,
+  ): string | undefined;
+} {
+  let before: string | undefined;
+  let empty = 0;
+  return {
+    next(page, count, token) {
+      if (page.IsTruncated !== true) return undefined;
+      // Else what is left would be taken for absent.
+      if (token === undefined) throw endless("was cut off, and says not where it goes on");
+      if (token === before) throw endless("goes on where it was");
+      empty = count > 0 ? 0 : empty + 1;
+      if (empty > EMPTY_PAGES) throw endless("has no end");
+      before = token;
+      return token;
+    },
+  };
+}
+
+function endless(what: string): StorageError {
+  return new StorageError("ERR_STORAGE_CORRUPT", `a list of the object store ${what}`);
+}
+
+function failed(cause: unknown): LedgerError {
   const status = statusOf(cause);
   const name = nameOf(cause);
+  if (status === 501) {
+    return new InputError("ERR_INPUT_UNSUPPORTED", "the object store does not know this request", {
+      cause,
+    });
+  }
+  if (status === 304) {
+    return new StorageError(
+      "ERR_STORAGE_FAILED",
+      "the object store, or a cache before it, said of what was asked for that it is not modified",
+      { cause },
+    );
+  }
   return new StorageError(
     "ERR_STORAGE_FAILED",
     `the object store refused or did not answer (${status ?? "no response"}, ${String(name)})`,

@@ -1,4 +1,5 @@
 import type { CID } from "../../codec/cid.ts";
+import { StorageError } from "../../errors.ts";
 import { blobCidBytes, copyBytes } from "../guards.ts";
 import { bytesIn, prepare, uintIn, type SqliteDatabase } from "./client.ts";
 
@@ -23,6 +24,12 @@ export interface Blobs {
 export function nameOf(cid: CID): BlobName {
   blobCidBytes(cid);
   return { codec: cid.code, digest: copyBytes(cid.multihash.digest) };
+}
+
+function digestIn(row: unknown): Uint8Array {
+  const digest = bytesIn(row, "sha256");
+  if (digest.length === 32) return digest;
+  throw new StorageError("ERR_STORAGE_CORRUPT", "the name of a blob is damaged");
 }
 
 /** Prepares the statements on blobs. */
@@ -53,7 +60,7 @@ export function sqliteBlobs(database: SqliteDatabase): Blobs {
     page: ({ digest, codec } = first, limit) =>
       page.all(digest, codec, limit).map((row) => ({
         codec: uintIn(row, "codec"),
-        digest: bytesIn(row, "sha256"),
+        digest: digestIn(row),
       })),
     count: () => uintIn(count.get(), "count"),
   };

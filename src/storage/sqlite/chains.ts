@@ -1,10 +1,9 @@
-import { bytesToUtf8 } from "../../bytes/utf8.ts";
 import { equalBytes } from "../../bytes/compare.ts";
 import { utf8ToBytes } from "../../bytes/utf8.ts";
 import { sha256 } from "#crypto";
 import { StorageError } from "../../errors.ts";
 import { AppendConflict } from "../errors.ts";
-import { EMPTY_HEAD, sameHead } from "../guards.ts";
+import { chainNameOf, EMPTY_HEAD, sameHead } from "../guards.ts";
 import type { ChainRecord, Head } from "../types.ts";
 import { bytesIn, prepare, uintIn, type Row, type SqliteDatabase } from "./client.ts";
 
@@ -30,6 +29,8 @@ export interface Chains {
   /** At most `limit` records from `from` on, in order and without gaps. */
   page(chain: string, from: number, limit: number): ChainRecord[];
   names(): string[];
+  /** @throws {StorageError} `ERR_STORAGE_CORRUPT` when there are records of no chain, or a chain without */
+  assertOwned(): void;
 }
 
 /** Most heads whose hash is remembered. */
@@ -58,6 +59,19 @@ export function sqliteChains(database: SqliteDatabase): Chains {
     database,
     "INSERT INTO hl_records (chain, position, record) VALUES (?, ?, ?)",
   );
+  // Goes from one chain's records to the next one's by the index, however many there are of each.
+  const strays = prepare(
+    database,
+    `WITH RECURSIVE owner (id) AS (
+       SELECT min(chain) FROM hl_records
+       UNION ALL
+       SELECT (SELECT min(chain) FROM hl_records WHERE chain > owner.id)
+       FROM owner WHERE owner.id IS NOT NULL
+     )
+     SELECT (SELECT count(*) FROM owner WHERE id IS NOT NULL AND id NOT IN (SELECT id FROM hl_chains))
+       + (SELECT count(*) FROM hl_chains WHERE id NOT IN (SELECT id FROM owner WHERE id IS NOT NULL))
+       AS strays`,
+  );
   /** Hashes of newest records by chain; a chain of a given size has only ever one. */
   const heads = new Map<string, Head>();
 
@@ -78,7 +92,9 @@ export function sqliteChains(database: SqliteDatabase): Chains {
 
   function headOf(chain: string, id: number | undefined): Head {
     const row = id === undefined ? undefined : newest.get(id);
-    if (id === undefined || row === undefined) return EMPTY_HEAD;
+    if (id === undefined) return EMPTY_HEAD;
+    // A name comes with its first records.
+    if (row === undefined) throw missing(0);
     const size = uintIn(row, "position") + 1;
     const known = heads.get(chain);
     if (known?.size === size) return known;
@@ -129,8 +145,16 @@ export function sqliteChains(database: SqliteDatabase): Chains {
         return { index: from + i, record: bytesIn(row, "record") };
       });
     },
-    names: () => allNames.all().map((row) => bytesToUtf8(bytesIn(row as Row, "name"))),
+    names: () => allNames.all().map((row) => chainNameOf(bytesIn(row, "name"))),
+    assertOwned() {
+      const row = strays.get() as Row | undefined;
+      if (Number(row?.["strays"]) !== 0) throw strayed();
+    },
   };
+}
+
+function strayed(): StorageError {
+  return new StorageError("ERR_STORAGE_CORRUPT", "there are records that belong to no chain");
 }
 
 /** What is thrown where a chain has a gap. */

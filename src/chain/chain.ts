@@ -1,6 +1,7 @@
 import type { CID } from "multiformats/cid";
 import { sha256 } from "#crypto";
 import { equalBytes } from "../bytes/compare.ts";
+import { assertBytes } from "../bytes/guards.ts";
 import type { Block } from "../block/block.ts";
 import { decodeGenesis, ledgerId, type Genesis } from "../block/genesis.ts";
 import { decodeHeader, type Header } from "../block/header.ts";
@@ -168,9 +169,10 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
   if (chains === undefined || stateStore === undefined) {
     throw new TypeError("a chain needs a storage with chains and state");
   }
+  assertBytes(options.genesis, "genesis");
+  const genesisBytes = new Uint8Array(options.genesis);
   await assertCopied(stateStore);
   const now = options.now && checkedClock(options.now);
-  const genesisBytes = options.genesis.slice();
   const genesis = decodeGenesis(genesisBytes);
   const ledger = ledgerId(genesisBytes);
   const chainName = blocksChain(ledger);

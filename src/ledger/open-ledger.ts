@@ -66,6 +66,7 @@ import type { CurrentRecord } from "./records.ts";
 import type { ResourceLabels } from "../consent/resource.ts";
 import { relabelStale, type RelabelOptions, type Relabelled } from "./relabelling.ts";
 import { createRequest, type RequestOptions } from "./request.ts";
+import { takeArgument } from "./take-arguments.ts";
 import { openSubjects, type PersonIdentifier, type Subject } from "./subjects.ts";
 import { createTurns } from "./turns.ts";
 import type { PendingErasure } from "./unfinished.ts";
@@ -319,7 +320,8 @@ export interface PendingWork {
  * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when a key is missing
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` when the suite is none, or nothing native here has it
  */
-export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
+export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
+  const options = takeOptions(given);
   const { keys, genesis, shardKeys, lane } = options;
   if (lane !== undefined && !(Number.isInteger(lane) && lane >= 0 && lane < MAX_LANES)) {
     throw new RangeError(`lane must be an integer from 0 to ${MAX_LANES - 1}`);
@@ -552,29 +554,60 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   return untilClosed(ledger, () => closed, why);
 }
 
+/** Copies the options that are data, which are read while and after the ledger is opened. */
+function takeOptions(given: OpenLedgerOptions): OpenLedgerOptions {
+  const options: Record<string, unknown> = { ...given };
+  for (const name of DATA) if (name in options) options[name] = takeArgument(options[name]);
+  return options as unknown as OpenLedgerOptions;
+}
+
+const DATA: readonly (keyof OpenLedgerOptions)[] = [
+  "genesis",
+  "trust",
+  "defaults",
+  "overlays",
+  "jurisdictions",
+  "understood",
+  "retention",
+  "privilegedRoles",
+];
+
 /** Every call but closing rejects once the ledger is closed. */
 function untilClosed(ledger: Ledger, isClosed: () => boolean, readOnly?: string): Ledger {
   const assertOpen = (): void => {
     if (isClosed()) throw new ChainError("ERR_CHAIN_CLOSED", "the ledger is closed");
   };
+  async function* iterate(run: (subject: unknown) => AsyncIterable<unknown>, subject: unknown) {
+    assertOpen();
+    yield* run(subject);
+  }
   const guarded: Record<string, unknown> = { ...ledger };
   for (const [name, call] of Object.entries(ledger)) {
     if (typeof call !== "function" || name === "close") continue;
-    const run = call as (...args: unknown[]) => unknown;
+    const run = call as Call;
+    const take: Call = (first, second, third) =>
+      run(
+        takeArgument(first),
+        READS_AT_ONCE.includes(name) ? second : takeArgument(second),
+        takeArgument(third),
+      );
     guarded[name] = ITERATES.includes(name)
-      ? async function* (...args: unknown[]) {
-          assertOpen();
-          yield* run(...args) as AsyncIterable<unknown>;
-        }
-      : async (...args: unknown[]) => {
+      ? (subject: unknown) =>
+          iterate(run as (subject: unknown) => AsyncIterable<unknown>, takeArgument(subject))
+      : async (first: unknown, second: unknown, third: unknown) => {
           assertOpen();
           if (readOnly !== undefined && WRITES.includes(name)) throw readOnlyError(readOnly);
-          return run(...args);
+          return take(first, second, third);
         };
   }
   return { ...ledger, ...guarded };
 }
 
+/** No call has more arguments. */
+type Call = (first: unknown, second: unknown, third: unknown) => unknown;
+
+/** Calls that have read what they record before they return. */
+const READS_AT_ONCE: readonly string[] = ["record", "recordBundle"];
 const ITERATES: readonly string[] = ["audit", "pendingReviews"];
 
 function ledgerStorage(storage: Storage): LedgerStorage {

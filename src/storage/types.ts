@@ -68,7 +68,8 @@ export interface TailOptions {
  * need not be created. Record 0 is the first; there are no gaps.
  *
  * For this and the other stores: byte arrays passed in are **copied before the call returns** (not
- * only before its promise settles), so a caller may reuse them at once; byte arrays handed out are
+ * only before its promise settles, and for iterators not only when they are begun), so a caller may
+ * reuse them at once; byte arrays handed out are
  * **newly allocated and the caller's**. What one call acknowledged, every later call on any handle
  * and in any process sees. Nothing that may yet be lost is ever shown: a head or record that was
  * read is as durable as `caps.durability` says.

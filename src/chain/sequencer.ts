@@ -188,8 +188,15 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     if (options.checkpointer === undefined) {
       throw new ChainError("ERR_CHAIN_CHECKPOINT", "this sequencer has no checkpointer");
     }
-    for (;;) {
+    // One that was begun before the block stood need not cover it; the next one must.
+    for (let tries = 0; ; tries++) {
       if (newest !== undefined && newest.size > height) return newest;
+      if (tries > 2) {
+        throw new ChainError(
+          "ERR_CHAIN_CHECKPOINT",
+          "the checkpointer signs no head that covers it",
+        );
+      }
       signing ??= options.checkpointer.sign().finally(() => {
         signing = undefined;
       });

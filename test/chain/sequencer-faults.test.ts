@@ -4,6 +4,7 @@ import { createAuthor, placed } from "../../src/chain/author.ts";
 import { blocksChain } from "../../src/chain/chain.ts";
 import { createCheckpointer } from "../../src/chain/checkpointer.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
+import type { Checkpointer } from "../../src/chain/checkpointer.ts";
 import { verifyLedger } from "../../src/chain/verify-ledger.ts";
 import { cidOf, RAW } from "../../src/codec/cid.ts";
 import { StorageError } from "../../src/errors.ts";
@@ -669,6 +670,23 @@ describe("backpressure and closing", () => {
     const ledger = await startLedger({ storage });
     await ledger.sequencer.submit(await sign(ledger)).durable;
     expect(await countedOnce(ledger)).toBe(1);
+  });
+
+  it("asks no checkpointer for ever that signs nothing newer", async () => {
+    const ledger = await startLedger();
+    let asked = 0;
+    const stale = { note: new Uint8Array(), size: 0, root: new Uint8Array(32), witnessed: false };
+    const checkpointer = {
+      sign: async () => (asked++, stale),
+      last: async () => undefined,
+    };
+    const sequencer = createSequencer({
+      ...{ chain: ledger.chain, storage: ledger.storage, signer: ledger.signers["a"]! },
+      ...{ now: () => START, checkpointer: checkpointer as unknown as Checkpointer },
+    });
+    const submission = sequencer.submit(await sign(ledger));
+    await expect(submission.checkpointed()).rejects.toMatchObject({ code: "ERR_CHAIN_CHECKPOINT" });
+    expect(asked).toBeLessThan(5);
   });
 
   it("gives up, others having had their turn, when conflicts never end", async () => {

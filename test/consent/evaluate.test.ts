@@ -162,7 +162,7 @@ describe("evaluate", () => {
   it("is not changed by a directive that does not match and has no default", () => {
     fc.assert(
       fc.property(lineages, ruleOf(2), request, resource, (given, root, asking, about) => {
-        const never = permit({ actions: ["never"] }, { id: "never", rules: [root] });
+        const never = permit({ actions: ["correct"] }, { id: "never", rules: [root] });
         const extra = filed("extra", { lineage: "extra", root: never });
         const before = evaluate(asking, about, snapshotOf(given), NOW);
         const after = evaluate(asking, about, snapshotOf([...given, extra]), NOW);

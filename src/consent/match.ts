@@ -166,7 +166,7 @@ export function compileTests(
           context.periodZone = zone;
         }
         const own = context.period;
-        if (own === undefined || own.start > own.end) return UNKNOWN;
+        if (own === undefined) return UNKNOWN;
         if (own.end < interval.start || own.start > interval.end) return NO;
         if (deny) return YES;
         return own.start >= interval.start && own.end <= interval.end ? YES : UNKNOWN;

@@ -14,8 +14,8 @@ import { trustFromGenesis, type Trust } from "../chain/trust.ts";
 import { verifyLedger, type VerifyLedgerResult } from "../chain/verify-ledger.ts";
 import { matchesCid } from "../codec/cid.ts";
 import { createLabeller, type Labeller } from "../consent/labeller.ts";
-import type { Directive } from "../consent/model.ts";
-import type { ConsentSnapshot, SnapshotDirective } from "../consent/snapshot.ts";
+import type { Directive, Overlay } from "../consent/model.ts";
+import type { SnapshotDirective } from "../consent/snapshot.ts";
 import { defaultTerminology, type Terminology } from "../consent/terminology.ts";
 import { type SuiteName, usableSuite } from "../envelope/suite.ts";
 import { ChainError, ConsentError, InputError, StorageError } from "../errors.ts";
@@ -65,6 +65,7 @@ import {
 import type { CurrentRecord } from "./records.ts";
 import type { ResourceLabels } from "../consent/resource.ts";
 import { relabelStale, type RelabelOptions, type Relabelled } from "./relabelling.ts";
+import { checkedDefaults, namedOverlays } from "./policies.ts";
 import { createRequest, type RequestOptions } from "./request.ts";
 import { takeArgument } from "./take-arguments.ts";
 import { openSubjects, type PersonIdentifier, type Subject } from "./subjects.ts";
@@ -107,7 +108,8 @@ export interface OpenLedgerOptions {
   readonly labeller?: Labeller;
   /** The organisation's own policy, where the patient is silent. Default: none, so refused. */
   readonly defaults?: readonly Directive[];
-  readonly overlays?: ConsentSnapshot["overlays"];
+  /** What the law says above the patient's word, such as `part2Overlay()`. Default: nothing. */
+  readonly overlays?: readonly Overlay[];
   /** What codes are read by; see `extendTerminology`. Default: the shipped one. */
   readonly terminology?: Terminology;
   /** ISO 3166 codes of the law that this member's records are under. Default: not stated. */
@@ -327,6 +329,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     throw new RangeError(`lane must be an integer from 0 to ${MAX_LANES - 1}`);
   }
   const suite = usableSuite(options.suite ?? "chacha");
+  const overlays = namedOverlays(options.overlays ?? []);
+  const defaults = checkedDefaults(options.defaults ?? []);
   const compaction = options.compaction ?? "now";
   checkCompactionTime(compaction);
   const within = options.settleWithin ?? SETTLE_WITHIN;
@@ -405,8 +409,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     subjects,
     readConsents,
     turns,
-    defaults: options.defaults ?? [],
-    overlays: options.overlays ?? [],
+    defaults,
+    overlays,
     terminology: options.terminology ?? defaultTerminology(),
     understood: options.understood ?? [],
     ...(options.jurisdictions === undefined ? {} : { jurisdictions: options.jurisdictions }),

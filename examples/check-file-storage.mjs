@@ -5,12 +5,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { processCases, runKit, storageCases } from "healthledger/testing";
-import { canMount, canTrace, smallVolume } from "healthledger/testing/node";
+import { canMount, canTrace, fileCases, smallVolume } from "healthledger/testing/node";
 import { serveOnStdio, spawnStorage, spawnTraced } from "healthledger/testing/node";
 import { fileStorage } from "./file-storage.mjs";
 
 const script = /** @type {string} */ (process.argv[1]);
 const [first = "4", served = ""] = process.argv.slice(2);
+const traced = first !== "serve" && canTrace();
 
 /** A new, empty store for each case. @type {import("healthledger/testing").MakeStorage} */
 async function make() {
@@ -25,6 +26,7 @@ async function make() {
     return storage;
   };
   return {
+    notTried: traced ? [] : ["traced"],
     open: (limits) => open({ path, ...limits }),
     async startProcess() {
       const started = spawnStorage(script, { args });
@@ -32,7 +34,7 @@ async function make() {
       return started;
     },
     async startTraced() {
-      const started = await spawnTraced(script, { args });
+      const started = await spawnTraced(script, { args, store: path });
       ends.push(() => started.kill());
       return started;
     },
@@ -51,11 +53,12 @@ async function main() {
   /** @type {import("healthledger/testing").StorageFeature[]} */
   const features = ["chains", "blobs", "state", "commit", "tail", "reopen", "kill"];
   if (await canMount()) features.push("small");
-  if (canTrace()) features.push("traced");
-  const cases = [...storageCases, ...processCases({ rounds: Number(first) })];
+  if (traced) features.push("traced");
+  const cases = [...storageCases, ...processCases({ rounds: Number(first) }), ...fileCases];
   const results = await runKit(cases, make, { features, timeout: 600_000 });
   for (const result of results) {
-    console.log(`${result.outcome}  ${result.name}`);
+    const why = result.outcome === "skipped" ? ` (not offered: ${result.lacks.join(", ")})` : "";
+    console.log(`${result.outcome}  ${result.name}${why}`);
     if (result.outcome === "failed") console.log(result.error);
   }
   const failed = results.filter(({ outcome }) => outcome === "failed").length;

@@ -24,8 +24,8 @@ export interface CompiledDirective {
   readonly scope: Scope | undefined;
   /** Filed in ignorance of the head that stood then. */
   contested: boolean;
-  /** Later, uncontested directives that name it. */
-  readonly resolvers: CompiledDirective[];
+  /** The first later, uncontested directive that names it. */
+  resolver: CompiledDirective | undefined;
   readonly ids: Set<string>;
 }
 
@@ -69,7 +69,7 @@ export function compileLayer(
   const setAside: SetAside[] = [];
   const byLineage = new Map<string, SnapshotDirective[]>();
   // Sorted first: the order in which unrelated lineages were listed must not show in a decision.
-  for (const item of [...filed].sort(byPlace)) {
+  for (const item of [...filed].sort(byPlaceAndLineage)) {
     if (item.place.height > snapshot.height) continue;
     const list = byLineage.get(item.directive.lineage);
     if (list === undefined) byLineage.set(item.directive.lineage, [item]);
@@ -82,6 +82,11 @@ export function compileLayer(
   return { lineages, setAside };
 }
 
+function byPlaceAndLineage(a: SnapshotDirective, b: SnapshotDirective): number {
+  const byName = a.directive.lineage < b.directive.lineage ? -1 : 1;
+  return byPlace(a, b) || (a.directive.lineage === b.directive.lineage ? 0 : byName);
+}
+
 function order(
   list: readonly SnapshotDirective[],
   snapshot: ConsentSnapshot,
@@ -92,7 +97,7 @@ function order(
   const directives: CompiledDirective[] = [];
   const byCid = new Map<CID, CompiledDirective>();
   const voidIds = new Set<string>();
-  const contested: CompiledDirective[] = [];
+  let unresolved: CompiledDirective[] = [];
   let head: CompiledDirective | undefined;
   for (const source of list) {
     const ids = new Set([source.entry, ...(source.aliases ?? [])].map(toHex));
@@ -125,13 +130,17 @@ function order(
         : [...head.ids].some((id) => named.has(id));
     if (!current) {
       compiled.contested = true;
-      contested.push(compiled);
+      unresolved.push(compiled);
       continue;
     }
     head = compiled;
-    for (const other of contested) {
-      if ([...other.ids].some((id) => named.has(id))) other.resolvers.push(compiled);
+    if (unresolved.length === 0) continue;
+    const still: CompiledDirective[] = [];
+    for (const other of unresolved) {
+      if ([...other.ids].some((id) => named.has(id))) other.resolver = compiled;
+      else still.push(other);
     }
+    unresolved = still;
   }
   return directives;
 }
@@ -157,7 +166,7 @@ function compileDirective(
     tree: directive.root === undefined ? undefined : compileTree(directive.root, zone, terminology),
     scope: compileScope(directive, terminology),
     contested: false,
-    resolvers: [],
+    resolver: undefined,
     ids,
   };
 }
@@ -169,20 +178,12 @@ export interface Step {
   readonly ended: boolean;
   /** What its grantor may speak about; `undefined`: everything. */
   readonly authority: Scope | undefined;
-  /**
-   * Of a contested directive: those that settle the dispute, each where it surely speaks. What is
-   * settled is a step like any other, what is not stays contested. Absent where nothing is contested.
-   */
-  readonly settledBy?: readonly Step[];
 }
 
 /** What of a lineage has a say at a moment. */
 export interface LineagePlan {
   readonly steps: readonly Step[];
-  /**
-   * Directives whose denies count and whose permits do not, where they are not settled. A `replace`
-   * that has ended also withholds the permits before it: it may have been meant to end them.
-   */
+  /** Directives whose denies count and whose permits do not. */
   readonly contested: readonly Step[];
   /** Suspensions and revocations in effect, newest first: they end what was contested before. */
   readonly stops: readonly Step[];
@@ -226,34 +227,30 @@ export function planLineage(
     }
     const expired = asOf > directive.end;
     const able = hasCapacity(source, snapshot, asOf);
-    const ended = expired || !able;
-    // What a proxy leaves behind reaches no further than the proxy did.
-    const authority = authorityAt(able ? asOf : (source.recordedAt ?? start));
-    const settledBy = directive.contested ? settlersOf(directive, asOf, snapshot, terminology) : [];
-    const disputed = directive.contested && !settledBy.some(isUnbounded);
+    const disputed =
+      directive.contested && (directive.resolver === undefined || asOf < directive.resolver.start);
     if (disputed || directive.unreadable) {
       const over = stops.some(isUnbounded);
       if (over || (directive.unreadable && !disputed && replaced)) continue;
-      if (ended) note(expired ? "expired" : "capacity-lost");
-      else note(directive.unreadable ? "zone-unknown" : "contested");
-      const step = { directive, ended, authority, settledBy };
-      if (!ended || mode === "replace") contested.push(step);
-      if (
-        !closed &&
-        settledBy.length > 0 &&
-        !directive.unreadable &&
-        !(ended && mode === "amend")
-      ) {
-        steps.push(step);
+      if (expired) note("expired");
+      else if (!able) note("capacity-lost");
+      else {
+        note(directive.unreadable ? "zone-unknown" : "contested");
+        contested.push({ directive, ended: false, authority: authorityAt(asOf) });
       }
       continue;
     }
     if (closed) continue;
-    if (ended) note(expired ? "expired" : "capacity-lost");
+    if (expired || !able) note(expired ? "expired" : "capacity-lost");
     if (mode === "amend") {
-      if (!ended) steps.push({ directive, ended, authority });
+      if (!expired && able) {
+        steps.push({ directive, ended: false, authority: authorityAt(asOf) });
+      }
       continue;
     }
+    const ended = expired || !able;
+    // What a proxy leaves behind reaches no further than the proxy did.
+    const authority = authorityAt(able ? asOf : (source.recordedAt ?? start));
     steps.push({ directive, ended, authority });
     if (authority !== undefined) continue;
     closed = true;
@@ -261,23 +258,6 @@ export function planLineage(
   }
   if (steps.length === 0 && contested.length === 0) return undefined;
   return { steps, contested, stops };
-}
-
-/** Directives in effect that settle a dispute: begun, not ended, by someone who may still speak. */
-function settlersOf(
-  { resolvers }: CompiledDirective,
-  asOf: number,
-  snapshot: ConsentSnapshot,
-  terminology: Terminology,
-): readonly Step[] {
-  return resolvers
-    .filter(({ start, end, unreadable }) => !unreadable && start <= asOf && asOf <= end)
-    .filter(({ source }) => hasCapacity(source, snapshot, asOf))
-    .map((directive) => ({
-      directive,
-      ended: false,
-      authority: authorityOf(directive.source, snapshot, asOf, directive.zone, terminology),
-    }));
 }
 
 /** Whether a statement covers every record and purpose. */

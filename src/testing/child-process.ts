@@ -47,19 +47,23 @@ export function spawnStorage(script: string, options: SpawnOptions = {}): Storag
   return start(process.execPath, argumentsOf(script, options), options.env);
 }
 
+export interface TraceOptions extends SpawnOptions, Pick<TracedProcess, "store" | "transient"> {}
+
 /** As {@link spawnStorage} under strace, for `StorageSubject.startTraced`. */
 export async function spawnTraced(
   script: string,
-  options: SpawnOptions = {},
+  options: TraceOptions = {},
 ): Promise<TracedProcess> {
   const folder = await mkdtemp(join(tmpdir(), "healthledger-trace-"));
   const file = join(folder, "trace");
-  const flags = ["-f", "-qq", "-s", "80", "-e", SYNC_CALLS, "-o", file];
+  const flags = ["-f", "-y", "-qq", "-s", "80", "-e", SYNC_CALLS, "-o", file];
   const command = [...flags, process.execPath, ...argumentsOf(script, options)];
   // What goes through io_uring is no system call of its own.
   const started = start("strace", command, { ...options.env, UV_USE_IO_URING: "0" });
   return {
     ...started,
+    ...(options.store !== undefined && { store: options.store }),
+    ...(options.transient && { transient: options.transient }),
     async trace() {
       await started.ended;
       const text = await readFile(file, "utf8");

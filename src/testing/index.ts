@@ -1,4 +1,11 @@
-export { runKit, KitFailure, type KitCase, type KitOptions, type KitResult } from "./kit.ts";
+export {
+  runKit,
+  KitFailure,
+  type KitCase,
+  type KitOptions,
+  type KitResult,
+  type KitRun,
+} from "./kit.ts";
 export { ALL_FEATURES, memorySubjects } from "./memory-subject.ts";
 export { storageControls, type StorageControl } from "./storage-controls.ts";
 export { faultyStorage, losingResponses, type Fault } from "./storage-faults.ts";
@@ -20,4 +27,10 @@ export {
 } from "./storage-kit.ts";
 export { serveStorage, type LineChannel } from "./storage-child.ts";
 export { processCases, type ProcessCaseOptions } from "./storage-processes.ts";
-export { SYNC_CALLS, syncsPerAcknowledgement } from "./sync-probe.ts";
+export {
+  SYNC_CALLS,
+  syncsOfTrace,
+  type Acknowledgement,
+  type SyncMarks,
+  type SyncTrace,
+} from "./sync-probe.ts";

@@ -3,13 +3,27 @@ export interface KitCase<Make, Feature extends string> {
   readonly name: string;
   /** What the subject must offer for the case to apply. */
   readonly requires?: readonly Feature[];
-  /** Resolves when the subject keeps the rule, rejects with what it did wrong. */
-  run(make: Make): Promise<void>;
+  /**
+   * Resolves when the subject keeps the rule, rejects with what it did wrong.
+   *
+   * @param kitRun - what {@link runKit} was asked to run; a test runner that does not know leaves it
+   */
+  run(make: Make, kitRun?: KitRun<Feature>): Promise<void>;
+}
+
+/** What a run of a kit is made of. */
+export interface KitRun<Feature extends string> {
+  /** What the subject is said to offer. */
+  readonly features: readonly Feature[];
+  /** What the cases of the run require, all together. */
+  readonly required: readonly Feature[];
 }
 
 /** What became of a case. */
 export type KitResult =
-  | { readonly name: string; readonly outcome: "passed" | "skipped" }
+  | { readonly name: string; readonly outcome: "passed" }
+  /** With what the case requires and the subject is not said to offer. */
+  | { readonly name: string; readonly outcome: "skipped"; readonly lacks: readonly string[] }
   | { readonly name: string; readonly outcome: "failed"; readonly error: unknown };
 
 export interface KitOptions<Feature extends string> {
@@ -19,20 +33,25 @@ export interface KitOptions<Feature extends string> {
   readonly timeout?: number;
 }
 
-/** Runs all cases one after another, for those who have no test runner at hand. */
+/**
+ * Runs all cases one after another, for those who have no test runner at hand. A case that was
+ * skipped is in the results too, and says what it lacked: show it.
+ */
 export async function runKit<Make, Feature extends string>(
   cases: readonly KitCase<Make, Feature>[],
   make: Make,
   { features, timeout = 30_000 }: KitOptions<Feature>,
 ): Promise<KitResult[]> {
   const results: KitResult[] = [];
+  const required = [...new Set(cases.flatMap(({ requires = [] }) => requires))];
   for (const { name, requires = [], run } of cases) {
-    if (!requires.every((feature) => features.includes(feature))) {
-      results.push({ name, outcome: "skipped" });
+    const lacks = requires.filter((feature) => !features.includes(feature));
+    if (lacks.length > 0) {
+      results.push({ name, outcome: "skipped", lacks });
       continue;
     }
     try {
-      await within(run(make), "the case", timeout);
+      await within(run(make, { features, required }), "the case", timeout);
       results.push({ name, outcome: "passed" });
     } catch (error) {
       results.push({ name, outcome: "failed", error });

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
-import { constants } from "node:fs";
+import { closeSync, constants, openSync } from "node:fs";
 import { open as openFile, type FileHandle } from "node:fs/promises";
 import { createServer } from "node:net";
+import { dirname } from "node:path";
 import { CID } from "../codec/cid.ts";
 import { StorageError } from "../errors.ts";
 import { checkCommit, closedError, copyBytes, sameHead } from "../storage/guards.ts";
@@ -13,14 +14,20 @@ import type { StorageLimits } from "./storage-subject.ts";
 export interface LogFlaws {
   /** No lock: processes compare and write beside each other. */
   readonly unlocked?: boolean;
-  /** Nothing is synced. */
-  readonly unsynced?: boolean;
+  /**
+   * What is wrong with syncs: there are `none`; each comes `before` the write, in the `middle` of it
+   * or `late`, after the acknowledgement; is one of `another` file; `appends` alone, or the first
+   * `once`, are followed by one; the `folder` of a new file is not synced.
+   */
+  readonly sync?: "none" | "before" | "middle" | "late" | "another" | "appends" | "once" | "folder";
   /** Writes are acknowledged, and then made. */
   readonly early?: boolean;
   /** A commit is written in three steps. */
   readonly torn?: boolean;
   /** What a killed process left half written is not cut off before more is written. */
   readonly uncut?: boolean;
+  /** Files stay open: one more with each `handle`, or with each `read` that is left early. */
+  readonly leaks?: "handle" | "read";
   /** A disk that is full is taken for a write that went well. */
   readonly hidesFull?: boolean;
 }
@@ -47,8 +54,13 @@ export async function logStorage(
   const memory = memoryStorage(limits);
   const caps: StorageCaps = { ...memory.chains.caps, durability: "power", multiProcess: true };
   const file = await openFile(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  if (flaws.sync !== "folder") await syncFolder(dirname(path));
+  const other = flaws.sync === "another" ? await openFile(`${path}.other`, "a", 0o600) : undefined;
+  if (other) await syncFolder(dirname(path));
   const { blobs, chains, state } = memory;
+  let synced = 0;
   let offset = 0;
+  const sound = flaws.sync === undefined || flaws.sync === "folder";
   let closing: Promise<void> | undefined;
   let last: Promise<unknown> = Promise.resolve();
 
@@ -67,7 +79,7 @@ export async function logStorage(
     const bytes = Buffer.alloc(size - offset);
     await file.read(bytes, 0, bytes.length, offset);
     const found = [...framesIn(bytes)];
-    if (found.length > 0 && !flaws.unsynced) await file.datasync();
+    if (found.length > 0 && sound) await file.datasync();
     for (const { change, end } of found) {
       await apply(change);
       offset += end;
@@ -80,18 +92,34 @@ export async function logStorage(
     await memory.commit(commit).catch(() => {});
   }
 
-  async function write(parts: readonly Uint8Array[]): Promise<void> {
+  /** Syncs, or does what the flaw says instead. */
+  async function sync(moment: "before" | "middle" | "after", append: boolean): Promise<void> {
+    const flaw = flaws.sync;
+    if (flaw === "before" || flaw === "middle") {
+      if (flaw === moment) await file.datasync();
+    } else if (moment !== "after" || flaw === "none") return;
+    else if (flaw === "late") void pause(20).then(() => file.datasync().catch(() => {}));
+    else if (flaw === "another") await other!.write("x").then(() => other!.datasync());
+    else if (sound || (flaw === "appends" && append) || (flaw === "once" && synced === 0)) {
+      await file.datasync();
+      synced++;
+    }
+  }
+
+  async function write(parts: readonly Uint8Array[], append: boolean): Promise<void> {
     for (const part of parts) {
       const { size } = await file.stat();
       if (size > offset && !flaws.uncut && !flaws.unlocked) await file.truncate(offset);
       const at = flaws.uncut || flaws.unlocked ? size : offset;
       const half = part.length >> 1;
       try {
+        await sync("before", append);
         await writeAll(file, part.subarray(0, half), at);
+        await sync("middle", append);
         // So that a kill in the middle is nothing rare.
         if (flaws.uncut) await pause(2);
         await writeAll(file, part.subarray(half), at + half);
-        if (!flaws.unsynced) await file.datasync();
+        await sync("after", append);
       } catch (cause) {
         if (flaws.hidesFull) return;
         await file.truncate(at);
@@ -119,7 +147,7 @@ export async function logStorage(
             return memory.commit({ append: copy.append! });
           }
         }
-        await write(parts);
+        await write(parts, what.append !== undefined);
         return what.append && chains.head(what.append.chain);
       });
     if (!flaws.early || what.append) return turn(held);
@@ -138,10 +166,12 @@ export async function logStorage(
 
   async function* freshly<T>(source: () => AsyncIterable<T>): AsyncGenerator<T> {
     await fresh(() => {});
+    const opened = flaws.leaks === "read" ? openSync(path, "r") : undefined;
     for await (const item of source()) {
       if (closing) throw closedError();
       yield item;
     }
+    if (opened !== undefined) closeSync(opened);
   }
 
   async function commit(
@@ -155,7 +185,8 @@ export async function logStorage(
   }
 
   function close(): Promise<void> {
-    closing ??= last.then(() => file.close());
+    if (flaws.leaks === "handle") openSync(path, "r");
+    closing ??= last.then(() => Promise.all([file.close(), other?.close()])).then(() => {});
     return closing;
   }
 
@@ -214,6 +245,11 @@ export async function logStorage(
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await openFile(path);
+  await folder.sync().finally(() => folder.close());
+}
 
 /** Runs something while no other process does: an abstract socket goes when its process does. */
 async function locked<T>(path: string, free: boolean, action: () => Promise<T>): Promise<T> {

@@ -35,7 +35,7 @@ export function logSubjects(
         return started;
       },
       async startTraced() {
-        const started = await spawnTraced(script, spawned);
+        const started = await spawnTraced(script, { ...spawned, store: path });
         ends.push(() => started.kill());
         return started;
       },
@@ -58,7 +58,8 @@ export async function serveLogStore(): Promise<void> {
 }
 
 /**
- * Stores that each break a rule which only another process, a kill, a full disk or a trace shows.
+ * Stores that each break a rule which only another process, a kill, a full disk, a trace or
+ * what is open shows.
  *
  * @param script - path of a script that calls {@link serveLogStore}
  */
@@ -75,6 +76,15 @@ export function processControls(script: string, execArgv?: readonly string[]): S
     control("a commit in three steps", "crash:", { torn: true }),
     control("written behind what a killed process left", "crash:", { uncut: true }),
     control("a full disk taken for success", "full:", { hidesFull: true }),
-    control("no sync", "sync:", { unsynced: true }),
+    control("a file that outlives its handle", "files: are closed", { leaks: "handle" }),
+    control("a file that a read left open", "files: none stays", { leaks: "read" }),
+    control("no sync", "sync: every", { sync: "none" }),
+    control("a sync before the write", "sync: every", { sync: "before" }),
+    control("a sync in the middle of the write", "sync: every", { sync: "middle" }),
+    control("acknowledged before the sync", "sync: every", { sync: "late" }),
+    control("a sync of another file", "sync: every", { sync: "another" }),
+    control("a sync of appends alone", "sync: every", { sync: "appends" }),
+    control("a sync of the first write alone", "sync: every", { sync: "once" }),
+    control("no sync of the folder of a new file", "sync: a new", { sync: "folder" }),
   ];
 }

@@ -24,6 +24,7 @@ export type StorageRequest =
       readonly writers: readonly (readonly [string, Progress])[];
     }
   | { readonly do: "tail"; readonly from: number; readonly count: number }
+  | { readonly do: "compact" }
   | { readonly do: "close" };
 
 /**
@@ -67,12 +68,19 @@ export async function serveStorage(
     channel.send("done tail");
   }
 
+  async function compact(storage: Storage): Promise<void> {
+    channel.send("begin own compact");
+    await storage.compact!();
+    channel.send("ack own compact");
+  }
+
   channel.send("opening");
   const storage = await handle();
   await new Promise<void>((resolve) => {
     const answer = async (request: StorageRequest): Promise<void> => {
       if (request.do === "write") return write(request);
       if (request.do === "tail") return tail(storage, request.from, request.count);
+      if (request.do === "compact") return compact(storage);
       if (request.do === "close") return resolve();
       await checkSteps(storage, request.kinds, new Map(request.writers));
       channel.send("seen");

@@ -1,5 +1,6 @@
 import { bufferCases } from "./storage-buffers.ts";
 import { capsCases } from "./storage-caps.ts";
+import { claimCases } from "./storage-claims.ts";
 import { closingCases } from "./storage-closing.ts";
 import { handleCases } from "./storage-handles.ts";
 import { limitCases } from "./storage-limits.ts";
@@ -40,6 +41,7 @@ export const storageCases: readonly StorageCase[] = [
   ...commitCases,
   ...bufferCases,
   ...capsCases,
+  ...claimCases,
   ...closingCases,
   ...handleCases,
   ...limitCases,

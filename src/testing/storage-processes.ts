@@ -1,6 +1,6 @@
-import type { Storage, StorageCaps } from "../storage/types.ts";
-import { check, checkSame, KitFailure } from "./kit.ts";
-import type { StorageRequest } from "./storage-child.ts";
+import type { Storage } from "../storage/types.ts";
+import { check, checkSame } from "./kit.ts";
+import { capsOf, peerOf, startPeer, withSubject, type Peer } from "./storage-peers.ts";
 import {
   checkSteps,
   headOfSteps,
@@ -16,10 +16,9 @@ import {
   EMPTY,
   type MakeStorage,
   type StorageCase,
-  type StorageProcess,
   type StorageSubject,
 } from "./storage-subject.ts";
-import { syncsPerAcknowledgement } from "./sync-probe.ts";
+import { syncCases } from "./storage-syncs.ts";
 
 export interface ProcessCaseOptions {
   /** How often a process is killed in the crash cases; default 4. */
@@ -33,72 +32,6 @@ const ROUNDS_PER_STORE = 8;
 
 /** More than fits into a small store. */
 const MOST_BYTES = 1 << 27;
-
-/** The kit's side of a process: what it said so far, and waiting for it to say more. */
-interface Peer {
-  readonly process: StorageProcess;
-  /** Number of steps that a writer in it acknowledged. */
-  acknowledged(writer: string): number;
-  ask(request: StorageRequest): void;
-  /** Resolves when the condition holds; rejects when the process reports an error or ends. */
-  until(condition: () => boolean, what: string): Promise<void>;
-  /** How often it said this line. */
-  said(line: string): number;
-}
-
-function peerOf(process: StorageProcess): Peer {
-  const lines = new Map<string, number>();
-  const acks = new Map<string, number>();
-  const waiting = new Set<() => void>();
-  let failure: string | undefined;
-  process.onLine((line) => {
-    const [word, writer] = line.split(" ");
-    if (word === "error") failure ??= line;
-    if (word === "ack") acks.set(writer!, (acks.get(writer!) ?? 0) + 1);
-    lines.set(line, (lines.get(line) ?? 0) + 1);
-    for (const wake of [...waiting]) wake();
-  });
-  void process.ended.then((reason) => {
-    failure ??= `it ended: ${reason}`;
-    for (const wake of [...waiting]) wake();
-  });
-  return {
-    process,
-    acknowledged: (writer) => acks.get(writer) ?? 0,
-    ask: (request) => process.send(JSON.stringify(request)),
-    said: (line) => lines.get(line) ?? 0,
-    until: (condition, what) =>
-      new Promise((resolve, reject) => {
-        const look = (): void => {
-          if (condition()) resolve();
-          else if (failure === undefined) return;
-          else reject(new KitFailure(`another process, asked for ${what}: ${failure}`));
-          waiting.delete(look);
-        };
-        waiting.add(look);
-        look();
-      }),
-  };
-}
-
-async function startPeer(subject: StorageSubject): Promise<Peer> {
-  check(subject.startProcess, "the subject claims processes and cannot start one");
-  const peer = peerOf(await subject.startProcess());
-  await peer.until(() => peer.said("ready") > 0, "opening");
-  return peer;
-}
-
-async function withSubject(
-  make: MakeStorage,
-  run: (subject: StorageSubject) => Promise<void>,
-): Promise<void> {
-  const subject = await make();
-  try {
-    await run(subject);
-  } finally {
-    await subject.dispose();
-  }
-}
 
 /** Numbers in [0, 1), the same for the same seed (mulberry32). */
 function random(seed: number): () => number {
@@ -175,17 +108,13 @@ export function processCases({ rounds = 4, seed = 1 }: ProcessCaseOptions = {}):
       requires: ["small"],
       run: (make) => withSubject(make, fullDisk),
     },
-    {
-      name: "sync: every acknowledgement comes after a sync",
-      requires: ["traced"],
-      run: (make) => withSubject(make, syncs),
-    },
+    ...syncCases,
   ];
 }
 
 async function raceOfProcesses(subject: StorageSubject): Promise<void> {
   const storage = await subject.open();
-  check(storageCaps(storage).multiProcess, "the caps do not say multiProcess");
+  check(capsOf(storage).multiProcess, "the caps do not say multiProcess");
   const kinds = kindsOf(storage);
   const peers = await Promise.all([startPeer(subject), startPeer(subject)]);
   const writers = new Map([["own", settled(20)]]);
@@ -298,7 +227,7 @@ async function killOnce(
 ): Promise<void> {
   const first = await subject.open();
   const kinds = kindsOf(first);
-  check(storageCaps(first).durability !== "none", "a store that promises nothing cannot be killed");
+  check(capsOf(first).durability !== "none", "a store that promises nothing cannot be killed");
   await first.close();
   check(subject.startProcess, "the subject claims processes and cannot start one");
   const peer = peerOf(await subject.startProcess());
@@ -371,31 +300,4 @@ async function fullDisk(subject: StorageSubject): Promise<void> {
   taken += 5;
   await held();
   await storage.close();
-}
-
-async function syncs(subject: StorageSubject): Promise<void> {
-  const storage = await subject.open();
-  const kinds = kindsOf(storage);
-  const { durability } = storageCaps(storage);
-  await storage.close();
-  if (durability === "none" || durability === "process") return;
-  check(subject.startTraced, "the subject claims to be traced and starts nothing");
-  const process = await subject.startTraced();
-  const peer = peerOf(process);
-  await peer.until(() => peer.said("ready") > 0, "opening");
-  const count = 3 * kinds.length;
-  peer.ask({ do: "write", kinds, writer: "own", from: 0, count });
-  await peer.until(() => peer.said("done own") > 0, "steps");
-  peer.ask({ do: "close" });
-  await process.ended;
-  const counts = syncsPerAcknowledgement(await process.trace(), "ack own ", "begin own ");
-  checkSame(counts.length, count, "acknowledgements in the trace");
-  const unsynced = counts.flatMap((syncs, i) => (syncs === 0 ? [kinds[i % kinds.length]] : []));
-  checkSame(unsynced, [], `calls acknowledged without a sync (durability ${durability})`);
-}
-
-function storageCaps({ chains, blobs, state }: Storage): StorageCaps {
-  const caps = (chains ?? blobs ?? state)?.caps;
-  check(caps, "the storage has no store");
-  return caps;
 }

@@ -55,8 +55,15 @@ export interface StorageProcess {
 
 /** A process whose system calls are recorded. */
 export interface TracedProcess extends StorageProcess {
-  /** What `strace -f` wrote; to be called when the process has ended. */
+  /** What `strace -f -y` wrote; to be called when the process has ended. */
   trace(): Promise<string>;
+  /**
+   * A path with which those of all files and folders of the store begin. Without it whatever the
+   * process writes must be synced.
+   */
+  readonly store?: string;
+  /** Files of the store that may go with the power: locks, and what is made anew from others. */
+  transient?(path: string): boolean;
 }
 
 /** A store where there is room for a few megabytes. */
@@ -80,6 +87,11 @@ export interface StorageSubject {
   startTraced?(): Promise<TracedProcess>;
   /** Makes another store, where room is short. */
   small?(): Promise<SmallStore>;
+  /**
+   * What the adapter claims and this subject cannot stage: `kill`, `processes` or `traced`, say.
+   * Without it a claim that no case tries fails the kit. Name here what is tried elsewhere only.
+   */
+  readonly notTried?: readonly StorageFeature[];
   /** Closes what is open, ends what was started and removes the stores. */
   dispose(): Promise<void>;
 }

@@ -1,53 +1,227 @@
-/**
- * Reads what `strace -f` saw of a process that writes a line holding `marker` after every
- * acknowledged write, and counts the syncs before each. An adapter that claims
- * `durability: "power"` must have at least one before every line: no test of what can be read back
- * notices one that is missing.
- *
- * What counts is an `fsync`, `fdatasync` or `msync(MS_SYNC)` that returned without error, and a
- * write through a file opened with `O_SYNC` or `O_DSYNC`. `sync_file_range` does not count: it
- * leaves the disk's own cache and the file's size alone.
- *
- * @param trace - the output of strace, with at least the calls {@link SYNC_CALLS}
- * @param begin - part of a line that is written before each call; syncs that began before it do not
- *   count. Without it all since the last acknowledgement do
- * @returns number of syncs before each acknowledgement
- */
-export function syncsPerAcknowledgement(trace: string, marker: string, begin?: string): number[] {
-  const counts: number[] = [];
-  let syncs = 0;
-  /** Processes and threads in a sync that began since the last mark. */
-  let under = new Set<string>();
-  const synchronous = new Set<string>();
-  for (const line of trace.split("\n")) {
-    const thread = /^(?:\[pid +)?(\d+)/.exec(line)?.[1] ?? "";
-    const failed = !/ = \d+( |$)/.test(line);
-    const writes = /\bp?writev?(?:64)?\((\d+)/.exec(line);
-    if (writes !== null && line.includes(marker)) {
-      counts.push(syncs);
-      syncs = 0;
-      under = new Set();
-    } else if (writes !== null && begin !== undefined && line.includes(begin)) {
-      syncs = 0;
-      under = new Set();
-    } else if (writes !== null && synchronous.has(writes[1]!)) {
-      if (!failed) syncs++;
-      else if (line.includes("unfinished")) under.add(thread);
-    } else if (/\b(fsync|fdatasync|msync)\(/.test(line) && !line.includes("MS_ASYNC")) {
-      if (!failed) syncs++;
-      else if (line.includes("unfinished")) under.add(thread);
-    } else if (/\b(fsync|fdatasync|msync|p?writev?(64)?) resumed/.test(line)) {
-      if (under.delete(thread) && !failed) syncs++;
-    } else if (/\bopen(at)?\(/.test(line)) {
-      const file = / = (\d+)$/.exec(line)?.[1];
-      if (file === undefined) continue;
-      if (/\bO_D?SYNC\b/.test(line)) synchronous.add(file);
-      else synchronous.delete(file);
-    }
-  }
-  return counts;
+/** The system calls that {@link syncsOfTrace} wants to see, as `strace -e` takes them. */
+export const SYNC_CALLS: string =
+  "trace=" +
+  [
+    "open openat creat mkdir mkdirat link linkat symlink symlinkat",
+    "rename renameat renameat2 unlink unlinkat rmdir mmap",
+    "write writev pwrite64 pwritev pwritev2 ftruncate truncate fallocate",
+    "copy_file_range sendfile fsync fdatasync msync sync syncfs",
+  ]
+    .join(" ")
+    // Not every machine has every one.
+    .replaceAll(/\w+/g, "?$&")
+    .replaceAll(" ", ",");
+
+export interface SyncTrace {
+  /** What `strace -f -y` wrote, with at least the calls {@link SYNC_CALLS}. */
+  readonly text: string;
+  /**
+   * Where the store is, if other files are written too: a path with which those of all its files
+   * and folders begin.
+   */
+  readonly store?: string;
+  /** Files that may go with the power: locks, and what is made anew from others. */
+  transient?(path: string): boolean;
 }
 
-/** The system calls that {@link syncsPerAcknowledgement} wants to see, as `strace -e` takes them. */
-export const SYNC_CALLS: string =
-  "trace=fsync,fdatasync,msync,open,openat,write,writev,pwrite64,pwritev";
+export interface SyncMarks {
+  /** Part of the line that is written after each acknowledged call. */
+  readonly acknowledged: string;
+  /** Part of a line that is written before each; without it all since the last acknowledgement. */
+  readonly begin?: string;
+  /** Whether nothing of the store was there: a file that is opened with `O_CREAT` is a new one. */
+  readonly fresh?: boolean;
+}
+
+/** How durable a store was when it acknowledged a call. */
+export interface Acknowledgement {
+  /** Number of syncs of its files that began after the call did. */
+  readonly syncs: number;
+  /**
+   * Files that were written, and folders where a name is new, without a sync that began after that
+   * and had ended.
+   */
+  readonly unsynced: readonly string[];
+}
+
+interface Call {
+  readonly name: string;
+  readonly args: string;
+  /** The folder that its process works in, as far as known. */
+  readonly from: string | undefined;
+  /** When it began: the number of its line. */
+  readonly began: number;
+}
+
+const SYNCS = /^(f(data)?sync|msync|sync|syncfs)$/;
+const WRITES = /^(p?writev?(64|2)?|ftruncate|truncate|fallocate|copy_file_range|sendfile)$/;
+const DESCRIPTOR = /(\d+)<([^>]*)>(\(deleted\))?/g;
+
+/**
+ * Reads what `strace -f -y` saw of a process that writes a line after every acknowledged write, and
+ * tells what was synced before each. No test of what can be read back notices a sync that is
+ * missing, comes too early or is one of another file.
+ *
+ * A file is synced by an `fsync`, `fdatasync` or `msync(MS_SYNC)` that began after the last write to
+ * it and returned without error, or by being written with `O_SYNC` or `O_DSYNC`; a folder where a
+ * file or folder is new or was renamed to, by an `fsync` of it. `sync_file_range` does not count: it
+ * leaves the disk's own cache and the file's size alone. What a process writes to memory that it
+ * shares with a file is not seen; that there is some sync is.
+ */
+export function syncsOfTrace(
+  { text, store, transient = () => false }: SyncTrace,
+  { acknowledged, begin, fresh = false }: SyncMarks,
+): Acknowledgement[] {
+  const found: Acknowledgement[] = [];
+  /** Files and folders that are not synced, each with the time of its last change. */
+  const dirty = new Map<string, number>();
+  const known = new Set<string>();
+  /** Descriptors that sync what is written through them. */
+  const synchronous = new Set<string>();
+  const mapped: { from: bigint; to: bigint; path: string }[] = [];
+  const under = new Map<string, Call>();
+  const folders = new Map<string, string>();
+  let [syncs, since] = [0, 0];
+
+  const counts = (path: string): boolean =>
+    path.startsWith("/") &&
+    !/^\/(dev|proc|sys)\//.test(path) &&
+    (store === undefined || path.startsWith(store) || store.startsWith(`${path}/`)) &&
+    !transient(path);
+
+  function change(path: string, at: number): void {
+    if (counts(path)) dirty.set(path, at);
+  }
+
+  /** A name is new: so is what its folder holds. */
+  function enter(path: string, at: number): void {
+    known.add(path);
+    if (counts(path)) dirty.set(folderOf(path), at);
+  }
+
+  function forget(path: string): void {
+    dirty.delete(path);
+    known.delete(path);
+  }
+
+  function synced(began: number, path?: string): void {
+    if (path !== undefined && !counts(path) && !dirty.has(path)) return;
+    for (const [each, at] of [...dirty]) {
+      if ((path === undefined || each === path) && at < began) dirty.delete(each);
+    }
+    if (began > since) syncs++;
+  }
+
+  function move(from: string, to: string, at: number): void {
+    forget(to);
+    for (const [path, time] of [...dirty]) {
+      if (path !== from && !path.startsWith(`${from}/`)) continue;
+      dirty.delete(path);
+      dirty.set(to + path.slice(from.length), time);
+    }
+    for (const path of [...known]) {
+      if (path !== from && !path.startsWith(`${from}/`)) continue;
+      known.delete(path);
+      known.add(to + path.slice(from.length));
+    }
+    enter(to, at);
+  }
+
+  /** What a write writes to: its last descriptor where it has two, in the order of Linux. */
+  function written({ name, args, from }: Call): { path: string; file: string } | undefined {
+    if (name === "truncate") return { path: pathsIn(args, from)[0] ?? "", file: "" };
+    const all = [...args.matchAll(DESCRIPTOR)];
+    const one = name === "copy_file_range" ? all[1] : all[0];
+    if (!one || one[3] !== undefined || one[2]!.endsWith(" (deleted)")) return undefined;
+    return { path: one[2]!, file: one[1]! };
+  }
+
+  function started(call: Call, at: number): void {
+    const { name, args } = call;
+    if (!WRITES.test(name)) return;
+    if (/^writev?$/.test(name) && args.includes(acknowledged)) {
+      found.push({ syncs, unsynced: [...dirty.keys()] });
+      [syncs, since] = [0, at];
+    } else if (begin !== undefined && /^writev?$/.test(name) && args.includes(begin)) {
+      [syncs, since] = [0, at];
+    }
+  }
+
+  function ended(call: Call, result: string, at: number): void {
+    const { name, args, began } = call;
+    if (!/^(\d|0x)/.test(result)) return;
+    if (SYNCS.test(name)) {
+      if (name === "sync" || name === "syncfs") return synced(began);
+      if (name !== "msync") return synced(began, written(call)?.path ?? "");
+      const place = BigInt(/0x[0-9a-f]+/.exec(args)?.[0] ?? 0);
+      const map = mapped.findLast(({ from, to }) => place >= from && place < to);
+      if (map && /\bMS_SYNC\b/.test(args)) synced(began, map.path);
+    } else if (WRITES.test(name)) {
+      const target = written(call);
+      // What a file held that is cut to nothing is elsewhere by then, or it is written again.
+      if (/^f?truncate$/.test(name) && /, 0\)?$/.test(args)) return;
+      if (!target || !counts(target.path)) return;
+      const { path, file } = target;
+      if (!synchronous.has(file) && !/\bRWF_D?SYNC\b/.test(args)) return change(path, at);
+      if (dirty.get(path) === began) dirty.delete(path);
+      if (began > since) syncs++;
+    } else if (/^(open|openat|creat)$/.test(name)) {
+      const [, file, path] = /^(\d+)<(.*?)>/.exec(result) ?? [];
+      if (file === undefined || path === undefined) return;
+      if (/\bO_D?SYNC\b/.test(args)) synchronous.add(file);
+      else synchronous.delete(file);
+      const creates = name === "creat" || /\bO_CREAT\b/.test(args);
+      if (creates && !known.has(path) && (fresh || /\bO_EXCL\b/.test(args))) enter(path, at);
+      if (name === "creat" || /\bO_TRUNC\b/.test(args)) change(path, at);
+    } else if (name === "mmap") {
+      const [, path] = /\d+<([^>]*)>/.exec(args) ?? [];
+      if (path === undefined || !args.includes("MAP_SHARED")) return;
+      const from = BigInt(result.split(" ")[0]!);
+      mapped.push({ from, to: from + BigInt(/, (\d+),/.exec(args)?.[1] ?? 0), path });
+    } else {
+      const [one = "", two = ""] = pathsIn(args, call.from);
+      if (name.startsWith("rename")) move(one, two, at);
+      else if (name.startsWith("unlink") || name === "rmdir") forget(one);
+      else enter(name.startsWith("mkdir") ? one : two, at);
+    }
+  }
+
+  text.split("\n").forEach((line, at) => {
+    const [, thread, rest] = /^(?:\[pid +)?(\d+)\]? +(.*)$/.exec(line) ?? [];
+    if (thread === undefined || rest === undefined) return;
+    const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(rest);
+    const before = resumed ? under.get(thread) : undefined;
+    if (resumed && !before) return;
+    under.delete(thread);
+    const whole = before ? `${before.name}(${before.args}${resumed![1]}` : rest;
+    const [, name, args] = /^(\w+)\((.*)$/.exec(whole.replace(/ *<unfinished \.\.\.>$/, "")) ?? [];
+    if (name === undefined || args === undefined) return;
+    const [, folder] = /\bAT_FDCWD<([^>]*)>/.exec(args) ?? [];
+    if (folder !== undefined) folders.set(thread, folder);
+    const call: Call = { name, args, from: folders.get(thread), began: before?.began ?? at };
+    if (!resumed) started(call, at);
+    if (whole.endsWith("<unfinished ...>")) {
+      under.set(thread, call);
+      const target = WRITES.test(name) ? written(call) : undefined;
+      // What is being written is not synced by a sync that begins meanwhile.
+      if (target && !(synchronous.has(target.file) && dirty.has(target.path))) {
+        change(target.path, at);
+      }
+      return;
+    }
+    const end = args.lastIndexOf(" = ");
+    if (end >= 0) ended({ ...call, args: args.slice(0, end) }, args.slice(end + 3), at);
+  });
+  return found;
+}
+
+function folderOf(path: string): string {
+  return path.slice(0, Math.max(1, path.lastIndexOf("/")));
+}
+
+/** The paths that a call names, absolute; those beside no descriptor are relative to `from`. */
+function pathsIn(args: string, from = ""): string[] {
+  return [...args.matchAll(/(?:<([^>]*)>, )?"((?:[^"\\]|\\.)*)"/g)].map(([, folder, path]) =>
+    path!.startsWith("/") ? path! : `${folder ?? from}/${path!}`,
+  );
+}

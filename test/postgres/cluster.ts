@@ -73,6 +73,8 @@ export interface Cluster {
 export interface ClusterOptions {
   readonly settings?: Readonly<Record<string, string>>;
   readonly initdb?: readonly string[];
+  /** Whether what it begins with is synced, which takes a while. */
+  readonly synced?: boolean;
   /** Folder for the data, else one in the system's folder for temporary files. */
   readonly parent?: string;
   /** Makes the data folder another way, from a running primary say. */
@@ -99,7 +101,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   const data = join(base, "data");
   if (options.make) await options.make(data);
   else {
-    const flags = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync"];
+    const flags = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale"];
+    if (!options.synced) flags.push("--no-sync");
     await program("initdb", ["-D", data, ...flags, ...(options.initdb ?? [])]);
   }
   const port = await freePort();

@@ -10,7 +10,7 @@ const [where, schema, name] = process.argv.slice(2) as [string, string, string];
 
 /** Told not to sync, which the adapter must not heed. */
 async function ownServer(): Promise<number> {
-  const cluster = await startCluster({ settings: { synchronous_commit: "off" } });
+  const cluster = await startCluster({ settings: { synchronous_commit: "off" }, synced: true });
   process.on("exit", () => {
     process.kill(cluster.pid, "SIGQUIT");
     rmSync(cluster.base, { recursive: true, force: true });

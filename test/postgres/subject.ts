@@ -51,7 +51,12 @@ export function postgresSubjects(
         return child;
       },
       async startTraced() {
-        const traced = await spawnTraced(SERVE, { args: ["own", schema, "traced"], execArgv });
+        const traced = await spawnTraced(SERVE, {
+          args: ["own", schema, "traced"],
+          execArgv,
+          // Tables are made anew from the log.
+          transient: (path) => !path.includes("/pg_wal/"),
+        });
         ends.push(() => traced.kill());
         return traced;
       },

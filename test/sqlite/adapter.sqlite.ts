@@ -10,7 +10,7 @@ import type { FullStorage, Head } from "../../src/storage/types.ts";
 import { connect, type Connection } from "./client.ts";
 import { canTrace, spawnStorage, spawnTraced } from "../../src/testing/node.ts";
 import type { StorageProcess } from "../../src/testing/storage-kit.ts";
-import { syncsPerAcknowledgement } from "../../src/testing/sync-probe.ts";
+import { syncsOfTrace } from "../../src/testing/sync-probe.ts";
 import { EXEC_ARGV, folder, openAt, SERVE } from "./subject.ts";
 
 const genesis: Head = { size: 0, hash: null };
@@ -186,12 +186,14 @@ describe("sqliteStorage", () => {
     const writer = spawnStorage(SERVE, spawned);
     await said(writer, "ack");
     await writer.kill();
-    const reader = await spawnTraced(SERVE, spawned);
+    const reader = await spawnTraced(SERVE, { ...spawned, store: path });
     reader.onLine((line) => {
       if (line === "ready") reader.send(JSON.stringify({ do: "close" }));
     });
-    const [syncs] = syncsPerAcknowledgement(await reader.trace(), "ready", "opening");
-    expect(syncs).toBeGreaterThan(0);
+    const trace = { ...reader, text: await reader.trace() };
+    const marks = { acknowledged: "ready", begin: "opening" };
+    const [opened] = syncsOfTrace(trace, marks);
+    expect(opened!.syncs).toBeGreaterThan(0);
   });
 
   it("leaves the connection to its owner", async () => {

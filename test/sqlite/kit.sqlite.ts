@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { runKit } from "../../src/testing/kit.ts";
+import { fileCases } from "../../src/testing/storage-files.ts";
 import { processCases } from "../../src/testing/storage-processes.ts";
 import { storageCases } from "../../src/testing/storage-kit.ts";
 import { effort } from "../support/effort.ts";
@@ -8,7 +9,7 @@ import { FEATURES, sqliteSubjects, unsyncedSqliteSubjects } from "./subject.ts";
 
 /** `HEALTHLEDGER_CRASH_ROUNDS`: how often a process is killed; 40, with little effort 10. */
 const rounds = effort("HEALTHLEDGER_CRASH_ROUNDS", { full: 40, short: 4 });
-const cases = await staged([...storageCases, ...processCases({ rounds })]);
+const cases = await staged([...storageCases, ...processCases({ rounds }), ...fileCases]);
 const traced = cases.filter(({ requires }) => requires?.includes("traced"));
 
 describe("sqliteStorage", () => {

@@ -69,7 +69,9 @@ async function makeSqlite(...mode: readonly string[]): ReturnType<MakeStorage> {
       return process;
     },
     async startTraced() {
-      const process = await spawnTraced(SERVE, spawned);
+      // The index of the log is made anew by whoever opens it first.
+      const transient = (name: string): boolean => name.endsWith("-shm");
+      const process = await spawnTraced(SERVE, { ...spawned, store: file, transient });
       ends.push(() => process.kill());
       return process;
     },

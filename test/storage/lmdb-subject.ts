@@ -32,16 +32,19 @@ const makeLmdb = async (...mode: readonly string[]): ReturnType<MakeStorage> => 
     ends.push(() => storage.close());
     return storage;
   };
-  const spawned = { args: [path, ...mode], execArgv };
+  // Two folders that are not there yet.
+  const store = join(path, "new", "store");
+  const spawned = { args: [store, ...mode], execArgv };
   return {
-    open: (limits) => open({ path, ...limits }),
+    open: (limits) => open({ path: store, ...limits }),
     async startProcess() {
       const process = spawnStorage(SERVE, spawned);
       ends.push(() => process.kill());
       return process;
     },
     async startTraced() {
-      const process = await spawnTraced(SERVE, spawned);
+      const transient = (name: string): boolean => name.endsWith("/lock.mdb");
+      const process = await spawnTraced(SERVE, { ...spawned, store, transient });
       ends.push(() => process.kill());
       return process;
     },

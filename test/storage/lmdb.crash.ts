@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { fileCases } from "../../src/testing/storage-files.ts";
 import { processCases } from "../../src/testing/storage-processes.ts";
 import { effort } from "../support/effort.ts";
 import { staged } from "../support/host-features.ts";
@@ -9,7 +10,7 @@ const rounds = effort("HEALTHLEDGER_CRASH_ROUNDS", { full: 40, short: 4 });
 const cases = await staged(processCases({ rounds }));
 
 describe("lmdbStorage beside other processes", () => {
-  it.each(cases)("$name", ({ run }) => run(lmdbSubjects));
+  it.each([...cases, ...fileCases])("$name", ({ run }) => run(lmdbSubjects));
 });
 
 describe("LMDB that was told not to flush", () => {

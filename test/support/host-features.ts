@@ -3,7 +3,7 @@ import type { StorageCase, StorageFeature } from "../../src/testing/storage-kit.
 
 /**
  * Those of the cases that this machine can stage: volumes that are small want the right to mount,
- * traces want strace. Says once what is left out; in CI that is an error.
+ * traces want strace. Says which are left out and why; in CI that is an error.
  */
 export async function staged(cases: readonly StorageCase[]): Promise<StorageCase[]> {
   const missing = new Map<StorageFeature, string>();
@@ -13,7 +13,10 @@ export async function staged(cases: readonly StorageCase[]): Promise<StorageCase
   if (kept.length < cases.length) {
     const reasons = [...missing.values()].join(", ");
     if (process.env["CI"] !== undefined) throw new Error(`storage cases cannot run: ${reasons}`);
-    console.warn(`skipped: ${cases.length - kept.length} storage cases: ${reasons}`);
+    for (const { name, requires = [] } of cases) {
+      const why = requires.flatMap((one) => missing.get(one) ?? []);
+      if (why.length > 0) console.warn(`skipped: ${name}: ${why.join(", ")}`);
+    }
   }
   return kept;
 }

@@ -3,13 +3,14 @@ import { describe, expect, it } from "vitest";
 import { runKit } from "../../src/testing/kit.ts";
 import { ALL_FEATURES } from "../../src/testing/memory-subject.ts";
 import { logSubjects, processControls } from "../../src/testing/process-controls.ts";
+import { fileCases } from "../../src/testing/storage-files.ts";
 import { storageCases } from "../../src/testing/storage-kit.ts";
 import { processCases } from "../../src/testing/storage-processes.ts";
 import { staged } from "../support/host-features.ts";
 
 const script = fileURLToPath(new URL("./log-child.ts", import.meta.url));
 const execArgv = ["--conditions=healthledger-source", "--import", "tsx"];
-const cases = await staged(processCases({ rounds: 8 }));
+const cases = [...(await staged(processCases({ rounds: 8 }))), ...fileCases];
 
 describe("logStorage without a flaw", () => {
   it.each([...storageCases, ...cases])("$name", ({ run }) =>

@@ -30,13 +30,32 @@ export type { LedgerState } from "./chain/ledger-state.ts";
 export * from "./chain/make-receipt.ts";
 export * from "./chain/note.ts";
 export type { KindRules, PreparedTransaction } from "./chain/prepare.ts";
-export * from "./chain/receipt.ts";
+export {
+  decodeReceipt,
+  encodeReceipt,
+  type KeyProof,
+  type LaterKeyProof,
+  type Receipt,
+} from "./chain/receipt.ts";
 export * from "./chain/refusal.ts";
 export * from "./chain/sequencer.ts";
 export * from "./chain/state.ts";
 export * from "./chain/submission.ts";
 export * from "./chain/tlog-proof.ts";
-export * from "./chain/trust.ts";
+export {
+  followCheckpoint,
+  followPolicy,
+  includedHeader,
+  type JudgedCheckpoint,
+  judgeCheckpoint,
+  type JudgeResult,
+  type PolicyStep,
+  type Trust,
+  trustFromGenesis,
+  type TrustReason,
+  type TrustResult,
+  withPolicy,
+} from "./chain/trust.ts";
 export {
   type LedgerFault,
   type VerifiedLedger,
@@ -45,7 +64,13 @@ export {
   type VerifyLedgerOptions,
   type VerifyLedgerResult,
 } from "./chain/verify-ledger.ts";
-export * from "./chain/verify-receipt.ts";
+export {
+  type ProvedEntry,
+  type ReceiptReason,
+  type ReceiptResult,
+  verifyReceipt,
+  type VerifyReceiptOptions,
+} from "./chain/verify-receipt.ts";
 export * from "./chain/witness.ts";
 export * from "./codec/car.ts";
 export * from "./codec/cid.ts";

@@ -1,7 +1,5 @@
 import { equalBytes } from "../bytes/compare.ts";
-import { concatBytes } from "../bytes/concat.ts";
 import { toHex } from "../bytes/hex.ts";
-import { utf8ToBytes } from "../bytes/utf8.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectBytes, expectMap, expectUint, expectVersion } from "../codec/shape.ts";
 import { ChainError, EncodingError } from "../errors.ts";
@@ -11,9 +9,11 @@ import type { ChainStore, Head } from "../storage/types.ts";
 import { AppendConflict } from "../storage/errors.ts";
 import type { Chain } from "./chain.ts";
 import { encodeCheckpoint } from "./checkpoint-note.ts";
-import { noteKey, NOTE_COSIGNATURE, NOTE_ED25519, type NoteKey } from "./note-key.ts";
-import { noteSigner, parseNote, signNote } from "./note.ts";
-import { judgeCheckpoint, trustFromGenesis, withPolicy, type Trust } from "./trust.ts";
+import { createCosigning } from "./cosigning.ts";
+import { noteSigner, signNote } from "./note.ts";
+import { policyAt } from "./policy-at.ts";
+import { judgeCheckpoint, trustFromGenesis, withPolicy } from "./trust.ts";
+import { policyKeys } from "./unsatisfied.ts";
 import type { Witness } from "./witness.ts";
 
 /** What a signer of checkpoints has committed itself to. */
@@ -61,50 +61,12 @@ export function createCheckpointer(options: {
   readonly witnesses?: readonly Witness[];
 }): Checkpointer {
   const { chain, chains, signer, witnesses = [] } = options;
-  const seen = new Map<Witness, number>();
+  const cosigning = createCosigning(chain, witnesses);
   const notes = noteSigner(signer, chain.genesis.origin);
-  const ownKey = noteKey(chain.genesis.origin, NOTE_ED25519, signer.publicKey);
   const heads = openSignedHeads(
     chains,
     `${chain.ledger.toString()}/checkpoints/${toHex(signer.key)}`,
   );
-
-  /** Adds the cosignatures of those witnesses that give one. */
-  async function cosigned(note: Uint8Array, size: number): Promise<Uint8Array> {
-    const lines = await Promise.all(witnesses.map((witness) => askWitness(witness, note, size)));
-    const { cosignaturePolicy } = chain.state.policy();
-    const known = new Map<string, NoteKey>();
-    for (const { keys } of [cosignaturePolicy.validators, cosignaturePolicy.witnesses]) {
-      for (const { name, pub } of keys) {
-        known.set(`${name} ${toHex(pub)}`, noteKey(name, NOTE_COSIGNATURE, pub));
-      }
-    }
-    let all = note;
-    for (const line of lines) {
-      // A bad line would spoil the checkpoint for everyone.
-      const longer = concatBytes(all, utf8ToBytes(line));
-      const opened = parseNote(longer, [ownKey, ...known.values()]);
-      if (opened.ok) all = longer;
-    }
-    return all;
-  }
-
-  async function askWitness(witness: Witness, note: Uint8Array, size: number): Promise<string> {
-    try {
-      // A second time with the size that the witness says it saw last.
-      for (let attempt = 0; attempt < 2; attempt++) {
-        const old = seen.get(witness) ?? 0;
-        const proof = old === 0 || old >= size ? [] : await chain.proveConsistency(old, size);
-        const answer = await witness.cosign(note, old, proof);
-        seen.set(witness, answer.ok ? size : answer.size);
-        if (answer.ok) return answer.line;
-        if (answer.reason !== "stale" || answer.size > size) return "";
-      }
-    } catch {
-      // A witness that cannot be reached must not stop the ledger; the policy says who is needed.
-    }
-    return "";
-  }
 
   return {
     async sign() {
@@ -123,8 +85,12 @@ export function createCheckpointer(options: {
           if (!(await heads.keep(last.head, { size, root }))) continue;
         }
         const text = encodeCheckpoint({ origin: chain.genesis.origin, size, root });
-        const note = await cosigned(await signNote(text, [notes]), size);
-        const { ok: witnessed } = judgeCheckpoint(note, currentTrust(chain));
+        const policy = await policyAt(chain, size);
+        const own = { ...policy, checkpointKeys: [signer.publicKey] };
+        const known = policyKeys(chain.genesis.origin, [policy, own]);
+        const note = await cosigning.cosign(await signNote(text, [notes]), size, known);
+        const trust = withPolicy(trustFromGenesis(chain.genesisBytes), policy, size);
+        const { ok: witnessed } = judgeCheckpoint(note, trust);
         return { note, size, root, witnessed };
       }
       throw refuse("others kept signing with the same key");
@@ -133,10 +99,6 @@ export function createCheckpointer(options: {
       return (await heads.read()).signed;
     },
   };
-}
-
-function currentTrust({ genesisBytes, state, size }: Chain): Trust {
-  return withPolicy(trustFromGenesis(genesisBytes), state.policy(), size);
 }
 
 /** Durable memory of the heads that one key has signed. */

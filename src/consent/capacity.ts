@@ -1,3 +1,4 @@
+import { ConsentError } from "../errors.ts";
 import type { Capacity, Rule, When } from "./model.ts";
 import { compileTests } from "./match.ts";
 import { holdsAt } from "./request-view.ts";
@@ -10,8 +11,10 @@ import type { Zone } from "./zone.ts";
 /** What someone may speak about, where it is not everything. */
 export type CapacityScope = Pick<When, "purposes" | "actions" | "data">;
 
-/** Longest chain of grants that is followed. */
+/** Most grants of a chain: facts that say by whom. */
 export const MAX_CAPACITY_CHAIN = 16;
+/** Most ways in which one person may have come by a capacity, each bounded differently. */
+const MAX_CHAINS = 256;
 
 /** The bounds met along one chain of grants: all of them hold. */
 type Chain = readonly CapacityScope[];
@@ -19,6 +22,8 @@ type Chain = readonly CapacityScope[];
 /**
  * In what a person may speak for the subject at an instant: one list of bounds a chain of grants
  * that reaches the person, none where nobody gave the capacity.
+ *
+ * @throws {ConsentError} `ERR_CONSENT_INVALID` when there are too many to follow
  */
 export function chainsOf(
   capacities: readonly CapacityFact[],
@@ -26,8 +31,18 @@ export function chainsOf(
   capacity: Capacity,
   instant: number,
 ): readonly Chain[] {
-  const known = new Map<string, readonly Reached[]>();
-  return walk(capacities, known, actor, capacity, instant, 0).map(({ bounds }) => bounds);
+  const walked = new Map<string, readonly Reached[]>();
+  const go = (actor: string, capacity: Capacity, instant: number, grants: number) => {
+    // Each step is walked once, so that grants in a circle do not multiply.
+    const step = JSON.stringify([grants, capacity, instant, actor]);
+    let reached = walked.get(step);
+    if (reached === undefined) {
+      reached = grantsOf(capacities, actor, capacity, instant, grants, go);
+      walked.set(step, reached);
+    }
+    return reached;
+  };
+  return go(actor, capacity, instant, 0).map(({ bounds }) => bounds);
 }
 
 interface Reached {
@@ -36,34 +51,15 @@ interface Reached {
   readonly depth: number;
 }
 
-/** Each step is walked once, so that grants in a circle do not multiply. */
-function walk(
-  capacities: readonly CapacityFact[],
-  walked: Map<string, readonly Reached[]>,
-  actor: string,
-  capacity: Capacity,
-  instant: number,
-  links: number,
-): readonly Reached[] {
-  if (links >= MAX_CAPACITY_CHAIN) return [];
-  const step = `${links} ${capacity} ${instant} ${actor}`;
-  let reached = walked.get(step);
-  if (reached === undefined) {
-    const go = (by: string, as: Capacity, when: number): readonly Reached[] =>
-      walk(capacities, walked, by, as, when, links + 1);
-    walked.set(step, (reached = grantsOf(capacities, actor, capacity, instant, go)));
-  }
-  return reached;
-}
-
 function grantsOf(
   capacities: readonly CapacityFact[],
   actor: string,
   capacity: Capacity,
   instant: number,
-  go: (by: string, as: Capacity, when: number) => readonly Reached[],
+  grants: number,
+  go: (by: string, as: Capacity, when: number, grants: number) => readonly Reached[],
 ): readonly Reached[] {
-  const found: Reached[] = [];
+  const found = new Map<string, Reached>();
   let known = false;
   for (const fact of capacities) {
     if (fact.actor !== actor || fact.capacity !== capacity) continue;
@@ -73,23 +69,37 @@ function grantsOf(
     // Who has a capacity by law may hand it on; who was made proxy only as far as he was told to.
     const depth = fact.depth ?? (capacity === "proxy" ? 0 : MAX_CAPACITY_CHAIN);
     if (fact.by === undefined) {
-      found.push({ bounds: own, depth });
+      keep(found, { bounds: own, depth });
       continue;
     }
+    if (grants >= MAX_CAPACITY_CHAIN) continue;
     // What a person grants for himself outlasts his own capacity: that is what it is for.
     const when =
       fact.by.capacity === "self" && fact.from !== undefined && fact.from < instant
         ? fact.from
         : instant;
-    for (const above of go(fact.by.actor, fact.by.capacity, when)) {
+    for (const above of go(fact.by.actor, fact.by.capacity, when, grants + 1)) {
       if (above.depth < 1) continue;
-      found.push({ bounds: [...above.bounds, ...own], depth: Math.min(depth, above.depth - 1) });
-      if (found.length >= MAX_CAPACITY_CHAIN) return found;
+      keep(found, {
+        bounds: [...above.bounds, ...own],
+        depth: Math.min(depth, above.depth - 1),
+      });
     }
   }
   // Who speaks for himself needs no attestation, unless one says from when or until when.
   if (capacity === "self" && !known) return [{ bounds: [], depth: MAX_CAPACITY_CHAIN }];
-  return found;
+  return [...found.values()];
+}
+
+/** Keeps one chain for each set of bounds, the one that may be handed on the furthest. */
+function keep(found: Map<string, Reached>, reached: Reached): void {
+  const key = [...new Set(reached.bounds.map((scope) => JSON.stringify(scope)))].sort().join();
+  const other = found.get(key);
+  if (other !== undefined && other.depth >= reached.depth) return;
+  if (other === undefined && found.size >= MAX_CHAINS) {
+    throw new ConsentError("ERR_CONSENT_INVALID", "a capacity is granted in too many ways");
+  }
+  found.set(key, reached);
 }
 
 /** Whether the grantor of a directive may speak for the subject at an instant. */

@@ -28,8 +28,8 @@ import {
   type Validity,
   type When,
 } from "./model.ts";
-import { isDateValue, type DateValue, type Period } from "./time.ts";
-import { isZoneName } from "./zone.ts";
+import { endOf, isDateValue, startOf, type DateValue, type Period } from "./time.ts";
+import { findZone, isZoneName } from "./zone.ts";
 
 const invalid = (what: string) => new ConsentError("ERR_CONSENT_INVALID", what);
 const LIMITS = { maxBytes: MAX_DIRECTIVE_BYTES, maxDepth: 48, maxItems: 500_000 } as const;
@@ -252,6 +252,8 @@ function checkPeriod(value: unknown, what: string): Period {
   return map as Period;
 }
 
+const WIDEST_OFFSET = 14 * 3_600_000;
+
 function checkEnds(map: Fields, what: string): void {
   for (const end of ["from", "to"]) {
     if (map[end] !== undefined && !isDateValue(map[end])) {
@@ -261,6 +263,12 @@ function checkEnds(map: Fields, what: string): void {
   const from = map["from"] as DateValue | undefined;
   const to = map["to"] as DateValue | undefined;
   if (typeof from === "number" && typeof to === "number" && from > to) {
+    throw invalid(`${what} ends before it begins`);
+  }
+  // A date begins and ends at most so far from UTC: what is inverted in every zone is refused.
+  const utc = findZone("UTC")!;
+  const mixed = from !== undefined && to !== undefined && typeof from !== typeof to;
+  if (mixed && startOf(from, utc)! - WIDEST_OFFSET > endOf(to, utc)!) {
     throw invalid(`${what} ends before it begins`);
   }
   if (typeof from === "string" && typeof to === "string") {

@@ -249,6 +249,9 @@ function prepareRequest(
       }
       if (unmet.length > 0) {
         answer.outcome = DENY;
+        // Duties of a permit that does not stand.
+        answer.obligations.length = 0;
+        answer.refrains.length = 0;
         return;
       }
       if (outcome === PERMIT) {
@@ -339,26 +342,35 @@ function prepareRequest(
     };
     let outcome: Result = purposes.length === 0 ? INDETERMINATE : PERMIT;
     let breakGlass: BreakGlass = null;
+    const duties: { of: Result; obligations: string[]; refrains: string[] }[] = [];
     for (const purpose of purposes) {
       context.purpose = purpose;
       answer.breakGlass = null;
+      answer.obligations = [];
+      answer.refrains = [];
       decidePurpose(answer);
+      const { obligations, refrains } = answer;
+      duties.push({ of: answer.outcome, obligations, refrains });
       outcome = worse(outcome, answer.outcome);
       if (answer.breakGlass === "never" || breakGlass === null) breakGlass = answer.breakGlass;
     }
     if (purposes.length === 0) answer.reasons.push(reason("silence", null, null, null, null));
-    const obligations = inOrder(answer.obligations);
+    const binding = duties.filter((one) => one.of === outcome);
+    let obligations = inOrder(binding.flatMap((one) => one.obligations));
+    let refrains = inOrder(binding.flatMap((one) => one.refrains));
     if (outcome === PERMIT && obligations.length > 0) {
       const strange = obligations.filter((code) => !understood.includes(code));
       if (strange.length > 0) {
         outcome = DENY;
         answer.reasons.push({ ...reason("obligation", null, null, null, "deny"), codes: strange });
+        obligations = [];
+        refrains = [];
       }
     }
     return {
       outcome: OUTCOMES[outcome],
       obligations,
-      refrains: inOrder(answer.refrains),
+      refrains,
       breakGlass,
       reasons: answer.reasons,
       setAside,

@@ -55,7 +55,7 @@ export function explain(
   const name = (code: string): string => terminology.display(code) ?? code;
   const lines = [OUTCOME[decision.outcome]];
   const what = decision.outcome === "partial" ? "records" : "this";
-  for (const one of decision.reasons) lines.push(sentence(one, name, what));
+  for (const one of decision.reasons) lines.push(sentence(one, name, what, decision.outcome));
   if (decision.outcome === "permit") {
     for (const code of decision.obligations) lines.push(`The recipient must: ${name(code)}.`);
     for (const code of decision.refrains) lines.push(`The recipient is bound to: ${name(code)}.`);
@@ -79,13 +79,19 @@ export function explain(
 /** What rules and codes are called by others must not begin sentences of its own, or turn one round. */
 const UNSEEN = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
-function sentence(one: Reason, name: (code: string) => string, what: string): string {
-  const purpose = one.purpose === null ? "" : ` For ${name(one.purpose).toLowerCase()}:`;
+function sentence(
+  one: Reason,
+  name: (code: string) => string,
+  what: string,
+  outcome: Decision["outcome"],
+): string {
+  const purpose = one.purpose === null ? "" : ` For ${name(one.purpose)}:`;
   const start = (text: string): string =>
     purpose === "" ? text : `${purpose.trim()} ${text[0]!.toLowerCase()}${text.slice(1)}`;
   const directive = one.directive === null ? "" : ` (${short(one.directive.toString())})`;
   const speaker = `${one.layer === null ? "" : SPEAKER[one.layer]}${directive}`;
-  const says = one.effect === "permit" ? "permits" : "refuses";
+  const doubtful = one.unknown.length > 0 || outcome === "indeterminate";
+  const says = one.effect === "permit" ? "permits" : doubtful ? "may refuse" : "refuses";
   switch (one.kind) {
     case "rule": {
       const rule = `rule ${one.path.map((id) => `"${id}"`).join(" › ")}`;

@@ -36,9 +36,7 @@ export function createFormulas(): Formulas {
   const ask = (op: "certain" | "possible", question: RecordQuestion): Formula => {
     let key = questionKeys.get(question);
     if (key === undefined) questionKeys.set(question, (key = JSON.stringify(question)));
-    // Every record has a type.
-    const asked = question.data?.types === undefined ? op : "certain";
-    return add(`${asked} ${key}`, { op: asked, question });
+    return add(`${op} ${key}`, { op, question });
   };
   const join = (op: "all" | "any", given: readonly Formula[]): Formula => {
     const [neutral, final] = op === "all" ? [TRUE, FALSE] : [FALSE, TRUE];

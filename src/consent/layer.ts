@@ -1,7 +1,8 @@
 import type { CID } from "../codec/cid.ts";
 import type { Decision, Layer, Reason } from "./decision.ts";
 import type { CompiledDirective, LineagePlan, Step } from "./lineage.ts";
-import { NO, UNKNOWN, YES, type Match, type MatchContext } from "./match.ts";
+import type { MatchContext } from "./match.ts";
+import { NO, UNKNOWN, YES, type Match } from "./truth.ts";
 import type { CompiledOverlay } from "./overlay.ts";
 import { matchScope } from "./scope.ts";
 import { BTG } from "./terminology.ts";
@@ -99,12 +100,14 @@ function evaluateLineage(
   explicit: Contribution[],
   fallback: Contribution[],
 ): BreakGlass {
+  const open = plan.contested.length === 0 ? NOTHING_OPEN : openDisputes(plan, context);
   let breakGlass: BreakGlass = null;
   let decided = false;
   // Whether a newer statement may have ended these: its grantor may not have had a say here.
   let uncertain = false;
   for (const step of plan.steps) {
     const { directive, ended } = step;
+    if (step.settledBy !== undefined && !isSettled(step, context)) continue;
     const authority = matchScope(step.authority, context);
     if (authority === NO) continue;
     let scope = matchScope(directive.scope, context);
@@ -126,13 +129,15 @@ function evaluateLineage(
     if (!ended && tree.saysBreakGlass) breakGlass ??= breakGlassOf(tree.root, context);
     if (!decided) {
       const doubtful = uncertain || scope === UNKNOWN;
+      const withheld = open.some((one) => one.ended && one.directive.position > directive.position);
       let result: Result = ended ? NOT_APPLICABLE : evaluateRule(tree.root, context);
       if (doubtful) result = soften(result);
+      if (withheld && result === PERMIT) result = NOT_APPLICABLE;
       if (result !== NOT_APPLICABLE) {
         explicit.push({ directive, result, kind: "rule" });
         decided = true;
       } else {
-        const held = defaultOf(directive, context, ended || doubtful);
+        const held = defaultOf(directive, context, ended || doubtful || withheld);
         if (held !== NOT_APPLICABLE) {
           fallback.push({ directive, result: held, kind: ended ? "ended" : "default" });
         }
@@ -142,30 +147,46 @@ function evaluateLineage(
     if (authority === YES) break;
     uncertain = true;
   }
-  if (plan.contested.length === 0) return breakGlass;
-  let floor = -1;
-  for (const stop of plan.stops) {
-    if (reach(stop, context) === YES) {
-      floor = stop.directive.position;
-      break;
+  for (const { directive, ended, scope } of open) {
+    const tree = directive.tree!;
+    if (!ended && tree.saysBreakGlass && breakGlassOf(tree.root, context) === "never") {
+      breakGlass = "never";
     }
-  }
-  for (const step of plan.contested) {
-    const { directive } = step;
-    if (directive.position < floor) continue;
-    const scope = reach(step, context);
-    if (scope === NO) continue;
-    const tree = directive.tree;
-    if (tree === undefined) continue;
-    if (tree.saysBreakGlass && breakGlassOf(tree.root, context) === "never") breakGlass = "never";
-    let result = evaluateRule(tree.root, context);
+    let result: Result = ended ? NOT_APPLICABLE : evaluateRule(tree.root, context);
     if (scope === UNKNOWN) result = soften(result);
     if (result >= INDETERMINATE) explicit.push({ directive, result, kind: "rule" });
     else if (result === NOT_APPLICABLE && defaultOf(directive, context, true) === DENY) {
-      fallback.push({ directive, result: DENY, kind: "default" });
+      fallback.push({ directive, result: DENY, kind: ended ? "ended" : "default" });
     }
   }
   return breakGlass;
+}
+
+/** A contested directive that may speak of a record, and that nothing has settled or stopped there. */
+interface OpenDispute {
+  readonly directive: CompiledDirective;
+  readonly ended: boolean;
+  readonly scope: Match;
+}
+
+const NOTHING_OPEN: readonly OpenDispute[] = [];
+
+function openDisputes(plan: LineagePlan, context: MatchContext): readonly OpenDispute[] {
+  const stop = plan.stops.find((one) => reach(one, context) === YES);
+  const floor = stop?.directive.position ?? -1;
+  const open: OpenDispute[] = [];
+  for (const step of plan.contested) {
+    const { directive, ended } = step;
+    if (directive.position < floor || directive.tree === undefined) continue;
+    const scope = reach(step, context);
+    if (scope !== NO && !isSettled(step, context)) open.push({ directive, ended, scope });
+  }
+  return open;
+}
+
+/** Whether a statement that names both sides of a dispute surely speaks of a record. */
+function isSettled({ settledBy }: Step, context: MatchContext): boolean {
+  return settledBy?.some((one) => reach(one, context) === YES) === true;
 }
 
 /** Whether a statement speaks of a record: within its bounds, and within its grantor's. */

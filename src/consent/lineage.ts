@@ -24,8 +24,8 @@ export interface CompiledDirective {
   readonly scope: Scope | undefined;
   /** Filed in ignorance of the head that stood then. */
   contested: boolean;
-  /** The first later, uncontested directive that names it. */
-  resolver: CompiledDirective | undefined;
+  /** Later, uncontested directives that name it. */
+  readonly resolvers: CompiledDirective[];
   readonly ids: Set<string>;
 }
 
@@ -69,7 +69,7 @@ export function compileLayer(
   const setAside: SetAside[] = [];
   const byLineage = new Map<string, SnapshotDirective[]>();
   // Sorted first: the order in which unrelated lineages were listed must not show in a decision.
-  for (const item of [...filed].sort(byPlaceAndLineage)) {
+  for (const item of [...filed].sort(byPlace)) {
     if (item.place.height > snapshot.height) continue;
     const list = byLineage.get(item.directive.lineage);
     if (list === undefined) byLineage.set(item.directive.lineage, [item]);
@@ -82,11 +82,6 @@ export function compileLayer(
   return { lineages, setAside };
 }
 
-function byPlaceAndLineage(a: SnapshotDirective, b: SnapshotDirective): number {
-  const byName = a.directive.lineage < b.directive.lineage ? -1 : 1;
-  return byPlace(a, b) || (a.directive.lineage === b.directive.lineage ? 0 : byName);
-}
-
 function order(
   list: readonly SnapshotDirective[],
   snapshot: ConsentSnapshot,
@@ -97,7 +92,7 @@ function order(
   const directives: CompiledDirective[] = [];
   const byCid = new Map<CID, CompiledDirective>();
   const voidIds = new Set<string>();
-  let unresolved: CompiledDirective[] = [];
+  const contested: CompiledDirective[] = [];
   let head: CompiledDirective | undefined;
   for (const source of list) {
     const ids = new Set([source.entry, ...(source.aliases ?? [])].map(toHex));
@@ -130,17 +125,13 @@ function order(
         : [...head.ids].some((id) => named.has(id));
     if (!current) {
       compiled.contested = true;
-      unresolved.push(compiled);
+      contested.push(compiled);
       continue;
     }
     head = compiled;
-    if (unresolved.length === 0) continue;
-    const still: CompiledDirective[] = [];
-    for (const other of unresolved) {
-      if ([...other.ids].some((id) => named.has(id))) other.resolver = compiled;
-      else still.push(other);
+    for (const other of contested) {
+      if ([...other.ids].some((id) => named.has(id))) other.resolvers.push(compiled);
     }
-    unresolved = still;
   }
   return directives;
 }
@@ -166,7 +157,7 @@ function compileDirective(
     tree: directive.root === undefined ? undefined : compileTree(directive.root, zone, terminology),
     scope: compileScope(directive, terminology),
     contested: false,
-    resolver: undefined,
+    resolvers: [],
     ids,
   };
 }
@@ -178,12 +169,20 @@ export interface Step {
   readonly ended: boolean;
   /** What its grantor may speak about; `undefined`: everything. */
   readonly authority: Scope | undefined;
+  /**
+   * Of a contested directive: those that settle the dispute, each where it surely speaks. What is
+   * settled is a step like any other, what is not stays contested. Absent where nothing is contested.
+   */
+  readonly settledBy?: readonly Step[];
 }
 
 /** What of a lineage has a say at a moment. */
 export interface LineagePlan {
   readonly steps: readonly Step[];
-  /** Directives whose denies count and whose permits do not. */
+  /**
+   * Directives whose denies count and whose permits do not, where they are not settled. A `replace`
+   * that has ended also withholds the permits before it: it may have been meant to end them.
+   */
   readonly contested: readonly Step[];
   /** Suspensions and revocations in effect, newest first: they end what was contested before. */
   readonly stops: readonly Step[];
@@ -227,30 +226,34 @@ export function planLineage(
     }
     const expired = asOf > directive.end;
     const able = hasCapacity(source, snapshot, asOf);
-    const disputed =
-      directive.contested && (directive.resolver === undefined || asOf < directive.resolver.start);
+    const ended = expired || !able;
+    // What a proxy leaves behind reaches no further than the proxy did.
+    const authority = authorityAt(able ? asOf : (source.recordedAt ?? start));
+    const settledBy = directive.contested ? settlersOf(directive, asOf, snapshot, terminology) : [];
+    const disputed = directive.contested && !settledBy.some(isUnbounded);
     if (disputed || directive.unreadable) {
       const over = stops.some(isUnbounded);
       if (over || (directive.unreadable && !disputed && replaced)) continue;
-      if (expired) note("expired");
-      else if (!able) note("capacity-lost");
-      else {
-        note(directive.unreadable ? "zone-unknown" : "contested");
-        contested.push({ directive, ended: false, authority: authorityAt(asOf) });
+      if (ended) note(expired ? "expired" : "capacity-lost");
+      else note(directive.unreadable ? "zone-unknown" : "contested");
+      const step = { directive, ended, authority, settledBy };
+      if (!ended || mode === "replace") contested.push(step);
+      if (
+        !closed &&
+        settledBy.length > 0 &&
+        !directive.unreadable &&
+        !(ended && mode === "amend")
+      ) {
+        steps.push(step);
       }
       continue;
     }
     if (closed) continue;
-    if (expired || !able) note(expired ? "expired" : "capacity-lost");
+    if (ended) note(expired ? "expired" : "capacity-lost");
     if (mode === "amend") {
-      if (!expired && able) {
-        steps.push({ directive, ended: false, authority: authorityAt(asOf) });
-      }
+      if (!ended) steps.push({ directive, ended, authority });
       continue;
     }
-    const ended = expired || !able;
-    // What a proxy leaves behind reaches no further than the proxy did.
-    const authority = authorityAt(able ? asOf : (source.recordedAt ?? start));
     steps.push({ directive, ended, authority });
     if (authority !== undefined) continue;
     closed = true;
@@ -258,6 +261,23 @@ export function planLineage(
   }
   if (steps.length === 0 && contested.length === 0) return undefined;
   return { steps, contested, stops };
+}
+
+/** Directives in effect that settle a dispute: begun, not ended, by someone who may still speak. */
+function settlersOf(
+  { resolvers }: CompiledDirective,
+  asOf: number,
+  snapshot: ConsentSnapshot,
+  terminology: Terminology,
+): readonly Step[] {
+  return resolvers
+    .filter(({ start, end, unreadable }) => !unreadable && start <= asOf && asOf <= end)
+    .filter(({ source }) => hasCapacity(source, snapshot, asOf))
+    .map((directive) => ({
+      directive,
+      ended: false,
+      authority: authorityOf(directive.source, snapshot, asOf, directive.zone, terminology),
+    }));
 }
 
 /** Whether a statement covers every record and purpose. */

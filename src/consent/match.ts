@@ -11,14 +11,19 @@ import {
   CONFIDENTIALITY,
   type Terminology,
 } from "./terminology.ts";
+import {
+  compareNames,
+  isComparable,
+  isComposable,
+  isExpression,
+  isSystemName,
+  looseCoding,
+  spaceOf,
+} from "./alike.ts";
+import { RESOURCE_TYPES } from "./data/resource-types.ts";
 import { resolvePeriod, type Interval } from "./time.ts";
+import { anyMatch, NO, UNKNOWN, YES, type Match } from "./truth.ts";
 import type { Zone } from "./zone.ts";
-
-/** Whether an attribute matches. Ordered, so that AND is the least and OR the greatest. */
-export type Match = 0 | 1 | 2;
-export const NO = 0;
-export const UNKNOWN = 1;
-export const YES = 2;
 
 /** What a rule is held against: one purpose of one request, one resource, one moment. */
 export interface MatchContext {
@@ -39,6 +44,7 @@ export interface LabelView {
   readonly sensitivity: readonly string[];
   /** Highest confidentiality, or -1. */
   readonly level: number;
+  /** Labels that the terminology does not know: each may mean any other. */
   readonly others: readonly string[];
 }
 
@@ -118,22 +124,23 @@ export function compileTests(
   if (purposes !== undefined) add("purposes", purposeTest(purposes, terminology));
   if (actions !== undefined) {
     const wanted = new Set(actions);
-    add("actions", ({ request }) => (wanted.has(request.action) ? YES : NO));
+    const foreign = actions.some((action) => !ACTIONS.has(action));
+    add("actions", ({ request: { action } }) =>
+      wanted.has(action) ? YES : foreign || !ACTIONS.has(action) ? UNKNOWN : NO,
+    );
   }
   if (data?.types !== undefined) {
     const wanted = new Set(data.types);
-    add("types", ({ resource }) => (wanted.has(resource.type) ? YES : NO), { types: data.types });
+    const foreign = data.types.some((type) => !RESOURCE_TYPES.has(type));
+    add(
+      "types",
+      ({ resource: { type } }) =>
+        wanted.has(type) ? YES : foreign || !RESOURCE_TYPES.has(type) ? UNKNOWN : NO,
+      { types: data.types },
+    );
   }
   if (roles !== undefined) {
-    add("roles", ({ request }) => {
-      let best: Match = NO;
-      for (const role of roles) {
-        const match = request.hasRole(role);
-        if (match > best) best = match;
-        if (best === YES) break;
-      }
-      return best;
-    });
+    add("roles", ({ request }) => anyMatch(roles, request.hasRole));
   }
   if (actors !== undefined) add("actors", actorTest(actors));
   if (data?.labels !== undefined) {
@@ -159,7 +166,7 @@ export function compileTests(
           context.periodZone = zone;
         }
         const own = context.period;
-        if (own === undefined || own.start > own.end) return UNKNOWN;
+        if (own === undefined) return UNKNOWN;
         if (own.end < interval.start || own.start > interval.end) return NO;
         if (deny) return YES;
         return own.start >= interval.start && own.end <= interval.end ? YES : UNKNOWN;
@@ -169,18 +176,7 @@ export function compileTests(
   }
   if (data?.refs !== undefined) {
     const refs = data.refs;
-    add(
-      "refs",
-      ({ resource }) => {
-        let best: Match = NO;
-        for (const ref of refs) {
-          const match = matchRef(ref, resource);
-          if (match > best) best = match;
-        }
-        return best;
-      },
-      { refs },
-    );
+    add("refs", ({ resource }) => anyMatch(refs, (ref) => matchRef(ref, resource)), { refs });
   }
   if (data?.parts !== undefined) {
     const wanted = new Set(data.parts);
@@ -262,42 +258,80 @@ function makePurposeTest(
   };
 }
 
+/** FHIR's own consent actions; any other word may mean one of them, or all. */
+const ACTIONS: ReadonlySet<string> = new Set(["collect", "access", "use", "disclose", "correct"]);
+
 function actorTest(actors: readonly ActorRef[]): (context: MatchContext) => Match {
-  const persons = new Set<string>();
-  const organisations = new Set<string>();
-  const groups = new Set<string>();
-  const devices = new Set<string>();
-  const roles: string[] = [];
-  for (const { type, id } of actors) {
-    if (type === "role") roles.push(id);
-    else if (type === "person") persons.add(id);
-    else if (type === "organisation") organisations.add(id);
-    else if (type === "device") devices.add(id);
-    else groups.add(id);
-  }
+  const named = (...types: readonly ActorRef["type"][]): readonly string[] =>
+    actors.filter(({ type }) => types.includes(type)).map(({ id }) => id);
+  const persons = namesTest(named("person"));
+  const groups = namesTest(named("care-team", "group"));
+  const organisations = namesTest(named("organisation"));
+  const devices = namesTest(named("device"));
+  const roles = named("role");
+  const byPerson = actors.some(({ type }) => ["person", "care-team", "group"].includes(type));
   return ({ request }) => {
-    for (const id of request.persons) if (persons.has(id)) return YES;
-    for (const id of request.belongsTo) {
-      if (organisations.has(id) || groups.has(id)) return YES;
-    }
     let best: Match = NO;
-    // Who is not named may be anyone.
-    if (!request.userStated && (persons.size > 0 || groups.size > 0)) best = UNKNOWN;
-    if (devices.size > 0) {
-      if (request.device === undefined) best = UNKNOWN;
-      else if (devices.has(request.device)) return YES;
-    }
-    for (const role of roles) {
-      const match = request.hasRole(role);
-      if (match === YES) return YES;
+    const consider = (match: Match): boolean => {
       if (match > best) best = match;
+      return best === YES;
+    };
+    if (persons !== undefined && consider(persons(request.persons))) return YES;
+    if (organisations !== undefined && consider(organisations(request.belongsTo))) return YES;
+    if (groups !== undefined && consider(groups(request.belongsTo))) return YES;
+    // Who is not named may be anyone.
+    if (!request.userStated && byPerson) best = UNKNOWN;
+    if (devices !== undefined) {
+      if (request.device === undefined) best = UNKNOWN;
+      else if (consider(devices([request.device]))) return YES;
     }
+    consider(anyMatch(roles, request.hasRole));
     return best;
+  };
+}
+
+/**
+ * Whether one of the names that a party is known by is among those named. It surely is not where the
+ * party is known by other names of each kind that is named.
+ */
+function namesTest(named: readonly string[]): ((own: readonly string[]) => Match) | undefined {
+  if (named.length === 0) return undefined;
+  const exact = new Set(named);
+  const bySpace = new Map<string, string[]>();
+  for (const name of named) {
+    const space = spaceOf(name);
+    const list = bySpace.get(space);
+    if (list === undefined) bySpace.set(space, [name]);
+    else list.push(name);
+  }
+  const compare = (own: readonly string[]): Match => {
+    for (const name of own) if (exact.has(name)) return YES;
+    const told = new Set(own.map(spaceOf));
+    for (const [space, names] of bySpace) {
+      if (!told.has(space)) return UNKNOWN;
+      for (const name of own) {
+        if (spaceOf(name) !== space) continue;
+        // Two spellings that may be one name, as a reference with and without its server.
+        const match = anyMatch(names, (one) => compareNames(one, name));
+        if (match !== NO) return match;
+      }
+    }
+    return NO;
+  };
+  // One request is held against many records.
+  let last: readonly string[] | undefined;
+  let match: Match = NO;
+  return (own) => {
+    if (own !== last) match = compare((last = own));
+    return match;
   };
 }
 
 function codeTest(codes: readonly Coding[]): (context: MatchContext) => Match {
   const bySystem = new Map<string, Set<string>>();
+  const loose = new Set(codes.map(looseCoding));
+  const expressible = codes.some(({ system }) => isComposable(system));
+  const foreign = codes.some((coding) => !isComparable(coding));
   for (const { system, code } of codes) {
     const set = bySystem.get(system);
     if (set === undefined) bySystem.set(system, new Set([code]));
@@ -308,7 +342,14 @@ function codeTest(codes: readonly Coding[]): (context: MatchContext) => Match {
     for (const { system, code } of resource.codes) {
       if (bySystem.get(system)?.has(code) === true) return YES;
     }
-    return resource.uncoded === true ? UNKNOWN : NO;
+    if (foreign || resource.uncoded === true) return UNKNOWN;
+    const alike = resource.codes.some(
+      (own) =>
+        !isSystemName(own.system) ||
+        loose.has(looseCoding(own)) ||
+        (expressible && isExpression(own)),
+    );
+    return alike ? UNKNOWN : NO;
   };
 }
 
@@ -320,13 +361,17 @@ function labelTest(
   const sensitivity = new Set<string>();
   const others = new Set<string>();
   const levels: number[] = [];
+  let foreign = false;
   for (const { system, code } of labels) {
     const known = canonicalSystem(system);
-    if (known === ACT_CODE) {
-      for (const item of terminology.labelsBelow(code) ?? [code]) sensitivity.add(item);
+    const below = known === ACT_CODE ? terminology.labelsBelow(code) : undefined;
+    if (below !== undefined) {
+      for (const item of below) sensitivity.add(item);
     } else if (known === CONFIDENTIALITY && terminology.confidentialityLevel(code) !== undefined) {
       levels.push(terminology.confidentialityLevel(code)!);
     } else {
+      // Nothing tells which records a label is meant for that the terminology does not know.
+      foreign = true;
       others.add(`${known}|${code}`);
     }
   }
@@ -341,39 +386,48 @@ function labelTest(
     if (bound >= 0 && view.level >= 0) {
       if (deny ? view.level >= bound : view.level <= bound) return YES;
     }
-    if (!view.stamped) return UNKNOWN;
+    if (!view.stamped || foreign || view.others.length > 0) return UNKNOWN;
     return bound >= 0 && view.level < 0 ? UNKNOWN : NO;
   };
 }
+
+/** HL7's labels of how far data can be trusted or was altered, which say nothing of their content. */
+const INTEGRITY = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue";
 
 function labelView(resource: ConsentResource, terminology: Terminology): LabelView {
   const sensitivity: string[] = [];
   const others: string[] = [];
   let level = -1;
+  const { obligations, refrains } = terminology.data;
   for (const { system, code } of resource.labels!.codes) {
     const known = canonicalSystem(system);
-    if (known === ACT_REASON) continue;
+    if (known === ACT_REASON || known === INTEGRITY) continue;
     const rank = known === CONFIDENTIALITY ? terminology.confidentialityLevel(code) : undefined;
     if (rank !== undefined) level = Math.max(level, rank);
-    else if (known === ACT_CODE) sensitivity.push(code);
-    else others.push(`${known}|${code}`);
+    else if (known !== ACT_CODE) others.push(`${known}|${code}`);
+    else if (terminology.labelsBelow(code) !== undefined) sensitivity.push(code);
+    else if (!Object.hasOwn(obligations, code) && !Object.hasOwn(refrains, code)) {
+      others.push(`${known}|${code}`);
+    }
   }
   return { stamped: resource.labels!.stamp !== null, sensitivity, level, others };
 }
 
-function matchRef(ref: DataRef, resource: ConsentResource): Match {
-  const { reference } = ref;
-  if (ref.meaning === "authoredby") {
-    if (resource.authors === undefined) return UNKNOWN;
-    return resource.authors.includes(reference) ? YES : NO;
-  }
-  const own = resource.id === undefined ? UNKNOWN : resource.id === reference ? YES : NO;
-  if (own === YES || ref.meaning === "instance") return own;
-  if (ref.meaning === "dependents") {
-    if (resource.encounter === reference) return YES;
-    if (resource.references === undefined) return UNKNOWN;
-    return resource.references.includes(reference) ? YES : own;
-  }
-  if (resource.referredBy === undefined) return UNKNOWN;
-  return resource.referredBy.includes(reference) ? YES : own;
+function matchRef({ meaning, reference }: DataRef, resource: ConsentResource): Match {
+  const among = (names: readonly string[] | undefined): Match =>
+    names === undefined
+      ? UNKNOWN
+      : // What is within the record is no other record.
+        anyMatch(names, (name) => (name.startsWith("#") ? NO : compareNames(reference, name)));
+  if (meaning === "authoredby") return among(resource.authors);
+  const own = resource.id === undefined ? UNKNOWN : compareNames(reference, resource.id);
+  if (own === YES || meaning === "instance") return own;
+  const other =
+    meaning === "related"
+      ? among(resource.referredBy)
+      : anyMatch(
+          [resource.encounter === undefined ? [] : [resource.encounter], resource.references],
+          among,
+        );
+  return other > own ? other : own;
 }

@@ -18,13 +18,18 @@ export interface CompiledOverlay {
   readonly scope: Scope | undefined;
 }
 
-/** Makes overlays ready; one whose zone this engine does not know counts as in force always. */
+/**
+ * Makes overlays ready, each once and in an order of their own; one whose zone this engine does not
+ * know counts as in force always.
+ */
 export function compileOverlays(
   overlays: readonly SnapshotOverlay[],
   terminology: Terminology,
   oneObject: (cid: CID) => CID,
 ): readonly CompiledOverlay[] {
-  return overlays.map(({ cid, overlay }) => {
+  const byName = new Map(overlays.map((one) => [one.cid.toString(), one]));
+  const ordered = [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, one]) => one);
+  return ordered.map(({ cid, overlay }) => {
     const zone = findZone(overlay.validity.zone);
     const interval = zone === undefined ? undefined : resolvePeriod(overlay.validity, zone);
     return {

@@ -2,7 +2,8 @@ import type { CID } from "../codec/cid.ts";
 import type { Layer, Reason } from "./decision.ts";
 import { FALSE, type Formula, type Formulas } from "./formula.ts";
 import { reason } from "./layer.ts";
-import { UNKNOWN, type MatchContext } from "./match.ts";
+import type { MatchContext } from "./match.ts";
+import { UNKNOWN } from "./truth.ts";
 import { DENY, type CompiledRule } from "./tree.ts";
 
 /** For which records a rule, or a directive, comes to what. */

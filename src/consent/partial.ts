@@ -4,7 +4,8 @@ import { createFormulas, FALSE, TRUE, type Formula, type Formulas } from "./form
 import { reason } from "./layer.ts";
 import type { CompiledDirective, LineagePlan, Step } from "./lineage.ts";
 import type { Effect } from "./model.ts";
-import { NO, YES, type AttributeTest, type MatchContext } from "./match.ts";
+import type { AttributeTest, MatchContext } from "./match.ts";
+import { NO, YES } from "./truth.ts";
 import { satisfiedBy, type CompiledOverlay } from "./overlay.ts";
 import {
   firstGlass,
@@ -83,13 +84,24 @@ export function decidePartially(input: PartialInput): PartialDecision {
     parts.some(({ glass }) => pick(glass) !== FALSE);
   return {
     filter: formulas.finish(root, input.terminology.cid as CID),
-    reasons: grounds.filter(({ where }) => where !== FALSE).map((ground) => ground.reason),
+    reasons: distinct(grounds.filter(({ where }) => where !== FALSE).map(({ reason }) => reason)),
     breakGlass: said(({ never }) => never)
       ? "never"
       : said(({ allowed }) => allowed)
         ? "allowed"
         : null,
   };
+}
+
+/** A directive in dispute speaks for some records as settled, for others as contested. */
+function distinct(reasons: readonly Reason[]): readonly Reason[] {
+  const known = new Map<string, Reason>();
+  for (const one of reasons) {
+    const { directive, unknown: _, ...rest } = one;
+    const key = JSON.stringify([directive?.toString(), rest]);
+    if (!known.has(key)) known.set(key, one);
+  }
+  return [...known.values()];
 }
 
 function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
@@ -203,11 +215,19 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
     let alive: Formula = TRUE;
     let undecided: Formula = TRUE;
     let sure: Formula = TRUE;
-    for (const { directive, ended, authority } of plan.steps) {
+    const openOf = (step: Step): Formula => {
+      const standing = plan.stops
+        .filter((stop) => stop.directive.position > step.directive.position)
+        .map((stop) => not(reachOf(stop).certain));
+      return all([reachOf(step).possible, not(settledOf(step)), ...standing]);
+    };
+    for (const step of plan.steps) {
+      const { directive, ended, authority } = step;
       const given = scopeOf(authority);
       const scope = scopeOf(directive.scope);
       const { mode, default: fallback } = directive.source.directive;
-      const on = all([alive, given.possible, scope.possible]);
+      const here = step.settledBy === undefined ? TRUE : settledOf(step);
+      const on = all([alive, here, given.possible, scope.possible]);
       const acting = all([on, undecided]);
       if (mode === "suspend" || mode === "revoke") {
         const certain = all([given.certain, scope.certain]);
@@ -231,7 +251,17 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
       }
       const firm = all([given.certain, scope.certain, sure]);
       const tree = ended ? undefined : directive.tree!.root;
-      const contribution = held(acting, firm, tree === undefined ? SILENT : ruleOf(tree));
+      const said = held(acting, firm, tree === undefined ? SILENT : ruleOf(tree));
+      const withheld = any(
+        plan.contested
+          .filter((one) => one.ended && one.directive.position > directive.position)
+          .map(openOf),
+      );
+      const contribution = {
+        permit: all([said.permit, not(withheld)]),
+        deny: said.deny,
+        applies: all([said.applies, not(all([said.permit, withheld]))]),
+      };
       const cid = directive.cid;
       explicit.push({ ...contribution, tree, binds: true, directive, cid, grounds: [] });
       if (!ended) glass.push(withinGlass(on, directive.tree!));
@@ -241,39 +271,39 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
         defaults.push({ reason: bare(kind, layer, directive, "deny"), where: quiet });
       }
       if (fallback === "permit" && !ended && context.purpose !== BTG) {
-        const where = all([quiet, firm]);
+        const where = all([quiet, firm, not(withheld)]);
         defaults.push({ reason: bare("default", layer, directive, "permit"), where });
       }
       undecided = all([undecided, not(contribution.applies)]);
       if (mode !== "replace") continue;
-      alive = all([alive, not(given.certain)]);
-      sure = all([sure, not(given.possible)]);
+      alive = all([alive, not(all([here, given.certain]))]);
+      sure = all([sure, not(all([here, given.possible]))]);
     }
     const nevers = [firstGlass(formulas, glass)];
     for (const step of plan.contested) {
-      const { directive } = step;
+      const { directive, ended } = step;
       if (directive.tree === undefined) continue;
       const tree = directive.tree.root;
-      const reach = reachOf(step);
-      const standing = plan.stops
-        .filter((stop) => stop.directive.position > directive.position)
-        .map((stop) => not(reachOf(stop).certain));
-      const on = all([reach.possible, ...standing]);
-      const { permit, deny, applies } = ruleOf(tree);
-      nevers.push({ never: withinGlass(on, directive.tree).never, allowed: FALSE });
+      const { certain } = reachOf(step);
+      const on = openOf(step);
+      const { permit, deny, applies } = ended ? SILENT : ruleOf(tree);
+      if (!ended) {
+        nevers.push({ never: withinGlass(on, directive.tree).never, allowed: FALSE });
+      }
       explicit.push({
         permit: FALSE,
-        deny: all([on, reach.certain, deny]),
+        deny: all([on, certain, deny]),
         applies: all([on, applies, not(permit)]),
-        tree,
+        tree: ended ? undefined : tree,
         binds: false,
         directive,
         cid: directive.cid,
         grounds: [],
       });
       if (directive.source.directive.default === "deny") {
-        const where = all([on, any([not(applies), all([permit, not(reach.certain)])])]);
-        defaults.push({ reason: bare("default", layer, directive, "deny"), where });
+        const where = all([on, any([not(applies), all([permit, not(certain)])])]);
+        const kind = ended ? "ended" : "default";
+        defaults.push({ reason: bare(kind, layer, directive, "deny"), where });
       }
     }
     return unitedGlass(formulas, nevers);
@@ -285,6 +315,8 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
   }
   const reachOf = ({ directive, authority }: Step): Match3 =>
     both(scopeOf(directive.scope), scopeOf(authority));
+  const settledOf = ({ settledBy = [] }: Step): Formula =>
+    any(settledBy.map((one) => reachOf(one).certain));
 
   /** Where one of the rules that led to a permit passes a test; as `collect` finds them. */
   function where(

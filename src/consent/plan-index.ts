@@ -1,5 +1,8 @@
+import { looseName, spaceOf } from "./alike.ts";
+import { RESOURCE_TYPES } from "./data/resource-types.ts";
 import type { LineagePlan } from "./lineage.ts";
-import { NO, type AttributeTest, type MatchContext } from "./match.ts";
+import type { AttributeTest, MatchContext } from "./match.ts";
+import { NO } from "./truth.ts";
 import type { CompiledOverlay } from "./overlay.ts";
 import type { Scope } from "./scope.ts";
 import type { CompiledRule } from "./tree.ts";
@@ -31,6 +34,9 @@ export function indexPlans(plans: readonly LineagePlan[]): PlanIndex {
   const always: number[] = [];
   const anyActor: number[] = [];
   const byActor = new Map<string, number[]>();
+  /** By the kinds of names that stand in their rules: who bears none of a kind may be anyone in it. */
+  const bySpace = { persons: new Map<string, number[]>(), groups: new Map<string, number[]>() };
+  const anyType: number[] = [];
   const byType = new Map<string, number[]>();
   const purposeBound: { readonly at: number; readonly tests: readonly AttributeTest[] }[] = [];
   const byPurpose = new Map<string, ForPurpose>();
@@ -50,11 +56,15 @@ export function indexPlans(plans: readonly LineagePlan[]): PlanIndex {
     const purposes = roots.map(({ tests }) => tests.find((one) => one.attribute === "purposes"));
     if (actors.every((list) => list?.every(({ type }) => type !== "role" && type !== "device"))) {
       anyActor.push(at);
-      for (const { id } of actors.flatMap((list) => list ?? [])) put(byActor, id, at);
+      for (const { type, id } of actors.flatMap((list) => list ?? [])) {
+        put(byActor, looseName(id), at);
+        put(type === "person" ? bySpace.persons : bySpace.groups, spaceOf(id), at);
+      }
     } else if (purposes.every((test) => test !== undefined)) {
       purposeBound.push({ at, tests: purposes });
-    } else if (types.every((list) => list !== undefined)) {
-      for (const type of types.flat()) put(byType, type, at);
+    } else if (types.every((list) => list?.every((type) => RESOURCE_TYPES.has(type)))) {
+      anyType.push(at);
+      for (const type of types.flatMap((list) => list ?? [])) put(byType, type, at);
     } else {
       always.push(at);
     }
@@ -73,18 +83,36 @@ export function indexPlans(plans: readonly LineagePlan[]): PlanIndex {
     return known;
   }
 
+  // One request is held against many records.
+  let lastRequest: MatchContext["request"] | undefined;
+  let lastPlaces: readonly (readonly number[])[] = [];
+  function actorPlaces(request: MatchContext["request"]): readonly (readonly number[])[] {
+    if (request === lastRequest) return lastPlaces;
+    const found = [...request.persons, ...request.belongsTo].map((name) =>
+      byActor.get(looseName(name)),
+    );
+    const untold = (spaces: ReadonlyMap<string, number[]>, names: readonly string[]): void => {
+      const told = new Set(names.map(spaceOf));
+      for (const [space, places] of spaces) if (!told.has(space)) found.push(places);
+    };
+    untold(bySpace.persons, request.persons);
+    untold(bySpace.groups, request.belongsTo);
+    lastRequest = request;
+    return (lastPlaces = found.filter((places) => places !== undefined));
+  }
+
   return {
     plans,
     saysBreakGlass,
     candidates(context) {
       const base = forPurpose(context);
       const { request, resource } = context;
-      let more = and(undefined, base, byType.get(resource.type));
+      const known = RESOURCE_TYPES.has(resource.type);
+      let more = and(undefined, base, known ? byType.get(resource.type) : anyType);
       if (anyActor.length > 0) {
         if (!request.userStated) more = and(more, base, anyActor);
         else {
-          for (const id of request.persons) more = and(more, base, byActor.get(id));
-          for (const id of request.belongsTo) more = and(more, base, byActor.get(id));
+          for (const place of actorPlaces(request)) more = and(more, base, place);
         }
       }
       if (more === undefined) return base.plans;
@@ -157,6 +185,11 @@ export function questionsOf(
     for (const child of node.children) visit(child);
   };
   for (const { steps, contested, stops } of plans) {
+    const settling = [...steps, ...contested].flatMap(({ settledBy }) => settledBy ?? []);
+    for (const { directive, authority } of settling) {
+      addScope(directive.scope);
+      addScope(authority);
+    }
     for (const { directive, ended, authority } of [...steps, ...contested, ...stops]) {
       addScope(directive.scope);
       addScope(authority);

@@ -1,4 +1,4 @@
-import { NO, UNKNOWN, YES, type Match } from "./match.ts";
+import { NO, UNKNOWN, YES, type Match } from "./truth.ts";
 import type { ConsentRequest } from "./request.ts";
 import type { ConsentSnapshot } from "./snapshot.ts";
 
@@ -56,24 +56,29 @@ export function viewRequest(
     device: request.client?.device,
     hasRole(code) {
       let claimed = false;
+      const loose = looseRole(code);
       for (const role of request.roles ?? []) {
-        if (role.code !== code) continue;
-        if (members.has(role.attestedBy)) return YES;
-        claimed = true;
+        if (role.code === code && members.has(role.attestedBy)) return YES;
+        // Another spelling may be the same role.
+        if (looseRole(role.code) === loose) claimed = true;
       }
       for (const fact of snapshot.roles) {
-        if (
-          fact.code === code &&
-          persons.includes(fact.actor) &&
-          members.has(fact.attestedBy) &&
-          holdsAt(fact, asOf)
-        ) {
-          return YES;
-        }
+        const holds =
+          persons.includes(fact.actor) && members.has(fact.attestedBy) && holdsAt(fact, asOf);
+        if (holds && fact.code === code) return YES;
+        if (holds && looseRole(fact.code) === loose) claimed = true;
       }
       return claimed || request.roles === undefined ? UNKNOWN : NO;
     },
   };
+}
+
+/** A role without its code system and its case. */
+function looseRole(code: string): string {
+  return code
+    .slice(code.lastIndexOf("|") + 1)
+    .trim()
+    .toLowerCase();
 }
 
 /** A user is a person: one who bears the name of an organisation or group is not thereby in it. */

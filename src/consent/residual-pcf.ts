@@ -5,6 +5,7 @@ import {
   alternativesOf,
   isLevel,
   isPositive,
+  isUnderstood,
   labelsMeant,
   withoutImplied,
   type ResidualExport,
@@ -73,6 +74,7 @@ export function attributesOf(
   terminology: Terminology,
 ): WrittenAttributes | undefined {
   const { data } = question;
+  if (!isUnderstood(question, terminology)) return undefined;
   if (data?.labels !== undefined) return { securityLabel: labelsMeant(question, terminology) };
   if (data?.period !== undefined) return { dataPeriod: writtenPeriod(data.period) };
   if (data?.refs === undefined) return undefined;

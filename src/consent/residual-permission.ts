@@ -4,6 +4,7 @@ import { checked } from "./residual-search.ts";
 import {
   alternativesOf,
   isPositive,
+  isUnderstood,
   withoutImplied,
   type ResidualExport,
   type ResidualLiteral,
@@ -117,6 +118,7 @@ function dataOf(
   const found: WrittenAttributes[] = [];
   const expressions: string[] = [];
   for (const one of literals) {
+    if (!isUnderstood(one.question, terminology)) return undefined;
     const { types, codes, refs } = one.question.data ?? {};
     const expression =
       types !== undefined

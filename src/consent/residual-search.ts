@@ -6,7 +6,6 @@ import type { Residual } from "./residual.ts";
 import {
   alternativesOf,
   isLevel,
-  isPositive,
   labelsMeant,
   type ResidualExport,
   type ResidualTerm,
@@ -67,7 +66,8 @@ function searchesOf(term: ResidualTerm, terminology: Terminology): readonly Resi
     const { question, answer } = literal;
     const { data } = question;
     if (data?.types !== undefined) {
-      if (isPositive(literal)) narrow(data.types);
+      if (answer === "yes") narrow(data.types);
+      else if (answer === "maybe") inexact.add("records of a type that is not known");
       else appendTo(excluded, data.types);
     } else if (data?.labels !== undefined) {
       if (answer === "yes")

@@ -1,4 +1,6 @@
 import { appendTo, greatest, least } from "../bytes/lists.ts";
+import { isComparable, isPlainName } from "./alike.ts";
+import { RESOURCE_TYPES } from "./data/resource-types.ts";
 import type { RecordQuestion } from "./match.ts";
 import type { Coding } from "./model.ts";
 import type { Residual } from "./residual.ts";
@@ -178,6 +180,25 @@ export function labelsMeant(
     for (const one of codes) found.set(`${system}|${one}`, { system, code: one });
   }
   return [...found.values()];
+}
+
+/**
+ * Whether all that a question names is understood. Of what is not, every record may be meant, which
+ * no language without a third truth value can say.
+ */
+export function isUnderstood({ data }: RecordQuestion, terminology: Terminology): boolean {
+  const { types = [], codes = [], labels = [], refs = [] } = data ?? {};
+  return (
+    types.every((type) => RESOURCE_TYPES.has(type)) &&
+    codes.every(isComparable) &&
+    refs.every(({ reference }) => isPlainName(reference)) &&
+    labels.every(
+      (label) =>
+        isLevel(label, terminology) ||
+        (canonicalSystem(label.system) === ACT_CODE &&
+          terminology.labelsBelow(label.code) !== undefined),
+    )
+  );
 }
 
 /** Whether a label is one of the order of confidentiality. */

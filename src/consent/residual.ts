@@ -1,7 +1,8 @@
 import { type CID } from "../codec/cid.ts";
 import { ConsentError } from "../errors.ts";
 import type { RecordQuestion } from "./match.ts";
-import { compileTests, NO, YES, type AttributeTest, type MatchContext } from "./match.ts";
+import { compileTests, type AttributeTest, type MatchContext } from "./match.ts";
+import { NO, YES } from "./truth.ts";
 import type { ConsentResource } from "./resource.ts";
 import { compileScope } from "./scope.ts";
 import { defaultTerminology, type Terminology } from "./terminology.ts";

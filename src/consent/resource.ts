@@ -21,6 +21,7 @@ export interface ResourceLabels {
  * absent or `null` is unknown, which is not the same as none.
  */
 export interface ConsentResource {
+  /** As references name it: `Observation/o1`. */
   readonly id?: string;
   readonly versionId?: string;
   /** FHIR resource type. */

@@ -1,14 +1,9 @@
-import {
-  NO,
-  UNKNOWN,
-  YES,
-  type AttributeTest,
-  type Match,
-  type MatchContext,
-  type RecordQuestion,
-} from "./match.ts";
+import type { AttributeTest, MatchContext, RecordQuestion } from "./match.ts";
+import { compareNames } from "./alike.ts";
+import { COUNTRIES } from "./data/countries.ts";
 import type { ConsentResource } from "./resource.ts";
 import type { Terminology } from "./terminology.ts";
+import { anyMatch, NO, UNKNOWN, YES, type Match } from "./truth.ts";
 
 /**
  * What a directive, or its grantor, speaks of: within one of the lists of bounds, within all of
@@ -56,7 +51,7 @@ export function compileScope(fields: ScopeFields, terminology: Terminology): Sco
     add(
       "controller",
       ({ resource }) =>
-        resource.controller === undefined ? UNKNOWN : resource.controller === controller ? YES : NO,
+        resource.controller === undefined ? UNKNOWN : compareNames(controller, resource.controller),
       { controller },
     );
   }
@@ -72,14 +67,19 @@ export function compileScope(fields: ScopeFields, terminology: Terminology): Sco
 
 function matchJurisdictions(wanted: readonly string[], resource: ConsentResource): Match {
   if (resource.jurisdictions === undefined || resource.jurisdictions.length === 0) return UNKNOWN;
-  let best: Match = NO;
-  for (const own of resource.jurisdictions) {
-    for (const code of wanted) {
+  return anyMatch(resource.jurisdictions, (own) =>
+    anyMatch(wanted, (code) => {
       if (own === code || own.startsWith(`${code}-`)) return YES;
-      if (code.startsWith(`${own}-`)) best = UNKNOWN;
-    }
-  }
-  return best;
+      return code.startsWith(`${own}-`) || !isJurisdiction(own) || !isJurisdiction(code)
+        ? UNKNOWN
+        : NO;
+    }),
+  );
+}
+
+/** Whether a code is one of ISO 3166-1, or is written as one of ISO 3166-2 is. */
+function isJurisdiction(code: string): boolean {
+  return COUNTRIES.has(code.slice(0, 2)) && /^[A-Z]{2}(?:-[A-Z0-9]{1,3})?$/.test(code);
 }
 
 /** A consent to research decides about research; a consent to surgery decides about no reading. */

@@ -89,9 +89,22 @@ export interface ConsentSnapshot {
   readonly labels: CID | null;
 }
 
-/** Orders directives as the ledger does. */
+/**
+ * Orders directives as the ledger does; those of one place by lineage and content, so that the order
+ * in which they were listed shows nowhere.
+ */
 export function byPlace(a: SnapshotDirective, b: SnapshotDirective): number {
-  return a.place.height - b.place.height || a.place.index - b.place.index;
+  return (
+    a.place.height - b.place.height ||
+    a.place.index - b.place.index ||
+    compareText(a.directive.lineage, b.directive.lineage) ||
+    compareText(a.cid.toString(), b.cid.toString()) ||
+    compareText(toHex(a.entry), toHex(b.entry))
+  );
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /**

@@ -78,11 +78,14 @@ export function endOf(value: DateValue, zone: Zone): number | undefined {
   return days === undefined ? undefined : startOfDay(days.next, zone) - 1;
 }
 
-/** The instants of a period in a zone, or `undefined` when a date in it does not exist. */
+/**
+ * The instants of a period in a zone, or `undefined` when a date in it does not exist, or it ends
+ * before it begins.
+ */
 export function resolvePeriod(period: Period, zone: Zone): Interval | undefined {
   const start = period.from === undefined ? -Infinity : startOf(period.from, zone);
   const end = period.to === undefined ? Infinity : endOf(period.to, zone);
-  return start === undefined || end === undefined ? undefined : { start, end };
+  return start === undefined || end === undefined || start > end ? undefined : { start, end };
 }
 
 /**

@@ -1,14 +1,6 @@
 import { appendTo } from "../bytes/lists.ts";
-import {
-  ATTRIBUTES,
-  compileTests,
-  NO,
-  UNKNOWN,
-  YES,
-  type AttributeTest,
-  type Match,
-  type MatchContext,
-} from "./match.ts";
+import { ATTRIBUTES, compileTests, type AttributeTest, type MatchContext } from "./match.ts";
+import { NO, UNKNOWN, YES, type Match } from "./truth.ts";
 import type { Effect, Rule } from "./model.ts";
 import { BTG, canonicalPurpose, type Terminology } from "./terminology.ts";
 import type { Zone } from "./zone.ts";
@@ -121,8 +113,8 @@ export interface Deciding {
 export interface Collected {
   readonly deciding: Deciding[];
   /** With repetitions. */
-  readonly obligations: string[];
-  readonly refrains: string[];
+  obligations: string[];
+  refrains: string[];
 }
 
 /**

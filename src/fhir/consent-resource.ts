@@ -16,8 +16,9 @@ export interface ConsentResourceContext {
 /**
  * Gives a resource's description the form in which consent is evaluated.
  *
- * Codes without a code system are left out: nothing can be matched with them, so that what is left
- * is not all that there is to know.
+ * The record is named as references name it: `Observation/o1`. Codes without a code system are left
+ * out: nothing can be matched with them, so that what is left is not all that there is to know. Where
+ * no author is stated, or one of them only by words, nobody knows who the authors are.
  */
 export function toConsentResource(
   description: ResourceDescription,
@@ -25,10 +26,11 @@ export function toConsentResource(
 ): ConsentResource {
   const { type, id, versionId, period, references } = description;
   const encounter = description.encounter && nameOf(description.encounter);
+  const authors = description.authors.map(nameOf);
   const uncoded =
     description.uncoded || description.codes.some(({ system }) => system === undefined);
   return {
-    ...(id !== undefined && { id }),
+    ...(id !== undefined && { id: `${type}/${id}` }),
     ...(versionId !== undefined && { versionId }),
     type,
     codes: description.codes.flatMap(({ system, code }) =>
@@ -42,7 +44,7 @@ export function toConsentResource(
         ...(period.to !== undefined && { to: period.to }),
       },
     }),
-    authors: description.authors.flatMap((author) => nameOf(author) ?? []),
+    ...(authors.length > 0 && authors.every((name) => name !== undefined) && { authors }),
     ...(encounter !== undefined && { encounter }),
     references,
     ...(context.controller !== undefined && { controller: context.controller }),

@@ -1,7 +1,9 @@
 import type { CID } from "multiformats/cid";
 import type { AppendableChain } from "../chain/chain.ts";
+import type { ProvableCheckpoint } from "../chain/checkpoints.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
 import { receiptMaker } from "../chain/make-receipt.ts";
+import type { Trust } from "../chain/trust.ts";
 import { decodeTransaction } from "../block/transaction.ts";
 import { decodeEntry, entryId, isCustom } from "../block/entry.ts";
 import { equalBytes } from "../bytes/compare.ts";
@@ -59,8 +61,15 @@ export interface OpenAnswerOptions {
   readonly agreement: KeyAgreement;
   /** Fetches ciphertext from the custodian. */
   readonly read: (cid: CID) => Promise<Uint8Array | undefined>;
-  /** A signed checkpoint that covers every item. */
-  readonly checkpoint: () => Promise<Uint8Array>;
+  /**
+   * A signed checkpoint that covers a height; with the policy path that leads the receipts' reader to
+   * it, where the ledger's policy has changed.
+   */
+  readonly checkpoint: (
+    height: number,
+  ) => Promise<Uint8Array | Pick<ProvableCheckpoint, "note" | "policyPath">>;
+  /** Whom the receipts are for; see `makeReceipt`. Default: who trusts the genesis record alone. */
+  readonly from?: Trust;
 }
 
 interface Opening extends OpenAnswerOptions {
@@ -77,8 +86,16 @@ export function openAnswer(answer: DisclosureAnswer, given: OpenAnswerOptions): 
     count: answer.items.length,
     async *items() {
       if (answer.items.length === 0) return;
-      const checkpoint = await options.checkpoint();
-      const receiptOf = receiptMaker(options.chain, { checkpoint });
+      const highest = answer.items.reduce((most, { place }) => Math.max(most, place.height), 0);
+      const made = await options.checkpoint(highest);
+      const { note: checkpoint, policyPath } =
+        made instanceof Uint8Array ? { note: made, policyPath: [] } : made;
+      const { from } = options;
+      const receiptOf = receiptMaker(options.chain, {
+        checkpoint,
+        policyPath,
+        ...(from === undefined ? {} : { from }),
+      });
       const entryAt = entryReader(options.chain);
       for (const item of answer.items) {
         assertNamed(options.chain, options.custodian, item, await entryAt(item.place));

@@ -86,6 +86,9 @@ export function decodeSignedDirective(bytes: Uint8Array): SignedDirective {
  */
 export function encodeAttestedKey(attested: AttestedKey): Uint8Array {
   const { actor, alg, publicKey, capacity, from, to, by, depth, scope } = attested;
+  if (from !== undefined && to !== undefined && from > to) {
+    throw new ConsentError("ERR_CONSENT_INVALID", "a capacity ends before it begins");
+  }
   const bytes = encode({
     v: 1,
     actor,

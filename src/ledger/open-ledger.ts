@@ -6,6 +6,8 @@ import { MAX_LANES } from "../block/limits.ts";
 import { openChain, type AppendableChain } from "../chain/chain.ts";
 import { checkedClock } from "../chain/clock.ts";
 import { createCheckpointer } from "../chain/checkpointer.ts";
+import { openCheckpoints, type CheckpointKey } from "../chain/checkpoints.ts";
+import type { Witness } from "../chain/witness.ts";
 import { exportLedger } from "../chain/export.ts";
 import type { KindRule } from "../chain/kind-rule.ts";
 import { makeReceipt } from "../chain/make-receipt.ts";
@@ -14,8 +16,8 @@ import { trustFromGenesis, type Trust } from "../chain/trust.ts";
 import { verifyLedger, type VerifyLedgerResult } from "../chain/verify-ledger.ts";
 import { matchesCid } from "../codec/cid.ts";
 import { createLabeller, type Labeller } from "../consent/labeller.ts";
-import type { Directive } from "../consent/model.ts";
-import type { ConsentSnapshot, SnapshotDirective } from "../consent/snapshot.ts";
+import type { Directive, Overlay } from "../consent/model.ts";
+import type { SnapshotDirective } from "../consent/snapshot.ts";
 import { defaultTerminology, type Terminology } from "../consent/terminology.ts";
 import { type SuiteName, usableSuite } from "../envelope/suite.ts";
 import { ChainError, ConsentError, InputError, StorageError } from "../errors.ts";
@@ -32,6 +34,7 @@ import { openAnswer, type Answer } from "./answer.ts";
 import type { Attachment } from "./attachments.ts";
 import { auditOf, type Access, type UnreadableAccess } from "./audit.ts";
 import { openCatalogue, type Catalogue } from "./catalogue.ts";
+import { checkpointSigners } from "./checkpoint-signers.ts";
 import { createConsenting, type ConsentOptions, type FiledDirective } from "./consenting.ts";
 import { consentReader, type AttestedKey } from "./consents.ts";
 import { gateCommits } from "./commit-gate.ts";
@@ -65,6 +68,7 @@ import {
 import type { CurrentRecord } from "./records.ts";
 import type { ResourceLabels } from "../consent/resource.ts";
 import { relabelStale, type RelabelOptions, type Relabelled } from "./relabelling.ts";
+import { checkedDefaults, namedOverlays } from "./policies.ts";
 import { createRequest, type RequestOptions } from "./request.ts";
 import { takeArgument } from "./take-arguments.ts";
 import { openSubjects, type PersonIdentifier, type Subject } from "./subjects.ts";
@@ -107,7 +111,8 @@ export interface OpenLedgerOptions {
   readonly labeller?: Labeller;
   /** The organisation's own policy, where the patient is silent. Default: none, so refused. */
   readonly defaults?: readonly Directive[];
-  readonly overlays?: ConsentSnapshot["overlays"];
+  /** What the law says above the patient's word, such as `part2Overlay()`. Default: nothing. */
+  readonly overlays?: readonly Overlay[];
   /** What codes are read by; see `extendTerminology`. Default: the shipped one. */
   readonly terminology?: Terminology;
   /** ISO 3166 codes of the law that this member's records are under. Default: not stated. */
@@ -137,6 +142,12 @@ export interface OpenLedgerOptions {
    * where it is damaged; one decryption an entry.
    */
   readonly rebuildIndex?: boolean;
+  /**
+   * Witnesses and validators that are asked to cosign each checkpoint. Where the ledger's policy
+   * requires some, checkpoints, receipts, exports and answers are refused without them; recording
+   * goes on. One that fails to answer is left out, so each must give up in time by itself.
+   */
+  readonly cosigners?: readonly Witness[];
   /** Rules of entry kinds that the ledger's policy registers. */
   readonly kinds?: readonly KindRule[];
   /** Roles whose holders may break the glass. Default none. */
@@ -157,6 +168,15 @@ export interface OpenLedgerOptions {
   /** Told while blocks are caught up with. */
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
   readonly signal?: AbortSignal;
+}
+
+/** Whom a proof is for. */
+export interface ProofOptions {
+  /**
+   * What the reader believes of the ledger, as `followCheckpoint` moved it on: the receipt then shows
+   * that it is of the history of the root that was seen. Default: the genesis record alone.
+   */
+  readonly from?: Trust;
 }
 
 /** Who asks: an organisation's signing key and the agreement key that its answers are sealed to. */
@@ -230,8 +250,13 @@ export interface Ledger {
    * @throws {RangeError} when the ledger has no such height
    */
   decide(subject: Subject, question: Question, time?: QuestionTime): Promise<AnsweredQuestion>;
-  /** Asks this custodian in a requester's name, and opens the answer for him. */
-  request(requester: Requester, options: RequestOptions): Promise<Answer>;
+  /**
+   * Asks this custodian in a requester's name, and opens the answer for him. Whether the receipts of
+   * its items can be made is settled first: what cannot be proved is not disclosed.
+   *
+   * @throws {ChainError} `ERR_CHAIN_POLICY` when they cannot; nothing was decided or recorded
+   */
+  request(requester: Requester, options: RequestOptions & ProofOptions): Promise<Answer>;
   /**
    * Exports records as SMART Health Links have them: each a JWE with a key of its own. It is a
    * disclosure like any other: decided, recorded as an access, and only then are keys made. Needs
@@ -239,7 +264,7 @@ export interface Ledger {
    */
   exportRecord(
     requester: Requester,
-    options: RequestOptions & { readonly compress?: boolean },
+    options: RequestOptions & ProofOptions & { readonly compress?: boolean },
   ): Promise<RecordExport>;
   /** Answers a signed request that came from elsewhere; see `createRequest`. */
   disclose(request: Uint8Array): Promise<DisclosureResult>;
@@ -280,11 +305,24 @@ export interface Ledger {
   /** Forbids erasing anything about a person, naming the rule. */
   hold(subject: Subject, rule: string): Promise<void>;
   release(subject: Subject): Promise<void>;
-  /** Signs a checkpoint of the newest head. */
+  /**
+   * Signs a checkpoint of the newest head, with the key of this process that is in force, and has it
+   * cosigned.
+   *
+   * @throws {ChainError} `ERR_CHAIN_POLICY` when the ledger's policy does not accept what could be
+   *   signed, as `export` does; the message says what is missing
+   */
   checkpoint(): Promise<Uint8Array>;
-  /** Makes the offline proof of one of this custodian's entries. */
-  prove(entry: Uint8Array): Promise<Uint8Array>;
-  /** Checks the whole ledger in the store, from genesis on. */
+  /**
+   * Makes the offline proof of one of this custodian's entries; `verifyReceipt` believes it by the
+   * genesis record alone, or by the trust that it is made for.
+   *
+   * @throws {ChainError} `ERR_CHAIN_POLICY` when no checkpoint can be had that this trust accepts
+   * @throws {ProofError} `ERR_PROOF_RANGE` when the trusted size is beyond this store's ledger,
+   *   `ERR_PROOF_UNAVAILABLE` when the trusted root is of another history
+   */
+  prove(entry: Uint8Array, options?: ProofOptions): Promise<Uint8Array>;
+  /** Checks the whole ledger in the store, from genesis on, and against the trust it was opened with. */
   verify(options?: {
     readonly onProgress?: (progress: { readonly done: number; readonly total?: number }) => void;
     readonly signal?: AbortSignal;
@@ -327,6 +365,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     throw new RangeError(`lane must be an integer from 0 to ${MAX_LANES - 1}`);
   }
   const suite = usableSuite(options.suite ?? "chacha");
+  const overlays = namedOverlays(options.overlays ?? []);
+  const defaults = checkedDefaults(options.defaults ?? []);
   const compaction = options.compaction ?? "now";
   checkCompactionTime(compaction);
   const within = options.settleWithin ?? SETTLE_WITHIN;
@@ -405,8 +445,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     subjects,
     readConsents,
     turns,
-    defaults: options.defaults ?? [],
-    overlays: options.overlays ?? [],
+    defaults,
+    overlays,
     terminology: options.terminology ?? defaultTerminology(),
     understood: options.understood ?? [],
     ...(options.jurisdictions === undefined ? {} : { jurisdictions: options.jurisdictions }),
@@ -424,17 +464,30 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   }
   let closed = false;
 
+  const checkpoints = openCheckpoints({
+    chain,
+    chains: storage.chains,
+    keys: () => checkpointSigners(keys).map(checkpointKey),
+    cosigners: options.cosigners ?? [],
+    ...(options.readOnly === true ? {} : { seal: () => sequencer.seal() }),
+  });
+  function checkpointKey(own: Signer): CheckpointKey {
+    const { chains } = storage;
+    return { signer: own, checkpointer: createCheckpointer({ chain, chains, signer: own }) };
+  }
+  if (options.readOnly !== true) await checkpoints.followPolicy();
+
   async function checkpoint(): Promise<Uint8Array> {
-    const checkpointer = createCheckpointer({
-      chain,
-      chains: storage.chains,
-      signer: keys.signer("checkpoint"),
-    });
-    return (await checkpointer.sign()).note;
+    return (await checkpoints.sign()).note;
   }
 
-  async function request(requester: Requester, what: RequestOptions): Promise<Answer> {
+  async function request(
+    requester: Requester,
+    { from, ...what }: RequestOptions & ProofOptions,
+  ): Promise<Answer> {
     const own = keys.agreement();
+    // Before anything is decided: an answer that cannot be proved would be half a disclosure.
+    const ready = (await chain.refresh()) === 0 ? undefined : await checkpoints.provable(from);
     const bytes = await createRequest({
       ...what,
       ledger: chain.ledger,
@@ -456,7 +509,9 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
         custodian: signer.actor,
         agreement: requester.agreement,
         read: (cid) => storage.blobs.get(cid),
-        checkpoint,
+        checkpoint: async (height) =>
+          ready !== undefined && height < ready.size ? ready : checkpoints.provable(from),
+        ...(from === undefined ? {} : { from }),
       }),
     );
   }
@@ -516,7 +571,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     hold: erasing.hold,
     release: erasing.release,
     checkpoint,
-    async prove(entry) {
+    async prove(entry, { from } = {}) {
       if (!(entry instanceof Uint8Array) || entry.length !== 32) {
         throw new TypeError("an entry is named by its id, 32 bytes");
       }
@@ -526,12 +581,19 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
         throw new InputError("ERR_INPUT_INVALID", "this custodian has no such entry");
       }
       const place = found.status === "present" ? found.item.place : found.place;
-      return makeReceipt(chain, place, { checkpoint: await checkpoint(), later: true });
+      const { note, policyPath } = await checkpoints.provable(from);
+      return makeReceipt(chain, place, {
+        checkpoint: note,
+        policyPath,
+        later: true,
+        ...(from === undefined ? {} : { from }),
+      });
     },
     async verify(verifyOptions = {}) {
       return verifyLedger(storage.chains, {
         genesis,
         ...(options.kinds === undefined ? {} : { kinds: options.kinds }),
+        ...(options.trust === undefined ? {} : { trust: options.trust }),
         ...verifyOptions,
       });
     },

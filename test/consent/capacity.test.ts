@@ -37,6 +37,49 @@ describe("capacity facts in a snapshot", () => {
   });
 });
 
+describe("a chain of grants", () => {
+  /** Each hands it on to the next: `count` grants from the patient to the last. */
+  const chain = (count: number) =>
+    Array.from({ length: count }, (_, at) => ({
+      actor: `p${at}`,
+      capacity: "proxy" as const,
+      depth: 100,
+      by:
+        at === 0
+          ? { actor: "patient", capacity: "self" as const }
+          : { actor: `p${at - 1}`, capacity: "proxy" as const },
+    }));
+  const outcome = (count: number) =>
+    decide({
+      it: "",
+      given: [filed("a", { root: permit(), by: `p${count - 1}`, capacity: "proxy" })],
+      facts: { capacities: chain(count) },
+      then: "permit",
+    }).outcome;
+
+  it("has at most 16", () => {
+    expect(outcome(16)).toBe("permit");
+    expect(outcome(17)).toBe("not-applicable");
+  });
+
+  it("counts whatever its place among others", () => {
+    const facts = ["TREAT", ...Array.from({ length: 40 }, (_, at) => `urn:x|${at}`)].map(
+      (purpose) => ({
+        actor: "d",
+        capacity: "proxy" as const,
+        by: { actor: "patient", capacity: "self" as const },
+        scope: { purposes: [purpose] },
+      }),
+    );
+    const given = [filed("a", { root: permit(), by: "d", capacity: "proxy" })];
+    for (const capacities of [facts, [...facts].reverse()]) {
+      expect(decide({ it: "", given, facts: { capacities }, then: "permit" }).outcome).toBe(
+        "permit",
+      );
+    }
+  });
+});
+
 describe("grants in a circle", () => {
   const proxies = ["a", "b", "c", "d"];
   const circle = proxies.flatMap((actor) =>

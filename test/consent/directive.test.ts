@@ -92,6 +92,10 @@ describe("encodeDirective and decodeDirective", () => {
       "a period that ends before it begins",
       { validity: { from: "2026-02", to: "2026-01-31", zone: "UTC" } },
     ],
+    [
+      "a period that ends before it begins in every zone",
+      { validity: { from: Date.UTC(2026, 0, 3), to: "2026-01-01", zone: "UTC" } },
+    ],
     ["a zone that is not written like one", { validity: { from: "2026", zone: "../etc/passwd" } }],
     ["an empty attribute", { root: permit({ purposes: [] }) }],
     ["an empty data filter", { root: permit({ data: {} }) }],

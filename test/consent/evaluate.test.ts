@@ -20,6 +20,7 @@ import { ConsentError } from "../../src/errors.ts";
 import {
   at,
   confidentiality,
+  decide,
   deny,
   filed,
   labelled,
@@ -32,6 +33,7 @@ import {
   snapshotOf,
   type Filed,
 } from "./support.ts";
+import { tripleOf } from "./random.ts";
 
 const NOW = at("2024-06-15");
 
@@ -142,6 +144,51 @@ describe("evaluate", () => {
     );
   });
 
+  it("gives the same bytes, whatever order law, defaults and facts were listed in", () => {
+    for (let seed = 0; seed < 400; seed++) {
+      const { snapshot, request, resource, asOf, understood } = tripleOf(seed);
+      const turned = {
+        ...snapshot,
+        organisation: [...snapshot.organisation].reverse(),
+        overlays: [...snapshot.overlays].reverse(),
+        members: [...snapshot.members].reverse(),
+        memberships: [...snapshot.memberships].reverse(),
+        roles: [...snapshot.roles].reverse(),
+        capacities: [...snapshot.capacities].reverse(),
+      };
+      const decided = [snapshot, turned].map((one) =>
+        encodeDecision(evaluate(request, resource, one, asOf, { understood })),
+      );
+      expect(decided[1], `${seed}`).toEqual(decided[0]);
+    }
+  });
+
+  it("lays on a refusal no duty of a permit", () => {
+    const duty = { obligations: ["DELAU"], refrains: ["NORDSCLCD"] };
+    const given = [
+      filed("a", {
+        root: permit(
+          {},
+          {
+            id: "r",
+            rules: [
+              permit({ purposes: ["TREAT"] }, { id: "t", ...duty }),
+              deny({ purposes: ["HMARKT"] }),
+            ],
+          },
+        ),
+      }),
+    ];
+    const asked = { purposes: ["TREAT", "HMARKT"] };
+    expect(evaluate(requestOf(asked), resourceOf(), snapshotOf(given), NOW)).toMatchObject({
+      outcome: "deny",
+      obligations: [],
+      refrains: [],
+    });
+    const strange = { it: "", given, then: "deny" as const };
+    expect(decide(strange)).toMatchObject({ outcome: "deny", obligations: [], refrains: [] });
+  });
+
   it("never permits more for a new directive without permits", () => {
     const onlyDenies = (rule: Rule): Rule => ({
       ...rule,
@@ -162,7 +209,7 @@ describe("evaluate", () => {
   it("is not changed by a directive that does not match and has no default", () => {
     fc.assert(
       fc.property(lineages, ruleOf(2), request, resource, (given, root, asking, about) => {
-        const never = permit({ actions: ["never"] }, { id: "never", rules: [root] });
+        const never = permit({ actions: ["correct"] }, { id: "never", rules: [root] });
         const extra = filed("extra", { lineage: "extra", root: never });
         const before = evaluate(asking, about, snapshotOf(given), NOW);
         const after = evaluate(asking, about, snapshotOf([...given, extra]), NOW);

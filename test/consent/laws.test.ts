@@ -36,7 +36,7 @@ describe("a directive in a lineage of its own", () => {
         id: "never",
         effect: "deny",
         combine: "deny-overrides",
-        when: { actions: ["never"] },
+        when: { validity: { to: "1990" } },
         rules: [ruleOf(diceOf(seed), 2)],
       };
       const after = decisionOf({ ...triple, snapshot: withDirective(triple.snapshot, root) });

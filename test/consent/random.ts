@@ -62,6 +62,25 @@ const CODES = [
   { system: "http://loinc.org", code: "75622-1" },
 ];
 
+const ACT_CODE_2024 = "http://terminology.hl7.org/CodeSystem/v3-ActCode|2024";
+/** Words that nothing knows: each may mean any other of its kind. */
+const ODD_CODES = [
+  { system: "http://loinc.org|2.77", code: "2339-0" },
+  { system: "https://loinc.org/", code: "2339-0" },
+  { system: "http://hl7.org/fhir/ValueSet/observation-codes", code: "2339-0" },
+  { system: "http://loinc.org", code: "2339 - 0" },
+];
+const ODD_NAMES = [
+  "Observation/1/_history/2",
+  "http://h.example/fhir/Observation/1",
+  "https://H.example/fhir/Observation/1",
+  "http://other.example/fhir/Observation/1",
+  "urn:uuid:0b9d6d6e-7f2a-4c1e-9a57-3f1f3c1b2a10",
+  "urn:x|1",
+  "1",
+];
+const odd = (dice: Dice): boolean => dice.chance(0.08);
+
 const few = <T>(dice: Dice, make: () => T): T[] => (dice.chance(0.3) ? [make(), make()] : [make()]);
 
 function dataOf(dice: Dice): DataFilter {
@@ -78,7 +97,11 @@ function dataOf(dice: Dice): DataFilter {
     "parts",
   ];
   for (const name of few(dice, () => dice.pick(...names))) {
-    if (name === "types") data.types = few(dice, () => dice.pick("Observation", "Condition"));
+    if (name === "types") {
+      data.types = few(dice, () =>
+        odd(dice) ? dice.pick("observation", "Labs") : dice.pick("Observation", "Condition"),
+      );
+    }
     if (name === "labels") {
       data.labels = few(dice, () =>
         dice.pick(
@@ -87,6 +110,9 @@ function dataOf(dice: Dice): DataFilter {
           sensitivity("SUD"),
           confidentiality("N"),
           confidentiality("R"),
+          ...(odd(dice)
+            ? [{ system: ACT_CODE_2024, code: "PSY" }, sensitivity("psy"), confidentiality("X")]
+            : []),
         ),
       );
     }
@@ -97,10 +123,21 @@ function dataOf(dice: Dice): DataFilter {
         { from: "2023-05-01", to: "2023-05-02" },
       );
     }
-    if (name === "codes") data.codes = [dice.pick(...CODES)];
+    if (name === "codes") {
+      data.codes = [odd(dice) ? dice.pick(...ODD_CODES) : dice.pick(...CODES)];
+    }
     if (name === "refs") {
+      const strange = odd(dice) ? dice.pick(...ODD_NAMES) : undefined;
       data.refs = [
         dice.pick(
+          ...(strange === undefined
+            ? []
+            : [
+                { meaning: "instance" as const, reference: strange },
+                { meaning: "authoredby" as const, reference: strange },
+                { meaning: "dependents" as const, reference: strange },
+                { meaning: "related" as const, reference: strange },
+              ]),
           { meaning: "instance" as const, reference: "Observation/1" },
           { meaning: "authoredby" as const, reference: "dr-author" },
           { meaning: "dependents" as const, reference: "Encounter/1" },
@@ -126,11 +163,21 @@ function whenOf(dice: Dice): When {
         { type: "group" as const, id: "privileged" },
         { type: "device" as const, id: "pump" },
         { type: "role" as const, id: "nurse" },
+        ...(odd(dice)
+          ? [
+              { type: "person" as const, id: "Practitioner/1" },
+              { type: "person" as const, id: "DR-WHO" },
+              { type: "organisation" as const, id: "did:key:zB" },
+              { type: "group" as const, id: "urn:x|group" },
+              { type: "device" as const, id: "Device/1" },
+              { type: "role" as const, id: "urn:x|Nurse" },
+            ]
+          : []),
       ),
     );
   }
-  if (dice.chance(0.1)) when.roles = [dice.pick("nurse", "psychiatrist")];
-  if (dice.chance(0.1)) when.actions = [dice.pick("access", "use")];
+  if (dice.chance(0.1)) when.roles = [odd(dice) ? "NURSE" : dice.pick("nurse", "psychiatrist")];
+  if (dice.chance(0.1)) when.actions = [odd(dice) ? "read" : dice.pick("access", "use")];
   if (dice.chance(0.1)) {
     when.validity = dice.pick({ to: "2024-06-14" }, { from: "2024" }, { from: "2025" });
   }
@@ -276,8 +323,8 @@ function capacitiesOf(dice: Dice): CapacityFact[] {
 export function recordOf(dice: Dice, id = "Observation/1"): ConsentResource {
   const full = resourceOf({
     id,
-    type: dice.pick("Observation", "Condition"),
-    codes: dice.pick([], [], [CODES[0]!], CODES),
+    type: odd(dice) ? "Labs" : dice.pick("Observation", "Condition"),
+    codes: odd(dice) ? [dice.pick(...ODD_CODES)] : dice.pick([], [], [CODES[0]!], CODES),
     labels: dice.pick(
       null,
       null,
@@ -288,9 +335,16 @@ export function recordOf(dice: Dice, id = "Observation/1"): ConsentResource {
       labelled(sensitivity("PSY"), confidentiality("R")),
       labelled(sensitivity("ETHUD"), confidentiality("R")),
       { codes: [sensitivity("PSY")], stamp: null },
+      ...(odd(dice)
+        ? [
+            labelled({ system: "urn:ours", code: "VIP" }),
+            labelled(sensitivity("psy"), confidentiality("N")),
+            labelled({ system: ACT_CODE_2024, code: "PSY" }),
+          ]
+        : []),
     ),
     period: dice.pick({ from: "2023-05-01", to: "2023-05-01" }, { from: "2022" }, {}),
-    jurisdictions: dice.pick(["US"], ["US-CA"], ["DE"], []),
+    jurisdictions: odd(dice) ? ["usa"] : dice.pick(["US"], ["US-CA"], ["DE"], []),
     ...(dice.chance(0.5) ? { encounter: "Encounter/1" } : {}),
     ...(dice.chance(0.4) ? { parts: dice.pick([], ["manifest"], ["manifest", "content"]) } : {}),
     ...(dice.chance(0.3) ? { referredBy: dice.pick([], ["Procedure/1"]) } : {}),
@@ -315,7 +369,7 @@ export function askedOf(dice: Dice): ConsentRequest {
     purposes: few(dice, () =>
       dice.pick(...PURPOSES, ...(["TREAT", "TREAT", "urn:x|Y"] as const)),
     ).slice(0, dice.chance(0.8) ? 1 : 2),
-    action: dice.pick("access", "access", "use"),
+    action: odd(dice) ? "read" : dice.pick("access", "access", "use"),
   });
   return {
     ...plain,

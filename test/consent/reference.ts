@@ -11,6 +11,7 @@ import type {
   When,
 } from "../../src/consent/index.ts";
 import { HL7_TERMINOLOGY } from "../../src/consent/index.ts";
+import { RESOURCE_TYPES } from "../../src/consent/data/resource-types.ts";
 
 // A second evaluator, slow and literal, written from the prose of docs/spec/directive.md, for
 // directives dated in UTC. It shares the published hierarchies with the first, and nothing else.
@@ -72,18 +73,75 @@ function memberships(who: string, { snapshot, asOf }: Question, seen: string[] =
 }
 
 function role(code: string, { snapshot, request, asOf }: Question): Truth {
-  const claims = request.roles?.filter((claim) => claim.code === code);
-  if (claims?.some((claim) => snapshot.members.includes(claim.attestedBy))) return "yes";
-  const attested = snapshot.roles.some(
+  const word = (text: string): string => text.split("|").at(-1)!.trim().toLowerCase();
+  const claims = request.roles?.filter((claim) => word(claim.code) === word(code));
+  const vouched = (one: { readonly code: string; readonly attestedBy: string }): boolean =>
+    one.code === code && snapshot.members.includes(one.attestedBy);
+  if (claims?.some(vouched)) return "yes";
+  const attested = snapshot.roles.filter(
     (fact) =>
-      fact.code === code &&
+      word(fact.code) === word(code) &&
       [request.user, request.requester].includes(fact.actor) &&
       snapshot.members.includes(fact.attestedBy) &&
       inside(fact, asOf),
   );
-  if (attested) return "yes";
-  return claims === undefined || claims.length > 0 ? "unknown" : "no";
+  if (attested.some(vouched)) return "yes";
+  return claims === undefined || claims.length > 0 || attested.length > 0 ? "unknown" : "no";
 }
+
+/** The kind of name, and the name without server and version. */
+function nameParts(name: string): { kind: string; server: string; rest: string } {
+  const [bare] = name.split("/_history/") as [string];
+  const steps = bare.split("/");
+  const type = steps.at(-2) ?? "";
+  if (/^[A-Z][a-z]/.test(type)) {
+    const server = steps.slice(0, -2).join("/");
+    return { kind: `FHIR ${type}`, server, rest: `${type}/${steps.at(-1)}` };
+  }
+  const kind = name.includes("|")
+    ? name.slice(0, name.lastIndexOf("|"))
+    : name.includes(":")
+      ? name.startsWith("urn:") || name.startsWith("did:")
+        ? name.split(":").slice(0, 2).join(":").toLowerCase()
+        : name.split(":")[0]!.toLowerCase()
+      : "bare";
+  return { kind, server: "", rest: name };
+}
+
+/** Whether two names mean one thing. */
+function sameName(named: string, own: string): Truth {
+  const [a, b] = [nameParts(named), nameParts(own)];
+  if (named === own) return "yes";
+  if (a.kind !== b.kind) {
+    return a.kind.startsWith("FHIR") && b.kind.startsWith("FHIR") ? "no" : "unknown";
+  }
+  if (a.rest.toLowerCase() !== b.rest.toLowerCase()) return "no";
+  if (a.rest !== b.rest) return "unknown";
+  if (a.server === b.server) return "yes";
+  const spelled = (server: string): string => server.toLowerCase().replace("https:", "http:");
+  const other = a.server !== "" && b.server !== "" && spelled(a.server) !== spelled(b.server);
+  return other ? "no" : "unknown";
+}
+
+/** Whether a party that is known by these names is the one named. */
+function isParty(named: string, own: readonly string[]): Truth {
+  const alike = own.filter((name) => nameParts(name).kind === nameParts(named).kind);
+  if (own.includes(named)) return "yes";
+  return alike.length === 0 ? "unknown" : or(alike.map((name) => sameName(named, name)));
+}
+
+const ACTIONS = ["collect", "access", "use", "disclose", "correct"];
+/** One of a closed list of words; any other word may mean one of them. */
+function wordIn(wanted: readonly string[], own: string, known: (word: string) => boolean): Truth {
+  if (wanted.includes(own)) return "yes";
+  return [...wanted, own].every(known) ? "no" : "unknown";
+}
+
+const spelt = ({ system, code }: { system: string; code: string }): string =>
+  `${system.split("|")[0]!.toLowerCase().replace("https:", "http:").replace(/\/$/, "")} ` +
+  code.toLowerCase().replaceAll(".", "").replaceAll(" ", "");
+const isValueSet = (system: string): boolean =>
+  system.includes("|") || system.includes("/ValueSet/") || !system.includes(":");
 
 function matches(when: When, effect: Rule["effect"], asked: Question): Truth {
   const { request, resource, asOf, purpose } = asked;
@@ -100,7 +158,9 @@ function matches(when: When, effect: Rule["effect"], asked: Question): Truth {
       ),
     );
   }
-  if (when.actions) truths.push(truth(when.actions.includes(request.action)));
+  if (when.actions) {
+    truths.push(wordIn(when.actions, request.action, (word) => ACTIONS.includes(word)));
+  }
   if (when.roles) truths.push(or(when.roles.map((code) => role(code, asked))));
   if (when.actors) {
     truths.push(
@@ -110,27 +170,31 @@ function matches(when: When, effect: Rule["effect"], asked: Question): Truth {
           if (type === "role") return role(id, asked);
           if (type === "device") {
             const device = request.client?.device;
-            return device === undefined ? "unknown" : truth(device === id);
+            return device === undefined ? "unknown" : isParty(id, [device]);
           }
           const reached =
             type === "person"
               ? who
               : who.flatMap((one) => memberships(one, asked).slice(1)).concat(request.requester);
-          if (reached.includes(id)) return "yes";
-          if (type === "organisation") return "no";
-          return request.user === undefined ? "unknown" : "no";
+          const party = isParty(id, reached);
+          if (party === "yes" || type === "organisation") return party;
+          return request.user === undefined ? "unknown" : party;
         }),
       ),
     );
   }
   if (when.validity) truths.push(truth(inside(when.validity, asOf)));
   const { types, codes, labels: wanted, period, refs, parts } = when.data ?? {};
-  if (types) truths.push(truth(types.includes(resource.type)));
+  if (types) truths.push(wordIn(types, resource.type, (word) => RESOURCE_TYPES.has(word)));
   if (codes) {
     const found = codes.some((one) =>
       resource.codes.some((own) => own.system === one.system && own.code === one.code),
     );
-    const open = resource.codes.length === 0 || (!found && resource.uncoded === true);
+    const odd =
+      resource.uncoded === true ||
+      [...codes, ...resource.codes].some(({ system }) => isValueSet(system)) ||
+      codes.some((one) => resource.codes.some((own) => spelt(own) === spelt(one)));
+    const open = resource.codes.length === 0 || (!found && odd);
     truths.push(open ? "unknown" : truth(found));
   }
   if (wanted) {
@@ -140,14 +204,25 @@ function matches(when: When, effect: Rule["effect"], asked: Question): Truth {
       const order = "ULMNRV";
       const confidential = own.codes.filter(({ system }) => system.endsWith("Confidentiality"));
       const level = Math.max(-1, ...confidential.map(({ code }) => order.indexOf(code)));
+      const known = ({ system, code }: { system: string; code: string }): boolean =>
+        (system.endsWith("v3-Confidentiality") && order.includes(code)) ||
+        (system.endsWith("v3-ActCode") && code in labels);
+      const strange = own.codes.some((label) => !known(label));
       const found = or(
-        wanted.map(({ system, code }): Truth => {
+        wanted.map((one): Truth => {
+          const { system, code } = one;
+          const itself = own.codes.some((label) => label.system === system && label.code === code);
+          if (!known(one)) return itself ? "yes" : "unknown";
           if (!system.endsWith("Confidentiality")) {
-            return truth(own.codes.some((label) => within(labels, label.code, code)));
+            const inside = own.codes.some(
+              (label) => known(label) && within(labels, label.code, code),
+            );
+            return inside ? "yes" : strange ? "unknown" : "no";
           }
           if (level < 0) return "unknown";
           const bound = order.indexOf(code);
-          return truth(effect === "permit" ? level <= bound : level >= bound);
+          const covered = effect === "permit" ? level <= bound : level >= bound;
+          return covered ? "yes" : strange ? "unknown" : "no";
         }),
       );
       truths.push(own.stamp === null && found === "no" ? "unknown" : found);
@@ -167,12 +242,14 @@ function matches(when: When, effect: Rule["effect"], asked: Question): Truth {
       or(
         refs.map(({ meaning, reference }): Truth => {
           const among = (list: readonly string[] | undefined): Truth =>
-            list === undefined ? "unknown" : truth(list.includes(reference));
+            list === undefined
+              ? "unknown"
+              : or(list.map((one) => (one.startsWith("#") ? "no" : sameName(reference, one))));
           if (meaning === "authoredby") return among(resource.authors);
-          const itself = resource.id === undefined ? "unknown" : truth(resource.id === reference);
+          const itself = among(resource.id === undefined ? undefined : [resource.id]);
           if (meaning === "instance") return itself;
           if (meaning === "related") return or([itself, among(resource.referredBy)]);
-          const visit = truth(resource.encounter === reference);
+          const visit = among(resource.encounter === undefined ? [] : [resource.encounter]);
           return or([itself, visit, among(resource.references)]);
         }),
       ),
@@ -265,7 +342,7 @@ function scope(directive: Directive | Overlay, { resource, purpose }: Question):
   const truths: Truth[] = [];
   if ("controller" in directive && directive.controller !== undefined) {
     const { controller } = resource;
-    truths.push(controller === undefined ? "unknown" : truth(controller === directive.controller));
+    truths.push(controller === undefined ? "unknown" : sameName(directive.controller, controller));
   }
   if (directive.jurisdictions) {
     const own = resource.jurisdictions ?? [];
@@ -276,7 +353,8 @@ function scope(directive: Directive | Overlay, { resource, purpose }: Question):
             own.flatMap((place) =>
               directive.jurisdictions!.map((code): Truth => {
                 if (place === code || place.startsWith(`${code}-`)) return "yes";
-                return code.startsWith(`${place}-`) ? "unknown" : "no";
+                const odd = [place, code].some((word) => !/^(US|DE)(-[A-Z0-9]{1,3})?$/.test(word));
+                return odd || code.startsWith(`${place}-`) ? "unknown" : "no";
               }),
             ),
           ),
@@ -318,36 +396,54 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
 
   let head: SnapshotDirective | undefined;
   const contested: SnapshotDirective[] = [];
-  const settled = new Map<SnapshotDirective, SnapshotDirective>();
+  const named = new Map<SnapshotDirective, SnapshotDirective[]>();
   for (const one of filed) {
     if (lasting(one)) {
       head = one;
       continue;
     }
-    const named = one.directive.predecessors.map(id);
+    const predecessors = one.directive.predecessors.map(id);
     const current =
       head === undefined
-        ? named.every((name) => voidIds.includes(name))
-        : known(head).some((name) => named.includes(name));
+        ? predecessors.every((name) => voidIds.includes(name))
+        : known(head).some((name) => predecessors.includes(name));
     if (!current) {
       contested.push(one);
       continue;
     }
     head = one;
     for (const other of contested) {
-      if (!settled.has(other) && known(other).some((name) => named.includes(name))) {
-        settled.set(other, one);
+      if (known(other).some((name) => predecessors.includes(name))) {
+        named.set(other, [...(named.get(other) ?? []), one]);
       }
     }
   }
-  const disputed = (one: SnapshotDirective): boolean =>
-    contested.includes(one) && !(settled.has(one) && starts(settled.get(one)!) <= asOf);
   const moment = (one: SnapshotDirective): number =>
     lasting(one) || !speaks(one, snapshot, asOf)
       ? (one.recordedAt ?? (lasting(one) ? asOf : starts(one)))
       : asOf;
   const about = (one: SnapshotDirective): Truth =>
     and([scope(one.directive, asked), authority(one, asked, moment(one))]);
+  const inEffect = (one: SnapshotDirective): boolean =>
+    inside(one.directive.validity, asOf) && speaks(one, snapshot, asOf);
+  const disputed = (one: SnapshotDirective): boolean =>
+    contested.includes(one) &&
+    !(named.get(one) ?? []).some((other) => inEffect(other) && about(other) === "yes");
+  const stopped = (one: SnapshotDirective): boolean =>
+    filed.some(
+      (stop, at) =>
+        lasting(stop) && at > filed.indexOf(one) && starts(stop) <= asOf && about(stop) === "yes",
+    );
+  const open = contested.filter(
+    (one) => starts(one) <= asOf && disputed(one) && !stopped(one) && about(one) !== "no",
+  );
+  const withheld = (one: SnapshotDirective): boolean =>
+    open.some(
+      (other) =>
+        !inEffect(other) &&
+        other.directive.mode === "replace" &&
+        filed.indexOf(other) > filed.indexOf(one),
+    );
 
   let certain = true;
   const newest = [...filed].reverse();
@@ -372,16 +468,16 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
     if (covered !== "no") {
       const firm = certain && covered === "yes";
       const said: Said = over ? { answer: "none", leading: [] } : tree(root!, asked);
-      const answer = firm ? said.answer : softened(said.answer);
+      const heard = firm ? said.answer : softened(said.answer);
+      const answer = heard === "permit" && withheld(one) ? "none" : heard;
       if (answer !== "none") {
         out.explicit.push({ said: { ...said, answer }, of: one });
         break;
       }
       if (mode === "replace") {
         if (fallback === "deny") out.defaults.push("deny");
-        if (fallback === "permit" && firm && !over && asked.purpose !== "BTG") {
-          out.defaults.push("permit");
-        }
+        const open = firm && !over && asked.purpose !== "BTG" && !withheld(one);
+        if (fallback === "permit" && open) out.defaults.push("permit");
       }
     }
     if (mode === "replace") {
@@ -389,17 +485,14 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
       certain = false;
     }
   }
-  for (const one of contested) {
-    if (!disputed(one) || !inside(one.directive.validity, asOf)) continue;
-    if (!speaks(one, snapshot, asOf)) continue;
-    const ended = filed.some(
-      (stop, at) =>
-        lasting(stop) && at > filed.indexOf(one) && starts(stop) <= asOf && about(stop) === "yes",
-    );
-    const covered = about(one);
-    if (ended || covered === "no") continue;
+  for (const one of open) {
+    if (!inEffect(one)) {
+      const { mode, default: fallback } = one.directive;
+      if (mode === "replace" && fallback === "deny") out.defaults.push("deny");
+      continue;
+    }
     const said = tree(one.directive.root!, asked);
-    const answer = covered === "yes" ? said.answer : softened(said.answer);
+    const answer = about(one) === "yes" ? said.answer : softened(said.answer);
     if (answer === "deny" || answer === "indeterminate") {
       out.explicit.push({ said: { ...said, answer }, of: one });
     } else if (answer === "none" && one.directive.default === "deny") out.defaults.push("deny");

@@ -120,12 +120,12 @@ describe("toPermission", () => {
     const odd = toPermission(residualOf(permit({ data: { types } })));
     expect(odd.value.rule).toEqual([{ type: "deny" }]);
     expect(odd.inexact.join()).toContain("left out");
-    const codes = [{ system: "s", code: "x' or true or '\\\n" }];
+    const codes = [{ system: "urn:s", code: "x' or true or '\\\n." }];
     const { value } = toPermission(
       residualOf(permit({}, { id: "all", rules: [deny({ data: { codes } })] })),
     );
     expect(value.rule[1]!.data![0]!.expression!.expression).toBe(
-      "(%resource.descendants().where(system='s' and code='x\\' or true or \\'\\\\\\u000a').exists())",
+      "(%resource.descendants().where(system='urn:s' and code='x\\' or true or \\'\\\\\\u000a.').exists())",
     );
   });
 });

@@ -9,6 +9,7 @@ import {
   type Residual,
   type Rule,
 } from "../../src/consent/index.ts";
+import { isComparable } from "../../src/consent/alike.ts";
 import { askedOf, NOW, recordOf, snapshotFrom, type Dice } from "./random.ts";
 import { confidentiality, filed, labelled, requestOf, sensitivity, snapshotOf } from "./support.ts";
 
@@ -101,12 +102,14 @@ function inZone(snapshot: ConsentSnapshot, zone: string): ConsentSnapshot {
 /** A record under its own name; `stated` where everything that can be known of it is. */
 export function namedRecord(dice: Dice, stated: boolean): ConsentResource {
   const record = recordOf(dice);
-  const own = { ...record, id: `${record.type}/${dice.pick("1", "2")}` };
+  const type = stated && record.type === "Labs" ? "Observation" : record.type;
+  const own = { ...record, type, id: `${type}/${dice.pick("1", "2")}` };
   if (!stated) return own;
+  const [code] = record.codes.filter(isComparable);
   const day = dice.pick("2023-05-01", "2022-12-31", "2022-01-01", "2024-02-29");
   return {
     ...own,
-    codes: record.codes.length > 0 ? record.codes : [{ system: "http://loinc.org", code: "9" }],
+    codes: [code ?? { system: "http://loinc.org", code: "9" }],
     labels: labelled(
       dice.pick(..."LNRV".split("").map(confidentiality)),
       ...dice.pick([], [], [sensitivity("PSY")], [sensitivity("ETHUD")], [sensitivity("SUD")]),

@@ -40,6 +40,9 @@ const neighbour = (more: Partial<CapacityFact> = {}): CapacityFact => ({
   by: { actor: "daughter", capacity: "proxy" },
   ...more,
 });
+/** The daughter speaks of payment only; the daughter spoke until May. */
+const PAYS = { capacities: [daughter({ scope: { purposes: ["HPAYMT"] } })] };
+const SPOKE = { capacities: [daughter({ to: at("2024-05-31") })] };
 const namesAll = filed("a", {
   root: permit({
     actors: [{ type: "organisation", id: "hospital-b" }],
@@ -49,6 +52,25 @@ const namesAll = filed("a", {
 const minor = minorSelfConsentOverlay({ until: at("2025-12-31"), zone: "UTC" });
 
 const tables: Readonly<Record<string, readonly Case[]>> = {
+  "periods that end before they begin in the zone of the directive": [
+    {
+      it: "leave a refusal in doubt",
+      given: [
+        filed("a", {
+          root: permit(
+            {},
+            {
+              id: "r",
+              rules: [
+                deny({ data: { period: { from: at("2023-05-02T06:00Z"), to: "2023-05-01" } } }),
+              ],
+            },
+          ),
+        }),
+      ],
+      then: "indeterminate",
+    },
+  ],
   "silence and defaults": [
     { it: "nothing anywhere is not applicable", then: "not-applicable", because: ["silence"] },
     {
@@ -871,6 +893,69 @@ const tables: Readonly<Record<string, readonly Case[]>> = {
       ],
       then: "permit",
       not: ["aside contested"],
+    },
+    ...(
+      [
+        ["who speaks of payment only", { by: "daughter", capacity: "proxy" }, PAYS],
+        ["which is about another custodian's records", { controller: "hospital-z" }, {}],
+        ["which has ended", { to: "2024-05" }, {}],
+        ["whose grantor no longer speaks", { by: "daughter", capacity: "proxy" }, SPOKE],
+        ["which has not begun", { from: "2025" }, {}],
+      ] as const
+    ).map(([what, more, facts]) => ({
+      it: `nor by one ${what}`,
+      given: [
+        filed("a", { root: deny() }),
+        filed("b", { root: permit() }),
+        filed("c", {
+          after: ["a", "b"],
+          mode: "amend",
+          root: permit({ purposes: ["HPAYMT"] }),
+          ...more,
+        }),
+      ],
+      facts,
+      then: "deny" as const,
+    })),
+    {
+      it: "settles a dispute about payment, by who speaks of payment only",
+      given: [
+        filed("a", { root: deny() }),
+        filed("b", { root: permit() }),
+        filed("c", {
+          after: ["a", "b"],
+          mode: "amend",
+          by: "daughter",
+          capacity: "proxy",
+          root: deny({ purposes: ["HMARKT"] }),
+        }),
+      ],
+      facts: PAYS,
+      asked: { purposes: ["HPAYMT"] },
+      then: "permit",
+    },
+    {
+      it: "a contested refusal that has ended brings no older permit back",
+      given: [
+        filed("a", { root: permit() }),
+        filed("b", { default: "deny", to: "2024-05", root: deny({ purposes: ["TREAT"] }) }),
+      ],
+      then: "deny",
+      because: ["ended", "aside expired"],
+    },
+    {
+      it: "nor does one without default, which leaves nothing said",
+      given: [filed("a", { root: permit() }), filed("b", { to: "2024-05", root: deny() })],
+      then: "not-applicable",
+    },
+    {
+      it: "a newer permit that names it does",
+      given: [
+        filed("a", { root: permit() }),
+        filed("b", { to: "2024-05", root: deny() }),
+        filed("c", { after: ["a", "b"], mode: "amend", root: permit({ purposes: ["TREAT"] }) }),
+      ],
+      then: "permit",
     },
     {
       it: "a replacement that names only the head leaves the contested denies",

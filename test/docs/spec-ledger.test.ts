@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { verifyExport } from "../../src/chain/export.ts";
+import { readCheckpoint } from "../../src/chain/checkpoint-note.ts";
+import { decodeReceipt, encodeReceipt } from "../../src/chain/receipt.ts";
 import { trustFromGenesis } from "../../src/chain/trust.ts";
 import { verifyReceipt } from "../../src/chain/verify-receipt.ts";
 import { CID } from "../../src/codec/cid.ts";
@@ -15,9 +17,9 @@ import {
   readReceipt,
   readRecords,
 } from "../support/independent-ledger.ts";
-import { mth } from "../support/rfc9162.ts";
+import { mth, verifyProof } from "../support/rfc9162.ts";
 import { specHex } from "../support/spec-blocks.ts";
-import { specLedger } from "../support/spec-ledger.ts";
+import { specLedger, specPolicyReceipt } from "../support/spec-ledger.ts";
 
 const ledgerPage = specHex("ledger.md");
 const receiptPage = specHex("receipt.md");
@@ -63,6 +65,32 @@ describe("docs/spec/receipt.md", () => {
     expect(readReceipt(receipt, genesis).id).toEqual(ledgerPage("entry id"));
     const verified = verifyReceipt(receipt, trustFromGenesis(genesis));
     expect(verified).toMatchObject({ ok: true, height: 0, id: ledgerPage("entry id") });
+  });
+});
+
+describe("docs/spec/receipt.md, behind a change of policy", () => {
+  it("has a receipt that leads from genesis to the new key, in one history", async () => {
+    const bytes = receiptPage("receipt behind a change of policy");
+    expect(bytes).toEqual(await specPolicyReceipt());
+    const trust = trustFromGenesis(ledgerPage("genesis"));
+    const verified = verifyReceipt(bytes, trust);
+    expect(verified).toMatchObject({ ok: true, height: 0, id: ledgerPage("entry id") });
+    const receipt = decodeReceipt(bytes);
+    const [step] = receipt.policyPath;
+    const [from, to] = [step!.checkpoint, receipt.checkpoint].map((note) => readCheckpoint(note)!);
+    expect([from!.size, to!.size]).toEqual([3, 4]);
+    expect(step!.consistency).toBeUndefined();
+    const claim = { first: 3, second: 4, firstRoot: from!.root, secondRoot: to!.root };
+    expect(verifyProof(claim, receipt.consistency!)).toBe(true);
+    const { consistency: _left, ...without } = receipt;
+    expect(verifyReceipt(encodeReceipt(without), trust)).toEqual({
+      ok: false,
+      reason: "not-connected",
+    });
+    expect(verifyReceipt(encodeReceipt({ ...receipt, policyPath: [] }), trust)).toEqual({
+      ok: false,
+      reason: "no-checkpoint-signature",
+    });
   });
 });
 

@@ -17,7 +17,7 @@ describe("toConsentResource", () => {
       encounter: { reference: "Encounter/e" },
     });
     expect(toConsentResource(description, { controller: "did:key:z", recordedAt: 5 })).toEqual({
-      id: "c",
+      id: "Condition/c",
       versionId: "2",
       type: "Condition",
       codes: [{ system: "http://snomed.info/sct", code: "86406008" }],

@@ -1,8 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { cidOf, DAG_CBOR } from "../../src/codec/cid.ts";
 import {
   DEFAULT_LABEL_RULES,
-  encodeOverlay,
   type Overlay,
   type ResourceLabels,
   type Rule,
@@ -247,12 +245,11 @@ describe("breaking the glass", () => {
       validity: { from: "2020-01-01", zone: "UTC" },
       root: rule("deny", { id: "law" }),
     };
-    const overlays = [{ cid: cidOf(encodeOverlay(overlay), DAG_CBOR), overlay }];
     for (const [said, count] of [
       [{}, 1],
       [{ breakGlass: "never" as const }, 0],
     ] as const) {
-      const w = await ward({ ...privileged, overlays });
+      const w = await ward({ ...privileged, overlays: [overlay] });
       await w.hl.record(w.me, observation("o1"));
       await w.permit({ root: rule("deny", said) });
       expect(await broken(w, ["BTG"])).toBe(count);

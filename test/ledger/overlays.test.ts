@@ -1,21 +1,19 @@
 import { describe, expect, it } from "vitest";
+import { cidOf, DAG_CBOR } from "../../src/codec/cid.ts";
 import {
   encodeOverlay,
   explain,
   minorSelfConsentOverlay,
   part2Overlay,
   type Directive,
-  type Overlay,
   type Rule,
 } from "../../src/consent/index.ts";
-import { cidOf, DAG_CBOR } from "../../src/codec/cid.ts";
 import { memorySigner } from "../../src/identity/signer.ts";
 import { pcfImplicitPolicy } from "../../src/fhir/pcf-policies.ts";
 import { alcoholDependence, observation, treatmentOnly } from "../support/hospital.ts";
 import { bytesFor, START } from "../support/ledger.ts";
 import { opened, ward, type Ward } from "../support/ward.ts";
 
-const law = (overlay: Overlay) => ({ cid: cidOf(encodeOverlay(overlay), DAG_CBOR), overlay });
 const label = (code: string) => ({
   system: "http://terminology.hl7.org/CodeSystem/v3-ActCode",
   code,
@@ -30,7 +28,7 @@ const types = async (w: Ward): Promise<unknown[]> =>
   (await opened(await w.ask())).map(({ resource }) => resource?.resourceType);
 
 describe("42 CFR Part 2 in a ledger", () => {
-  const part2 = law(part2Overlay());
+  const part2 = part2Overlay();
   const inForce = { overlays: [part2], understood: ["PRIVMARK"], jurisdictions: ["US"] };
   const general = rule("care", { purposes: ["TREAT"] });
   /** What § 2.31 wants: which information, and to whom. */
@@ -75,7 +73,7 @@ describe("42 CFR Part 2 in a ledger", () => {
     // and the answer names the law, the consent and its scope.
     const based = answer.decision.basedOn.map(String);
     const filed = (await w.hl.directives(w.me)).find(({ entry }) => same(entry, consent))!;
-    expect(based).toContain(part2.cid.toString());
+    expect(based).toContain(cidOf(encodeOverlay(part2), DAG_CBOR).toString());
     expect(based).toContain(filed.cid.toString());
     expect(explain(answer.decision)).toContain(
       'permits this by rule "part-2", which looks at the purpose, who is asking and the sensitivity of the record',
@@ -109,14 +107,12 @@ describe("42 CFR Part 2 in a ledger", () => {
 
 describe("minors' self-consent in a ledger", () => {
   const majority = START + 1_000_000;
-  const minor = law(
-    minorSelfConsentOverlay({
-      until: majority,
-      zone: "UTC",
-      jurisdictions: ["US-CA"],
-      labels: [label("SUD")],
-    }),
-  );
+  const minor = minorSelfConsentOverlay({
+    until: majority,
+    zone: "UTC",
+    jurisdictions: ["US-CA"],
+    labels: [label("SUD")],
+  });
 
   it("opens by the minor's own word, not by the mother's, until majority", async () => {
     const w = await ward({ overlays: [minor], jurisdictions: ["US-CA"] });

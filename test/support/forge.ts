@@ -177,6 +177,7 @@ export function approve(
 }
 
 export interface ChangeOptions {
+  readonly salt?: Uint8Array;
   readonly nonce?: Uint8Array;
   readonly notAfter?: number;
   /** What is approved, where it is not what is recorded. */
@@ -221,6 +222,6 @@ async function governed(
     notAfter,
   );
   const approvals = await approve(signers, input);
-  const common = { v: 1 as const, salt: salt(), nonce, notAfter, approvals };
+  const common = { v: 1 as const, salt: options.salt ?? salt(), nonce, notAfter, approvals };
   return encodeEntry({ ...common, kind, changes } as MemberEntry | PolicyEntry);
 }

@@ -9,13 +9,16 @@ import { blocksChain, openChain } from "../../src/chain/chain.ts";
 import { createCheckpointer } from "../../src/chain/checkpointer.ts";
 import { exportLedger } from "../../src/chain/export.ts";
 import { describeMember } from "../../src/chain/founding.ts";
-import { makeReceipt } from "../../src/chain/make-receipt.ts";
 import { POLICY_KEY, seqKey } from "../../src/chain/state.ts";
 import { cidOf, DAG_CBOR } from "../../src/codec/cid.ts";
+import { appendLeaf, emptyFrontier } from "../../src/merkle/frontier.ts";
 import { leafHash } from "../../src/merkle/hash.ts";
 import { memorySigner } from "../../src/identity/signer.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
-import { createForge } from "./forge.ts";
+import { makePolicyStep, makeReceipt } from "../../src/chain/make-receipt.ts";
+import { encodeCheckpoint } from "../../src/chain/checkpoint-note.ts";
+import { noteSigner, signNote } from "../../src/chain/note.ts";
+import { createForge, policyEntry } from "./forge.ts";
 
 const fill = (byte: number, length = 32): Uint8Array => new Uint8Array(length).fill(byte);
 
@@ -98,4 +101,49 @@ export async function specLedger(): Promise<Record<string, Uint8Array>> {
     receipt: await makeReceipt(chain, place, { checkpoint: note }),
     export: new Uint8Array(Buffer.concat(car)),
   };
+}
+
+/**
+ * A receipt of the example's record entry from when the ledger has moved on: block 1 changes the
+ * checkpoint key, the key before and the new one sign at size 3, the new one alone at size 4.
+ */
+export async function specPolicyReceipt(): Promise<Uint8Array> {
+  const made = await specLedger();
+  const genesis = made["genesis"]!;
+  const member = memorySigner({ alg: "Ed25519", secret: fill(1) });
+  const [old, next] = [3, 4].map((byte) => memorySigner({ alg: "Ed25519", secret: fill(byte) }));
+  const time = 1_767_225_600_000;
+  const forge = await createForge(genesis, member);
+  await forge.push(made["block"]!);
+  const entry = await policyEntry(forge.ledger, { checkpointKeys: [next!.publicKey] }, [member], {
+    salt: fill(0xee, 16),
+    nonce: fill(0xff, 16),
+    notAfter: 9,
+  });
+  const tx = await forge.tx(member, [entry], { seq: 1, time });
+  await forge.push(await forge.block([tx], { time }));
+  for (let height = 2; height < 4; height++) await forge.push(await forge.block([], { time }));
+
+  const storage = memoryStorage();
+  let frontier = emptyFrontier;
+  const records = forge.blocks.map((block) => {
+    frontier = appendLeaf(frontier, leafHash(readBlock(block)!.header)).frontier;
+    return encodeBlockRecord({ block, peaks: frontier.peaks });
+  });
+  await storage.chains.append(blocksChain(forge.ledger), { size: 0, hash: null }, records);
+  const chain = await openChain({ storage, genesis });
+  const { origin } = chain.genesis;
+  const note = async (size: number, ...by: (typeof member)[]) =>
+    signNote(
+      encodeCheckpoint({ origin, size, root: await chain.rootAt(size) }),
+      by.map((signer) => noteSigner(signer, origin)),
+    );
+  return makeReceipt(
+    chain,
+    { height: 0, transaction: 0, entry: 0 },
+    {
+      checkpoint: await note(4, next!),
+      policyPath: [await makePolicyStep(chain, 2, await note(3, old!, next!))],
+    },
+  );
 }

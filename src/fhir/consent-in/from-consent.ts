@@ -54,7 +54,7 @@ export function fromConsent(consent: unknown, options: FromConsentOptions = {}):
     throw invalid("Consent.resourceType", 'must be "Consent"');
   }
   const resource: JsonObject = written;
-  checkResource(resource);
+  const extensions = checkResource(resource);
   const dialect = options.dialect ?? declaredDialect(resource, options);
   const r5 = dialect === "r5";
   checkElements(resource, "Consent", r5 ? R5 : R4);
@@ -95,8 +95,7 @@ export function fromConsent(consent: unknown, options: FromConsentOptions = {}):
   }
   const to = mode === "replace" ? held?.to : undefined;
   const validity: Validity = { from, ...(to !== undefined && { to }), zone: zoneName };
-  const interval = resolvePeriod(validity, zone);
-  if (interval !== undefined && interval.start > interval.end) {
+  if (resolvePeriod(validity, zone) === undefined) {
     throw invalid("Consent", "has ended before it was given: pass from if that is meant");
   }
   const directive: Directive = {
@@ -115,6 +114,7 @@ export function fromConsent(consent: unknown, options: FromConsentOptions = {}):
   };
   encodeDirective(directive);
   const losses = unusedElements(resource);
+  for (const path of extensions) losses.push({ path, what: "an extension, which is not read" });
   if (context.zoneMatters && options.zone === undefined) {
     losses.push({
       path: "Consent",

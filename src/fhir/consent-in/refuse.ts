@@ -7,6 +7,8 @@ const MAX_DEPTH = 64;
 const MAX_NODES = 1_000_000;
 /** Items of one list. */
 const MAX_ITEMS = 10_000;
+/** Elements of a Consent in which nothing is looked for. */
+const UNREAD: ReadonlySet<string> = new Set(["contained", "text", "meta"]);
 const ELEMENT = /^[A-Za-z]{1,40}$/;
 
 /** What is there is malformed. */
@@ -27,8 +29,11 @@ export function tooLarge(path: string, what: string): InputError {
 /**
  * Bounds a parsed resource before anything reads it, cycles included, and refuses what changes the
  * meaning of an element in a way that is not known here.
+ *
+ * @returns paths of the extensions in it, which nobody reads: what they say is lost
  */
-export function checkResource(resource: JsonObject): void {
+export function checkResource(resource: JsonObject): readonly string[] {
+  const extensions: string[] = [];
   let nodes = 0;
   const visit = (value: object, path: string, depth: number, foreign: boolean): void => {
     if (depth > MAX_DEPTH) throw tooLarge("Consent", `nests deeper than ${MAX_DEPTH}`);
@@ -45,7 +50,10 @@ export function checkResource(resource: JsonObject): void {
       const child: unknown = (value as JsonObject)[key];
       if (typeof child !== "object" || child === null) continue;
       const name = Array.isArray(value) ? `[${key}]` : `.${ELEMENT.test(key) ? key : "…"}`;
-      const skip = foreign || (depth === 0 && (key === "contained" || key === "text"));
+      if (!foreign && (key === "extension" || key.startsWith("_"))) {
+        extensions.push(path + (key.startsWith("_") ? `.${key.slice(1)}` : name));
+      }
+      const skip = foreign || key === "extension" || (depth === 0 && UNREAD.has(key));
       visit(child, path + name, depth + 1, skip);
     }
   };
@@ -53,6 +61,7 @@ export function checkResource(resource: JsonObject): void {
   if (Object.hasOwn(resource, "implicitRules")) {
     throw unsupported("Consent.implicitRules", "names rules that are not known here");
   }
+  return extensions;
 }
 
 /** Refuses elements outside a list: a mistyped condition is a condition that is not applied. */

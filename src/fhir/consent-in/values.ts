@@ -42,9 +42,9 @@ export function readPeriod(
   const to = readDate(written["end"], `${path}.end`, context, true);
   const period = { ...(from !== undefined && { from }), ...(to !== undefined && { to }) };
   if (from === undefined && to === undefined) throw invalid(path, "has neither end");
-  const interval = resolvePeriod(period, context.zone);
-  if (interval === undefined) throw invalid(path, "is out of range");
-  if (interval.start > interval.end) throw invalid(path, "ends before it begins");
+  if (resolvePeriod(period, context.zone) === undefined) {
+    throw invalid(path, "ends before it begins, or is out of range");
+  }
   return period;
 }
 

@@ -1,0 +1,255 @@
+import { equalBytes } from "../bytes/compare.ts";
+import { ChainError, InputError, LedgerError } from "../errors.ts";
+import { encode } from "../codec/dag-cbor.ts";
+import type { Signer } from "../identity/signer.ts";
+import type { ChainStore } from "../storage/types.ts";
+import type { Chain } from "./chain.ts";
+import type { Checkpointer } from "./checkpointer.ts";
+import { connection, type TreeHead } from "./connection.ts";
+import { createCosigning } from "./cosigning.ts";
+import { encodeNote, noteSigner, splitNote, type NoteSignature } from "./note.ts";
+import { policyAt, type CheckpointPolicy } from "./policy-at.ts";
+import { openPolicySteps, type Reached } from "./policy-steps.ts";
+import {
+  judgeCheckpoint,
+  trustFromGenesis,
+  withPolicy,
+  type PolicyStep,
+  type Trust,
+} from "./trust.ts";
+import { policyKeys, unsatisfied } from "./unsatisfied.ts";
+import type { Witness } from "./witness.ts";
+
+/** A checkpoint that the ledger's policy accepts. */
+export interface AcceptedCheckpoint extends TreeHead {
+  readonly note: Uint8Array;
+}
+
+/** A checkpoint that someone's trust accepts, by these steps. */
+export interface ProvableCheckpoint extends AcceptedCheckpoint {
+  readonly policyPath: readonly PolicyStep[];
+}
+
+/** A key of this process that may sign checkpoints. */
+export interface CheckpointKey {
+  readonly signer: Signer;
+  readonly checkpointer: Checkpointer;
+}
+
+/** Makes checkpoints that verify, or says why it cannot. */
+export interface Checkpoints {
+  /**
+   * Signs the newest durable head with the key that is in force, and has it cosigned.
+   *
+   * @throws {ChainError} `ERR_CHAIN_POLICY` when the policy does not accept what could be signed;
+   *   `ERR_CHAIN_CHECKPOINT` as a checkpointer does
+   */
+  sign(): Promise<AcceptedCheckpoint>;
+  /**
+   * As {@link Checkpoints.sign}, with what leads someone's trust to the policy in force. What was
+   * signed of the newest head is used again.
+   *
+   * @param trust - default: who trusts the genesis record alone
+   * @throws {ChainError} `ERR_CHAIN_POLICY` also when nothing leads there
+   */
+  provable(trust?: Trust): Promise<ProvableCheckpoint>;
+  /** Signs where the policy changed, if it has and this process's keys are needed for it. */
+  followPolicy(): Promise<void>;
+}
+
+/** Checkpoints of one change of policy that may wait for the signatures of others. */
+const MAX_WAITING = 8;
+const TRIES = 4;
+
+/** Starts making checkpoints of a chain under its policy. */
+export function openCheckpoints(options: {
+  readonly chain: Chain;
+  readonly chains: ChainStore;
+  /** This process's keys in use, oldest first. */
+  readonly keys: () => readonly CheckpointKey[];
+  readonly cosigners?: readonly Witness[];
+  /** Appends a block, where the key in force is one that the last block brought. */
+  readonly seal?: () => Promise<unknown>;
+}): Checkpoints {
+  const { chain, chains, cosigners = [] } = options;
+  const { origin } = chain.genesis;
+  const genesisTrust = trustFromGenesis(chain.genesisBytes);
+  const cosigning = createCosigning(chain, cosigners);
+  const steps = openPolicySteps(chain, chains);
+  let newest: AcceptedCheckpoint | undefined;
+  let turn: Promise<unknown> = Promise.resolve();
+
+  /** One after another: two at a time would each ask the cosigners. */
+  function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = turn.then(work);
+    turn = mine.catch(() => undefined);
+    return mine;
+  }
+
+  const keysIn = (policies: readonly CheckpointPolicy[]): readonly CheckpointKey[] =>
+    options.keys().filter(({ signer }) => policies.some((policy) => lists(policy, signer)));
+
+  /** @param also - a policy that is to accept the checkpoint too, as far as this process's keys can */
+  async function make(also: readonly CheckpointPolicy[] = []): Promise<AcceptedCheckpoint> {
+    let sealed = false;
+    for (let attempt = 0; attempt < TRIES; attempt++) {
+      const size = await chain.refresh();
+      if (size === 0) {
+        throw new ChainError("ERR_CHAIN_CHECKPOINT", "a ledger without blocks has nothing to sign");
+      }
+      const now = await policyAt(chain, size);
+      const [key] = keysIn([now]).slice(-1);
+      if (key === undefined) {
+        if (!sealed && keysIn([chain.state.policy()]).length > 0 && (await sealedBlock())) {
+          sealed = true;
+          continue;
+        }
+        await helpOthers(now);
+        throw unsatisfied(undefined, origin, now);
+      }
+      const signed = await key.checkpointer.sign();
+      // Others may have appended meanwhile.
+      const policy = signed.size === size ? now : await policyAt(chain, signed.size);
+      if (!lists(policy, key.signer)) continue;
+      const before = await unledTo(policy);
+      const policies = [policy, ...also, ...(before ?? []).map(({ trust }) => trust)];
+      const all = policies.length === 1 ? signed.note : await countersigned(signed, policies);
+      const note = await cosigning.cosign(all, signed.size, policyKeys(origin, policies));
+      if (before !== undefined) await keepChange(note, policy, before);
+      if (!accepts(policy, note)) throw unsatisfied(note, origin, policy);
+      newest = { note, size: signed.size, root: signed.root };
+      return newest;
+    }
+    throw new ChainError("ERR_CHAIN_BUSY", "the policy changed while a checkpoint was signed");
+  }
+
+  /** Appends a block behind the change of policy, whose state then is what a checkpoint proves. */
+  async function sealedBlock(): Promise<boolean> {
+    try {
+      await options.seal?.();
+      return options.seal !== undefined;
+    } catch (error) {
+      // Only a sequencer may, and it need not be one.
+      if (error instanceof ChainError) return false;
+      throw error;
+    }
+  }
+
+  function accepts(policy: CheckpointPolicy, note: Uint8Array): boolean {
+    return judgeCheckpoint(note, withPolicy(genesisTrust, policy, 0)).ok;
+  }
+
+  /** What kept checkpoints lead to, where the last of it is not this policy; else `undefined`. */
+  async function unledTo(policy: CheckpointPolicy): Promise<readonly Reached[] | undefined> {
+    const reached = await steps.reach(genesisTrust);
+    const last = reached.reduce((a, b) => (heightOf(b) > heightOf(a) ? b : a));
+    return samePolicy(last.trust, policy) ? undefined : reached;
+  }
+
+  /** Keeps the checkpoint of a change of policy, and signs those that wait for this process. */
+  async function keepChange(
+    note: Uint8Array,
+    policy: CheckpointPolicy,
+    before: readonly Reached[],
+  ): Promise<void> {
+    const policies = [policy, ...before.map(({ trust }) => trust)];
+    const waiting = (await steps.notes()).filter((one) => samePolicy(one.policy, policy));
+    const whole =
+      accepts(policy, note) && before.some(({ trust }) => judgeCheckpoint(note, trust).ok);
+    if (whole || waiting.length < MAX_WAITING) await steps.keep(note);
+    for (const one of waiting) {
+      if ((await unledTo(policy)) === undefined) return;
+      const kept = encodeNote(one.text, one.signatures);
+      await steps.keep(await countersigned({ ...one, note: kept }, policies));
+    }
+  }
+
+  /** Signs as the holder of a key that is in force no more, so that the new keys are believed. */
+  async function helpOthers(policy: CheckpointPolicy): Promise<void> {
+    const before = await unledTo(policy);
+    const key = keysIn((before ?? []).map(({ trust }) => trust)).at(-1);
+    if (before === undefined || key === undefined) return;
+    const { note, size } = await key.checkpointer.sign();
+    const known = policyKeys(origin, [policy, ...before.map(({ trust }) => trust)]);
+    await keepChange(await cosigning.cosign(note, size, known), policy, before);
+  }
+
+  /** Adds the signatures of this process's keys that any of these policies lists. */
+  async function countersigned(
+    head: AcceptedCheckpoint,
+    policies: readonly CheckpointPolicy[],
+  ): Promise<Uint8Array> {
+    const split = splitNote(head.note);
+    if (!split.ok) return head.note;
+    const { text, signatures } = split.note;
+    const lines: NoteSignature[] = [...signatures];
+    for (const key of keysIn(policies)) {
+      const { name, keyId, sign } = noteSigner(key.signer, origin);
+      if (lines.some((line) => line.name === name && line.keyId === keyId)) continue;
+      try {
+        if (!(await mayAlsoSign(key, head))) continue;
+        lines.push({ name, keyId, signature: await sign(text) });
+      } catch (error) {
+        // Whether enough have signed is judged by the policy.
+        if (!(error instanceof LedgerError)) throw error;
+      }
+    }
+    return encodeNote(text, lines);
+  }
+
+  /** A key may sign an older head too, if what it signed last continues it: both are true then. */
+  async function mayAlsoSign({ checkpointer }: CheckpointKey, head: TreeHead): Promise<boolean> {
+    let last: TreeHead | undefined = await checkpointer.last();
+    if (last === undefined || last.size < head.size) last = await checkpointer.sign();
+    const proof = last.size === head.size ? [] : await chain.proveConsistency(head.size, last.size);
+    return connection(head, last, proof) === "connected";
+  }
+
+  return {
+    sign: () => inTurn(() => make()),
+    provable: (trust = genesisTrust) =>
+      inTurn(async () => {
+        if (!trust.ledger.equals(chain.ledger)) {
+          throw new InputError("ERR_INPUT_INVALID", "the trust is of another ledger");
+        }
+        let made = newest;
+        if (made === undefined || made.size !== (await chain.refresh())) made = await make();
+        let policyPath = await steps.find(trust, made.note);
+        if (policyPath === undefined) {
+          made = await make([trust]);
+          policyPath = await steps.find(trust, made.note);
+        }
+        if (policyPath !== undefined) return { ...made, policyPath };
+        throw new ChainError(
+          "ERR_CHAIN_POLICY",
+          "nothing leads from the policy that is trusted to the one in force; missing: a checkpoint " +
+            "behind the change that satisfies both, with a key of each",
+        );
+      }),
+    followPolicy: () =>
+      inTurn(async () => {
+        if (chain.size === 0 || (await unledTo(chain.state.policy())) === undefined) return;
+        try {
+          await make();
+        } catch (error) {
+          // What needs a checkpoint will say so.
+          if (!(error instanceof LedgerError)) throw error;
+        }
+      }),
+  };
+}
+
+function lists({ checkpointKeys }: CheckpointPolicy, { publicKey }: Signer): boolean {
+  return checkpointKeys.some((key) => equalBytes(key, publicKey));
+}
+
+function heightOf({ trust }: Reached): number {
+  return trust.policyHeight ?? -1;
+}
+
+/** Whether two policies judge every checkpoint alike. */
+function samePolicy(a: CheckpointPolicy, b: CheckpointPolicy): boolean {
+  const bytes = ({ checkpointKeys, cosignaturePolicy }: CheckpointPolicy): Uint8Array =>
+    encode({ checkpointKeys, cosignaturePolicy });
+  return equalBytes(bytes(a), bytes(b));
+}

@@ -1,0 +1,214 @@
+import { equalBytes } from "../bytes/compare.ts";
+import { toHex } from "../bytes/hex.ts";
+import { decode, encode } from "../codec/dag-cbor.ts";
+import { expectBytes, expectMap, expectVersion } from "../codec/shape.ts";
+import { EncodingError } from "../errors.ts";
+import { AppendConflict } from "../storage/errors.ts";
+import type { ChainStore, Head } from "../storage/types.ts";
+import type { Chain } from "./chain.ts";
+import { parseCheckpoint } from "./checkpoint-note.ts";
+import { connection, type TreeHead } from "./connection.ts";
+import { makePolicyStep } from "./make-receipt.ts";
+import type { NoteKey } from "./note-key.ts";
+import { encodeNote, parseNote, splitNote, type NoteSignature } from "./note.ts";
+import { policyAt, type CheckpointPolicy } from "./policy-at.ts";
+import { MAX_POLICY_STEPS } from "./receipt.ts";
+import { followPolicy, judgeCheckpoint, type PolicyStep, type Trust } from "./trust.ts";
+import { policyKeys } from "./unsatisfied.ts";
+
+/** A kept checkpoint, with every signature on it that was kept. */
+export interface KeptNote extends TreeHead {
+  readonly text: Uint8Array;
+  readonly signatures: readonly NoteSignature[];
+  /** The policy that it proves: of the state before its last block. */
+  readonly policy: CheckpointPolicy;
+}
+
+/** Where someone's trust leads. */
+export interface Reached {
+  readonly trust: Trust;
+  readonly path: readonly PolicyStep[];
+}
+
+/**
+ * The checkpoints at which a ledger's policy changed, kept for whoever trusts an older policy: such a
+ * checkpoint must satisfy the old policy and the new one, and once the old keys are gone no other can
+ * be made.
+ */
+export interface PolicySteps {
+  /** What is kept and of this chain's history, by size. */
+  notes(): Promise<readonly KeptNote[]>;
+  /** Keeps a checkpoint durably, or those signatures on it that are not kept yet. */
+  keep(note: Uint8Array): Promise<void>;
+  /** Where trust leads by what is kept: to itself first, each further policy by a shortest way. */
+  reach(trust: Trust): Promise<readonly Reached[]>;
+  /** Steps that lead trust to a policy that accepts a checkpoint; `undefined` if there are none. */
+  find(trust: Trust, note: Uint8Array): Promise<readonly PolicyStep[] | undefined>;
+}
+
+/** More than any honest history of changes; the rest of a hostile store is not read. */
+const MAX_NOTES = 4 * MAX_POLICY_STEPS;
+const MAX_NOTE_LENGTH = 64 * 1024;
+const APPEND_TRIES = 16;
+
+interface Kept {
+  readonly head: TreeHead;
+  readonly text: Uint8Array;
+  signatures: NoteSignature[];
+  policy?: CheckpointPolicy;
+  step?: PolicyStep | undefined;
+  /** Of how many signatures and known keys the step was made. */
+  made?: string;
+  foreign?: boolean;
+}
+
+/** Opens the kept checkpoints of one ledger. */
+export function openPolicySteps(chain: Chain, chains: ChainStore): PolicySteps {
+  const name = `${chain.ledger.toString()}/policy`;
+  const kept = new Map<string, Kept>();
+  let read: Head = { size: 0, hash: null };
+
+  function add(note: Uint8Array): boolean {
+    const split = note.length > MAX_NOTE_LENGTH ? undefined : splitNote(note);
+    if (split?.ok !== true) return false;
+    const { text, signatures } = split.note;
+    const parsed = parseCheckpoint(text);
+    if (!parsed.ok || parsed.checkpoint.size === 0) return false;
+    const id = toHex(text);
+    let one = kept.get(id);
+    if (one === undefined) {
+      if (kept.size >= MAX_NOTES) return false;
+      kept.set(id, (one = { head: parsed.checkpoint, text, signatures: [] }));
+    }
+    const fresh = signatures.filter((line) => !one.signatures.some((old) => isSame(old, line)));
+    if (one.signatures.length + fresh.length > 100) return false;
+    one.signatures = one.signatures.concat(fresh);
+    return fresh.length > 0;
+  }
+
+  async function catchUp(): Promise<void> {
+    const head = await chains.head(name);
+    const limit = Math.min(head.size, MAX_NOTES) - Math.min(read.size, MAX_NOTES);
+    if (limit > 0) {
+      for await (const { record } of chains.read(name, { from: read.size, limit })) {
+        const note = decodeKept(record);
+        if (note !== undefined) add(note);
+      }
+    }
+    read = head;
+  }
+
+  /** Whether a head is of this chain's history; what lies beyond it cannot be said yet. */
+  async function isOurs(one: Kept): Promise<boolean> {
+    const { head } = one;
+    if (one.policy !== undefined) return true;
+    if (one.foreign === true || head.size > chain.size) return false;
+    const now = { size: chain.size, root: chain.root };
+    const proof = head.size === now.size ? [] : await chain.proveConsistency(head.size, now.size);
+    if (connection(head, now, proof) !== "connected") {
+      one.foreign = true;
+      return false;
+    }
+    one.policy = await policyAt(chain, head.size);
+    return true;
+  }
+
+  async function ours(): Promise<Kept[]> {
+    await catchUp();
+    const found: Kept[] = [];
+    for (const one of kept.values()) if (await isOurs(one)) found.push(one);
+    return found.sort((a, b) => a.head.size - b.head.size);
+  }
+
+  /** The step that a kept checkpoint makes; `undefined` without a good signature that counts. */
+  async function stepOf(one: Kept, known: readonly NoteKey[]): Promise<PolicyStep | undefined> {
+    const made = `${one.signatures.length} ${known.length}`;
+    if (one.made !== made) {
+      // Whoever may write to the store may add bad signatures, which would spoil the good ones.
+      const good = one.signatures.filter(
+        (line) => parseNote(encodeNote(one.text, [line]), known).ok,
+      );
+      one.made = made;
+      one.step =
+        good.length === 0
+          ? undefined
+          : await makePolicyStep(chain, one.head.size - 1, encodeNote(one.text, good));
+    }
+    return one.step;
+  }
+
+  async function reach(trust: Trust): Promise<readonly Reached[]> {
+    const all = await ours();
+    const policies = all.map(({ policy }) => policy!);
+    const known = policyKeys(chain.genesis.origin, [chain.genesis, trust, ...policies]);
+    const left = new Set(all.reverse());
+    // Histories are held together when the receipt is made; here it is about signatures.
+    const { root: _seen, ...start } = trust;
+    const reached: Reached[] = [{ trust: start, path: [] }];
+    for (let at = 0; at < reached.length; at++) {
+      const from = reached[at]!;
+      if (from.path.length >= MAX_POLICY_STEPS) continue;
+      for (const one of left) {
+        const step = await stepOf(one, known);
+        const followed = step && followPolicy(from.trust, step);
+        if (step === undefined || followed?.ok !== true) continue;
+        left.delete(one);
+        reached.push({ trust: followed.trust, path: [...from.path, step] });
+      }
+    }
+    return reached;
+  }
+
+  return {
+    async notes() {
+      return (await ours()).map(({ head, text, signatures, policy }) => ({
+        ...{ size: head.size, root: head.root, text, signatures, policy: policy! },
+      }));
+    },
+    async keep(note) {
+      for (let attempt = 0; attempt < APPEND_TRIES; attempt++) {
+        await catchUp();
+        if (!add(note)) return;
+        try {
+          read = await chains.append(name, read, [encode({ v: 1, note })]);
+          return;
+        } catch (error) {
+          if (!(error instanceof AppendConflict)) throw error;
+          forget(note);
+        }
+      }
+    },
+    reach,
+    async find(trust, note) {
+      const { root: _seen, ...rootless } = trust;
+      if (judgeCheckpoint(note, rootless).ok) return [];
+      const found = (await reach(trust)).find((one) => judgeCheckpoint(note, one.trust).ok);
+      return found?.path;
+    },
+  };
+
+  function forget(note: Uint8Array): void {
+    const split = splitNote(note);
+    if (!split.ok) return;
+    // Read again with what the others wrote.
+    kept.delete(toHex(split.note.text));
+    read = { size: 0, hash: null };
+  }
+}
+
+function decodeKept(record: Uint8Array): Uint8Array | undefined {
+  try {
+    const map = expectMap(decode(record, { maxBytes: MAX_NOTE_LENGTH + 64 }), "kept checkpoint", [
+      ...["v", "note"],
+    ]);
+    expectVersion(map["v"], "kept checkpoint");
+    return expectBytes(map["note"], "kept checkpoint.note");
+  } catch (error) {
+    if (error instanceof EncodingError) return undefined;
+    throw error;
+  }
+}
+
+function isSame(a: NoteSignature, b: NoteSignature): boolean {
+  return a.name === b.name && a.keyId === b.keyId && equalBytes(a.signature, b.signature);
+}

@@ -97,6 +97,7 @@ export {
   memoryKeys,
   type SigningUse,
 } from "./identity/key-store.ts";
+export { type SignedHead, type SignedHeads } from "./identity/signed-heads.ts";
 export { memoryShardKeys, type ShardKeys } from "./identity/shard-keys.ts";
 export {
   memorySigner,

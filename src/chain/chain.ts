@@ -101,6 +101,13 @@ export interface Chain {
    */
   refresh(): Promise<number>;
   /**
+   * Refreshes, reads the newest block's record back and compares it with what was checked.
+   *
+   * @returns size and root of one moment, of blocks that this process checked, durable in the store
+   * @throws {ChainError} `ERR_CHAIN_INVALID` as {@link refresh}, or when another record is read
+   */
+  durableHead(): Promise<{ readonly size: number; readonly root: Uint8Array }>;
+  /**
    * Reads a block and proves that it is the one under {@link root}, entries and all.
    *
    * @throws {ChainError} `ERR_CHAIN_INVALID` when the store's block is not what was appended
@@ -309,6 +316,15 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     }
   }
 
+  function refresh(): Promise<number> {
+    // Shared until it begins: who calls later wants to see what came later.
+    refreshing ??= exclusively(() => {
+      refreshing = undefined;
+      return follow();
+    });
+    return refreshing;
+  }
+
   await start();
   if (tip.size === 0 && options.beside !== true) await assertAlone();
   await anchorAfter(1);
@@ -351,13 +367,18 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     advance,
     settle,
     exclusively,
-    refresh() {
-      // Shared until it begins: who calls later wants to see what came later.
-      refreshing ??= exclusively(() => {
-        refreshing = undefined;
-        return follow();
-      });
-      return refreshing;
+    refresh,
+    async durableHead() {
+      await refresh();
+      // In one step: while the record is read, more may be appended.
+      const { hash, size } = head;
+      const root = frontierRoot(frontier);
+      if (hash === null) return { size, root };
+      const [record] = await readRecords(chains, chainName, size - 1, 1);
+      if (record === undefined || !equalBytes(sha256(record), hash)) {
+        throw invalid(size - 1, "not what was appended");
+      }
+      return { size, root };
     },
     async readBlock(height) {
       const [record] = await readRecords(chains, chainName, height, 1);

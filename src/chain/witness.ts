@@ -1,6 +1,6 @@
 import type { CID } from "multiformats/cid";
 import { equalBytes } from "../bytes/compare.ts";
-import { toHex } from "../bytes/hex.ts";
+import { memoryOf, type LedgerMemory } from "../identity/signed-heads.ts";
 import type { Signer } from "../identity/signer.ts";
 import { EMPTY_ROOT } from "../merkle/hash.ts";
 import { verifyConsistency } from "../merkle/verify.ts";
@@ -38,11 +38,14 @@ export interface Witness {
  * Makes a witness of one ledger, or a validator where `accepts` runs every rule first.
  *
  * @param options.chains - keeps durably what was cosigned, before it is
+ * @param options.memory - remembers it outside the storage too; see `memoryOf`. Without it a chain
+ *   store that is put back to an older copy makes the witness contradict itself.
  * @param options.now - seconds since 1970
  * @see c2sp.org/tlog-witness
  */
 export function createWitness(options: {
   readonly chains: ChainStore;
+  readonly memory?: LedgerMemory;
   readonly signer: Signer;
   /** Key name on the cosignatures. */
   readonly name: string;
@@ -55,11 +58,13 @@ export function createWitness(options: {
 }): Witness {
   const { chains, signer, name, ledger, origin, checkpointKeys, now, accepts } = options;
   const cosigner = cosignatureSigner(signer, name, now);
-  const heads = openSignedHeads(chains, `${ledger.toString()}/cosigned/${toHex(signer.key)}`);
+  const memory = options.memory ?? memoryOf("store", ledger);
+  const heads = openSignedHeads({ chains, ledger, memory }, signer.key, "cosignature");
   const keys = checkpointKeys.map((pub) => noteKey(origin, NOTE_ED25519, pub));
   return {
     async cosign(note, oldSize, proof) {
-      const { head, signed } = await heads.read();
+      const before = await heads.read();
+      const signed = before.newest;
       const size = signed?.size ?? 0;
       const refuse = (reason: Extract<CosignResult, { ok: false }>["reason"]): CosignResult => ({
         ok: false,
@@ -94,7 +99,7 @@ export function createWitness(options: {
         return refuse("refused");
       }
       if (checkpoint.size !== size || signed === undefined) {
-        if (!(await heads.keep(head, checkpoint))) return refuse("stale");
+        if (!(await heads.keep(before, checkpoint))) return refuse("stale");
       }
       const { keyId } = cosigner;
       const signature = await cosigner.sign(text);

@@ -5,6 +5,7 @@ import { drawSecret } from "../crypto/hpke-kem.ts";
 import type { SignatureAlg } from "../crypto/signing-input.ts";
 import { SignatureError } from "../errors.ts";
 import { borrowingAgreement, type KeyAgreement } from "./agreement.ts";
+import { memorySignedHeads, type SignedHeads } from "./signed-heads.ts";
 import { borrowingSigner, type Signer } from "./signer.ts";
 
 /** What a signing key may be used for. */
@@ -42,6 +43,11 @@ export interface AddOptions extends GenerateOptions {
  * something that signs or opens.
  */
 export interface KeyStore {
+  /**
+   * Remembers what the keys have signed; `fileKeys` and `memoryKeys` bring their own. Whoever opens
+   * a ledger with a store that has none names one there.
+   */
+  readonly signedHeads?: SignedHeads;
   /** All keys, oldest first, retired ones included. */
   list(): readonly KeyInfo[];
   /**
@@ -89,12 +95,13 @@ export interface StoredKey {
 /** A change to a list of keys; a function, so that it can be applied to what others wrote since. */
 export type KeyChange = (keys: readonly StoredKey[]) => readonly StoredKey[];
 
-/** Keys in memory only, for tests and for short-lived processes. */
+/** Keys in memory only, and what they signed too, for tests and for short-lived processes. */
 export function memoryKeys(): KeyStore {
   return keyStore(
     [],
     async (change, keys) => change(keys),
     () => {},
+    memorySignedHeads(),
   );
 }
 
@@ -108,6 +115,7 @@ export function keyStore(
   initial: readonly StoredKey[],
   commit: (change: KeyChange, current: readonly StoredKey[]) => Promise<readonly StoredKey[]>,
   onClose: () => unknown,
+  signedHeads: SignedHeads,
 ): KeyStore {
   let held = initial.map(describe);
   let closed = false;
@@ -153,6 +161,7 @@ export function keyStore(
   };
 
   const store: KeyStore = {
+    signedHeads,
     list() {
       assertOpen();
       return held.map(({ info }) => info);

@@ -3,6 +3,7 @@ import type { SigningKey } from "../envelope/header.ts";
 import type { SuiteName } from "../envelope/suite.ts";
 import { EnvelopeError } from "../errors.ts";
 import type { KeyStore } from "../identity/key-store.ts";
+import type { LedgerMemory } from "../identity/signed-heads.ts";
 import type { Signer } from "../identity/signer.ts";
 import type { FullStorage, Storage } from "../storage/types.ts";
 import { isInForce, keyKey } from "../chain/state.ts";
@@ -18,6 +19,8 @@ export interface LedgerContext {
   readonly vault: Vault;
   readonly keys: KeyStore;
   readonly signer: Signer;
+  /** What this member's keys have signed, and the counter of its index, beside the storage. */
+  readonly memory: LedgerMemory;
   /** Clock, in ms since 1970. */
   readonly now: () => number;
   readonly random: (length: number) => Uint8Array;

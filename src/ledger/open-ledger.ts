@@ -5,7 +5,7 @@ import type { ErasureClass } from "../block/entry.ts";
 import { MAX_LANES } from "../block/limits.ts";
 import { openChain, type AppendableChain } from "../chain/chain.ts";
 import { checkedClock } from "../chain/clock.ts";
-import { createCheckpointer } from "../chain/checkpointer.ts";
+import { createCheckpointer, openSignedHeads } from "../chain/checkpointer.ts";
 import { openCheckpoints, type CheckpointKey } from "../chain/checkpoints.ts";
 import type { Witness } from "../chain/witness.ts";
 import { exportLedger } from "../chain/export.ts";
@@ -25,11 +25,17 @@ import type { FhirResource } from "../fhir/resource.ts";
 import type { KeyAgreement } from "../identity/agreement.ts";
 import type { KeyStore } from "../identity/key-store.ts";
 import type { ShardKeys } from "../identity/shard-keys.ts";
+import {
+  memoryOf,
+  type LedgerMemory,
+  type SignedHead,
+  type SignedHeads,
+} from "../identity/signed-heads.ts";
 import type { Signer } from "../identity/signer.ts";
 import { EMPTY_ROOT } from "../merkle/hash.ts";
 import { verifyConsistency } from "../merkle/verify.ts";
 import { afterWriting, SETTLE_WITHIN, settling } from "../storage/settle.ts";
-import type { Storage } from "../storage/types.ts";
+import type { ChainStore, Storage } from "../storage/types.ts";
 import { openAnswer, type Answer } from "./answer.ts";
 import type { Attachment } from "./attachments.ts";
 import { auditOf, type Access, type UnreadableAccess } from "./audit.ts";
@@ -77,6 +83,15 @@ import type { PendingErasure } from "./unfinished.ts";
 import { createUploads } from "./uploads.ts";
 import { openVault } from "./vault.ts";
 
+/** What {@link openLedger} may repair; each gives something up, so read what. */
+export interface RepairOptions {
+  /**
+   * Takes the storage's word for what this member's keys have signed, where their memory of signed
+   * heads is missing. What was signed since the storage was copied, if it was, is then forgotten.
+   */
+  readonly adoptSignedHeads?: boolean;
+}
+
 /** What {@link openLedger} takes. */
 export interface OpenLedgerOptions {
   /** Needs all three stores and an atomic commit, as `lmdbStorage` and `memoryStorage` give. */
@@ -90,6 +105,16 @@ export interface OpenLedgerOptions {
    * own, which opens such a copy.
    */
   readonly shardKeys?: ShardKeys;
+  /**
+   * Remembers outside the storage what this member's keys have signed, so that a storage put back to
+   * an older copy is noticed and never signed over. Default: the key store's own, which `fileKeys`
+   * and `memoryKeys` have; keys in an HSM, a KMS or a browser must be given one (`fileSignedHeads`,
+   * or five lines over any store with compare-and-set). `"store"` says that there shall be none but
+   * the storage: an older copy of it then makes this member contradict itself.
+   */
+  readonly signedHeads?: SignedHeads | "store";
+  /** What may be repaired while opening, in so many words; nothing is by default. */
+  readonly repair?: RepairOptions;
   /** The genesis record that founds the ledger. */
   readonly genesis: Uint8Array;
   /** did:key of the member this process acts for. Default: the key store's own actor. */
@@ -355,7 +380,10 @@ export interface PendingWork {
  * @throws {ChainError} `ERR_CHAIN_GENESIS` when the store holds another ledger and none by this
  *   genesis record; `ERR_CHAIN_READ_ONLY` when what this member files would not stand, and it is not
  *   opened to read only; `ERR_CHAIN_CLOCK` when the clock gives no time
+ * @throws {ChainError} `ERR_CHAIN_LOST` when the store lacks blocks that this member's keys signed,
+ *   `ERR_CHAIN_MEMORY` when the memory of signed heads is missing or damaged
  * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when a key is missing
+ * @throws {TypeError} when neither the options nor the key store have `signedHeads`
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` when the suite is none, or nothing native here has it
  */
 export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
@@ -363,6 +391,13 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const { keys, genesis, shardKeys, lane } = options;
   if (lane !== undefined && !(Number.isInteger(lane) && lane >= 0 && lane < MAX_LANES)) {
     throw new RangeError(`lane must be an integer from 0 to ${MAX_LANES - 1}`);
+  }
+  const signedHeads = options.signedHeads ?? keys.signedHeads;
+  if (signedHeads === undefined) {
+    throw new TypeError(
+      "this key store remembers nothing that it signs: give openLedger signedHeads, for example " +
+        'fileSignedHeads(path) of healthledger/keys/file, or say signedHeads: "store"',
+    );
   }
   const suite = usableSuite(options.suite ?? "chacha");
   const overlays = namedOverlays(options.overlays ?? []);
@@ -389,6 +424,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
   await assertTrusted(chain, options.trust);
+  const memory = memoryOf(signedHeads, chain.ledger);
+  await assertRemembered({ chain, chains: storage.chains, memory }, keys, options.repair);
   const readOnly = await whyReadOnly(chain, signer);
   if (readOnly !== undefined && options.readOnly !== true) throw readOnlyError(readOnly);
   const vault = await openVault({
@@ -399,7 +436,17 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     random,
     ...(gate === undefined || shardKeys === undefined ? {} : { shards: { keys: shardKeys, gate } }),
   });
-  const context: LedgerContext = { chain, storage, vault, keys, signer, now, random, suite };
+  const context: LedgerContext = {
+    chain,
+    storage,
+    vault,
+    keys,
+    signer,
+    memory,
+    now,
+    random,
+    suite,
+  };
   // Up to 32 ms, where others append to the same ledger.
   const giveWay = (): Promise<void> =>
     new Promise((resolve) => setTimeout(resolve, random(1)[0]! / 8));
@@ -473,7 +520,10 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   });
   function checkpointKey(own: Signer): CheckpointKey {
     const { chains } = storage;
-    return { signer: own, checkpointer: createCheckpointer({ chain, chains, signer: own }) };
+    return {
+      signer: own,
+      checkpointer: createCheckpointer({ chain, chains, signer: own, memory }),
+    };
   }
   if (options.readOnly !== true) await checkpoints.followPolicy();
 
@@ -699,6 +749,38 @@ async function isExtension(
   const { size: newSize, root: newRoot } = chain;
   const proof = await chain.proveConsistency(oldSize, newSize);
   return verifyConsistency({ oldSize, oldRoot, newSize, newRoot, proof }).ok;
+}
+
+/** A store must hold all that was signed as checkpoints, by this member's keys as they remember it. */
+async function assertRemembered(
+  where: {
+    readonly chain: AppendableChain;
+    readonly chains: ChainStore;
+    readonly memory: LedgerMemory;
+  },
+  keys: KeyStore,
+  repair: RepairOptions = {},
+): Promise<void> {
+  const { chain, chains, memory } = where;
+  const kept = (await memory.read()).heads;
+  const heads: SignedHead[] = kept.filter(({ use }) => use === "checkpoint");
+  for (const { key, use } of keys.list()) {
+    if (use !== "checkpoint") continue;
+    const ofKey = openSignedHeads({ chains, ledger: chain.ledger, memory }, key, "checkpoint");
+    if (repair.adoptSignedHeads === true) await ofKey.adopt();
+    heads.push(...(await ofKey.read()).all);
+  }
+  for (const { size, root } of heads) {
+    if (size > chain.size) {
+      throw new ChainError(
+        "ERR_CHAIN_LOST",
+        `a checkpoint of ${size} blocks was signed, and the store holds ${chain.size}`,
+      );
+    }
+    if (!(await isExtension(chain, size, root))) {
+      throw new ChainError("ERR_CHAIN_INVALID", "the store holds another history than was signed");
+    }
+  }
 }
 
 /** A store may hold more than was seen before, never less and never something else. */

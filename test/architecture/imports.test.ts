@@ -53,7 +53,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 /** Files that may touch Node.js: backends and adapters. */
 const NODE_FILES = [
   /^crypto\/node(-[a-z0-9-]+)?\.ts$/,
-  /^identity\/file-(keys|shards)\.ts$/,
+  /^identity\/file-(heads|keys|lock|shards)\.ts$/,
   /^storage\/(lmdb)(\/.*|-[a-z-]+)?\.ts$/,
   /^testing\//,
 ];

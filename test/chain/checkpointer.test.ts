@@ -18,6 +18,7 @@ import { createWitness, type CosignResult } from "../../src/chain/witness.ts";
 import { concatBytes } from "../../src/bytes/concat.ts";
 import { utf8ToBytes } from "../../src/bytes/utf8.ts";
 import { EMPTY_ROOT } from "../../src/merkle/hash.ts";
+import { memoryOf } from "../../src/identity/signed-heads.ts";
 import { memoryData, memoryStorage } from "../../src/storage/memory.ts";
 import { bytesFor, signerFor, START, startLedger } from "../support/ledger.ts";
 
@@ -94,9 +95,12 @@ describe("createCheckpointer", () => {
     const racing = {
       ...chains,
       append: async (...call: Parameters<typeof chains.append>) => {
-        const [name, head] = call;
-        if (raced++ === 0)
-          expect(await openSignedHeads(chains, name).keep(head, earlier)).toBe(true);
+        if (raced++ === 0) {
+          const memory = memoryOf("store", chain.ledger);
+          const where = { chains, ledger: chain.ledger, memory };
+          const heads = openSignedHeads(where, signer.key, "checkpoint");
+          expect(await heads.keep(await heads.read(), earlier)).toBe(true);
+        }
         return chains.append(...call);
       },
     };
@@ -127,17 +131,14 @@ describe("createCheckpointer", () => {
       };
       const chain = {
         ...one.chain,
-        refresh: async () => {
+        durableHead: async () => {
           await stepping();
-          const size = await one.chain.refresh();
+          const head = await one.chain.durableHead();
           await stepping();
-          return size;
+          return head;
         },
         get size() {
           return one.chain.size;
-        },
-        get root() {
-          return one.chain.root;
         },
         get state() {
           return one.chain.state;

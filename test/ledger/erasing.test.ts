@@ -10,6 +10,7 @@ import { decodeSignedHeader } from "../../src/envelope/header.ts";
 import { decodeGrant } from "../../src/envelope/grant-record.ts";
 import type { EraseAll } from "../../src/ledger/erase-options.ts";
 import { encodeErasure } from "../../src/ledger/erasing.ts";
+import { memoryOf } from "../../src/identity/signed-heads.ts";
 import { sealEntry } from "../../src/ledger/filing.ts";
 import { openVault } from "../../src/ledger/vault.ts";
 import { openChain } from "../../src/chain/chain.ts";
@@ -289,6 +290,7 @@ describe("erase", () => {
         vault,
         keys: w.hospitalB,
         signer,
+        memory: memoryOf("store", chain.ledger),
         now: () => START,
         random: randomBytes,
         suite: "chacha",

@@ -6,6 +6,7 @@ import { consentReader } from "../../src/ledger/consents.ts";
 import type { LedgerContext } from "../../src/ledger/context.ts";
 import { openAnswer } from "../../src/ledger/answer.ts";
 import type { OpenLedgerOptions } from "../../src/ledger/open-ledger.ts";
+import { memoryOf } from "../../src/identity/signed-heads.ts";
 import { openVault } from "../../src/ledger/vault.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import type { FullStorage } from "../../src/storage/types.ts";
@@ -131,6 +132,7 @@ describe("consentReader", () => {
     });
     const context: LedgerContext = {
       ...{ chain: w.hl.chain, storage, vault, keys, signer, random: randomBytes },
+      memory: memoryOf("store", ledger),
       now: () => w.clock.now,
       suite: "chacha",
     };

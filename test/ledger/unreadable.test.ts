@@ -4,6 +4,7 @@ import { toHex } from "../../src/bytes/hex.ts";
 import { decode, encode } from "../../src/codec/dag-cbor.ts";
 import { encodeAccess, decodeAccess, type AccessContent } from "../../src/ledger/access.ts";
 import { openChain } from "../../src/chain/chain.ts";
+import { memoryOf } from "../../src/identity/signed-heads.ts";
 import { openOwn } from "../../src/ledger/catalogue.ts";
 import { openSubjects } from "../../src/ledger/subjects.ts";
 import type { LedgerContext } from "../../src/ledger/context.ts";
@@ -23,7 +24,8 @@ async function contextOf(w: Ward): Promise<LedgerContext> {
     random: randomBytes,
   });
   const own = { now: () => START, random: randomBytes, suite: "chacha" } as const;
-  return { chain, storage, vault, keys: w.hospitalA, signer, ...own };
+  const memory = memoryOf("store", chain.ledger);
+  return { chain, storage, vault, keys: w.hospitalA, signer, memory, ...own };
 }
 
 /** Files an entry about the patient whose content an earlier version of the library wrote. */

@@ -1,0 +1,58 @@
+import { mkdir, open } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { codeOf, withLockedFile } from "./file-lock.ts";
+import { memoryError, sameValue, type SignedHeads } from "./signed-heads.ts";
+
+/** What {@link fileSignedHeads} takes. */
+export interface FileSignedHeadsOptions {
+  /** How long to wait for another process that is writing. Default 10,000. */
+  readonly lockTimeoutMs?: number;
+}
+
+/** Longest file that is read. */
+const MAX_BYTES = 1_048_576;
+
+/**
+ * A memory of signed heads in a file: for keys in an HSM or a KMS that one machine uses. Each value
+ * is written to a new file, flushed, and put in place atomically; several processes of the machine
+ * may share it. Keep it where the storage's backups do not reach: put back together with the
+ * storage it remembers no more than that does.
+ *
+ * @param path - the file, made when first written; beside it `<path>.lock` appears during a change
+ * @throws {ChainError} `ERR_CHAIN_MEMORY`, by its calls, when the file cannot be read or written
+ */
+export function fileSignedHeads(path: string, options: FileSignedHeadsOptions = {}): SignedHeads {
+  const file = resolve(path);
+  const { lockTimeoutMs = 10_000 } = options;
+  const names = { name: "the file of signed heads", fail: memoryError };
+  return {
+    read: () => readWhole(file),
+    async keep(expected, next) {
+      await mkdir(dirname(file), { recursive: true }).catch((cause: unknown) => {
+        throw memoryError("the folder of the signed heads cannot be made", cause);
+      });
+      return withLockedFile(file, lockTimeoutMs, names, async ({ replace }) => {
+        if (!sameValue(await readWhole(file), expected)) return false;
+        await replace(next);
+        return true;
+      });
+    },
+  };
+}
+
+async function readWhole(file: string): Promise<Uint8Array | undefined> {
+  try {
+    const handle = await open(file, "r");
+    try {
+      const { size } = await handle.stat();
+      if (size > MAX_BYTES) throw memoryError("the file of signed heads is too long");
+      return new Uint8Array(await handle.readFile());
+    } finally {
+      await handle.close();
+    }
+  } catch (cause) {
+    if (codeOf(cause) === "ENOENT") return undefined;
+    if (codeOf(cause) === "ERR_CHAIN_MEMORY") throw cause;
+    throw memoryError("the file of signed heads cannot be read", cause);
+  }
+}

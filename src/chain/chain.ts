@@ -19,7 +19,7 @@ import type { Frontier } from "../merkle/frontier.ts";
 import { leafHash } from "../merkle/hash.ts";
 import { verifyInclusion } from "../merkle/verify.ts";
 import { treeRoot } from "../merkle/tree.ts";
-import { proveConsistency, proveInclusion } from "../merkle/proof.ts";
+import { proveInclusion } from "../merkle/proof.ts";
 import { EMPTY_MAP, type MapProof } from "../merkle/sparse-map.ts";
 import type { ChainStore, Head, Storage } from "../storage/types.ts";
 import { ANCHOR_EVERY, openAnchor } from "./anchor.ts";
@@ -33,8 +33,15 @@ import {
 } from "./apply-block.ts";
 import { decodeBlockRecord, encodeBlockRecord } from "./block-record.ts";
 import { aheadOf, checkedClock } from "./clock.ts";
+import { checkedTree } from "./checked-tree.ts";
 import { assertCopied } from "./copy-mark.ts";
-import { openDerived, type DerivedData, type TransactionPlace } from "./derived.ts";
+import {
+  openDerived,
+  type DerivedData,
+  type DerivedMark,
+  type TransactionPlace,
+} from "./derived.ts";
+import { findTransaction } from "./find-transaction.ts";
 import { genesisState } from "./governance.ts";
 import type { KindRule } from "./kind-rule.ts";
 import { openState, proveState, type LedgerState } from "./ledger-state.ts";
@@ -57,6 +64,11 @@ export interface ChainOptions {
   readonly beside?: boolean;
   /** Builds the derived data again from the blocks, when they are suspected to be damaged. */
   readonly rebuild?: boolean;
+  /**
+   * Opens a store that has lost blocks as if they had never been, and goes on from what is left: a
+   * second history for everyone who saw the first. What was derived from them is removed.
+   */
+  readonly acceptLoss?: boolean;
   /**
    * Signs how far blocks were checked, when opening and closing and every 256 blocks, and only what
    * it signed is gone on from: everything else in the store is checked again. Without it derived
@@ -108,10 +120,13 @@ export interface Chain {
    */
   durableHead(): Promise<{ readonly size: number; readonly root: Uint8Array }>;
   /**
-   * Reads a block and proves that it is the one under {@link root}, entries and all.
+   * Reads a block and proves that it is the one under {@link root}, entries and all. What this and
+   * all that follows read in the store is checked against that root before it is given; nothing
+   * reaches beyond {@link size}.
    *
    * @throws {ChainError} `ERR_CHAIN_INVALID` when the store's block is not what was appended
-   * @throws {ProofError} when the header tree's nodes are damaged
+   * @throws {ProofError} `ERR_PROOF_RANGE` when there is none; another when the header tree's nodes
+   *   are missing or wrong
    */
   readBlock(height: number): Promise<StoredBlock>;
   /** Root of the first `size` blocks. */
@@ -123,6 +138,11 @@ export interface Chain {
     key: string,
     height: number,
   ): Promise<{ readonly value: Uint8Array | null; readonly proof: MapProof }>;
+  /**
+   * Where a transaction stands; `undefined` means that it is proved to stand nowhere.
+   *
+   * @throws {ChainError} or {ProofError} when the store cannot say
+   */
   findTransaction(
     key: Uint8Array,
     lane: number,
@@ -192,6 +212,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
   let frontier: Frontier = emptyFrontier;
   let head: Head = { size: 0, hash: null };
   let anchored = 0;
+  let expected: DerivedMark | undefined;
   let refreshing: Promise<number> | undefined;
   let turn: Promise<unknown> = Promise.resolve();
 
@@ -235,7 +256,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
   async function follow(): Promise<number> {
     const storeHead = await chains!.head(chainName);
     if (storeHead.size < head.size) {
-      throw new ChainError("ERR_CHAIN_INVALID", "the store lost blocks that were there before");
+      throw lost(head.size, storeHead.size);
     }
     if (storeHead.size === head.size && !sameHash(storeHead.hash, head.hash)) {
       throw new ChainError("ERR_CHAIN_INVALID", "the store holds another history than before");
@@ -250,6 +271,9 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
       if (!result.ok) throw invalid(index, result.reason);
       const { peaks } = appendLeaf(frontier, leafHash(stored.block.header)).frontier;
       if (!samePeaks(peaks, stored.peaks)) throw invalid(index, "wrong-frontier");
+      if (expected?.size === index + 1 && !equalBytes(sha256(record), expected.record)) {
+        throw invalid(index, "another than was checked before");
+      }
       advance(result, stored.block.header, headAfter(index, record));
       await settle();
       onProgress?.({ done: index + 1, total: storeHead.size });
@@ -258,9 +282,8 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
   }
 
   /** Goes on from the derived data where they belong to this very history and are believed. */
-  async function resume(): Promise<boolean> {
-    const mark = await (anchor ?? { read: derived.mark }).read();
-    if (mark === undefined || mark.size === 0) return false;
+  async function resume(mark: DerivedMark): Promise<boolean> {
+    if (mark.size === 0) return false;
     const from = mark.size - 1;
     const [last] = await readRecords(chains!, chainName, from, 1);
     if (last === undefined || !equalBytes(sha256(last), mark.record)) return false;
@@ -282,22 +305,82 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     }
   }
 
+  const tree = checkedTree(
+    derived.treeNodes,
+    () => ({ size: tip.size, root: frontierRoot(frontier) }),
+    derived.forgetTreeNodes,
+  );
+
   /** What the store says now must be what was checked when it was taken in. */
   async function assertInTree(headerBytes: Uint8Array, height: number): Promise<void> {
     const { size } = tip;
     const root = frontierRoot(frontier);
     const proof = await proveInclusion(height, size, derived.treeNodes);
     const claim = { index: height, size, leafHash: leafHash(headerBytes), proof, root };
-    if (!verifyInclusion(claim).ok) throw invalid(height, "corrupt");
+    if (verifyInclusion(claim).ok) return;
+    derived.forgetTreeNodes();
+    throw invalid(height, "corrupt");
+  }
+
+  /** The block at a height as the store has it, its header proved to be the one under the root. */
+  async function readChecked(height: number): Promise<StoredBlock> {
+    const [record] = height < tip.size ? await readRecords(chains!, chainName, height, 1) : [];
+    if (record === undefined) {
+      throw new ProofError("ERR_PROOF_RANGE", `there is no block at height ${height}`);
+    }
+    const { block, bytes } = decodeStored(record, height);
+    const header = readHeader(block, height);
+    await assertInTree(block.header, height);
+    return { block, bytes, header };
+  }
+
+  async function readWhole(height: number): Promise<StoredBlock> {
+    const stored = await readChecked(height);
+    if (!holdsItsTransactions(stored.block, stored.header)) throw invalid(height, "corrupt");
+    return stored;
+  }
+
+  /** Against the root that the block at a height names, or that the blocks so far led to. */
+  async function proveStateAt(
+    key: string,
+    height: number,
+  ): Promise<{ readonly value: Uint8Array | null; readonly proof: MapProof }> {
+    if (height === tip.size) return proveState(state.root, key, derived.stateNodes);
+    const { header } =
+      height === tip.size - 1 ? { header: decodeHeader(tip.header!) } : await readChecked(height);
+    return proveState(header.state, key, derived.stateNodes);
+  }
+
+  /**
+   * A store that has less than what was derived from its blocks, or than what this member's key
+   * signed that it checked, has lost blocks; going on would be a second history.
+   */
+  async function assertNothingLost(signed: DerivedMark | undefined): Promise<void> {
+    // The head last: others may move it on meanwhile.
+    const unsigned = await derived.mark();
+    const { size } = await chains!.head(chainName);
+    const marked = Math.max(signed?.size ?? 0, unsigned?.size ?? 0);
+    if (marked > size) throw lost(marked, size);
+    if ((await derived.reachTo(size)) && (await chains!.head(chainName)).size === size) {
+      throw lost(size + 1, size);
+    }
   }
 
   /** Starts from the derived data where they hold, from genesis where not. */
   async function start(): Promise<void> {
-    if (options.rebuild !== true && (await resume())) return;
+    if (options.acceptLoss === true) await derived.removeAll(options.anchor?.key);
+    const signed = await anchor?.read();
+    if (options.acceptLoss !== true) await assertNothingLost(signed);
+    if (options.rebuild !== true) {
+      const mark = anchor === undefined ? await derived.mark() : signed;
+      if (mark !== undefined && (await resume(mark))) return;
+    }
+    // Blocks that were checked before must come again, and stay signed for until they have.
+    expected = signed;
     tip = emptyTip(ledger);
     frontier = emptyFrontier;
     head = { size: 0, hash: null };
-    anchored = 0;
+    anchored = signed?.size ?? 0;
     state.reset(EMPTY_MAP);
     const changes = genesisState(genesis);
     await state.load([...changes.keys()]);
@@ -380,36 +463,13 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
       }
       return { size, root };
     },
-    async readBlock(height) {
-      const [record] = await readRecords(chains, chainName, height, 1);
-      if (record === undefined) {
-        throw new ProofError("ERR_PROOF_RANGE", `there is no block at height ${height}`);
-      }
-      const { block, bytes } = decodeStored(record, height);
-      const header = readHeader(block, height);
-      if (!holdsItsTransactions(block, header)) throw invalid(height, "corrupt");
-      if (height < tip.size) await assertInTree(block.header, height);
-      return { block, bytes, header };
+    readBlock: readWhole,
+    ...tree,
+    proveState: proveStateAt,
+    async findTransaction(...name) {
+      const chain = { size: tip.size, proveState: proveStateAt, readBlock: readWhole };
+      return findTransaction(chain, name, await derived.findTransaction(...name));
     },
-    async rootAt(size) {
-      if (size === 0) return frontierRoot(emptyFrontier);
-      const [record] = await readRecords(chains, chainName, size - 1, 1);
-      if (record === undefined) throw new ProofError("ERR_PROOF_RANGE", "the ledger is shorter");
-      return frontierRoot(frontierFrom(size, decodeStored(record, size - 1).peaks));
-    },
-    proveInclusion: (height, size) => proveInclusion(height, size, derived.treeNodes),
-    proveConsistency: (oldSize, newSize) => proveConsistency(oldSize, newSize, derived.treeNodes),
-    async proveState(key, height) {
-      if (height === tip.size) return proveState(state.root, key, derived.stateNodes);
-      if (height === tip.size - 1) {
-        return proveState(decodeHeader(tip.header!).state, key, derived.stateNodes);
-      }
-      const [record] = await readRecords(chains, chainName, height, 1);
-      if (record === undefined) throw new ProofError("ERR_PROOF_RANGE", "there is no such block");
-      const header = readHeader(decodeStored(record, height).block, height);
-      return proveState(header.state, key, derived.stateNodes);
-    },
-    findTransaction: derived.findTransaction,
     async close() {
       await exclusively(async () => {
         await anchorAfter(1);
@@ -470,6 +530,13 @@ function sameHash(a: Uint8Array | null, b: Uint8Array | null): boolean {
 
 function headAfter(index: number, record: Uint8Array): Head {
   return { size: index + 1, hash: sha256(record) };
+}
+
+function lost(before: number, now: number): ChainError {
+  return new ChainError(
+    "ERR_CHAIN_LOST",
+    `the store had ${before} blocks or more and holds ${now}: put the newest copy in its place`,
+  );
 }
 
 function invalid(height: number, reason: string): ChainError {

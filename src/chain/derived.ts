@@ -64,6 +64,12 @@ export interface DerivedData {
     key: Uint8Array,
   ): Promise<{ readonly mark: DerivedMark; readonly sig: Uint8Array } | undefined>;
   treeNodes(ids: readonly NodeId[]): Promise<(Uint8Array | undefined)[]>;
+  /** Forgets the tree's nodes that are in memory: some were wrong when they were read. */
+  forgetTreeNodes(): void;
+  /** Whether there is anything that only a block at this height or above can have brought. */
+  reachTo(height: number): Promise<boolean>;
+  /** Removes all that came from blocks but the state's nodes, and the mark of one key. */
+  removeAll(key: Uint8Array | undefined): Promise<void>;
   stateNodes(hashes: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>;
   findTransaction(
     key: Uint8Array,
@@ -96,12 +102,17 @@ export function openDerived(store: StateStore, ledger: CID): DerivedData {
   const most = Math.max(1, Math.min(FLUSH_BATCH, Math.floor(store.caps.maxBatch / 2)));
   let changes: NamedChange[] = [];
   const byName = new Map<string, Uint8Array>();
-  const treeCache = nodeCache(CACHED_NODES);
+  let treeCache = nodeCache(CACHED_NODES);
 
   const keyOf = (table: number, ...parts: readonly Uint8Array[]): Uint8Array =>
     concatBytes(prefix, Uint8Array.of(table), ...parts);
   const treeKey = ({ level, index }: NodeId): Uint8Array =>
     keyOf(TREE_NODE, Uint8Array.of(level), uint64(index));
+
+  const tableRange = (table: number): { readonly gte: Uint8Array; readonly lt: Uint8Array } => ({
+    gte: keyOf(table),
+    lt: keyOf(table + 1),
+  });
 
   function put(key: Uint8Array, value: Uint8Array): void {
     const name = nameOf(key);
@@ -187,6 +198,33 @@ export function openDerived(store: StateStore, ledger: CID): DerivedData {
       });
     },
     treeNodes,
+    forgetTreeNodes() {
+      treeCache = nodeCache(CACHED_NODES);
+    },
+    async reachTo(height) {
+      if (height > 0) {
+        const [leaf] = await getMany([treeKey({ level: 0, index: height })]);
+        return leaf !== undefined;
+      }
+      for (const table of [MARK, TREE_NODE, TRANSACTION, SIGNED_MARK]) {
+        for await (const _ of store.scan({ ...tableRange(table), limit: 1 })) return true;
+      }
+      return false;
+    },
+    async removeAll(key) {
+      for (const table of [MARK, TREE_NODE, TRANSACTION]) {
+        for (;;) {
+          const keys: Uint8Array[] = [];
+          for await (const row of store.scan({ ...tableRange(table), limit: most })) {
+            keys.push(row.key);
+          }
+          if (keys.length === 0) break;
+          await store.batch(keys.map((row) => ({ key: row, value: null })));
+        }
+      }
+      if (key !== undefined) await store.batch([{ key: keyOf(SIGNED_MARK, key), value: null }]);
+      treeCache = nodeCache(CACHED_NODES);
+    },
     stateNodes: (hashes) => getMany(hashes.map((hash) => keyOf(STATE_NODE, hash))),
     async findTransaction(key, lane, seq) {
       const [value] = await getMany([keyOf(TRANSACTION, key, uint64(lane), uint64(seq))]);

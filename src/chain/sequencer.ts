@@ -1,4 +1,6 @@
 import { appendTo } from "../bytes/lists.ts";
+import { sha256 } from "#crypto";
+import { equalBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
 import { encodeBlock } from "../block/block.ts";
 import { encodeHeader, headerCid, type Header } from "../block/header.ts";
@@ -291,6 +293,10 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     if (assembled === undefined) return undefined;
     const { height } = assembled.applied.header;
     const head = await commit(assembled.commit);
+    const [record] = assembled.commit.append.records;
+    if (head.size !== height + 1 || head.hash === null || !equalBytes(head.hash, sha256(record!))) {
+      throw new ChainError("ERR_CHAIN_INVALID", "the store holds another block than was appended");
+    }
     chain.advance(assembled.applied, assembled.header, head);
     chain.derived.written(assembled.derived);
     for (const [transaction, pending] of assembled.batch.entries()) {

@@ -90,6 +90,12 @@ export interface RepairOptions {
    * heads is missing. What was signed since the storage was copied, if it was, is then forgotten.
    */
   readonly adoptSignedHeads?: boolean;
+  /**
+   * Opens a store that has lost blocks, and goes on from what is left. What those blocks held is
+   * gone; who saw them sees a second history; and the checkpoint keys that signed them sign no more
+   * here. Only where no copy that has them is left anywhere.
+   */
+  readonly acceptLostBlocks?: boolean;
 }
 
 /** What {@link openLedger} takes. */
@@ -419,6 +425,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     anchor: signer,
     rebuild: options.rebuild ?? false,
     beside: options.beside ?? false,
+    acceptLoss: options.repair?.acceptLostBlocks ?? false,
     ...(options.kinds === undefined ? {} : { kinds: options.kinds }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
@@ -762,16 +769,16 @@ async function assertRemembered(
   repair: RepairOptions = {},
 ): Promise<void> {
   const { chain, chains, memory } = where;
-  const kept = (await memory.read()).heads;
-  const heads: SignedHead[] = kept.filter(({ use }) => use === "checkpoint");
-  for (const { key, use } of keys.list()) {
-    if (use !== "checkpoint") continue;
+  const heads: SignedHead[] = [];
+  for (const { key, use, retired } of keys.list()) {
+    if (use !== "checkpoint" || retired) continue;
     const ofKey = openSignedHeads({ chains, ledger: chain.ledger, memory }, key, "checkpoint");
     if (repair.adoptSignedHeads === true) await ofKey.adopt();
-    heads.push(...(await ofKey.read()).all);
+    for (const head of (await ofKey.read()).all) heads.push(head);
   }
   for (const { size, root } of heads) {
     if (size > chain.size) {
+      if (repair.acceptLostBlocks === true) continue;
       throw new ChainError(
         "ERR_CHAIN_LOST",
         `a checkpoint of ${size} blocks was signed, and the store holds ${chain.size}`,

@@ -100,6 +100,12 @@ function coverRange([from, to]: LeafRange): NodeId[] {
   return ids;
 }
 
+/** The complete subtrees whose roots are the peaks of a tree of so many leaves, largest first. */
+export function peakIds(size: number): NodeId[] {
+  assertUint(size, "size");
+  return coverRange([0, size]);
+}
+
 async function readProof(
   plan: () => readonly LeafRange[],
   readNodes: ReadNodes,

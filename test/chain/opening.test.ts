@@ -164,7 +164,14 @@ describe("openChain", () => {
       ...memoryStorage({ data: old.data }),
       chains: chains.chains,
     });
-    const short = await openChain({ storage: mixed(older), genesis: old.genesis });
+    await expect(openChain({ storage: mixed(older), genesis: old.genesis })).rejects.toMatchObject({
+      code: "ERR_CHAIN_LOST",
+    });
+    const short = await openChain({
+      storage: mixed(older),
+      genesis: old.genesis,
+      acceptLoss: true,
+    });
     expect(short.size).toBe(4);
     expect(short.state.root).toEqual(
       decodeHeader(decodeBlock(decodeBlockRecord(records[4]!).block).header).state,

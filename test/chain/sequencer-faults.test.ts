@@ -170,7 +170,7 @@ describe("failing storage", () => {
     await ledger.sequencer.seal();
     const empty = memoryStorage();
     Object.assign(ledger.storage.chains!, pick(empty.chains));
-    await expect(ledger.chain.refresh()).rejects.toMatchObject({ code: "ERR_CHAIN_INVALID" });
+    await expect(ledger.chain.refresh()).rejects.toMatchObject({ code: "ERR_CHAIN_LOST" });
   });
 });
 

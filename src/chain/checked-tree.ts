@@ -1,0 +1,80 @@
+import { ProofError } from "../errors.ts";
+import { frontierFrom, frontierRoot, type NodeId } from "../merkle/frontier.ts";
+import { EMPTY_ROOT } from "../merkle/hash.ts";
+import { peakIds, proveConsistency, proveInclusion, type ReadNodes } from "../merkle/proof.ts";
+import { verifyConsistency, verifyInclusion } from "../merkle/verify.ts";
+
+/** A size and the root of so many leaves. */
+export interface TreeHead {
+  readonly size: number;
+  readonly root: Uint8Array;
+}
+
+/** Roots and proofs of a tree whose nodes somebody else keeps, each checked before it is given. */
+export interface CheckedTree {
+  rootAt(size: number): Promise<Uint8Array>;
+  proveInclusion(index: number, size: number): Promise<Uint8Array[]>;
+  proveConsistency(oldSize: number, newSize: number): Promise<Uint8Array[]>;
+}
+
+/**
+ * Reads a tree from nodes that nobody vouches for, against a root that was checked: what does not
+ * end in that root is an error and never a result.
+ *
+ * @param trusted - size and root of one moment
+ * @param onDamage - told before an error is thrown, so that caches forget what was read
+ * @throws {ProofError} by its calls: `ERR_PROOF_RANGE` beyond the trusted size,
+ *   `ERR_PROOF_UNAVAILABLE` when a node cannot be read, `ERR_PROOF_INVALID` when one is wrong
+ */
+export function checkedTree(
+  readNodes: ReadNodes,
+  trusted: () => TreeHead,
+  onDamage: () => void,
+): CheckedTree {
+  function damaged(): ProofError {
+    onDamage();
+    return new ProofError("ERR_PROOF_INVALID", "a node of the header tree in the store is wrong");
+  }
+
+  async function nodesOf(ids: readonly NodeId[]): Promise<Uint8Array[]> {
+    const nodes = await readNodes(ids);
+    return ids.map((_, i) => {
+      const node = nodes[i];
+      if (node !== undefined) return node;
+      throw new ProofError("ERR_PROOF_UNAVAILABLE", "a node of the header tree cannot be read");
+    });
+  }
+
+  /** The root of a smaller tree, by a proof that ends in the trusted root. */
+  async function rootAt(size: number): Promise<Uint8Array> {
+    const now = trusted();
+    if (size === now.size) return now.root;
+    if (size === 0) return EMPTY_ROOT;
+    // Refuses a size beyond the trusted one.
+    const proof = await proveConsistency(size, now.size, readNodes);
+    const root = frontierRoot(frontierFrom(size, await nodesOf(peakIds(size))));
+    const claim = { oldSize: size, oldRoot: root, newSize: now.size, newRoot: now.root, proof };
+    if (!verifyConsistency(claim).ok) throw damaged();
+    return root;
+  }
+
+  return {
+    rootAt,
+    async proveInclusion(index, size) {
+      const proof = await proveInclusion(index, size, readNodes);
+      const root = await rootAt(size);
+      const [leafHash] = await nodesOf([{ level: 0, index }]);
+      const claim = { index, size, leafHash: leafHash!, proof, root };
+      if (!verifyInclusion(claim).ok) throw damaged();
+      return proof;
+    },
+    async proveConsistency(oldSize, newSize) {
+      const proof = await proveConsistency(oldSize, newSize, readNodes);
+      const newRoot = await rootAt(newSize);
+      if (oldSize === 0 || oldSize === newSize) return proof;
+      const oldRoot = await rootAt(oldSize);
+      if (!verifyConsistency({ oldSize, oldRoot, newSize, newRoot, proof }).ok) throw damaged();
+      return proof;
+    },
+  };
+}

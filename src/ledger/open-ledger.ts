@@ -770,8 +770,7 @@ async function assertRemembered(
 ): Promise<void> {
   const { chain, chains, memory } = where;
   const heads: SignedHead[] = [];
-  for (const { key, use, retired } of keys.list()) {
-    if (use !== "checkpoint" || retired) continue;
+  for (const { key } of checkpointSigners(keys)) {
     const ofKey = openSignedHeads({ chains, ledger: chain.ledger, memory }, key, "checkpoint");
     if (repair.adoptSignedHeads === true) await ofKey.adopt();
     for (const head of (await ofKey.read()).all) heads.push(head);

@@ -108,15 +108,14 @@ export function expectVersion(value: unknown, what: string): 1 {
  * an encoder of earlier versions left it in place of short text that it lost.
  */
 export function expectNoNuls(value: unknown, what: string): void {
-  if (typeof value === "string") {
-    if (value.includes("\0")) throw wrong(what, "without U+0000");
-  } else if (Array.isArray(value)) {
-    for (const item of value) expectNoNuls(item, what);
-  } else if (typeof value === "object" && value !== null) {
-    if (value instanceof Uint8Array || value instanceof CID) return;
-    for (const [key, item] of Object.entries(value)) {
-      expectNoNuls(key, what);
-      expectNoNuls(item, what);
-    }
-  }
+  if (hasNuls(value)) throw wrong(what, "without U+0000");
+}
+
+/** Whether text with U+0000 stands anywhere in a value that can be encoded. */
+export function hasNuls(value: unknown): boolean {
+  if (typeof value === "string") return value.includes("\0");
+  if (Array.isArray(value)) return value.some(hasNuls);
+  if (typeof value !== "object" || value === null) return false;
+  if (value instanceof Uint8Array || value instanceof CID) return false;
+  return Object.entries(value).some(([key, item]) => key.includes("\0") || hasNuls(item));
 }

@@ -80,6 +80,7 @@ export function decodeOverlay(bytes: Uint8Array): Overlay {
     ["jurisdictions", "require"],
   );
   expectVersion(map["v"], "overlay");
+  expectNoNuls(map, "overlay");
   checkBasis(map["basis"]);
   if (map["jurisdictions"] !== undefined) strings(map["jurisdictions"], "jurisdictions", 64);
   checkValidity(map["validity"]);

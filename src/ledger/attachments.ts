@@ -48,8 +48,7 @@ export function assertAttachments(attachments: readonly AttachmentInput[]): void
     Array.isArray(attachments) &&
     attachments.length <= MAX_ATTACHMENTS &&
     attachments.every(
-      ({ mediaType }) =>
-        typeof mediaType === "string" && mediaType.length > 0 && mediaType.length <= 256,
+      ({ mediaType }) => typeof mediaType === "string" && /^[^\0]{1,256}$/.test(mediaType),
     );
   if (!good) {
     throw new InputError(

@@ -5,6 +5,7 @@ import {
   expectBytes,
   expectCid,
   expectMap,
+  expectNoNuls,
   expectOneOf,
   expectString,
   expectUint,
@@ -53,7 +54,8 @@ const MAX_NAME = 512;
  * to that organisation, which brings it with its requests.
  *
  * @returns the signed attestation
- * @throws {EncodingError} `ERR_ENCODING_SHAPE` when it says both or neither, or ends before it begins
+ * @throws {EncodingError} `ERR_ENCODING_SHAPE` when it says both or neither, ends before it begins, or
+ *   has text with U+0000
  */
 export async function signAttestation(what: AttestedFact, signer: Signer): Promise<Uint8Array> {
   const attestation = encode({ v: 1, by: signer.actor, ...what });
@@ -74,6 +76,7 @@ export function decodeAttestation(bytes: Uint8Array): Attestation {
     ["v", "ledger", "by", "requester", "from", "to"],
     ["user", "role", "memberOf"],
   );
+  expectNoNuls(map, "attestation");
   const name = (field: string): string => {
     const text = expectString(map[field], `attestation.${field}`, MAX_NAME);
     if (text === "") throw shape(`attestation.${field} must not be empty`);

@@ -2,7 +2,14 @@ import { verifySignature } from "../crypto/sign.ts";
 import { SIGNATURE_ALGS, type SignatureAlg } from "../crypto/signing-input.ts";
 import { toHex } from "../bytes/hex.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
-import { expectBytes, expectMap, expectOneOf, expectString, expectUint } from "../codec/shape.ts";
+import {
+  expectBytes,
+  expectMap,
+  expectNoNuls,
+  expectOneOf,
+  expectString,
+  expectUint,
+} from "../codec/shape.ts";
 import type { CapacityScope } from "../consent/capacity.ts";
 import {
   decodeDirective,
@@ -114,6 +121,7 @@ export function decodeAttestedKey(bytes: Uint8Array): AttestedKey {
     ["v", "actor", "alg", "publicKey", "capacity"],
     ["from", "to", "by", "depth", "scope"],
   );
+  expectNoNuls(map, "attested key");
   return {
     actor: expectString(map["actor"], "attested key.actor"),
     alg: expectOneOf(map["alg"], "attested key.alg", SIGNATURE_ALGS),

@@ -81,8 +81,8 @@ export function checkErase(options: EraseOptions): CheckedErase {
   if (!ERASURE_CLASSES.includes(what as ErasureClass)) {
     throw invalid("there is no such class of data to erase");
   }
-  if (typeof reason !== "string" || reason.length > 4096) {
-    throw invalid("a reason is a string of at most 4096 characters");
+  if (typeof reason !== "string" || reason.length > 4096 || reason.includes("\0")) {
+    throw invalid("a reason is a string of at most 4096 characters without U+0000");
   }
   if (compaction !== undefined) checkCompactionTime(compaction);
   if (all !== undefined && all !== true) throw invalid("all is true or left out");

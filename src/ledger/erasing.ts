@@ -573,8 +573,11 @@ export function createErasing(
       return (await unfinished.list()).flatMap(({ erasure }) => erasure ?? []);
     },
     async hold(subject, rule) {
-      if (typeof rule !== "string" || rule.length === 0 || rule.length > 1024) {
-        throw new InputError("ERR_INPUT_INVALID", "a rule is a string of 1 to 1024 characters");
+      if (typeof rule !== "string" || !/^[^\0]{1,1024}$/.test(rule)) {
+        throw new InputError(
+          "ERR_INPUT_INVALID",
+          "a rule is a string of 1 to 1024 characters without U+0000",
+        );
       }
       (await subjects.read(subject)).key.fill(0);
       await storage.state.batch([vault.put(holdName(subject), encode(rule))]);

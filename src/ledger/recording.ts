@@ -126,8 +126,11 @@ const wasErased = (): StorageError =>
   new StorageError("ERR_STORAGE_ERASED", "this record was erased");
 
 function assertReason(reason: unknown): void {
-  if (typeof reason !== "string" || reason.length > 4096) {
-    throw new InputError("ERR_INPUT_INVALID", "a reason is a string of at most 4096 characters");
+  if (typeof reason !== "string" || reason.length > 4096 || reason.includes("\0")) {
+    throw new InputError(
+      "ERR_INPUT_INVALID",
+      "a reason is a string of at most 4096 characters without U+0000",
+    );
   }
 }
 

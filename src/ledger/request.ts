@@ -5,10 +5,12 @@ import {
   expectBytes,
   expectCid,
   expectMap,
+  expectNoNuls,
   expectOneOf,
   expectString,
   expectUint,
   expectVersion,
+  hasNuls,
   type Fields,
 } from "../codec/shape.ts";
 import type { Coding } from "../consent/model.ts";
@@ -89,7 +91,8 @@ export interface RequestOptions {
 /**
  * Makes and signs a request.
  *
- * @throws {ConsentError} `ERR_CONSENT_REQUEST` when it names no patient or no purposes
+ * @throws {ConsentError} `ERR_CONSENT_REQUEST` when it names no patient or no purposes, or has text
+ *   with U+0000
  */
 export async function createRequest(
   options: RequestOptions & {
@@ -143,6 +146,10 @@ export async function createRequest(
     expires: now + (options.lifetime ?? 300_000),
   };
   const bytes = encode(request);
+  // What was encoded holds no value within itself.
+  if (hasNuls(inner) || hasNuls(request)) {
+    throw new ConsentError("ERR_CONSENT_REQUEST", "a request has no text with U+0000");
+  }
   const sig = await signWith(signer, "request", bytes);
   return encode({ request: bytes, key: signer.key, alg: signer.alg, sig });
 }
@@ -186,6 +193,8 @@ export function decodeRequest(bytes: Uint8Array): DisclosureRequest {
     ],
     ["user"],
   );
+  // It goes into an access entry, where such text is taken for damage.
+  expectNoNuls(map, "request");
   return {
     v: expectVersion(map["v"], "request"),
     ledger: expectCid(map["ledger"], "request.ledger"),
@@ -217,6 +226,7 @@ export function decodeRequest(bytes: Uint8Array): DisclosureRequest {
  */
 export function decodeSealedRequest(bytes: Uint8Array): SealedRequest {
   const map = expectMap(decode(bytes), "request", ["patient"], ["declaration", "attestations"]);
+  expectNoNuls(map, "request");
   const patient = expectMap(map["patient"], "request.patient", ["system", "value"]);
   const declared = map["declaration"];
   const attested = map["attestations"];

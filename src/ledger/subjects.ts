@@ -113,10 +113,10 @@ export function openSubjects(context: LedgerContext): Subjects {
 
 function assertIdentifier({ system, value }: PersonIdentifier): void {
   for (const text of [system, value]) {
-    if (typeof text !== "string" || text.length === 0 || text.length > 1024) {
+    if (typeof text !== "string" || !/^[^\0]{1,1024}$/.test(text)) {
       throw new InputError(
         "ERR_INPUT_INVALID",
-        "a person is identified by a system and a value, both non-empty strings",
+        "a person is identified by a system and a value, non-empty strings without U+0000",
       );
     }
   }

@@ -255,7 +255,7 @@ describe("disclose", () => {
     await w.hl.record(w.me, observation("bp-1"));
     const odd: readonly Readonly<Record<string, unknown>>[] = [
       { purposes: [] },
-      { purposes: ["", "|", "|TREAT", "\u0000", "__proto__", "constructor"] },
+      { purposes: ["", "|", "|TREAT", "\u0001", "__proto__", "constructor"] },
       { purposes: ["TREAT", "TREAT", "HRESCH"] },
       { action: "" },
       { roles: [{ code: "__proto__", attestedBy: "toString" }] },

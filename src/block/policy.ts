@@ -145,6 +145,8 @@ function expectQuorum(value: unknown, what: string): Quorum {
   });
   // One key under two names would be counted twice.
   expectDistinct(keys, ({ pub }) => toHex(pub), `${what}.keys`);
+  // Of two under one name the signatures are told apart by four bytes, and reports not at all.
+  expectDistinct(keys, ({ name }) => name, `${what}.keys.name`);
   return { required: expectUint(fields["required"], `${what}.required`, keys.length), keys };
 }
 

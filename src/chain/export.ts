@@ -6,7 +6,14 @@ import { cidOf, DAG_CBOR, RAW } from "../codec/cid.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectCid, expectMap, expectUint, expectVersion } from "../codec/shape.ts";
 import { verifySignature } from "../crypto/sign.ts";
-import { ChainError, EncodingError, LedgerError } from "../errors.ts";
+import {
+  ChainError,
+  EncodingError,
+  InputError,
+  LedgerError,
+  ProofError,
+  StorageError,
+} from "../errors.ts";
 import type { Chain, StoredBlock } from "./chain.ts";
 import { readCheckpoint, type Checkpoint } from "./checkpoint-note.ts";
 import { connection } from "./connection.ts";
@@ -123,7 +130,18 @@ export type VerifyExportResult =
       readonly height?: number;
     };
 
-/** Checks an export as a stream, every hash and every rule, in memory that does not grow with it. */
+/**
+ * Checks an export as a stream, every hash and every rule. Memory does not grow with its blocks; with
+ * the keys, members and lanes that its state knows it grows up to `maxState`, or not at all where
+ * `scratch` is given.
+ *
+ * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the state is beyond `maxState`, and there is no
+ *   `scratch`: nothing was found wrong so far
+ * @throws {StorageError} or {ProofError} when `scratch` fails, or has lost what was put there
+ * @example
+ * await using scratch = await lmdbStorage({ path: temporaryFolder });
+ * await verifyExport(createReadStream("ledger.car"), { ledger, scratch: scratch.state });
+ */
 export async function verifyExport(
   source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   options: VerifyExportOptions,
@@ -171,9 +189,18 @@ export async function verifyExport(
       ? result
       : { ok: false, reason: "too-many-blocks", height: header.size };
   } catch (error) {
-    if (!(error instanceof LedgerError)) throw error;
+    if (!(error instanceof LedgerError) || isOfVerifier(error)) throw error;
     return { ok: false, reason: "corrupt", ...(height === undefined ? {} : { height }) };
   }
+}
+
+/** What says nothing of the export: a limit of memory, and what became of the scratch store. */
+function isOfVerifier(error: LedgerError): boolean {
+  return (
+    error instanceof StorageError ||
+    error instanceof ProofError ||
+    (error instanceof InputError && error.code === "ERR_INPUT_TOO_LARGE")
+  );
 }
 
 function readHeader({ cid, bytes }: CarBlock, roots: readonly CID[]): ExportHeader | undefined {

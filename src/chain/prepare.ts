@@ -109,9 +109,13 @@ export function prepareTransaction(
   };
 }
 
-/** How far back a transaction lets its block's time go: a policy's `clock`, if it is its only entry. */
+/**
+ * How far back a transaction lets its block's time go: the `clock` of its first entry, a policy. Beside
+ * it stands only what members approve as well: so they can remove whose clock it was in the same block.
+ */
 export function clockOf({ decoded, kinds }: PreparedTransaction): number | undefined {
-  const entry = kinds.length === 1 ? decoded.get(0) : undefined;
+  if (!kinds.every((kind) => kind === "policy" || kind === "member")) return undefined;
+  const entry = decoded.get(0);
   if (entry === undefined || isCustom(entry) || entry.kind !== "policy") return undefined;
   return entry.changes.clock;
 }

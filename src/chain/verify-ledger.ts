@@ -1,6 +1,7 @@
+import type { CID } from "multiformats/cid";
 import { equalBytes } from "../bytes/compare.ts";
 import { decodeGenesis, ledgerId } from "../block/genesis.ts";
-import { EncodingError } from "../errors.ts";
+import { EncodingError, InputError } from "../errors.ts";
 import {
   appendLeaf,
   emptyFrontier,
@@ -10,14 +11,15 @@ import {
 } from "../merkle/frontier.ts";
 import { EMPTY_ROOT, leafHash } from "../merkle/hash.ts";
 import { EMPTY_MAP } from "../merkle/map-node.ts";
-import type { ChainRecord, ChainStore } from "../storage/types.ts";
+import type { ChainRecord, ChainStore, StateStore } from "../storage/types.ts";
 import { checkBlock, emptyTip, readBlock, tipAfter } from "./apply-block.ts";
 import { decodeBlockRecord } from "./block-record.ts";
+import { openDerived } from "./derived.ts";
 import { blocksChain } from "./chain.ts";
 import { readCheckpoint } from "./checkpoint-note.ts";
 import { genesisState } from "./governance.ts";
 import type { KindRule } from "./kind-rule.ts";
-import { openState } from "./ledger-state.ts";
+import { openState, type LedgerState } from "./ledger-state.ts";
 import type { Refusal } from "./refusal.ts";
 import {
   judgeCheckpoint,
@@ -62,6 +64,17 @@ export interface VerifyLedgerOptions {
   /** What is known of the ledger: where it has a root, the ledger must reach or extend that. */
   readonly trust?: Trust;
   readonly kinds?: readonly KindRule[];
+  /**
+   * Where nodes of the state go that are not needed for now, so that memory is bounded whatever the
+   * ledger: some 60 MB. It is written to, and may be thrown away afterwards; the state store of an
+   * opened ledger can be given, which holds the same nodes. Nothing read from it is believed.
+   */
+  readonly scratch?: StateStore;
+  /**
+   * Most values of the state that are held in memory where there is no `scratch`: one for every key,
+   * member and lane that ever was on the ledger, some 2 kB each. Default 250,000.
+   */
+  readonly maxState?: number;
   /** Told after each block; `total` where it is known. */
   readonly onProgress?: (progress: { readonly done: number; readonly total?: number }) => void;
   readonly signal?: AbortSignal;
@@ -79,6 +92,8 @@ interface BlockToVerify {
  * @param blocks - encoded blocks in height order
  * @returns the first wrong block, transaction or entry with the reason, or what was verified
  * @throws {EncodingError} or {ChainError} when the genesis record is none
+ * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the state is beyond `maxState`, and there is no
+ *   `scratch`
  */
 export function verifyBlocks(
   blocks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
@@ -126,10 +141,10 @@ async function verify(
   const ledger = ledgerId(genesis);
   if (trust?.ledger.equals(ledger) === false) return { ok: false, reason: "other-ledger" };
   const rules = new Map((options.kinds ?? []).map((rule) => [rule.name, rule]));
-  const state = openState(EMPTY_MAP);
+  const { state, moveOn } = boundedState(ledger, options);
   const founded = genesisState(decodeGenesis(genesis));
   await state.load([...founded.keys()]);
-  state.apply(founded);
+  await moveOn(founded);
 
   const judged = checkpoint === undefined ? undefined : judgeOpening(checkpoint, genesis);
   let tip = emptyTip(ledger);
@@ -168,7 +183,7 @@ async function verify(
       if (!verdict.ok) return verdict;
       cosigned = { validators: verdict.validators, witnesses: verdict.witnesses };
     }
-    state.apply(result.changes);
+    await moveOn(result.changes);
     frontier = appendLeaf(frontier, leafHash(block.header)).frontier;
     tip = tipAfter(block.header, result.header);
     if (item.peaks !== undefined && !samePeaks(item.peaks, frontier.peaks)) {
@@ -206,6 +221,50 @@ async function verify(
     root: frontierRoot(frontier),
     state: state.root,
     ...cosigned,
+  };
+}
+
+/** Values of the state in memory, at some 2 kB, beyond which a scratch store is asked for. */
+const MAX_STATE = 250_000;
+
+interface BoundedState {
+  readonly state: LedgerState;
+  /** Applies the changes of a block, whose keys are loaded. */
+  moveOn(changes: ReadonlyMap<string, Uint8Array | null>): Promise<void>;
+}
+
+/** The state of a ledger under verification: in a scratch store, or in memory up to a limit. */
+function boundedState(
+  ledger: CID,
+  { scratch, maxState = MAX_STATE }: VerifyLedgerOptions,
+): BoundedState {
+  if (scratch !== undefined) {
+    const kept = openDerived(scratch, ledger);
+    const state = openState(EMPTY_MAP, kept.stateNodes);
+    return {
+      state,
+      async moveOn(changes) {
+        kept.addState(state.apply(changes));
+        if (kept.isFull) await kept.flush();
+      },
+    };
+  }
+  const state = openState(EMPTY_MAP);
+  let held = 0;
+  return {
+    state,
+    async moveOn(changes) {
+      for (const [key, value] of changes) {
+        held += Number(value !== null) - Number(state.get(key) !== undefined);
+      }
+      if (held > maxState) {
+        throw new InputError(
+          "ERR_INPUT_TOO_LARGE",
+          `the ledger's state has more than ${maxState} values: give a scratch store, or a higher maxState`,
+        );
+      }
+      state.apply(changes);
+    },
   };
 }
 

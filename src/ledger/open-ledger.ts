@@ -13,7 +13,11 @@ import type { KindRule } from "../chain/kind-rule.ts";
 import { makeReceipt } from "../chain/make-receipt.ts";
 import { createSequencer } from "../chain/sequencer.ts";
 import { trustFromGenesis, type Trust } from "../chain/trust.ts";
-import { verifyLedger, type VerifyLedgerResult } from "../chain/verify-ledger.ts";
+import {
+  verifyLedger,
+  type VerifyLedgerOptions,
+  type VerifyLedgerResult,
+} from "../chain/verify-ledger.ts";
 import { matchesCid } from "../codec/cid.ts";
 import { createLabeller, type Labeller } from "../consent/labeller.ts";
 import type { Directive, Overlay } from "../consent/model.ts";
@@ -79,6 +83,7 @@ import { createRequest, type RequestOptions } from "./request.ts";
 import { takeArgument } from "./take-arguments.ts";
 import { openSubjects, type PersonIdentifier, type Subject } from "./subjects.ts";
 import { createTurns } from "./turns.ts";
+import { unwritten } from "./unwritten.ts";
 import type { PendingErasure } from "./unfinished.ts";
 import { createUploads } from "./uploads.ts";
 import { openVault } from "./vault.ts";
@@ -127,7 +132,8 @@ export interface OpenLedgerOptions {
   readonly member?: string;
   /**
    * Opens the ledger for a member that cannot write, or for none: what files entries then rejects with
-   * `ERR_CHAIN_READ_ONLY`. Without it opening does.
+   * `ERR_CHAIN_READ_ONLY`. Without it opening does. Nothing is written to the storage; what the process
+   * derives from the ledger it keeps in memory.
    */
   readonly readOnly?: boolean;
   /** Founds this ledger in a store that holds another. Default: refused, for a wrong genesis looks so. */
@@ -353,11 +359,15 @@ export interface Ledger {
    *   `ERR_PROOF_UNAVAILABLE` when the trusted root is of another history
    */
   prove(entry: Uint8Array, options?: ProofOptions): Promise<Uint8Array>;
-  /** Checks the whole ledger in the store, from genesis on, and against the trust it was opened with. */
-  verify(options?: {
-    readonly onProgress?: (progress: { readonly done: number; readonly total?: number }) => void;
-    readonly signal?: AbortSignal;
-  }): Promise<VerifyLedgerResult>;
+  /**
+   * Checks the whole ledger in the store, from genesis on, and against the trust it was opened with.
+   *
+   * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the state is beyond `maxState`, and there is no
+   *   `scratch`
+   */
+  verify(
+    options?: Pick<VerifyLedgerOptions, "scratch" | "maxState" | "onProgress" | "signal">,
+  ): Promise<VerifyLedgerResult>;
   /** Reads every blob and compares it with its name. */
   verifyBlobs(options?: { readonly signal?: AbortSignal }): Promise<BlobReport>;
   /** Writes the ledger as a CAR stream under a fresh checkpoint. */
@@ -411,7 +421,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const compaction = options.compaction ?? "now";
   checkCompactionTime(compaction);
   const within = options.settleWithin ?? SETTLE_WITHIN;
-  const beneath = settling(ledgerStorage(options.storage), { within });
+  const settled = settling(ledgerStorage(options.storage), { within });
+  const beneath = options.readOnly === true ? unwritten(settled) : settled;
   const gate = shardKeys === undefined ? undefined : gateCommits(beneath);
   const storage = gate?.storage ?? beneath;
   const now = checkedClock(options.now ?? Date.now);
@@ -433,7 +444,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   await assertTrusted(chain, options.trust);
   const memory = memoryOf(signedHeads, chain.ledger);
   await assertRemembered({ chain, chains: storage.chains, memory }, keys, options.repair);
-  const readOnly = await whyReadOnly(chain, signer);
+  const readOnly = await whyReadOnly(chain, signer, keys);
   if (readOnly !== undefined && options.readOnly !== true) throw readOnlyError(readOnly);
   const vault = await openVault({
     storage,
@@ -441,6 +452,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     ledger: chain.ledger,
     actor: signer.actor,
     random,
+    readOnly: options.readOnly ?? false,
     ...(gate === undefined || shardKeys === undefined ? {} : { shards: { keys: shardKeys, gate } }),
   });
   const context: LedgerContext = {
@@ -478,7 +490,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     compaction,
   });
   const labeller = options.labeller ?? createLabeller();
-  const uploads = createUploads(context, lane ?? 0);
+  // With shard keys this process is the only one.
+  const uploads = createUploads(context, lane ?? (shardKeys === undefined ? undefined : 0));
   const contents = createRecordContents(context, { catalogue, subjects, uploads });
   const { abandon } = erasing;
   const recording = createRecording({

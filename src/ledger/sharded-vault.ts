@@ -34,6 +34,7 @@ const MARKER = /* @__PURE__ */ new Uint8Array(0);
 export async function shardVault(options: {
   readonly storage: Pick<FullStorage, "state">;
   readonly shards?: { readonly keys: ShardKeys; readonly gate: CommitGate };
+  readonly readOnly?: boolean;
   readonly sealer: Sealer;
   readonly root: Uint8Array;
   readonly owner: Uint8Array;
@@ -48,7 +49,8 @@ export async function shardVault(options: {
 }): Promise<ShardedVault | undefined> {
   const { sealer, unsharded, random, keyOf, nameOf, marker, markPrefix } = options;
   const marked = await options.storage.state.get(marker);
-  if (options.shards === undefined) {
+  // To make shards is to write.
+  if (options.shards === undefined || (marked === undefined && options.readOnly === true)) {
     if (marked === undefined) return undefined;
     throw new StorageError("ERR_STORAGE_MISSING", "this vault needs its shard keys");
   }

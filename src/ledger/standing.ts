@@ -1,6 +1,7 @@
 import type { Chain } from "../chain/chain.ts";
 import { isInForce, keyKey, memberKey } from "../chain/state.ts";
 import { ChainError } from "../errors.ts";
+import type { KeyStore } from "../identity/key-store.ts";
 import type { Signer } from "../identity/signer.ts";
 
 /** Calls of a ledger that file entries, or make known what would have to be filed. */
@@ -14,9 +15,18 @@ export const WRITES: readonly string[] = [
  * Why nothing that a member files from this process would stand, by the newest state; `undefined`
  * where it would.
  */
-export async function whyReadOnly(chain: Chain, signer: Signer): Promise<string | undefined> {
+export async function whyReadOnly(
+  chain: Chain,
+  signer: Signer,
+  keys: KeyStore,
+): Promise<string | undefined> {
   const { state } = chain;
-  await state.load([memberKey(signer.actor), keyKey(signer.key)]);
+  const agreeKeys = keys.list().filter(({ use }) => use === "agree");
+  await state.load([
+    memberKey(signer.actor),
+    keyKey(signer.key),
+    ...agreeKeys.map(({ key }) => keyKey(key)),
+  ]);
   const member = state.member(signer.actor);
   if (member === undefined) return "its actor is no member of this ledger";
   if (member.until !== null) return "its actor was removed from this ledger";
@@ -28,6 +38,13 @@ export async function whyReadOnly(chain: Chain, signer: Signer): Promise<string 
   if (!member.roles.includes("custodian")) return "it is no custodian, who alone files records";
   // Blocks are appended here; a way to have another sequencer append them is yet to come.
   if (!member.roles.includes("sequencer")) return "it is no sequencer, and cannot append blocks";
+  const canBeAsked = agreeKeys.some(({ key }) => {
+    const known = state.key(key);
+    return known?.actor === signer.actor && known.use === "agree" && isInForce(known, chain.size);
+  });
+  if (!canBeAsked) {
+    return "no agreement key of its key store is in force on the ledger, so no request reaches it";
+  }
   return undefined;
 }
 

@@ -1,5 +1,7 @@
 import { concatBytes } from "../bytes/concat.ts";
 import { cidFromBytes, type CID } from "../codec/cid.ts";
+import { decode, encode } from "../codec/dag-cbor.ts";
+import { expectUint } from "../codec/shape.ts";
 import { untilAborted } from "../envelope/byte-source.ts";
 import type { PartStream } from "../envelope/seal-stream.ts";
 import { sealStream } from "../envelope/seal-stream.ts";
@@ -43,7 +45,8 @@ export interface Upload {
 export interface Uploads {
   begin(options: UploadOptions): Promise<Upload>;
   /**
-   * Deletes the ciphertext of uploads in this process's lane that a crash cut short.
+   * Deletes the ciphertext of uploads that a crash cut short: at once those of this process's own
+   * lane, of processes without one what none has added to for a day.
    *
    * @returns what kept it from clearing some; the next opening tries again
    */
@@ -52,6 +55,8 @@ export interface Uploads {
 
 const OPEN = /* @__PURE__ */ Uint8Array.of(0);
 const CLAIMED = /* @__PURE__ */ Uint8Array.of(1);
+/** How long an upload of a process that may still be there may rest, in ms. */
+const LONGEST_REST = 24 * 3_600_000;
 const NOTHING = /* @__PURE__ */ new Uint8Array(0);
 /** Blocks that are deleted in one step; each has up to 960 KiB. */
 const TOGETHER = 32;
@@ -64,19 +69,32 @@ const TOGETHER = 32;
  * Whoever opens the ledger in the same lane claims what is open: first it says so, then it looks
  * whether the entry was filed. Who files does it the other way round. So of two processes that took
  * one lane at the same time by mistake, one notices, and nothing is acknowledged that is then deleted.
+ * Processes without a lane of their own cannot know who of them is still there. They claim what has
+ * rested for a day, by clocks that may be wrong: an error for who was only slow, never a loss.
  *
- * @param lane - which process this is among those of the member
+ * @param lane - which process this is among those of the member: where it was told, or is the only
+ *   one; else `undefined`
  */
-export function createUploads(context: LedgerContext, lane: number): Uploads {
-  const { chain, storage, vault, signer, random, suite } = context;
-  const openPrefix = vault.name("open uploads", String(lane)).subarray(0, 16);
+export function createUploads(context: LedgerContext, lane: number | undefined): Uploads {
+  const { chain, storage, vault, signer, random, suite, now } = context;
+  const prefixOf = (whose: string): Uint8Array => vault.name("open uploads", whose).subarray(0, 16);
+  const anyones = prefixOf("any");
+  const openPrefix = lane === undefined ? anyones : prefixOf(String(lane));
   const openName = (id: Uint8Array): Uint8Array => concatBytes(openPrefix, id);
+  const addedName = (id: Uint8Array): Uint8Array => vault.name("upload added to", id);
+  /** In a row of its own: it must never overwrite that the upload was claimed. */
+  const added = (id: Uint8Array): StateChange[] =>
+    lane === undefined ? [vault.put(addedName(id), encode(now()))] : [];
   const filedName = (id: Uint8Array): Uint8Array => vault.name("filed upload", id);
   const blocksPrefix = (id: Uint8Array): Uint8Array =>
     vault.name("upload blocks", id).subarray(0, 16);
 
   /** Forgets an upload; deletes its ciphertext before, unless an entry names it. */
-  async function clear(id: Uint8Array, isFiled: boolean): Promise<void> {
+  async function clear(
+    id: Uint8Array,
+    isFiled: boolean,
+    open: Uint8Array = openName(id),
+  ): Promise<void> {
     const marks: StateChange[] = [];
     const cids: CID[] = [];
     const flush = async () => {
@@ -89,7 +107,38 @@ export function createUploads(context: LedgerContext, lane: number): Uploads {
       if (marks.push(vault.remove(name)) >= TOGETHER) await flush();
     }
     await flush();
-    await storage.state.batch([vault.remove(openName(id)), vault.remove(filedName(id))]);
+    await storage.state.batch([open, filedName(id), addedName(id)].map(vault.remove));
+  }
+
+  /** Whether nobody has added to an upload for so long that its process is taken to be gone. */
+  async function hasRested(id: Uint8Array): Promise<boolean> {
+    const at = await vault.get(addedName(id));
+    // From the future by as much it is of a clock that was wrong.
+    return at === undefined || Math.abs(now() - expectUint(decode(at), "time")) > LONGEST_REST;
+  }
+
+  /** Clears the uploads below a prefix that are left over; adds what kept it from some to `errors`. */
+  async function claim(
+    prefix: Uint8Array,
+    isLeft: (id: Uint8Array) => Promise<boolean>,
+    errors: unknown[],
+  ): Promise<void> {
+    const open: Uint8Array[] = [];
+    try {
+      for await (const { name } of vault.scan(prefix)) open.push(name);
+    } catch (error) {
+      errors.push(error);
+    }
+    for (const name of open) {
+      const id = name.slice(prefix.length);
+      try {
+        if (!(await isLeft(id))) continue;
+        await storage.state.batch([vault.put(name, CLAIMED)]);
+        await clear(id, (await vault.get(filedName(id))) !== undefined, name);
+      } catch (error) {
+        errors.push(error);
+      }
+    }
   }
 
   /** Clears an upload whose entry was filed, or was certainly not. */
@@ -119,7 +168,7 @@ export function createUploads(context: LedgerContext, lane: number): Uploads {
         id: part,
         source: signal === undefined ? source : untilAborted(source, signal),
       }));
-      await storage.state.batch([vault.put(openName(id), OPEN)]);
+      await storage.state.batch([vault.put(openName(id), OPEN), ...added(id)]);
       let counter = 0;
       let made = false;
       const sealed = await sealStream({
@@ -132,7 +181,7 @@ export function createUploads(context: LedgerContext, lane: number): Uploads {
         async put(cid, bytes) {
           const mark = concatBytes(blocks, vault.name("upload block", id, String(counter++)));
           const blobs = [{ cid, bytes }];
-          const state = [vault.put(mark, cid.bytes)];
+          const state = [vault.put(mark, cid.bytes), ...added(id)];
           if (storage.blobs.caps.atomicBlobs !== false) {
             await storage.commit({ blobs, state });
           } else {
@@ -172,22 +221,9 @@ export function createUploads(context: LedgerContext, lane: number): Uploads {
       };
     },
     async resume() {
-      const left: Uint8Array[] = [];
       const errors: unknown[] = [];
-      try {
-        for await (const { name } of vault.scan(openPrefix)) left.push(name);
-      } catch (error) {
-        errors.push(error);
-      }
-      for (const name of left) {
-        const id = name.slice(openPrefix.length);
-        try {
-          await storage.state.batch([vault.put(name, CLAIMED)]);
-          await clear(id, (await vault.get(filedName(id))) !== undefined);
-        } catch (error) {
-          errors.push(error);
-        }
-      }
+      if (lane !== undefined) await claim(openPrefix, async () => true, errors);
+      await claim(anyones, hasRested, errors);
       return errors;
     },
   };

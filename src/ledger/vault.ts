@@ -95,7 +95,11 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     }
   }
 
-  const root = await exclusively(() => openRoot(concatBytes(prefix, Uint8Array.of(0)), options));
+  const makeRoot = () => openRoot(concatBytes(prefix, Uint8Array.of(0)), options);
+  // Where nothing may be written, a vault that is not there yet is an empty one.
+  const root = await (options.readOnly === true
+    ? makeRoot().then(({ result }) => result)
+    : exclusively(makeRoot));
   const nameKey = hkdfExpand(root, utf8ToBytes("healthledger/vault/1 names"), 32);
   const sealKey = hkdfExpand(root, utf8ToBytes("healthledger/vault/1 values"), 32);
   const keyOf = (name: Uint8Array): Uint8Array => concatBytes(prefix, Uint8Array.of(1), name);
@@ -184,6 +188,8 @@ export interface VaultOptions {
   readonly ledger: CID;
   readonly actor: string;
   readonly random: (length: number) => Uint8Array;
+  /** Founds nothing: a vault that is not there is taken for empty, and kept nowhere. */
+  readonly readOnly?: boolean;
   /** Keys apart from the store, and the gate that `storage` stands behind. */
   readonly shards?: { readonly keys: ShardKeys; readonly gate: CommitGate };
 }

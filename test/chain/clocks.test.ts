@@ -7,7 +7,7 @@ import { verifyLedger } from "../../src/chain/verify-ledger.ts";
 import type { PolicyChanges } from "../../src/block/entry.ts";
 import type { Signer } from "../../src/identity/signer.ts";
 import { memoryData, memoryStorage } from "../../src/storage/memory.ts";
-import { createForge, policyEntry } from "../support/forge.ts";
+import { createForge, memberEntry, policyEntry } from "../support/forge.ts";
 import { foundWorld, MRN, observation } from "../support/hospital.ts";
 import { foundLedger, recordEntries, START } from "../support/ledger.ts";
 
@@ -38,7 +38,15 @@ async function withFastClock(ahead: number) {
   const fast = await open(a, () => START + ahead);
   await fast.write(recordEntries(1), 0);
   const right = () => clock.now;
-  return { genesis, data, clock, a, b, c, open: (signer: Signer) => open(signer, right) };
+  return {
+    genesis,
+    data,
+    clock,
+    a,
+    b,
+    c,
+    open: (signer: Signer, by = 0) => open(signer, () => right() + by),
+  };
 }
 
 describe("a block that is ahead of the clock", () => {
@@ -82,6 +90,25 @@ describe("a block that is ahead of the clock", () => {
 });
 
 describe("setting the clock", () => {
+  it("takes in its own block the ledger away from whoever keeps setting it wrong", async () => {
+    const w = await withFastClock(YEAR_9999 - START);
+    const { chain, write } = await w.open(w.b);
+    const approvers = [w.b, w.c];
+    const entries = [
+      await policyEntry(chain.ledger, { clock: START }, approvers),
+      await memberEntry(chain.ledger, [{ op: "remove", actor: w.a.actor }], approvers),
+    ];
+    expect(await write(entries, 0)).toMatchObject({ height: 1 });
+    const fast = await w.open(w.a, YEAR_9999 - START);
+    await expect(fast.write(recordEntries(1), 5)).rejects.toMatchObject({
+      code: "ERR_CHAIN_REFUSED",
+    });
+    expect(await write(recordEntries(1), 0)).toMatchObject({ height: 2 });
+    expect((await chain.readBlock(2)).header.time).toBe(START);
+    const { chains } = memoryStorage({ data: w.data });
+    expect(await verifyLedger(chains, { genesis: w.genesis })).toMatchObject({ ok: true, size: 3 });
+  });
+
   async function start() {
     const { genesis, signers } = await foundLedger({
       a: ["custodian", "sequencer"],

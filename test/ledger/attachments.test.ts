@@ -14,6 +14,7 @@ import type { ResourceLabels } from "../../src/consent/resource.ts";
 import type { Attachment, AttachmentInput } from "../../src/ledger/attachments.ts";
 import { signingKeyAt } from "../../src/ledger/context.ts";
 import { memoryShardKeys } from "../../src/identity/shard-keys.ts";
+import type { OpenLedgerOptions } from "../../src/ledger/open-ledger.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import type { FullStorage } from "../../src/storage/types.ts";
@@ -88,6 +89,8 @@ function mortal(inner: FullStorage) {
   return { storage, left };
 }
 
+/** What a store says whose process died, itself or asked again for the outcome. */
+const DEAD = /^dead$|unknown/;
 const MISSING = { code: "ERR_ENVELOPE_MISSING" };
 const CONFLICT = { code: "ERR_STORAGE_CONFLICT" };
 const INVALID = { code: "ERR_INPUT_INVALID" };
@@ -413,11 +416,11 @@ describe("an upload that was cut short", () => {
     const inner = memoryStorage();
     const w = await ward({ inner });
     const { storage, left } = mortal(inner);
-    const hl = await w.again({ storage, lane: 5 });
+    const hl = await w.again({ storage, lane: 5, settleWithin: 0 });
     const before = await inventory(inner);
     for (const commits of [0, 1, 3, 5]) {
       Object.assign(left, { commits, batches: 1 });
-      await expect(hl.record(w.me, letter("d-1"), { attachments: both() })).rejects.toThrow("dead");
+      await expect(hl.record(w.me, letter("d-1"), { attachments: both() })).rejects.toThrow(DEAD);
       expect((await inventory(inner)).blobs.length).toBe(before.blobs.length + commits);
       // Another lane is another process, which may be alive.
       await (await w.again({ lane: 6 })).close();
@@ -426,6 +429,40 @@ describe("an upload that was cut short", () => {
       expect(await inventory(inner)).toEqual(before);
     }
     expect(await w.hl.records(w.me)).toEqual([]);
+  });
+
+  it("is left alone for a day where its process has no lane of its own and may be alive", async () => {
+    const inner = memoryStorage();
+    const w = await ward({ inner });
+    const { storage, left } = mortal(inner);
+    const HOUR = 3_600_000;
+    const withoutLane = { lane: undefined } as unknown as Partial<OpenLedgerOptions>;
+    const before = await inventory(inner);
+    // One process dies within an upload, while another goes on with its own.
+    const dying = await w.again({ storage, settleWithin: 0, ...withoutLane });
+    Object.assign(left, { commits: 3, batches: 1 });
+    await expect(dying.record(w.me, letter("d-1"), { attachments: both() })).rejects.toThrow(DEAD);
+    const left1 = (await inventory(inner)).blobs.length;
+    expect(left1).toBe(before.blobs.length + 3);
+    async function* source() {
+      for (let hour = 0; hour < 30; hour += 10) {
+        yield new Uint8Array(BLOCK).fill(hour);
+        // Whoever opens the ledger meanwhile, with a lane or without one, takes nothing away.
+        w.clock.now += 10 * HOUR;
+        await (await w.again(withoutLane)).close();
+        await (await w.again({ lane: 0 })).close();
+      }
+    }
+    const attachments = [{ mediaType: "application/pdf", source: source() }];
+    const { id } = await w.hl.record(w.me, letter("d-2"), { attachments });
+    expect((await w.hl.attachments(id))[0]!.size).toBe(3 * BLOCK);
+    // What the dead one left is gone by now, marks and all.
+    const after = await inventory(inner);
+    const [only, ...more] = await w.hl.records(w.me);
+    expect(more).toEqual([]);
+    const { parts } = decodeSignedHeader((await inner.blobs.get(only!.head.envelope))!).header;
+    const blocks = parts.flatMap(({ data }) => data).length;
+    expect(after.blobs.length).toBe(before.blobs.length + blocks + 1);
   });
 
   it("is deleted as well by a store that may keep blocks of a commit that failed", async () => {
@@ -462,11 +499,11 @@ describe("an upload that was cut short", () => {
         delete: (cids) => step(() => blobs.delete(cids)),
       },
     };
-    const hl = await w.again({ storage, lane: 5 });
+    const hl = await w.again({ storage, lane: 5, settleWithin: 0 });
     const before = await inventory(inner);
     for (const steps of [0, 1, 2, 5, 6, 7]) {
       alive = steps;
-      await expect(hl.record(w.me, letter("d-1"), { attachments: both() })).rejects.toThrow("dead");
+      await expect(hl.record(w.me, letter("d-1"), { attachments: both() })).rejects.toThrow(DEAD);
       alive = Infinity;
       await (await w.again({ lane: 5 })).close();
       expect(await inventory(inner)).toEqual(before);
@@ -479,7 +516,7 @@ describe("an upload that was cut short", () => {
     const inner = memoryStorage();
     const w = await ward({ inner });
     const { storage, left } = mortal(inner);
-    const hl = await w.again({ storage, lane: 5 });
+    const hl = await w.again({ storage, lane: 5, settleWithin: 0 });
     // The mark is set; then nothing that removes marks works any more.
     left.batches = 1;
     const { id } = await hl.record(w.me, letter("d-1"), { attachments: both() });
@@ -513,7 +550,7 @@ describe("an upload that was cut short", () => {
 
   it("is not acknowledged either when that happens while its entry is written", async () => {
     const inner = memoryStorage();
-    const w = await ward({ inner });
+    const w = await ward({ inner, lane: 0 });
     for (const when of ["before", "after"] as const) {
       const attachments = [{ mediaType: "application/pdf", source: pdf }];
       w.traps[when] = async () => (await w.again({ lane: 0 })).close();
@@ -532,7 +569,7 @@ describe("an upload that was cut short", () => {
 
   it("is not acknowledged while another process has begun to delete it", async () => {
     const inner = memoryStorage();
-    const w = await ward({ inner });
+    const w = await ward({ inner, lane: 0 });
     const deleting = withResolvers();
     const released = withResolvers();
     const storage: FullStorage = {

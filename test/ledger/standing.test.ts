@@ -5,11 +5,14 @@ import { encodeGenesis, decodeGenesis } from "../../src/block/genesis.ts";
 import { describeMember } from "../../src/chain/founding.ts";
 import { openChain } from "../../src/chain/chain.ts";
 import { memoryKeys } from "../../src/identity/key-store.ts";
+import { memoryShardKeys } from "../../src/identity/shard-keys.ts";
+import { whyReadOnly } from "../../src/ledger/standing.ts";
+import type { FullStorage } from "../../src/storage/types.ts";
 import type { Role } from "../../src/block/member.ts";
 import { foundWorld, keysFor, MRN, observation } from "../support/hospital.ts";
 import { keyEntry, memberEntry } from "../support/forge.ts";
 import { bytesFor } from "../support/ledger.ts";
-import { ward } from "../support/ward.ts";
+import { collect, ward } from "../support/ward.ts";
 
 describe("openLedger, for a member that cannot write", () => {
   async function founded(roles: readonly Role[]) {
@@ -83,13 +86,65 @@ describe("openLedger, for a member that cannot write", () => {
     });
   });
 
-  it("writes nothing for one that could, opened to read only", async () => {
-    const world = await foundWorld();
-    await (await world.open()).close();
-    const hl = await world.open({ readOnly: true });
-    await expect(hl.ensureSubject(MRN)).rejects.toMatchObject({ code: "ERR_CHAIN_READ_ONLY" });
-    expect(hl.chain.size).toBe(0);
+  it("says so of one whose agreement keys are not on the ledger, or ended", async () => {
+    const w = await ward();
+    const none = { code: "ERR_CHAIN_READ_ONLY", message: expect.stringContaining("agreement key") };
+    const keys = memoryKeys();
+    const { actor } = w.hospitalA.signer();
+    await keys.add({ use: "sign", secret: bytesFor("hospital a sign"), actor });
+    await keys.add({ use: "agree", secret: bytesFor("not filed"), actor });
+    await expect(w.open({ keys })).rejects.toMatchObject(none);
+    const { id } = w.hl;
+    await w.write(w.hospitalA, [
+      await keyEntry(id, actor, "retire", "agree", w.hospitalA.agreement()),
+    ]);
+    await expect(w.open({ keys: w.hospitalA })).rejects.toMatchObject(none);
+    // A newer one that is not filed yet does no harm beside one that is in force.
+    await w.write(w.hospitalA, [await keyEntry(id, actor, "add", "agree", keys.agreement())]);
+    await keys.add({ use: "agree", secret: bytesFor("newer"), actor });
+    await w.hl.chain.refresh();
+    expect(await whyReadOnly(w.hl.chain, keys.signer(), keys)).toBeUndefined();
   });
+
+  it.each([false, true])(
+    "writes nothing when opened to read only, vault there: %s",
+    async (own) => {
+      const inner = memoryStorage();
+      const w = await ward({ inner });
+      const { id } = await w.hl.record(w.me, observation("bp-1"));
+      await w.hl.close();
+      const attempts: string[] = [];
+      const refusing = (store: string) => async () => {
+        attempts.push(store);
+        throw new Error(`${store}: written to`);
+      };
+      const storage: FullStorage = {
+        ...inner,
+        chains: { ...inner.chains, append: refusing("chains") },
+        blobs: { ...inner.blobs, put: refusing("put"), delete: refusing("delete") },
+        state: { ...inner.state, batch: refusing("state") },
+        commit: refusing("commit"),
+        compact: refusing("compact"),
+      };
+      const keys = own ? w.hospitalA : w.institute;
+      const shardKeys = { ...memoryShardKeys(), replace: refusing("shard keys") };
+      const hl = await w.open({ storage, keys, readOnly: true, shardKeys });
+      expect(await hl.verify()).toMatchObject({ ok: true, size: hl.chain.size });
+      const known = await hl.findSubject(MRN);
+      expect(known === undefined).toBe(!own);
+      if (known !== undefined) {
+        expect((await hl.records(known)).map(({ head }) => head.id)).toEqual([id]);
+        expect(bytesToUtf8(await hl.read(id))).toBe(observation("bp-1"));
+        expect(await collect(hl.audit(known))).toEqual([]);
+      }
+      expect(await collect(hl.pendingReviews())).toEqual([]);
+      expect(await hl.verifyBlobs()).toMatchObject({ damaged: [] });
+      const refused = { code: "ERR_CHAIN_READ_ONLY" };
+      await expect(hl.ensureSubject(MRN)).rejects.toMatchObject(refused);
+      await hl.close();
+      expect(attempts).toEqual([]);
+    },
+  );
 });
 
 describe("a genesis record that is not the store's", () => {
@@ -103,7 +158,11 @@ describe("a genesis record that is not the store's", () => {
     const nonce = bytesFor("another nonce");
     const members = await Promise.all(
       [world.hospitalA, world.hospitalB].map((keys) =>
-        describeMember({ sign: [keys.signer()] }, ["custodian", "sequencer"], nonce),
+        describeMember(
+          { sign: [keys.signer()], agree: [keys.agreement()] },
+          ["custodian", "sequencer"],
+          nonce,
+        ),
       ),
     );
     const genesis = encodeGenesis({ ...parsed, nonce, members });

@@ -372,7 +372,10 @@ export interface Ledger {
   verifyBlobs(options?: { readonly signal?: AbortSignal }): Promise<BlobReport>;
   /** Writes the ledger as a CAR stream under a fresh checkpoint. */
   export(): Promise<AsyncIterable<Uint8Array>>;
-  /** Settles what is under way. The storage and the key store stay open. */
+  /**
+   * Refuses new calls and resolves when those that write, and had begun, have settled; large ones end
+   * sooner by their `signal`. The storage and the key store stay open.
+   */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -529,7 +532,6 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     await erasing.resume().catch((error: unknown) => unresumed.push({ what: "erasure", error }));
     for (const error of await uploads.resume()) unresumed.push({ what: "upload", error });
   }
-  let closed = false;
 
   const checkpoints = openCheckpoints({
     chain,
@@ -586,9 +588,11 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     );
   }
 
-  async function close(): Promise<void> {
-    if (closed) return;
-    closed = true;
+  const writing = new Set<Promise<unknown>>();
+  let closing: Promise<void> | undefined;
+  async function settleAndClose(): Promise<void> {
+    // Calls that have begun and not filed anything yet, or not all, end before the sequencer does.
+    while (writing.size > 0) await Promise.allSettled(writing);
     await filing.idle();
     await sequencer.close();
     try {
@@ -596,8 +600,13 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     } catch (error) {
       // On a store that takes no writes: the ledger has all that the index would.
       if (!(error instanceof StorageError) || error.code !== "ERR_STORAGE_FAILED") throw error;
+    } finally {
+      await chain.close();
     }
-    await chain.close();
+  }
+  function close(): Promise<void> {
+    closing ??= settleAndClose();
+    return closing;
   }
 
   const ledger: Ledger = {
@@ -683,7 +692,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     [Symbol.asyncDispose]: close,
   };
   const why = options.readOnly === true ? (readOnly ?? "it was opened to read only") : undefined;
-  return untilClosed(ledger, () => closed, why);
+  return untilClosed(ledger, { isClosed: () => closing !== undefined, writing, readOnly: why });
 }
 
 /** Copies the options that are data, which are read while and after the ledger is opened. */
@@ -704,8 +713,17 @@ const DATA: readonly (keyof OpenLedgerOptions)[] = [
   "privilegedRoles",
 ];
 
-/** Every call but closing rejects once the ledger is closed. */
-function untilClosed(ledger: Ledger, isClosed: () => boolean, readOnly?: string): Ledger {
+/** Every call but closing rejects once the ledger is closed, which waits for those that write. */
+function untilClosed(
+  ledger: Ledger,
+  options: {
+    readonly isClosed: () => boolean;
+    /** Holds the calls that write and have not settled. */
+    readonly writing: Set<Promise<unknown>>;
+    readonly readOnly: string | undefined;
+  },
+): Ledger {
+  const { isClosed, writing, readOnly } = options;
   const assertOpen = (): void => {
     if (isClosed()) throw new ChainError("ERR_CHAIN_CLOSED", "the ledger is closed");
   };
@@ -728,8 +746,11 @@ function untilClosed(ledger: Ledger, isClosed: () => boolean, readOnly?: string)
           iterate(run as (subject: unknown) => AsyncIterable<unknown>, takeArgument(subject))
       : async (first: unknown, second: unknown, third: unknown) => {
           assertOpen();
-          if (readOnly !== undefined && WRITES.includes(name)) throw readOnlyError(readOnly);
-          return take(first, second, third);
+          if (!WRITES.includes(name)) return take(first, second, third);
+          if (readOnly !== undefined) throw readOnlyError(readOnly);
+          const work = Promise.resolve(take(first, second, third));
+          writing.add(work);
+          return work.finally(() => writing.delete(work));
         };
   }
   return { ...ledger, ...guarded };

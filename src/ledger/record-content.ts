@@ -3,7 +3,7 @@ import { decodeSignedHeader } from "../envelope/header.ts";
 import { wipeKeys } from "../envelope/keys.ts";
 import type { OpenOptions } from "../envelope/open.ts";
 import type { PartContent } from "../envelope/seal.ts";
-import { StorageError } from "../errors.ts";
+import { EncodingError, InputError, StorageError } from "../errors.ts";
 import { splitFields } from "../fhir/fields.ts";
 import {
   attachmentPart,
@@ -14,7 +14,7 @@ import {
 import { openingOfOwn, openOwn, type Catalogue, type CatalogueItem } from "./catalogue.ts";
 import type { LedgerContext } from "./context.ts";
 import { sealEntry, type SealedEntry } from "./filing.ts";
-import type { Manifest } from "./manifest.ts";
+import { encodeManifest, type Manifest } from "./manifest.ts";
 import type { CurrentRecord } from "./records.ts";
 import type { Subject, Subjects } from "./subjects.ts";
 import type { Upload, Uploads } from "./uploads.ts";
@@ -53,6 +53,17 @@ export interface RecordContents {
     content: RecordContent,
     work: (content: RecordContent) => Promise<T>,
   ): Promise<T>;
+  /**
+   * Says whether {@link RecordContents.seal} would take them, so that many can be asked before the
+   * first is filed.
+   *
+   * @throws {InputError} `ERR_INPUT_TOO_LARGE` or `ERR_INPUT_INVALID`
+   */
+  assertSealable(
+    manifest: ManifestOf,
+    content: Pick<RecordContent, "text" | "fields">,
+    path: string,
+  ): void;
   /** Seals a record's entry; where its content was prepared, with the manifest of then. */
   seal(subject: Subject, manifest: ManifestOf, content?: RecordContent): Promise<SealedEntry>;
   /** The resource's exact JSON in an entry's envelope. */
@@ -153,6 +164,20 @@ export function createRecordContents(
         return work({ ...content, upload });
       });
     },
+    assertSealable(manifest, content, path) {
+      try {
+        encodeManifest({ v: 1, local: new Uint8Array(16), ...manifest });
+        if (content.fields === true) partsOf(content, (length) => new Uint8Array(length));
+      } catch (cause) {
+        if (!(cause instanceof EncodingError) && !(cause instanceof InputError)) throw cause;
+        const isLimit = cause.code === "ERR_ENCODING_LIMIT" || cause.code === "ERR_INPUT_TOO_LARGE";
+        throw new InputError(
+          isLimit ? "ERR_INPUT_TOO_LARGE" : "ERR_INPUT_INVALID",
+          `${path} cannot be sealed`,
+          { cause },
+        );
+      }
+    },
     async seal(subject, manifest, content) {
       const { key } = await subjects.read(subject);
       try {
@@ -187,7 +212,7 @@ export function createRecordContents(
 
 /** The parts of a record that are held in memory, but for the manifest. */
 function partsOf(
-  { text, fields = false }: RecordContent,
+  { text, fields = false }: Pick<RecordContent, "text" | "fields">,
   random: (length: number) => Uint8Array,
 ): { readonly parts: readonly PartContent[]; readonly disclosed?: Uint8Array } {
   const content = { id: "content", bytes: text };

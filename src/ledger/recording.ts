@@ -59,6 +59,7 @@ export interface RecordOptions extends UploadProgress {
 export interface BundleOptions {
   /** Told after each transaction. */
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
+  /** Ends it before the next transaction; those before it stand, and `onProgress` was told of them. */
   readonly signal?: AbortSignal;
   /**
    * Files every entry as a transaction of its own, so that transactions say nothing of who it is
@@ -114,6 +115,11 @@ export interface Recording {
   /** What is attached to the newest content. */
   attachments(id: Uint8Array): Promise<readonly Attachment[]>;
 }
+
+/** Resources of a bundle that are labelled before timers and other work have their turn. */
+const LABELLED_AT_ONCE = 64;
+
+const othersTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
 const FHIR_JSON = "application/fhir+json";
 
@@ -383,6 +389,22 @@ export function createRecording(options: {
     },
     async recordBundle(subject, input, { onProgress, signal, mix = false, fields = false } = {}) {
       const bundle = readBundle(input);
+      const byName = new Map<string, unknown>();
+      for (const { fullUrl, resource } of bundle.resources) {
+        if (fullUrl !== undefined) byName.set(fullUrl, resource);
+        byName.set(`${resource.resourceType}/${String(resource["id"])}`, resource);
+      }
+      const manifests = new Map<number, ReturnType<typeof manifestOf>>();
+      for (const { index, resource, text, patients } of bundle.resources) {
+        if (patients.length !== 1) continue;
+        const manifest = manifestOf({ resource, text }, undefined, (name) => byName.get(name));
+        // Before anything is written: one that cannot be recorded must not leave others half recorded.
+        const path = `Bundle.entry[${index}].resource`;
+        contents.assertSealable({ op: "create", ...manifest }, { text, fields }, path);
+        manifests.set(index, manifest);
+        if (manifests.size % LABELLED_AT_ONCE === 0) await othersTurn();
+        signal?.throwIfAborted();
+      }
       const people: { identifier: PersonIdentifier; subject: Subject }[] = [];
       const byPatient = new Map<number, Subject>();
       if (subject !== null && bundle.patients.length > 1) {
@@ -399,11 +421,6 @@ export function createRecording(options: {
           byPatient.set(i, person);
           people.push({ identifier, subject: person });
         }
-      }
-      const byName = new Map<string, unknown>();
-      for (const { fullUrl, resource } of bundle.resources) {
-        if (fullUrl !== undefined) byName.set(fullUrl, resource);
-        byName.set(`${resource.resourceType}/${String(resource["id"])}`, resource);
       }
       const skipped: { type: string; index: number; why: string }[] = [];
       const toFile: { index: number; text: ResourceText; subject: Subject }[] = [];
@@ -429,9 +446,9 @@ export function createRecording(options: {
         const file = async () => {
           const sealed: SealedEntry[] = [];
           let bytes = 0;
-          for (const { text, subject: person } of some) {
+          for (const { index, text, subject: person } of some) {
             if (bytes > MAX_BYTES_TOGETHER) break;
-            const manifest = manifestOf(text, undefined, (reference) => byName.get(reference));
+            const manifest = manifests.get(index)!;
             const content = { text: text.text, fields, attachments: [] };
             sealed.push(await contents.seal(person, { op: "create", ...manifest }, content));
             bytes += sizeOfSealed(sealed.at(-1)!);

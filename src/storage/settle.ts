@@ -1,4 +1,4 @@
-import { LedgerError, StorageError } from "../errors.ts";
+import { EncodingError, InputError, LedgerError, StorageError } from "../errors.ts";
 import { AmbiguousAppend, AppendConflict } from "./errors.ts";
 import type { Storage } from "./types.ts";
 
@@ -160,8 +160,8 @@ export function settling<S extends Storage>(storage: S, options: SettleOptions =
 }
 
 /**
- * Runs what has to follow a write that was acknowledged. When the store fails now, nobody may be told
- * that nothing was written.
+ * Runs what has to follow a write that was acknowledged. Whatever fails now, nobody may be told that
+ * nothing was written.
  *
  * @throws {StorageError} `ERR_STORAGE_AMBIGUOUS` in place of what would say so
  */
@@ -169,21 +169,29 @@ export async function afterWriting<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    // A conflict that is none of the store's says what to do about what was recorded.
-    const isDenial = error instanceof StorageError && DENIALS.includes(error.code);
-    if (isDenial || error instanceof AppendConflict) {
-      throw new StorageError(
-        "ERR_STORAGE_AMBIGUOUS",
-        "something was recorded, and the store failed before the call was done",
-        { cause: error },
-      );
-    }
-    throw error;
+    if (!isDenial(error)) throw error;
+    throw new StorageError(
+      "ERR_STORAGE_AMBIGUOUS",
+      "something was recorded, and the call failed before all of it was done",
+      { cause: error },
+    );
   }
 }
 
+/** Whether an error says, by what is documented of it, that the call wrote nothing. */
+function isDenial(error: unknown): boolean {
+  if (!(error instanceof LedgerError)) return false;
+  // A conflict that is none of the store's says what to do about what was recorded.
+  return (
+    error instanceof AppendConflict ||
+    error instanceof InputError ||
+    error instanceof EncodingError ||
+    DENIALS.includes(error.code)
+  );
+}
+
 const DENIALS: readonly string[] = [
-  "ERR_STORAGE_FAILED",
-  "ERR_STORAGE_CLOSED",
-  "ERR_STORAGE_LIMIT",
+  ...["ERR_STORAGE_FAILED", "ERR_STORAGE_CLOSED", "ERR_STORAGE_LIMIT"],
+  ...["ERR_CHAIN_REFUSED", "ERR_CHAIN_CLOSED", "ERR_CHAIN_BUSY", "ERR_CHAIN_CLOCK"],
+  ...["ERR_CHAIN_READ_ONLY", "ERR_CHAIN_POLICY"],
 ];

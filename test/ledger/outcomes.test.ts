@@ -207,6 +207,59 @@ describe("what is said of an outcome is true on the ledger", () => {
     expect(await w.hl.records(w.me)).toHaveLength(1000);
   });
 
+  const bundleOf = (count: number, last: string = observation("last")) => ({
+    resourceType: "Bundle",
+    type: "collection",
+    entry: [...Array.from({ length: count - 1 }, (_, i) => observation(`o${i}`)), last].map(
+      (text) => ({ resource: JSON.parse(text) as unknown }),
+    ),
+  });
+
+  it.each(["behind", "none"])(
+    "says that some may stand when the clock fails between a bundle's transactions: %s",
+    async (fault) => {
+      const w = await ward();
+      const onProgress = (): void => void (w.clock.now = fault === "none" ? NaN : 1e12);
+      await expect(w.hl.recordBundle(w.me, bundleOf(1100), { onProgress })).rejects.toMatchObject({
+        code: "ERR_STORAGE_AMBIGUOUS",
+        cause: { code: "ERR_CHAIN_CLOCK" },
+      });
+      expect(await w.hl.records(w.me)).toHaveLength(1000);
+    },
+  );
+
+  it("says that something stands when the clock fails between an erasure's entries", async () => {
+    const inner = memoryStorage();
+    const w = await ward({ inner });
+    for (let i = 0; i < 2; i++) await w.hl.recordBundle(w.me, bundleOf(1001));
+    w.traps.after = async () => void (w.clock.now = 1e12);
+    await expect(w.hl.erase(w.me, { all: true, reason: "asked for" })).rejects.toMatchObject({
+      code: "ERR_STORAGE_AMBIGUOUS",
+      cause: { code: "ERR_CHAIN_CLOCK" },
+    });
+    expect(await w.hl.records(w.me)).toHaveLength(2);
+  });
+
+  it("records nothing of a bundle of which one resource cannot be recorded", async () => {
+    const many = (value: unknown): string =>
+      JSON.stringify({ ...(JSON.parse(observation("x")) as object), code: { coding: value } });
+    const codings = (count: number) =>
+      many(Array.from({ length: count }, (_, i) => ({ system: "http://loinc.org", code: `${i}` })));
+    for (const [text, code] of [
+      [codings(200_000), "ERR_INPUT_TOO_LARGE"],
+      [many([{ system: "http://loinc.org", code: "\ud800" }]), "ERR_INPUT_INVALID"],
+    ] as const) {
+      const w = await ward();
+      const { size } = w.hl.chain;
+      await expect(w.hl.recordBundle(w.me, bundleOf(1100, text))).rejects.toMatchObject({
+        code,
+        message: expect.stringContaining("Bundle.entry[1099].resource") as string,
+      });
+      expect(await w.hl.records(w.me)).toEqual([]);
+      expect(w.hl.chain.size).toBe(size);
+    }
+  });
+
   it("acknowledges a record although what comes behind it fails", async () => {
     const inner = memoryStorage();
     let down = false;

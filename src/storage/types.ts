@@ -11,14 +11,21 @@ export const MAX_STATE_KEY_BYTES = 1024;
  */
 export type Durability = "none" | "process" | "power" | "quorum";
 
-/** What an adapter promises. */
+/** What an adapter promises, the same for every handle and for as long as it is open. */
 export interface StorageCaps {
+  /**
+   * For `power` and `quorum`, whatever file a write changed was synced after that and before the
+   * write is acknowledged, and so was each folder where a file or folder is new.
+   */
   readonly durability: Durability;
   /** Whether several processes may have the same store open and write to it. */
   readonly multiProcess: boolean;
-  /** Most bytes of records, blobs, keys and values together that one call takes. */
+  /**
+   * Most bytes of records, blobs, keys and values together that one call takes. Exactly as many are
+   * taken; one more is `ERR_STORAGE_LIMIT`, and nothing is written.
+   */
   readonly maxAppendBytes: number;
-  /** Most records, blobs and state changes together that one call takes. */
+  /** Most records, blobs and state changes together that one call takes; as for `maxAppendBytes`. */
   readonly maxBatch: number;
   /** Whether {@link ChainStore.tail} is there. */
   readonly tail: boolean;
@@ -45,7 +52,10 @@ export interface ChainRecord {
 }
 
 export interface AppendOptions {
-  /** Rejects with its reason if aborted before writing began; afterwards it is ignored. */
+  /**
+   * Rejects with its reason, whatever that is, if aborted before writing began, and nothing is
+   * written; afterwards it is ignored.
+   */
   readonly signal?: AbortSignal;
 }
 
@@ -73,6 +83,11 @@ export interface TailOptions {
  * **newly allocated and the caller's**. What one call acknowledged, every later call on any handle
  * and in any process sees. Nothing that may yet be lost is ever shown: a head or record that was
  * read is as durable as `caps.durability` says.
+ *
+ * No two names are one: a name of a chain is told apart by every code point (case, Unicode forms and
+ * byte order marks included; lone surrogates are refused), a CID by digest and codec, a key by every
+ * byte. Nothing depends on the clock. Nothing is left open by an iterator that is not read to its
+ * end, and no listener on a signal once its call has ended.
  *
  * Errors are {@link StorageError}s: `ERR_STORAGE_CONFLICT` (an {@link AppendConflict}),
  * `ERR_STORAGE_AMBIGUOUS` (an {@link AmbiguousAppend}), `ERR_STORAGE_LIMIT` (beyond `caps`; nothing
@@ -115,10 +130,17 @@ export interface ChainStore {
   /** Like {@link read}, but waits for more at the end, until its signal is aborted or the store closed. */
   tail?(chain: string, options: TailOptions): AsyncIterable<ChainRecord>;
 
-  /** Names of the chains that have records, in no stated order. */
+  /**
+   * Names of the chains that have records, each once, in no stated order; those that are appended to
+   * first meanwhile may be there or not, and none that was there before is missed. Ends.
+   */
   list(): AsyncIterable<string>;
 
-  /** Waits for what is under way and closes; later calls give `ERR_STORAGE_CLOSED`. Idempotent. */
+  /**
+   * Waits for writes that were begun and closes. Iterators that were begun give the rest or
+   * `ERR_STORAGE_CLOSED`, as does every later call, also one that asks for nothing; what was refused
+   * so is never written. Other handles stay open. Idempotent.
+   */
   close(): Promise<void>;
 }
 
@@ -138,7 +160,10 @@ export interface Blob {
  */
 export interface BlobStore {
   readonly caps: StorageCaps;
-  /** Stores all or none, as far as `caps.atomicBlobs` says. A blob that is there is left alone. */
+  /**
+   * Stores all or none, as far as `caps.atomicBlobs` says. A blob that is there, or comes twice, is
+   * left alone.
+   */
   put(blobs: readonly Blob[]): Promise<void>;
   get(cid: CID): Promise<Uint8Array | undefined>;
   /** @returns one result per CID, in their order */
@@ -149,7 +174,10 @@ export interface BlobStore {
    * may stand in free space of a file until {@link Storage.compact}.
    */
   delete(cids: readonly CID[]): Promise<void>;
-  /** Every CID once, in no stated order; those put or deleted meanwhile may be there or not. */
+  /**
+   * Every CID once, in no stated order; those put or deleted meanwhile may be there or not, and no
+   * other is missed.
+   */
   list(): AsyncIterable<CID>;
   count(): Promise<number>;
   close(): Promise<void>;
@@ -195,9 +223,15 @@ export interface StateStore {
   get(key: Uint8Array): Promise<Uint8Array | undefined>;
   /** @returns one result per key, in their order, all as of one moment */
   getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>;
-  /** Makes all changes or none; of several changes of one key the last one counts. */
+  /**
+   * Makes all changes or none; of several changes of one key the last one counts. Batches of one
+   * handle are made in the order in which they were begun.
+   */
   batch(changes: readonly StateChange[], options?: BatchOptions): Promise<void>;
-  /** Yields what lies in `[gte, lt)`; changes made meanwhile may be seen or not. */
+  /**
+   * Yields what lies in `[gte, lt)` in the order of its keys, each once; changes made meanwhile may be
+   * seen or not, and what nobody changed is not missed. Ends.
+   */
   scan(options: ScanOptions): AsyncIterable<StateEntry>;
   close(): Promise<void>;
 }
@@ -226,7 +260,8 @@ export interface Storage extends AsyncDisposable {
   readonly state?: StateStore;
 
   /**
-   * Appends, puts and changes state in one atomic, durable step that syncs once. If the append
+   * Appends, puts and changes state in one atomic, durable step that syncs once: a reader on any
+   * handle sees all of it or nothing. If the append
    * conflicts, nothing is written. If it is an exact replay, nothing is written either: what came
    * with it the first time became durable with it.
    *

@@ -12,7 +12,7 @@ import { memorySigner, type Signer } from "../identity/signer.ts";
 import { leafHash } from "../merkle/hash.ts";
 import { verifyInclusion } from "../merkle/verify.ts";
 import type { StateChange, StateStore, Storage } from "../storage/types.ts";
-import { check, checkSame, collect } from "./kit.ts";
+import { check, checkCode, checkSame, collect } from "./kit.ts";
 import {
   bytes,
   chainsOf,
@@ -99,8 +99,9 @@ async function checkLedger(
   genesis: Uint8Array,
   expected: { readonly size: number; readonly root: Uint8Array; readonly state: Uint8Array },
   what: string,
+  options: { readonly acceptLoss?: boolean } = {},
 ): Promise<void> {
-  const chain = await openChain({ storage, genesis });
+  const chain = await openChain({ storage, genesis, ...options });
   const { size, root } = chain;
   checkSame({ size, root, state: chain.state.root }, expected, what);
   for (let height = 0; height < size; height++) {
@@ -173,12 +174,22 @@ export const ledgerCases: readonly StorageCase[] = [
         await checkLedger(storage, genesis, expected, "without their mark");
         await put(state, [...without(all), ...early]);
         await checkLedger(storage, genesis, expected, "with those of three blocks");
-        for (const size of [2, expected.size, expected.size + 2]) {
-          // Another history, which lost the race for its place.
-          const value = encode({ size, root: noise(32, 1), record: noise(32, 2) });
-          await put(state, [{ key: mark.key, value }]);
+        // Another history, which lost the race for its place.
+        const other = (size: number): Promise<void> =>
+          put(state, [
+            { key: mark.key, value: encode({ size, root: noise(32, 1), record: noise(32, 2) }) },
+          ]);
+        for (const size of [2, expected.size]) {
+          await other(size);
           await checkLedger(storage, genesis, expected, `marked by one that lost, at ${size}`);
         }
+        // A mark beyond the end is how blocks look that are lost.
+        await other(expected.size + 2);
+        const refused = openChain({ storage, genesis });
+        await checkCode(refused, "ERR_CHAIN_LOST", "opening behind a mark beyond the end");
+        await checkLedger(storage, genesis, expected, "with the loss accepted", {
+          acceptLoss: true,
+        });
         const again = await authorOn(storage, genesis, signers[1]);
         await again.record(0);
         checkSame(again.chain.size, expected.size + 1, "size after one more");

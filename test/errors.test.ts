@@ -154,7 +154,14 @@ describe("codes", () => {
     const { id: ledger, member: actor } = hl;
     await hl.close();
     const storage = memoryStorage();
-    const vault = await openVault({ storage, keys: hospitalA, ledger, actor, random: randomBytes });
+    const vault = await openVault({
+      hasFiled: async () => false,
+      storage,
+      keys: hospitalA,
+      ledger,
+      actor,
+      random: randomBytes,
+    });
     const name = vault.name("test");
     const { key, value } = vault.put(name, genesis);
     const changed = value!.slice();

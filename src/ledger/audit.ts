@@ -1,6 +1,13 @@
 import { decodeAccess, decisionOf, strangers, type AccessContent } from "./access.ts";
 import type { Decision } from "../consent/decision.ts";
-import { isDamage, openOwn, type Catalogue, type CatalogueItem } from "./catalogue.ts";
+import {
+  isDamage,
+  isErasedNow,
+  lostEntry,
+  openOwn,
+  type Catalogue,
+  type CatalogueItem,
+} from "./catalogue.ts";
 import type { LedgerContext } from "./context.ts";
 import type { Subject } from "./subjects.ts";
 import { toHex } from "../bytes/hex.ts";
@@ -74,7 +81,7 @@ export async function* auditOf(
   for (const item of items) {
     const { op, replaces } = item.manifest;
     if (op !== "difference" || replaces === undefined) continue;
-    const content = await readOrSay(context, item);
+    const content = await readOrSay(context, catalogue, item);
     if (typeof content === "string") unknown.set(toHex(replaces), content);
     else if (content !== undefined) withdrawn.set(toHex(replaces), content);
   }
@@ -83,7 +90,7 @@ export async function* auditOf(
     const { id, recordedAt } = item;
     const lost = unknown.get(toHex(id));
     // What was withdrawn is not known, so neither is what was released.
-    const content = lost ?? (await readOrSay(context, item));
+    const content = lost ?? (await readOrSay(context, catalogue, item));
     if (typeof content === "string") yield { id, recordedAt, unreadable: content };
     else if (content !== undefined) yield toAccess(item, content, withdrawn.get(toHex(id)));
   }
@@ -92,20 +99,27 @@ export async function* auditOf(
 /** Reads an access entry; what is damaged is told, not thrown. */
 export async function readOrSay(
   context: LedgerContext,
+  catalogue: Catalogue,
   item: CatalogueItem,
 ): Promise<AccessContent | string | undefined> {
   try {
-    return await readAccess(context, item);
+    return await readAccess(context, catalogue, item);
   } catch (error) {
     if (!isDamage(error)) throw error;
     return `${(error as LedgerError).code}: ${(error as LedgerError).message}`;
   }
 }
 
-/** Reads one access entry by its catalogue item. */
+/**
+ * Reads one access entry by its catalogue item.
+ *
+ * @returns `undefined` when it was erased meanwhile
+ * @throws {StorageError} `ERR_STORAGE_MISSING` when its content is gone though nothing erased it
+ */
 export async function readAccess(
   context: LedgerContext,
-  { kind, envelope, place }: CatalogueItem,
+  catalogue: Catalogue,
+  { id, kind, envelope, place }: CatalogueItem,
 ): Promise<AccessContent | undefined> {
   const opened = await openOwn(context, {
     kind,
@@ -114,7 +128,9 @@ export async function readAccess(
     parts: ["content"],
   });
   const content = opened?.get("content");
-  return content === undefined ? undefined : decodeAccess(content);
+  if (content !== undefined) return decodeAccess(content);
+  if (await isErasedNow(catalogue, id)) return undefined;
+  throw lostEntry("access", id);
 }
 
 /** Puts an access entry into the form that people read. */

@@ -1,29 +1,36 @@
-import { appendTo } from "../bytes/lists.ts";
 import type { CID } from "multiformats/cid";
 import { toHex } from "../bytes/hex.ts";
-import { concatBytes } from "../bytes/concat.ts";
 import { decodeEntry, entryIdOf, isCustom, type Entry } from "../block/entry.ts";
 import { decodeTransaction } from "../block/transaction.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
-import { decode, encode } from "../codec/dag-cbor.ts";
-import { expectArray, expectBytes, expectCid, expectMap, expectUint } from "../codec/shape.ts";
 import { wipeKeys } from "../envelope/keys.ts";
 import { openEnvelope, type OpenOptions } from "../envelope/open.ts";
 import { decodeSignedHeader } from "../envelope/header.ts";
 import { ConsentError, EncodingError, EnvelopeError, StorageError } from "../errors.ts";
+import { leafHash } from "../merkle/hash.ts";
 import type { StateChange } from "../storage/types.ts";
 import { signingKeyAt, type LedgerContext } from "./context.ts";
 import { contentKeyName } from "./filing.ts";
-import { decodeManifest, encodeManifest, type Manifest } from "./manifest.ts";
+import {
+  openIndex,
+  IndexMoved,
+  isLoss,
+  type Held,
+  type Index,
+  type Person,
+} from "./index/index-store.ts";
+import {
+  decodeIdentifiers,
+  INDEXED_KINDS,
+  type IndexItem,
+  type Lacking,
+  type PersonIdentifier,
+  type StoredSubject,
+} from "./index/rows.ts";
+import { decodeManifest, type Manifest } from "./manifest.ts";
 
 /** One of the custodian's own entries, with what its envelope says of itself. */
-export interface CatalogueItem {
-  readonly id: Uint8Array;
-  readonly place: EntryPlace;
-  readonly kind: string;
-  readonly envelope: CID;
-  /** Time of the block, in ms. */
-  readonly recordedAt: number;
+export interface CatalogueItem extends IndexItem {
   readonly manifest: Manifest;
 }
 
@@ -32,60 +39,81 @@ export type CatalogueFind =
   | { readonly status: "present"; readonly item: CatalogueItem }
   /** Its envelope was destroyed by the erase entry with this id. */
   | { readonly status: "erased"; readonly by: Uint8Array; readonly place: EntryPlace }
-  /** Never was there; or stands on the ledger at a place, and its envelope does not open here. */
-  | { readonly status: "missing"; readonly place?: EntryPlace };
+  /** Stands on the ledger; its envelope does not open here, and nothing erased it. */
+  | {
+      readonly status: "lost";
+      readonly place: EntryPlace;
+      readonly envelope: CID;
+      readonly kind: string;
+    }
+  /** Provably never was there. */
+  | { readonly status: "missing" };
 
-/** An entry to be replaced by a tombstone. */
-export interface Buried {
-  readonly id: Uint8Array;
-  readonly place: EntryPlace;
-  /** The person it is about, where that can still be told. */
-  readonly local?: Uint8Array;
+/** What an `identify` entry says beside its manifest. */
+export interface Identity {
+  readonly identifiers: readonly PersonIdentifier[];
+  /** The person's key, 32 bytes. */
+  readonly key: Uint8Array;
+}
+
+/** What an erasure may do to the index while it is carried out. */
+export interface IndexHands {
+  find(id: Uint8Array): Promise<CatalogueFind>;
+  /** Makes tombstones of entries. */
+  bury(ids: readonly Uint8Array[], by: Uint8Array): Promise<void>;
+  /** Forgets a person's identifiers and key. */
+  forget(local: Uint8Array): Promise<void>;
+  /** Changes of the vault that are made together with those of the index, or before. */
+  remove(changes: readonly StateChange[]): void;
 }
 
 /**
- * The custodian's index of its own entries by person and by id, sealed at rest. It is built from
- * the ledger and the envelopes, one decryption an entry, and can be built again.
+ * The custodian's index of its own entries by person and by id, sealed at rest. It is a function of
+ * those entries in the ledger's order; what it holds and what it does not hold stand under one
+ * root, so that what the store lost is never taken for what never was.
+ *
+ * Every call rejects with a {@link StorageError} `ERR_STORAGE_CORRUPT` that names what is lost
+ * where the answer would rest on it.
  */
 export interface Catalogue {
   /** Takes in the blocks since the last time. */
   catchUp(): Promise<void>;
-  /**
-   * All entries about a person, in ledger order, as of the last {@link catchUp}.
-   *
-   * @throws {StorageError} `ERR_STORAGE_CORRUPT` when the index has lost one of them
-   */
+  /** All entries about a person, in ledger order, as of the last {@link catchUp}. */
   itemsOf(local: Uint8Array): Promise<readonly CatalogueItem[]>;
   find(id: Uint8Array): Promise<CatalogueFind>;
-  /**
-   * Whether a consent or an attested key stands on the ledger that does not open here, though
-   * nothing erased it: then nobody can say what is permitted.
-   */
-  lacksConsents(): Promise<boolean>;
+  /** The local id of the person with an identifier; `undefined` where provably nobody has it. */
+  personWith(identifier: PersonIdentifier): Promise<Uint8Array | undefined>;
+  /** What is known of a person; `undefined` where he was forgotten or never known. */
+  subject(local: Uint8Array): Promise<StoredSubject | undefined>;
+  /** Rejects where an entry does not open, nothing erased it, and nobody can say whom it is about. */
+  assertComplete(): Promise<void>;
   /** Spares the decryption of an entry that this process has just sealed. */
-  remember(id: Uint8Array, manifest: Manifest): void;
+  remember(id: Uint8Array, manifest: Manifest, identity?: Identity): void;
   /** Takes in what was filed once it has become much, so that no later call must wait long. */
   keepUp(): Promise<void>;
-  /** The changes that turn entries into tombstones of an erasure. */
-  bury(items: readonly Buried[], by: Uint8Array): StateChange[];
-  /** Does what must not be seen half done, while nothing is taken in; must not take in itself. */
-  exclusively<T>(work: () => Promise<T>): Promise<T>;
+  /** Works on the index while nothing is taken in, and writes it; must not take in itself. */
+  withHands(work: (hands: IndexHands) => Promise<void>): Promise<void>;
   /** Writes what is pending. */
   flush(): Promise<void>;
+  /** Entries that do not open here, though nothing erased them. */
+  lacking(): Promise<readonly Lacking[]>;
   /** Takes in the whole ledger again, trusting nothing that the index holds. */
   rebuild(): Promise<void>;
 }
 
-const CACHED_SUBJECTS = 256;
-const FLUSH_AT = 2048;
+/** Entries and blocks that are taken in again after a crash, at most. */
+const FLUSH_ENTRIES = 2048;
+const FLUSH_BLOCKS = 256;
+/** Entries that wait in memory while the store takes no writes. */
+const UNFLUSHED_ENTRIES = 20_000;
 /** Manifests of own entries that wait to be taken in; beyond, they are taken in by and by. */
 const REMEMBERED = 8192;
+/** How often other processes may move the index while this one reads it. */
+const TRIES = 20;
 
-/** What the index keeps under an entry's id. */
-interface Known extends EntryPlace {
-  readonly local?: Uint8Array;
-  readonly erasedBy?: Uint8Array;
-}
+/** The local id under which stand all accesses that must be reviewed, and the reviews. */
+export const reviewsLocal = ({ vault }: Pick<LedgerContext, "vault">): Uint8Array =>
+  vault.name("pending reviews").slice(0, 16);
 
 /**
  * Opens the index. `onErase` is told of every erase entry of this custodian that is met;
@@ -93,40 +121,14 @@ interface Known extends EntryPlace {
  */
 export function openCatalogue(
   context: LedgerContext,
-  onErase: (item: CatalogueItem) => Promise<void>,
+  onErase: (item: CatalogueItem, hands: IndexHands) => Promise<void>,
   assertReadable: (local: Uint8Array) => void = () => undefined,
 ): Catalogue {
-  const { chain, vault, storage, signer } = context;
-  const remembered = new Map<string, Manifest>();
-  const bySubject = new Map<string, CatalogueItem[]>();
-  const markName = vault.name("catalogue mark");
-  const lackingPrefix = vault.name("catalogue lacking").subarray(0, 16);
-  let pending: StateChange[] = [];
-  const pendingItems = new Map<string, CatalogueItem>();
-  let mark: number | undefined;
+  const { chain, vault, signer } = context;
+  const remembered = new Map<string, { manifest: Manifest; identity?: Identity }>();
+  const index: Index = openIndex(context);
+  const reviews = reviewsLocal(context);
   let turn: Promise<unknown> = Promise.resolve();
-  /** Ids seen while the index is built again, when what it holds is not asked. */
-  let rebuilding: Map<string, EntryPlace> | undefined;
-
-  /** Which entries of the block that is being taken in are about whom. */
-  let inBlock = new Map<string, { readonly local: Uint8Array; readonly ids: Uint8Array[] }>();
-
-  const subjectPrefix = (local: Uint8Array): Uint8Array =>
-    vault.name("catalogue subject", local).subarray(0, 16);
-  // The place stands in the name as a keyed hash: else the store's keys would tell, to who has
-  // nothing but the store, which entries on the ledger are about one person.
-  const itemName = (local: Uint8Array, { height, transaction, entry }: EntryPlace): Uint8Array =>
-    concatBytes(
-      subjectPrefix(local),
-      vault.name("catalogue place", encode([height, transaction, entry])),
-    );
-  const blocksPrefix = (local: Uint8Array): Uint8Array =>
-    vault.name("catalogue blocks", local).subarray(0, 16);
-  const blockName = (local: Uint8Array, height: number): Uint8Array =>
-    concatBytes(blocksPrefix(local), vault.name("catalogue block", encode(height)));
-  const idName = (id: Uint8Array): Uint8Array => vault.name("catalogue entry", id);
-  const lackingName = (id: Uint8Array): Uint8Array =>
-    concatBytes(lackingPrefix, vault.name("catalogue lacks", id));
 
   /** What moves the index, and what must not see it moving, waits for its turn. */
   function exclusively<T>(work: () => Promise<T>): Promise<T> {
@@ -135,64 +137,59 @@ export function openCatalogue(
     return mine;
   }
 
-  async function takeIn(): Promise<void> {
-    mark ??= await readMark();
-    await chain.refresh();
-    // A mark beyond the end is of another history, or of one that was lost.
-    if (mark > chain.size) mark = 0;
-    while (mark < chain.size) {
-      const { block, header } = await chain.readBlock(mark);
-      inBlock = new Map();
-      try {
-        for (const [transaction, signed] of block.transactions.entries()) {
-          const { author, ledger } = decodeTransaction(signed.tx);
-          if (author !== signer.actor) continue;
-          const ids = signed.entries.map(entryIdOf(ledger, author));
-          const known = rebuilding === undefined ? await vault.getMany(ids.map(idName)) : [];
-          for (const [entry, bytes] of signed.entries.entries()) {
-            const place = { height: header.height, transaction, entry };
-            const decoded = decodeEntry(bytes);
-            await takeEntry(decoded, ids[entry]!, place, header.time, known[entry]);
-          }
+  /** Does work on the index; again where another process moved it meanwhile. */
+  const steadily = <T>(work: () => Promise<T>, isFresh = false): Promise<T> =>
+    exclusively(async () => {
+      for (let tries = 0; ; tries++) {
+        try {
+          if (isFresh || tries > 0 || !index.isOpen()) await takeIn();
+          return await work();
+        } catch (error) {
+          if (!(error instanceof IndexMoved)) throw error;
+          index.reset();
+          if (tries < TRIES) continue;
+          throw new StorageError(
+            "ERR_STORAGE_CONFLICT",
+            "other processes of this member moved the index too often: try again",
+          );
         }
-      } finally {
-        countBlock(header.height);
       }
-      mark++;
-      if (pending.length >= FLUSH_AT) await flush();
+    });
+
+  async function takeIn(): Promise<void> {
+    await index.open();
+    await chain.refresh();
+    if (index.mustFlush()) await tryToFlush();
+    while (index.mark() < chain.size) {
+      const { block, header } = await chain.readBlock(index.mark());
+      for (const [transaction, signed] of block.transactions.entries()) {
+        const { author, ledger } = decodeTransaction(signed.tx);
+        if (author !== signer.actor) continue;
+        const ids = signed.entries.map(entryIdOf(ledger, author));
+        const known = await index.knows(ids);
+        for (const [entry, bytes] of signed.entries.entries()) {
+          const place = { height: header.height, transaction, entry };
+          if (!known[entry]) await takeEntry(decodeEntry(bytes), ids[entry]!, place, header.time);
+        }
+      }
+      index.moveOn(leafHash(block.header));
+      if (
+        index.mustFlush() ||
+        index.waiting() >= FLUSH_ENTRIES ||
+        index.mark() - index.height() >= FLUSH_BLOCKS
+      ) {
+        await tryToFlush();
+      }
     }
   }
 
-  /** Notes that an entry of this block is about somebody, so that losing it is noticed. */
-  function count(local: Uint8Array, id: Uint8Array): void {
-    const hex = toHex(local);
-    const counted = inBlock.get(hex);
-    if (counted === undefined) inBlock.set(hex, { local, ids: [id] });
-    else counted.ids.push(id);
-  }
-
-  function countBlock(height: number): void {
-    for (const { local, ids } of inBlock.values()) {
-      pending.push(vault.put(blockName(local, height), encode(ids)));
-    }
-  }
-
-  /** Looks for entries that the index knew to be about a person and has no more. */
-  async function assertWhole(
-    counted: readonly Uint8Array[],
-    items: readonly CatalogueItem[],
-  ): Promise<void> {
-    const there = new Set(items.map(({ id }) => toHex(id)));
-    const absent = counted.filter((id) => !there.has(toHex(id)));
-    for (const known of await vault.getMany(absent.map(idName))) {
-      if (known !== undefined) {
-        const { local, erasedBy } = decodeKnown(known);
-        if (erasedBy !== undefined || local === undefined) continue;
-      }
-      throw new StorageError(
-        "ERR_STORAGE_CORRUPT",
-        "the index has lost an entry about this person: open with rebuildIndex",
-      );
+  /** A store that takes no writes is read nevertheless: what came stays in memory for a while. */
+  async function tryToFlush(): Promise<void> {
+    try {
+      await index.flush();
+    } catch (error) {
+      const isMuch = index.waiting() >= UNFLUSHED_ENTRIES;
+      if (error instanceof IndexMoved || isMuch) throw error;
     }
   }
 
@@ -201,232 +198,169 @@ export function openCatalogue(
     id: Uint8Array,
     place: EntryPlace,
     recordedAt: number,
-    stored: Uint8Array | undefined,
   ): Promise<void> {
-    if (isCustom(entry) || !("body" in entry) || !KINDS.includes(entry.kind)) return;
+    if (isCustom(entry) || !("body" in entry) || !isIndexed(entry.kind)) return;
+    const { kind, body: envelope } = entry;
     const hex = toHex(id);
-    const known = stored === undefined ? undefined : decodeKnown(stored);
-    const elsewhere = pendingItems.get(hex)?.place ?? rebuilding?.get(hex) ?? known;
     // A copy of an entry that stands already says nothing new.
-    if (elsewhere !== undefined && !isSamePlace(elsewhere, place)) return;
-    rebuilding?.set(hex, place);
-    const waiting = pendingItems.get(hex);
-    if (waiting !== undefined) return count(waiting.manifest.local, id);
-    if (known?.erasedBy !== undefined) return;
-    if (known?.local !== undefined) {
-      // Taken in before a crash, or by another process: this one has yet to hear of it.
-      const value = await vault.get(itemName(known.local, place));
-      if (value !== undefined) {
-        count(known.local, id);
-        return hear(decodeItem(value));
-      }
-    }
-    const manifest =
-      remembered.get(hex) ?? (await openManifest(context, entry.kind, entry.body, place.height));
+    if (index.hasTaken(hex)) return;
+    const told = remembered.get(hex) ?? (await openManifest(context, kind, envelope, place.height));
     remembered.delete(hex);
-    if (manifest === undefined) {
-      // It was erased, as an entry further on may say; or its key or header was lost.
-      pending.push(vault.put(idName(id), encode({ ...place })));
-      if (entry.kind === "consent" || entry.kind === "link") {
-        pending.push(vault.put(lackingName(id), new Uint8Array(0)));
-      }
+    if (told === undefined) {
+      // It was erased, as an entry further on may say; or its key, header or ciphertext was lost.
+      index.takeUnknown(id, kind, envelope, place);
       return;
     }
-    const item: CatalogueItem = {
-      id,
-      place,
-      kind: entry.kind,
-      envelope: entry.body,
-      recordedAt,
-      manifest,
-    };
+    const { manifest, identity } = told;
     const { local } = manifest;
-    pending.push(
-      vault.put(itemName(local, place), encodeItem(item)),
-      vault.put(idName(id), encode({ local, ...place })),
-    );
-    if (known !== undefined || rebuilding !== undefined) {
-      pending.push(vault.remove(lackingName(id)));
-    }
-    count(local, id);
-    pendingItems.set(hex, item);
-    bySubject.get(toHex(local))?.push(item);
-    if (entry.kind === "erase") {
-      // What is still to be written of its targets must not be written behind their removal.
-      countBlock(place.height);
-      await flush();
-      await onErase(item);
-    }
+    const item: CatalogueItem = { id, place, kind, envelope, recordedAt, manifest };
+    if (kind === "erase") await carryOut(item);
+    if (identity !== undefined) await makeKnown(item, identity);
+    if (isReview(manifest)) index.addTo(reviews, item);
+    index.take(local, item);
   }
 
-  /** Takes up in memory what the index holds already. */
-  async function hear(item: CatalogueItem): Promise<void> {
-    const items = bySubject.get(toHex(item.manifest.local));
-    if (items?.some(({ place }) => isSamePlace(place, item.place)) === false) items.push(item);
-    if (item.kind !== "erase") return;
-    bySubject.clear();
-    // Repeating an erasure is harmless; leaving one half done is not.
-    await onErase(item);
-  }
-
-  async function readMark(): Promise<number> {
-    const bytes = await vault.get(markName);
-    return bytes === undefined ? 0 : expectUint(decode(bytes), "mark");
-  }
-
-  async function flush(): Promise<void> {
-    if (pending.length === 0) return;
-    const batch = pending;
-    const items = [...pendingItems.keys()];
-    pending = [];
+  async function carryOut(item: CatalogueItem): Promise<void> {
     try {
-      // One block can come to more changes than a batch takes. The mark is in the last.
-      const most = Math.max(1, storage.state.caps.maxBatch - 1);
-      for (let at = 0; at < batch.length; at += most) {
-        const last = at + most >= batch.length;
-        const mine = last ? [vault.put(markName, encode(mark ?? 0))] : [];
-        await storage.state.batch([...batch.slice(at, at + most), ...mine], { sync: false });
-      }
+      await onErase(item, hands);
     } catch (error) {
-      // Else a later mark would say that these are there.
-      pending = [...batch, ...pending];
-      throw error;
+      if (!isLoss(error)) throw error;
+      // What it names cannot be found: until the index is built again, the person is refused.
+      index.lack({ id: item.id, kind: item.kind, local: item.manifest.local });
     }
-    for (const id of items) pendingItems.delete(id);
   }
 
-  const catchUp = (): Promise<void> => exclusively(takeIn);
+  async function makeKnown(item: CatalogueItem, identity: Identity): Promise<void> {
+    const { local } = item.manifest;
+    try {
+      await index.identify(local, identity);
+    } catch (error) {
+      if (!isLoss(error)) throw error;
+      index.lack({ id: item.id, kind: item.kind, local });
+    }
+  }
+
+  async function find(id: Uint8Array): Promise<CatalogueFind> {
+    const known = await index.idRow(id);
+    if (known === undefined) return { status: "missing" };
+    if (known.local === undefined) {
+      const { place, envelope, kind, erasedBy } = known;
+      return erasedBy === undefined
+        ? { status: "lost", place, envelope, kind }
+        : { status: "erased", by: erasedBy, place };
+    }
+    const held = (await index.person(known.local)).byId.get(toHex(id));
+    if (held === undefined) return index.lost(`entry ${toHex(id)}`);
+    const { item } = held;
+    if (isPresent(item)) return { status: "present", item };
+    return { status: "erased", by: item.erasedBy!, place: item.place };
+  }
+
+  const hands: IndexHands = {
+    find,
+    async bury(ids, by) {
+      for (const id of ids) {
+        const known = await index.idRow(id);
+        if (known === undefined) continue;
+        if (known.local === undefined) {
+          index.buryUnknown(id, known, by);
+          continue;
+        }
+        const person = await index.person(known.local);
+        const manifest = person.byId.get(toHex(id))?.item.manifest;
+        index.bury(person, id, by);
+        if (manifest !== undefined && isReview(manifest)) {
+          index.bury(await index.person(reviews), id, by);
+        }
+      }
+    },
+    forget: (local) => index.forget(local),
+    remove: (changes) => index.alsoRemove(changes),
+  };
+
+  const present = ({ held }: Person): CatalogueItem[] =>
+    held.flatMap(({ item }: Held) => (isPresent(item) ? [item] : []));
 
   return {
-    catchUp,
+    catchUp: () => steadily(async () => undefined, true),
     async itemsOf(local) {
       assertReadable(local);
-      const hex = toHex(local);
-      const cached = bySubject.get(hex);
-      if (cached !== undefined) return cached.slice();
+      const cached = index.cached(local);
+      if (cached !== undefined) return present(cached);
       // In its turn: what is taken in while this reads would be missed for good.
-      return exclusively(async () => {
-        const meanwhile = bySubject.get(hex);
-        if (meanwhile !== undefined) return meanwhile.slice();
-        await flush();
-        // First what must be there: another process may add to both in between.
-        const counted: Uint8Array[] = [];
-        for await (const { value } of vault.scan(blocksPrefix(local))) {
-          appendTo(
-            counted,
-            expectArray(decode(value), "ids", 1_000_000).map((id) => expectBytes(id, "id", 32)),
-          );
-        }
-        const items: CatalogueItem[] = [];
-        for await (const { value } of vault.scan(subjectPrefix(local))) {
-          items.push(decodeItem(value));
-        }
-        await assertWhole(counted, items);
-        items.sort(byPlace);
-        if (bySubject.size >= CACHED_SUBJECTS) bySubject.delete(bySubject.keys().next().value!);
-        bySubject.set(hex, items);
-        return items.slice();
+      return steadily(async () => {
+        await index.assertKnown(local);
+        return present(await index.person(local));
       });
     },
-    async find(id) {
-      const held = pendingItems.get(toHex(id));
-      if (held !== undefined) return { status: "present", item: held };
-      const found = await vault.get(idName(id));
-      if (found === undefined) return { status: "missing" };
-      const { local, erasedBy, ...place } = decodeKnown(found);
-      if (erasedBy !== undefined) return { status: "erased", by: erasedBy, place };
-      const value = local && (await vault.get(itemName(local, place)));
-      if (value === undefined) return { status: "missing", place };
-      return { status: "present", item: decodeItem(value) };
-    },
-    async lacksConsents() {
-      if (pending.length > 0) await exclusively(flush);
-      for await (const lacking of vault.scan(lackingPrefix)) return lacking !== undefined;
-      return false;
-    },
-    remember(id, manifest) {
-      remembered.set(toHex(id), manifest);
+    find: (id) => steadily(() => find(id)),
+    personWith: (identifier) =>
+      steadily(async () => {
+        const local = await index.personWith(identifier);
+        // An entry that does not open might have said who has it.
+        if (local === undefined) await index.assertKnown();
+        return local;
+      }),
+    subject: (local) => steadily(() => index.subject(local)),
+    assertComplete: () => steadily(() => index.assertKnown()),
+    remember(id, manifest, identity) {
+      remembered.set(toHex(id), identity === undefined ? { manifest } : { manifest, identity });
       // One that never comes to stand on the ledger must not stay for ever.
       if (remembered.size > REMEMBERED) remembered.delete(remembered.keys().next().value!);
     },
     keepUp: async () => {
-      if (remembered.size > REMEMBERED / 2) await catchUp();
+      if (remembered.size > REMEMBERED / 2) await steadily(async () => undefined, true);
     },
-    bury(items, by) {
-      for (const { id, local } of items) {
-        pendingItems.delete(toHex(id));
-        if (local !== undefined) bySubject.delete(toHex(local));
-      }
-      return items.flatMap(({ id, local, place: { height, transaction, entry } }) => {
-        const place = { height, transaction, entry };
-        return [
-          ...(local === undefined ? [] : [vault.remove(itemName(local, place))]),
-          vault.put(idName(id), encode({ erasedBy: by, ...place })),
-          vault.remove(lackingName(id)),
-        ];
+    flush: async () => {
+      if (index.isOpen()) await steadily(() => index.flush());
+    },
+    lacking: () => steadily(() => index.lacking(), true),
+    rebuild: async () => {
+      await exclusively(async () => {
+        await vault.discardErased();
+        await index.beginAnew();
       });
+      await steadily(() => index.flush(), true);
     },
-    exclusively,
-    flush: () => exclusively(flush),
-    rebuild: () =>
-      exclusively(async () => {
-        mark = 0;
-        rebuilding = new Map();
-        bySubject.clear();
-        try {
-          await vault.discardErased();
-          await takeIn();
-          await flush();
-        } finally {
-          rebuilding = undefined;
-          bySubject.clear();
-        }
+    withHands: (work) =>
+      steadily(async () => {
+        await work(hands);
+        await index.flush();
       }),
   };
 }
 
-const KINDS: readonly string[] = ["record", "consent", "access", "erase", "link"];
+const isIndexed = (kind: string): kind is (typeof INDEXED_KINDS)[number] =>
+  (INDEXED_KINDS as readonly string[]).includes(kind);
 
-function decodeKnown(bytes: Uint8Array): Known {
-  const map = expectMap(
-    decode(bytes),
-    "catalogue entry",
-    ["height", "transaction", "entry"],
-    ["local", "erasedBy"],
-  );
-  return {
-    height: expectUint(map["height"], "height"),
-    transaction: expectUint(map["transaction"], "transaction"),
-    entry: expectUint(map["entry"], "entry"),
-    ...(map["local"] === undefined ? {} : { local: expectBytes(map["local"], "local", 16) }),
-    ...(map["erasedBy"] === undefined
-      ? {}
-      : { erasedBy: expectBytes(map["erasedBy"], "erasedBy", 32) }),
-  };
-}
+const isPresent = (item: IndexItem): item is CatalogueItem => item.manifest !== undefined;
 
-function byPlace({ place: a }: CatalogueItem, { place: b }: CatalogueItem): number {
-  return a.height - b.height || a.transaction - b.transaction || a.entry - b.entry;
-}
+/** Whether it is an access to be reviewed, or a review. */
+const isReview = ({ review, op }: Manifest): boolean => review === true || op === "reviewed";
 
-function isSamePlace(a: EntryPlace, b: EntryPlace): boolean {
-  return a.height === b.height && a.transaction === b.transaction && a.entry === b.entry;
-}
-
-/** Opens the manifest of one of the custodian's own envelopes. */
+/**
+ * Opens the manifest of one of the custodian's own envelopes, and who it says a person is.
+ *
+ * @returns `undefined` where that was erased, lost or damaged
+ */
 async function openManifest(
   context: LedgerContext,
   kind: string,
   envelope: CID,
   height: number,
-): Promise<Manifest | undefined> {
+): Promise<{ manifest: Manifest; identity?: Identity } | undefined> {
+  const open = (...parts: string[]) => openOwn(context, { kind, envelope, height, parts });
   try {
-    const opened = await openOwn(context, { kind, envelope, height, parts: ["manifest"] });
-    const manifest = opened?.get("manifest");
-    return manifest === undefined ? undefined : decodeManifest(manifest);
+    const bytes = (await open("manifest"))?.get("manifest");
+    if (bytes === undefined) return undefined;
+    const manifest = decodeManifest(bytes);
+    if (manifest.op !== "identify") return { manifest };
+    const parts = await open("content", "key");
+    const [content, key] = [parts?.get("content"), parts?.get("key")];
+    if (content === undefined || key === undefined) return undefined;
+    return { manifest, identity: { identifiers: decodeIdentifiers(content), key } };
   } catch (error) {
-    // One damaged entry must not keep every other from being found.
-    if (isDamage(error)) return undefined;
+    if (isLoss(error)) return undefined;
     throw error;
   }
 }
@@ -440,6 +374,19 @@ export function isDamage(error: unknown): boolean {
     (error instanceof StorageError && error.code === "ERR_STORAGE_CORRUPT")
   );
 }
+
+/** Whether an entry was erased, as of now. */
+export async function isErasedNow(catalogue: Catalogue, id: Uint8Array): Promise<boolean> {
+  await catalogue.catchUp();
+  return (await catalogue.find(id)).status === "erased";
+}
+
+/** Says that an entry on the ledger does not open here though nothing erased it. */
+export const lostEntry = (kind: string, id: Uint8Array): StorageError =>
+  new StorageError(
+    "ERR_STORAGE_MISSING",
+    `${kind} entry ${toHex(id)} on the ledger does not open here, and nothing erased it: restore the store`,
+  );
 
 /** A content key, unless an erasure destroyed what it is sealed under: then the store is older. */
 async function contentKeyOf(
@@ -502,27 +449,5 @@ export async function openingOfOwn(
     context: { ledger: chain.ledger, author: signer.actor, kind },
     author: await signingKeyAt(chain, signer.actor, key, height),
     read: (cid) => storage.blobs.get(cid),
-  };
-}
-
-function encodeItem(item: CatalogueItem): Uint8Array {
-  const { id, place, kind, envelope, recordedAt, manifest } = item;
-  return encode({ id, ...place, kind, envelope, recordedAt, manifest: encodeManifest(manifest) });
-}
-
-function decodeItem(bytes: Uint8Array): CatalogueItem {
-  const fields = ["id", "height", "transaction", "entry", "kind", "envelope", "recordedAt"];
-  const map = expectMap(decode(bytes), "catalogue item", [...fields, "manifest"]);
-  return {
-    id: expectBytes(map["id"], "id", 32),
-    place: {
-      height: expectUint(map["height"], "height"),
-      transaction: expectUint(map["transaction"], "transaction"),
-      entry: expectUint(map["entry"], "entry"),
-    },
-    kind: map["kind"] as string,
-    envelope: expectCid(map["envelope"], "envelope"),
-    recordedAt: expectUint(map["recordedAt"], "recordedAt"),
-    manifest: decodeManifest(expectBytes(map["manifest"], "manifest")),
   };
 }

@@ -1,11 +1,7 @@
-import { concatBytes } from "../bytes/concat.ts";
 import { isInForce, keyKey, memberKey, POLICY_KEY } from "../chain/state.ts";
-import { decode } from "../codec/dag-cbor.ts";
-import { expectUint } from "../codec/shape.ts";
 import { sealCoseFresh, type CoseRecipient } from "../crypto/cose-hpke.ts";
 import { verifySignature } from "../crypto/sign.ts";
 import { LedgerError } from "../errors.ts";
-import type { StateChange } from "../storage/types.ts";
 import type { LedgerContext } from "./context.ts";
 import {
   decodeRequest,
@@ -86,10 +82,7 @@ export async function checkRequest(
       request,
       signed,
       sealed,
-      replayName: concatBytes(
-        requestsPrefix(vault),
-        vault.name("request", request.requester, request.id),
-      ),
+      replayName: vault.name("request", request.requester, request.id),
     };
   } catch (error) {
     if (error instanceof LedgerError && error.code.startsWith("ERR_ENCODING_")) {
@@ -166,19 +159,4 @@ async function openSealed(
     }
   }
   return undefined;
-}
-
-const requestsPrefix = (vault: LedgerContext["vault"]): Uint8Array =>
-  vault.name("requests").subarray(0, 16);
-
-/** Forgets the ids of requests that have expired, which are refused for that. */
-export async function forgetExpired(context: LedgerContext): Promise<void> {
-  const { vault, storage, now } = context;
-  // Clocks of several processes may differ: those that expired lately are kept.
-  const before = now() - context.chain.state.policy().maxDrift;
-  const expired: StateChange[] = [];
-  for await (const { name, value } of vault.scan(requestsPrefix(vault))) {
-    if (expectUint(decode(value), "expiry") < before) expired.push(vault.remove(name));
-  }
-  if (expired.length > 0) await storage.state.batch(expired);
 }

@@ -1,11 +1,11 @@
-import { concatBytes } from "../bytes/concat.ts";
+import { equalBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
 import type { Directive } from "../consent/model.ts";
 import { ConsentError, InputError } from "../errors.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
 import type { Signer } from "../identity/signer.ts";
 import { readOrSay, toAccess, type Access, type UnreadableAccess } from "./audit.ts";
-import type { Catalogue, CatalogueItem } from "./catalogue.ts";
+import { reviewsLocal, type Catalogue, type CatalogueItem } from "./catalogue.ts";
 import {
   decodeSignedDirective,
   encodeAttestedKey,
@@ -61,7 +61,7 @@ export function createConsenting(
     readonly turns: Turns;
   },
 ): Consenting {
-  const { now, vault, storage } = context;
+  const { now } = context;
   const { catalogue, filing, subjects, readConsents, turns } = options;
 
   async function sealAttestation(subject: Subject, key: AttestedKey): Promise<SealedEntry> {
@@ -133,29 +133,36 @@ export function createConsenting(
         turns.exclusive(`consents ${toHex(subject.local)}`, () => file(subject, directive, given)),
       ),
     async *pendingReviews() {
-      await catalogue.catchUp();
-      for await (const { value } of vault.scan(reviewPrefix(context))) {
-        const found = await catalogue.find(value);
-        if (found.status !== "present") continue;
-        const content = await readOrSay(context, found.item);
-        const { id, recordedAt } = found.item;
+      for (const item of await pending()) {
+        const content = await readOrSay(context, catalogue, item);
+        const { id, recordedAt } = item;
         if (typeof content === "string") yield { id, recordedAt, unreadable: content };
-        else if (content !== undefined) yield toAccess(found.item, content);
+        else if (content !== undefined) yield toAccess(item, content);
       }
     },
-    async reviewed(access) {
-      const name = reviewName(context, access);
-      if ((await vault.get(name)) === undefined) {
-        throw new InputError("ERR_INPUT_INVALID", "there is no such access to review");
-      }
-      await storage.state.batch([vault.remove(name)]);
-    },
+    reviewed: (access) =>
+      turns.exclusive("reviews", async () => {
+        const item = (await pending()).find(({ id }) => equalBytes(id, access));
+        if (item === undefined) {
+          throw new InputError("ERR_INPUT_INVALID", "there is no such access to review");
+        }
+        const { local } = item.manifest;
+        const manifest: Manifest = { v: 1, op: "reviewed", local, replaces: access };
+        const entry = await sealEntry(context, { kind: "link", manifest, parts: [] });
+        catalogue.remember(entry.id, manifest);
+        await filing.file([entry]);
+      }),
   };
+
+  /** Accesses that must be reviewed, less those that were. */
+  async function pending(): Promise<CatalogueItem[]> {
+    await catalogue.catchUp();
+    const all = await catalogue.itemsOf(reviewsLocal(context));
+    const reviewed = new Set(
+      all.flatMap(({ manifest: { op, replaces } }) =>
+        op === "reviewed" && replaces !== undefined ? [toHex(replaces)] : [],
+      ),
+    );
+    return all.filter(({ id, kind }) => kind === "access" && !reviewed.has(toHex(id)));
+  }
 }
-
-/** Name of the reminder that an access must be reviewed; says nothing without the vault's key. */
-export const reviewName = (context: Pick<LedgerContext, "vault">, access: Uint8Array): Uint8Array =>
-  concatBytes(reviewPrefix(context), context.vault.name("pending review", access));
-
-const reviewPrefix = ({ vault }: Pick<LedgerContext, "vault">): Uint8Array =>
-  vault.name("pending reviews").subarray(0, 16);

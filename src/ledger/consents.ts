@@ -23,7 +23,14 @@ import { isDateValue } from "../consent/time.ts";
 import { ConsentError, EncodingError, StorageError } from "../errors.ts";
 import { actorFromKey, keyId } from "../identity/actor.ts";
 import { signWith, type Signer } from "../identity/signer.ts";
-import { isDamage, openOwn, type Catalogue, type CatalogueItem } from "./catalogue.ts";
+import {
+  isDamage,
+  isErasedNow,
+  lostEntry,
+  openOwn,
+  type Catalogue,
+  type CatalogueItem,
+} from "./catalogue.ts";
 import type { LedgerContext } from "./context.ts";
 
 /** A directive as its grantor signed it. */
@@ -184,12 +191,8 @@ export function consentReader(
       opened.set(item, bytes);
       return bytes;
     }
-    await catalogue.catchUp();
-    if ((await catalogue.find(item.id)).status === "erased") return undefined;
-    throw new StorageError(
-      "ERR_STORAGE_MISSING",
-      "a consent on the ledger does not open here, and nothing erased it: restore the store",
-    );
+    if (await isErasedNow(catalogue, item.id)) return undefined;
+    throw lostEntry(kind, item.id);
   }
 
   return async (items) => {

@@ -9,19 +9,16 @@ import { makeGrant, narrowKeys } from "../envelope/grant.ts";
 import { decodeSignedHeader, type EnvelopeHeader } from "../envelope/header.ts";
 import { wipeKeys } from "../envelope/keys.ts";
 import { afterWriting } from "../storage/settle.ts";
-import type { StateChange } from "../storage/types.ts";
 import { accessItems, encodeAccess, strangers, type AccessContent } from "./access.ts";
 import {
   checkRequest,
-  forgetExpired,
   standing,
   type CheckContext,
   type CheckedRequest,
   type RequestRefusal,
 } from "./check-request.ts";
-import { reviewName } from "./consenting.ts";
 import type { LedgerContext } from "./context.ts";
-import { contentKeyName, sealEntry, type Filing } from "./filing.ts";
+import { contentKeyName, sealEntry, type Filed, type Filing } from "./filing.ts";
 import {
   breaksGlass,
   isPermitted,
@@ -35,11 +32,16 @@ import {
 } from "./judge.ts";
 import type { Manifest } from "./manifest.ts";
 import type { CurrentRecord } from "./records.ts";
+import type { Replays } from "./replays.ts";
 import type { DisclosureRequest, SealedRequest } from "./request.ts";
+import { isErasedNow, lostEntry } from "./catalogue.ts";
 import type { Subject, Subjects } from "./subjects.ts";
 import { personName, type Turns } from "./turns.ts";
 
 export type { RequestRefusal } from "./check-request.ts";
+
+const isSamePlace = (a: EntryPlace, b: EntryPlace): boolean =>
+  a.height === b.height && a.transaction === b.transaction && a.entry === b.entry;
 
 /** One record that is released: what its requester needs to open it. */
 export interface ReleasedItem {
@@ -76,6 +78,7 @@ export interface DiscloseContext extends JudgeContext, CheckContext {
   readonly filing: Filing;
   readonly subjects: Subjects;
   readonly turns: Turns;
+  readonly replays: Replays;
 }
 
 /**
@@ -92,22 +95,20 @@ export async function disclose(
   context: DiscloseContext,
   bytes: Uint8Array,
 ): Promise<DisclosureResult> {
-  const { subjects } = context;
+  const { subjects, replays } = context;
   const checked = await checkRequest(context, bytes);
   if (!checked.ok) return checked;
   const { sealed, replayName } = checked;
   // From here to the durable access entry the id counts as used.
   const id = toHex(replayName);
-  const desk = deskOf(context);
-  const { busy } = desk;
+  const busy = busyOf(context);
   if (busy.has(id)) return { ok: false, reason: "replayed" };
   busy.add(id);
   try {
-    if ((await context.vault.get(replayName)) !== undefined) {
+    await knowAllConsents(context);
+    if ((await replays.answered(replayName, checked.request.time)) !== undefined) {
       return { ok: false, reason: "replayed" };
     }
-    await knowAllConsents(context);
-    if (desk.met++ % FORGET_EVERY === 0) await forgetExpired(context);
     const subject = await subjects.find(sealed.patient);
     const work = () => answer(context, checked, subject);
     return subject === undefined
@@ -126,10 +127,11 @@ async function answer(
 ): Promise<DisclosureResult> {
   const { request, sealed, replayName } = checked;
   const first = await judge(context, request, sealed, subject, context.now());
-  const access = await fileAccess(context, { request, sealed, subject, judgement: first }, [
-    context.vault.put(replayName, encode(request.expires)),
-  ]);
-  return afterWriting(() => answerAgain(context, checked, subject, first, access.id));
+  const access = await fileAccess(context, {
+    ...{ request, sealed, subject, judgement: first },
+    answers: replayName,
+  });
+  return afterWriting(() => answerAgain(context, checked, subject, first, access));
 }
 
 /** Decides again behind the access entry, and releases what both decisions admit. */
@@ -138,15 +140,22 @@ async function answerAgain(
   checked: CheckedRequest & { readonly ok: true },
   subject: Subject | undefined,
   first: Judgement,
-  access: Uint8Array,
+  filed: Filed,
 ): Promise<DisclosureResult> {
-  const { request, sealed } = checked;
+  const { request, sealed, replayName } = checked;
   const { now } = context;
+  const access = filed.id;
   await knowAllConsents(context);
+  const earlier = await context.replays.answered(replayName, request.time);
+  if (earlier === undefined || earlier === "unknown" || !isSamePlace(earlier, filed.place)) {
+    // Another process of this member was quicker with the same request.
+    return { ok: false, reason: "replayed" };
+  }
   const asked = first.decided.filter(isPermitted);
   const second = await judge(context, request, sealed, subject, now());
   const items: ReleasedItem[] = [];
   const decisions: Decision[] = [];
+  const lost: CurrentRecord[] = [];
   const recipient = await standing(context, checked);
   if (recipient.ok) {
     const still = new Map(
@@ -166,7 +175,11 @@ async function answerAgain(
         recipient,
       );
       for (const [i, item] of released.entries()) {
-        if (item === undefined) continue;
+        if (item === undefined) {
+          const { record } = some[i]!;
+          if (!(await isErasedNow(context.catalogue, record.head.id))) lost.push(record);
+          continue;
+        }
         items.push(item);
         appendTo(decisions, some[i]!.decisions);
       }
@@ -180,6 +193,7 @@ async function answerAgain(
     const judgement = { ...second, decided };
     await fileAccess(context, { request, sealed, subject, judgement, replaces: access });
   }
+  if (lost.length > 0) throw lostEntry("record", lost[0]!.head.id);
   const decision = unite(decisions) ?? refusal(second.asOf);
   return { ok: true, answer: { access, decision, items } };
 }
@@ -246,24 +260,16 @@ function unite(decisions: readonly Decision[]): Decision | undefined {
   };
 }
 
-/** Requests between two times that expired ids are forgotten. */
-const FORGET_EVERY = 1024;
+/** Names of the requests that are answered at the moment. */
+const desks = new WeakMap<LedgerContext["vault"], Set<string>>();
 
-/** What this process answers at the moment, and how many requests it has met. */
-interface Desk {
-  readonly busy: Set<string>;
-  met: number;
-}
-
-const desks = new WeakMap<LedgerContext["vault"], Desk>();
-
-function deskOf({ vault }: LedgerContext): Desk {
-  let desk = desks.get(vault);
-  if (desk === undefined) {
-    desk = { busy: new Set(), met: 0 };
-    desks.set(vault, desk);
+function busyOf({ vault }: LedgerContext): Set<string> {
+  let busy = desks.get(vault);
+  if (busy === undefined) {
+    busy = new Set();
+    desks.set(vault, busy);
   }
-  return desk;
+  return busy;
 }
 
 interface AccessToFile {
@@ -272,17 +278,15 @@ interface AccessToFile {
   /** `undefined` when nobody is known by that identifier. */
   readonly subject: Subject | undefined;
   readonly judgement: Judgement;
+  /** Name of the request that is answered for the first time. */
+  readonly answers?: Uint8Array;
   /** The access entry of which less was released. */
   readonly replaces?: Uint8Array;
 }
 
 /** Files what was asked and decided, denials too; resolves when durable. */
-async function fileAccess(
-  context: DiscloseContext,
-  access: AccessToFile,
-  state: readonly StateChange[] = [],
-) {
-  const { request, sealed, subject, judgement, replaces } = access;
+async function fileAccess(context: DiscloseContext, access: AccessToFile): Promise<Filed> {
+  const { request, sealed, subject, judgement, replaces, answers } = access;
   const { declaration } = sealed;
   const content: AccessContent = {
     v: 1,
@@ -307,11 +311,16 @@ async function fileAccess(
     ...(judgement.attestations.length === 0 ? {} : { attestations: judgement.attestations }),
     ...(declaration === undefined || !breaksGlass(request) ? {} : { declaration }),
   };
+  const glassBroken =
+    declaration !== undefined &&
+    judgement.decided.some((one) => one.brokenGlass && isPermitted(one));
   const manifest: Manifest = {
     v: 1,
     op: replaces === undefined ? "access" : "difference",
     local: subject?.local ?? strangers(context),
     ...(replaces === undefined ? {} : { replaces }),
+    ...(answers === undefined ? {} : { request: answers }),
+    ...(glassBroken ? { review: true } : {}),
   };
   const key =
     subject === undefined ? context.random(32) : (await context.subjects.read(subject)).key;
@@ -323,13 +332,7 @@ async function fileAccess(
   });
   key.fill(0);
   context.catalogue.remember(entry.id, manifest);
-  const glassBroken =
-    declaration !== undefined &&
-    judgement.decided.some((one) => one.brokenGlass && isPermitted(one));
-  const [filed] = await context.filing.fileAlone(
-    [entry],
-    glassBroken ? [...state, context.vault.put(reviewName(context, entry.id), entry.id)] : state,
-  );
+  const [filed] = await context.filing.fileAlone([entry]);
   return filed!;
 }
 

@@ -14,10 +14,10 @@ import {
 import type { CID } from "../codec/cid.ts";
 import { InputError, LedgerError, StorageError } from "../errors.ts";
 import { afterWriting } from "../storage/settle.ts";
-import type { Compaction, StateChange } from "../storage/types.ts";
+import type { Compaction } from "../storage/types.ts";
+import { strangers } from "./access.ts";
 import { ciphertextOf, deleteInSteps } from "./ciphertext.ts";
-import { openOwn, type Buried, type Catalogue, type CatalogueItem } from "./catalogue.ts";
-import { reviewName } from "./consenting.ts";
+import { openOwn, type Catalogue, type CatalogueItem, type IndexHands } from "./catalogue.ts";
 import type { LedgerContext } from "./context.ts";
 import {
   checkErase,
@@ -26,6 +26,7 @@ import {
   type EraseOptions,
 } from "./erase-options.ts";
 import { contentKeyName, sealEntry, type Filing } from "./filing.ts";
+import { IndexMoved } from "./index/index-store.ts";
 import type { Manifest } from "./manifest.ts";
 import { currentRecords } from "./records.ts";
 import type { Subject, Subjects } from "./subjects.ts";
@@ -87,9 +88,6 @@ export interface StuckErasure {
 
 /** Most entries that one erase entry names. */
 const MOST_TARGETS = 2000;
-/** Most targets that are destroyed in one step, and changes of the store that each comes to. */
-const STEP = 1000;
-const CHANGES_EACH = 10;
 
 /** What carrying an erase entry out deleted. */
 interface Outcome {
@@ -116,11 +114,13 @@ export interface Erasing {
   /** Forbids erasing anything about a person until {@link Erasing.release}. */
   hold(subject: Subject, rule: string): Promise<void>;
   release(subject: Subject): Promise<void>;
+  /** Names entries that do not open here in an erase entry, so that they are lost no more. */
+  giveUp(entries: readonly Uint8Array[], options: { readonly reason: string }): Promise<void>;
   /**
    * Carries out an erase entry that stands on the ledger; repeating it is harmless. One that cannot
    * be carried out is kept as {@link StuckErasure}, so that the ledger goes on.
    */
-  carryOut(item: CatalogueItem): Promise<void>;
+  carryOut(item: CatalogueItem, index: IndexHands): Promise<void>;
   /** Erase entries that could not be carried out. */
   stuck(): readonly StuckErasure[];
   /**
@@ -139,12 +139,27 @@ export interface Erasing {
   pending(): Promise<readonly PendingErasure[]>;
 }
 
-const KIND_OF: Readonly<Record<ErasureClass, readonly string[]>> = {
-  clinical: ["record"],
+const BELONGS: Readonly<Record<ErasureClass, (item: CatalogueItem) => boolean>> = {
+  clinical: ({ kind }) => kind === "record",
   // The keys that persons signed with go with what they signed.
-  directive: ["consent", "link"],
-  audit: ["access"],
+  directive: ({ kind, manifest: { op } }) =>
+    kind === "consent" || (kind === "link" && op === "attest"),
+  audit: ({ kind }) => kind === "access",
 };
+
+const CLASS_OF: Readonly<Record<string, ErasureClass>> = {
+  record: "clinical",
+  consent: "directive",
+  link: "directive",
+};
+
+/** The rule of the hold that is on a person, if one is: what was said last counts. */
+function holdOf(items: readonly CatalogueItem[]): string | undefined {
+  const said = items.findLast(
+    ({ kind, manifest: { op } }) => kind === "link" && (op === "hold" || op === "release"),
+  );
+  return said?.manifest.op === "hold" ? (said.manifest.reason ?? "") : undefined;
+}
 
 const OUT_OF_REACH =
   "Recipients who were granted a key before can still open the copies they keep; backups taken " +
@@ -179,18 +194,16 @@ export function createErasing(
   const outcomes = new Map<string, Outcome[]>();
   /** Erase entries that stand on the ledger and could not be carried out, by id. */
   const stuck = new Map<string, StuckErasure>();
-  const holdName = ({ local }: Subject): Uint8Array => vault.name("hold", local);
 
-  /** What stands against erasing these entries, if anything. */
-  async function assertAllowed(
-    subject: Subject,
+  /** What stands against erasing these of a person's entries, if anything. */
+  function assertAllowed(
+    everything: readonly CatalogueItem[],
     what: ErasureClass,
     targets: readonly CatalogueItem[],
-  ): Promise<void> {
-    const held = await vault.get(holdName(subject));
+  ): void {
+    const held = holdOf(everything);
     if (held !== undefined) {
-      const rule = expectString(decode(held), "hold");
-      throw new InputError("ERR_INPUT_RETAINED", `not erased: legal hold (${rule})`);
+      throw new InputError("ERR_INPUT_RETAINED", `not erased: legal hold (${held})`);
     }
     const rule = retention[what];
     if (rule === undefined) return;
@@ -214,7 +227,7 @@ export function createErasing(
     return content === undefined ? undefined : decodeErasure(content);
   }
 
-  async function carryOut(item: CatalogueItem): Promise<void> {
+  async function carryOut(item: CatalogueItem, index: IndexHands): Promise<void> {
     const content = await contentOf(item);
     if (content === undefined) {
       throw new StorageError(
@@ -223,35 +236,15 @@ export function createErasing(
       );
     }
     const { targets, forget } = content;
-    const together = Math.floor(storage.state.caps.maxBatch / CHANGES_EACH);
-    const step = Math.max(1, Math.min(STEP, together));
-    for (let at = 0; at < targets.length; at += step) {
-      const outcome = await destroyTargets(item, targets.slice(at, at + step));
-      outcomes.get(toHex(item.id))?.push(outcome);
-    }
-    const changes = forget ? await subjects.forget({ local: item.manifest.local }) : [];
-    if (changes.length > 0) {
-      await storage.state.batch([...changes, ...vault.outdate(changes)]);
-    }
-  }
-
-  async function destroyTargets(
-    item: CatalogueItem,
-    targets: readonly Uint8Array[],
-  ): Promise<Outcome> {
-    const catalogue = options.catalogue();
-    const buried: Buried[] = [];
     const headers: CID[] = [];
     const unreached: CID[] = [];
-    const changes: StateChange[] = [];
     const ciphertext = deleteInSteps(storage.blobs);
     let blobs = 0;
     for (const id of targets) {
       // Targets that another author recorded are not in this catalogue: they are ignored.
-      const target = await catalogue.find(id);
-      if (target.status === "present") {
-        const { envelope: name, manifest: told, place: at } = target.item;
-        buried.push({ id, place: at, local: told.local });
+      const target = await index.find(id);
+      if (target.status === "present" || target.status === "lost") {
+        const name = target.status === "present" ? target.item.envelope : target.envelope;
         const parts = await ciphertextOf(storage, name);
         if (parts === undefined) unreached.push(name);
         for (const { size, data } of parts ?? []) {
@@ -260,29 +253,27 @@ export function createErasing(
         }
         headers.push(name);
         blobs++;
-        changes.push(
-          vault.remove(contentKeyName(context, name)),
-          vault.remove(reviewName(context, id)),
-        );
-      } else if (target.status === "missing" && target.place !== undefined) {
-        buried.push({ id, place: target.place });
+        index.remove([vault.remove(contentKeyName(context, name))]);
       }
     }
+    // Where it is carried out again, its blobs are gone: what the first time found counts.
+    const told = outcomes.get(toHex(item.id));
+    if (told?.length === 0) told.push({ blobs, unreached });
     // The headers last: while one stands, its ciphertext can still be found.
     await ciphertext.flush();
     if (headers.length > 0) await storage.blobs.delete(headers);
-    const all = [...changes, ...catalogue.bury(buried, item.id)];
-    if (all.length > 0) await storage.state.batch([...all, ...vault.outdate(all)]);
-    return { blobs, unreached };
+    await index.bury(targets, item.id);
+    if (forget) await index.forget(item.manifest.local);
   }
 
   /** Carries an erase entry out, or keeps it for later and says durably that it is left. */
-  async function attempt(item: CatalogueItem): Promise<void> {
+  async function attempt(item: CatalogueItem, index: IndexHands): Promise<void> {
     const hex = toHex(item.id);
     try {
-      await carryOut(item);
+      await carryOut(item, index);
       stuck.delete(hex);
     } catch (error) {
+      if (error instanceof IndexMoved) throw error;
       const mark = { id: item.id, class: await classOf(item), since: item.recordedAt };
       await storage.state.batch([unfinished.mark(mark)]);
       stuck.set(hex, { item, error });
@@ -299,7 +290,7 @@ export function createErasing(
   }
 
   const again = (item: CatalogueItem): Promise<void> =>
-    options.catalogue().exclusively(() => attempt(item));
+    options.catalogue().withHands((index) => attempt(item, index));
 
   /** Tries again what could not be carried out, here or before the ledger was opened. */
   async function retry(marked: readonly Marked[]): Promise<void> {
@@ -315,7 +306,7 @@ export function createErasing(
   async function destroy(
     subject: Subject,
     what: ErasureClass,
-    targets: readonly CatalogueItem[],
+    targets: readonly Pick<CatalogueItem, "id">[],
     { reason, forget }: { readonly reason: string; readonly forget: boolean },
   ): Promise<readonly Destroyed[]> {
     const done: Destroyed[] = [];
@@ -350,7 +341,10 @@ export function createErasing(
       const mark = unfinished.mark({ id: entry.id, class: what, since: now() });
       await options.filing().fileAlone([entry], [mark]);
       // Catching up meets the entry and carries it out.
-      await afterWriting(() => options.catalogue().catchUp());
+      await afterWriting(async () => {
+        await options.catalogue().catchUp();
+        await options.catalogue().flush();
+      });
     } finally {
       outcomes.delete(hex);
     }
@@ -359,6 +353,16 @@ export function createErasing(
     return { id: entry.id, erased: ids, outcome };
   }
 
+  /** Files that a person is held, or is not any more. */
+  const say = (subject: Subject, what: Pick<Manifest, "op" | "reason">): Promise<void> =>
+    turns.shared(personName(subject), async () => {
+      (await subjects.read(subject)).key.fill(0);
+      const manifest: Manifest = { v: 1, local: subject.local, ...what };
+      const entry = await sealEntry(context, { kind: "link", manifest, parts: [] });
+      options.catalogue().remember(entry.id, manifest);
+      await options.filing().file([entry]);
+    });
+
   /** Makes what erase entries destroyed be gone from keys and files; one after another. */
   function settle(): Promise<CompactionReport> {
     const mine = settling.then(async () => {
@@ -366,6 +370,7 @@ export function createErasing(
       // Whatever is marked is then carried out; what others file meanwhile is left to the next time.
       if (marked.length > 0) await options.catalogue().catchUp();
       await retry(marked);
+      await options.catalogue().flush();
       await vault.renew();
       const compaction = await compactStorage();
       const done = marked.filter(({ erasure }) => erasure && !stuck.has(toHex(erasure.id)));
@@ -475,16 +480,18 @@ export function createErasing(
     for (const { item } of stuckAbout(subject.local)) await again(item);
     for (const left of stuckAbout(subject.local)) throw isPending(left);
     const everything = await catalogue.itemsOf(subject.local);
-    const all = everything.filter(({ kind }) => KIND_OF[what].includes(kind));
+    const all = everything.filter(BELONGS[what]);
     const targets =
-      records === undefined ? all : versionsOf(all, await stillThere(all, everything, records));
+      records === undefined
+        ? [...all]
+        : [...versionsOf(all, await stillThere(all, everything, records))];
     const before = targets.length === 0 ? await earlier(everything, request) : [];
     if (before.length > 0) return statement(what, before, request);
-    await assertAllowed(subject, what, targets);
+    assertAllowed(everything, what, targets);
     // Who is forgotten is found no more: what is left of other classes would be lost with him.
     for (const other of forget ? ERASURE_CLASSES : []) {
-      const rest = everything.filter(({ kind }) => KIND_OF[other].includes(kind));
-      if (rest.length > 0) await assertAllowed(subject, other, rest);
+      const rest = everything.filter(BELONGS[other]);
+      if (rest.length > 0) assertAllowed(everything, other, rest);
     }
     const hasRecords = everything.some(({ kind }) => kind === "record");
     if (forget && what !== "clinical" && hasRecords) {
@@ -495,6 +502,12 @@ export function createErasing(
         "ERR_INPUT_RETAINED",
         "not erased: directives are kept as long as records that they govern",
       );
+    }
+    if (forget) {
+      // Who he is stands on the ledger, sealed: it goes with him.
+      for (const item of everything) {
+        if (item.kind === "link" && !targets.includes(item)) targets.push(item);
+      }
     }
     const done = [...(await destroy(subject, what, targets, request))];
     const erased = new Set(targets.map(({ id }) => toHex(id)));
@@ -579,11 +592,37 @@ export function createErasing(
           "a rule is a string of 1 to 1024 characters without U+0000",
         );
       }
-      (await subjects.read(subject)).key.fill(0);
-      await storage.state.batch([vault.put(holdName(subject), encode(rule))]);
+      await say(subject, { op: "hold", reason: rule });
     },
     async release(subject) {
-      await storage.state.batch([vault.remove(holdName(subject))]);
+      await options.catalogue().catchUp();
+      if (holdOf(await options.catalogue().itemsOf(subject.local)) === undefined) return;
+      await say(subject, { op: "release" });
+    },
+    async giveUp(entries, { reason }) {
+      if (!Array.isArray(entries) || typeof reason !== "string" || reason.length > 4096) {
+        throw new InputError(
+          "ERR_INPUT_INVALID",
+          "giving up takes ids, and a reason of at most 4096 characters",
+        );
+      }
+      await options.catalogue().catchUp();
+      const byClass = new Map<ErasureClass, Uint8Array[]>();
+      for (const id of entries) {
+        const found = await options.catalogue().find(id);
+        if (found.status !== "lost") {
+          throw new InputError("ERR_INPUT_INVALID", "only what is lost is given up");
+        }
+        const what = CLASS_OF[found.kind] ?? "audit";
+        byClass.set(what, [...(byClass.get(what) ?? []), id]);
+      }
+      // Whom they are about is what nobody can say.
+      const nobody = { local: strangers(context) };
+      for (const [what, ids] of byClass) {
+        const targets = ids.map((id) => ({ id }));
+        await destroy(nobody, what, targets, { reason, forget: false });
+      }
+      await settled(options.compaction);
     },
     async erase(subject, eraseOptions) {
       const request = checkErase(eraseOptions);

@@ -10,7 +10,6 @@ import type { ConsentSnapshot, SnapshotDirective } from "../consent/snapshot.ts"
 import { BTG, canonicalPurpose, type Terminology } from "../consent/terminology.ts";
 import { resolvePeriod, type Period } from "../consent/time.ts";
 import { findZone } from "../consent/zone.ts";
-import { StorageError } from "../errors.ts";
 import { judgeAttestations, type Attested } from "./attestation.ts";
 import type { Catalogue, CatalogueItem } from "./catalogue.ts";
 import { capacityFacts, type FiledConsents } from "./consents.ts";
@@ -64,15 +63,10 @@ export const isPermitted = ({ decision }: Decided): boolean => decision.outcome 
 /** Names a record in one version. */
 export const nameOf = ({ record, head }: CurrentRecord): string => `${record} ${toHex(head.id)}`;
 
-/** Catches up, and stops where a consent does not open: nobody could say what is permitted. */
+/** Catches up, and stops where an entry does not open: it could be about anybody, and say anything. */
 export async function knowAllConsents({ catalogue }: JudgeContext): Promise<void> {
   await catalogue.catchUp();
-  if (await catalogue.lacksConsents()) {
-    throw new StorageError(
-      "ERR_STORAGE_MISSING",
-      "a consent on the ledger does not open here, and nothing erased it: restore the store",
-    );
-  }
+  await catalogue.assertComplete();
 }
 
 /** Decides about every record that is asked for, at the ledger's present height. */

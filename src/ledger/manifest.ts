@@ -7,6 +7,7 @@ import {
   expectString,
   expectVersion,
 } from "../codec/shape.ts";
+import { EncodingError } from "../errors.ts";
 import type { ResourceLabels } from "../consent/resource.ts";
 import type { ResourceDescription } from "../fhir/manifest.ts";
 
@@ -26,6 +27,14 @@ export type Operation =
   | "directive"
   /** A person's key or capacity, attested by the custodian. */
   | "attest"
+  /** Who a person is: his identifiers and key. */
+  | "identify"
+  /** Nothing about the person may be erased. */
+  | "hold"
+  /** It may again. */
+  | "release"
+  /** An access was reviewed. */
+  | "reviewed"
   /** What was asked and answered. */
   | "access"
   /** What was released less than an access entry said, because something changed meanwhile. */
@@ -36,6 +45,7 @@ export type Operation =
 const OPERATIONS: readonly Operation[] = [
   ...(["create", "amend", "relabel", "retract", "reattribute"] as const),
   ...(["directive", "attest", "access", "difference", "erase"] as const),
+  ...(["identify", "hold", "release", "reviewed"] as const),
 ];
 
 /** Most attachments of one record. */
@@ -56,8 +66,12 @@ export interface Manifest {
   /** What consent and search need to know of the content. */
   readonly resource?: ResourceDescription;
   readonly labels?: ResourceLabels | null;
-  /** Why, in the custodian's words. */
+  /** Why, in the custodian's words; of a hold, the rule. */
   readonly reason?: string;
+  /** Name of the request that an access answers, by which a replay of it is known: 32 bytes. */
+  readonly request?: Uint8Array;
+  /** Whether an access must be reviewed. */
+  readonly review?: true;
 }
 
 /**
@@ -82,7 +96,7 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
     decode(bytes),
     "manifest",
     ["v", "op", "local"],
-    ["replaces", "mediaType", "attachments", "resource", "labels", "reason"],
+    ["replaces", "mediaType", "attachments", "resource", "labels", "reason", "request", "review"],
   );
   expectVersion(map["v"], "manifest");
   expectOneOf(map["op"], "manifest.op", OPERATIONS);
@@ -92,6 +106,10 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
   const attachments = map["attachments"] ?? [];
   for (const mediaType of expectArray(attachments, "manifest.attachments", MAX_ATTACHMENTS)) {
     expectString(mediaType, "manifest.attachments", 256);
+  }
+  if (map["request"] !== undefined) expectBytes(map["request"], "manifest.request", 32);
+  if (map["review"] !== undefined && map["review"] !== true) {
+    throw new EncodingError("ERR_ENCODING_SHAPE", "manifest.review must be true, or absent");
   }
   if (map["reason"] !== undefined) expectString(map["reason"], "manifest.reason", 4096);
   return map as unknown as Manifest;

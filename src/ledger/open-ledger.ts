@@ -18,7 +18,6 @@ import {
   type VerifyLedgerOptions,
   type VerifyLedgerResult,
 } from "../chain/verify-ledger.ts";
-import { matchesCid } from "../codec/cid.ts";
 import { createLabeller, type Labeller } from "../consent/labeller.ts";
 import type { Directive, Overlay } from "../consent/model.ts";
 import type { SnapshotDirective } from "../consent/snapshot.ts";
@@ -49,6 +48,7 @@ import { createConsenting, type ConsentOptions, type FiledDirective } from "./co
 import { consentReader, type AttestedKey } from "./consents.ts";
 import { gateCommits } from "./commit-gate.ts";
 import type { LedgerContext, LedgerStorage } from "./context.ts";
+import { hasFiled } from "./index/has-filed.ts";
 import {
   decideQuestion,
   type AnsweredQuestion,
@@ -79,6 +79,7 @@ import type { CurrentRecord } from "./records.ts";
 import type { ResourceLabels } from "../consent/resource.ts";
 import { relabelStale, type RelabelOptions, type Relabelled } from "./relabelling.ts";
 import { checkedDefaults, namedOverlays } from "./policies.ts";
+import { openReplays } from "./replays.ts";
 import { createRequest, type RequestOptions } from "./request.ts";
 import { takeArgument } from "./take-arguments.ts";
 import { openSubjects, type PersonIdentifier, type Subject } from "./subjects.ts";
@@ -87,6 +88,7 @@ import { unwritten } from "./unwritten.ts";
 import type { PendingErasure } from "./unfinished.ts";
 import { createUploads } from "./uploads.ts";
 import { openVault } from "./vault.ts";
+import { verifyBlobs, type BlobReport } from "./verify-blobs.ts";
 
 /** What {@link openLedger} may repair; each gives something up, so read what. */
 export interface RepairOptions {
@@ -222,11 +224,10 @@ export interface Requester {
   readonly agreement: KeyAgreement;
 }
 
-/** What a blob store was found to hold. */
-export interface BlobReport {
-  readonly checked: number;
-  /** Blobs whose bytes are not what their CID names, or that cannot be read. */
-  readonly damaged: readonly CID[];
+/** An entry on the ledger that does not open here. */
+export interface LostEntry {
+  readonly id: Uint8Array;
+  readonly kind: string;
 }
 
 /** A ledger, opened by one member that holds records. */
@@ -368,8 +369,22 @@ export interface Ledger {
   verify(
     options?: Pick<VerifyLedgerOptions, "scratch" | "maxState" | "onProgress" | "signal">,
   ): Promise<VerifyLedgerResult>;
-  /** Reads every blob and compares it with its name. */
+  /**
+   * Reads every blob that this member's entries should have, and compares it with its name.
+   *
+   * @throws {StorageError} `ERR_STORAGE_CORRUPT` when the index cannot say which were erased
+   */
   verifyBlobs(options?: { readonly signal?: AbortSignal }): Promise<BlobReport>;
+  /**
+   * This member's entries on the ledger that do not open here though nothing erased them. While
+   * there are any, nobody can say whom they are about, and what rests on them is refused.
+   */
+  lost(): Promise<readonly LostEntry[]>;
+  /**
+   * Gives up entries that {@link lost} names and no backup has: files that they are erased. What
+   * they said, a refusal perhaps, counts no more; so restoring the store comes first.
+   */
+  giveUp(entries: readonly Uint8Array[], options: { readonly reason: string }): Promise<void>;
   /** Writes the ledger as a CAR stream under a fresh checkpoint. */
   export(): Promise<AsyncIterable<Uint8Array>>;
   /**
@@ -456,6 +471,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     actor: signer.actor,
     random,
     readOnly: options.readOnly ?? false,
+    hasFiled: () => hasFiled(chain, signer.actor),
     ...(gate === undefined || shardKeys === undefined ? {} : { shards: { keys: shardKeys, gate } }),
   });
   const context: LedgerContext = {
@@ -477,13 +493,13 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     settleWithin: within,
   });
   const filing: Filing = await createFiling(context, sequencer, lane);
-  const subjects = openSubjects(context);
   const turns = createTurns();
   const catalogue: Catalogue = openCatalogue(
     context,
-    (item) => erasing.carryOut(item),
+    (item, index) => erasing.carryOut(item, index),
     (local) => erasing.assertCarriedOut(local),
   );
+  const subjects = openSubjects(context, { catalogue, filing: () => filing });
   const erasing = createErasing(context, {
     catalogue: () => catalogue,
     filing: () => filing,
@@ -508,6 +524,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     readConsents,
     turns,
   });
+  const { maxRequestLifetime = 600_000 } = options;
   const disclosing: DiscloseContext = {
     ...context,
     catalogue,
@@ -521,7 +538,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     understood: options.understood ?? [],
     ...(options.jurisdictions === undefined ? {} : { jurisdictions: options.jurisdictions }),
     labels: labeller.cid,
-    maxRequestLifetime: options.maxRequestLifetime ?? 600_000,
+    maxRequestLifetime,
+    replays: openReplays(context, { catalogue, maxRequestLifetime }),
     privilegedRoles: options.privilegedRoles ?? [],
     maxBreakGlass: options.maxBreakGlass ?? 3_600_000,
   };
@@ -676,17 +694,9 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
         ...verifyOptions,
       });
     },
-    async verifyBlobs({ signal } = {}) {
-      const damaged: CID[] = [];
-      let checked = 0;
-      for await (const cid of storage.blobs.list()) {
-        signal?.throwIfAborted();
-        const bytes = await readBlob(storage, cid);
-        if (bytes === undefined || !matchesCid(cid, bytes)) damaged.push(cid);
-        checked++;
-      }
-      return { checked, damaged };
-    },
+    verifyBlobs: async (how = {}) => verifyBlobs(context, catalogue, how),
+    lost: async () => (await catalogue.lacking()).map(({ id, kind }) => ({ id, kind })),
+    giveUp: erasing.giveUp,
     export: async () => exportLedger(chain, await checkpoint()),
     close,
     [Symbol.asyncDispose]: close,
@@ -769,15 +779,6 @@ function ledgerStorage(storage: Storage): LedgerStorage {
     throw new TypeError("a ledger needs a storage with chains, blobs, state and commit");
   }
   return storage as LedgerStorage;
-}
-
-async function readBlob(storage: LedgerStorage, cid: CID): Promise<Uint8Array | undefined> {
-  try {
-    return await storage.blobs.get(cid);
-  } catch (error) {
-    if (error instanceof StorageError && error.code === "ERR_STORAGE_CORRUPT") return undefined;
-    throw error;
-  }
 }
 
 /** By a proof that ends in the root that was checked: what the store says a root was is no witness. */

@@ -8,7 +8,7 @@ import { readBundle, readResource, type BundleProblem, type ResourceText } from 
 import { describeResource } from "../fhir/manifest.ts";
 import type { FhirResource } from "../fhir/resource.ts";
 import { assertAttachments, type Attachment, type AttachmentInput } from "./attachments.ts";
-import type { Catalogue, CatalogueItem } from "./catalogue.ts";
+import { lostEntry, type Catalogue, type CatalogueItem } from "./catalogue.ts";
 import {
   MAX_BYTES_TOGETHER,
   MAX_FILED_TOGETHER,
@@ -187,6 +187,7 @@ export function createRecording(options: {
     if (found.status === "erased") {
       throw wasErased();
     }
+    if (found.status === "lost") throw lostEntry(found.kind, id);
     if (found.status === "missing" || found.item.kind !== "record") {
       throw new StorageError("ERR_STORAGE_MISSING", "this custodian has no such record");
     }
@@ -405,7 +406,6 @@ export function createRecording(options: {
         if (manifests.size % LABELLED_AT_ONCE === 0) await othersTurn();
         signal?.throwIfAborted();
       }
-      const people: { identifier: PersonIdentifier; subject: Subject }[] = [];
       const byPatient = new Map<number, Subject>();
       if (subject !== null && bundle.patients.length > 1) {
         throw new InputError(
@@ -413,15 +413,15 @@ export function createRecording(options: {
           "the bundle is about several patients: pass null to file each under his own identifier",
         );
       }
-      for (const [i, { identifier }] of bundle.patients.entries()) {
-        if (subject !== null) {
-          byPatient.set(i, subject);
-        } else if (identifier !== undefined) {
-          const person = await subjects.findOrCreate(identifier);
-          byPatient.set(i, person);
-          people.push({ identifier, subject: person });
-        }
-      }
+      // All at once: whoever is new is filed in one transaction with the others.
+      const found = bundle.patients.map(async ({ identifier }, i) => {
+        if (subject !== null) byPatient.set(i, subject);
+        if (subject !== null || identifier === undefined) return [];
+        const person = await subjects.findOrCreate(identifier);
+        byPatient.set(i, person);
+        return [{ identifier, subject: person }];
+      });
+      const people = (await Promise.all(found)).flat();
       const skipped: { type: string; index: number; why: string }[] = [];
       const toFile: { index: number; text: ResourceText; subject: Subject }[] = [];
       for (const { index, resource, text, patients } of bundle.resources) {

@@ -8,7 +8,7 @@ import type { Signer } from "../identity/signer.ts";
 export const WRITES: readonly string[] = [
   ...["ensureSubject", "record", "recordBundle", "relabel", "relabelStale", "retract"],
   ...["reattribute", "attest", "consent", "request", "exportRecord", "disclose", "reviewed"],
-  ...["erase", "hold", "release"],
+  ...["erase", "giveUp", "hold", "release"],
 ];
 
 /**

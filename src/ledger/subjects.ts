@@ -1,14 +1,12 @@
-import { decode, encode } from "../codec/dag-cbor.ts";
-import { expectArray, expectBytes, expectMap, expectString } from "../codec/shape.ts";
 import { InputError } from "../errors.ts";
-import type { StateChange } from "../storage/types.ts";
+import type { Catalogue } from "./catalogue.ts";
 import type { LedgerContext } from "./context.ts";
+import { sealEntry, type Filing } from "./filing.ts";
+import { encodeIdentifiers, type PersonIdentifier, type StoredSubject } from "./index/rows.ts";
+import type { Manifest } from "./manifest.ts";
+import { afterWriting } from "../storage/settle.ts";
 
-/** A business identifier of a person, as in FHIR. */
-export interface PersonIdentifier {
-  readonly system: string;
-  readonly value: string;
-}
+export type { PersonIdentifier, StoredSubject } from "./index/rows.ts";
 
 /** A person as one custodian knows him. Holds no secret. */
 export interface Subject {
@@ -16,81 +14,64 @@ export interface Subject {
   readonly local: Uint8Array;
 }
 
-/** What the vault keeps of a person. */
-export interface StoredSubject {
-  readonly identifiers: readonly PersonIdentifier[];
-  /** 32 random bytes from which every tag is made; destroying it unlinks them for good. */
-  readonly key: Uint8Array;
-}
-
-/** The custodian's map from persons to subject keys. */
+/** The custodian's map from persons to subject keys, a part of its index. */
 export interface Subjects {
+  /** @throws {StorageError} `ERR_STORAGE_CORRUPT` when it is lost whether anybody has it */
   find(identifier: PersonIdentifier): Promise<Subject | undefined>;
-  /** Finds the person, or makes a subject for him, durably before this resolves. */
-  findOrCreate(identifier: PersonIdentifier): Promise<Subject>;
-  /** @throws {InputError} `ERR_INPUT_INVALID` when the person was forgotten or never known */
-  read(subject: Subject): Promise<StoredSubject>;
   /**
-   * The changes that destroy the subject key and everything that leads to it; none when that was
-   * done before.
+   * Finds the person, or files who he is, durably before this resolves. Of two processes that meet
+   * a person at once, both get the one that was filed first.
    */
-  forget(subject: Subject): Promise<StateChange[]>;
+  findOrCreate(identifier: PersonIdentifier): Promise<Subject>;
+  /**
+   * @returns the caller wipes the key
+   * @throws {InputError} `ERR_INPUT_INVALID` when the person was forgotten or never known
+   */
+  read(subject: Subject): Promise<StoredSubject>;
 }
 
-/** Opens the map of subjects in the custodian's vault. */
-export function openSubjects(context: LedgerContext): Subjects {
-  const { vault, random } = context;
+/** Opens the map of subjects. */
+export function openSubjects(
+  context: LedgerContext,
+  options: { readonly catalogue: Catalogue; readonly filing: () => Filing },
+): Subjects {
+  const { random } = context;
+  const { catalogue } = options;
   const creating = new Map<string, Promise<Subject>>();
-  const identifierName = ({ system, value }: PersonIdentifier): Uint8Array =>
-    vault.name("identifier", system, value);
-  const subjectName = (local: Uint8Array): Uint8Array => vault.name("subject", local);
 
   async function find(identifier: PersonIdentifier): Promise<Subject | undefined> {
     assertIdentifier(identifier);
-    const local = await vault.get(identifierName(identifier));
+    await catalogue.catchUp();
+    const local = await catalogue.personWith(identifier);
     return local === undefined ? undefined : { local };
   }
 
   async function create(identifier: PersonIdentifier): Promise<Subject> {
-    const early = await find(identifier);
-    if (early !== undefined) return early;
-    // Two processes that meet a person at once must not make two of him.
-    return vault.exclusively(async () => {
-      const known = await find(identifier);
-      if (known !== undefined) return { result: known, changes: [] };
-      const { system, value } = identifier;
-      const local = random(16);
-      const stored = { v: 1, identifiers: [{ system, value }], key: random(32) };
-      const changes = [
-        vault.put(subjectName(local), encode(stored)),
-        vault.put(identifierName(identifier), local),
-      ];
-      stored.key.fill(0);
-      return { result: { local }, changes };
+    const known = await find(identifier);
+    if (known !== undefined) return known;
+    const { system, value } = identifier;
+    const manifest: Manifest = { v: 1, op: "identify", local: random(16) };
+    const identity = { identifiers: [{ system, value }], key: random(32) };
+    const sealed = await sealEntry(context, {
+      kind: "link",
+      manifest,
+      parts: [
+        { id: "content", bytes: encodeIdentifiers(identity.identifiers) },
+        // Apart from the content, which others may come to read.
+        { id: "key", bytes: identity.key },
+      ],
     });
-  }
-
-  async function read({ local }: Subject): Promise<StoredSubject> {
-    const bytes = await vault.get(subjectName(local));
-    if (bytes === undefined) {
-      throw new InputError("ERR_INPUT_INVALID", "this custodian knows no such subject");
-    }
-    const map = expectMap(decode(bytes), "subject", ["v", "identifiers", "key"]);
-    return {
-      identifiers: expectArray(map["identifiers"], "identifiers", 64).map((item) => {
-        const fields = expectMap(item, "identifier", ["system", "value"]);
-        return {
-          system: expectString(fields["system"], "system"),
-          value: expectString(fields["value"], "value"),
-        };
-      }),
-      key: expectBytes(map["key"], "key", 32),
-    };
+    catalogue.remember(sealed.id, manifest, identity);
+    await options.filing().file([sealed]);
+    const filed = await afterWriting(() => find(identifier));
+    if (filed !== undefined) return filed;
+    throw new InputError("ERR_INPUT_INVALID", "the person was forgotten while he was made known");
   }
 
   return {
     find,
     findOrCreate(identifier) {
+      assertIdentifier(identifier);
       const id = JSON.stringify([identifier.system, identifier.value]);
       let made = creating.get(id);
       if (made === undefined) {
@@ -99,14 +80,10 @@ export function openSubjects(context: LedgerContext): Subjects {
       }
       return made;
     },
-    read,
-    async forget(subject) {
-      if ((await vault.get(subjectName(subject.local))) === undefined) return [];
-      const { identifiers } = await read(subject);
-      return [
-        vault.remove(subjectName(subject.local)),
-        ...identifiers.map((identifier) => vault.remove(identifierName(identifier))),
-      ];
+    async read({ local }) {
+      const found = await catalogue.subject(local);
+      if (found !== undefined) return found;
+      throw new InputError("ERR_INPUT_INVALID", "this custodian knows no such subject");
     },
   };
 }

@@ -16,6 +16,7 @@ import { AppendConflict } from "../storage/errors.ts";
 import { createPatience } from "../storage/settle.ts";
 import type { FullStorage, StateChange } from "../storage/types.ts";
 import type { CommitGate } from "./commit-gate.ts";
+import { GENERATION_BYTES, generationOf } from "./index/names.ts";
 import { shardVault, type ShardedVault } from "./sharded-vault.ts";
 
 /**
@@ -42,9 +43,14 @@ export interface Vault {
   exclusively<T>(
     work: () => Promise<{ readonly result: T; readonly changes: readonly StateChange[] }>,
   ): Promise<T>;
-  /** Yields what stands under names that begin with a prefix, in their order. */
+  /**
+   * Yields what stands under names that begin with a prefix, in their order.
+   *
+   * @param accept - which names are wanted; others are not opened. Default all
+   */
   scan(
     prefix: Uint8Array,
+    accept?: (name: Uint8Array) => boolean,
   ): AsyncIterable<{ readonly name: Uint8Array; readonly value: Uint8Array }>;
   /**
    * What goes into the batch of changes that erase something, so that {@link Vault.renew} replaces
@@ -61,6 +67,14 @@ export interface Vault {
    * before an erasure; for when the index is built again.
    */
   discardErased(): Promise<void>;
+  /** HMAC-SHA256 under the key of the index, which makes a row one that this member wrote. */
+  mac(label: string, ...parts: readonly (string | Uint8Array)[]): Uint8Array;
+  /** Where the record of the index stands in the state store; see `index/record.ts`. */
+  readonly indexRecordKey: Uint8Array;
+  /** Where nodes of the index's directory stand, all of one generation under one prefix. */
+  indexNodeKey(generation: Uint8Array, hash: Uint8Array): Uint8Array;
+  /** Removes the rows and nodes of every generation of the index but one. */
+  discardOtherIndexes(generation: Uint8Array): Promise<void>;
 }
 
 /**
@@ -80,6 +94,12 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     work: () => Promise<{ readonly result: T; readonly changes: readonly StateChange[] }>,
   ): Promise<T> {
     const patience = createPatience({ longest: 50 });
+    if (options.readOnly === true) {
+      const { result, changes } = await work();
+      // Of such a storage the state is kept in memory.
+      if (changes.length > 0) await state.batch(changes);
+      return result;
+    }
     for (;;) {
       const expected = await storage.chains.head(lock);
       const { result, changes } = await work();
@@ -100,6 +120,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const root = await (options.readOnly === true
     ? makeRoot().then(({ result }) => result)
     : exclusively(makeRoot));
+  const indexKey = hkdfExpand(root, utf8ToBytes("healthledger/vault/1 index"), 32);
   const nameKey = hkdfExpand(root, utf8ToBytes("healthledger/vault/1 names"), 32);
   const sealKey = hkdfExpand(root, utf8ToBytes("healthledger/vault/1 values"), 32);
   const keyOf = (name: Uint8Array): Uint8Array => concatBytes(prefix, Uint8Array.of(1), name);
@@ -160,11 +181,12 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
         : sharded.put(of, value),
     remove: (of) => ({ key: keyOf(of), value: null }),
     exclusively,
-    async *scan(namePrefix) {
+    async *scan(namePrefix, accept = () => true) {
       const gte = keyOf(namePrefix);
       const lt = concatBytes(gte, new Uint8Array(64).fill(0xff));
       for await (const { key, value } of state.scan({ gte, lt })) {
         const found = nameOf(key);
+        if (!accept(found)) continue;
         const opened = await unsealOrReread(found, value);
         if (opened !== undefined) yield { name: found, value: opened };
       }
@@ -172,7 +194,36 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     outdate: (changes) => sharded?.outdate(changes) ?? [],
     renew: async () => sharded?.renew(),
     discardErased: async () => sharded?.discardErased(),
+    mac: (label, ...parts) => hmacSha256(indexKey, encode([label, ...parts])),
+    indexRecordKey: concatBytes(prefix, Uint8Array.of(3)),
+    indexNodeKey: (generation, hash) => concatBytes(prefix, Uint8Array.of(4), generation, hash),
+    async discardOtherIndexes(generation) {
+      const isOther = (bytes: Uint8Array): boolean => !equalBytes(bytes, generation);
+      await removeKeys(state, keyOf(Uint8Array.of()), (key) => {
+        const found = generationOf(nameOf(key));
+        return found !== undefined && isOther(found);
+      });
+      const nodes = concatBytes(prefix, Uint8Array.of(4));
+      await removeKeys(state, nodes, (key) =>
+        isOther(key.subarray(nodes.length, nodes.length + GENERATION_BYTES)),
+      );
+    },
   };
+}
+
+/** Removes the keys below a prefix that are wanted gone. */
+async function removeKeys(
+  state: FullStorage["state"],
+  gte: Uint8Array,
+  isGone: (key: Uint8Array) => boolean,
+): Promise<void> {
+  const lt = concatBytes(gte, new Uint8Array(64).fill(0xff));
+  const gone: StateChange[] = [];
+  for await (const { key } of state.scan({ gte, lt })) {
+    if (isGone(key)) gone.push({ key: key.slice(), value: null });
+    if (gone.length >= 1000) await state.batch(gone.splice(0));
+  }
+  if (gone.length > 0) await state.batch(gone);
 }
 
 /** Seals a value under a key and its name. */
@@ -192,17 +243,31 @@ export interface VaultOptions {
   readonly readOnly?: boolean;
   /** Keys apart from the store, and the gate that `storage` stands behind. */
   readonly shards?: { readonly keys: ShardKeys; readonly gate: CommitGate };
+  /**
+   * Whether the member has sealed anything on the ledger; asked before a vault is founded. One that
+   * is lost must not be taken for one that never was.
+   */
+  readonly hasFiled: () => Promise<boolean>;
 }
+
+/** Of vaults of which every person stands on the ledger, so that their index can be built again. */
+const VAULT_VERSION = 2;
 
 /** Reads the vault's root, or makes it. */
 async function openRoot(
   at: Uint8Array,
-  { storage, keys, ledger, actor, random }: VaultOptions,
+  { storage, keys, ledger, actor, random, hasFiled }: VaultOptions,
 ): Promise<{ readonly result: Uint8Array; readonly changes: readonly StateChange[] }> {
   const aad = encode(["healthledger/vault/1", ledger, actor]);
   const stored = await storage.state.get(at);
   if (stored !== undefined) {
-    const map = expectMap(decode(stored), "vault", ["key", "message", "signer", "sig"]);
+    const map = expectMap(decode(stored), "vault", ["key", "message", "signer", "sig"], ["v"]);
+    if (map["v"] !== VAULT_VERSION) {
+      throw new StorageError(
+        "ERR_STORAGE_CORRUPT",
+        "this vault was made by another version, which filed no persons on the ledger: it cannot be read",
+      );
+    }
     const key = expectBytes(map["key"], "vault.key", 32);
     const message = expectBytes(map["message"], "vault.message");
     const signedWith = toHex(expectBytes(map["signer"], "vault.signer", 32));
@@ -229,12 +294,18 @@ async function openRoot(
     }
     return { result: await keys.agreement(key).unwrap(message, aad), changes: [] };
   }
+  if (await hasFiled()) {
+    throw new StorageError(
+      "ERR_STORAGE_CORRUPT",
+      "the vault's root is lost: this member has sealed entries on the ledger, which nothing else opens; restore the state store",
+    );
+  }
   const root = random(32);
   const agreement = keys.agreement();
   const signer = keys.signer("sign", actor);
   const { key } = agreement;
   const message = sealCoseFresh(agreement, root, aad, random);
   const sig = await signWith(signer, "vault", encode([aad, key, message]));
-  const value = encode({ key, message, signer: signer.key, sig });
+  const value = encode({ v: VAULT_VERSION, key, message, signer: signer.key, sig });
   return { result: root, changes: [{ key: at, value }] };
 }

@@ -304,6 +304,7 @@ describe("docs/spec/disclosure.md", () => {
     await keys.add({ use: "agree", secret: input("custodian's X25519") });
     const random = [input("nonce")];
     const vault = await openVault({
+      hasFiled: async () => false,
       storage,
       keys,
       ledger,

@@ -208,10 +208,12 @@ describe("erasing a record with attachments", () => {
       retention: { clinical: { keepFor: 86_400_000, rule: "the law" } },
     });
     const { id } = await w.hl.record(w.me, observation("bp-1"), { attachments: one(pdf) });
-    const before = await blobsOf(inner);
+    let before = await blobsOf(inner);
     const RETAINED = { code: "ERR_INPUT_RETAINED" };
     await expect(w.hl.erase(w.me, { records: [id], reason: "x" })).rejects.toMatchObject(RETAINED);
+    expect(await blobsOf(inner)).toEqual(before);
     await w.hl.hold(w.me, "a lawsuit");
+    before = await blobsOf(inner);
     w.clock.now += 2 * 86_400_000;
     await expect(w.hl.erase(w.me, { records: [id], reason: "x" })).rejects.toMatchObject(RETAINED);
     expect(await blobsOf(inner)).toEqual(before);

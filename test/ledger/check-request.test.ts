@@ -1,47 +1,58 @@
 import { describe, expect, it } from "vitest";
 import { toHex } from "../../src/bytes/hex.ts";
-import { ledgerId } from "../../src/block/genesis.ts";
-import { openVault } from "../../src/ledger/vault.ts";
-import type { FullStorage } from "../../src/storage/types.ts";
 import {
   alcoholDependence,
   bytesOfState,
   foundWorld,
   MRN,
+  observation,
   treatmentOnly,
 } from "../support/hospital.ts";
-import { collect } from "../support/ward.ts";
+import { collect, ward } from "../support/ward.ts";
 
-describe("forgetExpired", () => {
-  it("forgets the ids of requests some time after they expired, and no sooner", async () => {
-    const world = await foundWorld();
-    const { storage, hospitalA, hospitalB, clock, genesis } = world;
-    const b = { signer: hospitalB.signer(), agreement: hospitalB.agreement() };
-    const vault = await openVault({
-      storage: storage as FullStorage,
-      keys: hospitalA,
-      ledger: ledgerId(genesis),
-      actor: hospitalA.signer().actor,
-      random: (length) => crypto.getRandomValues(new Uint8Array(length)),
-    });
-    const prefix = vault.name("requests").subarray(0, 16);
-    const remembered = async () => (await collect(vault.scan(prefix))).length;
-    const ask = async () => {
-      // A process of its own: it forgets when it meets its first request.
-      const hl = await world.open();
-      await hl.ensureSubject(MRN);
-      await hl.request(b, { patient: MRN, purposes: ["TREAT"] });
-      await hl.close();
+describe("a request", () => {
+  it("is answered once: not again by another process, after a restart, or with rows lost", async () => {
+    const w = await ward();
+    await w.hl.record(w.me, observation("bp-1"));
+    const request = await w.request();
+    const other = await w.again();
+    expect(await w.hl.disclose(request)).toMatchObject({ ok: true });
+    const replayed = { ok: false, reason: "replayed" };
+    for (const hl of [w.hl, other]) expect(await hl.disclose(request)).toEqual(replayed);
+    await w.hl.close();
+    await other.close();
+    const again = await w.again();
+    expect(await again.disclose(request)).toEqual(replayed);
+    await again.close();
+    // Whatever the state store lost of the index, the ledger says it.
+    const anew = await w.again({ rebuildIndex: true });
+    expect(await anew.disclose(request)).toEqual(replayed);
+    w.clock.now += 300_000 + 61_000;
+    expect(await anew.disclose(request)).toEqual({ ok: false, reason: "stale" });
+  });
+
+  it("is answered once where two processes meet it at the same moment", async () => {
+    const w = await ward();
+    await w.hl.record(w.me, observation("bp-1"));
+    await w.permit();
+    const request = await w.request();
+    const other = await w.again();
+    let first: unknown;
+    w.traps.before = async () => {
+      first = await other.disclose(request);
     };
-    await ask();
-    await ask();
-    expect(await remembered()).toBe(2);
-    clock.now += 300_000 + 59_000;
-    await ask();
-    expect(await remembered()).toBe(3);
-    clock.now += 2_000;
-    await ask();
-    expect(await remembered()).toBe(2);
+    expect(await w.hl.disclose(request)).toEqual({ ok: false, reason: "replayed" });
+    expect(first).toMatchObject({ ok: true });
+  });
+
+  it("is not taken for a first one while an access of its time was erased", async () => {
+    const w = await ward();
+    const request = await w.request();
+    expect(await w.hl.disclose(request)).toMatchObject({ ok: true });
+    await w.hl.erase(w.me, { class: "audit", all: true, reason: "x" });
+    await w.hl.close();
+    const again = await w.again();
+    expect(await again.disclose(request)).toEqual({ ok: false, reason: "replayed" });
   });
 });
 

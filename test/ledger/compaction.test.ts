@@ -62,19 +62,24 @@ async function onDisk() {
   return { path, ...stubborn(await lmdbStorage({ path })) };
 }
 
-/** The ciphertext of a record's content, as the store has it. */
+/** So long that the pages it leaves are not all taken by what is written next. */
+const long = {
+  attachments: [{ mediaType: "application/pdf", source: new Uint8Array(500_000).fill(7) }],
+};
+
+/** Some of the ciphertext of what is attached to a record, as the store has it. */
 async function ciphertext(w: Ward, storage: FullStorage, id: Uint8Array): Promise<Uint8Array> {
   const [record] = (await w.hl.records(w.me)).filter(({ head }) => toHex(head.id) === toHex(id));
   const header = decodeSignedHeader((await storage.blobs.get(record!.head.envelope))!).header;
-  const data = header.parts.find((part) => part.id === "content")!.data[0]!;
-  return (await storage.blobs.get(data))!.subarray(0, 32);
+  const data = header.parts.find((part) => part.id === "attachment-0")!.data[0]!;
+  return (await storage.blobs.get(data))!.subarray(200_000, 200_032);
 }
 
 describe("compacting after an erasure", () => {
   it("says pending where it cannot be done, and the same call completes it, in one entry", async () => {
     const { path, storage, trap } = await onDisk();
     const w = await ward({ inner: storage });
-    const { id } = await w.hl.record(w.me, observation("bp-1"));
+    const { id } = await w.hl.record(w.me, observation("bp-1"), long);
     const kept = await w.hl.record(w.me, observation("bp-2"));
     const secret = await ciphertext(w, storage, id);
     trap.error = NO_ROOM;
@@ -103,7 +108,7 @@ describe("compacting after an erasure", () => {
   it("opens a ledger whose compaction fails, and completes it at the next opening", async () => {
     const { path, storage, trap } = await onDisk();
     const w = await ward({ inner: storage });
-    const { id } = await w.hl.record(w.me, observation("bp-1"));
+    const { id } = await w.hl.record(w.me, observation("bp-1"), long);
     await w.hl.record(w.me, observation("bp-2"));
     const secret = await ciphertext(w, storage, id);
     // What an adapter of somebody else's throws need not be typed.
@@ -132,7 +137,8 @@ describe("compacting after an erasure", () => {
     const { path, storage, trap } = await onDisk();
     const w = await ward({ inner: storage, compaction: "later" });
     const ids: Uint8Array[] = [];
-    for (let i = 0; i < 4; i++) ids.push((await w.hl.record(w.me, observation(`bp-${i}`))).id);
+    for (let i = 0; i < 4; i++)
+      ids.push((await w.hl.record(w.me, observation(`bp-${i}`), long)).id);
     const secret = await ciphertext(w, storage, ids[0]!);
     const statements = [];
     for (const id of ids.slice(0, 3)) {

@@ -343,7 +343,7 @@ describe("hl.decide", () => {
     await w.hl.close();
     for await (const cid of w.storage.blobs!.list()) await w.storage.blobs!.delete([cid]);
     const hl = await w.again();
-    await expect(hl.decide(w.me, asked(w))).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
+    await expect(hl.decide(w.me, asked(w))).rejects.toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
   });
 });
 
@@ -351,7 +351,7 @@ describe("hl.decide", () => {
 async function heightAfter(w: Ward, work: () => Promise<void>): Promise<number> {
   await work();
   await w.hl.records(w.me);
-  await w.hl.ensureSubject({ system: "urn:oid:1.2.3", value: "catch up" });
+  await w.hl.findSubject({ system: "urn:oid:1.2.3", value: "catch up" });
   await w.hl.decide(w.me, { requester: "nobody", purposes: ["TREAT"] });
   return w.hl.chain.size - 1;
 }

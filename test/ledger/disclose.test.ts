@@ -286,7 +286,7 @@ describe("disclose", () => {
     const { body } = decodeEntry(block.transactions[transaction]!.entries[entry]!) as SubjectEntry;
     // The header of its envelope is lost, as by an incomplete backup.
     await w.storage.blobs!.delete([body]);
-    await expect(w.ask()).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
+    await expect(w.ask()).rejects.toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
   });
 
   it("unites the duties of everything that is released", async () => {

@@ -12,6 +12,9 @@ import type { EraseAll } from "../../src/ledger/erase-options.ts";
 import { encodeErasure } from "../../src/ledger/erasing.ts";
 import { memoryOf } from "../../src/identity/signed-heads.ts";
 import { sealEntry } from "../../src/ledger/filing.ts";
+import { StorageError } from "../../src/errors.ts";
+import { indexNames } from "../../src/ledger/index/names.ts";
+import { decodeIndexRecord } from "../../src/ledger/index/record.ts";
 import { openVault } from "../../src/ledger/vault.ts";
 import { openChain } from "../../src/chain/chain.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";
@@ -54,6 +57,7 @@ function found(path: string, secrets: ReadonlyMap<string, Uint8Array>): string[]
 
 const vaultOf = (w: Ward, storage: FullStorage) =>
   openVault({
+    hasFiled: async () => false,
     storage,
     keys: w.hospitalA,
     ledger: w.hl.id,
@@ -149,10 +153,15 @@ describe("erase", () => {
     const other = await w.hl.ensureSubject({ ...MRN, value: "other" });
     const kept = await w.hl.record(other, observation("bp-2"));
     const vault = await vaultOf(w, inner);
-    const names = [
-      vault.name("subject", w.me.local),
-      vault.name("identifier", MRN.system, MRN.value),
-    ];
+    const another = await w.again();
+    await another.records(w.me);
+    await another.close();
+    const { generation } = decodeIndexRecord(
+      vault,
+      (await inner.state.get(vault.indexRecordKey))!,
+    )!;
+    const all = indexNames(vault, generation);
+    const names = [all.subject(w.me.local), all.identifier(MRN.system, MRN.value)];
     const secrets = new Map<string, Uint8Array>();
     for (const [i, name] of names.entries()) {
       secrets.set(`name ${i}`, name);
@@ -192,8 +201,8 @@ describe("erase", () => {
     const directives = await w.hl.erase(w.me, { all: true, class: "directive", reason: "asked" });
     expect(directives.erased).toHaveLength(2);
     expect(await w.hl.directives(w.me)).toEqual([]);
-    // What is left are the three erasures' own reports.
-    expect(await blobs.count()).toBe(9);
+    // What is left are the three erasures' own reports, and who the person is.
+    expect(await blobs.count()).toBe(9 + 4);
     expect(await w.hl.verify()).toMatchObject({ ok: true });
     expect((await w.ask()).count).toBe(0);
   });
@@ -230,7 +239,7 @@ describe("erase", () => {
     await w.ask();
     const other = await w.hl.ensureSubject({ ...MRN, value: "other" });
     const theirs = await w.hl.record(other, observation("bp-2"));
-    const size = w.hl.chain.size;
+    let size = w.hl.chain.size;
     const refused = (message: string) => ({
       code: "ERR_INPUT_RETAINED",
       message: expect.stringContaining(message),
@@ -246,6 +255,7 @@ describe("erase", () => {
     ).rejects.toMatchObject(refused("164.316"));
     w.clock.now += 1000;
     await w.hl.hold(w.me, "case 4711");
+    size = w.hl.chain.size;
     await expect(w.hl.erase(w.me, { records: [id], reason: "x" })).rejects.toMatchObject(
       refused("case 4711"),
     );
@@ -277,6 +287,7 @@ describe("erase", () => {
     const chain = await openChain({ storage: w.storage, genesis: w.genesis });
     const signer = w.hospitalB.signer();
     const vault = await openVault({
+      hasFiled: async () => false,
       storage: w.storage as FullStorage,
       keys: w.hospitalB,
       ledger: chain.ledger,
@@ -360,7 +371,7 @@ describe("erase", () => {
     expect(await third.records(w.me)).toEqual([]);
   });
 
-  for (const stop of ["delete", "batch", "compact"] as const) {
+  for (const stop of ["delete", "commit", "compact"] as const) {
     it(`is completed at the next start when it stopped before ${stop}`, async () => {
       const { path, inner } = await onDisk();
       let broken = false;
@@ -373,13 +384,10 @@ describe("erase", () => {
           ...inner.blobs,
           delete: (cids) => (broken && stop === "delete" ? fail() : inner.blobs.delete(cids)),
         },
-        state: {
-          ...inner.state,
-          batch: (changes, options) =>
-            broken && stop === "batch" && options?.sync !== false
-              ? fail()
-              : inner.state.batch(changes, options),
-        },
+        commit: (batch, options) =>
+          broken && stop === "commit" && batch.append?.chain.includes("/vault/") === true
+            ? Promise.reject(new StorageError("ERR_STORAGE_FAILED", "power failure"))
+            : inner.commit(batch, options),
         compact: () => (broken ? fail() : inner.compact()),
       };
       const w = await ward({ inner: flaky, settleWithin: 0 });

@@ -40,7 +40,16 @@ describe("verifyBlobs", () => {
     };
     const w = await ward({ inner: storage });
     await w.hl.record(w.me, observation("bp-1"));
-    expect(await w.hl.verifyBlobs()).toEqual({ checked: 3, damaged: [] });
+    const names = await collect(inner.blobs.list());
+    const checked = names.length;
+    expect(await w.hl.verifyBlobs()).toEqual({ checked, damaged: [], missing: [] });
+    for (const cid of names) {
+      const bytes = (await inner.blobs.get(cid))!;
+      await inner.blobs.delete([cid]);
+      const report = await w.hl.verifyBlobs();
+      expect([report.missing.map(String), report.damaged]).toEqual([[`${cid}`], []]);
+      await inner.blobs.put([{ cid, bytes }]);
+    }
     let bits = 0;
     for (const cid of await collect(inner.blobs.list())) {
       const { length } = (await inner.blobs.get(cid))!;
@@ -127,6 +136,7 @@ describe("consentReader", () => {
     const storage = w.storage as FullStorage;
     const keys = w.hospitalA;
     const vault = await openVault({
+      hasFiled: async () => false,
       ...{ storage, keys, ledger, random: randomBytes },
       actor: signer.actor,
     });
@@ -138,7 +148,7 @@ describe("consentReader", () => {
     };
     const catalogue = openCatalogue(context, async () => undefined);
     await catalogue.catchUp();
-    const [link, one, two] = await catalogue.itemsOf(w.me.local);
+    const [, link, one, two] = await catalogue.itemsOf(w.me.local);
     const { height } = one!.place;
     const read = consentReader(context, catalogue);
     for (const [a, b] of [

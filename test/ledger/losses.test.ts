@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { randomBytes } from "#crypto";
 import { decodeEntry, type SubjectEntry } from "../../src/block/entry.ts";
-import { concatBytes } from "../../src/bytes/concat.ts";
 import type { CID } from "../../src/codec/cid.ts";
-import { encode } from "../../src/codec/dag-cbor.ts";
 import { decodeSignedHeader } from "../../src/envelope/header.ts";
+import { indexNames } from "../../src/ledger/index/names.ts";
+import { decodeIndexRecord } from "../../src/ledger/index/record.ts";
 import { openVault, type Vault } from "../../src/ledger/vault.ts";
 import { MRN, observation } from "../support/hospital.ts";
 import { collect, revoking, ward, type Ward } from "../support/ward.ts";
@@ -30,6 +30,7 @@ async function revoked(): Promise<Lost> {
   const envelope = (decodeEntry(bytes) as SubjectEntry).body;
   await w.hl.close();
   const vault = await openVault({
+    hasFiled: async () => false,
     storage: w.storage as Parameters<typeof openVault>[0]["storage"],
     keys: w.hospitalA,
     ledger: w.hl.id,
@@ -39,11 +40,12 @@ async function revoked(): Promise<Lost> {
   return { w, vault, place, envelope };
 }
 
-const itemName = ({ w, vault, place: { height, transaction, entry } }: Lost): Uint8Array =>
-  concatBytes(
-    vault.name("catalogue subject", w.me.local).subarray(0, 16),
-    vault.name("catalogue place", encode([height, transaction, entry])),
-  );
+/** The page of the index where it stands. */
+async function pageName({ w, vault }: Lost): Promise<Uint8Array> {
+  const stored = await w.storage.state!.get(vault.indexRecordKey);
+  const { generation } = decodeIndexRecord(vault, stored!)!;
+  return indexNames(vault, generation).page(w.me.local, 0);
+}
 
 /** What a store may lose of a revocation, and the error that says so. */
 const losses: readonly (readonly [string, string, (lost: Lost) => Promise<void>])[] = [
@@ -65,7 +67,7 @@ const losses: readonly (readonly [string, string, (lost: Lost) => Promise<void>]
   [
     "its place in the index",
     "ERR_STORAGE_CORRUPT",
-    (lost) => lost.w.storage.state!.batch([lost.vault.remove(itemName(lost))]),
+    async (lost) => lost.w.storage.state!.batch([lost.vault.remove(await pageName(lost))]),
   ],
 ];
 
@@ -85,7 +87,7 @@ describe("a revocation of which the store lost", () => {
 
   it("its place in the index is found again when that is built anew", async () => {
     const lost = await revoked();
-    await lost.w.storage.state!.batch([lost.vault.remove(itemName(lost))]);
+    await lost.w.storage.state!.batch([lost.vault.remove(await pageName(lost))]);
     const hl = await lost.w.again({ rebuildIndex: true });
     expect(await hl.directives(await hl.ensureSubject(MRN))).toHaveLength(2);
     expect((await hl.request(lost.w.b, { patient: MRN, purposes: ["TREAT"] })).count).toBe(0);
@@ -103,7 +105,7 @@ describe("a revocation of which the store lost", () => {
       const fresh = (await collect(w.storage.blobs!.list())).filter((cid) => !before.has(`${cid}`));
       await w.storage.blobs!.delete(fresh);
     };
-    await expect(w.ask()).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
+    await expect(w.ask()).rejects.toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
   });
 });
 

@@ -192,6 +192,7 @@ describe("openLedger", () => {
     });
     // A member that is no custodian may look, and may not record.
     const auditor = await open({ keys: institute, readOnly: true });
+    expect(await auditor.findSubject(MRN)).toBeUndefined();
     await expect(auditor.ensureSubject(MRN)).rejects.toMatchObject({ code: "ERR_CHAIN_READ_ONLY" });
     await auditor.close();
   });

@@ -212,6 +212,7 @@ describe("relabelStale", () => {
     const [record] = await w.hl.records(w.me);
     await w.hl.record(w.me, result("r-2"));
     const { blobs } = w.storage as Required<typeof w.storage>;
+    await w.hl.close();
     await blobs.delete([record!.head.envelope]);
     const hl = await w.again({ labeller: after });
     expect(await hl.relabelStale()).toEqual({ stale: 2, relabelled: 1, unreadable: 1 });

@@ -138,6 +138,14 @@ describe("a ledger with shard keys", () => {
 
     // And through the library: the copy's history is good, what was erased is not there.
     const hl3 = await world.open({ storage: old, shardKeys, rebuildIndex: true });
+    // Of what does not open nobody can say whom it is about, until it is said to be erased here too.
+    expect(await readText(hl3, kept.id)).toBe("ERR_STORAGE_CORRUPT");
+    const lost = await hl3.lost();
+    expect(lost.map(({ id }) => hex(id))).toEqual([hex(gone.id)]);
+    await hl3.giveUp(
+      lost.map(({ id }) => id),
+      { reason: "erased after this backup" },
+    );
     expect(await readText(hl3, kept.id)).toBe(observation("bp-kept"));
     expect(await readText(hl3, gone.id)).toMatch(/ERR_STORAGE_(MISSING|ERASED)/);
     expect(await hl3.verify()).toMatchObject({ ok: true });
@@ -171,7 +179,7 @@ describe("a ledger with shard keys", () => {
     await hl.erase(me, { records: [gone.id], reason: "withdrawn" });
     const living = new Set((await valuesOf(storage)).map(({ value }) => hex(value)));
     const dead = sealedBefore.filter(({ value }) => !living.has(hex(value)));
-    expect(dead.length).toBeGreaterThan(2);
+    expect(dead.length).toBeGreaterThan(1);
     await hl.close();
     await storage.close();
     await shardKeys.close();
@@ -332,6 +340,7 @@ describe("a change that waits to be committed while keys are replaced", () => {
     const gate = gateCommits(inner);
     const world = await foundWorld();
     const vault = await openVault({
+      hasFiled: async () => false,
       storage: gate.storage,
       keys: world.hospitalA,
       ledger: cidOf(encode({}), DAG_CBOR),

@@ -42,13 +42,13 @@ describe("openLedger with a suite", () => {
       fields: true,
     });
     expect(await texts(await w.ask())).toEqual([observation("bp-1")]);
-    // An attested key, a directive, a record, an access.
-    expect(await suitesIn(storage)).toEqual({ [suite]: 4 });
+    // A person, an attested key, a directive, a record, an access.
+    expect(await suitesIn(storage)).toEqual({ [suite]: 5 });
     await w.hl.close();
 
     const again = await w.open({ storage, suite: other, rebuildIndex: true });
     const second = await again.record(w.me, observation("bp-2"), { amends: first.id });
-    expect(await suitesIn(storage)).toEqual({ [suite]: 4, [other]: 1 });
+    expect(await suitesIn(storage)).toEqual({ [suite]: 5, [other]: 1 });
     expect(bytesToUtf8(await again.read(first.id))).toBe(observation("bp-2"));
     const [attachment] = await again.attachments(second.id);
     expect(concatBytes(...(await collect(attachment!.stream())))).toEqual(bytes);
@@ -85,7 +85,7 @@ describe("openLedger with a suite", () => {
       const stamp = { labeller: "the record office", version: "1" };
       const labels = { codes: [NORMAL], stamp };
       const { id } = await hl.record(me, observation("bp-1"), { attachments, labels });
-      expect(await suitesIn(storage)).toEqual({ "aes-gcm": 1 });
+      expect(await suitesIn(storage)).toEqual({ "aes-gcm": 2 });
       expect(bytesToUtf8(await hl.read(id))).toBe(observation("bp-1"));
       const [attachment] = await hl.attachments(id);
       const pieces = await collect(attachment!.stream());

@@ -5,8 +5,7 @@ import { decode, encode } from "../../src/codec/dag-cbor.ts";
 import { encodeAccess, decodeAccess, type AccessContent } from "../../src/ledger/access.ts";
 import { openChain } from "../../src/chain/chain.ts";
 import { memoryOf } from "../../src/identity/signed-heads.ts";
-import { openOwn } from "../../src/ledger/catalogue.ts";
-import { openSubjects } from "../../src/ledger/subjects.ts";
+import { openCatalogue, openOwn } from "../../src/ledger/catalogue.ts";
 import type { LedgerContext } from "../../src/ledger/context.ts";
 import { sealEntry } from "../../src/ledger/filing.ts";
 import { openVault } from "../../src/ledger/vault.ts";
@@ -22,6 +21,7 @@ async function contextOf(w: Ward): Promise<LedgerContext> {
   const vault = await openVault({
     ...{ storage, keys: w.hospitalA, ledger: chain.ledger, actor: signer.actor },
     random: randomBytes,
+    hasFiled: async () => true,
   });
   const own = { now: () => START, random: randomBytes, suite: "chacha" } as const;
   const memory = memoryOf("store", chain.ledger);
@@ -31,7 +31,9 @@ async function contextOf(w: Ward): Promise<LedgerContext> {
 /** Files an entry about the patient whose content an earlier version of the library wrote. */
 async function fileAs(w: Ward, kind: "access" | "consent", content: Uint8Array): Promise<void> {
   const context = await contextOf(w);
-  const { key } = await openSubjects(context).read(w.me);
+  const catalogue = openCatalogue(context, async () => undefined);
+  await catalogue.catchUp();
+  const { key } = (await catalogue.subject(w.me.local))!;
   const op = kind === "access" ? "access" : "directive";
   const { entry, blobs, state } = await sealEntry(context, {
     kind,

@@ -1,0 +1,120 @@
+import { fromHex, toHex } from "../../bytes/hex.ts";
+import {
+  getFromMap,
+  loadMapNodes,
+  memoryNodes,
+  updateMap,
+  type MapChange,
+} from "../../merkle/sparse-map.ts";
+import { isEmptySubtree, readMapNode } from "../../merkle/map-node.ts";
+import type { StateChange, StateStore } from "../../storage/types.ts";
+
+/** A sparse map in the state store, by whose root every name has a value or provably has none. */
+export interface Directory {
+  /**
+   * Reads values, in the order of their names; `undefined` where a name provably has none.
+   *
+   * @throws {ProofError} when nodes of this root are not in the store, or not what they should be
+   */
+  read(
+    root: Uint8Array,
+    names: readonly Uint8Array[],
+  ): Promise<readonly (Uint8Array | undefined)[]>;
+  /**
+   * Makes the changes of the store that go with changes of the map: nodes that came to be, and the
+   * removal of those that the new root does not reach.
+   *
+   * @throws as {@link read}
+   */
+  update(
+    root: Uint8Array,
+    changes: readonly MapChange[],
+  ): Promise<{
+    readonly root: Uint8Array;
+    readonly added: readonly StateChange[];
+    readonly removed: readonly StateChange[];
+  }>;
+}
+
+/** Nodes held in memory; beyond, they are read again. */
+const CACHED_NODES = 50_000;
+
+/** Opens a directory whose nodes stand under `keyOf(hash)`. */
+export function openDirectory(
+  state: Pick<StateStore, "getMany">,
+  keyOf: (hash: Uint8Array) => Uint8Array,
+): Directory {
+  let nodes = memoryNodes();
+  const fetch = (hashes: readonly Uint8Array[]): ReturnType<StateStore["getMany"]> =>
+    state.getMany(hashes.map(keyOf));
+
+  async function load(root: Uint8Array, names: readonly Uint8Array[]): Promise<typeof nodes> {
+    if (nodes.size > CACHED_NODES) nodes = memoryNodes();
+    const into = nodes;
+    await loadMapNodes(root, names, fetch, into);
+    return into;
+  }
+
+  return {
+    async read(root, names) {
+      const from = await load(root, names);
+      return names.map((name) => getFromMap(root, name, from));
+    },
+    async update(root, changes) {
+      const from = await load(
+        root,
+        changes.map(([name]) => name),
+      );
+      const known = new Map<string, Uint8Array>();
+      const before = new Set<string>();
+      const updated = updateMap(root, changes, {
+        get(hash) {
+          const bytes = from.get(hash);
+          if (bytes !== undefined) {
+            known.set(toHex(hash), bytes);
+            before.add(toHex(hash));
+          }
+          return bytes;
+        },
+      });
+      const created = new Map<string, (typeof updated.created)[number]>();
+      for (const node of updated.created) {
+        created.set(toHex(node.hash), node);
+        known.set(toHex(node.hash), node.bytes);
+        from.set(node.hash, node.bytes);
+      }
+      const kept = reached(updated.root, known);
+      const removed: StateChange[] = [];
+      for (const hex of before) {
+        if (kept.has(hex)) continue;
+        const bytes = known.get(hex)!;
+        removed.push({ key: keyOf(fromHex(hex)), value: null });
+        const node = readMapNode(fromHex(hex), 0, { get: () => bytes });
+        if (node.kind === "leaf" && !kept.has(toHex(node.valueHash))) {
+          removed.push({ key: keyOf(node.valueHash), value: null });
+        }
+      }
+      const added = [...created]
+        .filter(([hex]) => kept.has(hex))
+        .map(([, { hash, bytes }]) => ({ key: keyOf(hash), value: bytes }));
+      return { root: updated.root, added, removed };
+    },
+  };
+}
+
+/** Names of the nodes and values that a root reaches, as far as they are known. */
+function reached(root: Uint8Array, known: ReadonlyMap<string, Uint8Array>): Set<string> {
+  const found = new Set<string>();
+  const waiting: Uint8Array[] = [root];
+  for (let hash = waiting.pop(); hash !== undefined; hash = waiting.pop()) {
+    const hex = toHex(hash);
+    const bytes = known.get(hex);
+    if (isEmptySubtree(hash) || found.has(hex)) continue;
+    found.add(hex);
+    if (bytes === undefined) continue;
+    const node = readMapNode(hash, 0, { get: () => bytes });
+    if (node.kind === "leaf") found.add(toHex(node.valueHash));
+    else waiting.push(node.left, node.right);
+  }
+  return found;
+}

@@ -1,0 +1,71 @@
+import { equalBytes } from "../../bytes/compare.ts";
+import { decode, encode } from "../../codec/dag-cbor.ts";
+import {
+  expectArray,
+  expectBytes,
+  expectMap,
+  expectUint,
+  expectVersion,
+} from "../../codec/shape.ts";
+import { EncodingError } from "../../errors.ts";
+import type { Vault } from "../vault.ts";
+import { GENERATION_BYTES } from "./names.ts";
+
+/** How far the index goes, and what must be in it. */
+export interface IndexRecord {
+  /** Tells the rows of this building of the index from those of earlier ones. */
+  readonly generation: Uint8Array;
+  /** Whether the rows of earlier buildings are gone. */
+  readonly swept: boolean;
+  /** The index is a function of the member's own entries in the blocks below this height. */
+  readonly height: number;
+  /** Hash of the last of these blocks' headers, as a leaf of the ledger's tree; `null` at 0. */
+  readonly header: Uint8Array | null;
+  /** Root of the directory. */
+  readonly root: Uint8Array;
+}
+
+/** Writes a record, with its MAC. */
+export function encodeIndexRecord(vault: Pick<Vault, "mac">, record: IndexRecord): Uint8Array {
+  const { generation, swept, height, header, root } = record;
+  const bytes = encode({ v: 1, generation, swept, height, header, root });
+  return encode([bytes, vault.mac("record", bytes)]);
+}
+
+/**
+ * Reads a record.
+ *
+ * @returns `undefined` when this member did not write it
+ */
+export function decodeIndexRecord(
+  vault: Pick<Vault, "mac">,
+  stored: Uint8Array,
+): IndexRecord | undefined {
+  try {
+    const [record, mac] = expectArray(decode(stored), "index record", 2);
+    const bytes = expectBytes(record, "index record");
+    if (!equalBytes(expectBytes(mac, "index record", 32), vault.mac("record", bytes))) {
+      return undefined;
+    }
+    const fields = ["v", "generation", "swept", "height", "header", "root"];
+    const map = expectMap(decode(bytes), "index record", fields);
+    expectVersion(map["v"], "index record");
+    return {
+      generation: expectBytes(map["generation"], "index record.generation", GENERATION_BYTES),
+      swept: map["swept"] === true,
+      height: expectUint(map["height"], "index record.height"),
+      header: map["header"] === null ? null : expectBytes(map["header"], "index record.header", 32),
+      root: expectBytes(map["root"], "index record.root", 32),
+    };
+  } catch (error) {
+    if (error instanceof EncodingError) return undefined;
+    throw error;
+  }
+}
+
+/** Whether two records say the same. */
+export const isSameRecord = (a: IndexRecord, b: IndexRecord): boolean =>
+  equalBytes(a.generation, b.generation) &&
+  a.height === b.height &&
+  a.swept === b.swept &&
+  equalBytes(a.root, b.root);

@@ -1,0 +1,276 @@
+import type { CID } from "multiformats/cid";
+import { sha256 } from "#crypto";
+import { concatBytes } from "../../bytes/concat.ts";
+import { utf8ToBytes } from "../../bytes/utf8.ts";
+import type { EntryPlace } from "../../chain/make-receipt.ts";
+import { decode, encode } from "../../codec/dag-cbor.ts";
+import {
+  expectArray,
+  expectBytes,
+  expectCid,
+  expectMap,
+  expectOneOf,
+  expectString,
+  expectUint,
+  expectVersion,
+} from "../../codec/shape.ts";
+import { decodeManifest, encodeManifest, type Manifest } from "../manifest.ts";
+
+/** Kinds of entries that the index takes in. */
+export const INDEXED_KINDS = ["record", "consent", "access", "erase", "link"] as const;
+
+/** An entry about a person, as the index holds it: what it says, or which entry erased it. */
+export interface IndexItem {
+  readonly id: Uint8Array;
+  readonly place: EntryPlace;
+  readonly kind: string;
+  readonly envelope: CID;
+  /** Time of the block, in ms. */
+  readonly recordedAt: number;
+  /** Gone where the entry was erased. */
+  readonly manifest?: Manifest;
+  /** Id of the erase entry that names it. */
+  readonly erasedBy?: Uint8Array;
+}
+
+/** How many entries are about a person, and a chain of digests over them. */
+export interface PersonHead {
+  readonly count: number;
+  /** 32 bytes. */
+  readonly digest: Uint8Array;
+  /** Pages that hold the entries. */
+  readonly pages: number;
+  /** How many of the entries were erased. */
+  readonly erased: number;
+}
+
+/** Of a person about whom nothing is. */
+export const NO_ENTRIES: PersonHead = /* @__PURE__ */ Object.freeze({
+  count: 0,
+  digest: /* @__PURE__ */ new Uint8Array(32),
+  pages: 0,
+  erased: 0,
+});
+
+const DIGEST = /* @__PURE__ */ concatBytes(
+  /* @__PURE__ */ utf8ToBytes("healthledger/index/1"),
+  /* @__PURE__ */ Uint8Array.of(0),
+);
+
+/** The digest after one more entry. */
+export const nextDigest = (
+  digest: Uint8Array,
+  { id, kind, envelope }: Pick<IndexItem, "id" | "kind" | "envelope">,
+): Uint8Array => sha256(DIGEST, encode([digest, id, kind, envelope]));
+
+export const encodeHead = ({ count, digest, pages, erased }: PersonHead): Uint8Array =>
+  encode({ v: 1, count, digest, pages, erased });
+
+export function decodeHead(bytes: Uint8Array): PersonHead {
+  const map = expectMap(decode(bytes), "head", ["v", "count", "digest", "pages", "erased"]);
+  expectVersion(map["v"], "head");
+  return {
+    count: expectUint(map["count"], "head.count"),
+    digest: expectBytes(map["digest"], "head.digest", 32),
+    pages: expectUint(map["pages"], "head.pages"),
+    erased: expectUint(map["erased"], "head.erased"),
+  };
+}
+
+/** Most entries in a page. */
+export const PAGE_ITEMS = 32;
+
+/** Writes some of a person's entries. */
+export function encodePage(items: readonly IndexItem[]): Uint8Array {
+  return encode(
+    items.map(({ id, place, kind, envelope, recordedAt, manifest, erasedBy }) => ({
+      id,
+      ...encodePlace(place),
+      kind,
+      envelope,
+      recordedAt,
+      ...(manifest === undefined ? {} : { manifest: encodeManifest(manifest) }),
+      ...(erasedBy === undefined ? {} : { erasedBy }),
+    })),
+  );
+}
+
+/** @throws {EncodingError} when it is no page */
+export function decodePage(bytes: Uint8Array): IndexItem[] {
+  return expectArray(decode(bytes), "page", PAGE_ITEMS).map((item) => {
+    const fields = ["id", ...PLACE, "kind", "envelope", "recordedAt"];
+    const map = expectMap(item, "page", fields, ["manifest", "erasedBy"]);
+    const { manifest, erasedBy } = map;
+    return {
+      id: expectBytes(map["id"], "page.id", 32),
+      place: expectPlace(map),
+      kind: expectOneOf(map["kind"], "page.kind", INDEXED_KINDS),
+      envelope: expectCid(map["envelope"], "page.envelope"),
+      recordedAt: expectUint(map["recordedAt"], "page.recordedAt"),
+      ...(manifest === undefined
+        ? {}
+        : { manifest: decodeManifest(expectBytes(manifest, "page.manifest")) }),
+      ...(erasedBy === undefined ? {} : { erasedBy: expectBytes(erasedBy, "page.erasedBy", 32) }),
+    };
+  });
+}
+
+/** What the index keeps under an entry's id: about whom it is; or, where nobody can tell, where it stands. */
+export type IdRow =
+  | { readonly local: Uint8Array; readonly height: number }
+  | {
+      readonly local?: undefined;
+      readonly kind: string;
+      readonly envelope: CID;
+      readonly place: EntryPlace;
+      readonly height: number;
+      readonly erasedBy?: Uint8Array;
+    };
+
+export function encodeIdRow(row: IdRow): Uint8Array {
+  if (row.local !== undefined) return encode({ local: row.local, height: row.height });
+  const { kind, envelope, place, erasedBy } = row;
+  return encode({
+    ...encodePlace(place),
+    kind,
+    envelope,
+    ...(erasedBy === undefined ? {} : { erasedBy }),
+  });
+}
+
+/** @throws {EncodingError} when it is none */
+export function decodeIdRow(bytes: Uint8Array): IdRow {
+  const optional = ["local", "transaction", "entry", "kind", "envelope", "erasedBy"];
+  const map = expectMap(decode(bytes), "id", ["height"], optional);
+  const height = expectUint(map["height"], "id.height");
+  if (map["local"] !== undefined) {
+    return { local: expectBytes(map["local"], "id.local", 16), height };
+  }
+  return {
+    kind: expectOneOf(map["kind"], "id.kind", INDEXED_KINDS),
+    envelope: expectCid(map["envelope"], "id.envelope"),
+    place: expectPlace(map),
+    height,
+    ...(map["erasedBy"] === undefined
+      ? {}
+      : { erasedBy: expectBytes(map["erasedBy"], "id.erasedBy", 32) }),
+  };
+}
+
+/** How many ids there are, and a sum over their rows, in each of 256 parts. */
+export interface IdSums {
+  readonly counts: number[];
+  /** 256 times 32 bytes: the exclusive or of the rows' MACs. */
+  readonly sums: Uint8Array;
+}
+
+export const ID_PARTS = 256;
+
+export const noIds = (): IdSums => ({
+  counts: Array.from({ length: ID_PARTS }, () => 0),
+  sums: new Uint8Array(32 * ID_PARTS),
+});
+
+/** Adds a row to the sums, or takes it away. */
+export function sumId(into: IdSums, part: number, mac: Uint8Array, count: 1 | -1 | 0): void {
+  into.counts[part]! += count;
+  for (let i = 0; i < 32; i++) into.sums[32 * part + i]! ^= mac[i]!;
+}
+
+export const encodeIdSums = ({ counts, sums }: IdSums): Uint8Array =>
+  encode({ v: 1, counts, sums });
+
+export function decodeIdSums(bytes: Uint8Array): IdSums {
+  const map = expectMap(decode(bytes), "ids", ["v", "counts", "sums"]);
+  expectVersion(map["v"], "ids");
+  return {
+    counts: expectArray(map["counts"], "ids.counts", ID_PARTS).map((count) =>
+      expectUint(count, "ids.counts"),
+    ),
+    sums: expectBytes(map["sums"], "ids.sums", 32 * ID_PARTS).slice(),
+  };
+}
+
+/** An entry that did not open, though nothing erased it; and whom it is about, where that is known. */
+export interface Lacking {
+  readonly id: Uint8Array;
+  readonly kind: string;
+  readonly local?: Uint8Array;
+}
+
+const MAX_LACKING = 100_000;
+
+export const encodeLacking = (all: readonly Lacking[]): Uint8Array =>
+  encode(all.slice(0, MAX_LACKING));
+
+export function decodeLacking(bytes: Uint8Array): Lacking[] {
+  return expectArray(decode(bytes), "lacking", MAX_LACKING).map((item) => {
+    const map = expectMap(item, "lacking", ["id", "kind"], ["local"]);
+    const { local } = map;
+    return {
+      id: expectBytes(map["id"], "lacking.id", 32),
+      kind: expectOneOf(map["kind"], "lacking.kind", INDEXED_KINDS),
+      ...(local === undefined ? {} : { local: expectBytes(local, "lacking.local", 16) }),
+    };
+  });
+}
+
+/** A business identifier of a person, as in FHIR. */
+export interface PersonIdentifier {
+  readonly system: string;
+  readonly value: string;
+}
+
+/** What a custodian knows of a person beside what is filed about him. */
+export interface StoredSubject {
+  readonly identifiers: readonly PersonIdentifier[];
+  /** 32 random bytes from which every tag is made; destroying it unlinks them for good. */
+  readonly key: Uint8Array;
+}
+
+export const encodeSubject = ({ identifiers, key }: StoredSubject): Uint8Array =>
+  encode({ v: 1, identifiers: identifiers.map(({ system, value }) => ({ system, value })), key });
+
+/** @throws {EncodingError} when it is none */
+export function decodeSubject(bytes: Uint8Array): StoredSubject {
+  const map = expectMap(decode(bytes), "subject", ["v", "identifiers", "key"]);
+  expectVersion(map["v"], "subject");
+  return {
+    identifiers: expectIdentifiers(map["identifiers"]),
+    key: expectBytes(map["key"], "key", 32),
+  };
+}
+
+/** Writes the content of an `identify` entry. */
+export const encodeIdentifiers = (identifiers: readonly PersonIdentifier[]): Uint8Array =>
+  encode({ v: 1, identifiers: identifiers.map(({ system, value }) => ({ system, value })) });
+
+/** @throws {EncodingError} when it is none */
+export function decodeIdentifiers(bytes: Uint8Array): PersonIdentifier[] {
+  const map = expectMap(decode(bytes), "identify", ["v", "identifiers"]);
+  expectVersion(map["v"], "identify");
+  return expectIdentifiers(map["identifiers"]);
+}
+
+const expectIdentifiers = (value: unknown): PersonIdentifier[] =>
+  expectArray(value, "identifiers", 64).map((item) => {
+    const fields = expectMap(item, "identifier", ["system", "value"]);
+    return {
+      system: expectString(fields["system"], "system"),
+      value: expectString(fields["value"], "value"),
+    };
+  });
+
+const PLACE = ["height", "transaction", "entry"];
+
+const encodePlace = ({ height, transaction, entry }: EntryPlace): EntryPlace => ({
+  height,
+  transaction,
+  entry,
+});
+
+const expectPlace = (map: Readonly<Record<string, unknown>>): EntryPlace => ({
+  height: expectUint(map["height"], "height"),
+  transaction: expectUint(map["transaction"], "transaction"),
+  entry: expectUint(map["entry"], "entry"),
+});

@@ -18,7 +18,7 @@ import type { ChainStore, Head } from "../storage/types.ts";
 import { AppendConflict } from "../storage/errors.ts";
 import type { Chain } from "./chain.ts";
 import { encodeCheckpoint } from "./checkpoint-note.ts";
-import { createCosigning } from "./cosigning.ts";
+import { createCosigning, type CosigningTime } from "./cosigning.ts";
 import { noteSigner, signNote } from "./note.ts";
 import { policyAt } from "./policy-at.ts";
 import { judgeCheckpoint, trustFromGenesis, withPolicy } from "./trust.ts";
@@ -66,9 +66,11 @@ export function createCheckpointer(options: {
   readonly memory?: LedgerMemory;
   /** Asked to cosign; one that fails to answer is left out. */
   readonly witnesses?: readonly Witness[];
+  /** How long witnesses are waited for. Default: until each has answered or failed. */
+  readonly cosigningTime?: CosigningTime;
 }): Checkpointer {
   const { chain, chains, signer, witnesses = [] } = options;
-  const cosigning = createCosigning(chain, witnesses);
+  const cosigning = createCosigning(chain, witnesses, options.cosigningTime);
   const notes = noteSigner(signer, chain.genesis.origin);
   const memory = options.memory ?? memoryOf("store", chain.ledger);
   const heads = openSignedHeads({ chains, ledger: chain.ledger, memory }, signer.key, "checkpoint");
@@ -120,7 +122,7 @@ export interface HeadsOfKey {
   read(): Promise<SignedBefore>;
   /** Keeps a head in both; `false` when another process with the same key kept one meanwhile. */
   keep(before: SignedBefore, next: SignedHead): Promise<boolean>;
-  /** Makes the memory know what the store knows, for a memory that was lost. */
+  /** Makes the memory know what the store knows, for a memory that was lost or put back. */
   adopt(): Promise<void>;
 }
 
@@ -177,8 +179,10 @@ export function openSignedHeads(
     },
     async adopt() {
       const { signed } = await readStored();
-      if (!memory.isKept || signed === undefined || (await readKept()) !== undefined) return;
-      await memory.keepHead(undefined, { key, use, ...signed });
+      if (!memory.isKept || signed === undefined) return;
+      const kept = await readKept();
+      if (kept !== undefined && kept.size >= signed.size) return;
+      await memory.keepHead(kept, { key, use, ...signed });
     },
   };
 }

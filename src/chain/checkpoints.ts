@@ -6,7 +6,7 @@ import type { ChainStore } from "../storage/types.ts";
 import type { Chain } from "./chain.ts";
 import type { Checkpointer } from "./checkpointer.ts";
 import { connection, type TreeHead } from "./connection.ts";
-import { createCosigning } from "./cosigning.ts";
+import { createCosigning, type CosigningTime } from "./cosigning.ts";
 import { encodeNote, noteSigner, splitNote, type NoteSignature } from "./note.ts";
 import { policyAt, type CheckpointPolicy } from "./policy-at.ts";
 import { openPolicySteps, type Reached } from "./policy-steps.ts";
@@ -68,13 +68,14 @@ export function openCheckpoints(options: {
   /** This process's keys in use, oldest first. */
   readonly keys: () => readonly CheckpointKey[];
   readonly cosigners?: readonly Witness[];
+  readonly cosigningTime?: CosigningTime;
   /** Appends a block, where the key in force is one that the last block brought. */
   readonly seal?: () => Promise<unknown>;
 }): Checkpoints {
   const { chain, chains, cosigners = [] } = options;
   const { origin } = chain.genesis;
   const genesisTrust = trustFromGenesis(chain.genesisBytes);
-  const cosigning = createCosigning(chain, cosigners);
+  const cosigning = createCosigning(chain, cosigners, options.cosigningTime);
   const steps = openPolicySteps(chain, chains);
   let newest: AcceptedCheckpoint | undefined;
   let turn: Promise<unknown> = Promise.resolve();

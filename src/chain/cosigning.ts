@@ -1,8 +1,9 @@
+import { equalBytes } from "../bytes/compare.ts";
 import { concatBytes } from "../bytes/concat.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import type { Chain } from "./chain.ts";
 import type { NoteKey } from "./note-key.ts";
-import { parseNote } from "./note.ts";
+import { parseNote, splitNote } from "./note.ts";
 import type { Witness } from "./witness.ts";
 
 /** Asks cosigners for their signatures. */
@@ -16,37 +17,72 @@ export interface Cosigning {
   cosign(note: Uint8Array, size: number, known: readonly NoteKey[]): Promise<Uint8Array>;
 }
 
+/**
+ * Resolves when cosigners that have not answered are left out, or at once when the signal says that
+ * all have.
+ */
+export type CosigningTime = (signal: AbortSignal) => Promise<unknown>;
+
+const NO_LIMIT: CosigningTime = (signal) =>
+  new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+
 /** Starts asking cosigners of one chain; remembers which size each saw last. */
-export function createCosigning(chain: Chain, cosigners: readonly Witness[]): Cosigning {
+export function createCosigning(
+  chain: Chain,
+  cosigners: readonly Witness[],
+  time: CosigningTime = NO_LIMIT,
+): Cosigning {
   const seen = new Map<Witness, number>();
+  /** Asked and silent: asked again when they have answered, so that nothing piles up. */
+  const busy = new Set<Witness>();
 
   async function ask(cosigner: Witness, note: Uint8Array, size: number): Promise<string> {
+    if (busy.has(cosigner)) return "";
+    busy.add(cosigner);
     try {
       // A second time with the size that the witness says it saw last.
       for (let attempt = 0; attempt < 2; attempt++) {
         const old = seen.get(cosigner) ?? 0;
         const proof = old === 0 || old >= size ? [] : await chain.proveConsistency(old, size);
-        const answer = await cosigner.cosign(note, old, proof);
-        seen.set(cosigner, answer.ok ? size : answer.size);
+        const answer = await cosigner.cosign(note.slice(), old, proof);
+        const last = answer.ok ? size : answer.size;
+        if (!Number.isSafeInteger(last) || last < 0) return "";
+        seen.set(cosigner, last);
         if (answer.ok) return answer.line;
-        if (answer.reason !== "stale" || answer.size > size) return "";
+        if (answer.reason !== "stale" || last > size) return "";
       }
     } catch {
       // One that cannot be reached must not stop the ledger; the policy says who is needed.
+    } finally {
+      busy.delete(cosigner);
     }
     return "";
   }
 
   return {
     async cosign(note, size, known) {
-      const lines = await Promise.all(cosigners.map((one) => ask(one, note, size)));
-      let all = note;
-      for (const line of lines) {
-        // A bad line would spoil the checkpoint for everyone.
-        const longer = concatBytes(all, utf8ToBytes(line));
-        if (parseNote(longer, known).ok) all = longer;
-      }
-      return all;
+      if (cosigners.length === 0) return note;
+      const lines = cosigners.map(() => "");
+      const asked = cosigners.map(async (one, i) => {
+        lines[i] = await ask(one, note, size);
+      });
+      const done = new AbortController();
+      const all = Promise.all(asked).finally(() => done.abort());
+      await Promise.race([all, time(done.signal)]);
+      return lines.reduce((longer, line) => withLine(longer, line, known), note);
     },
   };
+}
+
+/** Adds a line that is a known key's good signature of this text, and no other: it would spoil all. */
+function withLine(note: Uint8Array, line: unknown, known: readonly NoteKey[]): Uint8Array {
+  if (typeof line !== "string" || line.indexOf("\n") !== line.length - 1) return note;
+  const split = splitNote(note);
+  if (!split.ok) return note;
+  const { text } = split.note;
+  const bytes = utf8ToBytes(line);
+  const alone = parseNote(concatBytes(text, utf8ToBytes("\n"), bytes), known);
+  if (!alone.ok || !equalBytes(alone.text, text)) return note;
+  const longer = concatBytes(note, bytes);
+  return parseNote(longer, known).ok ? longer : note;
 }

@@ -6,7 +6,7 @@ import { EncodingError } from "../errors.ts";
 import { AppendConflict } from "../storage/errors.ts";
 import type { ChainStore, Head } from "../storage/types.ts";
 import type { Chain } from "./chain.ts";
-import { parseCheckpoint } from "./checkpoint-note.ts";
+import { encodeCheckpoint, parseCheckpoint } from "./checkpoint-note.ts";
 import { connection, type TreeHead } from "./connection.ts";
 import { makePolicyStep } from "./make-receipt.ts";
 import type { NoteKey } from "./note-key.ts";
@@ -74,6 +74,10 @@ export function openPolicySteps(chain: Chain, chains: ChainStore): PolicySteps {
     const { text, signatures } = split.note;
     const parsed = parseCheckpoint(text);
     if (!parsed.ok || parsed.checkpoint.size === 0) return false;
+    // This process may sign it: nothing but a size and a root of this very ledger, which are proved.
+    const { size, root, origin } = parsed.checkpoint;
+    if (origin !== chain.genesis.origin) return false;
+    if (!equalBytes(encodeCheckpoint({ origin, size, root }), text)) return false;
     const id = toHex(text);
     let one = kept.get(id);
     if (one === undefined) {

@@ -1,12 +1,17 @@
 import type { CID } from "multiformats/cid";
 import { equalBytes } from "../bytes/compare.ts";
-import { memoryOf, type LedgerMemory } from "../identity/signed-heads.ts";
+import {
+  memoryError,
+  memoryOf,
+  type LedgerMemory,
+  type SignedHead,
+} from "../identity/signed-heads.ts";
 import type { Signer } from "../identity/signer.ts";
 import { EMPTY_ROOT } from "../merkle/hash.ts";
 import { verifyConsistency } from "../merkle/verify.ts";
 import type { ChainStore } from "../storage/types.ts";
 import { cosignatureSigner, openCheckpoint } from "./checkpoint-note.ts";
-import { openSignedHeads } from "./checkpointer.ts";
+import { openSignedHeads, type SignedBefore } from "./checkpointer.ts";
 import { noteKey, NOTE_ED25519 } from "./note-key.ts";
 import { encodeSignatureLine } from "./note.ts";
 
@@ -30,6 +35,8 @@ export interface Witness {
    * @param note - the signed checkpoint
    * @param oldSize - size that the proof starts from: the one this witness saw last
    * @param proof - RFC 9162 consistency proof; empty from size 0
+   * @throws {ChainError} by {@link createWitness}'s, `ERR_CHAIN_MEMORY` when its memory lacks what its
+   *   store says that it cosigned, or knows another head
    */
   cosign(note: Uint8Array, oldSize: number, proof: readonly Uint8Array[]): Promise<CosignResult>;
 }
@@ -46,6 +53,8 @@ export interface Witness {
 export function createWitness(options: {
   readonly chains: ChainStore;
   readonly memory?: LedgerMemory;
+  /** Makes a memory that was lost or put back know what the store says, before anything is signed. */
+  readonly adoptSignedHeads?: boolean;
   readonly signer: Signer;
   /** Key name on the cosignatures. */
   readonly name: string;
@@ -61,10 +70,13 @@ export function createWitness(options: {
   const memory = options.memory ?? memoryOf("store", ledger);
   const heads = openSignedHeads({ chains, ledger, memory }, signer.key, "cosignature");
   const keys = checkpointKeys.map((pub) => noteKey(origin, NOTE_ED25519, pub));
+  let adopt = options.adoptSignedHeads === true;
   return {
     async cosign(note, oldSize, proof) {
+      if (adopt) await heads.adopt();
+      adopt = false;
       const before = await heads.read();
-      const signed = before.newest;
+      const signed = binding(before);
       const size = signed?.size ?? 0;
       const refuse = (reason: Extract<CosignResult, { ok: false }>["reason"]): CosignResult => ({
         ok: false,
@@ -106,4 +118,17 @@ export function createWitness(options: {
       return { ok: true, line: encodeSignatureLine({ name, keyId, signature }) };
     },
   };
+}
+
+/**
+ * The head that binds. A witness cannot ask which of two it signed: it has no ledger, and one proof
+ * is from one of them. The memory is written before the store, so it is never behind it.
+ */
+function binding({ stored, kept, newest }: SignedBefore): SignedHead | undefined {
+  if (kept === undefined || stored.signed === undefined) return newest;
+  const { size, root } = stored.signed;
+  if (size > kept.size || (size === kept.size && !equalBytes(root, kept.root))) {
+    throw memoryError("the store knows another cosigned head than the memory of signed heads");
+  }
+  return kept;
 }

@@ -37,7 +37,7 @@ import {
 import type { Signer } from "../identity/signer.ts";
 import { EMPTY_ROOT } from "../merkle/hash.ts";
 import { verifyConsistency } from "../merkle/verify.ts";
-import { afterWriting, SETTLE_WITHIN, settling } from "../storage/settle.ts";
+import { afterWriting, SETTLE_WITHIN, settling, sleep } from "../storage/settle.ts";
 import type { ChainStore, Storage } from "../storage/types.ts";
 import { openAnswer, type Answer } from "./answer.ts";
 import type { Attachment } from "./attachments.ts";
@@ -184,9 +184,14 @@ export interface OpenLedgerOptions {
   /**
    * Witnesses and validators that are asked to cosign each checkpoint. Where the ledger's policy
    * requires some, checkpoints, receipts, exports and answers are refused without them; recording
-   * goes on. One that fails to answer is left out, so each must give up in time by itself.
+   * goes on. One that fails to answer, or does not within {@link cosignWithin}, is left out.
    */
   readonly cosigners?: readonly Witness[];
+  /**
+   * Milliseconds for which a checkpoint waits for cosigners, at most 2^31 − 1. Default 10,000. One
+   * that has not answered then is not asked again before it does.
+   */
+  readonly cosignWithin?: number;
   /** Rules of entry kinds that the ledger's policy registers. */
   readonly kinds?: readonly KindRule[];
   /** Roles whose holders may break the glass. Default none. */
@@ -426,6 +431,10 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   if (lane !== undefined && !(Number.isInteger(lane) && lane >= 0 && lane < MAX_LANES)) {
     throw new RangeError(`lane must be an integer from 0 to ${MAX_LANES - 1}`);
   }
+  const cosignWithin = options.cosignWithin ?? SETTLE_WITHIN;
+  if (!(Number.isInteger(cosignWithin) && cosignWithin > 0 && cosignWithin < 2 ** 31)) {
+    throw new RangeError("cosignWithin must be milliseconds, an integer from 1 to 2^31 - 1");
+  }
   const signedHeads = options.signedHeads ?? keys.signedHeads;
   if (signedHeads === undefined) {
     throw new TypeError(
@@ -556,6 +565,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     chains: storage.chains,
     keys: () => checkpointSigners(keys).map(checkpointKey),
     cosigners: options.cosigners ?? [],
+    cosigningTime: (signal) => sleep(cosignWithin, signal),
     ...(options.readOnly === true ? {} : { seal: () => sequencer.seal() }),
   });
   function checkpointKey(own: Signer): CheckpointKey {

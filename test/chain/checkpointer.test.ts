@@ -4,6 +4,10 @@ import {
   parseCheckpoint,
   readCheckpoint,
 } from "../../src/chain/checkpoint-note.ts";
+import { createCosigning } from "../../src/chain/cosigning.ts";
+import { encode } from "../../src/codec/dag-cbor.ts";
+import { toHex } from "../../src/bytes/hex.ts";
+import type { ChainStore } from "../../src/storage/types.ts";
 import { createCheckpointer, openSignedHeads } from "../../src/chain/checkpointer.ts";
 import { blocksChain, openChain } from "../../src/chain/chain.ts";
 import {
@@ -11,14 +15,14 @@ import {
   encodeForkEvidence,
   verifyForkEvidence,
 } from "../../src/chain/fork-evidence.ts";
-import { noteKey, NOTE_ED25519 } from "../../src/chain/note-key.ts";
-import { noteSigner, parseNote, signNote } from "../../src/chain/note.ts";
+import { noteKey, NOTE_COSIGNATURE, NOTE_ED25519 } from "../../src/chain/note-key.ts";
+import { encodeNote, noteSigner, parseNote, signNote } from "../../src/chain/note.ts";
 import { judgeCheckpoint, trustFromGenesis } from "../../src/chain/trust.ts";
 import { createWitness, type CosignResult } from "../../src/chain/witness.ts";
 import { concatBytes } from "../../src/bytes/concat.ts";
 import { utf8ToBytes } from "../../src/bytes/utf8.ts";
 import { EMPTY_ROOT } from "../../src/merkle/hash.ts";
-import { memoryOf } from "../../src/identity/signed-heads.ts";
+import { memoryOf, memorySignedHeads } from "../../src/identity/signed-heads.ts";
 import { memoryData, memoryStorage } from "../../src/storage/memory.ts";
 import { bytesFor, signerFor, START, startLedger } from "../support/ledger.ts";
 
@@ -242,6 +246,119 @@ describe("createCheckpointer with witnesses", () => {
   });
 });
 
+function bytesOfTime(seconds: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setUint32(4, seconds);
+  return bytes;
+}
+
+describe("cosigners that answer late or wrong", () => {
+  async function start() {
+    const ledger = await grown(1);
+    const { chain, storage } = ledger;
+    const honest = createWitness({
+      chains: memoryStorage().chains,
+      signer: signerFor("w1"),
+      name: "w1",
+      ledger: chain.ledger,
+      origin: ORIGIN,
+      checkpointKeys: [signer.publicKey],
+      now: () => START / 1000,
+    });
+    const known = [
+      noteKey(ORIGIN, NOTE_ED25519, signer.publicKey),
+      noteKey("w1", NOTE_COSIGNATURE, signerFor("w1").publicKey),
+    ];
+    const { note } = await createCheckpointer({ chain, chains: storage.chains!, signer }).sign();
+    return { ...ledger, honest, known, note };
+  }
+
+  it("cannot take from the note what others signed, nor its text, nor make its signing fail", async () => {
+    const { chain, honest, known, note } = await start();
+    const parsed = parseNote(note, known);
+    if (!parsed.ok) throw new Error(parsed.reason);
+    // A text of the cosigner's own behind the note, well signed: the last blank line is its.
+    const text = concatBytes(note, utf8ToBytes("more\n"));
+    const message = concatBytes(utf8ToBytes("cosignature/v1\ntime 1\n"), text);
+    const signature = concatBytes(bytesOfTime(1), await signerFor("w1").sign(message));
+    const own = encodeNote(text, [{ name: "w1", keyId: known[1]!.keyId, signature }]);
+    expect(parseNote(own, known).ok).toBe(true);
+    const other = new TextDecoder().decode(own.slice(note.length));
+    const stranger = `— stranger ${Buffer.from(bytesFor("any")).toString("base64")}\n`;
+    const lines: unknown[] = [
+      other,
+      stranger,
+      stranger.repeat(99),
+      "x".repeat(2_000_000),
+      undefined,
+      7,
+      { toString: () => "x" },
+      new Uint8Array(3),
+    ];
+    for (const line of lines) {
+      const bad = { cosign: async () => ({ ok: true as const, line: line as string }) };
+      const cosigned = await createCosigning(chain, [bad, honest]).cosign(note, 1, known);
+      expect(cosigned.slice(0, note.length), String(line).slice(0, 20)).toEqual(note);
+      const opened = parseNote(cosigned, known);
+      expect(opened.ok && opened.text).toEqual(parsed.text);
+      expect(opened.ok && opened.verified.map(({ name }) => name)).toEqual([ORIGIN, "w1"]);
+      expect(opened.ok && opened.unverified).toEqual([]);
+    }
+  });
+
+  it("are believed no size that is none, and are asked again as before", async () => {
+    const { chain, honest, known, note, sequencer } = await start();
+    await sequencer.seal();
+    for (const size of [NaN, -1, 0.5, Infinity, "1", undefined, null]) {
+      const asked: number[] = [];
+      let once = true;
+      const cosigner = {
+        cosign: async (...args: Parameters<typeof honest.cosign>) => {
+          asked.push(args[1]);
+          if (!once) return honest.cosign(note, 0, []);
+          once = false;
+          return { ok: false as const, reason: "stale" as const, size: size as number };
+        },
+      };
+      const cosigning = createCosigning(chain, [cosigner]);
+      expect(await cosigning.cosign(note, 1, known), String(size)).toEqual(note);
+      await cosigning.cosign(note, 1, known);
+      expect(asked.slice(0, 2), String(size)).toEqual([0, 0]);
+    }
+  });
+
+  it("are waited for as long as was said, and not asked again before they have answered", async () => {
+    const { chain, honest, known, note } = await start();
+    let asked = 0;
+    let answer = (): void => {};
+    const late = {
+      cosign: async (...args: Parameters<typeof honest.cosign>) => {
+        asked++;
+        await new Promise<void>((resolve) => (answer = resolve));
+        return honest.cosign(...args);
+      },
+    };
+    let ended = 0;
+    const cosigning = createCosigning(chain, [late], async (signal) => {
+      signal.addEventListener("abort", () => ended++);
+    });
+    const first = await cosigning.cosign(note, 1, known);
+    expect(first).toEqual(note);
+    expect(await cosigning.cosign(note, 1, known)).toEqual(note);
+    expect(asked).toBe(1);
+    answer();
+    await expect.poll(() => ended).toBeGreaterThan(0);
+    // What it answered late is on no note; the next one has it.
+    expect(first).toEqual(note);
+    const third = createCosigning(chain, [honest]).cosign(note, 1, known);
+    expect(parseNote(await third, known)).toMatchObject({ verified: [{}, { name: "w1" }] });
+    const again = cosigning.cosign(note, 1, known);
+    answer();
+    await again;
+    expect(asked).toBe(2);
+  });
+});
+
 describe("fork evidence", () => {
   it("convicts a key whose two stores diverged, at one size or at two", async () => {
     const one = await grown(4);
@@ -366,6 +483,57 @@ describe("createWitness", () => {
     );
     const results = await Promise.all([w.cosign(note, 0, []), w.cosign(fork, 0, [])]);
     expect(results.filter(({ ok }) => ok)).toHaveLength(1);
+  });
+
+  it("believes its memory, and no store that says otherwise", async () => {
+    const { chain, checkpointer, sequencer } = await start();
+    const memory = memoryOf(memorySignedHeads(), chain.ledger);
+    const over = (chains: ChainStore, options: { adoptSignedHeads?: boolean } = {}) =>
+      createWitness({
+        ...{ chains, memory, ...options },
+        signer: signerFor("w1"),
+        name: "w1",
+        ledger: chain.ledger,
+        origin: ORIGIN,
+        checkpointKeys: [signer.publicKey],
+        now: () => START / 1000,
+      });
+    const { note, size } = await checkpointer.sign();
+    expect(refusal(await over(memoryStorage().chains).cosign(note, 0, []))).toBe("ok");
+    const signed = (of: number, root: Uint8Array) =>
+      signNote(encodeCheckpoint({ origin: ORIGIN, size: of, root }), [noteSigner(signer, ORIGIN)]);
+    const name = `${chain.ledger.toString()}/cosigned/${toHex(signerFor("w1").key)}`;
+    // The log forks, and the witness's store says that it is what was cosigned.
+    for (const of of [size, size + 3]) {
+      const { chains } = memoryStorage();
+      const root = bytesFor("fork");
+      await chains.append(name, { size: 0, hash: null }, [encode({ v: 1, size: of, root })]);
+      const lying = over(chains);
+      const fork = await signed(of, root);
+      await expect(lying.cosign(fork, of, [])).rejects.toMatchObject({ code: "ERR_CHAIN_MEMORY" });
+      await expect(lying.cosign(note, size, [])).rejects.toMatchObject({
+        code: "ERR_CHAIN_MEMORY",
+      });
+    }
+    // An older or an empty store is what a backup is: the memory binds.
+    for (const older of [undefined, encode({ v: 1, size: 1, root: bytesFor("fork") })]) {
+      const { chains } = memoryStorage();
+      if (older !== undefined) await chains.append(name, { size: 0, hash: null }, [older]);
+      const w = over(chains);
+      expect(refusal(await w.cosign(await signed(size, bytesFor("fork")), size, []))).toBe(
+        `inconsistent ${size}`,
+      );
+      expect(refusal(await w.cosign(note, size, []))).toBe("ok");
+    }
+    // A memory that was put back is made good from the store, when that is said.
+    const { chains } = memoryStorage();
+    await sequencer.seal();
+    const newer = await checkpointer.sign();
+    const record = encode({ v: 1, size: newer.size, root: newer.root });
+    await chains.append(name, { size: 0, hash: null }, [record]);
+    const adopting = over(chains, { adoptSignedHeads: true });
+    expect(refusal(await adopting.cosign(newer.note, newer.size, []))).toBe("ok");
+    expect(refusal(await over(chains).cosign(note, size, []))).toBe(`stale ${newer.size}`);
   });
 
   it("as a validator cosigns only what it judged itself", async () => {

@@ -352,6 +352,66 @@ describe("changes of the policy", () => {
   });
 });
 
+describe("what is kept of changes of policy", () => {
+  it("makes no key sign a text of the host's, however true its size and root are", async () => {
+    const { open, change, storage } = await world(["k2"]);
+    const hl = await open();
+    await record(hl);
+    await change(hl, { checkpointKeys: [pub("k2")] });
+    const id = await record(hl);
+    const { size, root } = hl.chain;
+    // The origin of another ledger that has the same checkpoint key, and lines of the host's own.
+    const base64 = Buffer.from(root).toString("base64");
+    const texts = [
+      `history.example/other\n${size}\n${base64}\n`,
+      `${ORIGIN}\n${size}\n${base64}\nI owe the host a fortune\n`,
+    ].map((text) => new TextEncoder().encode(text));
+    const name = `${hl.id.toString()}/policy`;
+    const line = { name: "host", keyId: 1, signature: bytesFor("any") };
+    await storage.chains.append(
+      name,
+      await storage.chains.head(name),
+      texts.map((text) => encode({ v: 1, note: encodeNote(text, [line]) })),
+    );
+    await expect(hl.prove(id)).rejects.toMatchObject(refusal(/the policy that is trusted/));
+    let kept = 0;
+    for await (const one of storage.chains.read(name, { from: 0, limit: 100 })) {
+      const split = splitNote((decode(one.record) as { note: Uint8Array }).note);
+      if (!split.ok) throw new Error(split.reason);
+      const { text, signatures } = split.note;
+      kept++;
+      if (!texts.some((forged) => Buffer.from(forged).equals(text))) continue;
+      // A signature is of the text alone: what it is called by does not matter.
+      expect(signatures.map(({ name: by }) => by)).toEqual(["host"]);
+    }
+    expect(kept).toBe(3);
+  });
+});
+
+describe("cosigners that never answer", () => {
+  const silent: Witness = { cosign: () => new Promise(() => {}) };
+
+  it("hold no checkpoint up for longer than was said, and are said to be missing where needed", async () => {
+    const required = { cosignaturePolicy: { validators: NONE, witnesses: quorum(1, "w1", "w2") } };
+    const { open, witness, trust } = await world(["k1"], required);
+    const patient = await open({ cosigners: [silent, witness("w1", "k1")], cosignWithin: 50 });
+    const id = await record(patient);
+    expect(await proved(patient, id, trust)).toBe("ok");
+    await patient.close();
+    const alone = await open({ cosigners: [silent], cosignWithin: 50 });
+    await expect(alone.prove(id)).rejects.toMatchObject(refusal(/1 of 1 witnesses$/));
+    // It is left alone while it owes an answer.
+    await expect(alone.checkpoint()).rejects.toMatchObject(refusal(/1 of 1 witnesses$/));
+  });
+
+  it("are waited for a time that is one", async () => {
+    const { open } = await world(["k1"]);
+    for (const cosignWithin of [0, -1, 0.5, NaN, Infinity, 2 ** 31, "5" as unknown as number]) {
+      await expect(open({ cosignWithin })).rejects.toThrow(RangeError);
+    }
+  });
+});
+
 describe("a receipt's policy path under attack", () => {
   it("is believed as it was made, and in no other way", async () => {
     const { a, open, change, trust, witness } = await world(["k1", "k2", "k3"]);

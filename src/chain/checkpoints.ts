@@ -1,5 +1,5 @@
 import { equalBytes } from "../bytes/compare.ts";
-import { ChainError, InputError, LedgerError } from "../errors.ts";
+import { ChainError, InputError, LedgerError, ProofError } from "../errors.ts";
 import { encode } from "../codec/dag-cbor.ts";
 import type { Signer } from "../identity/signer.ts";
 import type { ChainStore } from "../storage/types.ts";
@@ -12,6 +12,7 @@ import { policyAt, type CheckpointPolicy } from "./policy-at.ts";
 import { openPolicySteps, type Reached } from "./policy-steps.ts";
 import {
   judgeCheckpoint,
+  seenHead,
   trustFromGenesis,
   withPolicy,
   type PolicyStep,
@@ -51,6 +52,8 @@ export interface Checkpoints {
    *
    * @param trust - default: who trusts the genesis record alone
    * @throws {ChainError} `ERR_CHAIN_POLICY` also when nothing leads there
+   * @throws {ProofError} `ERR_PROOF_RANGE` when the trusted root is of more blocks than there are,
+   *   `ERR_PROOF_UNAVAILABLE` when it is of another history
    */
   provable(trust?: Trust): Promise<ProvableCheckpoint>;
   /** Signs where the policy changed, if it has and this process's keys are needed for it. */
@@ -165,6 +168,23 @@ export function openCheckpoints(options: {
     }
   }
 
+  /** What was seen of another history, or of more than there is, no receipt can be connected to. */
+  async function assertConnected(trust: Trust): Promise<void> {
+    const seen = seenHead(trust);
+    if (seen === undefined) return;
+    const now = { size: chain.size, root: chain.root };
+    if (seen.size > now.size) {
+      throw new ProofError("ERR_PROOF_RANGE", "the trusted ledger is longer than this one");
+    }
+    const proof =
+      seen.size === 0 || seen.size === now.size
+        ? []
+        : await chain.proveConsistency(seen.size, now.size);
+    if (connection(seen, now, proof) !== "connected") {
+      throw new ProofError("ERR_PROOF_UNAVAILABLE", "the trusted root is of another history");
+    }
+  }
+
   /** Signs as the holder of a key that is in force no more, so that the new keys are believed. */
   async function helpOthers(policy: CheckpointPolicy): Promise<void> {
     const before = await unledTo(policy);
@@ -220,7 +240,10 @@ export function openCheckpoints(options: {
           made = await make([trust]);
           policyPath = await steps.find(trust, made.note);
         }
-        if (policyPath !== undefined) return { ...made, policyPath };
+        if (policyPath !== undefined) {
+          await assertConnected(trust);
+          return { ...made, policyPath };
+        }
         throw new ChainError(
           "ERR_CHAIN_POLICY",
           "nothing leads from the policy that is trusted to the one in force; missing: a checkpoint " +

@@ -3,6 +3,8 @@ import {
   encodeSignedTransaction,
   type TransactionWithEntries,
 } from "../block/transaction.ts";
+import { entryId } from "../block/entry.ts";
+import { equalBytes } from "../bytes/compare.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { ChainError, ProofError } from "../errors.ts";
 import { leafHash } from "../merkle/hash.ts";
@@ -36,6 +38,8 @@ export interface MakeReceiptOptions {
    * continues that root, or is continued by it. Default: who trusts the genesis record alone.
    */
   readonly from?: Trust;
+  /** Id that the entry must have, where the place is only somebody's word; 32 bytes. */
+  readonly id?: Uint8Array;
   /** Also proves what the state at the last block of the checkpoint says of the key. */
   readonly later?: boolean;
 }
@@ -92,7 +96,11 @@ export function receiptMaker(
     }
     connected ??= connectPath(chain, head, options);
     const { tx, alg, sig } = signed;
-    const name = keyKey(decodeTransaction(tx).key);
+    const { key, author } = decodeTransaction(tx);
+    if (options.id !== undefined && !equalBytes(entryId(chain.ledger, author, entry), options.id)) {
+      throw new ProofError("ERR_PROOF_UNAVAILABLE", "another entry stands at this place");
+    }
+    const name = keyKey(key);
     const receipt: Receipt = {
       v: 1,
       ledger: chain.ledger,

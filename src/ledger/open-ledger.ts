@@ -692,6 +692,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
       return makeReceipt(chain, place, {
         checkpoint: note,
         policyPath,
+        id: entry,
         later: true,
         ...(from === undefined ? {} : { from }),
       });

@@ -59,6 +59,18 @@ describe("verifyReceipt", () => {
     }
   });
 
+  it("is of the entry that was meant, or is not made", async () => {
+    const { chain, note, all, signers } = await filled();
+    const id = (height: number, entry: number) =>
+      entryId(chain.ledger, signers["a"]!.actor, all[height]![entry]!);
+    const made = (height: number, entry: number, of: Uint8Array) =>
+      makeReceipt(chain, { height, transaction: 0, entry }, { checkpoint: note, id: of });
+    expect(await made(3, 2, id(3, 2))).toBeInstanceOf(Uint8Array);
+    for (const other of [id(3, 1), id(2, 2)]) {
+      await expect(made(3, 2, other)).rejects.toMatchObject({ code: "ERR_PROOF_UNAVAILABLE" });
+    }
+  });
+
   it("believes no receipt with any one bit flipped", async () => {
     const { chain, genesis, note } = await filled(3);
     const trust = trustFromGenesis(genesis);

@@ -388,6 +388,55 @@ describe("what is kept of changes of policy", () => {
   });
 });
 
+describe("what a reader has seen of a ledger", () => {
+  it("is what its receipts, those of an answer too, and a verification are held against", async () => {
+    const { open, b, trust } = await world(["k1"]);
+    const hl = await open();
+    await record(hl);
+    const subject = await hl.ensureSubject(MRN);
+    const patient = signerFor("patient");
+    await hl.consent(subject, treatmentOnly(patient), { grantor: patient });
+    const seen = followCheckpoint(trust, await hl.checkpoint(), []);
+    if (!seen.ok) throw new Error(seen.reason);
+    const from = seen.trust;
+    await record(hl);
+    const ask = { patient: MRN, purposes: ["TREAT"] };
+    const requester = { signer: b.signer(), agreement: b.agreement() };
+    let items = 0;
+    for await (const { receipt } of (await hl.request(requester, { ...ask, from })).items()) {
+      items++;
+      expect(verifyReceipt(receipt, from)).toMatchObject({ ok: true, connectedTo: from.size });
+      expect(reason(verifyReceipt(receipt, { ...from, root: bytesFor("fork") }))).not.toBe("ok");
+    }
+    for await (const { receipt } of (await hl.request(requester, ask)).items()) {
+      items++;
+      expect(reason(verifyReceipt(receipt, from))).toBe("not-connected");
+    }
+    expect(items).toBe(4);
+    const before = hl.chain.size;
+    for (const bad of [
+      { ...from, root: bytesFor("fork") },
+      { ...from, size: before + 9 },
+    ]) {
+      await expect(hl.request(requester, { ...ask, from: bad })).rejects.toMatchObject({
+        code: expect.stringMatching(/^ERR_PROOF_/) as unknown,
+      });
+    }
+    // Nothing was decided for who could not be given the proof.
+    expect(await hl.chain.refresh()).toBe(before);
+    // A ledger is opened, and verified, by what its opener has seen.
+    await hl.close();
+    for (const bad of [
+      { ...from, root: bytesFor("fork") },
+      { ...from, size: before + 9 },
+    ]) {
+      await expect(open({ trust: bad })).rejects.toMatchObject({ code: "ERR_CHAIN_INVALID" });
+    }
+    const again = await open({ trust: from });
+    expect(reason(await again.verify())).toBe("ok");
+  });
+});
+
 describe("cosigners that never answer", () => {
   const silent: Witness = { cosign: () => new Promise(() => {}) };
 

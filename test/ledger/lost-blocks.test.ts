@@ -117,6 +117,38 @@ describe("openLedger on a store that lost blocks", () => {
   });
 });
 
+describe("a ledger that goes on from what was left", () => {
+  it("knows nothing of what stood on the lost blocks, and proves nothing by their places", async () => {
+    const w = await world();
+    await w.record(2);
+    const lost: Uint8Array[] = [];
+    await w.session(async (hl) => {
+      const me = await hl.ensureSubject(MRN);
+      for (const id of ["l1", "l2", "l3"]) lost.push((await hl.record(me, observation(id))).id);
+    });
+    const had = await w.size();
+    w.keep(had - 3);
+    await w.session(
+      async (hl) => {
+        const me = await hl.ensureSubject(MRN);
+        const { id } = await hl.record(me, observation("new"));
+        const named = async (of: Uint8Array): Promise<string> =>
+          (JSON.parse(new TextDecoder().decode(await hl.read(of))) as { id: string }).id;
+        expect(await named(id)).toBe("new");
+        const listed: string[] = [];
+        for (const { head } of await hl.records(me)) listed.push(await named(head.id));
+        expect(listed.sort()).toEqual(["new", "o0", "o1"]);
+        await hl.record(me, observation("n2"));
+        for (const one of lost) {
+          await expect(hl.read(one)).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
+          await expect(hl.prove(one)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
+        }
+      },
+      { repair: { acceptLostBlocks: true } },
+    );
+  });
+});
+
 describe("openLedger on a storage that was put back to an older copy", () => {
   it("is refused, and no key ever contradicts itself; the newest copy goes on", async () => {
     const w = await world();

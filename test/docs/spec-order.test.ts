@@ -5,6 +5,11 @@ import type { Transaction, TransactionWithEntries } from "../../src/block/transa
 import { encode } from "../../src/codec/dag-cbor.ts";
 import { cidOf, DAG_CBOR } from "../../src/codec/cid.ts";
 import type { Signer } from "../../src/identity/signer.ts";
+import { readBlock } from "../../src/chain/apply-block.ts";
+import { encodeCheckpoint } from "../../src/chain/checkpoint-note.ts";
+import { noteSigner, signNote } from "../../src/chain/note.ts";
+import { verifyBlocks } from "../../src/chain/verify-ledger.ts";
+import { mth } from "../support/rfc9162.ts";
 import { createForge, keyEntry, memberEntry, policyEntry, type Forge } from "../support/forge.ts";
 import { bytesFor, foundLedger, recordEntries, signerFor, START } from "../support/ledger.ts";
 import { specPage } from "./spec-page.ts";
@@ -234,6 +239,33 @@ describe("docs/spec/ledger.md, order of the checks", () => {
     expect(await reason(none)).toBe("threshold-unreachable");
     const empty = await policyEntry(ledger, { checkpointKeys: [] }, [a, b]);
     expect(await reason(empty)).toBe("no-checkpoint-key-left");
+  });
+
+  it("judges a checkpoint by the state before its last block", async () => {
+    const { genesis, signers } = await foundLedger({ a: ["custodian", "sequencer"], b: [] });
+    const { a, b } = signers as Record<"a" | "b", Signer>;
+    const forge = await createForge(genesis, a);
+    const next = signerFor("next checkpoint");
+    const change = { checkpointKeys: [next.publicKey] };
+    await forge.add();
+    await forge.add(await forge.tx(a, [await policyEntry(forge.ledger, change, [a, b])]));
+    await forge.add();
+    await forge.add();
+    const headers = forge.blocks.map((block) => readBlock(block)!.header);
+    const origin = "ledger.example/test";
+    const judged: boolean[][] = [];
+    for (let size = 0; size <= headers.length; size++) {
+      const said = encodeCheckpoint({ origin, size, root: mth(headers.slice(0, size)) });
+      const by = async (signer: Signer): Promise<boolean> => {
+        const checkpoint = await signNote(said, [noteSigner(signer, origin)]);
+        return (await verifyBlocks(forge.blocks.slice(0, size), { genesis, checkpoint })).ok;
+      };
+      judged.push([await by(signerFor("checkpoint")), await by(next)]);
+    }
+    // Block 1 changes the key: as the page says.
+    const last = Number(/sign checkpoints of up to (\d) blocks/.exec(text)![1]);
+    expect(judged).toEqual(judged.map((_, size) => [size <= last, size > last]));
+    expect(judged).toHaveLength(5);
   });
 
   it("judges authority by the state before, and what is known by the one within", async () => {

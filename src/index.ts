@@ -19,7 +19,13 @@ export type { AppliedBlock, BlockRefused, Tip } from "./chain/apply-block.ts";
 export * from "./chain/author.ts";
 export * from "./chain/chain.ts";
 export * from "./chain/checkpoint-note.ts";
-export * from "./chain/checkpointer.ts";
+export {
+  type Checkpointer,
+  createCheckpointer,
+  decodeSignedHead,
+  type SignedCheckpoint,
+} from "./chain/checkpointer.ts";
+export type { AcceptedCheckpoint, ProvableCheckpoint } from "./chain/checkpoints.ts";
 export * from "./chain/copy-ledger.ts";
 export type { DerivedData, DerivedMark, TransactionPlace } from "./chain/derived.ts";
 export * from "./chain/export.ts";
@@ -97,7 +103,15 @@ export {
   memoryKeys,
   type SigningUse,
 } from "./identity/key-store.ts";
-export { type SignedHead, type SignedHeads } from "./identity/signed-heads.ts";
+export {
+  type HeadUse,
+  type KeptHead,
+  type KeptLedger,
+  type LedgerMemory,
+  memoryOf,
+  type SignedHead,
+  type SignedHeads,
+} from "./identity/signed-heads.ts";
 export { memoryShardKeys, type ShardKeys } from "./identity/shard-keys.ts";
 export {
   memorySigner,

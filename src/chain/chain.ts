@@ -252,6 +252,15 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     if (derived.isFull) await derived.flush();
   }
 
+  /** A store that takes no writes is read nevertheless: what was derived waits in memory. */
+  async function flushIfTaken(): Promise<void> {
+    try {
+      await derived.flush();
+    } catch (error) {
+      if (!(error instanceof StorageError) || error.code !== "ERR_STORAGE_FAILED") throw error;
+    }
+  }
+
   /** Checks and takes in the records from the tip to the store's head. */
   async function follow(): Promise<number> {
     const storeHead = await chains!.head(chainName);
@@ -275,7 +284,8 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
         throw invalid(index, "another than was checked before");
       }
       advance(result, stored.block.header, headAfter(index, record));
-      await settle();
+      await anchorAfter(ANCHOR_EVERY);
+      if (derived.isFull) await (derived.isOverfull ? derived.flush() : flushIfTaken());
       onProgress?.({ done: index + 1, total: storeHead.size });
     }
     return tip.size;
@@ -411,12 +421,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
   await start();
   if (tip.size === 0 && options.beside !== true) await assertAlone();
   await anchorAfter(1);
-  try {
-    await derived.flush();
-  } catch (error) {
-    // A store that takes no writes is read nevertheless: what was derived waits in memory.
-    if (!(error instanceof StorageError) || error.code !== "ERR_STORAGE_FAILED") throw error;
-  }
+  await flushIfTaken();
   signal = undefined;
   onProgress = undefined;
 
@@ -473,7 +478,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     async close() {
       await exclusively(async () => {
         await anchorAfter(1);
-        await derived.flush();
+        await flushIfTaken();
       });
     },
   };

@@ -50,6 +50,8 @@ export interface DerivedData {
   addState(nodes: readonly StoredNode[]): void;
   /** Whether so many changes are not written yet that they should not wait for the next commit. */
   readonly isFull: boolean;
+  /** Whether so many wait that none may be added before they are written. */
+  readonly isOverfull: boolean;
   /** The changes that are not written yet; they stay pending until {@link written}. */
   pending(): readonly StateChange[];
   /** Says that changes which were {@link pending} are written. */
@@ -80,6 +82,8 @@ export interface DerivedData {
 
 /** Changes after which what is pending should be written, where the store takes as many. */
 const FLUSH_BATCH = 4096;
+/** Changes that wait in memory while the store takes no writes. */
+const MOST_UNWRITTEN: number = 32 * FLUSH_BATCH;
 
 interface NamedChange {
   readonly key: Uint8Array;
@@ -171,6 +175,9 @@ export function openDerived(store: StateStore, ledger: CID): DerivedData {
     },
     get isFull() {
       return changes.length > most;
+    },
+    get isOverfull() {
+      return changes.length > MOST_UNWRITTEN;
     },
     pending: () => changes.slice(),
     written,

@@ -48,6 +48,8 @@ export interface Checkpointer {
   sign(): Promise<SignedCheckpoint>;
   /** What was signed last, or `undefined`: the larger of what store and memory say. */
   last(): Promise<SignedHead | undefined>;
+  /** What store and memory say that was signed, each where it says something: both bind. */
+  known(): Promise<readonly SignedHead[]>;
 }
 
 const CONFLICT_TRIES = 16;
@@ -99,6 +101,9 @@ export function createCheckpointer(options: {
     },
     async last() {
       return (await heads.read()).newest;
+    },
+    async known() {
+      return (await heads.read()).all;
     },
   };
 }

@@ -218,12 +218,16 @@ export function openCheckpoints(options: {
     return encodeNote(text, lines);
   }
 
-  /** A key may sign an older head too, if what it signed last continues it: both are true then. */
+  /** A key may sign an older head too, if all that it signed is of one history with it. */
   async function mayAlsoSign({ checkpointer }: CheckpointKey, head: TreeHead): Promise<boolean> {
-    let last: TreeHead | undefined = await checkpointer.last();
-    if (last === undefined || last.size < head.size) last = await checkpointer.sign();
-    const proof = last.size === head.size ? [] : await chain.proveConsistency(head.size, last.size);
-    return connection(head, last, proof) === "connected";
+    let known: readonly TreeHead[] = await checkpointer.known();
+    if (!known.some(({ size }) => size >= head.size)) known = [await checkpointer.sign()];
+    for (const one of known) {
+      const [old, now] = [Math.min(one.size, head.size), Math.max(one.size, head.size)];
+      const proof = old === now || old === 0 ? [] : await chain.proveConsistency(old, now);
+      if (connection(head, one, proof) !== "connected") return false;
+    }
+    return true;
   }
 
   return {

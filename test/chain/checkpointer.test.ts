@@ -192,6 +192,24 @@ describe("createCheckpointer", () => {
   });
 });
 
+describe("createCheckpointer with a memory", () => {
+  it("is held by both, store and memory, whichever says more", async () => {
+    const { chain, storage } = await grown(3);
+    const chains = storage.chains!;
+    const name = `${chain.ledger.toString()}/checkpoints/${toHex(signer.key)}`;
+    const memory = memoryOf(memorySignedHeads(), chain.ledger);
+    const fork = { key: signer.key, use: "checkpoint", size: 2, root: bytesFor("fork") } as const;
+    await memory.keepHead(undefined, fork);
+    const checkpointer = createCheckpointer({ chain, chains, signer, memory });
+    await expect(checkpointer.sign()).rejects.toMatchObject({ code: "ERR_CHAIN_CHECKPOINT" });
+    // The store's host says that what is there now was signed already.
+    const said = encode({ v: 1, size: 3, root: chain.root });
+    await chains.append(name, { size: 0, hash: null }, [said]);
+    await expect(checkpointer.sign()).rejects.toMatchObject({ code: "ERR_CHAIN_CHECKPOINT" });
+    expect((await checkpointer.known()).map(({ size }) => size)).toEqual([3, 2]);
+  });
+});
+
 describe("createCheckpointer with witnesses", () => {
   it("leaves out lines that would spoil the note, and witnesses that fail", async () => {
     const cosigner = (name: string) => ({ name, pub: signerFor(name).publicKey });

@@ -18,7 +18,9 @@ import {
 import { verifyReceipt } from "../../src/chain/verify-receipt.ts";
 import { createWitness, type Witness } from "../../src/chain/witness.ts";
 import { decode, encode } from "../../src/codec/dag-cbor.ts";
+import { toHex } from "../../src/bytes/hex.ts";
 import { memoryKeys, type KeyStore } from "../../src/identity/key-store.ts";
+import { memoryOf, memorySignedHeads } from "../../src/identity/signed-heads.ts";
 import { openLedger, type Ledger, type OpenLedgerOptions } from "../../src/ledger/open-ledger.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { policyEntry } from "../support/forge.ts";
@@ -385,6 +387,39 @@ describe("what is kept of changes of policy", () => {
       expect(signatures.map(({ name: by }) => by)).toEqual(["host"]);
     }
     expect(kept).toBe(3);
+  });
+});
+
+describe("a key that is in force no more", () => {
+  it("signs no head of another history than store or memory say that it signed", async () => {
+    const fork = bytesFor("fork");
+    type Said = { readonly kept: [number, "fork"]; readonly stored?: [number, "ours"] };
+    // Sizes from the ledger's own: what others with the same key signed meanwhile, elsewhere.
+    const cases: Said[] = [
+      { kept: [0, "fork"] },
+      { kept: [2, "fork"] },
+      { kept: [-1, "fork"], stored: [0, "ours"] },
+    ];
+    for (const { kept, stored } of cases) {
+      const { open, change, storage } = await world(["k1", "k2"]);
+      const signedHeads = memorySignedHeads();
+      const hl = await open({ signedHeads });
+      await record(hl);
+      await change(hl, { checkpointKeys: [pub("k2")] });
+      const id = await record(hl);
+      const { size, root } = hl.chain;
+      const { key } = signerFor("k1");
+      await memoryOf(signedHeads, hl.id).keepHead(undefined, {
+        ...{ key, use: "checkpoint", size: size + kept[0], root: fork },
+      });
+      if (stored !== undefined) {
+        const name = `${hl.id.toString()}/checkpoints/${toHex(key)}`;
+        const head = encode({ v: 1, size: size + stored[0], root });
+        await storage.chains.append(name, await storage.chains.head(name), [head]);
+      }
+      // Without its signature nothing leads from genesis to the new key.
+      await expect(hl.prove(id)).rejects.toMatchObject(refusal(/the policy that is trusted/));
+    }
   });
 });
 

@@ -83,7 +83,9 @@ describe("exportRecord", () => {
     const succeeded = drawn;
     drawn = 0;
     fail = true;
-    await expect(hl.exportRecord(asking, what)).rejects.toThrow("no space");
+    await expect(hl.exportRecord(asking, what)).rejects.toMatchObject({
+      code: "ERR_STORAGE_AMBIGUOUS",
+    });
     expect(drawn).toBeLessThan(succeeded);
   });
 });

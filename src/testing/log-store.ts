@@ -133,24 +133,21 @@ export async function logStorage(
   function change(what: Change, signal?: AbortSignal): Promise<Head | undefined> {
     if (closing) return Promise.reject(closedError());
     const parts = frames(what, flaws.torn ?? false);
-    const expected = what.append && { ...what.append.expected };
+    // From the frame: the caller's own arguments may change.
+    const copies = parts.flatMap((part) => [...framesIn(part)]);
+    const append = copies.find(({ change: copy }) => copy.append)?.change.append;
     const held = (): Promise<Head | undefined> =>
       locked(path, flaws.unlocked ?? false, async () => {
         signal?.throwIfAborted();
         await catchUp();
         // So that the other is often between comparing and writing, too.
         if (flaws.unlocked) await pause(3);
-        const head = what.append && (await chains.head(what.append.chain));
-        if (head && !sameHead(head, expected!)) {
-          // From the frame: the caller's own arguments may have changed since.
-          for (const { change: copy } of framesIn(parts.at(-1)!)) {
-            return memory.commit({ append: copy.append! });
-          }
-        }
-        await write(parts, what.append !== undefined);
-        return what.append && chains.head(what.append.chain);
+        const head = append && (await chains.head(append.chain));
+        if (head && !sameHead(head, append.expected)) return memory.commit({ append });
+        await write(parts, append !== undefined);
+        return append && chains.head(append.chain);
       });
-    if (!flaws.early || what.append) return turn(held);
+    if (!flaws.early || append) return turn(held);
     void pause(10)
       .then(() => turn(held))
       .catch(() => {});
@@ -196,8 +193,11 @@ export async function logStorage(
       head: (chain) => fresh(() => chains.head(chain)),
       append: async (chain, expected, records, options) =>
         (await commit({ append: { chain, expected, records } }, options))!,
-      read: (chain, options) => freshly(() => chains.read(chain, options)),
+      read(chain, { ...options }) {
+        return freshly(() => chains.read(chain, options));
+      },
       async *tail(chain, { from, signal }) {
+        if (closing) throw closedError();
         for (let next = from; !closing; await pause(5)) {
           signal?.throwIfAborted();
           for await (const item of freshly(() => chains.read(chain, { from: next }))) {
@@ -212,9 +212,18 @@ export async function logStorage(
     blobs: {
       caps,
       put: async (list) => void (await commit({ blobs: list })),
-      get: (cid) => fresh(() => blobs.get(cid)),
-      getMany: (cids) => fresh(() => blobs.getMany(cids)),
-      has: (cid) => fresh(() => blobs.has(cid)),
+      get(cid) {
+        const copy = CID.parse(String(cid));
+        return fresh(() => blobs.get(copy));
+      },
+      getMany(cids) {
+        const copies = cids.map((cid) => CID.parse(String(cid)));
+        return fresh(() => blobs.getMany(copies));
+      },
+      has(cid) {
+        const copy = CID.parse(String(cid));
+        return fresh(() => blobs.has(copy));
+      },
       delete: async (cids) => void (await change({ deleted: [...cids] })),
       list: () => freshly(() => blobs.list()),
       count: () => fresh(() => blobs.count()),
@@ -231,14 +240,18 @@ export async function logStorage(
         return fresh(() => state.getMany(copies));
       },
       batch: async (changes) => void (await commit({ state: changes })),
-      scan: (options) => freshly(() => state.scan(options)),
+      scan({ ...options }) {
+        const [gte, lt] = [copyBytes(options.gte), copyBytes(options.lt)];
+        return freshly(() => state.scan({ ...options, gte, lt }));
+      },
       close,
     },
     commit,
-    async compact() {
-      const { size } = await file.stat();
-      return { before: size, after: size };
-    },
+    compact: () =>
+      turn(async () => {
+        const { size } = await file.stat();
+        return { before: size, after: size };
+      }),
     close,
     [Symbol.asyncDispose]: close,
   };

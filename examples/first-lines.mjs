@@ -91,6 +91,8 @@ for await (const { resource, receipt } of answer.items()) {
 }
 console.log(explain(answer.decision));
 for await (const access of hl.audit(patient)) {
-  console.log(new Date(access.recordedAt).toISOString(), access.requester, access.purposes);
+  const when = new Date(access.recordedAt).toISOString();
+  if (access.unreadable !== undefined) console.log(when, "cannot be read");
+  else console.log(when, access.requester, access.purposes);
 }
 await hl.close();

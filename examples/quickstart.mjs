@@ -277,6 +277,10 @@ async function main() {
     [institute.signer.actor, "Research institute"],
   ]);
   for await (const access of hl.audit(subject)) {
+    if (access.unreadable !== undefined) {
+      line(`an access entry that cannot be read: ${access.unreadable}`);
+      continue;
+    }
     const released = access.records.filter((record) => record.released).length;
     line(
       `${new Date(access.recordedAt).toISOString()}  ${names.get(access.requester)} for ` +

@@ -192,6 +192,32 @@ describe("createCheckpointer", () => {
   });
 });
 
+describe("createCheckpointer on a store that lost what it acknowledged", () => {
+  it("signs no head that is not read back as it was appended", async () => {
+    const { storage, genesis } = await grown(3);
+    const inner = storage.chains!;
+    let lie: ((record: Uint8Array) => Uint8Array | undefined) | undefined;
+    const chains: ChainStore = {
+      ...inner,
+      async *read(name, options) {
+        for await (const item of inner.read(name, options)) {
+          const record = lie === undefined ? item.record : lie(item.record);
+          if (record !== undefined) yield { ...item, record };
+        }
+      },
+    };
+    const chain = await openChain({ storage: { ...storage, chains }, genesis });
+    const checkpointer = createCheckpointer({ chain, chains: inner, signer });
+    for (const other of [() => undefined, (record: Uint8Array) => record.map((byte) => byte ^ 1)]) {
+      lie = other;
+      await expect(checkpointer.sign()).rejects.toMatchObject({ code: "ERR_CHAIN_INVALID" });
+      expect(await checkpointer.last()).toBeUndefined();
+    }
+    lie = undefined;
+    expect((await checkpointer.sign()).size).toBe(3);
+  });
+});
+
 describe("createCheckpointer with a memory", () => {
   it("is held by both, store and memory, whichever says more", async () => {
     const { chain, storage } = await grown(3);
@@ -537,7 +563,8 @@ describe("createWitness", () => {
     for (const older of [undefined, encode({ v: 1, size: 1, root: bytesFor("fork") })]) {
       const { chains } = memoryStorage();
       if (older !== undefined) await chains.append(name, { size: 0, hash: null }, [older]);
-      const w = over(chains);
+      // Adopting takes nothing from it.
+      const w = over(chains, { adoptSignedHeads: true });
       expect(refusal(await w.cosign(await signed(size, bytesFor("fork")), size, []))).toBe(
         `inconsistent ${size}`,
       );

@@ -19,7 +19,7 @@ const storage = await lmdbStorage({ path: join(folder, "store") });
 const shardKeys = await fileShardKeys(join(folder, "shards"));
 const world = await foundWorld(storage);
 console.log("opening");
-const hl = await world.open({ shardKeys });
+const hl = await world.open({ shardKeys, signedHeads: "store" });
 const me = await hl.ensureSubject(MRN);
 console.log("ready");
 for (let n = Number(first); ; n++) {

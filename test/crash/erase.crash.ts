@@ -48,7 +48,7 @@ describe("a process that erases", () => {
       const storage = await lmdbStorage({ path: join(folder, "store") });
       const shardKeys = await fileShardKeys(join(folder, "shards"));
       const world = await foundWorld(storage);
-      const hl = await world.open({ shardKeys });
+      const hl = await world.open({ shardKeys, signedHeads: "store" });
       const lines = (await readFile(join(folder, "acks"), "utf8").catch(() => ""))
         .split("\n")
         .slice(0, -1);

@@ -79,7 +79,7 @@ const [path, scene, stop, id] = process.argv.slice(2);
 if (process.argv[1] === CHILD) {
   const inner = await lmdbStorage({ path: path! });
   const world = await foundWorld(inner);
-  const hl = await world.open({ storage: deadly(inner, stop as Stop) });
+  const hl = await world.open({ storage: deadly(inner, stop as Stop), signedHeads: "store" });
   const me = await hl.ensureSubject(MRN);
   if (scene === "ask") {
     const answer = await hl.request(requesterOf(world.hospitalB), {

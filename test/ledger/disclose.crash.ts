@@ -50,7 +50,7 @@ function run(
 async function open() {
   const storage = await lmdbStorage({ path });
   const world = await foundWorld(storage);
-  const hl = await world.open();
+  const hl = await world.open({ signedHeads: "store" });
   const me = await hl.ensureSubject(MRN);
   return {
     world,

@@ -24,7 +24,7 @@ export function digestOfStudy(n: number): string {
 if (process.argv[1] === UPLOAD_CHILD) {
   const [path, first] = process.argv.slice(2) as [string, string];
   const world = await foundWorld(await lmdbStorage({ path }));
-  const hl = await world.open({ lane: 0 });
+  const hl = await world.open({ lane: 0, signedHeads: "store" });
   const me = await hl.ensureSubject(MRN);
   writeSync(1, "ready\n");
   for (let n = Number(first); ; n++) {

@@ -52,7 +52,7 @@ describe("a process that records attachments", () => {
       const storage = await lmdbStorage({ path });
       const before = await storage.blobs.count();
       const world = await foundWorld(storage);
-      const hl = await world.open({ lane: 0 });
+      const hl = await world.open({ lane: 0, signedHeads: "store" });
       const me = await hl.ensureSubject(MRN);
       const after = await storage.blobs.count();
       if (after < before) cleaned++;

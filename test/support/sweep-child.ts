@@ -22,7 +22,7 @@ async function openStorage(path: string): Promise<FullStorage> {
 async function make(path: string): Promise<void> {
   const storage = await openStorage(path);
   const world = await foundWorld(storage);
-  const hl = await world.open();
+  const hl = await world.open({ signedHeads: "store" });
   const me = await hl.ensureSubject(MRN);
   const other = await hl.ensureSubject(OTHER);
   const ids: Uint8Array[] = [];
@@ -71,7 +71,10 @@ async function look(path: string): Promise<Record<string, string>> {
   told["open storage"] = await tell(async () => void (storage = await openStorage(path)));
   if (storage === undefined) return told;
   told["open"] = await tell(
-    async () => void (hl = await (await foundWorld(storage!)).open({ compaction: "later" })),
+    async () =>
+      void (hl = await (
+        await foundWorld(storage!)
+      ).open({ compaction: "later", signedHeads: "store" })),
   );
   if (hl !== undefined) {
     const ledger = hl;

@@ -23,6 +23,7 @@ import {
 import { decodeSignedHeader, signHeader } from "../../../src/envelope/header.ts";
 import { agreementFromEcdh, type KeyAgreement } from "../../../src/identity/agreement.ts";
 import type { KeyStore } from "../../../src/identity/key-store.ts";
+import type { SignedHeads } from "../../../src/identity/signed-heads.ts";
 import type { ShardKeys } from "../../../src/identity/shard-keys.ts";
 import { memorySigner, type Signer } from "../../../src/identity/signer.ts";
 import { webcryptoSigner } from "../../../src/identity/webcrypto-signer.ts";
@@ -275,6 +276,26 @@ async function keptPair(name: string): Promise<CryptoKeyPair> {
   return request.result as CryptoKeyPair;
 }
 
+/** What the keys signed, beside them: one value, compared and replaced in one transaction. */
+const signedHeads: SignedHeads = {
+  async read() {
+    const request = (await keysDatabase()).get("heads");
+    await new Promise((resolve) => request.addEventListener("success", resolve));
+    return request.result as Uint8Array | undefined;
+  },
+  async keep(expected, next) {
+    const store = await keysDatabase();
+    const request = store.get("heads");
+    let kept = false;
+    request.addEventListener("success", () => {
+      kept = String(request.result) === String(expected);
+      if (kept) store.put(next, "heads");
+    });
+    await new Promise((resolve) => store.transaction.addEventListener("complete", resolve));
+    return kept;
+  },
+};
+
 /** A member's keys, all held by WebCrypto. */
 async function memberKeys(): Promise<KeyStore> {
   const [sign, checkpoint] = await Promise.all(
@@ -288,6 +309,7 @@ async function memberKeys(): Promise<KeyStore> {
     actor: sign!.actor,
   });
   return {
+    signedHeads,
     list: () => [own("sign", sign!), own("checkpoint", checkpoint!), own("agree", agreement)],
     signer: (which = "sign") => (which === "checkpoint" ? checkpoint! : sign!),
     agreement: () => agreement,

@@ -204,7 +204,7 @@ export function openCatalogue(
     const hex = toHex(id);
     // A copy of an entry that stands already says nothing new.
     if (index.hasTaken(hex)) return;
-    const told = remembered.get(hex) ?? (await openManifest(context, kind, envelope, place.height));
+    const told = remembered.get(hex) ?? (await openManifest(context, { kind, envelope, place }));
     remembered.delete(hex);
     if (told === undefined) {
       // It was erased, as an entry further on may say; or its key, header or ciphertext was lost.
@@ -343,11 +343,9 @@ const isReview = ({ review, op }: Manifest): boolean => review === true || op ==
  *
  * @returns `undefined` where that was erased, lost or damaged
  */
-async function openManifest(
+export async function openManifest(
   context: LedgerContext,
-  kind: string,
-  envelope: CID,
-  height: number,
+  { kind, envelope, place: { height } }: Pick<IndexItem, "kind" | "envelope" | "place">,
 ): Promise<{ manifest: Manifest; identity?: Identity } | undefined> {
   const open = (...parts: string[]) => openOwn(context, { kind, envelope, height, parts });
   try {

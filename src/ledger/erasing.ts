@@ -17,7 +17,13 @@ import { afterWriting } from "../storage/settle.ts";
 import type { Compaction } from "../storage/types.ts";
 import { strangers } from "./access.ts";
 import { ciphertextOf, deleteInSteps } from "./ciphertext.ts";
-import { openOwn, type Catalogue, type CatalogueItem, type IndexHands } from "./catalogue.ts";
+import {
+  openManifest,
+  openOwn,
+  type Catalogue,
+  type CatalogueItem,
+  type IndexHands,
+} from "./catalogue.ts";
 import type { LedgerContext } from "./context.ts";
 import {
   checkErase,
@@ -612,6 +618,12 @@ export function createErasing(
         const found = await options.catalogue().find(id);
         if (found.status !== "lost") {
           throw new InputError("ERR_INPUT_INVALID", "only what is lost is given up");
+        }
+        if ((await openManifest(context, found)) !== undefined) {
+          throw new InputError(
+            "ERR_INPUT_INVALID",
+            `entry ${toHex(id)} opens again: open with rebuildIndex, and it is lost no more`,
+          );
         }
         const what = CLASS_OF[found.kind] ?? "audit";
         byClass.set(what, [...(byClass.get(what) ?? []), id]);

@@ -388,6 +388,9 @@ export interface Ledger {
   /**
    * Gives up entries that {@link lost} names and no backup has: files that they are erased. What
    * they said, a refusal perhaps, counts no more; so restoring the store comes first.
+   *
+   * @throws {InputError} `ERR_INPUT_INVALID` for what is not lost, or opens again since the store was
+   *   restored: opening with `rebuildIndex` takes it in
    */
   giveUp(entries: readonly Uint8Array[], options: { readonly reason: string }): Promise<void>;
   /** Writes the ledger as a CAR stream under a fresh checkpoint. */

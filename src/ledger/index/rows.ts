@@ -14,6 +14,7 @@ import {
   expectUint,
   expectVersion,
 } from "../../codec/shape.ts";
+import { StorageError } from "../../errors.ts";
 import { decodeManifest, encodeManifest, type Manifest } from "../manifest.ts";
 
 /** Kinds of entries that the index takes in. */
@@ -200,8 +201,16 @@ export interface Lacking {
 
 const MAX_LACKING = 100_000;
 
-export const encodeLacking = (all: readonly Lacking[]): Uint8Array =>
-  encode(all.slice(0, MAX_LACKING));
+/** @throws {StorageError} when there are too many: one that is left out would count as never filed */
+export function encodeLacking(all: readonly Lacking[]): Uint8Array {
+  if (all.length > MAX_LACKING) {
+    throw new StorageError(
+      "ERR_STORAGE_CORRUPT",
+      `${all.length} entries do not open here, and nothing erased them: restore the store`,
+    );
+  }
+  return encode(all.slice());
+}
 
 export function decodeLacking(bytes: Uint8Array): Lacking[] {
   return expectArray(decode(bytes), "lacking", MAX_LACKING).map((item) => {

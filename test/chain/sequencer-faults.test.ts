@@ -88,6 +88,32 @@ describe("ambiguous appends", () => {
     }
   });
 
+  it("that stand are not denied while the store cannot be read to find them", async () => {
+    const inner = memoryStorage();
+    let isDown = false;
+    const storage: FullStorage = {
+      ...inner,
+      chains: {
+        ...inner.chains,
+        async *read(...call) {
+          if (isDown) throw new StorageError("ERR_STORAGE_FAILED", "gone");
+          yield* inner.chains.read(...call);
+        },
+      },
+    };
+    const ledger = await startLedger({ storage });
+    const tx = await sign(ledger);
+    const place = await ledger.sequencer.submit(tx).durable;
+    isDown = true;
+    await expect(ledger.sequencer.submit(tx).durable).rejects.toMatchObject({
+      code: "ERR_STORAGE_AMBIGUOUS",
+      cause: { code: "ERR_STORAGE_FAILED" },
+    });
+    isDown = false;
+    expect(await ledger.sequencer.submit(tx).durable).toEqual(place);
+    expect(await countedOnce(ledger)).toBe(1);
+  });
+
   it("that stay ambiguous reject as unknown, and submitting again gives the place", async () => {
     for (const applies of [true, false]) {
       let down = false;

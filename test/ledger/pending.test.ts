@@ -214,7 +214,7 @@ describe("an upload that cannot be cleared", () => {
       state: {
         ...inner.state,
         scan(options) {
-          // The marks of open uploads are looked for last while opening.
+          // The marks of open uploads, and of their activity, are looked for last while opening.
           if (armed && new Error().stack!.includes("uploads.ts")) throw failing;
           return inner.state.scan(options);
         },
@@ -222,7 +222,9 @@ describe("an upload that cannot be cleared", () => {
     };
     const hl = await w.open({ storage, lane: 3 });
     armed = false;
-    expect(await hl.pendingWork()).toEqual([{ what: "upload", error: failing }]);
+    const pending = await hl.pendingWork();
+    expect(pending.length).toBeGreaterThan(0);
+    for (const work of pending) expect(work).toEqual({ what: "upload", error: failing });
     expect(await hl.records(w.me)).toHaveLength(1);
   });
 });

@@ -229,7 +229,9 @@ describe("two members over one store", () => {
     const w = await ward();
     await w.permit();
     await w.hl.record(w.me, observation("bp-1"));
-    const hlB = await w.open({ keys: w.hospitalB, storage: w.storage });
+    // In this world one checkpoint key is everybody's, so that its memory is too.
+    const signedHeads = w.hospitalA.signedHeads!;
+    const hlB = await w.open({ keys: w.hospitalB, storage: w.storage, signedHeads });
     await hlB.record(await hlB.ensureSubject(MRN), observation("bp-2"));
     expect(await texts(await w.ask())).toEqual([observation("bp-1")]);
     const back = await hlB.request(requesterOf(w.hospitalA), { patient: MRN, purposes: ["TREAT"] });

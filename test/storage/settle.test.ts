@@ -3,7 +3,7 @@ import {
   ChainError,
   EncodingError,
   InputError,
-  LedgerError,
+  type LedgerError,
   StorageError,
 } from "../../src/errors.ts";
 import { AmbiguousAppend, AppendConflict } from "../../src/storage/errors.ts";

@@ -25,6 +25,7 @@ export {
   decodeSignedHead,
   type SignedCheckpoint,
 } from "./chain/checkpointer.ts";
+export type { CosigningTime } from "./chain/cosigning.ts";
 export type { AcceptedCheckpoint, ProvableCheckpoint } from "./chain/checkpoints.ts";
 export * from "./chain/copy-ledger.ts";
 export type { DerivedData, DerivedMark, TransactionPlace } from "./chain/derived.ts";
@@ -147,6 +148,7 @@ export type { PendingErasure } from "./ledger/unfinished.ts";
 export type { ExportedRecord, RecordExport } from "./ledger/export-record.ts";
 export type { Manifest, Operation } from "./ledger/manifest.ts";
 export * from "./ledger/open-ledger.ts";
+export type { BlobReport } from "./ledger/verify-blobs.ts";
 export type {
   BundleOptions,
   RecordedBundle,

@@ -56,7 +56,9 @@ const R4: readonly Row[] = [
     because: "what one custodian holds is withheld from one recipient",
     decides: [
       ["2020-01-01", { user: "Patient/example" }, held, "deny"],
-      ["2020-01-01", { user: "Practitioner/1" }, held, "not-applicable"],
+      // A practitioner may be that patient too.
+      ["2020-01-01", { user: "Practitioner/1" }, held, "indeterminate"],
+      ["2020-01-01", { user: "Patient/other" }, held, "not-applicable"],
     ],
   },
   {

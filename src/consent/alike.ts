@@ -11,18 +11,35 @@ interface NameParts {
   readonly base: string | undefined;
   /** The name without server and version. */
   readonly tail: string;
+  /** The tail without its case. */
+  readonly loose: string;
 }
 
+/** Names are few and asked about again and again; their parts take longer to find than to remember. */
+const known = new Map<string, NameParts>();
+const MAX_KNOWN = 4096;
+
 function partsOf(name: string): NameParts {
+  let parts = known.get(name);
+  if (parts === undefined) {
+    if (known.size >= MAX_KNOWN) known.clear();
+    known.set(name, (parts = readName(name)));
+  }
+  return parts;
+}
+
+function readName(name: string): NameParts {
   const rest = REST.exec(name);
   if (rest !== null) {
     const [, base, type, id] = rest;
-    return { space: `${type}/`, base, tail: `${type}/${id}` };
+    const tail = `${type}/${id}`;
+    return { space: `${type}/`, base, tail, loose: tail.toLowerCase() };
   }
+  const own = { base: undefined, tail: name, loose: name.toLowerCase() };
   const bar = name.lastIndexOf("|");
-  if (bar >= 0) return { space: name.slice(0, bar + 1), base: undefined, tail: name };
+  if (bar >= 0) return { space: name.slice(0, bar + 1), ...own };
   const scheme = /^(?:urn:(?:uuid|oid)|did:[a-z0-9]+|[a-z][a-z0-9+.-]*):/i.exec(name);
-  return { space: scheme === null ? "" : scheme[0].toLowerCase(), base: undefined, tail: name };
+  return { space: scheme === null ? "" : scheme[0].toLowerCase(), ...own };
 }
 
 /**
@@ -35,7 +52,7 @@ export function spaceOf(name: string): string {
 
 /** Equal for all names that {@link compareNames} does not tell apart within one kind of names. */
 export function looseName(name: string): string {
-  return partsOf(name).tail.toLowerCase();
+  return partsOf(name).loose;
 }
 
 /**
@@ -48,7 +65,7 @@ export function compareNames(named: string, own: string): Match {
   const a = partsOf(named);
   const b = partsOf(own);
   if (a.space !== b.space) return isRest(a) && isRest(b) ? NO : UNKNOWN;
-  if (a.tail !== b.tail) return a.tail.toLowerCase() === b.tail.toLowerCase() ? UNKNOWN : NO;
+  if (a.tail !== b.tail) return a.loose === b.loose ? UNKNOWN : NO;
   if (a.base === b.base) return YES;
   if (a.base === undefined || b.base === undefined) return UNKNOWN;
   return looseUri(a.base) === looseUri(b.base) ? UNKNOWN : NO;
@@ -70,9 +87,16 @@ function looseUri(uri: string): string {
 const looseCode = (code: string): string => code.toLowerCase().replace(/[\s.]/g, "");
 
 /** Equal for codings that may be two spellings of one. */
-export function looseCoding({ system, code }: Coding): string {
-  return `${looseUri(system)}|${looseCode(code)}`;
+export function looseCoding(coding: Coding): string {
+  let loose = looseOf.get(coding);
+  if (loose === undefined) {
+    looseOf.set(coding, (loose = `${looseUri(coding.system)}|${looseCode(coding.code)}`));
+  }
+  return loose;
 }
+
+/** By the coding itself: a record is held against many rules. */
+const looseOf = new WeakMap<Coding, string>();
 
 const SNOMED = "http://snomed.info/sct";
 

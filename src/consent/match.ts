@@ -306,15 +306,16 @@ function namesTest(named: readonly string[]): ((own: readonly string[]) => Match
   }
   const compare = (own: readonly string[]): Match => {
     for (const name of own) if (exact.has(name)) return YES;
-    const told = new Set(own.map(spaceOf));
     for (const [space, names] of bySpace) {
-      if (!told.has(space)) return UNKNOWN;
+      let told = false;
       for (const name of own) {
         if (spaceOf(name) !== space) continue;
+        told = true;
         // Two spellings that may be one name, as a reference with and without its server.
         const match = anyMatch(names, (one) => compareNames(one, name));
         if (match !== NO) return match;
       }
+      if (!told) return UNKNOWN;
     }
     return NO;
   };
@@ -345,8 +346,8 @@ function codeTest(codes: readonly Coding[]): (context: MatchContext) => Match {
     if (foreign || resource.uncoded === true) return UNKNOWN;
     const alike = resource.codes.some(
       (own) =>
-        !isSystemName(own.system) ||
         loose.has(looseCoding(own)) ||
+        !isSystemName(own.system) ||
         (expressible && isExpression(own)),
     );
     return alike ? UNKNOWN : NO;

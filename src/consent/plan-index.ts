@@ -92,8 +92,9 @@ export function indexPlans(plans: readonly LineagePlan[]): PlanIndex {
       byActor.get(looseName(name)),
     );
     const untold = (spaces: ReadonlyMap<string, number[]>, names: readonly string[]): void => {
-      const told = new Set(names.map(spaceOf));
-      for (const [space, places] of spaces) if (!told.has(space)) found.push(places);
+      for (const [space, places] of spaces) {
+        if (!names.some((name) => spaceOf(name) === space)) found.push(places);
+      }
     };
     untold(bySpace.persons, request.persons);
     untold(bySpace.groups, request.belongsTo);

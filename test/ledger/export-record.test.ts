@@ -24,7 +24,7 @@ async function audit(hl: Ledger, subject: Subject): Promise<Access[]> {
 
 async function begin(storage?: FullStorage, random?: (length: number) => Uint8Array) {
   const world = await foundWorld(storage);
-  const hl = await world.open(random === undefined ? {} : { random });
+  const hl = await world.open({ settleWithin: 1, ...(random === undefined ? {} : { random }) });
   const me = await hl.ensureSubject(MRN);
   const asking = { signer: world.hospitalB.signer(), agreement: world.hospitalB.agreement() };
   const version = await hl.record(me, observation("bp-1"));

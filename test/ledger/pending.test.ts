@@ -152,7 +152,7 @@ describe("an erasure that cannot be carried out", () => {
 
   it("is completed by the next opening", async () => {
     const { storage, trap } = undeletable(memoryStorage());
-    const w = await ward({ inner: storage });
+    const w = await ward({ inner: storage, settleWithin: 1 });
     await w.hl.record(w.me, observation("bp-1"));
     trap.error = new Error("not even typed");
     await expect(w.hl.erase(w.me, { all: true, reason: "x" })).rejects.toMatchObject({
@@ -161,11 +161,11 @@ describe("an erasure that cannot be carried out", () => {
       cause: expect.objectContaining({ cause: trap.error }),
     });
     await w.hl.close();
-    const again = await w.again();
+    const again = await w.again({ settleWithin: 1 });
     expect(await again.pendingWork()).toHaveLength(1);
     await again.close();
     delete trap.error;
-    const third = await w.again();
+    const third = await w.again({ settleWithin: 1 });
     expect(await third.pendingWork()).toEqual([]);
     expect(await third.pendingErasures()).toEqual([]);
     expect(await third.records(w.me)).toEqual([]);

@@ -342,22 +342,29 @@ function prepareRequest(
     };
     let outcome: Result = purposes.length === 0 ? INDETERMINATE : PERMIT;
     let breakGlass: BreakGlass = null;
-    const duties: { of: Result; obligations: string[]; refrains: string[] }[] = [];
+    // Duties come with what a purpose comes to, and bind where that is the outcome.
+    let duties: Duties[] | undefined;
     for (const purpose of purposes) {
       context.purpose = purpose;
       answer.breakGlass = null;
-      answer.obligations = [];
-      answer.refrains = [];
       decidePurpose(answer);
-      const { obligations, refrains } = answer;
-      duties.push({ of: answer.outcome, obligations, refrains });
       outcome = worse(outcome, answer.outcome);
+      if (purposes.length > 1) {
+        const { outcome: of, obligations, refrains } = answer;
+        (duties ??= []).push({ of, obligations, refrains });
+        answer.obligations = [];
+        answer.refrains = [];
+      }
       if (answer.breakGlass === "never" || breakGlass === null) breakGlass = answer.breakGlass;
     }
     if (purposes.length === 0) answer.reasons.push(reason("silence", null, null, null, null));
-    const binding = duties.filter((one) => one.of === outcome);
-    let obligations = inOrder(binding.flatMap((one) => one.obligations));
-    let refrains = inOrder(binding.flatMap((one) => one.refrains));
+    const binding = duties?.filter((one) => one.of === outcome);
+    let obligations = inOrder(
+      binding === undefined ? answer.obligations : binding.flatMap((one) => one.obligations),
+    );
+    let refrains = inOrder(
+      binding === undefined ? answer.refrains : binding.flatMap((one) => one.refrains),
+    );
     if (outcome === PERMIT && obligations.length > 0) {
       const strange = obligations.filter((code) => !understood.includes(code));
       if (strange.length > 0) {
@@ -415,6 +422,13 @@ function prepareRequest(
     };
   }
   return { decide, decideRequest };
+}
+
+/** What a purpose comes to, and what that obliges to. */
+interface Duties {
+  readonly of: Result;
+  readonly obligations: readonly string[];
+  readonly refrains: readonly string[];
 }
 
 /** So many records are decided singly before it pays to tell records apart by their answers. */

@@ -129,7 +129,9 @@ function evaluateLineage(
     if (!ended && tree.saysBreakGlass) breakGlass ??= breakGlassOf(tree.root, context);
     if (!decided) {
       const doubtful = uncertain || scope === UNKNOWN;
-      const withheld = open.some((one) => one.ended && one.directive.position > directive.position);
+      const withheld =
+        open.length > 0 &&
+        open.some((one) => one.ended && one.directive.position > directive.position);
       let result: Result = ended ? NOT_APPLICABLE : evaluateRule(tree.root, context);
       if (doubtful) result = soften(result);
       if (withheld && result === PERMIT) result = NOT_APPLICABLE;
@@ -147,6 +149,7 @@ function evaluateLineage(
     if (authority === YES) break;
     uncertain = true;
   }
+  if (open.length === 0) return breakGlass;
   for (const { directive, ended, scope } of open) {
     const tree = directive.tree!;
     if (!ended && tree.saysBreakGlass && breakGlassOf(tree.root, context) === "never") {

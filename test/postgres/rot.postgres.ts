@@ -78,7 +78,7 @@ describePostgres("bytes that changed under the server", () => {
     await cluster.sql(
       "UPDATE healthledger.chain SET hash = set_byte(hash, 0, get_byte(hash, 0) # 1)",
     );
-    await expect(chain.refresh()).rejects.toMatchObject({ code: "ERR_CHAIN_INVALID" });
+    await expect(chain.refresh()).rejects.toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
     await cluster.sql(
       "UPDATE healthledger.chain SET hash = set_byte(hash, 0, get_byte(hash, 0) # 1)",
     );

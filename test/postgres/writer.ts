@@ -86,7 +86,7 @@ async function write(onLane: number, seq: number): Promise<void> {
 }
 
 for (let seq = 0; !stopping; seq++) {
-  await Promise.all([write(lane, seq), write(lane + 1000, seq), write(lane + 2000, seq)]);
+  await Promise.all([write(lane, seq), write(lane + 100, seq), write(lane + 200, seq)]);
   if (seq % 5 === 0) {
     const { size, root } = await persistently(() => checkpointer.sign());
     say(`note ${size} ${toHex(root)}`);

@@ -67,12 +67,12 @@ async function write(author: typeof signer, onLane: number, seq: number): Promis
   say(`ack ${toHex(submission.hash)} ${height} ${index} ${cid.toString()}`);
 }
 
-const SHARED_LANE = 1_000_000;
+const SHARED_LANE = 1023;
 for (let seq = 0; seq < count; seq++) {
   const writes = [write(signer, lane, seq)];
   // Now and then some at once; and, with an end in sight, ones that another process sends as well.
   if (seq % 4 === 0) {
-    for (let i = 1; i < 5; i++) writes.push(write(signer, lane * 100 + i, seq));
+    for (let i = 1; i < 5; i++) writes.push(write(signer, 200 + lane * 5 + i, seq));
   }
   if (count !== Infinity && seq < 10) writes.push(write(signers["a"]!, SHARED_LANE, seq));
   await Promise.all(writes);

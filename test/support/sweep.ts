@@ -117,8 +117,9 @@ function count(tally: Tally, outcome: Outcome, right: Told): void {
   else tally.right++;
 }
 
-/** `verify` and `verifyBlobs` say in their results what is wrong. */
+/** `verify`, `verifyBlobs` and `audit` say in their results what is wrong. */
 function isNamed(call: string, told: string): boolean {
+  if (call.startsWith("audit ")) return told.includes('"unreadable":"ERR_');
   return (call === "verify" && told === '= {"ok":false}') || (call === "blobs" && told !== "= 0");
 }
 

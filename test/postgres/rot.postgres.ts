@@ -84,7 +84,7 @@ describePostgres("bytes that changed under the server", () => {
     );
     await chain.refresh();
     await cluster.sql("UPDATE healthledger.chain SET size = size - 1");
-    await expect(chain.refresh()).rejects.toMatchObject({ code: "ERR_CHAIN_INVALID" });
+    await expect(chain.refresh()).rejects.toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
     await cluster.sql("UPDATE healthledger.chain SET size = size + 2");
     await expect(chain.refresh()).rejects.toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
     await cluster.sql("UPDATE healthledger.chain SET size = size - 1");

@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { dirname } from "node:path";
 import { CID } from "../codec/cid.ts";
 import { StorageError } from "../errors.ts";
-import { checkCommit, closedError, copyBytes, sameHead } from "../storage/guards.ts";
+import { blobCidBytes, checkCommit, closedError, copyBytes, sameHead } from "../storage/guards.ts";
 import { memoryStorage } from "../storage/memory.ts";
 import type { Commit, FullStorage, Head, StorageCaps } from "../storage/types.ts";
 import type { StorageLimits } from "./storage-subject.ts";
@@ -212,16 +212,16 @@ export async function logStorage(
     blobs: {
       caps,
       put: async (list) => void (await commit({ blobs: list })),
-      get(cid) {
-        const copy = CID.parse(String(cid));
+      async get(cid) {
+        const copy = copyCid(cid);
         return fresh(() => blobs.get(copy));
       },
-      getMany(cids) {
-        const copies = cids.map((cid) => CID.parse(String(cid)));
+      async getMany(cids) {
+        const copies = cids.map(copyCid);
         return fresh(() => blobs.getMany(copies));
       },
-      has(cid) {
-        const copy = CID.parse(String(cid));
+      async has(cid) {
+        const copy = copyCid(cid);
         return fresh(() => blobs.has(copy));
       },
       delete: async (cids) => void (await change({ deleted: [...cids] })),
@@ -257,6 +257,7 @@ export async function logStorage(
   };
 }
 
+const copyCid = (cid: CID): CID => CID.decode(copyBytes(blobCidBytes(cid)));
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function syncFolder(path: string): Promise<void> {

@@ -129,9 +129,7 @@ function evaluateLineage(
     if (!ended && tree.saysBreakGlass) breakGlass ??= breakGlassOf(tree.root, context);
     if (!decided) {
       const doubtful = uncertain || scope === UNKNOWN;
-      const withheld =
-        open.length > 0 &&
-        open.some((one) => one.ended && one.directive.position > directive.position);
+      const withheld = open.some((one) => one.ended && one.directive.position > directive.position);
       let result: Result = ended ? NOT_APPLICABLE : evaluateRule(tree.root, context);
       if (doubtful) result = soften(result);
       if (withheld && result === PERMIT) result = NOT_APPLICABLE;

@@ -9,6 +9,9 @@ import { verifyReceipt } from "../../src/chain/verify-receipt.ts";
 import { entryId } from "../../src/block/entry.ts";
 import { recordEntries, signerFor, START, startLedger, foundLedger } from "../support/ledger.ts";
 
+/** Bits and bytes from one that is flipped to the next; `npm run test:fuzz` takes every single one. */
+const EVERY = process.env["HEALTHLEDGER_TAMPER"] === "all" ? 1 : 5;
+
 async function filled(blocks = 5) {
   const ledger = await startLedger();
   const { chain, sequencer, signers } = ledger;
@@ -80,7 +83,7 @@ describe("verifyReceipt", () => {
       { checkpoint: note, later: true },
     );
     expect(verifyReceipt(receipt, trust).ok).toBe(true);
-    for (let bit = 0; bit < receipt.length * 8; bit++) {
+    for (let bit = 0; bit < receipt.length * 8; bit += EVERY) {
       const flipped = receipt.slice();
       flipped[bit >> 3]! ^= 1 << (bit & 7);
       const result = verifyReceipt(flipped, trust);
@@ -139,7 +142,7 @@ describe("exportLedger", () => {
     const chunks: Uint8Array[] = [];
     for await (const chunk of exportLedger(chain, note)) chunks.push(chunk);
     const car = Buffer.concat(chunks);
-    for (let at = 0; at < car.length; at++) {
+    for (let at = 0; at < car.length; at += EVERY) {
       const flipped = Uint8Array.from(car);
       flipped[at]! ^= 1 << (at % 8);
       const result = await verifyExport([flipped], { ledger: chain.ledger });

@@ -6,6 +6,9 @@ import type { FullStorage } from "../../src/storage/types.ts";
 import { observation, treatmentOnly } from "../support/hospital.ts";
 import { collect, ward, type Ward } from "../support/ward.ts";
 
+/** Faults in turn that a single record is tried with; `npm run test:fuzz` tries more. */
+const LONGEST = process.env["HEALTHLEDGER_FAULTS"] === "all" ? 3 : 2;
+
 /** What becomes of one write. */
 const FAULTS = ["reply lost", "not written", "conflict", "closed", "timeout"] as const;
 type Fault = (typeof FAULTS)[number];
@@ -167,7 +170,7 @@ const TRUE_OF: Readonly<Record<string, readonly number[]>> = {
 
 describe("what is said of an outcome is true on the ledger", () => {
   for (const name of Object.keys(CALLS)) {
-    const length = name === "record" ? 3 : 2;
+    const length = name === "record" ? LONGEST : 2;
     it(`${name}, after up to ${length} faults in turn`, { timeout: 120_000 }, async () => {
       for (const faults of sequences(length)) {
         const [said, times] = await outcome(name, faults);

@@ -60,6 +60,8 @@ export interface ReadOptions {
   readonly maxDepth?: number;
   /** Most entries of a bundle; 100,000 by default. */
   readonly maxEntries?: number;
+  /** When it is, in ms since 1970: identifiers expire. The present by default. */
+  readonly now?: number;
 }
 
 /**
@@ -120,7 +122,7 @@ export function readBundle(input: unknown, options: ReadOptions = {}): BundleRea
     });
   });
 
-  const { patients, about, remarks } = resolvePatients(found);
+  const { patients, about, remarks } = resolvePatients(found, options.now ?? Date.now());
   for (const { at, code } of remarks) {
     problems.push({ code, path: `Bundle.entry[${found[at]!.index}]` });
   }

@@ -1,3 +1,5 @@
+import { type DateSpan, parseDate } from "./date.ts";
+import { isPlaceholder } from "./placeholder.ts";
 import { codingsOf, type FhirResource, isObject, list, text } from "./resource.ts";
 
 /** A business identifier of a person: who assigned it, and what it is. */
@@ -6,7 +8,12 @@ export interface PatientIdentifier {
   readonly value: string;
 }
 
-export interface PreferredIdentifierOptions {
+export interface PatientIdentifiersOptions {
+  /** When it is, in ms since 1970: identifiers expire. The present by default. */
+  readonly now?: number;
+}
+
+export interface PreferredIdentifierOptions extends PatientIdentifiersOptions {
   /** Identifier systems in order of preference; the first that the patient has wins. */
   readonly systems?: readonly string[];
 }
@@ -22,12 +29,52 @@ const IDENTIFIER_TYPES: readonly string[] = [
 ];
 
 /**
- * Lists a Patient's identifiers that have both a system and a value, but for those in use no more.
+ * Lists a Patient's identifiers that have both a system and a value, but for those that are in use
+ * no more (`old`, or expired) or not yet, whose period cannot be read, or that stand for "not
+ * known" (`000-00-0000`, `999-99-9999`, `unknown`).
  *
  * @param patient - a FHIR Patient (or anything with an `identifier` element)
  */
-export function patientIdentifiers(patient: FhirResource): readonly PatientIdentifier[] {
-  return candidates(patient).map(({ system, value }) => ({ system, value }));
+export function patientIdentifiers(
+  patient: FhirResource,
+  options: PatientIdentifiersOptions = {},
+): readonly PatientIdentifier[] {
+  return candidates(patient, options).map(({ system, value }) => ({ system, value }));
+}
+
+/**
+ * Whether an identifier is in use: not `old`, and the time is within its period. A period that
+ * cannot be read, or is there without a date, says nothing that could be relied on.
+ */
+export function isCurrentIdentifier(identifier: unknown, now: number): boolean {
+  if (!isObject(identifier) || identifier["use"] === "old") return false;
+  if (!("period" in identifier) && !("_period" in identifier)) return true;
+  const period = identifier["period"];
+  if (!isObject(period) || "_start" in period || "_end" in period) return false;
+  const [start, end] = ["start", "end"].map((name) => {
+    const value = period[name];
+    return typeof value === "string" ? parseDate(value) : value === undefined ? null : undefined;
+  });
+  if (start === undefined || end === undefined || start === end) return false;
+  // a date means the whole day wherever it is read: it may be over there already
+  const began = start === null || start.from - slack(start) <= now;
+  return began && (end === null || now <= end.to + slack(end));
+}
+
+/** Local days begin up to 14 hours before those of UTC, and end up to 12 hours after them. */
+const slack = ({ zoned }: DateSpan): number => (zoned ? 0 : 14 * 3_600_000);
+
+/**
+ * Whether a Patient has numbers of an identifier's system, but not this one: then it is another
+ * person, or a mistake. Numbers that expired count as hers, for they were.
+ */
+export function contradicts(patient: FhirResource, { system, value }: PatientIdentifier): boolean {
+  const values = list(patient["identifier"]).flatMap((identifier) => {
+    if (!isObject(identifier) || identifier["system"] !== system) return [];
+    const own = text(identifier["value"]);
+    return own === undefined || isPlaceholder(own) ? [] : [own];
+  });
+  return values.length > 0 && !values.includes(value);
 }
 
 /**
@@ -43,7 +90,7 @@ export function preferredIdentifier(
   patient: FhirResource,
   options: PreferredIdentifierOptions = {},
 ): PatientIdentifier | undefined {
-  const all = candidates(patient);
+  const all = candidates(patient, options);
   for (const system of options.systems ?? []) {
     const found = all.find((candidate) => candidate.system === system);
     if (found !== undefined) return { system, value: found.value };
@@ -55,14 +102,18 @@ export function preferredIdentifier(
   return best && { system: best.system, value: best.value };
 }
 
-function candidates(patient: FhirResource): readonly Candidate[] {
+function candidates(
+  patient: FhirResource,
+  { now = Date.now() }: PatientIdentifiersOptions,
+): readonly Candidate[] {
   const found: Candidate[] = [];
   for (const identifier of list(patient["identifier"])) {
     if (!isObject(identifier)) continue;
     const system = text(identifier["system"]);
     const value = text(identifier["value"]);
     const use = text(identifier["use"]);
-    if (system === undefined || value === undefined || use === "old") continue;
+    if (system === undefined || value === undefined || isPlaceholder(value)) continue;
+    if (!isCurrentIdentifier(identifier, now)) continue;
     const types: string[] = [];
     for (const coding of codingsOf(identifier["type"])) {
       if (coding.system !== undefined && IDENTIFIER_TYPES.includes(coding.system)) {

@@ -1,7 +1,13 @@
-import { type PatientIdentifier, preferredIdentifier } from "./identifier.ts";
+import {
+  contradicts,
+  type PatientIdentifier,
+  patientIdentifiers,
+  preferredIdentifier,
+} from "./identifier.ts";
 import { type Addressable, referenceResolver, type Resolved } from "./references.ts";
-import { type FhirReference, type FhirResource, referenceOf, valuesAt } from "./resource.ts";
+import { type FhirReference, type FhirResource, list, text } from "./resource.ts";
 import { type SubjectElements, subjectElements } from "./subject-elements.ts";
+import { identifierOf, referencesAt } from "./subject-references.ts";
 
 /** A person that resources of a bundle are about. */
 export interface BundlePatient {
@@ -17,29 +23,45 @@ export interface BundlePatient {
 export type PatientProblem =
   /** A type that is about a patient names none. */
   | "no-patient"
-  /** It names one in a way that leads nowhere. */
+  /** It names one in a way that leads nowhere, to several, or to one with another number. */
   | "unresolved-patient"
   /** It is about more than one. */
   | "several-patients"
+  /** It names its patient, and leads to another one too: by its encounter, for example. */
+  | "other-patient"
   /** Two Patient resources carry one identifier. */
-  | "same-identifier";
+  | "same-identifier"
+  /** Two Patient resources of one name share no identifier: they are two persons. */
+  | "same-name"
+  /** A Patient is linked to other records of a person (`Patient.link`), which are not joined. */
+  | "linked-patient";
 
 interface Found {
   readonly patients: readonly number[];
   readonly unresolved: boolean;
+  /** It names somebody, and it cannot be told whom: so neither is it about those that it can. */
+  readonly doubtful?: boolean;
 }
 
 /** References that lead from resource to resource are followed this far. */
 const MAX_STEPS = 4;
 const NOBODY: Found = { patients: [], unresolved: false };
+const IN_DOUBT: Found = { patients: [], unresolved: true, doubtful: true };
 
-/** Finds out which patients each of a bundle's resources is about. */
-export function resolvePatients(entries: readonly Addressable[]): {
+/**
+ * Finds out which patients each of a bundle's resources is about.
+ *
+ * @param now - when it is, in ms since 1970: identifiers expire
+ */
+export function resolvePatients(
+  entries: readonly Addressable[],
+  now: number,
+): {
   readonly patients: readonly BundlePatient[];
   readonly about: readonly (readonly number[])[];
   readonly remarks: readonly { readonly at: number; readonly code: PatientProblem }[];
 } {
-  const resolve = referenceResolver(entries);
+  const resolve = referenceResolver(entries, now);
   const patients: BundlePatient[] = [];
   const places = new Map<string, number>();
   const byResource = new Map<FhirResource, number>();
@@ -55,9 +77,15 @@ export function resolvePatients(entries: readonly Addressable[]): {
   const remarks: { at: number; code: PatientProblem }[] = [];
   entries.forEach((entry, at) => {
     if (entry.resource.resourceType !== "Patient") return;
-    const patient = patientOf(entry);
+    const patient = patientOf(entry, now);
+    const named = nameKey(patient);
+    const namesake = named.map((key) => places.get(key)).find((place) => place !== undefined);
     // two Patient resources stay two, even under one identifier: joining them is not ours to do
-    const place = register(nameKey(patient), patient);
+    const isVersion = namesake !== undefined && isOnePerson(patients[namesake]!, patient, now);
+    const place = isVersion ? namesake : register(namesake === undefined ? named : [], patient);
+    if (namesake !== undefined && !isVersion) remarks.push({ at, code: "same-name" });
+    if (isVersion && patients[place]!.identifier === undefined) patients[place] = patient;
+    if (list(entry.resource["link"]).length > 0) remarks.push({ at, code: "linked-patient" });
     byResource.set(entry.resource, place);
     for (const key of identifierKey(patient)) {
       if (!places.has(key)) places.set(key, place);
@@ -74,30 +102,55 @@ export function resolvePatients(entries: readonly Addressable[]): {
   };
 
   const inside = (entry: Addressable, elements: SubjectElements, steps: number): Found => {
-    for (const [paths, direct] of [
-      [elements.direct, true],
-      [elements.indirect, false],
-    ] as const) {
-      const all = new Set<number>();
-      let unresolved = false;
-      for (const reference of referencesAt(entry.resource, paths)) {
-        const found = lead(resolve(reference, entry), entry, direct, steps);
-        for (const patient of found.patients) all.add(patient);
-        unresolved ||= found.unresolved;
-      }
-      if (all.size > 0 || unresolved) return { patients: [...all], unresolved };
-    }
-    return NOBODY;
+    const found = through(entry, elements.direct, true, steps);
+    const beside = (): Found => through(entry, elements.indirect, false, steps);
+    return found.patients.length > 0 || found.unresolved ? found : beside();
   };
 
-  const lead = (to: Resolved, from: Addressable, direct: boolean, steps: number): Found => {
-    if (to.kind === "ambiguous") return { patients: [], unresolved: true };
-    if (to.kind === "entry") return steps === 0 ? NOBODY : follow(to.index, steps - 1);
+  /** Whom the references at some paths lead to, all of them together. */
+  const through = (
+    entry: Addressable,
+    paths: readonly string[],
+    direct: boolean,
+    steps: number,
+  ): Found => {
+    const all = new Set<number>();
+    let unresolved = false;
+    for (const reference of referencesAt(entry.resource, paths, now)) {
+      const found =
+        reference === undefined
+          ? IN_DOUBT
+          : lead(resolve(reference, entry), reference, entry, direct, steps);
+      if (found.doubtful === true) return IN_DOUBT;
+      for (const patient of found.patients) all.add(patient);
+      unresolved ||= found.unresolved;
+    }
+    return { patients: [...all], unresolved };
+  };
+
+  const lead = (
+    to: Resolved,
+    by: FhirReference,
+    from: Addressable,
+    direct: boolean,
+    steps: number,
+  ): Found => {
+    if (to.kind === "ambiguous") return isNobody(by) ? NOBODY : IN_DOUBT;
+    const named = identifierOf(by);
+    if (to.kind === "entry") {
+      if (steps === 0) return NOBODY;
+      const { resource } = entries[to.index]!;
+      if (isPatient(resource) && named && contradicts(resource, named)) return IN_DOUBT;
+      const [first, ...others] = to.versions.map((version) => follow(version, steps - 1));
+      const isSame = others.every(({ patients }) => isSameList(patients, first!.patients));
+      return isSame ? first! : IN_DOUBT;
+    }
     if (to.kind === "contained") {
       const { resource } = to;
-      if (resource.resourceType === "Patient") {
+      if (isPatient(resource)) {
+        if (named && contradicts(resource, named)) return IN_DOUBT;
         // its id means nothing outside its container
-        const { reference: _, ...patient } = patientOf({ resource });
+        const { reference: _, ...patient } = patientOf({ resource }, now);
         const keys = identifierKey(patient);
         return { patients: [byResourceOf(resource, keys, patient)], unresolved: false };
       }
@@ -114,17 +167,29 @@ export function resolvePatients(entries: readonly Addressable[]): {
     }
     const { type, reference, identifier } = to;
     if (type === "Patient" && (reference !== undefined || identifier !== undefined)) {
-      const patient = {
+      const place = elsewhere({
         ...(reference !== undefined && { reference }),
         ...(identifier && { identifier }),
-      };
-      return {
-        patients: [register([...nameKey(patient), ...identifierKey(patient)], patient)],
-        unresolved: false,
-      };
+      });
+      return place === undefined ? IN_DOUBT : { patients: [place], unresolved: false };
     }
     // somebody or something else, not in the bundle, is nobody; what cannot be told is a problem
     return { patients: [], unresolved: direct ? type === undefined || type === "Group" : false };
+  };
+
+  /** A patient who is not in the bundle; `undefined` where what is said of him does not agree. */
+  const elsewhere = (patient: BundlePatient): number | undefined => {
+    const keys = [...nameKey(patient), ...identifierKey(patient)];
+    const { identifier } = patient;
+    const known = keys.map((key) => places.get(key)).filter((place) => place !== undefined);
+    if (identifier !== undefined) {
+      for (const place of known) {
+        const { identifier: other } = patients[place]!;
+        if (other === undefined) patients[place] = { ...patients[place]!, identifier };
+        else if (other.system === identifier.system && other.value !== identifier.value) return;
+      }
+    }
+    return new Set(known).size > 1 ? undefined : register(keys, patient);
   };
 
   const byResourceOf = (
@@ -137,22 +202,51 @@ export function resolvePatients(entries: readonly Addressable[]): {
     return place;
   };
 
-  const about = entries.map(({ resource }, at) => {
+  const about = entries.map((entry, at) => {
     const found = follow(at, MAX_STEPS);
+    const elements = subjectElements(entry.resource.resourceType);
     if (found.unresolved) remarks.push({ at, code: "unresolved-patient" });
     else if (found.patients.length > 1) remarks.push({ at, code: "several-patients" });
-    else if (found.patients.length === 0 && subjectElements(resource.resourceType)?.expected) {
-      remarks.push({ at, code: "no-patient" });
+    else if (found.patients.length === 0) {
+      if (elements?.expected === true) remarks.push({ at, code: "no-patient" });
+    } else if (elements !== undefined && !byResource.has(entry.resource)) {
+      const { patients: others, doubtful } = through(entry, elements.indirect, false, MAX_STEPS);
+      const isOther = (other: number): boolean => !found.patients.includes(other);
+      if (doubtful === true || others.some(isOther)) remarks.push({ at, code: "other-patient" });
     }
     return found.patients;
   });
   return { patients, about, remarks };
 }
 
-function patientOf({ resource, fullUrl }: Addressable): BundlePatient {
-  const id = resource["id"];
-  const reference = fullUrl ?? (typeof id === "string" ? `Patient/${id}` : undefined);
-  const identifier = preferredIdentifier(resource);
+/** Whether two Patient resources of one name can be versions of one person's. */
+function isOnePerson(one: BundlePatient, other: BundlePatient, now: number): boolean {
+  const [mine, yours] = [one, other].map(({ resource }) => patientIdentifiers(resource!, { now }));
+  if (mine!.some((id) => yours!.some((own) => isSameIdentifier(id, own)))) return true;
+  const isUrl = one.reference?.includes(":") ?? false;
+  return isUrl && (mine!.length === 0 || yours!.length === 0);
+}
+
+const isSameIdentifier = (one: PatientIdentifier, other: PatientIdentifier): boolean =>
+  one.system === other.system && one.value === other.value;
+
+const isSameList = (one: readonly number[], other: readonly number[]): boolean =>
+  one.length === other.length && one.every((place) => other.includes(place));
+
+/** Whether a reference says that it names something of a type that is about nobody. */
+function isNobody({ reference = "", type }: FhirReference): boolean {
+  const named = /^(?:.*\/)?([A-Z][A-Za-z]+)[/?]/.exec(reference)?.[1] ?? type;
+  return named !== undefined && subjectElements(named) === undefined;
+}
+
+const isPatient = ({ resourceType }: FhirResource): boolean => resourceType === "Patient";
+
+function patientOf({ resource, fullUrl, request }: Addressable, now: number): BundlePatient {
+  const id = text(resource["id"]);
+  // what is to be created gets another id
+  const own = id === undefined || request?.method === "POST" ? undefined : `Patient/${id}`;
+  const reference = fullUrl ?? own;
+  const identifier = preferredIdentifier(resource, { now });
   return {
     resource,
     ...(reference !== undefined && { reference }),
@@ -167,30 +261,4 @@ function nameKey({ reference }: BundlePatient): readonly string[] {
 function identifierKey({ identifier }: BundlePatient): readonly string[] {
   if (identifier === undefined) return [];
   return [`identifier ${JSON.stringify([identifier.system, identifier.value])}`];
-}
-
-/** Elements that lead to a patient when a mere identifier stands there. */
-const NAMES_PATIENT: ReadonlySet<string> = new Set([
-  "patient",
-  "subject",
-  "beneficiary",
-  "individual",
-  "candidate",
-]);
-
-/** The references of the first path that holds any: `subject` before `patient`. */
-function referencesAt(resource: FhirResource, paths: readonly string[]): readonly FhirReference[] {
-  for (const path of paths) {
-    const references: FhirReference[] = [];
-    for (const value of valuesAt(resource, path)) {
-      const reference = referenceOf(value);
-      if (reference === undefined) continue;
-      const bare = reference.reference === undefined && reference.type === undefined;
-      references.push(
-        bare && NAMES_PATIENT.has(path) ? { ...reference, type: "Patient" } : reference,
-      );
-    }
-    if (references.length > 0) return references;
-  }
-  return [];
 }

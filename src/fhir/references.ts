@@ -1,16 +1,20 @@
-import { type FhirReference, type FhirResource, isObject, text } from "./resource.ts";
+import { isCurrentIdentifier } from "./identifier.ts";
+import { isPlaceholder } from "./placeholder.ts";
+import { type FhirReference, type FhirResource, isObject, list, text } from "./resource.ts";
+import { type Token, tokenOf } from "./search-token.ts";
 
 /** A resource and how others may name it. */
 export interface Addressable {
   readonly resource: FhirResource;
   readonly fullUrl?: string;
+  readonly request?: { readonly method: string };
 }
 
 /** What a reference turned out to mean. */
 export type Resolved =
-  /** It names this resource of the bundle. */
-  | { readonly kind: "entry"; readonly index: number }
-  /** It names several of them, and nothing tells which. */
+  /** It names this resource of the bundle: its last version, and all that are in the bundle. */
+  | { readonly kind: "entry"; readonly index: number; readonly versions: readonly number[] }
+  /** It names several of them, or in several ways, and nothing tells which. */
   | { readonly kind: "ambiguous" }
   /** It names a resource inside the referring one. */
   | { readonly kind: "contained"; readonly resource: FhirResource }
@@ -28,52 +32,74 @@ const CONDITIONAL = /^([A-Z][A-Za-z]{1,63})\?(.+)$/;
 /**
  * Indexes a bundle's resources and returns the function that resolves references between them.
  *
- * By `fullUrl` first (a relative reference against the referring entry's server), then by type and
- * id where only one resource has them, then by business identifier.
+ * A relative reference means a resource of the referring entry's server. Entries of no server (no
+ * `fullUrl`, or a `urn:`) name each other by type and id, where only one resource has them; they
+ * name no entry of a server, for nothing tells of which. What a bundle asks to be created under
+ * a new id (`POST`) has none that others could name. Then business identifiers are looked at.
  *
- * @see FHIR R4 §2.36.4.1 (resolving references in bundles)
+ * @param now - when it is, in ms since 1970: identifiers may have expired
+ * @see FHIR R4 §2.36.4.1, R5 §2.36.3.1 (resolving references in bundles)
  */
 export function referenceResolver(
   entries: readonly Addressable[],
+  now: number,
 ): (reference: FhirReference, from: Addressable) => Resolved {
   const byUrl = new Map<string, number[]>();
-  const byTypeAndId = new Map<string, number[]>();
+  const homeless = new Map<string, number[]>();
+  const onServers = new Set<string>();
   const byIdentifier = new Map<string, number[]>();
-  entries.forEach(({ resource, fullUrl }, index) => {
+  const expired = new Set<string>();
+  entries.forEach(({ resource, fullUrl, request }, index) => {
     if (fullUrl !== undefined) add(byUrl, withoutVersion(fullUrl), index);
+    const home = RESTFUL.exec(fullUrl ?? "");
     const id = text(resource["id"]);
-    if (id !== undefined) add(byTypeAndId, `${resource.resourceType}/${id}`, index);
-    for (const { system, value } of identifiersOf(resource)) {
-      add(byIdentifier, identifierKey(resource.resourceType, system, value), index);
+    if (home?.[1] !== undefined) onServers.add(`${home[2]}/${home[3]}`);
+    else if (id !== undefined && request?.method !== "POST") {
+      add(homeless, `${resource.resourceType}/${id}`, index);
+    }
+    for (const identifier of list(resource["identifier"])) {
+      const token = tokenFrom(identifier);
+      if (token === undefined) continue;
+      const key = identifierKey(resource.resourceType, token);
+      if (isCurrentIdentifier(identifier, now)) add(byIdentifier, key, index);
+      else expired.add(key);
     }
   });
 
   const found = (indexes: readonly number[] | undefined): Resolved | undefined => {
     if (indexes === undefined) return undefined;
-    if (indexes.length === 1) return { kind: "entry", index: indexes[0]! };
-    // several versions of one resource are one resource
     const names = new Set(
-      indexes.map((index) => entries[index]!.fullUrl ?? entries[index]!.resource["id"]),
+      indexes.map((index) => {
+        const { fullUrl, resource } = entries[index]!;
+        return fullUrl === undefined ? (resource["id"] ?? index) : withoutVersion(fullUrl);
+      }),
     );
-    return names.size === 1 ? { kind: "entry", index: indexes.at(-1)! } : { kind: "ambiguous" };
+    // several versions of one resource are one resource
+    if (names.size > 1) return { kind: "ambiguous" };
+    return { kind: "entry", index: indexes.at(-1)!, versions: indexes };
   };
 
   const byBusinessIdentifier = (
     type: string | undefined,
-    system: string | undefined,
-    value: string | undefined,
+    token: Token | undefined,
   ): Resolved | undefined => {
-    if (system === undefined || value === undefined) return undefined;
-    return found(byIdentifier.get(identifierKey(type ?? "Patient", system, value)));
+    if (token === undefined) return undefined;
+    const key = identifierKey(type ?? "Patient", token);
+    // it was this one's, and may be another's by now
+    return expired.has(key) ? { kind: "ambiguous" } : found(byIdentifier.get(key));
+  };
+
+  const relativeTo = (base: string | undefined, name: string): Resolved | undefined => {
+    if (base !== undefined) return found(byUrl.get(`${base}${name}`));
+    return onServers.has(name) ? { kind: "ambiguous" } : found(homeless.get(name));
   };
 
   return (reference, from) => {
-    const { system, value } = reference.identifier ?? {};
-    const identifier = system !== undefined && value !== undefined ? { system, value } : undefined;
+    const identifier = tokenFrom(reference.identifier);
     const literal = reference.reference;
     if (literal === undefined) {
       return (
-        byBusinessIdentifier(reference.type, system, value) ?? {
+        byBusinessIdentifier(reference.type, identifier) ?? {
           kind: "external",
           type: reference.type,
           reference: undefined,
@@ -89,28 +115,28 @@ export function referenceResolver(
     }
     const conditional = CONDITIONAL.exec(literal);
     if (conditional !== null) {
-      const named = searchIdentifier(conditional[2]!);
+      const token = tokenOf(conditional[2]!);
+      if (token === undefined || isPlaceholder(token.value)) return { kind: "ambiguous" };
       return (
-        byBusinessIdentifier(conditional[1], named?.system, named?.value) ?? {
+        byBusinessIdentifier(conditional[1], token) ?? {
           kind: "external",
           type: conditional[1],
-          reference: literal,
-          identifier: named ?? identifier,
+          reference: undefined,
+          identifier: token,
         }
       );
     }
     const parts = RESTFUL.exec(literal);
     const relative = parts !== null && parts[1] === undefined;
     const base = relative ? RESTFUL.exec(from.fullUrl ?? "")?.[1] : undefined;
-    const tail = parts === null ? undefined : `${parts[2]}/${parts[3]}`;
+    const name = relative ? `${parts[2]}/${parts[3]}` : withoutVersion(literal);
     return (
-      found(byUrl.get(withoutVersion(relative ? `${base ?? ""}${tail}` : literal))) ??
       // an absolute URL of another server is another resource, even where type and id agree
-      (relative ? found(byTypeAndId.get(tail!)) : undefined) ??
-      byBusinessIdentifier(reference.type ?? parts?.[2], system, value) ?? {
+      (relative ? relativeTo(base, name) : found(byUrl.get(name))) ??
+      byBusinessIdentifier(reference.type ?? parts?.[2], identifier) ?? {
         kind: "external",
         type: parts?.[2] ?? reference.type,
-        reference: relative ? `${base ?? ""}${tail}` : withoutVersion(literal),
+        reference: `${base ?? ""}${name}`,
         identifier,
       }
     );
@@ -137,28 +163,15 @@ function contained(resource: FhirResource, id: string): FhirResource | undefined
   );
 }
 
-function identifiersOf(
-  resource: FhirResource,
-): readonly { readonly system: string; readonly value: string }[] {
-  const identifiers = resource["identifier"];
-  const found: { system: string; value: string }[] = [];
-  for (const identifier of Array.isArray(identifiers) ? identifiers : [identifiers]) {
-    if (!isObject(identifier)) continue;
-    const system = text(identifier["system"]);
-    const value = text(identifier["value"]);
-    if (system !== undefined && value !== undefined) found.push({ system, value });
-  }
-  return found;
+/** What an identifier says that can name somebody. */
+function tokenFrom(identifier: unknown): Token | undefined {
+  if (!isObject(identifier)) return undefined;
+  const system = text(identifier["system"]);
+  const value = text(identifier["value"]);
+  if (system === undefined || value === undefined || isPlaceholder(value)) return undefined;
+  return { system, value };
 }
 
-function identifierKey(type: string, system: string, value: string): string {
+function identifierKey(type: string, { system, value }: Token): string {
   return JSON.stringify([type, system, value]);
-}
-
-/** The identifier of a conditional reference such as `Patient?identifier=urn:x|12`. */
-function searchIdentifier(query: string): { system: string; value: string } | undefined {
-  const token = new URLSearchParams(query).get("identifier");
-  const bar = token?.indexOf("|") ?? -1;
-  if (token === null || bar <= 0 || bar === token.length - 1) return undefined;
-  return { system: token.slice(0, bar), value: token.slice(bar + 1) };
 }

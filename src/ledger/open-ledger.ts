@@ -526,7 +526,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const contents = createRecordContents(context, { catalogue, subjects, uploads });
   const { abandon } = erasing;
   const recording = createRecording({
-    ...{ catalogue, filing, subjects, labeller, turns, contents, abandon },
+    ...{ catalogue, filing, subjects, labeller, turns, contents, abandon, now: context.now },
   });
   const readConsents = consentReader(context, catalogue);
   const consenting = createConsenting(context, {

@@ -22,6 +22,7 @@ import type { RecordContent, RecordContents, UploadProgress } from "./record-con
 import { currentRecords, type CurrentRecord } from "./records.ts";
 import type { PersonIdentifier, Subject, Subjects } from "./subjects.ts";
 import { afterWriting } from "../storage/settle.ts";
+import { assertAbout, assertSamePerson } from "./same-person.ts";
 import { besideAttachments, freshLabels, isSameLabels } from "./fresh-labels.ts";
 import { personName, sharedOfAll, type Turns } from "./turns.ts";
 import { uniteLabels } from "./unite-labels.ts";
@@ -157,8 +158,10 @@ export function createRecording(options: {
   readonly contents: RecordContents;
   /** Destroys what was filed about a record while it was erased. */
   readonly abandon: (subject: Subject, ids: readonly Uint8Array[]) => Promise<void>;
+  /** Clock, in ms since 1970. */
+  readonly now: () => number;
 }): Recording {
-  const { catalogue, filing, subjects, labeller, turns, contents, abandon } = options;
+  const { catalogue, filing, subjects, labeller, turns, contents, abandon, now } = options;
 
   function manifestOf(
     { resource }: ResourceText,
@@ -264,8 +267,8 @@ export function createRecording(options: {
     const prepared = content?.upload?.manifest.replaces;
     if (prepared !== undefined) {
       // Somebody may have been quicker while the attachments were sealed.
-      const now = await find(replaces);
-      if (!equalBytes(prepared, newestOf(now))) throw changedMeanwhile();
+      const current = await find(replaces);
+      if (!equalBytes(prepared, newestOf(current))) throw changedMeanwhile();
     }
     const sealed = await contents.seal(record.subject, { ...manifest, replaces }, content);
     const filed = (await filing.file([sealed]))[0]!;
@@ -348,6 +351,7 @@ export function createRecording(options: {
     async record(subject, input, { amends, labels, attachments, ...how } = {}) {
       if (attachments !== undefined) assertAttachments(attachments);
       const text = readResource(input);
+      await assertAbout(subject, text.resource, { subjects, now: now() });
       const manifest = manifestOf(text, labels);
       const content = { text: text.text, ...how };
       if (amends === undefined) {
@@ -389,7 +393,7 @@ export function createRecording(options: {
       );
     },
     async recordBundle(subject, input, { onProgress, signal, mix = false, fields = false } = {}) {
-      const bundle = readBundle(input);
+      const bundle = readBundle(input, { now: now() });
       const byName = new Map<string, unknown>();
       for (const { fullUrl, resource } of bundle.resources) {
         if (fullUrl !== undefined) byName.set(fullUrl, resource);
@@ -413,6 +417,9 @@ export function createRecording(options: {
           "the bundle is about several patients: pass null to file each under his own identifier",
         );
       }
+      if (subject !== null) {
+        await assertSamePerson(subject, bundle.patients, { subjects, now: now() });
+      }
       // All at once: whoever is new is filed in one transaction with the others.
       const found = bundle.patients.map(async ({ identifier }, i) => {
         if (subject !== null) byPatient.set(i, subject);
@@ -422,6 +429,9 @@ export function createRecording(options: {
         return [{ identifier, subject: person }];
       });
       const people = (await Promise.all(found)).flat();
+      const unresolved = new Set(
+        bundle.problems.flatMap(({ code, path }) => (code === "unresolved-patient" ? [path] : [])),
+      );
       const skipped: { type: string; index: number; why: string }[] = [];
       const toFile: { index: number; text: ResourceText; subject: Subject }[] = [];
       for (const { index, resource, text, patients } of bundle.resources) {
@@ -432,7 +442,9 @@ export function createRecording(options: {
         }
         const why =
           patients.length === 0
-            ? "it is about no patient"
+            ? unresolved.has(`Bundle.entry[${index}]`)
+              ? "it cannot be told whom it is about"
+              : "it is about no patient"
             : patients.length > 1
               ? "it is about several patients"
               : "its patient has no identifier";

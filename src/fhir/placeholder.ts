@@ -1,0 +1,21 @@
+/** What forms and interfaces write where a number is not known, as letters and digits only. */
+const WORDS: ReadonlySet<string> = new Set(
+  `absent anonymous anon asku asked declined desconocido dummy empty inconnu invalid keine masked
+  missing msk na nask nav ni nil no noid nomrn none nonumber nossn not notapplicable notasked
+  notavailable notgiven notknown notonfile notprovided nul null nulo pending placeholder refused tba
+  tbc tbd temp temporary test unassigned unavailable unbekannt undefined unidentified unk unknown
+  unspecified`.split(/\s+/),
+);
+
+/**
+ * Whether an identifier's value stands for "not known", and so is nobody's: `unknown`,
+ * `000-00-0000`, `999-99-9999`, `00000`, `XXX-XX-XXXX`, `123-45-6789`, or no letter or digit at all.
+ */
+export function isPlaceholder(value: string): boolean {
+  const bare = value
+    .normalize("NFKC")
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}]/gu, "");
+  if (bare === "" || /^(?:0+|x{2,}|9{4,}|(\d)\1{6,})$/.test(bare)) return true;
+  return bare === "123456789" || bare === "078051120" || WORDS.has(bare);
+}

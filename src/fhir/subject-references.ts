@@ -1,0 +1,60 @@
+import { isCurrentIdentifier, type PatientIdentifier } from "./identifier.ts";
+import { isPlaceholder } from "./placeholder.ts";
+import {
+  type FhirReference,
+  type FhirResource,
+  isObject,
+  referenceOf,
+  valuesAt,
+} from "./resource.ts";
+
+/** Elements that lead to a patient when a mere identifier stands there. */
+const NAMES_PATIENT: ReadonlySet<string> = new Set([
+  "patient",
+  "subject",
+  "beneficiary",
+  "individual",
+  "candidate",
+]);
+
+/**
+ * The references at all of some paths; `undefined` for one that names somebody by nothing but a
+ * number that is not in use, or stands for "not known".
+ */
+export function referencesAt(
+  resource: FhirResource,
+  paths: readonly string[],
+  now: number,
+): readonly (FhirReference | undefined)[] {
+  const references: (FhirReference | undefined)[] = [];
+  for (const path of paths) {
+    for (const value of valuesAt(resource, path)) {
+      const reference = referenceOf(value);
+      if (reference === undefined) continue;
+      const names = identifierOf(reference);
+      const isNobody = names !== undefined && !isInUse(value, names.value, now);
+      const { identifier: _, ...rest } = reference;
+      if (isNobody) {
+        references.push(reference.reference === undefined ? undefined : rest);
+        continue;
+      }
+      const bare = reference.reference === undefined && reference.type === undefined;
+      references.push(
+        bare && NAMES_PATIENT.has(path) ? { ...reference, type: "Patient" } : reference,
+      );
+    }
+  }
+  return references;
+}
+
+function isInUse(reference: unknown, value: string, now: number): boolean {
+  const inner = isObject(reference) ? reference["reference"] : undefined;
+  const { identifier } = (isObject(inner) ? inner : reference) as { identifier?: unknown };
+  return !isPlaceholder(value) && isCurrentIdentifier(identifier, now);
+}
+
+/** The identifier in a reference, where it has both a system and a value. */
+export function identifierOf({ identifier }: FhirReference): PatientIdentifier | undefined {
+  const { system, value } = identifier ?? {};
+  return system === undefined || value === undefined ? undefined : { system, value };
+}

@@ -1,0 +1,66 @@
+import { InputError } from "../errors.ts";
+import { patientIdentifiers } from "../fhir/identifier.ts";
+import { type BundlePatient, resolvePatients } from "../fhir/patients.ts";
+import type { FhirResource } from "../fhir/resource.ts";
+import type { PersonIdentifier } from "./index/rows.ts";
+import type { Subject, Subjects } from "./subjects.ts";
+
+/** What is compared with what. */
+interface Comparison {
+  readonly subjects: Pick<Subjects, "read">;
+  /** In ms since 1970: identifiers expire. */
+  readonly now: number;
+}
+
+/**
+ * Refuses patients of FHIR text who cannot be the person under whom it is to be filed: they have
+ * numbers of a system of his, and none of them is his.
+ *
+ * @throws {InputError} `ERR_INPUT_INVALID`
+ */
+export async function assertSamePerson(
+  subject: Subject,
+  patients: readonly BundlePatient[],
+  { subjects, now }: Comparison,
+): Promise<void> {
+  const theirs = patients.map(({ resource, identifier }) => [
+    ...(resource === undefined ? [] : patientIdentifiers(resource, { now })),
+    ...(identifier === undefined ? [] : [identifier]),
+  ]);
+  if (theirs.every((identifiers) => identifiers.length === 0)) return;
+  const { identifiers: his, key } = await subjects.read(subject);
+  key.fill(0);
+  if (theirs.some((identifiers) => isSomebodyElse(his, identifiers))) {
+    throw new InputError(
+      "ERR_INPUT_INVALID",
+      "the patient named has another identifier of a system by which this person is known",
+    );
+  }
+}
+
+/**
+ * Refuses a resource that names another person than the one under whom it is to be filed, or
+ * several. Nothing is said against one that names nobody, or by a reference alone.
+ *
+ * @throws {InputError} `ERR_INPUT_INVALID`
+ */
+export async function assertAbout(
+  subject: Subject,
+  resource: FhirResource,
+  comparison: Comparison,
+): Promise<void> {
+  const { patients, about } = resolvePatients([{ resource }], comparison.now);
+  if (about[0]!.length > 1) {
+    throw new InputError("ERR_INPUT_INVALID", "the resource is about several patients");
+  }
+  await assertSamePerson(subject, patients, comparison);
+}
+
+function isSomebodyElse(
+  one: readonly PersonIdentifier[],
+  other: readonly PersonIdentifier[],
+): boolean {
+  const pairs = one.flatMap((mine) => other.map((yours) => [mine, yours] as const));
+  const ofOneSystem = pairs.filter(([mine, yours]) => mine.system === yours.system);
+  return ofOneSystem.length > 0 && ofOneSystem.every(([a, b]) => a.value !== b.value);
+}

@@ -60,7 +60,9 @@ export interface ReadOptions {
   readonly maxDepth?: number;
   /** Most entries of a bundle; 100,000 by default. */
   readonly maxEntries?: number;
-  /** When it is, in ms since 1970: identifiers expire. The present by default. */
+  /**
+   * When it is, in ms since 1970. Without it, identifiers whose end is stated count as expired.
+   */
   readonly now?: number;
 }
 
@@ -122,7 +124,7 @@ export function readBundle(input: unknown, options: ReadOptions = {}): BundleRea
     });
   });
 
-  const { patients, about, remarks } = resolvePatients(found, options.now ?? Date.now());
+  const { patients, about, remarks } = resolvePatients(found, options.now);
   for (const { at, code } of remarks) {
     problems.push({ code, path: `Bundle.entry[${found[at]!.index}]` });
   }

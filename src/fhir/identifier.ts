@@ -9,8 +9,10 @@ export interface PatientIdentifier {
 }
 
 export interface PatientIdentifiersOptions {
-  /** When it is, in ms since 1970: identifiers expire. The present by default. */
-  readonly now?: number;
+  /**
+   * When it is, in ms since 1970. Without it, identifiers whose end is stated count as expired.
+   */
+  readonly now?: number | undefined;
 }
 
 export interface PreferredIdentifierOptions extends PatientIdentifiersOptions {
@@ -45,8 +47,10 @@ export function patientIdentifiers(
 /**
  * Whether an identifier is in use: not `old`, and the time is within its period. A period that
  * cannot be read, or is there without a date, says nothing that could be relied on.
+ *
+ * @param now - in ms since 1970; without it, an identifier whose end is stated is not
  */
-export function isCurrentIdentifier(identifier: unknown, now: number): boolean {
+export function isCurrentIdentifier(identifier: unknown, now: number | undefined): boolean {
   if (!isObject(identifier) || identifier["use"] === "old") return false;
   if (!("period" in identifier) && !("_period" in identifier)) return true;
   const period = identifier["period"];
@@ -57,6 +61,7 @@ export function isCurrentIdentifier(identifier: unknown, now: number): boolean {
   });
   if (start === undefined || end === undefined || start === end) return false;
   // a date means the whole day wherever it is read: it may be over there already
+  if (now === undefined) return end === null;
   const began = start === null || start.from - slack(start) <= now;
   return began && (end === null || now <= end.to + slack(end));
 }
@@ -104,7 +109,7 @@ export function preferredIdentifier(
 
 function candidates(
   patient: FhirResource,
-  { now = Date.now() }: PatientIdentifiersOptions,
+  { now }: PatientIdentifiersOptions,
 ): readonly Candidate[] {
   const found: Candidate[] = [];
   for (const identifier of list(patient["identifier"])) {

@@ -51,11 +51,11 @@ const IN_DOUBT: Found = { patients: [], unresolved: true, doubtful: true };
 /**
  * Finds out which patients each of a bundle's resources is about.
  *
- * @param now - when it is, in ms since 1970: identifiers expire
+ * @param now - when it is, in ms since 1970; without it, identifiers whose end is stated count as expired
  */
 export function resolvePatients(
   entries: readonly Addressable[],
-  now: number,
+  now: number | undefined,
 ): {
   readonly patients: readonly BundlePatient[];
   readonly about: readonly (readonly number[])[];
@@ -220,7 +220,7 @@ export function resolvePatients(
 }
 
 /** Whether two Patient resources of one name can be versions of one person's. */
-function isOnePerson(one: BundlePatient, other: BundlePatient, now: number): boolean {
+function isOnePerson(one: BundlePatient, other: BundlePatient, now: number | undefined): boolean {
   const [mine, yours] = [one, other].map(({ resource }) => patientIdentifiers(resource!, { now }));
   if (mine!.some((id) => yours!.some((own) => isSameIdentifier(id, own)))) return true;
   const isUrl = one.reference?.includes(":") ?? false;
@@ -241,7 +241,10 @@ function isNobody({ reference = "", type }: FhirReference): boolean {
 
 const isPatient = ({ resourceType }: FhirResource): boolean => resourceType === "Patient";
 
-function patientOf({ resource, fullUrl, request }: Addressable, now: number): BundlePatient {
+function patientOf(
+  { resource, fullUrl, request }: Addressable,
+  now: number | undefined,
+): BundlePatient {
   const id = text(resource["id"]);
   // what is to be created gets another id
   const own = id === undefined || request?.method === "POST" ? undefined : `Patient/${id}`;

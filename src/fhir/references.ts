@@ -37,12 +37,12 @@ const CONDITIONAL = /^([A-Z][A-Za-z]{1,63})\?(.+)$/;
  * name no entry of a server, for nothing tells of which. What a bundle asks to be created under
  * a new id (`POST`) has none that others could name. Then business identifiers are looked at.
  *
- * @param now - when it is, in ms since 1970: identifiers may have expired
+ * @param now - when it is, in ms since 1970; without it, identifiers whose end is stated count as expired
  * @see FHIR R4 §2.36.4.1, R5 §2.36.3.1 (resolving references in bundles)
  */
 export function referenceResolver(
   entries: readonly Addressable[],
-  now: number,
+  now: number | undefined,
 ): (reference: FhirReference, from: Addressable) => Resolved {
   const byUrl = new Map<string, number[]>();
   const homeless = new Map<string, number[]>();

@@ -24,7 +24,7 @@ const NAMES_PATIENT: ReadonlySet<string> = new Set([
 export function referencesAt(
   resource: FhirResource,
   paths: readonly string[],
-  now: number,
+  now: number | undefined,
 ): readonly (FhirReference | undefined)[] {
   const references: (FhirReference | undefined)[] = [];
   for (const path of paths) {
@@ -47,7 +47,7 @@ export function referencesAt(
   return references;
 }
 
-function isInUse(reference: unknown, value: string, now: number): boolean {
+function isInUse(reference: unknown, value: string, now: number | undefined): boolean {
   const inner = isObject(reference) ? reference["reference"] : undefined;
   const { identifier } = (isObject(inner) ? inner : reference) as { identifier?: unknown };
   return !isPlaceholder(value) && isCurrentIdentifier(identifier, now);

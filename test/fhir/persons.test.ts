@@ -222,6 +222,13 @@ describe("who a patient is", () => {
     expect(numbers(bundle({ resource: all }))).toEqual([isTold ? "first" : "second"]);
   });
 
+  it("is not told by an identifier that has an end, where nobody says what time it is", () => {
+    const all = patient("1", number("first", { period: { end: "2030" } }), number("second"));
+    expect(preferredIdentifier(all)?.value).toBe("second");
+    const started = patient("1", number("first", { period: { start: "2001" } }));
+    expect(preferredIdentifier(started)?.value).toBe("first");
+  });
+
   it("is two, where two of one name share no number", () => {
     const input = bundle(
       { resource: patient("1", number("1")) },

@@ -111,11 +111,25 @@ export function expectNoNuls(value: unknown, what: string): void {
   if (hasNuls(value)) throw wrong(what, "without U+0000");
 }
 
+/**
+ * Refuses text of nothing but U+0000 anywhere in a decoded value: what is left of short text that an
+ * encoder of earlier versions lost. For values that hold text of others, who may have U+0000 within it.
+ */
+export function expectNoLostText(value: unknown, what: string): void {
+  if (hasText(value, isLost)) throw wrong(what, "without text of nothing but U+0000");
+}
+
+const isLost = (text: string): boolean => text.startsWith("\0") && /^\0+$/.test(text);
+
 /** Whether text with U+0000 stands anywhere in a value that can be encoded. */
 export function hasNuls(value: unknown): boolean {
-  if (typeof value === "string") return value.includes("\0");
-  if (Array.isArray(value)) return value.some(hasNuls);
+  return hasText(value, (text) => text.includes("\0"));
+}
+
+function hasText(value: unknown, is: (text: string) => boolean): boolean {
+  if (typeof value === "string") return is(value);
+  if (Array.isArray(value)) return value.some((item) => hasText(item, is));
   if (typeof value !== "object" || value === null) return false;
   if (value instanceof Uint8Array || value instanceof CID) return false;
-  return Object.entries(value).some(([key, item]) => key.includes("\0") || hasNuls(item));
+  return Object.entries(value).some(([key, item]) => is(key) || hasText(item, is));
 }

@@ -114,7 +114,7 @@ function order(
     const compiled = compileDirective(source, cid, directives.length, ids, terminology);
     directives.push(compiled);
     byCid.set(cid, compiled);
-    if (directive.mode === "suspend" || directive.mode === "revoke") {
+    if (directive.mode === "suspend" || directive.mode === "revoke" || source.unreadable === true) {
       head = compiled;
       continue;
     }

@@ -26,6 +26,11 @@ export interface SnapshotDirective {
   readonly standing: Standing;
   /** Ledger time of the entry, at which the grantor's capacity is judged as of signing. */
   readonly recordedAt?: number;
+  /**
+   * Stands in for a directive that nobody can read: it denies everything, and whatever it may have been
+   * was the head of the lineage when it was recorded.
+   */
+  readonly unreadable?: true;
 }
 
 /** A legal overlay and its name. */
@@ -124,6 +129,7 @@ export function snapshotCid(snapshot: ConsentSnapshot): CID {
         item.standing === "valid" ? null : item.standing.void,
         item.recordedAt ?? null,
         sorted(item.aliases ?? []),
+        ...(item.unreadable === true ? [true] : []),
       ]);
   const value = {
     v: 1,

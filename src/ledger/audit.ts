@@ -75,7 +75,8 @@ export async function* auditOf(
 ): AsyncIterable<Access | UnreadableAccess> {
   await catalogue.catchUp();
   const local = subject?.local ?? strangers(context);
-  const items = (await catalogue.itemsOf(local)).filter(({ kind }) => kind === "access");
+  const about = await catalogue.itemsOf(local, ["access", "erase"]);
+  const items = about.filter(({ kind }) => kind === "access");
   const withdrawn = new Map<string, AccessContent>();
   const unknown = new Map<string, string>();
   for (const item of items) {

@@ -1,6 +1,6 @@
 import type { CID } from "multiformats/cid";
 import { toHex } from "../bytes/hex.ts";
-import { decodeEntry, entryIdOf, isCustom, type Entry } from "../block/entry.ts";
+import { decodeEntry, entryIdOf, isCustom, type Entry, type SubjectEntry } from "../block/entry.ts";
 import { decodeTransaction } from "../block/transaction.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
 import { wipeKeys } from "../envelope/keys.ts";
@@ -19,11 +19,13 @@ import {
   type Index,
   type Person,
 } from "./index/index-store.ts";
+import { assertNoneLack, isAboutAnybody, mayBeAbout } from "./index/lacking.ts";
 import {
   decodeIdentifiers,
   INDEXED_KINDS,
   type IndexItem,
   type Lacking,
+  type LackingTag,
   type PersonIdentifier,
   type StoredSubject,
 } from "./index/rows.ts";
@@ -32,6 +34,8 @@ import { decodeManifest, type Manifest } from "./manifest.ts";
 /** One of the custodian's own entries, with what its envelope says of itself. */
 export interface CatalogueItem extends IndexItem {
   readonly manifest: Manifest;
+  /** Does not open here, though nothing erased it: whom it is about is known by its tag. */
+  readonly lost?: true;
 }
 
 /** What the custodian knows under an entry's id. */
@@ -78,8 +82,16 @@ export interface IndexHands {
 export interface Catalogue {
   /** Takes in the blocks since the last time. */
   catchUp(): Promise<void>;
-  /** All entries about a person, in ledger order, as of the last {@link catchUp}. */
-  itemsOf(local: Uint8Array): Promise<readonly CatalogueItem[]>;
+  /**
+   * All entries about a person, in ledger order, as of the last {@link catchUp}. Consents of his that
+   * do not open are among them, marked as lost.
+   *
+   * @param kinds - those of which none may be lost; default all
+   */
+  itemsOf(
+    local: Uint8Array,
+    kinds?: readonly (typeof INDEXED_KINDS)[number][],
+  ): Promise<readonly CatalogueItem[]>;
   find(id: Uint8Array): Promise<CatalogueFind>;
   /** The local id of the person with an identifier; `undefined` where provably nobody has it. */
   personWith(identifier: PersonIdentifier): Promise<Uint8Array | undefined>;
@@ -208,7 +220,8 @@ export function openCatalogue(
     remembered.delete(hex);
     if (told === undefined) {
       // It was erased, as an entry further on may say; or its key, header or ciphertext was lost.
-      index.takeUnknown(id, kind, envelope, place);
+      const tag = "subject" in entry ? { tag: tagOf(entry) } : {};
+      index.takeUnknown({ id, kind, ...tag }, envelope, place);
       return;
     }
     const { manifest, identity } = told;
@@ -256,6 +269,36 @@ export function openCatalogue(
     return { status: "erased", by: item.erasedBy!, place: item.place };
   }
 
+  /**
+   * Consents about a person that do not open, by their tags: whether a later one replaces them is for
+   * their readers to find out.
+   *
+   * @throws where another entry does not open that is of these kinds and may be about the person
+   */
+  async function consentsLost(
+    local: Uint8Array,
+    kinds: readonly string[],
+  ): Promise<CatalogueItem[]> {
+    const all = await index.lacking();
+    if (all.length === 0) return [];
+    const key = (await index.subject(local))?.key;
+    const made = { ledger: chain.ledger, author: signer.actor };
+    const about = all.filter((one) => mayBeAbout(one, { local, key }, made));
+    const isConsent = ({ kind, tag }: Lacking): boolean =>
+      kind === "consent" && tag !== undefined && key !== undefined;
+    assertNoneLack(about.filter((one) => kinds.includes(one.kind) && !isConsent(one)));
+    const lost: CatalogueItem[] = [];
+    for (const { id, kind } of about.filter(isConsent)) {
+      const known = await index.idRow(id);
+      if (known === undefined || known.local !== undefined) continue;
+      const { envelope, place } = known;
+      const { header } = await chain.readBlock(place.height);
+      const manifest: Manifest = { v: 1, op: "directive", local };
+      lost.push({ id, kind, envelope, place, recordedAt: header.time, manifest, lost: true });
+    }
+    return lost;
+  }
+
   const hands: IndexHands = {
     find,
     async bury(ids, by) {
@@ -283,14 +326,15 @@ export function openCatalogue(
 
   return {
     catchUp: () => steadily(async () => undefined, true),
-    async itemsOf(local) {
+    async itemsOf(local, kinds = INDEXED_KINDS) {
       assertReadable(local);
       const cached = index.cached(local);
       if (cached !== undefined) return present(cached);
       // In its turn: what is taken in while this reads would be missed for good.
       return steadily(async () => {
-        await index.assertKnown(local);
-        return present(await index.person(local));
+        const lost = await consentsLost(local, kinds);
+        const items = present(await index.person(local));
+        return lost.length === 0 ? items : [...items, ...lost].sort(byPlace);
       });
     },
     find: (id) => steadily(() => find(id)),
@@ -298,11 +342,14 @@ export function openCatalogue(
       steadily(async () => {
         const local = await index.personWith(identifier);
         // An entry that does not open might have said who has it.
-        if (local === undefined) await index.assertKnown();
+        if (local === undefined) {
+          assertNoneLack((await index.lacking()).filter(({ kind }) => kind === "link"));
+        }
         return local;
       }),
     subject: (local) => steadily(() => index.subject(local)),
-    assertComplete: () => steadily(() => index.assertKnown()),
+    assertComplete: () =>
+      steadily(async () => assertNoneLack((await index.lacking()).filter(isAboutAnybody))),
     remember(id, manifest, identity) {
       remembered.set(toHex(id), identity === undefined ? { manifest } : { manifest, identity });
       // One that never comes to stand on the ledger must not stay for ever.
@@ -332,6 +379,11 @@ export function openCatalogue(
 
 const isIndexed = (kind: string): kind is (typeof INDEXED_KINDS)[number] =>
   (INDEXED_KINDS as readonly string[]).includes(kind);
+
+const tagOf = ({ body, salt, subject }: SubjectEntry): LackingTag => ({ body, salt, subject });
+
+const byPlace = ({ place: a }: CatalogueItem, { place: b }: CatalogueItem): number =>
+  a.height - b.height || a.transaction - b.transaction || a.entry - b.entry;
 
 const isPresent = (item: IndexItem): item is CatalogueItem => item.manifest !== undefined;
 

@@ -88,7 +88,7 @@ export function createConsenting(
     }
     await catalogue.catchUp();
     // Keys alone: a directive that cannot be read must not keep others from being filed.
-    const items = await catalogue.itemsOf(subject.local);
+    const items = await catalogue.itemsOf(subject.local, ["erase", "link"]);
     const { keys } = await readConsents(items.filter(({ kind }) => kind === "link"));
     const entries: SealedEntry[] = [];
     let known: readonly AttestedKey[] = keys;
@@ -157,7 +157,7 @@ export function createConsenting(
   /** Accesses that must be reviewed, less those that were. */
   async function pending(): Promise<CatalogueItem[]> {
     await catalogue.catchUp();
-    const all = await catalogue.itemsOf(reviewsLocal(context));
+    const all = await catalogue.itemsOf(reviewsLocal(context), ["access", "erase", "link"]);
     const reviewed = new Set(
       all.flatMap(({ manifest: { op, replaces } }) =>
         op === "reviewed" && replaces !== undefined ? [toHex(replaces)] : [],

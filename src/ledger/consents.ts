@@ -32,6 +32,13 @@ import {
   type CatalogueItem,
 } from "./catalogue.ts";
 import type { LedgerContext } from "./context.ts";
+import { lacks } from "./index/lacking.ts";
+import {
+  isUnreadable,
+  placeOf,
+  standIns,
+  type UnreadableDirective,
+} from "./unreadable-directives.ts";
 
 /** A directive as its grantor signed it. */
 export interface SignedDirective {
@@ -168,7 +175,8 @@ export interface FiledConsents {
  * Reads a person's directives and attested keys, remembering what it opened for as long as the
  * catalogue remembers the item. Rejects with `ERR_STORAGE_MISSING` when one does not open that no
  * erasure destroyed, and with `ERR_STORAGE_CORRUPT`, naming the entry, when one cannot be read:
- * without it nobody can say what is permitted.
+ * without it nobody can say what is permitted. A directive that a later one replaces has a stand-in
+ * instead, see {@link standIns}.
  */
 export function consentReader(
   context: LedgerContext,
@@ -198,17 +206,24 @@ export function consentReader(
   return async (items) => {
     const keys: (AttestedKey & { readonly item: CatalogueItem })[] = [];
     const directives: SnapshotDirective[] = [];
+    const unreadable: UnreadableDirective[] = [];
     for (const item of items) {
       if (item.kind === "link" && item.manifest.op === "attest") {
         const bytes = await content(item);
         if (bytes !== undefined)
           keys.push({ ...named(item, () => decodeAttestedKey(bytes)), item });
       } else if (item.kind === "consent") {
-        const bytes = await content(item);
-        if (bytes !== undefined) directives.push(named(item, () => judge(bytes, item, keys)));
+        try {
+          if (item.lost === true) throw lacks([item]);
+          const bytes = await content(item);
+          if (bytes !== undefined) directives.push(named(item, () => judge(bytes, item, keys)));
+        } catch (error) {
+          if (!isUnreadable(error)) throw error;
+          unreadable.push({ item, error });
+        }
       }
     }
-    return { directives, keys };
+    return { directives: [...directives, ...standIns(unreadable, directives)], keys };
   };
 }
 
@@ -256,11 +271,9 @@ function judge(
 ): SnapshotDirective {
   const signed = decodeSignedDirective(bytes);
   const directive = decodeDirective(signed.directive);
-  const { transaction, entry } = item.place;
   return {
     entry: item.id,
-    // Ledger order within a block: transactions hold at most 10,000 entries.
-    place: { height: item.place.height, index: transaction * 10_000 + entry },
+    place: placeOf(item),
     cid: directiveCid(directive),
     directive,
     recordedAt: item.recordedAt,

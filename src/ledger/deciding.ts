@@ -7,7 +7,14 @@ import type { ConsentSnapshot, Membership } from "../consent/snapshot.ts";
 import { toHex } from "../bytes/hex.ts";
 import { judgeAttestations } from "./attestation.ts";
 import { capacityFacts } from "./consents.ts";
-import { filedDefault, isAskedFor, knowAllConsents, partsOf, type JudgeContext } from "./judge.ts";
+import {
+  DECIDING,
+  filedDefault,
+  isAskedFor,
+  knowAllConsents,
+  partsOf,
+  type JudgeContext,
+} from "./judge.ts";
 import { currentRecords, judgedForm, type CurrentRecord } from "./records.ts";
 import type { Subject } from "./subjects.ts";
 
@@ -72,7 +79,7 @@ export async function decideQuestion(
   if (!Number.isSafeInteger(height) || height < -1 || height > newest) {
     throw new RangeError(`height must be one of the ledger's: -1 (nothing) to ${newest}`);
   }
-  const items = (await catalogue.itemsOf(subject.local)).filter(
+  const items = (await catalogue.itemsOf(subject.local, DECIDING)).filter(
     ({ place }) => place.height <= height,
   );
   const consents = await context.readConsents(items);

@@ -63,7 +63,10 @@ export const isPermitted = ({ decision }: Decided): boolean => decision.outcome 
 /** Names a record in one version. */
 export const nameOf = ({ record, head }: CurrentRecord): string => `${record} ${toHex(head.id)}`;
 
-/** Catches up, and stops where an entry does not open: it could be about anybody, and say anything. */
+/** Kinds of entries that a decision rests on. */
+export const DECIDING = ["record", "consent", "erase", "link"] as const;
+
+/** Catches up, and stops where an entry does not open that could be about anybody, and say anything. */
 export async function knowAllConsents({ catalogue }: JudgeContext): Promise<void> {
   await catalogue.catchUp();
   await catalogue.assertComplete();
@@ -78,7 +81,7 @@ export async function judge(
   asOf: number,
 ): Promise<Judgement> {
   const { catalogue, chain, signer } = context;
-  const items = subject === undefined ? [] : await catalogue.itemsOf(subject.local);
+  const items = subject === undefined ? [] : await catalogue.itemsOf(subject.local, DECIDING);
   const consents = await context.readConsents(items);
   const attested = await judgeAttestations(context, request, sealed.attestations ?? [], asOf);
   const members = await membersNamed(context, request, attested);

@@ -3,6 +3,7 @@ import {
   expectArray,
   expectBytes,
   expectMap,
+  expectNoLostText,
   expectOneOf,
   expectString,
   expectVersion,
@@ -87,7 +88,7 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
 
 /**
  * Reads a manifest. Its description and labels are the author's word and are checked no further
- * than being well-formed values.
+ * than being well-formed values, of which no text was lost.
  *
  * @throws {EncodingError} when it is not a manifest
  */
@@ -99,6 +100,7 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
     ["replaces", "mediaType", "attachments", "resource", "labels", "reason", "request", "review"],
   );
   expectVersion(map["v"], "manifest");
+  expectNoLostText(map, "manifest");
   expectOneOf(map["op"], "manifest.op", OPERATIONS);
   expectBytes(map["local"], "manifest.local", 16);
   if (map["replaces"] !== undefined) expectBytes(map["replaces"], "manifest.replaces", 32);

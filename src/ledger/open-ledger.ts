@@ -284,7 +284,12 @@ export interface Ledger {
   attest(subject: Subject, key: AttestedKey): Promise<Uint8Array>;
   /** Files a directive, signed by its grantor. Resolves when it is in force here. */
   consent(subject: Subject, directive: Directive, options: ConsentOptions): Promise<FiledDirective>;
-  /** A person's directives as this custodian filed them, oldest first, void ones included. */
+  /**
+   * A person's directives as this custodian filed them, oldest first, void ones included. Behind them, one
+   * marked as `unreadable` in the lineage of each that replaces what cannot be read.
+   *
+   * @throws {StorageError} naming the entry of a directive that cannot be read and that none replaces
+   */
   directives(subject: Subject): Promise<readonly SnapshotDirective[]>;
   /**
    * Decides about a person's records without disclosing any: who could see what and why, now or as
@@ -381,8 +386,8 @@ export interface Ledger {
    */
   verifyBlobs(options?: { readonly signal?: AbortSignal }): Promise<BlobReport>;
   /**
-   * This member's entries on the ledger that do not open here though nothing erased them. While
-   * there are any, nobody can say whom they are about, and what rests on them is refused.
+   * This member's entries on the ledger that do not open here though nothing erased them. What may
+   * rest on them is refused: of a record, a consent or an access only about its own person.
    */
   lost(): Promise<readonly LostEntry[]>;
   /**
@@ -659,7 +664,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     consent: consenting.consent,
     async directives(subject) {
       await catalogue.catchUp();
-      return (await readConsents(await catalogue.itemsOf(subject.local))).directives;
+      const kinds = ["consent", "erase", "link"] as const;
+      return (await readConsents(await catalogue.itemsOf(subject.local, kinds))).directives;
     },
     decide: (subject, question, time = {}) => decideQuestion(disclosing, subject, question, time),
     request,

@@ -526,7 +526,9 @@ export function createRecording(options: {
     find,
     async list(subject) {
       await catalogue.catchUp();
-      return [...currentRecords(await catalogue.itemsOf(subject.local)).values()];
+      return [
+        ...currentRecords(await catalogue.itemsOf(subject.local, ["erase", "record"])).values(),
+      ];
     },
     read: async (id) => contents.textOf((await find(id)).head),
     attachments: async (id) => contents.attachmentsOf(await find(id)),

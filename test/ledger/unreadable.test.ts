@@ -1,50 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { randomBytes } from "#crypto";
 import { toHex } from "../../src/bytes/hex.ts";
 import { decode, encode } from "../../src/codec/dag-cbor.ts";
 import { encodeAccess, decodeAccess, type AccessContent } from "../../src/ledger/access.ts";
-import { openChain } from "../../src/chain/chain.ts";
-import { memoryOf } from "../../src/identity/signed-heads.ts";
-import { openCatalogue, openOwn } from "../../src/ledger/catalogue.ts";
-import type { LedgerContext } from "../../src/ledger/context.ts";
-import { sealEntry } from "../../src/ledger/filing.ts";
-import { openVault } from "../../src/ledger/vault.ts";
-import type { FullStorage } from "../../src/storage/types.ts";
-import { START } from "../support/ledger.ts";
+import { openOwn } from "../../src/ledger/catalogue.ts";
+import { contextOf, fileAs } from "../support/by-hand.ts";
 import { MRN, observation } from "../support/hospital.ts";
 import { collect, ward, type Ward } from "../support/ward.ts";
-
-async function contextOf(w: Ward): Promise<LedgerContext> {
-  const storage = w.storage as FullStorage;
-  const chain = await openChain({ storage, genesis: w.genesis });
-  const signer = w.hospitalA.signer();
-  const vault = await openVault({
-    ...{ storage, keys: w.hospitalA, ledger: chain.ledger, actor: signer.actor },
-    random: randomBytes,
-    hasFiled: async () => true,
-  });
-  const own = { now: () => START, random: randomBytes, suite: "chacha" } as const;
-  const memory = memoryOf("store", chain.ledger);
-  return { chain, storage, vault, keys: w.hospitalA, signer, memory, ...own };
-}
-
-/** Files an entry about the patient whose content an earlier version of the library wrote. */
-async function fileAs(w: Ward, kind: "access" | "consent", content: Uint8Array): Promise<void> {
-  const context = await contextOf(w);
-  const catalogue = openCatalogue(context, async () => undefined);
-  await catalogue.catchUp();
-  const { key } = (await catalogue.subject(w.me.local))!;
-  const op = kind === "access" ? "access" : "directive";
-  const { entry, blobs, state } = await sealEntry(context, {
-    kind,
-    manifest: { v: 1, op, local: w.me.local },
-    subjectKey: key,
-    parts: [{ id: "content", bytes: content }],
-  });
-  await w.storage.blobs!.put(blobs);
-  await w.storage.state!.batch(state);
-  await w.write(w.hospitalA, [entry]);
-}
 
 /** The content of the patient's first access entry. */
 async function accessOf(w: Ward): Promise<AccessContent> {

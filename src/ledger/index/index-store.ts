@@ -136,16 +136,10 @@ export interface Index {
   /** Adds an entry to another list of entries beside its person's. */
   addTo(local: Uint8Array, item: IndexItem): void;
   /** Takes in an entry that does not open. */
-  takeUnknown(id: Uint8Array, kind: string, envelope: CID, place: EntryPlace): void;
+  takeUnknown(one: Lacking, envelope: CID, place: EntryPlace): void;
   lack(one: Lacking): void;
   /** Entries that did not open, though nothing erased them. */
   lacking(): Promise<readonly Lacking[]>;
-  /**
-   * Rejects where an entry that may be about a person does not open, and nothing erased it.
-   *
-   * @param local - whom it may be about; absent: only what may be about anybody counts
-   */
-  assertKnown(local?: Uint8Array): Promise<void>;
   identify(local: Uint8Array, identity: StoredSubject): Promise<void>;
   personWith(identifier: PersonIdentifier): Promise<Uint8Array | undefined>;
   subject(local: Uint8Array): Promise<StoredSubject | undefined>;
@@ -605,9 +599,10 @@ export function openIndex(context: LedgerContext): Index {
       overlay.ids.set(toHex(id), { id, row: { local, height: place.height } });
     },
     /** Takes in an entry that does not open. */
-    takeUnknown(id: Uint8Array, kind: string, envelope: CID, place: EntryPlace): void {
+    takeUnknown(one: Lacking, envelope: CID, place: EntryPlace): void {
+      const { id, kind } = one;
       overlay.ids.set(toHex(id), { id, row: { kind, envelope, place, height: place.height } });
-      lack({ id, kind });
+      lack(one);
     },
     /** Entries that did not open, though nothing erased them. */
     lacking: async (): Promise<readonly Lacking[]> => [...(await knowLacking()).values()],
@@ -674,23 +669,6 @@ export function openIndex(context: LedgerContext): Index {
     cached(local: Uint8Array): Person | undefined {
       if (lacking === undefined || lacking.size > 0 || base === undefined) return undefined;
       return people.get(toHex(local));
-    },
-    /**
-     * Rejects where an entry that may be about a person does not open, and nothing erased it.
-     *
-     * @param local - whom it may be about; absent: only what may be about anybody counts
-     */
-    async assertKnown(local?: Uint8Array): Promise<void> {
-      const all = [...(await knowLacking()).values()].filter(
-        (one) => one.local === undefined || (local !== undefined && equalBytes(one.local, local)),
-      );
-      if (all.length === 0) return;
-      const named = all.slice(0, 3).map(({ id, kind }) => `${kind} entry ${toHex(id)}`);
-      throw new StorageError(
-        "ERR_STORAGE_CORRUPT",
-        `${named.join(", ")}${all.length > 3 ? ` and ${all.length - 3} more` : ""} on the ledger ` +
-          "does not open here, and nothing erased it: restore the store and open with rebuildIndex",
-      );
     },
   };
 }

@@ -9,6 +9,7 @@ import {
   expectBytes,
   expectCid,
   expectMap,
+  expectNoLostText,
   expectOneOf,
   expectString,
   expectUint,
@@ -197,6 +198,17 @@ export interface Lacking {
   readonly id: Uint8Array;
   readonly kind: string;
   readonly local?: Uint8Array;
+  /** What stands on the ledger in clear of whom it is about, for the kinds that have it. */
+  readonly tag?: LackingTag;
+}
+
+/** An entry's subject tag, and what it is bound to. */
+export interface LackingTag {
+  readonly body: CID;
+  /** 16 bytes. */
+  readonly salt: Uint8Array;
+  /** 32 bytes. */
+  readonly subject: Uint8Array;
 }
 
 const MAX_LACKING = 100_000;
@@ -214,14 +226,24 @@ export function encodeLacking(all: readonly Lacking[]): Uint8Array {
 
 export function decodeLacking(bytes: Uint8Array): Lacking[] {
   return expectArray(decode(bytes), "lacking", MAX_LACKING).map((item) => {
-    const map = expectMap(item, "lacking", ["id", "kind"], ["local"]);
-    const { local } = map;
+    const map = expectMap(item, "lacking", ["id", "kind"], ["local", "tag"]);
+    const { local, tag } = map;
     return {
       id: expectBytes(map["id"], "lacking.id", 32),
       kind: expectOneOf(map["kind"], "lacking.kind", INDEXED_KINDS),
       ...(local === undefined ? {} : { local: expectBytes(local, "lacking.local", 16) }),
+      ...(tag === undefined ? {} : { tag: expectTag(tag) }),
     };
   });
+}
+
+function expectTag(value: unknown): LackingTag {
+  const map = expectMap(value, "lacking.tag", ["body", "salt", "subject"]);
+  return {
+    body: expectCid(map["body"], "lacking.tag.body"),
+    salt: expectBytes(map["salt"], "lacking.tag.salt", 16),
+    subject: expectBytes(map["subject"], "lacking.tag.subject", 32),
+  };
 }
 
 /** A business identifier of a person, as in FHIR. */
@@ -258,6 +280,7 @@ export const encodeIdentifiers = (identifiers: readonly PersonIdentifier[]): Uin
 export function decodeIdentifiers(bytes: Uint8Array): PersonIdentifier[] {
   const map = expectMap(decode(bytes), "identify", ["v", "identifiers"]);
   expectVersion(map["v"], "identify");
+  expectNoLostText(map, "identify");
   return expectIdentifiers(map["identifiers"]);
 }
 

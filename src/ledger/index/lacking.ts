@@ -1,0 +1,42 @@
+import { equalBytes } from "../../bytes/compare.ts";
+import { toHex } from "../../bytes/hex.ts";
+import { isSubjectTag } from "../../block/tag.ts";
+import type { CID } from "../../codec/cid.ts";
+import { StorageError } from "../../errors.ts";
+import type { Lacking } from "./rows.ts";
+
+/**
+ * Whether an entry that does not open may be about a person: not where its tag, which stands on the
+ * ledger in clear, is none that the person's key makes.
+ *
+ * @param key - the person's subject key; `undefined` where nobody has it here
+ */
+export function mayBeAbout(
+  { kind, local, tag }: Lacking,
+  person: { readonly local: Uint8Array; readonly key: Uint8Array | undefined },
+  made: { readonly ledger: CID; readonly author: string },
+): boolean {
+  if (local !== undefined) return equalBytes(local, person.local);
+  if (tag === undefined || person.key === undefined) return true;
+  const { body, salt, subject } = tag;
+  return isSubjectTag(subject, person.key, { ...made, kind, salt, body });
+}
+
+/** Whether an entry that does not open may be about anybody, also about who is not known here. */
+export const isAboutAnybody = ({ local, tag }: Lacking): boolean =>
+  local === undefined && tag === undefined;
+
+/** Rejects where entries do not open on which an answer would rest. */
+export function assertNoneLack(all: readonly Lacking[]): void {
+  if (all.length > 0) throw lacks(all);
+}
+
+/** Names entries that do not open. */
+export function lacks(all: readonly Pick<Lacking, "id" | "kind">[]): StorageError {
+  const named = all.slice(0, 3).map(({ id, kind }) => `${kind} entry ${toHex(id)}`);
+  return new StorageError(
+    "ERR_STORAGE_CORRUPT",
+    `${named.join(", ")}${all.length > 3 ? ` and ${all.length - 3} more` : ""} on the ledger ` +
+      "does not open here, and nothing erased it: restore the store and open with rebuildIndex",
+  );
+}

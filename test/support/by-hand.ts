@@ -1,0 +1,64 @@
+import { randomBytes } from "#crypto";
+import { openChain } from "../../src/chain/chain.ts";
+import { encode } from "../../src/codec/dag-cbor.ts";
+import { sealEnvelope, type PartContent } from "../../src/envelope/seal.ts";
+import { memoryOf } from "../../src/identity/signed-heads.ts";
+import { openCatalogue } from "../../src/ledger/catalogue.ts";
+import type { LedgerContext } from "../../src/ledger/context.ts";
+import { entryOf } from "../../src/ledger/filing.ts";
+import type { Manifest } from "../../src/ledger/manifest.ts";
+import { openVault } from "../../src/ledger/vault.ts";
+import type { FullStorage } from "../../src/storage/types.ts";
+import { START } from "./ledger.ts";
+import type { Ward } from "./ward.ts";
+
+/** What a custodian's own code works with, over the ward's store. */
+export async function contextOf(w: Ward): Promise<LedgerContext> {
+  const storage = w.storage as FullStorage;
+  const chain = await openChain({ storage, genesis: w.genesis });
+  const signer = w.hospitalA.signer();
+  const vault = await openVault({
+    ...{ storage, keys: w.hospitalA, ledger: chain.ledger, actor: signer.actor },
+    random: randomBytes,
+    hasFiled: async () => true,
+  });
+  const own = { now: () => START, random: randomBytes, suite: "chacha" } as const;
+  const memory = memoryOf("store", chain.ledger);
+  return { chain, storage, vault, keys: w.hospitalA, signer, memory, ...own };
+}
+
+/** Files an entry about the patient as an earlier version of the library wrote it; returns its id. */
+export async function fileAs(
+  w: Ward,
+  kind: "access" | "consent" | "record" | "link",
+  content: Uint8Array,
+  manifest: Partial<Manifest> = {},
+  more: readonly PartContent[] = [],
+): Promise<Uint8Array> {
+  const context = await contextOf(w);
+  const { chain, signer, random } = context;
+  const catalogue = openCatalogue(context, async () => undefined);
+  await catalogue.catchUp();
+  const { key } = (await catalogue.subject(w.me.local))!;
+  const op = { access: "access", consent: "directive", record: "create", link: "attest" } as const;
+  const sealed = await sealEnvelope({
+    context: { ledger: chain.ledger, author: signer.actor, kind },
+    parts: [
+      { id: "manifest", bytes: encode({ v: 1, op: op[kind], local: w.me.local, ...manifest }) },
+      { id: "content", bytes: content },
+      ...more,
+    ],
+    ...{ signer, random, suite: "chacha" },
+  });
+  const about = kind === "link" ? { kind } : { kind, subjectKey: key };
+  const { id, entry, state } = entryOf(
+    context,
+    { ...about, manifest: { v: 1, op: op[kind], local: w.me.local } },
+    sealed,
+    [],
+  );
+  await w.storage.blobs!.put([{ cid: sealed.cid, bytes: sealed.header }, ...sealed.blocks]);
+  await w.storage.state!.batch(state);
+  await w.write(w.hospitalA, [entry]);
+  return id;
+}

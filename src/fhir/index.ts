@@ -31,13 +31,9 @@ export {
   preferredIdentifier,
   type PreferredIdentifierOptions,
 } from "./identifier.ts";
-export {
-  type DescribedCode,
-  type DescribedPeriod,
-  describeResource,
-  type ResourceDescription,
-} from "./manifest.ts";
+export { type DescribedCode, describeResource, type ResourceDescription } from "./manifest.ts";
 export type { PatientProblem } from "./patients.ts";
+export type { DescribedPeriod } from "./period.ts";
 export {
   type PcfImplicitPolicy,
   pcfImplicitPolicy,

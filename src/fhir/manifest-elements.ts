@@ -1,12 +1,20 @@
+/**
+ * One way to say when something was so: by an element (a date, Period or Timing), by two that hold
+ * its start and its end, or by when it was written down, which tells only that it was so `by` then,
+ * or is to be so `since` then.
+ */
+export type TimeElement =
+  | string
+  | readonly [start: string, end: string]
+  | { readonly by: string }
+  | { readonly since: string };
+
 /** Where a resource type keeps what a manifest repeats; paths are those of `valuesAt`. */
 export interface ManifestElements {
   /** What the resource is, and what it is about: CodeableConcept, Coding or CodeableReference. */
   readonly codes: readonly string[];
-  /**
-   * When it was so, best first: each item is one way to say it, as a path of a date, Period or
-   * Timing, or as two paths of a start and an end.
-   */
-  readonly dates: readonly (string | readonly [start: string, end: string])[];
+  /** When it was so: the first that is there tells. */
+  readonly dates: readonly TimeElement[];
   /** Who wrote it, did it or said so. */
   readonly authors: readonly string[];
   readonly encounter: readonly string[];
@@ -30,17 +38,17 @@ const CODES: readonly string[] = [
   "specialty",
   "serviceType",
 ];
-const DATES: readonly string[] = [
+const DATES: readonly TimeElement[] = [
   "effective[x]",
   "performed[x]",
   "occurrence[x]",
   "period",
   "authoredOn",
-  "issued",
+  { by: "issued" },
   "date",
-  "recordedDate",
-  "recorded",
-  "created",
+  { by: "recordedDate" },
+  { by: "recorded" },
+  { by: "created" },
 ];
 const AUTHORS: readonly string[] = [
   "author",
@@ -80,28 +88,28 @@ const CONTEXT: readonly string[] = ["encounter", "context"];
 const SPECIAL: Readonly<Record<string, ManifestElements>> = {
   AdverseEvent: like({
     codes: ["event", "seriousness", "severity", "resultingEffect"],
-    dates: ["occurrence[x]", "date", "detected", "recordedDate"],
+    dates: ["occurrence[x]", "date", { by: "detected" }, { by: "recordedDate" }],
     authors: ["recorder"],
   }),
   AllergyIntolerance: like({
     codes: ["reaction.substance", "reaction.manifestation"],
-    dates: ["onset[x]", "reaction.onset", "lastOccurrence", "recordedDate"],
+    dates: ["onset[x]", "reaction.onset", "lastOccurrence", { by: "recordedDate" }],
     status: "clinicalStatus",
   }),
   Appointment: like({
     codes: ["appointmentType", "serviceCategory"],
-    dates: [["start", "end"], "requestedPeriod", "created"],
+    dates: [["start", "end"], "requestedPeriod", { since: "created" }],
     authors: ["participant.actor"],
   }),
   AuditEvent: like({
     coded: false,
     codes: ["subtype", "purposeOfEvent", "agent.purposeOfUse", "authorization"],
-    dates: ["period", "occurred[x]", "recorded"],
+    dates: ["period", "occurred[x]", { by: "recorded" }],
     authors: ["agent.who"],
   }),
   CarePlan: like({
     codes: ["activity.detail.code", "activity.detail.reasonCode", "addresses"],
-    dates: ["period", "created"],
+    dates: ["period"],
     authors: ["author", "contributor", "custodian"],
   }),
   CareTeam: like({ coded: false, dates: ["period"], authors: ["managingOrganization"] }),
@@ -113,7 +121,7 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
       "item.productOrService",
       "supportingInfo.code",
     ],
-    dates: ["billablePeriod", "item.serviced[x]", "created"],
+    dates: ["billablePeriod", "item.serviced[x]", { by: "created" }],
     authors: ["provider", "enterer"],
   }),
   ClaimResponse: like({
@@ -123,21 +131,21 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
   }),
   ClinicalImpression: like({
     codes: ["finding.itemCodeableConcept", "prognosisCodeableConcept"],
-    dates: ["effective[x]", "date"],
+    dates: ["effective[x]", { by: "date" }],
     authors: ["assessor", "performer"],
   }),
   Communication: like({
     codes: ["topic", "medium"],
-    dates: ["sent", "received"],
+    dates: ["sent", { by: "received" }],
     authors: ["sender"],
   }),
   Composition: like({
     codes: ["section.code", "event.code", "event.detail"],
-    dates: ["event.period", "date"],
+    dates: ["event.period", { by: "date" }],
   }),
   Condition: like({
     codes: ["stage.summary", "evidence.code"],
-    dates: [["onset[x]", "abatement[x]"], "recordedDate"],
+    dates: [["onset[x]", "abatement[x]"]],
     authors: ["recorder", "asserter", "participant.actor"],
     status: "clinicalStatus",
   }),
@@ -162,7 +170,7 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
     dates: [["manufactureDate", "expirationDate"]],
     authors: ["owner"],
   }),
-  DeviceUseStatement: like({ dates: ["timing[x]", "recordedOn"] }),
+  DeviceUseStatement: like({ dates: ["timing[x]", { by: "recordedOn" }] }),
   DiagnosticReport: like({
     codes: ["conclusionCode"],
     authors: ["performer", "resultsInterpreter"],
@@ -175,7 +183,7 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
       "event",
       "modality",
     ],
-    dates: ["context.period", "period", "date"],
+    dates: ["context.period", "period", { by: "date" }],
     authors: ["author", "authenticator", "custodian"],
     encounter: ["context.encounter", "context"],
   }),
@@ -196,7 +204,7 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
       "procedure.procedureCodeableConcept",
       "item.productOrService",
     ],
-    dates: ["billablePeriod", "item.serviced[x]", "created"],
+    dates: ["billablePeriod", "item.serviced[x]", { by: "created" }],
     authors: ["provider", "insurer"],
   }),
   FamilyMemberHistory: like({
@@ -206,7 +214,7 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
   }),
   Goal: like({
     codes: ["description", "target.measure", "target.detail[x]"],
-    dates: ["start[x]", "statusDate"],
+    dates: ["start[x]"],
     authors: ["expressedBy", "source"],
     status: "lifecycleStatus",
   }),
@@ -217,7 +225,7 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
   }),
   Immunization: like({
     codes: ["vaccineCode", "protocolApplied.targetDisease", "site", "route", "programEligibility"],
-    dates: ["occurrence[x]", "recorded"],
+    dates: ["occurrence[x]", { by: "recorded" }],
   }),
   ImmunizationRecommendation: like({
     codes: ["recommendation.vaccineCode", "recommendation.targetDisease"],
@@ -227,16 +235,16 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
   List: like({ codes: ["item.flag"], authors: ["source"] }),
   Media: like({
     codes: ["modality", "view"],
-    dates: ["created[x]", "issued"],
+    dates: ["created[x]", { by: "issued" }],
     authors: ["operator"],
   }),
   Medication: like({ codes: ["ingredient.item[x]", "ingredient.item"], dates: [] }),
   MedicationAdministration: like({
-    dates: ["effective[x]", "occurence[x]", "recorded"],
+    dates: ["effective[x]", "occurence[x]", { by: "recorded" }],
     encounter: CONTEXT,
   }),
   MedicationDispense: like({
-    dates: ["whenHandedOver", "whenPrepared", "recorded"],
+    dates: ["whenHandedOver", "whenPrepared", { by: "recorded" }],
     encounter: CONTEXT,
   }),
   MedicationRequest: like({
@@ -245,7 +253,7 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
     authors: ["requester", "recorder", "performer"],
   }),
   MedicationStatement: like({
-    dates: ["effective[x]", "dateAsserted"],
+    dates: ["effective[x]", { by: "dateAsserted" }],
     encounter: CONTEXT,
   }),
   NutritionOrder: like({
@@ -268,7 +276,7 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
   Provenance: like({
     coded: false,
     codes: ["activity"],
-    dates: ["occurred[x]", "recorded"],
+    dates: ["occurred[x]", { by: "recorded" }],
     authors: ["agent.who"],
   }),
   QuestionnaireResponse: like({
@@ -289,12 +297,12 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
   }),
   ServiceRequest: like({
     codes: ["orderDetail"],
-    dates: ["occurrence[x]", "authoredOn"],
+    dates: ["occurrence[x]", { since: "authoredOn" }],
     authors: ["requester", "performer"],
   }),
   Specimen: like({
     codes: ["collection.bodySite", "collection.method", "condition"],
-    dates: ["collection.collected[x]", "receivedTime"],
+    dates: ["collection.collected[x]", { by: "receivedTime" }],
     authors: ["collection.collector"],
   }),
   Task: like({
@@ -302,7 +310,7 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
     dates: ["executionPeriod", ["authoredOn", "lastModified"]],
     authors: ["requester", "owner"],
   }),
-  VisionPrescription: like({ dates: ["dateWritten", "created"], authors: ["prescriber"] }),
+  VisionPrescription: like({ dates: ["dateWritten", { by: "created" }], authors: ["prescriber"] }),
 };
 
 const OTHERS: ManifestElements = like({});

@@ -1,7 +1,5 @@
-import { appendTo } from "../bytes/lists.ts";
-import type { Period } from "../consent/time.ts";
-import { type DatePrecision, type DateSpan, parseDate } from "./date.ts";
 import { type ManifestElements, manifestElements } from "./manifest-elements.ts";
+import { dateAt, type DescribedPeriod, periodOf } from "./period.ts";
 import {
   codingsOf,
   type FhirCoding,
@@ -18,17 +16,6 @@ import {
 export interface DescribedCode extends FhirCoding {
   /** Path of the element: `code`, `category`, `component.code`, `value[x]`, … */
   readonly element: string;
-}
-
-/**
- * When what a resource tells was so, both ends inclusive; an open end is absent.
- *
- * An end is an instant in milliseconds, or the date as written (`2024`, `2024-02`, `2024-02-29`),
- * which means the whole of it in a time zone that is for the reader to choose.
- */
-export interface DescribedPeriod extends Period {
-  /** The coarser precision of the two ends. */
-  readonly precision: DatePrecision;
 }
 
 /** What consent and search need to know of a resource, taken from its elements. */
@@ -163,117 +150,8 @@ function pointsToEncounter({ reference, type }: FhirReference): boolean {
   return reference === undefined || !reference.includes("EpisodeOfCare/");
 }
 
-function periodOf(
-  resource: FhirResource,
-  dates: ManifestElements["dates"],
-  malformed: string[],
-): DescribedPeriod | undefined {
-  for (const way of dates) {
-    const [startPath, endPath] = typeof way === "string" ? [way, undefined] : way;
-    const starts = spansAt(resource, startPath, malformed);
-    const ends = endPath === undefined ? [] : spansAt(resource, endPath, malformed);
-    const period = union(starts, endPath === undefined ? starts : ends);
-    if (period !== undefined) return period;
-  }
-  return undefined;
-}
-
-/** A date as written and as read. */
-interface Written extends DateSpan {
-  readonly text: string;
-}
-
-/** One or both ends of a time. */
-interface Ends {
-  readonly start?: Written;
-  readonly end?: Written;
-}
-
-/** From the first start to the last end; what any of them leaves open, or none tells, is open. */
-function union(starts: readonly Ends[], ends: readonly Ends[]): DescribedPeriod | undefined {
-  const dates: Written[] = [];
-  for (const { start, end } of [...starts, ...ends]) {
-    if (start !== undefined) dates.push(start);
-    if (end !== undefined) dates.push(end);
-  }
-  if (dates.length === 0) return undefined;
-  let precision: DatePrecision = "millisecond";
-  for (const date of dates) {
-    if (COARSE.indexOf(date.precision) < COARSE.indexOf(precision)) precision = date.precision;
-  }
-  const first = extreme(
-    starts.map(({ start }) => start),
-    (a, b) => a.from < b.from,
-  );
-  const last = extreme(
-    ends.map(({ end }) => end),
-    (a, b) => a.to > b.to,
-  );
-  return {
-    ...(first && { from: first.zoned ? first.from : first.text }),
-    ...(last && { to: last.zoned ? last.to : last.text }),
-    precision,
-  };
-}
-
-/** The date furthest out, or `undefined` when one of them, or all, are missing. */
-function extreme(
-  dates: readonly (Written | undefined)[],
-  beyond: (a: Written, b: Written) => boolean,
-): Written | undefined {
-  let furthest = dates[0];
-  for (const date of dates) {
-    if (date === undefined) return undefined;
-    if (beyond(date, furthest!)) furthest = date;
-  }
-  return furthest;
-}
-
 /** Resources nest no deeper than this; `readBundle` refuses what does. */
 const MAX_DEPTH = 1000;
-
-const COARSE: readonly DatePrecision[] = ["year", "month", "day", "second", "millisecond"];
-
-function spansAt(resource: FhirResource, path: string, malformed: string[]): readonly Ends[] {
-  const found: Ends[] = [];
-  for (const value of valuesAt(resource, path)) {
-    if (typeof value === "string") {
-      // `onsetString` and the like are prose, not malformed dates
-      const date = dateAt(value, path, path.endsWith("[x]") ? [] : malformed);
-      if (date !== undefined) found.push({ start: date, end: date });
-    } else if (isObject(value)) {
-      appendTo(found, endsOf(value, path, malformed));
-    }
-  }
-  return found;
-}
-
-/** The ends of a Period, or those of a Timing's events and bounds. */
-function endsOf(
-  value: Readonly<Record<string, unknown>>,
-  path: string,
-  malformed: string[],
-): readonly Ends[] {
-  const start = dateAt(value["start"], `${path}.start`, malformed);
-  const end = dateAt(value["end"], `${path}.end`, malformed);
-  if (start !== undefined || end !== undefined)
-    return [{ ...(start && { start }), ...(end && { end }) }];
-  const found: Ends[] = [];
-  for (const event of list(value["event"])) {
-    const date = dateAt(event, `${path}.event`, malformed);
-    if (date !== undefined) found.push({ start: date, end: date });
-  }
-  const bounds = isObject(value["repeat"]) ? value["repeat"]["boundsPeriod"] : undefined;
-  if (isObject(bounds)) appendTo(found, endsOf(bounds, `${path}.repeat.boundsPeriod`, malformed));
-  return found;
-}
-
-function dateAt(value: unknown, path: string, malformed: string[]): Written | undefined {
-  if (value === undefined) return undefined;
-  const span = typeof value === "string" ? parseDate(value) : undefined;
-  if (span === undefined) malformed.push(path);
-  return span && { ...span, text: value as string };
-}
 
 function collectReferences(value: unknown, into: Set<string>, depth: number): Set<string> {
   if (depth > MAX_DEPTH) return into;

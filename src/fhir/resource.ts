@@ -62,6 +62,18 @@ export function valuesAt(root: unknown, path: string): readonly unknown[] {
   return values;
 }
 
+/**
+ * Names of an object's elements that a step means, also of those that hold an extension only
+ * (`_effectiveDateTime`), without the underscore.
+ */
+export function choicesOf(step: string, value: JsonObject): readonly string[] {
+  const names = new Set(
+    Object.keys(value).map((name) => (name.startsWith("_") ? name.slice(1) : name)),
+  );
+  if (!step.endsWith("[x]")) return names.has(step) ? [step] : [];
+  return [...names].filter((name) => isChoiceOf(step.slice(0, -3), name));
+}
+
 function isChoiceOf(stem: string, name: string): boolean {
   if (!name.startsWith(stem)) return false;
   const initial = name.charCodeAt(stem.length);

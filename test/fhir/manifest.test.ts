@@ -67,11 +67,6 @@ describe("describeResource", () => {
     ],
     [{ resourceType: "Condition", onsetDateTime: "2020-05-01" }, "2020-05-01", undefined],
     [
-      { resourceType: "Condition", onsetString: "in youth", recordedDate: "2020-05-01" },
-      "2020-05-01",
-      "2020-05-01",
-    ],
-    [
       {
         resourceType: "Encounter",
         period: { start: "2020-01-01T10:00:00Z", end: "2020-01-01T11:00:00Z" },

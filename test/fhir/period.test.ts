@@ -1,0 +1,102 @@
+import { describe, expect, it } from "vitest";
+import { describeResource } from "../../src/fhir/manifest.ts";
+
+const OF = "2009-05-01T10:00:00";
+const LATER = "2024-02-02T08:00:00Z";
+const LATER_MS = Date.UTC(2024, 1, 2, 8);
+const absent = {
+  extension: [
+    { url: "http://hl7.org/fhir/StructureDefinition/data-absent-reason", valueCode: "unknown" },
+  ],
+};
+
+describe("a time that cannot be read", () => {
+  it.each([
+    // without offset, no date, a date that does not exist
+    ["Observation", { effectiveDateTime: OF, issued: LATER }],
+    ["Observation", { effectiveDateTime: "01.05.2009", issued: LATER }],
+    ["Observation", { effectiveDateTime: "2009-02-30", issued: LATER }],
+    ["Observation", { effectiveDateTime: "", issued: LATER }],
+    ["Observation", { effectiveDateTime: " 2009", issued: LATER }],
+    ["Observation", { effectiveInstant: OF, effectiveDateTime: "2009", issued: LATER }],
+    // null, in whole and in part
+    ["Observation", { effectiveDateTime: null, issued: LATER }],
+    ["Observation", { _effectiveDateTime: absent, issued: LATER }],
+    ["Observation", { effectivePeriod: { start: null, end: "2024" }, issued: LATER }],
+    ["Observation", { effectivePeriod: { _start: absent, end: "2024" }, issued: LATER }],
+    ["Observation", { effectivePeriod: { start: OF, end: LATER }, issued: LATER }],
+    ["Observation", { effectivePeriod: { start: "2020", end: OF } }],
+    ["Observation", { effectivePeriod: {}, issued: LATER }],
+    ["Observation", { effectivePeriod: absent, issued: LATER }],
+    ["Observation", { effectiveTiming: { event: ["2024", null] }, issued: LATER }],
+    ["Observation", { effectiveTiming: { event: [] }, issued: LATER }],
+    ["Observation", { effectiveTiming: { event: [null], _event: [absent] }, issued: LATER }],
+    ["Observation", { effectiveTiming: { code: { text: "daily" } }, issued: LATER }],
+    // how often, or how long, but not when
+    ["ServiceRequest", { occurrenceTiming: { repeat: { frequency: 1 } }, authoredOn: LATER }],
+    [
+      "ServiceRequest",
+      { occurrenceTiming: { event: ["2024"], repeat: { boundsDuration: { value: 9 } } } },
+    ],
+    // told, but not as a date
+    ["Condition", { onsetString: "in youth", recordedDate: "2020-05-01" }],
+    ["Condition", { onsetAge: { value: 12, unit: "a" }, recordedDate: "2020-05-01" }],
+    ["Condition", { onsetRange: { low: { value: 12 } }, recordedDate: "2020-05-01" }],
+    ["Condition", { onsetDateTime: "2020", abatementString: "last year" }],
+    ["Condition", { onsetDateTime: "2020", abatementBoolean: true }],
+    ["Condition", { onsetDateTime: OF, abatementDateTime: "2020" }],
+    ["Procedure", { performedString: "as a child", recorded: LATER }],
+    ["Immunization", { occurrenceString: "at birth", recorded: "2024" }],
+    ["Goal", { startCodeableConcept: { text: "admission" }, statusDate: "2024" }],
+    ["Encounter", { period: { start: OF } }],
+    ["Encounter", { period: 7, actualPeriod: { start: "2024" } }],
+    ["Claim", { billablePeriod: { start: OF }, created: "2024" }],
+    ["Claim", { item: [{ servicedDate: "2024" }, { servicedDate: null }], created: "2024" }],
+    ["Claim", { item: [{ servicedDate: "2024" }, {}], created: "2024" }],
+    ["Claim", { item: [null, { servicedDate: "2024" }], created: "2024" }],
+    ["DocumentReference", { context: { period: { end: OF } }, date: LATER }],
+    ["SomethingNew", { period: { start: OF }, date: "2024" }],
+  ])("leaves the period of a %s unknown: %j", (resourceType, elements) => {
+    expect(describeResource({ resourceType, ...elements }).period).toBeUndefined();
+  });
+
+  it("names what is malformed in it, and not what is prose", () => {
+    const of = (elements: object) =>
+      describeResource({ resourceType: "Encounter", ...elements }).malformed;
+    expect(of({ period: { start: OF, end: "2024" } })).toEqual(["period.start"]);
+    expect(of({ period: null })).toEqual(["period"]);
+    expect(of({ _period: absent })).toEqual([]);
+  });
+});
+
+describe("when something was written down", () => {
+  it.each([
+    ["Observation", { issued: LATER }, { to: LATER_MS + 999 }],
+    ["DiagnosticReport", { issued: LATER }, { to: LATER_MS + 999 }],
+    ["MedicationStatement", { dateAsserted: "2024-02" }, { to: "2024-02" }],
+    ["Immunization", { recorded: "2024" }, { to: "2024" }],
+    ["AllergyIntolerance", { recordedDate: "2024" }, { to: "2024" }],
+    ["DocumentReference", { date: LATER }, { to: LATER_MS + 999 }],
+    ["Composition", { date: "2024-02-02" }, { to: "2024-02-02" }],
+    ["ServiceRequest", { authoredOn: "2024-02-02" }, { from: "2024-02-02" }],
+    ["Appointment", { created: "2024-02-02" }, { from: "2024-02-02" }],
+  ])("bounds the time that a %s does not tell: %j", (resourceType, elements, bounds) => {
+    const { period } = describeResource({ resourceType, ...elements });
+    const { precision: _, ...rest } = period!;
+    expect(rest).toEqual(bounds);
+  });
+
+  it("says nothing of what may have gone on before and after", () => {
+    const { period } = describeResource({ resourceType: "Condition", recordedDate: "2024" });
+    expect(period).toBeUndefined();
+  });
+
+  it("does not stand beside a time that is told", () => {
+    const { period } = describeResource({
+      resourceType: "Observation",
+      effectiveDateTime: "2009",
+      issued: LATER,
+    });
+    expect(period).toEqual({ from: "2009", to: "2009", precision: "year" });
+  });
+});

@@ -97,6 +97,8 @@ export interface Catalogue {
   personWith(identifier: PersonIdentifier): Promise<Uint8Array | undefined>;
   /** What is known of a person; `undefined` where he was forgotten or never known. */
   subject(local: Uint8Array): Promise<StoredSubject | undefined>;
+  /** Whether anything was ever filed about a person here, be it erased since. */
+  knows(local: Uint8Array): Promise<boolean>;
   /** Rejects where an entry does not open, nothing erased it, and nobody can say whom it is about. */
   assertComplete(): Promise<void>;
   /** Spares the decryption of an entry that this process has just sealed. */
@@ -348,6 +350,14 @@ export function openCatalogue(
         return local;
       }),
     subject: (local) => steadily(() => index.subject(local)),
+    knows: (local) =>
+      steadily(async () => {
+        const { held } = await index.person(local);
+        if (held.length > 0 || (await index.subject(local)) !== undefined) return true;
+        // An entry that does not open might have made him known.
+        assertNoneLack((await index.lacking()).filter(({ kind }) => kind === "link"));
+        return false;
+      }),
     assertComplete: () =>
       steadily(async () => assertNoneLack((await index.lacking()).filter(isAboutAnybody))),
     remember(id, manifest, identity) {

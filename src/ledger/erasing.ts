@@ -17,13 +17,7 @@ import { afterWriting } from "../storage/settle.ts";
 import type { Compaction } from "../storage/types.ts";
 import { strangers } from "./access.ts";
 import { ciphertextOf, deleteInSteps } from "./ciphertext.ts";
-import {
-  openManifest,
-  openOwn,
-  type Catalogue,
-  type CatalogueItem,
-  type IndexHands,
-} from "./catalogue.ts";
+import { openOwn, type Catalogue, type CatalogueItem, type IndexHands } from "./catalogue.ts";
 import type { LedgerContext } from "./context.ts";
 import {
   checkErase,
@@ -32,6 +26,7 @@ import {
   type EraseOptions,
 } from "./erase-options.ts";
 import { contentKeyName, sealEntry, type Filing } from "./filing.ts";
+import { assertGone } from "./giving-up.ts";
 import { IndexMoved } from "./index/index-store.ts";
 import type { Manifest } from "./manifest.ts";
 import { currentRecords } from "./records.ts";
@@ -483,6 +478,7 @@ export function createErasing(
     const catalogue = options.catalogue();
     // This carries out what an earlier call filed and could not complete.
     await catalogue.catchUp();
+    await subjects.assertKnown(subject);
     for (const { item } of stuckAbout(subject.local)) await again(item);
     for (const left of stuckAbout(subject.local)) throw isPending(left);
     const everything = await catalogue.itemsOf(subject.local);
@@ -601,7 +597,7 @@ export function createErasing(
       await say(subject, { op: "hold", reason: rule });
     },
     async release(subject) {
-      await options.catalogue().catchUp();
+      await subjects.assertKnown(subject);
       if (holdOf(await options.catalogue().itemsOf(subject.local)) === undefined) return;
       await say(subject, { op: "release" });
     },
@@ -615,17 +611,8 @@ export function createErasing(
       await options.catalogue().catchUp();
       const byClass = new Map<ErasureClass, Uint8Array[]>();
       for (const id of entries) {
-        const found = await options.catalogue().find(id);
-        if (found.status !== "lost") {
-          throw new InputError("ERR_INPUT_INVALID", "only what is lost is given up");
-        }
-        if ((await openManifest(context, found)) !== undefined) {
-          throw new InputError(
-            "ERR_INPUT_INVALID",
-            `entry ${toHex(id)} opens again: open with rebuildIndex, and it is lost no more`,
-          );
-        }
-        const what = CLASS_OF[found.kind] ?? "audit";
+        const kind = await assertGone(context, id, await options.catalogue().find(id));
+        const what = CLASS_OF[kind] ?? "audit";
         byClass.set(what, [...(byClass.get(what) ?? []), id]);
       }
       // Whom they are about is what nobody can say.

@@ -278,7 +278,12 @@ export interface Ledger {
   read(record: Uint8Array): Promise<Uint8Array>;
   /** What is attached to a record's newest content, the custodian's own. */
   attachments(record: Uint8Array): Promise<readonly Attachment[]>;
-  /** A person's records as they stand now. */
+  /**
+   * A person's records as they stand now.
+   *
+   * @throws {InputError} `ERR_INPUT_INVALID` when this custodian never knew such a person; so do the other
+   *   calls that take one
+   */
   records(subject: Subject): Promise<readonly CurrentRecord[]>;
   /** Attests a person's key, and in what capacity it speaks for the subject. */
   attest(subject: Subject, key: AttestedKey): Promise<Uint8Array>;
@@ -391,8 +396,10 @@ export interface Ledger {
    */
   lost(): Promise<readonly LostEntry[]>;
   /**
-   * Gives up entries that {@link lost} names and no backup has: files that they are erased. What
-   * they said, a refusal perhaps, counts no more; so restoring the store comes first.
+   * Gives up entries that {@link lost} names and no backup has: files that they are erased. So may be
+   * given up, by the id that an error names, a directive or an attested key that cannot be read. What
+   * they said, a refusal perhaps, counts no more; so restoring the store comes first, and for a directive
+   * a new one that replaces it.
    *
    * @throws {InputError} `ERR_INPUT_INVALID` for what is not lost, or opens again since the store was
    *   restored: opening with `rebuildIndex` takes it in
@@ -663,16 +670,22 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     attest: consenting.attest,
     consent: consenting.consent,
     async directives(subject) {
-      await catalogue.catchUp();
+      await subjects.assertKnown(subject);
       const kinds = ["consent", "erase", "link"] as const;
       return (await readConsents(await catalogue.itemsOf(subject.local, kinds))).directives;
     },
-    decide: (subject, question, time = {}) => decideQuestion(disclosing, subject, question, time),
+    async decide(subject, question, time = {}) {
+      await subjects.assertKnown(subject);
+      return decideQuestion(disclosing, subject, question, time);
+    },
     request,
     exportRecord: (requester, { compress = false, ...what }) =>
       exportRecords(() => request(requester, what), { random, compress }),
     disclose: (bytes) => disclose(disclosing, bytes),
-    audit: (subject) => auditOf(context, catalogue, subject),
+    async *audit(subject) {
+      if (subject !== null) await subjects.assertKnown(subject);
+      yield* auditOf(context, catalogue, subject);
+    },
     pendingReviews: () => consenting.pendingReviews(),
     reviewed: consenting.reviewed,
     erase: erasing.erase,

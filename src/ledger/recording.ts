@@ -525,7 +525,7 @@ export function createRecording(options: {
     },
     find,
     async list(subject) {
-      await catalogue.catchUp();
+      await subjects.assertKnown(subject);
       return [
         ...currentRecords(await catalogue.itemsOf(subject.local, ["erase", "record"])).values(),
       ];

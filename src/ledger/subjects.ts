@@ -28,6 +28,11 @@ export interface Subjects {
    * @throws {InputError} `ERR_INPUT_INVALID` when the person was forgotten or never known
    */
   read(subject: Subject): Promise<StoredSubject>;
+  /**
+   * @throws {InputError} `ERR_INPUT_INVALID` when nothing was ever filed about such a person here, so
+   *   that an empty answer never means a wrong name
+   */
+  assertKnown(subject: Subject): Promise<void>;
 }
 
 /** Opens the map of subjects. */
@@ -83,10 +88,17 @@ export function openSubjects(
     async read({ local }) {
       const found = await catalogue.subject(local);
       if (found !== undefined) return found;
-      throw new InputError("ERR_INPUT_INVALID", "this custodian knows no such subject");
+      throw unknownSubject();
+    },
+    async assertKnown({ local }) {
+      await catalogue.catchUp();
+      if (!(await catalogue.knows(local))) throw unknownSubject();
     },
   };
 }
+
+const unknownSubject = (): InputError =>
+  new InputError("ERR_INPUT_INVALID", "this custodian knows no such subject");
 
 function assertIdentifier({ system, value }: PersonIdentifier): void {
   for (const text of [system, value]) {

@@ -3,7 +3,8 @@ import type { CID } from "../codec/cid.ts";
 import { ConsentError } from "../errors.ts";
 import { EVALUATOR, type Decision, type Outcome } from "./decision.ts";
 import { compileLayer, planLineage, type CompiledLayer, type SetAside } from "./lineage.ts";
-import { evaluateLayer, evaluateOverlays, reason, type Answer, type BreakGlass } from "./layer.ts";
+import { GLASS_SILENT, glassInWords, hearGlass, type Glass } from "./glass.ts";
+import { evaluateLayer, evaluateOverlays, reason, type Answer } from "./layer.ts";
 import type { AttributeTest, MatchContext } from "./match.ts";
 import { indexPlans, questionsOf, type PlanIndex } from "./plan-index.ts";
 import { decidePartially } from "./partial.ts";
@@ -228,11 +229,11 @@ function prepareRequest(
     const lawful = evaluateOverlays(overlays, context, answer);
     if (lawful.outcome !== NOT_APPLICABLE) {
       answer.outcome = lawful.outcome;
-      answer.breakGlass ??= glassOf(patient) ?? glassOf(organisation);
+      answer.glass = hearGlass(answer.glass, hearGlass(glassOf(patient), glassOf(organisation)));
       return;
     }
     const own = evaluateLayer(patient.candidates(context), "patient", context, answer);
-    answer.breakGlass ??= own.breakGlass ?? glassOf(organisation);
+    answer.glass = hearGlass(answer.glass, hearGlass(own.glass, glassOf(organisation)));
     let outcome = own.result;
     if (lawful.demands.length > 0) {
       const unmet =
@@ -278,18 +279,18 @@ function prepareRequest(
   }
 
   /** What a layer says about breaking the glass, also where another has decided. */
-  function glassOf(index: PlanIndex): BreakGlass {
-    if (!index.saysBreakGlass) return null;
+  function glassOf(index: PlanIndex): Glass {
+    if (!index.saysBreakGlass) return GLASS_SILENT;
     const unheard: Answer = {
       outcome: NOT_APPLICABLE,
       reasons: [],
       basedOn: [],
-      breakGlass: null,
+      glass: GLASS_SILENT,
       deciding: [],
       obligations: [],
       refrains: [],
     };
-    return evaluateLayer(index.candidates(context), "patient", context, unheard).breakGlass;
+    return evaluateLayer(index.candidates(context), "patient", context, unheard).glass;
   }
 
   let asked = 0;
@@ -335,18 +336,18 @@ function prepareRequest(
       outcome: NOT_APPLICABLE,
       reasons: [],
       basedOn: [],
-      breakGlass: null,
+      glass: GLASS_SILENT,
       deciding: [],
       obligations: [],
       refrains: [],
     };
     let outcome: Result = purposes.length === 0 ? INDETERMINATE : PERMIT;
-    let breakGlass: BreakGlass = null;
+    let glass: Glass = GLASS_SILENT;
     // Duties come with what a purpose comes to, and bind where that is the outcome.
     let duties: Duties[] | undefined;
     for (const purpose of purposes) {
       context.purpose = purpose;
-      answer.breakGlass = null;
+      answer.glass = GLASS_SILENT;
       decidePurpose(answer);
       outcome = worse(outcome, answer.outcome);
       if (purposes.length > 1) {
@@ -355,7 +356,7 @@ function prepareRequest(
         answer.obligations = [];
         answer.refrains = [];
       }
-      if (answer.breakGlass === "never" || breakGlass === null) breakGlass = answer.breakGlass;
+      if (answer.glass > glass) glass = answer.glass;
     }
     if (purposes.length === 0) answer.reasons.push(reason("silence", null, null, null, null));
     const binding = duties?.filter((one) => one.of === outcome);
@@ -378,7 +379,7 @@ function prepareRequest(
       outcome: OUTCOMES[outcome],
       obligations,
       refrains,
-      breakGlass,
+      breakGlass: glassInWords(glass),
       reasons: answer.reasons,
       setAside,
       basedOn: distinct(answer.basedOn),

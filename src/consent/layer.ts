@@ -1,13 +1,20 @@
 import type { CID } from "../codec/cid.ts";
-import type { Decision, Layer, Reason } from "./decision.ts";
-import type { CompiledDirective, LineagePlan, Step } from "./lineage.ts";
+import type { Layer, Reason } from "./decision.ts";
+import {
+  doubtGlass,
+  GLASS_NEVER,
+  GLASS_SILENT,
+  glassOfRule,
+  hearGlass,
+  type Glass,
+} from "./glass.ts";
+import { withholds, type CompiledDirective, type LineagePlan, type Step } from "./lineage.ts";
 import type { MatchContext } from "./match.ts";
 import { NO, UNKNOWN, YES, type Match } from "./truth.ts";
 import type { CompiledOverlay } from "./overlay.ts";
 import { matchScope } from "./scope.ts";
 import { BTG } from "./terminology.ts";
 import {
-  breakGlassOf,
   collect,
   DENY,
   evaluateRule,
@@ -27,11 +34,8 @@ export interface Answer extends Collected {
   outcome: Result;
   readonly reasons: Reason[];
   readonly basedOn: CID[];
-  breakGlass: "allowed" | "never" | null;
+  glass: Glass;
 }
-
-/** What is said about breaking the glass. */
-export type BreakGlass = Decision["breakGlass"];
 
 /** What a lineage, or a directive in it, contributes to an outcome. */
 interface Contribution {
@@ -43,7 +47,7 @@ interface Contribution {
 /** What a layer comes to. */
 export interface LayerResult {
   readonly result: Result;
-  readonly breakGlass: BreakGlass;
+  readonly glass: Glass;
   /** The permitting rules with their directives, for what the law demands of them. */
   readonly permitting: readonly {
     readonly node: CompiledRule;
@@ -61,10 +65,10 @@ export function evaluateLayer(
   const explicit: Contribution[] = [];
   const fallback: Contribution[] = [];
   let best: Result = NOT_APPLICABLE;
-  let breakGlass: BreakGlass = null;
+  let glass: Glass = GLASS_SILENT;
   for (const plan of plans) {
     const said = evaluateLineage(plan, context, explicit, fallback);
-    if (breakGlass !== "never" && said !== null) breakGlass = said;
+    if (said > glass) glass = said;
   }
   for (const item of explicit) if (item.result > best) best = item.result;
   const relevant = best === NOT_APPLICABLE ? fallback : explicit;
@@ -72,7 +76,7 @@ export function evaluateLayer(
     for (const item of fallback) if (item.result > best) best = item.result;
   }
   const permitting: { node: CompiledRule; directive: CompiledDirective }[] = [];
-  if (best === NOT_APPLICABLE) return { result: best, breakGlass, permitting };
+  if (best === NOT_APPLICABLE) return { result: best, glass, permitting };
   for (const { directive, result, kind } of relevant) {
     if (result !== best) continue;
     const { cid } = directive;
@@ -90,7 +94,7 @@ export function evaluateLayer(
       permitting.push({ node: answer.deciding[at]!.node, directive });
     }
   }
-  return { result: best, breakGlass, permitting };
+  return { result: best, glass, permitting };
 }
 
 /** Newest to oldest: what the lineage says, or its default, into the two lists. */
@@ -99,10 +103,12 @@ function evaluateLineage(
   context: MatchContext,
   explicit: Contribution[],
   fallback: Contribution[],
-): BreakGlass {
+): Glass {
   const open = plan.contested.length === 0 ? NOTHING_OPEN : openDisputes(plan, context);
-  let breakGlass: BreakGlass = null;
+  let glass: Glass = GLASS_SILENT;
   let decided = false;
+  // Beneath what stops the lineage, or may, nothing is heard but that the glass is never broken.
+  let stopped = false;
   // Whether a newer statement may have ended these: its grantor may not have had a say here.
   let uncertain = false;
   for (const step of plan.steps) {
@@ -120,16 +126,27 @@ function evaluateLineage(
     }
     if (authority < scope) scope = authority;
     if (mode === "suspend" || mode === "revoke") {
-      if (decided) break;
-      if (scope === UNKNOWN) explicit.push({ directive, result: INDETERMINATE, kind: "scope" });
-      else if (mode === "suspend") explicit.push({ directive, result: DENY, kind: "suspended" });
-      break;
+      const doubtful = scope === UNKNOWN || directive.unreadable;
+      if (!doubtful && mode === "revoke") break;
+      if (!decided && !stopped) {
+        if (doubtful || uncertain) {
+          explicit.push({ directive, result: INDETERMINATE, kind: "scope" });
+        } else explicit.push({ directive, result: DENY, kind: "suspended" });
+      }
+      stopped = true;
+      continue;
     }
     const tree = directive.tree!;
-    if (!ended && tree.saysBreakGlass) breakGlass ??= breakGlassOf(tree.root, context);
-    if (!decided) {
+    if (!ended && tree.saysBreakGlass) {
+      const said = glassOfRule(tree.root, context);
+      if (!stopped) glass = hearGlass(glass, scope === UNKNOWN ? doubtGlass(said) : said);
+      else if (said === GLASS_NEVER) glass = hearGlass(glass, said);
+    }
+    if (!decided && !stopped) {
       const doubtful = uncertain || scope === UNKNOWN;
-      const withheld = open.some((one) => one.ended && one.directive.position > directive.position);
+      const withheld = open.some(
+        (one) => one.withholds && one.directive.position > directive.position,
+      );
       let result: Result = ended ? NOT_APPLICABLE : evaluateRule(tree.root, context);
       if (doubtful) result = soften(result);
       if (withheld && result === PERMIT) result = NOT_APPLICABLE;
@@ -147,12 +164,13 @@ function evaluateLineage(
     if (authority === YES) break;
     uncertain = true;
   }
-  if (open.length === 0) return breakGlass;
-  for (const { directive, ended, scope } of open) {
+  if (open.length === 0) return glass;
+  for (const { directive, ended, scope, suspended } of open) {
     const tree = directive.tree!;
-    if (!ended && tree.saysBreakGlass && breakGlassOf(tree.root, context) === "never") {
-      breakGlass = "never";
+    if (!ended && tree.saysBreakGlass && glassOfRule(tree.root, context) === GLASS_NEVER) {
+      glass = GLASS_NEVER;
     }
+    if (suspended) continue;
     let result: Result = ended ? NOT_APPLICABLE : evaluateRule(tree.root, context);
     if (scope === UNKNOWN) result = soften(result);
     if (result >= INDETERMINATE) explicit.push({ directive, result, kind: "rule" });
@@ -160,27 +178,34 @@ function evaluateLineage(
       fallback.push({ directive, result: DENY, kind: ended ? "ended" : "default" });
     }
   }
-  return breakGlass;
+  return glass;
 }
 
-/** A contested directive that may speak of a record, and that nothing has settled or stopped there. */
+/** A contested directive that may speak of a record, and that nothing has settled or revoked there. */
 interface OpenDispute {
   readonly directive: CompiledDirective;
   readonly ended: boolean;
   readonly scope: Match;
+  /** It withholds the permits of what is older, which it may have been meant to end. */
+  readonly withholds: boolean;
+  /** Stopped by a suspension: of what it says only that the glass is never broken is left. */
+  readonly suspended: boolean;
 }
 
 const NOTHING_OPEN: readonly OpenDispute[] = [];
 
 function openDisputes(plan: LineagePlan, context: MatchContext): readonly OpenDispute[] {
-  const stop = plan.stops.find((one) => reach(one, context) === YES);
-  const floor = stop?.directive.position ?? -1;
+  const stops = plan.stops.filter((one) => reach(one, context) === YES);
   const open: OpenDispute[] = [];
   for (const step of plan.contested) {
     const { directive, ended } = step;
-    if (directive.position < floor || directive.tree === undefined) continue;
+    if (directive.tree === undefined) continue;
+    const later = stops.filter((one) => one.directive.position > directive.position);
+    if (later.some((one) => one.directive.source.directive.mode === "revoke")) continue;
     const scope = reach(step, context);
-    if (scope !== NO && !isSettled(step, context)) open.push({ directive, ended, scope });
+    if (scope === NO || isSettled(step, context)) continue;
+    const suspended = later.length > 0;
+    open.push({ directive, ended, scope, withholds: !suspended && withholds(step), suspended });
   }
   return open;
 }
@@ -194,7 +219,9 @@ function isSettled({ settledBy }: Step, context: MatchContext): boolean {
 function reach({ directive, authority }: Step, context: MatchContext): Match {
   const own = matchScope(directive.scope, context);
   const given = own === NO ? YES : matchScope(authority, context);
-  return given < own ? given : own;
+  const match = given < own ? given : own;
+  // A suspension or revocation of which it cannot be told whether it has begun.
+  return directive.unreadable && directive.tree === undefined && match === YES ? UNKNOWN : match;
 }
 
 /** A default that permits never reaches break-the-glass, which only a rule can name. */
@@ -217,7 +244,8 @@ export function evaluateOverlays(
     const scope = matchScope(overlay.scope, context);
     if (scope === NO) continue;
     let result = evaluateRule(overlay.tree.root, context);
-    if (scope === UNKNOWN) result = soften(result);
+    const doubtful = scope === UNKNOWN || overlay.unreadable;
+    if (doubtful) result = soften(result);
     if (overlay.overlay.require !== undefined) {
       if (result >= INDETERMINATE) demands.push(overlay);
     } else if (result !== NOT_APPLICABLE) {
@@ -225,8 +253,9 @@ export function evaluateOverlays(
       if (result > outcome) outcome = result;
     }
     if (overlay.tree.saysBreakGlass) {
-      const said = breakGlassOf(overlay.tree.root, context);
-      if (answer.breakGlass !== "never" && said !== null) answer.breakGlass = said;
+      const said = glassOfRule(overlay.tree.root, context);
+      const heard = doubtful ? doubtGlass(said) : said;
+      if (heard > answer.glass) answer.glass = heard;
     }
   }
   for (const { overlay, result } of speaking) {

@@ -199,8 +199,13 @@ export function planLineage(
   const steps: Step[] = [];
   const contested: Step[] = [];
   const stops: Step[] = [];
+  // What is older decides nothing. Beneath a suspension it is still audible: it may say that the
+  // glass is never broken.
   let closed = false;
+  let audible = true;
   let replaced = false;
+  const stoppedBy = (mode: "suspend" | "revoke"): boolean =>
+    stops.some((one) => one.directive.source.directive.mode === mode && isUnbounded(one));
   for (let at = lineage.directives.length - 1; at >= 0; at--) {
     const directive = lineage.directives[at]!;
     const { source, zone, start } = directive;
@@ -216,12 +221,14 @@ export function planLineage(
     }
     if (mode === "suspend" || mode === "revoke") {
       // Once in effect it lasts, whatever becomes of its grantor: refusals never lapse into permits.
-      if (closed && stops.length > 0 && isUnbounded(stops.at(-1)!)) continue;
+      if (stoppedBy("revoke")) continue;
       const stop = { directive, ended: false, authority: authorityAt(source.recordedAt ?? asOf) };
       stops.push(stop);
-      if (closed) continue;
+      if (!audible) continue;
       steps.push(stop);
-      if (isUnbounded(stop)) closed = true;
+      if (!isUnbounded(stop)) continue;
+      closed = true;
+      if (mode === "revoke") audible = false;
       continue;
     }
     const expired = asOf > directive.end;
@@ -232,24 +239,22 @@ export function planLineage(
     const settledBy = directive.contested ? settlersOf(directive, asOf, snapshot, terminology) : [];
     const disputed = directive.contested && !settledBy.some(isUnbounded);
     if (disputed || directive.unreadable) {
-      const over = stops.some(isUnbounded);
-      if (over || (directive.unreadable && !disputed && replaced)) continue;
-      if (ended) note(expired ? "expired" : "capacity-lost");
+      if (stoppedBy("revoke") || (directive.unreadable && !disputed && replaced)) continue;
+      if (stoppedBy("suspend")) {
+        if (!audible && !disputed) continue;
+      } else if (ended) note(expired ? "expired" : "capacity-lost");
       else note(directive.unreadable ? "zone-unknown" : "contested");
-      const step = { directive, ended, authority, settledBy };
+      // Nothing settles what cannot be read.
+      const settlers = directive.unreadable ? [] : settledBy;
+      const step = { directive, ended, authority, settledBy: settlers };
       if (!ended || mode === "replace") contested.push(step);
-      if (
-        !closed &&
-        settledBy.length > 0 &&
-        !directive.unreadable &&
-        !(ended && mode === "amend")
-      ) {
+      if (audible && settlers.length > 0 && !(ended && mode === "amend")) {
         steps.push(step);
       }
       continue;
     }
-    if (closed) continue;
-    if (ended) note(expired ? "expired" : "capacity-lost");
+    if (!audible) continue;
+    if (ended && !closed) note(expired ? "expired" : "capacity-lost");
     if (mode === "amend") {
       if (!ended) steps.push({ directive, ended, authority });
       continue;
@@ -257,10 +262,19 @@ export function planLineage(
     steps.push({ directive, ended, authority });
     if (authority !== undefined) continue;
     closed = true;
+    audible = false;
     replaced = true;
   }
   if (steps.length === 0 && contested.length === 0) return undefined;
   return { steps, contested, stops };
+}
+
+/**
+ * Whether a contested directive withholds the permits of what is older: it replaces, and has ended
+ * or may have, so that it may have been meant to end them.
+ */
+export function withholds({ directive, ended }: Step): boolean {
+  return (ended || directive.unreadable) && directive.source.directive.mode === "replace";
 }
 
 /** Directives in effect that settle a dispute: begun, not ended, by someone who may still speak. */
@@ -280,7 +294,7 @@ function settlersOf(
     }));
 }
 
-/** Whether a statement covers every record and purpose. */
+/** Whether a statement surely covers every record and purpose. */
 function isUnbounded({ directive, authority }: Step): boolean {
-  return directive.scope === undefined && authority === undefined;
+  return !directive.unreadable && directive.scope === undefined && authority === undefined;
 }

@@ -14,6 +14,8 @@ export interface CompiledOverlay {
   readonly overlay: Overlay;
   readonly start: number;
   readonly end: number;
+  /** This engine does not know its zone: its permits never count, its refusals may. */
+  readonly unreadable: boolean;
   readonly tree: CompiledTree;
   readonly scope: Scope | undefined;
 }
@@ -37,6 +39,7 @@ export function compileOverlays(
       overlay,
       start: interval?.start ?? -Infinity,
       end: interval?.end ?? Infinity,
+      unreadable: interval === undefined,
       tree: compileTree(overlay.root, zone, terminology),
       scope: compileScope(
         overlay.jurisdictions === undefined ? {} : { jurisdictions: overlay.jurisdictions },

@@ -1,6 +1,6 @@
 import type { CID } from "../codec/cid.ts";
 import type { Layer, Reason } from "./decision.ts";
-import { FALSE, type Formula, type Formulas } from "./formula.ts";
+import { FALSE, TRUE, type Formula, type Formulas } from "./formula.ts";
 import { reason } from "./layer.ts";
 import type { MatchContext } from "./match.ts";
 import { UNKNOWN } from "./truth.ts";
@@ -86,53 +86,63 @@ function doubtsOf(node: CompiledRule, context: MatchContext): readonly string[] 
 /** For which records something is said about breaking the glass. */
 export interface GlassSaid {
   readonly never: Formula;
+  /** Where what allows it surely applies, and overrules what is heard later. */
+  readonly surely: Formula;
   readonly allowed: Formula;
 }
 
 /** Nothing said about breaking the glass. */
-export const GLASS_SILENT: GlassSaid = { never: FALSE, allowed: FALSE };
+export const GLASS_UNSAID: GlassSaid = { never: FALSE, surely: FALSE, allowed: FALSE };
 
-/** What a tree says about breaking the glass, as `breakGlassOf` finds it for one record. */
+/** What a tree says about breaking the glass, as `glassOfRule` finds it for one record. */
 export function glassOf(
   node: CompiledRule,
-  formulas: Formulas,
-  possible: (node: CompiledRule) => Formula,
+  { all, any, not }: Formulas,
+  matchOf: (node: CompiledRule) => { readonly certain: Formula; readonly possible: Formula },
 ): GlassSaid {
-  const here = possible(node);
-  if (here === FALSE) return GLASS_SILENT;
-  const inner = node.children.map((child) => glassOf(child, formulas, possible));
-  const never = formulas.any(inner.map((one) => one.never));
-  const allowed = formulas.any(inner.map((one) => one.allowed));
-  const own = formulas.not(formulas.any([never, allowed]));
-  const said = node.rule.breakGlass;
-  return {
-    never: formulas.all([here, said === "never" ? formulas.any([never, own]) : never]),
-    allowed: formulas.all([
-      here,
-      formulas.not(never),
-      said === "allowed" ? formulas.any([allowed, own]) : allowed,
-    ]),
+  const visit = (at: CompiledRule): GlassSaid => {
+    const here = matchOf(at);
+    if (here.possible === FALSE) return GLASS_UNSAID;
+    const inner = at.children.map(visit);
+    const said = at.rule.breakGlass;
+    const nevers = any(inner.map((one) => one.never));
+    const sure = any(inner.map((one) => one.surely));
+    const never = all([here.possible, said === "never" ? any([nevers, not(sure)]) : nevers]);
+    const open = not(never);
+    return {
+      never,
+      surely: all([here.certain, open, said === "allowed" ? TRUE : sure]),
+      allowed: all([
+        here.possible,
+        open,
+        said === "allowed" ? TRUE : any(inner.map((one) => one.allowed)),
+      ]),
+    };
   };
+  return visit(node);
 }
 
-/** The first that says anything: what comes later counts only where all before are silent. */
-export function firstGlass(formulas: Formulas, said: readonly GlassSaid[]): GlassSaid {
-  const { all, any, not } = formulas;
+/** Heard one after another: what comes later counts where none before is sure. */
+export function heardGlass({ all, any, not }: Formulas, said: readonly GlassSaid[]): GlassSaid {
   let never: Formula = FALSE;
+  let surely: Formula = FALSE;
   let allowed: Formula = FALSE;
   for (const one of said) {
-    const silent = not(any([never, allowed]));
-    never = any([never, all([silent, one.never])]);
-    allowed = any([allowed, all([silent, one.allowed])]);
+    const open = not(any([never, surely]));
+    never = any([never, all([open, one.never])]);
+    surely = any([surely, all([open, one.surely])]);
+    allowed = any([allowed, all([open, one.allowed])]);
   }
-  return { never, allowed };
+  return { never, surely, allowed: all([not(never), allowed]) };
 }
 
 /** All that is said at once, where `never` outweighs. */
-export function unitedGlass(formulas: Formulas, said: readonly GlassSaid[]): GlassSaid {
-  const never = formulas.any(said.map((one) => one.never));
+export function unitedGlass({ all, any, not }: Formulas, said: readonly GlassSaid[]): GlassSaid {
+  const never = any(said.map((one) => one.never));
+  const open = not(never);
   return {
     never,
-    allowed: formulas.all([formulas.not(never), formulas.any(said.map((one) => one.allowed))]),
+    surely: all([open, any(said.map((one) => one.surely))]),
+    allowed: all([open, any(said.map((one) => one.allowed))]),
   };
 }

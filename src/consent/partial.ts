@@ -2,15 +2,15 @@ import type { CID } from "../codec/cid.ts";
 import type { Decision, Layer, Reason } from "./decision.ts";
 import { createFormulas, FALSE, TRUE, type Formula, type Formulas } from "./formula.ts";
 import { reason } from "./layer.ts";
-import type { CompiledDirective, LineagePlan, Step } from "./lineage.ts";
+import { withholds, type CompiledDirective, type LineagePlan, type Step } from "./lineage.ts";
 import type { Effect } from "./model.ts";
 import type { AttributeTest, MatchContext } from "./match.ts";
 import { NO, YES } from "./truth.ts";
 import { satisfiedBy, type CompiledOverlay } from "./overlay.ts";
 import {
-  firstGlass,
-  GLASS_SILENT,
+  GLASS_UNSAID,
   glassOf,
+  heardGlass,
   ruleGrounds,
   unitedGlass,
   type GlassSaid,
@@ -215,12 +215,15 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
     let alive: Formula = TRUE;
     let undecided: Formula = TRUE;
     let sure: Formula = TRUE;
-    const openOf = (step: Step): Formula => {
-      const standing = plan.stops
-        .filter((stop) => stop.directive.position > step.directive.position)
+    // Beneath what stops the lineage, or may, it is still heard that the glass is never broken.
+    let audible: Formula = TRUE;
+    const stopsAbove = (step: Step, mode?: "revoke"): Formula[] =>
+      plan.stops
+        .filter(({ directive }) => directive.position > step.directive.position)
+        .filter(({ directive }) => mode === undefined || directive.source.directive.mode === mode)
         .map((stop) => not(reachOf(stop).certain));
-      return all([reachOf(step).possible, not(settledOf(step)), ...standing]);
-    };
+    const unsettled = (step: Step): Formula => all([reachOf(step).possible, not(settledOf(step))]);
+    const openOf = (step: Step): Formula => all([unsettled(step), ...stopsAbove(step)]);
     for (const step of plan.steps) {
       const { directive, ended, authority } = step;
       const given = scopeOf(authority);
@@ -230,9 +233,9 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
       const on = all([alive, here, given.possible, scope.possible]);
       const acting = all([on, undecided]);
       if (mode === "suspend" || mode === "revoke") {
-        const certain = all([given.certain, scope.certain]);
-        const suspended = mode === "suspend" ? all([acting, certain]) : FALSE;
-        const doubtful = all([acting, not(certain)]);
+        const certain = directive.unreadable ? FALSE : all([given.certain, scope.certain]);
+        const suspended = mode === "suspend" ? all([acting, certain, sure]) : FALSE;
+        const doubtful = all([acting, not(mode === "suspend" ? all([certain, sure]) : certain)]);
         explicit.push({
           permit: FALSE,
           deny: suspended,
@@ -247,6 +250,7 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
           ],
         });
         alive = all([alive, not(all([given.possible, scope.possible]))]);
+        if (mode === "revoke") audible = all([audible, not(certain)]);
         continue;
       }
       const firm = all([given.certain, scope.certain, sure]);
@@ -254,7 +258,7 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
       const said = held(acting, firm, tree === undefined ? SILENT : ruleOf(tree));
       const withheld = any(
         plan.contested
-          .filter((one) => one.ended && one.directive.position > directive.position)
+          .filter((one) => withholds(one) && one.directive.position > directive.position)
           .map(openOf),
       );
       const contribution = {
@@ -264,7 +268,11 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
       };
       const cid = directive.cid;
       explicit.push({ ...contribution, tree, binds: true, directive, cid, grounds: [] });
-      if (!ended) glass.push(withinGlass(on, directive.tree!));
+      if (!ended) {
+        const within = all([here, given.possible, scope.possible]);
+        const surely = all([given.certain, scope.certain]);
+        glass.push(withinGlass(all([audible, within]), directive.tree!, on, surely));
+      }
       const quiet = all([acting, not(contribution.applies)]);
       if (fallback === "deny") {
         const kind = ended ? "ended" : "default";
@@ -276,10 +284,12 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
       }
       undecided = all([undecided, not(contribution.applies)]);
       if (mode !== "replace") continue;
-      alive = all([alive, not(all([here, given.certain]))]);
+      const ends = not(all([here, given.certain]));
+      alive = all([alive, ends]);
+      audible = all([audible, ends]);
       sure = all([sure, not(all([here, given.possible]))]);
     }
-    const nevers = [firstGlass(formulas, glass)];
+    const nevers = [heardGlass(formulas, glass)];
     for (const step of plan.contested) {
       const { directive, ended } = step;
       if (directive.tree === undefined) continue;
@@ -288,7 +298,8 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
       const on = openOf(step);
       const { permit, deny, applies } = ended ? SILENT : ruleOf(tree);
       if (!ended) {
-        nevers.push({ never: withinGlass(on, directive.tree).never, allowed: FALSE });
+        const heard = all([unsettled(step), ...stopsAbove(step, "revoke")]);
+        nevers.push({ ...GLASS_UNSAID, never: withinGlass(heard, directive.tree).never });
       }
       explicit.push({
         permit: FALSE,
@@ -308,13 +319,26 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
     }
     return unitedGlass(formulas, nevers);
   }
-  function withinGlass(on: Formula, { root, saysBreakGlass }: CompiledTree): GlassSaid {
-    if (!saysBreakGlass) return GLASS_SILENT;
-    const said = glassOf(root, formulas, (node) => matchOf(node.tests).possible);
-    return { never: all([on, said.never]), allowed: all([on, said.allowed]) };
+  /** @param on - where it is heard; `open` where it is heard in full, `surely` where in no doubt */
+  function withinGlass(
+    on: Formula,
+    { root, saysBreakGlass }: CompiledTree,
+    open: Formula = on,
+    surely: Formula = TRUE,
+  ): GlassSaid {
+    if (!saysBreakGlass) return GLASS_UNSAID;
+    const said = glassOf(root, formulas, (node) => matchOf(node.tests));
+    return {
+      never: all([on, said.never]),
+      surely: all([open, surely, said.surely]),
+      allowed: all([open, said.allowed]),
+    };
   }
-  const reachOf = ({ directive, authority }: Step): Match3 =>
-    both(scopeOf(directive.scope), scopeOf(authority));
+  const reachOf = ({ directive, authority }: Step): Match3 => {
+    const reach = both(scopeOf(directive.scope), scopeOf(authority));
+    const unsure = directive.unreadable && directive.tree === undefined;
+    return unsure ? { certain: FALSE, possible: reach.possible } : reach;
+  };
   const settledOf = ({ settledBy = [] }: Step): Formula =>
     any(settledBy.map((one) => reachOf(one).certain));
 
@@ -356,8 +380,9 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
   for (const overlay of input.overlays) {
     const scope = scopeOf(overlay.scope);
     const tree = overlay.tree.root;
-    const outcomes = held(scope.possible, scope.certain, ruleOf(tree));
-    lawGlass.push(withinGlass(scope.possible, overlay.tree));
+    const surely = overlay.unreadable ? FALSE : scope.certain;
+    const outcomes = held(scope.possible, surely, ruleOf(tree));
+    lawGlass.push(withinGlass(scope.possible, overlay.tree, scope.possible, surely));
     if (overlay.overlay.require === undefined) {
       const { cid } = overlay;
       speaking.push({ ...outcomes, tree, binds: true, directive: undefined, cid, grounds: [] });
@@ -398,7 +423,7 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
   const lawNever = unitedGlass(formulas, lawGlass);
   return {
     permit: all([any([byLaw, byPatient, byDefault]), not(burden)]),
-    glass: firstGlass(formulas, [lawNever, own.glass, theirs.glass]),
+    glass: heardGlass(formulas, [lawNever, own.glass, theirs.glass]),
     grounds: [
       ...speaking.flatMap((one) => groundsOf(one, "law", lawfully)),
       ...within(own.grounds, not(lawful)),

@@ -148,21 +148,3 @@ const NONE: readonly string[] = [];
 function namesOf(bits: number): readonly string[] {
   return bits === 0 ? NONE : ATTRIBUTES.filter((_, bit) => (bits & (1 << bit)) !== 0);
 }
-
-/**
- * What matching rules say about breaking the glass: the innermost statement of a branch holds, and
- * `never` outweighs `allowed`.
- */
-export function breakGlassOf(
-  node: CompiledRule,
-  context: MatchContext,
-): "allowed" | "never" | null {
-  for (const test of node.tests) if (test.run(context) === NO) return null;
-  let said: "allowed" | "never" | null = null;
-  for (const child of node.children) {
-    const one = breakGlassOf(child, context);
-    if (one === "never") return "never";
-    said ??= one;
-  }
-  return said ?? node.rule.breakGlass ?? null;
-}

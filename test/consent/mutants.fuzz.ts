@@ -6,7 +6,8 @@ import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type * as consent from "../../src/consent/index.ts";
 import { tripleOf, type Triple } from "./random.ts";
-import { SPECIFICATION } from "./reference.ts";
+import { differs } from "./agreement.ts";
+import { SPECIFICATION, type Specified } from "./reference.ts";
 
 // The comparison with the reference is worth something only if it notices what is wrong: each of
 // these makes one mistake in the evaluator.
@@ -65,13 +66,41 @@ const MUTANTS: readonly [file: string, from: string, to: string][] = [
   ["layer.ts", "if (authority === YES) break;\n    uncertain = true;", "uncertain = true;"],
   ["lineage.ts", "const expired = asOf > directive.end;", "const expired = false;"],
   ["lineage.ts", "if (asOf < start) {", "if (asOf < 0) {"],
+  ["layer.ts", 'else explicit.push({ directive, result: DENY, kind: "suspended" });', ""],
+  ["layer.ts", 'if (held === "deny") return DENY;', 'if (held === "deny") return NOT_APPLICABLE;'],
+  ["layer.ts", "if (suspended) continue;", ""],
+  ["layer.ts", 'if (!doubtful && mode === "revoke") break;', 'if (mode === "revoke") break;'],
   [
     "layer.ts",
-    'else if (mode === "suspend") explicit.push({ directive, result: DENY, kind: "suspended" });',
-    "",
+    "const doubtful = scope === UNKNOWN || directive.unreadable;",
+    "const doubtful = scope === UNKNOWN;",
   ],
-  ["layer.ts", 'if (held === "deny") return DENY;', 'if (held === "deny") return NOT_APPLICABLE;'],
-  ["layer.ts", "directive.position < floor ||", ""],
+  [
+    "layer.ts",
+    "const doubtful = scope === UNKNOWN || overlay.unreadable;",
+    "const doubtful = scope === UNKNOWN;",
+  ],
+  [
+    "layer.ts",
+    "if (!stopped) glass = hearGlass(glass, scope === UNKNOWN ? doubtGlass(said) : said);",
+    "if (!stopped) glass = hearGlass(glass, said);",
+  ],
+  ["layer.ts", "else if (said === GLASS_NEVER) glass = hearGlass(glass, said);", ""],
+  ["layer.ts", "directive.unreadable && directive.tree === undefined && match === YES", "false"],
+  ["lineage.ts", "(ended || directive.unreadable) &&", "ended &&"],
+  ["lineage.ts", "!directive.unreadable && directive.scope", "directive.scope"],
+  ["lineage.ts", "directive.unreadable ? [] : settledBy", "settledBy"],
+  ["lineage.ts", 'if (mode === "revoke") audible = false;', "audible = false;"],
+  ["glass.ts", "return doubtful ? doubtGlass(said) : said;", "return said;"],
+  ["glass.ts", "said === GLASS_ALLOWED ? GLASS_PERHAPS : said", "said"],
+  ["glass.ts", 'own === "never" ? GLASS_NEVER : GLASS_ALLOWED', "GLASS_ALLOWED"],
+  ["evaluate.ts", "expires >= asOf && (boundary", "(boundary"],
+  ["boundaries.ts", "found.add(start - 1)", "found.add(start)"],
+  ["boundaries.ts", "found.add(end)", "found.add(end + 1)"],
+  ["boundaries.ts", "for (const child of node.children) visit(child, zoneName);", ""],
+  ["tree.ts", "if (node.effect === outcome) {", "if (true) {"],
+  ["scope.ts", "if (top && purposes.length > 0", "if (false"],
+  ["scope.ts", "return () => UNKNOWN;", "return undefined;"],
   ["layer.ts", "if (withheld && result === PERMIT) result = NOT_APPLICABLE;", ""],
   ["lineage.ts", "start <= asOf && asOf <= end)", "start <= asOf)"],
   ["lineage.ts", ".filter(({ source }) => hasCapacity(source, snapshot, asOf))\n    .map", ".map"],
@@ -96,8 +125,8 @@ const MUTANTS: readonly [file: string, from: string, to: string][] = [
 ];
 
 const SEEDS = 6_000;
-const triples: (Triple & { readonly expected: string })[] = [];
-function tripleAt(seed: number): Triple & { readonly expected: string } {
+const triples: (Triple & { readonly expected: Specified })[] = [];
+function tripleAt(seed: number): Triple & { readonly expected: Specified } {
   for (let next = triples.length; next <= seed; next++) {
     const triple = tripleOf(next);
     const { snapshot, request, resource, asOf, understood } = triple;
@@ -148,10 +177,8 @@ async function buildWith(
 function firstDifference({ compileDirectives }: typeof consent): number | undefined {
   for (let seed = 0; seed < SEEDS; seed++) {
     const { snapshot, request, resource, asOf, understood, expected } = tripleAt(seed);
-    const { outcome } = compileDirectives(snapshot).evaluate(request, resource, asOf, {
-      understood,
-    });
-    if (outcome !== expected) return seed;
+    const decision = compileDirectives(snapshot).evaluate(request, resource, asOf, { understood });
+    if (differs(decision, expected)) return seed;
   }
   return undefined;
 }

@@ -197,7 +197,8 @@ export function ruleOf(dice: Dice, depth: number, ids = { next: 0 }): Rule {
     combine: dice.pick("deny-overrides", "permit-overrides"),
     when: whenOf(dice),
     ...(dice.chance(0.08) ? { obligations: [dice.pick("DELAU", "ENCRYPT")] } : {}),
-    ...(dice.chance(0.08) ? { breakGlass: dice.pick("allowed" as const, "never" as const) } : {}),
+    ...(dice.chance(0.05) ? { refrains: [dice.pick("NORDSCLCD", "NOCOLLECT")] } : {}),
+    ...(dice.chance(0.15) ? { breakGlass: dice.pick("allowed" as const, "never" as const) } : {}),
     ...(rules.length === 0 ? {} : { rules }),
   };
 }
@@ -221,10 +222,11 @@ function statementOf(dice: Dice, mode: NonNullable<Statement["mode"]>, prefix: s
     by: speaker,
     capacity: speaker === "patient" ? "self" : speaker === "mother" ? "guardian" : "proxy",
     ...(lasting ? (period.from === undefined ? {} : { from: period.from }) : period),
+    ...(dice.chance(0.04) ? { zone: "Nowhere/Known" } : {}),
     ...(dice.chance(0.08) ? { controller: dice.pick("hospital-a", "clinic-a") } : {}),
     ...(dice.chance(0.08) ? { jurisdictions: [dice.pick("US", "DE")] } : {}),
     ...(dice.chance(0.08)
-      ? { category: dice.pick("patient-privacy", "research", "treatment") }
+      ? { category: dice.pick("patient-privacy", "research", "treatment", "surgery") }
       : {}),
     default: mode === "replace" ? dice.pick("permit", "deny", "none", "none") : "none",
     ...(lasting ? {} : { root: ruleOf(dice, 3, { next: 0 }) }),
@@ -256,6 +258,37 @@ function lineageOf(dice: Dice, prefix: string): Filed[] {
         ...(dice.chance(0.05) ? { height: 2_000 } : {}),
       },
     );
+  });
+}
+
+/** A lineage of many short statements, filed in ignorance of each other, ended, undated or bounded. */
+function tangleOf(dice: Dice, prefix: string): Filed[] {
+  return Array.from({ length: dice.pick(2, 3, 3, 4, 5) }, (_, index) => {
+    const mode =
+      index === 0
+        ? "replace"
+        : dice.pick("replace", "replace", "amend", "amend", "suspend" as const, "revoke" as const);
+    const lasting = mode === "suspend" || mode === "revoke";
+    const after = Array.from({ length: index }, (__, before) => `${prefix}${before}`).filter(
+      (__, before) => dice.chance(before === index - 1 ? 0.6 : 0.4),
+    );
+    return filed(`${prefix}${index}`, {
+      lineage: prefix,
+      mode,
+      after,
+      ...(dice.chance(0.3)
+        ? dice.pick(
+            { by: "mother", capacity: "guardian" as const },
+            { by: "daughter", capacity: "proxy" as const },
+            { by: "daughter", capacity: "proxy" as const },
+          )
+        : {}),
+      ...(!lasting && dice.chance(0.3) ? { to: "2024-01-31" } : {}),
+      ...(dice.chance(0.2) ? { zone: "Nowhere/Known" } : {}),
+      ...(dice.chance(0.15) ? { controller: dice.pick("hospital-a", "clinic-a") } : {}),
+      ...(mode === "replace" ? { default: dice.pick("permit", "deny", "none", "none") } : {}),
+      ...(lasting ? {} : { root: ruleOf(dice, dice.pick(1, 1, 2)) }),
+    });
   });
 }
 
@@ -300,6 +333,7 @@ function capacitiesOf(dice: Dice): CapacityFact[] {
             scope: dice.pick<NonNullable<CapacityFact["scope"]>>(
               { purposes: ["TREAT"] },
               { data: { types: ["Observation"] } },
+              { data: { labels: [confidentiality("N")] } },
               { data: { labels: [confidentiality("N")] } },
             ),
           }
@@ -367,13 +401,16 @@ export function askedOf(dice: Dice): ConsentRequest {
     ...plain
   } = requestOf({
     purposes: few(dice, () =>
-      dice.pick(...PURPOSES, ...(["TREAT", "TREAT", "urn:x|Y"] as const)),
+      dice.pick(...PURPOSES, ...(["TREAT", "TREAT", "urn:x|Y", "PurposeOfUse"] as const)),
     ).slice(0, dice.chance(0.8) ? 1 : 2),
     action: odd(dice) ? "read" : dice.pick("access", "access", "use"),
   });
   return {
     ...plain,
     ...(dice.chance(0.8) ? { user: dice.pick("dr-who", "dr-other") } : {}),
+    ...(dice.chance(0.2)
+      ? { expires: at(dice.pick("2024-06-01", "2024-06-20", "2026-01-01")) }
+      : {}),
     ...(dice.chance(0.2) ? { client: { device: dice.pick("pump", "phone") } } : {}),
     ...(dice.chance(0.8)
       ? {
@@ -392,9 +429,11 @@ export function snapshotFrom(dice: Dice): ConsentSnapshot {
   // Many lineages are looked up, few are asked one by one.
   const patient = dice.chance(0.06)
     ? Array.from({ length: 12 }, (_, index) => [narrowOf(dice, `p${index}-`)])
-    : Array.from({ length: dice.pick(0, 1, 1, 1, 2, 3) }, (_, index) =>
-        lineageOf(dice, `p${index}-`),
-      );
+    : dice.chance(0.3)
+      ? [tangleOf(dice, "p0-")]
+      : Array.from({ length: dice.pick(0, 1, 1, 1, 2, 3) }, (_, index) =>
+          lineageOf(dice, `p${index}-`),
+        );
   const organisation = dice.chance(0.4)
     ? lineageOf(dice, "org-").map((one) => {
         const { by: _, capacity: __, ...statement } = one.statement;
@@ -405,6 +444,7 @@ export function snapshotFrom(dice: Dice): ConsentSnapshot {
     ? few(dice, () =>
         overlay(ruleOf(dice, 2), {
           ...(dice.chance(0.3) ? { jurisdictions: [dice.pick("US", "DE")] } : {}),
+          ...(dice.chance(0.1) ? { validity: { from: "2000", zone: "Nowhere/Known" } } : {}),
           ...(dice.chance(0.6)
             ? {
                 require: dice.pick(

@@ -14,10 +14,12 @@ import { HL7_TERMINOLOGY } from "../../src/consent/index.ts";
 import { RESOURCE_TYPES } from "../../src/consent/data/resource-types.ts";
 
 // A second evaluator, slow and literal, written from the prose of docs/spec/directive.md, for
-// directives dated in UTC. It shares the published hierarchies with the first, and nothing else.
+// directives dated in UTC or in a zone that nobody knows. It shares the published hierarchies with the first, and nothing else.
 
 type Truth = "yes" | "no" | "unknown";
 type Answer = "permit" | "deny" | "indeterminate" | "none";
+/** What is said about breaking the glass; `perhaps` is an `allowed` that may not apply. */
+type Glass = "never" | "allowed" | "perhaps" | "silent";
 
 const parentsOf = (table: Record<string, readonly string[]>, code: string): string[] =>
   (table[code] ?? []).slice(1);
@@ -61,6 +63,8 @@ interface Question {
   readonly resource: ConsentResource;
   readonly asOf: number;
   readonly purpose: string;
+  /** Whether dates of the directive at hand can be read. */
+  readonly readable?: boolean;
 }
 
 function memberships(who: string, { snapshot, asOf }: Question, seen: string[] = []): string[] {
@@ -183,7 +187,9 @@ function matches(when: When, effect: Rule["effect"], asked: Question): Truth {
       ),
     );
   }
-  if (when.validity) truths.push(truth(inside(when.validity, asOf)));
+  if (when.validity) {
+    truths.push(asked.readable === false ? "unknown" : truth(inside(when.validity, asOf)));
+  }
   const { types, codes, labels: wanted, period, refs, parts } = when.data ?? {};
   if (types) truths.push(wordIn(types, resource.type, (word) => RESOURCE_TYPES.has(word)));
   if (codes) {
@@ -232,7 +238,8 @@ function matches(when: When, effect: Rule["effect"], asked: Question): Truth {
     const [start, end] = span(period);
     const own = resource.period ?? {};
     const [from, to] = span(own);
-    if (own.from === undefined && own.to === undefined) truths.push("unknown");
+    if (asked.readable === false) truths.push("unknown");
+    else if (own.from === undefined && own.to === undefined) truths.push("unknown");
     else if (to < start || from > end) truths.push("no");
     else if (effect === "deny" || (from >= start && to <= end)) truths.push("yes");
     else truths.push("unknown");
@@ -301,6 +308,24 @@ function tree(rule: Rule, asked: Question, above: readonly Rule[] = []): Said {
   return { answer: match === "yes" ? answer : softened(answer), leading };
 }
 
+const strictest = (said: readonly Glass[]): Glass =>
+  (["never", "allowed", "perhaps"] as const).find((one) => said.includes(one)) ?? "silent";
+/** One after another, until one is sure. */
+const inTurn = (said: readonly Glass[]): Glass => {
+  const sure = said.findIndex((one) => one === "never" || one === "allowed");
+  if (sure >= 0) return said[sure]!;
+  return strictest(said);
+};
+const doubted = (said: Glass): Glass => (said === "allowed" ? "perhaps" : said);
+
+function glassOf(rule: Rule, asked: Question): Glass {
+  const match = matches(rule.when, rule.effect, asked);
+  if (match === "no") return "silent";
+  const inner = strictest((rule.rules ?? []).map((child) => glassOf(child, asked)));
+  const said = inTurn([inner, rule.breakGlass ?? "silent"]);
+  return match === "yes" ? said : doubted(said);
+}
+
 /** Chains of grants by which someone has a capacity: what each link is bounded to. */
 function chains(
   snapshot: ConsentSnapshot,
@@ -362,10 +387,11 @@ function scope(directive: Directive | Overlay, { resource, purpose }: Question):
   }
   if ("category" in directive && directive.category === "treatment") truths.push("no");
   if ("category" in directive && directive.category === "research") {
-    const known = purpose in purposes;
+    const open = !(purpose in purposes) || purpose === "PurposeOfUse";
     const research = ["HRESCH", "CLINTRL"].some((code) => within(purposes, purpose, code));
-    truths.push(known ? truth(research) : "unknown");
+    truths.push(open ? "unknown" : truth(research));
   }
+  if ("category" in directive && directive.category === "surgery") truths.push("unknown");
   return and(truths);
 }
 
@@ -373,7 +399,10 @@ interface Spoken {
   /** From rules, suspensions: what decides first. */
   readonly explicit: { readonly said: Said; readonly of: SnapshotDirective }[];
   readonly defaults: Answer[];
+  readonly glass: Glass[];
 }
+
+const readable = ({ validity }: Directive | Overlay): boolean => validity.zone === "UTC";
 
 const id = (bytes: Uint8Array): string => bytes.join();
 const idsOf = (one: SnapshotDirective): string[] => [one.entry, ...(one.aliases ?? [])].map(id);
@@ -392,7 +421,10 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
     list.filter((other) => other.cid.equals(one.cid) && !unspoken(other)).flatMap(idsOf);
   const lasting = (one: SnapshotDirective): boolean =>
     one.directive.mode === "suspend" || one.directive.mode === "revoke";
-  const starts = (one: SnapshotDirective): number => span(one.directive.validity)[0];
+  const starts = (one: SnapshotDirective): number =>
+    readable(one.directive) ? span(one.directive.validity)[0] : -Infinity;
+  const within = (one: SnapshotDirective): boolean =>
+    !readable(one.directive) || inside(one.directive.validity, asOf);
 
   let head: SnapshotDirective | undefined;
   const contested: SnapshotDirective[] = [];
@@ -422,59 +454,101 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
     lasting(one) || !speaks(one, snapshot, asOf)
       ? (one.recordedAt ?? (lasting(one) ? asOf : starts(one)))
       : asOf;
+  // Where its zone is not known, nobody can say whether a suspension or revocation has begun.
+  const begun = (one: SnapshotDirective): Truth =>
+    lasting(one) && !readable(one.directive) ? "unknown" : "yes";
+  const bounds = (one: SnapshotDirective): Truth =>
+    authority(one, { ...asked, readable: readable(one.directive) }, moment(one));
   const about = (one: SnapshotDirective): Truth =>
-    and([scope(one.directive, asked), authority(one, asked, moment(one))]);
-  const inEffect = (one: SnapshotDirective): boolean =>
-    inside(one.directive.validity, asOf) && speaks(one, snapshot, asOf);
+    and([scope(one.directive, asked), bounds(one), begun(one)]);
+  const inEffect = (one: SnapshotDirective): boolean => within(one) && speaks(one, snapshot, asOf);
   const disputed = (one: SnapshotDirective): boolean =>
-    contested.includes(one) &&
-    !(named.get(one) ?? []).some((other) => inEffect(other) && about(other) === "yes");
-  const stopped = (one: SnapshotDirective): boolean =>
-    filed.some(
+    !lasting(one) &&
+    (!readable(one.directive) ||
+      (contested.includes(one) &&
+        !(named.get(one) ?? []).some(
+          (other) => readable(other.directive) && inEffect(other) && about(other) === "yes",
+        )));
+  const stopsOf = (one: SnapshotDirective): SnapshotDirective[] =>
+    filed.filter(
       (stop, at) =>
         lasting(stop) && at > filed.indexOf(one) && starts(stop) <= asOf && about(stop) === "yes",
     );
-  const open = contested.filter(
-    (one) => starts(one) <= asOf && disputed(one) && !stopped(one) && about(one) !== "no",
+  const unbounded = (one: SnapshotDirective): boolean => {
+    const { actor, capacity } = one.directive.grantor;
+    const found = chains(snapshot, actor, capacity, moment(one), 0);
+    return readable(one.directive) && (found.length === 0 || found.some((one) => one.length === 0));
+  };
+  const everything = ({ directive: { controller, jurisdictions, category } }: SnapshotDirective) =>
+    controller === undefined &&
+    jurisdictions === undefined &&
+    (category === undefined || category === "patient-privacy");
+  // What is disputed for nothing but its zone is ended by a later replace of everything.
+  const outlived = (one: SnapshotDirective): boolean =>
+    !readable(one.directive) &&
+    (!contested.includes(one) ||
+      (named.get(one) ?? []).some(
+        (other) => inEffect(other) && unbounded(other) && everything(other),
+      )) &&
+    filed.some(
+      (other, at) =>
+        at > filed.indexOf(one) &&
+        !disputed(other) &&
+        other.directive.mode === "replace" &&
+        starts(other) <= asOf &&
+        unbounded(other),
+    );
+  const disputes = filed.filter(
+    (one) => starts(one) <= asOf && disputed(one) && !outlived(one) && about(one) !== "no",
   );
+  const open = disputes.filter((one) => stopsOf(one).length === 0);
   const withheld = (one: SnapshotDirective): boolean =>
     open.some(
       (other) =>
-        !inEffect(other) &&
+        (!inEffect(other) || !readable(other.directive)) &&
         other.directive.mode === "replace" &&
         filed.indexOf(other) > filed.indexOf(one),
     );
 
   let certain = true;
+  let decided = false;
+  let silenced = false;
+  const glass: Glass[] = [];
   const newest = [...filed].reverse();
   for (const one of newest) {
     const { mode, default: fallback, root, validity } = one.directive;
     if (asOf < starts(one) || disputed(one)) continue;
-    const allowed = authority(one, asked, moment(one));
+    const allowed = bounds(one);
     if (allowed === "no") continue;
     const concerned = scope(one.directive, asked);
     if (mode !== "replace" && concerned === "no") continue;
-    const covered = and([concerned, allowed]);
+    const covered = and([concerned, allowed, begun(one)]);
     if (lasting(one)) {
-      if (covered === "unknown") {
-        out.explicit.push({ said: { answer: "indeterminate", leading: [] }, of: one });
-      } else if (mode === "suspend") {
-        out.explicit.push({ said: { answer: "deny", leading: [] }, of: one });
+      if (covered === "yes" && mode === "revoke") break;
+      if (!decided) {
+        const answer = covered === "yes" && certain ? "deny" : "indeterminate";
+        out.explicit.push({ said: { answer, leading: [] }, of: one });
       }
-      break;
+      decided = true;
+      silenced = true;
+      continue;
     }
     const over = asOf > span(validity)[1] || !speaks(one, snapshot, asOf);
     if (mode === "amend" && over) continue;
-    if (covered !== "no") {
+    if (covered !== "no" && !over) {
+      const said = glassOf(root!, asked);
+      if (silenced) glass.push(said === "never" ? said : "silent");
+      else glass.push(covered === "yes" ? said : doubted(said));
+    }
+    if (covered !== "no" && !decided) {
       const firm = certain && covered === "yes";
       const said: Said = over ? { answer: "none", leading: [] } : tree(root!, asked);
       const heard = firm ? said.answer : softened(said.answer);
       const answer = heard === "permit" && withheld(one) ? "none" : heard;
       if (answer !== "none") {
         out.explicit.push({ said: { ...said, answer }, of: one });
-        break;
-      }
-      if (mode === "replace") {
+        decided = true;
+      } else if (mode === "replace") {
         if (fallback === "deny") out.defaults.push("deny");
         const open = firm && !over && asked.purpose !== "BTG" && !withheld(one);
         if (fallback === "permit" && open) out.defaults.push("permit");
@@ -485,13 +559,20 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
       certain = false;
     }
   }
-  for (const one of open) {
+  out.glass.push(inTurn(glass));
+  for (const one of disputes) {
+    const revoked = stopsOf(one).some(({ directive }) => directive.mode === "revoke");
+    const own = { ...asked, readable: readable(one.directive) };
+    if (inEffect(one) && !revoked && glassOf(one.directive.root!, own) === "never") {
+      out.glass.push("never");
+    }
+    if (!open.includes(one)) continue;
     if (!inEffect(one)) {
       const { mode, default: fallback } = one.directive;
       if (mode === "replace" && fallback === "deny") out.defaults.push("deny");
       continue;
     }
-    const said = tree(one.directive.root!, asked);
+    const said = tree(one.directive.root!, own);
     const answer = about(one) === "yes" ? said.answer : softened(said.answer);
     if (answer === "deny" || answer === "indeterminate") {
       out.explicit.push({ said: { ...said, answer }, of: one });
@@ -500,7 +581,7 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
 }
 
 function layer(list: readonly SnapshotDirective[], asked: Question) {
-  const out: Spoken = { explicit: [], defaults: [] };
+  const out: Spoken = { explicit: [], defaults: [], glass: [] };
   const ordered = [...list]
     .filter((one) => one.place.height <= asked.snapshot.height)
     .sort((a, b) => a.place.height - b.place.height || a.place.index - b.place.index);
@@ -517,13 +598,32 @@ function layer(list: readonly SnapshotDirective[], asked: Question) {
   );
   const answer = explicit === "none" ? strongest(out.defaults, DENY_FIRST) : explicit;
   const leading = out.explicit.filter(({ said }) => said.answer === explicit);
-  return { answer, leading };
+  return { answer, leading, glass: strictest(out.glass) };
 }
 
-const duties = (paths: readonly (readonly Rule[])[], answer: Answer): string[] =>
+const codes = (
+  paths: readonly (readonly Rule[])[],
+  answer: Answer,
+  kind: "obligations" | "refrains",
+): string[] =>
   paths.flatMap((path) =>
-    path.filter((rule) => rule.effect === answer).flatMap((rule) => rule.obligations ?? []),
+    path.filter((rule) => rule.effect === answer).flatMap((rule) => rule[kind] ?? []),
   );
+
+/** What one purpose comes to. */
+interface ForPurpose {
+  readonly answer: Answer;
+  readonly obligations: readonly string[];
+  readonly refrains: readonly string[];
+}
+const comesTo = (answer: Answer, leading: readonly { readonly said: Said }[]): ForPurpose => {
+  const paths = leading.flatMap(({ said }) => said.leading);
+  return {
+    answer,
+    obligations: codes(paths, answer, "obligations"),
+    refrains: codes(paths, answer, "refrains"),
+  };
+};
 
 function meets({ require }: Overlay, leading: ReturnType<typeof layer>["leading"]): boolean {
   const { namesLabel, grantorCapacity, recipientNamed } = require ?? {};
@@ -543,45 +643,101 @@ function meets({ require }: Overlay, leading: ReturnType<typeof layer>["leading"
   );
 }
 
-function forPurpose(asked: Question): { readonly answer: Answer; readonly duties: string[] } {
+function forPurpose(asked: Question): ForPurpose & { readonly glass: Glass } {
   const laws = asked.snapshot.overlays
     .map(({ overlay }) => overlay)
-    .filter((one) => inside(one.validity, asked.asOf))
+    .filter((one) => !readable(one) || inside(one.validity, asked.asOf))
     .map((overlay) => {
-      const covered = scope(overlay, asked);
+      const own = { ...asked, readable: readable(overlay) };
+      const covered = readable(overlay)
+        ? scope(overlay, asked)
+        : and(["unknown", scope(overlay, asked)]);
       const said: Said =
-        covered === "no" ? { answer: "none", leading: [] } : tree(overlay.root, asked);
+        covered === "no" ? { answer: "none", leading: [] } : tree(overlay.root, own);
       const answer = covered === "yes" ? said.answer : softened(said.answer);
-      return { overlay, said: { ...said, answer } };
+      const glass = covered === "no" ? "silent" : glassOf(overlay.root, own);
+      return {
+        overlay,
+        said: { ...said, answer },
+        glass: covered === "yes" ? glass : doubted(glass),
+      };
     });
+  const own = layer(asked.snapshot.directives, asked);
+  const theirs = layer(asked.snapshot.organisation, asked);
+  const glass = inTurn([strictest(laws.map((one) => one.glass)), own.glass, theirs.glass]);
   const final = laws.filter(({ overlay }) => overlay.require === undefined);
   const law = strongest(
     final.map(({ said }) => said.answer),
     DENY_FIRST,
   );
   if (law !== "none") {
-    const leading = final.filter(({ said }) => said.answer === law);
-    return { answer: law, duties: leading.flatMap(({ said }) => duties(said.leading, law)) };
+    return {
+      ...comesTo(
+        law,
+        final.filter(({ said }) => said.answer === law),
+      ),
+      glass,
+    };
   }
   const demands = laws
     .filter(({ overlay }) => overlay.require !== undefined)
     .filter(({ said }) => said.answer === "deny" || said.answer === "indeterminate");
-  const own = layer(asked.snapshot.directives, asked);
+  const refused = { answer: "deny" as const, obligations: [], refrains: [], glass };
   if (own.answer === "none") {
-    if (demands.length > 0) return { answer: "deny", duties: [] };
-    const theirs = layer(asked.snapshot.organisation, asked);
-    return {
-      answer: theirs.answer,
-      duties: theirs.leading.flatMap(({ said }) => duties(said.leading, theirs.answer)),
-    };
+    if (demands.length > 0) return refused;
+    return { ...comesTo(theirs.answer, theirs.leading), glass };
   }
-  if (own.answer === "permit" && demands.some(({ overlay }) => !meets(overlay, own.leading))) {
-    return { answer: "deny", duties: [] };
-  }
-  const mine = own.leading.flatMap(({ said }) => duties(said.leading, own.answer));
-  const theirs = demands.flatMap(({ overlay }) => overlay.root.obligations ?? []);
-  return { answer: own.answer, duties: own.answer === "permit" ? [...mine, ...theirs] : mine };
+  const mine = comesTo(own.answer, own.leading);
+  // What the patient's own word refuses, or leaves in doubt, the law has nothing to demand of.
+  if (own.answer !== "permit") return { ...mine, glass };
+  if (demands.some(({ overlay }) => !meets(overlay, own.leading))) return refused;
+  const roots = demands.map(({ overlay }) => overlay.root);
+  return {
+    answer: "permit",
+    obligations: [...mine.obligations, ...roots.flatMap((root) => root.obligations ?? [])],
+    refrains: [...mine.refrains, ...roots.flatMap((root) => root.refrains ?? [])],
+    glass,
+  };
 }
+
+/** The last instants before anything dated in a snapshot begins or ends. */
+function turningPoints(snapshot: ConsentSnapshot): number[] {
+  const points: number[] = [];
+  const add = (period: { from?: unknown; to?: unknown } | undefined): void => {
+    if (period === undefined) return;
+    const [from, to] = span(period);
+    points.push(from - 1, to);
+  };
+  const visit = (rule: Rule | undefined): void => {
+    add(rule?.when.validity);
+    for (const child of rule?.rules ?? []) visit(child);
+  };
+  const known = [...snapshot.directives, ...snapshot.organisation].filter(
+    (one) =>
+      one.place.height <= snapshot.height &&
+      one.standing === "valid" &&
+      (one.recordedAt === undefined || speaks(one, snapshot, one.recordedAt)),
+  );
+  const dated = [
+    ...known.map(({ directive }) => directive),
+    ...snapshot.overlays.map(({ overlay }) => overlay),
+  ];
+  for (const one of dated.filter(readable)) {
+    add(one.validity);
+    visit(one.root);
+  }
+  for (const fact of [...snapshot.memberships, ...snapshot.roles, ...snapshot.capacities])
+    add(fact);
+  return points;
+}
+
+const sortedOnce = (list: readonly string[]): string[] => [...new Set(list)].sort();
+
+/** What of a decision the page lays down. */
+export type Specified = Pick<
+  Decision,
+  "outcome" | "obligations" | "refrains" | "breakGlass" | "expiresAt"
+>;
 
 export const SPECIFICATION = {
   decide(
@@ -590,19 +746,33 @@ export const SPECIFICATION = {
     resource: ConsentResource,
     asOf: number,
     understood: readonly string[] = [],
-  ): Decision["outcome"] {
-    if (request.purposes.length === 0) return "indeterminate";
+  ): Specified {
     const each = request.purposes.map((purpose) =>
       forPurpose({ snapshot, request, resource, asOf, purpose }),
     );
-    const outcome = strongest(
-      each.map(({ answer }) => answer),
+    const next = Math.min(
+      ...turningPoints(snapshot).filter((point) => point >= asOf),
+      request.expires !== undefined && request.expires >= asOf ? request.expires : Infinity,
+    );
+    const glass = strictest(each.map((one) => one.glass));
+    const rest = {
+      breakGlass: glass === "silent" ? null : glass === "never" ? glass : "allowed",
+      expiresAt: Number.isFinite(next) ? next : null,
+    } as const;
+    if (each.length === 0)
+      return { outcome: "indeterminate", obligations: [], refrains: [], ...rest };
+    const answer = strongest(
+      each.map((one) => one.answer),
       ["deny", "indeterminate", "none", "permit"],
     );
+    const deciding = each.filter((one) => one.answer === answer);
+    const obligations = sortedOnce(deciding.flatMap((one) => one.obligations));
+    const refrains = sortedOnce(deciding.flatMap((one) => one.refrains));
+    if (answer === "permit" && obligations.some((code) => !understood.includes(code))) {
+      return { outcome: "deny", obligations: [], refrains: [], ...rest };
+    }
     // `none` is both what strongest finds and what it falls back to.
-    if (outcome === "none") return "not-applicable";
-    if (outcome !== "permit") return outcome;
-    const strange = each.flatMap((one) => one.duties).some((code) => !understood.includes(code));
-    return strange ? "deny" : "permit";
+    const outcome = answer === "none" ? "not-applicable" : answer;
+    return { outcome, obligations, refrains, ...rest };
   },
 };

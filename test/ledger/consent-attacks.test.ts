@@ -12,7 +12,7 @@ import { labelsOfBoth } from "../../src/ledger/unite-labels.ts";
 import { keyEntry, memberEntry } from "../support/forge.ts";
 import { alcoholDependence, observation } from "../support/hospital.ts";
 import { signerFor } from "../support/ledger.ts";
-import { ward, type Ward } from "../support/ward.ts";
+import { revoking, ward, type Ward } from "../support/ward.ts";
 
 const ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
 const psy = (stamp: ResourceLabels["stamp"]): ResourceLabels => ({
@@ -236,6 +236,37 @@ describe("breaking the glass", () => {
         () => 0,
       ),
     ).toBe(0);
+  });
+
+  it("heeds the patient's never when all sharing is suspended, until it is revoked", async () => {
+    for (const [mode, count] of [
+      ["suspend", 0],
+      ["revoke", 1],
+    ] as const) {
+      const w = await ward(privileged);
+      await w.hl.record(w.me, observation("o1"));
+      const never = await w.permit({ root: rule("permit", { breakGlass: "never" }) });
+      await w.hl.consent(w.me, revoking(w.patient, { mode, predecessors: [never] }), {
+        grantor: w.patient,
+      });
+      expect(await broken(w, ["BTG"]), mode).toBe(count);
+    }
+  });
+
+  it("heeds never where a rule that allows it may not be about the record", async () => {
+    const labels = [{ system: "http://terminology.hl7.org/CodeSystem/v3-ActCode", code: "PSY" }];
+    const prose = `{"resourceType":"Observation","id":"o2","status":"final","code":{"text":"he said"}}`;
+    for (const [text, count] of [
+      [observation("o1"), 0],
+      [prose, 0],
+    ] as const) {
+      const w = await ward(privileged);
+      await w.hl.record(w.me, text);
+      const allowed = rule("deny", { id: "psychiatry", when: { data: { labels } } });
+      const inner = { ...allowed, breakGlass: "allowed" as const };
+      await w.permit({ root: rule("permit", { breakGlass: "never", rules: [inner] }) });
+      expect(await broken(w, ["BTG"]), text).toBe(count);
+    }
   });
 
   it("heeds the patient's never where the law refuses too", async () => {

@@ -186,9 +186,10 @@ export function labelsMeant(
  * Whether all that a question names is understood. Of what is not, every record may be meant, which
  * no language without a third truth value can say.
  */
-export function isUnderstood({ data }: RecordQuestion, terminology: Terminology): boolean {
+export function isUnderstood({ data, zone }: RecordQuestion, terminology: Terminology): boolean {
   const { types = [], codes = [], labels = [], refs = [] } = data ?? {};
   return (
+    zone !== null &&
     types.every((type) => RESOURCE_TYPES.has(type)) &&
     codes.every(isComparable) &&
     refs.every(({ reference }) => isPlainName(reference)) &&

@@ -105,10 +105,12 @@ export function namedRecord(dice: Dice, stated: boolean): ConsentResource {
   const type = stated && record.type === "Labs" ? "Observation" : record.type;
   const own = { ...record, type, id: `${type}/${dice.pick("1", "2")}` };
   if (!stated) return own;
-  const [code] = record.codes.filter(isComparable);
+  const { uncoded: _, ...coded } = own;
+  // A code in another spelling may be any.
+  const [code] = record.codes.filter(isComparable).filter((one) => !one.code.includes(" "));
   const day = dice.pick("2023-05-01", "2022-12-31", "2022-01-01", "2024-02-29");
   return {
-    ...own,
+    ...coded,
     codes: [code ?? { system: "http://loinc.org", code: "9" }],
     labels: labelled(
       dice.pick(..."LNRV".split("").map(confidentiality)),

@@ -12,13 +12,15 @@ import {
   readParties,
   readPolicyRule,
   readStatus,
-  unusedElements,
+  lossesOf,
+  unreadCategories,
 } from "./header.ts";
 import { type Lowered, lowerOntoBase, lowerTyped, usualDefault } from "./lower.ts";
 import { lowerPcf } from "./lower-pcf.ts";
 import type { ConsentDialect, FromConsentOptions, ImportedConsent } from "./options.ts";
 import { type Provision, type ProvisionContext, readProvision } from "./provision.ts";
 import { checkElements, checkResource, invalid, items, object, unsupported } from "./refuse.ts";
+import { track } from "./unread.ts";
 import { readDate, readPeriod } from "./values.ts";
 
 const words = (text: string): ReadonlySet<string> => new Set(text.split(" "));
@@ -53,13 +55,18 @@ export function fromConsent(consent: unknown, options: FromConsentOptions = {}):
   if (!isObject(written) || written["resourceType"] !== "Consent") {
     throw invalid("Consent.resourceType", 'must be "Consent"');
   }
-  const resource: JsonObject = written;
-  const extensions = checkResource(resource);
+  const extensions = checkResource(written);
+  const tracked = track(written);
+  const resource = tracked.view;
   const dialect = options.dialect ?? declaredDialect(resource, options);
   const r5 = dialect === "r5";
   checkElements(resource, "Consent", r5 ? R5 : R4);
   if (options.reading !== undefined && (dialect === "r4-pcf" || dialect === "r4-typed")) {
     throw new TypeError(`the dialect ${dialect} leaves nothing for reading to say`);
+  }
+  // Looked at without being read: where it says no base, it is told of unless it is the basis.
+  if (dialect === "r4-typed" && readPolicyRule(written) !== undefined) {
+    throw unsupported("Consent.policyRule", 'says the base: pass dialect: "r4-policy-rule"');
   }
   const zoneName = options.zone ?? "UTC";
   const zone = findZone(zoneName);
@@ -113,7 +120,7 @@ export function fromConsent(consent: unknown, options: FromConsentOptions = {}):
     ...(root && { root }),
   };
   encodeDirective(directive);
-  const losses = unusedElements(resource);
+  const losses = [...unreadCategories(resource, r5), ...lossesOf(tracked.unread())];
   for (const path of extensions) losses.push({ path, what: "an extension, which is not read" });
   if (context.zoneMatters && options.zone === undefined) {
     losses.push({
@@ -161,7 +168,6 @@ function lower(
     );
     return lowerOntoBase(base, provisions, options.reading, "Consent");
   }
-  const base = readPolicyRule(resource);
   const provision: Provision | undefined =
     resource["provision"] === undefined
       ? undefined
@@ -171,6 +177,7 @@ function lower(
           context,
         );
   if (dialect === "r4-policy-rule") {
+    const base = readPolicyRule(resource);
     if (base === undefined) {
       throw unsupported("Consent.policyRule", "is neither OPTIN nor OPTOUT: nothing says the base");
     }
@@ -187,9 +194,6 @@ function lower(
       throw unsupported("Consent.policyRule", "is not used by IHE PCF");
     }
     return lowerPcf(provision);
-  }
-  if (base !== undefined) {
-    throw unsupported("Consent.policyRule", 'says the base: pass dialect: "r4-policy-rule"');
   }
   return lowerTyped(provision);
 }

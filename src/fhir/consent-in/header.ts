@@ -53,25 +53,34 @@ const CATEGORIES: Readonly<Record<string, string>> = {
   rsreid: "research",
 };
 
+/** What a category of R5 says, where it says what R4 says by scope. */
+function meaningOf(system: string, code: string): string | undefined {
+  const own = code.toLowerCase();
+  // The same letters in a code system of somebody's own would bound what the consent is about.
+  const known = system === CATEGORY_CODES || canonicalSystem(system) === ACT_CODE;
+  return known && Object.hasOwn(CATEGORIES, own) ? CATEGORIES[own] : undefined;
+}
+
 /** What a Consent is about, in the terms of R4's scope. */
 export function readCategory(resource: JsonObject, r5: boolean): string | undefined {
   if (!r5) {
     const scope = object(resource["scope"], "Consent.scope");
-    const found = readConcept(scope, "Consent.scope").find((coding) => coding.system === SCOPE);
-    if (found === undefined || !SCOPES.has(found.code)) {
+    const codings = readConcept(scope, "Consent.scope").filter(({ system }) => system === SCOPE);
+    const found = new Set(codings.map(({ code }) => code));
+    if (found.size > 1) throw unsupported("Consent.scope", "names several scopes");
+    const [only] = found;
+    if (only === undefined || !SCOPES.has(only)) {
       throw unsupported("Consent.scope", "is no scope that is known here");
     }
-    return found.code;
+    return only;
   }
   const found = new Set<string>();
   for (const category of items(resource["category"], "Consent.category")) {
     for (const coding of items(category.value["coding"], `${category.path}.coding`)) {
       const { system, code } = readCoding(coding.value, coding.path);
-      const own = code.toLowerCase();
-      // The same letters in a code system of somebody's own would bound what the consent is about.
-      const known = system === CATEGORY_CODES || canonicalSystem(system) === ACT_CODE;
+      const meant = meaningOf(system, code);
       if (system === SCOPE && SCOPES.has(code)) found.add(code);
-      else if (known && Object.hasOwn(CATEGORIES, own)) found.add(CATEGORIES[own]!);
+      else if (meant !== undefined) found.add(meant);
     }
   }
   if (found.size > 1) throw unsupported("Consent.category", "names several kinds of consent");
@@ -223,21 +232,46 @@ export function readController(
   return [...controllers][0];
 }
 
-const UNUSED: readonly (readonly [element: string, what: string])[] = [
-  ["organization", "who manages the consent; pass controller if it bounds whose records are meant"],
-  ["manager", "who manages the consent"],
-  ["sourceAttachment", "the signed document; pass evidence to name it by its CID"],
-  ["sourceReference", "the signed document; pass evidence to name it by its CID"],
-  ["policyText", "the wording of the policy"],
-  ["verification", "by whom and when it was verified"],
-  ["contained", "resources inside the consent"],
-];
+const UNREAD: Readonly<Record<string, string>> = {
+  "Consent.organization":
+    "who manages the consent; pass controller if it bounds whose records are meant",
+  "Consent.manager": "who manages the consent",
+  "Consent.sourceAttachment": "the signed document; pass evidence to name it by its CID",
+  "Consent.sourceReference": "the signed document; pass evidence to name it by its CID",
+  "Consent.policyText": "the wording of the policy",
+  "Consent.verification": "by whom and when it was verified",
+  "Consent.contained": "resources inside the consent",
+  "Consent.text": "a narrative that was not made from the elements alone, and may say more",
+  "Consent.provision": "what was agreed before it was withdrawn",
+};
 
-/** What is there, does not bear on decisions, and is not carried. */
-export function unusedElements(resource: JsonObject): ConsentLoss[] {
-  const losses: ConsentLoss[] = [];
-  for (const [element, what] of UNUSED) {
-    if (resource[element] !== undefined) losses.push({ path: `Consent.${element}`, what });
-  }
-  return losses;
+/** Names what was not read, which the directive therefore does not carry. */
+export function lossesOf(paths: readonly string[]): ConsentLoss[] {
+  return paths.map((path) => ({
+    path,
+    what: UNREAD[path] ?? "is not read: the directive does not carry what it says",
+  }));
+}
+
+/** Kinds of consent that say no more than that it is one about the use of records. */
+const GENERAL: ReadonlySet<string> = new Set([
+  "http://loinc.org|59284-0",
+  "http://loinc.org|57016-8",
+  "http://loinc.org|57017-6",
+  "http://loinc.org|64292-6",
+]);
+
+/** Categories that may bound what the consent is about, in a way that is not known here. */
+export function unreadCategories(resource: JsonObject, r5: boolean): ConsentLoss[] {
+  return items(resource["category"], "Consent.category").flatMap(({ value, path }) => {
+    const codings = items(value["coding"], `${path}.coding`).map((one) => one.value);
+    const known = codings.some(({ system, code }) => {
+      if (typeof system !== "string" || typeof code !== "string") return false;
+      return (
+        GENERAL.has(`${system}|${code}`) ||
+        (r5 && (system === SCOPE ? SCOPES.has(code) : meaningOf(system, code) !== undefined))
+      );
+    });
+    return known ? [] : [{ path, what: "a kind of consent that bounds nothing here" }];
+  });
 }

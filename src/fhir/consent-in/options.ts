@@ -62,6 +62,6 @@ export interface ImportedConsent {
   /** Whose data it is about, as the Consent names him; a directive does not say. */
   readonly patient: string;
   readonly dialect: ConsentDialect;
-  /** Elements without influence on decisions here that the directive does not carry. */
+  /** Every element that is there and was not read, so that the directive does not carry it. */
   readonly losses: readonly ConsentLoss[];
 }

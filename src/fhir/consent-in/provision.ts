@@ -172,7 +172,11 @@ function readActors(
       actor.value["role"] === undefined
         ? undefined
         : readConcept(object(actor.value["role"], `${actor.path}.role`), `${actor.path}.role`);
-    const part = role?.find((coding) => coding.system === PARTICIPATION)?.code;
+    const parts = new Set(
+      role?.filter(({ system }) => system === PARTICIPATION).map(({ code }) => code),
+    );
+    if (parts.size > 1) throw unsupported(`${actor.path}.role`, "tells of several parts");
+    const [part] = parts;
     if (actor.value["reference"] === undefined) {
       if (context.dialect !== "r5" || role?.length !== 1 || part !== undefined) {
         throw unsupported(`${actor.path}.reference`, "is missing: nobody is named");

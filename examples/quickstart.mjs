@@ -206,16 +206,12 @@ async function main() {
       patients.set(`${identifier.system}|${identifier.value}`, { identifier, subject });
       persons.push(subject);
     }
-    const known = new Set();
-    for (const subject of persons) {
-      for (const { head } of await hl.records(subject)) {
-        known.add(`${head.manifest.resource?.type}/${head.manifest.resource?.id}`);
-      }
-    }
+    let known = 0;
+    for (const subject of persons) known += (await hl.records(subject)).length;
     const name = file.slice(file.lastIndexOf("/") + 1);
-    if (known.size > 0) {
+    if (known > 0) {
       line(
-        `${name}: ${plural(known.size, "record")} of ${plural(persons.length, "patient")} are there already`,
+        `${name}: ${plural(known, "record")} of ${plural(persons.length, "patient")} are there already`,
       );
       continue;
     }

@@ -3,6 +3,7 @@ import { InputError } from "../errors.ts";
 import { type JsonSpan, scanJson } from "./json-text.ts";
 import { type BundlePatient, type PatientProblem, resolvePatients } from "./patients.ts";
 import { type FhirResource, isObject, text } from "./resource.ts";
+import { type Past, pastVersions, type VersionEntry } from "./versions.ts";
 
 export type { BundlePatient } from "./patients.ts";
 
@@ -35,6 +36,8 @@ export interface BundleProblem {
     | "no-resource"
     /** An entry asks to read, delete or patch, so that its resource is no new record. */
     | "not-a-write"
+    /** It is not what stands: a newer version of it is in the bundle, or its history ends in a deletion. */
+    | Past
     /** Two resources of one name and version. */
     | "duplicate"
     /** A Bundle or Parameters inside the bundle is not looked into. */
@@ -95,18 +98,22 @@ export function readBundle(input: unknown, options: ReadOptions = {}): BundleRea
   const problems: BundleProblem[] = [];
   const found: Omit<BundleResource, "patients">[] = [];
   const seen = new Set<string>();
+  const deletions: VersionEntry[] = [];
   entries.forEach((span, index) => {
     const path = `Bundle.entry[${index}]`;
     if (span.kind !== "object") throw invalid(path, "must be an object");
     const slice = span.members!.get("resource");
     const request = requestOf(json, span.members!.get("request"));
+    const fullUrl = fullUrlOf(json, span.members!.get("fullUrl"), path);
+    if (request?.method === "DELETE") {
+      deletions.push({ index, request, ...(fullUrl !== undefined && { fullUrl }) });
+    }
     if (slice === undefined) {
       problems.push({ code: "no-resource", path });
       return;
     }
-    const fullUrl = fullUrlOf(json, span.members!.get("fullUrl"), path);
     const { resource, text: bytes } = sliceResource(json, slice, `${path}.resource`);
-    if (request !== undefined && request.method !== "POST" && request.method !== "PUT") {
+    if (!isWritten({ request })) {
       problems.push({ code: "not-a-write", path });
     }
     if (resource.resourceType === "Bundle" || resource.resourceType === "Parameters") {
@@ -124,6 +131,9 @@ export function readBundle(input: unknown, options: ReadOptions = {}): BundleRea
     });
   });
 
+  for (const [index, code] of pastVersions(type, [...found.filter(isWritten), ...deletions])) {
+    problems.push({ code, path: `Bundle.entry[${index}]` });
+  }
   const { patients, about, remarks } = resolvePatients(found, options.now);
   for (const { at, code } of remarks) {
     problems.push({ code, path: `Bundle.entry[${found[at]!.index}]` });
@@ -196,6 +206,11 @@ function requestOf(json: string, span: JsonSpan | undefined): BundleResource["re
   const method = stringAt(json, span?.members?.get("method"));
   if (method === undefined) return undefined;
   return { method, url: stringAt(json, span?.members?.get("url")) ?? "" };
+}
+
+/** Whether an entry does not say that it is to be read, deleted or patched. */
+function isWritten({ request }: { readonly request?: BundleResource["request"] }): boolean {
+  return request === undefined || request.method === "POST" || request.method === "PUT";
 }
 
 function nameOf(resource: FhirResource, fullUrl: string | undefined): string | undefined {

@@ -149,7 +149,8 @@ function add(map: Map<string, number[]>, key: string, index: number): void {
   else indexes.push(index);
 }
 
-function withoutVersion(url: string): string {
+/** An address without the version that it may name. */
+export function withoutVersion(url: string): string {
   const at = url.indexOf("/_history/");
   return at < 0 ? url : url.slice(0, at);
 }

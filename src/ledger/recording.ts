@@ -120,6 +120,14 @@ export interface Recording {
 /** Resources of a bundle that are labelled before timers and other work have their turn. */
 const LABELLED_AT_ONCE = 64;
 
+/** Why a resource of a bundle is not recorded although its text could be, by what was found. */
+const NOT_FILED: Readonly<Partial<Record<BundleProblem["code"], string>>> = {
+  superseded: "a newer version of it is in the bundle",
+  deleted: "it was deleted",
+  "not-a-write": "the bundle asks to read, delete or patch it",
+  "several-patients": "it is about several patients",
+};
+
 const othersTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
 const FHIR_JSON = "application/fhir+json";
@@ -429,26 +437,28 @@ export function createRecording(options: {
         return [{ identifier, subject: person }];
       });
       const people = (await Promise.all(found)).flat();
-      const unresolved = new Set(
-        bundle.problems.flatMap(({ code, path }) => (code === "unresolved-patient" ? [path] : [])),
-      );
+      const whyNot = new Map<string, string>();
+      const unresolved = new Set<string>();
+      for (const { code, path } of bundle.problems) {
+        const why = NOT_FILED[code];
+        if (why !== undefined) whyNot.set(path, why);
+        if (code === "unresolved-patient") unresolved.add(path);
+      }
       const skipped: { type: string; index: number; why: string }[] = [];
       const toFile: { index: number; text: ResourceText; subject: Subject }[] = [];
       for (const { index, resource, text, patients } of bundle.resources) {
+        const path = `Bundle.entry[${index}]`;
+        const reason = whyNot.get(path);
         const person = patients.length === 1 ? byPatient.get(patients[0]!) : undefined;
-        if (person !== undefined) {
+        if (person !== undefined && reason === undefined) {
           toFile.push({ index, text: { resource, text }, subject: person });
           continue;
         }
-        const why =
-          patients.length === 0
-            ? unresolved.has(`Bundle.entry[${index}]`)
-              ? "it cannot be told whom it is about"
-              : "it is about no patient"
-            : patients.length > 1
-              ? "it is about several patients"
-              : "its patient has no identifier";
-        skipped.push({ type: resource.resourceType, index, why });
+        const nobody = unresolved.has(path)
+          ? "it cannot be told whom it is about"
+          : "it is about no patient";
+        const whose = patients.length === 0 ? nobody : "its patient has no identifier";
+        skipped.push({ type: resource.resourceType, index, why: reason ?? whose });
       }
       const recorded: RecordedBundle["recorded"][number][] = [];
       for (let at = 0; at < toFile.length;) {

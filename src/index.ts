@@ -128,8 +128,22 @@ export { type Attestation, type AttestedFact, signAttestation } from "./ledger/a
 export type { Attachment, AttachmentInput } from "./ledger/attachments.ts";
 export type { Access, AccessedRecord, UnreadableAccess } from "./ledger/audit.ts";
 export type { CatalogueItem } from "./ledger/catalogue.ts";
-export type { ConsentOptions, FiledDirective } from "./ledger/consenting.ts";
-export { type AttestedKey, type SignedDirective, signDirective } from "./ledger/consents.ts";
+export type { AttestedKey } from "./ledger/attested-key.ts";
+export type {
+  ConsentOptions,
+  DeliveredDirective,
+  FiledDirective,
+  HeldDirective,
+  ReceivedDirective,
+} from "./ledger/consenting.ts";
+export type { Evidence, WitnessOptions } from "./ledger/evidence.ts";
+export type { HeldContent } from "./ledger/held.ts";
+export {
+  commitToPerson,
+  signDirective,
+  type SignDirectiveOptions,
+  type SignedDirective,
+} from "./ledger/signed-directive.ts";
 export type { AnsweredQuestion, Question, QuestionTime } from "./ledger/deciding.ts";
 export type {
   DisclosureAnswer,

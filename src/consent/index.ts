@@ -48,3 +48,4 @@ export {
   type Period,
 } from "./time.ts";
 export { findZone, isZoneName, type Zone } from "./zone.ts";
+export * from "./witness.ts";

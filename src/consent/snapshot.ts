@@ -3,6 +3,7 @@ import { type CID, cidOf, DAG_CBOR } from "../codec/cid.ts";
 import { encode } from "../codec/dag-cbor.ts";
 import type { CapacityScope } from "./capacity.ts";
 import type { Capacity, Directive, Overlay } from "./model.ts";
+import type { DirectiveWitness } from "./witness.ts";
 
 /** Where an entry stands on the ledger; order of places is ledger order. */
 export interface Place {
@@ -31,6 +32,8 @@ export interface SnapshotDirective {
    * was the head of the lineage when it was recorded.
    */
   readonly unreadable?: true;
+  /** Present where it bears no signature of the grantor: who says that he gave it. */
+  readonly witness?: DirectiveWitness;
 }
 
 /** A legal overlay and its name. */
@@ -86,6 +89,10 @@ export interface ConsentSnapshot {
   readonly memberships: readonly Membership[];
   readonly roles: readonly RoleAttestation[];
   readonly capacities: readonly CapacityFact[];
+  /** did:key of the custodian whose snapshot this is; what others witness is another's word. */
+  readonly custodian?: string;
+  /** Other organisations whose witnessed directives it believes. Absent: none. */
+  readonly witnesses?: readonly string[];
   /** Ids of the link entries by which the subject was resolved. */
   readonly links: readonly Uint8Array[];
   /** The terminology that codes are read by. */
@@ -130,6 +137,7 @@ export function snapshotCid(snapshot: ConsentSnapshot): CID {
         item.recordedAt ?? null,
         sorted(item.aliases ?? []),
         ...(item.unreadable === true ? [true] : []),
+        ...witnessOf(item),
       ]);
   const value = {
     v: 1,
@@ -145,11 +153,18 @@ export function snapshotCid(snapshot: ConsentSnapshot): CID {
     capacities: sorted(
       snapshot.capacities.map((fact) => [fact.actor, fact.capacity, ...ends(fact), ...grant(fact)]),
     ),
+    ...(snapshot.custodian === undefined ? {} : { custodian: snapshot.custodian }),
+    ...(snapshot.witnesses === undefined ? {} : { witnesses: sorted(snapshot.witnesses) }),
     links: sorted(snapshot.links),
     terminology: snapshot.terminology,
     labels: snapshot.labels,
   };
   return cidOf(encode(value), DAG_CBOR);
+}
+
+/** Who witnessed a directive, and how, where one did. */
+function witnessOf({ witness }: SnapshotDirective): unknown[] {
+  return witness === undefined ? [] : [[witness.by, witness.form, witness.doubted === true]];
 }
 
 function ends(fact: { readonly from?: number; readonly to?: number }): (number | null)[] {

@@ -14,6 +14,7 @@ export type SigningDomain =
   | "grant"
   | "membership"
   | "directive"
+  | "witnessed-directive"
   | "request"
   | "answer"
   | "possession"
@@ -35,7 +36,7 @@ const prefixes = /* @__PURE__ */ new Map<SigningDomain, Uint8Array>();
 export function signingInput(what: SigningDomain, bytes: Uint8Array): Uint8Array {
   let prefix = prefixes.get(what);
   if (prefix === undefined) {
-    if (!/^[a-z]{1,32}$/.test(what)) throw new TypeError("not a signing domain");
+    if (!/^(?=.{1,32}$)[a-z]+(?:-[a-z]+)*$/.test(what)) throw new TypeError("not a signing domain");
     prefix = utf8ToBytes(`healthledger/${what}/1\0`);
     prefixes.set(what, prefix);
   }

@@ -1,27 +1,36 @@
 import { equalBytes } from "../bytes/compare.ts";
+import { assertBytes } from "../bytes/guards.ts";
 import { toHex } from "../bytes/hex.ts";
+import type { CID } from "../codec/cid.ts";
+import { chainsOf } from "../consent/capacity.ts";
+import { directiveCid } from "../consent/directive.ts";
 import type { Directive } from "../consent/model.ts";
+import type { PartContent } from "../envelope/seal.ts";
 import { ConsentError, InputError } from "../errors.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
 import type { Signer } from "../identity/signer.ts";
+import { capacityFacts, encodeAttestedKey, type AttestedKey } from "./attested-key.ts";
 import { readOrSay, toAccess, type Access, type UnreadableAccess } from "./audit.ts";
 import { reviewsLocal, type Catalogue, type CatalogueItem } from "./catalogue.ts";
-import {
-  decodeSignedDirective,
-  encodeAttestedKey,
-  signDirective,
-  standingOf,
-  type AttestedKey,
-  type FiledConsents,
-} from "./consents.ts";
+import { decodeFiledForm, judgeFiled, type ConsentReader } from "./consents.ts";
 import type { LedgerContext } from "./context.ts";
+import {
+  checkedWitness,
+  sealableEvidence,
+  type SealedEvidence,
+  type WitnessOptions,
+} from "./evidence.ts";
 import { sealEntry, type Filing, type SealedEntry } from "./filing.ts";
+import { readHeld } from "./held.ts";
+import { encodeIdentifiers, type PersonIdentifier } from "./index/rows.ts";
 import type { Manifest } from "./manifest.ts";
+import { commitToPerson, signDirective } from "./signed-directive.ts";
 import type { Subject, Subjects } from "./subjects.ts";
 import { personName, type Turns } from "./turns.ts";
-import { decodeDirective, directiveCid } from "../consent/directive.ts";
-import type { CID } from "../codec/cid.ts";
+import { witnessDirective } from "./witnessed-directive.ts";
+import { encodeWitnesses, witnessesLocal } from "./witnesses.ts";
 
+/** How a directive comes by what shows that a person gave it. */
 export type ConsentOptions =
   | {
       /** Signs the directive here and now. */
@@ -30,6 +39,12 @@ export type ConsentOptions =
   | {
       /** The directive as its grantor signed it elsewhere; see `signDirective`. */
       readonly signed: Uint8Array;
+      /** The 32 bytes under which it commits to the person. */
+      readonly salt: Uint8Array;
+    }
+  | {
+      /** This custodian took it down, and says so in its own name: for persons without keys. */
+      readonly witness: WitnessOptions;
     };
 
 /** A directive that is filed. */
@@ -38,17 +53,47 @@ export interface FiledDirective {
   readonly id: Uint8Array;
   readonly place: EntryPlace;
   readonly cid: CID;
-  /** The signed directive, to be delivered to other custodians. */
+  /** The directive, signed by its grantor or its witness, to be delivered to other custodians. */
   readonly signed: Uint8Array;
+  /** Delivered with it: 32 bytes by which who knows the person sees that it is about him. */
+  readonly salt: Uint8Array;
 }
+
+/** A directive that was delivered, and is kept without counting: nobody here believes its witness. */
+export interface HeldDirective {
+  /** Id of the link entry that keeps it. */
+  readonly id: Uint8Array;
+  readonly cid: CID;
+  /** did:key of the organisation that witnessed it. */
+  readonly by: string;
+}
+
+/** What became of a directive that another custodian delivered. */
+export type ReceivedDirective =
+  ({ readonly status: "filed" } & FiledDirective) | ({ readonly status: "held" } & HeldDirective);
+
+/** A directive as it is delivered: see {@link FiledDirective}. */
+export type DeliveredDirective = Pick<FiledDirective, "signed" | "salt">;
 
 /** Files directives and the keys they are judged by. */
 export interface Consenting {
   attest(subject: Subject, key: AttestedKey): Promise<Uint8Array>;
   consent(subject: Subject, directive: Directive, options: ConsentOptions): Promise<FiledDirective>;
+  receive(subject: Subject, delivered: DeliveredDirective): Promise<ReceivedDirective>;
+  trustWitnesses(witnesses: readonly string[]): Promise<Uint8Array>;
   pendingReviews(): AsyncIterable<Access | UnreadableAccess>;
   reviewed(access: Uint8Array): Promise<void>;
 }
+
+/** A directive in the form in which it is filed, and what is sealed beside it. */
+interface ToFile extends DeliveredDirective {
+  readonly evidence?: SealedEvidence;
+  /** Attested with it, if nobody speaks for the person yet. */
+  readonly firstKey?: Signer;
+}
+
+const wouldBeVoid = (why: string): ConsentError =>
+  new ConsentError("ERR_CONSENT_INVALID", `the directive would be void: ${why}`);
 
 /** Starts filing consents. */
 export function createConsenting(
@@ -57,81 +102,162 @@ export function createConsenting(
     readonly catalogue: Catalogue;
     readonly filing: Filing;
     readonly subjects: Subjects;
-    readonly readConsents: (items: readonly CatalogueItem[]) => Promise<FiledConsents>;
+    readonly readConsents: ConsentReader;
     readonly turns: Turns;
   },
 ): Consenting {
-  const { now } = context;
+  const { chain, now, random, signer } = context;
   const { catalogue, filing, subjects, readConsents, turns } = options;
 
-  async function sealAttestation(subject: Subject, key: AttestedKey): Promise<SealedEntry> {
-    const manifest: Manifest = { v: 1, op: "attest", local: subject.local };
-    const sealed = await sealEntry(context, {
-      kind: "link",
-      manifest,
-      parts: [{ id: "content", bytes: encodeAttestedKey(key) }],
-    });
+  async function sealLink(manifest: Manifest, content: Uint8Array): Promise<SealedEntry> {
+    const parts = [{ id: "content", bytes: content }];
+    const sealed = await sealEntry(context, { kind: "link", manifest, parts });
     catalogue.remember(sealed.id, manifest);
     return sealed;
   }
 
-  async function file(
-    subject: Subject,
+  const sealAttestation = ({ local }: Subject, key: AttestedKey): Promise<SealedEntry> =>
+    sealLink({ v: 1, op: "attest", local }, encodeAttestedKey(key));
+
+  /** Brings a directive into the form in which it is filed. */
+  async function formOf(
     directive: Directive,
     given: ConsentOptions,
-  ): Promise<FiledDirective> {
-    const signed = "signed" in given ? given.signed : await signDirective(directive, given.grantor);
-    const parsed = decodeSignedDirective(signed);
-    const cid = directiveCid(directive);
-    if (!directiveCid(decodeDirective(parsed.directive)).equals(cid)) {
-      throw new ConsentError("ERR_CONSENT_INVALID", "the signed directive is another one");
+    person: PersonIdentifier,
+  ): Promise<ToFile> {
+    const { ledger } = chain;
+    if ("signed" in given) {
+      const form = decodeFiledForm(given.signed);
+      if (form.kind === "signed" && form.cid.equals(directiveCid(directive))) return given;
+      const what = form.kind === "signed" ? "another one" : "witnessed, not signed: receive it";
+      throw new ConsentError("ERR_CONSENT_INVALID", `the signed directive is ${what}`);
     }
-    await catalogue.catchUp();
-    // Keys alone: a directive that cannot be read must not keep others from being filed.
-    const items = await catalogue.itemsOf(subject.local, ["erase", "link"]);
-    const { keys } = await readConsents(items.filter(({ kind }) => kind === "link"));
-    const entries: SealedEntry[] = [];
-    let known: readonly AttestedKey[] = keys;
-    if (keys.length === 0 && "grantor" in given && directive.grantor.capacity === "self") {
-      // The first key that speaks for a person is attested by the custodian who lets him sign.
-      const { actor, alg, publicKey } = given.grantor;
-      const first: AttestedKey = { actor, alg, publicKey, capacity: "self" };
-      entries.push(await sealAttestation(subject, first));
-      known = [first];
+    const salt = random(32);
+    if ("grantor" in given) {
+      const { grantor: firstKey } = given;
+      const signed = await signDirective(directive, firstKey, { ledger, person, salt });
+      return { signed, salt, firstKey };
     }
-    const standing = standingOf(parsed, directive, known, now());
-    if (standing !== "valid") {
-      throw new ConsentError(
-        "ERR_CONSENT_INVALID",
-        `the directive would be void: ${standing.void}`,
-      );
-    }
-    const { key } = await subjects.read(subject);
-    const manifest: Manifest = { v: 1, op: "directive", local: subject.local };
-    const sealed = await sealEntry(context, {
-      kind: "consent",
-      manifest,
-      subjectKey: key,
-      parts: [{ id: "content", bytes: signed }],
+    const { user, form, takenAt } = checkedWitness(given.witness, now());
+    const evidence = sealableEvidence(given.witness.evidence ?? [], random);
+    const signed = await witnessDirective(directive, signer, {
+      ...{ ledger, about: commitToPerson(salt, person), user, form, takenAt },
+      evidence: evidence.commitments,
     });
-    catalogue.remember(sealed.id, manifest);
-    entries.push(sealed);
-    const { id, place } = (await filing.file(entries)).at(-1)!;
-    return { id, place, cid, signed };
+    return { signed, salt, evidence };
   }
+
+  /** Judges a directive as it would stand if it were filed now, and files or holds it. */
+  async function file(
+    subject: Subject,
+    make: (person: PersonIdentifier) => Promise<ToFile>,
+  ): Promise<ReceivedDirective> {
+    const { identifiers, key: subjectKey } = await subjects.read(subject);
+    try {
+      const { signed, salt, evidence, firstKey } = await make(identifiers[0]!);
+      assertBytes(salt, "salt", 32);
+      const form = decodeFiledForm(signed);
+      await catalogue.catchUp();
+      const height = chain.size - 1;
+      // Keys alone: a directive that cannot be read must not keep others from being filed.
+      const links = await catalogue.itemsOf(subject.local, ["erase", "link"]);
+      const { keys, witnesses } = await readConsents(
+        links.filter(({ kind }) => kind === "link"),
+        height,
+      );
+      const entries: SealedEntry[] = [];
+      let known: readonly AttestedKey[] = keys;
+      if (
+        keys.length === 0 &&
+        firstKey !== undefined &&
+        form.directive.grantor.capacity === "self"
+      ) {
+        // The first key that speaks for a person is attested by the custodian who lets him sign.
+        const { actor, alg, publicKey } = firstKey;
+        const first: AttestedKey = { actor, alg, publicKey, capacity: "self" };
+        entries.push(await sealAttestation(subject, first));
+        known = [first];
+      }
+      const judged = await judgeFiled(context, form, {
+        ...{ ledger: chain.ledger, salt, identifiers, keys: known, witnesses, height },
+        filedAt: { height: chain.size, time: now() },
+      });
+      const { cid, directive, standing, witness } = judged;
+      if (standing !== "valid") throw wouldBeVoid(standing.void);
+      const { actor, capacity } = directive.grantor;
+      if (chainsOf(capacityFacts(known), actor, capacity, now()).length === 0) {
+        throw wouldBeVoid("nothing attests that the grantor has this capacity");
+      }
+      const about = identifiers.find((one) => equalBytes(commitToPerson(salt, one), form.about))!;
+      const parts = [
+        { id: "content", bytes: signed },
+        { id: "salt", bytes: salt },
+        { id: "identifier", bytes: encodeIdentifiers([about]) },
+      ];
+      const { local } = subject;
+      if (witness?.doubted === true) {
+        const kept = (await readHeld(context, catalogue, subject)).find((one) =>
+          equalBytes(one.signed, signed),
+        );
+        const id = kept?.id ?? (await hold(local, parts));
+        return { status: "held", id, cid, by: witness.by };
+      }
+      const manifest: Manifest = {
+        ...{ v: 1, op: "directive", local },
+        ...(evidence === undefined || evidence.parts.length === 0
+          ? {}
+          : { attachments: evidence.mediaTypes }),
+      };
+      const sealed = await sealEntry(context, {
+        ...{ kind: "consent", manifest, subjectKey },
+        parts: [...parts, ...(evidence?.parts ?? [])],
+      });
+      catalogue.remember(sealed.id, manifest);
+      const { id, place } = (await filing.file([...entries, sealed])).at(-1)!;
+      return { status: "filed", id, place, cid, signed, salt };
+    } finally {
+      subjectKey.fill(0);
+    }
+  }
+
+  /** Keeps what was delivered, so that it is not lost, without filing it as a directive. */
+  async function hold(local: Uint8Array, parts: readonly PartContent[]): Promise<Uint8Array> {
+    const manifest: Manifest = { v: 1, op: "held", local };
+    const sealed = await sealEntry(context, { kind: "link", manifest, parts });
+    catalogue.remember(sealed.id, manifest);
+    const [filed] = await filing.file([sealed]);
+    return filed!.id;
+  }
+
+  /** One directive of a person after another: whose key is the first is asked only once. */
+  const inTurn = <T>(subject: Subject, work: () => Promise<T>): Promise<T> =>
+    turns.shared(personName(subject), () =>
+      turns.exclusive(`consents ${toHex(subject.local)}`, work),
+    );
 
   return {
     attest: (subject, key) =>
       turns.shared(personName(subject), async () => {
-        await subjects.read(subject);
+        (await subjects.read(subject)).key.fill(0);
         const [filed] = await filing.file([await sealAttestation(subject, key)]);
         return filed!.id;
       }),
-    // One directive of a person after another: whose key is the first is asked only once.
     consent: (subject, directive, given) =>
-      turns.shared(personName(subject), () =>
-        turns.exclusive(`consents ${toHex(subject.local)}`, () => file(subject, directive, given)),
-      ),
+      inTurn(subject, async () => {
+        const filed = await file(subject, (person) => formOf(directive, given, person));
+        if (filed.status === "held") throw wouldBeVoid("its witness's key is not believed");
+        const { status: _, ...rest } = filed;
+        return rest;
+      }),
+    receive: (subject, { signed, salt }) =>
+      inTurn(subject, () => file(subject, async () => ({ signed, salt }))),
+    trustWitnesses: (witnesses) =>
+      turns.exclusive("trusted witnesses", async () => {
+        const content = encodeWitnesses(witnesses);
+        const manifest: Manifest = { v: 1, op: "witnesses", local: witnessesLocal(context) };
+        const [filed] = await filing.file([await sealLink(manifest, content)]);
+        return filed!.id;
+      }),
     async *pendingReviews() {
       for (const item of await pending()) {
         const content = await readOrSay(context, catalogue, item);

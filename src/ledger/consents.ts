@@ -1,28 +1,13 @@
-import { verifySignature } from "../crypto/sign.ts";
-import { SIGNATURE_ALGS, type SignatureAlg } from "../crypto/signing-input.ts";
 import { toHex } from "../bytes/hex.ts";
-import { decode, encode } from "../codec/dag-cbor.ts";
-import {
-  expectBytes,
-  expectMap,
-  expectNoNuls,
-  expectOneOf,
-  expectString,
-  expectUint,
-} from "../codec/shape.ts";
-import type { CapacityScope } from "../consent/capacity.ts";
-import {
-  decodeDirective,
-  directiveCid,
-  encodeDirective,
-  expectCapacityScope,
-} from "../consent/directive.ts";
-import type { Capacity, Directive } from "../consent/model.ts";
-import type { CapacityFact, SnapshotDirective, Standing } from "../consent/snapshot.ts";
-import { isDateValue } from "../consent/time.ts";
-import { ConsentError, EncodingError, StorageError } from "../errors.ts";
-import { actorFromKey, keyId } from "../identity/actor.ts";
-import { signWith, type Signer } from "../identity/signer.ts";
+import { isInForce, keyKey } from "../chain/state.ts";
+import type { CID } from "../codec/cid.ts";
+import { decode } from "../codec/dag-cbor.ts";
+import { decodeDirective, directiveCid } from "../consent/directive.ts";
+import type { Directive } from "../consent/model.ts";
+import type { SnapshotDirective } from "../consent/snapshot.ts";
+import type { DirectiveWitness } from "../consent/witness.ts";
+import { EnvelopeError, StorageError } from "../errors.ts";
+import { decodeAttestedKey, type AttestedKey } from "./attested-key.ts";
 import {
   isDamage,
   isErasedNow,
@@ -32,6 +17,26 @@ import {
   type CatalogueItem,
 } from "./catalogue.ts";
 import type { LedgerContext } from "./context.ts";
+import { decodeIdentifiers, type PersonIdentifier } from "./index/rows.ts";
+import {
+  readSignedDirective,
+  standingOfSigned,
+  type AboutWhom,
+  type SignedDirective,
+} from "./signed-directive.ts";
+import {
+  decodeWitness,
+  readWitnessedDirective,
+  standingOfWitnessed,
+  type Witness,
+  type WitnessedDirective,
+} from "./witnessed-directive.ts";
+import {
+  decodeWitnesses,
+  witnessesBefore,
+  witnessesLocal,
+  type FiledWitnesses,
+} from "./witnesses.ts";
 import { lacks } from "./index/lacking.ts";
 import {
   isUnreadable,
@@ -40,135 +45,106 @@ import {
   type UnreadableDirective,
 } from "./unreadable-directives.ts";
 
-/** A directive as its grantor signed it. */
-export interface SignedDirective {
-  /** Canonical bytes of the directive. */
-  readonly directive: Uint8Array;
-  /** Id of the grantor's key. */
-  readonly key: Uint8Array;
-  readonly alg: SignatureAlg;
-  readonly sig: Uint8Array;
-}
-
-/** A person's key, as a custodian attests it: who it speaks for the subject as, and when. */
-export interface AttestedKey {
-  /** did:key or other name by which directives name the grantor. */
-  readonly actor: string;
-  readonly alg: SignatureAlg;
-  readonly publicKey: Uint8Array;
-  readonly capacity: Capacity;
-  /** Instants in ms, inclusive; absent: open. */
-  readonly from?: number;
-  readonly to?: number;
-  /** Who granted the capacity, and as whom; absent: the law, or this attestation by itself. */
-  readonly by?: { readonly actor: string; readonly capacity: Capacity };
-  /** How many times the capacity may be handed on. */
-  readonly depth?: number;
-  /** What the capacity is bounded to; absent: everything. */
-  readonly scope?: CapacityScope;
-}
-
-const CAPACITIES: readonly Capacity[] = ["self", "guardian", "proxy", "court"];
+/** A directive as it is filed: signed by its grantor, or witnessed by an organisation. */
+export type FiledForm = {
+  readonly directive: Directive;
+  readonly cid: CID;
+  /** 32 bytes that commit to the person. */
+  readonly about: Uint8Array;
+} & (
+  | { readonly kind: "signed"; readonly signed: SignedDirective }
+  | {
+      readonly kind: "witnessed";
+      readonly witnessed: WitnessedDirective;
+      readonly witness: Witness;
+    }
+);
 
 /**
- * Signs a directive as its grantor.
+ * Reads a signed or witnessed directive, without judging it.
  *
- * @throws {ConsentError} `ERR_CONSENT_INVALID` when the directive names another grantor, or is not
- *   well formed
+ * @throws {EncodingError} or {ConsentError} when it is neither
  */
-export async function signDirective(directive: Directive, signer: Signer): Promise<Uint8Array> {
-  if (directive.grantor.actor !== signer.actor) {
-    throw new ConsentError("ERR_CONSENT_INVALID", "the directive names another grantor");
+export function decodeFiledForm(bytes: Uint8Array): FiledForm {
+  const value = decode(bytes);
+  if (typeof value === "object" && value !== null && Object.hasOwn(value, "witness")) {
+    const witnessed = readWitnessedDirective(value);
+    const directive = decodeDirective(witnessed.directive);
+    const witness = decodeWitness(witnessed.witness);
+    const { about } = witness;
+    return {
+      kind: "witnessed",
+      witnessed,
+      witness,
+      directive,
+      cid: directiveCid(directive),
+      about,
+    };
   }
-  const bytes = encodeDirective(directive);
-  const sig = await signWith(signer, "directive", bytes);
-  return encode({ directive: bytes, key: signer.key, alg: signer.alg, sig });
-}
-
-/**
- * Reads a signed directive, without judging its signature.
- *
- * @throws {EncodingError} or {ConsentError} when it is none
- */
-export function decodeSignedDirective(bytes: Uint8Array): SignedDirective {
-  const map = expectMap(decode(bytes), "signed directive", ["directive", "key", "alg", "sig"]);
-  return {
-    directive: expectBytes(map["directive"], "signed directive.directive"),
-    key: expectBytes(map["key"], "signed directive.key", 32),
-    alg: expectOneOf(map["alg"], "signed directive.alg", SIGNATURE_ALGS),
-    sig: expectBytes(map["sig"], "signed directive.sig", 64),
-  };
-}
-
-/**
- * Writes an attested key: the content of a `link` entry.
- *
- * @throws {EncodingError} or {SignatureError} when it is no such key
- */
-export function encodeAttestedKey(attested: AttestedKey): Uint8Array {
-  const { actor, alg, publicKey, capacity, from, to, by, depth, scope } = attested;
-  if (from !== undefined && to !== undefined && from > to) {
-    throw new ConsentError("ERR_CONSENT_INVALID", "a capacity ends before it begins");
-  }
-  const bytes = encode({
-    v: 1,
-    actor,
-    alg,
-    publicKey,
-    capacity,
-    ...(from === undefined ? {} : { from }),
-    ...(to === undefined ? {} : { to }),
-    ...(by === undefined ? {} : { by }),
-    ...(depth === undefined ? {} : { depth }),
-    ...(scope === undefined ? {} : { scope }),
-  });
-  actorFromKey(alg, publicKey);
-  decodeAttestedKey(bytes);
-  return bytes;
-}
-
-/** @throws {EncodingError} when it is none */
-export function decodeAttestedKey(bytes: Uint8Array): AttestedKey {
-  const map = expectMap(
-    decode(bytes),
-    "attested key",
-    ["v", "actor", "alg", "publicKey", "capacity"],
-    ["from", "to", "by", "depth", "scope"],
-  );
-  expectNoNuls(map, "attested key");
-  return {
-    actor: expectString(map["actor"], "attested key.actor"),
-    alg: expectOneOf(map["alg"], "attested key.alg", SIGNATURE_ALGS),
-    publicKey: expectBytes(map["publicKey"], "attested key.publicKey"),
-    capacity: expectOneOf(map["capacity"], "attested key.capacity", CAPACITIES),
-    ...(map["from"] === undefined ? {} : { from: expectInstant(map["from"], "attested key.from") }),
-    ...(map["to"] === undefined ? {} : { to: expectInstant(map["to"], "attested key.to") }),
-    ...(map["by"] === undefined ? {} : { by: expectGrantor(map["by"]) }),
-    ...(map["depth"] === undefined
-      ? {}
-      : { depth: expectUint(map["depth"], "attested key.depth") }),
-    ...(map["scope"] === undefined ? {} : { scope: expectCapacityScope(map["scope"]) }),
-  };
-}
-
-function expectGrantor(value: unknown): NonNullable<AttestedKey["by"]> {
-  const map = expectMap(value, "attested key.by", ["actor", "capacity"]);
-  return {
-    actor: expectString(map["actor"], "attested key.by.actor"),
-    capacity: expectOneOf(map["capacity"], "attested key.by.capacity", CAPACITIES),
-  };
-}
-
-/** Milliseconds since 1970, or before. */
-function expectInstant(value: unknown, what: string): number {
-  if (typeof value === "number" && isDateValue(value)) return value;
-  throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must be an instant`);
+  const signed = readSignedDirective(value);
+  const directive = decodeDirective(signed.directive);
+  return { kind: "signed", signed, directive, cid: directiveCid(directive), about: signed.about };
 }
 
 /** A person's directives and the keys they are judged by, as one custodian filed them. */
 export interface FiledConsents {
   readonly directives: readonly SnapshotDirective[];
   readonly keys: readonly (AttestedKey & { readonly item: CatalogueItem })[];
+  /** Whose word about persons the custodian believes, at the height that was asked for. */
+  readonly witnesses: readonly string[];
+  /** The link entry that says so, where there is one. */
+  readonly list?: CatalogueItem;
+}
+
+/** Reads what of a person's entries decides, as it was known at a height; see {@link consentReader}. */
+export type ConsentReader = (
+  items: readonly CatalogueItem[],
+  height: number,
+) => Promise<FiledConsents>;
+
+/** What a directive is judged by. */
+export interface Grounds extends AboutWhom {
+  /** Attested before it. */
+  readonly keys: readonly AttestedKey[];
+  /** Organisations believed then, beside the custodian itself. */
+  readonly witnesses: readonly string[];
+  /** Height and time at which it is filed. */
+  readonly filedAt: { readonly height: number; readonly time: number };
+  /** Last block that is known. */
+  readonly height: number;
+}
+
+/** Judges a directive by what stands before it on the ledger. */
+export async function judgeFiled(
+  { chain, signer }: LedgerContext,
+  form: FiledForm,
+  grounds: Grounds,
+): Promise<Pick<SnapshotDirective, "cid" | "directive" | "standing" | "witness">> {
+  const { cid, directive } = form;
+  const { filedAt, height, witnesses } = grounds;
+  if (form.kind === "signed") {
+    return { cid, directive, standing: standingOfSigned(form, grounds, filedAt.time) };
+  }
+  const { by, key, user, form: how, takenAt } = form.witness;
+  await chain.state.load([keyKey(key)]);
+  const state = chain.state.key(key);
+  const inForce =
+    state !== undefined &&
+    state.actor === by &&
+    state.use === "sign" &&
+    (state.alg === "Ed25519" || state.alg === "ES256") &&
+    isInForce(state, filedAt.height)
+      ? { alg: state.alg, publicKey: state.pub }
+      : undefined;
+  const since = state?.compromisedSince ?? null;
+  // A theft is known from the block that says so, the last one in which the key was in force.
+  const stolen = since !== null && since <= filedAt.height && (state?.until ?? 0) <= height + 1;
+  const believed = by === signer.actor || witnesses.includes(by);
+  const witness: DirectiveWitness = {
+    ...{ by, user, form: how, takenAt },
+    ...(stolen || !believed ? { doubted: true } : {}),
+  };
+  return { cid, directive, standing: standingOfWitnessed(form, grounds, inForce), witness };
 }
 
 /**
@@ -178,135 +154,147 @@ export interface FiledConsents {
  * without it nobody can say what is permitted. A directive that a later one replaces has a stand-in
  * instead, see {@link standIns}.
  */
-export function consentReader(
-  context: LedgerContext,
-  catalogue: Catalogue,
-): (items: readonly CatalogueItem[]) => Promise<FiledConsents> {
-  const opened = new WeakMap<CatalogueItem, Uint8Array>();
+export function consentReader(context: LedgerContext, catalogue: Catalogue): ConsentReader {
+  const opened = new WeakMap<CatalogueItem, ReadonlyMap<string, Uint8Array>>();
 
-  async function content(item: CatalogueItem): Promise<Uint8Array | undefined> {
+  async function partsOf(
+    item: CatalogueItem,
+    ids: readonly string[],
+  ): Promise<ReadonlyMap<string, Uint8Array> | undefined> {
     const known = opened.get(item);
     if (known !== undefined) return known;
-    const { kind, envelope, place } = item;
-    const parts = await openOwn(context, {
-      kind,
-      envelope,
-      height: place.height,
-      parts: ["content"],
-    });
-    const bytes = parts?.get("content");
-    if (bytes !== undefined) {
-      opened.set(item, bytes);
-      return bytes;
-    }
-    if (await isErasedNow(catalogue, item.id)) return undefined;
-    throw lostEntry(kind, item.id);
+    const parts = await openParts(context, catalogue, item, ids);
+    if (parts !== undefined) opened.set(item, parts);
+    return parts;
   }
 
-  return async (items) => {
+  /** The lists of trusted witnesses up to a height, in ledger order. */
+  async function listsUpTo(height: number): Promise<FiledWitnesses[]> {
+    const lists: FiledWitnesses[] = [];
+    for (const item of await catalogue.itemsOf(witnessesLocal(context), ["erase", "link"])) {
+      if (item.manifest.op !== "witnesses" || item.place.height > height) continue;
+      lists.push({ item, witnesses: await listIn(item) });
+    }
+    return lists;
+  }
+
+  /** Nobody is believed by a list that cannot be read. */
+  async function listIn(item: CatalogueItem): Promise<readonly string[]> {
+    try {
+      const parts = await partsOf(item, ["content"]);
+      return parts === undefined ? [] : decodeWitnesses(parts.get("content")!);
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      return [];
+    }
+  }
+
+  return async (items, height) => {
     const keys: (AttestedKey & { readonly item: CatalogueItem })[] = [];
     const directives: SnapshotDirective[] = [];
     const unreadable: UnreadableDirective[] = [];
+    const lists = await listsUpTo(height);
+    let person: readonly PersonIdentifier[] | null | undefined;
     for (const item of items) {
       if (item.kind === "link" && item.manifest.op === "attest") {
-        const bytes = await content(item);
-        if (bytes !== undefined)
-          keys.push({ ...named(item, () => decodeAttestedKey(bytes)), item });
+        const parts = await partsOf(item, ["content"]);
+        if (parts === undefined) continue;
+        keys.push({ ...(await named(item, () => decodeAttestedKey(parts.get("content")!))), item });
       } else if (item.kind === "consent") {
+        person ??= (await identifiersOf(catalogue, item.manifest.local)) ?? null;
         try {
           if (item.lost === true) throw lacks([item]);
-          const bytes = await content(item);
-          if (bytes !== undefined) directives.push(named(item, () => judge(bytes, item, keys)));
+          const parts = await partsOf(item, CONSENT_PARTS);
+          if (parts === undefined) continue;
+          const judged = await named(item, () =>
+            judgeFiled(context, decodeFiledForm(parts.get("content")!), {
+              ledger: context.chain.ledger,
+              salt: parts.get("salt")!,
+              identifiers: sealedIdentifiers(parts.get("identifier")!, person!),
+              keys,
+              witnesses: witnessesBefore(lists, item.place),
+              filedAt: { height: item.place.height, time: item.recordedAt },
+              height,
+            }),
+          );
+          const { id, recordedAt } = item;
+          directives.push({ entry: id, place: placeOf(item), recordedAt, ...judged });
         } catch (error) {
           if (!isUnreadable(error)) throw error;
           unreadable.push({ item, error });
         }
       }
     }
-    return { directives: [...directives, ...standIns(unreadable, directives)], keys };
+    const list = lists.at(-1);
+    return {
+      directives: [...directives, ...standIns(unreadable, directives)],
+      keys,
+      witnesses: list?.witnesses ?? [],
+      ...(list === undefined ? {} : { list: list.item }),
+    };
   };
+}
+
+/**
+ * Opens parts of an entry about a person.
+ *
+ * @returns `undefined` when it was erased
+ */
+export async function openParts(
+  context: LedgerContext,
+  catalogue: Catalogue,
+  item: CatalogueItem,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, Uint8Array> | undefined> {
+  const { kind, envelope, place } = item;
+  const own = { kind, envelope, height: place.height, parts: ids };
+  const parts = await openOwn(context, own).catch((cause: unknown) => {
+    // Its header does not hold, or has no such part.
+    const invalid = cause instanceof EnvelopeError && cause.code === "ERR_ENVELOPE_INVALID";
+    throw invalid ? cannotBeRead(item, cause) : cause;
+  });
+  if (parts !== undefined || (await isErasedNow(catalogue, item.id))) return parts;
+  throw lostEntry(kind, item.id);
+}
+
+/** Parts of a consent's envelope that decide; forms that show it lie beside them. */
+export const CONSENT_PARTS: readonly string[] = ["content", "salt", "identifier"];
+
+/** A person's identifiers; `undefined` where he was forgotten. */
+export async function identifiersOf(
+  catalogue: Catalogue,
+  local: Uint8Array,
+): Promise<readonly PersonIdentifier[] | undefined> {
+  const known = await catalogue.subject(local);
+  known?.key.fill(0);
+  return known?.identifiers;
+}
+
+/** The identifier that a consent was bound to, if it is the person's; who is forgotten has none. */
+function sealedIdentifiers(
+  bytes: Uint8Array,
+  person: readonly PersonIdentifier[] | null,
+): readonly PersonIdentifier[] {
+  const sealed = decodeIdentifiers(bytes);
+  if (person === null) return sealed;
+  return sealed.filter((one) =>
+    person.some(({ system, value }) => one.system === system && one.value === value),
+  );
 }
 
 /** What cannot be read may refuse everything: nobody can say what is permitted beside it. */
-function named<T>({ id, kind }: CatalogueItem, read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    if (!isDamage(cause)) throw cause;
-    throw new StorageError(
-      "ERR_STORAGE_CORRUPT",
-      `the ${kind} entry ${toHex(id)} cannot be read: nobody can say what is permitted`,
-      { cause },
-    );
-  }
-}
-
-/** What the custodian attests of who may speak for the subject. */
-export function capacityFacts(consents: FiledConsents): CapacityFact[] {
-  return newest(consents.keys).map(({ actor, capacity, from, to, by, depth, scope }) => ({
-    actor,
-    capacity,
-    ...(from === undefined ? {} : { from }),
-    ...(to === undefined ? {} : { to }),
-    ...(by === undefined ? {} : { by }),
-    ...(depth === undefined ? {} : { depth }),
-    ...(scope === undefined ? {} : { scope }),
-  }));
-}
-
-/** Who attests the same key in the same capacity again replaces what was said before. */
-function newest<T extends AttestedKey>(keys: readonly T[]): T[] {
-  const byKey = new Map<string, T>();
-  for (const key of keys) {
-    byKey.set(`${key.capacity} ${toHex(keyId(key.alg, key.publicKey))} ${key.actor}`, key);
-  }
-  return [...byKey.values()];
-}
-
-/** Judges a directive's signature by the keys attested before it on the ledger. */
-function judge(
-  bytes: Uint8Array,
-  item: CatalogueItem,
-  keys: readonly AttestedKey[],
-): SnapshotDirective {
-  const signed = decodeSignedDirective(bytes);
-  const directive = decodeDirective(signed.directive);
-  return {
-    entry: item.id,
-    place: placeOf(item),
-    cid: directiveCid(directive),
-    directive,
-    recordedAt: item.recordedAt,
-    standing: standingOf(signed, directive, keys, item.recordedAt),
-  };
-}
-
-/** Whether a signed directive counts, by the keys that are attested at an instant. */
-export function standingOf(
-  signed: SignedDirective,
-  directive: Directive,
-  keys: readonly AttestedKey[],
-  at: number,
-): Standing {
-  const { actor, capacity } = directive.grantor;
-  const attested = newest(keys).filter(
-    (one) =>
-      one.actor === actor &&
-      one.alg === signed.alg &&
-      toHex(keyId(one.alg, one.publicKey)) === toHex(signed.key),
+const cannotBeRead = ({ kind, id }: CatalogueItem, cause: unknown): StorageError =>
+  new StorageError(
+    "ERR_STORAGE_CORRUPT",
+    `the ${kind} entry ${toHex(id)} cannot be read: nobody can say what is permitted`,
+    { cause },
   );
-  if (attested.length === 0) return { void: "the grantor's key is not attested" };
-  const key = attested.find((one) => one.capacity === capacity);
-  if (key === undefined) return { void: "the grantor's key is not attested in this capacity" };
-  if ((key.from !== undefined && at < key.from) || (key.to !== undefined && at > key.to)) {
-    return { void: "the grantor's key was not valid then" };
+
+/** Reads what an entry says, and names the entry where it cannot be read. */
+export async function named<T>(item: CatalogueItem, read: () => T | Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    throw isDamage(cause) ? cannotBeRead(item, cause) : cause;
   }
-  const good = verifySignature({
-    alg: signed.alg,
-    publicKey: key.publicKey,
-    signature: signed.sig,
-    what: "directive",
-    bytes: signed.directive,
-  });
-  return good ? "valid" : { void: "the signature does not hold" };
 }

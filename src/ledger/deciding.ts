@@ -6,12 +6,13 @@ import type { ClaimedRole, ConsentRequest, RequestQuery } from "../consent/reque
 import type { ConsentSnapshot, Membership } from "../consent/snapshot.ts";
 import { toHex } from "../bytes/hex.ts";
 import { judgeAttestations } from "./attestation.ts";
-import { capacityFacts } from "./consents.ts";
+import { capacityFacts } from "./attested-key.ts";
 import {
   DECIDING,
   filedDefault,
   isAskedFor,
   knowAllConsents,
+  linksOf,
   partsOf,
   type JudgeContext,
 } from "./judge.ts";
@@ -82,7 +83,7 @@ export async function decideQuestion(
   const items = (await catalogue.itemsOf(subject.local, DECIDING)).filter(
     ({ place }) => place.height <= height,
   );
-  const consents = await context.readConsents(items);
+  const consents = await context.readConsents(items, height);
   const roles = question.roles ?? [];
   const { requester, user, attestations = [] } = question;
   const asker = { requester, ...(user === undefined ? {} : { user }) };
@@ -99,8 +100,10 @@ export async function decideQuestion(
     ),
     memberships: [...attested.memberships, ...(question.memberships ?? [])],
     roles: attested.roles,
-    capacities: capacityFacts(consents),
-    links: consents.keys.map(({ item }) => item.id),
+    capacities: capacityFacts(consents.keys),
+    custodian: signer.actor,
+    witnesses: consents.witnesses,
+    links: linksOf(consents),
     terminology: context.terminology.cid,
     labels: context.labels,
   };

@@ -142,9 +142,9 @@ export interface Erasing {
 
 const BELONGS: Readonly<Record<ErasureClass, (item: CatalogueItem) => boolean>> = {
   clinical: ({ kind }) => kind === "record",
-  // The keys that persons signed with go with what they signed.
+  // The keys that persons signed with go with what they signed, and what was delivered and is held.
   directive: ({ kind, manifest: { op } }) =>
-    kind === "consent" || (kind === "link" && op === "attest"),
+    kind === "consent" || (kind === "link" && (op === "attest" || op === "held")),
   audit: ({ kind }) => kind === "access",
 };
 

@@ -1,14 +1,15 @@
 import { toHex } from "../bytes/hex.ts";
-import { decodeDirective } from "../consent/directive.ts";
 import { InputError } from "../errors.ts";
 import { openManifest, openOwn, type CatalogueFind, type CatalogueItem } from "./catalogue.ts";
-import { decodeAttestedKey, decodeSignedDirective } from "./consents.ts";
+import { decodeAttestedKey } from "./attested-key.ts";
+import { CONSENT_PARTS, decodeFiledForm } from "./consents.ts";
 import type { LedgerContext } from "./context.ts";
+import { decodeIdentifiers } from "./index/rows.ts";
 import { isUnreadable } from "./unreadable-directives.ts";
 
 /**
- * Makes sure that an entry may be given up: that it does not open here, or is a directive or an
- * attested key that cannot be read.
+ * Makes sure that an entry may be given up: that it does not open here, or is a directive, filed
+ * or held, or an attested key that cannot be read.
  *
  * @returns its kind
  * @throws {InputError} `ERR_INPUT_INVALID` for anything else
@@ -38,13 +39,17 @@ const isNotLost = (): InputError =>
 /** Whether a directive or an attested key can be read; anything else is taken to be. */
 async function isReadable(context: LedgerContext, item: CatalogueItem): Promise<boolean> {
   const { kind, envelope, place, manifest } = item;
-  if (kind !== "consent" && manifest.op !== "attest") return true;
+  const isDirective = kind === "consent" || manifest.op === "held";
+  if (!isDirective && manifest.op !== "attest") return true;
   try {
-    const own = { kind, envelope, height: place.height, parts: ["content"] };
-    const bytes = (await openOwn(context, own))?.get("content");
-    if (bytes === undefined) return false;
-    if (kind === "consent") decodeDirective(decodeSignedDirective(bytes).directive);
-    else decodeAttestedKey(bytes);
+    const parts = isDirective ? CONSENT_PARTS : ["content"];
+    const opened = await openOwn(context, { kind, envelope, height: place.height, parts });
+    if (opened === undefined) return false;
+    const content = opened.get("content")!;
+    if (isDirective) {
+      decodeFiledForm(content);
+      decodeIdentifiers(opened.get("identifier")!);
+    } else decodeAttestedKey(content);
     return true;
   } catch (error) {
     if (isUnreadable(error)) return false;

@@ -11,8 +11,9 @@ import { BTG, canonicalPurpose, type Terminology } from "../consent/terminology.
 import { resolvePeriod, type Period } from "../consent/time.ts";
 import { findZone } from "../consent/zone.ts";
 import { judgeAttestations, type Attested } from "./attestation.ts";
-import type { Catalogue, CatalogueItem } from "./catalogue.ts";
-import { capacityFacts, type FiledConsents } from "./consents.ts";
+import type { Catalogue } from "./catalogue.ts";
+import { capacityFacts } from "./attested-key.ts";
+import type { ConsentReader, FiledConsents } from "./consents.ts";
 import type { LedgerContext } from "./context.ts";
 import { currentRecords, judgedForm, type CurrentRecord } from "./records.ts";
 import type { DisclosureRequest, SealedRequest } from "./request.ts";
@@ -21,7 +22,7 @@ import type { Subject } from "./subjects.ts";
 /** What judging a request stands on. */
 export interface JudgeContext extends LedgerContext {
   readonly catalogue: Catalogue;
-  readonly readConsents: (items: readonly CatalogueItem[]) => Promise<FiledConsents>;
+  readonly readConsents: ConsentReader;
   readonly defaults: readonly Directive[];
   readonly overlays: ConsentSnapshot["overlays"];
   /** What codes are read by. */
@@ -82,7 +83,7 @@ export async function judge(
 ): Promise<Judgement> {
   const { catalogue, chain, signer } = context;
   const items = subject === undefined ? [] : await catalogue.itemsOf(subject.local, DECIDING);
-  const consents = await context.readConsents(items);
+  const consents = await context.readConsents(items, chain.size - 1);
   const attested = await judgeAttestations(context, request, sealed.attestations ?? [], asOf);
   const members = await membersNamed(context, request, attested);
   const height = chain.size - 1;
@@ -94,8 +95,10 @@ export async function judge(
     members,
     memberships: attested.memberships,
     roles: attested.roles,
-    capacities: capacityFacts(consents),
-    links: consents.keys.map(({ item }) => item.id),
+    capacities: capacityFacts(consents.keys),
+    custodian: signer.actor,
+    witnesses: consents.witnesses,
+    links: linksOf(consents),
     terminology: context.terminology.cid,
     labels: context.labels,
   };
@@ -147,6 +150,10 @@ export async function judge(
     attestations: attested.signed,
   };
 }
+
+/** Ids of the link entries that a decision rests on. */
+export const linksOf = ({ keys, list }: FiledConsents): Uint8Array[] =>
+  [...keys.map(({ item }) => item), ...(list === undefined ? [] : [list])].map(({ id }) => id);
 
 /** Codes of the roles that a decision believes: vouched for by the requester, or attested. */
 function rolesBelieved(request: DisclosureRequest, attested: Attested): readonly string[] {

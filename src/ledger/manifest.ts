@@ -28,6 +28,10 @@ export type Operation =
   | "directive"
   /** A person's key or capacity, attested by the custodian. */
   | "attest"
+  /** A witnessed directive that was delivered and is not believed. */
+  | "held"
+  /** Whose witnessed directives the custodian believes. */
+  | "witnesses"
   /** Who a person is: his identifiers and key. */
   | "identify"
   /** Nothing about the person may be erased. */
@@ -45,6 +49,7 @@ export type Operation =
 
 const OPERATIONS: readonly Operation[] = [
   ...(["create", "amend", "relabel", "retract", "reattribute"] as const),
+  ...(["held", "witnesses"] as const),
   ...(["directive", "attest", "access", "difference", "erase"] as const),
   ...(["identify", "hold", "release", "reviewed"] as const),
 ];

@@ -44,8 +44,15 @@ import type { Attachment } from "./attachments.ts";
 import { auditOf, type Access, type UnreadableAccess } from "./audit.ts";
 import { openCatalogue, type Catalogue } from "./catalogue.ts";
 import { checkpointSigners } from "./checkpoint-signers.ts";
-import { createConsenting, type ConsentOptions, type FiledDirective } from "./consenting.ts";
-import { consentReader, type AttestedKey } from "./consents.ts";
+import type { AttestedKey } from "./attested-key.ts";
+import {
+  createConsenting,
+  type ConsentOptions,
+  type DeliveredDirective,
+  type FiledDirective,
+  type ReceivedDirective,
+} from "./consenting.ts";
+import { consentReader } from "./consents.ts";
 import { gateCommits } from "./commit-gate.ts";
 import type { LedgerContext, LedgerStorage } from "./context.ts";
 import { hasFiled } from "./index/has-filed.ts";
@@ -63,6 +70,8 @@ import {
   type ErasureStatement,
   type Retention,
 } from "./erasing.ts";
+import { readEvidence, type Evidence } from "./evidence.ts";
+import { readHeld, type HeldContent } from "./held.ts";
 import { exportRecords, type RecordExport } from "./export-record.ts";
 import { createFiling, type Filing } from "./filing.ts";
 import { readOnlyError, whyReadOnly, WRITES } from "./standing.ts";
@@ -285,10 +294,42 @@ export interface Ledger {
    *   calls that take one
    */
   records(subject: Subject): Promise<readonly CurrentRecord[]>;
-  /** Attests a person's key, and in what capacity it speaks for the subject. */
+  /** Attests who speaks for a person, in what capacity, and by which key, if he has one. */
   attest(subject: Subject, key: AttestedKey): Promise<Uint8Array>;
-  /** Files a directive, signed by its grantor. Resolves when it is in force here. */
+  /**
+   * Files a directive, signed by its grantor or witnessed by this custodian. Resolves when it is in
+   * force here.
+   *
+   * @throws {ConsentError} `ERR_CONSENT_INVALID` when it would be void; nothing was filed
+   * @throws {InputError} `ERR_INPUT_INVALID`, `ERR_INPUT_TOO_LARGE` when the evidence cannot be sealed
+   */
   consent(subject: Subject, directive: Directive, options: ConsentOptions): Promise<FiledDirective>;
+  /**
+   * Takes a directive that another custodian delivered: files it, or holds it where this custodian
+   * does not believe the organisation that witnessed it. What is held does not count, is listed by
+   * {@link held}, and is received again once the organisation is trusted.
+   *
+   * @throws {ConsentError} `ERR_CONSENT_INVALID` when it would be void; nothing was filed or held
+   */
+  receive(subject: Subject, delivered: DeliveredDirective): Promise<ReceivedDirective>;
+  /** What was delivered about a person and is held without counting, oldest first. */
+  held(subject: Subject): Promise<readonly HeldContent[]>;
+  /**
+   * Says whose witnessed directives this custodian believes beside its own, from now on and in place
+   * of whom it named before. Where one is named no more, of what it witnessed only refusals count.
+   *
+   * @param witnesses - did:keys of organisations, all of them
+   * @returns id of the link entry that says so
+   */
+  trustWitnesses(witnesses: readonly string[]): Promise<Uint8Array>;
+  /**
+   * What shows that a person gave a directive: the forms that were sealed with it.
+   *
+   * @param directive - id of the consent entry
+   * @throws {StorageError} `ERR_STORAGE_ERASED`, `ERR_STORAGE_MISSING`, and `ERR_STORAGE_CORRUPT` when
+   *   they are not what the witness signed
+   */
+  evidence(directive: Uint8Array): Promise<readonly Evidence[]>;
   /**
    * A person's directives as this custodian filed them, oldest first, void ones included. Behind them, one
    * marked as `unreadable` in the lineage of each that replaces what cannot be read.
@@ -669,10 +710,18 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     records: recording.list,
     attest: consenting.attest,
     consent: consenting.consent,
+    receive: consenting.receive,
+    async held(subject) {
+      await catalogue.catchUp();
+      return readHeld(context, catalogue, subject);
+    },
+    trustWitnesses: consenting.trustWitnesses,
+    evidence: (entry) => readEvidence(context, catalogue, entry),
     async directives(subject) {
       await subjects.assertKnown(subject);
       const kinds = ["consent", "erase", "link"] as const;
-      return (await readConsents(await catalogue.itemsOf(subject.local, kinds))).directives;
+      const items = await catalogue.itemsOf(subject.local, kinds);
+      return (await readConsents(items, chain.size - 1)).directives;
     },
     async decide(subject, question, time = {}) {
       await subjects.assertKnown(subject);

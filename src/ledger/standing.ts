@@ -7,7 +7,17 @@ import type { Signer } from "../identity/signer.ts";
 /** Calls of a ledger that file entries, or make known what would have to be filed. */
 export const WRITES: readonly string[] = [
   ...["ensureSubject", "record", "recordBundle", "relabel", "relabelStale", "retract"],
-  ...["reattribute", "attest", "consent", "request", "exportRecord", "disclose", "reviewed"],
+  ...[
+    "reattribute",
+    "attest",
+    "consent",
+    "receive",
+    "trustWitnesses",
+    "request",
+    "exportRecord",
+    "disclose",
+    "reviewed",
+  ],
   ...["erase", "giveUp", "hold", "release"],
 ];
 

@@ -13,13 +13,8 @@ import { memoryKeys } from "../../src/identity/key-store.ts";
 import { memorySigner } from "../../src/identity/signer.ts";
 import { decodeAccess, encodeAccess, type AccessContent } from "../../src/ledger/access.ts";
 import { decodeAttestation, signAttestation } from "../../src/ledger/attestation.ts";
-import {
-  decodeAttestedKey,
-  decodeSignedDirective,
-  encodeAttestedKey,
-  signDirective,
-  standingOf,
-} from "../../src/ledger/consents.ts";
+import { decodeAttestedKey, encodeAttestedKey } from "../../src/ledger/attested-key.ts";
+import { decodeFiledForm } from "../../src/ledger/consents.ts";
 import { decodeErasure, encodeErasure } from "../../src/ledger/erasing.ts";
 import { decodeManifest, encodeManifest, type Manifest } from "../../src/ledger/manifest.ts";
 import {
@@ -29,7 +24,17 @@ import {
   decodeSignedRequest,
   requestAad,
 } from "../../src/ledger/request.ts";
+import {
+  commitToPerson,
+  signDirective,
+  standingOfSigned,
+} from "../../src/ledger/signed-directive.ts";
 import { openVault } from "../../src/ledger/vault.ts";
+import {
+  decodeWitness,
+  standingOfWitnessed,
+  witnessDirective,
+} from "../../src/ledger/witnessed-directive.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { specPage } from "./spec-page.ts";
 
@@ -55,6 +60,9 @@ const local = input("local id");
 const entry = new Uint8Array(32).fill(0xaa);
 const identifier = { system: page.value("patient's identifier"), value: page.value("its value") };
 const directive = specPage("directive.md").hex("directive");
+
+const sha256 = (bytes: Uint8Array): Uint8Array =>
+  new Uint8Array(createHash("sha256").update(bytes).digest());
 
 /** Signs by node:crypto alone. */
 function signature(secret: Uint8Array, what: string, bytes: Uint8Array): string {
@@ -160,10 +168,23 @@ describe("docs/spec/disclosure.md", () => {
 
   it("shows a signed directive and the attested key that makes it count", async () => {
     const bytes = page.hex("signed-directive");
-    expect(await signDirective(decodeDirective(directive), patient)).toEqual(bytes);
-    const signed = decodeSignedDirective(bytes);
-    expect(signed.directive).toEqual(directive);
-    expect(toHex(signed.sig)).toBe(signature(input("patient's secret"), "directive", directive));
+    const salt = input("person's salt");
+    const made = await signDirective(decodeDirective(directive), patient, {
+      ...{ ledger, person: identifier, salt },
+    });
+    expect(toHex(made)).toBe(toHex(bytes));
+    const map = read(bytes) as Record<string, Uint8Array>;
+    // The commitment and the signature, by another encoder and by node:crypto.
+    const about = sha256(concatBytes(salt, write([identifier.system, identifier.value])));
+    const cid = directiveCid(decodeDirective(directive));
+    const over = write([cid, ledger, about]);
+    expect(map).toEqual({
+      ...{ directive, ledger, about, alg: "Ed25519" },
+      key: keyId("Ed25519", patient.publicKey),
+      sig: fromHex(signature(input("patient's secret"), "directive", over)),
+    });
+    const form = decodeFiledForm(bytes);
+    if (form.kind !== "signed") throw new Error("not signed");
 
     const key = decodeAttestedKey(page.hex("attested-key"));
     expect({ v: 1, ...key }).toEqual(read(page.hex("attested-key")));
@@ -175,9 +196,45 @@ describe("docs/spec/disclosure.md", () => {
       capacity: "self",
       from: NEW_YEAR_2026,
     });
-    const standing = (at: number) => standingOf(signed, decodeDirective(directive), [key], at);
+    const whom = { ledger, salt, identifiers: [identifier], keys: [key] };
+    const standing = (at: number) => standingOfSigned(form, whom, at);
     expect(standing(NEW_YEAR_2026)).toBe("valid");
     expect(standing(NEW_YEAR_2026 - 1)).toHaveProperty("void");
+  });
+
+  it("shows a witnessed directive, signed as node:crypto signs it", async () => {
+    const bytes = page.hex("witnessed-directive");
+    const salt = input("person's salt");
+    const about = sha256(concatBytes(salt, write([identifier.system, identifier.value])));
+    expect(commitToPerson(salt, identifier)).toEqual(about);
+    const form = utf8ToBytes(page.value("the form"));
+    const witness = write({
+      ...{ v: 1, ledger, by: custodian.actor, key: keyId("Ed25519", custodian.publicKey), about },
+      ...{ user: "clerk-7", form: "paper", takenAt: NEW_YEAR_2026 },
+      evidence: [sha256(concatBytes(input("form's salt"), form))],
+    });
+    expect(toHex(witness)).toBe(toHex(page.hex("witness")));
+    const cid = directiveCid(decodeDirective(directive));
+    const sig = signature(
+      input("custodian's secret"),
+      "witnessed-directive",
+      write([cid, witness]),
+    );
+    expect(read(bytes)).toEqual({ directive, witness, alg: "Ed25519", sig: fromHex(sig) });
+    expect(write(read(bytes))).toEqual(bytes);
+    const told = decodeWitness(witness);
+    const { by: _, v: __, key: ___, ...rest } = told;
+    const made = await witnessDirective(decodeDirective(directive), custodian, rest);
+    expect(toHex(made)).toBe(toHex(bytes));
+    const filed = decodeFiledForm(bytes);
+    if (filed.kind !== "witnessed") throw new Error("not witnessed");
+    const whom = { ledger, salt, identifiers: [identifier] };
+    const key = { alg: custodian.alg, publicKey: custodian.publicKey };
+    expect(standingOfWitnessed(filed, whom, key)).toBe("valid");
+    expect(standingOfWitnessed(filed, whom, undefined)).toHaveProperty("void");
+    expect(
+      standingOfWitnessed(filed, { ...whom, identifiers: [{ ...identifier, value: "2" }] }, key),
+    ).toEqual({ void: "it was witnessed about another person" });
   });
 
   it("shows an attestation by the custodian of its own care team", async () => {

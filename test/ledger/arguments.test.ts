@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { bytesToUtf8, utf8ToBytes } from "../../src/bytes/utf8.ts";
 import { takeArgument } from "../../src/ledger/take-arguments.ts";
-import { signDirective } from "../../src/ledger/consents.ts";
+import { signDirective } from "../../src/ledger/signed-directive.ts";
+import { bytesFor } from "../support/ledger.ts";
 import { MRN, observation, treatmentOnly } from "../support/hospital.ts";
 import { collect, texts, ward } from "../support/ward.ts";
 
@@ -53,8 +54,10 @@ describe("arguments that are changed once a call has returned", () => {
     spoil(key);
     await attesting;
     const directive = treatmentOnly(w.patient);
-    const signed = await signDirective(directive, w.patient);
-    const given = { signed: signed.slice() };
+    const salt = bytesFor("salt");
+    const bound = { ledger: w.hl.id, person: MRN, salt };
+    const signed = await signDirective(directive, w.patient, bound);
+    const given = { signed: signed.slice(), salt: salt.slice() };
     const consenting = w.hl.consent(w.me, directive, given);
     spoil(given);
     await consenting;

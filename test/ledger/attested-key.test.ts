@@ -3,7 +3,7 @@ import {
   decodeAttestedKey,
   encodeAttestedKey,
   type AttestedKey,
-} from "../../src/ledger/consents.ts";
+} from "../../src/ledger/attested-key.ts";
 import { memorySigner } from "../../src/identity/signer.ts";
 
 const { actor, alg, publicKey } = memorySigner({

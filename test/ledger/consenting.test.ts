@@ -1,14 +1,15 @@
 import { describe, expect, it } from "vitest";
+import { directiveCid } from "../../src/consent/directive.ts";
 import type { Directive } from "../../src/consent/model.ts";
-import { signDirective } from "../../src/ledger/consents.ts";
-import type { AttestedKey } from "../../src/ledger/consents.ts";
+import type { AttestedKey } from "../../src/ledger/attested-key.ts";
+import { signDirective } from "../../src/ledger/signed-directive.ts";
 import { decode, encode } from "../../src/codec/dag-cbor.ts";
 import type { Signer } from "../../src/identity/signer.ts";
 import { signWith } from "../../src/identity/signer.ts";
 import { memorySigner } from "../../src/identity/signer.ts";
 import { MRN, observation, treatmentOnly } from "../support/hospital.ts";
 import { bytesFor, START } from "../support/ledger.ts";
-import { revoking, ward } from "../support/ward.ts";
+import { revoking, ward, type Ward } from "../support/ward.ts";
 
 const person = (name: string, actor?: string): Signer =>
   memorySigner({ alg: "Ed25519", secret: bytesFor(name), ...(actor && { actor }) });
@@ -18,6 +19,12 @@ const attested = (signer: Signer, more: Partial<AttestedKey> = {}): AttestedKey 
   publicKey: signer.publicKey,
   capacity: "self",
   ...more,
+});
+const salt = bytesFor("salt");
+/** A directive as its grantor signed it elsewhere, for this ledger and about this person. */
+const signedFor = async (w: Ward, directive: Directive, signer: Signer) => ({
+  signed: await signDirective(directive, signer, { ledger: w.hl.id, person: MRN, salt }),
+  salt,
 });
 const VOID = (why: RegExp) => ({
   code: "ERR_CONSENT_INVALID",
@@ -37,8 +44,8 @@ describe("consent", () => {
     await expect(
       w.hl.consent(w.me, treatmentOnly(stranger), { grantor: stranger }),
     ).rejects.toMatchObject(VOID(/not attested/));
-    const signed = await signDirective(treatmentOnly(stranger), stranger);
-    await expect(w.hl.consent(w.me, treatmentOnly(stranger), { signed })).rejects.toMatchObject(
+    const signed = await signedFor(w, treatmentOnly(stranger), stranger);
+    await expect(w.hl.consent(w.me, treatmentOnly(stranger), signed)).rejects.toMatchObject(
       VOID(/not attested/),
     );
     expect(await w.hl.directives(w.me)).toHaveLength(1);
@@ -46,8 +53,8 @@ describe("consent", () => {
 
   it("attests the first key only of who signs here and speaks for himself", async () => {
     const w = await ward();
-    const signed = await signDirective(treatmentOnly(w.patient), w.patient);
-    await expect(w.hl.consent(w.me, treatmentOnly(w.patient), { signed })).rejects.toMatchObject(
+    const signed = await signedFor(w, treatmentOnly(w.patient), w.patient);
+    await expect(w.hl.consent(w.me, treatmentOnly(w.patient), signed)).rejects.toMatchObject(
       VOID(/not attested/),
     );
     const mother = person("mother");
@@ -58,7 +65,7 @@ describe("consent", () => {
       VOID(/not attested/),
     );
     await w.hl.attest(w.me, attested(w.patient));
-    await w.hl.consent(w.me, treatmentOnly(w.patient), { signed });
+    await w.hl.consent(w.me, treatmentOnly(w.patient), signed);
     await w.hl.record(w.me, observation("bp-1"));
     expect((await w.ask()).count).toBe(1);
   });
@@ -79,24 +86,29 @@ describe("consent", () => {
     const w = await ward();
     await w.permit();
     const directive = refusal(w.patient);
-    const signed = await signDirective(directive, w.patient);
-    const fields = decode(signed) as { directive: Uint8Array };
-    const bySomebody = await signWith(person("stranger"), "directive", fields.directive);
-    await expect(
-      w.hl.consent(w.me, directive, { signed: encode({ ...fields, sig: bySomebody }) }),
-    ).rejects.toMatchObject(VOID(/signature/));
-    const forAnother = await signWith(w.patient, "request", fields.directive);
-    await expect(
-      w.hl.consent(w.me, directive, { signed: encode({ ...fields, sig: forAnother }) }),
-    ).rejects.toMatchObject(VOID(/signature/));
-    await expect(w.hl.consent(w.me, treatmentOnly(w.patient), { signed })).rejects.toMatchObject(
+    const given = await signedFor(w, directive, w.patient);
+    const fields = decode(given.signed) as { about: Uint8Array };
+    const input = encode([directiveCid(directive), w.hl.id, fields.about]);
+    const { directive: bytes } = decode(given.signed) as { directive: Uint8Array };
+    for (const sig of [
+      await signWith(person("stranger"), "directive", input),
+      await signWith(w.patient, "request", input),
+      // As directives were signed before they were bound to ledger and person.
+      await signWith(w.patient, "directive", bytes),
+    ]) {
+      const signed = encode({ ...fields, sig });
+      await expect(w.hl.consent(w.me, directive, { signed, salt })).rejects.toMatchObject(
+        VOID(/signature/),
+      );
+    }
+    await expect(w.hl.consent(w.me, treatmentOnly(w.patient), given)).rejects.toMatchObject(
       VOID(/another one/),
     );
-    await expect(signDirective(directive, person("stranger"))).rejects.toMatchObject(
+    await expect(signedFor(w, directive, person("stranger"))).rejects.toMatchObject(
       VOID(/another grantor/),
     );
     await expect(
-      w.hl.consent(w.me, directive, { signed: bytesFor("noise") }),
+      w.hl.consent(w.me, directive, { signed: bytesFor("noise"), salt }),
     ).rejects.toHaveProperty("code");
     expect(await w.hl.directives(w.me)).toHaveLength(1);
   });

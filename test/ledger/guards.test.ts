@@ -161,11 +161,10 @@ describe("consentReader", () => {
         { transaction: 3, entry: 2 },
       ],
     ] as const) {
-      const { directives } = await read([
-        link!,
-        { ...one!, place: { height, ...a } },
-        { ...two!, place: { height, ...b } },
-      ]);
+      const { directives } = await read(
+        [link!, { ...one!, place: { height, ...a } }, { ...two!, place: { height, ...b } }],
+        height,
+      );
       const [earlier, later] = directives.map(({ place }) => place);
       expect([earlier!.height, later!.height]).toEqual([height, height]);
       expect(earlier!.index).toBeLessThan(later!.index);

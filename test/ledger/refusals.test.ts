@@ -80,8 +80,8 @@ async function filed(consent: string): Promise<Ward> {
   const w = await ward();
   for (const text of records) await w.hl.record(w.me, text);
   const { directive } = fromConsent(consent, { dialect: "r4-typed", capacity: "self" });
-  const grantor = { ...directive.grantor, actor: w.patient.actor };
-  await w.hl.consent(w.me, { ...directive, grantor }, { grantor: w.patient });
+  const witness = { user: "clerk-7", form: "paper" as const, takenAt: w.clock.now };
+  await w.hl.consent(w.me, directive, { witness });
   return w;
 }
 

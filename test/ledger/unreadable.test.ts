@@ -67,7 +67,8 @@ describe("what was written wrong", () => {
     const { id } = await w.hl.record(w.me, observation("bp-1"));
     expect((await w.ask()).count).toBe(1);
     const { directive } = (await w.hl.directives(w.me))[0]!;
-    const sig = { key: new Uint8Array(32), alg: "Ed25519", sig: new Uint8Array(64) };
+    const bound = { ledger: w.hl.id, about: new Uint8Array(32) };
+    const sig = { ...bound, key: new Uint8Array(32), alg: "Ed25519", sig: new Uint8Array(64) };
     const lost = encode({ directive: encode({ ...directive, lineage: "\0\0\0" }), ...sig });
     await fileAs(w, "consent", lost);
     const refusal = {

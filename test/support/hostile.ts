@@ -42,7 +42,10 @@ import { LedgerError } from "../../src/errors.ts";
 import { readBundle } from "../../src/fhir/bundle.ts";
 import { openKeyFile, sealKeyFile } from "../../src/identity/key-file.ts";
 import { decodeAccess } from "../../src/ledger/access.ts";
-import { decodeAttestedKey, decodeSignedDirective } from "../../src/ledger/consents.ts";
+import { decodeWitness } from "../../src/ledger/witnessed-directive.ts";
+import { decodeWitnesses, encodeWitnesses } from "../../src/ledger/witnesses.ts";
+import { decodeAttestedKey } from "../../src/ledger/attested-key.ts";
+import { decodeFiledForm } from "../../src/ledger/consents.ts";
 import { decodeErasure } from "../../src/ledger/erasing.ts";
 import { decodeManifest } from "../../src/ledger/manifest.ts";
 import {
@@ -310,12 +313,24 @@ function ledgerTargets(ledger: CID, directive: Uint8Array): readonly Target[] {
   });
   const erasure = encode({ v: 1, class: "clinical", targets: [key], reason: "asked" });
   const signed = encode({ request, key, alg: "Ed25519", sig });
-  const signedDirective = encode({ directive, key, alg: "ES256", sig });
+  const bound = { ledger, about: bytesFor("about") };
+  const signedDirective = encode({ directive, ...bound, key, alg: "ES256", sig });
+  const witness = encode({
+    ...{ v: 1, ...bound, by: "did:key:z6Mk", key, user: "clerk-7", form: "paper" },
+    ...{ takenAt: 1, evidence: [bytesFor("evidence")] },
+  });
+  const witnessed = encode({ directive, witness, alg: "ES256", sig });
   return [
     { name: "decodeSignedRequest", samples: [signed], read: decodeSignedRequest },
     { name: "decodeRequest", samples: [request], read: decodeRequest },
     { name: "decodeSealedRequest", samples: [sealed], read: decodeSealedRequest },
-    { name: "decodeSignedDirective", samples: [signedDirective], read: decodeSignedDirective },
+    { name: "decodeFiledForm", samples: [signedDirective, witnessed], read: decodeFiledForm },
+    { name: "decodeWitness", samples: [witness], read: decodeWitness },
+    {
+      name: "decodeWitnesses",
+      samples: [encodeWitnesses(["did:key:z6Mk"])],
+      read: decodeWitnesses,
+    },
     { name: "decodeAttestedKey", samples: [attested], read: decodeAttestedKey },
     { name: "decodeManifest", samples: [manifest], read: decodeManifest },
     { name: "decodeAccess", samples: [access], read: decodeAccess },

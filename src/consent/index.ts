@@ -13,6 +13,14 @@ export {
 export * from "./external-labeller.ts";
 export { explain } from "./explain.ts";
 export { filter, type FilteredPage, type FilterOptions } from "./filter.ts";
+export {
+  extendLabelRules,
+  type CodeList,
+  type LabelRule,
+  type LabelRuleAdditions,
+  type LabelRuleSet,
+  type SystemCoverage,
+} from "./label-rules.ts";
 export * from "./labeller.ts";
 export type { SetAside, SetAsideReason } from "./lineage.ts";
 export * from "./model.ts";

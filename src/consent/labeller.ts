@@ -1,42 +1,51 @@
 import { type CID, cidOf, DAG_CBOR } from "../codec/cid.ts";
 import { encode } from "../codec/dag-cbor.ts";
+import { codeSystem } from "./code-systems.ts";
 import { DEFAULT_LABEL_RULES } from "./data/label-rules.ts";
-import { findCodes, type FoundCodes } from "./label-codes.ts";
+import {
+  findCodes,
+  securityLabelsOf,
+  type FoundCodes,
+  type ResolveReference,
+  type UnjudgedCode,
+} from "./label-codes.ts";
+import { compileRules, type LabelRuleSet } from "./label-rules.ts";
 import type { Coding } from "./model.ts";
-import type { ResourceLabels } from "./resource.ts";
-import { ACT_CODE, canonicalSystem, CONFIDENTIALITY, HL7_TERMINOLOGY } from "./terminology.ts";
+import type { LabelStamp, ResourceLabels } from "./resource.ts";
+import {
+  ACT_CODE,
+  ACT_REASON,
+  CONFIDENTIALITY,
+  defaultTerminology,
+  type Terminology,
+} from "./terminology.ts";
 
-const LEVELS = HL7_TERMINOLOGY.confidentiality;
-
-/** Codes that call for labels. */
-export interface LabelRule {
-  /** ActCode sensitivity codes. */
-  readonly labels: readonly string[];
-  /** Exact codes by system. */
-  readonly codes?: Readonly<Record<string, readonly string[]>>;
-  /** Beginnings of codes by system, for systems whose codes are hierarchical as text. */
-  readonly prefixes?: Readonly<Record<string, readonly string[]>>;
-}
-
-/** Label rules as data: what is hashed to name them. */
-export interface LabelRuleSet {
-  readonly v: 1;
-  readonly name: string;
-  readonly version: string;
-  /** Systems whose codes these rules judge: a code of theirs without a rule is not sensitive. */
-  readonly clinicalSystems: readonly string[];
-  /**
-   * Systems whose codes say nothing clinical; a `*` at the end stands for any rest. What is in neither
-   * list is unknown, and so is whatever is coded by it alone.
-   */
-  readonly administrativeSystems: readonly string[];
-  readonly rules: readonly LabelRule[];
-}
+export { DEFAULT_LABEL_RULES };
+export type { ResolveReference, UnjudgedCode } from "./label-codes.ts";
 
 /** Where a labeller finds what a resource refers to. */
 export interface LabelOptions {
-  /** @returns the resource that a reference names, or `undefined` when it is not at hand */
-  readonly resolve?: (reference: string) => unknown;
+  /**
+   * Finds what a literal reference names.
+   *
+   * @param from - the resource that the reference stands in, by whose server it is to be read
+   * @returns the resource, a list of its versions (all of them count), or `undefined` when it is not
+   *   at hand
+   */
+  readonly resolve?: ResolveReference;
+  /**
+   * What the resource was part of, such as a Bundle or the Composition of a document: what labels these
+   * bear may be true of the resource, which gets them, and no stamp.
+   */
+  readonly within?: readonly unknown[];
+}
+
+/** What of a resource nobody has judged. */
+export interface Unjudged {
+  /** Codes that the rules do not know, each once. */
+  readonly codes: readonly UnjudgedCode[];
+  /** Whatever else, by element; none of it says anything of the patient. */
+  readonly others: readonly string[];
 }
 
 /** Gives resources their sensitivity and confidentiality labels. Pure. */
@@ -45,6 +54,8 @@ export interface Labeller {
   readonly version: string;
   /** Names the rules that are applied. */
   readonly cid: CID;
+  /** Names of labellers whose stamps are older than this one's rules, beside its own name. */
+  readonly replaces?: readonly string[];
   /**
    * Labels a FHIR resource by every code in it, wherever it stands, and by the security labels that
    * it bears already: those may add to what the codes say, and take nothing away.
@@ -55,43 +66,19 @@ export interface Labeller {
    *   not be judged. Only a stamp says that what is not mentioned is not there.
    */
   label(resource: unknown, options?: LabelOptions): ResourceLabels | null;
+  /**
+   * Why a resource gets no stamp; nothing, where it gets one. What is not judged in what it refers to
+   * counts.
+   */
+  unjudged(resource: unknown, options?: LabelOptions): Unjudged;
   /** Labels by codes that were extracted already; no codes at all cannot be judged. */
   labelCodes(codes: readonly Coding[]): ResourceLabels | null;
 }
 
-export { DEFAULT_LABEL_RULES };
-
-/** What {@link extendLabelRules} adds to a set of rules. */
-export interface LabelRuleAdditions {
-  readonly name: string;
-  readonly version: string;
-  readonly rules?: readonly LabelRule[];
-  readonly clinicalSystems?: readonly string[];
-  readonly administrativeSystems?: readonly string[];
-}
-
-/**
- * Makes a new set of rules out of one and some additions. Rules add up: none takes away what another
- * found.
- *
- * @throws {RangeError} when the new set is called like the old one: stamps would not tell them apart
- */
-export function extendLabelRules(base: LabelRuleSet, additions: LabelRuleAdditions): LabelRuleSet {
-  const { name, version } = additions;
-  if (name === base.name && version === base.version) {
-    throw new RangeError("rules that differ need another name or version");
-  }
-  return {
-    v: 1,
-    name,
-    version,
-    clinicalSystems: [...base.clinicalSystems, ...(additions.clinicalSystems ?? [])],
-    administrativeSystems: [
-      ...base.administrativeSystems,
-      ...(additions.administrativeSystems ?? []),
-    ],
-    rules: [...base.rules, ...(additions.rules ?? [])],
-  };
+/** What a labeller stands on beside its rules. */
+export interface LabellerOptions {
+  /** Whose labels are understood where a resource bears them. Default {@link defaultTerminology}. */
+  readonly terminology?: Terminology;
 }
 
 /**
@@ -99,78 +86,92 @@ export function extendLabelRules(base: LabelRuleSet, additions: LabelRuleAdditio
  *
  * @throws {RangeError} when the rules have no name or version to stamp with, or one gives no label
  */
-export function createLabeller(rules: LabelRuleSet = DEFAULT_LABEL_RULES): Labeller {
-  if (rules.name === "" || rules.version === "")
-    throw new RangeError("rules need a name and version");
-  if (rules.rules.some(({ labels }) => labels.length === 0)) {
-    throw new RangeError("a rule without labels would do nothing");
-  }
-  const exact = new Map<string, Map<string, Set<string>>>();
-  const prefixes = new Map<
-    string,
-    { readonly text: string; readonly labels: readonly string[] }[]
-  >();
-  for (const rule of rules.rules) {
-    for (const [system, codes] of Object.entries(rule.codes ?? {})) {
-      const byCode = exact.get(system) ?? new Map<string, Set<string>>();
-      exact.set(system, byCode);
-      for (const code of codes) {
-        const labels = byCode.get(code) ?? new Set<string>();
-        byCode.set(code, labels);
-        for (const label of rule.labels) labels.add(label);
-      }
-    }
-    for (const [system, texts] of Object.entries(rule.prefixes ?? {})) {
-      const own = prefixes.get(system) ?? [];
-      prefixes.set(system, own);
-      for (const text of texts) own.push({ text, labels: rule.labels });
-    }
-  }
-  const clinical = new Set(rules.clinicalSystems);
-  const administrative = new Set(rules.administrativeSystems);
-  const beginnings = rules.administrativeSystems
-    .filter((name) => name.endsWith("*"))
-    .map((name) => name.slice(0, -1));
-  const kindOf = (system: string): "clinical" | "administrative" | "unknown" => {
-    if (clinical.has(system)) return "clinical";
-    return administrative.has(system) || beginnings.some((prefix) => system.startsWith(prefix))
-      ? "administrative"
-      : "unknown";
-  };
+export function createLabeller(
+  rules: LabelRuleSet = DEFAULT_LABEL_RULES,
+  { terminology = defaultTerminology() }: LabellerOptions = {},
+): Labeller {
+  const compiled = compileRules(rules);
   const stamp = { labeller: rules.name, version: rules.version };
+  const { obligations, refrains, confidentiality } = terminology.data;
+  const isLabel = (code: string): boolean => terminology.labelsBelow(code) !== undefined;
+  const least = terminology.confidentialityLevel("N") ?? 0;
+  const restricted = terminology.confidentialityLevel("R") ?? least;
 
-  function judge(found: FoundCodes): ResourceLabels | null {
-    const labels = new Set<string>();
-    for (const { system, code } of found.codes) {
-      for (const label of exact.get(system)?.get(code) ?? []) labels.add(label);
-      for (const prefix of prefixes.get(system) ?? []) {
-        if (code.startsWith(prefix.text)) for (const label of prefix.labels) labels.add(label);
+  /** Whether a label that a resource bears says something that consent will understand. */
+  const isUnderstood = ({ system, code }: Coding): boolean => {
+    if (system === ACT_REASON || system === INTEGRITY) return true;
+    if (system === CONFIDENTIALITY) return terminology.confidentialityLevel(code) !== undefined;
+    if (system !== ACT_CODE) return false;
+    return isLabel(code) || Object.hasOwn(obligations, code) || Object.hasOwn(refrains, code);
+  };
+
+  function judge(found: FoundCodes, within: readonly Coding[]): ResourceLabels | null {
+    const labels = new Map<string, Coding>();
+    const add = (coding: Coding): unknown => labels.set(JSON.stringify(coding), coding);
+    for (const code of found.labels) add({ system: ACT_CODE, code });
+    let level = found.labels.size > 0 ? restricted : least;
+    let complete = found.unjudged.codes.length === 0 && found.unjudged.others.size === 0;
+    for (const { system: name, code } of [...found.borne, ...within]) {
+      const label = { system: codeSystem(name), code };
+      if (!isUnderstood(label)) complete = false;
+      if (label.system === "") continue;
+      if (label.system === CONFIDENTIALITY) {
+        level = Math.max(level, terminology.confidentialityLevel(code) ?? least);
+      } else if (!isUnderstood(label)) {
+        // Nobody knows here what it says; who refuses by its name is heard.
+        add(label);
+      } else if (label.system === ACT_CODE && isLabel(code)) {
+        add(label);
+        level = Math.max(level, restricted);
       }
     }
-    let level = LEVELS.indexOf(labels.size > 0 ? "R" : "N");
-    for (const { system, code } of found.labels) {
-      const known = canonicalSystem(system);
-      if (known === CONFIDENTIALITY) level = Math.max(level, LEVELS.indexOf(code));
-      if (known !== ACT_CODE || !Object.hasOwn(HL7_TERMINOLOGY.sensitivity, code)) continue;
-      labels.add(code);
-      level = Math.max(level, LEVELS.indexOf("R"));
-    }
-    if (found.unjudged && level === LEVELS.indexOf("N")) return null;
-    const codes: Coding[] = [...labels].sort().map((code) => ({ system: ACT_CODE, code }));
-    codes.push({ system: CONFIDENTIALITY, code: LEVELS[level]! });
-    return { codes, stamp: found.unjudged ? null : stamp };
+    // Of what a bundle says of itself, nothing tells which of its resources it is true of.
+    if (within.some((label) => !isUnderstood(label) || says(label))) complete = false;
+    if (!complete && labels.size === 0 && level === least) return null;
+    const codes = [...labels.values()].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+    if (complete || level > least)
+      codes.push({ system: CONFIDENTIALITY, code: confidentiality[level]! });
+    return { codes, stamp: complete ? stamp : null };
   }
+
+  const says = ({ system, code }: Coding): boolean =>
+    system === CONFIDENTIALITY
+      ? (terminology.confidentialityLevel(code) ?? least) > least
+      : system === ACT_CODE && isLabel(code);
+
+  const find = (resource: unknown, { resolve }: LabelOptions): FoundCodes =>
+    findCodes(resource, compiled, isLabel, resolve);
 
   return {
     name: rules.name,
     version: rules.version,
     cid: cidOf(encode(rules), DAG_CBOR),
-    label: (resource, options = {}) => judge(findCodes(resource, kindOf, options.resolve)),
+    replaces: [...new Set([...(rules.extends ?? []), DEFAULT_LABEL_RULES.name])],
+    label(resource, options = {}) {
+      const within = (options.within ?? []).flatMap((whole) => securityLabelsOf(whole));
+      return judge(find(resource, options), within);
+    },
+    unjudged(resource, options = {}) {
+      const { codes, others } = find(resource, options).unjudged;
+      return { codes, others: [...others].sort() };
+    },
     labelCodes(codes) {
-      const unjudged = codes.length === 0 || codes.some((one) => kindOf(one.system) === "unknown");
-      return judge({ codes, labels: [], unjudged });
+      const resource = { resourceType: "Basic", code: { coding: codes } };
+      return judge(findCodes(resource, compiled, isLabel), []);
     },
   };
+}
+
+const INTEGRITY = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue";
+const nameOf = ({ system, code }: Coding): string => `${system === ACT_CODE ? "" : system} ${code}`;
+
+/** Whether a stamp is by rules that these have taken the place of: it is worth no more than none. */
+export function isOutdated(
+  stamp: LabelStamp,
+  labeller: Pick<Labeller, "name" | "version" | "replaces">,
+): boolean {
+  if (stamp.labeller === labeller.name) return stamp.version !== labeller.version;
+  return labeller.replaces?.includes(stamp.labeller) === true;
 }
 
 /**

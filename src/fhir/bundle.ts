@@ -50,6 +50,8 @@ export interface BundleProblem {
 export interface BundleReading {
   /** `Bundle.type`: `transaction`, `collection`, `searchset`, … */
   readonly type: string;
+  /** `Bundle.meta` as it was parsed: what it says is true of the bundle as a whole. */
+  readonly meta?: unknown;
   /** Everybody whom a resource is about, whether or not their Patient resource is in the bundle. */
   readonly patients: readonly BundlePatient[];
   readonly resources: readonly BundleResource[];
@@ -88,6 +90,7 @@ export function readBundle(input: unknown, options: ReadOptions = {}): BundleRea
   }
   const type = stringAt(json, root.members?.get("type"));
   if (type === undefined) throw invalid("Bundle.type", "is missing");
+  const meta = root.members?.get("meta");
   const entry = root.members?.get("entry");
   if (entry !== undefined && entry.kind !== "array")
     throw invalid("Bundle.entry", "must be a list");
@@ -140,6 +143,7 @@ export function readBundle(input: unknown, options: ReadOptions = {}): BundleRea
   }
   return {
     type,
+    ...(meta !== undefined && { meta: JSON.parse(json.slice(meta.start, meta.end)) as unknown }),
     patients,
     resources: found.map((resource, at) => ({ ...resource, patients: about[at]! })),
     problems,

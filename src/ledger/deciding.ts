@@ -105,7 +105,7 @@ export async function decideQuestion(
     witnesses: consents.witnesses,
     links: linksOf(consents),
     terminology: context.terminology.cid,
-    labels: context.labels,
+    labels: context.labeller.cid,
   };
   const request: ConsentRequest = {
     id: "question",
@@ -128,7 +128,14 @@ export async function decideQuestion(
     records: [...currentRecords(items).values()]
       .filter((record) => !record.retracted && isAskedFor(record, query))
       .map((record) => {
-        const resource = { ...judgedForm(record, signer.actor, jurisdictions), ...partsOf(query) };
+        const resource = {
+          ...judgedForm(record, {
+            controller: signer.actor,
+            labeller: context.labeller,
+            ...(jurisdictions === undefined ? {} : { jurisdictions: jurisdictions }),
+          }),
+          ...partsOf(query),
+        };
         return { record, decision: prepared.decide(resource) };
       }),
   };

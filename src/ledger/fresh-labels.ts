@@ -1,10 +1,12 @@
 import type { Labeller } from "../consent/labeller.ts";
 import type { ResourceLabels } from "../consent/resource.ts";
-import { CONFIDENTIALITY } from "../consent/terminology.ts";
 import { readResource } from "../fhir/bundle.ts";
+import type { Addressable } from "../fhir/references.ts";
+import type { FhirResource } from "../fhir/resource.ts";
 import type { CatalogueItem } from "./catalogue.ts";
+import { findVersions } from "./label-context.ts";
 import type { CurrentRecord } from "./records.ts";
-import { uniteLabels } from "./unite-labels.ts";
+import { isNormal, isOwn, uniteLabels } from "./unite-labels.ts";
 
 /** What labelling a record anew stands on. */
 export interface FreshLabelsOptions {
@@ -30,17 +32,20 @@ export async function freshLabels(
   const { labels: current } = record;
   const { resource } = readResource(await options.textOf(record.head));
   const judge = async (by: Labeller): Promise<ResourceLabels | null> =>
-    besideAttachments(await labelAmong(resource, by, options), record.head.manifest.attachments);
+    besideAttachments(
+      await labelAmong(record, resource, by, options),
+      record.head.manifest.attachments,
+    );
   const fresh = await judge(labeller);
   const stamp = current?.stamp ?? null;
   if (current === null || stamp === null) {
     const before = former === undefined ? fresh : await judge(former);
-    const united = uniteLabels(fresh, current, before, labeller.name);
+    const united = uniteLabels(fresh, current, before, labeller);
     // What could be judged and bears no stamp, somebody left open: nobody else closes it.
     if (united === null || before === null || before.stamp === null) return united;
     return current === null && united.codes.every(isNormal) ? null : { ...united, stamp: null };
   }
-  const own = stamp.labeller === labeller.name || stamp.labeller === former?.name;
+  const own = isOwn(stamp, labeller) || stamp.labeller === former?.name;
   if (own && fresh !== null && fresh.stamp !== null) return fresh;
   const codes = joined(current, fresh);
   if (!own) return { codes, stamp };
@@ -61,45 +66,55 @@ export function besideAttachments(
 
 /** Labels a resource, looking up what it refers to, round by round. */
 async function labelAmong(
-  resource: unknown,
+  record: CurrentRecord,
+  resource: FhirResource,
   labeller: Labeller,
   { among, textOf }: FreshLabelsOptions,
 ): Promise<ResourceLabels | null> {
-  const found = new Map<string, unknown>();
+  const find = findVersions(Array.from(among, addressOf).filter((one) => one !== undefined));
+  const loaded = new Map<CurrentRecord, FhirResource>();
+  const home = new Map<object, Addressable>([[resource, addressOf(record) ?? { resource }]]);
   for (;;) {
-    const wanted = new Set<string>();
+    const wanted = new Set<AddressedRecord>();
     const labels = labeller.label(resource, {
-      resolve(reference) {
-        if (!found.has(reference)) wanted.add(reference);
-        return found.get(reference);
+      resolve(reference, from) {
+        const named = find(reference, home.get(from) ?? { resource });
+        const missing = named.filter((one) => !loaded.has(one.record));
+        for (const one of missing) wanted.add(one);
+        return missing.length > 0 ? undefined : named.map((one) => loaded.get(one.record));
       },
     });
-    if (wanted.size === 0 || found.size > MAX_FOUND) return labels;
-    for (const reference of wanted) {
-      const target = recordNamed(reference, among);
-      const text = target === undefined ? undefined : await textOf(target.head);
-      found.set(reference, text && readResource(text).resource);
+    if (wanted.size === 0 || loaded.size > MAX_FOUND) return labels;
+    for (const one of wanted) {
+      const target = readResource(await textOf(one.record.head)).resource;
+      loaded.set(one.record, target);
+      home.set(target, one);
     }
   }
 }
 
 const MAX_FOUND = 256;
 
-/** By `Type/id`, by an address that ends so, or by the URN that a bundle gave. */
-function recordNamed(reference: string, among: Iterable<CurrentRecord>): CurrentRecord | undefined {
-  for (const record of among) {
-    const resource = record.head.manifest.resource;
-    if (resource?.id === undefined || record.retracted) continue;
-    const name = `${resource.type}/${resource.id}`;
-    if (reference === name || reference.endsWith(`/${name}`)) return record;
-    if (reference === `urn:uuid:${resource.id}`) return record;
-  }
-  return undefined;
+interface AddressedRecord extends Addressable {
+  readonly record: CurrentRecord;
+}
+
+/** A record as references name it: by where it stood, and by its type and id. */
+function addressOf(record: CurrentRecord): AddressedRecord | undefined {
+  const { resource, fullUrl } = record.head.manifest;
+  if (resource === undefined || record.retracted) return undefined;
+  return {
+    record,
+    resource: {
+      resourceType: resource.type,
+      ...(resource.id === undefined ? {} : { id: resource.id }),
+    },
+    ...(fullUrl === undefined ? {} : { fullUrl }),
+  };
 }
 
 type Code = ResourceLabels["codes"][number];
 const nameOf = ({ system, code }: Code): string => JSON.stringify([system, code]);
-const isNormal = ({ system, code }: Code): boolean => system === CONFIDENTIALITY && code === "N";
 
 function joined(current: ResourceLabels, fresh: ResourceLabels | null): readonly Code[] {
   const added = (fresh?.codes ?? []).filter((code) => !isNormal(code));

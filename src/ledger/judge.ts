@@ -4,6 +4,7 @@ import { memberKey } from "../chain/state.ts";
 import type { Decision } from "../consent/decision.ts";
 import { directiveCid } from "../consent/directive.ts";
 import { compileDirectives } from "../consent/evaluate.ts";
+import type { Labeller } from "../consent/labeller.ts";
 import type { Directive } from "../consent/model.ts";
 import type { ConsentRequest, RequestQuery } from "../consent/request.ts";
 import type { ConsentSnapshot, SnapshotDirective } from "../consent/snapshot.ts";
@@ -30,8 +31,8 @@ export interface JudgeContext extends LedgerContext {
   readonly understood: readonly string[];
   /** ISO 3166 codes of the law that this custodian's records are under. */
   readonly jurisdictions?: readonly string[];
-  /** CID of the label rules that are current. */
-  readonly labels: CID | null;
+  /** Whose label rules are current. */
+  readonly labeller: Pick<Labeller, "name" | "version" | "replaces" | "cid">;
   /** Roles whose holders may break the glass. */
   readonly privilegedRoles: readonly string[];
   /** Longest time that breaking the glass opens anything, in ms. */
@@ -100,7 +101,7 @@ export async function judge(
     witnesses: consents.witnesses,
     links: linksOf(consents),
     terminology: context.terminology.cid,
-    labels: context.labels,
+    labels: context.labeller.cid,
   };
   const consentRequest: ConsentRequest = {
     id: toHex(request.id),
@@ -125,7 +126,11 @@ export async function judge(
   for (const record of currentRecords(items).values()) {
     if (record.retracted || !isAskedFor(record, request.query)) continue;
     const resource = {
-      ...judgedForm(record, signer.actor, context.jurisdictions),
+      ...judgedForm(record, {
+        controller: signer.actor,
+        labeller: context.labeller,
+        ...(context.jurisdictions === undefined ? {} : { jurisdictions: context.jurisdictions }),
+      }),
       ...partsOf(request.query),
     };
     const decision = prepared.decide(resource);

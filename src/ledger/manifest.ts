@@ -57,6 +57,9 @@ const OPERATIONS: readonly Operation[] = [
 /** Most attachments of one record. */
 export const MAX_ATTACHMENTS = 250;
 
+/** Most UTF-16 units of a `fullUrl`. */
+export const MAX_URL = 4096;
+
 /** The `manifest` part of every envelope that this layer seals. */
 export interface Manifest {
   readonly v: 1;
@@ -71,6 +74,8 @@ export interface Manifest {
   readonly attachments?: readonly string[];
   /** What consent and search need to know of the content. */
   readonly resource?: ResourceDescription;
+  /** Where the resource stood, by which its references are read: `Bundle.entry.fullUrl`. */
+  readonly fullUrl?: string;
   readonly labels?: ResourceLabels | null;
   /** Why, in the custodian's words; of a hold, the rule. */
   readonly reason?: string;
@@ -102,7 +107,17 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
     decode(bytes),
     "manifest",
     ["v", "op", "local"],
-    ["replaces", "mediaType", "attachments", "resource", "labels", "reason", "request", "review"],
+    [
+      "replaces",
+      "mediaType",
+      "attachments",
+      "resource",
+      "fullUrl",
+      "labels",
+      "reason",
+      "request",
+      "review",
+    ],
   );
   expectVersion(map["v"], "manifest");
   expectNoLostText(map, "manifest");
@@ -114,6 +129,7 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
   for (const mediaType of expectArray(attachments, "manifest.attachments", MAX_ATTACHMENTS)) {
     expectString(mediaType, "manifest.attachments", 256);
   }
+  if (map["fullUrl"] !== undefined) expectString(map["fullUrl"], "manifest.fullUrl", MAX_URL);
   if (map["request"] !== undefined) expectBytes(map["request"], "manifest.request", 32);
   if (map["review"] !== undefined && map["review"] !== true) {
     throw new EncodingError("ERR_ENCODING_SHAPE", "manifest.review must be true, or absent");

@@ -276,7 +276,7 @@ export interface Ledger {
   relabel(record: Uint8Array, labels?: ResourceLabels | null): Promise<RecordedVersion>;
   /**
    * Labels anew, by the current rules, every record that was labelled by other rules or by none, and
-   * goes on where it was stopped. Until then the labels that a record has govern.
+   * goes on where it was stopped. Until then, a stamp of older rules counts for nothing.
    */
   relabelStale(options?: RelabelOptions): Promise<Relabelled>;
   /** Marks a record as entered in error: it is disclosed no more. */
@@ -573,7 +573,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     turns,
     compaction,
   });
-  const labeller = options.labeller ?? createLabeller();
+  const terminology = options.terminology ?? defaultTerminology();
+  const labeller = options.labeller ?? createLabeller(undefined, { terminology });
   // With shard keys this process is the only one.
   const uploads = createUploads(context, lane ?? (shardKeys === undefined ? undefined : 0));
   const contents = createRecordContents(context, { catalogue, subjects, uploads });
@@ -599,10 +600,10 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     turns,
     defaults,
     overlays,
-    terminology: options.terminology ?? defaultTerminology(),
+    terminology,
     understood: options.understood ?? [],
     ...(options.jurisdictions === undefined ? {} : { jurisdictions: options.jurisdictions }),
-    labels: labeller.cid,
+    labeller,
     maxRequestLifetime,
     replays: openReplays(context, { catalogue, maxRequestLifetime }),
     privilegedRoles: options.privilegedRoles ?? [],

@@ -1,7 +1,7 @@
 import { equalBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
-import type { Labeller } from "../consent/labeller.ts";
+import type { LabelOptions, Labeller } from "../consent/labeller.ts";
 import type { ResourceLabels } from "../consent/resource.ts";
 import { InputError, StorageError } from "../errors.ts";
 import { readBundle, readResource, type BundleProblem, type ResourceText } from "../fhir/bundle.ts";
@@ -17,7 +17,8 @@ import {
   type Filing,
   type SealedEntry,
 } from "./filing.ts";
-import type { Manifest } from "./manifest.ts";
+import { labelsWithin } from "./label-context.ts";
+import { MAX_URL, type Manifest } from "./manifest.ts";
 import type { RecordContent, RecordContents, UploadProgress } from "./record-content.ts";
 import { currentRecords, type CurrentRecord } from "./records.ts";
 import type { PersonIdentifier, Subject, Subjects } from "./subjects.ts";
@@ -25,7 +26,7 @@ import { afterWriting } from "../storage/settle.ts";
 import { assertAbout, assertSamePerson } from "./same-person.ts";
 import { besideAttachments, freshLabels, isSameLabels } from "./fresh-labels.ts";
 import { personName, sharedOfAll, type Turns } from "./turns.ts";
-import { uniteLabels } from "./unite-labels.ts";
+import { isOwn, uniteLabels } from "./unite-labels.ts";
 
 /** FHIR JSON: as UTF-8 bytes or a string, which keep every digit, or parsed. */
 export type ResourceInput = Uint8Array | string | FhirResource;
@@ -174,15 +175,14 @@ export function createRecording(options: {
   function manifestOf(
     { resource }: ResourceText,
     labels: ResourceLabels | null | undefined,
-    resolve?: (reference: string) => unknown,
-  ): Pick<Manifest, "mediaType" | "resource"> & { readonly labels: ResourceLabels | null } {
+    within: LabelOptions = {},
+  ): Pick<Manifest, "mediaType" | "resource" | "fullUrl"> & {
+    readonly labels: ResourceLabels | null;
+  } {
     return {
       mediaType: FHIR_JSON,
       resource: describeResource(resource),
-      labels:
-        labels === undefined
-          ? labeller.label(resource, resolve === undefined ? {} : { resolve })
-          : labels,
+      labels: labels === undefined ? labeller.label(resource, within) : labels,
     };
   }
 
@@ -295,12 +295,12 @@ export function createRecording(options: {
     fresh: ResourceLabels | null,
   ): Promise<ResourceLabels | null> {
     const { head, labels: current } = record;
-    if (current?.stamp?.labeller === labeller.name) return fresh;
+    if (current?.stamp != null && isOwn(current.stamp, labeller)) return fresh;
     const former = besideAttachments(
       labeller.label(readResource(await contents.textOf(head)).resource),
       head.manifest.attachments,
     );
-    return uniteLabels(fresh, current, former, labeller.name);
+    return uniteLabels(fresh, current, former, labeller);
   }
 
   /** Files a record's content under another person, and ends it where it was. */
@@ -349,10 +349,15 @@ export function createRecording(options: {
     );
   };
 
+  /** A record stays where it stood: by that its references are read. */
+  const addressOf = ({ manifest: { fullUrl } }: CatalogueItem): Pick<Manifest, "fullUrl"> =>
+    fullUrl === undefined ? {} : { fullUrl };
+
   const describe = ({ head, labels }: CurrentRecord) => ({
     labels,
     mediaType: head.manifest.mediaType ?? FHIR_JSON,
     ...(head.manifest.resource === undefined ? {} : { resource: head.manifest.resource }),
+    ...addressOf(head),
   });
 
   return {
@@ -379,10 +384,11 @@ export function createRecording(options: {
         if (toHex(record.subject.local) !== toHex(subject.local)) {
           throw new InputError("ERR_INPUT_INVALID", "the amended record is about another person");
         }
-        if (labels !== undefined) return { op: "amend", ...manifest, labels } as const;
+        const correction = { op: "amend", ...manifest, ...addressOf(record.head) } as const;
+        if (labels !== undefined) return { ...correction, labels };
         const kept = await keptLabels(record, manifest.labels);
         const attached = attachments ?? record.head.manifest.attachments;
-        return { op: "amend", ...manifest, labels: besideAttachments(kept, attached) } as const;
+        return { ...correction, labels: besideAttachments(kept, attached) };
       };
       if (attachments === undefined || attachments.length === 0) {
         return change(amends, async (record) => {
@@ -402,15 +408,12 @@ export function createRecording(options: {
     },
     async recordBundle(subject, input, { onProgress, signal, mix = false, fields = false } = {}) {
       const bundle = readBundle(input, { now: now() });
-      const byName = new Map<string, unknown>();
-      for (const { fullUrl, resource } of bundle.resources) {
-        if (fullUrl !== undefined) byName.set(fullUrl, resource);
-        byName.set(`${resource.resourceType}/${String(resource["id"])}`, resource);
-      }
+      const within = labelsWithin(bundle);
       const manifests = new Map<number, ReturnType<typeof manifestOf>>();
-      for (const { index, resource, text, patients } of bundle.resources) {
+      for (const { index, resource, text, patients, fullUrl = "" } of bundle.resources) {
         if (patients.length !== 1) continue;
-        const manifest = manifestOf({ resource, text }, undefined, (name) => byName.get(name));
+        const address = fullUrl === "" || fullUrl.length > MAX_URL ? {} : { fullUrl };
+        const manifest = { ...manifestOf({ resource, text }, undefined, within), ...address };
         // Before anything is written: one that cannot be recorded must not leave others half recorded.
         const path = `Bundle.entry[${index}].resource`;
         contents.assertSealable({ op: "create", ...manifest }, { text, fields }, path);

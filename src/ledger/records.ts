@@ -2,8 +2,9 @@ import { equalBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
 import type { ConsentResource, ResourceLabels } from "../consent/resource.ts";
 import { toConsentResource } from "../fhir/consent-resource.ts";
+import { isOutdated, type Labeller } from "../consent/labeller.ts";
 import type { CatalogueItem } from "./catalogue.ts";
-import { labelsOfBoth } from "./unite-labels.ts";
+import { isNormal, labelsOfBoth } from "./unite-labels.ts";
 
 /** A record as it stands now: its newest content, its newest labels. */
 export interface CurrentRecord {
@@ -64,13 +65,34 @@ export function currentRecords(items: readonly CatalogueItem[]): Map<string, Cur
   return records;
 }
 
+/**
+ * What the labels of a record are worth under the current rules: older rules stamped as judged what
+ * these may find sensitive, or cannot judge. What they found stands.
+ */
+function believedLabels(
+  labels: ResourceLabels | null,
+  labeller: Pick<Labeller, "name" | "version" | "replaces">,
+): ResourceLabels | null {
+  if (labels?.stamp == null || !isOutdated(labels.stamp, labeller)) return labels;
+  return { codes: labels.codes.filter((code) => !isNormal(code)), stamp: null };
+}
+
 /** A record in the form in which consent judges it. */
 export function judgedForm(
   record: CurrentRecord,
-  controller: string,
-  jurisdictions?: readonly string[],
+  {
+    controller,
+    labeller,
+    jurisdictions,
+  }: {
+    readonly controller: string;
+    /** By whose rules a stamp of older ones is told. */
+    readonly labeller: Pick<Labeller, "name" | "version" | "replaces">;
+    readonly jurisdictions?: readonly string[];
+  },
 ): ConsentResource {
-  const { head, labels } = record;
+  const { head } = record;
+  const labels = believedLabels(record.labels, labeller);
   const description = head.manifest.resource;
   if (description === undefined) {
     return {

@@ -1,4 +1,5 @@
-import type { ResourceLabels } from "../consent/resource.ts";
+import type { Labeller } from "../consent/labeller.ts";
+import type { LabelStamp, ResourceLabels } from "../consent/resource.ts";
 import { CONFIDENTIALITY } from "../consent/terminology.ts";
 
 /**
@@ -8,19 +9,18 @@ import { CONFIDENTIALITY } from "../consent/terminology.ts";
  * @param current - labels that the record has
  * @param former - the labeller's answer to the content that it has, by which is told what of
  *   `current` came from elsewhere
- * @param labeller - the labeller's name
  */
 export function uniteLabels(
   fresh: ResourceLabels | null,
   current: ResourceLabels | null,
   former: ResourceLabels | null,
-  labeller: string,
+  labeller: Pick<Labeller, "name" | "replaces">,
 ): ResourceLabels | null {
   if (current === null) {
     // Where the labeller could tell, somebody had said that nothing is known.
     return former === null || fresh === null ? fresh : { ...fresh, stamp: null };
   }
-  const own = current.stamp?.labeller === labeller;
+  const own = current.stamp !== null && isOwn(current.stamp, labeller);
   // The labeller would have stamped: somebody else gave these labels, and left open what else there is.
   const leftOpen = current.stamp === null && former !== null && former.stamp !== null;
   const told = new Set(current.stamp === null && !leftOpen ? former?.codes.map(nameOf) : []);
@@ -53,7 +53,17 @@ export function labelsOfBoth(
   return { codes: [...codes.values()], stamp: known ? judge.stamp : null };
 }
 
+/** Whether a stamp is the labeller's, or of rules that its own were made of. */
+export function isOwn(
+  stamp: LabelStamp,
+  { name, replaces }: Pick<Labeller, "name" | "replaces">,
+): boolean {
+  return stamp.labeller === name || replaces?.includes(stamp.labeller) === true;
+}
+
 type Code = ResourceLabels["codes"][number];
 
 const nameOf = ({ system, code }: Code): string => JSON.stringify([system, code]);
-const isNormal = ({ system, code }: Code): boolean => system === CONFIDENTIALITY && code === "N";
+/** Whether a label says that nothing is sensitive. */
+export const isNormal = ({ system, code }: Code): boolean =>
+  system === CONFIDENTIALITY && code === "N";

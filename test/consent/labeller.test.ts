@@ -62,7 +62,7 @@ describe("createLabeller", () => {
   it("stamps with its name and version, and names its rules by CID", () => {
     expect(labeller.label(glucose)).toEqual({
       codes: [{ system: "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", code: "N" }],
-      stamp: { labeller: "healthledger-default", version: "2" },
+      stamp: { labeller: "healthledger-default", version: "3" },
     });
     expect(labeller.cid.equals(createLabeller().cid)).toBe(true);
   });
@@ -76,7 +76,7 @@ describe("createLabeller", () => {
       {
         resourceType: "MedicationRequest",
         medicationCodeableConcept: concept(RXNORM, "276237"),
-        x: [hiv],
+        category: [hiv],
       },
     ],
     ["vaccineCode", { resourceType: "Immunization", vaccineCode: hiv }],
@@ -331,7 +331,7 @@ describe("extendLabelRules", () => {
   const ours = extendLabelRules(DEFAULT_LABEL_RULES, {
     name: "our-rules",
     version: "1",
-    clinicalSystems: ["urn:our-lab"],
+    systems: { "urn:our-lab": { covers: "all" } },
     administrativeSystems: ["urn:our-wards:*"],
     rules: [
       { labels: ["HIV"], codes: { "urn:our-lab": ["17"] } },
@@ -339,7 +339,10 @@ describe("extendLabelRules", () => {
     ],
   });
   const extended = createLabeller(ours);
-  const condition = (...coded: readonly unknown[]) => ({ resourceType: "Condition", x: coded });
+  const condition = (...coded: readonly unknown[]) => ({
+    resourceType: "Condition",
+    category: coded,
+  });
 
   it("adds systems and rules, under another name and CID", () => {
     expect(names(extended.label(condition(local)))).toEqual(["HIV", "R"]);

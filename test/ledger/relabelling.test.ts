@@ -16,7 +16,7 @@ const rules = (version: string, more: Partial<LabelRuleAdditions> = {}) =>
     extendLabelRules(DEFAULT_LABEL_RULES, {
       name: "ours",
       version,
-      clinicalSystems: [LAB],
+      systems: { [LAB]: { covers: "all" } },
       ...more,
     }),
   );
@@ -46,8 +46,8 @@ describe("relabelStale", () => {
     await w.hl.record(w.me, result("r-2", "18"));
     expect(await asked(w.hl, w)).toBe(2);
     const hl = await w.again({ labeller: after });
-    // Until it is done, the labels that a record has govern.
-    expect(await asked(hl, w)).toBe(2);
+    // Until it is done, nothing is known of what older rules had judged.
+    expect(await asked(hl, w)).toBe(0);
     expect(await hl.relabelStale()).toEqual({ stale: 2, relabelled: 2, unreadable: 0 });
     expect(await asked(hl, w)).toBe(1);
     const labels = await labelsOf(hl, w);
@@ -129,7 +129,9 @@ describe("relabelStale", () => {
     };
     await w.hl.record(w.me, result("not-sure", "18"), { labels: found });
     const hl = await w.again({
-      labeller: rules("2", { clinicalSystems: [LAB, "urn:other-lab"] }),
+      labeller: rules("2", {
+        systems: { [LAB]: { covers: "all" }, "urn:other-lab": { covers: "all" } },
+      }),
     });
     const stamps = async () =>
       [...(await labelsOf(hl, w))].map(([id, labels]) => [id, labels?.stamp?.version ?? null]);
@@ -164,7 +166,7 @@ describe("relabelStale", () => {
     const w = await ward({ labeller: after });
     await w.hl.record(w.me, result("r-1"));
     await w.hl.record(w.me, result("r-2", "18"));
-    const hl = await w.again({ labeller: rules("3", { clinicalSystems: [] }) });
+    const hl = await w.again({ labeller: rules("3", { systems: {} }) });
     await hl.relabelStale();
     const labels = await labelsOf(hl, w);
     expect(names(labels.get("r-1")!)).toEqual(["PSY", "R"]);

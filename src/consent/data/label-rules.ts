@@ -1,13 +1,17 @@
-import type { LabelRuleSet } from "../labeller.ts";
+import {
+  CPT,
+  CVX,
+  HCPCS,
+  ICD10_CM as ICD10,
+  ICD10 as ICD10_WHO,
+  LOINC,
+  RXNORM,
+  SNOMED_CT as SNOMED,
+} from "../code-systems.ts";
+import type { LabelRuleSet } from "../label-rules.ts";
+import { ACT_CODE } from "../terminology.ts";
 
-const SNOMED = "http://snomed.info/sct";
-const LOINC = "http://loinc.org";
-const ICD10 = "http://hl7.org/fhir/sid/icd-10-cm";
-const ICD10_WHO = "http://hl7.org/fhir/sid/icd-10";
-const RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm";
-const CPT = "http://www.ama-assn.org/go/cpt";
-const HCPCS = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets";
-const CVX = "http://hl7.org/fhir/sid/cvx";
+const HL7 = "http://terminology.hl7.org/CodeSystem";
 
 const list = (text: string): readonly string[] => text.trim().split(/\s+/);
 
@@ -21,10 +25,19 @@ const list = (text: string): readonly string[] => text.trim().split(/\s+/);
  *   beginnings of their codes
  */
 export const DEFAULT_LABEL_RULES: LabelRuleSet = {
-  v: 1,
+  v: 2,
   name: "healthledger-default",
-  version: "2",
-  clinicalSystems: [SNOMED, LOINC, ICD10, ICD10_WHO, RXNORM, CPT, HCPCS, CVX],
+  version: "3",
+  systems: {
+    [SNOMED]: { covers: "part", unlisted: "harmless" },
+    [LOINC]: { covers: "part", unlisted: "harmless" },
+    [RXNORM]: { covers: "part", unlisted: "harmless" },
+    [CPT]: { covers: "part", unlisted: "harmless" },
+    [HCPCS]: { covers: "part", unlisted: "harmless" },
+    [CVX]: { covers: "all" },
+    [ICD10]: { covers: "all" },
+    [ICD10_WHO]: { covers: "all" },
+  },
   administrativeSystems: [
     ...list(`adjudication admit-source allergyintolerance-clinical allergyintolerance-verification
       claim-type claimcareteamrole claiminformationcategory condition-category condition-clinical
@@ -32,10 +45,10 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
       dose-rate-type ex-diagnosistype ex-paymenttype ex-serviceplace goal-achievement goal-priority
       location-physical-type medicationrequest-category medicationrequest-course-of-therapy
       observation-category organization-type payeetype processpriority referencerange-meaning
-      v2-0074 v2-0203 v3-ActCode v3-ActPriority v3-ActReason v3-Confidentiality v3-GTSAbbreviation
-      v3-MaritalStatus v3-NullFlavor v3-ObservationInterpretation v3-ParticipationMode
+      v2-0074 v2-0203 v3-ActPriority v3-ActReason v3-Confidentiality v3-GTSAbbreviation
+      v3-MaritalStatus v3-NullFlavor v3-ObservationInterpretation v3-ObservationValue v3-ParticipationMode
       v3-ParticipationType v3-RouteOfAdministration v3-TimingEvent`).map(
-      (name) => `http://terminology.hl7.org/CodeSystem/${name}`,
+      (name) => `${HL7}/${name}`,
     ),
     "http://hl7.org/fhir/resource-types",
     "http://hl7.org/fhir/restful-interaction",
@@ -45,10 +58,33 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
     "http://www.nubc.org/patient-discharge",
     "https://bluebutton.cms.gov/resources/codesystem/adjudication",
     "https://bluebutton.cms.gov/resources/variables/line_cms_type_srvc_cd",
+    // The maker of a synthetic patient.
+    "https://smarthealthit.org/tags",
     "urn:ietf:bcp:*",
-    "urn:iso:std:iso:*",
+    "urn:iso:std:iso:3166*",
+    "urn:iso:std:iso:4217",
+    // Race and ethnicity of the CDC.
+    "urn:oid:2.16.840.1.113883.6.238",
   ],
+  administrativeCodes: {
+    // Of ActCode the kinds of encounters; other codes of it tell programmes, policies and much else.
+    codes: {
+      [ACT_CODE]: list("AMB EMER FLD HH IMP ACUTE NONAC OBSENC PRENC SS VR"),
+    },
+  },
+  notSensitive: [],
   rules: [
+    {
+      // Where somebody came from or went to, and which department tested.
+      labels: ["PSY", "MH", "BH"],
+      codes: {
+        [`${HL7}/admit-source`]: ["psych"],
+        [`${HL7}/discharge-disposition`]: ["psy"],
+        "http://www.nubc.org/patient-discharge": ["65", "93"],
+        "https://bluebutton.cms.gov/resources/variables/line_cms_type_srvc_cd": ["T"],
+      },
+    },
+    { labels: ["GDIS"], codes: { [`${HL7}/v2-0074`]: ["CG", "GE"] } },
     {
       labels: ["SUD", "ETH", "ETHUD"],
       codes: {

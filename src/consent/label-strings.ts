@@ -1,0 +1,48 @@
+import { TOKEN_ELEMENTS } from "./data/fhir-elements.ts";
+
+const list = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/));
+
+/** Parts of the names and addresses of people and places. */
+const NAMES = list("family given prefix suffix line city district state postalCode country");
+
+/** Elements whose strings are numbers that somebody gave out, or names of FHIR's own. */
+const NUMBERS = list(`accountNumber deviceIdentifier distinctIdentifier lotNumber modelNumber
+  preAuthRef referenceNumber serialNumber state status subscriberId system type value`);
+
+/** Elements with a name or an address in them, which have a `text` of their own. */
+const NAMED = list("name address valueHumanName valueAddress");
+const TELECOM = list("telecom valueContactPoint");
+
+/** A FHIR date, dateTime, instant or time. */
+const TIME =
+  /^(?:\d{4}(?:-\d{2}(?:-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})?)?)?)?|\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)$/;
+
+/** How somebody is reached by telephone; other addresses are one word. */
+const TELEPHONE = /^[\d\s()+\-./x]{1,40}$/;
+
+const UNITS =
+  list(`% /min beats bpm breaths cells cm copies d day days degF Cel dL fL g h hour hours IU
+  IntlUnit kg kIU km kPa L lb lbs lx m mcg mEq mg min minute minutes mIU mL mm mmHg mmol mo month months
+  mOsm ms ng nm nmol pg pmol s sec second seconds score U ug uIU uL umol week weeks wk year years yr a
+  in inch ft oz C F K mol mol Hg m2 m3 tablet tablets capsule capsules count ratio times`);
+
+/** Whether a string of an element that has no code for it says nothing beyond the element's name. */
+export function isPlain(element: string, text: string, parent: string, ofPeople: boolean): boolean {
+  if (TIME.test(text)) return true;
+  if (element === "id") return /^[A-Za-z0-9\-.]{1,64}$/.test(text);
+  // What people and places are called is not judged.
+  if (NAMES.has(element)) return true;
+  if (element === "text" && NAMED.has(parent)) return true;
+  if (ofPeople && (element === "name" || element === "alias")) return true;
+  if (element === "value" && TELECOM.has(parent)) return true;
+  if (element === "unit") return isUnit(text);
+  if (element === "value" && TELEPHONE.test(text)) return true;
+  return (TOKEN_ELEMENTS.has(element) || NUMBERS.has(element)) && /^\S{1,256}$/.test(text);
+}
+
+/** Whether a text is made of the names of units only. */
+export function isUnit(text: string): boolean {
+  if (text.length > 40) return false;
+  const words = text.split(/[\s/.*^()[\]{}\d-]+/).filter((word) => word !== "");
+  return words.every((word) => UNITS.has(word) || UNITS.has(word.toLowerCase()));
+}

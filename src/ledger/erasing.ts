@@ -617,11 +617,14 @@ export function createErasing(
       }
       // Whom they are about is what nobody can say.
       const nobody = { local: strangers(context) };
+      let isFirst = true;
       for (const [what, ids] of byClass) {
         const targets = ids.map((id) => ({ id }));
-        await destroy(nobody, what, targets, { reason, forget: false });
+        const write = () => destroy(nobody, what, targets, { reason, forget: false });
+        await (isFirst ? write() : afterWriting(write));
+        isFirst = false;
       }
-      await settled(options.compaction);
+      await afterWriting(() => settled(options.compaction));
     },
     async erase(subject, eraseOptions) {
       const request = checkErase(eraseOptions);

@@ -1,3 +1,4 @@
+import { afterWriting } from "../storage/settle.ts";
 import type { Decision } from "../consent/decision.ts";
 import { exportJwe, loadJose } from "../envelope/jwe.ts";
 import type { Answer } from "./answer.ts";
@@ -36,13 +37,15 @@ export async function exportRecords(
 ): Promise<RecordExport> {
   await loadJose();
   const answer = await ask();
-  const exported: ExportedRecord[] = [];
-  for await (const { record, manifest, text, receipt } of answer.items()) {
-    if (text === undefined) continue;
-    const contentType = manifest.mediaType ?? "application/fhir+json";
-    const { jwe, key } = await exportJwe({ ...options, content: text, contentType });
-    text.fill(0);
-    exported.push({ record, contentType, jwe, key, receipt });
-  }
-  return { access: answer.access, decision: answer.decision, exported };
+  return afterWriting(async () => {
+    const exported: ExportedRecord[] = [];
+    for await (const { record, manifest, text, receipt } of answer.items()) {
+      if (text === undefined) continue;
+      const contentType = manifest.mediaType ?? "application/fhir+json";
+      const { jwe, key } = await exportJwe({ ...options, content: text, contentType });
+      text.fill(0);
+      exported.push({ record, contentType, jwe, key, receipt });
+    }
+    return { access: answer.access, decision: answer.decision, exported };
+  });
 }

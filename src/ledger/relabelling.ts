@@ -9,6 +9,7 @@ import type { Catalogue } from "./catalogue.ts";
 import type { LedgerContext } from "./context.ts";
 import type { Recording } from "./recording.ts";
 import { currentRecords, type CurrentRecord } from "./records.ts";
+import { afterWriting } from "../storage/settle.ts";
 
 export interface RelabelOptions {
   /**
@@ -69,15 +70,22 @@ export async function relabelStale(
     stale += ids.length;
     for (let at = 0; at < ids.length; at += AT_ONCE) {
       signal?.throwIfAborted();
-      const some = await Promise.all(ids.slice(at, at + AT_ONCE).map(relabel));
-      relabelled += some.filter(Boolean).length;
+      const some = await Promise.allSettled(ids.slice(at, at + AT_ONCE).map(relabel));
+      relabelled += some.filter((one) => one.status === "fulfilled" && one.value).length;
+      const failed = some.find((one) => one.status === "rejected");
+      // What the others filed stands, here and in earlier blocks.
+      if (failed !== undefined) await told(() => Promise.reject(failed.reason as Error));
     }
     height++;
-    if (ids.length > 0 || height === total) await writeMark(height);
+    if (ids.length > 0 || height === total) await told(() => writeMark(height));
     onProgress?.({ done: height, total, relabelled });
     signal?.throwIfAborted();
   }
   return { stale, relabelled, unreadable };
+
+  function told(work: () => Promise<void>): Promise<void> {
+    return relabelled > 0 ? afterWriting(work) : work();
+  }
 
   async function relabel(id: Uint8Array): Promise<boolean> {
     for (let left = TRIES; ; left--) {

@@ -21,13 +21,13 @@ export interface ImportedJwe {
 
 /** What a SMART Health Link leads to. */
 export interface HealthLink {
-  /** Where the manifest or file is had. */
+  /** Where the manifest or file is had: `https:`, at most 128 characters, not to be guessed. */
   readonly url: string;
   /** 32 bytes. */
   readonly key: Uint8Array;
-  /** When it ends, in seconds since 1970. */
+  /** When it ends, in seconds since 1970; whole ones where it is written. */
   readonly exp?: number;
-  /** Letters `L`, `P` and `U` in that order, as the specification has them. */
+  /** Letters `L`, `P` and `U` in that order, never `P` and `U` together. */
   readonly flag?: string;
   /** At most 80 characters; stands beside the key, so nothing clinical belongs there. */
   readonly label?: string;
@@ -35,7 +35,10 @@ export interface HealthLink {
 
 const ALG = "dir";
 const ENC = "A256GCM";
-const FLAG = /^L?P?U?$/;
+const FLAG = /^L?(?:P|U)?$/;
+const MAX_URL = 128;
+/** The last second of the year 9999: what is more was counted in milliseconds. */
+const MAX_EXP = 253_402_300_799;
 
 /**
  * Loads the optional peer. Called before anything is disclosed, so that its absence costs nobody
@@ -108,7 +111,7 @@ export async function importJwe(
   const { compactDecrypt } = await loadJose();
   let opened: Awaited<ReturnType<typeof compactDecrypt>>;
   try {
-    opened = await compactDecrypt(jwe, key, {
+    opened = await compactDecrypt(jwe.trim(), key, {
       keyManagementAlgorithms: [ALG],
       contentEncryptionAlgorithms: [ENC],
       maxDecompressedLength: maxBytes,
@@ -123,10 +126,22 @@ export async function importJwe(
   };
 }
 
-/** Writes a SMART Health Link: `shlink:/` and base64url of its JSON. It holds the key. */
+/**
+ * Writes a SMART Health Link: `shlink:/` and base64url of its JSON. It holds the key.
+ *
+ * @throws {InputError} `ERR_INPUT_INVALID` when it would be none
+ * @see HL7 SMART Health Cards and Links STU 1, "Construct a SMART Health Links Payload"
+ */
 export function encodeHealthLink(link: HealthLink): string {
   assertBytes(link.key, "key", 32);
   const { url, exp, flag, label } = link;
+  const good =
+    isUrl(url, ["https:"]) &&
+    url.length <= MAX_URL &&
+    (exp === undefined || (isExp(exp) && Number.isInteger(exp))) &&
+    (flag === undefined || (flag !== "" && isFlag(flag))) &&
+    (label === undefined || isLabel(label));
+  if (!good) throw invalidLink();
   const json = {
     url,
     key: toBase64Url(link.key),
@@ -135,38 +150,41 @@ export function encodeHealthLink(link: HealthLink): string {
     ...(label === undefined ? {} : { label }),
     v: 1,
   };
-  const text = `shlink:/${toBase64Url(utf8ToBytes(JSON.stringify(json)))}`;
-  decodeHealthLink(text);
-  return text;
+  return `shlink:/${toBase64Url(utf8ToBytes(JSON.stringify(json)))}`;
 }
 
 /**
- * Reads a SMART Health Link, with or without the address of a viewer before it.
+ * Reads a SMART Health Link, with or without the address of a viewer before it. Members and flags
+ * that are not known are left out, as the specification demands.
  *
  * @throws {InputError} `ERR_INPUT_INVALID` when it is none
  */
 export function decodeHealthLink(text: string): HealthLink {
-  const at = text.indexOf("shlink:/");
+  const at = text.search(/shlink:\//i);
   if (text.length > 8192 || at < 0) throw invalidLink();
+  const payload = text
+    .slice(at + 8)
+    .trim()
+    .replace(/={1,2}$/, "");
   try {
-    const json: unknown = JSON.parse(bytesToUtf8(fromBase64Url(text.slice(at + 8))));
+    const json: unknown = JSON.parse(bytesToUtf8(fromBase64Url(payload)));
     const { url, key, exp, flag, label, v = 1 } = json as Record<string, unknown>;
     const bytes = typeof key === "string" ? fromBase64Url(key) : undefined;
+    const flags = typeof flag === "string" ? flag.replace(/[^LPU]/g, "") : flag;
     const good =
-      typeof url === "string" &&
-      URL.canParse(url) &&
+      isUrl(url, ["https:", "http:"]) &&
       v === 1 &&
       bytes?.length === 32 &&
-      (exp === undefined || (typeof exp === "number" && Number.isFinite(exp))) &&
-      (flag === undefined || (typeof flag === "string" && FLAG.test(flag))) &&
-      (label === undefined || (typeof label === "string" && label.length <= 80));
+      (exp === undefined || isExp(exp)) &&
+      (flags === undefined || isFlag(flags)) &&
+      (label === undefined || isLabel(label));
     if (!good) throw invalidLink();
     return {
       url,
       key: bytes,
-      ...(exp === undefined ? {} : { exp: exp as number }),
-      ...(flag === undefined ? {} : { flag: flag as string }),
-      ...(label === undefined ? {} : { label: label as string }),
+      ...(exp === undefined ? {} : { exp }),
+      ...(flags === undefined || flags === "" ? {} : { flag: flags }),
+      ...(label === undefined ? {} : { label }),
     };
   } catch (cause) {
     if (cause instanceof InputError) throw cause;
@@ -180,6 +198,17 @@ export function decodeHealthLink(text: string): HealthLink {
     throw cause;
   }
 }
+
+const isUrl = (value: unknown, protocols: readonly string[]): value is string =>
+  typeof value === "string" && URL.canParse(value) && protocols.includes(new URL(value).protocol);
+
+const isExp = (value: unknown): value is number =>
+  typeof value === "number" && value >= 0 && value <= MAX_EXP;
+
+const isFlag = (value: unknown): value is string => typeof value === "string" && FLAG.test(value);
+
+const isLabel = (value: unknown): value is string =>
+  typeof value === "string" && [...value].length <= 80;
 
 const invalidLink = (): InputError =>
   new InputError("ERR_INPUT_INVALID", "not a SMART Health Link");

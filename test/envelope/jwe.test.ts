@@ -85,6 +85,7 @@ describe("importJwe", () => {
       writeJwe({ ...header, zip: "LZ4" }, key, content),
       writeJwe({ ...header, zip: "DEF" }, key, content),
     ];
+    expect((await importJwe(`${good}\n`, key)).content).toEqual(content);
     for (const jwe of bad) await expect(importJwe(jwe, key)).rejects.toThrow(DECRYPT);
     await expect(importJwe(good, random(32))).rejects.toThrow(DECRYPT);
     await expect(importJwe(good, new Uint8Array(16))).rejects.toThrow(RangeError);
@@ -167,6 +168,68 @@ describe("encodeHealthLink", () => {
       );
     }
     expect(() => encodeHealthLink({ url: "x", key: random(32) })).toThrow(
+      expect.objectContaining({ code: "ERR_INPUT_INVALID" }),
+    );
+  });
+
+  const shl = (json: unknown): string => `shlink:/${base64url(JSON.stringify(json))}`;
+  const key = random(32);
+  const url = "https://shl.example.org/manifests/I91rhba3VsuGXGchcnr6VHlQFKxfE28kuZ0ssbEuxno/m";
+  const payload = { url, key: base64url(key) };
+
+  it.each([
+    ["P with U", { flag: "PU" }],
+    ["L, P and U", { flag: "LPU" }],
+    ["flags out of order", { flag: "UL" }],
+    ["an unknown flag", { flag: "X" }],
+    ["no flag at all", { flag: "" }],
+    ["milliseconds", { exp: 1_800_000_000_000 }],
+    ["a part of a second", { exp: 1_800_000_000.5 }],
+    ["a time before 1970", { exp: -1 }],
+    ["no time", { exp: NaN }],
+    ["no HTTPS", { url: "http://a.example/" }],
+    ["a script", { url: "javascript:alert(1)" }],
+    ["a URL of 129 characters", { url: `https://a.example/${"x".repeat(111)}` }],
+    ["a label of 81 characters", { label: "ä".repeat(81) }],
+  ])("does not write %s", (_name, more) => {
+    expect(() => encodeHealthLink({ url, key, ...more })).toThrow(
+      expect.objectContaining({ code: "ERR_INPUT_INVALID" }),
+    );
+  });
+
+  it("writes what is as long as it may be", () => {
+    const longest = `https://a.example/${"x".repeat(110)}`;
+    const link = { url: longest, key, flag: "LU", exp: 253_402_300_799, label: "😀".repeat(80) };
+    expect(longest).toHaveLength(128);
+    expect(decodeHealthLink(encodeHealthLink(link))).toEqual(link);
+  });
+
+  it("reads what scanners and other writers make of it", () => {
+    const bare = { url, key };
+    expect(decodeHealthLink(shl(payload).replace("shlink", "SHLINK"))).toEqual(bare);
+    expect(decodeHealthLink(`${shl(payload)}\r\n`)).toEqual(bare);
+    for (const pad of ["", "x", "xx"]) {
+      const padded = Buffer.from(JSON.stringify({ ...payload, pad })).toString("base64");
+      const text = `shlink:/${padded.replaceAll("+", "-").replaceAll("/", "_")}`;
+      expect(decodeHealthLink(text)).toEqual(bare);
+    }
+    // receivers ignore members and flags that they do not recognise
+    expect(decodeHealthLink(shl({ ...payload, flag: "LX", more: 1 }))).toEqual({
+      ...bare,
+      flag: "L",
+    });
+    expect(decodeHealthLink(shl({ ...payload, flag: "X" }))).toEqual(bare);
+  });
+
+  it.each([
+    { flag: "PU" },
+    { flag: 1 },
+    { exp: 1_800_000_000_000 },
+    { exp: -1 },
+    { url: "javascript:alert(1)" },
+    { url: "data:text/plain,x" },
+  ])("does not read %j", (more) => {
+    expect(() => decodeHealthLink(shl({ ...payload, ...more }))).toThrow(
       expect.objectContaining({ code: "ERR_INPUT_INVALID" }),
     );
   });

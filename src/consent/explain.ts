@@ -1,7 +1,21 @@
+import type { CID } from "../codec/cid.ts";
 import type { Decision, Layer, Reason } from "./decision.ts";
+import { dateInWords, either, ruleInWords, topicOf, type Naming } from "./explain-rule.ts";
 import type { SetAsideReason } from "./lineage.ts";
-import { defaultTerminology, type Terminology } from "./terminology.ts";
+import type { ActorRef, Capacity, Directive, Overlay, Rule } from "./model.ts";
+import type { ConsentSnapshot } from "./snapshot.ts";
+import { BTG, defaultTerminology, type Terminology } from "./terminology.ts";
 import { isoInstant } from "./time.ts";
+
+/** What explanations are made with. */
+export interface ExplainOptions {
+  /** What was decided on: with it sentences say which records, to whom and until when. */
+  readonly snapshot?: Pick<ConsentSnapshot, "directives" | "organisation" | "overlays">;
+  /** What codes are called by. Default the shipped one. */
+  readonly terminology?: Terminology;
+  /** What a party that a rule names is called. Default: nobody is named. */
+  readonly nameOf?: (actor: ActorRef) => string | undefined;
+}
 
 const OUTCOME: Readonly<Record<Decision["outcome"], string>> = {
   permit: "Permitted.",
@@ -11,10 +25,11 @@ const OUTCOME: Readonly<Record<Decision["outcome"], string>> = {
   indeterminate: "Refused, because it cannot be told whether a refusal applies.",
 };
 
-const SPEAKER: Readonly<Record<Layer, string>> = {
-  law: "The law",
-  patient: "The patient's directive",
-  organisation: "The organisation's default policy",
+const GRANTOR: Readonly<Record<Capacity, string>> = {
+  self: "The patient",
+  guardian: "The patient's guardian",
+  proxy: "The patient's proxy",
+  court: "A court",
 };
 
 const ATTRIBUTE: Readonly<Record<string, string>> = {
@@ -45,30 +60,36 @@ const SET_ASIDE: Readonly<Record<SetAsideReason, string>> = {
 /**
  * Says in plain sentences what was decided and why.
  *
- * @param terminology - what codes are called by; default the shipped one
- * @returns one sentence a line; no identifiers of persons beyond what rules are called
+ * @returns one sentence a line; no identifiers of persons beyond what rules and `nameOf` call them
+ * @example
+ *   const { records, facts } = await hl.decide(patient, question);
+ *   for (const { decision } of records) console.log(explain(decision, { snapshot: facts }));
  */
-export function explain(
-  decision: Decision,
-  terminology: Terminology = defaultTerminology(),
-): string {
-  const name = (code: string): string => terminology.display(code) ?? code;
+export function explain(decision: Decision, options: ExplainOptions = {}): string {
+  const { terminology = defaultTerminology(), nameOf = () => undefined, snapshot } = options;
+  const teller: Teller = {
+    naming: { terminology, nameOf },
+    name: (code) => terminology.display(code) ?? code,
+    sourceOf: sourcesIn(snapshot),
+    partial: decision.outcome === "partial",
+    doubtful: decision.outcome === "indeterminate",
+  };
+  const { name } = teller;
   const lines = [OUTCOME[decision.outcome]];
-  const what = decision.outcome === "partial" ? "records" : "this";
-  for (const one of decision.reasons) lines.push(sentence(one, name, what, decision.outcome));
+  for (const one of decision.reasons) lines.push(sentence(one, teller));
   if (decision.outcome === "permit") {
     for (const code of decision.obligations) lines.push(`The recipient must: ${name(code)}.`);
     for (const code of decision.refrains) lines.push(`The recipient is bound to: ${name(code)}.`);
   }
   if (decision.breakGlass === "never") {
     lines.push(
-      decision.outcome === "partial"
-        ? "For some records a rule says that the glass must never be broken."
-        : "A matching rule says that the glass must never be broken here.",
+      `${teller.partial ? "For some records a rule says" : "A rule says"} that the glass must never be broken, not even in an emergency.`,
     );
   }
   for (const { directive, why } of decision.setAside) {
-    lines.push(`Directive ${short(directive.toString())} ${SET_ASIDE[why]}.`);
+    const source = teller.sourceOf(directive);
+    const whose = source === undefined || "require" in source.text ? "A" : `${source.speaker}'s`;
+    lines.push(`${whose} directive ${short(directive)} ${SET_ASIDE[why]}.`);
   }
   if (decision.expiresAt !== null) {
     lines.push(`This can change after ${isoInstant(decision.expiresAt)}.`);
@@ -79,60 +100,152 @@ export function explain(
 /** What rules and codes are called by others must not begin sentences of its own, or turn one round. */
 const UNSEEN = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
-function sentence(
-  one: Reason,
-  name: (code: string) => string,
-  what: string,
-  outcome: Decision["outcome"],
-): string {
-  const purpose = one.purpose === null ? "" : ` For ${name(one.purpose)}:`;
-  const start = (text: string): string =>
-    purpose === "" ? text : `${purpose.trim()} ${text[0]!.toLowerCase()}${text.slice(1)}`;
-  const directive = one.directive === null ? "" : ` (${short(one.directive.toString())})`;
-  const speaker = `${one.layer === null ? "" : SPEAKER[one.layer]}${directive}`;
-  const doubtful = one.unknown.length > 0 || outcome === "indeterminate";
-  const says = one.effect === "permit" ? "permits" : doubtful ? "may refuse" : "refuses";
+/** A statement that a reason rests on, and who made it. */
+interface Source {
+  readonly text: Directive | Overlay;
+  readonly speaker: string;
+}
+
+interface Teller {
+  readonly naming: Naming;
+  name(code: string): string;
+  sourceOf(cid: CID | null): Source | undefined;
+  readonly partial: boolean;
+  readonly doubtful: boolean;
+}
+
+function sourcesIn(snapshot: ExplainOptions["snapshot"]): Teller["sourceOf"] {
+  const sources = new Map<string, Source>();
+  for (const { cid, directive } of snapshot?.organisation ?? []) {
+    sources.set(cid.toString(), { text: directive, speaker: SPEAKER.organisation });
+  }
+  for (const { cid, directive } of snapshot?.directives ?? []) {
+    const speaker = GRANTOR[directive.grantor.capacity];
+    sources.set(cid.toString(), { text: directive, speaker });
+  }
+  for (const { cid, overlay } of snapshot?.overlays ?? []) {
+    sources.set(cid.toString(), { text: overlay, speaker: SPEAKER.law });
+  }
+  return (cid) => (cid === null ? undefined : sources.get(cid.toString()));
+}
+
+const SPEAKER: Readonly<Record<Layer, string>> = {
+  law: "The law",
+  patient: "The patient",
+  organisation: "The organisation",
+};
+
+function sentence(one: Reason, teller: Teller): string {
+  const { name, partial } = teller;
+  const source = teller.sourceOf(one.directive);
+  const speaker = source?.speaker ?? (one.layer === null ? "" : SPEAKER[one.layer]);
+  const aim =
+    one.purpose === null
+      ? ""
+      : one.purpose === BTG
+        ? " in an emergency (break the glass)"
+        : ` for ${name(one.purpose)}`;
+  const named = one.directive === null ? "" : ` (directive ${short(one.directive)})`;
+  const some = partial ? "some records" : "this record";
   switch (one.kind) {
-    case "rule": {
-      const rule = `rule ${one.path.map((id) => `"${id}"`).join(" › ")}`;
-      const matched =
-        one.matchedOn.length === 0
-          ? "applies to everything"
-          : `looks at ${listed(one.matchedOn.map((item) => ATTRIBUTE[item] ?? item))}`;
-      const doubt =
-        one.unknown.length === 0
-          ? ""
-          : `; but ${listed(one.unknown.map((item) => ATTRIBUTE[item] ?? item))} could not be established`;
-      return start(`${speaker} ${says} ${what} by ${rule}, which ${matched}${doubt}.`);
-    }
+    case "rule":
+      return ruleSentence(one, speaker, aim, source?.text, teller);
     case "default":
-      return start(
-        `${speaker} has no rule about ${what === "this" ? what : "some records"} and ${says} what it does not mention.`,
-      );
+      return one.effect === "permit"
+        ? `${speaker} has said nothing else about ${some}, and allows what is not mentioned to be shared${aim}${named}.`
+        : `${speaker} has said nothing else about ${some}, and does not allow what is not mentioned to be shared${aim}${named}.`;
     case "suspended":
-      return start(`${speaker} suspends sharing until a later directive resumes it.`);
+      return `${speaker} has stopped sharing until saying otherwise, also${aim || " this"}${named}.`;
     case "scope":
-      return start(`${speaker} was withdrawn or suspended, perhaps for this record too.`);
-    case "ended":
-      return start(`${speaker} has ended, and ${says} what no later directive permits.`);
+      return `${speaker} may refuse ${some}: consent was withdrawn or suspended, and it cannot be told whether for ${partial ? "these" : "this"} too${named}.`;
+    case "ended": {
+      const to =
+        source !== undefined && "grantor" in source.text ? source.text.validity.to : undefined;
+      const when = to === undefined ? "has ended" : `had an end (${dateInWords(to, true)})`;
+      return `What ${lower(speaker)} allowed ${when}, and what is not allowed stays refused${aim}${named}.`;
+    }
     case "requirement":
-      return start(
-        what === "this"
-          ? `${speaker} demands a more specific consent than there is.`
-          : `${speaker} demands, for some records, a more specific consent than there is.`,
-      );
+      return `The law demands${partial ? ", for some records," : ""} more of a consent than there is${aim}${demandOf(source?.text, teller)}.`;
     case "obligation":
-      return `${what === "this" ? "It" : "Some of it"} would be permitted only by someone able to: ${listed(one.codes.map(name))}.`;
+      return `${partial ? "Some of it" : "It"} would be permitted only to someone able to: ${one.codes.map(name).join(", ")}.`;
     case "silence":
-      return one.purpose === null
-        ? "The request states no purpose."
-        : start(
-            what === "this"
-              ? "No directive, law or default policy applies."
-              : "No directive, law or default policy applies to the rest.",
-          );
+      if (one.purpose === null) return "The request states no purpose.";
+      return partial
+        ? `No directive, law or policy in force speaks of sharing the rest${aim}.`
+        : `No directive, law or policy in force speaks of sharing this${aim}.`;
   }
 }
+
+function ruleSentence(
+  one: Reason,
+  speaker: string,
+  aim: string,
+  text: Directive | Overlay | undefined,
+  teller: Teller,
+): string {
+  const path = text?.root === undefined ? undefined : rulesOf(text.root, one.path);
+  const words =
+    text === undefined || path === undefined
+      ? undefined
+      : ruleInWords(path, text.validity, teller.naming);
+  const plain = {
+    what: teller.partial ? "some records" : "this",
+    done: "shared",
+    whom: "",
+    when: "",
+  };
+  const { what, done, whom, when } = words ?? plain;
+  const looks =
+    words !== undefined
+      ? ""
+      : one.matchedOn.length === 0
+        ? ", which applies to everything"
+        : `, which looks at ${listed(one.matchedOn.map((item) => ATTRIBUTE[item] ?? item))}`;
+  const named = one.path.map((id) => `"${id}"`).join(" › ");
+  const of = one.directive === null ? "" : ` of directive ${short(one.directive)}`;
+  const rule = ` (rule ${named}${of}${looks})`;
+  const deed = `${what} to be ${done}${aim}${whom}${when}`;
+  if (one.effect === "permit") return `${speaker} allows ${deed}${rule}.`;
+  const refuses = `does not allow ${deed}`;
+  if (one.unknown.length === 0 && !teller.doubtful) return `${speaker} ${refuses}${rule}.`;
+  const open =
+    one.unknown.length === 0
+      ? "it could not be established whether that is about this record"
+      : `${listed(one.unknown.map((item) => ATTRIBUTE[item] ?? item))} could not be established`;
+  return `${speaker} may refuse this: ${lower(speaker)} ${refuses}, and ${open}${rule}.`;
+}
+
+/** The rules that a path names, from the root down; `undefined` where it leads nowhere. */
+function rulesOf(root: Rule, [first, ...rest]: readonly string[]): readonly Rule[] | undefined {
+  if (root.id !== first) return undefined;
+  const path = [root];
+  for (const id of rest) {
+    const next = path.at(-1)!.rules?.find((rule) => rule.id === id);
+    if (next === undefined) return undefined;
+    path.push(next);
+  }
+  return path;
+}
+
+/** What a law demands that a consent have. */
+function demandOf(text: Directive | Overlay | undefined, { naming }: Teller): string {
+  const require = text === undefined || "grantor" in text ? undefined : text.require;
+  if (require === undefined) return "";
+  const { namesLabel, grantorCapacity, recipientNamed } = require;
+  const demands = [
+    ...(namesLabel === undefined
+      ? []
+      : [`name ${topicOf(naming.terminology.display(namesLabel.code) ?? namesLabel.code)}`]),
+    ...(recipientNamed === true ? ["name who receives it"] : []),
+    ...(grantorCapacity === undefined
+      ? []
+      : [`be given by ${either(grantorCapacity.map((one) => lower(GRANTOR[one])))}`]),
+  ];
+  return demands.length === 0 ? "" : `: it must ${listed(demands)}`;
+}
+
+/** A sentence's own first word inside a sentence. */
+const lower = (speaker: string): string => speaker.charAt(0).toLowerCase() + speaker.slice(1);
 
 const listed = (items: readonly string[]): string =>
   items.length < 2
@@ -140,4 +253,4 @@ const listed = (items: readonly string[]): string =>
     : `${items.slice(0, -1).join(", ")} and ${items[items.length - 1]!}`;
 
 /** Enough of a CID to find it by. */
-const short = (cid: string): string => `…${cid.slice(-8)}`;
+const short = (cid: CID): string => `…${cid.toString().slice(-8)}`;

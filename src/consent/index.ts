@@ -11,7 +11,7 @@ export {
   type PreparedRequest,
 } from "./evaluate.ts";
 export * from "./external-labeller.ts";
-export { explain } from "./explain.ts";
+export { explain, type ExplainOptions } from "./explain.ts";
 export { filter, type FilteredPage, type FilterOptions } from "./filter.ts";
 export {
   extendLabelRules,

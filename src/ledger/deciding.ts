@@ -54,6 +54,8 @@ export interface AnsweredQuestion {
   readonly asOf: number;
   /** Names everything that the decisions rest on. */
   readonly snapshot: CID;
+  /** What `snapshot` names: with it `explain` says which records, to whom and until when. */
+  readonly facts: ConsentSnapshot;
   /** Decided without a record: about a search, or a token. */
   readonly request: Decision;
   /** Each record that is asked for, as it stood at that height. */
@@ -124,6 +126,7 @@ export async function decideQuestion(
     height,
     asOf,
     snapshot: compiled.snapshotCid,
+    facts: snapshot,
     request: prepared.decideRequest(),
     records: [...currentRecords(items).values()]
       .filter((record) => !record.retracted && isAskedFor(record, query))

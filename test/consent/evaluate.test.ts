@@ -393,13 +393,13 @@ describe("snapshotCid", () => {
 describe("explain", () => {
   const say = (given: readonly Filed[], about: Partial<ConsentResource> = {}): string =>
     explain(evaluate(requestOf(), resourceOf(about), snapshotOf(given), NOW)).replace(
-      /\(…\w{8}\)/g,
-      "(…)",
+      / of directive …\w{8}/g,
+      "",
     );
 
   it("says which rule permitted, and what it looked at", () => {
     expect(say([filed("a", { root: permit({ purposes: ["TREAT"] }, { id: "care" }) })])).toBe(
-      'Permitted.\nFor treatment: the patient\'s directive (…) permits this by rule "care", which looks at the purpose.',
+      'Permitted.\nThe patient allows this to be shared for treatment (rule "care", which looks at the purpose).',
     );
   });
 
@@ -412,7 +412,7 @@ describe("explain", () => {
       },
     );
     expect(say([filed("a", { root })], { labels: null })).toContain(
-      "but the sensitivity of the record could not be established",
+      "and the sensitivity of the record could not be established",
     );
   });
 
@@ -430,7 +430,7 @@ describe("explain", () => {
       snapshotOf([filed("a", { root: permit({}, { obligations: ["DELAU"] }) })]),
       NOW,
     );
-    expect(explain(decision)).toContain("only by someone able to: delete after use");
+    expect(explain(decision)).toContain("only to someone able to: delete after use");
   });
 
   it("lets no name of a rule pass for a sentence of its own, or turn one round", () => {

@@ -98,9 +98,9 @@ describe("evaluateRequest", () => {
     const name = snapshot.directives[0]!.cid.toString().slice(-8);
     expect(explain(decision).split("\n")).toEqual([
       "Permitted in part: each record decides which of these grounds applies to it.",
-      `For treatment: the patient's directive (…${name}) permits records by rule "care", which looks at the purpose.`,
-      `For treatment: the patient's directive (…${name}) refuses records by rule "care" › "no-hiv", which looks at the sensitivity of the record.`,
-      "For some records a rule says that the glass must never be broken.",
+      `The patient allows some records to be shared for treatment (rule "care" of directive …${name}, which looks at the purpose).`,
+      `The patient does not allow some records to be shared for treatment (rule "care" › "no-hiv" of directive …${name}, which looks at the sensitivity of the record).`,
+      "For some records a rule says that the glass must never be broken, not even in an emergency.",
       "This can change after 2024-12-31T23:59:59.999Z.",
     ]);
     expect(decision).toMatchObject({ breakGlass: "never", expiresAt: at("2025-01-01") - 1 });

@@ -95,6 +95,6 @@ describe("docs/guide/consent.md", () => {
       snapshot,
       Date.UTC(2026, 5, 1),
     );
-    expect(guide).toContain(`\n${explain(decision)}\n`);
+    expect(guide).toContain(`\n${explain(decision, { snapshot })}\n`);
   });
 });

@@ -157,7 +157,7 @@ describeVectors("IHE PCF", join("consent", "ihe-pcf"), (folder) => {
     }
     if (token.outcome === "partial") {
       expect(token.reasons.length).toBeGreaterThan(0);
-      expect(explain(token)).toContain("the patient's directive");
+      expect(explain(token)).toContain("The patient ");
     }
   });
 

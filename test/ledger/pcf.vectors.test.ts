@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createLabeller, type Labeller } from "../../src/consent/labeller.ts";
 import {
   describeResource,
@@ -9,9 +9,9 @@ import {
   type FhirResource,
 } from "../../src/fhir/index.ts";
 import { signAttestation } from "../../src/ledger/attestation.ts";
-import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
 import { describeVectors } from "../support/vectors.ts";
-import { collect, ward } from "../support/ward.ts";
+import { fileAs, namesOf, WAYS } from "../support/published.ts";
+import { ward } from "../support/ward.ts";
 
 // Every decision that IHE publishes for its consents, over the whole path: the published Consent and
 // the published records as text, the request, and what is released of them.
@@ -56,7 +56,10 @@ describeVectors("IHE PCF over the whole path", join("consent", "ihe-pcf"), (fold
     cases: readonly Case[];
   };
 
-  async function released({ consent, asOf, request }: Case): Promise<readonly string[]> {
+  async function released(
+    way: (typeof WAYS)[number],
+    { consent, asOf, request }: Case,
+  ): Promise<readonly string[]> {
     const now = Date.parse(asOf);
     const denied = pcfImplicitPolicy("deny", { organisation: "Organization/x", from: "2020" });
     const w = await ward({ now: () => now, labeller: believing, defaults: [denied] });
@@ -69,8 +72,7 @@ describeVectors("IHE PCF over the whole path", join("consent", "ihe-pcf"), (fold
     );
     const { directive, dialect } = fromConsent(read(consent.replace("/", "-")));
     expect(dialect).toBe("r4-pcf");
-    const grantor = { ...directive.grantor, actor: w.patient.actor };
-    await w.hl.consent(w.me, { ...directive, grantor }, { grantor: w.patient });
+    await fileAs(way, w, directive, now);
 
     // The custodian vouches for the groups of who asks, and for what the organisation is called.
     const user = request.actor;
@@ -89,20 +91,17 @@ describeVectors("IHE PCF over the whole path", join("consent", "ihe-pcf"), (fold
       attestations,
       ...(emergency && { declaration: { reason: "unconscious", until: now + 60_000 } }),
     });
-    const texts = await collect(answer.items());
-    return texts
-      .map(({ text }) => JSON.parse(bytesToUtf8(text!)) as { resourceType: string; id: string })
-      .filter(({ resourceType }) => resourceType === "Observation")
-      .map(({ resourceType, id }) => `${resourceType}/${id}`)
-      .sort();
+    return namesOf(answer, "Observation");
   }
 
   it("has 26 cases", () => expect(cases).toHaveLength(26));
 
-  it.each(cases)("$id: $consent for $request.purpose by $request.actor", async (item) => {
-    const wanted = Object.entries(item.expected.perResource)
-      .filter(([, effect]) => effect === "permit")
-      .map(([name]) => name);
-    expect(await released(item)).toEqual(wanted.sort());
+  describe.each(WAYS)("a consent that is %s", (way) => {
+    it.each(cases)("$id: $consent for $request.purpose by $request.actor", async (item) => {
+      const wanted = Object.entries(item.expected.perResource)
+        .filter(([, effect]) => effect === "permit")
+        .map(([name]) => name);
+      expect(await released(way, item)).toEqual(wanted.sort());
+    });
   });
 });

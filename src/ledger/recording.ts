@@ -17,6 +17,7 @@ import {
   type Filing,
   type SealedEntry,
 } from "./filing.ts";
+import { sortIncoming, type KnownRecord } from "./known.ts";
 import { labelsWithin } from "./label-context.ts";
 import { MAX_URL, type Manifest } from "./manifest.ts";
 import type { RecordContent, RecordContents, UploadProgress } from "./record-content.ts";
@@ -75,7 +76,20 @@ export interface BundleOptions {
 
 /** What became of a bundle. */
 export interface RecordedBundle {
+  /** What was recorded now. */
   readonly recorded: readonly (RecordedVersion & {
+    readonly subject: Subject;
+    readonly type: string;
+    /** Place in `Bundle.entry`. */
+    readonly index: number;
+    /** Id of an entry of the record that this is a newer version of. */
+    readonly amends?: Uint8Array;
+  })[];
+  /**
+   * What was on record already, and was not recorded again: the text itself, or a newer version at
+   * its address (`fullUrl` on a server). What was erased is not known, and recorded anew.
+   */
+  readonly known: readonly (KnownRecord & {
     readonly subject: Subject;
     readonly type: string;
     /** Place in `Bundle.entry`. */
@@ -86,7 +100,10 @@ export interface RecordedBundle {
     readonly identifier: PersonIdentifier;
     readonly subject: Subject;
   }[];
-  /** Resources that are about no patient, or about one without identifier. */
+  /**
+   * Resources that are about no patient, or about one without identifier, that do not stand any more, or
+   * that stand in the bundle twice.
+   */
   readonly skipped: readonly {
     readonly type: string;
     readonly index: number;
@@ -118,6 +135,17 @@ export interface Recording {
   attachments(id: Uint8Array): Promise<readonly Attachment[]>;
 }
 
+/** A resource of a bundle that is to be filed. */
+interface ToFile {
+  readonly index: number;
+  readonly type: string;
+  readonly text: Uint8Array;
+  readonly subject: Subject;
+  readonly manifest: Pick<Manifest, "mediaType" | "resource" | "fullUrl"> & {
+    readonly labels: ResourceLabels | null;
+  };
+}
+
 /** Resources of a bundle that are labelled before timers and other work have their turn. */
 const LABELLED_AT_ONCE = 64;
 
@@ -132,6 +160,13 @@ const NOT_FILED: Readonly<Partial<Record<BundleProblem["code"], string>>> = {
 const othersTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
 const FHIR_JSON = "application/fhir+json";
+
+/** What describes a correction, and the labels that its author gave. */
+interface Correction extends Pick<Manifest, "mediaType" | "resource"> {
+  readonly labels: ResourceLabels | null;
+  readonly given?: ResourceLabels | null | undefined;
+  readonly attachments?: readonly unknown[] | undefined;
+}
 
 type LivingRecord = CurrentRecord & { readonly subject: Subject };
 
@@ -353,6 +388,21 @@ export function createRecording(options: {
   const addressOf = ({ manifest: { fullUrl } }: CatalogueItem): Pick<Manifest, "fullUrl"> =>
     fullUrl === undefined ? {} : { fullUrl };
 
+  /** The manifest of a correction; without labels of its own it keeps what others had set. */
+  async function corrected(
+    record: LivingRecord,
+    subject: Subject,
+    { given, attachments = record.head.manifest.attachments, ...manifest }: Correction,
+  ) {
+    if (toHex(record.subject.local) !== toHex(subject.local)) {
+      throw new InputError("ERR_INPUT_INVALID", "the amended record is about another person");
+    }
+    const correction = { op: "amend", ...manifest, ...addressOf(record.head) } as const;
+    if (given !== undefined) return { ...correction, labels: given };
+    const kept = await keptLabels(record, manifest.labels);
+    return { ...correction, labels: besideAttachments(kept, attachments) };
+  }
+
   const describe = ({ head, labels }: CurrentRecord) => ({
     labels,
     mediaType: head.manifest.mediaType ?? FHIR_JSON,
@@ -380,16 +430,8 @@ export function createRecording(options: {
           }),
         );
       }
-      const amended = async (record: LivingRecord) => {
-        if (toHex(record.subject.local) !== toHex(subject.local)) {
-          throw new InputError("ERR_INPUT_INVALID", "the amended record is about another person");
-        }
-        const correction = { op: "amend", ...manifest, ...addressOf(record.head) } as const;
-        if (labels !== undefined) return { ...correction, labels };
-        const kept = await keptLabels(record, manifest.labels);
-        const attached = attachments ?? record.head.manifest.attachments;
-        return { ...correction, labels: besideAttachments(kept, attached) };
-      };
+      const amended = (record: LivingRecord) =>
+        corrected(record, subject, { ...manifest, given: labels, attachments });
       if (attachments === undefined || attachments.length === 0) {
         return change(amends, async (record) => {
           const correction = await amended(record);
@@ -448,13 +490,14 @@ export function createRecording(options: {
         if (code === "unresolved-patient") unresolved.add(path);
       }
       const skipped: { type: string; index: number; why: string }[] = [];
-      const toFile: { index: number; text: ResourceText; subject: Subject }[] = [];
+      const mine: ToFile[] = [];
       for (const { index, resource, text, patients } of bundle.resources) {
         const path = `Bundle.entry[${index}]`;
         const reason = whyNot.get(path);
         const person = patients.length === 1 ? byPatient.get(patients[0]!) : undefined;
         if (person !== undefined && reason === undefined) {
-          toFile.push({ index, text: { resource, text }, subject: person });
+          const { resourceType: type } = resource;
+          mine.push({ index, type, text, subject: person, manifest: manifests.get(index)! });
           continue;
         }
         const nobody = unresolved.has(path)
@@ -463,6 +506,18 @@ export function createRecording(options: {
         const whose = patients.length === 0 ? nobody : "its patient has no identifier";
         skipped.push({ type: resource.resourceType, index, why: reason ?? whose });
       }
+      await catalogue.catchUp();
+      const recordsOf = async ({ local }: Subject) =>
+        currentRecords(await catalogue.itemsOf(local)).values();
+      const sorted = await sortIncoming(mine, recordsOf, contents.textOf);
+      const { fresh: toFile, changed } = sorted;
+      for (const { type, index } of sorted.repeated) {
+        skipped.push({ type, index, why: "the same stands in the bundle before it" });
+      }
+      const known = sorted.known.map(({ one: { subject: person, type, index }, known: found }) => ({
+        ...{ ...found, subject: person, type, index },
+      }));
+      const total = toFile.length + changed.length;
       const recorded: RecordedBundle["recorded"][number][] = [];
       for (let at = 0; at < toFile.length;) {
         signal?.throwIfAborted();
@@ -471,10 +526,9 @@ export function createRecording(options: {
         const file = async () => {
           const sealed: SealedEntry[] = [];
           let bytes = 0;
-          for (const { index, text, subject: person } of some) {
+          for (const { manifest, text, subject: person } of some) {
             if (bytes > MAX_BYTES_TOGETHER) break;
-            const manifest = manifests.get(index)!;
-            const content = { text: text.text, fields, attachments: [] };
+            const content = { text, fields, attachments: [] };
             sealed.push(await contents.seal(person, { op: "create", ...manifest }, content));
             bytes += sizeOfSealed(sealed.at(-1)!);
           }
@@ -490,14 +544,26 @@ export function createRecording(options: {
         const chunk = toFile.slice(at, (at += sealed.length));
         await keepUp();
         for (const [i, one] of filed.entries()) {
-          const { text, subject: person, index } = chunk[i]!;
+          const { subject: person, type, index } = chunk[i]!;
           const labels = sealed[i]!.manifest.labels ?? null;
-          const type = text.resource.resourceType;
           recorded.push({ ...version(one, labels), subject: person, type, index });
         }
-        onProgress?.({ done: recorded.length, total: toFile.length });
+        onProgress?.({ done: recorded.length, total });
       }
-      return { recorded, subjects: people, skipped, problems: bundle.problems };
+      for (const { one, amends } of changed) {
+        signal?.throwIfAborted();
+        const { text, subject: person, type, index, manifest } = one;
+        const correct = () =>
+          change(amends, async (record) => {
+            const attachments = await contents.attachedTo(record);
+            const correction = await corrected(record, person, manifest);
+            return amend(record, correction, { text, fields, attachments });
+          });
+        const done = await (recorded.length === 0 ? correct() : afterWriting(correct));
+        recorded.push({ ...done, subject: person, type, index, amends });
+        onProgress?.({ done: recorded.length, total });
+      }
+      return { recorded, known, subjects: people, skipped, problems: bundle.problems };
     },
     relabel: (id, labels) =>
       change(id, async (record) => {

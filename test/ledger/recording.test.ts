@@ -182,7 +182,12 @@ describe("recordBundle", () => {
     const places = mixed.recorded.map(({ place }) => `${place.height}/${place.transaction}`);
     expect(new Set(places).size).toBe(13);
     expect(rest).toHaveLength(2);
-    const plain = await hl.recordBundle(me, bundle);
+    // what is on record already would not be recorded again
+    const another = bundleOf(
+      patient("p2", MRN.value),
+      ...Array.from({ length: 12 }, (_, i) => about(`q${i}`, "p2")),
+    );
+    const plain = await hl.recordBundle(me, another);
     expect(new Set(plain.recorded.map(({ place }) => place.transaction)).size).toBe(1);
     expect(await hl.records(me)).toHaveLength(26);
   });

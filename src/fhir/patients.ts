@@ -173,6 +173,7 @@ export function resolvePatients(
       });
       return place === undefined ? IN_DOUBT : { patients: [place], unresolved: false };
     }
+    if (type === "Patient") return IN_DOUBT;
     // somebody or something else, not in the bundle, is nobody; what cannot be told is a problem
     return { patients: [], unresolved: direct ? type === undefined || type === "Group" : false };
   };

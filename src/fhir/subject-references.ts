@@ -18,8 +18,8 @@ const NAMES_PATIENT: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The references at all of some paths; `undefined` for one that names somebody by nothing but a
- * number that is not in use, or stands for "not known".
+ * The references at all of some paths; `undefined` for one that names somebody by words only, or by
+ * nothing but a number that is not in use, or stands for "not known".
  */
 export function referencesAt(
   resource: FhirResource,
@@ -30,7 +30,10 @@ export function referencesAt(
   for (const path of paths) {
     for (const value of valuesAt(resource, path)) {
       const reference = referenceOf(value);
-      if (reference === undefined) continue;
+      if (reference === undefined) {
+        if (NAMES_PATIENT.has(path)) references.push(undefined);
+        continue;
+      }
       const names = identifierOf(reference);
       const isNobody = names !== undefined && !isInUse(value, names.value, now);
       const { identifier: _, ...rest } = reference;

@@ -1,7 +1,8 @@
 import { InputError } from "../errors.ts";
 import { patientIdentifiers } from "../fhir/identifier.ts";
 import { type BundlePatient, resolvePatients } from "../fhir/patients.ts";
-import type { FhirResource } from "../fhir/resource.ts";
+import type { Addressable } from "../fhir/references.ts";
+import { type FhirResource, isObject, list, text } from "../fhir/resource.ts";
 import type { PersonIdentifier } from "./index/rows.ts";
 import type { Subject, Subjects } from "./subjects.ts";
 
@@ -40,7 +41,7 @@ export async function assertSamePerson(
 
 /**
  * Refuses a resource that names another person than the one under whom it is to be filed, or
- * several. Nothing is said against one that names nobody, or by a reference alone.
+ * several; of a Bundle, all that is in it counts. Nothing is said against one that names nobody, or by a reference alone.
  *
  * @throws {InputError} `ERR_INPUT_INVALID`
  */
@@ -49,11 +50,23 @@ export async function assertAbout(
   resource: FhirResource,
   comparison: Comparison,
 ): Promise<void> {
-  const { patients, about } = resolvePatients([{ resource }], comparison.now);
-  if (about[0]!.length > 1) {
+  const { patients, about } = resolvePatients(entriesOf(resource), comparison.now);
+  if (new Set(about.flat()).size > 1) {
     throw new InputError("ERR_INPUT_INVALID", "the resource is about several patients");
   }
   await assertSamePerson(subject, patients, comparison);
+}
+
+/** A resource, or those of a Bundle that is filed as one, such as a document. */
+function entriesOf(resource: FhirResource): readonly Addressable[] {
+  if (resource.resourceType !== "Bundle") return [{ resource }];
+  return list(resource["entry"]).flatMap((entry) => {
+    const inner = isObject(entry) ? entry["resource"] : undefined;
+    if (!isObject(entry) || !isObject(inner) || typeof inner["resourceType"] !== "string")
+      return [];
+    const fullUrl = text(entry["fullUrl"]);
+    return [{ resource: inner as FhirResource, ...(fullUrl !== undefined && { fullUrl }) }];
+  });
 }
 
 function isSomebodyElse(

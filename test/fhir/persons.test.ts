@@ -297,6 +297,27 @@ describe("who a patient is", () => {
     expect(numbers(bundle(of(), of("1"), of("2")))).toEqual(["1", "1", ""]);
   });
 
+  it.each([
+    { display: "the baby" },
+    { identifier: { value: "2" } },
+    { identifier: { system: "urn:ids" } },
+    { reference: "#p" },
+    { type: "Patient", reference: "#p" },
+    {},
+  ])("is not told by an encounter where the subject is named in other ways: %j", (subject) => {
+    const encounter = {
+      fullUrl: `${A}/Encounter/1`,
+      resource: { resourceType: "Encounter", subject: { identifier: number("1") } },
+    };
+    const seen = (of: object | undefined) => ({
+      fullUrl: `${A}/Observation/1`,
+      resource: observation(of, { encounter: { reference: "Encounter/1" } }),
+    });
+    expect(numbers(bundle(encounter, seen(undefined)))).toEqual(["1", "1"]);
+    expect(numbers(bundle(encounter, seen(subject)))).toEqual(["1", ""]);
+    expect(codes(bundle(encounter, seen(subject)))).toEqual(["unresolved-patient Bundle.entry[1]"]);
+  });
+
   it("is several, where elements name several", () => {
     const input = bundle(
       { fullUrl: `${A}/Patient/1`, resource: patient("1", number("1")) },

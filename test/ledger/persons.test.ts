@@ -215,6 +215,14 @@ describe("a person named by the caller", () => {
         member: [1, 2].map((n) => ({ entity: { reference: `Patient/${n}` } })),
       },
     ];
+    const within = (...entry: object[]) => ({ resourceType: "Bundle", type: "document", entry });
+    resources.push(
+      within({ fullUrl: `${A}/Patient/1`, resource: patient("1", number("ONE")) }),
+      within(
+        { fullUrl: `${A}/Patient/2`, resource: patient("2", number("TWO")) },
+        { fullUrl: `${B}/Observation/1`, resource: seen("o", { reference: "Patient/2" }) },
+      ),
+    );
     for (const resource of resources) {
       await expect(w.hl.record(two, JSON.stringify(resource))).rejects.toMatchObject(refused);
     }

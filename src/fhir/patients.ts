@@ -29,7 +29,10 @@ export type PatientProblem =
   | "several-patients"
   /** It names its patient, and leads to another one too: by its encounter, for example. */
   | "other-patient"
-  /** Two Patient resources carry one identifier. */
+  /**
+   * Two Patient resources carry one identifier. Where they have other numbers that differ, it tells
+   * who neither of them is.
+   */
   | "same-identifier"
   /** Two Patient resources of one name share no identifier: they are two persons. */
   | "same-name"
@@ -88,8 +91,16 @@ export function resolvePatients(
     if (list(entry.resource["link"]).length > 0) remarks.push({ at, code: "linked-patient" });
     byResource.set(entry.resource, place);
     for (const key of identifierKey(patient)) {
-      if (!places.has(key)) places.set(key, place);
-      else if (places.get(key) !== place) remarks.push({ at, code: "same-identifier" });
+      const other = places.get(key);
+      if (other === undefined) places.set(key, place);
+      if (other === undefined || other === place) continue;
+      remarks.push({ at, code: "same-identifier" });
+      if (!disagree(patients[other]!, patient, now)) continue;
+      // one of them bears a number that is not his: it tells who neither of them is
+      for (const one of [other, place]) {
+        const { identifier: _, ...rest } = patients[one]!;
+        patients[one] = rest;
+      }
     }
   });
 
@@ -226,6 +237,18 @@ function isOnePerson(one: BundlePatient, other: BundlePatient, now: number | und
   if (mine!.some((id) => yours!.some((own) => isSameIdentifier(id, own)))) return true;
   const isUrl = one.reference?.includes(":") ?? false;
   return isUrl && (mine!.length === 0 || yours!.length === 0);
+}
+
+/** Whether two Patients have numbers of one system, and none in common. */
+function disagree(one: BundlePatient, other: BundlePatient, now: number | undefined): boolean {
+  const [mine, yours] = [one, other].map(({ resource }) =>
+    resource === undefined ? [] : patientIdentifiers(resource, { now }),
+  );
+  return mine!.some(({ system }) => {
+    const theirs = yours!.filter((own) => own.system === system);
+    const own = mine!.filter((id) => id.system === system);
+    return theirs.length > 0 && !own.some((id) => theirs.some((it) => isSameIdentifier(id, it)));
+  });
 }
 
 const isSameIdentifier = (one: PatientIdentifier, other: PatientIdentifier): boolean =>

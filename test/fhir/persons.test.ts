@@ -251,6 +251,21 @@ describe("who a patient is", () => {
     expect(numbers(nobody)).toEqual(["?", "2"]);
   });
 
+  it("is not told by a number that two bear whose other numbers differ", () => {
+    const other = (value: string) => ({ system: "urn:other", value });
+    const two = (...more: object[]) =>
+      bundle(
+        { fullUrl: `${A}/Patient/1`, resource: patient("1", number("1"), other("x")) },
+        { fullUrl: `${B}/Patient/1`, resource: patient("1", number("1"), ...more) },
+        { fullUrl: `${A}/Observation/1`, resource: observation({ reference: "Patient/1" }) },
+      );
+    expect(numbers(two(other("y")))).toEqual(["?", "?", "?"]);
+    expect(codes(two(other("y")))).toEqual(["same-identifier Bundle.entry[1]"]);
+    expect(numbers(two(other("y"), other("x")))).toEqual(["1", "1", "1"]);
+    expect(numbers(two({ system: "urn:third", value: "y" }))).toEqual(["1", "1", "1"]);
+    expect(numbers(two())).toEqual(["1", "1", "1"]);
+  });
+
   it("is one in all versions at one address, with or without a number", () => {
     const input = bundle(
       { fullUrl: `${A}/Patient/1`, resource: patient("1") },

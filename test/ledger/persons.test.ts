@@ -203,7 +203,7 @@ describe("a person named by the caller", () => {
   it("is not given a resource about somebody with another number, or about two", async () => {
     const w = await ward();
     const two = await w.hl.ensureSubject(number("TWO"));
-    const resources = [
+    const resources: object[] = [
       patient("1", number("ONE")),
       seen("o", { identifier: number("ONE") }),
       seen("o", { reference: "Patient/1", identifier: number("ONE") }),

@@ -1,5 +1,6 @@
 import type { CID } from "../codec/cid.ts";
 import { encode } from "../codec/dag-cbor.ts";
+import type { DirectiveWitness } from "./witness.ts";
 import type { SetAside } from "./lineage.ts";
 import type { Residual } from "./residual.ts";
 
@@ -44,7 +45,15 @@ export interface Reason {
   readonly unknown: readonly string[];
   /** Codes that the reason is about. */
   readonly codes: readonly string[];
+  /**
+   * Present where the directive bears no signature of its grantor: which organisation says that he
+   * gave it, and how. Never to be shown as the patient's own signature.
+   */
+  readonly witnessed?: Witnessed;
 }
+
+/** The organisation, by its did:key, that took a directive down, and how. */
+export type Witnessed = Pick<DirectiveWitness, "by" | "form">;
 
 /** The evaluator's answer. Plain data: it encodes canonically as it is. */
 export interface Decision {

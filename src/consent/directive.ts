@@ -29,6 +29,7 @@ import {
   type When,
 } from "./model.ts";
 import { endOf, isDateValue, startOf, type DateValue, type Period } from "./time.ts";
+import { DIRECTIVE_FORMS } from "./witness.ts";
 import { findZone, isZoneName } from "./zone.ts";
 
 const invalid = (what: string) => new ConsentError("ERR_CONSENT_INVALID", what);
@@ -219,13 +220,16 @@ function checkData(value: unknown): DataFilter {
 }
 
 function checkRequirement(value: unknown): Requirement {
-  const names = ["namesLabel", "grantorCapacity", "recipientNamed"];
+  const names = ["namesLabel", "grantorCapacity", "recipientNamed", "form"];
   const map = expectMap(value, "require", [], names);
   if (map["namesLabel"] !== undefined) checkCoding(map["namesLabel"], "namesLabel");
   if (map["grantorCapacity"] !== undefined) {
     for (const item of filled(map["grantorCapacity"], "grantorCapacity", 4)) {
       expectOneOf(item, "capacity", ["self", "guardian", "proxy", "court"]);
     }
+  }
+  if (map["form"] !== undefined) {
+    for (const item of filled(map["form"], "form", 4)) expectOneOf(item, "form", DIRECTIVE_FORMS);
   }
   if (map["recipientNamed"] !== undefined && map["recipientNamed"] !== true) {
     throw invalid("recipientNamed is either absent or true");

@@ -6,6 +6,7 @@ import type { ActorRef, Capacity, Directive, Overlay, Rule } from "./model.ts";
 import type { ConsentSnapshot } from "./snapshot.ts";
 import { BTG, defaultTerminology, type Terminology } from "./terminology.ts";
 import { isoInstant } from "./time.ts";
+import type { DirectiveForm } from "./witness.ts";
 
 /** What explanations are made with. */
 export interface ExplainOptions {
@@ -54,6 +55,8 @@ const SET_ASIDE: Readonly<Record<SetAsideReason, string>> = {
   expired: "is no longer in force",
   contested:
     "was given without knowledge of a newer one, so that only its refusals count until that is settled",
+  unconfirmed:
+    "was witnessed by another organisation and is not confirmed here, so that only its refusals count",
   "zone-unknown": "is dated in a time zone unknown here, so that only its refusals count",
 };
 
@@ -76,7 +79,7 @@ export function explain(decision: Decision, options: ExplainOptions = {}): strin
   };
   const { name } = teller;
   const lines = [OUTCOME[decision.outcome]];
-  for (const one of decision.reasons) lines.push(sentence(one, teller));
+  for (const one of decision.reasons) lines.push(withWitness(sentence(one, teller), one));
   if (decision.outcome === "permit") {
     for (const code of decision.obligations) lines.push(`The recipient must: ${name(code)}.`);
     for (const code of decision.refrains) lines.push(`The recipient is bound to: ${name(code)}.`);
@@ -99,6 +102,20 @@ export function explain(decision: Decision, options: ExplainOptions = {}): strin
 
 /** What rules and codes are called by others must not begin sentences of its own, or turn one round. */
 const UNSEEN = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+
+const FORM: Readonly<Record<DirectiveForm, string>> = {
+  signed: "signed with the key of who gave it",
+  paper: "signed on paper",
+  electronic: "confirmed electronically",
+  oral: "given orally",
+};
+
+/** Says of what bears no signature of who gave it which organisation says so, and how it was given. */
+function withWitness(text: string, { witnessed }: Reason): string {
+  if (witnessed === undefined) return text;
+  const by = `the organisation …${witnessed.by.slice(-8)}`;
+  return `${text.slice(0, -1)}; witnessed by ${by} as ${FORM[witnessed.form]}.`;
+}
 
 /** A statement that a reason rests on, and who made it. */
 interface Source {
@@ -231,7 +248,7 @@ function rulesOf(root: Rule, [first, ...rest]: readonly string[]): readonly Rule
 function demandOf(text: Directive | Overlay | undefined, { naming }: Teller): string {
   const require = text === undefined || "grantor" in text ? undefined : text.require;
   if (require === undefined) return "";
-  const { namesLabel, grantorCapacity, recipientNamed } = require;
+  const { namesLabel, grantorCapacity, recipientNamed, form } = require;
   const demands = [
     ...(namesLabel === undefined
       ? []
@@ -240,8 +257,14 @@ function demandOf(text: Directive | Overlay | undefined, { naming }: Teller): st
     ...(grantorCapacity === undefined
       ? []
       : [`be given by ${either(grantorCapacity.map((one) => lower(GRANTOR[one])))}`]),
+    ...(form === undefined ? [] : [formDemanded(form)]),
   ];
   return demands.length === 0 ? "" : `: it must ${listed(demands)}`;
+}
+
+function formDemanded(form: readonly DirectiveForm[]): string {
+  const anySignature = !form.includes("oral") && new Set(form).size === 3;
+  return anySignature ? "bear a signature" : `be ${either(form.map((one) => FORM[one]))}`;
 }
 
 /** A sentence's own first word inside a sentence. */

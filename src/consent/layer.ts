@@ -14,6 +14,7 @@ import { NO, UNKNOWN, YES, type Match } from "./truth.ts";
 import type { CompiledOverlay } from "./overlay.ts";
 import { matchScope } from "./scope.ts";
 import { BTG } from "./terminology.ts";
+import { OWN, witnessedBy } from "./witness.ts";
 import {
   collect,
   DENY,
@@ -71,30 +72,59 @@ export function evaluateLayer(
     if (said > glass) glass = said;
   }
   for (const item of explicit) if (item.result > best) best = item.result;
-  const relevant = best === NOT_APPLICABLE ? fallback : explicit;
-  if (best === NOT_APPLICABLE) {
+  const overruled = best === PERMIT && isOverruled(explicit, fallback);
+  const relevant = best === NOT_APPLICABLE || overruled ? fallback : explicit;
+  if (relevant === fallback) {
     for (const item of fallback) if (item.result > best) best = item.result;
   }
   const permitting: { node: CompiledRule; directive: CompiledDirective }[] = [];
   if (best === NOT_APPLICABLE) return { result: best, glass, permitting };
   for (const { directive, result, kind } of relevant) {
     if (result !== best) continue;
+    if (overruled && !isOwnRefusal({ directive, result })) continue;
     const { cid } = directive;
     answer.basedOn.push(cid);
     const root = directive.tree?.root;
+    const first = answer.reasons.length;
+    const from = answer.deciding.length;
     if (kind !== "rule" || root === undefined) {
       const effect = result === PERMIT ? "permit" : "deny";
       answer.reasons.push(reason(kind, layer, context.purpose, cid, effect));
-      continue;
+    } else {
+      giveReasons(root, result, layer, cid, context, answer);
     }
-    const from = answer.deciding.length;
-    giveReasons(root, result, layer, cid, context, answer);
+    tellWitness(directive, answer.reasons, first);
     if (result !== PERMIT) continue;
     for (let at = from; at < answer.deciding.length; at++) {
       permitting.push({ node: answer.deciding[at]!.node, directive });
     }
   }
   return { result: best, glass, permitting };
+}
+
+/**
+ * Whether the only permits are another's word against what is the custodian's own: a default that
+ * refuses is weaker than a permit, but not to be weakened by who witnessed something elsewhere.
+ */
+function isOverruled(
+  explicit: readonly Contribution[],
+  fallback: readonly Contribution[],
+): boolean {
+  const own = explicit.some(
+    ({ directive, result }) => result === PERMIT && directive.trust === OWN,
+  );
+  return !own && fallback.some(isOwnRefusal);
+}
+
+const isOwnRefusal = ({ directive, result }: Pick<Contribution, "directive" | "result">): boolean =>
+  result === DENY && directive.trust === OWN;
+
+/** Says of reasons who witnessed the directive that they rest on, where it is not signed. */
+function tellWitness({ source: { witness } }: CompiledDirective, reasons: Reason[], from: number) {
+  if (witness === undefined) return;
+  for (let at = from; at < reasons.length; at++) {
+    reasons[at] = { ...reasons[at]!, witnessed: witnessedBy(witness) };
+  }
 }
 
 /** Newest to oldest: what the lineage says, or its default, into the two lists. */

@@ -6,6 +6,7 @@ import type { Terminology } from "./terminology.ts";
 import { resolvePeriod } from "./time.ts";
 import { compileTree, type CompiledTree } from "./tree.ts";
 import { compileScope, type Scope } from "./scope.ts";
+import { DOUBTED, ELSEWHERE, OWN, trustOf, type Trust } from "./witness.ts";
 import { findZone, type Zone } from "./zone.ts";
 
 /** A directive ready to be evaluated, and its standing in its lineage. */
@@ -22,8 +23,12 @@ export interface CompiledDirective {
   readonly zone: Zone | undefined;
   readonly tree: CompiledTree | undefined;
   readonly scope: Scope | undefined;
-  /** Filed in ignorance of the head that stood then. */
+  /** Its denies count and its permits do not, where nothing settles it. */
   contested: boolean;
+  /** How far it is taken for the person's word. */
+  trust: Trust;
+  /** Witnessed by who may not decide this alone: it waits for the grantor's or the custodian's word. */
+  unconfirmed: boolean;
   /** Later, uncontested directives that name it. */
   readonly resolvers: CompiledDirective[];
   readonly ids: Set<string>;
@@ -42,6 +47,7 @@ export type SetAsideReason =
   | "not-yet-valid"
   | "expired"
   | "contested"
+  | "unconfirmed"
   | "zone-unknown";
 
 /** A directive that has no say, or only its denies, and why. */
@@ -91,9 +97,14 @@ function order(
 ): CompiledDirective[] {
   const directives: CompiledDirective[] = [];
   const byCid = new Map<CID, CompiledDirective>();
-  const voidIds = new Set<string>();
+  /** What stands for nothing: void, or a revocation that waits to be confirmed. */
+  const mootIds = new Set<string>();
   const contested: CompiledDirective[] = [];
   let head: CompiledDirective | undefined;
+  /** Made in knowledge of the head, and unconfirmed: who names one of them knows the head too. */
+  let beside: CompiledDirective[] = [];
+  let own = false;
+  let place = 0;
   for (const source of list) {
     const ids = new Set([source.entry, ...(source.aliases ?? [])].map(toHex));
     const { directive } = source;
@@ -101,40 +112,69 @@ function order(
       source.recordedAt !== undefined && !hasCapacity(source, snapshot, source.recordedAt);
     if (source.standing !== "valid" || lacking) {
       setAside.push({ directive: source.cid, why: lacking ? "capacity-lacking" : "void" });
-      for (const id of ids) voidIds.add(id);
+      for (const id of ids) mootIds.add(id);
       continue;
     }
     const cid = oneObject(source.cid);
+    const trust = trustOf(source, snapshot);
+    const unconfirmed = trust === DOUBTED || (trust === ELSEWHERE && own);
+    own ||= trust === OWN;
     const known = byCid.get(cid);
     if (known !== undefined) {
       // Filed again: still the same statement, at its first place.
       for (const id of ids) known.ids.add(id);
+      const confirms = known.unconfirmed && trust > known.trust && known.resolvers.length === 0;
+      if (!confirms || isLasting(known)) {
+        if (trust > known.trust) known.trust = trust;
+        if (isLasting(known)) known.unconfirmed &&= unconfirmed;
+        continue;
+      }
+    }
+    // Confirmed, it counts where it was: a statement counts once.
+    if (known !== undefined) directives.splice(directives.indexOf(known), 1);
+    const compiled = compileDirective(source, cid, place++, known?.ids ?? ids, terminology);
+    compiled.trust = trust;
+    compiled.unconfirmed = unconfirmed;
+    directives.push(compiled);
+    if (isIneffective(compiled)) {
+      for (const id of ids) mootIds.add(id);
       continue;
     }
-    const compiled = compileDirective(source, cid, directives.length, ids, terminology);
-    directives.push(compiled);
     byCid.set(cid, compiled);
-    if (directive.mode === "suspend" || directive.mode === "revoke" || source.unreadable === true) {
+    if (isLasting(compiled) || source.unreadable === true) {
       head = compiled;
+      beside = [];
       continue;
     }
     const named = new Set(directive.predecessors.map(toHex));
-    const current =
+    const knows = (other: CompiledDirective): boolean => [...other.ids].some((id) => named.has(id));
+    const knowing =
       head === undefined
-        ? [...named].every((id) => voidIds.has(id))
-        : [...head.ids].some((id) => named.has(id));
-    if (!current) {
+        ? [...named].every((id) => mootIds.has(id) || beside.some(({ ids }) => ids.has(id)))
+        : knows(head) || beside.some(knows);
+    if (!knowing || unconfirmed) {
       compiled.contested = true;
       contested.push(compiled);
+      if (knowing) beside.push(compiled);
       continue;
     }
     head = compiled;
+    beside = [];
     for (const other of contested) {
-      if ([...other.ids].some((id) => named.has(id))) other.resolvers.push(compiled);
+      const settles = knows(other) || other.cid === cid;
+      // What waits for the grantor or the custodian is confirmed by nobody else.
+      if (settles && (trust === OWN || !other.unconfirmed)) other.resolvers.push(compiled);
     }
   }
   return directives;
 }
+
+const isLasting = ({ source: { directive } }: CompiledDirective): boolean =>
+  directive.mode === "suspend" || directive.mode === "revoke";
+
+/** Withdrawn on another's word alone: that says nothing until it is confirmed. */
+const isIneffective = ({ unconfirmed, source: { directive } }: CompiledDirective): boolean =>
+  unconfirmed && directive.mode === "revoke";
 
 function compileDirective(
   source: SnapshotDirective,
@@ -157,6 +197,8 @@ function compileDirective(
     tree: directive.root === undefined ? undefined : compileTree(directive.root, zone, terminology),
     scope: compileScope(directive, terminology),
     contested: false,
+    trust: OWN,
+    unconfirmed: false,
     resolvers: [],
     ids,
   };
@@ -219,11 +261,16 @@ export function planLineage(
       if (!closed) note("not-yet-valid");
       continue;
     }
+    if (isIneffective(directive)) {
+      note("unconfirmed");
+      continue;
+    }
     if (mode === "suspend" || mode === "revoke") {
       // Once in effect it lasts, whatever becomes of its grantor: refusals never lapse into permits.
       if (stoppedBy("revoke")) continue;
       const stop = { directive, ended: false, authority: authorityAt(source.recordedAt ?? asOf) };
-      stops.push(stop);
+      // Another's word suspends, and settles nothing that was contested here.
+      if (!directive.unconfirmed) stops.push(stop);
       if (!audible) continue;
       steps.push(stop);
       if (!isUnbounded(stop)) continue;
@@ -243,7 +290,8 @@ export function planLineage(
       if (stoppedBy("suspend")) {
         if (!audible && !disputed) continue;
       } else if (ended) note(expired ? "expired" : "capacity-lost");
-      else note(directive.unreadable ? "zone-unknown" : "contested");
+      else if (directive.unreadable) note("zone-unknown");
+      else note(directive.unconfirmed ? "unconfirmed" : "contested");
       // Nothing settles what cannot be read.
       const settlers = directive.unreadable ? [] : settledBy;
       const step = { directive, ended, authority, settledBy: settlers };

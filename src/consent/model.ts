@@ -1,5 +1,6 @@
 import type { CID } from "../codec/cid.ts";
 import type { DateValue, Period } from "./time.ts";
+import type { DirectiveForm } from "./witness.ts";
 
 /** A code in a code system. */
 export interface Coding {
@@ -124,6 +125,8 @@ export interface Requirement {
   readonly grantorCapacity?: readonly Capacity[];
   /** The rule or one around it names actors. */
   readonly recipientNamed?: boolean;
+  /** How the directive came about: signed by its grantor, or witnessed in one of these forms. */
+  readonly form?: readonly DirectiveForm[];
 }
 
 /**

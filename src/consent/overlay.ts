@@ -6,6 +6,7 @@ import type { SnapshotOverlay } from "./snapshot.ts";
 import { ACT_CODE, canonicalSystem, type Terminology } from "./terminology.ts";
 import { resolvePeriod } from "./time.ts";
 import { compileTree, type CompiledRule, type CompiledTree } from "./tree.ts";
+import { formOf } from "./witness.ts";
 import { findZone } from "./zone.ts";
 
 /** A legal overlay ready to be evaluated. */
@@ -67,7 +68,8 @@ export function satisfiedBy(
   overlay: Overlay,
   terminology: Terminology,
 ): boolean {
-  const { namesLabel, grantorCapacity, recipientNamed } = overlay.require ?? {};
+  const { namesLabel, grantorCapacity, recipientNamed, form } = overlay.require ?? {};
+  if (form !== undefined && !form.includes(formOf(directive.source))) return false;
   const { capacity } = directive.source.directive.grantor;
   if (grantorCapacity !== undefined && !grantorCapacity.includes(capacity)) return false;
   let recipient = false;

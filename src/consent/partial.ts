@@ -22,6 +22,7 @@ import type { Residual } from "./residual.ts";
 import type { Scope } from "./scope.ts";
 import { BTG, type Terminology } from "./terminology.ts";
 import { DENY, type CompiledRule, type CompiledTree } from "./tree.ts";
+import { OWN, witnessedBy } from "./witness.ts";
 
 /** What is known of a request when no record is given. */
 export interface PartialInput {
@@ -58,6 +59,18 @@ interface Contribution extends Outcomes {
   /** What it rests on where there is no tree. */
   readonly grounds: readonly Ground[];
 }
+
+/** What a directive's default would say, where no rule does. */
+interface Default extends Ground {
+  readonly directive: CompiledDirective;
+}
+
+const isOwn = ({ directive }: Pick<Contribution, "directive">): boolean =>
+  directive === undefined || directive.trust === OWN;
+const isOwnRefusal = ({ reason: { effect }, directive }: Default): boolean =>
+  effect === "deny" && directive.trust === OWN;
+const witnessOf = ({ source: { witness } }: CompiledDirective): Pick<Reason, "witnessed"> =>
+  witness === undefined ? {} : { witnessed: witnessedBy(witness) };
 
 const SILENT: Outcomes = { permit: FALSE, deny: FALSE, applies: FALSE };
 
@@ -171,29 +184,50 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
   }
 
   const tools: GroundTools = { formulas, context, outcomesOf: ruleOf };
-  const bare = (kind: Reason["kind"], layer: Layer, { cid }: CompiledDirective, effect: Effect) =>
-    reason(kind, layer, context.purpose, cid, effect);
+  const bare = (
+    kind: Reason["kind"],
+    layer: Layer,
+    directive: CompiledDirective,
+    effect: Effect,
+  ): Reason => ({
+    ...reason(kind, layer, context.purpose, directive.cid, effect),
+    ...witnessOf(directive),
+  });
 
   function layerOf(plans: readonly LineagePlan[], layer: Layer) {
     const explicit: Contribution[] = [];
-    const defaults: Ground[] = [];
+    const defaults: Default[] = [];
     const glass = plans.map((plan) => lineageOf(plan, layer, explicit, defaults));
     const held = (effect: Effect): Formula =>
       any(defaults.filter((one) => one.reason.effect === effect).map(({ where }) => where));
     const spoken = any(explicit.map((one) => one.applies));
     const clean = all(explicit.map((one) => any([not(one.applies), one.permit])));
     const refused = held("deny");
+    // As `isOverruled`: permits of another's word alone, against a refusal that is our own.
+    const overruled = explicit.every(isOwn)
+      ? FALSE
+      : all([
+          spoken,
+          clean,
+          not(any(explicit.filter(isOwn).map((one) => one.permit))),
+          any(defaults.filter(isOwnRefusal).map(({ where }) => where)),
+        ]);
+    const stands = all([clean, not(overruled)]);
     const silent = all([not(spoken), not(refused), not(held("permit"))]);
     return {
       explicit,
-      permit: any([all([spoken, clean]), all([not(spoken), not(refused), held("permit")])]),
+      permit: any([all([spoken, stands]), all([not(spoken), not(refused), held("permit")])]),
       silent,
       glass: unitedGlass(formulas, glass),
       grounds: [
-        ...explicit.flatMap((one) => groundsOf(one, layer, clean)),
+        ...explicit.flatMap((one) => groundsOf(one, layer, stands)),
         ...defaults.map((one) => ({
           reason: one.reason,
-          where: all([one.where, not(spoken), one.reason.effect === "deny" ? TRUE : not(refused)]),
+          where: all([
+            one.where,
+            isOwnRefusal(one) ? any([not(spoken), overruled]) : not(spoken),
+            one.reason.effect === "deny" ? TRUE : not(refused),
+          ]),
         })),
       ],
     };
@@ -202,14 +236,18 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
     const { tree, cid, permit, applies } = one;
     if (tree === undefined) return one.grounds;
     const heard = { permit: all([permit, clean]), refuse: all([applies, not(permit)]) };
-    return ruleGrounds(tree, layer, cid, heard, tools);
+    const told = one.directive === undefined ? {} : witnessOf(one.directive);
+    return ruleGrounds(tree, layer, cid, heard, tools).map(({ reason: ground, where }) => ({
+      reason: { ...ground, ...told },
+      where,
+    }));
   }
 
   function lineageOf(
     plan: LineagePlan,
     layer: Layer,
     explicit: Contribution[],
-    defaults: Ground[],
+    defaults: Default[],
   ): GlassSaid {
     const glass: GlassSaid[] = [];
     let alive: Formula = TRUE;
@@ -276,11 +314,11 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
       const quiet = all([acting, not(contribution.applies)]);
       if (fallback === "deny") {
         const kind = ended ? "ended" : "default";
-        defaults.push({ reason: bare(kind, layer, directive, "deny"), where: quiet });
+        defaults.push({ reason: bare(kind, layer, directive, "deny"), where: quiet, directive });
       }
       if (fallback === "permit" && !ended && context.purpose !== BTG) {
         const where = all([quiet, firm, not(withheld)]);
-        defaults.push({ reason: bare("default", layer, directive, "permit"), where });
+        defaults.push({ reason: bare("default", layer, directive, "permit"), where, directive });
       }
       undecided = all([undecided, not(contribution.applies)]);
       if (mode !== "replace") continue;
@@ -314,7 +352,7 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
       if (directive.source.directive.default === "deny") {
         const where = all([on, any([not(applies), all([permit, not(certain)])])]);
         const kind = ended ? "ended" : "default";
-        defaults.push({ reason: bare(kind, layer, directive, "deny"), where });
+        defaults.push({ reason: bare(kind, layer, directive, "deny"), where, directive });
       }
     }
     return unitedGlass(formulas, nevers);

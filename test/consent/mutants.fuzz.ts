@@ -62,7 +62,17 @@ const MUTANTS: readonly [file: string, from: string, to: string][] = [
   ],
   ["request-view.ts", "if (looseRole(role.code) === loose)", "if (role.code === code)"],
   ["request-view.ts", "claimed || request.roles === undefined ? UNKNOWN : NO", "NO"],
-  ["lineage.ts", "if (!current) {", "if (current === undefined) {"],
+  ["lineage.ts", "if (!knowing || unconfirmed) {", "if (unconfirmed) {"],
+  ["lineage.ts", "if (!knowing || unconfirmed) {", "if (!knowing) {"],
+  ["lineage.ts", "trust === DOUBTED || (trust === ELSEWHERE && own)", "trust === DOUBTED"],
+  ["lineage.ts", "own ||= trust === OWN;", "own = trust === OWN;"],
+  ["lineage.ts", "(trust === OWN || !other.unconfirmed)", "true"],
+  ["lineage.ts", "if (!directive.unconfirmed) stops.push(stop);", "stops.push(stop);"],
+  ["lineage.ts", "if (knowing) beside.push(compiled);", ""],
+  ["lineage.ts", "if (isIneffective(directive)) {", "if (directive.position < 0) {"],
+  ["lineage.ts", "if (!confirms || isLasting(known)) {", "if (true) {"],
+  ["layer.ts", "best === PERMIT && isOverruled(explicit, fallback)", "false"],
+  ["overlay.ts", "if (form !== undefined && !form.includes", "if (form === null && !form.includes"],
   ["layer.ts", "if (authority === YES) break;\n    uncertain = true;", "uncertain = true;"],
   ["lineage.ts", "const expired = asOf > directive.end;", "const expired = false;"],
   ["lineage.ts", "if (asOf < start) {", "if (asOf < 0) {"],
@@ -124,7 +134,7 @@ const MUTANTS: readonly [file: string, from: string, to: string][] = [
   ["plan-index.ts", 'fallback !== "none"', "false"],
 ];
 
-const SEEDS = 6_000;
+const SEEDS = 20_000;
 const triples: (Triple & { readonly expected: Specified })[] = [];
 function tripleAt(seed: number): Triple & { readonly expected: Specified } {
   for (let next = triples.length; next <= seed; next++) {

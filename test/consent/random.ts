@@ -228,7 +228,7 @@ function statementOf(dice: Dice, mode: NonNullable<Statement["mode"]>, prefix: s
     ...(dice.chance(0.08)
       ? { category: dice.pick("patient-privacy", "research", "treatment", "surgery") }
       : {}),
-    default: mode === "replace" ? dice.pick("permit", "deny", "none", "none") : "none",
+    default: mode === "replace" ? dice.pick("permit", "permit", "deny", "none", "none") : "none",
     ...(lasting ? {} : { root: ruleOf(dice, 3, { next: 0 }) }),
     lineage: prefix,
   };
@@ -290,6 +290,54 @@ function tangleOf(dice: Dice, prefix: string): Filed[] {
       ...(lasting ? {} : { root: ruleOf(dice, dice.pick(1, 1, 2)) }),
     });
   });
+}
+
+/** The lineage where some of it was witnessed, and some was filed again on another's word. */
+function witnessedBy(dice: Dice, lineage: readonly Filed[]): Filed[] {
+  if (!dice.chance(0.2)) return [...lineage];
+  const witness = (): Pick<Filed, "witness"> =>
+    dice.chance(0.3)
+      ? {}
+      : {
+          witness: {
+            by: dice.pick("hospital-a", "hospital-a", "hospital-b", "hospital-b", "hospital-c"),
+            form: dice.pick("paper", "electronic", "oral"),
+            user: "clerk",
+            takenAt: at("2023-01-01"),
+            ...(dice.chance(0.05) ? { doubted: true as const } : {}),
+          },
+        };
+  return lineage
+    .map((one): Filed => ({ ...one, ...witness() }))
+    .flatMap((one, index, all) => {
+      const earlier = all[dice.below(index + 1)]!;
+      const { witness: _, ...again } = earlier;
+      return dice.chance(0.25) ? [one, { ...again, name: `${one.name}+`, ...witness() }] : [one];
+    });
+}
+
+/** What is the custodian's own, and beside it what another organisation suspends and permits. */
+function estrangedOf(dice: Dice): Filed[] {
+  const elsewhere: Partial<Filed> = {
+    witness: { by: "hospital-b", form: "paper", user: "clerk", takenAt: at("2023-01-01") },
+  };
+  const own = (name: string, after: readonly string[]): Filed =>
+    filed(name, {
+      lineage: "own",
+      after,
+      default: dice.pick("deny", "none", "permit"),
+      root: ruleOf(dice, 1),
+    });
+  return [
+    own("own-0", []),
+    ...(dice.chance(0.5) ? [own("own-1", [])] : []),
+    ...(dice.chance(0.5)
+      ? [filed("own-2", { lineage: "own", mode: "suspend" }, elsewhere), own("own-3", ["own-2"])]
+      : []),
+    ...(dice.chance(0.6)
+      ? [filed("theirs", { lineage: "theirs", root: ruleOf(dice, 1) }, elsewhere)]
+      : []),
+  ];
 }
 
 /** A lineage of one statement that speaks of little. */
@@ -429,11 +477,13 @@ export function snapshotFrom(dice: Dice): ConsentSnapshot {
   // Many lineages are looked up, few are asked one by one.
   const patient = dice.chance(0.06)
     ? Array.from({ length: 12 }, (_, index) => [narrowOf(dice, `p${index}-`)])
-    : dice.chance(0.3)
-      ? [tangleOf(dice, "p0-")]
-      : Array.from({ length: dice.pick(0, 1, 1, 1, 2, 3) }, (_, index) =>
-          lineageOf(dice, `p${index}-`),
-        );
+    : dice.chance(0.1)
+      ? [estrangedOf(dice)]
+      : dice.chance(0.3)
+        ? [witnessedBy(dice, tangleOf(dice, "p0-"))]
+        : Array.from({ length: dice.pick(0, 1, 1, 1, 2, 3) }, (_, index) =>
+            witnessedBy(dice, lineageOf(dice, `p${index}-`)),
+          );
   const organisation = dice.chance(0.4)
     ? lineageOf(dice, "org-").map((one) => {
         const { by: _, capacity: __, ...statement } = one.statement;
@@ -449,8 +499,10 @@ export function snapshotFrom(dice: Dice): ConsentSnapshot {
             ? {
                 require: dice.pick(
                   { recipientNamed: true },
+                  { recipientNamed: true },
                   { namesLabel: sensitivity("SUD") },
                   { grantorCapacity: ["self" as const] },
+                  { form: ["signed" as const, "paper" as const] },
                   {},
                 ),
               }
@@ -459,6 +511,8 @@ export function snapshotFrom(dice: Dice): ConsentSnapshot {
       )
     : [];
   return snapshotOf(patient.flat(), {
+    custodian: "hospital-a",
+    witnesses: ["hospital-b"],
     organisation: onLedger(organisation),
     overlays,
     capacities: capacitiesOf(dice),

@@ -397,8 +397,12 @@ function scope(directive: Directive | Overlay, { resource, purpose }: Question):
 
 interface Spoken {
   /** From rules, suspensions: what decides first. */
-  readonly explicit: { readonly said: Said; readonly of: SnapshotDirective }[];
-  readonly defaults: Answer[];
+  readonly explicit: {
+    readonly said: Said;
+    readonly of: SnapshotDirective;
+    readonly own: boolean;
+  }[];
+  readonly defaults: { readonly said: Answer; readonly own: boolean }[];
   readonly glass: Glass[];
 }
 
@@ -407,18 +411,31 @@ const readable = ({ validity }: Directive | Overlay): boolean => validity.zone =
 const id = (bytes: Uint8Array): string => bytes.join();
 const idsOf = (one: SnapshotDirective): string[] => [one.entry, ...(one.aliases ?? [])].map(id);
 
+type Word = "doubted" | "elsewhere" | "own";
+const WORDS: readonly Word[] = ["doubted", "elsewhere", "own"];
+const better = (one: Word, other: Word): boolean => WORDS.indexOf(one) > WORDS.indexOf(other);
+
+/** Whose word it is, for the custodian. */
+function wordOf({ witness }: SnapshotDirective, snapshot: ConsentSnapshot): Word {
+  if (witness === undefined) return "own";
+  if (witness.doubted) return "doubted";
+  if (witness.by === snapshot.custodian) return "own";
+  return (snapshot.witnesses ?? []).includes(witness.by) ? "elsewhere" : "doubted";
+}
+
 function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoken): void {
   const { snapshot, asOf } = asked;
   const unspoken = (one: SnapshotDirective): boolean =>
     one.standing !== "valid" ||
     (one.recordedAt !== undefined && !speaks(one, snapshot, one.recordedAt));
   const voidIds = list.filter(unspoken).flatMap(idsOf);
-  // The first place of each statement counts.
-  const filed = list
-    .filter((one) => !unspoken(one))
-    .filter((one, at, all) => all.findIndex((other) => other.cid.equals(one.cid)) === at);
+  // Withdrawn on another's word alone: nothing, until it is confirmed.
+  const ineffective: SnapshotDirective[] = [];
   const known = (one: SnapshotDirective): string[] =>
-    list.filter((other) => other.cid.equals(one.cid) && !unspoken(other)).flatMap(idsOf);
+    list
+      .filter((other) => other.cid.equals(one.cid) && !unspoken(other))
+      .filter((other) => !ineffective.includes(other))
+      .flatMap(idsOf);
   const lasting = (one: SnapshotDirective): boolean =>
     one.directive.mode === "suspend" || one.directive.mode === "revoke";
   const starts = (one: SnapshotDirective): number =>
@@ -427,29 +444,65 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
     !readable(one.directive) || inside(one.directive.validity, asOf);
 
   let head: SnapshotDirective | undefined;
+  // The first place of each statement counts, unless it waits there for a better word.
+  const filed: SnapshotDirective[] = [];
   const contested: SnapshotDirective[] = [];
   const named = new Map<SnapshotDirective, SnapshotDirective[]>();
-  for (const one of filed) {
+  const words = new Map<SnapshotDirective, Word>();
+  const waiting = new Set<SnapshotDirective>();
+  let know: SnapshotDirective[] = [];
+  let ours = false;
+  for (const one of list.filter((item) => !unspoken(item))) {
+    const word = wordOf(one, snapshot);
+    const waits = word === "doubted" || (word === "elsewhere" && ours);
+    if (word === "own") ours = true;
+    const before = filed.find((other) => other.cid.equals(one.cid));
+    if (before !== undefined) {
+      const improved = better(word, words.get(before)!);
+      if (!waiting.has(before) || !improved || named.has(before) || lasting(one)) {
+        if (improved) words.set(before, word);
+        if (lasting(one) && !waits) waiting.delete(before);
+        continue;
+      }
+      filed.splice(filed.indexOf(before), 1);
+    }
+    if (waits && one.directive.mode === "revoke") {
+      ineffective.push(one);
+      voidIds.push(...idsOf(one));
+      continue;
+    }
+    filed.push(one);
+    words.set(one, word);
+    if (waits) waiting.add(one);
     if (lasting(one)) {
       head = one;
+      know = [];
       continue;
     }
     const predecessors = one.directive.predecessors.map(id);
-    const current =
+    const names = (other: SnapshotDirective): boolean =>
+      known(other).some((name) => predecessors.includes(name));
+    const knowing =
       head === undefined
-        ? predecessors.every((name) => voidIds.includes(name))
-        : known(head).some((name) => predecessors.includes(name));
-    if (!current) {
+        ? predecessors.every(
+            (name) => voidIds.includes(name) || know.some((other) => known(other).includes(name)),
+          )
+        : names(head) || know.some(names);
+    if (!knowing || waits) {
       contested.push(one);
+      if (knowing) know.push(one);
       continue;
     }
     head = one;
+    know = [];
     for (const other of contested) {
-      if (known(other).some((name) => predecessors.includes(name))) {
+      if (!names(other) && !other.cid.equals(one.cid)) continue;
+      if (word === "own" || !waiting.has(other)) {
         named.set(other, [...(named.get(other) ?? []), one]);
       }
     }
   }
+  const own = (one: SnapshotDirective): boolean => words.get(one) === "own";
   const moment = (one: SnapshotDirective): number =>
     lasting(one) || !speaks(one, snapshot, asOf)
       ? (one.recordedAt ?? (lasting(one) ? asOf : starts(one)))
@@ -472,7 +525,11 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
   const stopsOf = (one: SnapshotDirective): SnapshotDirective[] =>
     filed.filter(
       (stop, at) =>
-        lasting(stop) && at > filed.indexOf(one) && starts(stop) <= asOf && about(stop) === "yes",
+        lasting(stop) &&
+        !waiting.has(stop) &&
+        at > filed.indexOf(one) &&
+        starts(stop) <= asOf &&
+        about(stop) === "yes",
     );
   const unbounded = (one: SnapshotDirective): boolean => {
     const { actor, capacity } = one.directive.grantor;
@@ -527,7 +584,7 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
       if (covered === "yes" && mode === "revoke") break;
       if (!decided) {
         const answer = covered === "yes" && certain ? "deny" : "indeterminate";
-        out.explicit.push({ said: { answer, leading: [] }, of: one });
+        out.explicit.push({ said: { answer, leading: [] }, of: one, own: own(one) });
       }
       decided = true;
       silenced = true;
@@ -546,12 +603,12 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
       const heard = firm ? said.answer : softened(said.answer);
       const answer = heard === "permit" && withheld(one) ? "none" : heard;
       if (answer !== "none") {
-        out.explicit.push({ said: { ...said, answer }, of: one });
+        out.explicit.push({ said: { ...said, answer }, of: one, own: own(one) });
         decided = true;
       } else if (mode === "replace") {
-        if (fallback === "deny") out.defaults.push("deny");
+        if (fallback === "deny") out.defaults.push({ said: "deny", own: own(one) });
         const open = firm && !over && asked.purpose !== "BTG" && !withheld(one);
-        if (fallback === "permit" && open) out.defaults.push("permit");
+        if (fallback === "permit" && open) out.defaults.push({ said: "permit", own: own(one) });
       }
     }
     if (mode === "replace") {
@@ -562,21 +619,25 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
   out.glass.push(inTurn(glass));
   for (const one of disputes) {
     const revoked = stopsOf(one).some(({ directive }) => directive.mode === "revoke");
-    const own = { ...asked, readable: readable(one.directive) };
-    if (inEffect(one) && !revoked && glassOf(one.directive.root!, own) === "never") {
+    const here = { ...asked, readable: readable(one.directive) };
+    if (inEffect(one) && !revoked && glassOf(one.directive.root!, here) === "never") {
       out.glass.push("never");
     }
     if (!open.includes(one)) continue;
     if (!inEffect(one)) {
       const { mode, default: fallback } = one.directive;
-      if (mode === "replace" && fallback === "deny") out.defaults.push("deny");
+      if (mode === "replace" && fallback === "deny") {
+        out.defaults.push({ said: "deny", own: own(one) });
+      }
       continue;
     }
-    const said = tree(one.directive.root!, own);
+    const said = tree(one.directive.root!, here);
     const answer = about(one) === "yes" ? said.answer : softened(said.answer);
     if (answer === "deny" || answer === "indeterminate") {
-      out.explicit.push({ said: { ...said, answer }, of: one });
-    } else if (answer === "none" && one.directive.default === "deny") out.defaults.push("deny");
+      out.explicit.push({ said: { ...said, answer }, of: one, own: own(one) });
+    } else if (answer === "none" && one.directive.default === "deny") {
+      out.defaults.push({ said: "deny", own: own(one) });
+    }
   }
 }
 
@@ -596,9 +657,17 @@ function layer(list: readonly SnapshotDirective[], asked: Question) {
     out.explicit.map(({ said }) => said.answer),
     DENY_FIRST,
   );
-  const answer = explicit === "none" ? strongest(out.defaults, DENY_FIRST) : explicit;
+  const glass = strictest(out.glass);
   const leading = out.explicit.filter(({ said }) => said.answer === explicit);
-  return { answer, leading, glass: strictest(out.glass) };
+  // Another's permit alone does not weaken what the custodian itself has by default.
+  const refused = out.defaults.some(({ said, own }) => own && said === "deny");
+  const weakens = explicit === "permit" && refused && !leading.some(({ own }) => own);
+  if (explicit !== "none" && !weakens) return { answer: explicit, leading, glass };
+  const held = strongest(
+    out.defaults.map(({ said }) => said),
+    DENY_FIRST,
+  );
+  return { answer: held, leading: [], glass };
 }
 
 const codes = (
@@ -626,9 +695,10 @@ const comesTo = (answer: Answer, leading: readonly { readonly said: Said }[]): F
 };
 
 function meets({ require }: Overlay, leading: ReturnType<typeof layer>["leading"]): boolean {
-  const { namesLabel, grantorCapacity, recipientNamed } = require ?? {};
+  const { namesLabel, grantorCapacity, recipientNamed, form } = require ?? {};
   return leading.some(({ said, of }) =>
     said.leading.some((path) => {
+      if (form && !form.includes(of.witness?.form ?? "signed")) return false;
       if (grantorCapacity && !grantorCapacity.includes(of.directive.grantor.capacity)) return false;
       if (recipientNamed && !path.some((rule) => rule.when.actors !== undefined)) return false;
       if (namesLabel === undefined) return true;

@@ -92,6 +92,7 @@ export interface Filed {
   readonly height?: number;
   readonly recordedAt?: number;
   readonly aliases?: readonly string[];
+  readonly witness?: SnapshotDirective["witness"];
 }
 
 export const filed = (name: string, statement: Statement, more: Partial<Filed> = {}): Filed => ({
@@ -111,6 +112,7 @@ export function onLedger(list: readonly Filed[]): SnapshotDirective[] {
       standing: item.void === undefined ? "valid" : { void: item.void },
       ...(item.recordedAt === undefined ? {} : { recordedAt: item.recordedAt }),
       ...(item.aliases === undefined ? {} : { aliases: item.aliases.map(entryId) }),
+      ...(item.witness === undefined ? {} : { witness: item.witness }),
     };
   });
 }

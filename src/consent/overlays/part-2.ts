@@ -13,7 +13,8 @@ export interface Part2Options {
 /**
  * 42 CFR Part 2 as an overlay, a worked example and no legal advice. Records of substance use
  * treatment are closed to everybody, whatever a general consent or a default policy says, until a
- * consent of the patient names that information and who may have it (§ 2.31); the notice of § 2.32
+ * consent of the patient that he signed, on paper, electronically or by his key, names that
+ * information and who may have it (§ 2.31); the notice of § 2.32
  * and the ban on redisclosure travel with what is released. In a medical emergency (§ 2.51) the
  * overlay demands nothing, and the layers below decide. Research and audit (§§ 2.52, 2.53) are not
  * in it: who discloses for those adds an overlay of his own.
@@ -50,6 +51,7 @@ export function part2Overlay(options: Part2Options = {}): Overlay {
         },
       ],
     },
-    require: { namesLabel: label, recipientNamed: true },
+    // What was only said bears no signature (§ 2.31 (a)(8)).
+    require: { namesLabel: label, recipientNamed: true, form: ["signed", "paper", "electronic"] },
   };
 }

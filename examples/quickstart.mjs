@@ -1,7 +1,6 @@
 // @ts-check
 // The main job, once through, on real FHIR records and a store on disk:
 //   node examples/quickstart.mjs [folder-or-bundle.json] [--data folder]
-import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -229,18 +228,23 @@ async function main() {
   }
   step("The patients say what they allow");
   for (const { identifier, subject } of patients.values()) {
-    const id = createHash("sha256")
-      .update(`${identifier.system}|${identifier.value}`)
-      .digest("hex");
-    const keys = await fileKeys(join(data, "keys", `patient-${id.slice(0, 12)}.keys`), KEYS);
-    if (keys.list().length === 0) await keys.generate({ use: "sign" });
-    const patient = keys.signer();
     const last = (await hl.directives(subject)).at(-1);
-    const directive = wishes(patient.actor, last === undefined ? [] : [last.entry]);
-    await hl.consent(subject, directive, { grantor: patient });
-    await keys.close();
+    // Patients have no keys: the hospital signs that its clerk took it down, and keeps the form.
+    const name = `${identifier.system}|${identifier.value}`;
+    const directive = wishes(name, last === undefined ? [] : [last.entry]);
+    const form = new TextEncoder().encode(`${name}: treatment, but not … Signed: …`);
+    await hl.consent(subject, directive, {
+      witness: {
+        user: "clerk-7",
+        form: "paper",
+        takenAt: Date.now(),
+        evidence: [{ mediaType: "text/plain", bytes: form }],
+      },
+    });
   }
-  line(`${plural(patients.size, "directive")} signed by the patients and in force:`);
+  line(
+    `${plural(patients.size, "directive")} signed on paper, witnessed by hospital A and in force:`,
+  );
   note("treatment: yes, except substance-use and mental-health data; research: no");
 
   const [firstPatient] = patients.values();

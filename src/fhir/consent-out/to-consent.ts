@@ -1,5 +1,6 @@
 import { encodeDirective } from "../../consent/directive.ts";
 import type { Directive, Rule } from "../../consent/model.ts";
+import type { DirectiveWitness } from "../../consent/witness.ts";
 import { InputError } from "../../errors.ts";
 import { usualDefault } from "../consent-in/lower.ts";
 import type { ConsentDialect, ConsentLoss, FromConsentOptions } from "../consent-in/options.ts";
@@ -20,6 +21,8 @@ export interface ToConsentOptions {
   readonly version: "r4" | "r5";
   /** Whose data it is about: a reference such as `Patient/1`, or `system|value`. */
   readonly patient: string;
+  /** Who took it down and how, where the grantor did not sign it: as `hl.directives` tells it. */
+  readonly witness?: DirectiveWitness;
 }
 
 /** A directive as FHIR, and what that does not say. */
@@ -67,13 +70,20 @@ export function toConsent(directive: Directive, options: ToConsentOptions): Expo
     note("default", "what holds where it is silent; pass default");
   }
   noteHeader(directive, note);
+  if (options.witness !== undefined) {
+    note("witness", "that its grantor did not sign it, beyond who verified it and how");
+  }
   // R4 has no element for it but among the conditions of the provision.
   const bare = !r5 && root === undefined && directive.controller !== undefined;
   if (bare) note("controller", "whose records it is about; pass controller");
   const dialect: ConsentDialect = r5 ? "r5" : "r4-typed";
   const { predecessors, jurisdictions, grantor, basis, validity } = directive;
   return {
-    resource: { ...header(directive, options, r5), ...body.elements },
+    resource: {
+      ...header(directive, options, r5),
+      ...(options.witness && { verification: [verification(options.witness, r5)] }),
+      ...body.elements,
+    },
     dialect,
     readAs: {
       dialect,
@@ -128,6 +138,32 @@ function header(directive: Directive, options: ToConsentOptions, r5: boolean): F
     ...(given !== undefined && { dateTime: given }),
     performer: [writeReference(grantor.actor)],
     policy: [{ uri: url }],
+  };
+}
+
+const FORM: Readonly<Record<DirectiveWitness["form"], string>> = {
+  paper: "witnessed: signed on paper",
+  electronic: "witnessed: confirmed electronically",
+  oral: "witnessed: given orally",
+};
+const R5_ELEMENT = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Consent.verification";
+
+/** Who says that the grantor gave it: R4 has no element for by whom and how, but extensions. */
+function verification({ by, form, takenAt }: DirectiveWitness, r5: boolean): JsonObject {
+  const verifiedBy = writeReference(by, "Organization");
+  const verificationType = { text: FORM[form] };
+  const when = writeDate(takenAt);
+  return {
+    verified: true,
+    ...(r5
+      ? { verificationType, verifiedBy }
+      : {
+          extension: [
+            { url: `${R5_ELEMENT}.verificationType`, valueCodeableConcept: verificationType },
+            { url: `${R5_ELEMENT}.verifiedBy`, valueReference: verifiedBy },
+          ],
+        }),
+    ...(when !== undefined && { verificationDate: r5 ? [when] : when }),
   };
 }
 

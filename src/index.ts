@@ -163,6 +163,7 @@ export type { ExportedRecord, RecordExport } from "./ledger/export-record.ts";
 export type { Manifest, Operation } from "./ledger/manifest.ts";
 export * from "./ledger/open-ledger.ts";
 export type { BlobReport } from "./ledger/verify-blobs.ts";
+export type { KnownRecord } from "./ledger/known.ts";
 export type {
   BundleOptions,
   RecordedBundle,

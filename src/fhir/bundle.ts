@@ -3,7 +3,7 @@ import { InputError } from "../errors.ts";
 import { type JsonSpan, scanJson } from "./json-text.ts";
 import { type BundlePatient, type PatientProblem, resolvePatients } from "./patients.ts";
 import { type FhirResource, isObject, text } from "./resource.ts";
-import { type Past, pastVersions, type VersionEntry } from "./versions.ts";
+import { type PastVersion, pastVersions, type VersionEntry } from "./versions.ts";
 
 export type { BundlePatient } from "./patients.ts";
 
@@ -37,7 +37,7 @@ export interface BundleProblem {
     /** An entry asks to read, delete or patch, so that its resource is no new record. */
     | "not-a-write"
     /** It is not what stands: a newer version of it is in the bundle, or its history ends in a deletion. */
-    | Past
+    | PastVersion
     /** Two resources of one name and version. */
     | "duplicate"
     /** A Bundle or Parameters inside the bundle is not looked into. */

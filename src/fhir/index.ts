@@ -28,6 +28,7 @@ export { type ResourceField, splitFields } from "./fields.ts";
 export {
   type PatientIdentifier,
   patientIdentifiers,
+  type PatientIdentifiersOptions,
   preferredIdentifier,
   type PreferredIdentifierOptions,
 } from "./identifier.ts";
@@ -40,3 +41,4 @@ export {
   type PcfPolicyOptions,
 } from "./pcf-policies.ts";
 export type { FhirCoding, FhirReference, FhirResource } from "./resource.ts";
+export type { PastVersion } from "./versions.ts";

@@ -12,7 +12,7 @@ export interface VersionEntry {
 }
 
 /** Why a resource of a bundle is not what stands: a newer version of it is there, or it was deleted. */
-export type Past = "superseded" | "deleted";
+export type PastVersion = "superseded" | "deleted";
 
 /**
  * Finds the resources of a bundle that are no longer current, by their place in it.
@@ -27,7 +27,7 @@ export type Past = "superseded" | "deleted";
 export function pastVersions(
   type: string,
   entries: readonly VersionEntry[],
-): ReadonlyMap<number, Past> {
+): ReadonlyMap<number, PastVersion> {
   const versions = new Map<string, VersionEntry[]>();
   for (const entry of entries) {
     if (entry.fullUrl === undefined || entry.resource === undefined) continue;
@@ -36,7 +36,7 @@ export function pastVersions(
     if (all === undefined) versions.set(address, [entry]);
     else all.push(entry);
   }
-  const past = new Map<number, Past>();
+  const past = new Map<number, PastVersion>();
   const deletions = type === "history" ? deletionsIn(entries) : new Map<string, number>();
   for (const [address, all] of versions) {
     const newest = newestOf(type, all);

@@ -7,7 +7,7 @@ import {
 import { type Addressable, referenceResolver, type Resolved } from "./references.ts";
 import { type FhirReference, type FhirResource, list, text } from "./resource.ts";
 import { type SubjectElements, subjectElements } from "./subject-elements.ts";
-import { identifierOf, referencesAt } from "./subject-references.ts";
+import { identifierOf, isAboutOther, referencesAt } from "./subject-references.ts";
 
 /** A person that resources of a bundle are about. */
 export interface BundlePatient {
@@ -127,16 +127,22 @@ export function resolvePatients(
   ): Found => {
     const all = new Set<number>();
     let unresolved = false;
-    for (const reference of referencesAt(entry.resource, paths, now)) {
-      const found =
-        reference === undefined
-          ? IN_DOUBT
-          : lead(resolve(reference, entry), reference, entry, direct, steps);
+    for (const { path, reference } of referencesAt(entry.resource, paths, now)) {
+      const to = reference && resolve(reference, entry);
+      if (reference === undefined || to === undefined) return IN_DOUBT;
+      if (isAboutOther(path, typeOf(to))) return IN_DOUBT;
+      const found = lead(to, reference, entry, direct, steps);
       if (found.doubtful === true) return IN_DOUBT;
       for (const patient of found.patients) all.add(patient);
       unresolved ||= found.unresolved;
     }
     return { patients: [...all], unresolved };
+  };
+
+  const typeOf = (to: Resolved): string | undefined => {
+    if (to.kind === "entry") return entries[to.index]!.resource.resourceType;
+    if (to.kind === "contained") return to.resource.resourceType;
+    return to.kind === "external" ? to.type : undefined;
   };
 
   const lead = (

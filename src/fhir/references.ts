@@ -109,7 +109,8 @@ export function referenceResolver(
     }
     if (literal.startsWith("#")) {
       if (literal === "#") return { kind: "contained", resource: from.resource };
-      const resource = contained(from.resource, literal.slice(1));
+      const [resource, ...others] = contained(from.resource, literal.slice(1));
+      if (others.length > 0) return { kind: "ambiguous" };
       if (resource !== undefined) return { kind: "contained", resource };
       return { kind: "external", type: reference.type, reference: undefined, identifier };
     }
@@ -155,10 +156,10 @@ export function withoutVersion(url: string): string {
   return at < 0 ? url : url.slice(0, at);
 }
 
-function contained(resource: FhirResource, id: string): FhirResource | undefined {
+function contained(resource: FhirResource, id: string): readonly FhirResource[] {
   const all = resource["contained"];
-  if (!Array.isArray(all)) return undefined;
-  return all.find(
+  if (!Array.isArray(all)) return [];
+  return all.filter(
     (item): item is FhirResource =>
       isObject(item) && item["id"] === id && typeof item["resourceType"] === "string",
   );

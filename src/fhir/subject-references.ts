@@ -17,6 +17,32 @@ const NAMES_PATIENT: ReadonlySet<string> = new Set([
   "candidate",
 ]);
 
+/** Elements at which somebody may be named who is meant himself, and by words only. */
+const NAMES_SOMEBODY: ReadonlySet<string> = new Set([
+  ...NAMES_PATIENT,
+  "member.entity",
+  "link.target",
+]);
+
+/** Types of persons who are no patients, but may be what a resource is about. */
+const PERSONS: ReadonlySet<string> = new Set([
+  "Practitioner",
+  "PractitionerRole",
+  "RelatedPerson",
+  "Person",
+]);
+
+/** Whether a resource is about somebody who is no patient, where he stands in an element's place. */
+export function isAboutOther(path: string, type: string | undefined): boolean {
+  return NAMES_PATIENT.has(path) && type !== undefined && PERSONS.has(type);
+}
+
+/** A reference, and the path of its element. */
+export interface ReferenceAt {
+  readonly path: string;
+  readonly reference: FhirReference | undefined;
+}
+
 /**
  * The references at all of some paths; `undefined` for one that names somebody by words only, or by
  * nothing but a number that is not in use, or stands for "not known".
@@ -25,26 +51,28 @@ export function referencesAt(
   resource: FhirResource,
   paths: readonly string[],
   now: number | undefined,
-): readonly (FhirReference | undefined)[] {
-  const references: (FhirReference | undefined)[] = [];
+): readonly ReferenceAt[] {
+  const references: ReferenceAt[] = [];
   for (const path of paths) {
     for (const value of valuesAt(resource, path)) {
       const reference = referenceOf(value);
       if (reference === undefined) {
-        if (NAMES_PATIENT.has(path)) references.push(undefined);
+        if (NAMES_SOMEBODY.has(path)) references.push({ path, reference });
         continue;
       }
       const names = identifierOf(reference);
       const isNobody = names !== undefined && !isInUse(value, names.value, now);
       const { identifier: _, ...rest } = reference;
       if (isNobody) {
-        references.push(reference.reference === undefined ? undefined : rest);
+        references.push({ path, reference: reference.reference === undefined ? undefined : rest });
         continue;
       }
       const bare = reference.reference === undefined && reference.type === undefined;
-      references.push(
-        bare && NAMES_PATIENT.has(path) ? { ...reference, type: "Patient" } : reference,
-      );
+      const isPatient = bare && NAMES_PATIENT.has(path);
+      references.push({
+        path,
+        reference: isPatient ? { ...reference, type: "Patient" } : reference,
+      });
     }
   }
   return references;

@@ -318,6 +318,9 @@ describe("who a patient is", () => {
     { identifier: { system: "urn:ids" } },
     { reference: "#p" },
     { type: "Patient", reference: "#p" },
+    { reference: "Practitioner/9" },
+    { reference: `${B}/RelatedPerson/9` },
+    { type: "Practitioner", identifier: number("1") },
     {},
   ])("is not told by an encounter where the subject is named in other ways: %j", (subject) => {
     const encounter = {
@@ -331,6 +334,24 @@ describe("who a patient is", () => {
     expect(numbers(bundle(encounter, seen(undefined)))).toEqual(["1", "1"]);
     expect(numbers(bundle(encounter, seen(subject)))).toEqual(["1", ""]);
     expect(codes(bundle(encounter, seen(subject)))).toEqual(["unresolved-patient Bundle.entry[1]"]);
+  });
+
+  it("is in doubt with others who are named by words only", () => {
+    const one = { reference: `${A}/Patient/1`, identifier: number("1") };
+    const members = (...all: object[]) => ({
+      resource: { resourceType: "Group", member: all.map((entity) => ({ entity })) },
+    });
+    const linked = (...all: object[]) => ({
+      resource: { resourceType: "Person", link: all.map((target) => ({ target })) },
+    });
+    for (const of of [members, linked]) {
+      expect(numbers(bundle(of(one)))).toEqual(["1"]);
+      expect(numbers(bundle(of(one, { display: "Bob" })))).toEqual([""]);
+    }
+    const contained = [patient("p", number("1")), patient("p", number("2"))];
+    expect(numbers(bundle({ resource: observation({ reference: "#p" }, { contained }) }))).toEqual([
+      "",
+    ]);
   });
 
   it("is several, where elements name several", () => {

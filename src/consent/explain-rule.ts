@@ -148,7 +148,12 @@ function whenOf(whens: readonly When[], { to, zone: name }: Validity): string {
   const ends = [...own, { to }].flatMap(({ to: end }) => end ?? []);
   starts.sort((a, b) => startOf(b, zone)! - startOf(a, zone)!);
   ends.sort((a, b) => endOf(a, zone)! - endOf(b, zone)!);
-  return periodInWords({ ...(starts[0] && { from: starts[0] }), ...(ends[0] && { to: ends[0] }) });
+  const [from] = starts;
+  const [until] = ends;
+  return periodInWords({
+    ...(from !== undefined && { from }),
+    ...(until !== undefined && { to: until }),
+  });
 }
 
 function periodInWords({ from, to }: Period): string {

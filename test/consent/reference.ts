@@ -540,17 +540,19 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
     controller === undefined &&
     jurisdictions === undefined &&
     (category === undefined || category === "patient-privacy");
-  // What is disputed for nothing but its zone is ended by a later replace of everything.
+  const undisputed = (one: SnapshotDirective): boolean =>
+    !contested.includes(one) ||
+    (named.get(one) ?? []).some(
+      (other) => inEffect(other) && unbounded(other) && everything(other),
+    );
+  // What is disputed for nothing but its zone is ended by a later replace, disputed nowhere.
   const outlived = (one: SnapshotDirective): boolean =>
     !readable(one.directive) &&
-    (!contested.includes(one) ||
-      (named.get(one) ?? []).some(
-        (other) => inEffect(other) && unbounded(other) && everything(other),
-      )) &&
+    undisputed(one) &&
     filed.some(
       (other, at) =>
         at > filed.indexOf(one) &&
-        !disputed(other) &&
+        undisputed(other) &&
         other.directive.mode === "replace" &&
         starts(other) <= asOf &&
         unbounded(other),

@@ -286,6 +286,7 @@ function prepareRequest(
       reasons: [],
       basedOn: [],
       glass: GLASS_SILENT,
+      doubted: { obligations: [], refrains: [] },
       deciding: [],
       obligations: [],
       refrains: [],
@@ -337,6 +338,7 @@ function prepareRequest(
       reasons: [],
       basedOn: [],
       glass: GLASS_SILENT,
+      doubted: { obligations: [], refrains: [] },
       deciding: [],
       obligations: [],
       refrains: [],
@@ -349,6 +351,13 @@ function prepareRequest(
       context.purpose = purpose;
       answer.glass = GLASS_SILENT;
       decidePurpose(answer);
+      const { doubted } = answer;
+      if (answer.outcome === PERMIT) {
+        appendTo(answer.obligations, doubted.obligations);
+        appendTo(answer.refrains, doubted.refrains);
+      }
+      doubted.obligations = [];
+      doubted.refrains = [];
       outcome = worse(outcome, answer.outcome);
       if (purposes.length > 1) {
         const { outcome: of, obligations, refrains } = answer;

@@ -17,6 +17,7 @@ import { BTG } from "./terminology.ts";
 import { OWN, witnessedBy } from "./witness.ts";
 import {
   collect,
+  collectDoubted,
   DENY,
   evaluateRule,
   INDETERMINATE,
@@ -24,6 +25,7 @@ import {
   PERMIT,
   soften,
   type Collected,
+  type Duties,
   type CompiledRule,
   type Result,
 } from "./tree.ts";
@@ -33,6 +35,8 @@ const NO_CODES: readonly string[] = [];
 /** What one purpose comes to, and what it rests on. */
 export interface Answer extends Collected {
   outcome: Result;
+  /** What permits oblige to that may apply: it binds where another permits. */
+  readonly doubted: Duties;
   readonly reasons: Reason[];
   readonly basedOn: CID[];
   glass: Glass;
@@ -68,7 +72,7 @@ export function evaluateLayer(
   let best: Result = NOT_APPLICABLE;
   let glass: Glass = GLASS_SILENT;
   for (const plan of plans) {
-    const said = evaluateLineage(plan, context, explicit, fallback);
+    const said = evaluateLineage(plan, context, explicit, fallback, answer.doubted);
     if (said > glass) glass = said;
   }
   for (const item of explicit) if (item.result > best) best = item.result;
@@ -133,6 +137,7 @@ function evaluateLineage(
   context: MatchContext,
   explicit: Contribution[],
   fallback: Contribution[],
+  doubted: Duties,
 ): Glass {
   const open = plan.contested.length === 0 ? NOTHING_OPEN : openDisputes(plan, context);
   let glass: Glass = GLASS_SILENT;
@@ -178,6 +183,7 @@ function evaluateLineage(
         (one) => one.withholds && one.directive.position > directive.position,
       );
       let result: Result = ended ? NOT_APPLICABLE : evaluateRule(tree.root, context);
+      if (!ended && tree.binds) collectDoubted(tree.root, doubtful, doubted);
       if (doubtful) result = soften(result);
       if (withheld && result === PERMIT) result = NOT_APPLICABLE;
       if (result !== NOT_APPLICABLE) {
@@ -276,6 +282,9 @@ export function evaluateOverlays(
     let result = evaluateRule(overlay.tree.root, context);
     const doubtful = scope === UNKNOWN || overlay.unreadable;
     if (doubtful) result = soften(result);
+    if (overlay.tree.binds && overlay.overlay.require === undefined) {
+      collectDoubted(overlay.tree.root, doubtful, answer.doubted);
+    }
     if (overlay.overlay.require !== undefined) {
       if (result >= INDETERMINATE) demands.push(overlay);
     } else if (result !== NOT_APPLICABLE) {

@@ -54,6 +54,8 @@ interface Contribution extends Outcomes {
   readonly tree: CompiledRule | undefined;
   /** Whether its permits count. */
   readonly binds: boolean;
+  /** Where its tree is asked, and where it surely speaks of the record. */
+  readonly asked: Match3;
   readonly directive: CompiledDirective | undefined;
   readonly cid: CID;
   /** What it rests on where there is no tree. */
@@ -72,6 +74,7 @@ const isOwnRefusal = ({ reason: { effect }, directive }: Default): boolean =>
 const witnessOf = ({ source: { witness } }: CompiledDirective): Pick<Reason, "witnessed"> =>
   witness === undefined ? {} : { witnessed: witnessedBy(witness) };
 
+const UNASKED: Match3 = { certain: FALSE, possible: FALSE };
 const SILENT: Outcomes = { permit: FALSE, deny: FALSE, applies: FALSE };
 
 /** What one purpose comes to. */
@@ -280,6 +283,7 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
           applies: any([suspended, doubtful]),
           tree: undefined,
           binds: false,
+          asked: UNASKED,
           directive,
           cid: directive.cid,
           grounds: [
@@ -305,7 +309,8 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
         applies: all([said.applies, not(all([said.permit, withheld]))]),
       };
       const cid = directive.cid;
-      explicit.push({ ...contribution, tree, binds: true, directive, cid, grounds: [] });
+      const asked = { possible: acting, certain: firm };
+      explicit.push({ ...contribution, tree, binds: true, asked, directive, cid, grounds: [] });
       if (!ended) {
         const within = all([here, given.possible, scope.possible]);
         const surely = all([given.certain, scope.certain]);
@@ -345,6 +350,7 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
         applies: all([on, applies, not(permit)]),
         tree: ended ? undefined : tree,
         binds: false,
+        asked: UNASKED,
         directive,
         cid: directive.cid,
         grounds: [],
@@ -411,6 +417,20 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
     node.effect !== DENY && strange(node.rule.obligations);
   const burdened = (list: readonly Contribution[]): Formula =>
     any(list.map((one) => where(one, bindsStrangely, false)));
+  /** Where a permit may apply that obliges to what nobody here can do; as `collectDoubted`. */
+  const maybeBurdened = (list: readonly Contribution[]): Formula => {
+    const found: Formula[] = [];
+    const visit = (node: CompiledRule, { possible, certain }: Match3): void => {
+      if (possible === FALSE) return;
+      const here = both({ possible, certain }, matchOf(node.tests));
+      if (bindsStrangely(node)) found.push(all([here.possible, not(here.certain)]));
+      for (const child of node.children) visit(child, here);
+    };
+    for (const { tree, binds, asked } of list) {
+      if (binds && tree !== undefined) visit(tree, asked);
+    }
+    return any(found);
+  };
 
   const speaking: Contribution[] = [];
   const demands: { readonly overlay: CompiledOverlay; readonly active: Formula }[] = [];
@@ -423,7 +443,9 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
     lawGlass.push(withinGlass(scope.possible, overlay.tree, scope.possible, surely));
     if (overlay.overlay.require === undefined) {
       const { cid } = overlay;
-      speaking.push({ ...outcomes, tree, binds: true, directive: undefined, cid, grounds: [] });
+      const asked = { possible: scope.possible, certain: surely };
+      const rest = { binds: true, directive: undefined, cid, grounds: [] };
+      speaking.push({ ...outcomes, ...rest, tree, asked });
     } else {
       demands.push({ overlay, active: all([outcomes.applies, not(outcomes.permit)]) });
     }
@@ -449,7 +471,11 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
   const byDefault = all([undemanded, theirs.permit]);
 
   // Duties come with a permit, and take it away from who cannot carry them out.
+  const byAny = any([byLaw, byPatient, byDefault]);
   const burden = any([
+    all([byAny, maybeBurdened(speaking)]),
+    all([any([byPatient, byDefault]), maybeBurdened(own.explicit)]),
+    all([byDefault, maybeBurdened(theirs.explicit)]),
     all([byLaw, burdened(speaking)]),
     all([byPatient, burdened(own.explicit)]),
     all([byDefault, burdened(theirs.explicit)]),
@@ -460,7 +486,7 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
 
   const lawNever = unitedGlass(formulas, lawGlass);
   return {
-    permit: all([any([byLaw, byPatient, byDefault]), not(burden)]),
+    permit: all([byAny, not(burden)]),
     glass: heardGlass(formulas, [lawNever, own.glass, theirs.glass]),
     grounds: [
       ...speaking.flatMap((one) => groundsOf(one, "law", lawfully)),

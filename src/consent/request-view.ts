@@ -68,7 +68,9 @@ export function viewRequest(
         if (holds && fact.code === code) return YES;
         if (holds && looseRole(fact.code) === loose) claimed = true;
       }
-      return claimed || request.roles === undefined ? UNKNOWN : NO;
+      // Whose roles they would be is not stated: somebody may attest them of him.
+      const open = claimed || request.roles === undefined || user === undefined;
+      return open ? UNKNOWN : NO;
     },
   };
 }

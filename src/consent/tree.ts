@@ -24,6 +24,7 @@ export interface CompiledRule {
   readonly children: readonly CompiledRule[];
   readonly parent: CompiledRule | undefined;
   /** What the last evaluation left: read before the next one, by {@link collect}. */
+  match: Match;
   result: Result;
   unknown: number;
 }
@@ -32,6 +33,8 @@ export interface CompiledRule {
 export interface CompiledTree {
   readonly root: CompiledRule;
   readonly saysBreakGlass: boolean;
+  /** Whether a permit in it obliges to anything. */
+  readonly binds: boolean;
 }
 
 /** Makes a tree of rules ready; linear in its size. */
@@ -41,8 +44,10 @@ export function compileTree(
   terminology: Terminology,
 ): CompiledTree {
   let saysBreakGlass = false;
+  let binds = false;
   const visit = (rule: Rule, parent: CompiledRule | undefined): CompiledRule => {
     if (rule.breakGlass !== undefined) saysBreakGlass = true;
+    if (rule.effect === "permit" && (rule.obligations ?? rule.refrains) !== undefined) binds = true;
     const named = rule.when.purposes?.some((name) => canonicalPurpose(name) === BTG) === true;
     const tests = compileTests(rule, zone, terminology);
     const children: CompiledRule[] = [];
@@ -55,13 +60,14 @@ export function compileTree(
       matchedOn: tests.map((test) => test.attribute),
       children,
       parent,
+      match: NO,
       result: NOT_APPLICABLE,
       unknown: 0,
     };
     for (const child of rule.rules ?? []) children.push(visit(child, compiled));
     return compiled;
   };
-  return { root: visit(root, undefined), saysBreakGlass };
+  return { root: visit(root, undefined), saysBreakGlass, binds };
 }
 
 /** What remains of a result when it is unknown whether its rule matches at all. */
@@ -77,6 +83,7 @@ export function evaluateRule(node: CompiledRule, context: MatchContext): Result 
     const one = test.run(context);
     if (one === NO) {
       node.unknown = 0;
+      node.match = NO;
       return (node.result = NOT_APPLICABLE);
     }
     if (one === UNKNOWN) {
@@ -85,6 +92,7 @@ export function evaluateRule(node: CompiledRule, context: MatchContext): Result 
     }
   }
   node.unknown = unknown;
+  node.match = match;
   let result: Result = NOT_APPLICABLE;
   if (node.children.length > 0) {
     const denyOverrides = node.rule.combine === "deny-overrides";
@@ -147,4 +155,24 @@ const NONE: readonly string[] = [];
 
 function namesOf(bits: number): readonly string[] {
   return bits === 0 ? NONE : ATTRIBUTES.filter((_, bit) => (bits & (1 << bit)) !== 0);
+}
+
+/** What a permit obliges to. */
+export type Duties = Pick<Collected, "obligations" | "refrains">;
+
+/**
+ * Finds, after an evaluation, what permits oblige to of which it is unknown whether they apply:
+ * what is then permitted by another rule is permitted under these duties too.
+ *
+ * @param doubtful - whether it is unknown that the tree speaks of the record at all
+ */
+export function collectDoubted(node: CompiledRule, doubtful: boolean, into: Duties): void {
+  if (node.match === NO) return;
+  const doubted = doubtful || node.match === UNKNOWN;
+  if (doubted && node.effect === PERMIT) {
+    const { obligations, refrains } = node.rule;
+    if (obligations !== undefined) appendTo(into.obligations, obligations);
+    if (refrains !== undefined) appendTo(into.refrains, refrains);
+  }
+  for (const child of node.children) collectDoubted(child, doubted, into);
 }

@@ -7,7 +7,7 @@ describe("evaluate", () => {
     const { outcomes, depth } = agreeOn(seeds);
     expect(depth).toBe(3);
     for (const outcome of ["permit", "deny", "indeterminate", "not-applicable"] as const) {
-      expect(outcomes.get(outcome) ?? 0, outcome).toBeGreaterThanOrEqual(seeds / 10);
+      expect(outcomes.get(outcome) ?? 0, outcome).toBeGreaterThanOrEqual(seeds / 14);
     }
   });
 });

@@ -90,7 +90,8 @@ function role(code: string, { snapshot, request, asOf }: Question): Truth {
       inside(fact, asOf),
   );
   if (attested.some(vouched)) return "yes";
-  return claims === undefined || claims.length > 0 || attested.length > 0 ? "unknown" : "no";
+  const open = claims === undefined || request.user === undefined;
+  return open || claims.length > 0 || attested.length > 0 ? "unknown" : "no";
 }
 
 /** The kind of name, and the name without server and version. */
@@ -316,14 +317,23 @@ const inTurn = (said: readonly Glass[]): Glass => {
   if (sure >= 0) return said[sure]!;
   return strictest(said);
 };
-const doubted = (said: Glass): Glass => (said === "allowed" ? "perhaps" : said);
+const doubtedGlass = (said: Glass): Glass => (said === "allowed" ? "perhaps" : said);
 
 function glassOf(rule: Rule, asked: Question): Glass {
   const match = matches(rule.when, rule.effect, asked);
   if (match === "no") return "silent";
   const inner = strictest((rule.rules ?? []).map((child) => glassOf(child, asked)));
   const said = inTurn([inner, rule.breakGlass ?? "silent"]);
-  return match === "yes" ? said : doubted(said);
+  return match === "yes" ? said : doubtedGlass(said);
+}
+
+/** Permits, in a rule and what is nested in it, of which it is unknown whether they apply. */
+function doubtedIn(rule: Rule, asked: Question, doubtful: boolean): readonly Rule[] {
+  const match = matches(rule.when, rule.effect, asked);
+  if (match === "no") return [];
+  const doubted = doubtful || match === "unknown";
+  const inner = (rule.rules ?? []).flatMap((child) => doubtedIn(child, asked, doubted));
+  return doubted && rule.effect === "permit" ? [rule, ...inner] : inner;
 }
 
 /** Chains of grants by which someone has a capacity: what each link is bounded to. */
@@ -404,6 +414,8 @@ interface Spoken {
   }[];
   readonly defaults: { readonly said: Answer; readonly own: boolean }[];
   readonly glass: Glass[];
+  /** Permits that may apply: what they oblige to binds where another permits. */
+  readonly doubted: Rule[];
 }
 
 const readable = ({ validity }: Directive | Overlay): boolean => validity.zone === "UTC";
@@ -597,11 +609,12 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
     if (covered !== "no" && !over) {
       const said = glassOf(root!, asked);
       if (silenced) glass.push(said === "never" ? said : "silent");
-      else glass.push(covered === "yes" ? said : doubted(said));
+      else glass.push(covered === "yes" ? said : doubtedGlass(said));
     }
     if (covered !== "no" && !decided) {
       const firm = certain && covered === "yes";
       const said: Said = over ? { answer: "none", leading: [] } : tree(root!, asked);
+      if (!over) out.doubted.push(...doubtedIn(root!, asked, !firm));
       const heard = firm ? said.answer : softened(said.answer);
       const answer = heard === "permit" && withheld(one) ? "none" : heard;
       if (answer !== "none") {
@@ -644,7 +657,7 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
 }
 
 function layer(list: readonly SnapshotDirective[], asked: Question) {
-  const out: Spoken = { explicit: [], defaults: [], glass: [] };
+  const out: Spoken = { explicit: [], defaults: [], glass: [], doubted: [] };
   const ordered = [...list]
     .filter((one) => one.place.height <= asked.snapshot.height)
     .sort((a, b) => a.place.height - b.place.height || a.place.index - b.place.index);
@@ -661,15 +674,16 @@ function layer(list: readonly SnapshotDirective[], asked: Question) {
   );
   const glass = strictest(out.glass);
   const leading = out.explicit.filter(({ said }) => said.answer === explicit);
+  const { doubted } = out;
   // Another's permit alone does not weaken what the custodian itself has by default.
   const refused = out.defaults.some(({ said, own }) => own && said === "deny");
   const weakens = explicit === "permit" && refused && !leading.some(({ own }) => own);
-  if (explicit !== "none" && !weakens) return { answer: explicit, leading, glass };
+  if (explicit !== "none" && !weakens) return { answer: explicit, leading, glass, doubted };
   const held = strongest(
     out.defaults.map(({ said }) => said),
     DENY_FIRST,
   );
-  return { answer: held, leading: [], glass };
+  return { answer: held, leading: [], glass, doubted };
 }
 
 const codes = (
@@ -687,8 +701,13 @@ interface ForPurpose {
   readonly obligations: readonly string[];
   readonly refrains: readonly string[];
 }
-const comesTo = (answer: Answer, leading: readonly { readonly said: Said }[]): ForPurpose => {
-  const paths = leading.flatMap(({ said }) => said.leading);
+const comesTo = (
+  answer: Answer,
+  leading: readonly { readonly said: Said }[],
+  doubted: readonly Rule[],
+): ForPurpose => {
+  const maybe = answer === "permit" ? doubted.map((rule) => [rule]) : [];
+  const paths = [...leading.flatMap(({ said }) => said.leading), ...maybe];
   return {
     answer,
     obligations: codes(paths, answer, "obligations"),
@@ -728,15 +747,19 @@ function forPurpose(asked: Question): ForPurpose & { readonly glass: Glass } {
         covered === "no" ? { answer: "none", leading: [] } : tree(overlay.root, own);
       const answer = covered === "yes" ? said.answer : softened(said.answer);
       const glass = covered === "no" ? "silent" : glassOf(overlay.root, own);
+      const silent = covered === "no" || overlay.require !== undefined;
+      const doubted = silent ? [] : doubtedIn(overlay.root, own, covered !== "yes");
       return {
         overlay,
         said: { ...said, answer },
-        glass: covered === "yes" ? glass : doubted(glass),
+        glass: covered === "yes" ? glass : doubtedGlass(glass),
+        doubted,
       };
     });
   const own = layer(asked.snapshot.directives, asked);
   const theirs = layer(asked.snapshot.organisation, asked);
   const glass = inTurn([strictest(laws.map((one) => one.glass)), own.glass, theirs.glass]);
+  const lawful = laws.flatMap((one) => one.doubted);
   const final = laws.filter(({ overlay }) => overlay.require === undefined);
   const law = strongest(
     final.map(({ said }) => said.answer),
@@ -747,6 +770,7 @@ function forPurpose(asked: Question): ForPurpose & { readonly glass: Glass } {
       ...comesTo(
         law,
         final.filter(({ said }) => said.answer === law),
+        lawful,
       ),
       glass,
     };
@@ -757,9 +781,12 @@ function forPurpose(asked: Question): ForPurpose & { readonly glass: Glass } {
   const refused = { answer: "deny" as const, obligations: [], refrains: [], glass };
   if (own.answer === "none") {
     if (demands.length > 0) return refused;
-    return { ...comesTo(theirs.answer, theirs.leading), glass };
+    return {
+      ...comesTo(theirs.answer, theirs.leading, [...lawful, ...own.doubted, ...theirs.doubted]),
+      glass,
+    };
   }
-  const mine = comesTo(own.answer, own.leading);
+  const mine = comesTo(own.answer, own.leading, [...lawful, ...own.doubted]);
   // What the patient's own word refuses, or leaves in doubt, the law has nothing to demand of.
   if (own.answer !== "permit") return { ...mine, glass };
   if (demands.some(({ overlay }) => !meets(overlay, own.leading))) return refused;

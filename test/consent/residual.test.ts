@@ -53,7 +53,7 @@ describe("evaluateRequest", () => {
     expect(seen.partial).toBeGreaterThan(100);
     expect(seen.permit).toBeGreaterThan(30);
     expect(seen.refuse).toBeGreaterThan(300);
-    expect(seen.held).toBeGreaterThan(seen.asked / 10);
+    expect(seen.held).toBeGreaterThan(seen.asked / 12);
   });
 
   it("encodes, names what it rests on, and can be asked of a single record", () => {

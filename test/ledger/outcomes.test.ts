@@ -299,10 +299,10 @@ describe("what is said of an outcome is true on the ledger", () => {
     expect(await w.hl.records(w.me)).toHaveLength(1000);
   });
 
-  const bundleOf = (count: number, last: string = observation("last")) => ({
+  const bundleOf = (count: number, last: string = observation("last"), name = "o") => ({
     resourceType: "Bundle",
     type: "collection",
-    entry: [...Array.from({ length: count - 1 }, (_, i) => observation(`o${i}`)), last].map(
+    entry: [...Array.from({ length: count - 1 }, (_, i) => observation(`${name}${i}`)), last].map(
       (text) => ({ resource: JSON.parse(text) as unknown }),
     ),
   });
@@ -323,7 +323,9 @@ describe("what is said of an outcome is true on the ledger", () => {
   it("says that something stands when the clock fails between an erasure's entries", async () => {
     const inner = memoryStorage();
     const w = await ward({ inner });
-    for (let i = 0; i < 2; i++) await w.hl.recordBundle(w.me, bundleOf(1001));
+    for (const name of ["a", "b"]) {
+      await w.hl.recordBundle(w.me, bundleOf(1001, observation(`${name}-last`), name));
+    }
     w.traps.after = async () => void (w.clock.now = 1e12);
     await expect(w.hl.erase(w.me, { all: true, reason: "asked for" })).rejects.toMatchObject({
       code: "ERR_STORAGE_AMBIGUOUS",

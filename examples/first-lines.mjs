@@ -1,6 +1,6 @@
 // @ts-check
 // The shortest whole round: record, consent, ask, explain, audit. Everything in memory.
-import { describeMember, encodeGenesis, memoryKeys, memorySigner, openLedger } from "healthledger";
+import { describeMember, encodeGenesis, memoryKeys, openLedger } from "healthledger";
 import { explain } from "healthledger/consent";
 import { memoryStorage } from "healthledger/storage/memory";
 
@@ -57,10 +57,6 @@ const observation = {
 const v1 = await hl.record(patient, observation);
 await hl.record(patient, { ...observation, valueQuantity: { value: 118 } }, { amends: v1.id });
 
-const patientSigner = memorySigner({
-  alg: "Ed25519",
-  secret: crypto.getRandomValues(new Uint8Array(32)),
-});
 await hl.consent(
   patient,
   {
@@ -68,7 +64,7 @@ await hl.consent(
     lineage: "privacy",
     predecessors: [],
     mode: "replace",
-    grantor: { actor: patientSigner.actor, capacity: "self", evidence: [] },
+    grantor: { actor: "Patient/1", capacity: "self", evidence: [] },
     basis: { uri: "https://example.org/privacy-policy", version: "1" },
     validity: { from: Date.now() - 1000, zone: "Europe/Berlin" },
     default: "deny",
@@ -79,7 +75,7 @@ await hl.consent(
       when: { purposes: ["TREAT"] },
     },
   },
-  { grantor: patientSigner },
+  { witness: { user: "clerk-7", form: "paper", takenAt: Date.now() } },
 );
 
 const answer = await hl.request(

@@ -506,9 +506,10 @@ export function createErasing(
       );
     }
     if (forget) {
-      // Who he is stands on the ledger, sealed: it goes with him.
+      // Who he is stands on the ledger, sealed, also in what he consented to: it goes with him.
       for (const item of everything) {
-        if (item.kind === "link" && !targets.includes(item)) targets.push(item);
+        const tells = item.kind === "link" || item.kind === "consent";
+        if (tells && !targets.includes(item)) targets.push(item);
       }
     }
     const done = [...(await destroy(subject, what, targets, request))];

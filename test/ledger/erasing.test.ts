@@ -148,7 +148,7 @@ describe("erase", () => {
   it("forgets a person: no subject key, no identifier, no link between tags", async () => {
     const { path, inner } = await onDisk();
     const w = await ward({ inner });
-    await w.permit();
+    const consent = await w.permit();
     await w.hl.record(w.me, observation("bp-1"));
     const other = await w.hl.ensureSubject({ ...MRN, value: "other" });
     const kept = await w.hl.record(other, observation("bp-2"));
@@ -172,6 +172,8 @@ describe("erase", () => {
     expect(before).toEqual(["name 0", "sealed 0", "name 1", "sealed 1"]);
     await w.hl.erase(w.me, { all: true, reason: "asked", forgetSubject: true });
     expect(found(path, secrets)).toEqual([]);
+    // What he consented to names him too.
+    await expect(w.hl.evidence(consent)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
     const asked = await w.ask();
     expect([asked.count, asked.decision.outcome]).toEqual([0, "deny"]);
     await expect(w.hl.record(w.me, observation("x"))).rejects.toMatchObject({

@@ -81,6 +81,7 @@ const rows = (
         "append",
         "submit",
         "record",
+        "loop",
         "verify",
         "proof",
         "open",

@@ -4,7 +4,7 @@ import { ed25519, x25519 as nobleX25519 } from "@noble/curves/ed25519.js";
 import { p256 } from "@noble/curves/nist.js";
 import { expand, extract } from "@noble/hashes/hkdf.js";
 import { hmac } from "@noble/hashes/hmac.js";
-import { scrypt as nobleScrypt } from "@noble/hashes/scrypt.js";
+import { scryptAsync } from "@noble/hashes/scrypt.js";
 import { sha256 as nobleSha256, sha512 } from "@noble/hashes/sha2.js";
 import { assertBytes, assertUint } from "../bytes/guards.ts";
 import { SignatureError } from "../errors.ts";
@@ -242,10 +242,17 @@ export function randomBytes(length: number): Uint8Array {
   return bytes;
 }
 
-/** scrypt (RFC 7914). Takes 128·N·r bytes of memory: bound the parameters before calling. */
-export function scrypt(passphrase: Uint8Array, salt: Uint8Array, params: ScryptParams): Uint8Array {
+/**
+ * scrypt (RFC 7914), in slices of 10 ms. Takes 128·N·r bytes of memory: bound the parameters before
+ * calling.
+ */
+export function scrypt(
+  passphrase: Uint8Array,
+  salt: Uint8Array,
+  params: ScryptParams,
+): Promise<Uint8Array> {
   const { N, r, p, length } = params;
-  return nobleScrypt(passphrase, salt, {
+  return scryptAsync(passphrase, salt, {
     N,
     r,
     p,

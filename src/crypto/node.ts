@@ -3,7 +3,7 @@ import {
   createDecipheriv,
   diffieHellman,
   randomFillSync,
-  scryptSync,
+  scrypt as nodeScrypt,
   sign,
   verify,
 } from "node:crypto";
@@ -175,12 +175,25 @@ export function randomBytes(length: number): Uint8Array {
   return bytes;
 }
 
-/** scrypt (RFC 7914). Takes 128·N·r bytes of memory: bound the parameters before calling. */
-export function scrypt(passphrase: Uint8Array, salt: Uint8Array, params: ScryptParams): Uint8Array {
+/**
+ * scrypt (RFC 7914), in the thread pool. Takes 128·N·r bytes of memory: bound the parameters before
+ * calling.
+ *
+ * @param passphrase - copied before this returns, as the salt is
+ */
+export function scrypt(
+  passphrase: Uint8Array,
+  salt: Uint8Array,
+  params: ScryptParams,
+): Promise<Uint8Array> {
   const { N, r, p, length } = params;
-  return toBytes(
-    scryptSync(passphrase, salt, length, { N, r, p, maxmem: 128 * r * (N + p) + 65_536 }),
-  );
+  const limits = { N, r, p, maxmem: 128 * r * (N + p) + 65_536 };
+  return new Promise((resolve, reject) => {
+    nodeScrypt(passphrase, salt, length, limits, (error, derived) => {
+      if (error === null) resolve(toBytes(derived));
+      else reject(error);
+    });
+  });
 }
 
 type AeadName = "chacha20-poly1305" | "aes-256-gcm";

@@ -1,5 +1,5 @@
 /**
- * The primitives that a backend provides, all synchronous. `#crypto` resolves to the
+ * The primitives that a backend provides, all synchronous but for scrypt. `#crypto` resolves to the
  * `node:crypto` backend under the `node` condition and to the portable noble backend elsewhere;
  * both accept and refuse exactly the same inputs.
  */
@@ -79,7 +79,8 @@ export interface CryptoBackend {
     aad?: Uint8Array,
   ): Uint8Array | undefined;
   randomBytes(length: number): Uint8Array;
-  scrypt(passphrase: Uint8Array, salt: Uint8Array, params: ScryptParams): Uint8Array;
+  /** Works beside the event loop, or in slices of it. Both arguments are borrowed until it is done. */
+  scrypt(passphrase: Uint8Array, salt: Uint8Array, params: ScryptParams): Promise<Uint8Array>;
 }
 
 /** Cost of {@link CryptoBackend.scrypt}: it takes 128·N·r bytes and 128·N·r·p steps. */

@@ -1,10 +1,9 @@
 import type { CoseRecipient } from "../crypto/cose-hpke.ts";
 import { InputError } from "../errors.ts";
+import { giveTurn } from "../loop/give-turn.ts";
 
 /** Most recipients of one call that gives its results at once. */
 export const MAX_RECIPIENTS = 1000;
-/** How many recipients are served before timers and signals get their turn. */
-const TURN = 32;
 
 /** How long work on many recipients is followed and ended. */
 export interface BulkOptions<Recipient extends CoseRecipient = CoseRecipient> {
@@ -43,7 +42,7 @@ export async function* serveEach<Recipient extends CoseRecipient>(
     done++;
     onProgress?.({ done, ...total });
     yield { recipient, bytes };
-    if (done % TURN === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+    await giveTurn();
     signal?.throwIfAborted();
   }
 }

@@ -3,6 +3,7 @@ import type { CID } from "../codec/cid.ts";
 import { cidOf, DAG_CBOR } from "../codec/cid.ts";
 import { InputError } from "../errors.ts";
 import type { Signer } from "../identity/signer.ts";
+import { giveTurn } from "../loop/give-turn.ts";
 import { sealBlock } from "./blocks.ts";
 import type { EnvelopeContext, EnvelopeHeader, EnvelopePart } from "./header.ts";
 import { blockCount, signHeader } from "./header.ts";
@@ -107,6 +108,8 @@ async function sealPart(
   const blocks: { readonly cid: CID; readonly bytes: Uint8Array }[] = [];
   try {
     for (let block = 0; block < blockCount(bytes.length); block++) {
+      // Not before the first: what is sealed at once is filed together.
+      if (block > 0) await giveTurn();
       const sealed = await sealBlock(cipher, bytes, block);
       blocks.push({ cid: await nameBlock(sealed), bytes: sealed });
     }

@@ -1,6 +1,7 @@
 import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
 import { InputError } from "../errors.ts";
-import { type JsonSpan, scanJson } from "./json-text.ts";
+import { atOnce, type JsonSpan, scanSteps } from "./json-text.ts";
+import { parseSteps } from "./parse-steps.ts";
 import { type BundlePatient, type PatientProblem, resolvePatients } from "./patients.ts";
 import { type FhirResource, isObject, text } from "./resource.ts";
 import { type PastVersion, pastVersions, type VersionEntry } from "./versions.ts";
@@ -83,8 +84,17 @@ export interface ReadOptions {
  * const { patients, resources, problems } = readBundle(await readFile("bundle.json"));
  */
 export function readBundle(input: unknown, options: ReadOptions = {}): BundleReading {
+  return atOnce(bundleSteps(input, options));
+}
+
+/** As {@link readBundle}, by steps; the input has been read before the first of them ends. */
+export function* bundleSteps(
+  input: unknown,
+  options: ReadOptions = {},
+): Generator<void, BundleReading, void> {
   const json = inputText(input, options);
-  const root = scanJson(json, { name: "Bundle", maxDepth: options.maxDepth ?? 100, keepDepth: 4 });
+  const maxDepth = options.maxDepth ?? 100;
+  const root = yield* scanSteps(json, { name: "Bundle", maxDepth, keepDepth: 4 });
   if (stringAt(json, root.members?.get("resourceType")) !== "Bundle") {
     throw invalid("Bundle.resourceType", 'must be "Bundle"');
   }
@@ -102,7 +112,8 @@ export function readBundle(input: unknown, options: ReadOptions = {}): BundleRea
   const found: Omit<BundleResource, "patients">[] = [];
   const seen = new Set<string>();
   const deletions: VersionEntry[] = [];
-  entries.forEach((span, index) => {
+  for (const [index, span] of entries.entries()) {
+    yield;
     const path = `Bundle.entry[${index}]`;
     if (span.kind !== "object") throw invalid(path, "must be an object");
     const slice = span.members!.get("resource");
@@ -113,9 +124,9 @@ export function readBundle(input: unknown, options: ReadOptions = {}): BundleRea
     }
     if (slice === undefined) {
       problems.push({ code: "no-resource", path });
-      return;
+      continue;
     }
-    const { resource, text: bytes } = sliceResource(json, slice, `${path}.resource`);
+    const { resource, text: bytes } = yield* resourceSteps(json, slice, `${path}.resource`);
     if (!isWritten({ request })) {
       problems.push({ code: "not-a-write", path });
     }
@@ -132,7 +143,7 @@ export function readBundle(input: unknown, options: ReadOptions = {}): BundleRea
       ...(fullUrl !== undefined && { fullUrl }),
       ...(request && { request }),
     });
-  });
+  }
 
   for (const [index, code] of pastVersions(type, [...found.filter(isWritten), ...deletions])) {
     problems.push({ code, path: `Bundle.entry[${index}]` });
@@ -158,13 +169,18 @@ export function readBundle(input: unknown, options: ReadOptions = {}): BundleRea
  *   `resourceType`; `ERR_INPUT_TOO_LARGE` beyond the limits
  */
 export function readResource(input: unknown, options: ReadOptions = {}): ResourceText {
+  return atOnce(readSteps(input, options));
+}
+
+/** As {@link readResource}, by steps; the input has been read before the first of them ends. */
+export function* readSteps(
+  input: unknown,
+  options: ReadOptions = {},
+): Generator<void, ResourceText, void> {
   const json = inputText(input, options);
   const maxDepth = options.maxDepth ?? 100;
-  return sliceResource(
-    json,
-    scanJson(json, { name: "resource", maxDepth, keepDepth: 1 }),
-    "resource",
-  );
+  const root = yield* scanSteps(json, { name: "resource", maxDepth, keepDepth: 1 });
+  return yield* resourceSteps(json, root, "resource");
 }
 
 function inputText(input: unknown, options: ReadOptions): string {
@@ -183,15 +199,19 @@ function inputText(input: unknown, options: ReadOptions): string {
   return json.startsWith("\uFEFF") ? json.slice(1) : json;
 }
 
-function sliceResource(json: string, span: JsonSpan, path: string): ResourceText {
+function* resourceSteps(
+  json: string,
+  span: JsonSpan,
+  path: string,
+): Generator<void, ResourceText, void> {
   if (span.kind !== "object") throw invalid(path, "must be an object");
-  const slice = json.slice(span.start, span.end);
-  const resource = JSON.parse(slice) as Record<string, unknown>;
+  const resource = (yield* parseSteps(json, span)) as Record<string, unknown>;
   const type = resource["resourceType"];
   if (typeof type !== "string" || !TYPE.test(type)) {
     throw invalid(`${path}.resourceType`, "must name a resource type");
   }
-  return { resource: resource as FhirResource, text: utf8ToBytes(slice) };
+  const text = utf8ToBytes(json.slice(span.start, span.end));
+  return { resource: resource as FhirResource, text };
 }
 
 function stringAt(json: string, span: JsonSpan | undefined): string | undefined {

@@ -20,6 +20,17 @@ export interface JsonScanOptions {
   readonly keepDepth: number;
 }
 
+/** Values between two places where scanning can be interrupted. */
+const STEP = 2048;
+
+/** A container that is not closed yet; an object where it has `keys`. */
+interface Opened {
+  readonly start: number;
+  readonly keys?: Set<string>;
+  readonly members?: Map<string, JsonSpan>;
+  readonly items?: JsonSpan[];
+}
+
 const ELEMENT = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
 
 /**
@@ -32,6 +43,14 @@ const ELEMENT = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
  * @see RFC 8259
  */
 export function scanJson(text: string, options: JsonScanOptions): JsonSpan {
+  return atOnce(scanSteps(text, options));
+}
+
+/** As {@link scanJson}, by steps of a fraction of a millisecond each. */
+export function* scanSteps(
+  text: string,
+  options: JsonScanOptions,
+): Generator<void, JsonSpan, void> {
   const path: (string | number)[] = [];
   /** What in a string is not taken as it is: quote, backslash, control characters, surrogates. */
   const special = /["\\\u0000-\u001f\ud800-\udfff]/g;
@@ -116,51 +135,6 @@ export function scanJson(text: string, options: JsonScanOptions): JsonSpan {
     return { kind: "number", start, end: at };
   };
 
-  const object = (depth: number): JsonSpan => {
-    const start = at++;
-    const keys = new Set<string>();
-    const members = depth <= options.keepDepth ? new Map<string, JsonSpan>() : undefined;
-    skipSpace();
-    if (text.charCodeAt(at) === 0x7d) at++;
-    else {
-      for (;;) {
-        skipSpace();
-        if (text.charCodeAt(at) !== 0x22) fail("expected a name");
-        const { start: from, end: to } = string();
-        const raw = text.slice(from + 1, to - 1);
-        const key = raw.includes("\\") ? (JSON.parse(text.slice(from, to)) as string) : raw;
-        path.push(key);
-        if (keys.has(key)) fail("duplicate name");
-        keys.add(key);
-        skipSpace();
-        if (text.charCodeAt(at) !== 0x3a) fail("expected ':'");
-        at++;
-        const child = value(depth + 1);
-        members?.set(key, child);
-        path.pop();
-        if (!another(0x7d)) break;
-      }
-    }
-    return { kind: "object", start, end: at, ...(members && { members }) };
-  };
-
-  const array = (depth: number): JsonSpan => {
-    const start = at++;
-    const items: JsonSpan[] | undefined = depth <= options.keepDepth ? [] : undefined;
-    skipSpace();
-    if (text.charCodeAt(at) === 0x5d) at++;
-    else {
-      for (let index = 0; ; index++) {
-        path.push(index);
-        const child = value(depth + 1);
-        items?.push(child);
-        path.pop();
-        if (!another(0x5d)) break;
-      }
-    }
-    return { kind: "array", start, end: at, ...(items && { items }) };
-  };
-
   const another = (close: number): boolean => {
     skipSpace();
     const unit = text.charCodeAt(at);
@@ -169,13 +143,7 @@ export function scanJson(text: string, options: JsonScanOptions): JsonSpan {
     return unit === 0x2c;
   };
 
-  const value = (depth: number): JsonSpan => {
-    skipSpace();
-    const unit = text.charCodeAt(at);
-    if (unit === 0x7b || unit === 0x5b) {
-      if (depth > options.maxDepth) fail(`more than ${options.maxDepth} levels`);
-      return unit === 0x7b ? object(depth) : array(depth);
-    }
+  const scalar = (unit: number): JsonSpan => {
     if (unit === 0x22) return string();
     if (unit === 0x2d || isDigit(unit)) return number();
     for (const literal of ["true", "false", "null"]) {
@@ -187,10 +155,85 @@ export function scanJson(text: string, options: JsonScanOptions): JsonSpan {
     return fail(Number.isNaN(unit) ? "unexpected end" : "expected a value");
   };
 
-  const root = value(1);
-  skipSpace();
-  if (at !== text.length) fail("text after the value");
-  return root;
+  const opened: Opened[] = [];
+
+  const open = (unit: number): Opened => {
+    if (opened.length === options.maxDepth) fail(`more than ${options.maxDepth} levels`);
+    const kept = opened.length < options.keepDepth;
+    const container: Opened =
+      unit === 0x7b
+        ? { keys: new Set(), start: at++, ...(kept && { members: new Map<string, JsonSpan>() }) }
+        : { start: at++, ...(kept && { items: [] }) };
+    opened.push(container);
+    return container;
+  };
+
+  const close = ({ keys, start, members, items }: Opened): JsonSpan => {
+    opened.pop();
+    const kind = keys === undefined ? "array" : "object";
+    return { kind, start, end: at, ...(members && { members }), ...(items && { items }) };
+  };
+
+  /** Reads the name of the next member, and the colon. */
+  const name = (keys: Set<string>): void => {
+    skipSpace();
+    if (text.charCodeAt(at) !== 0x22) fail("expected a name");
+    const { start: from, end: to } = string();
+    const raw = text.slice(from + 1, to - 1);
+    const key = raw.includes("\\") ? (JSON.parse(text.slice(from, to)) as string) : raw;
+    path.push(key);
+    if (keys.has(key)) fail("duplicate name");
+    keys.add(key);
+    skipSpace();
+    if (text.charCodeAt(at) !== 0x3a) fail("expected ':'");
+    at++;
+  };
+
+  for (let count = 1; ; count++) {
+    if (count % STEP === 0) yield;
+    skipSpace();
+    const unit = text.charCodeAt(at);
+    let span: JsonSpan;
+    if (unit === 0x7b || unit === 0x5b) {
+      const container = open(unit);
+      skipSpace();
+      if (text.charCodeAt(at) !== unit + 2) {
+        if (container.keys === undefined) path.push(0);
+        else name(container.keys);
+        continue;
+      }
+      at++;
+      span = close(container);
+    } else {
+      span = scalar(unit);
+    }
+    // It may have been the last of what it stands in, and that of what it stands in.
+    for (;;) {
+      const parent = opened.at(-1);
+      if (parent === undefined) {
+        skipSpace();
+        if (at !== text.length) fail("text after the value");
+        return span;
+      }
+      const step = path.pop()!;
+      parent.members?.set(step as string, span);
+      parent.items?.push(span);
+      if (another(parent.keys === undefined ? 0x5d : 0x7d)) {
+        if (parent.keys === undefined) path.push((step as number) + 1);
+        else name(parent.keys);
+        break;
+      }
+      span = close(parent);
+    }
+  }
+}
+
+/** Runs steps without a pause. */
+export function atOnce<T>(steps: Generator<void, T, void>): T {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
 }
 
 function isDigit(unit: number): boolean {

@@ -8,7 +8,7 @@ import {
   assertCost,
   deriveFileKey,
   MAX_KEY_FILE_BYTES,
-  openKeyFile,
+  readKeyFile,
   sealKeyFile,
   type FileKey,
   type PassphraseCost,
@@ -27,7 +27,7 @@ export interface FileKeysOptions {
   readonly passphrase: string | Uint8Array;
   /** Whether to make the file where there is none. Default false. */
   readonly create?: boolean;
-  /** scrypt cost of a new file. Default N = 2^17, r = 8, p = 1: 128 MiB, about half a second. */
+  /** scrypt cost of a new file. Default N = 2^17, r = 8, p = 1: 128 MiB, about half a second of a thread of its own. */
   readonly cost?: PassphraseCost;
   /** How long to wait for another process that is writing. Default 10,000. */
   readonly lockTimeoutMs?: number;
@@ -57,7 +57,7 @@ export async function fileKeys(path: string, options: FileKeysOptions): Promise<
   let opened = await load(file, (c, salt) => deriveFileKey(passphrase, c, salt));
   if (opened === undefined) {
     if (options.create !== true) throw keyStoreError("there is no key file at this path");
-    const fileKey = deriveFileKey(passphrase, cost, randomBytes(32));
+    const fileKey = await deriveFileKey(passphrase, cost, randomBytes(32));
     await mkdir(dirname(file), { recursive: true });
     opened = await withLockedFile(file, lockTimeout, NAMES, async ({ replace }) => {
       // Another process may have been first.
@@ -96,7 +96,7 @@ interface Opened {
 
 async function load(
   file: string,
-  unlock: (cost: PassphraseCost, salt: Uint8Array) => FileKey,
+  unlock: (cost: PassphraseCost, salt: Uint8Array) => FileKey | Promise<FileKey>,
 ): Promise<Opened | undefined> {
   let bytes: Uint8Array;
   try {
@@ -107,7 +107,9 @@ async function load(
     if (codeOf(cause) === "ERR_SIGNATURE_KEYSTORE") throw cause;
     throw keyStoreError("the key file cannot be read", cause);
   }
-  return openKeyFile(new Uint8Array(bytes), unlock);
+  const read = readKeyFile(new Uint8Array(bytes));
+  const fileKey = await unlock(read.cost, read.salt);
+  return { keys: read.keysWith(fileKey), fileKey };
 }
 
 function isSame(known: FileKey, cost: PassphraseCost, salt: Uint8Array): boolean {

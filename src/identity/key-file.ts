@@ -49,13 +49,13 @@ interface Header {
 }
 
 /** Derives what unlocks a file. */
-export function deriveFileKey(
+export async function deriveFileKey(
   passphrase: Uint8Array,
   cost: PassphraseCost,
   salt: Uint8Array,
-): FileKey {
+): Promise<FileKey> {
   assertCost(cost);
-  return { cost, salt, master: scrypt(passphrase, salt, { ...cost, length: 32 }) };
+  return { cost, salt, master: await scrypt(passphrase, salt, { ...cost, length: 32 }) };
 }
 
 /**
@@ -89,31 +89,45 @@ export function sealKeyFile(
   }
 }
 
+/** A key file that was read, bounds checked, and not opened yet. */
+export interface ReadKeyFile {
+  /** What the file says about its passphrase. */
+  readonly cost: PassphraseCost;
+  readonly salt: Uint8Array;
+  /**
+   * Opens it.
+   *
+   * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when the passphrase is wrong or the content was
+   *   changed
+   */
+  keysWith(fileKey: FileKey): readonly StoredKey[];
+}
+
 /**
  * Reads a key file.
  *
- * @param unlock - called once, with what the file says about its passphrase, bounds checked
- * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when the file is none, the passphrase is
- *   wrong or the content was changed
+ * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when the file is none
  */
-export function openKeyFile(
-  bytes: Uint8Array,
-  unlock: (cost: PassphraseCost, salt: Uint8Array) => FileKey,
-): { readonly keys: readonly StoredKey[]; readonly fileKey: FileKey } {
+export function readKeyFile(bytes: Uint8Array): ReadKeyFile {
   const { header, sealed } = readFile(bytes);
-  const fileKey = unlock(header.cost, header.salt);
-  if (!equalBytes(checkOf(fileKey), header.check)) {
-    throw keyStoreError("wrong passphrase for this key file");
-  }
-  const contentKey = contentKeyOf(fileKey, header.nonce);
-  const plaintext = chachaOpen(contentKey, ZERO_NONCE, sealed, encode(fieldsOf(header)));
-  contentKey.fill(0);
-  if (plaintext === undefined) throw keyStoreError("the key file is damaged or was changed");
-  try {
-    return { keys: readKeys(plaintext), fileKey };
-  } finally {
-    plaintext.fill(0);
-  }
+  return {
+    cost: header.cost,
+    salt: header.salt,
+    keysWith(fileKey) {
+      if (!equalBytes(checkOf(fileKey), header.check)) {
+        throw keyStoreError("wrong passphrase for this key file");
+      }
+      const contentKey = contentKeyOf(fileKey, header.nonce);
+      const plaintext = chachaOpen(contentKey, ZERO_NONCE, sealed, encode(fieldsOf(header)));
+      contentKey.fill(0);
+      if (plaintext === undefined) throw keyStoreError("the key file is damaged or was changed");
+      try {
+        return readKeys(plaintext);
+      } finally {
+        plaintext.fill(0);
+      }
+    },
+  };
 }
 
 /**

@@ -7,6 +7,7 @@ import { wipeKeys } from "../envelope/keys.ts";
 import { openEnvelope, type OpenOptions } from "../envelope/open.ts";
 import { decodeSignedHeader } from "../envelope/header.ts";
 import { ConsentError, EncodingError, EnvelopeError, StorageError } from "../errors.ts";
+import { giveTurn } from "../loop/give-turn.ts";
 import { leafHash } from "../merkle/hash.ts";
 import type { StateChange } from "../storage/types.ts";
 import { signingKeyAt, type LedgerContext } from "./context.ts";
@@ -184,6 +185,7 @@ export function openCatalogue(
         for (const [entry, bytes] of signed.entries.entries()) {
           const place = { height: header.height, transaction, entry };
           if (!known[entry]) await takeEntry(decodeEntry(bytes), ids[entry]!, place, header.time);
+          await giveTurn();
         }
       }
       index.moveOn(leafHash(block.header));

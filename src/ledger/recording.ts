@@ -1,12 +1,20 @@
 import { equalBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
+import { appendTo } from "../bytes/lists.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
 import type { LabelOptions, Labeller } from "../consent/labeller.ts";
 import type { ResourceLabels } from "../consent/resource.ts";
 import { InputError, StorageError } from "../errors.ts";
-import { readBundle, readResource, type BundleProblem, type ResourceText } from "../fhir/bundle.ts";
+import {
+  bundleSteps,
+  readResource,
+  readSteps,
+  type BundleProblem,
+  type ResourceText,
+} from "../fhir/bundle.ts";
 import { describeResource } from "../fhir/manifest.ts";
 import type { FhirResource } from "../fhir/resource.ts";
+import { bySlices, giveTurn } from "../loop/give-turn.ts";
 import { assertAttachments, type Attachment, type AttachmentInput } from "./attachments.ts";
 import { lostEntry, type Catalogue, type CatalogueItem } from "./catalogue.ts";
 import {
@@ -60,9 +68,19 @@ export interface RecordOptions extends UploadProgress {
 }
 
 export interface BundleOptions {
-  /** Told after each transaction. */
-  readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
-  /** Ends it before the next transaction; those before it stand, and `onProgress` was told of them. */
+  /**
+   * Told after every 25 resources that were sealed and after each transaction: how many resources there
+   * are to record, how many are sealed, and how many of those are durable.
+   */
+  readonly onProgress?: (progress: {
+    readonly done: number;
+    readonly sealed: number;
+    readonly total: number;
+  }) => void;
+  /**
+   * Ends it before the next transaction is written. Those before it stand, and `onProgress` was told of
+   * them; so do persons who were made known.
+   */
   readonly signal?: AbortSignal;
   /**
    * Files every entry as a transaction of its own, so that transactions say nothing of who it is
@@ -146,8 +164,10 @@ interface ToFile {
   };
 }
 
-/** Resources of a bundle that are labelled before timers and other work have their turn. */
-const LABELLED_AT_ONCE = 64;
+/** Resources of a bundle that are sealed between two calls of `onProgress`. */
+const PROGRESS_EVERY = 25;
+/** Persons of a bundle who are looked for, and filed where they are new, in one transaction. */
+const PERSONS_TOGETHER = 64;
 
 /** Why a resource of a bundle is not recorded although its text could be, by what was found. */
 const NOT_FILED: Readonly<Partial<Record<BundleProblem["code"], string>>> = {
@@ -156,8 +176,6 @@ const NOT_FILED: Readonly<Partial<Record<BundleProblem["code"], string>>> = {
   "not-a-write": "the bundle asks to read, delete or patch it",
   "several-patients": "it is about several patients",
 };
-
-const othersTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
 const FHIR_JSON = "application/fhir+json";
 
@@ -413,7 +431,7 @@ export function createRecording(options: {
   return {
     async record(subject, input, { amends, labels, attachments, ...how } = {}) {
       if (attachments !== undefined) assertAttachments(attachments);
-      const text = readResource(input);
+      const text = await bySlices(readSteps(input));
       await assertAbout(subject, text.resource, { subjects, now: now() });
       const manifest = manifestOf(text, labels);
       const content = { text: text.text, ...how };
@@ -449,7 +467,7 @@ export function createRecording(options: {
       );
     },
     async recordBundle(subject, input, { onProgress, signal, mix = false, fields = false } = {}) {
-      const bundle = readBundle(input, { now: now() });
+      const bundle = await bySlices(bundleSteps(input, { now: now() }));
       const within = labelsWithin(bundle);
       const manifests = new Map<number, ReturnType<typeof manifestOf>>();
       for (const { index, resource, text, patients, fullUrl = "" } of bundle.resources) {
@@ -460,7 +478,7 @@ export function createRecording(options: {
         const path = `Bundle.entry[${index}].resource`;
         contents.assertSealable({ op: "create", ...manifest }, { text, fields }, path);
         manifests.set(index, manifest);
-        if (manifests.size % LABELLED_AT_ONCE === 0) await othersTurn();
+        await giveTurn();
         signal?.throwIfAborted();
       }
       const byPatient = new Map<number, Subject>();
@@ -473,15 +491,21 @@ export function createRecording(options: {
       if (subject !== null) {
         await assertSamePerson(subject, bundle.patients, { subjects, now: now() });
       }
-      // All at once: whoever is new is filed in one transaction with the others.
-      const found = bundle.patients.map(async ({ identifier }, i) => {
-        if (subject !== null) byPatient.set(i, subject);
-        if (subject !== null || identifier === undefined) return [];
-        const person = await subjects.findOrCreate(identifier);
-        byPatient.set(i, person);
-        return [{ identifier, subject: person }];
-      });
-      const people = (await Promise.all(found)).flat();
+      const people: RecordedBundle["subjects"][number][] = [];
+      for (let at = 0; at < bundle.patients.length; at += PERSONS_TOGETHER) {
+        // Together: whoever is new is filed in one transaction with the others.
+        const some = bundle.patients.slice(at, at + PERSONS_TOGETHER);
+        const found = some.map(async ({ identifier }, i) => {
+          if (subject !== null) byPatient.set(at + i, subject);
+          if (subject !== null || identifier === undefined) return [];
+          const person = await subjects.findOrCreate(identifier);
+          byPatient.set(at + i, person);
+          return [{ identifier, subject: person }];
+        });
+        appendTo(people, (await Promise.all(found)).flat());
+        await giveTurn();
+        signal?.throwIfAborted();
+      }
       const whyNot = new Map<string, string>();
       const unresolved = new Set<string>();
       for (const { code, path } of bundle.problems) {
@@ -519,6 +543,10 @@ export function createRecording(options: {
       }));
       const total = toFile.length + changed.length;
       const recorded: RecordedBundle["recorded"][number][] = [];
+      const tell = (waiting: number): void => {
+        const done = recorded.length;
+        onProgress?.({ done, sealed: done + waiting, total });
+      };
       for (let at = 0; at < toFile.length;) {
         signal?.throwIfAborted();
         const some = toFile.slice(at, at + MAX_FILED_TOGETHER);
@@ -531,6 +559,9 @@ export function createRecording(options: {
             const content = { text, fields, attachments: [] };
             sealed.push(await contents.seal(person, { op: "create", ...manifest }, content));
             bytes += sizeOfSealed(sealed.at(-1)!);
+            if (sealed.length % PROGRESS_EVERY === 0) tell(sealed.length);
+            await giveTurn();
+            signal?.throwIfAborted();
           }
           const filed = mix
             ? (await Promise.all(sealed.map((one) => filing.fileAlone([one])))).flat()
@@ -548,7 +579,7 @@ export function createRecording(options: {
           const labels = sealed[i]!.manifest.labels ?? null;
           recorded.push({ ...version(one, labels), subject: person, type, index });
         }
-        onProgress?.({ done: recorded.length, total });
+        tell(0);
       }
       for (const { one, amends } of changed) {
         signal?.throwIfAborted();
@@ -561,7 +592,7 @@ export function createRecording(options: {
           });
         const done = await (recorded.length === 0 ? correct() : afterWriting(correct));
         recorded.push({ ...done, subject: person, type, index, amends });
-        onProgress?.({ done: recorded.length, total });
+        tell(0);
       }
       return { recorded, known, subjects: people, skipped, problems: bundle.problems };
     },

@@ -115,7 +115,8 @@ describe("docs/spec/keys-and-signatures.md", () => {
     const salt = Uint8Array.from({ length: 32 }, (_, i) => i);
     const nonce = Uint8Array.from({ length: 32 }, (_, i) => 0x20 + i);
     const passphrase = "correct horse battery staple";
-    const fileKey = deriveFileKey(utf8ToBytes(passphrase), { N: 2 ** 14, r: 8, p: 1 }, salt);
+    const cost = { N: 2 ** 14, r: 8, p: 1 };
+    const fileKey = await deriveFileKey(utf8ToBytes(passphrase), cost, salt);
     const actor = page.value("Ed25519 actor");
     const stored = {
       use: "sign",

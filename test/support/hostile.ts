@@ -40,7 +40,7 @@ import {
 } from "../../src/envelope/header.ts";
 import { LedgerError } from "../../src/errors.ts";
 import { readBundle } from "../../src/fhir/bundle.ts";
-import { openKeyFile, sealKeyFile } from "../../src/identity/key-file.ts";
+import { readKeyFile, sealKeyFile } from "../../src/identity/key-file.ts";
 import { decodeAccess } from "../../src/ledger/access.ts";
 import { decodeWitness } from "../../src/ledger/witnessed-directive.ts";
 import { decodeWitnesses, encodeWitnesses } from "../../src/ledger/witnesses.ts";
@@ -243,9 +243,9 @@ export function hostileTargets(): readonly Target[] {
     },
     ...ledgerTargets(ledgerId(genesis), samplesOfDirectives[0]!),
     {
-      name: "openKeyFile",
+      name: "readKeyFile",
       samples: [keyFile],
-      read: (bytes) => void openKeyFile(bytes, () => fileKey),
+      read: (bytes) => void readKeyFile(bytes).keysWith(fileKey),
     },
   ];
 }

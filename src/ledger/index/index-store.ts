@@ -3,6 +3,7 @@ import { equalBytes } from "../../bytes/compare.ts";
 import { fromHex, toHex } from "../../bytes/hex.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { LedgerError, StorageError } from "../../errors.ts";
+import { giveTurn } from "../../loop/give-turn.ts";
 import { leafHash } from "../../merkle/hash.ts";
 import { EMPTY_MAP } from "../../merkle/sparse-map.ts";
 import type { StateChange } from "../../storage/types.ts";
@@ -441,6 +442,7 @@ export function openIndex(context: LedgerContext): Index {
         const macOf = (bytes: Uint8Array): Uint8Array => vault.mac("id", name, bytes);
         sumId(sums, name[0]!, macOf(value), former === undefined ? 1 : 0);
         if (former !== undefined) sumId(sums, name[0]!, macOf(encodeIdRow(former)), 0);
+        await giveTurn();
       }
       leaf(names.ids, encodeIdSums(sums));
     }
@@ -470,8 +472,10 @@ export function openIndex(context: LedgerContext): Index {
         before.push(
           vault.put(names.page(local, pages++), encodePage(some.map(({ item }) => item))),
         );
+        await giveTurn();
       }
       leaf(names.head(local), encodeHead({ count, digest, pages, erased }));
+      await giveTurn();
     }
     if (isLackingChanged) {
       const all = [...(await knowLacking()).values()];

@@ -39,6 +39,7 @@ import {
 } from "./witnesses.ts";
 import { lacks } from "./index/lacking.ts";
 import {
+  erasedPredecessors,
   isUnreadable,
   placeOf,
   standIns,
@@ -225,9 +226,10 @@ export function consentReader(context: LedgerContext, catalogue: Catalogue): Con
         }
       }
     }
+    const erased = await erasedPredecessors(context, catalogue, directives, unreadable);
     const list = lists.at(-1);
     return {
-      directives: [...directives, ...standIns(unreadable, directives)],
+      directives: [...directives, ...standIns([...unreadable, ...erased], directives)],
       keys,
       witnesses: list?.witnesses ?? [],
       ...(list === undefined ? {} : { list: list.item }),

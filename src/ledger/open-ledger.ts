@@ -211,7 +211,8 @@ export interface OpenLedgerOptions {
   readonly maxRequestLifetime?: number;
   /**
    * Milliseconds for which a write that got no answer is made again, with pauses, until it is known
-   * what became of it; then the call rejects with `ERR_STORAGE_AMBIGUOUS`. Default 10,000.
+   * what became of it; then the call rejects with `ERR_STORAGE_AMBIGUOUS`. Default 10,000. It bounds tries
+   * that fail. A try that never ends is waited for: give the storage's client time limits of its own.
    */
   readonly settleWithin?: number;
   /** Clock, in ms since 1970. Default `Date.now`. */
@@ -417,14 +418,13 @@ export interface Ledger {
    */
   prove(entry: Uint8Array, options?: ProofOptions): Promise<Uint8Array>;
   /**
-   * Checks the whole ledger in the store, from genesis on, and against the trust it was opened with.
+   * Checks the whole ledger in the store, from genesis on, and against what is trusted: by default what it
+   * was opened with, or a checkpoint or trust that is given.
    *
    * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the state is beyond `maxState`, and there is no
    *   `scratch`
    */
-  verify(
-    options?: Pick<VerifyLedgerOptions, "scratch" | "maxState" | "onProgress" | "signal">,
-  ): Promise<VerifyLedgerResult>;
+  verify(options?: Omit<VerifyLedgerOptions, "genesis" | "kinds">): Promise<VerifyLedgerResult>;
   /**
    * Reads every blob that this member's entries should have, and compares it with its name.
    *
@@ -771,10 +771,11 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     },
     async verify(verifyOptions = {}) {
       return verifyLedger(storage.chains, {
-        genesis,
-        ...(options.kinds === undefined ? {} : { kinds: options.kinds }),
         ...(options.trust === undefined ? {} : { trust: options.trust }),
         ...verifyOptions,
+        // Not what somebody may have put among the options.
+        genesis,
+        kinds: options.kinds ?? [],
       });
     },
     verifyBlobs: async (how = {}) => verifyBlobs(context, catalogue, how),

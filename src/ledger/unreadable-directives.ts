@@ -4,11 +4,13 @@ import type { Directive } from "../consent/model.ts";
 import type { SnapshotDirective } from "../consent/snapshot.ts";
 import { MAX_INSTANT } from "../consent/time.ts";
 import { StorageError } from "../errors.ts";
-import { isDamage, type CatalogueItem } from "./catalogue.ts";
+import { decodeEntry } from "../block/entry.ts";
+import { isDamage, type Catalogue, type CatalogueItem } from "./catalogue.ts";
+import type { LedgerContext } from "./context.ts";
 
 /** A consent entry whose directive cannot be read, though nothing erased it. */
 export interface UnreadableDirective {
-  readonly item: CatalogueItem;
+  readonly item: Pick<CatalogueItem, "id" | "place" | "recordedAt">;
   /** What says so, naming the entry. */
   readonly error: unknown;
 }
@@ -18,7 +20,7 @@ export const isUnreadable = (error: unknown): boolean =>
   isDamage(error) || (error instanceof StorageError && error.code === "ERR_STORAGE_MISSING");
 
 /** A consent entry's place in ledger order. */
-export const placeOf = ({ place }: CatalogueItem): SnapshotDirective["place"] => ({
+export const placeOf = ({ place }: Pick<CatalogueItem, "place">): SnapshotDirective["place"] => ({
   height: place.height,
   // Ledger order within a block: transactions hold at most 10,000 entries.
   index: place.transaction * 10_000 + place.entry,
@@ -39,9 +41,7 @@ export function standIns(
     const id = toHex(item.id);
     const lineages = new Set(
       directives
-        .filter(({ standing, directive: { mode, predecessors } }) => {
-          return standing === "valid" && mode === "replace" && predecessors.map(toHex).includes(id);
-        })
+        .filter((one) => replaces(one) && one.directive.predecessors.map(toHex).includes(id))
         .map(({ directive }) => directive.lineage),
     );
     if (lineages.size === 0) throw error;
@@ -49,7 +49,38 @@ export function standIns(
   });
 }
 
-function standIn(item: CatalogueItem, lineage: string): SnapshotDirective {
+const replaces = ({ standing, directive: { mode } }: SnapshotDirective): boolean =>
+  standing === "valid" && mode === "replace";
+
+/**
+ * Erased consents that a valid `replace` names: given up, as a rule, since nobody could read them. What
+ * replaced one goes on replacing what stood before it, rather than what stood before coming back.
+ */
+export async function erasedPredecessors(
+  { chain }: LedgerContext,
+  catalogue: Catalogue,
+  directives: readonly SnapshotDirective[],
+  unreadable: readonly UnreadableDirective[],
+): Promise<UnreadableDirective[]> {
+  const seen = new Set([...directives.map(({ entry }) => entry), ...idsOf(unreadable)].map(toHex));
+  const erased: UnreadableDirective[] = [];
+  for (const id of directives.filter(replaces).flatMap((one) => one.directive.predecessors)) {
+    if (seen.has(toHex(id))) continue;
+    seen.add(toHex(id));
+    const found = await catalogue.find(id);
+    if (found.status !== "erased") continue;
+    const { place } = found;
+    const { block, header } = await chain.readBlock(place.height);
+    const { kind } = decodeEntry(block.transactions[place.transaction]!.entries[place.entry]!);
+    if (kind !== "consent") continue;
+    erased.push({ item: { id, place, recordedAt: header.time }, error: undefined });
+  }
+  return erased;
+}
+
+const idsOf = (all: readonly UnreadableDirective[]): Uint8Array[] => all.map(({ item }) => item.id);
+
+function standIn(item: UnreadableDirective["item"], lineage: string): SnapshotDirective {
   const directive: Directive = {
     v: 1,
     lineage,

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { createHash, createPublicKey, verify } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import {
@@ -11,6 +12,7 @@ import {
   verifyForkEvidence,
 } from "../../src/chain/fork-evidence.ts";
 import { noteSigner, parseVkey, signNote } from "../../src/chain/note.ts";
+import { NOTE_ED25519, noteKey } from "../../src/chain/note-key.ts";
 import { encodeTlogProof, verifyTlogProof } from "../../src/chain/tlog-proof.ts";
 import { memorySigner } from "../../src/identity/signer.ts";
 import { leafHash } from "../../src/merkle/hash.ts";
@@ -76,6 +78,44 @@ describe("docs/spec/checkpoint.md", () => {
       signatures: [{ name: origin }],
       cosignatures: [{ name: "witness.example/w1", time: 1735689600 }],
     });
+  });
+
+  it("gives the reason of the first row that fails, whatever else is wrong", async () => {
+    const page = readFileSync(new URL("../../docs/spec/checkpoint.md", import.meta.url), "utf8");
+    const table = page.slice(page.indexOf("| check "));
+    const reasons = Array.from(
+      table.slice(0, table.indexOf("\n\n")).matchAll(/\| `([a-z-]+)` +\|/g),
+      ([, reason]) => reason,
+    );
+    // Signs, and is no key of the log's.
+    const beside = [noteSigner(witness, "beside.example")];
+    const cosigner = noteKey("beside.example", NOTE_ED25519, witness.publicKey);
+    const nobody = [noteSigner(witness, "nobody.example")];
+    const bad = note!.trimEnd().split("\n")[4]!.replace(/.{8}$/, "AAAAAAA=");
+    const text = (...lines: readonly string[]) => bytes(`${lines.join("\n")}\n`);
+    const root = note!.split("\n")[2]!;
+    const many = Array<string>(101).fill("no signature line");
+    const twice = [logKey!, { ...logKey! }];
+    const wrong: readonly (readonly [Uint8Array, typeof twice?])[] = [
+      [new Uint8Array(1_000_001).fill(1)],
+      [text("x\u0001", "", ...many)],
+      [text("x", "", ...many)],
+      [text("x", "", bad, "no signature line"), twice],
+      [text("x", "", bad), twice],
+      [text("x", "", bad)],
+      [await signNote(text("x"), nobody)],
+      [await signNote(text("x", "05"), beside)],
+      [await signNote(text("x", "05", "y"), beside)],
+      [await signNote(text("x", "5", "y"), beside)],
+      [await signNote(text("x", "5", root), beside)],
+      [await signNote(text(origin, "5", root), beside)],
+    ];
+    expect(reasons).toHaveLength(wrong.length);
+    const found = wrong.map(([given, keys = [logKey!]]) => {
+      const opened = openCheckpoint(given, { origin, keys, cosigners: [cosigner] });
+      return opened.ok ? "ok" : opened.reason;
+    });
+    expect(found).toEqual(reasons);
   });
 
   it("has the inclusion proof", () => {

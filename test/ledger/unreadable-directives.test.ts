@@ -172,6 +172,28 @@ describe("a directive that cannot be read", () => {
     });
   }
 
+  it("goes on being replaced when it was given up, and what it replaced stays ended", async () => {
+    const { w, file, refusal } = await damaged("its header is lost, and the index was built again");
+    // The permit before the refusal allowed treatment; this one allows research alone.
+    const research: Rule = { ...all("permit"), id: "research", when: { purposes: ["HRESCH"] } };
+    await file({ predecessors: [refusal], root: { ...all("deny"), rules: [research] } });
+    const asked = async (purpose: string) => (await w.ask(w.b, { purposes: [purpose] })).count;
+    for (const isGivenUp of [false, true]) {
+      if (isGivenUp) await w.hl.giveUp([refusal], { reason: "no backup" });
+      expect([await asked("TREAT"), await asked("HRESCH")]).toEqual([0, 1]);
+    }
+    const hl = await w.again({ rebuildIndex: true });
+    const research2 = await hl.request(w.b, { patient: MRN, purposes: ["HRESCH"] });
+    const treatment = await hl.request(w.b, { patient: MRN, purposes: ["TREAT"] });
+    expect([treatment.count, research2.count]).toEqual([0, 1]);
+  });
+
+  it("counts no more when it was given up before anything replaced it", async () => {
+    const { w, refusal } = await damaged("its header is lost, and the index was built again");
+    await w.hl.giveUp([refusal], { reason: "no backup" });
+    expect((await w.ask()).count).toBe(1);
+  });
+
   it("leaves two of them to a replacement that names both", async () => {
     const { w, file, refusal } = await damaged("its header is lost");
     const second = await fileAs(w, "consent", Uint8Array.of(0xa0));

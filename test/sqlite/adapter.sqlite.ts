@@ -500,6 +500,25 @@ describe("compact", () => {
     expect(await other.state.get(text("key 1"))).toEqual(text("new"));
   });
 
+  it.skipIf(!canTrace())(
+    "syncs the log that it cut short before it says that it is done",
+    async () => {
+      const path = await newPath();
+      const traced = await spawnTraced(SERVE, { args: [path], execArgv: EXEC_ARGV, store: path });
+      const write = { do: "write", kinds: ["append"], writer: "w", from: 0, count: 3 };
+      traced.onLine((line) => {
+        if (line === "ready") traced.send(JSON.stringify(write));
+        if (line === "done w") traced.send(JSON.stringify({ do: "compact" }));
+        if (line === "ack own compact") traced.send(JSON.stringify({ do: "close" }));
+      });
+      const text = await traced.trace();
+      const calls = text.slice(text.indexOf("begin own compact"), text.indexOf("ack own compact"));
+      const cut = calls.lastIndexOf("-wal>, 0)");
+      expect(cut).toBeGreaterThan(0);
+      expect(calls.slice(cut)).toMatch(/f(data)?sync\(\d+<[^>]*-wal>/);
+    },
+  );
+
   it("does not say that it is done while a reader keeps the log", async () => {
     const path = await newPath();
     const reader = await connected(path);

@@ -196,6 +196,11 @@ export function createEngine(database: SqliteDatabase, patience: number): Engine
           const before = fileSize();
           await patiently(patience, () => database.exec("VACUUM"));
           await patiently(patience, truncateLog);
+          // SQLite syncs no log that it has cut short; what is written next is synced with it. Else what
+          // was deleted might stand in the log again after a loss of power.
+          await patiently(patience, () =>
+            database.exec(`PRAGMA user_version = ${Number(pragma(database, "user_version"))}`),
+          );
           return { before, after: fileSize() };
         } catch (error) {
           throw failure(

@@ -33,5 +33,9 @@ export default defineConfig({
   sourcemap: false,
   external: ["#crypto", /^node:/],
   // tsup sets `baseUrl`, which TypeScript 6 calls deprecated
-  dts: { compilerOptions: { ignoreDeprecations: "6.0" } },
+  dts: {
+    compilerOptions: { ignoreDeprecations: "6.0" },
+    // `Symbol.asyncDispose`, also for who compiles without it
+    banner: '/// <reference lib="esnext.disposable" />',
+  },
 });

@@ -84,22 +84,43 @@ export type ErrorCode =
  * (`TypeError`, `RangeError`). Messages never hold plaintext, keys, names or identifiers.
  */
 export class LedgerError<Code extends ErrorCode = ErrorCode> extends Error {
+  // In so many letters, in each class: a minifier renames classes, and logs show this name.
+  override readonly name: string = "LedgerError";
   readonly code: Code;
 
   constructor(code: Code, message: string, options?: ErrorOptions) {
     super(message, options);
-    this.name = new.target.name;
     this.code = code;
   }
 }
 
-export class InputError extends LedgerError<InputErrorCode> {}
-export class EncodingError extends LedgerError<EncodingErrorCode> {}
-export class SignatureError extends LedgerError<SignatureErrorCode> {}
-export class ChainError extends LedgerError<ChainErrorCode> {}
-export class ProofError extends LedgerError<ProofErrorCode> {}
-export class EnvelopeError extends LedgerError<EnvelopeErrorCode> {}
-export class ConsentError extends LedgerError<ConsentErrorCode> {}
-export class ContractError extends LedgerError<ContractErrorCode> {}
-export class StorageError extends LedgerError<StorageErrorCode> {}
-export class TransportError extends LedgerError<TransportErrorCode> {}
+export class InputError extends LedgerError<InputErrorCode> {
+  override readonly name: string = "InputError";
+}
+export class EncodingError extends LedgerError<EncodingErrorCode> {
+  override readonly name: string = "EncodingError";
+}
+export class SignatureError extends LedgerError<SignatureErrorCode> {
+  override readonly name: string = "SignatureError";
+}
+export class ChainError extends LedgerError<ChainErrorCode> {
+  override readonly name: string = "ChainError";
+}
+export class ProofError extends LedgerError<ProofErrorCode> {
+  override readonly name: string = "ProofError";
+}
+export class EnvelopeError extends LedgerError<EnvelopeErrorCode> {
+  override readonly name: string = "EnvelopeError";
+}
+export class ConsentError extends LedgerError<ConsentErrorCode> {
+  override readonly name: string = "ConsentError";
+}
+export class ContractError extends LedgerError<ContractErrorCode> {
+  override readonly name: string = "ContractError";
+}
+export class StorageError extends LedgerError<StorageErrorCode> {
+  override readonly name: string = "StorageError";
+}
+export class TransportError extends LedgerError<TransportErrorCode> {
+  override readonly name: string = "TransportError";
+}

@@ -121,7 +121,12 @@ export {
   type Signer,
   signWith,
 } from "./identity/signer.ts";
-export { webcryptoSigner, type WebcryptoSignerOptions } from "./identity/webcrypto-signer.ts";
+export {
+  type WebCryptoKey,
+  type WebCryptoKeyPair,
+  webcryptoSigner,
+  type WebcryptoSignerOptions,
+} from "./identity/webcrypto-signer.ts";
 export type { AccessContent, AccessGround, AccessItem } from "./ledger/access.ts";
 export * from "./ledger/answer.ts";
 export { type Attestation, type AttestedFact, signAttestation } from "./ledger/attestation.ts";

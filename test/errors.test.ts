@@ -1,3 +1,5 @@
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 import { CID } from "multiformats/cid";
 import { describe, expect, it } from "vitest";
 import { randomBytes } from "#crypto";
@@ -29,6 +31,30 @@ describe("LedgerError", () => {
       const error = new (Family as typeof LedgerError)("ERR_INPUT_INVALID", "why", { cause });
       expect(error).toBeInstanceOf(LedgerError);
       expect(error).toMatchObject({ name, code: "ERR_INPUT_INVALID", message: "why", cause });
+    }
+  });
+});
+
+describe("names of errors", () => {
+  it("survive a minifier that renames classes", async () => {
+    const { outputFiles } = await build({
+      stdin: {
+        contents: `export * from "./errors.ts"; export * from "./storage/errors.ts";
+          export { TransactionRefused } from "./chain/submission.ts";`,
+        resolveDir: fileURLToPath(new URL("../src", import.meta.url)),
+      },
+      ...{ bundle: true, minify: true, write: false, format: "esm", target: "es2022" },
+    });
+    const code = Buffer.from(outputFiles[0]!.contents).toString("base64");
+    const minified = (await import(`data:text/javascript;base64,${code}`)) as typeof errors;
+    const classes = Object.entries(minified);
+    expect(classes.length).toBeGreaterThanOrEqual(14);
+    // they are renamed indeed
+    expect(classes.some(([name, Class]) => Class.name !== name)).toBe(true);
+    for (const [name, Class] of classes) {
+      const error = new (Class as typeof LedgerError)("ERR_INPUT_INVALID", "why");
+      expect(error.name).toBe(name);
+      expect(String(error)).toMatch(new RegExp(`^${name}: `));
     }
   });
 });

@@ -3,6 +3,7 @@ import type { Refused } from "./refusal.ts";
 
 /** A transaction that the ledger's rules refuse; nothing of it was recorded. */
 export class TransactionRefused extends ChainError {
+  override readonly name: string = "TransactionRefused";
   /** Why, and which entry it concerns where it concerns one. */
   readonly refused: Refused;
 

@@ -1,9 +1,8 @@
-import type * as Jose from "jose";
 import { fromBase64Url, toBase64Url } from "../bytes/base64.ts";
 import { assertBytes } from "../bytes/guards.ts";
 import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
-import { EnvelopeError, InputError, LedgerError } from "../errors.ts";
-import { decryptFailed } from "./keys.ts";
+import { InputError, LedgerError } from "../errors.ts";
+import { openCompact, sealCompact } from "./compact-jwe.ts";
 
 /** A JWE in compact form and the key that opens it. */
 export interface ExportedJwe {
@@ -33,28 +32,10 @@ export interface HealthLink {
   readonly label?: string;
 }
 
-const ALG = "dir";
-const ENC = "A256GCM";
 const FLAG = /^L?(?:P|U)?$/;
 const MAX_URL = 128;
 /** The last second of the year 9999: what is more was counted in milliseconds. */
 const MAX_EXP = 253_402_300_799;
-
-/**
- * Loads the optional peer. Called before anything is disclosed, so that its absence costs nobody
- * an access entry.
- *
- * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` when it is not installed
- */
-export async function loadJose(): Promise<typeof Jose> {
-  try {
-    return await import("jose");
-  } catch (cause) {
-    throw new EnvelopeError("ERR_ENVELOPE_UNSUPPORTED", "JWE needs the package jose, version 6", {
-      cause,
-    });
-  }
-}
 
 /**
  * Writes content as SMART Health Links have it: a compact JWE, `dir` with `A256GCM`, under a key of
@@ -63,7 +44,7 @@ export async function loadJose(): Promise<typeof Jose> {
  *
  * @param options.random - cryptographically strong
  * @param options.compress - deflates first; lengths then tell about the content
- * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` without `jose`
+ * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` where there is neither node:crypto nor WebCrypto
  */
 export async function exportJwe(options: {
   readonly content: Uint8Array;
@@ -74,15 +55,9 @@ export async function exportJwe(options: {
 }): Promise<ExportedJwe> {
   const { content, contentType = "application/fhir+json", random, compress = false } = options;
   assertBytes(content, "content");
-  const { CompactEncrypt } = await loadJose();
   const key = random(32);
-  const header = { alg: ALG, enc: ENC, cty: contentType, ...(compress ? { zip: "DEF" } : {}) };
   try {
-    const jwe = await new CompactEncrypt(content)
-      .setProtectedHeader(header)
-      .setInitializationVector(random(12))
-      .encrypt(key);
-    return { jwe, key };
+    return { jwe: await sealCompact(key, random(12), content, { contentType, compress }), key };
   } catch (error) {
     key.fill(0);
     throw error;
@@ -95,7 +70,7 @@ export async function exportJwe(options: {
  * @param key - 32 bytes; borrowed
  * @param options.maxBytes - most plaintext, inflated, and most text. Default 16 MiB
  * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` whenever it does not open, or inflates to more;
- *   `ERR_ENVELOPE_UNSUPPORTED` without `jose`
+ *   `ERR_ENVELOPE_UNSUPPORTED` as {@link exportJwe}
  * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the text alone is longer than that can be
  */
 export async function importJwe(
@@ -108,22 +83,7 @@ export async function importJwe(
   if (jwe.length > maxBytes * 1.5 + 4096) {
     throw new InputError("ERR_INPUT_TOO_LARGE", `more than ${maxBytes} bytes of plaintext`);
   }
-  const { compactDecrypt } = await loadJose();
-  let opened: Awaited<ReturnType<typeof compactDecrypt>>;
-  try {
-    opened = await compactDecrypt(jwe.trim(), key, {
-      keyManagementAlgorithms: [ALG],
-      contentEncryptionAlgorithms: [ENC],
-      maxDecompressedLength: maxBytes,
-    });
-  } catch {
-    throw decryptFailed();
-  }
-  const { cty } = opened.protectedHeader;
-  return {
-    content: new Uint8Array(opened.plaintext),
-    ...(typeof cty === "string" ? { contentType: cty } : {}),
-  };
+  return openCompact(jwe.trim(), key, maxBytes);
 }
 
 /**

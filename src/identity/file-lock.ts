@@ -1,3 +1,4 @@
+import { fsync } from "node:fs";
 import { open, readFile, rename, unlink } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
@@ -67,6 +68,16 @@ export function codeOf(error: unknown): unknown {
   return (error as { code?: unknown } | null)?.code;
 }
 
+/** Flushes an open file or folder. Not by `FileHandle.sync`, which file systems of package managers lack. */
+export function syncFile({ fd }: { readonly fd: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    fsync(fd, (error) => {
+      if (error === null) resolve();
+      else reject(error);
+    });
+  });
+}
+
 async function replaceFile(
   file: string,
   bytes: Uint8Array,
@@ -77,7 +88,7 @@ async function replaceFile(
     const handle = await open(temporary, "wx", 0o600);
     try {
       await handle.writeFile(bytes);
-      await handle.sync();
+      await syncFile(handle);
     } finally {
       await handle.close();
     }
@@ -98,7 +109,7 @@ async function syncDirectory(path: string): Promise<void> {
   if (process.platform === "win32") return;
   const handle = await open(path, "r");
   try {
-    await handle.sync();
+    await syncFile(handle);
   } finally {
     await handle.close();
   }

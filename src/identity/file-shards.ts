@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { randomBytes } from "#crypto";
 import { toHex } from "../bytes/hex.ts";
 import { StorageError } from "../errors.ts";
+import { syncFile } from "./file-lock.ts";
 import type { ShardKeys } from "./shard-keys.ts";
 
 /** {@link ShardKeys} in a file, held by this process until it is closed. */
@@ -78,7 +79,7 @@ async function replaceFile(path: string, secret: Uint8Array): Promise<void> {
     const file = await open(fresh, "w", 0o600);
     try {
       await file.writeFile(secret);
-      await file.sync();
+      await syncFile(file);
     } finally {
       await file.close();
     }
@@ -107,14 +108,14 @@ async function wipeFile(path: string): Promise<void> {
 async function zero(file: FileHandle): Promise<void> {
   const { size } = await file.stat();
   await file.write(new Uint8Array(size), 0, size, 0);
-  await file.sync();
+  await syncFile(file);
 }
 
 async function syncFolder(path: string): Promise<void> {
   // Windows has no such thing.
   const folder = await open(path, "r").catch(() => undefined);
   try {
-    await folder?.sync().catch(() => undefined);
+    if (folder !== undefined) await syncFile(folder).catch(() => undefined);
   } finally {
     await folder?.close();
   }

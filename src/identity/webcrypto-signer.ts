@@ -5,10 +5,27 @@ import { SignatureError } from "../errors.ts";
 import { actorFromKey, keyId } from "./actor.ts";
 import type { Signer } from "./signer.ts";
 
+/**
+ * A `CryptoKey` of WebCrypto, as the DOM's types and those of Node.js both have it: neither need be
+ * installed.
+ */
+export interface WebCryptoKey {
+  readonly algorithm: { readonly name: string };
+  readonly extractable: boolean;
+  readonly type: string;
+  readonly usages: readonly string[];
+}
+
+/** A `CryptoKeyPair` of WebCrypto. */
+export interface WebCryptoKeyPair {
+  readonly privateKey: WebCryptoKey;
+  readonly publicKey: WebCryptoKey;
+}
+
 /** What {@link webcryptoSigner} takes. */
 export interface WebcryptoSignerOptions {
   /** A pair for Ed25519, or for ECDSA on P-256. The private key may be non-extractable. */
-  readonly keyPair: CryptoKeyPair;
+  readonly keyPair: WebCryptoKeyPair;
   /** The actor's name, when this is not the key it was made from. */
   readonly actor?: string;
 }
@@ -19,7 +36,7 @@ export interface WebcryptoSignerOptions {
  * @throws {SignatureError} `ERR_SIGNATURE_ALGORITHM` when the keys are for something else
  */
 export async function webcryptoSigner(options: WebcryptoSignerOptions): Promise<Signer> {
-  const { privateKey, publicKey: publicCryptoKey } = options.keyPair;
+  const { privateKey, publicKey: publicCryptoKey } = options.keyPair as CryptoKeyPair;
   const alg = algorithmOf(publicCryptoKey);
   if (alg === undefined || algorithmOf(privateKey) !== alg) {
     throw new SignatureError("ERR_SIGNATURE_ALGORITHM", "neither Ed25519 nor ECDSA on P-256 keys");

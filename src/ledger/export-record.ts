@@ -1,6 +1,7 @@
 import { afterWriting } from "../storage/settle.ts";
 import type { Decision } from "../consent/decision.ts";
-import { exportJwe, loadJose } from "../envelope/jwe.ts";
+import { assertJwe } from "../envelope/compact-jwe.ts";
+import { exportJwe } from "../envelope/jwe.ts";
 import type { Answer } from "./answer.ts";
 
 /** One record as a JWE, and the key that opens it. */
@@ -29,13 +30,13 @@ export interface RecordExport {
  * Exports what a request is answered with. The answer comes first: by then the access entry is
  * durable, and only then are the keys of the JWEs made.
  *
- * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` without `jose`, before anything is asked
+ * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` where no JWE can be made, before anything is asked
  */
 export async function exportRecords(
   ask: () => Promise<Answer>,
   options: { readonly random: (length: number) => Uint8Array; readonly compress?: boolean },
 ): Promise<RecordExport> {
-  await loadJose();
+  assertJwe();
   const answer = await ask();
   return afterWriting(async () => {
     const exported: ExportedRecord[] = [];

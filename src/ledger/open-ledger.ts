@@ -354,8 +354,7 @@ export interface Ledger {
   request(requester: Requester, options: RequestOptions & ProofOptions): Promise<Answer>;
   /**
    * Exports records as SMART Health Links have them: each a JWE with a key of its own. It is a
-   * disclosure like any other: decided, recorded as an access, and only then are keys made. Needs
-   * the optional peer `jose`.
+   * disclosure like any other: decided, recorded as an access, and only then are keys made.
    */
   exportRecord(
     requester: Requester,

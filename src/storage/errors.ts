@@ -3,6 +3,7 @@ import type { Head } from "./types.ts";
 
 /** The chain does not end where the caller expected; nothing was written. */
 export class AppendConflict extends StorageError {
+  override readonly name: string = "AppendConflict";
   /** Where the chain ended when this was found out. */
   readonly head: Head;
 
@@ -17,6 +18,7 @@ export class AppendConflict extends StorageError {
  * call fails says nothing of the first.
  */
 export class AmbiguousAppend extends StorageError {
+  override readonly name: string = "AmbiguousAppend";
   constructor(cause?: unknown) {
     super("ERR_STORAGE_AMBIGUOUS", "whether the append happened is unknown", { cause });
   }

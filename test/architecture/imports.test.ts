@@ -62,7 +62,6 @@ const NODE_FILES = [
 /** Clients that an adapter may import, always optional peers. */
 const CLIENTS: Readonly<Record<string, RegExp>> = {
   lmdb: /^storage\/lmdb(\/|\.ts$)/,
-  jose: /^envelope\/jwe\.ts$/,
 };
 
 /** Adapters of `storage/` and `transport/`; all other files there are their interfaces. */

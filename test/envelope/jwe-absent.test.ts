@@ -2,14 +2,16 @@ import { expect, it, vi } from "vitest";
 import { exportJwe, importJwe } from "../../src/envelope/jwe.ts";
 import { foundWorld, MRN, observation } from "../support/hospital.ts";
 
-vi.mock("jose", () => {
-  throw new Error("Cannot find package 'jose'");
-});
+// A page from plain HTTP: no node:crypto, and no WebCrypto either.
+vi.mock("../../src/crypto/aes-gcm-once.ts", async (original) => ({
+  ...(await original<object>()),
+  hasNativeAesGcm: () => false,
+}));
 
-it("says what it needs where jose is not installed, and records no access", async () => {
+it("says what it needs where nothing native has AES, and records no access", async () => {
   const unsupported = expect.objectContaining({
     code: "ERR_ENVELOPE_UNSUPPORTED",
-    message: expect.stringContaining("jose"),
+    message: expect.stringContaining("WebCrypto"),
   });
   const random = (length: number) => new Uint8Array(length);
   await expect(exportJwe({ content: new Uint8Array(1), random })).rejects.toThrow(unsupported);

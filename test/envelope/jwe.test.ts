@@ -54,6 +54,28 @@ describe("exportJwe", () => {
   });
 });
 
+describe("jose, another implementation,", () => {
+  it("opens what is written here, and is opened here", async () => {
+    for (const compress of [false, true]) {
+      const { jwe, key } = await exportJwe({ content, random, compress });
+      const { plaintext, protectedHeader } = await compactDecrypt(jwe, key, {
+        keyManagementAlgorithms: ["dir"],
+        contentEncryptionAlgorithms: ["A256GCM"],
+      });
+      expect([...plaintext]).toEqual([...content]);
+      expect(protectedHeader).toMatchObject({ cty: "application/fhir+json" });
+      const header = {
+        alg: "dir",
+        enc: "A256GCM",
+        cty: "x/y",
+        ...(compress ? { zip: "DEF" } : {}),
+      };
+      const theirs = await new CompactEncrypt(content).setProtectedHeader(header).encrypt(key);
+      expect(await importJwe(theirs, key)).toEqual({ content, contentType: "x/y" });
+    }
+  });
+});
+
 describe("importJwe", () => {
   const key = random(32);
   const header = { alg: "dir", enc: "A256GCM", cty: "application/fhir+json" };
@@ -84,6 +106,14 @@ describe("importJwe", () => {
       writeJwe({ ...header, crit: ["x"], x: 1 }, key, content),
       writeJwe({ ...header, zip: "LZ4" }, key, content),
       writeJwe({ ...header, zip: "DEF" }, key, content),
+      writeJwe({ ...header, zip: "DEF" }, key, deflateRawSync(content).subarray(0, -3)),
+      writeJwe({ ...header, zip: ["DEF"] }, key, deflateRawSync(content)),
+      writeJwe([{ ...header }], key, content),
+      `${good}.`,
+      `${good}=`,
+      [head, "", `${iv}AAAA`, sealed, tag].join("."),
+      [head, "", iv, `${sealed!.slice(0, -2)}`, `${sealed!.slice(-2)}${tag}`].join("."),
+      [`${head} `, "", iv, sealed, tag].join("."),
     ];
     expect((await importJwe(`${good}\n`, key)).content).toEqual(content);
     for (const jwe of bad) await expect(importJwe(jwe, key)).rejects.toThrow(DECRYPT);

@@ -7,6 +7,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { checkConsumers } from "./consumers.mjs";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
@@ -125,7 +126,10 @@ try {
     assert.ok(files.includes(wanted), `${wanted} is not in the package`);
   }
   const stray = files.filter(
-    (path) => !/^(dist\/|docs\/errors\.md$|[A-Z]+(\.md)?$|package\.json$)/.test(path),
+    (path) =>
+      !/^(dist\/|docs\/.*\.md$|examples\/.*\.(mjs|json|md)$|[A-Z]+(\.md)?$|package\.json$)/.test(
+        path,
+      ),
   );
   assert.deepEqual(stray, [], "files that do not belong into the package");
   for (const path of files.filter((file) => file.endsWith(".js"))) {
@@ -179,6 +183,7 @@ try {
     run(process.execPath, [tsc, "-p", "."], full);
     console.log(`a consumer's types check under moduleResolution ${moduleResolution}`);
   }
+  checkConsumers({ root, folder, tarball, lmdb, files, run, install });
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

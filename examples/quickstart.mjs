@@ -16,7 +16,13 @@ import {
   verifyBlocks,
   verifyExport,
 } from "healthledger";
-import { explain } from "healthledger/consent";
+import {
+  createLabeller,
+  DEFAULT_LABEL_RULES,
+  explain,
+  extendLabelRules,
+  labelRulesFromValueSets,
+} from "healthledger/consent";
 import { readBundle } from "healthledger/fhir";
 import { fileKeys } from "healthledger/keys/file";
 import { lmdbStorage } from "healthledger/storage/lmdb";
@@ -152,6 +158,27 @@ async function everythingIn(storage) {
   return values;
 }
 
+/**
+ * Codes of a patient's records that the shipped rules cannot judge, the commonest first.
+ *
+ * @param {import("healthledger").Ledger} hl
+ * @param {Awaited<ReturnType<import("healthledger").Ledger["records"]>>} records
+ */
+async function unjudgedIn(hl, records) {
+  const labeller = createLabeller();
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  for (const { head } of records) {
+    const resource = JSON.parse(new TextDecoder().decode(await hl.read(head.id)));
+    for (const { system, code, display } of labeller.unjudged(resource).codes) {
+      const text = `${system}|${code} ${display ?? ""}`;
+      counts.set(text, (counts.get(text) ?? 0) + 1);
+    }
+  }
+  const all = [...counts].map(([text, count]) => ({ text, count }));
+  return all.sort((a, b) => b.count - a.count);
+}
+
 async function main() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -180,12 +207,8 @@ async function main() {
   };
   const { genesis, founded } = await genesisAt(join(data, "genesis.cbor"), orgs);
   const storage = await lmdbStorage({ path: join(data, "ledger") });
-  const hl = await openLedger({
-    storage,
-    keys: orgs.hospitalA,
-    genesis,
-    onProgress: progress("catching up"),
-  });
+  const opening = { storage, keys: orgs.hospitalA, genesis, onProgress: progress("catching up") };
+  let hl = await openLedger(opening);
   line(
     founded ? "founded anew" : `reopened with ${plural(hl.chain.size, "block")}`,
     hl.id.toString(),
@@ -255,7 +278,34 @@ async function main() {
   /** @type {Requester} */
   const institute = { signer: orgs.institute.signer(), agreement: orgs.institute.agreement() };
 
-  step("Hospital B asks for the first patient's data, for treatment");
+  step("Hospital B asks for the first patient's data, for treatment: by the rules that ship");
+  const shipped = await hl.request(hospitalB, { patient: identifier, purposes: ["TREAT"] });
+  const held = await hl.records(subject);
+  line(`${plural(shipped.count, "record")} of ${held.length} released`);
+  note(
+    "A record with a code that nobody judged may be about what the patient refuses: it is withheld.",
+  );
+  const unjudged = await unjudgedIn(hl, held);
+  line(`${plural(unjudged.length, "code")} in the records that nobody judged, among them:`);
+  for (const { text, count } of unjudged.slice(0, 6)) note(`${count} × ${text}`);
+
+  step("The hospital gives a list of codes that it judged: not sensitive");
+  const list = new URL("data/lists/judged-not-sensitive.json", import.meta.url);
+  const valueSet = JSON.parse(await readFile(list, "utf8"));
+  const rules = extendLabelRules(DEFAULT_LABEL_RULES, {
+    name: "quickstart",
+    version: "1",
+    ...labelRulesFromValueSets([{ valueSet, labels: "not sensitive" }]),
+  });
+  await hl.close();
+  hl = await openLedger({ ...opening, labeller: createLabeller(rules) });
+  const { relabelled } = await hl.relabelStale({
+    former: createLabeller(),
+    onProgress: progress("labelling anew"),
+  });
+  line(`${plural(relabelled, "record")} labelled anew, each by an entry on the ledger`);
+
+  step("Hospital B asks again");
   const answer = await hl.request(hospitalB, { patient: identifier, purposes: ["TREAT"] });
   /** @type {import("healthledger").OpenedItem[]} */
   const items = [];
@@ -265,6 +315,9 @@ async function main() {
   );
   for (const { resource } of items.slice(0, 6)) line(show(resource));
   if (items.length > 6) note(`… and ${items.length - 6} more`);
+  note(
+    `${held.length - items.length} are withheld: refused, prose, or with codes that the list leaves out`,
+  );
 
   step("The research institute asks, for research");
   const research = await hl.request(institute, { patient: identifier, purposes: ["HRESCH"] });

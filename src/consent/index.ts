@@ -22,6 +22,7 @@ export {
   type SystemCoverage,
 } from "./label-rules.ts";
 export * from "./labeller.ts";
+export * from "./value-set-rules.ts";
 export type { SetAside, SetAsideReason } from "./lineage.ts";
 export * from "./model.ts";
 export * from "./overlays/minors.ts";

@@ -272,7 +272,8 @@ export function findCodes(
     doubt("what is no resource");
   } else {
     walkResource(resource, { key: "", depth: 0, from: resource, type: "", published: undefined });
-    if (clinical === 0 && !ADMINISTRATIVE.has(resource["resourceType"])) doubt("no clinical code");
+    const uncoded = clinical === 0 && codes.size === 0 && labels.size === 0;
+    if (uncoded && !ADMINISTRATIVE.has(resource["resourceType"])) doubt("no clinical code");
   }
   return { labels, borne, unjudged: { codes: [...codes.values()], others } };
 }

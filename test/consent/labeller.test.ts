@@ -8,7 +8,6 @@ import {
   type ResourceLabels,
 } from "../../src/consent/index.ts";
 
-const labeller = createLabeller();
 const SNOMED = "http://snomed.info/sct";
 const LOINC = "http://loinc.org";
 const ICD10 = "http://hl7.org/fhir/sid/icd-10-cm";
@@ -21,6 +20,14 @@ const concept = (system: string, code: string, text?: string): Record<string, un
 const names = (labels: ResourceLabels | null): string[] => (labels?.codes ?? []).map((c) => c.code);
 const stamped = (labels: ResourceLabels | null): boolean => labels?.stamp != null;
 const glucose = { resourceType: "Observation", code: concept(LOINC, "2339-0") };
+/** The shipped rules, and that glucose is not sensitive: else everything beside it would be unknown. */
+const labeller = createLabeller(
+  extendLabelRules(DEFAULT_LABEL_RULES, {
+    name: "glucose",
+    version: "1",
+    notSensitive: [{ codes: { [LOINC]: ["2339-0"] } }],
+  }),
+);
 
 describe("createLabeller", () => {
   it.each([
@@ -60,11 +67,13 @@ describe("createLabeller", () => {
   });
 
   it("stamps with its name and version, and names its rules by CID", () => {
-    expect(labeller.label(glucose)).toEqual({
+    const shipped = createLabeller();
+    expect(shipped.label({ resourceType: "Condition", code: concept(ICD10, "E11.9") })).toEqual({
       codes: [{ system: "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", code: "N" }],
       stamp: { labeller: "healthledger-default", version: "3" },
     });
-    expect(labeller.cid.equals(createLabeller().cid)).toBe(true);
+    expect(shipped.cid.equals(createLabeller(DEFAULT_LABEL_RULES).cid)).toBe(true);
+    expect(shipped.cid.equals(labeller.cid)).toBe(false);
   });
 
   const hiv = concept(SNOMED, "86406008");
@@ -319,6 +328,53 @@ describe("createLabeller", () => {
     expect(stamped(labels)).toBe(false);
   });
 
+  const SYSTEMS = [SNOMED, LOINC, RXNORM, "http://www.ama-assn.org/go/cpt"] as const;
+  const UNLISTED = ["22298006", "2345-7", "10180", "99213"] as const;
+  it.each(SYSTEMS.map((system, i) => [system, UNLISTED[i]!]))(
+    "takes a code of %s that nobody judged for unknown, unless somebody says harmless",
+    (system, code) => {
+      const record = { resourceType: "Condition", code: concept(system, code) };
+      const shipped = createLabeller();
+      expect(shipped.label(record)).toBeNull();
+      expect(shipped.unjudged(record)).toEqual({ codes: [{ system, code }], others: [] });
+      const told = (additions: object) =>
+        createLabeller(
+          extendLabelRules(DEFAULT_LABEL_RULES, { name: "told", version: "1", ...additions }),
+        ).label(record);
+      expect(
+        names(told({ systems: { [system]: { covers: "part", unlisted: "harmless" } } })),
+      ).toEqual(["N"]);
+      expect(names(told({ notSensitive: [{ codes: { [system]: [code] } }] }))).toEqual(["N"]);
+      expect(
+        names(told({ notSensitive: [{ prefixes: { [system]: [code.slice(0, 3)] } }] })),
+      ).toEqual(["N"]);
+      expect(told({ systems: { [system]: { covers: [code.slice(1)] } } })).toBeNull();
+    },
+  );
+
+  it("covers ICD-10 by chapters, and takes what is beside them for unknown", () => {
+    const shipped = createLabeller();
+    const condition = (code: string) => ({ resourceType: "Condition", code: concept(ICD10, code) });
+    for (const code of ["I10", "J45.909", "S72.001A", "R05", "Z72.0"]) {
+      expect(names(shipped.label(condition(code))), code).toEqual(["N"]);
+    }
+    // Hepatitis C, Kaposi's sarcoma, drug screening, a poisoning with intent, prison as a place.
+    for (const code of ["B18.2", "C46.0", "Z02.83", "T42.4X2A", "Y92.149", "Z79.891"]) {
+      expect(shipped.label(condition(code)), code).toBeNull();
+    }
+  });
+
+  it("finds a code sensitive though a list says that it is not", () => {
+    const contrary = createLabeller(
+      extendLabelRules(DEFAULT_LABEL_RULES, {
+        name: "contrary",
+        version: "1",
+        notSensitive: [{ codes: { [SNOMED]: ["86406008"] } }],
+      }),
+    );
+    expect(names(contrary.label({ resourceType: "Condition", code: hiv }))).toEqual(["HIV", "R"]);
+  });
+
   it("labels extracted codes", () => {
     expect(names(labeller.labelCodes([{ system: ICD10, code: "B20" }]))).toEqual(["HIV", "R"]);
     expect(labeller.labelCodes([])).toBeNull();
@@ -364,7 +420,7 @@ describe("extendLabelRules", () => {
 
   it("leaves the shipped rules as they were", () => {
     expect(labeller.label(condition(local))).toBeNull();
-    expect(createLabeller().cid.equals(labeller.cid)).toBe(true);
+    expect(DEFAULT_LABEL_RULES.notSensitive).toEqual([]);
   });
 
   it("refuses the name and version of the rules that it extends", () => {

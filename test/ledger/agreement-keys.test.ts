@@ -6,7 +6,7 @@ import { memoryKeys } from "../../src/identity/key-store.ts";
 import { memorySigner } from "../../src/identity/signer.ts";
 import { openLedger } from "../../src/ledger/open-ledger.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
-import { MRN, observation, treatmentOnly } from "../support/hospital.ts";
+import { MRN, observation, treatmentOnly, LABELLER } from "../support/hospital.ts";
 import { bytesFor, START } from "../support/ledger.ts";
 
 it.each([
@@ -48,7 +48,13 @@ it.each([
       contracts: [],
     });
     const storage = memoryStorage();
-    const hl = await openLedger({ storage, keys: custodian, genesis, now: () => START });
+    const hl = await openLedger({
+      storage,
+      keys: custodian,
+      genesis,
+      labeller: LABELLER,
+      now: () => START,
+    });
     const patient = memorySigner({ alg: "Ed25519", secret: bytesFor("patient") });
     const subject = await hl.ensureSubject(MRN);
     const text = observation("bp-1");

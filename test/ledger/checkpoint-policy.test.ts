@@ -24,7 +24,7 @@ import { memoryOf, memorySignedHeads } from "../../src/identity/signed-heads.ts"
 import { openLedger, type Ledger, type OpenLedgerOptions } from "../../src/ledger/open-ledger.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { policyEntry } from "../support/forge.ts";
-import { MRN, observation, treatmentOnly } from "../support/hospital.ts";
+import { MRN, observation, treatmentOnly, LABELLER } from "../support/hospital.ts";
 import { bytesFor, signerFor, START } from "../support/ledger.ts";
 
 const ORIGIN = "history.example/policies";
@@ -73,7 +73,7 @@ async function world(
   const storage = memoryStorage();
   const now = () => START;
   const open = (options: Partial<OpenLedgerOptions> = {}) =>
-    openLedger({ storage, keys: a, genesis, now, ...options });
+    openLedger({ storage, keys: a, genesis, labeller: LABELLER, now, ...options });
   let seq = 0;
   /** Changes the policy by an entry that both members approve. */
   const change = async (hl: Ledger, changes: Partial<LedgerPolicy>): Promise<void> => {

@@ -4,7 +4,13 @@ import { decodeEntry, type SubjectEntry } from "../../src/block/entry.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { StorageError } from "../../src/errors.ts";
 import type { Directive } from "../../src/consent/model.ts";
-import { alcoholDependence, MRN, observation, treatmentOnly } from "../support/hospital.ts";
+import {
+  alcoholDependence,
+  MRN,
+  observation,
+  treatmentOnly,
+  LABELLER,
+} from "../support/hospital.ts";
 import { keyEntry, memberEntry } from "../support/forge.ts";
 import { bytesFor, signerFor } from "../support/ledger.ts";
 import {
@@ -225,6 +231,7 @@ describe("disclose", () => {
       };
     };
     const hl = await openLedger({
+      labeller: LABELLER,
       storage: memoryStorage(),
       keys,
       genesis: w.genesis,

@@ -4,6 +4,8 @@ import { memoryKeys } from "../../src/identity/key-store.ts";
 import { encodeGenesis } from "../../src/block/genesis.ts";
 import type { Role } from "../../src/block/member.ts";
 import { describeMember } from "../../src/chain/founding.ts";
+import { extendLabelRules } from "../../src/consent/label-rules.ts";
+import { createLabeller, DEFAULT_LABEL_RULES, type Labeller } from "../../src/consent/labeller.ts";
 import type { Directive, Rule } from "../../src/consent/model.ts";
 import { memorySigner, type Signer } from "../../src/identity/signer.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
@@ -30,6 +32,15 @@ export interface World {
   readonly patient: Signer;
   readonly open: (options?: Partial<OpenLedgerOptions>) => Promise<Ledger>;
 }
+
+/** Knows that what tests measure of a patient, blood pressure and glucose, is not sensitive. */
+export const LABELLER: Labeller = createLabeller(
+  extendLabelRules(DEFAULT_LABEL_RULES, {
+    name: "hospital-a",
+    version: "1",
+    notSensitive: [{ codes: { "http://loinc.org": ["8480-6", "2339-0"] } }],
+  }),
+);
 
 /** Three organisations found a ledger; hospital A keeps the records. */
 export async function foundWorld(storage: Storage = memoryStorage()): Promise<World> {
@@ -69,7 +80,11 @@ export async function foundWorld(storage: Storage = memoryStorage()): Promise<Wo
     institute: institute!,
     patient: memorySigner({ alg: "Ed25519", secret: bytesFor("patient") }),
     open: (options = {}) =>
-      openLedger({ storage, keys: hospitalA!, genesis, now: () => clock.now, ...options }),
+      openLedger({
+        ...{ storage, keys: hospitalA!, genesis, labeller: LABELLER },
+        now: () => clock.now,
+        ...options,
+      }),
   };
 }
 

@@ -8,6 +8,7 @@ import {
   RXNORM,
   SNOMED_CT as SNOMED,
 } from "../code-systems.ts";
+import { ICD10_COVERED } from "./icd-chapters.ts";
 import type { LabelRuleSet } from "../label-rules.ts";
 import { ACT_CODE } from "../terminology.ts";
 
@@ -18,8 +19,11 @@ const list = (text: string): readonly string[] => text.trim().split(/\s+/);
 /**
  * The rules that ship. They find the common codes of the categories that laws single out; they are
  * a start for a deployment, which knows its own codes and its own law, and no substitute for a
- * terminology server's value sets. Tobacco is not among substance use (42 CFR Part 2 leaves it out).
- * Nothing here looks at ages: what is sensitive about a minor is said by an overlay, not by a label.
+ * terminology server's value sets. Of SNOMED CT, LOINC, RxNorm, CPT and HCPCS they know a part: any
+ * other code of these is unknown until a list says that it was judged. ICD-10 is covered by chapters.
+ * Tobacco is not among substance use (42 CFR Part 2 leaves it out). Nothing here looks at ages: what
+ * is sensitive about a minor is said by an overlay, not by a label. Nor are demographics looked at:
+ * race, religion, marital status, where somebody lives.
  *
  * @see ICD-10-CM tabular list (CDC/NCHS), ICD-10 2019 (WHO), HCPCS Level II (CMS): categories by the
  *   beginnings of their codes
@@ -29,14 +33,14 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
   name: "healthledger-default",
   version: "3",
   systems: {
-    [SNOMED]: { covers: "part", unlisted: "harmless" },
-    [LOINC]: { covers: "part", unlisted: "harmless" },
-    [RXNORM]: { covers: "part", unlisted: "harmless" },
-    [CPT]: { covers: "part", unlisted: "harmless" },
-    [HCPCS]: { covers: "part", unlisted: "harmless" },
+    [SNOMED]: { covers: "part" },
+    [LOINC]: { covers: "part" },
+    [RXNORM]: { covers: "part" },
+    [CPT]: { covers: "part" },
+    [HCPCS]: { covers: "part" },
     [CVX]: { covers: "all" },
-    [ICD10]: { covers: "all" },
-    [ICD10_WHO]: { covers: "all" },
+    [ICD10]: { covers: ICD10_COVERED },
+    [ICD10_WHO]: { covers: ICD10_COVERED },
   },
   administrativeSystems: [
     ...list(`adjudication admit-source allergyintolerance-clinical allergyintolerance-verification
@@ -95,9 +99,10 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
       },
       prefixes: {
         [ICD10]:
-          list(`F10 K70 T51 G31.2 G62.1 G72.1 I42.6 K29.2 K85.2 K86.0 O99.31 O35.4 P04.3 Q86.0
+          list(`F10 E24.4 K70 T51 G31.2 G62.1 G72.1 I42.6 K29.2 K85.2 K86.0 O99.31 O35.4 P04.3 Q86.0
           R78.0 Y90 Z71.4 Z81.1`),
-        [ICD10_WHO]: list(`F10 K70 T51 G31.2 G62.1 G72.1 I42.6 K29.2 K85.2 K86.0 O35.4 P04.3 Q86.0
+        [ICD10_WHO]:
+          list(`F10 E24.4 K70 T51 G31.2 G62.1 G72.1 I42.6 K29.2 K85.2 K86.0 O35.4 P04.3 Q86.0
           R78.0 Y90 Y91 Z50.2 Z71.4 Z72.1 Z81.1`),
       },
     },
@@ -111,8 +116,8 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
           G2072 G2073 G2074 G2075 G2076 G2077 G2078 G2079 G2080 G2086 G2087 G2088`),
       },
       prefixes: {
-        [ICD10]: list("F11 T40.0 T40.1 T40.2 T40.3 T40.4 T40.6"),
-        [ICD10_WHO]: list("F11 T40.0 T40.1 T40.2 T40.3 T40.4 T40.6"),
+        [ICD10]: list("F11 R78.1 T40.0 T40.1 T40.2 T40.3 T40.4 T40.6"),
+        [ICD10_WHO]: list("F11 R78.1 T40.0 T40.1 T40.2 T40.3 T40.4 T40.6"),
       },
     },
     {
@@ -125,9 +130,11 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
         [HCPCS]: list("G0396 G0397 H2034 H2035 H2036"),
       },
       prefixes: {
-        [ICD10]: list(`F12 F13 F14 F15 F16 F18 F19 T40.5 T40.7 T40.8 T40.9 T43.6 T50.90 T50.91
-          O99.32 P04.4 P96.1 Z71.5 Z81.3 Z81.4`),
-        [ICD10_WHO]: list(`F12 F13 F14 F15 F16 F18 F19 P04.4 P96.1 T40.5 T40.7 T40.8 T40.9 T43.6
+        [ICD10]:
+          list(`F12 F13 F14 F15 F16 F18 F19 F55 R78.2 R78.3 R78.4 R78.6 R82.5 T40.5 T40.7 T40.8 T40.9 T43.6 T50.90 T50.91
+          O99.32 P04.4 P96.1 Z63.72 Z71.5 Z81.3 Z81.4`),
+        [ICD10_WHO]:
+          list(`F12 F13 F14 F15 F16 F18 F19 F55 R78.2 R78.3 R78.4 R78.6 R82.5 P04.4 P96.1 T40.5 T40.7 T40.8 T40.9 T43.6
           Z50.3 Z71.5 Z72.2 Z81.3 Z81.4 Z86.4`),
         [HCPCS]: list("H000 H001 H004 H005 T1006 T1007 T1012"),
       },

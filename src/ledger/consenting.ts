@@ -5,10 +5,12 @@ import type { CID } from "../codec/cid.ts";
 import { chainsOf } from "../consent/capacity.ts";
 import { directiveCid } from "../consent/directive.ts";
 import type { Directive } from "../consent/model.ts";
+import type { SnapshotDirective } from "../consent/snapshot.ts";
 import type { PartContent } from "../envelope/seal.ts";
 import { ConsentError, InputError } from "../errors.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
 import type { Signer } from "../identity/signer.ts";
+import { afterWriting } from "../storage/settle.ts";
 import { capacityFacts, encodeAttestedKey, type AttestedKey } from "./attested-key.ts";
 import { readOrSay, toAccess, type Access, type UnreadableAccess } from "./audit.ts";
 import { reviewsLocal, type Catalogue, type CatalogueItem } from "./catalogue.ts";
@@ -27,6 +29,7 @@ import type { Manifest } from "./manifest.ts";
 import { commitToPerson, signDirective } from "./signed-directive.ts";
 import type { Subject, Subjects } from "./subjects.ts";
 import { personName, type Turns } from "./turns.ts";
+import { isUnreadable } from "./unreadable-directives.ts";
 import { witnessDirective } from "./witnessed-directive.ts";
 import { encodeWitnesses, witnessesLocal } from "./witnesses.ts";
 
@@ -94,6 +97,7 @@ interface ToFile extends DeliveredDirective {
 
 const wouldBeVoid = (why: string): ConsentError =>
   new ConsentError("ERR_CONSENT_INVALID", `the directive would be void: ${why}`);
+const counts = ({ standing }: SnapshotDirective): boolean => standing === "valid";
 
 /** Starts filing consents. */
 export function createConsenting(
@@ -196,11 +200,22 @@ export function createConsenting(
       ];
       const { local } = subject;
       if (witness?.doubted === true) {
-        const kept = (await readHeld(context, catalogue, subject)).find((one) =>
-          equalBytes(one.signed, signed),
-        );
+        const held = await readHeld(context, catalogue, subject).catch((error: unknown) => {
+          if (!isUnreadable(error)) throw error;
+          return [];
+        });
+        const kept = held.find((one) => equalBytes(one.signed, signed));
         const id = kept?.id ?? (await hold(local, parts));
         return { status: "held", id, cid, by: witness.by };
+      }
+      const before = await filedOf(subject);
+      const same = before.find((one) => counts(one) && one.cid.equals(cid));
+      if (same !== undefined && !isNews(same, before)) {
+        throw new ConsentError(
+          "ERR_CONSENT_INVALID",
+          "the directive was filed before, and another came after it in its lineage: " +
+            "say it anew, naming that one among its predecessors",
+        );
       }
       const manifest: Manifest = {
         ...{ v: 1, op: "directive", local },
@@ -214,10 +229,50 @@ export function createConsenting(
       });
       catalogue.remember(sealed.id, manifest);
       const { id, place } = (await filing.file([...entries, sealed])).at(-1)!;
+      // What it is judged by may have changed before it had its place.
+      const filed = (await afterWriting(() => filedOf(subject))).find(({ entry }) =>
+        equalBytes(entry, id),
+      );
+      if (filed !== undefined && filed.standing !== "valid") {
+        const why = `the directive was filed, and is void: ${filed.standing.void}`;
+        throw new ConsentError("ERR_CONSENT_INVALID", why);
+      }
       return { status: "filed", id, place, cid, signed, salt };
     } finally {
       subjectKey.fill(0);
     }
+  }
+
+  /** A person's directives that can be read, oldest first: one that cannot keeps no other from being filed. */
+  async function filedOf({ local }: Subject): Promise<SnapshotDirective[]> {
+    await catalogue.catchUp();
+    const filed: SnapshotDirective[] = [];
+    const before: CatalogueItem[] = [];
+    for (const item of await catalogue.itemsOf(local, ["consent", "erase", "link"])) {
+      if (item.kind === "link") before.push(item);
+      if (item.kind !== "consent") continue;
+      try {
+        const { directives } = await readConsents([...before, item], chain.size - 1);
+        for (const directive of directives) filed.push(directive);
+      } catch (error) {
+        if (!isUnreadable(error)) throw error;
+      }
+    }
+    return filed;
+  }
+
+  /**
+   * Whether a directive that was filed before says anything when it is filed again. It counts once,
+   * at its first place, unless it waits there for a better word.
+   */
+  function isNews(same: SnapshotDirective, filed: readonly SnapshotDirective[]): boolean {
+    const { witness, directive, cid } = same;
+    const waits =
+      witness !== undefined && (witness.doubted === true || witness.by !== signer.actor);
+    if (waits && directive.mode !== "suspend") return true;
+    return !filed.slice(filed.indexOf(same) + 1).some((one) => {
+      return counts(one) && one.directive.lineage === directive.lineage && !one.cid.equals(cid);
+    });
   }
 
   /** Keeps what was delivered, so that it is not lost, without filing it as a directive. */

@@ -6,6 +6,7 @@ import type { Catalogue } from "./catalogue.ts";
 import { CONSENT_PARTS, decodeFiledForm, named, openParts } from "./consents.ts";
 import type { LedgerContext } from "./context.ts";
 import type { Subject } from "./subjects.ts";
+import { isUnreadable } from "./unreadable-directives.ts";
 
 /** A directive that is kept without counting, since nobody here believes who witnessed it. */
 export interface HeldContent {
@@ -35,7 +36,12 @@ export async function readHeld(
   for (const item of await catalogue.itemsOf(subject.local, ["consent", "erase", "link"])) {
     const isHeld = item.kind === "link" && item.manifest.op === "held";
     if (!isHeld && item.kind !== "consent") continue;
-    const parts = await openParts(context, catalogue, item, CONSENT_PARTS);
+    const parts = await openParts(context, catalogue, item, CONSENT_PARTS).catch(
+      (error: unknown) => {
+        // What was filed and cannot be read stands for nothing that is held.
+        if (isHeld || !isUnreadable(error)) throw error;
+      },
+    );
     if (parts === undefined) continue;
     const signed = parts.get("content")!;
     if (!isHeld) {

@@ -301,7 +301,9 @@ export interface Ledger {
    * Files a directive, signed by its grantor or witnessed by this custodian. Resolves when it is in
    * force here.
    *
-   * @throws {ConsentError} `ERR_CONSENT_INVALID` when it would be void; nothing was filed
+   * @throws {ConsentError} `ERR_CONSENT_INVALID` when it would be void, or was filed before and another
+   *   came after it in its lineage; nothing was filed. Also, and then it says so, when it was filed and
+   *   is void, since a key was retired meanwhile
    * @throws {InputError} `ERR_INPUT_INVALID`, `ERR_INPUT_TOO_LARGE` when the evidence cannot be sealed
    */
   consent(subject: Subject, directive: Directive, options: ConsentOptions): Promise<FiledDirective>;
@@ -310,7 +312,7 @@ export interface Ledger {
    * does not believe the organisation that witnessed it. What is held does not count, is listed by
    * {@link held}, and is received again once the organisation is trusted.
    *
-   * @throws {ConsentError} `ERR_CONSENT_INVALID` when it would be void; nothing was filed or held
+   * @throws {ConsentError} `ERR_CONSENT_INVALID` as {@link consent} does
    */
   receive(subject: Subject, delivered: DeliveredDirective): Promise<ReceivedDirective>;
   /** What was delivered about a person and is held without counting, oldest first. */
@@ -712,7 +714,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     consent: consenting.consent,
     receive: consenting.receive,
     async held(subject) {
-      await catalogue.catchUp();
+      await subjects.assertKnown(subject);
       return readHeld(context, catalogue, subject);
     },
     trustWitnesses: consenting.trustWitnesses,

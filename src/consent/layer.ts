@@ -8,7 +8,13 @@ import {
   hearGlass,
   type Glass,
 } from "./glass.ts";
-import { withholds, type CompiledDirective, type LineagePlan, type Step } from "./lineage.ts";
+import {
+  refusesTheRest,
+  withholds,
+  type CompiledDirective,
+  type LineagePlan,
+  type Step,
+} from "./lineage.ts";
 import type { MatchContext } from "./match.ts";
 import { NO, UNKNOWN, YES, type Match } from "./truth.ts";
 import type { CompiledOverlay } from "./overlay.ts";
@@ -201,14 +207,14 @@ function evaluateLineage(
     uncertain = true;
   }
   if (open.length === 0) return glass;
-  for (const { directive, ended, scope, suspended } of open) {
+  for (const dispute of open) {
+    const { directive, ended, suspended } = dispute;
     const tree = directive.tree!;
     if (!ended && tree.saysBreakGlass && glassOfRule(tree.root, context) === GLASS_NEVER) {
       glass = GLASS_NEVER;
     }
     if (suspended) continue;
-    let result: Result = ended ? NOT_APPLICABLE : evaluateRule(tree.root, context);
-    if (scope === UNKNOWN) result = soften(result);
+    const result = said(dispute, context);
     if (result >= INDETERMINATE) explicit.push({ directive, result, kind: "rule" });
     else if (result === NOT_APPLICABLE && defaultOf(directive, context, true) === DENY) {
       fallback.push({ directive, result: DENY, kind: ended ? "ended" : "default" });
@@ -241,9 +247,22 @@ function openDisputes(plan: LineagePlan, context: MatchContext): readonly OpenDi
     const scope = reach(step, context);
     if (scope === NO || isSettled(step, context)) continue;
     const suspended = later.length > 0;
-    open.push({ directive, ended, scope, withholds: !suspended && withholds(step), suspended });
+    const dispute = { directive, ended, scope, suspended };
+    const withheld =
+      !suspended &&
+      (withholds(step) || (refusesTheRest(step) && said(dispute, context) !== PERMIT));
+    open.push({ ...dispute, withholds: withheld });
   }
   return open;
+}
+
+/** What a contested directive's rules come to. */
+function said(
+  { directive, ended, scope }: Pick<OpenDispute, "directive" | "ended" | "scope">,
+  context: MatchContext,
+): Result {
+  const result = ended ? NOT_APPLICABLE : evaluateRule(directive.tree!.root, context);
+  return scope === UNKNOWN ? soften(result) : result;
 }
 
 /** Whether a statement that names both sides of a dispute surely speaks of a record. */

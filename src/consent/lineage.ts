@@ -325,6 +325,13 @@ export function withholds({ directive, ended }: Step): boolean {
   return (ended || directive.unreadable) && directive.source.directive.mode === "replace";
 }
 
+/**
+ * Whether a contested directive withholds the permits of what is older wherever it does not permit
+ * itself: it replaces and refuses by default, and that is a refusal like any other.
+ */
+export const refusesTheRest = ({ directive: { source } }: Step): boolean =>
+  source.directive.mode === "replace" && source.directive.default === "deny";
+
 /** Directives in effect that settle a dispute: begun, not ended, by someone who may still speak. */
 function settlersOf(
   { resolvers }: CompiledDirective,

@@ -2,7 +2,13 @@ import type { CID } from "../codec/cid.ts";
 import type { Decision, Layer, Reason } from "./decision.ts";
 import { createFormulas, FALSE, TRUE, type Formula, type Formulas } from "./formula.ts";
 import { reason } from "./layer.ts";
-import { withholds, type CompiledDirective, type LineagePlan, type Step } from "./lineage.ts";
+import {
+  refusesTheRest,
+  withholds,
+  type CompiledDirective,
+  type LineagePlan,
+  type Step,
+} from "./lineage.ts";
 import type { Effect } from "./model.ts";
 import type { AttributeTest, MatchContext } from "./match.ts";
 import { NO, YES } from "./truth.ts";
@@ -265,6 +271,12 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
         .map((stop) => not(reachOf(stop).certain));
     const unsettled = (step: Step): Formula => all([reachOf(step).possible, not(settledOf(step))]);
     const openOf = (step: Step): Formula => all([unsettled(step), ...stopsAbove(step)]);
+    const withheldBy = (step: Step): Formula => {
+      if (withholds(step)) return openOf(step);
+      if (!refusesTheRest(step)) return FALSE;
+      const { permit } = ruleOf(step.directive.tree!.root);
+      return all([openOf(step), not(all([permit, reachOf(step).certain]))]);
+    };
     for (const step of plan.steps) {
       const { directive, ended, authority } = step;
       const given = scopeOf(authority);
@@ -299,9 +311,7 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
       const tree = ended ? undefined : directive.tree!.root;
       const said = held(acting, firm, tree === undefined ? SILENT : ruleOf(tree));
       const withheld = any(
-        plan.contested
-          .filter((one) => withholds(one) && one.directive.position > directive.position)
-          .map(openOf),
+        plan.contested.filter((one) => one.directive.position > directive.position).map(withheldBy),
       );
       const contribution = {
         permit: all([said.permit, not(withheld)]),

@@ -573,10 +573,16 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
     (one) => starts(one) <= asOf && disputed(one) && !outlived(one) && about(one) !== "no",
   );
   const open = disputes.filter((one) => stopsOf(one).length === 0);
+  const disputedAnswer = (one: SnapshotDirective): Answer => {
+    const said = tree(one.directive.root!, { ...asked, readable: readable(one.directive) });
+    return about(one) === "yes" ? said.answer : softened(said.answer);
+  };
   const withheld = (one: SnapshotDirective): boolean =>
     open.some(
       (other) =>
-        (!inEffect(other) || !readable(other.directive)) &&
+        (!inEffect(other) ||
+          !readable(other.directive) ||
+          (other.directive.default === "deny" && disputedAnswer(other) !== "permit")) &&
         other.directive.mode === "replace" &&
         filed.indexOf(other) > filed.indexOf(one),
     );

@@ -990,6 +990,55 @@ const tables: Readonly<Record<string, readonly Case[]>> = {
       not: ["aside contested"],
     },
     {
+      it: "a contested consent that refuses all else withholds what an older one permits",
+      given: [
+        filed("all", { root: permit() }),
+        filed("only", { root: permit({ purposes: ["HRESCH"] }), default: "deny" }),
+      ],
+      then: "deny",
+      because: ["default", "aside contested"],
+    },
+    {
+      it: "a contested consent leaves what an older one permits, where it permits that itself",
+      given: [
+        filed("all", { root: permit() }),
+        filed("only", { root: permit({ purposes: ["TREAT"] }), default: "deny" }),
+      ],
+      then: "permit",
+      because: ["aside contested"],
+    },
+    {
+      it: "a contested consent that refuses nothing else leaves what an older one permits",
+      given: [
+        filed("all", { root: permit() }),
+        filed("only", { root: permit({ purposes: ["HRESCH"] }), default: "none" }),
+      ],
+      then: "permit",
+      because: ["aside contested"],
+    },
+    {
+      it: "a contested consent withholds nothing that a newer one permits",
+      given: [
+        filed("all", { root: permit() }),
+        filed("only", { root: permit({ purposes: ["HRESCH"] }), default: "deny" }),
+        filed("new", { after: ["all"], root: permit() }),
+      ],
+      then: "permit",
+      because: ["aside contested"],
+    },
+    {
+      it: "a contested consent withholds what it may not permit",
+      given: [
+        filed("all", { root: permit() }),
+        filed("only", {
+          root: permit({ data: { labels: [sensitivity("HIV")] } }),
+          default: "deny",
+        }),
+      ],
+      about: { labels: null },
+      then: "deny",
+    },
+    {
       it: "the same statement filed again changes nothing",
       given: [
         filed("a", { root: permit() }),

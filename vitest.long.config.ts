@@ -6,7 +6,7 @@ export default mergeConfig(
   { ...base, test: { ...base.test, include: [] } },
   defineConfig({
     test: {
-      include: ["test/**/*.{cedar,crash,fuzz,sqlite,postgres,s3,browser}.ts"],
+      include: ["test/**/*.{cedar,places,crash,fuzz,sqlite,postgres,s3,browser}.ts"],
       exclude: configDefaults.exclude,
       testTimeout: 1_800_000,
       fileParallelism: false,

@@ -18,11 +18,11 @@ const BUDGETS = [
     code: 'export * from "healthledger/verify"; export * from "healthledger/verify/es256";',
     gzip: 45_000,
   },
-  { name: "consent", code: 'export * from "healthledger/consent";', gzip: 48_000 },
+  { name: "consent", code: 'export * from "healthledger/consent";', gzip: 66_000 },
   // with reading and writing FHIR Consent, which brings the model of directives along
   { name: "fhir", code: 'export * from "healthledger/fhir";', gzip: 42_000 },
   { name: "envelope", code: 'export * from "healthledger/envelope";', gzip: 60_000 },
-  { name: "core", code: 'export * from "healthledger";', gzip: 172_000 },
+  { name: "core", code: 'export * from "healthledger";', gzip: 200_000 },
 ];
 
 const { exports, peerDependencies } = JSON.parse(readFileSync("package.json", "utf8"));

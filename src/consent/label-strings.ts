@@ -31,7 +31,7 @@ export function isPlain(element: string, text: string, parent: string, ofPeople:
   if (TIME.test(text)) return true;
   if (element === "id") return /^[A-Za-z0-9\-.]{1,64}$/.test(text);
   // What people and places are called is not judged.
-  if (NAMES.has(element)) return true;
+  if (NAMES.has(element) && (element !== "prefix" || NAMED.has(parent))) return true;
   if (element === "text" && NAMED.has(parent)) return true;
   if (ofPeople && (element === "name" || element === "alias")) return true;
   if (element === "value" && TELECOM.has(parent)) return true;

@@ -320,6 +320,8 @@ describe("places", () => {
     ],
     ["prose in an identifier", { identifier: [{ value: "HIV infection" }] }],
     ["a list in a list", { category: [[hiv]] }],
+    // A name has a prefix; an action has one that says what it is.
+    ["a prefix of no name", { action: [{ prefix: "HIV" }] }],
     ["a policy by ActCode", { category: [concept(coding(ACT_CODE, "MENPOL"))] }],
   ])("takes %s for unknown", (_, more) => {
     expect(labeller.label({ ...glucose, ...more }, { resolve })).toBeNull();

@@ -68,10 +68,11 @@ describe("changes of one record at once", () => {
     const w = await ward();
     const other = await w.hl.ensureSubject(stranger);
     const { id } = await w.hl.record(w.me, observation("bp-1"));
-    await Promise.all([
-      w.hl.record(w.me, observation("bp-1", "2.5"), { amends: id }),
-      w.hl.reattribute(id, other, "mixed up"),
-    ]);
+    let moving: Promise<unknown> | undefined;
+    // While the correction is being written.
+    w.traps.before = async () => void (moving = w.hl.reattribute(id, other, "mixed up"));
+    await w.hl.record(w.me, observation("bp-1", "2.5"), { amends: id });
+    await moving;
     const [moved] = await w.hl.records(other);
     expect(await newest(w, moved!.record)).toBe(observation("bp-1", "2.5"));
   });
@@ -113,9 +114,11 @@ describe("forgetting a person", () => {
   it("waits for what is being recorded, and leaves nothing of it", async () => {
     const w = await ward();
     await w.hl.record(w.me, observation("bp-1"));
-    const erased = w.hl.record(w.me, observation("bp-2")).then(() => "before");
-    const forgotten = w.hl.erase(w.me, { all: true, reason: "asked", forgetSubject: true });
-    await expect(erased).resolves.toBe("before");
+    let forgotten: Promise<unknown> | undefined;
+    // While the record is being written.
+    w.traps.before = async () =>
+      void (forgotten = w.hl.erase(w.me, { all: true, reason: "asked", forgetSubject: true }));
+    await w.hl.record(w.me, observation("bp-2"));
     await forgotten;
     await expect(w.hl.record(w.me, observation("bp-3"))).rejects.toMatchObject({
       code: "ERR_INPUT_INVALID",

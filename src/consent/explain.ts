@@ -56,7 +56,7 @@ const SET_ASIDE: Readonly<Record<SetAsideReason, string>> = {
   contested:
     "was given without knowledge of a newer one, so that only its refusals count until that is settled",
   unconfirmed:
-    "was witnessed by another organisation and is not confirmed here, so that only its refusals count",
+    "was witnessed by another organisation, or by a key that was stolen, and is not confirmed here, so that only its refusals count",
   "zone-unknown": "is dated in a time zone unknown here, so that only its refusals count",
 };
 

@@ -167,7 +167,7 @@ function evaluateLineage(
     }
     if (authority < scope) scope = authority;
     if (mode === "suspend" || mode === "revoke") {
-      const doubtful = scope === UNKNOWN || directive.unreadable;
+      const doubtful = scope === UNKNOWN || directive.unreadable || directive.doubtful;
       if (!doubtful && mode === "revoke") break;
       if (!decided && !stopped) {
         if (doubtful || uncertain) {

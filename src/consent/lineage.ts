@@ -29,6 +29,8 @@ export interface CompiledDirective {
   trust: Trust;
   /** Witnessed by who may not decide this alone: it waits for the grantor's or the custodian's word. */
   unconfirmed: boolean;
+  /** A revocation that is doubted: perhaps it withdrew what it follows, so that this permits no more. */
+  doubtful: boolean;
   /** Later, uncontested directives that name it. */
   readonly resolvers: CompiledDirective[];
   readonly ids: Set<string>;
@@ -135,7 +137,16 @@ function order(
     const compiled = compileDirective(source, cid, place++, known?.ids ?? ids, terminology);
     compiled.trust = trust;
     compiled.unconfirmed = unconfirmed;
+    // Would it stop the lineage, were it not for its key or its witness?
+    compiled.doubtful =
+      trust === DOUBTED &&
+      directive.mode === "revoke" &&
+      (source.witness?.by === snapshot.custodian || !own);
     directives.push(compiled);
+    if (compiled.doubtful) {
+      beside.push(compiled);
+      continue;
+    }
     if (isIneffective(compiled)) {
       for (const id of ids) mootIds.add(id);
       continue;
@@ -173,8 +184,8 @@ const isLasting = ({ source: { directive } }: CompiledDirective): boolean =>
   directive.mode === "suspend" || directive.mode === "revoke";
 
 /** Withdrawn on another's word alone: that says nothing until it is confirmed. */
-const isIneffective = ({ unconfirmed, source: { directive } }: CompiledDirective): boolean =>
-  unconfirmed && directive.mode === "revoke";
+const isIneffective = ({ unconfirmed, doubtful, source }: CompiledDirective): boolean =>
+  unconfirmed && !doubtful && source.directive.mode === "revoke";
 
 function compileDirective(
   source: SnapshotDirective,
@@ -199,6 +210,7 @@ function compileDirective(
     contested: false,
     trust: OWN,
     unconfirmed: false,
+    doubtful: false,
     resolvers: [],
     ids,
   };
@@ -261,6 +273,7 @@ export function planLineage(
       if (!closed) note("not-yet-valid");
       continue;
     }
+    if (directive.doubtful) note("unconfirmed");
     if (isIneffective(directive)) {
       note("unconfirmed");
       continue;
@@ -351,5 +364,6 @@ function settlersOf(
 
 /** Whether a statement surely covers every record and purpose. */
 function isUnbounded({ directive, authority }: Step): boolean {
-  return !directive.unreadable && directive.scope === undefined && authority === undefined;
+  const { doubtful, unreadable, scope } = directive;
+  return !doubtful && !unreadable && scope === undefined && authority === undefined;
 }

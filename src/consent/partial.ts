@@ -286,7 +286,8 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
       const on = all([alive, here, given.possible, scope.possible]);
       const acting = all([on, undecided]);
       if (mode === "suspend" || mode === "revoke") {
-        const certain = directive.unreadable ? FALSE : all([given.certain, scope.certain]);
+        const unsure = directive.unreadable || directive.doubtful;
+        const certain = unsure ? FALSE : all([given.certain, scope.certain]);
         const suspended = mode === "suspend" ? all([acting, certain, sure]) : FALSE;
         const doubtful = all([acting, not(mode === "suspend" ? all([certain, sure]) : certain)]);
         explicit.push({

@@ -443,11 +443,13 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
   const voidIds = list.filter(unspoken).flatMap(idsOf);
   // Withdrawn on another's word alone: nothing, until it is confirmed.
   const ineffective: SnapshotDirective[] = [];
-  const known = (one: SnapshotDirective): string[] =>
-    list
+  const known = (one: SnapshotDirective): string[] => {
+    if (ineffective.includes(one)) return idsOf(one);
+    return list
       .filter((other) => other.cid.equals(one.cid) && !unspoken(other))
       .filter((other) => !ineffective.includes(other))
       .flatMap(idsOf);
+  };
   const lasting = (one: SnapshotDirective): boolean =>
     one.directive.mode === "suspend" || one.directive.mode === "revoke";
   const starts = (one: SnapshotDirective): number =>
@@ -468,7 +470,7 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
     const word = wordOf(one, snapshot);
     const waits = word === "doubted" || (word === "elsewhere" && ours);
     if (word === "own") ours = true;
-    const before = filed.find((other) => other.cid.equals(one.cid));
+    const before = filed.find((other) => other.cid.equals(one.cid) && !ineffective.includes(other));
     if (before !== undefined) {
       const improved = better(word, words.get(before)!);
       if (!waiting.has(before) || !improved || named.has(before) || lasting(one)) {
@@ -481,6 +483,11 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
     if (waits && one.directive.mode === "revoke") {
       ineffective.push(one);
       voidIds.push(...idsOf(one));
+      if (word === "doubted" && (one.witness?.by === snapshot.custodian || !ours)) {
+        filed.push(one);
+        words.set(one, word);
+        know.push(one);
+      }
       continue;
     }
     filed.push(one);
@@ -521,7 +528,7 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
       : asOf;
   // Where its zone is not known, nobody can say whether a suspension or revocation has begun.
   const begun = (one: SnapshotDirective): Truth =>
-    lasting(one) && !readable(one.directive) ? "unknown" : "yes";
+    ineffective.includes(one) || (lasting(one) && !readable(one.directive)) ? "unknown" : "yes";
   const bounds = (one: SnapshotDirective): Truth =>
     authority(one, { ...asked, readable: readable(one.directive) }, moment(one));
   const about = (one: SnapshotDirective): Truth =>

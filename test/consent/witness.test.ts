@@ -129,6 +129,59 @@ describe("a witnessed directive", () => {
       "permit",
     ],
     [
+      "that withdraws is not undone when the custodian's own key turns out to be stolen",
+      [
+        ["own", yes, A],
+        ["gone", { mode: "revoke", after: ["own"] }, by("hospital-a", "paper", { doubted: true })],
+      ],
+      "indeterminate",
+      "unconfirmed",
+    ],
+    [
+      "that withdraws is not undone when its witness's key turns out to be stolen",
+      [
+        ["theirs", yes, B],
+        ["gone", { mode: "revoke" }, by("hospital-b", "paper", { doubted: true })],
+      ],
+      "indeterminate",
+      "unconfirmed",
+    ],
+    [
+      "that withdraws by a stolen key takes no refusal back",
+      [
+        ["own", no, A],
+        ["gone", { mode: "revoke" }, by("hospital-a", "paper", { doubted: true })],
+      ],
+      "indeterminate",
+    ],
+    [
+      "narrower than what was withdrawn by a stolen key brings nothing of it back",
+      [
+        ["own", yes, A],
+        ["gone", { mode: "revoke" }, by("hospital-a", "paper", { doubted: true })],
+        ["new", { root: permit({ purposes: ["HRESCH"] }), after: ["gone"] }, A],
+      ],
+      "not-applicable",
+    ],
+    [
+      "counts after one that is withdrawn by a stolen key, whichever of the two it names",
+      [
+        ["own", no, A],
+        ["gone", { mode: "revoke" }, by("hospital-a", "paper", { doubted: true })],
+        ["new", { ...yes, after: ["own"] }, A],
+      ],
+      "permit",
+    ],
+    [
+      "by who is not listed withdraws nothing that is the custodian's own",
+      [
+        ["own", yes, A],
+        ["gone", { mode: "revoke" }, C],
+      ],
+      "permit",
+      "unconfirmed",
+    ],
+    [
       "that suspends settles no dispute that is the custodian's own",
       [
         ["own", yes],

@@ -441,7 +441,8 @@ export interface Ledger {
    * Gives up entries that {@link lost} names and no backup has: files that they are erased. So may be
    * given up, by the id that an error names, a directive or an attested key that cannot be read. What
    * they said, a refusal perhaps, counts no more; so restoring the store comes first, and for a directive
-   * a new one that replaces it.
+   * a new one that replaces it. A link entry that does not open may have said whose witnessed
+   * directives are believed: with it nobody is, until {@link trustWitnesses} says it anew.
    *
    * @throws {InputError} `ERR_INPUT_INVALID` for what is not lost, or opens again since the store was
    *   restored: opening with `rebuildIndex` takes it in
@@ -781,7 +782,14 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     },
     verifyBlobs: async (how = {}) => verifyBlobs(context, catalogue, how),
     lost: async () => (await catalogue.lacking()).map(({ id, kind }) => ({ id, kind })),
-    giveUp: erasing.giveUp,
+    async giveUp(entries, how) {
+      const links = (await catalogue.lacking()).filter(({ kind }) => kind === "link");
+      // It may have been the newest list of whom to believe: the one before must not count again.
+      if (links.some(({ id }) => entries.some((one) => equalBytes(one, id)))) {
+        await consenting.trustWitnesses([]);
+      }
+      await erasing.giveUp(entries, how);
+    },
     export: async () => exportLedger(chain, await checkpoint()),
     close,
     [Symbol.asyncDispose]: close,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { decodeEntry, type SubjectEntry } from "../../src/block/entry.ts";
 import { explain } from "../../src/consent/index.ts";
 import type { Directive } from "../../src/consent/model.ts";
 import { approvalInput } from "../../src/block/entry.ts";
@@ -197,6 +198,24 @@ describe("a directive that another custodian witnessed", () => {
     const signed = await signDirective(directive, patient, { ledger: w.hl.id, person: MRN, salt });
     expect(await w.hl.receive(w.me, { signed, salt })).toMatchObject({ status: "filed" });
     expect(await count(w)).toBe(1);
+  });
+
+  it("is not believed again when the list that struck its witness off is lost and given up", async () => {
+    const w = await withRecord();
+    await w.hl.trustWitnesses([w.b.signer.actor]);
+    await w.hl.receive(w.me, await delivered(w, says("permit")));
+    const id = await w.hl.trustWitnesses([]);
+    const { block } = await w.hl.chain.readBlock(w.hl.chain.size - 1);
+    const entry = decodeEntry(block.transactions[0]!.entries[0]!) as SubjectEntry;
+    await w.hl.close();
+    await w.storage.blobs!.delete([entry.body]);
+    const hl = await w.again({ rebuildIndex: true });
+    const asked = { patient: MRN, purposes: ["TREAT"] };
+    await expect(hl.request(w.b, asked)).rejects.toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
+    await hl.giveUp([id], { reason: "no backup has it" });
+    expect((await hl.request(w.b, asked)).count).toBe(0);
+    await hl.trustWitnesses([w.b.signer.actor]);
+    expect((await hl.request(w.b, asked)).count).toBe(1);
   });
 
   it("is erased with the directives, held or filed", async () => {

@@ -30,7 +30,10 @@ export interface FromConsentOptions {
   readonly zone?: string;
   /** FHIR base URL whose resources are known by their relative references, ending in `/`. */
   readonly base?: string;
-  /** Default the first identifier as `system|value`, else `Consent/<id>`. */
+  /**
+   * Default the first identifier as `system|value`, else `Consent/<id>`. Where Consents come from
+   * several servers, `Consent/1` of one is not that of another: pass a name of its own for each.
+   */
   readonly lineage?: string;
   /** Ids of the entries that it follows. Default none. */
   readonly predecessors?: readonly Uint8Array[];

@@ -29,7 +29,10 @@ export interface CompiledDirective {
   trust: Trust;
   /** Witnessed by who may not decide this alone: it waits for the grantor's or the custodian's word. */
   unconfirmed: boolean;
-  /** A revocation that is doubted: perhaps it withdrew what it follows, so that this permits no more. */
+  /**
+   * A revocation or replacement that is doubted, and was made in knowledge of the head: perhaps it
+   * ended what it follows, so that this permits no more.
+   */
   doubtful: boolean;
   /** Later, uncontested directives that name it. */
   readonly resolvers: CompiledDirective[];
@@ -137,11 +140,9 @@ function order(
     const compiled = compileDirective(source, cid, place++, known?.ids ?? ids, terminology);
     compiled.trust = trust;
     compiled.unconfirmed = unconfirmed;
-    // Would it stop the lineage, were it not for its key or its witness?
-    compiled.doubtful =
-      trust === DOUBTED &&
-      directive.mode === "revoke" &&
-      (source.witness?.by === snapshot.custodian || !own);
+    // Would it end what is older, were it not for its key or its witness?
+    const wouldEnd = trust === DOUBTED && (source.witness?.by === snapshot.custodian || !own);
+    compiled.doubtful = wouldEnd && directive.mode === "revoke";
     directives.push(compiled);
     if (compiled.doubtful) {
       beside.push(compiled);
@@ -166,7 +167,10 @@ function order(
     if (!knowing || unconfirmed) {
       compiled.contested = true;
       contested.push(compiled);
-      if (knowing) beside.push(compiled);
+      if (knowing) {
+        beside.push(compiled);
+        compiled.doubtful = wouldEnd && directive.mode === "replace";
+      }
       continue;
     }
     head = compiled;
@@ -273,7 +277,7 @@ export function planLineage(
       if (!closed) note("not-yet-valid");
       continue;
     }
-    if (directive.doubtful) note("unconfirmed");
+    if (directive.doubtful && mode === "revoke") note("unconfirmed");
     if (isIneffective(directive)) {
       note("unconfirmed");
       continue;
@@ -340,10 +344,11 @@ export function withholds({ directive, ended }: Step): boolean {
 
 /**
  * Whether a contested directive withholds the permits of what is older wherever it does not permit
- * itself: it replaces and refuses by default, and that is a refusal like any other.
+ * itself: it replaces, and refuses by default, which is a refusal like any other, or was perhaps the
+ * head.
  */
-export const refusesTheRest = ({ directive: { source } }: Step): boolean =>
-  source.directive.mode === "replace" && source.directive.default === "deny";
+export const refusesTheRest = ({ directive: { source, doubtful } }: Step): boolean =>
+  source.directive.mode === "replace" && (doubtful || source.directive.default === "deny");
 
 /** Directives in effect that settle a dispute: begun, not ended, by someone who may still speak. */
 function settlersOf(

@@ -461,6 +461,7 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
   // The first place of each statement counts, unless it waits there for a better word.
   const filed: SnapshotDirective[] = [];
   const contested: SnapshotDirective[] = [];
+  const perhapsHead: SnapshotDirective[] = [];
   const named = new Map<SnapshotDirective, SnapshotDirective[]>();
   const words = new Map<SnapshotDirective, Word>();
   const waiting = new Set<SnapshotDirective>();
@@ -509,7 +510,12 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
         : names(head) || know.some(names);
     if (!knowing || waits) {
       contested.push(one);
-      if (knowing) know.push(one);
+      if (knowing) {
+        know.push(one);
+        if (word === "doubted" && (one.witness?.by === snapshot.custodian || !ours)) {
+          perhapsHead.push(one);
+        }
+      }
       continue;
     }
     head = one;
@@ -589,7 +595,8 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
       (other) =>
         (!inEffect(other) ||
           !readable(other.directive) ||
-          (other.directive.default === "deny" && disputedAnswer(other) !== "permit")) &&
+          ((other.directive.default === "deny" || perhapsHead.includes(other)) &&
+            disputedAnswer(other) !== "permit")) &&
         other.directive.mode === "replace" &&
         filed.indexOf(other) > filed.indexOf(one),
     );

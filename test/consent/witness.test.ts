@@ -147,6 +147,19 @@ describe("a witnessed directive", () => {
       "unconfirmed",
     ],
     [
+      "that narrows is not undone when the custodian's own key turns out to be stolen",
+      [
+        ["own", yes, A],
+        [
+          "less",
+          { root: permit({ purposes: ["HRESCH"] }), after: ["own"] },
+          by("hospital-a", "paper", { doubted: true }),
+        ],
+      ],
+      "not-applicable",
+      "unconfirmed",
+    ],
+    [
       "that withdraws by a stolen key takes no refusal back",
       [
         ["own", no, A],

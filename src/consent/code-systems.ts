@@ -7,6 +7,7 @@ export const ICD10 = "http://hl7.org/fhir/sid/icd-10";
 export const RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm";
 export const CPT = "http://www.ama-assn.org/go/cpt";
 export const HCPCS = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets";
+export const UCUM = "http://unitsofmeasure.org";
 export const CVX = "http://hl7.org/fhir/sid/cvx";
 
 /** Other names of the systems whose spellings are known here, folded as in {@link fold}. */
@@ -21,6 +22,7 @@ const NAMES: ReadonlyMap<string, string> = new Map(
       [CPT, "2.16.840.1.113883.6.12"],
       [HCPCS, "2.16.840.1.113883.6.285", "2.16.840.1.113883.6.14"],
       [CVX, "2.16.840.1.113883.12.292", "2.16.840.1.113883.6.59"],
+      [UCUM, "2.16.840.1.113883.6.8"],
     ] as const
   ).flatMap(([system, ...others]) =>
     [system, ...others].flatMap((name) =>
@@ -66,7 +68,8 @@ export interface Spelling {
 /** Systems whose longer codes are kinds of their beginnings. */
 export const NESTED_CODES: ReadonlySet<string> = new Set([ICD10_CM, ICD10]);
 
-const ICD = /^[A-Z][0-9][0-9A-Z](?:[0-9A-Z]{1,4})?$/;
+/** Categories end in a digit, but for a few of ICD-10-CM (`C4A`, `C7B`): `B2O` is no `B20`. */
+const ICD = /^[A-Z][0-9][0-9AB](?:[0-9A-Z]{1,4})?$/;
 const SCTID = /^[1-9][0-9]{5,17}$/;
 const PLAIN: Readonly<Record<string, RegExp>> = {
   [LOINC]: /^(?:L[APLG])?[1-9][0-9]{0,6}-[0-9]$/,

@@ -1,8 +1,8 @@
-import { codeSystem } from "./code-systems.ts";
+import { codeSystem, UCUM } from "./code-systems.ts";
 import { ELEMENT_NAMES, JUDGED_TYPES } from "./data/fhir-elements.ts";
 import { bearingOf, isReference, PEOPLE_AND_PLACES, typeInName } from "./label-references.ts";
 import type { CompiledRules } from "./label-rules.ts";
-import { isPlain } from "./label-strings.ts";
+import { isPlain, isUnit } from "./label-strings.ts";
 import type { Coding } from "./model.ts";
 import { ACT_CODE, CONFIDENTIALITY } from "./terminology.ts";
 
@@ -130,10 +130,14 @@ export function findCodes(
 
   function codingAlone(value: Record<string, unknown>, at: Place): void {
     coding(value);
-    const { system, display } = value;
+    const { system, code, display, unit } = value;
+    const name = codeSystem(String(system));
     // Nothing is said, and yet something is.
-    if (display !== undefined && NOTHING_SAID.has(codeSystem(String(system))))
-      doubt(`${at.key}: a null flavour`);
+    if (display !== undefined && NOTHING_SAID.has(name)) doubt(`${at.key}: a null flavour`);
+    // A unit may name what is counted: copies of HIV.
+    const units = name === UCUM ? [code, unit] : [unit];
+    if (!units.every((one) => one === undefined || (typeof one === "string" && isUnit(one))))
+      doubt(`${at.key}: a unit with other words`);
     members(value, CODING, at);
   }
 
@@ -191,6 +195,8 @@ export function findCodes(
       return;
     }
     if (targets.length === 0) doubt(`${at.key}: a reference that is not at hand`);
+    else if (display !== undefined && !targets.some((target) => isCalled(target, display)))
+      doubt(`${at.key}: a reference that is displayed otherwise`);
     for (const target of targets) walkResource(target, { ...at, depth: 0 });
   }
 
@@ -206,7 +212,9 @@ export function findCodes(
     const { key } = at;
     if (typeof value === "string") {
       const parent = parents.at(-1) ?? "";
-      if (!isPlain(key, value, parent, PEOPLE_AND_PLACES.has(at.type))) doubt(`${key}: a text`);
+      const isSaid = isPlain(key, value, parent, PEOPLE_AND_PLACES.has(at.type));
+      // A code that stands in no coding is of no system.
+      if (!isSaid || key === "code") doubt(`${key}: a text`);
       return;
     }
     // A null stands beside what another list says in its place.
@@ -218,7 +226,8 @@ export function findCodes(
     if (Array.isArray(value["coding"])) return concept(value, value["coding"], at);
     if (isReference(value)) return reference(value, at);
     if (isAttachment(value)) doubt(`${key}: an attachment`);
-    if (typeof value["code"] === "string") return codingAlone(value, at);
+    // A code that is written as a number is none, and yet says what it says.
+    if (["string", "number"].includes(typeof value["code"])) return codingAlone(value, at);
     members(value, NOTHING, at);
   }
 
@@ -263,6 +272,7 @@ export function findCodes(
       } else if (name === "text" && isObject(item)) {
         // A generated narrative repeats the elements; any other may say more.
         if (item["status"] !== "generated" && item["status"] !== "empty") doubt("a narrative");
+        members(item, NARRATIVE, { ...own, key: "text" });
       } else member(name, item, own);
     }
     parents.pop();
@@ -315,6 +325,7 @@ const CODING: ReadonlySet<string> = new Set(
   "system code display version userSelected unit id".split(" "),
 );
 const REFERENCE: ReadonlySet<string> = new Set("reference type display id".split(" "));
+const NARRATIVE: ReadonlySet<string> = new Set("status div id".split(" "));
 const META: ReadonlySet<string> = new Set("security profile source id".split(" "));
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -323,6 +334,19 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function isAttachment(value: Record<string, unknown>): boolean {
   return typeof value["contentType"] === "string" || typeof value["data"] === "string";
+}
+
+/** Whether one of the codes by which a resource says what it is has such a name. */
+function isCalled(resource: Record<string, unknown>, display: unknown): boolean {
+  if (typeof display !== "string") return false;
+  const concepts = Object.values(resource).filter(isObject);
+  const codings = concepts.flatMap(({ coding }) => (Array.isArray(coding) ? coding : []));
+  return codings.some(
+    (coding: unknown) =>
+      isObject(coding) &&
+      typeof coding["display"] === "string" &&
+      loose(coding["display"]) === loose(display),
+  );
 }
 
 const loose = (text: string): string => text.trim().toLowerCase().replace(/\s+/g, " ");

@@ -24,7 +24,11 @@ const UNITS =
   list(`% /min beats bpm breaths cells cm copies d day days degF Cel dL fL g h hour hours IU
   IntlUnit kg kIU km kPa L lb lbs lx m mcg mEq mg min minute minutes mIU mL mm mmHg mmol mo month months
   mOsm ms ng nm nmol pg pmol s sec second seconds score U ug uIU uL umol week weeks wk year years yr a
-  in inch ft oz C F K mol mol Hg m2 m3 tablet tablets capsule capsules count ratio times`);
+  in inch ft oz C F K Hg m2 m3 tablet tablets tab tabs tbl capsule capsules cap caps count ratio times
+  av i us arb iU mIU kU ml dl ul l mcL cfu inr index log titer nominal T pH pack packs drop drops
+  drp puff puffs spray unit units dose doses each ea kat nkat ukat eq fmol J kJ cal kcal W Hz kHz dB Pa
+  hPa bar mbar Gy mGy cGy Sv mSv Bq kBq MBq V mV rad deg diop dyn N sr cd lm lx A mA Ohm mOhm MoM DDD
+  rpm dpi pixel pixels`);
 
 /** Whether a string of an element that has no code for it says nothing beyond the element's name. */
 export function isPlain(element: string, text: string, parent: string, ofPeople: boolean): boolean {
@@ -35,6 +39,8 @@ export function isPlain(element: string, text: string, parent: string, ofPeople:
   if (element === "text" && NAMED.has(parent)) return true;
   if (ofPeople && (element === "name" || element === "alias")) return true;
   if (element === "value" && TELECOM.has(parent)) return true;
+  // A class of a coverage may be what a programme is called.
+  if (element === "value" && parent === "class") return TELEPHONE.test(text);
   if (element === "unit") return isUnit(text);
   if (element === "value" && TELEPHONE.test(text)) return true;
   return (TOKEN_ELEMENTS.has(element) || NUMBERS.has(element)) && /^\S{1,256}$/.test(text);
@@ -43,6 +49,6 @@ export function isPlain(element: string, text: string, parent: string, ofPeople:
 /** Whether a text is made of the names of units only. */
 export function isUnit(text: string): boolean {
   if (text.length > 40) return false;
-  const words = text.split(/[\s/.*^()[\]{}\d-]+/).filter((word) => word !== "");
+  const words = text.split(/[\s/.,*^()[\]{}_'"#\d-]+/).filter((word) => word !== "");
   return words.every((word) => UNITS.has(word) || UNITS.has(word.toLowerCase()));
 }

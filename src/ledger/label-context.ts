@@ -1,6 +1,7 @@
 import type { LabelOptions } from "../consent/labeller.ts";
 import type { BundleReading, BundleResource } from "../fhir/bundle.ts";
 import { type Addressable, referenceResolver } from "../fhir/references.ts";
+import type { FhirResource } from "../fhir/resource.ts";
 
 /**
  * What a bundle tells of each of its resources: what their references name, by the server of the
@@ -10,8 +11,11 @@ export function labelsWithin(bundle: BundleReading): LabelOptions {
   const { meta, type, resources } = bundle;
   const home = new Map<object, BundleResource>(resources.map((entry) => [entry.resource, entry]));
   const within: unknown[] = [{ resourceType: "Bundle", meta }];
-  // A document's labels are true of all that is in it.
-  if (type === "document" || type === "message") within.push(resources[0]?.resource);
+  // A document's labels are true of all that is in it, wherever in it its Composition stands.
+  if (type === "document" || type === "message") {
+    const whole = resources.map(({ resource }) => resource).filter(isWhole);
+    within.push(resources[0]?.resource, ...whole);
+  }
   const find = findVersions(resources);
   return {
     within,
@@ -21,6 +25,9 @@ export function labelsWithin(bundle: BundleReading): LabelOptions {
     },
   };
 }
+
+const isWhole = ({ resourceType }: FhirResource): boolean =>
+  resourceType === "Composition" || resourceType === "MessageHeader";
 
 /** Makes the function that finds what a literal reference names: every version of one resource. */
 export function findVersions<T extends Addressable>(

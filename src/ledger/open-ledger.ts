@@ -273,7 +273,10 @@ export interface Ledger {
     bundle: Uint8Array | string | FhirResource,
     options?: BundleOptions,
   ): Promise<RecordedBundle>;
-  /** Gives a record new labels, the labeller's by default; its content stays. */
+  /**
+   * Gives a record new labels, the labeller's by default; its content stays. Labels without a stamp,
+   * such as those of the Bundle that it came in, are then kept.
+   */
   relabel(record: Uint8Array, labels?: ResourceLabels | null): Promise<RecordedVersion>;
   /**
    * Labels anew, by the current rules, every record that was labelled by other rules or by none, and

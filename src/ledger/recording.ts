@@ -390,6 +390,24 @@ export function createRecording(options: {
     });
   }
 
+  /** Its labels by the current rules, and by the person's other records. */
+  async function freshLabelsOf(
+    record: LivingRecord,
+    former?: Labeller,
+  ): Promise<ResourceLabels | null> {
+    const among = currentRecords(await catalogue.itemsOf(record.subject.local)).values();
+    return freshLabels(record, { labeller, former, among: [...among], textOf: contents.textOf });
+  }
+
+  /** The labeller's labels; what somebody found who left open what else there is stays. */
+  async function labellersOwn(record: LivingRecord): Promise<ResourceLabels | null> {
+    if (record.labels !== null && record.labels.stamp === null) return freshLabelsOf(record);
+    return besideAttachments(
+      labeller.label(readResource(await contents.textOf(record.head)).resource),
+      record.head.manifest.attachments,
+    );
+  }
+
   /** Files a correction of a record that is there. */
   const amend = async (
     record: LivingRecord,
@@ -598,20 +616,12 @@ export function createRecording(options: {
     },
     relabel: (id, labels) =>
       change(id, async (record) => {
-        const fresh =
-          labels === undefined
-            ? besideAttachments(
-                labeller.label(readResource(await contents.textOf(record.head)).resource),
-                record.head.manifest.attachments,
-              )
-            : labels;
-        return follow(record, { op: "relabel", labels: fresh });
+        const given = labels === undefined ? await labellersOwn(record) : labels;
+        return follow(record, { op: "relabel", labels: given });
       }),
     refreshLabels: (id, former) =>
       change(id, async (record) => {
-        const among = [...currentRecords(await catalogue.itemsOf(record.subject.local)).values()];
-        const { textOf } = contents;
-        const labels = await freshLabels(record, { labeller, former, among, textOf });
+        const labels = await freshLabelsOf(record, former);
         if (isSameLabels(labels, record.labels)) return undefined;
         return follow(record, { op: "relabel", labels });
       }),

@@ -70,7 +70,7 @@ describe("createLabeller", () => {
     const shipped = createLabeller();
     expect(shipped.label({ resourceType: "Condition", code: concept(ICD10, "E11.9") })).toEqual({
       codes: [{ system: "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", code: "N" }],
-      stamp: { labeller: "healthledger-default", version: "3" },
+      stamp: { labeller: "healthledger-default", version: "4" },
     });
     expect(shipped.cid.equals(createLabeller(DEFAULT_LABEL_RULES).cid)).toBe(true);
     expect(shipped.cid.equals(labeller.cid)).toBe(false);

@@ -216,7 +216,7 @@ describe("stamps of older rules", () => {
   });
 
   it("are those of the rules that the current ones were made of, too", async () => {
-    const stamp = { labeller: "healthledger-default", version: "3" };
+    const stamp = { labeller: "healthledger-default", version: "4" };
     const w = await ward({ labeller });
     const codes = [
       { system: "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", code: "N" },

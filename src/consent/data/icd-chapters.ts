@@ -5,7 +5,8 @@ const list = (text: string): readonly string[] => text.trim().split(/\s+/);
  * cover completely: what begins so and is in no rule was looked at and is none of the categories that
  * laws single out. Left out, so unknown, are blocks in which such matter stands between other codes:
  * mental disorders, pregnancy and birth, sexual organs, malformations, metabolic and hereditary
- * disease, viral hepatitis, tuberculosis, poisoning, external causes and most of chapter XXI.
+ * disease, viral hepatitis, tuberculosis, poisoning, external causes and most of chapter XXI; and
+ * transport accidents, whose codes are others of ICD-9 (`V08`: HIV).
  *
  * @see ICD-10 2019 (WHO) and ICD-10-CM (CDC/NCHS), tabular lists, by category
  */
@@ -34,7 +35,7 @@ export const ICD10_COVERED: readonly string[] = list(`
   R94
   S0 S1 S2 S4 S5 S6 S7 S8 S9
   T15 T16 T17 T18 T2 T30 T31 T32 T33 T34 T66 T67 T68 T69 T70 T75 T78 T79 T80 T81 T82 T84 T86 T87
-  U07.1 V W
+  U07.1 W
   Z00.0 Z00.1 Z01.0 Z01.1 Z01.2 Z01.3 Z03 Z08 Z09 Z12.0 Z12.1 Z12.2 Z12.3 Z13.1 Z13.5 Z13.6 Z16 Z23 Z43
   Z45 Z46 Z47 Z48 Z49 Z51 Z52 Z66 Z67 Z68 Z72.0 Z74 Z79.0 Z79.1 Z79.2 Z79.4 Z79.5 Z80 Z81.2 Z82.3 Z82.4
   Z82.5 Z82.6 Z83.3 Z85.0 Z85.1 Z85.3 Z85.5 Z85.6 Z85.7 Z85.8 Z86.0 Z86.2 Z86.3 Z86.6 Z86.7 Z87.0 Z87.1

@@ -16,6 +16,11 @@ const HL7 = "http://terminology.hl7.org/CodeSystem";
 
 const list = (text: string): readonly string[] => text.trim().split(/\s+/);
 
+/** Diseases of one gene or of chromosomes that both editions of ICD-10 have a code for. */
+const HEREDITARY = `D55 D56 D57 D58 D66 D67 D68.0 D68.1 D68.2 D81 D82.0 D82.1 E25.0 E70 E71 E72 E74
+  E75 E76 E77 E79.1 E80.0 E80.1 E80.2 E83.0 E83.1 E84 E85.0 E85.1 E85.2 G10 G11 G12 G60.0 G71 H35.5
+  N07 O35.1 O35.2 Q61.1 Q61.2 Q77 Q78 Q79.6 Q80 Q81 Q85 Q87 Q90 Q91 Q92 Q93 Q95 Q96 Q97 Q98 Q99`;
+
 /**
  * The rules that ship. They find the common codes of the categories that laws single out; they are
  * a start for a deployment, which knows its own codes and its own law, and no substitute for a
@@ -31,7 +36,7 @@ const list = (text: string): readonly string[] => text.trim().split(/\s+/);
 export const DEFAULT_LABEL_RULES: LabelRuleSet = {
   v: 2,
   name: "healthledger-default",
-  version: "3",
+  version: "4",
   systems: {
     [SNOMED]: { covers: "part" },
     [LOINC]: { covers: "part" },
@@ -84,11 +89,15 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
       codes: {
         [`${HL7}/admit-source`]: ["psych"],
         [`${HL7}/discharge-disposition`]: ["psy"],
+        // Psychiatric facility: inpatient, partial, residential; community mental health centre.
+        [`${HL7}/ex-serviceplace`]: ["51", "52", "53", "56"],
         "http://www.nubc.org/patient-discharge": ["65", "93"],
         "https://bluebutton.cms.gov/resources/variables/line_cms_type_srvc_cd": ["T"],
       },
     },
     { labels: ["GDIS"], codes: { [`${HL7}/v2-0074`]: ["CG", "GE"] } },
+    // Residential, outpatient and opioid treatment.
+    { labels: ["SUD", "ETH"], codes: { [`${HL7}/ex-serviceplace`]: ["55", "57", "58"] } },
     {
       labels: ["SUD", "ETH", "ETHUD"],
       codes: {
@@ -99,11 +108,11 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
       },
       prefixes: {
         [ICD10]:
-          list(`F10 E24.4 K70 T51 G31.2 G62.1 G72.1 I42.6 K29.2 K85.2 K86.0 O99.31 O35.4 P04.3 Q86.0
-          R78.0 Y90 Z71.4 Z81.1`),
+          list(`F10 E24.4 K70 T51 G31.2 G62.1 G72.1 I42.6 K29.2 K85.2 K86.0 O99.31 O35.4 P04.3
+          Q86.0 R78.0 Y90 Z63.72 Z71.4 Z81.1`),
         [ICD10_WHO]:
           list(`F10 E24.4 K70 T51 G31.2 G62.1 G72.1 I42.6 K29.2 K85.2 K86.0 O35.4 P04.3 Q86.0
-          R78.0 Y90 Y91 Z50.2 Z71.4 Z72.1 Z81.1`),
+          R78.0 X45 X65 Y15 Y90 Y91 Z50.2 Z71.4 Z72.1 Z81.1`),
       },
     },
     {
@@ -130,12 +139,12 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
         [HCPCS]: list("G0396 G0397 H2034 H2035 H2036"),
       },
       prefixes: {
-        [ICD10]:
-          list(`F12 F13 F14 F15 F16 F18 F19 F55 R78.2 R78.3 R78.4 R78.6 R82.5 T40.5 T40.7 T40.8 T40.9 T43.6 T50.90 T50.91
-          O99.32 P04.4 P96.1 Z63.72 Z71.5 Z81.3 Z81.4`),
+        [ICD10]: list(`F12 F13 F14 F15 F16 F18 F19 F55 T40.5 T40.7 T40.8 T40.9 T43.6 T50.90 T50.91
+          O35.5 O99.32 P04.14 P04.16 P04.17 P04.1A P04.4 P04.8 P96.1 R78.1 R78.2 R78.3 R78.4 R78.5 R78.6 R82.5
+          Z02.83 Z63.72 Z71.5 Z81.3 Z81.4`),
         [ICD10_WHO]:
-          list(`F12 F13 F14 F15 F16 F18 F19 F55 R78.2 R78.3 R78.4 R78.6 R82.5 P04.4 P96.1 T40.5 T40.7 T40.8 T40.9 T43.6
-          Z50.3 Z71.5 Z72.2 Z81.3 Z81.4 Z86.4`),
+          list(`F12 F13 F14 F15 F16 F18 F19 F55 O35.5 P04.4 P96.1 R78.1 R78.2 R78.3 R78.4 R78.5 R78.6 R82.5
+          T40.5 T40.7 T40.8 T40.9 T43.6 X42 X62 Y12 Z04.0 Z50.3 Z71.5 Z72.2 Z81.3 Z81.4 Z86.4`),
         [HCPCS]: list("H000 H001 H004 H005 T1006 T1007 T1012"),
       },
     },
@@ -155,13 +164,13 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
         [HCPCS]: list("G0444 G0502 G0503 G0504"),
       },
       prefixes: {
-        [ICD10]: list(`F20 F21 F22 F23 F24 F25 F28 F29 F30 F31 F32 F33 F34 F39 F40 F41 F42 F43 F44
-          F45 F48 F50 F51 F53 F54 F59 F60 F63 F65 F66 F68 F69 F90 F91 F92 F93 F94 F95 F98 F99
-          O90.6 O99.34 R45.85 R45.88 T14.91 X71 X72 X73 X74 X75 X76 X77 X78 X79 X80 X81 X82 X83 Z13.3
-          Z81.8 Z86.5 Z91.5`),
-        [ICD10_WHO]: list(`F06 F07 F09 F20 F21 F22 F23 F24 F25 F28 F29 F3 F4 F50 F51 F53 F54 F59 F60
-          F61 F62 F63 F65 F66 F68 F69 F90 F91 F92 F93 F94 F95 F98 F99 R45.8 X6 X70 X71 X72 X73 X74 X75
-          X76 X77 X78 X79 X80 X81 X82 X83 X84 Z81.8 Z86.5 Z91.5`),
+        [ICD10]: list(`F06 F07 F09 F2 F3 F4 F5 F6 F90 F91 F92 F93 F94 F95 F98 F99 O90.6 O99.34 R44
+          R45 T14.91 X71 X72 X73 X74 X75 X76 X77 X78 X79 X80 X81 X82 X83 Z04.6 Z13.3 Z73.0 Z81.8
+          Z86.5 Z91.49 Z91.5`),
+        [ICD10_WHO]:
+          list(`F06 F07 F09 F2 F3 F4 F5 F6 F90 F91 F92 F93 F94 F95 F98 F99 O99.3 R44 R45 X6
+          X70 X71 X72 X73 X74 X75 X76 X77 X78 X79 X80 X81 X82 X83 X84 Y87.0 Z00.4 Z03.2 Z04.6 Z09.3
+          Z13.3 Z50.4 Z54.3 Z73.0 Z81.8 Z86.5 Z91.4 Z91.5`),
         [CPT]: list("908"),
       },
     },
@@ -173,15 +182,15 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
         [RXNORM]: list("135447 6719 4637 997221 997223 996740 310436 1100184"),
       },
       prefixes: {
-        [ICD10]: list("F01 F02 F03 F04 F05 F06 F07 F09 G30 G31.0 G31.8"),
-        [ICD10_WHO]: list("F00 F01 F02 F03 F04 F05 F06 F07 F09 G30 G31.0 G31.8"),
+        [ICD10]: list("F01 F02 F03 F04 F05 F06 F07 F09 G30 G31.0 G31.1 G31.8"),
+        [ICD10_WHO]: list("F00 F01 F02 F03 F04 F05 F06 F07 F09 G30 G31.0 G31.1 G31.8"),
       },
     },
     {
       labels: ["DVD"],
       prefixes: {
-        [ICD10]: list("F70 F71 F72 F73 F78 F79 F80 F81 F82 F84 F88 F89"),
-        [ICD10_WHO]: list("F7 F8"),
+        [ICD10]: list("F7 F8 Z81.0"),
+        [ICD10_WHO]: list("F7 F8 Z81.0"),
       },
     },
     {
@@ -208,11 +217,12 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
         [LOINC]: list("20507-0 21613-5 24111-7 43304-5"),
       },
       prefixes: {
-        [ICD10]: list(`A50 A51 A52 A53 A54 A55 A56 A57 A58 A59 A60 A63 A64 O98.1 O98.2 O98.3 Z11.3
-          Z20.2 Z22.4`),
+        [ICD10]:
+          list(`A50 A51 A52 A53 A54 A55 A56 A57 A58 A59 A60 A63 A64 B85.3 B97.7 O98.1 O98.2 O98.3
+          R85.81 R85.82 R87.81 R87.82 Z11.3 Z11.51 Z20.2 Z22.4`),
         [ICD10_WHO]:
-          list(`A50 A51 A52 A53 A54 A55 A56 A57 A58 A59 A60 A63 A64 O98.1 O98.2 O98.3 Z11.3
-          Z20.2 Z22.4`),
+          list(`A50 A51 A52 A53 A54 A55 A56 A57 A58 A59 A60 A63 A64 B85.3 B97.7 I98.0 M03.1
+          M73.0 M73.1 N29.0 N74.2 N74.3 N74.4 O98.1 O98.2 O98.3 Z11.3 Z20.2 Z22.4`),
       },
     },
     {
@@ -225,8 +235,8 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
         [RXNORM]: list("6916"),
       },
       prefixes: {
-        [ICD10]: list("O Z32 Z33 Z34 Z36 Z37 Z39 Z3A Z64.0"),
-        [ICD10_WHO]: list("O Z32 Z33 Z34 Z35 Z36 Z37 Z39 Z64.0"),
+        [ICD10]: list("O N96 Z03.7 Z32 Z33 Z34 Z36 Z37 Z39 Z3A Z64.0 Z87.5"),
+        [ICD10_WHO]: list("O N96 Z32 Z33 Z34 Z35 Z36 Z37 Z39 Z64.0 Z87.5"),
         [CPT]: list("59"),
       },
     },
@@ -240,8 +250,9 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
         [CPT]: list("55250 58300 58301 58600 58605 58611 58670 58671 11981 11982 11983"),
       },
       prefixes: {
-        [ICD10]: list("Z30 Z31 N46 N52 N90.81 N97 F52 Z70 Z72.5 Z92.0 Z97.5 Z98.5"),
-        [ICD10_WHO]: list("Z30 Z31 N46 N48.4 N97 F52 Z70 Z72.5 Z92.0 Z97.5"),
+        [ICD10]: list(`Z30 Z31 N46 N52 N53 N90.81 N94.1 N97 F52 F65 F66 R68.82 Z70 Z72.5 Z79.3 Z92.0
+          Z97.5 Z98.5`),
+        [ICD10_WHO]: list("Z30 Z31 N46 N48.4 N94.1 N97 F52 F65 F66 Z70 Z72.5 Z92.0 Z97.5"),
       },
     },
     {
@@ -252,19 +263,20 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
       labels: ["SDV"],
       codes: { [SNOMED]: list("248110007 706893006"), [LOINC]: list("76499-3") },
       prefixes: {
-        [ICD10]: list(`O9A.3 O9A.4 O9A.5 T74 T76 Y07 Z04.4 Z04.7 Z04.81 Z04.82 Z62.81 Z69 Z91.41
+        [ICD10]:
+          list(`O9A.3 O9A.4 O9A.5 T74 T76 Y07 Z04.4 Z04.7 Z04.81 Z04.82 Z56.81 Z62.81 Z69 Z91.41
           Z91.42`),
-        [ICD10_WHO]: list("T74 Y05 Y06 Y07 Z04.4 Z61.4 Z61.5 Z61.6"),
+        [ICD10_WHO]: list("T74 Y05 Y06 Y07 Z04.4 Z04.5 Z61.4 Z61.5 Z61.6"),
       },
     },
     {
       labels: ["GDIS"],
       codes: { [SNOMED]: list("230265002") },
       prefixes: {
-        [ICD10]:
-          list(`D66 D67 E84 G10 G71.0 Q90 Q91 Q92 Q93 Q95 Q96 Q97 Q98 Q99 Z13.7 Z14 Z15 Z31.43
-          Z31.44 Z84.81`),
-        [ICD10_WHO]: list("D66 D67 E84 G10 G71.0 Q90 Q91 Q92 Q93 Q95 Q96 Q97 Q98 Q99"),
+        [ICD10]: list(
+          `${HEREDITARY} E78.01 E88.01 O28.5 Z13.7 Z14 Z15 Z31.43 Z31.44 Z31.5 Z82.7 Z84.81`,
+        ),
+        [ICD10_WHO]: list(`${HEREDITARY} Z13.7 Z31.5 Z82.7`),
         // Molecular pathology and genomic sequencing: 81105 to 81479.
         [CPT]: list("811 812 813 814"),
       },

@@ -151,7 +151,7 @@ export function findCodes(
     if (!declared && !PUBLISHED.test(name)) doubt(`an extension that is not HL7's: ${url}`);
     const naming = declared || NAMING_EXTENSION.test(name);
     for (const [key, item] of Object.entries(value)) {
-      if (key === "url" || key === "id" || (naming && typeof item === "string")) continue;
+      if (key === "url" || (naming && typeof item === "string")) continue;
       if (key === "valueUri" && isUnderstood(item)) continue;
       member(key, item, key === "extension" ? { ...at, published: name } : at);
     }
@@ -320,13 +320,11 @@ export function securityLabelsOf(whole: unknown): readonly Coding[] {
 }
 
 const NOTHING: ReadonlySet<string> = new Set();
-const CONCEPT: ReadonlySet<string> = new Set(["coding", "text", "id"]);
-const CODING: ReadonlySet<string> = new Set(
-  "system code display version userSelected unit id".split(" "),
-);
-const REFERENCE: ReadonlySet<string> = new Set("reference type display id".split(" "));
-const NARRATIVE: ReadonlySet<string> = new Set("status div id".split(" "));
-const META: ReadonlySet<string> = new Set("security profile source id".split(" "));
+const CONCEPT: ReadonlySet<string> = new Set(["coding", "text"]);
+const CODING: ReadonlySet<string> = new Set("system code display unit".split(" "));
+const REFERENCE: ReadonlySet<string> = new Set(["reference", "display"]);
+const NARRATIVE: ReadonlySet<string> = new Set(["status", "div"]);
+const META: ReadonlySet<string> = new Set(["security", "profile", "source"]);
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);

@@ -7,10 +7,11 @@ const NAMES = list("family given prefix suffix line city district state postalCo
 
 /** Elements whose strings are numbers that somebody gave out, or names of FHIR's own. */
 const NUMBERS = list(`accountNumber deviceIdentifier distinctIdentifier lotNumber modelNumber
-  preAuthRef referenceNumber serialNumber state status subscriberId system type value`);
+  preAuthRef referenceNumber serialNumber state status subscriberId system type value version`);
 
 /** Elements with a name or an address in them, which have a `text` of their own. */
 const NAMED = list("name address valueHumanName valueAddress");
+const NAME_OR_ADDRESS = /(?:name|address)$/i;
 const TELECOM = list("telecom valueContactPoint");
 
 /** A FHIR date, dateTime, instant or time. */
@@ -33,9 +34,9 @@ const UNITS =
 /** Whether a string of an element that has no code for it says nothing beyond the element's name. */
 export function isPlain(element: string, text: string, parent: string, ofPeople: boolean): boolean {
   if (TIME.test(text)) return true;
-  if (element === "id") return /^[A-Za-z0-9\-.]{1,64}$/.test(text);
+  if (element === "id") return /^[A-Za-z0-9\-._]{1,64}$/.test(text);
   // What people and places are called is not judged.
-  if (NAMES.has(element) && (element !== "prefix" || NAMED.has(parent))) return true;
+  if (NAMES.has(element)) return NAME_OR_ADDRESS.test(parent);
   if (element === "text" && NAMED.has(parent)) return true;
   if (ofPeople && (element === "name" || element === "alias")) return true;
   if (element === "value" && TELECOM.has(parent)) return true;

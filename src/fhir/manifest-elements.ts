@@ -43,9 +43,9 @@ const DATES: readonly TimeElement[] = [
   "performed[x]",
   "occurrence[x]",
   "period",
-  "authoredOn",
+  { since: "authoredOn" },
   { by: "issued" },
-  "date",
+  { by: "date" },
   { by: "recordedDate" },
   { by: "recorded" },
   { by: "created" },
@@ -93,7 +93,8 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
   }),
   AllergyIntolerance: like({
     codes: ["reaction.substance", "reaction.manifestation"],
-    dates: ["onset[x]", "reaction.onset", "lastOccurrence", { by: "recordedDate" }],
+    // as a condition it goes on: when it was written down, or last showed itself, ends nothing
+    dates: [{ since: "onset[x]" }, { since: "reaction.onset" }],
     status: "clinicalStatus",
   }),
   Appointment: like({
@@ -126,7 +127,7 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
   }),
   ClaimResponse: like({
     codes: ["subType", "addItem.productOrService"],
-    dates: ["created"],
+    dates: [{ by: "created" }],
     authors: ["insurer", "requestor"],
   }),
   ClinicalImpression: like({
@@ -170,7 +171,7 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
     dates: [["manufactureDate", "expirationDate"]],
     authors: ["owner"],
   }),
-  DeviceUseStatement: like({ dates: ["timing[x]", { by: "recordedOn" }] }),
+  DeviceUseStatement: like({ dates: ["timing[x]"] }),
   DiagnosticReport: like({
     codes: ["conclusionCode"],
     authors: ["performer", "resultsInterpreter"],
@@ -209,12 +210,12 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
   }),
   FamilyMemberHistory: like({
     codes: ["relationship", "condition.code"],
-    dates: ["date"],
+    dates: [{ by: "date" }],
     authors: ["author", "participant.actor"],
   }),
   Goal: like({
     codes: ["description", "target.measure", "target.detail[x]"],
-    dates: ["start[x]"],
+    dates: [{ since: "start[x]" }],
     authors: ["expressedBy", "source"],
     status: "lifecycleStatus",
   }),
@@ -249,16 +250,16 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
   }),
   MedicationRequest: like({
     codes: ["courseOfTherapyType"],
-    dates: ["authoredOn", "dispenseRequest.validityPeriod"],
+    dates: [["authoredOn", "dispenseRequest.validityPeriod.end"]],
     authors: ["requester", "recorder", "performer"],
   }),
   MedicationStatement: like({
-    dates: ["effective[x]", { by: "dateAsserted" }],
+    dates: ["effective[x]"],
     encounter: CONTEXT,
   }),
   NutritionOrder: like({
     codes: ["oralDiet.type", "supplement.type", "enteralFormula.baseFormulaType"],
-    dates: ["dateTime"],
+    dates: [{ since: "dateTime" }],
     authors: ["orderer"],
   }),
   Observation: like({ codes: ["component.code", "component.value[x]"] }),
@@ -310,7 +311,10 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
     dates: ["executionPeriod", ["authoredOn", "lastModified"]],
     authors: ["requester", "owner"],
   }),
-  VisionPrescription: like({ dates: ["dateWritten", { by: "created" }], authors: ["prescriber"] }),
+  VisionPrescription: like({
+    dates: [{ since: "dateWritten" }, { since: "created" }],
+    authors: ["prescriber"],
+  }),
 };
 
 const OTHERS: ManifestElements = like({});

@@ -1,3 +1,4 @@
+import { appendTo } from "../bytes/lists.ts";
 import type { LabelOptions } from "../consent/labeller.ts";
 import type { BundleReading, BundleResource } from "../fhir/bundle.ts";
 import { type Addressable, referenceResolver } from "../fhir/references.ts";
@@ -14,7 +15,7 @@ export function labelsWithin(bundle: BundleReading): LabelOptions {
   // A document's labels are true of all that is in it, wherever in it its Composition stands.
   if (type === "document" || type === "message") {
     const whole = resources.map(({ resource }) => resource).filter(isWhole);
-    within.push(resources[0]?.resource, ...whole);
+    appendTo(within, [resources[0]?.resource, ...whole]);
   }
   const find = findVersions(resources);
   return {

@@ -116,7 +116,7 @@ describe("describeResource", () => {
       "2020-02",
       "2020-02",
     ],
-    [{ resourceType: "SomethingNew", date: "2020-02" }, "2020-02", "2020-02"],
+    [{ resourceType: "SomethingNew", date: "2020-02" }, undefined, "2020-02"],
   ])("tells when it was: %j", (resource, from, to) => {
     const { period } = describeResource(resource);
     expect(period?.from).toBe(from);

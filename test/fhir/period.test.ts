@@ -73,12 +73,19 @@ describe("when something was written down", () => {
   it.each([
     ["Observation", { issued: LATER }, { to: LATER_MS + 999 }],
     ["DiagnosticReport", { issued: LATER }, { to: LATER_MS + 999 }],
-    ["MedicationStatement", { dateAsserted: "2024-02" }, { to: "2024-02" }],
+    ["FamilyMemberHistory", { date: "2024" }, { to: "2024" }],
+    ["List", { date: "2024" }, { to: "2024" }],
+    ["ClaimResponse", { created: "2024" }, { to: "2024" }],
     ["Immunization", { recorded: "2024" }, { to: "2024" }],
-    ["AllergyIntolerance", { recordedDate: "2024" }, { to: "2024" }],
     ["DocumentReference", { date: LATER }, { to: LATER_MS + 999 }],
     ["Composition", { date: "2024-02-02" }, { to: "2024-02-02" }],
     ["ServiceRequest", { authoredOn: "2024-02-02" }, { from: "2024-02-02" }],
+    ["MedicationRequest", { authoredOn: "2024-02-02" }, { from: "2024-02-02" }],
+    ["DeviceRequest", { authoredOn: "2024-02-02" }, { from: "2024-02-02" }],
+    ["NutritionOrder", { dateTime: "2024-02-02" }, { from: "2024-02-02" }],
+    ["VisionPrescription", { dateWritten: "2024-02-02" }, { from: "2024-02-02" }],
+    ["AllergyIntolerance", { onsetDateTime: "2005", lastOccurrence: "2024" }, { from: "2005" }],
+    ["Goal", { startDate: "2024-02-02" }, { from: "2024-02-02" }],
     ["Appointment", { created: "2024-02-02" }, { from: "2024-02-02" }],
   ])("bounds the time that a %s does not tell: %j", (resourceType, elements, bounds) => {
     const { period } = describeResource({ resourceType, ...elements });
@@ -87,8 +94,22 @@ describe("when something was written down", () => {
   });
 
   it("says nothing of what may have gone on before and after", () => {
-    const { period } = describeResource({ resourceType: "Condition", recordedDate: "2024" });
-    expect(period).toBeUndefined();
+    for (const resource of [
+      { resourceType: "Condition", recordedDate: "2024" },
+      { resourceType: "AllergyIntolerance", recordedDate: "2024", lastOccurrence: "2023" },
+      { resourceType: "MedicationStatement", dateAsserted: "2024" },
+      { resourceType: "DeviceUseStatement", recordedOn: "2024" },
+    ])
+      expect(describeResource(resource).period).toBeUndefined();
+  });
+
+  it("of a prescription ends where its validity does", () => {
+    const { period } = describeResource({
+      resourceType: "MedicationRequest",
+      authoredOn: "2024-02-02",
+      dispenseRequest: { validityPeriod: { start: "2024-02-03", end: "2024-05-01" } },
+    });
+    expect(period).toEqual({ from: "2024-02-02", to: "2024-05-01", precision: "day" });
   });
 
   it("does not stand beside a time that is told", () => {

@@ -179,9 +179,9 @@ describe("ICD-10, which the rules that ship know by its chapters", () => {
     // Accidental poisoning by narcotics, by alcohol; blood-alcohol test.
     ["SUD", ICD10, ["X42", "X45", "Z04.0"], ["W19"]],
     // Gonococcal salpingitis, cardiovascular syphilis, gonococcal bursitis.
-    ["STD", ICD10, ["N74.3", "I98.0", "M73.0"], ["N73.9"]],
+    ["STD", ICD10, ["N74.3", "I98.0", "M73.0"], ["N20.0"]],
     // Sexual harassment at work; assault by strike; confirmed abuse.
-    ["SDV", ICD10CM, ["Z56.81", "Y04.2XXA", "T74.21XA"], ["Y92.009"]],
+    ["SDV", ICD10CM, ["Z56.81", "Y04.2XXA", "T74.21XA"], ["W19.XXXA"]],
     // Thalassaemia, sphingolipidosis, sickle cell, genetic counselling.
     ["GDIS", ICD10CM, ["D56.1", "E75.22", "D57.1", "Z31.5"], ["D50.9"]],
     // Oral contraceptive; HPV in the cervix.

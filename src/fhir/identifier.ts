@@ -1,6 +1,6 @@
 import { type DateSpan, parseDate } from "./date.ts";
 import { isPlaceholder } from "./placeholder.ts";
-import { codingsOf, type FhirResource, isObject, list, text } from "./resource.ts";
+import { codingsOf, type FhirResource, isObject, list, text, trimmed } from "./resource.ts";
 
 /** A business identifier of a person: who assigned it, and what it is. */
 export interface PatientIdentifier {
@@ -75,8 +75,8 @@ const slack = ({ zoned }: DateSpan): number => (zoned ? 0 : 14 * 3_600_000);
  */
 export function contradicts(patient: FhirResource, { system, value }: PatientIdentifier): boolean {
   const values = list(patient["identifier"]).flatMap((identifier) => {
-    if (!isObject(identifier) || identifier["system"] !== system) return [];
-    const own = text(identifier["value"]);
+    if (!isObject(identifier) || trimmed(identifier["system"]) !== system) return [];
+    const own = trimmed(identifier["value"]);
     return own === undefined || isPlaceholder(own) ? [] : [own];
   });
   return values.length > 0 && !values.includes(value);
@@ -114,8 +114,8 @@ function candidates(
   const found: Candidate[] = [];
   for (const identifier of list(patient["identifier"])) {
     if (!isObject(identifier)) continue;
-    const system = text(identifier["system"]);
-    const value = text(identifier["value"]);
+    const system = trimmed(identifier["system"]);
+    const value = trimmed(identifier["value"]);
     const use = text(identifier["use"]);
     if (system === undefined || value === undefined || isPlaceholder(value)) continue;
     if (!isCurrentIdentifier(identifier, now)) continue;

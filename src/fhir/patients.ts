@@ -5,7 +5,7 @@ import {
   preferredIdentifier,
 } from "./identifier.ts";
 import { type Addressable, referenceResolver, type Resolved } from "./references.ts";
-import { type FhirReference, type FhirResource, list, text } from "./resource.ts";
+import { type FhirReference, type FhirResource, isObject, list, text } from "./resource.ts";
 import { type SubjectElements, subjectElements } from "./subject-elements.ts";
 import { identifierOf, isAboutOther, referencesAt } from "./subject-references.ts";
 
@@ -109,7 +109,8 @@ export function resolvePatients(
     const own = byResource.get(entry.resource);
     if (own !== undefined) return { patients: [own], unresolved: false };
     const elements = subjectElements(entry.resource.resourceType);
-    return elements === undefined ? NOBODY : inside(entry, elements, steps);
+    if (elements === undefined) return NOBODY;
+    return isGroupInPart(entry.resource) ? IN_DOUBT : inside(entry, elements, steps);
   };
 
   const inside = (entry: Addressable, elements: SubjectElements, steps: number): Found => {
@@ -171,6 +172,7 @@ export function resolvePatients(
         const keys = identifierKey(patient);
         return { patients: [byResourceOf(resource, keys, patient)], unresolved: false };
       }
+      if (isGroupInPart(resource)) return IN_DOUBT;
       const elements = subjectElements(resource.resourceType);
       if (elements === undefined || steps === 0 || resource === from.resource) return NOBODY;
       // a contained resource's references are read as its container's
@@ -267,6 +269,16 @@ const isSameList = (one: readonly number[], other: readonly number[]): boolean =
 function isNobody({ reference = "", type }: FhirReference): boolean {
   const named = /^(?:.*\/)?([A-Z][A-Za-z]+)[/?]/.exec(reference)?.[1] ?? type;
   return named !== undefined && subjectElements(named) === undefined;
+}
+
+/** Whether a Group has members that it does not list, or lists some that are its members no more. */
+function isGroupInPart({ resourceType, member, quantity }: FhirResource): boolean {
+  if (resourceType !== "Group") return false;
+  const members = list(member);
+  const isMember = (one: unknown): boolean =>
+    isObject(one) && one["inactive"] !== true && one["period"] === undefined;
+  if (quantity !== undefined && quantity !== members.length) return true;
+  return !members.every(isMember);
 }
 
 const isPatient = ({ resourceType }: FhirResource): boolean => resourceType === "Patient";

@@ -1,10 +1,11 @@
 /** What forms and interfaces write where a number is not known, as letters and digits only. */
 const WORDS: ReadonlySet<string> = new Set(
-  `absent anonymous anon asku asked declined desconocido dummy empty inconnu invalid keine masked
+  `absent anonymous anon asku asked declined desconocido dummy empty geen ignoto inconnu
+  invalid keine leer masked
   missing msk na nask nav ni nil no noid nomrn none nonumber nossn not notapplicable notasked
-  notavailable notgiven notknown notonfile notprovided nul null nulo pending placeholder refused tba
+  notavailable notgiven notknown notonfile notprovided nvt nul null nulo ohne onbekend pending placeholder refused tba
   tbc tbd temp temporary test unassigned unavailable unbekannt undefined unidentified unk unknown
-  unspecified`.split(/\s+/),
+  unspecified sconosciuto`.split(/\s+/),
 );
 
 /**

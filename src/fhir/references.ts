@@ -1,6 +1,13 @@
 import { isCurrentIdentifier } from "./identifier.ts";
 import { isPlaceholder } from "./placeholder.ts";
-import { type FhirReference, type FhirResource, isObject, list, text } from "./resource.ts";
+import {
+  type FhirReference,
+  type FhirResource,
+  isObject,
+  list,
+  text,
+  trimmed,
+} from "./resource.ts";
 import { type Token, tokenOf } from "./search-token.ts";
 
 /** A resource and how others may name it. */
@@ -168,8 +175,8 @@ function contained(resource: FhirResource, id: string): readonly FhirResource[] 
 /** What an identifier says that can name somebody. */
 function tokenFrom(identifier: unknown): Token | undefined {
   if (!isObject(identifier)) return undefined;
-  const system = text(identifier["system"]);
-  const value = text(identifier["value"]);
+  const system = trimmed(identifier["system"]);
+  const value = trimmed(identifier["value"]);
   if (system === undefined || value === undefined || isPlaceholder(value)) return undefined;
   return { system, value };
 }

@@ -31,6 +31,11 @@ export function text(value: unknown): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
+/** A string without the blanks around it, which are no part of a number; `undefined` where none is left. */
+export function trimmed(value: unknown): string | undefined {
+  return text(text(value)?.trim());
+}
+
 /** The values of an element that may repeat: none, one or many. */
 export function list(value: unknown): readonly unknown[] {
   if (value === undefined || value === null) return [];
@@ -102,8 +107,8 @@ export function referenceOf(value: unknown): FhirReference | undefined {
   const type = text(value["type"]);
   const identifier = isObject(value["identifier"]) ? value["identifier"] : undefined;
   if (reference === undefined && identifier === undefined) return undefined;
-  const system = text(identifier?.["system"]);
-  const of = text(identifier?.["value"]);
+  const system = trimmed(identifier?.["system"]);
+  const of = trimmed(identifier?.["value"]);
   return {
     ...(reference !== undefined && { reference }),
     ...(type !== undefined && { type }),

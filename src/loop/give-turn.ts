@@ -13,6 +13,8 @@ const { setImmediate: immediate, setTimeout: later } = globalThis as {
 /** When the slice began that is running. */
 let since = -Infinity;
 const waiting: (() => void)[] = [];
+/** Whether those who wait will be served without being asked for. */
+let isResuming = false;
 let channel: MessageChannel | undefined;
 
 /**
@@ -22,12 +24,10 @@ let channel: MessageChannel | undefined;
  * @returns `undefined` where work may go on at once, which costs a look at the clock
  */
 export function giveTurn(): Promise<void> | undefined {
-  const spent = performance.now() - since;
-  // Below nought: somebody set this clock back.
-  if (waiting.length === 0 && spent >= 0 && spent < SLICE) return undefined;
+  if (waiting.length === 0 && isWithinSlice()) return undefined;
   return new Promise((resolve) => {
     waiting.push(resolve);
-    if (waiting.length === 1) inNextTurn(resume);
+    if (!isResuming) resumeInNextTurn();
   });
 }
 
@@ -44,10 +44,27 @@ export async function bySlices<T>(steps: Generator<void, T, void>): Promise<T> {
   }
 }
 
-function resume(): void {
+/** Lets those who wait go on, as many as a slice holds. */
+async function resume(): Promise<void> {
   since = performance.now();
-  waiting.shift()!();
-  if (waiting.length > 0) inNextTurn(resume);
+  do {
+    waiting.shift()!();
+    // Whoever goes on does so before this does, as far as his next pause.
+    await undefined;
+  } while (waiting.length > 0 && isWithinSlice());
+  isResuming = false;
+  if (waiting.length > 0) resumeInNextTurn();
+}
+
+function resumeInNextTurn(): void {
+  isResuming = true;
+  inNextTurn(resume);
+}
+
+function isWithinSlice(): boolean {
+  const spent = performance.now() - since;
+  // Below nought: somebody set this clock back.
+  return spent >= 0 && spent < SLICE;
 }
 
 /** Runs `resume` in the next turn of the loop. */

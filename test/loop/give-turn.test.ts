@@ -62,6 +62,26 @@ describe("giveTurn", () => {
     expect(order.slice(-50)).toEqual(inTurn);
   });
 
+  it("serves as many of those who wait as a slice holds, not one in each turn of the loop", async () => {
+    slowClock();
+    let turns = 0;
+    let isDone = false;
+    const turn = (): void => {
+      turns++;
+      if (!isDone) setImmediate(turn);
+    };
+    setImmediate(turn);
+    await Promise.all(
+      Array.from({ length: 50 }, async () => {
+        for (let i = 0; i < 20; i++) await giveTurn();
+      }),
+    );
+    isDone = true;
+    // 1000 pauses, of which each takes a look at the clock, or two, of a millisecond
+    expect(turns).toBeGreaterThan((1000 / SLICE) * 0.9);
+    expect(turns).toBeLessThan((2 * 1000) / SLICE + 10);
+  });
+
   it("goes on under a test's fake timers", async () => {
     await giveTurn();
     vi.useFakeTimers();

@@ -11,6 +11,7 @@ import { TransactionRefused, type Place } from "../chain/submission.ts";
 import type { PartContent, SealedEnvelope } from "../envelope/seal.ts";
 import { sealEnvelope } from "../envelope/seal.ts";
 import { ChainError, StorageError } from "../errors.ts";
+import { nextTurn } from "../loop/give-turn.ts";
 import type { Blob, StateChange } from "../storage/types.ts";
 import type { LedgerContext } from "./context.ts";
 import { encodeManifest, type Manifest } from "./manifest.ts";
@@ -187,7 +188,7 @@ export async function createFiling(
     reject(error: unknown): void;
   }
   let waiting: Waiting[] = [];
-  let running: Promise<void> | undefined;
+  let isRunning = false;
   const underway = new Set<Promise<unknown>>();
 
   function track<T>(work: Promise<T>): Promise<T> {
@@ -216,12 +217,16 @@ export async function createFiling(
   }
 
   async function run(): Promise<void> {
+    isRunning = true;
     while (waiting.length > 0) {
+      // Calls made together are not ready at one instant: a transaction each would be a signature each.
+      await nextTurn();
       const groups: Waiting[][] = [];
       while (waiting.length > 0) groups.push(takeGroup());
       // All at once: the sequencer makes them durable together.
       await Promise.all(groups.map(writeGroup));
     }
+    isRunning = false;
   }
 
   /** Takes from what waits one transaction's share, in order. */
@@ -261,11 +266,7 @@ export async function createFiling(
         new Promise<Filed[]>((resolve, reject) => {
           const bytes = entries.reduce((sum, entry) => sum + sizeOfSealed(entry), 0);
           waiting.push({ entries, bytes, resolve, reject });
-          running ??= Promise.resolve()
-            .then(run)
-            .finally(() => {
-              running = undefined;
-            });
+          if (!isRunning) void run();
         }),
       );
     },

@@ -24,11 +24,7 @@ let channel: MessageChannel | undefined;
  * @returns `undefined` where work may go on at once, which costs a look at the clock
  */
 export function giveTurn(): Promise<void> | undefined {
-  if (waiting.length === 0 && isWithinSlice()) return undefined;
-  return new Promise((resolve) => {
-    waiting.push(resolve);
-    if (!isResuming) resumeInNextTurn();
-  });
+  return waiting.length === 0 && isWithinSlice() ? undefined : nextTurn();
 }
 
 /**
@@ -65,6 +61,14 @@ function isWithinSlice(): boolean {
   const spent = performance.now() - since;
   // Below nought: somebody set this clock back.
   return spent >= 0 && spent < SLICE;
+}
+
+/** Resolves when all who wait already have gone on, in a turn of the loop that has yet to begin if none does. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    waiting.push(resolve);
+    if (!isResuming) resumeInNextTurn();
+  });
 }
 
 /** Runs `resume` in the next turn of the loop. */

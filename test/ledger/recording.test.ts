@@ -96,6 +96,16 @@ describe("record", () => {
     }
   });
 
+  it("signs few transactions for hundreds of records of one person that come at once", async () => {
+    const { hl, me } = await ward();
+    const filed = await Promise.all(
+      Array.from({ length: 200 }, (_, i) => hl.record(me, observation(`bp-${i}`))),
+    );
+    const transactions = new Set(filed.map(({ place }) => `${place.height}/${place.transaction}`));
+    expect(transactions.size).toBeLessThan(15);
+    expect(await hl.records(me)).toHaveLength(200);
+  });
+
   it("files what many callers bring at once in common transactions", async () => {
     const { hl } = await ward();
     const persons = await Promise.all(

@@ -31,6 +31,7 @@ export interface EncodeOptions {
 }
 
 const DEFAULT_DEPTH = 32;
+const MOST_ITEMS = 1_048_576;
 /** Deeper nesting could exhaust the stack. */
 const MOST_DEPTH = 256;
 /** Outputs up to this size share one working buffer, which is wiped after each use. */
@@ -69,6 +70,19 @@ export function encode(value: unknown, options: EncodeOptions = {}): Uint8Array 
   }
 }
 
+/**
+ * Writes a value that {@link decode} with its default limits reads back, without reading it back.
+ *
+ * @throws {EncodingError} as {@link encode}; `ERR_ENCODING_LIMIT` also on more bytes or items than
+ *   the decoder takes
+ */
+export function encodeReadable(value: unknown): Uint8Array {
+  const bytes = encode(value);
+  // No item is shorter than a byte.
+  if (bytes.length > MOST_ITEMS) decode(bytes, { borrow: true });
+  return bytes;
+}
+
 function encodeInPlace(value: unknown, options: EncodeOptions, size: number): Uint8Array {
   const out: Output = {
     bytes: new Uint8Array(size),
@@ -100,7 +114,7 @@ export function decode(bytes: Uint8Array, limits: DecodeLimits = {}): unknown {
     floats: limits.floats === true,
     borrow: limits.borrow === true,
     maxDepth: checkDepth(limits.maxDepth),
-    budget: limits.maxItems ?? 1_048_576,
+    budget: limits.maxItems ?? MOST_ITEMS,
     at: 0,
   };
   const value = readItem(cursor, 0);

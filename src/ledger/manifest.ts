@@ -1,4 +1,4 @@
-import { decode, encode } from "../codec/dag-cbor.ts";
+import { decode, encodeReadable } from "../codec/dag-cbor.ts";
 import {
   expectArray,
   expectBytes,
@@ -85,15 +85,20 @@ export interface Manifest {
   readonly review?: true;
 }
 
+const REQUIRED = ["v", "op", "local"];
+const OPTIONAL = [
+  ...["replaces", "mediaType", "attachments", "resource", "fullUrl", "labels", "reason"],
+  ...["request", "review"],
+];
+
 /**
  * Writes a manifest.
  *
  * @throws {EncodingError} when it could not be read again
  */
 export function encodeManifest(manifest: Manifest): Uint8Array {
-  const bytes = encode(manifest);
-  decodeManifest(bytes);
-  return bytes;
+  expectManifest(manifest);
+  return encodeReadable(manifest);
 }
 
 /**
@@ -103,22 +108,11 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
  * @throws {EncodingError} when it is not a manifest
  */
 export function decodeManifest(bytes: Uint8Array): Manifest {
-  const map = expectMap(
-    decode(bytes),
-    "manifest",
-    ["v", "op", "local"],
-    [
-      "replaces",
-      "mediaType",
-      "attachments",
-      "resource",
-      "fullUrl",
-      "labels",
-      "reason",
-      "request",
-      "review",
-    ],
-  );
+  return expectManifest(decode(bytes));
+}
+
+function expectManifest(value: unknown): Manifest {
+  const map = expectMap(value, "manifest", REQUIRED, OPTIONAL);
   expectVersion(map["v"], "manifest");
   expectNoLostText(map, "manifest");
   expectOneOf(map["op"], "manifest.op", OPERATIONS);

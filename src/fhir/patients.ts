@@ -4,13 +4,14 @@ import {
   patientIdentifiers,
   preferredIdentifier,
 } from "./identifier.ts";
+import { numberBook, type PatientNumbers } from "./patient-numbers.ts";
 import { type Addressable, referenceResolver, type Resolved } from "./references.ts";
 import { type FhirReference, type FhirResource, isObject, list, text } from "./resource.ts";
 import { type SubjectElements, subjectElements } from "./subject-elements.ts";
 import { identifierOf, isAboutOther, referencesAt } from "./subject-references.ts";
 
 /** A person that resources of a bundle are about. */
-export interface BundlePatient {
+export interface BundlePatient extends PatientNumbers {
   /** The Patient resource, where the bundle holds it. */
   readonly resource?: FhirResource;
   /** How the bundle names the patient: its `fullUrl`, else the reference to it. */
@@ -27,7 +28,10 @@ export type PatientProblem =
   | "unresolved-patient"
   /** It is about more than one. */
   | "several-patients"
-  /** It names its patient, and leads to another one too: by its encounter, for example. */
+  /**
+   * It names its patient, and leads to another one too, by its encounter for example: it cannot be
+   * told whose it is.
+   */
   | "other-patient"
   /**
    * Two Patient resources carry one identifier. Where they have other numbers that differ, it tells
@@ -68,6 +72,7 @@ export function resolvePatients(
   const patients: BundlePatient[] = [];
   const places = new Map<string, number>();
   const byResource = new Map<FhirResource, number>();
+  const numbers = numberBook(now);
 
   const register = (keys: readonly string[], patient: BundlePatient): number => {
     let place: number | undefined;
@@ -90,6 +95,7 @@ export function resolvePatients(
     if (isVersion && patients[place]!.identifier === undefined) patients[place] = patient;
     if (list(entry.resource["link"]).length > 0) remarks.push({ at, code: "linked-patient" });
     byResource.set(entry.resource, place);
+    numbers.addResource(place, entry.resource);
     for (const key of identifierKey(patient)) {
       const other = places.get(key);
       if (other === undefined) places.set(key, place);
@@ -159,6 +165,8 @@ export function resolvePatients(
       if (steps === 0) return NOBODY;
       const { resource } = entries[to.index]!;
       if (isPatient(resource) && named && contradicts(resource, named)) return IN_DOUBT;
+      const place = byResource.get(resource);
+      if (named && place !== undefined) numbers.add(place, named);
       const [first, ...others] = to.versions.map((version) => follow(version, steps - 1));
       const isSame = others.every(({ patients }) => isSameList(patients, first!.patients));
       return isSame ? first! : IN_DOUBT;
@@ -209,7 +217,10 @@ export function resolvePatients(
         else if (other.system === identifier.system && other.value !== identifier.value) return;
       }
     }
-    return new Set(known).size > 1 ? undefined : register(keys, patient);
+    if (new Set(known).size > 1) return undefined;
+    const place = register(keys, patient);
+    if (identifier !== undefined) numbers.add(place, identifier);
+    return place;
   };
 
   const byResourceOf = (
@@ -219,24 +230,39 @@ export function resolvePatients(
   ): number => {
     const place = byResource.get(resource) ?? register(keys, patient);
     byResource.set(resource, place);
+    numbers.addResource(place, resource);
     return place;
   };
 
-  const about = entries.map((entry, at) => {
-    const found = follow(at, MAX_STEPS);
+  const found = entries.map((_, at) => follow(at, MAX_STEPS));
+  const beside = entries.map((entry, at) => {
     const elements = subjectElements(entry.resource.resourceType);
-    if (found.unresolved) remarks.push({ at, code: "unresolved-patient" });
-    else if (found.patients.length > 1) remarks.push({ at, code: "several-patients" });
-    else if (found.patients.length === 0) {
-      if (elements?.expected === true) remarks.push({ at, code: "no-patient" });
-    } else if (elements !== undefined && !byResource.has(entry.resource)) {
-      const { patients: others, doubtful } = through(entry, elements.indirect, false, MAX_STEPS);
-      const isOther = (other: number): boolean => !found.patients.includes(other);
-      if (doubtful === true || others.some(isOther)) remarks.push({ at, code: "other-patient" });
-    }
-    return found.patients;
+    const isPlain = found[at]!.patients.length === 1 && !found[at]!.unresolved;
+    if (elements === undefined || !isPlain || byResource.has(entry.resource)) return NOBODY;
+    return through(entry, elements.indirect, false, MAX_STEPS);
   });
-  return { patients, about, remarks };
+  const settled = numbers.settle();
+  entries.forEach(({ resource }, at) => {
+    const { patients: mine, unresolved } = found[at]!;
+    const { patients: others, doubtful } = beside[at]!;
+    const isOther = (other: number): boolean => !settled.isSame(other, mine[0]!);
+    if (unresolved) remarks.push({ at, code: "unresolved-patient" });
+    else if (mine.length > 1) remarks.push({ at, code: "several-patients" });
+    else if (mine.length === 0) {
+      const isExpected = subjectElements(resource.resourceType)?.expected === true;
+      if (isExpected) remarks.push({ at, code: "no-patient" });
+    } else if (doubtful === true || others.some(isOther)) {
+      remarks.push({ at, code: "other-patient" });
+    }
+  });
+  return {
+    patients: patients.map(({ identifier, ...rest }, place) => {
+      const own = identifier === undefined || settled.isStruck(identifier) ? undefined : identifier;
+      return { ...rest, ...(own && { identifier: own }), ...settled.of(place, own) };
+    }),
+    about: found.map((one) => one.patients),
+    remarks,
+  };
 }
 
 /** Whether two Patient resources of one name can be versions of one person's. */

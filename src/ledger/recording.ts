@@ -1,6 +1,5 @@
 import { equalBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
-import { appendTo } from "../bytes/lists.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
 import type { LabelOptions, Labeller } from "../consent/labeller.ts";
 import type { ResourceLabels } from "../consent/resource.ts";
@@ -15,6 +14,7 @@ import {
 import { describeResource } from "../fhir/manifest.ts";
 import type { FhirResource } from "../fhir/resource.ts";
 import { bySlices, giveTurn } from "../loop/give-turn.ts";
+import { findPersons } from "./bundle-persons.ts";
 import { assertAttachments, type Attachment, type AttachmentInput } from "./attachments.ts";
 import { lostEntry, type Catalogue, type CatalogueItem } from "./catalogue.ts";
 import {
@@ -119,8 +119,8 @@ export interface RecordedBundle {
     readonly subject: Subject;
   }[];
   /**
-   * Resources that are about no patient, or about one without identifier, that do not stand any more, or
-   * that stand in the bundle twice.
+   * Resources that are about no patient, or about one without identifier, or of whom his numbers do not
+   * tell which person known here he is; that do not stand any more, or that stand in the bundle twice.
    */
   readonly skipped: readonly {
     readonly type: string;
@@ -166,8 +166,6 @@ interface ToFile {
 
 /** Resources of a bundle that are sealed between two calls of `onProgress`. */
 const PROGRESS_EVERY = 25;
-/** Persons of a bundle who are looked for, and filed where they are new, in one transaction. */
-const PERSONS_TOGETHER = 64;
 
 /** Why a resource of a bundle is not recorded although its text could be, by what was found. */
 const NOT_FILED: Readonly<Partial<Record<BundleProblem["code"], string>>> = {
@@ -175,6 +173,7 @@ const NOT_FILED: Readonly<Partial<Record<BundleProblem["code"], string>>> = {
   deleted: "it was deleted",
   "not-a-write": "the bundle asks to read, delete or patch it",
   "several-patients": "it is about several patients",
+  "other-patient": "it leads to another patient than the one that it names",
 };
 
 const FHIR_JSON = "application/fhir+json";
@@ -499,7 +498,6 @@ export function createRecording(options: {
         await giveTurn();
         signal?.throwIfAborted();
       }
-      const byPatient = new Map<number, Subject>();
       if (subject !== null && bundle.patients.length > 1) {
         throw new InputError(
           "ERR_INPUT_INVALID",
@@ -509,21 +507,14 @@ export function createRecording(options: {
       if (subject !== null) {
         await assertSamePerson(subject, bundle.patients, { subjects, now: now() });
       }
-      const people: RecordedBundle["subjects"][number][] = [];
-      for (let at = 0; at < bundle.patients.length; at += PERSONS_TOGETHER) {
-        // Together: whoever is new is filed in one transaction with the others.
-        const some = bundle.patients.slice(at, at + PERSONS_TOGETHER);
-        const found = some.map(async ({ identifier }, i) => {
-          if (subject !== null) byPatient.set(at + i, subject);
-          if (subject !== null || identifier === undefined) return [];
-          const person = await subjects.findOrCreate(identifier);
-          byPatient.set(at + i, person);
-          return [{ identifier, subject: person }];
-        });
-        appendTo(people, (await Promise.all(found)).flat());
-        await giveTurn();
-        signal?.throwIfAborted();
-      }
+      const { people, byPatient, inDoubt } =
+        subject === null
+          ? await findPersons(bundle.patients, { subjects, signal })
+          : {
+              people: [],
+              byPatient: new Map(bundle.patients.map((_, place) => [place, subject])),
+              inDoubt: new Set<number>(),
+            };
       const whyNot = new Map<string, string>();
       const unresolved = new Set<string>();
       for (const { code, path } of bundle.problems) {
@@ -532,6 +523,7 @@ export function createRecording(options: {
         if (code === "unresolved-patient") unresolved.add(path);
       }
       const skipped: { type: string; index: number; why: string }[] = [];
+      const doubts: BundleProblem[] = [];
       const mine: ToFile[] = [];
       for (const { index, resource, text, patients } of bundle.resources) {
         const path = `Bundle.entry[${index}]`;
@@ -545,9 +537,15 @@ export function createRecording(options: {
         const nobody = unresolved.has(path)
           ? "it cannot be told whom it is about"
           : "it is about no patient";
-        const whose = patients.length === 0 ? nobody : "its patient has no identifier";
+        const isDoubted = patients.some((place) => inDoubt.has(place));
+        if (isDoubted && reason === undefined) doubts.push({ code: "unresolved-patient", path });
+        const unknown = isDoubted
+          ? "its patient's numbers do not tell which of the persons known here he is"
+          : "its patient has no identifier";
+        const whose = patients.length === 0 ? nobody : unknown;
         skipped.push({ type: resource.resourceType, index, why: reason ?? whose });
       }
+      const problems = [...bundle.problems, ...doubts];
       await catalogue.catchUp();
       const recordsOf = async ({ local }: Subject) =>
         currentRecords(await catalogue.itemsOf(local)).values();
@@ -612,7 +610,7 @@ export function createRecording(options: {
         recorded.push({ ...done, subject: person, type, index, amends });
         tell(0);
       }
-      return { recorded, known, subjects: people, skipped, problems: bundle.problems };
+      return { recorded, known, subjects: people, skipped, problems };
     },
     relabel: (id, labels) =>
       change(id, async (record) => {

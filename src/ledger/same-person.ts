@@ -1,21 +1,23 @@
+import { equalBytes } from "../bytes/compare.ts";
 import { InputError } from "../errors.ts";
 import { patientIdentifiers } from "../fhir/identifier.ts";
 import { type BundlePatient, resolvePatients } from "../fhir/patients.ts";
 import type { Addressable } from "../fhir/references.ts";
 import { type FhirResource, isObject, list, text } from "../fhir/resource.ts";
 import type { PersonIdentifier } from "./index/rows.ts";
-import type { Subject, Subjects } from "./subjects.ts";
+import { isIdentifier, type Subject, type Subjects } from "./subjects.ts";
 
 /** What is compared with what. */
 interface Comparison {
-  readonly subjects: Pick<Subjects, "read">;
+  readonly subjects: Pick<Subjects, "find" | "read">;
   /** In ms since 1970: identifiers expire. */
   readonly now: number;
 }
 
 /**
  * Refuses patients of FHIR text who cannot be the person under whom it is to be filed: they have
- * numbers of a system of his, and none of them is his.
+ * numbers of a system of his, and none of them is his; or, where none is his, that of another who is
+ * known.
  *
  * @throws {InputError} `ERR_INPUT_INVALID`
  */
@@ -24,9 +26,10 @@ export async function assertSamePerson(
   patients: readonly BundlePatient[],
   { subjects, now }: Comparison,
 ): Promise<void> {
-  const theirs = patients.map(({ resource, identifier }) => [
+  const theirs = patients.map(({ resource, identifier, otherIdentifiers = [] }) => [
     ...(resource === undefined ? [] : patientIdentifiers(resource, { now })),
     ...(identifier === undefined ? [] : [identifier]),
+    ...otherIdentifiers,
   ]);
   if (theirs.every((identifiers) => identifiers.length === 0)) return;
   const { identifiers: his, key } = await subjects.read(subject);
@@ -37,7 +40,21 @@ export async function assertSamePerson(
       "the patient named has another identifier of a system by which this person is known",
     );
   }
+  for (const identifiers of theirs) {
+    if (identifiers.some((one) => his.some((own) => isSame(own, one)))) continue;
+    for (const one of identifiers.filter(isIdentifier)) {
+      const known = await subjects.find(one);
+      if (known === undefined || equalBytes(known.local, subject.local)) continue;
+      throw new InputError(
+        "ERR_INPUT_INVALID",
+        "the patient named has an identifier by which another person is known",
+      );
+    }
+  }
 }
+
+const isSame = (one: PersonIdentifier, other: PersonIdentifier): boolean =>
+  one.system === other.system && one.value === other.value;
 
 /**
  * Refuses a resource that names another person than the one under whom it is to be filed, or

@@ -100,13 +100,14 @@ export function openSubjects(
 const unknownSubject = (): InputError =>
   new InputError("ERR_INPUT_INVALID", "this custodian knows no such subject");
 
-function assertIdentifier({ system, value }: PersonIdentifier): void {
-  for (const text of [system, value]) {
-    if (typeof text !== "string" || !/^[^\0]{1,1024}$/.test(text)) {
-      throw new InputError(
-        "ERR_INPUT_INVALID",
-        "a person is identified by a system and a value, non-empty strings without U+0000",
-      );
-    }
-  }
+/** Whether somebody may be known under this identifier at all. */
+export const isIdentifier = ({ system, value }: PersonIdentifier): boolean =>
+  [system, value].every((text) => typeof text === "string" && /^[^\0]{1,1024}$/.test(text));
+
+function assertIdentifier(identifier: PersonIdentifier): void {
+  if (isIdentifier(identifier)) return;
+  throw new InputError(
+    "ERR_INPUT_INVALID",
+    "a person is identified by a system and a value, non-empty strings without U+0000",
+  );
 }

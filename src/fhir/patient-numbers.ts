@@ -1,0 +1,147 @@
+import { type PatientIdentifier, patientIdentifiers } from "./identifier.ts";
+import type { FhirResource } from "./resource.ts";
+
+/** What a bundle says of a patient's numbers, besides the one to file him under. */
+export interface PatientNumbers {
+  /** Further numbers of his that are in use: he may be known under any of them. */
+  readonly otherIdentifiers?: readonly PatientIdentifier[];
+  /**
+   * Numbers that are not surely his: another patient of the bundle, whose other numbers differ, bears
+   * them too.
+   */
+  readonly doubtfulIdentifiers?: readonly PatientIdentifier[];
+}
+
+/** Numbers of the patients of a bundle, by their places among them. */
+export interface NumberBook {
+  /** Takes in the numbers of a Patient resource. */
+  addResource(place: number, resource: FhirResource): void;
+  /** Takes in a number by which a reference names a patient. */
+  add(place: number, number: PatientIdentifier): void;
+  /** Tells whose are whose, once all were taken in. */
+  settle(): SettledNumbers;
+}
+
+export interface SettledNumbers {
+  /** Whether two patients share a number, directly or by others, and nothing speaks against it. */
+  isSame(one: number, other: number): boolean;
+  /** Whether a number tells who none of its bearers is. */
+  isStruck(number: PatientIdentifier): boolean;
+  of(place: number, filedUnder: PatientIdentifier | undefined): PatientNumbers;
+}
+
+export const numberKey = ({ system, value }: PatientIdentifier): string =>
+  JSON.stringify([system, value]);
+
+type Numbers = Map<string, PatientIdentifier>;
+
+/**
+ * Starts a book of numbers.
+ *
+ * @param now - in ms since 1970; without it, identifiers whose end is stated count as expired
+ */
+export function numberBook(now: number | undefined): NumberBook {
+  const current = new Map<number, Numbers>();
+  const add = (place: number, number: PatientIdentifier): void => {
+    const own: Numbers = current.get(place) ?? new Map();
+    current.set(place, own.set(numberKey(number), number));
+  };
+
+  return {
+    addResource(place, resource) {
+      for (const one of patientIdentifiers(resource, { now })) add(place, one);
+    },
+    add,
+    settle() {
+      const { groupOf, members, bearers } = groupsOf(current);
+      const struck = new Set<string>();
+      const apart = new Set<number>();
+      for (const [group, places] of members) {
+        if (!disagree(places.map((place) => current.get(place)!))) continue;
+        apart.add(group);
+        for (const key of new Set(places.flatMap((place) => [...current.get(place)!.keys()]))) {
+          if (bearers.get(key)!.length > 1) struck.add(key);
+        }
+      }
+      return {
+        isSame(one, other) {
+          if (one === other) return true;
+          const group = groupOf(one);
+          return group === groupOf(other) && !apart.has(group);
+        },
+        isStruck: (number) => struck.has(numberKey(number)),
+        of(place, filedUnder) {
+          const main = filedUnder && numberKey(filedUnder);
+          const mine = [...(current.get(place) ?? [])].filter(([key]) => key !== main);
+          const others = mine.filter(([key]) => !struck.has(key));
+          const doubtful = mine.filter(([key]) => struck.has(key));
+          return {
+            ...(others.length > 0 && { otherIdentifiers: others.map(([, one]) => one) }),
+            ...(doubtful.length > 0 && { doubtfulIdentifiers: doubtful.map(([, one]) => one) }),
+          };
+        },
+      };
+    },
+  };
+}
+
+/** Patients who are joined by the numbers that they share. */
+function groupsOf(book: ReadonlyMap<number, Numbers>): {
+  readonly groupOf: (place: number) => number;
+  readonly members: ReadonlyMap<number, readonly number[]>;
+  readonly bearers: ReadonlyMap<string, readonly number[]>;
+} {
+  const parents = new Map<number, number>();
+  const groupOf = (place: number): number => {
+    let at = place;
+    for (let up = parents.get(at); up !== undefined; up = parents.get(at)) at = up;
+    if (at !== place) parents.set(place, at);
+    return at;
+  };
+  const bearers = new Map<string, number[]>();
+  for (const [place, numbers] of book) {
+    for (const key of numbers.keys()) {
+      const others = bearers.get(key);
+      if (others === undefined) bearers.set(key, [place]);
+      else {
+        others.push(place);
+        const [one, other] = [groupOf(others[0]!), groupOf(place)];
+        if (one !== other) parents.set(Math.max(one, other), Math.min(one, other));
+      }
+    }
+  }
+  const members = new Map<number, number[]>();
+  for (const place of book.keys()) {
+    const group = groupOf(place);
+    const list = members.get(group);
+    if (list === undefined) members.set(group, [place]);
+    else list.push(place);
+  }
+  return { groupOf, members, bearers };
+}
+
+/** Whether two of some patients have numbers of one system, and none of that system in common. */
+function disagree(patients: readonly Numbers[]): boolean {
+  if (patients.length < 2) return false;
+  const seen = new Set<string>();
+  const systems = patients.map((numbers) => {
+    const bySystem = new Map<string, Set<string>>();
+    for (const [key, { system }] of numbers) {
+      bySystem.set(system, (bySystem.get(system) ?? new Set()).add(key));
+    }
+    return bySystem;
+  });
+  // Alike ones are compared once: a bundle may name one person in many ways.
+  const distinct = systems.filter((_, at) => {
+    const key = JSON.stringify([...patients[at]!.keys()].sort());
+    return !seen.has(key) && seen.add(key);
+  });
+  return distinct.some((one, at) =>
+    distinct.slice(at + 1).some((other) =>
+      [...one].some(([system, mine]) => {
+        const yours = other.get(system);
+        return yours !== undefined && ![...mine].some((key) => yours.has(key));
+      }),
+    ),
+  );
+}

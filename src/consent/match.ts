@@ -151,7 +151,9 @@ export function compileTests(
     );
     add("labels", test, { labels });
   }
-  if (data?.codes !== undefined) add("codes", codeTest(data.codes), { codes: data.codes });
+  if (data?.codes !== undefined) {
+    add("codes", codeTest(data.codes, rule.effect === "deny"), { codes: data.codes });
+  }
   if (data?.period !== undefined) {
     const interval = zone === undefined ? undefined : resolvePeriod(data.period, zone);
     const deny = rule.effect === "deny";
@@ -328,7 +330,8 @@ function namesTest(named: readonly string[]): ((own: readonly string[]) => Match
   };
 }
 
-function codeTest(codes: readonly Coding[]): (context: MatchContext) => Match {
+/** A permit counts a code where the record says what it is; a refusal wherever it stands. */
+function codeTest(codes: readonly Coding[], deny: boolean): (context: MatchContext) => Match {
   const bySystem = new Map<string, Set<string>>();
   const loose = new Set(codes.map(looseCoding));
   const expressible = codes.some(({ system }) => isComposable(system));
@@ -339,12 +342,14 @@ function codeTest(codes: readonly Coding[]): (context: MatchContext) => Match {
     else set.add(code);
   }
   return ({ resource }) => {
-    if (resource.codes.length === 0) return UNKNOWN;
-    for (const { system, code } of resource.codes) {
+    const { otherCodes = [] } = resource;
+    const counted =
+      deny && otherCodes.length > 0 ? [...resource.codes, ...otherCodes] : resource.codes;
+    for (const { system, code } of counted) {
       if (bySystem.get(system)?.has(code) === true) return YES;
     }
-    if (foreign || resource.uncoded === true) return UNKNOWN;
-    const alike = resource.codes.some(
+    if (resource.codes.length === 0 || foreign || resource.uncoded === true) return UNKNOWN;
+    const alike = counted.some(
       (own) =>
         loose.has(looseCoding(own)) ||
         !isSystemName(own.system) ||

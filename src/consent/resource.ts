@@ -26,9 +26,11 @@ export interface ConsentResource {
   readonly versionId?: string;
   /** FHIR resource type. */
   readonly type: string;
-  /** Every code in the resource; an empty list means that nothing is known about it. */
+  /** Codes that tell what it is and is about; an empty list means that nothing is known about it. */
   readonly codes: readonly Coding[];
-  /** Whether something in it has only words, or a code of no system: then `codes` are not all. */
+  /** Codes that stand elsewhere in it: a refusal counts them, a permit does not. Absent: none. */
+  readonly otherCodes?: readonly Coding[];
+  /** Whether something in it has only words, or a code of no system: then these codes are not all. */
   readonly uncoded?: boolean;
   readonly labels: ResourceLabels | null;
   /** When what the resource describes happened. */

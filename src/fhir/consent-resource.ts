@@ -1,6 +1,7 @@
+import type { Coding } from "../consent/model.ts";
 import type { ConsentResource, ResourceLabels } from "../consent/resource.ts";
 import type { ResourceDescription } from "./manifest.ts";
-import type { FhirReference } from "./resource.ts";
+import type { FhirCoding, FhirReference } from "./resource.ts";
 
 export interface ConsentResourceContext {
   /** What a labeller found; absent: the resource's own `meta.security`, without a stamp. */
@@ -17,8 +18,8 @@ export interface ConsentResourceContext {
  * Gives a resource's description the form in which consent is evaluated.
  *
  * The record is named as references name it: `Observation/o1`. Codes without a code system are left
- * out: nothing can be matched with them, so that what is left is not all that there is to know. Where
- * no author is stated, or one of them only by words, nobody knows who the authors are.
+ * out: nothing can be matched with them, so that what is left is not all that there is to know; nor is
+ * it where an old description does not tell which codes stand elsewhere in the record. Where no author is stated, or one of them only by words, nobody knows who the authors are.
  */
 export function toConsentResource(
   description: ResourceDescription,
@@ -28,14 +29,16 @@ export function toConsentResource(
   const encounter = description.encounter && nameOf(description.encounter);
   const authors = description.authors.map(nameOf);
   const uncoded =
-    description.uncoded || description.codes.some(({ system }) => system === undefined);
+    description.uncoded ||
+    description.otherCodes === undefined ||
+    description.codes.some(({ system }) => system === undefined);
+  const otherCodes = withSystem(description.otherCodes ?? []);
   return {
     ...(id !== undefined && { id: `${type}/${id}` }),
     ...(versionId !== undefined && { versionId }),
     type,
-    codes: description.codes.flatMap(({ system, code }) =>
-      system === undefined ? [] : [{ system, code }],
-    ),
+    codes: withSystem(description.codes),
+    ...(otherCodes.length > 0 && { otherCodes }),
     ...(uncoded && { uncoded }),
     labels: context.labels ?? ownLabels(description),
     ...(period && {
@@ -53,10 +56,12 @@ export function toConsentResource(
   };
 }
 
+function withSystem(codings: readonly FhirCoding[]): readonly Coding[] {
+  return codings.flatMap(({ system, code }) => (system === undefined ? [] : [{ system, code }]));
+}
+
 function ownLabels({ labels }: ResourceDescription): ResourceLabels | null {
-  const codes = labels.flatMap(({ system, code }) =>
-    system === undefined ? [] : [{ system, code }],
-  );
+  const codes = withSystem(labels);
   return codes.length === 0 ? null : { codes, stamp: null };
 }
 

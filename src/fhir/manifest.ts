@@ -1,4 +1,5 @@
 import { type ManifestElements, manifestElements } from "./manifest-elements.ts";
+import { otherCodesOf } from "./other-codes.ts";
 import { dateAt, type DescribedPeriod, periodOf } from "./period.ts";
 import {
   codingsOf,
@@ -26,7 +27,10 @@ export interface ResourceDescription {
   /** `meta.lastUpdated`, first millisecond of what it names. */
   readonly lastUpdated?: number;
   readonly status?: string;
+  /** Codes that tell what it is and what it is about. */
   readonly codes: readonly DescribedCode[];
+  /** Codes that stand anywhere else in it; absent in old manifests: nobody looked for them. */
+  readonly otherCodes?: readonly FhirCoding[];
   /** `meta.security`: labels that somebody else put on it. */
   readonly labels: readonly FhirCoding[];
   readonly profiles: readonly string[];
@@ -37,7 +41,7 @@ export interface ResourceDescription {
   readonly references: readonly string[];
   /** Whether it holds prose or attachments, whose meaning no code tells. */
   readonly freeText: boolean;
-  /** Whether something that should have a code has none, or only a text. */
+  /** Whether something has no code that should, or only a text, or more codes than are told here. */
   readonly uncoded: boolean;
   /** Paths of elements that hold no date where one belongs. */
   readonly malformed: readonly string[];
@@ -64,6 +68,7 @@ export function describeResource(resource: FhirResource): ResourceDescription {
     .map(referenceOf)
     .find((reference) => reference !== undefined && pointsToEncounter(reference));
   const { codes, uncoded } = codesOf(resource, elements);
+  const others = otherCodesOf(resource, codes);
   return {
     type: resource.resourceType,
     ...(id !== undefined && { id }),
@@ -71,6 +76,7 @@ export function describeResource(resource: FhirResource): ResourceDescription {
     ...(lastUpdated !== undefined && { lastUpdated }),
     ...(status !== undefined && { status }),
     codes,
+    otherCodes: others.codes,
     labels: valuesAt(meta, "security").flatMap(codingsOf),
     profiles: list(meta["profile"]).filter((profile) => typeof profile === "string"),
     ...(period && { period }),
@@ -78,7 +84,7 @@ export function describeResource(resource: FhirResource): ResourceDescription {
     ...(encounter && { encounter }),
     references: [...collectReferences(resource, new Set(), 0)],
     freeText: hasFreeText(resource, 0),
-    uncoded,
+    uncoded: uncoded || others.more,
     malformed: [...new Set(malformed)],
   };
 }

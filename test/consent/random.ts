@@ -435,6 +435,9 @@ export function recordOf(dice: Dice, id = "Observation/1"): ConsentResource {
   return {
     ...rest,
     ...(rest.encounter !== undefined && rest.codes.length === 1 ? { uncoded: true } : {}),
+    ...(dice.chance(0.2)
+      ? { otherCodes: [odd(dice) ? dice.pick(...ODD_CODES) : dice.pick(...CODES)] }
+      : {}),
     ...(dice.chance(0.8) ? { authors: authors! } : {}),
     ...(dice.chance(0.8) ? { references: references! } : {}),
     ...(dice.chance(0.9) ? { controller: controller! } : {}),

@@ -194,14 +194,16 @@ function matches(when: When, effect: Rule["effect"], asked: Question): Truth {
   const { types, codes, labels: wanted, period, refs, parts } = when.data ?? {};
   if (types) truths.push(wordIn(types, resource.type, (word) => RESOURCE_TYPES.has(word)));
   if (codes) {
+    const elsewhere = effect === "deny" ? (resource.otherCodes ?? []) : [];
+    const there = resource.codes.concat(elsewhere);
     const found = codes.some((one) =>
-      resource.codes.some((own) => own.system === one.system && own.code === one.code),
+      there.some((own) => own.system === one.system && own.code === one.code),
     );
     const odd =
       resource.uncoded === true ||
-      [...codes, ...resource.codes].some(({ system }) => isValueSet(system)) ||
-      codes.some((one) => resource.codes.some((own) => spelt(own) === spelt(one)));
-    const open = resource.codes.length === 0 || (!found && odd);
+      [...codes, ...there].some(({ system }) => isValueSet(system)) ||
+      codes.some((one) => there.some((own) => spelt(own) === spelt(one)));
+    const open = !found && (resource.codes.length === 0 || odd);
     truths.push(open ? "unknown" : truth(found));
   }
   if (wanted) {

@@ -59,7 +59,10 @@ function fhirPath(text: string, record: ConsentResource): boolean {
           /^%resource\.(code\.coding|descendants\(\))\.where\(system='(.*)' and code='(.*)'\)\.exists\(\)$/.exec(
             one,
           )!;
-        const codes = where === "code.coding" ? record.codes.slice(0, 1) : record.codes;
+        const codes =
+          where === "code.coding"
+            ? record.codes.slice(0, 1)
+            : [...record.codes, ...(record.otherCodes ?? [])];
         return codes.some((own) => own.system === system && own.code === code);
       }),
     );

@@ -21,6 +21,7 @@ describe("toConsentResource", () => {
       versionId: "2",
       type: "Condition",
       codes: [{ system: "http://snomed.info/sct", code: "86406008" }],
+      otherCodes: [{ system: confidentiality, code: "R" }],
       uncoded: true,
       labels: { codes: [{ system: confidentiality, code: "R" }], stamp: null },
       period: { from: "2019", to: Date.parse("2020-02-01T00:00:00.999Z") },
@@ -50,5 +51,13 @@ describe("toConsentResource", () => {
     expect(seen(coded, { text: "HIV" }).uncoded).toBe(true);
     expect(seen({ coding: [{ code: "HIVAB" }] }).uncoded).toBe(true);
     expect(seen(undefined).uncoded).toBe(true);
+  });
+
+  it("says so too of a description that does not tell which codes stand elsewhere", () => {
+    const code = { coding: [{ system: "http://loinc.org", code: "2339-0" }] };
+    const { otherCodes, ...old } = describeResource({ resourceType: "Observation", code });
+    expect(otherCodes).toEqual([]);
+    expect(toConsentResource(old).uncoded).toBe(true);
+    expect(toConsentResource({ ...old, otherCodes: [] }).uncoded).toBeUndefined();
   });
 });

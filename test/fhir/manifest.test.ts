@@ -43,6 +43,9 @@ describe("describeResource", () => {
         { system: "http://loinc.org", code: "8462-4", element: "component.code" },
         { system: "http://snomed.info/sct", code: "1", element: "component.value[x]" },
       ],
+      otherCodes: [
+        { system: "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", code: "R" },
+      ],
       labels: [{ system: "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", code: "R" }],
       profiles: ["http://hl7.org/fhir/StructureDefinition/bp"],
       period: {

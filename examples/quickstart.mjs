@@ -278,7 +278,8 @@ async function main() {
   /** @type {Requester} */
   const institute = { signer: orgs.institute.signer(), agreement: orgs.institute.agreement() };
 
-  step("Hospital B asks for the first patient's data, for treatment: by the rules that ship");
+  const by = founded ? "by the rules that ship" : "by the labels that stand since the last run";
+  step(`Hospital B asks for the first patient's data, for treatment: ${by}`);
   const shipped = await hl.request(hospitalB, { patient: identifier, purposes: ["TREAT"] });
   const held = await hl.records(subject);
   line(`${plural(shipped.count, "record")} of ${held.length} released`);

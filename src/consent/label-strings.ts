@@ -7,7 +7,7 @@ const NAMES = list("family given prefix suffix line city district state postalCo
 
 /** Elements whose strings are numbers that somebody gave out, or names of FHIR's own. */
 const NUMBERS = list(`accountNumber deviceIdentifier distinctIdentifier lotNumber modelNumber
-  preAuthRef referenceNumber serialNumber state status subscriberId system type value version`);
+  preAuthRef referenceNumber serialNumber state status subscriberId system type value`);
 
 /** Elements with a name or an address in them, which have a `text` of their own. */
 const NAMED = list("name address valueHumanName valueAddress");
@@ -17,6 +17,9 @@ const TELECOM = list("telecom valueContactPoint");
 /** A FHIR date, dateTime, instant or time. */
 const TIME =
   /^(?:\d{4}(?:-\d{2}(?:-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})?)?)?)?|\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)$/;
+
+/** A version: a number with what follows it, or an edition by its address. */
+const VERSION = /^(?:v?\d|https?:\/\/)\S{0,255}$/i;
 
 /** How somebody is reached by telephone; other addresses are one word. */
 const TELEPHONE = /^[\d\s()+\-./x]{1,40}$/;
@@ -35,6 +38,7 @@ const UNITS =
 export function isPlain(element: string, text: string, parent: string, ofPeople: boolean): boolean {
   if (TIME.test(text)) return true;
   if (element === "id") return /^[A-Za-z0-9\-._]{1,64}$/.test(text);
+  if (element === "version" && VERSION.test(text)) return true;
   // What people and places are called is not judged.
   if (NAMES.has(element)) return NAME_OR_ADDRESS.test(parent);
   if (element === "text" && NAMED.has(parent)) return true;

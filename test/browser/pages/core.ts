@@ -29,7 +29,7 @@ import { memorySigner, type Signer } from "../../../src/identity/signer.ts";
 import { webcryptoSigner } from "../../../src/identity/webcrypto-signer.ts";
 import { openLedger, type Ledger } from "../../../src/ledger/open-ledger.ts";
 import { indexeddbStorage } from "../../../src/storage/indexeddb.ts";
-import { MRN, observation, treatmentOnly } from "../../support/hospital.ts";
+import { LABELLER, MRN, observation, treatmentOnly } from "../../support/hospital.ts";
 import { acceptedOf, type SignatureCase } from "../../node-versions/accepted.ts";
 
 const { subtle } = crypto;
@@ -388,7 +388,10 @@ async function withLedger<T>(
   const genesis = fromHex(localStorage.getItem("genesis")!);
   await using storage = await indexeddbStorage({ name: "ledger" });
   const keys = await memberKeys();
-  const hl = await openLedger({ storage, keys, genesis, shardKeys, suite });
+  const hl = await openLedger({
+    ...{ storage, keys, genesis, shardKeys, suite },
+    labeller: LABELLER,
+  });
   try {
     return await work(hl, genesis, keys);
   } finally {

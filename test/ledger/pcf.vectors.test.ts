@@ -70,7 +70,9 @@ describeVectors("IHE PCF over the whole path", join("consent", "ihe-pcf"), (fold
       w.me,
       `{"resourceType":"Bundle","type":"collection","entry":[${entry.join()}]}`,
     );
-    const { directive, dialect } = fromConsent(read(consent.replace("/", "-")));
+    const { directive, dialect } = fromConsent(read(consent.replace("/", "-")), {
+      lineage: consent,
+    });
     expect(dialect).toBe("r4-pcf");
     await fileAs(way, w, directive, now);
 

@@ -227,6 +227,7 @@ for (const [version, rows] of [
         const { name, options, ours, open } = row;
         const w = await ward({ now: () => Date.parse(on) });
         const { directive, patient } = fromConsent(read(name), {
+          lineage: name,
           dialect: version === "r5" ? "r5" : "r4-policy-rule",
           ...options,
           ...(ours === true && { controller: w.hl.member }),

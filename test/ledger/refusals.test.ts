@@ -32,6 +32,7 @@ const but = (exception: object, more: object = {}): string =>
   JSON.stringify({
     resourceType: "Consent",
     id: "c1",
+    identifier: [{ system: "urn:example:consents", value: "c1" }],
     status: "active",
     scope: {
       coding: [

@@ -105,7 +105,10 @@ describe("consent that is witnessed", () => {
         ],
       },
     };
-    const { directive } = fromConsent(JSON.stringify(consent), { dialect: "r4-typed" });
+    const { directive } = fromConsent(JSON.stringify(consent), {
+      dialect: "r4-typed",
+      fullUrl: "https://a.example/fhir/Consent/c1",
+    });
     expect(directive.grantor.actor).toBe("Patient/p1");
     await w.hl.record(w.me, observation("pressure"));
     await w.hl.record(w.me, observation("glucose").replace("8480-6", "2339-0"));

@@ -8,13 +8,13 @@ import {
   readBasis,
   readCategory,
   readController,
-  readLineage,
   readParties,
   readPolicyRule,
   readStatus,
   lossesOf,
   unreadCategories,
 } from "./header.ts";
+import { readLineage } from "./lineage.ts";
 import { type Lowered, lowerOntoBase, lowerTyped, usualDefault } from "./lower.ts";
 import { lowerPcf } from "./lower-pcf.ts";
 import type { ConsentDialect, FromConsentOptions, ImportedConsent } from "./options.ts";
@@ -45,7 +45,8 @@ const PCF = /^https:\/\/profiles\.ihe\.net\/ITI\/PCF\/StructureDefinition\/IHE\.
  *   that the message names; `ERR_INPUT_INVALID` when it is no such resource; `ERR_INPUT_TOO_LARGE`
  * @throws {RangeError} when `zone` is unknown
  * @example
- *   const { directive, losses } = fromConsent(consentJson, { dialect: "r4-pcf" });
+ *   const fullUrl = "https://ehr.example/fhir/Consent/1";
+ *   const { directive, losses } = fromConsent(consentJson, { dialect: "r4-pcf", fullUrl });
  */
 export function fromConsent(consent: unknown, options: FromConsentOptions = {}): ImportedConsent {
   const written =

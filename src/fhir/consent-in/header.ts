@@ -3,13 +3,7 @@ import { ACT_CODE, canonicalSystem } from "../../consent/terminology.ts";
 import type { JsonObject } from "../resource.ts";
 import type { ConsentLoss, FromConsentOptions } from "./options.ts";
 import { invalid, items, object, optionalText, token, unsupported } from "./refuse.ts";
-import {
-  NAME_SYSTEM,
-  readCoding,
-  readConcept,
-  readReference,
-  type ValueContext,
-} from "./values.ts";
+import { readCoding, readConcept, readReference, type ValueContext } from "./values.ts";
 
 /** What a status makes of a Consent. */
 export function readStatus(resource: JsonObject, r5: boolean): DirectiveMode {
@@ -117,26 +111,6 @@ export function readParties(
     );
   }
   return { patient: patient.name, grantor: { actor, capacity, evidence: options.evidence ?? [] } };
-}
-
-/** Names the chain of statements that a Consent belongs to. */
-export function readLineage(resource: JsonObject, options: FromConsentOptions): string {
-  if (options.lineage !== undefined) return options.lineage;
-  // One identifier stands directly in some R5 drafts; both releases make it a list.
-  const [first] = items(resource["identifier"], "Consent.identifier");
-  if (first !== undefined) {
-    const value = optionalText(first.value["value"], `${first.path}.value`);
-    const system = optionalText(first.value["system"], `${first.path}.system`);
-    if (value !== undefined && system !== undefined) {
-      return system === NAME_SYSTEM ? value : token(system, value, first.path);
-    }
-  }
-  const id = optionalText(resource["id"], "Consent.id");
-  if (id === undefined) {
-    throw unsupported("Consent.id", "is missing, and no identifier names it: pass lineage");
-  }
-  if (!/^[A-Za-z0-9\-.]{1,64}$/.test(id)) throw invalid("Consent.id", "is no FHIR id");
-  return `Consent/${id}`;
 }
 
 /** The law or policy that a Consent rests on. */

@@ -31,10 +31,15 @@ export interface FromConsentOptions {
   /** FHIR base URL whose resources are known by their relative references, ending in `/`. */
   readonly base?: string;
   /**
-   * Default the first identifier as `system|value`, else `Consent/<id>`. Where Consents come from
-   * several servers, `Consent/1` of one is not that of another: pass a name of its own for each.
+   * The chain of statements that it belongs to, and may replace or revoke. Default `fullUrl`, else the
+   * one identifier as `system|value`. Never the bare id: `Consent/1` of one server is not another's.
    */
   readonly lineage?: string;
+  /**
+   * Where it stands on its server: `https://ehr.example/fhir/Consent/1`, as in `Bundle.entry.fullUrl`.
+   * Names its lineage where no `lineage` is passed. Pass it for every version, or for none.
+   */
+  readonly fullUrl?: string;
   /** Ids of the entries that it follows. Default none. */
   readonly predecessors?: readonly Uint8Array[];
   /** In what capacity a grantor other than the patient speaks. Needed where there is one. */

@@ -107,13 +107,12 @@ const SCOPE = "http://terminology.hl7.org/CodeSystem/consentscope";
 
 function header(directive: Directive, options: ToConsentOptions, r5: boolean): FhirResource {
   const { lineage, category, basis, grantor, validity, controller } = directive;
-  const id = /^Consent\/([A-Za-z0-9\-.]{1,64})$/.exec(lineage)?.[1];
   const given = writeDate(validity.from);
   const url = basis.version === "" ? basis.uri : `${basis.uri}|${basis.version}`;
   const scope = { coding: [{ system: SCOPE, code: category ?? "patient-privacy" }] };
   const common = {
     resourceType: "Consent",
-    ...(id === undefined ? { identifier: [writeIdentifier(lineage)] } : { id }),
+    identifier: [writeIdentifier(lineage)],
     status: directive.mode === "revoke" ? "inactive" : "active",
   };
   if (r5) {

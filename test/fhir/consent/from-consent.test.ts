@@ -211,7 +211,26 @@ describe("fromConsent", () => {
       { ...provision({}), policy: undefined },
       /UNSUPPORTED Consent\.policy .*pass basis/,
     ],
-    ["no name", { ...provision({}), id: undefined }, /UNSUPPORTED Consent\.id .*pass lineage/],
+    [
+      "no name but an id, which every server gives",
+      { ...provision({}), identifier: undefined },
+      /UNSUPPORTED Consent\.identifier .*pass fullUrl or lineage/,
+    ],
+    [
+      "no name but an id, and a withdrawal",
+      { ...provision({}), status: "inactive", identifier: [{ value: "c1" }] },
+      /UNSUPPORTED Consent\.identifier .*pass fullUrl or lineage/,
+    ],
+    [
+      "a number that stands for none",
+      { ...provision({}), identifier: [{ system: "urn:example:consents", value: "unknown" }] },
+      /UNSUPPORTED Consent\.identifier .*pass fullUrl or lineage/,
+    ],
+    [
+      "two names",
+      { ...provision({}), identifier: ["1", "2"].map((value) => ({ system: "urn:x", value })) },
+      /UNSUPPORTED Consent\.identifier .*pass lineage or fullUrl/,
+    ],
     [
       "a purpose without system",
       provision({ purpose: [{ code: "TREAT" }] }),

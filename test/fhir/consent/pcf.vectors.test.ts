@@ -117,7 +117,9 @@ describeVectors("IHE PCF", join("consent", "ihe-pcf"), (folder) => {
   }
 
   function ask(item: Pick<Case, "consent" | "asOf" | "request">) {
-    const { directive, dialect } = fromConsent(read(item.consent.replace("/", "-")));
+    const { directive, dialect } = fromConsent(read(item.consent.replace("/", "-")), {
+      lineage: item.consent,
+    });
     expect(dialect).toBe("r4-pcf");
     const consent = compile([directive], { memberships, organisation: filed([denies]) });
     const request = requestOf({
@@ -199,7 +201,7 @@ describeVectors("IHE PCF", join("consent", "ihe-pcf"), (folder) => {
   it("asks in what capacity a mother speaks", () => {
     const infant = read("Consent-ex-consent-basic-treat-infant");
     expect(() => fromConsent(infant)).toThrow(/performer\[0\].*pass capacity/);
-    const { directive } = fromConsent(infant, { capacity: "guardian" });
+    const { directive } = fromConsent(infant, { capacity: "guardian", lineage: "infant" });
     expect(directive.grantor).toEqual({
       actor: "Patient/ex-mother",
       capacity: "guardian",

@@ -228,10 +228,10 @@ for (const [version, rows] of [
     it.each(rows)("$name: $because", ({ name, options, refused, decides }) => {
       const consent = read(name);
       if (refused !== undefined) {
-        expect(() => fromConsent(consent, { ...options, dialect })).toThrow(refused);
+        expect(() => fromConsent(consent, { lineage: name, ...options, dialect })).toThrow(refused);
         return;
       }
-      const { directive } = fromConsent(consent, { ...options, dialect });
+      const { directive } = fromConsent(consent, { lineage: name, ...options, dialect });
       for (const [on, asks, about, then] of decides ?? []) {
         const decision = compile([directive]).evaluate(
           requestOf(asks),
@@ -246,7 +246,7 @@ for (const [version, rows] of [
       "$name: a reading is asked for, never guessed",
       ({ name, options, refused }) => {
         const { reading: _, ...rest } = options!;
-        expect(() => fromConsent(read(name), { ...rest, dialect })).toThrow(
+        expect(() => fromConsent(read(name), { lineage: name, ...rest, dialect })).toThrow(
           refused?.source.includes("provision") === true && name !== "signature"
             ? /pass reading|custodian/
             : /pass reading|grantee|class/,
@@ -256,6 +256,7 @@ for (const [version, rows] of [
 
     it("opens prescriptions to an app for half an hour, and nothing else", () => {
       const { directive } = fromConsent(read("smartonfhir"), {
+        lineage: "smartonfhir",
         dialect,
         reading: "scope",
         capacity: "proxy",

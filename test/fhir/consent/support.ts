@@ -77,6 +77,7 @@ export const resourceOf = (more: Partial<ConsentResource> = {}): ConsentResource
 export const r4 = (more: object = {}): Record<string, unknown> => ({
   resourceType: "Consent",
   id: "c1",
+  identifier: [{ system: "urn:example:consents", value: "c1" }],
   status: "active",
   scope: {
     coding: [
@@ -95,6 +96,7 @@ export const r4 = (more: object = {}): Record<string, unknown> => ({
 export const r5 = (more: object = {}): Record<string, unknown> => ({
   resourceType: "Consent",
   id: "c1",
+  identifier: [{ system: "urn:example:consents", value: "c1" }],
   status: "active",
   category: [{ coding: [{ system: "http://loinc.org", code: "59284-0" }] }],
   subject: { reference: "Patient/1" },

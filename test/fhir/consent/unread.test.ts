@@ -14,6 +14,7 @@ const period = { start: "2026-01-01", end: "2026-12-31" };
 const r4 = {
   resourceType: "Consent",
   id: "c",
+  identifier: [{ system: "urn:example:consents", value: "c" }],
   status: "active",
   scope: {
     coding: [
@@ -29,6 +30,7 @@ const r4 = {
 const r5 = {
   resourceType: "Consent",
   id: "c",
+  identifier: [{ system: "urn:example:consents", value: "c" }],
   status: "active",
   category: [{ coding: [{ system: "http://loinc.org", code: "59284-0" }] }],
   subject: { reference: "Patient/p" },
@@ -50,7 +52,7 @@ const COMMON: readonly Row[] = [
   ["contained", [{ resourceType: "Organization", id: "o" }], "Consent.contained"],
   ["extension", [{ url: "urn:example:x", valueBoolean: true }], "Consent.extension"],
   ["modifierExtension", [{ url: "urn:example:x", valueBoolean: true }]],
-  ["identifier", [{ value: "1" }, { system: "urn:x", value: "2" }], "Consent.identifier[1].value"],
+  ["identifier", [{ value: "1" }, { system: "urn:x", value: "2" }], "Consent.identifier[0].value"],
   ["status", "odd"],
   ["status", "draft"],
   ["category", [concept], "Consent.category[0]"],

@@ -93,6 +93,9 @@ function writeMap(out: Output, fields: Record<string, unknown>, depth: number): 
   }
 }
 
+/** Maps up to this many keys are sorted by insertion, which beats the engine's sort there. */
+const FEW_KEYS = 24;
+
 /** Sorts keys by the length of their UTF-8 form, then by its bytes (RFC 7049 §3.9). */
 function sortKeys(keys: string[]): void {
   let sorted = true;
@@ -109,7 +112,18 @@ function sortKeys(keys: string[]): void {
     }
     if (i > 0 && compareAscii(keys[i - 1]!, key) > 0) sorted = false;
   }
-  if (!sorted) keys.sort(compareAscii);
+  if (sorted) return;
+  if (keys.length > FEW_KEYS) keys.sort(compareAscii);
+  else insertAll(keys);
+}
+
+function insertAll(keys: string[]): void {
+  for (let i = 1; i < keys.length; i++) {
+    const key = keys[i]!;
+    let at = i;
+    for (; at > 0 && compareAscii(keys[at - 1]!, key) > 0; at--) keys[at] = keys[at - 1]!;
+    keys[at] = key;
+  }
 }
 
 function isAscii(text: string): boolean {

@@ -131,5 +131,6 @@ function hasText(value: unknown, is: (text: string) => boolean): boolean {
   if (Array.isArray(value)) return value.some((item) => hasText(item, is));
   if (typeof value !== "object" || value === null) return false;
   if (value instanceof Uint8Array || value instanceof CID) return false;
-  return Object.entries(value).some(([key, item]) => is(key) || hasText(item, is));
+  const fields = value as Record<string, unknown>;
+  return Object.keys(fields).some((key) => is(key) || hasText(fields[key], is));
 }

@@ -92,6 +92,18 @@ describe("encode", () => {
     expect(decode(fromHex(hex), { floats: true })).toEqual(value);
   });
 
+  it("sorts maps of any number of keys in one way", () => {
+    for (let count = 1; count <= 70; count++) {
+      // 37 has no common divisor with 1009: no two keys are alike, and their order is mixed.
+      const keys = Array.from({ length: count }, (_, i) => ((i * 37 * count) % 1009).toString(36));
+      const sorted = [...new Set(keys)].sort(
+        (a, b) => a.length - b.length || Buffer.compare(Buffer.from(a), Buffer.from(b)),
+      );
+      const read = decode(encode(Object.fromEntries(keys.map((key) => [`k${key}`, 0]))));
+      expect(Object.keys(read as object)).toEqual(sorted.map((key) => `k${key}`));
+    }
+  });
+
   it("sorts keys by the bytes of their UTF-8 form, shorter first", () => {
     // As UTF-16, 𐅑 (d800…) would sort before \uffffa; as UTF-8 (f0…) it sorts after it (ef…).
     const value = { "𐅑": 1, "\uffff": 2, "\uffffa": 3, bb: 4, a: 5, "": 6, é: 7 };

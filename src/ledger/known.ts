@@ -110,10 +110,11 @@ function finderAmong(
     }
   }
   return async ({ manifest, text }) => {
-    const description = encode(manifest.resource);
-    for (const { record, item } of versions.get(nameOf(manifest)) ?? []) {
+    const named = versions.get(nameOf(manifest)) ?? [];
+    const description = named.length === 0 ? undefined : encode(manifest.resource);
+    for (const { record, item } of named) {
       // Texts that are one have one description: few have to be opened.
-      if (!equalBytes(encode(item.manifest.resource), description)) continue;
+      if (!equalBytes(encode(item.manifest.resource), description!)) continue;
       const own = await textOf(item).catch(noText);
       if (own === undefined || !equalBytes(own, text)) continue;
       const id = record.history.at(-1)!.id;

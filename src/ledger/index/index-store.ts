@@ -165,6 +165,15 @@ export function openIndex(context: LedgerContext): Index {
   let overlay = emptyOverlay();
   let lacking: Map<string, Lacking> | undefined;
   let isLackingChanged = false;
+  /** Names of rows of ids, from when an entry is looked for until its row is written. */
+  const idNames = new Map<string, Uint8Array>();
+
+  function idName(id: Uint8Array): Uint8Array {
+    const hex = toHex(id);
+    let name = idNames.get(hex);
+    if (name === undefined) idNames.set(hex, (name = names.id(id)));
+    return name;
+  }
 
   async function readRecord(): Promise<IndexRecord | undefined> {
     const stored = await storage.state.get(vault.indexRecordKey);
@@ -187,6 +196,7 @@ export function openIndex(context: LedgerContext): Index {
     isLackingChanged = false;
     people.clear();
     cachedItems = 0;
+    idNames.clear();
   }
 
   function adopt(record: IndexRecord): void {
@@ -436,7 +446,7 @@ export function openIndex(context: LedgerContext): Index {
       const stored = await row(names.ids, "the sums over its ids");
       const sums = stored === undefined ? noIds() : decodeIdSums(stored);
       for (const { id, row: known, before: former } of overlay.ids.values()) {
-        const name = names.id(id);
+        const name = idName(id);
         const value = encodeIdRow(known);
         before.push(vault.put(name, value));
         const macOf = (bytes: Uint8Array): Uint8Array => vault.mac("id", name, bytes);
@@ -540,6 +550,7 @@ export function openIndex(context: LedgerContext): Index {
     base = next;
     overlay = emptyOverlay();
     isLackingChanged = false;
+    idNames.clear();
   }
 
   /** Writes ahead what is too much for one step; returns what is not. */
@@ -588,7 +599,7 @@ export function openIndex(context: LedgerContext): Index {
     /** Which entries stand in the store's index already. */
     async knows(ids: readonly Uint8Array[]): Promise<boolean[]> {
       try {
-        const found = await vault.getMany(ids.map((id) => names.id(id)));
+        const found = await vault.getMany(ids.map(idName));
         return found.map(
           (value) => value !== undefined && decodeIdRow(value).height < base!.height,
         );

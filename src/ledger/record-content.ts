@@ -1,3 +1,4 @@
+import { toHex } from "../bytes/hex.ts";
 import { prepareFields } from "../envelope/disclosed.ts";
 import { decodeSignedHeader } from "../envelope/header.ts";
 import { wipeKeys } from "../envelope/keys.ts";
@@ -66,6 +67,11 @@ export interface RecordContents {
   ): void;
   /** Seals a record's entry; where its content was prepared, with the manifest of then. */
   seal(subject: Subject, manifest: ManifestOf, content?: RecordContent): Promise<SealedEntry>;
+  /**
+   * Works with a sealer that reads each person's key once, and wipes the keys in the end. Nobody may
+   * be forgotten meanwhile.
+   */
+  sealMany<T>(work: (seal: RecordContents["seal"]) => Promise<T>): Promise<T>;
   /** The resource's exact JSON in an entry's envelope. */
   textOf(item: CatalogueItem): Promise<Uint8Array>;
   /** What is attached to a record's newest content. */
@@ -94,6 +100,26 @@ export function createRecordContents(
     (await isErased(item))
       ? new StorageError("ERR_STORAGE_ERASED", "this record was erased")
       : new StorageError("ERR_STORAGE_MISSING", "the record's content is not there");
+
+  async function sealUnder(
+    subjectKey: Uint8Array,
+    { local }: Subject,
+    manifest: ManifestOf,
+    content: RecordContent | undefined,
+  ): Promise<SealedEntry> {
+    const upload = content?.upload;
+    const full: Manifest = upload?.manifest ?? { v: 1, local, ...manifest };
+    const sealed =
+      upload?.entry(subjectKey) ??
+      (await sealEntry(context, {
+        kind: "record",
+        manifest: full,
+        subjectKey,
+        ...(content === undefined ? { parts: [] } : partsOf(content, context.random)),
+      }));
+    catalogue.remember(sealed.id, full);
+    return sealed;
+  }
 
   async function textOf(item: CatalogueItem): Promise<Uint8Array> {
     const { kind, envelope, place } = item;
@@ -181,20 +207,22 @@ export function createRecordContents(
     async seal(subject, manifest, content) {
       const { key } = await subjects.read(subject);
       try {
-        const upload = content?.upload;
-        const full: Manifest = upload?.manifest ?? { v: 1, local: subject.local, ...manifest };
-        const sealed =
-          upload?.entry(key) ??
-          (await sealEntry(context, {
-            kind: "record",
-            manifest: full,
-            subjectKey: key,
-            ...(content === undefined ? { parts: [] } : partsOf(content, context.random)),
-          }));
-        catalogue.remember(sealed.id, full);
-        return sealed;
+        return await sealUnder(key, subject, manifest, content);
       } finally {
         key.fill(0);
+      }
+    },
+    async sealMany(work) {
+      const keys = new Map<string, Uint8Array>();
+      try {
+        return await work(async (subject, manifest, content) => {
+          const person = toHex(subject.local);
+          const key = keys.get(person) ?? (await subjects.read(subject)).key;
+          keys.set(person, key);
+          return sealUnder(key, subject, manifest, content);
+        });
+      } finally {
+        for (const key of keys.values()) key.fill(0);
       }
     },
     textOf,

@@ -567,18 +567,22 @@ export function createRecording(options: {
         signal?.throwIfAborted();
         const some = toFile.slice(at, at + MAX_FILED_TOGETHER);
         const people = some.map((one) => personName(one.subject));
-        const file = async () => {
+        const sealSome = async (seal: RecordContents["seal"]): Promise<SealedEntry[]> => {
           const sealed: SealedEntry[] = [];
           let bytes = 0;
           for (const { manifest, text, subject: person } of some) {
             if (bytes > MAX_BYTES_TOGETHER) break;
             const content = { text, fields, attachments: [] };
-            sealed.push(await contents.seal(person, { op: "create", ...manifest }, content));
+            sealed.push(await seal(person, { op: "create", ...manifest }, content));
             bytes += sizeOfSealed(sealed.at(-1)!);
             if (sealed.length % PROGRESS_EVERY === 0) tell(sealed.length);
             await giveTurn();
             signal?.throwIfAborted();
           }
+          return sealed;
+        };
+        const file = async () => {
+          const sealed = await contents.sealMany(sealSome);
           const filed = mix
             ? (await Promise.all(sealed.map((one) => filing.fileAlone([one])))).flat()
             : await filing.fileAlone(sealed);

@@ -1,5 +1,7 @@
 import { InputError } from "../errors.ts";
-import type { CodeList, LabelRule } from "./label-rules.ts";
+import { codeSystem } from "./code-systems.ts";
+import { DEFAULT_LABEL_RULES } from "./data/label-rules.ts";
+import type { CodeList, LabelRule, LabelRuleSet } from "./label-rules.ts";
 import { defaultTerminology, type Terminology } from "./terminology.ts";
 
 /** A FHIR ValueSet, and what its codes call for. */
@@ -26,13 +28,14 @@ const MAX_DEPTH = 64;
  *
  * Only what is listed code by code is taken. A value set that says more than it lists (`filter`,
  * other value sets, whole systems) needs an expansion; then the expansion is taken, which must be
- * whole.
+ * whole: of one that was asked for by `offset` or `count`, only `total` tells that.
  *
  * @param valueSets - borrowed
- * @param options - `terminology`: whose sensitivity codes are known; HL7's by default
+ * @param options - `terminology`: whose sensitivity codes are known; HL7's by default. `systems`: as
+ *   for {@link extendLabelRules}, code systems known beside those of {@link DEFAULT_LABEL_RULES}
  * @throws {InputError} `ERR_INPUT_INVALID` when a label is not known, a value set lists no code,
  *   excludes codes without an expansion, cannot be expanded, is an expansion in part, or has a code
- *   without a system
+ *   without a system or of a system that is not known, whose name may be mistyped
  * @see FHIR R4 ValueSet, §4.9.8 (expansion), §4.9.5 (compose)
  * @example
  * const additions = labelRulesFromValueSets([
@@ -43,13 +46,19 @@ const MAX_DEPTH = 64;
  */
 export function labelRulesFromValueSets(
   valueSets: readonly LabelledValueSet[],
-  { terminology = defaultTerminology() }: { readonly terminology?: Terminology } = {},
+  {
+    terminology = defaultTerminology(),
+    systems = {},
+  }: { readonly terminology?: Terminology; readonly systems?: LabelRuleSet["systems"] } = {},
 ): ValueSetRules {
+  const known = new Set(
+    [...systemsOf(DEFAULT_LABEL_RULES), ...Object.keys(systems)].map(codeSystem),
+  );
   const rules: LabelRule[] = [];
   const notSensitive: CodeList[] = [];
   valueSets.forEach(({ valueSet, labels }, at) => {
     const path = `valueSets[${at}]`;
-    const codes = codesOf(valueSet, path);
+    const codes = codesOf(valueSet, path, known);
     if (labels === "not sensitive") {
       notSensitive.push({ codes });
       return;
@@ -67,7 +76,19 @@ export function labelRulesFromValueSets(
   return { rules, notSensitive };
 }
 
-function codesOf(valueSet: unknown, path: string): Record<string, readonly string[]> {
+/** A rule of any other system would be met by no code that is written as it should be. */
+function systemsOf({ systems, administrativeSystems, rules }: LabelRuleSet): readonly string[] {
+  const named = rules.flatMap(({ codes = {}, prefixes = {} }) =>
+    Object.keys({ ...codes, ...prefixes }),
+  );
+  return [...Object.keys(systems), ...administrativeSystems, ...named];
+}
+
+function codesOf(
+  valueSet: unknown,
+  path: string,
+  known: ReadonlySet<string>,
+): Record<string, readonly string[]> {
   if (!isObject(valueSet) || valueSet["resourceType"] !== "ValueSet") {
     throw invalid(path, "must be a ValueSet");
   }
@@ -77,6 +98,9 @@ function codesOf(valueSet: unknown, path: string): Record<string, readonly strin
   const add = (system: unknown, code: unknown, where: string): void => {
     if (typeof system !== "string" || !/^[A-Za-z][A-Za-z0-9+.-]*:\S+$/.test(system)) {
       throw invalid(where, "needs a code system");
+    }
+    if (!known.has(codeSystem(system))) {
+      throw invalid(where, "is of a code system that neither the default rules nor `systems` know");
     }
     if (typeof code !== "string" || code.trim() === "") throw invalid(where, "needs a code");
     if (++count > MAX_CODES) throw invalid(path, `lists more than ${MAX_CODES} codes`);
@@ -95,13 +119,18 @@ function readExpansion(expansion: unknown, path: string, add: Add): void {
   if (!isObject(expansion)) throw invalid(path, "must be an object");
   const { contains, total, offset, next, parameter } = expansion;
   const extensions = listOf(expansion["extension"], path);
+  const parameters = listOf(parameter, path).filter(isObject);
   const part =
     (offset !== undefined && offset !== 0) ||
     next !== undefined ||
     extensions.some(
       (one) => isObject(one) && /valueset-(?:toocostly|unclosed)$/.test(String(one["url"])),
     ) ||
-    listOf(parameter, path).some((one) => isObject(one) && one["name"] === "limitedExpansion");
+    parameters.some(
+      ({ name, ...value }) =>
+        name === "limitedExpansion" ||
+        (name === "offset" && Object.values(value).some((one) => Number(one) !== 0)),
+    );
   if (part) throw invalid(path, "is a part of an expansion");
   let entries = 0;
   const read = (list: unknown, where: string, depth: number): void => {
@@ -118,8 +147,10 @@ function readExpansion(expansion: unknown, path: string, add: Add): void {
     });
   };
   read(contains, `${path}.contains`, 0);
-  if (typeof total === "number" && total > entries)
-    throw invalid(path, "is a part of an expansion");
+  const paged = parameters.some(({ name }) => name === "count" || name === "offset");
+  // What was asked for page by page is whole only if it says how much there is.
+  const all = total === undefined ? !paged : typeof total === "number" && total <= entries;
+  if (!all) throw invalid(path, "is a part of an expansion");
 }
 
 function readCompose(compose: unknown, path: string, add: Add): void {

@@ -105,6 +105,32 @@ describe("labelRulesFromValueSets", () => {
     ["an entry without a code", expanded([one, { system: SNOMED, display: "x" }]), "needs a code"],
     ["one page of several", expanded([one], { total: 2 }), "is a part"],
     ["a later page", expanded([one], { offset: 100 }), "is a part"],
+    [
+      "a page that says how it was asked for",
+      expanded([one], { parameter: [{ name: "offset", valueInteger: 100 }], total: 1 }),
+      "is a part",
+    ],
+    [
+      "a first page that does not say how much there is",
+      expanded([one], { parameter: [{ name: "count", valueInteger: 1 }] }),
+      "is a part",
+    ],
+    [
+      "a first page of more",
+      expanded([one], { parameter: [{ name: "count", valueInteger: 1 }], total: 2 }),
+      "is a part",
+    ],
+    ["a total that is no number", expanded([one], { total: "2" }), "is a part"],
+    [
+      "a mistyped system",
+      composed({ system: "http://snomed.info/sctt", concept: [{ code: "1" }] }),
+      "code system that neither",
+    ],
+    [
+      "a mistyped system in an expansion, below a heading",
+      expanded([{ ...one, contains: [{ system: "http://loinc.com", code: "1-8" }] }]),
+      "code system that neither",
+    ],
     ["a page with a next", expanded([one], { next: "http://x" }), "is a part"],
     [
       "an expansion that was too costly",
@@ -136,6 +162,32 @@ describe("labelRulesFromValueSets", () => {
       expect(make).toThrow(expect.objectContaining({ code: "ERR_INPUT_INVALID" }));
       expect(make).toThrow(why);
     }
+  });
+
+  it("takes a page that says that it is all", () => {
+    const parameter = [
+      { name: "offset", valueInteger: 0 },
+      { name: "count", valueInteger: 1000 },
+    ];
+    const valueSet = expanded([one], { parameter, total: 1 });
+    expect(labelRulesFromValueSets([{ valueSet, labels: ["HIV"] }]).rules).toEqual([
+      { labels: ["HIV"], codes: { [SNOMED]: ["1"] } },
+    ]);
+  });
+
+  it("knows systems in other spellings, those of the caller, and no others", () => {
+    const own = "urn:oid:1.2.3.4";
+    const systems = { [own]: { covers: "part" } } as const;
+    const make = (system: string, options = {}) =>
+      labelRulesFromValueSets([{ valueSet: listing(system, "1"), labels: ["HIV"] }], options);
+    for (const spelt of ["urn:oid:2.16.840.1.113883.6.96", "https://loinc.org/"]) {
+      expect(make(spelt).rules).toHaveLength(1);
+    }
+    expect(make(own, { systems }).rules).toEqual([{ labels: ["HIV"], codes: { [own]: ["1"] } }]);
+    expect(() => make(own)).toThrow("neither the default rules nor `systems`");
+    expect(() => make(`${own}5`, { systems })).toThrow("neither the default rules nor `systems`");
+    // A `*` stands for the names of a registry, among which every mistyped one would be.
+    expect(() => make("urn:ietf:bcp:4711")).toThrow("neither the default rules nor `systems`");
   });
 
   it("knows the labels of its terminology only", () => {

@@ -122,26 +122,20 @@ function groupsOf(book: ReadonlyMap<number, Numbers>): {
 
 /** Whether two of some patients have numbers of one system, and none of that system in common. */
 function disagree(patients: readonly Numbers[]): boolean {
-  if (patients.length < 2) return false;
-  const seen = new Set<string>();
-  const systems = patients.map((numbers) => {
-    const bySystem = new Map<string, Set<string>>();
-    for (const [key, { system }] of numbers) {
-      bySystem.set(system, (bySystem.get(system) ?? new Set()).add(key));
-    }
-    return bySystem;
-  });
   // Alike ones are compared once: a bundle may name one person in many ways.
-  const distinct = systems.filter((_, at) => {
-    const key = JSON.stringify([...patients[at]!.keys()].sort());
-    return !seen.has(key) && seen.add(key);
+  const bySystem = new Map<string, Map<string, ReadonlySet<string>>>();
+  for (const numbers of patients) {
+    const own = new Map<string, string[]>();
+    for (const [key, { system }] of numbers) own.set(system, [...(own.get(system) ?? []), key]);
+    for (const [system, keys] of own) {
+      const sets = bySystem.get(system) ?? new Map<string, ReadonlySet<string>>();
+      bySystem.set(system, sets.set(JSON.stringify(keys.sort()), new Set(keys)));
+    }
+  }
+  return [...bySystem.values()].some((sets) => {
+    const distinct = [...sets.values()];
+    return distinct.some((one, at) =>
+      distinct.slice(at + 1).some((other) => ![...one].some((key) => other.has(key))),
+    );
   });
-  return distinct.some((one, at) =>
-    distinct.slice(at + 1).some((other) =>
-      [...one].some(([system, mine]) => {
-        const yours = other.get(system);
-        return yours !== undefined && ![...mine].some((key) => yours.has(key));
-      }),
-    ),
-  );
 }

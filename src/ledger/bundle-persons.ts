@@ -14,10 +14,12 @@ export interface BundlePersons {
 
 /** Patients of a bundle who are one person, by the numbers that they share. */
 interface Group {
-  readonly places: readonly number[];
-  readonly identifier: PersonIdentifier | undefined;
-  readonly sure: ReadonlyMap<string, PersonIdentifier>;
-  readonly doubtful: ReadonlyMap<string, PersonIdentifier>;
+  /** Place of the first. */
+  readonly at: number;
+  readonly places: number[];
+  identifier: PersonIdentifier | undefined;
+  readonly sure: Map<string, PersonIdentifier>;
+  readonly doubtful: Map<string, PersonIdentifier>;
 }
 
 /** Persons of a bundle who are looked for, and filed where they are new, in one transaction. */
@@ -76,22 +78,24 @@ function groupsOf(patients: readonly BundlePatient[]): readonly Group[] {
   patients.forEach(({ identifier, otherIdentifiers = [], doubtfulIdentifiers = [] }, place) => {
     const numbers = [...(identifier === undefined ? [] : [identifier]), ...otherIdentifiers];
     const own: Group = {
+      at: place,
       places: [place],
       identifier,
       sure: new Map(numbers.map((one) => [numberKey(one), one])),
       doubtful: new Map(doubtfulIdentifiers.map((one) => [numberKey(one), one])),
     };
     const others = [...own.sure.keys()].flatMap((key) => byNumber.get(key) ?? []);
-    const joined = [...new Set([...others, own])].sort((a, b) => a.places[0]! - b.places[0]!);
-    for (const one of joined) groups.delete(one);
-    const group: Group = {
-      places: joined.flatMap((one) => one.places),
-      identifier: joined.find((one) => one.identifier !== undefined)?.identifier,
-      sure: new Map(joined.flatMap((one) => [...one.sure])),
-      doubtful: new Map(joined.flatMap((one) => [...one.doubtful])),
-    };
-    groups.add(group);
-    for (const key of group.sure.keys()) byNumber.set(key, group);
+    const [first, ...rest] = [...new Set([...others, own])].sort((one, other) => one.at - other.at);
+    groups.add(first!);
+    for (const one of rest) {
+      groups.delete(one);
+      for (const place of one.places) first!.places.push(place);
+      first!.identifier ??= one.identifier;
+      for (const [key, number] of one.sure) first!.sure.set(key, number);
+      for (const [key, number] of one.doubtful) first!.doubtful.set(key, number);
+      for (const key of one.sure.keys()) byNumber.set(key, first!);
+    }
+    for (const key of own.sure.keys()) byNumber.set(key, first!);
   });
   return [...groups];
 }

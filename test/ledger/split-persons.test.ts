@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { memorySigner } from "../../src/identity/signer.ts";
+import { readBundle } from "../../src/fhir/bundle.ts";
 import { observation, treatmentOnly } from "../support/hospital.ts";
 import { bytesFor } from "../support/ledger.ts";
 import { opened, ward, type Ward } from "../support/ward.ts";
@@ -222,5 +223,17 @@ describe("a record whose encounter is another patient's", () => {
     ]);
     expect(done.problems).toEqual([{ code: "other-patient", path: "Bundle.entry[3]" }]);
     expect(await released(w, mrn("1"), mrn("2"))).toEqual(["p"]);
+  });
+});
+
+describe("a bundle that names people in thousands of ways", () => {
+  it("is told apart in time that grows with it, whoever shares what", () => {
+    const many = Array.from({ length: 20_000 }, (_, n) => ({
+      resource: patient(`p${n}`, { system: `urn:s${n}`, value: "1" }, insured("i")).resource,
+    }));
+    const began = performance.now();
+    const { patients } = readBundle(bundleOf(...many));
+    expect(patients).toHaveLength(20_000);
+    expect(performance.now() - began).toBeLessThan(10_000);
   });
 });

@@ -11,8 +11,8 @@ import type { FullStorage } from "../../src/storage/types.ts";
 import { MRN, observation, treatmentOnly } from "../support/hospital.ts";
 import { collect, ward, type Ward } from "../support/ward.ts";
 
-/** Faults in turn that a single record is tried with; `npm run test:fuzz` tries more. */
-const LONGEST = process.env["HEALTHLEDGER_FAULTS"] === "all" ? 3 : 2;
+/** Faults in turn that calls are tried with, and a single record; `npm run test:fuzz` tries more. */
+const [LONG, LONGEST] = process.env["HEALTHLEDGER_FAULTS"] === "all" ? [2, 3] : [1, 2];
 
 /** What becomes of one write. */
 const FAULTS = ["reply lost", "not written", "conflict", "closed", "timeout"] as const;
@@ -255,13 +255,9 @@ const TRUE_OF: Readonly<Record<string, readonly number[]>> = {
 
 describe("what is said of an outcome is true on the ledger", () => {
   for (const name of Object.keys(CALLS)) {
-    const length = name === "record" ? LONGEST : 2;
+    const length = name === "record" ? LONGEST : LONG;
     it(`${name}, after up to ${length} faults in turn`, { timeout: 120_000 }, async () => {
-      const all = sequences(length);
-      // Of these the rest is tried beside the fuzzing.
-      const some = all.filter(([first], i) => i < FAULTS.length || first === "reply lost");
-      const isShort = LONGEST === 2 && CALLS[name]!.prepare !== undefined;
-      for (const faults of isShort ? some : all) {
+      for (const faults of sequences(length)) {
         const [said, times] = await outcome(name, faults);
         expect(TRUE_OF[said] ?? [], `${faults.join(", ")}: ${said}`).toContain(times);
         // One that got no answer at first never ends as if nothing had been written.

@@ -1,9 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { decodeEntry, type SubjectEntry } from "../../src/block/entry.ts";
+import { cidOf, DAG_CBOR } from "../../src/codec/cid.ts";
 import { encode } from "../../src/codec/dag-cbor.ts";
 import type { Directive, Rule } from "../../src/consent/model.ts";
 import { decodeSignedHeader } from "../../src/envelope/header.ts";
 import type { FiledDirective } from "../../src/ledger/consenting.ts";
+import { encodeIdentifiers } from "../../src/ledger/index/rows.ts";
+import { signDirective } from "../../src/ledger/signed-directive.ts";
 import { memorySigner } from "../../src/identity/signer.ts";
 import { fileAs } from "../support/by-hand.ts";
 import { MRN, observation, treatmentOnly } from "../support/hospital.ts";
@@ -171,6 +174,20 @@ describe("a directive that cannot be read", () => {
       });
     });
   }
+
+  it("is not lifted by a replacement that is void, wherever it was filed", async () => {
+    const { w, refusal } = await damaged("its header is lost");
+    const directive = treatmentOnly(w.patient, { predecessors: [refusal], root: all("permit") });
+    const salt = bytesFor("salt");
+    const ledger = cidOf(encode({ v: 1, another: "ledger" }), DAG_CBOR);
+    const signed = await signDirective(directive, w.patient, { ledger, person: MRN, salt });
+    await fileAs(w, "consent", signed, {}, [
+      { id: "salt", bytes: salt },
+      { id: "identifier", bytes: encodeIdentifiers([MRN]) },
+    ]);
+    await expect(w.ask()).rejects.toMatchObject(NAMED);
+    await expect(breakTheGlass(w)).rejects.toMatchObject(NAMED);
+  });
 
   it("goes on being replaced when it was given up, and what it replaced stays ended", async () => {
     const { w, file, refusal } = await damaged("its header is lost, and the index was built again");

@@ -340,6 +340,8 @@ describe("a directive that is not what it says", () => {
       // Hospital B in the name of A, and A's name with B's key.
       [await forged({}, b), /signature/],
       [await forged({ key: b.key }, b), /not in force/],
+      // A good signature under the name of another algorithm.
+      [encode({ ...good, alg: "ES256" }), /not in force/],
       // Evidence, user, form or time put in the place of another.
       [encode({ ...good, witness: encode({ ...told, evidence: [bytesFor("x")] }) }), /signature/],
       [encode({ ...good, witness: encode({ ...told, form: "oral" }) }), /signature/],

@@ -9,6 +9,7 @@ import type { SnapshotDirective } from "../consent/snapshot.ts";
 import type { PartContent } from "../envelope/seal.ts";
 import { ConsentError, InputError } from "../errors.ts";
 import type { EntryPlace } from "../chain/make-receipt.ts";
+import { isObject } from "../fhir/resource.ts";
 import type { Signer } from "../identity/signer.ts";
 import { afterWriting } from "../storage/settle.ts";
 import { capacityFacts, encodeAttestedKey, type AttestedKey } from "./attested-key.ts";
@@ -99,6 +100,18 @@ const wouldBeVoid = (why: string): ConsentError =>
   new ConsentError("ERR_CONSENT_INVALID", `the directive would be void: ${why}`);
 const counts = ({ standing }: SnapshotDirective): boolean => standing === "valid";
 
+const WAYS = ["grantor", "signed", "witness"] as const;
+
+/** Of two ways in which a person is said to have given a directive none is preferred. */
+function assertOneWay(given: ConsentOptions): void {
+  const said = WAYS.filter((way) => isObject(given) && way in given);
+  if (said.length === 1 && isObject((given as Readonly<Record<string, unknown>>)[said[0]!])) return;
+  throw new InputError(
+    "ERR_INPUT_INVALID",
+    "a directive is filed with its grantor who signs, as it was signed, or with a witness: one of them",
+  );
+}
+
 /** Starts filing consents. */
 export function createConsenting(
   context: LedgerContext,
@@ -130,6 +143,7 @@ export function createConsenting(
     person: PersonIdentifier,
   ): Promise<ToFile> {
     const { ledger } = chain;
+    assertOneWay(given);
     if ("signed" in given) {
       const form = decodeFiledForm(given.signed);
       if (form.kind === "signed" && form.cid.equals(directiveCid(directive))) return given;

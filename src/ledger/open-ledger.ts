@@ -307,7 +307,8 @@ export interface Ledger {
    * @throws {ConsentError} `ERR_CONSENT_INVALID` when it would be void, or was filed before and another
    *   came after it in its lineage; nothing was filed. Also, and then it says so, when it was filed and
    *   is void, since a key was retired meanwhile
-   * @throws {InputError} `ERR_INPUT_INVALID`, `ERR_INPUT_TOO_LARGE` when the evidence cannot be sealed
+   * @throws {InputError} `ERR_INPUT_INVALID` when the options say none or several of the ways;
+   *   `ERR_INPUT_INVALID`, `ERR_INPUT_TOO_LARGE` when the evidence cannot be sealed
    */
   consent(subject: Subject, directive: Directive, options: ConsentOptions): Promise<FiledDirective>;
   /**

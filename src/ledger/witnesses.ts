@@ -27,7 +27,7 @@ export function encodeWitnesses(witnesses: readonly string[]): Uint8Array {
     !Array.isArray(witnesses) ||
     witnesses.length > MAX_MEMBERS ||
     new Set(witnesses).size < witnesses.length ||
-    witnesses.some((one) => typeof one !== "string" || !/^did:[^\0]{1,123}$/.test(one))
+    witnesses.some((one) => typeof one !== "string" || !/^did:[!-~]{1,123}$/.test(one))
   ) {
     throw new InputError(
       "ERR_INPUT_INVALID",

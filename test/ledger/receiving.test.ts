@@ -230,6 +230,7 @@ describe("a directive that another custodian witnessed", () => {
     ["no list", "x"],
     ["a name twice", ["did:key:a", "did:key:a"]],
     ["no did", ["Hospital B"]],
+    ["a did with a blank behind it", ["did:key:a "]],
   ])("takes no list of witnesses that is %s", async (_, list) => {
     const w = await ward();
     await expect(w.hl.trustWitnesses(list as never)).rejects.toMatchObject({

@@ -191,6 +191,24 @@ describe("consent that is witnessed", () => {
     expect(w.hl.chain.size).toBe(size);
   });
 
+  it("is filed in one way that was said, and in none that was not", async () => {
+    const w = await ward();
+    const size = w.hl.chain.size;
+    const grantor = w.patient;
+    for (const options of [
+      { grantor, witness: clerk },
+      { grantor: undefined },
+      { witness: undefined },
+      {},
+      undefined,
+    ]) {
+      await expect(
+        w.hl.consent(w.me, treatmentOnly(grantor), options as never),
+      ).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
+    }
+    expect(w.hl.chain.size).toBe(size);
+  });
+
   it("is erased with its forms", async () => {
     const w = await ward();
     const filed = await w.hl.consent(w.me, byName(), { witness: { ...clerk, evidence: [scan] } });

@@ -127,58 +127,62 @@ export {
   webcryptoSigner,
   type WebcryptoSignerOptions,
 } from "./identity/webcrypto-signer.ts";
-export type { AccessContent, AccessGround, AccessItem } from "./ledger/access.ts";
-export * from "./ledger/answer.ts";
-export { type Attestation, type AttestedFact, signAttestation } from "./ledger/attestation.ts";
-export type { Attachment, AttachmentInput } from "./ledger/attachments.ts";
-export type { Access, AccessedRecord, UnreadableAccess } from "./ledger/audit.ts";
-export type { CatalogueItem } from "./ledger/catalogue.ts";
-export type { AttestedKey } from "./ledger/attested-key.ts";
+export type { AccessContent, AccessGround, AccessItem } from "./ledger/disclosure/access.ts";
+export * from "./ledger/disclosure/answer.ts";
+export {
+  type Attestation,
+  type AttestedFact,
+  signAttestation,
+} from "./ledger/disclosure/attestation.ts";
+export type { Attachment, AttachmentInput } from "./ledger/records/attachments.ts";
+export type { Access, AccessedRecord, UnreadableAccess } from "./ledger/disclosure/audit.ts";
+export type { CatalogueItem } from "./ledger/entries/catalogue.ts";
+export type { AttestedKey } from "./ledger/consents/attested-key.ts";
 export type {
   ConsentOptions,
   DeliveredDirective,
   FiledDirective,
   HeldDirective,
   ReceivedDirective,
-} from "./ledger/consenting.ts";
-export type { Evidence, WitnessOptions } from "./ledger/evidence.ts";
-export type { HeldContent } from "./ledger/held.ts";
+} from "./ledger/consents/file-consent.ts";
+export type { Evidence, WitnessOptions } from "./ledger/consents/evidence.ts";
+export type { HeldContent } from "./ledger/consents/held.ts";
 export {
   commitToPerson,
   signDirective,
   type SignDirectiveOptions,
   type SignedDirective,
-} from "./ledger/signed-directive.ts";
-export type { AnsweredQuestion, Question, QuestionTime } from "./ledger/deciding.ts";
+} from "./ledger/consents/signed-directive.ts";
+export type { AnsweredQuestion, Question, QuestionTime } from "./ledger/disclosure/question.ts";
 export type {
   DisclosureAnswer,
   DisclosureResult,
   ReleasedItem,
   RequestRefusal,
-} from "./ledger/disclose.ts";
+} from "./ledger/disclosure/disclose.ts";
 export type {
   CompactionTime,
   EraseAll,
   EraseOptions,
   EraseRecords,
-} from "./ledger/erase-options.ts";
-export type { CompactionReport, ErasureStatement, Retention } from "./ledger/erasing.ts";
-export type { PendingErasure } from "./ledger/unfinished.ts";
-export type { ExportedRecord, RecordExport } from "./ledger/export-record.ts";
-export type { Manifest, Operation } from "./ledger/manifest.ts";
+} from "./ledger/erasure/erase-options.ts";
+export type { CompactionReport, ErasureStatement, Retention } from "./ledger/erasure/erase.ts";
+export type { PendingErasure } from "./ledger/erasure/unfinished.ts";
+export type { ExportedRecord, RecordExport } from "./ledger/disclosure/export-records.ts";
+export type { Manifest, Operation } from "./ledger/entries/manifest.ts";
 export * from "./ledger/open-ledger.ts";
 export type { BlobReport } from "./ledger/verify-blobs.ts";
-export type { KnownRecord } from "./ledger/known.ts";
+export type { KnownRecord } from "./ledger/records/known.ts";
 export type {
   BundleOptions,
   RecordedBundle,
   RecordedVersion,
   RecordOptions,
   ResourceInput,
-} from "./ledger/recording.ts";
-export type { UploadProgress } from "./ledger/record-content.ts";
-export type { CurrentRecord } from "./ledger/records.ts";
-export type { RelabelOptions, Relabelled } from "./ledger/relabelling.ts";
+} from "./ledger/records/recording.ts";
+export type { UploadProgress } from "./ledger/records/record-content.ts";
+export type { CurrentRecord } from "./ledger/records/current-record.ts";
+export type { RelabelOptions, Relabelled } from "./ledger/records/relabelling.ts";
 export {
   createRequest,
   type Declaration,
@@ -186,8 +190,8 @@ export {
   type RequestOptions,
   type SealedRequest,
   type SignedRequest,
-} from "./ledger/request.ts";
-export type { PersonIdentifier, Subject } from "./ledger/subjects.ts";
+} from "./ledger/disclosure/request.ts";
+export type { PersonIdentifier, Subject } from "./ledger/entries/subjects.ts";
 export * from "./merkle/frontier.ts";
 export { EMPTY_ROOT, HASH_LENGTH, leafHash, nodeHash } from "./merkle/hash.ts";
 export * from "./merkle/map-proof.ts";

@@ -5,10 +5,10 @@ import { describe, expect, it } from "vitest";
 import { randomBytes } from "#crypto";
 import { decodeGenesis, encodeGenesis } from "../src/block/genesis.ts";
 import { openChain } from "../src/chain/chain.ts";
-import { encodeDirective } from "../src/consent/directive.ts";
-import { defaultTerminology, extendTerminology } from "../src/consent/terminology.ts";
+import { encodeDirective } from "../src/consent/model/directive.ts";
+import { defaultTerminology, extendTerminology } from "../src/consent/terminology/terminology.ts";
 import * as errors from "../src/errors.ts";
-import { openVault } from "../src/ledger/vault.ts";
+import { openVault } from "../src/ledger/vault/vault.ts";
 import { memoryStorage } from "../src/storage/memory.ts";
 import { foundWorld, MRN, observation, treatmentOnly } from "./support/hospital.ts";
 

@@ -1,21 +1,25 @@
 import { appendTo } from "../bytes/lists.ts";
 import type { CID } from "../codec/cid.ts";
 import { ConsentError } from "../errors.ts";
-import { EVALUATOR, type Decision, type Outcome } from "./decision.ts";
-import { compileLayer, planLineage, type CompiledLayer, type SetAside } from "./lineage.ts";
-import { GLASS_SILENT, glassInWords, hearGlass, type Glass } from "./glass.ts";
-import { evaluateLayer, evaluateOverlays, reason, type Answer } from "./layer.ts";
-import type { AttributeTest, MatchContext } from "./match.ts";
-import { indexPlans, questionsOf, type PlanIndex } from "./plan-index.ts";
-import { decidePartially } from "./partial.ts";
-import { compileOverlays, satisfies, type CompiledOverlay } from "./overlay.ts";
-import type { ConsentRequest } from "./request.ts";
-import { indexMemberships, viewRequest } from "./request-view.ts";
-import type { ConsentResource } from "./resource.ts";
-import { snapshotCid, type ConsentSnapshot } from "./snapshot.ts";
-import { canonicalPurpose, defaultTerminology, type Terminology } from "./terminology.ts";
-import { collectBoundaries, nextBoundaryIndex } from "./boundaries.ts";
-import { DENY, INDETERMINATE, NOT_APPLICABLE, PERMIT, type Result } from "./tree.ts";
+import { EVALUATOR, type Decision, type Outcome } from "./model/decision.ts";
+import { compileLayer, planLineage, type CompiledLayer, type SetAside } from "./rules/lineage.ts";
+import { GLASS_SILENT, glassInWords, hearGlass, type Glass } from "./rules/glass.ts";
+import { evaluateLayer, evaluateOverlays, reason, type Answer } from "./rules/layer.ts";
+import type { AttributeTest, MatchContext } from "./rules/match.ts";
+import { indexPlans, questionsOf, type PlanIndex } from "./rules/plan-index.ts";
+import { decidePartially } from "./partial/partial.ts";
+import { compileOverlays, satisfies, type CompiledOverlay } from "./rules/overlay.ts";
+import type { ConsentRequest } from "./model/request.ts";
+import { indexMemberships, viewRequest } from "./rules/request-view.ts";
+import type { ConsentResource } from "./model/resource.ts";
+import { snapshotCid, type ConsentSnapshot } from "./model/snapshot.ts";
+import {
+  canonicalPurpose,
+  defaultTerminology,
+  type Terminology,
+} from "./terminology/terminology.ts";
+import { collectBoundaries, nextBoundaryIndex } from "./rules/boundaries.ts";
+import { DENY, INDETERMINATE, NOT_APPLICABLE, PERMIT, type Result } from "./rules/tree.ts";
 
 /** What evaluation needs besides its subject matter. */
 export interface EvaluateOptions {

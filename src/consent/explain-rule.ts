@@ -1,7 +1,12 @@
-import type { ActorRef, Coding, DataRef, Rule, Validity, When } from "./model.ts";
-import { ACT_CODE, canonicalSystem, CONFIDENTIALITY, type Terminology } from "./terminology.ts";
-import { endOf, isoInstant, startOf, type DateValue, type Period } from "./time.ts";
-import { findZone } from "./zone.ts";
+import type { ActorRef, Coding, DataRef, Rule, Validity, When } from "./model/model.ts";
+import {
+  ACT_CODE,
+  canonicalSystem,
+  CONFIDENTIALITY,
+  type Terminology,
+} from "./terminology/terminology.ts";
+import { endOf, isoInstant, startOf, type DateValue, type Period } from "./model/time.ts";
+import { findZone } from "./model/zone.ts";
 
 /** What sentences about a rule need to name things. */
 export interface Naming {

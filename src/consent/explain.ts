@@ -1,12 +1,12 @@
 import type { CID } from "../codec/cid.ts";
-import type { Decision, Layer, Reason } from "./decision.ts";
+import type { Decision, Layer, Reason } from "./model/decision.ts";
 import { dateInWords, either, ruleInWords, topicOf, type Naming } from "./explain-rule.ts";
-import type { SetAsideReason } from "./lineage.ts";
-import type { ActorRef, Capacity, Directive, Overlay, Rule } from "./model.ts";
-import type { ConsentSnapshot } from "./snapshot.ts";
-import { BTG, defaultTerminology, type Terminology } from "./terminology.ts";
-import { isoInstant } from "./time.ts";
-import type { DirectiveForm } from "./witness.ts";
+import type { SetAsideReason } from "./rules/lineage.ts";
+import type { ActorRef, Capacity, Directive, Overlay, Rule } from "./model/model.ts";
+import type { ConsentSnapshot } from "./model/snapshot.ts";
+import { BTG, defaultTerminology, type Terminology } from "./terminology/terminology.ts";
+import { isoInstant } from "./model/time.ts";
+import type { DirectiveForm } from "./model/witness.ts";
 
 /** What explanations are made with. */
 export interface ExplainOptions {

@@ -1,7 +1,7 @@
-import type { Decision } from "./decision.ts";
+import type { Decision } from "./model/decision.ts";
 import type { CompiledConsent, EvaluateOptions } from "./evaluate.ts";
-import type { ConsentRequest } from "./request.ts";
-import type { ConsentResource } from "./resource.ts";
+import type { ConsentRequest } from "./model/request.ts";
+import type { ConsentResource } from "./model/resource.ts";
 
 /** How {@link filter} pages through a list. */
 export interface FilterOptions extends EvaluateOptions {

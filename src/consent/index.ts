@@ -1,6 +1,6 @@
-export { lastInstantOfMinority, MAX_CAPACITY_CHAIN, type CapacityScope } from "./capacity.ts";
-export * from "./decision.ts";
-export * from "./directive.ts";
+export { lastInstantOfMinority, MAX_CAPACITY_CHAIN, type CapacityScope } from "./rules/capacity.ts";
+export * from "./model/decision.ts";
+export * from "./model/directive.ts";
 export * from "./duo.ts";
 export {
   compileDirectives,
@@ -10,7 +10,7 @@ export {
   type EvaluateOptions,
   type PreparedRequest,
 } from "./evaluate.ts";
-export * from "./external-labeller.ts";
+export * from "./labels/external-labeller.ts";
 export { explain, type ExplainOptions } from "./explain.ts";
 export { filter, type FilteredPage, type FilterOptions } from "./filter.ts";
 export {
@@ -20,33 +20,33 @@ export {
   type LabelRuleAdditions,
   type LabelRuleSet,
   type SystemCoverage,
-} from "./label-rules.ts";
-export * from "./labeller.ts";
-export * from "./value-set-rules.ts";
-export type { SetAside, SetAsideReason } from "./lineage.ts";
-export * from "./model.ts";
+} from "./labels/label-rules.ts";
+export * from "./labels/labeller.ts";
+export * from "./labels/value-set-rules.ts";
+export type { SetAside, SetAsideReason } from "./rules/lineage.ts";
+export * from "./model/model.ts";
 export * from "./overlays/minors.ts";
 export * from "./overlays/part-2.ts";
-export * from "./residual.ts";
-export { toPcfResidual, type PcfResidualRule } from "./residual-pcf.ts";
+export * from "./partial/residual.ts";
+export { toPcfResidual, type PcfResidualRule } from "./partial/residual-pcf.ts";
 export {
   toPermission,
   type ResidualPermission,
   type ResidualPermissionData,
   type ResidualPermissionRule,
-} from "./residual-permission.ts";
-export { toSearchParameters, type ResidualSearch } from "./residual-search.ts";
+} from "./partial/residual-permission.ts";
+export { toSearchParameters, type ResidualSearch } from "./partial/residual-search.ts";
 export {
   alternativesOf,
   type ResidualExport,
   type ResidualLiteral,
   type ResidualTerm,
-} from "./residual-terms.ts";
-export type { RecordQuestion } from "./match.ts";
-export type { ClaimedRole, ConsentRequest, RequestQuery } from "./request.ts";
-export type { ConsentResource, LabelStamp, ResourceLabels } from "./resource.ts";
-export * from "./snapshot.ts";
-export * from "./terminology.ts";
+} from "./partial/residual-terms.ts";
+export type { RecordQuestion } from "./rules/match.ts";
+export type { ClaimedRole, ConsentRequest, RequestQuery } from "./model/request.ts";
+export type { ConsentResource, LabelStamp, ResourceLabels } from "./model/resource.ts";
+export * from "./model/snapshot.ts";
+export * from "./terminology/terminology.ts";
 export {
   fromFhirDateTime,
   isDateValue,
@@ -55,6 +55,6 @@ export {
   type DateValue,
   type Interval,
   type Period,
-} from "./time.ts";
-export { findZone, isZoneName, type Zone } from "./zone.ts";
-export * from "./witness.ts";
+} from "./model/time.ts";
+export { findZone, isZoneName, type Zone } from "./model/zone.ts";
+export * from "./model/witness.ts";

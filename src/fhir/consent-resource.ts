@@ -1,5 +1,5 @@
-import type { Coding } from "../consent/model.ts";
-import type { ConsentResource, ResourceLabels } from "../consent/resource.ts";
+import type { Coding } from "../consent/model/model.ts";
+import type { ConsentResource, ResourceLabels } from "../consent/model/resource.ts";
 import type { ResourceDescription } from "./manifest.ts";
 import type { FhirCoding, FhirReference } from "./resource.ts";
 

@@ -1,6 +1,6 @@
-import type { ActorRef, Directive, Rule } from "../consent/model.ts";
-import type { DateValue } from "../consent/time.ts";
-import { BTG } from "../consent/terminology.ts";
+import type { ActorRef, Directive, Rule } from "../consent/model/model.ts";
+import type { DateValue } from "../consent/model/time.ts";
+import { BTG } from "../consent/terminology/terminology.ts";
 
 /** The policies that IHE PCF defines for where no consent of the patient is found. */
 export type PcfImplicitPolicy = "basic-normal" | "all-normal" | "break-glass-only" | "deny";

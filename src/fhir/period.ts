@@ -1,5 +1,5 @@
 import { appendTo } from "../bytes/lists.ts";
-import type { Period } from "../consent/time.ts";
+import type { Period } from "../consent/model/time.ts";
 import { type DatePrecision, type DateSpan, parseDate } from "./date.ts";
 import type { TimeElement } from "./manifest-elements.ts";
 import { choicesOf, type FhirResource, isObject, type JsonObject, valuesAt } from "./resource.ts";

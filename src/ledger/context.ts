@@ -7,7 +7,7 @@ import type { LedgerMemory } from "../identity/signed-heads.ts";
 import type { Signer } from "../identity/signer.ts";
 import type { FullStorage, Storage } from "../storage/types.ts";
 import { isInForce, keyKey } from "../chain/state.ts";
-import type { Vault } from "./vault.ts";
+import type { Vault } from "./vault/vault.ts";
 
 /** All stores and `commit`; a browser's database has nothing to compact with. */
 export type LedgerStorage = Omit<FullStorage, "compact"> & Pick<Storage, "compact">;

@@ -18,10 +18,10 @@ import {
   type VerifyLedgerOptions,
   type VerifyLedgerResult,
 } from "../chain/verify-ledger.ts";
-import { createLabeller, type Labeller } from "../consent/labeller.ts";
-import type { Directive, Overlay } from "../consent/model.ts";
-import type { SnapshotDirective } from "../consent/snapshot.ts";
-import { defaultTerminology, type Terminology } from "../consent/terminology.ts";
+import { createLabeller, type Labeller } from "../consent/labels/labeller.ts";
+import type { Directive, Overlay } from "../consent/model/model.ts";
+import type { SnapshotDirective } from "../consent/model/snapshot.ts";
+import { defaultTerminology, type Terminology } from "../consent/terminology/terminology.ts";
 import { type SuiteName, usableSuite } from "../envelope/suite.ts";
 import { ChainError, ConsentError, InputError, StorageError } from "../errors.ts";
 import type { FhirResource } from "../fhir/resource.ts";
@@ -39,21 +39,21 @@ import { EMPTY_ROOT } from "../merkle/hash.ts";
 import { verifyConsistency } from "../merkle/verify.ts";
 import { afterWriting, SETTLE_WITHIN, settling, sleep } from "../storage/settle.ts";
 import type { ChainStore, Storage } from "../storage/types.ts";
-import { openAnswer, type Answer } from "./answer.ts";
-import type { Attachment } from "./attachments.ts";
-import { auditOf, type Access, type UnreadableAccess } from "./audit.ts";
-import { openCatalogue, type Catalogue } from "./catalogue.ts";
+import { openAnswer, type Answer } from "./disclosure/answer.ts";
+import type { Attachment } from "./records/attachments.ts";
+import { auditOf, type Access, type UnreadableAccess } from "./disclosure/audit.ts";
+import { openCatalogue, type Catalogue } from "./entries/catalogue.ts";
 import { checkpointSigners } from "./checkpoint-signers.ts";
-import type { AttestedKey } from "./attested-key.ts";
+import type { AttestedKey } from "./consents/attested-key.ts";
 import {
   createConsenting,
   type ConsentOptions,
   type DeliveredDirective,
   type FiledDirective,
   type ReceivedDirective,
-} from "./consenting.ts";
-import { consentReader } from "./consents.ts";
-import { gateCommits } from "./commit-gate.ts";
+} from "./consents/file-consent.ts";
+import { consentReader } from "./consents/read-consents.ts";
+import { gateCommits } from "./vault/commit-gate.ts";
 import type { LedgerContext, LedgerStorage } from "./context.ts";
 import { hasFiled } from "./index/has-filed.ts";
 import {
@@ -61,21 +61,25 @@ import {
   type AnsweredQuestion,
   type Question,
   type QuestionTime,
-} from "./deciding.ts";
-import { disclose, type DiscloseContext, type DisclosureResult } from "./disclose.ts";
-import { checkCompactionTime, type CompactionTime, type EraseOptions } from "./erase-options.ts";
+} from "./disclosure/question.ts";
+import { disclose, type DiscloseContext, type DisclosureResult } from "./disclosure/disclose.ts";
+import {
+  checkCompactionTime,
+  type CompactionTime,
+  type EraseOptions,
+} from "./erasure/erase-options.ts";
 import {
   createErasing,
   type CompactionReport,
   type ErasureStatement,
   type Retention,
-} from "./erasing.ts";
-import { readEvidence, type Evidence } from "./evidence.ts";
-import { readHeld, type HeldContent } from "./held.ts";
-import { exportRecords, type RecordExport } from "./export-record.ts";
-import { createFiling, type Filing } from "./filing.ts";
+} from "./erasure/erase.ts";
+import { readEvidence, type Evidence } from "./consents/evidence.ts";
+import { readHeld, type HeldContent } from "./consents/held.ts";
+import { exportRecords, type RecordExport } from "./disclosure/export-records.ts";
+import { createFiling, type Filing } from "./entries/filing.ts";
 import { readOnlyError, whyReadOnly, WRITES } from "./standing.ts";
-import { createRecordContents } from "./record-content.ts";
+import { createRecordContents } from "./records/record-content.ts";
 import {
   createRecording,
   type BundleOptions,
@@ -83,20 +87,20 @@ import {
   type RecordedVersion,
   type RecordOptions,
   type ResourceInput,
-} from "./recording.ts";
-import type { CurrentRecord } from "./records.ts";
-import type { ResourceLabels } from "../consent/resource.ts";
-import { relabelStale, type RelabelOptions, type Relabelled } from "./relabelling.ts";
+} from "./records/recording.ts";
+import type { CurrentRecord } from "./records/current-record.ts";
+import type { ResourceLabels } from "../consent/model/resource.ts";
+import { relabelStale, type RelabelOptions, type Relabelled } from "./records/relabelling.ts";
 import { checkedDefaults, namedOverlays } from "./policies.ts";
-import { openReplays } from "./replays.ts";
-import { createRequest, type RequestOptions } from "./request.ts";
+import { openReplays } from "./disclosure/replays.ts";
+import { createRequest, type RequestOptions } from "./disclosure/request.ts";
 import { takeArgument } from "./take-arguments.ts";
-import { openSubjects, type PersonIdentifier, type Subject } from "./subjects.ts";
+import { openSubjects, type PersonIdentifier, type Subject } from "./entries/subjects.ts";
 import { createTurns } from "./turns.ts";
 import { unwritten } from "./unwritten.ts";
-import type { PendingErasure } from "./unfinished.ts";
-import { createUploads } from "./uploads.ts";
-import { openVault } from "./vault.ts";
+import type { PendingErasure } from "./erasure/unfinished.ts";
+import { createUploads } from "./records/uploads.ts";
+import { openVault } from "./vault/vault.ts";
 import { verifyBlobs, type BlobReport } from "./verify-blobs.ts";
 
 /** What {@link openLedger} may repair; each gives something up, so read what. */

@@ -1,7 +1,7 @@
 import { cidOf, DAG_CBOR } from "../codec/cid.ts";
-import { encodeDirective, encodeOverlay } from "../consent/directive.ts";
-import type { Directive, Overlay } from "../consent/model.ts";
-import type { SnapshotOverlay } from "../consent/snapshot.ts";
+import { encodeDirective, encodeOverlay } from "../consent/model/directive.ts";
+import type { Directive, Overlay } from "../consent/model/model.ts";
+import type { SnapshotOverlay } from "../consent/model/snapshot.ts";
 
 /**
  * Names legal overlays by their content, and refuses those that no decision could be made by.

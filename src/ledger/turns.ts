@@ -1,5 +1,5 @@
 import { toHex } from "../bytes/hex.ts";
-import type { Subject } from "./subjects.ts";
+import type { Subject } from "./entries/subjects.ts";
 
 /** Lets work on the same things wait for each other, in the order in which it came. */
 export interface Turns {

@@ -11,7 +11,7 @@ import type {
   When,
 } from "../../src/consent/index.ts";
 import { HL7_TERMINOLOGY } from "../../src/consent/index.ts";
-import { RESOURCE_TYPES } from "../../src/consent/data/resource-types.ts";
+import { RESOURCE_TYPES } from "../../src/consent/terminology/data/resource-types.ts";
 
 // A second evaluator, slow and literal, written from the prose of docs/spec/directive.md, for
 // directives dated in UTC or in a zone that nobody knows. It shares the published hierarchies with the first, and nothing else.

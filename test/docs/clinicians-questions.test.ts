@@ -8,7 +8,7 @@ import {
   type Rule,
   type When,
 } from "../../src/consent/index.ts";
-import type { Question } from "../../src/ledger/deciding.ts";
+import type { Question } from "../../src/ledger/disclosure/question.ts";
 import { memorySigner } from "../../src/identity/signer.ts";
 import { treatmentOnly } from "../support/hospital.ts";
 import { bytesFor, START } from "../support/ledger.ts";

@@ -5,36 +5,44 @@ import { concatBytes } from "../../src/bytes/concat.ts";
 import { fromHex, toHex } from "../../src/bytes/hex.ts";
 import { utf8ToBytes } from "../../src/bytes/utf8.ts";
 import { CID } from "../../src/codec/cid.ts";
-import { decodeDirective, directiveCid } from "../../src/consent/directive.ts";
+import { decodeDirective, directiveCid } from "../../src/consent/model/directive.ts";
 import { describeResource } from "../../src/fhir/manifest.ts";
 import { keyId } from "../../src/identity/actor.ts";
 import { memoryAgreement } from "../../src/identity/agreement.ts";
 import { memoryKeys } from "../../src/identity/key-store.ts";
 import { memorySigner } from "../../src/identity/signer.ts";
-import { decodeAccess, encodeAccess, type AccessContent } from "../../src/ledger/access.ts";
-import { decodeAttestation, signAttestation } from "../../src/ledger/attestation.ts";
-import { decodeAttestedKey, encodeAttestedKey } from "../../src/ledger/attested-key.ts";
-import { decodeFiledForm } from "../../src/ledger/consents.ts";
-import { decodeErasure, encodeErasure } from "../../src/ledger/erasing.ts";
-import { decodeManifest, encodeManifest, type Manifest } from "../../src/ledger/manifest.ts";
+import {
+  decodeAccess,
+  encodeAccess,
+  type AccessContent,
+} from "../../src/ledger/disclosure/access.ts";
+import { decodeAttestation, signAttestation } from "../../src/ledger/disclosure/attestation.ts";
+import { decodeAttestedKey, encodeAttestedKey } from "../../src/ledger/consents/attested-key.ts";
+import { decodeFiledForm } from "../../src/ledger/consents/read-consents.ts";
+import { decodeErasure, encodeErasure } from "../../src/ledger/erasure/erase.ts";
+import {
+  decodeManifest,
+  encodeManifest,
+  type Manifest,
+} from "../../src/ledger/entries/manifest.ts";
 import {
   createRequest,
   decodeRequest,
   decodeSealedRequest,
   decodeSignedRequest,
   requestAad,
-} from "../../src/ledger/request.ts";
+} from "../../src/ledger/disclosure/request.ts";
 import {
   commitToPerson,
   signDirective,
   standingOfSigned,
-} from "../../src/ledger/signed-directive.ts";
-import { openVault } from "../../src/ledger/vault.ts";
+} from "../../src/ledger/consents/signed-directive.ts";
+import { openVault } from "../../src/ledger/vault/vault.ts";
 import {
   decodeWitness,
   standingOfWitnessed,
   witnessDirective,
-} from "../../src/ledger/witnessed-directive.ts";
+} from "../../src/ledger/consents/witnessed-directive.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { specPage } from "./spec-page.ts";
 

@@ -11,8 +11,8 @@ import { CID } from "multiformats/cid";
 import { describe, expect, it } from "vitest";
 import { fromHex } from "../../src/bytes/hex.ts";
 import { memoryKeys } from "../../src/identity/key-store.ts";
-import { gateCommits } from "../../src/ledger/commit-gate.ts";
-import { openVault } from "../../src/ledger/vault.ts";
+import { gateCommits } from "../../src/ledger/vault/commit-gate.ts";
+import { openVault } from "../../src/ledger/vault/vault.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { specPage } from "./spec-page.ts";
 

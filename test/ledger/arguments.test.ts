@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { bytesToUtf8, utf8ToBytes } from "../../src/bytes/utf8.ts";
 import { takeArgument } from "../../src/ledger/take-arguments.ts";
-import { signDirective } from "../../src/ledger/signed-directive.ts";
+import { signDirective } from "../../src/ledger/consents/signed-directive.ts";
 import { bytesFor } from "../support/ledger.ts";
 import { MRN, observation, treatmentOnly } from "../support/hospital.ts";
 import { collect, texts, ward } from "../support/ward.ts";

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { randomBytes } from "#crypto";
-import type { Rule } from "../../src/consent/model.ts";
-import { openCatalogue } from "../../src/ledger/catalogue.ts";
-import { consentReader } from "../../src/ledger/consents.ts";
+import type { Rule } from "../../src/consent/model/model.ts";
+import { openCatalogue } from "../../src/ledger/entries/catalogue.ts";
+import { consentReader } from "../../src/ledger/consents/read-consents.ts";
 import type { LedgerContext } from "../../src/ledger/context.ts";
-import { openAnswer } from "../../src/ledger/answer.ts";
+import { openAnswer } from "../../src/ledger/disclosure/answer.ts";
 import type { OpenLedgerOptions } from "../../src/ledger/open-ledger.ts";
 import { memoryOf } from "../../src/identity/signed-heads.ts";
-import { openVault } from "../../src/ledger/vault.ts";
+import { openVault } from "../../src/ledger/vault/vault.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import type { FullStorage } from "../../src/storage/types.ts";
 import { observation, treatmentOnly } from "../support/hospital.ts";

@@ -5,7 +5,7 @@ import type { CID } from "../../src/codec/cid.ts";
 import { decodeSignedHeader } from "../../src/envelope/header.ts";
 import { indexNames } from "../../src/ledger/index/names.ts";
 import { decodeIndexRecord } from "../../src/ledger/index/record.ts";
-import { openVault, type Vault } from "../../src/ledger/vault.ts";
+import { openVault, type Vault } from "../../src/ledger/vault/vault.ts";
 import { MRN, observation } from "../support/hospital.ts";
 import { collect, revoking, ward, type Ward } from "../support/ward.ts";
 

@@ -4,8 +4,8 @@ import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
 import { trustFromGenesis } from "../../src/chain/trust.ts";
 import { verifyReceipt } from "../../src/chain/verify-receipt.ts";
 import { explain } from "../../src/consent/explain.ts";
-import type { Answer, OpenedItem } from "../../src/ledger/answer.ts";
-import type { Access } from "../../src/ledger/audit.ts";
+import type { Answer, OpenedItem } from "../../src/ledger/disclosure/answer.ts";
+import type { Access } from "../../src/ledger/disclosure/audit.ts";
 import {
   alcoholDependence,
   foundWorld,

@@ -15,7 +15,7 @@ import {
 import { trustFromGenesis } from "../../src/chain/trust.ts";
 import type { KeyStore } from "../../src/identity/key-store.ts";
 import { signWith } from "../../src/identity/signer.ts";
-import { createRequest } from "../../src/ledger/request.ts";
+import { createRequest } from "../../src/ledger/disclosure/request.ts";
 import { treeRoot } from "../../src/merkle/tree.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { keysFor, MRN, observation } from "../support/hospital.ts";

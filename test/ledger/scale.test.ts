@@ -5,7 +5,7 @@ import { memoryStorage } from "../../src/storage/memory.ts";
 import type { FullStorage } from "../../src/storage/types.ts";
 import { MRN } from "../support/hospital.ts";
 import { opened, readable, ward } from "../support/ward.ts";
-import { manyObservations } from "./crash-child.ts";
+import { manyObservations } from "./disclosure/crash-child.ts";
 
 /** Counts the records that are read from chains. */
 function counted(inner: FullStorage): { storage: FullStorage; reads: { count: number } } {

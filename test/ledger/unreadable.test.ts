@@ -1,8 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { toHex } from "../../src/bytes/hex.ts";
 import { decode, encode } from "../../src/codec/dag-cbor.ts";
-import { encodeAccess, decodeAccess, type AccessContent } from "../../src/ledger/access.ts";
-import { openOwn } from "../../src/ledger/catalogue.ts";
+import {
+  encodeAccess,
+  decodeAccess,
+  type AccessContent,
+} from "../../src/ledger/disclosure/access.ts";
+import { openOwn } from "../../src/ledger/entries/catalogue.ts";
 import { contextOf, fileAs } from "../support/by-hand.ts";
 import { MRN, observation } from "../support/hospital.ts";
 import { collect, ward, type Ward } from "../support/ward.ts";

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { createLabeller, DEFAULT_LABEL_RULES, extendLabelRules } from "../../src/consent/index.ts";
-import { JUDGED_TYPES } from "../../src/consent/data/fhir-elements.ts";
+import { JUDGED_TYPES } from "../../src/consent/labels/data/fhir-elements.ts";
 import { describeWith } from "../support/describe-with.ts";
 import { loadDefinitions, placesOf, type Definitions, type Place } from "./definitions.ts";
 

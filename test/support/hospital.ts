@@ -4,9 +4,13 @@ import { memoryKeys } from "../../src/identity/key-store.ts";
 import { encodeGenesis } from "../../src/block/genesis.ts";
 import type { Role } from "../../src/block/member.ts";
 import { describeMember } from "../../src/chain/founding.ts";
-import { extendLabelRules } from "../../src/consent/label-rules.ts";
-import { createLabeller, DEFAULT_LABEL_RULES, type Labeller } from "../../src/consent/labeller.ts";
-import type { Directive, Rule } from "../../src/consent/model.ts";
+import { extendLabelRules } from "../../src/consent/labels/label-rules.ts";
+import {
+  createLabeller,
+  DEFAULT_LABEL_RULES,
+  type Labeller,
+} from "../../src/consent/labels/labeller.ts";
+import type { Directive, Rule } from "../../src/consent/model/model.ts";
 import { memorySigner, type Signer } from "../../src/identity/signer.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import type { Storage } from "../../src/storage/types.ts";

@@ -31,7 +31,7 @@ import { verifyReceipt } from "../../src/chain/verify-receipt.ts";
 import { readCar } from "../../src/codec/car.ts";
 import { CID } from "../../src/codec/cid.ts";
 import { decode, encode } from "../../src/codec/dag-cbor.ts";
-import { decodeDirective, decodeOverlay } from "../../src/consent/directive.ts";
+import { decodeDirective, decodeOverlay } from "../../src/consent/model/directive.ts";
 import { readCose } from "../../src/crypto/cose-hpke.ts";
 import { decodeGrant } from "../../src/envelope/grant-record.ts";
 import {
@@ -41,18 +41,18 @@ import {
 import { LedgerError } from "../../src/errors.ts";
 import { readBundle } from "../../src/fhir/bundle.ts";
 import { readKeyFile, sealKeyFile } from "../../src/identity/key-file.ts";
-import { decodeAccess } from "../../src/ledger/access.ts";
-import { decodeWitness } from "../../src/ledger/witnessed-directive.ts";
-import { decodeWitnesses, encodeWitnesses } from "../../src/ledger/witnesses.ts";
-import { decodeAttestedKey } from "../../src/ledger/attested-key.ts";
-import { decodeFiledForm } from "../../src/ledger/consents.ts";
-import { decodeErasure } from "../../src/ledger/erasing.ts";
-import { decodeManifest } from "../../src/ledger/manifest.ts";
+import { decodeAccess } from "../../src/ledger/disclosure/access.ts";
+import { decodeWitness } from "../../src/ledger/consents/witnessed-directive.ts";
+import { decodeWitnesses, encodeWitnesses } from "../../src/ledger/consents/witnesses.ts";
+import { decodeAttestedKey } from "../../src/ledger/consents/attested-key.ts";
+import { decodeFiledForm } from "../../src/ledger/consents/read-consents.ts";
+import { decodeErasure } from "../../src/ledger/erasure/erase.ts";
+import { decodeManifest } from "../../src/ledger/entries/manifest.ts";
 import {
   decodeRequest,
   decodeSealedRequest,
   decodeSignedRequest,
-} from "../../src/ledger/request.ts";
+} from "../../src/ledger/disclosure/request.ts";
 import { decodeMapProof } from "../../src/merkle/map-proof.ts";
 import { bytesFor } from "./ledger.ts";
 

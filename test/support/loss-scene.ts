@@ -1,12 +1,12 @@
 import { toHex } from "../../src/bytes/hex.ts";
 import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
-import type { Rule } from "../../src/consent/model.ts";
+import type { Rule } from "../../src/consent/model/model.ts";
 import { LedgerError, StorageError } from "../../src/errors.ts";
-import type { Access } from "../../src/ledger/audit.ts";
+import type { Access } from "../../src/ledger/disclosure/audit.ts";
 import { memoryShardKeys } from "../../src/identity/shard-keys.ts";
 import type { Ledger, OpenLedgerOptions } from "../../src/ledger/open-ledger.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
-import type { Subject } from "../../src/ledger/subjects.ts";
+import type { Subject } from "../../src/ledger/entries/subjects.ts";
 import type { FullStorage } from "../../src/storage/types.ts";
 import { MRN, observation, treatmentOnly } from "./hospital.ts";
 import { collect, texts, ward, type Ward } from "./ward.ts";

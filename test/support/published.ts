@@ -1,7 +1,7 @@
-import type { Directive } from "../../src/consent/model.ts";
+import type { Directive } from "../../src/consent/model/model.ts";
 import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
-import type { Answer } from "../../src/ledger/answer.ts";
-import type { FiledDirective } from "../../src/ledger/consenting.ts";
+import type { Answer } from "../../src/ledger/disclosure/answer.ts";
+import type { FiledDirective } from "../../src/ledger/consents/file-consent.ts";
 import { collect, type Ward } from "./ward.ts";
 
 /** How a hospital comes by a directive: signed with the person's key, or taken down by itself. */

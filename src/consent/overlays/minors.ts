@@ -1,6 +1,6 @@
-import type { Basis, Coding, Overlay } from "../model.ts";
-import { ACT_CODE } from "../terminology.ts";
-import type { DateValue } from "../time.ts";
+import type { Basis, Coding, Overlay } from "../model/model.ts";
+import { ACT_CODE } from "../terminology/terminology.ts";
+import type { DateValue } from "../model/time.ts";
 
 /** Whose records, by which law, {@link minorSelfConsentOverlay} is about. */
 export interface MinorSelfConsentOptions {

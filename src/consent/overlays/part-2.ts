@@ -1,5 +1,5 @@
-import type { Overlay } from "../model.ts";
-import { ACT_CODE } from "../terminology.ts";
+import type { Overlay } from "../model/model.ts";
+import { ACT_CODE } from "../terminology/terminology.ts";
 
 /** To whose records {@link part2Overlay} applies. */
 export interface Part2Options {

@@ -1,7 +1,7 @@
-import { encodeDirective } from "../../consent/directive.ts";
-import type { Directive, DirectiveMode, Rule, Validity } from "../../consent/model.ts";
-import { resolvePeriod } from "../../consent/time.ts";
-import { findZone } from "../../consent/zone.ts";
+import { encodeDirective } from "../../consent/model/directive.ts";
+import type { Directive, DirectiveMode, Rule, Validity } from "../../consent/model/model.ts";
+import { resolvePeriod } from "../../consent/model/time.ts";
+import { findZone } from "../../consent/model/zone.ts";
 import { readResource } from "../bundle.ts";
 import { isObject, type JsonObject, list } from "../resource.ts";
 import {

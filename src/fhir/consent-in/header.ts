@@ -1,5 +1,5 @@
-import type { Basis, Capacity, DirectiveMode, Effect, Grantor } from "../../consent/model.ts";
-import { ACT_CODE, canonicalSystem } from "../../consent/terminology.ts";
+import type { Basis, Capacity, DirectiveMode, Effect, Grantor } from "../../consent/model/model.ts";
+import { ACT_CODE, canonicalSystem } from "../../consent/terminology/terminology.ts";
 import type { JsonObject } from "../resource.ts";
 import type { ConsentLoss, FromConsentOptions } from "./options.ts";
 import { invalid, items, object, optionalText, token, unsupported } from "./refuse.ts";

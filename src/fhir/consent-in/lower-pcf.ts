@@ -1,5 +1,5 @@
-import { type DataFilter, MAX_RULES, type Rule, type When } from "../../consent/model.ts";
-import { BTG, defaultTerminology } from "../../consent/terminology.ts";
+import { type DataFilter, MAX_RULES, type Rule, type When } from "../../consent/model/model.ts";
+import { BTG, defaultTerminology } from "../../consent/terminology/terminology.ts";
 import { type Lowered, rule } from "./lower.ts";
 import type { Provision } from "./provision.ts";
 import { tooLarge, unsupported } from "./refuse.ts";

@@ -1,5 +1,5 @@
-import type { Effect, Rule } from "../../consent/model.ts";
-import type { Period } from "../../consent/time.ts";
+import type { Effect, Rule } from "../../consent/model/model.ts";
+import type { Period } from "../../consent/model/time.ts";
 import type { ConsentReading } from "./options.ts";
 import type { Provision } from "./provision.ts";
 import { unsupported } from "./refuse.ts";

@@ -1,6 +1,6 @@
 import type { CID } from "../../codec/cid.ts";
-import type { Capacity, Directive, Effect } from "../../consent/model.ts";
-import type { DateValue } from "../../consent/time.ts";
+import type { Capacity, Directive, Effect } from "../../consent/model/model.ts";
+import type { DateValue } from "../../consent/model/time.ts";
 
 /**
  * How a Consent is to be understood.

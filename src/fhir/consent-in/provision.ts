@@ -8,14 +8,14 @@ import {
   MAX_VALUES,
   type RefMeaning,
   type When,
-} from "../../consent/model.ts";
+} from "../../consent/model/model.ts";
 import {
   ACT_CODE,
   ACT_REASON,
   canonicalPurpose,
   canonicalSystem,
   HL7_TERMINOLOGY,
-} from "../../consent/terminology.ts";
+} from "../../consent/terminology/terminology.ts";
 import type { JsonObject } from "../resource.ts";
 import type { ConsentDialect } from "./options.ts";
 import {

@@ -1,7 +1,7 @@
-import type { ActorType, Coding } from "../../consent/model.ts";
-import type { DateValue, Period } from "../../consent/time.ts";
-import { resolvePeriod } from "../../consent/time.ts";
-import type { Zone } from "../../consent/zone.ts";
+import type { ActorType, Coding } from "../../consent/model/model.ts";
+import type { DateValue, Period } from "../../consent/model/time.ts";
+import { resolvePeriod } from "../../consent/model/time.ts";
+import type { Zone } from "../../consent/model/zone.ts";
 import { parseDate } from "../date.ts";
 import type { JsonObject } from "../resource.ts";
 import { invalid, items, object, optionalText, token, unsupported } from "./refuse.ts";

@@ -1,4 +1,4 @@
-import type { ActorRef, ActorType, DataFilter, DataRef, When } from "../../consent/model.ts";
+import type { ActorRef, ActorType, DataFilter, DataRef, When } from "../../consent/model/model.ts";
 import {
   ACT_CODE,
   ACT_REASON,
@@ -6,8 +6,8 @@ import {
   canonicalSystem,
   CONFIDENTIALITY,
   HL7_TERMINOLOGY,
-} from "../../consent/terminology.ts";
-import { type DateValue, isoInstant, type Period } from "../../consent/time.ts";
+} from "../../consent/terminology/terminology.ts";
+import { type DateValue, isoInstant, type Period } from "../../consent/model/time.ts";
 import { CONSENT_ACTION, PARTICIPATION, RESOURCE_TYPES } from "../consent-in/provision.ts";
 import { ACTOR_TYPES, NAME_SYSTEM } from "../consent-in/values.ts";
 import type { JsonObject } from "../resource.ts";

@@ -1,5 +1,5 @@
-import type { Effect, Rule } from "../../consent/model.ts";
-import { BTG, canonicalPurpose } from "../../consent/terminology.ts";
+import type { Effect, Rule } from "../../consent/model/model.ts";
+import { BTG, canonicalPurpose } from "../../consent/terminology/terminology.ts";
 import type { ConsentLoss } from "../consent-in/options.ts";
 import type { JsonObject } from "../resource.ts";
 import { refusalConditions, writeConditions } from "./conditions.ts";

@@ -1,6 +1,6 @@
-import { encodeDirective } from "../../consent/directive.ts";
-import type { Directive, Rule } from "../../consent/model.ts";
-import type { DirectiveWitness } from "../../consent/witness.ts";
+import { encodeDirective } from "../../consent/model/directive.ts";
+import type { Directive, Rule } from "../../consent/model/model.ts";
+import type { DirectiveWitness } from "../../consent/model/witness.ts";
 import { InputError } from "../../errors.ts";
 import { usualDefault } from "../consent-in/lower.ts";
 import type { ConsentDialect, ConsentLoss, FromConsentOptions } from "../consent-in/options.ts";

@@ -1,6 +1,6 @@
-import { encodeDirective } from "../../consent/directive.ts";
-import type { Directive, Rule, When } from "../../consent/model.ts";
-import { ACT_CODE } from "../../consent/terminology.ts";
+import { encodeDirective } from "../../consent/model/directive.ts";
+import type { Directive, Rule, When } from "../../consent/model/model.ts";
+import { ACT_CODE } from "../../consent/terminology/terminology.ts";
 import { InputError } from "../../errors.ts";
 import type { ConsentLoss } from "../consent-in/options.ts";
 import type { FhirResource, JsonObject } from "../resource.ts";

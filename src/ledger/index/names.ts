@@ -1,5 +1,5 @@
 import { concatBytes } from "../../bytes/concat.ts";
-import type { Vault } from "../vault.ts";
+import type { Vault } from "../vault/vault.ts";
 
 /** Bytes that tell one building of the index from the others. */
 export const GENERATION_BYTES = 4;

@@ -8,7 +8,7 @@ import {
   expectVersion,
 } from "../../codec/shape.ts";
 import { EncodingError } from "../../errors.ts";
-import type { Vault } from "../vault.ts";
+import type { Vault } from "../vault/vault.ts";
 import { GENERATION_BYTES } from "./names.ts";
 
 /** How far the index goes, and what must be in it. */

@@ -16,7 +16,7 @@ import {
   expectVersion,
 } from "../../codec/shape.ts";
 import { StorageError } from "../../errors.ts";
-import { decodeManifest, encodeManifest, type Manifest } from "../manifest.ts";
+import { decodeManifest, encodeManifest, type Manifest } from "../entries/manifest.ts";
 
 /** Kinds of entries that the index takes in. */
 export const INDEXED_KINDS = ["record", "consent", "access", "erase", "link"] as const;

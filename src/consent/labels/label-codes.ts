@@ -1,0 +1,356 @@
+import { codeSystem, UCUM } from "../terminology/code-systems.ts";
+import { ELEMENT_NAMES, JUDGED_TYPES } from "./data/fhir-elements.ts";
+import { bearingOf, isReference, PEOPLE_AND_PLACES, typeInName } from "./label-references.ts";
+import type { CompiledRules } from "./label-rules.ts";
+import { isPlain, isUnit } from "./label-strings.ts";
+import type { Coding } from "../model/model.ts";
+import { ACT_CODE, CONFIDENTIALITY } from "../terminology/terminology.ts";
+
+/** A code that nobody judged. */
+export interface UnjudgedCode extends Coding {
+  readonly display?: string;
+}
+
+/** What stands in a resource, and what of it escapes judgement by codes. */
+export interface FoundCodes {
+  /** Sensitivity codes that its codes call for. */
+  readonly labels: ReadonlySet<string>;
+  /** Security labels that the resource, or what it holds, bears already. */
+  readonly borne: readonly Coding[];
+  readonly unjudged: {
+    readonly codes: readonly UnjudgedCode[];
+    /** Everything else: in what elements, and why. */
+    readonly others: ReadonlySet<string>;
+  };
+}
+
+/** Where to look for what a resource refers to. */
+export type ResolveReference = (reference: string, from: object) => unknown;
+
+/** Resources without a clinical code are as they should be. */
+const ADMINISTRATIVE = new Set([
+  ...PEOPLE_AND_PLACES,
+  "HealthcareService",
+  "OrganizationAffiliation",
+  "Coverage",
+]);
+
+/** Codes that say that something is not known or was left out: no text beside them is their name. */
+const NOTHING_SAID = new Set([
+  "http://terminology.hl7.org/CodeSystem/v3-NullFlavor",
+  "http://terminology.hl7.org/CodeSystem/data-absent-reason",
+]);
+
+/** HL7's own extensions and profiles: what they mean is published. Any other may mean anything. */
+const PUBLISHED =
+  /^http:\/\/hl7\.org\/fhir\/(?:\d\.\d\/|us\/core\/|us\/carin-bb\/)?StructureDefinition\/[A-Za-z0-9._-]+(?:\|[^|\s]+)?$/;
+
+/** Published extensions in which a text is the name of a person, a place, a race or a people. */
+const NAMING_EXTENSION =
+  /\/(?:us-core-race|us-core-ethnicity|patient-mothersMaidenName|patient-birthPlace|humanname-[a-z-]+|iso21090-[A-Za-z-]+)$/;
+
+const MAX_NODES = 200_000;
+const MAX_DEPTH = 64;
+const MAX_LINKED = 256;
+
+/**
+ * Finds every code in a FHIR resource, in whatever element it stands, in what it contains and in
+ * what it refers to as its reason or content; and whatever else in it could say something.
+ */
+export function findCodes(
+  resource: unknown,
+  rules: CompiledRules,
+  isLabel: (code: string) => boolean,
+  resolve?: ResolveReference,
+): FoundCodes {
+  const labels = new Set<string>();
+  const borne: Coding[] = [];
+  const codes = new Map<string, UnjudgedCode>();
+  const others = new Set<string>();
+  const walked = new Set<object>();
+  let clinical = 0;
+  let linked = 0;
+  let budget = MAX_NODES;
+  const doubt = (what: string): void => {
+    if (others.size < MAX_LINKED) others.add(what);
+  };
+
+  /** Where a value stands. */
+  interface Place {
+    readonly key: string;
+    readonly depth: number;
+    /** The resource that is looked up from, and judged. */
+    readonly from: object;
+    readonly type: string;
+    /** Within a published extension, whose parts have short names. */
+    readonly published: string | undefined;
+  }
+
+  /** @returns whether the code is judged */
+  function coding(value: Record<string, unknown>): boolean {
+    const { system, code, display } = value;
+    if (typeof system !== "string" || typeof code !== "string") {
+      doubt("a code without a system");
+      return false;
+    }
+    const name = codeSystem(system);
+    if (name === CONFIDENTIALITY || (name === ACT_CODE && isLabel(code.trim()))) {
+      borne.push({ system: name, code: code.trim() });
+      return true;
+    }
+    const judgement = rules.judge(system, code);
+    for (const label of judgement.labels) labels.add(label);
+    if (!judgement.administrative && judgement.judged) clinical++;
+    if (judgement.judged) return true;
+    const called = typeof display === "string" ? { display } : {};
+    codes.set(JSON.stringify([system, code]), { system, code, ...called });
+    return false;
+  }
+
+  function concept(value: Record<string, unknown>, list: readonly unknown[], at: Place): void {
+    const names = new Set<string>();
+    for (const item of list) {
+      if (!isObject(item)) {
+        doubt(`${at.key}: a coding that is none`);
+        continue;
+      }
+      codingAlone(item, { ...at, key: "coding" });
+      const { system, code, display } = item;
+      if (typeof display !== "string" || typeof system !== "string") continue;
+      if (typeof code === "string" && !NOTHING_SAID.has(codeSystem(system)))
+        names.add(loose(display));
+    }
+    const { text } = value;
+    if (list.length === 0 && text === undefined) doubt(`${at.key}: a concept without a code`);
+    if (text !== undefined && !(typeof text === "string" && names.has(loose(text)))) {
+      doubt(`${at.key}: a text beside the code`);
+    }
+    members(value, CONCEPT, at);
+  }
+
+  function codingAlone(value: Record<string, unknown>, at: Place): void {
+    coding(value);
+    const { system, code, display, unit } = value;
+    const name = codeSystem(String(system));
+    // Nothing is said, and yet something is.
+    if (display !== undefined && NOTHING_SAID.has(name)) doubt(`${at.key}: a null flavour`);
+    // A unit may name what is counted: copies of HIV.
+    const units = name === UCUM ? [code, unit] : [unit];
+    if (!units.every((one) => one === undefined || (typeof one === "string" && isUnit(one))))
+      doubt(`${at.key}: a unit with other words`);
+    members(value, CODING, at);
+  }
+
+  function extension(value: Record<string, unknown>, at: Place): void {
+    const url = String(value["url"]);
+    // The parts of a published extension have short names.
+    const part = at.published !== undefined && /^[A-Za-z0-9_-]+$/.test(url);
+    const name = part ? at.published : url;
+    const declared = rules.isAdministrative(name);
+    // The name of any other may say everything, whatever its value.
+    if (!declared && !PUBLISHED.test(name)) doubt(`an extension that is not HL7's: ${url}`);
+    const naming = declared || NAMING_EXTENSION.test(name);
+    for (const [key, item] of Object.entries(value)) {
+      if (key === "url" || (naming && typeof item === "string")) continue;
+      if (key === "valueUri" && isUnderstood(item)) continue;
+      member(key, item, key === "extension" ? { ...at, published: name } : at);
+    }
+  }
+
+  function securityLabels(value: unknown): void {
+    if (!readLabels(value, borne)) doubt("a security label without a code");
+  }
+
+  function meta(value: unknown, at: Place): void {
+    if (!isObject(value)) return doubt("meta");
+    securityLabels(value["security"]);
+    for (const profile of [value["profile"] ?? []].flat() as unknown[]) {
+      if (!isUnderstood(profile)) doubt("a profile that is not HL7's");
+    }
+    members(value, META, at);
+  }
+
+  const isUnderstood = (url: unknown): boolean =>
+    typeof url === "string" && (PUBLISHED.test(url) || rules.isAdministrative(url));
+
+  function reference(value: Record<string, unknown>, at: Place): void {
+    const { reference: literal, display } = value;
+    members(value, REFERENCE, at);
+    if (typeof literal === "string" && literal.startsWith("#")) {
+      // What is contained is walked with what contains it.
+      if (!contains(at.from, literal.slice(1))) doubt(`${at.key}: what is not contained`);
+      return;
+    }
+    const named = typeof literal === "string" ? typeInName(literal) : undefined;
+    let targets: readonly Record<string, unknown>[] = [];
+    if (typeof literal === "string" && bearingOf(at.key, named) !== "who") {
+      targets = look(literal, at);
+    } else if (typeof literal === "string" && named === undefined) targets = look(literal, at);
+    const said = typeof value["type"] === "string" ? value["type"] : undefined;
+    const type = targets.length > 0 ? String(targets[0]!["resourceType"]) : (named ?? said);
+    const bearing = bearingOf(at.key, type);
+    if (bearing === "who") return;
+    if (bearing === "aside") {
+      if (display !== undefined) doubt(`${at.key}: a reference that is displayed`);
+      return;
+    }
+    if (targets.length === 0) doubt(`${at.key}: a reference that is not at hand`);
+    else if (display !== undefined && !targets.some((target) => isCalled(target, display)))
+      doubt(`${at.key}: a reference that is displayed otherwise`);
+    for (const target of targets) walkResource(target, { ...at, depth: 0 });
+  }
+
+  function look(literal: string, { from }: Place): readonly Record<string, unknown>[] {
+    if (++linked > MAX_LINKED) return [];
+    const found = [resolve?.(literal, from)].flat() as unknown[];
+    return found.every((one) => isObject(one)) ? found : [];
+  }
+
+  /** One value that is no list, wherever it stands. */
+  function walk(value: unknown, at: Place): void {
+    if (--budget < 0 || at.depth > MAX_DEPTH) return doubt("more than can be walked");
+    const { key } = at;
+    if (typeof value === "string") {
+      const parent = parents.at(-1) ?? "";
+      const isSaid = isPlain(key, value, parent, PEOPLE_AND_PLACES.has(at.type));
+      // A code that stands in no coding is of no system.
+      if (!isSaid || key === "code") doubt(`${key}: a text`);
+      return;
+    }
+    // A null stands beside what another list says in its place.
+    if (!isObject(value)) return;
+    if (typeof value["resourceType"] === "string") return walkResource(value, at);
+    if (key === "extension") return extension(value, at);
+    // It may turn what it stands beside into its opposite.
+    if (key === "modifierExtension") doubt("a modifier");
+    if (Array.isArray(value["coding"])) return concept(value, value["coding"], at);
+    if (isReference(value)) return reference(value, at);
+    if (isAttachment(value)) doubt(`${key}: an attachment`);
+    // A code that is written as a number is none, and yet says what it says.
+    if (["string", "number"].includes(typeof value["code"])) return codingAlone(value, at);
+    members(value, NOTHING, at);
+  }
+
+  const parents: string[] = [];
+
+  function members(value: Record<string, unknown>, done: ReadonlySet<string>, at: Place): void {
+    parents.push(at.key);
+    for (const [name, item] of Object.entries(value)) {
+      if (!done.has(name)) member(name, item, { ...at, published: undefined });
+    }
+    parents.pop();
+  }
+
+  function member(name: string, item: unknown, at: Place): void {
+    // The extensions of a value of a primitive type stand beside it.
+    const key = name.startsWith("_") ? name.slice(1) : name;
+    if (!ELEMENT_NAMES.has(key)) doubt(`an element that FHIR has not: ${key.slice(0, 64)}`);
+    if (key === "securityLabel") securityLabels(item);
+    const place = { ...at, key, depth: at.depth + 1 };
+    for (const one of Array.isArray(item) ? item : [item]) {
+      if (Array.isArray(one)) doubt(`${key}: a list in a list`);
+      else walk(one, place);
+    }
+  }
+
+  function walkResource(value: Record<string, unknown>, at: Place): void {
+    if (at.depth > MAX_DEPTH) return doubt("more than can be walked");
+    if (walked.has(value)) return;
+    walked.add(value);
+    const type = String(value["resourceType"]);
+    if (!JUDGED_TYPES.has(type)) doubt(`a ${type.slice(0, 64)}`);
+    if (isAttachment(value)) doubt("an attachment");
+    // What is contained refers as what contains it does.
+    const from = at.key === "contained" ? at.from : value;
+    const own: Place = { key: "", depth: at.depth + 1, from, type, published: undefined };
+    parents.push("");
+    for (const [name, item] of Object.entries(value)) {
+      if (name === "resourceType" || name === "id") continue;
+      if (name === "meta") meta(item, own);
+      else if (name === "confidentiality" && typeof item === "string") {
+        borne.push({ system: CONFIDENTIALITY, code: item.trim() });
+      } else if (name === "text" && isObject(item)) {
+        // A generated narrative repeats the elements; any other may say more.
+        if (item["status"] !== "generated" && item["status"] !== "empty") doubt("a narrative");
+        members(item, NARRATIVE, { ...own, key: "text" });
+      } else member(name, item, own);
+    }
+    parents.pop();
+  }
+
+  if (!isObject(resource) || typeof resource["resourceType"] !== "string") {
+    doubt("what is no resource");
+  } else {
+    walkResource(resource, { key: "", depth: 0, from: resource, type: "", published: undefined });
+    const uncoded = clinical === 0 && codes.size === 0 && labels.size === 0;
+    if (uncoded && !ADMINISTRATIVE.has(resource["resourceType"])) doubt("no clinical code");
+  }
+  return { labels, borne, unjudged: { codes: [...codes.values()], others } };
+}
+
+/** @returns whether all of them are codes */
+function readLabels(value: unknown, into: Coding[]): boolean {
+  let whole = true;
+  for (const one of (value === undefined ? [] : [value].flat()) as unknown[]) {
+    const { system, code, coding } = isObject(one) ? one : {};
+    if (typeof system === "string" && typeof code === "string" && code.trim() !== "") {
+      into.push({ system: codeSystem(system), code: code.trim() });
+    } else if (!Array.isArray(coding) || coding.length === 0 || !readLabels(coding, into)) {
+      whole = false;
+    }
+  }
+  return whole;
+}
+
+/**
+ * Security labels of a Bundle or Composition, in one that is read in part only: by its `meta`, and by
+ * the confidentiality of a document.
+ */
+export function securityLabelsOf(whole: unknown): readonly Coding[] {
+  const labels: Coding[] = [];
+  if (!isObject(whole)) return labels;
+  const { meta, confidentiality } = whole;
+  // A label without a code is one that nobody understands, and nobody can keep.
+  if (isObject(meta) && !readLabels(meta["security"], labels))
+    labels.push({ system: "", code: "" });
+  if (typeof confidentiality === "string") {
+    labels.push({ system: CONFIDENTIALITY, code: confidentiality.trim() });
+  }
+  return labels;
+}
+
+const NOTHING: ReadonlySet<string> = new Set();
+const CONCEPT: ReadonlySet<string> = new Set(["coding", "text"]);
+const CODING: ReadonlySet<string> = new Set("system code display unit".split(" "));
+const REFERENCE: ReadonlySet<string> = new Set(["reference", "display"]);
+const NARRATIVE: ReadonlySet<string> = new Set(["status", "div"]);
+const META: ReadonlySet<string> = new Set(["security", "profile", "source"]);
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isAttachment(value: Record<string, unknown>): boolean {
+  return typeof value["contentType"] === "string" || typeof value["data"] === "string";
+}
+
+/** Whether one of the codes by which a resource says what it is has such a name. */
+function isCalled(resource: Record<string, unknown>, display: unknown): boolean {
+  if (typeof display !== "string") return false;
+  const concepts = Object.values(resource).filter(isObject);
+  const codings = concepts.flatMap(({ coding }) => (Array.isArray(coding) ? coding : []));
+  return codings.some(
+    (coding: unknown) =>
+      isObject(coding) &&
+      typeof coding["display"] === "string" &&
+      loose(coding["display"]) === loose(display),
+  );
+}
+
+const loose = (text: string): string => text.trim().toLowerCase().replace(/\s+/g, " ");
+
+function contains(container: object, id: string): boolean {
+  if (id === "") return true;
+  const { contained } = container as { readonly contained?: unknown };
+  return Array.isArray(contained) && contained.some((one) => isObject(one) && one["id"] === id);
+}

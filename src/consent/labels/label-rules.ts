@@ -1,0 +1,232 @@
+import { codeSystem, foldCode, NESTED_CODES, spellCode } from "../terminology/code-systems.ts";
+
+/** Codes of code systems. */
+export interface CodeList {
+  /** Exact codes by system. */
+  readonly codes?: Readonly<Record<string, readonly string[]>>;
+  /** Beginnings of codes by system, for systems whose codes are hierarchical as text. */
+  readonly prefixes?: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Codes that call for labels. */
+export interface LabelRule extends CodeList {
+  /** ActCode sensitivity codes. */
+  readonly labels: readonly string[];
+}
+
+/** What a set of rules knows of a code system. */
+export interface SystemCoverage {
+  /**
+   * `"all"`: somebody went through the whole system, so that a code without a rule is not sensitive.
+   * `"part"`: a code that is in no rule and no list was judged by nobody, and is unknown. Beginnings
+   * of codes: `"all"` for the codes that begin so (chapters), `"part"` for the others.
+   */
+  readonly covers: "all" | "part" | readonly string[];
+  /**
+   * Says, in so many words, that codes which nobody judged shall count as not sensitive. Whatever
+   * patients refuse is then released under every code of the system that no rule lists.
+   */
+  readonly unlisted?: "harmless";
+}
+
+/** Label rules as data: what is hashed to name them. */
+export interface LabelRuleSet {
+  readonly v: 2;
+  readonly name: string;
+  readonly version: string;
+  /** Names of the sets that this one was made of: stamps by them are older than this set's own. */
+  readonly extends?: readonly string[];
+  /** Systems whose codes these rules judge. A system that is neither here nor below is unknown. */
+  readonly systems: Readonly<Record<string, SystemCoverage>>;
+  /**
+   * Systems whose codes say nothing clinical, and profiles and extensions that say nothing beyond
+   * their codes; a `*` at the end stands for any rest.
+   */
+  readonly administrativeSystems: readonly string[];
+  /** Codes of other systems that say nothing clinical. */
+  readonly administrativeCodes: CodeList;
+  readonly rules: readonly LabelRule[];
+  /** Codes that somebody judged and found not sensitive. A rule that finds one sensitive goes before. */
+  readonly notSensitive: readonly CodeList[];
+}
+
+/** What {@link extendLabelRules} adds to a set of rules. */
+export interface LabelRuleAdditions {
+  readonly name: string;
+  readonly version: string;
+  readonly rules?: readonly LabelRule[];
+  readonly notSensitive?: readonly CodeList[];
+  /** Takes the place of what the set says of the same system. */
+  readonly systems?: Readonly<Record<string, SystemCoverage>>;
+  readonly administrativeSystems?: readonly string[];
+}
+
+/**
+ * Makes a new set of rules out of one and some additions. Rules add up: none takes away what another
+ * found.
+ *
+ * @throws {RangeError} when the new set is called like the old one: stamps would not tell them apart
+ */
+export function extendLabelRules(base: LabelRuleSet, additions: LabelRuleAdditions): LabelRuleSet {
+  const { name, version } = additions;
+  if (name === base.name && version === base.version) {
+    throw new RangeError("rules that differ need another name or version");
+  }
+  return {
+    v: 2,
+    name,
+    version,
+    extends: [...new Set([...(base.extends ?? []), base.name])],
+    systems: { ...base.systems, ...additions.systems },
+    administrativeSystems: [
+      ...base.administrativeSystems,
+      ...(additions.administrativeSystems ?? []),
+    ],
+    administrativeCodes: base.administrativeCodes,
+    rules: [...base.rules, ...(additions.rules ?? [])],
+    notSensitive: [...base.notSensitive, ...(additions.notSensitive ?? [])],
+  };
+}
+
+/** What rules say of one code. */
+export interface CodeJudgement {
+  /** ActCode sensitivity codes that it calls for. */
+  readonly labels: readonly string[];
+  /** Whether that is all that it may call for. */
+  readonly judged: boolean;
+  /** Whether it is of a system whose codes say nothing clinical. */
+  readonly administrative: boolean;
+}
+
+/** Rules made ready. */
+export interface CompiledRules {
+  judge(system: string, code: string): CodeJudgement;
+  /** Whether a name stands for something administrative: a system, a profile, an extension. */
+  isAdministrative(name: string): boolean;
+}
+
+/** Codes whose judgement is remembered; a resource repeats the same few. */
+const MAX_KNOWN = 8192;
+
+/**
+ * Makes rules ready.
+ *
+ * @throws {RangeError} when the rules have no name or version to stamp with, or one gives no label
+ */
+export function compileRules(rules: LabelRuleSet): CompiledRules {
+  if (rules.name === "" || rules.version === "")
+    throw new RangeError("rules need a name and version");
+  if (rules.rules.some(({ labels }) => labels.length === 0)) {
+    throw new RangeError("a rule without labels would do nothing; say notSensitive");
+  }
+  const sensitive = new Map<string, Sensitive>();
+  const sensitiveOf = (name: string): Sensitive => {
+    const system = codeSystem(name);
+    let own = sensitive.get(system);
+    if (own === undefined) sensitive.set(system, (own = { exact: new Map(), prefixes: [] }));
+    return own;
+  };
+  for (const { labels, codes = {}, prefixes = {} } of rules.rules) {
+    for (const [name, list] of Object.entries(codes)) {
+      const { exact, prefixes: beginnings } = sensitiveOf(name);
+      const system = codeSystem(name);
+      for (const code of list) {
+        const text = foldCode(system, code);
+        exact.set(text, new Set([...(exact.get(text) ?? []), ...labels]));
+        // What is a kind of something sensitive is sensitive.
+        if (NESTED_CODES.has(system)) beginnings.push({ text, labels });
+      }
+    }
+    for (const [name, list] of Object.entries(prefixes)) {
+      const system = codeSystem(name);
+      for (const text of list) {
+        sensitiveOf(name).prefixes.push({ text: foldCode(system, text), labels });
+      }
+    }
+  }
+  const harmless = harmlessCodes(rules);
+  const asides = new Set<string>();
+  for (const [name, list] of Object.entries(rules.administrativeCodes.codes ?? {})) {
+    for (const code of list) asides.add(JSON.stringify([codeSystem(name), code]));
+  }
+  const exactly = new Set(rules.administrativeSystems.filter((name) => !name.endsWith("*")));
+  const beginnings = rules.administrativeSystems
+    .filter((name) => name.endsWith("*"))
+    .map((name) => name.slice(0, -1));
+  const isAdministrative = (name: string): boolean =>
+    exactly.has(name) || beginnings.some((prefix) => name.startsWith(prefix));
+
+  function judgeAnew(name: string, code: string): CodeJudgement {
+    const system = codeSystem(name);
+    const { codes, whole } = spellCode(system, code);
+    const labels = new Set<string>();
+    const own = sensitive.get(system);
+    let open = false;
+    for (const text of codes.map((one) => foldCode(system, one))) {
+      for (const label of own?.exact.get(text) ?? []) labels.add(label);
+      for (const prefix of own?.prefixes ?? []) {
+        if (text.startsWith(prefix.text)) for (const label of prefix.labels) labels.add(label);
+      }
+      // A heading may stand for what a rule says of one of the codes below it.
+      open ||= (own?.prefixes ?? []).some(
+        (prefix) => prefix.text.startsWith(text) && prefix.labels.some((one) => !labels.has(one)),
+      );
+    }
+    const administrative =
+      isAdministrative(system) || asides.has(JSON.stringify([system, codes[0]]));
+    const listed = administrative || labels.size > 0 || harmless(system, codes[0]);
+    return { labels: [...labels], judged: whole && !open && listed, administrative };
+  }
+
+  const known = new Map<string, CodeJudgement>();
+  return {
+    isAdministrative,
+    judge(system, code) {
+      const key = `${system}\n${code}`;
+      let judgement = known.get(key);
+      if (judgement === undefined) {
+        if (known.size >= MAX_KNOWN) known.clear();
+        known.set(key, (judgement = judgeAnew(system, code)));
+      }
+      return judgement;
+    },
+  };
+}
+
+interface Sensitive {
+  readonly exact: Map<string, ReadonlySet<string>>;
+  readonly prefixes: { readonly text: string; readonly labels: readonly string[] }[];
+}
+
+/** Tells which codes that no rule finds sensitive are not. */
+function harmlessCodes(rules: LabelRuleSet): (system: string, code: string | undefined) => boolean {
+  const exact = new Map<string, Set<string>>();
+  const prefixes = new Map<string, string[]>();
+  const everything = new Set<string>();
+  const spelled = (system: string, code: string): string =>
+    NESTED_CODES.has(system) ? foldCode(system, code) : code.trim();
+  const begin = (system: string, texts: readonly string[]): void => {
+    const own = prefixes.get(system) ?? [];
+    prefixes.set(system, own);
+    for (const text of texts) own.push(spelled(system, text));
+  };
+  for (const list of rules.notSensitive) {
+    for (const [name, codes] of Object.entries(list.codes ?? {})) {
+      const system = codeSystem(name);
+      const own = exact.get(system) ?? new Set();
+      exact.set(system, own);
+      for (const code of codes) own.add(spelled(system, code));
+    }
+    for (const [name, texts] of Object.entries(list.prefixes ?? {})) begin(codeSystem(name), texts);
+  }
+  for (const [name, { covers, unlisted }] of Object.entries(rules.systems)) {
+    const system = codeSystem(name);
+    if (covers === "all" || unlisted === "harmless") everything.add(system);
+    else if (covers !== "part") begin(system, covers);
+  }
+  return (system, code) => {
+    if (code === undefined) return false;
+    if (everything.has(system) || exact.get(system)?.has(code) === true) return true;
+    return prefixes.get(system)?.some((text) => code.startsWith(text)) === true;
+  };
+}

@@ -1,0 +1,189 @@
+import { type CID, cidOf, DAG_CBOR } from "../../codec/cid.ts";
+import { encode } from "../../codec/dag-cbor.ts";
+import { codeSystem } from "../terminology/code-systems.ts";
+import { DEFAULT_LABEL_RULES } from "./default-rules.ts";
+import {
+  findCodes,
+  securityLabelsOf,
+  type FoundCodes,
+  type ResolveReference,
+  type UnjudgedCode,
+} from "./label-codes.ts";
+import { compileRules, type LabelRuleSet } from "./label-rules.ts";
+import type { Coding } from "../model/model.ts";
+import type { LabelStamp, ResourceLabels } from "../model/resource.ts";
+import {
+  ACT_CODE,
+  ACT_REASON,
+  CONFIDENTIALITY,
+  defaultTerminology,
+  type Terminology,
+} from "../terminology/terminology.ts";
+
+export { DEFAULT_LABEL_RULES };
+export type { ResolveReference, UnjudgedCode } from "./label-codes.ts";
+
+/** Where a labeller finds what a resource refers to. */
+export interface LabelOptions {
+  /**
+   * Finds what a literal reference names.
+   *
+   * @param from - the resource that the reference stands in, by whose server it is to be read
+   * @returns the resource, a list of its versions (all of them count), or `undefined` when it is not
+   *   at hand
+   */
+  readonly resolve?: ResolveReference;
+  /**
+   * What the resource was part of, such as a Bundle or the Composition of a document: what labels these
+   * bear may be true of the resource, which gets them, and no stamp.
+   */
+  readonly within?: readonly unknown[];
+}
+
+/** What of a resource nobody has judged. */
+export interface Unjudged {
+  /** Codes that the rules do not know, each once. */
+  readonly codes: readonly UnjudgedCode[];
+  /** Whatever else, by element; none of it says anything of the patient. */
+  readonly others: readonly string[];
+}
+
+/** Gives resources their sensitivity and confidentiality labels. Pure. */
+export interface Labeller {
+  readonly name: string;
+  readonly version: string;
+  /** Names the rules that are applied. */
+  readonly cid: CID;
+  /** Names of labellers whose stamps are older than this one's rules, beside its own name. */
+  readonly replaces?: readonly string[];
+  /**
+   * Labels a FHIR resource by every code in it, wherever it stands, and by the security labels that
+   * it bears already: those may add to what the codes say, and take nothing away.
+   *
+   * @returns labels with a stamp when everything in the resource was judged; labels without a stamp
+   *   when some were found but something could not be judged (free text, a code of an unknown
+   *   system, a reference that is not at hand); `null` when nothing was found and something could
+   *   not be judged. Only a stamp says that what is not mentioned is not there.
+   */
+  label(resource: unknown, options?: LabelOptions): ResourceLabels | null;
+  /**
+   * Why a resource gets no stamp; nothing, where it gets one. What is not judged in what it refers to
+   * counts.
+   */
+  unjudged(resource: unknown, options?: LabelOptions): Unjudged;
+  /** Labels by codes that were extracted already; no codes at all cannot be judged. */
+  labelCodes(codes: readonly Coding[]): ResourceLabels | null;
+}
+
+/** What a labeller stands on beside its rules. */
+export interface LabellerOptions {
+  /** Whose labels are understood where a resource bears them. Default {@link defaultTerminology}. */
+  readonly terminology?: Terminology;
+}
+
+/**
+ * Makes a labeller of a set of rules; the shipped ones by default.
+ *
+ * @throws {RangeError} when the rules have no name or version to stamp with, or one gives no label
+ */
+export function createLabeller(
+  rules: LabelRuleSet = DEFAULT_LABEL_RULES,
+  { terminology = defaultTerminology() }: LabellerOptions = {},
+): Labeller {
+  const compiled = compileRules(rules);
+  const stamp = { labeller: rules.name, version: rules.version };
+  const { obligations, refrains, confidentiality } = terminology.data;
+  const isLabel = (code: string): boolean => terminology.labelsBelow(code) !== undefined;
+  const least = terminology.confidentialityLevel("N") ?? 0;
+  const restricted = terminology.confidentialityLevel("R") ?? least;
+
+  /** Whether a label that a resource bears says something that consent will understand. */
+  const isUnderstood = ({ system, code }: Coding): boolean => {
+    if (system === ACT_REASON || system === INTEGRITY) return true;
+    if (system === CONFIDENTIALITY) return terminology.confidentialityLevel(code) !== undefined;
+    if (system !== ACT_CODE) return false;
+    return isLabel(code) || Object.hasOwn(obligations, code) || Object.hasOwn(refrains, code);
+  };
+
+  function judge(found: FoundCodes, within: readonly Coding[]): ResourceLabels | null {
+    const labels = new Map<string, Coding>();
+    const add = (coding: Coding): unknown => labels.set(JSON.stringify(coding), coding);
+    for (const code of found.labels) add({ system: ACT_CODE, code });
+    let level = found.labels.size > 0 ? restricted : least;
+    let complete = found.unjudged.codes.length === 0 && found.unjudged.others.size === 0;
+    for (const { system: name, code } of [...found.borne, ...within]) {
+      const label = { system: codeSystem(name), code };
+      if (!isUnderstood(label)) complete = false;
+      if (label.system === "") continue;
+      if (label.system === CONFIDENTIALITY) {
+        level = Math.max(level, terminology.confidentialityLevel(code) ?? least);
+      } else if (!isUnderstood(label)) {
+        // Nobody knows here what it says; who refuses by its name is heard.
+        add(label);
+      } else if (label.system === ACT_CODE && isLabel(code)) {
+        add(label);
+        level = Math.max(level, restricted);
+      }
+    }
+    // Of what a bundle says of itself, nothing tells which of its resources it is true of.
+    if (within.some((label) => !isUnderstood(label) || says(label))) complete = false;
+    if (!complete && labels.size === 0 && level === least) return null;
+    const codes = [...labels.values()].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+    if (complete || level > least)
+      codes.push({ system: CONFIDENTIALITY, code: confidentiality[level]! });
+    return { codes, stamp: complete ? stamp : null };
+  }
+
+  const says = ({ system, code }: Coding): boolean =>
+    system === CONFIDENTIALITY
+      ? (terminology.confidentialityLevel(code) ?? least) > least
+      : system === ACT_CODE && isLabel(code);
+
+  const find = (resource: unknown, { resolve }: LabelOptions): FoundCodes =>
+    findCodes(resource, compiled, isLabel, resolve);
+
+  return {
+    name: rules.name,
+    version: rules.version,
+    cid: cidOf(encode(rules), DAG_CBOR),
+    replaces: [...new Set([...(rules.extends ?? []), DEFAULT_LABEL_RULES.name])],
+    label(resource, options = {}) {
+      const within = (options.within ?? []).flatMap((whole) => securityLabelsOf(whole));
+      return judge(find(resource, options), within);
+    },
+    unjudged(resource, options = {}) {
+      const { codes, others } = find(resource, options).unjudged;
+      return { codes, others: [...others].sort() };
+    },
+    labelCodes(codes) {
+      const resource = { resourceType: "Basic", code: { coding: codes } };
+      return judge(findCodes(resource, compiled, isLabel), []);
+    },
+  };
+}
+
+const INTEGRITY = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue";
+const nameOf = ({ system, code }: Coding): string => `${system === ACT_CODE ? "" : system} ${code}`;
+
+/** Whether a stamp is by rules that these have taken the place of: it is worth no more than none. */
+export function isOutdated(
+  stamp: LabelStamp,
+  labeller: Pick<Labeller, "name" | "version" | "replaces">,
+): boolean {
+  if (stamp.labeller === labeller.name) return stamp.version !== labeller.version;
+  return labeller.replaces?.includes(stamp.labeller) === true;
+}
+
+/**
+ * Whether a resource should be labelled again: what it bears was made by another labeller, by
+ * another version of its rules, or by nobody. Labels without a stamp were made by nobody, since the
+ * rules could not judge the resource; other rules may.
+ */
+export function needsRelabelling(
+  labels: ResourceLabels | null,
+  labeller: Pick<Labeller, "name" | "version">,
+): boolean {
+  const stamp = labels?.stamp;
+  if (stamp === null || stamp === undefined) return true;
+  return stamp.labeller !== labeller.name || stamp.version !== labeller.version;
+}

@@ -1,0 +1,136 @@
+import type { Coding, DataRef } from "../model/model.ts";
+import type { Residual } from "./residual.ts";
+import { checked } from "./residual-search.ts";
+import {
+  alternativesOf,
+  isLevel,
+  isPositive,
+  isUnderstood,
+  labelsMeant,
+  withoutImplied,
+  type ResidualExport,
+  type ResidualLiteral,
+  type ResidualTerm,
+} from "./residual-terms.ts";
+import { defaultTerminology, type Terminology } from "../terminology/terminology.ts";
+import { isoInstant, type DateValue, type Period } from "../model/time.ts";
+
+/** One rule of an IHE PCF residual, as in its `ihe_pcf` token extension. */
+export interface PcfResidualRule {
+  readonly type: "forbid" | "permit";
+  readonly securityLabel?: readonly Coding[];
+  readonly dataPeriod?: { readonly start?: string; readonly end?: string };
+  readonly data?: readonly {
+    readonly meaning: string;
+    readonly reference: { readonly reference: string };
+  }[];
+}
+
+/**
+ * Writes a residual in the form that IHE PCF puts into tokens. There a record is released when a
+ * rule that permits names it, or no rule that forbids does; a rule cannot say what a record must not
+ * be as well. Whatever cannot be said is said more strictly, but for what PCF does not know: it has
+ * no third truth value, so that what is not known of a record does not keep it from being released.
+ *
+ * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when the residual names another terminology
+ * @see IHE ITI PCF 1.1.0, update to ITI-71, 3.71.4.2.2.1.4
+ */
+export function toPcfResidual(
+  residual: Residual,
+  terminology: Terminology = defaultTerminology(),
+): ResidualExport<readonly PcfResidualRule[]> {
+  const terms = alternativesOf(checked(residual, terminology));
+  if (terms === undefined) {
+    return { value: [{ type: "forbid" }], inexact: ["the rules are too many: all is refused"] };
+  }
+  const inexact = new Set<string>();
+  const permits: PcfResidualRule[] = [];
+  const exceptions: ResidualTerm[] = [];
+  for (const term of terms.map((one) => withoutImplied(one, terminology))) {
+    if (term.some(isPositive)) {
+      const rule = term.every(isPositive) ? joined(term, terminology) : undefined;
+      if (rule === undefined) inexact.add("an alternative that PCF cannot say: it is left out");
+      else permits.push({ type: "permit", ...rule });
+    } else exceptions.push(term);
+  }
+  const forbids: PcfResidualRule[] = [];
+  if (exceptions.length === 0) forbids.push({ type: "forbid" });
+  if (exceptions.length > 1) inexact.add("an exception from one alternative is made from all");
+  for (const one of exceptions.flat()) {
+    const rule = attributesOf(one, terminology);
+    if (rule === undefined) inexact.add("what PCF cannot ask of a record: all is refused");
+    forbids.push({ type: "forbid", ...rule });
+  }
+  for (const one of terms.flat()) for (const what of vagueness(one, terminology)) inexact.add(what);
+  return { value: [...distinct(forbids), ...permits], inexact: [...inexact] };
+}
+
+/** The attributes of one rule or permission that a literal becomes. */
+export type WrittenAttributes = Omit<PcfResidualRule, "type">;
+
+/** A literal's question in PCF's words; `undefined` where it has none for it. */
+export function attributesOf(
+  { question }: ResidualLiteral,
+  terminology: Terminology,
+): WrittenAttributes | undefined {
+  const { data } = question;
+  if (!isUnderstood(question, terminology)) return undefined;
+  if (data?.labels !== undefined) return { securityLabel: labelsMeant(question, terminology) };
+  if (data?.period !== undefined) return { dataPeriod: writtenPeriod(data.period) };
+  if (data?.refs === undefined) return undefined;
+  const refs = data.refs.map(writtenRef);
+  return refs.every((one) => one !== undefined) ? { data: refs } : undefined;
+}
+
+/** A period as FHIR writes it. */
+export function writtenPeriod({ from, to }: Period): NonNullable<PcfResidualRule["dataPeriod"]> {
+  const date = (value: DateValue): string =>
+    typeof value === "number" ? isoInstant(value) : value;
+  return {
+    ...(from === undefined ? {} : { start: date(from) }),
+    ...(to === undefined ? {} : { end: date(to) }),
+  };
+}
+
+/** PCF's `related` is what belongs to a record: FHIR's `dependents`. */
+function writtenRef({ meaning, reference }: DataRef) {
+  if (meaning === "related") return undefined;
+  return { meaning: meaning === "dependents" ? "related" : meaning, reference: { reference } };
+}
+
+/** Several literals as the attributes of one rule; each attribute once. */
+function joined(term: ResidualTerm, terminology: Terminology): WrittenAttributes | undefined {
+  let sum: WrittenAttributes = {};
+  for (const one of term) {
+    const found = attributesOf(one, terminology);
+    if (found === undefined || Object.keys(found).some((key) => key in sum)) return undefined;
+    sum = { ...sum, ...found };
+  }
+  return sum;
+}
+
+/** What two truth values, and PCF's vague words, lose of a literal. */
+export function vagueness(literal: ResidualLiteral, terminology: Terminology): readonly string[] {
+  const { question, answer } = literal;
+  const { data, effect } = question;
+  const lost: string[] = [];
+  if (data?.labels !== undefined) {
+    lost.push(
+      isPositive(literal)
+        ? "labels may come from somebody who is not trusted to label"
+        : "records without labels, which are taken for harmless",
+    );
+    const leveled = data.labels.some((one) => isLevel(one, terminology));
+    if (leveled && effect === "permit") lost.push("records with several levels of confidentiality");
+  }
+  if (data?.period !== undefined)
+    lost.push("the time zone, and records that a period only touches");
+  if (answer === "no")
+    lost.push("records of which it is not known, which are taken to be harmless");
+  if (answer === "maybe") lost.push("records of which it is not known, which are left out");
+  return lost;
+}
+
+function distinct(rules: readonly PcfResidualRule[]): readonly PcfResidualRule[] {
+  return [...new Map(rules.map((rule) => [JSON.stringify(rule), rule])).values()];
+}

@@ -1,0 +1,138 @@
+import { type CID } from "../../codec/cid.ts";
+import { ConsentError } from "../../errors.ts";
+import type { RecordQuestion } from "../rules/match.ts";
+import { compileTests, type AttributeTest, type MatchContext } from "../rules/match.ts";
+import { NO, YES } from "../rules/truth.ts";
+import type { ConsentResource } from "../model/resource.ts";
+import { compileScope } from "../rules/scope.ts";
+import { defaultTerminology, type Terminology } from "../terminology/terminology.ts";
+import { findZone } from "../model/zone.ts";
+
+/**
+ * One step of a predicate about records. `certain` holds where the answer to its question is yes,
+ * `possible` also where it is unknown; the others join earlier steps, by position. `all` of nothing
+ * holds, `any` of nothing does not.
+ */
+export type ResidualNode =
+  | { readonly op: "certain" | "possible"; readonly question: RecordQuestion }
+  | { readonly op: "all" | "any"; readonly of: readonly number[] }
+  | { readonly op: "not"; readonly of: number };
+
+/**
+ * What remains to be asked of each record once request and time are known: it holds for exactly the
+ * records that the same request is permitted. Plain data, and linear in the rules it came from:
+ * steps refer to steps before them.
+ */
+export interface Residual {
+  readonly v: 1;
+  /** The terminology that labels are read by. */
+  readonly terminology: CID;
+  readonly nodes: readonly ResidualNode[];
+  /** Position of the step that decides. */
+  readonly root: number;
+}
+
+/** A residual made ready for many records. */
+export type ResidualMatcher = (resource: ConsentResource) => boolean;
+
+/**
+ * Makes a residual ready for many records.
+ *
+ * @param terminology - the one that the residual names; default the shipped one
+ * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when it is another one
+ * @throws {RangeError} when a step does not refer to one before it
+ */
+export function compileResidual(
+  residual: Residual,
+  terminology: Terminology = defaultTerminology(),
+): ResidualMatcher {
+  if (!terminology.cid.equals(residual.terminology)) {
+    throw new ConsentError("ERR_CONSENT_TERMINOLOGY", "the residual names another terminology");
+  }
+  const { nodes, root } = residual;
+  const tests = nodes.map((node) => "question" in node && testOf(node.question, terminology));
+  nodes.forEach((node, position) => {
+    const of = "of" in node ? (typeof node.of === "number" ? [node.of] : node.of) : [];
+    for (const other of of) {
+      if (!(other >= 0 && other < position)) throw new RangeError("a step refers ahead");
+    }
+  });
+  if (nodes[root] === undefined) throw new RangeError("the residual has no such step");
+  const held = new Uint8Array(nodes.length);
+  return (resource) => {
+    const context = contextOf(resource);
+    for (let position = 0; position <= root; position++) {
+      const node = nodes[position]!;
+      let value: boolean;
+      switch (node.op) {
+        case "all":
+          value = true;
+          for (const other of node.of) if (held[other] === 0) value = false;
+          break;
+        case "any":
+          value = false;
+          for (const other of node.of) if (held[other] === 1) value = true;
+          break;
+        case "not":
+          value = held[node.of] === 0;
+          break;
+        default: {
+          const answer = (tests[position] as AttributeTest).run(context);
+          value = node.op === "certain" ? answer === YES : answer !== NO;
+        }
+      }
+      held[position] = value ? 1 : 0;
+    }
+    return held[root] === 1;
+  };
+}
+
+/**
+ * Whether a residual holds for a record; for many records use {@link compileResidual}.
+ *
+ * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when the residual names another terminology
+ */
+export function matches(
+  residual: Residual,
+  resource: ConsentResource,
+  terminology?: Terminology,
+): boolean {
+  return compileResidual(residual, terminology)(resource);
+}
+
+/** The test that asks a question of a record. */
+function testOf(question: RecordQuestion, terminology: Terminology): AttributeTest {
+  const { effect, data, zone } = question;
+  const tests =
+    data === undefined
+      ? compileScope(question, terminology)?.[0]
+      : compileTests(
+          { id: "question", effect, combine: "deny-overrides", when: { data } },
+          zone === null ? undefined : findZone(zone),
+          terminology,
+        );
+  if (tests?.length !== 1) throw new RangeError("a question asks for one attribute");
+  return tests[0]!;
+}
+
+/** A context for tests that ask about the record alone. */
+function contextOf(resource: ConsentResource): MatchContext {
+  return {
+    request: NOBODY,
+    asOf: 0,
+    purpose: "",
+    resource,
+    labels: undefined,
+    period: undefined,
+    periodZone: undefined,
+  };
+}
+
+const NOBODY: MatchContext["request"] = {
+  action: "",
+  persons: [],
+  userStated: false,
+  belongsTo: [],
+  device: undefined,
+  hasRole: () => NO,
+};

@@ -1,0 +1,374 @@
+import type { CID } from "../../codec/cid.ts";
+import type { Layer, Reason } from "../model/decision.ts";
+import {
+  doubtGlass,
+  GLASS_NEVER,
+  GLASS_SILENT,
+  glassOfRule,
+  hearGlass,
+  type Glass,
+} from "./glass.ts";
+import {
+  refusesTheRest,
+  withholds,
+  type CompiledDirective,
+  type LineagePlan,
+  type Step,
+} from "./lineage.ts";
+import type { MatchContext } from "./match.ts";
+import { NO, UNKNOWN, YES, type Match } from "./truth.ts";
+import type { CompiledOverlay } from "./overlay.ts";
+import { matchScope } from "./scope.ts";
+import { BTG } from "../terminology/terminology.ts";
+import { OWN, witnessedBy } from "../model/witness.ts";
+import {
+  collect,
+  collectDoubted,
+  DENY,
+  evaluateRule,
+  INDETERMINATE,
+  NOT_APPLICABLE,
+  PERMIT,
+  soften,
+  type Collected,
+  type Duties,
+  type CompiledRule,
+  type Result,
+} from "./tree.ts";
+
+const NO_CODES: readonly string[] = [];
+
+/** What one purpose comes to, and what it rests on. */
+export interface Answer extends Collected {
+  outcome: Result;
+  /** What permits oblige to that may apply: it binds where another permits. */
+  readonly doubted: Duties;
+  readonly reasons: Reason[];
+  readonly basedOn: CID[];
+  glass: Glass;
+}
+
+/** What a lineage, or a directive in it, contributes to an outcome. */
+interface Contribution {
+  readonly directive: CompiledDirective;
+  readonly result: Result;
+  readonly kind: Reason["kind"];
+}
+
+/** What a layer comes to. */
+export interface LayerResult {
+  readonly result: Result;
+  readonly glass: Glass;
+  /** The permitting rules with their directives, for what the law demands of them. */
+  readonly permitting: readonly {
+    readonly node: CompiledRule;
+    readonly directive: CompiledDirective;
+  }[];
+}
+
+/** What a layer comes to; its reasons go into the answer. */
+export function evaluateLayer(
+  plans: readonly LineagePlan[],
+  layer: Layer,
+  context: MatchContext,
+  answer: Answer,
+): LayerResult {
+  const explicit: Contribution[] = [];
+  const fallback: Contribution[] = [];
+  let best: Result = NOT_APPLICABLE;
+  let glass: Glass = GLASS_SILENT;
+  for (const plan of plans) {
+    const said = evaluateLineage(plan, context, explicit, fallback, answer.doubted);
+    if (said > glass) glass = said;
+  }
+  for (const item of explicit) if (item.result > best) best = item.result;
+  const overruled = best === PERMIT && isOverruled(explicit, fallback);
+  const relevant = best === NOT_APPLICABLE || overruled ? fallback : explicit;
+  if (relevant === fallback) {
+    for (const item of fallback) if (item.result > best) best = item.result;
+  }
+  const permitting: { node: CompiledRule; directive: CompiledDirective }[] = [];
+  if (best === NOT_APPLICABLE) return { result: best, glass, permitting };
+  for (const { directive, result, kind } of relevant) {
+    if (result !== best) continue;
+    if (overruled && !isOwnRefusal({ directive, result })) continue;
+    const { cid } = directive;
+    answer.basedOn.push(cid);
+    const root = directive.tree?.root;
+    const first = answer.reasons.length;
+    const from = answer.deciding.length;
+    if (kind !== "rule" || root === undefined) {
+      const effect = result === PERMIT ? "permit" : "deny";
+      answer.reasons.push(reason(kind, layer, context.purpose, cid, effect));
+    } else {
+      giveReasons(root, result, layer, cid, context, answer);
+    }
+    tellWitness(directive, answer.reasons, first);
+    if (result !== PERMIT) continue;
+    for (let at = from; at < answer.deciding.length; at++) {
+      permitting.push({ node: answer.deciding[at]!.node, directive });
+    }
+  }
+  return { result: best, glass, permitting };
+}
+
+/**
+ * Whether the only permits are another's word against what is the custodian's own: a default that
+ * refuses is weaker than a permit, but not to be weakened by who witnessed something elsewhere.
+ */
+function isOverruled(
+  explicit: readonly Contribution[],
+  fallback: readonly Contribution[],
+): boolean {
+  const own = explicit.some(
+    ({ directive, result }) => result === PERMIT && directive.trust === OWN,
+  );
+  return !own && fallback.some(isOwnRefusal);
+}
+
+const isOwnRefusal = ({ directive, result }: Pick<Contribution, "directive" | "result">): boolean =>
+  result === DENY && directive.trust === OWN;
+
+/** Says of reasons who witnessed the directive that they rest on, where it is not signed. */
+function tellWitness({ source: { witness } }: CompiledDirective, reasons: Reason[], from: number) {
+  if (witness === undefined) return;
+  for (let at = from; at < reasons.length; at++) {
+    reasons[at] = { ...reasons[at]!, witnessed: witnessedBy(witness) };
+  }
+}
+
+/** Newest to oldest: what the lineage says, or its default, into the two lists. */
+function evaluateLineage(
+  plan: LineagePlan,
+  context: MatchContext,
+  explicit: Contribution[],
+  fallback: Contribution[],
+  doubted: Duties,
+): Glass {
+  const open = plan.contested.length === 0 ? NOTHING_OPEN : openDisputes(plan, context);
+  let glass: Glass = GLASS_SILENT;
+  let decided = false;
+  // Beneath what stops the lineage, or may, nothing is heard but that the glass is never broken.
+  let stopped = false;
+  // Whether a newer statement may have ended these: its grantor may not have had a say here.
+  let uncertain = false;
+  for (const step of plan.steps) {
+    const { directive, ended } = step;
+    if (step.settledBy !== undefined && !isSettled(step, context)) continue;
+    const authority = matchScope(step.authority, context);
+    if (authority === NO) continue;
+    let scope = matchScope(directive.scope, context);
+    const { mode } = directive.source.directive;
+    if (scope === NO) {
+      if (mode !== "replace") continue;
+      if (authority === YES) break;
+      uncertain = true;
+      continue;
+    }
+    if (authority < scope) scope = authority;
+    if (mode === "suspend" || mode === "revoke") {
+      const doubtful = scope === UNKNOWN || directive.unreadable || directive.doubtful;
+      if (!doubtful && mode === "revoke") break;
+      if (!decided && !stopped) {
+        if (doubtful || uncertain) {
+          explicit.push({ directive, result: INDETERMINATE, kind: "scope" });
+        } else explicit.push({ directive, result: DENY, kind: "suspended" });
+      }
+      stopped = true;
+      continue;
+    }
+    const tree = directive.tree!;
+    if (!ended && tree.saysBreakGlass) {
+      const said = glassOfRule(tree.root, context);
+      if (!stopped) glass = hearGlass(glass, scope === UNKNOWN ? doubtGlass(said) : said);
+      else if (said === GLASS_NEVER) glass = hearGlass(glass, said);
+    }
+    if (!decided && !stopped) {
+      const doubtful = uncertain || scope === UNKNOWN;
+      const withheld = open.some(
+        (one) => one.withholds && one.directive.position > directive.position,
+      );
+      let result: Result = ended ? NOT_APPLICABLE : evaluateRule(tree.root, context);
+      if (!ended && tree.binds) collectDoubted(tree.root, doubtful, doubted);
+      if (doubtful) result = soften(result);
+      if (withheld && result === PERMIT) result = NOT_APPLICABLE;
+      if (result !== NOT_APPLICABLE) {
+        explicit.push({ directive, result, kind: "rule" });
+        decided = true;
+      } else {
+        const held = defaultOf(directive, context, ended || doubtful || withheld);
+        if (held !== NOT_APPLICABLE) {
+          fallback.push({ directive, result: held, kind: ended ? "ended" : "default" });
+        }
+      }
+    }
+    if (mode !== "replace") continue;
+    if (authority === YES) break;
+    uncertain = true;
+  }
+  if (open.length === 0) return glass;
+  for (const dispute of open) {
+    const { directive, ended, suspended } = dispute;
+    const tree = directive.tree!;
+    if (!ended && tree.saysBreakGlass && glassOfRule(tree.root, context) === GLASS_NEVER) {
+      glass = GLASS_NEVER;
+    }
+    if (suspended) continue;
+    const result = said(dispute, context);
+    if (result >= INDETERMINATE) explicit.push({ directive, result, kind: "rule" });
+    else if (result === NOT_APPLICABLE && defaultOf(directive, context, true) === DENY) {
+      fallback.push({ directive, result: DENY, kind: ended ? "ended" : "default" });
+    }
+  }
+  return glass;
+}
+
+/** A contested directive that may speak of a record, and that nothing has settled or revoked there. */
+interface OpenDispute {
+  readonly directive: CompiledDirective;
+  readonly ended: boolean;
+  readonly scope: Match;
+  /** It withholds the permits of what is older, which it may have been meant to end. */
+  readonly withholds: boolean;
+  /** Stopped by a suspension: of what it says only that the glass is never broken is left. */
+  readonly suspended: boolean;
+}
+
+const NOTHING_OPEN: readonly OpenDispute[] = [];
+
+function openDisputes(plan: LineagePlan, context: MatchContext): readonly OpenDispute[] {
+  const stops = plan.stops.filter((one) => reach(one, context) === YES);
+  const open: OpenDispute[] = [];
+  for (const step of plan.contested) {
+    const { directive, ended } = step;
+    if (directive.tree === undefined) continue;
+    const later = stops.filter((one) => one.directive.position > directive.position);
+    if (later.some((one) => one.directive.source.directive.mode === "revoke")) continue;
+    const scope = reach(step, context);
+    if (scope === NO || isSettled(step, context)) continue;
+    const suspended = later.length > 0;
+    const dispute = { directive, ended, scope, suspended };
+    const withheld =
+      !suspended &&
+      (withholds(step) || (refusesTheRest(step) && said(dispute, context) !== PERMIT));
+    open.push({ ...dispute, withholds: withheld });
+  }
+  return open;
+}
+
+/** What a contested directive's rules come to. */
+function said(
+  { directive, ended, scope }: Pick<OpenDispute, "directive" | "ended" | "scope">,
+  context: MatchContext,
+): Result {
+  const result = ended ? NOT_APPLICABLE : evaluateRule(directive.tree!.root, context);
+  return scope === UNKNOWN ? soften(result) : result;
+}
+
+/** Whether a statement that names both sides of a dispute surely speaks of a record. */
+function isSettled({ settledBy }: Step, context: MatchContext): boolean {
+  return settledBy?.some((one) => reach(one, context) === YES) === true;
+}
+
+/** Whether a statement speaks of a record: within its bounds, and within its grantor's. */
+function reach({ directive, authority }: Step, context: MatchContext): Match {
+  const own = matchScope(directive.scope, context);
+  const given = own === NO ? YES : matchScope(authority, context);
+  const match = given < own ? given : own;
+  // A suspension or revocation of which it cannot be told whether it has begun.
+  return directive.unreadable && directive.tree === undefined && match === YES ? UNKNOWN : match;
+}
+
+/** A default that permits never reaches break-the-glass, which only a rule can name. */
+function defaultOf(directive: CompiledDirective, context: MatchContext, denyOnly: boolean): Result {
+  const held = directive.source.directive.default;
+  if (held === "deny") return DENY;
+  return held === "permit" && !denyOnly && context.purpose !== BTG ? PERMIT : NOT_APPLICABLE;
+}
+
+/** What the law says outright, and what it demands of the patient's word. */
+export function evaluateOverlays(
+  overlays: readonly CompiledOverlay[],
+  context: MatchContext,
+  answer: Answer,
+): { readonly outcome: Result; readonly demands: readonly CompiledOverlay[] } {
+  const demands: CompiledOverlay[] = [];
+  const speaking: { readonly overlay: CompiledOverlay; readonly result: Result }[] = [];
+  let outcome: Result = NOT_APPLICABLE;
+  for (const overlay of overlays) {
+    const scope = matchScope(overlay.scope, context);
+    if (scope === NO) continue;
+    let result = evaluateRule(overlay.tree.root, context);
+    const doubtful = scope === UNKNOWN || overlay.unreadable;
+    if (doubtful) result = soften(result);
+    if (overlay.tree.binds && overlay.overlay.require === undefined) {
+      collectDoubted(overlay.tree.root, doubtful, answer.doubted);
+    }
+    if (overlay.overlay.require !== undefined) {
+      if (result >= INDETERMINATE) demands.push(overlay);
+    } else if (result !== NOT_APPLICABLE) {
+      speaking.push({ overlay, result });
+      if (result > outcome) outcome = result;
+    }
+    if (overlay.tree.saysBreakGlass) {
+      const said = glassOfRule(overlay.tree.root, context);
+      const heard = doubtful ? doubtGlass(said) : said;
+      if (heard > answer.glass) answer.glass = heard;
+    }
+  }
+  for (const { overlay, result } of speaking) {
+    if (result !== outcome) continue;
+    answer.basedOn.push(overlay.cid);
+    giveReasons(overlay.tree.root, result, "law", overlay.cid, context, answer);
+  }
+  return { outcome, demands };
+}
+
+/** Adds the rules that decided, and a reason for each. */
+function giveReasons(
+  root: CompiledRule,
+  result: Result,
+  layer: Layer,
+  directive: CID,
+  { purpose }: MatchContext,
+  answer: Answer,
+): void {
+  const { deciding, reasons } = answer;
+  const from = deciding.length;
+  collect(root, result, answer);
+  for (let at = from; at < deciding.length; at++) {
+    const { node, effect, unknown } = deciding[at]!;
+    reasons.push({
+      kind: "rule",
+      layer,
+      purpose,
+      directive,
+      path: node.path,
+      effect,
+      matchedOn: node.matchedOn,
+      unknown,
+      codes: NO_CODES,
+    });
+  }
+}
+
+/** A reason with nothing but its ground. */
+export function reason(
+  kind: Reason["kind"],
+  layer: Layer | null,
+  purpose: string | null,
+  directive: CID | null,
+  effect: Reason["effect"],
+): Reason {
+  return {
+    kind,
+    layer,
+    purpose,
+    directive,
+    path: NO_CODES,
+    effect,
+    matchedOn: NO_CODES,
+    unknown: NO_CODES,
+    codes: NO_CODES,
+  };
+}

@@ -1,0 +1,374 @@
+import { toHex } from "../../bytes/hex.ts";
+import type { CID } from "../../codec/cid.ts";
+import { authorityOf, hasCapacity } from "./capacity.ts";
+import { byPlace, type ConsentSnapshot, type SnapshotDirective } from "../model/snapshot.ts";
+import type { Terminology } from "../terminology/terminology.ts";
+import { resolvePeriod } from "../model/time.ts";
+import { compileTree, type CompiledTree } from "./tree.ts";
+import { compileScope, type Scope } from "./scope.ts";
+import { DOUBTED, ELSEWHERE, OWN, trustOf, type Trust } from "../model/witness.ts";
+import { findZone, type Zone } from "../model/zone.ts";
+
+/** A directive ready to be evaluated, and its standing in its lineage. */
+export interface CompiledDirective {
+  readonly source: SnapshotDirective;
+  /** One object for all that bear this name in a snapshot. */
+  readonly cid: CID;
+  /** Position in ledger order within the lineage. */
+  readonly position: number;
+  readonly start: number;
+  readonly end: number;
+  /** This engine does not know its zone: its denies count whenever, its permits never. */
+  readonly unreadable: boolean;
+  readonly zone: Zone | undefined;
+  readonly tree: CompiledTree | undefined;
+  readonly scope: Scope | undefined;
+  /** Its denies count and its permits do not, where nothing settles it. */
+  contested: boolean;
+  /** How far it is taken for the person's word. */
+  trust: Trust;
+  /** Witnessed by who may not decide this alone: it waits for the grantor's or the custodian's word. */
+  unconfirmed: boolean;
+  /**
+   * A revocation or replacement that is doubted, and was made in knowledge of the head: perhaps it
+   * ended what it follows, so that this permits no more.
+   */
+  doubtful: boolean;
+  /** Later, uncontested directives that name it. */
+  readonly resolvers: CompiledDirective[];
+  readonly ids: Set<string>;
+}
+
+/** A chain of statements, oldest first. */
+export interface CompiledLineage {
+  readonly directives: readonly CompiledDirective[];
+}
+
+/** Why a directive has no say. */
+export type SetAsideReason =
+  | "void"
+  | "capacity-lacking"
+  | "capacity-lost"
+  | "not-yet-valid"
+  | "expired"
+  | "contested"
+  | "unconfirmed"
+  | "zone-unknown";
+
+/** A directive that has no say, or only its denies, and why. */
+export interface SetAside {
+  readonly directive: CompiledDirective["source"]["cid"];
+  readonly why: SetAsideReason;
+}
+
+/** Lineages of one layer, ready, with the directives that never had a say. */
+export interface CompiledLayer {
+  readonly lineages: readonly CompiledLineage[];
+  readonly setAside: readonly SetAside[];
+}
+
+/**
+ * Orders the directives of a layer into lineages by the ledger, and finds which of them were filed
+ * knowing the head before them.
+ */
+export function compileLayer(
+  filed: readonly SnapshotDirective[],
+  snapshot: ConsentSnapshot,
+  terminology: Terminology,
+  oneObject: (cid: CID) => CID,
+): CompiledLayer {
+  const setAside: SetAside[] = [];
+  const byLineage = new Map<string, SnapshotDirective[]>();
+  // Sorted first: the order in which unrelated lineages were listed must not show in a decision.
+  for (const item of [...filed].sort(byPlace)) {
+    if (item.place.height > snapshot.height) continue;
+    const list = byLineage.get(item.directive.lineage);
+    if (list === undefined) byLineage.set(item.directive.lineage, [item]);
+    else list.push(item);
+  }
+  const lineages: CompiledLineage[] = [];
+  for (const list of byLineage.values()) {
+    lineages.push({ directives: order(list, snapshot, terminology, setAside, oneObject) });
+  }
+  return { lineages, setAside };
+}
+
+function order(
+  list: readonly SnapshotDirective[],
+  snapshot: ConsentSnapshot,
+  terminology: Terminology,
+  setAside: SetAside[],
+  oneObject: (cid: CID) => CID,
+): CompiledDirective[] {
+  const directives: CompiledDirective[] = [];
+  const byCid = new Map<CID, CompiledDirective>();
+  /** What stands for nothing: void, or a revocation that waits to be confirmed. */
+  const mootIds = new Set<string>();
+  const contested: CompiledDirective[] = [];
+  let head: CompiledDirective | undefined;
+  /** Made in knowledge of the head, and unconfirmed: who names one of them knows the head too. */
+  let beside: CompiledDirective[] = [];
+  let own = false;
+  let place = 0;
+  for (const source of list) {
+    const ids = new Set([source.entry, ...(source.aliases ?? [])].map(toHex));
+    const { directive } = source;
+    const lacking =
+      source.recordedAt !== undefined && !hasCapacity(source, snapshot, source.recordedAt);
+    if (source.standing !== "valid" || lacking) {
+      setAside.push({ directive: source.cid, why: lacking ? "capacity-lacking" : "void" });
+      for (const id of ids) mootIds.add(id);
+      continue;
+    }
+    const cid = oneObject(source.cid);
+    const trust = trustOf(source, snapshot);
+    const unconfirmed = trust === DOUBTED || (trust === ELSEWHERE && own);
+    own ||= trust === OWN;
+    const known = byCid.get(cid);
+    if (known !== undefined) {
+      // Filed again: still the same statement, at its first place.
+      for (const id of ids) known.ids.add(id);
+      const confirms = known.unconfirmed && trust > known.trust && known.resolvers.length === 0;
+      if (!confirms || isLasting(known)) {
+        if (trust > known.trust) known.trust = trust;
+        if (isLasting(known)) known.unconfirmed &&= unconfirmed;
+        continue;
+      }
+    }
+    // Confirmed, it counts where it was: a statement counts once.
+    if (known !== undefined) directives.splice(directives.indexOf(known), 1);
+    const compiled = compileDirective(source, cid, place++, known?.ids ?? ids, terminology);
+    compiled.trust = trust;
+    compiled.unconfirmed = unconfirmed;
+    // Would it end what is older, were it not for its key or its witness?
+    const wouldEnd = trust === DOUBTED && (source.witness?.by === snapshot.custodian || !own);
+    compiled.doubtful = wouldEnd && directive.mode === "revoke";
+    directives.push(compiled);
+    if (compiled.doubtful) {
+      beside.push(compiled);
+      continue;
+    }
+    if (isIneffective(compiled)) {
+      for (const id of ids) mootIds.add(id);
+      continue;
+    }
+    byCid.set(cid, compiled);
+    if (isLasting(compiled) || source.unreadable === true) {
+      head = compiled;
+      beside = [];
+      continue;
+    }
+    const named = new Set(directive.predecessors.map(toHex));
+    const knows = (other: CompiledDirective): boolean => [...other.ids].some((id) => named.has(id));
+    const knowing =
+      head === undefined
+        ? [...named].every((id) => mootIds.has(id) || beside.some(({ ids }) => ids.has(id)))
+        : knows(head) || beside.some(knows);
+    if (!knowing || unconfirmed) {
+      compiled.contested = true;
+      contested.push(compiled);
+      if (knowing) {
+        beside.push(compiled);
+        compiled.doubtful = wouldEnd && directive.mode === "replace";
+      }
+      continue;
+    }
+    head = compiled;
+    beside = [];
+    for (const other of contested) {
+      const settles = knows(other) || other.cid === cid;
+      // What waits for the grantor or the custodian is confirmed by nobody else.
+      if (settles && (trust === OWN || !other.unconfirmed)) other.resolvers.push(compiled);
+    }
+  }
+  return directives;
+}
+
+const isLasting = ({ source: { directive } }: CompiledDirective): boolean =>
+  directive.mode === "suspend" || directive.mode === "revoke";
+
+/** Withdrawn on another's word alone: that says nothing until it is confirmed. */
+const isIneffective = ({ unconfirmed, doubtful, source }: CompiledDirective): boolean =>
+  unconfirmed && !doubtful && source.directive.mode === "revoke";
+
+function compileDirective(
+  source: SnapshotDirective,
+  cid: CID,
+  position: number,
+  ids: Set<string>,
+  terminology: Terminology,
+): CompiledDirective {
+  const { directive } = source;
+  const zone = findZone(directive.validity.zone);
+  const interval = zone === undefined ? undefined : resolvePeriod(directive.validity, zone);
+  return {
+    source,
+    cid,
+    position,
+    start: interval?.start ?? -Infinity,
+    end: interval?.end ?? Infinity,
+    unreadable: interval === undefined,
+    zone,
+    tree: directive.root === undefined ? undefined : compileTree(directive.root, zone, terminology),
+    scope: compileScope(directive, terminology),
+    contested: false,
+    trust: OWN,
+    unconfirmed: false,
+    doubtful: false,
+    resolvers: [],
+    ids,
+  };
+}
+
+/** A step from the newest statement to the oldest that can still decide. */
+export interface Step {
+  readonly directive: CompiledDirective;
+  /** A `replace` that has ended, or whose grantor has lost the capacity: only its default is left. */
+  readonly ended: boolean;
+  /** What its grantor may speak about; `undefined`: everything. */
+  readonly authority: Scope | undefined;
+  /**
+   * Of a contested directive: those that settle the dispute, each where it surely speaks. What is
+   * settled is a step like any other, what is not stays contested. Absent where nothing is contested.
+   */
+  readonly settledBy?: readonly Step[];
+}
+
+/** What of a lineage has a say at a moment. */
+export interface LineagePlan {
+  readonly steps: readonly Step[];
+  /**
+   * Directives whose denies count and whose permits do not, where they are not settled. A `replace`
+   * that has ended also withholds the permits before it: it may have been meant to end them.
+   */
+  readonly contested: readonly Step[];
+  /** Suspensions and revocations in effect, newest first: they end what was contested before. */
+  readonly stops: readonly Step[];
+}
+
+/** Works out what of a lineage has a say at a moment. */
+export function planLineage(
+  lineage: CompiledLineage,
+  snapshot: ConsentSnapshot,
+  asOf: number,
+  setAside: SetAside[],
+  terminology: Terminology,
+): LineagePlan | undefined {
+  const steps: Step[] = [];
+  const contested: Step[] = [];
+  const stops: Step[] = [];
+  // What is older decides nothing. Beneath a suspension it is still audible: it may say that the
+  // glass is never broken.
+  let closed = false;
+  let audible = true;
+  let replaced = false;
+  const stoppedBy = (mode: "suspend" | "revoke"): boolean =>
+    stops.some((one) => one.directive.source.directive.mode === mode && isUnbounded(one));
+  for (let at = lineage.directives.length - 1; at >= 0; at--) {
+    const directive = lineage.directives[at]!;
+    const { source, zone, start } = directive;
+    const { mode } = source.directive;
+    const note = (why: SetAsideReason): void => {
+      setAside.push({ directive: source.cid, why });
+    };
+    const authorityAt = (instant: number): Scope | undefined =>
+      authorityOf(source, snapshot, instant, zone, terminology);
+    if (asOf < start) {
+      if (!closed) note("not-yet-valid");
+      continue;
+    }
+    if (directive.doubtful && mode === "revoke") note("unconfirmed");
+    if (isIneffective(directive)) {
+      note("unconfirmed");
+      continue;
+    }
+    if (mode === "suspend" || mode === "revoke") {
+      // Once in effect it lasts, whatever becomes of its grantor: refusals never lapse into permits.
+      if (stoppedBy("revoke")) continue;
+      const stop = { directive, ended: false, authority: authorityAt(source.recordedAt ?? asOf) };
+      // Another's word suspends, and settles nothing that was contested here.
+      if (!directive.unconfirmed) stops.push(stop);
+      if (!audible) continue;
+      steps.push(stop);
+      if (!isUnbounded(stop)) continue;
+      closed = true;
+      if (mode === "revoke") audible = false;
+      continue;
+    }
+    const expired = asOf > directive.end;
+    const able = hasCapacity(source, snapshot, asOf);
+    const ended = expired || !able;
+    // What a proxy leaves behind reaches no further than the proxy did.
+    const authority = authorityAt(able ? asOf : (source.recordedAt ?? start));
+    const settledBy = directive.contested ? settlersOf(directive, asOf, snapshot, terminology) : [];
+    const disputed = directive.contested && !settledBy.some(isUnbounded);
+    if (disputed || directive.unreadable) {
+      if (stoppedBy("revoke") || (directive.unreadable && !disputed && replaced)) continue;
+      if (stoppedBy("suspend")) {
+        if (!audible && !disputed) continue;
+      } else if (ended) note(expired ? "expired" : "capacity-lost");
+      else if (directive.unreadable) note("zone-unknown");
+      else note(directive.unconfirmed ? "unconfirmed" : "contested");
+      // Nothing settles what cannot be read.
+      const settlers = directive.unreadable ? [] : settledBy;
+      const step = { directive, ended, authority, settledBy: settlers };
+      if (!ended || mode === "replace") contested.push(step);
+      if (audible && settlers.length > 0 && !(ended && mode === "amend")) {
+        steps.push(step);
+      }
+      continue;
+    }
+    if (!audible) continue;
+    if (ended && !closed) note(expired ? "expired" : "capacity-lost");
+    if (mode === "amend") {
+      if (!ended) steps.push({ directive, ended, authority });
+      continue;
+    }
+    steps.push({ directive, ended, authority });
+    if (authority !== undefined) continue;
+    closed = true;
+    audible = false;
+    replaced = true;
+  }
+  if (steps.length === 0 && contested.length === 0) return undefined;
+  return { steps, contested, stops };
+}
+
+/**
+ * Whether a contested directive withholds the permits of what is older: it replaces, and has ended
+ * or may have, so that it may have been meant to end them.
+ */
+export function withholds({ directive, ended }: Step): boolean {
+  return (ended || directive.unreadable) && directive.source.directive.mode === "replace";
+}
+
+/**
+ * Whether a contested directive withholds the permits of what is older wherever it does not permit
+ * itself: it replaces, and refuses by default, which is a refusal like any other, or was perhaps the
+ * head.
+ */
+export const refusesTheRest = ({ directive: { source, doubtful } }: Step): boolean =>
+  source.directive.mode === "replace" && (doubtful || source.directive.default === "deny");
+
+/** Directives in effect that settle a dispute: begun, not ended, by someone who may still speak. */
+function settlersOf(
+  { resolvers }: CompiledDirective,
+  asOf: number,
+  snapshot: ConsentSnapshot,
+  terminology: Terminology,
+): readonly Step[] {
+  return resolvers
+    .filter(({ start, end, unreadable }) => !unreadable && start <= asOf && asOf <= end)
+    .filter(({ source }) => hasCapacity(source, snapshot, asOf))
+    .map((directive) => ({
+      directive,
+      ended: false,
+      authority: authorityOf(directive.source, snapshot, asOf, directive.zone, terminology),
+    }));
+}
+
+/** Whether a statement surely covers every record and purpose. */
+function isUnbounded({ directive, authority }: Step): boolean {
+  const { doubtful, unreadable, scope } = directive;
+  return !doubtful && !unreadable && scope === undefined && authority === undefined;
+}

@@ -1,0 +1,206 @@
+import { looseName, spaceOf } from "./alike.ts";
+import { RESOURCE_TYPES } from "../terminology/data/resource-types.ts";
+import type { LineagePlan } from "./lineage.ts";
+import type { AttributeTest, MatchContext } from "./match.ts";
+import { NO } from "./truth.ts";
+import type { CompiledOverlay } from "./overlay.ts";
+import type { Scope } from "./scope.ts";
+import type { CompiledRule } from "./tree.ts";
+
+/** Finds which lineages can have something to say, without asking each. */
+export interface PlanIndex {
+  /** All, in order. */
+  readonly plans: readonly LineagePlan[];
+  /** Whether any of their rules says something about breaking the glass. */
+  readonly saysBreakGlass: boolean;
+  /** Those that are not sure to be silent on the context's purpose, requester and type of record. */
+  candidates(context: MatchContext): readonly LineagePlan[];
+}
+
+/** Below this many, asking each is quicker than looking up. */
+const WORTH_IT = 8;
+/** Most purposes that are remembered. */
+const MAX_PURPOSES = 64;
+
+/**
+ * Sorts lineages by what their rules require. A lineage without default, suspension or revocation
+ * is silent wherever none of its roots matches.
+ */
+export function indexPlans(plans: readonly LineagePlan[]): PlanIndex {
+  const saysBreakGlass = plans.some(({ steps, contested }) =>
+    [...steps, ...contested].some(({ directive }) => directive.tree?.saysBreakGlass === true),
+  );
+  if (plans.length <= WORTH_IT) return { plans, saysBreakGlass, candidates: () => plans };
+  const always: number[] = [];
+  const anyActor: number[] = [];
+  const byActor = new Map<string, number[]>();
+  /** By the kinds of names that stand in their rules: who bears none of a kind may be anyone in it. */
+  const bySpace = { persons: new Map<string, number[]>(), groups: new Map<string, number[]>() };
+  const anyType: number[] = [];
+  const byType = new Map<string, number[]>();
+  const purposeBound: { readonly at: number; readonly tests: readonly AttributeTest[] }[] = [];
+  const byPurpose = new Map<string, ForPurpose>();
+  const put = (map: Map<string, number[]>, key: string, at: number): void => {
+    const list = map.get(key);
+    if (list === undefined) map.set(key, [at]);
+    else if (list.at(-1) !== at) list.push(at);
+  };
+  plans.forEach((plan, at) => {
+    const roots = rootsOf(plan);
+    if (roots === undefined) {
+      always.push(at);
+      return;
+    }
+    const actors = roots.map(({ rule }) => rule.when.actors);
+    const types = roots.map(({ rule }) => rule.when.data?.types);
+    const purposes = roots.map(({ tests }) => tests.find((one) => one.attribute === "purposes"));
+    if (actors.every((list) => list?.every(({ type }) => type !== "role" && type !== "device"))) {
+      anyActor.push(at);
+      for (const { type, id } of actors.flatMap((list) => list ?? [])) {
+        put(byActor, looseName(id), at);
+        put(type === "person" ? bySpace.persons : bySpace.groups, spaceOf(id), at);
+      }
+    } else if (purposes.every((test) => test !== undefined)) {
+      purposeBound.push({ at, tests: purposes });
+    } else if (types.every((list) => list?.every((type) => RESOURCE_TYPES.has(type)))) {
+      anyType.push(at);
+      for (const type of types.flatMap((list) => list ?? [])) put(byType, type, at);
+    } else {
+      always.push(at);
+    }
+  });
+  /** Those that the purpose does not rule out, and no requester or type does. */
+  function forPurpose(context: MatchContext): ForPurpose {
+    let known = byPurpose.get(context.purpose);
+    if (known !== undefined) return known;
+    const found = purposeBound
+      .filter(({ tests }) => tests.some((test) => test.run(context) !== NO))
+      .map(({ at }) => at);
+    const places = [...always, ...found].sort((a, b) => a - b);
+    known = { places, plans: places.map((at) => plans[at]!) };
+    if (byPurpose.size >= MAX_PURPOSES) byPurpose.clear();
+    byPurpose.set(context.purpose, known);
+    return known;
+  }
+
+  // One request is held against many records.
+  let lastRequest: MatchContext["request"] | undefined;
+  let lastPlaces: readonly (readonly number[])[] = [];
+  function actorPlaces(request: MatchContext["request"]): readonly (readonly number[])[] {
+    if (request === lastRequest) return lastPlaces;
+    const found = [...request.persons, ...request.belongsTo].map((name) =>
+      byActor.get(looseName(name)),
+    );
+    const untold = (spaces: ReadonlyMap<string, number[]>, names: readonly string[]): void => {
+      for (const [space, places] of spaces) {
+        if (!names.some((name) => spaceOf(name) === space)) found.push(places);
+      }
+    };
+    untold(bySpace.persons, request.persons);
+    untold(bySpace.groups, request.belongsTo);
+    lastRequest = request;
+    return (lastPlaces = found.filter((places) => places !== undefined));
+  }
+
+  return {
+    plans,
+    saysBreakGlass,
+    candidates(context) {
+      const base = forPurpose(context);
+      const { request, resource } = context;
+      const known = RESOURCE_TYPES.has(resource.type);
+      let more = and(undefined, base, known ? byType.get(resource.type) : anyType);
+      if (anyActor.length > 0) {
+        if (!request.userStated) more = and(more, base, anyActor);
+        else {
+          for (const place of actorPlaces(request)) more = and(more, base, place);
+        }
+      }
+      if (more === undefined) return base.plans;
+      return [...more].sort((a, b) => a - b).map((at) => plans[at]!);
+    },
+  };
+}
+
+/** Adds places to those of a purpose, of which a copy is made only where there are any. */
+function and(
+  more: Set<number> | undefined,
+  { places }: ForPurpose,
+  further: readonly number[] | undefined,
+): Set<number> | undefined {
+  if (further === undefined) return more;
+  const all = more ?? new Set(places);
+  for (const at of further) all.add(at);
+  return all;
+}
+
+/** Lineages that a purpose does not rule out: their places, and themselves. */
+interface ForPurpose {
+  readonly places: readonly number[];
+  readonly plans: readonly LineagePlan[];
+}
+
+/** The roots that must not match for a lineage to be silent; `undefined` when it may speak anyway. */
+function rootsOf({ steps, contested }: LineagePlan): readonly CompiledRule[] | undefined {
+  const roots: CompiledRule[] = [];
+  for (const { directive, ended } of [...steps, ...contested]) {
+    const { mode, default: fallback } = directive.source.directive;
+    if (mode === "suspend" || mode === "revoke" || fallback !== "none") return undefined;
+    if (!ended && directive.tree !== undefined) roots.push(directive.tree.root);
+  }
+  return roots.length === 0 ? undefined : roots;
+}
+
+/** More questions than this, and records are told apart too finely. */
+const MAX_QUESTIONS = 24;
+
+/**
+ * Everything a decision can ask of a record, each once: records that answer alike get the same
+ * decision.
+ *
+ * @returns `undefined` when there is too much of it
+ */
+export function questionsOf(
+  plans: readonly LineagePlan[],
+  overlays: readonly CompiledOverlay[],
+  purposes: readonly string[],
+  context: MatchContext,
+): readonly AttributeTest[] | undefined {
+  const tests = new Map<string, AttributeTest>();
+  const add = (test: AttributeTest): void => {
+    if (test.question === undefined) return;
+    const key = JSON.stringify(test.question);
+    if (!tests.has(key)) tests.set(key, test);
+  };
+  const addScope = (scope: Scope | undefined): void => {
+    for (const bounds of scope ?? []) for (const test of bounds) add(test);
+  };
+  const visit = (node: CompiledRule): void => {
+    if (tests.size > MAX_QUESTIONS) return;
+    const dead = purposes.every((purpose) => {
+      context.purpose = purpose;
+      return node.tests.some((test) => test.question === undefined && test.run(context) === NO);
+    });
+    if (dead) return;
+    for (const test of node.tests) add(test);
+    for (const child of node.children) visit(child);
+  };
+  for (const { steps, contested, stops } of plans) {
+    const settling = [...steps, ...contested].flatMap(({ settledBy }) => settledBy ?? []);
+    for (const { directive, authority } of settling) {
+      addScope(directive.scope);
+      addScope(authority);
+    }
+    for (const { directive, ended, authority } of [...steps, ...contested, ...stops]) {
+      addScope(directive.scope);
+      addScope(authority);
+      if (!ended && directive.tree !== undefined) visit(directive.tree.root);
+      if (tests.size > MAX_QUESTIONS) return undefined;
+    }
+  }
+  for (const { scope, tree } of overlays) {
+    addScope(scope);
+    visit(tree.root);
+  }
+  return tests.size > MAX_QUESTIONS ? undefined : [...tests.values()];
+}

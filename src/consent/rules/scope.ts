@@ -1,0 +1,110 @@
+import type { AttributeTest, MatchContext, RecordQuestion } from "./match.ts";
+import { compareNames } from "./alike.ts";
+import { COUNTRIES } from "../terminology/data/countries.ts";
+import type { ConsentResource } from "../model/resource.ts";
+import type { Terminology } from "../terminology/terminology.ts";
+import { anyMatch, NO, UNKNOWN, YES, type Match } from "./truth.ts";
+
+/**
+ * What a directive, or its grantor, speaks of: within one of the lists of bounds, within all of
+ * that list.
+ */
+export type Scope = readonly (readonly AttributeTest[])[];
+
+/** Whether a record, asked for with a purpose, is within a scope. */
+export function matchScope(scope: Scope | undefined, context: MatchContext): Match {
+  if (scope === undefined) return YES;
+  let best: Match = NO;
+  for (const bounds of scope) {
+    let match: Match = YES;
+    for (const test of bounds) {
+      const one = test.run(context);
+      if (one < match) match = one;
+      if (match === NO) break;
+    }
+    if (match > best) best = match;
+  }
+  return best;
+}
+
+/** The fields of directives and overlays that bound what they speak of. */
+export interface ScopeFields {
+  readonly controller?: string;
+  readonly category?: string;
+  readonly jurisdictions?: readonly string[];
+}
+
+/** Makes the scope of a directive ready; `undefined` when it has no bounds. */
+export function compileScope(fields: ScopeFields, terminology: Terminology): Scope | undefined {
+  const { controller, category, jurisdictions } = fields;
+  const tests: AttributeTest[] = [];
+  const add = (
+    attribute: string,
+    run: (context: MatchContext) => Match,
+    asked?: Pick<RecordQuestion, "controller" | "jurisdictions">,
+  ): void => {
+    const question =
+      asked === undefined ? undefined : { effect: "permit" as const, zone: "UTC", ...asked };
+    tests.push({ attribute, bit: 0, question, run });
+  };
+  if (controller !== undefined) {
+    add(
+      "controller",
+      ({ resource }) =>
+        resource.controller === undefined ? UNKNOWN : compareNames(controller, resource.controller),
+      { controller },
+    );
+  }
+  if (jurisdictions !== undefined) {
+    add("jurisdictions", ({ resource }) => matchJurisdictions(jurisdictions, resource), {
+      jurisdictions,
+    });
+  }
+  const categoryTest = category === undefined ? undefined : compileCategory(category, terminology);
+  if (categoryTest !== undefined) add("category", categoryTest);
+  return tests.length === 0 ? undefined : [tests];
+}
+
+function matchJurisdictions(wanted: readonly string[], resource: ConsentResource): Match {
+  if (resource.jurisdictions === undefined || resource.jurisdictions.length === 0) return UNKNOWN;
+  return anyMatch(resource.jurisdictions, (own) =>
+    anyMatch(wanted, (code) => {
+      if (own === code || own.startsWith(`${code}-`)) return YES;
+      return code.startsWith(`${own}-`) || !isJurisdiction(own) || !isJurisdiction(code)
+        ? UNKNOWN
+        : NO;
+    }),
+  );
+}
+
+/** Whether a code is one of ISO 3166-1, or is written as one of ISO 3166-2 is. */
+function isJurisdiction(code: string): boolean {
+  return COUNTRIES.has(code.slice(0, 2)) && /^[A-Z]{2}(?:-[A-Z0-9]{1,3})?$/.test(code);
+}
+
+/** A consent to research decides about research; a consent to surgery decides about no reading. */
+function compileCategory(
+  category: string,
+  terminology: Terminology,
+): ((context: MatchContext) => Match) | undefined {
+  const known = terminology.data.categories;
+  if (!Object.hasOwn(known, category)) return () => UNKNOWN;
+  const purposes = known[category];
+  if (purposes === null || purposes === undefined) return undefined;
+  const verdicts = new Map<string, Match>();
+  for (const code of purposes) {
+    for (const item of terminology.purposesBelow(code) ?? [code]) verdicts.set(item, YES);
+  }
+  // Only who asks for any purpose at all may have meant these: who asks for treatment has not asked
+  // for a trial, though HL7 puts clinical trials below treatment.
+  const hierarchy = terminology.data.purposes;
+  for (const [code, [, ...parents]] of Object.entries(hierarchy)) {
+    const top = parents.every((parent) => !Object.hasOwn(hierarchy, parent));
+    if (top && purposes.length > 0 && !verdicts.has(code)) verdicts.set(code, UNKNOWN);
+  }
+  return ({ purpose }) => {
+    const verdict = verdicts.get(purpose);
+    if (verdict !== undefined) return verdict;
+    return purposes.length > 0 && terminology.purposesBelow(purpose) === undefined ? UNKNOWN : NO;
+  };
+}

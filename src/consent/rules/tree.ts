@@ -1,0 +1,178 @@
+import { appendTo } from "../../bytes/lists.ts";
+import { ATTRIBUTES, compileTests, type AttributeTest, type MatchContext } from "./match.ts";
+import { NO, UNKNOWN, YES, type Match } from "./truth.ts";
+import type { Effect, Rule } from "../model/model.ts";
+import { BTG, canonicalPurpose, type Terminology } from "../terminology/terminology.ts";
+import type { Zone } from "../model/zone.ts";
+
+/** What a rule comes to. Ordered, so that deny-overrides is the greatest. */
+export type Result = 0 | 1 | 2 | 3;
+export const NOT_APPLICABLE = 0;
+export const PERMIT = 1;
+export const INDETERMINATE = 2;
+export const DENY = 3;
+
+/** A rule ready to be evaluated. */
+export interface CompiledRule {
+  readonly rule: Rule;
+  readonly effect: Result;
+  readonly tests: readonly AttributeTest[];
+  /** Whether it, or a rule around it, names break the glass. */
+  readonly namesBtg: boolean;
+  readonly path: readonly string[];
+  readonly matchedOn: readonly string[];
+  readonly children: readonly CompiledRule[];
+  readonly parent: CompiledRule | undefined;
+  /** What the last evaluation left: read before the next one, by {@link collect}. */
+  match: Match;
+  result: Result;
+  unknown: number;
+}
+
+/** A tree of rules ready to be evaluated. */
+export interface CompiledTree {
+  readonly root: CompiledRule;
+  readonly saysBreakGlass: boolean;
+  /** Whether a permit in it obliges to anything. */
+  readonly binds: boolean;
+}
+
+/** Makes a tree of rules ready; linear in its size. */
+export function compileTree(
+  root: Rule,
+  zone: Zone | undefined,
+  terminology: Terminology,
+): CompiledTree {
+  let saysBreakGlass = false;
+  let binds = false;
+  const visit = (rule: Rule, parent: CompiledRule | undefined): CompiledRule => {
+    if (rule.breakGlass !== undefined) saysBreakGlass = true;
+    if (rule.effect === "permit" && (rule.obligations ?? rule.refrains) !== undefined) binds = true;
+    const named = rule.when.purposes?.some((name) => canonicalPurpose(name) === BTG) === true;
+    const tests = compileTests(rule, zone, terminology);
+    const children: CompiledRule[] = [];
+    const compiled: CompiledRule = {
+      rule,
+      effect: rule.effect === "permit" ? PERMIT : DENY,
+      tests,
+      namesBtg: named || parent?.namesBtg === true,
+      path: [...(parent?.path ?? []), rule.id],
+      matchedOn: tests.map((test) => test.attribute),
+      children,
+      parent,
+      match: NO,
+      result: NOT_APPLICABLE,
+      unknown: 0,
+    };
+    for (const child of rule.rules ?? []) children.push(visit(child, compiled));
+    return compiled;
+  };
+  return { root: visit(root, undefined), saysBreakGlass, binds };
+}
+
+/** What remains of a result when it is unknown whether its rule matches at all. */
+export function soften(result: Result): Result {
+  return result >= INDETERMINATE ? INDETERMINATE : NOT_APPLICABLE;
+}
+
+/** Evaluates a tree; each rule keeps its own result for {@link collect}. */
+export function evaluateRule(node: CompiledRule, context: MatchContext): Result {
+  let match: Match = YES;
+  let unknown = 0;
+  for (const test of node.tests) {
+    const one = test.run(context);
+    if (one === NO) {
+      node.unknown = 0;
+      node.match = NO;
+      return (node.result = NOT_APPLICABLE);
+    }
+    if (one === UNKNOWN) {
+      match = UNKNOWN;
+      unknown |= test.bit;
+    }
+  }
+  node.unknown = unknown;
+  node.match = match;
+  let result: Result = NOT_APPLICABLE;
+  if (node.children.length > 0) {
+    const denyOverrides = node.rule.combine === "deny-overrides";
+    for (const child of node.children) {
+      const one = evaluateRule(child, context);
+      if (one === NOT_APPLICABLE) continue;
+      if (result === NOT_APPLICABLE || (denyOverrides ? one > result : one < result)) result = one;
+    }
+  }
+  if (result === NOT_APPLICABLE) {
+    // A permit reaches break-the-glass only where it, or a rule around it, says so by name.
+    const reaches = node.effect === DENY || node.namesBtg || context.purpose !== BTG;
+    if (reaches) result = node.effect;
+  }
+  return (node.result = match === YES ? result : soften(result));
+}
+
+/** A rule that decided, and what it was not certain of. */
+export interface Deciding {
+  readonly node: CompiledRule;
+  readonly effect: Effect;
+  readonly unknown: readonly string[];
+}
+
+/** Where {@link collect} puts what it finds. */
+export interface Collected {
+  readonly deciding: Deciding[];
+  /** With repetitions. */
+  obligations: string[];
+  refrains: string[];
+}
+
+/**
+ * Finds, after an evaluation, the rules whose effect became the outcome, and unites their
+ * obligations and refrains.
+ */
+export function collect(node: CompiledRule, outcome: Result, into: Collected): void {
+  if (node.effect === outcome) {
+    const { obligations, refrains } = node.rule;
+    if (obligations !== undefined) appendTo(into.obligations, obligations);
+    if (refrains !== undefined) appendTo(into.refrains, refrains);
+  }
+  let decided = false;
+  for (const child of node.children) {
+    if (child.result === NOT_APPLICABLE) continue;
+    decided = true;
+    const counts =
+      outcome === INDETERMINATE ? child.result >= INDETERMINATE : child.result === outcome;
+    if (counts) collect(child, outcome, into);
+  }
+  if (decided) return;
+  let unknown = 0;
+  for (let at: CompiledRule | undefined = node; at !== undefined; at = at.parent) {
+    unknown |= at.unknown;
+  }
+  into.deciding.push({ node, effect: node.rule.effect, unknown: namesOf(unknown) });
+}
+
+const NONE: readonly string[] = [];
+
+function namesOf(bits: number): readonly string[] {
+  return bits === 0 ? NONE : ATTRIBUTES.filter((_, bit) => (bits & (1 << bit)) !== 0);
+}
+
+/** What a permit obliges to. */
+export type Duties = Pick<Collected, "obligations" | "refrains">;
+
+/**
+ * Finds, after an evaluation, what permits oblige to of which it is unknown whether they apply:
+ * what is then permitted by another rule is permitted under these duties too.
+ *
+ * @param doubtful - whether it is unknown that the tree speaks of the record at all
+ */
+export function collectDoubted(node: CompiledRule, doubtful: boolean, into: Duties): void {
+  if (node.match === NO) return;
+  const doubted = doubtful || node.match === UNKNOWN;
+  if (doubted && node.effect === PERMIT) {
+    const { obligations, refrains } = node.rule;
+    if (obligations !== undefined) appendTo(into.obligations, obligations);
+    if (refrains !== undefined) appendTo(into.refrains, refrains);
+  }
+  for (const child of node.children) collectDoubted(child, doubted, into);
+}

@@ -1,0 +1,144 @@
+import { toHex } from "../../bytes/hex.ts";
+import { decode, encode } from "../../codec/dag-cbor.ts";
+import {
+  expectBytes,
+  expectMap,
+  expectNoNuls,
+  expectOneOf,
+  expectString,
+  expectUint,
+} from "../../codec/shape.ts";
+import type { CapacityScope } from "../../consent/rules/capacity.ts";
+import { expectCapacityScope } from "../../consent/model/directive.ts";
+import type { Capacity } from "../../consent/model/model.ts";
+import type { CapacityFact } from "../../consent/model/snapshot.ts";
+import { isDateValue } from "../../consent/model/time.ts";
+import { SIGNATURE_ALGS, type SignatureAlg } from "../../crypto/signing-input.ts";
+import { ConsentError, EncodingError } from "../../errors.ts";
+import { actorFromKey, keyId } from "../../identity/actor.ts";
+
+/**
+ * Who speaks for a person, as whom and when, as a custodian attests it; with the key that his
+ * signatures are judged by, where he has one.
+ */
+export interface AttestedKey {
+  /** did:key or other name by which directives name the grantor. */
+  readonly actor: string;
+  /** Algorithm and key, both or neither: without them only what is witnessed counts as his. */
+  readonly alg?: SignatureAlg;
+  readonly publicKey?: Uint8Array;
+  readonly capacity: Capacity;
+  /** Instants in ms, inclusive; absent: open. */
+  readonly from?: number;
+  readonly to?: number;
+  /** Who granted the capacity, and as whom; absent: the law, or this attestation by itself. */
+  readonly by?: { readonly actor: string; readonly capacity: Capacity };
+  /** How many times the capacity may be handed on. */
+  readonly depth?: number;
+  /** What the capacity is bounded to; absent: everything. */
+  readonly scope?: CapacityScope;
+}
+
+const CAPACITIES: readonly Capacity[] = ["self", "guardian", "proxy", "court"];
+
+/**
+ * Writes an attested key or capacity: the content of a `link` entry.
+ *
+ * @throws {EncodingError} or {SignatureError} when it is none
+ */
+export function encodeAttestedKey(attested: AttestedKey): Uint8Array {
+  const { actor, alg, publicKey, capacity, from, to, by, depth, scope } = attested;
+  if (from !== undefined && to !== undefined && from > to) {
+    throw new ConsentError("ERR_CONSENT_INVALID", "a capacity ends before it begins");
+  }
+  const bytes = encode({
+    v: 1,
+    actor,
+    ...(alg === undefined ? {} : { alg }),
+    ...(publicKey === undefined ? {} : { publicKey }),
+    capacity,
+    ...(from === undefined ? {} : { from }),
+    ...(to === undefined ? {} : { to }),
+    ...(by === undefined ? {} : { by }),
+    ...(depth === undefined ? {} : { depth }),
+    ...(scope === undefined ? {} : { scope }),
+  });
+  if (alg !== undefined && publicKey !== undefined) actorFromKey(alg, publicKey);
+  decodeAttestedKey(bytes);
+  return bytes;
+}
+
+/** @throws {EncodingError} when it is none */
+export function decodeAttestedKey(bytes: Uint8Array): AttestedKey {
+  const map = expectMap(
+    decode(bytes),
+    "attested key",
+    ["v", "actor", "capacity"],
+    ["alg", "publicKey", "from", "to", "by", "depth", "scope"],
+  );
+  expectNoNuls(map, "attested key");
+  if ((map["alg"] === undefined) !== (map["publicKey"] === undefined)) {
+    throw new EncodingError("ERR_ENCODING_SHAPE", "an attested key has an algorithm and a key");
+  }
+  return {
+    actor: expectString(map["actor"], "attested key.actor"),
+    ...(map["alg"] === undefined
+      ? {}
+      : {
+          alg: expectOneOf(map["alg"], "attested key.alg", SIGNATURE_ALGS),
+          publicKey: expectBytes(map["publicKey"], "attested key.publicKey"),
+        }),
+    capacity: expectOneOf(map["capacity"], "attested key.capacity", CAPACITIES),
+    ...(map["from"] === undefined ? {} : { from: expectInstant(map["from"], "attested key.from") }),
+    ...(map["to"] === undefined ? {} : { to: expectInstant(map["to"], "attested key.to") }),
+    ...(map["by"] === undefined ? {} : { by: expectGrantor(map["by"]) }),
+    ...(map["depth"] === undefined
+      ? {}
+      : { depth: expectUint(map["depth"], "attested key.depth") }),
+    ...(map["scope"] === undefined ? {} : { scope: expectCapacityScope(map["scope"]) }),
+  };
+}
+
+function expectGrantor(value: unknown): NonNullable<AttestedKey["by"]> {
+  const map = expectMap(value, "attested key.by", ["actor", "capacity"]);
+  return {
+    actor: expectString(map["actor"], "attested key.by.actor"),
+    capacity: expectOneOf(map["capacity"], "attested key.by.capacity", CAPACITIES),
+  };
+}
+
+/** Milliseconds since 1970, or before. */
+function expectInstant(value: unknown, what: string): number {
+  if (typeof value === "number" && isDateValue(value)) return value;
+  throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must be an instant`);
+}
+
+/** What the custodian attests of who may speak for the subject. */
+export function capacityFacts(attested: readonly AttestedKey[]): CapacityFact[] {
+  return newestOf(attested).map(({ actor, capacity, from, to, by, depth, scope }) => ({
+    actor,
+    capacity,
+    ...(from === undefined ? {} : { from }),
+    ...(to === undefined ? {} : { to }),
+    ...(by === undefined ? {} : { by }),
+    ...(depth === undefined ? {} : { depth }),
+    ...(scope === undefined ? {} : { scope }),
+  }));
+}
+
+/**
+ * What counts of what was attested, in ledger order: who attests the same key, or the same name
+ * without a key, in the same capacity again replaces what was said before.
+ */
+export function newestOf<T extends AttestedKey>(attested: readonly T[]): T[] {
+  const byKey = new Map<string, T>();
+  for (const one of attested) {
+    byKey.set(`${one.capacity} ${idOf(one) ?? "none"} ${one.actor}`, one);
+  }
+  return [...byKey.values()];
+}
+
+/** Hexadecimal id of the attested key; `undefined` where there is none. */
+export function idOf({ alg, publicKey }: AttestedKey): string | undefined {
+  return alg === undefined || publicKey === undefined ? undefined : toHex(keyId(alg, publicKey));
+}

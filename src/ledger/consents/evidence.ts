@@ -1,0 +1,146 @@
+import { equalBytes } from "../../bytes/compare.ts";
+import { concatBytes } from "../../bytes/concat.ts";
+import { WITNESS_FORMS, type WitnessForm } from "../../consent/model/witness.ts";
+import type { PartContent } from "../../envelope/seal.ts";
+import { ConsentError, InputError, StorageError } from "../../errors.ts";
+import type { Catalogue } from "../entries/catalogue.ts";
+import { decodeFiledForm, named, openParts } from "./read-consents.ts";
+import type { LedgerContext } from "../context.ts";
+import { commitToEvidence, MAX_EVIDENCE } from "./witnessed-directive.ts";
+
+/** Something that shows what a person said: a scanned form, a portal's log. */
+export interface Evidence {
+  readonly mediaType: string;
+  /** Copied while the call is made. */
+  readonly bytes: Uint8Array;
+}
+
+/** How a custodian took a person's directive down. */
+export interface WitnessOptions {
+  /** Who took it down, as this organisation names its people. */
+  readonly user: string;
+  /** `paper` and `electronic` bear the person's own signature or confirmation; `oral` does not. */
+  readonly form: WitnessForm;
+  /** When the person gave it, in ms since 1970: of a paper that is scanned late, when it was signed. */
+  readonly takenAt: number;
+  /** At most 64 pieces, 16 MiB in all; sealed with the directive and erased with it. Default none. */
+  readonly evidence?: readonly Evidence[];
+}
+
+/** Evidence as it is sealed, and what the witness says of it. */
+export interface SealedEvidence {
+  readonly parts: readonly PartContent[];
+  readonly mediaTypes: readonly string[];
+  readonly commitments: readonly Uint8Array[];
+}
+
+/** Most bytes of the evidence for one directive. */
+export const MAX_EVIDENCE_BYTES: number = 16 * 1024 * 1024;
+const SALT = 32;
+
+/** Name of the envelope's part that holds a piece of evidence. */
+const evidencePart = (at: number): string => `evidence-${at}`;
+
+/**
+ * Checks who took a directive down, how and when.
+ *
+ * @throws {ConsentError} `ERR_CONSENT_INVALID` when it is not said, or is to be later
+ */
+export function checkedWitness(witness: WitnessOptions, now: number): WitnessOptions {
+  const { user, form, takenAt } = witness;
+  const say = (what: string) => new ConsentError("ERR_CONSENT_INVALID", `witness.${what}`);
+  if (typeof user !== "string" || user.trim() === "") throw say("user must say who took it down");
+  if (!WITNESS_FORMS.includes(form)) throw say(`form must be one of ${WITNESS_FORMS.join(", ")}`);
+  if (!Number.isSafeInteger(takenAt) || takenAt < 0) throw say("takenAt must be an instant in ms");
+  if (takenAt > now) throw say("takenAt is yet to come");
+  return witness;
+}
+
+/**
+ * Salts evidence, each piece for itself, so that it can be sealed beside the directive.
+ *
+ * @throws {InputError} `ERR_INPUT_INVALID`, `ERR_INPUT_TOO_LARGE`
+ */
+export function sealableEvidence(
+  evidence: readonly Evidence[],
+  random: (length: number) => Uint8Array,
+): SealedEvidence {
+  if (!Array.isArray(evidence) || evidence.length > MAX_EVIDENCE) {
+    throw new InputError("ERR_INPUT_INVALID", `evidence is a list of at most ${MAX_EVIDENCE}`);
+  }
+  let size = 0;
+  for (const { mediaType, bytes } of evidence) {
+    if (typeof mediaType !== "string" || !/^[^\0]{1,256}$/.test(mediaType)) {
+      throw new InputError("ERR_INPUT_INVALID", "a piece of evidence has a media type");
+    }
+    if (!(bytes instanceof Uint8Array)) {
+      throw new InputError("ERR_INPUT_INVALID", "a piece of evidence is bytes");
+    }
+    size += bytes.length;
+  }
+  if (size > MAX_EVIDENCE_BYTES) {
+    throw new InputError("ERR_INPUT_TOO_LARGE", "evidence is at most 16 MiB in all");
+  }
+  const salts = evidence.map(() => random(SALT));
+  return {
+    parts: evidence.map(({ bytes }, at) => ({
+      id: evidencePart(at),
+      bytes: concatBytes(salts[at]!, bytes),
+    })),
+    mediaTypes: evidence.map(({ mediaType }) => mediaType),
+    commitments: evidence.map(({ bytes }, at) => commitToEvidence(salts[at]!, bytes)),
+  };
+}
+
+/**
+ * Opens what shows that a person gave a directive, and holds it against what was signed.
+ *
+ * @returns in the order of the witness; empty where there is none
+ * @throws {StorageError} `ERR_STORAGE_ERASED`, `ERR_STORAGE_MISSING`; `ERR_STORAGE_CORRUPT` when it
+ *   is not what its witness signed
+ */
+export async function readEvidence(
+  context: LedgerContext,
+  catalogue: Catalogue,
+  entry: Uint8Array,
+): Promise<readonly Evidence[]> {
+  await catalogue.catchUp();
+  const found = await catalogue.find(entry);
+  if (found.status === "erased") {
+    throw new StorageError(
+      "ERR_STORAGE_ERASED",
+      "the directive was erased, and its evidence with it",
+    );
+  }
+  if (found.status !== "present" || found.item.kind !== "consent") {
+    throw new StorageError("ERR_STORAGE_MISSING", "this custodian filed no such directive");
+  }
+  const { item } = found;
+  const mediaTypes = item.manifest.attachments ?? [];
+  const ids = mediaTypes.map((_, at) => evidencePart(at));
+  const parts = await openParts(context, catalogue, item, ["content", ...ids]);
+  if (parts === undefined) {
+    throw new StorageError(
+      "ERR_STORAGE_ERASED",
+      "the directive was erased, and its evidence with it",
+    );
+  }
+  const form = await named(item, () => decodeFiledForm(parts.get("content")!));
+  const signed = form.kind === "witnessed" ? form.witness.evidence : [];
+  return mediaTypes.map((mediaType, at) => {
+    const { bytes, commitment } = openedEvidence(parts.get(ids[at]!)!);
+    if (signed[at] === undefined || !equalBytes(signed[at], commitment)) {
+      throw new StorageError("ERR_STORAGE_CORRUPT", "the evidence is not what its witness signed");
+    }
+    return { mediaType, bytes };
+  });
+}
+
+/** Takes a sealed piece of evidence apart. */
+function openedEvidence(part: Uint8Array): {
+  readonly bytes: Uint8Array;
+  readonly commitment: Uint8Array;
+} {
+  const bytes = part.slice(SALT);
+  return { bytes, commitment: commitToEvidence(part.subarray(0, SALT), bytes) };
+}

@@ -1,0 +1,363 @@
+import { equalBytes } from "../../bytes/compare.ts";
+import { assertBytes } from "../../bytes/guards.ts";
+import { toHex } from "../../bytes/hex.ts";
+import type { CID } from "../../codec/cid.ts";
+import { chainsOf } from "../../consent/rules/capacity.ts";
+import { directiveCid } from "../../consent/model/directive.ts";
+import type { Directive } from "../../consent/model/model.ts";
+import type { SnapshotDirective } from "../../consent/model/snapshot.ts";
+import type { PartContent } from "../../envelope/seal.ts";
+import { ConsentError, InputError } from "../../errors.ts";
+import type { EntryPlace } from "../../chain/make-receipt.ts";
+import { isObject } from "../../fhir/resource.ts";
+import type { Signer } from "../../identity/signer.ts";
+import { afterWriting } from "../../storage/settle.ts";
+import { capacityFacts, encodeAttestedKey, type AttestedKey } from "./attested-key.ts";
+import { readOrSay, toAccess, type Access, type UnreadableAccess } from "../disclosure/audit.ts";
+import { reviewsLocal, type Catalogue, type CatalogueItem } from "../entries/catalogue.ts";
+import { decodeFiledForm, judgeFiled, type ConsentReader } from "./read-consents.ts";
+import type { LedgerContext } from "../context.ts";
+import {
+  checkedWitness,
+  sealableEvidence,
+  type SealedEvidence,
+  type WitnessOptions,
+} from "./evidence.ts";
+import { sealEntry, type Filing, type SealedEntry } from "../entries/filing.ts";
+import { readHeld } from "./held.ts";
+import { encodeIdentifiers, type PersonIdentifier } from "../index/rows.ts";
+import type { Manifest } from "../entries/manifest.ts";
+import { commitToPerson, signDirective } from "./signed-directive.ts";
+import type { Subject, Subjects } from "../entries/subjects.ts";
+import { personName, type Turns } from "../turns.ts";
+import { isUnreadable } from "./unreadable-directives.ts";
+import { witnessDirective } from "./witnessed-directive.ts";
+import { encodeWitnesses, witnessesLocal } from "./witnesses.ts";
+
+/** How a directive comes by what shows that a person gave it. */
+export type ConsentOptions =
+  | {
+      /** Signs the directive here and now. */
+      readonly grantor: Signer;
+    }
+  | {
+      /** The directive as its grantor signed it elsewhere; see `signDirective`. */
+      readonly signed: Uint8Array;
+      /** The 32 bytes under which it commits to the person. */
+      readonly salt: Uint8Array;
+    }
+  | {
+      /** This custodian took it down, and says so in its own name: for persons without keys. */
+      readonly witness: WitnessOptions;
+    };
+
+/** A directive that is filed. */
+export interface FiledDirective {
+  /** Id of the consent entry, by which later directives name this one. */
+  readonly id: Uint8Array;
+  readonly place: EntryPlace;
+  readonly cid: CID;
+  /** The directive, signed by its grantor or its witness, to be delivered to other custodians. */
+  readonly signed: Uint8Array;
+  /** Delivered with it: 32 bytes by which who knows the person sees that it is about him. */
+  readonly salt: Uint8Array;
+}
+
+/** A directive that was delivered, and is kept without counting: nobody here believes its witness. */
+export interface HeldDirective {
+  /** Id of the link entry that keeps it. */
+  readonly id: Uint8Array;
+  readonly cid: CID;
+  /** did:key of the organisation that witnessed it. */
+  readonly by: string;
+}
+
+/** What became of a directive that another custodian delivered. */
+export type ReceivedDirective =
+  ({ readonly status: "filed" } & FiledDirective) | ({ readonly status: "held" } & HeldDirective);
+
+/** A directive as it is delivered: see {@link FiledDirective}. */
+export type DeliveredDirective = Pick<FiledDirective, "signed" | "salt">;
+
+/** Files directives and the keys they are judged by. */
+export interface Consenting {
+  attest(subject: Subject, key: AttestedKey): Promise<Uint8Array>;
+  consent(subject: Subject, directive: Directive, options: ConsentOptions): Promise<FiledDirective>;
+  receive(subject: Subject, delivered: DeliveredDirective): Promise<ReceivedDirective>;
+  trustWitnesses(witnesses: readonly string[]): Promise<Uint8Array>;
+  pendingReviews(): AsyncIterable<Access | UnreadableAccess>;
+  reviewed(access: Uint8Array): Promise<void>;
+}
+
+/** A directive in the form in which it is filed, and what is sealed beside it. */
+interface ToFile extends DeliveredDirective {
+  readonly evidence?: SealedEvidence;
+  /** Attested with it, if nobody speaks for the person yet. */
+  readonly firstKey?: Signer;
+}
+
+const wouldBeVoid = (why: string): ConsentError =>
+  new ConsentError("ERR_CONSENT_INVALID", `the directive would be void: ${why}`);
+const counts = ({ standing }: SnapshotDirective): boolean => standing === "valid";
+
+const WAYS = ["grantor", "signed", "witness"] as const;
+
+/** Of two ways in which a person is said to have given a directive none is preferred. */
+function assertOneWay(given: ConsentOptions): void {
+  const said = WAYS.filter((way) => isObject(given) && way in given);
+  if (said.length === 1 && isObject((given as Readonly<Record<string, unknown>>)[said[0]!])) return;
+  throw new InputError(
+    "ERR_INPUT_INVALID",
+    "a directive is filed with its grantor who signs, as it was signed, or with a witness: one of them",
+  );
+}
+
+/** Starts filing consents. */
+export function createConsenting(
+  context: LedgerContext,
+  options: {
+    readonly catalogue: Catalogue;
+    readonly filing: Filing;
+    readonly subjects: Subjects;
+    readonly readConsents: ConsentReader;
+    readonly turns: Turns;
+  },
+): Consenting {
+  const { chain, now, random, signer } = context;
+  const { catalogue, filing, subjects, readConsents, turns } = options;
+
+  async function sealLink(manifest: Manifest, content: Uint8Array): Promise<SealedEntry> {
+    const parts = [{ id: "content", bytes: content }];
+    const sealed = await sealEntry(context, { kind: "link", manifest, parts });
+    catalogue.remember(sealed.id, manifest);
+    return sealed;
+  }
+
+  const sealAttestation = ({ local }: Subject, key: AttestedKey): Promise<SealedEntry> =>
+    sealLink({ v: 1, op: "attest", local }, encodeAttestedKey(key));
+
+  /** Brings a directive into the form in which it is filed. */
+  async function formOf(
+    directive: Directive,
+    given: ConsentOptions,
+    person: PersonIdentifier,
+  ): Promise<ToFile> {
+    const { ledger } = chain;
+    assertOneWay(given);
+    if ("signed" in given) {
+      const form = decodeFiledForm(given.signed);
+      if (form.kind === "signed" && form.cid.equals(directiveCid(directive))) return given;
+      const what = form.kind === "signed" ? "another one" : "witnessed, not signed: receive it";
+      throw new ConsentError("ERR_CONSENT_INVALID", `the signed directive is ${what}`);
+    }
+    const salt = random(32);
+    if ("grantor" in given) {
+      const { grantor: firstKey } = given;
+      const signed = await signDirective(directive, firstKey, { ledger, person, salt });
+      return { signed, salt, firstKey };
+    }
+    const { user, form, takenAt } = checkedWitness(given.witness, now());
+    const evidence = sealableEvidence(given.witness.evidence ?? [], random);
+    const signed = await witnessDirective(directive, signer, {
+      ...{ ledger, about: commitToPerson(salt, person), user, form, takenAt },
+      evidence: evidence.commitments,
+    });
+    return { signed, salt, evidence };
+  }
+
+  /** Judges a directive as it would stand if it were filed now, and files or holds it. */
+  async function file(
+    subject: Subject,
+    make: (person: PersonIdentifier) => Promise<ToFile>,
+  ): Promise<ReceivedDirective> {
+    const { identifiers, key: subjectKey } = await subjects.read(subject);
+    try {
+      const { signed, salt, evidence, firstKey } = await make(identifiers[0]!);
+      assertBytes(salt, "salt", 32);
+      const form = decodeFiledForm(signed);
+      await catalogue.catchUp();
+      const height = chain.size - 1;
+      // Keys alone: a directive that cannot be read must not keep others from being filed.
+      const links = await catalogue.itemsOf(subject.local, ["erase", "link"]);
+      const { keys, witnesses } = await readConsents(
+        links.filter(({ kind }) => kind === "link"),
+        height,
+      );
+      const entries: SealedEntry[] = [];
+      let known: readonly AttestedKey[] = keys;
+      if (
+        keys.length === 0 &&
+        firstKey !== undefined &&
+        form.directive.grantor.capacity === "self"
+      ) {
+        // The first key that speaks for a person is attested by the custodian who lets him sign.
+        const { actor, alg, publicKey } = firstKey;
+        const first: AttestedKey = { actor, alg, publicKey, capacity: "self" };
+        entries.push(await sealAttestation(subject, first));
+        known = [first];
+      }
+      const judged = await judgeFiled(context, form, {
+        ...{ ledger: chain.ledger, salt, identifiers, keys: known, witnesses, height },
+        filedAt: { height: chain.size, time: now() },
+      });
+      const { cid, directive, standing, witness } = judged;
+      if (standing !== "valid") throw wouldBeVoid(standing.void);
+      const { actor, capacity } = directive.grantor;
+      if (chainsOf(capacityFacts(known), actor, capacity, now()).length === 0) {
+        throw wouldBeVoid("nothing attests that the grantor has this capacity");
+      }
+      const about = identifiers.find((one) => equalBytes(commitToPerson(salt, one), form.about))!;
+      const parts = [
+        { id: "content", bytes: signed },
+        { id: "salt", bytes: salt },
+        { id: "identifier", bytes: encodeIdentifiers([about]) },
+      ];
+      const { local } = subject;
+      if (witness?.doubted === true) {
+        const held = await readHeld(context, catalogue, subject).catch((error: unknown) => {
+          if (!isUnreadable(error)) throw error;
+          return [];
+        });
+        const kept = held.find((one) => equalBytes(one.signed, signed));
+        const id = kept?.id ?? (await hold(local, parts));
+        return { status: "held", id, cid, by: witness.by };
+      }
+      const before = await filedOf(subject);
+      const same = before.find((one) => counts(one) && one.cid.equals(cid));
+      if (same !== undefined && !isNews(same, before)) {
+        throw new ConsentError(
+          "ERR_CONSENT_INVALID",
+          "the directive was filed before, and another came after it in its lineage: " +
+            "say it anew, naming that one among its predecessors",
+        );
+      }
+      const manifest: Manifest = {
+        ...{ v: 1, op: "directive", local },
+        ...(evidence === undefined || evidence.parts.length === 0
+          ? {}
+          : { attachments: evidence.mediaTypes }),
+      };
+      const sealed = await sealEntry(context, {
+        ...{ kind: "consent", manifest, subjectKey },
+        parts: [...parts, ...(evidence?.parts ?? [])],
+      });
+      catalogue.remember(sealed.id, manifest);
+      const { id, place } = (await filing.file([...entries, sealed])).at(-1)!;
+      // What it is judged by may have changed before it had its place.
+      const filed = (await afterWriting(() => filedOf(subject))).find(({ entry }) =>
+        equalBytes(entry, id),
+      );
+      if (filed !== undefined && filed.standing !== "valid") {
+        const why = `the directive was filed, and is void: ${filed.standing.void}`;
+        throw new ConsentError("ERR_CONSENT_INVALID", why);
+      }
+      return { status: "filed", id, place, cid, signed, salt };
+    } finally {
+      subjectKey.fill(0);
+    }
+  }
+
+  /** A person's directives that can be read, oldest first: one that cannot keeps no other from being filed. */
+  async function filedOf({ local }: Subject): Promise<SnapshotDirective[]> {
+    await catalogue.catchUp();
+    const filed: SnapshotDirective[] = [];
+    const before: CatalogueItem[] = [];
+    for (const item of await catalogue.itemsOf(local, ["consent", "erase", "link"])) {
+      if (item.kind === "link") before.push(item);
+      if (item.kind !== "consent") continue;
+      try {
+        const { directives } = await readConsents([...before, item], chain.size - 1);
+        for (const directive of directives) filed.push(directive);
+      } catch (error) {
+        if (!isUnreadable(error)) throw error;
+      }
+    }
+    return filed;
+  }
+
+  /**
+   * Whether a directive that was filed before says anything when it is filed again. It counts once,
+   * at its first place, unless it waits there for a better word.
+   */
+  function isNews(same: SnapshotDirective, filed: readonly SnapshotDirective[]): boolean {
+    const { witness, directive, cid } = same;
+    const waits =
+      witness !== undefined && (witness.doubted === true || witness.by !== signer.actor);
+    if (waits && directive.mode !== "suspend") return true;
+    return !filed.slice(filed.indexOf(same) + 1).some((one) => {
+      return counts(one) && one.directive.lineage === directive.lineage && !one.cid.equals(cid);
+    });
+  }
+
+  /** Keeps what was delivered, so that it is not lost, without filing it as a directive. */
+  async function hold(local: Uint8Array, parts: readonly PartContent[]): Promise<Uint8Array> {
+    const manifest: Manifest = { v: 1, op: "held", local };
+    const sealed = await sealEntry(context, { kind: "link", manifest, parts });
+    catalogue.remember(sealed.id, manifest);
+    const [filed] = await filing.file([sealed]);
+    return filed!.id;
+  }
+
+  /** One directive of a person after another: whose key is the first is asked only once. */
+  const inTurn = <T>(subject: Subject, work: () => Promise<T>): Promise<T> =>
+    turns.shared(personName(subject), () =>
+      turns.exclusive(`consents ${toHex(subject.local)}`, work),
+    );
+
+  return {
+    attest: (subject, key) =>
+      turns.shared(personName(subject), async () => {
+        (await subjects.read(subject)).key.fill(0);
+        const [filed] = await filing.file([await sealAttestation(subject, key)]);
+        return filed!.id;
+      }),
+    consent: (subject, directive, given) =>
+      inTurn(subject, async () => {
+        const filed = await file(subject, (person) => formOf(directive, given, person));
+        if (filed.status === "held") throw wouldBeVoid("its witness's key is not believed");
+        const { status: _, ...rest } = filed;
+        return rest;
+      }),
+    receive: (subject, { signed, salt }) =>
+      inTurn(subject, () => file(subject, async () => ({ signed, salt }))),
+    trustWitnesses: (witnesses) =>
+      turns.exclusive("trusted witnesses", async () => {
+        const content = encodeWitnesses(witnesses);
+        const manifest: Manifest = { v: 1, op: "witnesses", local: witnessesLocal(context) };
+        const [filed] = await filing.file([await sealLink(manifest, content)]);
+        return filed!.id;
+      }),
+    async *pendingReviews() {
+      for (const item of await pending()) {
+        const content = await readOrSay(context, catalogue, item);
+        const { id, recordedAt } = item;
+        if (typeof content === "string") yield { id, recordedAt, unreadable: content };
+        else if (content !== undefined) yield toAccess(item, content);
+      }
+    },
+    reviewed: (access) =>
+      turns.exclusive("reviews", async () => {
+        const item = (await pending()).find(({ id }) => equalBytes(id, access));
+        if (item === undefined) {
+          throw new InputError("ERR_INPUT_INVALID", "there is no such access to review");
+        }
+        const { local } = item.manifest;
+        const manifest: Manifest = { v: 1, op: "reviewed", local, replaces: access };
+        const entry = await sealEntry(context, { kind: "link", manifest, parts: [] });
+        catalogue.remember(entry.id, manifest);
+        await filing.file([entry]);
+      }),
+  };
+
+  /** Accesses that must be reviewed, less those that were. */
+  async function pending(): Promise<CatalogueItem[]> {
+    await catalogue.catchUp();
+    const all = await catalogue.itemsOf(reviewsLocal(context), ["access", "erase", "link"]);
+    const reviewed = new Set(
+      all.flatMap(({ manifest: { op, replaces } }) =>
+        op === "reviewed" && replaces !== undefined ? [toHex(replaces)] : [],
+      ),
+    );
+    return all.filter(({ id, kind }) => kind === "access" && !reviewed.has(toHex(id)));
+  }
+}

@@ -1,0 +1,65 @@
+import type { CID } from "../../codec/cid.ts";
+import type { Directive } from "../../consent/model/model.ts";
+import type { DirectiveWitness } from "../../consent/model/witness.ts";
+import { equalBytes } from "../../bytes/compare.ts";
+import type { Catalogue } from "../entries/catalogue.ts";
+import { CONSENT_PARTS, decodeFiledForm, named, openParts } from "./read-consents.ts";
+import type { LedgerContext } from "../context.ts";
+import type { Subject } from "../entries/subjects.ts";
+import { isUnreadable } from "./unreadable-directives.ts";
+
+/** A directive that is kept without counting, since nobody here believes who witnessed it. */
+export interface HeldContent {
+  /** Id of the link entry that keeps it. */
+  readonly id: Uint8Array;
+  /** When it was kept, by the ledger's time, in ms since 1970. */
+  readonly recordedAt: number;
+  readonly cid: CID;
+  readonly directive: Directive;
+  readonly witness: DirectiveWitness;
+  /** As it was delivered, to be received again once its witness is believed. */
+  readonly signed: Uint8Array;
+  readonly salt: Uint8Array;
+}
+
+/**
+ * Lists what was delivered about a person and is held, oldest first; what was filed meanwhile is
+ * held no more.
+ */
+export async function readHeld(
+  context: LedgerContext,
+  catalogue: Catalogue,
+  subject: Subject,
+): Promise<readonly HeldContent[]> {
+  const held: HeldContent[] = [];
+  const filed: Uint8Array[] = [];
+  for (const item of await catalogue.itemsOf(subject.local, ["consent", "erase", "link"])) {
+    const isHeld = item.kind === "link" && item.manifest.op === "held";
+    if (!isHeld && item.kind !== "consent") continue;
+    const parts = await openParts(context, catalogue, item, CONSENT_PARTS).catch(
+      (error: unknown) => {
+        // What was filed and cannot be read stands for nothing that is held.
+        if (isHeld || !isUnreadable(error)) throw error;
+      },
+    );
+    if (parts === undefined) continue;
+    const signed = parts.get("content")!;
+    if (!isHeld) {
+      filed.push(signed);
+      continue;
+    }
+    const form = await named(item, () => decodeFiledForm(signed));
+    if (form.kind !== "witnessed") continue;
+    const { by, user, form: how, takenAt } = form.witness;
+    held.push({
+      id: item.id,
+      recordedAt: item.recordedAt,
+      cid: form.cid,
+      directive: form.directive,
+      witness: { by, user, form: how, takenAt, doubted: true },
+      signed,
+      salt: parts.get("salt")!,
+    });
+  }
+  return held.filter(({ signed }) => !filed.some((one) => equalBytes(one, signed)));
+}

@@ -1,0 +1,302 @@
+import { toHex } from "../../bytes/hex.ts";
+import { isInForce, keyKey } from "../../chain/state.ts";
+import type { CID } from "../../codec/cid.ts";
+import { decode } from "../../codec/dag-cbor.ts";
+import { decodeDirective, directiveCid } from "../../consent/model/directive.ts";
+import type { Directive } from "../../consent/model/model.ts";
+import type { SnapshotDirective } from "../../consent/model/snapshot.ts";
+import type { DirectiveWitness } from "../../consent/model/witness.ts";
+import { EnvelopeError, StorageError } from "../../errors.ts";
+import { decodeAttestedKey, type AttestedKey } from "./attested-key.ts";
+import {
+  isDamage,
+  isErasedNow,
+  lostEntry,
+  openOwn,
+  type Catalogue,
+  type CatalogueItem,
+} from "../entries/catalogue.ts";
+import type { LedgerContext } from "../context.ts";
+import { decodeIdentifiers, type PersonIdentifier } from "../index/rows.ts";
+import {
+  readSignedDirective,
+  standingOfSigned,
+  type AboutWhom,
+  type SignedDirective,
+} from "./signed-directive.ts";
+import {
+  decodeWitness,
+  readWitnessedDirective,
+  standingOfWitnessed,
+  type Witness,
+  type WitnessedDirective,
+} from "./witnessed-directive.ts";
+import {
+  decodeWitnesses,
+  witnessesBefore,
+  witnessesLocal,
+  type FiledWitnesses,
+} from "./witnesses.ts";
+import { lacks } from "../index/lacking.ts";
+import {
+  erasedPredecessors,
+  isUnreadable,
+  placeOf,
+  standIns,
+  type UnreadableDirective,
+} from "./unreadable-directives.ts";
+
+/** A directive as it is filed: signed by its grantor, or witnessed by an organisation. */
+export type FiledForm = {
+  readonly directive: Directive;
+  readonly cid: CID;
+  /** 32 bytes that commit to the person. */
+  readonly about: Uint8Array;
+} & (
+  | { readonly kind: "signed"; readonly signed: SignedDirective }
+  | {
+      readonly kind: "witnessed";
+      readonly witnessed: WitnessedDirective;
+      readonly witness: Witness;
+    }
+);
+
+/**
+ * Reads a signed or witnessed directive, without judging it.
+ *
+ * @throws {EncodingError} or {ConsentError} when it is neither
+ */
+export function decodeFiledForm(bytes: Uint8Array): FiledForm {
+  const value = decode(bytes);
+  if (typeof value === "object" && value !== null && Object.hasOwn(value, "witness")) {
+    const witnessed = readWitnessedDirective(value);
+    const directive = decodeDirective(witnessed.directive);
+    const witness = decodeWitness(witnessed.witness);
+    const { about } = witness;
+    return {
+      kind: "witnessed",
+      witnessed,
+      witness,
+      directive,
+      cid: directiveCid(directive),
+      about,
+    };
+  }
+  const signed = readSignedDirective(value);
+  const directive = decodeDirective(signed.directive);
+  return { kind: "signed", signed, directive, cid: directiveCid(directive), about: signed.about };
+}
+
+/** A person's directives and the keys they are judged by, as one custodian filed them. */
+export interface FiledConsents {
+  readonly directives: readonly SnapshotDirective[];
+  readonly keys: readonly (AttestedKey & { readonly item: CatalogueItem })[];
+  /** Whose word about persons the custodian believes, at the height that was asked for. */
+  readonly witnesses: readonly string[];
+  /** The link entry that says so, where there is one. */
+  readonly list?: CatalogueItem;
+}
+
+/** Reads what of a person's entries decides, as it was known at a height; see {@link consentReader}. */
+export type ConsentReader = (
+  items: readonly CatalogueItem[],
+  height: number,
+) => Promise<FiledConsents>;
+
+/** What a directive is judged by. */
+export interface Grounds extends AboutWhom {
+  /** Attested before it. */
+  readonly keys: readonly AttestedKey[];
+  /** Organisations believed then, beside the custodian itself. */
+  readonly witnesses: readonly string[];
+  /** Height and time at which it is filed. */
+  readonly filedAt: { readonly height: number; readonly time: number };
+  /** Last block that is known. */
+  readonly height: number;
+}
+
+/** Judges a directive by what stands before it on the ledger. */
+export async function judgeFiled(
+  { chain, signer }: LedgerContext,
+  form: FiledForm,
+  grounds: Grounds,
+): Promise<Pick<SnapshotDirective, "cid" | "directive" | "standing" | "witness">> {
+  const { cid, directive } = form;
+  const { filedAt, height, witnesses } = grounds;
+  if (form.kind === "signed") {
+    return { cid, directive, standing: standingOfSigned(form, grounds, filedAt.time) };
+  }
+  const { by, key, user, form: how, takenAt } = form.witness;
+  await chain.state.load([keyKey(key)]);
+  const state = chain.state.key(key);
+  const inForce =
+    state !== undefined &&
+    state.actor === by &&
+    state.use === "sign" &&
+    (state.alg === "Ed25519" || state.alg === "ES256") &&
+    isInForce(state, filedAt.height)
+      ? { alg: state.alg, publicKey: state.pub }
+      : undefined;
+  const since = state?.compromisedSince ?? null;
+  // A theft is known from the block that says so, the last one in which the key was in force.
+  const stolen = since !== null && since <= filedAt.height && (state?.until ?? 0) <= height + 1;
+  const believed = by === signer.actor || witnesses.includes(by);
+  const witness: DirectiveWitness = {
+    ...{ by, user, form: how, takenAt },
+    ...(stolen || !believed ? { doubted: true } : {}),
+  };
+  return { cid, directive, standing: standingOfWitnessed(form, grounds, inForce), witness };
+}
+
+/**
+ * Reads a person's directives and attested keys, remembering what it opened for as long as the
+ * catalogue remembers the item. Rejects with `ERR_STORAGE_MISSING` when one does not open that no
+ * erasure destroyed, and with `ERR_STORAGE_CORRUPT`, naming the entry, when one cannot be read:
+ * without it nobody can say what is permitted. A directive that a later one replaces has a stand-in
+ * instead, see {@link standIns}.
+ */
+export function consentReader(context: LedgerContext, catalogue: Catalogue): ConsentReader {
+  const opened = new WeakMap<CatalogueItem, ReadonlyMap<string, Uint8Array>>();
+
+  async function partsOf(
+    item: CatalogueItem,
+    ids: readonly string[],
+  ): Promise<ReadonlyMap<string, Uint8Array> | undefined> {
+    const known = opened.get(item);
+    if (known !== undefined) return known;
+    const parts = await openParts(context, catalogue, item, ids);
+    if (parts !== undefined) opened.set(item, parts);
+    return parts;
+  }
+
+  /** The lists of trusted witnesses up to a height, in ledger order. */
+  async function listsUpTo(height: number): Promise<FiledWitnesses[]> {
+    const lists: FiledWitnesses[] = [];
+    for (const item of await catalogue.itemsOf(witnessesLocal(context), ["erase", "link"])) {
+      if (item.manifest.op !== "witnesses" || item.place.height > height) continue;
+      lists.push({ item, witnesses: await listIn(item) });
+    }
+    return lists;
+  }
+
+  /** Nobody is believed by a list that cannot be read. */
+  async function listIn(item: CatalogueItem): Promise<readonly string[]> {
+    try {
+      const parts = await partsOf(item, ["content"]);
+      return parts === undefined ? [] : decodeWitnesses(parts.get("content")!);
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      return [];
+    }
+  }
+
+  return async (items, height) => {
+    const keys: (AttestedKey & { readonly item: CatalogueItem })[] = [];
+    const directives: SnapshotDirective[] = [];
+    const unreadable: UnreadableDirective[] = [];
+    const lists = await listsUpTo(height);
+    let person: readonly PersonIdentifier[] | null | undefined;
+    for (const item of items) {
+      if (item.kind === "link" && item.manifest.op === "attest") {
+        const parts = await partsOf(item, ["content"]);
+        if (parts === undefined) continue;
+        keys.push({ ...(await named(item, () => decodeAttestedKey(parts.get("content")!))), item });
+      } else if (item.kind === "consent") {
+        person ??= (await identifiersOf(catalogue, item.manifest.local)) ?? null;
+        try {
+          if (item.lost === true) throw lacks([item]);
+          const parts = await partsOf(item, CONSENT_PARTS);
+          if (parts === undefined) continue;
+          const judged = await named(item, () =>
+            judgeFiled(context, decodeFiledForm(parts.get("content")!), {
+              ledger: context.chain.ledger,
+              salt: parts.get("salt")!,
+              identifiers: sealedIdentifiers(parts.get("identifier")!, person!),
+              keys,
+              witnesses: witnessesBefore(lists, item.place),
+              filedAt: { height: item.place.height, time: item.recordedAt },
+              height,
+            }),
+          );
+          const { id, recordedAt } = item;
+          directives.push({ entry: id, place: placeOf(item), recordedAt, ...judged });
+        } catch (error) {
+          if (!isUnreadable(error)) throw error;
+          unreadable.push({ item, error });
+        }
+      }
+    }
+    const erased = await erasedPredecessors(context, catalogue, directives, unreadable);
+    const list = lists.at(-1);
+    return {
+      directives: [...directives, ...standIns([...unreadable, ...erased], directives)],
+      keys,
+      witnesses: list?.witnesses ?? [],
+      ...(list === undefined ? {} : { list: list.item }),
+    };
+  };
+}
+
+/**
+ * Opens parts of an entry about a person.
+ *
+ * @returns `undefined` when it was erased
+ */
+export async function openParts(
+  context: LedgerContext,
+  catalogue: Catalogue,
+  item: CatalogueItem,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, Uint8Array> | undefined> {
+  const { kind, envelope, place } = item;
+  const own = { kind, envelope, height: place.height, parts: ids };
+  const parts = await openOwn(context, own).catch((cause: unknown) => {
+    // Its header does not hold, or has no such part.
+    const invalid = cause instanceof EnvelopeError && cause.code === "ERR_ENVELOPE_INVALID";
+    throw invalid ? cannotBeRead(item, cause) : cause;
+  });
+  if (parts !== undefined || (await isErasedNow(catalogue, item.id))) return parts;
+  throw lostEntry(kind, item.id);
+}
+
+/** Parts of a consent's envelope that decide; forms that show it lie beside them. */
+export const CONSENT_PARTS: readonly string[] = ["content", "salt", "identifier"];
+
+/** A person's identifiers; `undefined` where he was forgotten. */
+export async function identifiersOf(
+  catalogue: Catalogue,
+  local: Uint8Array,
+): Promise<readonly PersonIdentifier[] | undefined> {
+  const known = await catalogue.subject(local);
+  known?.key.fill(0);
+  return known?.identifiers;
+}
+
+/** The identifier that a consent was bound to, if it is the person's; who is forgotten has none. */
+function sealedIdentifiers(
+  bytes: Uint8Array,
+  person: readonly PersonIdentifier[] | null,
+): readonly PersonIdentifier[] {
+  const sealed = decodeIdentifiers(bytes);
+  if (person === null) return sealed;
+  return sealed.filter((one) =>
+    person.some(({ system, value }) => one.system === system && one.value === value),
+  );
+}
+
+/** What cannot be read may refuse everything: nobody can say what is permitted beside it. */
+const cannotBeRead = ({ kind, id }: CatalogueItem, cause: unknown): StorageError =>
+  new StorageError(
+    "ERR_STORAGE_CORRUPT",
+    `the ${kind} entry ${toHex(id)} cannot be read: nobody can say what is permitted`,
+    { cause },
+  );
+
+/** Reads what an entry says, and names the entry where it cannot be read. */
+export async function named<T>(item: CatalogueItem, read: () => T | Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    throw isDamage(cause) ? cannotBeRead(item, cause) : cause;
+  }
+}

@@ -1,0 +1,153 @@
+import type { CID } from "multiformats/cid";
+import { decode, encode } from "../../codec/dag-cbor.ts";
+import {
+  expectArray,
+  expectBytes,
+  expectMap,
+  expectNoNuls,
+  expectOneOf,
+  expectString,
+  expectUint,
+  expectVersion,
+} from "../../codec/shape.ts";
+import type { Decision, Outcome, Reason } from "../../consent/model/decision.ts";
+import type { LedgerContext } from "../context.ts";
+import type { Declaration } from "./request.ts";
+
+/** What was decided about one record. */
+export interface AccessItem {
+  /** Name of the record: hexadecimal id of the entry that created it. */
+  readonly record: string;
+  /** The version it was decided about: id of its newest content entry. */
+  readonly entry: Uint8Array;
+  /** FHIR type and id, for reports. */
+  readonly type: string;
+  readonly outcome: Outcome;
+  /** Index into {@link AccessContent.grounds}. */
+  readonly ground: number;
+}
+
+/** Reasons that several records share. */
+export interface AccessGround {
+  readonly reasons: readonly Reason[];
+  readonly obligations: readonly string[];
+  readonly refrains: readonly string[];
+}
+
+/** The sealed content of an access entry: who asked for what, why, and what was answered. */
+export interface AccessContent {
+  readonly v: 1;
+  /** Id of the request. */
+  readonly request: Uint8Array;
+  readonly requester: string;
+  readonly user?: string;
+  readonly roles: readonly string[];
+  readonly purposes: readonly string[];
+  readonly action: string;
+  /** Parts of each record that were asked for, where not the whole. */
+  readonly parts?: readonly string[];
+  /** When it was decided, in ms since 1970, and at which ledger height. */
+  readonly decidedAt: number;
+  readonly height: number;
+  readonly snapshot: CID;
+  readonly items: readonly AccessItem[];
+  readonly grounds: readonly AccessGround[];
+  /** The signed attestations that the decision relied on. */
+  readonly attestations?: readonly Uint8Array[];
+  /** Present when the access rests on breaking the glass. */
+  readonly declaration?: Declaration;
+}
+
+const OUTCOMES: readonly Outcome[] = [
+  "permit",
+  "deny",
+  "partial",
+  "not-applicable",
+  "indeterminate",
+];
+/** No decoded value has more items. */
+const MOST = 1_048_576;
+
+/** Writes an access entry's content. */
+export function encodeAccess(access: AccessContent): Uint8Array {
+  return encode(access);
+}
+
+/**
+ * Reads an access entry's content, which its custodian wrote.
+ *
+ * @throws {EncodingError} when it is none
+ */
+export function decodeAccess(bytes: Uint8Array): AccessContent {
+  const map = expectMap(
+    decode(bytes),
+    "access",
+    [
+      ...["v", "request", "requester", "roles", "purposes", "action", "decidedAt", "height"],
+      ...["snapshot", "items", "grounds"],
+    ],
+    ["user", "parts", "attestations", "declaration"],
+  );
+  expectVersion(map["v"], "access");
+  expectNoNuls(map, "access");
+  expectBytes(map["request"], "access.request", 16);
+  expectString(map["requester"], "access.requester");
+  expectUint(map["decidedAt"], "access.decidedAt");
+  const grounds = expectArray(map["grounds"], "access.grounds", MOST);
+  for (const item of expectArray(map["items"], "access.items", MOST)) {
+    const fields = expectMap(item, "access.item", ["record", "entry", "type", "outcome", "ground"]);
+    expectOneOf(fields["outcome"], "access.outcome", OUTCOMES);
+    expectUint(fields["ground"], "access.ground", grounds.length - 1);
+  }
+  return map as unknown as AccessContent;
+}
+
+/** Collects items and shares the reasons that many of them have. */
+export function accessItems(
+  decided: readonly {
+    readonly record: string;
+    readonly entry: Uint8Array;
+    readonly type: string;
+    readonly decision: Decision;
+  }[],
+): Pick<AccessContent, "items" | "grounds"> {
+  const grounds: AccessGround[] = [];
+  const known = new Map<string, number>();
+  const items = decided.map(({ record, entry, type, decision }): AccessItem => {
+    const { reasons, obligations, refrains, outcome } = decision;
+    const key = JSON.stringify([reasons, obligations, refrains]);
+    let ground = known.get(key);
+    if (ground === undefined) {
+      ground = grounds.push({ reasons, obligations, refrains }) - 1;
+      known.set(key, ground);
+    }
+    return { record, entry, type, outcome, ground };
+  });
+  return { items, grounds };
+}
+
+/** The decision about one item of an access, to be explained. */
+export function decisionOf(access: AccessContent, item: AccessItem): Decision {
+  const { reasons, obligations, refrains } = access.grounds[item.ground]!;
+  return {
+    outcome: item.outcome,
+    obligations,
+    refrains,
+    breakGlass: null,
+    reasons,
+    setAside: [],
+    basedOn: distinct(reasons.flatMap(({ directive }) => (directive === null ? [] : [directive]))),
+    snapshot: access.snapshot,
+    asOf: access.decidedAt,
+    expiresAt: null,
+    evaluator: "",
+  };
+}
+
+function distinct(cids: readonly CID[]): CID[] {
+  return [...new Map(cids.map((cid) => [cid.toString(), cid])).values()];
+}
+
+/** The local id under which stands who asked about persons that are unknown here. */
+export const strangers = ({ vault }: Pick<LedgerContext, "vault">): Uint8Array =>
+  vault.name("unknown persons").slice(0, 16);

@@ -1,0 +1,214 @@
+import type { CID } from "multiformats/cid";
+import type { AppendableChain } from "../../chain/chain.ts";
+import type { ProvableCheckpoint } from "../../chain/checkpoints.ts";
+import type { EntryPlace } from "../../chain/make-receipt.ts";
+import { receiptMaker } from "../../chain/make-receipt.ts";
+import type { Trust } from "../../chain/trust.ts";
+import { decodeTransaction } from "../../block/transaction.ts";
+import { decodeEntry, entryId, isCustom } from "../../block/entry.ts";
+import { equalBytes } from "../../bytes/compare.ts";
+import type { Decision } from "../../consent/model/decision.ts";
+import { openGrant } from "../../envelope/grant.ts";
+import { decodeGrant } from "../../envelope/grant-record.ts";
+import { FIELDS_PART } from "../../envelope/disclosed.ts";
+import { decodeSignedHeader } from "../../envelope/header.ts";
+import { openEnvelope, type OpenOptions } from "../../envelope/open.ts";
+import { type EnvelopeKeys, wipeKeys } from "../../envelope/keys.ts";
+import { EnvelopeError } from "../../errors.ts";
+import { readResource } from "../../fhir/bundle.ts";
+import type { FhirResource } from "../../fhir/resource.ts";
+import type { KeyAgreement } from "../../identity/agreement.ts";
+import { type Attachment, attachmentsOf, isAttachmentPart } from "../records/attachments.ts";
+import { signingKeyAt } from "../context.ts";
+import type { DisclosureAnswer, ReleasedItem } from "./disclose.ts";
+import { decodeManifest, type Manifest } from "../entries/manifest.ts";
+
+/** A released record, opened by who asked for it. */
+export interface OpenedItem {
+  /** Name of the record through all its versions. */
+  readonly record: string;
+  readonly manifest: Manifest;
+  /** The parsed resource; absent when only the manifest was granted. */
+  readonly resource?: FhirResource;
+  /** The resource's exact JSON. */
+  readonly text?: Uint8Array;
+  /** What was recorded with the resource, in its order; read from the custodian when it is asked for. */
+  readonly attachments: readonly Attachment[];
+  /** The signed header of the envelope, and with it what `proveFields` makes proofs of. */
+  readonly header: Uint8Array;
+  /** Plaintext of the part `fields`; absent where none was recorded or granted. */
+  readonly fields?: Uint8Array;
+  /** Offline proof that this version stands on the ledger; see `verifyReceipt`. */
+  readonly receipt: Uint8Array;
+}
+
+/** What a requester got. */
+export interface Answer {
+  readonly decision: Decision;
+  /** Id of the access entry, as the custodian names it. */
+  readonly access: Uint8Array;
+  /** How many records were released. */
+  readonly count: number;
+  /** Opens what was released, one after another, verifying each envelope's author. */
+  items(): AsyncIterable<OpenedItem>;
+}
+
+/** What {@link openAnswer} opens an answer with. */
+export interface OpenAnswerOptions {
+  /** As it is when the answer arrives: its grants are judged by the keys in force then. */
+  readonly chain: AppendableChain;
+  readonly custodian: string;
+  readonly agreement: KeyAgreement;
+  /** Fetches ciphertext from the custodian. */
+  readonly read: (cid: CID) => Promise<Uint8Array | undefined>;
+  /**
+   * A signed checkpoint that covers a height; with the policy path that leads the receipts' reader to
+   * it, where the ledger's policy has changed.
+   */
+  readonly checkpoint: (
+    height: number,
+  ) => Promise<Uint8Array | Pick<ProvableCheckpoint, "note" | "policyPath">>;
+  /** Whom the receipts are for; see `makeReceipt`. Default: who trusts the genesis record alone. */
+  readonly from?: Trust;
+}
+
+interface Opening extends OpenAnswerOptions {
+  /** Size of the chain when the answer arrived: what is read later was granted then. */
+  readonly arrivedAt: number;
+}
+
+/** Makes what a custodian answered readable for its requester. */
+export function openAnswer(answer: DisclosureAnswer, given: OpenAnswerOptions): Answer {
+  const options: Opening = { ...given, arrivedAt: given.chain.size };
+  return {
+    decision: answer.decision,
+    access: answer.access,
+    count: answer.items.length,
+    async *items() {
+      if (answer.items.length === 0) return;
+      const highest = answer.items.reduce((most, { place }) => Math.max(most, place.height), 0);
+      const made = await options.checkpoint(highest);
+      const { note: checkpoint, policyPath } =
+        made instanceof Uint8Array ? { note: made, policyPath: [] } : made;
+      const { from } = options;
+      const receiptOf = receiptMaker(options.chain, {
+        checkpoint,
+        policyPath,
+        ...(from === undefined ? {} : { from }),
+      });
+      const entryAt = entryReader(options.chain);
+      for (const item of answer.items) {
+        assertNamed(options.chain, options.custodian, item, await entryAt(item.place));
+        const opened = await openItem(item, answer.access, options);
+        const receipt = await receiptOf(item.place);
+        yield { record: item.record, ...opened, header: item.header, receipt };
+      }
+    },
+  };
+}
+
+/** Opens what was granted of an item, but for attachments: those are opened when they are read. */
+async function openItem(
+  item: ReleasedItem,
+  access: Uint8Array,
+  options: Opening,
+): Promise<Omit<OpenedItem, "record" | "header" | "receipt">> {
+  const opening = await openingOf(item, access, options);
+  const { keys } = opening;
+  const { header } = decodeSignedHeader(item.header);
+  const granted = new Set(
+    header.parts.map(({ id }) => id).filter((id) => "cek" in keys || Object.hasOwn(keys.parts, id)),
+  );
+  try {
+    const parts = ["manifest", ...[...granted].filter((id) => !isAttachmentPart(id))];
+    const opened = (await openEnvelope({ ...opening, parts })).parts;
+    const manifest = decodeManifest(opened.get("manifest")!);
+    const text = opened.get("content");
+    const fields = opened.get(FIELDS_PART);
+    const attachments = attachmentsOf(
+      manifest,
+      header,
+      (part) => granted.has(part),
+      async (part) => ({ ...(await openingOf(item, access, options)), part }),
+    );
+    return {
+      manifest,
+      ...(text === undefined ? {} : { text, resource: readResource(text).resource }),
+      ...(fields === undefined ? {} : { fields }),
+      attachments,
+    };
+  } finally {
+    wipeKeys(keys);
+  }
+}
+
+/** What opens an item's envelope; the caller wipes the keys. */
+async function openingOf(
+  { envelope, header, grant, place }: ReleasedItem,
+  access: Uint8Array,
+  { chain, custodian, agreement, read, arrivedAt }: Opening,
+): Promise<OpenOptions & { readonly keys: EnvelopeKeys }> {
+  const keys = await openGrant({
+    grant,
+    agreement,
+    envelope,
+    basis: access,
+    grantor: {
+      actor: custodian,
+      ...(await signingKeyAt(chain, custodian, decodeGrant(grant).key, arrivedAt)),
+    },
+  });
+  try {
+    const { key } = decodeSignedHeader(header);
+    return {
+      envelope,
+      header,
+      keys,
+      context: { ledger: chain.ledger, author: custodian, kind: "record" },
+      author: await signingKeyAt(chain, custodian, key, place.height),
+      read,
+    };
+  } catch (error) {
+    wipeKeys(keys);
+    throw error;
+  }
+}
+
+type EntryReader = (
+  place: EntryPlace,
+) => Promise<{ readonly author: string; readonly bytes: Uint8Array } | undefined>;
+
+/** Reads entries; of a block that several of them stand in, once. */
+function entryReader(chain: AppendableChain): EntryReader {
+  let height: number | undefined;
+  let block: ReturnType<AppendableChain["readBlock"]> | undefined;
+  return async (place) => {
+    if (block === undefined || height !== place.height) {
+      height = place.height;
+      block = chain.readBlock(place.height);
+    }
+    const signed = (await block).block.transactions[place.transaction];
+    const bytes = signed?.entries[place.entry];
+    if (signed === undefined || bytes === undefined) return undefined;
+    return { author: decodeTransaction(signed.tx).author, bytes };
+  };
+}
+
+/** Checks that the entry stands where it is said to, and names this envelope. */
+function assertNamed(
+  chain: AppendableChain,
+  custodian: string,
+  { entry, envelope }: ReleasedItem,
+  found: Awaited<ReturnType<EntryReader>>,
+): void {
+  if (
+    found?.author !== custodian ||
+    !equalBytes(entryId(chain.ledger, custodian, found.bytes), entry)
+  ) {
+    throw new EnvelopeError("ERR_ENVELOPE_INVALID", "the entry does not stand where it was said");
+  }
+  const named = decodeEntry(found.bytes);
+  if (isCustom(named) || named.kind !== "record" || !named.body.equals(envelope)) {
+    throw new EnvelopeError("ERR_ENVELOPE_INVALID", "the entry names another envelope");
+  }
+}

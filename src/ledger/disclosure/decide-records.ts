@@ -1,0 +1,277 @@
+import type { CID } from "multiformats/cid";
+import { toHex } from "../../bytes/hex.ts";
+import { memberKey } from "../../chain/state.ts";
+import type { Decision } from "../../consent/model/decision.ts";
+import { directiveCid } from "../../consent/model/directive.ts";
+import { compileDirectives } from "../../consent/evaluate.ts";
+import type { Labeller } from "../../consent/labels/labeller.ts";
+import type { Directive } from "../../consent/model/model.ts";
+import type { ConsentRequest, RequestQuery } from "../../consent/model/request.ts";
+import type { ConsentSnapshot, SnapshotDirective } from "../../consent/model/snapshot.ts";
+import { BTG, canonicalPurpose, type Terminology } from "../../consent/terminology/terminology.ts";
+import { resolvePeriod, type Period } from "../../consent/model/time.ts";
+import { findZone } from "../../consent/model/zone.ts";
+import { judgeAttestations, type Attested } from "./attestation.ts";
+import type { Catalogue } from "../entries/catalogue.ts";
+import { capacityFacts } from "../consents/attested-key.ts";
+import type { ConsentReader, FiledConsents } from "../consents/read-consents.ts";
+import type { LedgerContext } from "../context.ts";
+import { currentRecords, judgedForm, type CurrentRecord } from "../records/current-record.ts";
+import type { DisclosureRequest, SealedRequest } from "./request.ts";
+import type { Subject } from "../entries/subjects.ts";
+
+/** What judging a request stands on. */
+export interface JudgeContext extends LedgerContext {
+  readonly catalogue: Catalogue;
+  readonly readConsents: ConsentReader;
+  readonly defaults: readonly Directive[];
+  readonly overlays: ConsentSnapshot["overlays"];
+  /** What codes are read by. */
+  readonly terminology: Terminology;
+  readonly understood: readonly string[];
+  /** ISO 3166 codes of the law that this custodian's records are under. */
+  readonly jurisdictions?: readonly string[];
+  /** Whose label rules are current. */
+  readonly labeller: Pick<Labeller, "name" | "version" | "replaces" | "cid">;
+  /** Roles whose holders may break the glass. */
+  readonly privilegedRoles: readonly string[];
+  /** Longest time that breaking the glass opens anything, in ms. */
+  readonly maxBreakGlass: number;
+}
+
+/** What was decided about one record. */
+export interface Decided {
+  readonly record: CurrentRecord;
+  readonly decision: Decision;
+  /** Permitted by a declaration, under review. */
+  readonly brokenGlass: boolean;
+}
+
+/** All that a decision was made from. */
+export interface Judgement {
+  readonly decided: readonly Decided[];
+  readonly probe: Decision;
+  readonly snapshot: CID;
+  readonly height: number;
+  /** When it was decided, in ms since 1970. */
+  readonly asOf: number;
+  /** Codes of the roles that were believed. */
+  readonly roles: readonly string[];
+  /** The signed attestations that were relied on. */
+  readonly attestations: readonly Uint8Array[];
+}
+
+export const isPermitted = ({ decision }: Decided): boolean => decision.outcome === "permit";
+/** Names a record in one version. */
+export const nameOf = ({ record, head }: CurrentRecord): string => `${record} ${toHex(head.id)}`;
+
+/** Kinds of entries that a decision rests on. */
+export const DECIDING = ["record", "consent", "erase", "link"] as const;
+
+/** Catches up, and stops where an entry does not open that could be about anybody, and say anything. */
+export async function knowAllConsents({ catalogue }: JudgeContext): Promise<void> {
+  await catalogue.catchUp();
+  await catalogue.assertComplete();
+}
+
+/** Decides about every record that is asked for, at the ledger's present height. */
+export async function judge(
+  context: JudgeContext,
+  request: DisclosureRequest,
+  sealed: SealedRequest,
+  subject: Subject | undefined,
+  asOf: number,
+): Promise<Judgement> {
+  const { catalogue, chain, signer } = context;
+  const items = subject === undefined ? [] : await catalogue.itemsOf(subject.local, DECIDING);
+  const consents = await context.readConsents(items, chain.size - 1);
+  const attested = await judgeAttestations(context, request, sealed.attestations ?? [], asOf);
+  const members = await membersNamed(context, request, attested);
+  const height = chain.size - 1;
+  const snapshot: ConsentSnapshot = {
+    height,
+    directives: consents.directives,
+    organisation: context.defaults.map(filedDefault),
+    overlays: context.overlays,
+    members,
+    memberships: attested.memberships,
+    roles: attested.roles,
+    capacities: capacityFacts(consents.keys),
+    custodian: signer.actor,
+    witnesses: consents.witnesses,
+    links: linksOf(consents),
+    terminology: context.terminology.cid,
+    labels: context.labeller.cid,
+  };
+  const consentRequest: ConsentRequest = {
+    id: toHex(request.id),
+    requester: request.requester,
+    ...(request.user === undefined ? {} : { user: request.user }),
+    // Who signs the request vouches for his own people, and for nobody else's: what another attests
+    // counts by that one's signature alone.
+    roles: request.roles.map(({ code, attestedBy }) => ({
+      code,
+      attestedBy: attestedBy === request.requester ? attestedBy : "",
+    })),
+    purposes: request.purposes,
+    action: request.action,
+    subject: subject === undefined ? "" : toHex(subject.local),
+    query: request.query,
+    expires: request.expires,
+  };
+  const roles = rolesBelieved(request, attested);
+  const compiled = compileDirectives(snapshot, { terminology: context.terminology });
+  const prepared = compiled.prepare(consentRequest, asOf, { understood: context.understood });
+  const decided: Decided[] = [];
+  for (const record of currentRecords(items).values()) {
+    if (record.retracted || !isAskedFor(record, request.query)) continue;
+    const resource = {
+      ...judgedForm(record, {
+        controller: signer.actor,
+        labeller: context.labeller,
+        ...(context.jurisdictions === undefined ? {} : { jurisdictions: context.jurisdictions }),
+      }),
+      ...partsOf(request.query),
+    };
+    const decision = prepared.decide(resource);
+    decided.push({ record, ...breakGlass(context, request, sealed, roles, decision, asOf) });
+  }
+  const type = request.query.types?.[0] ?? "Basic";
+  const probe = prepared.decide({
+    type,
+    codes: [],
+    labels: null,
+    controller: signer.actor,
+    ...(context.jurisdictions === undefined ? {} : { jurisdictions: context.jurisdictions }),
+    ...partsOf(request.query),
+  });
+  return {
+    decided,
+    probe,
+    snapshot: compiled.snapshotCid,
+    height,
+    asOf,
+    roles,
+    attestations: attested.signed,
+  };
+}
+
+/** Ids of the link entries that a decision rests on. */
+export const linksOf = ({ keys, list }: FiledConsents): Uint8Array[] =>
+  [...keys.map(({ item }) => item), ...(list === undefined ? [] : [list])].map(({ id }) => id);
+
+/** Codes of the roles that a decision believes: vouched for by the requester, or attested. */
+function rolesBelieved(request: DisclosureRequest, attested: Attested): readonly string[] {
+  const own = request.roles.filter(({ attestedBy }) => attestedBy === request.requester);
+  return [...new Set([...own, ...attested.roles].map(({ code }) => code))];
+}
+
+/** What breaking the glass obliges to: tell the patient, and have it reviewed. */
+const BREAK_GLASS_DUTIES: readonly string[] = ["notify-patient", "review"];
+
+/** However the purpose is written, with its code system or bare. */
+export const breaksGlass = ({ purposes }: DisclosureRequest): boolean =>
+  purposes.some((purpose) => canonicalPurpose(purpose) === BTG);
+
+/**
+ * A privileged requester's declaration opens what was withheld, unless a rule says never. It opens
+ * for treatment alone: who asks for anything else besides gets what the rules permit.
+ */
+function breakGlass(
+  context: JudgeContext,
+  request: DisclosureRequest,
+  { declaration }: SealedRequest,
+  roles: readonly string[],
+  decision: Decision,
+  asOf: number,
+): Pick<Decided, "decision" | "brokenGlass"> {
+  if (!breaksGlass(request)) return { decision, brokenGlass: false };
+  const declared =
+    declaration !== undefined &&
+    declaration.reason.trim() !== "" &&
+    declaration.until > asOf &&
+    declaration.until - asOf <= context.maxBreakGlass;
+  const privileged = roles.some((code) => context.privilegedRoles.includes(code));
+  const { terminology } = context;
+  const treating = request.purposes.every(
+    (purpose) => terminology.purposesBelow(canonicalPurpose(purpose))?.has(BTG) === true,
+  );
+  const permitted = decision.outcome === "permit";
+  const opens = privileged && treating && decision.breakGlass !== "never";
+  if (declared && (permitted || opens)) {
+    const opened: Decision = {
+      ...decision,
+      outcome: "permit",
+      obligations: [...new Set([...decision.obligations, ...BREAK_GLASS_DUTIES])],
+      expiresAt: Math.min(decision.expiresAt ?? Infinity, declaration.until),
+    };
+    return { decision: opened, brokenGlass: true };
+  }
+  // Without a declaration nothing is opened, whatever a rule permits.
+  const closed = permitted ? { ...decision, outcome: "deny" as const } : decision;
+  return { decision: closed, brokenGlass: false };
+}
+
+/** The members in force that a request and its attestations name. */
+async function membersNamed(
+  { chain: { state } }: JudgeContext,
+  request: DisclosureRequest,
+  attested: Attested,
+): Promise<string[]> {
+  const vouching = [...request.roles, ...attested.roles].map(({ attestedBy }) => attestedBy);
+  const named = new Set([request.requester, ...vouching]);
+  await state.load([...named].map(memberKey));
+  return [...named].filter((actor) => state.member(actor)?.until === null);
+}
+
+/** A default policy as if it had been filed before everything else. */
+export function filedDefault(directive: Directive, index: number): SnapshotDirective {
+  const cid = directiveCid(directive);
+  return {
+    entry: cid.multihash.digest,
+    place: { height: 0, index },
+    cid,
+    directive,
+    standing: "valid",
+  };
+}
+
+/** The parts that every envelope of a record has. */
+const PARTS: readonly string[] = ["manifest", "content"];
+
+/**
+ * The parts that a request with a choice of them gets: the manifest always, since without it
+ * nobody can tell what the others are.
+ */
+export function partsOf({ parts }: RequestQuery): { readonly parts?: readonly string[] } {
+  if (parts === undefined) return {};
+  return { parts: PARTS.filter((part) => part === "manifest" || parts.includes(part)) };
+}
+
+/** Whether a query asks for a record. */
+export function isAskedFor(record: CurrentRecord, query: RequestQuery): boolean {
+  const resource = record.head.manifest.resource;
+  const { types, ids, codes, period, parts } = query;
+  if (types !== undefined && !types.includes(resource?.type ?? "")) return false;
+  if (ids !== undefined) {
+    const reference = `${resource?.type}/${resource?.id}`;
+    if (!ids.includes(record.record) && !ids.includes(reference)) return false;
+  }
+  if (codes !== undefined) {
+    const has = resource?.codes.some(({ system, code }) =>
+      codes.some((wanted) => wanted.system === system && wanted.code === code),
+    );
+    if (has !== true) return false;
+  }
+  if (parts !== undefined && !parts.some((part) => PARTS.includes(part))) return false;
+  return period === undefined || overlaps(resource?.period, period);
+}
+
+/** Whether what a resource tells was so within a period; dates are read as those of UTC. */
+function overlaps(told: Period | undefined, wanted: Period): boolean {
+  if (told === undefined) return false;
+  const utc = findZone("UTC")!;
+  const [one, other] = [resolvePeriod(told, utc), resolvePeriod(wanted, utc)];
+  if (one === undefined || other === undefined) return false;
+  return one.start <= other.end && other.start <= one.end;
+}

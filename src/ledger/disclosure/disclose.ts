@@ -1,0 +1,390 @@
+import { appendTo, least } from "../../bytes/lists.ts";
+import { toHex } from "../../bytes/hex.ts";
+import type { EntryPlace } from "../../chain/make-receipt.ts";
+import { cidOf, DAG_CBOR, type CID } from "../../codec/cid.ts";
+import { encode } from "../../codec/dag-cbor.ts";
+import { EVALUATOR, type Decision } from "../../consent/model/decision.ts";
+import type { CoseRecipient } from "../../crypto/cose-hpke.ts";
+import { makeGrant, narrowKeys } from "../../envelope/grant.ts";
+import { decodeSignedHeader, type EnvelopeHeader } from "../../envelope/header.ts";
+import { wipeKeys } from "../../envelope/keys.ts";
+import { afterWriting } from "../../storage/settle.ts";
+import { accessItems, encodeAccess, strangers, type AccessContent } from "./access.ts";
+import {
+  checkRequest,
+  standing,
+  type CheckContext,
+  type CheckedRequest,
+  type RequestRefusal,
+} from "./check-request.ts";
+import type { LedgerContext } from "../context.ts";
+import { contentKeyName, sealEntry, type Filed, type Filing } from "../entries/filing.ts";
+import {
+  breaksGlass,
+  isPermitted,
+  judge,
+  knowAllConsents,
+  nameOf,
+  partsOf,
+  type Decided,
+  type JudgeContext,
+  type Judgement,
+} from "./decide-records.ts";
+import type { Manifest } from "../entries/manifest.ts";
+import type { CurrentRecord } from "../records/current-record.ts";
+import type { Replays } from "./replays.ts";
+import type { DisclosureRequest, SealedRequest } from "./request.ts";
+import { isErasedNow, lostEntry } from "../entries/catalogue.ts";
+import type { Subject, Subjects } from "../entries/subjects.ts";
+import { personName, type Turns } from "../turns.ts";
+
+export type { RequestRefusal } from "./check-request.ts";
+
+const isSamePlace = (a: EntryPlace, b: EntryPlace): boolean =>
+  a.height === b.height && a.transaction === b.transaction && a.entry === b.entry;
+
+/** One record that is released: what its requester needs to open it. */
+export interface ReleasedItem {
+  /** Name of the record: hexadecimal id of the entry that created it. */
+  readonly record: string;
+  /** Id and place of the entry whose envelope this is. */
+  readonly entry: Uint8Array;
+  readonly place: EntryPlace;
+  readonly envelope: CID;
+  /** The envelope's signed header. */
+  readonly header: Uint8Array;
+  /** The keys, sealed to the requester's agreement key. */
+  readonly grant: Uint8Array;
+}
+
+/** What a custodian answers. */
+export interface DisclosureAnswer {
+  /** Id of the access entry that every grant rests on. */
+  readonly access: Uint8Array;
+  /**
+   * A decision that says nothing about what was withheld: where nothing is released, a bare `deny`
+   * whatever the reason.
+   */
+  readonly decision: Decision;
+  readonly items: readonly ReleasedItem[];
+}
+
+export type DisclosureResult =
+  | { readonly ok: true; readonly answer: DisclosureAnswer }
+  | { readonly ok: false; readonly reason: RequestRefusal };
+
+/** What disclosing stands on. */
+export interface DiscloseContext extends JudgeContext, CheckContext {
+  readonly filing: Filing;
+  readonly subjects: Subjects;
+  readonly turns: Turns;
+  readonly replays: Replays;
+}
+
+/**
+ * Answers a signed request: verify, resolve, decide, record, decide again by what landed in
+ * between, and only then hand out keys for exactly what every decision admits.
+ *
+ * Whatever fails before the access entry is durable releases nothing; nothing that fails later
+ * loses the entry. Who asks about somebody unknown here is answered and recorded like who asks
+ * about somebody of whom there is nothing.
+ *
+ * @throws {StorageError} `ERR_STORAGE_MISSING` when a consent on the ledger does not open here
+ */
+export async function disclose(
+  context: DiscloseContext,
+  bytes: Uint8Array,
+): Promise<DisclosureResult> {
+  const { subjects, replays } = context;
+  const checked = await checkRequest(context, bytes);
+  if (!checked.ok) return checked;
+  const { sealed, replayName } = checked;
+  // From here to the durable access entry the id counts as used.
+  const id = toHex(replayName);
+  const busy = busyOf(context);
+  if (busy.has(id)) return { ok: false, reason: "replayed" };
+  busy.add(id);
+  try {
+    await knowAllConsents(context);
+    if ((await replays.answered(replayName, checked.request.time)) !== undefined) {
+      return { ok: false, reason: "replayed" };
+    }
+    const subject = await subjects.find(sealed.patient);
+    const work = () => answer(context, checked, subject);
+    return subject === undefined
+      ? await work()
+      : await context.turns.shared(personName(subject), work);
+  } finally {
+    busy.delete(id);
+  }
+}
+
+/** Decides, records, decides again and releases, for a request that may be judged. */
+async function answer(
+  context: DiscloseContext,
+  checked: CheckedRequest & { readonly ok: true },
+  subject: Subject | undefined,
+): Promise<DisclosureResult> {
+  const { request, sealed, replayName } = checked;
+  const first = await judge(context, request, sealed, subject, context.now());
+  const access = await fileAccess(context, {
+    ...{ request, sealed, subject, judgement: first },
+    answers: replayName,
+  });
+  return afterWriting(() => answerAgain(context, checked, subject, first, access));
+}
+
+/** Decides again behind the access entry, and releases what both decisions admit. */
+async function answerAgain(
+  context: DiscloseContext,
+  checked: CheckedRequest & { readonly ok: true },
+  subject: Subject | undefined,
+  first: Judgement,
+  filed: Filed,
+): Promise<DisclosureResult> {
+  const { request, sealed, replayName } = checked;
+  const { now } = context;
+  const access = filed.id;
+  await knowAllConsents(context);
+  const earlier = await context.replays.answered(replayName, request.time);
+  if (earlier === undefined || earlier === "unknown" || !isSamePlace(earlier, filed.place)) {
+    // Another process of this member was quicker with the same request.
+    return { ok: false, reason: "replayed" };
+  }
+  const asked = first.decided.filter(isPermitted);
+  const second = await judge(context, request, sealed, subject, now());
+  const items: ReleasedItem[] = [];
+  const decisions: Decision[] = [];
+  const lost: CurrentRecord[] = [];
+  const recipient = await standing(context, checked);
+  if (recipient.ok) {
+    const still = new Map(
+      second.decided.filter(isPermitted).map((one) => [nameOf(one.record), one.decision]),
+    );
+    const admitted = asked.flatMap(({ record, decision }) => {
+      const later = still.get(nameOf(record));
+      return later === undefined ? [] : [{ record, decisions: [decision, later] }];
+    });
+    for (let at = 0; at < admitted.length; at += READ_TOGETHER) {
+      const some = admitted.slice(at, at + READ_TOGETHER);
+      const released = await release(
+        context,
+        some.map(({ record }) => record),
+        access,
+        request,
+        recipient,
+      );
+      for (const [i, item] of released.entries()) {
+        if (item === undefined) {
+          const { record } = some[i]!;
+          if (!(await isErasedNow(context.catalogue, record.head.id))) lost.push(record);
+          continue;
+        }
+        items.push(item);
+        appendTo(decisions, some[i]!.decisions);
+      }
+    }
+  }
+  if (items.length < asked.length) {
+    const released = new Set(items.map(({ record }) => record));
+    const decided = asked
+      .filter(({ record }) => !released.has(record.record))
+      .map((one) => laterDecision(one, second, recipient.ok));
+    const judgement = { ...second, decided };
+    await fileAccess(context, { request, sealed, subject, judgement, replaces: access });
+  }
+  if (lost.length > 0) throw lostEntry("record", lost[0]!.head.id);
+  const decision = unite(decisions) ?? refusal(second.asOf);
+  return { ok: true, answer: { access, decision, items } };
+}
+
+/**
+ * What a requester is told to whom nothing is released: the same, whether somebody refused it,
+ * nobody said anything, or there is nothing. Why stands in the access entry.
+ */
+function refusal(asOf: number): Decision {
+  return {
+    outcome: "deny",
+    obligations: [],
+    refrains: [],
+    breakGlass: null,
+    reasons: [],
+    setAside: [],
+    basedOn: [],
+    snapshot: NOTHING,
+    asOf,
+    expiresAt: null,
+    evaluator: EVALUATOR,
+  };
+}
+
+/** Stands for a snapshot of which nothing is told: CID of the empty map. */
+const NOTHING: CID = cidOf(encode({}), DAG_CBOR);
+
+/** What became of a record that was permitted at first. */
+function laterDecision(first: Decided, second: Judgement, stands: boolean): Decided {
+  const { record } = first.record;
+  const later = second.decided.find((one) => one.record.record === record)?.decision;
+  if (later !== undefined && stands && later.outcome !== "permit") {
+    return { ...first, decision: later, brokenGlass: false };
+  }
+  // The requester is none any more; or the record is not what was decided about.
+  const decision: Decision = {
+    ...second.probe,
+    outcome: stands ? "not-applicable" : "deny",
+    obligations: [],
+    refrains: [],
+    reasons: [],
+    basedOn: [],
+  };
+  return { ...first, decision, brokenGlass: false };
+}
+
+/** One decision for all that is released: the duties of each bind the requester. */
+function unite(decisions: readonly Decision[]): Decision | undefined {
+  const [first] = decisions;
+  if (first === undefined) return undefined;
+  const all = <T>(pick: (decision: Decision) => readonly T[]): T[] => [
+    ...new Map(
+      decisions.flatMap((one) => pick(one)).map((item) => [JSON.stringify(item), item]),
+    ).values(),
+  ];
+  const ends = decisions.flatMap(({ expiresAt }) => expiresAt ?? []);
+  return {
+    ...decisions.at(-1)!,
+    obligations: all(({ obligations }) => obligations).sort(),
+    refrains: all(({ refrains }) => refrains).sort(),
+    reasons: all(({ reasons }) => reasons),
+    basedOn: all(({ basedOn }) => basedOn),
+    expiresAt: ends.length === 0 ? null : least(ends),
+  };
+}
+
+/** Names of the requests that are answered at the moment. */
+const desks = new WeakMap<LedgerContext["vault"], Set<string>>();
+
+function busyOf({ vault }: LedgerContext): Set<string> {
+  let busy = desks.get(vault);
+  if (busy === undefined) {
+    busy = new Set();
+    desks.set(vault, busy);
+  }
+  return busy;
+}
+
+interface AccessToFile {
+  readonly request: DisclosureRequest;
+  readonly sealed: SealedRequest;
+  /** `undefined` when nobody is known by that identifier. */
+  readonly subject: Subject | undefined;
+  readonly judgement: Judgement;
+  /** Name of the request that is answered for the first time. */
+  readonly answers?: Uint8Array;
+  /** The access entry of which less was released. */
+  readonly replaces?: Uint8Array;
+}
+
+/** Files what was asked and decided, denials too; resolves when durable. */
+async function fileAccess(context: DiscloseContext, access: AccessToFile): Promise<Filed> {
+  const { request, sealed, subject, judgement, replaces, answers } = access;
+  const { declaration } = sealed;
+  const content: AccessContent = {
+    v: 1,
+    request: request.id,
+    requester: request.requester,
+    ...(request.user === undefined ? {} : { user: request.user }),
+    roles: judgement.roles,
+    purposes: request.purposes,
+    action: request.action,
+    ...partsOf(request.query),
+    decidedAt: judgement.asOf,
+    height: judgement.height,
+    snapshot: judgement.snapshot,
+    ...accessItems(
+      judgement.decided.map(({ record, decision }) => ({
+        record: record.record,
+        entry: record.head.id,
+        type: record.head.manifest.resource?.type ?? "unknown",
+        decision,
+      })),
+    ),
+    ...(judgement.attestations.length === 0 ? {} : { attestations: judgement.attestations }),
+    ...(declaration === undefined || !breaksGlass(request) ? {} : { declaration }),
+  };
+  const glassBroken =
+    declaration !== undefined &&
+    judgement.decided.some((one) => one.brokenGlass && isPermitted(one));
+  const manifest: Manifest = {
+    v: 1,
+    op: replaces === undefined ? "access" : "difference",
+    local: subject?.local ?? strangers(context),
+    ...(replaces === undefined ? {} : { replaces }),
+    ...(answers === undefined ? {} : { request: answers }),
+    ...(glassBroken ? { review: true } : {}),
+  };
+  const key =
+    subject === undefined ? context.random(32) : (await context.subjects.read(subject)).key;
+  const entry = await sealEntry(context, {
+    kind: "access",
+    manifest,
+    subjectKey: key,
+    parts: [{ id: "content", bytes: encodeAccess(content) }],
+  });
+  key.fill(0);
+  context.catalogue.remember(entry.id, manifest);
+  const [filed] = await context.filing.fileAlone([entry]);
+  return filed!;
+}
+
+/** Envelopes whose keys and headers are read in one go. */
+const READ_TOGETHER = 128;
+
+/** The parts of an envelope that a choice of parts means: all but the manifest are its content. */
+function grantedParts(header: EnvelopeHeader, chosen: readonly string[]) {
+  const ids = header.parts.map(({ id }) => id);
+  const parts = ids.filter((id) => chosen.includes(id === "manifest" ? id : "content"));
+  return { header, parts };
+}
+
+/**
+ * Wraps the keys of records' envelopes for the requester, resting on the access entry.
+ *
+ * @returns in the records' order; `undefined` for what was erased while the request was answered
+ */
+async function release(
+  context: DiscloseContext,
+  records: readonly CurrentRecord[],
+  basis: Uint8Array,
+  request: DisclosureRequest,
+  recipient: CoseRecipient,
+): Promise<(ReleasedItem | undefined)[]> {
+  const { storage, vault, signer, random } = context;
+  const envelopes = records.map(({ head }) => head.envelope);
+  const ceks = await vault.getMany(envelopes.map((cid) => contentKeyName(context, cid)));
+  const headers = await storage.blobs.getMany(envelopes);
+  const { parts } = partsOf(request.query);
+  const items: (ReleasedItem | undefined)[] = [];
+  try {
+    for (const [i, { record, head }] of records.entries()) {
+      const { envelope, id, place } = head;
+      const [cek, header] = [ceks[i], headers[i]];
+      if (cek === undefined || header === undefined) {
+        items.push(undefined);
+        continue;
+      }
+      const keys =
+        parts === undefined
+          ? { cek }
+          : narrowKeys({ cek }, grantedParts(decodeSignedHeader(header).header, parts));
+      try {
+        const grant = await makeGrant({ envelope, basis, keys, recipient, signer, random });
+        items.push({ record, entry: id, place, envelope, header, grant });
+      } finally {
+        wipeKeys(keys);
+      }
+    }
+  } finally {
+    for (const cek of ceks) cek?.fill(0);
+  }
+  return items;
+}

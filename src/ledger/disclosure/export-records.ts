@@ -1,0 +1,52 @@
+import { afterWriting } from "../../storage/settle.ts";
+import type { Decision } from "../../consent/model/decision.ts";
+import { assertJwe } from "../../envelope/compact-jwe.ts";
+import { exportJwe } from "../../envelope/jwe.ts";
+import type { Answer } from "./answer.ts";
+
+/** One record as a JWE, and the key that opens it. */
+export interface ExportedRecord {
+  /** Name of the record through all its versions. */
+  readonly record: string;
+  readonly contentType: string;
+  /** Compact JWE, `dir` with `A256GCM`. */
+  readonly jwe: string;
+  /** 32 bytes; whoever holds it and the JWE reads the record for ever. */
+  readonly key: Uint8Array;
+  /** Offline proof that this version stands on the ledger. */
+  readonly receipt: Uint8Array;
+}
+
+/** What an export gave. */
+export interface RecordExport {
+  /** Id of the access entry that it rests on. */
+  readonly access: Uint8Array;
+  readonly decision: Decision;
+  /** The records that the decision admits; none when it admits none. */
+  readonly exported: readonly ExportedRecord[];
+}
+
+/**
+ * Exports what a request is answered with. The answer comes first: by then the access entry is
+ * durable, and only then are the keys of the JWEs made.
+ *
+ * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` where no JWE can be made, before anything is asked
+ */
+export async function exportRecords(
+  ask: () => Promise<Answer>,
+  options: { readonly random: (length: number) => Uint8Array; readonly compress?: boolean },
+): Promise<RecordExport> {
+  assertJwe();
+  const answer = await ask();
+  return afterWriting(async () => {
+    const exported: ExportedRecord[] = [];
+    for await (const { record, manifest, text, receipt } of answer.items()) {
+      if (text === undefined) continue;
+      const contentType = manifest.mediaType ?? "application/fhir+json";
+      const { jwe, key } = await exportJwe({ ...options, content: text, contentType });
+      text.fill(0);
+      exported.push({ record, contentType, jwe, key, receipt });
+    }
+    return { access: answer.access, decision: answer.decision, exported };
+  });
+}

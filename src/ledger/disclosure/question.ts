@@ -1,0 +1,159 @@
+import type { CID } from "multiformats/cid";
+import { isInForce, memberKey } from "../../chain/state.ts";
+import type { Decision } from "../../consent/model/decision.ts";
+import { compileDirectives } from "../../consent/evaluate.ts";
+import type { ClaimedRole, ConsentRequest, RequestQuery } from "../../consent/model/request.ts";
+import type { ConsentSnapshot, Membership } from "../../consent/model/snapshot.ts";
+import { toHex } from "../../bytes/hex.ts";
+import { judgeAttestations } from "./attestation.ts";
+import { capacityFacts } from "../consents/attested-key.ts";
+import {
+  DECIDING,
+  filedDefault,
+  isAskedFor,
+  knowAllConsents,
+  linksOf,
+  partsOf,
+  type JudgeContext,
+} from "./decide-records.ts";
+import { currentRecords, judgedForm, type CurrentRecord } from "../records/current-record.ts";
+import type { Subject } from "../entries/subjects.ts";
+
+/** What a custodian asks itself: may this party have these records? */
+export interface Question {
+  /** did:key, or another name by which directives name parties. */
+  readonly requester: string;
+  /** The person who would ask on the requester's behalf; absent: not stated. */
+  readonly user?: string;
+  /** Roles taken to be the user's; they count if who attests them was a member. Default none. */
+  readonly roles?: readonly ClaimedRole[];
+  /** Where the requester or the user is taken to belong. */
+  readonly memberships?: readonly Membership[];
+  /** Signed attestations that would come with the request: those count that would count then. */
+  readonly attestations?: readonly Uint8Array[];
+  readonly purposes: readonly string[];
+  /** Default `access`. */
+  readonly action?: string;
+  readonly query?: RequestQuery;
+}
+
+/** As of when a question is about. */
+export interface QuestionTime {
+  /**
+   * Last block that counts: what had been recorded by then, of directives, keys, records and labels.
+   * Default the newest; -1: nothing at all.
+   */
+  readonly height?: number;
+  /** Legal time, in ms since 1970. Default now. */
+  readonly asOf?: number;
+}
+
+/** What is, or would have been, decided. */
+export interface AnsweredQuestion {
+  readonly height: number;
+  readonly asOf: number;
+  /** Names everything that the decisions rest on. */
+  readonly snapshot: CID;
+  /** What `snapshot` names: with it `explain` says which records, to whom and until when. */
+  readonly facts: ConsentSnapshot;
+  /** Decided without a record: about a search, or a token. */
+  readonly request: Decision;
+  /** Each record that is asked for, as it stood at that height. */
+  readonly records: readonly { readonly record: CurrentRecord; readonly decision: Decision }[];
+}
+
+/**
+ * Decides about a person's records without disclosing any: for the custodian's own eyes, of what it
+ * holds itself. Nothing is recorded, and no glass is broken.
+ *
+ * @throws {RangeError} when the ledger has no such height
+ * @throws {StorageError} `ERR_STORAGE_MISSING` when a consent on the ledger does not open here
+ */
+export async function decideQuestion(
+  context: JudgeContext,
+  subject: Subject,
+  question: Question,
+  time: QuestionTime,
+): Promise<AnsweredQuestion> {
+  const { catalogue, chain, signer, jurisdictions } = context;
+  await knowAllConsents(context);
+  const newest = chain.size - 1;
+  const { height = newest, asOf = context.now() } = time;
+  if (!Number.isSafeInteger(height) || height < -1 || height > newest) {
+    throw new RangeError(`height must be one of the ledger's: -1 (nothing) to ${newest}`);
+  }
+  const items = (await catalogue.itemsOf(subject.local, DECIDING)).filter(
+    ({ place }) => place.height <= height,
+  );
+  const consents = await context.readConsents(items, height);
+  const roles = question.roles ?? [];
+  const { requester, user, attestations = [] } = question;
+  const asker = { requester, ...(user === undefined ? {} : { user }) };
+  const attested = await judgeAttestations(context, asker, attestations, asOf, height);
+  const snapshot: ConsentSnapshot = {
+    height,
+    directives: consents.directives,
+    organisation: context.defaults.map(filedDefault),
+    overlays: context.overlays,
+    members: await membersAt(
+      context,
+      [requester, ...[...roles, ...attested.roles].map((one) => one.attestedBy)],
+      height,
+    ),
+    memberships: [...attested.memberships, ...(question.memberships ?? [])],
+    roles: attested.roles,
+    capacities: capacityFacts(consents.keys),
+    custodian: signer.actor,
+    witnesses: consents.witnesses,
+    links: linksOf(consents),
+    terminology: context.terminology.cid,
+    labels: context.labeller.cid,
+  };
+  const request: ConsentRequest = {
+    id: "question",
+    ...asker,
+    roles,
+    purposes: question.purposes,
+    action: question.action ?? "access",
+    subject: toHex(subject.local),
+    query: question.query ?? {},
+  };
+  const { understood } = context;
+  const compiled = compileDirectives(snapshot, { terminology: context.terminology });
+  const prepared = compiled.prepare(request, asOf, { understood });
+  const query = question.query ?? {};
+  return {
+    height,
+    asOf,
+    snapshot: compiled.snapshotCid,
+    facts: snapshot,
+    request: prepared.decideRequest(),
+    records: [...currentRecords(items).values()]
+      .filter((record) => !record.retracted && isAskedFor(record, query))
+      .map((record) => {
+        const resource = {
+          ...judgedForm(record, {
+            controller: signer.actor,
+            labeller: context.labeller,
+            ...(jurisdictions === undefined ? {} : { jurisdictions: jurisdictions }),
+          }),
+          ...partsOf(query),
+        };
+        return { record, decision: prepared.decide(resource) };
+      }),
+  };
+}
+
+/** Which of these were members at a height. */
+async function membersAt(
+  { chain: { state } }: JudgeContext,
+  actors: readonly string[],
+  height: number,
+): Promise<string[]> {
+  const named = [...new Set(actors)];
+  await state.load(named.map(memberKey));
+  return named.filter((actor) => {
+    const member = state.member(actor);
+    return member !== undefined && isInForce(member, height + 1);
+  });
+}

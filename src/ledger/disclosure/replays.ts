@@ -1,0 +1,91 @@
+import { decodeEntry, entryIdOf } from "../../block/entry.ts";
+import { decodeTransaction } from "../../block/transaction.ts";
+import { toHex } from "../../bytes/hex.ts";
+import type { EntryPlace } from "../../chain/make-receipt.ts";
+import { POLICY_KEY } from "../../chain/state.ts";
+import type { Catalogue } from "../entries/catalogue.ts";
+import type { LedgerContext } from "../context.ts";
+
+/**
+ * Knows a request that was answered before. Every access entry names the request that it answers,
+ * in its sealed manifest; those that may still count are few and recent, so they are read from the
+ * ledger.
+ */
+export interface Replays {
+  /**
+   * Where a request with this name and time was answered first, as far as the ledger goes now;
+   * `"unknown"` where an access of that time was erased, which may have been its answer.
+   */
+  answered(name: Uint8Array, time: number): Promise<EntryPlace | "unknown" | undefined>;
+}
+
+/** Names between two times that those are forgotten that count no more. */
+const FORGET_EVERY = 1024;
+
+/** @param maxRequestLifetime - longest time that a request counts, in ms */
+export function openReplays(
+  context: LedgerContext,
+  options: { readonly catalogue: Catalogue; readonly maxRequestLifetime: number },
+): Replays {
+  const { chain, signer, now } = context;
+  const { catalogue, maxRequestLifetime } = options;
+  const known = new Map<string, { readonly place: EntryPlace; readonly at: number }>();
+  let next: number | undefined;
+  let erasedUntil = -Infinity;
+  let turn: Promise<unknown> = Promise.resolve();
+
+  async function maxDrift(): Promise<number> {
+    await chain.state.load([POLICY_KEY]);
+    return chain.state.policy().maxDrift;
+  }
+
+  /** The first block that can hold the answer of a request that still counts. */
+  async function firstThatCounts(since: number): Promise<number> {
+    let height = chain.size;
+    // Times of blocks never go back.
+    while (height > 0 && (await chain.readBlock(height - 1)).header.time >= since) height--;
+    return height;
+  }
+
+  async function catchUp(): Promise<void> {
+    await catalogue.catchUp();
+    // Clocks of requesters, of this member's processes and of blocks may each be off by the drift.
+    const since = now() - maxRequestLifetime - 3 * (await maxDrift());
+    next ??= await firstThatCounts(since);
+    for (; next < chain.size; next++) {
+      const { block, header } = await chain.readBlock(next);
+      if (header.time < since) continue;
+      for (const [transaction, signed] of block.transactions.entries()) {
+        const { author, ledger } = decodeTransaction(signed.tx);
+        if (author !== signer.actor) continue;
+        const idOf = entryIdOf(ledger, author);
+        for (const [entry, bytes] of signed.entries.entries()) {
+          if (decodeEntry(bytes).kind !== "access") continue;
+          const found = await catalogue.find(idOf(bytes));
+          if (found.status === "erased") erasedUntil = Math.max(erasedUntil, header.time);
+          if (found.status !== "present") continue;
+          const { request } = found.item.manifest;
+          if (request === undefined || known.has(toHex(request))) continue;
+          const place = { height: next, transaction, entry };
+          known.set(toHex(request), { place, at: header.time });
+          if (known.size % FORGET_EVERY === 0) forgetBefore(since);
+        }
+      }
+    }
+  }
+
+  function forgetBefore(since: number): void {
+    for (const [name, { at }] of known) if (at < since) known.delete(name);
+  }
+
+  return {
+    async answered(name, time) {
+      const mine = turn.then(catchUp);
+      turn = mine.catch(() => undefined);
+      await mine;
+      const found = known.get(toHex(name));
+      if (found !== undefined) return found.place;
+      return time <= erasedUntil + 2 * (await maxDrift()) ? "unknown" : undefined;
+    },
+  };
+}

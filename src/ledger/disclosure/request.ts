@@ -1,0 +1,301 @@
+import type { CID } from "multiformats/cid";
+import { decode, encode } from "../../codec/dag-cbor.ts";
+import {
+  expectArray,
+  expectBytes,
+  expectCid,
+  expectMap,
+  expectNoNuls,
+  expectOneOf,
+  expectString,
+  expectUint,
+  expectVersion,
+  hasNuls,
+  type Fields,
+} from "../../codec/shape.ts";
+import type { Coding } from "../../consent/model/model.ts";
+import { isDateValue, type DateValue, type Period } from "../../consent/model/time.ts";
+import type { ClaimedRole, RequestQuery } from "../../consent/model/request.ts";
+import { sealCoseFresh, type CoseRecipient } from "../../crypto/cose-hpke.ts";
+import { SIGNATURE_ALGS, type SignatureAlg } from "../../crypto/signing-input.ts";
+import { ConsentError, EncodingError } from "../../errors.ts";
+import type { KeyAgreement } from "../../identity/agreement.ts";
+import { signWith, type Signer } from "../../identity/signer.ts";
+import { MAX_ATTESTATIONS } from "./attestation.ts";
+import type { PersonIdentifier } from "../entries/subjects.ts";
+
+/** A privileged requester's word that he needs the data at once, for which he will answer. */
+export interface Declaration {
+  /** Why, in his words. */
+  readonly reason: string;
+  /** When the access ends, in ms since 1970. */
+  readonly until: number;
+}
+
+/** Who asks for what, as it travels from the requester to a custodian. */
+export interface DisclosureRequest {
+  readonly v: 1;
+  readonly ledger: CID;
+  /** 16 random bytes; a custodian answers each id once. */
+  readonly id: Uint8Array;
+  /** did:key of the organisation that asks. */
+  readonly requester: string;
+  /** did:key of the custodian that is asked. */
+  readonly custodian: string;
+  /** Id of the requester's agreement key that grants are to be sealed to. */
+  readonly recipient: Uint8Array;
+  /** The patient and the declaration, sealed to the custodian. */
+  readonly sealed: Uint8Array;
+  /** The person who asks on the requester's behalf. */
+  readonly user?: string;
+  readonly roles: readonly ClaimedRole[];
+  readonly purposes: readonly string[];
+  readonly action: string;
+  readonly query: RequestQuery;
+  /** When it was made and until when it counts, in ms since 1970. */
+  readonly time: number;
+  readonly expires: number;
+}
+
+/** A request and its requester's signature. */
+export interface SignedRequest {
+  readonly request: Uint8Array;
+  readonly key: Uint8Array;
+  readonly alg: SignatureAlg;
+  readonly sig: Uint8Array;
+}
+
+/** What of a request only the custodian may read. */
+export interface SealedRequest {
+  readonly patient: PersonIdentifier;
+  readonly declaration?: Declaration;
+  /** Signed attestations of who asks; see `signAttestation`. */
+  readonly attestations?: readonly Uint8Array[];
+}
+
+/** What a requester says. */
+export interface RequestOptions {
+  readonly patient: PersonIdentifier;
+  readonly purposes: readonly string[];
+  /** What is to be done with the data. Default `access`. */
+  readonly action?: string;
+  readonly query?: RequestQuery;
+  readonly user?: string;
+  /** Roles of the user that the requester vouches for by signing the request. */
+  readonly roles?: readonly ClaimedRole[];
+  /** What other members attest of the user or the requester: at most 16 of `signAttestation`. */
+  readonly attestations?: readonly Uint8Array[];
+  readonly declaration?: Declaration;
+}
+
+/**
+ * Makes and signs a request.
+ *
+ * @throws {ConsentError} `ERR_CONSENT_REQUEST` when it names no patient or no purposes, or has text
+ *   with U+0000
+ */
+export async function createRequest(
+  options: RequestOptions & {
+    readonly ledger: CID;
+    readonly custodian: string;
+    /** The custodian's agreement key, from the ledger's state. */
+    readonly custodianKey: CoseRecipient;
+    readonly signer: Signer;
+    readonly agreement: Pick<KeyAgreement, "key">;
+    readonly now: number;
+    /** How long it counts, in ms. Default five minutes. */
+    readonly lifetime?: number;
+    readonly random: (length: number) => Uint8Array;
+  },
+): Promise<Uint8Array> {
+  const { ledger, custodian, signer, now, random, patient, declaration, attestations } = options;
+  if (typeof patient?.system !== "string" || typeof patient.value !== "string") {
+    throw new ConsentError("ERR_CONSENT_REQUEST", "a request names a patient: system and value");
+  }
+  if (!Array.isArray(options.purposes)) {
+    throw new ConsentError("ERR_CONSENT_REQUEST", "a request names its purposes");
+  }
+  if ((attestations?.length ?? 0) > MAX_ATTESTATIONS) {
+    throw new ConsentError("ERR_CONSENT_REQUEST", "a request brings at most 16 attestations");
+  }
+  const id = random(16);
+  const inner: SealedRequest = {
+    patient: { system: patient.system, value: patient.value },
+    ...(declaration === undefined ? {} : { declaration }),
+    ...(attestations === undefined || attestations.length === 0 ? {} : { attestations }),
+  };
+  const request: DisclosureRequest = {
+    v: 1,
+    ledger,
+    id,
+    requester: signer.actor,
+    custodian,
+    recipient: options.agreement.key,
+    sealed: sealCoseFresh(
+      options.custodianKey,
+      encode(inner),
+      requestAad(ledger, id, custodian),
+      random,
+    ),
+    ...(options.user === undefined ? {} : { user: options.user }),
+    roles: options.roles ?? [],
+    purposes: options.purposes,
+    action: options.action ?? "access",
+    query: options.query ?? {},
+    time: now,
+    expires: now + (options.lifetime ?? 300_000),
+  };
+  const bytes = encode(request);
+  // What was encoded holds no value within itself.
+  if (hasNuls(inner) || hasNuls(request)) {
+    throw new ConsentError("ERR_CONSENT_REQUEST", "a request has no text with U+0000");
+  }
+  const sig = await signWith(signer, "request", bytes);
+  return encode({ request: bytes, key: signer.key, alg: signer.alg, sig });
+}
+
+/** What the sealed part of a request is bound to. */
+export function requestAad(ledger: CID, id: Uint8Array, custodian: string): Uint8Array {
+  return encode(["healthledger/request/1", ledger, id, custodian]);
+}
+
+/**
+ * Reads a signed request, without judging its signature.
+ *
+ * @throws {EncodingError} when it is none
+ */
+export function decodeSignedRequest(bytes: Uint8Array): SignedRequest {
+  const map = expectMap(
+    decode(bytes, { maxBytes: 256 * 1024, maxDepth: 2, maxItems: 16 }),
+    "signed request",
+    ["request", "key", "alg", "sig"],
+  );
+  return {
+    request: expectBytes(map["request"], "signed request.request"),
+    key: expectBytes(map["key"], "signed request.key", 32),
+    alg: expectOneOf(map["alg"], "signed request.alg", SIGNATURE_ALGS),
+    sig: expectBytes(map["sig"], "signed request.sig", 64),
+  };
+}
+
+/**
+ * Reads a request.
+ *
+ * @throws {EncodingError} when it is none
+ */
+export function decodeRequest(bytes: Uint8Array): DisclosureRequest {
+  const map = expectMap(
+    decode(bytes, { maxDepth: 6, maxItems: 20_000 }),
+    "request",
+    [
+      ...["v", "ledger", "id", "requester", "custodian", "recipient", "sealed"],
+      ...["roles", "purposes", "action", "query", "time", "expires"],
+    ],
+    ["user"],
+  );
+  // It goes into an access entry, where such text is taken for damage.
+  expectNoNuls(map, "request");
+  return {
+    v: expectVersion(map["v"], "request"),
+    ledger: expectCid(map["ledger"], "request.ledger"),
+    id: expectBytes(map["id"], "request.id", 16),
+    requester: expectString(map["requester"], "request.requester", 128),
+    custodian: expectString(map["custodian"], "request.custodian", 128),
+    recipient: expectBytes(map["recipient"], "request.recipient", 32),
+    sealed: expectBytes(map["sealed"], "request.sealed"),
+    ...(map["user"] === undefined ? {} : { user: expectString(map["user"], "request.user") }),
+    roles: expectArray(map["roles"], "request.roles", 64).map((role) => {
+      const fields = expectMap(role, "request.roles", ["code", "attestedBy"]);
+      return {
+        code: expectString(fields["code"], "role.code"),
+        attestedBy: expectString(fields["attestedBy"], "role.attestedBy"),
+      };
+    }),
+    purposes: expectStrings(map["purposes"], "request.purposes"),
+    action: expectString(map["action"], "request.action"),
+    query: expectQuery(map["query"]),
+    time: expectUint(map["time"], "request.time"),
+    expires: expectUint(map["expires"], "request.expires"),
+  };
+}
+
+/**
+ * Reads what only the custodian may read.
+ *
+ * @throws {EncodingError} when it is not that
+ */
+export function decodeSealedRequest(bytes: Uint8Array): SealedRequest {
+  const map = expectMap(decode(bytes), "request", ["patient"], ["declaration", "attestations"]);
+  expectNoNuls(map, "request");
+  const patient = expectMap(map["patient"], "request.patient", ["system", "value"]);
+  const declared = map["declaration"];
+  const attested = map["attestations"];
+  return {
+    patient: {
+      system: expectName(patient["system"], "patient.system"),
+      value: expectName(patient["value"], "patient.value"),
+    },
+    ...(declared === undefined ? {} : { declaration: expectDeclaration(declared) }),
+    ...(attested === undefined
+      ? {}
+      : {
+          attestations: expectArray(attested, "request.attestations", MAX_ATTESTATIONS).map((one) =>
+            expectBytes(one, "request.attestations"),
+          ),
+        }),
+  };
+}
+
+function expectName(value: unknown, what: string): string {
+  const name = expectString(value, what);
+  if (name === "") throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must not be empty`);
+  return name;
+}
+
+function expectDeclaration(value: unknown): Declaration {
+  const map = expectMap(value, "declaration", ["reason", "until"]);
+  return {
+    reason: expectString(map["reason"], "declaration.reason", 4096),
+    until: expectUint(map["until"], "declaration.until"),
+  };
+}
+
+function expectQuery(value: unknown): RequestQuery {
+  const map = expectMap(value, "query", [], ["ids", "types", "codes", "period", "parts"]);
+  const strings = (name: string) =>
+    map[name] === undefined ? {} : { [name]: expectStrings(map[name], `query.${name}`) };
+  return {
+    ...strings("ids"),
+    ...strings("types"),
+    ...strings("parts"),
+    ...(map["codes"] === undefined ? {} : { codes: expectCodes(map["codes"]) }),
+    ...(map["period"] === undefined ? {} : { period: expectPeriod(map["period"]) }),
+  };
+}
+
+function expectCodes(value: unknown): readonly Coding[] {
+  return expectArray(value, "query.codes", 1024).map((item) => {
+    const map = expectMap(item, "query.codes", ["system", "code"]);
+    return {
+      system: expectString(map["system"], "code.system"),
+      code: expectString(map["code"], "code.code"),
+    };
+  });
+}
+
+function expectPeriod(value: unknown): Period {
+  const map: Fields = expectMap(value, "query.period", [], ["from", "to"]);
+  return {
+    ...(map["from"] === undefined ? {} : { from: expectDate(map["from"], "period.from") }),
+    ...(map["to"] === undefined ? {} : { to: expectDate(map["to"], "period.to") }),
+  };
+}
+
+function expectDate(value: unknown, what: string): DateValue {
+  if (isDateValue(value)) return value;
+  throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must be an instant or a date`);
+}
+
+function expectStrings(value: unknown, what: string): readonly string[] {
+  return expectArray(value, what, 1024).map((item) => expectString(item, what));
+}

@@ -1,0 +1,521 @@
+import type { CID } from "multiformats/cid";
+import { toHex } from "../../bytes/hex.ts";
+import {
+  decodeEntry,
+  entryIdOf,
+  isCustom,
+  type Entry,
+  type SubjectEntry,
+} from "../../block/entry.ts";
+import { decodeTransaction } from "../../block/transaction.ts";
+import type { EntryPlace } from "../../chain/make-receipt.ts";
+import { wipeKeys } from "../../envelope/keys.ts";
+import { openEnvelope, type OpenOptions } from "../../envelope/open.ts";
+import { decodeSignedHeader } from "../../envelope/header.ts";
+import { ConsentError, EncodingError, EnvelopeError, StorageError } from "../../errors.ts";
+import { giveTurn } from "../../loop/give-turn.ts";
+import { leafHash } from "../../merkle/hash.ts";
+import type { StateChange } from "../../storage/types.ts";
+import { signingKeyAt, type LedgerContext } from "../context.ts";
+import { contentKeyName } from "./filing.ts";
+import {
+  openIndex,
+  IndexMoved,
+  isLoss,
+  type Held,
+  type Index,
+  type Person,
+} from "../index/index-store.ts";
+import { assertNoneLack, isAboutAnybody, mayBeAbout } from "../index/lacking.ts";
+import {
+  decodeIdentifiers,
+  INDEXED_KINDS,
+  type IndexItem,
+  type Lacking,
+  type LackingTag,
+  type PersonIdentifier,
+  type StoredSubject,
+} from "../index/rows.ts";
+import { decodeManifest, type Manifest } from "./manifest.ts";
+
+/** One of the custodian's own entries, with what its envelope says of itself. */
+export interface CatalogueItem extends IndexItem {
+  readonly manifest: Manifest;
+  /** Does not open here, though nothing erased it: whom it is about is known by its tag. */
+  readonly lost?: true;
+}
+
+/** What the custodian knows under an entry's id. */
+export type CatalogueFind =
+  | { readonly status: "present"; readonly item: CatalogueItem }
+  /** Its envelope was destroyed by the erase entry with this id. */
+  | { readonly status: "erased"; readonly by: Uint8Array; readonly place: EntryPlace }
+  /** Stands on the ledger; its envelope does not open here, and nothing erased it. */
+  | {
+      readonly status: "lost";
+      readonly place: EntryPlace;
+      readonly envelope: CID;
+      readonly kind: string;
+    }
+  /** Provably never was there. */
+  | { readonly status: "missing" };
+
+/** What an `identify` entry says beside its manifest. */
+export interface Identity {
+  readonly identifiers: readonly PersonIdentifier[];
+  /** The person's key, 32 bytes. */
+  readonly key: Uint8Array;
+}
+
+/** What an erasure may do to the index while it is carried out. */
+export interface IndexHands {
+  find(id: Uint8Array): Promise<CatalogueFind>;
+  /** Makes tombstones of entries. */
+  bury(ids: readonly Uint8Array[], by: Uint8Array): Promise<void>;
+  /** Forgets a person's identifiers and key. */
+  forget(local: Uint8Array): Promise<void>;
+  /** Changes of the vault that are made together with those of the index, or before. */
+  remove(changes: readonly StateChange[]): void;
+}
+
+/**
+ * The custodian's index of its own entries by person and by id, sealed at rest. It is a function of
+ * those entries in the ledger's order; what it holds and what it does not hold stand under one
+ * root, so that what the store lost is never taken for what never was.
+ *
+ * Every call rejects with a {@link StorageError} `ERR_STORAGE_CORRUPT` that names what is lost
+ * where the answer would rest on it.
+ */
+export interface Catalogue {
+  /** Takes in the blocks since the last time. */
+  catchUp(): Promise<void>;
+  /**
+   * All entries about a person, in ledger order, as of the last {@link catchUp}. Consents of his that
+   * do not open are among them, marked as lost.
+   *
+   * @param kinds - those of which none may be lost; default all
+   */
+  itemsOf(
+    local: Uint8Array,
+    kinds?: readonly (typeof INDEXED_KINDS)[number][],
+  ): Promise<readonly CatalogueItem[]>;
+  find(id: Uint8Array): Promise<CatalogueFind>;
+  /** The local id of the person with an identifier; `undefined` where provably nobody has it. */
+  personWith(identifier: PersonIdentifier): Promise<Uint8Array | undefined>;
+  /** What is known of a person; `undefined` where he was forgotten or never known. */
+  subject(local: Uint8Array): Promise<StoredSubject | undefined>;
+  /** Whether anything was ever filed about a person here, be it erased since. */
+  knows(local: Uint8Array): Promise<boolean>;
+  /** Rejects where an entry does not open, nothing erased it, and nobody can say whom it is about. */
+  assertComplete(): Promise<void>;
+  /** Spares the decryption of an entry that this process has just sealed. */
+  remember(id: Uint8Array, manifest: Manifest, identity?: Identity): void;
+  /** Takes in what was filed once it has become much, so that no later call must wait long. */
+  keepUp(): Promise<void>;
+  /** Works on the index while nothing is taken in, and writes it; must not take in itself. */
+  withHands(work: (hands: IndexHands) => Promise<void>): Promise<void>;
+  /** Writes what is pending. */
+  flush(): Promise<void>;
+  /** Entries that do not open here, though nothing erased them. */
+  lacking(): Promise<readonly Lacking[]>;
+  /** Takes in the whole ledger again, trusting nothing that the index holds. */
+  rebuild(): Promise<void>;
+}
+
+/** Entries and blocks that are taken in again after a crash, at most. */
+const FLUSH_ENTRIES = 2048;
+const FLUSH_BLOCKS = 256;
+/** Entries that wait in memory while the store takes no writes. */
+const UNFLUSHED_ENTRIES = 20_000;
+/** Manifests of own entries that wait to be taken in; beyond, they are taken in by and by. */
+const REMEMBERED = 8192;
+/** How often other processes may move the index while this one reads it. */
+const TRIES = 20;
+
+/** The local id under which stand all accesses that must be reviewed, and the reviews. */
+export const reviewsLocal = ({ vault }: Pick<LedgerContext, "vault">): Uint8Array =>
+  vault.name("pending reviews").slice(0, 16);
+
+/**
+ * Opens the index. `onErase` is told of every erase entry of this custodian that is met;
+ * `assertReadable` is asked before a person's entries are listed.
+ */
+export function openCatalogue(
+  context: LedgerContext,
+  onErase: (item: CatalogueItem, hands: IndexHands) => Promise<void>,
+  assertReadable: (local: Uint8Array) => void = () => undefined,
+): Catalogue {
+  const { chain, vault, signer } = context;
+  const remembered = new Map<string, { manifest: Manifest; identity?: Identity }>();
+  const index: Index = openIndex(context);
+  const reviews = reviewsLocal(context);
+  let turn: Promise<unknown> = Promise.resolve();
+
+  /** What moves the index, and what must not see it moving, waits for its turn. */
+  function exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const mine = turn.then(work);
+    turn = mine.catch(() => undefined);
+    return mine;
+  }
+
+  /** Does work on the index; again where another process moved it meanwhile. */
+  const steadily = <T>(work: () => Promise<T>, isFresh = false): Promise<T> =>
+    exclusively(async () => {
+      for (let tries = 0; ; tries++) {
+        try {
+          if (isFresh || tries > 0 || !index.isOpen()) await takeIn();
+          return await work();
+        } catch (error) {
+          if (!(error instanceof IndexMoved)) throw error;
+          index.reset();
+          if (tries < TRIES) continue;
+          throw new StorageError(
+            "ERR_STORAGE_CONFLICT",
+            "other processes of this member moved the index too often: try again",
+          );
+        }
+      }
+    });
+
+  async function takeIn(): Promise<void> {
+    await index.open();
+    await chain.refresh();
+    if (index.mustFlush()) await tryToFlush();
+    while (index.mark() < chain.size) {
+      const { block, header } = await chain.readBlock(index.mark());
+      for (const [transaction, signed] of block.transactions.entries()) {
+        const { author, ledger } = decodeTransaction(signed.tx);
+        if (author !== signer.actor) continue;
+        const ids = signed.entries.map(entryIdOf(ledger, author));
+        const known = await index.knows(ids);
+        for (const [entry, bytes] of signed.entries.entries()) {
+          const place = { height: header.height, transaction, entry };
+          if (!known[entry]) await takeEntry(decodeEntry(bytes), ids[entry]!, place, header.time);
+          await giveTurn();
+        }
+      }
+      index.moveOn(leafHash(block.header));
+      if (
+        index.mustFlush() ||
+        index.waiting() >= FLUSH_ENTRIES ||
+        index.mark() - index.height() >= FLUSH_BLOCKS
+      ) {
+        await tryToFlush();
+      }
+    }
+  }
+
+  /** A store that takes no writes is read nevertheless: what came stays in memory for a while. */
+  async function tryToFlush(): Promise<void> {
+    try {
+      await index.flush();
+    } catch (error) {
+      const isMuch = index.waiting() >= UNFLUSHED_ENTRIES;
+      if (error instanceof IndexMoved || isMuch) throw error;
+    }
+  }
+
+  async function takeEntry(
+    entry: Entry,
+    id: Uint8Array,
+    place: EntryPlace,
+    recordedAt: number,
+  ): Promise<void> {
+    if (isCustom(entry) || !("body" in entry) || !isIndexed(entry.kind)) return;
+    const { kind, body: envelope } = entry;
+    const hex = toHex(id);
+    // A copy of an entry that stands already says nothing new.
+    if (index.hasTaken(hex)) return;
+    const told = remembered.get(hex) ?? (await openManifest(context, { kind, envelope, place }));
+    remembered.delete(hex);
+    if (told === undefined) {
+      // It was erased, as an entry further on may say; or its key, header or ciphertext was lost.
+      const tag = "subject" in entry ? { tag: tagOf(entry) } : {};
+      index.takeUnknown({ id, kind, ...tag }, envelope, place);
+      return;
+    }
+    const { manifest, identity } = told;
+    const { local } = manifest;
+    const item: CatalogueItem = { id, place, kind, envelope, recordedAt, manifest };
+    if (kind === "erase") await carryOut(item);
+    if (identity !== undefined) await makeKnown(item, identity);
+    if (isReview(manifest)) index.addTo(reviews, item);
+    index.take(local, item);
+  }
+
+  async function carryOut(item: CatalogueItem): Promise<void> {
+    try {
+      await onErase(item, hands);
+    } catch (error) {
+      if (!isLoss(error)) throw error;
+      // What it names cannot be found: until the index is built again, the person is refused.
+      index.lack({ id: item.id, kind: item.kind, local: item.manifest.local });
+    }
+  }
+
+  async function makeKnown(item: CatalogueItem, identity: Identity): Promise<void> {
+    const { local } = item.manifest;
+    try {
+      await index.identify(local, identity);
+    } catch (error) {
+      if (!isLoss(error)) throw error;
+      index.lack({ id: item.id, kind: item.kind, local });
+    }
+  }
+
+  async function find(id: Uint8Array): Promise<CatalogueFind> {
+    const known = await index.idRow(id);
+    if (known === undefined) return { status: "missing" };
+    if (known.local === undefined) {
+      const { place, envelope, kind, erasedBy } = known;
+      return erasedBy === undefined
+        ? { status: "lost", place, envelope, kind }
+        : { status: "erased", by: erasedBy, place };
+    }
+    const held = (await index.person(known.local)).byId.get(toHex(id));
+    if (held === undefined) return index.lost(`entry ${toHex(id)}`);
+    const { item } = held;
+    if (isPresent(item)) return { status: "present", item };
+    return { status: "erased", by: item.erasedBy!, place: item.place };
+  }
+
+  /**
+   * Consents about a person that do not open, by their tags: whether a later one replaces them is for
+   * their readers to find out.
+   *
+   * @throws where another entry does not open that is of these kinds and may be about the person
+   */
+  async function consentsLost(
+    local: Uint8Array,
+    kinds: readonly string[],
+  ): Promise<CatalogueItem[]> {
+    const all = await index.lacking();
+    if (all.length === 0) return [];
+    const key = (await index.subject(local))?.key;
+    const made = { ledger: chain.ledger, author: signer.actor };
+    const about = all.filter((one) => mayBeAbout(one, { local, key }, made));
+    const isConsent = ({ kind, tag }: Lacking): boolean =>
+      kind === "consent" && tag !== undefined && key !== undefined;
+    assertNoneLack(about.filter((one) => kinds.includes(one.kind) && !isConsent(one)));
+    const lost: CatalogueItem[] = [];
+    for (const { id, kind } of about.filter(isConsent)) {
+      const known = await index.idRow(id);
+      if (known === undefined || known.local !== undefined) continue;
+      const { envelope, place } = known;
+      const { header } = await chain.readBlock(place.height);
+      const manifest: Manifest = { v: 1, op: "directive", local };
+      lost.push({ id, kind, envelope, place, recordedAt: header.time, manifest, lost: true });
+    }
+    return lost;
+  }
+
+  const hands: IndexHands = {
+    find,
+    async bury(ids, by) {
+      for (const id of ids) {
+        const known = await index.idRow(id);
+        if (known === undefined) continue;
+        if (known.local === undefined) {
+          index.buryUnknown(id, known, by);
+          continue;
+        }
+        const person = await index.person(known.local);
+        const manifest = person.byId.get(toHex(id))?.item.manifest;
+        index.bury(person, id, by);
+        if (manifest !== undefined && isReview(manifest)) {
+          index.bury(await index.person(reviews), id, by);
+        }
+      }
+    },
+    forget: (local) => index.forget(local),
+    remove: (changes) => index.alsoRemove(changes),
+  };
+
+  const present = ({ held }: Person): CatalogueItem[] =>
+    held.flatMap(({ item }: Held) => (isPresent(item) ? [item] : []));
+
+  return {
+    catchUp: () => steadily(async () => undefined, true),
+    async itemsOf(local, kinds = INDEXED_KINDS) {
+      assertReadable(local);
+      const cached = index.cached(local);
+      if (cached !== undefined) return present(cached);
+      // In its turn: what is taken in while this reads would be missed for good.
+      return steadily(async () => {
+        const lost = await consentsLost(local, kinds);
+        const items = present(await index.person(local));
+        return lost.length === 0 ? items : [...items, ...lost].sort(byPlace);
+      });
+    },
+    find: (id) => steadily(() => find(id)),
+    personWith: (identifier) =>
+      steadily(async () => {
+        const local = await index.personWith(identifier);
+        // An entry that does not open might have said who has it.
+        if (local === undefined) {
+          assertNoneLack((await index.lacking()).filter(({ kind }) => kind === "link"));
+        }
+        return local;
+      }),
+    subject: (local) => steadily(() => index.subject(local)),
+    knows: (local) =>
+      steadily(async () => {
+        const { held } = await index.person(local);
+        if (held.length > 0 || (await index.subject(local)) !== undefined) return true;
+        // An entry that does not open might have made him known.
+        assertNoneLack((await index.lacking()).filter(({ kind }) => kind === "link"));
+        return false;
+      }),
+    assertComplete: () =>
+      steadily(async () => assertNoneLack((await index.lacking()).filter(isAboutAnybody))),
+    remember(id, manifest, identity) {
+      remembered.set(toHex(id), identity === undefined ? { manifest } : { manifest, identity });
+      // One that never comes to stand on the ledger must not stay for ever.
+      if (remembered.size > REMEMBERED) remembered.delete(remembered.keys().next().value!);
+    },
+    keepUp: async () => {
+      if (remembered.size > REMEMBERED / 2) await steadily(async () => undefined, true);
+    },
+    flush: async () => {
+      if (index.isOpen()) await steadily(() => index.flush());
+    },
+    lacking: () => steadily(() => index.lacking(), true),
+    rebuild: async () => {
+      await exclusively(async () => {
+        await vault.discardErased();
+        await index.beginAnew();
+      });
+      await steadily(() => index.flush(), true);
+    },
+    withHands: (work) =>
+      steadily(async () => {
+        await work(hands);
+        await index.flush();
+      }),
+  };
+}
+
+const isIndexed = (kind: string): kind is (typeof INDEXED_KINDS)[number] =>
+  (INDEXED_KINDS as readonly string[]).includes(kind);
+
+const tagOf = ({ body, salt, subject }: SubjectEntry): LackingTag => ({ body, salt, subject });
+
+const byPlace = ({ place: a }: CatalogueItem, { place: b }: CatalogueItem): number =>
+  a.height - b.height || a.transaction - b.transaction || a.entry - b.entry;
+
+const isPresent = (item: IndexItem): item is CatalogueItem => item.manifest !== undefined;
+
+/** Whether it is an access to be reviewed, or a review. */
+const isReview = ({ review, op }: Manifest): boolean => review === true || op === "reviewed";
+
+/**
+ * Opens the manifest of one of the custodian's own envelopes, and who it says a person is.
+ *
+ * @returns `undefined` where that was erased, lost or damaged
+ */
+export async function openManifest(
+  context: LedgerContext,
+  { kind, envelope, place: { height } }: Pick<IndexItem, "kind" | "envelope" | "place">,
+): Promise<{ manifest: Manifest; identity?: Identity } | undefined> {
+  const open = (...parts: string[]) => openOwn(context, { kind, envelope, height, parts });
+  try {
+    const bytes = (await open("manifest"))?.get("manifest");
+    if (bytes === undefined) return undefined;
+    const manifest = decodeManifest(bytes);
+    if (manifest.op !== "identify") return { manifest };
+    const parts = await open("content", "key");
+    const [content, key] = [parts?.get("content"), parts?.get("key")];
+    if (content === undefined || key === undefined) return undefined;
+    return { manifest, identity: { identifiers: decodeIdentifiers(content), key } };
+  } catch (error) {
+    if (isLoss(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Whether an error says that something that was read is not what was written. */
+export function isDamage(error: unknown): boolean {
+  return (
+    error instanceof EncodingError ||
+    error instanceof EnvelopeError ||
+    error instanceof ConsentError ||
+    (error instanceof StorageError && error.code === "ERR_STORAGE_CORRUPT")
+  );
+}
+
+/** Whether an entry was erased, as of now. */
+export async function isErasedNow(catalogue: Catalogue, id: Uint8Array): Promise<boolean> {
+  await catalogue.catchUp();
+  return (await catalogue.find(id)).status === "erased";
+}
+
+/** Says that an entry on the ledger does not open here though nothing erased it. */
+export const lostEntry = (kind: string, id: Uint8Array): StorageError =>
+  new StorageError(
+    "ERR_STORAGE_MISSING",
+    `${kind} entry ${toHex(id)} on the ledger does not open here, and nothing erased it: restore the store`,
+  );
+
+/** A content key, unless an erasure destroyed what it is sealed under: then the store is older. */
+async function contentKeyOf(
+  vault: LedgerContext["vault"],
+  name: Uint8Array,
+): Promise<Uint8Array | undefined> {
+  try {
+    return await vault.get(name);
+  } catch (error) {
+    if (error instanceof StorageError && error.code === "ERR_STORAGE_ERASED") return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Opens parts of one of the custodian's own envelopes.
+ *
+ * @returns `undefined` when its key or header is not there any more
+ * @throws {EnvelopeError} when it is there and damaged
+ */
+export async function openOwn(
+  context: LedgerContext,
+  what: OwnEnvelope & { readonly parts: readonly string[] },
+): Promise<ReadonlyMap<string, Uint8Array> | undefined> {
+  const opening = await openingOfOwn(context, what);
+  if (opening === undefined) return undefined;
+  try {
+    return (await openEnvelope({ ...opening, parts: what.parts })).parts;
+  } finally {
+    wipeKeys(opening.keys);
+  }
+}
+
+/** One of the custodian's own envelopes, as the catalogue knows it. */
+export interface OwnEnvelope {
+  readonly kind: string;
+  readonly envelope: CID;
+  /** Of the entry that names it. */
+  readonly height: number;
+}
+
+/**
+ * What opens one of the custodian's own envelopes.
+ *
+ * @returns `undefined` when its key or header is not there any more; the caller wipes the keys
+ */
+export async function openingOfOwn(
+  context: LedgerContext,
+  { kind, envelope, height }: OwnEnvelope,
+): Promise<OpenOptions | undefined> {
+  const { chain, storage, vault, signer } = context;
+  const cek = await contentKeyOf(vault, contentKeyName(context, envelope));
+  const header = await storage.blobs.get(envelope);
+  if (cek === undefined || header === undefined) return undefined;
+  const { key } = decodeSignedHeader(header);
+  return {
+    envelope,
+    header,
+    keys: { cek },
+    context: { ledger: chain.ledger, author: signer.actor, kind },
+    author: await signingKeyAt(chain, signer.actor, key, height),
+    read: (cid) => storage.blobs.get(cid),
+  };
+}

@@ -1,0 +1,291 @@
+import type { CID } from "multiformats/cid";
+import { encodeEntry, entryId, type ErasureClass } from "../../block/entry.ts";
+import { MAX_LANES, MAX_TRANSACTION_ENTRIES } from "../../block/limits.ts";
+import { encodeSubjectEntry } from "../../block/subject-entry.ts";
+import { subjectTag } from "../../block/tag.ts";
+import { createAuthor, type Author } from "../../chain/author.ts";
+import type { EntryPlace } from "../../chain/make-receipt.ts";
+import type { Attachments, Sequencer } from "../../chain/sequencer.ts";
+import { seqKey } from "../../chain/state.ts";
+import { TransactionRefused, type Place } from "../../chain/submission.ts";
+import type { PartContent, SealedEnvelope } from "../../envelope/seal.ts";
+import { sealEnvelope } from "../../envelope/seal.ts";
+import { ChainError, StorageError } from "../../errors.ts";
+import { nextTurn } from "../../loop/give-turn.ts";
+import type { Blob, StateChange } from "../../storage/types.ts";
+import type { LedgerContext } from "../context.ts";
+import { encodeManifest, type Manifest } from "./manifest.ts";
+
+/** A sealed entry that is not filed yet. */
+export interface SealedEntry {
+  readonly id: Uint8Array;
+  readonly entry: Uint8Array;
+  readonly envelope: CID;
+  readonly manifest: Manifest;
+  /** What must be durable with the entry: header, ciphertext, the custodian's own key. */
+  readonly blobs: readonly Blob[];
+  readonly state: readonly StateChange[];
+}
+
+/** What an entry is about. */
+export type EntryToMake = { readonly manifest: Manifest } & (
+  | { readonly kind: "record" | "consent" | "access"; readonly subjectKey: Uint8Array }
+  | { readonly kind: "link" }
+  | { readonly kind: "erase"; readonly class: ErasureClass }
+);
+
+/** What an entry is about and says. */
+export type EntryToSeal = EntryToMake & {
+  /** Sealed beside the manifest; borrowed. */
+  readonly parts: readonly PartContent[];
+  /** Root over values that can be shown one by one. */
+  readonly disclosed?: Uint8Array;
+};
+
+/** A filed entry. */
+export interface Filed {
+  readonly id: Uint8Array;
+  readonly place: EntryPlace;
+  readonly envelope: CID;
+}
+
+/** Name under which the vault keeps an envelope's content key. */
+export const contentKeyName = (context: Pick<LedgerContext, "vault">, envelope: CID): Uint8Array =>
+  context.vault.name("cek", envelope.bytes);
+
+/** Seals an entry's envelope and makes the entry. */
+export async function sealEntry(context: LedgerContext, what: EntryToSeal): Promise<SealedEntry> {
+  const { chain, signer, random, suite } = context;
+  const { disclosed } = what;
+  const sealed = await sealEnvelope({
+    context: { ledger: chain.ledger, author: signer.actor, kind: what.kind },
+    parts: [{ id: "manifest", bytes: encodeManifest(what.manifest) }, ...what.parts],
+    signer,
+    random,
+    suite,
+    ...(disclosed === undefined ? {} : { disclosed }),
+  });
+  return entryOf(context, what, sealed, [
+    { cid: sealed.cid, bytes: sealed.header },
+    ...sealed.blocks,
+  ]);
+}
+
+/**
+ * Makes the entry that names an envelope; wipes its content key.
+ *
+ * @param blobs - those of the envelope that become durable with the entry
+ * @param state - what else does
+ */
+export function entryOf(
+  context: LedgerContext,
+  what: EntryToMake,
+  sealed: Pick<SealedEnvelope, "cid" | "cek">,
+  blobs: readonly Blob[],
+  state: readonly StateChange[] = [],
+): SealedEntry {
+  const { chain, vault, signer, random } = context;
+  const { ledger } = chain;
+  const author = signer.actor;
+  const { cid: body, cek } = sealed;
+  const salt = random(16);
+  let entry: Uint8Array;
+  if (what.kind === "link") {
+    entry = encodeEntry({ v: 1, kind: "link", salt, body });
+  } else if (what.kind === "erase") {
+    entry = encodeEntry({ v: 1, kind: "erase", salt, class: what.class, body });
+  } else {
+    const tag = subjectTag(what.subjectKey, { ledger, author, kind: what.kind, salt, body });
+    entry = encodeSubjectEntry(what.kind, salt, tag, body);
+  }
+  const key = vault.put(contentKeyName(context, body), cek);
+  cek.fill(0);
+  return {
+    id: entryId(ledger, author, entry),
+    entry,
+    envelope: body,
+    manifest: what.manifest,
+    blobs,
+    state: [key, ...state],
+  };
+}
+
+/** Files sealed entries on the ledger, those of many callers in one transaction. */
+export interface Filing {
+  /**
+   * Files entries together with whatever else is waiting, so that entries of one transaction
+   * are of many persons. Resolves when durable.
+   */
+  file(entries: readonly SealedEntry[]): Promise<Filed[]>;
+  /** Files entries as a transaction of their own. */
+  fileAlone(entries: readonly SealedEntry[], state?: readonly StateChange[]): Promise<Filed[]>;
+  /** Resolves when nothing is under way. */
+  idle(): Promise<void>;
+}
+
+/** Most entries that one transaction of this layer takes. */
+export const MAX_FILED_TOGETHER: number = Math.min(1000, MAX_TRANSACTION_ENTRIES);
+/** Bytes of headers and ciphertext beyond which a transaction of this layer takes no more. */
+export const MAX_BYTES_TOGETHER: number = 8 * 1024 * 1024;
+
+/** Bytes that become durable with an entry. */
+export const sizeOfSealed = ({ entry, blobs }: SealedEntry): number =>
+  blobs.reduce((sum, { bytes }) => sum + bytes.length, entry.length);
+
+/** How often a transaction is signed again before its caller hears that others are always faster. */
+const TRIES = 64;
+
+/**
+ * Starts filing. Every process starts on lane 0; one that finds it taken, since a sequence number was
+ * used before it, goes on with the same entries on a lane drawn at random, until it has one of its own.
+ *
+ * @param ownLane - the lane to stay on, where the application hands them out
+ */
+export async function createFiling(
+  context: LedgerContext,
+  sequencer: Sequencer,
+  ownLane: number | undefined,
+): Promise<Filing> {
+  const { chain, signer, now, random } = context;
+  let author: Author = await authorOn(ownLane ?? 0);
+  let moving: Promise<void> | undefined;
+
+  async function authorOn(lane: number): Promise<Author> {
+    await chain.state.load([seqKey(signer.key, lane)]);
+    const lastSeq = chain.state.seq(signer.key, lane) ?? -1;
+    return createAuthor({ ledger: chain.ledger, sequencer, signer, lane, lastSeq, now });
+  }
+
+  async function move(): Promise<void> {
+    const [high = 0, low = 0] = random(2);
+    author = await authorOn(ownLane ?? ((high << 8) | low) % MAX_LANES);
+  }
+
+  /** Writes entries as a transaction. Refused ones are certainly not there, so they may be signed anew. */
+  async function place(entries: readonly Uint8Array[], attachments: Attachments): Promise<Place> {
+    for (let tries = 1; ; tries++) {
+      const mine = author;
+      try {
+        return await (
+          await mine.write(entries, attachments)
+        ).durable;
+      } catch (error) {
+        if (!isSequenceTaken(error) || tries === TRIES) throw error;
+        if (mine === author) {
+          moving ??= move().finally(() => {
+            moving = undefined;
+          });
+          await moving;
+        }
+      }
+    }
+  }
+
+  interface Waiting {
+    readonly entries: readonly SealedEntry[];
+    readonly bytes: number;
+    resolve(filed: Filed[]): void;
+    reject(error: unknown): void;
+  }
+  let waiting: Waiting[] = [];
+  let isRunning = false;
+  const underway = new Set<Promise<unknown>>();
+
+  function track<T>(work: Promise<T>): Promise<T> {
+    underway.add(work);
+    const done = () => void underway.delete(work);
+    work.then(done, done);
+    return work;
+  }
+
+  async function write(
+    entries: readonly SealedEntry[],
+    state: readonly StateChange[] = [],
+  ): Promise<Filed[]> {
+    const placed = await place(
+      entries.map(({ entry }) => entry),
+      {
+        blobs: entries.flatMap(({ blobs }) => blobs),
+        state: [...entries.flatMap((one) => one.state), ...state],
+      },
+    );
+    return entries.map(({ id, envelope }, entry) => ({
+      id,
+      envelope,
+      place: { ...placed, entry },
+    }));
+  }
+
+  async function run(): Promise<void> {
+    isRunning = true;
+    while (waiting.length > 0) {
+      // Calls made together are not ready at one instant: a transaction each would be a signature each.
+      await nextTurn();
+      const groups: Waiting[][] = [];
+      while (waiting.length > 0) groups.push(takeGroup());
+      // All at once: the sequencer makes them durable together.
+      await Promise.all(groups.map(writeGroup));
+    }
+    isRunning = false;
+  }
+
+  /** Takes from what waits one transaction's share, in order. */
+  function takeGroup(): Waiting[] {
+    let count = 0;
+    let bytes = 0;
+    let taken = 0;
+    for (const next of waiting) {
+      count += next.entries.length;
+      bytes += next.bytes;
+      if (taken > 0 && (count > MAX_FILED_TOGETHER || bytes > MAX_BYTES_TOGETHER)) break;
+      taken++;
+    }
+    const group = waiting.slice(0, taken);
+    waiting = waiting.slice(taken);
+    return group;
+  }
+
+  async function writeGroup(group: readonly Waiting[]): Promise<void> {
+    try {
+      const filed = await write(group.flatMap(({ entries }) => entries));
+      let at = 0;
+      for (const { entries, resolve } of group) resolve(filed.slice(at, (at += entries.length)));
+    } catch (error) {
+      if (group.length > 1 && isCertainlyNotWritten(error)) {
+        // What one caller brought must not take the others down with it.
+        for (const one of group) await writeGroup([one]);
+      } else {
+        for (const { reject } of group) reject(error);
+      }
+    }
+  }
+
+  return {
+    file(entries) {
+      return track(
+        new Promise<Filed[]>((resolve, reject) => {
+          const bytes = entries.reduce((sum, entry) => sum + sizeOfSealed(entry), 0);
+          waiting.push({ entries, bytes, resolve, reject });
+          if (!isRunning) void run();
+        }),
+      );
+    },
+    fileAlone: (entries, state) => track(write(entries, state)),
+    async idle() {
+      while (underway.size > 0) await Promise.allSettled(underway);
+    },
+  };
+}
+
+function isSequenceTaken(error: unknown): boolean {
+  return error instanceof TransactionRefused && error.refused.reason === "replayed-sequence";
+}
+
+/** Whether filing failed so that nothing of it can come to stand on the ledger. */
+export function isCertainlyNotWritten(error: unknown): boolean {
+  return (
+    error instanceof TransactionRefused ||
+    (error instanceof ChainError && error.code === "ERR_CHAIN_CLOCK") ||
+    (error instanceof StorageError && error.code === "ERR_STORAGE_LIMIT")
+  );
+}

@@ -1,0 +1,133 @@
+import { decode, encodeReadable } from "../../codec/dag-cbor.ts";
+import {
+  expectArray,
+  expectBytes,
+  expectMap,
+  expectNoLostText,
+  expectOneOf,
+  expectString,
+  expectVersion,
+} from "../../codec/shape.ts";
+import { EncodingError } from "../../errors.ts";
+import type { ResourceLabels } from "../../consent/model/resource.ts";
+import type { ResourceDescription } from "../../fhir/manifest.ts";
+
+/** What an entry does to the history of a record, a consent, or a person's facts. */
+export type Operation =
+  /** A new record. */
+  | "create"
+  /** A new version of a record. */
+  | "amend"
+  /** New labels for a record whose content stays. */
+  | "relabel"
+  /** The record was entered in error. */
+  | "retract"
+  /** The record moved here from another person. */
+  | "reattribute"
+  /** A directive. */
+  | "directive"
+  /** A person's key or capacity, attested by the custodian. */
+  | "attest"
+  /** A witnessed directive that was delivered and is not believed. */
+  | "held"
+  /** Whose witnessed directives the custodian believes. */
+  | "witnesses"
+  /** Who a person is: his identifiers and key. */
+  | "identify"
+  /** Nothing about the person may be erased. */
+  | "hold"
+  /** It may again. */
+  | "release"
+  /** An access was reviewed. */
+  | "reviewed"
+  /** What was asked and answered. */
+  | "access"
+  /** What was released less than an access entry said, because something changed meanwhile. */
+  | "difference"
+  /** What was destroyed. */
+  | "erase";
+
+const OPERATIONS: readonly Operation[] = [
+  ...(["create", "amend", "relabel", "retract", "reattribute"] as const),
+  ...(["held", "witnesses"] as const),
+  ...(["directive", "attest", "access", "difference", "erase"] as const),
+  ...(["identify", "hold", "release", "reviewed"] as const),
+];
+
+/** Most attachments of one record. */
+export const MAX_ATTACHMENTS = 250;
+
+/** Most UTF-16 units of a `fullUrl`. */
+export const MAX_URL = 4096;
+
+/** The `manifest` part of every envelope that this layer seals. */
+export interface Manifest {
+  readonly v: 1;
+  readonly op: Operation;
+  /** The custodian's random id of the person, 16 bytes; from it the index is built again. */
+  readonly local: Uint8Array;
+  /** Id of the entry that this one follows: 32 bytes. */
+  readonly replaces?: Uint8Array;
+  /** Media type of the `content` part, where there is one. */
+  readonly mediaType?: string;
+  /** Media types of what is attached, in the order of the parts `attachment-0` and on. */
+  readonly attachments?: readonly string[];
+  /** What consent and search need to know of the content. */
+  readonly resource?: ResourceDescription;
+  /** Where the resource stood, by which its references are read: `Bundle.entry.fullUrl`. */
+  readonly fullUrl?: string;
+  readonly labels?: ResourceLabels | null;
+  /** Why, in the custodian's words; of a hold, the rule. */
+  readonly reason?: string;
+  /** Name of the request that an access answers, by which a replay of it is known: 32 bytes. */
+  readonly request?: Uint8Array;
+  /** Whether an access must be reviewed. */
+  readonly review?: true;
+}
+
+const REQUIRED = ["v", "op", "local"];
+const OPTIONAL = [
+  ...["replaces", "mediaType", "attachments", "resource", "fullUrl", "labels", "reason"],
+  ...["request", "review"],
+];
+
+/**
+ * Writes a manifest.
+ *
+ * @throws {EncodingError} when it could not be read again
+ */
+export function encodeManifest(manifest: Manifest): Uint8Array {
+  expectManifest(manifest);
+  return encodeReadable(manifest);
+}
+
+/**
+ * Reads a manifest. Its description and labels are the author's word and are checked no further
+ * than being well-formed values, of which no text was lost.
+ *
+ * @throws {EncodingError} when it is not a manifest
+ */
+export function decodeManifest(bytes: Uint8Array): Manifest {
+  return expectManifest(decode(bytes));
+}
+
+function expectManifest(value: unknown): Manifest {
+  const map = expectMap(value, "manifest", REQUIRED, OPTIONAL);
+  expectVersion(map["v"], "manifest");
+  expectNoLostText(map, "manifest");
+  expectOneOf(map["op"], "manifest.op", OPERATIONS);
+  expectBytes(map["local"], "manifest.local", 16);
+  if (map["replaces"] !== undefined) expectBytes(map["replaces"], "manifest.replaces", 32);
+  if (map["mediaType"] !== undefined) expectString(map["mediaType"], "manifest.mediaType");
+  const attachments = map["attachments"] ?? [];
+  for (const mediaType of expectArray(attachments, "manifest.attachments", MAX_ATTACHMENTS)) {
+    expectString(mediaType, "manifest.attachments", 256);
+  }
+  if (map["fullUrl"] !== undefined) expectString(map["fullUrl"], "manifest.fullUrl", MAX_URL);
+  if (map["request"] !== undefined) expectBytes(map["request"], "manifest.request", 32);
+  if (map["review"] !== undefined && map["review"] !== true) {
+    throw new EncodingError("ERR_ENCODING_SHAPE", "manifest.review must be true, or absent");
+  }
+  if (map["reason"] !== undefined) expectString(map["reason"], "manifest.reason", 4096);
+  return map as unknown as Manifest;
+}

@@ -1,0 +1,113 @@
+import { InputError } from "../../errors.ts";
+import type { Catalogue } from "./catalogue.ts";
+import type { LedgerContext } from "../context.ts";
+import { sealEntry, type Filing } from "./filing.ts";
+import { encodeIdentifiers, type PersonIdentifier, type StoredSubject } from "../index/rows.ts";
+import type { Manifest } from "./manifest.ts";
+import { afterWriting } from "../../storage/settle.ts";
+
+export type { PersonIdentifier, StoredSubject } from "../index/rows.ts";
+
+/** A person as one custodian knows him. Holds no secret. */
+export interface Subject {
+  /** The custodian's random id of the person: 16 bytes, never on the ledger in clear. */
+  readonly local: Uint8Array;
+}
+
+/** The custodian's map from persons to subject keys, a part of its index. */
+export interface Subjects {
+  /** @throws {StorageError} `ERR_STORAGE_CORRUPT` when it is lost whether anybody has it */
+  find(identifier: PersonIdentifier): Promise<Subject | undefined>;
+  /**
+   * Finds the person, or files who he is, durably before this resolves. Of two processes that meet
+   * a person at once, both get the one that was filed first.
+   */
+  findOrCreate(identifier: PersonIdentifier): Promise<Subject>;
+  /**
+   * @returns the caller wipes the key
+   * @throws {InputError} `ERR_INPUT_INVALID` when the person was forgotten or never known
+   */
+  read(subject: Subject): Promise<StoredSubject>;
+  /**
+   * @throws {InputError} `ERR_INPUT_INVALID` when nothing was ever filed about such a person here, so
+   *   that an empty answer never means a wrong name
+   */
+  assertKnown(subject: Subject): Promise<void>;
+}
+
+/** Opens the map of subjects. */
+export function openSubjects(
+  context: LedgerContext,
+  options: { readonly catalogue: Catalogue; readonly filing: () => Filing },
+): Subjects {
+  const { random } = context;
+  const { catalogue } = options;
+  const creating = new Map<string, Promise<Subject>>();
+
+  async function find(identifier: PersonIdentifier): Promise<Subject | undefined> {
+    assertIdentifier(identifier);
+    await catalogue.catchUp();
+    const local = await catalogue.personWith(identifier);
+    return local === undefined ? undefined : { local };
+  }
+
+  async function create(identifier: PersonIdentifier): Promise<Subject> {
+    const known = await find(identifier);
+    if (known !== undefined) return known;
+    const { system, value } = identifier;
+    const manifest: Manifest = { v: 1, op: "identify", local: random(16) };
+    const identity = { identifiers: [{ system, value }], key: random(32) };
+    const sealed = await sealEntry(context, {
+      kind: "link",
+      manifest,
+      parts: [
+        { id: "content", bytes: encodeIdentifiers(identity.identifiers) },
+        // Apart from the content, which others may come to read.
+        { id: "key", bytes: identity.key },
+      ],
+    });
+    catalogue.remember(sealed.id, manifest, identity);
+    await options.filing().file([sealed]);
+    const filed = await afterWriting(() => find(identifier));
+    if (filed !== undefined) return filed;
+    throw new InputError("ERR_INPUT_INVALID", "the person was forgotten while he was made known");
+  }
+
+  return {
+    find,
+    findOrCreate(identifier) {
+      assertIdentifier(identifier);
+      const id = JSON.stringify([identifier.system, identifier.value]);
+      let made = creating.get(id);
+      if (made === undefined) {
+        made = create(identifier).finally(() => creating.delete(id));
+        creating.set(id, made);
+      }
+      return made;
+    },
+    async read({ local }) {
+      const found = await catalogue.subject(local);
+      if (found !== undefined) return found;
+      throw unknownSubject();
+    },
+    async assertKnown({ local }) {
+      await catalogue.catchUp();
+      if (!(await catalogue.knows(local))) throw unknownSubject();
+    },
+  };
+}
+
+const unknownSubject = (): InputError =>
+  new InputError("ERR_INPUT_INVALID", "this custodian knows no such subject");
+
+/** Whether somebody may be known under this identifier at all. */
+export const isIdentifier = ({ system, value }: PersonIdentifier): boolean =>
+  [system, value].every((text) => typeof text === "string" && /^[^\0]{1,1024}$/.test(text));
+
+function assertIdentifier(identifier: PersonIdentifier): void {
+  if (isIdentifier(identifier)) return;
+  throw new InputError(
+    "ERR_INPUT_INVALID",
+    "a person is identified by a system and a value, non-empty strings without U+0000",
+  );
+}

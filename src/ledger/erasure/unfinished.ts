@@ -1,0 +1,65 @@
+import { ERASURE_CLASSES, type ErasureClass } from "../../block/entry.ts";
+import { concatBytes } from "../../bytes/concat.ts";
+import { decode, encode } from "../../codec/dag-cbor.ts";
+import { expectBytes, expectMap, expectOneOf, expectUint } from "../../codec/shape.ts";
+import type { StateChange } from "../../storage/types.ts";
+import type { Vault } from "../vault/vault.ts";
+
+/** An erasure that stands on the ledger, and of which the storage's files may still show something. */
+export interface PendingErasure {
+  /** Id of the erase entry. */
+  readonly id: Uint8Array;
+  readonly class: ErasureClass;
+  /** When it was filed, in ms since 1970. */
+  readonly since: number;
+}
+
+/** Marks of erasures whose traces are yet to be gone from keys and files. */
+export interface Unfinished {
+  /** The change that goes with the erase entry, so that whoever opens the store knows of it. */
+  mark(erasure: PendingErasure): StateChange;
+  list(): Promise<readonly Marked[]>;
+  remove(marked: readonly Marked[]): StateChange[];
+}
+
+/** A mark; without an erasure where an earlier version of the library left it. */
+export interface Marked {
+  readonly name: Uint8Array;
+  readonly erasure?: PendingErasure;
+  /** Why it cannot be read. It stays: something may be left of an erasure that nobody can name. */
+  readonly damage?: unknown;
+}
+
+/** The marks that a vault keeps. */
+export function unfinishedErasures(vault: Vault): Unfinished {
+  const prefix = vault.name("unfinished erasures").subarray(0, 16);
+  return {
+    mark: (erasure) =>
+      vault.put(concatBytes(prefix, vault.name("unfinished erasure", erasure.id)), write(erasure)),
+    async list() {
+      const found: Marked[] = [];
+      for await (const { name, value } of vault.scan(prefix)) {
+        try {
+          found.push(value.length === 0 ? { name } : { name, erasure: read(value) });
+        } catch (damage) {
+          found.push({ name, damage });
+        }
+      }
+      return found;
+    },
+    remove: (marked) => marked.map(({ name }) => vault.remove(name)),
+  };
+}
+
+function write({ id, class: what, since }: PendingErasure): Uint8Array {
+  return encode({ v: 1, id, class: what, since });
+}
+
+function read(bytes: Uint8Array): PendingErasure {
+  const map = expectMap(decode(bytes), "unfinished erasure", ["v", "id", "class", "since"]);
+  return {
+    id: expectBytes(map["id"], "unfinished erasure", 32),
+    class: expectOneOf(map["class"], "unfinished erasure", ERASURE_CLASSES),
+    since: expectUint(map["since"], "unfinished erasure"),
+  };
+}

@@ -1,0 +1,114 @@
+import { equalBytes } from "../../bytes/compare.ts";
+import { toHex } from "../../bytes/hex.ts";
+import type { ConsentResource, ResourceLabels } from "../../consent/model/resource.ts";
+import { toConsentResource } from "../../fhir/consent-resource.ts";
+import { isOutdated, type Labeller } from "../../consent/labels/labeller.ts";
+import type { CatalogueItem } from "../entries/catalogue.ts";
+import { isNormal, labelsOfBoth } from "../../consent/labels/unite-labels.ts";
+
+/** A record as it stands now: its newest content, its newest labels. */
+export interface CurrentRecord {
+  /** Id of the entry that created it, hexadecimal: the name of the record through all versions. */
+  readonly record: string;
+  /** The entry whose envelope holds the newest content. */
+  readonly head: CatalogueItem;
+  readonly labels: ResourceLabels | null;
+  /** Every entry about it, in ledger order. */
+  readonly history: readonly CatalogueItem[];
+  /** Entered in error, or moved to another person. */
+  readonly retracted: boolean;
+}
+
+/**
+ * Folds a person's entries into records: amendments replace content, relabelling replaces labels,
+ * retraction and re-attribution end a record. What follows an entry that is not there is left out.
+ * Who labelled without having seen what another had said last takes away nothing of that.
+ */
+export function currentRecords(items: readonly CatalogueItem[]): Map<string, CurrentRecord> {
+  const records = new Map<string, CurrentRecord>();
+  const recordOf = new Map<string, string>();
+  for (const item of items) {
+    if (item.kind !== "record") continue;
+    const { op, replaces, labels } = item.manifest;
+    const id = toHex(item.id);
+    if (op === "create" || op === "reattribute") {
+      recordOf.set(id, id);
+      const history = [item];
+      records.set(id, {
+        record: id,
+        head: item,
+        labels: labels ?? null,
+        history,
+        retracted: false,
+      });
+      continue;
+    }
+    const name = replaces === undefined ? undefined : recordOf.get(toHex(replaces));
+    const current = name === undefined ? undefined : records.get(name);
+    if (name === undefined || current === undefined) continue;
+    recordOf.set(id, name);
+    const history = [...current.history, item];
+    const said = labels ?? null;
+    const seen = equalBytes(replaces!, current.history.at(-1)!.id);
+    if (op === "amend") {
+      const both = seen ? said : labelsOfBoth(said, current.labels);
+      records.set(name, { ...current, head: item, labels: both, history });
+    } else if (op === "relabel") {
+      const judged = current.history.slice(current.history.indexOf(current.head));
+      const same = seen || judged.some(({ id }) => equalBytes(id, replaces!));
+      const both = same ? labelsOfBoth(said, current.labels) : labelsOfBoth(current.labels, said);
+      records.set(name, { ...current, labels: seen ? said : both, history });
+    } else if (op === "retract") {
+      records.set(name, { ...current, retracted: true, history });
+    }
+  }
+  return records;
+}
+
+/**
+ * What the labels of a record are worth under the current rules: older rules stamped as judged what
+ * these may find sensitive, or cannot judge. What they found stands.
+ */
+function believedLabels(
+  labels: ResourceLabels | null,
+  labeller: Pick<Labeller, "name" | "version" | "replaces">,
+): ResourceLabels | null {
+  if (labels?.stamp == null || !isOutdated(labels.stamp, labeller)) return labels;
+  return { codes: labels.codes.filter((code) => !isNormal(code)), stamp: null };
+}
+
+/** A record in the form in which consent judges it. */
+export function judgedForm(
+  record: CurrentRecord,
+  {
+    controller,
+    labeller,
+    jurisdictions,
+  }: {
+    readonly controller: string;
+    /** By whose rules a stamp of older ones is told. */
+    readonly labeller: Pick<Labeller, "name" | "version" | "replaces">;
+    readonly jurisdictions?: readonly string[];
+  },
+): ConsentResource {
+  const { head } = record;
+  const labels = believedLabels(record.labels, labeller);
+  const description = head.manifest.resource;
+  if (description === undefined) {
+    return {
+      type: "unknown",
+      codes: [],
+      labels,
+      controller,
+      ...(jurisdictions === undefined ? {} : { jurisdictions }),
+      recordedAt: head.recordedAt,
+    };
+  }
+  return toConsentResource(description, {
+    // An unstamped `null` must not fall back to what the resource says of itself.
+    labels: labels ?? { codes: [], stamp: null },
+    controller,
+    ...(jurisdictions === undefined ? {} : { jurisdictions }),
+    recordedAt: head.recordedAt,
+  });
+}

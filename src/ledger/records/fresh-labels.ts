@@ -1,0 +1,134 @@
+import type { Labeller } from "../../consent/labels/labeller.ts";
+import type { ResourceLabels } from "../../consent/model/resource.ts";
+import { readResource } from "../../fhir/bundle.ts";
+import type { Addressable } from "../../fhir/references.ts";
+import type { FhirResource } from "../../fhir/resource.ts";
+import type { CatalogueItem } from "../entries/catalogue.ts";
+import { findVersions } from "./label-context.ts";
+import type { CurrentRecord } from "./current-record.ts";
+import { isNormal, isOwn, uniteLabels } from "../../consent/labels/unite-labels.ts";
+
+/** What labelling a record anew stands on. */
+export interface FreshLabelsOptions {
+  readonly labeller: Labeller;
+  /** The labeller before this one. */
+  readonly former?: Labeller | undefined;
+  /** The person's other records: what this one refers to tells about it. */
+  readonly among: Iterable<CurrentRecord>;
+  textOf(item: CatalogueItem): Promise<Uint8Array>;
+}
+
+/**
+ * The labels of a record by the current rules, its content being the same.
+ *
+ * Whoever else judged the whole of it is believed as before, and only added to. What the rules could
+ * judge once and cannot any more keeps its labels and loses the stamp.
+ */
+export async function freshLabels(
+  record: CurrentRecord,
+  options: FreshLabelsOptions,
+): Promise<ResourceLabels | null> {
+  const { labeller, former } = options;
+  const { labels: current } = record;
+  const { resource } = readResource(await options.textOf(record.head));
+  const judge = async (by: Labeller): Promise<ResourceLabels | null> =>
+    besideAttachments(
+      await labelAmong(record, resource, by, options),
+      record.head.manifest.attachments,
+    );
+  const fresh = await judge(labeller);
+  const stamp = current?.stamp ?? null;
+  if (current === null || stamp === null) {
+    const before = former === undefined ? fresh : await judge(former);
+    const united = uniteLabels(fresh, current, before, labeller);
+    // What could be judged and bears no stamp, somebody left open: nobody else closes it.
+    if (united === null || before === null || before.stamp === null) return united;
+    return current === null && united.codes.every(isNormal) ? null : { ...united, stamp: null };
+  }
+  const own = isOwn(stamp, labeller) || stamp.labeller === former?.name;
+  if (own && fresh !== null && fresh.stamp !== null) return fresh;
+  const codes = joined(current, fresh);
+  if (!own) return { codes, stamp };
+  return codes.every(isNormal) ? null : { codes, stamp: null };
+}
+
+/**
+ * What the labels of a resource are worth for a record that has attachments too: nobody has judged
+ * those, so that there is no stamp.
+ */
+export function besideAttachments(
+  labels: ResourceLabels | null,
+  attachments: readonly unknown[] | undefined,
+): ResourceLabels | null {
+  if (labels === null || attachments === undefined || attachments.length === 0) return labels;
+  return labels.codes.every(isNormal) ? null : { ...labels, stamp: null };
+}
+
+/** Labels a resource, looking up what it refers to, round by round. */
+async function labelAmong(
+  record: CurrentRecord,
+  resource: FhirResource,
+  labeller: Labeller,
+  { among, textOf }: FreshLabelsOptions,
+): Promise<ResourceLabels | null> {
+  const find = findVersions(Array.from(among, addressOf).filter((one) => one !== undefined));
+  const loaded = new Map<CurrentRecord, FhirResource>();
+  const home = new Map<object, Addressable>([[resource, addressOf(record) ?? { resource }]]);
+  for (;;) {
+    const wanted = new Set<AddressedRecord>();
+    const labels = labeller.label(resource, {
+      resolve(reference, from) {
+        const named = find(reference, home.get(from) ?? { resource });
+        const missing = named.filter((one) => !loaded.has(one.record));
+        for (const one of missing) wanted.add(one);
+        return missing.length > 0 ? undefined : named.map((one) => loaded.get(one.record));
+      },
+    });
+    if (wanted.size === 0 || loaded.size > MAX_FOUND) return labels;
+    for (const one of wanted) {
+      const target = readResource(await textOf(one.record.head)).resource;
+      loaded.set(one.record, target);
+      home.set(target, one);
+    }
+  }
+}
+
+const MAX_FOUND = 256;
+
+interface AddressedRecord extends Addressable {
+  readonly record: CurrentRecord;
+}
+
+/** A record as references name it: by where it stood, and by its type and id. */
+function addressOf(record: CurrentRecord): AddressedRecord | undefined {
+  const { resource, fullUrl } = record.head.manifest;
+  if (resource === undefined || record.retracted) return undefined;
+  return {
+    record,
+    resource: {
+      resourceType: resource.type,
+      ...(resource.id === undefined ? {} : { id: resource.id }),
+    },
+    ...(fullUrl === undefined ? {} : { fullUrl }),
+  };
+}
+
+type Code = ResourceLabels["codes"][number];
+const nameOf = ({ system, code }: Code): string => JSON.stringify([system, code]);
+
+function joined(current: ResourceLabels, fresh: ResourceLabels | null): readonly Code[] {
+  const added = (fresh?.codes ?? []).filter((code) => !isNormal(code));
+  const kept = added.length > 0 ? current.codes.filter((code) => !isNormal(code)) : current.codes;
+  return [...new Map([...kept, ...added].map((code) => [nameOf(code), code])).values()];
+}
+
+/** Whether two sets of labels say the same, in whatever order. */
+export function isSameLabels(one: ResourceLabels | null, other: ResourceLabels | null): boolean {
+  const key = (labels: ResourceLabels | null): string =>
+    JSON.stringify(
+      labels === null
+        ? null
+        : [labels.codes.map(nameOf).sort(), labels.stamp?.labeller, labels.stamp?.version],
+    );
+  return key(one) === key(other);
+}

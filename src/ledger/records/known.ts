@@ -1,0 +1,167 @@
+import { equalBytes } from "../../bytes/compare.ts";
+import { toHex } from "../../bytes/hex.ts";
+import { encode } from "../../codec/dag-cbor.ts";
+import { StorageError } from "../../errors.ts";
+import type { ResourceDescription } from "../../fhir/manifest.ts";
+import type { CatalogueItem } from "../entries/catalogue.ts";
+import type { Manifest } from "../entries/manifest.ts";
+import type { CurrentRecord } from "./current-record.ts";
+import type { Subject } from "../entries/subjects.ts";
+
+/** A resource as it comes in, to be filed about somebody. */
+export interface Incoming {
+  readonly subject: Subject;
+  readonly manifest: Pick<Manifest, "resource" | "fullUrl" | "labels">;
+  readonly text: Uint8Array;
+}
+
+/** What is on record of a resource that comes in again. */
+export interface KnownRecord {
+  /** Id of the newest entry of its record. */
+  readonly id: Uint8Array;
+  /**
+   * `recorded`: this text is a version of it. `newer`: a newer one is. `ended`: it was retracted, or
+   * moved to another person.
+   */
+  readonly as: "recorded" | "newer" | "ended";
+}
+
+/** What becomes of resources that come in. */
+export interface Sorted<T extends Incoming> {
+  readonly fresh: readonly T[];
+  /** Newer versions of what is on record, and the id of an entry of it. */
+  readonly changed: readonly { readonly one: T; readonly amends: Uint8Array }[];
+  readonly known: readonly { readonly one: T; readonly known: KnownRecord }[];
+  /** What comes in twice at once, in the same words under the same name. */
+  readonly repeated: readonly T[];
+}
+
+/**
+ * Tells which resources are on record already.
+ *
+ * One is known by its text, whatever became of its record since; and by its address on a server,
+ * which is one resource for ever. A `urn:` names something within one bundle only.
+ *
+ * @param recordsOf - all of a person's records, also retracted ones
+ */
+export async function sortIncoming<T extends Incoming>(
+  incoming: readonly T[],
+  recordsOf: (subject: Subject) => Promise<Iterable<CurrentRecord>>,
+  textOf: (item: CatalogueItem) => Promise<Uint8Array>,
+): Promise<Sorted<T>> {
+  const finders = new Map<string, Finder>();
+  const fresh: T[] = [];
+  const changed: { one: T; amends: Uint8Array }[] = [];
+  const known: { one: T; known: KnownRecord }[] = [];
+  const repeated: T[] = [];
+  const before = new Map<string, Uint8Array[]>();
+  for (const one of incoming) {
+    const person = toHex(one.subject.local);
+    if (one.manifest.resource?.id !== undefined || one.manifest.fullUrl !== undefined) {
+      const name = `${person} ${nameOf(one.manifest)}`;
+      const texts = before.get(name) ?? [];
+      if (texts.some((text) => equalBytes(text, one.text))) {
+        repeated.push(one);
+        continue;
+      }
+      before.set(name, texts);
+      texts.push(one.text);
+    }
+    let find = finders.get(person);
+    if (find === undefined) {
+      find = finderAmong(await recordsOf(one.subject), textOf);
+      finders.set(person, find);
+    }
+    const found = await find(one);
+    if (found === undefined) fresh.push(one);
+    else if (found.as === "changed") changed.push({ one, amends: found.id });
+    else known.push({ one, known: { id: found.id, as: found.as } });
+  }
+  return { fresh, changed, known, repeated };
+}
+
+type Finder = (
+  incoming: Incoming,
+) => Promise<{ readonly id: Uint8Array; readonly as: KnownRecord["as"] | "changed" } | undefined>;
+
+interface Version {
+  readonly record: CurrentRecord;
+  readonly item: CatalogueItem;
+}
+
+function finderAmong(
+  records: Iterable<CurrentRecord>,
+  textOf: (item: CatalogueItem) => Promise<Uint8Array>,
+): Finder {
+  const versions = new Map<string, Version[]>();
+  const byAddress = new Map<string, CurrentRecord>();
+  for (const record of records) {
+    for (const item of record.history) {
+      if (item.manifest.resource === undefined || item.manifest.mediaType === undefined) continue;
+      const name = nameOf(item.manifest);
+      const all = versions.get(name);
+      if (all === undefined) versions.set(name, [{ record, item }]);
+      else all.push({ record, item });
+    }
+    const address = addressOf(record.head.manifest);
+    // What was retracted does not hide what was recorded anew.
+    if (address !== undefined && byAddress.get(address)?.retracted !== false) {
+      byAddress.set(address, record);
+    }
+  }
+  return async ({ manifest, text }) => {
+    const named = versions.get(nameOf(manifest)) ?? [];
+    const description = named.length === 0 ? undefined : encode(manifest.resource);
+    for (const { record, item } of named) {
+      // Texts that are one have one description: few have to be opened.
+      if (!equalBytes(encode(item.manifest.resource), description!)) continue;
+      const own = await textOf(item).catch(noText);
+      if (own === undefined || !equalBytes(own, text)) continue;
+      const id = record.history.at(-1)!.id;
+      if (record.retracted) return { id, as: "ended" };
+      if (item !== record.head) return { id, as: "newer" };
+      return { id, as: saysMore(manifest, record) ? "changed" : "recorded" };
+    }
+    const address = addressOf(manifest);
+    const record = address === undefined ? undefined : byAddress.get(address);
+    if (record === undefined) return undefined;
+    const id = record.history.at(-1)!.id;
+    if (record.retracted) return { id, as: "ended" };
+    const isOlder = comesBefore(manifest.resource!, record.head.manifest.resource!);
+    return { id, as: isOlder ? "newer" : "changed" };
+  };
+}
+
+/** What was erased, or cannot be read, is not known to be the same. */
+function noText(error: unknown): undefined {
+  if (!(error instanceof StorageError)) throw error;
+}
+
+/** Whether what a bundle says of the same text now would be lost if it were not recorded. */
+function saysMore({ labels }: Incoming["manifest"], record: CurrentRecord): boolean {
+  const own = record.labels?.codes ?? [];
+  return (labels?.codes ?? []).some(
+    ({ system, code }) => !own.some((one) => one.system === system && one.code === code),
+  );
+}
+
+const nameOf = ({ resource, fullUrl = "" }: Pick<Manifest, "resource" | "fullUrl">): string =>
+  `${resource?.type}/${resource?.id ?? ""} ${fullUrl}`;
+
+function addressOf(manifest: Pick<Manifest, "resource" | "fullUrl">): string | undefined {
+  const { resource, fullUrl } = manifest;
+  return fullUrl !== undefined && /^https?:/i.test(fullUrl)
+    ? `${resource?.type} ${fullUrl}`
+    : undefined;
+}
+
+/** Whether one version of a resource is older than another, as far as both of them say. */
+function comesBefore(one: ResourceDescription, other: ResourceDescription): boolean {
+  if (one.lastUpdated !== undefined && other.lastUpdated !== undefined) {
+    return one.lastUpdated < other.lastUpdated;
+  }
+  const [mine, yours] = [one, other].map(({ versionId }) =>
+    /^\d{1,15}$/.test(versionId ?? "") ? Number(versionId) : NaN,
+  );
+  return mine! < yours!;
+}

@@ -1,0 +1,250 @@
+import { toHex } from "../../bytes/hex.ts";
+import { prepareFields } from "../../envelope/disclosed.ts";
+import { decodeSignedHeader } from "../../envelope/header.ts";
+import { wipeKeys } from "../../envelope/keys.ts";
+import type { OpenOptions } from "../../envelope/open.ts";
+import type { PartContent } from "../../envelope/seal.ts";
+import { EncodingError, InputError, StorageError } from "../../errors.ts";
+import { splitFields } from "../../fhir/fields.ts";
+import {
+  attachmentPart,
+  attachmentsOf,
+  type Attachment,
+  type AttachmentInput,
+} from "./attachments.ts";
+import { openingOfOwn, openOwn, type Catalogue, type CatalogueItem } from "../entries/catalogue.ts";
+import type { LedgerContext } from "../context.ts";
+import { sealEntry, type SealedEntry } from "../entries/filing.ts";
+import { encodeManifest, type Manifest } from "../entries/manifest.ts";
+import type { CurrentRecord } from "./current-record.ts";
+import type { Subject, Subjects } from "../entries/subjects.ts";
+import type { Upload, Uploads } from "./uploads.ts";
+
+/** How recording with attachments is followed and ended. */
+export interface UploadProgress {
+  /** Told after each block of ciphertext, in bytes of plaintext sealed. */
+  readonly onProgress?: (progress: { readonly sealed: number }) => void;
+  /** Ends it before the entry is filed; what was written is deleted. */
+  readonly signal?: AbortSignal;
+}
+
+/** What a record holds beside its manifest. */
+export interface RecordContent extends UploadProgress {
+  /** The resource's exact JSON. */
+  readonly text: Uint8Array;
+  /** Whether its values can be proved one by one. */
+  readonly fields?: boolean;
+  readonly attachments: readonly AttachmentInput[];
+  /** The envelope, where it is durable already. */
+  readonly upload?: Upload;
+}
+
+/** A manifest but for what is the same in all of a person's. */
+export type ManifestOf = Omit<Manifest, "v" | "local">;
+
+/** Seals what records hold, and reads it again. */
+export interface RecordContents {
+  /**
+   * Works on content whose attachments, if it has any, are durable by then, while nobody had to wait
+   * for them. The work seals and files the entry.
+   */
+  prepare<T>(
+    subject: Subject,
+    manifest: ManifestOf,
+    content: RecordContent,
+    work: (content: RecordContent) => Promise<T>,
+  ): Promise<T>;
+  /**
+   * Says whether {@link RecordContents.seal} would take them, so that many can be asked before the
+   * first is filed.
+   *
+   * @throws {InputError} `ERR_INPUT_TOO_LARGE` or `ERR_INPUT_INVALID`
+   */
+  assertSealable(
+    manifest: ManifestOf,
+    content: Pick<RecordContent, "text" | "fields">,
+    path: string,
+  ): void;
+  /** Seals a record's entry; where its content was prepared, with the manifest of then. */
+  seal(subject: Subject, manifest: ManifestOf, content?: RecordContent): Promise<SealedEntry>;
+  /**
+   * Works with a sealer that reads each person's key once, and wipes the keys in the end. Nobody may
+   * be forgotten meanwhile.
+   */
+  sealMany<T>(work: (seal: RecordContents["seal"]) => Promise<T>): Promise<T>;
+  /** The resource's exact JSON in an entry's envelope. */
+  textOf(item: CatalogueItem): Promise<Uint8Array>;
+  /** What is attached to a record's newest content. */
+  attachmentsOf(record: CurrentRecord): Promise<readonly Attachment[]>;
+  /** The same, to be sealed again; read when it is. */
+  attachedTo(record: CurrentRecord): Promise<readonly AttachmentInput[]>;
+  /** All that a record holds, to be sealed again. */
+  copyOf(record: CurrentRecord): Promise<RecordContent>;
+}
+
+/** Starts sealing and reading content. */
+export function createRecordContents(
+  context: LedgerContext,
+  options: {
+    readonly catalogue: Catalogue;
+    readonly subjects: Subjects;
+    readonly uploads: Uploads;
+  },
+): RecordContents {
+  const { catalogue, subjects, uploads } = options;
+
+  const isErased = async ({ id }: CatalogueItem): Promise<boolean> =>
+    (await catalogue.find(id)).status === "erased";
+
+  const contentIsGone = async (item: CatalogueItem): Promise<StorageError> =>
+    (await isErased(item))
+      ? new StorageError("ERR_STORAGE_ERASED", "this record was erased")
+      : new StorageError("ERR_STORAGE_MISSING", "the record's content is not there");
+
+  async function sealUnder(
+    subjectKey: Uint8Array,
+    { local }: Subject,
+    manifest: ManifestOf,
+    content: RecordContent | undefined,
+  ): Promise<SealedEntry> {
+    const upload = content?.upload;
+    const full: Manifest = upload?.manifest ?? { v: 1, local, ...manifest };
+    const sealed =
+      upload?.entry(subjectKey) ??
+      (await sealEntry(context, {
+        kind: "record",
+        manifest: full,
+        subjectKey,
+        ...(content === undefined ? { parts: [] } : partsOf(content, context.random)),
+      }));
+    catalogue.remember(sealed.id, full);
+    return sealed;
+  }
+
+  async function textOf(item: CatalogueItem): Promise<Uint8Array> {
+    const { kind, envelope, place } = item;
+    const parts = ["content"];
+    const opened = await openOwn(context, { kind, envelope, height: place.height, parts });
+    const content = opened?.get("content");
+    if (content === undefined) throw await contentIsGone(item);
+    return content;
+  }
+
+  /** What opens an envelope of a record; the caller wipes the keys. */
+  async function openingOf(item: CatalogueItem): Promise<OpenOptions> {
+    const { kind, envelope, place } = item;
+    const opening = await openingOfOwn(context, { kind, envelope, height: place.height });
+    if (opening === undefined) throw await contentIsGone(item);
+    const { read } = opening;
+    return {
+      ...opening,
+      read: async (cid) => (await read(cid)) ?? ((await isErased(item)) ? "erased" : undefined),
+    };
+  }
+
+  async function headerOf(item: CatalogueItem) {
+    const { header, keys } = await openingOf(item);
+    wipeKeys(keys);
+    return decodeSignedHeader(header).header;
+  }
+
+  async function attachmentsOfHead({ head }: CurrentRecord): Promise<readonly Attachment[]> {
+    if (head.manifest.attachments === undefined) return [];
+    return attachmentsOf(
+      head.manifest,
+      await headerOf(head),
+      () => true,
+      async (part) => ({ ...(await openingOf(head)), part }),
+    );
+  }
+
+  async function attachedTo(record: CurrentRecord): Promise<readonly AttachmentInput[]> {
+    return (await attachmentsOfHead(record)).map(({ mediaType, stream }) => ({
+      mediaType,
+      source: stream(),
+    }));
+  }
+
+  return {
+    async prepare(subject, manifest, content, work) {
+      const { attachments, onProgress, signal } = content;
+      if (attachments.length === 0) return work(content);
+      const { parts, disclosed } = partsOf(content, context.random);
+      const upload = await uploads.begin({
+        manifest: {
+          v: 1,
+          local: subject.local,
+          ...manifest,
+          attachments: attachments.map(({ mediaType }) => mediaType),
+        },
+        parts: [
+          ...parts.map(({ id, bytes }) => ({ id, source: bytes })),
+          ...attachments.map(({ source }, i) => ({ id: attachmentPart(i), source })),
+        ],
+        ...(disclosed === undefined ? {} : { disclosed }),
+        ...(onProgress === undefined ? {} : { onProgress }),
+        ...(signal === undefined ? {} : { signal }),
+      });
+      return upload.finish(async () => {
+        signal?.throwIfAborted();
+        return work({ ...content, upload });
+      });
+    },
+    assertSealable(manifest, content, path) {
+      try {
+        encodeManifest({ v: 1, local: new Uint8Array(16), ...manifest });
+        if (content.fields === true) partsOf(content, (length) => new Uint8Array(length));
+      } catch (cause) {
+        if (!(cause instanceof EncodingError) && !(cause instanceof InputError)) throw cause;
+        const isLimit = cause.code === "ERR_ENCODING_LIMIT" || cause.code === "ERR_INPUT_TOO_LARGE";
+        throw new InputError(
+          isLimit ? "ERR_INPUT_TOO_LARGE" : "ERR_INPUT_INVALID",
+          `${path} cannot be sealed`,
+          { cause },
+        );
+      }
+    },
+    async seal(subject, manifest, content) {
+      const { key } = await subjects.read(subject);
+      try {
+        return await sealUnder(key, subject, manifest, content);
+      } finally {
+        key.fill(0);
+      }
+    },
+    async sealMany(work) {
+      const keys = new Map<string, Uint8Array>();
+      try {
+        return await work(async (subject, manifest, content) => {
+          const person = toHex(subject.local);
+          const key = keys.get(person) ?? (await subjects.read(subject)).key;
+          keys.set(person, key);
+          return sealUnder(key, subject, manifest, content);
+        });
+      } finally {
+        for (const key of keys.values()) key.fill(0);
+      }
+    },
+    textOf,
+    attachmentsOf: attachmentsOfHead,
+    attachedTo,
+    async copyOf(record) {
+      return {
+        text: await textOf(record.head),
+        fields: (await headerOf(record.head)).disclosed !== undefined,
+        attachments: await attachedTo(record),
+      };
+    },
+  };
+}
+
+/** The parts of a record that are held in memory, but for the manifest. */
+function partsOf(
+  { text, fields = false }: Pick<RecordContent, "text" | "fields">,
+  random: (length: number) => Uint8Array,
+): { readonly parts: readonly PartContent[]; readonly disclosed?: Uint8Array } {
+  const content = { id: "content", bytes: text };
+  if (!fields) return { parts: [content] };
+  const { part, disclosed } = prepareFields(splitFields(text), random);
+  return { parts: [content, part], disclosed };
+}

@@ -1,0 +1,658 @@
+import { equalBytes } from "../../bytes/compare.ts";
+import { toHex } from "../../bytes/hex.ts";
+import type { EntryPlace } from "../../chain/make-receipt.ts";
+import type { LabelOptions, Labeller } from "../../consent/labels/labeller.ts";
+import type { ResourceLabels } from "../../consent/model/resource.ts";
+import { InputError, StorageError } from "../../errors.ts";
+import {
+  bundleSteps,
+  readResource,
+  readSteps,
+  type BundleProblem,
+  type ResourceText,
+} from "../../fhir/bundle.ts";
+import { describeResource } from "../../fhir/manifest.ts";
+import type { FhirResource } from "../../fhir/resource.ts";
+import { bySlices, giveTurn } from "../../loop/give-turn.ts";
+import { findPersons } from "./bundle-persons.ts";
+import { assertAttachments, type Attachment, type AttachmentInput } from "./attachments.ts";
+import { lostEntry, type Catalogue, type CatalogueItem } from "../entries/catalogue.ts";
+import {
+  MAX_BYTES_TOGETHER,
+  MAX_FILED_TOGETHER,
+  sizeOfSealed,
+  type Filed,
+  type Filing,
+  type SealedEntry,
+} from "../entries/filing.ts";
+import { sortIncoming, type KnownRecord } from "./known.ts";
+import { labelsWithin } from "./label-context.ts";
+import { MAX_URL, type Manifest } from "../entries/manifest.ts";
+import type { RecordContent, RecordContents, UploadProgress } from "./record-content.ts";
+import { currentRecords, type CurrentRecord } from "./current-record.ts";
+import type { PersonIdentifier, Subject, Subjects } from "../entries/subjects.ts";
+import { afterWriting } from "../../storage/settle.ts";
+import { assertAbout, assertSamePerson } from "./same-person.ts";
+import { besideAttachments, freshLabels, isSameLabels } from "./fresh-labels.ts";
+import { personName, sharedOfAll, type Turns } from "../turns.ts";
+import { isOwn, uniteLabels } from "../../consent/labels/unite-labels.ts";
+
+/** FHIR JSON: as UTF-8 bytes or a string, which keep every digit, or parsed. */
+export type ResourceInput = Uint8Array | string | FhirResource;
+
+/** A version of a record that was filed. */
+export interface RecordedVersion {
+  /** Id of the entry, 32 bytes. */
+  readonly id: Uint8Array;
+  readonly place: EntryPlace;
+  /** Labels that consent will judge it by; `null` where nothing could be told. */
+  readonly labels: ResourceLabels | null;
+}
+
+export interface RecordOptions extends UploadProgress {
+  /** Id of any version of the record that this one corrects. */
+  readonly amends?: Uint8Array;
+  /**
+   * Labels to use instead of the labeller's. A correction without them keeps those that somebody
+   * else than the labeller had set, beside the labeller's.
+   */
+  readonly labels?: ResourceLabels | null;
+  /**
+   * Bytes that belong to the resource, such as a PDF or the images of a study: at most 250, sealed
+   * as they come, in constant memory, whatever their length. A correction without them keeps those
+   * that were there, by sealing them anew; with `[]` it has none.
+   */
+  readonly attachments?: readonly AttachmentInput[];
+  /** Lets whoever is given the record prove single values of it to others. Default `false`. */
+  readonly fields?: boolean;
+}
+
+export interface BundleOptions {
+  /**
+   * Told after every 25 resources that were sealed and after each transaction: how many resources there
+   * are to record, how many are sealed, and how many of those are durable.
+   */
+  readonly onProgress?: (progress: {
+    readonly done: number;
+    readonly sealed: number;
+    readonly total: number;
+  }) => void;
+  /**
+   * Ends it before the next transaction is written. Those before it stand, and `onProgress` was told of
+   * them; so do persons who were made known.
+   */
+  readonly signal?: AbortSignal;
+  /**
+   * Files every entry as a transaction of its own, so that transactions say nothing of who it is
+   * about; slower. Default `false`: then entries of one transaction may be presumed to concern one
+   * person.
+   */
+  readonly mix?: boolean;
+  /** As in {@link RecordOptions}, for every resource. */
+  readonly fields?: boolean;
+}
+
+/** What became of a bundle. */
+export interface RecordedBundle {
+  /** What was recorded now. */
+  readonly recorded: readonly (RecordedVersion & {
+    readonly subject: Subject;
+    readonly type: string;
+    /** Place in `Bundle.entry`. */
+    readonly index: number;
+    /** Id of an entry of the record that this is a newer version of. */
+    readonly amends?: Uint8Array;
+  })[];
+  /**
+   * What was on record already, and was not recorded again: the text itself, or a newer version at
+   * its address (`fullUrl` on a server). What was erased is not known, and recorded anew.
+   */
+  readonly known: readonly (KnownRecord & {
+    readonly subject: Subject;
+    readonly type: string;
+    /** Place in `Bundle.entry`. */
+    readonly index: number;
+  })[];
+  /** Persons found in the bundle, each filed under an identifier of theirs. */
+  readonly subjects: readonly {
+    readonly identifier: PersonIdentifier;
+    readonly subject: Subject;
+  }[];
+  /**
+   * Resources that are about no patient, or about one without identifier, or of whom his numbers do not
+   * tell which person known here he is; that do not stand any more, or that stand in the bundle twice.
+   */
+  readonly skipped: readonly {
+    readonly type: string;
+    readonly index: number;
+    readonly why: string;
+  }[];
+  readonly problems: readonly BundleProblem[];
+}
+
+/** Seals records and files them. */
+export interface Recording {
+  record(subject: Subject, input: ResourceInput, options?: RecordOptions): Promise<RecordedVersion>;
+  recordBundle(
+    subject: Subject | null,
+    bundle: Uint8Array | string | FhirResource,
+    options?: BundleOptions,
+  ): Promise<RecordedBundle>;
+  relabel(record: Uint8Array, labels?: ResourceLabels | null): Promise<RecordedVersion>;
+  /** Labels anew by the current rules; `undefined` where that changes nothing. */
+  refreshLabels(record: Uint8Array, former?: Labeller): Promise<RecordedVersion | undefined>;
+  retract(record: Uint8Array, reason: string): Promise<RecordedVersion>;
+  reattribute(record: Uint8Array, to: Subject, reason: string): Promise<RecordedVersion>;
+  /** The record that an entry belongs to, as it stands now. */
+  find(id: Uint8Array): Promise<CurrentRecord>;
+  /** A person's records as they stand now. */
+  list(subject: Subject): Promise<readonly CurrentRecord[]>;
+  /** The newest content of a record: its exact FHIR JSON. */
+  read(id: Uint8Array): Promise<Uint8Array>;
+  /** What is attached to the newest content. */
+  attachments(id: Uint8Array): Promise<readonly Attachment[]>;
+}
+
+/** A resource of a bundle that is to be filed. */
+interface ToFile {
+  readonly index: number;
+  readonly type: string;
+  readonly text: Uint8Array;
+  readonly subject: Subject;
+  readonly manifest: Pick<Manifest, "mediaType" | "resource" | "fullUrl"> & {
+    readonly labels: ResourceLabels | null;
+  };
+}
+
+/** Resources of a bundle that are sealed between two calls of `onProgress`. */
+const PROGRESS_EVERY = 25;
+
+/** Why a resource of a bundle is not recorded although its text could be, by what was found. */
+const NOT_FILED: Readonly<Partial<Record<BundleProblem["code"], string>>> = {
+  superseded: "a newer version of it is in the bundle",
+  deleted: "it was deleted",
+  "not-a-write": "the bundle asks to read, delete or patch it",
+  "several-patients": "it is about several patients",
+  "other-patient": "it leads to another patient than the one that it names",
+};
+
+const FHIR_JSON = "application/fhir+json";
+
+/** What describes a correction, and the labels that its author gave. */
+interface Correction extends Pick<Manifest, "mediaType" | "resource"> {
+  readonly labels: ResourceLabels | null;
+  readonly given?: ResourceLabels | null | undefined;
+  readonly attachments?: readonly unknown[] | undefined;
+}
+
+type LivingRecord = CurrentRecord & { readonly subject: Subject };
+
+const changedMeanwhile = (): StorageError =>
+  new StorageError("ERR_STORAGE_CONFLICT", "another process changed this record meanwhile");
+
+const wasErased = (): StorageError =>
+  new StorageError("ERR_STORAGE_ERASED", "this record was erased");
+
+function assertReason(reason: unknown): void {
+  if (typeof reason !== "string" || reason.length > 4096 || reason.includes("\0")) {
+    throw new InputError(
+      "ERR_INPUT_INVALID",
+      "a reason is a string of at most 4096 characters without U+0000",
+    );
+  }
+}
+
+function assertLiving({ retracted }: CurrentRecord): void {
+  if (retracted) throw new InputError("ERR_INPUT_INVALID", "this record was retracted or moved");
+}
+
+/** Id of the entry that the next one about a record follows. */
+const newestOf = ({ history }: CurrentRecord): Uint8Array => history.at(-1)!.id;
+
+/** Starts recording. */
+export function createRecording(options: {
+  readonly catalogue: Catalogue;
+  readonly filing: Filing;
+  readonly subjects: Subjects;
+  readonly labeller: Labeller;
+  readonly turns: Turns;
+  readonly contents: RecordContents;
+  /** Destroys what was filed about a record while it was erased. */
+  readonly abandon: (subject: Subject, ids: readonly Uint8Array[]) => Promise<void>;
+  /** Clock, in ms since 1970. */
+  readonly now: () => number;
+}): Recording {
+  const { catalogue, filing, subjects, labeller, turns, contents, abandon, now } = options;
+
+  function manifestOf(
+    { resource }: ResourceText,
+    labels: ResourceLabels | null | undefined,
+    within: LabelOptions = {},
+  ): Pick<Manifest, "mediaType" | "resource" | "fullUrl"> & {
+    readonly labels: ResourceLabels | null;
+  } {
+    return {
+      mediaType: FHIR_JSON,
+      resource: describeResource(resource),
+      labels: labels === undefined ? labeller.label(resource, within) : labels,
+    };
+  }
+
+  /** Takes in what was filed, now or later: what is recorded is acknowledged whatever comes of it. */
+  const keepUp = (): Promise<void> => catalogue.keepUp().catch(() => undefined);
+
+  async function find(id: Uint8Array): Promise<CurrentRecord & { readonly subject: Subject }> {
+    if (!(id instanceof Uint8Array) || id.length !== 32) {
+      throw new TypeError("a record is named by the id of one of its entries, 32 bytes");
+    }
+    await catalogue.catchUp();
+    const found = await catalogue.find(id);
+    if (found.status === "erased") {
+      throw wasErased();
+    }
+    if (found.status === "lost") throw lostEntry(found.kind, id);
+    if (found.status === "missing" || found.item.kind !== "record") {
+      throw new StorageError("ERR_STORAGE_MISSING", "this custodian has no such record");
+    }
+    const subject = { local: found.item.manifest.local };
+    const records = currentRecords(await catalogue.itemsOf(subject.local));
+    for (const record of records.values()) {
+      if (record.history.some((item) => toHex(item.id) === toHex(id)))
+        return { ...record, subject };
+    }
+    throw new StorageError("ERR_STORAGE_MISSING", "the record's first version is not there");
+  }
+
+  /**
+   * Changes a record while nobody else in this process does. Nor are the persons forgotten
+   * meanwhile.
+   */
+  async function change<T>(
+    id: Uint8Array,
+    work: (record: LivingRecord) => Promise<T>,
+    ...others: readonly Subject[]
+  ): Promise<T> {
+    const { record, subject } = await find(id);
+    const people = [subject, ...others].map(personName);
+    return sharedOfAll(turns, people, () =>
+      turns.exclusive(`record ${record}`, async () => {
+        const living = await find(id);
+        assertLiving(living);
+        return work(living);
+      }),
+    );
+  }
+
+  /** What another process filed about a record, unseen, before this entry that follows another. */
+  async function overlooked(
+    subject: Subject,
+    entry: Uint8Array,
+    replaces: Uint8Array,
+  ): Promise<readonly CatalogueItem[]> {
+    await catalogue.catchUp();
+    for (const { history } of currentRecords(await catalogue.itemsOf(subject.local)).values()) {
+      const ids = history.map(({ id }) => toHex(id));
+      const at = ids.indexOf(toHex(entry));
+      if (at >= 0) return history.slice(ids.indexOf(toHex(replaces)) + 1, at);
+    }
+    return [];
+  }
+
+  const version = ({ id, place }: Filed, labels: ResourceLabels | null): RecordedVersion => ({
+    id,
+    place,
+    labels,
+  });
+
+  /**
+   * Makes sure that an entry was not erased, unseen, before others followed it: they would outlive
+   * what they follow.
+   */
+  async function assertKept(
+    replaces: Uint8Array,
+    followers: readonly { readonly subject: Subject; readonly id: Uint8Array }[],
+  ): Promise<void> {
+    if ((await catalogue.find(replaces)).status !== "erased") return;
+    for (const { subject, id } of followers) await abandon(subject, [id]);
+    throw wasErased();
+  }
+
+  /** Files one operation on a record that is there. */
+  async function follow(
+    record: LivingRecord,
+    manifest: Omit<Manifest, "v" | "local" | "replaces">,
+    content?: RecordContent,
+  ): Promise<RecordedVersion> {
+    const replaces = newestOf(record);
+    const prepared = content?.upload?.manifest.replaces;
+    if (prepared !== undefined) {
+      // Somebody may have been quicker while the attachments were sealed.
+      const current = await find(replaces);
+      if (!equalBytes(prepared, newestOf(current))) throw changedMeanwhile();
+    }
+    const sealed = await contents.seal(record.subject, { ...manifest, replaces }, content);
+    const filed = (await filing.file([sealed]))[0]!;
+    const unseen = await afterWriting(async () => {
+      const others = await overlooked(record.subject, filed.id, replaces);
+      await assertKept(replaces, [{ subject: record.subject, id: filed.id }]);
+      return others;
+    });
+    if (manifest.op !== "retract" && unseen.length > 0) throw changedMeanwhile();
+    return version(filed, manifest.labels ?? null);
+  }
+
+  /** The labels of a correction that brings none. */
+  async function keptLabels(
+    record: LivingRecord,
+    fresh: ResourceLabels | null,
+  ): Promise<ResourceLabels | null> {
+    const { head, labels: current } = record;
+    if (current?.stamp != null && isOwn(current.stamp, labeller)) return fresh;
+    const former = besideAttachments(
+      labeller.label(readResource(await contents.textOf(head)).resource),
+      head.manifest.attachments,
+    );
+    return uniteLabels(fresh, current, former, labeller);
+  }
+
+  /** Files a record's content under another person, and ends it where it was. */
+  async function move(record: LivingRecord, to: Subject, reason: string): Promise<RecordedVersion> {
+    const { labels } = record;
+    const replaces = newestOf(record);
+    const manifest = { op: "reattribute", replaces, reason, ...describe(record) } as const;
+    const copy = await contents.copyOf(record);
+    const [filed, end] = await contents.prepare(to, manifest, copy, async (content) => {
+      // It may have been erased while its attachments were sealed.
+      if (content.upload !== undefined) await find(replaces);
+      const moved = await contents.seal(to, manifest, content);
+      const gone = await contents.seal(record.subject, { op: "retract", replaces, reason });
+      return filing.fileAlone([moved, gone]);
+    });
+    const unseen = await afterWriting(async () => {
+      const others = await overlooked(record.subject, end!.id, replaces);
+      await assertKept(replaces, [
+        { subject: to, id: filed!.id },
+        { subject: record.subject, id: end!.id },
+      ]);
+      return others;
+    });
+    if (unseen.length === 0) return version(filed!, labels);
+    return afterWriting(async () => {
+      const there: LivingRecord = { ...(await find(filed!.id)) };
+      if (unseen.some(({ manifest: { op } }) => op === "retract")) {
+        // It had ended, or was moved elsewhere: this copy must not stand beside that.
+        await follow(there, { op: "retract", reason });
+        throw changedMeanwhile();
+      }
+      const last = await find(replaces);
+      return amend(there, { op: "amend", ...describe(last) }, await contents.copyOf(last));
+    });
+  }
+
+  /** Its labels by the current rules, and by the person's other records. */
+  async function freshLabelsOf(
+    record: LivingRecord,
+    former?: Labeller,
+  ): Promise<ResourceLabels | null> {
+    const among = currentRecords(await catalogue.itemsOf(record.subject.local)).values();
+    return freshLabels(record, { labeller, former, among: [...among], textOf: contents.textOf });
+  }
+
+  /** The labeller's labels; what somebody found who left open what else there is stays. */
+  async function labellersOwn(record: LivingRecord): Promise<ResourceLabels | null> {
+    if (record.labels !== null && record.labels.stamp === null) return freshLabelsOf(record);
+    return besideAttachments(
+      labeller.label(readResource(await contents.textOf(record.head)).resource),
+      record.head.manifest.attachments,
+    );
+  }
+
+  /** Files a correction of a record that is there. */
+  const amend = async (
+    record: LivingRecord,
+    manifest: Omit<Manifest, "v" | "local" | "replaces">,
+    content: RecordContent,
+  ): Promise<RecordedVersion> => {
+    const full = { ...manifest, replaces: newestOf(record) };
+    return contents.prepare(record.subject, full, content, (ready) =>
+      follow(record, manifest, ready),
+    );
+  };
+
+  /** A record stays where it stood: by that its references are read. */
+  const addressOf = ({ manifest: { fullUrl } }: CatalogueItem): Pick<Manifest, "fullUrl"> =>
+    fullUrl === undefined ? {} : { fullUrl };
+
+  /** The manifest of a correction; without labels of its own it keeps what others had set. */
+  async function corrected(
+    record: LivingRecord,
+    subject: Subject,
+    { given, attachments = record.head.manifest.attachments, ...manifest }: Correction,
+  ) {
+    if (toHex(record.subject.local) !== toHex(subject.local)) {
+      throw new InputError("ERR_INPUT_INVALID", "the amended record is about another person");
+    }
+    const correction = { op: "amend", ...manifest, ...addressOf(record.head) } as const;
+    if (given !== undefined) return { ...correction, labels: given };
+    const kept = await keptLabels(record, manifest.labels);
+    return { ...correction, labels: besideAttachments(kept, attachments) };
+  }
+
+  const describe = ({ head, labels }: CurrentRecord) => ({
+    labels,
+    mediaType: head.manifest.mediaType ?? FHIR_JSON,
+    ...(head.manifest.resource === undefined ? {} : { resource: head.manifest.resource }),
+    ...addressOf(head),
+  });
+
+  return {
+    async record(subject, input, { amends, labels, attachments, ...how } = {}) {
+      if (attachments !== undefined) assertAttachments(attachments);
+      const text = await bySlices(readSteps(input));
+      await assertAbout(subject, text.resource, { subjects, now: now() });
+      const manifest = manifestOf(text, labels);
+      const content = { text: text.text, ...how };
+      if (amends === undefined) {
+        const given =
+          labels === undefined ? besideAttachments(manifest.labels, attachments) : labels;
+        const create = { op: "create", ...manifest, labels: given } as const;
+        const all = { ...content, attachments: attachments ?? [] };
+        return contents.prepare(subject, create, all, (ready) =>
+          turns.shared(personName(subject), async () => {
+            const [filed] = await filing.file([await contents.seal(subject, create, ready)]);
+            await keepUp();
+            return version(filed!, create.labels);
+          }),
+        );
+      }
+      const amended = (record: LivingRecord) =>
+        corrected(record, subject, { ...manifest, given: labels, attachments });
+      if (attachments === undefined || attachments.length === 0) {
+        return change(amends, async (record) => {
+          const correction = await amended(record);
+          const attached = attachments ?? (await contents.attachedTo(record));
+          return amend(record, correction, { ...content, attachments: attached });
+        });
+      }
+      // Others need not wait for what may take minutes; if one was quicker, it is noticed.
+      const before = await find(amends);
+      assertLiving(before);
+      const correction = await amended(before);
+      const full = { ...correction, replaces: newestOf(before) };
+      return contents.prepare(subject, full, { ...content, attachments }, (ready) =>
+        change(amends, (record) => follow(record, correction, ready)),
+      );
+    },
+    async recordBundle(subject, input, { onProgress, signal, mix = false, fields = false } = {}) {
+      const bundle = await bySlices(bundleSteps(input, { now: now() }));
+      const within = labelsWithin(bundle);
+      const manifests = new Map<number, ReturnType<typeof manifestOf>>();
+      for (const { index, resource, text, patients, fullUrl = "" } of bundle.resources) {
+        if (patients.length !== 1) continue;
+        const address = fullUrl === "" || fullUrl.length > MAX_URL ? {} : { fullUrl };
+        const manifest = { ...manifestOf({ resource, text }, undefined, within), ...address };
+        // Before anything is written: one that cannot be recorded must not leave others half recorded.
+        const path = `Bundle.entry[${index}].resource`;
+        contents.assertSealable({ op: "create", ...manifest }, { text, fields }, path);
+        manifests.set(index, manifest);
+        await giveTurn();
+        signal?.throwIfAborted();
+      }
+      if (subject !== null && bundle.patients.length > 1) {
+        throw new InputError(
+          "ERR_INPUT_INVALID",
+          "the bundle is about several patients: pass null to file each under his own identifier",
+        );
+      }
+      if (subject !== null) {
+        await assertSamePerson(subject, bundle.patients, { subjects, now: now() });
+      }
+      const { people, byPatient, inDoubt } =
+        subject === null
+          ? await findPersons(bundle.patients, { subjects, signal })
+          : {
+              people: [],
+              byPatient: new Map(bundle.patients.map((_, place) => [place, subject])),
+              inDoubt: new Set<number>(),
+            };
+      const whyNot = new Map<string, string>();
+      const unresolved = new Set<string>();
+      for (const { code, path } of bundle.problems) {
+        const why = NOT_FILED[code];
+        if (why !== undefined) whyNot.set(path, why);
+        if (code === "unresolved-patient") unresolved.add(path);
+      }
+      const skipped: { type: string; index: number; why: string }[] = [];
+      const doubts: BundleProblem[] = [];
+      const mine: ToFile[] = [];
+      for (const { index, resource, text, patients } of bundle.resources) {
+        const path = `Bundle.entry[${index}]`;
+        const reason = whyNot.get(path);
+        const person = patients.length === 1 ? byPatient.get(patients[0]!) : undefined;
+        if (person !== undefined && reason === undefined) {
+          const { resourceType: type } = resource;
+          mine.push({ index, type, text, subject: person, manifest: manifests.get(index)! });
+          continue;
+        }
+        const nobody = unresolved.has(path)
+          ? "it cannot be told whom it is about"
+          : "it is about no patient";
+        const isDoubted = patients.some((place) => inDoubt.has(place));
+        if (isDoubted && reason === undefined) doubts.push({ code: "unresolved-patient", path });
+        const unknown = isDoubted
+          ? "its patient's numbers do not tell which of the persons known here he is"
+          : "its patient has no identifier";
+        const whose = patients.length === 0 ? nobody : unknown;
+        skipped.push({ type: resource.resourceType, index, why: reason ?? whose });
+      }
+      const problems = [...bundle.problems, ...doubts];
+      await catalogue.catchUp();
+      const recordsOf = async ({ local }: Subject) =>
+        currentRecords(await catalogue.itemsOf(local)).values();
+      const sorted = await sortIncoming(mine, recordsOf, contents.textOf);
+      const { fresh: toFile, changed } = sorted;
+      for (const { type, index } of sorted.repeated) {
+        skipped.push({ type, index, why: "the same stands in the bundle before it" });
+      }
+      const known = sorted.known.map(({ one: { subject: person, type, index }, known: found }) => ({
+        ...{ ...found, subject: person, type, index },
+      }));
+      const total = toFile.length + changed.length;
+      const recorded: RecordedBundle["recorded"][number][] = [];
+      const tell = (waiting: number): void => {
+        const done = recorded.length;
+        onProgress?.({ done, sealed: done + waiting, total });
+      };
+      for (let at = 0; at < toFile.length;) {
+        signal?.throwIfAborted();
+        const some = toFile.slice(at, at + MAX_FILED_TOGETHER);
+        const people = some.map((one) => personName(one.subject));
+        const sealSome = async (seal: RecordContents["seal"]): Promise<SealedEntry[]> => {
+          const sealed: SealedEntry[] = [];
+          let bytes = 0;
+          for (const { manifest, text, subject: person } of some) {
+            if (bytes > MAX_BYTES_TOGETHER) break;
+            const content = { text, fields, attachments: [] };
+            sealed.push(await seal(person, { op: "create", ...manifest }, content));
+            bytes += sizeOfSealed(sealed.at(-1)!);
+            if (sealed.length % PROGRESS_EVERY === 0) tell(sealed.length);
+            await giveTurn();
+            signal?.throwIfAborted();
+          }
+          return sealed;
+        };
+        const file = async () => {
+          const sealed = await contents.sealMany(sealSome);
+          const filed = mix
+            ? (await Promise.all(sealed.map((one) => filing.fileAlone([one])))).flat()
+            : await filing.fileAlone(sealed);
+          return { sealed, filed };
+        };
+        const fileInTurn = () => sharedOfAll(turns, people, file);
+        // Of several transactions some may stand when one fails.
+        const { sealed, filed } =
+          at === 0 && !mix ? await fileInTurn() : await afterWriting(fileInTurn);
+        const chunk = toFile.slice(at, (at += sealed.length));
+        await keepUp();
+        for (const [i, one] of filed.entries()) {
+          const { subject: person, type, index } = chunk[i]!;
+          const labels = sealed[i]!.manifest.labels ?? null;
+          recorded.push({ ...version(one, labels), subject: person, type, index });
+        }
+        tell(0);
+      }
+      for (const { one, amends } of changed) {
+        signal?.throwIfAborted();
+        const { text, subject: person, type, index, manifest } = one;
+        const correct = () =>
+          change(amends, async (record) => {
+            const attachments = await contents.attachedTo(record);
+            const correction = await corrected(record, person, manifest);
+            return amend(record, correction, { text, fields, attachments });
+          });
+        const done = await (recorded.length === 0 ? correct() : afterWriting(correct));
+        recorded.push({ ...done, subject: person, type, index, amends });
+        tell(0);
+      }
+      return { recorded, known, subjects: people, skipped, problems };
+    },
+    relabel: (id, labels) =>
+      change(id, async (record) => {
+        const given = labels === undefined ? await labellersOwn(record) : labels;
+        return follow(record, { op: "relabel", labels: given });
+      }),
+    refreshLabels: (id, former) =>
+      change(id, async (record) => {
+        const labels = await freshLabelsOf(record, former);
+        if (isSameLabels(labels, record.labels)) return undefined;
+        return follow(record, { op: "relabel", labels });
+      }),
+    retract: (id, reason) =>
+      change(id, async (record) => {
+        assertReason(reason);
+        return follow(record, { op: "retract", reason });
+      }),
+    async reattribute(id, to, reason) {
+      assertReason(reason);
+      return change(
+        id,
+        async (record) => {
+          if (toHex(record.subject.local) === toHex(to.local)) {
+            throw new InputError("ERR_INPUT_INVALID", "the record is about this person already");
+          }
+          return move(record, to, reason);
+        },
+        to,
+      );
+    },
+    find,
+    async list(subject) {
+      await subjects.assertKnown(subject);
+      return [
+        ...currentRecords(await catalogue.itemsOf(subject.local, ["erase", "record"])).values(),
+      ];
+    },
+    read: async (id) => contents.textOf((await find(id)).head),
+    attachments: async (id) => contents.attachmentsOf(await find(id)),
+  };
+}

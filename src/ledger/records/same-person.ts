@@ -1,0 +1,96 @@
+import { equalBytes } from "../../bytes/compare.ts";
+import { InputError } from "../../errors.ts";
+import { patientIdentifiers } from "../../fhir/identifier.ts";
+import { type BundlePatient, resolvePatients } from "../../fhir/patients.ts";
+import type { Addressable } from "../../fhir/references.ts";
+import { type FhirResource, isObject, list, text } from "../../fhir/resource.ts";
+import type { PersonIdentifier } from "../index/rows.ts";
+import { isIdentifier, type Subject, type Subjects } from "../entries/subjects.ts";
+
+/** What is compared with what. */
+interface Comparison {
+  readonly subjects: Pick<Subjects, "find" | "read">;
+  /** In ms since 1970: identifiers expire. */
+  readonly now: number;
+}
+
+/**
+ * Refuses patients of FHIR text who cannot be the person under whom it is to be filed: they have
+ * numbers of a system of his, and none of them is his; or, where none is his, that of another who is
+ * known.
+ *
+ * @throws {InputError} `ERR_INPUT_INVALID`
+ */
+export async function assertSamePerson(
+  subject: Subject,
+  patients: readonly BundlePatient[],
+  { subjects, now }: Comparison,
+): Promise<void> {
+  const theirs = patients.map(({ resource, identifier, otherIdentifiers = [] }) => [
+    ...(resource === undefined ? [] : patientIdentifiers(resource, { now })),
+    ...(identifier === undefined ? [] : [identifier]),
+    ...otherIdentifiers,
+  ]);
+  if (theirs.every((identifiers) => identifiers.length === 0)) return;
+  const { identifiers: his, key } = await subjects.read(subject);
+  key.fill(0);
+  if (theirs.some((identifiers) => isSomebodyElse(his, identifiers))) {
+    throw new InputError(
+      "ERR_INPUT_INVALID",
+      "the patient named has another identifier of a system by which this person is known",
+    );
+  }
+  for (const identifiers of theirs) {
+    if (identifiers.some((one) => his.some((own) => isSame(own, one)))) continue;
+    for (const one of identifiers.filter(isIdentifier)) {
+      const known = await subjects.find(one);
+      if (known === undefined || equalBytes(known.local, subject.local)) continue;
+      throw new InputError(
+        "ERR_INPUT_INVALID",
+        "the patient named has an identifier by which another person is known",
+      );
+    }
+  }
+}
+
+const isSame = (one: PersonIdentifier, other: PersonIdentifier): boolean =>
+  one.system === other.system && one.value === other.value;
+
+/**
+ * Refuses a resource that names another person than the one under whom it is to be filed, or
+ * several; of a Bundle, all that is in it counts. Nothing is said against one that names nobody, or by a reference alone.
+ *
+ * @throws {InputError} `ERR_INPUT_INVALID`
+ */
+export async function assertAbout(
+  subject: Subject,
+  resource: FhirResource,
+  comparison: Comparison,
+): Promise<void> {
+  const { patients, about } = resolvePatients(entriesOf(resource), comparison.now);
+  if (new Set(about.flat()).size > 1) {
+    throw new InputError("ERR_INPUT_INVALID", "the resource is about several patients");
+  }
+  await assertSamePerson(subject, patients, comparison);
+}
+
+/** A resource, or those of a Bundle that is filed as one, such as a document. */
+function entriesOf(resource: FhirResource): readonly Addressable[] {
+  if (resource.resourceType !== "Bundle") return [{ resource }];
+  return list(resource["entry"]).flatMap((entry) => {
+    const inner = isObject(entry) ? entry["resource"] : undefined;
+    if (!isObject(entry) || !isObject(inner) || typeof inner["resourceType"] !== "string")
+      return [];
+    const fullUrl = text(entry["fullUrl"]);
+    return [{ resource: inner as FhirResource, ...(fullUrl !== undefined && { fullUrl }) }];
+  });
+}
+
+function isSomebodyElse(
+  one: readonly PersonIdentifier[],
+  other: readonly PersonIdentifier[],
+): boolean {
+  const pairs = one.flatMap((mine) => other.map((yours) => [mine, yours] as const));
+  const ofOneSystem = pairs.filter(([mine, yours]) => mine.system === yours.system);
+  return ofOneSystem.length > 0 && ofOneSystem.every(([a, b]) => a.value !== b.value);
+}

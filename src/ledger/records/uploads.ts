@@ -1,0 +1,230 @@
+import { concatBytes } from "../../bytes/concat.ts";
+import { cidFromBytes, type CID } from "../../codec/cid.ts";
+import { decode, encode } from "../../codec/dag-cbor.ts";
+import { expectUint } from "../../codec/shape.ts";
+import { untilAborted } from "../../envelope/byte-source.ts";
+import type { PartStream } from "../../envelope/seal-stream.ts";
+import { sealStream } from "../../envelope/seal-stream.ts";
+import { StorageError } from "../../errors.ts";
+import { afterWriting } from "../../storage/settle.ts";
+import type { StateChange } from "../../storage/types.ts";
+import type { LedgerContext } from "../context.ts";
+import { entryOf, isCertainlyNotWritten, type SealedEntry } from "../entries/filing.ts";
+import { encodeManifest, type Manifest } from "../entries/manifest.ts";
+
+/** What an upload seals. */
+export interface UploadOptions {
+  readonly manifest: Manifest;
+  /** Sealed behind the manifest, one after another. */
+  readonly parts: readonly PartStream[];
+  readonly disclosed?: Uint8Array;
+  readonly onProgress?: (progress: { readonly sealed: number }) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** A record's envelope whose ciphertext is durable, and that no entry names yet. */
+export interface Upload {
+  readonly manifest: Manifest;
+  /**
+   * Makes the entry, once. When it has been filed, nobody takes the ciphertext for left over.
+   *
+   * @param subjectKey - borrowed
+   */
+  entry(subjectKey: Uint8Array): SealedEntry;
+  /**
+   * Runs the work that files the entry. The ciphertext is deleted when it fails before the entry is
+   * made, or so that the entry cannot have been filed. When it fails otherwise, nobody can tell yet
+   * whether it was: the next opening of the ledger does.
+   *
+   * @throws {StorageError} `ERR_STORAGE_CONFLICT` when the upload was taken for one that was left over
+   */
+  finish<T>(work: () => Promise<T>): Promise<T>;
+}
+
+/** Envelopes too large to become durable together with their entry. */
+export interface Uploads {
+  begin(options: UploadOptions): Promise<Upload>;
+  /**
+   * Deletes the ciphertext of uploads that a crash cut short: at once those of this process's own
+   * lane, of processes without one what none has added to for a day.
+   *
+   * @returns what kept it from clearing some; the next opening tries again
+   */
+  resume(): Promise<readonly unknown[]>;
+}
+
+const OPEN = /* @__PURE__ */ Uint8Array.of(0);
+const CLAIMED = /* @__PURE__ */ Uint8Array.of(1);
+/** How long an upload of a process that may still be there may rest, in ms. */
+const LONGEST_REST = 24 * 3_600_000;
+const NOTHING = /* @__PURE__ */ new Uint8Array(0);
+/** Blocks that are deleted in one step; each has up to 960 KiB. */
+const TOGETHER = 32;
+
+/**
+ * Starts uploads. In the vault stands of each that it is open, and with every block its name, in one
+ * commit with it: so blocks that no entry names are found again. That its entry was filed becomes
+ * durable with the entry.
+ *
+ * Whoever opens the ledger in the same lane claims what is open: first it says so, then it looks
+ * whether the entry was filed. Who files does it the other way round. So of two processes that took
+ * one lane at the same time by mistake, one notices, and nothing is acknowledged that is then deleted.
+ * Processes without a lane of their own cannot know who of them is still there. They claim what has
+ * rested for a day, by clocks that may be wrong: an error for who was only slow, never a loss.
+ *
+ * @param lane - which process this is among those of the member: where it was told, or is the only
+ *   one; else `undefined`
+ */
+export function createUploads(context: LedgerContext, lane: number | undefined): Uploads {
+  const { chain, storage, vault, signer, random, suite, now } = context;
+  const prefixOf = (whose: string): Uint8Array => vault.name("open uploads", whose).subarray(0, 16);
+  const anyones = prefixOf("any");
+  const openPrefix = lane === undefined ? anyones : prefixOf(String(lane));
+  const openName = (id: Uint8Array): Uint8Array => concatBytes(openPrefix, id);
+  const addedName = (id: Uint8Array): Uint8Array => vault.name("upload added to", id);
+  /** In a row of its own: it must never overwrite that the upload was claimed. */
+  const added = (id: Uint8Array): StateChange[] =>
+    lane === undefined ? [vault.put(addedName(id), encode(now()))] : [];
+  const filedName = (id: Uint8Array): Uint8Array => vault.name("filed upload", id);
+  const blocksPrefix = (id: Uint8Array): Uint8Array =>
+    vault.name("upload blocks", id).subarray(0, 16);
+
+  /** Forgets an upload; deletes its ciphertext before, unless an entry names it. */
+  async function clear(
+    id: Uint8Array,
+    isFiled: boolean,
+    open: Uint8Array = openName(id),
+  ): Promise<void> {
+    const marks: StateChange[] = [];
+    const cids: CID[] = [];
+    const flush = async () => {
+      const some = cids.splice(0);
+      if (!isFiled && some.length > 0) await storage.blobs.delete(some);
+      if (marks.length > 0) await storage.state.batch(marks.splice(0));
+    };
+    for await (const { name, value } of vault.scan(blocksPrefix(id))) {
+      cids.push(cidFromBytes(value));
+      if (marks.push(vault.remove(name)) >= TOGETHER) await flush();
+    }
+    await flush();
+    await storage.state.batch([open, filedName(id), addedName(id)].map(vault.remove));
+  }
+
+  /** Whether nobody has added to an upload for so long that its process is taken to be gone. */
+  async function hasRested(id: Uint8Array): Promise<boolean> {
+    const at = await vault.get(addedName(id));
+    // From the future by as much it is of a clock that was wrong.
+    return at === undefined || Math.abs(now() - expectUint(decode(at), "time")) > LONGEST_REST;
+  }
+
+  /** Clears the uploads below a prefix that are left over; adds what kept it from some to `errors`. */
+  async function claim(
+    prefix: Uint8Array,
+    isLeft: (id: Uint8Array) => Promise<boolean>,
+    errors: unknown[],
+  ): Promise<void> {
+    const open: Uint8Array[] = [];
+    try {
+      for await (const { name } of vault.scan(prefix)) open.push(name);
+    } catch (error) {
+      errors.push(error);
+    }
+    for (const name of open) {
+      const id = name.slice(prefix.length);
+      try {
+        if (!(await isLeft(id))) continue;
+        await storage.state.batch([vault.put(name, CLAIMED)]);
+        await clear(id, (await vault.get(filedName(id))) !== undefined, name);
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+  }
+
+  /** Clears an upload whose entry was filed, or was certainly not. */
+  async function clearFailed(id: Uint8Array, isCertain: boolean): Promise<void> {
+    const isFiled = (await vault.get(filedName(id))) !== undefined;
+    if (isFiled || isCertain) await clear(id, isFiled);
+  }
+
+  async function assertOpen(id: Uint8Array): Promise<void> {
+    const mark = await vault.get(openName(id));
+    if (mark?.[0] === OPEN[0]) return;
+    throw new StorageError(
+      "ERR_STORAGE_CONFLICT",
+      "another process with this lane took the recording for one that was cut short",
+    );
+  }
+
+  return {
+    async begin({ manifest, parts, ...options }) {
+      const { ledger } = chain;
+      const kind = "record";
+      const { signal } = options;
+      const id = random(16);
+      const blocks = blocksPrefix(id);
+      const encoded = encodeManifest(manifest);
+      const given = parts.map(({ id: part, source }) => ({
+        id: part,
+        source: signal === undefined ? source : untilAborted(source, signal),
+      }));
+      await storage.state.batch([vault.put(openName(id), OPEN), ...added(id)]);
+      let counter = 0;
+      let made = false;
+      const sealed = await sealStream({
+        context: { ledger, author: signer.actor, kind },
+        parts: [{ id: "manifest", source: encoded }, ...given],
+        signer,
+        random,
+        suite,
+        ...options,
+        async put(cid, bytes) {
+          const mark = concatBytes(blocks, vault.name("upload block", id, String(counter++)));
+          const blobs = [{ cid, bytes }];
+          const state = [vault.put(mark, cid.bytes), ...added(id)];
+          if (storage.blobs.caps.atomicBlobs !== false) {
+            await storage.commit({ blobs, state });
+          } else {
+            // Such a store may keep a block of a commit that came to nothing.
+            await storage.state.batch(state);
+            await storage.blobs.put(blobs);
+          }
+        },
+      }).catch(async (error: unknown) => {
+        // What cannot be deleted now is left to the next opening.
+        await clear(id, false).catch(() => undefined);
+        throw error;
+      });
+      return {
+        manifest,
+        entry(subjectKey) {
+          made = true;
+          const header = { cid: sealed.cid, bytes: sealed.header };
+          const filed = vault.put(filedName(id), NOTHING);
+          return entryOf(context, { kind, manifest, subjectKey }, sealed, [header], [filed]);
+        },
+        async finish(work) {
+          let result: Awaited<ReturnType<typeof work>>;
+          try {
+            await assertOpen(id);
+            result = await work();
+          } catch (error) {
+            sealed.cek.fill(0);
+            await clearFailed(id, !made || isCertainlyNotWritten(error)).catch(() => undefined);
+            throw error;
+          }
+          await afterWriting(() => assertOpen(id));
+          // The record is there; marks that stay are removed by the next opening.
+          await clear(id, true).catch(() => undefined);
+          return result;
+        },
+      };
+    },
+    async resume() {
+      const errors: unknown[] = [];
+      if (lane !== undefined) await claim(openPrefix, async () => true, errors);
+      await claim(anyones, hasRested, errors);
+      return errors;
+    },
+  };
+}

@@ -1,0 +1,110 @@
+import { describe, expect, it } from "vitest";
+import { CID, cidOf, RAW } from "../../../src/codec/cid.ts";
+import { encode } from "../../../src/codec/dag-cbor.ts";
+import { LedgerError } from "../../../src/errors.ts";
+import {
+  decodeManifest,
+  encodeManifest,
+  type Manifest,
+} from "../../../src/ledger/entries/manifest.ts";
+import { bytesFor } from "../../support/ledger.ts";
+
+const base = { v: 1, op: "create", local: bytesFor("local").slice(0, 16) };
+const nested = (depth: number): unknown => (depth === 0 ? 1 : [nested(depth - 1)]);
+const cid = cidOf(bytesFor("cid"), RAW);
+
+/** What a manifest may be made of by mistake, and what it may well hold. */
+const CASES: Record<string, unknown> = {
+  plain: base,
+  "all fields": {
+    ...base,
+    replaces: bytesFor("replaces"),
+    mediaType: "application/fhir+json",
+    attachments: ["image/png"],
+    resource: { type: "Observation", id: "ä".repeat(60) },
+    fullUrl: "urn:x",
+    labels: { codes: [{ system: "s", code: "c" }], stamp: null },
+    reason: "why",
+    request: bytesFor("request"),
+    review: true,
+  },
+  "labels of null": { ...base, labels: null },
+  "a name as of a prototype": { ...base, labels: JSON.parse('{"__proto__": {"a": 1}}') },
+  "no map": [base],
+  "no version": { op: "create", local: base.local },
+  "another version": { ...base, v: 2 },
+  "an unknown operation": { ...base, op: "destroy" },
+  "a short person": { ...base, local: base.local.slice(1) },
+  "an unknown field": { ...base, extra: 1 },
+  "a field of undefined": { ...base, reason: undefined },
+  "undefined within": { ...base, labels: { codes: undefined } },
+  "a float within": { ...base, resource: { type: "Observation", value: 1.5 } },
+  "a date within": { ...base, labels: { at: new Date(0) } },
+  "a hole within": { ...base, attachments: Array(1) },
+  "a short id": { ...base, replaces: bytesFor("replaces").slice(1) },
+  "many attachments": { ...base, attachments: Array.from({ length: 251 }, () => "image/png") },
+  "a long media type": { ...base, attachments: ["i".repeat(257)] },
+  "a media type that is none": { ...base, mediaType: 3 },
+  "a long address": { ...base, fullUrl: "u".repeat(4097) },
+  "a long reason": { ...base, reason: "u".repeat(4097) },
+  "a short request": { ...base, request: base.local },
+  "review denied": { ...base, review: false },
+  "lost text": { ...base, resource: { type: "\0\0" } },
+  "a lost name": { ...base, labels: { "\0": 1 } },
+  "half a surrogate pair": { ...base, reason: "\ud800" },
+  "half a surrogate pair, long": { ...base, reason: `${"x".repeat(60)}\udc00` },
+  "half a surrogate pair in a name": { ...base, labels: { "\ud800": 1 } },
+  "31 levels": { ...base, labels: nested(31) },
+  "32 levels": { ...base, labels: nested(32) },
+  "more than 64 bits": { ...base, labels: { big: 1n << 64n } },
+  "64 bits": { ...base, labels: { big: (1n << 64n) - 1n } },
+  "a CID": { ...base, labels: { cid } },
+  "a CID that is none": {
+    ...base,
+    labels: { cid: new CID(1, 3, cid.multihash, new Uint8Array(4)) },
+  },
+  // Beside them: the manifest, three of its fields, each with a name, the labels, and theirs.
+  "as many items as can be read": { ...base, labels: Array(1_048_576 - 9).fill(0) },
+  "an item more": { ...base, labels: Array(1_048_576 - 8).fill(0) },
+  "more bytes than can be read": { ...base, labels: [new Uint8Array(64 * 1024 * 1024)] },
+};
+
+/** The error's code, or the bytes. */
+function outcome(work: () => Uint8Array): Uint8Array | string {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof LedgerError) return error.code as string;
+    throw error;
+  }
+}
+
+describe("encodeManifest", () => {
+  it.each(Object.entries(CASES))("refuses what could not be read again: %s", (_, value) => {
+    const readBack = outcome(() => {
+      const bytes = encode(value);
+      decodeManifest(bytes);
+      return bytes;
+    });
+    const written = outcome(() => encodeManifest(value as Manifest));
+    expect(typeof written).toBe(typeof readBack);
+    if (typeof readBack === "string") expect(written).toBe(readBack);
+    else expect(Buffer.compare(written as Uint8Array, readBack)).toBe(0);
+  });
+
+  it("takes and refuses some of these", () => {
+    const taken = Object.entries(CASES).filter(
+      ([, value]) => typeof outcome(() => encodeManifest(value as Manifest)) !== "string",
+    );
+    expect(taken.map(([name]) => name)).toEqual([
+      "plain",
+      "all fields",
+      "labels of null",
+      "a name as of a prototype",
+      "31 levels",
+      "64 bits",
+      "a CID",
+      "as many items as can be read",
+    ]);
+  });
+});

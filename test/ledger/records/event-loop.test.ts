@@ -1,0 +1,108 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { MRN, observation } from "../../support/hospital.ts";
+import { ward } from "../../support/ward.ts";
+import { bytesFor } from "../../support/ledger.ts";
+
+const bundleOf = (resources: readonly object[]) =>
+  JSON.stringify({
+    resourceType: "Bundle",
+    type: "collection",
+    entry: resources.map((resource) => ({ resource })),
+  });
+const observations = (count: number): object[] =>
+  Array.from({ length: count }, (_, i) => JSON.parse(observation(`o${i}`)) as object);
+const patients = (count: number): object[] =>
+  Array.from({ length: count }, (_, i) => ({
+    resourceType: "Patient",
+    id: `p${i}`,
+    identifier: [{ system: MRN.system, value: `M-${i}` }],
+  }));
+
+afterEach(() => vi.restoreAllMocks());
+
+describe("recordBundle and the event loop", () => {
+  it("seals and indexes a thousand resources a few at a time", async () => {
+    // Counts what sealing draws between two turns of the loop; a look at the clock takes 1 ms.
+    let drawn = 0;
+    let sinceTurn = 0;
+    const random = (length: number): Uint8Array => {
+      sinceTurn++;
+      return bytesFor(`drawn ${drawn++}`).slice(0, length);
+    };
+    const { hl, me } = await ward({ random });
+    let now = 1e6;
+    vi.spyOn(performance, "now").mockImplementation(() => ++now);
+    let most = 0;
+    let turns = 0;
+    let isDone = false;
+    const turn = (): void => {
+      most = Math.max(most, sinceTurn);
+      sinceTurn = 0;
+      turns++;
+      if (!isDone) setImmediate(turn);
+    };
+    drawn = 0;
+    setImmediate(turn);
+    await hl.recordBundle(me, bundleOf(observations(1000)));
+    // What is taken in, its values sealed for the index, has its turns too.
+    const sealing = turns;
+    expect(await hl.records(me)).toHaveLength(1000);
+    isDone = true;
+    expect(drawn).toBeGreaterThan(3000);
+    expect(sealing).toBeGreaterThan(150);
+    expect(turns - sealing).toBeGreaterThan(80);
+    expect(most).toBeLessThan(100);
+  });
+
+  it("tells of every 25 resources that are sealed, and of each transaction", async () => {
+    const { hl, me } = await ward();
+    const told: object[] = [];
+    await hl.recordBundle(me, bundleOf(observations(60)), {
+      onProgress: (progress) => told.push(progress),
+    });
+    expect(told).toEqual([
+      { done: 0, sealed: 25, total: 60 },
+      { done: 0, sealed: 50, total: 60 },
+      { done: 60, sealed: 60, total: 60 },
+    ]);
+  });
+
+  it("ends while resources are sealed, with nothing recorded", async () => {
+    const { hl, me } = await ward();
+    const stop = new AbortController();
+    const bundle = bundleOf(observations(60));
+    const onProgress = (): void => stop.abort(new Error("enough"));
+    const { signal } = stop;
+    await expect(hl.recordBundle(me, bundle, { onProgress, signal })).rejects.toThrow("enough");
+    expect(await hl.records(me)).toEqual([]);
+    await hl.recordBundle(me, bundle);
+    expect(await hl.records(me)).toHaveLength(60);
+  });
+
+  it("ends while persons are made known; those who are stay", async () => {
+    const { hl, traps } = await ward();
+    const stop = new AbortController();
+    traps.after = async () => stop.abort(new Error("enough"));
+    const bundle = bundleOf(patients(200));
+    const { signal } = stop;
+    await expect(hl.recordBundle(null, bundle, { signal })).rejects.toThrow("enough");
+    const known = await Promise.all(
+      [0, 63, 64, 199].map((i) => hl.findSubject({ ...MRN, value: `M-${i}` })),
+    );
+    expect(known.map((one) => one !== undefined)).toEqual([true, true, false, false]);
+    expect(await hl.records(known[0]!)).toEqual([]);
+    const { recorded } = await hl.recordBundle(null, bundle);
+    expect(recorded).toHaveLength(200);
+  });
+
+  it("records what a bundle said when the call was made", async () => {
+    const { hl, me } = await ward();
+    const bytes = new TextEncoder().encode(bundleOf(observations(80)));
+    const before = bytes.slice();
+    const recording = hl.recordBundle(me, bytes);
+    bytes.fill(0x20);
+    const { recorded } = await recording;
+    const text = new TextDecoder().decode(await hl.read(recorded[79]!.id));
+    expect(new TextDecoder().decode(before)).toContain(text);
+  });
+});

@@ -170,7 +170,8 @@ export type { CompactionReport, ErasureStatement, Retention } from "./ledger/era
 export type { PendingErasure } from "./ledger/erasure/unfinished.ts";
 export type { ExportedRecord, RecordExport } from "./ledger/disclosure/export-records.ts";
 export type { Manifest, Operation } from "./ledger/entries/manifest.ts";
-export * from "./ledger/open-ledger.ts";
+export * from "./ledger/ledger.ts";
+export { openLedger } from "./ledger/open-ledger.ts";
 export type { BlobReport } from "./ledger/verify-blobs.ts";
 export type { KnownRecord } from "./ledger/records/known.ts";
 export type {

@@ -5,12 +5,9 @@ import { EnvelopeError } from "../errors.ts";
 import type { KeyStore } from "../identity/key-store.ts";
 import type { LedgerMemory } from "../identity/signed-heads.ts";
 import type { Signer } from "../identity/signer.ts";
-import type { FullStorage, Storage } from "../storage/types.ts";
+import type { LedgerStorage } from "./storage.ts";
 import { isInForce, keyKey } from "../chain/state.ts";
 import type { Vault } from "./vault/vault.ts";
-
-/** All stores and `commit`; a browser's database has nothing to compact with. */
-export type LedgerStorage = Omit<FullStorage, "compact"> & Pick<Storage, "compact">;
 
 /** What every part of an opened ledger works with. */
 export interface LedgerContext {

@@ -4,23 +4,6 @@ import { ChainError } from "../errors.ts";
 import type { KeyStore } from "../identity/key-store.ts";
 import type { Signer } from "../identity/signer.ts";
 
-/** Calls of a ledger that file entries, or make known what would have to be filed. */
-export const WRITES: readonly string[] = [
-  ...["ensureSubject", "record", "recordBundle", "relabel", "relabelStale", "retract"],
-  ...[
-    "reattribute",
-    "attest",
-    "consent",
-    "receive",
-    "trustWitnesses",
-    "request",
-    "exportRecord",
-    "disclose",
-    "reviewed",
-  ],
-  ...["erase", "giveUp", "hold", "release"],
-];
-
 /**
  * Why nothing that a member files from this process would stand, by the newest state; `undefined`
  * where it would.

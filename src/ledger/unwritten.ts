@@ -2,7 +2,7 @@ import { compareBytes } from "../bytes/compare.ts";
 import { fromHex, toHex } from "../bytes/hex.ts";
 import { StorageError } from "../errors.ts";
 import type { StateEntry, StateStore } from "../storage/types.ts";
-import type { LedgerStorage } from "./context.ts";
+import type { LedgerStorage } from "./storage.ts";
 
 /**
  * A storage that nothing is written to. What would only be kept for speed is kept in memory instead, as

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Ledger } from "../../src/ledger/open-ledger.ts";
+import type { Ledger } from "../../src/ledger/ledger.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { observation, treatmentOnly } from "../support/hospital.ts";
 import { ward, type Ward } from "../support/ward.ts";

@@ -5,7 +5,7 @@ import { openCatalogue } from "../../src/ledger/entries/catalogue.ts";
 import { consentReader } from "../../src/ledger/consents/read-consents.ts";
 import type { LedgerContext } from "../../src/ledger/context.ts";
 import { openAnswer } from "../../src/ledger/disclosure/answer.ts";
-import type { OpenLedgerOptions } from "../../src/ledger/open-ledger.ts";
+import type { OpenLedgerOptions } from "../../src/ledger/ledger.ts";
 import { memoryOf } from "../../src/identity/signed-heads.ts";
 import { openVault } from "../../src/ledger/vault/vault.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";

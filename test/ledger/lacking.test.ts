@@ -4,7 +4,7 @@ import type { Place } from "../../src/chain/submission.ts";
 import type { EntryPlace } from "../../src/chain/make-receipt.ts";
 import { encode } from "../../src/codec/dag-cbor.ts";
 import { encodeIdentifiers } from "../../src/ledger/index/rows.ts";
-import type { Ledger } from "../../src/ledger/open-ledger.ts";
+import type { Ledger } from "../../src/ledger/ledger.ts";
 import { fileAs } from "../support/by-hand.ts";
 import { MRN, observation, treatmentOnly } from "../support/hospital.ts";
 import { collect, readable, texts, ward, type Ward } from "../support/ward.ts";

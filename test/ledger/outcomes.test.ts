@@ -3,7 +3,7 @@ import { decodeEntry, type SubjectEntry } from "../../src/block/entry.ts";
 import { openChain } from "../../src/chain/chain.ts";
 import { createLabeller, DEFAULT_LABEL_RULES, extendLabelRules } from "../../src/consent/index.ts";
 import { LedgerError, StorageError } from "../../src/errors.ts";
-import type { Ledger } from "../../src/ledger/open-ledger.ts";
+import type { Ledger } from "../../src/ledger/ledger.ts";
 import type { Subject } from "../../src/ledger/entries/subjects.ts";
 import { AmbiguousAppend, AppendConflict } from "../../src/storage/errors.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";

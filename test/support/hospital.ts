@@ -14,7 +14,8 @@ import type { Directive, Rule } from "../../src/consent/model/model.ts";
 import { memorySigner, type Signer } from "../../src/identity/signer.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import type { Storage } from "../../src/storage/types.ts";
-import { openLedger, type Ledger, type OpenLedgerOptions } from "../../src/ledger/open-ledger.ts";
+import type { Ledger, OpenLedgerOptions } from "../../src/ledger/ledger.ts";
+import { openLedger } from "../../src/ledger/open-ledger.ts";
 import { bytesFor, START } from "./ledger.ts";
 
 /** A key store whose keys are fixed by a name. */

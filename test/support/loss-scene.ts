@@ -4,7 +4,7 @@ import type { Rule } from "../../src/consent/model/model.ts";
 import { LedgerError, StorageError } from "../../src/errors.ts";
 import type { Access } from "../../src/ledger/disclosure/audit.ts";
 import { memoryShardKeys } from "../../src/identity/shard-keys.ts";
-import type { Ledger, OpenLedgerOptions } from "../../src/ledger/open-ledger.ts";
+import type { Ledger, OpenLedgerOptions } from "../../src/ledger/ledger.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import type { Subject } from "../../src/ledger/entries/subjects.ts";
 import type { FullStorage } from "../../src/storage/types.ts";

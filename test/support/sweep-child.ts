@@ -5,7 +5,7 @@
 import { mkdirSync } from "node:fs";
 import { toHex } from "../../src/bytes/hex.ts";
 import { LedgerError } from "../../src/errors.ts";
-import type { Ledger } from "../../src/ledger/open-ledger.ts";
+import type { Ledger } from "../../src/ledger/ledger.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";
 import type { FullStorage } from "../../src/storage/types.ts";
 import { alcoholDependence, foundWorld, MRN, observation, treatmentOnly } from "./hospital.ts";

@@ -7,7 +7,7 @@ import type { KeyStore } from "../../src/identity/key-store.ts";
 import type { Signer } from "../../src/identity/signer.ts";
 import type { Access, UnreadableAccess } from "../../src/ledger/disclosure/audit.ts";
 import type { Answer, OpenedItem } from "../../src/ledger/disclosure/answer.ts";
-import type { Ledger, OpenLedgerOptions, Requester } from "../../src/ledger/open-ledger.ts";
+import type { Ledger, OpenLedgerOptions, Requester } from "../../src/ledger/ledger.ts";
 import { createRequest, type RequestOptions } from "../../src/ledger/disclosure/request.ts";
 import type { Subject } from "../../src/ledger/entries/subjects.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";

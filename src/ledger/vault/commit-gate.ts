@@ -1,5 +1,5 @@
 import type { StateChange } from "../../storage/types.ts";
-import type { LedgerStorage } from "../context.ts";
+import type { LedgerStorage } from "../storage.ts";
 
 /** A storage whose commits can be held back, and whose changes are looked at one last time. */
 export interface CommitGate {

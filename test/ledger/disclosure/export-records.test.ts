@@ -6,7 +6,7 @@ import { trustFromGenesis } from "../../../src/chain/trust.ts";
 import { verifyReceipt } from "../../../src/chain/verify-receipt.ts";
 import { importJwe } from "../../../src/envelope/jwe.ts";
 import type { Access } from "../../../src/ledger/disclosure/audit.ts";
-import type { Ledger } from "../../../src/ledger/open-ledger.ts";
+import type { Ledger } from "../../../src/ledger/ledger.ts";
 import type { Subject } from "../../../src/ledger/entries/subjects.ts";
 import { memoryStorage } from "../../../src/storage/memory.ts";
 import type { FullStorage } from "../../../src/storage/types.ts";

@@ -14,7 +14,7 @@ import type { ResourceLabels } from "../../../src/consent/model/resource.ts";
 import type { Attachment, AttachmentInput } from "../../../src/ledger/records/attachments.ts";
 import { signingKeyAt } from "../../../src/ledger/context.ts";
 import { memoryShardKeys } from "../../../src/identity/shard-keys.ts";
-import type { OpenLedgerOptions } from "../../../src/ledger/open-ledger.ts";
+import type { OpenLedgerOptions } from "../../../src/ledger/ledger.ts";
 import { lmdbStorage } from "../../../src/storage/lmdb.ts";
 import { memoryStorage } from "../../../src/storage/memory.ts";
 import type { FullStorage } from "../../../src/storage/types.ts";

@@ -7,7 +7,7 @@ import {
   type Coding,
   type ResourceLabels,
 } from "../../../src/consent/index.ts";
-import type { Ledger } from "../../../src/ledger/open-ledger.ts";
+import type { Ledger } from "../../../src/ledger/ledger.ts";
 import { MRN, treatmentOnly } from "../../support/hospital.ts";
 import { opened, ward, type Ward } from "../../support/ward.ts";
 

@@ -6,7 +6,7 @@ import {
   type LabelRuleAdditions,
   type ResourceLabels,
 } from "../../../src/consent/index.ts";
-import type { Ledger } from "../../../src/ledger/open-ledger.ts";
+import type { Ledger } from "../../../src/ledger/ledger.ts";
 import { MRN, treatmentOnly } from "../../support/hospital.ts";
 import { collect, ward, type Ward } from "../../support/ward.ts";
 

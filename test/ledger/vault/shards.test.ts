@@ -10,7 +10,7 @@ import { cidOf, DAG_CBOR, type CID } from "../../../src/codec/cid.ts";
 import { StorageError } from "../../../src/errors.ts";
 import { fileShardKeys } from "../../../src/identity/file-shards.ts";
 import { memoryShardKeys, type ShardKeys } from "../../../src/identity/shard-keys.ts";
-import type { Ledger } from "../../../src/ledger/open-ledger.ts";
+import type { Ledger } from "../../../src/ledger/ledger.ts";
 import { gateCommits } from "../../../src/ledger/vault/commit-gate.ts";
 import { openShards } from "../../../src/ledger/vault/shards.ts";
 import { openVault } from "../../../src/ledger/vault/vault.ts";

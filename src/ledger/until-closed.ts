@@ -1,0 +1,107 @@
+import { ChainError } from "../errors.ts";
+import type { Ledger } from "./ledger.ts";
+import { readOnlyError } from "./standing.ts";
+import { takeArgument } from "./take-arguments.ts";
+
+/** A call of a ledger: no call has more arguments. */
+type Call = (first: unknown, second: unknown, third: unknown) => unknown;
+
+/**
+ * How each call of a ledger is guarded. `writes`: it files entries, or makes known what would have to be
+ * filed. `takes`: it writes, and has read its second argument before it returns. The type follows
+ * {@link Ledger}, so that a new call that is not listed, or an iterator listed as something else, does not
+ * compile.
+ */
+const CALLS: {
+  readonly [
+    Name in keyof Ledger as Ledger[Name] extends (...given: never[]) => unknown ? Name : never
+  ]: Ledger[Name] extends (...given: never[]) => AsyncIterable<unknown>
+    ? "iterates"
+    : "reads" | "writes" | "takes" | "ends";
+} = {
+  findSubject: "reads",
+  ensureSubject: "writes",
+  record: "takes",
+  recordBundle: "takes",
+  relabel: "writes",
+  relabelStale: "writes",
+  retract: "writes",
+  reattribute: "writes",
+  read: "reads",
+  attachments: "reads",
+  records: "reads",
+  attest: "writes",
+  consent: "writes",
+  receive: "writes",
+  held: "reads",
+  trustWitnesses: "writes",
+  evidence: "reads",
+  directives: "reads",
+  decide: "reads",
+  request: "writes",
+  exportRecord: "writes",
+  disclose: "writes",
+  audit: "iterates",
+  pendingReviews: "iterates",
+  reviewed: "writes",
+  erase: "writes",
+  compact: "reads",
+  pendingErasures: "reads",
+  pendingWork: "reads",
+  hold: "writes",
+  release: "writes",
+  checkpoint: "reads",
+  prove: "reads",
+  verify: "reads",
+  verifyBlobs: "reads",
+  lost: "reads",
+  giveUp: "writes",
+  export: "reads",
+  close: "ends",
+  [Symbol.asyncDispose]: "ends",
+};
+
+/** Every call but closing rejects once the ledger is closed, which waits for those that write. */
+export function untilClosed(
+  ledger: Ledger,
+  options: {
+    readonly isClosed: () => boolean;
+    /** Holds the calls that write and have not settled. */
+    readonly writing: Set<Promise<unknown>>;
+    readonly readOnly: string | undefined;
+  },
+): Ledger {
+  const { isClosed, writing, readOnly } = options;
+  const assertOpen = (): void => {
+    if (isClosed()) throw new ChainError("ERR_CHAIN_CLOSED", "the ledger is closed");
+  };
+  async function* iterate(run: (argument: unknown) => AsyncIterable<unknown>, argument: unknown) {
+    assertOpen();
+    yield* run(argument);
+  }
+  const guarded: Record<string, unknown> = {};
+  for (const [name, guard] of Object.entries(CALLS)) {
+    const run = ledger[name as keyof typeof CALLS] as Call;
+    if (guard === "ends") continue;
+    if (guard === "iterates") {
+      guarded[name] = (argument: unknown) =>
+        iterate(run as (argument: unknown) => AsyncIterable<unknown>, takeArgument(argument));
+      continue;
+    }
+    const take: Call = (first, second, third) =>
+      run(
+        takeArgument(first),
+        guard === "takes" ? second : takeArgument(second),
+        takeArgument(third),
+      );
+    guarded[name] = async (first: unknown, second: unknown, third: unknown) => {
+      assertOpen();
+      if (guard === "reads") return take(first, second, third);
+      if (readOnly !== undefined) throw readOnlyError(readOnly);
+      const work = Promise.resolve(take(first, second, third));
+      writing.add(work);
+      return work.finally(() => writing.delete(work));
+    };
+  }
+  return { ...ledger, ...guarded };
+}

@@ -1,11 +1,14 @@
 /**
- * One way to say when something was so: by an element (a date, Period or Timing), by two that hold
- * its start and its end, or by when it was written down, which tells only that it was so `by` then,
+ * One way to say when something was so: by an element (a date, Period or Timing); by two that hold
+ * its start and its end; by several, `all` of which tell of it; by when it was `done`, and may have
+ * been `begun` before; or by when it was written down, which tells only that it was so `by` then,
  * or is to be so `since` then.
  */
 export type TimeElement =
   | string
   | readonly [start: string, end: string]
+  | { readonly all: readonly string[] }
+  | { readonly begun: string; readonly done: string }
   | { readonly by: string }
   | { readonly since: string };
 
@@ -137,7 +140,7 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
   }),
   Communication: like({
     codes: ["topic", "medium"],
-    dates: ["sent", { by: "received" }],
+    dates: [{ begun: "sent", done: "received" }],
     authors: ["sender"],
   }),
   Composition: like({
@@ -164,13 +167,15 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
   }),
   DetectedIssue: like({
     codes: ["mitigation.action"],
-    dates: ["identified[x]"],
+    dates: [{ all: ["identified[x]", "mitigation.date"] }],
   }),
   Device: like({
     codes: ["type", "specialization.systemType"],
     dates: [["manufactureDate", "expirationDate"]],
     authors: ["owner"],
   }),
+  DeviceDispense: like({ dates: [{ begun: "preparedDate", done: "whenHandedOver" }] }),
+  DeviceUsage: like({ dates: ["timing[x]"] }),
   DeviceUseStatement: like({ dates: ["timing[x]"] }),
   DiagnosticReport: like({
     codes: ["conclusionCode"],
@@ -230,7 +235,7 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
   }),
   ImmunizationRecommendation: like({
     codes: ["recommendation.vaccineCode", "recommendation.targetDisease"],
-    dates: ["date"],
+    dates: [{ since: "date" }],
     authors: ["authority"],
   }),
   List: like({ codes: ["item.flag"], authors: ["source"] }),
@@ -245,7 +250,8 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
     encounter: CONTEXT,
   }),
   MedicationDispense: like({
-    dates: ["whenHandedOver", "whenPrepared", { by: "recorded" }],
+    // R5 records when it began, where neither of the two is known
+    dates: [{ begun: "whenPrepared", done: "whenHandedOver" }, { since: "recorded" }],
     encounter: CONTEXT,
   }),
   MedicationRequest: like({
@@ -282,7 +288,8 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
   }),
   QuestionnaireResponse: like({
     codes: ["item.answer.valueCoding", "item.item.answer.valueCoding"],
-    dates: ["authored"],
+    // when the answers were last changed: earlier ones were given, and all are of what was, before
+    dates: [{ by: "authored" }],
     authors: ["author", "source"],
   }),
   RelatedPerson: like({

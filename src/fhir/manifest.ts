@@ -1,6 +1,6 @@
 import { type ManifestElements, manifestElements } from "./manifest-elements.ts";
 import { otherCodesOf } from "./other-codes.ts";
-import { dateAt, type DescribedPeriod, periodOf } from "./period.ts";
+import { dateAt, type DescribedPeriod } from "./period.ts";
 import {
   codingsOf,
   type FhirCoding,
@@ -12,6 +12,7 @@ import {
   text,
   valuesAt,
 } from "./resource.ts";
+import { wholePeriodOf } from "./whole-period.ts";
 
 /** A code of a resource, and the element that it stands in. */
 export interface DescribedCode extends FhirCoding {
@@ -34,6 +35,7 @@ export interface ResourceDescription {
   /** `meta.security`: labels that somebody else put on it. */
   readonly labels: readonly FhirCoding[];
   readonly profiles: readonly string[];
+  /** When it was so, and what is contained in it; absent where that is not known in full. */
   readonly period?: DescribedPeriod;
   readonly authors: readonly FhirReference[];
   readonly encounter?: FhirReference;
@@ -62,7 +64,7 @@ export function describeResource(resource: FhirResource): ResourceDescription {
   const versionId = text(meta["versionId"]);
   const status = statusOf(resource, elements.status);
   const lastUpdated = dateAt(meta["lastUpdated"], "meta.lastUpdated", malformed)?.from;
-  const period = periodOf(resource, elements.dates, malformed);
+  const period = wholePeriodOf(resource, malformed);
   const encounter = elements.encounter
     .flatMap((path) => valuesAt(resource, path))
     .map(referenceOf)

@@ -29,44 +29,73 @@ interface Ends {
 /** What elements say of a time; `undefined` where any of it is there and cannot be read. */
 type Times = readonly Ends[] | undefined;
 
+/** When something was so, by all that tells of it: from the first of the starts to the last end. */
+export interface ToldTime {
+  readonly starts: readonly Ends[];
+  readonly ends: readonly Ends[];
+}
+
 /**
  * When what a resource tells was so, by the first of its elements that is there.
  *
  * @param malformed - receives the paths of what should be a date and is none
- * @returns `undefined` where no element is there, or the one that is cannot be read in full: a
- *   date that is none, a time without an offset, an age, prose, `null`, or an extension only. It is
- *   not looked for elsewhere then, for a later element tells another time.
+ * @returns `"untold"` where no element is there; `undefined` where the one that is cannot be read in
+ *   full: a date that is none, a time without an offset, an age, prose, `null`, or an extension
+ *   only. It is not looked for elsewhere then, for a later element tells another time.
  */
-export function periodOf(
+export function toldTime(
   resource: FhirResource,
   elements: readonly TimeElement[],
   malformed: string[],
-): DescribedPeriod | undefined {
+): ToldTime | "untold" | undefined {
   for (const element of elements) {
-    const [startPath, endPath] = pathsOf(element);
-    const starts = timesAt(resource, startPath, malformed);
-    const ends = endPath === undefined ? starts : timesAt(resource, endPath, malformed);
+    const paths = pathsOf(element);
+    const starts = allTimesAt(resource, paths.starts, malformed);
+    const isOne = paths.ends === paths.starts;
+    const ends = isOne ? starts : allTimesAt(resource, paths.ends, malformed);
     if (starts === undefined || ends === undefined) return undefined;
     if (starts.length === 0 && ends.length === 0) continue;
-    const whole = union(starts, ends);
-    if (typeof element === "string" || Array.isArray(element)) return whole;
-    const { from: _from, ...latest } = whole;
-    const { to: _to, ...earliest } = whole;
-    return "by" in element ? latest : earliest;
+    const isDone = typeof element === "object" && "done" in element;
+    return {
+      starts: starts.length > 0 ? starts : isDone ? ends : OPEN,
+      ends: ends.length > 0 ? ends : OPEN,
+    };
   }
-  return undefined;
+  return "untold";
 }
 
-function pathsOf(element: TimeElement): readonly [string, string | undefined] {
-  if (typeof element === "string") return [element, undefined];
-  if ("by" in element) return [element.by, undefined];
-  return "since" in element ? [element.since, undefined] : element;
+/** What nothing tells. */
+const OPEN: readonly Ends[] = [{}];
+
+/** Paths of what tells the start and the end: none where an element tells the other only. */
+function pathsOf(element: TimeElement): {
+  readonly starts: readonly string[];
+  readonly ends: readonly string[];
+} {
+  if (typeof element !== "string") {
+    if ("by" in element) return { starts: [], ends: [element.by] };
+    if ("since" in element) return { starts: [element.since], ends: [] };
+    if ("done" in element) return { starts: [element.begun], ends: [element.done] };
+    if (!("all" in element)) return { starts: [element[0]], ends: [element[1]] };
+  }
+  const paths = typeof element === "string" ? [element] : element.all;
+  return { starts: paths, ends: paths };
+}
+
+function allTimesAt(resource: FhirResource, paths: readonly string[], malformed: string[]): Times {
+  const found: Ends[] = [];
+  for (const path of paths) {
+    const times = timesAt(resource, path, malformed);
+    if (times === undefined) return undefined;
+    appendTo(found, times);
+  }
+  return found;
 }
 
 /** From the first start to the last end; what any of them leaves open, or none tells, is open. */
-function union(starts: readonly Ends[], ends: readonly Ends[]): DescribedPeriod {
+export function periodOf({ starts, ends }: ToldTime): DescribedPeriod {
   let precision: DatePrecision = "millisecond";
-  for (const { start, end } of [...starts, ...ends]) {
+  for (const { start, end } of starts === ends ? starts : [...starts, ...ends]) {
     for (const date of [start, end]) {
       if (date !== undefined && COARSE.indexOf(date.precision) < COARSE.indexOf(precision)) {
         precision = date.precision;

@@ -121,3 +121,156 @@ describe("when something was written down", () => {
     expect(period).toEqual({ from: "2009", to: "2009", precision: "year" });
   });
 });
+
+describe("a time that is a range", () => {
+  it.each([
+    // R4 4.0.1 and R5 5.0.0: created[x] and identified[x] are a dateTime or a Period
+    [
+      "Media",
+      { createdPeriod: { start: "2009", end: "2015" }, issued: LATER },
+      { from: "2009", to: "2015" },
+    ],
+    ["Media", { createdDateTime: "2009-05", issued: LATER }, { from: "2009-05", to: "2009-05" }],
+    [
+      "DetectedIssue",
+      { identifiedPeriod: { start: "2009", end: "2015" } },
+      { from: "2009", to: "2015" },
+    ],
+    [
+      "DetectedIssue",
+      { identifiedDateTime: "2009", mitigation: [{ date: "2011" }, { date: "2013-02" }] },
+      { from: "2009", to: "2013-02" },
+    ],
+    ["DetectedIssue", { identifiedDateTime: "2009" }, { from: "2009", to: "2009" }],
+    // prepared, and then handed over
+    [
+      "MedicationDispense",
+      { whenPrepared: "2009-12-30", whenHandedOver: "2010-01-04" },
+      { from: "2009-12-30", to: "2010-01-04" },
+    ],
+    ["MedicationDispense", { whenPrepared: "2009-12-30" }, { from: "2009-12-30" }],
+    [
+      "MedicationDispense",
+      { whenHandedOver: "2010-01-04" },
+      { from: "2010-01-04", to: "2010-01-04" },
+    ],
+    // R5: "when the dispense activity started"
+    ["MedicationDispense", { recorded: "2009-12-30" }, { from: "2009-12-30" }],
+    [
+      "DeviceDispense",
+      { preparedDate: "2009-12-30", whenHandedOver: "2010-01-04" },
+      { from: "2009-12-30", to: "2010-01-04" },
+    ],
+    ["Communication", { sent: "2009-12-30", received: "2010" }, { from: "2009-12-30", to: "2010" }],
+    ["Communication", { received: "2010" }, { from: "2010", to: "2010" }],
+    // "when this set of answers were last changed"
+    ["QuestionnaireResponse", { authored: "2015" }, { to: "2015" }],
+    // what it recommends is to come
+    ["ImmunizationRecommendation", { date: "2015" }, { from: "2015" }],
+    ["DeviceUsage", { timingPeriod: { start: "2009", end: "2015" } }, { from: "2009", to: "2015" }],
+  ])("is read as one of a %s: %j", (resourceType, elements, bounds) => {
+    const { precision: _, ...rest } = describeResource({ resourceType, ...elements }).period!;
+    expect(rest).toEqual(bounds);
+  });
+
+  it.each([
+    ["MedicationDispense", { whenPrepared: OF, whenHandedOver: "2010" }],
+    ["MedicationDispense", { whenPrepared: "2009", _whenHandedOver: absent }],
+    ["DetectedIssue", { identifiedDateTime: "2009", mitigation: [{ date: "2011" }, {}] }],
+    ["Communication", { sent: "2009", received: null }],
+  ])("is unknown where an end of it cannot be read, of a %s: %j", (resourceType, elements) => {
+    expect(describeResource({ resourceType, ...elements }).period).toBeUndefined();
+  });
+});
+
+describe("what is contained in a resource", () => {
+  const of = (...contained: unknown[]) =>
+    describeResource({
+      resourceType: "DiagnosticReport",
+      effectiveDateTime: "2015-06-01",
+      contained,
+    });
+  const bounds = (...contained: unknown[]) => {
+    const { precision: _, ...rest } = of(...contained).period!;
+    return rest;
+  };
+  const result = { resourceType: "Observation" };
+
+  it("is of the period too", () => {
+    expect(bounds({ ...result, effectiveDateTime: "2009" })).toEqual({
+      from: "2009",
+      to: "2015-06-01",
+    });
+    expect(
+      bounds(
+        { resourceType: "Condition", onsetDateTime: "2011", abatementDateTime: "2012" },
+        { ...result, effectiveDateTime: "2019-02-02T08:00:00Z" },
+      ),
+    ).toEqual({ from: "2011", to: Date.UTC(2019, 1, 2, 8) + 999 });
+    expect(of({ ...result, effectiveDateTime: "2009" }).period!.precision).toBe("year");
+  });
+
+  it("leaves open what it leaves open", () => {
+    expect(bounds({ ...result, issued: "2009-01-01T00:00:00Z" })).toEqual({ to: "2015-06-01" });
+    expect(bounds({ resourceType: "Condition", onsetDateTime: "2009" })).toEqual({ from: "2009" });
+    expect(bounds({ resourceType: "ServiceRequest", authoredOn: "2016" })).toEqual({
+      from: "2015-06-01",
+    });
+  });
+
+  it("is found however deep it is contained", () => {
+    const entry = [{ resource: { ...result, effectiveDateTime: "2009" } }];
+    expect(bounds({ resourceType: "Bundle", type: "collection", entry })).toEqual({
+      from: "2009",
+      to: "2015-06-01",
+    });
+    expect(bounds({ ...result, contained: [{ ...result, effectiveDateTime: "2009" }] })).toEqual({
+      from: "2009",
+      to: "2015-06-01",
+    });
+  });
+
+  it("leaves the period unknown where it cannot be read", () => {
+    for (const contained of [
+      { ...result, effectiveDateTime: OF },
+      { ...result, _effectiveDateTime: absent },
+      { resourceType: "Condition", onsetString: "in youth" },
+      // dates of elements that tell no period
+      { resourceType: "Condition", recordedDate: "2009" },
+      { resourceType: "MedicationStatement", dateAsserted: "2009-05-01" },
+      { resourceType: "GenomicStudy", analysis: [{ date: "2009-05-01T10:00:00Z" }] },
+      { resourceType: "SomethingNew", when: "2009" },
+    ]) {
+      expect(of(contained).period).toBeUndefined();
+      expect(of({ ...result, effectiveDateTime: "2015" }, contained).period).toBeUndefined();
+      expect(of(contained, { ...result, effectiveDateTime: "2015" }).period).toBeUndefined();
+    }
+    expect(of({ ...result, effectiveDateTime: OF }, { ...result, issued: 7 }).malformed).toEqual([
+      "contained.issued",
+    ]);
+  });
+
+  it("is of the time of what contains it where it tells none", () => {
+    const from2015 = { from: "2015-06-01", to: "2015-06-01" };
+    for (const contained of [
+      result,
+      { resourceType: "Condition", code: { text: "asthma" } },
+      {
+        resourceType: "Practitioner",
+        meta: { lastUpdated: "2020-01-01T00:00:00Z" },
+        identifier: [{ value: "2009", period: { start: "2001" } }],
+        birthDate: "1970-01-01",
+        qualification: [{ period: { start: "1999" } }],
+      },
+    ]) {
+      expect(bounds(contained)).toEqual(from2015);
+    }
+  });
+
+  it("does not make known when a resource was that does not tell", () => {
+    const contained = [{ ...result, effectiveDateTime: "2009" }];
+    expect(
+      describeResource({ resourceType: "DiagnosticReport", contained }).period,
+    ).toBeUndefined();
+  });
+});

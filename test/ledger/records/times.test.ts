@@ -31,12 +31,20 @@ const { effectiveDateTime: _, ...timeless } = JSON.parse(observation("o")) as Re
   unknown
 >;
 
+const issued = "2024-02-02T08:00:00Z";
+const OBSERVATIONS = Object.entries(TIMES).map(([id, time]) => ({
+  ...{ ...timeless, id, issued },
+  ...time,
+}));
+
 /** What is released of them all, recorded as a bundle, by a rule about a period. */
-async function releasedBy(effect: Rule["effect"], period: Period): Promise<string[]> {
+async function releasedBy(
+  effect: Rule["effect"],
+  period: Period,
+  resources: readonly object[] = OBSERVATIONS,
+): Promise<string[]> {
   const w = await ward();
-  const entry = Object.entries(TIMES).map(([id, time]) => ({
-    resource: { ...timeless, id, issued: "2024-02-02T08:00:00Z", ...time },
-  }));
+  const entry = resources.map((resource) => ({ resource }));
   const bundle = JSON.stringify({ resourceType: "Bundle", type: "collection", entry });
   expect((await w.hl.recordBundle(w.me, bundle)).recorded).toHaveLength(entry.length);
   const combine = "deny-overrides";
@@ -69,5 +77,91 @@ describe("a period in consent", () => {
       "untold",
     ]);
     expect(await releasedBy("deny", { from: "2021", to: "2023" })).toEqual(["of-2009", "of-2024"]);
+  });
+});
+
+/** A result within a report of 2015. */
+const report = (id: string, ...contained: readonly object[]): object => ({
+  resourceType: "DiagnosticReport",
+  id,
+  status: "final",
+  code: { coding: [{ system: "http://loinc.org", code: "8480-6" }] },
+  subject: { reference: "Patient/p1" },
+  effectiveDateTime: "2015-06-01",
+  result: contained.map((_, i) => ({ reference: `#c${i}` })),
+  contained: contained.map((one, i) => ({ ...timeless, ...one, id: `c${i}` })),
+});
+const of2009 = { effectiveDateTime: "2009-05-01" };
+const panel = { hasMember: [{ reference: "#c1" }], effectiveDateTime: "2015-06-01" };
+const condition = { resourceType: "Condition", onsetDateTime: "2009", abatementDateTime: "2009" };
+const composition = {
+  ...report("composition", condition),
+  resourceType: "Composition",
+  event: [{ period: { start: "2015", end: "2015" } }],
+};
+const REPORTS: readonly object[] = [
+  report("plain"),
+  report("same", { effectiveDateTime: "2015-05-30" }),
+  report("untold", {}),
+  report("old", of2009),
+  report("member", panel, of2009),
+  report("no-offset", { effectiveDateTime: "2009-05-01T10:00:00" }),
+  report("recorded", { resourceType: "Condition", recordedDate: "2009-05-01" }),
+  composition,
+];
+
+describe("a period in consent, and results within a report", () => {
+  it("refuses a report for the old result in it", async () => {
+    const released = await releasedBy("deny", { from: "2009", to: "2009" }, REPORTS);
+    expect(released).toEqual(["plain", "same", "untold"]);
+  });
+
+  it("permits a report only where all in it is of the period", async () => {
+    const released = await releasedBy("permit", { from: "2015", to: "2015" }, REPORTS);
+    expect(released).toEqual(["plain", "same", "untold"]);
+    expect(await releasedBy("permit", { from: "2009", to: "2015" }, REPORTS)).toEqual([
+      "composition",
+      "member",
+      "old",
+      "plain",
+      "same",
+      "untold",
+    ]);
+  });
+});
+
+const about = { ...timeless, status: "completed", issued: undefined };
+const RANGES: readonly object[] = [
+  { ...about, resourceType: "MedicationDispense", id: "dispense", whenPrepared: "2009-12-30" },
+  {
+    ...{ ...about, resourceType: "MedicationDispense", id: "handed-over" },
+    ...{ whenPrepared: "2009-12-30", whenHandedOver: "2015-01-04" },
+  },
+  { ...about, resourceType: "QuestionnaireResponse", id: "answers", authored: "2015-01-04" },
+  {
+    ...{ ...about, resourceType: "Media", id: "media" },
+    createdPeriod: { start: "2009", end: "2015" },
+  },
+  {
+    ...{ ...about, resourceType: "DetectedIssue", id: "issue", identifiedDateTime: "2009" },
+    mitigation: [{ action: { text: "stopped" }, date: "2015" }],
+  },
+  { ...about, resourceType: "Media", id: "taken", createdDateTime: "2015" },
+];
+
+describe("a period in consent, and times that are ranges", () => {
+  it("refuses what reaches into it from either side", async () => {
+    expect(await releasedBy("deny", { to: "2009" }, RANGES)).toEqual(["taken"]);
+    expect(await releasedBy("deny", { from: "2014" }, RANGES)).toEqual([]);
+  });
+
+  it("permits what is of it from end to end", async () => {
+    expect(await releasedBy("permit", { from: "2010" }, RANGES)).toEqual(["taken"]);
+    expect(await releasedBy("permit", { from: "2009", to: "2015" }, RANGES)).toEqual([
+      "handed-over",
+      "issue",
+      "media",
+      "taken",
+    ]);
   });
 });

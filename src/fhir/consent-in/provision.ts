@@ -30,6 +30,7 @@ import {
 } from "./refuse.ts";
 import {
   actorType,
+  NAME_SYSTEM,
   readCoding,
   readConcept,
   readPeriod,
@@ -181,7 +182,10 @@ function readActors(
       if (context.dialect !== "r5" || role?.length !== 1 || part !== undefined) {
         throw unsupported(`${actor.path}.reference`, "is missing: nobody is named");
       }
-      recipients.push({ type: "role", id: role[0]!.code });
+      const { system, code } = role[0]!;
+      // Codes of two systems are two roles; a rule on one must not be met by the other.
+      const id = system === NAME_SYSTEM ? code : token(system, code, `${actor.path}.role`);
+      recipients.push({ type: "role", id });
       continue;
     }
     if (part === undefined ? context.dialect !== "r5" || role !== undefined : false) {

@@ -135,7 +135,11 @@ function writeActor({ type, id }: ActorRef, version: "r4" | "r5"): JsonObject | 
   if (type === "role") {
     // R4 wants a reference; a role is nobody in particular.
     if (version === "r4") return undefined;
-    return { role: { coding: [{ system: NAME_SYSTEM, code: id }] } };
+    const { system, value } = writeIdentifier(id);
+    // Among participations a role would be a part in the disclosure.
+    const coding =
+      system === PARTICIPATION ? { system: NAME_SYSTEM, code: id } : { system, code: value };
+    return { role: { coding: [coding] } };
   }
   return {
     role: { coding: [{ system: PARTICIPATION, code: "IRCP" }] },

@@ -15,7 +15,12 @@ import { afterWriting } from "../../storage/settle.ts";
 import { capacityFacts, encodeAttestedKey, type AttestedKey } from "./attested-key.ts";
 import { readOrSay, toAccess, type Access, type UnreadableAccess } from "../disclosure/audit.ts";
 import { reviewsLocal, type Catalogue, type CatalogueItem } from "../entries/catalogue.ts";
-import { decodeFiledForm, judgeFiled, type ConsentReader } from "./read-consents.ts";
+import {
+  decodeFiledForm,
+  judgeFiled,
+  type ConsentReader,
+  type FiledForm,
+} from "./read-consents.ts";
 import type { LedgerContext } from "../context.ts";
 import {
   checkedWitness,
@@ -24,7 +29,7 @@ import {
   type WitnessOptions,
 } from "./evidence.ts";
 import { sealEntry, type Filing, type SealedEntry } from "../entries/filing.ts";
-import { readHeld } from "./held.ts";
+import { findHeld } from "./held.ts";
 import { encodeIdentifiers, type PersonIdentifier } from "../index/rows.ts";
 import type { Manifest } from "../entries/manifest.ts";
 import { commitToPerson, signDirective } from "./signed-directive.ts";
@@ -196,9 +201,11 @@ export function createConsenting(
         entries.push(await sealAttestation(subject, first));
         known = [first];
       }
+      const kept = await heldEntry(subject, form, signed);
       const judged = await judgeFiled(context, form, {
         ...{ ledger: chain.ledger, salt, identifiers, keys: known, witnesses, height },
         filedAt: { height: chain.size, time: now() },
+        heldAt: kept?.place.height,
       });
       const { cid, directive, standing, witness } = judged;
       if (standing !== "valid") throw wouldBeVoid(standing.void);
@@ -214,11 +221,6 @@ export function createConsenting(
       ];
       const { local } = subject;
       if (witness?.doubted === true) {
-        const held = await readHeld(context, catalogue, subject).catch((error: unknown) => {
-          if (!isUnreadable(error)) throw error;
-          return [];
-        });
-        const kept = held.find((one) => equalBytes(one.signed, signed));
         const id = kept?.id ?? (await hold(local, parts));
         return { status: "held", id, cid, by: witness.by };
       }
@@ -233,6 +235,7 @@ export function createConsenting(
       }
       const manifest: Manifest = {
         ...{ v: 1, op: "directive", local },
+        ...(kept === undefined ? {} : { replaces: kept.id }),
         ...(evidence === undefined || evidence.parts.length === 0
           ? {}
           : { attachments: evidence.mediaTypes }),
@@ -255,6 +258,16 @@ export function createConsenting(
     } finally {
       subjectKey.fill(0);
     }
+  }
+
+  /** The entry that holds what is filed now, where it was delivered before. */
+  async function heldEntry(
+    subject: Subject,
+    form: FiledForm,
+    signed: Uint8Array,
+  ): Promise<CatalogueItem | undefined> {
+    if (form.kind !== "witnessed" || form.witness.by === signer.actor) return undefined;
+    return findHeld(context, catalogue, subject, signed);
   }
 
   /** A person's directives that can be read, oldest first: one that cannot keeps no other from being filed. */

@@ -2,7 +2,7 @@ import type { CID } from "../../codec/cid.ts";
 import type { Directive } from "../../consent/model/model.ts";
 import type { DirectiveWitness } from "../../consent/model/witness.ts";
 import { equalBytes } from "../../bytes/compare.ts";
-import type { Catalogue } from "../entries/catalogue.ts";
+import type { Catalogue, CatalogueItem } from "../entries/catalogue.ts";
 import { CONSENT_PARTS, decodeFiledForm, named, openParts } from "./read-consents.ts";
 import type { LedgerContext } from "../context.ts";
 import type { Subject } from "../entries/subjects.ts";
@@ -62,4 +62,23 @@ export async function readHeld(
     });
   }
   return held.filter(({ signed }) => !filed.some((one) => equalBytes(one, signed)));
+}
+
+/** The entry that holds what was delivered about a person, where there is one that can be read. */
+export async function findHeld(
+  context: LedgerContext,
+  catalogue: Catalogue,
+  { local }: Subject,
+  signed: Uint8Array,
+): Promise<CatalogueItem | undefined> {
+  for (const item of await catalogue.itemsOf(local, ["erase", "link"])) {
+    if (item.kind !== "link" || item.manifest.op !== "held") continue;
+    try {
+      const parts = await openParts(context, catalogue, item, ["content"]);
+      if (parts !== undefined && equalBytes(parts.get("content")!, signed)) return item;
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+    }
+  }
+  return undefined;
 }

@@ -1,3 +1,4 @@
+import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { isInForce, keyKey } from "../../chain/state.ts";
 import type { CID } from "../../codec/cid.ts";
@@ -33,6 +34,7 @@ import {
 } from "./witnessed-directive.ts";
 import {
   decodeWitnesses,
+  isBefore,
   witnessesBefore,
   witnessesLocal,
   type FiledWitnesses,
@@ -111,6 +113,8 @@ export interface Grounds extends AboutWhom {
   readonly witnesses: readonly string[];
   /** Height and time at which it is filed. */
   readonly filedAt: { readonly height: number; readonly time: number };
+  /** Height from which it was held, where it was before it was filed: its signature is as old. */
+  readonly heldAt?: number | undefined;
   /** Last block that is known. */
   readonly height: number;
 }
@@ -122,11 +126,11 @@ export async function judgeFiled(
   grounds: Grounds,
 ): Promise<Pick<SnapshotDirective, "cid" | "directive" | "standing" | "witness">> {
   const { cid, directive } = form;
-  const { filedAt, height, witnesses } = grounds;
+  const { filedAt, height, witnesses, heldAt: takenAt = filedAt.height } = grounds;
   if (form.kind === "signed") {
     return { cid, directive, standing: standingOfSigned(form, grounds, filedAt.time) };
   }
-  const { by, key, user, form: how, takenAt } = form.witness;
+  const { by, key, user, form: how } = form.witness;
   await chain.state.load([keyKey(key)]);
   const state = chain.state.key(key);
   const inForce =
@@ -134,15 +138,15 @@ export async function judgeFiled(
     state.actor === by &&
     state.use === "sign" &&
     (state.alg === "Ed25519" || state.alg === "ES256") &&
-    isInForce(state, filedAt.height)
+    isInForce(state, takenAt)
       ? { alg: state.alg, publicKey: state.pub }
       : undefined;
   const since = state?.compromisedSince ?? null;
   // A theft is known from the block that says so, the last one in which the key was in force.
-  const stolen = since !== null && since <= filedAt.height && (state?.until ?? 0) <= height + 1;
+  const stolen = since !== null && since <= takenAt && (state?.until ?? 0) <= height + 1;
   const believed = by === signer.actor || witnesses.includes(by);
   const witness: DirectiveWitness = {
-    ...{ by, user, form: how, takenAt },
+    ...{ by, user, form: how, takenAt: form.witness.takenAt },
     ...(stolen || !believed ? { doubted: true } : {}),
   };
   return { cid, directive, standing: standingOfWitnessed(form, grounds, inForce), witness };
@@ -190,6 +194,29 @@ export function consentReader(context: LedgerContext, catalogue: Catalogue): Con
     }
   }
 
+  /**
+   * The height from which what an entry files was held, where it says so. What was held and is not
+   * there any more is the custodian's own word, as the entry is.
+   */
+  async function heldAt(item: CatalogueItem, signed: Uint8Array): Promise<number | undefined> {
+    const { replaces, local } = item.manifest;
+    if (replaces === undefined) return undefined;
+    const found = await catalogue.find(replaces);
+    if (found.status === "missing") return undefined;
+    const { place } = found.status === "present" ? found.item : found;
+    if (!isBefore(place, item.place)) return undefined;
+    if (found.status === "erased") return place.height;
+    if (found.status === "lost") return found.kind === "link" ? place.height : undefined;
+    const { manifest } = found.item;
+    if (manifest.op !== "held" || !equalBytes(manifest.local, local)) return undefined;
+    const parts = await partsOf(found.item, ["content"]).catch((error: unknown) => {
+      if (!isUnreadable(error)) throw error;
+    });
+    return parts === undefined || equalBytes(parts.get("content")!, signed)
+      ? place.height
+      : undefined;
+  }
+
   return async (items, height) => {
     const keys: (AttestedKey & { readonly item: CatalogueItem })[] = [];
     const directives: SnapshotDirective[] = [];
@@ -207,14 +234,17 @@ export function consentReader(context: LedgerContext, catalogue: Catalogue): Con
           if (item.lost === true) throw lacks([item]);
           const parts = await partsOf(item, CONSENT_PARTS);
           if (parts === undefined) continue;
+          const signed = parts.get("content")!;
+          const held = await heldAt(item, signed);
           const judged = await named(item, () =>
-            judgeFiled(context, decodeFiledForm(parts.get("content")!), {
+            judgeFiled(context, decodeFiledForm(signed), {
               ledger: context.chain.ledger,
               salt: parts.get("salt")!,
               identifiers: sealedIdentifiers(parts.get("identifier")!, person!),
               keys,
               witnesses: witnessesBefore(lists, item.place),
               filedAt: { height: item.place.height, time: item.recordedAt },
+              heldAt: held,
               height,
             }),
           );

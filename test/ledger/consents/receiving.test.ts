@@ -3,6 +3,7 @@ import { decodeEntry, type SubjectEntry } from "../../../src/block/entry.ts";
 import { explain } from "../../../src/consent/index.ts";
 import type { Directive } from "../../../src/consent/model/model.ts";
 import { approvalInput } from "../../../src/block/entry.ts";
+import type { KeyStore } from "../../../src/identity/key-store.ts";
 import { memorySigner, type Signer } from "../../../src/identity/signer.ts";
 import { encodeIdentifiers } from "../../../src/ledger/index/rows.ts";
 import { commitToPerson, signDirective } from "../../../src/ledger/consents/signed-directive.ts";
@@ -160,6 +161,109 @@ describe("a directive that another custodian witnessed", () => {
     const found = (await w.hl.directives(w.me)).map(({ standing }) => standing);
     expect(found).toEqual(["valid", "valid"]);
     expect((await w.ask({ ...w.b, signer: next })).count).toBe(0);
+  });
+
+  /** A member has a new signing key, and its old one no more. */
+  async function retireKey(w: Ward, keys: KeyStore = w.hospitalB): Promise<Signer> {
+    const signer = keys.signer();
+    const next = memorySigner({ alg: "Ed25519", secret: bytesFor("next"), actor: signer.actor });
+    await w.write(keys, [await keyEntry(w.hl.id, signer.actor, "add", "sign", next)]);
+    await w.write(keys, [await keyEntry(w.hl.id, signer.actor, "retire", "sign", signer)]);
+    return next;
+  }
+
+  it("counts as from when it was held, though its witness's key was retired before it is believed", async () => {
+    const w = await withRecord();
+    const refusal = await delivered(w, says("deny", { lineage: "elsewhere" }));
+    await w.permit();
+    const kept = await w.hl.receive(w.me, refusal);
+    const next = await retireKey(w);
+    await w.hl.trustWitnesses([next.actor]);
+    const asked = { ...w.b, signer: next };
+    expect((await w.ask(asked)).count).toBe(1);
+    const [held] = await w.hl.held(w.me);
+    expect(held!.id).toEqual(kept.id);
+    expect(await w.hl.receive(w.me, held!)).toMatchObject({ status: "filed" });
+    expect(await w.hl.held(w.me)).toEqual([]);
+    expect((await w.ask(asked)).count).toBe(0);
+    // It stands in an index that is built again, and after its second filing, which says nothing new.
+    const again = await w.again({ rebuildIndex: true });
+    const me = await again.ensureSubject(MRN);
+    const [, read] = await again.directives(me);
+    expect(read).toMatchObject({ standing: "valid", witness: { by: next.actor } });
+    expect(read!.witness).not.toHaveProperty("doubted");
+    const question = { patient: MRN, purposes: ["TREAT"] };
+    expect((await again.request(asked, question)).count).toBe(0);
+  });
+
+  it("permits too as from when it was held, and was never held under a key retired before", async () => {
+    const w = await withRecord();
+    const permit = await delivered(w, says("permit"));
+    const late = await delivered(w, says("deny", { lineage: "late" }));
+    await w.hl.receive(w.me, permit);
+    const next = await retireKey(w);
+    await expect(w.hl.receive(w.me, late)).rejects.toMatchObject({
+      message: expect.stringMatching(/not in force/),
+    });
+    expect(await w.hl.held(w.me)).toHaveLength(1);
+    await w.hl.trustWitnesses([next.actor]);
+    await w.hl.receive(w.me, permit);
+    expect((await w.ask({ ...w.b, signer: next })).count).toBe(1);
+  });
+
+  it("stays held where its key was stolen before it was held, and is filed where it was later", async () => {
+    const w = await withRecord();
+    const { signer } = w.b;
+    const before = w.hl.chain.size;
+    const refusal = await delivered(w, says("deny", { lineage: "elsewhere" }));
+    await w.hl.receive(w.me, refusal);
+    const heldAt = w.hl.chain.size - 1;
+    await w.permit();
+    for (const [since, status] of [
+      [before, "held"],
+      [heldAt + 1, "filed"],
+    ] as const) {
+      const fork = await ward();
+      await fork.hl.record(fork.me, observation("bp-1"));
+      await fork.hl.receive(fork.me, refusal);
+      expect(fork.hl.chain.size - 1).toBe(heldAt);
+      await fork.permit();
+      const next = memorySigner({ alg: "Ed25519", secret: bytesFor("b2"), actor: signer.actor });
+      const { alg, publicKey: pub } = next;
+      const more = { actor: signer.actor, op: "recover", use: "sign", alg, pub };
+      const changes = { ...more, compromisedSince: since };
+      const input = approvalInput(fork.hl.id, "key", changes, new Uint8Array(0), 0);
+      const approvals = await approve([fork.hospitalA.signer(), fork.institute.signer()], input);
+      const entry = await keyEntry(fork.hl.id, signer.actor, "recover", "sign", next, {
+        ...{ compromisedSince: since, approvals },
+      });
+      await fork.write(fork.institute, [entry]);
+      await fork.hl.trustWitnesses([signer.actor]);
+      expect(await fork.hl.receive(fork.me, refusal)).toMatchObject({ status });
+      const answer = await fork.ask({ ...fork.b, signer: next });
+      expect(answer.count).toBe(status === "filed" ? 0 : 1);
+    }
+  });
+
+  it("is void where a hostile writer says of something else that it was held", async () => {
+    const w = await withRecord();
+    const c = w.c.signer;
+    const kept = await w.hl.receive(w.me, await delivered(w, says("deny", { lineage: "a" }), c));
+    const forged = await delivered(w, says("permit", { lineage: "forged" }), c);
+    await retireKey(w, w.institute);
+    await w.hl.trustWitnesses([c.actor]);
+    const parts = [
+      { id: "salt", bytes: salt },
+      { id: "identifier", bytes: encodeIdentifiers([MRN]) },
+    ];
+    const attested = await w.hl.attest(w.me, { actor: "Patient/p1", capacity: "self" });
+    for (const replaces of [kept.id, attested, bytesFor("none")]) {
+      await fileAs(w, "consent", forged.signed, { replaces }, parts);
+    }
+    expect((await w.hl.directives(w.me)).map(({ standing }) => standing)).toEqual(
+      Array.from({ length: 3 }, () => ({ void: "the witness's key was not in force" })),
+    );
+    expect(await count(w)).toBe(0);
   });
 
   it("keeps its refusals, and no permit, when its key turns out to have been stolen", async () => {

@@ -22,7 +22,7 @@ import { rates } from "./measure.mjs";
 /**
  * Both sides of a row, each with a store of its own.
  * @typedef {object} Sides
- * @property {import("../../src/storage/types.ts").Storage} storage
+ * @property {import("../../src/storage/types.ts").StorageAdapter} storage
  * @property {Bare} bare
  */
 

@@ -2,8 +2,8 @@ import type { CID } from "multiformats/cid";
 import { signTransaction } from "../block/transaction.ts";
 import { ChainError } from "../errors.ts";
 import type { Signer } from "../identity/signer.ts";
-import type { Attachments, Sequencer } from "./sequencer.ts";
-import type { Place, Submission } from "./submission.ts";
+import type { SubmissionWrites, Sequencer } from "./sequencer.ts";
+import type { DurablePlace, Submission } from "./submission.ts";
 
 export interface AuthorOptions {
   readonly ledger: CID;
@@ -24,7 +24,7 @@ export interface Author {
    * Signs entries as one transaction and submits it behind those written before. A signature that
    * fails leaves a gap in the sequence and nothing else.
    */
-  write(entries: readonly Uint8Array[], attachments?: Attachments): Promise<Submission>;
+  write(entries: readonly Uint8Array[], writes?: SubmissionWrites): Promise<Submission>;
 }
 
 /** Starts writing on a lane. */
@@ -34,7 +34,7 @@ export function createAuthor(options: AuthorOptions): Author {
   let turn: Promise<unknown> = Promise.resolve();
   return {
     lane,
-    async write(entries, attachments) {
+    async write(entries, writes) {
       const signing = signTransaction(signer, { ledger, lane, seq: ++seq, time: now(), entries });
       // Signatures may come back in any order; submissions keep that of the sequence numbers.
       const mine = turn.then(async () => {
@@ -42,7 +42,7 @@ export function createAuthor(options: AuthorOptions): Author {
         for (;;) {
           await sequencer.ready();
           try {
-            return sequencer.submit(signed, attachments);
+            return sequencer.submit(signed, writes);
           } catch (error) {
             // Others waited for the same room and were faster.
             if (!(error instanceof ChainError) || error.code !== "ERR_CHAIN_BUSY") throw error;
@@ -57,6 +57,6 @@ export function createAuthor(options: AuthorOptions): Author {
 }
 
 /** Awaits a submission's place. */
-export async function placed(submission: Promise<Submission>): Promise<Place> {
+export async function placed(submission: Promise<Submission>): Promise<DurablePlace> {
   return (await submission).durable;
 }

@@ -21,7 +21,7 @@ import { verifyInclusion } from "../merkle/verify.ts";
 import { treeRoot } from "../merkle/tree.ts";
 import { proveInclusion } from "../merkle/proof.ts";
 import { EMPTY_MAP, type MapProof } from "../merkle/sparse-map.ts";
-import type { ChainStore, Head, Storage } from "../storage/types.ts";
+import type { ChainStore, Head, StorageAdapter } from "../storage/types.ts";
 import { ANCHOR_EVERY, openAnchor } from "./anchor.ts";
 import {
   checkBlock,
@@ -49,7 +49,7 @@ import type { KindRules } from "./prepare.ts";
 
 export interface ChainOptions {
   /** Needs `chains` and `state`. */
-  readonly storage: Storage;
+  readonly storage: StorageAdapter;
   /** The genesis record that founds the ledger. */
   readonly genesis: Uint8Array;
   /** Rules of the entry kinds that the policy registers. */

@@ -6,14 +6,14 @@ import { ChainError, InputError, StorageError } from "../errors.ts";
 import { sameHead } from "../storage/guards.ts";
 import {
   MAX_STATE_KEY_BYTES,
-  type Blob,
+  type NamedBlob,
   type BlobStore,
   type ChainRecord,
   type ChainStore,
   type Head,
   type StateChange,
   type StateStore,
-  type Storage,
+  type StorageAdapter,
   type StorageCaps,
 } from "../storage/types.ts";
 import { blocksChain, isBlocksChain } from "./chain.ts";
@@ -54,7 +54,7 @@ export interface CopiedLedger {
   readonly ledgers: readonly VerifiedLedger[];
 }
 
-type FullTarget = Required<Pick<Storage, "chains" | "blobs" | "state">>;
+type FullTarget = Required<Pick<StorageAdapter, "chains" | "blobs" | "state">>;
 
 /** Bytes of blobs or values that are read before they are written. */
 const PAGE_BYTES = 8 * 1024 * 1024;
@@ -83,8 +83,8 @@ const LAST_KEY = /* @__PURE__ */ new Uint8Array(MAX_STATE_KEY_BYTES).fill(0xff);
  * @throws the signal's reason
  */
 export async function copyLedger(
-  from: Storage,
-  to: Storage,
+  from: StorageAdapter,
+  to: StorageAdapter,
   options: CopyOptions,
 ): Promise<CopiedLedger> {
   const geneses = options.genesis instanceof Uint8Array ? [options.genesis] : options.genesis;
@@ -182,7 +182,7 @@ async function copyBlobs(
   return done;
 }
 
-function checkedBlob(cid: CID, bytes: Uint8Array | undefined): Blob {
+function checkedBlob(cid: CID, bytes: Uint8Array | undefined): NamedBlob {
   if (bytes === undefined) {
     throw new StorageError("ERR_STORAGE_CONFLICT", `the source lost a blob meanwhile: ${cid}`);
   }
@@ -387,7 +387,7 @@ function clamp(value: number, low: number, high: number): number {
   return Math.min(high, Math.max(low, value));
 }
 
-function whole({ chains, blobs, state }: Storage, name: string): FullTarget {
+function whole({ chains, blobs, state }: StorageAdapter, name: string): FullTarget {
   if (!chains || !blobs || !state) {
     throw new TypeError(`\`${name}\` must be a storage with chains, blobs and state`);
   }

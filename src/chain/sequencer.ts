@@ -11,7 +11,7 @@ import { signWith, type Signer } from "../identity/signer.ts";
 import { treeRoot } from "../merkle/tree.ts";
 import { AppendConflict } from "../storage/errors.ts";
 import { afterWriting, createPatience, untilSettled } from "../storage/settle.ts";
-import type { Blob, Commit, Head, StateChange, Storage } from "../storage/types.ts";
+import type { NamedBlob, Commit, Head, StateChange, StorageAdapter } from "../storage/types.ts";
 import { checkProposer, loadForRules, type AppliedBlock } from "./apply-block.ts";
 import { aheadOf, checkedClock } from "./clock.ts";
 import type { AppendableChain } from "./chain.ts";
@@ -28,14 +28,14 @@ import { applyTransaction } from "./rules.ts";
 import { overlayState } from "./state.ts";
 import {
   TransactionRefused,
-  type Place,
+  type DurablePlace,
   type Submission,
   type SubmissionState,
 } from "./submission.ts";
 
 export interface SequencerOptions {
   readonly chain: AppendableChain;
-  readonly storage: Storage;
+  readonly storage: StorageAdapter;
   /** Signs headers; its actor must be a member with the role `sequencer`. */
   readonly signer: Signer;
   /** Clock, in ms since 1970. */
@@ -60,8 +60,8 @@ export interface SequencerOptions {
 }
 
 /** What becomes durable together with a transaction's block, or before it. */
-export interface Attachments {
-  readonly blobs?: readonly Blob[];
+export interface SubmissionWrites {
+  readonly blobs?: readonly NamedBlob[];
   readonly state?: readonly StateChange[];
 }
 
@@ -75,11 +75,11 @@ export interface Sequencer {
    *   again; `ERR_CHAIN_CLOSED`
    * @throws {TransactionRefused} when no state of the ledger could admit it
    */
-  submit(signed: TransactionWithEntries, attachments?: Attachments): Submission;
+  submit(signed: TransactionWithEntries, writes?: SubmissionWrites): Submission;
   /** Resolves when the queue has room. */
   ready(): Promise<void>;
   /** Appends a block without transactions, for a proof of the newest state. */
-  seal(): Promise<Place>;
+  seal(): Promise<DurablePlace>;
   /** Resolves when all that was queued is settled. */
   idle(): Promise<void>;
   /** Settles what is queued, then refuses more. The chain and storage stay open. */
@@ -88,10 +88,10 @@ export interface Sequencer {
 
 interface Pending {
   readonly prepared: PreparedTransaction;
-  readonly attachments: Attachments;
+  readonly writes: SubmissionWrites;
   readonly bytes: number;
   state: SubmissionState;
-  resolve(place: Place): void;
+  resolve(place: DurablePlace): void;
   reject(error: unknown): void;
 }
 
@@ -124,7 +124,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   // By transaction and signature: else a copy with a bad signature would stand for the good one.
   const byLeaf = new Map<string, Submission>();
   const verified = new WeakSet<PreparedTransaction>();
-  let sealers: { resolve(place: Place): void; reject(error: unknown): void }[] = [];
+  let sealers: { resolve(place: DurablePlace): void; reject(error: unknown): void }[] = [];
   let running: Promise<void> | undefined;
   let waiting: (() => void)[] = [];
   let closed = false;
@@ -135,7 +135,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   let newest: SignedCheckpoint | undefined;
   let signing: Promise<SignedCheckpoint> | undefined;
 
-  function submit(signed: TransactionWithEntries, attachments: Attachments = {}): Submission {
+  function submit(signed: TransactionWithEntries, writes: SubmissionWrites = {}): Submission {
     if (closed) throw new ChainError("ERR_CHAIN_CLOSED", "the sequencer is closed");
     if (queuedBytes > maxQueueBytes) {
       throw new ChainError("ERR_CHAIN_BUSY", "the queue is full; await ready() and submit again");
@@ -147,17 +147,17 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     // Signatures are checked while the last block is being flushed; a key id fixes its key.
     const key = chain.state.key(prepared.transaction.key);
     if (key !== undefined && isSignedBy(prepared, key)) verified.add(prepared);
-    return enqueue(prepared, attachments);
+    return enqueue(prepared, writes);
   }
 
-  function enqueue(prepared: PreparedTransaction, attachments: Attachments): Submission {
+  function enqueue(prepared: PreparedTransaction, writes: SubmissionWrites): Submission {
     const id = toHex(prepared.leaf);
     let pending: Pending;
-    const durable = new Promise<Place>((resolve, reject) => {
+    const durable = new Promise<DurablePlace>((resolve, reject) => {
       pending = {
         prepared,
-        attachments,
-        bytes: sizeOf(prepared.signed, attachments),
+        writes,
+        bytes: sizeOf(prepared.signed, writes),
         state: "queued",
         resolve,
         reject,
@@ -240,7 +240,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   function fill(batch: Pending[]): void {
     let bytes = 0;
     let changes = 0;
-    const fits = ({ bytes: own, attachments: { blobs = [], state = [] } }: Pending): boolean => {
+    const fits = ({ bytes: own, writes: { blobs = [], state = [] } }: Pending): boolean => {
       bytes += own + TRANSACTION_OVERHEAD;
       changes += blobs.length + state.length;
       return bytes <= maxBlockBytes && changes <= maxChanges;
@@ -406,11 +406,8 @@ export function createSequencer(options: SequencerOptions): Sequencer {
           expected: chain.head,
           records: [chain.recordFor(headerBytes, block)],
         },
-        blobs: admitted.flatMap(({ attachments }) => attachments.blobs ?? []),
-        state: [
-          ...derivedChanges,
-          ...admitted.flatMap(({ attachments }) => attachments.state ?? []),
-        ],
+        blobs: admitted.flatMap(({ writes }) => writes.blobs ?? []),
+        state: [...derivedChanges, ...admitted.flatMap(({ writes }) => writes.state ?? [])],
       },
       derived: derivedChanges,
     };
@@ -423,7 +420,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     if (place !== undefined && isSameTransaction(place, pending.prepared.hash)) {
       if (storage.commit === undefined) {
         // The first time they may not have been written behind the block.
-        const { blobs = [], state = [] } = pending.attachments;
+        const { blobs = [], state = [] } = pending.writes;
         if (blobs.length > 0) await storage.blobs!.put(blobs);
         if (state.length > 0) await storage.state!.batch(state);
       }
@@ -449,7 +446,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     }, within);
   }
 
-  function succeed(pending: Pending, place: Place): void {
+  function succeed(pending: Pending, place: DurablePlace): void {
     if (pending.state !== "queued") return;
     pending.state = "durable";
     queuedBytes -= pending.bytes;
@@ -481,7 +478,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       return new Promise((resolve) => waiting.push(resolve));
     },
     seal() {
-      return new Promise<Place>((resolve, reject) => {
+      return new Promise<DurablePlace>((resolve, reject) => {
         if (closed) throw new ChainError("ERR_CHAIN_CLOSED", "the sequencer is closed");
         sealers.push({ resolve, reject });
         start();
@@ -501,7 +498,10 @@ function setsClock({ prepared }: Pending, time: number): boolean {
   return clock !== undefined && clock < time;
 }
 
-function sizeOf(signed: TransactionWithEntries, { blobs = [], state = [] }: Attachments): number {
+function sizeOf(
+  signed: TransactionWithEntries,
+  { blobs = [], state = [] }: SubmissionWrites,
+): number {
   let bytes = signed.tx.length;
   for (const entry of signed.entries) bytes += entry.length;
   for (const blob of blobs) bytes += blob.bytes.length;

@@ -15,7 +15,7 @@ export class TransactionRefused extends ChainError {
 }
 
 /** Where a recorded transaction stands. */
-export interface Place {
+export interface DurablePlace {
   readonly height: number;
   /** Index of the transaction in its block. */
   readonly transaction: number;
@@ -41,7 +41,7 @@ export interface Submission {
    * Rejects with {@link TransactionRefused}, or with the storage's error; after
    * `ERR_STORAGE_AMBIGUOUS` submitting the same transaction again is safe.
    */
-  readonly durable: Promise<Place>;
+  readonly durable: Promise<DurablePlace>;
   /**
    * Resolves once it is under a signed checkpoint, signing one if need be.
    *
@@ -52,7 +52,7 @@ export interface Submission {
 }
 
 /** A place under a checkpoint. */
-export interface CheckpointedPlace extends Place {
+export interface CheckpointedPlace extends DurablePlace {
   /** The signed note. */
   readonly checkpoint: Uint8Array;
   /** Whether the ledger's cosignature policy is satisfied by it. */

@@ -30,7 +30,7 @@ export * from "./overlays/part-2.ts";
 export * from "./partial/residual.ts";
 export { toPcfResidual, type PcfResidualRule } from "./partial/residual-pcf.ts";
 export {
-  toPermission,
+  toResidualPermission,
   type ResidualPermission,
   type ResidualPermissionData,
   type ResidualPermissionRule,

@@ -59,7 +59,7 @@ export interface BundleReading {
   readonly problems: readonly BundleProblem[];
 }
 
-export interface ReadOptions {
+export interface FhirReadOptions {
   /** Largest input, in UTF-16 units of its text; 256 Mi by default. */
   readonly maxLength?: number;
   /** Most objects and arrays inside one another; 100 by default. */
@@ -83,14 +83,14 @@ export interface ReadOptions {
  * @example
  * const { patients, resources, problems } = readBundle(await readFile("bundle.json"));
  */
-export function readBundle(input: unknown, options: ReadOptions = {}): BundleReading {
+export function readBundle(input: unknown, options: FhirReadOptions = {}): BundleReading {
   return atOnce(bundleSteps(input, options));
 }
 
 /** As {@link readBundle}, by steps; the input has been read before the first of them ends. */
 export function* bundleSteps(
   input: unknown,
-  options: ReadOptions = {},
+  options: FhirReadOptions = {},
 ): Generator<void, BundleReading, void> {
   const json = inputText(input, options);
   const maxDepth = options.maxDepth ?? 100;
@@ -168,14 +168,14 @@ export function* bundleSteps(
  * @throws {InputError} `ERR_INPUT_INVALID` with a path when it is malformed or has no
  *   `resourceType`; `ERR_INPUT_TOO_LARGE` beyond the limits
  */
-export function readResource(input: unknown, options: ReadOptions = {}): ResourceText {
+export function readResource(input: unknown, options: FhirReadOptions = {}): ResourceText {
   return atOnce(readSteps(input, options));
 }
 
 /** As {@link readResource}, by steps; the input has been read before the first of them ends. */
 export function* readSteps(
   input: unknown,
-  options: ReadOptions = {},
+  options: FhirReadOptions = {},
 ): Generator<void, ResourceText, void> {
   const json = inputText(input, options);
   const maxDepth = options.maxDepth ?? 100;
@@ -183,7 +183,7 @@ export function* readSteps(
   return yield* resourceSteps(json, root, "resource");
 }
 
-function inputText(input: unknown, options: ReadOptions): string {
+function inputText(input: unknown, options: FhirReadOptions): string {
   const maxLength = options.maxLength ?? 2 ** 28;
   if (input instanceof Uint8Array && input.length > 3 * maxLength) throw tooLarge("input");
   let json: string | undefined;

@@ -4,7 +4,7 @@ export {
   type BundleReading,
   type BundleResource,
   readBundle,
-  type ReadOptions,
+  type FhirReadOptions,
   readResource,
   type ResourceText,
 } from "./bundle.ts";

@@ -16,7 +16,7 @@ import type { KeyStore } from "../identity/key-store.ts";
 import type { ShardKeys } from "../identity/shard-keys.ts";
 import type { SignedHeads } from "../identity/signed-heads.ts";
 import type { Signer } from "../identity/signer.ts";
-import type { Storage } from "../storage/types.ts";
+import type { StorageAdapter } from "../storage/types.ts";
 import type { Answer } from "./disclosure/answer.ts";
 import type { Attachment } from "./records/attachments.ts";
 import type { Access, UnreadableAccess } from "./disclosure/audit.ts";
@@ -67,7 +67,7 @@ export interface RepairOptions {
 /** What {@link openLedger} takes. */
 export interface OpenLedgerOptions {
   /** Needs all three stores and an atomic commit, as `lmdbStorage` and `memoryStorage` give. */
-  readonly storage: Storage;
+  readonly storage: StorageAdapter;
   /** Holds this member's `sign` and `agree` keys, and a `checkpoint` key to sign checkpoints. */
   readonly keys: KeyStore;
   /**

@@ -15,7 +15,7 @@ import {
 import { decodePending, encodePending, type Pending } from "./pending.ts";
 import type {
   AppendOptions,
-  Blob,
+  NamedBlob,
   BlobStore,
   ChainStore,
   Commit,
@@ -24,21 +24,21 @@ import type {
   Head,
   StateChange,
   StateStore,
-  Storage,
+  StorageAdapter,
   StorageCaps,
 } from "./types.ts";
 
 export interface CombineOptions {
   /** Gives its chains. */
-  readonly chains: Storage;
+  readonly chains: StorageAdapter;
   /** Gives its blobs; may be the same as `chains`. */
-  readonly blobs: Storage;
+  readonly blobs: StorageAdapter;
   /** Gives its state, which nothing else may use meanwhile: one process, and no other handle. */
-  readonly state: Storage;
+  readonly state: StorageAdapter;
 }
 
 /** What {@link combineStorage} gives: all three stores, and `compact` where blobs and state have it. */
-export interface CombinedStorage extends Storage {
+export interface CombinedStorage extends StorageAdapter {
   readonly chains: ChainStore;
   readonly blobs: BlobStore;
   readonly state: StateStore;
@@ -337,6 +337,6 @@ function copyCommit({ append, blobs, state }: Commit): Commit {
   };
 }
 
-function copyBlob({ cid, bytes }: Blob): Blob {
+function copyBlob({ cid, bytes }: NamedBlob): NamedBlob {
   return { cid: CID.decode(copyBytes(cid.bytes)), bytes: copyBytes(bytes) };
 }

@@ -35,10 +35,10 @@ import type {
   Commit,
   FullStorage,
   Head,
-  ReadOptions,
+  ChainReadOptions,
   ScanOptions,
   StateEntry,
-  Storage,
+  StorageAdapter,
   StorageCaps,
   TailOptions,
 } from "./types.ts";
@@ -79,7 +79,7 @@ export interface IndexeddbStorageOptions {
  * What {@link indexeddbStorage} opens: all three stores and `commit`. There is no `compact`, since
  * no script can make a browser remove deleted bytes from its files.
  */
-export type IndexeddbStorage = Storage & Omit<FullStorage, "compact">;
+export type IndexeddbStorage = StorageAdapter & Omit<FullStorage, "compact">;
 
 /**
  * Opens a store in the browser's IndexedDB. What is acknowledged was flushed to the disk where the
@@ -199,7 +199,7 @@ export async function indexeddbStorage(
     return headAfter(append);
   }
 
-  async function* readChain(chain: string, options: ReadOptions): AsyncGenerator<ChainRecord> {
+  async function* readChain(chain: string, options: ChainReadOptions): AsyncGenerator<ChainRecord> {
     chainNameBytes(chain);
     const { from, limit } = checkRead(options);
     const row = await read([HEADS], (store) => readHead(store(HEADS), chain));

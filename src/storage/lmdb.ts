@@ -44,12 +44,12 @@ import { packNumber, readUint32, readUint64, uint64 } from "./lmdb/keys.ts";
 import { liveSlots, packBlobs, readSlot, slotCount, type PackedBlob } from "./lmdb/packs.ts";
 import type {
   AppendOptions,
-  Blob,
+  NamedBlob,
   ChainRecord,
   Commit,
   FullStorage,
   Head,
-  ReadOptions,
+  ChainReadOptions,
   ScanOptions,
   StateEntry,
   StorageCaps,
@@ -165,7 +165,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
     return append && headAfter(append);
   }
 
-  async function* readChain(chain: string, options: ReadOptions): AsyncGenerator<ChainRecord> {
+  async function* readChain(chain: string, options: ChainReadOptions): AsyncGenerator<ChainRecord> {
     const key = chainKey(chain);
     const { from, limit } = checkRead(options);
     const { size } = await read((environment) => headOf(environment, key));
@@ -373,7 +373,7 @@ function nameOf(cid: CID): BlobName {
 }
 
 /** Blobs without repetitions, under the parts of their CIDs; borrowed. */
-function distinct(blobs: readonly Blob[]): PackedBlob[] {
+function distinct(blobs: readonly NamedBlob[]): PackedBlob[] {
   // By four bytes of the digest first: repetitions are rare, and comparing is dear.
   const seen = new Map<number, PackedBlob[]>();
   const packed: PackedBlob[] = [];

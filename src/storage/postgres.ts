@@ -36,7 +36,7 @@ import type {
   Durability,
   FullStorage,
   Head,
-  ReadOptions,
+  ChainReadOptions,
   ScanOptions,
   StateEntry,
   StorageCaps,
@@ -260,7 +260,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
     });
   }
 
-  async function* readChain(chain: string, options: ReadOptions): AsyncGenerator<ChainRecord> {
+  async function* readChain(chain: string, options: ChainReadOptions): AsyncGenerator<ChainRecord> {
     open();
     chainNameBytes(chain);
     const { from, limit } = checkRead(options);

@@ -13,7 +13,7 @@ import type {
   ChainStore,
   Compaction,
   Durability,
-  Storage,
+  StorageAdapter,
   StorageCaps,
   TailOptions,
 } from "./types.ts";
@@ -65,7 +65,7 @@ export interface S3StorageOptions {
 }
 
 /** Chains and blobs in a bucket. */
-export interface S3Storage extends Storage {
+export interface S3Storage extends StorageAdapter {
   readonly chains: ChainStore;
   readonly blobs: BlobStore;
   /** Whether the bucket keeps what is deleted. */

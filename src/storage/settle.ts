@@ -1,6 +1,6 @@
 import { EncodingError, InputError, LedgerError, StorageError } from "../errors.ts";
 import { AmbiguousAppend, AppendConflict } from "./errors.ts";
-import type { Storage } from "./types.ts";
+import type { StorageAdapter } from "./types.ts";
 
 /** How long the outcome of a write is asked for, unless said otherwise, in milliseconds. */
 export const SETTLE_WITHIN = 10_000;
@@ -110,7 +110,7 @@ function isAnswer(error: unknown, signal: AbortSignal | undefined): boolean {
 }
 
 /** Wraps a storage so that each of its writes is made until its outcome is known. */
-export function settling<S extends Storage>(storage: S, options: SettleOptions = {}): S {
+export function settling<S extends StorageAdapter>(storage: S, options: SettleOptions = {}): S {
   const { chains, blobs, state } = storage;
   const settled = <T>(write: () => Promise<T>, signal?: AbortSignal): Promise<T> =>
     untilSettled(write, { ...options, ...(signal === undefined ? {} : { signal }) });
@@ -157,7 +157,7 @@ export function settling<S extends Storage>(storage: S, options: SettleOptions =
     ...(storage.compact && { compact: () => storage.compact!() }),
     close: () => storage.close(),
     [Symbol.asyncDispose]: () => storage[Symbol.asyncDispose](),
-  } satisfies Storage as Storage as S;
+  } satisfies StorageAdapter as StorageAdapter as S;
 }
 
 /**

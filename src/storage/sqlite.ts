@@ -29,7 +29,7 @@ import type {
   Commit,
   FullStorage,
   Head,
-  ReadOptions,
+  ChainReadOptions,
   ScanOptions,
   StateEntry,
   StorageCaps,
@@ -143,7 +143,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
     return head;
   }
 
-  async function* readChain(chain: string, options: ReadOptions): AsyncGenerator<ChainRecord> {
+  async function* readChain(chain: string, options: ChainReadOptions): AsyncGenerator<ChainRecord> {
     open();
     chainNameBytes(chain);
     const { from, limit } = checkRead(options);

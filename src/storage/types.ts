@@ -59,7 +59,7 @@ export interface AppendOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface ReadOptions {
+export interface ChainReadOptions {
   /** Index of the first record wanted. */
   readonly from: number;
   /** Most records to yield; all up to the head when absent. */
@@ -125,7 +125,7 @@ export interface ChainStore {
    * Yields records in order, without gaps, up to the head as of the start of the iteration (later
    * ones may follow or not). From beyond the head it yields nothing.
    */
-  read(chain: string, options: ReadOptions): AsyncIterable<ChainRecord>;
+  read(chain: string, options: ChainReadOptions): AsyncIterable<ChainRecord>;
 
   /** Like {@link read}, but waits for more at the end, until its signal is aborted or the store closed. */
   tail?(chain: string, options: TailOptions): AsyncIterable<ChainRecord>;
@@ -145,7 +145,7 @@ export interface ChainStore {
 }
 
 /** A value under the name of its content. */
-export interface Blob {
+export interface NamedBlob {
   /** CIDv1 of SHA-256, of any codec of up to 31 bits. */
   readonly cid: CID;
   /** May be empty. Not checked against `cid` by the store. */
@@ -164,14 +164,14 @@ export interface BlobStore {
    * Stores all or none, as far as `caps.atomicBlobs` says. A blob that is there, or comes twice, is
    * left alone.
    */
-  put(blobs: readonly Blob[]): Promise<void>;
+  put(blobs: readonly NamedBlob[]): Promise<void>;
   get(cid: CID): Promise<Uint8Array | undefined>;
   /** @returns one result per CID, in their order */
   getMany(cids: readonly CID[]): Promise<(Uint8Array | undefined)[]>;
   has(cid: CID): Promise<boolean>;
   /**
    * Deletes what is there of these, all in one step. Afterwards no call returns them; their bytes
-   * may stand in free space of a file until {@link Storage.compact}.
+   * may stand in free space of a file until {@link StorageAdapter.compact}.
    */
   delete(cids: readonly CID[]): Promise<void>;
   /**
@@ -243,7 +243,7 @@ export interface Commit {
     readonly expected: Head;
     readonly records: readonly Uint8Array[];
   };
-  readonly blobs?: readonly Blob[];
+  readonly blobs?: readonly NamedBlob[];
   readonly state?: readonly StateChange[];
 }
 
@@ -254,7 +254,7 @@ export interface Compaction {
 }
 
 /** The stores that one adapter gives. */
-export interface Storage extends AsyncDisposable {
+export interface StorageAdapter extends AsyncDisposable {
   readonly chains?: ChainStore;
   readonly blobs?: BlobStore;
   readonly state?: StateStore;
@@ -280,8 +280,8 @@ export interface Storage extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** A {@link Storage} that lacks nothing. */
-export interface FullStorage extends Storage {
+/** A {@link StorageAdapter} that lacks nothing. */
+export interface FullStorage extends StorageAdapter {
   readonly chains: ChainStore;
   readonly blobs: BlobStore;
   readonly state: StateStore;

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
-import type { Storage } from "../storage/types.ts";
+import type { StorageAdapter } from "../storage/types.ts";
 import { serveStorage } from "./storage-child.ts";
 import type { StorageProcess, TracedProcess } from "./storage-subject.ts";
 import { SYNC_CALLS } from "./sync-probe.ts";
@@ -18,7 +18,7 @@ const run = promisify(execFile);
  *
  * @param open - opens a handle on the store; called several times
  */
-export async function serveOnStdio(open: () => Promise<Storage>): Promise<void> {
+export async function serveOnStdio(open: () => Promise<StorageAdapter>): Promise<void> {
   const input = createInterface({ input: process.stdin });
   input.on("close", () => process.exit(0));
   await serveStorage(open, {

@@ -1,4 +1,4 @@
-import type { Durability, Storage, StorageCaps } from "../storage/types.ts";
+import type { Durability, StorageAdapter, StorageCaps } from "../storage/types.ts";
 import { check, checkSame, collect } from "./kit.ts";
 import {
   blobOf,
@@ -15,7 +15,7 @@ import {
 const DURABILITIES: readonly Durability[] = ["none", "process", "power", "quorum"];
 const all = { gte: new Uint8Array([0]), lt: new Uint8Array([255]) };
 
-function capsIn({ chains, blobs, state }: Storage): StorageCaps[] {
+function capsIn({ chains, blobs, state }: StorageAdapter): StorageCaps[] {
   return [chains, blobs, state].flatMap((store) => (store ? [store.caps] : []));
 }
 

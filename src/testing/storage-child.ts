@@ -1,4 +1,4 @@
-import type { Head, Storage } from "../storage/types.ts";
+import type { Head, StorageAdapter } from "../storage/types.ts";
 import { checkSteps, headOfSteps, stepOf, takeStep, STEPS_CHAIN } from "./storage-steps.ts";
 import type { Progress, StepKind } from "./storage-steps.ts";
 
@@ -35,11 +35,11 @@ export type StorageRequest =
  * @returns resolves when the kit asked to close and the store is closed
  */
 export async function serveStorage(
-  open: () => Promise<Storage>,
+  open: () => Promise<StorageAdapter>,
   channel: LineChannel,
 ): Promise<void> {
-  const opened: Storage[] = [];
-  const handle = async (): Promise<Storage> => {
+  const opened: StorageAdapter[] = [];
+  const handle = async (): Promise<StorageAdapter> => {
     const storage = await open();
     opened.push(storage);
     return storage;
@@ -59,7 +59,7 @@ export async function serveStorage(
     channel.send(`done ${writer}`);
   }
 
-  async function tail(storage: Storage, from: number, count: number): Promise<void> {
+  async function tail(storage: StorageAdapter, from: number, count: number): Promise<void> {
     let left = count;
     for await (const { index } of storage.chains!.tail!(STEPS_CHAIN, { from })) {
       channel.send(`tail ${index}`);
@@ -68,7 +68,7 @@ export async function serveStorage(
     channel.send("done tail");
   }
 
-  async function compact(storage: Storage): Promise<void> {
+  async function compact(storage: StorageAdapter): Promise<void> {
     channel.send("begin own compact");
     await storage.compact!();
     channel.send("ack own compact");

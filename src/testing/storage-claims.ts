@@ -1,4 +1,4 @@
-import type { Storage } from "../storage/types.ts";
+import type { StorageAdapter } from "../storage/types.ts";
 import { checkSame, type KitRun } from "./kit.ts";
 import {
   withStorage,
@@ -8,7 +8,7 @@ import {
 } from "./storage-subject.ts";
 
 /** What a storage claims by what it has and by its caps, each with the feature that tries it. */
-function claimsOf(storage: Storage): Map<StorageFeature, string> {
+function claimsOf(storage: StorageAdapter): Map<StorageFeature, string> {
   const { chains, blobs, state, commit, compact } = storage;
   const claims = new Map<StorageFeature, string>();
   for (const [name, part] of Object.entries({ chains, blobs, state, commit, compact })) {

@@ -1,4 +1,4 @@
-import type { Storage } from "../storage/types.ts";
+import type { StorageAdapter } from "../storage/types.ts";
 import { check, checkSame, collect, outcomeOf, within } from "./kit.ts";
 import {
   blobOf,
@@ -19,7 +19,7 @@ const all = { gte: new Uint8Array([0]), lt: new Uint8Array([255]) };
 
 /** Every call there is, with arguments that ask for much, for little and for nothing. */
 const callsOf: Readonly<
-  Record<"chains" | "blobs" | "state" | "commit" | "compact", (storage: Storage) => Calls>
+  Record<"chains" | "blobs" | "state" | "commit" | "compact", (storage: StorageAdapter) => Calls>
 > = {
   chains: ({ chains }) => ({
     head: () => chains!.head("a"),
@@ -78,14 +78,14 @@ const callsOf: Readonly<
   compact: (storage) => ({ compact: () => storage.compact!() }),
 };
 
-async function fill({ chains, blobs, state }: Storage): Promise<void> {
+async function fill({ chains, blobs, state }: StorageAdapter): Promise<void> {
   await chains?.append("a", EMPTY, records(3));
   await blobs?.put([blobOf(key)]);
   await state?.batch([{ key, value: key }]);
 }
 
 /** What is there, as another handle sees it. */
-async function contents({ chains, blobs, state }: Storage): Promise<unknown> {
+async function contents({ chains, blobs, state }: StorageAdapter): Promise<unknown> {
   return [
     chains && (await collect(chains.list())).sort(),
     chains && (await chains.head("a")).size,
@@ -95,7 +95,7 @@ async function contents({ chains, blobs, state }: Storage): Promise<unknown> {
 }
 
 /** How the stores of one storage may be closed; `undefined` is the storage itself. */
-async function closeBy(storage: Storage, how: keyof typeof callsOf): Promise<void> {
+async function closeBy(storage: StorageAdapter, how: keyof typeof callsOf): Promise<void> {
   const store = how === "chains" || how === "blobs" || how === "state" ? storage[how] : undefined;
   if (store) {
     await within(store.close(), `${how}.close()`);
@@ -137,7 +137,7 @@ function afterClose(part: keyof typeof callsOf): StorageCase {
 }
 
 /** One of the stores, and with the chains also `commit`. */
-function partOf(storage: Storage, part: "chains" | "blobs" | "state"): Storage {
+function partOf(storage: StorageAdapter, part: "chains" | "blobs" | "state"): StorageAdapter {
   const { chains, blobs, state, commit } = storage;
   return {
     ...(part === "chains" && chains && { chains }),
@@ -150,7 +150,7 @@ function partOf(storage: Storage, part: "chains" | "blobs" | "state"): Storage {
 }
 
 /** Writes that are under way, each of which leaves something of its own. */
-function writesOf(storage: Storage, round: number, i: number): (() => Promise<unknown>)[] {
+function writesOf(storage: StorageAdapter, round: number, i: number): (() => Promise<unknown>)[] {
   const { chains, blobs, state } = storage;
   const name = `${round}/${i}`;
   const blob = blobOf(bytes(name));
@@ -172,7 +172,7 @@ function writesOf(storage: Storage, round: number, i: number): (() => Promise<un
 }
 
 async function isThere(
-  { chains, blobs, state, commit }: Storage,
+  { chains, blobs, state, commit }: StorageAdapter,
   round: number,
   i: number,
 ): Promise<boolean[]> {
@@ -188,7 +188,11 @@ async function isThere(
 const COUNT = 8;
 
 /** Closes with calls under way: each ends, what was acknowledged is there, nothing comes later. */
-async function closeUnderLoad(storage: Storage, other: Storage, round: number): Promise<void> {
+async function closeUnderLoad(
+  storage: StorageAdapter,
+  other: StorageAdapter,
+  round: number,
+): Promise<void> {
   const ends: Promise<{ acknowledged: boolean; code?: unknown; text: string }>[] = [];
   for (let i = 0; i < COUNT; i++) {
     for (const write of writesOf(storage, round, i)) {

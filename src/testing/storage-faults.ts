@@ -1,6 +1,6 @@
 import { AmbiguousAppend } from "../storage/errors.ts";
 import { StorageError } from "../errors.ts";
-import type { Storage } from "../storage/types.ts";
+import type { StorageAdapter } from "../storage/types.ts";
 
 /** What goes wrong with a write: it happens and nobody hears of it, or it does not happen. */
 export type Fault = "response-lost" | "not-written";
@@ -11,9 +11,9 @@ export type Fault = "response-lost" | "not-written";
  * @param plan - asked before every such write, in order; `undefined` lets it pass
  */
 export function faultyStorage(
-  storage: Storage,
+  storage: StorageAdapter,
   plan: (write: number) => Fault | undefined,
-): Storage {
+): StorageAdapter {
   let writes = 0;
 
   async function through<T>(write: () => Promise<T>): Promise<T> {
@@ -50,6 +50,6 @@ export function faultyStorage(
 }
 
 /** Wraps a storage so that every append and commit happens and then says that it may not have. */
-export function losingResponses(storage: Storage): Storage {
+export function losingResponses(storage: StorageAdapter): StorageAdapter {
   return faultyStorage(storage, () => "response-lost");
 }

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readlinkSync } from "node:fs";
-import type { Storage } from "../storage/types.ts";
+import type { StorageAdapter } from "../storage/types.ts";
 import { check, KitFailure } from "./kit.ts";
 import {
   blobOf,
@@ -46,7 +46,7 @@ async function levelOff(round: (number: number) => Promise<void>): Promise<void>
   );
 }
 
-async function write({ chains, blobs, state }: Storage, number: number): Promise<void> {
+async function write({ chains, blobs, state }: StorageAdapter, number: number): Promise<void> {
   await chains?.append(`chain ${number}`, EMPTY, records(3));
   await blobs?.put([blobOf(bytes(`blob ${number}`)), blobOf(bytes(`other ${number}`))]);
   await state?.batch([

@@ -1,5 +1,5 @@
 import { AppendConflict } from "../storage/errors.ts";
-import type { FullStorage, Head, Storage } from "../storage/types.ts";
+import type { FullStorage, Head, StorageAdapter } from "../storage/types.ts";
 import { check, checkSame, collect, rejection } from "./kit.ts";
 import {
   blobOf,
@@ -23,9 +23,9 @@ const all = { gte: new Uint8Array([0]), lt: new Uint8Array([255]) };
 
 /** Writes once, and looks over and over until that is done, from this handle and another. */
 async function beside(
-  storages: readonly Storage[],
+  storages: readonly StorageAdapter[],
   write: () => Promise<void>,
-  look: (storage: Storage) => Promise<void>,
+  look: (storage: StorageAdapter) => Promise<void>,
 ): Promise<void> {
   let done = false;
   const looking = storages.map(async (storage) => {

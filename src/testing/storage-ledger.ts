@@ -11,7 +11,7 @@ import { encode } from "../codec/dag-cbor.ts";
 import { memorySigner, type Signer } from "../identity/signer.ts";
 import { leafHash } from "../merkle/hash.ts";
 import { verifyInclusion } from "../merkle/verify.ts";
-import type { StateChange, StateStore, Storage } from "../storage/types.ts";
+import type { StateChange, StateStore, StorageAdapter } from "../storage/types.ts";
 import { check, checkCode, checkSame, collect } from "./kit.ts";
 import {
   bytes,
@@ -61,7 +61,11 @@ interface Author {
   close(): Promise<void>;
 }
 
-async function authorOn(storage: Storage, genesis: Uint8Array, signer: Signer): Promise<Author> {
+async function authorOn(
+  storage: StorageAdapter,
+  genesis: Uint8Array,
+  signer: Signer,
+): Promise<Author> {
   const chain = await openChain({ storage, genesis });
   const sequencer = createSequencer({ chain, storage, signer, now: () => NOW });
   return {
@@ -95,7 +99,7 @@ async function put(state: StateStore, changes: readonly StateChange[]): Promise<
 
 /** Opens the ledger and checks all that must be provable in it. */
 async function checkLedger(
-  storage: Storage,
+  storage: StorageAdapter,
   genesis: Uint8Array,
   expected: { readonly size: number; readonly root: Uint8Array; readonly state: Uint8Array },
   what: string,

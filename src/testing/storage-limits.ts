@@ -1,4 +1,4 @@
-import type { Blob, Commit, StateChange, Storage } from "../storage/types.ts";
+import type { NamedBlob, Commit, StateChange, StorageAdapter } from "../storage/types.ts";
 import { check, checkSame, collect, outcomeOf } from "./kit.ts";
 import {
   blobOf,
@@ -24,7 +24,7 @@ function recordsOf(count: number, size: number, seed: number): Uint8Array[] {
   );
 }
 
-function blobsWith(count: number, size: number, seed: number): Blob[] {
+function blobsWith(count: number, size: number, seed: number): NamedBlob[] {
   return recordsOf(count, size, seed * 1000).map(blobOf);
 }
 
@@ -332,7 +332,7 @@ export const limitCases: readonly StorageCase[] = [
   },
 ];
 
-function checkCaps({ chains, blobs, state }: Storage): void {
+function checkCaps({ chains, blobs, state }: StorageAdapter): void {
   for (const store of [chains, blobs, state]) {
     if (store) {
       const { maxBatch, maxAppendBytes } = store.caps;

@@ -1,4 +1,4 @@
-import type { Storage, StorageCaps } from "../storage/types.ts";
+import type { StorageAdapter, StorageCaps } from "../storage/types.ts";
 import { check, KitFailure } from "./kit.ts";
 import type { StorageRequest } from "./storage-child.ts";
 import type { MakeStorage, StorageProcess, StorageSubject } from "./storage-subject.ts";
@@ -73,7 +73,7 @@ export async function withSubject(
 }
 
 /** The caps of a storage's stores, which are the same for what the process cases look at. */
-export function capsOf({ chains, blobs, state }: Storage): StorageCaps {
+export function capsOf({ chains, blobs, state }: StorageAdapter): StorageCaps {
   const caps = (chains ?? blobs ?? state)?.caps;
   check(caps, "the storage has no store");
   return caps;

@@ -1,4 +1,4 @@
-import type { Storage } from "../storage/types.ts";
+import type { StorageAdapter } from "../storage/types.ts";
 import { check, checkSame } from "./kit.ts";
 import { capsOf, peerOf, startPeer, withSubject, type Peer } from "./storage-peers.ts";
 import {
@@ -49,7 +49,7 @@ const settled = (acknowledged: number): Progress => ({ acknowledged });
 
 /** Takes the steps of a writer in this process. */
 async function takeSteps(
-  storage: Storage,
+  storage: StorageAdapter,
   kinds: readonly StepKind[],
   writer: string,
   from: number,

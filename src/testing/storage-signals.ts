@@ -1,4 +1,4 @@
-import type { Commit, FullStorage, Head, Storage } from "../storage/types.ts";
+import type { Commit, FullStorage, Head, StorageAdapter } from "../storage/types.ts";
 import { check, checkSame, collect, outcomeOf, within } from "./kit.ts";
 import {
   blobOf,
@@ -287,7 +287,7 @@ export const signalCases: readonly StorageCase[] = [
   },
 ];
 
-async function useOnce({ chains, blobs, state }: Storage): Promise<void> {
+async function useOnce({ chains, blobs, state }: StorageAdapter): Promise<void> {
   const key = bytes("key");
   if (chains) {
     const head = await chains.head("a");

@@ -1,5 +1,12 @@
 import { matchesCid, type CID } from "../codec/cid.ts";
-import type { Blob, BlobStore, Commit, Head, StateChange, Storage } from "../storage/types.ts";
+import type {
+  NamedBlob,
+  BlobStore,
+  Commit,
+  Head,
+  StateChange,
+  StorageAdapter,
+} from "../storage/types.ts";
 import { check, checkSame, collect, KitFailure } from "./kit.ts";
 import { blobOf, bytes, EMPTY, noise, readAll } from "./storage-subject.ts";
 
@@ -13,13 +20,13 @@ export const STEPS_CHAIN = "steps";
 export interface Step {
   readonly kind: StepKind;
   readonly records: readonly Uint8Array[];
-  readonly blobs: readonly Blob[];
+  readonly blobs: readonly NamedBlob[];
   readonly deleted: readonly CID[];
   readonly state: readonly StateChange[];
 }
 
 /** The kinds of steps that a storage is able to, in the order in which writers take them. */
-export function kindsOf({ chains, blobs, state, commit }: Storage): StepKind[] {
+export function kindsOf({ chains, blobs, state, commit }: StorageAdapter): StepKind[] {
   return [
     ...(chains && blobs && state && commit ? (["commit"] as const) : []),
     ...(chains ? (["append"] as const) : []),
@@ -42,7 +49,7 @@ export function stepOf(kinds: readonly StepKind[], writer: string, number: numbe
     result.set(noise(size, number * 31 + part.length), name.length);
     return result;
   };
-  const blobs = (of: number): Blob[] =>
+  const blobs = (of: number): NamedBlob[] =>
     BLOB_SIZES.slice(0, 3).map((_, i) => {
       const name = bytes(`${writer} ${of} blob ${i}\n`);
       const size = BLOB_SIZES[(of + i) % BLOB_SIZES.length]!;
@@ -76,7 +83,7 @@ export function stepOf(kinds: readonly StepKind[], writer: string, number: numbe
 }
 
 /** Takes a step once, if the chain ends at `head`. Gives where the chain ends then. */
-export async function tryStep(storage: Storage, step: Step, head: Head): Promise<Head> {
+export async function tryStep(storage: StorageAdapter, step: Step, head: Head): Promise<Head> {
   const { kind, records, blobs, deleted, state } = step;
   const append = { chain: STEPS_CHAIN, expected: head, records };
   if (kind === "commit") return (await storage.commit!({ append, blobs, state } as Commit))!;
@@ -88,7 +95,7 @@ export async function tryStep(storage: Storage, step: Step, head: Head): Promise
 }
 
 /** Calls again while the outcome is unknown, and on the new head where others were first. */
-export async function takeStep(storage: Storage, step: Step, head: Head): Promise<Head> {
+export async function takeStep(storage: StorageAdapter, step: Step, head: Head): Promise<Head> {
   for (let doubts = 0; ;) {
     try {
       return await tryStep(storage, step, head);
@@ -156,7 +163,7 @@ export interface Progress {
  * @returns how many steps of each writer are there
  */
 export async function checkSteps(
-  storage: Storage,
+  storage: StorageAdapter,
   kinds: readonly StepKind[],
   writers: ReadonlyMap<string, Progress>,
 ): Promise<Map<string, number>> {
@@ -224,6 +231,6 @@ async function settleLoose(
 }
 
 /** Where the chain of the steps ends, for storages with chains. */
-export async function headOfSteps({ chains }: Storage): Promise<Head> {
+export async function headOfSteps({ chains }: StorageAdapter): Promise<Head> {
   return chains ? chains.head(STEPS_CHAIN) : EMPTY;
 }

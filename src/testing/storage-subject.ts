@@ -2,14 +2,14 @@ import { cidOf, RAW } from "../codec/cid.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { sha256 } from "#crypto";
 import type {
-  Blob,
+  NamedBlob,
   BlobStore,
   ChainStore,
   FullStorage,
   Head,
   StateStore,
 } from "../storage/types.ts";
-import type { Storage } from "../storage/types.ts";
+import type { StorageAdapter } from "../storage/types.ts";
 import { check, collect, type KitCase } from "./kit.ts";
 
 /**
@@ -69,7 +69,7 @@ export interface TracedProcess extends StorageProcess {
 /** A store where there is room for a few megabytes. */
 export interface SmallStore {
   /** Opens a handle on it; one is open at a time. */
-  open(): Promise<Storage>;
+  open(): Promise<StorageAdapter>;
   /** Makes room for some more megabytes, as an operator would, with the handle open or not. */
   makeRoom(): Promise<void>;
 }
@@ -77,7 +77,7 @@ export interface SmallStore {
 /** A new, empty store for one case. */
 export interface StorageSubject {
   /** Opens a handle on it; several may be open at a time. */
-  open(limits?: StorageLimits): Promise<Storage>;
+  open(limits?: StorageLimits): Promise<StorageAdapter>;
   /**
    * Starts a process that opens the store. Without the feature `processes` it is the only one that
    * has it open: the kit has closed its own handles.
@@ -102,7 +102,7 @@ export type StorageCase = KitCase<MakeStorage, StorageFeature>;
 /** Runs a case on a store of its own, with one handle open. */
 export async function withStorage(
   make: MakeStorage,
-  run: (storage: Storage, subject: StorageSubject) => Promise<void>,
+  run: (storage: StorageAdapter, subject: StorageSubject) => Promise<void>,
   limits?: StorageLimits,
 ): Promise<void> {
   const subject = await make();
@@ -113,22 +113,22 @@ export async function withStorage(
   }
 }
 
-export function chainsOf({ chains }: Storage): ChainStore {
+export function chainsOf({ chains }: StorageAdapter): ChainStore {
   check(chains, "the subject claims chains and has none");
   return chains;
 }
 
-export function blobsOf({ blobs }: Storage): BlobStore {
+export function blobsOf({ blobs }: StorageAdapter): BlobStore {
   check(blobs, "the subject claims blobs and has none");
   return blobs;
 }
 
-export function stateOf({ state }: Storage): StateStore {
+export function stateOf({ state }: StorageAdapter): StateStore {
   check(state, "the subject claims state and has none");
   return state;
 }
 
-export function fullOf(storage: Storage): FullStorage {
+export function fullOf(storage: StorageAdapter): FullStorage {
   const { chains, blobs, state, commit } = storage;
   check(chains && blobs && state && commit, "the subject claims commit and lacks a part of it");
   return storage as FullStorage;
@@ -163,12 +163,12 @@ export function noise(length: number, seed: number): Uint8Array {
   return result;
 }
 
-export function blobOf(content: Uint8Array): Blob {
+export function blobOf(content: Uint8Array): NamedBlob {
   return { cid: cidOf(content, RAW), bytes: content };
 }
 
 /** `count` distinct blobs of about `length` bytes. */
-export function someBlobs(count: number, length = 100, seed = 1): Blob[] {
+export function someBlobs(count: number, length = 100, seed = 1): NamedBlob[] {
   return Array.from({ length: count }, (_, i) =>
     blobOf(noise(length + (i % 7), seed * 100_003 + i)),
   );

@@ -10,7 +10,7 @@ import { cidOf, RAW } from "../../src/codec/cid.ts";
 import { StorageError } from "../../src/errors.ts";
 import { AmbiguousAppend, AppendConflict } from "../../src/storage/errors.ts";
 import { memoryData, memoryStorage } from "../../src/storage/memory.ts";
-import type { Commit, FullStorage, Storage } from "../../src/storage/types.ts";
+import type { Commit, FullStorage, StorageAdapter } from "../../src/storage/types.ts";
 import { memberEntry } from "../support/forge.ts";
 import {
   bytesFor,
@@ -44,7 +44,7 @@ function wrapped(
 }
 
 /** The same storage as one that has no atomic commit. */
-function withoutCommit(inner: FullStorage): Storage {
+function withoutCommit(inner: FullStorage): StorageAdapter {
   const { chains, blobs, state } = inner;
   return {
     chains,
@@ -209,7 +209,7 @@ describe("storage without commit", () => {
     const inner = memoryStorage();
     const order: string[] = [];
     let stateFails = false;
-    const storage: Storage = {
+    const storage: StorageAdapter = {
       ...withoutCommit(inner),
       blobs: { ...inner.blobs, put: async (b) => (order.push("blobs"), inner.blobs.put(b)) },
       chains: {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { bytesToUtf8, utf8ToBytes } from "../../src/bytes/utf8.ts";
 import { InputError } from "../../src/errors.ts";
-import { readBundle, readResource, type ReadOptions } from "../../src/fhir/bundle.ts";
+import { readBundle, readResource, type FhirReadOptions } from "../../src/fhir/bundle.ts";
 
 const A = "urn:uuid:0a000000-0000-4000-8000-000000000001";
 const B = "urn:uuid:0a000000-0000-4000-8000-000000000002";
@@ -26,7 +26,7 @@ function about(input: unknown): (string | undefined)[][] {
   return resources.map((resource) => resource.patients.map((at) => patients[at]!.reference));
 }
 
-function refusal(input: unknown, options?: ReadOptions): InputError {
+function refusal(input: unknown, options?: FhirReadOptions): InputError {
   try {
     readBundle(input, options);
   } catch (error) {

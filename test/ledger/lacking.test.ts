@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { decodeEntry, type SubjectEntry } from "../../src/block/entry.ts";
-import type { Place } from "../../src/chain/submission.ts";
+import type { DurablePlace } from "../../src/chain/submission.ts";
 import type { EntryPlace } from "../../src/chain/make-receipt.ts";
 import { encode } from "../../src/codec/dag-cbor.ts";
 import { encodeIdentifiers } from "../../src/ledger/index/rows.ts";
@@ -27,7 +27,7 @@ async function two() {
 }
 
 /** Loses the header of an entry, and builds the index again, as the error advises. */
-async function without(w: Ward, place: EntryPlace | Place): Promise<Ledger> {
+async function without(w: Ward, place: EntryPlace | DurablePlace): Promise<Ledger> {
   const { block } = await w.hl.chain.readBlock(place.height);
   const at = "entry" in place ? place.entry : 0;
   const bytes = block.transactions[place.transaction]!.entries[at]!;

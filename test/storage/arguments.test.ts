@@ -7,14 +7,14 @@ import { combineStorage } from "../../src/storage/combine.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { s3Storage } from "../../src/storage/s3.ts";
-import type { Storage } from "../../src/storage/types.ts";
+import type { StorageAdapter } from "../../src/storage/types.ts";
 import { fakeBucket, fakeClient } from "./s3-fake.ts";
 
 const EMPTY = { size: 0, hash: null };
 const folder = mkdtempSync(join(tmpdir(), "healthledger-arguments-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const STORES: Readonly<Record<string, () => Promise<Storage>>> = {
+const STORES: Readonly<Record<string, () => Promise<StorageAdapter>>> = {
   memory: async () => memoryStorage(),
   lmdb: () => lmdbStorage({ path: join(folder, "lmdb") }),
   s3: () => s3Storage({ client: fakeClient(fakeBucket()), bucket: "b", probe: false }),

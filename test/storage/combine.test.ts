@@ -10,7 +10,7 @@ import { AmbiguousAppend, AppendConflict } from "../../src/storage/errors.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";
 import { memoryData, memoryStorage, type MemoryData } from "../../src/storage/memory.ts";
 import { s3Storage } from "../../src/storage/s3.ts";
-import type { Commit, FullStorage, Head, Storage } from "../../src/storage/types.ts";
+import type { Commit, FullStorage, Head, StorageAdapter } from "../../src/storage/types.ts";
 import { storageCases, type MakeStorage } from "../../src/testing/storage-kit.ts";
 import { MRN, observation, treatmentOnly } from "../support/hospital.ts";
 import { texts, ward } from "../support/ward.ts";
@@ -32,7 +32,7 @@ const subjects: MakeStorage = async () => {
       const options = { client: fakeClient(bucket), bucket: "b", pollInterval: 5, probe: false };
       const objects = await s3Storage(options);
       // One state store for all, which no handle closes.
-      const kept: Storage = { ...state, close: async () => {} };
+      const kept: StorageAdapter = { ...state, close: async () => {} };
       const storage = await combineStorage({ chains: objects, blobs: objects, state: kept });
       ends.push(storage.close);
       return limits === undefined ? storage : limited(objects, kept, limits);
@@ -45,10 +45,10 @@ const subjects: MakeStorage = async () => {
 
 /** The limits of a combination are those of what it is made of. */
 async function limited(
-  objects: Storage,
-  state: Storage,
+  objects: StorageAdapter,
+  state: StorageAdapter,
   { maxBatch = 1000, maxAppendBytes = 1 << 20 }: { maxBatch?: number; maxAppendBytes?: number },
-): Promise<Storage> {
+): Promise<StorageAdapter> {
   const caps = {
     ...objects.chains!.caps,
     maxBatch: maxBatch + 1,
@@ -112,7 +112,7 @@ describe("combineStorage", () => {
   const over = (storage: FullStorage): Promise<CombinedStorage> =>
     combineStorage({ chains: storage, blobs: storage, state: storage });
 
-  const stateOf = async (storage: Storage): Promise<string | undefined> => {
+  const stateOf = async (storage: StorageAdapter): Promise<string | undefined> => {
     const value = await storage.state!.get(utf8ToBytes("last"));
     return value && Buffer.from(value).toString();
   };

@@ -13,7 +13,7 @@ import {
 import type { Directive, Rule } from "../../src/consent/model/model.ts";
 import { memorySigner, type Signer } from "../../src/identity/signer.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
-import type { Storage } from "../../src/storage/types.ts";
+import type { StorageAdapter } from "../../src/storage/types.ts";
 import type { Ledger, OpenLedgerOptions } from "../../src/ledger/ledger.ts";
 import { openLedger } from "../../src/ledger/open-ledger.ts";
 import { bytesFor, START } from "./ledger.ts";
@@ -29,7 +29,7 @@ export async function keysFor(name: string): Promise<KeyStore> {
 
 export interface World {
   readonly genesis: Uint8Array;
-  readonly storage: Storage;
+  readonly storage: StorageAdapter;
   readonly clock: { now: number };
   readonly hospitalA: KeyStore;
   readonly hospitalB: KeyStore;
@@ -48,7 +48,7 @@ export const LABELLER: Labeller = createLabeller(
 );
 
 /** Three organisations found a ledger; hospital A keeps the records. */
-export async function foundWorld(storage: Storage = memoryStorage()): Promise<World> {
+export async function foundWorld(storage: StorageAdapter = memoryStorage()): Promise<World> {
   const nonce = bytesFor("world");
   const [hospitalA, hospitalB, institute] = await Promise.all(
     ["hospital a", "hospital b", "institute"].map(keysFor),
@@ -157,7 +157,7 @@ export const alcoholDependence = (id: string): string =>
   `"subject":{"reference":"Patient/p1"},"onsetDateTime":"2019-04-01"}`;
 
 /** Every key and value of a state store, in hexadecimal, one behind the other. */
-export async function bytesOfState({ state }: Storage): Promise<string> {
+export async function bytesOfState({ state }: StorageAdapter): Promise<string> {
   let all = "";
   const everything = { gte: Uint8Array.of(0), lt: new Uint8Array(64).fill(0xff) };
   for await (const { key, value } of state!.scan(everything)) {

@@ -1,4 +1,4 @@
-import type { Storage } from "../../src/storage/types.ts";
+import type { StorageAdapter } from "../../src/storage/types.ts";
 import { foundWorld, MRN, observation } from "./hospital.ts";
 
 /**
@@ -8,7 +8,7 @@ import { foundWorld, MRN, observation } from "./hospital.ts";
  */
 const [kind, at, name, count] = process.argv.slice(2) as [string, string, string, string];
 
-async function open(): Promise<Storage> {
+async function open(): Promise<StorageAdapter> {
   if (kind === "lmdb") {
     return (await import("../../src/storage/lmdb.ts")).lmdbStorage({ path: at });
   }

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
-import type { Storage } from "../../src/storage/types.ts";
+import type { StorageAdapter } from "../../src/storage/types.ts";
 import { foundWorld, MRN } from "./hospital.ts";
 
 const PROCESSES = 3;
@@ -15,7 +15,7 @@ const PROCESSES = 3;
 export async function expectNothingLost(
   kind: "lmdb" | "sqlite" | "postgres",
   at: string,
-  open: () => Promise<Storage>,
+  open: () => Promise<StorageAdapter>,
   each: number,
 ): Promise<void> {
   const child = fileURLToPath(new URL("lanes-child.ts", import.meta.url));

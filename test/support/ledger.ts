@@ -12,7 +12,7 @@ import { createSequencer, type Sequencer } from "../../src/chain/sequencer.ts";
 import { cidOf, DAG_CBOR } from "../../src/codec/cid.ts";
 import { memorySigner, type Signer } from "../../src/identity/signer.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
-import type { Storage } from "../../src/storage/types.ts";
+import type { StorageAdapter } from "../../src/storage/types.ts";
 
 /** 32 bytes that a name stands for, the same every time. */
 export const bytesFor = (name: string): Uint8Array => sha256(utf8ToBytes(name));
@@ -69,7 +69,7 @@ export async function foundLedger(
 export interface TestLedger {
   readonly genesis: Uint8Array;
   readonly signers: Record<string, Signer>;
-  readonly storage: Storage;
+  readonly storage: StorageAdapter;
   readonly chain: AppendableChain;
   readonly sequencer: Sequencer;
   readonly clock: { now: number };
@@ -77,7 +77,7 @@ export interface TestLedger {
 
 export async function startLedger(
   options: {
-    readonly storage?: Storage;
+    readonly storage?: StorageAdapter;
     readonly policy?: Partial<LedgerPolicy> & { readonly nonce?: Uint8Array };
     readonly kinds?: readonly KindRule[];
     readonly proposer?: string;

@@ -6,7 +6,7 @@ import type { Capacity, Directive, Overlay } from "./model.ts";
 import type { DirectiveWitness } from "./witness.ts";
 
 /** Where an entry stands on the ledger; order of places is ledger order. */
-export interface Place {
+export interface SnapshotPlace {
   readonly height: number;
   /** Position within the block. */
   readonly index: number;
@@ -21,7 +21,7 @@ export interface SnapshotDirective {
   readonly entry: Uint8Array;
   /** Ids of other entries that filed the same signed directive elsewhere. */
   readonly aliases?: readonly Uint8Array[];
-  readonly place: Place;
+  readonly place: SnapshotPlace;
   readonly cid: CID;
   readonly directive: Directive;
   readonly standing: Standing;
@@ -43,7 +43,7 @@ export interface SnapshotOverlay {
 }
 
 /** Someone belongs to an organisation, care team or group; instants inclusive, absent: open. */
-export interface Membership {
+export interface SnapshotMembership {
   readonly member: string;
   readonly of: string;
   readonly from?: number;
@@ -86,7 +86,7 @@ export interface ConsentSnapshot {
   readonly overlays: readonly SnapshotOverlay[];
   /** Members of the ledger in force: only they can vouch for roles. */
   readonly members: readonly string[];
-  readonly memberships: readonly Membership[];
+  readonly memberships: readonly SnapshotMembership[];
   readonly roles: readonly RoleAttestation[];
   readonly capacities: readonly CapacityFact[];
   /** did:key of the custodian whose snapshot this is; what others witness is another's word. */

@@ -45,7 +45,7 @@ export interface ResidualPermissionData {
  *
  * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when the residual names another terminology
  */
-export function toPermission(
+export function toResidualPermission(
   residual: Residual,
   terminology: Terminology = defaultTerminology(),
 ): ResidualExport<ResidualPermission> {

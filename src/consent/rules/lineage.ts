@@ -6,7 +6,7 @@ import type { Terminology } from "../terminology/terminology.ts";
 import { resolvePeriod } from "../model/time.ts";
 import { compileTree, type CompiledTree } from "./tree.ts";
 import { compileScope, type Scope } from "./scope.ts";
-import { DOUBTED, ELSEWHERE, OWN, trustOf, type Trust } from "../model/witness.ts";
+import { DOUBTED, ELSEWHERE, OWN, trustOf, type WitnessTrust } from "../model/witness.ts";
 import { findZone, type Zone } from "../model/zone.ts";
 
 /** A directive ready to be evaluated, and its standing in its lineage. */
@@ -26,7 +26,7 @@ export interface CompiledDirective {
   /** Its denies count and its permits do not, where nothing settles it. */
   contested: boolean;
   /** How far it is taken for the person's word. */
-  trust: Trust;
+  trust: WitnessTrust;
   /** Witnessed by who may not decide this alone: it waits for the grantor's or the custodian's word. */
   unconfirmed: boolean;
   /**

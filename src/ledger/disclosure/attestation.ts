@@ -12,7 +12,7 @@ import {
   expectVersion,
 } from "../../codec/shape.ts";
 import { holdsAt } from "../../consent/rules/request-view.ts";
-import type { Membership, RoleAttestation } from "../../consent/model/snapshot.ts";
+import type { SnapshotMembership, RoleAttestation } from "../../consent/model/snapshot.ts";
 import { verifySignature } from "../../crypto/sign.ts";
 import { SIGNATURE_ALGS } from "../../crypto/signing-input.ts";
 import { EncodingError, LedgerError } from "../../errors.ts";
@@ -107,7 +107,7 @@ export interface Attested {
   /** The signed attestations that are relied on, as they came. */
   readonly signed: readonly Uint8Array[];
   readonly roles: readonly RoleAttestation[];
-  readonly memberships: readonly Membership[];
+  readonly memberships: readonly SnapshotMembership[];
 }
 
 /**
@@ -130,7 +130,7 @@ export async function judgeAttestations(
   const custodian = context.signer.actor;
   const signed: Uint8Array[] = [];
   const roles: RoleAttestation[] = [];
-  const memberships: Membership[] = [];
+  const memberships: SnapshotMembership[] = [];
   for (const bytes of presented) {
     const one = await verified(context, bytes, height);
     if (one === undefined || one.requester !== request.requester || !holdsAt(one, asOf)) continue;

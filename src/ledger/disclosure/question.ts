@@ -3,7 +3,7 @@ import { isInForce, memberKey } from "../../chain/state.ts";
 import type { Decision } from "../../consent/model/decision.ts";
 import { compileDirectives } from "../../consent/evaluate.ts";
 import type { ClaimedRole, ConsentRequest, RequestQuery } from "../../consent/model/request.ts";
-import type { ConsentSnapshot, Membership } from "../../consent/model/snapshot.ts";
+import type { ConsentSnapshot, SnapshotMembership } from "../../consent/model/snapshot.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { judgeAttestations } from "./attestation.ts";
 import { capacityFacts } from "../consents/attested-key.ts";
@@ -28,7 +28,7 @@ export interface Question {
   /** Roles taken to be the user's; they count if who attests them was a member. Default none. */
   readonly roles?: readonly ClaimedRole[];
   /** Where the requester or the user is taken to belong. */
-  readonly memberships?: readonly Membership[];
+  readonly memberships?: readonly SnapshotMembership[];
   /** Signed attestations that would come with the request: those count that would count then. */
   readonly attestations?: readonly Uint8Array[];
   readonly purposes: readonly string[];

@@ -5,14 +5,14 @@ import { encodeSubjectEntry } from "../../block/subject-entry.ts";
 import { subjectTag } from "../../block/tag.ts";
 import { createAuthor, type Author } from "../../chain/author.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
-import type { Attachments, Sequencer } from "../../chain/sequencer.ts";
+import type { SubmissionWrites, Sequencer } from "../../chain/sequencer.ts";
 import { seqKey } from "../../chain/state.ts";
-import { TransactionRefused, type Place } from "../../chain/submission.ts";
+import { TransactionRefused, type DurablePlace } from "../../chain/submission.ts";
 import type { PartContent, SealedEnvelope } from "../../envelope/seal.ts";
 import { sealEnvelope } from "../../envelope/seal.ts";
 import { ChainError, StorageError } from "../../errors.ts";
 import { nextTurn } from "../../loop/give-turn.ts";
-import type { Blob, StateChange } from "../../storage/types.ts";
+import type { NamedBlob, StateChange } from "../../storage/types.ts";
 import type { LedgerContext } from "../context.ts";
 import { encodeManifest, type Manifest } from "./manifest.ts";
 
@@ -23,7 +23,7 @@ export interface SealedEntry {
   readonly envelope: CID;
   readonly manifest: Manifest;
   /** What must be durable with the entry: header, ciphertext, the custodian's own key. */
-  readonly blobs: readonly Blob[];
+  readonly blobs: readonly NamedBlob[];
   readonly state: readonly StateChange[];
 }
 
@@ -81,7 +81,7 @@ export function entryOf(
   context: LedgerContext,
   what: EntryToMake,
   sealed: Pick<SealedEnvelope, "cid" | "cek">,
-  blobs: readonly Blob[],
+  blobs: readonly NamedBlob[],
   state: readonly StateChange[] = [],
 ): SealedEntry {
   const { chain, vault, signer, random } = context;
@@ -162,12 +162,15 @@ export async function createFiling(
   }
 
   /** Writes entries as a transaction. Refused ones are certainly not there, so they may be signed anew. */
-  async function place(entries: readonly Uint8Array[], attachments: Attachments): Promise<Place> {
+  async function place(
+    entries: readonly Uint8Array[],
+    writes: SubmissionWrites,
+  ): Promise<DurablePlace> {
     for (let tries = 1; ; tries++) {
       const mine = author;
       try {
         return await (
-          await mine.write(entries, attachments)
+          await mine.write(entries, writes)
         ).durable;
       } catch (error) {
         if (!isSequenceTaken(error) || tries === TRIES) throw error;

@@ -1,12 +1,12 @@
 import { CID } from "multiformats/cid";
 import { StorageError } from "../../errors.ts";
 import { blobCidBytes } from "../guards.ts";
-import type { Blob } from "../types.ts";
+import type { NamedBlob } from "../types.ts";
 import { forEach, type Requests } from "./requests.ts";
 
 /** Blobs as objects: one a blob, under its CID. */
 export interface BlobObjects {
-  put(blobs: readonly Blob[]): Promise<void>;
+  put(blobs: readonly NamedBlob[]): Promise<void>;
   /** @param names - CIDs as text */
   getMany(names: readonly string[]): Promise<(Uint8Array | undefined)[]>;
   has(name: string): Promise<boolean>;

@@ -11,7 +11,7 @@ import {
   EMPTY_HEAD,
   sameHead,
 } from "../guards.ts";
-import type { ChainRecord, Head, ReadOptions } from "../types.ts";
+import type { ChainRecord, Head, ChainReadOptions } from "../types.ts";
 import { openHead, type HeadObject } from "./head.ts";
 import type { Requests } from "./requests.ts";
 import { segmentCache } from "./segment-cache.ts";
@@ -29,7 +29,7 @@ export interface SegmentChains {
   head(chain: string): Promise<Head>;
   /** @param segment - what is to follow `expected`, encoded */
   append(chain: string, expected: Head, segment: Segment): Promise<Head>;
-  read(chain: string, options: ReadOptions): AsyncGenerator<ChainRecord>;
+  read(chain: string, options: ChainReadOptions): AsyncGenerator<ChainRecord>;
   list(): AsyncIterable<string>;
   /** Brings the head objects up to what was appended here. */
   settle(): Promise<void>;
@@ -285,7 +285,7 @@ export function segmentChains(options: SegmentChainsOptions): SegmentChains {
     }
   }
 
-  async function* read(chain: string, readOptions: ReadOptions): AsyncGenerator<ChainRecord> {
+  async function* read(chain: string, readOptions: ChainReadOptions): AsyncGenerator<ChainRecord> {
     chainNameBytes(chain);
     const { from, limit } = checkRead(readOptions);
     const { signal } = readOptions;

@@ -1,14 +1,14 @@
 import { cidOf, RAW } from "../../../src/codec/cid.ts";
 import { AppendConflict } from "../../../src/storage/errors.ts";
 import { indexeddbStorage } from "../../../src/storage/indexeddb.ts";
-import type { Blob } from "../../../src/storage/types.ts";
+import type { NamedBlob } from "../../../src/storage/types.ts";
 
 const NAME = "writers";
 const encode = (value: string): Uint8Array => new TextEncoder().encode(value);
 const decode = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes);
 
 /** What comes with a commit; one of the blobs is large enough to stand in a file of its own. */
-function blobsOf(name: string): Blob[] {
+function blobsOf(name: string): NamedBlob[] {
   return Array.from({ length: 10 }, (_, i) => {
     const bytes = encode(`${name} blob ${i} ${"x".repeat(i === 9 ? 100_000 : 200)}`);
     return { cid: cidOf(bytes, RAW), bytes };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
-  toPermission,
+  toResidualPermission,
   type ConsentResource,
   type ResidualPermission,
 } from "../../../src/consent/index.ts";
@@ -75,7 +75,7 @@ describe("toPermission", () => {
       const dice = diceOf(seed);
       const left = leftOf(dice);
       if (left === undefined) continue;
-      const { value, inexact } = toPermission(left.residual);
+      const { value, inexact } = toResidualPermission(left.residual);
       if (value.rule.some(({ data }) => data?.some((one) => one.expression))) seen.expressions++;
       for (let i = 0; i < 12; i++) {
         const exact = inexact.length === 0;
@@ -98,7 +98,7 @@ describe("toPermission", () => {
 
   it("permits all but a label", () => {
     const labels = [sensitivity("HIV")];
-    const { value } = toPermission(
+    const { value } = toResidualPermission(
       residualOf(permit({}, { id: "all", rules: [deny({ data: { labels } })] })),
     );
     expect(value.rule).toEqual([
@@ -112,7 +112,7 @@ describe("toPermission", () => {
       { data: { types: ["Observation"] } },
       { id: "all", rules: [deny({ data: { labels: [sensitivity("HIV")] } })] },
     );
-    const { value, inexact } = toPermission(residualOf(root));
+    const { value, inexact } = toResidualPermission(residualOf(root));
     expect(value.rule.map(({ type }) => type)).toEqual(["permit", "deny"]);
     expect(value.rule[0]!.data![0]!.expression!.expression).toBe("(%resource.is(Observation))");
     expect(inexact).toContain("types and codes, as an expression");
@@ -120,11 +120,11 @@ describe("toPermission", () => {
 
   it("writes no expression of what is no type, and quotes what ends a string", () => {
     const types = ["Observation) or (true"];
-    const odd = toPermission(residualOf(permit({ data: { types } })));
+    const odd = toResidualPermission(residualOf(permit({ data: { types } })));
     expect(odd.value.rule).toEqual([{ type: "deny" }]);
     expect(odd.inexact.join()).toContain("left out");
     const codes = [{ system: "urn:s", code: "x' or true or '\\\n." }];
-    const { value } = toPermission(
+    const { value } = toResidualPermission(
       residualOf(permit({}, { id: "all", rules: [deny({ data: { codes } })] })),
     );
     expect(value.rule[1]!.data![0]!.expression!.expression).toBe(

@@ -5,7 +5,7 @@ import {
   defaultTerminology,
   matches,
   toPcfResidual,
-  toPermission,
+  toResidualPermission,
   toSearchParameters,
   type Residual,
   type ResidualNode,
@@ -82,8 +82,8 @@ describe("alternativesOf", () => {
     expect(search.inexact.join()).toContain("too many");
     expect(toPcfResidual(many).value).toEqual([{ type: "forbid" }]);
     expect(toPcfResidual(many).inexact.join()).toContain("too many");
-    expect(toPermission(many).value.rule).toEqual([{ type: "deny" }]);
-    expect(toPermission(many).inexact.join()).toContain("too many");
+    expect(toResidualPermission(many).value.rule).toEqual([{ type: "deny" }]);
+    expect(toResidualPermission(many).inexact.join()).toContain("too many");
   });
 
   it("drops what contradicts itself, and what another alternative covers", () => {

@@ -1,7 +1,7 @@
 // Works on a hospital's store in a folder until it is killed, by itself or by who started it.
 import { fileURLToPath } from "node:url";
 import type { FhirResource } from "../../../src/fhir/resource.ts";
-import type { Storage } from "../../../src/storage/types.ts";
+import type { StorageAdapter } from "../../../src/storage/types.ts";
 import { lmdbStorage } from "../../../src/storage/lmdb.ts";
 import { fromHex } from "../../../src/bytes/hex.ts";
 import { toHex } from "../../../src/bytes/hex.ts";
@@ -27,7 +27,7 @@ const die = (): never => {
   for (;;);
 };
 
-function deadly(inner: Storage, stop: Stop): Storage {
+function deadly(inner: StorageAdapter, stop: Stop): StorageAdapter {
   const around = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
     if (stop === `before ${name}`) die();
     const result = await work();

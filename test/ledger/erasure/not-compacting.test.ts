@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { memoryStorage } from "../../../src/storage/memory.ts";
-import type { Storage } from "../../../src/storage/types.ts";
+import type { StorageAdapter } from "../../../src/storage/types.ts";
 import { foundWorld, MRN, observation } from "../../support/hospital.ts";
 
 /** A memory store that lacks a part, as a browser's database lacks `compact`. */
-function without(part: "compact" | "commit"): Storage {
+function without(part: "compact" | "commit"): StorageAdapter {
   const { [part]: _, ...storage } = memoryStorage();
   return storage;
 }

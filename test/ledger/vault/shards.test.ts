@@ -16,7 +16,7 @@ import { openShards } from "../../../src/ledger/vault/shards.ts";
 import { openVault } from "../../../src/ledger/vault/vault.ts";
 import { lmdbStorage } from "../../../src/storage/lmdb.ts";
 import { memoryStorage } from "../../../src/storage/memory.ts";
-import type { Storage } from "../../../src/storage/types.ts";
+import type { StorageAdapter } from "../../../src/storage/types.ts";
 import { seeded } from "../../envelope/parties.ts";
 import { foundWorld, MRN, observation } from "../../support/hospital.ts";
 
@@ -34,7 +34,9 @@ const readText = async (hl: Ledger, id: Uint8Array): Promise<string> =>
   hl.read(id).then(bytesToUtf8, (error) => error.code as string);
 
 /** Every value below the vault of a store, under its whole key. */
-async function valuesOf(storage: Storage): Promise<{ key: Uint8Array; value: Uint8Array }[]> {
+async function valuesOf(
+  storage: StorageAdapter,
+): Promise<{ key: Uint8Array; value: Uint8Array }[]> {
   const found: { key: Uint8Array; value: Uint8Array }[] = [];
   const gte = utf8ToBytes("vault/");
   for await (const entry of storage.state!.scan({ gte, lt: utf8ToBytes("vault0") })) {
@@ -291,12 +293,12 @@ describe("a ledger with shard keys", () => {
           step();
         },
       };
-      const inner = world.storage as Required<Storage>;
+      const inner = world.storage as Required<StorageAdapter>;
       const batch: typeof inner.state.batch = async (changes, options) => {
         step();
         await inner.state.batch(changes, options);
       };
-      const storage = { ...inner, state: { ...inner.state, batch } } as Storage;
+      const storage = { ...inner, state: { ...inner.state, batch } } as StorageAdapter;
       const hl = await world.open({ storage, shardKeys });
       const me = await hl.ensureSubject(MRN);
       const gone = await hl.record(me, observation("bp-gone"));

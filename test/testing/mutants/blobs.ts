@@ -1,6 +1,6 @@
 import { CID } from "../../../src/codec/cid.ts";
 import { StorageError } from "../../../src/errors.ts";
-import type { Blob, BlobStore } from "../../../src/storage/types.ts";
+import type { NamedBlob, BlobStore } from "../../../src/storage/types.ts";
 import { all, codeOf, copy, first, hex, mutant, onBlobs, pause, type Mutant } from "./wrap.ts";
 
 const on = (
@@ -493,7 +493,7 @@ export const blobMutants: readonly Mutant[] = [
     },
   })),
   on("a list of blobs is read after the call returned", (blobs) => ({
-    async put(list: readonly Blob[]) {
+    async put(list: readonly NamedBlob[]) {
       await Promise.resolve();
       return blobs.put(list);
     },

@@ -111,7 +111,7 @@ export function assertPartIds(ids: readonly string[]): void {
  */
 export function encodeHeader(header: EnvelopeHeader): Uint8Array {
   const { suite, context, salt, parts, disclosed, supersedes } = header;
-  const bytes = encode({
+  const value = {
     v: 1,
     suite,
     ctx: { ledger: context.ledger, author: context.author, kind: context.kind },
@@ -120,9 +120,24 @@ export function encodeHeader(header: EnvelopeHeader): Uint8Array {
     parts: parts.map(({ id, size, commit, data }) => ({ id, size, commit, data })),
     ...(disclosed === undefined ? {} : { disclosed }),
     ...(supersedes === undefined ? {} : { supersedes }),
-  });
-  decodeHeader(bytes);
+  };
+  const bytes = encode(value);
+  if (bytes.length > JUDGED_AS_VALUE || !isHeader(value)) decodeHeader(bytes);
   return bytes;
+}
+
+/** Longest header that is judged before it is bytes: no limit of the decoder but its form applies. */
+const JUDGED_AS_VALUE = 65_536;
+
+/** Whether a value is certainly what {@link decodeHeader} accepts; where not, the bytes tell. */
+function isHeader(value: unknown): boolean {
+  try {
+    readHeader(value);
+    return true;
+  } catch (error) {
+    if (error instanceof EncodingError) return false;
+    throw error;
+  }
 }
 
 /**
@@ -132,31 +147,36 @@ export function encodeHeader(header: EnvelopeHeader): Uint8Array {
  */
 export function decodeHeader(bytes: Uint8Array): EnvelopeHeader {
   return orInvalid("header", () => {
-    const value = decode(bytes, { maxBytes: MAX_HEADER_BYTES, maxDepth: 4, maxItems: 200_000 });
-    const fields = expectMap(
-      value,
-      "header",
-      ["v", "suite", "ctx", "salt", "segment", "parts"],
-      ["disclosed", "supersedes"],
+    return readHeader(
+      decode(bytes, { maxBytes: MAX_HEADER_BYTES, maxDepth: 4, maxItems: 200_000 }),
     );
-    expectVersion(fields["v"], "header");
-    if (fields["segment"] !== SEGMENT_BYTES) {
-      throw new EncodingError("ERR_ENCODING_SHAPE", "header.segment must be 65536");
-    }
-    const { disclosed, supersedes } = fields;
-    return {
-      suite: expectString(fields["suite"], "header.suite", 64),
-      context: readContext(fields["ctx"]),
-      salt: expectBytes(fields["salt"], "header.salt", 32),
-      parts: readParts(fields["parts"]),
-      ...(disclosed === undefined
-        ? {}
-        : { disclosed: expectBytes(disclosed, "header.disclosed", 32) }),
-      ...(supersedes === undefined
-        ? {}
-        : { supersedes: expectCid(supersedes, "header.supersedes", DAG_CBOR) }),
-    };
   });
+}
+
+function readHeader(value: unknown): EnvelopeHeader {
+  const fields = expectMap(
+    value,
+    "header",
+    ["v", "suite", "ctx", "salt", "segment", "parts"],
+    ["disclosed", "supersedes"],
+  );
+  expectVersion(fields["v"], "header");
+  if (fields["segment"] !== SEGMENT_BYTES) {
+    throw new EncodingError("ERR_ENCODING_SHAPE", "header.segment must be 65536");
+  }
+  const { disclosed, supersedes } = fields;
+  return {
+    suite: expectString(fields["suite"], "header.suite", 64),
+    context: readContext(fields["ctx"]),
+    salt: expectBytes(fields["salt"], "header.salt", 32),
+    parts: readParts(fields["parts"]),
+    ...(disclosed === undefined
+      ? {}
+      : { disclosed: expectBytes(disclosed, "header.disclosed", 32) }),
+    ...(supersedes === undefined
+      ? {}
+      : { supersedes: expectCid(supersedes, "header.supersedes", DAG_CBOR) }),
+  };
 }
 
 function readContext(value: unknown): EnvelopeContext {

@@ -40,9 +40,7 @@ export function derivePartKeys(
   ids: readonly string[],
 ): { readonly parts: Readonly<Record<string, Uint8Array>> } {
   assertBytes(cek, "cek", KEY_BYTES);
-  const { suite, context } = header;
-  const { ledger, author, kind } = context;
-  const bound = sha256(encode({ suite, segment: SEGMENT_BYTES, ctx: { ledger, author, kind } }));
+  const bound = boundTo(header);
   const prk = hkdfExtract(header.salt, cek);
   const parts: [string, Uint8Array][] = ids.map((id) => [
     id,
@@ -50,6 +48,27 @@ export function derivePartKeys(
   ]);
   prk.fill(0);
   return { parts: Object.fromEntries(parts) };
+}
+
+/** The few contexts that keys were derived for last, and their hashes: a member's envelopes share theirs. */
+const lastBound: { readonly of: Omit<KeyContext, "salt">; readonly hash: Uint8Array }[] = [];
+const MOST_BOUND = 8;
+
+/** Hash of what keys are bound to beside the salt. */
+function boundTo({ suite, context }: KeyContext): Uint8Array {
+  const { ledger, author, kind } = context;
+  const known = lastBound.find(
+    ({ of }) =>
+      of.context.ledger === ledger &&
+      of.context.author === author &&
+      of.context.kind === kind &&
+      of.suite === suite,
+  );
+  if (known !== undefined) return known.hash;
+  const hash = sha256(encode({ suite, segment: SEGMENT_BYTES, ctx: { ledger, author, kind } }));
+  if (lastBound.length === MOST_BOUND) lastBound.shift();
+  lastBound.push({ of: { suite, context: { ledger, author, kind } }, hash });
+  return hash;
 }
 
 /** The key that seals a part's segments, which the caller wipes. */

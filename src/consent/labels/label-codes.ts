@@ -109,12 +109,13 @@ export function findCodes(
 
   function concept(value: Record<string, unknown>, list: readonly unknown[], at: Place): void {
     const names = new Set<string>();
+    const place: Place = { ...at, key: "coding" };
     for (const item of list) {
       if (!isObject(item)) {
         doubt(`${at.key}: a coding that is none`);
         continue;
       }
-      codingAlone(item, { ...at, key: "coding" });
+      codingAlone(item, place);
       const { system, code, display } = item;
       if (typeof display !== "string" || typeof system !== "string") continue;
       if (typeof code === "string" && !NOTHING_SAID.has(codeSystem(system)))
@@ -153,7 +154,7 @@ export function findCodes(
     for (const [key, item] of Object.entries(value)) {
       if (key === "url" || (naming && typeof item === "string")) continue;
       if (key === "valueUri" && isUnderstood(item)) continue;
-      member(key, item, key === "extension" ? { ...at, published: name } : at);
+      member(key, item, at, key === "extension" ? name : at.published);
     }
   }
 
@@ -235,19 +236,25 @@ export function findCodes(
 
   function members(value: Record<string, unknown>, done: ReadonlySet<string>, at: Place): void {
     parents.push(at.key);
-    for (const [name, item] of Object.entries(value)) {
-      if (!done.has(name)) member(name, item, { ...at, published: undefined });
+    for (const name of Object.keys(value)) {
+      if (!done.has(name)) member(name, value[name], at, undefined);
     }
     parents.pop();
   }
 
-  function member(name: string, item: unknown, at: Place): void {
+  function member(
+    name: string,
+    item: unknown,
+    { depth, from, type }: Place,
+    published: string | undefined,
+  ): void {
     // The extensions of a value of a primitive type stand beside it.
     const key = name.startsWith("_") ? name.slice(1) : name;
     if (!ELEMENT_NAMES.has(key)) doubt(`an element that FHIR has not: ${key.slice(0, 64)}`);
     if (key === "securityLabel") securityLabels(item);
-    const place = { ...at, key, depth: at.depth + 1 };
-    for (const one of Array.isArray(item) ? item : [item]) {
+    const place: Place = { key, depth: depth + 1, from, type, published };
+    if (!Array.isArray(item)) return walk(item, place);
+    for (const one of item) {
       if (Array.isArray(one)) doubt(`${key}: a list in a list`);
       else walk(one, place);
     }
@@ -273,7 +280,7 @@ export function findCodes(
         // A generated narrative repeats the elements; any other may say more.
         if (item["status"] !== "generated" && item["status"] !== "empty") doubt("a narrative");
         members(item, NARRATIVE, { ...own, key: "text" });
-      } else member(name, item, own);
+      } else member(name, item, own, undefined);
     }
     parents.pop();
   }

@@ -48,6 +48,21 @@ function fold(name: string): string {
  * version behind it. Systems that are not known here keep their name, without blanks and version.
  */
 export function codeSystem(name: string): string {
+  let system = called.get(name);
+  if (system === undefined) {
+    system = readSystem(name);
+    if (called.size >= MOST_CALLED) called.clear();
+    if (name.length <= LONGEST_CALLED) called.set(name, system);
+  }
+  return system;
+}
+
+/** Names that were read, since resources repeat the same few. */
+const called = /* @__PURE__ */ new Map<string, string>();
+const MOST_CALLED = 1024;
+const LONGEST_CALLED = 256;
+
+function readSystem(name: string): string {
   const bar = name.indexOf("|");
   const bare = (bar < 0 ? name : name.slice(0, bar)).trim();
   const folded = fold(bare);

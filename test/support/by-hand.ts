@@ -41,19 +41,16 @@ export async function fileAs(
   await catalogue.catchUp();
   const { key } = (await catalogue.subject(w.me.local))!;
   const op = { access: "access", consent: "directive", record: "create", link: "attest" } as const;
+  const encoded = encode({ v: 1, op: op[kind], local: w.me.local, ...manifest });
   const sealed = await sealEnvelope({
     context: { ledger: chain.ledger, author: signer.actor, kind },
-    parts: [
-      { id: "manifest", bytes: encode({ v: 1, op: op[kind], local: w.me.local, ...manifest }) },
-      { id: "content", bytes: content },
-      ...more,
-    ],
+    parts: [{ id: "manifest", bytes: encoded }, { id: "content", bytes: content }, ...more],
     ...{ signer, random, suite: "chacha" },
   });
   const about = kind === "link" ? { kind } : { kind, subjectKey: key };
   const { id, entry, state } = entryOf(
     context,
-    { ...about, manifest: { v: 1, op: op[kind], local: w.me.local } },
+    { ...about, encoded, manifest: { v: 1, op: op[kind], local: w.me.local } },
     sealed,
     [],
   );

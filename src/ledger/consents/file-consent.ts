@@ -134,7 +134,7 @@ export function createConsenting(
   async function sealLink(manifest: Manifest, content: Uint8Array): Promise<SealedEntry> {
     const parts = [{ id: "content", bytes: content }];
     const sealed = await sealEntry(context, { kind: "link", manifest, parts });
-    catalogue.remember(sealed.id, manifest);
+    catalogue.remember(sealed);
     return sealed;
   }
 
@@ -244,7 +244,7 @@ export function createConsenting(
         ...{ kind: "consent", manifest, subjectKey },
         parts: [...parts, ...(evidence?.parts ?? [])],
       });
-      catalogue.remember(sealed.id, manifest);
+      catalogue.remember(sealed);
       const { id, place } = (await filing.file([...entries, sealed])).at(-1)!;
       // What it is judged by may have changed before it had its place.
       const filed = (await afterWriting(() => filedOf(subject))).find(({ entry }) =>
@@ -306,7 +306,7 @@ export function createConsenting(
   async function hold(local: Uint8Array, parts: readonly PartContent[]): Promise<Uint8Array> {
     const manifest: Manifest = { v: 1, op: "held", local };
     const sealed = await sealEntry(context, { kind: "link", manifest, parts });
-    catalogue.remember(sealed.id, manifest);
+    catalogue.remember(sealed);
     const [filed] = await filing.file([sealed]);
     return filed!.id;
   }
@@ -357,7 +357,7 @@ export function createConsenting(
         const { local } = item.manifest;
         const manifest: Manifest = { v: 1, op: "reviewed", local, replaces: access };
         const entry = await sealEntry(context, { kind: "link", manifest, parts: [] });
-        catalogue.remember(entry.id, manifest);
+        catalogue.remember(entry);
         await filing.file([entry]);
       }),
   };

@@ -331,7 +331,7 @@ async function fileAccess(context: DiscloseContext, access: AccessToFile): Promi
     parts: [{ id: "content", bytes: encodeAccess(content) }],
   });
   key.fill(0);
-  context.catalogue.remember(entry.id, manifest);
+  context.catalogue.remember(entry);
   const [filed] = await context.filing.fileAlone([entry]);
   return filed!;
 }

@@ -17,15 +17,8 @@ import { giveTurn } from "../../loop/give-turn.ts";
 import { leafHash } from "../../merkle/hash.ts";
 import type { StateChange } from "../../storage/types.ts";
 import { signingKeyAt, type LedgerContext } from "../context.ts";
-import { contentKeyName } from "./filing.ts";
-import {
-  openIndex,
-  IndexMoved,
-  isLoss,
-  type Held,
-  type Index,
-  type Person,
-} from "../index/index-store.ts";
+import { contentKeyName, type SealedEntry } from "./filing.ts";
+import { openIndex, IndexMoved, isLoss, type Index, type Person } from "../index/index-store.ts";
 import { assertNoneLack, isAboutAnybody, mayBeAbout } from "../index/lacking.ts";
 import {
   decodeIdentifiers,
@@ -37,6 +30,7 @@ import {
   type StoredSubject,
 } from "../index/rows.ts";
 import { decodeManifest, type Manifest } from "./manifest.ts";
+import { nameBook, type RecordNames } from "./record-names.ts";
 
 /** One of the custodian's own entries, with what its envelope says of itself. */
 export interface CatalogueItem extends IndexItem {
@@ -65,6 +59,17 @@ export interface Identity {
   readonly identifiers: readonly PersonIdentifier[];
   /** The person's key, 32 bytes. */
   readonly key: Uint8Array;
+}
+
+/** What is told of an entry that was sealed here. */
+type Sealed = Pick<SealedEntry, "id" | "manifest" | "encoded">;
+
+/** What an envelope says of itself. */
+interface Told {
+  readonly manifest: Manifest;
+  readonly identity?: Identity;
+  /** The manifest's bytes, where they are at hand. */
+  readonly encoded?: Uint8Array;
 }
 
 /** What an erasure may do to the index while it is carried out. */
@@ -99,6 +104,11 @@ export interface Catalogue {
     local: Uint8Array,
     kinds?: readonly (typeof INDEXED_KINDS)[number][],
   ): Promise<readonly CatalogueItem[]>;
+  /**
+   * Whether a record about a person may have one of these names: `false` where none has. Rests on
+   * the same as {@link itemsOf}, and takes no longer where there are many.
+   */
+  mayHold(local: Uint8Array, names: RecordNames): Promise<boolean>;
   find(id: Uint8Array): Promise<CatalogueFind>;
   /** The local id of the person with an identifier; `undefined` where provably nobody has it. */
   personWith(identifier: PersonIdentifier): Promise<Uint8Array | undefined>;
@@ -108,8 +118,8 @@ export interface Catalogue {
   knows(local: Uint8Array): Promise<boolean>;
   /** Rejects where an entry does not open, nothing erased it, and nobody can say whom it is about. */
   assertComplete(): Promise<void>;
-  /** Spares the decryption of an entry that this process has just sealed. */
-  remember(id: Uint8Array, manifest: Manifest, identity?: Identity): void;
+  /** Spares the decryption of an entry that this process has just sealed, and the encoding of its manifest. */
+  remember(sealed: Sealed, identity?: Identity): void;
   /** Takes in what was filed once it has become much, so that no later call must wait long. */
   keepUp(): Promise<void>;
   /** Works on the index while nothing is taken in, and writes it; must not take in itself. */
@@ -146,9 +156,10 @@ export function openCatalogue(
   assertReadable: (local: Uint8Array) => void = () => undefined,
 ): Catalogue {
   const { chain, vault, signer } = context;
-  const remembered = new Map<string, { manifest: Manifest; identity?: Identity }>();
+  const remembered = new Map<string, Told>();
   const index: Index = openIndex(context);
   const reviews = reviewsLocal(context);
+  const isAnyNamed = nameBook();
   let turn: Promise<unknown> = Promise.resolve();
 
   /** What moves the index, and what must not see it moving, waits for its turn. */
@@ -234,13 +245,14 @@ export function openCatalogue(
       index.takeUnknown({ id, kind, ...tag }, envelope, place);
       return;
     }
-    const { manifest, identity } = told;
+    const { manifest, encoded, identity } = told;
     const { local } = manifest;
     const item: CatalogueItem = { id, place, kind, envelope, recordedAt, manifest };
+    const held = encoded === undefined ? { item } : { item, encoded };
     if (kind === "erase") await carryOut(item);
     if (identity !== undefined) await makeKnown(item, identity);
-    if (isReview(manifest)) index.addTo(reviews, item);
-    index.take(local, item);
+    if (isReview(manifest)) index.addTo(reviews, held);
+    index.take(local, held);
   }
 
   async function carryOut(item: CatalogueItem): Promise<void> {
@@ -331,8 +343,11 @@ export function openCatalogue(
     remove: (changes) => index.alsoRemove(changes),
   };
 
-  const present = ({ held }: Person): CatalogueItem[] =>
-    held.flatMap(({ item }: Held) => (isPresent(item) ? [item] : []));
+  function present({ held }: Person): CatalogueItem[] {
+    const items: CatalogueItem[] = [];
+    for (const { item } of held) if (isPresent(item)) items.push(item);
+    return items;
+  }
 
   return {
     catchUp: () => steadily(async () => undefined, true),
@@ -345,6 +360,15 @@ export function openCatalogue(
         const lost = await consentsLost(local, kinds);
         const items = present(await index.person(local));
         return lost.length === 0 ? items : [...items, ...lost].sort(byPlace);
+      });
+    },
+    async mayHold(local, names) {
+      assertReadable(local);
+      const cached = index.cached(local);
+      if (cached !== undefined) return isAnyNamed(cached, names);
+      return steadily(async () => {
+        await consentsLost(local, INDEXED_KINDS);
+        return isAnyNamed(await index.person(local), names);
       });
     },
     find: (id) => steadily(() => find(id)),
@@ -368,8 +392,9 @@ export function openCatalogue(
       }),
     assertComplete: () =>
       steadily(async () => assertNoneLack((await index.lacking()).filter(isAboutAnybody))),
-    remember(id, manifest, identity) {
-      remembered.set(toHex(id), identity === undefined ? { manifest } : { manifest, identity });
+    remember({ id, manifest, encoded }, identity) {
+      const told = { manifest, encoded };
+      remembered.set(toHex(id), identity === undefined ? told : { ...told, identity });
       // One that never comes to stand on the ledger must not stay for ever.
       if (remembered.size > REMEMBERED) remembered.delete(remembered.keys().next().value!);
     },
@@ -416,7 +441,7 @@ const isReview = ({ review, op }: Manifest): boolean => review === true || op ==
 export async function openManifest(
   context: LedgerContext,
   { kind, envelope, place: { height } }: Pick<IndexItem, "kind" | "envelope" | "place">,
-): Promise<{ manifest: Manifest; identity?: Identity } | undefined> {
+): Promise<Told | undefined> {
   const open = (...parts: string[]) => openOwn(context, { kind, envelope, height, parts });
   try {
     const bytes = (await open("manifest"))?.get("manifest");

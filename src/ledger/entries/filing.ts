@@ -22,20 +22,30 @@ export interface SealedEntry {
   readonly entry: Uint8Array;
   readonly envelope: CID;
   readonly manifest: Manifest;
+  /** The manifest's bytes, as they were sealed. */
+  readonly encoded: Uint8Array;
   /** What must be durable with the entry: header, ciphertext, the custodian's own key. */
   readonly blobs: readonly NamedBlob[];
   readonly state: readonly StateChange[];
 }
 
 /** What an entry is about. */
-export type EntryToMake = { readonly manifest: Manifest } & (
+export type EntryToMake = {
+  readonly manifest: Manifest;
+  /** The manifest's bytes. */
+  readonly encoded: Uint8Array;
+} & (
   | { readonly kind: "record" | "consent" | "access"; readonly subjectKey: Uint8Array }
   | { readonly kind: "link" }
   | { readonly kind: "erase"; readonly class: ErasureClass }
 );
 
+type WithoutBytes<T> = T extends unknown ? Omit<T, "encoded"> : never;
+
 /** What an entry is about and says. */
-export type EntryToSeal = EntryToMake & {
+export type EntryToSeal = WithoutBytes<EntryToMake> & {
+  /** Bytes of the manifest, where they were made before. */
+  readonly encoded?: Uint8Array;
   /** Sealed beside the manifest; borrowed. */
   readonly parts: readonly PartContent[];
   /** Root over values that can be shown one by one. */
@@ -56,16 +66,16 @@ export const contentKeyName = (context: Pick<LedgerContext, "vault">, envelope: 
 /** Seals an entry's envelope and makes the entry. */
 export async function sealEntry(context: LedgerContext, what: EntryToSeal): Promise<SealedEntry> {
   const { chain, signer, random, suite } = context;
-  const { disclosed } = what;
+  const { disclosed, encoded = encodeManifest(what.manifest) } = what;
   const sealed = await sealEnvelope({
     context: { ledger: chain.ledger, author: signer.actor, kind: what.kind },
-    parts: [{ id: "manifest", bytes: encodeManifest(what.manifest) }, ...what.parts],
+    parts: [{ id: "manifest", bytes: encoded }, ...what.parts],
     signer,
     random,
     suite,
     ...(disclosed === undefined ? {} : { disclosed }),
   });
-  return entryOf(context, what, sealed, [
+  return entryOf(context, { ...what, encoded }, sealed, [
     { cid: sealed.cid, bytes: sealed.header },
     ...sealed.blocks,
   ]);
@@ -105,6 +115,7 @@ export function entryOf(
     entry,
     envelope: body,
     manifest: what.manifest,
+    encoded: what.encoded,
     blobs,
     state: [key, ...state],
   };

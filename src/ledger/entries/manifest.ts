@@ -101,6 +101,25 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
   return encodeReadable(manifest);
 }
 
+/** Where the person stands in a manifest: behind a map's head, `v`, `op` and the name `local`. */
+const LOCAL_BEHIND_OP = 15;
+
+/**
+ * Makes an encoded manifest one about a person: the bytes that {@link encodeManifest} gives for it,
+ * sooner.
+ *
+ * @param encoded - of a manifest that differs in `local` only; borrowed
+ * @param local - 16 bytes
+ * @returns newly allocated bytes
+ */
+export function manifestAbout(encoded: Uint8Array, local: Uint8Array): Uint8Array {
+  expectBytes(local, "manifest.local", 16);
+  const bytes = encoded.slice();
+  // The shortest names come first, and no operation has 24 letters.
+  bytes.set(local, LOCAL_BEHIND_OP + (bytes[7]! & 0x1f));
+  return bytes;
+}
+
 /**
  * Reads a manifest. Its description and labels are the author's word and are checked no further
  * than being well-formed values, of which no text was lost.

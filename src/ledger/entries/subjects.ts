@@ -66,7 +66,7 @@ export function openSubjects(
         { id: "key", bytes: identity.key },
       ],
     });
-    catalogue.remember(sealed.id, manifest, identity);
+    catalogue.remember(sealed, identity);
     await options.filing().file([sealed]);
     const filed = await afterWriting(() => find(identifier));
     if (filed !== undefined) return filed;

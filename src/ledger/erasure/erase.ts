@@ -338,7 +338,7 @@ export function createErasing(
       manifest,
       parts: [{ id: "content", bytes }],
     });
-    options.catalogue().remember(entry.id, manifest);
+    options.catalogue().remember(entry);
     const hex = toHex(entry.id);
     const outcome: Outcome[] = [];
     outcomes.set(hex, outcome);
@@ -365,7 +365,7 @@ export function createErasing(
       (await subjects.read(subject)).key.fill(0);
       const manifest: Manifest = { v: 1, local: subject.local, ...what };
       const entry = await sealEntry(context, { kind: "link", manifest, parts: [] });
-      options.catalogue().remember(entry.id, manifest);
+      options.catalogue().remember(entry);
       await options.filing().file([entry]);
     });
 

@@ -32,6 +32,7 @@ import {
   type IdRow,
   type IndexItem,
   type Lacking,
+  type PageEntry,
   type PersonIdentifier,
   type StoredSubject,
 } from "./rows.ts";
@@ -54,6 +55,8 @@ const LOSSES: readonly string[] = [
 export interface Held {
   item: IndexItem;
   page?: number;
+  /** The manifest's bytes, where they were made in this process and stand in no page yet. */
+  encoded?: Uint8Array;
 }
 
 /** Everything that is about one person, in ledger order. */
@@ -133,9 +136,9 @@ export interface Index {
   /** What is known under an id; `undefined` where it provably is none of this member's. */
   idRow(id: Uint8Array): Promise<IdRow | undefined>;
   /** Takes in an entry about a person. */
-  take(local: Uint8Array, item: IndexItem): void;
+  take(local: Uint8Array, entry: PageEntry): void;
   /** Adds an entry to another list of entries beside its person's. */
-  addTo(local: Uint8Array, item: IndexItem): void;
+  addTo(local: Uint8Array, entry: PageEntry): void;
   /** Takes in an entry that does not open. */
   takeUnknown(one: Lacking, envelope: CID, place: EntryPlace): void;
   lack(one: Lacking): void;
@@ -347,9 +350,9 @@ export function openIndex(context: LedgerContext): Index {
     return found;
   }
 
-  function addTo(local: Uint8Array, item: IndexItem): void {
+  function addTo(local: Uint8Array, { item, encoded }: PageEntry): void {
     const hex = toHex(local);
-    const held: Held = { item };
+    const held: Held = encoded === undefined ? { item } : { item, encoded };
     const fresh = overlay.fresh.get(hex);
     if (fresh === undefined) overlay.fresh.set(hex, { local, held: [held] });
     else fresh.held.push(held);
@@ -467,7 +470,7 @@ export function openIndex(context: LedgerContext): Index {
       const dirty = overlay.dirty.get(hex);
       for (const page of dirty?.pages ?? []) {
         const items = dirty!.person.held.filter((held) => held.page === page);
-        erasing.push(vault.put(names.page(local, page), encodePage(items.map(({ item }) => item))));
+        erasing.push(vault.put(names.page(local, page), encodePage(items)));
       }
       erased += dirty?.erased ?? 0;
       const fresh = overlay.fresh.get(hex)?.held ?? [];
@@ -479,9 +482,7 @@ export function openIndex(context: LedgerContext): Index {
           paged.push([held, pages]);
         }
         count += some.length;
-        before.push(
-          vault.put(names.page(local, pages++), encodePage(some.map(({ item }) => item))),
-        );
+        before.push(vault.put(names.page(local, pages++), encodePage(some)));
         await giveTurn();
       }
       leaf(names.head(local), encodeHead({ count, digest, pages, erased }));
@@ -546,7 +547,10 @@ export function openIndex(context: LedgerContext): Index {
       const first = await inAdvance(built.before, built.step.length);
       return { result: built, changes: [...first, ...built.step] };
     });
-    for (const [held, page] of paged) held.page = page;
+    for (const [held, page] of paged) {
+      held.page = page;
+      delete held.encoded;
+    }
     base = next;
     overlay = emptyOverlay();
     isLackingChanged = false;
@@ -608,9 +612,9 @@ export function openIndex(context: LedgerContext): Index {
         return ids.map(() => false);
       }
     },
-    take(local: Uint8Array, item: IndexItem): void {
-      addTo(local, item);
-      const { id, place } = item;
+    take(local: Uint8Array, entry: PageEntry): void {
+      addTo(local, entry);
+      const { id, place } = entry.item;
       overlay.ids.set(toHex(id), { id, row: { local, height: place.height } });
     },
     /** Takes in an entry that does not open. */
@@ -658,6 +662,7 @@ export function openIndex(context: LedgerContext): Index {
       if (held === undefined || held.item.erasedBy !== undefined) return;
       const { manifest: _, ...rest } = held.item;
       held.item = { ...rest, erasedBy: by };
+      delete held.encoded;
       overlay.mustFlush = true;
       if (held.page === undefined) return;
       const hex = toHex(of.local);

@@ -82,18 +82,27 @@ export function decodeHead(bytes: Uint8Array): PersonHead {
 /** Most entries in a page. */
 export const PAGE_ITEMS = 32;
 
+/** An entry to be written, and its manifest's bytes where they are at hand. */
+export interface PageEntry {
+  readonly item: IndexItem;
+  readonly encoded?: Uint8Array;
+}
+
 /** Writes some of a person's entries. */
-export function encodePage(items: readonly IndexItem[]): Uint8Array {
+export function encodePage(entries: readonly PageEntry[]): Uint8Array {
   return encode(
-    items.map(({ id, place, kind, envelope, recordedAt, manifest, erasedBy }) => ({
-      id,
-      ...encodePlace(place),
-      kind,
-      envelope,
-      recordedAt,
-      ...(manifest === undefined ? {} : { manifest: encodeManifest(manifest) }),
-      ...(erasedBy === undefined ? {} : { erasedBy }),
-    })),
+    entries.map(({ item, encoded }) => {
+      const { id, place, kind, envelope, recordedAt, manifest, erasedBy } = item;
+      return {
+        id,
+        ...encodePlace(place),
+        kind,
+        envelope,
+        recordedAt,
+        ...(manifest === undefined ? {} : { manifest: encoded ?? encodeManifest(manifest) }),
+        ...(erasedBy === undefined ? {} : { erasedBy }),
+      };
+    }),
   );
 }
 

@@ -3,9 +3,10 @@ import { toHex } from "../../bytes/hex.ts";
 import { encode } from "../../codec/dag-cbor.ts";
 import { StorageError } from "../../errors.ts";
 import type { ResourceDescription } from "../../fhir/manifest.ts";
-import type { CatalogueItem } from "../entries/catalogue.ts";
+import type { Catalogue, CatalogueItem } from "../entries/catalogue.ts";
 import type { Manifest } from "../entries/manifest.ts";
-import type { CurrentRecord } from "./current-record.ts";
+import { isNamed, namesOf, type RecordNames } from "../entries/record-names.ts";
+import { currentRecords, type CurrentRecord } from "./current-record.ts";
 import type { Subject } from "../entries/subjects.ts";
 
 /** A resource as it comes in, to be filed about somebody. */
@@ -42,14 +43,15 @@ export interface Sorted<T extends Incoming> {
  * One is known by its text, whatever became of its record since; and by its address on a server,
  * which is one resource for ever. A `urn:` names something within one bundle only.
  *
- * @param recordsOf - all of a person's records, also retracted ones
+ * @param recorded - what is on record, also of records that were retracted
  */
 export async function sortIncoming<T extends Incoming>(
   incoming: readonly T[],
-  recordsOf: (subject: Subject) => Promise<Iterable<CurrentRecord>>,
+  recorded: Pick<Catalogue, "itemsOf" | "mayHold">,
   textOf: (item: CatalogueItem) => Promise<Uint8Array>,
 ): Promise<Sorted<T>> {
   const finders = new Map<string, Finder>();
+  const names = namesOf(incoming.map(({ manifest }) => manifest));
   const fresh: T[] = [];
   const changed: { one: T; amends: Uint8Array }[] = [];
   const known: { one: T; known: KnownRecord }[] = [];
@@ -69,7 +71,10 @@ export async function sortIncoming<T extends Incoming>(
     }
     let find = finders.get(person);
     if (find === undefined) {
-      find = finderAmong(await recordsOf(one.subject), textOf);
+      const { local } = one.subject;
+      // Of a person's thousands few have these names, and most often none.
+      const items = (await recorded.mayHold(local, names)) ? await recorded.itemsOf(local) : [];
+      find = finderAmong(items, names, textOf);
       finders.set(person, find);
     }
     const found = await find(one);
@@ -90,13 +95,15 @@ interface Version {
 }
 
 function finderAmong(
-  records: Iterable<CurrentRecord>,
+  items: readonly CatalogueItem[],
+  names: RecordNames,
   textOf: (item: CatalogueItem) => Promise<Uint8Array>,
 ): Finder {
   const versions = new Map<string, Version[]>();
   const byAddress = new Map<string, CurrentRecord>();
-  for (const record of records) {
+  for (const record of currentRecords(items).values()) {
     for (const item of record.history) {
+      if (!isNamed(item.manifest, names)) continue;
       if (item.manifest.resource === undefined || item.manifest.mediaType === undefined) continue;
       const name = nameOf(item.manifest);
       const all = versions.get(name);

@@ -15,7 +15,7 @@ import {
 import { openingOfOwn, openOwn, type Catalogue, type CatalogueItem } from "../entries/catalogue.ts";
 import type { LedgerContext } from "../context.ts";
 import { sealEntry, type SealedEntry } from "../entries/filing.ts";
-import { encodeManifest, type Manifest } from "../entries/manifest.ts";
+import { encodeManifest, manifestAbout, type Manifest } from "../entries/manifest.ts";
 import type { CurrentRecord } from "./current-record.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import type { Upload, Uploads } from "./uploads.ts";
@@ -35,6 +35,8 @@ export interface RecordContent extends UploadProgress {
   /** Whether its values can be proved one by one. */
   readonly fields?: boolean;
   readonly attachments: readonly AttachmentInput[];
+  /** What {@link RecordContents.assertSealable} returned for this manifest. */
+  readonly draft?: Uint8Array;
   /** The envelope, where it is durable already. */
   readonly upload?: Upload;
 }
@@ -58,13 +60,14 @@ export interface RecordContents {
    * Says whether {@link RecordContents.seal} would take them, so that many can be asked before the
    * first is filed.
    *
+   * @returns the manifest's bytes, but for whom it is about
    * @throws {InputError} `ERR_INPUT_TOO_LARGE` or `ERR_INPUT_INVALID`
    */
   assertSealable(
     manifest: ManifestOf,
     content: Pick<RecordContent, "text" | "fields">,
     path: string,
-  ): void;
+  ): Uint8Array;
   /** Seals a record's entry; where its content was prepared, with the manifest of then. */
   seal(subject: Subject, manifest: ManifestOf, content?: RecordContent): Promise<SealedEntry>;
   /**
@@ -109,15 +112,17 @@ export function createRecordContents(
   ): Promise<SealedEntry> {
     const upload = content?.upload;
     const full: Manifest = upload?.manifest ?? { v: 1, local, ...manifest };
+    const draft = content?.draft;
     const sealed =
       upload?.entry(subjectKey) ??
       (await sealEntry(context, {
         kind: "record",
         manifest: full,
+        ...(draft === undefined ? {} : { encoded: manifestAbout(draft, local) }),
         subjectKey,
         ...(content === undefined ? { parts: [] } : partsOf(content, context.random)),
       }));
-    catalogue.remember(sealed.id, full);
+    catalogue.remember(sealed);
     return sealed;
   }
 
@@ -192,8 +197,9 @@ export function createRecordContents(
     },
     assertSealable(manifest, content, path) {
       try {
-        encodeManifest({ v: 1, local: new Uint8Array(16), ...manifest });
+        const draft = encodeManifest({ v: 1, local: new Uint8Array(16), ...manifest });
         if (content.fields === true) partsOf(content, (length) => new Uint8Array(length));
+        return draft;
       } catch (cause) {
         if (!(cause instanceof EncodingError) && !(cause instanceof InputError)) throw cause;
         const isLimit = cause.code === "ERR_ENCODING_LIMIT" || cause.code === "ERR_INPUT_TOO_LARGE";

@@ -162,6 +162,8 @@ interface ToFile {
   readonly manifest: Pick<Manifest, "mediaType" | "resource" | "fullUrl"> & {
     readonly labels: ResourceLabels | null;
   };
+  /** Bytes of the manifest that creates the record, but for whom it is about. */
+  readonly draft: Uint8Array;
 }
 
 /** Resources of a bundle that are sealed between two calls of `onProgress`. */
@@ -486,15 +488,16 @@ export function createRecording(options: {
     async recordBundle(subject, input, { onProgress, signal, mix = false, fields = false } = {}) {
       const bundle = await bySlices(bundleSteps(input, { now: now() }));
       const within = labelsWithin(bundle);
-      const manifests = new Map<number, ReturnType<typeof manifestOf>>();
+      const manifests = new Map<number, Pick<ToFile, "manifest" | "draft">>();
       for (const { index, resource, text, patients, fullUrl = "" } of bundle.resources) {
         if (patients.length !== 1) continue;
         const address = fullUrl === "" || fullUrl.length > MAX_URL ? {} : { fullUrl };
         const manifest = { ...manifestOf({ resource, text }, undefined, within), ...address };
         // Before anything is written: one that cannot be recorded must not leave others half recorded.
         const path = `Bundle.entry[${index}].resource`;
-        contents.assertSealable({ op: "create", ...manifest }, { text, fields }, path);
-        manifests.set(index, manifest);
+        const create = { op: "create", ...manifest } as const;
+        const draft = contents.assertSealable(create, { text, fields }, path);
+        manifests.set(index, { manifest, draft });
         await giveTurn();
         signal?.throwIfAborted();
       }
@@ -531,7 +534,7 @@ export function createRecording(options: {
         const person = patients.length === 1 ? byPatient.get(patients[0]!) : undefined;
         if (person !== undefined && reason === undefined) {
           const { resourceType: type } = resource;
-          mine.push({ index, type, text, subject: person, manifest: manifests.get(index)! });
+          mine.push({ index, type, text, subject: person, ...manifests.get(index)! });
           continue;
         }
         const nobody = unresolved.has(path)
@@ -547,9 +550,7 @@ export function createRecording(options: {
       }
       const problems = [...bundle.problems, ...doubts];
       await catalogue.catchUp();
-      const recordsOf = async ({ local }: Subject) =>
-        currentRecords(await catalogue.itemsOf(local)).values();
-      const sorted = await sortIncoming(mine, recordsOf, contents.textOf);
+      const sorted = await sortIncoming(mine, catalogue, contents.textOf);
       const { fresh: toFile, changed } = sorted;
       for (const { type, index } of sorted.repeated) {
         skipped.push({ type, index, why: "the same stands in the bundle before it" });
@@ -570,9 +571,9 @@ export function createRecording(options: {
         const sealSome = async (seal: RecordContents["seal"]): Promise<SealedEntry[]> => {
           const sealed: SealedEntry[] = [];
           let bytes = 0;
-          for (const { manifest, text, subject: person } of some) {
+          for (const { manifest, draft, text, subject: person } of some) {
             if (bytes > MAX_BYTES_TOGETHER) break;
-            const content = { text, fields, attachments: [] };
+            const content = { text, fields, attachments: [], draft };
             sealed.push(await seal(person, { op: "create", ...manifest }, content));
             bytes += sizeOfSealed(sealed.at(-1)!);
             if (sealed.length % PROGRESS_EVERY === 0) tell(sealed.length);

@@ -201,7 +201,13 @@ export function createUploads(context: LedgerContext, lane: number | undefined):
           made = true;
           const header = { cid: sealed.cid, bytes: sealed.header };
           const filed = vault.put(filedName(id), NOTHING);
-          return entryOf(context, { kind, manifest, subjectKey }, sealed, [header], [filed]);
+          return entryOf(
+            context,
+            { kind, manifest, encoded, subjectKey },
+            sealed,
+            [header],
+            [filed],
+          );
         },
         async finish(work) {
           let result: Awaited<ReturnType<typeof work>>;

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { CID, cidOf, RAW } from "../../../src/codec/cid.ts";
 import { encode } from "../../../src/codec/dag-cbor.ts";
@@ -5,6 +6,7 @@ import { LedgerError } from "../../../src/errors.ts";
 import {
   decodeManifest,
   encodeManifest,
+  manifestAbout,
   type Manifest,
 } from "../../../src/ledger/entries/manifest.ts";
 import { bytesFor } from "../../support/ledger.ts";
@@ -106,5 +108,43 @@ describe("encodeManifest", () => {
       "a CID",
       "as many items as can be read",
     ]);
+  });
+});
+
+describe("manifestAbout", () => {
+  const person = fc.uint8Array({ minLength: 16, maxLength: 16 });
+  const operation = fc.constantFrom<Manifest["op"]>(
+    ...(["create", "amend", "relabel", "retract", "reattribute", "directive", "attest"] as const),
+    ...(["held", "witnesses", "identify", "hold", "release", "reviewed", "access"] as const),
+    ...(["difference", "erase"] as const),
+  );
+  const rest = fc.record(
+    {
+      replaces: fc.uint8Array({ minLength: 32, maxLength: 32 }),
+      mediaType: fc.constantFrom("application/fhir+json", "text/plain"),
+      attachments: fc.array(fc.constantFrom("image/png", "application/pdf"), { maxLength: 3 }),
+      fullUrl: fc.string({ maxLength: 40 }).map((text) => `u${text}`),
+      labels: fc.constant(null),
+      reason: fc.string({ maxLength: 300 }).map((text) => `r${text}`),
+      review: fc.constant(true as const),
+    },
+    { requiredKeys: [] },
+  );
+
+  it("gives the bytes that encoding the manifest of that person gives", () => {
+    fc.assert(
+      fc.property(person, person, operation, rest, (before, local, op, fields) => {
+        const draft = encodeManifest({ v: 1, op, local: before, ...fields });
+        const kept = draft.slice();
+        const bytes = manifestAbout(draft, local);
+        expect(bytes).toEqual(encodeManifest({ v: 1, op, local, ...fields }));
+        expect(draft).toEqual(kept);
+      }),
+    );
+  });
+
+  it("refuses what names no person", () => {
+    const draft = encodeManifest(base as Manifest);
+    expect(() => manifestAbout(draft, new Uint8Array(15))).toThrow("16 bytes");
   });
 });

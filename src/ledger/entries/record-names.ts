@@ -1,0 +1,58 @@
+import type { IndexItem } from "../index/rows.ts";
+import type { Manifest } from "./manifest.ts";
+
+/** By what resources are known again: their ids, and where they stood. */
+export interface RecordNames {
+  /** `""` for those without an id. */
+  readonly ids: ReadonlySet<string>;
+  readonly urls: ReadonlySet<string>;
+}
+
+type Named = Pick<Manifest, "resource" | "fullUrl">;
+
+/** The names of some resources. */
+export function namesOf(resources: readonly Named[]): RecordNames {
+  const names = { ids: new Set<string>(), urls: new Set<string>() };
+  for (const resource of resources) addName(names, resource);
+  return names;
+}
+
+/** Whether a resource has one of these names. */
+export const isNamed = ({ resource, fullUrl }: Named, { ids, urls }: RecordNames): boolean =>
+  ids.has(resource?.id ?? "") || (fullUrl !== undefined && urls.has(fullUrl));
+
+function addName(
+  { ids, urls }: { readonly ids: Set<string>; readonly urls: Set<string> },
+  { resource, fullUrl }: Named,
+): void {
+  ids.add(resource?.id ?? "");
+  if (fullUrl !== undefined) urls.add(fullUrl);
+}
+
+/** Entries in a list that only grows; each may be replaced by what is left of it. */
+interface Growing {
+  readonly held: readonly { readonly item: IndexItem }[];
+}
+
+/**
+ * Makes the function that tells whether a record in a list may have one of these names: `false` where
+ * none has. What was looked at is not looked at again, so a list of thousands costs what came since.
+ */
+export function nameBook(): (list: Growing, names: RecordNames) => boolean {
+  const known = new WeakMap<Growing, { ids: Set<string>; urls: Set<string>; upTo: number }>();
+  return (list, wanted) => {
+    const names = known.get(list) ?? { ids: new Set(), urls: new Set(), upTo: 0 };
+    known.set(list, names);
+    const { held } = list;
+    for (; names.upTo < held.length; names.upTo++) {
+      const { kind, manifest } = held[names.upTo]!.item;
+      if (kind === "record" && manifest !== undefined) addName(names, manifest);
+    }
+    return meet(names.ids, wanted.ids) || meet(names.urls, wanted.urls);
+  };
+}
+
+function meet(many: ReadonlySet<string>, few: ReadonlySet<string>): boolean {
+  for (const one of few) if (many.has(one)) return true;
+  return false;
+}

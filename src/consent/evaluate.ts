@@ -4,13 +4,19 @@ import { ConsentError } from "../errors.ts";
 import { EVALUATOR, type Decision, type Outcome } from "./model/decision.ts";
 import { compileLayer, planLineage, type CompiledLayer, type SetAside } from "./rules/lineage.ts";
 import { GLASS_SILENT, glassInWords, hearGlass, type Glass } from "./rules/glass.ts";
-import { evaluateLayer, evaluateOverlays, reason, type Answer } from "./rules/layer.ts";
+import {
+  evaluateLayer,
+  evaluateOverlays,
+  reason,
+  type Answer,
+  type PermittingRule,
+} from "./rules/layer.ts";
 import type { AttributeTest, MatchContext } from "./rules/match.ts";
 import { indexPlans, questionsOf, type PlanIndex } from "./rules/plan-index.ts";
 import { decidePartially } from "./partial/partial.ts";
 import { compileOverlays, satisfies, type CompiledOverlay } from "./rules/overlay.ts";
 import type { ConsentRequest } from "./model/request.ts";
-import { indexMemberships, viewRequest } from "./rules/request-view.ts";
+import { indexMemberships, viewRequest, type RequestView } from "./rules/request-view.ts";
 import type { ConsentResource } from "./model/resource.ts";
 import { snapshotCid, type ConsentSnapshot } from "./model/snapshot.ts";
 import {
@@ -94,31 +100,24 @@ export function compileDirectives(
   );
   const members = new Set(snapshot.members);
   const memberships = indexMemberships(snapshot);
-  const prepare = (
+  const ask = (
     request: ConsentRequest,
     asOf: number,
     evaluateOptions: EvaluateOptions = {},
-  ): PreparedRequest => {
+  ): Asked => {
     if (!Number.isSafeInteger(asOf)) throw new TypeError("asOf must be an instant in milliseconds");
     const view = viewRequest(request, snapshot, memberships, members, asOf);
-    return prepareRequest(compiled, request, asOf, evaluateOptions, {
-      request: view,
-      asOf,
-      purpose: "",
-      resource: NOTHING,
-      labels: undefined,
-      period: undefined,
-      periodZone: undefined,
-    });
+    return makeAsked(compiled, request, view, asOf, evaluateOptions);
   };
   return {
     snapshot,
     snapshotCid: compiled.cid,
-    prepare,
+    prepare: (request, asOf, evaluateOptions) =>
+      prepareRequest(ask(request, asOf, evaluateOptions)),
     evaluate: (request, resource, asOf, evaluateOptions) =>
-      prepare(request, asOf, evaluateOptions).decide(resource),
+      decideOne(ask(request, asOf, evaluateOptions), resource),
     evaluateRequest: (request, asOf, evaluateOptions) =>
-      prepare(request, asOf, evaluateOptions).decideRequest(),
+      decideRequest(ask(request, asOf, evaluateOptions)),
   };
 }
 
@@ -210,232 +209,254 @@ function inForceAt(compiled: Compiled, asOf: number): InForce {
   });
 }
 
+const NO_CODES: readonly string[] = [];
 const NOTHING: ConsentResource = { type: "", codes: [], labels: null };
 
-function prepareRequest(
+/** A request at a moment, and what has a say then: the same for each resource. */
+interface Asked {
+  readonly compiled: Compiled;
+  readonly force: InForce;
+  readonly purposes: readonly string[];
+  readonly understood: readonly string[];
+  readonly expiresAt: number | null;
+  readonly context: MatchContext;
+}
+
+function makeAsked(
   compiled: Compiled,
   request: ConsentRequest,
+  view: RequestView,
   asOf: number,
-  options: EvaluateOptions,
-  context: MatchContext,
-): PreparedRequest {
-  const { patient, organisation, overlays, setAside, until } = inForceAt(compiled, asOf);
-  const purposes = distinct(request.purposes.map(canonicalPurpose));
-  const understood = options.understood ?? [];
-  const boundary = until === Infinity ? null : until;
-  const expires = request.expires;
-  const expiresAt =
-    expires !== undefined && expires >= asOf && (boundary === null || expires < boundary)
-      ? expires
-      : boundary;
+  { understood = NO_CODES }: EvaluateOptions,
+): Asked {
+  const force = inForceAt(compiled, asOf);
+  const boundary = force.until === Infinity ? null : force.until;
+  const { expires } = request;
+  return {
+    compiled,
+    force,
+    purposes: distinct(request.purposes.map(canonicalPurpose)),
+    understood,
+    expiresAt:
+      expires !== undefined && expires >= asOf && (boundary === null || expires < boundary)
+        ? expires
+        : boundary,
+    context: {
+      request: view,
+      asOf,
+      purpose: "",
+      resource: NOTHING,
+      labels: undefined,
+      period: undefined,
+      periodZone: undefined,
+    },
+  };
+}
 
-  function decidePurpose(answer: Answer): void {
-    const lawful = evaluateOverlays(overlays, context, answer);
-    if (lawful.outcome !== NOT_APPLICABLE) {
-      answer.outcome = lawful.outcome;
-      answer.glass = hearGlass(answer.glass, hearGlass(glassOf(patient), glassOf(organisation)));
+/** An answer before anything was heard. */
+function emptyAnswer(): Answer {
+  return {
+    outcome: NOT_APPLICABLE,
+    reasons: [],
+    basedOn: [],
+    glass: GLASS_SILENT,
+    doubted: undefined,
+    deciding: undefined,
+    obligations: [],
+    refrains: [],
+  };
+}
+
+function decidePurpose({ force, compiled, context }: Asked, answer: Answer): void {
+  const { patient, organisation, overlays } = force;
+  const lawful = evaluateOverlays(overlays, context, answer);
+  if (lawful.outcome !== NOT_APPLICABLE) {
+    const heard = hearGlass(glassOf(patient, context), glassOf(organisation, context));
+    answer.outcome = lawful.outcome;
+    answer.glass = hearGlass(answer.glass, heard);
+    return;
+  }
+  const { demands } = lawful;
+  const permitting: PermittingRule[] | undefined = demands.length > 0 ? [] : undefined;
+  const own = evaluateLayer(patient.candidates(context), "patient", context, answer, permitting);
+  answer.glass = hearGlass(answer.glass, hearGlass(own.glass, glassOf(organisation, context)));
+  let outcome = own.result;
+  if (permitting !== undefined) {
+    const unmet =
+      outcome === PERMIT
+        ? demands.filter(({ overlay }) => !satisfies(permitting, overlay, compiled.terminology))
+        : outcome === NOT_APPLICABLE
+          ? demands
+          : [];
+    for (const { cid } of unmet) {
+      answer.reasons.push(reason("requirement", "law", context.purpose, cid, "deny"));
+      answer.basedOn.push(cid);
+    }
+    if (unmet.length > 0) {
+      answer.outcome = DENY;
+      // Duties of a permit that does not stand.
+      answer.obligations.length = 0;
+      answer.refrains.length = 0;
       return;
     }
-    const own = evaluateLayer(patient.candidates(context), "patient", context, answer);
-    answer.glass = hearGlass(answer.glass, hearGlass(own.glass, glassOf(organisation)));
-    let outcome = own.result;
-    if (lawful.demands.length > 0) {
-      const unmet =
-        outcome === PERMIT
-          ? lawful.demands.filter(
-              ({ overlay }) => !satisfies(own.permitting, overlay, compiled.terminology),
-            )
-          : outcome === NOT_APPLICABLE
-            ? lawful.demands
-            : [];
-      for (const { cid } of unmet) {
-        answer.reasons.push(reason("requirement", "law", context.purpose, cid, "deny"));
+    if (outcome === PERMIT) {
+      for (const { cid, overlay } of demands) {
+        appendTo(answer.obligations, overlay.root.obligations ?? []);
+        appendTo(answer.refrains, overlay.root.refrains ?? []);
         answer.basedOn.push(cid);
       }
-      if (unmet.length > 0) {
-        answer.outcome = DENY;
-        // Duties of a permit that does not stand.
-        answer.obligations.length = 0;
-        answer.refrains.length = 0;
-        return;
-      }
-      if (outcome === PERMIT) {
-        for (const { cid, overlay } of lawful.demands) {
-          appendTo(answer.obligations, overlay.root.obligations ?? []);
-          appendTo(answer.refrains, overlay.root.refrains ?? []);
-          answer.basedOn.push(cid);
-        }
-      }
     }
-    if (outcome === NOT_APPLICABLE) {
-      const theirs = evaluateLayer(
-        organisation.candidates(context),
-        "organisation",
-        context,
-        answer,
-      );
-      outcome = theirs.result;
-    }
-    if (outcome === NOT_APPLICABLE) {
-      answer.reasons.push(reason("silence", null, context.purpose, null, null));
-    }
-    answer.outcome = outcome;
   }
-
-  /** What a layer says about breaking the glass, also where another has decided. */
-  function glassOf(index: PlanIndex): Glass {
-    if (!index.saysBreakGlass) return GLASS_SILENT;
-    const unheard: Answer = {
-      outcome: NOT_APPLICABLE,
-      reasons: [],
-      basedOn: [],
-      glass: GLASS_SILENT,
-      doubted: { obligations: [], refrains: [] },
-      deciding: [],
-      obligations: [],
-      refrains: [],
-    };
-    return evaluateLayer(index.candidates(context), "patient", context, unheard).glass;
+  if (outcome === NOT_APPLICABLE) {
+    const plans = organisation.candidates(context);
+    outcome = evaluateLayer(plans, "organisation", context, answer).result;
   }
+  if (outcome === NOT_APPLICABLE) {
+    answer.reasons.push(reason("silence", null, context.purpose, null, null));
+  }
+  answer.outcome = outcome;
+}
 
-  let asked = 0;
-  let questions: readonly AttributeTest[] | undefined;
+/** What a layer says about breaking the glass, also where another has decided. */
+function glassOf(index: PlanIndex, context: MatchContext): Glass {
+  if (!index.saysBreakGlass) return GLASS_SILENT;
+  return evaluateLayer(index.candidates(context), "patient", context, emptyAnswer()).glass;
+}
+
+function turnTo(context: MatchContext, resource: ConsentResource): void {
+  context.resource = resource;
+  context.labels = undefined;
+  context.periodZone = undefined;
+}
+
+function decideOne(asked: Asked, resource: ConsentResource): Decision {
+  const { compiled, force, purposes, understood, expiresAt, context } = asked;
+  turnTo(context, resource);
+  const answer = emptyAnswer();
+  let outcome: Result = purposes.length === 0 ? INDETERMINATE : PERMIT;
+  let glass: Glass = GLASS_SILENT;
+  // Duties come with what a purpose comes to, and bind where that is the outcome.
+  let duties: Duties[] | undefined;
+  for (const purpose of purposes) {
+    context.purpose = purpose;
+    answer.glass = GLASS_SILENT;
+    decidePurpose(asked, answer);
+    const { doubted } = answer;
+    if (doubted !== undefined) {
+      if (answer.outcome === PERMIT) {
+        appendTo(answer.obligations, doubted.obligations);
+        appendTo(answer.refrains, doubted.refrains);
+      }
+      answer.doubted = undefined;
+    }
+    outcome = worse(outcome, answer.outcome);
+    if (purposes.length > 1) {
+      const { outcome: of, obligations, refrains } = answer;
+      (duties ??= []).push({ of, obligations, refrains });
+      answer.obligations = [];
+      answer.refrains = [];
+    }
+    if (answer.glass > glass) glass = answer.glass;
+  }
+  if (purposes.length === 0) answer.reasons.push(reason("silence", null, null, null, null));
+  const binding = duties?.filter((one) => one.of === outcome);
+  let obligations = inOrder(
+    binding === undefined ? answer.obligations : binding.flatMap((one) => one.obligations),
+  );
+  let refrains = inOrder(
+    binding === undefined ? answer.refrains : binding.flatMap((one) => one.refrains),
+  );
+  if (outcome === PERMIT && obligations.length > 0) {
+    const strange = obligations.filter((code) => !understood.includes(code));
+    if (strange.length > 0) {
+      outcome = DENY;
+      answer.reasons.push({ ...reason("obligation", null, null, null, "deny"), codes: strange });
+      obligations = [];
+      refrains = [];
+    }
+  }
+  return {
+    outcome: OUTCOMES[outcome],
+    obligations,
+    refrains,
+    breakGlass: glassInWords(glass),
+    reasons: answer.reasons,
+    setAside: force.setAside,
+    basedOn: distinct(answer.basedOn),
+    snapshot: compiled.cid,
+    asOf: context.asOf,
+    expiresAt,
+    evaluator: EVALUATOR,
+  };
+}
+
+function decideRequest(asked: Asked): Decision {
+  const { compiled, force, purposes, understood, expiresAt, context } = asked;
+  const { overlays } = force;
+  const patient = force.patient.plans;
+  const organisation = force.organisation.plans;
+  const { filter, reasons, breakGlass } = decidePartially({
+    overlays,
+    patient,
+    organisation,
+    purposes,
+    understood: new Set(understood),
+    context,
+    terminology: compiled.terminology,
+  });
+  const root = filter.nodes[filter.root]!;
+  const constant = "of" in root && typeof root.of !== "number" && root.of.length === 0;
+  // No record makes a difference to whether it is permitted: what holds for an unknown one.
+  if (constant) return { ...decideOne(asked, NOTHING), breakGlass };
+  const spoken = [...patient, ...organisation].flatMap(({ steps, contested }) =>
+    [...steps, ...contested].map(({ directive }) => directive.cid),
+  );
+  return {
+    outcome: "partial",
+    filter,
+    obligations: [],
+    refrains: [],
+    breakGlass,
+    reasons,
+    setAside: force.setAside,
+    basedOn: distinct([...overlays.map(({ cid }) => cid), ...spoken]),
+    snapshot: compiled.cid,
+    asOf: context.asOf,
+    expiresAt,
+    evaluator: EVALUATOR,
+  };
+}
+
+function prepareRequest(asked: Asked): PreparedRequest {
+  const { force, purposes, context } = asked;
   const decisions = new Map<number, Decision>();
+  let singly = 0;
+  let questions: readonly AttributeTest[] | undefined;
 
   /** Records that answer all questions alike share one decision, made for the first of them. */
   function decide(resource: ConsentResource): Decision {
-    if (asked < FEW) {
-      asked++;
-      return decideOne(resource);
+    if (singly < FEW) {
+      singly++;
+      return decideOne(asked, resource);
     }
-    if (asked === FEW) {
-      asked++;
-      questions = questionsOf(
-        [...patient.plans, ...organisation.plans],
-        overlays,
-        purposes,
-        context,
-      );
+    if (singly === FEW) {
+      singly++;
+      const plans = [...force.patient.plans, ...force.organisation.plans];
+      questions = questionsOf(plans, force.overlays, purposes, context);
     }
-    if (questions === undefined) return decideOne(resource);
-    turnTo(resource);
+    if (questions === undefined) return decideOne(asked, resource);
+    turnTo(context, resource);
     let key = 0;
     for (const question of questions) key = key * 3 + question.run(context);
     let decision = decisions.get(key);
     if (decision === undefined) {
-      decision = decideOne(resource);
+      decision = decideOne(asked, resource);
       if (decisions.size < MAX_SHARED) decisions.set(key, decision);
     }
     return decision;
   }
 
-  function turnTo(resource: ConsentResource): void {
-    context.resource = resource;
-    context.labels = undefined;
-    context.periodZone = undefined;
-  }
-
-  function decideOne(resource: ConsentResource): Decision {
-    turnTo(resource);
-    const answer: Answer = {
-      outcome: NOT_APPLICABLE,
-      reasons: [],
-      basedOn: [],
-      glass: GLASS_SILENT,
-      doubted: { obligations: [], refrains: [] },
-      deciding: [],
-      obligations: [],
-      refrains: [],
-    };
-    let outcome: Result = purposes.length === 0 ? INDETERMINATE : PERMIT;
-    let glass: Glass = GLASS_SILENT;
-    // Duties come with what a purpose comes to, and bind where that is the outcome.
-    let duties: Duties[] | undefined;
-    for (const purpose of purposes) {
-      context.purpose = purpose;
-      answer.glass = GLASS_SILENT;
-      decidePurpose(answer);
-      const { doubted } = answer;
-      if (answer.outcome === PERMIT) {
-        appendTo(answer.obligations, doubted.obligations);
-        appendTo(answer.refrains, doubted.refrains);
-      }
-      doubted.obligations = [];
-      doubted.refrains = [];
-      outcome = worse(outcome, answer.outcome);
-      if (purposes.length > 1) {
-        const { outcome: of, obligations, refrains } = answer;
-        (duties ??= []).push({ of, obligations, refrains });
-        answer.obligations = [];
-        answer.refrains = [];
-      }
-      if (answer.glass > glass) glass = answer.glass;
-    }
-    if (purposes.length === 0) answer.reasons.push(reason("silence", null, null, null, null));
-    const binding = duties?.filter((one) => one.of === outcome);
-    let obligations = inOrder(
-      binding === undefined ? answer.obligations : binding.flatMap((one) => one.obligations),
-    );
-    let refrains = inOrder(
-      binding === undefined ? answer.refrains : binding.flatMap((one) => one.refrains),
-    );
-    if (outcome === PERMIT && obligations.length > 0) {
-      const strange = obligations.filter((code) => !understood.includes(code));
-      if (strange.length > 0) {
-        outcome = DENY;
-        answer.reasons.push({ ...reason("obligation", null, null, null, "deny"), codes: strange });
-        obligations = [];
-        refrains = [];
-      }
-    }
-    return {
-      outcome: OUTCOMES[outcome],
-      obligations,
-      refrains,
-      breakGlass: glassInWords(glass),
-      reasons: answer.reasons,
-      setAside,
-      basedOn: distinct(answer.basedOn),
-      snapshot: compiled.cid,
-      asOf,
-      expiresAt,
-      evaluator: EVALUATOR,
-    };
-  }
-
-  function decideRequest(): Decision {
-    const { filter, reasons, breakGlass } = decidePartially({
-      overlays,
-      patient: patient.plans,
-      organisation: organisation.plans,
-      purposes,
-      understood: new Set(understood),
-      context,
-      terminology: compiled.terminology,
-    });
-    const root = filter.nodes[filter.root]!;
-    const constant = "of" in root && typeof root.of !== "number" && root.of.length === 0;
-    // No record makes a difference to whether it is permitted: what holds for an unknown one.
-    if (constant) return { ...decideOne(NOTHING), breakGlass };
-    const spoken = [...patient.plans, ...organisation.plans].flatMap(({ steps, contested }) =>
-      [...steps, ...contested].map(({ directive }) => directive.cid),
-    );
-    return {
-      outcome: "partial",
-      filter,
-      obligations: [],
-      refrains: [],
-      breakGlass,
-      reasons,
-      setAside,
-      basedOn: distinct([...overlays.map(({ cid }) => cid), ...spoken]),
-      snapshot: compiled.cid,
-      asOf,
-      expiresAt,
-      evaluator: EVALUATOR,
-    };
-  }
-  return { decide, decideRequest };
+  return { decide, decideRequest: () => decideRequest(asked) };
 }
 
 /** What a purpose comes to, and what that obliges to. */

@@ -113,7 +113,7 @@ const MUTANTS: readonly [file: string, from: string, to: string][] = [
   ["boundaries.ts", "found.add(start - 1)", "found.add(start)"],
   ["boundaries.ts", "found.add(end)", "found.add(end + 1)"],
   ["boundaries.ts", "for (const child of node.children) visit(child, zoneName);", ""],
-  ["tree.ts", "if (node.effect === outcome) {", "if (true) {"],
+  ["layer.ts", "if (node.effect === outcome) {", "if (true) {"],
   ["tree.ts", "doubtful || node.match === UNKNOWN;", "doubtful;"],
   ["tree.ts", "doubtful || node.match === UNKNOWN;", "node.match === UNKNOWN;"],
   ["tree.ts", "if (doubted && node.effect === PERMIT) {", "if (doubted) {"],
@@ -134,7 +134,7 @@ const MUTANTS: readonly [file: string, from: string, to: string][] = [
   ["capacity.ts", "if (above.depth < 1) continue;", ""],
   ["capacity.ts", "if (!holdsAt(fact, instant)) continue;", ""],
   ["overlay.ts", "(recipientNamed !== true || recipient)", "true"],
-  ["evaluate.ts", "if (lawful.demands.length > 0) {", "if (lawful.demands.length > 99) {"],
+  ["evaluate.ts", "demands.length > 0 ? [] : undefined", "undefined"],
   ["evaluate.ts", "if (strange.length > 0) {", "if (strange.length > 99) {"],
   [
     "evaluate.ts",

@@ -1,3 +1,4 @@
+import { appendTo } from "../../bytes/lists.ts";
 import type { CID } from "../../codec/cid.ts";
 import type { Layer, Reason } from "../model/decision.ts";
 import {
@@ -22,7 +23,6 @@ import { matchScope } from "./scope.ts";
 import { BTG } from "../terminology/terminology.ts";
 import { OWN, witnessedBy } from "../model/witness.ts";
 import {
-  collect,
   collectDoubted,
   DENY,
   evaluateRule,
@@ -30,7 +30,7 @@ import {
   NOT_APPLICABLE,
   PERMIT,
   soften,
-  type Collected,
+  unknownOf,
   type Duties,
   type CompiledRule,
   type Result,
@@ -39,10 +39,12 @@ import {
 const NO_CODES: readonly string[] = [];
 
 /** What one purpose comes to, and what it rests on. */
-export interface Answer extends Collected {
+export interface Answer extends Duties {
   outcome: Result;
-  /** What permits oblige to that may apply: it binds where another permits. */
-  readonly doubted: Duties;
+  /** What permits oblige to that may apply: it binds where another permits. Absent: nothing. */
+  doubted: Duties | undefined;
+  /** The rules that decided; present only where someone asks for them. */
+  deciding: CompiledRule[] | undefined;
   readonly reasons: Reason[];
   readonly basedOn: CID[];
   glass: Glass;
@@ -55,30 +57,39 @@ interface Contribution {
   readonly kind: Reason["kind"];
 }
 
+/** A rule that permits, and its directive. */
+export interface PermittingRule {
+  readonly node: CompiledRule;
+  readonly directive: CompiledDirective;
+}
+
 /** What a layer comes to. */
 export interface LayerResult {
   readonly result: Result;
   readonly glass: Glass;
-  /** The permitting rules with their directives, for what the law demands of them. */
-  readonly permitting: readonly {
-    readonly node: CompiledRule;
-    readonly directive: CompiledDirective;
-  }[];
 }
 
-/** What a layer comes to; its reasons go into the answer. */
+const SILENT: LayerResult = { result: NOT_APPLICABLE, glass: GLASS_SILENT };
+
+/**
+ * What a layer comes to; its reasons go into the answer.
+ *
+ * @param permitting - where the permitting rules go, for what the law demands of them
+ */
 export function evaluateLayer(
   plans: readonly LineagePlan[],
   layer: Layer,
   context: MatchContext,
   answer: Answer,
+  permitting?: PermittingRule[],
 ): LayerResult {
+  if (plans.length === 0) return SILENT;
   const explicit: Contribution[] = [];
   const fallback: Contribution[] = [];
   let best: Result = NOT_APPLICABLE;
   let glass: Glass = GLASS_SILENT;
   for (const plan of plans) {
-    const said = evaluateLineage(plan, context, explicit, fallback, answer.doubted);
+    const said = evaluateLineage(plan, context, explicit, fallback, answer);
     if (said > glass) glass = said;
   }
   for (const item of explicit) if (item.result > best) best = item.result;
@@ -87,8 +98,7 @@ export function evaluateLayer(
   if (relevant === fallback) {
     for (const item of fallback) if (item.result > best) best = item.result;
   }
-  const permitting: { node: CompiledRule; directive: CompiledDirective }[] = [];
-  if (best === NOT_APPLICABLE) return { result: best, glass, permitting };
+  if (best === NOT_APPLICABLE) return { result: best, glass };
   for (const { directive, result, kind } of relevant) {
     if (result !== best) continue;
     if (overruled && !isOwnRefusal({ directive, result })) continue;
@@ -96,20 +106,20 @@ export function evaluateLayer(
     answer.basedOn.push(cid);
     const root = directive.tree?.root;
     const first = answer.reasons.length;
-    const from = answer.deciding.length;
+    const wanted = result === PERMIT ? permitting : undefined;
+    if (wanted !== undefined) answer.deciding = [];
     if (kind !== "rule" || root === undefined) {
       const effect = result === PERMIT ? "permit" : "deny";
       answer.reasons.push(reason(kind, layer, context.purpose, cid, effect));
     } else {
-      giveReasons(root, result, layer, cid, context, answer);
+      giveReasons(root, result, layer, cid, context.purpose, answer);
     }
     tellWitness(directive, answer.reasons, first);
-    if (result !== PERMIT) continue;
-    for (let at = from; at < answer.deciding.length; at++) {
-      permitting.push({ node: answer.deciding[at]!.node, directive });
-    }
+    if (wanted === undefined) continue;
+    for (const node of answer.deciding ?? []) wanted.push({ node, directive });
+    answer.deciding = undefined;
   }
-  return { result: best, glass, permitting };
+  return { result: best, glass };
 }
 
 /**
@@ -143,7 +153,7 @@ function evaluateLineage(
   context: MatchContext,
   explicit: Contribution[],
   fallback: Contribution[],
-  doubted: Duties,
+  answer: Answer,
 ): Glass {
   const open = plan.contested.length === 0 ? NOTHING_OPEN : openDisputes(plan, context);
   let glass: Glass = GLASS_SILENT;
@@ -185,11 +195,9 @@ function evaluateLineage(
     }
     if (!decided && !stopped) {
       const doubtful = uncertain || scope === UNKNOWN;
-      const withheld = open.some(
-        (one) => one.withholds && one.directive.position > directive.position,
-      );
+      const withheld = isWithheld(directive, open);
       let result: Result = ended ? NOT_APPLICABLE : evaluateRule(tree.root, context);
-      if (!ended && tree.binds) collectDoubted(tree.root, doubtful, doubted);
+      if (!ended && tree.binds) collectDoubted(tree.root, doubtful, doubtedOf(answer));
       if (doubtful) result = soften(result);
       if (withheld && result === PERMIT) result = NOT_APPLICABLE;
       if (result !== NOT_APPLICABLE) {
@@ -232,6 +240,12 @@ interface OpenDispute {
   readonly withholds: boolean;
   /** Stopped by a suspension: of what it says only that the glass is never broken is left. */
   readonly suspended: boolean;
+}
+
+/** Whether a dispute about a newer directive leaves the permits of an older one without effect. */
+function isWithheld({ position }: CompiledDirective, open: readonly OpenDispute[]): boolean {
+  for (const one of open) if (one.withholds && one.directive.position > position) return true;
+  return false;
 }
 
 const NOTHING_OPEN: readonly OpenDispute[] = [];
@@ -279,6 +293,9 @@ function reach({ directive, authority }: Step, context: MatchContext): Match {
   return directive.unreadable && directive.tree === undefined && match === YES ? UNKNOWN : match;
 }
 
+const doubtedOf = (answer: Answer): Duties =>
+  (answer.doubted ??= { obligations: [], refrains: [] });
+
 /** A default that permits never reaches break-the-glass, which only a rule can name. */
 function defaultOf(directive: CompiledDirective, context: MatchContext, denyOnly: boolean): Result {
   const held = directive.source.directive.default;
@@ -287,11 +304,20 @@ function defaultOf(directive: CompiledDirective, context: MatchContext, denyOnly
 }
 
 /** What the law says outright, and what it demands of the patient's word. */
+export interface LawResult {
+  readonly outcome: Result;
+  readonly demands: readonly CompiledOverlay[];
+}
+
+const LAWLESS: LawResult = { outcome: NOT_APPLICABLE, demands: [] };
+
+/** Hears the overlays; their reasons go into the answer. */
 export function evaluateOverlays(
   overlays: readonly CompiledOverlay[],
   context: MatchContext,
   answer: Answer,
-): { readonly outcome: Result; readonly demands: readonly CompiledOverlay[] } {
+): LawResult {
+  if (overlays.length === 0) return LAWLESS;
   const demands: CompiledOverlay[] = [];
   const speaking: { readonly overlay: CompiledOverlay; readonly result: Result }[] = [];
   let outcome: Result = NOT_APPLICABLE;
@@ -302,7 +328,7 @@ export function evaluateOverlays(
     const doubtful = scope === UNKNOWN || overlay.unreadable;
     if (doubtful) result = soften(result);
     if (overlay.tree.binds && overlay.overlay.require === undefined) {
-      collectDoubted(overlay.tree.root, doubtful, answer.doubted);
+      collectDoubted(overlay.tree.root, doubtful, doubtedOf(answer));
     }
     if (overlay.overlay.require !== undefined) {
       if (result >= INDETERMINATE) demands.push(overlay);
@@ -319,37 +345,49 @@ export function evaluateOverlays(
   for (const { overlay, result } of speaking) {
     if (result !== outcome) continue;
     answer.basedOn.push(overlay.cid);
-    giveReasons(overlay.tree.root, result, "law", overlay.cid, context, answer);
+    giveReasons(overlay.tree.root, result, "law", overlay.cid, context.purpose, answer);
   }
   return { outcome, demands };
 }
 
-/** Adds the rules that decided, and a reason for each. */
+/**
+ * Adds, after an evaluation, a reason for each rule whose effect became the outcome, and unites their
+ * obligations and refrains.
+ */
 function giveReasons(
-  root: CompiledRule,
-  result: Result,
+  node: CompiledRule,
+  outcome: Result,
   layer: Layer,
   directive: CID,
-  { purpose }: MatchContext,
+  purpose: string,
   answer: Answer,
 ): void {
-  const { deciding, reasons } = answer;
-  const from = deciding.length;
-  collect(root, result, answer);
-  for (let at = from; at < deciding.length; at++) {
-    const { node, effect, unknown } = deciding[at]!;
-    reasons.push({
-      kind: "rule",
-      layer,
-      purpose,
-      directive,
-      path: node.path,
-      effect,
-      matchedOn: node.matchedOn,
-      unknown,
-      codes: NO_CODES,
-    });
+  if (node.effect === outcome) {
+    const { obligations, refrains } = node.rule;
+    if (obligations !== undefined) appendTo(answer.obligations, obligations);
+    if (refrains !== undefined) appendTo(answer.refrains, refrains);
   }
+  let decided = false;
+  for (const child of node.children) {
+    if (child.result === NOT_APPLICABLE) continue;
+    decided = true;
+    const counts =
+      outcome === INDETERMINATE ? child.result >= INDETERMINATE : child.result === outcome;
+    if (counts) giveReasons(child, outcome, layer, directive, purpose, answer);
+  }
+  if (decided) return;
+  answer.deciding?.push(node);
+  answer.reasons.push({
+    kind: "rule",
+    layer,
+    purpose,
+    directive,
+    path: node.path,
+    effect: node.rule.effect,
+    matchedOn: node.matchedOn,
+    unknown: unknownOf(node),
+    codes: NO_CODES,
+  });
 }
 
 /** A reason with nothing but its ground. */

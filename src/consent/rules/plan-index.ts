@@ -83,23 +83,30 @@ export function indexPlans(plans: readonly LineagePlan[]): PlanIndex {
     return known;
   }
 
+  const personSpaces = [...bySpace.persons];
+  const groupSpaces = [...bySpace.groups];
   // One request is held against many records.
   let lastRequest: MatchContext["request"] | undefined;
-  let lastPlaces: readonly (readonly number[])[] = [];
-  function actorPlaces(request: MatchContext["request"]): readonly (readonly number[])[] {
+  let lastPlaces: readonly number[] | undefined;
+  function actorPlaces(request: MatchContext["request"]): readonly number[] | undefined {
     if (request === lastRequest) return lastPlaces;
-    const found = [...request.persons, ...request.belongsTo].map((name) =>
-      byActor.get(looseName(name)),
-    );
-    const untold = (spaces: ReadonlyMap<string, number[]>, names: readonly string[]): void => {
-      for (const [space, places] of spaces) {
-        if (!names.some((name) => spaceOf(name) === space)) found.push(places);
-      }
+    const { persons, belongsTo } = request;
+    const found: (readonly number[])[] = [];
+    const named = (name: string): void => {
+      const places = byActor.get(looseName(name));
+      if (places !== undefined) found.push(places);
     };
-    untold(bySpace.persons, request.persons);
-    untold(bySpace.groups, request.belongsTo);
+    for (const name of persons) named(name);
+    for (const name of belongsTo) if (!persons.includes(name)) named(name);
+    for (const [space, places] of personSpaces) {
+      if (!isToldIn(space, persons)) found.push(places);
+    }
+    for (const [space, places] of groupSpaces) {
+      if (!isToldIn(space, belongsTo)) found.push(places);
+    }
     lastRequest = request;
-    return (lastPlaces = found.filter((places) => places !== undefined));
+    return (lastPlaces =
+      found.length < 2 ? found[0] : [...new Set(found.flat())].sort((a, b) => a - b));
   }
 
   return {
@@ -108,29 +115,31 @@ export function indexPlans(plans: readonly LineagePlan[]): PlanIndex {
     candidates(context) {
       const base = forPurpose(context);
       const { request, resource } = context;
-      const known = RESOURCE_TYPES.has(resource.type);
-      let more = and(undefined, base, known ? byType.get(resource.type) : anyType);
-      if (anyActor.length > 0) {
-        if (!request.userStated) more = and(more, base, anyActor);
-        else {
-          for (const place of actorPlaces(request)) more = and(more, base, place);
-        }
-      }
-      if (more === undefined) return base.plans;
-      return [...more].sort((a, b) => a - b).map((at) => plans[at]!);
+      const typed =
+        anyType.length > 0 && RESOURCE_TYPES.has(resource.type)
+          ? byType.get(resource.type)
+          : anyType;
+      const acting = anyActor.length > 0 && request.userStated ? actorPlaces(request) : anyActor;
+      const more = unite(typed, acting);
+      return more.length === 0 ? base.plans : unite(base.places, more).map((at) => plans[at]!);
     },
   };
 }
 
-/** Adds places to those of a purpose, of which a copy is made only where there are any. */
-function and(
-  more: Set<number> | undefined,
-  { places }: ForPurpose,
-  further: readonly number[] | undefined,
-): Set<number> | undefined {
-  if (further === undefined) return more;
-  const all = more ?? new Set(places);
-  for (const at of further) all.add(at);
+const isToldIn = (space: string, names: readonly string[]): boolean =>
+  names.some((name) => spaceOf(name) === space);
+
+/** The places of two lists that have none in common, in ascending order as theirs are. */
+function unite(some: readonly number[] = [], others: readonly number[] = []): readonly number[] {
+  if (some.length === 0) return others;
+  if (others.length === 0) return some;
+  const all: number[] = [];
+  let next = 0;
+  for (const at of others) {
+    while (next < some.length && some[next]! < at) all.push(some[next++]!);
+    all.push(at);
+  }
+  while (next < some.length) all.push(some[next++]!);
   return all;
 }
 

@@ -1,7 +1,7 @@
 import { appendTo } from "../../bytes/lists.ts";
 import { ATTRIBUTES, compileTests, type AttributeTest, type MatchContext } from "./match.ts";
 import { NO, UNKNOWN, YES, type Match } from "./truth.ts";
-import type { Effect, Rule } from "../model/model.ts";
+import type { Rule } from "../model/model.ts";
 import { BTG, canonicalPurpose, type Terminology } from "../terminology/terminology.ts";
 import type { Zone } from "../model/zone.ts";
 
@@ -23,7 +23,7 @@ export interface CompiledRule {
   readonly matchedOn: readonly string[];
   readonly children: readonly CompiledRule[];
   readonly parent: CompiledRule | undefined;
-  /** What the last evaluation left: read before the next one, by {@link collect}. */
+  /** What the last evaluation left: read before the next one. */
   match: Match;
   result: Result;
   unknown: number;
@@ -75,7 +75,7 @@ export function soften(result: Result): Result {
   return result >= INDETERMINATE ? INDETERMINATE : NOT_APPLICABLE;
 }
 
-/** Evaluates a tree; each rule keeps its own result for {@link collect}. */
+/** Evaluates a tree; each rule keeps its own result until the next. */
 export function evaluateRule(node: CompiledRule, context: MatchContext): Result {
   let match: Match = YES;
   let unknown = 0;
@@ -110,45 +110,13 @@ export function evaluateRule(node: CompiledRule, context: MatchContext): Result 
   return (node.result = match === YES ? result : soften(result));
 }
 
-/** A rule that decided, and what it was not certain of. */
-export interface Deciding {
-  readonly node: CompiledRule;
-  readonly effect: Effect;
-  readonly unknown: readonly string[];
-}
-
-/** Where {@link collect} puts what it finds. */
-export interface Collected {
-  readonly deciding: Deciding[];
-  /** With repetitions. */
-  obligations: string[];
-  refrains: string[];
-}
-
-/**
- * Finds, after an evaluation, the rules whose effect became the outcome, and unites their
- * obligations and refrains.
- */
-export function collect(node: CompiledRule, outcome: Result, into: Collected): void {
-  if (node.effect === outcome) {
-    const { obligations, refrains } = node.rule;
-    if (obligations !== undefined) appendTo(into.obligations, obligations);
-    if (refrains !== undefined) appendTo(into.refrains, refrains);
-  }
-  let decided = false;
-  for (const child of node.children) {
-    if (child.result === NOT_APPLICABLE) continue;
-    decided = true;
-    const counts =
-      outcome === INDETERMINATE ? child.result >= INDETERMINATE : child.result === outcome;
-    if (counts) collect(child, outcome, into);
-  }
-  if (decided) return;
+/** Attributes, of a rule and of those around it, that its last evaluation could not tell. */
+export function unknownOf(node: CompiledRule): readonly string[] {
   let unknown = 0;
   for (let at: CompiledRule | undefined = node; at !== undefined; at = at.parent) {
     unknown |= at.unknown;
   }
-  into.deciding.push({ node, effect: node.rule.effect, unknown: namesOf(unknown) });
+  return namesOf(unknown);
 }
 
 const NONE: readonly string[] = [];
@@ -157,8 +125,11 @@ function namesOf(bits: number): readonly string[] {
   return bits === 0 ? NONE : ATTRIBUTES.filter((_, bit) => (bits & (1 << bit)) !== 0);
 }
 
-/** What a permit obliges to. */
-export type Duties = Pick<Collected, "obligations" | "refrains">;
+/** What a permit obliges to, with repetitions. */
+export interface Duties {
+  obligations: string[];
+  refrains: string[];
+}
 
 /**
  * Finds, after an evaluation, what permits oblige to of which it is unknown whether they apply:

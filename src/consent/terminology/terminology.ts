@@ -69,8 +69,8 @@ export function systemNames(system: string): readonly string[] {
 
 /** Writes a purpose the one way rules compare it: ActReason codes bare, others `system|code`. */
 export function canonicalPurpose(purpose: string): string {
+  if (!purpose.includes("|")) return purpose;
   const bar = purpose.lastIndexOf("|");
-  if (bar < 0) return purpose;
   const system = canonicalSystem(purpose.slice(0, bar));
   return system === ACT_REASON ? purpose.slice(bar + 1) : `${system}|${purpose.slice(bar + 1)}`;
 }

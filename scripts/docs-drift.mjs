@@ -5,11 +5,13 @@
 //   a code whose section says "Reserved" is thrown nowhere yet
 // - the subpaths that README.md and docs name are those of package.json, and each is named
 // - relative links lead to files
+// - every decision record has the head and sections of the others, and docs/design/README.md lists it
+//   with its title and status
 // - code blocks fenced as `ts check` compile, and those fenced as `js run` run, in an empty folder;
 //   a block fenced as `js then` goes on where the one before it on the page ended
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import ts from "typescript";
 
 /** @type {string[]} */
@@ -100,6 +102,31 @@ function checkLinks(pages) {
       if (path === "" || /^[a-z]+:/.test(path)) continue;
       if (!existsSync(resolve(dirname(page), path))) problems.push(`${page} links to ${target}`);
     }
+  }
+}
+
+function checkDecisions() {
+  const sections = ["Context", "Decision", "Alternatives considered", "Consequences"];
+  const index = readFileSync("docs/design/README.md", "utf8").replace(/ +/g, " ");
+  for (const page of filesIn("docs/design/decisions", /\.md$/)) {
+    const file = basename(page);
+    const text = readFileSync(page, "utf8");
+    const head =
+      /^# (\d{4}): (.+)\n\n- Date: \d{4}-\d\d-\d\d\n- Status: (accepted|(?:amended|superseded) by [^]+?)\n\n/.exec(
+        text,
+      );
+    if (head === null) {
+      problems.push(`${page} lacks the head "# NNNN: Title", "- Date: …", "- Status: …"`);
+      continue;
+    }
+    const [, number, title, status] = head.map(String);
+    if (!file.startsWith(`${number}-`)) problems.push(`${page} calls itself ${number}`);
+    const found = [...text.matchAll(/^## (.+)$/gm)].map(([, name]) => name);
+    if (found.join() !== sections.join()) problems.push(`${page} has the sections ${found}`);
+    const others = [...(status ?? "").matchAll(/\[(\d{4})\]/g)].map(([, other]) => other);
+    const short = [/^(?:amended|superseded) by|accepted/.exec(status ?? ""), others.join(", ")];
+    const row = `| [${number}](decisions/${file}) | ${title} | ${short.join(" ").trim()} |`;
+    if (!index.includes(row)) problems.push(`docs/design/README.md lacks the row ${row}`);
   }
 }
 
@@ -196,6 +223,7 @@ const pages = [
 checkErrors();
 checkSubpaths(pages);
 checkLinks(pages);
+checkDecisions();
 checkBlocks(pages);
 for (const problem of problems) console.error(problem);
 console.log(problems.length === 0 ? "docs agree with the package" : `${problems.length} problems`);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { type Import, importsOf, sourceFiles } from "./source.ts";
 
-/** DESIGN section 3: what each folder may import besides itself. */
+/** The layers of docs/design/README.md: what each folder may import besides itself. */
 const BASE = ["errors", "bytes"];
 const PRIMITIVES = [...BASE, "codec", "crypto"];
 const IDENTITY = [...PRIMITIVES, "identity", "merkle"];

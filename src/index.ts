@@ -22,9 +22,9 @@ export * from "./chain/checkpoint-note.ts";
 export {
   type Checkpointer,
   createCheckpointer,
-  decodeSignedHead,
   type SignedCheckpoint,
 } from "./chain/checkpointer.ts";
+export { decodeSignedHead } from "./chain/signed-heads.ts";
 export type { CosigningTime } from "./chain/cosigning.ts";
 export type { AcceptedCheckpoint, ProvableCheckpoint } from "./chain/checkpoints.ts";
 export * from "./chain/copy-ledger.ts";

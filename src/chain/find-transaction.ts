@@ -1,9 +1,16 @@
 import { sha256 } from "#crypto";
 import { equalBytes } from "../bytes/compare.ts";
+import type { Block } from "../block/block.ts";
 import { decodeTransaction } from "../block/transaction.ts";
-import type { Chain } from "./chain.ts";
 import type { TransactionPlace } from "./derived.ts";
 import { decodeNumber, seqKey } from "./state.ts";
+
+/** Blocks and states that are proved under the chain's root. */
+export interface ProvedHistory {
+  readonly size: number;
+  readBlock(height: number): Promise<{ readonly block: Block }>;
+  proveState(key: string, height: number): Promise<{ readonly value: Uint8Array | null }>;
+}
 
 /**
  * Finds where a transaction stands, proved either way: a place is that of a block that was read and
@@ -14,7 +21,7 @@ import { decodeNumber, seqKey } from "./state.ts";
  * @throws {ChainError} or {ProofError} when the store cannot say
  */
 export async function findTransaction(
-  chain: Pick<Chain, "size" | "readBlock" | "proveState">,
+  chain: ProvedHistory,
   [key, lane, seq]: readonly [key: Uint8Array, lane: number, seq: number],
   hint: TransactionPlace | undefined,
 ): Promise<TransactionPlace | undefined> {

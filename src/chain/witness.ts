@@ -11,7 +11,7 @@ import { EMPTY_ROOT } from "../merkle/hash.ts";
 import { verifyConsistency } from "../merkle/verify.ts";
 import type { ChainStore } from "../storage/types.ts";
 import { cosignatureSigner, openCheckpoint } from "./checkpoint-note.ts";
-import { openSignedHeads, type SignedBefore } from "./checkpointer.ts";
+import { openSignedHeads, type SignedBefore } from "./signed-heads.ts";
 import { noteKey, NOTE_ED25519 } from "./note-key.ts";
 import { encodeSignatureLine } from "./note.ts";
 

@@ -1,8 +1,8 @@
 import { appendTo } from "../bytes/lists.ts";
 import type { CID } from "../codec/cid.ts";
 import { ConsentError } from "../errors.ts";
-import { EVALUATOR, type Decision, type Outcome } from "./model/decision.ts";
-import { compileLayer, planLineage, type CompiledLayer, type SetAside } from "./rules/lineage.ts";
+import { EVALUATOR, type Decision, type Outcome, type SetAside } from "./model/decision.ts";
+import { compileLayer, planLineage, type CompiledLayer } from "./rules/lineage.ts";
 import { GLASS_SILENT, glassInWords, hearGlass, type Glass } from "./rules/glass.ts";
 import {
   evaluateLayer,

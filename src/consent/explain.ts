@@ -1,7 +1,6 @@
 import type { CID } from "../codec/cid.ts";
-import type { Decision, Layer, Reason } from "./model/decision.ts";
+import type { Decision, Layer, Reason, SetAsideReason } from "./model/decision.ts";
 import { dateInWords, either, ruleInWords, topicOf, type Naming } from "./explain-rule.ts";
-import type { SetAsideReason } from "./rules/lineage.ts";
 import type { ActorRef, Capacity, Directive, Overlay, Rule } from "./model/model.ts";
 import type { ConsentSnapshot } from "./model/snapshot.ts";
 import { BTG, defaultTerminology, type Terminology } from "./terminology/terminology.ts";

@@ -1,4 +1,5 @@
-export { lastInstantOfMinority, MAX_CAPACITY_CHAIN, type CapacityScope } from "./rules/capacity.ts";
+export { lastInstantOfMinority, MAX_CAPACITY_CHAIN } from "./rules/capacity.ts";
+export type { CapacityScope } from "./model/model.ts";
 export * from "./model/decision.ts";
 export * from "./model/directive.ts";
 export * from "./duo.ts";
@@ -23,10 +24,11 @@ export {
 } from "./labels/label-rules.ts";
 export * from "./labels/labeller.ts";
 export * from "./labels/value-set-rules.ts";
-export type { SetAside, SetAsideReason } from "./rules/lineage.ts";
+export type { SetAside, SetAsideReason } from "./model/decision.ts";
 export * from "./model/model.ts";
 export * from "./overlays/minors.ts";
 export * from "./overlays/part-2.ts";
+export * from "./model/residual.ts";
 export * from "./partial/residual.ts";
 export { toPcfResidual, type PcfResidualRule } from "./partial/residual-pcf.ts";
 export {
@@ -42,10 +44,11 @@ export {
   type ResidualLiteral,
   type ResidualTerm,
 } from "./partial/residual-terms.ts";
-export type { RecordQuestion } from "./rules/match.ts";
+export type { RecordQuestion } from "./model/record-question.ts";
 export type { ClaimedRole, ConsentRequest, RequestQuery } from "./model/request.ts";
 export type { ConsentResource, LabelStamp, ResourceLabels } from "./model/resource.ts";
 export * from "./model/snapshot.ts";
+export type { Hierarchy } from "./terminology/hierarchy.ts";
 export * from "./terminology/terminology.ts";
 export {
   fromFhirDateTime,
@@ -57,4 +60,5 @@ export {
   type Period,
 } from "./model/time.ts";
 export { findZone, isZoneName, type Zone } from "./model/zone.ts";
+export * from "./model/trust.ts";
 export * from "./model/witness.ts";

@@ -1,6 +1,6 @@
 import { equalBytes } from "../bytes/compare.ts";
 import type { AppendableChain } from "../chain/chain.ts";
-import { openSignedHeads } from "../chain/checkpointer.ts";
+import { openSignedHeads } from "../chain/signed-heads.ts";
 import { trustFromGenesis, type Trust } from "../chain/trust.ts";
 import { ChainError } from "../errors.ts";
 import type { KeyStore } from "../identity/key-store.ts";

@@ -42,6 +42,7 @@ import { openReplays } from "./disclosure/replays.ts";
 import { createRequest, type RequestOptions } from "./disclosure/request.ts";
 import { takeArgument } from "./take-arguments.ts";
 import { openSubjects } from "./entries/subjects.ts";
+import { createReviews } from "./disclosure/reviews.ts";
 import { createTurns } from "./turns.ts";
 import { unwritten } from "./unwritten.ts";
 import { createUploads } from "./records/uploads.ts";
@@ -175,6 +176,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     readConsents,
     turns,
   });
+  const reviews = createReviews(context, { catalogue, filing, turns });
   const { maxRequestLifetime = 600_000 } = options;
   const disclosing: DiscloseContext = {
     ...context,
@@ -321,8 +323,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
       if (subject !== null) await subjects.assertKnown(subject);
       yield* auditOf(context, catalogue, subject);
     },
-    pendingReviews: () => consenting.pendingReviews(),
-    reviewed: consenting.reviewed,
+    pendingReviews: () => reviews.pending(),
+    reviewed: reviews.markReviewed,
     erase: erasing.erase,
     compact: erasing.compact,
     pendingErasures: erasing.pending,

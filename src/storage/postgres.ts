@@ -26,9 +26,9 @@ import { compactTables } from "./postgres/compact.ts";
 import { openListener } from "./postgres/listener.ts";
 import { prepareSchema, quoted } from "./postgres/schema.ts";
 import { isAtLeast, isStandby, PROMISE_SQL, readPromise, tooWeak } from "./postgres/server.ts";
-import { openSessions, type Query, type Row, type Session } from "./postgres/session.ts";
+import { openSessions, type Query, type Session } from "./postgres/session.ts";
+import { type Row, byteaArray, bytesOf, numberOf } from "./postgres/wire.ts";
 import { openTurns } from "./postgres/turns.ts";
-import { byteaArray, bytesOf, numberOf } from "./postgres/wire.ts";
 import type {
   AppendOptions,
   ChainRecord,

@@ -8,7 +8,8 @@ import { createCosigning } from "../../src/chain/cosigning.ts";
 import { encode } from "../../src/codec/dag-cbor.ts";
 import { toHex } from "../../src/bytes/hex.ts";
 import type { ChainStore } from "../../src/storage/types.ts";
-import { createCheckpointer, openSignedHeads } from "../../src/chain/checkpointer.ts";
+import { createCheckpointer } from "../../src/chain/checkpointer.ts";
+import { openSignedHeads } from "../../src/chain/signed-heads.ts";
 import { blocksChain, openChain } from "../../src/chain/chain.ts";
 import {
   decodeForkEvidence,

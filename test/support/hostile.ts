@@ -13,7 +13,7 @@ import { equalBytes } from "../../src/bytes/compare.ts";
 import { fromHex } from "../../src/bytes/hex.ts";
 import { decodeBlockRecord } from "../../src/chain/block-record.ts";
 import { readCheckpoint } from "../../src/chain/checkpoint-note.ts";
-import { decodeSignedHead } from "../../src/chain/checkpointer.ts";
+import { decodeSignedHead } from "../../src/chain/signed-heads.ts";
 import { verifyExport } from "../../src/chain/export.ts";
 import { decodeForkEvidence, encodeForkEvidence } from "../../src/chain/fork-evidence.ts";
 import { genesisState } from "../../src/chain/governance.ts";

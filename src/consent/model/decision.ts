@@ -1,8 +1,7 @@
 import type { CID } from "../../codec/cid.ts";
 import { encode } from "../../codec/dag-cbor.ts";
 import type { DirectiveWitness } from "./witness.ts";
-import type { SetAside } from "../rules/lineage.ts";
-import type { Residual } from "../partial/residual.ts";
+import type { Residual } from "./residual.ts";
 
 /** What is decided; everything but `permit` is enforced as a refusal. */
 export type Outcome = "permit" | "deny" | "partial" | "not-applicable" | "indeterminate";
@@ -85,4 +84,21 @@ export const EVALUATOR = "healthledger-consent/1";
 /** Writes a decision in its canonical form. */
 export function encodeDecision(decision: Decision): Uint8Array {
   return encode(decision);
+}
+
+/** Why a directive has no say. */
+export type SetAsideReason =
+  | "void"
+  | "capacity-lacking"
+  | "capacity-lost"
+  | "not-yet-valid"
+  | "expired"
+  | "contested"
+  | "unconfirmed"
+  | "zone-unknown";
+
+/** A directive that has no say, or only its denies, and why. */
+export interface SetAside {
+  readonly directive: CID;
+  readonly why: SetAsideReason;
 }

@@ -12,8 +12,8 @@ import {
   type Fields,
 } from "../../codec/shape.ts";
 import { ConsentError } from "../../errors.ts";
-import type { CapacityScope } from "../rules/capacity.ts";
 import {
+  type CapacityScope,
   MAX_DIRECTIVE_BYTES,
   MAX_RULE_DEPTH,
   MAX_RULES,

@@ -153,3 +153,6 @@ export const MAX_RULE_DEPTH = 12;
 export const MAX_VALUES = 4096;
 /** Longest string, in UTF-16 units. */
 export const MAX_TEXT = 512;
+
+/** What someone may speak about, where it is not everything. */
+export type CapacityScope = Pick<When, "purposes" | "actions" | "data">;

@@ -1,8 +1,7 @@
 import { toHex } from "../../bytes/hex.ts";
 import { type CID, cidOf, DAG_CBOR } from "../../codec/cid.ts";
 import { encode } from "../../codec/dag-cbor.ts";
-import type { CapacityScope } from "../rules/capacity.ts";
-import type { Capacity, Directive, Overlay } from "./model.ts";
+import type { CapacityScope, Capacity, Directive, Overlay } from "./model.ts";
 import type { DirectiveWitness } from "./witness.ts";
 
 /** Where an entry stands on the ledger; order of places is ledger order. */

@@ -1,6 +1,6 @@
 import type { CID } from "../../codec/cid.ts";
-import type { RecordQuestion } from "../rules/match.ts";
-import type { Residual, ResidualNode } from "./residual.ts";
+import type { RecordQuestion } from "../model/record-question.ts";
+import type { Residual, ResidualNode } from "../model/residual.ts";
 
 /** A predicate under construction, by position. */
 export type Formula = number;

@@ -24,11 +24,12 @@ import {
   type GroundTools,
   type Outcomes,
 } from "./partial-grounds.ts";
-import type { Residual } from "./residual.ts";
+import type { Residual } from "../model/residual.ts";
 import type { Scope } from "../rules/scope.ts";
 import { BTG, type Terminology } from "../terminology/terminology.ts";
 import { DENY, type CompiledRule, type CompiledTree } from "../rules/tree.ts";
-import { OWN, witnessedBy } from "../model/witness.ts";
+import { witnessedBy } from "../model/witness.ts";
+import { OWN } from "../model/trust.ts";
 
 /** What is known of a request when no record is given. */
 export interface PartialInput {

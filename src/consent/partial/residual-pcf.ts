@@ -1,5 +1,5 @@
 import type { Coding, DataRef } from "../model/model.ts";
-import type { Residual } from "./residual.ts";
+import type { Residual } from "../model/residual.ts";
 import { checked } from "./residual-search.ts";
 import {
   alternativesOf,

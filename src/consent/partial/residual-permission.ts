@@ -1,4 +1,4 @@
-import type { Residual } from "./residual.ts";
+import type { Residual } from "../model/residual.ts";
 import { attributesOf, vagueness, type WrittenAttributes } from "./residual-pcf.ts";
 import { checked } from "./residual-search.ts";
 import {

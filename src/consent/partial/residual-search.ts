@@ -1,8 +1,8 @@
 import { appendTo, greatest } from "../../bytes/lists.ts";
 import { ConsentError } from "../../errors.ts";
-import type { RecordQuestion } from "../rules/match.ts";
+import type { RecordQuestion } from "../model/record-question.ts";
 import type { Coding } from "../model/model.ts";
-import type { Residual } from "./residual.ts";
+import type { Residual } from "../model/residual.ts";
 import {
   alternativesOf,
   isLevel,

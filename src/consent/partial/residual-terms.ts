@@ -1,9 +1,9 @@
 import { appendTo, greatest, least } from "../../bytes/lists.ts";
 import { isComparable, isPlainName } from "../rules/alike.ts";
 import { RESOURCE_TYPES } from "../terminology/data/resource-types.ts";
-import type { RecordQuestion } from "../rules/match.ts";
+import type { RecordQuestion } from "../model/record-question.ts";
 import type { Coding } from "../model/model.ts";
-import type { Residual } from "./residual.ts";
+import type { Residual } from "../model/residual.ts";
 import {
   ACT_CODE,
   canonicalSystem,

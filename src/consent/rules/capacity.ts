@@ -1,5 +1,5 @@
 import { ConsentError } from "../../errors.ts";
-import type { Capacity, Rule, When } from "../model/model.ts";
+import type { Capacity, Rule, CapacityScope } from "../model/model.ts";
 import { compileTests } from "./match.ts";
 import { holdsAt } from "./request-view.ts";
 import type { Scope } from "./scope.ts";
@@ -7,9 +7,6 @@ import type { CapacityFact, ConsentSnapshot, SnapshotDirective } from "../model/
 import type { Terminology } from "../terminology/terminology.ts";
 import { isDateValue, startOf } from "../model/time.ts";
 import type { Zone } from "../model/zone.ts";
-
-/** What someone may speak about, where it is not everything. */
-export type CapacityScope = Pick<When, "purposes" | "actions" | "data">;
 
 /** Most grants of a chain: facts that say by whom. */
 export const MAX_CAPACITY_CHAIN = 16;

@@ -21,7 +21,8 @@ import { NO, UNKNOWN, YES, type Match } from "./truth.ts";
 import type { CompiledOverlay } from "./overlay.ts";
 import { matchScope } from "./scope.ts";
 import { BTG } from "../terminology/terminology.ts";
-import { OWN, witnessedBy } from "../model/witness.ts";
+import { witnessedBy } from "../model/witness.ts";
+import { OWN } from "../model/trust.ts";
 import {
   collectDoubted,
   DENY,

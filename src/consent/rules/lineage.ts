@@ -6,8 +6,9 @@ import type { Terminology } from "../terminology/terminology.ts";
 import { resolvePeriod } from "../model/time.ts";
 import { compileTree, type CompiledTree } from "./tree.ts";
 import { compileScope, type Scope } from "./scope.ts";
-import { DOUBTED, ELSEWHERE, OWN, trustOf, type WitnessTrust } from "../model/witness.ts";
+import { DOUBTED, ELSEWHERE, OWN, trustOf, type WitnessTrust } from "../model/trust.ts";
 import { findZone, type Zone } from "../model/zone.ts";
+import type { SetAsideReason, SetAside } from "../model/decision.ts";
 
 /** A directive ready to be evaluated, and its standing in its lineage. */
 export interface CompiledDirective {
@@ -42,23 +43,6 @@ export interface CompiledDirective {
 /** A chain of statements, oldest first. */
 export interface CompiledLineage {
   readonly directives: readonly CompiledDirective[];
-}
-
-/** Why a directive has no say. */
-export type SetAsideReason =
-  | "void"
-  | "capacity-lacking"
-  | "capacity-lost"
-  | "not-yet-valid"
-  | "expired"
-  | "contested"
-  | "unconfirmed"
-  | "zone-unknown";
-
-/** A directive that has no say, or only its denies, and why. */
-export interface SetAside {
-  readonly directive: CompiledDirective["source"]["cid"];
-  readonly why: SetAsideReason;
 }
 
 /** Lineages of one layer, ready, with the directives that never had a say. */

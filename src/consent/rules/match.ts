@@ -1,5 +1,5 @@
 import { greatest, least } from "../../bytes/lists.ts";
-import type { ActorRef, Coding, DataFilter, DataRef, Effect, Rule } from "../model/model.ts";
+import type { ActorRef, Coding, DataFilter, DataRef, Rule } from "../model/model.ts";
 import type { RequestView } from "./request-view.ts";
 import type { ConsentResource } from "../model/resource.ts";
 import {
@@ -24,6 +24,7 @@ import { RESOURCE_TYPES } from "../terminology/data/resource-types.ts";
 import { resolvePeriod, type Interval } from "../model/time.ts";
 import { anyMatch, NO, UNKNOWN, YES, type Match } from "./truth.ts";
 import type { Zone } from "../model/zone.ts";
+import type { RecordQuestion } from "../model/record-question.ts";
 
 /** What a rule is held against: one purpose of one request, one resource, one moment. */
 export interface MatchContext {
@@ -46,21 +47,6 @@ export interface LabelView {
   readonly level: number;
   /** Labels that the terminology does not know: each may mean any other. */
   readonly others: readonly string[];
-}
-
-/**
- * A question about a record alone, as data: whether it is within one attribute of a rule with this
- * effect, or within one bound of a directive. Exactly one of the last three is present.
- */
-export interface RecordQuestion {
-  /** Permits and denies read the same attribute differently. */
-  readonly effect: Effect;
-  /** In what zone dates are read; `null` where the engine that asked did not know it. */
-  readonly zone: string | null;
-  /** With a single attribute. */
-  readonly data?: DataFilter;
-  readonly controller?: string;
-  readonly jurisdictions?: readonly string[];
 }
 
 /** One attribute of a rule, ready to be tried. */

@@ -6,7 +6,7 @@ import type { SnapshotOverlay } from "../model/snapshot.ts";
 import { ACT_CODE, canonicalSystem, type Terminology } from "../terminology/terminology.ts";
 import { resolvePeriod } from "../model/time.ts";
 import { compileTree, type CompiledRule, type CompiledTree } from "./tree.ts";
-import { formOf } from "../model/witness.ts";
+import { formOf } from "../model/trust.ts";
 import { findZone } from "../model/zone.ts";
 
 /** A legal overlay ready to be evaluated. */

@@ -1,4 +1,5 @@
-import type { AttributeTest, MatchContext, RecordQuestion } from "./match.ts";
+import type { AttributeTest, MatchContext } from "./match.ts";
+import type { RecordQuestion } from "../model/record-question.ts";
 import { compareNames } from "./alike.ts";
 import { COUNTRIES } from "../terminology/data/countries.ts";
 import type { ConsentResource } from "../model/resource.ts";

@@ -5,9 +5,7 @@ import { OBLIGATIONS } from "./data/obligations.ts";
 import { PURPOSES } from "./data/purposes.ts";
 import { REFRAINS } from "./data/refrains.ts";
 import { SENSITIVITY } from "./data/sensitivity.ts";
-
-/** Concepts by code: the display, then the parents. */
-export type Hierarchy = Readonly<Record<string, readonly [display: string, ...parents: string[]]>>;
+import type { Hierarchy } from "./hierarchy.ts";
 
 /** A terminology as data: what is hashed to name it. */
 export interface TerminologyData {

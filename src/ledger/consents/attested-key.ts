@@ -8,9 +8,8 @@ import {
   expectString,
   expectUint,
 } from "../../codec/shape.ts";
-import type { CapacityScope } from "../../consent/rules/capacity.ts";
+import type { CapacityScope, Capacity } from "../../consent/model/model.ts";
 import { expectCapacityScope } from "../../consent/model/directive.ts";
-import type { Capacity } from "../../consent/model/model.ts";
 import type { CapacityFact } from "../../consent/model/snapshot.ts";
 import { isDateValue } from "../../consent/model/time.ts";
 import { SIGNATURE_ALGS, type SignatureAlg } from "../../crypto/signing-input.ts";

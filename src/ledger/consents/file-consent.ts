@@ -13,8 +13,7 @@ import { isObject } from "../../fhir/resource.ts";
 import type { Signer } from "../../identity/signer.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import { capacityFacts, encodeAttestedKey, type AttestedKey } from "./attested-key.ts";
-import { readOrSay, toAccess, type Access, type UnreadableAccess } from "../disclosure/audit.ts";
-import { reviewsLocal, type Catalogue, type CatalogueItem } from "../entries/catalogue.ts";
+import type { Catalogue, CatalogueItem } from "../entries/catalogue.ts";
 import {
   decodeFiledForm,
   judgeFiled,
@@ -90,8 +89,6 @@ export interface Consenting {
   consent(subject: Subject, directive: Directive, options: ConsentOptions): Promise<FiledDirective>;
   receive(subject: Subject, delivered: DeliveredDirective): Promise<ReceivedDirective>;
   trustWitnesses(witnesses: readonly string[]): Promise<Uint8Array>;
-  pendingReviews(): AsyncIterable<Access | UnreadableAccess>;
-  reviewed(access: Uint8Array): Promise<void>;
 }
 
 /** A directive in the form in which it is filed, and what is sealed beside it. */
@@ -340,37 +337,5 @@ export function createConsenting(
         const [filed] = await filing.file([await sealLink(manifest, content)]);
         return filed!.id;
       }),
-    async *pendingReviews() {
-      for (const item of await pending()) {
-        const content = await readOrSay(context, catalogue, item);
-        const { id, recordedAt } = item;
-        if (typeof content === "string") yield { id, recordedAt, unreadable: content };
-        else if (content !== undefined) yield toAccess(item, content);
-      }
-    },
-    reviewed: (access) =>
-      turns.exclusive("reviews", async () => {
-        const item = (await pending()).find(({ id }) => equalBytes(id, access));
-        if (item === undefined) {
-          throw new InputError("ERR_INPUT_INVALID", "there is no such access to review");
-        }
-        const { local } = item.manifest;
-        const manifest: Manifest = { v: 1, op: "reviewed", local, replaces: access };
-        const entry = await sealEntry(context, { kind: "link", manifest, parts: [] });
-        catalogue.remember(entry);
-        await filing.file([entry]);
-      }),
   };
-
-  /** Accesses that must be reviewed, less those that were. */
-  async function pending(): Promise<CatalogueItem[]> {
-    await catalogue.catchUp();
-    const all = await catalogue.itemsOf(reviewsLocal(context), ["access", "erase", "link"]);
-    const reviewed = new Set(
-      all.flatMap(({ manifest: { op, replaces } }) =>
-        op === "reviewed" && replaces !== undefined ? [toHex(replaces)] : [],
-      ),
-    );
-    return all.filter(({ id, kind }) => kind === "access" && !reviewed.has(toHex(id)));
-  }
 }

@@ -1,5 +1,4 @@
 import { concatBytes } from "../../bytes/concat.ts";
-import type { Vault } from "../vault/vault.ts";
 
 /** Bytes that tell one building of the index from the others. */
 export const GENERATION_BYTES = 4;
@@ -36,8 +35,13 @@ export interface IndexNames {
   readonly lacking: Uint8Array;
 }
 
+/** Makes names that say nothing without a key; a vault does. */
+export interface SecretNames {
+  name(label: string, ...parts: readonly (string | Uint8Array)[]): Uint8Array;
+}
+
 /** Makes the names of one generation. */
-export function indexNames(vault: Pick<Vault, "name">, generation: Uint8Array): IndexNames {
+export function indexNames(vault: SecretNames, generation: Uint8Array): IndexNames {
   const name = (label: string, ...parts: readonly (string | Uint8Array)[]): Uint8Array =>
     concatBytes(vault.name(label, ...parts), generation);
   return {

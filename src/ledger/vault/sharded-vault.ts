@@ -4,7 +4,7 @@ import type { ShardKeys } from "../../identity/shard-keys.ts";
 import type { FullStorage, StateChange, StateEntry } from "../../storage/types.ts";
 import type { CommitGate } from "./commit-gate.ts";
 import { namesOf, openShards, shardOf } from "./shards.ts";
-import type { Sealer } from "./vault.ts";
+import type { Sealer } from "./sealer.ts";
 
 /** A vault's values, sealed under keys that are replaced when some of them are erased. */
 export interface ShardedVault {

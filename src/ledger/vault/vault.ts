@@ -18,6 +18,7 @@ import type { FullStorage, StateChange } from "../../storage/types.ts";
 import type { CommitGate } from "./commit-gate.ts";
 import { GENERATION_BYTES, generationOf } from "../index/names.ts";
 import { shardVault, type ShardedVault } from "./sharded-vault.ts";
+import type { Sealer } from "./sealer.ts";
 
 /**
  * A custodian's own sealed, deletable map: keys of envelopes and subjects, identifiers, the index.
@@ -224,12 +225,6 @@ async function removeKeys(
     if (gone.length >= 1000) await state.batch(gone.splice(0));
   }
   if (gone.length > 0) await state.batch(gone);
-}
-
-/** Seals a value under a key and its name. */
-export interface Sealer {
-  seal(key: Uint8Array, name: Uint8Array, value: Uint8Array): Uint8Array;
-  open(key: Uint8Array, name: Uint8Array, sealed: Uint8Array): Uint8Array | undefined;
 }
 
 /** What a vault is opened with. */

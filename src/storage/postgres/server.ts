@@ -1,6 +1,6 @@
 import { StorageError } from "../../errors.ts";
 import type { Durability } from "../types.ts";
-import type { Row } from "./session.ts";
+import type { Row } from "./wire.ts";
 
 /** What a write is acknowledged after, as `synchronous_commit` names it. */
 export type CommitLevel = "on" | "remote_apply" | "local";

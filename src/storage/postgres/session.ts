@@ -5,8 +5,7 @@ import type { Durability } from "../types.ts";
 import type { PostgresClient, PostgresNotice, PostgresPool } from "./client.ts";
 import { asFailed, asUnsettled, isBroken, isRetryable } from "./errors.ts";
 import { isAtLeast, PROMISE_SQL, readPromise, tooWeak, type ServerPromise } from "./server.ts";
-
-export type Row = readonly (string | null)[];
+import type { Row } from "./wire.ts";
 
 /** Runs one statement; with values it may hold only one. */
 export type Query = (text: string, values?: unknown[]) => Promise<readonly Row[]>;

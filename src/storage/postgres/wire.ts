@@ -69,3 +69,5 @@ function unescape(text: string): Uint8Array {
 function corrupt(): StorageError {
   return new StorageError("ERR_STORAGE_CORRUPT", "a value is not of the type it was stored as");
 }
+
+export type Row = readonly (string | null)[];

@@ -1,4 +1,4 @@
-import type { Hierarchy } from "../terminology.ts";
+import type { Hierarchy } from "../hierarchy.ts";
 
 /** HL7 v3 ActReason 3.1.0 below PurposeOfUse (HL7 Terminology, CC0): code, display, parents. */
 export const PURPOSES: Hierarchy = {

@@ -1,4 +1,4 @@
-import type { Hierarchy } from "../terminology.ts";
+import type { Hierarchy } from "../hierarchy.ts";
 
 /** HL7 v3 ActCode 9.0.0 below _InformationSensitivityPolicy (HL7 Terminology, CC0): code, display, parents. */
 export const SENSITIVITY: Hierarchy = {

@@ -1,0 +1,62 @@
+import { equalBytes } from "../../bytes/compare.ts";
+import { toHex } from "../../bytes/hex.ts";
+import { InputError } from "../../errors.ts";
+import type { LedgerContext } from "../context.ts";
+import { reviewsLocal, type Catalogue, type CatalogueItem } from "../entries/catalogue.ts";
+import { sealEntry, type Filing } from "../entries/filing.ts";
+import type { Manifest } from "../entries/manifest.ts";
+import type { Turns } from "../turns.ts";
+import { readOrSay, toAccess, type Access, type UnreadableAccess } from "./audit.ts";
+
+/** Reviews of accesses that broke the glass. */
+export interface Reviews {
+  /** Accesses that must be reviewed and were not yet. */
+  pending(): AsyncIterable<Access | UnreadableAccess>;
+  /**
+   * Files that an access was reviewed.
+   *
+   * @throws {InputError} `ERR_INPUT_INVALID` when no such access is pending
+   */
+  markReviewed(access: Uint8Array): Promise<void>;
+}
+
+export function createReviews(
+  context: LedgerContext,
+  options: { readonly catalogue: Catalogue; readonly filing: Filing; readonly turns: Turns },
+): Reviews {
+  const { catalogue, filing, turns } = options;
+
+  async function pendingItems(): Promise<CatalogueItem[]> {
+    await catalogue.catchUp();
+    const all = await catalogue.itemsOf(reviewsLocal(context), ["access", "erase", "link"]);
+    const reviewed = new Set(
+      all.flatMap(({ manifest: { op, replaces } }) =>
+        op === "reviewed" && replaces !== undefined ? [toHex(replaces)] : [],
+      ),
+    );
+    return all.filter(({ id, kind }) => kind === "access" && !reviewed.has(toHex(id)));
+  }
+
+  return {
+    async *pending() {
+      for (const item of await pendingItems()) {
+        const content = await readOrSay(context, catalogue, item);
+        const { id, recordedAt } = item;
+        if (typeof content === "string") yield { id, recordedAt, unreadable: content };
+        else if (content !== undefined) yield toAccess(item, content);
+      }
+    },
+    markReviewed: (access) =>
+      turns.exclusive("reviews", async () => {
+        const item = (await pendingItems()).find(({ id }) => equalBytes(id, access));
+        if (item === undefined) {
+          throw new InputError("ERR_INPUT_INVALID", "there is no such access to review");
+        }
+        const { local } = item.manifest;
+        const manifest: Manifest = { v: 1, op: "reviewed", local, replaces: access };
+        const entry = await sealEntry(context, { kind: "link", manifest, parts: [] });
+        catalogue.remember(entry);
+        await filing.file([entry]);
+      }),
+  };
+}

@@ -299,7 +299,7 @@ async function main() {
     ...labelRulesFromValueSets([{ valueSet, labels: "not sensitive" }]),
   });
   await hl.close();
-  hl = await openLedger({ ...opening, labeller: createLabeller(rules) });
+  hl = await openLedger({ ...opening, policy: { labeller: createLabeller(rules) } });
   const { relabelled } = await hl.relabelStale({
     former: createLabeller(),
     onProgress: progress("labelling anew"),

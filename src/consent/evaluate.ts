@@ -30,7 +30,7 @@ import { DENY, INDETERMINATE, NOT_APPLICABLE, PERMIT, type Result } from "./rule
 /** What evaluation needs besides its subject matter. */
 export interface EvaluateOptions {
   /** Codes of the obligations that the enforcing side can carry out. Default none. */
-  readonly understood?: readonly string[];
+  readonly supportedObligations?: readonly string[];
 }
 
 /** A request ready to be decided on one resource after another. */
@@ -217,7 +217,7 @@ interface Asked {
   readonly compiled: Compiled;
   readonly force: InForce;
   readonly purposes: readonly string[];
-  readonly understood: readonly string[];
+  readonly supportedObligations: readonly string[];
   readonly expiresAt: number | null;
   readonly context: MatchContext;
 }
@@ -227,7 +227,7 @@ function makeAsked(
   request: ConsentRequest,
   view: RequestView,
   asOf: number,
-  { understood = NO_CODES }: EvaluateOptions,
+  { supportedObligations = NO_CODES }: EvaluateOptions,
 ): Asked {
   const force = inForceAt(compiled, asOf);
   const boundary = force.until === Infinity ? null : force.until;
@@ -236,7 +236,7 @@ function makeAsked(
     compiled,
     force,
     purposes: distinct(request.purposes.map(canonicalPurpose)),
-    understood,
+    supportedObligations,
     expiresAt:
       expires !== undefined && expires >= asOf && (boundary === null || expires < boundary)
         ? expires
@@ -330,7 +330,7 @@ function turnTo(context: MatchContext, resource: ConsentResource): void {
 }
 
 function decideOne(asked: Asked, resource: ConsentResource): Decision {
-  const { compiled, force, purposes, understood, expiresAt, context } = asked;
+  const { compiled, force, purposes, supportedObligations, expiresAt, context } = asked;
   turnTo(context, resource);
   const answer = emptyAnswer();
   let outcome: Result = purposes.length === 0 ? INDETERMINATE : PERMIT;
@@ -367,7 +367,7 @@ function decideOne(asked: Asked, resource: ConsentResource): Decision {
     binding === undefined ? answer.refrains : binding.flatMap((one) => one.refrains),
   );
   if (outcome === PERMIT && obligations.length > 0) {
-    const strange = obligations.filter((code) => !understood.includes(code));
+    const strange = obligations.filter((code) => !supportedObligations.includes(code));
     if (strange.length > 0) {
       outcome = DENY;
       answer.reasons.push({ ...reason("obligation", null, null, null, "deny"), codes: strange });
@@ -391,7 +391,7 @@ function decideOne(asked: Asked, resource: ConsentResource): Decision {
 }
 
 function decideRequest(asked: Asked): Decision {
-  const { compiled, force, purposes, understood, expiresAt, context } = asked;
+  const { compiled, force, purposes, supportedObligations, expiresAt, context } = asked;
   const { overlays } = force;
   const patient = force.patient.plans;
   const organisation = force.organisation.plans;
@@ -400,7 +400,7 @@ function decideRequest(asked: Asked): Decision {
     patient,
     organisation,
     purposes,
-    understood: new Set(understood),
+    supportedObligations: new Set(supportedObligations),
     context,
     terminology: compiled.terminology,
   });

@@ -5,8 +5,8 @@ import { memoryError, sameValue, type SignedHeads } from "./signed-heads.ts";
 
 /** What {@link fileSignedHeads} takes. */
 export interface FileSignedHeadsOptions {
-  /** How long to wait for another process that is writing. Default 10,000. */
-  readonly lockTimeoutMs?: number;
+  /** Milliseconds to wait for another process that is writing. Default 10,000. */
+  readonly lockTimeout?: number;
 }
 
 /** Longest file that is read. */
@@ -23,7 +23,7 @@ const MAX_BYTES = 1_048_576;
  */
 export function fileSignedHeads(path: string, options: FileSignedHeadsOptions = {}): SignedHeads {
   const file = resolve(path);
-  const { lockTimeoutMs = 10_000 } = options;
+  const { lockTimeout = 10_000 } = options;
   const names = { name: "the file of signed heads", fail: memoryError };
   return {
     read: () => readWhole(file),
@@ -31,7 +31,7 @@ export function fileSignedHeads(path: string, options: FileSignedHeadsOptions = 
       await mkdir(dirname(file), { recursive: true }).catch((cause: unknown) => {
         throw memoryError("the folder of the signed heads cannot be made", cause);
       });
-      return withLockedFile(file, lockTimeoutMs, names, async ({ replace }) => {
+      return withLockedFile(file, lockTimeout, names, async ({ replace }) => {
         if (!sameValue(await readWhole(file), expected)) return false;
         await replace(next);
         return true;

@@ -29,8 +29,8 @@ export interface FileKeysOptions {
   readonly create?: boolean;
   /** scrypt cost of a new file. Default N = 2^17, r = 8, p = 1: 128 MiB, about half a second of a thread of its own. */
   readonly cost?: PassphraseCost;
-  /** How long to wait for another process that is writing. Default 10,000. */
-  readonly lockTimeoutMs?: number;
+  /** Milliseconds to wait for another process that is writing. Default 10,000. */
+  readonly lockTimeout?: number;
 }
 
 const NAMES = { name: "the key file", fail: keyStoreError };
@@ -52,7 +52,7 @@ export async function fileKeys(path: string, options: FileKeysOptions): Promise<
   const passphrase = passphraseBytes(options.passphrase);
   const cost = options.cost ?? DEFAULT_COST;
   assertCost(cost);
-  const lockTimeout = options.lockTimeoutMs ?? 10_000;
+  const lockTimeout = options.lockTimeout ?? 10_000;
 
   let opened = await load(file, (c, salt) => deriveFileKey(passphrase, c, salt));
   if (opened === undefined) {
@@ -85,7 +85,7 @@ export async function fileKeys(path: string, options: FileKeysOptions): Promise<
         return keys;
       }),
     () => fileKey.master.fill(0),
-    fileSignedHeads(`${file}.heads`, { lockTimeoutMs: lockTimeout }),
+    fileSignedHeads(`${file}.heads`, { lockTimeout }),
   );
 }
 

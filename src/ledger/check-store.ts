@@ -9,7 +9,7 @@ import { EMPTY_ROOT } from "../merkle/hash.ts";
 import { verifyConsistency } from "../merkle/verify.ts";
 import type { ChainStore } from "../storage/types.ts";
 import { checkpointSigners } from "./checkpoint-signers.ts";
-import type { RepairOptions } from "./ledger.ts";
+import type { RepairOptions } from "./options.ts";
 
 /** By a proof that ends in the root that was checked: what the store says a root was is no witness. */
 async function isExtension(

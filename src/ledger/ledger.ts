@@ -1,22 +1,12 @@
 import type { CID } from "multiformats/cid";
-import type { ErasureClass } from "../block/entry.ts";
 import type { AppendableChain } from "../chain/chain.ts";
-import type { Witness } from "../chain/witness.ts";
-import type { KindRule } from "../chain/kind-rule.ts";
 import type { Trust } from "../chain/trust.ts";
 import type { VerifyLedgerOptions, VerifyLedgerResult } from "../chain/verify-ledger.ts";
-import type { Labeller } from "../consent/labels/labeller.ts";
-import type { Directive, Overlay } from "../consent/model/model.ts";
+import type { Directive } from "../consent/model/model.ts";
 import type { SnapshotDirective } from "../consent/model/snapshot.ts";
-import type { Terminology } from "../consent/terminology/terminology.ts";
-import type { SuiteName } from "../envelope/suite.ts";
 import type { FhirResource } from "../fhir/resource.ts";
 import type { KeyAgreement } from "../identity/agreement.ts";
-import type { KeyStore } from "../identity/key-store.ts";
-import type { ShardKeys } from "../identity/shard-keys.ts";
-import type { SignedHeads } from "../identity/signed-heads.ts";
 import type { Signer } from "../identity/signer.ts";
-import type { StorageAdapter } from "../storage/types.ts";
 import type { Answer } from "./disclosure/answer.ts";
 import type { Attachment } from "./records/attachments.ts";
 import type { Access, UnreadableAccess } from "./disclosure/audit.ts";
@@ -29,8 +19,8 @@ import type {
 } from "./consents/file-consent.ts";
 import type { AnsweredQuestion, Question, QuestionTime } from "./disclosure/question.ts";
 import type { DisclosureResult } from "./disclosure/disclose.ts";
-import type { CompactionTime, EraseOptions } from "./erasure/erase-options.ts";
-import type { CompactionReport, ErasureStatement, Retention } from "./erasure/erase.ts";
+import type { EraseOptions } from "./erasure/erase-options.ts";
+import type { CompactionReport, ErasureStatement } from "./erasure/erase.ts";
 import type { Evidence } from "./consents/evidence.ts";
 import type { HeldContent } from "./consents/held.ts";
 import type { RecordExport } from "./disclosure/export-records.ts";
@@ -49,130 +39,12 @@ import type { PersonIdentifier, Subject } from "./entries/subjects.ts";
 import type { PendingErasure } from "./erasure/unfinished.ts";
 import type { BlobReport } from "./verify-blobs.ts";
 
-/** What {@link openLedger} may repair; each gives something up, so read what. */
-export interface RepairOptions {
-  /**
-   * Takes the storage's word for what this member's keys have signed, where their memory of signed
-   * heads is missing. What was signed since the storage was copied, if it was, is then forgotten.
-   */
-  readonly adoptSignedHeads?: boolean;
-  /**
-   * Opens a store that has lost blocks, and goes on from what is left. What those blocks held is
-   * gone; who saw them sees a second history; and the checkpoint keys that signed them sign no more
-   * here. Only where no copy that has them is left anywhere.
-   */
-  readonly acceptLostBlocks?: boolean;
-}
-
-/** What {@link openLedger} takes. */
-export interface OpenLedgerOptions {
-  /** Needs all three stores and an atomic commit, as `lmdbStorage` and `memoryStorage` give. */
-  readonly storage: StorageAdapter;
-  /** Holds this member's `sign` and `agree` keys, and a `checkpoint` key to sign checkpoints. */
-  readonly keys: KeyStore;
-  /**
-   * Keys of this member's vault, kept apart from the storage and replaced with every erasure, so
-   * that nothing erased can be opened from an older copy of the storage. Needs this process to be
-   * the only one that acts for the member. Default: one key in the storage, sealed to the member's
-   * own, which opens such a copy.
-   */
-  readonly shardKeys?: ShardKeys;
-  /**
-   * Remembers outside the storage what this member's keys have signed, so that a storage put back to
-   * an older copy is noticed and never signed over. Default: the key store's own, which `fileKeys`
-   * and `memoryKeys` have; keys in an HSM, a KMS or a browser must be given one (`fileSignedHeads`,
-   * or five lines over any store with compare-and-set). `"store"` says that there shall be none but
-   * the storage: an older copy of it then makes this member contradict itself.
-   */
-  readonly signedHeads?: SignedHeads | "store";
-  /** What may be repaired while opening, in so many words; nothing is by default. */
-  readonly repair?: RepairOptions;
-  /** The genesis record that founds the ledger. */
-  readonly genesis: Uint8Array;
-  /** did:key of the member this process acts for. Default: the key store's own actor. */
-  readonly member?: string;
-  /**
-   * Opens the ledger for a member that cannot write, or for none: what files entries then rejects with
-   * `ERR_CHAIN_READ_ONLY`. Without it opening does. Nothing is written to the storage; what the process
-   * derives from the ledger it keeps in memory.
-   */
-  readonly readOnly?: boolean;
-  /** Founds this ledger in a store that holds another. Default: refused, for a wrong genesis looks so. */
-  readonly beside?: boolean;
-  /** What must hold of the ledger: a store with another or a shorter history is refused. */
-  readonly trust?: Trust;
-  /**
-   * Lane that this process stays on, 0 to 1023, of those that write with one key at the same time.
-   * Default: each finds one by itself.
-   */
-  readonly lane?: number;
-  readonly labeller?: Labeller;
-  /** The organisation's own policy, where the patient is silent. Default: none, so refused. */
-  readonly defaults?: readonly Directive[];
-  /** What the law says above the patient's word, such as `part2Overlay()`. Default: nothing. */
-  readonly overlays?: readonly Overlay[];
-  /** What codes are read by; see `extendTerminology`. Default: the shipped one. */
-  readonly terminology?: Terminology;
-  /** ISO 3166 codes of the law that this member's records are under. Default: not stated. */
-  readonly jurisdictions?: readonly string[];
-  /** Codes of the obligations that this side carries out; others turn a permit into a denial. */
-  readonly understood?: readonly string[];
-  readonly retention?: Partial<Readonly<Record<ErasureClass, Retention>>>;
-  /**
-   * When the storage is compacted after an erasure. `now`: before `erase` resolves, and while opening
-   * where an earlier one was left pending. `later`: when {@link Ledger.compact} is called; until then
-   * what was erased may stand in the storage's files, which with `shardKeys` nobody can open any
-   * more. Default `now`.
-   */
-  readonly compaction?: CompactionTime;
-  /**
-   * What records and everything else are sealed with from now on; what was sealed with the other is
-   * read as before. `aes-gcm` needs node:crypto or WebCrypto. Default `chacha`.
-   */
-  readonly suite?: SuiteName;
-  /**
-   * Checks all blocks from genesis on and builds the derived data again, where they are suspected to
-   * be damaged. What another than this member's key derived is never believed anyway.
-   */
-  readonly rebuild?: boolean;
-  /**
-   * Builds the sealed index of this member's own entries again from the ledger and the envelopes,
-   * where it is damaged; one decryption an entry.
-   */
-  readonly rebuildIndex?: boolean;
-  /**
-   * Witnesses and validators that are asked to cosign each checkpoint. Where the ledger's policy
-   * requires some, checkpoints, receipts, exports and answers are refused without them; recording
-   * goes on. One that fails to answer, or does not within {@link cosignWithin}, is left out.
-   */
-  readonly cosigners?: readonly Witness[];
-  /**
-   * Milliseconds for which a checkpoint waits for cosigners, at most 2^31 − 1. Default 10,000. One
-   * that has not answered then is not asked again before it does.
-   */
-  readonly cosignWithin?: number;
-  /** Rules of entry kinds that the ledger's policy registers. */
-  readonly kinds?: readonly KindRule[];
-  /** Roles whose holders may break the glass. Default none. */
-  readonly privilegedRoles?: readonly string[];
-  /** Longest time that breaking the glass opens anything, in ms. Default one hour. */
-  readonly maxBreakGlass?: number;
-  /** Longest time that a request may count, in ms. Default ten minutes. */
-  readonly maxRequestLifetime?: number;
-  /**
-   * Milliseconds for which a write that got no answer is made again, with pauses, until it is known
-   * what became of it; then the call rejects with `ERR_STORAGE_AMBIGUOUS`. Default 10,000. It bounds tries
-   * that fail. A try that never ends is waited for: give the storage's client time limits of its own.
-   */
-  readonly settleWithin?: number;
-  /** Clock, in ms since 1970. Default `Date.now`. */
-  readonly now?: () => number;
-  /** Cryptographically strong random bytes. Default those of the platform. */
-  readonly random?: (length: number) => Uint8Array;
-  /** Told while blocks are caught up with. */
-  readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
-  readonly signal?: AbortSignal;
-}
+export type {
+  BreakGlassOptions,
+  OpenLedgerOptions,
+  PolicyOptions,
+  RepairOptions,
+} from "./options.ts";
 
 /** Whom a proof is for. */
 export interface ProofOptions {
@@ -399,7 +271,7 @@ export interface Ledger {
    * directives are believed: with it nobody is, until {@link trustWitnesses} says it anew.
    *
    * @throws {InputError} `ERR_INPUT_INVALID` for what is not lost, or opens again since the store was
-   *   restored: opening with `rebuildIndex` takes it in
+   *   restored: opening with `repair.index` takes it in
    */
   giveUp(entries: readonly Uint8Array[], options: { readonly reason: string }): Promise<void>;
   /** Writes the ledger as a CAR stream under a fresh checkpoint. */

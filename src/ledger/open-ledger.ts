@@ -49,7 +49,8 @@ import { createUploads } from "./records/uploads.ts";
 import { openVault } from "./vault/vault.ts";
 import { verifyBlobs } from "./verify-blobs.ts";
 import { assertRemembered, assertTrusted } from "./check-store.ts";
-import type { Ledger, OpenLedgerOptions, PendingWork, ProofOptions, Requester } from "./ledger.ts";
+import type { Ledger, PendingWork, ProofOptions, Requester } from "./ledger.ts";
+import { assertKnownOptions, type OpenLedgerOptions, type PolicyOptions } from "./options.ts";
 import { ledgerStorage } from "./storage.ts";
 import { untilClosed } from "./until-closed.ts";
 
@@ -64,12 +65,12 @@ import { untilClosed } from "./until-closed.ts";
  * @throws {ChainError} `ERR_CHAIN_LOST` when the store lacks blocks that this member's keys signed,
  *   `ERR_CHAIN_MEMORY` when the memory of signed heads is missing or damaged
  * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when a key is missing
- * @throws {TypeError} when neither the options nor the key store have `signedHeads`
+ * @throws {TypeError} when there is no such option as one that was given; when neither the options nor the key store have `signedHeads`
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` when the suite is none, or nothing native here has it
  */
 export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const options = takeOptions(given);
-  const { keys, genesis, shardKeys, lane } = options;
+  const { keys, genesis, shardKeys, lane, policy = {}, breakGlass = {}, repair = {} } = options;
   if (lane !== undefined && !(Number.isInteger(lane) && lane >= 0 && lane < MAX_LANES)) {
     throw new RangeError(`lane must be an integer from 0 to ${MAX_LANES - 1}`);
   }
@@ -85,8 +86,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     );
   }
   const suite = usableSuite(options.suite ?? "chacha");
-  const overlays = namedOverlays(options.overlays ?? []);
-  const defaults = checkedDefaults(options.defaults ?? []);
+  const overlays = namedOverlays(policy.overlays ?? []);
+  const defaults = checkedDefaults(policy.defaults ?? []);
   const compaction = options.compaction ?? "now";
   checkCompactionTime(compaction);
   const within = options.settleWithin ?? SETTLE_WITHIN;
@@ -103,16 +104,16 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     genesis,
     now,
     anchor: signer,
-    rebuild: options.rebuild ?? false,
+    rebuild: repair.derived ?? false,
     beside: options.beside ?? false,
-    acceptLoss: options.repair?.acceptLostBlocks ?? false,
+    acceptLoss: repair.acceptLostBlocks ?? false,
     ...(options.kinds === undefined ? {} : { kinds: options.kinds }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
   await assertTrusted(chain, options.trust);
   const memory = memoryOf(signedHeads, chain.ledger);
-  await assertRemembered({ chain, chains: storage.chains, memory }, keys, options.repair);
+  await assertRemembered({ chain, chains: storage.chains, memory }, keys, repair);
   const readOnly = await whyReadOnly(chain, signer, keys);
   if (readOnly !== undefined && options.readOnly !== true) throw readOnlyError(readOnly);
   const vault = await openVault({
@@ -155,12 +156,12 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     catalogue: () => catalogue,
     filing: () => filing,
     subjects,
-    retention: options.retention ?? {},
+    retention: policy.retention ?? {},
     turns,
     compaction,
   });
-  const terminology = options.terminology ?? defaultTerminology();
-  const labeller = options.labeller ?? createLabeller(undefined, { terminology });
+  const terminology = policy.terminology ?? defaultTerminology();
+  const labeller = policy.labeller ?? createLabeller(undefined, { terminology });
   // With shard keys this process is the only one.
   const uploads = createUploads(context, lane ?? (shardKeys === undefined ? undefined : 0));
   const contents = createRecordContents(context, { catalogue, subjects, uploads });
@@ -177,7 +178,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     turns,
   });
   const reviews = createReviews(context, { catalogue, filing, turns });
-  const { maxRequestLifetime = 600_000 } = options;
+  const { maxRequestLifetime = 600_000 } = policy;
   const disclosing: DiscloseContext = {
     ...context,
     catalogue,
@@ -188,15 +189,15 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     defaults,
     overlays,
     terminology,
-    understood: options.understood ?? [],
-    ...(options.jurisdictions === undefined ? {} : { jurisdictions: options.jurisdictions }),
+    supportedObligations: policy.supportedObligations ?? [],
+    ...(policy.jurisdictions === undefined ? {} : { jurisdictions: policy.jurisdictions }),
     labeller,
     maxRequestLifetime,
     replays: openReplays(context, { catalogue, maxRequestLifetime }),
-    privilegedRoles: options.privilegedRoles ?? [],
-    maxBreakGlass: options.maxBreakGlass ?? 3_600_000,
+    privilegedRoles: breakGlass.roles ?? [],
+    maxBreakGlass: breakGlass.maxDuration ?? 3_600_000,
   };
-  if (options.rebuildIndex === true) await catalogue.rebuild();
+  if (repair.index === true) await catalogue.rebuild();
   // What cannot be completed stays pending, and keeps nothing else from being read.
   const unresumed: PendingWork[] = [];
   if (options.readOnly !== true) {
@@ -383,20 +384,31 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   return untilClosed(ledger, { isClosed: () => closing !== undefined, writing, readOnly: why });
 }
 
-/** Copies the options that are data, which are read while and after the ledger is opened. */
+/**
+ * Refuses unknown options, and copies those that are data, which are read while and after the ledger
+ * is opened.
+ */
 function takeOptions(given: OpenLedgerOptions): OpenLedgerOptions {
-  const options: Record<string, unknown> = { ...given };
-  for (const name of DATA) if (name in options) options[name] = takeArgument(options[name]);
-  return options as unknown as OpenLedgerOptions;
+  assertKnownOptions(given);
+  const { policy } = given;
+  return {
+    ...take(given, ["genesis", "trust", "breakGlass", "repair"]),
+    ...(policy === undefined ? {} : { policy: take(policy, POLICY_DATA) }),
+  };
 }
 
-const DATA: readonly (keyof OpenLedgerOptions)[] = [
-  "genesis",
-  "trust",
+function take<T extends object>(given: T, data: readonly (keyof T)[]): T {
+  const taken = { ...given };
+  for (const name of data) {
+    if (name in taken) taken[name] = takeArgument(taken[name]) as T[keyof T];
+  }
+  return taken;
+}
+
+const POLICY_DATA: readonly (keyof PolicyOptions)[] = [
   "defaults",
   "overlays",
   "jurisdictions",
-  "understood",
+  "supportedObligations",
   "retention",
-  "privilegedRoles",
 ];

@@ -32,9 +32,11 @@ export function agreeOn(seeds: number, first = 0): Seen {
   const glass = new Map<Decision["breakGlass"], number>();
   let depth = 0;
   for (let seed = first; seed < first + seeds; seed++) {
-    const { snapshot, request, resource, asOf, understood } = tripleOf(seed);
-    const decision = compileDirectives(snapshot).evaluate(request, resource, asOf, { understood });
-    const expected = SPECIFICATION.decide(snapshot, request, resource, asOf, understood);
+    const { snapshot, request, resource, asOf, supportedObligations } = tripleOf(seed);
+    const decision = compileDirectives(snapshot).evaluate(request, resource, asOf, {
+      supportedObligations,
+    });
+    const expected = SPECIFICATION.decide(snapshot, request, resource, asOf, supportedObligations);
     const { outcome, breakGlass } = decision;
     if (differs(decision, expected)) {
       expect(specified(decision), `seed ${seed}`).toEqual(expected);

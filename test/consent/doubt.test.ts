@@ -42,13 +42,17 @@ function lessStated(request: ConsentRequest, dice: Dice): ConsentRequest {
 // permitted with it, under every duty, and what is never to be opened stays so.
 
 const PURPOSES = ["TREAT"];
-const ask = (root: Rule, about: Partial<ConsentResource>, understood: readonly string[] = []) =>
+const ask = (
+  root: Rule,
+  about: Partial<ConsentResource>,
+  supportedObligations: readonly string[] = [],
+) =>
   decide({
     it: "",
     given: [filed("a", { root })],
     asked: { purposes: PURPOSES },
     about,
-    understood,
+    supportedObligations,
     then: "permit",
   });
 
@@ -92,13 +96,13 @@ describe("what is not known", () => {
     let permitted = 0;
     const wrong: unknown[] = [];
     for (let seed = 0; seed < 3_000; seed++) {
-      const { snapshot, request, resource, asOf, understood } = tripleOf(seed);
+      const { snapshot, request, resource, asOf, supportedObligations } = tripleOf(seed);
       const dice = diceOf(seed + 7_000_000);
       const consent = compileDirectives(snapshot);
-      const known = consent.evaluate(request, resource, asOf, { understood });
+      const known = consent.evaluate(request, resource, asOf, { supportedObligations });
       const asked = dice.chance(0.5) ? request : lessStated(request, dice);
       const less = lessKnown(resource, dice);
-      const doubted = consent.evaluate(asked, less, asOf, { understood });
+      const doubted = consent.evaluate(asked, less, asOf, { supportedObligations });
       if (doubted.outcome === "permit") {
         permitted++;
         if (known.outcome !== "permit") wrong.push([seed, known.outcome]);

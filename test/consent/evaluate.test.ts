@@ -146,7 +146,7 @@ describe("evaluate", () => {
 
   it("gives the same bytes, whatever order law, defaults and facts were listed in", () => {
     for (let seed = 0; seed < 400; seed++) {
-      const { snapshot, request, resource, asOf, understood } = tripleOf(seed);
+      const { snapshot, request, resource, asOf, supportedObligations } = tripleOf(seed);
       const turned = {
         ...snapshot,
         organisation: [...snapshot.organisation].reverse(),
@@ -157,7 +157,7 @@ describe("evaluate", () => {
         capacities: [...snapshot.capacities].reverse(),
       };
       const decided = [snapshot, turned].map((one) =>
-        encodeDecision(evaluate(request, resource, one, asOf, { understood })),
+        encodeDecision(evaluate(request, resource, one, asOf, { supportedObligations })),
       );
       expect(decided[1], `${seed}`).toEqual(decided[0]);
     }

@@ -37,7 +37,7 @@ function lines(item: Omit<Case, "then">, options: ExplainOptions = {}): string[]
     requestOf(item.asked),
     resourceOf(item.about),
     at(item.on ?? "2024-06-15"),
-    { understood: item.understood ?? [] },
+    { supportedObligations: item.supportedObligations ?? [] },
   );
   return explain(decision, { snapshot, ...options })
     .split("\n")
@@ -327,7 +327,7 @@ const rows: readonly Row[] = [
         root: permit({}, { id: "a", obligations: ["DELAU"], refrains: ["NORDSCLCD"] }),
       }),
     ],
-    understood: ["DELAU"],
+    supportedObligations: ["DELAU"],
     says: [
       "Permitted.",
       'The patient allows records to be shared for treatment (rule "a").',

@@ -10,8 +10,8 @@ import { diceOf, recordOf, ruleOf, tripleOf, type Triple } from "./random.ts";
 import { filed, onLedger } from "./support.ts";
 
 const SEEDS = 600;
-const decisionOf = ({ snapshot, request, resource, asOf, understood }: Triple) =>
-  compileDirectives(snapshot).evaluate(request, resource, asOf, { understood });
+const decisionOf = ({ snapshot, request, resource, asOf, supportedObligations }: Triple) =>
+  compileDirectives(snapshot).evaluate(request, resource, asOf, { supportedObligations });
 
 /** The snapshot with one more directive, in a lineage of its own, without default. */
 function withDirective(snapshot: ConsentSnapshot, root: Rule): ConsentSnapshot {
@@ -99,13 +99,13 @@ describe("a decision", () => {
   it("does not depend on what the same snapshot was asked before", () => {
     for (let seed = 0; seed < SEEDS; seed++) {
       const triple = tripleOf(seed);
-      const { snapshot, request, resource, asOf, understood } = triple;
+      const { snapshot, request, resource, asOf, supportedObligations } = triple;
       const consent = compileDirectives(snapshot);
       const other = tripleOf(seed + 1);
       for (const moment of [asOf + 86_400_000 * 400, 0, asOf]) {
         consent.evaluate(other.request, other.resource, moment);
       }
-      const again = consent.evaluate(request, resource, asOf, { understood });
+      const again = consent.evaluate(request, resource, asOf, { supportedObligations });
       expect(encodeDecision(again)).toEqual(encodeDecision(decisionOf(triple)));
     }
   });
@@ -133,12 +133,15 @@ describe("filter", () => {
   it("equals evaluating each, also where decisions are shared", () => {
     for (let seed = 0; seed < 200; seed++) {
       const dice = diceOf(seed);
-      const { snapshot, request, asOf, understood } = tripleOf(seed);
+      const { snapshot, request, asOf, supportedObligations } = tripleOf(seed);
       const consent = compileDirectives(snapshot);
       const list = Array.from({ length: 40 }, (_, i) => recordOf(dice, `Observation/${i}`));
-      const page = filter(consent, request, list, asOf, { understood });
+      const page = filter(consent, request, list, asOf, { supportedObligations });
       const each = list
-        .map((item) => ({ item, decision: consent.evaluate(request, item, asOf, { understood }) }))
+        .map((item) => ({
+          item,
+          decision: consent.evaluate(request, item, asOf, { supportedObligations }),
+        }))
         .filter(({ decision }) => decision.outcome === "permit");
       expect(page, `${seed}`).toEqual({ items: each, cursor: null, complete: true });
     }
@@ -148,17 +151,21 @@ describe("filter", () => {
     let pages = 0;
     for (let seed = 0; seed < 200; seed++) {
       const dice = diceOf(seed);
-      const { snapshot, request, asOf, understood } = tripleOf(seed);
+      const { snapshot, request, asOf, supportedObligations } = tripleOf(seed);
       const consent = compileDirectives(snapshot);
       const list = Array.from({ length: 25 }, (_, i) => recordOf(dice, `Observation/${i}`));
       const permits = (item: (typeof list)[0]) =>
-        consent.evaluate(request, item, asOf, { understood }).outcome === "permit";
+        consent.evaluate(request, item, asOf, { supportedObligations }).outcome === "permit";
       const wanted = list.filter(permits);
       const limit = 1 + dice.below(6);
       const given: typeof list = [];
       let cursor: string | undefined;
       for (;;) {
-        const options = { understood, limit, ...(cursor === undefined ? {} : { cursor }) };
+        const options = {
+          supportedObligations,
+          limit,
+          ...(cursor === undefined ? {} : { cursor }),
+        };
         const page = filter(consent, request, list, asOf, options);
         // What is withheld leaves no trace: without it the page is the same, cursor and all.
         expect(filter(consent, request, wanted, asOf, options), `${seed}`).toEqual(page);

@@ -149,8 +149,8 @@ const triples: (Triple & { readonly expected: Specified })[] = [];
 function tripleAt(seed: number): Triple & { readonly expected: Specified } {
   for (let next = triples.length; next <= seed; next++) {
     const triple = tripleOf(next);
-    const { snapshot, request, resource, asOf, understood } = triple;
-    const expected = SPECIFICATION.decide(snapshot, request, resource, asOf, understood);
+    const { snapshot, request, resource, asOf, supportedObligations } = triple;
+    const expected = SPECIFICATION.decide(snapshot, request, resource, asOf, supportedObligations);
     triples.push({ ...triple, expected });
   }
   return triples[seed]!;
@@ -196,8 +196,10 @@ async function buildWith(
 /** The first seed on which an evaluator and the reference differ. */
 function firstDifference({ compileDirectives }: typeof consent): number | undefined {
   for (let seed = 0; seed < SEEDS; seed++) {
-    const { snapshot, request, resource, asOf, understood, expected } = tripleAt(seed);
-    const decision = compileDirectives(snapshot).evaluate(request, resource, asOf, { understood });
+    const { snapshot, request, resource, asOf, supportedObligations, expected } = tripleAt(seed);
+    const decision = compileDirectives(snapshot).evaluate(request, resource, asOf, {
+      supportedObligations,
+    });
     if (differs(decision, expected)) return seed;
   }
   return undefined;

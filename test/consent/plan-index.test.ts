@@ -104,7 +104,7 @@ describe("many lineages", () => {
       for (let turn = 0; turn < 3; turn++) {
         const request = requestOf(dice);
         const resource = recordOf(dice);
-        const decision = consent.evaluate(request, resource, NOW, { understood: DUTIES });
+        const decision = consent.evaluate(request, resource, NOW, { supportedObligations: DUTIES });
         const expected = SPECIFICATION.decide(snapshot, request, resource, NOW, DUTIES);
         if (differs(decision, expected)) expect(decision, `${seed}`).toMatchObject(expected);
         const grounds = decision.basedOn.map(String);

@@ -52,7 +52,7 @@ export interface Triple {
   readonly request: ConsentRequest;
   readonly resource: ConsentResource;
   readonly asOf: number;
-  readonly understood: readonly string[];
+  readonly supportedObligations: readonly string[];
 }
 
 export const NOW = at("2024-06-15");
@@ -539,7 +539,7 @@ export function tripleOf(seed: number): Triple {
     request: askedOf(dice),
     resource: recordOf(dice),
     asOf: NOW,
-    understood: dice.chance(0.5) ? ["DELAU"] : [],
+    supportedObligations: dice.chance(0.5) ? ["DELAU"] : [],
   };
 }
 

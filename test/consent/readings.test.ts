@@ -517,7 +517,7 @@ describe("codes on a refusal", () => {
     expect(refused).toMatchObject({ outcome: "deny", obligations: [], refrains: ["NORDSCLCD"] });
     const open = decide({ it: "", given, about: unlabelled, then: "indeterminate" });
     expect(open).toMatchObject({ outcome: "indeterminate", obligations: [], refrains: [] });
-    const given2 = decide({ it: "", given, understood: ["DELAU"], then: "permit" });
+    const given2 = decide({ it: "", given, supportedObligations: ["DELAU"], then: "permit" });
     expect(given2).toMatchObject({ outcome: "permit", obligations: ["DELAU"], refrains: [] });
   });
 });

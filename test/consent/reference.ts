@@ -866,7 +866,7 @@ export const SPECIFICATION = {
     request: ConsentRequest,
     resource: ConsentResource,
     asOf: number,
-    understood: readonly string[] = [],
+    supportedObligations: readonly string[] = [],
   ): Specified {
     const each = request.purposes.map((purpose) =>
       forPurpose({ snapshot, request, resource, asOf, purpose }),
@@ -889,7 +889,7 @@ export const SPECIFICATION = {
     const deciding = each.filter((one) => one.answer === answer);
     const obligations = sortedOnce(deciding.flatMap((one) => one.obligations));
     const refrains = sortedOnce(deciding.flatMap((one) => one.refrains));
-    if (answer === "permit" && obligations.some((code) => !understood.includes(code))) {
+    if (answer === "permit" && obligations.some((code) => !supportedObligations.includes(code))) {
       return { outcome: "deny", obligations: [], refrains: [], ...rest };
     }
     // `none` is both what strongest finds and what it falls back to.

@@ -1441,7 +1441,7 @@ const tables: Readonly<Record<string, readonly Case[]>> = {
       given: [filed("a", { root: permit() })],
       facts: { overlays: [lawOf(part2Overlay())] },
       about: { labels: labelled(sensitivity("OPIOIDUD"), confidentiality("R")) },
-      understood: ["PRIVMARK"],
+      supportedObligations: ["PRIVMARK"],
       then: "deny",
       because: ["requirement"],
     },
@@ -1452,7 +1452,7 @@ const tables: Readonly<Record<string, readonly Case[]>> = {
         organisation: onLedger([filed("org", { root: permit() })]),
       },
       about: { labels: labelled(sensitivity("SUD")) },
-      understood: ["PRIVMARK"],
+      supportedObligations: ["PRIVMARK"],
       then: "deny",
       because: ["requirement"],
     },
@@ -1461,7 +1461,7 @@ const tables: Readonly<Record<string, readonly Case[]>> = {
       given: [namesAll],
       facts: { overlays: [lawOf(part2Overlay())] },
       about: { labels: labelled(sensitivity("SUD")) },
-      understood: ["PRIVMARK"],
+      supportedObligations: ["PRIVMARK"],
       then: "permit",
     },
     {
@@ -1477,7 +1477,7 @@ const tables: Readonly<Record<string, readonly Case[]>> = {
       given: [filed("a", { root: permit({ data: { labels: [sensitivity("SUD")] } }) })],
       facts: { overlays: [lawOf(part2Overlay())] },
       about: { labels: labelled(sensitivity("SUD")) },
-      understood: ["PRIVMARK"],
+      supportedObligations: ["PRIVMARK"],
       then: "deny",
     },
     {
@@ -1672,7 +1672,7 @@ const tables: Readonly<Record<string, readonly Case[]>> = {
     {
       it: "an obligation that is understood permits",
       given: [filed("a", { root: permit({}, { obligations: ["DELAU"] }) })],
-      understood: ["DELAU"],
+      supportedObligations: ["DELAU"],
       then: "permit",
     },
     {
@@ -1681,7 +1681,7 @@ const tables: Readonly<Record<string, readonly Case[]>> = {
         filed("a", { lineage: "a", root: permit({}, { obligations: ["DELAU"] }) }),
         filed("b", { lineage: "b", root: permit({}, { obligations: ["ENCRYPT"] }) }),
       ],
-      understood: ["DELAU"],
+      supportedObligations: ["DELAU"],
       then: "deny",
     },
     {

@@ -195,7 +195,7 @@ export interface Case {
   readonly asked?: Partial<ConsentRequest>;
   readonly about?: Partial<ConsentResource>;
   readonly on?: string;
-  readonly understood?: readonly string[];
+  readonly supportedObligations?: readonly string[];
   readonly then: Decision["outcome"];
   /** Reasons as `kind path` or directives set aside as `aside why`; the listed ones must be there. */
   readonly because?: readonly string[];
@@ -208,7 +208,7 @@ export function decide(item: Case): Decision {
     requestOf(item.asked),
     resourceOf(item.about),
     at(item.on ?? "2024-06-15"),
-    { understood: item.understood ?? [] },
+    { supportedObligations: item.supportedObligations ?? [] },
   );
 }
 

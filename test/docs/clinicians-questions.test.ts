@@ -106,7 +106,7 @@ const hivApart = consent(butHiv, {
   validity: { from: "2025-12-01", to: "2026-12-31", zone: "UTC" },
 });
 const DAY = 86_400_000;
-const privileged = { privilegedRoles: ["emergency-physician"] };
+const privileged = { breakGlass: { roles: ["emergency-physician"] } };
 
 const SCENARIOS: readonly Scenario[] = [
   {
@@ -197,19 +197,21 @@ const SCENARIOS: readonly Scenario[] = [
     said: "Nothing. The hospital's policy: for treatment, whoever treats may see everything.",
     record: "a blood pressure",
     options: {
-      defaults: [
-        {
-          v: 1,
-          lineage: "policy",
-          predecessors: [],
-          mode: "replace",
-          grantor: { actor: "the hospital", capacity: "self", evidence: [] },
-          basis: { uri: "urn:example:policy", version: "1" },
-          validity: { from: "2020", zone: "UTC" },
-          default: "none",
-          root: rule("policy", "permit", TREAT),
-        },
-      ],
+      policy: {
+        defaults: [
+          {
+            v: 1,
+            lineage: "policy",
+            predecessors: [],
+            mode: "replace",
+            grantor: { actor: "the hospital", capacity: "self", evidence: [] },
+            basis: { uri: "urn:example:policy", version: "1" },
+            validity: { from: "2020", zone: "UTC" },
+            default: "none",
+            root: rule("policy", "permit", TREAT),
+          },
+        ],
+      },
     },
     given: async () => undefined,
     then: "permit",
@@ -309,7 +311,13 @@ const SCENARIOS: readonly Scenario[] = [
     question: "He agreed to everything. May the clinic read about his drinking?",
     said: "Whoever treats him may see everything. The law (42 CFR Part 2) wants more for addiction records.",
     record: "a note on his drinking",
-    options: { overlays: [part2Overlay()], understood: ["PRIVMARK"], jurisdictions: ["US"] },
+    options: {
+      policy: {
+        overlays: [part2Overlay()],
+        supportedObligations: ["PRIVMARK"],
+        jurisdictions: ["US"],
+      },
+    },
     given: consent(rule("care", "permit", TREAT)),
     then: "deny",
     released: false,
@@ -318,7 +326,13 @@ const SCENARIOS: readonly Scenario[] = [
     question: "He signed the form for addiction records, for this clinic.",
     said: "The clinic may see what is about addiction, for treatment.",
     record: "a note on his drinking",
-    options: { overlays: [part2Overlay()], understood: ["PRIVMARK"], jurisdictions: ["US"] },
+    options: {
+      policy: {
+        overlays: [part2Overlay()],
+        supportedObligations: ["PRIVMARK"],
+        jurisdictions: ["US"],
+      },
+    },
     given: async (w) =>
       consent(
         rule("addiction form", "permit", {

@@ -51,7 +51,7 @@ it("lets a lost refusal be filed again before it is given up, as the page says",
   const { block } = await w.hl.chain.readBlock(place.height);
   const bytes = block.transactions[place.transaction]!.entries[place.entry]!;
   await w.storage.blobs!.delete([(decodeEntry(bytes) as SubjectEntry).body]);
-  const hl = await w.again({ rebuildIndex: true });
+  const hl = await w.again({ repair: { index: true } });
   const ask = async () => (await hl.request(w.b, { patient: MRN, purposes: ["TREAT"] })).count;
   await expect(ask()).rejects.toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
   const again = treatmentOnly(w.patient, { root: deny, predecessors: [id] });

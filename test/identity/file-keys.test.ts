@@ -158,7 +158,7 @@ describe("fileKeys", () => {
   });
 
   it("takes over the lock of a process that is gone, and waits for one that is not", async () => {
-    const keys = await fileKeys(path, { ...options, lockTimeoutMs: 100 });
+    const keys = await fileKeys(path, { ...options, lockTimeout: 100 });
     const { hostname } = await import("node:os");
     // Above Linux's and macOS's largest process id.
     await writeFile(`${path}.lock`, `4999999 ${hostname()} 00\n`);

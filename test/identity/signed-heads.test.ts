@@ -106,7 +106,7 @@ describe("fileSignedHeads", () => {
   });
 
   it("takes over the lock of a process that is gone, and waits for one that is not", async () => {
-    const heads = fileSignedHeads(path, { lockTimeoutMs: 60 });
+    const heads = fileSignedHeads(path, { lockTimeout: 60 });
     await heads.keep(undefined, bytesFor("a"));
     const { hostname } = await import("node:os");
     await writeFile(`${path}.lock`, `999999999 ${hostname()} x\n`);

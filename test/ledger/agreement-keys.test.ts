@@ -52,7 +52,7 @@ it.each([
       storage,
       keys: custodian,
       genesis,
-      labeller: LABELLER,
+      policy: { labeller: LABELLER },
       now: () => START,
     });
     const patient = memorySigner({ alg: "Ed25519", secret: bytesFor("patient") });

@@ -74,7 +74,7 @@ async function world(
   const storage = memoryStorage();
   const now = () => START;
   const open = (options: Partial<OpenLedgerOptions> = {}) =>
-    openLedger({ storage, keys: a, genesis, labeller: LABELLER, now, ...options });
+    openLedger({ storage, keys: a, genesis, policy: { labeller: LABELLER }, now, ...options });
   let seq = 0;
   /** Changes the policy by an entry that both members approve. */
   const change = async (hl: Ledger, changes: Partial<LedgerPolicy>): Promise<void> => {

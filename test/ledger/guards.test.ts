@@ -66,8 +66,7 @@ describe("verifyBlobs", () => {
 
 describe("breaking the glass", () => {
   const privileged: Partial<OpenLedgerOptions> = {
-    privilegedRoles: ["emergency-physician"],
-    maxBreakGlass: 60_000,
+    breakGlass: { roles: ["emergency-physician"], maxDuration: 60_000 },
   };
 
   async function broken(w: Ward, attestedBy: string, lasting = 60_000): Promise<number> {
@@ -111,7 +110,7 @@ describe("breaking the glass", () => {
 
 describe("disclose", () => {
   it("binds the requester to the duties of both decisions", async () => {
-    const w = await ward({ understood: ["A", "B"] });
+    const w = await ward({ policy: { supportedObligations: ["A", "B"] } });
     await w.hl.record(w.me, observation("bp-1"));
     const first = await w.permit({ root: permitAll({ obligations: ["A"], refrains: ["R"] }) });
     const other = await w.again();

@@ -115,7 +115,7 @@ async function scenario(at: number, forge: Forge) {
 async function expectHonest({ w, inner, given }: Awaited<ReturnType<typeof scenario>>) {
   // Whatever was written stands, and nothing that was given out says otherwise.
   expect(await verifyLedger(inner.chains, { genesis: w.genesis })).toMatchObject({ ok: true });
-  const hl = await w.open({ rebuild: true });
+  const hl = await w.open({ repair: { derived: true } });
   for (const note of given.notes) {
     const { size, root } = readCheckpoint(note)!;
     expect(root).toEqual(await hl.chain.rootAt(size));

@@ -33,7 +33,7 @@ async function without(w: Ward, place: EntryPlace | DurablePlace): Promise<Ledge
   const bytes = block.transactions[place.transaction]!.entries[at]!;
   await w.hl.close();
   await w.storage.blobs!.delete([(decodeEntry(bytes) as SubjectEntry).body]);
-  return w.again({ rebuildIndex: true });
+  return w.again({ repair: { index: true } });
 }
 
 const ask = (hl: Ledger, { b }: Ward, patient = MRN) =>

@@ -130,7 +130,7 @@ describe("a store with shard keys", () => {
   it("opens nothing that was erased, when all of the store is what it was before", async () => {
     for (const snapshot of scene.snapshots) {
       const swept = await storageFrom(snapshot);
-      const hl = await openCopy(scene, swept, { rebuildIndex: true }).catch(() => undefined);
+      const hl = await openCopy(scene, swept, { repair: { index: true } }).catch(() => undefined);
       if (hl === undefined) continue;
       const found = await answers(scene, hl);
       expect(found.get("reading what was erased")).toMatch(/^error ERR_/);
@@ -149,7 +149,7 @@ describe("a store without", () => {
   });
 
   for (const name of Object.keys(damagesOf({ chains: new Map(), blobs: [], state: new Map() }))) {
-    const rebuilding = { open: { rebuildIndex: true } };
+    const rebuilding = { open: { repair: { index: true } } };
     it(
       `is right or says so when its index is built again and ${name}`,
       { timeout: TIME },
@@ -412,7 +412,7 @@ describe("a machine that dies while the index is written", () => {
         const storage = await storageFrom(whole);
         const alive = { writes };
         const hl = await w
-          .open({ storage: dying(storage, alive), ...PRIVILEGED, rebuildIndex: true })
+          .open({ storage: dying(storage, alive), ...PRIVILEGED, repair: { index: true } })
           .catch(() => undefined);
         await hl?.records(w.me).catch(() => undefined);
         await hl?.close().catch(() => undefined);

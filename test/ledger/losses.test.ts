@@ -88,7 +88,7 @@ describe("a revocation of which the store lost", () => {
   it("its place in the index is found again when that is built anew", async () => {
     const lost = await revoked();
     await lost.w.storage.state!.batch([lost.vault.remove(await pageName(lost))]);
-    const hl = await lost.w.again({ rebuildIndex: true });
+    const hl = await lost.w.again({ repair: { index: true } });
     expect(await hl.directives(await hl.ensureSubject(MRN))).toHaveLength(2);
     expect((await hl.request(lost.w.b, { patient: MRN, purposes: ["TREAT"] })).count).toBe(0);
   });

@@ -68,7 +68,7 @@ describe("openLedger on a store that lost blocks", () => {
       if (keep === 0) w.data.chains.delete(name);
       else w.keep(keep);
       for (const rebuild of [false, true])
-        await expect(w.size({ rebuild })).rejects.toMatchObject(LOST);
+        await expect(w.size({ repair: { derived: rebuild } })).rejects.toMatchObject(LOST);
       // A refusal destroys no evidence.
       await expect(w.size()).rejects.toMatchObject(LOST);
     }
@@ -161,7 +161,7 @@ describe("openLedger on a storage that was put back to an older copy", () => {
     expect(late.size).toBeGreaterThan(early.size);
     putBack(w.data, older);
     await expect(w.size()).rejects.toMatchObject(LOST);
-    await expect(w.size({ rebuild: true })).rejects.toMatchObject(LOST);
+    await expect(w.size({ repair: { derived: true } })).rejects.toMatchObject(LOST);
     putBack(w.data, newest);
     expect(await w.size()).toBe(late.size);
     expect(readCheckpoint(await w.checkpoint())!).toEqual(late);

@@ -136,7 +136,9 @@ describe("openLedger", () => {
     });
     await hl.release(me);
     await hl.close();
-    const strict = await open({ retention: { clinical: { keepFor: 1000, rule: "10 years" } } });
+    const strict = await open({
+      policy: { retention: { clinical: { keepFor: 1000, rule: "10 years" } } },
+    });
     await expect(strict.erase(me, { all: true, reason: "asked" })).rejects.toMatchObject({
       code: "ERR_INPUT_RETAINED",
       message: expect.stringContaining("10 years"),
@@ -148,7 +150,7 @@ describe("openLedger", () => {
     await hl.consent(me, treatmentOnly(patient), { grantor: patient });
     await hl.record(me, alcoholDependence("c-1"));
     await hl.close();
-    const again = await open({ privilegedRoles: ["emergency-physician"] });
+    const again = await open({ breakGlass: { roles: ["emergency-physician"] } });
     const what = {
       patient: MRN,
       purposes: ["BTG"],

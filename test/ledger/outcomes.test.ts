@@ -202,7 +202,7 @@ const CALLS: Readonly<
     },
   },
   relabelStale: {
-    prepare: ({ w }) => w.again({ labeller: OTHER_RULES }),
+    prepare: ({ w }) => w.again({ policy: { labeller: OTHER_RULES } }),
     call: ({ prepared }) => (prepared as Ledger).relabelStale(),
     count: async ({ w }) => (await w.hl.records(w.me))[0]!.history.length,
   },
@@ -217,8 +217,11 @@ const CALLS: Readonly<
 async function outcome(name: string, faults: readonly Fault[]): Promise<[string, number]> {
   const plan: Fault[] = [];
   const inner = memoryStorage();
-  const privilegedRoles = ["emergency-physician"];
-  const w = await ward({ inner: faulty(inner, plan), settleWithin: 60, privilegedRoles });
+  const w = await ward({
+    inner: faulty(inner, plan),
+    settleWithin: 60,
+    breakGlass: { roles: ["emergency-physician"] },
+  });
   const { id: record } = await w.hl.record(w.me, observation("first"));
   await w.hl.records(w.me);
   const { prepare, count } = CALLS[name]!;
@@ -357,7 +360,7 @@ describe("what is said of an outcome is true on the ledger", () => {
     const inner = faulty(memoryStorage(), plan);
     const w = await ward({ inner, settleWithin: 0 });
     for (const name of ["a", "b"]) await w.hl.record(w.me, observation(name));
-    const hl = await w.again({ labeller: OTHER_RULES, settleWithin: 0 });
+    const hl = await w.again({ policy: { labeller: OTHER_RULES }, settleWithin: 0 });
     const onProgress = ({ relabelled }: { readonly relabelled: number }): void =>
       void (relabelled === 1 && plan.length === 0 && plan.push("not written"));
     await expect(hl.relabelStale({ onProgress })).rejects.toMatchObject({
@@ -409,7 +412,7 @@ describe("what is said of an outcome is true on the ledger", () => {
       }
       return inner.commit(batch, how);
     };
-    const hl = await w.again({ storage: { ...inner, commit }, rebuildIndex: true });
+    const hl = await w.again({ storage: { ...inner, commit }, repair: { index: true } });
     await expect(hl.giveUp([id, permit], { reason: "no backup" })).rejects.toMatchObject({
       code: "ERR_STORAGE_AMBIGUOUS",
     });

@@ -107,7 +107,7 @@ async function everythingIn(storage: FullStorage, car: AsyncIterable<Uint8Array>
 
 /** A whole life of a few patients' data: recorded, permitted, asked for, broken into, erased. */
 async function live(inner: FullStorage, bundles: readonly string[]) {
-  const w = await ward({ inner, privilegedRoles: ["emergency-physician"] });
+  const w = await ward({ inner, breakGlass: { roles: ["emergency-physician"] } });
   const values = new Set<string>();
   const asked = {
     user: "Dr. Ottilie Brandstetter",

@@ -169,7 +169,7 @@ describe("a genesis record that is not the store's", () => {
     const refused = { code: "ERR_CHAIN_GENESIS", message: expect.stringContaining("another") };
     await expect(world.open({ genesis })).rejects.toMatchObject(refused);
     await expect(openChain({ storage: world.storage, genesis })).rejects.toMatchObject(refused);
-    await expect(world.open({ genesis, rebuild: true })).rejects.toMatchObject(refused);
+    await expect(world.open({ genesis, repair: { derived: true } })).rejects.toMatchObject(refused);
     // The store's own opens still, and a second one where it is wanted.
     const second = await world.open({ genesis, beside: true });
     const other = await second.ensureSubject(MRN);

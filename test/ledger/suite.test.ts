@@ -46,7 +46,7 @@ describe("openLedger with a suite", () => {
     expect(await suitesIn(storage)).toEqual({ [suite]: 5 });
     await w.hl.close();
 
-    const again = await w.open({ storage, suite: other, rebuildIndex: true });
+    const again = await w.open({ storage, suite: other, repair: { index: true } });
     const second = await again.record(w.me, observation("bp-2"), { amends: first.id });
     expect(await suitesIn(storage)).toEqual({ [suite]: 5, [other]: 1 });
     expect(bytesToUtf8(await again.read(first.id))).toBe(observation("bp-2"));

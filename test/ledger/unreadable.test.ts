@@ -61,7 +61,7 @@ describe("what was written wrong", () => {
       expect(item.id).toHaveLength(32);
       expect(item.unreadable).toMatch(/^ERR_ENCODING_/);
     }
-    const rebuilt = await w.again({ rebuildIndex: true });
+    const rebuilt = await w.again({ repair: { index: true } });
     expect(await collect(rebuilt.audit(w.me))).toHaveLength(8);
   });
 

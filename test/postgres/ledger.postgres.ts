@@ -43,7 +43,11 @@ describePostgres("a ledger over PostgreSQL", () => {
     await storage.close();
 
     const later = await open();
-    const reopened = await reopen({ storage: later, lane: 50, rebuild: true } as object);
+    const reopened = await reopen({
+      storage: later,
+      lane: 50,
+      repair: { derived: true },
+    } as object);
     const subject = await reopened.ensureSubject({
       system: "urn:oid:1.2.36.146.595.217.0.1",
       value: "MRN-0012345",

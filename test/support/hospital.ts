@@ -86,9 +86,10 @@ export async function foundWorld(storage: StorageAdapter = memoryStorage()): Pro
     patient: memorySigner({ alg: "Ed25519", secret: bytesFor("patient") }),
     open: (options = {}) =>
       openLedger({
-        ...{ storage, keys: hospitalA!, genesis, labeller: LABELLER },
+        ...{ storage, keys: hospitalA!, genesis },
         now: () => clock.now,
         ...options,
+        policy: { labeller: LABELLER, ...options.policy },
       }),
   };
 }

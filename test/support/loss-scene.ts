@@ -19,7 +19,7 @@ const permitAll = (change: Partial<Rule>): Rule => ({
 export const OTHER = { ...MRN, value: "other" };
 const NOBODY = { ...MRN, value: "nobody" };
 export const PRIVILEGED = {
-  privilegedRoles: ["emergency-physician"],
+  breakGlass: { roles: ["emergency-physician"] },
   // Each copy of the store is opened as if it were the only one: else the memory refuses it first.
   signedHeads: "store",
 } as const;

@@ -129,7 +129,11 @@ export async function ward(
       return (await hl.consent(me, directive, { grantor: world.patient })).id;
     },
     audit: () => readable(hl.audit(me)),
-    again: (more = {}) => world.open({ storage: inner, lane: lanes++, ...rest, ...more }),
+    again: (more = {}) =>
+      world.open({
+        ...{ storage: inner, lane: lanes++, ...rest, ...more },
+        policy: { ...rest.policy, ...more.policy },
+      }),
     async write(keys, entries) {
       const signer = keys.signer();
       const chain = await openChain({ storage: inner, genesis: world.genesis });

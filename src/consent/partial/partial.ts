@@ -37,7 +37,7 @@ export interface PartialInput {
   readonly patient: readonly LineagePlan[];
   readonly organisation: readonly LineagePlan[];
   readonly purposes: readonly string[];
-  readonly understood: ReadonlySet<string>;
+  readonly supportedObligations: ReadonlySet<string>;
   readonly context: MatchContext;
   readonly terminology: Terminology;
 }
@@ -129,7 +129,7 @@ function distinct(reasons: readonly Reason[]): readonly Reason[] {
 
 function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
   const { all, any, not } = formulas;
-  const { context, understood } = input;
+  const { context, supportedObligations } = input;
   const rules = new Map<CompiledRule, Outcomes>();
 
   const matchOf = (tests: readonly AttributeTest[]): Match3 => {
@@ -421,7 +421,7 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
   /** Duties that nobody here can carry out. */
   const feared = new Set<string>();
   const strange = (codes: readonly string[] | undefined): boolean => {
-    const found = codes?.filter((code) => !understood.has(code)) ?? [];
+    const found = codes?.filter((code) => !supportedObligations.has(code)) ?? [];
     for (const code of found) feared.add(code);
     return found.length > 0;
   };

@@ -28,7 +28,7 @@ export interface JudgeContext extends LedgerContext {
   readonly overlays: ConsentSnapshot["overlays"];
   /** What codes are read by. */
   readonly terminology: Terminology;
-  readonly understood: readonly string[];
+  readonly supportedObligations: readonly string[];
   /** ISO 3166 codes of the law that this custodian's records are under. */
   readonly jurisdictions?: readonly string[];
   /** Whose label rules are current. */
@@ -121,7 +121,9 @@ export async function judge(
   };
   const roles = rolesBelieved(request, attested);
   const compiled = compileDirectives(snapshot, { terminology: context.terminology });
-  const prepared = compiled.prepare(consentRequest, asOf, { understood: context.understood });
+  const prepared = compiled.prepare(consentRequest, asOf, {
+    supportedObligations: context.supportedObligations,
+  });
   const decided: Decided[] = [];
   for (const record of currentRecords(items).values()) {
     if (record.retracted || !isAskedFor(record, request.query)) continue;

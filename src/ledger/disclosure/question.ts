@@ -118,9 +118,9 @@ export async function decideQuestion(
     subject: toHex(subject.local),
     query: question.query ?? {},
   };
-  const { understood } = context;
+  const { supportedObligations } = context;
   const compiled = compileDirectives(snapshot, { terminology: context.terminology });
-  const prepared = compiled.prepare(request, asOf, { understood });
+  const prepared = compiled.prepare(request, asOf, { supportedObligations });
   const query = question.query ?? {};
   return {
     height,

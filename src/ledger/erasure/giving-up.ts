@@ -32,7 +32,7 @@ export async function assertGone(
   if ((await openManifest(context, found)) !== undefined) {
     throw new InputError(
       "ERR_INPUT_INVALID",
-      `entry ${toHex(id)} opens again: open with rebuildIndex, and it is lost no more`,
+      `entry ${toHex(id)} opens again: open with repair.index, and it is lost no more`,
     );
   }
   return found.kind;

@@ -254,7 +254,7 @@ export function openIndex(context: LedgerContext): Index {
     if (now === undefined || !isSameRecord(now, base!)) throw new IndexMoved();
     throw new StorageError(
       "ERR_STORAGE_CORRUPT",
-      `the store has lost or damaged ${what} of this member's index: restore it, or open with rebuildIndex`,
+      `the store has lost or damaged ${what} of this member's index: restore it, or open with repair.index`,
       { cause },
     );
   }

@@ -391,7 +391,7 @@ async function withLedger<T>(
   const keys = await memberKeys();
   const hl = await openLedger({
     ...{ storage, keys, genesis, shardKeys, suite },
-    labeller: LABELLER,
+    policy: { labeller: LABELLER },
   });
   try {
     return await work(hl, genesis, keys);

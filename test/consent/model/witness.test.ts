@@ -254,7 +254,7 @@ describe("a witnessed directive", () => {
       given: [filed("d", { root: permit(names) }, form === "signed" ? {} : by("hospital-a", form))],
       facts: { ...facts, overlays: [lawOf(part2Overlay())] },
       about: { labels: labelled(sensitivity("SUD")) },
-      understood: ["PRIVMARK"],
+      supportedObligations: ["PRIVMARK"],
       then: "permit",
     });
     expect(decision.outcome).toBe(then);

@@ -35,7 +35,7 @@ describe("evaluateRequest", () => {
       const snapshot = snapshotFrom(dice);
       const consent = compileDirectives(snapshot);
       const request = askedOf(dice);
-      const options = { understood: dice.chance(0.5) ? ["DELAU"] : [] };
+      const options = { supportedObligations: dice.chance(0.5) ? ["DELAU"] : [] };
       const decision = consent.evaluateRequest(request, NOW, options);
       const { filter } = decision;
       if (filter === undefined) seen[decision.outcome === "permit" ? "permit" : "refuse"]++;
@@ -113,7 +113,7 @@ describe("evaluateRequest", () => {
       const dice = diceOf(seed);
       const consent = compileDirectives(snapshotFrom(dice));
       const request = askedOf(dice);
-      const options = { understood: dice.chance(0.5) ? ["DELAU"] : [] };
+      const options = { supportedObligations: dice.chance(0.5) ? ["DELAU"] : [] };
       const decision = consent.evaluateRequest(request, NOW, options);
       const rank = ["never", "allowed", null].indexOf(decision.breakGlass);
       const nameOf = ({ kind, layer, purpose, directive, path, effect, matchedOn }: Reason) =>

@@ -192,7 +192,7 @@ describe("labels given by two processes at once", () => {
 });
 
 describe("breaking the glass", () => {
-  const privileged = { privilegedRoles: ["emergency-physician"] };
+  const privileged = { breakGlass: { roles: ["emergency-physician"] } };
   const broken = async (w: Ward, purposes: readonly string[]): Promise<number> => {
     const { count } = await w.ask(w.b, {
       purposes,
@@ -280,7 +280,7 @@ describe("breaking the glass", () => {
       [{}, 1],
       [{ breakGlass: "never" as const }, 0],
     ] as const) {
-      const w = await ward({ ...privileged, overlays: [overlay] });
+      const w = await ward({ ...privileged, policy: { overlays: [overlay] } });
       await w.hl.record(w.me, observation("o1"));
       await w.permit({ root: rule("deny", said) });
       expect(await broken(w, ["BTG"])).toBe(count);

@@ -236,7 +236,7 @@ describe("consent", () => {
         when: { purposes: ["TREAT"] },
       },
     };
-    const w = await ward({ defaults: [policy] });
+    const w = await ward({ policy: { defaults: [policy] } });
     await w.hl.record(w.me, observation("bp-1"));
     expect((await w.ask()).count).toBe(1);
     expect((await w.ask(w.b, { purposes: ["HRESCH"] })).count).toBe(0);
@@ -253,13 +253,13 @@ describe("consent", () => {
       obligations: ["ENCRYPT"],
       refrains: ["NORDSCLCD"],
     };
-    for (const understood of [[], ["ENCRYPT"]]) {
-      const w = await ward({ understood });
+    for (const supportedObligations of [[], ["ENCRYPT"]]) {
+      const w = await ward({ policy: { supportedObligations } });
       await w.permit({ root });
       await w.hl.record(w.me, observation("bp-1"));
       const answer = await w.ask();
-      expect(answer.count).toBe(understood.length);
-      if (understood.length > 0) {
+      expect(answer.count).toBe(supportedObligations.length);
+      if (supportedObligations.length > 0) {
         expect(answer.decision).toMatchObject({
           obligations: ["ENCRYPT"],
           refrains: ["NORDSCLCD"],
@@ -273,7 +273,7 @@ describe("consent", () => {
       [["DE", "DE-BY"], 1],
       [["US-NY"], 0],
     ] as const) {
-      const w = await ward({ jurisdictions });
+      const w = await ward({ policy: { jurisdictions } });
       await w.permit({ jurisdictions: ["DE"] });
       await w.hl.record(w.me, observation("bp-1"));
       expect((await w.ask()).count).toBe(count);

@@ -62,7 +62,7 @@ describeVectors("IHE PCF over the whole path", join("consent", "ihe-pcf"), (fold
   ): Promise<readonly string[]> {
     const now = Date.parse(asOf);
     const denied = pcfImplicitPolicy("deny", { organisation: "Organization/x", from: "2020" });
-    const w = await ward({ now: () => now, labeller: believing, defaults: [denied] });
+    const w = await ward({ now: () => now, policy: { labeller: believing, defaults: [denied] } });
     const entry = [...RECORDS, "Encounter-ex-encounter"].map(
       (name) => `{"resource":${read(name)}}`,
     );

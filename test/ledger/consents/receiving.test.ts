@@ -54,7 +54,7 @@ describe("a directive that another custodian witnessed", () => {
     expect(await w.hl.directives(w.me)).toHaveLength(1);
     // Again it is the same one; and it is there after a restart, and in an index built again.
     expect(await w.hl.receive(w.me, one)).toEqual(received);
-    const again = await w.again({ rebuildIndex: true });
+    const again = await w.again({ repair: { index: true } });
     const [held, ...more] = await again.held(await again.ensureSubject(MRN));
     expect(more).toEqual([]);
     expect(held).toMatchObject({
@@ -187,7 +187,7 @@ describe("a directive that another custodian witnessed", () => {
     expect(await w.hl.held(w.me)).toEqual([]);
     expect((await w.ask(asked)).count).toBe(0);
     // It stands in an index that is built again, and after its second filing, which says nothing new.
-    const again = await w.again({ rebuildIndex: true });
+    const again = await w.again({ repair: { index: true } });
     const me = await again.ensureSubject(MRN);
     const [, read] = await again.directives(me);
     expect(read).toMatchObject({ standing: "valid", witness: { by: next.actor } });
@@ -313,7 +313,7 @@ describe("a directive that another custodian witnessed", () => {
     const entry = decodeEntry(block.transactions[0]!.entries[0]!) as SubjectEntry;
     await w.hl.close();
     await w.storage.blobs!.delete([entry.body]);
-    const hl = await w.again({ rebuildIndex: true });
+    const hl = await w.again({ repair: { index: true } });
     const asked = { patient: MRN, purposes: ["TREAT"] };
     await expect(hl.request(w.b, asked)).rejects.toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
     await hl.giveUp([id], { reason: "no backup has it" });

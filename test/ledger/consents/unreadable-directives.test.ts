@@ -18,7 +18,7 @@ const all = (effect: "permit" | "deny"): Rule => ({
 });
 /** A typed error that says what does not open. */
 const NAMED = { code: expect.stringMatching(/^ERR_(STORAGE_(MISSING|CORRUPT)|ENVELOPE_MISSING)$/) };
-const PRIVILEGED = { privilegedRoles: ["emergency-physician"] };
+const PRIVILEGED = { breakGlass: { roles: ["emergency-physician"] } };
 
 interface Damaged {
   readonly w: Ward;
@@ -71,7 +71,7 @@ async function damaged(damage: string): Promise<Damaged> {
   await w.hl.directives(w.me);
   await w.hl.close();
   await damages[damage]!(w, filed);
-  const hl = await w.again({ ...PRIVILEGED, rebuildIndex: damage.includes("built again") });
+  const hl = await w.again({ ...PRIVILEGED, repair: { index: damage.includes("built again") } });
   const again: Ward = {
     ...w,
     hl,
@@ -199,7 +199,7 @@ describe("a directive that cannot be read", () => {
       if (isGivenUp) await w.hl.giveUp([refusal], { reason: "no backup" });
       expect([await asked("TREAT"), await asked("HRESCH")]).toEqual([0, 1]);
     }
-    const hl = await w.again({ rebuildIndex: true });
+    const hl = await w.again({ repair: { index: true } });
     const research2 = await hl.request(w.b, { patient: MRN, purposes: ["HRESCH"] });
     const treatment = await hl.request(w.b, { patient: MRN, purposes: ["TREAT"] });
     expect([treatment.count, research2.count]).toEqual([0, 1]);

@@ -250,7 +250,7 @@ describe("a role that another member attests", () => {
   });
 
   it("opens what a privileged role may, for who breaks the glass", async () => {
-    const w = await guarded({ purposes: ["HRESCH"] }, { privilegedRoles: ["oncologist"] });
+    const w = await guarded({ purposes: ["HRESCH"] }, { breakGlass: { roles: ["oncologist"] } });
     const broken = async (...attestations: readonly Uint8Array[]) =>
       (
         await w.ask(w.b, {

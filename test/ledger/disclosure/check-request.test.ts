@@ -25,7 +25,7 @@ describe("a request", () => {
     expect(await again.disclose(request)).toEqual(replayed);
     await again.close();
     // Whatever the state store lost of the index, the ledger says it.
-    const anew = await w.again({ rebuildIndex: true });
+    const anew = await w.again({ repair: { index: true } });
     expect(await anew.disclose(request)).toEqual(replayed);
     w.clock.now += 300_000 + 61_000;
     expect(await anew.disclose(request)).toEqual({ ok: false, reason: "stale" });
@@ -60,7 +60,7 @@ describe("the state store", () => {
   it("does not tell which access broke the glass", async () => {
     const world = await foundWorld();
     const { hospitalB, patient, clock, storage } = world;
-    const hl = await world.open({ privilegedRoles: ["emergency-physician"] });
+    const hl = await world.open({ breakGlass: { roles: ["emergency-physician"] } });
     const me = await hl.ensureSubject(MRN);
     await hl.consent(me, treatmentOnly(patient), { grantor: patient });
     await hl.record(me, alcoholDependence("c-1"));

@@ -231,7 +231,7 @@ describe("disclose", () => {
       };
     };
     const hl = await openLedger({
-      labeller: LABELLER,
+      policy: { labeller: LABELLER },
       storage: memoryStorage(),
       keys,
       genesis: w.genesis,
@@ -297,7 +297,7 @@ describe("disclose", () => {
   });
 
   it("unites the duties of everything that is released", async () => {
-    const w = await ward({ understood: ["A", "B"] });
+    const w = await ward({ policy: { supportedObligations: ["A", "B"] } });
     const rule = (id: string, types: string[], obligations: string[]) => ({
       id,
       effect: "permit" as const,

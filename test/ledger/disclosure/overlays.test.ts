@@ -29,7 +29,7 @@ const types = async (w: Ward): Promise<unknown[]> =>
 
 describe("42 CFR Part 2 in a ledger", () => {
   const part2 = part2Overlay();
-  const inForce = { overlays: [part2], understood: ["PRIVMARK"], jurisdictions: ["US"] };
+  const inForce = { overlays: [part2], supportedObligations: ["PRIVMARK"], jurisdictions: ["US"] };
   const general = rule("care", { purposes: ["TREAT"] });
   /** What § 2.31 wants: which information, and to whom. */
   const written = (to: string): Rule =>
@@ -40,7 +40,7 @@ describe("42 CFR Part 2 in a ledger", () => {
     });
 
   async function clinic(more: Partial<typeof inForce> = {}): Promise<Ward> {
-    const w = await ward({ ...inForce, ...more });
+    const w = await ward({ policy: { ...inForce, ...more } });
     await w.hl.record(w.me, observation("o1"));
     await w.hl.record(w.me, alcoholDependence("c1"));
     return w;
@@ -98,7 +98,7 @@ describe("42 CFR Part 2 in a ledger", () => {
   });
 
   it("stays closed where nobody can attach the notice", async () => {
-    const w = await clinic({ understood: [] });
+    const w = await clinic({ supportedObligations: [] });
     await w.permit({ root: general });
     await w.permit({ lineage: "part-2", default: "none", root: written(w.b.signer.actor) });
     expect(await types(w)).toEqual(["Observation"]);
@@ -115,7 +115,7 @@ describe("minors' self-consent in a ledger", () => {
   });
 
   it("opens by the minor's own word, not by the mother's, until majority", async () => {
-    const w = await ward({ overlays: [minor], jurisdictions: ["US-CA"] });
+    const w = await ward({ policy: { overlays: [minor], jurisdictions: ["US-CA"] } });
     await w.hl.record(w.me, observation("o1"));
     await w.hl.record(w.me, alcoholDependence("c1"));
     const mother = memorySigner({ alg: "Ed25519", secret: bytesFor("mother") });
@@ -145,7 +145,7 @@ describe("minors' self-consent in a ledger", () => {
   });
 
   it("leaves it to the mother's consent once the law has nothing to say", async () => {
-    const w = await ward({ overlays: [minor], jurisdictions: ["US-CA"] });
+    const w = await ward({ policy: { overlays: [minor], jurisdictions: ["US-CA"] } });
     await w.hl.record(w.me, alcoholDependence("c1"));
     const mother = memorySigner({ alg: "Ed25519", secret: bytesFor("mother") });
     const { actor, alg, publicKey } = mother;
@@ -171,7 +171,7 @@ describe("an organisation's default in a ledger", () => {
     ["deny", []],
   ] as const)("%s speaks by its CID where the patient is silent", async (name, released) => {
     const policy = pcfImplicitPolicy(name, { organisation: "Organization/1", from: "2020" });
-    const w = await ward({ defaults: [policy] });
+    const w = await ward({ policy: { defaults: [policy] } });
     await w.hl.record(w.me, observation("o1"));
     expect(await types(w)).toEqual(released);
     const [access] = await w.audit();

@@ -13,11 +13,11 @@ describe("openLedger with a terminology of one's own", () => {
       }),
     );
     const snapshots = [];
-    for (const [options, count] of [
+    for (const [policy, count] of [
       [{ terminology }, 1],
       [{}, 0],
     ] as const) {
-      const w = await ward(options);
+      const w = await ward({ policy });
       await w.permit();
       await w.hl.record(w.me, observation("bp-1"));
       const answer = await w.hl.request(w.b, { patient: MRN, purposes: ["urn:ours|BOARD"] });

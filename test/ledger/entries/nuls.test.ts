@@ -67,7 +67,7 @@ const inside: readonly (readonly [string, object])[] = [
 
 describe("a stranger's request with U+0000", () => {
   it("is refused, whichever string has it, and leaves nothing that cannot be read", async () => {
-    const w = await ward({ privilegedRoles: ["x"] });
+    const w = await ward({ breakGlass: { roles: ["x"] } });
     await w.permit();
     await w.hl.record(w.me, observation("bp-1"));
     const size = w.hl.chain.size;

@@ -232,9 +232,11 @@ describe("erase", () => {
 
   it("names the rule that keeps data, by class and by person, and when it ends", async () => {
     const w = await ward({
-      retention: {
-        clinical: { keepFor: 1000, rule: "§ 630f BGB" },
-        audit: { keepFor: 5000, rule: "45 CFR 164.316" },
+      policy: {
+        retention: {
+          clinical: { keepFor: 1000, rule: "§ 630f BGB" },
+          audit: { keepFor: 5000, rule: "45 CFR 164.316" },
+        },
       },
     });
     const { id } = await w.hl.record(w.me, observation("bp-1"));
@@ -326,7 +328,7 @@ describe("erase", () => {
     const hlB = await w.open({ keys: w.hospitalB, storage: w.storage });
     await hlB.records(await hlB.ensureSubject(MRN));
     expect(bytesToUtf8(await w.hl.read(id))).toBe(observation("bp-1"));
-    const again = await w.open({ storage: w.storage, rebuildIndex: true });
+    const again = await w.open({ storage: w.storage, repair: { index: true } });
     expect(bytesToUtf8(await again.read(id))).toBe(observation("bp-1"));
   });
 
@@ -336,7 +338,7 @@ describe("erase", () => {
     await w.hl.erase(w.me, { records: [id], reason: "x" });
     await expect(w.hl.read(id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
     await expect(w.hl.read(randomBytes(32))).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
-    const other = await w.again({ rebuildIndex: true });
+    const other = await w.again({ repair: { index: true } });
     await expect(other.read(id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
   });
 
@@ -428,7 +430,7 @@ describe("erase", () => {
   });
 
   it("drops the reminder of a break-glass access with its entry", async () => {
-    const w = await ward({ privilegedRoles: ["emergency"] });
+    const w = await ward({ breakGlass: { roles: ["emergency"] } });
     await w.hl.record(w.me, observation("bp-1"));
     const answer = await w.ask(w.b, {
       purposes: ["BTG"],

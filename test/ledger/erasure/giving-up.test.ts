@@ -16,7 +16,7 @@ async function lostRecord() {
   const { body } = decodeEntry(bytes) as SubjectEntry;
   const header = (await w.storage.blobs!.get(body))!;
   await w.storage.blobs!.delete([body]);
-  const hl = await w.again({ rebuildIndex: true });
+  const hl = await w.again({ repair: { index: true } });
   return { w, hl, id, restore: () => w.storage.blobs!.put([{ cid: body, bytes: header }]) };
 }
 
@@ -76,7 +76,7 @@ describe("giving up", () => {
     await w.hl.giveUp([key], reason);
     expect((await w.ask()).count).toBe(1);
     expect(await w.hl.directives(w.me)).toHaveLength(1);
-    const rebuilt = await w.again({ rebuildIndex: true });
+    const rebuilt = await w.again({ repair: { index: true } });
     expect(await rebuilt.lost()).toEqual([]);
     expect(await rebuilt.directives(w.me)).toHaveLength(1);
   });
@@ -87,10 +87,10 @@ describe("giving up", () => {
     await restore();
     await expect(hl.giveUp([id], { reason: "no backup" })).rejects.toMatchObject({
       code: "ERR_INPUT_INVALID",
-      message: expect.stringContaining("rebuildIndex"),
+      message: expect.stringContaining("repair.index"),
     });
     await hl.close();
-    const rebuilt = await w.again({ rebuildIndex: true });
+    const rebuilt = await w.again({ repair: { index: true } });
     expect(await rebuilt.lost()).toEqual([]);
     expect(bytesToUtf8(await rebuilt.read(id))).toBe(observation("bp-1"));
   });

@@ -74,7 +74,7 @@ describe("erasing more than one step or entry takes", () => {
     const same = await w.hl.erase(w.me, { all: true, reason: "x" });
     expect(same.entries).toEqual(statement.entries);
     expect(same.erased).toHaveLength(2002);
-    const again = await w.again({ rebuildIndex: true });
+    const again = await w.again({ repair: { index: true } });
     expect(await again.records(w.me)).toEqual([]);
     expect(bytesToUtf8(await again.read(kept.id))).toBe(observation("kept"));
     expect(await again.verifyBlobs()).toMatchObject({ damaged: [] });
@@ -92,7 +92,7 @@ describe("erasing more than one step or entry takes", () => {
       if (changes.length > 16) throw new StorageError("ERR_STORAGE_LIMIT", "too many");
       await inner.state.batch(changes, options);
     };
-    const again = await w.open({ storage: narrow, lane: 7, rebuildIndex: true });
+    const again = await w.open({ storage: narrow, lane: 7, repair: { index: true } });
     expect(await again.records(w.me)).toHaveLength(60);
     expect(Math.max(...sizes)).toBeLessThanOrEqual(16);
     await again.close();
@@ -188,7 +188,7 @@ describe("an erasure that cannot be carried out", () => {
     }
     const third = await w.again();
     expect(await third.records(w.me)).toEqual([]);
-    const rebuilt = await w.again({ rebuildIndex: true });
+    const rebuilt = await w.again({ repair: { index: true } });
     // Neither the record nor the entry that erased it opens: whom they are about, nobody can say.
     const lost = await rebuilt.lost();
     expect(lost.map(({ kind }) => kind).sort()).toEqual(["erase", "record"]);

@@ -88,7 +88,7 @@ describe("a record that is erased while it is changed", () => {
     await expect(change(w, id)).rejects.toMatchObject(ERASED);
     expect(await added(inner, before)).toEqual({ kinds: ["erase"], nameless: [] });
     expect([await w.hl.records(w.me), await w.hl.records(other)]).toEqual([[], []]);
-    const again = await w.again({ rebuildIndex: true });
+    const again = await w.again({ repair: { index: true } });
     expect([await again.records(w.me), await again.records(other)]).toEqual([[], []]);
   });
 });
@@ -205,7 +205,7 @@ describe("erasing a record with attachments", () => {
     const inner = memoryStorage();
     const w = await ward({
       inner,
-      retention: { clinical: { keepFor: 86_400_000, rule: "the law" } },
+      policy: { retention: { clinical: { keepFor: 86_400_000, rule: "the law" } } },
     });
     const { id } = await w.hl.record(w.me, observation("bp-1"), { attachments: one(pdf) });
     let before = await blobsOf(inner);

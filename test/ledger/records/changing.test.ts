@@ -128,7 +128,7 @@ describe("forgetting a person", () => {
 
   it("heeds what must be kept of every class", async () => {
     for (const kept of ["audit", "directive"] as const) {
-      const w = await ward({ retention: { [kept]: { keepFor: 1e12, rule: "a law" } } });
+      const w = await ward({ policy: { retention: { [kept]: { keepFor: 1e12, rule: "a law" } } } });
       await w.hl.record(w.me, observation("bp-1"));
       await w.permit();
       await w.ask();

@@ -32,6 +32,6 @@ describe("what a process files", () => {
     const mine = await w.hl.records(w.me);
     expect(mine).toHaveLength(5);
     expect(await (await w.again()).records(w.me)).toEqual(mine);
-    expect(await (await w.again({ rebuildIndex: true })).records(w.me)).toEqual(mine);
+    expect(await (await w.again({ repair: { index: true } })).records(w.me)).toEqual(mine);
   });
 });

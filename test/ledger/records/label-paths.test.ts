@@ -85,7 +85,7 @@ async function released(hl: Ledger, w: Ward): Promise<string[]> {
 }
 
 async function filed(bundle: string, labels = HIV): Promise<Ward> {
-  const w = await ward({ labeller });
+  const w = await ward({ policy: { labeller } });
   await w.hl.recordBundle(null, bundle);
   await w.hl.consent(w.me, without(w, labels), { grantor: w.patient });
   return w;
@@ -139,7 +139,7 @@ describe("a refusal of HIV, from FHIR text to answer", () => {
     const ours: Entry = [`${A}Condition/7`, condition("B20")];
     const w = await filed(bundleOf([home, theirs, [`${A}MedicationRequest/2`, order()], ours]));
     expect(await released(w.hl, w)).toEqual(["Condition/7", "Patient/p1"]);
-    const hl = await w.again({ labeller: judged("2") });
+    const hl = await w.again({ policy: { labeller: judged("2") } });
     expect(await hl.relabelStale()).toMatchObject({ relabelled: 4 });
     expect(await released(hl, w)).toEqual(["Condition/7", "Patient/p1"]);
     const labels = (await hl.records(w.me)).find(
@@ -172,7 +172,7 @@ describe("a refusal of HIV, from FHIR text to answer", () => {
   it("hears a label of a system of one's own by its name", async () => {
     const vip = { system: "urn:hospital:labels", code: "VIP" };
     const marked: Entry = [`${A}Observation/vip`, glucose("vip", { meta: { security: [vip] } })];
-    const w = await ward({ labeller });
+    const w = await ward({ policy: { labeller } });
     const { recorded } = await w.hl.recordBundle(null, bundleOf([home, plain, marked]));
     expect(recorded[2]!.labels).toEqual({ codes: [vip], stamp: null });
     await w.hl.consent(w.me, without(w, HIV), { grantor: w.patient });
@@ -196,7 +196,7 @@ describe("a refusal of HIV, from FHIR text to answer", () => {
     const document = await filed(bundleOf(entries, { type: "document" }));
     expect(await released(document.hl, document)).toEqual([]);
     // And still does when they are labelled anew.
-    const hl = await document.again({ labeller: judged("2") });
+    const hl = await document.again({ policy: { labeller: judged("2") } });
     for (const how of [{}, { former: labeller }]) {
       await hl.relabelStale(how);
       expect(await released(hl, document)).toEqual([]);
@@ -209,7 +209,7 @@ describe("stamps of older rules", () => {
     const w = await filed(bundleOf([home, plain]));
     expect(await released(w.hl, w)).toEqual(["Observation/plain", "Patient/p1"]);
     // Somebody learnt what the code means.
-    const hl = await w.again({ labeller: judged("2", ["2339-0"]) });
+    const hl = await w.again({ policy: { labeller: judged("2", ["2339-0"]) } });
     expect(await released(hl, w)).toEqual([]);
     await hl.relabelStale();
     expect(await released(hl, w)).toEqual(["Patient/p1"]);
@@ -217,7 +217,7 @@ describe("stamps of older rules", () => {
 
   it("are those of the rules that the current ones were made of, too", async () => {
     const stamp = { labeller: "healthledger-default", version: "4" };
-    const w = await ward({ labeller });
+    const w = await ward({ policy: { labeller } });
     const codes = [
       { system: "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", code: "N" },
     ];
@@ -238,7 +238,7 @@ describe("stamps of older rules", () => {
 
   it("leave what they found sensitive refused", async () => {
     const w = await filed(bundleOf([home, [`${A}Condition/7`, condition("B20")]]));
-    const hl = await w.again({ labeller: judged("2") });
+    const hl = await w.again({ policy: { labeller: judged("2") } });
     const question = { requester: w.b.signer.actor, purposes: ["TREAT"] };
     const { records } = await hl.decide(w.me, question);
     // The patient's own record may be about HIV, the condition is.

@@ -79,7 +79,7 @@ async function releasedOf(
   codes: readonly string[],
   more: object = {},
 ): Promise<unknown[]> {
-  const w = await ward({ labeller });
+  const w = await ward({ policy: { labeller } });
   await w.hl.recordBundle(null, bundleOf(resources, more));
   await refuse(w, codes);
   return released(w);
@@ -149,7 +149,7 @@ describe("a refusal of HIV", () => {
   });
 
   it("survives that a record of a labelled Bundle is labelled anew, one by one", async () => {
-    const w = await ward({ labeller });
+    const w = await ward({ policy: { labeller } });
     const meta = { security: [{ system: ACT_CODE, code: "HIV" }] };
     const { recorded } = await w.hl.recordBundle(null, bundleOf([glucose("o")], { meta }));
     await refuse(w, ["HIV"]);

@@ -40,12 +40,12 @@ const asked = async (hl: Ledger, w: Ward): Promise<number> =>
 
 describe("relabelStale", () => {
   it("labels by the current rules what was recorded under others, and consent follows", async () => {
-    const w = await ward({ labeller: before });
+    const w = await ward({ policy: { labeller: before } });
     await w.hl.consent(w.me, treatmentOnly(w.patient), { grantor: w.patient });
     await w.hl.record(w.me, result("r-1"));
     await w.hl.record(w.me, result("r-2", "18"));
     expect(await asked(w.hl, w)).toBe(2);
-    const hl = await w.again({ labeller: after });
+    const hl = await w.again({ policy: { labeller: after } });
     // Until it is done, nothing is known of what older rules had judged.
     expect(await asked(hl, w)).toBe(0);
     expect(await hl.relabelStale()).toEqual({ stale: 2, relabelled: 2, unreadable: 0 });
@@ -62,9 +62,9 @@ describe("relabelStale", () => {
   });
 
   it("goes on where it was stopped, in another process too", async () => {
-    const w = await ward({ labeller: before });
+    const w = await ward({ policy: { labeller: before } });
     for (let i = 0; i < 5; i++) await w.hl.record(w.me, result(`r-${i}`));
-    const hl = await w.again({ labeller: after });
+    const hl = await w.again({ policy: { labeller: after } });
     const stop = new AbortController();
     let seen = 0;
     const stopped = hl.relabelStale({
@@ -76,27 +76,27 @@ describe("relabelStale", () => {
     });
     await expect(stopped).rejects.toThrow("enough");
     await hl.close();
-    const other = await w.again({ labeller: after });
+    const other = await w.again({ policy: { labeller: after } });
     const done: number[] = [];
     const report = await other.relabelStale({ onProgress: (p) => done.push(p.done) });
     expect(report).toMatchObject({ stale: 3, relabelled: 3 });
     expect(done[0]).toBe(seen + 1);
     // Rules that change again begin anew.
-    const third = await w.again({ labeller: rules("3") });
+    const third = await w.again({ policy: { labeller: rules("3") } });
     expect(await third.relabelStale()).toMatchObject({ stale: 5, relabelled: 5 });
     expect([...(await labelsOf(third, w)).values()].map(names)).toEqual(Array(5).fill(["N"]));
   });
 
   it("stops before it begins when it is told to", async () => {
-    const w = await ward({ labeller: before });
+    const w = await ward({ policy: { labeller: before } });
     const signal = AbortSignal.abort(new Error("enough"));
     await expect(w.hl.relabelStale({ signal })).rejects.toThrow("enough");
   });
 
   it("sees what an older process records behind the mark", async () => {
-    const w = await ward({ labeller: before });
+    const w = await ward({ policy: { labeller: before } });
     const first = await w.hl.record(w.me, result("r-1", "18"));
-    const hl = await w.again({ labeller: after });
+    const hl = await w.again({ policy: { labeller: after } });
     await hl.relabelStale();
     await w.hl.record(w.me, result("r-1"), { amends: first.id });
     expect(names((await labelsOf(hl, w)).get("r-1")!)).toEqual(["N"]);
@@ -105,13 +105,13 @@ describe("relabelStale", () => {
   });
 
   it("keeps what others had set, and only adds to it", async () => {
-    const w = await ward({ labeller: before });
+    const w = await ward({ policy: { labeller: before } });
     const system = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
     const stamp = { labeller: "registrar", version: "1" };
     const celebrity = { codes: [{ system, code: "CEL" }], stamp };
     await w.hl.record(w.me, result("r-1"), { labels: celebrity });
     await w.hl.record(w.me, result("r-2", "18"), { labels: celebrity });
-    const hl = await w.again({ labeller: after });
+    const hl = await w.again({ policy: { labeller: after } });
     expect(await hl.relabelStale()).toMatchObject({ stale: 2, relabelled: 1 });
     const labels = await labelsOf(hl, w);
     expect(names(labels.get("r-1")!)).toEqual(["CEL", "PSY", "R"]);
@@ -120,7 +120,7 @@ describe("relabelStale", () => {
   });
 
   it("tells what nobody could judge from what somebody left open, by the former rules", async () => {
-    const w = await ward({ labeller: before });
+    const w = await ward({ policy: { labeller: before } });
     await w.hl.record(w.me, result("left-open", "18"), { labels: null });
     await w.hl.record(w.me, result("not-judged", "1", "", "urn:other-lab"));
     const found = {
@@ -129,9 +129,11 @@ describe("relabelStale", () => {
     };
     await w.hl.record(w.me, result("not-sure", "18"), { labels: found });
     const hl = await w.again({
-      labeller: rules("2", {
-        systems: { [LAB]: { covers: "all" }, "urn:other-lab": { covers: "all" } },
-      }),
+      policy: {
+        labeller: rules("2", {
+          systems: { [LAB]: { covers: "all" }, "urn:other-lab": { covers: "all" } },
+        }),
+      },
     });
     const stamps = async () =>
       [...(await labelsOf(hl, w))].map(([id, labels]) => [id, labels?.stamp?.version ?? null]);
@@ -151,9 +153,9 @@ describe("relabelStale", () => {
   });
 
   it("adds what it finds to what somebody left open, and no stamp", async () => {
-    const w = await ward({ labeller: before });
+    const w = await ward({ policy: { labeller: before } });
     await w.hl.record(w.me, result("r-1"), { labels: null });
-    const hl = await w.again({ labeller: after });
+    const hl = await w.again({ policy: { labeller: after } });
     for (const how of [{}, { former: before }]) {
       await hl.relabelStale(how);
       const labels = (await labelsOf(hl, w)).get("r-1")!;
@@ -163,10 +165,10 @@ describe("relabelStale", () => {
   });
 
   it("takes no label away where the rules cannot judge any more", async () => {
-    const w = await ward({ labeller: after });
+    const w = await ward({ policy: { labeller: after } });
     await w.hl.record(w.me, result("r-1"));
     await w.hl.record(w.me, result("r-2", "18"));
-    const hl = await w.again({ labeller: rules("3", { systems: {} }) });
+    const hl = await w.again({ policy: { labeller: rules("3", { systems: {} }) } });
     await hl.relabelStale();
     const labels = await labelsOf(hl, w);
     expect(names(labels.get("r-1")!)).toEqual(["PSY", "R"]);
@@ -175,7 +177,7 @@ describe("relabelStale", () => {
   });
 
   it("knows what a record refers to, among the person's own", async () => {
-    const w = await ward({ labeller: before });
+    const w = await ward({ policy: { labeller: before } });
     const entry = [
       { resource: JSON.parse(result("reason")) as unknown },
       {
@@ -188,7 +190,7 @@ describe("relabelStale", () => {
       w.me,
       JSON.stringify({ resourceType: "Bundle", type: "collection", entry }),
     );
-    const hl = await w.again({ labeller: after });
+    const hl = await w.again({ policy: { labeller: after } });
     await hl.relabelStale();
     const labels = await labelsOf(hl, w);
     expect(names(labels.get("r-1")!)).toEqual(["PSY", "R"]);
@@ -196,27 +198,27 @@ describe("relabelStale", () => {
   });
 
   it("leaves alone what was retracted or erased", async () => {
-    const w = await ward({ labeller: before });
+    const w = await ward({ policy: { labeller: before } });
     const gone = await w.hl.record(w.me, result("r-1"));
     await w.hl.retract(gone.id, "wrong patient");
-    const hl = await w.again({ labeller: after });
+    const hl = await w.again({ policy: { labeller: after } });
     expect(await hl.relabelStale()).toEqual({ stale: 0, relabelled: 0, unreadable: 0 });
-    const other = await ward({ labeller: before });
+    const other = await ward({ policy: { labeller: before } });
     await other.hl.record(other.me, result("r-1"));
     await other.hl.erase(other.me, { all: true, class: "clinical", reason: "asked for" });
-    const again = await other.again({ labeller: after });
+    const again = await other.again({ policy: { labeller: after } });
     expect(await again.relabelStale()).toEqual({ stale: 0, relabelled: 0, unreadable: 0 });
   });
 
   it("says what it cannot read, and goes on", async () => {
-    const w = await ward({ labeller: before });
+    const w = await ward({ policy: { labeller: before } });
     await w.hl.record(w.me, result("r-1"));
     const [record] = await w.hl.records(w.me);
     await w.hl.record(w.me, result("r-2"));
     const { blobs } = w.storage as Required<typeof w.storage>;
     await w.hl.close();
     await blobs.delete([record!.head.envelope]);
-    const hl = await w.again({ labeller: after });
+    const hl = await w.again({ policy: { labeller: after } });
     expect(await hl.relabelStale()).toEqual({ stale: 2, relabelled: 1, unreadable: 1 });
     expect(await collect(hl.pendingReviews())).toEqual([]);
   });
@@ -230,7 +232,7 @@ describe("a record with attachments", () => {
   };
 
   it("is not known to be harmless, whatever its resource says, unless somebody says so", async () => {
-    const w = await ward({ labeller: before });
+    const w = await ward({ policy: { labeller: before } });
     await w.hl.consent(w.me, treatmentOnly(w.patient), { grantor: w.patient });
     const plain = await w.hl.record(w.me, result("r-1", "18"));
     expect(names(plain.labels)).toEqual(["N"]);
@@ -255,7 +257,7 @@ describe("a record with attachments", () => {
       attachments: [],
     });
     expect(gone.labels?.stamp).not.toBeNull();
-    const hl = await w.again({ labeller: after });
+    const hl = await w.again({ policy: { labeller: after } });
     await hl.relabelStale({ former: before });
     const found = await labelsOf(hl, w);
     expect(found.get("r-2")).toBeNull();

@@ -139,7 +139,7 @@ describe("a ledger with shard keys", () => {
     }
 
     // And through the library: the copy's history is good, what was erased is not there.
-    const hl3 = await world.open({ storage: old, shardKeys, rebuildIndex: true });
+    const hl3 = await world.open({ storage: old, shardKeys, repair: { index: true } });
     // Of what does not open nobody can say whom it is about, until it is said to be erased here too.
     expect(await readText(hl3, kept.id)).toBe("ERR_STORAGE_CORRUPT");
     const lost = await hl3.lost();

@@ -230,11 +230,11 @@ describe("the index in the vault", () => {
     const me = await damaged.ensureSubject(MRN);
     await expect(damaged.records(me)).rejects.toMatchObject({
       code: "ERR_STORAGE_CORRUPT",
-      message: expect.stringContaining("rebuildIndex"),
+      message: expect.stringContaining("repair.index"),
     });
     await expect(damaged.read(kept.id)).rejects.toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
     await damaged.close();
-    const again = await w.open({ storage: inner, rebuildIndex: true });
+    const again = await w.open({ storage: inner, repair: { index: true } });
     expect((await again.records(me)).map(({ head }) => toHex(head.id))).toEqual([toHex(kept.id)]);
     await expect(again.read(gone.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
     expect(await again.directives(me)).toHaveLength(1);

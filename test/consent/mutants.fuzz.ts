@@ -182,7 +182,7 @@ async function buildWith(
       {
         name: "mutate",
         setup(plugin) {
-          plugin.onLoad({ filter: /consent[\\/][a-z-]+\.ts$/ }, ({ path }) => ({
+          plugin.onLoad({ filter: /consent[\\/](?:[a-z]+[\\/])?[a-z-]+\.ts$/ }, ({ path }) => ({
             contents: mutate(path.split(/[\\/]/).at(-1)!, readFileSync(path, "utf8")),
             loader: "ts",
           }));

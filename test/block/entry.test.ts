@@ -3,7 +3,11 @@ import { encode as encodeIpld } from "@ipld/dag-cbor";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decodeEntry, encodeEntry, entryId, type Entry } from "../../src/block/entry.ts";
-import { encodeSubjectEntry, subjectEntryKind } from "../../src/block/subject-entry.ts";
+import {
+  decodeSubjectEntry,
+  encodeSubjectEntry,
+  subjectEntryKind,
+} from "../../src/block/subject-entry.ts";
 import { signTransaction } from "../../src/block/transaction.ts";
 import { cidOf, DAG_CBOR, RAW } from "../../src/codec/cid.ts";
 import { encode } from "../../src/codec/dag-cbor.ts";
@@ -29,6 +33,11 @@ describe("encodeSubjectEntry", () => {
           expect(bytes).toEqual(encodeEntry(entry));
           expect(decodeEntry(bytes)).toEqual(entry);
           expect(subjectEntryKind(bytes)).toBe(kind);
+          const buffer = Buffer.from(bytes);
+          const read = decodeSubjectEntry(buffer);
+          expect(read).toStrictEqual(decodeEntry(bytes));
+          buffer.fill(0);
+          expect(read).toEqual(entry);
         },
       ),
     );
@@ -49,6 +58,7 @@ describe("encodeSubjectEntry", () => {
         // A flipped kind is another kind, for the policy to know or not.
         const same = decoded !== undefined && decoded.kind === kind;
         expect(subjectEntryKind(flipped)).toBe(same ? kind : undefined);
+        expect(decodeSubjectEntry(flipped)).toEqual(same ? decoded : undefined);
       }
     }
   });

@@ -7,6 +7,7 @@ import {
   type Entry,
   type SubjectEntry,
 } from "../../block/entry.ts";
+import { decodeSubjectEntry } from "../../block/subject-entry.ts";
 import { decodeTransaction } from "../../block/transaction.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { wipeKeys } from "../../envelope/keys.ts";
@@ -201,7 +202,8 @@ export function openCatalogue(
         const known = await index.knows(ids);
         for (const [entry, bytes] of signed.entries.entries()) {
           const place = { height: header.height, transaction, entry };
-          if (!known[entry]) await takeEntry(decodeEntry(bytes), ids[entry]!, place, header.time);
+          const read = () => decodeSubjectEntry(bytes) ?? decodeEntry(bytes);
+          if (!known[entry]) await takeEntry(read(), ids[entry]!, place, header.time);
           await giveTurn();
         }
       }

@@ -7,15 +7,8 @@ import { join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import {
-  cidOf,
-  DAG_CBOR,
-  describeMember,
-  encodeGenesis,
-  openLedger,
-  verifyBlocks,
-  verifyExport,
-} from "healthledger";
+import { describeMember, encodeGenesis, openLedger, verifyExport } from "healthledger";
+import { cidOf, DAG_CBOR, verifyBlocks } from "healthledger/chain";
 import {
   createLabeller,
   DEFAULT_LABEL_RULES,
@@ -142,7 +135,7 @@ function wishes(grantor, predecessors) {
 /**
  * Every value that a store holds, by name.
  *
- * @param {import("healthledger").FullStorage} storage
+ * @param {import("healthledger/storage/adapter").FullStorage} storage
  */
 async function everythingIn(storage) {
   /** @type {Map<string, Uint8Array>} */

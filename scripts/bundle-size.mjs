@@ -22,6 +22,20 @@ const BUDGETS = [
   // with reading and writing FHIR Consent, which brings the model of directives along
   { name: "fhir", code: 'export * from "healthledger/fhir";', gzip: 46_000 },
   { name: "envelope", code: 'export * from "healthledger/envelope";', gzip: 60_000 },
+  // trees and proofs alone, as a monitor of several logs uses them: hashes and no signatures
+  {
+    name: "merkle",
+    code: 'export * from "healthledger/merkle";',
+    gzip: 11_000,
+    without: /curves|ciphers|post-quantum/,
+  },
+  // a service that orders, checkpoints and witnesses blocks, and opens no envelope
+  {
+    name: "chain",
+    code: 'export * from "healthledger/chain";',
+    gzip: 65_000,
+    without: /ciphers|post-quantum/,
+  },
   { name: "core", code: 'export * from "healthledger";', gzip: 200_000 },
 ];
 

@@ -64,10 +64,11 @@ async function inChromium(module, options) {
   await bundlePortable(script, {
     contents: `
       import * as hl from "healthledger";
+      import * as chain from "healthledger/chain";
       import * as envelope from "healthledger/envelope";
       import { indexeddbStorage } from "healthledger/storage/indexeddb";
       import { measure as run } from "./lib/${module}";
-      export const measure = (options) => run(options, { hl, envelope, indexeddbStorage });`,
+      export const measure = (options) => run(options, { hl, chain, envelope, indexeddbStorage });`,
   });
   const server = createServer(({ url }, response) => {
     const isScript = url === "/page.mjs";

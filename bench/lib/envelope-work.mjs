@@ -5,7 +5,8 @@
 /**
  * A build of the library, on either backend.
  * @typedef {object} Library
- * @property {Pick<typeof import("../../src/index.ts"), "cidOf" | "DAG_CBOR" | "memoryAgreement" | "memorySigner">} hl
+ * @property {Pick<typeof import("../../src/index.ts"), "memoryAgreement" | "memorySigner">} hl
+ * @property {Pick<typeof import("../../src/chain/index.ts"), "cidOf" | "DAG_CBOR">} chain
  * @property {typeof import("../../src/envelope/index.ts")} envelope
  */
 
@@ -28,13 +29,17 @@ export const MEGA = 1 << 20;
  * @param {(length: number) => Uint8Array} [random]
  * @param {import("../../src/envelope/index.ts").SuiteName} [suite]
  */
-export function envelopeWork({ hl, envelope: env }, random = strongRandom, suite = "chacha") {
+export function envelopeWork(
+  { hl, chain, envelope: env },
+  random = strongRandom,
+  suite = "chacha",
+) {
   const signer = hl.memorySigner({ alg: "Ed25519", secret: random(32) });
   const agreement = hl.memoryAgreement({ alg: "X25519", secret: random(32) });
   const recipient = { alg: /** @type {const} */ ("X25519"), publicKey: agreement.publicKey };
   const basis = random(32);
   const context = {
-    ledger: hl.cidOf(random(32), hl.DAG_CBOR),
+    ledger: chain.cidOf(random(32), chain.DAG_CBOR),
     author: signer.actor,
     kind: "record",
   };

@@ -14,6 +14,10 @@ const load = (file) => import(new URL(file, dist).href);
 
 /** @type {typeof import("../../src/index.ts")} */
 export const hl = await load("index.js");
+/** @type {typeof import("../../src/chain/index.ts")} */
+export const hlChain = await load("chain/index.js");
+/** @type {typeof import("../../src/merkle/index.ts")} */
+export const hlMerkle = await load("merkle/index.js");
 /** @type {typeof import("../../src/consent/index.ts")} */
 export const consent = await load("consent/index.js");
 /** @type {typeof import("../../src/storage/lmdb.ts")} */

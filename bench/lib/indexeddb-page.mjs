@@ -8,7 +8,7 @@ const CHAIN = "bench";
 
 /**
  * @typedef {object} Library
- * @property {Pick<typeof import("../../src/index.ts"), "cidOf" | "RAW">} hl
+ * @property {Pick<typeof import("../../src/chain/index.ts"), "cidOf" | "RAW">} chain
  * @property {typeof import("../../src/storage/indexeddb.ts").indexeddbStorage} indexeddbStorage
  */
 
@@ -16,7 +16,7 @@ const CHAIN = "bench";
  * @param {{ what: string, rounds: number, short: boolean }} options
  * @param {Library} library
  */
-export async function measure({ what, rounds, short }, { hl, indexeddbStorage }) {
+export async function measure({ what, rounds, short }, { chain, indexeddbStorage }) {
   const name = `${what} ${rounds}`;
   const storage = await indexeddbStorage({ name });
   const bare = await bareIndexeddb(`${name} bare`);
@@ -24,7 +24,7 @@ export async function measure({ what, rounds, short }, { hl, indexeddbStorage })
   const sides = await (kind === "append"
     ? appending(storage, bare, Number(batch), short)
     : kind === "get"
-      ? getting(storage, bare, short, hl)
+      ? getting(storage, bare, short, chain)
       : scanning(storage, bare, short));
   const measured = await pageRates(sides, rounds);
   await storage.close();
@@ -61,7 +61,7 @@ async function appending({ chains }, bare, batch, short) {
   ];
 }
 
-/** @param {Store} storage @param {Bare} bare @param {boolean} short @param {Library["hl"]} hl */
+/** @param {Store} storage @param {Bare} bare @param {boolean} short @param {Library["chain"]} library */
 async function getting({ blobs }, bare, short, { cidOf, RAW }) {
   const all = makeRecords(short ? 200 : STORED).map((bytes) => ({ cid: cidOf(bytes, RAW), bytes }));
   for (let i = 0; i < all.length; i += 1000) {

@@ -1,6 +1,6 @@
 // @ts-check
 import { createHash, randomBytes } from "node:crypto";
-import { hl, lmdbStorage } from "./healthledger.mjs";
+import { hl, hlChain, lmdbStorage } from "./healthledger.mjs";
 
 export const BLOB_BYTES = 1024;
 
@@ -57,8 +57,8 @@ export async function foundWith(signer, agreement) {
  */
 export async function openOnLmdb(path, { genesis, signer }) {
   const storage = await lmdbStorage({ path });
-  const chain = await hl.openChain({ storage, genesis });
-  const sequencer = hl.createSequencer({ chain, storage, signer, now: Date.now });
+  const chain = await hlChain.openChain({ storage, genesis });
+  const sequencer = hlChain.createSequencer({ chain, storage, signer, now: Date.now });
   let seq = 0;
   return {
     storage,
@@ -75,14 +75,14 @@ export async function openOnLmdb(path, { genesis, signer }) {
       const named = [];
       const entries = [];
       for (const bytes of blobs) {
-        const cid = hl.cidOf(bytes, hl.DAG_CBOR);
+        const cid = hlChain.cidOf(bytes, hlChain.DAG_CBOR);
         const random = nextRandom();
         named.push({ cid, bytes });
         entries.push(
-          hl.encodeSubjectEntry("record", random.subarray(0, 16), random.subarray(16), cid),
+          hlChain.encodeSubjectEntry("record", random.subarray(0, 16), random.subarray(16), cid),
         );
       }
-      const signed = await hl.signTransaction(signer, {
+      const signed = await hlChain.signTransaction(signer, {
         ledger: chain.ledger,
         lane,
         seq: ++seq,

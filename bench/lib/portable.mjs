@@ -12,7 +12,7 @@ import { dist } from "./healthledger.mjs";
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
 /**
- * Bundles the core and `healthledger/envelope` as `{ hl, envelope }`, or another module that imports
+ * Bundles the core, `healthledger/chain` and `healthledger/envelope` as `{ hl, chain, envelope }`, or another module that imports
  * what it measures from this package by name.
  *
  * @param {string} outfile
@@ -23,7 +23,7 @@ export async function bundlePortable(outfile, { contents } = {}) {
     stdin: {
       contents:
         contents ??
-        'export * as hl from "healthledger"; export * as envelope from "healthledger/envelope";',
+        'export * as hl from "healthledger"; export * as chain from "healthledger/chain"; export * as envelope from "healthledger/envelope";',
       resolveDir: join(root, "bench"),
     },
     outfile,

@@ -1,7 +1,7 @@
 // @ts-check
 // The same work for every storage adapter, beside the same bytes through the bare client.
 import { randomBytes } from "node:crypto";
-import { hl } from "./healthledger.mjs";
+import { hlChain } from "./healthledger.mjs";
 import { BLOB_BYTES, makeBlobs } from "./ledger.mjs";
 import { rates } from "./measure.mjs";
 
@@ -166,7 +166,7 @@ export function storageRows(name, { open, work = 1 }) {
 /** @param {number} count */
 function hashed(count) {
   return makeBlobs(count).map((bytes) => {
-    const cid = hl.cidOf(bytes, hl.RAW);
+    const cid = hlChain.cidOf(bytes, hlChain.RAW);
     return { cid, bytes, digest: cid.multihash.digest };
   });
 }

@@ -9,7 +9,7 @@ import {
 } from "../lib/envelope-floor.mjs";
 import { envelopePeers } from "../lib/envelope-peers.mjs";
 import { envelopeWork } from "../lib/envelope-work.mjs";
-import { envelope, hl } from "../lib/healthledger.mjs";
+import { envelope, hl, hlChain } from "../lib/healthledger.mjs";
 import { rates } from "../lib/measure.mjs";
 import { loadPortable } from "../lib/portable.mjs";
 
@@ -17,7 +17,7 @@ import { loadPortable } from "../lib/portable.mjs";
 const PURE = "ours (pure noble)";
 
 const random = (/** @type {number} */ length) => new Uint8Array(randomBytes(length));
-const native = envelopeWork({ hl, envelope }, random);
+const native = envelopeWork({ hl, chain: hlChain, envelope }, random);
 
 /**
  * @param {string} name

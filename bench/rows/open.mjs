@@ -1,5 +1,5 @@
 // @ts-check
-import { hl, lmdbStorage } from "../lib/healthledger.mjs";
+import { hlChain, lmdbStorage } from "../lib/healthledger.mjs";
 import { openFloor } from "../lib/floor.mjs";
 import { openHypercore } from "../lib/hypercore.mjs";
 import { found, makeBlobs, openOnLmdb } from "../lib/ledger.mjs";
@@ -42,7 +42,7 @@ const row = (label, entries) => ({
           async round() {
             const start = performance.now();
             const storage = await lmdbStorage({ path: folder("ledger") });
-            const chain = await hl.openChain({ storage, genesis: founded.genesis });
+            const chain = await hlChain.openChain({ storage, genesis: founded.genesis });
             const took = performance.now() - start;
             if (chain.size !== blocks) throw new Error("blocks are missing");
             await chain.close();

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { open } from "lmdb";
 import { MerkleTree } from "merkletreejs";
 import { copyStorage } from "../lib/copy.mjs";
-import { hl, lmdbStorage, memoryStorage } from "../lib/healthledger.mjs";
+import { hl, hlChain, hlMerkle, lmdbStorage, memoryStorage } from "../lib/healthledger.mjs";
 import { openHypercore, replicateLength } from "../lib/hypercore.mjs";
 import { found, makeBlobs, openOnLmdb, signerOf } from "../lib/ledger.mjs";
 import { pipelined, rates } from "../lib/measure.mjs";
@@ -23,8 +23,8 @@ async function makeTrees(/** @type {Run} */ { folder, short }) {
   const leaves = short ? 64 : 8192;
   const founded = await found();
   const memory = memoryStorage();
-  const quick = await hl.openChain({ storage: memory, genesis: founded.genesis });
-  const sealer = hl.createSequencer({
+  const quick = await hlChain.openChain({ storage: memory, genesis: founded.genesis });
+  const sealer = hlChain.createSequencer({
     chain: quick,
     storage: memory,
     signer: founded.signer,
@@ -35,7 +35,7 @@ async function makeTrees(/** @type {Run} */ { folder, short }) {
   await quick.close();
   const storage = await lmdbStorage({ path: folder("ledger") });
   await copyStorage(memory, storage);
-  const chain = await hl.openChain({ storage, genesis: founded.genesis });
+  const chain = await hlChain.openChain({ storage, genesis: founded.genesis });
   const core = await openHypercore(folder("hypercore"));
   await core.append(makeBlobs(leaves, 512));
   const hashes = makeBlobs(leaves, 64).map(sha256);
@@ -153,7 +153,7 @@ const check = {
     const count = run.short ? 32 : 1000;
     const clone = await openHypercore(run.folder("clone"), core.key);
     const disconnect = await replicateLength(core, clone);
-    /** @type {import("../../src/index.ts").InclusionClaim[]} */
+    /** @type {import("../../src/merkle/index.ts").InclusionClaim[]} */
     const ours = [];
     /** @type {unknown[]} */
     const theirs = [];
@@ -165,7 +165,7 @@ const check = {
       ours.push({
         index,
         size: leaves,
-        leafHash: hl.leafHash(block.header),
+        leafHash: hlMerkle.leafHash(block.header),
         proof: await chain.proveInclusion(index, leaves),
         root: chain.root,
       });
@@ -182,7 +182,8 @@ const check = {
           name: "ours",
           round() {
             for (const claim of ours) {
-              if (!hl.verifyInclusion(claim).ok) throw new Error("a proof of ours does not hold");
+              if (!hlMerkle.verifyInclusion(claim).ok)
+                throw new Error("a proof of ours does not hold");
             }
             return count;
           },
@@ -239,7 +240,7 @@ const receipts = {
     const { chain } = ledger;
     // One after the other, so that each has a block of its own.
     await pipelined(transactions, 1, () => ledger.append(makeBlobs(100, 64)));
-    const { note: checkpoint } = await hl
+    const { note: checkpoint } = await hlChain
       .createCheckpointer({
         chain,
         chains: ledger.storage.chains,
@@ -250,7 +251,7 @@ const receipts = {
     /** @type {Uint8Array[]} */
     const made = [];
     const makeOne = (/** @type {number} */ i) =>
-      hl.makeReceipt(
+      hlChain.makeReceipt(
         chain,
         { height: (i * 37) % transactions, transaction: 0, entry: (i * 61) % 100 },
         { checkpoint },
@@ -268,7 +269,7 @@ const receipts = {
         {
           name: "together",
           async round() {
-            const next = hl.receiptMaker(chain, { checkpoint });
+            const next = hlChain.receiptMaker(chain, { checkpoint });
             for (let i = 0; i < count; i++) {
               await next({ height: Math.floor(i / 100), transaction: 0, entry: i % 100 });
             }

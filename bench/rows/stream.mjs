@@ -9,7 +9,7 @@ import {
 } from "node:crypto";
 import { open as openFile } from "node:fs/promises";
 import { envelopeWork, MEGA, study } from "../lib/envelope-work.mjs";
-import { envelope as env, hl } from "../lib/healthledger.mjs";
+import { envelope as env, hl, hlChain } from "../lib/healthledger.mjs";
 import { rates, values } from "../lib/measure.mjs";
 import { loadPortable } from "../lib/portable.mjs";
 
@@ -22,7 +22,7 @@ const PURE = "ours (pure noble)";
 const PURE_MEGA = 64;
 
 const random = (/** @type {number} */ length) => new Uint8Array(randomBytes(length));
-const work = envelopeWork({ hl, envelope: env }, random);
+const work = envelopeWork({ hl, chain: hlChain, envelope: env }, random);
 
 /**
  * The portable backend's work of a row.

@@ -1,6 +1,6 @@
 // @ts-check
 import { generateKeyPairSync, hash, sign, verify } from "node:crypto";
-import { hl } from "../lib/healthledger.mjs";
+import { hlChain } from "../lib/healthledger.mjs";
 import { openHypercore, replicate } from "../lib/hypercore.mjs";
 import { found, makeBlobs, openOnLmdb } from "../lib/ledger.mjs";
 import { pipelined, rates } from "../lib/measure.mjs";
@@ -34,7 +34,7 @@ const row = (name, batch, total) => ({
         {
           name: "ours",
           async round() {
-            const result = await hl.verifyLedger(ledger.storage.chains, founded);
+            const result = await hlChain.verifyLedger(ledger.storage.chains, founded);
             if (!result.ok || result.entries !== count) throw new Error("the ledger is not whole");
             return count;
           },

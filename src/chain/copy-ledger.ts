@@ -68,7 +68,7 @@ const LAST_KEY = /* @__PURE__ */ new Uint8Array(MAX_STATE_KEY_BYTES).fill(0xff);
  *
  * Nothing else may write to either store meanwhile. A copy that was stopped, by its signal, an error
  * or the death of the process, leaves a mark in the target: the same call goes on, and removes what
- * the source has erased since; {@link openChain} refuses the target until it is whole. Keys outside
+ * the source has erased since; `openLedger` refuses the target until it is whole. Keys outside
  * the storage (a key store, a folder of shard keys) are not part of it.
  *
  * Memory does not grow with the store. The source is left as it is; erase it only after the target

@@ -4,7 +4,7 @@ import { grantSealer, type MakeGrantOptions } from "./grant.ts";
 
 /** What {@link makeGrants} wraps, and for whom. */
 export interface MakeGrantsOptions extends Omit<MakeGrantOptions, "recipient"> {
-  /** At most {@link MAX_RECIPIENTS}, of any algorithms. */
+  /** At most 1,000, of any algorithms. */
   readonly recipients: readonly CoseRecipient[];
 }
 
@@ -16,7 +16,7 @@ export interface GrantManyOptions<Recipient extends CoseRecipient = CoseRecipien
  * Wraps an envelope's keys for several recipients at once.
  *
  * @returns one grant for each recipient, in their order
- * @throws {InputError} `ERR_INPUT_TOO_LARGE` beyond {@link MAX_RECIPIENTS}: use {@link grantMany}
+ * @throws {InputError} `ERR_INPUT_TOO_LARGE` beyond 1,000 recipients: use {@link grantMany}
  * @throws {SignatureError} `ERR_SIGNATURE_KEY` when a recipient's key is no usable key; there is
  *   then no grant for anyone
  */

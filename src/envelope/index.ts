@@ -1,4 +1,4 @@
-export { type BulkOptions, MAX_RECIPIENTS } from "./bulk.ts";
+export type { BulkOptions } from "./bulk.ts";
 export {
   type CollectionKey,
   type CollectionWrap,
@@ -54,8 +54,8 @@ export {
 export { type EnvelopeKeys, type KeyContext, wipeKeys } from "./keys.ts";
 export { type OpenedEnvelope, openEnvelope, type OpenOptions } from "./open.ts";
 export { type PartContent, type SealedEnvelope, sealEnvelope, type SealOptions } from "./seal.ts";
-export { type Suite, type SuiteName } from "./suite.ts";
-export { type ByteSource, toReadableStream } from "./byte-source.ts";
+export type { SuiteName } from "./suite.ts";
+export type { ByteSource } from "./byte-source.ts";
 export {
   type Field,
   FIELDS_PART,

@@ -18,7 +18,7 @@ export interface Signer {
   /** 32 bytes for Ed25519, 33 (a compressed point) for ES256. */
   readonly publicKey: Uint8Array;
   /**
-   * Signs bytes that already carry their domain; callers use {@link signWith}.
+   * Signs bytes that already carry their domain.
    *
    * @param bytes - borrowed
    * @returns 64 bytes; for ES256 raw r ‖ s, in which s may be high

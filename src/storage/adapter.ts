@@ -1,7 +1,10 @@
 /**
- * What adapters need beside their interface: the same checks of arguments, the same errors and the
- * same idea of a head, so that a store of yours refuses what every other one refuses.
+ * The interface of storage adapters, and what they share: the same checks of arguments, the same
+ * errors and the same idea of a head, so that a store of yours refuses what every other one refuses.
+ *
+ * @module
  */
+
 export {
   assertStateKey,
   blobCid,
@@ -22,4 +25,29 @@ export {
   sameHead,
   storedCid,
 } from "./guards.ts";
+export { CID } from "../codec/cid.ts";
+export { StorageError, type StorageErrorCode } from "../errors.ts";
 export { AmbiguousAppend, AppendConflict } from "./errors.ts";
+export {
+  type AppendOptions,
+  type BatchOptions,
+  type BlobStore,
+  type ChainReadOptions,
+  type ChainRecord,
+  type ChainStore,
+  type Commit,
+  type Compaction,
+  type Durability,
+  type FullStorage,
+  type Head,
+  MAX_CHAIN_NAME_BYTES,
+  MAX_STATE_KEY_BYTES,
+  type NamedBlob,
+  type ScanOptions,
+  type StateChange,
+  type StateEntry,
+  type StateStore,
+  type StorageAdapter,
+  type StorageCaps,
+  type TailOptions,
+} from "./types.ts";

@@ -2,7 +2,6 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   compileDirectives,
-  encodeDecision,
   evaluate,
   explain,
   extendTerminology,
@@ -16,6 +15,7 @@ import {
   type FilteredPage,
   type Rule,
 } from "../../src/consent/index.ts";
+import { encodeDecision } from "../../src/consent/model/decision.ts";
 import { ConsentError } from "../../src/errors.ts";
 import {
   at,

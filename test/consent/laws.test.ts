@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import {
   compileDirectives,
-  encodeDecision,
   filter,
   type ConsentSnapshot,
   type Rule,
 } from "../../src/consent/index.ts";
+import { encodeDecision } from "../../src/consent/model/decision.ts";
 import { diceOf, recordOf, ruleOf, tripleOf, type Triple } from "./random.ts";
 import { filed, onLedger } from "./support.ts";
 

@@ -4,7 +4,6 @@ import {
   compileDirectives,
   defaultTerminology,
   directiveCid,
-  encodeOverlay,
   type Coding,
   type ConsentRequest,
   type ConsentResource,
@@ -16,6 +15,7 @@ import {
   type SnapshotDirective,
   type When,
 } from "../../src/consent/index.ts";
+import { encodeOverlay } from "../../src/consent/model/directive.ts";
 import { cidOf, DAG_CBOR } from "../../src/codec/cid.ts";
 
 /** An instant, written as people do; UTC. */

@@ -4,10 +4,10 @@ import {
   decodeDirective,
   directiveCid,
   encodeDirective,
-  MAX_RULE_DEPTH,
   type Directive,
   type Rule,
 } from "../../../src/consent/index.ts";
+import { MAX_RULE_DEPTH } from "../../../src/consent/model/model.ts";
 import { encode } from "../../../src/codec/dag-cbor.ts";
 import { ConsentError, EncodingError } from "../../../src/errors.ts";
 import { deny, entryId, permit, says, sensitivity } from "../support.ts";

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import {
-  alternativesOf,
   compileDirectives,
   defaultTerminology,
   matches,
@@ -11,6 +10,7 @@ import {
   type ResidualNode,
   type ResidualTerm,
 } from "../../../src/consent/index.ts";
+import { alternativesOf } from "../../../src/consent/partial/residual-terms.ts";
 import { askedOf, diceOf, NOW, recordOf, snapshotFrom } from "../random.ts";
 import { resourceOf } from "../support.ts";
 

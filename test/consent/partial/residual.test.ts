@@ -3,7 +3,6 @@ import {
   compileDirectives,
   compileResidual,
   defaultTerminology,
-  encodeDecision,
   evaluateRequest,
   explain,
   HL7_TERMINOLOGY,
@@ -13,6 +12,7 @@ import {
   type Reason,
   type Residual,
 } from "../../../src/consent/index.ts";
+import { encodeDecision } from "../../../src/consent/model/decision.ts";
 import { ConsentError } from "../../../src/errors.ts";
 import { askedOf, diceOf, NOW, recordOf, snapshotFrom } from "../random.ts";
 import {

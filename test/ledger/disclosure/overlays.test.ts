@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { cidOf, DAG_CBOR } from "../../../src/codec/cid.ts";
 import {
-  encodeOverlay,
   explain,
   minorSelfConsentOverlay,
   part2Overlay,
   type Directive,
   type Rule,
 } from "../../../src/consent/index.ts";
+import { encodeOverlay } from "../../../src/consent/model/directive.ts";
 import { memorySigner } from "../../../src/identity/signer.ts";
 import { pcfImplicitPolicy } from "../../../src/fhir/pcf-policies.ts";
 import { alcoholDependence, observation, treatmentOnly } from "../../support/hospital.ts";

@@ -1,5 +1,6 @@
 import { ChainError } from "../errors.ts";
 import type { Ledger } from "./ledger.ts";
+import { giveResult } from "./give-results.ts";
 import { readOnlyError } from "./standing.ts";
 import { takeArgument } from "./take-arguments.ts";
 
@@ -61,7 +62,29 @@ const CALLS: {
   [Symbol.asyncDispose]: "ends",
 };
 
-/** Every call but closing rejects once the ledger is closed, which waits for those that write. */
+/** Calls that make what they give for whoever calls: it may be large, or hold streams. */
+const MADE_ANEW: ReadonlySet<string> = /* @__PURE__ */ new Set<keyof typeof CALLS & string>([
+  "read",
+  "records",
+  "decide",
+  "audit",
+  "pendingReviews",
+  "attachments",
+  "evidence",
+  "request",
+  "exportRecord",
+  "disclose",
+  "checkpoint",
+  "prove",
+  "verify",
+  "export",
+]);
+
+/**
+ * Every call takes its arguments and gives its results as copies: see {@link takeArgument} and
+ * {@link giveResult}. Every call but closing rejects once the ledger is closed, which waits for those
+ * that write.
+ */
 export function untilClosed(
   ledger: Ledger,
   options: {
@@ -88,6 +111,7 @@ export function untilClosed(
         iterate(run as (argument: unknown) => AsyncIterable<unknown>, takeArgument(argument));
       continue;
     }
+    const give = (result: unknown): unknown => (MADE_ANEW.has(name) ? result : giveResult(result));
     const take: Call = (first, second, third) =>
       run(
         takeArgument(first),
@@ -96,11 +120,11 @@ export function untilClosed(
       );
     guarded[name] = async (first: unknown, second: unknown, third: unknown) => {
       assertOpen();
-      if (guard === "reads") return take(first, second, third);
+      if (guard === "reads") return give(await take(first, second, third));
       if (readOnly !== undefined) throw readOnlyError(readOnly);
       const work = Promise.resolve(take(first, second, third));
       writing.add(work);
-      return work.finally(() => writing.delete(work));
+      return work.finally(() => writing.delete(work)).then(give);
     };
   }
   return { ...ledger, ...guarded };

@@ -11,6 +11,7 @@ import {
 import type { LedgerContext } from "../context.ts";
 import type { Subject } from "../entries/subjects.ts";
 import { toHex } from "../../bytes/hex.ts";
+import { copyBytes } from "../../storage/guards.ts";
 import type { LedgerError } from "../../errors.ts";
 
 /** What was decided about one record in one access. */
@@ -88,7 +89,8 @@ export async function* auditOf(
   }
   for (const item of items) {
     if (item.manifest.op !== "access") continue;
-    const { id, recordedAt } = item;
+    const { recordedAt } = item;
+    const id = copyBytes(item.id);
     const lost = unknown.get(toHex(id));
     // What was withdrawn is not known, so neither is what was released.
     const content = lost ?? (await readOrSay(context, catalogue, item));
@@ -146,7 +148,7 @@ export function toAccess(
   const { requester, user, roles, purposes, action, parts, decidedAt, declaration } = content;
   const { attestations = [], height } = content;
   return {
-    id: item.id,
+    id: copyBytes(item.id),
     recordedAt: item.recordedAt,
     requester,
     ...(user === undefined ? {} : { user }),

@@ -16,7 +16,13 @@ import {
   partsOf,
   type JudgeContext,
 } from "./decide-records.ts";
-import { currentRecords, judgedForm, type CurrentRecord } from "../records/current-record.ts";
+import { giveResult } from "../give-results.ts";
+import {
+  currentRecords,
+  giveRecord,
+  judgedForm,
+  type CurrentRecord,
+} from "../records/current-record.ts";
 import type { Subject } from "../entries/subjects.ts";
 
 /** What a custodian asks itself: may this party have these records? */
@@ -90,7 +96,8 @@ export async function decideQuestion(
   const { requester, user, attestations = [] } = question;
   const asker = { requester, ...(user === undefined ? {} : { user }) };
   const attested = await judgeAttestations(context, asker, attestations, asOf, height);
-  const snapshot: ConsentSnapshot = {
+  // Copied first, so that nothing in the decisions is the ledger's own.
+  const snapshot = giveResult({
     height,
     directives: consents.directives,
     organisation: context.defaults.map(filedDefault),
@@ -108,7 +115,7 @@ export async function decideQuestion(
     links: linksOf(consents),
     terminology: context.terminology.cid,
     labels: context.labeller.cid,
-  };
+  } satisfies ConsentSnapshot) as ConsentSnapshot;
   const request: ConsentRequest = {
     id: "question",
     ...asker,
@@ -127,7 +134,7 @@ export async function decideQuestion(
     asOf,
     snapshot: compiled.snapshotCid,
     facts: snapshot,
-    request: prepared.decideRequest(),
+    request: giveResult(prepared.decideRequest()) as Decision,
     records: [...currentRecords(items).values()]
       .filter((record) => !record.retracted && isAskedFor(record, query))
       .map((record) => {
@@ -139,7 +146,7 @@ export async function decideQuestion(
           }),
           ...partsOf(query),
         };
-        return { record, decision: prepared.decide(resource) };
+        return { record: giveRecord(record), decision: prepared.decide(resource) };
       }),
   };
 }

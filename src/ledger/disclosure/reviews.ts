@@ -1,6 +1,7 @@
 import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { InputError } from "../../errors.ts";
+import { copyBytes } from "../../storage/guards.ts";
 import type { LedgerContext } from "../context.ts";
 import { reviewsLocal, type Catalogue, type CatalogueItem } from "../entries/catalogue.ts";
 import { sealEntry, type Filing } from "../entries/filing.ts";
@@ -41,7 +42,8 @@ export function createReviews(
     async *pending() {
       for (const item of await pendingItems()) {
         const content = await readOrSay(context, catalogue, item);
-        const { id, recordedAt } = item;
+        const { recordedAt } = item;
+        const id = copyBytes(item.id);
         if (typeof content === "string") yield { id, recordedAt, unreadable: content };
         else if (content !== undefined) yield toAccess(item, content);
       }

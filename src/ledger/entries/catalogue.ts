@@ -30,7 +30,7 @@ import {
   type PersonIdentifier,
   type StoredSubject,
 } from "../index/rows.ts";
-import { decodeManifest, type Manifest } from "./manifest.ts";
+import { decodeManifest, ownManifest, type Manifest } from "./manifest.ts";
 import { nameBook, type RecordNames } from "./record-names.ts";
 
 /** One of the custodian's own entries, with what its envelope says of itself. */
@@ -395,7 +395,8 @@ export function openCatalogue(
     assertComplete: () =>
       steadily(async () => assertNoneLack((await index.lacking()).filter(isAboutAnybody))),
     remember({ id, manifest, encoded }, identity) {
-      const told = { manifest, encoded };
+      // As it was sealed, whatever becomes of what it was made from.
+      const told = { manifest: ownManifest(manifest), encoded };
       remembered.set(toHex(id), identity === undefined ? told : { ...told, identity });
       // One that never comes to stand on the ledger must not stay for ever.
       if (remembered.size > REMEMBERED) remembered.delete(remembered.keys().next().value!);

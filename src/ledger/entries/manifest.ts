@@ -9,6 +9,8 @@ import {
   expectVersion,
 } from "../../codec/shape.ts";
 import { EncodingError } from "../../errors.ts";
+import { copyBytes } from "../../storage/guards.ts";
+import { freezeData, giveResult } from "../give-results.ts";
 import type { ResourceLabels } from "../../consent/model/resource.ts";
 import type { ResourceDescription } from "../../fhir/manifest.ts";
 
@@ -127,7 +129,35 @@ export function manifestAbout(encoded: Uint8Array, local: Uint8Array): Uint8Arra
  * @throws {EncodingError} when it is not a manifest
  */
 export function decodeManifest(bytes: Uint8Array): Manifest {
-  return expectManifest(decode(bytes));
+  return freezeParts(expectManifest(decode(bytes)));
+}
+
+/** A manifest as it is kept: its bytes and labels are its own, and its data is frozen. */
+export function ownManifest(manifest: Manifest): Manifest {
+  const { labels } = manifest;
+  return freezeParts({
+    ...copyManifest(manifest),
+    // Whose labeller it was may keep what it gave, and change it.
+    ...(labels === undefined ? {} : { labels: giveResult(labels) as ResourceLabels | null }),
+  });
+}
+
+/** A manifest whose bytes are its own; its data is that of the other. */
+export function copyManifest(manifest: Manifest): Manifest {
+  const { local, replaces, request } = manifest;
+  return {
+    ...manifest,
+    local: copyBytes(local),
+    ...(replaces === undefined ? {} : { replaces: copyBytes(replaces) }),
+    ...(request === undefined ? {} : { request: copyBytes(request) }),
+  };
+}
+
+function freezeParts(manifest: Manifest): Manifest {
+  freezeData(manifest.resource);
+  freezeData(manifest.labels);
+  freezeData(manifest.attachments);
+  return manifest;
 }
 
 function expectManifest(value: unknown): Manifest {

@@ -3,6 +3,9 @@ import { toHex } from "../../bytes/hex.ts";
 import type { ConsentResource, ResourceLabels } from "../../consent/model/resource.ts";
 import { toConsentResource } from "../../fhir/consent-resource.ts";
 import { isOutdated, type Labeller } from "../../consent/labels/labeller.ts";
+import { cidFromDigest, type Codec } from "../../codec/cid.ts";
+import { copyBytes } from "../../storage/guards.ts";
+import { copyManifest } from "../entries/manifest.ts";
 import type { CatalogueItem } from "../entries/catalogue.ts";
 import { isNormal, labelsOfBoth } from "../../consent/labels/unite-labels.ts";
 
@@ -63,6 +66,27 @@ export function currentRecords(items: readonly CatalogueItem[]): Map<string, Cur
     }
   }
   return records;
+}
+
+/**
+ * A record as it is given to whoever calls: nothing that he can change is the index's own. What tells of
+ * its content and its labels is frozen, and shared.
+ */
+export function giveRecord(record: CurrentRecord): CurrentRecord {
+  const history = record.history.map(giveItem);
+  const head = history[record.history.indexOf(record.head)]!;
+  return { ...record, head, history };
+}
+
+function giveItem(item: CatalogueItem): CatalogueItem {
+  const { id, place, envelope, manifest } = item;
+  return {
+    ...item,
+    id: copyBytes(id),
+    place: { ...place },
+    envelope: cidFromDigest(envelope.multihash.digest, envelope.code as Codec),
+    manifest: copyManifest(manifest),
+  };
 }
 
 /**

@@ -29,7 +29,7 @@ import { sortIncoming, type KnownRecord } from "./known.ts";
 import { labelsWithin } from "./label-context.ts";
 import { MAX_URL, type Manifest } from "../entries/manifest.ts";
 import type { RecordContent, RecordContents, UploadProgress } from "./record-content.ts";
-import { currentRecords, type CurrentRecord } from "./current-record.ts";
+import { currentRecords, giveRecord, type CurrentRecord } from "./current-record.ts";
 import type { PersonIdentifier, Subject, Subjects } from "../entries/subjects.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import { assertAbout, assertSamePerson } from "./same-person.ts";
@@ -649,9 +649,8 @@ export function createRecording(options: {
     find,
     async list(subject) {
       await subjects.assertKnown(subject);
-      return [
-        ...currentRecords(await catalogue.itemsOf(subject.local, ["erase", "record"])).values(),
-      ];
+      const items = await catalogue.itemsOf(subject.local, ["erase", "record"]);
+      return Array.from(currentRecords(items).values(), giveRecord);
     },
     read: async (id) => contents.textOf((await find(id)).head),
     attachments: async (id) => contents.attachmentsOf(await find(id)),

@@ -83,7 +83,7 @@ export {
   type Declaration,
   type RequestOptions,
 } from "./ledger/disclosure/request.ts";
-export type { CatalogueItem } from "./ledger/entries/catalogue.ts";
+export type { CatalogueItem } from "./ledger/entries/catalogue-item.ts";
 export type { Manifest, Operation } from "./ledger/entries/manifest.ts";
 export type { PersonIdentifier, Subject } from "./ledger/entries/subjects.ts";
 export type {

@@ -14,8 +14,8 @@ import {
   frontierFrom,
   frontierRoot,
   samePeaks,
+  type Frontier,
 } from "../merkle/frontier.ts";
-import type { Frontier } from "../merkle/frontier.ts";
 import { leafHash } from "../merkle/hash.ts";
 import { verifyInclusion } from "../merkle/verify.ts";
 import { treeRoot } from "../merkle/tree.ts";
@@ -42,7 +42,7 @@ import {
   type TransactionPlace,
 } from "./derived.ts";
 import { findTransaction } from "./find-transaction.ts";
-import { genesisState } from "./governance.ts";
+import { genesisState } from "./genesis-state.ts";
 import type { KindRule } from "./kind-rule.ts";
 import { openState, proveState, type LedgerState } from "./ledger-state.ts";
 import type { KindRules } from "./prepare.ts";

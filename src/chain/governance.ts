@@ -1,86 +1,40 @@
-import type { CID } from "multiformats/cid";
 import { toHex } from "../bytes/hex.ts";
 import {
   approvalInput,
-  possessionInput,
-  type Approval,
   type KeyEntry,
   type MemberEntry,
   type PolicyEntry,
 } from "../block/entry.ts";
-import { namesItsKey, type Genesis } from "../block/genesis.ts";
-import { MAX_CHECKPOINT_KEYS, MAX_OPEN_NONCES } from "../block/limits.ts";
-import type { KeyDescription } from "../block/key.ts";
-import type { MemberChange, MemberDescription, Role } from "../block/member.ts";
-import { verifySignature } from "../crypto/sign.ts";
-import { ChainError } from "../errors.ts";
+import { namesItsKey } from "../block/genesis.ts";
+import type { MemberChange } from "../block/member.ts";
 import { keyId } from "../identity/actor.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import type { Refusal } from "./refusal.ts";
 import {
-  encodeKeyState,
   encodeMemberState,
-  encodeNonces,
   encodePolicyState,
-  isInForce,
   keyKey,
   memberKey,
   NONCES_KEY,
-  overlayState,
   POLICY_KEY,
-  type KeyState,
-  type MemberState,
   type StateOverlay,
   type SystemState,
 } from "./state.ts";
-
-/** Most keys that one member has in force at a time. */
-const MAX_KEYS_IN_FORCE = 64;
-
-/** The state before and within a block that governance entries work on. */
-export interface GovernanceContext {
-  readonly ledger: CID;
-  readonly height: number;
-  readonly author: string;
-  /** Id of the key that signed the transaction. */
-  readonly signedWith: Uint8Array;
-  /** As it stood before the block: authority is judged by it. */
-  readonly before: SystemState;
-  /** As it stands after the entries so far: changes go here. */
-  readonly within: StateOverlay;
-}
-
-/**
- * The state that a genesis record sets up.
- *
- * @throws {ChainError} `ERR_CHAIN_GENESIS` when a key that must prove its possession does not
- */
-export function genesisState(genesis: Genesis): ReadonlyMap<string, Uint8Array | null> {
-  const state = overlayState({ get: () => undefined });
-  for (const member of genesis.members) {
-    if (!member.keys.every((key) => provesPossession(genesis.nonce, member.actor, key))) {
-      throw new ChainError("ERR_CHAIN_GENESIS", "a key in genesis lacks its proof of possession");
-    }
-    addMember(state, member, 0);
-  }
-  const { threshold, maxDrift, maxTxAge, checkpointKeys, cosignaturePolicy, kinds, contracts } =
-    genesis;
-  state.set(
-    POLICY_KEY,
-    encodePolicyState({
-      threshold,
-      maxDrift,
-      maxTxAge,
-      checkpointKeys,
-      cosignaturePolicy,
-      kinds,
-      contracts,
-      members: genesis.members.length,
-      sequencers: genesis.members.filter(isSequencer).length,
-    }),
-  );
-  return state.changes;
-}
+import type { GovernanceContext } from "./governance-context.ts";
+import {
+  addKey,
+  addMember,
+  endKeys,
+  listCheckpointKey,
+  dropCheckpointKey,
+  dropCheckpointKeys,
+  countKeys,
+  provesPossession,
+  isSequencer,
+  mayNotSignCheckpoints,
+  checkpointKeyKey,
+} from "./member-keys.ts";
+import { checkApprovals, countApprovals, useNonce } from "./approvals.ts";
 
 /** Applies a `key` entry, or says why not. */
 export function applyKeyEntry(entry: KeyEntry, context: GovernanceContext): Refusal | undefined {
@@ -195,8 +149,6 @@ export function governanceKeyReads(
     : keys;
 }
 
-const checkpointKeyKey = (pub: Uint8Array): string => keyKey(keyId("Ed25519", pub));
-
 function applyRecovery(entry: KeyEntry, context: GovernanceContext): Refusal | undefined {
   const { ledger, before, within, height } = context;
   const member = within.member(entry.actor);
@@ -279,10 +231,6 @@ function applyMemberChange(change: MemberChange, context: GovernanceContext): Re
   }
 }
 
-function isSequencer({ roles }: { readonly roles: readonly Role[] }): boolean {
-  return roles.includes("sequencer");
-}
-
 function count(state: StateOverlay, members: number, sequencers: number): void {
   const policy = state.policy();
   const counted = {
@@ -290,188 +238,4 @@ function count(state: StateOverlay, members: number, sequencers: number): void {
     sequencers: policy.sequencers + sequencers,
   };
   state.set(POLICY_KEY, encodePolicyState({ ...policy, ...counted }));
-}
-
-function addKey(
-  entry: KeyEntry,
-  id: Uint8Array,
-  member: MemberState,
-  context: GovernanceContext,
-): Refusal | undefined {
-  const { ledger, within, before, height } = context;
-  if (within.key(id) !== undefined) return "key-known";
-  if (!provesPossession(ledger, entry.actor, entry)) return "no-proof-of-possession";
-  if (member.keys.length >= MAX_KEYS_IN_FORCE) return "too-many-keys";
-  if (entry.use === "checkpoint") {
-    // Before the block by authority, and still: else a key could be filed behind a demotion.
-    const was = before.member(entry.actor);
-    if (was === undefined || !isSequencer(was) || !isSequencer(member)) return "not-entitled";
-    if (!listCheckpointKey(within, entry.pub)) return "too-many-keys";
-  }
-  setKey(within, entry.actor, entry, id, height + 1);
-  within.set(memberKey(entry.actor), encodeMemberState({ ...member, keys: [...member.keys, id] }));
-  return undefined;
-}
-
-function addMember(state: StateOverlay, member: MemberDescription, from: number): void {
-  const keys = member.keys.map((key) => {
-    const id = keyId(key.alg, key.pub);
-    setKey(state, member.actor, key, id, from);
-    return id;
-  });
-  state.set(
-    memberKey(member.actor),
-    encodeMemberState({ roles: member.roles, from, until: null, keys }),
-  );
-}
-
-function setKey(
-  state: StateOverlay,
-  actor: string,
-  { use, alg, pub }: Omit<KeyDescription, "proof">,
-  id: Uint8Array,
-  from: number,
-): void {
-  const value: KeyState = { actor, use, alg, pub, from, until: null, compromisedSince: null };
-  state.set(keyKey(id), encodeKeyState(value));
-}
-
-/** Ends keys of a member and returns the member without them. */
-function endKeys(
-  state: StateOverlay,
-  actor: string,
-  member: MemberState,
-  ids: readonly Uint8Array[],
-  until: number,
-  compromisedSince: number | null,
-): MemberState {
-  for (const id of ids) {
-    const key = state.key(id);
-    if (key !== undefined)
-      state.set(keyKey(id), encodeKeyState({ ...key, until, compromisedSince }));
-  }
-  const keys = member.keys.filter((id) => !ids.some((gone) => equalBytes(gone, id)));
-  const left = { ...member, keys };
-  state.set(memberKey(actor), encodeMemberState(left));
-  return left;
-}
-
-/** Lets a key sign checkpoints; one that the policy lists already stays listed once. */
-function listCheckpointKey(state: StateOverlay, pub: Uint8Array): boolean {
-  const policy = state.policy();
-  if (policy.checkpointKeys.some((key) => equalBytes(key, pub))) return true;
-  if (policy.checkpointKeys.length >= MAX_CHECKPOINT_KEYS) return false;
-  const checkpointKeys = [...policy.checkpointKeys, pub];
-  state.set(POLICY_KEY, encodePolicyState({ ...policy, checkpointKeys }));
-  return true;
-}
-
-function dropCheckpointKey(state: StateOverlay, pub: Uint8Array): boolean {
-  const policy = state.policy();
-  const checkpointKeys = policy.checkpointKeys.filter((key) => !equalBytes(key, pub));
-  if (checkpointKeys.length === policy.checkpointKeys.length) return true;
-  if (checkpointKeys.length === 0) return false;
-  state.set(POLICY_KEY, encodePolicyState({ ...policy, checkpointKeys }));
-  return true;
-}
-
-/**
- * Takes all checkpoint keys of a member off the list, unless none would be left; and, where he ordered
- * blocks, those that are nobody's, for any of them may be his. These go even if none is left then:
- * what nobody answers for must not hold up a removal, and any sequencer may list a key of his own.
- */
-function dropCheckpointKeys(
-  { within, before }: GovernanceContext,
-  actor: string,
-  member: MemberState,
-): boolean {
-  const owned = member.keys.every((id) => {
-    const key = within.key(id);
-    return key?.use !== "checkpoint" || dropCheckpointKey(within, key.pub);
-  });
-  const was = before.member(actor);
-  if (!owned || !(isSequencer(member) || (was !== undefined && isSequencer(was)))) return owned;
-  const policy = within.policy();
-  const checkpointKeys = policy.checkpointKeys.filter(
-    (pub) => within.key(keyId("Ed25519", pub)) !== undefined,
-  );
-  within.set(POLICY_KEY, encodePolicyState({ ...policy, checkpointKeys }));
-  return true;
-}
-
-/** Why a policy may not list a key for checkpoints; one that is no member's it may. */
-function mayNotSignCheckpoints(pub: Uint8Array, state: SystemState): Refusal | undefined {
-  const key = state.key(keyId("Ed25519", pub));
-  if (key === undefined) return undefined;
-  if (key.use !== "checkpoint") return "key-use";
-  if (key.until !== null) return "key-not-in-force";
-  const member = state.member(key.actor);
-  return member !== undefined && isSequencer(member) ? undefined : "not-entitled";
-}
-
-function countKeys(state: SystemState, member: MemberState, use: string): number {
-  return member.keys.filter((id) => state.key(id)?.use === use).length;
-}
-
-function provesPossession(ledger: CID | Uint8Array, actor: string, key: KeyDescription): boolean {
-  // Keys that cannot sign prove nothing; whoever seals to one trusts the actor who announced it.
-  if (key.use === "agree") return key.proof === undefined;
-  if (key.proof === undefined || (key.alg !== "Ed25519" && key.alg !== "ES256")) return false;
-  return verifySignature({
-    alg: key.alg,
-    publicKey: key.pub,
-    signature: key.proof,
-    what: "possession",
-    bytes: possessionInput(ledger, actor, key),
-  });
-}
-
-function checkApprovals(
-  kind: "member" | "policy",
-  changes: unknown,
-  entry: MemberEntry | PolicyEntry,
-  { ledger, height, before, within }: GovernanceContext,
-): Refusal | undefined {
-  if (height > entry.notAfter) return "approval-expired";
-  if (within.nonces().some(({ nonce }) => equalBytes(nonce, entry.nonce))) return "nonce-used";
-  const input = approvalInput(ledger, kind, changes, entry.nonce, entry.notAfter);
-  return countApprovals(entry.approvals, input, before, height);
-}
-
-/** Remembers a nonce, and forgets those whose change could no longer be recorded. */
-function useNonce(
-  { nonce, notAfter }: MemberEntry | PolicyEntry,
-  context: GovernanceContext,
-): Refusal | undefined {
-  const open = context.within.nonces().filter((used) => used.notAfter >= context.height);
-  if (open.length >= MAX_OPEN_NONCES) return "over-limit";
-  context.within.set(NONCES_KEY, encodeNonces([...open, { nonce, notAfter }]));
-  return undefined;
-}
-
-function countApprovals(
-  approvals: readonly Approval[],
-  input: Uint8Array,
-  before: SystemState,
-  height: number,
-): Refusal | undefined {
-  const approvers = new Set<string>();
-  for (const { actor, key: id, alg, sig } of approvals) {
-    const key = before.key(id);
-    const member = before.member(actor);
-    if (
-      key === undefined ||
-      member === undefined ||
-      member.until !== null ||
-      key.actor !== actor ||
-      key.use !== "sign" ||
-      key.alg !== alg ||
-      !isInForce(key, height) ||
-      !verifySignature({ alg, publicKey: key.pub, signature: sig, what: "approval", bytes: input })
-    ) {
-      return "approval-invalid";
-    }
-    approvers.add(actor);
-  }
-  return approvers.size < before.policy().threshold ? "approvals-missing" : undefined;
 }

@@ -2,12 +2,8 @@ import type { CID } from "multiformats/cid";
 import { isCustom, type CustomEntry, type Entry } from "../block/entry.ts";
 import type { Role } from "../block/member.ts";
 import { checkByRule } from "./kind-rule.ts";
-import {
-  applyKeyEntry,
-  applyMemberEntry,
-  applyPolicyEntry,
-  type GovernanceContext,
-} from "./governance.ts";
+import { applyKeyEntry, applyMemberEntry, applyPolicyEntry } from "./governance.ts";
+import type { GovernanceContext } from "./governance-context.ts";
 import { isSignedBy, type KindRules, type PreparedTransaction } from "./prepare.ts";
 import type { Refused } from "./refusal.ts";
 import { encodeNumber, isInForce, seqKey, type StateOverlay, type SystemState } from "./state.ts";

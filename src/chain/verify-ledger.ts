@@ -17,7 +17,7 @@ import { decodeBlockRecord } from "./block-record.ts";
 import { openDerived } from "./derived.ts";
 import { blocksChain } from "./chain.ts";
 import { readCheckpoint } from "./checkpoint-note.ts";
-import { genesisState } from "./governance.ts";
+import { genesisState } from "./genesis-state.ts";
 import type { KindRule } from "./kind-rule.ts";
 import { openState, type LedgerState } from "./ledger-state.ts";
 import type { Refusal } from "./refusal.ts";

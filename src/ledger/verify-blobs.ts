@@ -3,7 +3,7 @@ import { decodeTransaction } from "../block/transaction.ts";
 import { matchesCid, type CID } from "../codec/cid.ts";
 import { decodeSignedHeader } from "../envelope/header.ts";
 import { LedgerError, StorageError } from "../errors.ts";
-import { isErasedNow, type Catalogue } from "./entries/catalogue.ts";
+import { type Catalogue, isErasedNow } from "./entries/catalogue.ts";
 import type { LedgerContext } from "./context.ts";
 
 /** What the blobs of this member's own entries were found to be. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { decodeGenesis, encodeGenesis, ledgerId, type Genesis } from "../../src/block/genesis.ts";
 import { describeMember } from "../../src/chain/founding.ts";
-import { genesisState } from "../../src/chain/governance.ts";
+import { genesisState } from "../../src/chain/genesis-state.ts";
 import { bytesFor, foundLedger, signerFor } from "../support/ledger.ts";
 
 const MEMBERS = { a: ["custodian", "sequencer"], b: ["auditor"] } as const;

@@ -9,7 +9,7 @@ import {
 import { decodeBlockRecord } from "../../src/chain/block-record.ts";
 import { createCheckpointer } from "../../src/chain/checkpointer.ts";
 import { openChain } from "../../src/chain/chain.ts";
-import { genesisState } from "../../src/chain/governance.ts";
+import { genesisState } from "../../src/chain/genesis-state.ts";
 import { openState } from "../../src/chain/ledger-state.ts";
 import { judgeCheckpoint, trustFromGenesis } from "../../src/chain/trust.ts";
 import { verifyLedger } from "../../src/chain/verify-ledger.ts";

@@ -19,7 +19,7 @@ import {
 import { decodeAttestation, signAttestation } from "../../src/ledger/disclosure/attestation.ts";
 import { decodeAttestedKey, encodeAttestedKey } from "../../src/ledger/consents/attested-key.ts";
 import { decodeFiledForm } from "../../src/ledger/consents/read-consents.ts";
-import { decodeErasure, encodeErasure } from "../../src/ledger/erasure/erase.ts";
+import { decodeErasure, encodeErasure } from "../../src/ledger/erasure/erasure-entry.ts";
 import {
   decodeManifest,
   encodeManifest,

@@ -6,7 +6,7 @@ import {
   decodeAccess,
   type AccessContent,
 } from "../../src/ledger/disclosure/access.ts";
-import { openOwn } from "../../src/ledger/entries/catalogue.ts";
+import { openOwn } from "../../src/ledger/entries/own-envelope.ts";
 import { contextOf, fileAs } from "../support/by-hand.ts";
 import { MRN, observation } from "../support/hospital.ts";
 import { collect, ward, type Ward } from "../support/ward.ts";

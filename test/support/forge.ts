@@ -28,7 +28,7 @@ import {
   tipAfter,
   type Tip,
 } from "../../src/chain/apply-block.ts";
-import { genesisState } from "../../src/chain/governance.ts";
+import { genesisState } from "../../src/chain/genesis-state.ts";
 import type { KindRule } from "../../src/chain/kind-rule.ts";
 import { openState, type LedgerState } from "../../src/chain/ledger-state.ts";
 import { verifyBlocks, type VerifyLedgerResult } from "../../src/chain/verify-ledger.ts";

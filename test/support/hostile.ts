@@ -16,7 +16,7 @@ import { readCheckpoint } from "../../src/chain/checkpoint-note.ts";
 import { decodeSignedHead } from "../../src/chain/signed-heads.ts";
 import { verifyExport } from "../../src/chain/export.ts";
 import { decodeForkEvidence, encodeForkEvidence } from "../../src/chain/fork-evidence.ts";
-import { genesisState } from "../../src/chain/governance.ts";
+import { genesisState } from "../../src/chain/genesis-state.ts";
 import { decodeReceipt } from "../../src/chain/receipt.ts";
 import {
   decodeKeyState,
@@ -46,7 +46,7 @@ import { decodeWitness } from "../../src/ledger/consents/witnessed-directive.ts"
 import { decodeWitnesses, encodeWitnesses } from "../../src/ledger/consents/witnesses.ts";
 import { decodeAttestedKey } from "../../src/ledger/consents/attested-key.ts";
 import { decodeFiledForm } from "../../src/ledger/consents/read-consents.ts";
-import { decodeErasure } from "../../src/ledger/erasure/erase.ts";
+import { decodeErasure } from "../../src/ledger/erasure/erasure-entry.ts";
 import { decodeManifest } from "../../src/ledger/entries/manifest.ts";
 import {
   decodeRequest,

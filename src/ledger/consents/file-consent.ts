@@ -13,7 +13,8 @@ import { isObject } from "../../fhir/resource.ts";
 import type { Signer } from "../../identity/signer.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import { capacityFacts, encodeAttestedKey, type AttestedKey } from "./attested-key.ts";
-import type { Catalogue, CatalogueItem } from "../entries/catalogue.ts";
+import type { Catalogue } from "../entries/catalogue.ts";
+import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import {
   decodeFiledForm,
   judgeFiled,

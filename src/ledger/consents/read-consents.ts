@@ -9,14 +9,9 @@ import type { SnapshotDirective } from "../../consent/model/snapshot.ts";
 import type { DirectiveWitness } from "../../consent/model/witness.ts";
 import { EnvelopeError, StorageError } from "../../errors.ts";
 import { decodeAttestedKey, type AttestedKey } from "./attested-key.ts";
-import {
-  isDamage,
-  isErasedNow,
-  lostEntry,
-  openOwn,
-  type Catalogue,
-  type CatalogueItem,
-} from "../entries/catalogue.ts";
+import { type Catalogue, isErasedNow } from "../entries/catalogue.ts";
+import type { CatalogueItem } from "../entries/catalogue-item.ts";
+import { isDamage, lostEntry, openOwn } from "../entries/own-envelope.ts";
 import type { LedgerContext } from "../context.ts";
 import { decodeIdentifiers, type PersonIdentifier } from "../index/rows.ts";
 import {

@@ -5,7 +5,9 @@ import type { SnapshotDirective } from "../../consent/model/snapshot.ts";
 import { MAX_INSTANT } from "../../consent/model/time.ts";
 import { StorageError } from "../../errors.ts";
 import { decodeEntry } from "../../block/entry.ts";
-import { isDamage, type Catalogue, type CatalogueItem } from "../entries/catalogue.ts";
+import type { Catalogue } from "../entries/catalogue.ts";
+import type { CatalogueItem } from "../entries/catalogue-item.ts";
+import { isDamage } from "../entries/own-envelope.ts";
 import type { LedgerContext } from "../context.ts";
 
 /** A consent entry whose directive cannot be read, though nothing erased it. */

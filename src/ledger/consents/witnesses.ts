@@ -9,7 +9,7 @@ import {
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { MAX_MEMBERS } from "../../block/limits.ts";
 import { InputError } from "../../errors.ts";
-import type { CatalogueItem } from "../entries/catalogue.ts";
+import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import type { LedgerContext } from "../context.ts";
 
 /** The local id under which stands whose word about persons this custodian believes. */

@@ -1,13 +1,8 @@
 import { decodeAccess, decisionOf, strangers, type AccessContent } from "./access.ts";
 import type { Decision } from "../../consent/model/decision.ts";
-import {
-  isDamage,
-  isErasedNow,
-  lostEntry,
-  openOwn,
-  type Catalogue,
-  type CatalogueItem,
-} from "../entries/catalogue.ts";
+import { type Catalogue, isErasedNow } from "../entries/catalogue.ts";
+import type { CatalogueItem } from "../entries/catalogue-item.ts";
+import { isDamage, lostEntry, openOwn } from "../entries/own-envelope.ts";
 import type { LedgerContext } from "../context.ts";
 import type { Subject } from "../entries/subjects.ts";
 import { toHex } from "../../bytes/hex.ts";

@@ -34,7 +34,8 @@ import type { Manifest } from "../entries/manifest.ts";
 import type { CurrentRecord } from "../records/current-record.ts";
 import type { Replays } from "./replays.ts";
 import type { DisclosureRequest, SealedRequest } from "./request.ts";
-import { isErasedNow, lostEntry } from "../entries/catalogue.ts";
+import { lostEntry } from "../entries/own-envelope.ts";
+import { isErasedNow } from "../entries/catalogue.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import { personName, type Turns } from "../turns.ts";
 

@@ -1,77 +1,38 @@
-import type { CID } from "multiformats/cid";
 import { toHex } from "../../bytes/hex.ts";
-import {
-  decodeEntry,
-  entryIdOf,
-  isCustom,
-  type Entry,
-  type SubjectEntry,
-} from "../../block/entry.ts";
+import { decodeEntry, entryIdOf, isCustom, type Entry } from "../../block/entry.ts";
 import { decodeSubjectEntry } from "../../block/subject-entry.ts";
 import { decodeTransaction } from "../../block/transaction.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
-import { wipeKeys } from "../../envelope/keys.ts";
-import { openEnvelope, type OpenOptions } from "../../envelope/open.ts";
-import { decodeSignedHeader } from "../../envelope/header.ts";
-import { ConsentError, EncodingError, EnvelopeError, StorageError } from "../../errors.ts";
+import { StorageError } from "../../errors.ts";
 import { giveTurn } from "../../loop/give-turn.ts";
 import { leafHash } from "../../merkle/hash.ts";
 import type { StateChange } from "../../storage/types.ts";
-import { signingKeyAt, type LedgerContext } from "../context.ts";
-import { contentKeyName, type SealedEntry } from "./filing.ts";
+import type { LedgerContext } from "../context.ts";
+import type { SealedEntry } from "./filing.ts";
 import { openIndex, IndexMoved, isLoss, type Index, type Person } from "../index/index-store.ts";
 import { assertNoneLack, isAboutAnybody, mayBeAbout } from "../index/lacking.ts";
 import {
-  decodeIdentifiers,
   INDEXED_KINDS,
-  type IndexItem,
   type Lacking,
-  type LackingTag,
   type PersonIdentifier,
   type StoredSubject,
 } from "../index/rows.ts";
-import { decodeManifest, ownManifest, type Manifest } from "./manifest.ts";
+import { ownManifest, type Manifest } from "./manifest.ts";
 import { nameBook, type RecordNames } from "./record-names.ts";
-
-/** One of the custodian's own entries, with what its envelope says of itself. */
-export interface CatalogueItem extends IndexItem {
-  readonly manifest: Manifest;
-  /** Does not open here, though nothing erased it: whom it is about is known by its tag. */
-  readonly lost?: true;
-}
-
-/** What the custodian knows under an entry's id. */
-export type CatalogueFind =
-  | { readonly status: "present"; readonly item: CatalogueItem }
-  /** Its envelope was destroyed by the erase entry with this id. */
-  | { readonly status: "erased"; readonly by: Uint8Array; readonly place: EntryPlace }
-  /** Stands on the ledger; its envelope does not open here, and nothing erased it. */
-  | {
-      readonly status: "lost";
-      readonly place: EntryPlace;
-      readonly envelope: CID;
-      readonly kind: string;
-    }
-  /** Provably never was there. */
-  | { readonly status: "missing" };
-
-/** What an `identify` entry says beside its manifest. */
-export interface Identity {
-  readonly identifiers: readonly PersonIdentifier[];
-  /** The person's key, 32 bytes. */
-  readonly key: Uint8Array;
-}
+import { openManifest, type Told, type Identity } from "./own-envelope.ts";
+import {
+  type CatalogueItem,
+  type CatalogueFind,
+  byPlace,
+  isPresent,
+  isReview,
+  isIndexed,
+  tagOf,
+  reviewsLocal,
+} from "./catalogue-item.ts";
 
 /** What is told of an entry that was sealed here. */
 type Sealed = Pick<SealedEntry, "id" | "manifest" | "encoded">;
-
-/** What an envelope says of itself. */
-interface Told {
-  readonly manifest: Manifest;
-  readonly identity?: Identity;
-  /** The manifest's bytes, where they are at hand. */
-  readonly encoded?: Uint8Array;
-}
 
 /** What an erasure may do to the index while it is carried out. */
 export interface IndexHands {
@@ -142,10 +103,6 @@ const UNFLUSHED_ENTRIES = 20_000;
 const REMEMBERED = 8192;
 /** How often other processes may move the index while this one reads it. */
 const TRIES = 20;
-
-/** The local id under which stand all accesses that must be reviewed, and the reviews. */
-export const reviewsLocal = ({ vault }: Pick<LedgerContext, "vault">): Uint8Array =>
-  vault.name("pending reviews").slice(0, 16);
 
 /**
  * Opens the index. `onErase` is told of every erase entry of this custodian that is met;
@@ -423,127 +380,8 @@ export function openCatalogue(
   };
 }
 
-const isIndexed = (kind: string): kind is (typeof INDEXED_KINDS)[number] =>
-  (INDEXED_KINDS as readonly string[]).includes(kind);
-
-const tagOf = ({ body, salt, subject }: SubjectEntry): LackingTag => ({ body, salt, subject });
-
-const byPlace = ({ place: a }: CatalogueItem, { place: b }: CatalogueItem): number =>
-  a.height - b.height || a.transaction - b.transaction || a.entry - b.entry;
-
-const isPresent = (item: IndexItem): item is CatalogueItem => item.manifest !== undefined;
-
-/** Whether it is an access to be reviewed, or a review. */
-const isReview = ({ review, op }: Manifest): boolean => review === true || op === "reviewed";
-
-/**
- * Opens the manifest of one of the custodian's own envelopes, and who it says a person is.
- *
- * @returns `undefined` where that was erased, lost or damaged
- */
-export async function openManifest(
-  context: LedgerContext,
-  { kind, envelope, place: { height } }: Pick<IndexItem, "kind" | "envelope" | "place">,
-): Promise<Told | undefined> {
-  const open = (...parts: string[]) => openOwn(context, { kind, envelope, height, parts });
-  try {
-    const bytes = (await open("manifest"))?.get("manifest");
-    if (bytes === undefined) return undefined;
-    const manifest = decodeManifest(bytes);
-    if (manifest.op !== "identify") return { manifest };
-    const parts = await open("content", "key");
-    const [content, key] = [parts?.get("content"), parts?.get("key")];
-    if (content === undefined || key === undefined) return undefined;
-    return { manifest, identity: { identifiers: decodeIdentifiers(content), key } };
-  } catch (error) {
-    if (isLoss(error)) return undefined;
-    throw error;
-  }
-}
-
-/** Whether an error says that something that was read is not what was written. */
-export function isDamage(error: unknown): boolean {
-  return (
-    error instanceof EncodingError ||
-    error instanceof EnvelopeError ||
-    error instanceof ConsentError ||
-    (error instanceof StorageError && error.code === "ERR_STORAGE_CORRUPT")
-  );
-}
-
 /** Whether an entry was erased, as of now. */
 export async function isErasedNow(catalogue: Catalogue, id: Uint8Array): Promise<boolean> {
   await catalogue.catchUp();
   return (await catalogue.find(id)).status === "erased";
-}
-
-/** Says that an entry on the ledger does not open here though nothing erased it. */
-export const lostEntry = (kind: string, id: Uint8Array): StorageError =>
-  new StorageError(
-    "ERR_STORAGE_MISSING",
-    `${kind} entry ${toHex(id)} on the ledger does not open here, and nothing erased it: restore the store`,
-  );
-
-/** A content key, unless an erasure destroyed what it is sealed under: then the store is older. */
-async function contentKeyOf(
-  vault: LedgerContext["vault"],
-  name: Uint8Array,
-): Promise<Uint8Array | undefined> {
-  try {
-    return await vault.get(name);
-  } catch (error) {
-    if (error instanceof StorageError && error.code === "ERR_STORAGE_ERASED") return undefined;
-    throw error;
-  }
-}
-
-/**
- * Opens parts of one of the custodian's own envelopes.
- *
- * @returns `undefined` when its key or header is not there any more
- * @throws {EnvelopeError} when it is there and damaged
- */
-export async function openOwn(
-  context: LedgerContext,
-  what: OwnEnvelope & { readonly parts: readonly string[] },
-): Promise<ReadonlyMap<string, Uint8Array> | undefined> {
-  const opening = await openingOfOwn(context, what);
-  if (opening === undefined) return undefined;
-  try {
-    return (await openEnvelope({ ...opening, parts: what.parts })).parts;
-  } finally {
-    wipeKeys(opening.keys);
-  }
-}
-
-/** One of the custodian's own envelopes, as the catalogue knows it. */
-export interface OwnEnvelope {
-  readonly kind: string;
-  readonly envelope: CID;
-  /** Of the entry that names it. */
-  readonly height: number;
-}
-
-/**
- * What opens one of the custodian's own envelopes.
- *
- * @returns `undefined` when its key or header is not there any more; the caller wipes the keys
- */
-export async function openingOfOwn(
-  context: LedgerContext,
-  { kind, envelope, height }: OwnEnvelope,
-): Promise<OpenOptions | undefined> {
-  const { chain, storage, vault, signer } = context;
-  const cek = await contentKeyOf(vault, contentKeyName(context, envelope));
-  const header = await storage.blobs.get(envelope);
-  if (cek === undefined || header === undefined) return undefined;
-  const { key } = decodeSignedHeader(header);
-  return {
-    envelope,
-    header,
-    keys: { cek },
-    context: { ledger: chain.ledger, author: signer.actor, kind },
-    author: await signingKeyAt(chain, signer.actor, key, height),
-    read: (cid) => storage.blobs.get(cid),
-  };
 }

@@ -2,27 +2,15 @@ import { decodeEntry, type ErasureClass, ERASURE_CLASSES } from "../../block/ent
 import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { appendTo } from "../../bytes/lists.ts";
-import { decode, encode } from "../../codec/dag-cbor.ts";
-import {
-  expectArray,
-  expectBytes,
-  expectMap,
-  expectOneOf,
-  expectString,
-  expectVersion,
-} from "../../codec/shape.ts";
 import type { CID } from "../../codec/cid.ts";
 import { InputError, LedgerError, StorageError } from "../../errors.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import type { Compaction } from "../../storage/types.ts";
 import { strangers } from "../disclosure/access.ts";
 import { ciphertextOf, deleteInSteps } from "./ciphertext.ts";
-import {
-  openOwn,
-  type Catalogue,
-  type CatalogueItem,
-  type IndexHands,
-} from "../entries/catalogue.ts";
+import type { Catalogue, IndexHands } from "../entries/catalogue.ts";
+import type { CatalogueItem } from "../entries/catalogue-item.ts";
+import { openOwn } from "../entries/own-envelope.ts";
 import type { LedgerContext } from "../context.ts";
 import {
   checkErase,
@@ -34,10 +22,11 @@ import { contentKeyName, sealEntry, type Filing } from "../entries/filing.ts";
 import { assertGone } from "./giving-up.ts";
 import { IndexMoved } from "../index/index-store.ts";
 import type { Manifest } from "../entries/manifest.ts";
-import { currentRecords } from "../records/current-record.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import { personName, type Turns } from "../turns.ts";
 import { unfinishedErasures, type Marked, type PendingErasure } from "./unfinished.ts";
+import { type Erasure, encodeErasure, decodeErasure } from "./erasure-entry.ts";
+import { orphansOf, versionsOf, BELONGS, CLASS_OF, holdOf } from "./targets.ts";
 
 /** How long entries of a class must be kept, and the rule that says so. */
 export interface Retention {
@@ -143,28 +132,6 @@ export interface Erasing {
   compact(): Promise<CompactionReport>;
   /** Erasures of which the storage's files may still show something, in no order. */
   pending(): Promise<readonly PendingErasure[]>;
-}
-
-const BELONGS: Readonly<Record<ErasureClass, (item: CatalogueItem) => boolean>> = {
-  clinical: ({ kind }) => kind === "record",
-  // The keys that persons signed with go with what they signed, and what was delivered and is held.
-  directive: ({ kind, manifest: { op } }) =>
-    kind === "consent" || (kind === "link" && (op === "attest" || op === "held")),
-  audit: ({ kind }) => kind === "access",
-};
-
-const CLASS_OF: Readonly<Record<string, ErasureClass>> = {
-  record: "clinical",
-  consent: "directive",
-  link: "directive",
-};
-
-/** The rule of the hold that is on a person, if one is: what was said last counts. */
-function holdOf(items: readonly CatalogueItem[]): string | undefined {
-  const said = items.findLast(
-    ({ kind, manifest: { op } }) => kind === "link" && (op === "hold" || op === "release"),
-  );
-  return said?.manifest.op === "hold" ? (said.manifest.reason ?? "") : undefined;
 }
 
 const OUT_OF_REACH =
@@ -669,80 +636,3 @@ const NO_WRITES: readonly string[] = [
   "ERR_STORAGE_AMBIGUOUS",
   "ERR_STORAGE_LIMIT",
 ];
-
-/** Entries about records whose versions were erased before them. */
-function orphansOf(
-  items: readonly CatalogueItem[],
-  erased: ReadonlySet<string>,
-): readonly CatalogueItem[] {
-  const living = new Set(
-    [...currentRecords(items).values()].flatMap(({ history }) =>
-      history.map(({ id }) => toHex(id)),
-    ),
-  );
-  const gone = new Set(erased);
-  return items.filter(({ id, kind, manifest: { replaces } }) => {
-    if (kind !== "record" || living.has(toHex(id))) return false;
-    if (replaces === undefined || !gone.has(toHex(replaces))) return false;
-    gone.add(toHex(id));
-    return true;
-  });
-}
-
-/** Every entry of the records that some ids belong to, which are all there. */
-function versionsOf(
-  items: readonly CatalogueItem[],
-  ids: readonly Uint8Array[],
-): readonly CatalogueItem[] {
-  const rootOf = new Map<string, string>();
-  for (const { id, manifest } of items) {
-    const parent = manifest.replaces === undefined ? undefined : toHex(manifest.replaces);
-    rootOf.set(toHex(id), parent === undefined ? toHex(id) : (rootOf.get(parent) ?? toHex(id)));
-  }
-  const wanted = new Set<string>();
-  for (const id of ids) {
-    wanted.add(rootOf.get(toHex(id))!);
-  }
-  return items.filter(({ id }) => wanted.has(rootOf.get(toHex(id))!));
-}
-
-/** The content of an `erase` entry. */
-export interface Erasure {
-  readonly class: ErasureClass;
-  /** Ids of the entries whose envelopes are destroyed. */
-  readonly targets: readonly Uint8Array[];
-  readonly reason: string;
-  /** Whether the subject key goes too. */
-  readonly forget?: boolean;
-  /** Whether another erase entry goes on with this erasure. */
-  readonly more?: boolean;
-}
-
-/** Writes the content of an `erase` entry. */
-export function encodeErasure({ class: what, targets, reason, forget, more }: Erasure): Uint8Array {
-  return encode({
-    ...{ v: 1, class: what, targets, reason },
-    ...(forget === true ? { forget } : {}),
-    ...(more === true ? { more } : {}),
-  });
-}
-
-/**
- * Reads the content of an `erase` entry.
- *
- * @throws {EncodingError} when it is none
- */
-export function decodeErasure(bytes: Uint8Array): Required<Erasure> {
-  const required = ["v", "class", "targets", "reason"];
-  const map = expectMap(decode(bytes), "erasure", required, ["forget", "more"]);
-  expectVersion(map["v"], "erasure");
-  return {
-    class: expectOneOf(map["class"], "erasure.class", ERASURE_CLASSES),
-    targets: expectArray(map["targets"], "erasure.targets", 1_000_000).map((id) =>
-      expectBytes(id, "erasure.targets", 32),
-    ),
-    reason: expectString(map["reason"], "erasure.reason", 4096),
-    forget: map["forget"] === true,
-    more: map["more"] === true,
-  };
-}

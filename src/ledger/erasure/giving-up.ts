@@ -1,11 +1,7 @@
 import { toHex } from "../../bytes/hex.ts";
 import { InputError } from "../../errors.ts";
-import {
-  openManifest,
-  openOwn,
-  type CatalogueFind,
-  type CatalogueItem,
-} from "../entries/catalogue.ts";
+import type { CatalogueFind, CatalogueItem } from "../entries/catalogue-item.ts";
+import { openManifest, openOwn } from "../entries/own-envelope.ts";
 import { decodeAttestedKey } from "../consents/attested-key.ts";
 import { CONSENT_PARTS, decodeFiledForm } from "../consents/read-consents.ts";
 import type { LedgerContext } from "../context.ts";

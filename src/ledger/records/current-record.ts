@@ -6,7 +6,7 @@ import { isOutdated, type Labeller } from "../../consent/labels/labeller.ts";
 import { cidFromDigest, type Codec } from "../../codec/cid.ts";
 import { copyBytes } from "../../storage/guards.ts";
 import { copyManifest } from "../entries/manifest.ts";
-import type { CatalogueItem } from "../entries/catalogue.ts";
+import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { isNormal, labelsOfBoth } from "../../consent/labels/unite-labels.ts";
 
 /** A record as it stands now: its newest content, its newest labels. */

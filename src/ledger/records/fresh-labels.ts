@@ -3,7 +3,7 @@ import type { ResourceLabels } from "../../consent/model/resource.ts";
 import { readResource } from "../../fhir/bundle.ts";
 import type { Addressable } from "../../fhir/references.ts";
 import type { FhirResource } from "../../fhir/resource.ts";
-import type { CatalogueItem } from "../entries/catalogue.ts";
+import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { findVersions } from "./label-context.ts";
 import type { CurrentRecord } from "./current-record.ts";
 import { isNormal, isOwn, uniteLabels } from "../../consent/labels/unite-labels.ts";

@@ -12,7 +12,9 @@ import {
   type Attachment,
   type AttachmentInput,
 } from "./attachments.ts";
-import { openingOfOwn, openOwn, type Catalogue, type CatalogueItem } from "../entries/catalogue.ts";
+import type { Catalogue } from "../entries/catalogue.ts";
+import type { CatalogueItem } from "../entries/catalogue-item.ts";
+import { openingOfOwn, openOwn } from "../entries/own-envelope.ts";
 import type { LedgerContext } from "../context.ts";
 import { sealEntry, type SealedEntry } from "../entries/filing.ts";
 import { encodeManifest, manifestAbout, type Manifest } from "../entries/manifest.ts";

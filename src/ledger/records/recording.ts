@@ -16,7 +16,9 @@ import type { FhirResource } from "../../fhir/resource.ts";
 import { bySlices, giveTurn } from "../../loop/give-turn.ts";
 import { findPersons } from "./bundle-persons.ts";
 import { assertAttachments, type Attachment, type AttachmentInput } from "./attachments.ts";
-import { lostEntry, type Catalogue, type CatalogueItem } from "../entries/catalogue.ts";
+import type { Catalogue } from "../entries/catalogue.ts";
+import type { CatalogueItem } from "../entries/catalogue-item.ts";
+import { lostEntry } from "../entries/own-envelope.ts";
 import {
   MAX_BYTES_TOGETHER,
   MAX_FILED_TOGETHER,

@@ -6,7 +6,7 @@ import {
   type Rule,
 } from "../../../src/consent/index.ts";
 import { signAttestation } from "../../../src/ledger/disclosure/attestation.ts";
-import type { CatalogueItem } from "../../../src/ledger/entries/catalogue.ts";
+import type { CatalogueItem } from "../../../src/ledger/entries/catalogue-item.ts";
 import { currentRecords } from "../../../src/ledger/records/current-record.ts";
 import { labelsOfBoth } from "../../../src/consent/labels/unite-labels.ts";
 import { keyEntry, memberEntry } from "../../support/forge.ts";

@@ -9,7 +9,7 @@ import { concatBytes } from "../../../src/bytes/concat.ts";
 import { decodeSignedHeader } from "../../../src/envelope/header.ts";
 import { decodeGrant } from "../../../src/envelope/grant-record.ts";
 import type { EraseAll } from "../../../src/ledger/erasure/erase-options.ts";
-import { encodeErasure } from "../../../src/ledger/erasure/erase.ts";
+import { encodeErasure } from "../../../src/ledger/erasure/erasure-entry.ts";
 import { memoryOf } from "../../../src/identity/signed-heads.ts";
 import { sealEntry } from "../../../src/ledger/entries/filing.ts";
 import { StorageError } from "../../../src/errors.ts";

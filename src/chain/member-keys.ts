@@ -1,0 +1,169 @@
+import type { CID } from "multiformats/cid";
+import { possessionInput, type KeyEntry } from "../block/entry.ts";
+import { MAX_CHECKPOINT_KEYS } from "../block/limits.ts";
+import type { KeyDescription } from "../block/key.ts";
+import type { MemberDescription, Role } from "../block/member.ts";
+import { verifySignature } from "../crypto/sign.ts";
+import { keyId } from "../identity/actor.ts";
+import { equalBytes } from "../bytes/compare.ts";
+import type { Refusal } from "./refusal.ts";
+import {
+  encodeKeyState,
+  encodeMemberState,
+  encodePolicyState,
+  keyKey,
+  memberKey,
+  POLICY_KEY,
+  type KeyState,
+  type MemberState,
+  type StateOverlay,
+  type SystemState,
+} from "./state.ts";
+import type { GovernanceContext } from "./governance-context.ts";
+
+/** Most keys that one member has in force at a time. */
+const MAX_KEYS_IN_FORCE = 64;
+
+export const checkpointKeyKey = (pub: Uint8Array): string => keyKey(keyId("Ed25519", pub));
+
+export function isSequencer({ roles }: { readonly roles: readonly Role[] }): boolean {
+  return roles.includes("sequencer");
+}
+
+export function addKey(
+  entry: KeyEntry,
+  id: Uint8Array,
+  member: MemberState,
+  context: GovernanceContext,
+): Refusal | undefined {
+  const { ledger, within, before, height } = context;
+  if (within.key(id) !== undefined) return "key-known";
+  if (!provesPossession(ledger, entry.actor, entry)) return "no-proof-of-possession";
+  if (member.keys.length >= MAX_KEYS_IN_FORCE) return "too-many-keys";
+  if (entry.use === "checkpoint") {
+    // Before the block by authority, and still: else a key could be filed behind a demotion.
+    const was = before.member(entry.actor);
+    if (was === undefined || !isSequencer(was) || !isSequencer(member)) return "not-entitled";
+    if (!listCheckpointKey(within, entry.pub)) return "too-many-keys";
+  }
+  setKey(within, entry.actor, entry, id, height + 1);
+  within.set(memberKey(entry.actor), encodeMemberState({ ...member, keys: [...member.keys, id] }));
+  return undefined;
+}
+
+export function addMember(state: StateOverlay, member: MemberDescription, from: number): void {
+  const keys = member.keys.map((key) => {
+    const id = keyId(key.alg, key.pub);
+    setKey(state, member.actor, key, id, from);
+    return id;
+  });
+  state.set(
+    memberKey(member.actor),
+    encodeMemberState({ roles: member.roles, from, until: null, keys }),
+  );
+}
+
+function setKey(
+  state: StateOverlay,
+  actor: string,
+  { use, alg, pub }: Omit<KeyDescription, "proof">,
+  id: Uint8Array,
+  from: number,
+): void {
+  const value: KeyState = { actor, use, alg, pub, from, until: null, compromisedSince: null };
+  state.set(keyKey(id), encodeKeyState(value));
+}
+
+/** Ends keys of a member and returns the member without them. */
+export function endKeys(
+  state: StateOverlay,
+  actor: string,
+  member: MemberState,
+  ids: readonly Uint8Array[],
+  until: number,
+  compromisedSince: number | null,
+): MemberState {
+  for (const id of ids) {
+    const key = state.key(id);
+    if (key !== undefined)
+      state.set(keyKey(id), encodeKeyState({ ...key, until, compromisedSince }));
+  }
+  const keys = member.keys.filter((id) => !ids.some((gone) => equalBytes(gone, id)));
+  const left = { ...member, keys };
+  state.set(memberKey(actor), encodeMemberState(left));
+  return left;
+}
+
+/** Lets a key sign checkpoints; one that the policy lists already stays listed once. */
+export function listCheckpointKey(state: StateOverlay, pub: Uint8Array): boolean {
+  const policy = state.policy();
+  if (policy.checkpointKeys.some((key) => equalBytes(key, pub))) return true;
+  if (policy.checkpointKeys.length >= MAX_CHECKPOINT_KEYS) return false;
+  const checkpointKeys = [...policy.checkpointKeys, pub];
+  state.set(POLICY_KEY, encodePolicyState({ ...policy, checkpointKeys }));
+  return true;
+}
+
+export function dropCheckpointKey(state: StateOverlay, pub: Uint8Array): boolean {
+  const policy = state.policy();
+  const checkpointKeys = policy.checkpointKeys.filter((key) => !equalBytes(key, pub));
+  if (checkpointKeys.length === policy.checkpointKeys.length) return true;
+  if (checkpointKeys.length === 0) return false;
+  state.set(POLICY_KEY, encodePolicyState({ ...policy, checkpointKeys }));
+  return true;
+}
+
+/**
+ * Takes all checkpoint keys of a member off the list, unless none would be left; and, where he ordered
+ * blocks, those that are nobody's, for any of them may be his. These go even if none is left then:
+ * what nobody answers for must not hold up a removal, and any sequencer may list a key of his own.
+ */
+export function dropCheckpointKeys(
+  { within, before }: GovernanceContext,
+  actor: string,
+  member: MemberState,
+): boolean {
+  const owned = member.keys.every((id) => {
+    const key = within.key(id);
+    return key?.use !== "checkpoint" || dropCheckpointKey(within, key.pub);
+  });
+  const was = before.member(actor);
+  if (!owned || !(isSequencer(member) || (was !== undefined && isSequencer(was)))) return owned;
+  const policy = within.policy();
+  const checkpointKeys = policy.checkpointKeys.filter(
+    (pub) => within.key(keyId("Ed25519", pub)) !== undefined,
+  );
+  within.set(POLICY_KEY, encodePolicyState({ ...policy, checkpointKeys }));
+  return true;
+}
+
+/** Why a policy may not list a key for checkpoints; one that is no member's it may. */
+export function mayNotSignCheckpoints(pub: Uint8Array, state: SystemState): Refusal | undefined {
+  const key = state.key(keyId("Ed25519", pub));
+  if (key === undefined) return undefined;
+  if (key.use !== "checkpoint") return "key-use";
+  if (key.until !== null) return "key-not-in-force";
+  const member = state.member(key.actor);
+  return member !== undefined && isSequencer(member) ? undefined : "not-entitled";
+}
+
+export function countKeys(state: SystemState, member: MemberState, use: string): number {
+  return member.keys.filter((id) => state.key(id)?.use === use).length;
+}
+
+export function provesPossession(
+  ledger: CID | Uint8Array,
+  actor: string,
+  key: KeyDescription,
+): boolean {
+  // Keys that cannot sign prove nothing; whoever seals to one trusts the actor who announced it.
+  if (key.use === "agree") return key.proof === undefined;
+  if (key.proof === undefined || (key.alg !== "Ed25519" && key.alg !== "ES256")) return false;
+  return verifySignature({
+    alg: key.alg,
+    publicKey: key.pub,
+    signature: key.proof,
+    what: "possession",
+    bytes: possessionInput(ledger, actor, key),
+  });
+}

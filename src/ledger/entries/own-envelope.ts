@@ -1,0 +1,132 @@
+import type { CID } from "multiformats/cid";
+import { toHex } from "../../bytes/hex.ts";
+import { wipeKeys } from "../../envelope/keys.ts";
+import { openEnvelope, type OpenOptions } from "../../envelope/open.ts";
+import { decodeSignedHeader } from "../../envelope/header.ts";
+import { ConsentError, EncodingError, EnvelopeError, StorageError } from "../../errors.ts";
+import { signingKeyAt, type LedgerContext } from "../context.ts";
+import { contentKeyName } from "./filing.ts";
+import { isLoss } from "../index/index-store.ts";
+import { decodeIdentifiers, type IndexItem, type PersonIdentifier } from "../index/rows.ts";
+import { decodeManifest, type Manifest } from "./manifest.ts";
+
+/**
+ * Opens the manifest of one of the custodian's own envelopes, and who it says a person is.
+ *
+ * @returns `undefined` where that was erased, lost or damaged
+ */
+export async function openManifest(
+  context: LedgerContext,
+  { kind, envelope, place: { height } }: Pick<IndexItem, "kind" | "envelope" | "place">,
+): Promise<Told | undefined> {
+  const open = (...parts: string[]) => openOwn(context, { kind, envelope, height, parts });
+  try {
+    const bytes = (await open("manifest"))?.get("manifest");
+    if (bytes === undefined) return undefined;
+    const manifest = decodeManifest(bytes);
+    if (manifest.op !== "identify") return { manifest };
+    const parts = await open("content", "key");
+    const [content, key] = [parts?.get("content"), parts?.get("key")];
+    if (content === undefined || key === undefined) return undefined;
+    return { manifest, identity: { identifiers: decodeIdentifiers(content), key } };
+  } catch (error) {
+    if (isLoss(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Whether an error says that something that was read is not what was written. */
+export function isDamage(error: unknown): boolean {
+  return (
+    error instanceof EncodingError ||
+    error instanceof EnvelopeError ||
+    error instanceof ConsentError ||
+    (error instanceof StorageError && error.code === "ERR_STORAGE_CORRUPT")
+  );
+}
+
+/** Says that an entry on the ledger does not open here though nothing erased it. */
+export const lostEntry = (kind: string, id: Uint8Array): StorageError =>
+  new StorageError(
+    "ERR_STORAGE_MISSING",
+    `${kind} entry ${toHex(id)} on the ledger does not open here, and nothing erased it: restore the store`,
+  );
+
+/** A content key, unless an erasure destroyed what it is sealed under: then the store is older. */
+async function contentKeyOf(
+  vault: LedgerContext["vault"],
+  name: Uint8Array,
+): Promise<Uint8Array | undefined> {
+  try {
+    return await vault.get(name);
+  } catch (error) {
+    if (error instanceof StorageError && error.code === "ERR_STORAGE_ERASED") return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Opens parts of one of the custodian's own envelopes.
+ *
+ * @returns `undefined` when its key or header is not there any more
+ * @throws {EnvelopeError} when it is there and damaged
+ */
+export async function openOwn(
+  context: LedgerContext,
+  what: OwnEnvelope & { readonly parts: readonly string[] },
+): Promise<ReadonlyMap<string, Uint8Array> | undefined> {
+  const opening = await openingOfOwn(context, what);
+  if (opening === undefined) return undefined;
+  try {
+    return (await openEnvelope({ ...opening, parts: what.parts })).parts;
+  } finally {
+    wipeKeys(opening.keys);
+  }
+}
+
+/** One of the custodian's own envelopes, as the catalogue knows it. */
+export interface OwnEnvelope {
+  readonly kind: string;
+  readonly envelope: CID;
+  /** Of the entry that names it. */
+  readonly height: number;
+}
+
+/**
+ * What opens one of the custodian's own envelopes.
+ *
+ * @returns `undefined` when its key or header is not there any more; the caller wipes the keys
+ */
+export async function openingOfOwn(
+  context: LedgerContext,
+  { kind, envelope, height }: OwnEnvelope,
+): Promise<OpenOptions | undefined> {
+  const { chain, storage, vault, signer } = context;
+  const cek = await contentKeyOf(vault, contentKeyName(context, envelope));
+  const header = await storage.blobs.get(envelope);
+  if (cek === undefined || header === undefined) return undefined;
+  const { key } = decodeSignedHeader(header);
+  return {
+    envelope,
+    header,
+    keys: { cek },
+    context: { ledger: chain.ledger, author: signer.actor, kind },
+    author: await signingKeyAt(chain, signer.actor, key, height),
+    read: (cid) => storage.blobs.get(cid),
+  };
+}
+
+/** What an `identify` entry says beside its manifest. */
+export interface Identity {
+  readonly identifiers: readonly PersonIdentifier[];
+  /** The person's key, 32 bytes. */
+  readonly key: Uint8Array;
+}
+
+/** What an envelope says of itself. */
+export interface Told {
+  readonly manifest: Manifest;
+  readonly identity?: Identity;
+  /** The manifest's bytes, where they are at hand. */
+  readonly encoded?: Uint8Array;
+}

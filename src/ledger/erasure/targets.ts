@@ -1,0 +1,62 @@
+import type { ErasureClass } from "../../block/entry.ts";
+import { toHex } from "../../bytes/hex.ts";
+import type { CatalogueItem } from "../entries/catalogue-item.ts";
+import { currentRecords } from "../records/current-record.ts";
+
+export const BELONGS: Readonly<Record<ErasureClass, (item: CatalogueItem) => boolean>> = {
+  clinical: ({ kind }) => kind === "record",
+  // The keys that persons signed with go with what they signed, and what was delivered and is held.
+  directive: ({ kind, manifest: { op } }) =>
+    kind === "consent" || (kind === "link" && (op === "attest" || op === "held")),
+  audit: ({ kind }) => kind === "access",
+};
+
+export const CLASS_OF: Readonly<Record<string, ErasureClass>> = {
+  record: "clinical",
+  consent: "directive",
+  link: "directive",
+};
+
+/** The rule of the hold that is on a person, if one is: what was said last counts. */
+export function holdOf(items: readonly CatalogueItem[]): string | undefined {
+  const said = items.findLast(
+    ({ kind, manifest: { op } }) => kind === "link" && (op === "hold" || op === "release"),
+  );
+  return said?.manifest.op === "hold" ? (said.manifest.reason ?? "") : undefined;
+}
+
+/** Entries about records whose versions were erased before them. */
+export function orphansOf(
+  items: readonly CatalogueItem[],
+  erased: ReadonlySet<string>,
+): readonly CatalogueItem[] {
+  const living = new Set(
+    [...currentRecords(items).values()].flatMap(({ history }) =>
+      history.map(({ id }) => toHex(id)),
+    ),
+  );
+  const gone = new Set(erased);
+  return items.filter(({ id, kind, manifest: { replaces } }) => {
+    if (kind !== "record" || living.has(toHex(id))) return false;
+    if (replaces === undefined || !gone.has(toHex(replaces))) return false;
+    gone.add(toHex(id));
+    return true;
+  });
+}
+
+/** Every entry of the records that some ids belong to, which are all there. */
+export function versionsOf(
+  items: readonly CatalogueItem[],
+  ids: readonly Uint8Array[],
+): readonly CatalogueItem[] {
+  const rootOf = new Map<string, string>();
+  for (const { id, manifest } of items) {
+    const parent = manifest.replaces === undefined ? undefined : toHex(manifest.replaces);
+    rootOf.set(toHex(id), parent === undefined ? toHex(id) : (rootOf.get(parent) ?? toHex(id)));
+  }
+  const wanted = new Set<string>();
+  for (const id of ids) {
+    wanted.add(rootOf.get(toHex(id))!);
+  }
+  return items.filter(({ id }) => wanted.has(rootOf.get(toHex(id))!));
+}

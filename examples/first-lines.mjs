@@ -55,7 +55,7 @@ const observation = {
   valueQuantity: { value: 128, unit: "mmHg" },
 };
 const v1 = await hl.record(patient, observation);
-await hl.record(patient, { ...observation, valueQuantity: { value: 118 } }, { amends: v1.id });
+await hl.amend(v1.id, { ...observation, valueQuantity: { value: 118 } });
 
 await hl.consent(
   patient,

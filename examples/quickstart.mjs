@@ -401,7 +401,7 @@ async function main() {
     ...corrected.meta,
     versionId: String(Number(corrected.meta?.versionId ?? 1) + 1),
   };
-  await hl.record(subject, JSON.stringify(corrected), { amends: Buffer.from(first.record, "hex") });
+  await hl.amend(Buffer.from(first.record, "hex"), JSON.stringify(corrected));
   const again = await hl.request(hospitalB, {
     patient: identifier,
     purposes: ["TREAT"],

@@ -101,11 +101,11 @@ describe("codes", () => {
 
     const hl = await open();
     const me = await hl.ensureSubject(MRN);
-    await hl.consent(me, directive, { grantor: patient });
+    await hl.consent(me, directive, { signer: patient });
     const stranger = hospitalB.signer();
     const other = treatmentOnly(stranger, { lineage: "another" });
     const before = hl.chain.size;
-    expect(await thrown(() => hl.consent(me, other, { grantor: stranger }))).toMatchObject({
+    expect(await thrown(() => hl.consent(me, other, { signer: stranger }))).toMatchObject({
       code: "ERR_CONSENT_INVALID",
       message: expect.stringContaining("not attested"),
     });

@@ -40,7 +40,7 @@ const MAX_EXP = 253_402_300_799;
 /**
  * Writes content as SMART Health Links have it: a compact JWE, `dir` with `A256GCM`, under a key of
  * its own. The JWE is outside every rule of the ledger: whoever holds both reads it for ever. Of
- * records, `Ledger.exportRecord` makes them with an access entry.
+ * records, `Ledger.exportRecords` makes them with an access entry.
  *
  * @param options.random - cryptographically strong
  * @param options.compress - deflates first; lengths then tell about the content

@@ -86,6 +86,17 @@ export interface Ledger {
     options?: RecordOptions,
   ): Promise<RecordedVersion>;
   /**
+   * Files a new version of a record that exists. Resolves when durable. Earlier versions stay in the
+   * record's history.
+   *
+   * @param record - id of any entry of the record
+   */
+  amend(
+    record: Uint8Array,
+    resource: ResourceInput,
+    options?: RecordOptions,
+  ): Promise<RecordedVersion>;
+  /**
    * Records every resource of a FHIR bundle.
    *
    * @param subject - whose bundle it is; `null` to file each patient under his own identifier
@@ -184,7 +195,7 @@ export interface Ledger {
    * Exports records as SMART Health Links have them: each a JWE with a key of its own. It is a
    * disclosure like any other: decided, recorded as an access, and only then are keys made.
    */
-  exportRecord(
+  exportRecords(
     requester: Requester,
     options: RequestOptions & ProofOptions & { readonly compress?: boolean },
   ): Promise<RecordExport>;
@@ -199,7 +210,7 @@ export interface Ledger {
   /** Accesses by breaking the glass that nobody has reviewed. */
   pendingReviews(): AsyncIterable<Access | UnreadableAccess>;
   /** Says that an access was reviewed. */
-  reviewed(access: Uint8Array): Promise<void>;
+  markReviewed(access: Uint8Array): Promise<void>;
   /**
    * Destroys ciphertext and keys, class by class, and compacts the storage. Where that cannot be done
    * now, the statement says `pending`. Called again for what is erased already, it completes that
@@ -225,8 +236,8 @@ export interface Ledger {
    */
   pendingWork(): Promise<readonly PendingWork[]>;
   /** Forbids erasing anything about a person, naming the rule. */
-  hold(subject: Subject, rule: string): Promise<void>;
-  release(subject: Subject): Promise<void>;
+  placeHold(subject: Subject, rule: string): Promise<void>;
+  liftHold(subject: Subject): Promise<void>;
   /**
    * Signs a checkpoint of the newest head, with the key of this process that is in force, and has it
    * cosigned.
@@ -243,7 +254,7 @@ export interface Ledger {
    * @throws {ProofError} `ERR_PROOF_RANGE` when the trusted size is beyond this store's ledger,
    *   `ERR_PROOF_UNAVAILABLE` when the trusted root is of another history
    */
-  prove(entry: Uint8Array, options?: ProofOptions): Promise<Uint8Array>;
+  receipt(entry: Uint8Array, options?: ProofOptions): Promise<Uint8Array>;
   /**
    * Checks the whole ledger in the store, from genesis on, and against what is trusted: by default what it
    * was opened with, or a checkpoint or trust that is given.

@@ -289,6 +289,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     findSubject: subjects.find,
     ensureSubject: subjects.findOrCreate,
     record: recording.record,
+    amend: recording.amend,
     recordBundle: recording.recordBundle,
     relabel: recording.relabel,
     relabelStale: (how) => relabelStale(context, { catalogue, recording, labeller }, how),
@@ -317,7 +318,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
       return decideQuestion(disclosing, subject, question, time);
     },
     request,
-    exportRecord: (requester, { compress = false, ...what }) =>
+    exportRecords: (requester, { compress = false, ...what }) =>
       exportRecords(() => request(requester, what), { random, compress }),
     disclose: (bytes) => disclose(disclosing, bytes),
     async *audit(subject) {
@@ -325,7 +326,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
       yield* auditOf(context, catalogue, subject);
     },
     pendingReviews: () => reviews.pending(),
-    reviewed: reviews.markReviewed,
+    markReviewed: reviews.markReviewed,
     erase: erasing.erase,
     compact: erasing.compact,
     pendingErasures: erasing.pending,
@@ -335,10 +336,10 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
         return { what: "erasure", entry: id, subject: { local: manifest.local }, error };
       }),
     ],
-    hold: erasing.hold,
-    release: erasing.release,
+    placeHold: erasing.placeHold,
+    liftHold: erasing.liftHold,
     checkpoint,
-    async prove(entry, { from } = {}) {
+    async receipt(entry, { from } = {}) {
       if (!(entry instanceof Uint8Array) || entry.length !== 32) {
         throw new TypeError("an entry is named by its id, 32 bytes");
       }

@@ -225,7 +225,7 @@ const SCENARIOS: readonly Scenario[] = [
       const first = await consent(rule("care", "permit", TREAT))(w);
       const stop = revoking(w.patient, { mode: "suspend", predecessors: [first] });
       const { category: _, ...rest } = stop;
-      return w.hl.consent(w.me, rest, { grantor: w.patient });
+      return w.hl.consent(w.me, rest, { signer: w.patient });
     },
     then: "deny",
     released: false,
@@ -237,7 +237,7 @@ const SCENARIOS: readonly Scenario[] = [
     given: async (w) => {
       const first = await consent(rule("care", "permit", TREAT))(w);
       const { category: _, ...rest } = revoking(w.patient, { predecessors: [first] });
-      return w.hl.consent(w.me, rest, { grantor: w.patient });
+      return w.hl.consent(w.me, rest, { signer: w.patient });
     },
     then: "not-applicable",
     released: false,
@@ -301,7 +301,7 @@ const SCENARIOS: readonly Scenario[] = [
         grantor: { actor, capacity: "guardian", evidence: [] },
         root: rule("care", "permit", TREAT),
       });
-      return w.hl.consent(w.me, rest, { grantor: mother });
+      return w.hl.consent(w.me, rest, { signer: mother });
     },
     after: 10 * DAY,
     then: "deny",

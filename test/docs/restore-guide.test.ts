@@ -46,7 +46,7 @@ it("lets a lost refusal be filed again before it is given up, as the page says",
   await w.hl.record(w.me, observation("bp-1"));
   const deny = { id: "no", effect: "deny", combine: "deny-overrides", when: {} } as const;
   const refusal = treatmentOnly(w.patient, { root: deny });
-  const { id, place } = await w.hl.consent(w.me, refusal, { grantor: w.patient });
+  const { id, place } = await w.hl.consent(w.me, refusal, { signer: w.patient });
   await w.hl.close();
   const { block } = await w.hl.chain.readBlock(place.height);
   const bytes = block.transactions[place.transaction]!.entries[place.entry]!;
@@ -55,7 +55,7 @@ it("lets a lost refusal be filed again before it is given up, as the page says",
   const ask = async () => (await hl.request(w.b, { patient: MRN, purposes: ["TREAT"] })).count;
   await expect(ask()).rejects.toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
   const again = treatmentOnly(w.patient, { root: deny, predecessors: [id] });
-  await hl.consent(w.me, again, { grantor: w.patient });
+  await hl.consent(w.me, again, { signer: w.patient });
   expect(await ask()).toBe(0);
   await hl.giveUp([id], { reason: "no backup" });
   expect(await ask()).toBe(0);

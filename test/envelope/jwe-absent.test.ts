@@ -21,7 +21,7 @@ it("says what it needs where nothing native has AES, and records no access", asy
   const me = await hl.ensureSubject(MRN);
   await hl.record(me, observation("bp-1"));
   const asking = { signer: world.hospitalB.signer(), agreement: world.hospitalB.agreement() };
-  await expect(hl.exportRecord(asking, { patient: MRN, purposes: ["TREAT"] })).rejects.toThrow(
+  await expect(hl.exportRecords(asking, { patient: MRN, purposes: ["TREAT"] })).rejects.toThrow(
     unsupported,
   );
   for await (const access of hl.audit(me)) throw new Error(`recorded ${access.recordedAt}`);

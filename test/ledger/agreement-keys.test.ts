@@ -59,7 +59,7 @@ it.each([
     const subject = await hl.ensureSubject(MRN);
     const text = observation("bp-1");
     await hl.record(subject, text);
-    await hl.consent(subject, treatmentOnly(patient), { grantor: patient });
+    await hl.consent(subject, treatmentOnly(patient), { signer: patient });
     const answer = await hl.request(
       { signer: requester.signer(), agreement: requester.agreement() },
       { patient: MRN, purposes: ["TREAT"] },

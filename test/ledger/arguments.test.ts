@@ -31,9 +31,9 @@ describe("arguments that are changed once a call has returned", () => {
     expect(bytesToUtf8(await w.hl.read(id))).toBe(observation("bytes"));
 
     const resource = JSON.parse(observation("object")) as { resourceType: string };
-    const options = { amends: id.slice(), labels: { codes: [], stamp: null } };
-    const amending = w.hl.record(w.me, resource, options);
-    spoil([resource, options.amends]);
+    const [record, options] = [id.slice(), { labels: { codes: [], stamp: null } }];
+    const amending = w.hl.amend(record, resource, options);
+    spoil([resource, record]);
     options.labels = { codes: [{ system: "s", code: "c" }], stamp: null } as never;
     const amended = await amending;
     expect(JSON.parse(bytesToUtf8(await w.hl.read(id)))).toEqual(JSON.parse(observation("object")));

@@ -119,7 +119,7 @@ async function exported(hl: Ledger): Promise<string> {
 }
 
 const proved = async (hl: Ledger, id: Uint8Array, trust: Trust, from?: Trust): Promise<string> =>
-  reason(verifyReceipt(await hl.prove(id, from === undefined ? {} : { from }), trust));
+  reason(verifyReceipt(await hl.receipt(id, from === undefined ? {} : { from }), trust));
 
 /** What a reader believes who replayed the ledger as it stands. */
 async function moved(hl: Ledger, genesis: Trust): Promise<Trust> {
@@ -148,15 +148,15 @@ describe("a ledger whose policy asks for witnesses", () => {
       const id = await record(hl);
       const subject = await hl.ensureSubject(MRN);
       const patient = signerFor("patient");
-      await hl.consent(subject, treatmentOnly(patient), { grantor: patient });
+      await hl.consent(subject, treatmentOnly(patient), { signer: patient });
       const asked = { patient: MRN, purposes: ["TREAT"] };
       const requester = { signer: b.signer(), agreement: b.agreement() };
-      await expect(hl.prove(id)).rejects.toMatchObject(refusal(missing));
+      await expect(hl.receipt(id)).rejects.toMatchObject(refusal(missing));
       await expect(hl.checkpoint()).rejects.toMatchObject(refusal(missing));
       await expect(hl.export()).rejects.toMatchObject(refusal(missing));
       const size = hl.chain.size;
       await expect(hl.request(requester, asked)).rejects.toMatchObject(refusal(missing));
-      await expect(hl.exportRecord(requester, asked)).rejects.toMatchObject(refusal(missing));
+      await expect(hl.exportRecords(requester, asked)).rejects.toMatchObject(refusal(missing));
       expect(await hl.chain.refresh()).toBe(size);
       for await (const _ of hl.audit(subject)) expect.unreachable("an access was recorded");
     }
@@ -169,8 +169,8 @@ describe("a ledger whose policy asks for witnesses", () => {
     const id = await record(hl);
     const subject = await hl.ensureSubject(MRN);
     const patient = signerFor("patient");
-    await hl.consent(subject, treatmentOnly(patient), { grantor: patient });
-    expect(verifyReceipt(await hl.prove(id), trust)).toMatchObject({
+    await hl.consent(subject, treatmentOnly(patient), { signer: patient });
+    expect(verifyReceipt(await hl.receipt(id), trust)).toMatchObject({
       ok: true,
       witnesses: ["w1", "w3"],
     });
@@ -194,7 +194,7 @@ describe("a process without the checkpoint key in force", () => {
       const hl = await open();
       const id = await record(hl);
       const missing = /missing: a signature by one of its 1 checkpoint keys$/;
-      await expect(hl.prove(id)).rejects.toMatchObject(refusal(missing));
+      await expect(hl.receipt(id)).rejects.toMatchObject(refusal(missing));
       await expect(hl.checkpoint()).rejects.toMatchObject(refusal(missing));
       await expect(hl.export()).rejects.toMatchObject(refusal(missing));
     }
@@ -259,7 +259,7 @@ describe("changes of the policy", () => {
         }
       }
       for (const reader of readers.slice(1)) {
-        const receipt = await hl.prove(first);
+        const receipt = await hl.receipt(first);
         // Without the proof that was not asked for, whoever has seen a root is not to believe it.
         expect(reason(verifyReceipt(receipt, reader))).not.toBe("ok");
       }
@@ -278,7 +278,7 @@ describe("changes of the policy", () => {
     await retire(a, "k1");
     hl = await open();
     expect(await proved(hl, id, trust)).toBe("ok");
-    expect(decodeReceipt(await hl.prove(id)).policyPath).toHaveLength(1);
+    expect(decodeReceipt(await hl.receipt(id)).policyPath).toHaveLength(1);
   });
 
   it("are refused to who needs them where the old key never signed, and to nobody else", async () => {
@@ -287,7 +287,7 @@ describe("changes of the policy", () => {
     await record(hl);
     await change(hl, keys("k2"));
     const id = await record(hl);
-    await expect(hl.prove(id)).rejects.toMatchObject(
+    await expect(hl.receipt(id)).rejects.toMatchObject(
       refusal(/from the policy that is trusted to the one in force/),
     );
     const newer = await moved(hl, trust);
@@ -311,7 +311,7 @@ describe("changes of the policy", () => {
     await record(old);
     await change(old, keys("k2"));
     const id = await record(old);
-    await expect(old.prove(id)).rejects.toMatchObject(refusal(/1 checkpoint keys$/));
+    await expect(old.receipt(id)).rejects.toMatchObject(refusal(/1 checkpoint keys$/));
     const next = await open({ keys: await keysOf("a", ["k2"]) });
     expect(await proved(next, id, trust)).toBe("ok");
     // The other order: the new key's process asks first, the old one's opens later.
@@ -320,7 +320,9 @@ describe("changes of the policy", () => {
     await record(writer);
     await two.change(writer, keys("k2"));
     const other = await record(writer);
-    await expect(writer.prove(other)).rejects.toMatchObject(refusal(/the policy that is trusted/));
+    await expect(writer.receipt(other)).rejects.toMatchObject(
+      refusal(/the policy that is trusted/),
+    );
     await record(writer);
     await (await two.open({ keys: await keysOf("a", ["k1"]) })).close();
     expect(await proved(writer, other, two.trust)).toBe("ok");
@@ -376,7 +378,7 @@ describe("what is kept of changes of policy", () => {
       await storage.chains.head(name),
       texts.map((text) => encode({ v: 1, note: encodeNote(text, [line]) })),
     );
-    await expect(hl.prove(id)).rejects.toMatchObject(refusal(/the policy that is trusted/));
+    await expect(hl.receipt(id)).rejects.toMatchObject(refusal(/the policy that is trusted/));
     let kept = 0;
     for await (const one of storage.chains.read(name, { from: 0, limit: 100 })) {
       const split = splitNote((decode(one.record) as { note: Uint8Array }).note);
@@ -419,7 +421,7 @@ describe("a key that is in force no more", () => {
         await storage.chains.append(name, await storage.chains.head(name), [head]);
       }
       // Without its signature nothing leads from genesis to the new key.
-      await expect(hl.prove(id)).rejects.toMatchObject(refusal(/the policy that is trusted/));
+      await expect(hl.receipt(id)).rejects.toMatchObject(refusal(/the policy that is trusted/));
     }
   });
 });
@@ -431,7 +433,7 @@ describe("what a reader has seen of a ledger", () => {
     await record(hl);
     const subject = await hl.ensureSubject(MRN);
     const patient = signerFor("patient");
-    await hl.consent(subject, treatmentOnly(patient), { grantor: patient });
+    await hl.consent(subject, treatmentOnly(patient), { signer: patient });
     const seen = followCheckpoint(trust, await hl.checkpoint(), []);
     if (!seen.ok) throw new Error(seen.reason);
     const from = seen.trust;
@@ -484,7 +486,7 @@ describe("cosigners that never answer", () => {
     expect(await proved(patient, id, trust)).toBe("ok");
     await patient.close();
     const alone = await open({ cosigners: [silent], cosignWithin: 50 });
-    await expect(alone.prove(id)).rejects.toMatchObject(refusal(/1 of 1 witnesses$/));
+    await expect(alone.receipt(id)).rejects.toMatchObject(refusal(/1 of 1 witnesses$/));
     // It is left alone while it owes an answer.
     await expect(alone.checkpoint()).rejects.toMatchObject(refusal(/1 of 1 witnesses$/));
   });
@@ -506,12 +508,12 @@ describe("a receipt's policy path under attack", () => {
       cosignaturePolicy: { validators: NONE, witnesses: quorum(required, "w1", "w2") },
     });
     await change(hl, { checkpointKeys: [pub("k2")], ...quorumOf(2) });
-    await hl.prove(await record(hl));
+    await hl.receipt(await record(hl));
     await retire(a, "k1");
     await change(hl, { checkpointKeys: [pub("k3")], ...quorumOf(2) });
-    await hl.prove(await record(hl));
+    await hl.receipt(await record(hl));
     const id = await record(hl);
-    const receipt = decodeReceipt(await hl.prove(id));
+    const receipt = decodeReceipt(await hl.receipt(id));
     const judge = (changed: Partial<Receipt>) =>
       reason(verifyReceipt(encodeReceipt({ ...receipt, ...changed }), trust));
     const [one, two] = receipt.policyPath;
@@ -576,7 +578,7 @@ describe("a receipt's policy path under attack", () => {
     const { open, change, trust } = await world(["k1", "k2"]);
     const hl = await open();
     const id = await record(hl);
-    const early = await hl.prove(id);
+    const early = await hl.receipt(id);
     const seen = followCheckpoint(trust, decodeReceipt(early).checkpoint, []);
     if (!seen.ok) throw new Error(seen.reason);
     await change(hl, { checkpointKeys: [pub("k2")] });
@@ -585,11 +587,13 @@ describe("a receipt's policy path under attack", () => {
     const newer = await moved(hl, trust);
     // By the key that was given up since, and not towards what was seen since.
     expect(reason(verifyReceipt(early, newer))).toBe("no-checkpoint-signature");
-    await expect(hl.prove(id, { from: { ...newer, size: newer.size + 1 } })).rejects.toMatchObject({
+    await expect(
+      hl.receipt(id, { from: { ...newer, size: newer.size + 1 } }),
+    ).rejects.toMatchObject({
       code: "ERR_PROOF_RANGE",
     });
     await expect(
-      hl.prove(id, { from: { ...seen.trust, root: bytesFor("fork") } }),
+      hl.receipt(id, { from: { ...seen.trust, root: bytesFor("fork") } }),
     ).rejects.toMatchObject({ code: "ERR_PROOF_UNAVAILABLE" });
   });
 });

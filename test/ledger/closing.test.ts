@@ -20,14 +20,14 @@ const CALLS: Readonly<Record<string, (w: Ward, record: Uint8Array) => Promise<un
     hl.record(me, observation("new"), {
       attachments: [{ mediaType: "image/png", source: new Uint8Array(100_000) }],
     }),
-  amend: ({ hl, me }, amends) => hl.record(me, observation("new"), { amends }),
+  amend: ({ hl }, record) => hl.amend(record, observation("new")),
   recordBundle: ({ hl, me }) => hl.recordBundle(me, bundle(1100)),
   relabel: ({ hl }, record) => hl.relabel(record, null),
   retract: ({ hl }, record) => hl.retract(record, "mistaken"),
-  consent: ({ hl, me, patient }) => hl.consent(me, treatmentOnly(patient), { grantor: patient }),
+  consent: ({ hl, me, patient }) => hl.consent(me, treatmentOnly(patient), { signer: patient }),
   request: ({ ask }) => ask(),
   erase: ({ hl, me }) => hl.erase(me, { all: true, reason: "asked for" }),
-  hold: ({ hl, me }) => hl.hold(me, "a case at court"),
+  hold: ({ hl, me }) => hl.placeHold(me, "a case at court"),
 };
 
 describe("closing a ledger", () => {

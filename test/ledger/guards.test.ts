@@ -117,7 +117,7 @@ describe("disclose", () => {
     w.traps.before = async () => {
       const root = permitAll({ obligations: ["B"] });
       const directive = treatmentOnly(w.patient, { predecessors: [first], root });
-      await other.consent(w.me, directive, { grantor: w.patient });
+      await other.consent(w.me, directive, { signer: w.patient });
     };
     const { count, decision } = await w.ask();
     expect(count).toBe(1);

@@ -46,7 +46,7 @@ describe("recordBundle of a history", () => {
       { type: "Observation", index: 4, why: "the bundle asks to read, delete or patch it" },
     ]);
     const root = { id: "all", effect: "permit", combine: "deny-overrides", when: {} } as const;
-    await w.hl.consent(w.me, treatmentOnly(w.patient, { root }), { grantor: w.patient });
+    await w.hl.consent(w.me, treatmentOnly(w.patient, { root }), { signer: w.patient });
     const released = await opened(await w.ask());
     expect(released.map(({ resource }) => resource!["valueString"] ?? "patient").sort()).toEqual([
       "corrected",

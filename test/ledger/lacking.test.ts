@@ -20,8 +20,8 @@ async function two() {
   const other = await hl.ensureSubject(OTHER);
   const mine = await hl.record(me, observation("bp-1"));
   const theirs = await hl.record(other, observation("bp-2"));
-  const permit = await hl.consent(me, treatmentOnly(w.patient), { grantor: w.patient });
-  await hl.consent(other, treatmentOnly(w.patient), { grantor: w.patient });
+  const permit = await hl.consent(me, treatmentOnly(w.patient), { signer: w.patient });
+  await hl.consent(other, treatmentOnly(w.patient), { signer: w.patient });
   await w.ask();
   return { w, other, mine, theirs, permit };
 }
@@ -95,7 +95,7 @@ describe("an entry that does not open, and has no tag", () => {
   it("may be about anybody", async () => {
     const { w } = await two();
     const height = w.hl.chain.size;
-    await w.hl.hold(w.me, "case 4711");
+    await w.hl.placeHold(w.me, "case 4711");
     const hl = await without(w, { height, transaction: 0, entry: 0 });
     expect((await hl.lost()).map(({ kind }) => kind)).toEqual(["link"]);
     for (const patient of [MRN, OTHER, NOBODY]) {

@@ -221,7 +221,7 @@ describe("a store without", () => {
         default: "none",
       });
       const { root: _, ...revocation } = refusal;
-      await writer.consent(scene.other, revocation, { grantor: scene.w.patient });
+      await writer.consent(scene.other, revocation, { signer: scene.w.patient });
       await writer.records(scene.other);
       await writer.close();
       const after = await snapshotOf(storage);
@@ -246,7 +246,7 @@ describe("a store without", () => {
           const reader = await openCopy(scene, shared);
           await answers(scene, reader);
           const filing = await openCopy(scene, shared, { lane: 7 });
-          await filing.consent(scene.other, revocation, { grantor: scene.w.patient });
+          await filing.consent(scene.other, revocation, { signer: scene.w.patient });
           await filing.records(scene.other);
           await filing.close();
           if (isLate) await reader.directives(scene.other);
@@ -298,7 +298,7 @@ describe("a store that is as it was at an earlier time", () => {
     const refusal = treatmentOnly(w.patient, {
       root: { id: "no", effect: "deny", combine: "deny-overrides", when: {} },
     });
-    const { id } = await w.hl.consent(w.me, refusal, { grantor: w.patient });
+    const { id } = await w.hl.consent(w.me, refusal, { signer: w.patient });
     await w.hl.checkpoint();
     snapshots.push(await snapshotOf(inner));
     await w.permit({ predecessors: [id] });
@@ -380,12 +380,12 @@ describe("a machine that dies while the index is written", () => {
       });
       const deny = { id: "no", effect: "deny", combine: "deny-overrides", when: {} } as const;
       await w.hl.recordBundle(w.me, bundle(2040, "mine"));
-      await w.hl.consent(w.me, treatmentOnly(w.patient, { root: deny }), { grantor: w.patient });
+      await w.hl.consent(w.me, treatmentOnly(w.patient, { root: deny }), { signer: w.patient });
       const permit = treatmentOnly(w.patient);
-      const { id } = await w.hl.consent(other, permit, { grantor: w.patient });
+      const { id } = await w.hl.consent(other, permit, { signer: w.patient });
       for (let i = 0; i < 262; i++) await w.hl.record(other, observation(`theirs-${i}`));
       const refusal = treatmentOnly(w.patient, { predecessors: [id], root: deny });
-      await w.hl.consent(other, refusal, { grantor: w.patient });
+      await w.hl.consent(other, refusal, { signer: w.patient });
       await w.hl.record(w.me, observation("last"));
       const { local } = other;
       await w.hl.close();

@@ -23,7 +23,7 @@ async function revoked(): Promise<Lost> {
   await w.hl.record(w.me, observation("bp-1"));
   const first = await w.permit();
   const change = { predecessors: [first] };
-  const { place } = await w.hl.consent(w.me, revoking(w.patient, change), { grantor: w.patient });
+  const { place } = await w.hl.consent(w.me, revoking(w.patient, change), { signer: w.patient });
   expect((await w.ask()).count).toBe(0);
   const { block } = await w.hl.chain.readBlock(place.height);
   const bytes = block.transactions[place.transaction]!.entries[place.entry]!;
@@ -101,7 +101,7 @@ describe("a revocation of which the store lost", () => {
     w.traps.before = async () => {
       const before = new Set(await names(w));
       const change = revoking(w.patient, { predecessors });
-      await other.consent(w.me, change, { grantor: w.patient });
+      await other.consent(w.me, change, { signer: w.patient });
       const fresh = (await collect(w.storage.blobs!.list())).filter((cid) => !before.has(`${cid}`));
       await w.storage.blobs!.delete(fresh);
     };

@@ -141,7 +141,7 @@ describe("a ledger that goes on from what was left", () => {
         await hl.record(me, observation("n2"));
         for (const one of lost) {
           await expect(hl.read(one)).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
-          await expect(hl.prove(one)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
+          await expect(hl.receipt(one)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
         }
       },
       { repair: { acceptLostBlocks: true } },

@@ -40,7 +40,7 @@ describe("openLedger", () => {
     const text = observation("bp-1");
     const version = await hl.record(me, text);
     await hl.record(me, alcoholDependence("c-1"));
-    await hl.consent(me, treatmentOnly(patient), { grantor: patient });
+    await hl.consent(me, treatmentOnly(patient), { signer: patient });
 
     const answer = await ask(b);
     const items = await opened(answer);
@@ -77,9 +77,9 @@ describe("openLedger", () => {
 
   it("follows amendments, relabelling, retraction and re-attribution", async () => {
     const { hl, me, ask, b, patient } = await hospital();
-    await hl.consent(me, treatmentOnly(patient), { grantor: patient });
+    await hl.consent(me, treatmentOnly(patient), { signer: patient });
     const v1 = await hl.record(me, observation("bp-1", "107.50"));
-    const v2 = await hl.record(me, observation("bp-1", "117.50"), { amends: v1.id });
+    const v2 = await hl.amend(v1.id, observation("bp-1", "117.50"));
     expect(await texts(await ask(b))).toEqual([observation("bp-1", "117.50")]);
     expect(bytesToUtf8(await hl.read(v1.id))).toBe(observation("bp-1", "117.50"));
 
@@ -104,7 +104,7 @@ describe("openLedger", () => {
 
   it("keeps everything over a restart, and answers a replayed request once", async () => {
     const { hl, me, patient, open, b } = await hospital();
-    await hl.consent(me, treatmentOnly(patient), { grantor: patient });
+    await hl.consent(me, treatmentOnly(patient), { signer: patient });
     await hl.record(me, observation("bp-1"));
     await hl.close();
     const again = await open();
@@ -114,7 +114,7 @@ describe("openLedger", () => {
 
   it("erases a record so that nobody opens it, while the ledger still verifies", async () => {
     const { hl, me, ask, b, patient } = await hospital();
-    await hl.consent(me, treatmentOnly(patient), { grantor: patient });
+    await hl.consent(me, treatmentOnly(patient), { signer: patient });
     const gone = await hl.record(me, observation("bp-1"));
     const kept = await hl.record(me, observation("bp-2"));
     const statement = await hl.erase(me, { records: [gone.id], reason: "withdrawn" });
@@ -123,18 +123,18 @@ describe("openLedger", () => {
     await expect(hl.read(gone.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
     expect(bytesToUtf8(await hl.read(kept.id))).toBe(observation("bp-2"));
     expect(await hl.verify()).toMatchObject({ ok: true });
-    expect((await hl.prove(gone.id)).length).toBeGreaterThan(0);
+    expect((await hl.receipt(gone.id)).length).toBeGreaterThan(0);
   });
 
   it("refuses erasure under a legal hold and within retention, naming the rule", async () => {
     const { hl, me, open } = await hospital();
     await hl.record(me, observation("bp-1"));
-    await hl.hold(me, "case 4711");
+    await hl.placeHold(me, "case 4711");
     await expect(hl.erase(me, { all: true, reason: "asked" })).rejects.toMatchObject({
       code: "ERR_INPUT_RETAINED",
       message: expect.stringContaining("case 4711"),
     });
-    await hl.release(me);
+    await hl.liftHold(me);
     await hl.close();
     const strict = await open({
       policy: { retention: { clinical: { keepFor: 1000, rule: "10 years" } } },
@@ -147,7 +147,7 @@ describe("openLedger", () => {
 
   it("breaks the glass for a declared reason, and asks for a review", async () => {
     const { hl, me, patient, open, b, clock } = await hospital();
-    await hl.consent(me, treatmentOnly(patient), { grantor: patient });
+    await hl.consent(me, treatmentOnly(patient), { signer: patient });
     await hl.record(me, alcoholDependence("c-1"));
     await hl.close();
     const again = await open({ breakGlass: { roles: ["emergency-physician"] } });
@@ -164,7 +164,7 @@ describe("openLedger", () => {
     expect(answer.decision.obligations).toContain("notify-patient");
     const [review] = await collect(again.pendingReviews());
     expect(review).toMatchObject({ declaration });
-    await again.reviewed(review!.id);
+    await again.markReviewed(review!.id);
     expect(await collect(again.pendingReviews())).toEqual([]);
   });
 
@@ -201,7 +201,7 @@ describe("openLedger", () => {
 
   it("opens many answers at once, each under a checkpoint that covers it", async () => {
     const { hl, me, ask, b, patient, genesis } = await hospital();
-    await hl.consent(me, treatmentOnly(patient), { grantor: patient });
+    await hl.consent(me, treatmentOnly(patient), { signer: patient });
     for (let i = 0; i < 4; i++) await hl.record(me, observation(`bp-${i}`));
     const answers = await Promise.all(Array.from({ length: 6 }, () => ask(b)));
     const all = await Promise.all(answers.map(opened));

@@ -120,7 +120,7 @@ const CALLS: Readonly<
     count: async ({ w }) => (await w.hl.records(w.me)).length - 1,
   },
   amend: {
-    call: ({ w, record }) => w.hl.record(w.me, observation("new"), { amends: record }),
+    call: ({ w, record }) => w.hl.amend(record, observation("new")),
     count: async ({ w }) => (await w.hl.records(w.me))[0]!.history.length - 1,
   },
   retract: {
@@ -132,7 +132,7 @@ const CALLS: Readonly<
     count: async ({ w }) => (await w.hl.records(w.me))[0]!.history.length - 1,
   },
   consent: {
-    call: ({ w }) => w.hl.consent(w.me, treatmentOnly(w.patient), { grantor: w.patient }),
+    call: ({ w }) => w.hl.consent(w.me, treatmentOnly(w.patient), { signer: w.patient }),
     count: async ({ w }) => (await w.hl.directives(w.me)).length,
   },
   request: {
@@ -148,7 +148,7 @@ const CALLS: Readonly<
       ),
   },
   hold: {
-    call: ({ w }) => w.hl.hold(w.me, "a case at court"),
+    call: ({ w }) => w.hl.placeHold(w.me, "a case at court"),
     count: ({ w, record }) =>
       w.hl.erase(w.me, { records: [record], reason: "a test" }).then(
         () => 0,
@@ -160,9 +160,9 @@ const CALLS: Readonly<
     call: ({ w, prepared }) => w.hl.disclose(prepared as Uint8Array),
     count: async ({ w }) => (await collect(w.hl.audit(w.me))).length,
   },
-  exportRecord: {
+  exportRecords: {
     prepare: ({ w }) => w.permit(),
-    call: ({ w }) => w.hl.exportRecord(w.b, { patient: MRN, purposes: ["TREAT"] }),
+    call: ({ w }) => w.hl.exportRecords(w.b, { patient: MRN, purposes: ["TREAT"] }),
     count: async ({ w }) => (await collect(w.hl.audit(w.me))).length,
   },
   attest: {
@@ -183,12 +183,12 @@ const CALLS: Readonly<
       });
       return access;
     },
-    call: ({ w, prepared }) => w.hl.reviewed(prepared as Uint8Array),
+    call: ({ w, prepared }) => w.hl.markReviewed(prepared as Uint8Array),
     count: (setting) => entriesOf(setting, "link"),
   },
   release: {
-    prepare: ({ w }) => w.hl.hold(w.me, "a case at court"),
-    call: ({ w }) => w.hl.release(w.me),
+    prepare: ({ w }) => w.hl.placeHold(w.me, "a case at court"),
+    call: ({ w }) => w.hl.liftHold(w.me),
     count: (setting) => entriesOf(setting, "link"),
   },
   reattribute: {
@@ -382,7 +382,7 @@ describe("what is said of an outcome is true on the ledger", () => {
     await w.hl.record(w.me, observation("a"));
     w.traps.after = async () => void (down = true);
     await expect(
-      w.hl.exportRecord(w.b, { patient: MRN, purposes: ["TREAT"] }),
+      w.hl.exportRecords(w.b, { patient: MRN, purposes: ["TREAT"] }),
     ).rejects.toMatchObject({ code: "ERR_STORAGE_AMBIGUOUS" });
     down = false;
     expect(await w.audit()).toHaveLength(1);
@@ -430,7 +430,7 @@ describe("what is said of an outcome is true on the ledger", () => {
     const { id } = await w.hl.record(w.me, observation("a"));
     w.traps.after = async () => void (down = true);
     // An amendment looks behind itself for what others did, and cannot.
-    await expect(w.hl.record(w.me, observation("b"), { amends: id })).rejects.toMatchObject({
+    await expect(w.hl.amend(id, observation("b"))).rejects.toMatchObject({
       code: "ERR_STORAGE_AMBIGUOUS",
     });
     down = false;

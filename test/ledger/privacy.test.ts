@@ -125,7 +125,7 @@ async function live(inner: FullStorage, bundles: readonly string[]) {
       const directive = treatmentOnly(w.patient);
       const { grantor: _grantor, ...said } = directive;
       stringsOf(said, values);
-      await w.hl.consent(subject, directive, { grantor: w.patient });
+      await w.hl.consent(subject, directive, { signer: w.patient });
       const answer = await w.ask(w.b, { patient: identifier, user: asked.user });
       expect((await opened(answer)).length).toBeGreaterThan(0);
       await w.ask(w.c, { patient: identifier, purposes: ["HRESCH"] });
@@ -138,8 +138,8 @@ async function live(inner: FullStorage, bundles: readonly string[]) {
       const [one, two, three] = recorded;
       await w.hl.retract(one!.id, asked.wrong);
       await w.hl.relabel(two!.id, null);
-      await w.hl.hold(subject, asked.hold);
-      await w.hl.release(subject);
+      await w.hl.placeHold(subject, asked.hold);
+      await w.hl.liftHold(subject);
       await w.hl.erase(subject, { records: [three!.id], reason: asked.erased });
       expect((await collect(w.hl.audit(subject))).length).toBe(3);
     }

@@ -64,7 +64,7 @@ async function scene(): Promise<{ w: Ward; released: () => Promise<string[]> }> 
   const v1 = await w.hl.record(w.me, observation("keep"));
   const v2 = await w.hl.record(w.me, observation("refused").replace("8480-6", "2339-0"));
   const v3 = await w.hl.record(w.me, observation("amended").replace("8480-6", "2339-0"));
-  await w.hl.record(w.me, observation("amended"), { amends: v3.id });
+  await w.hl.amend(v3.id, observation("amended"));
   await w.permit(refusing(w, "2339-0"));
   const elsewhere = await witnessDirective(
     { ...treatmentOnly(w.patient), lineage: "elsewhere" },

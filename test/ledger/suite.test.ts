@@ -47,7 +47,7 @@ describe("openLedger with a suite", () => {
     await w.hl.close();
 
     const again = await w.open({ storage, suite: other, repair: { index: true } });
-    const second = await again.record(w.me, observation("bp-2"), { amends: first.id });
+    const second = await again.amend(first.id, observation("bp-2"));
     expect(await suitesIn(storage)).toEqual({ [suite]: 5, [other]: 1 });
     expect(bytesToUtf8(await again.read(first.id))).toBe(observation("bp-2"));
     const [attachment] = await again.attachments(second.id);

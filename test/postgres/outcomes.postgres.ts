@@ -73,11 +73,11 @@ describePostgres("what is said when the reply of COMMIT is lost", () => {
     const asked = (await collect(w.hl.audit(w.me))).length;
     expect(await cutting(true, 100, () => w.ask())).toBe("ok");
     expect(await collect(w.hl.audit(w.me))).toHaveLength(asked + 1);
-    const amended = () => w.hl.record(w.me, observation("changed"), { amends: id });
+    const amended = () => w.hl.amend(id, observation("changed"));
     expect(await cutting(true, 100, amended)).toBe("ok");
-    expect(await cutting(true, 100, () => w.hl.hold(w.me, "a case"))).toBe("ok");
+    expect(await cutting(true, 100, () => w.hl.placeHold(w.me, "a case"))).toBe("ok");
     expect(await said(w.hl.erase(w.me, { records: [id], reason: "x" }))).toBe("ERR_INPUT_RETAINED");
-    expect(await cutting(true, 100, () => w.hl.release(w.me))).toBe("ok");
+    expect(await cutting(true, 100, () => w.hl.liftHold(w.me))).toBe("ok");
     expect(await cutting(true, 100, () => w.hl.erase(w.me, { records: [id], reason: "x" }))).toBe(
       "ok",
     );

@@ -236,7 +236,7 @@ describeWith("s3Storage over Ceph's gateway", wanted, () => {
     };
     const inner = await open();
     const w = await ward({ inner: inner as FullStorage });
-    await w.hl.consent(w.me, treatmentOnly(w.patient), { grantor: w.patient });
+    await w.hl.consent(w.me, treatmentOnly(w.patient), { signer: w.patient });
     const kept = await w.hl.record(w.me, observation("bp-1"));
     const gone = await w.hl.record(w.me, observation("bp-2"));
     const names = async ({ blobs }: CombinedStorage): Promise<string[]> => {

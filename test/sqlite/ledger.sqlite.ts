@@ -50,7 +50,7 @@ describe("a ledger on SQLite", () => {
     await w.permit();
     const kept = await w.hl.record(w.me, observation("bp-1"));
     const gone = await w.hl.record(w.me, observation("bp-2"));
-    await w.hl.record(w.me, observation("bp-2", "1.0"), { amends: gone.id });
+    await w.hl.amend(gone.id, observation("bp-2", "1.0"));
     expect((await texts(await w.ask())).sort()).toEqual([
       observation("bp-1"),
       observation("bp-2", "1.0"),

@@ -335,7 +335,7 @@ describe("combineStorage", () => {
       const inner = await open();
       const w = await ward({ inner: inner as FullStorage });
       const directive = treatmentOnly(w.patient);
-      await w.hl.consent(w.me, directive, { grantor: w.patient });
+      await w.hl.consent(w.me, directive, { signer: w.patient });
       const kept = await w.hl.record(w.me, observation("bp-1"));
       const gone = await w.hl.record(w.me, observation("bp-2"));
       const both = [observation("bp-1"), observation("bp-2")].sort();

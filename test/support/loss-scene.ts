@@ -104,12 +104,12 @@ export async function play(withShards = false): Promise<Scene> {
   await step(async () => {
     const { id } = await hl.record(w.me, observation("bp-1"));
     records.push(id, (await hl.record(other, observation("bp-2"))).id);
-    records.push((await hl.record(w.me, observation("bp-1", "120"), { amends: id })).id);
+    records.push((await hl.amend(id, observation("bp-1", "120"))).id);
   });
   await step(async () => {
     const refusal = treatmentOnly(w.patient, { root: permitAll({ effect: "deny" }) });
-    await hl.consent(w.me, refusal, { grantor: w.patient });
-    await hl.consent(other, treatmentOnly(w.patient), { grantor: w.patient });
+    await hl.consent(w.me, refusal, { signer: w.patient });
+    await hl.consent(other, treatmentOnly(w.patient), { signer: w.patient });
   });
   await step(async () => {
     records.push((await hl.record(other, observation("bp-3"))).id);
@@ -119,7 +119,7 @@ export async function play(withShards = false): Promise<Scene> {
   });
   await step(async () => {
     await hl.erase(other, { records: [records[3]!], reason: "asked" });
-    await hl.hold(other, "case 4711");
+    await hl.placeHold(other, "case 4711");
   });
   await step(async () => {
     for (const patient of [MRN, OTHER, NOBODY]) {
@@ -174,7 +174,7 @@ function callsOf({ w, other, records }: Scene): Record<string, (hl: Ledger) => P
     reviews: async (hl) => (await collect(hl.pendingReviews())).map(({ id }) => toHex(id)),
     "deciding about one": (hl) => decided(hl, me),
     "deciding about the other": (hl) => decided(hl, other),
-    proving: async (hl) => (await hl.prove(records[0]!)).length > 0,
+    proving: async (hl) => (await hl.receipt(records[0]!)).length > 0,
     verifying: async (hl) => (await hl.verify()).ok,
     "erasing under a hold": (hl) => hl.erase(other, { all: true, reason: "x" }),
     "asking for what was refused": async (hl) =>

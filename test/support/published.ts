@@ -25,7 +25,7 @@ export async function fileAs(
   if (capacity !== "self") {
     await w.hl.attest(w.me, { actor: w.patient.actor, alg, publicKey, capacity });
   }
-  return w.hl.consent(w.me, { ...directive, grantor }, { grantor: w.patient });
+  return w.hl.consent(w.me, { ...directive, grantor }, { signer: w.patient });
 }
 
 /** What of an answer is of a type, by name, sorted. */

@@ -28,12 +28,12 @@ async function make(path: string): Promise<void> {
   const ids: Uint8Array[] = [];
   for (let i = 0; i < 8; i++) ids.push((await hl.record(me, observation(`bp-${i}`))).id);
   await hl.record(me, alcoholDependence("f10"));
-  await hl.record(me, observation("bp-1", "1.0"), { amends: ids[1]! });
+  await hl.amend(ids[1]!, observation("bp-1", "1.0"));
   for (let i = 0; i < 4; i++) await hl.record(other, observation(`o-${i}`));
-  await hl.consent(me, treatmentOnly(world.patient), { grantor: world.patient });
+  await hl.consent(me, treatmentOnly(world.patient), { signer: world.patient });
   const b = { signer: world.hospitalB.signer(), agreement: world.hospitalB.agreement() };
   await hl.request(b, { patient: MRN, purposes: ["TREAT"] });
-  await hl.hold(other, "a case");
+  await hl.placeHold(other, "a case");
   await hl.erase(me, { records: [ids[7]!], reason: "asked" });
   await hl.close();
   await storage.close();

@@ -126,7 +126,7 @@ export async function ward(
       }),
     async permit(change = {}) {
       const directive = treatmentOnly(world.patient, change);
-      return (await hl.consent(me, directive, { grantor: world.patient })).id;
+      return (await hl.consent(me, directive, { signer: world.patient })).id;
     },
     audit: () => readable(hl.audit(me)),
     again: (more = {}) =>

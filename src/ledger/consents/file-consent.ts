@@ -42,8 +42,8 @@ import { encodeWitnesses, witnessesLocal } from "./witnesses.ts";
 /** How a directive comes by what shows that a person gave it. */
 export type ConsentOptions =
   | {
-      /** Signs the directive here and now. */
-      readonly grantor: Signer;
+      /** Signs the directive here and now, as its grantor: the patient, or a guardian. */
+      readonly signer: Signer;
     }
   | {
       /** The directive as its grantor signed it elsewhere; see `signDirective`. */
@@ -103,7 +103,7 @@ const wouldBeVoid = (why: string): ConsentError =>
   new ConsentError("ERR_CONSENT_INVALID", `the directive would be void: ${why}`);
 const counts = ({ standing }: SnapshotDirective): boolean => standing === "valid";
 
-const WAYS = ["grantor", "signed", "witness"] as const;
+const WAYS = ["signer", "signed", "witness"] as const;
 
 /** Of two ways in which a person is said to have given a directive none is preferred. */
 function assertOneWay(given: ConsentOptions): void {
@@ -111,7 +111,7 @@ function assertOneWay(given: ConsentOptions): void {
   if (said.length === 1 && isObject((given as Readonly<Record<string, unknown>>)[said[0]!])) return;
   throw new InputError(
     "ERR_INPUT_INVALID",
-    "a directive is filed with its grantor who signs, as it was signed, or with a witness: one of them",
+    "a directive needs exactly one of signer, signed (with salt) and witness",
   );
 }
 
@@ -154,8 +154,8 @@ export function createConsenting(
       throw new ConsentError("ERR_CONSENT_INVALID", `the signed directive is ${what}`);
     }
     const salt = random(32);
-    if ("grantor" in given) {
-      const { grantor: firstKey } = given;
+    if ("signer" in given) {
+      const { signer: firstKey } = given;
       const signed = await signDirective(directive, firstKey, { ledger, person, salt });
       return { signed, salt, firstKey };
     }

@@ -106,9 +106,9 @@ export interface Erasing {
    * holds the person's turn.
    */
   abandon(subject: Subject, ids: readonly Uint8Array[]): Promise<void>;
-  /** Forbids erasing anything about a person until {@link Erasing.release}. */
-  hold(subject: Subject, rule: string): Promise<void>;
-  release(subject: Subject): Promise<void>;
+  /** Forbids erasing anything about a person until {@link Erasing.liftHold}. */
+  placeHold(subject: Subject, rule: string): Promise<void>;
+  liftHold(subject: Subject): Promise<void>;
   /** Names entries that do not open here in an erase entry, so that they are lost no more. */
   giveUp(entries: readonly Uint8Array[], options: { readonly reason: string }): Promise<void>;
   /**
@@ -560,7 +560,7 @@ export function createErasing(
     async pending() {
       return (await unfinished.list()).flatMap(({ erasure }) => erasure ?? []);
     },
-    async hold(subject, rule) {
+    async placeHold(subject, rule) {
       if (typeof rule !== "string" || !/^[^\0]{1,1024}$/.test(rule)) {
         throw new InputError(
           "ERR_INPUT_INVALID",
@@ -569,7 +569,7 @@ export function createErasing(
       }
       await say(subject, { op: "hold", reason: rule });
     },
-    async release(subject) {
+    async liftHold(subject) {
       await subjects.assertKnown(subject);
       if (holdOf(await options.catalogue().itemsOf(subject.local)) === undefined) return;
       await say(subject, { op: "release" });

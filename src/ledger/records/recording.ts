@@ -52,17 +52,15 @@ export interface RecordedVersion {
 }
 
 export interface RecordOptions extends UploadProgress {
-  /** Id of any version of the record that this one corrects. */
-  readonly amends?: Uint8Array;
   /**
-   * Labels to use instead of the labeller's. A correction without them keeps those that somebody
+   * Labels to use instead of the labeller's. An amendment without them keeps those that somebody
    * else than the labeller had set, beside the labeller's.
    */
   readonly labels?: ResourceLabels | null;
   /**
    * Bytes that belong to the resource, such as a PDF or the images of a study: at most 250, sealed
-   * as they come, in constant memory, whatever their length. A correction without them keeps those
-   * that were there, by sealing them anew; with `[]` it has none.
+   * as they come, in constant memory, whatever their length. An amendment without them keeps those
+   * that were there, by sealing them again; with `[]` it has none.
    */
   readonly attachments?: readonly AttachmentInput[];
   /** Lets whoever is given the record prove single values of it to others. Default `false`. */
@@ -135,6 +133,8 @@ export interface RecordedBundle {
 /** Seals records and files them. */
 export interface Recording {
   record(subject: Subject, input: ResourceInput, options?: RecordOptions): Promise<RecordedVersion>;
+  /** Files a new version of a record that is there, named by the id of any of its entries. */
+  amend(id: Uint8Array, input: ResourceInput, options?: RecordOptions): Promise<RecordedVersion>;
   recordBundle(
     subject: Subject | null,
     bundle: Uint8Array | string | FhirResource,
@@ -450,41 +450,44 @@ export function createRecording(options: {
   });
 
   return {
-    async record(subject, input, { amends, labels, attachments, ...how } = {}) {
+    async record(subject, input, { labels, attachments, ...how } = {}) {
       if (attachments !== undefined) assertAttachments(attachments);
       const text = await bySlices(readSteps(input));
       await assertAbout(subject, text.resource, { subjects, now: now() });
       const manifest = manifestOf(text, labels);
+      const given = labels === undefined ? besideAttachments(manifest.labels, attachments) : labels;
+      const create = { op: "create", ...manifest, labels: given } as const;
+      const all = { text: text.text, ...how, attachments: attachments ?? [] };
+      return contents.prepare(subject, create, all, (ready) =>
+        turns.shared(personName(subject), async () => {
+          const [filed] = await filing.file([await contents.seal(subject, create, ready)]);
+          await keepUp();
+          return version(filed!, create.labels);
+        }),
+      );
+    },
+    async amend(id, input, { labels, attachments, ...how } = {}) {
+      if (attachments !== undefined) assertAttachments(attachments);
+      const text = await bySlices(readSteps(input));
+      const before = await find(id);
+      await assertAbout(before.subject, text.resource, { subjects, now: now() });
+      const manifest = manifestOf(text, labels);
       const content = { text: text.text, ...how };
-      if (amends === undefined) {
-        const given =
-          labels === undefined ? besideAttachments(manifest.labels, attachments) : labels;
-        const create = { op: "create", ...manifest, labels: given } as const;
-        const all = { ...content, attachments: attachments ?? [] };
-        return contents.prepare(subject, create, all, (ready) =>
-          turns.shared(personName(subject), async () => {
-            const [filed] = await filing.file([await contents.seal(subject, create, ready)]);
-            await keepUp();
-            return version(filed!, create.labels);
-          }),
-        );
-      }
       const amended = (record: LivingRecord) =>
-        corrected(record, subject, { ...manifest, given: labels, attachments });
+        corrected(record, before.subject, { ...manifest, given: labels, attachments });
       if (attachments === undefined || attachments.length === 0) {
-        return change(amends, async (record) => {
+        return change(id, async (record) => {
           const correction = await amended(record);
           const attached = attachments ?? (await contents.attachedTo(record));
           return amend(record, correction, { ...content, attachments: attached });
         });
       }
       // Others need not wait for what may take minutes; if one was quicker, it is noticed.
-      const before = await find(amends);
       assertLiving(before);
       const correction = await amended(before);
       const full = { ...correction, replaces: newestOf(before) };
-      return contents.prepare(subject, full, { ...content, attachments }, (ready) =>
-        change(amends, (record) => follow(record, correction, ready)),
+      return contents.prepare(before.subject, full, { ...content, attachments }, (ready) =>
+        change(id, (record) => follow(record, correction, ready)),
       );
     },
     async recordBundle(subject, input, { onProgress, signal, mix = false, fields = false } = {}) {

@@ -408,7 +408,7 @@ export async function firstSession(): Promise<unknown> {
     const me = await hl.ensureSubject(MRN);
     const { id } = await hl.record(me, observation("bp-1"));
     localStorage.setItem("record", toHex(id));
-    await hl.consent(me, treatmentOnly(patient), { grantor: patient });
+    await hl.consent(me, treatmentOnly(patient), { signer: patient });
     const requester = { signer: keys.signer(), agreement: keys.agreement() };
     const answer = await hl.request(requester, { patient: MRN, purposes: ["TREAT"] });
     const released: string[] = [];
@@ -420,7 +420,7 @@ export async function firstSession(): Promise<unknown> {
     for await (const access of hl.audit(me)) {
       audited.push(access.unreadable ?? access.purposes.join());
     }
-    const receipt = verifyReceipt(await hl.prove(id), trustFromGenesis(genesis));
+    const receipt = verifyReceipt(await hl.receipt(id), trustFromGenesis(genesis));
     return {
       released,
       releasedToResearch,

@@ -40,7 +40,7 @@ describe("a correction without labels", () => {
     // Somebody says: at least this, and perhaps more.
     await w.hl.relabel(id, { ...labels!, stamp: null });
     for (const text of [observation("o1"), observation("o1", "2.5")]) {
-      const corrected = await w.hl.record(w.me, text, { amends: id });
+      const corrected = await w.hl.amend(id, text);
       expect(corrected.labels!.stamp).toBeNull();
       expect(corrected.labels!.codes).toEqual(expect.arrayContaining([...labels!.codes]));
     }
@@ -52,7 +52,7 @@ describe("a correction without labels", () => {
     await w.permit();
     const { id } = await w.hl.record(w.me, observation("o1"));
     await w.hl.relabel(id, { codes: [], stamp: null });
-    const corrected = await w.hl.record(w.me, observation("o1", "2.5"), { amends: id });
+    const corrected = await w.hl.amend(id, observation("o1", "2.5"));
     expect(corrected.labels?.stamp ?? null).toBeNull();
     expect((await w.ask()).count).toBe(0);
   });
@@ -62,7 +62,7 @@ describe("a correction without labels", () => {
     await w.permit();
     const { id } = await w.hl.record(w.me, observation("o1"));
     await w.hl.relabel(id, null);
-    const corrected = await w.hl.record(w.me, observation("o1", "2.5"), { amends: id });
+    const corrected = await w.hl.amend(id, observation("o1", "2.5"));
     expect(corrected.labels!.stamp).toBeNull();
     expect((await w.ask()).count).toBe(0);
   });
@@ -71,13 +71,13 @@ describe("a correction without labels", () => {
     const w = await ward();
     const { id } = await w.hl.record(w.me, observation("o1"));
     await w.hl.relabel(id, psy(officer));
-    const judged = await w.hl.record(w.me, observation("o1", "2.5"), { amends: id });
+    const judged = await w.hl.amend(id, observation("o1", "2.5"));
     expect(judged.labels!.stamp).toEqual(officer);
     const prose = JSON.stringify({
       ...(JSON.parse(observation("o1")) as object),
       note: [{ text: "came in with his partner" }],
     });
-    const corrected = await w.hl.record(w.me, prose, { amends: id });
+    const corrected = await w.hl.amend(id, prose);
     expect(corrected.labels).toEqual(psy(null));
   });
 
@@ -88,7 +88,7 @@ describe("a correction without labels", () => {
       attachments: [file],
     });
     expect(labels!.stamp).toBeNull();
-    const corrected = await w.hl.record(w.me, observation("o1"), { amends: id, attachments: [] });
+    const corrected = await w.hl.amend(id, observation("o1"), { attachments: [] });
     expect(corrected.labels!.stamp).not.toBeNull();
     expect(corrected.labels!.codes.map(({ code }) => code)).toEqual(["N"]);
   });
@@ -103,12 +103,12 @@ describe("labels given by two processes at once", () => {
     const { id } = await w.hl.record(w.me, observation("o1"));
     const other = await w.again();
     w.traps.before = async () => void (await other.relabel(id, psy(officer)));
-    const correction = w.hl.record(w.me, observation("o1", "2.5"), { amends: id });
+    const correction = w.hl.amend(id, observation("o1", "2.5"));
     await expect(correction).rejects.toEqual(conflict);
     expect(await codesOf(w)).toEqual(["N", "PSY"]);
     expect((await w.ask()).count).toBe(0);
     // And so they do in the next correction, and to whoever reads the ledger anew.
-    await w.hl.record(w.me, observation("o1", "3"), { amends: id });
+    await w.hl.amend(id, observation("o1", "3"));
     expect(await codesOf(w)).toContain("PSY");
     expect((await w.ask()).count).toBe(0);
   });
@@ -119,7 +119,7 @@ describe("labels given by two processes at once", () => {
     const { id } = await w.hl.record(w.me, observation("o1"));
     const other = await w.again();
     w.traps.before = async () => {
-      await other.record(w.me, alcoholDependence("c1"), { amends: id });
+      await other.amend(id, alcoholDependence("c1"));
     };
     await expect(w.hl.relabel(id)).rejects.toEqual(conflict);
     expect(await codesOf(w)).toContain("ETHUD");
@@ -136,7 +136,7 @@ describe("labels given by two processes at once", () => {
     const { id } = await w.hl.record(w.me, observation("o1"), { labels: { codes: [], stamp } });
     const other = await w.again();
     w.traps.before = async () => {
-      await other.record(w.me, alcoholDependence("c1"), { amends: id });
+      await other.amend(id, alcoholDependence("c1"));
     };
     const report = await w.hl.relabelStale();
     expect(report).toMatchObject({ unreadable: 0 });
@@ -247,7 +247,7 @@ describe("breaking the glass", () => {
       await w.hl.record(w.me, observation("o1"));
       const never = await w.permit({ root: rule("permit", { breakGlass: "never" }) });
       await w.hl.consent(w.me, revoking(w.patient, { mode, predecessors: [never] }), {
-        grantor: w.patient,
+        signer: w.patient,
       });
       expect(await broken(w, ["BTG"]), mode).toBe(count);
     }

@@ -42,7 +42,7 @@ describe("consent", () => {
     await w.permit();
     const stranger = person("stranger");
     await expect(
-      w.hl.consent(w.me, treatmentOnly(stranger), { grantor: stranger }),
+      w.hl.consent(w.me, treatmentOnly(stranger), { signer: stranger }),
     ).rejects.toMatchObject(VOID(/not attested/));
     const signed = await signedFor(w, treatmentOnly(stranger), stranger);
     await expect(w.hl.consent(w.me, treatmentOnly(stranger), signed)).rejects.toMatchObject(
@@ -61,7 +61,7 @@ describe("consent", () => {
     const directive = treatmentOnly(mother, {
       grantor: { actor: mother.actor, capacity: "guardian", evidence: [] },
     });
-    await expect(w.hl.consent(w.me, directive, { grantor: mother })).rejects.toMatchObject(
+    await expect(w.hl.consent(w.me, directive, { signer: mother })).rejects.toMatchObject(
       VOID(/not attested/),
     );
     await w.hl.attest(w.me, attested(w.patient));
@@ -74,12 +74,12 @@ describe("consent", () => {
     const w = await ward();
     const stranger = person("stranger");
     const both = await Promise.allSettled([
-      w.hl.consent(w.me, treatmentOnly(w.patient), { grantor: w.patient }),
-      w.hl.consent(w.me, treatmentOnly(stranger), { grantor: stranger }),
+      w.hl.consent(w.me, treatmentOnly(w.patient), { signer: w.patient }),
+      w.hl.consent(w.me, treatmentOnly(stranger), { signer: stranger }),
     ]);
     expect(both.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
     expect(await w.hl.directives(w.me)).toHaveLength(1);
-    await w.hl.consent(w.me, revoking(w.patient), { grantor: w.patient });
+    await w.hl.consent(w.me, revoking(w.patient), { signer: w.patient });
   });
 
   it("refuses a signature by another key, over other bytes, or in another's name", async () => {
@@ -119,7 +119,7 @@ describe("consent", () => {
     const mother = person("mother");
     await w.hl.attest(w.me, attested(mother, { capacity: "guardian", to: START - 1 }));
     await expect(
-      w.hl.consent(w.me, treatmentOnly(mother), { grantor: mother }),
+      w.hl.consent(w.me, treatmentOnly(mother), { signer: mother }),
     ).rejects.toMatchObject(VOID(/this capacity/));
     expect((await w.ask()).count).toBe(0);
   });
@@ -133,7 +133,7 @@ describe("consent", () => {
     const permit = treatmentOnly(mother, {
       grantor: { actor: mother.actor, capacity: "guardian", evidence: [] },
     });
-    await w.hl.consent(w.me, permit, { grantor: mother });
+    await w.hl.consent(w.me, permit, { signer: mother });
     expect((await w.ask()).count).toBe(1);
     w.clock.now = START + 1000;
     expect((await w.ask()).count).toBe(1);
@@ -141,7 +141,7 @@ describe("consent", () => {
     const answer = await w.ask();
     expect(answer.count).toBe(0);
     expect(answer.decision).toMatchObject({ outcome: "deny", setAside: [] });
-    await expect(w.hl.consent(w.me, permit, { grantor: mother })).rejects.toMatchObject(
+    await expect(w.hl.consent(w.me, permit, { signer: mother })).rejects.toMatchObject(
       VOID(/not valid then/),
     );
   });
@@ -154,11 +154,11 @@ describe("consent", () => {
       grantor: { actor: mother.actor, capacity: "guardian", evidence: [] },
     });
     await w.hl.attest(w.me, attested(mother, { capacity: "guardian" }));
-    await w.hl.consent(w.me, permit, { grantor: mother });
+    await w.hl.consent(w.me, permit, { signer: mother });
     expect((await w.ask()).count).toBe(1);
     await w.hl.attest(w.me, attested(mother, { capacity: "guardian", to: START - 1 }));
     expect((await w.ask()).count).toBe(0);
-    await expect(w.hl.consent(w.me, permit, { grantor: mother })).rejects.toMatchObject(
+    await expect(w.hl.consent(w.me, permit, { signer: mother })).rejects.toMatchObject(
       VOID(/not valid then/),
     );
     await w.hl.attest(w.me, attested(mother, { capacity: "guardian" }));
@@ -171,11 +171,11 @@ describe("consent", () => {
     await w.hl.record(w.me, observation("bp-1"));
     const tablet = person("tablet", w.patient.actor);
     const directive = revoking(tablet);
-    await expect(w.hl.consent(w.me, directive, { grantor: tablet })).rejects.toMatchObject(
+    await expect(w.hl.consent(w.me, directive, { signer: tablet })).rejects.toMatchObject(
       VOID(/not attested/),
     );
     await w.hl.attest(w.me, attested(tablet));
-    await w.hl.consent(w.me, directive, { grantor: tablet });
+    await w.hl.consent(w.me, directive, { signer: tablet });
     expect((await w.ask()).count).toBe(0);
   });
 
@@ -205,7 +205,7 @@ describe("consent", () => {
     expect((await w.ask()).count).toBe(1);
     // An old paper, scanned late: it knows of the first statement only, and refuses.
     const late = await w.hl.consent(w.me, refusal(w.patient, { predecessors: [first] }), {
-      grantor: w.patient,
+      signer: w.patient,
     });
     expect((await w.ask()).count).toBe(0);
     await w.permit({ predecessors: [second, late.id] });
@@ -217,7 +217,7 @@ describe("consent", () => {
     await w.hl.record(w.me, observation("bp-1"));
     const first = await w.permit();
     expect((await w.ask()).count).toBe(1);
-    const end = await w.hl.consent(w.me, revoking(w.patient), { grantor: w.patient });
+    const end = await w.hl.consent(w.me, revoking(w.patient), { signer: w.patient });
     const ended = await w.ask();
     expect([ended.count, ended.decision.outcome]).toEqual([0, "deny"]);
     await w.permit({ predecessors: [first, end.id] });
@@ -240,7 +240,7 @@ describe("consent", () => {
     await w.hl.record(w.me, observation("bp-1"));
     expect((await w.ask()).count).toBe(1);
     expect((await w.ask(w.b, { purposes: ["HRESCH"] })).count).toBe(0);
-    await w.hl.consent(w.me, refusal(w.patient), { grantor: w.patient });
+    await w.hl.consent(w.me, refusal(w.patient), { signer: w.patient });
     expect((await w.ask()).count).toBe(0);
   });
 

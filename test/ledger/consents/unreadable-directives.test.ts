@@ -55,7 +55,7 @@ async function damaged(damage: string): Promise<Damaged> {
   const fileWith =
     ({ hl }: Ward) =>
     async (change: Partial<Directive>): Promise<Uint8Array> =>
-      (await hl.consent(w.me, treatmentOnly(w.patient, change), { grantor: w.patient })).id;
+      (await hl.consent(w.me, treatmentOnly(w.patient, change), { signer: w.patient })).id;
   if (damage === "it was written with NULs") {
     // The permit's own bytes with the lineage lost, as an earlier encoder left it.
     const refusal = treatmentOnly(w.patient, { predecessors: [permit], root: all("deny") });
@@ -66,7 +66,7 @@ async function damaged(damage: string): Promise<Damaged> {
     return { w, permit, file: fileWith(w), refusal: await fileAs(w, "consent", encode(signed)) };
   }
   const refusal = treatmentOnly(w.patient, { predecessors: [permit], root: all("deny") });
-  const filed = await w.hl.consent(w.me, refusal, { grantor: w.patient });
+  const filed = await w.hl.consent(w.me, refusal, { signer: w.patient });
   // Indexed, and read by the next process for the first time.
   await w.hl.directives(w.me);
   await w.hl.close();
@@ -168,7 +168,7 @@ describe("a directive that cannot be read", () => {
         const { w, refusal } = await damaged(damage);
         const stranger = memorySigner({ alg: "Ed25519", secret: bytesFor("stranger") });
         const change = { predecessors: [refusal], root: all("permit") };
-        const filing = w.hl.consent(w.me, treatmentOnly(stranger, change), { grantor: stranger });
+        const filing = w.hl.consent(w.me, treatmentOnly(stranger, change), { signer: stranger });
         await expect(filing).rejects.toMatchObject({ code: "ERR_CONSENT_INVALID" });
         await expect(w.ask()).rejects.toMatchObject(NAMED);
       });

@@ -62,7 +62,7 @@ describe("the state store", () => {
     const { hospitalB, patient, clock, storage } = world;
     const hl = await world.open({ breakGlass: { roles: ["emergency-physician"] } });
     const me = await hl.ensureSubject(MRN);
-    await hl.consent(me, treatmentOnly(patient), { grantor: patient });
+    await hl.consent(me, treatmentOnly(patient), { signer: patient });
     await hl.record(me, alcoholDependence("c-1"));
     const answer = await hl.request(
       { signer: hospitalB.signer(), agreement: hospitalB.agreement() },

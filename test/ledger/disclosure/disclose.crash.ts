@@ -66,7 +66,7 @@ async function open() {
 
 async function prepare(): Promise<{ gone: string; kept: string; secrets: Buffer[] }> {
   const { world, storage, hl, me, close } = await open();
-  await hl.consent(me, treatmentOnly(world.patient), { grantor: world.patient });
+  await hl.consent(me, treatmentOnly(world.patient), { signer: world.patient });
   const gone = await hl.record(me, observation("bp-1"));
   const kept = await hl.record(me, observation("bp-2"));
   const [record] = await hl.records(me);

@@ -33,14 +33,11 @@ const PSY = {
 /** What may land, from another process, while hospital A answers. */
 const withdrawals: readonly (readonly [string, (ward: Ward, other: Other) => Promise<unknown>])[] =
   [
-    [
-      "a revocation",
-      (w, { hl, me }) => hl.consent(me, revoking(w.patient), { grantor: w.patient }),
-    ],
+    ["a revocation", (w, { hl, me }) => hl.consent(me, revoking(w.patient), { signer: w.patient })],
     [
       "a suspension",
       (w, { hl, me }) =>
-        hl.consent(me, revoking(w.patient, { mode: "suspend" }), { grantor: w.patient }),
+        hl.consent(me, revoking(w.patient, { mode: "suspend" }), { signer: w.patient }),
     ],
     [
       "a refusal that replaces the permit",
@@ -51,7 +48,7 @@ const withdrawals: readonly (readonly [string, (ward: Ward, other: Other) => Pro
           predecessors: [head!.entry],
           root: { id: "no", effect: "deny", combine: "deny-overrides", when: {} },
         };
-        await hl.consent(me, refusal, { grantor: w.patient });
+        await hl.consent(me, refusal, { signer: w.patient });
       },
     ],
     ["a new label", (_w, { hl, record }) => hl.relabel(record, PSY)],
@@ -61,10 +58,7 @@ const withdrawals: readonly (readonly [string, (ward: Ward, other: Other) => Pro
       async (_w, { hl, record }) =>
         hl.reattribute(record, await hl.ensureSubject({ ...MRN, value: "MRN-2" }), "wrong chart"),
     ],
-    [
-      "an amendment",
-      (_w, { hl, me, record }) => hl.record(me, observation("bp-1", "1.0"), { amends: record }),
-    ],
+    ["an amendment", (_w, { hl, record }) => hl.amend(record, observation("bp-1", "1.0"))],
     [
       "an erasure",
       (_w, { hl, me, record }) => hl.erase(me, { records: [record], reason: "asked" }),
@@ -157,7 +151,7 @@ describe("disclose", () => {
     const other = await w.again();
     const me = await other.ensureSubject(MRN);
     w.traps.before = async () => {
-      await other.consent(me, treatmentOnly(w.patient), { grantor: w.patient });
+      await other.consent(me, treatmentOnly(w.patient), { signer: w.patient });
     };
     expect((await w.ask()).count).toBe(0);
     expect(await texts(await w.ask())).toEqual([observation("bp-1")]);
@@ -173,7 +167,7 @@ describe("disclose", () => {
   it("sees what another handle filed even where the person's entries are in memory", async () => {
     const { w, other } = await setUp();
     expect((await w.ask()).count).toBe(1);
-    await other.hl.consent(other.me, revoking(w.patient), { grantor: w.patient });
+    await other.hl.consent(other.me, revoking(w.patient), { signer: w.patient });
     // The other handle takes its own entry in and writes the index before we look.
     await other.hl.directives(other.me);
     await other.hl.close();
@@ -189,7 +183,7 @@ describe("disclose", () => {
       persons.flatMap((person, i) => [
         w.hl.record(person, observation(`o-${i}`)),
         w.hl.directives(person),
-        w.hl.consent(person, treatmentOnly(w.patient), { grantor: w.patient }),
+        w.hl.consent(person, treatmentOnly(w.patient), { signer: w.patient }),
         w.hl.records(person),
         w.hl.audit(person)[Symbol.asyncIterator]().next(),
       ]),
@@ -239,7 +233,7 @@ describe("disclose", () => {
     });
     const me = await hl.ensureSubject(MRN);
     await hl.record(me, observation("bp-1"));
-    await hl.consent(me, treatmentOnly(w.patient), { grantor: w.patient });
+    await hl.consent(me, treatmentOnly(w.patient), { signer: w.patient });
     const size = hl.chain.size;
     broken = true;
     await expect(hl.request(w.b, { patient: MRN, purposes: ["TREAT"] })).rejects.toThrow("gone");
@@ -287,7 +281,7 @@ describe("disclose", () => {
 
   it("discloses nothing while a consent on the ledger does not open", async () => {
     const { w, other } = await setUp();
-    const filed = await other.hl.consent(other.me, revoking(w.patient), { grantor: w.patient });
+    const filed = await other.hl.consent(other.me, revoking(w.patient), { signer: w.patient });
     const { height, transaction, entry } = filed.place;
     const { block } = await other.hl.chain.readBlock(height);
     const { body } = decodeEntry(block.transactions[transaction]!.entries[entry]!) as SubjectEntry;

@@ -29,15 +29,15 @@ async function begin(storage?: FullStorage, random?: (length: number) => Uint8Ar
   const asking = { signer: world.hospitalB.signer(), agreement: world.hospitalB.agreement() };
   const version = await hl.record(me, observation("bp-1"));
   await hl.record(me, alcoholDependence("c-1"));
-  await hl.consent(me, treatmentOnly(world.patient), { grantor: world.patient });
+  await hl.consent(me, treatmentOnly(world.patient), { signer: world.patient });
   return { ...world, hl, me, asking, version };
 }
 
-describe("exportRecord", () => {
+describe("exportRecords", () => {
   it("gives as JWE what the decision admits, with an access entry and a receipt", async () => {
     const { hl, me, asking, genesis, version } = await begin();
     const what = { patient: MRN, purposes: ["TREAT"], compress: true };
-    const { exported, access, decision } = await hl.exportRecord(asking, what);
+    const { exported, access, decision } = await hl.exportRecords(asking, what);
     expect(exported).toHaveLength(1);
     const [one] = exported;
     expect(one!.record).toBe(toHex(version.id));
@@ -54,7 +54,7 @@ describe("exportRecord", () => {
 
   it("gives nothing that is denied, and records that it was asked for", async () => {
     const { hl, me, asking } = await begin();
-    const { exported, decision } = await hl.exportRecord(asking, {
+    const { exported, decision } = await hl.exportRecords(asking, {
       patient: MRN,
       purposes: ["HRESCH"],
     });
@@ -79,11 +79,11 @@ describe("exportRecord", () => {
     const { hl, asking } = await begin({ ...inner, commit }, random);
     counting = true;
     const what = { patient: MRN, purposes: ["TREAT"] };
-    await hl.exportRecord(asking, what);
+    await hl.exportRecords(asking, what);
     const succeeded = drawn;
     drawn = 0;
     fail = true;
-    await expect(hl.exportRecord(asking, what)).rejects.toMatchObject({
+    await expect(hl.exportRecords(asking, what)).rejects.toMatchObject({
       code: "ERR_STORAGE_AMBIGUOUS",
     });
     expect(drawn).toBeLessThan(succeeded);

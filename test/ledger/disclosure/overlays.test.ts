@@ -127,7 +127,7 @@ describe("minors' self-consent in a ledger", () => {
       default: "none",
       root: rule("all", { purposes: ["TREAT"] }),
     });
-    await w.hl.consent(w.me, hers, { grantor: mother });
+    await w.hl.consent(w.me, hers, { signer: mother });
     expect(await types(w)).toEqual(["Observation"]);
     const { patient } = w;
     await w.hl.attest(w.me, {
@@ -154,7 +154,7 @@ describe("minors' self-consent in a ledger", () => {
       grantor: { actor, capacity: "guardian", evidence: [] },
       root: rule("all", { purposes: ["TREAT"] }),
     });
-    await w.hl.consent(w.me, hers, { grantor: mother });
+    await w.hl.consent(w.me, hers, { signer: mother });
     const asked = { requester: w.b.signer.actor, purposes: ["TREAT"] };
     const outcomeAt = async (asOf: number) =>
       (await w.hl.decide(w.me, asked, { asOf })).records[0]!.decision.outcome;

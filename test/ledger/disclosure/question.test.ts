@@ -17,7 +17,7 @@ describe("decide", () => {
     const first = await w.permit();
     const permitted = w.hl.chain.size - 1;
     await w.hl.consent(w.me, revoking(w.patient, { predecessors: [first] }), {
-      grantor: w.patient,
+      signer: w.patient,
     });
     const revoked = w.hl.chain.size - 1;
     expect(await outcomes(w)).toEqual(["not-applicable"]);

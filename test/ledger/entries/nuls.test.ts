@@ -142,7 +142,7 @@ describe("what a caller hands in with U+0000", () => {
       () => hl.retract(id, NUL),
       () => hl.reattribute(id, other, NUL),
       () => hl.erase(me, { all: true, reason: NUL }),
-      () => hl.hold(me, NUL),
+      () => hl.placeHold(me, NUL),
       () =>
         hl.record(me, observation("bp-2"), {
           attachments: [{ mediaType: NUL, source: new Uint8Array(1) }],
@@ -154,7 +154,7 @@ describe("what a caller hands in with U+0000", () => {
     const names: readonly (() => Promise<unknown>)[] = [
       () => hl.attest(me, { ...key, actor: NUL }),
       () => hl.attest(me, { ...key, actor, by: { actor: NUL, capacity: "self" } }),
-      () => hl.consent(me, treatmentOnly(w.patient, { lineage: NUL }), { grantor: w.patient }),
+      () => hl.consent(me, treatmentOnly(w.patient, { lineage: NUL }), { signer: w.patient }),
     ];
     for (const call of names) {
       await expect(call(), String(call)).rejects.toMatchObject({ code: "ERR_ENCODING_SHAPE" });

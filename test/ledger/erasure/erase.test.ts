@@ -110,7 +110,7 @@ describe("erase", () => {
     const w = await ward({ inner });
     await w.permit();
     const gone = await w.hl.record(w.me, observation("bp-1"));
-    await w.hl.record(w.me, observation("bp-1", "1.0"), { amends: gone.id });
+    await w.hl.amend(gone.id, observation("bp-1", "1.0"));
     await w.hl.relabel(gone.id);
     const kept = await w.hl.record(w.me, observation("bp-2"));
     const result = await w.hl.disclose(await w.request());
@@ -140,7 +140,7 @@ describe("erase", () => {
     expect(found(path, secrets)).toEqual([]);
     const again = await w.open({ storage: inner });
     await expect(again.read(gone.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
-    expect((await again.prove(gone.id)).length).toBeGreaterThan(0);
+    expect((await again.receipt(gone.id)).length).toBeGreaterThan(0);
     await again.close();
     await inner.close();
   });
@@ -258,7 +258,7 @@ describe("erase", () => {
       w.hl.erase(w.me, { all: true, class: "audit", reason: "x" }),
     ).rejects.toMatchObject(refused("164.316"));
     w.clock.now += 1000;
-    await w.hl.hold(w.me, "case 4711");
+    await w.hl.placeHold(w.me, "case 4711");
     size = w.hl.chain.size;
     await expect(w.hl.erase(w.me, { records: [id], reason: "x" })).rejects.toMatchObject(
       refused("case 4711"),
@@ -266,7 +266,7 @@ describe("erase", () => {
     expect(w.hl.chain.size).toBe(size);
     // A hold on one person holds nobody else.
     await w.hl.erase(other, { records: [theirs.id], reason: "x" });
-    await w.hl.release(w.me);
+    await w.hl.liftHold(w.me);
     await w.hl.erase(w.me, { records: [id], reason: "x" });
     await expect(
       w.hl.erase(w.me, { all: true, class: "audit", reason: "x" }),
@@ -350,7 +350,7 @@ describe("erase", () => {
     await other.records(await other.ensureSubject(MRN));
     const late: Uint8Array[] = [];
     w.traps.before = async () => {
-      late.push((await other.record(w.me, observation("bp-1", "9.9"), { amends: id })).id);
+      late.push((await other.amend(id, observation("bp-1", "9.9"))).id);
     };
     const statement = await w.hl.erase(w.me, { records: [id], reason: "x" });
     expect(statement.erased.map(toHex)).toEqual([id, ...late].map(toHex));
@@ -426,7 +426,7 @@ describe("erase", () => {
     await w.storage.blobs!.put([{ cid: envelope, bytes: concatBytes(Uint8Array.of(0xff)) }]);
     await w.hl.erase(w.me, { records: [id], reason: "x" });
     await expect(w.hl.read(id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
-    await w.hl.consent(w.me, treatmentOnly(w.patient), { grantor: w.patient });
+    await w.hl.consent(w.me, treatmentOnly(w.patient), { signer: w.patient });
   });
 
   it("drops the reminder of a break-glass access with its entry", async () => {
@@ -441,6 +441,8 @@ describe("erase", () => {
     expect(await collect(w.hl.pendingReviews())).toHaveLength(1);
     await w.hl.erase(w.me, { all: true, class: "audit", reason: "x" });
     expect(await collect(w.hl.pendingReviews())).toEqual([]);
-    await expect(w.hl.reviewed(answer.access)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
+    await expect(w.hl.markReviewed(answer.access)).rejects.toMatchObject({
+      code: "ERR_INPUT_INVALID",
+    });
   });
 });

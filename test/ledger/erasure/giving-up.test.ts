@@ -44,8 +44,8 @@ describe("a person whom nobody knows", () => {
       () => collect(w.hl.audit(nobody)),
       () => w.hl.decide(nobody, question),
       () => w.hl.erase(nobody, { all: true, reason: "asked for" }),
-      () => w.hl.hold(nobody, "a rule"),
-      () => w.hl.release(nobody),
+      () => w.hl.placeHold(nobody, "a rule"),
+      () => w.hl.liftHold(nobody),
       () => w.hl.record(nobody, observation("bp-1")),
     ];
     for (const call of calls) await expect(call(), String(call)).rejects.toMatchObject(invalid);

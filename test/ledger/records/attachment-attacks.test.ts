@@ -58,10 +58,7 @@ const read = (attachment: Attachment) => attachment.range(0, attachment.size);
 
 describe("a record that is erased while it is changed", () => {
   it.each<[string, (w: Ward, id: Uint8Array) => Promise<unknown>]>([
-    [
-      "corrected, its attachments kept",
-      (w, id) => w.hl.record(w.me, observation("bp-1", "9.9"), { amends: id }),
-    ],
+    ["corrected, its attachments kept", (w, id) => w.hl.amend(id, observation("bp-1", "9.9"))],
     ["relabelled", (w, id) => w.hl.relabel(id, null)],
     ["retracted", (w, id) => w.hl.retract(id, "wrong")],
     [
@@ -95,7 +92,7 @@ describe("a record that is erased while it is changed", () => {
 
 describe("a record that is erased while its attachments are sealed anew", () => {
   it.each<[string, (w: Ward, id: Uint8Array) => Promise<unknown>]>([
-    ["corrected", (w, id) => w.hl.record(w.me, observation("bp-1", "9.9"), { amends: id })],
+    ["corrected", (w, id) => w.hl.amend(id, observation("bp-1", "9.9"))],
     [
       "moved",
       async (w, id) =>
@@ -212,12 +209,12 @@ describe("erasing a record with attachments", () => {
     const RETAINED = { code: "ERR_INPUT_RETAINED" };
     await expect(w.hl.erase(w.me, { records: [id], reason: "x" })).rejects.toMatchObject(RETAINED);
     expect(await blobsOf(inner)).toEqual(before);
-    await w.hl.hold(w.me, "a lawsuit");
+    await w.hl.placeHold(w.me, "a lawsuit");
     before = await blobsOf(inner);
     w.clock.now += 2 * 86_400_000;
     await expect(w.hl.erase(w.me, { records: [id], reason: "x" })).rejects.toMatchObject(RETAINED);
     expect(await blobsOf(inner)).toEqual(before);
-    await w.hl.release(w.me);
+    await w.hl.liftHold(w.me);
     await w.hl.erase(w.me, { records: [id], reason: "x" });
     expect((await blobsOf(inner)).filter((cid) => before.includes(cid)).length).toBe(
       before.length - 6,
@@ -361,12 +358,9 @@ describe("an upload whose recording fails", () => {
     const keys = async () =>
       (await collect(inner.state.scan({ gte: Uint8Array.of(0), lt: ALL }))).length;
     w.traps.before = async () => {
-      await other.record(w.me, observation("bp-1", "8.8"), { amends: id });
+      await other.amend(id, observation("bp-1", "8.8"));
     };
-    const amend = w.hl.record(w.me, observation("bp-1", "9.9"), {
-      amends: id,
-      attachments: one(pdf),
-    });
+    const amend = w.hl.amend(id, observation("bp-1", "9.9"), { attachments: one(pdf) });
     await expect(amend).rejects.toMatchObject({ code: "ERR_STORAGE_CONFLICT" });
     const [record] = await w.hl.records(w.me);
     expect(record!.history).toHaveLength(3);
@@ -545,7 +539,7 @@ describe("privacy of attachments", () => {
       const { id } = await w.hl.record(w.me, record, { attachments, labels: LABELS, fields: true });
       const [item] = await opened(await w.ask());
       expect(Buffer.from(await read(item!.attachments[0]!)).equals(page)).toBe(true);
-      const amended = await w.hl.record(w.me, record, { amends: id, labels: LABELS });
+      const amended = await w.hl.amend(id, record, { labels: LABELS });
       const cut = one(
         (async function* () {
           yield page;

@@ -238,19 +238,18 @@ describe("record with attachments", () => {
     const w = await ward();
     await w.permit();
     const first = await w.hl.record(w.me, letter("d-1", "Leter"), { labels, attachments: both() });
-    const second = await w.hl.record(w.me, letter("d-1"), { labels, amends: first.id });
+    const second = await w.hl.amend(first.id, letter("d-1"), { labels });
     const kept = await w.hl.attachments(first.id);
     expect(await Promise.all(kept.map(whole))).toEqual([digestOf(pdf), digestOf(image)]);
     expect(await texts(await w.ask())).toEqual([letter("d-1")]);
     const [record] = await w.hl.records(w.me);
     expect(record!.history.map(({ id }) => toHex(id))).toEqual([first.id, second.id].map(toHex));
-    await w.hl.record(w.me, letter("d-1"), {
-      amends: second.id,
+    await w.hl.amend(second.id, letter("d-1"), {
       attachments: [{ mediaType: "image/png", source: pieces(image) }],
     });
     const [replaced, ...none] = await w.hl.attachments(first.id);
     expect([await whole(replaced!), none]).toEqual([digestOf(image), []]);
-    await w.hl.record(w.me, letter("d-1"), { amends: second.id, attachments: [] });
+    await w.hl.amend(second.id, letter("d-1"), { attachments: [] });
     expect(await w.hl.attachments(first.id)).toEqual([]);
   });
 
@@ -278,13 +277,13 @@ describe("record with attachments", () => {
     let done: Awaited<ReturnType<typeof inventory>> | undefined;
     async function* source() {
       yield pdf;
-      await w.hl.record(w.me, letter("d-1", "other"), { amends: first.id });
+      await w.hl.amend(first.id, letter("d-1", "other"));
       done = await inventory(w.storage as FullStorage);
     }
     const attachments = [{ mediaType: "application/pdf", source: source() }];
-    await expect(
-      w.hl.record(w.me, letter("d-1"), { amends: first.id, attachments }),
-    ).rejects.toMatchObject(CONFLICT);
+    await expect(w.hl.amend(first.id, letter("d-1"), { attachments })).rejects.toMatchObject(
+      CONFLICT,
+    );
     const after = await inventory(w.storage as FullStorage);
     expect(after.blobs.every((cid) => done!.blobs.includes(cid))).toBe(true);
     expect(bytesToUtf8(await w.hl.read(first.id))).toBe(letter("d-1", "other"));

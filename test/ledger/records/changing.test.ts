@@ -28,14 +28,11 @@ describe("a correction without labels", () => {
       await w.hl.relabel(id, { ...PSY, stamp });
       expect((await w.ask()).count).toBe(0);
       for (const value of ["2.5", "2.75"]) {
-        const { labels } = await w.hl.record(w.me, observation("bp-1", value), { amends: id });
+        const { labels } = await w.hl.amend(id, observation("bp-1", value));
         expect(labels!.codes).toContainEqual(PSY.codes[0]);
         expect((await w.ask()).count).toBe(0);
       }
-      await w.hl.record(w.me, observation("bp-1"), {
-        amends: id,
-        labels: { codes: [], stamp: PSY.stamp },
-      });
+      await w.hl.amend(id, observation("bp-1"), { labels: { codes: [], stamp: PSY.stamp } });
       expect((await w.ask()).count).toBe(1);
     });
   }
@@ -44,7 +41,7 @@ describe("a correction without labels", () => {
     const w = await ward();
     await w.permit();
     const { id, labels } = await w.hl.record(w.me, observation("bp-1"));
-    const again = await w.hl.record(w.me, observation("bp-1", "2.5"), { amends: id });
+    const again = await w.hl.amend(id, observation("bp-1", "2.5"));
     expect(again.labels).toEqual(labels);
     expect(await opened(await w.ask())).toHaveLength(1);
   });
@@ -58,7 +55,7 @@ describe("changes of one record at once", () => {
     const results = await Promise.allSettled([
       w.hl.reattribute(id, other, "mixed up"),
       w.hl.reattribute(id, other, "mixed up"),
-      w.hl.record(w.me, observation("bp-1", "2.5"), { amends: id }),
+      w.hl.amend(id, observation("bp-1", "2.5")),
     ]);
     expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "rejected"]);
     expect(await w.hl.records(other)).toHaveLength(1);
@@ -71,7 +68,7 @@ describe("changes of one record at once", () => {
     let moving: Promise<unknown> | undefined;
     // While the correction is being written.
     w.traps.before = async () => void (moving = w.hl.reattribute(id, other, "mixed up"));
-    await w.hl.record(w.me, observation("bp-1", "2.5"), { amends: id });
+    await w.hl.amend(id, observation("bp-1", "2.5"));
     await moving;
     const [moved] = await w.hl.records(other);
     expect(await newest(w, moved!.record)).toBe(observation("bp-1", "2.5"));
@@ -83,7 +80,7 @@ describe("changes of one record at once", () => {
     const { id } = await w.hl.record(w.me, observation("bp-1"));
     const process = await w.again();
     w.traps.before = async () => {
-      await process.record(w.me, observation("bp-1", "2.5"), { amends: id });
+      await process.amend(id, observation("bp-1", "2.5"));
     };
     await w.hl.reattribute(id, other, "mixed up");
     const [moved] = await w.hl.records(other);
@@ -105,7 +102,7 @@ describe("changes of one record at once", () => {
       await process.retract(fromHex(standing[0]!.record), "never was");
     };
     await expect(
-      w.hl.record(other, observation("bp-1", "3"), { amends: fromHex(standing[0]!.record) }),
+      w.hl.amend(fromHex(standing[0]!.record), observation("bp-1", "3")),
     ).rejects.toMatchObject({ code: "ERR_STORAGE_CONFLICT" });
   });
 });
@@ -150,11 +147,11 @@ describe("a call that makes no sense", () => {
       w.hl.erase(w.me, anything({ all: true, reason: "x", class: "all" })),
     ).rejects.toMatchObject(INVALID);
     await expect(w.hl.erase(w.me, anything(undefined))).rejects.toThrow(TypeError);
-    await expect(w.hl.prove(anything(undefined))).rejects.toThrow(TypeError);
+    await expect(w.hl.receipt(anything(undefined))).rejects.toThrow(TypeError);
     for (const rule of [5, "", "x".repeat(1025)]) {
-      await expect(w.hl.hold(w.me, anything(rule))).rejects.toMatchObject(INVALID);
+      await expect(w.hl.placeHold(w.me, anything(rule))).rejects.toMatchObject(INVALID);
     }
-    await expect(w.hl.hold({ local: new Uint8Array(16) }, "x")).rejects.toMatchObject(INVALID);
+    await expect(w.hl.placeHold({ local: new Uint8Array(16) }, "x")).rejects.toMatchObject(INVALID);
     const { id } = await w.hl.record(w.me, observation("bp-1"));
     await expect(w.hl.retract(id, anything(undefined))).rejects.toMatchObject(INVALID);
     for (const request of [{ purposes: ["TREAT"] }, { patient: { system: "a" }, purposes: [] }]) {
@@ -172,7 +169,7 @@ describe("a call that makes no sense", () => {
     const CLOSED = { code: "ERR_CHAIN_CLOSED" };
     for (const call of [
       () => w.hl.ensureSubject(stranger),
-      () => w.hl.hold(w.me, "a rule"),
+      () => w.hl.placeHold(w.me, "a rule"),
       () => w.hl.record(w.me, observation("bp-2")),
       () => w.hl.read(id),
       () => w.hl.records(w.me),

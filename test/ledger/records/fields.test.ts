@@ -54,7 +54,7 @@ describe("record with fields", () => {
     forged[at] = "2".charCodeAt(0);
     expect(judge(w, receipt, forged)).toEqual({ ok: false, reason: "field" });
     const other = await w.hl.record(w.me, observation("bp-2", "88"), { fields: true });
-    expect(judge(w, await w.hl.prove(other.id), proof)).toEqual({ ok: false, reason: "name" });
+    expect(judge(w, await w.hl.receipt(other.id), proof)).toEqual({ ok: false, reason: "name" });
   });
 
   it("is off by default, and nobody gets it who is granted the manifest alone", async () => {
@@ -69,7 +69,7 @@ describe("record with fields", () => {
     expect([item!.fields, item!.text]).toEqual([undefined, undefined]);
     const [record] = await again.hl.records(again.me);
     expect(record!.record).toBe(toHex(id));
-    await again.hl.record(again.me, observation("bp-1", "1"), { amends: id });
+    await again.hl.amend(id, observation("bp-1", "1"));
     expect((await disclosed(again)).fields).toBeUndefined();
   });
 

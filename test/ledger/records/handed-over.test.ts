@@ -22,7 +22,7 @@ describe("what a process files", () => {
     const w = await ward();
     const { recorded } = await w.hl.recordBundle(w.me, bundle);
     const { id } = await w.hl.record(w.me, observation("5"), { labels: null });
-    await w.hl.record(w.me, observation("5b"), { amends: id });
+    await w.hl.amend(id, observation("5b"));
     await w.hl.relabel(recorded[1]!.id, { codes: [], stamp: null });
     await w.hl.retract(recorded[2]!.id, "entered in error");
     // An erasure writes the index.

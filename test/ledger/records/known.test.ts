@@ -31,7 +31,7 @@ async function released(w: Ward): Promise<string[]> {
   const root = { id: "all", effect: "permit", combine: "deny-overrides", when: {} } as const;
   const predecessors = (await w.hl.directives(w.me)).map(({ entry }) => entry);
   const directive = treatmentOnly(w.patient, { root, predecessors: predecessors.slice(-1) });
-  await w.hl.consent(w.me, directive, { grantor: w.patient });
+  await w.hl.consent(w.me, directive, { signer: w.patient });
   return (await opened(await w.ask()))
     .map(({ resource }) => `${resource!["id"]} ${resource!["status"]}`)
     .sort();

@@ -87,7 +87,7 @@ async function released(hl: Ledger, w: Ward): Promise<string[]> {
 async function filed(bundle: string, labels = HIV): Promise<Ward> {
   const w = await ward({ policy: { labeller } });
   await w.hl.recordBundle(null, bundle);
-  await w.hl.consent(w.me, without(w, labels), { grantor: w.patient });
+  await w.hl.consent(w.me, without(w, labels), { signer: w.patient });
   return w;
 }
 
@@ -175,7 +175,7 @@ describe("a refusal of HIV, from FHIR text to answer", () => {
     const w = await ward({ policy: { labeller } });
     const { recorded } = await w.hl.recordBundle(null, bundleOf([home, plain, marked]));
     expect(recorded[2]!.labels).toEqual({ codes: [vip], stamp: null });
-    await w.hl.consent(w.me, without(w, HIV), { grantor: w.patient });
+    await w.hl.consent(w.me, without(w, HIV), { signer: w.patient });
     expect(await released(w.hl, w)).toEqual(["Observation/plain", "Patient/p1"]);
   });
 
@@ -228,7 +228,7 @@ describe("stamps of older rules", () => {
     await w.hl.record(w.me, JSON.stringify(glucose("theirs")), {
       labels: { codes, stamp: others },
     });
-    await w.hl.consent(w.me, without(w, HIV), { grantor: w.patient });
+    await w.hl.consent(w.me, without(w, HIV), { signer: w.patient });
     expect(await released(w.hl, w)).toEqual(["Observation/theirs"]);
     await w.hl.relabelStale();
     expect(await released(w.hl, w)).toEqual(["Observation/old", "Observation/theirs"]);

@@ -64,7 +64,7 @@ async function refuse(w: Ward, codes: readonly string[]): Promise<void> {
   await w.hl.consent(
     w.me,
     { ...directive, root: { ...directive.root!, rules } },
-    { grantor: w.patient },
+    { signer: w.patient },
   );
 }
 

@@ -32,7 +32,7 @@ async function says(w: Ward, value: string, effect: "permit" | "deny"): Promise<
   const when = { purposes: ["TREAT"] };
   const root = { id: "all", effect, combine: "deny-overrides", when } as const;
   const subject = await w.hl.ensureSubject(number(value));
-  await w.hl.consent(subject, treatmentOnly(key, { root }), { grantor: key });
+  await w.hl.consent(subject, treatmentOnly(key, { root }), { signer: key });
 }
 
 /** Ids of what is released about the patient of a number. */
@@ -228,7 +228,7 @@ describe("a person named by the caller", () => {
     }
     const first = await w.hl.record(two, JSON.stringify(seen("o", { identifier: number("TWO") })));
     const theirs = JSON.stringify(seen("o", { identifier: number("ONE") }));
-    await expect(w.hl.record(two, theirs, { amends: first.id })).rejects.toMatchObject(refused);
+    await expect(w.hl.amend(first.id, theirs)).rejects.toMatchObject(refused);
     await w.hl.record(two, JSON.stringify(patient("2", { system: SSN, value: "123-11-2222" })));
     await w.hl.record(two, JSON.stringify(seen("p", { reference: "urn:uuid:of-somebody" })));
     expect(await w.hl.records(two)).toHaveLength(3);

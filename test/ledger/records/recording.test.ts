@@ -22,8 +22,24 @@ const about = (id: string, of: string) => ({
 });
 const bundleOf = (...entry: object[]) => ({ resourceType: "Bundle", type: "collection", entry });
 
+describe("amend", () => {
+  it("files the new version with the person whose record it is", async () => {
+    const { hl, me } = await ward();
+    const other = await hl.ensureSubject(person("other"));
+    const { id } = await hl.record(other, observation("bp-1", "1.0"));
+    const second = await hl.amend(id, observation("bp-1", "2.0"));
+    const third = await hl.amend(second.id, observation("bp-1", "3.0"));
+    expect(await hl.records(me)).toEqual([]);
+    const [record] = await hl.records(other);
+    expect(record!.history.map((item) => toHex(item.id))).toEqual(
+      [id, second.id, third.id].map(toHex),
+    );
+    expect(bytesToUtf8(await hl.read(id))).toBe(observation("bp-1", "3.0"));
+  });
+});
+
 describe("record", () => {
-  it("refuses to follow what is another's, unknown, retracted or erased", async () => {
+  it("refuses to follow what is unknown, retracted or erased", async () => {
     const { hl, me } = await ward();
     const other = await hl.ensureSubject(person("other"));
     const theirs = await hl.record(other, observation("bp-1"));
@@ -40,15 +56,14 @@ describe("record", () => {
       })
       .then((id) => ({ id }));
     const size = hl.chain.size;
-    const amends = (id: Uint8Array) => hl.record(me, observation("x"), { amends: id });
-    await expect(amends(theirs.id)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
-    await expect(amends(gone.id)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
-    await expect(amends(erased.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
-    await expect(amends(bytesFor("nothing"))).rejects.toMatchObject({
+    const amended = (id: Uint8Array) => hl.amend(id, observation("x"));
+    await expect(amended(gone.id)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
+    await expect(amended(erased.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(amended(bytesFor("nothing"))).rejects.toMatchObject({
       code: "ERR_STORAGE_MISSING",
     });
-    await expect(amends(consent)).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
-    await expect(amends(new Uint8Array(31))).rejects.toThrow(TypeError);
+    await expect(amended(consent)).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
+    await expect(amended(new Uint8Array(31))).rejects.toThrow(TypeError);
     for (const again of [hl.relabel, (id: Uint8Array) => hl.retract(id, "again")]) {
       await expect(again(gone.id)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
       await expect(again(erased.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
@@ -143,7 +158,7 @@ describe("record", () => {
     const { hl, me } = await ward();
     const { id } = await hl.record(me, observation("bp-1", "1.0"));
     const both = await Promise.all(
-      ["2.0", "3.0"].map((value) => hl.record(me, observation("bp-1", value), { amends: id })),
+      ["2.0", "3.0"].map((value) => hl.amend(id, observation("bp-1", value))),
     );
     const [record] = await hl.records(me);
     expect(record!.history).toHaveLength(3);

@@ -41,7 +41,7 @@ const asked = async (hl: Ledger, w: Ward): Promise<number> =>
 describe("relabelStale", () => {
   it("labels by the current rules what was recorded under others, and consent follows", async () => {
     const w = await ward({ policy: { labeller: before } });
-    await w.hl.consent(w.me, treatmentOnly(w.patient), { grantor: w.patient });
+    await w.hl.consent(w.me, treatmentOnly(w.patient), { signer: w.patient });
     await w.hl.record(w.me, result("r-1"));
     await w.hl.record(w.me, result("r-2", "18"));
     expect(await asked(w.hl, w)).toBe(2);
@@ -98,7 +98,7 @@ describe("relabelStale", () => {
     const first = await w.hl.record(w.me, result("r-1", "18"));
     const hl = await w.again({ policy: { labeller: after } });
     await hl.relabelStale();
-    await w.hl.record(w.me, result("r-1"), { amends: first.id });
+    await w.hl.amend(first.id, result("r-1"));
     expect(names((await labelsOf(hl, w)).get("r-1")!)).toEqual(["N"]);
     expect(await hl.relabelStale()).toMatchObject({ stale: 1, relabelled: 1 });
     expect(names((await labelsOf(hl, w)).get("r-1")!)).toEqual(["PSY", "R"]);
@@ -233,18 +233,15 @@ describe("a record with attachments", () => {
 
   it("is not known to be harmless, whatever its resource says, unless somebody says so", async () => {
     const w = await ward({ policy: { labeller: before } });
-    await w.hl.consent(w.me, treatmentOnly(w.patient), { grantor: w.patient });
+    await w.hl.consent(w.me, treatmentOnly(w.patient), { signer: w.patient });
     const plain = await w.hl.record(w.me, result("r-1", "18"));
     expect(names(plain.labels)).toEqual(["N"]);
     expect(await asked(w.hl, w)).toBe(1);
-    const attached = await w.hl.record(w.me, result("r-1", "18"), {
-      amends: plain.id,
-      attachments,
-    });
+    const attached = await w.hl.amend(plain.id, result("r-1", "18"), { attachments });
     expect(attached.labels).toBeNull();
     expect(await asked(w.hl, w)).toBe(0);
     // A correction keeps what is attached.
-    const corrected = await w.hl.record(w.me, result("r-1", "19"), { amends: plain.id });
+    const corrected = await w.hl.amend(plain.id, result("r-1", "19"));
     expect(corrected.labels).toBeNull();
     expect((await w.hl.record(w.me, result("r-2", "18"), { attachments })).labels).toBeNull();
     expect((await w.hl.relabel(plain.id)).labels).toBeNull();
@@ -252,10 +249,7 @@ describe("a record with attachments", () => {
     expect((await w.hl.record(w.me, result("r-3"), { attachments, labels })).labels).toEqual(
       labels,
     );
-    const gone = await w.hl.record(w.me, result("r-1", "18"), {
-      amends: plain.id,
-      attachments: [],
-    });
+    const gone = await w.hl.amend(plain.id, result("r-1", "18"), { attachments: [] });
     expect(gone.labels?.stamp).not.toBeNull();
     const hl = await w.again({ policy: { labeller: after } });
     await hl.relabelStale({ former: before });

@@ -34,7 +34,7 @@ async function says(w: Ward, number: { system: string; value: string }, effect: 
   const root = { id: "all", effect, combine: "deny-overrides", when } as const;
   const { system, value } = number;
   const subject = await w.hl.ensureSubject({ system, value });
-  await w.hl.consent(subject, treatmentOnly(key, { root }), { grantor: key });
+  await w.hl.consent(subject, treatmentOnly(key, { root }), { signer: key });
 }
 
 /** Ids of what is released under some numbers, whoever bears them by now. */

@@ -54,7 +54,7 @@ async function releasedBy(
     effect === "permit"
       ? { ...treatment, effect: "deny", rules: [ofPeriod] }
       : { ...treatment, effect: "permit", rules: [ofPeriod] };
-  await w.hl.consent(w.me, treatmentOnly(w.patient, { root }), { grantor: w.patient });
+  await w.hl.consent(w.me, treatmentOnly(w.patient, { root }), { signer: w.patient });
   const answer = await w.hl.request(w.b, { patient: MRN, purposes: ["TREAT"] });
   return (await opened(answer)).map(({ resource }) => String(resource!["id"])).sort();
 }

@@ -20,7 +20,7 @@ const bundleOf = (entry: readonly Entry[], type = "collection"): string =>
 async function released(w: Ward): Promise<unknown[]> {
   const all = treatmentOnly(w.patient).root!.rules![0]!;
   const { rules: _, ...root } = all;
-  await w.hl.consent(w.me, treatmentOnly(w.patient, { root }), { grantor: w.patient });
+  await w.hl.consent(w.me, treatmentOnly(w.patient, { root }), { signer: w.patient });
   const answer = await w.hl.request(w.b, { patient: MRN, purposes: ["TREAT"] });
   return (await opened(answer)).map(({ resource }) => resource!["id"]).sort();
 }

@@ -257,7 +257,7 @@ describe("the index in the vault", () => {
     await w.hl.record(w.me, observation("bp-1"));
     const other = await w.hl.ensureSubject({ ...MRN, value: "other" });
     await w.hl.records(w.me);
-    await w.hl.consent(w.me, revoking(w.patient), { grantor: w.patient });
+    await w.hl.consent(w.me, revoking(w.patient), { signer: w.patient });
     broken = true;
     // A store that takes no writes is read nevertheless.
     expect(await w.hl.records(w.me)).toHaveLength(1);
@@ -315,7 +315,7 @@ describe("the index in the vault", () => {
     };
     const filed = [];
     for (let i = 0; i < 5; i++) filed.push(await w.hl.record(w.me, observation(`bp-${i}`)));
-    await w.hl.consent(w.me, treatmentOnly(w.patient), { grantor: w.patient });
+    await w.hl.consent(w.me, treatmentOnly(w.patient), { signer: w.patient });
     await w.hl.records(w.me);
     await w.hl.close();
     for (const { key } of await entries(inner)) {

@@ -7,8 +7,8 @@
 // - an exported name is one that the platform declares globally, or is too bare to say what it works on
 // - one name has different declarations under two import paths
 //
-// --write accepts the surface as it is; --examples lists the functions and classes whose docstring
-// has no @example; --table counts names by import path.
+// --write accepts the surface as it is; --examples lists the functions whose docstring has no
+// @example; --table counts names by import path.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import ts from "typescript";
@@ -153,7 +153,7 @@ if (process.argv.includes("--table")) {
       const { name, symbol, isValue } = exported;
       if (!isValue || homes.get(name)?.path !== path || hasExample(exported)) continue;
       const type = program.getTypeChecker().getTypeOfSymbol(symbol);
-      if (type.getCallSignatures().length + type.getConstructSignatures().length === 0) continue;
+      if (type.getCallSignatures().length === 0) continue;
       console.log(`${path} ${name}`);
     }
   }

@@ -110,7 +110,7 @@ describe("surface.mjs", () => {
 
   it("lists the functions that have no example", () => {
     append("src/tools/index.ts", "export const third = (value: number): number => value / 3;\n");
-    append("src/tools/index.ts", "export const LIMIT = 3;\n");
+    append("src/tools/index.ts", "export const LIMIT = 3;\nexport class Wrong extends Error {}\n");
     expect(surface("--examples").stdout).toBe("pkg double\npkg/tools third\n");
   });
 

@@ -1,4 +1,5 @@
 import { CID } from "multiformats/cid";
+import type { Steps } from "../bytes/steps.ts";
 import { compareBytes } from "../bytes/compare.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { EncodingError } from "../errors.ts";
@@ -47,6 +48,31 @@ export function writeItem(out: Output, value: unknown, depth: number): void {
   }
 }
 
+/** Items of a list between two places where writing can be interrupted. */
+const PIECE = 512;
+
+/** As {@link writeItem}, by steps where a list in it, or in what it is a map of, is long. */
+export function* writeSteps(out: Output, value: unknown, depth: number): Steps<void> {
+  if (depth >= out.maxDepth || typeof value !== "object" || value === null) {
+    writeItem(out, value, depth);
+  } else if (Array.isArray(value)) {
+    const { length } = value;
+    writeHead(out, 4, length);
+    for (let i = 0; i < length; i++) {
+      if (i % PIECE === PIECE - 1) yield;
+      writeItem(out, value[i], depth + 1);
+    }
+  } else if (Object.getPrototypeOf(value) === Object.prototype) {
+    const fields = value as Record<string, unknown>;
+    for (const key of writeKeys(out, fields)) {
+      writeText(out, key);
+      yield* writeSteps(out, fields[key], depth + 1);
+    }
+  } else {
+    writeItem(out, value, depth);
+  }
+}
+
 function writeObject(out: Output, value: object, depth: number): void {
   if (value instanceof Uint8Array) {
     writeBytes(out, value);
@@ -84,13 +110,18 @@ function writeBytes(out: Output, value: Uint8Array): void {
 }
 
 function writeMap(out: Output, fields: Record<string, unknown>, depth: number): void {
-  const keys = Object.keys(fields);
-  writeHead(out, 5, keys.length);
-  if (keys.length > 1) sortKeys(keys);
-  for (const key of keys) {
+  for (const key of writeKeys(out, fields)) {
     writeText(out, key);
     writeItem(out, fields[key], depth + 1);
   }
+}
+
+/** Writes the head of a map. @returns its keys in the order in which they are written */
+function writeKeys(out: Output, fields: Record<string, unknown>): readonly string[] {
+  const keys = Object.keys(fields);
+  writeHead(out, 5, keys.length);
+  if (keys.length > 1) sortKeys(keys);
+  return keys;
 }
 
 /** Maps up to this many keys are sorted by insertion, which beats the engine's sort there. */

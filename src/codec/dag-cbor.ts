@@ -1,6 +1,7 @@
+import { createWalk, type Steps } from "../bytes/steps.ts";
 import { EncodingError } from "../errors.ts";
 import { readItem } from "./cbor-decode.ts";
-import { writeItem } from "./cbor-encode.ts";
+import { writeItem, writeSteps } from "./cbor-encode.ts";
 import type { Output } from "./cbor-encode.ts";
 
 /** What a decoder accepts before it allocates anything. */
@@ -31,6 +32,7 @@ export interface EncodeOptions {
 }
 
 const DEFAULT_DEPTH = 32;
+const MOST_BYTES = 67_108_864;
 const MOST_ITEMS = 1_048_576;
 /** Deeper nesting could exhaust the stack. */
 const MOST_DEPTH = 256;
@@ -83,6 +85,56 @@ export function encodeReadable(value: unknown): Uint8Array {
   return bytes;
 }
 
+/** As {@link encode}, by steps; the value must not change meanwhile. */
+export function* encodeSteps(value: unknown): Steps<Uint8Array> {
+  const out: Output = {
+    bytes: new Uint8Array(SCRATCH),
+    at: 0,
+    floats: false,
+    maxDepth: DEFAULT_DEPTH,
+  };
+  yield* writeSteps(out, value, 0);
+  const bytes = out.bytes.slice(0, out.at);
+  out.bytes.fill(0, 0, out.at + 64);
+  return bytes;
+}
+
+/** As {@link encodeReadable}, by steps; the value must not change meanwhile. */
+export function* encodeReadableSteps(value: unknown): Steps<Uint8Array> {
+  const bytes = yield* encodeSteps(value);
+  if (bytes.length > MOST_BYTES) {
+    throw new EncodingError("ERR_ENCODING_LIMIT", `longer than ${MOST_BYTES} bytes`);
+  }
+  if (bytes.length > MOST_ITEMS && (yield* countItems(value)) > MOST_ITEMS) {
+    throw new EncodingError("ERR_ENCODING_LIMIT", "too many items");
+  }
+  return bytes;
+}
+
+/** Items that a value is written as. */
+function* countItems(value: unknown): Steps<number> {
+  let count = 0;
+  const walk = createWalk();
+  const visit = (one: unknown): void => {
+    count++;
+    if (Array.isArray(one)) walk.each(one as readonly unknown[], visit);
+    else if (
+      typeof one === "object" &&
+      one !== null &&
+      Object.getPrototypeOf(one) === Object.prototype
+    ) {
+      const fields = one as Record<string, unknown>;
+      walk.each(Object.keys(fields), (key) => {
+        count++;
+        visit(fields[key]);
+      });
+    }
+  };
+  visit(value);
+  yield* walk.finish();
+  return count;
+}
+
 function encodeInPlace(value: unknown, options: EncodeOptions, size: number): Uint8Array {
   const out: Output = {
     bytes: new Uint8Array(size),
@@ -105,7 +157,7 @@ function encodeInPlace(value: unknown, options: EncodeOptions, size: number): Ui
  */
 export function decode(bytes: Uint8Array, limits: DecodeLimits = {}): unknown {
   if (!(bytes instanceof Uint8Array)) throw new TypeError("bytes must be a Uint8Array");
-  const maxBytes = limits.maxBytes ?? 64 * 1024 * 1024;
+  const maxBytes = limits.maxBytes ?? MOST_BYTES;
   if (bytes.length > maxBytes) {
     throw new EncodingError("ERR_ENCODING_LIMIT", `longer than ${maxBytes} bytes`);
   }

@@ -1,3 +1,4 @@
+import { createWalk, type Steps } from "../bytes/steps.ts";
 import { EncodingError } from "../errors.ts";
 import { CID, SHA2_256 } from "./cid.ts";
 
@@ -117,6 +118,28 @@ export function expectNoNuls(value: unknown, what: string): void {
  */
 export function expectNoLostText(value: unknown, what: string): void {
   if (hasText(value, isLost)) throw wrong(what, "without text of nothing but U+0000");
+}
+
+/** As {@link expectNoLostText}, by steps. */
+export function* expectNoLostTextSteps(value: unknown, what: string): Steps<void> {
+  const walk = createWalk();
+  const visit = (one: unknown): void => {
+    if (Array.isArray(one)) return walk.each(one as readonly unknown[], visit);
+    if (
+      typeof one === "object" &&
+      one !== null &&
+      Object.getPrototypeOf(one) === Object.prototype
+    ) {
+      const fields = one as Record<string, unknown>;
+      return walk.each(Object.keys(fields), (key) => {
+        visit(key);
+        visit(fields[key]);
+      });
+    }
+    expectNoLostText(one, what);
+  };
+  visit(value);
+  yield* walk.finish();
 }
 
 const isLost = (text: string): boolean => text.startsWith("\0") && /^\0+$/.test(text);

@@ -1,12 +1,14 @@
+import { appendTo } from "../bytes/lists.ts";
 import { compareBytes, equalBytes } from "../bytes/compare.ts";
+import { atOnce, type Steps } from "../bytes/steps.ts";
 import { assertBytes } from "../bytes/guards.ts";
 import type { CID } from "../codec/cid.ts";
-import { decode, encode } from "../codec/dag-cbor.ts";
+import { decode, encode, encodeSteps } from "../codec/dag-cbor.ts";
 import { expectArray, expectBytes, expectString, expectUint } from "../codec/shape.ts";
 import { expectMap, expectVersion } from "../codec/shape.ts";
 import { EncodingError, EnvelopeError, InputError, LedgerError } from "../errors.ts";
 import { areHashes, leafHash } from "../merkle/hash.ts";
-import { buildTree, type MerkleTree } from "../merkle/tree.ts";
+import { type MerkleTree, treeSteps } from "../merkle/tree.ts";
 import { verifyInclusion } from "../merkle/verify.ts";
 import type { EnvelopeContext, EnvelopeHeader, HeaderRefusal, SigningKey } from "./header.ts";
 import { decodeSignedHeader, MAX_HEADER_BYTES, orInvalid, verifyHeader } from "./header.ts";
@@ -67,6 +69,17 @@ export function prepareFields(
   fields: readonly Field[],
   random: (length: number) => Uint8Array,
 ): PreparedFields {
+  return atOnce(preparedSteps(fields, random));
+}
+
+/** Fields between two places where work on them can be interrupted. */
+const PIECE = 512;
+
+/** As {@link prepareFields}, by steps. */
+export function* preparedSteps(
+  fields: readonly Field[],
+  random: (length: number) => Uint8Array,
+): Steps<PreparedFields> {
   if (fields.length === 0 || fields.length > MAX_FIELDS) {
     throw new InputError("ERR_INPUT_INVALID", `1 to ${MAX_FIELDS} fields can be committed to`);
   }
@@ -81,8 +94,9 @@ export function prepareFields(
     assertBytes(value, "field.value");
     return { salt: salts.slice(i * SALT_BYTES, (i + 1) * SALT_BYTES), path, value };
   });
+  if (fields.length > PIECE) yield;
   const padding = paddingFor(fields.length, random);
-  const bytes = encode({
+  const bytes = yield* encodeSteps({
     v: 1,
     fields: salted.map(({ salt, path, value }) => [salt, path, value]),
     padding,
@@ -91,7 +105,7 @@ export function prepareFields(
     throw new InputError("ERR_INPUT_TOO_LARGE", `fields take more than ${MAX_BYTES} bytes`);
   }
   return {
-    disclosed: treeOf(salted, padding).tree.root,
+    disclosed: (yield* treeOf(salted, padding)).tree.root,
     part: { id: FIELDS_PART, bytes },
   };
 }
@@ -189,15 +203,34 @@ function paddingFor(count: number, random: (length: number) => Uint8Array): Uint
 }
 
 /** The tree, and where in it each field stands. */
-function treeOf(
+function* treeOf(
   salted: readonly SaltedField[],
   padding: readonly Uint8Array[],
-): { readonly tree: MerkleTree; readonly indexOf: readonly number[] } {
-  const hashes = [...salted.map(hashOf), ...padding];
-  const order = hashes.map((_, i) => i).sort((a, b) => compareBytes(hashes[a]!, hashes[b]!));
+): Steps<{ readonly tree: MerkleTree; readonly indexOf: readonly number[] }> {
+  const hashes: Uint8Array[] = [];
+  for (const field of salted) {
+    if (hashes.length % PIECE === PIECE - 1) yield;
+    hashes.push(hashOf(field));
+  }
+  appendTo(hashes, padding);
+  const order = yield* orderOf(hashes);
   const indexOf: number[] = [];
   for (const [index, i] of order.entries()) indexOf[i] = index;
-  return { tree: buildTree(order.map((i) => hashes[i]!)), indexOf };
+  return { tree: yield* treeSteps(order.map((i) => hashes[i]!)), indexOf };
+}
+
+/** Places of hashes in their order; sorted by their first byte first, so that no sort is long. */
+function* orderOf(hashes: readonly Uint8Array[]): Steps<readonly number[]> {
+  const compare = (a: number, b: number): number => compareBytes(hashes[a]!, hashes[b]!);
+  if (hashes.length <= PIECE) return hashes.map((_, i) => i).sort(compare);
+  const byFirst = Array.from({ length: 256 }, (): number[] => []);
+  for (const [i, hash] of hashes.entries()) byFirst[hash[0]!]!.push(i);
+  const order: number[] = [];
+  for (const some of byFirst) {
+    appendTo(order, some.sort(compare));
+    yield;
+  }
+  return order;
 }
 
 function openFields(part: Uint8Array, disclosed: Uint8Array) {
@@ -211,7 +244,7 @@ function openFields(part: Uint8Array, disclosed: Uint8Array) {
     if (!areHashes(given)) throw new EncodingError("ERR_ENCODING_SHAPE", "fields.padding");
     return { salted: fields, padding: given };
   });
-  const built = treeOf(salted, padding);
+  const built = atOnce(treeOf(salted, padding));
   const paths = new Set(salted.map(({ path }) => path));
   if (paths.size < salted.length || !equalBytes(built.tree.root, disclosed)) {
     throw new EnvelopeError("ERR_ENVELOPE_INVALID", "not the fields that the header commits to");

@@ -68,8 +68,10 @@ export async function sealEnvelope(options: SealOptions): Promise<SealedEnvelope
   const keys = derivePartKeys(unsealed, cek, ids);
   try {
     const sealed: SealedPart[] = [];
+    let before = 0;
     for (const { id, bytes } of options.parts) {
-      sealed.push(await sealPart(suite, keys.parts[id]!, id, bytes));
+      sealed.push(await sealPart(suite, keys.parts[id]!, { id, bytes }, before >= AT_ONCE));
+      before += bytes.length;
     }
     const header: EnvelopeHeader = {
       ...unsealed,
@@ -92,6 +94,9 @@ export async function sealEnvelope(options: SealOptions): Promise<SealedEnvelope
   }
 }
 
+/** Bytes that are sealed without a turn for others, since what is sealed at once is filed together. */
+const AT_ONCE = 1_048_576;
+
 interface SealedPart {
   readonly part: EnvelopePart;
   readonly blocks: SealedEnvelope["blocks"];
@@ -100,16 +105,15 @@ interface SealedPart {
 async function sealPart(
   suite: SuiteName,
   partKey: Uint8Array,
-  id: string,
-  bytes: Uint8Array,
+  { id, bytes }: PartContent,
+  isLong: boolean,
 ): Promise<SealedPart> {
   const commit = deriveCommit(partKey);
   const cipher = createPartCipher(suite, deriveSegmentKey(partKey));
   const blocks: { readonly cid: CID; readonly bytes: Uint8Array }[] = [];
   try {
     for (let block = 0; block < blockCount(bytes.length); block++) {
-      // Not before the first: what is sealed at once is filed together.
-      if (block > 0) await giveTurn();
+      if (block > 0 || isLong) await giveTurn();
       const sealed = await sealBlock(cipher, bytes, block);
       blocks.push({ cid: await nameBlock(sealed), bytes: sealed });
     }

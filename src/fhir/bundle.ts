@@ -1,8 +1,9 @@
+import { atOnce } from "../bytes/steps.ts";
 import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
 import { InputError } from "../errors.ts";
-import { atOnce, type JsonSpan, scanSteps } from "./json-text.ts";
+import { type JsonSpan, scanSteps } from "./json-text.ts";
 import { parseSteps } from "./parse-steps.ts";
-import { type BundlePatient, type PatientProblem, resolvePatients } from "./patients.ts";
+import { type BundlePatient, type PatientProblem, patientSteps } from "./patients.ts";
 import { type FhirResource, isObject, text } from "./resource.ts";
 import { type PastVersion, pastVersions, type VersionEntry } from "./versions.ts";
 
@@ -148,7 +149,7 @@ export function* bundleSteps(
   for (const [index, code] of pastVersions(type, [...found.filter(isWritten), ...deletions])) {
     problems.push({ code, path: `Bundle.entry[${index}]` });
   }
-  const { patients, about, remarks } = resolvePatients(found, options.now);
+  const { patients, about, remarks } = yield* patientSteps(found, options.now);
   for (const { at, code } of remarks) {
     problems.push({ code, path: `Bundle.entry[${found[at]!.index}]` });
   }

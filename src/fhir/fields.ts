@@ -1,6 +1,7 @@
+import { atOnce, createWalk, type Steps } from "../bytes/steps.ts";
 import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
 import { InputError } from "../errors.ts";
-import { type JsonSpan, scanJson } from "./json-text.ts";
+import { type JsonSpan, scanSteps } from "./json-text.ts";
 
 /** One value of a resource, as it was written. */
 export interface ResourceField {
@@ -22,24 +23,34 @@ export function splitFields(
   resource: Uint8Array | string,
   options: { readonly maxDepth?: number } = {},
 ): readonly ResourceField[] {
+  return atOnce(fieldSteps(resource, options));
+}
+
+/** As {@link splitFields}, by steps; the resource has been read before the first of them ends. */
+export function* fieldSteps(
+  resource: Uint8Array | string,
+  options: { readonly maxDepth?: number } = {},
+): Steps<readonly ResourceField[]> {
   const text = typeof resource === "string" ? resource : bytesToUtf8(resource);
   const { maxDepth = 100 } = options;
-  const root = scanJson(text, { name: "resource", maxDepth, keepDepth: maxDepth });
+  const root = yield* scanSteps(text, { name: "resource", maxDepth, keepDepth: maxDepth });
   if (root.kind !== "object") {
     throw new InputError("ERR_INPUT_INVALID", "a resource is a JSON object");
   }
   const fields: ResourceField[] = [];
+  const walk = createWalk();
   const visit = (path: string, span: JsonSpan): void => {
     const children: readonly (readonly [string | number, JsonSpan])[] =
       span.members !== undefined ? [...span.members] : [...(span.items?.entries() ?? [])];
     if (children.length === 0) {
       fields.push({ path, value: utf8ToBytes(text.slice(span.start, span.end)) });
     }
-    for (const [name, child] of children) {
+    walk.each(children, ([name, child]) => {
       const step = String(name).replaceAll("~", "~0").replaceAll("/", "~1");
       visit(`${path}/${step}`, child);
-    }
+    });
   };
   visit("", root);
+  yield* walk.finish();
   return fields;
 }

@@ -1,3 +1,4 @@
+import { atOnce, type Steps } from "../bytes/steps.ts";
 import { InputError } from "../errors.ts";
 
 /** Where one JSON value stands in a text; members and items only down to the asked depth. */
@@ -47,10 +48,7 @@ export function scanJson(text: string, options: JsonScanOptions): JsonSpan {
 }
 
 /** As {@link scanJson}, by steps of a fraction of a millisecond each. */
-export function* scanSteps(
-  text: string,
-  options: JsonScanOptions,
-): Generator<void, JsonSpan, void> {
+export function* scanSteps(text: string, options: JsonScanOptions): Steps<JsonSpan> {
   const path: (string | number)[] = [];
   /** What in a string is not taken as it is: quote, backslash, control characters, surrogates. */
   const special = /["\\\u0000-\u001f\ud800-\udfff]/g;
@@ -225,14 +223,6 @@ export function* scanSteps(
       }
       span = close(parent);
     }
-  }
-}
-
-/** Runs steps without a pause. */
-export function atOnce<T>(steps: Generator<void, T, void>): T {
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done === true) return value;
   }
 }
 

@@ -1,5 +1,7 @@
+import { appendTo } from "../bytes/lists.ts";
+import { atOnce, createWalk, type Steps, type Walk } from "../bytes/steps.ts";
 import { type ManifestElements, manifestElements } from "./manifest-elements.ts";
-import { otherCodesOf } from "./other-codes.ts";
+import { collectOtherCodes, type OtherCodeCollector } from "./other-codes.ts";
 import { dateAt, type DescribedPeriod } from "./period.ts";
 import {
   codingsOf,
@@ -7,12 +9,14 @@ import {
   type FhirReference,
   type FhirResource,
   isObject,
+  type JsonObject,
   list,
   referenceOf,
   text,
   valuesAt,
+  visitAt,
 } from "./resource.ts";
-import { wholePeriodOf } from "./whole-period.ts";
+import { wholePeriodSteps } from "./whole-period.ts";
 
 /** A code of a resource, and the element that it stands in. */
 export interface DescribedCode extends FhirCoding {
@@ -57,20 +61,41 @@ export interface ResourceDescription {
  * @param resource - as parsed; borrowed
  */
 export function describeResource(resource: FhirResource): ResourceDescription {
+  return atOnce(describeSteps(resource));
+}
+
+/** As {@link describeResource}, by steps; the resource must not change meanwhile. */
+export function* describeSteps(resource: FhirResource): Steps<ResourceDescription> {
   const elements = manifestElements(resource.resourceType);
   const meta = isObject(resource["meta"]) ? resource["meta"] : {};
   const malformed: string[] = [];
+  const walk = createWalk();
   const id = text(resource["id"]);
   const versionId = text(meta["versionId"]);
   const status = statusOf(resource, elements.status);
   const lastUpdated = dateAt(meta["lastUpdated"], "meta.lastUpdated", malformed)?.from;
-  const period = wholePeriodOf(resource, malformed);
+  const period = yield* wholePeriodSteps(resource, malformed);
   const encounter = elements.encounter
     .flatMap((path) => valuesAt(resource, path))
     .map(referenceOf)
     .find((reference) => reference !== undefined && pointsToEncounter(reference));
-  const { codes, uncoded } = codesOf(resource, elements);
-  const others = otherCodesOf(resource, codes);
+  const coded: Coded = { codes: [], textOnly: false, more: false };
+  collectCodes(resource, elements, coded, walk);
+  if (walk.isUnfinished()) yield* walk.finish();
+  const { codes } = coded;
+  const main = codes.some(({ element }) => element !== "category");
+  const references = new Set<string>();
+  const others = collectOtherCodes(codes, walk);
+  const all: Everything = { references, others, freeText: false };
+  const labels: FhirCoding[] = [];
+  const authors = new Map<string, FhirReference>();
+  walk.after(() => {
+    lookThrough(resource, all, walk);
+    visitAt(meta, "security", (one) => appendTo(labels, codingsOf(one)), walk);
+    collectAuthors(resource, elements.authors, authors, walk);
+  });
+  if (walk.isUnfinished()) yield* walk.finish();
+  const { codes: otherCodes, more } = others.found();
   return {
     type: resource.resourceType,
     ...(id !== undefined && { id }),
@@ -78,48 +103,66 @@ export function describeResource(resource: FhirResource): ResourceDescription {
     ...(lastUpdated !== undefined && { lastUpdated }),
     ...(status !== undefined && { status }),
     codes,
-    otherCodes: others.codes,
-    labels: valuesAt(meta, "security").flatMap(codingsOf),
+    otherCodes,
+    labels,
     profiles: list(meta["profile"]).filter((profile) => typeof profile === "string"),
     ...(period && { period }),
-    authors: authorsOf(resource, elements.authors),
+    authors: [...authors.values()],
     ...(encounter && { encounter }),
-    references: [...collectReferences(resource, new Set(), 0)],
-    freeText: hasFreeText(resource, 0),
-    uncoded: uncoded || others.more,
+    references: [...references],
+    freeText: all.freeText,
+    uncoded: coded.textOnly || coded.more || more || (elements.coded && !main),
     malformed: [...new Set(malformed)],
   };
 }
 
-/** A resource's codes and those of the resources contained in it, which travel with it. */
-function codesOf(
+/** Most codes that a description repeats: more could not be encoded. */
+const MAX_CODES = 140_000;
+
+/** What a resource says that it is. */
+interface Coded {
+  readonly codes: DescribedCode[];
+  /** Whether something has no code, but a text. */
+  textOnly: boolean;
+  /** Whether there are more codes than are told. */
+  more: boolean;
+}
+
+/** Collects a resource's codes and those of the resources contained in it, which travel with it. */
+function collectCodes(
   resource: FhirResource,
   elements: ManifestElements,
-): { readonly codes: readonly DescribedCode[]; readonly uncoded: boolean } {
-  const codes: DescribedCode[] = [];
+  into: Coded,
+  walk: Walk,
+): void {
   const seen = new Set<string>();
-  let textOnly = false;
   const collect = (from: unknown, path: string, element: string): void => {
-    for (const value of valuesAt(from, path)) {
-      if (!isCoded(value)) continue;
-      const codings = codingsOf(value);
-      if (codings.length === 0) textOnly = true;
-      for (const coding of codings) {
-        const key = JSON.stringify([coding.system, coding.code, element]);
-        if (!seen.has(key)) codes.push({ ...coding, element });
-        seen.add(key);
+    const add = (coding: FhirCoding): void => {
+      const key = JSON.stringify([coding.system, coding.code, element]);
+      if (seen.has(key)) return;
+      if (into.codes.length === MAX_CODES) {
+        into.more = true;
+        return;
       }
-    }
+      seen.add(key);
+      into.codes.push({ ...coding, element });
+    };
+    const addAll = (value: unknown): void => {
+      if (!isCoded(value)) return;
+      const codings = codingsOf(value);
+      if (codings.length === 0) into.textOnly = true;
+      if (codings.length === 1) add(codings[0]!);
+      else walk.each(codings, add);
+    };
+    visitAt(from, path, addAll, walk);
   };
-  for (const path of elements.codes) collect(resource, path, path);
-  for (const contained of list(resource["contained"])) {
+  walk.each(elements.codes, (path) => collect(resource, path, path));
+  walk.each(list(resource["contained"]), (contained) => {
     const type = isObject(contained) ? text(contained["resourceType"]) : undefined;
     for (const path of manifestElements(type ?? "").codes) {
       collect(contained, path, `contained.${path}`);
     }
-  }
-  const main = codes.some(({ element }) => element !== "category");
-  return { codes, uncoded: textOnly || (elements.coded && !main) };
+  });
 }
 
 /** Whether a value is of a coded type: a Quantity or Period of `value[x]` is not. */
@@ -141,36 +184,23 @@ function statusOf(resource: FhirResource, path: string): string | undefined {
   return undefined;
 }
 
-function authorsOf(resource: FhirResource, paths: readonly string[]): readonly FhirReference[] {
-  const authors = new Map<string, FhirReference>();
-  for (const path of paths) {
-    for (const value of valuesAt(resource, path)) {
-      const reference = referenceOf(value);
-      if (reference !== undefined) authors.set(JSON.stringify(reference), reference);
-    }
-  }
-  return [...authors.values()];
+function collectAuthors(
+  resource: FhirResource,
+  paths: readonly string[],
+  into: Map<string, FhirReference>,
+  walk: Walk,
+): void {
+  const add = (value: unknown): void => {
+    const reference = referenceOf(value);
+    if (reference !== undefined) into.set(JSON.stringify(reference), reference);
+  };
+  walk.each(paths, (path) => visitAt(resource, path, add, walk));
 }
 
 /** `context` may also be an EpisodeOfCare; a bare `urn:` says nothing against an encounter. */
 function pointsToEncounter({ reference, type }: FhirReference): boolean {
   if (type !== undefined) return type === "Encounter";
   return reference === undefined || !reference.includes("EpisodeOfCare/");
-}
-
-/** Resources nest no deeper than this; `readBundle` refuses what does. */
-const MAX_DEPTH = 1000;
-
-function collectReferences(value: unknown, into: Set<string>, depth: number): Set<string> {
-  if (depth > MAX_DEPTH) return into;
-  if (Array.isArray(value)) {
-    for (const item of value) collectReferences(item, into, depth + 1);
-  } else if (isObject(value)) {
-    const literal = text(value["reference"]);
-    if (literal !== undefined && !literal.startsWith("#")) into.add(literal);
-    for (const name of Object.keys(value)) collectReferences(value[name], into, depth + 1);
-  }
-  return into;
 }
 
 /** Elements that hold prose or attachments. */
@@ -191,18 +221,78 @@ const PROSE: ReadonlySet<string> = new Set([
   "data",
 ]);
 
-function hasFreeText(value: unknown, depth: number): boolean {
-  if (depth > MAX_DEPTH) return true;
-  if (Array.isArray(value)) return value.some((item) => hasFreeText(item, depth + 1));
-  if (!isObject(value)) return false;
-  for (const [name, child] of Object.entries(value)) {
-    if (name === "extension" || name === "modifierExtension" || name === "meta") continue;
-    if (PROSE.has(name) && !isCoded(child)) return true;
-    // a narrative that software generated repeats the elements; any other may say more
-    if (name === "text" && isObject(child) && "div" in child && child["status"] !== "generated") {
-      return true;
+/** Resources nest no deeper than this; `readBundle` refuses what does. */
+const MAX_DEPTH = 1000;
+
+/** What is found by looking at every value of a resource. */
+interface Everything {
+  readonly references: Set<string>;
+  readonly others: OtherCodeCollector;
+  freeText: boolean;
+}
+
+/** Looks at every value of a resource. */
+function lookThrough(resource: FhirResource, into: Everything, walk: Walk): void {
+  const { references, others } = into;
+
+  /** @param asProse - whether prose counts there: not in extensions, whose names say what they are */
+  const visit = (value: unknown, depth: number, asProse: boolean): void => {
+    if (depth > MAX_DEPTH) {
+      others.addUnknown();
+      into.freeText ||= asProse;
+    } else if (typeof value !== "object" || value === null) {
+      return;
+    } else if (Array.isArray(value)) {
+      visitItems(value, 0, depth + 1, asProse);
+    } else {
+      const object = value as JsonObject;
+      const literal = object["reference"];
+      if (typeof literal === "string" && literal !== "" && !literal.startsWith("#")) {
+        references.add(literal);
+      }
+      others.look(object);
+      visitMembers(object, Object.keys(object), 0, depth + 1, asProse);
     }
-    if (hasFreeText(child, depth + 1)) return true;
-  }
-  return false;
+  };
+
+  const visitItems = (
+    items: readonly unknown[],
+    start: number,
+    depth: number,
+    asProse: boolean,
+  ): void => {
+    for (let at = start; at < items.length; at++) {
+      if (walk.left-- <= 0) return walk.later(() => visitItems(items, at, depth, asProse));
+      visit(items[at], depth, asProse);
+    }
+  };
+
+  const visitMembers = (
+    object: JsonObject,
+    names: readonly string[],
+    start: number,
+    depth: number,
+    asProse: boolean,
+  ): void => {
+    for (let at = start; at < names.length; at++) {
+      if (walk.left-- <= 0) {
+        return walk.later(() => visitMembers(object, names, at, depth, asProse));
+      }
+      const name = names[at]!;
+      const child = object[name];
+      const counts = asProse && !into.freeText && !NO_PROSE.has(name);
+      if (counts && isProse(name, child)) into.freeText = true;
+      visit(child, depth, counts);
+    }
+  };
+
+  visit(resource, 0, true);
+}
+
+const NO_PROSE: ReadonlySet<string> = new Set(["extension", "modifierExtension", "meta"]);
+
+function isProse(name: string, value: unknown): boolean {
+  if (PROSE.has(name)) return !isCoded(value);
+  // a narrative that software generated repeats the elements; any other may say more
+  return name === "text" && isObject(value) && "div" in value && value["status"] !== "generated";
 }

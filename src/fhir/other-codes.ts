@@ -1,9 +1,8 @@
-import { type FhirCoding, isObject, list, text } from "./resource.ts";
+import type { Walk } from "../bytes/steps.ts";
+import { type FhirCoding, isObject, type JsonObject, list, text } from "./resource.ts";
 
 /** Most UTF-16 units of the codes that a description repeats from elsewhere in a resource. */
 const MAX_UNITS = 32_768;
-/** Resources nest no deeper than this; `readBundle` refuses what does. */
-const MAX_DEPTH = 1000;
 
 /** Extensions whose plain codes are of a list that FHIR fixes, as those of elements are. */
 const PUBLISHED = "http://hl7.org/fhir/";
@@ -14,18 +13,27 @@ export interface OtherCodes {
   readonly more: boolean;
 }
 
+/** Collects codes, object by object. */
+export interface OtherCodeCollector {
+  /** Takes the codes of one JSON object, not those of the objects in it. */
+  look(value: JsonObject): void;
+  /** Takes note of codes that were not looked at. */
+  addUnknown(): void;
+  found(): OtherCodes;
+}
+
 /**
- * Every code of a resource wherever it stands: in any element, extension or contained resource.
+ * Starts collecting every code of a resource wherever it stands: in any element, extension or contained
+ * resource.
  *
  * Units of a Quantity without a system, and elements of FHIR's primitive type `code` (`status`,
  * `gender`), whose lists FHIR fixes, are no codes in this sense.
  *
- * @param resource - as parsed; borrowed
  * @param known - codes to leave out
  */
-export function otherCodesOf(resource: unknown, known: readonly FhirCoding[]): OtherCodes {
+export function collectOtherCodes(known: readonly FhirCoding[], walk: Walk): OtherCodeCollector {
   const codes: FhirCoding[] = [];
-  const seen = new Set(known.map(keyOf));
+  const seen = new Set<string>();
   let units = 0;
   let more = false;
   const add = (coding: FhirCoding): void => {
@@ -42,24 +50,27 @@ export function otherCodesOf(resource: unknown, known: readonly FhirCoding[]): O
     if (system !== undefined && code !== undefined) add({ system, code });
     else if (code === undefined || !seen.has(keyOf({ code }))) more = true;
   };
-  const visit = (value: unknown, depth: number): void => {
-    if (depth > MAX_DEPTH) {
-      more = true;
-    } else if (Array.isArray(value)) {
-      for (const item of value) visit(item, depth + 1);
-    } else if (isObject(value)) {
-      for (const item of list(value["coding"])) coding(item);
+  walk.each(known, (one) => void seen.add(keyOf(one)));
+  return {
+    look(value) {
+      const { coding: codings, code } = value;
+      if (Array.isArray(codings)) walk.each(codings as readonly unknown[], coding);
+      else if (codings !== undefined && codings !== null) coding(codings);
       // Objects are what an element of this name holds, and are visited as such.
-      const plain = list(value["code"]).filter((one) => typeof one !== "object");
-      for (const code of plain) if (!isUnit(value)) coding({ system: value["system"], code });
+      if (code !== undefined && !isUnit(value)) {
+        for (const one of list(code)) {
+          if (typeof one !== "object") coding({ system: value["system"], code: one });
+        }
+      }
       if (value["valueCode"] !== undefined && !text(value["url"])?.startsWith(PUBLISHED)) {
         more = true;
       }
-      for (const name of Object.keys(value)) visit(value[name], depth + 1);
-    }
+    },
+    addUnknown() {
+      more = true;
+    },
+    found: () => ({ codes, more }),
   };
-  visit(resource, 0);
-  return { codes, more };
 }
 
 const keyOf = ({ system, code }: FhirCoding): string => JSON.stringify([system, code]);

@@ -2,6 +2,8 @@ import { type JsonSpan, scanSteps } from "./json-text.ts";
 
 /** UTF-16 units of JSON that are parsed at once; a millisecond or two. */
 const AT_ONCE = 262_144;
+/** Members that are placed between two places where parsing can be interrupted. */
+const PIECES = 2048;
 /** Containers inside one another that are taken apart; what is large below them is parsed at once. */
 const LEVELS = 5;
 
@@ -58,14 +60,17 @@ function* childrenOf(
 ): Generator<void, Pick<JsonSpan, "members" | "items">, void> {
   const slice = json.slice(start, end);
   const found = yield* scanSteps(slice, { name: "value", maxDepth: Infinity, keepDepth: 1 });
-  const placed = (child: JsonSpan): JsonSpan => ({
-    ...child,
-    start: child.start + start,
-    end: child.end + start,
+  const placed = ({ kind, start: from, end: to }: JsonSpan): JsonSpan => ({
+    kind,
+    start: from + start,
+    end: to + start,
   });
   const { members, items } = found;
-  if (members !== undefined) {
-    return { members: new Map([...members].map(([name, child]) => [name, placed(child)])) };
+  if (members === undefined) return { items: (items ?? []).map(placed) };
+  const all = new Map<string, JsonSpan>();
+  for (const [name, child] of members) {
+    if (all.size % PIECES === PIECES - 1) yield;
+    all.set(name, placed(child));
   }
-  return { items: (items ?? []).map(placed) };
+  return { members: all };
 }

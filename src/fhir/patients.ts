@@ -1,3 +1,4 @@
+import { atOnce, type Steps } from "../bytes/steps.ts";
 import {
   contradicts,
   type PatientIdentifier,
@@ -5,7 +6,7 @@ import {
   preferredIdentifier,
 } from "./identifier.ts";
 import { numberBook, type PatientNumbers } from "./patient-numbers.ts";
-import { type Addressable, referenceResolver, type Resolved } from "./references.ts";
+import { type Addressable, type Resolved, type ResolveIn, resolverSteps } from "./references.ts";
 import { type FhirReference, type FhirResource, isObject, list, text } from "./resource.ts";
 import { type SubjectElements, subjectElements } from "./subject-elements.ts";
 import { identifierOf, isAboutOther, referencesAt } from "./subject-references.ts";
@@ -63,12 +64,56 @@ const IN_DOUBT: Found = { patients: [], unresolved: true, doubtful: true };
 export function resolvePatients(
   entries: readonly Addressable[],
   now: number | undefined,
-): {
+): ResolvedPatients {
+  return atOnce(patientSteps(entries, now));
+}
+
+/** Whom a bundle's resources are about. */
+export interface ResolvedPatients {
   readonly patients: readonly BundlePatient[];
   readonly about: readonly (readonly number[])[];
   readonly remarks: readonly { readonly at: number; readonly code: PatientProblem }[];
-} {
-  const resolve = referenceResolver(entries, now);
+}
+
+/** Resources between two places where resolving can be interrupted. */
+const PIECE = 256;
+
+/** As {@link resolvePatients}, by steps. */
+export function* patientSteps(
+  entries: readonly Addressable[],
+  now: number | undefined,
+): Steps<ResolvedPatients> {
+  const finder = createFinder(entries, now, yield* resolverSteps(entries, now));
+  function* ofEach<T>(work: (entry: Addressable, at: number) => T): Steps<readonly T[]> {
+    const results: T[] = [];
+    for (const [at, entry] of entries.entries()) {
+      if (at % PIECE === PIECE - 1) yield;
+      results.push(work(entry, at));
+    }
+    return results;
+  }
+  yield* ofEach(finder.register);
+  const found = yield* ofEach((_, at) => finder.follow(at, MAX_STEPS));
+  const beside = yield* ofEach((entry, at) => finder.beside(entry, found[at]!));
+  if (entries.length > PIECE) yield;
+  return finder.settle(found, beside);
+}
+
+interface Finder {
+  /** Takes in a resource if it is a Patient. */
+  register(entry: Addressable, at: number): void;
+  /** Whom a resource is about. */
+  follow(at: number, steps: number): Found;
+  /** To whom else it leads. */
+  beside(entry: Addressable, found: Found): Found;
+  settle(found: readonly Found[], beside: readonly Found[]): ResolvedPatients;
+}
+
+function createFinder(
+  entries: readonly Addressable[],
+  now: number | undefined,
+  resolve: ResolveIn,
+): Finder {
   const patients: BundlePatient[] = [];
   const places = new Map<string, number>();
   const byResource = new Map<FhirResource, number>();
@@ -83,7 +128,7 @@ export function resolvePatients(
   };
 
   const remarks: { at: number; code: PatientProblem }[] = [];
-  entries.forEach((entry, at) => {
+  const registerEntry = (entry: Addressable, at: number): void => {
     if (entry.resource.resourceType !== "Patient") return;
     const patient = patientOf(entry, now);
     const named = nameKey(patient);
@@ -108,7 +153,7 @@ export function resolvePatients(
         patients[one] = rest;
       }
     }
-  });
+  };
 
   const follow = (at: number, steps: number): Found => {
     const entry = entries[at]!;
@@ -234,35 +279,40 @@ export function resolvePatients(
     return place;
   };
 
-  const found = entries.map((_, at) => follow(at, MAX_STEPS));
-  const beside = entries.map((entry, at) => {
+  const besideOf = (entry: Addressable, { patients: mine, unresolved }: Found): Found => {
     const elements = subjectElements(entry.resource.resourceType);
-    const isPlain = found[at]!.patients.length === 1 && !found[at]!.unresolved;
+    const isPlain = mine.length === 1 && !unresolved;
     if (elements === undefined || !isPlain || byResource.has(entry.resource)) return NOBODY;
     return through(entry, elements.indirect, false, MAX_STEPS);
-  });
-  const settled = numbers.settle();
-  entries.forEach(({ resource }, at) => {
-    const { patients: mine, unresolved } = found[at]!;
-    const { patients: others, doubtful } = beside[at]!;
-    const isOther = (other: number): boolean => !settled.isSame(other, mine[0]!);
-    if (unresolved) remarks.push({ at, code: "unresolved-patient" });
-    else if (mine.length > 1) remarks.push({ at, code: "several-patients" });
-    else if (mine.length === 0) {
-      const isExpected = subjectElements(resource.resourceType)?.expected === true;
-      if (isExpected) remarks.push({ at, code: "no-patient" });
-    } else if (doubtful === true || others.some(isOther)) {
-      remarks.push({ at, code: "other-patient" });
-    }
-  });
-  return {
-    patients: patients.map(({ identifier, ...rest }, place) => {
-      const own = identifier === undefined || settled.isStruck(identifier) ? undefined : identifier;
-      return { ...rest, ...(own && { identifier: own }), ...settled.of(place, own) };
-    }),
-    about: found.map((one) => one.patients),
-    remarks,
   };
+
+  const settle = (found: readonly Found[], beside: readonly Found[]): ResolvedPatients => {
+    const settled = numbers.settle();
+    entries.forEach(({ resource }, at) => {
+      const { patients: mine, unresolved } = found[at]!;
+      const { patients: others, doubtful } = beside[at]!;
+      const isOther = (other: number): boolean => !settled.isSame(other, mine[0]!);
+      if (unresolved) remarks.push({ at, code: "unresolved-patient" });
+      else if (mine.length > 1) remarks.push({ at, code: "several-patients" });
+      else if (mine.length === 0) {
+        const isExpected = subjectElements(resource.resourceType)?.expected === true;
+        if (isExpected) remarks.push({ at, code: "no-patient" });
+      } else if (doubtful === true || others.some(isOther)) {
+        remarks.push({ at, code: "other-patient" });
+      }
+    });
+    return {
+      patients: patients.map(({ identifier, ...rest }, place) => {
+        const own =
+          identifier === undefined || settled.isStruck(identifier) ? undefined : identifier;
+        return { ...rest, ...(own && { identifier: own }), ...settled.of(place, own) };
+      }),
+      about: found.map((one) => one.patients),
+      remarks,
+    };
+  };
+
+  return { register: registerEntry, follow, beside: besideOf, settle };
 }
 
 /** Whether two Patient resources of one name can be versions of one person's. */

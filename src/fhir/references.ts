@@ -1,3 +1,4 @@
+import { atOnce, type Steps } from "../bytes/steps.ts";
 import { isCurrentIdentifier } from "./identifier.ts";
 import { isPlaceholder } from "./placeholder.ts";
 import {
@@ -50,13 +51,29 @@ const CONDITIONAL = /^([A-Z][A-Za-z]{1,63})\?(.+)$/;
 export function referenceResolver(
   entries: readonly Addressable[],
   now: number | undefined,
-): (reference: FhirReference, from: Addressable) => Resolved {
+): ResolveIn {
+  return atOnce(resolverSteps(entries, now));
+}
+
+/** Resolves a reference of one of a bundle's resources. */
+export type ResolveIn = (reference: FhirReference, from: Addressable) => Resolved;
+
+/** Entries or identifiers between two places where indexing can be interrupted. */
+const PIECE = 1024;
+
+/** As {@link referenceResolver}, by steps. */
+export function* resolverSteps(
+  entries: readonly Addressable[],
+  now: number | undefined,
+): Steps<ResolveIn> {
   const byUrl = new Map<string, number[]>();
   const homeless = new Map<string, number[]>();
   const onServers = new Set<string>();
   const byIdentifier = new Map<string, number[]>();
   const expired = new Set<string>();
-  entries.forEach(({ resource, fullUrl, request }, index) => {
+  let count = 0;
+  for (const [index, { resource, fullUrl, request }] of entries.entries()) {
+    if (++count % PIECE === 0) yield;
     if (fullUrl !== undefined) add(byUrl, withoutVersion(fullUrl), index);
     const home = RESTFUL.exec(fullUrl ?? "");
     const id = text(resource["id"]);
@@ -65,13 +82,31 @@ export function referenceResolver(
       add(homeless, `${resource.resourceType}/${id}`, index);
     }
     for (const identifier of list(resource["identifier"])) {
+      if (++count % PIECE === 0) yield;
       const token = tokenFrom(identifier);
       if (token === undefined) continue;
       const key = identifierKey(resource.resourceType, token);
       if (isCurrentIdentifier(identifier, now)) add(byIdentifier, key, index);
       else expired.add(key);
     }
-  });
+  }
+  return resolverBy(entries, { byUrl, homeless, onServers, byIdentifier, expired });
+}
+
+/** What a bundle's resources are called. */
+interface Names {
+  readonly byUrl: ReadonlyMap<string, readonly number[]>;
+  readonly homeless: ReadonlyMap<string, readonly number[]>;
+  readonly onServers: ReadonlySet<string>;
+  readonly byIdentifier: ReadonlyMap<string, readonly number[]>;
+  readonly expired: ReadonlySet<string>;
+}
+
+function resolverBy(
+  entries: readonly Addressable[],
+  { byUrl, homeless, onServers, byIdentifier, expired }: Names,
+): ResolveIn {
+  const contained = containedFinder();
 
   const found = (indexes: readonly number[] | undefined): Resolved | undefined => {
     if (indexes === undefined) return undefined;
@@ -163,13 +198,27 @@ export function withoutVersion(url: string): string {
   return at < 0 ? url : url.slice(0, at);
 }
 
-function contained(resource: FhirResource, id: string): readonly FhirResource[] {
-  const all = resource["contained"];
-  if (!Array.isArray(all)) return [];
-  return all.filter(
-    (item): item is FhirResource =>
-      isObject(item) && item["id"] === id && typeof item["resourceType"] === "string",
-  );
+/** Makes the function that finds what a resource contains by its id. */
+function containedFinder(): (container: FhirResource, id: string) => readonly FhirResource[] {
+  const within = new WeakMap<readonly unknown[], ReadonlyMap<unknown, readonly FhirResource[]>>();
+  return (container, id) => {
+    const all = container["contained"];
+    if (!Array.isArray(all)) return [];
+    let byId = within.get(all);
+    if (byId === undefined) within.set(all, (byId = containedById(all)));
+    return byId.get(id) ?? [];
+  };
+}
+
+function containedById(all: readonly unknown[]): ReadonlyMap<unknown, readonly FhirResource[]> {
+  const byId = new Map<unknown, FhirResource[]>();
+  for (const item of all) {
+    if (!isObject(item) || typeof item["resourceType"] !== "string") continue;
+    const same = byId.get(item["id"]);
+    if (same === undefined) byId.set(item["id"], [item as FhirResource]);
+    else same.push(item as FhirResource);
+  }
+  return byId;
 }
 
 /** What an identifier says that can name somebody. */

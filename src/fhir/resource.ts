@@ -1,4 +1,5 @@
-import { appendTo } from "../bytes/lists.ts";
+import type { Walk } from "../bytes/steps.ts";
+
 /** A FHIR resource as parsed JSON, of any version: structural, nothing is assumed but its type. */
 export interface FhirResource {
   readonly resourceType: string;
@@ -48,23 +49,45 @@ export function list(value: unknown): readonly unknown[] {
  * `value[x]` as a step leads to each element whose name is `value` and a type.
  */
 export function valuesAt(root: unknown, path: string): readonly unknown[] {
-  let values: readonly unknown[] = [root];
-  for (const step of path.split(".")) {
-    const next: unknown[] = [];
-    for (const value of values) {
-      if (!isObject(value)) continue;
-      if (!step.endsWith("[x]")) {
-        if (Object.hasOwn(value, step)) appendTo(next, list(value[step]));
-        continue;
-      }
-      const stem = step.slice(0, -3);
-      for (const name of Object.keys(value)) {
-        if (isChoiceOf(stem, name)) appendTo(next, list(value[name]));
-      }
-    }
-    values = next;
-  }
+  const values: unknown[] = [];
+  visitAt(root, path, (value) => void values.push(value));
   return values;
+}
+
+/** As {@link valuesAt}, one after the other. */
+export function visitAt(
+  root: unknown,
+  path: string,
+  visit: (value: unknown) => void,
+  walk?: Walk,
+): void {
+  follow(root, path.split("."), 0, { visit, walk });
+}
+
+interface Following {
+  readonly visit: (value: unknown) => void;
+  readonly walk: Walk | undefined;
+}
+
+function follow(from: unknown, steps: readonly string[], at: number, how: Following): void {
+  if (at === steps.length) return how.visit(from);
+  if (!isObject(from)) return;
+  const step = steps[at]!;
+  if (!step.endsWith("[x]")) {
+    if (Object.hasOwn(from, step)) followAll(from[step], steps, at + 1, how);
+    return;
+  }
+  const stem = step.slice(0, -3);
+  for (const name of Object.keys(from)) {
+    if (isChoiceOf(stem, name)) followAll(from[name], steps, at + 1, how);
+  }
+}
+
+function followAll(value: unknown, steps: readonly string[], at: number, how: Following): void {
+  if (value === undefined || value === null) return;
+  if (!Array.isArray(value)) follow(value, steps, at, how);
+  else if (how.walk !== undefined) how.walk.each(value, (one) => follow(one, steps, at, how));
+  else for (const one of value) follow(one, steps, at, how);
 }
 
 /**

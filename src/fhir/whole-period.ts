@@ -1,25 +1,30 @@
 import { appendTo } from "../bytes/lists.ts";
+import type { Steps } from "../bytes/steps.ts";
 import { parseDate } from "./date.ts";
 import { manifestElements } from "./manifest-elements.ts";
 import { type DescribedPeriod, periodOf, type ToldTime, toldTime } from "./period.ts";
-import { type FhirResource, isObject, type JsonObject, text } from "./resource.ts";
+import { type FhirResource, isObject, type JsonObject, list, text } from "./resource.ts";
 
 /**
  * When what a resource tells was so, and what the resources contained in it tell: a result of 2009
- * in a report of 2015 makes it one of 2009 to 2015.
+ * in a report of 2015 makes it one of 2009 to 2015. By steps.
  *
  * What is contained and tells no time is of the time of what contains it.
  *
  * @param malformed - receives the paths of what should be a date and is none
  * @returns `undefined` where the resource tells no time, or any of them cannot be read in full
  */
-export function wholePeriodOf(
+export function* wholePeriodSteps(
   resource: FhirResource,
   malformed: string[],
-): DescribedPeriod | undefined {
+): Steps<DescribedPeriod | undefined> {
   const own = toldTime(resource, manifestElements(resource.resourceType).dates, malformed);
   const parts: ToldTime[] = [];
-  const known = addContained(resource["contained"], parts, malformed, 0);
+  let known = true;
+  for (const [at, one] of list(resource["contained"]).entries()) {
+    if (at % PIECE === PIECE - 1) yield;
+    if (!addContained(one, parts, malformed, 1)) known = false;
+  }
   if (own === undefined || own === "untold" || !known) return undefined;
   if (parts.length === 0) return periodOf(own);
   const starts = [...own.starts];
@@ -30,6 +35,9 @@ export function wholePeriodOf(
   }
   return periodOf({ starts, ends });
 }
+
+/** Contained resources between two places where looking at them can be interrupted. */
+const PIECE = 256;
 
 /** Resources nest no deeper than this; `readBundle` refuses what does. */
 const MAX_DEPTH = 1000;

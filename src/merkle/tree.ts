@@ -1,3 +1,4 @@
+import { atOnce, type Steps } from "../bytes/steps.ts";
 import { assertUint } from "../bytes/guards.ts";
 import { ProofError } from "../errors.ts";
 import { EMPTY_ROOT, nodeHash } from "./hash.ts";
@@ -38,10 +39,23 @@ export interface MerkleTree {
  * @param leafHashes - 32-byte leaf hashes in order; borrowed
  */
 export function buildTree(leafHashes: readonly Uint8Array[]): MerkleTree {
+  return atOnce(treeSteps(leafHashes));
+}
+
+/** Hashes between two places where building can be interrupted. */
+const PIECE = 1024;
+
+/** As {@link buildTree}, by steps. */
+export function* treeSteps(leafHashes: readonly Uint8Array[]): Steps<MerkleTree> {
   const levels: (readonly Uint8Array[])[] = [leafHashes.slice()];
   for (let below = levels[0]!; below.length > 1; below = levels.at(-1)!) {
-    const level = below.slice();
-    level.length = hashPairs(level, level.length);
+    const level: Uint8Array[] = [];
+    for (let from = 0; from < below.length; from += 2 * PIECE) {
+      const piece = below.slice(from, from + 2 * PIECE);
+      piece.length = hashPairs(piece, piece.length);
+      for (const hash of piece) level.push(hash);
+      if (level.length < below.length / 2) yield;
+    }
     levels.push(level);
   }
   return {

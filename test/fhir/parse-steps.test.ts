@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { atOnce, scanJson } from "../../src/fhir/json-text.ts";
+import { atOnce } from "../../src/bytes/steps.ts";
+import { scanJson } from "../../src/fhir/json-text.ts";
 import { parseSteps } from "../../src/fhir/parse-steps.ts";
 import { readResource } from "../../src/fhir/bundle.ts";
 

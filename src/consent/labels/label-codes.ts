@@ -1,3 +1,4 @@
+import { createWalk, type Steps, type Walk } from "../../bytes/steps.ts";
 import { codeSystem, UCUM } from "../terminology/code-systems.ts";
 import { ELEMENT_NAMES, JUDGED_TYPES } from "./data/fhir-elements.ts";
 import { bearingOf, isReference, PEOPLE_AND_PLACES, typeInName } from "./label-references.ts";
@@ -55,19 +56,28 @@ const MAX_LINKED = 256;
 
 /**
  * Finds every code in a FHIR resource, in whatever element it stands, in what it contains and in
- * what it refers to as its reason or content; and whatever else in it could say something.
+ * what it refers to as its reason or content; and whatever else in it could say something. By steps.
  */
-export function findCodes(
+export function* codeSteps(...given: Parameters<typeof findCodes>): Steps<FoundCodes> {
+  const { walk, found } = findCodes(...given);
+  if (walk.isUnfinished()) yield* walk.finish();
+  return found();
+}
+
+/** Finds as much as one step holds. No generator, which the engine makes slower than a function. */
+function findCodes(
   resource: unknown,
   rules: CompiledRules,
   isLabel: (code: string) => boolean,
   resolve?: ResolveReference,
-): FoundCodes {
+): { readonly walk: Walk; readonly found: () => FoundCodes } {
   const labels = new Set<string>();
   const borne: Coding[] = [];
   const codes = new Map<string, UnjudgedCode>();
   const others = new Set<string>();
   const walked = new Set<object>();
+  const idsWithin = new Map<object, ReadonlySet<unknown>>();
+  const walking = createWalk();
   let clinical = 0;
   let linked = 0;
   let budget = MAX_NODES;
@@ -78,6 +88,8 @@ export function findCodes(
   /** Where a value stands. */
   interface Place {
     readonly key: string;
+    /** The key of the object around it. */
+    readonly parent: string;
     readonly depth: number;
     /** The resource that is looked up from, and judged. */
     readonly from: object;
@@ -109,20 +121,29 @@ export function findCodes(
 
   function concept(value: Record<string, unknown>, list: readonly unknown[], at: Place): void {
     const names = new Set<string>();
-    const place: Place = { ...at, key: "coding" };
-    for (const item of list) {
-      if (!isObject(item)) {
-        doubt(`${at.key}: a coding that is none`);
-        continue;
-      }
-      codingAlone(item, place);
+    const inside: Place = { ...at, key: "coding" };
+    const one = (item: unknown): void => {
+      if (!isObject(item)) return doubt(`${at.key}: a coding that is none`);
+      codingAlone(item, inside);
       const { system, code, display } = item;
-      if (typeof display !== "string" || typeof system !== "string") continue;
+      if (typeof display !== "string" || typeof system !== "string") return;
       if (typeof code === "string" && !NOTHING_SAID.has(codeSystem(system)))
         names.add(loose(display));
-    }
+    };
+    if (list.length === 1) one(list[0]);
+    else walking.each(list, one);
+    if (walking.left > 0) conceptText(value, list.length === 0, names, at);
+    else walking.later(() => conceptText(value, list.length === 0, names, at));
+  }
+
+  function conceptText(
+    value: Record<string, unknown>,
+    isEmpty: boolean,
+    names: ReadonlySet<string>,
+    at: Place,
+  ): void {
     const { text } = value;
-    if (list.length === 0 && text === undefined) doubt(`${at.key}: a concept without a code`);
+    if (isEmpty && text === undefined) doubt(`${at.key}: a concept without a code`);
     if (text !== undefined && !(typeof text === "string" && names.has(loose(text)))) {
       doubt(`${at.key}: a text beside the code`);
     }
@@ -151,23 +172,27 @@ export function findCodes(
     // The name of any other may say everything, whatever its value.
     if (!declared && !PUBLISHED.test(name)) doubt(`an extension that is not HL7's: ${url}`);
     const naming = declared || NAMING_EXTENSION.test(name);
-    for (const [key, item] of Object.entries(value)) {
-      if (key === "url" || (naming && typeof item === "string")) continue;
-      if (key === "valueUri" && isUnderstood(item)) continue;
-      member(key, item, at, key === "extension" ? name : at.published);
-    }
+    walking.each(Object.keys(value), (key) => {
+      const item = value[key];
+      if (key === "url" || (naming && typeof item === "string")) return;
+      if (key === "valueUri" && isUnderstood(item)) return;
+      member(key, item, at, at.parent, key === "extension" ? name : at.published);
+    });
   }
 
   function securityLabels(value: unknown): void {
-    if (!readLabels(value, borne)) doubt("a security label without a code");
+    const all = value === undefined ? [] : Array.isArray(value) ? value : [value];
+    walking.each(all, (one) => {
+      if (!readLabels(one, borne)) doubt("a security label without a code");
+    });
   }
 
   function meta(value: unknown, at: Place): void {
     if (!isObject(value)) return doubt("meta");
     securityLabels(value["security"]);
-    for (const profile of [value["profile"] ?? []].flat() as unknown[]) {
+    walking.each([value["profile"] ?? []].flat() as unknown[], (profile) => {
       if (!isUnderstood(profile)) doubt("a profile that is not HL7's");
-    }
+    });
     members(value, META, at);
   }
 
@@ -179,7 +204,7 @@ export function findCodes(
     members(value, REFERENCE, at);
     if (typeof literal === "string" && literal.startsWith("#")) {
       // What is contained is walked with what contains it.
-      if (!contains(at.from, literal.slice(1))) doubt(`${at.key}: what is not contained`);
+      if (!isWithin(at.from, literal.slice(1))) doubt(`${at.key}: what is not contained`);
       return;
     }
     const named = typeof literal === "string" ? typeInName(literal) : undefined;
@@ -207,13 +232,18 @@ export function findCodes(
     return found.every((one) => isObject(one)) ? found : [];
   }
 
+  function isWithin(container: object, id: string): boolean {
+    let ids = idsWithin.get(container);
+    if (ids === undefined) idsWithin.set(container, (ids = idsOfContained(container)));
+    return id === "" || ids.has(id);
+  }
+
   /** One value that is no list, wherever it stands. */
   function walk(value: unknown, at: Place): void {
     if (--budget < 0 || at.depth > MAX_DEPTH) return doubt("more than can be walked");
     const { key } = at;
     if (typeof value === "string") {
-      const parent = parents.at(-1) ?? "";
-      const isSaid = isPlain(key, value, parent, PEOPLE_AND_PLACES.has(at.type));
+      const isSaid = isPlain(key, value, at.parent, PEOPLE_AND_PLACES.has(at.type));
       // A code that stands in no coding is of no system.
       if (!isSaid || key === "code") doubt(`${key}: a text`);
       return;
@@ -232,31 +262,48 @@ export function findCodes(
     members(value, NOTHING, at);
   }
 
-  const parents: string[] = [];
-
   function members(value: Record<string, unknown>, done: ReadonlySet<string>, at: Place): void {
-    parents.push(at.key);
-    for (const name of Object.keys(value)) {
-      if (!done.has(name)) member(name, value[name], at, undefined);
+    membersFrom(value, Object.keys(value), 0, done, at);
+  }
+
+  function membersFrom(
+    value: Record<string, unknown>,
+    names: readonly string[],
+    start: number,
+    done: ReadonlySet<string>,
+    at: Place,
+  ): void {
+    for (let i = start; i < names.length; i++) {
+      if (walking.left-- <= 0) {
+        return walking.later(() => membersFrom(value, names, i, done, at));
+      }
+      const name = names[i]!;
+      if (!done.has(name)) member(name, value[name], at, at.key, undefined);
     }
-    parents.pop();
   }
 
   function member(
     name: string,
     item: unknown,
     { depth, from, type }: Place,
+    parent: string,
     published: string | undefined,
   ): void {
     // The extensions of a value of a primitive type stand beside it.
     const key = name.startsWith("_") ? name.slice(1) : name;
     if (!ELEMENT_NAMES.has(key)) doubt(`an element that FHIR has not: ${key.slice(0, 64)}`);
     if (key === "securityLabel") securityLabels(item);
-    const place: Place = { key, depth: depth + 1, from, type, published };
-    if (!Array.isArray(item)) return walk(item, place);
-    for (const one of item) {
-      if (Array.isArray(one)) doubt(`${key}: a list in a list`);
-      else walk(one, place);
+    const place: Place = { key, parent, depth: depth + 1, from, type, published };
+    if (Array.isArray(item)) items(item, 0, place);
+    else walk(item, place);
+  }
+
+  function items(list: readonly unknown[], start: number, at: Place): void {
+    for (let i = start; i < list.length; i++) {
+      if (walking.left-- <= 0) return walking.later(() => items(list, i, at));
+      const one = list[i];
+      if (Array.isArray(one)) doubt(`${at.key}: a list in a list`);
+      else walk(one, at);
     }
   }
 
@@ -269,30 +316,51 @@ export function findCodes(
     if (isAttachment(value)) doubt("an attachment");
     // What is contained refers as what contains it does.
     const from = at.key === "contained" ? at.from : value;
-    const own: Place = { key: "", depth: at.depth + 1, from, type, published: undefined };
-    parents.push("");
-    for (const [name, item] of Object.entries(value)) {
-      if (name === "resourceType" || name === "id") continue;
-      if (name === "meta") meta(item, own);
-      else if (name === "confidentiality" && typeof item === "string") {
-        borne.push({ system: CONFIDENTIALITY, code: item.trim() });
-      } else if (name === "text" && isObject(item)) {
-        // A generated narrative repeats the elements; any other may say more.
-        if (item["status"] !== "generated" && item["status"] !== "empty") doubt("a narrative");
-        members(item, NARRATIVE, { ...own, key: "text" });
-      } else member(name, item, own, undefined);
-    }
-    parents.pop();
+    const depth = at.depth + 1;
+    const own: Place = { key: "", parent: "", depth, from, type, published: undefined };
+    elements(value, Object.keys(value), 0, own);
   }
 
-  if (!isObject(resource) || typeof resource["resourceType"] !== "string") {
-    doubt("what is no resource");
-  } else {
-    walkResource(resource, { key: "", depth: 0, from: resource, type: "", published: undefined });
-    const uncoded = clinical === 0 && codes.size === 0 && labels.size === 0;
-    if (uncoded && !ADMINISTRATIVE.has(resource["resourceType"])) doubt("no clinical code");
+  function elements(
+    value: Record<string, unknown>,
+    names: readonly string[],
+    start: number,
+    at: Place,
+  ): void {
+    for (let i = start; i < names.length; i++) {
+      if (walking.left-- <= 0) return walking.later(() => elements(value, names, i, at));
+      const name = names[i]!;
+      if (name !== "resourceType" && name !== "id") element(name, value[name], at);
+    }
   }
-  return { labels, borne, unjudged: { codes: [...codes.values()], others } };
+
+  function element(name: string, item: unknown, at: Place): void {
+    if (name === "meta") meta(item, at);
+    else if (name === "confidentiality" && typeof item === "string") {
+      borne.push({ system: CONFIDENTIALITY, code: item.trim() });
+    } else if (name === "text" && isObject(item)) {
+      // A generated narrative repeats the elements; any other may say more.
+      if (item["status"] !== "generated" && item["status"] !== "empty") doubt("a narrative");
+      members(item, NARRATIVE, { ...at, key: "text" });
+    } else member(name, item, at, "", undefined);
+  }
+
+  const isResource = isObject(resource) && typeof resource["resourceType"] === "string";
+  if (!isResource) doubt("what is no resource");
+  else {
+    const top = { key: "", parent: "", depth: 0, from: resource, type: "", published: undefined };
+    walkResource(resource, top);
+  }
+
+  function found(): FoundCodes {
+    const uncoded = clinical === 0 && codes.size === 0 && labels.size === 0;
+    if (isResource && uncoded && !ADMINISTRATIVE.has(resource["resourceType"] as string)) {
+      doubt("no clinical code");
+    }
+    return { labels, borne, unjudged: { codes: [...codes.values()], others } };
+  }
+
+  return { walk: walking, found };
 }
 
 /** @returns whether all of them are codes */
@@ -356,8 +424,9 @@ function isCalled(resource: Record<string, unknown>, display: unknown): boolean 
 
 const loose = (text: string): string => text.trim().toLowerCase().replace(/\s+/g, " ");
 
-function contains(container: object, id: string): boolean {
-  if (id === "") return true;
+function idsOfContained(container: object): ReadonlySet<unknown> {
   const { contained } = container as { readonly contained?: unknown };
-  return Array.isArray(contained) && contained.some((one) => isObject(one) && one["id"] === id);
+  return new Set(
+    Array.isArray(contained) ? contained.map((one) => isObject(one) && one["id"]) : [],
+  );
 }

@@ -1,9 +1,10 @@
+import { atOnce, type Steps } from "../../bytes/steps.ts";
 import { type CID, cidOf, DAG_CBOR } from "../../codec/cid.ts";
 import { encode } from "../../codec/dag-cbor.ts";
 import { codeSystem } from "../terminology/code-systems.ts";
 import { DEFAULT_LABEL_RULES } from "./default-rules.ts";
 import {
-  findCodes,
+  codeSteps,
   securityLabelsOf,
   type FoundCodes,
   type ResolveReference,
@@ -105,13 +106,15 @@ export function createLabeller(
     return isLabel(code) || Object.hasOwn(obligations, code) || Object.hasOwn(refrains, code);
   };
 
-  function judge(found: FoundCodes, within: readonly Coding[]): ResourceLabels | null {
+  function* judge(found: FoundCodes, within: readonly Coding[]): Steps<ResourceLabels | null> {
     const labels = new Map<string, Coding>();
     const add = (coding: Coding): unknown => labels.set(JSON.stringify(coding), coding);
     for (const code of found.labels) add({ system: ACT_CODE, code });
     let level = found.labels.size > 0 ? restricted : least;
     let complete = found.unjudged.codes.length === 0 && found.unjudged.others.size === 0;
+    let count = 0;
     for (const { system: name, code } of [...found.borne, ...within]) {
+      if (++count % STEP === 0) yield;
       const label = { system: codeSystem(name), code };
       if (!isUnderstood(label)) complete = false;
       if (label.system === "") continue;
@@ -139,28 +142,57 @@ export function createLabeller(
       ? (terminology.confidentialityLevel(code) ?? least) > least
       : system === ACT_CODE && isLabel(code);
 
-  const find = (resource: unknown, { resolve }: LabelOptions): FoundCodes =>
-    findCodes(resource, compiled, isLabel, resolve);
+  function* labelSteps(
+    resource: unknown,
+    { resolve, within = [] }: LabelOptions = {},
+  ): Steps<ResourceLabels | null> {
+    const found = yield* codeSteps(resource, compiled, isLabel, resolve);
+    return yield* judge(
+      found,
+      within.flatMap((whole) => securityLabelsOf(whole)),
+    );
+  }
+
+  const label: Labeller["label"] = (resource, options) => atOnce(labelSteps(resource, options));
+  STEPS.set(label, labelSteps);
 
   return {
     name: rules.name,
     version: rules.version,
     cid: cidOf(encode(rules), DAG_CBOR),
     replaces: [...new Set([...(rules.extends ?? []), DEFAULT_LABEL_RULES.name])],
-    label(resource, options = {}) {
-      const within = (options.within ?? []).flatMap((whole) => securityLabelsOf(whole));
-      return judge(find(resource, options), within);
-    },
-    unjudged(resource, options = {}) {
-      const { codes, others } = find(resource, options).unjudged;
+    label,
+    unjudged(resource, { resolve } = {}) {
+      const { unjudged } = atOnce(codeSteps(resource, compiled, isLabel, resolve));
+      const { codes, others } = unjudged;
       return { codes, others: [...others].sort() };
     },
     labelCodes(codes) {
-      const resource = { resourceType: "Basic", code: { coding: codes } };
-      return judge(findCodes(resource, compiled, isLabel), []);
+      return atOnce(labelSteps({ resourceType: "Basic", code: { coding: codes } }));
     },
   };
 }
+
+type LabelSteps = (resource: unknown, options?: LabelOptions) => Steps<ResourceLabels | null>;
+
+/** By the function itself: whoever puts another in its place, with all else as it was, is asked by that. */
+const STEPS = /* @__PURE__ */ new WeakMap<Labeller["label"], LabelSteps>();
+
+/**
+ * As {@link Labeller.label}, by steps.
+ *
+ * @returns `undefined` for a labeller that {@link createLabeller} did not make
+ */
+export function labelStepsOf(
+  { label }: Pick<Labeller, "label">,
+  resource: unknown,
+  options?: LabelOptions,
+): Steps<ResourceLabels | null> | undefined {
+  return STEPS.get(label)?.(resource, options);
+}
+
+/** Labels that a resource bears between two places where judging can be interrupted. */
+const STEP = 1024;
 
 const INTEGRITY = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue";
 const nameOf = ({ system, code }: Coding): string => `${system === ACT_CODE ? "" : system} ${code}`;

@@ -3,6 +3,7 @@ import { concatBytes } from "../../bytes/concat.ts";
 import { WITNESS_FORMS, type WitnessForm } from "../../consent/model/witness.ts";
 import type { PartContent } from "../../envelope/seal.ts";
 import { ConsentError, InputError, StorageError } from "../../errors.ts";
+import { giveTurn } from "../../loop/give-turn.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import { decodeFiledForm, named, openParts } from "./read-consents.ts";
 import type { LedgerContext } from "../context.ts";
@@ -61,10 +62,10 @@ export function checkedWitness(witness: WitnessOptions, now: number): WitnessOpt
  *
  * @throws {InputError} `ERR_INPUT_INVALID`, `ERR_INPUT_TOO_LARGE`
  */
-export function sealableEvidence(
+export async function sealableEvidence(
   evidence: readonly Evidence[],
   random: (length: number) => Uint8Array,
-): SealedEvidence {
+): Promise<SealedEvidence> {
   if (!Array.isArray(evidence) || evidence.length > MAX_EVIDENCE) {
     throw new InputError("ERR_INPUT_INVALID", `evidence is a list of at most ${MAX_EVIDENCE}`);
   }
@@ -82,14 +83,15 @@ export function sealableEvidence(
     throw new InputError("ERR_INPUT_TOO_LARGE", "evidence is at most 16 MiB in all");
   }
   const salts = evidence.map(() => random(SALT));
-  return {
-    parts: evidence.map(({ bytes }, at) => ({
-      id: evidencePart(at),
-      bytes: concatBytes(salts[at]!, bytes),
-    })),
-    mediaTypes: evidence.map(({ mediaType }) => mediaType),
-    commitments: evidence.map(({ bytes }, at) => commitToEvidence(salts[at]!, bytes)),
-  };
+  const parts: PartContent[] = [];
+  const commitments: Uint8Array[] = [];
+  for (const [at, { bytes }] of evidence.entries()) {
+    parts.push({ id: evidencePart(at), bytes: concatBytes(salts[at]!, bytes) });
+    await giveTurn();
+    commitments.push(commitToEvidence(salts[at]!, bytes));
+    await giveTurn();
+  }
+  return { parts, mediaTypes: evidence.map(({ mediaType }) => mediaType), commitments };
 }
 
 /**

@@ -160,7 +160,7 @@ export function createConsenting(
       return { signed, salt, firstKey };
     }
     const { user, form, takenAt } = checkedWitness(given.witness, now());
-    const evidence = sealableEvidence(given.witness.evidence ?? [], random);
+    const evidence = await sealableEvidence(given.witness.evidence ?? [], random);
     const signed = await witnessDirective(directive, signer, {
       ...{ ledger, about: commitToPerson(salt, person), user, form, takenAt },
       evidence: evidence.commitments,

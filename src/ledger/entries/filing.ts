@@ -11,10 +11,10 @@ import { TransactionRefused, type DurablePlace } from "../../chain/submission.ts
 import type { PartContent, SealedEnvelope } from "../../envelope/seal.ts";
 import { sealEnvelope } from "../../envelope/seal.ts";
 import { ChainError, StorageError } from "../../errors.ts";
-import { nextTurn } from "../../loop/give-turn.ts";
+import { bySlices, nextTurn } from "../../loop/give-turn.ts";
 import type { NamedBlob, StateChange } from "../../storage/types.ts";
 import type { LedgerContext } from "../context.ts";
-import { encodeManifest, type Manifest } from "./manifest.ts";
+import { manifestSteps, type Manifest } from "./manifest.ts";
 
 /** A sealed entry that is not filed yet. */
 export interface SealedEntry {
@@ -66,7 +66,8 @@ export const contentKeyName = (context: Pick<LedgerContext, "vault">, envelope: 
 /** Seals an entry's envelope and makes the entry. */
 export async function sealEntry(context: LedgerContext, what: EntryToSeal): Promise<SealedEntry> {
   const { chain, signer, random, suite } = context;
-  const { disclosed, encoded = encodeManifest(what.manifest) } = what;
+  const { disclosed } = what;
+  const encoded = what.encoded ?? (await bySlices(manifestSteps(what.manifest)));
   const sealed = await sealEnvelope({
     context: { ledger: chain.ledger, author: signer.actor, kind: what.kind },
     parts: [{ id: "manifest", bytes: encoded }, ...what.parts],

@@ -1,9 +1,11 @@
-import { decode, encodeReadable } from "../../codec/dag-cbor.ts";
+import type { Steps } from "../../bytes/steps.ts";
+import { decode, encodeReadable, encodeReadableSteps } from "../../codec/dag-cbor.ts";
 import {
   expectArray,
   expectBytes,
   expectMap,
   expectNoLostText,
+  expectNoLostTextSteps,
   expectOneOf,
   expectString,
   expectVersion,
@@ -99,8 +101,26 @@ const OPTIONAL = [
  * @throws {EncodingError} when it could not be read again
  */
 export function encodeManifest(manifest: Manifest): Uint8Array {
-  expectManifest(manifest);
+  expectNoLostText(expectManifest(manifest), "manifest");
   return encodeReadable(manifest);
+}
+
+/** Values of a description beyond which writing it takes more than a slice. */
+const FEW = 4096;
+
+/**
+ * As {@link encodeManifest}, by steps where the manifest is long; it must not change meanwhile.
+ */
+export function* manifestSteps(manifest: Manifest): Steps<Uint8Array> {
+  const { resource, labels } = manifest;
+  const lists = [
+    ...[resource?.codes, resource?.references, resource?.authors, resource?.profiles],
+    ...[resource?.labels, labels?.codes],
+  ];
+  if (lists.every((list = []) => list.length <= FEW)) return encodeManifest(manifest);
+  expectManifest(manifest);
+  yield* expectNoLostTextSteps(manifest, "manifest");
+  return yield* encodeReadableSteps(manifest);
 }
 
 /** Where the person stands in a manifest: behind a map's head, `v`, `op` and the name `local`. */
@@ -129,7 +149,9 @@ export function manifestAbout(encoded: Uint8Array, local: Uint8Array): Uint8Arra
  * @throws {EncodingError} when it is not a manifest
  */
 export function decodeManifest(bytes: Uint8Array): Manifest {
-  return freezeParts(expectManifest(decode(bytes)));
+  const manifest = expectManifest(decode(bytes));
+  expectNoLostText(manifest, "manifest");
+  return freezeParts(manifest);
 }
 
 /** A manifest as it is kept: its bytes and labels are its own, and its data is frozen. */
@@ -163,7 +185,6 @@ function freezeParts(manifest: Manifest): Manifest {
 function expectManifest(value: unknown): Manifest {
   const map = expectMap(value, "manifest", REQUIRED, OPTIONAL);
   expectVersion(map["v"], "manifest");
-  expectNoLostText(map, "manifest");
   expectOneOf(map["op"], "manifest.op", OPERATIONS);
   expectBytes(map["local"], "manifest.local", 16);
   if (map["replaces"] !== undefined) expectBytes(map["replaces"], "manifest.replaces", 32);

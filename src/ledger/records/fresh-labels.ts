@@ -1,10 +1,11 @@
 import type { Labeller } from "../../consent/labels/labeller.ts";
 import type { ResourceLabels } from "../../consent/model/resource.ts";
-import { readResource } from "../../fhir/bundle.ts";
+import { readSteps } from "../../fhir/bundle.ts";
 import type { Addressable } from "../../fhir/references.ts";
 import type { FhirResource } from "../../fhir/resource.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
-import { findVersions } from "./label-context.ts";
+import { bySlices } from "../../loop/give-turn.ts";
+import { findVersions, labelBySlices } from "./label-context.ts";
 import type { CurrentRecord } from "./current-record.ts";
 import { isNormal, isOwn, uniteLabels } from "../../consent/labels/unite-labels.ts";
 
@@ -30,7 +31,7 @@ export async function freshLabels(
 ): Promise<ResourceLabels | null> {
   const { labeller, former } = options;
   const { labels: current } = record;
-  const { resource } = readResource(await options.textOf(record.head));
+  const { resource } = await bySlices(readSteps(await options.textOf(record.head)));
   const judge = async (by: Labeller): Promise<ResourceLabels | null> =>
     besideAttachments(
       await labelAmong(record, resource, by, options),
@@ -76,7 +77,7 @@ async function labelAmong(
   const home = new Map<object, Addressable>([[resource, addressOf(record) ?? { resource }]]);
   for (;;) {
     const wanted = new Set<AddressedRecord>();
-    const labels = labeller.label(resource, {
+    const labels = await labelBySlices(labeller, resource, {
       resolve(reference, from) {
         const named = find(reference, home.get(from) ?? { resource });
         const missing = named.filter((one) => !loaded.has(one.record));
@@ -86,7 +87,7 @@ async function labelAmong(
     });
     if (wanted.size === 0 || loaded.size > MAX_FOUND) return labels;
     for (const one of wanted) {
-      const target = readResource(await textOf(one.record.head)).resource;
+      const { resource: target } = await bySlices(readSteps(await textOf(one.record.head)));
       loaded.set(one.record, target);
       home.set(target, one);
     }

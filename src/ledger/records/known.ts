@@ -1,3 +1,4 @@
+import { giveTurn } from "../../loop/give-turn.ts";
 import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { encode } from "../../codec/dag-cbor.ts";
@@ -59,6 +60,7 @@ export async function sortIncoming<T extends Incoming>(
   const repeated: T[] = [];
   const before = new Map<string, Uint8Array[]>();
   for (const one of incoming) {
+    await giveTurn();
     const person = toHex(one.subject.local);
     if (one.manifest.resource?.id !== undefined || one.manifest.fullUrl !== undefined) {
       const name = `${person} ${nameOf(one.manifest)}`;

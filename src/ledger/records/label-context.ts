@@ -1,8 +1,20 @@
 import { appendTo } from "../../bytes/lists.ts";
-import type { LabelOptions } from "../../consent/labels/labeller.ts";
+import { type Labeller, type LabelOptions, labelStepsOf } from "../../consent/labels/labeller.ts";
+import type { ResourceLabels } from "../../consent/model/resource.ts";
 import type { BundleReading, BundleResource } from "../../fhir/bundle.ts";
 import { type Addressable, referenceResolver } from "../../fhir/references.ts";
 import type { FhirResource } from "../../fhir/resource.ts";
+import { bySlices } from "../../loop/give-turn.ts";
+
+/** Labels a resource, by slices where the labeller is one of this library. */
+export async function labelBySlices(
+  labeller: Pick<Labeller, "label">,
+  resource: FhirResource,
+  options: LabelOptions = {},
+): Promise<ResourceLabels | null> {
+  const steps = labelStepsOf(labeller, resource, options);
+  return steps === undefined ? labeller.label(resource, options) : bySlices(steps);
+}
 
 /**
  * What a bundle tells of each of its resources: what their references name, by the server of the

@@ -1,11 +1,13 @@
 import { toHex } from "../../bytes/hex.ts";
-import { prepareFields } from "../../envelope/disclosed.ts";
+import type { Steps } from "../../bytes/steps.ts";
+import { preparedSteps } from "../../envelope/disclosed.ts";
 import { decodeSignedHeader } from "../../envelope/header.ts";
 import { wipeKeys } from "../../envelope/keys.ts";
 import type { OpenOptions } from "../../envelope/open.ts";
 import type { PartContent } from "../../envelope/seal.ts";
 import { EncodingError, InputError, StorageError } from "../../errors.ts";
-import { splitFields } from "../../fhir/fields.ts";
+import { fieldSteps } from "../../fhir/fields.ts";
+import { bySlices } from "../../loop/give-turn.ts";
 import {
   attachmentPart,
   attachmentsOf,
@@ -17,7 +19,7 @@ import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { openingOfOwn, openOwn } from "../entries/own-envelope.ts";
 import type { LedgerContext } from "../context.ts";
 import { sealEntry, type SealedEntry } from "../entries/filing.ts";
-import { encodeManifest, manifestAbout, type Manifest } from "../entries/manifest.ts";
+import { manifestAbout, manifestSteps, type Manifest } from "../entries/manifest.ts";
 import type { CurrentRecord } from "./current-record.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import type { Upload, Uploads } from "./uploads.ts";
@@ -60,7 +62,7 @@ export interface RecordContents {
   ): Promise<T>;
   /**
    * Says whether {@link RecordContents.seal} would take them, so that many can be asked before the
-   * first is filed.
+   * first is filed; by steps.
    *
    * @returns the manifest's bytes, but for whom it is about
    * @throws {InputError} `ERR_INPUT_TOO_LARGE` or `ERR_INPUT_INVALID`
@@ -69,7 +71,7 @@ export interface RecordContents {
     manifest: ManifestOf,
     content: Pick<RecordContent, "text" | "fields">,
     path: string,
-  ): Uint8Array;
+  ): Steps<Uint8Array>;
   /** Seals a record's entry; where its content was prepared, with the manifest of then. */
   seal(subject: Subject, manifest: ManifestOf, content?: RecordContent): Promise<SealedEntry>;
   /**
@@ -122,7 +124,9 @@ export function createRecordContents(
         manifest: full,
         ...(draft === undefined ? {} : { encoded: manifestAbout(draft, local) }),
         subjectKey,
-        ...(content === undefined ? { parts: [] } : partsOf(content, context.random)),
+        ...(content === undefined
+          ? { parts: [] }
+          : await bySlices(partsOf(content, context.random))),
       }));
     catalogue.remember(sealed);
     return sealed;
@@ -176,7 +180,7 @@ export function createRecordContents(
     async prepare(subject, manifest, content, work) {
       const { attachments, onProgress, signal } = content;
       if (attachments.length === 0) return work(content);
-      const { parts, disclosed } = partsOf(content, context.random);
+      const { parts, disclosed } = await bySlices(partsOf(content, context.random));
       const upload = await uploads.begin({
         manifest: {
           v: 1,
@@ -197,10 +201,10 @@ export function createRecordContents(
         return work({ ...content, upload });
       });
     },
-    assertSealable(manifest, content, path) {
+    *assertSealable(manifest, content, path) {
       try {
-        const draft = encodeManifest({ v: 1, local: new Uint8Array(16), ...manifest });
-        if (content.fields === true) partsOf(content, (length) => new Uint8Array(length));
+        const draft = yield* manifestSteps({ v: 1, local: new Uint8Array(16), ...manifest });
+        if (content.fields === true) yield* partsOf(content, (length) => new Uint8Array(length));
         return draft;
       } catch (cause) {
         if (!(cause instanceof EncodingError) && !(cause instanceof InputError)) throw cause;
@@ -247,12 +251,12 @@ export function createRecordContents(
 }
 
 /** The parts of a record that are held in memory, but for the manifest. */
-function partsOf(
+function* partsOf(
   { text, fields = false }: Pick<RecordContent, "text" | "fields">,
   random: (length: number) => Uint8Array,
-): { readonly parts: readonly PartContent[]; readonly disclosed?: Uint8Array } {
+): Steps<{ readonly parts: readonly PartContent[]; readonly disclosed?: Uint8Array }> {
   const content = { id: "content", bytes: text };
   if (!fields) return { parts: [content] };
-  const { part, disclosed } = prepareFields(splitFields(text), random);
+  const { part, disclosed } = yield* preparedSteps(yield* fieldSteps(text), random);
   return { parts: [content, part], disclosed };
 }

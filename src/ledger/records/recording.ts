@@ -6,12 +6,11 @@ import type { ResourceLabels } from "../../consent/model/resource.ts";
 import { InputError, StorageError } from "../../errors.ts";
 import {
   bundleSteps,
-  readResource,
   readSteps,
   type BundleProblem,
   type ResourceText,
 } from "../../fhir/bundle.ts";
-import { describeResource } from "../../fhir/manifest.ts";
+import { describeSteps } from "../../fhir/manifest.ts";
 import type { FhirResource } from "../../fhir/resource.ts";
 import { bySlices, giveTurn } from "../../loop/give-turn.ts";
 import { findPersons } from "./bundle-persons.ts";
@@ -28,7 +27,7 @@ import {
   type SealedEntry,
 } from "../entries/filing.ts";
 import { sortIncoming, type KnownRecord } from "./known.ts";
-import { labelsWithin } from "./label-context.ts";
+import { labelBySlices, labelsWithin } from "./label-context.ts";
 import { MAX_URL, type Manifest } from "../entries/manifest.ts";
 import type { RecordContent, RecordContents, UploadProgress } from "./record-content.ts";
 import { currentRecords, giveRecord, type CurrentRecord } from "./current-record.ts";
@@ -228,18 +227,23 @@ export function createRecording(options: {
 }): Recording {
   const { catalogue, filing, subjects, labeller, turns, contents, abandon, now } = options;
 
-  function manifestOf(
+  async function manifestOf(
     { resource }: ResourceText,
     labels: ResourceLabels | null | undefined,
     within: LabelOptions = {},
-  ): Pick<Manifest, "mediaType" | "resource" | "fullUrl"> & {
-    readonly labels: ResourceLabels | null;
-  } {
+  ): Promise<ToFile["manifest"]> {
     return {
       mediaType: FHIR_JSON,
-      resource: describeResource(resource),
-      labels: labels === undefined ? labeller.label(resource, within) : labels,
+      resource: await bySlices(describeSteps(resource)),
+      labels: labels === undefined ? await labelBySlices(labeller, resource, within) : labels,
     };
+  }
+
+  /** The labeller's labels for a record's newest content. */
+  async function labelsOf(head: CatalogueItem): Promise<ResourceLabels | null> {
+    const { resource } = await bySlices(readSteps(await contents.textOf(head)));
+    const labels = await labelBySlices(labeller, resource);
+    return besideAttachments(labels, head.manifest.attachments);
   }
 
   /** Takes in what was filed, now or later: what is recorded is acknowledged whatever comes of it. */
@@ -352,11 +356,7 @@ export function createRecording(options: {
   ): Promise<ResourceLabels | null> {
     const { head, labels: current } = record;
     if (current?.stamp != null && isOwn(current.stamp, labeller)) return fresh;
-    const former = besideAttachments(
-      labeller.label(readResource(await contents.textOf(head)).resource),
-      head.manifest.attachments,
-    );
-    return uniteLabels(fresh, current, former, labeller);
+    return uniteLabels(fresh, current, await labelsOf(head), labeller);
   }
 
   /** Files a record's content under another person, and ends it where it was. */
@@ -405,10 +405,7 @@ export function createRecording(options: {
   /** The labeller's labels; what somebody found who left open what else there is stays. */
   async function labellersOwn(record: LivingRecord): Promise<ResourceLabels | null> {
     if (record.labels !== null && record.labels.stamp === null) return freshLabelsOf(record);
-    return besideAttachments(
-      labeller.label(readResource(await contents.textOf(record.head)).resource),
-      record.head.manifest.attachments,
-    );
+    return labelsOf(record.head);
   }
 
   /** Files a correction of a record that is there. */
@@ -454,7 +451,7 @@ export function createRecording(options: {
       if (attachments !== undefined) assertAttachments(attachments);
       const text = await bySlices(readSteps(input));
       await assertAbout(subject, text.resource, { subjects, now: now() });
-      const manifest = manifestOf(text, labels);
+      const manifest = await manifestOf(text, labels);
       const given = labels === undefined ? besideAttachments(manifest.labels, attachments) : labels;
       const create = { op: "create", ...manifest, labels: given } as const;
       const all = { text: text.text, ...how, attachments: attachments ?? [] };
@@ -471,7 +468,7 @@ export function createRecording(options: {
       const text = await bySlices(readSteps(input));
       const before = await find(id);
       await assertAbout(before.subject, text.resource, { subjects, now: now() });
-      const manifest = manifestOf(text, labels);
+      const manifest = await manifestOf(text, labels);
       const content = { text: text.text, ...how };
       const amended = (record: LivingRecord) =>
         corrected(record, before.subject, { ...manifest, given: labels, attachments });
@@ -497,11 +494,12 @@ export function createRecording(options: {
       for (const { index, resource, text, patients, fullUrl = "" } of bundle.resources) {
         if (patients.length !== 1) continue;
         const address = fullUrl === "" || fullUrl.length > MAX_URL ? {} : { fullUrl };
-        const manifest = { ...manifestOf({ resource, text }, undefined, within), ...address };
+        const described = await manifestOf({ resource, text }, undefined, within);
+        const manifest = { ...described, ...address };
         // Before anything is written: one that cannot be recorded must not leave others half recorded.
         const path = `Bundle.entry[${index}].resource`;
         const create = { op: "create", ...manifest } as const;
-        const draft = contents.assertSealable(create, { text, fields }, path);
+        const draft = await bySlices(contents.assertSealable(create, { text, fields }, path));
         manifests.set(index, { manifest, draft });
         await giveTurn();
         signal?.throwIfAborted();

@@ -1,9 +1,10 @@
 import { equalBytes } from "../../bytes/compare.ts";
 import { InputError } from "../../errors.ts";
 import { patientIdentifiers } from "../../fhir/identifier.ts";
-import { type BundlePatient, resolvePatients } from "../../fhir/patients.ts";
+import { type BundlePatient, patientSteps } from "../../fhir/patients.ts";
 import type { Addressable } from "../../fhir/references.ts";
 import { type FhirResource, isObject, list, text } from "../../fhir/resource.ts";
+import { bySlices } from "../../loop/give-turn.ts";
 import type { PersonIdentifier } from "../index/rows.ts";
 import { isIdentifier, type Subject, type Subjects } from "../entries/subjects.ts";
 
@@ -67,7 +68,7 @@ export async function assertAbout(
   resource: FhirResource,
   comparison: Comparison,
 ): Promise<void> {
-  const { patients, about } = resolvePatients(entriesOf(resource), comparison.now);
+  const { patients, about } = await bySlices(patientSteps(entriesOf(resource), comparison.now));
   if (new Set(about.flat()).size > 1) {
     throw new InputError("ERR_INPUT_INVALID", "the resource is about several patients");
   }

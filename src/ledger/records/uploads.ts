@@ -6,11 +6,12 @@ import { untilAborted } from "../../envelope/byte-source.ts";
 import type { PartStream } from "../../envelope/seal-stream.ts";
 import { sealStream } from "../../envelope/seal-stream.ts";
 import { StorageError } from "../../errors.ts";
+import { bySlices } from "../../loop/give-turn.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import type { StateChange } from "../../storage/types.ts";
 import type { LedgerContext } from "../context.ts";
 import { entryOf, isCertainlyNotWritten, type SealedEntry } from "../entries/filing.ts";
-import { encodeManifest, type Manifest } from "../entries/manifest.ts";
+import { manifestSteps, type Manifest } from "../entries/manifest.ts";
 
 /** What an upload seals. */
 export interface UploadOptions {
@@ -163,7 +164,7 @@ export function createUploads(context: LedgerContext, lane: number | undefined):
       const { signal } = options;
       const id = random(16);
       const blocks = blocksPrefix(id);
-      const encoded = encodeManifest(manifest);
+      const encoded = await bySlices(manifestSteps(manifest));
       const given = parts.map(({ id: part, source }) => ({
         id: part,
         source: signal === undefined ? source : untilAborted(source, signal),

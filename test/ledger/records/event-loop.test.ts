@@ -1,4 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { createLabeller, labelStepsOf } from "../../../src/consent/labels/labeller.ts";
+import { describeSteps } from "../../../src/fhir/manifest.ts";
 import { MRN, observation } from "../../support/hospital.ts";
 import { ward } from "../../support/ward.ts";
 import { bytesFor } from "../../support/ledger.ts";
@@ -104,5 +106,57 @@ describe("recordBundle and the event loop", () => {
     const { recorded } = await recording;
     const text = new TextDecoder().decode(await hl.read(recorded[79]!.id));
     expect(new TextDecoder().decode(before)).toContain(text);
+  });
+});
+
+describe("one large resource and the event loop", () => {
+  const COUNT = 20_000;
+
+  it.each([
+    ["is described", describeSteps],
+    ["is labelled", (resource: never) => labelStepsOf(createLabeller(), resource)!],
+  ] as const)("%s some thousand values at a time", (_, stepsOf) => {
+    // Counts the components that are looked at between two pauses.
+    let looked = 0;
+    let most = 0;
+    let total = 0;
+    const component = Array.from({ length: COUNT }, () => ({
+      get valueInteger() {
+        looked++;
+        return 1;
+      },
+    }));
+    const resource = { ...(JSON.parse(observation("large")) as object), component };
+    const steps = stepsOf(resource as never);
+    for (let done: boolean | undefined = false; done !== true;) {
+      ({ done } = steps.next());
+      most = Math.max(most, looked);
+      total += looked;
+      looked = 0;
+    }
+    expect(total).toBeGreaterThanOrEqual(COUNT);
+    expect(most).toBeLessThan(4096);
+  });
+
+  it("is labelled by the function that a labeller has in place of another's", () => {
+    const label = () => null;
+    expect(labelStepsOf({ ...createLabeller(), label }, {})).toBeUndefined();
+  });
+
+  it("has its contained resources looked up once, however many name them", async () => {
+    const { hl, me } = await ward();
+    let looked = 0;
+    const contained = Array.from({ length: 3000 }, (_, i) => ({
+      resourceType: "Observation",
+      get id() {
+        looked++;
+        return `c${i}`;
+      },
+    }));
+    const hasMember = contained.map((_, i) => ({ reference: `#c${i}` }));
+    createLabeller().label({ resourceType: "Observation", contained, hasMember });
+    expect(looked).toBeLessThan(10 * 3000);
+    const text = { ...(JSON.parse(observation("many")) as object), hasMember };
+    expect(await hl.record(me, JSON.stringify(text))).toHaveProperty("id");
   });
 });

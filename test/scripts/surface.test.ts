@@ -93,10 +93,10 @@ describe("surface.mjs", () => {
   });
 
   it("refuses names that hide or mean two things, even where they were written down", () => {
-    append("src/index.ts", "export const parseInt = 1;\nexport interface RegExp {}\n");
+    append("src/index.ts", "export const parseInt = 1;\nexport interface PromiseLike {}\n");
     append("src/tools/index.ts", "export const decode = 1;\nexport const double = 2;\n");
     const problems = [
-      "pkg: RegExp hides a global of the platform",
+      "pkg: PromiseLike hides a global of the platform",
       "pkg: parseInt hides a global of the platform",
       "pkg/tools: decode does not say what it works on",
       "double is one thing in pkg and another in pkg/tools",

@@ -1,6 +1,6 @@
 // @ts-check
 // The shortest whole round: record, consent, ask, explain, audit. Everything in memory.
-import { describeMember, encodeGenesis, memoryKeys, openLedger } from "healthledger";
+import { createGenesis, memoryKeys, openLedger } from "healthledger";
 import { explain } from "healthledger/consent";
 import { memoryStorage } from "healthledger/storage/memory";
 
@@ -15,31 +15,9 @@ async function organisation() {
 
 const hospitalA = await organisation();
 const hospitalB = await organisation();
-const nonce = crypto.getRandomValues(new Uint8Array(32));
-/** @param {import("healthledger").KeyStore} keys */
-const member = (keys) =>
-  describeMember(
-    {
-      sign: [keys.signer()],
-      checkpoint: [keys.signer("checkpoint")],
-      agree: [keys.agreement()],
-    },
-    ["custodian", "sequencer"],
-    nonce,
-  );
-const nobody = { required: 0, keys: [] };
-const genesis = encodeGenesis({
-  v: 1,
+const genesis = await createGenesis({
   origin: "history.example/first-lines",
-  nonce,
-  members: [await member(hospitalA), await member(hospitalB)],
-  threshold: 2,
-  maxDrift: 60_000,
-  maxTxAge: 600_000,
-  checkpointKeys: [hospitalA.signer("checkpoint").publicKey],
-  cosignaturePolicy: { validators: nobody, witnesses: nobody },
-  kinds: [],
-  contracts: [],
+  members: [{ keys: hospitalA }, { keys: hospitalB }],
 });
 
 const hl = await openLedger({ storage: memoryStorage(), keys: hospitalA, genesis });

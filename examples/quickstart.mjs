@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { describeMember, encodeGenesis, openLedger, verifyExport } from "healthledger";
+import { createGenesis, openLedger, verifyExport } from "healthledger";
 import { cidOf, DAG_CBOR, verifyBlocks } from "healthledger/chain";
 import {
   createLabeller,
@@ -57,35 +57,13 @@ async function genesisAt(path, orgs) {
   } catch (error) {
     if (/** @type {NodeJS.ErrnoException} */ (error).code !== "ENOENT") throw error;
   }
-  const nonce = crypto.getRandomValues(new Uint8Array(32));
-  /** @param {any} keys @param {import("healthledger").Role[]} roles */
-  const member = (keys, roles) =>
-    describeMember(
-      {
-        sign: [keys.signer()],
-        checkpoint: [keys.signer("checkpoint")],
-        agree: [keys.agreement()],
-      },
-      roles,
-      nonce,
-    );
-  const none = { required: 0, keys: [] };
-  const genesis = encodeGenesis({
-    v: 1,
+  const genesis = await createGenesis({
     origin: "history.example/quickstart",
-    nonce,
     members: [
-      await member(orgs["hospitalA"], ["custodian", "sequencer"]),
-      await member(orgs["hospitalB"], ["custodian", "sequencer"]),
-      await member(orgs["institute"], ["auditor"]),
+      { keys: orgs["hospitalA"] },
+      { keys: orgs["hospitalB"] },
+      { keys: orgs["institute"], roles: ["auditor"] },
     ],
-    threshold: 2,
-    maxDrift: 60_000,
-    maxTxAge: 600_000,
-    checkpointKeys: [orgs["hospitalA"].signer("checkpoint").publicKey],
-    cosignaturePolicy: { validators: none, witnesses: none },
-    kinds: [],
-    contracts: [],
   });
   await writeFile(path, genesis);
   return { genesis, founded: true };

@@ -1,4 +1,3 @@
-export { encodeGenesis, type Genesis } from "./block/genesis.ts";
 export type { MemberDescription, Role } from "./block/member.ts";
 export {
   copyLedger,
@@ -7,7 +6,7 @@ export {
   type CopyProgress,
 } from "./chain/copy-ledger.ts";
 export { verifyExport, type VerifyExportOptions, type VerifyExportResult } from "./chain/export.ts";
-export { describeMember, type MemberKeys } from "./chain/founding.ts";
+export { decodeMember, describeMember, encodeMember, type MemberKeys } from "./chain/founding.ts";
 export { TransactionRefused } from "./chain/submission.ts";
 export { type Trust, trustFromGenesis } from "./chain/trust.ts";
 export {
@@ -39,13 +38,25 @@ export {
 } from "./identity/key-store.ts";
 export { memoryShardKeys, type ShardKeys } from "./identity/shard-keys.ts";
 export type { SignedHeads } from "./identity/signed-heads.ts";
-export { memorySigner, type MemorySignerOptions, type Signer } from "./identity/signer.ts";
+export {
+  generateSigner,
+  type GenerateSignerOptions,
+  memorySigner,
+  type MemorySignerOptions,
+  type Signer,
+} from "./identity/signer.ts";
 export {
   type WebCryptoKey,
   type WebCryptoKeyPair,
   webcryptoSigner,
   type WebcryptoSignerOptions,
 } from "./identity/webcrypto-signer.ts";
+export {
+  type Cosigners,
+  createGenesis,
+  type CreateGenesisOptions,
+  type FoundingMember,
+} from "./ledger/create-genesis.ts";
 export type { AttestedKey } from "./ledger/consents/attested-key.ts";
 export type { Evidence, WitnessOptions } from "./ledger/consents/evidence.ts";
 export type {

@@ -30,7 +30,7 @@ export async function foundWith(signer, agreement) {
     ["custodian", "sequencer"],
     nonce,
   );
-  const genesis = hl.encodeGenesis({
+  const genesis = hlChain.encodeGenesis({
     v: 1,
     origin: "bench.example/ledger",
     nonce,

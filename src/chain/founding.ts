@@ -1,7 +1,9 @@
 import type { CID } from "multiformats/cid";
 import { possessionInput } from "../block/entry.ts";
 import type { KeyAlg, KeyDescription } from "../block/key.ts";
-import { sortRoles, type MemberDescription, type Role } from "../block/member.ts";
+import { expectMember, sortRoles, type MemberDescription, type Role } from "../block/member.ts";
+import { decode, encode } from "../codec/dag-cbor.ts";
+import type { KeyStore } from "../identity/key-store.ts";
 import { provePossession, type Signer } from "../identity/signer.ts";
 
 /** The keys that a member brings into a ledger. */
@@ -17,14 +19,17 @@ export interface MemberKeys {
 /**
  * Describes a member for a genesis record or a `member` entry, proving possession of its keys.
  *
+ * @param own - a key store, all keys of which that are in use are described; or signers and public
+ *   keys
  * @param context - the ledger's id, or the nonce of the genesis record that is being made
  * @throws {RangeError} without a signing key
  */
 export async function describeMember(
-  keys: MemberKeys,
+  own: KeyStore | MemberKeys,
   roles: Iterable<Role>,
   context: CID | Uint8Array,
 ): Promise<MemberDescription> {
+  const keys = "list" in own ? keysInUse(own) : own;
   const first = keys.sign[0];
   if (first === undefined) throw new RangeError("a member needs a signing key");
   const { actor } = first;
@@ -40,4 +45,35 @@ export async function describeMember(
     described.push({ use: "agree", alg, pub: publicKey });
   }
   return { actor, roles: sortRoles(roles), keys: described };
+}
+
+/** The keys of a store that are in use, oldest first; of its own actor where it holds several. */
+function keysInUse(store: KeyStore): MemberKeys {
+  const inUse = store.list().filter(({ retired }) => !retired);
+  const actor = inUse.find(({ use }) => use === "sign")?.actor;
+  const signers = (use: "sign" | "checkpoint" | "recovery"): readonly Signer[] =>
+    inUse
+      .filter((info) => info.use === use && info.actor === actor)
+      .map(({ key }) => store.signer(key));
+  return {
+    sign: signers("sign"),
+    checkpoint: signers("checkpoint"),
+    recovery: signers("recovery"),
+    agree: inUse.filter(({ use }) => use === "agree"),
+  };
+}
+
+/** Writes a member's description, to be sent to the organisation that founds the ledger. */
+export function encodeMember(member: MemberDescription): Uint8Array {
+  return encode(member);
+}
+
+/**
+ * Reads what {@link encodeMember} wrote. Its proofs of possession are checked where it is used.
+ *
+ * @throws {EncodingError} when it is not a member's description; hostile bytes are refused within
+ *   fixed bounds
+ */
+export function decodeMember(bytes: Uint8Array): MemberDescription {
+  return expectMember(decode(bytes, { maxBytes: 65_536, maxDepth: 8, maxItems: 512 }), "member");
 }

@@ -1,4 +1,4 @@
-import { ed25519PublicKey, ed25519Sign, p256PublicKey, p256Sign } from "#crypto";
+import { ed25519PublicKey, ed25519Sign, p256PublicKey, p256Sign, randomBytes } from "#crypto";
 import { assertBytes } from "../bytes/guards.ts";
 import { toLowS } from "../crypto/low-s.ts";
 import { signingInput, type SignatureAlg, type SigningDomain } from "../crypto/signing-input.ts";
@@ -70,6 +70,27 @@ export interface MemorySignerOptions {
 export function memorySigner(options: MemorySignerOptions): Signer {
   assertBytes(options.secret, "secret", 32);
   return borrowingSigner(options.alg, options.secret.slice(), options.actor);
+}
+
+/** Options of {@link generateSigner}. */
+export interface GenerateSignerOptions {
+  /** Default Ed25519. */
+  readonly alg?: SignatureAlg;
+  /** The actor's name, when this is not the key it was made from. */
+  readonly actor?: string;
+  /** Random bytes of a length. Default: the platform's. */
+  readonly random?: (length: number) => Uint8Array;
+}
+
+/**
+ * Makes a fresh signing key that lives in memory only and is gone with the process: for a patient's
+ * key in a test, or a short-lived one. Keys that must last belong into a key store.
+ *
+ * @throws {SignatureError} `ERR_SIGNATURE_ALGORITHM` for an unknown algorithm
+ */
+export function generateSigner(options: GenerateSignerOptions = {}): Signer {
+  const { alg = "Ed25519", actor, random = randomBytes } = options;
+  return memorySigner({ alg, secret: random(32), ...(actor === undefined ? {} : { actor }) });
 }
 
 /** Signs with a secret that stays its caller's: for stores, which wipe their keys on close. */

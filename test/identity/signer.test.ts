@@ -4,7 +4,13 @@ import { fromHex, toHex } from "../../src/bytes/hex.ts";
 import { verifySignature } from "../../src/crypto/sign.ts";
 import { SignatureError } from "../../src/errors.ts";
 import { parseActor } from "../../src/identity/actor.ts";
-import { memorySigner, provePossession, signWith, type Signer } from "../../src/identity/signer.ts";
+import {
+  generateSigner,
+  memorySigner,
+  provePossession,
+  signWith,
+  type Signer,
+} from "../../src/identity/signer.ts";
 import { webcryptoSigner } from "../../src/identity/webcrypto-signer.ts";
 
 const secret = new Uint8Array(32).fill(1);
@@ -113,5 +119,39 @@ describe("webcryptoSigner", () => {
     await expect(webcryptoSigner({ keyPair })).rejects.toMatchObject({
       code: "ERR_SIGNATURE_ALGORITHM",
     });
+  });
+});
+
+describe("generateSigner", () => {
+  it("makes an Ed25519 key that is named after itself, another each time", async () => {
+    const [one, two] = [generateSigner(), generateSigner()];
+    expect(await verifies(one)).toBe(true);
+    expect(parseActor(one.actor)).toEqual({ alg: "Ed25519", publicKey: one.publicKey });
+    expect(one.actor).not.toBe(two.actor);
+  });
+
+  it("makes an ES256 key, for another actor too", async () => {
+    const { actor } = generateSigner();
+    const signer = generateSigner({ alg: "ES256", actor });
+    expect(await verifies(signer)).toBe(true);
+    expect(signer.actor).toBe(actor);
+    expect(signer.publicKey).toHaveLength(33);
+  });
+
+  it("takes its secret from the source that is given", () => {
+    const asked: number[] = [];
+    const random = (length: number): Uint8Array => {
+      asked.push(length);
+      return secret.slice();
+    };
+    const { publicKey } = memorySigner({ alg: "Ed25519", secret });
+    expect(generateSigner({ random }).publicKey).toEqual(publicKey);
+    expect(asked).toEqual([32]);
+    expect(() => generateSigner({ random: (length) => new Uint8Array(length - 1) })).toThrow(
+      RangeError,
+    );
+    expect(() => generateSigner({ alg: "RS256" as never })).toThrow(
+      expect.objectContaining({ code: "ERR_SIGNATURE_ALGORITHM" }),
+    );
   });
 });

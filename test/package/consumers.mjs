@@ -36,25 +36,12 @@ function firstProgram(root) {
 
 /** Founds a ledger in memory, records and reads. Ends with `count`, the records that are there. */
 const ROUND = `
-import { describeMember, encodeGenesis, memoryKeys, openLedger } from "healthledger";
+import { createGenesis, memoryKeys, openLedger } from "healthledger";
 import { memoryStorage } from "healthledger/storage/memory";
 export async function round() {
   const keys = memoryKeys();
   for (const use of ["sign", "checkpoint", "agree"]) await keys.generate({ use });
-  const nonce = crypto.getRandomValues(new Uint8Array(32));
-  const none = { required: 0, keys: [] };
-  const own = {
-    sign: [keys.signer()],
-    checkpoint: [keys.signer("checkpoint")],
-    agree: [keys.agreement()],
-  };
-  const member = await describeMember(own, ["custodian", "sequencer"], nonce);
-  const genesis = encodeGenesis({
-    ...{ v: 1, origin: "consumer.example/ledger", nonce, members: [member], threshold: 1 },
-    checkpointKeys: [keys.signer("checkpoint").publicKey],
-    cosignaturePolicy: { validators: none, witnesses: none },
-    ...{ maxDrift: 60_000, maxTxAge: 600_000, kinds: [], contracts: [] },
-  });
+  const genesis = await createGenesis({ origin: "consumer.example/ledger", members: [{ keys }] });
   const hl = await openLedger({ storage: memoryStorage(), keys, genesis });
   const person = await hl.ensureSubject({ system: "urn:oid:1.2.3", value: "1" });
   const observation = { resourceType: "Observation", id: "o", status: "final", code: { text: "x" } };

@@ -1,0 +1,153 @@
+import { randomBytes } from "#crypto";
+import { assertBytes } from "../bytes/guards.ts";
+import { encodeGenesis, type Genesis } from "../block/genesis.ts";
+import { MAX_APPROVALS } from "../block/limits.ts";
+import type { MemberDescription, Role } from "../block/member.ts";
+import type { LedgerPolicy, Quorum } from "../block/policy.ts";
+import { describeMember, type MemberKeys } from "../chain/founding.ts";
+import { genesisState } from "../chain/genesis-state.ts";
+import { ChainError } from "../errors.ts";
+import type { KeyStore } from "../identity/key-store.ts";
+
+/** A member whose keys this process holds. */
+export interface FoundingMember {
+  /**
+   * A key store, all keys of which that are in use are announced; or signers and public keys, for
+   * instance of an HSM.
+   */
+  readonly keys: KeyStore | MemberKeys;
+  /** Default: `custodian` and `sequencer`, who keeps records and may write to the ledger. */
+  readonly roles?: readonly Role[];
+}
+
+/** Parties whose keys cosign checkpoints, and how many of them must. */
+export interface Cosigners {
+  readonly of: readonly {
+    /** Name on the cosignature, like `witness.example.org/1`. */
+    readonly name: string;
+    /** Ed25519, 32 bytes. */
+    readonly publicKey: Uint8Array;
+  }[];
+  /** Default: more than half, so that two histories cannot both have enough. */
+  readonly required?: number;
+}
+
+/** Options of {@link createGenesis}. */
+export interface CreateGenesisOptions {
+  /** Name on the ledger's checkpoints, like `history.example.org/2026`. */
+  readonly origin: string;
+  /**
+   * The founders: those whose keys are at hand, and the descriptions that other organisations made
+   * with `describeMember` for this {@link nonce}.
+   */
+  readonly members: readonly (FoundingMember | MemberDescription)[];
+  /** Distinct members that must approve a change of members or rules. Default: more than half. */
+  readonly threshold?: number;
+  /**
+   * Who must cosign a checkpoint before it counts. Validators ran every rule; witnesses attest that
+   * one history extends the other. Default `"none"`: a single organisation that orders blocks could
+   * then show two histories to two readers, and is convicted only when they compare.
+   */
+  readonly cosignatures?:
+    "none" | { readonly validators?: Cosigners; readonly witnesses?: Cosigners };
+  /** Ed25519 keys that sign checkpoints. Default: every checkpoint key of members that order blocks. */
+  readonly checkpointKeys?: readonly Uint8Array[];
+  /** How far a clock may be ahead, in ms. Default one minute. */
+  readonly maxDrift?: number;
+  /** How long a signed transaction may wait for its block, in ms. Default ten minutes. */
+  readonly maxTxAge?: number;
+  /** Kinds of entries beyond the built-in ones. Default: none. */
+  readonly kinds?: LedgerPolicy["kinds"];
+  /** Contracts of the ledger. Default: none. */
+  readonly contracts?: LedgerPolicy["contracts"];
+  /**
+   * 32 random bytes that keep two ledgers of the same founders apart. Default: fresh ones; needed
+   * where another organisation describes itself beforehand.
+   */
+  readonly nonce?: Uint8Array;
+}
+
+const OPTIONS: Readonly<Record<keyof CreateGenesisOptions, true>> = {
+  origin: true,
+  members: true,
+  threshold: true,
+  cosignatures: true,
+  checkpointKeys: true,
+  maxDrift: true,
+  maxTxAge: true,
+  kinds: true,
+  contracts: true,
+  nonce: true,
+};
+
+/** Roles of a member for whom none are named. */
+const DEFAULT_ROLES: readonly Role[] = ["custodian", "sequencer"];
+
+/**
+ * Makes the record that founds a ledger, with proof that each member holds the keys it announces.
+ * The record's CID names the ledger: every member opens its ledger with these very bytes.
+ *
+ * @returns the genesis record, for `openLedger`
+ * @throws {TypeError} for an unknown option
+ * @throws {ChainError} `ERR_CHAIN_GENESIS` when the record would contradict itself, a custodian has
+ *   no agreement key, or a description does not prove possession of its keys for this nonce
+ * @throws {EncodingError} when a field is not of its form
+ */
+export async function createGenesis(options: CreateGenesisOptions): Promise<Uint8Array> {
+  for (const name of Object.keys(options)) {
+    if (!Object.hasOwn(OPTIONS, name)) throw new TypeError(`createGenesis has no option ${name}`);
+  }
+  const nonce = options.nonce === undefined ? randomBytes(32) : options.nonce.slice();
+  assertBytes(nonce, "nonce", 32);
+  const members: MemberDescription[] = [];
+  for (const member of options.members) {
+    members.push(
+      "actor" in member
+        ? member
+        : await describeMember(member.keys, member.roles ?? DEFAULT_ROLES, nonce),
+    );
+  }
+  for (const { roles, keys } of members) {
+    if (roles.includes("custodian") && !keys.some(({ use }) => use === "agree")) {
+      throw new ChainError("ERR_CHAIN_GENESIS", "a custodian needs an agreement key");
+    }
+  }
+  const { cosignatures = "none" } = options;
+  const groups = cosignatures === "none" ? {} : cosignatures;
+  const genesis: Genesis = {
+    v: 1,
+    origin: options.origin,
+    nonce,
+    members,
+    // No change carries more approvals than that.
+    threshold: options.threshold ?? Math.min(moreThanHalf(members.length), MAX_APPROVALS),
+    checkpointKeys: options.checkpointKeys ?? checkpointKeysOf(members),
+    cosignaturePolicy: {
+      validators: quorumOf(groups.validators),
+      witnesses: quorumOf(groups.witnesses),
+    },
+    maxDrift: options.maxDrift ?? 60_000,
+    maxTxAge: options.maxTxAge ?? 600_000,
+    kinds: options.kinds ?? [],
+    contracts: options.contracts ?? [],
+  };
+  const bytes = encodeGenesis(genesis);
+  // Checks the proofs of possession, as everyone who opens the ledger does.
+  genesisState(genesis);
+  return bytes;
+}
+
+const moreThanHalf = (count: number): number => Math.floor(count / 2) + 1;
+
+function checkpointKeysOf(members: readonly MemberDescription[]): Uint8Array[] {
+  return members
+    .filter(({ roles }) => roles.includes("sequencer"))
+    .flatMap(({ keys }) => keys.filter(({ use }) => use === "checkpoint"))
+    .map(({ pub }) => pub);
+}
+
+function quorumOf(cosigners: Cosigners | undefined): Quorum {
+  if (cosigners === undefined) return { required: 0, keys: [] };
+  const { of, required = moreThanHalf(of.length) } = cosigners;
+  return { required, keys: of.map(({ name, publicKey }) => ({ name, pub: publicKey })) };
+}

@@ -1,0 +1,190 @@
+import { describe, expect, it } from "vitest";
+import { decodeGenesis, type Genesis } from "../../src/block/genesis.ts";
+import { decodeMember, describeMember, encodeMember } from "../../src/chain/founding.ts";
+import { memoryKeys, type KeyStore } from "../../src/identity/key-store.ts";
+import { generateSigner } from "../../src/identity/signer.ts";
+import { createGenesis, type CreateGenesisOptions } from "../../src/ledger/create-genesis.ts";
+import { openLedger } from "../../src/ledger/open-ledger.ts";
+import { memoryStorage } from "../../src/storage/memory.ts";
+import { bytesFor } from "../support/ledger.ts";
+
+const origin = "history.example/created";
+
+async function organisation(): Promise<KeyStore> {
+  const keys = memoryKeys();
+  for (const use of ["sign", "checkpoint", "agree"] as const) await keys.generate({ use });
+  return keys;
+}
+
+const created = async (options: Partial<CreateGenesisOptions>): Promise<Genesis> =>
+  decodeGenesis(await createGenesis({ origin, members: [], ...options }));
+
+describe("createGenesis", () => {
+  it("founds a ledger of one, which opens", async () => {
+    const keys = await organisation();
+    const genesis = await createGenesis({ origin, members: [{ keys }] });
+    const read = decodeGenesis(genesis);
+    expect(read).toMatchObject({
+      ...{ v: 1, origin, threshold: 1, maxDrift: 60_000, maxTxAge: 600_000 },
+      cosignaturePolicy: {
+        validators: { required: 0, keys: [] },
+        witnesses: { required: 0, keys: [] },
+      },
+      checkpointKeys: [keys.signer("checkpoint").publicKey],
+      ...{ kinds: [], contracts: [] },
+    });
+    expect(read.members).toMatchObject([
+      {
+        actor: keys.signer().actor,
+        roles: ["custodian", "sequencer"],
+        keys: [{ use: "sign" }, { use: "checkpoint" }, { use: "agree" }],
+      },
+    ]);
+    const hl = await openLedger({ storage: memoryStorage(), keys, genesis });
+    expect(hl.member).toBe(keys.signer().actor);
+    await hl.close();
+  });
+
+  it("draws another nonce each time, or takes the one that is given", async () => {
+    const members = [{ keys: await organisation() }];
+    const [one, two] = [await created({ members }), await created({ members })];
+    expect(one.nonce).not.toEqual(two.nonce);
+    const given = await created({ members, nonce: bytesFor("given") });
+    expect(given.nonce).toEqual(bytesFor("given"));
+  });
+
+  it.each([
+    [1, 1],
+    [2, 2],
+    [3, 2],
+    [4, 3],
+    [5, 3],
+  ])("lets more than half of %i members change the rules: %i", async (count, threshold) => {
+    const members = [];
+    for (let i = 0; i < count; i++) members.push({ keys: await organisation() });
+    expect((await created({ members })).threshold).toBe(threshold);
+    expect((await created({ members, threshold: 1 })).threshold).toBe(1);
+  });
+
+  it("lists the checkpoint keys of who orders blocks, and of nobody else", async () => {
+    const [a, b, c] = [await organisation(), await organisation(), await organisation()];
+    const members = [{ keys: a }, { keys: b }, { keys: c, roles: ["auditor"] as const }];
+    expect((await created({ members })).checkpointKeys).toEqual([
+      a.signer("checkpoint").publicKey,
+      b.signer("checkpoint").publicKey,
+    ]);
+  });
+
+  it("announces keys that are in use, and no retired ones", async () => {
+    const keys = await organisation();
+    const old = keys.agreement();
+    await keys.generate({ use: "agree" });
+    await keys.retire(old.key);
+    await keys.generate({ use: "recovery" });
+    const { members } = await created({ members: [{ keys }] });
+    expect(members[0]!.keys.map(({ use }) => use)).toEqual([
+      ...["sign", "checkpoint", "recovery", "agree"],
+    ]);
+    expect(members[0]!.keys.at(-1)!.pub).toEqual(keys.agreement().publicKey);
+  });
+
+  it("takes what another organisation described, as bytes", async () => {
+    const [own, other] = [await organisation(), await organisation()];
+    const nonce = bytesFor("agreed");
+    const described = encodeMember(await describeMember(other, ["custodian"], nonce));
+    const { members } = await created({
+      members: [{ keys: own }, decodeMember(described)],
+      nonce,
+    });
+    expect(members[1]).toEqual(await describeMember(other, ["custodian"], nonce));
+  });
+
+  it("refuses a description that was made for another ledger, or without its key", async () => {
+    const [own, other] = [await organisation(), await organisation()];
+    const theirs = await describeMember(other, ["custodian"], bytesFor("agreed"));
+    const refused = expect.objectContaining({ name: "ChainError", code: "ERR_CHAIN_GENESIS" });
+    const members = [{ keys: own }, theirs];
+    await expect(createGenesis({ origin, members })).rejects.toEqual(refused);
+    const nonce = bytesFor("agreed");
+    const proof = theirs.keys[0]!.proof!.slice();
+    proof[0]! ^= 1;
+    const forged = { ...theirs, keys: theirs.keys.with(0, { ...theirs.keys[0]!, proof }) };
+    await expect(
+      createGenesis({ origin, members: [{ keys: own }, forged], nonce }),
+    ).rejects.toEqual(refused);
+    await expect(createGenesis({ origin, members, nonce })).resolves.toBeInstanceOf(Uint8Array);
+  });
+
+  it("refuses founders that no ledger could work with", async () => {
+    const refused = { code: "ERR_CHAIN_GENESIS" };
+    await expect(created({})).rejects.toMatchObject(refused);
+    const keys = memoryKeys();
+    await keys.generate({ use: "sign" });
+    await keys.generate({ use: "checkpoint" });
+    await expect(created({ members: [{ keys }] })).rejects.toMatchObject({
+      ...refused,
+      message: expect.stringContaining("agreement key"),
+    });
+    await keys.generate({ use: "agree" });
+    await expect(created({ members: [{ keys, roles: ["custodian"] }] })).rejects.toMatchObject({
+      ...refused,
+      message: expect.stringContaining("order blocks"),
+    });
+    const unsigned = memoryKeys();
+    await unsigned.generate({ use: "sign" });
+    await unsigned.generate({ use: "agree" });
+    await expect(created({ members: [{ keys: unsigned }] })).rejects.toMatchObject({
+      ...refused,
+      message: expect.stringContaining("checkpoint key"),
+    });
+  });
+
+  it("refuses an option that it does not know, and values of another form", async () => {
+    const members = [{ keys: await organisation() }];
+    await expect(created({ members, ...{ treshold: 2 } })).rejects.toThrow(TypeError);
+    await expect(created({ members, origin: "two words" })).rejects.toMatchObject({
+      name: "EncodingError",
+    });
+    await expect(created({ members, nonce: new Uint8Array(31) })).rejects.toThrow(RangeError);
+    await expect(created({ members, threshold: 2 })).rejects.toMatchObject({
+      code: "ERR_CHAIN_GENESIS",
+    });
+  });
+
+  it("says in words who must cosign", async () => {
+    const members = [{ keys: await organisation() }];
+    const of = ["w1", "w2", "w3"].map((name) => {
+      return { name, publicKey: generateSigner().publicKey };
+    });
+    const keys = of.map(({ name, publicKey }) => ({ name, pub: publicKey }));
+    const nobody = { required: 0, keys: [] };
+    const policyOf = async (cosignatures: CreateGenesisOptions["cosignatures"] & object) =>
+      (await created({ members, cosignatures })).cosignaturePolicy;
+    expect(await policyOf({ witnesses: { of } })).toEqual({
+      validators: nobody,
+      witnesses: { required: 2, keys },
+    });
+    expect(await policyOf({ validators: { of, required: 3 } })).toEqual({
+      validators: { required: 3, keys },
+      witnesses: nobody,
+    });
+    expect((await created({ members, cosignatures: "none" })).cosignaturePolicy.witnesses).toEqual(
+      nobody,
+    );
+  });
+});
+
+describe("decodeMember", () => {
+  it("refuses bytes that are no member, and too many of them", async () => {
+    const keys = await organisation();
+    const bytes = encodeMember(await describeMember(keys, ["custodian"], bytesFor("n")));
+    for (let i = 0; i < bytes.length; i += 7) {
+      expect(() => decodeMember(bytes.slice(0, i))).toThrow(
+        expect.objectContaining({ name: "EncodingError" }),
+      );
+    }
+    expect(() => decodeMember(new Uint8Array(65_537))).toThrow(
+      expect.objectContaining({ code: "ERR_ENCODING_LIMIT" }),
+    );
+  });
+});

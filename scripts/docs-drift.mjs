@@ -4,6 +4,7 @@
 // - every error code of src/errors.ts is explained in docs/errors.md, thrown somewhere and tested;
 //   a code whose section says "Reserved" is thrown nowhere yet
 // - the subpaths that README.md and docs name are those of package.json, and each is named
+// - CONTRIBUTING.md has a line for every script of package.json, and for nothing else
 // - relative links lead to files
 // - every decision record has the head and sections of the others, and docs/design/README.md lists it
 //   with its title and status
@@ -90,6 +91,20 @@ function checkSubpaths(pages) {
   }
   for (const subpath of existing) {
     if (!named.has(subpath)) problems.push(`no page names ${subpath}`);
+  }
+}
+
+function checkScripts() {
+  const { scripts } = JSON.parse(readFileSync("package.json", "utf8"));
+  const rows = readFileSync("CONTRIBUTING.md", "utf8").matchAll(
+    /^\| `npm (?:run )?([a-z0-9:-]+)` +\| +(\S.*?) +\|$/gm,
+  );
+  const described = new Set([...rows].map(([, name]) => String(name)));
+  for (const name of Object.keys(scripts)) {
+    if (!described.has(name)) problems.push(`CONTRIBUTING.md has no line for npm run ${name}`);
+  }
+  for (const name of described) {
+    if (!Object.hasOwn(scripts, name)) problems.push(`CONTRIBUTING.md describes npm run ${name}`);
   }
 }
 
@@ -215,13 +230,14 @@ function compile(files) {
 }
 
 const pages = [
-  ...["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].filter((page) =>
-    existsSync(page),
+  ...["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "UPGRADING.md"].filter(
+    (page) => existsSync(page),
   ),
   ...filesIn("docs", /\.md$/).filter((page) => !page.startsWith(join("docs", "api"))),
 ];
 checkErrors();
 checkSubpaths(pages);
+checkScripts();
 checkLinks(pages);
 checkDecisions();
 checkBlocks(pages);

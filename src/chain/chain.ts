@@ -44,7 +44,7 @@ import {
 import { findTransaction } from "./find-transaction.ts";
 import { genesisState } from "./genesis-state.ts";
 import type { KindRule } from "./kind-rule.ts";
-import { openState, proveState, type LedgerState } from "./ledger-state.ts";
+import { openState, proveState, type LedgerState, type ReadableState } from "./ledger-state.ts";
 import type { KindRules } from "./prepare.ts";
 
 export interface ChainOptions {
@@ -86,7 +86,7 @@ export interface StoredBlock {
   readonly header: Header;
 }
 
-/** A ledger's blocks in a store, followed and provable; a {@link Sequencer} adds to them. */
+/** A ledger's blocks in a store, to be read, followed and proved; nothing is added by it. */
 export interface Chain {
   readonly ledger: CID;
   readonly genesis: Genesis;
@@ -103,7 +103,7 @@ export interface Chain {
    */
   readonly ahead: number;
   /** The state after the last block. */
-  readonly state: LedgerState;
+  readonly state: ReadableState;
   /**
    * Reads and checks what others appended, all that was there when this was called.
    *
@@ -148,12 +148,13 @@ export interface Chain {
     lane: number,
     seq: number,
   ): Promise<TransactionPlace | undefined>;
-  /** Writes derived data that are still in memory. The storage stays open. */
-  close(): Promise<void>;
 }
 
 /** What a sequencer needs beyond what everyone sees. */
 export interface AppendableChain extends Chain {
+  readonly state: LedgerState;
+  /** Writes derived data that are still in memory. The storage stays open. */
+  close(): Promise<void>;
   readonly rules: KindRules;
   readonly chainName: string;
   readonly head: Head;

@@ -97,7 +97,7 @@ export {
   verifyForkEvidence,
 } from "./fork-evidence.ts";
 export type { KindRule, RuleContext } from "./kind-rule.ts";
-export type { LedgerState } from "./ledger-state.ts";
+export type { LedgerState, ReadableState } from "./ledger-state.ts";
 export {
   type EntryPlace,
   makePolicyStep,

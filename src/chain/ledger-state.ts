@@ -16,12 +16,16 @@ export type FetchNodes = (
   hashes: readonly Uint8Array[],
 ) => Promise<readonly (Uint8Array | undefined)[]>;
 
-/** The authenticated state at one height, moved on block by block. */
-export interface LedgerState extends SystemState {
+/** The authenticated state at one height, to be read. */
+export interface ReadableState extends SystemState {
   /** Root of the state; 32 bytes. */
   readonly root: Uint8Array;
   /** Makes keys readable; a key that was not loaded reads as absent. */
   load(keys: readonly string[]): Promise<void>;
+}
+
+/** The authenticated state at one height, moved on block by block. */
+export interface LedgerState extends ReadableState {
   /**
    * Applies changes of loaded keys.
    *

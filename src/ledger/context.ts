@@ -1,4 +1,4 @@
-import type { AppendableChain } from "../chain/chain.ts";
+import type { AppendableChain, Chain } from "../chain/chain.ts";
 import type { SigningKey } from "../envelope/header.ts";
 import type { SuiteName } from "../envelope/suite.ts";
 import { EnvelopeError } from "../errors.ts";
@@ -31,7 +31,7 @@ export interface LedgerContext {
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the actor had no such key in force
  */
 export async function signingKeyAt(
-  chain: AppendableChain,
+  chain: Chain,
   actor: string,
   key: Uint8Array,
   height: number,

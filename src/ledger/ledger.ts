@@ -1,5 +1,5 @@
 import type { CID } from "multiformats/cid";
-import type { AppendableChain } from "../chain/chain.ts";
+import type { Chain } from "../chain/chain.ts";
 import type { Trust } from "../chain/trust.ts";
 import type { VerifyLedgerOptions, VerifyLedgerResult } from "../chain/verify-ledger.ts";
 import type { Directive } from "../consent/model/model.ts";
@@ -73,8 +73,8 @@ export interface Ledger {
   readonly id: CID;
   /** did:key of the member this process acts for. */
   readonly member: string;
-  /** The chain beneath, for proofs and for those who build on it. */
-  readonly chain: AppendableChain;
+  /** The chain beneath, to be read: for proofs, and for those who check the ledger themselves. */
+  readonly chain: Chain;
   /** The person with this identifier, or `undefined` where this custodian knows none. */
   findSubject(identifier: PersonIdentifier): Promise<Subject | undefined>;
   /** The person with this identifier; made known to this custodian if he was not. */

@@ -6,6 +6,7 @@ import { checkedClock } from "../chain/clock.ts";
 import { createCheckpointer } from "../chain/checkpointer.ts";
 import { openCheckpoints, type CheckpointKey } from "../chain/checkpoints.ts";
 import { exportLedger } from "../chain/export.ts";
+import { readingChain } from "../chain/reading-chain.ts";
 import { makeReceipt } from "../chain/make-receipt.ts";
 import { createSequencer } from "../chain/sequencer.ts";
 import { verifyLedger } from "../chain/verify-ledger.ts";
@@ -285,7 +286,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const ledger: Ledger = {
     id: chain.ledger,
     member: signer.actor,
-    chain,
+    chain: readingChain(chain),
     findSubject: subjects.find,
     ensureSubject: subjects.findOrCreate,
     record: recording.record,

@@ -6,6 +6,7 @@ import { verifyExport } from "../../src/chain/export.ts";
 import { describeMember } from "../../src/chain/founding.ts";
 import { encodeNote, parseNote, signNote, splitNote } from "../../src/chain/note.ts";
 import { decodeReceipt, encodeReceipt, type Receipt } from "../../src/chain/receipt.ts";
+import { openChain } from "../../src/chain/chain.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
 import { noteKey, NOTE_ED25519 } from "../../src/chain/note-key.ts";
 import {
@@ -78,12 +79,14 @@ async function world(
   let seq = 0;
   /** Changes the policy by an entry that both members approve. */
   const change = async (hl: Ledger, changes: Partial<LedgerPolicy>): Promise<void> => {
-    const { chain } = hl;
+    const chain = await openChain({ storage, genesis, now });
     const entry = await policyEntry(chain.ledger, changes, [a.signer(), b.signer()]);
     const sequencer = createSequencer({ chain, storage, signer: a.signer(), now });
     const unsigned = { ledger: chain.ledger, lane: 50, seq: seq++, time: START, entries: [entry] };
     await sequencer.submit(await signTransaction(a.signer(), unsigned)).durable;
     await sequencer.close();
+    await chain.close();
+    await hl.chain.refresh();
   };
   const witness = (name: string, ...keys: string[]): Witness =>
     createWitness({

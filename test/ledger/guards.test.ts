@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { openChain } from "../../src/chain/chain.ts";
 import { randomBytes } from "#crypto";
 import type { Rule } from "../../src/consent/model/model.ts";
 import { openCatalogue } from "../../src/ledger/entries/catalogue.ts";
@@ -139,8 +140,9 @@ describe("consentReader", () => {
       ...{ storage, keys, ledger, random: randomBytes },
       actor: signer.actor,
     });
+    const chain = await openChain({ storage, genesis: w.genesis });
     const context: LedgerContext = {
-      ...{ chain: w.hl.chain, storage, vault, keys, signer, random: randomBytes },
+      ...{ chain, storage, vault, keys, signer, random: randomBytes },
       memory: memoryOf("store", ledger),
       now: () => w.clock.now,
       suite: "chacha",

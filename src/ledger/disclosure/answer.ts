@@ -1,5 +1,5 @@
 import type { CID } from "multiformats/cid";
-import type { AppendableChain } from "../../chain/chain.ts";
+import type { Chain } from "../../chain/chain.ts";
 import type { ProvableCheckpoint } from "../../chain/checkpoints.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { receiptMaker } from "../../chain/make-receipt.ts";
@@ -56,7 +56,7 @@ export interface Answer {
 /** What {@link openAnswer} opens an answer with. */
 export interface OpenAnswerOptions {
   /** As it is when the answer arrives: its grants are judged by the keys in force then. */
-  readonly chain: AppendableChain;
+  readonly chain: Chain;
   readonly custodian: string;
   readonly agreement: KeyAgreement;
   /** Fetches ciphertext from the custodian. */
@@ -179,9 +179,9 @@ type EntryReader = (
 ) => Promise<{ readonly author: string; readonly bytes: Uint8Array } | undefined>;
 
 /** Reads entries; of a block that several of them stand in, once. */
-function entryReader(chain: AppendableChain): EntryReader {
+function entryReader(chain: Chain): EntryReader {
   let height: number | undefined;
-  let block: ReturnType<AppendableChain["readBlock"]> | undefined;
+  let block: ReturnType<Chain["readBlock"]> | undefined;
   return async (place) => {
     if (block === undefined || height !== place.height) {
       height = place.height;
@@ -196,7 +196,7 @@ function entryReader(chain: AppendableChain): EntryReader {
 
 /** Checks that the entry stands where it is said to, and names this envelope. */
 function assertNamed(
-  chain: AppendableChain,
+  chain: Chain,
   custodian: string,
   { entry, envelope }: ReleasedItem,
   found: Awaited<ReturnType<EntryReader>>,

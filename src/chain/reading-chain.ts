@@ -1,0 +1,35 @@
+import type { AppendableChain, Chain } from "./chain.ts";
+import type { LedgerState, ReadableState } from "./ledger-state.ts";
+
+/** A view of a chain by which it can be read, and neither moved nor closed. */
+export function readingChain(chain: AppendableChain): Chain {
+  const { ledger, genesis, genesisBytes, refresh, durableHead, readBlock } = chain;
+  const { rootAt, proveInclusion, proveConsistency, proveState, findTransaction } = chain;
+  return {
+    ...{ ledger, genesis, genesisBytes, refresh, durableHead, readBlock },
+    ...{ rootAt, proveInclusion, proveConsistency, proveState, findTransaction },
+    state: readableState(chain.state),
+    get size() {
+      return chain.size;
+    },
+    get root() {
+      return chain.root;
+    },
+    get tip() {
+      return chain.tip;
+    },
+    get ahead() {
+      return chain.ahead;
+    },
+  };
+}
+
+function readableState(state: LedgerState): ReadableState {
+  const { load, get, policy, member, key, seq, nonces } = state;
+  return {
+    ...{ load, get, policy, member, key, seq, nonces },
+    get root() {
+      return state.root;
+    },
+  };
+}

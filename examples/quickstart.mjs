@@ -73,7 +73,7 @@ async function genesisAt(path, orgs) {
  * "Treatment yes, but not my substance-use and mental-health data; research no."
  *
  * @param {string} grantor
- * @param {readonly Uint8Array[]} predecessors
+ * @param {readonly import("healthledger").EntryId[]} predecessors
  * @returns {Directive}
  */
 function wishes(grantor, predecessors) {
@@ -139,8 +139,8 @@ async function unjudgedIn(hl, records) {
   const labeller = createLabeller();
   /** @type {Map<string, number>} */
   const counts = new Map();
-  for (const { head } of records) {
-    const resource = JSON.parse(new TextDecoder().decode(await hl.read(head.id)));
+  for (const { record } of records) {
+    const resource = JSON.parse(new TextDecoder().decode(await hl.read(record)));
     for (const { system, code, display } of labeller.unjudged(resource).codes) {
       const text = `${system}|${code} ${display ?? ""}`;
       counts.set(text, (counts.get(text) ?? 0) + 1);
@@ -379,7 +379,7 @@ async function main() {
     ...corrected.meta,
     versionId: String(Number(corrected.meta?.versionId ?? 1) + 1),
   };
-  await hl.amend(Buffer.from(first.record, "hex"), JSON.stringify(corrected));
+  await hl.amend(first.record, JSON.stringify(corrected));
   const again = await hl.request(hospitalB, {
     patient: identifier,
     purposes: ["TREAT"],
@@ -393,11 +393,9 @@ async function main() {
 
   step("Erase one record, and compact");
   const target = items.at(-1) ?? first;
-  const record = (await hl.records(subject)).find(({ record }) => record === target.record);
-  if (record === undefined) throw new Error("the record to erase is not there");
   const stood = await everythingIn(storage);
   const statement = await hl.erase(subject, {
-    records: record.history.map(({ id }) => id),
+    records: [target.record],
     reason: "the patient asked for it",
   });
   const after = await everythingIn(storage);
@@ -411,9 +409,7 @@ async function main() {
     `${plural(destroyed.length, "value")} destroyed (header, ciphertext, sealed key, index); ` +
       `searched ${plural((await filesUnder(data)).length, "file")}: none of their bytes is left`,
   );
-  const gone = await hl
-    .read(record.head.id)
-    .catch((/** @type {LedgerError} */ error) => error.code);
+  const gone = await hl.read(target.record).catch((/** @type {LedgerError} */ error) => error.code);
   if (gone !== "ERR_STORAGE_ERASED") fail("the erased record can still be read");
   else bad(`reading it: ${gone}`);
   note(statement.outOfReach);

@@ -15,6 +15,7 @@ export {
   type VerifyReceiptOptions,
 } from "./chain/verify-receipt.ts";
 export { CID } from "./codec/cid.ts";
+export { parseEntryId, parseRecordId, type EntryId, type RecordId } from "./codec/ids.ts";
 export type { AgreementAlg } from "./crypto/cose-hpke.ts";
 export type { SignatureAlg } from "./crypto/signing-input.ts";
 export * from "./errors.ts";
@@ -94,11 +95,11 @@ export {
   type Declaration,
   type RequestOptions,
 } from "./ledger/disclosure/request.ts";
-export type { CatalogueItem } from "./ledger/entries/catalogue-item.ts";
 export type { Manifest, Operation } from "./ledger/entries/manifest.ts";
 export type { PersonIdentifier, Subject } from "./ledger/entries/subjects.ts";
 export type {
   CompactionTime,
+  EraseAccesses,
   EraseAll,
   EraseOptions,
   EraseRecords,
@@ -108,7 +109,7 @@ export type { PendingErasure } from "./ledger/erasure/unfinished.ts";
 export * from "./ledger/ledger.ts";
 export { openLedger } from "./ledger/open-ledger.ts";
 export type { Attachment, AttachmentInput } from "./ledger/records/attachments.ts";
-export type { CurrentRecord } from "./ledger/records/current-record.ts";
+export type { CurrentRecord, RecordEntry } from "./ledger/records/current-record.ts";
 export type { KnownRecord } from "./ledger/records/known.ts";
 export type { UploadProgress } from "./ledger/records/record-content.ts";
 export type {

@@ -3,6 +3,7 @@ import { build } from "esbuild";
 import { CID } from "multiformats/cid";
 import { describe, expect, it } from "vitest";
 import { randomBytes } from "#crypto";
+import { toRecordId, type RecordId } from "../src/codec/ids.ts";
 import { decodeGenesis, encodeGenesis } from "../src/block/genesis.ts";
 import { openChain } from "../src/chain/chain.ts";
 import { encodeDirective } from "../src/consent/model/directive.ts";
@@ -135,7 +136,7 @@ describe("codes", () => {
   it("ERR_STORAGE_MISSING: a record that this custodian does not have", async () => {
     const { open } = await foundWorld();
     const hl = await open();
-    const error = await thrown(() => hl.read(randomBytes(32)));
+    const error = await thrown(() => hl.read(toRecordId(randomBytes(32))));
     expect(error).toBeInstanceOf(StorageError);
     expect(error).toMatchObject({ code: "ERR_STORAGE_MISSING" });
     await hl.close();
@@ -205,7 +206,7 @@ describe("codes", () => {
     const messages = [
       await thrown(() => hl.record(me, bad)),
       await thrown(() => hl.ensureSubject({ system: "", value: secret })),
-      await thrown(() => hl.read(new TextEncoder().encode(secret))),
+      await thrown(() => hl.read(secret as RecordId)),
       await thrown(() =>
         hl.request(
           { signer: hospitalB.signer(), agreement: hospitalB.agreement() },

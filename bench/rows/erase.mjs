@@ -43,7 +43,7 @@ const row = (label, records) => ({
     for (let i = 0; i < 100; i++) {
       persons.push(await ledger.ensureSubject({ system: "urn:oid:1.2.3", value: `p${i}` }));
     }
-    /** @type {(() => { person: import("../../src/index.ts").Subject, id: Uint8Array })[]} */
+    /** @type {(() => { person: import("../../src/index.ts").Subject, id: import("../../src/index.ts").RecordId })[]} */
     const spare = [];
     for (let from = 0; from < count; from += TOGETHER) {
       const person = persons[(from / TOGETHER) % persons.length];

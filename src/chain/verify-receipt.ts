@@ -5,6 +5,7 @@ import {
   encodeSignedTransaction,
   type Transaction,
 } from "../block/transaction.ts";
+import { toEntryId, type EntryId } from "../codec/ids.ts";
 import { ed25519Verifier } from "../crypto/ed25519-verifier.ts";
 import { signingInput, type SignatureVerifier } from "../crypto/signing-input.ts";
 import { decodeHeader } from "../block/header.ts";
@@ -43,8 +44,8 @@ export interface ProvedEntry extends JudgedCheckpoint {
   /** The entry's canonical bytes; a copy. */
   readonly entry: Uint8Array;
   readonly decoded: Entry;
-  /** Id of the entry, 32 bytes. */
-  readonly id: Uint8Array;
+  /** Names the entry. */
+  readonly id: EntryId;
   /** did:key of who wrote it. */
   readonly author: string;
   /** Height of its block. */
@@ -155,7 +156,7 @@ function judge(
     ...checkpoint,
     entry: receipt.entry,
     decoded,
-    id: entryId(trust.ledger, transaction.author, receipt.entry),
+    id: toEntryId(entryId(trust.ledger, transaction.author, receipt.entry)),
     author: transaction.author,
     height: header.height,
     time: header.time,

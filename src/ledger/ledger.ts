@@ -2,6 +2,7 @@ import type { CID } from "multiformats/cid";
 import type { Chain } from "../chain/chain.ts";
 import type { Trust } from "../chain/trust.ts";
 import type { VerifyLedgerOptions, VerifyLedgerResult } from "../chain/verify-ledger.ts";
+import type { EntryId, RecordId } from "../codec/ids.ts";
 import type { Directive } from "../consent/model/model.ts";
 import type { SnapshotDirective } from "../consent/model/snapshot.ts";
 import type { FhirResource } from "../fhir/resource.ts";
@@ -63,7 +64,7 @@ export interface Requester {
 
 /** An entry on the ledger that does not open here. */
 export interface LostEntry {
-  readonly id: Uint8Array;
+  readonly id: EntryId;
   readonly kind: string;
 }
 
@@ -89,10 +90,10 @@ export interface Ledger {
    * Files a new version of a record that exists. Resolves when durable. Earlier versions stay in the
    * record's history.
    *
-   * @param record - id of any entry of the record
+   * @param record - the record to amend
    */
   amend(
-    record: Uint8Array,
+    record: RecordId,
     resource: ResourceInput,
     options?: RecordOptions,
   ): Promise<RecordedVersion>;
@@ -110,20 +111,20 @@ export interface Ledger {
    * Gives a record new labels, the labeller's by default; its content stays. Labels without a stamp,
    * such as those of the Bundle that it came in, are then kept.
    */
-  relabel(record: Uint8Array, labels?: ResourceLabels | null): Promise<RecordedVersion>;
+  relabel(record: RecordId, labels?: ResourceLabels | null): Promise<RecordedVersion>;
   /**
    * Labels anew, by the current rules, every record that was labelled by other rules or by none, and
    * goes on where it was stopped. Until then, a stamp of older rules counts for nothing.
    */
   relabelStale(options?: RelabelOptions): Promise<Relabelled>;
   /** Marks a record as entered in error: it is disclosed no more. */
-  retract(record: Uint8Array, reason: string): Promise<RecordedVersion>;
+  retract(record: RecordId, reason: string): Promise<RecordedVersion>;
   /** Moves a record to the person it is really about. */
-  reattribute(record: Uint8Array, to: Subject, reason: string): Promise<RecordedVersion>;
+  reattribute(record: RecordId, to: Subject, reason: string): Promise<RecordedVersion>;
   /** A record's newest content, the custodian's own. */
-  read(record: Uint8Array): Promise<Uint8Array>;
+  read(record: RecordId): Promise<Uint8Array>;
   /** What is attached to a record's newest content, the custodian's own. */
-  attachments(record: Uint8Array): Promise<readonly Attachment[]>;
+  attachments(record: RecordId): Promise<readonly Attachment[]>;
   /**
    * A person's records as they stand now.
    *
@@ -132,7 +133,7 @@ export interface Ledger {
    */
   records(subject: Subject): Promise<readonly CurrentRecord[]>;
   /** Attests who speaks for a person, in what capacity, and by which key, if he has one. */
-  attest(subject: Subject, key: AttestedKey): Promise<Uint8Array>;
+  attest(subject: Subject, key: AttestedKey): Promise<EntryId>;
   /**
    * Files a directive, signed by its grantor or witnessed by this custodian. Resolves when it is in
    * force here.
@@ -161,15 +162,15 @@ export interface Ledger {
    * @param witnesses - did:keys of organisations, all of them
    * @returns id of the link entry that says so
    */
-  trustWitnesses(witnesses: readonly string[]): Promise<Uint8Array>;
+  trustWitnesses(witnesses: readonly string[]): Promise<EntryId>;
   /**
    * What shows that a person gave a directive: the forms that were sealed with it.
    *
-   * @param directive - id of the consent entry
+   * @param directive - the consent entry
    * @throws {StorageError} `ERR_STORAGE_ERASED`, `ERR_STORAGE_MISSING`, and `ERR_STORAGE_CORRUPT` when
    *   they are not what the witness signed
    */
-  evidence(directive: Uint8Array): Promise<readonly Evidence[]>;
+  evidence(directive: EntryId): Promise<readonly Evidence[]>;
   /**
    * A person's directives as this custodian filed them, oldest first, void ones included. Behind them, one
    * marked as `unreadable` in the lineage of each that replaces what cannot be read.
@@ -210,7 +211,7 @@ export interface Ledger {
   /** Accesses by breaking the glass that nobody has reviewed. */
   pendingReviews(): AsyncIterable<Access | UnreadableAccess>;
   /** Says that an access was reviewed. */
-  markReviewed(access: Uint8Array): Promise<void>;
+  markReviewed(access: EntryId): Promise<void>;
   /**
    * Destroys ciphertext and keys, class by class, and compacts the storage. Where that cannot be done
    * now, the statement says `pending`. Called again for what is erased already, it completes that
@@ -254,7 +255,7 @@ export interface Ledger {
    * @throws {ProofError} `ERR_PROOF_RANGE` when the trusted size is beyond this store's ledger,
    *   `ERR_PROOF_UNAVAILABLE` when the trusted root is of another history
    */
-  receipt(entry: Uint8Array, options?: ProofOptions): Promise<Uint8Array>;
+  receipt(entry: EntryId, options?: ProofOptions): Promise<Uint8Array>;
   /**
    * Checks the whole ledger in the store, from genesis on, and against what is trusted: by default what it
    * was opened with, or a checkpoint or trust that is given.
@@ -284,7 +285,7 @@ export interface Ledger {
    * @throws {InputError} `ERR_INPUT_INVALID` for what is not lost, or opens again since the store was
    *   restored: opening with `repair.index` takes it in
    */
-  giveUp(entries: readonly Uint8Array[], options: { readonly reason: string }): Promise<void>;
+  giveUp(entries: readonly EntryId[], options: { readonly reason: string }): Promise<void>;
   /** Writes the ledger as a CAR stream under a fresh checkpoint. */
   export(): Promise<AsyncIterable<Uint8Array>>;
   /**
@@ -298,8 +299,8 @@ export interface Ledger {
 /** Something that could not be carried out yet. */
 export interface PendingWork {
   readonly what: "erasure" | "upload";
-  /** Id of the erase entry. */
-  readonly entry?: Uint8Array;
+  /** Names the erase entry. */
+  readonly entry?: EntryId;
   /** Whom it is about, where that is known. */
   readonly subject?: Subject;
   /** What it failed with the last time. */

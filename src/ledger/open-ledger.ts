@@ -1,5 +1,4 @@
 import { randomBytes } from "#crypto";
-import { equalBytes } from "../bytes/compare.ts";
 import { MAX_LANES } from "../block/limits.ts";
 import { openChain } from "../chain/chain.ts";
 import { checkedClock } from "../chain/clock.ts";
@@ -10,6 +9,7 @@ import { readingChain } from "../chain/reading-chain.ts";
 import { makeReceipt } from "../chain/make-receipt.ts";
 import { createSequencer } from "../chain/sequencer.ts";
 import { verifyLedger } from "../chain/verify-ledger.ts";
+import { entryIdBytes, toEntryId } from "../codec/ids.ts";
 import { createLabeller } from "../consent/labels/labeller.ts";
 import { defaultTerminology } from "../consent/terminology/terminology.ts";
 import { usableSuite } from "../envelope/suite.ts";
@@ -334,18 +334,16 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     pendingWork: async () => [
       ...unresumed,
       ...erasing.stuck().map(({ item: { id, manifest }, error }): PendingWork => {
-        return { what: "erasure", entry: id, subject: { local: manifest.local }, error };
+        return { what: "erasure", entry: toEntryId(id), subject: { local: manifest.local }, error };
       }),
     ],
     placeHold: erasing.placeHold,
     liftHold: erasing.liftHold,
     checkpoint,
     async receipt(entry, { from } = {}) {
-      if (!(entry instanceof Uint8Array) || entry.length !== 32) {
-        throw new TypeError("an entry is named by its id, 32 bytes");
-      }
+      const id = entryIdBytes(entry);
       await catalogue.catchUp();
-      const found = await catalogue.find(entry);
+      const found = await catalogue.find(id);
       if (found.status === "missing") {
         throw new InputError("ERR_INPUT_INVALID", "this custodian has no such entry");
       }
@@ -354,7 +352,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
       return makeReceipt(chain, place, {
         checkpoint: note,
         policyPath,
-        id: entry,
+        id,
         later: true,
         ...(from === undefined ? {} : { from }),
       });
@@ -369,11 +367,12 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
       });
     },
     verifyBlobs: async (how = {}) => verifyBlobs(context, catalogue, how),
-    lost: async () => (await catalogue.lacking()).map(({ id, kind }) => ({ id, kind })),
+    lost: async () =>
+      (await catalogue.lacking()).map(({ id, kind }) => ({ id: toEntryId(id), kind })),
     async giveUp(entries, how) {
       const links = (await catalogue.lacking()).filter(({ kind }) => kind === "link");
       // It may have been the newest list of whom to believe: the one before must not count again.
-      if (links.some(({ id }) => entries.some((one) => equalBytes(one, id)))) {
+      if (links.some(({ id }) => entries.includes(toEntryId(id)))) {
         await consenting.trustWitnesses([]);
       }
       await erasing.giveUp(entries, how);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { toHex } from "../../src/bytes/hex.ts";
 import { signTransaction } from "../../src/block/transaction.ts";
 import { createCheckpointer } from "../../src/chain/checkpointer.ts";
 import { exportLedger, verifyExport } from "../../src/chain/export.ts";
@@ -57,7 +58,9 @@ describe("verifyReceipt", () => {
           key: { status: "in-force", asOf: 4 },
         });
         expect(proved.ok && proved.entry).toEqual(bytes);
-        expect(proved.ok && proved.id).toEqual(entryId(chain.ledger, signers["a"]!.actor, bytes));
+        expect(proved.ok && proved.id).toBe(
+          toHex(entryId(chain.ledger, signers["a"]!.actor, bytes)),
+        );
       }
     }
   });

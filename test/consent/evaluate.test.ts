@@ -32,6 +32,7 @@ import {
   sensitivity,
   snapshotOf,
   type Filed,
+  entryId,
 } from "./support.ts";
 import { tripleOf } from "./random.ts";
 
@@ -382,7 +383,7 @@ describe("snapshotCid", () => {
     ["memberships", { memberships: [] }],
     ["roles", { roles: [{ actor: "a", code: "b", attestedBy: "c" }] }],
     ["capacities", { capacities: [{ actor: "a", capacity: "proxy" }] }],
-    ["links", { links: [new Uint8Array(32)] }],
+    ["links", { links: [entryId("link")] }],
     ["overlays", { overlays: [overlay(deny())] }],
     ["labels", { labels: base.terminology }],
   ])("depends on %s", (_, change) => {

@@ -422,8 +422,7 @@ interface Spoken {
 
 const readable = ({ validity }: Directive | Overlay): boolean => validity.zone === "UTC";
 
-const id = (bytes: Uint8Array): string => bytes.join();
-const idsOf = (one: SnapshotDirective): string[] => [one.entry, ...(one.aliases ?? [])].map(id);
+const idsOf = (one: SnapshotDirective): string[] => [one.entry, ...(one.aliases ?? [])];
 
 type Word = "doubted" | "elsewhere" | "own";
 const WORDS: readonly Word[] = ["doubted", "elsewhere", "own"];
@@ -501,7 +500,7 @@ function lineage(list: readonly SnapshotDirective[], asked: Question, out: Spoke
       know = [];
       continue;
     }
-    const predecessors = one.directive.predecessors.map(id);
+    const predecessors: readonly string[] = one.directive.predecessors;
     const names = (other: SnapshotDirective): boolean =>
       known(other).some((name) => predecessors.includes(name));
     const knowing =

@@ -1,3 +1,4 @@
+import { parseEntryId, type EntryId } from "../../src/codec/ids.ts";
 import {
   ACT_CODE,
   CONFIDENTIALITY,
@@ -22,11 +23,11 @@ import { cidOf, DAG_CBOR } from "../../src/codec/cid.ts";
 export const at = (text: string): number =>
   Date.parse(text.includes("T") ? text : `${text}T00:00Z`);
 
-/** The name of an entry, as the 32 bytes of its id. */
-export function entryId(name: string): Uint8Array {
-  const bytes = new Uint8Array(32);
-  bytes.set(new TextEncoder().encode(name));
-  return bytes;
+/** The id of an entry, of 32 bytes that begin with its name. */
+export function entryId(name: string): EntryId {
+  const bytes = Buffer.alloc(32);
+  bytes.write(name);
+  return parseEntryId(bytes.toString("hex"));
 }
 
 export const sensitivity = (code: string): Coding => ({ system: ACT_CODE, code });

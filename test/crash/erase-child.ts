@@ -1,6 +1,5 @@
 import { openSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { toHex } from "../../src/bytes/hex.ts";
 import { fileShardKeys } from "../../src/identity/file-shards.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";
 import { foundWorld, MRN, observation } from "../support/hospital.ts";
@@ -27,8 +26,8 @@ for (let n = Number(first); ; n++) {
     hl.record(me, observation(`gone-${n}`)),
     hl.record(me, observation(`kept-${n}`)),
   ]);
-  say(`kept ${toHex(kept.id)} ${n}`);
-  say(`erasing ${toHex(gone.id)}`);
+  say(`kept ${kept.id} ${n}`);
+  say(`erasing ${gone.id}`);
   await hl.erase(me, { records: [gone.id], reason: "withdrawn" });
-  say(`erased ${toHex(gone.id)}`);
+  say(`erased ${gone.id}`);
 }

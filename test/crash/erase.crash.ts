@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
+import { parseRecordId } from "../../src/codec/ids.ts";
 import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
-import { fromHex } from "../../src/bytes/hex.ts";
 import { decode } from "../../src/codec/dag-cbor.ts";
 import { fileShardKeys } from "../../src/identity/file-shards.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";
@@ -60,7 +60,9 @@ describe("a process that erases", () => {
       total.kept = total.erased = total.interrupted = 0;
       for (const line of lines) {
         const [what, id, n] = line.split(" ") as [string, string, string];
-        const text = await hl.read(fromHex(id)).then(bytesToUtf8, (error) => error.code as string);
+        const text = await hl
+          .read(parseRecordId(id))
+          .then(bytesToUtf8, (error) => error.code as string);
         if (what === "kept") {
           expect(text).toBe(observation(`kept-${n}`));
           total.kept++;

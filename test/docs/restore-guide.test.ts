@@ -12,7 +12,7 @@ const example = Array.from(page.matchAll(/^```js\n(.*?)^```$/gms), ([, body]) =>
 
 it("gives up what was lost, as docs/guide/restore.md shows, and everything else goes on", async () => {
   const w = await ward();
-  const { id, place } = await w.hl.record(w.me, observation("bp-1"));
+  const { entry, place } = await w.hl.record(w.me, observation("bp-1"));
   await w.hl.record(w.me, observation("bp-2"));
   await w.permit();
   await w.hl.close();
@@ -33,8 +33,7 @@ it("gives up what was lost, as docs/guide/restore.md shows, and everything else 
   const open = (options: object) =>
     openLedger({ ...(options as Parameters<typeof openLedger>[0]), now: () => clock.now });
   await run(open, storage, keys, genesis, console);
-  const hex = Buffer.from(id).toString("hex");
-  expect(said).toEqual([`record ${hex}`, "1 blobs are missing, 0 damaged"]);
+  expect(said).toEqual([`record ${entry}`, "1 blobs are missing, 0 damaged"]);
   const hl = await w.again();
   expect(await hl.lost()).toEqual([]);
   expect((await hl.records(w.me)).map(({ head }) => head.manifest.resource?.id)).toEqual(["bp-2"]);

@@ -1,6 +1,7 @@
 import * as reference from "@ipld/dag-cbor";
 import { createDecipheriv, createHash, createHmac, createPrivateKey, sign } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { toEntryId, toRecordId } from "../../src/codec/ids.ts";
 import { concatBytes } from "../../src/bytes/concat.ts";
 import { fromHex, toHex } from "../../src/bytes/hex.ts";
 import { utf8ToBytes } from "../../src/bytes/utf8.ts";
@@ -154,7 +155,7 @@ describe("docs/spec/disclosure.md", () => {
       v: 1,
       op: "amend",
       local,
-      replaces: entry,
+      replaces: toEntryId(entry),
       mediaType: "application/fhir+json",
       resource: describeResource({
         resourceType: "Observation",
@@ -170,7 +171,7 @@ describe("docs/spec/disclosure.md", () => {
       },
     };
     expect(toHex(encodeManifest(manifest))).toBe(toHex(page.hex("manifest")));
-    expect(write(manifest)).toEqual(page.hex("manifest"));
+    expect(write({ ...manifest, replaces: entry })).toEqual(page.hex("manifest"));
     expect(decodeManifest(page.hex("manifest"))).toEqual(manifest);
   });
 
@@ -279,7 +280,9 @@ describe("docs/spec/disclosure.md", () => {
       decidedAt: NEW_YEAR_2026 + 1500,
       height: 6,
       snapshot: ledger,
-      items: [{ record: toHex(entry), entry, type: "Observation", outcome: "permit", ground: 0 }],
+      items: [
+        { record: toRecordId(entry), entry, type: "Observation", outcome: "permit", ground: 0 },
+      ],
       grounds: [
         {
           reasons: [

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { toHex } from "../../src/bytes/hex.ts";
 import { verifyExport } from "../../src/chain/export.ts";
 import { readCheckpoint } from "../../src/chain/checkpoint-note.ts";
 import { decodeReceipt, encodeReceipt } from "../../src/chain/receipt.ts";
@@ -64,7 +65,7 @@ describe("docs/spec/receipt.md", () => {
     expect(receipt).toEqual(made["receipt"]);
     expect(readReceipt(receipt, genesis).id).toEqual(ledgerPage("entry id"));
     const verified = verifyReceipt(receipt, trustFromGenesis(genesis));
-    expect(verified).toMatchObject({ ok: true, height: 0, id: ledgerPage("entry id") });
+    expect(verified).toMatchObject({ ok: true, height: 0, id: toHex(ledgerPage("entry id")) });
   });
 });
 
@@ -74,7 +75,7 @@ describe("docs/spec/receipt.md, behind a change of policy", () => {
     expect(bytes).toEqual(await specPolicyReceipt());
     const trust = trustFromGenesis(ledgerPage("genesis"));
     const verified = verifyReceipt(bytes, trust);
-    expect(verified).toMatchObject({ ok: true, height: 0, id: ledgerPage("entry id") });
+    expect(verified).toMatchObject({ ok: true, height: 0, id: toHex(ledgerPage("entry id")) });
     const receipt = decodeReceipt(bytes);
     const [step] = receipt.policyPath;
     const [from, to] = [step!.checkpoint, receipt.checkpoint].map((note) => readCheckpoint(note)!);

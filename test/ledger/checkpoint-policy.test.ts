@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { EntryId } from "../../src/codec/ids.ts";
 import { encodeGenesis } from "../../src/block/genesis.ts";
 import type { LedgerPolicy, Quorum } from "../../src/block/policy.ts";
 import { signTransaction } from "../../src/block/transaction.ts";
@@ -107,9 +108,9 @@ async function retire(keys: KeyStore, name: string): Promise<void> {
 }
 
 let records = 0;
-async function record(hl: Ledger): Promise<Uint8Array> {
+async function record(hl: Ledger): Promise<EntryId> {
   const subject = await hl.ensureSubject(MRN);
-  return (await hl.record(subject, observation(`o${records++}`))).id;
+  return (await hl.record(subject, observation(`o${records++}`))).entry;
 }
 
 const reason = (result: { ok: true } | { ok: false; reason: string }): string =>
@@ -121,7 +122,7 @@ async function exported(hl: Ledger): Promise<string> {
   return reason(await verifyExport(chunks, { ledger: hl.id }));
 }
 
-const proved = async (hl: Ledger, id: Uint8Array, trust: Trust, from?: Trust): Promise<string> =>
+const proved = async (hl: Ledger, id: EntryId, trust: Trust, from?: Trust): Promise<string> =>
   reason(verifyReceipt(await hl.receipt(id, from === undefined ? {} : { from }), trust));
 
 /** What a reader believes who replayed the ledger as it stands. */

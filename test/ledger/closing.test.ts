@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { parseRecordId, type RecordId } from "../../src/codec/ids.ts";
 import type { Ledger } from "../../src/ledger/ledger.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { observation, treatmentOnly } from "../support/hospital.ts";
@@ -13,7 +14,7 @@ const bundle = (count: number) => ({
 });
 
 /** Calls that write, begun when the ledger is closed; the record is there already. */
-const CALLS: Readonly<Record<string, (w: Ward, record: Uint8Array) => Promise<unknown>>> = {
+const CALLS: Readonly<Record<string, (w: Ward, record: RecordId) => Promise<unknown>>> = {
   ensureSubject: ({ hl }) => hl.ensureSubject({ system: "urn:oid:1.2.3", value: "another" }),
   record: ({ hl, me }) => hl.record(me, observation("new")),
   "record with an attachment": ({ hl, me }) =>
@@ -51,7 +52,7 @@ describe("closing a ledger", () => {
 
   it("waits for one that failed, and does not fail by it", async () => {
     const w = await ward();
-    const call = w.hl.retract(new Uint8Array(32), "no such record");
+    const call = w.hl.retract(parseRecordId("00".repeat(32)), "no such record");
     await Promise.all([
       expect(call).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" }),
       w.hl.close(),

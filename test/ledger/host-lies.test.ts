@@ -99,7 +99,7 @@ async function scenario(at: number, forge: Forge) {
       if (me !== undefined) given.recorded.push(await hl.record(me, observation("o3")));
     });
     await step(async () => void given.notes.push(await hl.checkpoint()));
-    await step(async () => void given.receipts.push(await hl.receipt(first.id)));
+    await step(async () => void given.receipts.push(await hl.receipt(first.entry)));
     await step(async () => {
       given.exports.push(...(await collect(await hl.export())));
     });
@@ -124,8 +124,8 @@ async function expectHonest({ w, inner, given }: Awaited<ReturnType<typeof scena
     const result = verifyReceipt(receipt, trustFromGenesis(w.genesis));
     if (result.ok) expect(result.author).toBe(hl.member);
   }
-  for (const { id } of given.recorded) {
-    const result = verifyReceipt(await hl.receipt(id), trustFromGenesis(w.genesis));
+  for (const { entry } of given.recorded) {
+    const result = verifyReceipt(await hl.receipt(entry), trustFromGenesis(w.genesis));
     expect(result).toMatchObject({ ok: true });
   }
   await hl.close();

@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import type { RecordedVersion } from "../../src/ledger/records/recording.ts";
+import type { RecordId } from "../../src/codec/ids.ts";
 import { readCheckpoint } from "../../src/chain/checkpoint-note.ts";
 import { sha256 } from "#crypto";
 import { memoryKeys, type KeyStore } from "../../src/identity/key-store.ts";
@@ -121,10 +123,10 @@ describe("a ledger that goes on from what was left", () => {
   it("knows nothing of what stood on the lost blocks, and proves nothing by their places", async () => {
     const w = await world();
     await w.record(2);
-    const lost: Uint8Array[] = [];
+    const lost: RecordedVersion[] = [];
     await w.session(async (hl) => {
       const me = await hl.ensureSubject(MRN);
-      for (const id of ["l1", "l2", "l3"]) lost.push((await hl.record(me, observation(id))).id);
+      for (const id of ["l1", "l2", "l3"]) lost.push(await hl.record(me, observation(id)));
     });
     const had = await w.size();
     w.keep(had - 3);
@@ -132,16 +134,16 @@ describe("a ledger that goes on from what was left", () => {
       async (hl) => {
         const me = await hl.ensureSubject(MRN);
         const { id } = await hl.record(me, observation("new"));
-        const named = async (of: Uint8Array): Promise<string> =>
+        const named = async (of: RecordId): Promise<string> =>
           (JSON.parse(new TextDecoder().decode(await hl.read(of))) as { id: string }).id;
         expect(await named(id)).toBe("new");
         const listed: string[] = [];
-        for (const { head } of await hl.records(me)) listed.push(await named(head.id));
+        for (const { record } of await hl.records(me)) listed.push(await named(record));
         expect(listed.sort()).toEqual(["new", "o0", "o1"]);
         await hl.record(me, observation("n2"));
         for (const one of lost) {
-          await expect(hl.read(one)).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
-          await expect(hl.receipt(one)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
+          await expect(hl.read(one.id)).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
+          await expect(hl.receipt(one.entry)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
         }
       },
       { repair: { acceptLostBlocks: true } },

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { RecordId } from "../../src/codec/ids.ts";
 import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
 import { StorageError } from "../../src/errors.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
@@ -38,7 +39,7 @@ describe("a ledger on a store that takes no writes", () => {
       const { storage, disk } = fillable(memoryStorage());
       const w = await ward({ inner: storage });
       await w.permit();
-      const ids: Uint8Array[] = [];
+      const ids: RecordId[] = [];
       for (let i = 0; i < 5; i++) ids.push((await w.hl.record(w.me, observation(`bp-${i}`))).id);
       disk.full = true;
       const hl = reopened ? await w.again() : w.hl;

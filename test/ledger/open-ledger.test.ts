@@ -123,7 +123,7 @@ describe("openLedger", () => {
     await expect(hl.read(gone.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
     expect(bytesToUtf8(await hl.read(kept.id))).toBe(observation("bp-2"));
     expect(await hl.verify()).toMatchObject({ ok: true });
-    expect((await hl.receipt(gone.id)).length).toBeGreaterThan(0);
+    expect((await hl.receipt(gone.entry)).length).toBeGreaterThan(0);
   });
 
   it("refuses erasure under a legal hold and within retention, naming the rule", async () => {

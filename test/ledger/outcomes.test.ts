@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { EntryId, RecordId } from "../../src/codec/ids.ts";
 import { decodeEntry, type SubjectEntry } from "../../src/block/entry.ts";
 import { openChain } from "../../src/chain/chain.ts";
 import { createLabeller, DEFAULT_LABEL_RULES, extendLabelRules } from "../../src/consent/index.ts";
@@ -61,7 +62,7 @@ function faulty(inner: FullStorage, plan: Fault[]): FullStorage {
 interface Setting {
   readonly w: Ward;
   /** A record that is there. */
-  readonly record: Uint8Array;
+  readonly record: RecordId;
   /** What was prepared. */
   readonly prepared: unknown;
 }
@@ -183,7 +184,7 @@ const CALLS: Readonly<
       });
       return access;
     },
-    call: ({ w, prepared }) => w.hl.markReviewed(prepared as Uint8Array),
+    call: ({ w, prepared }) => w.hl.markReviewed(prepared as EntryId),
     count: (setting) => entriesOf(setting, "link"),
   },
   release: {
@@ -392,7 +393,7 @@ describe("what is said of an outcome is true on the ledger", () => {
     const plan: Fault[] = [];
     const inner = memoryStorage();
     const w = await ward({ inner: faulty(inner, plan), settleWithin: 0 });
-    const { id } = await w.hl.record(w.me, observation("a"));
+    const { entry: record } = await w.hl.record(w.me, observation("a"));
     const permit = await w.permit();
     const { place } = await w.hl.record(w.me, observation("b"));
     await w.hl.close();
@@ -413,7 +414,7 @@ describe("what is said of an outcome is true on the ledger", () => {
       return inner.commit(batch, how);
     };
     const hl = await w.again({ storage: { ...inner, commit }, repair: { index: true } });
-    await expect(hl.giveUp([id, permit], { reason: "no backup" })).rejects.toMatchObject({
+    await expect(hl.giveUp([record, permit], { reason: "no backup" })).rejects.toMatchObject({
       code: "ERR_STORAGE_AMBIGUOUS",
     });
     expect((await hl.lost()).map((one) => one.kind)).toEqual(["consent", "record"]);

@@ -183,7 +183,7 @@ describe("a genesis record that is not the store's", () => {
       const known = await again.findSubject(MRN);
       const [only, ...more] = await again.records(known!);
       expect(more).toEqual([]);
-      expect(bytesToUtf8(await again.read(only!.head.id))).toContain(record);
+      expect(bytesToUtf8(await again.read(only!.record))).toContain(record);
     }
   });
 });

@@ -1,6 +1,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import type { RecordId } from "../../src/codec/ids.ts";
 import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
 import { toHex } from "../../src/bytes/hex.ts";
 import { LedgerError } from "../../src/errors.ts";
@@ -41,7 +42,7 @@ describe("a database of which bytes were changed", () => {
     const inner = await openAt(file);
     const w = await ward({ inner });
     await w.permit();
-    const ids: [Uint8Array, string][] = [];
+    const ids: [RecordId, string][] = [];
     for (let i = 0; i < 30; i++) {
       const text = observation(`bp-${i}`, `${i}.50`);
       ids.push([(await w.hl.record(w.me, text)).id, text]);

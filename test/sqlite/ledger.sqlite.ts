@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { toHex } from "../../src/bytes/hex.ts";
+import type { RecordId } from "../../src/codec/ids.ts";
 import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
 import { decodeSignedHeader } from "../../src/envelope/header.ts";
 import type { FullStorage } from "../../src/storage/types.ts";
@@ -23,9 +23,9 @@ async function onDisk(): Promise<{ path: string; inner: FullStorage }> {
 }
 
 /** Salts, signatures and ciphertext of a record's envelopes. */
-async function secretsOf(w: Ward, storage: FullStorage, id: Uint8Array): Promise<Uint8Array[]> {
+async function secretsOf(w: Ward, storage: FullStorage, id: RecordId): Promise<Uint8Array[]> {
   const secrets: Uint8Array[] = [];
-  const record = (await w.hl.records(w.me)).find((one) => one.record === toHex(id));
+  const record = (await w.hl.records(w.me)).find((one) => one.record === id);
   for (const { envelope } of record!.history) {
     const { header, signature } = decodeSignedHeader((await storage.blobs.get(envelope))!);
     secrets.push(header.salt, signature);

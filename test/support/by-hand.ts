@@ -1,4 +1,5 @@
 import { randomBytes } from "#crypto";
+import { entryIdBytes, toEntryId, type EntryId } from "../../src/codec/ids.ts";
 import { openChain } from "../../src/chain/chain.ts";
 import { encode } from "../../src/codec/dag-cbor.ts";
 import { sealEnvelope, type PartContent } from "../../src/envelope/seal.ts";
@@ -34,14 +35,16 @@ export async function fileAs(
   content: Uint8Array,
   manifest: Partial<Manifest> = {},
   more: readonly PartContent[] = [],
-): Promise<Uint8Array> {
+): Promise<EntryId> {
   const context = await contextOf(w);
   const { chain, signer, random } = context;
   const catalogue = openCatalogue(context, async () => undefined);
   await catalogue.catchUp();
   const { key } = (await catalogue.subject(w.me.local))!;
   const op = { access: "access", consent: "directive", record: "create", link: "attest" } as const;
-  const encoded = encode({ v: 1, op: op[kind], local: w.me.local, ...manifest });
+  const { replaces, ...rest } = manifest;
+  const follows = replaces === undefined ? {} : { replaces: entryIdBytes(replaces) };
+  const encoded = encode({ v: 1, op: op[kind], local: w.me.local, ...rest, ...follows });
   const sealed = await sealEnvelope({
     context: { ledger: chain.ledger, author: signer.actor, kind },
     parts: [{ id: "manifest", bytes: encoded }, { id: "content", bytes: content }, ...more],
@@ -57,5 +60,5 @@ export async function fileAs(
   await w.storage.blobs!.put([{ cid: sealed.cid, bytes: sealed.header }, ...sealed.blocks]);
   await w.storage.state!.batch(state);
   await w.write(w.hospitalA, [entry]);
-  return id;
+  return toEntryId(id);
 }

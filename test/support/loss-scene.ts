@@ -1,3 +1,4 @@
+import type { RecordedVersion } from "../../src/ledger/records/recording.ts";
 import { toHex } from "../../src/bytes/hex.ts";
 import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
 import type { Rule } from "../../src/consent/model/model.ts";
@@ -75,7 +76,7 @@ export interface Scene {
   /** The secret of the shard keys at the end, where there are any. */
   readonly shards: Uint8Array | undefined;
   readonly other: Subject;
-  readonly records: readonly Uint8Array[];
+  readonly records: readonly RecordedVersion[];
   /** After each step. */
   readonly snapshots: readonly Snapshot[];
   readonly whole: Snapshot;
@@ -91,7 +92,7 @@ export async function play(withShards = false): Promise<Scene> {
   const own = { ...PRIVILEGED, ...(shardKeys && { shardKeys }) };
   const w = await ward({ inner, ...own });
   const snapshots: Snapshot[] = [];
-  const records: Uint8Array[] = [];
+  const records: RecordedVersion[] = [];
   let { hl } = w;
   /** Does something, and looks at the store behind it, written to the end. */
   const step = async (work: () => Promise<unknown>): Promise<void> => {
@@ -102,9 +103,9 @@ export async function play(withShards = false): Promise<Scene> {
   };
   const other = await hl.ensureSubject(OTHER);
   await step(async () => {
-    const { id } = await hl.record(w.me, observation("bp-1"));
-    records.push(id, (await hl.record(other, observation("bp-2"))).id);
-    records.push((await hl.amend(id, observation("bp-1", "120"))).id);
+    const first = await hl.record(w.me, observation("bp-1"));
+    records.push(first, await hl.record(other, observation("bp-2")));
+    records.push(await hl.amend(first.id, observation("bp-1", "120")));
   });
   await step(async () => {
     const refusal = treatmentOnly(w.patient, { root: permitAll({ effect: "deny" }) });
@@ -112,13 +113,13 @@ export async function play(withShards = false): Promise<Scene> {
     await hl.consent(other, treatmentOnly(w.patient), { signer: w.patient });
   });
   await step(async () => {
-    records.push((await hl.record(other, observation("bp-3"))).id);
+    records.push(await hl.record(other, observation("bp-3")));
     const moved = await hl.record(other, observation("bp-4"));
-    records.push((await hl.reattribute(moved.id, w.me, "the wrong patient")).id);
+    records.push(await hl.reattribute(moved.id, w.me, "the wrong patient"));
     await hl.records(other);
   });
   await step(async () => {
-    await hl.erase(other, { records: [records[3]!], reason: "asked" });
+    await hl.erase(other, { records: [records[3]!.id], reason: "asked" });
     await hl.placeHold(other, "case 4711");
   });
   await step(async () => {
@@ -149,10 +150,10 @@ function callsOf({ w, other, records }: Scene): Record<string, (hl: Ledger) => P
       }
       const { id, purposes, records: asked } = access as Access;
       const seen = asked.map((one) => [one.record, one.released, one.decision.outcome]);
-      return [toHex(id), purposes, seen];
+      return [id, purposes, seen];
     });
   const current = async (hl: Ledger, subject: Subject) =>
-    (await hl.records(subject)).map((one) => [one.record, toHex(one.head.id), one.history.length]);
+    (await hl.records(subject)).map((one) => [one.record, one.head.id, one.history.length]);
   const person = async (hl: Ledger, identifier: typeof MRN) =>
     (await hl.findSubject(identifier))?.local;
   const decided = async (hl: Ledger, subject: Subject) =>
@@ -163,18 +164,18 @@ function callsOf({ w, other, records }: Scene): Record<string, (hl: Ledger) => P
     "find nobody": (hl) => person(hl, NOBODY),
     "records of one": (hl) => current(hl, me),
     "records of the other": (hl) => current(hl, other),
-    "reading what was filed first": async (hl) => bytesToUtf8(await hl.read(records[0]!)),
-    "reading the other's": async (hl) => bytesToUtf8(await hl.read(records[1]!)),
-    "reading what was moved": async (hl) => bytesToUtf8(await hl.read(records[4]!)),
-    "reading what was erased": (hl) => hl.read(records[3]!),
-    directives: async (hl) => (await hl.directives(me)).map(({ entry }) => toHex(entry)),
+    "reading what was filed first": async (hl) => bytesToUtf8(await hl.read(records[0]!.id)),
+    "reading the other's": async (hl) => bytesToUtf8(await hl.read(records[1]!.id)),
+    "reading what was moved": async (hl) => bytesToUtf8(await hl.read(records[4]!.id)),
+    "reading what was erased": (hl) => hl.read(records[3]!.id),
+    directives: async (hl) => (await hl.directives(me)).map(({ entry }) => entry),
     "audit of one": (hl) => audited(hl, me),
     "audit of the other": (hl) => audited(hl, other),
     "audit of nobody": (hl) => audited(hl, null),
-    reviews: async (hl) => (await collect(hl.pendingReviews())).map(({ id }) => toHex(id)),
+    reviews: async (hl) => (await collect(hl.pendingReviews())).map(({ id }) => id),
     "deciding about one": (hl) => decided(hl, me),
     "deciding about the other": (hl) => decided(hl, other),
-    proving: async (hl) => (await hl.receipt(records[0]!)).length > 0,
+    proving: async (hl) => (await hl.receipt(records[0]!.entry)).length > 0,
     verifying: async (hl) => (await hl.verify()).ok,
     "erasing under a hold": (hl) => hl.erase(other, { all: true, reason: "x" }),
     "asking for what was refused": async (hl) =>

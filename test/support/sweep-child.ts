@@ -3,6 +3,7 @@
 //   sweep-child.ts look <kind> <path>…   prints the same of each damaged copy, a line a copy
 // <kind> is lmdb, checked (LMDB with check) or sqlite.
 import { mkdirSync } from "node:fs";
+import type { RecordId } from "../../src/codec/ids.ts";
 import { toHex } from "../../src/bytes/hex.ts";
 import { LedgerError } from "../../src/errors.ts";
 import type { Ledger } from "../../src/ledger/ledger.ts";
@@ -25,7 +26,7 @@ async function make(path: string): Promise<void> {
   const hl = await world.open({ signedHeads: "store" });
   const me = await hl.ensureSubject(MRN);
   const other = await hl.ensureSubject(OTHER);
-  const ids: Uint8Array[] = [];
+  const ids: RecordId[] = [];
   for (let i = 0; i < 8; i++) ids.push((await hl.record(me, observation(`bp-${i}`))).id);
   await hl.record(me, alcoholDependence("f10"));
   await hl.amend(ids[1]!, observation("bp-1", "1.0"));
@@ -88,10 +89,10 @@ async function look(path: string): Promise<Record<string, string>> {
       told[`find ${value}`] = await tell(async () => (me = await ledger.findSubject(who)));
       if (me === undefined) continue;
       const subject = me;
-      let ids: Uint8Array[] = [];
+      let ids: RecordId[] = [];
       told[`records ${value}`] = await tell(async () => {
         const records = await ledger.records(subject);
-        ids = records.map(({ head }) => head.id);
+        ids = records.map(({ record }) => record);
         return records.map(({ record, history }) => [record, history.length]);
       });
       for (const [i, id] of ids.entries()) {

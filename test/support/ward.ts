@@ -1,3 +1,4 @@
+import type { EntryId } from "../../src/codec/ids.ts";
 import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
 import { openChain } from "../../src/chain/chain.ts";
 import { createAuthor, placed } from "../../src/chain/author.ts";
@@ -77,7 +78,7 @@ export interface Ward extends World {
   ask(who?: Requester, what?: Partial<RequestOptions>): Promise<Answer>;
   /** A signed request of hospital B, as bytes; `fields` replace what it says. */
   request(fields?: Partial<Parameters<typeof createRequest>[0]>): Promise<Uint8Array>;
-  permit(change?: Partial<Directive>): Promise<Uint8Array>;
+  permit(change?: Partial<Directive>): Promise<EntryId>;
   audit(): Promise<Access[]>;
   /** Hospital A again, as another process has it open. */
   again(options?: Partial<OpenLedgerOptions>): Promise<Ledger>;

@@ -1,5 +1,6 @@
 import { type CID, cidOf, DAG_CBOR } from "../../codec/cid.ts";
 import { decode, encode } from "../../codec/dag-cbor.ts";
+import { entryIdBytes, toEntryId, type EntryId } from "../../codec/ids.ts";
 import {
   expectArray,
   expectBytes,
@@ -41,9 +42,12 @@ const LIMITS = { maxBytes: MAX_DIRECTIVE_BYTES, maxDepth: 48, maxItems: 500_000 
  * @returns DAG-CBOR, newly allocated
  * @throws {ConsentError} `ERR_CONSENT_INVALID` when it contradicts itself
  * @throws {EncodingError} when a field is missing, unknown, of another type or too large
+ * @throws {InputError} `ERR_INPUT_INVALID` when a predecessor is not an entry's id
  */
 export function encodeDirective(directive: Directive): Uint8Array {
-  const bytes = encode(directive);
+  const { predecessors } = directive;
+  const named = Array.isArray(predecessors) ? predecessors.map(entryIdBytes) : predecessors;
+  const bytes = encode({ ...directive, predecessors: named });
   decodeDirective(bytes);
   return bytes;
 }
@@ -100,11 +104,11 @@ function checkDirective(value: unknown): Directive {
   expectVersion(map["v"], "directive");
   expectNoNuls(map, "directive");
   text(map["lineage"], "lineage");
-  const seen = new Set<string>();
+  const predecessors = new Set<EntryId>();
   for (const item of expectArray(map["predecessors"], "predecessors", 16)) {
-    const key = expectBytes(item, "predecessor", 32).join();
-    if (seen.has(key)) throw invalid("a predecessor is named twice");
-    seen.add(key);
+    const id = toEntryId(expectBytes(item, "predecessor", 32));
+    if (predecessors.has(id)) throw invalid("a predecessor is named twice");
+    predecessors.add(id);
   }
   const mode = expectOneOf(map["mode"], "mode", ["replace", "amend", "suspend", "revoke"]);
   const grantor = expectMap(map["grantor"], "grantor", ["actor", "capacity", "evidence"]);
@@ -127,7 +131,7 @@ function checkDirective(value: unknown): Directive {
     if (map["root"] === undefined) throw invalid(`a directive that says ${mode} needs rules`);
     checkRule(map["root"], 1, { rules: 0, ids: new Set() });
   }
-  return map as unknown as Directive;
+  return { ...map, predecessors: [...predecessors] } as unknown as Directive;
 }
 
 interface RuleBudget {

@@ -1,4 +1,5 @@
 import type { CID } from "../../codec/cid.ts";
+import type { EntryId } from "../../codec/ids.ts";
 import type { DateValue, Period } from "./time.ts";
 import type { DirectiveForm } from "./witness.ts";
 
@@ -100,8 +101,8 @@ export interface Directive {
   readonly v: 1;
   /** Names the chain of statements that this one belongs to. */
   readonly lineage: string;
-  /** Ids of the entries (32 bytes each) that this statement was made in knowledge of. */
-  readonly predecessors: readonly Uint8Array[];
+  /** The entries that this statement was made in knowledge of. */
+  readonly predecessors: readonly EntryId[];
   readonly mode: DirectiveMode;
   readonly grantor: Grantor;
   /** Only records of this controller; absent: of every one. */

@@ -1,6 +1,7 @@
 import { toHex } from "../../bytes/hex.ts";
 import { type CID, cidOf, DAG_CBOR } from "../../codec/cid.ts";
 import { encode } from "../../codec/dag-cbor.ts";
+import { entryIdBytes, type EntryId } from "../../codec/ids.ts";
 import type { CapacityScope, Capacity, Directive, Overlay } from "./model.ts";
 import type { DirectiveWitness } from "./witness.ts";
 
@@ -16,10 +17,10 @@ export type Standing = "valid" | { readonly void: string };
 
 /** A directive as a custodian's own entry filed it. */
 export interface SnapshotDirective {
-  /** Id of the entry, 32 bytes. */
-  readonly entry: Uint8Array;
-  /** Ids of other entries that filed the same signed directive elsewhere. */
-  readonly aliases?: readonly Uint8Array[];
+  /** Names the entry. */
+  readonly entry: EntryId;
+  /** Other entries that filed the same signed directive elsewhere. */
+  readonly aliases?: readonly EntryId[];
   readonly place: SnapshotPlace;
   readonly cid: CID;
   readonly directive: Directive;
@@ -92,8 +93,8 @@ export interface ConsentSnapshot {
   readonly custodian?: string;
   /** Other organisations whose witnessed directives it believes. Absent: none. */
   readonly witnesses?: readonly string[];
-  /** Ids of the link entries by which the subject was resolved. */
-  readonly links: readonly Uint8Array[];
+  /** The link entries by which the subject was resolved. */
+  readonly links: readonly EntryId[];
   /** The terminology that codes are read by. */
   readonly terminology: CID;
   /** The label rules that were current, where there are any. */
@@ -110,7 +111,7 @@ export function byPlace(a: SnapshotDirective, b: SnapshotDirective): number {
     a.place.index - b.place.index ||
     compareText(a.directive.lineage, b.directive.lineage) ||
     compareText(a.cid.toString(), b.cid.toString()) ||
-    compareText(toHex(a.entry), toHex(b.entry))
+    compareText(a.entry, b.entry)
   );
 }
 
@@ -128,13 +129,13 @@ export function snapshotCid(snapshot: ConsentSnapshot): CID {
       .filter((item) => item.place.height <= snapshot.height)
       .sort(byPlace)
       .map((item) => [
-        item.entry,
+        entryIdBytes(item.entry),
         item.cid,
         item.place.height,
         item.place.index,
         item.standing === "valid" ? null : item.standing.void,
         item.recordedAt ?? null,
-        sorted(item.aliases ?? []),
+        sorted((item.aliases ?? []).map(entryIdBytes)),
         ...(item.unreadable === true ? [true] : []),
         ...witnessOf(item),
       ]);
@@ -154,7 +155,7 @@ export function snapshotCid(snapshot: ConsentSnapshot): CID {
     ),
     ...(snapshot.custodian === undefined ? {} : { custodian: snapshot.custodian }),
     ...(snapshot.witnesses === undefined ? {} : { witnesses: sorted(snapshot.witnesses) }),
-    links: sorted(snapshot.links),
+    links: sorted(snapshot.links.map(entryIdBytes)),
     terminology: snapshot.terminology,
     labels: snapshot.labels,
   };

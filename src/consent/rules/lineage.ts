@@ -1,5 +1,5 @@
-import { toHex } from "../../bytes/hex.ts";
 import type { CID } from "../../codec/cid.ts";
+import type { EntryId } from "../../codec/ids.ts";
 import { authorityOf, hasCapacity } from "./capacity.ts";
 import { byPlace, type ConsentSnapshot, type SnapshotDirective } from "../model/snapshot.ts";
 import type { Terminology } from "../terminology/terminology.ts";
@@ -37,7 +37,7 @@ export interface CompiledDirective {
   doubtful: boolean;
   /** Later, uncontested directives that name it. */
   readonly resolvers: CompiledDirective[];
-  readonly ids: Set<string>;
+  readonly ids: Set<EntryId>;
 }
 
 /** A chain of statements, oldest first. */
@@ -87,7 +87,7 @@ function order(
   const directives: CompiledDirective[] = [];
   const byCid = new Map<CID, CompiledDirective>();
   /** What stands for nothing: void, or a revocation that waits to be confirmed. */
-  const mootIds = new Set<string>();
+  const mootIds = new Set<EntryId>();
   const contested: CompiledDirective[] = [];
   let head: CompiledDirective | undefined;
   /** Made in knowledge of the head, and unconfirmed: who names one of them knows the head too. */
@@ -95,7 +95,7 @@ function order(
   let own = false;
   let place = 0;
   for (const source of list) {
-    const ids = new Set([source.entry, ...(source.aliases ?? [])].map(toHex));
+    const ids = new Set([source.entry, ...(source.aliases ?? [])]);
     const { directive } = source;
     const lacking =
       source.recordedAt !== undefined && !hasCapacity(source, snapshot, source.recordedAt);
@@ -142,7 +142,7 @@ function order(
       beside = [];
       continue;
     }
-    const named = new Set(directive.predecessors.map(toHex));
+    const named = new Set(directive.predecessors);
     const knows = (other: CompiledDirective): boolean => [...other.ids].some((id) => named.has(id));
     const knowing =
       head === undefined
@@ -179,7 +179,7 @@ function compileDirective(
   source: SnapshotDirective,
   cid: CID,
   position: number,
-  ids: Set<string>,
+  ids: Set<EntryId>,
   terminology: Terminology,
 ): CompiledDirective {
   const { directive } = source;

@@ -1,4 +1,5 @@
 import type { CID } from "../../codec/cid.ts";
+import type { EntryId } from "../../codec/ids.ts";
 import type { Capacity, Directive, Effect } from "../../consent/model/model.ts";
 import type { DateValue } from "../../consent/model/time.ts";
 
@@ -41,7 +42,7 @@ export interface FromConsentOptions {
    */
   readonly fullUrl?: string;
   /** Ids of the entries that it follows. Default none. */
-  readonly predecessors?: readonly Uint8Array[];
+  readonly predecessors?: readonly EntryId[];
   /** In what capacity a grantor other than the patient speaks. Needed where there is one. */
   readonly capacity?: Capacity;
   /** CIDs of what proves the grantor's word, such as the signed paper. Default none. */

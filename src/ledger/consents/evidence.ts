@@ -1,5 +1,6 @@
 import { equalBytes } from "../../bytes/compare.ts";
 import { concatBytes } from "../../bytes/concat.ts";
+import { entryIdBytes, type EntryId } from "../../codec/ids.ts";
 import { WITNESS_FORMS, type WitnessForm } from "../../consent/model/witness.ts";
 import type { PartContent } from "../../envelope/seal.ts";
 import { ConsentError, InputError, StorageError } from "../../errors.ts";
@@ -104,8 +105,9 @@ export async function sealableEvidence(
 export async function readEvidence(
   context: LedgerContext,
   catalogue: Catalogue,
-  entry: Uint8Array,
+  directive: EntryId,
 ): Promise<readonly Evidence[]> {
+  const entry = entryIdBytes(directive);
   await catalogue.catchUp();
   const found = await catalogue.find(entry);
   if (found.status === "erased") {

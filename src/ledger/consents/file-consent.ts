@@ -2,6 +2,7 @@ import { equalBytes } from "../../bytes/compare.ts";
 import { assertBytes } from "../../bytes/guards.ts";
 import { toHex } from "../../bytes/hex.ts";
 import type { CID } from "../../codec/cid.ts";
+import { toEntryId, type EntryId } from "../../codec/ids.ts";
 import { chainsOf } from "../../consent/rules/capacity.ts";
 import { directiveCid } from "../../consent/model/directive.ts";
 import type { Directive } from "../../consent/model/model.ts";
@@ -58,8 +59,8 @@ export type ConsentOptions =
 
 /** A directive that is filed. */
 export interface FiledDirective {
-  /** Id of the consent entry, by which later directives name this one. */
-  readonly id: Uint8Array;
+  /** Names the consent entry, by which later directives name this one. */
+  readonly id: EntryId;
   readonly place: EntryPlace;
   readonly cid: CID;
   /** The directive, signed by its grantor or its witness, to be delivered to other custodians. */
@@ -70,8 +71,8 @@ export interface FiledDirective {
 
 /** A directive that was delivered, and is kept without counting: nobody here believes its witness. */
 export interface HeldDirective {
-  /** Id of the link entry that keeps it. */
-  readonly id: Uint8Array;
+  /** Names the link entry that keeps it. */
+  readonly id: EntryId;
   readonly cid: CID;
   /** did:key of the organisation that witnessed it. */
   readonly by: string;
@@ -86,10 +87,10 @@ export type DeliveredDirective = Pick<FiledDirective, "signed" | "salt">;
 
 /** Files directives and the keys they are judged by. */
 export interface Consenting {
-  attest(subject: Subject, key: AttestedKey): Promise<Uint8Array>;
+  attest(subject: Subject, key: AttestedKey): Promise<EntryId>;
   consent(subject: Subject, directive: Directive, options: ConsentOptions): Promise<FiledDirective>;
   receive(subject: Subject, delivered: DeliveredDirective): Promise<ReceivedDirective>;
-  trustWitnesses(witnesses: readonly string[]): Promise<Uint8Array>;
+  trustWitnesses(witnesses: readonly string[]): Promise<EntryId>;
 }
 
 /** A directive in the form in which it is filed, and what is sealed beside it. */
@@ -219,7 +220,7 @@ export function createConsenting(
       ];
       const { local } = subject;
       if (witness?.doubted === true) {
-        const id = kept?.id ?? (await hold(local, parts));
+        const id = kept === undefined ? await hold(local, parts) : toEntryId(kept.id);
         return { status: "held", id, cid, by: witness.by };
       }
       const before = await filedOf(subject);
@@ -233,7 +234,7 @@ export function createConsenting(
       }
       const manifest: Manifest = {
         ...{ v: 1, op: "directive", local },
-        ...(kept === undefined ? {} : { replaces: kept.id }),
+        ...(kept === undefined ? {} : { replaces: toEntryId(kept.id) }),
         ...(evidence === undefined || evidence.parts.length === 0
           ? {}
           : { attachments: evidence.mediaTypes }),
@@ -245,14 +246,13 @@ export function createConsenting(
       catalogue.remember(sealed);
       const { id, place } = (await filing.file([...entries, sealed])).at(-1)!;
       // What it is judged by may have changed before it had its place.
-      const filed = (await afterWriting(() => filedOf(subject))).find(({ entry }) =>
-        equalBytes(entry, id),
-      );
+      const all = await afterWriting(() => filedOf(subject));
+      const filed = all.find(({ entry }) => entry === toEntryId(id));
       if (filed !== undefined && filed.standing !== "valid") {
         const why = `the directive was filed, and is void: ${filed.standing.void}`;
         throw new ConsentError("ERR_CONSENT_INVALID", why);
       }
-      return { status: "filed", id, place, cid, signed, salt };
+      return { status: "filed", id: toEntryId(id), place, cid, signed, salt };
     } finally {
       subjectKey.fill(0);
     }
@@ -301,12 +301,12 @@ export function createConsenting(
   }
 
   /** Keeps what was delivered, so that it is not lost, without filing it as a directive. */
-  async function hold(local: Uint8Array, parts: readonly PartContent[]): Promise<Uint8Array> {
+  async function hold(local: Uint8Array, parts: readonly PartContent[]): Promise<EntryId> {
     const manifest: Manifest = { v: 1, op: "held", local };
     const sealed = await sealEntry(context, { kind: "link", manifest, parts });
     catalogue.remember(sealed);
     const [filed] = await filing.file([sealed]);
-    return filed!.id;
+    return toEntryId(filed!.id);
   }
 
   /** One directive of a person after another: whose key is the first is asked only once. */
@@ -320,7 +320,7 @@ export function createConsenting(
       turns.shared(personName(subject), async () => {
         (await subjects.read(subject)).key.fill(0);
         const [filed] = await filing.file([await sealAttestation(subject, key)]);
-        return filed!.id;
+        return toEntryId(filed!.id);
       }),
     consent: (subject, directive, given) =>
       inTurn(subject, async () => {
@@ -336,7 +336,7 @@ export function createConsenting(
         const content = encodeWitnesses(witnesses);
         const manifest: Manifest = { v: 1, op: "witnesses", local: witnessesLocal(context) };
         const [filed] = await filing.file([await sealLink(manifest, content)]);
-        return filed!.id;
+        return toEntryId(filed!.id);
       }),
   };
 }

@@ -1,4 +1,5 @@
 import type { CID } from "../../codec/cid.ts";
+import { toEntryId, type EntryId } from "../../codec/ids.ts";
 import type { Directive } from "../../consent/model/model.ts";
 import type { DirectiveWitness } from "../../consent/model/witness.ts";
 import { equalBytes } from "../../bytes/compare.ts";
@@ -11,8 +12,8 @@ import { isUnreadable } from "./unreadable-directives.ts";
 
 /** A directive that is kept without counting, since nobody here believes who witnessed it. */
 export interface HeldContent {
-  /** Id of the link entry that keeps it. */
-  readonly id: Uint8Array;
+  /** Names the link entry that keeps it. */
+  readonly id: EntryId;
   /** When it was kept, by the ledger's time, in ms since 1970. */
   readonly recordedAt: number;
   readonly cid: CID;
@@ -53,7 +54,7 @@ export async function readHeld(
     if (form.kind !== "witnessed") continue;
     const { by, user, form: how, takenAt } = form.witness;
     held.push({
-      id: item.id,
+      id: toEntryId(item.id),
       recordedAt: item.recordedAt,
       cid: form.cid,
       directive: form.directive,

@@ -3,6 +3,7 @@ import { toHex } from "../../bytes/hex.ts";
 import { isInForce, keyKey } from "../../chain/state.ts";
 import type { CID } from "../../codec/cid.ts";
 import { decode } from "../../codec/dag-cbor.ts";
+import { entryIdBytes, toEntryId } from "../../codec/ids.ts";
 import { decodeDirective, directiveCid } from "../../consent/model/directive.ts";
 import type { Directive } from "../../consent/model/model.ts";
 import type { SnapshotDirective } from "../../consent/model/snapshot.ts";
@@ -196,7 +197,7 @@ export function consentReader(context: LedgerContext, catalogue: Catalogue): Con
   async function heldAt(item: CatalogueItem, signed: Uint8Array): Promise<number | undefined> {
     const { replaces, local } = item.manifest;
     if (replaces === undefined) return undefined;
-    const found = await catalogue.find(replaces);
+    const found = await catalogue.find(entryIdBytes(replaces));
     if (found.status === "missing") return undefined;
     const { place } = found.status === "present" ? found.item : found;
     if (!isBefore(place, item.place)) return undefined;
@@ -244,7 +245,7 @@ export function consentReader(context: LedgerContext, catalogue: Catalogue): Con
             }),
           );
           const { id, recordedAt } = item;
-          directives.push({ entry: id, place: placeOf(item), recordedAt, ...judged });
+          directives.push({ entry: toEntryId(id), place: placeOf(item), recordedAt, ...judged });
         } catch (error) {
           if (!isUnreadable(error)) throw error;
           unreadable.push({ item, error });

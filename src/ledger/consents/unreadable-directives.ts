@@ -3,6 +3,7 @@ import { directiveCid } from "../../consent/model/directive.ts";
 import type { Directive } from "../../consent/model/model.ts";
 import type { SnapshotDirective } from "../../consent/model/snapshot.ts";
 import { MAX_INSTANT } from "../../consent/model/time.ts";
+import { entryIdBytes, toEntryId, type EntryId } from "../../codec/ids.ts";
 import { StorageError } from "../../errors.ts";
 import { decodeEntry } from "../../block/entry.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
@@ -40,10 +41,10 @@ export function standIns(
   directives: readonly SnapshotDirective[],
 ): SnapshotDirective[] {
   return unreadable.flatMap(({ item, error }) => {
-    const id = toHex(item.id);
+    const id = toEntryId(item.id);
     const lineages = new Set(
       directives
-        .filter((one) => replaces(one) && one.directive.predecessors.map(toHex).includes(id))
+        .filter((one) => replaces(one) && one.directive.predecessors.includes(id))
         .map(({ directive }) => directive.lineage),
     );
     if (lineages.size === 0) throw error;
@@ -64,11 +65,12 @@ export async function erasedPredecessors(
   directives: readonly SnapshotDirective[],
   unreadable: readonly UnreadableDirective[],
 ): Promise<UnreadableDirective[]> {
-  const seen = new Set([...directives.map(({ entry }) => entry), ...idsOf(unreadable)].map(toHex));
+  const seen = new Set([...directives.map(({ entry }) => entry), ...idsOf(unreadable)]);
   const erased: UnreadableDirective[] = [];
-  for (const id of directives.filter(replaces).flatMap((one) => one.directive.predecessors)) {
-    if (seen.has(toHex(id))) continue;
-    seen.add(toHex(id));
+  for (const name of directives.filter(replaces).flatMap((one) => one.directive.predecessors)) {
+    if (seen.has(name)) continue;
+    seen.add(name);
+    const id = entryIdBytes(name);
     const found = await catalogue.find(id);
     if (found.status !== "erased") continue;
     const { place } = found;
@@ -80,7 +82,8 @@ export async function erasedPredecessors(
   return erased;
 }
 
-const idsOf = (all: readonly UnreadableDirective[]): Uint8Array[] => all.map(({ item }) => item.id);
+const idsOf = (all: readonly UnreadableDirective[]): EntryId[] =>
+  all.map(({ item }) => toEntryId(item.id));
 
 function standIn(item: UnreadableDirective["item"], lineage: string): SnapshotDirective {
   const directive: Directive = {
@@ -100,7 +103,7 @@ function standIn(item: UnreadableDirective["item"], lineage: string): SnapshotDi
     },
   };
   return {
-    entry: item.id,
+    entry: toEntryId(item.id),
     place: placeOf(item),
     cid: directiveCid(directive),
     directive,

@@ -1,5 +1,6 @@
 import type { CID } from "multiformats/cid";
 import { decode, encode } from "../../codec/dag-cbor.ts";
+import type { RecordId } from "../../codec/ids.ts";
 import {
   expectArray,
   expectBytes,
@@ -16,8 +17,8 @@ import type { Declaration } from "./request.ts";
 
 /** What was decided about one record. */
 export interface AccessItem {
-  /** Name of the record: hexadecimal id of the entry that created it. */
-  readonly record: string;
+  /** Names the record through all its versions. */
+  readonly record: RecordId;
   /** The version it was decided about: id of its newest content entry. */
   readonly entry: Uint8Array;
   /** FHIR type and id, for reports. */
@@ -105,7 +106,7 @@ export function decodeAccess(bytes: Uint8Array): AccessContent {
 /** Collects items and shares the reasons that many of them have. */
 export function accessItems(
   decided: readonly {
-    readonly record: string;
+    readonly record: RecordId;
     readonly entry: Uint8Array;
     readonly type: string;
     readonly decision: Decision;

@@ -6,7 +6,7 @@ import { receiptMaker } from "../../chain/make-receipt.ts";
 import type { Trust } from "../../chain/trust.ts";
 import { decodeTransaction } from "../../block/transaction.ts";
 import { decodeEntry, entryId, isCustom } from "../../block/entry.ts";
-import { equalBytes } from "../../bytes/compare.ts";
+import { entryIdBytes, toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
 import type { Decision } from "../../consent/model/decision.ts";
 import { openGrant } from "../../envelope/grant.ts";
 import { decodeGrant } from "../../envelope/grant-record.ts";
@@ -25,8 +25,8 @@ import { decodeManifest, type Manifest } from "../entries/manifest.ts";
 
 /** A released record, opened by who asked for it. */
 export interface OpenedItem {
-  /** Name of the record through all its versions. */
-  readonly record: string;
+  /** Names the record through all its versions. */
+  readonly record: RecordId;
   readonly manifest: Manifest;
   /** The parsed resource; absent when only the manifest was granted. */
   readonly resource?: FhirResource;
@@ -45,8 +45,8 @@ export interface OpenedItem {
 /** What a requester got. */
 export interface Answer {
   readonly decision: Decision;
-  /** Id of the access entry, as the custodian names it. */
-  readonly access: Uint8Array;
+  /** The access entry on the ledger that the answer rests on. */
+  readonly access: EntryId;
   /** How many records were released. */
   readonly count: number;
   /** Opens what was released, one after another, verifying each envelope's author. */
@@ -110,7 +110,7 @@ export function openAnswer(answer: DisclosureAnswer, given: OpenAnswerOptions): 
 /** Opens what was granted of an item, but for attachments: those are opened when they are read. */
 async function openItem(
   item: ReleasedItem,
-  access: Uint8Array,
+  access: EntryId,
   options: Opening,
 ): Promise<Omit<OpenedItem, "record" | "header" | "receipt">> {
   const opening = await openingOf(item, access, options);
@@ -145,14 +145,14 @@ async function openItem(
 /** What opens an item's envelope; the caller wipes the keys. */
 async function openingOf(
   { envelope, header, grant, place }: ReleasedItem,
-  access: Uint8Array,
+  access: EntryId,
   { chain, custodian, agreement, read, arrivedAt }: Opening,
 ): Promise<OpenOptions & { readonly keys: EnvelopeKeys }> {
   const keys = await openGrant({
     grant,
     agreement,
     envelope,
-    basis: access,
+    basis: entryIdBytes(access),
     grantor: {
       actor: custodian,
       ...(await signingKeyAt(chain, custodian, decodeGrant(grant).key, arrivedAt)),
@@ -203,7 +203,7 @@ function assertNamed(
 ): void {
   if (
     found?.author !== custodian ||
-    !equalBytes(entryId(chain.ledger, custodian, found.bytes), entry)
+    toEntryId(entryId(chain.ledger, custodian, found.bytes)) !== entry
   ) {
     throw new EnvelopeError("ERR_ENVELOPE_INVALID", "the entry does not stand where it was said");
   }

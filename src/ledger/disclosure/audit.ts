@@ -5,14 +5,13 @@ import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { isDamage, lostEntry, openOwn } from "../entries/own-envelope.ts";
 import type { LedgerContext } from "../context.ts";
 import type { Subject } from "../entries/subjects.ts";
-import { toHex } from "../../bytes/hex.ts";
-import { copyBytes } from "../../storage/guards.ts";
+import { toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
 import type { LedgerError } from "../../errors.ts";
 
 /** What was decided about one record in one access. */
 export interface AccessedRecord {
-  /** Name of the record: hexadecimal id of the entry that created it. */
-  readonly record: string;
+  /** Names the record through all its versions. */
+  readonly record: RecordId;
   /** FHIR resource type. */
   readonly type: string;
   readonly decision: Decision;
@@ -27,8 +26,8 @@ export interface AccessedRecord {
  * Somebody asked, and nobody here can say any more who, and what was answered.
  */
 export interface UnreadableAccess {
-  /** Id of the access entry. */
-  readonly id: Uint8Array;
+  /** Names the access entry. */
+  readonly id: EntryId;
   /** When it was recorded, by the ledger's time, in ms since 1970. */
   readonly recordedAt: number;
   /** Why it cannot be read. */
@@ -38,8 +37,8 @@ export interface UnreadableAccess {
 /** One access to a person's data: who asked, why, and what was answered. */
 export interface Access {
   readonly unreadable?: undefined;
-  /** Id of the access entry. */
-  readonly id: Uint8Array;
+  /** Names the access entry. */
+  readonly id: EntryId;
   /** When it was recorded, by the ledger's time, in ms since 1970. */
   readonly recordedAt: number;
   readonly requester: string;
@@ -73,24 +72,24 @@ export async function* auditOf(
   const local = subject?.local ?? strangers(context);
   const about = await catalogue.itemsOf(local, ["access", "erase"]);
   const items = about.filter(({ kind }) => kind === "access");
-  const withdrawn = new Map<string, AccessContent>();
-  const unknown = new Map<string, string>();
+  const withdrawn = new Map<EntryId, AccessContent>();
+  const unknown = new Map<EntryId, string>();
   for (const item of items) {
     const { op, replaces } = item.manifest;
     if (op !== "difference" || replaces === undefined) continue;
     const content = await readOrSay(context, catalogue, item);
-    if (typeof content === "string") unknown.set(toHex(replaces), content);
-    else if (content !== undefined) withdrawn.set(toHex(replaces), content);
+    if (typeof content === "string") unknown.set(replaces, content);
+    else if (content !== undefined) withdrawn.set(replaces, content);
   }
   for (const item of items) {
     if (item.manifest.op !== "access") continue;
     const { recordedAt } = item;
-    const id = copyBytes(item.id);
-    const lost = unknown.get(toHex(id));
+    const id = toEntryId(item.id);
+    const lost = unknown.get(id);
     // What was withdrawn is not known, so neither is what was released.
     const content = lost ?? (await readOrSay(context, catalogue, item));
     if (typeof content === "string") yield { id, recordedAt, unreadable: content };
-    else if (content !== undefined) yield toAccess(item, content, withdrawn.get(toHex(id)));
+    else if (content !== undefined) yield toAccess(item, content, withdrawn.get(id));
   }
 }
 
@@ -143,7 +142,7 @@ export function toAccess(
   const { requester, user, roles, purposes, action, parts, decidedAt, declaration } = content;
   const { attestations = [], height } = content;
   return {
-    id: copyBytes(item.id),
+    id: toEntryId(item.id),
     recordedAt: item.recordedAt,
     requester,
     ...(user === undefined ? {} : { user }),

@@ -1,5 +1,6 @@
 import type { CID } from "multiformats/cid";
 import { toHex } from "../../bytes/hex.ts";
+import { toEntryId, type EntryId } from "../../codec/ids.ts";
 import { memberKey } from "../../chain/state.ts";
 import type { Decision } from "../../consent/model/decision.ts";
 import { directiveCid } from "../../consent/model/directive.ts";
@@ -16,7 +17,7 @@ import type { Catalogue } from "../entries/catalogue.ts";
 import { capacityFacts } from "../consents/attested-key.ts";
 import type { ConsentReader, FiledConsents } from "../consents/read-consents.ts";
 import type { LedgerContext } from "../context.ts";
-import { currentRecords, judgedForm, type CurrentRecord } from "../records/current-record.ts";
+import { currentRecords, judgedForm, type FoldedRecord } from "../records/current-record.ts";
 import type { DisclosureRequest, SealedRequest } from "./request.ts";
 import type { Subject } from "../entries/subjects.ts";
 
@@ -41,7 +42,7 @@ export interface JudgeContext extends LedgerContext {
 
 /** What was decided about one record. */
 export interface Decided {
-  readonly record: CurrentRecord;
+  readonly record: FoldedRecord;
   readonly decision: Decision;
   /** Permitted by a declaration, under review. */
   readonly brokenGlass: boolean;
@@ -63,7 +64,7 @@ export interface Judgement {
 
 export const isPermitted = ({ decision }: Decided): boolean => decision.outcome === "permit";
 /** Names a record in one version. */
-export const nameOf = ({ record, head }: CurrentRecord): string => `${record} ${toHex(head.id)}`;
+export const nameOf = ({ record, head }: FoldedRecord): string => `${record} ${toHex(head.id)}`;
 
 /** Kinds of entries that a decision rests on. */
 export const DECIDING = ["record", "consent", "erase", "link"] as const;
@@ -158,9 +159,11 @@ export async function judge(
   };
 }
 
-/** Ids of the link entries that a decision rests on. */
-export const linksOf = ({ keys, list }: FiledConsents): Uint8Array[] =>
-  [...keys.map(({ item }) => item), ...(list === undefined ? [] : [list])].map(({ id }) => id);
+/** The link entries that a decision rests on. */
+export const linksOf = ({ keys, list }: FiledConsents): EntryId[] =>
+  [...keys.map(({ item }) => item), ...(list === undefined ? [] : [list])].map(({ id }) =>
+    toEntryId(id),
+  );
 
 /** Codes of the roles that a decision believes: vouched for by the requester, or attested. */
 function rolesBelieved(request: DisclosureRequest, attested: Attested): readonly string[] {
@@ -230,7 +233,7 @@ async function membersNamed(
 export function filedDefault(directive: Directive, index: number): SnapshotDirective {
   const cid = directiveCid(directive);
   return {
-    entry: cid.multihash.digest,
+    entry: toEntryId(cid.multihash.digest),
     place: { height: 0, index },
     cid,
     directive,
@@ -251,7 +254,7 @@ export function partsOf({ parts }: RequestQuery): { readonly parts?: readonly st
 }
 
 /** Whether a query asks for a record. */
-export function isAskedFor(record: CurrentRecord, query: RequestQuery): boolean {
+export function isAskedFor(record: FoldedRecord, query: RequestQuery): boolean {
   const resource = record.head.manifest.resource;
   const { types, ids, codes, period, parts } = query;
   if (types !== undefined && !types.includes(resource?.type ?? "")) return false;

@@ -3,6 +3,7 @@ import { toHex } from "../../bytes/hex.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { cidOf, DAG_CBOR, type CID } from "../../codec/cid.ts";
 import { encode } from "../../codec/dag-cbor.ts";
+import { toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
 import { EVALUATOR, type Decision } from "../../consent/model/decision.ts";
 import type { CoseRecipient } from "../../crypto/cose-hpke.ts";
 import { makeGrant, narrowKeys } from "../../envelope/grant.ts";
@@ -31,7 +32,7 @@ import {
   type Judgement,
 } from "./decide-records.ts";
 import type { Manifest } from "../entries/manifest.ts";
-import type { CurrentRecord } from "../records/current-record.ts";
+import type { FoldedRecord } from "../records/current-record.ts";
 import type { Replays } from "./replays.ts";
 import type { DisclosureRequest, SealedRequest } from "./request.ts";
 import { lostEntry } from "../entries/own-envelope.ts";
@@ -46,10 +47,10 @@ const isSamePlace = (a: EntryPlace, b: EntryPlace): boolean =>
 
 /** One record that is released: what its requester needs to open it. */
 export interface ReleasedItem {
-  /** Name of the record: hexadecimal id of the entry that created it. */
-  readonly record: string;
-  /** Id and place of the entry whose envelope this is. */
-  readonly entry: Uint8Array;
+  /** Names the record through all its versions. */
+  readonly record: RecordId;
+  /** The entry whose envelope this is. */
+  readonly entry: EntryId;
   readonly place: EntryPlace;
   readonly envelope: CID;
   /** The envelope's signed header. */
@@ -60,8 +61,8 @@ export interface ReleasedItem {
 
 /** What a custodian answers. */
 export interface DisclosureAnswer {
-  /** Id of the access entry that every grant rests on. */
-  readonly access: Uint8Array;
+  /** The access entry that every grant rests on. */
+  readonly access: EntryId;
   /**
    * A decision that says nothing about what was withheld: where nothing is released, a bare `deny`
    * whatever the reason.
@@ -156,7 +157,7 @@ async function answerAgain(
   const second = await judge(context, request, sealed, subject, now());
   const items: ReleasedItem[] = [];
   const decisions: Decision[] = [];
-  const lost: CurrentRecord[] = [];
+  const lost: FoldedRecord[] = [];
   const recipient = await standing(context, checked);
   if (recipient.ok) {
     const still = new Map(
@@ -192,11 +193,11 @@ async function answerAgain(
       .filter(({ record }) => !released.has(record.record))
       .map((one) => laterDecision(one, second, recipient.ok));
     const judgement = { ...second, decided };
-    await fileAccess(context, { request, sealed, subject, judgement, replaces: access });
+    await fileAccess(context, { request, sealed, subject, judgement, replaces: toEntryId(access) });
   }
   if (lost.length > 0) throw lostEntry("record", lost[0]!.head.id);
   const decision = unite(decisions) ?? refusal(second.asOf);
-  return { ok: true, answer: { access, decision, items } };
+  return { ok: true, answer: { access: toEntryId(access), decision, items } };
 }
 
 /**
@@ -282,7 +283,7 @@ interface AccessToFile {
   /** Name of the request that is answered for the first time. */
   readonly answers?: Uint8Array;
   /** The access entry of which less was released. */
-  readonly replaces?: Uint8Array;
+  readonly replaces?: EntryId;
 }
 
 /** Files what was asked and decided, denials too; resolves when durable. */
@@ -354,7 +355,7 @@ function grantedParts(header: EnvelopeHeader, chosen: readonly string[]) {
  */
 async function release(
   context: DiscloseContext,
-  records: readonly CurrentRecord[],
+  records: readonly FoldedRecord[],
   basis: Uint8Array,
   request: DisclosureRequest,
   recipient: CoseRecipient,
@@ -379,7 +380,7 @@ async function release(
           : narrowKeys({ cek }, grantedParts(decodeSignedHeader(header).header, parts));
       try {
         const grant = await makeGrant({ envelope, basis, keys, recipient, signer, random });
-        items.push({ record, entry: id, place, envelope, header, grant });
+        items.push({ record, entry: toEntryId(id), place, envelope, header, grant });
       } finally {
         wipeKeys(keys);
       }

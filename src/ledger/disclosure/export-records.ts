@@ -1,4 +1,5 @@
 import { afterWriting } from "../../storage/settle.ts";
+import type { EntryId, RecordId } from "../../codec/ids.ts";
 import type { Decision } from "../../consent/model/decision.ts";
 import { assertJwe } from "../../envelope/compact-jwe.ts";
 import { exportJwe } from "../../envelope/jwe.ts";
@@ -6,8 +7,8 @@ import type { Answer } from "./answer.ts";
 
 /** One record as a JWE, and the key that opens it. */
 export interface ExportedRecord {
-  /** Name of the record through all its versions. */
-  readonly record: string;
+  /** Names the record through all its versions. */
+  readonly record: RecordId;
   readonly contentType: string;
   /** Compact JWE, `dir` with `A256GCM`. */
   readonly jwe: string;
@@ -19,8 +20,8 @@ export interface ExportedRecord {
 
 /** What an export gave. */
 export interface RecordExport {
-  /** Id of the access entry that it rests on. */
-  readonly access: Uint8Array;
+  /** The access entry that it rests on. */
+  readonly access: EntryId;
   readonly decision: Decision;
   /** The records that the decision admits; none when it admits none. */
   readonly exported: readonly ExportedRecord[];

@@ -1,7 +1,5 @@
-import { equalBytes } from "../../bytes/compare.ts";
-import { toHex } from "../../bytes/hex.ts";
+import { parseEntryId, toEntryId, type EntryId } from "../../codec/ids.ts";
 import { InputError } from "../../errors.ts";
-import { copyBytes } from "../../storage/guards.ts";
 import type { LedgerContext } from "../context.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import { reviewsLocal, type CatalogueItem } from "../entries/catalogue-item.ts";
@@ -19,7 +17,7 @@ export interface Reviews {
    *
    * @throws {InputError} `ERR_INPUT_INVALID` when no such access is pending
    */
-  markReviewed(access: Uint8Array): Promise<void>;
+  markReviewed(access: EntryId): Promise<void>;
 }
 
 export function createReviews(
@@ -33,10 +31,10 @@ export function createReviews(
     const all = await catalogue.itemsOf(reviewsLocal(context), ["access", "erase", "link"]);
     const reviewed = new Set(
       all.flatMap(({ manifest: { op, replaces } }) =>
-        op === "reviewed" && replaces !== undefined ? [toHex(replaces)] : [],
+        op === "reviewed" && replaces !== undefined ? [replaces] : [],
       ),
     );
-    return all.filter(({ id, kind }) => kind === "access" && !reviewed.has(toHex(id)));
+    return all.filter(({ id, kind }) => kind === "access" && !reviewed.has(toEntryId(id)));
   }
 
   return {
@@ -44,19 +42,20 @@ export function createReviews(
       for (const item of await pendingItems()) {
         const content = await readOrSay(context, catalogue, item);
         const { recordedAt } = item;
-        const id = copyBytes(item.id);
+        const id = toEntryId(item.id);
         if (typeof content === "string") yield { id, recordedAt, unreadable: content };
         else if (content !== undefined) yield toAccess(item, content);
       }
     },
     markReviewed: (access) =>
       turns.exclusive("reviews", async () => {
-        const item = (await pendingItems()).find(({ id }) => equalBytes(id, access));
+        const named = parseEntryId(access);
+        const item = (await pendingItems()).find(({ id }) => toEntryId(id) === named);
         if (item === undefined) {
           throw new InputError("ERR_INPUT_INVALID", "there is no such access to review");
         }
         const { local } = item.manifest;
-        const manifest: Manifest = { v: 1, op: "reviewed", local, replaces: access };
+        const manifest: Manifest = { v: 1, op: "reviewed", local, replaces: named };
         const entry = await sealEntry(context, { kind: "link", manifest, parts: [] });
         catalogue.remember(entry);
         await filing.file([entry]);

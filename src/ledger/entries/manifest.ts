@@ -1,3 +1,4 @@
+import { fromHex } from "../../bytes/hex.ts";
 import type { Steps } from "../../bytes/steps.ts";
 import { decode, encodeReadable, encodeReadableSteps } from "../../codec/dag-cbor.ts";
 import {
@@ -9,7 +10,9 @@ import {
   expectOneOf,
   expectString,
   expectVersion,
+  type Fields,
 } from "../../codec/shape.ts";
+import { toEntryId, type EntryId } from "../../codec/ids.ts";
 import { EncodingError } from "../../errors.ts";
 import { copyBytes } from "../../storage/guards.ts";
 import { freezeData, giveResult } from "../give-results.ts";
@@ -70,8 +73,8 @@ export interface Manifest {
   readonly op: Operation;
   /** The custodian's random id of the person, 16 bytes; from it the index is built again. */
   readonly local: Uint8Array;
-  /** Id of the entry that this one follows: 32 bytes. */
-  readonly replaces?: Uint8Array;
+  /** The entry that this one follows. */
+  readonly replaces?: EntryId;
   /** Media type of the `content` part, where there is one. */
   readonly mediaType?: string;
   /** Media types of what is attached, in the order of the parts `attachment-0` and on. */
@@ -101,8 +104,15 @@ const OPTIONAL = [
  * @throws {EncodingError} when it could not be read again
  */
 export function encodeManifest(manifest: Manifest): Uint8Array {
-  expectNoLostText(expectManifest(manifest), "manifest");
-  return encodeReadable(manifest);
+  const wire = wireOf(manifest);
+  expectNoLostText(expectManifest(wire), "manifest");
+  return encodeReadable(wire);
+}
+
+/** A manifest in its encoded form. */
+function wireOf(manifest: Manifest): object {
+  const { replaces } = manifest;
+  return replaces === undefined ? manifest : { ...manifest, replaces: fromHex(replaces) };
 }
 
 /** Values of a description beyond which writing it takes more than a slice. */
@@ -118,9 +128,10 @@ export function* manifestSteps(manifest: Manifest): Steps<Uint8Array> {
     ...[resource?.labels, labels?.codes],
   ];
   if (lists.every((list = []) => list.length <= FEW)) return encodeManifest(manifest);
-  expectManifest(manifest);
-  yield* expectNoLostTextSteps(manifest, "manifest");
-  return yield* encodeReadableSteps(manifest);
+  const wire = wireOf(manifest);
+  expectManifest(wire);
+  yield* expectNoLostTextSteps(wire, "manifest");
+  return yield* encodeReadableSteps(wire);
 }
 
 /** Where the person stands in a manifest: behind a map's head, `v`, `op` and the name `local`. */
@@ -149,9 +160,11 @@ export function manifestAbout(encoded: Uint8Array, local: Uint8Array): Uint8Arra
  * @throws {EncodingError} when it is not a manifest
  */
 export function decodeManifest(bytes: Uint8Array): Manifest {
-  const manifest = expectManifest(decode(bytes));
-  expectNoLostText(manifest, "manifest");
-  return freezeParts(manifest);
+  const map = expectManifest(decode(bytes));
+  expectNoLostText(map, "manifest");
+  const { replaces } = map;
+  const named = replaces === undefined ? {} : { replaces: toEntryId(replaces as Uint8Array) };
+  return freezeParts({ ...map, ...named } as unknown as Manifest);
 }
 
 /** A manifest as it is kept: its bytes and labels are its own, and its data is frozen. */
@@ -166,11 +179,10 @@ export function ownManifest(manifest: Manifest): Manifest {
 
 /** A manifest whose bytes are its own; its data is that of the other. */
 export function copyManifest(manifest: Manifest): Manifest {
-  const { local, replaces, request } = manifest;
+  const { local, request } = manifest;
   return {
     ...manifest,
     local: copyBytes(local),
-    ...(replaces === undefined ? {} : { replaces: copyBytes(replaces) }),
     ...(request === undefined ? {} : { request: copyBytes(request) }),
   };
 }
@@ -182,7 +194,8 @@ function freezeParts(manifest: Manifest): Manifest {
   return manifest;
 }
 
-function expectManifest(value: unknown): Manifest {
+/** Checks a manifest in its encoded form. */
+function expectManifest(value: unknown): Fields {
   const map = expectMap(value, "manifest", REQUIRED, OPTIONAL);
   expectVersion(map["v"], "manifest");
   expectOneOf(map["op"], "manifest.op", OPERATIONS);
@@ -199,5 +212,5 @@ function expectManifest(value: unknown): Manifest {
     throw new EncodingError("ERR_ENCODING_SHAPE", "manifest.review must be true, or absent");
   }
   if (map["reason"] !== undefined) expectString(map["reason"], "manifest.reason", 4096);
-  return map as unknown as Manifest;
+  return map;
 }

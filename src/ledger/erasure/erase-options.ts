@@ -1,4 +1,5 @@
 import { ERASURE_CLASSES, type ErasureClass } from "../../block/entry.ts";
+import { entryIdBytes, recordIdBytes, type EntryId, type RecordId } from "../../codec/ids.ts";
 import { InputError } from "../../errors.ts";
 
 /**
@@ -8,30 +9,43 @@ import { InputError } from "../../errors.ts";
 export type CompactionTime = "now" | "later";
 
 interface EraseCommon {
-  /** What is destroyed. Default `clinical`. */
-  readonly class?: ErasureClass;
   /** Why, for the sealed report. */
   readonly reason: string;
   /** Default what the ledger was opened with. */
   readonly compaction?: CompactionTime;
 }
 
-/** Destroys some records of a class. */
+/** Destroys some records, each with all its versions. */
 export interface EraseRecords extends EraseCommon {
-  /**
-   * Ids of any version of each record, at least one. Directives go together: without the newest, one
-   * that it had replaced would be in force again.
-   */
-  readonly records: readonly Uint8Array[];
+  readonly class?: "clinical";
+  /** At least one. */
+  readonly records: readonly RecordId[];
+  readonly accesses?: never;
   readonly all?: never;
   readonly forgetSubject?: false;
 }
 
-/** Destroys all of a class. */
+/** Destroys what is known of some accesses. */
+export interface EraseAccesses extends EraseCommon {
+  readonly class: "audit";
+  /** Ids of the access entries, at least one. */
+  readonly accesses: readonly EntryId[];
+  readonly records?: never;
+  readonly all?: never;
+  readonly forgetSubject?: false;
+}
+
+/**
+ * Destroys all of a class. Directives only go together: without the newest, one that it had replaced
+ * would be in force again.
+ */
 export interface EraseAll extends EraseCommon {
+  /** What is destroyed. Default `clinical`. */
+  readonly class?: ErasureClass;
   /** Says in so many words that nothing of the class is to be left. */
   readonly all: true;
   readonly records?: never;
+  readonly accesses?: never;
   /**
    * Also destroys the subject key, so that tags are unlinked for good, and the identifiers, so that
    * the person is found no more. Only where no record is left; erase other classes before.
@@ -39,14 +53,14 @@ export interface EraseAll extends EraseCommon {
   readonly forgetSubject?: boolean;
 }
 
-/** What is to be destroyed: either `records` or `all: true`; nothing is taken for either. */
-export type EraseOptions = EraseRecords | EraseAll;
+/** What is to be destroyed: `records`, `accesses` or `all: true`; nothing is taken for any of them. */
+export type EraseOptions = EraseRecords | EraseAccesses | EraseAll;
 
 /** Options of an erasure that were checked and copied. */
 export interface CheckedErase {
   readonly what: ErasureClass;
-  /** `undefined` for all of the class. */
-  readonly records: readonly Uint8Array[] | undefined;
+  /** Entries of what is destroyed; `undefined` for all of the class. */
+  readonly ids: readonly Uint8Array[] | undefined;
   readonly reason: string;
   readonly forget: boolean;
   readonly compaction: CompactionTime | undefined;
@@ -57,6 +71,7 @@ const FIELDS: readonly string[] = [
   "reason",
   "compaction",
   "records",
+  "accesses",
   "all",
   "forgetSubject",
 ];
@@ -77,7 +92,8 @@ export function checkErase(options: EraseOptions): CheckedErase {
     if (!FIELDS.includes(name)) throw invalid("erasing knows no such option");
     if (given[name] === undefined) throw invalid(`${name} is there, and undefined`);
   }
-  const { class: what = "clinical", reason, compaction, records, all, forgetSubject } = given;
+  const { class: what = "clinical", reason, compaction, all, forgetSubject } = given;
+  const { records, accesses } = given;
   if (!ERASURE_CLASSES.includes(what as ErasureClass)) {
     throw invalid("there is no such class of data to erase");
   }
@@ -86,21 +102,33 @@ export function checkErase(options: EraseOptions): CheckedErase {
   }
   if (compaction !== undefined) checkCompactionTime(compaction);
   if (all !== undefined && all !== true) throw invalid("all is true or left out");
-  if ((records === undefined) === (all === undefined)) {
-    throw invalid("either records or all: true says what is to be erased");
+  if ([records, accesses, all].filter((one) => one !== undefined).length !== 1) {
+    throw invalid("records, accesses or all: true says what is to be erased: one of them");
   }
   if (forgetSubject !== undefined && typeof forgetSubject !== "boolean") {
     throw invalid("forgetSubject is true, false or left out");
   }
-  if (records !== undefined && forgetSubject === true) {
+  if (all === undefined && forgetSubject === true) {
     throw invalid("a subject is forgotten only with all its data");
   }
-  if (records !== undefined && what === "directive") {
+  if (all === undefined && what === "directive") {
     throw invalid("directives are erased all together");
   }
+  if (
+    (records !== undefined && what !== "clinical") ||
+    (accesses !== undefined && what !== "audit")
+  ) {
+    throw invalid("records are of the class clinical, accesses of the class audit");
+  }
+  const named =
+    records !== undefined
+      ? idsOf(records, recordIdBytes)
+      : accesses !== undefined
+        ? idsOf(accesses, entryIdBytes)
+        : undefined;
   return {
     what: what as ErasureClass,
-    records: records === undefined ? undefined : checkRecords(records),
+    ids: named,
     reason,
     forget: forgetSubject === true,
     compaction: compaction as CompactionTime | undefined,
@@ -112,14 +140,11 @@ export function checkCompactionTime(time: unknown): asserts time is CompactionTi
   if (time !== "now" && time !== "later") throw invalid("compaction is now or later");
 }
 
-function checkRecords(records: unknown): readonly Uint8Array[] {
-  if (!Array.isArray(records) || records.length === 0) {
-    throw invalid("records are one or more ids");
+function idsOf<Id>(given: unknown, bytesOf: (id: Id) => Uint8Array): readonly Uint8Array[] {
+  if (!Array.isArray(given) || given.length === 0) {
+    throw invalid("records or accesses are one or more ids");
   }
-  return records.map((id: unknown) => {
-    if (!(id instanceof Uint8Array) || id.length !== 32) throw invalid("an id has 32 bytes");
-    return new Uint8Array(id);
-  });
+  return (given as readonly Id[]).map(bytesOf);
 }
 
 function invalid(message: string): InputError {

@@ -3,6 +3,7 @@ import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { appendTo } from "../../bytes/lists.ts";
 import type { CID } from "../../codec/cid.ts";
+import { entryIdBytes, toEntryId, type EntryId } from "../../codec/ids.ts";
 import { InputError, LedgerError, StorageError } from "../../errors.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import type { Compaction } from "../../storage/types.ts";
@@ -26,7 +27,7 @@ import type { Subject, Subjects } from "../entries/subjects.ts";
 import { personName, type Turns } from "../turns.ts";
 import { unfinishedErasures, type Marked, type PendingErasure } from "./unfinished.ts";
 import { type Erasure, encodeErasure, decodeErasure } from "./erasure-entry.ts";
-import { orphansOf, versionsOf, BELONGS, CLASS_OF, holdOf } from "./targets.ts";
+import { orphansOf, rootsOf, versionsOf, BELONGS, CLASS_OF, holdOf } from "./targets.ts";
 
 /** How long entries of a class must be kept, and the rule that says so. */
 export interface Retention {
@@ -40,13 +41,13 @@ export interface Retention {
  * that no copy is left.
  */
 export interface ErasureStatement {
-  /** Id of the first erase entry. */
-  readonly id: Uint8Array;
-  /** Ids of all erase entries: one names at most 2,000 entries. */
-  readonly entries: readonly Uint8Array[];
+  /** Names the first erase entry. */
+  readonly id: EntryId;
+  /** All erase entries: one names at most 2,000 entries. */
+  readonly entries: readonly EntryId[];
   readonly class: ErasureClass;
-  /** Ids of the entries whose envelopes were destroyed. */
-  readonly erased: readonly Uint8Array[];
+  /** The entries whose envelopes were destroyed. */
+  readonly erased: readonly EntryId[];
   /** Blobs that this call deleted: headers and ciphertext. */
   readonly blobs: number;
   /**
@@ -110,7 +111,7 @@ export interface Erasing {
   placeHold(subject: Subject, rule: string): Promise<void>;
   liftHold(subject: Subject): Promise<void>;
   /** Names entries that do not open here in an erase entry, so that they are lost no more. */
-  giveUp(entries: readonly Uint8Array[], options: { readonly reason: string }): Promise<void>;
+  giveUp(entries: readonly EntryId[], options: { readonly reason: string }): Promise<void>;
   /**
    * Carries out an erase entry that stands on the ledger; repeating it is harmless. One that cannot
    * be carried out is kept as {@link StuckErasure}, so that the ledger goes on.
@@ -247,7 +248,7 @@ export function createErasing(
       stuck.delete(hex);
     } catch (error) {
       if (error instanceof IndexMoved) throw error;
-      const mark = { id: item.id, class: await classOf(item), since: item.recordedAt };
+      const mark = { id: toEntryId(item.id), class: await classOf(item), since: item.recordedAt };
       await storage.state.batch([unfinished.mark(mark)]);
       stuck.set(hex, { item, error });
     }
@@ -268,8 +269,8 @@ export function createErasing(
   /** Tries again what could not be carried out, here or before the ledger was opened. */
   async function retry(marked: readonly Marked[]): Promise<void> {
     for (const { erasure } of marked) {
-      if (erasure === undefined || stuck.has(toHex(erasure.id))) continue;
-      const found = await options.catalogue().find(erasure.id);
+      if (erasure === undefined || stuck.has(erasure.id)) continue;
+      const found = await options.catalogue().find(entryIdBytes(erasure.id));
       if (found.status === "present") await again(found.item);
     }
     for (const { item } of [...stuck.values()]) await again(item);
@@ -311,7 +312,7 @@ export function createErasing(
     outcomes.set(hex, outcome);
     try {
       // With the entry, so that whoever opens the store after a crash knows that work is left.
-      const mark = unfinished.mark({ id: entry.id, class: what, since: now() });
+      const mark = unfinished.mark({ id: toEntryId(entry.id), class: what, since: now() });
       await options.filing().fileAlone([entry], [mark]);
       // Catching up meets the entry and carries it out.
       await afterWriting(async () => {
@@ -346,7 +347,7 @@ export function createErasing(
       await options.catalogue().flush();
       await vault.renew();
       const compaction = await compactStorage();
-      const done = marked.filter(({ erasure }) => erasure && !stuck.has(toHex(erasure.id)));
+      const done = marked.filter(({ erasure }) => erasure && !stuck.has(erasure.id));
       const old = marked.filter(({ erasure, damage }) => !erasure && !damage);
       const changes = unfinished.remove([...done, ...old]);
       if (changes.length > 0) await storage.state.batch(changes);
@@ -395,11 +396,11 @@ export function createErasing(
   /** What erase entries that did already what is asked for destroyed, none twice. */
   async function earlier(
     everything: readonly CatalogueItem[],
-    { what, records, forget }: CheckedErase,
+    { what, ids, forget }: CheckedErase,
   ): Promise<readonly Destroyed[]> {
     const erasures = everything.filter(({ kind }) => kind === "erase");
     const found: Destroyed[] = [];
-    if (records === undefined) {
+    if (ids === undefined) {
       for (const item of erasures.toReversed()) {
         const content = await contentOf(item);
         // Of one that took several entries, those before the last say that there are more.
@@ -410,7 +411,7 @@ export function createErasing(
       return found;
     }
     const by = new Set<string>();
-    for (const id of records) {
+    for (const id of ids) {
       const target = await options.catalogue().find(id);
       if (target.status === "erased") by.add(toHex(target.by));
     }
@@ -428,7 +429,8 @@ export function createErasing(
     everything: readonly CatalogueItem[],
     ids: readonly Uint8Array[],
   ): Promise<readonly Uint8Array[]> {
-    const there = new Set(items.map(({ id }) => toHex(id)));
+    const roots = rootsOf(items);
+    const there = new Set([...roots].flatMap(([id, root]) => (id === root ? [id] : [])));
     const erasures = new Set(
       everything.filter(({ kind }) => kind === "erase").map(({ id }) => toHex(id)),
     );
@@ -446,7 +448,7 @@ export function createErasing(
   }
 
   async function erase(subject: Subject, request: CheckedErase): Promise<ErasureStatement> {
-    const { what, records, forget } = request;
+    const { what, ids, forget } = request;
     const catalogue = options.catalogue();
     // This carries out what an earlier call filed and could not complete.
     await catalogue.catchUp();
@@ -456,9 +458,7 @@ export function createErasing(
     const everything = await catalogue.itemsOf(subject.local);
     const all = everything.filter(BELONGS[what]);
     const targets =
-      records === undefined
-        ? [...all]
-        : [...versionsOf(all, await stillThere(all, everything, records))];
+      ids === undefined ? [...all] : [...versionsOf(all, await stillThere(all, everything, ids))];
     const before = targets.length === 0 ? await earlier(everything, request) : [];
     if (before.length > 0) return statement(what, before, request);
     assertAllowed(everything, what, targets);
@@ -507,10 +507,10 @@ export function createErasing(
     const outcome = done.flatMap((one) => one.outcome);
     const rest = await afterWriting(() => settled(compaction));
     return {
-      id: done[0]!.id,
-      entries: done.map(({ id }) => id),
+      id: toEntryId(done[0]!.id),
+      entries: done.map(({ id }) => toEntryId(id)),
       class: what,
-      erased: done.flatMap((one) => one.erased),
+      erased: done.flatMap((one) => one.erased.map(toEntryId)),
       blobs: outcome.reduce((sum, { blobs }) => sum + blobs, 0),
       unreached: outcome.flatMap(({ unreached }) => unreached),
       ...rest,
@@ -583,7 +583,7 @@ export function createErasing(
       }
       await options.catalogue().catchUp();
       const byClass = new Map<ErasureClass, Uint8Array[]>();
-      for (const id of entries) {
+      for (const id of entries.map(entryIdBytes)) {
         const kind = await assertGone(context, id, await options.catalogue().find(id));
         const what = CLASS_OF[kind] ?? "audit";
         byClass.set(what, [...(byClass.get(what) ?? []), id]);

@@ -38,7 +38,7 @@ export function orphansOf(
   const gone = new Set(erased);
   return items.filter(({ id, kind, manifest: { replaces } }) => {
     if (kind !== "record" || living.has(toHex(id))) return false;
-    if (replaces === undefined || !gone.has(toHex(replaces))) return false;
+    if (replaces === undefined || !gone.has(replaces)) return false;
     gone.add(toHex(id));
     return true;
   });
@@ -49,14 +49,20 @@ export function versionsOf(
   items: readonly CatalogueItem[],
   ids: readonly Uint8Array[],
 ): readonly CatalogueItem[] {
-  const rootOf = new Map<string, string>();
-  for (const { id, manifest } of items) {
-    const parent = manifest.replaces === undefined ? undefined : toHex(manifest.replaces);
-    rootOf.set(toHex(id), parent === undefined ? toHex(id) : (rootOf.get(parent) ?? toHex(id)));
-  }
+  const rootOf = rootsOf(items);
   const wanted = new Set<string>();
   for (const id of ids) {
     wanted.add(rootOf.get(toHex(id))!);
   }
   return items.filter(({ id }) => wanted.has(rootOf.get(toHex(id))!));
+}
+
+/** Of each entry, the one that created what it is about. */
+export function rootsOf(items: readonly CatalogueItem[]): ReadonlyMap<string, string> {
+  const rootOf = new Map<string, string>();
+  for (const { id, manifest } of items) {
+    const parent = manifest.replaces;
+    rootOf.set(toHex(id), parent === undefined ? toHex(id) : (rootOf.get(parent) ?? toHex(id)));
+  }
+  return rootOf;
 }

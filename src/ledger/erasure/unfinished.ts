@@ -2,13 +2,14 @@ import { ERASURE_CLASSES, type ErasureClass } from "../../block/entry.ts";
 import { concatBytes } from "../../bytes/concat.ts";
 import { decode, encode } from "../../codec/dag-cbor.ts";
 import { expectBytes, expectMap, expectOneOf, expectUint } from "../../codec/shape.ts";
+import { entryIdBytes, toEntryId, type EntryId } from "../../codec/ids.ts";
 import type { StateChange } from "../../storage/types.ts";
 import type { Vault } from "../vault/vault.ts";
 
 /** An erasure that stands on the ledger, and of which the storage's files may still show something. */
 export interface PendingErasure {
-  /** Id of the erase entry. */
-  readonly id: Uint8Array;
+  /** Names the erase entry. */
+  readonly id: EntryId;
   readonly class: ErasureClass;
   /** When it was filed, in ms since 1970. */
   readonly since: number;
@@ -35,7 +36,10 @@ export function unfinishedErasures(vault: Vault): Unfinished {
   const prefix = vault.name("unfinished erasures").subarray(0, 16);
   return {
     mark: (erasure) =>
-      vault.put(concatBytes(prefix, vault.name("unfinished erasure", erasure.id)), write(erasure)),
+      vault.put(
+        concatBytes(prefix, vault.name("unfinished erasure", entryIdBytes(erasure.id))),
+        write(erasure),
+      ),
     async list() {
       const found: Marked[] = [];
       for await (const { name, value } of vault.scan(prefix)) {
@@ -52,13 +56,13 @@ export function unfinishedErasures(vault: Vault): Unfinished {
 }
 
 function write({ id, class: what, since }: PendingErasure): Uint8Array {
-  return encode({ v: 1, id, class: what, since });
+  return encode({ v: 1, id: entryIdBytes(id), class: what, since });
 }
 
 function read(bytes: Uint8Array): PendingErasure {
   const map = expectMap(decode(bytes), "unfinished erasure", ["v", "id", "class", "since"]);
   return {
-    id: expectBytes(map["id"], "unfinished erasure", 32),
+    id: toEntryId(expectBytes(map["id"], "unfinished erasure", 32)),
     class: expectOneOf(map["class"], "unfinished erasure", ERASURE_CLASSES),
     since: expectUint(map["since"], "unfinished erasure"),
   };

@@ -1,18 +1,36 @@
-import { equalBytes } from "../../bytes/compare.ts";
-import { toHex } from "../../bytes/hex.ts";
+import { recordCreatedBy, toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
 import type { ConsentResource, ResourceLabels } from "../../consent/model/resource.ts";
 import { toConsentResource } from "../../fhir/consent-resource.ts";
 import { isOutdated, type Labeller } from "../../consent/labels/labeller.ts";
 import { cidFromDigest, type Codec } from "../../codec/cid.ts";
-import { copyBytes } from "../../storage/guards.ts";
 import { copyManifest } from "../entries/manifest.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { isNormal, labelsOfBoth } from "../../consent/labels/unite-labels.ts";
 
-/** A record as it stands now: its newest content, its newest labels. */
+/** One of the entries about a record, with what its envelope says of itself. */
+export interface RecordEntry extends Pick<
+  CatalogueItem,
+  "place" | "kind" | "envelope" | "recordedAt" | "manifest"
+> {
+  readonly id: EntryId;
+}
+
+/** A record as it is now: its newest content, its newest labels. */
 export interface CurrentRecord {
-  /** Id of the entry that created it, hexadecimal: the name of the record through all versions. */
-  readonly record: string;
+  /** Names the record through all its versions. */
+  readonly record: RecordId;
+  /** The entry whose envelope holds the newest content. */
+  readonly head: RecordEntry;
+  readonly labels: ResourceLabels | null;
+  /** Every entry about it, in ledger order. */
+  readonly history: readonly RecordEntry[];
+  /** Entered in error, or moved to another person. */
+  readonly retracted: boolean;
+}
+
+/** A record as the catalogue's items make it. */
+export interface FoldedRecord {
+  readonly record: RecordId;
   /** The entry whose envelope holds the newest content. */
   readonly head: CatalogueItem;
   readonly labels: ResourceLabels | null;
@@ -27,18 +45,19 @@ export interface CurrentRecord {
  * retraction and re-attribution end a record. What follows an entry that is not there is left out.
  * Who labelled without having seen what another had said last takes away nothing of that.
  */
-export function currentRecords(items: readonly CatalogueItem[]): Map<string, CurrentRecord> {
-  const records = new Map<string, CurrentRecord>();
-  const recordOf = new Map<string, string>();
+export function currentRecords(items: readonly CatalogueItem[]): Map<RecordId, FoldedRecord> {
+  const records = new Map<RecordId, FoldedRecord>();
+  const recordOf = new Map<EntryId, RecordId>();
   for (const item of items) {
     if (item.kind !== "record") continue;
     const { op, replaces, labels } = item.manifest;
-    const id = toHex(item.id);
+    const id = toEntryId(item.id);
     if (op === "create" || op === "reattribute") {
-      recordOf.set(id, id);
+      const record = recordCreatedBy(id);
+      recordOf.set(id, record);
       const history = [item];
-      records.set(id, {
-        record: id,
+      records.set(record, {
+        record,
         head: item,
         labels: labels ?? null,
         history,
@@ -46,19 +65,19 @@ export function currentRecords(items: readonly CatalogueItem[]): Map<string, Cur
       });
       continue;
     }
-    const name = replaces === undefined ? undefined : recordOf.get(toHex(replaces));
+    const name = replaces === undefined ? undefined : recordOf.get(replaces);
     const current = name === undefined ? undefined : records.get(name);
     if (name === undefined || current === undefined) continue;
     recordOf.set(id, name);
     const history = [...current.history, item];
     const said = labels ?? null;
-    const seen = equalBytes(replaces!, current.history.at(-1)!.id);
+    const seen = replaces === toEntryId(current.history.at(-1)!.id);
     if (op === "amend") {
       const both = seen ? said : labelsOfBoth(said, current.labels);
       records.set(name, { ...current, head: item, labels: both, history });
     } else if (op === "relabel") {
       const judged = current.history.slice(current.history.indexOf(current.head));
-      const same = seen || judged.some(({ id }) => equalBytes(id, replaces!));
+      const same = seen || judged.some((one) => toEntryId(one.id) === replaces);
       const both = same ? labelsOfBoth(said, current.labels) : labelsOfBoth(current.labels, said);
       records.set(name, { ...current, labels: seen ? said : both, history });
     } else if (op === "retract") {
@@ -72,18 +91,19 @@ export function currentRecords(items: readonly CatalogueItem[]): Map<string, Cur
  * A record as it is given to whoever calls: nothing that he can change is the index's own. What tells of
  * its content and its labels is frozen, and shared.
  */
-export function giveRecord(record: CurrentRecord): CurrentRecord {
+export function giveRecord(record: FoldedRecord): CurrentRecord {
   const history = record.history.map(giveItem);
   const head = history[record.history.indexOf(record.head)]!;
   return { ...record, head, history };
 }
 
-function giveItem(item: CatalogueItem): CatalogueItem {
-  const { id, place, envelope, manifest } = item;
+function giveItem(item: CatalogueItem): RecordEntry {
+  const { id, place, kind, envelope, recordedAt, manifest } = item;
   return {
-    ...item,
-    id: copyBytes(id),
+    id: toEntryId(id),
     place: { ...place },
+    kind,
+    recordedAt,
     envelope: cidFromDigest(envelope.multihash.digest, envelope.code as Codec),
     manifest: copyManifest(manifest),
   };
@@ -103,7 +123,7 @@ function believedLabels(
 
 /** A record in the form in which consent judges it. */
 export function judgedForm(
-  record: CurrentRecord,
+  record: FoldedRecord,
   {
     controller,
     labeller,

@@ -6,7 +6,7 @@ import type { FhirResource } from "../../fhir/resource.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { bySlices } from "../../loop/give-turn.ts";
 import { findVersions, labelBySlices } from "./label-context.ts";
-import type { CurrentRecord } from "./current-record.ts";
+import type { FoldedRecord } from "./current-record.ts";
 import { isNormal, isOwn, uniteLabels } from "../../consent/labels/unite-labels.ts";
 
 /** What labelling a record anew stands on. */
@@ -15,7 +15,7 @@ export interface FreshLabelsOptions {
   /** The labeller before this one. */
   readonly former?: Labeller | undefined;
   /** The person's other records: what this one refers to tells about it. */
-  readonly among: Iterable<CurrentRecord>;
+  readonly among: Iterable<FoldedRecord>;
   textOf(item: CatalogueItem): Promise<Uint8Array>;
 }
 
@@ -26,7 +26,7 @@ export interface FreshLabelsOptions {
  * judge once and cannot any more keeps its labels and loses the stamp.
  */
 export async function freshLabels(
-  record: CurrentRecord,
+  record: FoldedRecord,
   options: FreshLabelsOptions,
 ): Promise<ResourceLabels | null> {
   const { labeller, former } = options;
@@ -67,13 +67,13 @@ export function besideAttachments(
 
 /** Labels a resource, looking up what it refers to, round by round. */
 async function labelAmong(
-  record: CurrentRecord,
+  record: FoldedRecord,
   resource: FhirResource,
   labeller: Labeller,
   { among, textOf }: FreshLabelsOptions,
 ): Promise<ResourceLabels | null> {
   const find = findVersions(Array.from(among, addressOf).filter((one) => one !== undefined));
-  const loaded = new Map<CurrentRecord, FhirResource>();
+  const loaded = new Map<FoldedRecord, FhirResource>();
   const home = new Map<object, Addressable>([[resource, addressOf(record) ?? { resource }]]);
   for (;;) {
     const wanted = new Set<AddressedRecord>();
@@ -97,11 +97,11 @@ async function labelAmong(
 const MAX_FOUND = 256;
 
 interface AddressedRecord extends Addressable {
-  readonly record: CurrentRecord;
+  readonly record: FoldedRecord;
 }
 
 /** A record as references name it: by where it stood, and by its type and id. */
-function addressOf(record: CurrentRecord): AddressedRecord | undefined {
+function addressOf(record: FoldedRecord): AddressedRecord | undefined {
   const { resource, fullUrl } = record.head.manifest;
   if (resource === undefined || record.retracted) return undefined;
   return {

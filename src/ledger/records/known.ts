@@ -2,13 +2,14 @@ import { giveTurn } from "../../loop/give-turn.ts";
 import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { encode } from "../../codec/dag-cbor.ts";
+import { toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
 import { StorageError } from "../../errors.ts";
 import type { ResourceDescription } from "../../fhir/manifest.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import type { Manifest } from "../entries/manifest.ts";
 import { isNamed, namesOf, type RecordNames } from "../entries/record-names.ts";
-import { currentRecords, type CurrentRecord } from "./current-record.ts";
+import { currentRecords, type FoldedRecord } from "./current-record.ts";
 import type { Subject } from "../entries/subjects.ts";
 
 /** A resource as it comes in, to be filed about somebody. */
@@ -20,8 +21,10 @@ export interface Incoming {
 
 /** What is on record of a resource that comes in again. */
 export interface KnownRecord {
-  /** Id of the newest entry of its record. */
-  readonly id: Uint8Array;
+  /** Names the record. */
+  readonly id: RecordId;
+  /** The newest entry about it. */
+  readonly entry: EntryId;
   /**
    * `recorded`: this text is a version of it. `newer`: a newer one is. `ended`: it was retracted, or
    * moved to another person.
@@ -32,8 +35,12 @@ export interface KnownRecord {
 /** What becomes of resources that come in. */
 export interface Sorted<T extends Incoming> {
   readonly fresh: readonly T[];
-  /** Newer versions of what is on record, and the id of an entry of it. */
-  readonly changed: readonly { readonly one: T; readonly amends: Uint8Array }[];
+  /** Newer versions of what is on record, and the newest entry about it. */
+  readonly changed: readonly {
+    readonly one: T;
+    readonly record: RecordId;
+    readonly amends: EntryId;
+  }[];
   readonly known: readonly { readonly one: T; readonly known: KnownRecord }[];
   /** What comes in twice at once, in the same words under the same name. */
   readonly repeated: readonly T[];
@@ -55,7 +62,7 @@ export async function sortIncoming<T extends Incoming>(
   const finders = new Map<string, Finder>();
   const names = namesOf(incoming.map(({ manifest }) => manifest));
   const fresh: T[] = [];
-  const changed: { one: T; amends: Uint8Array }[] = [];
+  const changed: Sorted<T>["changed"][number][] = [];
   const known: { one: T; known: KnownRecord }[] = [];
   const repeated: T[] = [];
   const before = new Map<string, Uint8Array[]>();
@@ -82,18 +89,25 @@ export async function sortIncoming<T extends Incoming>(
     }
     const found = await find(one);
     if (found === undefined) fresh.push(one);
-    else if (found.as === "changed") changed.push({ one, amends: found.id });
-    else known.push({ one, known: { id: found.id, as: found.as } });
+    else if (found.as === "changed") changed.push({ one, record: found.id, amends: found.entry });
+    else known.push({ one, known: { id: found.id, entry: found.entry, as: found.as } });
   }
   return { fresh, changed, known, repeated };
 }
 
 type Finder = (
   incoming: Incoming,
-) => Promise<{ readonly id: Uint8Array; readonly as: KnownRecord["as"] | "changed" } | undefined>;
+) => Promise<
+  (Pick<KnownRecord, "id" | "entry"> & { readonly as: KnownRecord["as"] | "changed" }) | undefined
+>;
+
+const idsOf = ({ record, history }: FoldedRecord): Pick<KnownRecord, "id" | "entry"> => ({
+  id: record,
+  entry: toEntryId(history.at(-1)!.id),
+});
 
 interface Version {
-  readonly record: CurrentRecord;
+  readonly record: FoldedRecord;
   readonly item: CatalogueItem;
 }
 
@@ -103,7 +117,7 @@ function finderAmong(
   textOf: (item: CatalogueItem) => Promise<Uint8Array>,
 ): Finder {
   const versions = new Map<string, Version[]>();
-  const byAddress = new Map<string, CurrentRecord>();
+  const byAddress = new Map<string, FoldedRecord>();
   for (const record of currentRecords(items).values()) {
     for (const item of record.history) {
       if (!isNamed(item.manifest, names)) continue;
@@ -127,18 +141,18 @@ function finderAmong(
       if (!equalBytes(encode(item.manifest.resource), description!)) continue;
       const own = await textOf(item).catch(noText);
       if (own === undefined || !equalBytes(own, text)) continue;
-      const id = record.history.at(-1)!.id;
-      if (record.retracted) return { id, as: "ended" };
-      if (item !== record.head) return { id, as: "newer" };
-      return { id, as: saysMore(manifest, record) ? "changed" : "recorded" };
+      const ids = idsOf(record);
+      if (record.retracted) return { ...ids, as: "ended" };
+      if (item !== record.head) return { ...ids, as: "newer" };
+      return { ...ids, as: saysMore(manifest, record) ? "changed" : "recorded" };
     }
     const address = addressOf(manifest);
     const record = address === undefined ? undefined : byAddress.get(address);
     if (record === undefined) return undefined;
-    const id = record.history.at(-1)!.id;
-    if (record.retracted) return { id, as: "ended" };
+    const ids = idsOf(record);
+    if (record.retracted) return { ...ids, as: "ended" };
     const isOlder = comesBefore(manifest.resource!, record.head.manifest.resource!);
-    return { id, as: isOlder ? "newer" : "changed" };
+    return { ...ids, as: isOlder ? "newer" : "changed" };
   };
 }
 
@@ -148,7 +162,7 @@ function noText(error: unknown): undefined {
 }
 
 /** Whether what a bundle says of the same text now would be lost if it were not recorded. */
-function saysMore({ labels }: Incoming["manifest"], record: CurrentRecord): boolean {
+function saysMore({ labels }: Incoming["manifest"], record: FoldedRecord): boolean {
   const own = record.labels?.codes ?? [];
   return (labels?.codes ?? []).some(
     ({ system, code }) => !own.some((one) => one.system === system && one.code === code),

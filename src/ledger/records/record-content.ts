@@ -20,7 +20,7 @@ import { openingOfOwn, openOwn } from "../entries/own-envelope.ts";
 import type { LedgerContext } from "../context.ts";
 import { sealEntry, type SealedEntry } from "../entries/filing.ts";
 import { manifestAbout, manifestSteps, type Manifest } from "../entries/manifest.ts";
-import type { CurrentRecord } from "./current-record.ts";
+import type { FoldedRecord } from "./current-record.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import type { Upload, Uploads } from "./uploads.ts";
 
@@ -82,11 +82,11 @@ export interface RecordContents {
   /** The resource's exact JSON in an entry's envelope. */
   textOf(item: CatalogueItem): Promise<Uint8Array>;
   /** What is attached to a record's newest content. */
-  attachmentsOf(record: CurrentRecord): Promise<readonly Attachment[]>;
+  attachmentsOf(record: FoldedRecord): Promise<readonly Attachment[]>;
   /** The same, to be sealed again; read when it is. */
-  attachedTo(record: CurrentRecord): Promise<readonly AttachmentInput[]>;
+  attachedTo(record: FoldedRecord): Promise<readonly AttachmentInput[]>;
   /** All that a record holds, to be sealed again. */
-  copyOf(record: CurrentRecord): Promise<RecordContent>;
+  copyOf(record: FoldedRecord): Promise<RecordContent>;
 }
 
 /** Starts sealing and reading content. */
@@ -159,7 +159,7 @@ export function createRecordContents(
     return decodeSignedHeader(header).header;
   }
 
-  async function attachmentsOfHead({ head }: CurrentRecord): Promise<readonly Attachment[]> {
+  async function attachmentsOfHead({ head }: FoldedRecord): Promise<readonly Attachment[]> {
     if (head.manifest.attachments === undefined) return [];
     return attachmentsOf(
       head.manifest,
@@ -169,7 +169,7 @@ export function createRecordContents(
     );
   }
 
-  async function attachedTo(record: CurrentRecord): Promise<readonly AttachmentInput[]> {
+  async function attachedTo(record: FoldedRecord): Promise<readonly AttachmentInput[]> {
     return (await attachmentsOfHead(record)).map(({ mediaType, stream }) => ({
       mediaType,
       source: stream(),

@@ -1,6 +1,13 @@
 import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
+import {
+  recordIdBytes,
+  toEntryId,
+  toRecordId,
+  type EntryId,
+  type RecordId,
+} from "../../codec/ids.ts";
 import type { LabelOptions, Labeller } from "../../consent/labels/labeller.ts";
 import type { ResourceLabels } from "../../consent/model/resource.ts";
 import { InputError, StorageError } from "../../errors.ts";
@@ -30,7 +37,12 @@ import { sortIncoming, type KnownRecord } from "./known.ts";
 import { labelBySlices, labelsWithin } from "./label-context.ts";
 import { MAX_URL, type Manifest } from "../entries/manifest.ts";
 import type { RecordContent, RecordContents, UploadProgress } from "./record-content.ts";
-import { currentRecords, giveRecord, type CurrentRecord } from "./current-record.ts";
+import {
+  currentRecords,
+  giveRecord,
+  type CurrentRecord,
+  type FoldedRecord,
+} from "./current-record.ts";
 import type { PersonIdentifier, Subject, Subjects } from "../entries/subjects.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import { assertAbout, assertSamePerson } from "./same-person.ts";
@@ -43,8 +55,10 @@ export type ResourceInput = Uint8Array | string | FhirResource;
 
 /** A version of a record that was filed. */
 export interface RecordedVersion {
-  /** Id of the entry, 32 bytes. */
-  readonly id: Uint8Array;
+  /** Names the record through all its versions. */
+  readonly id: RecordId;
+  /** Names the entry of this version. */
+  readonly entry: EntryId;
   readonly place: EntryPlace;
   /** Labels that consent will judge it by; `null` where nothing could be told. */
   readonly labels: ResourceLabels | null;
@@ -99,8 +113,8 @@ export interface RecordedBundle {
     readonly type: string;
     /** Place in `Bundle.entry`. */
     readonly index: number;
-    /** Id of an entry of the record that this is a newer version of. */
-    readonly amends?: Uint8Array;
+    /** Of a newer version of a record: the entry that was its newest before. */
+    readonly amends?: EntryId;
   })[];
   /**
    * What was on record already, and was not recorded again: the text itself, or a newer version at
@@ -133,25 +147,23 @@ export interface RecordedBundle {
 export interface Recording {
   record(subject: Subject, input: ResourceInput, options?: RecordOptions): Promise<RecordedVersion>;
   /** Files a new version of a record that is there, named by the id of any of its entries. */
-  amend(id: Uint8Array, input: ResourceInput, options?: RecordOptions): Promise<RecordedVersion>;
+  amend(id: RecordId, input: ResourceInput, options?: RecordOptions): Promise<RecordedVersion>;
   recordBundle(
     subject: Subject | null,
     bundle: Uint8Array | string | FhirResource,
     options?: BundleOptions,
   ): Promise<RecordedBundle>;
-  relabel(record: Uint8Array, labels?: ResourceLabels | null): Promise<RecordedVersion>;
+  relabel(record: RecordId, labels?: ResourceLabels | null): Promise<RecordedVersion>;
   /** Labels anew by the current rules; `undefined` where that changes nothing. */
-  refreshLabels(record: Uint8Array, former?: Labeller): Promise<RecordedVersion | undefined>;
-  retract(record: Uint8Array, reason: string): Promise<RecordedVersion>;
-  reattribute(record: Uint8Array, to: Subject, reason: string): Promise<RecordedVersion>;
-  /** The record that an entry belongs to, as it stands now. */
-  find(id: Uint8Array): Promise<CurrentRecord>;
+  refreshLabels(record: RecordId, former?: Labeller): Promise<RecordedVersion | undefined>;
+  retract(record: RecordId, reason: string): Promise<RecordedVersion>;
+  reattribute(record: RecordId, to: Subject, reason: string): Promise<RecordedVersion>;
   /** A person's records as they stand now. */
   list(subject: Subject): Promise<readonly CurrentRecord[]>;
   /** The newest content of a record: its exact FHIR JSON. */
-  read(id: Uint8Array): Promise<Uint8Array>;
+  read(id: RecordId): Promise<Uint8Array>;
   /** What is attached to the newest content. */
-  attachments(id: Uint8Array): Promise<readonly Attachment[]>;
+  attachments(id: RecordId): Promise<readonly Attachment[]>;
 }
 
 /** A resource of a bundle that is to be filed. */
@@ -188,7 +200,7 @@ interface Correction extends Pick<Manifest, "mediaType" | "resource"> {
   readonly attachments?: readonly unknown[] | undefined;
 }
 
-type LivingRecord = CurrentRecord & { readonly subject: Subject };
+type LivingRecord = FoldedRecord & { readonly subject: Subject };
 
 const changedMeanwhile = (): StorageError =>
   new StorageError("ERR_STORAGE_CONFLICT", "another process changed this record meanwhile");
@@ -205,12 +217,12 @@ function assertReason(reason: unknown): void {
   }
 }
 
-function assertLiving({ retracted }: CurrentRecord): void {
+function assertLiving({ retracted }: FoldedRecord): void {
   if (retracted) throw new InputError("ERR_INPUT_INVALID", "this record was retracted or moved");
 }
 
 /** Id of the entry that the next one about a record follows. */
-const newestOf = ({ history }: CurrentRecord): Uint8Array => history.at(-1)!.id;
+const newestOf = ({ history }: FoldedRecord): Uint8Array => history.at(-1)!.id;
 
 /** Starts recording. */
 export function createRecording(options: {
@@ -249,10 +261,8 @@ export function createRecording(options: {
   /** Takes in what was filed, now or later: what is recorded is acknowledged whatever comes of it. */
   const keepUp = (): Promise<void> => catalogue.keepUp().catch(() => undefined);
 
-  async function find(id: Uint8Array): Promise<CurrentRecord & { readonly subject: Subject }> {
-    if (!(id instanceof Uint8Array) || id.length !== 32) {
-      throw new TypeError("a record is named by the id of one of its entries, 32 bytes");
-    }
+  /** The record that an entry belongs to, as it is now. */
+  async function findBy(id: Uint8Array): Promise<LivingRecord> {
     await catalogue.catchUp();
     const found = await catalogue.find(id);
     if (found.status === "erased") {
@@ -265,10 +275,19 @@ export function createRecording(options: {
     const subject = { local: found.item.manifest.local };
     const records = currentRecords(await catalogue.itemsOf(subject.local));
     for (const record of records.values()) {
-      if (record.history.some((item) => toHex(item.id) === toHex(id)))
-        return { ...record, subject };
+      if (record.history.some((item) => equalBytes(item.id, id))) return { ...record, subject };
     }
     throw new StorageError("ERR_STORAGE_MISSING", "the record's first version is not there");
+  }
+
+  /** The record with an id, as it is now. */
+  async function find(id: RecordId): Promise<LivingRecord> {
+    const found = await findBy(recordIdBytes(id));
+    if (found.record === id) return found;
+    throw new InputError(
+      "ERR_INPUT_INVALID",
+      "this names one version of a record: the record has the id of the entry that created it",
+    );
   }
 
   /**
@@ -276,7 +295,7 @@ export function createRecording(options: {
    * meanwhile.
    */
   async function change<T>(
-    id: Uint8Array,
+    id: RecordId,
     work: (record: LivingRecord) => Promise<T>,
     ...others: readonly Subject[]
   ): Promise<T> {
@@ -306,11 +325,12 @@ export function createRecording(options: {
     return [];
   }
 
-  const version = ({ id, place }: Filed, labels: ResourceLabels | null): RecordedVersion => ({
-    id,
-    place,
-    labels,
-  });
+  /** What was filed; the first version of a record unless it is said of which one. */
+  const version = (
+    { id, place }: Filed,
+    labels: ResourceLabels | null,
+    record: RecordId = toRecordId(id),
+  ): RecordedVersion => ({ id: record, entry: toEntryId(id), place, labels });
 
   /**
    * Makes sure that an entry was not erased, unseen, before others followed it: they would outlive
@@ -335,10 +355,11 @@ export function createRecording(options: {
     const prepared = content?.upload?.manifest.replaces;
     if (prepared !== undefined) {
       // Somebody may have been quicker while the attachments were sealed.
-      const current = await find(replaces);
-      if (!equalBytes(prepared, newestOf(current))) throw changedMeanwhile();
+      const current = await findBy(replaces);
+      if (prepared !== toEntryId(newestOf(current))) throw changedMeanwhile();
     }
-    const sealed = await contents.seal(record.subject, { ...manifest, replaces }, content);
+    const full = { ...manifest, replaces: toEntryId(replaces) };
+    const sealed = await contents.seal(record.subject, full, content);
     const filed = (await filing.file([sealed]))[0]!;
     const unseen = await afterWriting(async () => {
       const others = await overlooked(record.subject, filed.id, replaces);
@@ -346,7 +367,7 @@ export function createRecording(options: {
       return others;
     });
     if (manifest.op !== "retract" && unseen.length > 0) throw changedMeanwhile();
-    return version(filed, manifest.labels ?? null);
+    return version(filed, manifest.labels ?? null, record.record);
   }
 
   /** The labels of a correction that brings none. */
@@ -363,32 +384,33 @@ export function createRecording(options: {
   async function move(record: LivingRecord, to: Subject, reason: string): Promise<RecordedVersion> {
     const { labels } = record;
     const replaces = newestOf(record);
-    const manifest = { op: "reattribute", replaces, reason, ...describe(record) } as const;
+    const end = { replaces: toEntryId(replaces), reason };
+    const manifest = { op: "reattribute", ...end, ...describe(record) } as const;
     const copy = await contents.copyOf(record);
-    const [filed, end] = await contents.prepare(to, manifest, copy, async (content) => {
+    const [filed, ended] = await contents.prepare(to, manifest, copy, async (content) => {
       // It may have been erased while its attachments were sealed.
-      if (content.upload !== undefined) await find(replaces);
+      if (content.upload !== undefined) await findBy(replaces);
       const moved = await contents.seal(to, manifest, content);
-      const gone = await contents.seal(record.subject, { op: "retract", replaces, reason });
+      const gone = await contents.seal(record.subject, { op: "retract", ...end });
       return filing.fileAlone([moved, gone]);
     });
     const unseen = await afterWriting(async () => {
-      const others = await overlooked(record.subject, end!.id, replaces);
+      const others = await overlooked(record.subject, ended!.id, replaces);
       await assertKept(replaces, [
         { subject: to, id: filed!.id },
-        { subject: record.subject, id: end!.id },
+        { subject: record.subject, id: ended!.id },
       ]);
       return others;
     });
     if (unseen.length === 0) return version(filed!, labels);
     return afterWriting(async () => {
-      const there: LivingRecord = { ...(await find(filed!.id)) };
+      const there: LivingRecord = { ...(await findBy(filed!.id)) };
       if (unseen.some(({ manifest: { op } }) => op === "retract")) {
         // It had ended, or was moved elsewhere: this copy must not stand beside that.
         await follow(there, { op: "retract", reason });
         throw changedMeanwhile();
       }
-      const last = await find(replaces);
+      const last = await findBy(replaces);
       return amend(there, { op: "amend", ...describe(last) }, await contents.copyOf(last));
     });
   }
@@ -414,7 +436,7 @@ export function createRecording(options: {
     manifest: Omit<Manifest, "v" | "local" | "replaces">,
     content: RecordContent,
   ): Promise<RecordedVersion> => {
-    const full = { ...manifest, replaces: newestOf(record) };
+    const full = { ...manifest, replaces: toEntryId(newestOf(record)) };
     return contents.prepare(record.subject, full, content, (ready) =>
       follow(record, manifest, ready),
     );
@@ -439,7 +461,7 @@ export function createRecording(options: {
     return { ...correction, labels: besideAttachments(kept, attachments) };
   }
 
-  const describe = ({ head, labels }: CurrentRecord) => ({
+  const describe = ({ head, labels }: FoldedRecord) => ({
     labels,
     mediaType: head.manifest.mediaType ?? FHIR_JSON,
     ...(head.manifest.resource === undefined ? {} : { resource: head.manifest.resource }),
@@ -482,7 +504,7 @@ export function createRecording(options: {
       // Others need not wait for what may take minutes; if one was quicker, it is noticed.
       assertLiving(before);
       const correction = await amended(before);
-      const full = { ...correction, replaces: newestOf(before) };
+      const full = { ...correction, replaces: toEntryId(newestOf(before)) };
       return contents.prepare(before.subject, full, { ...content, attachments }, (ready) =>
         change(id, (record) => follow(record, correction, ready)),
       );
@@ -605,11 +627,11 @@ export function createRecording(options: {
         }
         tell(0);
       }
-      for (const { one, amends } of changed) {
+      for (const { one, record: id, amends } of changed) {
         signal?.throwIfAborted();
         const { text, subject: person, type, index, manifest } = one;
         const correct = () =>
-          change(amends, async (record) => {
+          change(id, async (record) => {
             const attachments = await contents.attachedTo(record);
             const correction = await corrected(record, person, manifest);
             return amend(record, correction, { text, fields, attachments });
@@ -649,7 +671,6 @@ export function createRecording(options: {
         to,
       );
     },
-    find,
     async list(subject) {
       await subjects.assertKnown(subject);
       const items = await catalogue.itemsOf(subject.local, ["erase", "record"]);

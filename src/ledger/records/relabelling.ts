@@ -4,11 +4,12 @@ import { decodeTransaction } from "../../block/transaction.ts";
 import { decode, encode } from "../../codec/dag-cbor.ts";
 import { expectCid, expectMap, expectUint } from "../../codec/shape.ts";
 import { needsRelabelling, type Labeller } from "../../consent/labels/labeller.ts";
+import type { RecordId } from "../../codec/ids.ts";
 import { LedgerError } from "../../errors.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import type { LedgerContext } from "../context.ts";
 import type { Recording } from "./recording.ts";
-import { currentRecords, type CurrentRecord } from "./current-record.ts";
+import { currentRecords, type FoldedRecord } from "./current-record.ts";
 import { afterWriting } from "../../storage/settle.ts";
 
 export interface RelabelOptions {
@@ -87,7 +88,7 @@ export async function relabelStale(
     return relabelled > 0 ? afterWriting(work) : work();
   }
 
-  async function relabel(id: Uint8Array): Promise<boolean> {
+  async function relabel(id: RecordId): Promise<boolean> {
     for (let left = TRIES; ; left--) {
       try {
         return (await recording.refreshLabels(id, former)) !== undefined;
@@ -105,10 +106,10 @@ export async function relabelStale(
     }
   }
 
-  /** Ids of entries of the block whose records have labels of other rules. */
-  async function staleOf(at: number): Promise<Uint8Array[]> {
-    const people = new Map<string, Map<string, CurrentRecord>>();
-    const found = new Map<string, Uint8Array>();
+  /** Records with entries in the block whose labels are of other rules. */
+  async function staleOf(at: number): Promise<RecordId[]> {
+    const people = new Map<string, Map<string, FoldedRecord>>();
+    const found = new Set<RecordId>();
     const { block } = await chain.readBlock(at);
     for (const signed of block.transactions) {
       const { author, ledger } = decodeTransaction(signed.tx);
@@ -127,10 +128,10 @@ export async function relabelStale(
         }
         const record = records.get(toHex(id));
         if (record === undefined || record.retracted) continue;
-        if (needsRelabelling(record.labels, labeller)) found.set(record.record, id);
+        if (needsRelabelling(record.labels, labeller)) found.add(record.record);
       }
     }
-    return [...found.values()];
+    return [...found];
   }
 
   async function readMark(): Promise<number> {
@@ -160,8 +161,8 @@ export async function relabelStale(
 
 const GONE: readonly string[] = ["ERR_STORAGE_ERASED", "ERR_INPUT_INVALID"];
 
-function byEntry(records: Map<string, CurrentRecord>): Map<string, CurrentRecord> {
-  const found = new Map<string, CurrentRecord>();
+function byEntry(records: ReadonlyMap<RecordId, FoldedRecord>): Map<string, FoldedRecord> {
+  const found = new Map<string, FoldedRecord>();
   for (const record of records.values()) {
     for (const { id } of record.history) found.set(toHex(id), record);
   }

@@ -1,4 +1,5 @@
 import { backend, randomBytes } from "#crypto";
+import { parseRecordId } from "../../../src/codec/ids.ts";
 import { encodeGenesis } from "../../../src/block/genesis.ts";
 import { concatBytes } from "../../../src/bytes/concat.ts";
 import { fromHex, toHex } from "../../../src/bytes/hex.ts";
@@ -406,8 +407,8 @@ const patient = memorySigner({ alg: "Ed25519", secret: noble.sha256(Uint8Array.o
 export async function firstSession(): Promise<unknown> {
   return withLedger(async (hl, genesis, keys) => {
     const me = await hl.ensureSubject(MRN);
-    const { id } = await hl.record(me, observation("bp-1"));
-    localStorage.setItem("record", toHex(id));
+    const { id, entry } = await hl.record(me, observation("bp-1"));
+    localStorage.setItem("record", id);
     await hl.consent(me, treatmentOnly(patient), { signer: patient });
     const requester = { signer: keys.signer(), agreement: keys.agreement() };
     const answer = await hl.request(requester, { patient: MRN, purposes: ["TREAT"] });
@@ -420,12 +421,12 @@ export async function firstSession(): Promise<unknown> {
     for await (const access of hl.audit(me)) {
       audited.push(access.unreadable ?? access.purposes.join());
     }
-    const receipt = verifyReceipt(await hl.receipt(id), trustFromGenesis(genesis));
+    const receipt = verifyReceipt(await hl.receipt(entry), trustFromGenesis(genesis));
     return {
       released,
       releasedToResearch,
       audited,
-      receipt: receipt.ok && toHex(receipt.id) === toHex(id) && receipt.author === hl.member,
+      receipt: receipt.ok && receipt.id === entry && receipt.author === hl.member,
     };
   });
 }
@@ -449,7 +450,7 @@ export async function nativeSession(): Promise<boolean> {
 /** After the page was loaded anew: everything is there; then the record is erased. */
 export async function secondSession(): Promise<unknown> {
   return withLedger(async (hl) => {
-    const id = fromHex(localStorage.getItem("record")!);
+    const id = parseRecordId(localStorage.getItem("record")!);
     const text = new TextDecoder().decode(await hl.read(id));
     const me = await hl.ensureSubject(MRN);
     const { ok: whole } = await hl.verify();

@@ -1,3 +1,4 @@
+import { toEntryId } from "../../../src/codec/ids.ts";
 import {
   type ConsentRequest,
   type ConsentResource,
@@ -13,7 +14,7 @@ import {
 /** Directives filed one block each, in the order given. */
 export function filed(directives: readonly Directive[]): SnapshotDirective[] {
   return directives.map((directive, index) => ({
-    entry: new Uint8Array(32).fill(index + 1),
+    entry: toEntryId(new Uint8Array(32).fill(index + 1)),
     place: { height: index, index: 0 },
     cid: directiveCid(directive),
     directive,

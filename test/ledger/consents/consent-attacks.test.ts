@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { toEntryId } from "../../../src/codec/ids.ts";
 import {
   DEFAULT_LABEL_RULES,
   type Overlay,
@@ -156,7 +157,7 @@ describe("labels given by two processes at once", () => {
         manifest: {
           op,
           labels,
-          ...(replaces === null ? {} : { replaces: Uint8Array.of(replaces) }),
+          ...(replaces === null ? {} : { replaces: toEntryId(Uint8Array.of(replaces)) }),
         },
       }) as unknown as CatalogueItem;
     const fold = (...items: CatalogueItem[]) => [...currentRecords(items).values()][0]!.labels!;

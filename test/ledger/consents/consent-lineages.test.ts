@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { EntryId } from "../../../src/codec/ids.ts";
 import { fromConsent } from "../../../src/fhir/consent-in/from-consent.ts";
 import type { FromConsentOptions } from "../../../src/fhir/consent-in/options.ts";
 import { observation } from "../../support/hospital.ts";
@@ -26,7 +27,7 @@ const ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 const A: FromConsentOptions = { fullUrl: "https://a.example/fhir/Consent/1" };
 const B: FromConsentOptions = { fullUrl: "https://b.example/fhir/Consent/1" };
 
-async function file(w: Ward, text: string, options: FromConsentOptions): Promise<Uint8Array> {
+async function file(w: Ward, text: string, options: FromConsentOptions): Promise<EntryId> {
   const { directive } = fromConsent(text, { dialect: "r4-typed", ...options });
   const witness = { user: "clerk-7", form: "paper" as const, takenAt: w.clock.now };
   return (await w.hl.consent(w.me, directive, { witness })).id;
@@ -35,7 +36,7 @@ const released = async (w: Ward): Promise<unknown[]> =>
   (await opened(await w.ask())).map(({ resource }) => resource!["id"]);
 
 /** A patient who permits treatment at one place, and refuses it by server a's Consent. */
-async function refusing(by: FromConsentOptions): Promise<{ w: Ward; refusal: Uint8Array }> {
+async function refusing(by: FromConsentOptions): Promise<{ w: Ward; refusal: EntryId }> {
   const w = await ward();
   await w.hl.record(w.me, observation("o"));
   await file(w, consent("permit"), { lineage: "admission" });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { toEntryId } from "../../../src/codec/ids.ts";
 import { decodeEntry, type SubjectEntry } from "../../../src/block/entry.ts";
 import { explain } from "../../../src/consent/index.ts";
 import type { Directive } from "../../../src/consent/model/model.ts";
@@ -257,7 +258,7 @@ describe("a directive that another custodian witnessed", () => {
       { id: "identifier", bytes: encodeIdentifiers([MRN]) },
     ];
     const attested = await w.hl.attest(w.me, { actor: "Patient/p1", capacity: "self" });
-    for (const replaces of [kept.id, attested, bytesFor("none")]) {
+    for (const replaces of [kept.id, attested, toEntryId(bytesFor("none"))]) {
       await fileAs(w, "consent", forged.signed, { replaces }, parts);
     }
     expect((await w.hl.directives(w.me)).map(({ standing }) => standing)).toEqual(

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { EntryId } from "../../../src/codec/ids.ts";
 import { decodeEntry, type SubjectEntry } from "../../../src/block/entry.ts";
 import { cidOf, DAG_CBOR } from "../../../src/codec/cid.ts";
 import { encode } from "../../../src/codec/dag-cbor.ts";
@@ -23,9 +24,9 @@ const PRIVILEGED = { breakGlass: { roles: ["emergency-physician"] } };
 interface Damaged {
   readonly w: Ward;
   /** The consent entry that nobody can read: a refusal of everything, in force before. */
-  readonly refusal: Uint8Array;
-  readonly permit: Uint8Array;
-  file(change: Partial<Directive>): Promise<Uint8Array>;
+  readonly refusal: EntryId;
+  readonly permit: EntryId;
+  file(change: Partial<Directive>): Promise<EntryId>;
 }
 
 /** What becomes of a refusal that stands on the ledger. */
@@ -54,7 +55,7 @@ async function damaged(damage: string): Promise<Damaged> {
   const permit = await w.permit();
   const fileWith =
     ({ hl }: Ward) =>
-    async (change: Partial<Directive>): Promise<Uint8Array> =>
+    async (change: Partial<Directive>): Promise<EntryId> =>
       (await hl.consent(w.me, treatmentOnly(w.patient, change), { signer: w.patient })).id;
   if (damage === "it was written with NULs") {
     // The permit's own bytes with the lineage lost, as an earlier encoder left it.

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { toEntryId, type EntryId } from "../../../src/codec/ids.ts";
 import { utf8ToBytes } from "../../../src/bytes/utf8.ts";
 import { decode, encode } from "../../../src/codec/dag-cbor.ts";
 import { cidOf, DAG_CBOR } from "../../../src/codec/cid.ts";
@@ -64,7 +65,7 @@ const smuggle = (
     readonly local?: Uint8Array;
     readonly evidence?: readonly Uint8Array[];
   } = {},
-): Promise<Uint8Array> => {
+): Promise<EntryId> => {
   const { evidence = [], local = w.me.local } = how;
   const attachments = evidence.length === 0 ? {} : { attachments: evidence.map(() => "x/y") };
   return fileAs(w, "consent", signed, { local, ...attachments }, [
@@ -217,7 +218,7 @@ describe("consent that is witnessed", () => {
     const filed = await w.hl.consent(w.me, byName(), { witness: { ...clerk, evidence: [scan] } });
     await w.hl.erase(w.me, { all: true, class: "directive", reason: "asked" });
     await expect(w.hl.evidence(filed.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
-    await expect(w.hl.evidence(bytesFor("none"))).rejects.toMatchObject({
+    await expect(w.hl.evidence(toEntryId(bytesFor("none")))).rejects.toMatchObject({
       code: "ERR_STORAGE_MISSING",
     });
   });

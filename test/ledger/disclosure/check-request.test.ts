@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { toHex } from "../../../src/bytes/hex.ts";
 import {
   alcoholDependence,
   bytesOfState,
@@ -77,6 +76,6 @@ describe("the state store", () => {
     await hl.close();
     const state = await bytesOfState(storage);
     expect(state.length).toBeGreaterThan(1000);
-    expect(state).not.toContain(toHex(answer.access));
+    expect(state).not.toContain(answer.access);
   });
 });

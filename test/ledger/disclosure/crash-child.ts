@@ -1,10 +1,9 @@
 // Works on a hospital's store in a folder until it is killed, by itself or by who started it.
 import { fileURLToPath } from "node:url";
+import { parseRecordId } from "../../../src/codec/ids.ts";
 import type { FhirResource } from "../../../src/fhir/resource.ts";
 import type { StorageAdapter } from "../../../src/storage/types.ts";
 import { lmdbStorage } from "../../../src/storage/lmdb.ts";
-import { fromHex } from "../../../src/bytes/hex.ts";
-import { toHex } from "../../../src/bytes/hex.ts";
 import { foundWorld, MRN, observation } from "../../support/hospital.ts";
 import { requesterOf } from "../../support/ward.ts";
 
@@ -89,7 +88,7 @@ if (process.argv[1] === CHILD) {
     process.stdout.write(`answered ${answer.count}\n`);
   } else if (scene === "erase") {
     process.stdout.write("ready\n");
-    await hl.erase(me, { records: [fromHex(id!)], reason: "asked" });
+    await hl.erase(me, { records: [parseRecordId(id!)], reason: "asked" });
     process.stdout.write("erased\n");
   } else {
     process.stdout.write("ready\n");
@@ -98,7 +97,7 @@ if (process.argv[1] === CHILD) {
       const { recorded } = await hl.recordBundle(me, manyObservations(at, 40), {
         mix: at % 80 === 0,
       });
-      process.stdout.write(`${recorded.map((one) => toHex(one.id)).join(",")}\n`);
+      process.stdout.write(`${recorded.map((one) => one.id).join(",")}\n`);
     }
   }
   process.exit(0);

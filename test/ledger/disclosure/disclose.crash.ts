@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { fromHex, toHex } from "../../../src/bytes/hex.ts";
+import { parseRecordId } from "../../../src/codec/ids.ts";
 import { bytesToUtf8 } from "../../../src/bytes/utf8.ts";
 import { decodeSignedHeader } from "../../../src/envelope/header.ts";
 import { lmdbStorage } from "../../../src/storage/lmdb.ts";
@@ -78,7 +78,7 @@ async function prepare(): Promise<{ gone: string; kept: string; secrets: Buffer[
     for (const cid of data) secrets.push((await storage.blobs.get(cid))!.subarray(0, 64));
   }
   await close();
-  return { gone: toHex(gone.id), kept: toHex(kept.id), secrets: secrets.map(Buffer.from) };
+  return { gone: gone.id, kept: kept.id, secrets: secrets.map(Buffer.from) };
 }
 
 function filesBelow(folder: string): string[] {
@@ -137,8 +137,10 @@ describe("a custodian that is killed", () => {
       expect([lines, signal]).toEqual([["ready"], "SIGKILL"]);
       const { hl, me, close } = await open();
       expect(stands(secrets)).toBe(0);
-      await expect(hl.read(fromHex(gone))).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
-      expect(bytesToUtf8(await hl.read(fromHex(kept)))).toBe(observation("bp-2"));
+      await expect(hl.read(parseRecordId(gone))).rejects.toMatchObject({
+        code: "ERR_STORAGE_ERASED",
+      });
+      expect(bytesToUtf8(await hl.read(parseRecordId(kept)))).toBe(observation("bp-2"));
       expect(await hl.records(me)).toHaveLength(1);
       expect(await hl.verify()).toMatchObject({ ok: true });
       expect((await hl.verifyBlobs()).damaged).toEqual([]);
@@ -153,7 +155,7 @@ describe("a custodian that is killed", () => {
       const killAfter = (round * 40) / ROUNDS;
       await run("erase", "never", { id: gone, killAfter });
       const { hl, close } = await open();
-      const read = await hl.read(fromHex(gone)).then(bytesToUtf8, (error: unknown) => error);
+      const read = await hl.read(parseRecordId(gone)).then(bytesToUtf8, (error: unknown) => error);
       if (typeof read === "string") {
         expect(read).toBe(observation("bp-1"));
         expect(stands(secrets)).toBe(secrets.length);
@@ -179,11 +181,11 @@ describe("a custodian that is killed", () => {
       const { hl, me, close } = await open();
       expect(await hl.verify()).toMatchObject({ ok: true });
       expect((await hl.verifyBlobs()).damaged).toEqual([]);
-      const there = new Set((await hl.records(me)).map(({ head }) => toHex(head.id)));
+      const there = new Set<string>((await hl.records(me)).map(({ record }) => record));
       expect([...acknowledged].filter((id) => !there.has(id))).toEqual([]);
       // What was in flight is there whole or not at all: everything that is there opens.
       for (const id of there) {
-        const { resourceType } = JSON.parse(bytesToUtf8(await hl.read(fromHex(id)))) as {
+        const { resourceType } = JSON.parse(bytesToUtf8(await hl.read(parseRecordId(id)))) as {
           resourceType: string;
         };
         expect(["Observation", "Patient"]).toContain(resourceType);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { RecordId } from "../../../src/codec/ids.ts";
 import { bytesToUtf8 } from "../../../src/bytes/utf8.ts";
 import { decodeEntry, type SubjectEntry } from "../../../src/block/entry.ts";
 import { memoryStorage } from "../../../src/storage/memory.ts";
@@ -96,7 +97,7 @@ const withdrawals: readonly (readonly [string, (ward: Ward, other: Other) => Pro
 interface Other {
   readonly hl: Ward["hl"];
   readonly me: Ward["me"];
-  readonly record: Uint8Array;
+  readonly record: RecordId;
 }
 
 async function setUp() {

@@ -1,7 +1,6 @@
 import { readable } from "../../support/ward.ts";
 import { describe, expect, it } from "vitest";
 import { bytesToUtf8 } from "../../../src/bytes/utf8.ts";
-import { toHex } from "../../../src/bytes/hex.ts";
 import { trustFromGenesis } from "../../../src/chain/trust.ts";
 import { verifyReceipt } from "../../../src/chain/verify-receipt.ts";
 import { importJwe } from "../../../src/envelope/jwe.ts";
@@ -40,7 +39,7 @@ describe("exportRecords", () => {
     const { exported, access, decision } = await hl.exportRecords(asking, what);
     expect(exported).toHaveLength(1);
     const [one] = exported;
-    expect(one!.record).toBe(toHex(version.id));
+    expect(one!.record).toBe(version.id);
     const { content, contentType } = await importJwe(one!.jwe, one!.key);
     expect(bytesToUtf8(content)).toBe(observation("bp-1"));
     expect(contentType).toBe("application/fhir+json");
@@ -48,7 +47,7 @@ describe("exportRecords", () => {
     expect(verifyReceipt(one!.receipt, trustFromGenesis(genesis))).toMatchObject({ ok: true });
     const [entry, ...others] = await audit(hl, me);
     expect(others).toEqual([]);
-    expect([toHex(entry!.id), entry!.requester]).toEqual([toHex(access), asking.signer.actor]);
+    expect([entry!.id, entry!.requester]).toEqual([access, asking.signer.actor]);
     expect(entry!.records.map(({ released }) => released)).toEqual([true, false]);
   });
 

@@ -72,7 +72,7 @@ describe("42 CFR Part 2 in a ledger", () => {
     expect(answer.decision.refrains).toContain("NORDSCLCD");
     // and the answer names the law, the consent and its scope.
     const based = answer.decision.basedOn.map(String);
-    const filed = (await w.hl.directives(w.me)).find(({ entry }) => same(entry, consent))!;
+    const filed = (await w.hl.directives(w.me)).find(({ entry }) => entry === consent)!;
     expect(based).toContain(cidOf(encodeOverlay(part2), DAG_CBOR).toString());
     expect(based).toContain(filed.cid.toString());
     expect(explain(answer.decision)).toMatch(
@@ -181,6 +181,3 @@ describe("an organisation's default in a ledger", () => {
     expect(await types(w)).toEqual([]);
   });
 });
-
-const same = (one: Uint8Array, other: Uint8Array): boolean =>
-  one.length === other.length && one.every((byte, at) => byte === other[at]);

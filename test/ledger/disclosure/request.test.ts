@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { toHex } from "../../../src/bytes/hex.ts";
+import { entryIdBytes } from "../../../src/codec/ids.ts";
 import { bytesToUtf8 } from "../../../src/bytes/utf8.ts";
 import { encodeGenesis, decodeGenesis, ledgerId } from "../../../src/block/genesis.ts";
 import { decode, encode } from "../../../src/codec/dag-cbor.ts";
@@ -341,10 +341,7 @@ describe("query", () => {
     expect(await types({})).toEqual(["Observation", "Condition", "Basic"]);
     expect(await types({ types: ["Condition", "Patient"] })).toEqual(["Condition"]);
     expect(await types({ ids: ["Observation/bp-1"] })).toEqual(["Observation"]);
-    expect(await types({ ids: [toHex(second.id), toHex(first.id)] })).toEqual([
-      "Observation",
-      "Condition",
-    ]);
+    expect(await types({ ids: [second.id, first.id] })).toEqual(["Observation", "Condition"]);
     expect(await types({ ids: ["bp-1"] })).toEqual([]);
     const loinc = { system: "http://loinc.org", code: "8480-6" };
     expect(await types({ codes: [loinc] })).toEqual(["Observation"]);
@@ -396,7 +393,7 @@ describe("query", () => {
       grant: item!.grant,
       agreement: w.b.agreement,
       envelope: item!.envelope,
-      basis: result.answer.access,
+      basis: entryIdBytes(result.answer.access),
       grantor: { actor: a.actor, ...author },
     });
     expect(Object.keys((keys as { parts: object }).parts)).toEqual(["manifest"]);

@@ -2,8 +2,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { parseRecordId, type RecordId } from "../../../src/codec/ids.ts";
 import { decodeEntry } from "../../../src/block/entry.ts";
-import { toHex } from "../../../src/bytes/hex.ts";
 import { bytesToUtf8 } from "../../../src/bytes/utf8.ts";
 import { decodeSignedHeader } from "../../../src/envelope/header.ts";
 import { StorageError } from "../../../src/errors.ts";
@@ -68,8 +68,8 @@ const long = {
 };
 
 /** Some of the ciphertext of what is attached to a record, as the store has it. */
-async function ciphertext(w: Ward, storage: FullStorage, id: Uint8Array): Promise<Uint8Array> {
-  const [record] = (await w.hl.records(w.me)).filter(({ head }) => toHex(head.id) === toHex(id));
+async function ciphertext(w: Ward, storage: FullStorage, id: RecordId): Promise<Uint8Array> {
+  const [record] = (await w.hl.records(w.me)).filter(({ record }) => record === id);
   const header = decodeSignedHeader((await storage.blobs.get(record!.head.envelope))!).header;
   const data = header.parts.find((part) => part.id === "attachment-0")!.data[0]!;
   return (await storage.blobs.get(data))!.subarray(200_000, 200_032);
@@ -136,7 +136,7 @@ describe("compacting after an erasure", () => {
   it("waits for hl.compact where it is scheduled, which tells what it completed", async () => {
     const { path, storage, trap } = await onDisk();
     const w = await ward({ inner: storage, compaction: "later" });
-    const ids: Uint8Array[] = [];
+    const ids: RecordId[] = [];
     for (let i = 0; i < 4; i++)
       ids.push((await w.hl.record(w.me, observation(`bp-${i}`), long)).id);
     const secret = await ciphertext(w, storage, ids[0]!);
@@ -151,8 +151,8 @@ describe("compacting after an erasure", () => {
     expect(trap.compactions).toBe(0);
     const report = await again.compact();
     expect(trap.compactions).toBe(1);
-    expect(report.finished.map(({ id }) => toHex(id)).sort()).toEqual(
-      statements.map(({ id }) => toHex(id)).sort(),
+    expect(report.finished.map(({ id }) => id).sort()).toEqual(
+      statements.map(({ id }) => id).sort(),
     );
     expect(report.compaction.after).toBeGreaterThan(0);
     expect(bytesIn(path, secret)).toBe(false);
@@ -203,7 +203,7 @@ describe("compacting after an erasure", () => {
     expect(statement).toMatchObject({ compacted: "done", erased: [id] });
     expect(await eraseEntries(w)).toBe(1);
     const all = await w.hl.erase(w.me, { all: true, reason: "asked" });
-    expect(toHex(all.id)).toBe(toHex(statement.id));
+    expect(all.id).toBe(statement.id);
     expect(await eraseEntries(w)).toBe(1);
   });
 
@@ -229,6 +229,7 @@ describe("compacting after an erasure", () => {
 });
 
 describe("what erase must be told", () => {
+  const UNKNOWN = parseRecordId("00".repeat(32));
   const anything = (options: unknown) => options as EraseOptions;
 
   it.each([
@@ -236,17 +237,23 @@ describe("what erase must be told", () => {
     ["records that are undefined", { records: undefined, reason: "x" }],
     ["records that are null", { records: null, reason: "x" }],
     ["no records", { records: [], reason: "x" }],
-    ["one id in the place of a list", { records: new Uint8Array(32), reason: "x" }],
+    ["one id in the place of a list", { records: UNKNOWN, reason: "x" }],
     ["an id that is undefined", { records: [undefined], reason: "x" }],
-    ["an id that is too short", { records: [new Uint8Array(31)], reason: "x" }],
-    ["an id that is unknown", { records: [new Uint8Array(32)], reason: "x" }],
-    ["both", { records: [new Uint8Array(32)], all: true, reason: "x" }],
+    ["an id that is too short", { records: [UNKNOWN.slice(2)], reason: "x" }],
+    ["an id in upper case", { records: ["AB".repeat(32)], reason: "x" }],
+    ["an id in bytes", { records: [new Uint8Array(32)], reason: "x" }],
+    ["an id that is unknown", { records: [UNKNOWN], reason: "x" }],
+    ["accesses of a record's class", { accesses: [UNKNOWN], reason: "x" }],
+    ["records of the accesses' class", { class: "audit", records: [UNKNOWN], reason: "x" }],
+    ["both lists", { records: [UNKNOWN], accesses: [UNKNOWN], reason: "x" }],
+    ["an access that is unknown", { class: "audit", accesses: [UNKNOWN], reason: "x" }],
+    ["both", { records: [UNKNOWN], all: true, reason: "x" }],
     ["all, and records that are undefined", { records: undefined, all: true, reason: "x" }],
     ["all that is not true", { all: false, reason: "x" }],
     ["all in other words", { all: "yes", reason: "x" }],
     ["all that is undefined", { all: undefined, reason: "x" }],
     ["a class that is undefined", { all: true, class: undefined, reason: "x" }],
-    ["a misspelt option", { all: true, record: [new Uint8Array(32)], reason: "x" }],
+    ["a misspelt option", { all: true, record: [UNKNOWN], reason: "x" }],
     ["forgetting in other words", { all: true, forgetSubject: 1, reason: "x" }],
     ["no reason", { all: true }],
     ["a time of no kind", { all: true, reason: "x", compaction: "never" }],
@@ -264,7 +271,7 @@ describe("what erase must be told", () => {
   it("destroys no living record beside one that is unknown", async () => {
     const w = await ward();
     const { id } = await w.hl.record(w.me, observation("bp-1"));
-    const wrong = { records: [id, new Uint8Array(32)], reason: "x" };
+    const wrong = { records: [id, UNKNOWN], reason: "x" };
     await expect(w.hl.erase(w.me, wrong)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
     expect(bytesToUtf8(await w.hl.read(id))).toBe(observation("bp-1"));
   });

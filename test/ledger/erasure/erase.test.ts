@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { randomBytes } from "#crypto";
+import { parseRecordId, recordIdBytes, type EntryId } from "../../../src/codec/ids.ts";
+import { toRecordId, type RecordId } from "../../../src/codec/ids.ts";
 import { toHex } from "../../../src/bytes/hex.ts";
 import { bytesToUtf8 } from "../../../src/bytes/utf8.ts";
 import { concatBytes } from "../../../src/bytes/concat.ts";
@@ -66,11 +68,9 @@ const vaultOf = (w: Ward, storage: FullStorage) =>
   });
 
 /** Every byte that must be gone, as the store holds it, and as it is behind the seal. */
-async function secretsOf(w: Ward, storage: FullStorage, id: Uint8Array) {
+async function secretsOf(w: Ward, storage: FullStorage, id: RecordId) {
   const vault = await vaultOf(w, storage);
-  const record = (await w.hl.records(w.me)).find(({ history }) =>
-    history.some((item) => toHex(item.id) === toHex(id)),
-  )!;
+  const record = (await w.hl.records(w.me)).find((one) => one.record === id)!;
   const secrets = new Map<string, Uint8Array>();
   for (const [i, item] of record.history.entries()) {
     // Of a header what is its own: names and fields stand in every other one too.
@@ -140,7 +140,7 @@ describe("erase", () => {
     expect(found(path, secrets)).toEqual([]);
     const again = await w.open({ storage: inner });
     await expect(again.read(gone.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
-    expect((await again.receipt(gone.id)).length).toBeGreaterThan(0);
+    expect((await again.receipt(gone.entry)).length).toBeGreaterThan(0);
     await again.close();
     await inner.close();
   });
@@ -214,7 +214,7 @@ describe("erase", () => {
     const id = await w.permit();
     await w.hl.record(w.me, observation("bp-1"));
     await expect(
-      w.hl.erase(w.me, { class: "directive", records: [id], reason: "x" }),
+      w.hl.erase(w.me, { class: "directive", records: [id], reason: "x" } as unknown as EraseAll),
     ).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
     await expect(
       w.hl.erase(w.me, { all: true, class: "directive", reason: "x" }),
@@ -277,7 +277,7 @@ describe("erase", () => {
     const w = await ward();
     const other = await w.hl.ensureSubject({ ...MRN, value: "other" });
     const { id } = await w.hl.record(other, observation("bp-1"));
-    for (const wrong of [id, randomBytes(32)]) {
+    for (const wrong of [id, toRecordId(randomBytes(32))]) {
       await expect(w.hl.erase(w.me, { records: [wrong], reason: "x" })).rejects.toMatchObject({
         code: "ERR_INPUT_INVALID",
       });
@@ -317,7 +317,11 @@ describe("erase", () => {
         parts: [
           {
             id: "content",
-            bytes: encodeErasure({ class: "clinical", targets: [id], reason: "malice" }),
+            bytes: encodeErasure({
+              class: "clinical",
+              targets: [recordIdBytes(id)],
+              reason: "malice",
+            }),
           },
         ],
       },
@@ -337,7 +341,9 @@ describe("erase", () => {
     const { id } = await w.hl.record(w.me, observation("bp-1"));
     await w.hl.erase(w.me, { records: [id], reason: "x" });
     await expect(w.hl.read(id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
-    await expect(w.hl.read(randomBytes(32))).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
+    await expect(w.hl.read(toRecordId(randomBytes(32)))).rejects.toMatchObject({
+      code: "ERR_STORAGE_MISSING",
+    });
     const other = await w.again({ repair: { index: true } });
     await expect(other.read(id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
   });
@@ -345,17 +351,17 @@ describe("erase", () => {
   it("lets no amendment outlive the record that is erased at the same time", async () => {
     const inner = memoryStorage();
     const w = await ward({ inner });
-    const { id } = await w.hl.record(w.me, observation("bp-1"));
+    const { id, entry } = await w.hl.record(w.me, observation("bp-1"));
     const other = await w.again();
     await other.records(await other.ensureSubject(MRN));
-    const late: Uint8Array[] = [];
+    const late: EntryId[] = [];
     w.traps.before = async () => {
-      late.push((await other.amend(id, observation("bp-1", "9.9"))).id);
+      late.push((await other.amend(id, observation("bp-1", "9.9"))).entry);
     };
     const statement = await w.hl.erase(w.me, { records: [id], reason: "x" });
-    expect(statement.erased.map(toHex)).toEqual([id, ...late].map(toHex));
+    expect(statement.erased).toEqual([entry, ...late]);
     expect(await w.hl.records(w.me)).toEqual([]);
-    for (const gone of [id, ...late]) {
+    for (const gone of [id, ...late.map(parseRecordId)]) {
       await expect(w.hl.read(gone)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
       await expect(other.read(gone)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
     }

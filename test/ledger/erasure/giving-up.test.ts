@@ -9,7 +9,7 @@ import { collect, ward } from "../../support/ward.ts";
 /** A record whose header is gone, indexed as what does not open. */
 async function lostRecord() {
   const w = await ward();
-  const { id, place } = await w.hl.record(w.me, observation("bp-1"));
+  const { id, entry, place } = await w.hl.record(w.me, observation("bp-1"));
   await w.hl.close();
   const { block } = await w.hl.chain.readBlock(place.height);
   const bytes = block.transactions[place.transaction]!.entries[place.entry]!;
@@ -17,7 +17,7 @@ async function lostRecord() {
   const header = (await w.storage.blobs!.get(body))!;
   await w.storage.blobs!.delete([body]);
   const hl = await w.again({ repair: { index: true } });
-  return { w, hl, id, restore: () => w.storage.blobs!.put([{ cid: body, bytes: header }]) };
+  return { w, hl, id, entry, restore: () => w.storage.blobs!.put([{ cid: body, bytes: header }]) };
 }
 
 describe("the list of what does not open", () => {
@@ -82,10 +82,10 @@ describe("giving up", () => {
   });
 
   it("destroys nothing that opens again since the store was restored", async () => {
-    const { w, hl, id, restore } = await lostRecord();
-    expect((await hl.lost()).map((one) => one.id)).toEqual([id]);
+    const { w, hl, id, entry, restore } = await lostRecord();
+    expect((await hl.lost()).map((one) => one.id)).toEqual([entry]);
     await restore();
-    await expect(hl.giveUp([id], { reason: "no backup" })).rejects.toMatchObject({
+    await expect(hl.giveUp([entry], { reason: "no backup" })).rejects.toMatchObject({
       code: "ERR_INPUT_INVALID",
       message: expect.stringContaining("repair.index"),
     });
@@ -96,8 +96,8 @@ describe("giving up", () => {
   });
 
   it("gives up what does not open still", async () => {
-    const { w, hl, id } = await lostRecord();
-    await hl.giveUp([id], { reason: "no backup" });
+    const { w, hl, id, entry } = await lostRecord();
+    await hl.giveUp([entry], { reason: "no backup" });
     expect(await hl.lost()).toEqual([]);
     await expect(hl.read(id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
     expect(await hl.records(w.me)).toEqual([]);

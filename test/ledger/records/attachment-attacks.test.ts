@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { randomBytes } from "#crypto";
-import { toHex } from "../../../src/bytes/hex.ts";
+import type { RecordId } from "../../../src/codec/ids.ts";
 import { cidOf, DAG_CBOR, RAW } from "../../../src/codec/cid.ts";
 import type { ResourceLabels } from "../../../src/consent/model/resource.ts";
 import { StorageError } from "../../../src/errors.ts";
@@ -48,8 +48,8 @@ async function added(inner: FullStorage, before: readonly string[]) {
   return { kinds: [...new Set(kinds)], nameless: raw.filter((cid) => !named.includes(cid)) };
 }
 
-async function headOf(w: Ward, id: Uint8Array) {
-  const record = (await w.hl.records(w.me)).find((one) => one.record === toHex(id))!;
+async function headOf(w: Ward, id: RecordId) {
+  const record = (await w.hl.records(w.me)).find((one) => one.record === id)!;
   const header = (await w.storage.blobs!.get(record.head.envelope))!;
   return { envelope: record.head.envelope, header, parts: decodeSignedHeader(header).header.parts };
 }
@@ -57,7 +57,7 @@ async function headOf(w: Ward, id: Uint8Array) {
 const read = (attachment: Attachment) => attachment.range(0, attachment.size);
 
 describe("a record that is erased while it is changed", () => {
-  it.each<[string, (w: Ward, id: Uint8Array) => Promise<unknown>]>([
+  it.each<[string, (w: Ward, id: RecordId) => Promise<unknown>]>([
     ["corrected, its attachments kept", (w, id) => w.hl.amend(id, observation("bp-1", "9.9"))],
     ["relabelled", (w, id) => w.hl.relabel(id, null)],
     ["retracted", (w, id) => w.hl.retract(id, "wrong")],
@@ -91,7 +91,7 @@ describe("a record that is erased while it is changed", () => {
 });
 
 describe("a record that is erased while its attachments are sealed anew", () => {
-  it.each<[string, (w: Ward, id: Uint8Array) => Promise<unknown>]>([
+  it.each<[string, (w: Ward, id: RecordId) => Promise<unknown>]>([
     ["corrected", (w, id) => w.hl.amend(id, observation("bp-1", "9.9"))],
     [
       "moved",

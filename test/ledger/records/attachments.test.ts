@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { randomBytes } from "#crypto";
+import { entryIdBytes } from "../../../src/codec/ids.ts";
 import { concatBytes } from "../../../src/bytes/concat.ts";
 import { toHex } from "../../../src/bytes/hex.ts";
 import { bytesToUtf8 } from "../../../src/bytes/utf8.ts";
@@ -102,7 +103,7 @@ describe("record with attachments", () => {
     const { id } = await w.hl.record(w.me, letter("d-1"), { labels, attachments: both() });
     const [item] = await opened(await w.ask());
     expect(bytesToUtf8(item!.text!)).toBe(letter("d-1"));
-    expect(item!.record).toBe(toHex(id));
+    expect(item!.record).toBe(id);
     expect(item!.attachments.map(({ mediaType, size }) => [mediaType, size])).toEqual([
       ["application/pdf", pdf.length],
       ["image/png", image.length],
@@ -142,7 +143,7 @@ describe("record with attachments", () => {
     const { key } = decodeSignedHeader(header);
     const author = await signingKeyAt(chain, w.hl.member, key, place.height);
     const keys = await openGrant({
-      ...{ grant, envelope, agreement: w.b.agreement, basis: result.answer.access },
+      ...{ grant, envelope, agreement: w.b.agreement, basis: entryIdBytes(result.answer.access) },
       grantor: { actor: w.hl.member, ...author },
     });
     expect("parts" in keys && Object.keys(keys.parts)).toEqual(["manifest"]);
@@ -171,7 +172,7 @@ describe("record with attachments", () => {
       ["attachment-0", pdf.length],
       ["attachment-1", image.length],
     ]);
-    expect(toHex(id)).toBe(record!.record);
+    expect(id).toBe(record!.record);
     let stored = "";
     for await (const cid of w.storage.blobs!.list()) {
       stored += `${toHex((await w.storage.blobs!.get(cid))!)} `;
@@ -243,7 +244,7 @@ describe("record with attachments", () => {
     expect(await Promise.all(kept.map(whole))).toEqual([digestOf(pdf), digestOf(image)]);
     expect(await texts(await w.ask())).toEqual([letter("d-1")]);
     const [record] = await w.hl.records(w.me);
-    expect(record!.history.map(({ id }) => toHex(id))).toEqual([first.id, second.id].map(toHex));
+    expect(record!.history.map(({ id }) => id)).toEqual([first.entry, second.entry]);
     await w.hl.amend(second.id, letter("d-1"), {
       attachments: [{ mediaType: "image/png", source: pieces(image) }],
     });
@@ -262,7 +263,7 @@ describe("record with attachments", () => {
     expect((await inventory(w.storage as FullStorage)).blobs.length).toBe(blobs + 2);
     const moved = await w.hl.reattribute(first.id, other, "wrong patient");
     const [record] = await w.hl.records(other);
-    expect(record!.record).toBe(toHex(moved.id));
+    expect(record!.record).toBe(moved.id);
     expect(await Promise.all((await w.hl.attachments(moved.id)).map(whole))).toEqual([
       digestOf(pdf),
       digestOf(image),
@@ -377,7 +378,7 @@ describe("record with attachments", () => {
         attachments: [{ mediaType: "image/png", source: image }],
       });
       const gone = await w.hl.record(w.me, letter("d-1"), { attachments: both() });
-      const { head } = (await w.hl.records(w.me)).find(({ record }) => record === toHex(gone.id))!;
+      const { head } = (await w.hl.records(w.me)).find(({ record }) => record === gone.id)!;
       const { parts } = decodeSignedHeader((await inner.blobs.get(head.envelope))!).header;
       const secrets: Uint8Array[] = [];
       for (const cid of parts.flatMap(({ data }) => data)) {
@@ -558,8 +559,8 @@ describe("an upload that was cut short", () => {
     }
     // The first was deleted and the second kept, whole, since its entry was there.
     const states = await Promise.all(
-      (await w.hl.records(w.me)).map(async ({ head }) => {
-        const [attachment] = await w.hl.attachments(head.id);
+      (await w.hl.records(w.me)).map(async ({ record }) => {
+        const [attachment] = await w.hl.attachments(record);
         return whole(attachment!).catch((error: { code: string }) => error.code);
       }),
     );

@@ -54,7 +54,7 @@ describe("record with fields", () => {
     forged[at] = "2".charCodeAt(0);
     expect(judge(w, receipt, forged)).toEqual({ ok: false, reason: "field" });
     const other = await w.hl.record(w.me, observation("bp-2", "88"), { fields: true });
-    expect(judge(w, await w.hl.receipt(other.id), proof)).toEqual({ ok: false, reason: "name" });
+    expect(judge(w, await w.hl.receipt(other.entry), proof)).toEqual({ ok: false, reason: "name" });
   });
 
   it("is off by default, and nobody gets it who is granted the manifest alone", async () => {
@@ -68,7 +68,7 @@ describe("record with fields", () => {
     const [item] = await opened(await again.ask(again.b, { query: { parts: ["manifest"] } }));
     expect([item!.fields, item!.text]).toEqual([undefined, undefined]);
     const [record] = await again.hl.records(again.me);
-    expect(record!.record).toBe(toHex(id));
+    expect(record!.record).toBe(id);
     await again.hl.amend(id, observation("bp-1", "1"));
     expect((await disclosed(again)).fields).toBeUndefined();
   });
@@ -90,9 +90,9 @@ describe("record with fields", () => {
     const items = await opened(await w.ask(w.b, { query: { types: ["Observation"] } }));
     expect(items.map(({ fields }) => fields !== undefined)).toEqual([true, true]);
     const other = await w.hl.ensureSubject({ system: "urn:oid:9", value: "OTHER-77" });
-    const moved = await w.hl.reattribute(Buffer.from(items[0]!.record, "hex"), other, "mistaken");
+    const moved = await w.hl.reattribute(items[0]!.record, other, "mistaken");
     const [record] = await w.hl.records(other);
-    expect(record!.record).toBe(toHex(moved.id));
+    expect(record!.record).toBe(moved.id);
     expect(record!.head.manifest).not.toHaveProperty(FIELDS_PART);
     expect(await texts(await w.ask(w.b, { query: { types: ["Observation"] } }))).toHaveLength(1);
   });

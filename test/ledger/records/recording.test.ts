@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { parseRecordId, toRecordId, type RecordId } from "../../../src/codec/ids.ts";
 import { bytesToUtf8, utf8ToBytes } from "../../../src/bytes/utf8.ts";
 import { toHex } from "../../../src/bytes/hex.ts";
 import { memoryStorage } from "../../../src/storage/memory.ts";
@@ -26,14 +27,15 @@ describe("amend", () => {
   it("files the new version with the person whose record it is", async () => {
     const { hl, me } = await ward();
     const other = await hl.ensureSubject(person("other"));
-    const { id } = await hl.record(other, observation("bp-1", "1.0"));
+    const first = await hl.record(other, observation("bp-1", "1.0"));
+    const { id } = first;
     const second = await hl.amend(id, observation("bp-1", "2.0"));
     const third = await hl.amend(second.id, observation("bp-1", "3.0"));
     expect(await hl.records(me)).toEqual([]);
     const [record] = await hl.records(other);
-    expect(record!.history.map((item) => toHex(item.id))).toEqual(
-      [id, second.id, third.id].map(toHex),
-    );
+    const entries = [first, second, third].map(({ entry }) => entry);
+    expect(record!.history.map((item) => item.id)).toEqual(entries);
+    expect([second.id, third.id]).toEqual([id, id]);
     expect(bytesToUtf8(await hl.read(id))).toBe(observation("bp-1", "3.0"));
   });
 });
@@ -54,17 +56,22 @@ describe("record", () => {
         publicKey: requesterOf((await ward()).hospitalB).signer.publicKey,
         capacity: "proxy",
       })
-      .then((id) => ({ id }));
+      .then((entry) => ({ id: parseRecordId(entry) }));
     const size = hl.chain.size;
-    const amended = (id: Uint8Array) => hl.amend(id, observation("x"));
-    await expect(amended(gone.id)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
-    await expect(amended(erased.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
-    await expect(amended(bytesFor("nothing"))).rejects.toMatchObject({
+    const amends = (id: RecordId) => hl.amend(id, observation("x"));
+    await expect(amends(gone.id)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
+    await expect(amends(erased.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(amends(toRecordId(bytesFor("nothing")))).rejects.toMatchObject({
       code: "ERR_STORAGE_MISSING",
     });
-    await expect(amended(consent)).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
-    await expect(amended(new Uint8Array(31))).rejects.toThrow(TypeError);
-    for (const again of [hl.relabel, (id: Uint8Array) => hl.retract(id, "again")]) {
+    await expect(amends(consent)).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
+    for (const wrong of ["ab".repeat(31), "AB".repeat(32), bytesFor("bytes"), null]) {
+      await expect(amends(wrong as RecordId)).rejects.toMatchObject({
+        code: "ERR_INPUT_INVALID",
+        message: expect.stringContaining("64 lower-case hexadecimal characters"),
+      });
+    }
+    for (const again of [hl.relabel, (id: RecordId) => hl.retract(id, "again")]) {
       await expect(again(gone.id)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
       await expect(again(erased.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
     }
@@ -162,7 +169,7 @@ describe("record", () => {
     );
     const [record] = await hl.records(me);
     expect(record!.history).toHaveLength(3);
-    expect(record!.head.id).toEqual(both[1]!.id);
+    expect(record!.head.id).toEqual(both[1]!.entry);
     expect(bytesToUtf8(await hl.read(both[0]!.id))).toBe(observation("bp-1", "3.0"));
   });
 });
@@ -247,7 +254,7 @@ describe("two members over one store", () => {
     expect(w.hl.chain.size).toBe(hlB.chain.size);
     expect(toHex(w.hl.chain.root)).toBe(toHex(hlB.chain.root));
     const [record] = await hlB.records(persons.b);
-    await expect(w.hl.read(record!.head.id)).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
+    await expect(w.hl.read(record!.record)).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
     const authors = new Set<string>();
     for (let height = 0; height < w.hl.chain.size; height++) {
       const { block } = await w.hl.chain.readBlock(height);

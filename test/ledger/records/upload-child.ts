@@ -2,7 +2,6 @@ import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { writeSync } from "node:fs";
 import { lmdbStorage } from "../../../src/storage/lmdb.ts";
-import { toHex } from "../../../src/bytes/hex.ts";
 import { foundWorld, MRN, observation } from "../../support/hospital.ts";
 
 export const UPLOAD_CHILD: string = fileURLToPath(import.meta.url);
@@ -30,6 +29,6 @@ if (process.argv[1] === UPLOAD_CHILD) {
   for (let n = Number(first); ; n++) {
     const attachments = [{ mediaType: "application/dicom", source: studyOf(n) }];
     const { id } = await hl.record(me, observation(`study-${n}`), { attachments });
-    writeSync(1, `recorded ${toHex(id)} ${n}\n`);
+    writeSync(1, `recorded ${id} ${n}\n`);
   }
 }

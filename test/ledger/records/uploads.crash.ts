@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { fromHex } from "../../../src/bytes/hex.ts";
+import { parseRecordId } from "../../../src/codec/ids.ts";
 import { decodeSignedHeader } from "../../../src/envelope/header.ts";
 import { lmdbStorage } from "../../../src/storage/lmdb.ts";
 import { foundWorld, MRN } from "../../support/hospital.ts";
@@ -73,7 +73,7 @@ describe("a process that records attachments", () => {
       expect(others).toHaveLength(4);
       expect(records.length).toBeGreaterThanOrEqual(acknowledged.size);
       for (const [id, n] of acknowledged) {
-        const [attachment] = await hl.attachments(fromHex(id));
+        const [attachment] = await hl.attachments(parseRecordId(id));
         const digest = createHash("sha256");
         for await (const piece of attachment!.stream()) digest.update(piece);
         expect(digest.digest("hex")).toBe(digestOfStudy(n));

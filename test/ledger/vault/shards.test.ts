@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { hkdfExpand, hkdfExtract } from "#crypto";
 import { afterEach, describe, expect, it } from "vitest";
+import type { RecordId } from "../../../src/codec/ids.ts";
 import { bytesToUtf8, utf8ToBytes } from "../../../src/bytes/utf8.ts";
 import { decode, encode } from "../../../src/codec/dag-cbor.ts";
 import { cidOf, DAG_CBOR, type CID } from "../../../src/codec/cid.ts";
@@ -30,7 +31,7 @@ async function newFolder(): Promise<string> {
   return folder;
 }
 
-const readText = async (hl: Ledger, id: Uint8Array): Promise<string> =>
+const readText = async (hl: Ledger, id: RecordId): Promise<string> =>
   hl.read(id).then(bytesToUtf8, (error) => error.code as string);
 
 /** Every value below the vault of a store, under its whole key. */
@@ -83,7 +84,7 @@ describe("a ledger with shard keys", () => {
     const me = await hl.ensureSubject(MRN);
     const gone = await hl.record(me, observation("bp-gone"));
     const kept = await hl.record(me, observation("bp-kept"));
-    const { envelope } = (await hl.records(me)).find(({ record }) => record === hex(gone.id))!.head;
+    const { envelope } = (await hl.records(me)).find(({ record }) => record === gone.id)!.head;
     await hl.close();
     await storage.close();
     await cp(path, copy, { recursive: true });
@@ -143,7 +144,7 @@ describe("a ledger with shard keys", () => {
     // Of what does not open nobody can say whom it is about, until it is said to be erased here too.
     expect(await readText(hl3, kept.id)).toBe("ERR_STORAGE_CORRUPT");
     const lost = await hl3.lost();
-    expect(lost.map(({ id }) => hex(id))).toEqual([hex(gone.id)]);
+    expect(lost.map(({ id }) => id)).toEqual([gone.id]);
     await hl3.giveUp(
       lost.map(({ id }) => id),
       { reason: "erased after this backup" },
@@ -167,7 +168,7 @@ describe("a ledger with shard keys", () => {
     const me = await hl.ensureSubject(MRN);
     const gone = await hl.record(me, observation("bp-gone"));
     await hl.record(me, observation("bp-kept"));
-    const { envelope } = (await hl.records(me)).find(({ record }) => record === hex(gone.id))!.head;
+    const { envelope } = (await hl.records(me)).find(({ record }) => record === gone.id)!.head;
     const header = (await storage.blobs!.get(envelope))!;
     const signed = decode(header) as { header: Uint8Array; sig: Uint8Array };
     const { parts } = decode(signed.header) as {

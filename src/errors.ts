@@ -46,9 +46,6 @@ export type EnvelopeErrorCode =
 export type ConsentErrorCode =
   "ERR_CONSENT_INVALID" | "ERR_CONSENT_TERMINOLOGY" | "ERR_CONSENT_REQUEST";
 
-/** Codes of {@link ContractError}. */
-export type ContractErrorCode = "ERR_CONTRACT_INVALID";
-
 /** Codes of {@link StorageError}. */
 export type StorageErrorCode =
   | "ERR_STORAGE_CONFLICT"
@@ -63,9 +60,6 @@ export type StorageErrorCode =
   | "ERR_STORAGE_MISSING"
   | "ERR_STORAGE_PENDING";
 
-/** Codes of {@link TransportError}. */
-export type TransportErrorCode = "ERR_TRANSPORT_FAILED";
-
 /** Every code that an error of this library can carry; `docs/errors.md` explains each. */
 export type ErrorCode =
   | InputErrorCode
@@ -75,9 +69,7 @@ export type ErrorCode =
   | ProofErrorCode
   | EnvelopeErrorCode
   | ConsentErrorCode
-  | ContractErrorCode
-  | StorageErrorCode
-  | TransportErrorCode;
+  | StorageErrorCode;
 
 /**
  * Base of every error this library throws on purpose, but for a programmer's mistake
@@ -115,12 +107,6 @@ export class EnvelopeError extends LedgerError<EnvelopeErrorCode> {
 export class ConsentError extends LedgerError<ConsentErrorCode> {
   override readonly name: string = "ConsentError";
 }
-export class ContractError extends LedgerError<ContractErrorCode> {
-  override readonly name: string = "ContractError";
-}
 export class StorageError extends LedgerError<StorageErrorCode> {
   override readonly name: string = "StorageError";
-}
-export class TransportError extends LedgerError<TransportErrorCode> {
-  override readonly name: string = "TransportError";
 }

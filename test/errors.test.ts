@@ -49,7 +49,7 @@ describe("names of errors", () => {
     const code = Buffer.from(outputFiles[0]!.contents).toString("base64");
     const minified = (await import(`data:text/javascript;base64,${code}`)) as typeof errors;
     const classes = Object.entries(minified);
-    expect(classes.length).toBeGreaterThanOrEqual(14);
+    expect(classes.length).toBeGreaterThanOrEqual(12);
     // they are renamed indeed
     expect(classes.some(([name, Class]) => Class.name !== name)).toBe(true);
     for (const [name, Class] of classes) {

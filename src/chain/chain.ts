@@ -170,7 +170,7 @@ export interface AppendableChain extends Chain {
   /** Moves on behind a block that was made durable; within {@link exclusively}. */
   advance(applied: AppliedBlock, header: Uint8Array, head: Head): void;
   /** Writes derived data where many wait, and anchors them from time to time; as `advance`. */
-  settle(): Promise<void>;
+  flushDerived(): Promise<void>;
 }
 
 const BLOCKS = "/blocks";
@@ -248,7 +248,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     await anchor.put({ size, root: state.root, record: head.hash }).catch(() => undefined);
   }
 
-  async function settle(): Promise<void> {
+  async function flushDerived(): Promise<void> {
     await anchorAfter(ANCHOR_EVERY);
     if (derived.isFull) await derived.flush();
   }
@@ -454,7 +454,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
       return encodeBlockRecord({ block, peaks });
     },
     advance,
-    settle,
+    flushDerived,
     exclusively,
     refresh,
     async durableHead() {

@@ -47,7 +47,7 @@ export interface SequencerOptions {
    * else appends. One that resolves after a random time, of the order of an append's, lets those
    * come first who have to read the newest block yet. Default: none, at once.
    */
-  readonly giveWay?: () => Promise<void>;
+  readonly backoff?: () => Promise<void>;
   /**
    * Milliseconds for which a write without an answer is made again, and a store asked again that
    * refuses the very head it shows. Default 10,000.
@@ -105,8 +105,8 @@ interface Assembled {
 
 /** Longest that a block is built anew because others were faster each time, in ms. */
 const RACE_WITHIN = 60_000;
-/** Blocks before which it gives way after a lost race. */
-const POLITE_BLOCKS = 8;
+/** Blocks before which it backs off after a lost race. */
+const BACKOFF_BLOCKS = 8;
 /** Room that one transaction takes in a block beside its entries. */
 const TRANSACTION_OVERHEAD = 1024;
 
@@ -130,8 +130,8 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   let closed = false;
   /** Where the block that was built last was to go. */
   let builtOn = 0;
-  /** Blocks left before which it gives way. */
-  let polite = 0;
+  /** Blocks left before which it backs off. */
+  let backoffs = 0;
   let newest: SignedCheckpoint | undefined;
   let signing: Promise<SignedCheckpoint> | undefined;
 
@@ -217,16 +217,16 @@ export function createSequencer(options: SequencerOptions): Sequencer {
 
   async function run(): Promise<void> {
     while (queue.length > 0 || sealers.length > 0) {
-      if (polite > 0 && options.giveWay !== undefined) {
-        polite--;
-        await options.giveWay().catch(() => undefined);
+      if (backoffs > 0 && options.backoff !== undefined) {
+        backoffs--;
+        await options.backoff().catch(() => undefined);
       }
       const batch: Pending[] = [];
       fill(batch);
       const seals = sealers;
       sealers = [];
       try {
-        const height = await settle(batch, seals.length > 0);
+        const height = await commitBatch(batch, seals.length > 0);
         for (const { resolve } of seals) resolve({ height: height!, transaction: 0 });
       } catch (error) {
         for (const pending of batch) fail(pending, error);
@@ -261,7 +261,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
    *
    * @throws {AppendConflict} when that did not end in time
    */
-  async function settle(batch: Pending[], evenIfEmpty: boolean): Promise<number | undefined> {
+  async function commitBatch(batch: Pending[], evenIfEmpty: boolean): Promise<number | undefined> {
     const race = createPatience({ within: RACE_WITHIN, longest: 1 });
     // Of a store that conflicts while its head stays where it was nothing is won by hurry.
     const standstill = createPatience({ ...within, longest: 100 });
@@ -270,7 +270,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
         return await chain.exclusively(() => record(batch, evenIfEmpty));
       } catch (error) {
         if (!(error instanceof AppendConflict)) throw error;
-        polite = POLITE_BLOCKS;
+        backoffs = BACKOFF_BLOCKS;
         await chain.refresh();
         const isRace = chain.size > builtOn;
         if (isRace) standstill.renew();
@@ -390,7 +390,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       sig: await signWith(signer, "header", headerBytes),
       transactions: admitted.map(({ prepared }) => prepared.signed),
     });
-    await chain.settle();
+    await chain.flushDerived();
     const derivedChanges = chain.derived.pending();
     return {
       batch: admitted,

@@ -139,10 +139,10 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     suite,
   };
   // Up to 32 ms, where others append to the same ledger.
-  const giveWay = (): Promise<void> =>
+  const backoff = (): Promise<void> =>
     new Promise((resolve) => setTimeout(resolve, random(1)[0]! / 8));
   const sequencer = createSequencer({
-    ...{ chain, storage, signer, now, giveWay },
+    ...{ chain, storage, signer, now, backoff },
     settleWithin: within,
   });
   const filing: Filing = await createFiling(context, sequencer, lane);

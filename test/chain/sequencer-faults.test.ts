@@ -403,9 +403,9 @@ describe("several sequencers", () => {
     expect([ledger.chain.size, await countedOnce(ledger)]).toEqual([5, 5]);
   });
 
-  it("give way for eight blocks after a lost race, and never where there is none", async () => {
+  it("back off for eight blocks after a lost race, and never where there is none", async () => {
     let lose = 0;
-    let gaveWay = 0;
+    let backoffs = 0;
     const inner = memoryStorage();
     const storage = wrapped(async (commit, { append }) => {
       if (append === undefined || lose-- <= 0) return commit();
@@ -417,21 +417,21 @@ describe("several sequencers", () => {
       storage,
       signer: signers["a"]!,
       now: () => START,
-      giveWay: async () => {
-        gaveWay++;
-        if (gaveWay === 5) throw new Error("what it does is not the ledger's concern");
+      backoff: async () => {
+        backoffs++;
+        if (backoffs === 5) throw new Error("what it does is not the ledger's concern");
       },
     });
     for (let i = 0; i < 5; i++) await sequencer.seal();
-    expect(gaveWay).toBe(0);
+    expect(backoffs).toBe(0);
     lose = 2;
     for (let i = 0; i < 20; i++) await sequencer.seal();
-    expect(gaveWay).toBe(8);
+    expect(backoffs).toBe(8);
     expect(await countedOnce({ ...ledger, chain, signers, sequencer })).toBe(0);
   });
 
   it("let a slower one have its turn, where the faster would win every race that it runs in", async () => {
-    const rounds = async (polite: boolean): Promise<number> => {
+    const rounds = async (backsOff: boolean): Promise<number> => {
       const data = memoryData();
       const parties = ["fast", "slow"] as const;
       /** Appends that wait for the round's end; of several, the faster one's comes first. */
@@ -446,12 +446,12 @@ describe("several sequencers", () => {
           }, memoryStorage({ data }));
           const { chain, signers, genesis } = await startLedger({ storage });
           const signer = signers[party === "fast" ? "a" : "b"]!;
-          const giveWay = () => new Promise<void>((resolve) => away.push(resolve));
+          const backoff = () => new Promise<void>((resolve) => away.push(resolve));
           const options = { chain, storage, signer, now: () => START };
           return {
             chain,
             genesis,
-            sequencer: createSequencer(polite ? { ...options, giveWay } : options),
+            sequencer: createSequencer(backsOff ? { ...options, backoff } : options),
           };
         }),
       );

@@ -60,8 +60,8 @@ const signer = signers[proposer]!;
 const storage = await persistently(() => postgresStorage({ pool, schema }));
 const chain = await persistently(() => openChain({ storage, genesis }));
 // As `openLedger` has it.
-const giveWay = () => new Promise<void>((resolve) => setTimeout(resolve, 32 * Math.random()));
-const sequencer = createSequencer({ chain, storage, signer, now: () => START, giveWay });
+const backoff = () => new Promise<void>((resolve) => setTimeout(resolve, 32 * Math.random()));
+const sequencer = createSequencer({ chain, storage, signer, now: () => START, backoff });
 const checkpointer = createCheckpointer({
   chain,
   chains: storage.chains,

@@ -1,31 +1,22 @@
 import { appendTo } from "../bytes/lists.ts";
-import { sha256 } from "#crypto";
-import { equalBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
-import { encodeBlock } from "../block/block.ts";
-import { encodeHeader, headerCid, type Header } from "../block/header.ts";
 import { MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS } from "../block/limits.ts";
 import type { TransactionWithEntries } from "../block/transaction.ts";
 import { ChainError } from "../errors.ts";
-import { signWith, type Signer } from "../identity/signer.ts";
-import { treeRoot } from "../merkle/tree.ts";
+import type { Signer } from "../identity/signer.ts";
 import { AppendConflict } from "../storage/errors.ts";
-import { afterWriting, createPatience, untilSettled } from "../storage/settle.ts";
-import type { NamedBlob, Commit, Head, StateChange, StorageAdapter } from "../storage/types.ts";
-import { checkProposer, loadForRules, type AppliedBlock } from "./apply-block.ts";
-import { aheadOf, checkedClock } from "./clock.ts";
+import { afterWriting, createPatience } from "../storage/settle.ts";
+import type { NamedBlob, StateChange, StorageAdapter } from "../storage/types.ts";
+import { loadForRules, type AppliedBlock } from "./apply-block.ts";
+import { admitCandidates, assertMayPropose, buildBlock } from "./build-block.ts";
 import type { AppendableChain } from "./chain.ts";
-import type { Checkpointer, SignedCheckpoint } from "./checkpointer.ts";
+import type { Checkpointer } from "./checkpointer.ts";
+import { checkedClock } from "./clock.ts";
+import { commitBlock, completeCommit, type BlockCommit } from "./commit-block.ts";
+import { coveringCheckpoints } from "./covering-checkpoint.ts";
 import { isSameTransaction } from "./derived.ts";
-import {
-  clockOf,
-  isRefused,
-  isSignedBy,
-  prepareTransaction,
-  type PreparedTransaction,
-} from "./prepare.ts";
-import { applyTransaction } from "./rules.ts";
-import { overlayState } from "./state.ts";
+import { isRefused, isSignedBy, prepareTransaction, type PreparedTransaction } from "./prepare.ts";
+import type { Refused } from "./refusal.ts";
 import {
   TransactionRefused,
   type DurablePlace,
@@ -99,7 +90,7 @@ interface Assembled {
   readonly batch: readonly Pending[];
   readonly applied: AppliedBlock;
   readonly header: Uint8Array;
-  readonly commit: Commit & { readonly append: NonNullable<Commit["append"]> };
+  readonly commit: BlockCommit;
   readonly derived: readonly StateChange[];
 }
 
@@ -132,8 +123,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   let builtOn = 0;
   /** Blocks left before which it backs off. */
   let backoffs = 0;
-  let newest: SignedCheckpoint | undefined;
-  let signing: Promise<SignedCheckpoint> | undefined;
+  const covering = coveringCheckpoints(options.checkpointer);
 
   function submit(signed: TransactionWithEntries, writes: SubmissionWrites = {}): Submission {
     if (closed) throw new ChainError("ERR_CHAIN_CLOSED", "the sequencer is closed");
@@ -183,27 +173,6 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     queuedBytes += pending!.bytes;
     start();
     return submission;
-  }
-
-  /** A checkpoint that covers a height: the last one, or one that is signed for all who wait. */
-  async function covering(height: number): Promise<SignedCheckpoint> {
-    if (options.checkpointer === undefined) {
-      throw new ChainError("ERR_CHAIN_CHECKPOINT", "this sequencer has no checkpointer");
-    }
-    // One that was begun before the block stood need not cover it; the next one must.
-    for (let tries = 0; ; tries++) {
-      if (newest !== undefined && newest.size > height) return newest;
-      if (tries > 2) {
-        throw new ChainError(
-          "ERR_CHAIN_CHECKPOINT",
-          "the checkpointer signs no head that covers it",
-        );
-      }
-      signing ??= options.checkpointer.sign().finally(() => {
-        signing = undefined;
-      });
-      newest = await signing;
-    }
   }
 
   function start(): void {
@@ -292,11 +261,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     const assembled = await assemble(rest, evenIfEmpty);
     if (assembled === undefined) return undefined;
     const { height } = assembled.applied.header;
-    const head = await commit(assembled.commit);
-    const [record] = assembled.commit.append.records;
-    if (head.size !== height + 1 || head.hash === null || !equalBytes(head.hash, sha256(record!))) {
-      throw new ChainError("ERR_CHAIN_INVALID", "the store holds another block than was appended");
-    }
+    const head = await commitBlock(storage, assembled.commit, within);
     chain.advance(assembled.applied, assembled.header, head);
     chain.derived.written(assembled.derived);
     for (const [transaction, pending] of assembled.batch.entries()) {
@@ -310,7 +275,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     batch: readonly Pending[],
     evenIfEmpty: boolean,
   ): Promise<Assembled | undefined> {
-    const { state, tip } = chain;
+    const { ledger, rules, state, tip } = chain;
     builtOn = tip.size;
     const proposer = { proposer: signer.actor, key: signer.key };
     await loadForRules(
@@ -318,99 +283,42 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       batch.map(({ prepared }) => prepared),
       proposer,
     );
-    const refusedProposer = checkProposer(proposer, tip.size, state);
-    if (refusedProposer !== undefined) {
-      throw new ChainError(
-        "ERR_CHAIN_REFUSED",
-        `this sequencer may not propose block ${tip.size}: ${refusedProposer.reason}`,
-      );
-    }
-    const clock = now();
-    const ahead = aheadOf(clock, tip.time, state.policy().maxDrift);
-    const setting = ahead === 0 ? undefined : batch.find((pending) => setsClock(pending, tip.time));
-    if (ahead > 0 && setting === undefined) {
-      throw new ChainError(
-        "ERR_CHAIN_CLOCK",
-        `the ledger's newest block is ${ahead} ms ahead of this clock: nothing was written`,
-      );
-    }
-    const time = Math.max(clock, setting === undefined ? tip.time : clockOf(setting.prepared)!);
-    if (setting !== undefined) {
-      // It has a block of its own; what came with it is judged by the time that it sets.
-      queue = batch.filter((pending) => pending !== setting).concat(queue);
-    }
-    const within = overlayState(state);
-    const admitted: Pending[] = [];
-    const hashes = new Set<string>();
-    for (const pending of setting === undefined ? batch : [setting]) {
-      const { prepared } = pending;
-      // On its own layer, so that a refused transaction leaves nothing behind.
-      const layer = overlayState(within);
-      const refused = applyTransaction(prepared, {
-        ledger: chain.ledger,
-        height: tip.size,
-        time,
-        before: state,
-        within: layer,
-        rules: chain.rules,
-        verified,
-      });
-      if (refused === undefined) {
-        for (const [key, value] of layer.changes) within.set(key, value);
-        admitted.push(pending);
-        hashes.add(toHex(prepared.hash));
-      } else if (hashes.has(toHex(prepared.hash))) {
-        // The same transaction under another signature: it shares the place of this block's.
-        queue.unshift(pending);
-      } else if (refused.reason === "replayed-sequence") {
-        // It may stand already, whatever the store answers now.
-        await afterWriting(() => settleReplay(pending)).catch((error: unknown) =>
-          fail(pending, error),
-        );
-      } else {
-        fail(pending, new TransactionRefused(refused));
-      }
-    }
+    const base = { ledger, rules, state, tip };
+    assertMayPropose(base, proposer);
+    const admission = admitCandidates(batch, base, { clock: now(), verified });
+    queue = [...admission.postponed, ...queue];
+    for (const duplicate of admission.duplicates) queue.unshift(duplicate);
+    for (const { candidate, refusal } of admission.refused) await turnAway(candidate, refusal);
+    const { admitted } = admission;
     if (admitted.length === 0 && !evenIfEmpty) return undefined;
-    const header: Header = {
-      v: 1,
-      ledger: chain.ledger,
-      height: tip.size,
-      prev: tip.header === null ? null : headerCid(tip.header),
-      transactions: treeRoot(admitted.map(({ prepared }) => prepared.leaf)),
-      count: admitted.length,
-      state: state.root,
-      time,
-      ...proposer,
-    };
-    const headerBytes = encodeHeader(header);
-    const block = encodeBlock({
-      header: headerBytes,
-      alg: signer.alg,
-      sig: await signWith(signer, "header", headerBytes),
-      transactions: admitted.map(({ prepared }) => prepared.signed),
-    });
+    const stateRoot = state.root;
+    const { applied, header, block } = await buildBlock(admission, base, { signer, stateRoot });
     await chain.flushDerived();
-    const derivedChanges = chain.derived.pending();
+    const derived = chain.derived.pending();
     return {
       batch: admitted,
-      applied: {
-        header,
-        transactions: admitted.map(({ prepared }) => prepared),
-        changes: within.changes,
-      },
-      header: headerBytes,
+      applied,
+      header,
       commit: {
         append: {
           chain: chain.chainName,
           expected: chain.head,
-          records: [chain.recordFor(headerBytes, block)],
+          records: [chain.recordFor(header, block)],
         },
         blobs: admitted.flatMap(({ writes }) => writes.blobs ?? []),
-        state: [...derivedChanges, ...admitted.flatMap(({ writes }) => writes.state ?? [])],
+        state: [...derived, ...admitted.flatMap(({ writes }) => writes.state ?? [])],
       },
-      derived: derivedChanges,
+      derived,
     };
+  }
+
+  async function turnAway(pending: Pending, refusal: Refused): Promise<void> {
+    if (refusal.reason !== "replayed-sequence") {
+      fail(pending, new TransactionRefused(refusal));
+      return;
+    }
+    // It may stand already, whatever the store answers now.
+    await afterWriting(() => settleReplay(pending)).catch((error: unknown) => fail(pending, error));
   }
 
   /** Gives a transaction that is on the ledger already its place. */
@@ -418,32 +326,11 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     const { key, lane, seq } = pending.prepared.transaction;
     const place = await chain.findTransaction(key, lane, seq);
     if (place !== undefined && isSameTransaction(place, pending.prepared.hash)) {
-      if (storage.commit === undefined) {
-        // The first time they may not have been written behind the block.
-        const { blobs = [], state = [] } = pending.writes;
-        if (blobs.length > 0) await storage.blobs!.put(blobs);
-        if (state.length > 0) await storage.state!.batch(state);
-      }
+      await completeCommit(storage, pending.writes);
       succeed(pending, { height: place.height, transaction: place.transaction });
     } else {
       fail(pending, new TransactionRefused({ reason: "replayed-sequence" }));
     }
-  }
-
-  /**
-   * One durable step where the storage has it; else what is named first, then what names it. The same
-   * bytes again where no answer came: the store says whether they are there.
-   */
-  function commit(batch: Assembled["commit"]): Promise<Head> {
-    const { append, blobs = [], state = [] } = batch;
-    return untilSettled(async () => {
-      if (storage.commit !== undefined) return (await storage.commit(batch))!;
-      if (blobs.length > 0) await storage.blobs!.put(blobs);
-      const head = await storage.chains!.append(append.chain, append.expected, append.records);
-      // It stands: that the rest fails must not say that it does not.
-      if (state.length > 0) await afterWriting(() => storage.state!.batch(state));
-      return head;
-    }, within);
   }
 
   function succeed(pending: Pending, place: DurablePlace): void {
@@ -490,12 +377,6 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       await idle();
     },
   };
-}
-
-/** Whether a transaction may take the ledger's time back, in a block of its own. */
-function setsClock({ prepared }: Pending, time: number): boolean {
-  const clock = clockOf(prepared);
-  return clock !== undefined && clock < time;
 }
 
 function sizeOf(

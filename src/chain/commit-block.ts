@@ -1,0 +1,54 @@
+import { sha256 } from "#crypto";
+import { equalBytes } from "../bytes/compare.ts";
+import { ChainError } from "../errors.ts";
+import { afterWriting, untilSettled, type SettleOptions } from "../storage/settle.ts";
+import type { Commit, Head, StorageAdapter } from "../storage/types.ts";
+
+/** A commit of one block, with what becomes durable together with it. */
+export interface BlockCommit extends Commit {
+  readonly append: NonNullable<Commit["append"]>;
+}
+
+/**
+ * Makes a block durable: in one step where the storage has it; else what is named first, then what
+ * names it. Where no answer came the same bytes are written again: the store says whether they are
+ * there.
+ *
+ * @returns the chain's head after the block
+ * @throws {AppendConflict} when another block took the place
+ * @throws {ChainError} `ERR_CHAIN_INVALID` when the store shows another block than was appended
+ */
+export async function commitBlock(
+  storage: StorageAdapter,
+  commit: BlockCommit,
+  settle: SettleOptions,
+): Promise<Head> {
+  const { append, blobs = [], state = [] } = commit;
+  const head = await untilSettled(async () => {
+    if (storage.commit !== undefined) return (await storage.commit(commit))!;
+    if (blobs.length > 0) await storage.blobs!.put(blobs);
+    const after = await storage.chains!.append(append.chain, append.expected, append.records);
+    // The block is written: that the rest fails must not say that it is not.
+    if (state.length > 0) await afterWriting(() => storage.state!.batch(state));
+    return after;
+  }, settle);
+  const [record] = append.records;
+  const size = append.expected.size + 1;
+  if (head.size !== size || head.hash === null || !equalBytes(head.hash, sha256(record!))) {
+    throw new ChainError("ERR_CHAIN_INVALID", "the store holds another block than was appended");
+  }
+  return head;
+}
+
+/**
+ * Writes again what goes with a block that is durable already: without a commit of all in one step,
+ * the first time it may not have been written after the block.
+ */
+export async function completeCommit(
+  storage: StorageAdapter,
+  { blobs = [], state = [] }: Omit<Commit, "append">,
+): Promise<void> {
+  if (storage.commit !== undefined) return;
+  if (blobs.length > 0) await storage.blobs!.put(blobs);
+  if (state.length > 0) await storage.state!.batch(state);
+}

@@ -93,7 +93,7 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
   sharedOf.set(state, shared);
   let closing: Promise<void> | undefined;
 
-  function open(): void {
+  function assertOpen(): void {
     if (closing) throw closedError();
   }
 
@@ -214,7 +214,7 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
   }
 
   async function commit(batch: Commit, { signal }: AppendOptions = {}): Promise<Head | undefined> {
-    open();
+    assertOpen();
     checkCommit(batch, caps);
     signal?.throwIfAborted();
     const copy = copyCommit(batch);
@@ -223,7 +223,7 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
 
   /** The state as it is after what is pending. */
   async function settledState(): Promise<StateStore> {
-    open();
+    assertOpen();
     if (shared.pending ?? shared.unwritten) await exclusively(settleQuietly);
     return state!;
   }
@@ -234,7 +234,7 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
   }
 
   async function compact(): Promise<Compaction> {
-    open();
+    assertOpen();
     return exclusively(async () => {
       await settleQuietly();
       let [before, after] = [0, 0];
@@ -257,7 +257,7 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
 
   const combined: ChainStore = {
     caps,
-    head: async (chain) => (open(), chains.head(chain)),
+    head: async (chain) => (assertOpen(), chains.head(chain)),
     async append(chain, expected, records, appendOptions) {
       return (await commit({ append: { chain, expected, records } }, appendOptions))!;
     },
@@ -291,7 +291,7 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
         return (await settledState()).getMany(copies);
       },
       async batch(changes, batchOptions) {
-        open();
+        assertOpen();
         checkCommit({ state: changes }, caps);
         const copy = changes.map(copyChange);
         await exclusively(async () => {

@@ -137,7 +137,7 @@ export async function indexeddbStorage(
     tail: true,
   };
 
-  function open(): void {
+  function assertOpen(): void {
     if (closing) throw closedError();
     if (lost) throw lost;
   }
@@ -154,7 +154,7 @@ export async function indexeddbStorage(
     stores: readonly string[],
     work: (store: (name: string) => IndexeddbObjectStore) => Promise<T>,
   ): Promise<T> {
-    open();
+    assertOpen();
     return database.transact(stores, { mode: "readonly", work });
   }
 
@@ -162,7 +162,7 @@ export async function indexeddbStorage(
     batch: Commit,
     { signal, sync = true }: AppendOptions & BatchOptions = {},
   ): Promise<Head | undefined> {
-    open();
+    assertOpen();
     checkCommit(batch, caps);
     signal?.throwIfAborted();
     const append = batch.append && {
@@ -214,7 +214,7 @@ export async function indexeddbStorage(
       pages.saw(wanted.rows, lengthOf(page));
       for (const record of page) {
         options.signal?.throwIfAborted();
-        open();
+        assertOpen();
         yield { index: next++, record };
       }
     }
@@ -255,7 +255,7 @@ export async function indexeddbStorage(
       });
       if (keys.length === 0) return;
       for (const key of keys) {
-        open();
+        assertOpen();
         after = new Uint8Array(key);
         follows(after);
         yield storedCid(after);
@@ -264,7 +264,7 @@ export async function indexeddbStorage(
   }
 
   async function* scan(options: ScanOptions): AsyncGenerator<StateEntry> {
-    open();
+    assertOpen();
     const { gte, lt, limit, reverse } = checkScan(options);
     let low = gte;
     let high = lt;
@@ -279,7 +279,7 @@ export async function indexeddbStorage(
       );
       pages.saw(page.length, lengthOf(page.map(({ value }) => value)));
       for (const entry of page) {
-        open();
+        assertOpen();
         follows(copyBytes(entry.key));
         if (reverse) high = copyBytes(entry.key);
         else low = copyBytes(entry.key);
@@ -325,7 +325,7 @@ export async function indexeddbStorage(
         });
       },
       async delete(cids) {
-        open();
+        assertOpen();
         const keys = cids.map((cid) => copyBytes(blobCidBytes(cid)));
         await database.transact([BLOBS], {
           mode: "readwrite",

@@ -111,7 +111,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
   const engine = await share(folder, () => openEngine(folder, { client, maxReaders, inspection }));
   let closing: Promise<void> | undefined;
 
-  function open(): void {
+  function assertOpen(): void {
     if (closing) throw closedError();
   }
 
@@ -132,12 +132,12 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
   }
 
   function read<T>(action: (environment: Environment) => T): Promise<T> {
-    open();
+    assertOpen();
     return track(engine.read(action));
   }
 
   async function commit(batch: Commit, { signal }: AppendOptions = {}): Promise<Head | undefined> {
-    open();
+    assertOpen();
     checkCommit(batch, caps);
     signal?.throwIfAborted();
     const append = batch.append && {
@@ -185,7 +185,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
       });
       for (const item of page) {
         options.signal?.throwIfAborted();
-        open();
+        assertOpen();
         if (item.index !== next) break;
         next++;
         yield item;
@@ -227,7 +227,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
 
   async function* listBlobs(): AsyncGenerator<CID> {
     for await (const { value } of eachTable()) {
-      open();
+      assertOpen();
       for (let slot = 0; slot < slotCount(value); slot++) {
         const found = readSlot(value, slot);
         if (found) yield blobCid(found.codec, found.digest);
@@ -236,7 +236,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
   }
 
   async function* scan(options: ScanOptions): AsyncGenerator<StateEntry> {
-    open();
+    assertOpen();
     const { gte, lt, limit, reverse } = checkScan(options);
     let low = gte.length === 0 ? new Uint8Array(1) : gte;
     let high = lt;
@@ -257,7 +257,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
         return entries;
       });
       for (const entry of page) {
-        open();
+        assertOpen();
         // Where a key is damaged the next page would begin before it, for ever.
         const isNext =
           Buffer.compare(entry.key, low) >= (exclusive && !reverse ? 1 : 0) &&
@@ -304,7 +304,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
         return read((environment) => hasBlob(environment, name));
       },
       async delete(cids) {
-        open();
+        assertOpen();
         const names = cids.map(nameOf);
         await track(engine.write((environment) => deleteBlobs(environment, names)));
       },
@@ -338,7 +338,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
     },
     commit,
     async compact() {
-      open();
+      assertOpen();
       return track(engine.compact());
     },
     close,

@@ -81,7 +81,7 @@ export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
   };
   let closed = false;
 
-  function open(): void {
+  function assertOpen(): void {
     if (closed) throw closedError();
   }
 
@@ -94,7 +94,7 @@ export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
     batch: Commit,
     { signal }: { readonly signal?: AbortSignal } = {},
   ): Promise<Head | undefined> {
-    open();
+    assertOpen();
     checkCommit(batch, caps);
     signal?.throwIfAborted();
     return apply(data, batch);
@@ -104,13 +104,13 @@ export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
     chain: string,
     options: { readonly from: number; readonly limit?: number; readonly signal?: AbortSignal },
   ): AsyncGenerator<ChainRecord> {
-    open();
+    assertOpen();
     chainNameBytes(chain);
     const { from, limit } = checkRead(options);
     const end = Math.min(data.chains.get(chain)?.head.size ?? 0, from + limit);
     for (let index = from; index < end; index++) {
       options.signal?.throwIfAborted();
-      open();
+      assertOpen();
       yield { index, record: copyBytes(data.chains.get(chain)!.records[index]!) };
     }
   }
@@ -141,14 +141,14 @@ export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
   }
 
   async function* scan(options: ScanOptions): AsyncGenerator<StateEntry> {
-    open();
+    assertOpen();
     const { gte, lt, limit, reverse } = checkScan(options);
     const [low, high] = [text(gte), text(lt)];
     let key = reverse ? data.keys.before(high) : data.keys.from(low);
     for (let left = limit; left > 0 && key !== undefined; left--) {
       if (reverse ? key < low : key >= high) return;
       yield { key: bytesOf(key), value: copyBytes(data.state.get(key)!) };
-      open();
+      assertOpen();
       key = reverse ? data.keys.before(key) : data.keys.after(key);
     }
   }
@@ -157,7 +157,7 @@ export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
     chains: {
       caps,
       async head(chain) {
-        open();
+        assertOpen();
         chainNameBytes(chain);
         return copyHead(data.chains.get(chain)?.head ?? EMPTY_HEAD);
       },
@@ -167,7 +167,7 @@ export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
       read: (chain, how) => read(chain, { ...how }),
       tail: (chain, how) => tail(chain, { ...how }),
       async *list() {
-        open();
+        assertOpen();
         yield* [...data.chains.keys()];
       },
       close,
@@ -178,27 +178,27 @@ export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
         await commit({ blobs });
       },
       async get(cid) {
-        open();
+        assertOpen();
         return copied(data.blobs.get(text(blobCidBytes(cid)))?.bytes);
       },
       async getMany(cids) {
-        open();
+        assertOpen();
         return cids.map((cid) => copied(data.blobs.get(text(blobCidBytes(cid)))?.bytes));
       },
       async has(cid) {
-        open();
+        assertOpen();
         return data.blobs.has(text(blobCidBytes(cid)));
       },
       async delete(cids) {
-        open();
+        assertOpen();
         for (const key of cids.map((cid) => text(blobCidBytes(cid)))) data.blobs.delete(key);
       },
       async *list() {
-        open();
+        assertOpen();
         for (const { codec, digest } of [...data.blobs.values()]) yield blobCid(codec, digest);
       },
       async count() {
-        open();
+        assertOpen();
         return data.blobs.size;
       },
       close,
@@ -206,12 +206,12 @@ export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
     state: {
       caps,
       async get(key) {
-        open();
+        assertOpen();
         assertStateKey(key);
         return copied(data.state.get(text(key)));
       },
       async getMany(keys) {
-        open();
+        assertOpen();
         return keys.map((key) => {
           assertStateKey(key);
           return copied(data.state.get(text(key)));
@@ -225,7 +225,7 @@ export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
     },
     commit,
     async compact() {
-      open();
+      assertOpen();
       return { before: 0, after: 0 };
     },
     close,

@@ -25,7 +25,7 @@ import type { PostgresPool } from "./postgres/client.ts";
 import { compactTables } from "./postgres/compact.ts";
 import { openListener } from "./postgres/listener.ts";
 import { prepareSchema, quoted } from "./postgres/schema.ts";
-import { isAtLeast, isStandby, PROMISE_SQL, readPromise, tooWeak } from "./postgres/server.ts";
+import { isAtLeast, standbyError, PROMISE_SQL, readPromise, tooWeak } from "./postgres/server.ts";
 import { openSessions, type Query, type Session } from "./postgres/session.ts";
 import { type Row, byteaArray, bytesOf, numberOf } from "./postgres/wire.ts";
 import { openTurns } from "./postgres/turns.ts";
@@ -111,12 +111,12 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
   const turns = openTurns();
   const listener = openListener(() => sessions.borrow(), channel);
   /** Heads that are known to be where they were promised to be; with standbys only. */
-  const settled = new Map<string, Head>();
+  const replicated = new Map<string, Head>();
   const waiting = new Set<() => void>();
   const pending = new Set<Promise<unknown>>();
   let closing: Promise<void> | undefined;
 
-  function open(): void {
+  function assertOpen(): void {
     if (closing) throw closedError();
   }
 
@@ -133,7 +133,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
     work: (session: Session) => Promise<T>,
     options?: { readonly last: boolean },
   ): Promise<T> {
-    open();
+    assertOpen();
     return track(sessions.use(work, options));
   }
 
@@ -150,7 +150,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
     { signal }: AppendOptions = {},
     durable = true,
   ): Promise<Head | undefined> {
-    open();
+    assertOpen();
     checkCommit(batch, caps);
     signal?.throwIfAborted();
     const { chain } = batch.append ?? {};
@@ -179,13 +179,13 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
     const outcome = await track(turns(changes.keys(), () => sessions.use(write)));
     if (outcome === "aborted") throw signal?.reason;
     if (chain === undefined || after === undefined) return undefined;
-    if (isReplicated) settle(chain, outcome === undefined ? after : outcome.head);
+    if (isReplicated) rememberReplicated(chain, outcome === undefined ? after : outcome.head);
     if (outcome !== undefined && !outcome.replayed) throw new AppendConflict(outcome.head);
     return after;
   }
 
-  function settle(chain: string, head: Head): void {
-    if ((settled.get(chain)?.size ?? 0) <= head.size) settled.set(chain, copyHead(head));
+  function rememberReplicated(chain: string, head: Head): void {
+    if ((replicated.get(chain)?.size ?? 0) <= head.size) replicated.set(chain, copyHead(head));
   }
 
   /**
@@ -202,7 +202,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
     shown = Infinity,
   ): Promise<void> {
     if (!isReplicated || head.size === 0) return;
-    const known = settled.get(chain) ?? EMPTY_HEAD;
+    const known = replicated.get(chain) ?? EMPTY_HEAD;
     if (sameHead(known, head) || known.size >= shown) return;
     try {
       await session.transaction({ durable: true }, waitForStandbys);
@@ -212,7 +212,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
         cause: error,
       });
     }
-    settle(chain, head);
+    rememberReplicated(chain, head);
   }
 
   /** Where a chain ends, and a page of its records in the same moment. */
@@ -247,7 +247,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
         // No more than a page by its numbers: without statistics a LIMIT may be planned as a sort of all.
         [chainNameBytes(chain), from, Math.min(end, from + PAGE)],
       );
-      if (rows[0]?.[4] !== "f") throw isStandby();
+      if (rows[0]?.[4] !== "f") throw standbyError();
       const head = rows[0][0] === null ? EMPTY_HEAD : headOf(rows[0]);
       if (end === 0 && head.size > 0 && !(rows[0][5] === "t" && rows[0][6] === "t")) {
         throw new StorageError("ERR_STORAGE_CORRUPT", "the head of a chain is damaged");
@@ -261,7 +261,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
   }
 
   async function* readChain(chain: string, options: ChainReadOptions): AsyncGenerator<ChainRecord> {
-    open();
+    assertOpen();
     chainNameBytes(chain);
     const { from, limit } = checkRead(options);
     const { signal } = options;
@@ -272,7 +272,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
       if (next === from) end = Math.min(end, head.size);
       for (const item of records) {
         signal?.throwIfAborted();
-        open();
+        assertOpen();
         if (item.index !== next || next >= end) break;
         next++;
         yield item;
@@ -284,7 +284,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
   }
 
   async function* tail(chain: string, { from, signal }: TailOptions): AsyncGenerator<ChainRecord> {
-    open();
+    assertOpen();
     const topic = toHex(sha256(chainNameBytes(chain)));
     let news = true;
     let wake: () => void = () => {};
@@ -367,7 +367,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
         ]),
       );
       for (const [cid] of rows) {
-        open();
+        assertOpen();
         last = bytesOf(cid);
         follows(last);
         yield storedCid(last);
@@ -377,7 +377,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
   }
 
   async function* scan(options: ScanOptions): AsyncGenerator<StateEntry> {
-    open();
+    assertOpen();
     const { gte, lt, limit, reverse } = checkScan(options);
     let [low, high] = [gte, lt];
     const follows = risingKeys(reverse);
@@ -398,7 +398,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
         ),
       );
       for (const [key, value] of rows) {
-        open();
+        assertOpen();
         const entry = { key: bytesOf(key), value: bytesOf(value) };
         follows(copyBytes(entry.key));
         if (reverse) high = copyBytes(entry.key);
@@ -414,7 +414,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
     chains: {
       caps,
       async head(chain) {
-        open();
+        assertOpen();
         chainNameBytes(chain);
         const { head } = await page(chain, 0, 0);
         return head;
@@ -430,7 +430,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
           return query(`SELECT name FROM ${schema}.chain`);
         });
         for (const [chain] of rows) {
-          open();
+          assertOpen();
           yield chainNameOf(bytesOf(chain));
         }
       },
@@ -453,7 +453,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
         return rows.length > 0;
       },
       async delete(cids) {
-        open();
+        assertOpen();
         const names = byteaArray(cids.map(blobCidBytes));
         await use(({ transaction }) =>
           transaction({ durable: true }, (query) =>

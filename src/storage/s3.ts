@@ -120,7 +120,7 @@ export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
   let closing: Promise<void> | undefined;
   const pending = new Set<Promise<unknown>>();
 
-  function open(): void {
+  function assertOpen(): void {
     if (closing) throw closedError();
   }
 
@@ -141,15 +141,15 @@ export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
   }
 
   async function* guarded<T>(source: AsyncIterable<T>): AsyncGenerator<T> {
-    open();
+    assertOpen();
     for await (const item of source) {
-      open();
+      assertOpen();
       yield item;
     }
   }
 
   async function* tail(chain: string, { from, signal }: TailOptions): AsyncGenerator<ChainRecord> {
-    open();
+    assertOpen();
     const stop = new AbortController();
     const wake = (): void => stop.abort();
     signal?.addEventListener("abort", wake);
@@ -175,19 +175,19 @@ export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
   }
 
   async function put(list: Parameters<BlobStore["put"]>[0]): Promise<void> {
-    open();
+    assertOpen();
     checkCommit({ blobs: list }, caps);
     await track(blobs.put(list.map(({ cid, bytes }) => ({ cid, bytes: copyBytes(bytes) }))));
   }
 
   async function getMany(cids: Parameters<BlobStore["getMany"]>[0]) {
-    open();
+    assertOpen();
     return track(blobs.getMany(cids.map(nameOf)));
   }
 
   const purges = versions === "purge" && versioning !== "locked";
   async function compact(): Promise<Compaction> {
-    open();
+    assertOpen();
     if (versioning === "off") return { before: 0, after: 0 };
     return track(purgeVersions(requests, prefix, concurrency));
   }
@@ -197,11 +197,11 @@ export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
     chains: {
       caps,
       async head(chain) {
-        open();
+        assertOpen();
         return copyHead(await track(chains.head(chain)));
       },
       async append(chain, expected, records, { signal } = {}) {
-        open();
+        assertOpen();
         checkCommit({ append: { chain, expected, records } }, caps);
         signal?.throwIfAborted();
         const segment = encodeSegment(expected, records);
@@ -220,11 +220,11 @@ export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
       },
       getMany,
       async has(cid) {
-        open();
+        assertOpen();
         return track(blobs.has(nameOf(cid)));
       },
       async delete(cids) {
-        open();
+        assertOpen();
         await track(blobs.delete(cids.map(nameOf)));
       },
       list: () => guarded(blobs.list()),

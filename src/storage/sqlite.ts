@@ -103,7 +103,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
   const waiting = new Set<() => void>();
   let closing: Promise<void> | undefined;
 
-  function open(): void {
+  function assertOpen(): void {
     if (closing) throw closedError();
   }
 
@@ -114,7 +114,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
   }
 
   async function commit(batch: Commit, { signal }: AppendOptions = {}): Promise<Head | undefined> {
-    open();
+    assertOpen();
     checkCommit(batch, caps);
     signal?.throwIfAborted();
     const append = batch.append && {
@@ -144,7 +144,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
   }
 
   async function* readChain(chain: string, options: ChainReadOptions): AsyncGenerator<ChainRecord> {
-    open();
+    assertOpen();
     chainNameBytes(chain);
     const { from, limit } = checkRead(options);
     const { size } = await engine.read(() => chains.head(chain));
@@ -159,7 +159,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
       rows.seen(page.reduce((sum, { record }) => sum + record.length, 0));
       for (const item of page) {
         options.signal?.throwIfAborted();
-        open();
+        assertOpen();
         next++;
         yield item;
       }
@@ -194,7 +194,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
   }
 
   async function getMany(cids: readonly CID[]): Promise<(Uint8Array | undefined)[]> {
-    open();
+    assertOpen();
     const names = cids.map(nameOf);
     return engine.readTogether(() => names.map((name) => blobs.get(name)));
   }
@@ -204,7 +204,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
     for (let last: BlobName | undefined; ;) {
       const page = await engine.read(() => blobs.page(last, LARGEST_PAGE));
       for (const { digest, codec } of page) {
-        open();
+        assertOpen();
         follows(concatBytes(digest, Uint8Array.of(codec >> 24, codec >> 16, codec >> 8, codec)));
         yield blobCid(codec, digest);
       }
@@ -214,7 +214,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
   }
 
   async function* scan(options: ScanOptions): AsyncGenerator<StateEntry> {
-    open();
+    assertOpen();
     const { gte, lt, limit, reverse } = checkScan(options);
     let [low, high, afterLow] = [gte, lt, false];
     const rows = pageSizes();
@@ -229,7 +229,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
       else [low, afterLow] = [copyBytes(last.key), true];
       left -= page.length;
       for (const entry of page) {
-        open();
+        assertOpen();
         follows(entry.key);
         yield { key: copyBytes(entry.key), value: entry.value };
       }
@@ -240,7 +240,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
     chains: {
       caps,
       async head(chain) {
-        open();
+        assertOpen();
         chainNameBytes(chain);
         return copyHead(await engine.read(() => chains.head(chain)));
       },
@@ -251,7 +251,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
       tail: (chain, how) => tail(chain, { ...how }),
       async *list() {
         for (const name of await engine.read(() => (chains.assertOwned(), chains.names()))) {
-          open();
+          assertOpen();
           yield name;
         }
       },
@@ -263,18 +263,18 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
         await commit({ blobs });
       },
       async get(cid) {
-        open();
+        assertOpen();
         const name = nameOf(cid);
         return engine.read(() => blobs.get(name));
       },
       getMany,
       async has(cid) {
-        open();
+        assertOpen();
         const name = nameOf(cid);
         return engine.read(() => blobs.has(name));
       },
       async delete(cids) {
-        open();
+        assertOpen();
         const names = cids.map(nameOf);
         if (names.length === 0) return;
         await engine.write(() => names.forEach((name) => blobs.remove(name)), undefined);
@@ -286,13 +286,13 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
     state: {
       caps,
       async get(key) {
-        open();
+        assertOpen();
         assertStateKey(key);
         const copy = copyBytes(key);
         return engine.read(() => state.get(copy));
       },
       async getMany(keys) {
-        open();
+        assertOpen();
         const copies = keys.map((key) => {
           assertStateKey(key);
           return copyBytes(key);

@@ -36,7 +36,7 @@ export function isAtLeast(found: Durability, wanted: Durability): boolean {
  */
 export function readPromise(row: Row | undefined): ServerPromise {
   const [version, recovery, fsync, fullPages, standbys, commit] = row ?? [];
-  if (recovery !== "f") throw isStandby();
+  if (recovery !== "f") throw standbyError();
   const level = commit === "local" || commit === "remote_apply" ? commit : "on";
   const onDisk = fsync === "on" && fullPages === "on";
   const replicated = (standbys ?? "").trim() !== "" && level !== "local";
@@ -45,7 +45,7 @@ export function readPromise(row: Row | undefined): ServerPromise {
 }
 
 /** The error of a server that only follows another one. */
-export function isStandby(): StorageError {
+export function standbyError(): StorageError {
   return new StorageError(
     "ERR_STORAGE_FAILED",
     "the server is a standby: it takes no writes, and what it shows may be old",

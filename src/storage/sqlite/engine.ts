@@ -74,7 +74,7 @@ export function createEngine(database: SqliteDatabase, patience: number): Engine
   let draining: Promise<void> | undefined;
   const busy = new Set<Promise<unknown>>();
 
-  function open(): void {
+  function assertOpen(): void {
     if (closing) throw closedError();
   }
 
@@ -89,7 +89,7 @@ export function createEngine(database: SqliteDatabase, patience: number): Engine
   }
 
   async function read<T>(action: () => T): Promise<T> {
-    open();
+    assertOpen();
     try {
       return action();
     } catch (error) {
@@ -110,7 +110,7 @@ export function createEngine(database: SqliteDatabase, patience: number): Engine
   }
 
   function write(action: () => void, signal: AbortSignal | undefined): Promise<void> {
-    open();
+    assertOpen();
     return new Promise((resolve, reject) => {
       queue.push({ action, signal, resolve, reject });
       draining ??= drain();
@@ -189,7 +189,7 @@ export function createEngine(database: SqliteDatabase, patience: number): Engine
   }
 
   async function compact(): Promise<Compaction> {
-    open();
+    assertOpen();
     return track(
       (async () => {
         try {

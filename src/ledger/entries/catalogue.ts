@@ -38,7 +38,7 @@ type Sealed = Pick<SealedEntry, "id" | "manifest" | "encoded">;
 export interface IndexHands {
   find(id: Uint8Array): Promise<CatalogueFind>;
   /** Makes tombstones of entries. */
-  bury(ids: readonly Uint8Array[], by: Uint8Array): Promise<void>;
+  tombstone(ids: readonly Uint8Array[], by: Uint8Array): Promise<void>;
   /** Forgets a person's identifiers and key. */
   forget(local: Uint8Array): Promise<void>;
   /** Changes of the vault that are made together with those of the index, or before. */
@@ -282,19 +282,19 @@ export function openCatalogue(
 
   const hands: IndexHands = {
     find,
-    async bury(ids, by) {
+    async tombstone(ids, by) {
       for (const id of ids) {
         const known = await index.idRow(id);
         if (known === undefined) continue;
         if (known.local === undefined) {
-          index.buryUnknown(id, known, by);
+          index.tombstoneUnknown(id, known, by);
           continue;
         }
         const person = await index.person(known.local);
         const manifest = person.byId.get(toHex(id))?.item.manifest;
-        index.bury(person, id, by);
+        index.tombstone(person, id, by);
         if (manifest !== undefined && isReview(manifest)) {
-          index.bury(await index.person(reviews), id, by);
+          index.tombstone(await index.person(reviews), id, by);
         }
       }
     },

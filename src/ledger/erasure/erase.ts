@@ -236,7 +236,7 @@ export function createErasing(
     // The headers last: while one stands, its ciphertext can still be found.
     await ciphertext.flush();
     if (headers.length > 0) await storage.blobs.delete(headers);
-    await index.bury(targets, item.id);
+    await index.tombstone(targets, item.id);
     if (forget) await index.forget(item.manifest.local);
   }
 

@@ -148,8 +148,8 @@ export interface Index {
   personWith(identifier: PersonIdentifier): Promise<Uint8Array | undefined>;
   subject(local: Uint8Array): Promise<StoredSubject | undefined>;
   forget(local: Uint8Array): Promise<void>;
-  bury(of: Person, id: Uint8Array, by: Uint8Array): void;
-  buryUnknown(id: Uint8Array, known: IdRow, by: Uint8Array): void;
+  tombstone(of: Person, id: Uint8Array, by: Uint8Array): void;
+  tombstoneUnknown(id: Uint8Array, known: IdRow, by: Uint8Array): void;
   /** Changes of the vault that go with the next step, or before it. */
   alsoRemove(changes: readonly StateChange[]): void;
 }
@@ -657,7 +657,7 @@ export function openIndex(context: LedgerContext): Index {
       stage(name, null);
       overlay.mustFlush = true;
     },
-    bury(of: Person, id: Uint8Array, by: Uint8Array): void {
+    tombstone(of: Person, id: Uint8Array, by: Uint8Array): void {
       const held = of.byId.get(toHex(id));
       if (held === undefined || held.item.erasedBy !== undefined) return;
       const { manifest: _, ...rest } = held.item;
@@ -671,7 +671,7 @@ export function openIndex(context: LedgerContext): Index {
       dirty.erased++;
       overlay.dirty.set(hex, dirty);
     },
-    buryUnknown(id: Uint8Array, known: IdRow, by: Uint8Array): void {
+    tombstoneUnknown(id: Uint8Array, known: IdRow, by: Uint8Array): void {
       if (known.local !== undefined || known.erasedBy !== undefined) return;
       const hex = toHex(id);
       const before = overlay.ids.has(hex) ? overlay.ids.get(hex)!.before : known;

@@ -9,7 +9,9 @@ import { leafHash } from "../../merkle/hash.ts";
 import type { StateChange } from "../../storage/types.ts";
 import type { LedgerContext } from "../context.ts";
 import type { SealedEntry } from "./filing.ts";
-import { openIndex, IndexMoved, isLoss, type Index, type Person } from "../index/index-store.ts";
+import { openIndex, type Index } from "../index/index-store.ts";
+import type { Person } from "../index/memory.ts";
+import { IndexMoved, isLoss } from "../index/loss.ts";
 import { assertNoneLack, isAboutAnybody, mayBeAbout } from "../index/lacking.ts";
 import {
   INDEXED_KINDS,

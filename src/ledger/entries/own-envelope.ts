@@ -6,7 +6,7 @@ import { decodeSignedHeader } from "../../envelope/header.ts";
 import { ConsentError, EncodingError, EnvelopeError, StorageError } from "../../errors.ts";
 import { signingKeyAt, type LedgerContext } from "../context.ts";
 import { contentKeyName } from "./filing.ts";
-import { isLoss } from "../index/index-store.ts";
+import { isLoss } from "../index/loss.ts";
 import { decodeIdentifiers, type IndexItem, type PersonIdentifier } from "../index/rows.ts";
 import { decodeManifest, type Manifest } from "./manifest.ts";
 

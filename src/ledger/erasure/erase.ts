@@ -21,7 +21,7 @@ import {
 } from "./erase-options.ts";
 import { contentKeyName, sealEntry, type Filing } from "../entries/filing.ts";
 import { assertGone } from "./giving-up.ts";
-import { IndexMoved } from "../index/index-store.ts";
+import { IndexMoved } from "../index/loss.ts";
 import type { Manifest } from "../entries/manifest.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import { personName, type Turns } from "../turns.ts";

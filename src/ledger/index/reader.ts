@@ -1,0 +1,195 @@
+import { equalBytes } from "../../bytes/compare.ts";
+import { toHex } from "../../bytes/hex.ts";
+import { StorageError } from "../../errors.ts";
+import type { LedgerContext } from "../context.ts";
+import { IndexMoved, isLoss } from "./loss.ts";
+import { idName, knownPerson, type Held, type IndexMemory, type Person } from "./memory.ts";
+import { generationOf, isIdName } from "./names.ts";
+import { decodeIndexRecord, isSameRecord, type IndexRecord } from "./record.ts";
+import {
+  decodeHead,
+  decodeIdRow,
+  decodeIdSums,
+  decodeLacking,
+  decodePage,
+  nextDigest,
+  NO_ENTRIES,
+  noIds,
+  sumId,
+  type IdRow,
+  type Lacking,
+} from "./rows.ts";
+
+/** Reads the index: what is in memory, or else what the store holds under the record's root. */
+export interface IndexReader {
+  /** The record as the store holds it now. */
+  record(): Promise<IndexRecord | undefined>;
+  /** Rejects, saying what is lost, or with {@link IndexMoved}. */
+  lost(what: string, cause?: unknown): Promise<never>;
+  /** Rows of the directory as the store holds them; `undefined` where there provably is none. */
+  storedRows(wanted: readonly Uint8Array[], what: string): Promise<(Uint8Array | undefined)[]>;
+  /** A row of the directory. */
+  row(name: Uint8Array, what: string): Promise<Uint8Array | undefined>;
+  /** Entries that did not open though nothing erased them, by their ids. */
+  lacking(): Promise<Map<string, Lacking>>;
+  /** Everything about one person. */
+  person(local: Uint8Array): Promise<Person>;
+  /** What is known under an id; `undefined` where it provably is none of this member's. */
+  idRow(id: Uint8Array): Promise<IdRow | undefined>;
+  /** Which entries stand in the store's index already. */
+  knows(ids: readonly Uint8Array[]): Promise<boolean[]>;
+}
+
+/** Entries' pages read in one go. */
+const PAGES_TOGETHER = 64;
+
+/** @param memory - that of an index that is open when anything but `record` is called */
+export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemory): IndexReader {
+  async function record(): Promise<IndexRecord | undefined> {
+    const stored = await storage.state.get(vault.indexRecordKey);
+    return stored === undefined ? undefined : decodeIndexRecord(vault, stored);
+  }
+
+  async function lost(what: string, cause?: unknown): Promise<never> {
+    const now = await record();
+    if (now === undefined || !isSameRecord(now, memory.stored!.record)) throw new IndexMoved();
+    throw new StorageError(
+      "ERR_STORAGE_CORRUPT",
+      `the store has lost or damaged ${what} of this member's index: restore it, or open with repair.index`,
+      { cause },
+    );
+  }
+
+  async function storedRows(
+    wanted: readonly Uint8Array[],
+    what: string,
+  ): Promise<(Uint8Array | undefined)[]> {
+    const { directory, record: base } = memory.stored!;
+    try {
+      const leaves = await directory.read(base.root, wanted);
+      const values = await vault.getMany(wanted);
+      for (const [i, leaf] of leaves.entries()) {
+        if (leaf === undefined) continue;
+        const value = values[i];
+        if (value === undefined || !equalBytes(vault.mac("row", wanted[i]!, value), leaf)) {
+          return await lost(what);
+        }
+      }
+      return values.map((value, i) => (leaves[i] === undefined ? undefined : value));
+    } catch (error) {
+      if (!isLoss(error)) throw error;
+      return lost(what, error);
+    }
+  }
+
+  async function row(name: Uint8Array, what: string): Promise<Uint8Array | undefined> {
+    const staged = memory.overlay.rows.get(toHex(name));
+    if (staged !== undefined) return staged.value ?? undefined;
+    return (await storedRows([name], what))[0];
+  }
+
+  async function lacking(): Promise<Map<string, Lacking>> {
+    if (memory.lacking === undefined) {
+      const stored = await row(memory.stored!.names.lacking, "the list of what does not open");
+      const all = stored === undefined ? [] : decodeLacking(stored);
+      memory.lacking = new Map(all.map((one) => [toHex(one.id), one]));
+    }
+    return memory.lacking;
+  }
+
+  async function person(local: Uint8Array): Promise<Person> {
+    const hex = toHex(local);
+    const cached = knownPerson(memory, hex);
+    if (cached !== undefined) return cached;
+    const what = `entries about a person (${hex})`;
+    const { names } = memory.stored!;
+    const stored = await row(names.head(local), what);
+    const head = stored === undefined ? NO_ENTRIES : decodeHead(stored);
+    const held: Held[] = [];
+    let { digest } = NO_ENTRIES;
+    try {
+      for (let page = 0; page < head.pages; page += PAGES_TOGETHER) {
+        const length = Math.min(PAGES_TOGETHER, head.pages - page);
+        const pages = Array.from({ length }, (_, i) => names.page(local, page + i));
+        for (const [i, value] of (await vault.getMany(pages)).entries()) {
+          if (value === undefined) return await lost(what);
+          for (const item of decodePage(value)) {
+            digest = nextDigest(digest, item);
+            held.push({ item, page: page + i });
+          }
+        }
+      }
+    } catch (error) {
+      if (!isLoss(error)) throw error;
+      return lost(what, error);
+    }
+    const erased = held.filter(({ item }) => item.erasedBy !== undefined).length;
+    const isWhole =
+      held.length === head.count && erased === head.erased && equalBytes(digest, head.digest);
+    if (!isWhole) return lost(what);
+    for (const one of memory.overlay.fresh.get(hex)?.held ?? []) held.push(one);
+    const byId = new Map(held.map((one) => [toHex(one.item.id), one]));
+    const found: Person = { local, held, byId };
+    memory.people.put(found);
+    return found;
+  }
+
+  async function storedIdRow(id: Uint8Array): Promise<IdRow | undefined> {
+    const value = await vault.get(memory.stored!.names.id(id));
+    const found = value === undefined ? undefined : decodeIdRow(value);
+    // Beyond the record it was left by a step that did not come to its end.
+    return found !== undefined && found.height < memory.stored!.record.height ? found : undefined;
+  }
+
+  async function idRow(id: Uint8Array): Promise<IdRow | undefined> {
+    const taken = memory.overlay.ids.get(toHex(id));
+    if (taken !== undefined) return taken.row;
+    const what = `the row of entry ${toHex(id)}, or one beside it,`;
+    try {
+      const found = await storedIdRow(id);
+      if (found !== undefined) return found;
+      await assertNoSuchId(id, what);
+      return undefined;
+    } catch (error) {
+      if (!isLoss(error)) throw error;
+      return lost(what, error);
+    }
+  }
+
+  /** Sums up the rows among which an id would be: when none of them is lost, it is not there. */
+  async function assertNoSuchId(id: Uint8Array, what: string): Promise<void> {
+    const { names, record: base } = memory.stored!;
+    const part = names.id(id)[0]!;
+    const stored = await row(names.ids, "the sums over its ids");
+    const expected = stored === undefined ? noIds() : decodeIdSums(stored);
+    const { generation, height } = base;
+    const found = noIds();
+    const rowsOfIds = vault.scan(
+      Uint8Array.of(part),
+      (name) => isIdName(name) && equalBytes(generationOf(name)!, generation),
+    );
+    for await (const { name, value } of rowsOfIds) {
+      if (decodeIdRow(value).height < height) sumId(found, part, vault.mac("id", name, value), 1);
+    }
+    const sumOf = ({ sums }: typeof found): Uint8Array => sums.subarray(32 * part, 32 * (part + 1));
+    if (
+      found.counts[part] !== expected.counts[part] ||
+      !equalBytes(sumOf(found), sumOf(expected))
+    ) {
+      await lost(what);
+    }
+  }
+
+  async function knows(ids: readonly Uint8Array[]): Promise<boolean[]> {
+    try {
+      const found = await vault.getMany(ids.map((id) => idName(memory, id)));
+      const { height } = memory.stored!.record;
+      return found.map((value) => value !== undefined && decodeIdRow(value).height < height);
+    } catch (error) {
+      if (!isLoss(error)) throw error;
+      return ids.map(() => false);
+    }
+  }
+
+  return { record, lost, storedRows, row, lacking, person, idRow, knows };
+}

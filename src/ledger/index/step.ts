@@ -1,0 +1,191 @@
+import { fromHex, toHex } from "../../bytes/hex.ts";
+import { giveTurn } from "../../loop/give-turn.ts";
+import type { StateChange } from "../../storage/types.ts";
+import type { LedgerContext } from "../context.ts";
+import { isLoss } from "./loss.ts";
+import { idName, lack, type Held, type IndexMemory } from "./memory.ts";
+import type { IndexReader } from "./reader.ts";
+import { encodeIndexRecord, type IndexRecord } from "./record.ts";
+import {
+  decodeHead,
+  decodeIdSums,
+  encodeHead,
+  encodeIdRow,
+  encodeIdSums,
+  encodeLacking,
+  encodePage,
+  nextDigest,
+  NO_ENTRIES,
+  noIds,
+  PAGE_ITEMS,
+  sumId,
+} from "./rows.ts";
+
+/** What is in memory only, as changes of the store. */
+export interface IndexStep {
+  readonly next: IndexRecord;
+  /** Entries in memory, and the page that each goes to. */
+  readonly paged: readonly (readonly [Held, number])[];
+  /** May stand in the store before the step. */
+  readonly before: readonly StateChange[];
+  /** Must come at once. */
+  readonly step: readonly StateChange[];
+}
+
+/** Changes and bytes that go into one step; what may stand in the store before is written before. */
+const TOGETHER = 8000;
+const BYTES_TOGETHER: number = 8 * 1024 * 1024;
+
+/** Makes the changes that bring the store to what is in memory. */
+export async function buildStep(
+  { vault }: LedgerContext,
+  memory: IndexMemory,
+  reader: IndexReader,
+): Promise<IndexStep> {
+  const { overlay, isSwept, mark, header } = memory;
+  const { record: base, names, directory } = memory.stored!;
+  const before: StateChange[] = [];
+  const erasing: StateChange[] = [];
+  const step: StateChange[] = [];
+  const leaves = new Map(overlay.rows);
+  const leaf = (name: Uint8Array, value: Uint8Array | null): void =>
+    void leaves.set(toHex(name), { name, value });
+  if (overlay.ids.size > 0) {
+    const stored = await reader.row(names.ids, "the sums over its ids");
+    const sums = stored === undefined ? noIds() : decodeIdSums(stored);
+    for (const { id, row: known, before: former } of overlay.ids.values()) {
+      const name = idName(memory, id);
+      const value = encodeIdRow(known);
+      before.push(vault.put(name, value));
+      const macOf = (bytes: Uint8Array): Uint8Array => vault.mac("id", name, bytes);
+      sumId(sums, name[0]!, macOf(value), former === undefined ? 1 : 0);
+      if (former !== undefined) sumId(sums, name[0]!, macOf(encodeIdRow(former)), 0);
+      await giveTurn();
+    }
+    leaf(names.ids, encodeIdSums(sums));
+  }
+  const concerned = [...new Set([...overlay.fresh.keys(), ...overlay.dirty.keys()])];
+  const heads = await headsOf(concerned, memory, reader);
+  const paged: (readonly [Held, number])[] = [];
+  for (const [i, hex] of concerned.entries()) {
+    const local = fromHex(hex);
+    const stored = heads[i];
+    if (stored === "lost") continue;
+    let { count, digest, pages, erased } = stored === undefined ? NO_ENTRIES : decodeHead(stored);
+    const dirty = overlay.dirty.get(hex);
+    for (const page of dirty?.pages ?? []) {
+      const items = dirty!.person.held.filter((held) => held.page === page);
+      erasing.push(vault.put(names.page(local, page), encodePage(items)));
+    }
+    erased += dirty?.erased ?? 0;
+    const fresh = overlay.fresh.get(hex)?.held ?? [];
+    for (let at = 0; at < fresh.length; at += PAGE_ITEMS) {
+      const some = fresh.slice(at, at + PAGE_ITEMS);
+      for (const held of some) {
+        digest = nextDigest(digest, held.item);
+        if (held.item.erasedBy !== undefined) erased++;
+        paged.push([held, pages]);
+      }
+      count += some.length;
+      before.push(vault.put(names.page(local, pages++), encodePage(some)));
+      await giveTurn();
+    }
+    leaf(names.head(local), encodeHead({ count, digest, pages, erased }));
+    await giveTurn();
+  }
+  if (memory.isLackingChanged) {
+    const all = [...(await reader.lacking()).values()];
+    leaf(names.lacking, all.length === 0 ? null : encodeLacking(all));
+  }
+  const changed = [...leaves.values()];
+  for (const { name, value } of changed) {
+    if (value === null) erasing.push(vault.remove(name));
+    else step.push(vault.put(name, value));
+  }
+  const updated = await directory
+    .update(
+      base.root,
+      changed.map(({ name, value }) => [
+        name,
+        value === null ? null : vault.mac("row", name, value),
+      ]),
+    )
+    .catch((error: unknown) => {
+      if (!isLoss(error)) throw error;
+      return reader.lost("nodes", error);
+    });
+  const next: IndexRecord = {
+    generation: base.generation,
+    swept: isSwept,
+    height: mark,
+    header,
+    root: updated.root,
+  };
+  const record = { key: vault.indexRecordKey, value: encodeIndexRecord(vault, next) };
+  const { removed } = overlay;
+  const gone = [...removed, ...erasing];
+  return {
+    next,
+    paged,
+    before: [
+      ...(gone.length === 0 ? [] : vault.outdate(gone)),
+      ...removed,
+      ...before,
+      ...updated.added,
+    ],
+    step: [...erasing, ...step, ...updated.removed, record],
+  };
+}
+
+/**
+ * Writes ahead what is too much for one step.
+ *
+ * @param others - number of changes in the step beside these
+ * @returns the changes that were not written
+ */
+export async function writeAhead(
+  { storage }: LedgerContext,
+  changes: readonly StateChange[],
+  others: number,
+): Promise<readonly StateChange[]> {
+  const limit = Math.min(TOGETHER, storage.state.caps.maxBatch - 1);
+  const bytes = changes.reduce((sum, { value }) => sum + (value?.length ?? 0), 0);
+  if (changes.length + others < limit && bytes < BYTES_TOGETHER) return changes;
+  const most = Math.max(1, Math.min(500, limit));
+  for (let at = 0; at < changes.length; at += most) {
+    await storage.state.batch(changes.slice(at, at + most), { sync: false });
+  }
+  return [];
+}
+
+/**
+ * Heads of persons. Where one is lost, the person is refused until the index is built again, and
+ * what came is not added to what is unknown; nobody else suffers for it.
+ */
+async function headsOf(
+  concerned: readonly string[],
+  memory: IndexMemory,
+  reader: IndexReader,
+): Promise<(Uint8Array | "lost" | undefined)[]> {
+  const { overlay, stored } = memory;
+  const headNames = concerned.map((hex) => stored!.names.head(fromHex(hex)));
+  try {
+    return await reader.storedRows(headNames, "heads of persons");
+  } catch (error) {
+    if (!isLoss(error)) throw error;
+  }
+  const found: (Uint8Array | "lost" | undefined)[] = [];
+  for (const [i, name] of headNames.entries()) {
+    try {
+      found.push((await reader.storedRows([name], "the head of a person"))[0]);
+    } catch (error) {
+      if (!isLoss(error)) throw error;
+      const hex = concerned[i]!;
+      const one = overlay.fresh.get(hex)?.held[0] ?? overlay.dirty.get(hex)?.person.held[0];
+      if (one === undefined) throw error;
+      lack(memory, { id: one.item.id, kind: one.item.kind, local: fromHex(hex) });
+      found.push("lost");
+    }
+  }
+  return found;
+}

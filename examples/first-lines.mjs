@@ -1,7 +1,7 @@
 // @ts-check
 // The shortest whole round: record, consent, ask, explain, audit. Everything in memory.
 import { createGenesis, memoryKeys, openLedger } from "healthledger";
-import { explain } from "healthledger/consent";
+import { createDirective, explain } from "healthledger/consent";
 import { memoryStorage } from "healthledger/storage/memory";
 
 /** The keys of one organisation. */
@@ -35,26 +35,17 @@ const observation = {
 const v1 = await hl.record(patient, observation);
 await hl.amend(v1.id, { ...observation, valueQuantity: { value: 118 } });
 
-await hl.consent(
-  patient,
-  {
-    v: 1,
-    lineage: "privacy",
-    predecessors: [],
-    mode: "replace",
-    grantor: { actor: "Patient/1", capacity: "self", evidence: [] },
-    basis: { uri: "https://example.org/privacy-policy", version: "1" },
-    validity: { from: Date.now() - 1000, zone: "Europe/Berlin" },
-    default: "deny",
-    root: {
-      id: "treatment",
-      effect: "permit",
-      combine: "deny-overrides",
-      when: { purposes: ["TREAT"] },
-    },
-  },
-  { witness: { user: "clerk-7", form: "paper", takenAt: Date.now() } },
-);
+const wishes = createDirective({
+  lineage: "privacy",
+  grantor: "Patient/1",
+  basis: { uri: "https://example.org/privacy-policy", version: "1" },
+  from: Date.now() - 1000,
+  permit: { id: "treatment", purposes: ["TREAT"] },
+  otherwise: "deny",
+});
+await hl.consent(patient, wishes, {
+  witness: { user: "clerk-7", form: "paper", takenAt: Date.now() },
+});
 
 const answer = await hl.request(
   { signer: hospitalB.signer(), agreement: hospitalB.agreement() },

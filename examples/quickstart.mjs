@@ -10,6 +10,8 @@ import { parseArgs } from "node:util";
 import { createGenesis, openLedger, verifyExport } from "healthledger";
 import { cidOf, DAG_CBOR, verifyBlocks } from "healthledger/chain";
 import {
+  ACT_CODE,
+  createDirective,
   createLabeller,
   DEFAULT_LABEL_RULES,
   explain,
@@ -23,12 +25,10 @@ import { trustFromGenesis, verifyReceipt } from "healthledger/verify";
 import { filesUnder, findInFiles, plural, show, size, terminal } from "./lib/terminal.mjs";
 
 /** @import { LedgerError, Requester, Subject } from "healthledger" */
-/** @import { Directive } from "healthledger/consent" */
 
 // A demonstration's passphrase. A real one comes from an operator, or the keys from an HSM.
 const PASSPHRASE = process.env["HEALTHLEDGER_PASSPHRASE"] ?? "quickstart";
 const KEYS = { passphrase: PASSPHRASE, create: true, cost: { N: 2 ** 14, r: 8, p: 1 } };
-const ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
 
 const { step, line, note, good, bad, progress, fail } = terminal(process.stdout);
 const started = performance.now();
@@ -73,41 +73,26 @@ async function genesisAt(path, orgs) {
  * "Treatment yes, but not my substance-use and mental-health data; research no."
  *
  * @param {string} grantor
- * @param {readonly import("healthledger").EntryId[]} predecessors
- * @returns {Directive}
+ * @param {readonly import("healthledger").EntryId[]} replaces
  */
-function wishes(grantor, predecessors) {
-  const deny = /** @type {const} */ ({ effect: "deny", combine: "deny-overrides" });
+function wishes(grantor, replaces) {
   // Everything below these in HL7's hierarchy is meant too: opioid use, alcohol use, …
   const labels = ["SUD", "ETH", "PSY", "BH"].map((code) => ({ system: ACT_CODE, code }));
-  return {
-    v: 1,
+  return createDirective({
     lineage: "privacy",
-    predecessors,
-    mode: "replace",
-    grantor: { actor: grantor, capacity: "self", evidence: [] },
+    replaces,
+    grantor,
     category: "patient-privacy",
     basis: { uri: "https://example.org/privacy-policy", version: "1" },
-    validity: { from: Date.now() - 1000, zone: "UTC" },
-    default: "deny",
-    root: {
-      id: "everything-else",
-      ...deny,
-      when: {},
-      rules: [
-        {
-          id: "treatment",
-          effect: "permit",
-          combine: "deny-overrides",
-          when: { purposes: ["TREAT"] },
-          rules: [
-            { id: "not-substance-use-or-mental-health", ...deny, when: { data: { labels } } },
-          ],
-        },
-        { id: "no-research", ...deny, when: { purposes: ["HRESCH"] } },
-      ],
+    from: Date.now() - 1000,
+    permit: {
+      id: "treatment",
+      purposes: ["TREAT"],
+      except: { id: "not-substance-use-or-mental-health", labels },
     },
-  };
+    deny: { id: "no-research", purposes: ["HRESCH"] },
+    otherwise: "deny",
+  });
 }
 
 /**

@@ -55,6 +55,11 @@ export type {
   SetAsideReason,
   Witnessed,
 } from "./model/decision.ts";
+export {
+  createDirective,
+  type CreateDirectiveOptions,
+  type DirectiveStatement,
+} from "./model/create-directive.ts";
 export { decodeDirective, directiveCid, encodeDirective } from "./model/directive.ts";
 export type {
   ActorRef,

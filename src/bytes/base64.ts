@@ -7,7 +7,7 @@ export function toBase64(bytes: Uint8Array): string {
 }
 
 /**
- * Reads padded standard base64 in its only canonical form.
+ * Reads padded standard base64 in its one canonical form.
  *
  * @throws {EncodingError} `ERR_ENCODING_MALFORMED` on missing padding, stray bits or characters
  */
@@ -21,7 +21,7 @@ export function toBase64Url(bytes: Uint8Array): string {
 }
 
 /**
- * Reads unpadded URL-safe base64 in its only canonical form.
+ * Reads unpadded URL-safe base64 in its one canonical form.
  *
  * @throws {EncodingError} `ERR_ENCODING_MALFORMED` on padding, stray bits or characters
  */
@@ -37,10 +37,10 @@ function decodeCanonical(
   try {
     bytes = base.baseDecode(text);
   } catch (cause) {
-    throw new EncodingError("ERR_ENCODING_MALFORMED", "not base64", { cause });
+    throw new EncodingError("ERR_ENCODING_MALFORMED", "the text is not base64", { cause });
   }
   if (base.baseEncode(bytes) !== text) {
-    throw new EncodingError("ERR_ENCODING_MALFORMED", "not canonical base64");
+    throw new EncodingError("ERR_ENCODING_MALFORMED", "the text is not canonical base64");
   }
   return bytes;
 }

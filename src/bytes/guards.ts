@@ -1,8 +1,8 @@
 /**
- * Checks that a caller passed bytes, of an exact length where one is given.
+ * Checks that a caller passed bytes, and their exact length if one is given.
  *
  * @throws {TypeError} when the value is not a `Uint8Array`
- * @throws {RangeError} when its length differs
+ * @throws {RangeError} when its length differs from `length`
  */
 export function assertBytes(
   value: unknown,

@@ -18,7 +18,7 @@ export function toHex(bytes: Uint8Array): string {
  */
 export function fromHex(text: string): Uint8Array {
   if (text.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(text)) {
-    throw new EncodingError("ERR_ENCODING_MALFORMED", "not hexadecimal");
+    throw new EncodingError("ERR_ENCODING_MALFORMED", "the text is not hexadecimal");
   }
   const bytes = new Uint8Array(text.length / 2);
   for (let i = 0; i < bytes.length; i++) bytes[i] = parseInt(text.slice(2 * i, 2 * i + 2), 16);

@@ -17,6 +17,6 @@ export function bytesToUtf8(bytes: Uint8Array): string {
   try {
     return decoder.decode(bytes);
   } catch (cause) {
-    throw new EncodingError("ERR_ENCODING_MALFORMED", "not UTF-8", { cause });
+    throw new EncodingError("ERR_ENCODING_MALFORMED", "the bytes are not UTF-8", { cause });
   }
 }

@@ -21,10 +21,10 @@ export function encodeVarint(value: number): Uint8Array {
 /**
  * Reads an unsigned varint in its shortest form.
  *
- * @param at - where it starts
+ * @param at - offset at which the varint starts
  * @returns the value and the number of bytes read, or `undefined` when the input ends inside it
  * @throws {EncodingError} `ERR_ENCODING_NOT_CANONICAL` when a shorter form exists,
- *   `ERR_ENCODING_LIMIT` beyond 2^53 − 1
+ *  `ERR_ENCODING_LIMIT` beyond 2^53 − 1
  * @see https://github.com/multiformats/unsigned-varint
  */
 export function decodeVarint(
@@ -49,5 +49,5 @@ export function decodeVarint(
     }
     scale *= 128;
   }
-  throw new EncodingError("ERR_ENCODING_LIMIT", "a varint beyond 2^53 − 1");
+  throw new EncodingError("ERR_ENCODING_LIMIT", "a varint is greater than 2^53 − 1");
 }

@@ -1,20 +1,20 @@
-/** Reads a stream of chunks as if it were one string of bytes, holding only what was asked for. */
+/** Reads a stream of chunks as one byte string, holding in memory only the bytes asked for. */
 export interface ByteReader {
-  /** How many bytes have been taken so far. */
+  /** Number of bytes taken so far. */
   readonly position: number;
   /**
-   * Waits until `length` bytes are there, and shows what there is without taking it.
+   * Waits until `length` bytes are available, and returns the available bytes without taking them.
    *
-   * @returns at least `length` bytes, or fewer where the stream has ended; borrowed
+   * @returns at least `length` bytes, or fewer if the stream has ended; borrowed
    */
   peek(length: number): Promise<Uint8Array>;
   /**
    * Takes bytes.
    *
-   * @returns `length` newly allocated bytes, or `undefined` where the stream has ended before
+   * @returns `length` newly allocated bytes, or `undefined` if the stream ends before them
    */
   take(length: number): Promise<Uint8Array | undefined>;
-  /** Lets go of the stream. */
+  /** Releases the stream. */
   close(): Promise<void>;
 }
 

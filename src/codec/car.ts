@@ -6,17 +6,17 @@ import { anyCidFromBytes, CID, cidFromBytes, matchesCid } from "./cid.ts";
 import { decode, encode } from "./dag-cbor.ts";
 import { expectArray, expectMap } from "./shape.ts";
 
-/** Bytes and their name. */
+/** Bytes and their CID. */
 export interface CarBlock {
   readonly cid: CID;
   readonly bytes: Uint8Array;
 }
 
-/** What {@link readCar} accepts. */
+/** Options of {@link readCar}. */
 export interface CarOptions {
   /**
    * `own` (default): CIDv1 of SHA-256 with the DAG-CBOR or raw codec, as this library writes.
-   * `any`: CIDs of any version and codec; the hash must still be SHA-256, for it is checked.
+   * `any`: CIDs of any version and codec; the hash must still be SHA-256, because it is checked.
    */
   readonly cids?: "own" | "any";
   /** Longest header, in bytes. Default 64 KiB. */
@@ -29,11 +29,11 @@ export interface CarOptions {
 export interface CarReader {
   readonly roots: readonly CID[];
   /**
-   * The blocks in file order, each checked against its CID; can be iterated once. `offset` is
-   * where the block's length stands in the file.
+   * The blocks in file order, each checked against its CID; can be iterated once. `offset` is the
+   * position in the file of the block's length prefix.
    *
-   * Throws {@link EncodingError} `ERR_ENCODING_CAR` naming the block and its offset where
-   * something is wrong with it.
+   * Throws {@link EncodingError} `ERR_ENCODING_CAR`, naming the block and its offset, at the first
+   * block that is malformed or does not match its CID.
    */
   readonly blocks: AsyncIterable<CarBlock & { readonly offset: number }>;
 }
@@ -44,8 +44,8 @@ const MAX_ROOTS = 1024;
 /**
  * Writes a CARv1 stream: the same roots and blocks always give the same bytes.
  *
- * @param blocks - in the order in which they are to stand
- * @throws {InputError} `ERR_INPUT_INVALID` when a block is not what its CID names
+ * @param blocks - in the order in which to write them
+ * @throws {InputError} `ERR_INPUT_INVALID` when a block does not match its CID
  * @see https://ipld.io/specs/transport/car/carv1/
  */
 export async function* writeCar(
@@ -58,7 +58,7 @@ export async function* writeCar(
   let index = 0;
   for await (const { cid, bytes } of blocks) {
     if (!matchesCid(cid, bytes)) {
-      throw new InputError("ERR_INPUT_INVALID", `block ${index} is not what its CID names`);
+      throw new InputError("ERR_INPUT_INVALID", `block ${index} does not match its CID`);
     }
     const name = cid.bytes;
     const length = encodeVarint(name.length + bytes.length);
@@ -72,11 +72,11 @@ export async function* writeCar(
 }
 
 /**
- * Reads a CARv1 stream block by block, in memory that depends on the largest block only, and
- * checks every hash.
+ * Reads a CARv1 stream block by block and checks every hash. Memory use depends only on the largest
+ * block.
  *
  * @param source - chunks of any size; released when the blocks end, fail or are abandoned
- * @throws {EncodingError} `ERR_ENCODING_CAR` when the header is not one
+ * @throws {EncodingError} `ERR_ENCODING_CAR` when the header is not a CARv1 header
  * @see https://ipld.io/specs/transport/car/carv1/
  */
 export async function readCar(
@@ -95,12 +95,12 @@ export async function readCar(
 
 async function readHeader(reader: ByteReader, options: CarOptions): Promise<readonly CID[]> {
   const bytes = await readSection(reader, "header", options.maxHeaderBytes ?? 64 * 1024);
-  if (bytes === undefined) throw broken("header: missing");
+  if (bytes === undefined) throw broken("header: is missing");
   try {
     const header = expectMap(decode(bytes, { maxDepth: 2 }), "header", ["roots", "version"]);
-    if (header["version"] !== 1) throw broken("header: not version 1");
+    if (header["version"] !== 1) throw broken("header: is not of version 1");
     return expectArray(header["roots"], "header.roots", MAX_ROOTS).map((root) => {
-      if (!(root instanceof CID)) throw broken("header: a root that is not a CID");
+      if (!(root instanceof CID)) throw broken("header: has a root that is not a CID");
       return checkCid(root.bytes, options);
     });
   } catch (cause) {
@@ -128,7 +128,7 @@ async function* readBlocks(
       } catch (cause) {
         throw toBroken(where, cause);
       }
-      if (!matchesCid(cid, bytes)) throw broken(`${where}: not what its CID names`);
+      if (!matchesCid(cid, bytes)) throw broken(`${where}: does not match its CID`);
       yield { cid, bytes, offset };
     }
   } finally {
@@ -136,7 +136,7 @@ async function* readBlocks(
   }
 }
 
-/** Reads a varint and as many bytes as it says; `undefined` at the end of the stream. */
+/** Reads a varint and the number of bytes that it gives; `undefined` at the end of the stream. */
 async function readSection(
   reader: ByteReader,
   where: string,
@@ -151,8 +151,8 @@ async function readSection(
     throw toBroken(where, cause);
   }
   if (prefix === undefined) throw broken(`${where}: ends in the middle of its length`);
-  if (prefix.value === 0) throw broken(`${where}: empty`);
-  if (prefix.value > maxBytes) throw broken(`${where}: longer than ${maxBytes} bytes`);
+  if (prefix.value === 0) throw broken(`${where}: is empty`);
+  if (prefix.value > maxBytes) throw broken(`${where}: is longer than ${maxBytes} bytes`);
   await reader.take(prefix.length);
   const bytes = await reader.take(prefix.value);
   if (bytes === undefined) throw broken(`${where}: ends before its ${prefix.value} bytes`);
@@ -161,7 +161,7 @@ async function readSection(
 
 function cidLength(section: Uint8Array): number {
   const { size } = CID.inspectBytes(section.subarray(0, 64));
-  if (size > section.length) throw broken("a CID longer than its block");
+  if (size > section.length) throw broken("the CID is longer than its block");
   return size;
 }
 
@@ -177,5 +177,8 @@ function broken(what: string, cause?: unknown): EncodingError {
 
 function toBroken(where: string, cause: unknown): EncodingError {
   if (cause instanceof EncodingError && cause.code === "ERR_ENCODING_CAR") return cause;
-  return broken(`${where}: ${cause instanceof EncodingError ? cause.message : "not a CID"}`, cause);
+  return broken(
+    `${where}: ${cause instanceof EncodingError ? cause.message : "the bytes are not a CID"}`,
+    cause,
+  );
 }

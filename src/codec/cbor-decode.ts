@@ -2,14 +2,14 @@ import { bytesToUtf8 } from "../bytes/utf8.ts";
 import { EncodingError } from "../errors.ts";
 import { cidFromTag } from "./cid.ts";
 
-/** Bounds that {@link readItem} keeps, with its place in the input. */
+/** The input of {@link readItem}, its position, and its limits. */
 export interface Cursor {
   readonly bytes: Uint8Array;
   readonly floats: boolean;
   /** Whether byte strings are views of the input. CIDs never are. */
   readonly borrow: boolean;
   readonly maxDepth: number;
-  /** How many data items may still be read. */
+  /** Number of data items that may still be read. */
   budget: number;
   at: number;
 }
@@ -18,21 +18,24 @@ const malformed = (what: string) => new EncodingError("ERR_ENCODING_MALFORMED", 
 const notCanonical = (what: string) => new EncodingError("ERR_ENCODING_NOT_CANONICAL", what);
 const overLimit = (what: string) => new EncodingError("ERR_ENCODING_LIMIT", what);
 
-const cutShort = () => malformed("ends in the middle of an item");
+const cutShort = () => malformed("the input ends in the middle of an item");
 const notShortest = () => notCanonical("an integer is not in its shortest form");
 
-/** Strings up to this length are read byte by byte while they are ASCII, which beats a decoder. */
+/**
+ * Strings up to this length are read byte by byte while they are ASCII, which is faster than a
+ * decoder.
+ */
 const SHORT_TEXT = 48;
 const CID_TAG = 42;
 
 /**
- * Reads one DAG-CBOR item and everything inside it, refusing all but the canonical form. Nothing
- * is allocated for a length or count that the input could not hold.
+ * Reads one DAG-CBOR item and everything inside it, refusing every form but the canonical one.
+ * Nothing is allocated for a length or count that the input could not hold.
  *
- * @param depth - how many arrays and maps enclose the item
+ * @param depth - number of arrays and maps that enclose the item
  */
 export function readItem(cursor: Cursor, depth: number): unknown {
-  if (--cursor.budget < 0) throw overLimit("too many items");
+  if (--cursor.budget < 0) throw overLimit("the input has too many items");
   const { bytes } = cursor;
   if (cursor.at >= bytes.length) throw cutShort();
   const initial = bytes[cursor.at++]!;
@@ -57,7 +60,7 @@ export function readItem(cursor: Cursor, depth: number): unknown {
       if (info === 21) return true;
       if (info === 22) return null;
       if (info === 27) return readFloat(cursor);
-      throw malformed("a simple value or a short float");
+      throw malformed("the input holds an unsupported simple value or a short float");
   }
 }
 
@@ -88,9 +91,9 @@ function readArgument(cursor: Cursor, info: number): number {
     const high = readWord(cursor);
     readWord(cursor);
     if (high === 0) throw notShortest();
-    throw malformed("a length beyond the input");
+    throw malformed("a length exceeds the input");
   }
-  throw malformed("an indefinite or reserved length");
+  throw malformed("an item has an indefinite or reserved length");
 }
 
 function readWord(cursor: Cursor): number {
@@ -141,9 +144,9 @@ function readText(cursor: Cursor, length: number): string {
 
 function readArray(cursor: Cursor, info: number, depth: number): unknown[] {
   const count = readArgument(cursor, info);
-  if (depth >= cursor.maxDepth) throw overLimit("nested too deeply");
-  if (count > cursor.bytes.length - cursor.at) throw malformed("an array longer than the input");
-  if (count > cursor.budget) throw overLimit("too many items");
+  if (depth >= cursor.maxDepth) throw overLimit("the input is nested too deeply");
+  if (count > cursor.bytes.length - cursor.at) throw malformed("an array is longer than the input");
+  if (count > cursor.budget) throw overLimit("the input has too many items");
   const items: unknown[] = [];
   for (let i = 0; i < count; i++) items.push(readItem(cursor, depth + 1));
   return items;
@@ -151,10 +154,10 @@ function readArray(cursor: Cursor, info: number, depth: number): unknown[] {
 
 function readMap(cursor: Cursor, info: number, depth: number): Record<string, unknown> {
   const count = readArgument(cursor, info);
-  if (depth >= cursor.maxDepth) throw overLimit("nested too deeply");
+  if (depth >= cursor.maxDepth) throw overLimit("the input is nested too deeply");
   const { bytes } = cursor;
   if (count * 2 > bytes.length - cursor.at) throw malformed("a map is longer than the input");
-  if (count * 2 > cursor.budget) throw overLimit("too many items");
+  if (count * 2 > cursor.budget) throw overLimit("the input has too many items");
   const fields: Record<string, unknown> = {};
   let previousStart = -1;
   let previousEnd = -1;
@@ -201,22 +204,24 @@ function compareKeys(bytes: Uint8Array, a: number, aEnd: number, b: number, bEnd
 }
 
 function readCid(cursor: Cursor, info: number): unknown {
-  if (readArgument(cursor, info) !== CID_TAG) throw malformed("a tag other than 42");
+  if (readArgument(cursor, info) !== CID_TAG)
+    throw malformed("the input holds a tag other than 42");
   const { bytes } = cursor;
   if (cursor.at >= bytes.length) throw cutShort();
   const initial = bytes[cursor.at++]!;
-  if (initial >> 5 !== 2) throw malformed("tag 42 without a byte string");
+  if (initial >> 5 !== 2) throw malformed("tag 42 is not followed by a byte string");
   return cidFromTag(readBytes(cursor, initial & 31, false));
 }
 
 function readFloat(cursor: Cursor): number {
   const { bytes, at } = cursor;
   if (bytes.length - at < 8) throw cutShort();
-  if (!cursor.floats) throw malformed("a float");
+  if (!cursor.floats) throw malformed("the input holds a float, and floats are not allowed here");
   const value = new DataView(bytes.buffer, bytes.byteOffset + at, 8).getFloat64(0);
   cursor.at = at + 8;
-  if (!Number.isFinite(value)) throw malformed("a float that is not finite");
-  // An integer has one form only, and −0 is the integer 0: JavaScript could not write them back.
-  if (Number.isSafeInteger(value)) throw notCanonical("an integer written as a float");
+  if (!Number.isFinite(value)) throw malformed("the input holds a float that is not finite");
+  // An integer has one form only, and −0 is the integer 0: JavaScript could not re-encode either to
+  // the same bytes.
+  if (Number.isSafeInteger(value)) throw notCanonical("an integer is written as a float");
   return value;
 }

@@ -5,7 +5,7 @@ import { utf8ToBytes } from "../bytes/utf8.ts";
 import { EncodingError } from "../errors.ts";
 import { cidToTag } from "./cid.ts";
 
-/** Where {@link writeItem} writes; grown as needed. */
+/** The output of {@link writeItem}; grown as needed. */
 export interface Output {
   bytes: Uint8Array;
   at: number;
@@ -23,7 +23,7 @@ const MAX_UINT64 = 0xffff_ffff_ffff_ffffn;
 /**
  * Writes one value and everything inside it in the canonical form.
  *
- * @param depth - how many arrays and maps enclose the value
+ * @param depth - number of arrays and maps that enclose the value
  */
 export function writeItem(out: Output, value: unknown, depth: number): void {
   switch (typeof value) {
@@ -44,7 +44,7 @@ export function writeItem(out: Output, value: unknown, depth: number): void {
       else writeObject(out, value, depth);
       return;
     default:
-      throw inexpressible(`${typeof value} cannot be encoded`);
+      throw inexpressible(`a value of type ${typeof value} cannot be encoded`);
   }
 }
 
@@ -93,7 +93,7 @@ function writeObject(out: Output, value: object, depth: number): void {
     return;
   }
   const cid = CID.asCID(value);
-  if (cid === null) throw inexpressible("an object that is neither plain, bytes nor a CID");
+  if (cid === null) throw inexpressible("only plain objects, Uint8Array and CIDs can be encoded");
   const bytes = cidToTag(cid);
   writeHead(out, 6, 42);
   writeHead(out, 2, bytes.length + 1, bytes.length + 1);
@@ -124,7 +124,9 @@ function writeKeys(out: Output, fields: Record<string, unknown>): readonly strin
   return keys;
 }
 
-/** Maps up to this many keys are sorted by insertion, which beats the engine's sort there. */
+/**
+ * Maps of up to this many keys use insertion sort, which is faster than the engine's sort there.
+ */
 const FEW_KEYS = 24;
 
 /** Sorts keys by the length of their UTF-8 form, then by its bytes (RFC 7049 §3.9). */
@@ -172,8 +174,8 @@ function writeNumber(out: Output, value: number): void {
     else writeHead(out, 1, -1 - value);
     return;
   }
-  if (!Number.isFinite(value)) throw inexpressible("a number that is not finite");
-  if (!out.floats) throw inexpressible("floats have no place in hashed structures");
+  if (!Number.isFinite(value)) throw inexpressible("a number that is not finite cannot be encoded");
+  if (!out.floats) throw inexpressible("floats cannot be encoded in hashed structures");
   reserve(out, MAX_HEAD);
   out.bytes[out.at] = 0xfb;
   new DataView(out.bytes.buffer, out.bytes.byteOffset + out.at + 1, 8).setFloat64(0, value);
@@ -182,7 +184,8 @@ function writeNumber(out: Output, value: number): void {
 
 function writeBigint(out: Output, value: bigint): void {
   const argument = value < 0n ? -1n - value : value;
-  if (argument > MAX_UINT64) throw inexpressible("an integer of more than 64 bits");
+  if (argument > MAX_UINT64)
+    throw inexpressible("an integer of more than 64 bits cannot be encoded");
   const major = value < 0n ? 1 : 0;
   if (argument <= BigInt(Number.MAX_SAFE_INTEGER)) {
     writeHead(out, major, Number(argument));
@@ -210,11 +213,12 @@ function writeText(out: Output, text: string): void {
       out.at = at + length;
       return;
     }
-    // Not ASCII, so longer than it seemed: written again from its head on.
+    // Not ASCII, so longer in UTF-8 than assumed: write the item again, starting with its head.
     out.at = start;
   }
   const encoded = utf8ToBytes(text);
-  if (!isWellFormed(text)) throw inexpressible("a string with an unpaired surrogate");
+  if (!isWellFormed(text))
+    throw inexpressible("a string with an unpaired surrogate cannot be encoded");
   writeHead(out, 3, encoded.length, encoded.length);
   out.bytes.set(encoded, out.at);
   out.at += encoded.length;
@@ -225,8 +229,8 @@ function isWellFormed(text: string): boolean {
 }
 
 /**
- * Writes an item's head, and makes room for it together with `content` bytes that follow: only a
- * head replaces the buffer, and always before anything of its item is written.
+ * Writes an item's head, and reserves room for it and the `content` bytes that follow. Only this
+ * function replaces the buffer, always before any byte of the item is written.
  */
 function writeHead(out: Output, major: number, argument: number, content = 0): void {
   reserve(out, MAX_HEAD + content);
@@ -269,11 +273,12 @@ function reserve(out: Output, more: number): void {
   if (needed <= out.bytes.length) return;
   const grown = new Uint8Array(Math.max(needed, out.bytes.length * 2));
   grown.set(out.bytes.subarray(0, out.at));
-  // Keys pass through here; a string that turned out not to be ASCII may lie behind the end.
+  // Map keys pass through here, and a string that turned out not to be ASCII may have left bytes
+  // after the end.
   out.bytes.fill(0, 0, out.at + MAX_HEAD + SHORT_TEXT);
   out.bytes = grown;
 }
 
 function tooDeep(): EncodingError {
-  return new EncodingError("ERR_ENCODING_LIMIT", "nested too deeply");
+  return new EncodingError("ERR_ENCODING_LIMIT", "the value is nested too deeply");
 }

@@ -14,22 +14,23 @@ export const RAW: 0x55 = 0x55;
 /** Multihash code of SHA-256. */
 export const SHA2_256: 0x12 = 0x12;
 
-/** The codecs that this library names things by. */
+/** The codecs of the CIDs that this library makes. */
 export type Codec = typeof DAG_CBOR | typeof RAW;
 
 const CID_BYTES = 36;
-// CIDs are made by the thousand, and a buffer for each would cost three times as much as all else.
+// CIDs are made by the thousand, and a buffer for each would cost three times as much as everything
+// else.
 const SLAB = /* @__PURE__ */ 64 * CID_BYTES;
 let slab: Uint8Array = /* @__PURE__ */ new Uint8Array(0);
 let slabAt: number = SLAB;
 
-/** Names bytes by their SHA-256 hash as a CIDv1. */
+/** Computes the CIDv1 of bytes, with SHA-256. */
 export function cidOf(bytes: Uint8Array, codec: Codec): CID {
   return cidFromDigest(sha256(bytes), codec);
 }
 
 /**
- * Makes a CIDv1 from a SHA-256 digest that was computed already.
+ * Makes a CIDv1 from an already computed SHA-256 digest.
  *
  * @param digest - 32 bytes; copied
  */
@@ -51,19 +52,19 @@ export function cidFromDigest(digest: Uint8Array, codec: Codec): CID {
 
 /**
  * Reads the binary form of a CID that this library could have made: CIDv1, DAG-CBOR or raw,
- * SHA-256, nothing behind it.
+ * SHA-256, with no trailing bytes.
  *
  * @throws {EncodingError} `ERR_ENCODING_MALFORMED` on anything else
  */
 export function cidFromBytes(bytes: Uint8Array): CID {
-  if (!isOwnForm(bytes)) throw malformed("not a CIDv1 of SHA-256");
+  if (!isOwnForm(bytes)) throw malformed("the bytes are not a CIDv1 of SHA-256");
   return ownCid(new Uint8Array(bytes));
 }
 
 /**
  * Reads any CID, of any version, codec and hash, in its one binary form.
  *
- * @param bytes - borrowed by the CID from now on
+ * @param bytes - borrowed for the lifetime of the CID
  * @throws {EncodingError} `ERR_ENCODING_MALFORMED` on anything else
  */
 export function anyCidFromBytes(bytes: Uint8Array): CID {
@@ -72,28 +73,30 @@ export function anyCidFromBytes(bytes: Uint8Array): CID {
   try {
     cid = CID.decode(bytes);
   } catch (cause) {
-    throw malformed("not a CID", cause);
+    throw malformed("the bytes are not a CID", cause);
   }
-  // Whatever spelling the library lets pass must not survive: numbers in it are varints.
-  if (!equalBytes(cid.bytes, bytes)) throw malformed("not a CID in its canonical form");
+  // Refuse every other spelling that the library accepts: the numbers in a CID are varints, which
+  // may be padded.
+  if (!equalBytes(cid.bytes, bytes))
+    throw malformed("the bytes are not a CID in its canonical form");
   return cid;
 }
 
-/** Reads the byte string inside tag 42, which is borrowed. */
+/** Reads the byte string inside tag 42; borrowed. */
 export function cidFromTag(bytes: Uint8Array): CID {
-  if (bytes[0] !== 0) throw malformed("a CID without its 00 prefix");
+  if (bytes[0] !== 0) throw malformed("a CID lacks its 00 prefix");
   return anyCidFromBytes(bytes.subarray(1));
 }
 
-/** The binary form of a CID, possibly of another copy of the CID class, once it has been checked. */
+/** Checks a CID, possibly made by another copy of the CID class, and returns its binary form. */
 export function cidToTag(cid: CID): Uint8Array {
   const { bytes } = cid;
-  if (!(bytes instanceof Uint8Array)) throw malformed("not a CID");
+  if (!(bytes instanceof Uint8Array)) throw malformed("the bytes are not a CID");
   if (!isOwnForm(bytes)) anyCidFromBytes(bytes);
   return bytes;
 }
 
-/** Whether bytes are what a CID names; only CIDs of SHA-256 can match. */
+/** Whether bytes match a CID; only CIDs of SHA-256 can match. */
 export function matchesCid(cid: CID, bytes: Uint8Array): boolean {
   return cid.multihash.code === SHA2_256 && equalBytes(cid.multihash.digest, sha256(bytes));
 }

@@ -4,7 +4,7 @@ import { readItem } from "./cbor-decode.ts";
 import { writeItem, writeSteps } from "./cbor-encode.ts";
 import type { Output } from "./cbor-encode.ts";
 
-/** What a decoder accepts before it allocates anything. */
+/** Options of {@link decode}. The limits are checked before anything is allocated. */
 export interface DecodeLimits {
   /** Longest input, in bytes. Default 64 MiB. */
   readonly maxBytes?: number;
@@ -12,21 +12,21 @@ export interface DecodeLimits {
   readonly maxDepth?: number;
   /** Most data items in all, keys included. Default 1,048,576. */
   readonly maxItems?: number;
-  /** Whether floats are accepted. Hashed and signed structures never hold any. Default false. */
+  /** Whether floats are accepted. Hashed and signed structures never hold floats. Default false. */
   readonly floats?: boolean;
   /** Whether byte strings are views of the input, which then must not change. Default false. */
   readonly borrow?: boolean;
 }
 
-/** What an encoder accepts; a decoder with the same settings reads it back. */
+/** Options of {@link encode}; a decoder with the same settings reads the result back. */
 export interface EncodeOptions {
-  /** Whether numbers that are no safe integers are written as floats. Default false. */
+  /** Whether numbers that are not safe integers are written as floats. Default false. */
   readonly floats?: boolean;
   /** Deepest nesting of arrays and maps, at most 256. Default 32. */
   readonly maxDepth?: number;
   /**
-   * About how many bytes it will be, and rather too many. What is large is then written where it
-   * stays, without being copied; too small a guess costs time only.
+   * Estimated length of the output in bytes; prefer an estimate that is too high. A large output is
+   * then written in place, without a copy. An estimate that is too low costs only time.
    */
   readonly sizeHint?: number;
 }
@@ -60,23 +60,25 @@ export function encode(value: unknown, options: EncodeOptions = {}): Uint8Array 
     floats: options.floats === true,
     maxDepth: checkDepth(options.maxDepth),
   };
-  // Taken while in use: a getter of the value may encode something itself.
+  // Taken while in use: a getter of the value may itself call `encode`.
   scratch = undefined;
   try {
     writeItem(out, value, 0);
     return out.bytes.slice(0, out.at);
   } finally {
-    // Keys pass through here. A string that turned out not to be ASCII may lie a little further.
+    // Map keys pass through here. A string that turned out not to be ASCII may have left bytes a
+    // little beyond the end.
     out.bytes.fill(0, 0, out.at + 64);
     if (out.bytes.length === SCRATCH) scratch = out.bytes;
   }
 }
 
 /**
- * Writes a value that {@link decode} with its default limits reads back, without reading it back.
+ * Writes a value and checks that {@link decode} with its default limits accepts the result, without
+ * decoding it.
  *
  * @throws {EncodingError} as {@link encode}; `ERR_ENCODING_LIMIT` also on more bytes or items than
- *   the decoder takes
+ *   the decoder accepts
  */
 export function encodeReadable(value: unknown): Uint8Array {
   const bytes = encode(value);
@@ -148,18 +150,18 @@ function encodeInPlace(value: unknown, options: EncodeOptions, size: number): Ui
 }
 
 /**
- * Reads DAG-CBOR, accepting only the one canonical form of each value: what it returns encodes to
- * the same bytes again. Integers beyond 2^53 − 1 come back as bigint.
+ * Reads DAG-CBOR, accepting only the one canonical form of each value: the returned value encodes
+ * to the same bytes. Integers beyond 2^53 − 1 come back as bigint.
  *
  * @returns the value; byte strings in it are copies, unless `borrow` is set
  * @throws {EncodingError} `ERR_ENCODING_MALFORMED`, `ERR_ENCODING_NOT_CANONICAL` or
- *   `ERR_ENCODING_LIMIT`
+ *  `ERR_ENCODING_LIMIT`
  */
 export function decode(bytes: Uint8Array, limits: DecodeLimits = {}): unknown {
   if (!(bytes instanceof Uint8Array)) throw new TypeError("bytes must be a Uint8Array");
   const maxBytes = limits.maxBytes ?? MOST_BYTES;
   if (bytes.length > maxBytes) {
-    throw new EncodingError("ERR_ENCODING_LIMIT", `longer than ${maxBytes} bytes`);
+    throw new EncodingError("ERR_ENCODING_LIMIT", `the input is longer than ${maxBytes} bytes`);
   }
   const cursor = {
     bytes: plainView(bytes),
@@ -171,12 +173,12 @@ export function decode(bytes: Uint8Array, limits: DecodeLimits = {}): unknown {
   };
   const value = readItem(cursor, 0);
   if (cursor.at !== bytes.length) {
-    throw new EncodingError("ERR_ENCODING_MALFORMED", "bytes behind the value");
+    throw new EncodingError("ERR_ENCODING_MALFORMED", "trailing bytes after the value");
   }
   return value;
 }
 
-/** A `Buffer` would hand out views where a `Uint8Array` hands out copies. */
+/** `slice` of a `Buffer` gives a view; that of a `Uint8Array` gives a copy. */
 function plainView(bytes: Uint8Array): Uint8Array {
   return bytes.constructor === Uint8Array
     ? bytes

@@ -41,7 +41,7 @@ export function expectMap(
   return fields;
 }
 
-/** Checks a byte string, of an exact length where one is given. */
+/** Checks a byte string, and its exact length if one is given. */
 export function expectBytes(value: unknown, what: string, length?: number): Uint8Array {
   if (!(value instanceof Uint8Array)) throw wrong(what, "bytes");
   if (length !== undefined && value.length !== length) throw wrong(what, `${length} bytes`);
@@ -63,12 +63,12 @@ export function expectUint(
 /** Checks a string of at most `maxLength` UTF-16 units. */
 export function expectString(value: unknown, what: string, maxLength = 1024): string {
   if (typeof value !== "string" || value.length > maxLength) {
-    throw wrong(what, `a string of at most ${maxLength}`);
+    throw wrong(what, `a string of at most ${maxLength} characters`);
   }
   return value;
 }
 
-/** Checks that a value is one of a few strings. */
+/** Checks that a value is one of the given strings. */
 export function expectOneOf<T extends string>(value: unknown, what: string, of: readonly T[]): T {
   if (!of.includes(value as T)) throw wrong(what, `one of ${of.join(", ")}`);
   return value as T;
@@ -77,12 +77,12 @@ export function expectOneOf<T extends string>(value: unknown, what: string, of: 
 /** Checks an array of at most `maxLength` items. */
 export function expectArray(value: unknown, what: string, maxLength: number): readonly unknown[] {
   if (!Array.isArray(value) || value.length > maxLength) {
-    throw wrong(what, `an array of at most ${maxLength}`);
+    throw wrong(what, `an array of at most ${maxLength} items`);
   }
   return value;
 }
 
-/** Checks a CIDv1 of SHA-256, of one codec where one is given. */
+/** Checks a CIDv1 of SHA-256, and its codec if one is given. */
 export function expectCid(value: unknown, what: string, codec?: number): CID {
   // Not CID.asCID: it takes maps such as {"/": "x", "bytes": "x"} for CIDs, and decode() makes
   // CIDs of this class only.
@@ -98,26 +98,27 @@ export function expectCid(value: unknown, what: string, codec?: number): CID {
   return value;
 }
 
-/** Checks the version every structure carries. */
+/** Checks the version that every structure carries. */
 export function expectVersion(value: unknown, what: string): 1 {
   if (value !== 1) throw wrong(`${what}.v`, "1");
   return 1;
 }
 
 /**
- * Refuses text with U+0000 anywhere in a decoded value. No text of this library's formats has it, and
- * an encoder of earlier versions left it in place of short text that it lost.
+ * Refuses text with U+0000 anywhere in a decoded value. No text in this library's formats contains
+ * it; an encoder of earlier versions wrote it in place of short text that it lost.
  */
 export function expectNoNuls(value: unknown, what: string): void {
   if (hasNuls(value)) throw wrong(what, "without U+0000");
 }
 
 /**
- * Refuses text of nothing but U+0000 anywhere in a decoded value: what is left of short text that an
- * encoder of earlier versions lost. For values that hold text of others, who may have U+0000 within it.
+ * Refuses text that consists only of U+0000 anywhere in a decoded value: an encoder of earlier
+ * versions wrote it in place of short text that it lost. For values that hold text from outside
+ * this library, which may contain U+0000.
  */
 export function expectNoLostText(value: unknown, what: string): void {
-  if (hasText(value, isLost)) throw wrong(what, "without text of nothing but U+0000");
+  if (hasText(value, isLost)) throw wrong(what, "without text that consists only of U+0000");
 }
 
 /** As {@link expectNoLostText}, by steps. */
@@ -144,7 +145,7 @@ export function* expectNoLostTextSteps(value: unknown, what: string): Steps<void
 
 const isLost = (text: string): boolean => text.startsWith("\0") && /^\0+$/.test(text);
 
-/** Whether text with U+0000 stands anywhere in a value that can be encoded. */
+/** Whether an encodable value contains text with U+0000. */
 export function hasNuls(value: unknown): boolean {
   return hasText(value, (text) => text.includes("\0"));
 }

@@ -55,7 +55,7 @@ describe("writeCar", () => {
     );
   });
 
-  it("refuses a block that is not what its CID names", async () => {
+  it("refuses a block that does not match its CID", async () => {
     const wrong = { cid: blocks[2]!.cid, bytes: Uint8Array.of(1, 2, 4) };
     await expect(write(roots, [blocks[0]!, wrong])).rejects.toThrow(InputError);
     await expect(write(roots, [blocks[0]!, wrong])).rejects.toThrow(/block 1/);
@@ -157,7 +157,7 @@ describe("readCar", () => {
 
   it("refuses hashes that it cannot check, also with any CIDs", async () => {
     await expect(read([fromHex(`${header}050155000161`)], { cids: "any" })).rejects.toThrow(
-      /block 0 at offset 18: not what its CID names/,
+      /block 0 at offset 18: does not match its CID/,
     );
     await expect(read([fromHex(`${header}03015512`)], { cids: "any" })).rejects.toThrow(CAR);
   });

@@ -298,7 +298,7 @@ describe("decode", () => {
 
   it.each<[string, string, typeof MALFORMED]>([
     ["nothing", "", MALFORMED],
-    ["bytes behind the value", "0000", MALFORMED],
+    ["trailing bytes after the value", "0000", MALFORMED],
     ["an integer that fits a shorter form", "1817", NOT_CANONICAL],
     ["a 16-bit integer that fits 8", "1900ff", NOT_CANONICAL],
     ["a 32-bit integer that fits 16", "1a0000ffff", NOT_CANONICAL],

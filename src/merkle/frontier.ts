@@ -4,32 +4,35 @@ import { ProofError } from "../errors.ts";
 import { EMPTY_ROOT, HASH_LENGTH, nodeHash } from "./hash.ts";
 
 /**
- * Names the root of a complete subtree: `level` 0 is the leaves, and the node at `index` of a
- * level stands over the leaves from `index · 2^level` to `(index + 1) · 2^level − 1`.
+ * Names the root of a complete subtree: `level` 0 is the leaves, and the node at `index` of a level
+ * covers the leaves from `index · 2^level` to `(index + 1) · 2^level − 1`.
  */
 export interface NodeId {
   readonly level: number;
   readonly index: number;
 }
 
-/** A complete subtree's place and hash; both are final, whatever is appended later. */
+/** A complete subtree's place and hash; later appends change neither. */
 export interface TreeNode extends NodeId {
   readonly hash: Uint8Array;
 }
 
 /**
- * The right border of a tree, all that appending and the root need: one peak for each one bit of
- * `size`, the root of the largest complete subtree first.
+ * The right border of a tree, which is all that appending and computing the root need: one peak for
+ * each 1 bit of `size`, the root of the largest complete subtree first.
  */
 export interface Frontier {
   readonly size: number;
   readonly peaks: readonly Uint8Array[];
 }
 
-/** What appending gives back. */
+/** Result of {@link appendLeaf} and {@link appendLeaves}. */
 export interface Appended {
   readonly frontier: Frontier;
-  /** The subtrees that became complete, in the order they did: each leaf, then what it completes. */
+  /**
+   * The subtrees that became complete, in order of completion: each leaf, then the subtrees that it
+   * completes.
+   */
   readonly completed: readonly TreeNode[];
 }
 
@@ -44,14 +47,14 @@ export const emptyFrontier: Frontier = /* @__PURE__ */ Object.freeze({
  *
  * @param size - number of leaves
  * @param peaks - 32-byte hashes, largest subtree first; borrowed
- * @throws {ProofError} `ERR_PROOF_INVALID` when there is not one peak for each one bit of `size`
+ * @throws {ProofError} `ERR_PROOF_INVALID` when there is not one peak for each 1 bit of `size`
  */
 export function frontierFrom(size: number, peaks: readonly Uint8Array[]): Frontier {
   assertUint(size, "size");
   let wanted = 0;
   for (let rest = size; rest > 0; rest = Math.floor(rest / 2)) wanted += rest % 2;
   if (peaks.length !== wanted || peaks.some((peak) => peak.length !== HASH_LENGTH)) {
-    throw new ProofError("ERR_PROOF_INVALID", "the peaks do not fit the size");
+    throw new ProofError("ERR_PROOF_INVALID", "the number of peaks does not match the size");
   }
   return { size, peaks };
 }
@@ -66,7 +69,7 @@ export function appendLeaf(frontier: Frontier, leafHash: Uint8Array): Appended {
 }
 
 /**
- * Appends leaves in order: amortised one node hash a leaf, and one copy of the peaks in all.
+ * Appends leaves in order: amortised one node hash per leaf, and one copy of the peaks in total.
  *
  * @param leafHashes - 32 bytes each; kept, not copied
  */

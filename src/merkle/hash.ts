@@ -15,7 +15,10 @@ export function areHashes(values: unknown): values is readonly Uint8Array[] {
   return true;
 }
 
-/** Root of the tree without leaves: SHA-256 of nothing. Shared: never write to it. */
+/**
+ * Root of the tree without leaves: SHA-256 of the empty string. Shared: callers must not write to
+ * it.
+ */
 export const EMPTY_ROOT: Uint8Array = /* @__PURE__ */ Uint8Array.of(
   0xe3,
   0xb0,
@@ -53,7 +56,7 @@ export const EMPTY_ROOT: Uint8Array = /* @__PURE__ */ Uint8Array.of(
 
 const LONGEST_COPIED_LEAF = 1024;
 
-// Reused inputs: hashing is synchronous, so nobody else sees them half written.
+// Reused inputs: hashing is synchronous, so no other code sees them half written.
 const leafInput = /* @__PURE__ */ new Uint8Array(1 + LONGEST_COPIED_LEAF);
 const leafViews: Uint8Array[] = [];
 const leafPrefix = /* @__PURE__ */ Uint8Array.of(0x00);
@@ -79,7 +82,7 @@ export function leafHash(bytes: Uint8Array): Uint8Array {
  * @param left - 32 bytes; borrowed
  * @param right - 32 bytes; borrowed
  * @returns 32 bytes, newly allocated
- * @throws {RangeError} when one of them has another length
+ * @throws {RangeError} when either is not 32 bytes
  * @see RFC 9162 §2.1.1
  */
 export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {

@@ -1,5 +1,6 @@
 /**
- * Merkle trees and their proofs as RFC 6962 has them, and proofs from the sparse map of a ledger's state.
+ * Merkle trees and their proofs as RFC 6962 defines them, and proofs from the sparse map of a
+ * ledger's state.
  *
  * @module
  */

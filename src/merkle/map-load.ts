@@ -8,8 +8,9 @@ import { isEmptySubtree, mapPath, readMapNode, turnsRight } from "./map-node.ts"
 import type { NodeSink, NodeSource } from "./map-node.ts";
 
 /**
- * Names what is missing to read, prove, change or delete keys, as far as the nodes at hand show.
- * When nothing is missing, every one of those calls succeeds for any of the keys.
+ * Lists the nodes and values that reading, proving, changing or deleting keys needs and that are
+ * missing, as far as the available nodes show. When the list is empty, each of those calls succeeds
+ * for any of the keys.
  *
  * @param root - 32-byte root; borrowed
  * @returns hashes of nodes and values, each once, borrowed
@@ -48,7 +49,8 @@ export function missingForKeys(
     while (middle < to && !turnsRight(paths[middle]!, depth)) middle++;
     const left = walk(node.left, depth + 1, from, middle);
     const right = walk(node.right, depth + 1, middle, to);
-    // Beside a subtree that a deletion empties it must be known whether a single leaf is left.
+    // When a deletion empties a subtree, its sibling must be known, because it may be a single leaf
+    // that moves up.
     if (left && !right) isThere(node.right);
     if (right && !left) isThere(node.left);
     return left && right;
@@ -59,14 +61,14 @@ export function missingForKeys(
 }
 
 /**
- * Loads all that reading, proving, changing or deleting keys needs, level by level: about
- * `log2(entries)` calls of `fetch`, each with all that is known to be missing.
+ * Loads every node and value that reading, proving, changing or deleting keys needs, level by
+ * level: about `log2(entries)` calls of `fetch`, each for all hashes known to be missing.
  *
  * @param root - 32-byte root; borrowed
- * @param fetch - returns the bytes in the order of the hashes; what it returns is hashed and compared
- * @param into - receives the nodes and values, and is asked before anything is fetched
- * @throws {ProofError} `ERR_PROOF_UNAVAILABLE` when something cannot be fetched,
- *   `ERR_PROOF_INVALID` when other bytes arrive than were asked for
+ * @param fetch - returns the bytes in the order of the hashes; each is hashed and compared
+ * @param into - receives the nodes and values; looked up before anything is fetched
+ * @throws {ProofError} `ERR_PROOF_UNAVAILABLE` when a node or value cannot be fetched,
+ *   `ERR_PROOF_INVALID` when the bytes fetched do not match the hash
  */
 export async function loadMapNodes(
   root: Uint8Array,
@@ -82,10 +84,13 @@ export async function loadMapNodes(
     for (const [i, hash] of missing.entries()) {
       const bytes = found[i];
       if (bytes === undefined) {
-        throw new ProofError("ERR_PROOF_UNAVAILABLE", "a node of the map cannot be loaded");
+        throw new ProofError("ERR_PROOF_UNAVAILABLE", "a node of the map could not be loaded");
       }
       if (!equalBytes(sha256(bytes), hash)) {
-        throw new ProofError("ERR_PROOF_INVALID", "other bytes than those asked for");
+        throw new ProofError(
+          "ERR_PROOF_INVALID",
+          "the fetched bytes do not match the requested hash",
+        );
       }
       into.set(hash, bytes);
     }

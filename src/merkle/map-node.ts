@@ -3,10 +3,13 @@ import { equalBytes } from "../bytes/compare.ts";
 import { ProofError } from "../errors.ts";
 import { HASH_LENGTH } from "./hash.ts";
 
-/** Root of the map without entries, and of every empty subtree: 32 zero bytes. Never write to it. */
+/**
+ * Root of the map without entries, and of every empty subtree: 32 zero bytes. Callers must not
+ * write to it.
+ */
 export const EMPTY_MAP: Uint8Array = /* @__PURE__ */ new Uint8Array(HASH_LENGTH);
 
-/** Levels of the map: bits of a path. */
+/** Number of levels of the map, which is the number of bits of a path. */
 export const MAP_DEPTH: number = 8 * HASH_LENGTH;
 
 const LEAF = 0x00;
@@ -15,20 +18,20 @@ const NODE_LENGTH = 1 + 2 * HASH_LENGTH;
 const NODES_AT_ONCE = 24;
 
 /**
- * Where nodes (`00 ‖ path ‖ value hash`, `01 ‖ left ‖ right`) and values are found by their
- * SHA-256. Must return the bytes of that name: they are not hashed again.
+ * Finds nodes (`00 ‖ path ‖ value hash`, `01 ‖ left ‖ right`) and values by their SHA-256. It must
+ * return bytes with that hash: they are not hashed again.
  */
 export interface NodeSource {
-  /** @returns the bytes, borrowed, or `undefined` when they are not there */
+  /** @returns the bytes, borrowed, or `undefined` if they are not available */
   get(hash: Uint8Array): Uint8Array | undefined;
 }
 
-/** Where loaded or created nodes and values are put. */
+/** Receives loaded or created nodes and values. */
 export interface NodeSink {
   set(hash: Uint8Array, bytes: Uint8Array): void;
 }
 
-/** A node or value and its name. */
+/** A node or value and its hash. */
 export interface StoredNode {
   /** SHA-256 of `bytes`. */
   readonly hash: Uint8Array;
@@ -46,10 +49,10 @@ export interface MemoryNodes extends NodeSource, NodeSink {
   readonly size: number;
 }
 
-/** Makes an empty store of nodes and values in memory; what is put into it is not copied. */
+/** Makes an empty store of nodes and values in memory; bytes put into it are borrowed. */
 export function memoryNodes(): MemoryNodes {
-  // By the first 30 bits of the hash, which cost far less than a string of all of it; the few that
-  // agree in them are chained.
+  // Keyed by the first 30 bits of the hash, which is far cheaper than a string of all of it; the
+  // few hashes that share those bits are chained.
   const buckets = new Map<number, Bucket>();
   let size = 0;
 
@@ -83,7 +86,7 @@ function bucketOf(hash: Uint8Array): number {
   return (hash[0]! << 22) | (hash[1]! << 14) | (hash[2]! << 6) | (hash[3]! >> 2);
 }
 
-/** Where the entry of a key stands in the map: SHA-256 of the key's bytes, most significant bit first. */
+/** The path of a key in the map: SHA-256 of the key's bytes, most significant bit first. */
 export function mapPath(key: Uint8Array): Uint8Array {
   return sha256(key);
 }
@@ -111,7 +114,10 @@ export interface NodeWriter {
   inner(left: Uint8Array, right: Uint8Array): Uint8Array;
 }
 
-/** Writes nodes side by side into few buffers, since small ones cost more to allocate than to fill. */
+/**
+ * Writes nodes side by side into few large buffers, because small ones cost more to allocate than
+ * to fill.
+ */
 export function nodeWriter(): NodeWriter {
   let space = new Uint8Array(0);
 
@@ -131,14 +137,14 @@ export function nodeWriter(): NodeWriter {
 /**
  * Reads a node.
  *
- * @returns the node, its parts borrowed from the source
- * @throws {ProofError} `ERR_PROOF_UNAVAILABLE` when it is not there, `ERR_PROOF_INVALID` when it
- *   is no node or stands deeper than a path is long
+ * @returns the node, with parts borrowed from the source
+ * @throws {ProofError} `ERR_PROOF_UNAVAILABLE` when the node is missing, `ERR_PROOF_INVALID` when
+ *   the bytes are not a node or `depth` exceeds the length of a path
  */
 export function readMapNode(hash: Uint8Array, depth: number, nodes: NodeSource): MapNode {
   const bytes = nodes.get(hash);
   if (bytes === undefined) {
-    throw new ProofError("ERR_PROOF_UNAVAILABLE", "a node of the map cannot be read");
+    throw new ProofError("ERR_PROOF_UNAVAILABLE", "a node of the map is missing");
   }
   const first = bytes.subarray(1, 1 + HASH_LENGTH);
   const second = bytes.subarray(1 + HASH_LENGTH);
@@ -147,7 +153,7 @@ export function readMapNode(hash: Uint8Array, depth: number, nodes: NodeSource):
     if (bytes[0] === INNER && depth < MAP_DEPTH)
       return { kind: "inner", left: first, right: second };
   }
-  throw new ProofError("ERR_PROOF_INVALID", "not a node of a map");
+  throw new ProofError("ERR_PROOF_INVALID", "the bytes are not a node of a map");
 }
 
 function joinNode(

@@ -4,9 +4,12 @@ import { expectArray, expectBytes, expectMap } from "../codec/shape.ts";
 import { areHashes, HASH_LENGTH, isHash, nodeHash } from "./hash.ts";
 import { EMPTY_MAP, MAP_DEPTH, mapLeaf, mapPath, turnsRight } from "./map-node.ts";
 
-/** What a map says about one key. */
+/** Proof of one key's value in a map, or of its absence. */
 export interface MapProof {
-  /** 32-byte hashes of the subtrees beside the key's path, from its end up to the root's child. */
+  /**
+   * 32-byte hashes of the sibling subtrees along the key's path, from its end up to the root's
+   * child.
+   */
   readonly siblings: readonly Uint8Array[];
   /**
    * In a proof of absence, the leaf of another key at the end of the path; without it the path
@@ -23,10 +26,10 @@ export type MapReason =
 export type MapResult = { readonly ok: true } | { readonly ok: false; readonly reason: MapReason };
 
 /**
- * Checks what a map says about a key. Never throws.
+ * Checks a proof of a key's value in a map, or of its absence. Never throws.
  *
- * @param root - 32-byte root that is trusted
- * @param value - the value claimed, or `null` to check that the key has none
+ * @param root - 32-byte trusted root
+ * @param value - the claimed value, or `null` to check that the key has no value
  */
 export function verifyMap(
   root: Uint8Array,
@@ -65,7 +68,7 @@ export function verifyMap(
 }
 
 /**
- * Writes a proof as the plain value that structures carrying it encode.
+ * Writes a proof as a plain value, for structures that embed it.
  *
  * @returns `{siblings: [bytes(32)], leaf?: {path: bytes(32), valueHash: bytes(32)}}`; borrowed
  */

@@ -28,7 +28,8 @@ export function proveInclusion(
   return readProof(() => {
     assertUint(index, "index");
     assertUint(size, "size");
-    if (index >= size) throw new ProofError("ERR_PROOF_RANGE", "the leaf is not in the tree");
+    if (index >= size)
+      throw new ProofError("ERR_PROOF_RANGE", "the leaf index is not within the tree");
     return inclusionRanges(index, 0, size);
   }, readNodes);
 }
@@ -52,12 +53,13 @@ export function proveConsistency(
   return readProof(() => {
     assertUint(oldSize, "oldSize");
     assertUint(newSize, "newSize");
-    if (oldSize > newSize) throw new ProofError("ERR_PROOF_RANGE", "the old tree is the larger");
+    if (oldSize > newSize)
+      throw new ProofError("ERR_PROOF_RANGE", "the old size exceeds the new size");
     return oldSize === 0 ? [] : consistencyRanges(oldSize, 0, newSize, true);
   }, readNodes);
 }
 
-/** A run of leaves, `from` included and `to` not, which stands for one hash of a proof. */
+/** A range of leaves, from `from` up to but not including `to`, that one hash of a proof covers. */
 type LeafRange = readonly [from: number, to: number];
 
 function inclusionRanges(index: number, from: number, to: number): LeafRange[] {
@@ -68,7 +70,9 @@ function inclusionRanges(index: number, from: number, to: number): LeafRange[] {
     : [...inclusionRanges(index, middle, to), [from, middle]];
 }
 
-/** SUBPROOF of RFC 9162; `whole` says that the old tree's root is the hash of what is left of it. */
+/**
+ * SUBPROOF of RFC 9162; `whole` says whether the old tree's root is the hash of its remaining part.
+ */
 function consistencyRanges(oldSize: number, from: number, to: number, whole: boolean): LeafRange[] {
   if (oldSize === to) return whole ? [] : [[from, to]];
   const middle = from + splitPoint(to - from);
@@ -84,7 +88,10 @@ function splitPoint(size: number): number {
   return point;
 }
 
-/** The complete subtrees that make up a range which starts at a multiple of its first subtree. */
+/**
+ * The complete subtrees that make up a range; the range must start at a multiple of its first
+ * subtree's size.
+ */
 function coverRange([from, to]: LeafRange): NodeId[] {
   const ids: NodeId[] = [];
   while (from < to) {
@@ -100,7 +107,7 @@ function coverRange([from, to]: LeafRange): NodeId[] {
   return ids;
 }
 
-/** The complete subtrees whose roots are the peaks of a tree of so many leaves, largest first. */
+/** The complete subtrees whose roots are the peaks of a tree of `size` leaves, largest first. */
 export function peakIds(size: number): NodeId[] {
   assertUint(size, "size");
   return coverRange([0, size]);
@@ -117,7 +124,7 @@ async function readProof(
   const hashes = ids.map((_, i) => {
     const hash = nodes[i];
     if (hash?.length !== HASH_LENGTH) {
-      throw new ProofError("ERR_PROOF_UNAVAILABLE", "a node of the proof cannot be read");
+      throw new ProofError("ERR_PROOF_UNAVAILABLE", "a node that the proof needs is missing");
     }
     return hash;
   });

@@ -23,20 +23,20 @@ export { loadMapNodes, missingForKeys } from "./map-load.ts";
 /** One change of a map: a value for a key, or `null` to delete the key. */
 export type MapChange = readonly [key: Uint8Array, value: Uint8Array | null];
 
-/** What {@link updateMap} gives back. */
+/** Result of {@link updateMap}. */
 export interface MapUpdate {
   /** 32-byte root after the changes. */
   readonly root: Uint8Array;
   /**
-   * Nodes and values that the new root reaches and the old one did not; to be stored before the
-   * new root is used. Nodes of the old root are untouched, so that it stays readable.
+   * Nodes and values that the new root reaches and the old one did not; callers must store them
+   * before they use the new root. Nodes of the old root are untouched, so that it stays readable.
    */
   readonly created: readonly StoredNode[];
 }
 
 interface PathChange {
   readonly path: Uint8Array;
-  /** Place among the changes: of several for one key, the last counts. */
+  /** Position among the changes: of several changes of one key, the last one applies. */
   readonly order: number;
   readonly value: Uint8Array | null;
 }
@@ -46,7 +46,7 @@ interface Leaf {
   readonly hash: Uint8Array;
 }
 
-/** A subtree that was looked at; `kind` is "unread" when only its hash is known. */
+/** A visited subtree; `kind` is "unread" when only its hash is known. */
 interface Subtree {
   readonly hash: Uint8Array;
   readonly kind: "empty" | "leaf" | "inner" | "unread";
@@ -55,14 +55,15 @@ interface Subtree {
 const EMPTY_SUBTREE: Subtree = /* @__PURE__ */ Object.freeze({ hash: EMPTY_MAP, kind: "empty" });
 
 /**
- * Applies changes to a map in one pass: about `2 + log2(entries)` hashes a change, fewer where
+ * Applies changes to a map in one pass: about `2 + log2(entries)` hashes per change, fewer where
  * changes share nodes. The root depends on the entries only, never on the order of changes.
  *
  * @param root - 32-byte root, {@link EMPTY_MAP} for a map without entries; borrowed
- * @param changes - values are copied; of several changes of one key the last counts
- * @param nodes - has the nodes on the changed paths, and beside them where a deletion joins nodes
+ * @param changes - values are copied; of several changes of one key the last one applies
+ * @param nodes - must have the nodes on the changed paths, and their siblings where a deletion
+ *   joins nodes
  * @throws {ProofError} `ERR_PROOF_UNAVAILABLE` when a node is missing, `ERR_PROOF_INVALID` when
- *   one is malformed
+ * one is malformed
  */
 export function updateMap(
   root: Uint8Array,
@@ -80,7 +81,7 @@ export function updateMap(
     return hash;
   }
 
-  /** Applies the changes `from` to `to`, which are those below this subtree. */
+  /** Applies the changes `from` to `to`, which are all those below this subtree. */
   function apply(hash: Uint8Array, depth: number, from: number, to: number): Subtree {
     if (isEmptySubtree(hash)) return build(insertInto(undefined, from, to), depth);
     if (from === to) return { hash, kind: "unread" };
@@ -145,7 +146,7 @@ export function updateMap(
     return join(left, right, depth);
   }
 
-  /** Joins two subtrees; a single leaf beside nothing takes its parent's place. */
+  /** Joins two subtrees; a single leaf with an empty sibling replaces its parent. */
   function join(left: Subtree, right: Subtree, depth: number): Subtree {
     if (left.kind === "empty" && isLeafOrEmpty(right, depth + 1)) return right;
     if (right.kind === "empty" && isLeafOrEmpty(left, depth + 1)) return left;
@@ -165,9 +166,9 @@ export function updateMap(
  * Reads a value.
  *
  * @param root - 32-byte root; borrowed
- * @returns the value's bytes, borrowed from `nodes`, or `undefined` when the key has none
+ * @returns the value's bytes, borrowed from `nodes`, or `undefined` if the key has no value
  * @throws {ProofError} `ERR_PROOF_UNAVAILABLE` when a node is missing, `ERR_PROOF_INVALID` when
- *   one is malformed
+ *  one is malformed
  */
 export function getFromMap(
   root: Uint8Array,
@@ -179,18 +180,18 @@ export function getFromMap(
   if (leaf === undefined || !equalBytes(leaf.path, path)) return undefined;
   const value = nodes.get(leaf.valueHash);
   if (value === undefined) {
-    throw new ProofError("ERR_PROOF_UNAVAILABLE", "a value of the map cannot be read");
+    throw new ProofError("ERR_PROOF_UNAVAILABLE", "a value of the map is missing");
   }
   return value;
 }
 
 /**
- * Proves what a map says about a key: its value, or that it has none.
+ * Proves the value of a key in a map, or that the key has no value.
  *
  * @param root - 32-byte root; borrowed
- * @returns a proof, parts of it borrowed from `nodes`
+ * @returns a proof, partly borrowed from `nodes`
  * @throws {ProofError} `ERR_PROOF_UNAVAILABLE` when a node is missing, `ERR_PROOF_INVALID` when
- *   one is malformed
+ * one is malformed
  */
 export function proveMap(root: Uint8Array, key: Uint8Array, nodes: NodeSource): MapProof {
   const path = mapPath(key);
@@ -231,7 +232,7 @@ function sortChanges(changes: Iterable<MapChange>): PathChange[] {
   });
 }
 
-/** Where, in paths sorted and alike up to a depth, those begin that turn right there. */
+/** Index of the first path that turns right at a depth, among sorted paths that agree up to it. */
 function firstRight(
   sorted: readonly { readonly path: Uint8Array }[],
   depth: number,

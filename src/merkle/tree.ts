@@ -4,10 +4,10 @@ import { ProofError } from "../errors.ts";
 import { EMPTY_ROOT, nodeHash } from "./hash.ts";
 
 /**
- * Computes the root of a tree from its leaf hashes, with one node hash fewer than leaves.
+ * Computes the root of a tree from its leaf hashes, with one node hash less than there are leaves.
  *
  * @param leafHashes - 32-byte leaf hashes in order; borrowed
- * @returns 32 bytes; {@link EMPTY_ROOT} without leaves, the leaf hash itself for one
+ * @returns 32 bytes; {@link EMPTY_ROOT} without leaves, the leaf hash itself for one leaf
  * @see RFC 9162 §2.1.1
  */
 export function treeRoot(leafHashes: readonly Uint8Array[]): Uint8Array {
@@ -34,7 +34,7 @@ export interface MerkleTree {
 }
 
 /**
- * Builds a tree in memory once, so that each proof from it costs no further hash.
+ * Builds a tree in memory once, so that proofs from it compute no further hashes.
  *
  * @param leafHashes - 32-byte leaf hashes in order; borrowed
  */
@@ -64,7 +64,7 @@ export function* treeSteps(leafHashes: readonly Uint8Array[]): Steps<MerkleTree>
     proveInclusion(index) {
       assertUint(index, "index");
       if (index >= leafHashes.length) {
-        throw new ProofError("ERR_PROOF_RANGE", "no leaf at this index");
+        throw new ProofError("ERR_PROOF_RANGE", "there is no leaf at this index");
       }
       const proof: Uint8Array[] = [];
       for (const level of levels) {
@@ -78,7 +78,7 @@ export function* treeSteps(leafHashes: readonly Uint8Array[]): Steps<MerkleTree>
 }
 
 /**
- * Proves that the leaf at an index is in the tree of the leaves given.
+ * Proves that the leaf at an index is in the tree of the given leaves.
  *
  * @param leafHashes - 32-byte leaf hashes in order; borrowed
  * @param index - 0 ≤ index < leafHashes.length
@@ -93,7 +93,9 @@ export function inclusionFromLeaves(
   return buildTree(leafHashes).proveInclusion(index);
 }
 
-/** Replaces a level by the one above it, in place; a last node without partner moves up as it is. */
+/**
+ * Replaces a level by the one above it, in place; a last node without a sibling moves up unchanged.
+ */
 function hashPairs(level: Uint8Array[], width: number): number {
   let next = 0;
   for (let i = 0; i + 1 < width; i += 2) level[next++] = nodeHash(level[i]!, level[i + 1]!);

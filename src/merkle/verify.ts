@@ -24,9 +24,9 @@ export type InclusionResult =
 export type ConsistencyResult =
   { readonly ok: true } | { readonly ok: false; readonly reason: ConsistencyReason };
 
-/** What {@link verifyInclusion} checks; nothing in it needs to have been checked before. */
+/** Input of {@link verifyInclusion}; none of it need be checked beforehand. */
 export interface InclusionClaim {
-  /** Place of the leaf, counted from 0. */
+  /** Index of the leaf, from 0. */
   readonly index: TreeSize;
   /** Number of leaves of the tree. */
   readonly size: TreeSize;
@@ -34,11 +34,11 @@ export interface InclusionClaim {
   readonly leafHash: Uint8Array;
   /** 32-byte siblings from the leaf up. */
   readonly proof: readonly Uint8Array[];
-  /** 32-byte root that is trusted. */
+  /** 32-byte trusted root. */
   readonly root: Uint8Array;
 }
 
-/** What {@link verifyConsistency} checks; nothing in it needs to have been checked before. */
+/** Input of {@link verifyConsistency}; none of it need be checked beforehand. */
 export interface ConsistencyClaim {
   readonly oldSize: TreeSize;
   /** 32 bytes. */
@@ -53,8 +53,8 @@ export interface ConsistencyClaim {
 const LARGEST_SIZE = 1n << 64n;
 
 /**
- * Checks that a leaf stands at an index of the tree with a root. Never throws, and hashes nothing
- * unless the proof has exactly the length that index and size call for.
+ * Checks that a leaf is at an index of the tree with a given root. Never throws, and hashes nothing
+ * unless the proof has exactly the length that the index and size require.
  *
  * @see RFC 9162 §2.1.3.2
  */
@@ -75,14 +75,14 @@ export function verifyInclusion(claim: InclusionClaim): InclusionResult {
 }
 
 /**
- * Checks that the tree with one root is a prefix of the tree with another. Never throws, and
- * hashes nothing unless the proof has exactly the length that the sizes call for.
+ * Checks that the tree with one root is a prefix of the tree with another. Never throws, and hashes
+ * nothing unless the proof has exactly the length that the sizes require.
  *
- * A root does not commit to its size: several sizes may fit one proof. So both sizes and roots must
- * come from where they are vouched for together, such as a signed checkpoint.
+ * A root does not commit to its size: several sizes may fit one proof. So each size and its root
+ * must come from a source that vouches for them together, such as a signed checkpoint.
  *
- * An old size of 0 is refused, since every tree extends the empty one and nothing is proved by
- * saying so; who accepts a first checkpoint decides that outside.
+ * An old size of 0 is refused: every tree extends the empty one, so such a proof shows nothing. The
+ * caller must decide by other means whether to accept a first checkpoint.
  *
  * @see RFC 9162 §2.1.4.2
  */
@@ -103,8 +103,8 @@ export function verifyConsistency(claim: ConsistencyClaim): ConsistencyResult {
   }
   if (!isHash(oldRoot) || !isHash(newRoot)) return refused("malformed");
 
-  // The walk starts at the last peak of the old tree, `shift` levels above the leaves. When that
-  // peak is the whole old tree its hash is the old root, else the proof gives it first.
+  // The walk starts at the last peak of the old tree, `shift` levels above the leaves. If that peak
+  // is the whole old tree, its hash is the old root; otherwise it is the first hash of the proof.
   const shift = trailingZeros(oldSize);
   const first = oldSize === 1n << BigInt(shift) ? 0 : 1;
   const last = oldSize - 1n;
@@ -122,7 +122,7 @@ export function verifyConsistency(claim: ConsistencyClaim): ConsistencyResult {
   return equalBytes(after, newRoot) ? { ok: true } : refused("new-root-mismatch");
 }
 
-/** Climbs `count` levels on which both children exist, on the side that each bit of `path` says. */
+/** Climbs `count` levels on which both children exist; each bit of `path` gives the side. */
 function foldInner(
   hash: Uint8Array,
   proof: readonly Uint8Array[],
@@ -137,7 +137,7 @@ function foldInner(
   return hash;
 }
 
-/** As {@link foldInner} for the old tree, in which the right siblings do not exist yet. */
+/** Like {@link foldInner}, for the old tree, in which the right siblings do not exist yet. */
 function foldLeftOnly(
   hash: Uint8Array,
   proof: readonly Uint8Array[],
@@ -151,7 +151,7 @@ function foldLeftOnly(
   return hash;
 }
 
-/** Climbs the right border: every sibling left in the proof stands on the left. */
+/** Climbs the right border: every remaining sibling in the proof is on the left. */
 function foldBorder(hash: Uint8Array, proof: readonly Uint8Array[], from: number): Uint8Array {
   for (let i = from; i < proof.length; i++) hash = nodeHash(proof[i]!, hash);
   return hash;

@@ -1,35 +1,35 @@
 /**
- * Longest that work goes on before timers, I/O and other work have their turn, in milliseconds. What
- * cannot be divided (a native call on a large value, a step of others) comes on top of it.
+ * Longest time in milliseconds that work runs before timers, I/O and other work get their turn.
+ * Indivisible work (a native call on a large value, a step of another caller) adds to it.
  */
 export const SLICE = 10;
 
-// As they were at the start: under a test's fake timers work would never go on.
+// Captured at load time: under a test's fake timers, work would never resume.
 const { setImmediate: immediate, setTimeout: later } = globalThis as {
   readonly setImmediate?: (work: () => void) => unknown;
   readonly setTimeout: (work: () => void, ms: number) => unknown;
 };
 
-/** When the slice began that is running. */
+/** Start of the running slice. */
 let since = -Infinity;
 const waiting: (() => void)[] = [];
-/** Whether those who wait will be served without being asked for. */
+/** Whether a resumption of the waiting callers is already scheduled. */
 let isResuming = false;
 let channel: MessageChannel | undefined;
 
 /**
- * Gives timers, I/O and other work their turn once work that was done without a pause, by all callers
- * together, has taken a slice. Those who wait go on one after the other, in the order in which they came.
+ * Gives timers, I/O and other work their turn once all callers together have worked for a slice
+ * without a pause. Waiting callers resume one by one, in the order in which they came.
  *
- * @returns `undefined` where work may go on at once, which costs a look at the clock
+ * @returns `undefined` if work may continue at once, which costs one reading of the clock
  */
 export function giveTurn(): Promise<void> | undefined {
   return waiting.length === 0 && isWithinSlice() ? undefined : nextTurn();
 }
 
 /**
- * Runs work that says by `yield` where it may be interrupted; as far as the first such place before
- * this returns.
+ * Runs work that marks with `yield` where it may be interrupted. The part before the first `yield`
+ * runs before this function returns.
  */
 export async function bySlices<T>(steps: Generator<void, T, void>): Promise<T> {
   for (;;) {
@@ -40,12 +40,12 @@ export async function bySlices<T>(steps: Generator<void, T, void>): Promise<T> {
   }
 }
 
-/** Lets those who wait go on, as many as a slice holds. */
+/** Resumes as many waiting callers as fit in a slice. */
 async function resume(): Promise<void> {
   since = performance.now();
   do {
     waiting.shift()!();
-    // Whoever goes on does so before this does, as far as his next pause.
+    // The resumed caller runs up to its next pause before this function continues.
     await undefined;
   } while (waiting.length > 0 && isWithinSlice());
   isResuming = false;
@@ -59,11 +59,14 @@ function resumeInNextTurn(): void {
 
 function isWithinSlice(): boolean {
   const spent = performance.now() - since;
-  // Below nought: somebody set this clock back.
+  // Negative: the clock was set back.
   return spent >= 0 && spent < SLICE;
 }
 
-/** Resolves when all who wait already have gone on, in a turn of the loop that has yet to begin if none does. */
+/**
+ * Resolves once all callers that already wait have resumed; if none waits, in the next turn of the
+ * event loop.
+ */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     waiting.push(resolve);
@@ -71,10 +74,10 @@ export function nextTurn(): Promise<void> {
   });
 }
 
-/** Runs `resume` in the next turn of the loop. */
+/** Runs `resume` in the next turn of the event loop. */
 function inNextTurn(work: typeof resume): void {
   if (immediate !== undefined) return void immediate(work);
-  // A browser, where timers of 0 ms take four.
+  // In a browser, where 0 ms timers take 4 ms.
   if (typeof MessageChannel === "undefined") return void later(work, 0);
   if (channel === undefined) {
     channel = new MessageChannel();

@@ -1,7 +1,7 @@
 import { aesGcmOpen, aesGcmSeal, backend } from "#crypto";
 import { hasWebcrypto } from "./webcrypto-segments.ts";
 
-/** Whether something native here has AES-GCM: in JavaScript its timing shows what it works on. */
+/** Whether a native AES-GCM is available; the timing of one in JavaScript leaks its data. */
 export const hasNativeAesGcm = (): boolean => backend === "node" || hasWebcrypto();
 
 /**
@@ -9,7 +9,7 @@ export const hasNativeAesGcm = (): boolean => backend === "node" || hasWebcrypto
  *
  * @param key - 32 bytes
  * @param iv - 12 bytes, never used with this key before
- * @param aad - authenticated beside it
+ * @param aad - authenticated together with the message
  * @returns ciphertext ‖ 16-byte tag
  * @see SP 800-38D
  */
@@ -27,9 +27,9 @@ export async function sealAesGcm(
 }
 
 /**
- * Opens what {@link sealAesGcm} seals.
+ * Opens a message of {@link sealAesGcm}.
  *
- * @returns the plaintext, or `undefined` when it does not authenticate
+ * @returns the plaintext, or `undefined` if the message does not authenticate
  */
 export async function openAesGcm(
   key: Uint8Array,
@@ -44,11 +44,11 @@ export async function openAesGcm(
   try {
     return new Uint8Array(await subtle.decrypt(algorithm, own, copy(sealed)));
   } catch (error) {
-    // What WebCrypto says of everything that does not authenticate.
+    // WebCrypto's error for every message that does not authenticate.
     if (error instanceof DOMException && error.name === "OperationError") return undefined;
     throw error;
   }
 }
 
-// WebCrypto takes no shared memory.
+// WebCrypto does not accept shared memory.
 const copy = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => new Uint8Array(bytes);

@@ -12,17 +12,17 @@ import {
   hpkeXWingChacha,
 } from "./hpke.ts";
 
-/** How a recipient's key agrees on keys. */
+/** Key agreement algorithm of a recipient's key. */
 export type AgreementAlg = "X25519" | "P-256" | "X-Wing";
 
-/** Whom a message is sealed to. */
+/** The recipient of a sealed message. */
 export interface CoseRecipient {
   readonly alg: AgreementAlg;
   /** 32 bytes for X25519, 33 (a compressed point) for P-256, 1216 for X-Wing. */
   readonly publicKey: Uint8Array;
 }
 
-/** A COSE_Encrypt0 message of HPKE integrated mode, taken apart. */
+/** The parts of a COSE_Encrypt0 message of HPKE integrated mode. */
 export interface CoseMessage {
   /** COSE algorithm id. */
   readonly id: number;
@@ -37,8 +37,8 @@ export interface CoseMessage {
 export interface CoseAlgorithm {
   readonly name: string;
   /**
-   * Id as draft-ietf-cose-hpke-27 registers it, or of COSE's range for private use; pinned for good
-   * under grant `v: 1`.
+   * Id as draft-ietf-cose-hpke-27 registers it, or of COSE's range for private use; fixed for all
+   * grants of `v: 1`.
    */
   readonly id: number;
   readonly alg: AgreementAlg;
@@ -48,7 +48,7 @@ export interface CoseAlgorithm {
 const ALGORITHMS: readonly CoseAlgorithm[] = /* @__PURE__ */ Object.freeze([
   { name: "HPKE-4", id: 42, alg: "X25519", suite: hpkeX25519Chacha },
   { name: "HPKE-7", id: 45, alg: "P-256", suite: hpkeP256AesGcm },
-  // Not registered yet: −65,536 less HPKE's own id of the KEM.
+  // Not yet registered: −65,536 minus HPKE's id of the KEM.
   { name: "X-Wing", id: -91_258, alg: "X-Wing", suite: hpkeXWingChacha },
 ]);
 
@@ -65,25 +65,25 @@ const LABEL_ALG = 0x01;
 const LABEL_EK = 0x23; // −4
 
 /**
- * The algorithm that seals to keys of one kind.
+ * Returns the COSE algorithm that seals to keys of one kind.
  *
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED`
  */
 export function coseAlgorithm(alg: AgreementAlg): CoseAlgorithm {
   const found = ALGORITHMS.find((known) => known.alg === alg);
   if (found === undefined) {
-    throw new EnvelopeError("ERR_ENVELOPE_UNSUPPORTED", `no grants to ${alg} keys`);
+    throw new EnvelopeError("ERR_ENVELOPE_UNSUPPORTED", `grants cannot be sealed to ${alg} keys`);
   }
   return found;
 }
 
 /**
- * Seals a message to one recipient: COSE_Encrypt0, tagged, in HPKE integrated mode, with nothing
- * in its headers but the algorithm and the encapsulated key.
+ * Seals a message to one recipient: COSE_Encrypt0, tagged, in HPKE integrated mode, with only the
+ * algorithm and the encapsulated key in its headers.
  *
- * @param externalAad - bound to the message and not part of it; the opener must know it
- * @param ephemeral - as `drawEphemeral` gives it for the recipient's algorithm, never used before
- * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the recipient's key is no usable key
+ * @param externalAad - bound to the message but not part of it; the opener must know it
+ * @param ephemeral - from `drawEphemeral` for the recipient's algorithm; must not be used twice
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the recipient's key is not a usable public key
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED`
  * @see draft-ietf-cose-hpke §3.2
  */
@@ -108,10 +108,10 @@ export function sealCose(
 }
 
 /**
- * As {@link sealCose}, with an ephemeral key drawn for the occasion and wiped.
+ * Seals as {@link sealCose} does, with a fresh ephemeral key, which is wiped afterwards.
  *
  * @param random - cryptographically strong
- * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the recipient's key is no usable key
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the recipient's key is not a usable public key
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED`
  */
 export function sealCoseFresh(
@@ -129,9 +129,9 @@ export function sealCoseFresh(
 }
 
 /**
- * Opens a message of {@link sealCose} with a private key at hand.
+ * Opens a message of {@link sealCose} with a private key held in memory.
  *
- * @returns the plaintext, or `undefined` whatever the reason
+ * @returns the plaintext, or `undefined` on any failure
  */
 export function openCose(
   alg: AgreementAlg,
@@ -146,7 +146,9 @@ export function openCose(
   return hpkeOpen(suite, cose.ek, secret, NO_INFO, aad, cose.ciphertext);
 }
 
-/** Opens a message whose KEM shared secret is already known, as when an HSM computed it. */
+/**
+ * Opens a message whose KEM shared secret is already known, for example because an HSM computed it.
+ */
 export function openCoseShared(
   alg: AgreementAlg,
   shared: Uint8Array,
@@ -158,11 +160,11 @@ export function openCoseShared(
 }
 
 /**
- * Takes a message apart, accepting only the one form that {@link sealCose} writes:
- * `16([<<{1: alg}>>, {-4: ek}, ciphertext])` in shortest lengths. Every other header is refused,
- * so that no message can carry a hint about its recipient.
+ * Parses a message, accepting only the one form that {@link sealCose} writes: `16([<<{1: alg}>>,
+ * {-4: ek}, ciphertext])` in shortest lengths. Every other header is refused, so that no message
+ * can carry a hint about its recipient.
  *
- * @returns `undefined` when the bytes are anything else
+ * @returns `undefined` if the bytes have any other form
  */
 export function readCose(message: Uint8Array): CoseMessage | undefined {
   const reader = { bytes: message, at: 0 };
@@ -235,7 +237,7 @@ function readByte(reader: Reader): number | undefined {
   return reader.bytes[reader.at++];
 }
 
-// The argument of a head of this major type in its shortest form, else undefined.
+// The argument of a head of this major type in its shortest form; otherwise undefined.
 function readHead(reader: Reader, major: number): number | undefined {
   const initial = readByte(reader);
   if (initial === undefined || initial >> 5 !== major) return undefined;

@@ -19,7 +19,7 @@ export const dhkemX25519: Kem = /* @__PURE__ */ dhkem({
 
 /**
  * DHKEM(P-256, HKDF-SHA256), id 0x0010. Public keys are compressed points, as ledgers carry them;
- * what is encapsulated and derived from is the full form, as RFC 9180 wants it.
+ * encapsulated keys and the key derivation use the full form, as RFC 9180 requires.
  */
 export const dhkemP256: Kem = /* @__PURE__ */ dhkem({
   id: 0x0010,
@@ -32,17 +32,20 @@ export const dhkemP256: Kem = /* @__PURE__ */ dhkem({
   isShared: () => true,
 });
 
-/** A private key of either group, for trying out public keys: small orders show with every one. */
+/**
+ * A private key of either group to test public keys with: a point of small order shows with any
+ * private key.
+ */
 const ANY_SECRET = /* @__PURE__ */ new Uint8Array(32).fill(1);
 
-/** What tells one Diffie-Hellman group from another. */
+/** The operations of one Diffie-Hellman group. */
 interface Group {
   readonly id: number;
   readonly encLength: number;
   readonly publicKeyLength: number;
   publicKey(secret: Uint8Array): Uint8Array;
   isSecret(bytes: Uint8Array): boolean;
-  /** A public key in the form that goes into the key derivation. */
+  /** A public key in the form that the key derivation uses. */
   point(publicKey: Uint8Array): Uint8Array | undefined;
   exchange(secret: Uint8Array, publicKey: Uint8Array): Uint8Array;
   isShared(dh: Uint8Array): boolean;
@@ -105,7 +108,7 @@ const P256_ORDER = /* @__PURE__ */ fromHex(
   "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
 );
 
-// Not in constant time, which tells of a key no more than that its first bytes are not all ones.
+// Not in constant time; the timing reveals only that the key's first bytes are not all ones.
 function isP256Scalar(bytes: Uint8Array): boolean {
   if (bytes.every((byte) => byte === 0)) return false;
   return compareBytes(bytes, P256_ORDER) < 0;

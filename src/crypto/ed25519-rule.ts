@@ -1,8 +1,8 @@
 import { fromHex } from "../bytes/hex.ts";
 
 /**
- * The encoding half of the Ed25519 acceptance rule, the same on every backend: whatever library
- * checks the equation afterwards, these encodings never reach it.
+ * The encoding half of the Ed25519 acceptance rule, the same on every backend: the refused
+ * encodings never reach the library that checks the equation afterwards.
  */
 
 // y-coordinates (little-endian, without the sign bit) of the five pairs of points of order 1, 2, 4
@@ -15,9 +15,9 @@ const ORDER_8_B = /* @__PURE__ */ fromHex(
 );
 
 /**
- * Tells whether 32 bytes, at an offset, could encode a point of an accepted signature or key:
- * y is below p = 2^255 − 19 and the point is not one of the eight of small order. Whether the
- * bytes are a point of the curve at all is for the verification equation to find out.
+ * Tells whether 32 bytes, at an offset, may encode a point of an accepted signature or key: y is
+ * below p = 2^255 − 19 and the point is not one of the eight of small order. The verification
+ * equation checks whether the bytes are a point of the curve at all.
  *
  * @param bytes - borrowed; `bytes.length ≥ offset + 32`
  */
@@ -25,7 +25,7 @@ export function isAcceptablePoint(bytes: Uint8Array, offset = 0): boolean {
   const first = bytes[offset]!;
   const last = bytes[offset + 31]! & 0x7f;
   if (first >= 0xec && last === 0x7f) {
-    // y ≥ p − 1 when the middle is all ones.
+    // y ≥ p − 1 if the middle is all ones.
     return !middleIs(bytes, offset, 0xff);
   }
   if (first <= 1 && last === 0) return !middleIs(bytes, offset, 0);
@@ -35,8 +35,8 @@ export function isAcceptablePoint(bytes: Uint8Array, offset = 0): boolean {
 }
 
 /**
- * Applies the encoding half of the rule to a signature and a key: their lengths, R and A.
- * S < L is checked by the backend with the equation.
+ * Applies the encoding half of the rule to a signature and a key: their lengths, R and A. The
+ * backend checks S < L together with the equation.
  */
 export function hasAcceptableEncodings(signature: Uint8Array, publicKey: Uint8Array): boolean {
   return (

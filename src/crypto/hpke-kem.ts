@@ -9,31 +9,34 @@ export interface Kem {
   /** Id in the IANA HPKE registry. */
   readonly id: number;
   readonly encLength: number;
-  /** Of a public key as ledgers carry it. */
+  /** Length of a public key as ledgers carry it. */
   readonly publicKeyLength: number;
   readonly secretLength: number;
-  /** Random bytes that one encapsulation takes. */
+  /** Number of random bytes that one encapsulation uses. */
   readonly ephemeralLength: number;
-  /** Whether bytes of the right length are a private key; random ones nearly always are. */
+  /** Whether bytes of the right length are a private key; random bytes nearly always are. */
   isSecret(bytes: Uint8Array): boolean;
-  /** Whether bytes of the right length will do for an encapsulation; random ones nearly always do. */
+  /**
+   * Whether bytes of the right length can serve as the randomness of an encapsulation; random bytes
+   * nearly always can.
+   */
   isEphemeral(bytes: Uint8Array): boolean;
   publicKey(secret: Uint8Array): Uint8Array;
   /**
-   * @param ephemeral - as {@link drawEphemeral} gives them, never used before
-   * @returns `undefined` when the public key is no usable key
+   * @param ephemeral - from {@link drawEphemeral}; must not be used twice
+   * @returns `undefined` if the public key is not usable
    */
   encapsulate(
     publicKey: Uint8Array,
     ephemeral: Uint8Array,
   ): { readonly enc: Uint8Array; readonly shared: Uint8Array } | undefined;
-  /** @returns `undefined` when `enc` is malformed */
+  /** @returns `undefined` if `enc` is malformed */
   decapsulate(enc: Uint8Array, secret: Uint8Array): Uint8Array | undefined;
-  /** Whether an encapsulated key is well formed, judged without a private key. */
+  /** Whether an encapsulated key is well formed; needs no private key. */
   isEncapsulated(enc: Uint8Array): boolean;
   /**
-   * Finishes decapsulation where another device computed the Diffie-Hellman value; absent from
-   * mechanisms that are more than one.
+   * Finishes decapsulation when another device computed the Diffie-Hellman value; absent from
+   * mechanisms that consist of more than one exchange.
    */
   fromDh?(dh: Uint8Array, enc: Uint8Array, publicKey: Uint8Array): Uint8Array | undefined;
 }
@@ -48,7 +51,7 @@ export function drawSecret(kem: Kem, random: (length: number) => Uint8Array): Ui
   return draw(kem.secretLength, random, (bytes) => kem.isSecret(bytes));
 }
 
-// 32 bytes are no P-256 scalar once in 2^32 times; a source that fails again and again is broken.
+// One in 2^32 draws of 32 bytes is not a P-256 scalar; a source that fails repeatedly is broken.
 function draw(
   length: number,
   random: (length: number) => Uint8Array,
@@ -60,7 +63,10 @@ function draw(
     if (accept(bytes)) return bytes;
     bytes.fill(0);
   }
-  throw new SignatureError("ERR_SIGNATURE_KEY", "the source of randomness gives no usable key");
+  throw new SignatureError(
+    "ERR_SIGNATURE_KEY",
+    "the source of randomness repeatedly gave no usable key",
+  );
 }
 
 /** The labelled key derivation of HPKE (RFC 9180 §4) over HKDF-SHA256, for one suite id. */
@@ -72,7 +78,7 @@ export interface LabelledKdf {
 const ONE = /* @__PURE__ */ Uint8Array.of(1);
 const VERSION = /* @__PURE__ */ utf8ToBytes("HPKE-v1");
 
-/** @param suiteId - as RFC 9180 composes it, "KEM" or "HPKE" and the ids */
+/** @param suiteId - as RFC 9180 composes it: "KEM" or "HPKE", then the ids */
 export function labelledKdf(suiteId: Uint8Array): LabelledKdf {
   const prefixes = new Map<string, Uint8Array>();
   const prefix = (label: string): Uint8Array => {

@@ -30,10 +30,13 @@ export interface HpkeSuite {
   readonly kdf: LabelledKdf;
 }
 
-/** One side of an HPKE exchange; messages must be opened in the order they were sealed. */
+/** One side of an HPKE exchange; messages must be opened in the order in which they were sealed. */
 export interface HpkeContext {
   seal(aad: Uint8Array, plaintext: Uint8Array): Uint8Array;
-  /** @returns `undefined` when the message does not authenticate; the place is then kept */
+  /**
+   * @returns `undefined` if the message does not authenticate; the sequence number then stays
+   *   unchanged
+   */
   open(aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined;
   export(context: Uint8Array, length: number): Uint8Array;
 }
@@ -44,10 +47,10 @@ export const chachaAead: Aead = { id: 0x0003, keyLength: 32, seal: chachaSeal, o
 /** AES-256-GCM, id 0x0002. */
 export const aesGcmAead: Aead = { id: 0x0002, keyLength: 32, seal: aesGcmSeal, open: aesGcmOpen };
 
-/** DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305: what COSE calls HPKE-4. */
+/** DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305: HPKE-4 in COSE. */
 export const hpkeX25519Chacha: HpkeSuite = /* @__PURE__ */ hpkeSuite(dhkemX25519, chachaAead);
 
-/** DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, AES-256-GCM: what COSE calls HPKE-7. */
+/** DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, AES-256-GCM: HPKE-7 in COSE. */
 export const hpkeP256AesGcm: HpkeSuite = /* @__PURE__ */ hpkeSuite(dhkemP256, aesGcmAead);
 
 /** X-Wing, HKDF-SHA256, ChaCha20-Poly1305. */
@@ -62,8 +65,8 @@ export function hpkeSuite(kem: Kem, aead: Aead): HpkeSuite {
 /**
  * Seals one message to a public key (RFC 9180 §6.1, base mode).
  *
- * @param ephemeral - as `drawEphemeral` gives it, never used before
- * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the public key is no usable key
+ * @param ephemeral - from `drawEphemeral`; must not be used twice
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the public key is not usable
  */
 export function hpkeSeal(
   suite: HpkeSuite,
@@ -83,7 +86,7 @@ export function hpkeSeal(
 /**
  * Opens one message (RFC 9180 §6.1, base mode).
  *
- * @returns the plaintext, or `undefined` whatever the reason
+ * @returns the plaintext, or `undefined` on any failure
  */
 export function hpkeOpen(
   suite: HpkeSuite,
@@ -100,7 +103,10 @@ export function hpkeOpen(
   return plaintext;
 }
 
-/** Opens one message whose KEM shared secret is already known, as when an HSM computed it. */
+/**
+ * Opens one message whose KEM shared secret is already known, for example because an HSM computed
+ * it.
+ */
 export function hpkeOpenShared(
   suite: HpkeSuite,
   shared: Uint8Array,
@@ -117,7 +123,7 @@ export function hpkeOpenShared(
 /**
  * Starts a sequence of messages to a public key (RFC 9180 §5.1.1).
  *
- * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the public key is no usable key
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the public key is not usable
  */
 export function hpkeSender(
   suite: HpkeSuite,
@@ -129,7 +135,10 @@ export function hpkeSender(
   return { enc, context: createContext(suite, shared, info) };
 }
 
-/** Joins a sequence of messages (RFC 9180 §5.1.1); `undefined` when `enc` is malformed. */
+/**
+ * Starts the receiving side of a sequence of messages (RFC 9180 §5.1.1); `undefined` if `enc` is
+ * malformed.
+ */
 export function hpkeReceiver(
   suite: HpkeSuite,
   enc: Uint8Array,
@@ -147,7 +156,7 @@ function encapsulate(
 ): { readonly enc: Uint8Array; readonly shared: Uint8Array } {
   const encapsulated = suite.kem.encapsulate(publicKey, ephemeral);
   if (encapsulated === undefined) {
-    throw new SignatureError("ERR_SIGNATURE_KEY", "not a public key to seal to");
+    throw new SignatureError("ERR_SIGNATURE_KEY", "the recipient's public key is not usable");
   }
   return encapsulated;
 }
@@ -178,7 +187,7 @@ function wipe({ key, nonce, secret }: Schedule, shared?: Uint8Array): void {
   for (const bytes of [key, nonce, secret, shared]) bytes?.fill(0);
 }
 
-// Grants carry no info, so their context is the same for all.
+// Grants carry no info, so all of them have the same key schedule context.
 const emptyContexts: WeakMap<LabelledKdf, Uint8Array> = /* @__PURE__ */ new WeakMap();
 
 function emptyInfoContext(kdf: LabelledKdf): Uint8Array {
@@ -200,7 +209,8 @@ function createContext(suite: HpkeSuite, shared: Uint8Array, info: Uint8Array): 
   const exporter = suite.kdf.expand(secret, "exp", context, 32);
   let sequence = 0;
   const nextNonce = (): Uint8Array => {
-    if (sequence === Number.MAX_SAFE_INTEGER) throw new RangeError("too many messages");
+    if (sequence === Number.MAX_SAFE_INTEGER)
+      throw new RangeError("this HPKE context cannot seal or open any more messages");
     const next = nonce.slice();
     for (let i = NONCE_LENGTH - 1, rest = sequence; rest > 0; i--) {
       next[i]! ^= rest % 256;

@@ -1,12 +1,12 @@
-/** A bounded map that forgets what has not been asked for lately. */
+/** A bounded map that forgets entries that were not read recently. */
 export interface KeyCache<Value> {
   get(key: string): Value | undefined;
   set(key: string, value: Value): void;
 }
 
 /**
- * Keeps between `capacity` and twice as many values, in two generations: cheaper per hit than
- * reordering on each access, and as good at keeping what is in use.
+ * Makes a cache of between `capacity` and twice as many values, in two generations: cheaper per hit
+ * than reordering on each access, and as good at keeping values that are in use.
  */
 export function keyCache<Value>(capacity: number): KeyCache<Value> {
   let young = new Map<string, Value>();

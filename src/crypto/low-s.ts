@@ -14,11 +14,11 @@ export function isLowS(signature: Uint8Array): boolean {
 }
 
 /**
- * Replaces a high s of a raw P-256 signature by n − s, which verifies as well. What is no valid
- * scalar at all stays as it is, for verification to refuse.
+ * Replaces a high s of a raw P-256 signature by n − s, which verifies as well. A value that is not
+ * a valid scalar stays unchanged, and verification refuses it.
  *
  * @param signature - 64 bytes r ‖ s, borrowed
- * @returns 64 bytes, newly allocated where s had to change
+ * @returns 64 bytes, newly allocated if s had to change
  */
 export function toLowS(signature: Uint8Array): Uint8Array {
   if (signature.length !== 64 || isLowS(signature)) return signature;

@@ -11,7 +11,10 @@ import { SignatureError } from "../errors.ts";
 import { hasAcceptableEncodings } from "./ed25519-rule.ts";
 import type { ScryptParams } from "./provider.ts";
 
-/** The portable backend. Every export stands alone, so that a bundle holds only what it calls. */
+/**
+ * The portable backend. Every export is independent of the others, so that a bundle contains only
+ * the functions that it calls.
+ */
 export const backend = "noble" as const;
 
 /** SHA-256 over the concatenation of the parts. */
@@ -34,7 +37,9 @@ export function hkdfExtract(salt: Uint8Array, ikm: Uint8Array): Uint8Array {
   return extract(nobleSha256, ikm, salt);
 }
 
-/** HKDF-Expand with SHA-256 (RFC 5869 §2.3): from at least 32 bytes at most 8160. */
+/**
+ * HKDF-Expand with SHA-256 (RFC 5869 §2.3): from a key of at least 32 bytes to at most 8160 bytes.
+ */
 export function hkdfExpand(prk: Uint8Array, info: Uint8Array, length: number): Uint8Array {
   assertUint(length, "length", 255 * 32);
   if (prk.length < 32) throw new RangeError("prk must be at least 32 bytes");
@@ -54,8 +59,9 @@ export function ed25519Sign(message: Uint8Array, seed: Uint8Array): Uint8Array {
 }
 
 /**
- * Verifies Ed25519 by the library's one rule. `ed25519.verify` of noble checks the cofactored
- * equation; this one recomputes R as RFC 8032 §5.1.7's cofactorless form does and compares bytes.
+ * Verifies Ed25519 by this library's acceptance rule. `ed25519.verify` of noble checks the
+ * cofactored equation; this function recomputes R as the cofactorless form of RFC 8032 §5.1.7 does,
+ * and compares bytes.
  */
 export function ed25519Verify(
   signature: Uint8Array,
@@ -101,7 +107,7 @@ export function p256Sign(message: Uint8Array, secret: Uint8Array): Uint8Array {
   return p256.sign(message, secret, { lowS: true, prehash: true, format: "compact" });
 }
 
-/** Verifies ES256 by the library's one rule: 64 bytes, low-S, compressed key. */
+/** Verifies ES256 by this library's acceptance rule: 64 bytes, low-S, compressed key. */
 export function p256Verify(
   signature: Uint8Array,
   message: Uint8Array,
@@ -119,7 +125,10 @@ export function p256Verify(
   }
 }
 
-/** The full form 04 ‖ x ‖ y of a P-256 point in either form; `undefined` when it is none. */
+/**
+ * The full form 04 ‖ x ‖ y of a P-256 point in either form; `undefined` if the bytes are not a
+ * point.
+ */
 export function p256FullPoint(point: Uint8Array): Uint8Array | undefined {
   if (point.length !== 33 && point.length !== 65) return undefined;
   try {
@@ -132,14 +141,16 @@ export function p256FullPoint(point: Uint8Array): Uint8Array | undefined {
 /**
  * ECDH on P-256: the x coordinate of the shared point.
  *
- * @throws {SignatureError} `ERR_SIGNATURE_KEY` when either is no key
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when either argument is not a key
  */
 export function p256Ecdh(secret: Uint8Array, publicKey: Uint8Array): Uint8Array {
   assertP256Secret(secret);
   try {
     return p256.getSharedSecret(secret, publicKey, true).slice(1);
   } catch (cause) {
-    throw new SignatureError("ERR_SIGNATURE_KEY", "not a P-256 public key", { cause });
+    throw new SignatureError("ERR_SIGNATURE_KEY", "the bytes are not a P-256 public key", {
+      cause,
+    });
   }
 }
 
@@ -152,7 +163,7 @@ export function x25519PublicKey(secret: Uint8Array): Uint8Array {
 /**
  * The X25519 shared secret (RFC 7748 §6.1).
  *
- * @throws {SignatureError} `ERR_SIGNATURE_KEY` when it is all zero
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the shared secret is all zero
  */
 export function x25519(secret: Uint8Array, publicKey: Uint8Array): Uint8Array {
   assertBytes(secret, "secret", 32);
@@ -178,7 +189,7 @@ export function chachaSeal(
   return chacha20poly1305(key, nonce, aad).encrypt(plaintext, into);
 }
 
-/** Opens ciphertext ‖ tag, or returns `undefined` when it does not authenticate. */
+/** Opens ciphertext ‖ tag, or returns `undefined` if it does not authenticate. */
 export function chachaOpen(
   key: Uint8Array,
   nonce: Uint8Array,
@@ -196,8 +207,8 @@ export function chachaOpen(
 }
 
 /**
- * Seals with AES-256-GCM (SP 800-38D): ciphertext ‖ tag. In JavaScript, AES looks values up in
- * tables, whose timing other processes of the machine may observe: for single messages only.
+ * Seals with AES-256-GCM (SP 800-38D): ciphertext ‖ tag. In JavaScript, AES uses lookup tables,
+ * whose timing other processes of the machine may observe: use it for single messages only.
  */
 export function aesGcmSeal(
   key: Uint8Array,
@@ -214,7 +225,7 @@ export function aesGcmSeal(
   return into ?? sealed;
 }
 
-/** Opens ciphertext ‖ tag, or returns `undefined` when it does not authenticate. */
+/** Opens ciphertext ‖ tag, or returns `undefined` if it does not authenticate. */
 export function aesGcmOpen(
   key: Uint8Array,
   nonce: Uint8Array,
@@ -235,7 +246,7 @@ export function aesGcmOpen(
 export function randomBytes(length: number): Uint8Array {
   assertUint(length, "length");
   const bytes = new Uint8Array(length);
-  // getRandomValues gives at most 65,536 bytes a call.
+  // getRandomValues gives at most 65,536 bytes per call.
   for (let at = 0; at < length; at += 65_536) {
     globalThis.crypto.getRandomValues(bytes.subarray(at, at + 65_536));
   }
@@ -264,7 +275,7 @@ export function scrypt(
 function assertP256Secret(secret: Uint8Array): void {
   assertBytes(secret, "secret", 32);
   if (!p256.utils.isValidSecretKey(secret)) {
-    throw new SignatureError("ERR_SIGNATURE_KEY", "not a P-256 private key");
+    throw new SignatureError("ERR_SIGNATURE_KEY", "the bytes are not a P-256 private key");
   }
 }
 

@@ -2,14 +2,14 @@ import { createHash, createHmac, hash } from "node:crypto";
 import { concatBytes } from "../bytes/concat.ts";
 import { assertUint } from "../bytes/guards.ts";
 
-// Hashing small things is most of what a ledger does, and most of its price in Node is objects:
-// so short inputs are joined in one reused buffer and hashed in one call.
+// A ledger mostly hashes small inputs, and in Node most of the cost is creating objects: so short
+// inputs are joined in one reused buffer and hashed in one call.
 const SCRATCH = 1024;
 const scratch: Uint8Array = /* @__PURE__ */ new Uint8Array(SCRATCH);
 const views: Uint8Array[] = [];
 const outer: Uint8Array = /* @__PURE__ */ new Uint8Array(96);
 const BLOCK = 64;
-// Above this many bytes an incremental hash is cheaper than joining the parts first.
+// Above this number of bytes an incremental hash is cheaper than joining the parts first.
 const JOIN_LIMIT = 16_384;
 
 /** SHA-256 over the concatenation of the parts. */
@@ -58,7 +58,9 @@ export function hkdfExtract(salt: Uint8Array, ikm: Uint8Array): Uint8Array {
   return hmacSha256(salt, ikm);
 }
 
-/** HKDF-Expand with SHA-256 (RFC 5869 §2.3): from at least 32 bytes at most 8160. */
+/**
+ * HKDF-Expand with SHA-256 (RFC 5869 §2.3): from a key of at least 32 bytes to at most 8160 bytes.
+ */
 export function hkdfExpand(prk: Uint8Array, info: Uint8Array, length: number): Uint8Array {
   assertUint(length, "length", 255 * 32);
   if (prk.length < 32) throw new RangeError("prk must be at least 32 bytes");
@@ -71,7 +73,7 @@ export function hkdfExpand(prk: Uint8Array, info: Uint8Array, length: number): U
   return output;
 }
 
-/** A plain `Uint8Array` over what a `Buffer` holds. */
+/** A plain `Uint8Array` over the bytes of a `Buffer`. */
 export function toBytes(buffer: Uint8Array): Uint8Array {
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
 }

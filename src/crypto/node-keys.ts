@@ -7,7 +7,7 @@ import { SignatureError } from "../errors.ts";
 import { keyCache, type KeyCache } from "./key-cache.ts";
 import { sha256, toBytes } from "./node-hash.ts";
 
-/** The curves whose keys {@link secretKey} makes key objects of. */
+/** The curves that {@link secretKey} supports. */
 export type Curve = "Ed25519" | "X25519" | "P-256";
 
 interface SecretEntry {
@@ -21,10 +21,13 @@ const ed25519Keys: KeyCache<KeyObject> = /* @__PURE__ */ keyCache(2048);
 const x25519Keys: KeyCache<KeyObject> = /* @__PURE__ */ keyCache(512);
 const p256Keys: KeyCache<KeyObject> = /* @__PURE__ */ keyCache(2048);
 // Secrets are found by the identity of their array, so that a cached key lives no longer than the
-// caller's own copy; the hash beside it tells when the caller has wiped or reused the array.
+// caller's own copy; the stored hash shows when the caller has wiped or reused the array.
 const secretKeys: WeakMap<Uint8Array, SecretEntry> = /* @__PURE__ */ new WeakMap();
 
-/** The key object of 32 public bytes, cached. Raw keys go in as JWK: on Node 20, DER takes ten times as long. */
+/**
+ * The key object of 32 public bytes, cached. Raw keys are imported as JWK: on Node 20, DER takes
+ * ten times as long.
+ */
 export function okpPublicKey(curve: "Ed25519" | "X25519", publicKey: Uint8Array): KeyObject {
   const cache = curve === "Ed25519" ? ed25519Keys : x25519Keys;
   const name = cacheName(publicKey);
@@ -36,7 +39,9 @@ export function okpPublicKey(curve: "Ed25519" | "X25519", publicKey: Uint8Array)
   return key;
 }
 
-/** The key object of a P-256 point in either form, cached; `undefined` when it is none. */
+/**
+ * The key object of a P-256 point in either form, cached; `undefined` if the bytes are not a point.
+ */
 export function p256PublicKeyObject(publicKey: Uint8Array): KeyObject | undefined {
   const name = cacheName(publicKey);
   const cached = p256Keys.get(name);
@@ -48,14 +53,17 @@ export function p256PublicKeyObject(publicKey: Uint8Array): KeyObject | undefine
   return key;
 }
 
-/** The full form 04 ‖ x ‖ y of a P-256 point in either form; `undefined` when it is none. */
+/**
+ * The full form 04 ‖ x ‖ y of a P-256 point in either form; `undefined` if the bytes are not a
+ * point.
+ */
 export function p256FullPoint(point: Uint8Array): Uint8Array | undefined {
   // OpenSSL also reads a hybrid form and the point at infinity.
   const [form] = point;
   const known = point.length === 33 ? form === 2 || form === 3 : point.length === 65 && form === 4;
   if (!known) return undefined;
   try {
-    // No encoding means a Buffer, which the types do not say.
+    // Without an encoding the result is a Buffer, which the types do not say.
     const full = ECDH.convertKey(point, "prime256v1", undefined, undefined, "uncompressed");
     return toBytes(full as Uint8Array);
   } catch {
@@ -64,16 +72,16 @@ export function p256FullPoint(point: Uint8Array): Uint8Array | undefined {
 }
 
 /**
- * The key object of 32 secret bytes, cached as long as the array lives.
+ * The key object of 32 secret bytes, cached for the lifetime of the array.
  *
  * @param secret - borrowed
- * @throws {SignatureError} `ERR_SIGNATURE_KEY` when they are no P-256 scalar
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when they are not a P-256 scalar
  */
 export function secretKey(curve: Curve, secret: Uint8Array): KeyObject {
   return secretEntry(curve, secret).key;
 }
 
-/** The 32 public bytes of an Ed25519 or X25519 secret, cached as long as the array lives. */
+/** The 32 public bytes of an Ed25519 or X25519 secret, cached for the lifetime of the array. */
 export function okpPublicBytes(curve: "Ed25519" | "X25519", secret: Uint8Array): Uint8Array {
   const entry = secretEntry(curve, secret);
   if (entry.publicKey === undefined) {
@@ -106,7 +114,9 @@ export function p256Point(secret: Uint8Array, form: "compressed" | "uncompressed
   try {
     pair.setPrivateKey(secret);
   } catch (cause) {
-    throw new SignatureError("ERR_SIGNATURE_KEY", "not a P-256 private key", { cause });
+    throw new SignatureError("ERR_SIGNATURE_KEY", "the bytes are not a P-256 private key", {
+      cause,
+    });
   }
   return Uint8Array.from(pair.getPublicKey(null, form));
 }
@@ -118,7 +128,7 @@ function importSecret(curve: Curve, secret: Uint8Array): KeyObject {
     return createPrivateKey({ key: jwk, format: "jwk" });
   }
   try {
-    // Node reads `d` only; the public half is not known yet.
+    // Node reads only `d`; the public half is not yet known.
     return createPrivateKey({ key: { kty: "OKP", crv: curve, d, x: "" }, format: "jwk" });
   } catch {
     const oid = curve === "Ed25519" ? 0x70 : 0x6e;

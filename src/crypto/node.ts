@@ -27,7 +27,8 @@ export { p256FullPoint } from "./node-keys.ts";
 /** The `node:crypto` backend; native and synchronous, with key objects cached. */
 export const backend = "node" as const;
 
-// Salts and nonces are small and many: one call for two thousand bytes costs what one for 16 does.
+// Salts and nonces are small and many, and one call for two thousand bytes costs as much as one for
+// 16.
 const POOL = 2048;
 const pool: Uint8Array = /* @__PURE__ */ new Uint8Array(POOL);
 let poolAt = POOL;
@@ -43,8 +44,8 @@ export function ed25519Sign(message: Uint8Array, seed: Uint8Array): Uint8Array {
 }
 
 /**
- * Verifies Ed25519 by the library's one rule. The encodings are checked first because OpenSSL
- * before 3.5 accepts keys and commitments of small order.
+ * Verifies Ed25519 by this library's acceptance rule. The encodings are checked first because
+ * OpenSSL before 3.5 accepts keys and commitments of small order.
  */
 export function ed25519Verify(
   signature: Uint8Array,
@@ -75,7 +76,7 @@ export function p256Sign(message: Uint8Array, secret: Uint8Array): Uint8Array {
   return toLowS(toBytes(sign("sha256", message, { key, dsaEncoding: "ieee-p1363" })));
 }
 
-/** Verifies ES256 by the library's one rule: 64 bytes, low-S, compressed key. */
+/** Verifies ES256 by this library's acceptance rule: 64 bytes, low-S, compressed key. */
 export function p256Verify(
   signature: Uint8Array,
   message: Uint8Array,
@@ -90,12 +91,13 @@ export function p256Verify(
 /**
  * ECDH on P-256: the x coordinate of the shared point.
  *
- * @throws {SignatureError} `ERR_SIGNATURE_KEY` when either is no key
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when either argument is not a key
  */
 export function p256Ecdh(secret: Uint8Array, publicKey: Uint8Array): Uint8Array {
   const privateKey = secretKey("P-256", secret);
   const point = p256PublicKeyObject(publicKey);
-  if (point === undefined) throw new SignatureError("ERR_SIGNATURE_KEY", "not a P-256 public key");
+  if (point === undefined)
+    throw new SignatureError("ERR_SIGNATURE_KEY", "the bytes are not a P-256 public key");
   return toBytes(diffieHellman({ privateKey, publicKey: point }));
 }
 
@@ -107,7 +109,7 @@ export function x25519PublicKey(secret: Uint8Array): Uint8Array {
 /**
  * The X25519 shared secret (RFC 7748 §6.1).
  *
- * @throws {SignatureError} `ERR_SIGNATURE_KEY` when it is all zero
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the shared secret is all zero
  */
 export function x25519(secret: Uint8Array, publicKey: Uint8Array): Uint8Array {
   assertBytes(publicKey, "publicKey", 32);
@@ -130,7 +132,7 @@ export function chachaSeal(
   return aeadSeal("chacha20-poly1305", key, nonce, plaintext, aad, into);
 }
 
-/** Opens ciphertext ‖ tag, or returns `undefined` when it does not authenticate. */
+/** Opens ciphertext ‖ tag, or returns `undefined` if it does not authenticate. */
 export function chachaOpen(
   key: Uint8Array,
   nonce: Uint8Array,
@@ -151,7 +153,7 @@ export function aesGcmSeal(
   return aeadSeal("aes-256-gcm", key, nonce, plaintext, aad, into);
 }
 
-/** Opens ciphertext ‖ tag, or returns `undefined` when it does not authenticate. */
+/** Opens ciphertext ‖ tag, or returns `undefined` if it does not authenticate. */
 export function aesGcmOpen(
   key: Uint8Array,
   nonce: Uint8Array,
@@ -179,7 +181,7 @@ export function randomBytes(length: number): Uint8Array {
  * scrypt (RFC 7914), in the thread pool. Takes 128·N·r bytes of memory: bound the parameters before
  * calling.
  *
- * @param passphrase - copied before this returns, as the salt is
+ * @param passphrase - copied before this function returns, as is the salt
  */
 export function scrypt(
   passphrase: Uint8Array,
@@ -209,7 +211,7 @@ function aeadSeal(
   assertBytes(key, "key", 32);
   assertBytes(nonce, "nonce", 12);
   assertBytes(into, "into", plaintext.length + 16);
-  // The name is the one that both ciphers' types have in common.
+  // The overload that the types of both ciphers share.
   const cipher = createCipheriv(name as "aes-256-gcm", key, nonce, { authTagLength: 16 });
   if (aad !== undefined) cipher.setAAD(aad, { plaintextLength: plaintext.length });
   into.set(cipher.update(plaintext));
@@ -236,7 +238,7 @@ function aeadOpen(
   try {
     decipher.final();
   } catch {
-    // What did not authenticate is nobody's to see.
+    // Unauthenticated plaintext must not be exposed.
     plaintext.fill(0);
     return undefined;
   }

@@ -2,10 +2,11 @@ const P = 0xffffffff00000001000000000000000000000000ffffffffffffffffffffffffn;
 const B = 0x5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604bn;
 
 /**
- * Writes a compressed P-256 point in full, for WebCrypto, which need not read the short form.
+ * Decompresses a P-256 point, for WebCrypto, whose implementations need not accept compressed
+ * points.
  *
  * @param point - 33 bytes
- * @returns 65 bytes 04 ‖ x ‖ y, or `undefined` when the bytes are no point of the curve
+ * @returns 65 bytes 04 ‖ x ‖ y, or `undefined` if the bytes are not a point of the curve
  */
 export function decompressP256(point: Uint8Array): Uint8Array | undefined {
   if (point.length !== 33 || (point[0] !== 2 && point[0] !== 3)) return undefined;
@@ -22,7 +23,7 @@ export function decompressP256(point: Uint8Array): Uint8Array | undefined {
   return full;
 }
 
-/** Shortens a full P-256 point 04 ‖ x ‖ y to 33 bytes. */
+/** Compresses a full P-256 point 04 ‖ x ‖ y to 33 bytes. */
 export function compressP256(point: Uint8Array): Uint8Array {
   const short = point.slice(0, 33);
   short[0] = 2 + (point[64]! & 1);

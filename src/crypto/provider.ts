@@ -1,5 +1,5 @@
 /**
- * The primitives that a backend provides, all synchronous but for scrypt. `#crypto` resolves to the
+ * The primitives that a backend provides, all synchronous except scrypt. `#crypto` resolves to the
  * `node:crypto` backend under the `node` condition and to the portable noble backend elsewhere;
  * both accept and refuse exactly the same inputs.
  */
@@ -25,7 +25,7 @@ export interface CryptoBackend {
   /**
    * The full form 04 ‖ x ‖ y, 65 bytes, of a P-256 point in either form.
    *
-   * @returns `undefined` when the bytes are no point of the curve
+   * @returns `undefined` if the bytes are not a point of the curve
    */
   p256FullPoint(point: Uint8Array): Uint8Array | undefined;
   /**
@@ -33,14 +33,14 @@ export interface CryptoBackend {
    *
    * @param publicKey - a point in either form
    * @returns its x coordinate, 32 bytes
-   * @throws {SignatureError} `ERR_SIGNATURE_KEY` when either is no key
+   * @throws {SignatureError} `ERR_SIGNATURE_KEY` when either argument is not a key
    */
   p256Ecdh(secret: Uint8Array, publicKey: Uint8Array): Uint8Array;
   x25519PublicKey(secret: Uint8Array): Uint8Array;
   /** @throws {SignatureError} `ERR_SIGNATURE_KEY` when the shared secret is all zero */
   x25519(secret: Uint8Array, publicKey: Uint8Array): Uint8Array;
   /**
-   * @param into - where the result goes, of its length; default: newly allocated
+   * @param into - buffer of the result's length that receives it; default: newly allocated
    * @returns ciphertext ‖ 16-byte tag
    */
   chachaSeal(
@@ -50,7 +50,7 @@ export interface CryptoBackend {
     aad?: Uint8Array,
     into?: Uint8Array,
   ): Uint8Array;
-  /** @returns the plaintext, or `undefined` when it does not authenticate */
+  /** @returns the plaintext, or `undefined` if the message does not authenticate */
   chachaOpen(
     key: Uint8Array,
     nonce: Uint8Array,
@@ -61,7 +61,7 @@ export interface CryptoBackend {
    * AES-GCM with a nonce of 12 bytes.
    *
    * @param key - 32 bytes
-   * @param into - where the result goes, of its length; default: newly allocated
+   * @param into - buffer of the result's length that receives it; default: newly allocated
    * @returns ciphertext ‖ 16-byte tag
    */
   aesGcmSeal(
@@ -71,7 +71,7 @@ export interface CryptoBackend {
     aad?: Uint8Array,
     into?: Uint8Array,
   ): Uint8Array;
-  /** @returns the plaintext, or `undefined` when it does not authenticate */
+  /** @returns the plaintext, or `undefined` if the message does not authenticate */
   aesGcmOpen(
     key: Uint8Array,
     nonce: Uint8Array,
@@ -79,7 +79,10 @@ export interface CryptoBackend {
     aad?: Uint8Array,
   ): Uint8Array | undefined;
   randomBytes(length: number): Uint8Array;
-  /** Works beside the event loop, or in slices of it. Both arguments are borrowed until it is done. */
+  /**
+   * Works outside the event loop, or in slices within it. Both arguments are borrowed until the
+   * promise settles.
+   */
   scrypt(passphrase: Uint8Array, salt: Uint8Array, params: ScryptParams): Promise<Uint8Array>;
 }
 
@@ -88,6 +91,6 @@ export interface ScryptParams {
   readonly N: number;
   readonly r: number;
   readonly p: number;
-  /** Bytes to derive. */
+  /** Number of bytes to derive. */
   readonly length: number;
 }

@@ -1,7 +1,7 @@
 import { aesGcmOpen, aesGcmSeal, chachaOpen, chachaSeal } from "#crypto";
 import { assertUint } from "../bytes/guards.ts";
 
-/** Plaintext bytes of every segment but the last. */
+/** Plaintext bytes of every segment except the last. */
 export const SEGMENT_SIZE = 65_536;
 /** Bytes that sealing adds to a segment. */
 export const SEGMENT_OVERHEAD = 16;
@@ -9,13 +9,13 @@ export const SEGMENT_OVERHEAD = 16;
 /** Seals and opens the segments of a part with one AEAD. */
 export interface SegmentCipher {
   /**
-   * Seals one segment. The nonce is the segment's number and whether it is the last, so that
-   * truncation, reordering and duplication do not authenticate.
+   * Seals one segment. The nonce encodes the segment's number and whether it is the last, so that
+   * truncated, reordered and duplicated segments do not authenticate.
    *
-   * @param key - 32 bytes, of this part only: numbers repeat between parts
+   * @param key - 32 bytes; must be used for this part only, because numbers repeat between parts
    * @param counter - number of the segment, from 0
    * @param final - whether it is the last
-   * @param into - where the result goes, of its length; default: newly allocated
+   * @param into - buffer of the result's length that receives it; default: newly allocated
    * @returns ciphertext ‖ tag
    * @see the STREAM construction of Hoang, Reyhanitabar, Rogaway and Vizár, as age uses it
    */
@@ -29,7 +29,7 @@ export interface SegmentCipher {
   /**
    * Opens one segment.
    *
-   * @returns the plaintext, or `undefined` when it is not this segment of this part
+   * @returns the plaintext, or `undefined` if the bytes are not this segment of this part
    */
   openSegment(
     key: Uint8Array,

@@ -11,7 +11,7 @@ export { ed25519Verifier, es256Verifier, signingInput };
 export { SIGNATURE_ALGS } from "./signing-input.ts";
 export type { SignatureAlg, SignatureVerifier, SigningDomain };
 
-/** A signature together with all that decides whether it holds. */
+/** A signature together with everything that its verification depends on. */
 export interface SignatureClaim {
   readonly alg: SignatureAlg;
   /** 32 bytes for Ed25519, 33 (a compressed point) for ES256. */
@@ -23,9 +23,9 @@ export interface SignatureClaim {
 }
 
 /**
- * Tells whether a signature over a structure holds, by the same rule on every backend.
+ * Tells whether a signature over a structure is valid, by the same rule on every backend.
  *
- * @returns false on anything malformed, unknown algorithms included
+ * @returns false for anything malformed, including unknown algorithms
  */
 export function verifySignature(claim: SignatureClaim): boolean {
   const verifier = verifierOf(claim.alg);

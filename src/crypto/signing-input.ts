@@ -1,12 +1,15 @@
 import { utf8ToBytes } from "../bytes/utf8.ts";
 
-/** How signatures on the ledger are made: Ed25519 (RFC 8032), or ECDSA on P-256 with SHA-256. */
+/** Algorithm of signatures on the ledger: Ed25519 (RFC 8032), or ECDSA on P-256 with SHA-256. */
 export type SignatureAlg = "Ed25519" | "ES256";
 
 /** Both algorithms, the default first. */
 export const SIGNATURE_ALGS: readonly SignatureAlg[] = ["Ed25519", "ES256"];
 
-/** What a signature can be for. Each kind of signed structure has its own, so none serves twice. */
+/**
+ * Domain of a signature. Each kind of signed structure has its own, so that no signature is valid
+ * for two kinds.
+ */
 export type SigningDomain =
   | "transaction"
   | "header"
@@ -29,14 +32,15 @@ export type SigningDomain =
 const prefixes = /* @__PURE__ */ new Map<SigningDomain, Uint8Array>();
 
 /**
- * The bytes that are signed: `"healthledger/" ‖ what ‖ "/1" ‖ 00 ‖ bytes`.
+ * Builds the bytes to sign: `"healthledger/" ‖ what ‖ "/1" ‖ 00 ‖ bytes`.
  *
  * @param bytes - the signed structure in its canonical encoding; copied
  */
 export function signingInput(what: SigningDomain, bytes: Uint8Array): Uint8Array {
   let prefix = prefixes.get(what);
   if (prefix === undefined) {
-    if (!/^(?=.{1,32}$)[a-z]+(?:-[a-z]+)*$/.test(what)) throw new TypeError("not a signing domain");
+    if (!/^(?=.{1,32}$)[a-z]+(?:-[a-z]+)*$/.test(what))
+      throw new TypeError("unknown signing domain");
     prefix = utf8ToBytes(`healthledger/${what}/1\0`);
     prefixes.set(what, prefix);
   }
@@ -46,9 +50,9 @@ export function signingInput(what: SigningDomain, bytes: Uint8Array): Uint8Array
   return input;
 }
 
-/** Checks signatures of one algorithm, so that a bundle holds only the algorithms it names. */
+/** Checks signatures of one algorithm, so that a bundle contains only the algorithms it names. */
 export interface SignatureVerifier {
   readonly alg: SignatureAlg;
-  /** False on anything that is not a valid signature, malformed keys included. */
+  /** False for anything that is not a valid signature, including malformed keys. */
   verify(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean;
 }

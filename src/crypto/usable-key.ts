@@ -4,11 +4,11 @@ import { keyCache, type KeyCache } from "./key-cache.ts";
 import { decompressP256 } from "./p256-point.ts";
 
 /**
- * Whether bytes are a public key that something could ever be signed with or sealed to: a point of
- * the right curve in its one encoding, and not of small order. Pure arithmetic and slow, about a
- * tenth of a millisecond, so that naming keys pulls no curve library into a bundle; answers are kept.
+ * Whether bytes are a public key that can be verified with or sealed to: a point of the right curve
+ * in its one encoding, and not of small order. Pure arithmetic, so that naming keys pulls no curve
+ * library into a bundle; slow, about a tenth of a millisecond, so results are cached.
  *
- * Only for public keys: not in constant time.
+ * Not in constant time: use it for public keys only.
  *
  * @param alg - `Ed25519`, `ES256`, `X25519`, `P-256` or `X-Wing`
  * @param publicKey - borrowed
@@ -48,13 +48,13 @@ function judge(alg: string, publicKey: Uint8Array): boolean {
 const P = 0x7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffedn;
 const D = 0x52036cee2b6ffe738cc740797779e89800700a4d4141d8ab75eb4dca135978a3n;
 
-/** RFC 8032 §5.1.3: x² = (y² − 1) / (d y² + 1) has a root, and x = 0 goes without the sign bit. */
+/** RFC 8032 §5.1.3: x² = (y² − 1) / (d y² + 1) has a root, and x = 0 has no sign bit. */
 function isOnEdwards(point: Uint8Array): boolean {
   const y = littleEndian(point) & ((1n << 255n) - 1n);
   const square = (y * y) % P;
   const u = (square + P - 1n) % P;
   const v = (D * square + 1n) % P;
-  // u/v is a square exactly where u·v is; d is none, so that v is never zero.
+  // u/v is a square exactly when u·v is; d is not a square, so v is never zero.
   return u !== 0n && power((u * v) % P, (P - 1n) / 2n) === 1n;
 }
 

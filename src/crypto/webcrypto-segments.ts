@@ -1,12 +1,12 @@
 import { assertBytes } from "../bytes/guards.ts";
 import { segmentNonce } from "./segments.ts";
 
-/** Seals and opens the segments of one part somewhere else than on this thread. */
+/** Seals and opens the segments of one part off this thread. */
 export interface AsyncSegments {
   /**
-   * Seals one segment; its nonce is that of {@link SegmentCipher}.
+   * Seals one segment, with the nonce of {@link SegmentCipher}.
    *
-   * @param plaintext - borrowed until the call returns, not until it is answered
+   * @param plaintext - borrowed until the call returns, not until the promise settles
    * @returns ciphertext ‖ tag
    */
   seal(counter: number, final: boolean, plaintext: Uint8Array): Promise<Uint8Array>;
@@ -14,21 +14,21 @@ export interface AsyncSegments {
    * Opens one segment.
    *
    * @param sealed - borrowed until the call returns
-   * @returns the plaintext, or `undefined` when it is not this segment of this part
+   * @returns the plaintext, or `undefined` if the bytes are not this segment of this part
    */
   open(counter: number, final: boolean, sealed: Uint8Array): Promise<Uint8Array | undefined>;
 }
 
-/** Whether the engine has WebCrypto: browsers give it to pages from HTTPS and localhost only. */
+/** Whether the engine has WebCrypto: browsers offer it only to pages from HTTPS and localhost. */
 export function hasWebcrypto(): boolean {
   return (globalThis as { crypto?: Partial<Crypto> }).crypto?.subtle !== undefined;
 }
 
 /**
- * Segments under AES-256-GCM by WebCrypto, byte for byte those of {@link aesGcmSegments}.
+ * Makes segments under AES-256-GCM with WebCrypto, byte for byte those of {@link aesGcmSegments}.
  *
- * @param key - 32 bytes, of this part only; copied into a key that cannot be exported, so that the
- *   caller can wipe it as soon as this returns
+ * @param key - 32 bytes, used for this part only; copied into a non-extractable key, so the caller
+ *   may wipe it as soon as this function returns
  * @see W3C Web Cryptography: `encrypt`, `decrypt` and `importKey` copy their input before they return
  */
 export function webcryptoSegments(key: Uint8Array): AsyncSegments {
@@ -36,14 +36,14 @@ export function webcryptoSegments(key: Uint8Array): AsyncSegments {
   const { subtle } = globalThis.crypto;
   const usages: KeyUsage[] = ["encrypt", "decrypt"];
   const imported = subtle.importKey("raw", unshared(key), "AES-GCM", false, usages);
-  // It may be that nobody asks for it.
+  // No call may ever await this promise, so handle its rejection here.
   imported.catch(() => undefined);
   let ready: CryptoKey | undefined;
   void imported.then(
     (own) => (ready = own),
     () => undefined,
   );
-  /** Runs at once where it can: what is borrowed must be copied before the caller goes on. */
+  /** Runs synchronously if it can: borrowed bytes must be copied before the caller continues. */
   function withKey<T>(bytes: Uint8Array, run: (key: CryptoKey, own: BufferSource) => Promise<T>) {
     if (ready !== undefined) return run(ready, unshared(bytes));
     const copy = new Uint8Array(bytes);
@@ -73,7 +73,7 @@ export function webcryptoSegments(key: Uint8Array): AsyncSegments {
       try {
         return new Uint8Array(await opening);
       } catch (error) {
-        // What WebCrypto says of everything that does not authenticate.
+        // WebCrypto's error for every message that does not authenticate.
         if (error instanceof DOMException && error.name === "OperationError") return undefined;
         throw error;
       }
@@ -86,7 +86,7 @@ export async function webcryptoSha256(bytes: Uint8Array): Promise<Uint8Array> {
   return new Uint8Array(await globalThis.crypto.subtle.digest("SHA-256", unshared(bytes)));
 }
 
-// WebCrypto takes no shared memory.
+// WebCrypto does not accept shared memory.
 function unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes.buffer instanceof ArrayBuffer
     ? (bytes as Uint8Array<ArrayBuffer>)

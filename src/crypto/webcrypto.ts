@@ -8,13 +8,13 @@ import { toHex } from "../bytes/hex.ts";
 const importedKeys: KeyCache<CryptoKey> = /* @__PURE__ */ keyCache(1024);
 
 /**
- * Verifies a signature with WebCrypto by the same rule as the synchronous backends: where an
- * engine is laxer, the encodings are refused before it sees them.
+ * Verifies a signature with WebCrypto by the same rule as the synchronous backends: encodings that
+ * a laxer engine would accept are refused before the engine sees them.
  *
- * @param message - bytes that carry their domain, as `signingInput` gives them
+ * @param message - bytes that carry their domain, from `signingInput`
  * @param publicKey - 32 bytes for Ed25519, 33 (a compressed point) for ES256
- * @returns false on anything malformed
- * @throws {DOMException} `NotSupportedError` where the engine lacks the algorithm
+ * @returns false for anything malformed
+ * @throws {DOMException} `NotSupportedError` when the engine lacks the algorithm
  */
 export async function webcryptoVerify(
   alg: SignatureAlg,
@@ -38,7 +38,7 @@ export async function webcryptoVerify(
   );
 }
 
-/** What WebCrypto's `sign` and `verify` call an algorithm. */
+/** The algorithm parameter of WebCrypto's `sign` and `verify`. */
 export function webcryptoAlgorithm(alg: SignatureAlg): AlgorithmIdentifier | EcdsaParams {
   return alg === "Ed25519" ? { name: "Ed25519" } : { name: "ECDSA", hash: "SHA-256" };
 }
@@ -63,7 +63,7 @@ async function importKey(alg: SignatureAlg, publicKey: Uint8Array): Promise<Cryp
   return key;
 }
 
-// WebCrypto's types want bytes that cannot be shared memory.
+// WebCrypto's types require bytes that cannot be shared memory.
 function owned(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes.buffer instanceof ArrayBuffer
     ? (bytes as Uint8Array<ArrayBuffer>)

@@ -8,11 +8,11 @@ import type { Kem } from "./hpke-kem.ts";
 
 const ML_KEM_KEY = 1184;
 const ML_KEM_CIPHERTEXT = 1088;
-/** What sets its hash apart from every other: the draft's picture of an X-wing. */
+/** Domain label of X-Wing's hash: the draft's picture of an X-wing. */
 const LABEL = /* @__PURE__ */ Uint8Array.of(0x5c, 0x2e, 0x2f, 0x2f, 0x5e, 0x5c);
 
 /**
- * X-Wing, id 0x647a: X25519 and ML-KEM-768, of which it takes both to be broken. Private keys are
+ * X-Wing, id 0x647a: X25519 and ML-KEM-768 combined; an attacker must break both. Private keys are
  * 32-byte seeds; public keys and encapsulated keys are the ML-KEM part followed by the X25519 one.
  * An X25519 part of small order, which would contribute nothing, is refused.
  *
@@ -58,7 +58,7 @@ function createXWing(): Kem {
       if (enc.length !== ML_KEM_CIPHERTEXT + 32) return undefined;
       const expanded = expand(secret);
       const xCiphertext = enc.slice(ML_KEM_CIPHERTEXT);
-      // ML-KEM answers an altered ciphertext with a secret that nobody else has.
+      // ML-KEM answers an altered ciphertext with a secret that no other party has.
       const mlKemShared = ml_kem768.decapsulate(
         enc.subarray(0, ML_KEM_CIPHERTEXT),
         expanded.mlKemSecret,
@@ -102,7 +102,7 @@ function exchange(secret: Uint8Array, publicKey: Uint8Array): Uint8Array | undef
   }
 }
 
-// FIPS 203 §7.2 has the key checked: coefficients below q, in the one encoding.
+// FIPS 203 §7.2 requires the key check: coefficients below q, in the one encoding.
 function encapsulateMlKem(
   publicKey: Uint8Array,
   message: Uint8Array,

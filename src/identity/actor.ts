@@ -8,10 +8,12 @@ import type { SignatureAlg } from "../crypto/signing-input.ts";
 import { isUsableKey } from "../crypto/usable-key.ts";
 import { SignatureError } from "../errors.ts";
 
-/** The key that an actor's name was made from. */
+/** The key that an actor's did:key encodes. */
 export interface ActorKey {
   readonly alg: SignatureAlg;
-  /** 32 bytes for Ed25519, 33 (a compressed point) for ES256; shared, do not change it. */
+  /**
+   * 32 bytes for Ed25519, 33 (a compressed point) for ES256; shared: callers must not change it.
+   */
   readonly publicKey: Uint8Array;
 }
 
@@ -19,13 +21,13 @@ export interface ActorKey {
 const ED25519_CODE = /* @__PURE__ */ Uint8Array.of(0xed, 0x01);
 const P256_CODE = /* @__PURE__ */ Uint8Array.of(0x80, 0x24);
 const DID_KEY = "did:key:";
-// base58 takes time that grows with the square of the length, so the length is checked first.
+// base58 takes time quadratic in the length, so the length is checked first.
 const MAX_LENGTH = 64;
 
 const parsed: KeyCache<ActorKey> = /* @__PURE__ */ keyCache(1024);
 
 /**
- * Names a key everywhere but in an actor's own name: `SHA256(dag-cbor([alg, public key]))`.
+ * Id of a key, used everywhere except in an actor's did:key: `SHA256(dag-cbor([alg, public key]))`.
  *
  * @param alg - `Ed25519`, `ES256`, `X25519`, `P-256` or `X-Wing`
  * @returns 32 bytes
@@ -35,39 +37,39 @@ export function keyId(alg: string, publicKey: Uint8Array): Uint8Array {
 }
 
 /**
- * Writes the did:key of a signing key. It is a name only: which keys are in force is for the
- * ledger's state to say, never for the did.
+ * Writes the did:key of a signing key. It is only a name: the ledger's state, not the did,
+ * determines which keys are in force.
  *
- * @throws {SignatureError} `ERR_SIGNATURE_KEY` when no signature of the key could be accepted
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the key is not usable
  * @see W3C CCG did:key method
  */
 export function actorFromKey(alg: SignatureAlg, publicKey: Uint8Array): string {
   assertBytes(publicKey, "publicKey", alg === "ES256" ? 33 : 32);
-  if (!isUsableKey(alg, publicKey)) throw notActor("not a public key");
+  if (!isUsableKey(alg, publicKey)) throw notActor("the bytes are not a usable public key");
   const code = alg === "ES256" ? P256_CODE : ED25519_CODE;
   return DID_KEY + base58btc.encode(concatBytes(code, publicKey));
 }
 
 /**
- * Reads a did:key of an Ed25519 or P-256 key in its only canonical form.
+ * Reads a did:key of an Ed25519 or P-256 key in its one canonical form.
  *
- * @throws {SignatureError} `ERR_SIGNATURE_KEY` on anything else, document fragments included
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` on anything else, including document fragments
  */
 export function parseActor(did: string): ActorKey {
   const known = parsed.get(did);
   if (known !== undefined) return known;
   if (typeof did !== "string" || did.length > MAX_LENGTH || !did.startsWith(`${DID_KEY}z`)) {
-    throw notActor("not a did:key");
+    throw notActor("the text is not a did:key");
   }
   let bytes: Uint8Array;
   try {
     bytes = base58btc.decode(did.slice(DID_KEY.length));
   } catch (cause) {
-    throw notActor("not base58", cause);
+    throw notActor("the did:key is not base58", cause);
   }
   const key = readKey(bytes);
   if (key === undefined || actorFromKey(key.alg, key.publicKey) !== did) {
-    throw notActor("not the did:key of an Ed25519 or P-256 key");
+    throw notActor("the did:key is not that of an Ed25519 or P-256 key");
   }
   parsed.set(did, key);
   return key;

@@ -7,7 +7,7 @@ import { keyId } from "./actor.ts";
 export type { AgreementAlg };
 
 /**
- * Something that opens what was sealed to its key and never shows the private key: in memory, in a
+ * Opens messages sealed to its key without exposing the private key, which may be in memory, in a
  * file, in an HSM, a KMS or WebCrypto.
  */
 export interface KeyAgreement {
@@ -19,14 +19,15 @@ export interface KeyAgreement {
    * Opens a COSE_Encrypt0 message sealed to this key.
    *
    * @param message - the bytes of the message; borrowed
-   * @param externalAad - what the message is bound to; borrowed
-   * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` whatever does not fit, `ERR_ENVELOPE_UNSUPPORTED`
-   *   when the message names an algorithm that is not this key's; a device that fails, as it fails
+   * @param externalAad - data that the message is bound to; borrowed
+   * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` on any mismatch, `ERR_ENVELOPE_UNSUPPORTED` when
+   *   the message names an algorithm that is not this key's; errors of a device pass through
+   *   unchanged
    */
   unwrap(message: Uint8Array, externalAad: Uint8Array): Promise<Uint8Array>;
 }
 
-/** What {@link memoryAgreement} takes. */
+/** Options of {@link memoryAgreement}. */
 export interface MemoryAgreementOptions {
   readonly alg: AgreementAlg;
   /** The private key, 32 bytes: of X25519, a P-256 scalar, or the seed of X-Wing; copied. */
@@ -34,9 +35,9 @@ export interface MemoryAgreementOptions {
 }
 
 /**
- * Agrees on keys with a private key held in memory.
+ * Makes a key agreement from a private key held in memory.
  *
- * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the secret is no private key
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the secret is not a private key
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED`
  */
 export function memoryAgreement(options: MemoryAgreementOptions): KeyAgreement {
@@ -45,24 +46,24 @@ export function memoryAgreement(options: MemoryAgreementOptions): KeyAgreement {
   return borrowingAgreement(options.alg, options.secret.slice());
 }
 
-/** Agrees with a secret that stays its caller's: for stores, which wipe their keys on close. */
+/** Makes a key agreement that borrows its secret: for stores, which wipe their keys on close. */
 export function borrowingAgreement(alg: AgreementAlg, secret: Uint8Array): KeyAgreement {
   const { kem } = coseAlgorithm(alg).suite;
   if (!kem.isSecret(secret)) {
-    throw new SignatureError("ERR_SIGNATURE_KEY", `not a ${alg} private key`);
+    throw new SignatureError("ERR_SIGNATURE_KEY", `the secret is not a ${alg} private key`);
   }
   return createAgreement(alg, kem.publicKey(secret), async (ek) => kem.decapsulate(ek, secret));
 }
 
-/** What {@link agreementFromEcdh} takes. */
+/** Options of {@link agreementFromEcdh}. */
 export interface EcdhAgreementOptions {
   readonly alg: AgreementAlg;
-  /** As ledgers carry it: for P-256 the compressed point. */
+  /** The form that ledgers carry: for P-256 the compressed point. */
   readonly publicKey: Uint8Array;
   /**
-   * The Diffie-Hellman value of the private key and this public key, as PKCS #11 `C_DeriveKey`,
-   * a KMS or WebCrypto `deriveBits` give it: 32 bytes, for P-256 the x coordinate. Wiped after
-   * use.
+   * The Diffie-Hellman value of the private key and this public key, as PKCS #11 `C_DeriveKey`, a
+   * KMS or WebCrypto `deriveBits` returns it: 32 bytes, for P-256 the x coordinate. It is wiped
+   * after use.
    *
    * @param publicKey - the sender's ephemeral key, for P-256 the full point 04 ‖ x ‖ y; a copy
    */
@@ -70,9 +71,9 @@ export interface EcdhAgreementOptions {
 }
 
 /**
- * Agrees on keys with a device that only computes Diffie-Hellman values.
+ * Makes a key agreement from a device that only computes Diffie-Hellman values.
  *
- * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` for algorithms that are more than that
+ * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` for algorithms that need more than that
  */
 export function agreementFromEcdh(options: EcdhAgreementOptions): KeyAgreement {
   const { alg, ecdh } = options;
@@ -80,7 +81,7 @@ export function agreementFromEcdh(options: EcdhAgreementOptions): KeyAgreement {
   if (kem.fromDh === undefined) {
     throw new EnvelopeError(
       "ERR_ENVELOPE_UNSUPPORTED",
-      `${alg} is more than a Diffie-Hellman exchange`,
+      `${alg} is more than a Diffie-Hellman exchange; use agreementFromKem`,
     );
   }
   const { fromDh } = kem;
@@ -93,13 +94,13 @@ export function agreementFromEcdh(options: EcdhAgreementOptions): KeyAgreement {
   });
 }
 
-/** What {@link agreementFromKem} takes. */
+/** Options of {@link agreementFromKem}. */
 export interface KemAgreementOptions {
   readonly alg: AgreementAlg;
-  /** As ledgers carry it. */
+  /** The form that ledgers carry. */
   readonly publicKey: Uint8Array;
   /**
-   * The KEM's shared secret for this encapsulated key: 32 bytes. Wiped after use.
+   * The KEM's shared secret for this encapsulated key: 32 bytes. It is wiped after use.
    *
    * @param ek - a copy
    */
@@ -107,7 +108,8 @@ export interface KemAgreementOptions {
 }
 
 /**
- * Agrees on keys with a device that decapsulates by itself, as those do that hold X-Wing keys.
+ * Makes a key agreement from a device that decapsulates by itself, as devices that hold X-Wing keys
+ * do.
  *
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED`
  */
@@ -149,8 +151,8 @@ function createAgreement(
       try {
         shared = await decapsulate(cose.ek);
       } catch (error) {
-        // A device that refuses a malformed key answers like every other failure to decrypt; one
-        // that is out of reach says so.
+        // A device that refuses a malformed key yields the same error as every other failure to
+        // decrypt; the error of an unreachable device passes through.
         throw suite.kem.isEncapsulated(cose.ek) ? error : decryptFailed();
       }
       if (shared === undefined) throw decryptFailed();

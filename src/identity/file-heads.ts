@@ -3,22 +3,23 @@ import { dirname, resolve } from "node:path";
 import { codeOf, withLockedFile } from "./file-lock.ts";
 import { memoryError, sameValue, type SignedHeads } from "./signed-heads.ts";
 
-/** What {@link fileSignedHeads} takes. */
+/** Options of {@link fileSignedHeads}. */
 export interface FileSignedHeadsOptions {
-  /** Milliseconds to wait for another process that is writing. Default 10,000. */
+  /** Milliseconds to wait while another process writes. Default 10,000. */
   readonly lockTimeout?: number;
 }
 
-/** Longest file that is read. */
+/** Longest file accepted, in bytes. */
 const MAX_BYTES = 1_048_576;
 
 /**
- * A memory of signed heads in a file: for keys in an HSM or a KMS that one machine uses. Each value
- * is written to a new file, flushed, and put in place atomically; several processes of the machine
- * may share it. Keep it where the storage's backups do not reach: put back together with the
- * storage it remembers no more than that does.
+ * Makes a memory of signed heads in a file, for keys in an HSM or a KMS that one machine uses. Each
+ * value is written to a new file, flushed, and put in place atomically; several processes of the
+ * machine may share it. Keep the file out of the storage's backups: restored together with the
+ * storage, it knows no more than the storage does.
  *
- * @param path - the file, made when first written; beside it `<path>.lock` appears during a change
+ * @param path - the file, created on the first write; `<path>.lock` exists beside it during a
+ *   change
  * @throws {ChainError} `ERR_CHAIN_MEMORY`, by its calls, when the file cannot be read or written
  */
 export function fileSignedHeads(path: string, options: FileSignedHeadsOptions = {}): SignedHeads {
@@ -29,7 +30,7 @@ export function fileSignedHeads(path: string, options: FileSignedHeadsOptions = 
     read: () => readWhole(file),
     async keep(expected, next) {
       await mkdir(dirname(file), { recursive: true }).catch((cause: unknown) => {
-        throw memoryError("the folder of the signed heads cannot be made", cause);
+        throw memoryError("the folder of the file of signed heads could not be created", cause);
       });
       return withLockedFile(file, lockTimeout, names, async ({ replace }) => {
         if (!sameValue(await readWhole(file), expected)) return false;
@@ -53,6 +54,6 @@ async function readWhole(file: string): Promise<Uint8Array | undefined> {
   } catch (cause) {
     if (codeOf(cause) === "ENOENT") return undefined;
     if (codeOf(cause) === "ERR_CHAIN_MEMORY") throw cause;
-    throw memoryError("the file of signed heads cannot be read", cause);
+    throw memoryError("the file of signed heads could not be read", cause);
   }
 }

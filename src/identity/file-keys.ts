@@ -21,15 +21,18 @@ export { type FileShardKeys, fileShardKeys } from "./file-shards.ts";
 
 export type { PassphraseCost };
 
-/** What {@link fileKeys} takes. */
+/** Options of {@link fileKeys}. */
 export interface FileKeysOptions {
   /** At least one character or byte; strings are normalised to NFC. */
   readonly passphrase: string | Uint8Array;
-  /** Whether to make the file where there is none. Default false. */
+  /** Whether to create the file if it does not exist. Default false. */
   readonly create?: boolean;
-  /** scrypt cost of a new file. Default N = 2^17, r = 8, p = 1: 128 MiB, about half a second of a thread of its own. */
+  /**
+   * scrypt cost of a new file. Default N = 2^17, r = 8, p = 1: 128 MiB and about half a second on a
+   * thread of its own.
+   */
   readonly cost?: PassphraseCost;
-  /** Milliseconds to wait for another process that is writing. Default 10,000. */
+  /** Milliseconds to wait while another process writes. Default 10,000. */
   readonly lockTimeout?: number;
 }
 
@@ -40,12 +43,12 @@ const DEFAULT_COST: PassphraseCost = { N: 2 ** 17, r: 8, p: 1 };
  * Opens keys in a password-encrypted file (scrypt, ChaCha20-Poly1305). Each change is written to
  * a new file, flushed, and put in place atomically; several processes may change the same file.
  *
- * What the keys have signed is remembered in `<path>.heads` beside it. The two belong together:
- * whoever moves the keys to another machine moves both, and no two machines keep copies of them.
+ * The file `<path>.heads` beside it remembers what the keys have signed. The two belong together:
+ * to move the keys to another machine, move both, and never keep copies on two machines.
  *
- * @param path - the file; beside it `<path>.lock` appears during a change
+ * @param path - the file; `<path>.lock` exists beside it during a change
  * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when the file is missing (and `create` is not
- *   set), is no key file, was changed, or the passphrase is wrong
+ *   set), is not a key file or was altered, or when the passphrase is wrong
  */
 export async function fileKeys(path: string, options: FileKeysOptions): Promise<KeyStore> {
   const file = resolve(path);
@@ -56,11 +59,12 @@ export async function fileKeys(path: string, options: FileKeysOptions): Promise<
 
   let opened = await load(file, (c, salt) => deriveFileKey(passphrase, c, salt));
   if (opened === undefined) {
-    if (options.create !== true) throw keyStoreError("there is no key file at this path");
+    if (options.create !== true)
+      throw keyStoreError("there is no key file at this path; set `create` to make one");
     const fileKey = await deriveFileKey(passphrase, cost, randomBytes(32));
     await mkdir(dirname(file), { recursive: true });
     opened = await withLockedFile(file, lockTimeout, NAMES, async ({ replace }) => {
-      // Another process may have been first.
+      // Another process may have created it first.
       const present = await load(file, (c, salt) => deriveFileKey(passphrase, c, salt));
       if (present !== undefined) return present;
       await replace(sealKeyFile([], fileKey, randomBytes(32)));
@@ -76,7 +80,7 @@ export async function fileKeys(path: string, options: FileKeysOptions): Promise<
       withLockedFile(file, lockTimeout, NAMES, async ({ replace }) => {
         const current = await load(file, (c, salt) => {
           if (!isSame(fileKey, c, salt))
-            throw keyStoreError("another key file took the place of this");
+            throw keyStoreError("the key file was replaced by another one");
           return fileKey;
         });
         if (current === undefined) throw keyStoreError("the key file has disappeared");
@@ -100,12 +104,13 @@ async function load(
 ): Promise<Opened | undefined> {
   let bytes: Uint8Array;
   try {
-    if ((await stat(file)).size > MAX_KEY_FILE_BYTES) throw keyStoreError("not a key file");
+    if ((await stat(file)).size > MAX_KEY_FILE_BYTES)
+      throw keyStoreError("the file is not a key file");
     bytes = await readFile(file);
   } catch (cause) {
     if (codeOf(cause) === "ENOENT") return undefined;
     if (codeOf(cause) === "ERR_SIGNATURE_KEYSTORE") throw cause;
-    throw keyStoreError("the key file cannot be read", cause);
+    throw keyStoreError("the key file could not be read", cause);
   }
   const read = readKeyFile(new Uint8Array(bytes));
   const fileKey = await unlock(read.cost, read.salt);

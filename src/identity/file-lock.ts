@@ -6,25 +6,25 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { randomBytes } from "#crypto";
 import { toHex } from "../bytes/hex.ts";
 
-/** Makes the error to throw; `cause` is what the platform said. */
+/** Makes the error to throw; `cause` is the platform's error. */
 export type FileFailure = (message: string, cause?: unknown) => Error;
 
-/** What a change of a locked file does. */
+/** A locked file. */
 export interface LockedFile {
   /**
-   * Puts new bytes in the file's place, durably. A crash leaves the old file or the new one, never
-   * a part of either.
+   * Replaces the file's bytes durably. A crash leaves the old file or the new one, never a part of
+   * either.
    */
   replace(bytes: Uint8Array): Promise<void>;
 }
 
 /**
- * Changes a file while no other process does that uses the same lock. The lock of a process of
- * this machine that is gone is taken over.
+ * Changes a file while no other process that uses the same lock changes it. The lock left by a dead
+ * process of this machine is taken over.
  *
- * @param file - beside it `<file>.lock` appears meanwhile
+ * @param file - `<file>.lock` exists beside it during the change
  * @param timeoutMs - how long to wait for another process
- * @param name - what the file is called in messages: "the key file"
+ * @param name - name of the file in messages, such as "the key file"
  */
 export async function withLockedFile<Result>(
   file: string,
@@ -35,7 +35,7 @@ export async function withLockedFile<Result>(
   const lock = `${file}.lock`;
   const token = `${process.pid} ${hostname()} ${toHex(randomBytes(8))}\n`;
   const giveUpAt = performance.now() + timeoutMs;
-  while (!(await takeLock(lock, token, (cause) => fail(`${name} cannot be locked`, cause)))) {
+  while (!(await takeLock(lock, token, (cause) => fail(`${name} could not be locked`, cause)))) {
     if (performance.now() > giveUpAt) {
       throw fail(`${name} is locked by another process; see the .lock file beside it`);
     }
@@ -51,9 +51,9 @@ export async function withLockedFile<Result>(
           return !lost;
         });
       } catch (cause) {
-        throw fail(`${name} cannot be written`, cause);
+        throw fail(`${name} could not be written`, cause);
       }
-      if (lost) throw fail(`${name}'s lock was lost`);
+      if (lost) throw fail(`the lock of ${name} was lost`);
     },
   };
   try {
@@ -68,7 +68,10 @@ export function codeOf(error: unknown): unknown {
   return (error as { code?: unknown } | null)?.code;
 }
 
-/** Flushes an open file or folder. Not by `FileHandle.sync`, which file systems of package managers lack. */
+/**
+ * Flushes an open file or folder. Does not use `FileHandle.sync`, which the patched file systems of
+ * package managers lack.
+ */
 export function syncFile({ fd }: { readonly fd: number }): Promise<void> {
   return new Promise((resolve, reject) => {
     fsync(fd, (error) => {
@@ -105,7 +108,7 @@ async function replaceFile(
 }
 
 async function syncDirectory(path: string): Promise<void> {
-  // Windows opens no directories; there the rename itself is journalled.
+  // Windows does not open directories; there the rename itself is journalled.
   if (process.platform === "win32") return;
   const handle = await open(path, "r");
   try {
@@ -134,8 +137,8 @@ async function takeLock(
   }
 }
 
-// Removes the lock of a process of this machine that is gone. It is moved aside first, so that of
-// several waiters only one removes it, and put back should it be another's by then.
+// Removes the lock of a dead process of this machine. The lock is first moved aside, so that only
+// one of several waiters removes it, and is put back if it belongs to another process by then.
 async function breakDeadLock(lock: string): Promise<boolean> {
   const token = await readToken(lock);
   if (token === undefined) return true;

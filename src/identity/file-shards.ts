@@ -7,24 +7,25 @@ import { StorageError } from "../errors.ts";
 import { syncFile } from "./file-lock.ts";
 import type { ShardKeys } from "./shard-keys.ts";
 
-/** {@link ShardKeys} in a file, held by this process until it is closed. */
+/** {@link ShardKeys} in a file, locked by this process until closed. */
 export interface FileShardKeys extends ShardKeys {
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Longest file that is read. */
+/** Longest file accepted, in bytes. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
 /**
  * Keeps shard keys in a file of their own, which belongs on another disk or volume than the store,
- * and out of its backups. A replaced file is overwritten with zeros before its space is freed; what
- * a file system or an SSD keeps of it all the same is out of reach.
+ * and out of its backups. A replaced file is overwritten with zeros before its space is freed;
+ * copies that a file system or an SSD keeps of it nevertheless are out of reach.
  *
- * One process holds the file at a time; the lock of a process of this machine that is gone is
+ * Only one process holds the file at a time; the lock left by a dead process of this machine is
  * taken over.
  *
- * @throws {StorageError} `ERR_STORAGE_FAILED` when another process holds it, or it cannot be locked
+ * @throws {StorageError} `ERR_STORAGE_FAILED` when another process holds the file, or it cannot be
+ *   locked
  */
 export async function fileShardKeys(path: string): Promise<FileShardKeys> {
   const lock = `${path}.lock`;
@@ -72,7 +73,7 @@ export async function fileShardKeys(path: string): Promise<FileShardKeys> {
 
 async function replaceFile(path: string, secret: Uint8Array): Promise<void> {
   const fresh = `${path}.new`;
-  // Held open: after the renaming nothing else leads to the old bytes.
+  // Held open: after the rename nothing else leads to the old bytes.
   const old = await openOrAbsent(path, "r+");
   try {
     await wipeFile(fresh);
@@ -94,7 +95,7 @@ async function replaceFile(path: string, secret: Uint8Array): Promise<void> {
   }
 }
 
-/** What a process that was killed left of a replacement. */
+/** Wipes and removes the unfinished replacement that a killed process left. */
 async function wipeFile(path: string): Promise<void> {
   const file = await openOrAbsent(path, "r+");
   if (file === undefined) return;
@@ -112,7 +113,7 @@ async function zero(file: FileHandle): Promise<void> {
 }
 
 async function syncFolder(path: string): Promise<void> {
-  // Windows has no such thing.
+  // Windows cannot flush a directory.
   const folder = await open(path, "r").catch(() => undefined);
   try {
     if (folder !== undefined) await syncFile(folder).catch(() => undefined);
@@ -132,18 +133,19 @@ async function takeLock(lock: string, token: string): Promise<void> {
       }
       return;
     } catch (cause) {
-      if (codeOf(cause) !== "EEXIST") throw failed("the shard keys cannot be locked", cause);
+      if (codeOf(cause) !== "EEXIST") throw failed("the shard keys could not be locked", cause);
     }
     const held = await readText(lock);
     if (held === undefined) continue;
     const [pid, host] = held.trim().split(" ");
-    // Written a moment ago, or by a process that was killed in between; it is told by trying again.
+    // The lock is being written just now, or its writer was killed in between; trying again shows
+    // which.
     if (held === "" && tries < 50) {
       await new Promise((resolve) => setTimeout(resolve, 10));
       continue;
     }
     if (held !== "" && (host !== hostname() || isAlive(Number(pid)))) break;
-    // Moved aside first, so that of several that find it only one removes it.
+    // Moved aside first, so that only one of several finders removes it.
     const aside = `${lock}.${toHex(randomBytes(8))}`;
     try {
       await rename(lock, aside);
@@ -178,7 +180,7 @@ async function openOrAbsent(path: string, flags: string): Promise<FileHandle | u
     return await open(path, flags);
   } catch (cause) {
     if (codeOf(cause) === "ENOENT") return undefined;
-    throw failed("the shard keys cannot be read", cause);
+    throw failed("the shard keys could not be read", cause);
   }
 }
 

@@ -25,15 +25,15 @@ export interface PassphraseCost {
   readonly p: number;
 }
 
-/** What unlocks a key file: held while the file is open, so that scrypt runs once. */
+/** The key that unlocks a key file; held while the file is open, so that scrypt runs only once. */
 export interface FileKey {
   readonly cost: PassphraseCost;
   readonly salt: Uint8Array;
-  /** 32 bytes of scrypt. */
+  /** 32 bytes derived with scrypt. */
   readonly master: Uint8Array;
 }
 
-/** Longest key file that is read. */
+/** Longest key file accepted, in bytes. */
 export const MAX_KEY_FILE_BYTES = 1_048_576;
 const MAX_KEYS = 4096;
 const TYPE = "healthledger/keys";
@@ -48,7 +48,7 @@ interface Header {
   readonly nonce: Uint8Array;
 }
 
-/** Derives what unlocks a file. */
+/** Derives the key that unlocks a file. */
 export async function deriveFileKey(
   passphrase: Uint8Array,
   cost: PassphraseCost,
@@ -61,7 +61,7 @@ export async function deriveFileKey(
 /**
  * Writes a key file.
  *
- * @param nonce - 32 random bytes, new for each writing: they make the key of this writing
+ * @param nonce - 32 random bytes, fresh for each write: this write's key derives from them
  */
 export function sealKeyFile(
   keys: readonly StoredKey[],
@@ -89,16 +89,16 @@ export function sealKeyFile(
   }
 }
 
-/** A key file that was read, bounds checked, and not opened yet. */
+/** A key file that was read and whose bounds were checked, but which is not decrypted yet. */
 export interface ReadKeyFile {
-  /** What the file says about its passphrase. */
+  /** The cost that the file states for its passphrase. */
   readonly cost: PassphraseCost;
   readonly salt: Uint8Array;
   /**
-   * Opens it.
+   * Decrypts the keys.
    *
-   * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when the passphrase is wrong or the content was
-   *   changed
+   * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when the passphrase is wrong or the content
+   *   was altered
    */
   keysWith(fileKey: FileKey): readonly StoredKey[];
 }
@@ -106,7 +106,7 @@ export interface ReadKeyFile {
 /**
  * Reads a key file.
  *
- * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when the file is none
+ * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when the bytes are not a key file
  */
 export function readKeyFile(bytes: Uint8Array): ReadKeyFile {
   const { header, sealed } = readFile(bytes);
@@ -120,7 +120,7 @@ export function readKeyFile(bytes: Uint8Array): ReadKeyFile {
       const contentKey = contentKeyOf(fileKey, header.nonce);
       const plaintext = chachaOpen(contentKey, ZERO_NONCE, sealed, encode(fieldsOf(header)));
       contentKey.fill(0);
-      if (plaintext === undefined) throw keyStoreError("the key file is damaged or was changed");
+      if (plaintext === undefined) throw keyStoreError("the key file is damaged or was altered");
       try {
         return readKeys(plaintext);
       } finally {
@@ -131,7 +131,7 @@ export function readKeyFile(bytes: Uint8Array): ReadKeyFile {
 }
 
 /**
- * Checks that a cost is neither a toy nor a trap.
+ * Checks that a cost is neither too low to protect the file nor too high to compute.
  *
  * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE`
  */
@@ -170,7 +170,7 @@ function readFile(bytes: Uint8Array): { readonly header: Header; readonly sealed
     };
     sealed = expectBytes(file["sealed"], "sealed");
   } catch (cause) {
-    throw keyStoreError("not a key file", cause);
+    throw keyStoreError("the file is not a key file", cause);
   }
   assertCost(header.cost);
   return { header, sealed };
@@ -197,7 +197,7 @@ function readKeys(plaintext: Uint8Array): readonly StoredKey[] {
       return { use, alg, secret, actor, retired: fields["retired"] };
     });
   } catch (cause) {
-    throw keyStoreError("the key file holds something that this version cannot read", cause);
+    throw keyStoreError("the key file holds data that this version cannot read", cause);
   }
 }
 

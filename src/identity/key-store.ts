@@ -8,82 +8,84 @@ import { borrowingAgreement, type KeyAgreement } from "./agreement.ts";
 import { memorySignedHeads, type SignedHeads } from "./signed-heads.ts";
 import { borrowingSigner, type Signer } from "./signer.ts";
 
-/** What a signing key may be used for. */
+/** Uses of a signing key. */
 export type SigningUse = "sign" | "checkpoint" | "recovery";
 
-/** What is known of a key without its secret. */
+/** Description of a key, without its secret. */
 export interface KeyInfo {
   /** `keyId` of the public key. */
   readonly key: Uint8Array;
   readonly use: SigningUse | "agree";
   readonly alg: SignatureAlg | AgreementAlg;
   readonly publicKey: Uint8Array;
-  /** The actor that the key serves; `undefined` when the store has no actor yet. */
+  /** The actor that the key belongs to; `undefined` while the store has no actor. */
   readonly actor: string | undefined;
   readonly retired: boolean;
 }
 
-/** What {@link KeyStore.generate} takes. */
+/** Options of {@link KeyStore.generate}. */
 export interface GenerateOptions {
   readonly use: SigningUse | "agree";
   /** Default Ed25519, for `agree` X25519. */
   readonly alg?: SignatureAlg | AgreementAlg;
-  /** Default the actor of the store's first signing key, else the did:key of the new key. */
+  /** Default: the actor of the store's first signing key, or else the did:key of the new key. */
   readonly actor?: string;
 }
 
-/** What {@link KeyStore.add} takes. */
+/** Options of {@link KeyStore.add}. */
 export interface AddOptions extends GenerateOptions {
   /** The private key, 32 bytes; copied. */
   readonly secret: Uint8Array;
 }
 
 /**
- * Several keys of one party. Private keys go in and never come out: what a store gives is
- * something that signs or opens.
+ * The keys of one party. Private keys go in and never come out: a store returns objects that sign
+ * or open.
  */
 export interface KeyStore {
   /**
-   * Remembers what the keys have signed; `fileKeys` and `memoryKeys` bring their own. Whoever opens
-   * a ledger with a store that has none names one there.
+   * Remembers what the keys have signed; `fileKeys` and `memoryKeys` provide one. To open a ledger
+   * with a store that has none, pass one to `openLedger`.
    */
   readonly signedHeads?: SignedHeads;
   /** All keys, oldest first, retired ones included. */
   list(): readonly KeyInfo[];
   /**
-   * The key of this id, or the newest one in use for a purpose. Retired keys sign no more.
+   * Returns the signer of the key with this id, or of the newest key in use for a purpose. Retired
+   * keys do not sign.
    *
    * @param which - a purpose (default `"sign"`) or the id of a key
    * @param actor - only keys of this actor
-   * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when there is none
+   * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when there is no such key
    */
   signer(which?: SigningUse | Uint8Array, actor?: string): Signer;
   /**
-   * The agreement key of this id, retired or not, or the newest one in use.
+   * Returns the agreement key with this id, retired or not, or the newest one in use.
    *
-   * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when there is none
+   * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when there is no such key
    */
   agreement(key?: Uint8Array): KeyAgreement;
-  /** Makes a key and keeps it, durably before the promise resolves. */
+  /** Generates a key and stores it durably before the promise resolves. */
   generate(options: GenerateOptions): Promise<KeyInfo>;
   /**
-   * Takes over an existing private key.
+   * Adds an existing private key.
    *
-   * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when the store holds it already
+   * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when the store already holds it
    */
   add(options: AddOptions): Promise<KeyInfo>;
   /**
-   * Stops a key from signing. Agreement keys still open what was sealed to them.
+   * Retires a key, which then no longer signs. A retired agreement key still opens what was sealed
+   * to it.
    *
    * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when the store does not hold it
    */
   retire(key: Uint8Array): Promise<void>;
-  /** Forgets the private keys; signers that the store gave away work no more. */
+  /** Wipes the private keys; signers that the store has returned stop working. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** One key as stores keep it. */
+/** A key as stores keep it. */
 export interface StoredKey {
   readonly use: SigningUse | "agree";
   readonly alg: SignatureAlg | AgreementAlg;
@@ -92,10 +94,16 @@ export interface StoredKey {
   readonly retired: boolean;
 }
 
-/** A change to a list of keys; a function, so that it can be applied to what others wrote since. */
+/**
+ * A change to a list of keys; a function, so that it can be applied to the list that other
+ * processes have written since.
+ */
 export type KeyChange = (keys: readonly StoredKey[]) => readonly StoredKey[];
 
-/** Keys in memory only, and what they signed too, for tests and for short-lived processes. */
+/**
+ * Makes a key store in memory, with a memory of signed heads in memory too, for tests and
+ * short-lived processes.
+ */
 export function memoryKeys(): KeyStore {
   return keyStore(
     [],
@@ -106,10 +114,11 @@ export function memoryKeys(): KeyStore {
 }
 
 /**
- * A key store over a list of keys and a way to change it durably.
+ * Makes a key store over a list of keys and a function that changes it durably.
  *
- * @param initial - its arrays are taken over, and wiped on close
- * @param commit - applies a change to the newest durable list and returns what is durable now
+ * @param initial - the store takes over its arrays, and wipes them on close
+ * @param commit - applies a change to the newest durable list and returns the list that is durable
+ *   then
  */
 export function keyStore(
   initial: readonly StoredKey[],
@@ -132,7 +141,7 @@ export function keyStore(
         change,
         held.map(({ stored }) => stored),
       );
-      // A key that is already held keeps its array, which signers given away still use.
+      // A key that is already held keeps its array, because signers already returned still use it.
       held = keys.map((stored) => {
         const known = held.find((one) => equalBytes(one.stored.secret, stored.secret));
         return describe(known === undefined ? stored : { ...stored, secret: known.stored.secret });
@@ -151,7 +160,7 @@ export function keyStore(
     const { info } = describe({ use, alg, secret, actor, retired: false });
     await apply((keys) => {
       if (keys.some((one) => equalBytes(describe(one).info.key, info.key))) {
-        throw keyStoreError("the key store holds this key already");
+        throw keyStoreError("the key store already holds this key");
       }
       const first = keys.find((one) => one.use === "sign" && one.actor !== undefined);
       const named = actor ?? first?.actor ?? (use === "sign" ? info.actor : undefined);
@@ -175,7 +184,7 @@ export function keyStore(
           (actor === undefined || info.actor === actor) &&
           (typeof which === "string" ? info.use === which : equalBytes(info.key, which)),
       );
-      if (found === undefined) throw keyStoreError("no such signing key in use");
+      if (found === undefined) throw keyStoreError("the key store has no such signing key in use");
       const inner = signerOf(found.stored);
       return {
         ...inner,
@@ -193,7 +202,7 @@ export function keyStore(
         ({ info }) =>
           info.use === "agree" && (key === undefined ? !info.retired : equalBytes(info.key, key)),
       );
-      if (found === undefined) throw keyStoreError("no such agreement key");
+      if (found === undefined) throw keyStoreError("the key store has no such agreement key");
       const inner = agreementOf(found.stored);
       return {
         ...inner,
@@ -238,7 +247,7 @@ export function keyStore(
   return store;
 }
 
-/** An error of a key store. */
+/** Makes an error of a key store. */
 export function keyStoreError(message: string, cause?: unknown): SignatureError {
   const options = cause === undefined ? undefined : { cause };
   return new SignatureError("ERR_SIGNATURE_KEYSTORE", message, options);
@@ -253,12 +262,15 @@ export function assertUsable(use: string, alg: string): void {
   const algs: Readonly<Record<string, readonly string[]>> = {
     sign: ["Ed25519", "ES256"],
     recovery: ["Ed25519", "ES256"],
-    // Signed notes know no other kind that existing witnesses read.
+    // Existing witnesses read no other algorithm in signed notes.
     checkpoint: ["Ed25519"],
     agree: ["X25519", "P-256", "X-Wing"],
   };
   if (!Object.hasOwn(algs, use) || !algs[use]!.includes(alg)) {
-    throw new SignatureError("ERR_SIGNATURE_ALGORITHM", "no key of this algorithm for this use");
+    throw new SignatureError(
+      "ERR_SIGNATURE_ALGORITHM",
+      "a key of this algorithm cannot serve this use",
+    );
   }
 }
 

@@ -1,24 +1,24 @@
 /**
- * Where a custodian keeps the keys that its vault's values are sealed under, apart from the store
- * that holds the values. When data are erased these keys are replaced, so that a copy of the store
- * that was made before holds nothing that the custodian's keys still open.
+ * Keeps the keys that seal the values of a custodian's vault, apart from the store that holds the
+ * values. Each erasure replaces these keys, so that an earlier copy of the store holds no erased
+ * value that the custodian's keys still open.
  *
- * They are one small secret, about 128 KiB, that changes with every erasure. Whoever keeps an old
- * version of it keeps what was erased since; whoever loses the newest loses the vault.
+ * They are one small secret, about 128 KiB, that changes with every erasure. An old version of it
+ * still opens data erased since then; without the newest version the vault is lost.
  */
 export interface ShardKeys {
-  /** The secret as it was last replaced, to be owned by the caller; `undefined` before that. */
+  /** The secret as last written; the caller owns it. `undefined` if it was never written. */
   load(): Promise<Uint8Array | undefined>;
   /**
-   * Replaces the secret, at once or not at all. Resolves when the new one is durable and the old
-   * one can be had no more.
+   * Replaces the secret atomically. Must not resolve before the new secret is durable and the old
+   * one is no longer retrievable.
    *
    * @param secret - borrowed
    */
   replace(secret: Uint8Array): Promise<void>;
 }
 
-/** Shard keys in memory, for tests: with them goes what the vault holds. */
+/** Shard keys in memory, for tests: when they are lost, so is the content of the vault. */
 export function memoryShardKeys(): ShardKeys {
   let held: Uint8Array | undefined;
   return {

@@ -15,34 +15,35 @@ import {
 import { ChainError, EncodingError } from "../errors.ts";
 
 /**
- * Durable memory of what a party's keys have committed themselves to, kept where the keys are and
- * not in the ledger's storage: a storage that is put back to an older copy forgets what was signed
- * since, and a signer that forgets signs two histories.
+ * Durable memory of the heads that a party's keys have signed, kept with the keys and not in the
+ * ledger's storage. A storage restored from an older copy forgets what was signed since, and a
+ * signer that forgets may sign two histories.
  *
- * It holds one value, at most 1 MiB, whose content is the library's. Processes and machines that
- * share a key must share its memory.
+ * It holds one value of at most 1 MiB, whose content is internal to this library. Processes and
+ * machines that share a key must share its memory.
  */
 export interface SignedHeads {
-  /** The value that was kept last, to be owned by the caller; `undefined` before the first. */
+  /** The newest value; the caller owns it. `undefined` before the first. */
   read(): Promise<Uint8Array | undefined>;
   /**
-   * Replaces the value if it is still the expected one, in one step. Resolves to `true` only when
-   * the new value is durable, to `false` when the value is another by now.
+   * Replaces the value atomically if it still is the expected one. Must resolve to `true` only once
+   * the new value is durable, and to `false` if the value has changed.
    *
-   * @param expected - bytes of the value as it was read; `undefined` when there was none; borrowed
+   * @param expected - bytes of the value as it was read; `undefined` if there was no value;
+   *   borrowed
    * @param next - borrowed
    */
   keep(expected: Uint8Array | undefined, next: Uint8Array): Promise<boolean>;
 }
 
-/** What a signer of checkpoints has committed itself to. */
+/** A tree head that a signer of checkpoints has committed itself to. */
 export interface SignedHead {
   readonly size: number;
   /** 32 bytes. */
   readonly root: Uint8Array;
 }
 
-/** What a head was signed as. */
+/** Kind of signature over a head. */
 export type HeadUse = "checkpoint" | "cosignature";
 
 /** A head that one key signed. */
@@ -52,29 +53,36 @@ export interface KeptHead extends SignedHead {
   readonly use: HeadUse;
 }
 
-/** What the memory holds of one ledger. */
+/** The content of a memory for one ledger. */
 export interface KeptLedger {
   readonly ledger: CID;
   readonly heads: readonly KeptHead[];
-  /** How often each member's index was changed in what cannot be built again from the ledger. */
+  /**
+   * For each member's index, the number of changes to data that cannot be rebuilt from the ledger.
+   */
   readonly index: readonly { readonly member: string; readonly n: number }[];
 }
 
-/** What the memory of signed heads holds of one ledger, read and written. */
+/** Reads and writes the memory of signed heads for one ledger. */
 export interface LedgerMemory {
-  /** Whether there is a memory beside the storage; without one nothing is kept and nothing found. */
+  /**
+   * Whether there is a memory outside the storage; without one, nothing is kept and nothing found.
+   */
   readonly isKept: boolean;
-  /** All that is kept of this ledger. */
+  /** Everything kept for this ledger. */
   read(): Promise<Omit<KeptLedger, "ledger">>;
   /**
-   * Keeps a head in the place of the one that was read; `false` when that is another by now.
+   * Replaces the head that was read by a new one; `false` if the head has changed since.
    *
-   * @throws {RangeError} when it is smaller than the one it replaces
+   * @throws {RangeError} when the new head is smaller than the one it replaces
    */
   keepHead(expected: KeptHead | undefined, next: KeptHead): Promise<boolean>;
-  /** The counter of a member's index; `undefined` when none was noted. */
+  /** The counter of a member's index; `undefined` if it was never noted. */
   index(member: string): Promise<number | undefined>;
-  /** Notes the counter of a member's index, durably. A smaller one than is noted changes nothing. */
+  /**
+   * Notes the counter of a member's index durably. A counter smaller than the noted one changes
+   * nothing.
+   */
   noteIndex(member: string, n: number): Promise<void>;
 }
 
@@ -84,9 +92,9 @@ const MAX_HEADS = 4096;
 const TRIES = 256;
 
 /**
- * Opens what the memory of signed heads holds of one ledger.
+ * Opens the memory of signed heads for one ledger.
  *
- * @param signedHeads - `"store"` for none but the ledger's own storage
+ * @param signedHeads - `"store"` to keep no memory outside the ledger's own storage
  * @throws {ChainError} `ERR_CHAIN_MEMORY`, by every call, when the memory is damaged
  */
 export function memoryOf(signedHeads: SignedHeads | "store", ledger: CID): LedgerMemory {
@@ -105,7 +113,10 @@ export function memoryOf(signedHeads: SignedHeads | "store", ledger: CID): Ledge
   const ofLedger = (all: readonly KeptLedger[]): Omit<KeptLedger, "ledger"> =>
     all.find((one) => one.ledger.equals(ledger)) ?? NOTHING;
 
-  /** Applies a change until nobody else changed the value meanwhile; `undefined` leaves it. */
+  /**
+   * Retries a change until no other process changes the value meanwhile; a change that returns
+   * `undefined` leaves it.
+   */
   async function change(
     next: (kept: Omit<KeptLedger, "ledger">) => Omit<KeptLedger, "ledger"> | undefined,
   ): Promise<boolean> {
@@ -118,10 +129,10 @@ export function memoryOf(signedHeads: SignedHeads | "store", ledger: CID): Ledge
       const kept = await memory.keep(bytes, encodeSignedHeads([...others, { ledger, ...changed }]));
       if (kept) return true;
     }
-    throw memoryError("the memory of signed heads is always changed by others");
+    throw memoryError("other processes kept changing the memory of signed heads");
   }
 
-  /** One change at a time: a process must not race itself. */
+  /** Runs one change at a time, so that a process does not race itself. */
   function inTurn(next: Parameters<typeof change>[0]): Promise<boolean> {
     const mine = queue.then(() => change(next));
     queue = mine.catch(() => undefined);
@@ -138,7 +149,7 @@ export function memoryOf(signedHeads: SignedHeads | "store", ledger: CID): Ledge
     read,
     keepHead(expected, next) {
       if (expected !== undefined && expected.size > next.size) {
-        throw new RangeError("a signed head never shrinks");
+        throw new RangeError("a signed head must not shrink");
       }
       return inTurn(({ heads, index }) => {
         const isIts = (one: KeptHead): boolean =>
@@ -160,7 +171,7 @@ export function memoryOf(signedHeads: SignedHeads | "store", ledger: CID): Ledge
   };
 }
 
-/** A memory of signed heads that ends with the process, for tests and for keys in memory. */
+/** Makes a memory of signed heads that ends with the process, for tests and for keys in memory. */
 export function memorySignedHeads(): SignedHeads {
   let held: Uint8Array | undefined;
   return {
@@ -173,12 +184,12 @@ export function memorySignedHeads(): SignedHeads {
   };
 }
 
-/** Whether two values of a memory, either of which may be absent, are the same. */
+/** Whether two values of a memory are the same; either may be absent. */
 export function sameValue(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
   return a === undefined || b === undefined ? a === b : equalBytes(a, b);
 }
 
-/** Writes the value that a memory of signed heads keeps. */
+/** Encodes the value of a memory of signed heads. */
 export function encodeSignedHeads(ledgers: readonly KeptLedger[]): Uint8Array {
   const list = ledgers.map(({ ledger, heads, index }) => ({
     ledger,
@@ -191,9 +202,9 @@ export function encodeSignedHeads(ledgers: readonly KeptLedger[]): Uint8Array {
 }
 
 /**
- * Reads the value that a memory of signed heads keeps.
+ * Decodes the value of a memory of signed heads.
  *
- * @throws {ChainError} `ERR_CHAIN_MEMORY` when it is not one
+ * @throws {ChainError} `ERR_CHAIN_MEMORY` when the bytes are not such a value
  */
 export function decodeSignedHeads(bytes: Uint8Array): KeptLedger[] {
   try {
@@ -211,7 +222,7 @@ export function decodeSignedHeads(bytes: Uint8Array): KeptLedger[] {
   }
 }
 
-/** An error of the memory of signed heads. */
+/** Makes an error of the memory of signed heads. */
 export function memoryError(message: string, cause?: unknown): ChainError {
   return new ChainError("ERR_CHAIN_MEMORY", message, cause === undefined ? undefined : { cause });
 }

@@ -6,11 +6,14 @@ import { SignatureError } from "../errors.ts";
 import { actorFromKey, keyId } from "./actor.ts";
 
 /**
- * Something that signs for an actor and never shows the private key: in memory, in a file, in an
+ * Signs for an actor without exposing the private key, which may be in memory, in a file, in an
  * HSM, a KMS or WebCrypto.
  */
 export interface Signer {
-  /** The did:key this key signs for; that of the actor's first key, not always of this one. */
+  /**
+   * The did:key of the actor that this key signs for. It encodes the actor's first key, which need
+   * not be this one.
+   */
   readonly actor: string;
   /** {@link keyId} of the public key. */
   readonly key: Uint8Array;
@@ -21,16 +24,17 @@ export interface Signer {
    * Signs bytes that already carry their domain.
    *
    * @param bytes - borrowed
-   * @returns 64 bytes; for ES256 raw r ‖ s, in which s may be high
+   * @returns 64 bytes; for ES256 raw r ‖ s, where s may be high
    */
   sign(bytes: Uint8Array): Promise<Uint8Array>;
 }
 
 /**
- * Signs a structure, and brings what the signer gives into the one form that verifies.
+ * Signs a structure, and normalises the signature to the one form that verifies.
  *
  * @returns 64 bytes; ES256 with low s
- * @throws {SignatureError} `ERR_SIGNATURE_INVALID` when the signer gives something of another length
+ * @throws {SignatureError} `ERR_SIGNATURE_INVALID` when the signer returns a signature of another
+ *   length
  */
 export async function signWith(
   signer: Signer,
@@ -39,13 +43,16 @@ export async function signWith(
 ): Promise<Uint8Array> {
   const signature = await signer.sign(signingInput(what, bytes));
   if (!(signature instanceof Uint8Array) || signature.length !== 64) {
-    throw new SignatureError("ERR_SIGNATURE_INVALID", "the signer gave no 64-byte signature");
+    throw new SignatureError(
+      "ERR_SIGNATURE_INVALID",
+      "the signer did not return a 64-byte signature",
+    );
   }
   return signer.alg === "ES256" ? toLowS(signature) : signature;
 }
 
 /**
- * Signs what shows that an announced key is held by who announces it.
+ * Proves possession of an announced key: signs with it.
  *
  * @param input - the bytes that the structure announcing the key defines
  */
@@ -53,19 +60,19 @@ export function provePossession(signer: Signer, input: Uint8Array): Promise<Uint
   return signWith(signer, "possession", input);
 }
 
-/** What {@link memorySigner} takes. */
+/** Options of {@link memorySigner}. */
 export interface MemorySignerOptions {
   readonly alg: SignatureAlg;
   /** The 32-byte Ed25519 seed or P-256 scalar; copied. */
   readonly secret: Uint8Array;
-  /** The actor's name, when this is not the key it was made from. */
+  /** The actor's did:key, if it does not encode this key. */
   readonly actor?: string;
 }
 
 /**
- * Signs with a key held in memory.
+ * Makes a signer from a key held in memory.
  *
- * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the secret is no key
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the secret is not a key
  */
 export function memorySigner(options: MemorySignerOptions): Signer {
   assertBytes(options.secret, "secret", 32);
@@ -76,15 +83,15 @@ export function memorySigner(options: MemorySignerOptions): Signer {
 export interface GenerateSignerOptions {
   /** Default Ed25519. */
   readonly alg?: SignatureAlg;
-  /** The actor's name, when this is not the key it was made from. */
+  /** The actor's did:key, if it does not encode this key. */
   readonly actor?: string;
   /** Random bytes of a length. Default: the platform's. */
   readonly random?: (length: number) => Uint8Array;
 }
 
 /**
- * Makes a fresh signing key that lives in memory only and is gone with the process: for a patient's
- * key in a test, or a short-lived one. Keys that must last belong into a key store.
+ * Makes a fresh signing key that exists only in memory and ends with the process: for a patient's
+ * key in a test, or a short-lived key. Keys that must last belong in a key store.
  *
  * @throws {SignatureError} `ERR_SIGNATURE_ALGORITHM` for an unknown algorithm
  */
@@ -93,7 +100,7 @@ export function generateSigner(options: GenerateSignerOptions = {}): Signer {
   return memorySigner({ alg, secret: random(32), ...(actor === undefined ? {} : { actor }) });
 }
 
-/** Signs with a secret that stays its caller's: for stores, which wipe their keys on close. */
+/** Makes a signer that borrows its secret: for stores, which wipe their keys on close. */
 export function borrowingSigner(
   alg: SignatureAlg,
   secret: Uint8Array,

@@ -6,7 +6,7 @@ import { actorFromKey, keyId } from "./actor.ts";
 import type { Signer } from "./signer.ts";
 
 /**
- * A `CryptoKey` of WebCrypto, as the DOM's types and those of Node.js both have it: neither need be
+ * A `CryptoKey` of WebCrypto, as both the DOM's and Node.js's types define it; neither need be
  * installed.
  */
 export interface WebCryptoKey {
@@ -22,24 +22,27 @@ export interface WebCryptoKeyPair {
   readonly publicKey: WebCryptoKey;
 }
 
-/** What {@link webcryptoSigner} takes. */
+/** Options of {@link webcryptoSigner}. */
 export interface WebcryptoSignerOptions {
   /** A pair for Ed25519, or for ECDSA on P-256. The private key may be non-extractable. */
   readonly keyPair: WebCryptoKeyPair;
-  /** The actor's name, when this is not the key it was made from. */
+  /** The actor's did:key, if it does not encode this key. */
   readonly actor?: string;
 }
 
 /**
- * Signs with a WebCrypto key, which can be one that no script can read, kept in IndexedDB.
+ * Makes a signer from a WebCrypto key, which may be non-extractable and kept in IndexedDB.
  *
- * @throws {SignatureError} `ERR_SIGNATURE_ALGORITHM` when the keys are for something else
+ * @throws {SignatureError} `ERR_SIGNATURE_ALGORITHM` when the keys are of another algorithm
  */
 export async function webcryptoSigner(options: WebcryptoSignerOptions): Promise<Signer> {
   const { privateKey, publicKey: publicCryptoKey } = options.keyPair as CryptoKeyPair;
   const alg = algorithmOf(publicCryptoKey);
   if (alg === undefined || algorithmOf(privateKey) !== alg) {
-    throw new SignatureError("ERR_SIGNATURE_ALGORITHM", "neither Ed25519 nor ECDSA on P-256 keys");
+    throw new SignatureError(
+      "ERR_SIGNATURE_ALGORITHM",
+      "the keys are neither Ed25519 nor ECDSA P-256 keys",
+    );
   }
   const raw = new Uint8Array(await globalThis.crypto.subtle.exportKey("raw", publicCryptoKey));
   const publicKey = alg === "ES256" ? compressP256(raw) : raw;

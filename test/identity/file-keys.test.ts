@@ -78,22 +78,28 @@ describe("fileKeys", () => {
       await writeFile(path, content);
       return fileKeys(path, options);
     };
-    await expect(attempt(utf8ToBytes("not cbor"))).rejects.toMatchObject(refused("not a key file"));
-    await expect(attempt(new Uint8Array(0))).rejects.toMatchObject(refused("not a key file"));
-    await expect(attempt(new Uint8Array(2_000_000))).rejects.toMatchObject(
-      refused("not a key file"),
+    await expect(attempt(utf8ToBytes("not cbor"))).rejects.toMatchObject(
+      refused("the file is not a key file"),
     );
-    await expect(attempt(good.subarray(0, -1))).rejects.toMatchObject(refused("not a key file"));
+    await expect(attempt(new Uint8Array(0))).rejects.toMatchObject(
+      refused("the file is not a key file"),
+    );
+    await expect(attempt(new Uint8Array(2_000_000))).rejects.toMatchObject(
+      refused("the file is not a key file"),
+    );
+    await expect(attempt(good.subarray(0, -1))).rejects.toMatchObject(
+      refused("the file is not a key file"),
+    );
     const file = decode(new Uint8Array(good)) as Record<string, Uint8Array>;
     for (const field of ["nonce", "sealed"]) {
       const changed = file[field]!.slice();
       changed[0]! ^= 1;
       await expect(attempt(encode({ ...file, [field]: changed }))).rejects.toMatchObject(
-        refused("damaged or was changed"),
+        refused("damaged or was altered"),
       );
     }
     await expect(attempt(encode({ ...file, v: 2 }))).rejects.toMatchObject(
-      refused("not a key file"),
+      refused("the file is not a key file"),
     );
     await (await attempt(good)).close();
   });
@@ -179,7 +185,7 @@ describe("fileKeys", () => {
     await expect(keys.generate({ use: "sign" })).rejects.toMatchObject(refused("disappeared"));
     await (await fileKeys(path, options)).close();
     await expect(keys.generate({ use: "sign" })).rejects.toMatchObject(
-      refused("another key file took the place"),
+      refused("the key file was replaced by another one"),
     );
     expect(keys.list()).toEqual([]);
     await keys.close();

@@ -12,7 +12,7 @@ export interface Block {
   readonly transactions: readonly TransactionWithEntries[];
 }
 
-/** Most bytes that CBOR puts before a byte string of less than 4 GiB, and room to spare. */
+/** Upper bound on the bytes that CBOR puts before a byte string of less than 4 GiB. */
 const HEAD_BYTES = 9;
 
 /** Writes a block as canonical bytes. */
@@ -28,10 +28,10 @@ export function encodeBlock(block: Block): Uint8Array {
 }
 
 /**
- * Reads a block's outer form; its header, transactions and entries stay bytes.
+ * Decodes a block's outer structure; its header, transactions and entries remain bytes.
  *
- * @param bytes - borrowed: the byte arrays returned are views of it
- * @throws {EncodingError} when it is not the canonical form of a block
+ * @param bytes - borrowed: the returned byte arrays are views of it
+ * @throws {EncodingError} when the bytes are not the canonical form of a block
  */
 export function decodeBlock(bytes: Uint8Array): Block {
   const map = expectMap(

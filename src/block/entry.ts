@@ -20,7 +20,7 @@ import { MAX_APPROVALS, MAX_ENTRY_BYTES, MAX_TIME } from "./limits.ts";
 import { expectMemberChanges, type MemberChange } from "./member.ts";
 import { expectPolicyChange, POLICY_FIELDS, type LedgerPolicy } from "./policy.ts";
 
-/** The classes of what can be erased, each with its own retention. */
+/** Classes of erasable data, each with its own retention period. */
 export type ErasureClass = "clinical" | "directive" | "audit";
 export const ERASURE_CLASSES: readonly ErasureClass[] = ["clinical", "directive", "audit"];
 
@@ -30,7 +30,7 @@ interface Common {
   readonly salt: Uint8Array;
 }
 
-/** A fact about one person: the tag and the sealed body, nothing else. */
+/** A fact about one person: only the tag and the sealed body. */
 export interface SubjectEntry extends Common {
   readonly kind: "record" | "consent" | "access";
   readonly subject: Uint8Array;
@@ -62,7 +62,7 @@ export interface KeyEntry extends Common {
   readonly proof?: Uint8Array;
   /** Members' approvals, for a recovery without the recovery key. */
   readonly approvals?: readonly Approval[];
-  /** First height at which the replaced keys are no longer to be believed. */
+  /** First height from which signatures by the replaced keys are not believed. */
   readonly compromisedSince?: number;
 }
 
@@ -87,8 +87,8 @@ export interface MemberEntry extends Common {
 /** A change of the policy, by threshold. */
 export type PolicyChanges = Partial<LedgerPolicy> & {
   /**
-   * The block whose only entry this is may be earlier than the one below it, down to this time: by
-   * which members set right what a wrong clock did.
+   * A block that holds only this entry may be earlier than the block before it, down to this time.
+   * Members use this to repair the effect of a wrong clock.
    */
   readonly clock?: number;
 };
@@ -101,7 +101,9 @@ export interface PolicyEntry extends Common {
   readonly approvals: readonly Approval[];
 }
 
-/** An entry of a kind that the ledger's policy registers; its rule judges the fields. */
+/**
+ * An entry of a kind that the ledger's policy registers; the rule of the kind checks its fields.
+ */
 export interface CustomEntry extends Common {
   readonly kind: string;
   readonly fields: Fields;
@@ -125,9 +127,9 @@ export function encodeEntry(entry: Entry): Uint8Array {
 }
 
 /**
- * Reads an entry of a closed schema: no field that its kind does not have.
+ * Decodes an entry. The schema is closed: a field that the kind does not define is refused.
  *
- * @throws {EncodingError} when it is not the canonical form of an entry
+ * @throws {EncodingError} when the bytes are not the canonical form of an entry
  */
 export function decodeEntry(bytes: Uint8Array): Entry {
   const value = decode(bytes, { maxBytes: MAX_ENTRY_BYTES, maxDepth: 8, maxItems: 20_000 });
@@ -252,9 +254,9 @@ function expectApprovals(value: unknown): readonly Approval[] {
 }
 
 /**
- * What a key signs to show that its holder announces it (`healthledger/possession/1`).
+ * The bytes that a key signs to prove that its holder announces it (`healthledger/possession/1`).
  *
- * @param ledger - the ledger's id, or the nonce of a genesis record that is still being made
+ * @param ledger - the ledger's id, or the nonce of a genesis record that is still being prepared
  */
 export function possessionInput(
   ledger: CID | Uint8Array,
@@ -264,7 +266,7 @@ export function possessionInput(
   return encode([ledger, actor, key.use, key.alg, key.pub]);
 }
 
-/** What a member signs to approve a change (`healthledger/approval/1`). */
+/** The bytes that a member signs to approve a change (`healthledger/approval/1`). */
 export function approvalInput(
   ledger: CID,
   kind: "member" | "policy" | "key",
@@ -277,7 +279,7 @@ export function approvalInput(
 
 const ENTRY_DOMAIN = /* @__PURE__ */ utf8ToBytes("healthledger/entry/1\0");
 
-/** Makes a function that names one author's entries on one ledger. */
+/** Makes a function that computes the ids of one author's entries on one ledger. */
 export function entryIdOf(ledger: CID, author: string): (entry: Uint8Array) => Uint8Array {
   // dag-cbor([ledger, author, entry]): an array head of three instead of two, then the rest.
   const pair = encode([ledger, author]);
@@ -287,8 +289,8 @@ export function entryIdOf(ledger: CID, author: string): (entry: Uint8Array) => U
 }
 
 /**
- * Names an entry: SHA-256 over its ledger, its author and its bytes, so that a copied entry is
- * another entry.
+ * Computes the id of an entry: SHA-256 over its ledger, its author and its bytes, so that an entry
+ * copied by another author or to another ledger has another id.
  */
 export function entryId(ledger: CID, author: string, entry: Uint8Array): Uint8Array {
   return entryIdOf(ledger, author)(entry);

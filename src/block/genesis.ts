@@ -10,12 +10,12 @@ import { expectMember, type MemberDescription } from "./member.ts";
 import { expectKeyName, expectPolicy, POLICY_FIELDS, type LedgerPolicy } from "./policy.ts";
 import { toHex } from "../bytes/hex.ts";
 
-/** The record a ledger starts from; its CID is the ledger's id. */
+/** The record that founds a ledger; its CID is the ledger's id. */
 export interface Genesis extends LedgerPolicy {
   readonly v: 1;
   /** Name on the ledger's checkpoints, like `history.example.org/2026`. */
   readonly origin: string;
-  /** 32 random bytes that keep two ledgers of the same founders apart. */
+  /** 32 random bytes that distinguish two ledgers of the same founders. */
   readonly nonce: Uint8Array;
   readonly members: readonly MemberDescription[];
 }
@@ -23,7 +23,7 @@ export interface Genesis extends LedgerPolicy {
 /**
  * Writes a genesis record.
  *
- * @throws {ChainError} `ERR_CHAIN_GENESIS` when it contradicts itself
+ * @throws {ChainError} `ERR_CHAIN_GENESIS` when its values contradict one another
  */
 export function encodeGenesis(genesis: Genesis): Uint8Array {
   const bytes = encode(genesis);
@@ -32,10 +32,10 @@ export function encodeGenesis(genesis: Genesis): Uint8Array {
 }
 
 /**
- * Reads a genesis record and checks that a ledger can stand on it.
+ * Decodes a genesis record and checks that it can found a ledger.
  *
- * @throws {EncodingError} when it is not a genesis record
- * @throws {ChainError} `ERR_CHAIN_GENESIS` when it contradicts itself
+ * @throws {EncodingError} when the bytes are not a genesis record
+ * @throws {ChainError} `ERR_CHAIN_GENESIS` when its values contradict one another
  */
 export function decodeGenesis(bytes: Uint8Array): Genesis {
   const fields = expectMap(
@@ -62,7 +62,7 @@ export function ledgerId(genesis: Uint8Array): CID {
   return cidOf(genesis, DAG_CBOR);
 }
 
-/** Whether the first of a member's signing keys is the key its name was made from. */
+/** Whether the first of a member's signing keys is the key that its did:key encodes. */
 export function namesItsKey(member: MemberDescription): boolean {
   const named = parseActor(member.actor);
   const first = member.keys.find((key) => key.use === "sign");
@@ -78,7 +78,8 @@ function checkGenesis(genesis: Genesis): void {
   for (const member of genesis.members) {
     if (actors.has(member.actor)) refuse("names a member twice");
     actors.add(member.actor);
-    if (!namesItsKey(member)) refuse("lists a member without the key that names it");
+    if (!namesItsKey(member))
+      refuse("lists a member whose first signing key is not the one that its did:key encodes");
     for (const key of member.keys) {
       const id = toHex(keyId(key.alg, key.pub));
       if (keys.has(id)) refuse("lists a key twice");
@@ -89,11 +90,12 @@ function checkGenesis(genesis: Genesis): void {
       const isListed = genesis.checkpointKeys.some((pub) => equalBytes(pub, key.pub));
       const signsCheckpoints = key.use === "checkpoint" && member.roles.includes("sequencer");
       if (isListed && !signsCheckpoints) {
-        refuse("lists a checkpoint key that is another key, or not a sequencer's");
+        refuse("lists a checkpoint key that is also another key, or not a sequencer's");
       }
     }
   }
-  if (genesis.threshold > genesis.members.length) refuse("asks for more approvals than members");
+  if (genesis.threshold > genesis.members.length)
+    refuse("requires more approvals than it has members");
   if (!genesis.members.some((member) => member.roles.includes("sequencer"))) {
     refuse("has no member that may order blocks");
   }

@@ -11,14 +11,14 @@ export interface Header {
   readonly ledger: CID;
   /** 0 for the first block. */
   readonly height: number;
-  /** CID of the header before it; a convenience that must agree, no proof rests on it. */
+  /** CID of the previous header; a convenience that must be right, but that no proof depends on. */
   readonly prev: CID | null;
   /** RFC 6962 root of the signed transactions. */
   readonly transactions: Uint8Array;
   readonly count: number;
   /** Root of the authenticated state before this block. */
   readonly state: Uint8Array;
-  /** Proposer's clock, in ms since 1970; never before the header before it. */
+  /** Proposer's clock, in ms since 1970; must not be before the previous header's time. */
   readonly time: number;
   /** did:key of the proposer. */
   readonly proposer: string;
@@ -34,7 +34,7 @@ export function encodeHeader(header: Header): Uint8Array {
 /**
  * Reads a header.
  *
- * @throws {EncodingError} when it is not the canonical form of a header
+ * @throws {EncodingError} when the bytes are not the canonical form of a header
  */
 export function decodeHeader(bytes: Uint8Array): Header {
   const map = expectMap(decode(bytes, { maxBytes: 1024, maxDepth: 2, maxItems: 32 }), "header", [
@@ -63,7 +63,7 @@ export function decodeHeader(bytes: Uint8Array): Header {
   };
 }
 
-/** The CID by which the next header names this one. */
+/** The CID that the next header gives as `prev`. */
 export function headerCid(header: Uint8Array): CID {
   return cidOf(header, DAG_CBOR);
 }

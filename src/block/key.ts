@@ -3,7 +3,7 @@ import { expectBytes, expectMap, expectOneOf, expectString, type Fields } from "
 import { isUsableKey } from "../crypto/usable-key.ts";
 import { EncodingError } from "../errors.ts";
 
-/** What a key on the ledger may be used for. */
+/** Uses of a key on the ledger. */
 export type KeyUse = "sign" | "agree" | "checkpoint" | "recovery";
 /** Signing algorithms first, then those of key agreement. */
 export type KeyAlg = "Ed25519" | "ES256" | "X25519" | "P-256" | "X-Wing";
@@ -13,13 +13,13 @@ export interface KeyDescription {
   readonly use: KeyUse;
   readonly alg: KeyAlg;
   readonly pub: Uint8Array;
-  /** Signature by the key itself over {@link possessionInput}; none for `agree` keys. */
+  /** Signature by the key itself over {@link possessionInput}; absent for `agree` keys. */
   readonly proof?: Uint8Array;
 }
 
 export const KEY_USES: readonly KeyUse[] = ["sign", "agree", "checkpoint", "recovery"];
 
-/** Bytes of a public key by algorithm, and the uses that it can have. */
+/** Length of a public key and the allowed uses, by algorithm. */
 const ALGS: Readonly<
   Record<KeyAlg, { readonly length: number; readonly uses: readonly KeyUse[] }>
 > = {
@@ -32,7 +32,7 @@ const ALGS: Readonly<
 
 export const KEY_ALGS: readonly KeyAlg[] = Object.keys(ALGS) as KeyAlg[];
 
-/** Reads `use`, `alg` and `pub` from a decoded map, checking that they fit one another. */
+/** Reads `use`, `alg` and `pub` from a decoded map, checking that they fit together. */
 export function expectKeyFields(
   fields: Fields,
   what: string,
@@ -45,7 +45,7 @@ export function expectKeyFields(
   return { use, alg, pub: expectBytes(fields["pub"], `${what}.pub`, ALGS[alg].length) };
 }
 
-/** {@link expectKeyFields} of a key that is new to the ledger, which must be one that can be used. */
+/** Like {@link expectKeyFields}, for a key that is new to the ledger, which must be usable. */
 export function expectNewKey(
   fields: Fields,
   what: string,
@@ -64,10 +64,10 @@ export function expectCheckpointKey(value: unknown, what: string): Uint8Array {
 
 function assertUsable(alg: KeyAlg, pub: Uint8Array, what: string): void {
   if (isUsableKey(alg, pub)) return;
-  throw new EncodingError("ERR_ENCODING_SHAPE", `${what}.pub is no ${alg} public key`);
+  throw new EncodingError("ERR_ENCODING_SHAPE", `${what}.pub is not a usable ${alg} public key`);
 }
 
-/** Reads a key description as genesis and member changes hold it. */
+/** Reads a key description of a genesis record or member change. */
 export function expectKeyDescription(value: unknown, what: string): KeyDescription {
   const fields = expectMap(value, what, ["use", "alg", "pub"], ["proof"]);
   const key = expectNewKey(fields, what);
@@ -76,7 +76,7 @@ export function expectKeyDescription(value: unknown, what: string): KeyDescripti
     : { ...key, proof: expectBytes(fields["proof"], `${what}.proof`, 64) };
 }
 
-/** Reads an actor's name, which must be the did:key of a signing key. */
+/** Reads an actor's did, which must be the did:key of a signing key. */
 export function expectActor(value: unknown, what: string): string {
   const actor = expectString(value, what, 128);
   try {

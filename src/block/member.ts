@@ -3,16 +3,16 @@ import { expectArray, expectMap, expectOneOf } from "../codec/shape.ts";
 import { expectActor, expectKeyDescription, type KeyDescription } from "./key.ts";
 import { MAX_MEMBER_KEYS, MAX_MEMBERS } from "./limits.ts";
 
-/** What a member may do: hold records, order blocks, validate them, witness, or read audits. */
+/** Role of a member: hold records, order blocks, validate them, witness, or read audits. */
 export type Role = "custodian" | "sequencer" | "validator" | "witness" | "auditor";
 
 export const ROLES: readonly Role[] = ["custodian", "sequencer", "validator", "witness", "auditor"];
 
-/** A member as genesis or a `member` entry brings it in. */
+/** A member as a genesis record or a `member` entry adds it. */
 export interface MemberDescription {
   readonly actor: string;
   readonly roles: readonly Role[];
-  /** Its first keys; the first signing key must be the key that `actor` names. */
+  /** Its first keys; the first signing key must be the key that `actor` encodes. */
   readonly keys: readonly KeyDescription[];
 }
 
@@ -35,7 +35,7 @@ export function expectRoles(value: unknown, what: string): readonly Role[] {
   return roles;
 }
 
-/** Puts roles into the order that {@link expectRoles} wants. */
+/** Sorts roles into the order that {@link expectRoles} requires. */
 export function sortRoles(roles: Iterable<Role>): Role[] {
   return [...new Set(roles)].sort((a, b) => ROLES.indexOf(a) - ROLES.indexOf(b));
 }

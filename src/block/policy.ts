@@ -19,17 +19,17 @@ export interface CosignerKey {
   readonly pub: Uint8Array;
 }
 
-/** So many of these keys must have cosigned. */
+/** A number of keys, and how many of them must have cosigned. */
 export interface Quorum {
   readonly required: number;
   readonly keys: readonly CosignerKey[];
 }
 
-/** Who must cosign a checkpoint before it counts. */
+/** The cosignatures that a checkpoint needs before it is accepted. */
 export interface CosignaturePolicy {
-  /** They ran every rule before they signed. */
+  /** They run every rule before they sign. */
   readonly validators: Quorum;
-  /** They attest consistency only. */
+  /** They attest only consistency. */
   readonly witnesses: Quorum;
 }
 
@@ -43,9 +43,12 @@ export interface KindRegistration {
 export interface LedgerPolicy {
   /** Distinct members that must approve a change of members or policy. */
   readonly threshold: number;
-  /** How far a transaction's time may lie before its block's, in ms of clock difference. */
+  /**
+   * How far a transaction's time may be ahead of its block's, in ms, to allow for clock
+   * differences.
+   */
   readonly maxDrift: number;
-  /** How old a transaction may be when its block is made, in ms. */
+  /** Greatest age of a transaction when its block is made, in ms. */
   readonly maxTxAge: number;
   /** Ed25519 public keys that sign the ledger's checkpoints. */
   readonly checkpointKeys: readonly Uint8Array[];
@@ -64,7 +67,10 @@ export const POLICY_FIELDS: readonly (keyof LedgerPolicy)[] = [
   "contracts",
 ];
 
-/** Below this nothing could be written but by chance, not even what would change it back. */
+/**
+ * Below this, writes would succeed only by chance, including the one that would change the policy
+ * back.
+ */
 const MIN_TX_AGE = 1000;
 const MAX_SPAN = 366 * 24 * 3600 * 1000;
 
@@ -102,12 +108,12 @@ const readers: {
   contracts: expectRegistrations,
 };
 
-/** Reads the policy fields of a decoded map, all of them. */
+/** Reads all policy fields of a decoded map. */
 export function expectPolicy(fields: Fields, what: string): LedgerPolicy {
   return expectPolicyChange(fields, what) as LedgerPolicy;
 }
 
-/** Reads those policy fields that a decoded map has. */
+/** Reads the policy fields that are present in a decoded map. */
 export function expectPolicyChange(fields: Fields, what: string): Partial<LedgerPolicy> {
   const change: Record<string, unknown> = {};
   for (const name of POLICY_FIELDS) {
@@ -117,8 +123,9 @@ export function expectPolicyChange(fields: Fields, what: string): Partial<Ledger
 }
 
 /**
- * Reads a name that C2SP signed notes allow: no white space, control characters or plus sign; nor
- * what is not seen or turns the direction of writing, which would make two names look alike.
+ * Reads a name that C2SP signed notes allow: no white space, control characters or plus sign. Also
+ * refuses invisible characters and characters that change the writing direction, which would make
+ * two names look alike.
  */
 export function expectKeyName(value: unknown, what: string): string {
   const name = expectString(value, what, 255);
@@ -143,9 +150,10 @@ function expectQuorum(value: unknown, what: string): Quorum {
       pub: expectCheckpointKey(key["pub"], `${what}.keys`),
     };
   });
-  // One key under two names would be counted twice.
+  // A key under two names would be counted twice.
   expectDistinct(keys, ({ pub }) => toHex(pub), `${what}.keys`);
-  // Of two under one name the signatures are told apart by four bytes, and reports not at all.
+  // For two keys under one name, only four bytes tell the signatures apart, and nothing tells the
+  // reports apart.
   expectDistinct(keys, ({ name }) => name, `${what}.keys.name`);
   return { required: expectUint(fields["required"], `${what}.required`, keys.length), keys };
 }

@@ -4,9 +4,9 @@ import { cidFromDigest, DAG_CBOR } from "../codec/cid.ts";
 import { encodeEntry, type SubjectEntry } from "./entry.ts";
 
 /**
- * Almost every entry of a ledger is a subject entry, and all of one kind have the same bytes but
- * for body, salt and tag. So they are written and recognised by a template made with the codec,
- * which the tests hold against the codec itself.
+ * Almost every entry of a ledger is a subject entry, and all entries of one kind have the same
+ * bytes except body, salt and tag. So they are written and recognised with a template that the
+ * codec made; the tests compare the results with the codec's.
  */
 interface Template {
   readonly kind: SubjectEntry["kind"];
@@ -19,7 +19,7 @@ interface Template {
 let templates: readonly Template[] | undefined;
 
 /**
- * Writes a subject entry; the same bytes as {@link encodeEntry}, sooner.
+ * Writes a subject entry; the same bytes as {@link encodeEntry}, but faster.
  *
  * @returns a view of a larger buffer
  */
@@ -37,7 +37,7 @@ export function encodeSubjectEntry(
   return bytes;
 }
 
-// Entries are made by the thousand, and most of one's price would be a buffer of its own.
+// Entries are made by the thousand, and a buffer for each would be most of their cost.
 const SLAB = 8192;
 let slab: Uint8Array = /* @__PURE__ */ new Uint8Array(0);
 let slabAt = 0;
@@ -62,14 +62,15 @@ export function subjectEntryKind(bytes: Uint8Array): SubjectEntry["kind"] | unde
 }
 
 /**
- * Reads an entry that is the canonical form of a subject entry; what `decodeEntry` gives, sooner.
+ * Decodes an entry that is the canonical form of a subject entry; the same result as `decodeEntry`,
+ * but faster.
  *
- * @returns newly allocated; `undefined` for all other bytes
+ * @returns a newly allocated entry; `undefined` for all other bytes
  */
 export function decodeSubjectEntry(bytes: Uint8Array): SubjectEntry | undefined {
   const template = allTemplates().find((one) => matches(bytes, one));
   if (template === undefined) return undefined;
-  // `slice()` of a Buffer would be a view.
+  // `slice()` of a Buffer would return a view.
   const part = (at: number, length: number) => new Uint8Array(bytes.subarray(at, at + length));
   return {
     v: 1,

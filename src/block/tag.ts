@@ -13,8 +13,8 @@ export interface TagContext {
 }
 
 /**
- * The tag of a person in one entry. Without the subject key, two tags of one person cannot be told
- * from tags of two.
+ * The tag of a person in one entry. Without the subject key, two tags of one person cannot be
+ * distinguished from tags of two persons.
  *
  * @param subjectKey - 32 secret bytes of one person at one custodian; borrowed
  */
@@ -23,7 +23,7 @@ export function subjectTag(subjectKey: Uint8Array, context: TagContext): Uint8Ar
   return hmacSha256(subjectKey, encode(["healthledger/tag/1", ledger, author, kind, salt, body]));
 }
 
-/** Whether a tag is the one that the holder of the subject key makes for this entry. */
+/** Whether a tag is the one that the subject key gives for this entry. */
 export function isSubjectTag(
   tag: Uint8Array,
   subjectKey: Uint8Array,

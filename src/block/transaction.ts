@@ -17,7 +17,7 @@ import { InputError } from "../errors.ts";
 import { expectActor } from "./key.ts";
 import { MAX_TIME, MAX_TRANSACTION_ENTRIES } from "./limits.ts";
 
-/** One author's atomic list of entries, without the entries themselves. */
+/** An author's atomic list of entries, without the entries themselves. */
 export interface Transaction {
   readonly v: 1;
   readonly ledger: CID;
@@ -25,7 +25,7 @@ export interface Transaction {
   readonly author: string;
   /** Id of the key that signs. */
   readonly key: Uint8Array;
-  /** Sequence numbers count up per key and lane. */
+  /** Sequence numbers increase per key and lane. */
   readonly lane: number;
   readonly seq: number;
   /** Author's clock, in ms since 1970. */
@@ -55,7 +55,7 @@ export function encodeTransaction(transaction: Transaction): Uint8Array {
 /**
  * Reads a transaction.
  *
- * @throws {EncodingError} when it is not the canonical form of a transaction
+ * @throws {EncodingError} when the bytes are not the canonical form of a transaction
  */
 export function decodeTransaction(bytes: Uint8Array): Transaction {
   const map = expectMap(
@@ -82,9 +82,9 @@ export function encodeSignedTransaction(signed: SignedTransaction): Uint8Array {
 }
 
 /**
- * Reads a signed transaction, without judging its signature.
+ * Decodes a signed transaction without verifying its signature.
  *
- * @throws {EncodingError} when it is not the canonical form of one
+ * @throws {EncodingError} when the bytes are not the canonical form of a signed transaction
  */
 export function decodeSignedTransaction(bytes: Uint8Array): SignedTransaction {
   const map = expectMap(
@@ -99,7 +99,7 @@ export function decodeSignedTransaction(bytes: Uint8Array): SignedTransaction {
   };
 }
 
-/** Hash by which a transaction is known wherever it is submitted: SHA-256 of its bytes. */
+/** Hash that identifies a transaction wherever it is submitted: SHA-256 of its bytes. */
 export function transactionHash(tx: Uint8Array): Uint8Array {
   return sha256(tx);
 }
@@ -109,10 +109,10 @@ export function entriesRoot(entries: readonly Uint8Array[]): Uint8Array {
   return treeRoot(entries.map(leafHash));
 }
 
-// Half of what a sequencer hashes is entries that its own process hashed just before.
+// Half of the bytes that a sequencer hashes are entries that its own process has just hashed.
 const signedHere = /* @__PURE__ */ new WeakMap<TransactionWithEntries, Uint8Array>();
 
-/** {@link entriesRoot} of a transaction, known already where {@link signTransaction} made it. */
+/** {@link entriesRoot} of a transaction; cached if {@link signTransaction} made the transaction. */
 export function rootOfSigned(signed: TransactionWithEntries): Uint8Array {
   return signedHere.get(signed) ?? entriesRoot(signed.entries);
 }
@@ -121,8 +121,8 @@ export function rootOfSigned(signed: TransactionWithEntries): Uint8Array {
  * Builds and signs a transaction.
  *
  * @param options.entries - encoded entries; copied
- * @returns a frozen object, in which the bytes of the entries must not be changed either
- * @throws {InputError} `ERR_INPUT_TOO_LARGE` for no entries or more than a transaction may hold
+ * @returns a frozen object; callers must not change the bytes of its entries either
+ * @throws {InputError} `ERR_INPUT_TOO_LARGE` for no entries, or more than a transaction may hold
  */
 export async function signTransaction(
   signer: Signer,
@@ -161,7 +161,7 @@ export async function signTransaction(
   return signed;
 }
 
-/** Copies arrays into one buffer, which costs little where a buffer for each would not. */
+/** Copies arrays into one buffer, which is far cheaper than a buffer for each. */
 function copyTogether(arrays: readonly Uint8Array[]): Uint8Array[] {
   let size = 0;
   for (const { length } of arrays) size += length;

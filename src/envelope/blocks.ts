@@ -4,7 +4,7 @@ import { decryptFailed } from "./keys.ts";
 import { type PartCipher, TAG_BYTES } from "./part-cipher.ts";
 import { SEGMENT_BYTES, SEGMENTS_PER_BLOCK } from "./suite.ts";
 
-/** How many segments a part of this plaintext length has; an empty part has one. */
+/** Number of segments of a part with this plaintext length; an empty part has one. */
 export function segmentCount(size: number): number {
   return Math.max(1, Math.ceil(size / SEGMENT_BYTES));
 }
@@ -31,7 +31,7 @@ export async function sealBlock(
 }
 
 /**
- * Opens one ciphertext block of a part, on its own.
+ * Opens one ciphertext block of a part independently of the others.
  *
  * @param sealed - the block; borrowed
  * @returns the plaintext of its segments, in order
@@ -57,7 +57,7 @@ export async function openBlock(
   }
 }
 
-/** Wipes a segment that nobody is to see, once it is there. */
+/** Wipes a segment that must not be returned, once it is opened. */
 export function wipeWhenOpened(opening: Promise<Uint8Array>): void {
   opening.then(
     (segment) => segment.fill(0),
@@ -89,7 +89,7 @@ export async function openSegmentAt(
   return plaintext;
 }
 
-/** The length of a part's ciphertext block. */
+/** The length of a ciphertext block of a part. */
 function blockBytes(size: number, block: number): number {
   const first = block * SEGMENTS_PER_BLOCK;
   const segments = Math.min(SEGMENTS_PER_BLOCK, segmentCount(size) - first);
@@ -100,13 +100,13 @@ function blockBytes(size: number, block: number): number {
 interface Segment {
   readonly counter: number;
   readonly final: boolean;
-  /** Where its plaintext stands in the part. */
+  /** Offset of its plaintext in the part. */
   readonly start: number;
   readonly end: number;
 }
 
 function segmentsOf(size: number, block: number): readonly Segment[] {
-  if (block >= blockCount(size)) throw new RangeError("no such block");
+  if (block >= blockCount(size)) throw new RangeError("the part has no such block");
   const last = segmentCount(size) - 1;
   const segments: Segment[] = [];
   for (let i = 0; i < SEGMENTS_PER_BLOCK; i++) {

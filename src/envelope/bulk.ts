@@ -2,20 +2,20 @@ import type { CoseRecipient } from "../crypto/cose-hpke.ts";
 import { InputError } from "../errors.ts";
 import { giveTurn } from "../loop/give-turn.ts";
 
-/** Most recipients of one call that gives its results at once. */
+/** Most recipients of one call that returns its results at once. */
 export const MAX_RECIPIENTS = 1000;
 
-/** How long work on many recipients is followed and ended. */
+/** Options of work on many recipients. */
 export interface BulkOptions<Recipient extends CoseRecipient = CoseRecipient> {
-  /** As many as there are; read one at a time. */
+  /** Any number of recipients; read one at a time. */
   readonly recipients: Iterable<Recipient> | AsyncIterable<Recipient>;
-  /** Called after each recipient; `total` is there where `recipients` is an array. */
+  /** Called after each recipient; `total` is present if `recipients` is an array. */
   readonly onProgress?: (progress: { readonly done: number; readonly total?: number }) => void;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Refuses more recipients than one call serves.
+ * Refuses more recipients than one call may serve.
  *
  * @throws {InputError} `ERR_INPUT_TOO_LARGE`
  */
@@ -23,12 +23,12 @@ export function assertRecipients(recipients: readonly CoseRecipient[]): void {
   if (recipients.length > MAX_RECIPIENTS) {
     throw new InputError(
       "ERR_INPUT_TOO_LARGE",
-      `at most ${MAX_RECIPIENTS} recipients a call, got ${recipients.length}`,
+      `at most ${MAX_RECIPIENTS} recipients per call, got ${recipients.length}`,
     );
   }
 }
 
-/** Serves recipients one by one, in their order, as fast as the results are taken. */
+/** Serves recipients one by one, in order, as fast as the caller takes the results. */
 export async function* serveEach<Recipient extends CoseRecipient>(
   options: BulkOptions<Recipient>,
   serve: (recipient: Recipient) => Promise<Uint8Array>,

@@ -1,8 +1,8 @@
-/** Bytes in one piece, or piece by piece. Pieces are borrowed until the next one is asked for. */
+/** Bytes in one piece, or in several. Each piece is borrowed until the next one is requested. */
 export type ByteSource =
   Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>;
 
-/** Reads a source piece by piece; what is left of it is cancelled when the reader stops early. */
+/** Reads a source piece by piece; cancels the rest of it if the reader stops early. */
 export async function* chunksOf(source: ByteSource): AsyncGenerator<Uint8Array, void> {
   if (source instanceof Uint8Array) yield source;
   else if (Symbol.asyncIterator in source || Symbol.iterator in source) yield* source;
@@ -10,8 +10,8 @@ export async function* chunksOf(source: ByteSource): AsyncGenerator<Uint8Array, 
 }
 
 /**
- * Reads a source piece by piece until a signal is aborted, also while the source gives nothing. A
- * source that is waited for then is told to end, and not waited for any more.
+ * Reads a source piece by piece until a signal is aborted, even while the source is idle. A pending
+ * source is then told to end, and no longer awaited.
  */
 export async function* untilAborted(
   source: ByteSource,
@@ -42,7 +42,7 @@ export async function* untilAborted(
   }
 }
 
-/** Not every browser can iterate over a `ReadableStream`. */
+/** Iterates over a `ReadableStream`, which not every browser can do natively. */
 async function* readerOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void> {
   const reader = stream.getReader();
   let done = false;
@@ -63,8 +63,8 @@ async function* readerOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uin
 }
 
 /**
- * Makes a web stream of pieces: it pulls one when its reader wants one, and ends the source when
- * it is cancelled.
+ * Makes a web stream of pieces: it pulls a piece when its reader requests one, and ends the source
+ * when it is cancelled.
  */
 export function toReadableStream(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
   const pieces = source[Symbol.asyncIterator]();

@@ -23,32 +23,32 @@ import { decryptFailed, KEY_BYTES } from "./keys.ts";
 import { type SuiteName, suiteNamed } from "./suite.ts";
 
 /**
- * The key that an audience shares during one epoch. Whoever holds it opens everything that was ever
- * wrapped under it, and wipes it with {@link wipeCollectionKey} when done.
+ * The key that an audience shares during one epoch. It opens everything that was ever wrapped under
+ * it; its holder must wipe it with {@link wipeCollectionKey} when done.
  */
 export interface CollectionKey {
   /** The collection's name: 32 random bytes, the same in every epoch. */
   readonly collection: Uint8Array;
-  /** From 0; one more each time that somebody leaves. */
+  /** Counts from 0, and increases by one each time that a member leaves. */
   readonly epoch: number;
   /** 32 random bytes, new in every epoch. */
   readonly key: Uint8Array;
 }
 
-/** What {@link wrapForCollection} wraps. */
+/** Options of {@link wrapForCollection}. */
 export interface WrapOptions {
   readonly envelope: CID;
   /** Id of the entry that justifies giving the keys to this audience: 32 bytes. */
   readonly basis: Uint8Array;
-  /** The content key, or the keys of some parts only; borrowed. */
+  /** The content key, or the keys of only some parts; borrowed. */
   readonly keys: EnvelopeKeys;
   /** Source of the nonce; cryptographically strong. */
   readonly random: (length: number) => Uint8Array;
-  /** The AEAD to wrap with. Default `chacha`. */
+  /** The suite to wrap with. Default `chacha`. */
   readonly suite?: SuiteName;
 }
 
-/** What a wrap says in clear. */
+/** The public fields of a wrap. */
 export interface CollectionWrap {
   readonly collection: Uint8Array;
   readonly epoch: number;
@@ -73,8 +73,9 @@ export function createCollection(random: (length: number) => Uint8Array): Collec
 }
 
 /**
- * Starts a collection's next epoch with a new key, for when a member leaves: seal it to those who
- * stay, and wrap new envelopes under it. What was wrapped before stays open to who has left.
+ * Starts a collection's next epoch with a new key, for when a member leaves: seal the key to the
+ * members who stay, and wrap new envelopes under it. The member who left can still open what was
+ * wrapped before.
  */
 export function nextEpoch(
   current: Pick<CollectionKey, "collection" | "epoch">,
@@ -88,11 +89,11 @@ export function nextEpoch(
 }
 
 /**
- * Wraps an envelope's keys for everyone who holds a collection key. A wrap is not signed: whoever
- * could make one holds the key that opens it, and a wrong one opens nothing, because the keys in
- * it have to fit the commits of the envelope's signed header.
+ * Wraps an envelope's keys for every holder of a collection key. A wrap is not signed: only a
+ * holder of the key that opens it can make one, and a wrong wrap opens nothing, because its keys
+ * must match the commitments in the envelope's signed header.
  *
- * @returns the wrap's bytes, to be kept and handed out like a grant
+ * @returns the wrap's bytes, to keep and hand out like a grant
  */
 export function wrapForCollection(collection: CollectionKey, options: WrapOptions): Uint8Array {
   const { envelope, basis, keys, random } = options;
@@ -118,12 +119,11 @@ export function wrapForCollection(collection: CollectionKey, options: WrapOption
 /**
  * Opens a wrap.
  *
- * @param expected.envelope - the envelope to be opened
+ * @param expected.envelope - the envelope to open
  * @param expected.basis - the entry that justified the wrap: 32 bytes
- * @returns keys, which the caller wipes
+ * @returns keys, which the caller must wipe
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the wrap is not for this envelope, basis,
- *   collection and epoch, `ERR_ENVELOPE_DECRYPT` whenever it does not open,
- *   `ERR_ENVELOPE_UNSUPPORTED`
+ *   collection and epoch, `ERR_ENVELOPE_DECRYPT` when it does not open, `ERR_ENVELOPE_UNSUPPORTED`
  */
 export function unwrapFromCollection(
   collection: CollectionKey,
@@ -136,7 +136,7 @@ export function unwrapFromCollection(
     (!equalBytes(basis, expected.basis) && "basis") ||
     (!equalBytes(named.collection, collection.collection) && "collection") ||
     (named.epoch !== collection.epoch && "epoch");
-  if (refused) throw new EnvelopeError("ERR_ENVELOPE_INVALID", `wrap refused: ${refused}`);
+  if (refused) throw new EnvelopeError("ERR_ENVELOPE_INVALID", `the wrap was refused: ${refused}`);
   const { name, openOnce } = suiteNamed(suite);
   const key = deriveWrapKey(collection, envelope, basis, name);
   const plaintext = openOnce(key, nonce, wrapped);
@@ -150,9 +150,9 @@ export function unwrapFromCollection(
 }
 
 /**
- * Reads a wrap without opening it, to find the collection key that does.
+ * Decodes a wrap without opening it, to find the collection key that opens it.
  *
- * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when it is none
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the bytes are not a wrap
  */
 export function decodeCollectionWrap(bytes: Uint8Array): CollectionWrap {
   return orInvalid("wrap", () => {
@@ -177,7 +177,8 @@ export function wipeCollectionKey(collection: Pick<CollectionKey, "key">): void 
   collection.key.fill(0);
 }
 
-// Every piece but the suite's name has one length, so that no two sets of them give one info.
+// Every piece except the suite's name has a fixed length, so that no two different sets give the
+// same info.
 function deriveWrapKey(
   { collection, epoch, key }: CollectionKey,
   envelope: CID,

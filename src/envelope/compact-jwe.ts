@@ -11,8 +11,8 @@ const TAG_BYTES = 16;
 const MAX_HEADER = 4096;
 
 /**
- * Rejects where no JWE can be made or opened. Called before anything is disclosed, so that it costs
- * nobody an access entry.
+ * Throws where no JWE can be made or opened. Call it before anything is disclosed, so that no
+ * access entry is written for a failed export.
  *
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED`
  */
@@ -20,7 +20,7 @@ export function assertJwe(): void {
   if (!hasNativeAesGcm()) {
     throw new EnvelopeError(
       "ERR_ENVELOPE_UNSUPPORTED",
-      "JWE needs node:crypto or WebCrypto, and there is neither",
+      "JWE needs node:crypto or WebCrypto, and neither is available",
     );
   }
 }
@@ -29,8 +29,8 @@ export function assertJwe(): void {
  * Writes a compact JWE: `dir` with `A256GCM`.
  *
  * @param key - 32 bytes
- * @param iv - 12 bytes, never used with this key before
- * @param compress - deflates first
+ * @param iv - 12 bytes; must not be used twice with this key
+ * @param compress - whether to deflate first
  * @see RFC 7516 §5.1 and §7.1, RFC 7518 §5.3
  */
 export async function sealCompact(
@@ -48,15 +48,15 @@ export async function sealCompact(
   const sealed = await sealAesGcm(key, iv, plaintext!, utf8ToBytes(protectedHeader));
   const at = sealed.length - TAG_BYTES;
   const parts = [iv, sealed.subarray(0, at), sealed.subarray(at)].map(toBase64Url);
-  // Between the first two dots stands the encrypted key, of which there is none.
+  // The encrypted key goes between the first two dots; `dir` has none.
   return [protectedHeader, "", ...parts].join(".");
 }
 
 /**
  * Opens a compact JWE: `dir` with `A256GCM`, nothing else.
  *
- * @param maxBytes - most plaintext, inflated
- * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` whenever it does not open
+ * @param maxBytes - most bytes of plaintext after inflating
+ * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` when it does not open
  * @see RFC 7516 §5.2
  */
 export async function openCompact(
@@ -98,7 +98,7 @@ function readHeader(
   }
   if (typeof header !== "object" || header === null || Array.isArray(header)) return undefined;
   const { alg, enc, zip, cty, crit } = header as Record<string, unknown>;
-  // An extension that must be understood is not.
+  // `crit` lists an extension that must be understood, and none is supported.
   if (alg !== ALG || enc !== ENC || crit !== undefined) return undefined;
   if (zip !== undefined && zip !== "DEF") return undefined;
   return {
@@ -115,7 +115,7 @@ function bytesOf(text: string): Uint8Array | undefined {
   }
 }
 
-/** Sends bytes through a stream; `undefined` where it fails or gives more than is wanted. */
+/** Sends bytes through a stream; `undefined` if it fails or its output exceeds the limit. */
 async function through(
   bytes: Uint8Array,
   stream: {

@@ -14,19 +14,22 @@ import type { EnvelopeContext, EnvelopeHeader, HeaderRefusal, SigningKey } from 
 import { decodeSignedHeader, MAX_HEADER_BYTES, orInvalid, verifyHeader } from "./header.ts";
 import type { PartContent } from "./seal.ts";
 
-/** A value that can be shown alone. */
+/** A value that can be disclosed on its own. */
 export interface Field {
   /** JSON pointer (RFC 6901) of the value within the resource. */
   readonly path: string;
-  /** The value's exact bytes, such as the JSON text it was written in. */
+  /** The value's exact bytes, such as its original JSON text. */
   readonly value: Uint8Array;
 }
 
-/** A commitment to fields, and the part that opens it. */
+/** A commitment to fields, and the part that holds its salts and values. */
 export interface PreparedFields {
   /** Goes into the header; see {@link SealOptions.disclosed}. */
   readonly disclosed: Uint8Array;
-  /** To be sealed with the others: salts and values. Whoever reads it can prove every field. */
+  /**
+   * Salts and values, to seal with the other parts. Anyone who reads this part can prove every
+   * field.
+   */
   readonly part: PartContent;
 }
 
@@ -35,20 +38,20 @@ export type FieldsRefusal =
   | HeaderRefusal
   /** The envelope commits to no fields. */
   | "undisclosed"
-  /** A field is not among those that the author committed to. */
+  /** A field is not one that the author committed to. */
   | "field";
 
 export type FieldsResult =
   | { readonly ok: true; readonly header: EnvelopeHeader; readonly fields: readonly Field[] }
   | { readonly ok: false; readonly reason: FieldsRefusal };
 
-/** Id of the part that holds salts and values. */
+/** Id of the part with salts and values. */
 export const FIELDS_PART = "fields";
 
 const SALT_BYTES = 16;
 const MAX_FIELDS = 65_536;
 const MAX_PATH = 4096;
-/** Longest fields part or proof that is read; a proof holds the signed header. */
+/** Longest fields part or proof accepted, in bytes; a proof contains the signed header. */
 const MAX_BYTES: number = 4 * MAX_HEADER_BYTES;
 const LIMITS = { maxBytes: MAX_BYTES, maxDepth: 5, maxItems: 2_500_000 };
 
@@ -57,13 +60,14 @@ interface SaltedField extends Field {
 }
 
 /**
- * Commits to fields, each with 128 bits of salt of its own, so that who sees some of them cannot
- * try values for the others. Leaves stand in the order of their hashes, and are filled up with
- * random ones to a power of two: a proof tells neither where in the resource a field stood nor how
- * many there are, but for that power.
+ * Commits to fields, each with its own salt of 128 bits, so that a reader of some fields cannot
+ * guess the values of the others. Leaves are sorted by hash and padded with random ones to a power
+ * of two: a proof reveals neither the positions of fields in the resource nor their number, except
+ * that power.
  *
  * @param random - cryptographically strong
- * @throws {InputError} `ERR_INPUT_INVALID` when there are none, too many, or a path occurs twice
+ * @throws {InputError} `ERR_INPUT_INVALID` when there are no fields, too many fields, or a path
+ *   occurs twice
  */
 export function prepareFields(
   fields: readonly Field[],
@@ -81,7 +85,10 @@ export function* preparedSteps(
   random: (length: number) => Uint8Array,
 ): Steps<PreparedFields> {
   if (fields.length === 0 || fields.length > MAX_FIELDS) {
-    throw new InputError("ERR_INPUT_INVALID", `1 to ${MAX_FIELDS} fields can be committed to`);
+    throw new InputError(
+      "ERR_INPUT_INVALID",
+      `the number of fields must be from 1 to ${MAX_FIELDS}`,
+    );
   }
   if (new Set(fields.map(({ path }) => path)).size < fields.length) {
     throw new InputError("ERR_INPUT_INVALID", "a field's path occurs twice");
@@ -111,9 +118,9 @@ export function* preparedSteps(
 }
 
 /**
- * Reads a fields part.
+ * Decodes a fields part.
  *
- * @param disclosed - the header's root, which the part must give
+ * @param disclosed - the root in the header, which the part must match
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when it does not
  */
 export function readFields(part: Uint8Array, disclosed: Uint8Array): readonly Field[] {
@@ -121,15 +128,16 @@ export function readFields(part: Uint8Array, disclosed: Uint8Array): readonly Fi
 }
 
 /**
- * Proves single fields to someone who has neither the envelope nor a key. Each proof shows the
- * fields that it is asked to show and the envelope's signed header.
+ * Proves single fields to a reader who has neither the envelope nor a key. A proof shows the
+ * requested fields and the envelope's signed header.
  *
  * @param options.header - the signed header
  * @param options.part - plaintext of the part `fields`
- * @param options.paths - of the fields to show
+ * @param options.paths - paths of the fields to show
  * @returns the proof's bytes
- * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the part is not what the header commits to
- * @throws {InputError} `ERR_INPUT_INVALID` when a field is not there
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the part does not match the header's
+ *  commitment
+ * @throws {InputError} `ERR_INPUT_INVALID` when there is no such field
  */
 export function proveFields(options: {
   readonly header: Uint8Array;
@@ -149,18 +157,19 @@ export function proveFields(options: {
     const index = indexOf[i]!;
     return [salt, path, value, index, tree.proveInclusion(index)];
   });
-  if (shown.length === 0) throw new InputError("ERR_INPUT_INVALID", "no field is to be shown");
+  if (shown.length === 0)
+    throw new InputError("ERR_INPUT_INVALID", "`paths` must name at least one field");
   return encode({ v: 1, header: options.header, size: tree.size, fields: shown });
 }
 
 /**
- * Judges a proof of fields: that the author signed this envelope for this entry, and committed to
+ * Verifies a proof of fields: that the author signed this envelope for this entry and committed to
  * these values in it. Never throws on hostile bytes.
  *
- * It proves what the author wrote, not that it is true; and not that the resource holds nothing
- * else. Whoever has the content can compare the two.
+ * It proves what the author wrote, not that the content is true, and not that the resource holds
+ * nothing else. A holder of the content can compare the two.
  *
- * @param expected - what the ledger says of the entry that names the envelope, as to
+ * @param expected - the ledger's data about the entry that names the envelope, as for
  *   {@link verifyHeader}
  */
 export function verifyFields(
@@ -195,14 +204,14 @@ function hashOf({ salt, path, value }: SaltedField): Uint8Array {
   return leafHash(encode([salt, path, value]));
 }
 
-/** Random hashes that fill the tree up to a power of two; nobody can tell them from leaves. */
+/** Random hashes that pad the tree to a power of two; they cannot be distinguished from leaves. */
 function paddingFor(count: number, random: (length: number) => Uint8Array): Uint8Array[] {
   const wanted = 2 ** Math.ceil(Math.log2(count)) - count;
   const bytes = random(32 * wanted);
   return Array.from({ length: wanted }, (_, i) => bytes.slice(32 * i, 32 * (i + 1)));
 }
 
-/** The tree, and where in it each field stands. */
+/** The tree, and the index of each field in it. */
 function* treeOf(
   salted: readonly SaltedField[],
   padding: readonly Uint8Array[],
@@ -247,7 +256,10 @@ function openFields(part: Uint8Array, disclosed: Uint8Array) {
   const built = atOnce(treeOf(salted, padding));
   const paths = new Set(salted.map(({ path }) => path));
   if (paths.size < salted.length || !equalBytes(built.tree.root, disclosed)) {
-    throw new EnvelopeError("ERR_ENVELOPE_INVALID", "not the fields that the header commits to");
+    throw new EnvelopeError(
+      "ERR_ENVELOPE_INVALID",
+      "the fields do not match the commitment in the header",
+    );
   }
   return { salted, ...built };
 }

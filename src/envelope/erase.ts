@@ -4,69 +4,69 @@ import { matchesCid } from "../codec/cid.ts";
 import { LedgerError } from "../errors.ts";
 import { decodeSignedHeader } from "./header.ts";
 
-/** What an envelope consists of where it is kept. */
+/** The stored records of an envelope. */
 export interface EnvelopeRecords {
   readonly header: CID;
-  /** Ciphertext, part by part; `undefined` when the header cannot be had to tell. */
+  /** Ciphertext, part by part; `undefined` if the header that lists it is unavailable. */
   readonly blocks: readonly CID[] | undefined;
 }
 
-/** Where headers and ciphertext are kept; a `BlobStore` is one. */
+/** Store of headers and ciphertext, such as a `BlobStore`. */
 export interface ErasableBlobs {
   get(cid: CID): Promise<Uint8Array | undefined>;
   has(cid: CID): Promise<boolean>;
   delete(cids: readonly CID[]): Promise<void>;
 }
 
-/** Where grants and keys are kept, under names of the keeper's own. */
-export interface ErasableShelf {
-  /** Names of all that is kept of an envelope. */
+/** Store of grants and keys, under names that the store chooses. */
+export interface ErasableRecords {
+  /** Lists the names of all records kept for an envelope. */
   list(envelope: CID): Promise<readonly Uint8Array[]>;
-  /** Resolves when they are deleted durably. */
+  /** Deletes records; must not resolve before they are durably deleted. */
   delete(names: readonly Uint8Array[]): Promise<void>;
 }
 
-/** What {@link eraseEnvelope} erases, and where. */
+/** Options of {@link eraseEnvelope}. */
 export interface EraseEnvelopeOptions {
   readonly envelope: CID;
   readonly blobs: ErasableBlobs;
-  /** Grants that are kept here. Those that were handed over are nobody's to delete. */
-  readonly grants?: ErasableShelf;
+  /** Grants kept here. Grants already handed over cannot be deleted. */
+  readonly grants?: ErasableRecords;
   /** The custodian's own keys to the envelope. */
-  readonly keys?: ErasableShelf;
+  readonly keys?: ErasableRecords;
 }
 
-/** Something that was not deleted. */
+/** Records that could not be deleted. */
 export interface Unreached {
   readonly what: "header" | "blocks" | "grants" | "keys";
-  /** CIDs, or names in hexadecimal; empty when not even a list could be had. */
+  /** CIDs, or names in hexadecimal; empty if not even the list could be read. */
   readonly names: readonly string[];
   readonly cause: unknown;
 }
 
 /**
- * A statement of what was deleted where this side keeps it. It is no proof: nobody can prove that
- * no copy is left, and who was granted a key and kept the ciphertext can read on.
+ * A statement of what was deleted from the stores given. It is not a proof: nothing can prove that
+ * no copy is left, and a recipient who was granted a key and kept the ciphertext can still read it.
  */
 export interface EnvelopeErasure {
   readonly envelope: CID;
-  /** How many of each were deleted. */
+  /** Number of deleted records of each sort. */
   readonly deleted: {
     readonly header: number;
     readonly blocks: number;
     readonly grants: number;
     readonly keys: number;
   };
-  /** What was gone before. */
+  /** Records that were already absent. */
   readonly absent: readonly CID[];
-  /** What could not be reached; repeat the call when it can. */
+  /** Records that could not be deleted; repeat the call when their store can be reached. */
   readonly unreached: readonly Unreached[];
 }
 
 /**
  * Lists the records of an envelope.
  *
- * @param header - the signed header, as it was read
+ * @param header - the signed header as read from the store
  */
 export function listEnvelope(envelope: CID, header: Uint8Array | undefined): EnvelopeRecords {
   if (header === undefined || !matchesCid(envelope, header)) {
@@ -82,11 +82,11 @@ export function listEnvelope(envelope: CID, header: Uint8Array | undefined): Env
 }
 
 /**
- * Deletes an envelope's keys and grants, its ciphertext, and last its header: while that stands,
- * the rest can be found, so that a call that was cut short can be repeated. Never throws for what
- * it cannot reach, but reports it; the header is kept as long as there is ciphertext.
+ * Deletes an envelope's keys and grants, then its ciphertext, and last its header: while the header
+ * exists, the rest can be found, so that an interrupted call can be repeated. Failures of stores
+ * are reported, not thrown; the header is kept as long as there is ciphertext.
  *
- * Files of a store that deletes lazily still hold the bytes until it is compacted.
+ * The files of a store that deletes lazily hold the bytes until it is compacted.
  */
 export async function eraseEnvelope(options: EraseEnvelopeOptions): Promise<EnvelopeErasure> {
   const { envelope, blobs } = options;
@@ -147,7 +147,7 @@ export async function eraseEnvelope(options: EraseEnvelopeOptions): Promise<Enve
   }
   const failed = unreached.length;
   const deletedBlocks = await remove("blocks", blocks ?? []);
-  // A header that says where ciphertext still is must stay to say it.
+  // Keep a header that still lists ciphertext.
   const deletedHeader = unreached.length > failed ? 0 : await remove("header", [envelope]);
   const deleted = { header: deletedHeader, blocks: deletedBlocks, grants, keys };
   return { envelope, deleted, absent, unreached };

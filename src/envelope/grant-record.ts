@@ -19,7 +19,7 @@ import { signWith } from "../identity/signer.ts";
 import type { SigningKey } from "./header.ts";
 import { orInvalid } from "./header.ts";
 
-/** Longest grant that is read. */
+/** Longest grant accepted, in bytes. */
 export const MAX_GRANT_BYTES: number = 64 * 1024;
 
 /** One recipient's wrapped key, decoded but neither verified nor opened. */
@@ -27,30 +27,30 @@ export interface Grant {
   readonly envelope: CID;
   /** Id of the entry that justifies the grant. */
   readonly basis: Uint8Array;
-  /** Actor that gives the key. */
+  /** did:key of the actor that gives the key. */
   readonly grantor: string;
   /** Id of the grantor's signing key. */
   readonly key: Uint8Array;
-  /** `COSE_Encrypt0` that holds the key; it does not say for whom. */
+  /** `COSE_Encrypt0` that holds the key; it does not name the recipient. */
   readonly message: Uint8Array;
   readonly alg: SignatureAlg;
   readonly signature: Uint8Array;
 }
 
-/** Why a grant is not the one that was expected. */
+/** Why a grant was refused. */
 export type GrantRefusal =
   "malformed" | "envelope" | "basis" | "grantor" | "signing-key" | "signature";
 
-/** What a grant has to say to be accepted. */
+/** The values that a grant must have to be accepted. */
 export interface ExpectedGrant {
   readonly envelope: CID;
   /** 32 bytes. */
   readonly basis: Uint8Array;
-  /** The actor expected to have given it, with a key of its that is in force. */
+  /** The actor that must have given it, with one of the actor's keys in force. */
   readonly grantor: SigningKey & { readonly actor: string };
 }
 
-/** Signs a grant; the signature covers everything but itself. */
+/** Signs a grant; the signature covers everything except itself. */
 export async function signGrant(
   content: Pick<Grant, "envelope" | "basis" | "message">,
   signer: Signer,
@@ -63,9 +63,9 @@ export async function signGrant(
 }
 
 /**
- * Reads a grant without verifying it.
+ * Decodes a grant without verifying it.
  *
- * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when it is none
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the bytes are not a grant
  */
 export function decodeGrant(bytes: Uint8Array): Grant {
   return orInvalid("grant", () => {
@@ -85,7 +85,7 @@ export function decodeGrant(bytes: Uint8Array): Grant {
   });
 }
 
-/** Judges a grant against what its recipient asked for. */
+/** Verifies a grant against what its recipient expects. */
 export function verifyGrant(
   bytes: Uint8Array,
   expected: ExpectedGrant,

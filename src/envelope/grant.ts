@@ -13,9 +13,9 @@ import { MAX_PARTS } from "./header.ts";
 import type { EnvelopeKeys, KeyContext } from "./keys.ts";
 import { decryptFailed, derivePartKeys, KEY_BYTES, wipeKeys } from "./keys.ts";
 
-/** What every grant is made of. */
+/** Options common to every grant. */
 export interface GrantTerms {
-  /** Whom the grant is for; the grant itself does not say. */
+  /** The recipient; the grant itself does not name it. */
   readonly recipient: CoseRecipient;
   /** Id of the entry that justifies the grant: 32 bytes. */
   readonly basis: Uint8Array;
@@ -25,33 +25,35 @@ export interface GrantTerms {
   readonly random: (length: number) => Uint8Array;
 }
 
-/** What {@link makeGrant} wraps. */
+/** Options of {@link makeGrant}. */
 export interface MakeGrantOptions extends GrantTerms {
   readonly envelope: CID;
-  /** The content key, or the keys of some parts only; borrowed. */
+  /** The content key, or the keys of only some parts; borrowed. */
   readonly keys: EnvelopeKeys;
 }
 
-/** What {@link openGrant} opens, and what it insists on. */
+/** Options of {@link openGrant}, including the expected values. */
 export interface OpenGrantOptions extends ExpectedGrant {
   readonly grant: Uint8Array;
   /** The recipient's private key, wherever it lives. */
   readonly agreement: KeyAgreement;
 }
 
-/** What {@link rewrapGrant} makes of a grant that was received. */
+/** Options of {@link rewrapGrant}. */
 export interface RewrapOptions extends OpenGrantOptions {
-  /** Of the new grant. */
+  /** Terms of the new grant. */
   readonly to: GrantTerms;
-  /** Grants these parts only, out of an envelope with this header. Default: what was received. */
+  /**
+   * Grants only these parts of an envelope with this header. Default: everything that was received.
+   */
   readonly only?: { readonly header: KeyContext; readonly parts: readonly string[] };
 }
 
 /**
  * Wraps an envelope's keys for one recipient, and signs the result.
  *
- * @returns the grant's bytes, to be handed to the recipient
- * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the recipient's key is no usable key
+ * @returns the grant's bytes, to hand to the recipient
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the recipient's key is not usable
  */
 export async function makeGrant(options: MakeGrantOptions): Promise<Uint8Array> {
   const sealer = grantSealer(options);
@@ -83,16 +85,16 @@ export function grantSealer(options: Omit<MakeGrantOptions, "recipient">): {
 }
 
 /**
- * Verifies a grant, and unwraps the keys it carries.
+ * Verifies a grant and unwraps its keys.
  *
- * @returns keys, which the caller wipes
+ * @returns keys, which the caller must wipe
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the grant is not the grantor's for this
- *   envelope and basis, `ERR_ENVELOPE_DECRYPT` whenever it does not open
+ *   envelope and basis, `ERR_ENVELOPE_DECRYPT` when it does not open
  */
 export async function openGrant(options: OpenGrantOptions): Promise<EnvelopeKeys> {
   const verified = verifyGrant(options.grant, options);
   if (!verified.ok) {
-    throw new EnvelopeError("ERR_ENVELOPE_INVALID", `grant refused: ${verified.reason}`);
+    throw new EnvelopeError("ERR_ENVELOPE_INVALID", `the grant was refused: ${verified.reason}`);
   }
   const { envelope, basis, message } = verified.grant;
   const plaintext = await options.agreement.unwrap(message, grantAad(envelope, basis));
@@ -104,10 +106,10 @@ export async function openGrant(options: OpenGrantOptions): Promise<EnvelopeKeys
 }
 
 /**
- * Gives what one was granted to another recipient, or less of it; the envelope stays untouched.
+ * Grants received keys, or some of them, to another recipient; the envelope stays unchanged.
  *
  * @returns the new grant's bytes
- * @throws {EnvelopeError} as {@link openGrant} does; `ERR_ENVELOPE_DECRYPT` also when asked for
+ * @throws {EnvelopeError} as {@link openGrant} does; `ERR_ENVELOPE_DECRYPT` also when `only` lists
  *   parts that were not granted
  */
 export async function rewrapGrant(options: RewrapOptions): Promise<Uint8Array> {
@@ -134,12 +136,12 @@ export function narrowKeys(
   return { parts: Object.fromEntries(parts) };
 }
 
-/** What binds a wrapped key to one envelope and one reason: `external_aad` of its message. */
+/** The `external_aad` of a grant's message: binds the wrapped key to one envelope and one basis. */
 function grantAad(envelope: CID, basis: Uint8Array): Uint8Array {
   return encode(["healthledger/grant/1", envelope, basis]);
 }
 
-/** The plaintext of a grant or wrap, which the caller wipes. */
+/** Encodes the plaintext of a grant or wrap, which the caller must wipe. */
 export function encodeKeys(keys: EnvelopeKeys): Uint8Array {
   if ("cek" in keys) {
     assertBytes(keys.cek, "cek", KEY_BYTES);
@@ -147,17 +149,17 @@ export function encodeKeys(keys: EnvelopeKeys): Uint8Array {
   }
   const parts = Object.entries(keys.parts);
   if (parts.length === 0 || parts.length > MAX_PARTS) {
-    throw new RangeError(`a grant holds the keys of 1 to ${MAX_PARTS} parts`);
+    throw new RangeError(`a grant must hold the keys of 1 to ${MAX_PARTS} parts`);
   }
   for (const [, key] of parts) assertBytes(key, "part key", KEY_BYTES);
   return encode({ parts: keys.parts });
 }
 
 /**
- * Reads the plaintext of a grant or wrap.
+ * Decodes the plaintext of a grant or wrap.
  *
  * @returns copies
- * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` when it is none
+ * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` when the bytes are not such a plaintext
  */
 export function decodeKeys(plaintext: Uint8Array): EnvelopeKeys {
   try {

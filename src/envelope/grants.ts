@@ -2,23 +2,23 @@ import type { CoseRecipient } from "../crypto/cose-hpke.ts";
 import { assertRecipients, type BulkOptions, serveEach } from "./bulk.ts";
 import { grantSealer, type MakeGrantOptions } from "./grant.ts";
 
-/** What {@link makeGrants} wraps, and for whom. */
+/** Options of {@link makeGrants}. */
 export interface MakeGrantsOptions extends Omit<MakeGrantOptions, "recipient"> {
   /** At most 1,000, of any algorithms. */
   readonly recipients: readonly CoseRecipient[];
 }
 
-/** What {@link grantMany} wraps, and for whom. */
+/** Options of {@link grantMany}. */
 export interface GrantManyOptions<Recipient extends CoseRecipient = CoseRecipient>
   extends Omit<MakeGrantOptions, "recipient">, BulkOptions<Recipient> {}
 
 /**
  * Wraps an envelope's keys for several recipients at once.
  *
- * @returns one grant for each recipient, in their order
+ * @returns one grant per recipient, in the recipients' order
  * @throws {InputError} `ERR_INPUT_TOO_LARGE` beyond 1,000 recipients: use {@link grantMany}
- * @throws {SignatureError} `ERR_SIGNATURE_KEY` when a recipient's key is no usable key; there is
- *   then no grant for anyone
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when a recipient's key is not usable; then no grant
+ *   is returned for anyone
  */
 export async function makeGrants(options: MakeGrantsOptions): Promise<readonly Uint8Array[]> {
   assertRecipients(options.recipients);
@@ -33,13 +33,13 @@ export async function makeGrants(options: MakeGrantsOptions): Promise<readonly U
 }
 
 /**
- * Wraps an envelope's keys for any number of recipients, holding one grant at a time. Timers and
- * signals get their turn in between. For audiences that stay the same from envelope to envelope, a
- * collection key costs a fraction of this.
+ * Wraps an envelope's keys for any number of recipients, holding one grant in memory at a time.
+ * Timers and signals get their turn between grants. For an audience that stays the same across
+ * envelopes, a collection key costs a fraction of this.
  *
  * @param options.keys - borrowed until the iteration ends
- * @returns each recipient with its grant, in their order
- * @throws {SignatureError} `ERR_SIGNATURE_KEY` on reaching a recipient whose key is no usable key
+ * @returns each recipient with its grant, in the recipients' order
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` on reaching a recipient whose key is not usable
  */
 export async function* grantMany<Recipient extends CoseRecipient>(
   options: GrantManyOptions<Recipient>,

@@ -20,16 +20,18 @@ import type { Signer } from "../identity/signer.ts";
 import { signWith } from "../identity/signer.ts";
 import { SEGMENT_BYTES, SEGMENTS_PER_BLOCK } from "./suite.ts";
 
-/** Longest signed header that is read; enough for about 95 GB of ciphertext. */
+/** Longest signed header accepted, in bytes; enough for about 95 GB of ciphertext. */
 export const MAX_HEADER_BYTES: number = 4 * 1024 * 1024;
 /** Most parts of an envelope. */
 export const MAX_PARTS = 256;
 
-/** Where an envelope belongs: what its first entry on the ledger must say as well. */
+/**
+ * Ledger, author and kind of an envelope; its first entry on the ledger must have the same values.
+ */
 export interface EnvelopeContext {
   /** CID of the ledger's genesis. */
   readonly ledger: CID;
-  /** Actor that authors the entry. */
+  /** did:key of the entry's author. */
   readonly author: string;
   /** Kind of the entry. */
   readonly kind: string;
@@ -41,31 +43,31 @@ export interface EnvelopePart {
   readonly id: string;
   /** Plaintext length in bytes. */
   readonly size: number;
-  /** 32 bytes that only the right part key gives. */
+  /** 32-byte commitment to the part key. */
   readonly commit: Uint8Array;
   /** Ciphertext blocks in order. */
   readonly data: readonly CID[];
 }
 
-/** What stands in clear beside an envelope's ciphertext; it names no recipient. */
+/** The plaintext header of an envelope; it names no recipient. */
 export interface EnvelopeHeader {
   readonly suite: string;
   readonly context: EnvelopeContext;
   /** 32 bytes. */
   readonly salt: Uint8Array;
   readonly parts: readonly EnvelopePart[];
-  /** Root over values that can be disclosed one by one. */
+  /** Root over values that can be disclosed individually. */
   readonly disclosed?: Uint8Array;
   /** The envelope that this one replaces. */
   readonly supersedes?: CID;
 }
 
-/** A header with its signature, decoded but not verified. */
+/** A decoded header with its signature, not verified. */
 export interface SignedHeader {
   /** CID of the signed header: the envelope's name. */
   readonly envelope: CID;
   readonly header: EnvelopeHeader;
-  /** What the signature covers. */
+  /** The signed bytes. */
   readonly headerBytes: Uint8Array;
   /** Id of the signing key. */
   readonly key: Uint8Array;
@@ -79,19 +81,19 @@ export interface SigningKey {
   readonly publicKey: Uint8Array;
 }
 
-/** Why a header is not the one that was expected. */
+/** Why a header was refused. */
 export type HeaderRefusal =
   "name" | "malformed" | "ledger" | "author" | "kind" | "signing-key" | "signature";
 
 const PART_ID = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
-/** How many ciphertext blocks a part of this plaintext length has; an empty part has one. */
+/** Number of ciphertext blocks of a part with this plaintext length; an empty part has one. */
 export function blockCount(size: number): number {
   return Math.max(1, Math.ceil(size / (SEGMENT_BYTES * SEGMENTS_PER_BLOCK)));
 }
 
 /**
- * Checks ids of parts to be sealed.
+ * Checks the ids of parts to seal.
  *
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when they are not 1 to 256, malformed or repeated
  */
@@ -107,7 +109,7 @@ export function assertPartIds(ids: readonly string[]): void {
 /**
  * Writes a header in its canonical form.
  *
- * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when its values do not fit together
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when its values are inconsistent
  */
 export function encodeHeader(header: EnvelopeHeader): Uint8Array {
   const { suite, context, salt, parts, disclosed, supersedes } = header;
@@ -126,10 +128,16 @@ export function encodeHeader(header: EnvelopeHeader): Uint8Array {
   return bytes;
 }
 
-/** Longest header that is judged before it is bytes: no limit of the decoder but its form applies. */
+/**
+ * Longest header that is checked as a value instead of re-decoded: below it, only the decoder's
+ * rules of form can apply, not its limits.
+ */
 const JUDGED_AS_VALUE = 65_536;
 
-/** Whether a value is certainly what {@link decodeHeader} accepts; where not, the bytes tell. */
+/**
+ * Whether {@link decodeHeader} certainly accepts a value; if not, the encoded bytes must be
+ * checked.
+ */
 function isHeader(value: unknown): boolean {
   try {
     readHeader(value);
@@ -143,7 +151,7 @@ function isHeader(value: unknown): boolean {
 /**
  * Reads a header.
  *
- * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when it is none
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the bytes are not one
  */
 export function decodeHeader(bytes: Uint8Array): EnvelopeHeader {
   return orInvalid("header", () => {
@@ -197,7 +205,10 @@ function readParts(value: unknown): readonly EnvelopePart[] {
     const blocks = blockCount(size);
     const data = expectArray(fields["data"], "part.data", blocks);
     if (!PART_ID.test(id) || seen.has(id) || data.length !== blocks) {
-      throw new EncodingError("ERR_ENCODING_SHAPE", "part: id or number of blocks");
+      throw new EncodingError(
+        "ERR_ENCODING_SHAPE",
+        "the part has a malformed id or the wrong number of blocks",
+      );
     }
     seen.add(id);
     return {
@@ -207,7 +218,7 @@ function readParts(value: unknown): readonly EnvelopePart[] {
       data: data.map((cid) => expectCid(cid, "part.data", RAW)),
     };
   });
-  if (parts.length === 0) throw new EncodingError("ERR_ENCODING_SHAPE", "header without parts");
+  if (parts.length === 0) throw new EncodingError("ERR_ENCODING_SHAPE", "the header has no parts");
   return parts;
 }
 
@@ -217,16 +228,16 @@ export async function signHeader(header: EnvelopeHeader, signer: Signer): Promis
   const sig = await signWith(signer, "envelope", bytes);
   const signed = encode({ header: bytes, key: signer.key, alg: signer.alg, sig });
   if (signed.length > MAX_HEADER_BYTES) {
-    throw new EnvelopeError("ERR_ENVELOPE_UNSUPPORTED", "too much for one envelope");
+    throw new EnvelopeError("ERR_ENVELOPE_UNSUPPORTED", "the parts are too large for one envelope");
   }
   return signed;
 }
 
 /**
- * Reads a signed header without verifying the signature: nothing in it can be relied on before
+ * Decodes a signed header without verifying the signature. Callers must not rely on it before
  * {@link verifyHeader} has accepted it.
  *
- * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when it is none
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the bytes are not one
  */
 export function decodeSignedHeader(bytes: Uint8Array): SignedHeader {
   const fields = orInvalid("signed header", () => {
@@ -244,11 +255,11 @@ export function decodeSignedHeader(bytes: Uint8Array): SignedHeader {
 }
 
 /**
- * Judges a signed header against the first entry that names it.
+ * Verifies a signed header against the first entry that names it.
  *
  * @param expected.envelope - the entry's body
  * @param expected.context - the entry's ledger, author and kind
- * @param expected.author - a key of the author that was in force at the entry
+ * @param expected.author - a signing key of the author that was in force at the entry
  */
 export function verifyHeader(
   bytes: Uint8Array,
@@ -281,7 +292,7 @@ export function verifyHeader(
   return { ok: true, ...signed };
 }
 
-/** Runs a decoder whose every complaint means that the record is not what it should be. */
+/** Runs a decoder, and turns each of its errors into `ERR_ENVELOPE_INVALID`. */
 export function orInvalid<T>(what: string, read: () => T): T {
   try {
     return read();

@@ -71,7 +71,7 @@ export {
   type EnvelopeErasure,
   type EnvelopeRecords,
   type ErasableBlobs,
-  type ErasableShelf,
+  type ErasableRecords,
   eraseEnvelope,
   type EraseEnvelopeOptions,
   listEnvelope,

@@ -7,44 +7,48 @@ import { openCompact, sealCompact } from "./compact-jwe.ts";
 /** A JWE in compact form and the key that opens it. */
 export interface ExportedJwe {
   readonly jwe: string;
-  /** 32 bytes, new for each JWE; the caller hands it over apart from the JWE and wipes it. */
+  /**
+   * 32 bytes, fresh for each JWE; the caller must hand it over separately from the JWE and wipe it.
+   */
   readonly key: Uint8Array;
 }
 
-/** What a JWE held. */
+/** The content of a JWE. */
 export interface ImportedJwe {
   readonly content: Uint8Array;
-  /** `cty` of its header, where it says. */
+  /** `cty` of its header, if present. */
   readonly contentType?: string;
 }
 
-/** What a SMART Health Link leads to. */
+/** The content of a SMART Health Link. */
 export interface HealthLink {
-  /** Where the manifest or file is had: `https:`, at most 128 characters, not to be guessed. */
+  /** URL of the manifest or file: `https:`, at most 128 characters, and unguessable. */
   readonly url: string;
   /** 32 bytes. */
   readonly key: Uint8Array;
-  /** When it ends, in seconds since 1970; whole ones where it is written. */
+  /** Expiry in seconds since 1970; must be an integer in a written link. */
   readonly exp?: number;
   /** Letters `L`, `P` and `U` in that order, never `P` and `U` together. */
   readonly flag?: string;
-  /** At most 80 characters; stands beside the key, so nothing clinical belongs there. */
+  /** At most 80 characters; must hold nothing clinical, because it is shown beside the key. */
   readonly label?: string;
 }
 
 const FLAG = /^L?(?:P|U)?$/;
 const MAX_URL = 128;
-/** The last second of the year 9999: what is more was counted in milliseconds. */
+/** The last second of the year 9999: a larger number is in milliseconds. */
 const MAX_EXP = 253_402_300_799;
 
 /**
- * Writes content as SMART Health Links have it: a compact JWE, `dir` with `A256GCM`, under a key of
- * its own. The JWE is outside every rule of the ledger: whoever holds both reads it for ever. Of
- * records, `Ledger.exportRecords` makes them with an access entry.
+ * Writes content in the form of SMART Health Links: a compact JWE, `dir` with `A256GCM`, under a
+ * fresh key. No rule of the ledger applies to the JWE: a holder of both can read it for ever. For
+ * records use `Ledger.exportRecords`, which writes an access entry.
  *
  * @param options.random - cryptographically strong
- * @param options.compress - deflates first; lengths then tell about the content
- * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` where there is neither node:crypto nor WebCrypto
+ * @param options.compress - whether to deflate first; the length then leaks information about the
+ *  content
+ * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` where neither node:crypto nor WebCrypto is
+ *   available
  */
 export async function exportJwe(options: {
   readonly content: Uint8Array;
@@ -65,13 +69,15 @@ export async function exportJwe(options: {
 }
 
 /**
- * Opens a JWE of a SMART Health Link: `dir` and `A256GCM`, nothing else.
+ * Opens a JWE of a SMART Health Link: only `dir` with `A256GCM`.
  *
  * @param key - 32 bytes; borrowed
- * @param options.maxBytes - most plaintext, inflated, and most text. Default 16 MiB
- * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` whenever it does not open, or inflates to more;
- *   `ERR_ENVELOPE_UNSUPPORTED` as {@link exportJwe}
- * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the text alone is longer than that can be
+ * @param options.maxBytes - most bytes of plaintext after inflating; also bounds the length of the
+ * text. Default 16 MiB
+ * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` when it does not open or inflates to more;
+ *  `ERR_ENVELOPE_UNSUPPORTED` as in {@link exportJwe}
+ * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the text alone is too long for that much
+ *   plaintext
  */
 export async function importJwe(
   jwe: string,
@@ -87,9 +93,9 @@ export async function importJwe(
 }
 
 /**
- * Writes a SMART Health Link: `shlink:/` and base64url of its JSON. It holds the key.
+ * Writes a SMART Health Link: `shlink:/` and base64url of its JSON. The link contains the key.
  *
- * @throws {InputError} `ERR_INPUT_INVALID` when it would be none
+ * @throws {InputError} `ERR_INPUT_INVALID` when the values do not make a valid link
  * @see HL7 SMART Health Cards and Links STU 1, "Construct a SMART Health Links Payload"
  */
 export function encodeHealthLink(link: HealthLink): string {
@@ -114,10 +120,10 @@ export function encodeHealthLink(link: HealthLink): string {
 }
 
 /**
- * Reads a SMART Health Link, with or without the address of a viewer before it. Members and flags
- * that are not known are left out, as the specification demands.
+ * Reads a SMART Health Link, with or without a viewer's URL before it. Unknown members and flags
+ * are left out, as the specification requires.
  *
- * @throws {InputError} `ERR_INPUT_INVALID` when it is none
+ * @throws {InputError} `ERR_INPUT_INVALID` when the text is not a SMART Health Link
  */
 export function decodeHealthLink(text: string): HealthLink {
   const at = text.search(/shlink:\//i);
@@ -171,4 +177,4 @@ const isLabel = (value: unknown): value is string =>
   typeof value === "string" && [...value].length <= 80;
 
 const invalidLink = (): InputError =>
-  new InputError("ERR_INPUT_INVALID", "not a SMART Health Link");
+  new InputError("ERR_INPUT_INVALID", "the text is not a SMART Health Link");

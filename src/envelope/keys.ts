@@ -14,13 +14,13 @@ export { decryptFailed };
 export const KEY_BYTES = 32;
 
 /**
- * What opens an envelope: the content key, or the keys of some of its parts. Whoever holds it
- * wipes it with {@link wipeKeys} when done.
+ * Keys that open an envelope: the content key, or the keys of some of its parts. The holder must
+ * wipe them with {@link wipeKeys} when done.
  */
 export type EnvelopeKeys =
   { readonly cek: Uint8Array } | { readonly parts: Readonly<Record<string, Uint8Array>> };
 
-/** What of a header goes into its keys. */
+/** The fields of a header that its keys are bound to. */
 export type KeyContext = Pick<EnvelopeHeader, "suite" | "context" | "salt">;
 
 const PART_INFO = /* @__PURE__ */ utf8ToBytes("healthledger/part/1 ");
@@ -29,10 +29,10 @@ const COMMIT_INFO = /* @__PURE__ */ utf8ToBytes("commit");
 const ZERO = /* @__PURE__ */ Uint8Array.of(0);
 
 /**
- * Derives `P(id)` of some parts from the content key: what a grant of those parts carries.
+ * Derives `P(id)` of some parts from the content key: the keys in a grant of those parts.
  *
  * @param cek - 32 bytes; borrowed
- * @returns newly allocated keys, which the caller wipes
+ * @returns newly allocated keys, which the caller must wipe
  */
 export function derivePartKeys(
   header: KeyContext,
@@ -50,11 +50,14 @@ export function derivePartKeys(
   return { parts: Object.fromEntries(parts) };
 }
 
-/** The few contexts that keys were derived for last, and their hashes: a member's envelopes share theirs. */
+/**
+ * The last few contexts that keys were derived for, and their hashes: the envelopes of one member
+ * share a context.
+ */
 const lastBound: { readonly of: Omit<KeyContext, "salt">; readonly hash: Uint8Array }[] = [];
 const MOST_BOUND = 8;
 
-/** Hash of what keys are bound to beside the salt. */
+/** Hash of the values other than the salt that keys are bound to. */
 function boundTo({ suite, context }: KeyContext): Uint8Array {
   const { ledger, author, kind } = context;
   const known = lastBound.find(
@@ -71,22 +74,23 @@ function boundTo({ suite, context }: KeyContext): Uint8Array {
   return hash;
 }
 
-/** The key that seals a part's segments, which the caller wipes. */
+/** The key that seals a part's segments, which the caller must wipe. */
 export function deriveSegmentKey(partKey: Uint8Array): Uint8Array {
   return hkdfExpand(partKey, KEY_INFO, KEY_BYTES);
 }
 
-/** The commitment to a part key, which stands in the header. */
+/** The commitment to a part key, as in the header. */
 export function deriveCommit(partKey: Uint8Array): Uint8Array {
   return hkdfExpand(partKey, COMMIT_INFO, KEY_BYTES);
 }
 
 /**
- * Derives the segment key of each part, once every commitment has been found to be that of the
- * keys given: without this, one ciphertext could be built that opens differently under two keys.
+ * Derives the segment key of each part after checking that every commitment matches the given keys:
+ * without this check, an author could build one ciphertext that opens differently under two keys.
  *
- * @returns in the order of `parts`; the caller wipes them
- * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` when a key is absent or not the committed one
+ * @returns keys in the order of `parts`, which the caller must wipe
+ * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` when a key is absent or does not match its
+ *   commitment
  */
 export function unlockParts(
   header: KeyContext,

@@ -24,55 +24,55 @@ import { type ExpectedGrant, type GrantRefusal, MAX_GRANT_BYTES } from "./grant-
 import { orInvalid } from "./header.ts";
 import { decryptFailed, KEY_BYTES } from "./keys.ts";
 
-/** A collection key sealed to one member, decoded but neither verified nor opened. */
+/** A decoded membership: a collection key sealed to one member, neither verified nor opened. */
 export interface Membership {
   readonly collection: Uint8Array;
   readonly epoch: number;
   /** Id of the entry that justifies it. */
   readonly basis: Uint8Array;
-  /** Actor that gives the key. */
+  /** did:key of the actor that gives the key. */
   readonly grantor: string;
   /** Id of the grantor's signing key. */
   readonly key: Uint8Array;
-  /** `COSE_Encrypt0` that holds the collection key; it does not say for whom. */
+  /** `COSE_Encrypt0` that holds the collection key; it does not name the member. */
   readonly message: Uint8Array;
   readonly alg: SignatureAlg;
   readonly signature: Uint8Array;
 }
 
-/** What {@link sealMembership} seals, and to whom. */
+/** Options of {@link sealMembership}. */
 export interface SealMembershipOptions extends GrantTerms {
   /** Borrowed. */
   readonly key: CollectionKey;
 }
 
-/** What {@link sealMemberships} seals, and to whom. */
+/** Options of {@link sealMemberships}. */
 export interface SealMembershipsOptions<Recipient extends CoseRecipient = CoseRecipient>
   extends Omit<SealMembershipOptions, "recipient">, BulkOptions<Recipient> {}
 
-/** What a membership has to say to be accepted. */
+/** The values that a membership must have to be accepted. */
 export interface ExpectedMembership extends Omit<ExpectedGrant, "envelope"> {
   /** The collection's name: 32 bytes. */
   readonly collection: Uint8Array;
-  /** Default: whichever it is. */
+  /** Default: any. */
   readonly epoch?: number;
 }
 
-/** What {@link openMembership} opens, and what it insists on. */
+/** Options of {@link openMembership}, including the expected values. */
 export interface OpenMembershipOptions extends ExpectedMembership {
   readonly membership: Uint8Array;
   /** The member's private key, wherever it lives. */
   readonly agreement: KeyAgreement;
 }
 
-/** Why a membership is not the one that was expected. */
+/** Why a membership was refused. */
 export type MembershipRefusal = Exclude<GrantRefusal, "envelope"> | "collection" | "epoch";
 
 /**
  * Seals a collection key to one member, and signs the result.
  *
- * @returns the membership's bytes, to be handed to the member
- * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the member's key is no usable key
+ * @returns the membership's bytes, to hand to the member
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the member's key is not usable
  */
 export async function sealMembership(options: SealMembershipOptions): Promise<Uint8Array> {
   const { key, basis, recipient, signer, random } = options;
@@ -98,7 +98,7 @@ export async function sealMembership(options: SealMembershipOptions): Promise<Ui
  * Seals a collection key to any number of members, one at a time.
  *
  * @param options.key - borrowed until the iteration ends
- * @returns each recipient with its membership, in their order
+ * @returns each recipient with its membership, in the recipients' order
  */
 export async function* sealMemberships<Recipient extends CoseRecipient>(
   options: SealMembershipsOptions<Recipient>,
@@ -115,16 +115,19 @@ export async function* sealMemberships<Recipient extends CoseRecipient>(
 }
 
 /**
- * Verifies a membership, and opens the collection key that it carries.
+ * Verifies a membership and opens its collection key.
  *
- * @returns the key, which the caller wipes
- * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when it is not the grantor's for this collection
- *   and basis, `ERR_ENVELOPE_DECRYPT` whenever it does not open
+ * @returns the key, which the caller must wipe
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the membership is not the grantor's for this
+ *   collection and basis, `ERR_ENVELOPE_DECRYPT` when it does not open
  */
 export async function openMembership(options: OpenMembershipOptions): Promise<CollectionKey> {
   const verified = verifyMembership(options.membership, options);
   if (!verified.ok) {
-    throw new EnvelopeError("ERR_ENVELOPE_INVALID", `membership refused: ${verified.reason}`);
+    throw new EnvelopeError(
+      "ERR_ENVELOPE_INVALID",
+      `the membership was refused: ${verified.reason}`,
+    );
   }
   const { collection, epoch, basis, message } = verified.membership;
   const aad = membershipAad(collection, epoch, basis);
@@ -141,9 +144,9 @@ export async function openMembership(options: OpenMembershipOptions): Promise<Co
 }
 
 /**
- * Reads a membership without verifying it.
+ * Decodes a membership without verifying it.
  *
- * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when it is none
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the bytes are not a membership
  */
 export function decodeMembership(bytes: Uint8Array): Membership {
   return orInvalid("membership", () => {
@@ -164,7 +167,7 @@ export function decodeMembership(bytes: Uint8Array): Membership {
   });
 }
 
-/** Judges a membership against what its member expects. */
+/** Verifies a membership against what its member expects. */
 export function verifyMembership(
   bytes: Uint8Array,
   expected: ExpectedMembership,
@@ -194,7 +197,9 @@ export function verifyMembership(
   return { ok: true, membership };
 }
 
-/** What binds a collection key to its collection, epoch and reason. */
+/**
+ * The `external_aad` of a membership's message: binds the key to its collection, epoch and basis.
+ */
 function membershipAad(collection: Uint8Array, epoch: number, basis: Uint8Array): Uint8Array {
   return encode(["healthledger/membership/1", collection, epoch, basis]);
 }

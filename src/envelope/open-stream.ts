@@ -9,50 +9,49 @@ import { createPartCipher } from "./part-cipher.ts";
 import { SEGMENT_BYTES, SEGMENTS_PER_BLOCK, usableSuite } from "./suite.ts";
 import { EnvelopeError } from "../errors.ts";
 
-/** What {@link openPart} opens, and what it insists on. */
+/** Options of {@link openPart}. */
 export interface OpenPartOptions extends Omit<OpenOptions, "parts" | "maxBytes"> {
-  /** Id of the part wanted. */
+  /** Id of the part to open. */
   readonly part: string;
 }
 
-/** Where in a part to read: bytes from `from` up to, not including, `to`. */
+/** A range of a part: the bytes from `from` up to but not including `to`. */
 export interface ByteRange {
   /** Default 0. */
   readonly from?: number;
-  /** Default the part's length. */
+  /** Default: the part's length. */
   readonly to?: number;
 }
 
-/** A part of an envelope whose header and key have been verified, to be read anywhere. */
+/** Random access to a part of an envelope whose header and key have been verified. */
 export interface PartReader {
   readonly header: EnvelopeHeader;
-  /** Plaintext bytes, as the author signed. */
+  /** Plaintext length in bytes, as the author signed it. */
   readonly size: number;
   /**
-   * Yields plaintext a segment at a time, at most 64 KiB, each verified before it is yielded, and
-   * reads no faster than it is read from, but for one block ahead; WebCrypto, where it opens them,
-   * has up to eight segments under way. Truncation, reordering and
-   * altered bytes raise an error in place of the segment: what came before it was as the author
-   * sealed it, and is not the whole.
+   * Yields plaintext one segment at a time, at most 64 KiB, and verifies each segment before
+   * yielding it. Reads at most one block ahead of its consumer; if WebCrypto opens the segments, up
+   * to eight are in flight. Truncation, reordering and altered bytes throw in place of the segment:
+   * the bytes before it are as the author sealed them, but are not the whole part.
    *
    * @throws {RangeError} when the range is not within the part
    */
   stream(range?: ByteRange): AsyncGenerator<Uint8Array, void>;
-  /** Reads a range into memory; reads the blocks it needs and no others. */
+  /** Reads a range into memory, fetching only the blocks that it needs. */
   range(from: number, to: number): Promise<Uint8Array>;
-  /** Wipes the key; the reader is of no use afterwards. */
+  /** Wipes the key; the reader cannot be used afterwards. */
   close(): void;
 }
 
 /**
- * Verifies an envelope's header and a part's commitment, and opens the part for reading.
+ * Verifies an envelope's header and a part's commitment, then opens the part for reading.
  *
  * @throws {EnvelopeError} as {@link openEnvelope} does
  */
 export function openPart(options: OpenPartOptions): PartReader {
   const verified = verifyHeader(options.header, options);
   if (!verified.ok) {
-    throw new EnvelopeError("ERR_ENVELOPE_INVALID", `header refused: ${verified.reason}`);
+    throw new EnvelopeError("ERR_ENVELOPE_INVALID", `the header was refused: ${verified.reason}`);
   }
   const { header } = verified;
   const suite = usableSuite(header.suite);
@@ -68,7 +67,7 @@ export function openPart(options: OpenPartOptions): PartReader {
 
   function fetch(block: number): Promise<Uint8Array> {
     const bytes = readBlock(read, data[block]!);
-    // It may be that nobody asks for it any more.
+    // The consumer may never await this promise, so handle its rejection here.
     bytes.catch(() => undefined);
     return bytes;
   }
@@ -78,13 +77,13 @@ export function openPart(options: OpenPartOptions): PartReader {
     void
   > {
     assertRange(from, to, size);
-    // An empty part is one empty segment, which is verified too.
+    // An empty part has one empty segment, which is verified too.
     if (from === to && size > 0) return;
     const first = Math.min(Math.floor(from / SEGMENT_BYTES), segmentCount(size) - 1);
     const last = Math.max(first, Math.ceil(to / SEGMENT_BYTES) - 1);
     const lastBlock = blockOf(last);
     const blocks = new Map<number, Promise<Uint8Array>>();
-    // Those under way, in order: the next to be yielded comes first.
+    // Segments in flight, in order: the first is yielded next.
     const opening: Promise<Uint8Array>[] = [];
     let next = first;
 
@@ -105,7 +104,7 @@ export function openPart(options: OpenPartOptions): PartReader {
         }
         while (next <= last && next < counter + cipher.window) {
           const one = openAt(next++);
-          // Only the first error counts, and that which is in front is waited for.
+          // Only the first error is reported, and only the segment in front is awaited.
           one.catch(() => undefined);
           opening.push(one);
         }
@@ -135,7 +134,7 @@ export function openPart(options: OpenPartOptions): PartReader {
       const pieces: Uint8Array[] = [];
       for await (const piece of stream({ from, to })) pieces.push(piece);
       if (pieces.length === 1) return pieces[0]!.slice();
-      // Made only now that every piece is there: the size is what a header claims.
+      // Allocated only once every piece is present, because the size is a header's claim.
       const bytes = new Uint8Array(to - from);
       let at = 0;
       for (const piece of pieces) {
@@ -154,9 +153,9 @@ export function openPart(options: OpenPartOptions): PartReader {
 
 /**
  * Opens a part as a stream of segments, each verified before it is yielded; see
- * {@link PartReader.stream}. Nothing is verified before the first segment is asked for.
+ * {@link PartReader.stream}. Nothing is verified before the first segment is requested.
  *
- * @param options.keys - borrowed until the first segment has been asked for
+ * @param options.keys - borrowed until the first segment has been requested
  * @throws {EnvelopeError} as {@link openEnvelope} does
  */
 export async function* openStream(
@@ -170,13 +169,13 @@ export async function* openStream(
   }
 }
 
-/** As {@link openStream}, as a web stream. */
+/** Like {@link openStream}, but returns a web stream. */
 export function openReadable(options: OpenPartOptions & ByteRange): ReadableStream<Uint8Array> {
   return toReadableStream(openStream(options));
 }
 
 /**
- * Reads a range of a part: decrypts the segments it lies in, and reads their blocks only.
+ * Reads a range of a part: fetches only the blocks that hold it, and decrypts only its segments.
  *
  * @returns `to - from` bytes, newly allocated
  * @throws {EnvelopeError} as {@link openEnvelope} does

@@ -10,11 +10,11 @@ import { decryptFailed, unlockParts } from "./keys.ts";
 import { createPartCipher, type PartCipher } from "./part-cipher.ts";
 import { usableSuite } from "./suite.ts";
 
-/** What {@link openEnvelope} opens, and what it insists on. */
+/** Options of {@link openEnvelope}. */
 export interface OpenOptions {
-  /** The envelope's name, from the body of the entry. */
+  /** The envelope's CID, from the body of the entry. */
   readonly envelope: CID;
-  /** The signed header, as it was received. */
+  /** The signed header as received. */
   readonly header: Uint8Array;
   /** Borrowed; not wiped. */
   readonly keys: EnvelopeKeys;
@@ -22,11 +22,11 @@ export interface OpenOptions {
   readonly context: EnvelopeContext;
   /** A signing key of the author that was in force at that entry. */
   readonly author: SigningKey;
-  /** Fetches a ciphertext block; what it gives is hashed here. */
+  /** Fetches a ciphertext block; the caller need not check its hash. */
   readonly read: BlockReader;
-  /** Ids of the parts wanted. Default: all that the keys can open. */
+  /** Ids of the parts to open. Default: all that the keys can open. */
   readonly parts?: readonly string[];
-  /** Most plaintext to hold, in bytes. Default 256 MiB. */
+  /** Most bytes of plaintext to hold. Default 256 MiB. */
   readonly maxBytes?: number;
   readonly signal?: AbortSignal;
 }
@@ -39,25 +39,29 @@ export interface OpenedEnvelope {
 }
 
 /**
- * Verifies an envelope's header, and decrypts parts of it.
+ * Verifies an envelope's header and decrypts its parts.
  *
- * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the header is not the author's for this
- *   entry or a block is not what its CID names, `ERR_ENVELOPE_DECRYPT` whenever the keys do not
- *   open it, `ERR_ENVELOPE_MISSING` when a block cannot be had, `ERR_ENVELOPE_UNSUPPORTED`
- * @throws {StorageError} `ERR_STORAGE_ERASED`, `ERR_STORAGE_PRUNED` when `read` says so of a block
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the header is not the author's for this entry
+ *  or a block does not match its CID, `ERR_ENVELOPE_DECRYPT` when the keys do not open it,
+ *  `ERR_ENVELOPE_MISSING` when a block is missing, `ERR_ENVELOPE_UNSUPPORTED`
+ * @throws {StorageError} `ERR_STORAGE_ERASED`, `ERR_STORAGE_PRUNED` when `read` reports a block as
+ *   such
  * @throws {InputError} `ERR_INPUT_TOO_LARGE` beyond `maxBytes`
  */
 export async function openEnvelope(options: OpenOptions): Promise<OpenedEnvelope> {
   const verified = verifyHeader(options.header, options);
   if (!verified.ok) {
-    throw new EnvelopeError("ERR_ENVELOPE_INVALID", `header refused: ${verified.reason}`);
+    throw new EnvelopeError("ERR_ENVELOPE_INVALID", `the header was refused: ${verified.reason}`);
   }
   const { header } = verified;
   const suite = usableSuite(header.suite);
   const wanted = selectParts(header, options.keys, options.parts);
   const most = options.maxBytes ?? 256 * 1024 * 1024;
   if (wanted.reduce((sum, { size }) => sum + size, 0) > most) {
-    throw new InputError("ERR_INPUT_TOO_LARGE", `more than ${most} bytes of plaintext`);
+    throw new InputError(
+      "ERR_INPUT_TOO_LARGE",
+      `the parts have more than ${most} bytes of plaintext`,
+    );
   }
   const ciphers = unlockParts(header, options.keys, wanted).map((key) =>
     createPartCipher(suite, key),
@@ -108,7 +112,8 @@ async function openPart(
     throw error;
   }
   if (segments.length === 1) return segments[0]!;
-  // Only now, when every segment is there, is a buffer of the size that the header claims made.
+  // The buffer is allocated only once every segment is present, because its size is the header's
+  // claim.
   const plaintext = new Uint8Array(part.size);
   let at = 0;
   for (const segment of segments) {

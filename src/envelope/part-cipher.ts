@@ -5,16 +5,17 @@ import { SEGMENT_OVERHEAD } from "../crypto/segments.ts";
 import { hasWebcrypto, webcryptoSegments, webcryptoSha256 } from "../crypto/webcrypto-segments.ts";
 import { isSynchronous, type SuiteName, suiteNamed } from "./suite.ts";
 
-/** The segments of one part under its key, sealed and opened here or by WebCrypto. */
+/** Seals and opens the segments of one part, on this thread or with WebCrypto. */
 export interface PartCipher {
-  /** How many segments are worth having under way at a time. */
+  /** Number of segments worth having in flight at a time. */
   readonly window: number;
   /**
    * Seals a segment.
    *
    * @param plaintext - borrowed until the call returns
-   * @param into - where it goes, of its length; to be left alone until then
-   * @returns a promise where the backend is asynchronous; it never goes unhandled
+   * @param into - buffer of the result's length that receives it; must not be touched until the
+   *  call settles
+   * @returns a promise if the backend is asynchronous; its rejection is never unhandled
    */
   seal(
     counter: number,
@@ -22,7 +23,7 @@ export interface PartCipher {
     plaintext: Uint8Array,
     into: Uint8Array,
   ): Promise<void> | undefined;
-  /** Opens a segment; `undefined` when it is not this one of this part. */
+  /** Opens a segment; `undefined` if the bytes are not this segment of this part. */
   open(
     counter: number,
     final: boolean,
@@ -32,19 +33,19 @@ export interface PartCipher {
   close(): void;
 }
 
-/** How much longer a sealed segment is than its plaintext, in every suite. */
+/** Number of bytes by which a sealed segment exceeds its plaintext, in every suite. */
 export const TAG_BYTES: number = SEGMENT_OVERHEAD;
-/** Segments under way with WebCrypto: enough for the cores of a workstation, half a block. */
+/** Segments in flight with WebCrypto: half a block, enough for the cores of a workstation. */
 const WINDOW = 8;
-/** A hash of less is made sooner than WebCrypto is asked for it. */
+/** Below this length, hashing here is faster than a call of WebCrypto. */
 const WORTH_ASKING = 16_384;
 
 /**
- * Makes the cipher of one part: with the synchronous backend where it has the suite, else with
+ * Makes the cipher of one part: with the synchronous backend if it has the suite, otherwise with
  * WebCrypto.
  *
- * @param suite - as {@link usableSuite} gives it
- * @param key - the part's segment key; the cipher's from now on
+ * @param suite - from {@link usableSuite}
+ * @param key - the part's segment key; the cipher takes it over
  */
 export function createPartCipher(suite: SuiteName, key: Uint8Array): PartCipher {
   if (isSynchronous(suite)) {
@@ -75,18 +76,21 @@ export function createPartCipher(suite: SuiteName, key: Uint8Array): PartCipher 
   };
 }
 
-/** Names a ciphertext block; natively, if only WebCrypto is native here. */
+/** Computes the CID of a ciphertext block, with WebCrypto if only that is native here. */
 export async function nameBlock(bytes: Uint8Array): Promise<CID> {
   return cidFromDigest(await digestOf(bytes), RAW);
 }
 
-/** Whether a ciphertext block is what a CID names; only CIDs of SHA-256 can match. */
+/** Whether a ciphertext block matches a CID; only CIDs of SHA-256 can match. */
 export async function matchesBlock(cid: CID, bytes: Uint8Array): Promise<boolean> {
   const { code, digest } = cid.multihash;
   return code === SHA2_256 && equalBytes(digest, await digestOf(bytes));
 }
 
-/** Whether blocks are sealed or hashed elsewhere, so that the next can be begun meanwhile. */
+/**
+ * Whether blocks are sealed or hashed off this thread, so that the next one can be started
+ * meanwhile.
+ */
 export const worksElsewhere = (): boolean => backend !== "node" && hasWebcrypto();
 
 function digestOf(bytes: Uint8Array): Uint8Array | Promise<Uint8Array> {

@@ -2,17 +2,17 @@ import type { CID } from "../codec/cid.ts";
 import { EnvelopeError, StorageError } from "../errors.ts";
 import { matchesBlock } from "./part-cipher.ts";
 
-/** Why a block is not there: destroyed on purpose, or let go to save room. */
+/** Why a block is absent: destroyed on purpose, or removed to save space. */
 export type Absence = "erased" | "pruned";
 
 /**
- * Fetches a ciphertext block; what it gives is hashed by whoever asked. A reader that knows why a
- * block is not there says so; `undefined` is a block that is missing for no known reason.
+ * Fetches a ciphertext block; its caller checks the hash. A reader that knows why a block is absent
+ * returns the reason; `undefined` means that the block is missing for no known reason.
  */
 export type BlockReader = (cid: CID) => Promise<Uint8Array | Absence | undefined>;
 
 /**
- * Reads a ciphertext block and compares it with its name.
+ * Reads a ciphertext block and checks it against its CID.
  *
  * @throws {EnvelopeError} `ERR_ENVELOPE_MISSING`, `ERR_ENVELOPE_INVALID` when it was altered
  * @throws {StorageError} `ERR_STORAGE_ERASED`, `ERR_STORAGE_PRUNED`

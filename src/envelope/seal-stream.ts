@@ -10,58 +10,60 @@ import { createPartCipher, nameBlock, TAG_BYTES, worksElsewhere } from "./part-c
 import type { SealOptions } from "./seal.ts";
 import { SEGMENT_BYTES, SEGMENTS_PER_BLOCK, type SuiteName, usableSuite } from "./suite.ts";
 
-/** A part to be sealed as it comes in. */
+/** A part to seal from a stream. */
 export interface PartStream {
-  /** 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit; stands in clear. */
+  /** 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit; not encrypted. */
   readonly id: string;
-  /** Read once, in order, and no faster than `put` takes what comes out. */
+  /** Read once, in order, and no faster than `put` accepts blocks. */
   readonly source: ByteSource;
 }
 
-/** What {@link sealStream} seals, with what, and where the ciphertext goes. */
+/** Options of {@link sealStream}. */
 export interface SealStreamOptions extends Omit<SealOptions, "parts"> {
   /** 1 to 256 parts, sealed one after another. */
   readonly parts: readonly PartStream[];
   /**
-   * Takes a ciphertext block as soon as it is full; owns the bytes. Two calls may be under way.
+   * Called with each ciphertext block as soon as it is full; owns the bytes. Two calls may be in
+   * flight.
    */
   readonly put: (cid: CID, bytes: Uint8Array) => Promise<void> | void;
-  /** Told after each block, in bytes of plaintext sealed so far, of all parts. */
+  /** Called after each block with the bytes of plaintext sealed so far, over all parts. */
   readonly onProgress?: (progress: { readonly sealed: number }) => void;
   readonly signal?: AbortSignal;
 }
 
-/** An envelope whose ciphertext has gone to `put`, and its content key. */
+/** An envelope whose ciphertext was given to `put`, and its content key. */
 export interface SealedStream {
-  /** The envelope's name: CID of `header`. */
+  /** The envelope's CID, which is the CID of `header`. */
   readonly cid: CID;
   /** The signed header. */
   readonly header: Uint8Array;
-  /** 32 bytes, new for each envelope; the caller grants them and wipes them. */
+  /** 32 bytes, fresh for each envelope; the caller grants them and must wipe them. */
   readonly cek: Uint8Array;
 }
 
-/** Blocks that may be on their way to `put` while the next one is sealed. */
+/** Calls of `put` that may be pending while the next block is sealed. */
 const PUTS_UNDER_WAY = 2;
 const BLOCK_BYTES: number = SEGMENTS_PER_BLOCK * (SEGMENT_BYTES + TAG_BYTES);
-/** More CIDs than this, at 41 bytes each, no header holds. */
+/** Most CIDs that a header can hold, at 41 bytes each. */
 const MAX_BLOCKS: number = Math.floor(MAX_HEADER_BYTES / 41);
 
 /**
  * Seals parts of any length in constant memory. The envelope is, byte for byte, the one that
- * {@link sealEnvelope} makes of the same parts; the header comes last, when sizes are known.
+ * {@link sealEnvelope} makes of the same parts; the header is made last, when sizes are known.
  *
- * When it fails, blocks that `put` has taken stay there. Their key is gone with the failure: they
- * are to be deleted, and open to nobody.
+ * On failure, the blocks that `put` has accepted remain stored. Their key is lost, so nobody can
+ * open them; the caller should delete them.
  *
  * @throws {InputError} `ERR_INPUT_INVALID` when the signer is not the author
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` on part ids that are malformed or occur twice,
- *   before a source is read; `ERR_ENVELOPE_UNSUPPORTED` beyond what one header can list
+ *   before any source is read; `ERR_ENVELOPE_UNSUPPORTED` when there are more blocks than one
+ *   header can list
  */
 export async function sealStream(options: SealStreamOptions): Promise<SealedStream> {
   const { context, parts, signer, random, disclosed, supersedes } = options;
   if (signer.actor !== context.author) {
-    throw new InputError("ERR_INPUT_INVALID", "an envelope is signed by its author");
+    throw new InputError("ERR_INPUT_INVALID", "the signer must be the envelope's author");
   }
   const ids = parts.map(({ id }) => id);
   assertPartIds(ids);
@@ -87,7 +89,7 @@ export async function sealStream(options: SealStreamOptions): Promise<SealedStre
     return { cid: cidOf(header, DAG_CBOR), header, cek };
   } catch (error) {
     cek.fill(0);
-    // What is under way is let finish, so that the caller finds nothing coming in behind his back.
+    // Let pending calls of `put` finish, so that no block arrives after this function has rejected.
     await sink.drained().catch(() => undefined);
     throw error;
   } finally {
@@ -103,10 +105,10 @@ async function sealPart(
 ): Promise<EnvelopePart> {
   const commit = deriveCommit(partKey);
   const cipher = createPartCipher(suite, deriveSegmentKey(partKey));
-  // While WebCrypto works on one block, the next one is begun.
+  // While WebCrypto works on one block, the next one is started.
   const ahead = worksElsewhere() ? 1 : 0;
   const data: CID[] = [];
-  // A full segment waits here until more comes: only then is it known not to be the last.
+  // A full segment waits here until more data arrive: only then is it known not to be the last.
   const held = new Uint8Array(SEGMENT_BYTES);
   let filled = 0;
   let counter = 0;
@@ -119,7 +121,8 @@ async function sealPart(
 
   function seal(plaintext: Uint8Array, final: boolean): Promise<void> | undefined {
     const length = plaintext.length + TAG_BYTES;
-    // One that ends with its first segment, as of small parts, is no longer than that.
+    // A block that ends with its first segment, as that of a small part, is only as long as that
+    // segment.
     block ??= new Uint8Array(final ? length : BLOCK_BYTES);
     const into = block.subarray(inBlock, (inBlock += length));
     const underway = cipher.seal(counter++, final, plaintext, into);
@@ -178,14 +181,14 @@ interface NamedBlock {
   readonly bytes: Uint8Array;
 }
 
-/** Waits for the segments of a block, and names it. */
+/** Waits for the segments of a block, and computes its CID. */
 async function whenSealed(
   block: Uint8Array,
   length: number,
   sealing: readonly Promise<void>[],
 ): Promise<NamedBlock> {
   await Promise.all(sealing);
-  // What is kept must not hold the memory of a whole block.
+  // Copied, so that the kept bytes do not hold the memory of a whole block.
   const bytes = length < block.length ? block.slice(0, length) : block;
   return { cid: await nameBlock(bytes), bytes };
 }
@@ -203,7 +206,10 @@ function createSink({ put, onProgress, signal }: SealStreamOptions): Sink {
     async put(cid, bytes, plaintextBytes) {
       signal?.throwIfAborted();
       if (++blocks > MAX_BLOCKS) {
-        throw new EnvelopeError("ERR_ENVELOPE_UNSUPPORTED", "too much for one envelope");
+        throw new EnvelopeError(
+          "ERR_ENVELOPE_UNSUPPORTED",
+          "the parts are too large for one envelope",
+        );
       }
       if (underway.length >= PUTS_UNDER_WAY) await underway.shift();
       const done = Promise.resolve(put(cid, bytes));

@@ -11,24 +11,24 @@ import { deriveCommit, derivePartKeys, deriveSegmentKey, KEY_BYTES, wipeKeys } f
 import { createPartCipher, nameBlock } from "./part-cipher.ts";
 import { type SuiteName, usableSuite } from "./suite.ts";
 
-/** A part to be sealed. */
+/** A part to seal. */
 export interface PartContent {
-  /** 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit; stands in clear. */
+  /** 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit; not encrypted. */
   readonly id: string;
   /** Borrowed. */
   readonly bytes: Uint8Array;
 }
 
-/** What {@link sealEnvelope} seals, and with what. */
+/** Options of {@link sealEnvelope}. */
 export interface SealOptions {
-  /** The entry that is to name the envelope; its author is the signer's actor. */
+  /** The entry that will name the envelope; its author must be the signer's actor. */
   readonly context: EnvelopeContext;
   /** 1 to 256 parts. */
   readonly parts: readonly PartContent[];
   readonly signer: Signer;
   /** Source of the content key and the salt; cryptographically strong. */
   readonly random: (length: number) => Uint8Array;
-  /** Root over values that can be shown one by one; see {@link prepareFields}. */
+  /** Root over values that can be disclosed individually; see {@link prepareFields}. */
   readonly disclosed?: Uint8Array;
   /** The envelope that this one replaces; see {@link verifySupersession}. */
   readonly supersedes?: CID;
@@ -38,18 +38,18 @@ export interface SealOptions {
 
 /** An envelope and its content key. */
 export interface SealedEnvelope {
-  /** The envelope's name: CID of `header`. */
+  /** The envelope's CID, which is the CID of `header`. */
   readonly cid: CID;
   /** The signed header. */
   readonly header: Uint8Array;
   /** The ciphertext, part by part. */
   readonly blocks: readonly { readonly cid: CID; readonly bytes: Uint8Array }[];
-  /** 32 bytes, new for each envelope; the caller grants them and wipes them. */
+  /** 32 bytes, fresh for each envelope; the caller grants them and must wipe them. */
   readonly cek: Uint8Array;
 }
 
 /**
- * Seals parts under a new content key, and signs the header.
+ * Seals parts under a new content key and signs the header.
  *
  * @throws {InputError} `ERR_INPUT_INVALID` when the signer is not the author
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` on part ids that are malformed or occur twice
@@ -57,7 +57,7 @@ export interface SealedEnvelope {
 export async function sealEnvelope(options: SealOptions): Promise<SealedEnvelope> {
   const { context, signer, random, disclosed, supersedes } = options;
   if (signer.actor !== context.author) {
-    throw new InputError("ERR_INPUT_INVALID", "an envelope is signed by its author");
+    throw new InputError("ERR_INPUT_INVALID", "the signer must be the envelope's author");
   }
   for (const { bytes } of options.parts) assertBytes(bytes, "part.bytes");
   const suite = usableSuite(options.suite ?? "chacha");

@@ -1,23 +1,24 @@
 import { equalBytes } from "../bytes/compare.ts";
 import type { SignedHeader } from "./header.ts";
 
-/** Why an envelope does not take the place of another. */
+/** Why an envelope does not replace another. */
 export type SupersessionRefusal =
-  /** It names no envelope, or another one. */
+  /** It names no envelope to replace, or a different one. */
   | "not-superseded"
   /** It belongs to another ledger, author or kind. */
   | "context"
-  /** It uses the salt again, as no new envelope does. */
+  /** It reuses the salt, which a newly sealed envelope never does. */
   | "same-salt";
 
 export type SupersessionResult =
   { readonly ok: true } | { readonly ok: false; readonly reason: SupersessionRefusal };
 
 /**
- * Judges whether one envelope says, rightly, that it replaces another: sealed anew under another
- * content key, for the same ledger, by the same author, for entries of the same kind.
+ * Verifies one envelope's claim to replace another: the newer one must be sealed separately under
+ * another content key, for the same ledger, by the same author, for entries of the same kind.
  *
- * Which of two envelopes that both replace one is in force, the ledger says and not the envelopes.
+ * If two envelopes replace the same one, the ledger determines which is in force, not the
+ * envelopes.
  *
  * @param newer - accepted by {@link verifyHeader}
  * @param older - accepted by {@link verifyHeader}

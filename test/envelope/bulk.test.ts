@@ -50,7 +50,7 @@ describe("makeGrants", () => {
       await expect(failure).rejects.toThrow(InputError);
       await expect(failure).rejects.toMatchObject({
         code: "ERR_INPUT_TOO_LARGE",
-        message: `at most 1000 recipients a call, got ${count}`,
+        message: `at most 1000 recipients per call, got ${count}`,
       });
     }
   });

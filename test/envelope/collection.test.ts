@@ -96,10 +96,10 @@ describe("wrapForCollection and unwrapFromCollection", () => {
       (key: CollectionKey, change = {}) =>
       () =>
         unwrapFromCollection(key, wrap, { ...named, ...change });
-    expect(open(cohort, { envelope: otherLedger })).toThrow("wrap refused: envelope");
-    expect(open(cohort, { basis: new Uint8Array(32) })).toThrow("wrap refused: basis");
-    expect(open(createCollection(random))).toThrow("wrap refused: collection");
-    expect(open(nextEpoch(cohort, random))).toThrow("wrap refused: epoch");
+    expect(open(cohort, { envelope: otherLedger })).toThrow("the wrap was refused: envelope");
+    expect(open(cohort, { basis: new Uint8Array(32) })).toThrow("the wrap was refused: basis");
+    expect(open(createCollection(random))).toThrow("the wrap was refused: collection");
+    expect(open(nextEpoch(cohort, random))).toThrow("the wrap was refused: epoch");
     expect(open(nextEpoch(cohort, random))).toThrow(INVALID as Error);
   });
 

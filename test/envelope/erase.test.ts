@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { utf8ToBytes } from "../../src/bytes/utf8.ts";
 import { toHex } from "../../src/bytes/hex.ts";
 import type { CID } from "../../src/codec/cid.ts";
-import { eraseEnvelope, type ErasableShelf } from "../../src/envelope/erase.ts";
+import { eraseEnvelope, type ErasableRecords } from "../../src/envelope/erase.ts";
 import { decodeSignedHeader, signHeader } from "../../src/envelope/header.ts";
 import { sealEnvelope } from "../../src/envelope/seal.ts";
 import { verifySupersession } from "../../src/envelope/supersede.ts";
@@ -20,7 +20,7 @@ async function kept() {
   return blobs!;
 }
 
-function shelf(...names: Uint8Array[]): ErasableShelf & { left: Set<string> } {
+function shelf(...names: Uint8Array[]): ErasableRecords & { left: Set<string> } {
   const left = new Set(names.map(toHex));
   return {
     left,

@@ -41,7 +41,7 @@ it("neither seals nor opens aes-gcm where nothing has it natively, and says why"
   const sealed = await aesGcm();
   const unsupported = {
     code: "ERR_ENVELOPE_UNSUPPORTED",
-    message: "the suite aes-gcm needs node:crypto or WebCrypto, and there is neither",
+    message: "the suite aes-gcm needs node:crypto or WebCrypto, and neither is available",
   };
   // What a browser gives to a page that came over plain HTTP.
   vi.stubGlobal("crypto", { getRandomValues: () => undefined });
@@ -60,7 +60,7 @@ it("wraps for no collection under aes-gcm, since wrapping does not wait", async 
   const key = createCollection(random);
   const unsupported = {
     code: "ERR_ENVELOPE_UNSUPPORTED",
-    message: "the suite aes-gcm needs node:crypto here, and the backend is noble",
+    message: "the suite aes-gcm needs node:crypto here, but the backend is noble",
   };
   expect(() => wrapForCollection(key, { ...wrap, suite: "aes-gcm" })).toThrow(
     expect.objectContaining(unsupported) as Error,

@@ -161,8 +161,8 @@ describe("suiteNamed", () => {
         message: `this version does not know the suite ${message}`,
       });
     expect(() => suiteNamed("kyber-gcm.2")).toThrow(unsupported("kyber-gcm.2") as Error);
-    expect(() => suiteNamed("toString")).toThrow(unsupported("with a name that is none") as Error);
-    expect(() => suiteNamed("Jane Doe")).toThrow(unsupported("with a name that is none") as Error);
+    expect(() => suiteNamed("toString")).toThrow(unsupported("with a malformed name") as Error);
+    expect(() => suiteNamed("Jane Doe")).toThrow(unsupported("with a malformed name") as Error);
     await expect(open(await forge({ suite: "aegis-256" }))).rejects.toThrow(
       unsupported("aegis-256") as Error,
     );

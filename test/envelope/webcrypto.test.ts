@@ -401,7 +401,7 @@ describe("without WebCrypto", () => {
     try {
       const unsupported = {
         code: "ERR_ENVELOPE_UNSUPPORTED",
-        message: "the suite aes-gcm needs node:crypto or WebCrypto, and there is neither",
+        message: "the suite aes-gcm needs node:crypto or WebCrypto, and neither is available",
       };
       await expect(sealed(portable, bytesOf(1))).rejects.toMatchObject(unsupported);
       await expect(portable.openStream(opening(made)).next()).rejects.toMatchObject(unsupported);

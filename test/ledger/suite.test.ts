@@ -96,7 +96,7 @@ describe("openLedger with a suite", () => {
       vi.stubGlobal("crypto", { getRandomValues: crypto.getRandomValues.bind(crypto) });
       await expect(openLedger({ ...options, suite: "aes-gcm" })).rejects.toMatchObject({
         code: "ERR_ENVELOPE_UNSUPPORTED",
-        message: "the suite aes-gcm needs node:crypto or WebCrypto, and there is neither",
+        message: "the suite aes-gcm needs node:crypto or WebCrypto, and neither is available",
       });
       const again = await openLedger(options);
       await again.close();

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, posix, resolve } from "node:path";
 
-/** Versions that were tried; the oldest TypeScript is the one that README names. */
+/** Versions that were tried; the oldest TypeScript is the one that docs/imports.md names. */
 const TOOLS = {
   typescript: "typescript@5.7.3",
   nodeTypes: "@types/node@20.19.43",

@@ -2,23 +2,23 @@
 export interface DataUseTerm {
   /** `DUO:0000042`, `DUO_0000042` or the whole IRI. */
   readonly code: string;
-  /** What the term names: diseases, places, projects, institutions, users, or a date. */
+  /** The diseases, places, projects, institutions, users or date that the term names. */
   readonly values?: readonly string[];
 }
 
-/** What kind of research it is. */
+/** A kind of research. */
 export type ResearchKind =
   "health" | "disease" | "ancestry" | "methods" | "clinical-care" | "fundamental" | "other";
 
 /**
- * What somebody wants a dataset for. What is absent is not stated: no term is satisfied by it, and
- * somebody has to look.
+ * The use that a researcher wants to make of a dataset. A field that is absent is not stated: it
+ * satisfies no term, and a committee has to judge.
  */
 export interface ResearchPurpose {
   readonly kinds: readonly ResearchKind[];
   /** Diseases studied, in the dataset's own terms, each with everything above it. */
   readonly diseases?: readonly { readonly code: string; readonly above?: readonly string[] }[];
-  /** What else the research is, in the terms of `DUO:0000012`: sex, age, population. */
+  /** Further topics of the research, in the terms of `DUO:0000012`: sex, age, population. */
   readonly topics?: readonly string[];
   readonly genetic?: boolean;
   readonly commercialOrganisation?: boolean;
@@ -30,7 +30,7 @@ export interface ResearchPurpose {
   /** Evidence that has been handed in and checked. */
   readonly ethicsApproval?: boolean;
   readonly collaboration?: boolean;
-  /** What the researcher undertakes to do. */
+  /** Undertakings of the researcher. */
   readonly willPublish?: boolean;
   readonly willReturn?: boolean;
   /** First day of publication, and last day of use: `YYYY-MM-DD`. */
@@ -38,7 +38,7 @@ export interface ResearchPurpose {
   readonly usesUntil?: string;
 }
 
-/** What a term says to a purpose. */
+/** The effect of one term on a purpose, and why. */
 export interface DataUseReason {
   readonly code: string;
   readonly label: string;
@@ -46,7 +46,7 @@ export interface DataUseReason {
   readonly because: string;
 }
 
-/** Whether a dataset may serve a purpose. To abstain is to leave it to a committee. */
+/** Whether a dataset may serve a purpose. `abstain` leaves the question to a committee. */
 export interface DataUseDecision {
   readonly outcome: "permit" | "deny" | "abstain";
   readonly reasons: readonly DataUseReason[];
@@ -59,12 +59,12 @@ const yes = (because: string): Verdict => ["permit", because];
 const no = (because: string): Verdict => ["deny", because];
 const ask = (because: string): Verdict => ["abstain", because];
 
-/** A yes where every kind of research is among those allowed; methods may be part of any. */
+/** Permits if every kind of research is among those allowed; methods may be part of any. */
 const within =
   (...allowed: readonly ResearchKind[]): Judge =>
   ({ kinds }) => {
     if (kinds.length === 0) return ask("the kind of research is not stated");
-    if (kinds.includes("other")) return ask("the research is of a kind not foreseen");
+    if (kinds.includes("other")) return ask("the research is of an unforeseen kind");
     return kinds.every((kind) => allowed.includes(kind))
       ? yes("the research is of this kind")
       : no("the research is of another kind");
@@ -74,8 +74,8 @@ const stated = (value: boolean | undefined, wanted: boolean, what: string): Verd
   value === undefined
     ? ask(`${what} is not stated`)
     : value === wanted
-      ? yes(`${what} is as demanded`)
-      : no(`${what} is not as demanded`);
+      ? yes(`${what} is as the term requires`)
+      : no(`${what} is not as the term requires`);
 
 const oneOf = (value: string | undefined, values: readonly string[], what: string): Verdict => {
   if (values.length === 0) return ask(`the term does not say which ${what}`);
@@ -95,7 +95,7 @@ const disease: Judge = ({ kinds, diseases }, values) => {
     : no("the disease is not named");
 };
 
-/** A day of the research against the day the term names. */
+/** Compares a day of the research with the day that the term names. */
 const day = (
   value: string | undefined,
   [limit]: readonly string[],
@@ -107,7 +107,7 @@ const day = (
 };
 const DAY = /^\d{4}-\d{2}-\d{2}$/;
 
-/** Permissions: what the dataset may be used for. One is needed, and the widest holds. */
+/** Permissions: uses that the dataset allows. At least one must hold; the widest counts. */
 const PERMISSIONS: Readonly<Record<string, readonly [label: string, judge: Judge]>> = {
   "0000004": ["no restriction", () => yes("every use is allowed")],
   "0000042": [
@@ -119,12 +119,13 @@ const PERMISSIONS: Readonly<Record<string, readonly [label: string, judge: Judge
   "0000011": ["population origins or ancestry research only", within("ancestry")],
 };
 
-/** Modifiers: every one has to be satisfied. */
+/** Modifiers: all of them must be satisfied. */
 const MODIFIERS: Readonly<Record<string, readonly [label: string, judge: Judge]>> = {
   "0000012": [
     "research specific restrictions",
     ({ topics }, values) => {
-      if (values.length === 0 || topics === undefined) return ask("somebody has to compare them");
+      if (values.length === 0 || topics === undefined)
+        return ask("a committee has to compare them");
       return values.every((one) => topics.includes(one))
         ? yes("the research is restricted in the same way")
         : no("the research is not restricted in the same way");
@@ -205,7 +206,7 @@ const MODIFIERS: Readonly<Record<string, readonly [label: string, judge: Judge]>
   ],
 };
 
-/** Clinical care is a use of its own: the term that allows it widens the permissions. */
+/** Clinical care is a separate use: the term that allows it widens the permissions. */
 const CLINICAL_CARE = "0000043";
 
 const CODE = /^(?:DUO[:_]|http:\/\/purl\.obolibrary\.org\/obo\/DUO_)(\d{7})$/;
@@ -219,11 +220,15 @@ function worst(verdicts: readonly Verdict[]): Verdict {
 }
 
 /**
- * Holds the data use terms of a dataset against a research purpose. One permission has to allow the
- * research and every modifier has to be satisfied; a term that is unknown, or cannot be judged by
- * what is stated, leaves the answer to people, unless another term denies.
+ * Checks a research purpose against the data use terms of a dataset. At least one permission must
+ * allow the research, and every modifier must be satisfied. A term that is unknown, or that the
+ * stated purpose does not settle, makes the decision `abstain`, unless another term denies.
  *
  * @see GA4GH Data Use Ontology, http://purl.obolibrary.org/obo/duo.owl
+ * @example
+ * const terms = [{ code: "DUO:0000007", values: ["MONDO:0005148"] }];
+ * const purpose = { kinds: ["disease"], diseases: [{ code: "MONDO:0005148" }] } as const;
+ * decideDataUse(terms, purpose).outcome; // "permit"
  */
 export function decideDataUse(
   terms: readonly DataUseTerm[],

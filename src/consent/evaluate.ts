@@ -27,20 +27,20 @@ import {
 import { collectBoundaries, nextBoundaryIndex } from "./rules/boundaries.ts";
 import { DENY, INDETERMINATE, NOT_APPLICABLE, PERMIT, type Result } from "./rules/tree.ts";
 
-/** What evaluation needs besides its subject matter. */
+/** Options of {@link evaluate}. */
 export interface EvaluateOptions {
-  /** Codes of the obligations that the enforcing side can carry out. Default none. */
+  /** Codes of the obligations that the enforcing side can carry out. Default: none. */
   readonly supportedObligations?: readonly string[];
 }
 
-/** A request ready to be decided on one resource after another. */
+/** A request that is ready to be decided on many resources. */
 export interface PreparedRequest {
   decide(resource: ConsentResource): Decision;
-  /** Decides as far as that is possible without a record; see {@link evaluateRequest}. */
+  /** Decides as far as possible without a record; see {@link evaluateRequest}. */
   decideRequest(): Decision;
 }
 
-/** A snapshot made ready for many evaluations. What it remembers between them changes no answer. */
+/** A snapshot prepared for many evaluations. Its caches never change an answer. */
 export interface CompiledConsent {
   readonly snapshot: ConsentSnapshot;
   readonly snapshotCid: CID;
@@ -55,17 +55,22 @@ export interface CompiledConsent {
     asOf: number,
     options?: EvaluateOptions,
   ): Decision;
-  /** Decides a request before any record is at hand; see {@link evaluateRequest}. */
+  /** Decides a request before any record is known; see {@link evaluateRequest}. */
   evaluateRequest(request: ConsentRequest, asOf: number, options?: EvaluateOptions): Decision;
-  /** Does once what does not depend on the resource; the request must not change afterwards. */
+  /**
+   * Does the work that is the same for every resource once; the request must not change afterwards.
+   */
   prepare(request: ConsentRequest, asOf: number, options?: EvaluateOptions): PreparedRequest;
 }
 
 /**
- * Makes a snapshot ready for evaluation, in time linear in its size.
+ * Prepares a snapshot for evaluation, in time linear in its size.
  *
- * @param options - `terminology` must be the one that the snapshot pins; default the shipped one
- * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when the terminology is another one
+ * @param options - `terminology` must be the one that the snapshot pins; default: the shipped one
+ * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when the snapshot pins another terminology
+ * @example
+ * const compiled = compileDirectives(snapshot);
+ * const decisions = resources.map((resource) => compiled.evaluate(request, resource, asOf));
  */
 export function compileDirectives(
   snapshot: ConsentSnapshot,
@@ -76,7 +81,7 @@ export function compileDirectives(
     throw new ConsentError("ERR_CONSENT_TERMINOLOGY", "the snapshot pins another terminology");
   }
   const names = new Map<string, CID>();
-  // So that equal names are the same object, and comparing them costs nothing in each decision.
+  // Makes equal names the same object, so that comparing them costs nothing in each decision.
   const oneObject = (cid: CID): CID => {
     const name = cid.toString();
     const known = names.get(name) ?? cid;
@@ -105,7 +110,8 @@ export function compileDirectives(
     asOf: number,
     evaluateOptions: EvaluateOptions = {},
   ): Asked => {
-    if (!Number.isSafeInteger(asOf)) throw new TypeError("asOf must be an instant in milliseconds");
+    if (!Number.isSafeInteger(asOf))
+      throw new TypeError("asOf must be an instant in integer milliseconds");
     const view = viewRequest(request, snapshot, memberships, members, asOf);
     return makeAsked(compiled, request, view, asOf, evaluateOptions);
   };
@@ -124,12 +130,15 @@ export function compileDirectives(
 const ready = new WeakMap<ConsentSnapshot, CompiledConsent>();
 
 /**
- * Decides whether a request may have a resource, by what a snapshot of the ledger knows, at a legal
- * time. Pure: no clock, no I/O; a snapshot is compiled on first use.
+ * Decides whether a request may have a resource, at a legal time, by the facts in a snapshot of the
+ * ledger. Pure: no clock, no I/O. Compiles the snapshot on first use.
  *
  * @param asOf - milliseconds since 1970
  * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when the snapshot pins a terminology other than
  *   the shipped one; use {@link compileDirectives} then
+ * @example
+ * const decision = evaluate(request, resource, snapshot, Date.now());
+ * if (decision.outcome === "permit") release(resource, decision.obligations);
  */
 export function evaluate(
   request: ConsentRequest,
@@ -142,13 +151,18 @@ export function evaluate(
 }
 
 /**
- * Decides a request as far as that is possible without a record. Where the record makes a
- * difference, the outcome is `partial` and `filter` a predicate about records, which holds for
- * exactly those that {@link evaluate} permits. Its reasons are all that may decide about a record,
- * `breakGlass` the strictest that a record may meet; obligations come with each record.
+ * Decides a request as far as possible without a record. If the record makes a difference, the
+ * outcome is `partial`, and `filter` is a predicate that holds for exactly the records that
+ * {@link evaluate} permits. `reasons` then lists every ground that may decide about a record, and
+ * `breakGlass` is the strictest statement that a record may meet. Obligations are known only per
+ * record.
  *
  * @param asOf - milliseconds since 1970
  * @throws {ConsentError} as {@link evaluate}
+ * @example
+ * const decision = evaluateRequest(request, snapshot, Date.now());
+ * const mayHave =
+ *   decision.outcome === "partial" ? records.filter(compileResidual(decision.filter!)) : [];
  */
 export function evaluateRequest(
   request: ConsentRequest,
@@ -173,11 +187,11 @@ interface Compiled {
   readonly overlays: readonly CompiledOverlay[];
   boundaries: readonly number[];
   readonly terminology: Terminology;
-  /** What is in force between two boundaries, of the time last asked about. */
+  /** Directives in force between two boundaries, for the time last asked about. */
   force: InForce | undefined;
 }
 
-/** What has a say at a moment; the same at every moment between two boundaries. */
+/** Directives in force at a moment; they are the same at every moment between two boundaries. */
 interface InForce {
   /** First and last instant, both inclusive. */
   readonly since: number;
@@ -212,7 +226,7 @@ function inForceAt(compiled: Compiled, asOf: number): InForce {
 const NO_CODES: readonly string[] = [];
 const NOTHING: ConsentResource = { type: "", codes: [], labels: null };
 
-/** A request at a moment, and what has a say then: the same for each resource. */
+/** A request at a moment, with the directives in force then: the same for each resource. */
 interface Asked {
   readonly compiled: Compiled;
   readonly force: InForce;
@@ -253,7 +267,7 @@ function makeAsked(
   };
 }
 
-/** An answer before anything was heard. */
+/** An answer before anything was evaluated. */
 function emptyAnswer(): Answer {
   return {
     outcome: NOT_APPLICABLE,
@@ -294,7 +308,7 @@ function decidePurpose({ force, compiled, context }: Asked, answer: Answer): voi
     }
     if (unmet.length > 0) {
       answer.outcome = DENY;
-      // Duties of a permit that does not stand.
+      // Drops the duties of a permit that does not hold.
       answer.obligations.length = 0;
       answer.refrains.length = 0;
       return;
@@ -317,7 +331,7 @@ function decidePurpose({ force, compiled, context }: Asked, answer: Answer): voi
   answer.outcome = outcome;
 }
 
-/** What a layer says about breaking the glass, also where another has decided. */
+/** A layer's statement on breaking the glass, even if another layer has decided. */
 function glassOf(index: PlanIndex, context: MatchContext): Glass {
   if (!index.saysBreakGlass) return GLASS_SILENT;
   return evaluateLayer(index.candidates(context), "patient", context, emptyAnswer()).glass;
@@ -335,7 +349,7 @@ function decideOne(asked: Asked, resource: ConsentResource): Decision {
   const answer = emptyAnswer();
   let outcome: Result = purposes.length === 0 ? INDETERMINATE : PERMIT;
   let glass: Glass = GLASS_SILENT;
-  // Duties come with what a purpose comes to, and bind where that is the outcome.
+  // Duties come with the result of a purpose, and bind if that result is the outcome.
   let duties: Duties[] | undefined;
   for (const purpose of purposes) {
     context.purpose = purpose;
@@ -406,7 +420,7 @@ function decideRequest(asked: Asked): Decision {
   });
   const root = filter.nodes[filter.root]!;
   const constant = "of" in root && typeof root.of !== "number" && root.of.length === 0;
-  // No record makes a difference to whether it is permitted: what holds for an unknown one.
+  // No record changes the outcome, so decide as for an unknown record.
   if (constant) return { ...decideOne(asked, NOTHING), breakGlass };
   const spoken = [...patient, ...organisation].flatMap(({ steps, contested }) =>
     [...steps, ...contested].map(({ directive }) => directive.cid),
@@ -459,16 +473,18 @@ function prepareRequest(asked: Asked): PreparedRequest {
   return { decide, decideRequest: () => decideRequest(asked) };
 }
 
-/** What a purpose comes to, and what that obliges to. */
+/** The result of a purpose, and its duties. */
 interface Duties {
   readonly of: Result;
   readonly obligations: readonly string[];
   readonly refrains: readonly string[];
 }
 
-/** So many records are decided singly before it pays to tell records apart by their answers. */
+/**
+ * Up to this many records are decided one by one: grouping records by their answers would not pay.
+ */
 const FEW = 8;
-/** Most decisions that are kept to be shared. */
+/** Most shared decisions that are kept. */
 const MAX_SHARED = 4096;
 
 const OUTCOMES: readonly [Outcome, Outcome, Outcome, Outcome] = [
@@ -478,7 +494,9 @@ const OUTCOMES: readonly [Outcome, Outcome, Outcome, Outcome] = [
   "deny",
 ];
 
-/** All purposes must be permitted: deny, then indeterminate, then not applicable weigh more. */
+/**
+ * Every purpose must be permitted: deny outweighs indeterminate, which outweighs not applicable.
+ */
 function worse(a: Result, b: Result): Result {
   if (a === DENY || b === DENY) return DENY;
   if (a === INDETERMINATE || b === INDETERMINATE) return INDETERMINATE;
@@ -493,7 +511,7 @@ function distinct<T>(items: readonly T[]): readonly T[] {
   return kept;
 }
 
-/** Up to so many, looking through a list is quicker than making a set. */
+/** Up to this length, searching a list is quicker than making a set. */
 const MANY = 16;
 
 function inOrder(codes: readonly string[]): readonly string[] {

@@ -8,14 +8,17 @@ import {
 import { endOf, isoInstant, startOf, type DateValue, type Period } from "./model/time.ts";
 import { findZone } from "./model/zone.ts";
 
-/** What sentences about a rule need to name things. */
+/** The names that sentences about a rule use. */
 export interface Naming {
   readonly terminology: Terminology;
-  /** What a party is called; absent: that the rule names it. */
+  /** The name of a party; `undefined`: the sentence says that the rule names the party. */
   readonly nameOf: (actor: ActorRef) => string | undefined;
 }
 
-/** A rule in words: `what` may be `done` `whom` `when`; the last two are empty or begin with a blank. */
+/**
+ * A rule in words: `what` may be `done` `whom` `when`; the last two are empty or begin with a
+ * space.
+ */
 export interface RuleInWords {
   readonly what: string;
   readonly done: string;
@@ -24,7 +27,7 @@ export interface RuleInWords {
 }
 
 /**
- * Says what a rule is about, together with the rules around it.
+ * Describes what a rule is about, including the rules around it.
  *
  * @param path - from the root to the rule
  * @param validity - of its directive
@@ -44,7 +47,7 @@ export function ruleInWords(
   };
 }
 
-/** How records are qualified, one phrase an attribute. */
+/** How records are qualified, one phrase per attribute. */
 function qualitiesOf({ when: { data }, effect }: Rule, naming: Naming): readonly string[] {
   if (data === undefined) return [];
   const { types, codes, labels, period, refs, parts } = data;
@@ -78,7 +81,7 @@ function labelsInWords(
   return either([...(topics.length === 0 ? [] : [`about ${either(topics)}`]), ...others]);
 }
 
-/** HL7's displays end in what they are; what is left is what records are about. */
+/** The topic of a record: HL7's display without the kind of thing that it ends in. */
 export const topicOf = (display: string): string =>
   display.replace(/ (?:information )?sensitivity$/i, "");
 
@@ -145,7 +148,7 @@ function whomOf({ actors, roles }: When, { nameOf }: Naming): readonly string[] 
   return found;
 }
 
-/** When a rule applies: from the latest beginning of its own, until the earliest end of any. */
+/** When a rule applies: from the latest of its beginnings until the earliest of its ends. */
 function whenOf(whens: readonly When[], { to, zone: name }: Validity): string {
   const zone = findZone(name) ?? findZone("UTC")!;
   const own = whens.flatMap(({ validity }) => validity ?? []);
@@ -173,7 +176,7 @@ const MONTHS =
     " ",
   );
 
-/** A date as people write it, an instant exactly; `end`: its last moment is meant. */
+/** A date in words, an instant exactly; `end`: the last moment of the date is meant. */
 export function dateInWords(value: DateValue, end: boolean = false): string {
   if (typeof value === "number") return isoInstant(value);
   const [year, month, day] = value.split("-") as [string, string?, string?];

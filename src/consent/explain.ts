@@ -7,13 +7,15 @@ import { BTG, defaultTerminology, type Terminology } from "./terminology/termino
 import { isoInstant } from "./model/time.ts";
 import type { DirectiveForm } from "./model/witness.ts";
 
-/** What explanations are made with. */
+/** Options of {@link explain}. */
 export interface ExplainOptions {
-  /** What was decided on: with it sentences say which records, to whom and until when. */
+  /**
+   * The facts of the decision: with them, sentences name the records, the recipient and the end.
+   */
   readonly snapshot?: Pick<ConsentSnapshot, "directives" | "organisation" | "overlays">;
-  /** What codes are called by. Default the shipped one. */
+  /** Gives codes their names. Default: the shipped terminology. */
   readonly terminology?: Terminology;
-  /** What a party that a rule names is called. Default: nobody is named. */
+  /** Gives the name of a party that a rule names. Default: parties stay unnamed. */
   readonly nameOf?: (actor: ActorRef) => string | undefined;
 }
 
@@ -60,9 +62,9 @@ const SET_ASIDE: Readonly<Record<SetAsideReason, string>> = {
 };
 
 /**
- * Says in plain sentences what was decided and why.
+ * Explains in plain sentences what was decided and why.
  *
- * @returns one sentence a line; no identifiers of persons beyond what rules and `nameOf` call them
+ * @returns one sentence per line; identifies no person beyond the names that rules and `nameOf` use
  * @example
  *   const { records, facts } = await hl.decide(patient, question);
  *   for (const { decision } of records) console.log(explain(decision, { snapshot: facts }));
@@ -99,7 +101,7 @@ export function explain(decision: Decision, options: ExplainOptions = {}): strin
   return lines.map((line) => line.replace(UNSEEN, "\ufffd")).join("\n");
 }
 
-/** What rules and codes are called by others must not begin sentences of its own, or turn one round. */
+/** A name from a rule or code must not begin a sentence of its own, or reverse the text. */
 const UNSEEN = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
 const FORM: Readonly<Record<DirectiveForm, string>> = {
@@ -109,7 +111,7 @@ const FORM: Readonly<Record<DirectiveForm, string>> = {
   oral: "given orally",
 };
 
-/** Says of what bears no signature of who gave it which organisation says so, and how it was given. */
+/** Adds, for an unsigned directive, which organisation witnessed it, and in which form. */
 function withWitness(text: string, { witnessed }: Reason): string {
   if (witnessed === undefined) return text;
   const by = `the organisation …${witnessed.by.slice(-8)}`;
@@ -231,7 +233,7 @@ function ruleSentence(
   return `${speaker} may refuse this: ${lower(speaker)} ${refuses}, and ${open}${rule}.`;
 }
 
-/** The rules that a path names, from the root down; `undefined` where it leads nowhere. */
+/** The rules that a path names, from the root down; `undefined` if the path leads nowhere. */
 function rulesOf(root: Rule, [first, ...rest]: readonly string[]): readonly Rule[] | undefined {
   if (root.id !== first) return undefined;
   const path = [root];
@@ -243,7 +245,7 @@ function rulesOf(root: Rule, [first, ...rest]: readonly string[]): readonly Rule
   return path;
 }
 
-/** What a law demands that a consent have. */
+/** The requirements of a law on a consent. */
 function demandOf(text: Directive | Overlay | undefined, { naming }: Teller): string {
   const require = text === undefined || "grantor" in text ? undefined : text.require;
   if (require === undefined) return "";
@@ -266,7 +268,7 @@ function formDemanded(form: readonly DirectiveForm[]): string {
   return anySignature ? "bear a signature" : `be ${either(form.map((one) => FORM[one]))}`;
 }
 
-/** A sentence's own first word inside a sentence. */
+/** A speaker's name as it is written within a sentence. */
 const lower = (speaker: string): string => speaker.charAt(0).toLowerCase() + speaker.slice(1);
 
 const listed = (items: readonly string[]): string =>
@@ -274,5 +276,5 @@ const listed = (items: readonly string[]): string =>
     ? items.join("")
     : `${items.slice(0, -1).join(", ")} and ${items[items.length - 1]!}`;
 
-/** Enough of a CID to find it by. */
+/** The end of a CID, enough to find it by. */
 const short = (cid: CID): string => `…${cid.toString().slice(-8)}`;

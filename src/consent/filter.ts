@@ -3,30 +3,37 @@ import type { CompiledConsent, EvaluateOptions } from "./evaluate.ts";
 import type { ConsentRequest } from "./model/request.ts";
 import type { ConsentResource } from "./model/resource.ts";
 
-/** How {@link filter} pages through a list. */
+/** Options of {@link filter}. */
 export interface FilterOptions extends EvaluateOptions {
-  /** Most items of one page. Default all. */
+  /** Most items per page. Default: all. */
   readonly limit?: number;
-  /** Where the page before this one ended. */
+  /** The cursor that the previous page returned. */
   readonly cursor?: string;
 }
 
-/** What a request may have of a list. Nothing in it tells how much was withheld. */
+/** The items of a list that a request may have. The page does not tell how many were withheld. */
 export interface FilteredPage<T extends ConsentResource> {
   readonly items: readonly { readonly item: T; readonly decision: Decision }[];
-  /** Names the last item given, to go on behind it; `null` when there is nothing more. */
+  /** Names the last item of the page, to continue after it; `null` at the end of the list. */
   readonly cursor: string | null;
   readonly complete: boolean;
 }
 
 /**
- * Keeps of a list what a request may have: exactly the items whose own evaluation permits. A page
- * is never empty while more follows, and `complete` is known at its end.
+ * Returns the items of a list that a request may have: exactly those whose own evaluation permits.
+ * A page is never empty while more items follow; `complete` is true on the last page only.
  *
- * @param list - in an order that stays; with `limit` or `cursor` every item needs an `id` (and a
- *   `versionId` where several versions are listed)
+ * @param list - in a stable order; with `limit` or `cursor` every item needs an `id` (and a
+ *   `versionId` if several versions are listed)
  * @param asOf - legal time, in milliseconds since 1970
- * @throws {RangeError} when the cursor names nothing in the list, or an item cannot be named
+ * @throws {RangeError} when the cursor names no item of the list, or an item has no `id` to name it
+ *   by
+ * @example
+ * const compiled = compileDirectives(snapshot);
+ * const first = filter(compiled, request, resources, asOf, { limit: 50 });
+ * if (first.cursor !== null) {
+ *   const next = filter(compiled, request, resources, asOf, { limit: 50, cursor: first.cursor });
+ * }
  */
 export function filter<T extends ConsentResource>(
   compiled: CompiledConsent,
@@ -52,11 +59,14 @@ export function filter<T extends ConsentResource>(
     }
     items.push({ item, decision });
   }
-  if (skipping) throw new RangeError("the cursor names nothing in this list");
+  if (skipping) throw new RangeError("the cursor names no item of this list");
   return { items, cursor: null, complete: true };
 }
 
 function nameOf(item: ConsentResource): string {
-  if (item.id === undefined) throw new RangeError("an item without id cannot be a cursor");
+  if (item.id === undefined)
+    throw new RangeError(
+      "an item without an id cannot be a cursor: with limit or cursor every item needs one",
+    );
   return JSON.stringify(item.versionId === undefined ? [item.id] : [item.id, item.versionId]);
 }

@@ -16,19 +16,19 @@ const HL7 = "http://terminology.hl7.org/CodeSystem";
 
 const list = (text: string): readonly string[] => text.trim().split(/\s+/);
 
-/** Diseases of one gene or of chromosomes that both editions of ICD-10 have a code for. */
+/** Single-gene and chromosomal diseases that both editions of ICD-10 have a code for. */
 const HEREDITARY = `D55 D56 D57 D58 D66 D67 D68.0 D68.1 D68.2 D81 D82.0 D82.1 E25.0 E70 E71 E72 E74
   E75 E76 E77 E79.1 E80.0 E80.1 E80.2 E83.0 E83.1 E84 E85.0 E85.1 E85.2 G10 G11 G12 G60.0 G71 H35.5
   N07 O35.1 O35.2 Q61.1 Q61.2 Q77 Q78 Q79.6 Q80 Q81 Q85 Q87 Q90 Q91 Q92 Q93 Q95 Q96 Q97 Q98 Q99`;
 
 /**
- * The rules that ship. They find the common codes of the categories that laws single out; they are
- * a start for a deployment, which knows its own codes and its own law, and no substitute for a
- * terminology server's value sets. Of SNOMED CT, LOINC, RxNorm, CPT and HCPCS they know a part: any
- * other code of these is unknown until a list says that it was judged. ICD-10 is covered by chapters.
- * Tobacco is not among substance use (42 CFR Part 2 leaves it out). Nothing here looks at ages: what
- * is sensitive about a minor is said by an overlay, not by a label. Nor are demographics looked at:
- * race, religion, marital status, where somebody lives.
+ * The shipped rules. They find the common codes of the categories that laws single out. They are a
+ * starting point: a deployment must add its own codes and its own law, and they do not replace a
+ * terminology server's value sets. They know part of SNOMED CT, LOINC, RxNorm, CPT and HCPCS: any
+ * other code of these systems is unknown until a list says that it was judged. They cover ICD-10 by
+ * chapters. Tobacco is not among substance use (42 CFR Part 2 leaves it out). The rules ignore
+ * ages: an overlay, not a label, says what is sensitive about a minor. They also ignore
+ * demographics: race, religion, marital status, place of residence.
  *
  * @see ICD-10-CM tabular list (CDC/NCHS), ICD-10 2019 (WHO), HCPCS Level II (CMS): categories by the
  *   beginnings of their codes
@@ -67,16 +67,16 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
     "http://www.nubc.org/patient-discharge",
     "https://bluebutton.cms.gov/resources/codesystem/adjudication",
     "https://bluebutton.cms.gov/resources/variables/line_cms_type_srvc_cd",
-    // The maker of a synthetic patient.
+    // The generator of a synthetic patient.
     "https://smarthealthit.org/tags",
     "urn:ietf:bcp:*",
     "urn:iso:std:iso:3166*",
     "urn:iso:std:iso:4217",
-    // Race and ethnicity of the CDC.
+    // The CDC's codes of race and ethnicity.
     "urn:oid:2.16.840.1.113883.6.238",
   ],
   administrativeCodes: {
-    // Of ActCode the kinds of encounters; other codes of it tell programmes, policies and much else.
+    // Only ActCode's kinds of encounters: its other codes tell programmes, policies and much else.
     codes: {
       [ACT_CODE]: list("AMB EMER FLD HH IMP ACUTE NONAC OBSENC PRENC SS VR"),
     },
@@ -84,7 +84,7 @@ export const DEFAULT_LABEL_RULES: LabelRuleSet = {
   notSensitive: [],
   rules: [
     {
-      // Where somebody came from or went to, and which department tested.
+      // The origin or destination of a patient, and the department that tested.
       labels: ["PSY", "MH", "BH"],
       codes: {
         [`${HL7}/admit-source`]: ["psych"],

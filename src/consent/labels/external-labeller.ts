@@ -3,64 +3,82 @@ import type { Coding } from "../model/model.ts";
 import type { ResourceLabels } from "../model/resource.ts";
 import { CONFIDENTIALITY } from "../terminology/terminology.ts";
 
-/** How a labelling service is reached, and what is made of its answers. */
+/** How to reach a labelling service, and how to treat its answers. */
 export interface ExternalLabellerOptions {
-  /** Stands in the stamp of what the service labels. */
+  /** The name in the stamp of labels from the service. */
   readonly name: string;
-  /** Of the service's rules; where its answer names one, that counts. */
+  /** Version of the service's rules; a version in the service's answer takes precedence. */
   readonly version: string;
   /**
-   * Asks the service. What it resolves to is not trusted to have any shape.
+   * Asks the service. The resolved value is not trusted to have any shape.
    *
-   * @param signal - aborted when the time is over, or the caller gives up
+   * @param signal - aborted when the time is up or the caller cancels
    */
   call(resource: unknown, signal: AbortSignal): Promise<unknown>;
-  /** Most milliseconds a call may take. */
+  /** Most milliseconds that a call may take. */
   readonly timeout: number;
-  /** A signal that aborts after so many milliseconds: `AbortSignal.timeout`, or a test's own. */
+  /**
+   * Makes a signal that aborts after that many milliseconds: `AbortSignal.timeout`, or a test's
+   * own.
+   */
   readonly timer: (milliseconds: number) => AbortSignal;
-  /** What the service may add to and not take away from, and what is left where it fails. */
+  /**
+   * A local labeller: the service may add to its labels but not remove any; used alone if the
+   * service fails.
+   */
   readonly atLeast?: Pick<Labeller, "label">;
-  /** Told of every failure; must not throw. Nothing of the resource is in the error's name. */
+  /** Called on every failure; must not throw. The error's name contains nothing of the resource. */
   readonly onFailure?: (cause: unknown) => void;
 }
 
-/** Labels resources by a service outside. */
+/** Labels resources through an external service. */
 export interface ExternalLabeller {
   readonly name: string;
   /**
-   * @returns labels as the service gives them, stamped where it says that it judged the whole
-   *   resource; when it failed, was too slow or gave no such answer, `null` or what
-   *   {@link ExternalLabellerOptions.atLeast} finds, without a stamp: a record whose labels are not
-   *   known, which permits by label do not reach and denies by label may
+   * @returns the service's labels, with a stamp if the service says that it judged the whole
+   *   resource. If it failed, was too slow or gave a malformed answer: the labels that
+   *   {@link ExternalLabellerOptions.atLeast} finds, without a stamp, or `null`. The labels of such
+   *   a record are not known: permits by label do not reach it, and denies by label may
    */
   label(
     resource: unknown,
     options?: { readonly signal?: AbortSignal },
   ): Promise<ResourceLabels | null>;
   /**
-   * Labels many, some at a time.
+   * Labels many resources, several at a time.
    *
    * @returns in the order of the resources
    */
   labelMany(
     resources: readonly unknown[],
     options?: {
-      /** Most calls that are under way. Default 8. */
+      /** Most calls in progress at once. Default 8. */
       readonly atOnce?: number;
       readonly signal?: AbortSignal;
     },
   ): Promise<(ResourceLabels | null)[]>;
 }
 
-/** Most labels that are taken from one answer. */
+/** Most labels accepted from one answer. */
 const MAX_LABELS = 256;
 const MAX_LENGTH = 512;
 
 /**
- * Makes a labeller of a service outside, such as an HL7 security labelling service. Its answer is
- * `{ codes: [{ system, code }], complete: boolean, version?: string }`; anything else, an error and
- * a timeout leave the resource unlabelled.
+ * Makes a labeller from an external service, such as an HL7 security labelling service. Its answer
+ * is `{ codes: [{ system, code }], complete: boolean, version?: string }`. Any other answer, an
+ * error or a timeout leaves the resource unlabelled.
+ *
+ * @example
+ * const labeller = externalLabeller({
+ *   name: "hospital-sls",
+ *   version: "1",
+ *   timeout: 2000,
+ *   timer: AbortSignal.timeout,
+ *   call: async (resource, signal) => {
+ *     const body = JSON.stringify(resource);
+ *     return (await fetch(serviceUrl, { method: "POST", body, signal })).json();
+ *   },
+ * });
  */
 export function externalLabeller(options: ExternalLabellerOptions): ExternalLabeller {
   const { name, version, timeout, timer, atLeast, onFailure } = options;
@@ -73,11 +91,11 @@ export function externalLabeller(options: ExternalLabellerOptions): ExternalLabe
     try {
       const answer = await Promise.race([options.call(resource, either), aborted(either)]);
       const read = readAnswer(answer);
-      if (read === undefined) throw new TypeError("the labelling service gave no such answer");
+      if (read === undefined) throw new TypeError("the labelling service gave a malformed answer");
       const stamp = { labeller: name, version: read.version ?? version };
       return { codes: joined(read.codes, least), stamp: read.complete ? stamp : null };
     } catch (cause) {
-      // The caller's own wish to stop is no failure of the service.
+      // A cancellation by the caller is not a failure of the service.
       signal?.throwIfAborted();
       onFailure?.(cause);
       return least === null ? null : { ...least, stamp: null };
@@ -102,9 +120,9 @@ export function externalLabeller(options: ExternalLabellerOptions): ExternalLabe
   };
 }
 
-/** The service's labels, and what it left out of those that were found here. */
+/** The service's labels, and those that were found locally and the service left out. */
 function joined(codes: readonly Coding[], least: ResourceLabels | null): readonly Coding[] {
-  // That nothing is sensitive is no finding.
+  // A label "normal" is not a finding.
   const found = (least?.codes ?? []).filter(
     ({ system, code }) => system !== CONFIDENTIALITY || code !== "N",
   );

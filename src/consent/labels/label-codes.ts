@@ -7,28 +7,28 @@ import { isPlain, isUnit } from "./label-strings.ts";
 import type { Coding } from "../model/model.ts";
 import { ACT_CODE, CONFIDENTIALITY } from "../terminology/terminology.ts";
 
-/** A code that nobody judged. */
+/** A code that no rule and no list has judged. */
 export interface UnjudgedCode extends Coding {
   readonly display?: string;
 }
 
-/** What stands in a resource, and what of it escapes judgement by codes. */
+/** The codes found in a resource, and whatever in it codes do not cover. */
 export interface FoundCodes {
-  /** Sensitivity codes that its codes call for. */
+  /** Sensitivity codes that the resource's codes call for. */
   readonly labels: ReadonlySet<string>;
-  /** Security labels that the resource, or what it holds, bears already. */
+  /** Security labels that the resource, or a resource in it, bears already. */
   readonly borne: readonly Coding[];
   readonly unjudged: {
     readonly codes: readonly UnjudgedCode[];
-    /** Everything else: in what elements, and why. */
+    /** Everything else that is not judged: the elements, and why. */
     readonly others: ReadonlySet<string>;
   };
 }
 
-/** Where to look for what a resource refers to. */
+/** Looks up the resource that a reference names. */
 export type ResolveReference = (reference: string, from: object) => unknown;
 
-/** Resources without a clinical code are as they should be. */
+/** Types of resource that need no clinical code. */
 const ADMINISTRATIVE = new Set([
   ...PEOPLE_AND_PLACES,
   "HealthcareService",
@@ -36,13 +36,13 @@ const ADMINISTRATIVE = new Set([
   "Coverage",
 ]);
 
-/** Codes that say that something is not known or was left out: no text beside them is their name. */
+/** Codes for "not known" or "left out": text beside them is not the name of the code. */
 const NOTHING_SAID = new Set([
   "http://terminology.hl7.org/CodeSystem/v3-NullFlavor",
   "http://terminology.hl7.org/CodeSystem/data-absent-reason",
 ]);
 
-/** HL7's own extensions and profiles: what they mean is published. Any other may mean anything. */
+/** HL7's own extensions and profiles, whose meaning is published. Any other may mean anything. */
 const PUBLISHED =
   /^http:\/\/hl7\.org\/fhir\/(?:\d\.\d\/|us\/core\/|us\/carin-bb\/)?StructureDefinition\/[A-Za-z0-9._-]+(?:\|[^|\s]+)?$/;
 
@@ -55,8 +55,9 @@ const MAX_DEPTH = 64;
 const MAX_LINKED = 256;
 
 /**
- * Finds every code in a FHIR resource, in whatever element it stands, in what it contains and in
- * what it refers to as its reason or content; and whatever else in it could say something. By steps.
+ * Finds every code in a FHIR resource, in any element, in contained resources and in resources that
+ * it refers to as its reason or content; and everything else in it that could say something. By
+ * steps.
  */
 export function* codeSteps(...given: Parameters<typeof findCodes>): Steps<FoundCodes> {
   const { walk, found } = findCodes(...given);
@@ -64,7 +65,7 @@ export function* codeSteps(...given: Parameters<typeof findCodes>): Steps<FoundC
   return found();
 }
 
-/** Finds as much as one step holds. No generator, which the engine makes slower than a function. */
+/** Does the work of one step. A plain function, since the engine runs generators more slowly. */
 function findCodes(
   resource: unknown,
   rules: CompiledRules,
@@ -85,16 +86,16 @@ function findCodes(
     if (others.size < MAX_LINKED) others.add(what);
   };
 
-  /** Where a value stands. */
+  /** The position of a value within a resource. */
   interface Place {
     readonly key: string;
     /** The key of the object around it. */
     readonly parent: string;
     readonly depth: number;
-    /** The resource that is looked up from, and judged. */
+    /** The resource to resolve references from, and to judge. */
     readonly from: object;
     readonly type: string;
-    /** Within a published extension, whose parts have short names. */
+    /** The published extension that the value is in: its parts have short names. */
     readonly published: string | undefined;
   }
 
@@ -123,7 +124,7 @@ function findCodes(
     const names = new Set<string>();
     const inside: Place = { ...at, key: "coding" };
     const one = (item: unknown): void => {
-      if (!isObject(item)) return doubt(`${at.key}: a coding that is none`);
+      if (!isObject(item)) return doubt(`${at.key}: a coding that is not an object`);
       codingAlone(item, inside);
       const { system, code, display } = item;
       if (typeof display !== "string" || typeof system !== "string") return;
@@ -154,7 +155,7 @@ function findCodes(
     coding(value);
     const { system, code, display, unit } = value;
     const name = codeSystem(String(system));
-    // Nothing is said, and yet something is.
+    // The code says nothing, and yet the display does.
     if (display !== undefined && NOTHING_SAID.has(name)) doubt(`${at.key}: a null flavour`);
     // A unit may name what is counted: copies of HIV.
     const units = name === UCUM ? [code, unit] : [unit];
@@ -169,7 +170,7 @@ function findCodes(
     const part = at.published !== undefined && /^[A-Za-z0-9_-]+$/.test(url);
     const name = part ? at.published : url;
     const declared = rules.isAdministrative(name);
-    // The name of any other may say everything, whatever its value.
+    // The URL of any other extension may say anything, whatever its value.
     if (!declared && !PUBLISHED.test(name)) doubt(`an extension that is not HL7's: ${url}`);
     const naming = declared || NAMING_EXTENSION.test(name);
     walking.each(Object.keys(value), (key) => {
@@ -203,8 +204,9 @@ function findCodes(
     const { reference: literal, display } = value;
     members(value, REFERENCE, at);
     if (typeof literal === "string" && literal.startsWith("#")) {
-      // What is contained is walked with what contains it.
-      if (!isWithin(at.from, literal.slice(1))) doubt(`${at.key}: what is not contained`);
+      // A contained resource is walked with the resource that contains it.
+      if (!isWithin(at.from, literal.slice(1)))
+        doubt(`${at.key}: a reference to a missing contained resource`);
       return;
     }
     const named = typeof literal === "string" ? typeInName(literal) : undefined;
@@ -217,12 +219,12 @@ function findCodes(
     const bearing = bearingOf(at.key, type);
     if (bearing === "who") return;
     if (bearing === "aside") {
-      if (display !== undefined) doubt(`${at.key}: a reference that is displayed`);
+      if (display !== undefined) doubt(`${at.key}: a reference with a display`);
       return;
     }
-    if (targets.length === 0) doubt(`${at.key}: a reference that is not at hand`);
+    if (targets.length === 0) doubt(`${at.key}: an unresolved reference`);
     else if (display !== undefined && !targets.some((target) => isCalled(target, display)))
-      doubt(`${at.key}: a reference that is displayed otherwise`);
+      doubt(`${at.key}: a reference whose display does not name its target`);
     for (const target of targets) walkResource(target, { ...at, depth: 0 });
   }
 
@@ -238,26 +240,26 @@ function findCodes(
     return id === "" || ids.has(id);
   }
 
-  /** One value that is no list, wherever it stands. */
+  /** Walks one value that is not a list, in any position. */
   function walk(value: unknown, at: Place): void {
-    if (--budget < 0 || at.depth > MAX_DEPTH) return doubt("more than can be walked");
+    if (--budget < 0 || at.depth > MAX_DEPTH) return doubt("too much to walk");
     const { key } = at;
     if (typeof value === "string") {
       const isSaid = isPlain(key, value, at.parent, PEOPLE_AND_PLACES.has(at.type));
-      // A code that stands in no coding is of no system.
+      // A code outside a coding has no system.
       if (!isSaid || key === "code") doubt(`${key}: a text`);
       return;
     }
-    // A null stands beside what another list says in its place.
+    // A null holds the place of an item that the parallel list gives.
     if (!isObject(value)) return;
     if (typeof value["resourceType"] === "string") return walkResource(value, at);
     if (key === "extension") return extension(value, at);
-    // It may turn what it stands beside into its opposite.
+    // It may turn the meaning of its element into the opposite.
     if (key === "modifierExtension") doubt("a modifier");
     if (Array.isArray(value["coding"])) return concept(value, value["coding"], at);
     if (isReference(value)) return reference(value, at);
     if (isAttachment(value)) doubt(`${key}: an attachment`);
-    // A code that is written as a number is none, and yet says what it says.
+    // A code written as a number is invalid, and yet it says something.
     if (["string", "number"].includes(typeof value["code"])) return codingAlone(value, at);
     members(value, NOTHING, at);
   }
@@ -289,9 +291,9 @@ function findCodes(
     parent: string,
     published: string | undefined,
   ): void {
-    // The extensions of a value of a primitive type stand beside it.
+    // The extensions of a primitive value are in a sibling element.
     const key = name.startsWith("_") ? name.slice(1) : name;
-    if (!ELEMENT_NAMES.has(key)) doubt(`an element that FHIR has not: ${key.slice(0, 64)}`);
+    if (!ELEMENT_NAMES.has(key)) doubt(`an element that FHIR does not define: ${key.slice(0, 64)}`);
     if (key === "securityLabel") securityLabels(item);
     const place: Place = { key, parent, depth: depth + 1, from, type, published };
     if (Array.isArray(item)) items(item, 0, place);
@@ -308,13 +310,13 @@ function findCodes(
   }
 
   function walkResource(value: Record<string, unknown>, at: Place): void {
-    if (at.depth > MAX_DEPTH) return doubt("more than can be walked");
+    if (at.depth > MAX_DEPTH) return doubt("too much to walk");
     if (walked.has(value)) return;
     walked.add(value);
     const type = String(value["resourceType"]);
     if (!JUDGED_TYPES.has(type)) doubt(`a ${type.slice(0, 64)}`);
     if (isAttachment(value)) doubt("an attachment");
-    // What is contained refers as what contains it does.
+    // A contained resource resolves references as its container does.
     const from = at.key === "contained" ? at.from : value;
     const depth = at.depth + 1;
     const own: Place = { key: "", parent: "", depth, from, type, published: undefined };
@@ -346,7 +348,7 @@ function findCodes(
   }
 
   const isResource = isObject(resource) && typeof resource["resourceType"] === "string";
-  if (!isResource) doubt("what is no resource");
+  if (!isResource) doubt("not a resource");
   else {
     const top = { key: "", parent: "", depth: 0, from: resource, type: "", published: undefined };
     walkResource(resource, top);
@@ -378,14 +380,14 @@ function readLabels(value: unknown, into: Coding[]): boolean {
 }
 
 /**
- * Security labels of a Bundle or Composition, in one that is read in part only: by its `meta`, and by
+ * Security labels of a Bundle or Composition that is read only in part: those in its `meta`, and
  * the confidentiality of a document.
  */
 export function securityLabelsOf(whole: unknown): readonly Coding[] {
   const labels: Coding[] = [];
   if (!isObject(whole)) return labels;
   const { meta, confidentiality } = whole;
-  // A label without a code is one that nobody understands, and nobody can keep.
+  // Keeps a label without a code as one that nobody understands, so that it gets no stamp.
   if (isObject(meta) && !readLabels(meta["security"], labels))
     labels.push({ system: "", code: "" });
   if (typeof confidentiality === "string") {
@@ -409,7 +411,7 @@ function isAttachment(value: Record<string, unknown>): boolean {
   return typeof value["contentType"] === "string" || typeof value["data"] === "string";
 }
 
-/** Whether one of the codes by which a resource says what it is has such a name. */
+/** Whether the codes that say what a resource is include this display. */
 function isCalled(resource: Record<string, unknown>, display: unknown): boolean {
   if (typeof display !== "string") return false;
   const concepts = Object.values(resource).filter(isObject);

@@ -1,11 +1,11 @@
 const list = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/));
 
-/** Resources about who somebody is and where: their names and codes are their own, not health data. */
+/** Resources about people and places: their names and codes are not health data. */
 export const PEOPLE_AND_PLACES: ReadonlySet<string> = list(
   "Patient Person RelatedPerson Practitioner PractitionerRole Organization Location",
 );
 
-/** Elements that say who and where. */
+/** Elements that say who or where. */
 const WHO = list(`actor assessor assigner asserter attester author authenticator authorReference
   beneficiary careManager collector contributor controller custodian destination dispenser enterer
   expressedBy facility generalPractitioner grantee grantor individual informationSource insurer
@@ -15,7 +15,7 @@ const WHO = list(`actor assessor assigner asserter attester author authenticator
   resultsInterpreter sender serviceProvider submitter subject subscriber supplier verifiedBy
   verifiedWith who`);
 
-/** Elements that say in which encounter something was done, which is not why. */
+/** Elements that name the encounter of an act, which is not its reason. */
 const CONTEXT = list("encounter context episodeOfCare");
 const ENCOUNTERS = list("Encounter EpisodeOfCare");
 
@@ -34,24 +34,24 @@ export function isReference(value: Record<string, unknown>): boolean {
   );
 }
 
-/** The resource type that a literal reference names, where it does. */
+/** The resource type that a literal reference names, if it names one. */
 export function typeInName(reference: string): string | undefined {
   return RESTFUL.exec(reference)?.[1] ?? CONDITIONAL.exec(reference)?.[1];
 }
 
-/** How a reference bears on what the resource that has it is about. */
+/** How a reference bears on the resource that has it. */
 export type Bearing =
-  /** It says who or where, and its display is their name. */
+  /** It says who or where, and its display is a name. */
   | "who"
-  /** It points to something that adds nothing; what it displays is anybody's words. */
+  /** Its target adds nothing; its display may say anything. */
   | "aside"
-  /** What it points to counts as the resource's own. */
+  /** Its target counts as part of the resource. */
   | "content";
 
 /**
- * Judges by the element that a reference stands in, and by what it points to.
+ * Classifies a reference by the element that it is in and the type of its target.
  *
- * @param type - of the resource that it points to, where that is known
+ * @param type - type of the target, if it is known
  */
 export function bearingOf(element: string, type: string | undefined): Bearing {
   const person = type === undefined ? WHO.has(element) : PEOPLE_AND_PLACES.has(type);

@@ -4,7 +4,7 @@ import { codeSystem, foldCode, NESTED_CODES, spellCode } from "../terminology/co
 export interface CodeList {
   /** Exact codes by system. */
   readonly codes?: Readonly<Record<string, readonly string[]>>;
-  /** Beginnings of codes by system, for systems whose codes are hierarchical as text. */
+  /** Prefixes of codes by system, for systems in which longer codes are kinds of shorter ones. */
   readonly prefixes?: Readonly<Record<string, readonly string[]>>;
 }
 
@@ -14,63 +14,73 @@ export interface LabelRule extends CodeList {
   readonly labels: readonly string[];
 }
 
-/** What a set of rules knows of a code system. */
+/** How much of a code system a set of rules covers. */
 export interface SystemCoverage {
   /**
-   * `"all"`: somebody went through the whole system, so that a code without a rule is not sensitive.
-   * `"part"`: a code that is in no rule and no list was judged by nobody, and is unknown. Beginnings
-   * of codes: `"all"` for the codes that begin so (chapters), `"part"` for the others.
+   * `"all"`: the whole system was judged, so that a code without a rule is not sensitive. `"part"`:
+   * a code in no rule and no list was not judged, and is unknown. A list of prefixes: `"all"` for
+   * the codes that begin with one of them (chapters), `"part"` for the others.
    */
   readonly covers: "all" | "part" | readonly string[];
   /**
-   * Says, in so many words, that codes which nobody judged shall count as not sensitive. Whatever
-   * patients refuse is then released under every code of the system that no rule lists.
+   * Declares that codes which nobody judged count as not sensitive. Data that patients refuse is
+   * then released under every code of the system that no rule lists.
    */
   readonly unlisted?: "harmless";
 }
 
-/** Label rules as data: what is hashed to name them. */
+/** Label rules as data; their hash names them. */
 export interface LabelRuleSet {
   readonly v: 2;
   readonly name: string;
   readonly version: string;
-  /** Names of the sets that this one was made of: stamps by them are older than this set's own. */
+  /** Names of the sets that this one extends: stamps by them count as older than this set's own. */
   readonly extends?: readonly string[];
-  /** Systems whose codes these rules judge. A system that is neither here nor below is unknown. */
+  /** Systems whose codes these rules judge. A system listed neither here nor below is unknown. */
   readonly systems: Readonly<Record<string, SystemCoverage>>;
   /**
    * Systems whose codes say nothing clinical, and profiles and extensions that say nothing beyond
-   * their codes; a `*` at the end stands for any rest.
+   * their codes. A trailing `*` matches any rest.
    */
   readonly administrativeSystems: readonly string[];
   /** Codes of other systems that say nothing clinical. */
   readonly administrativeCodes: CodeList;
   readonly rules: readonly LabelRule[];
-  /** Codes that somebody judged and found not sensitive. A rule that finds one sensitive goes before. */
+  /**
+   * Codes that were judged and found not sensitive. A rule that finds one sensitive takes
+   * precedence.
+   */
   readonly notSensitive: readonly CodeList[];
 }
 
-/** What {@link extendLabelRules} adds to a set of rules. */
+/** Additions to a set of rules, for {@link extendLabelRules}. */
 export interface LabelRuleAdditions {
   readonly name: string;
   readonly version: string;
   readonly rules?: readonly LabelRule[];
   readonly notSensitive?: readonly CodeList[];
-  /** Takes the place of what the set says of the same system. */
+  /** Replaces the set's coverage of the same systems. */
   readonly systems?: Readonly<Record<string, SystemCoverage>>;
   readonly administrativeSystems?: readonly string[];
 }
 
 /**
- * Makes a new set of rules out of one and some additions. Rules add up: none takes away what another
+ * Makes a new set of rules from a set and additions. Rules add up: no rule removes what another
  * found.
  *
- * @throws {RangeError} when the new set is called like the old one: stamps would not tell them apart
+ * @throws {RangeError} when the new set has the name and version of the old one: stamps would not
+ *   tell the two apart
+ * @example
+ * const rules = extendLabelRules(DEFAULT_LABEL_RULES, {
+ *   name: "our-rules",
+ *   version: "1",
+ *   rules: [{ labels: ["HIV"], codes: { "http://loinc.org": ["29893-5"] } }],
+ * });
  */
 export function extendLabelRules(base: LabelRuleSet, additions: LabelRuleAdditions): LabelRuleSet {
   const { name, version } = additions;
   if (name === base.name && version === base.version) {
-    throw new RangeError("rules that differ need another name or version");
+    throw new RangeError("rules that differ from the base need another name or version");
   }
   return {
     v: 2,
@@ -88,36 +98,36 @@ export function extendLabelRules(base: LabelRuleSet, additions: LabelRuleAdditio
   };
 }
 
-/** What rules say of one code. */
+/** The judgement of the rules on one code. */
 export interface CodeJudgement {
   /** ActCode sensitivity codes that it calls for. */
   readonly labels: readonly string[];
-  /** Whether that is all that it may call for. */
+  /** Whether these are all the labels that it may call for. */
   readonly judged: boolean;
-  /** Whether it is of a system whose codes say nothing clinical. */
+  /** Whether its system is one whose codes say nothing clinical. */
   readonly administrative: boolean;
 }
 
-/** Rules made ready. */
+/** Rules that are ready to judge codes. */
 export interface CompiledRules {
   judge(system: string, code: string): CodeJudgement;
-  /** Whether a name stands for something administrative: a system, a profile, an extension. */
+  /** Whether a system, profile or extension is administrative. */
   isAdministrative(name: string): boolean;
 }
 
-/** Codes whose judgement is remembered; a resource repeats the same few. */
+/** Most judgements that are kept: resources repeat the same few codes. */
 const MAX_KNOWN = 8192;
 
 /**
- * Makes rules ready.
+ * Prepares rules for judging codes.
  *
- * @throws {RangeError} when the rules have no name or version to stamp with, or one gives no label
+ * @throws {RangeError} when the rules have no name or version for stamps, or a rule has no label
  */
 export function compileRules(rules: LabelRuleSet): CompiledRules {
   if (rules.name === "" || rules.version === "")
     throw new RangeError("rules need a name and version");
   if (rules.rules.some(({ labels }) => labels.length === 0)) {
-    throw new RangeError("a rule without labels would do nothing; say notSensitive");
+    throw new RangeError("a rule without labels would do nothing: list its codes in notSensitive");
   }
   const sensitive = new Map<string, Sensitive>();
   const sensitiveOf = (name: string): Sensitive => {
@@ -133,7 +143,7 @@ export function compileRules(rules: LabelRuleSet): CompiledRules {
       for (const code of list) {
         const text = foldCode(system, code);
         exact.set(text, new Set([...(exact.get(text) ?? []), ...labels]));
-        // What is a kind of something sensitive is sensitive.
+        // A subtype of something sensitive is sensitive.
         if (NESTED_CODES.has(system)) beginnings.push({ text, labels });
       }
     }
@@ -167,7 +177,7 @@ export function compileRules(rules: LabelRuleSet): CompiledRules {
       for (const prefix of own?.prefixes ?? []) {
         if (text.startsWith(prefix.text)) for (const label of prefix.labels) labels.add(label);
       }
-      // A heading may stand for what a rule says of one of the codes below it.
+      // A heading may mean what a rule says about one of the codes below it.
       open ||= (own?.prefixes ?? []).some(
         (prefix) => prefix.text.startsWith(text) && prefix.labels.some((one) => !labels.has(one)),
       );
@@ -198,7 +208,7 @@ interface Sensitive {
   readonly prefixes: { readonly text: string; readonly labels: readonly string[] }[];
 }
 
-/** Tells which codes that no rule finds sensitive are not. */
+/** Tells which of the codes that no rule finds sensitive are not sensitive. */
 function harmlessCodes(rules: LabelRuleSet): (system: string, code: string | undefined) => boolean {
   const exact = new Map<string, Set<string>>();
   const prefixes = new Map<string, string[]>();

@@ -5,7 +5,7 @@ const list = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\
 /** Parts of the names and addresses of people and places. */
 const NAMES = list("family given prefix suffix line city district state postalCode country");
 
-/** Elements whose strings are numbers that somebody gave out, or names of FHIR's own. */
+/** Elements whose strings are assigned numbers, or names that FHIR defines. */
 const NUMBERS = list(`accountNumber deviceIdentifier distinctIdentifier lotNumber modelNumber
   preAuthRef referenceNumber serialNumber state status subscriberId system type value`);
 
@@ -18,10 +18,10 @@ const TELECOM = list("telecom valueContactPoint");
 const TIME =
   /^(?:\d{4}(?:-\d{2}(?:-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})?)?)?)?|\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)$/;
 
-/** A version: a number with what follows it, or an edition by its address. */
+/** A version: a number and what follows it, or the URL of an edition. */
 const VERSION = /^(?:v?\d|https?:\/\/)\S{0,255}$/i;
 
-/** How somebody is reached by telephone; other addresses are one word. */
+/** A telephone number; other contact addresses are one word. */
 const TELEPHONE = /^[\d\s()+\-./x]{1,40}$/;
 
 const UNITS =
@@ -34,24 +34,24 @@ const UNITS =
   hPa bar mbar Gy mGy cGy Sv mSv Bq kBq MBq V mV rad deg diop dyn N sr cd lm lx A mA Ohm mOhm MoM DDD
   rpm dpi pixel pixels`);
 
-/** Whether a string of an element that has no code for it says nothing beyond the element's name. */
+/** Whether a string in an element without codes says nothing beyond the element's name. */
 export function isPlain(element: string, text: string, parent: string, ofPeople: boolean): boolean {
   if (TIME.test(text)) return true;
   if (element === "id") return /^[A-Za-z0-9\-._]{1,64}$/.test(text);
   if (element === "version" && VERSION.test(text)) return true;
-  // What people and places are called is not judged.
+  // The names of people and places are not judged.
   if (NAMES.has(element)) return NAME_OR_ADDRESS.test(parent);
   if (element === "text" && NAMED.has(parent)) return true;
   if (ofPeople && (element === "name" || element === "alias")) return true;
   if (element === "value" && TELECOM.has(parent)) return true;
-  // A class of a coverage may be what a programme is called.
+  // The class of a coverage may be the name of a programme.
   if (element === "value" && parent === "class") return TELEPHONE.test(text);
   if (element === "unit") return isUnit(text);
   if (element === "value" && TELEPHONE.test(text)) return true;
   return (TOKEN_ELEMENTS.has(element) || NUMBERS.has(element)) && /^\S{1,256}$/.test(text);
 }
 
-/** Whether a text is made of the names of units only. */
+/** Whether a text consists of names of units only. */
 export function isUnit(text: string): boolean {
   if (text.length > 40) return false;
   const words = text.split(/[\s/.,*^()[\]{}_'"#\d-]+/).filter((word) => word !== "");

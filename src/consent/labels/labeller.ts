@@ -24,28 +24,28 @@ import {
 export { DEFAULT_LABEL_RULES };
 export type { ResolveReference, UnjudgedCode } from "./label-codes.ts";
 
-/** Where a labeller finds what a resource refers to. */
+/** How a labeller resolves references. */
 export interface LabelOptions {
   /**
-   * Finds what a literal reference names.
+   * Resolves a literal reference.
    *
-   * @param from - the resource that the reference stands in, by whose server it is to be read
-   * @returns the resource, a list of its versions (all of them count), or `undefined` when it is not
-   *   at hand
+   * @param from - the resource that holds the reference, whose server resolves it
+   * @returns the resource, a list of its versions (all of them count), or `undefined` if it is not
+   *   available
    */
   readonly resolve?: ResolveReference;
   /**
-   * What the resource was part of, such as a Bundle or the Composition of a document: what labels these
-   * bear may be true of the resource, which gets them, and no stamp.
+   * Resources that this one was part of, such as a Bundle or the Composition of a document. Their
+   * labels may apply to the resource: it gets them, and no stamp.
    */
   readonly within?: readonly unknown[];
 }
 
-/** What of a resource nobody has judged. */
+/** The parts of a resource that the rules did not judge. */
 export interface Unjudged {
   /** Codes that the rules do not know, each once. */
   readonly codes: readonly UnjudgedCode[];
-  /** Whatever else, by element; none of it says anything of the patient. */
+  /** Everything else, by element; contains no data of the patient. */
   readonly others: readonly string[];
 }
 
@@ -53,39 +53,43 @@ export interface Unjudged {
 export interface Labeller {
   readonly name: string;
   readonly version: string;
-  /** Names the rules that are applied. */
+  /** Names the rules that the labeller applies. */
   readonly cid: CID;
-  /** Names of labellers whose stamps are older than this one's rules, beside its own name. */
+  /** Names of labellers, besides its own, whose stamps count as older than this one's rules. */
   readonly replaces?: readonly string[];
   /**
-   * Labels a FHIR resource by every code in it, wherever it stands, and by the security labels that
-   * it bears already: those may add to what the codes say, and take nothing away.
+   * Labels a FHIR resource by every code in it, in any element, and by the security labels that it
+   * bears already. Those labels may add to the result of the codes but remove nothing.
    *
-   * @returns labels with a stamp when everything in the resource was judged; labels without a stamp
-   *   when some were found but something could not be judged (free text, a code of an unknown
-   *   system, a reference that is not at hand); `null` when nothing was found and something could
-   *   not be judged. Only a stamp says that what is not mentioned is not there.
+   * @returns labels with a stamp if everything in the resource was judged; labels without a stamp
+   *   if some were found but something could not be judged (free text, a code of an unknown system,
+   *   an unresolved reference); `null` if no label was found and something could not be judged.
+   *   Only a stamp says that sensitivities without a label are absent.
    */
   label(resource: unknown, options?: LabelOptions): ResourceLabels | null;
   /**
-   * Why a resource gets no stamp; nothing, where it gets one. What is not judged in what it refers to
-   * counts.
+   * Tells why a resource gets no stamp; empty if it gets one. Includes what was not judged in the
+   * resources that it refers to.
    */
   unjudged(resource: unknown, options?: LabelOptions): Unjudged;
-  /** Labels by codes that were extracted already; no codes at all cannot be judged. */
+  /** Labels by codes that were extracted already; an empty list cannot be judged. */
   labelCodes(codes: readonly Coding[]): ResourceLabels | null;
 }
 
-/** What a labeller stands on beside its rules. */
+/** Options of {@link createLabeller}. */
 export interface LabellerOptions {
-  /** Whose labels are understood where a resource bears them. Default {@link defaultTerminology}. */
+  /** The terminology of the labels that resources bear. Default {@link defaultTerminology}. */
   readonly terminology?: Terminology;
 }
 
 /**
- * Makes a labeller of a set of rules; the shipped ones by default.
+ * Makes a labeller from a set of rules; the shipped ones by default.
  *
- * @throws {RangeError} when the rules have no name or version to stamp with, or one gives no label
+ * @throws {RangeError} when the rules have no name or version for stamps, or a rule has no label
+ * @example
+ * const labeller = createLabeller();
+ * const labels = labeller.label(observation);
+ * if (labels?.stamp == null) console.log(labeller.unjudged(observation).codes);
  */
 export function createLabeller(
   rules: LabelRuleSet = DEFAULT_LABEL_RULES,
@@ -98,7 +102,7 @@ export function createLabeller(
   const least = terminology.confidentialityLevel("N") ?? 0;
   const restricted = terminology.confidentialityLevel("R") ?? least;
 
-  /** Whether a label that a resource bears says something that consent will understand. */
+  /** Whether consent can interpret a label that a resource bears. */
   const isUnderstood = ({ system, code }: Coding): boolean => {
     if (system === ACT_REASON || system === INTEGRITY) return true;
     if (system === CONFIDENTIALITY) return terminology.confidentialityLevel(code) !== undefined;
@@ -121,14 +125,14 @@ export function createLabeller(
       if (label.system === CONFIDENTIALITY) {
         level = Math.max(level, terminology.confidentialityLevel(code) ?? least);
       } else if (!isUnderstood(label)) {
-        // Nobody knows here what it says; who refuses by its name is heard.
+        // The meaning of this label is unknown here; a refusal that names it still applies.
         add(label);
       } else if (label.system === ACT_CODE && isLabel(code)) {
         add(label);
         level = Math.max(level, restricted);
       }
     }
-    // Of what a bundle says of itself, nothing tells which of its resources it is true of.
+    // A Bundle's own labels do not tell which of its resources they are true of.
     if (within.some((label) => !isUnderstood(label) || says(label))) complete = false;
     if (!complete && labels.size === 0 && level === least) return null;
     const codes = [...labels.values()].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
@@ -175,7 +179,9 @@ export function createLabeller(
 
 type LabelSteps = (resource: unknown, options?: LabelOptions) => Steps<ResourceLabels | null>;
 
-/** By the function itself: whoever puts another in its place, with all else as it was, is asked by that. */
+/**
+ * Keyed by the function: a labeller with `label` replaced must be asked through its replacement.
+ */
 const STEPS = /* @__PURE__ */ new WeakMap<Labeller["label"], LabelSteps>();
 
 /**
@@ -191,13 +197,13 @@ export function labelStepsOf(
   return STEPS.get(label)?.(resource, options);
 }
 
-/** Labels that a resource bears between two places where judging can be interrupted. */
+/** Labels on a resource between two points at which judging can be interrupted. */
 const STEP = 1024;
 
 const INTEGRITY = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue";
 const nameOf = ({ system, code }: Coding): string => `${system === ACT_CODE ? "" : system} ${code}`;
 
-/** Whether a stamp is by rules that these have taken the place of: it is worth no more than none. */
+/** Whether a stamp is by rules that the labeller's rules replace: it counts as no stamp. */
 export function isOutdated(
   stamp: LabelStamp,
   labeller: Pick<Labeller, "name" | "version" | "replaces">,
@@ -207,9 +213,12 @@ export function isOutdated(
 }
 
 /**
- * Whether a resource should be labelled again: what it bears was made by another labeller, by
- * another version of its rules, or by nobody. Labels without a stamp were made by nobody, since the
- * rules could not judge the resource; other rules may.
+ * Whether a resource should be labelled again: its labels have no stamp, or were made by another
+ * labeller or by another version of its rules. Labels have no stamp if the rules could not judge
+ * the resource; other rules may be able to.
+ *
+ * @example
+ * const labels = needsRelabelling(record.labels, labeller) ? labeller.label(content) : record.labels;
  */
 export function needsRelabelling(
   labels: ResourceLabels | null,

@@ -3,12 +3,12 @@ import type { LabelStamp, ResourceLabels } from "../model/resource.ts";
 import { CONFIDENTIALITY } from "../terminology/terminology.ts";
 
 /**
- * Labels of a correction that brings none: the labeller's, and those that somebody else had set.
+ * Labels of a correction that brings no labels: the labeller's, and those that others had set.
  *
  * @param fresh - the labeller's answer to the new content
  * @param current - labels that the record has
- * @param former - the labeller's answer to the content that it has, by which is told what of
- *   `current` came from elsewhere
+ * @param former - the labeller's answer to the current content; labels of `current` that are not in
+ *   it came from elsewhere
  */
 export function uniteLabels(
   fresh: ResourceLabels | null,
@@ -17,30 +17,31 @@ export function uniteLabels(
   labeller: Pick<Labeller, "name" | "replaces">,
 ): ResourceLabels | null {
   if (current === null) {
-    // Where the labeller could tell, somebody had said that nothing is known.
+    // The labeller could judge the content, so somebody had said that its labels are unknown.
     return former === null || fresh === null ? fresh : { ...fresh, stamp: null };
   }
   const own = current.stamp !== null && isOwn(current.stamp, labeller);
-  // The labeller would have stamped: somebody else gave these labels, and left open what else there is.
+  // The labeller would have stamped: somebody else gave these labels and made no claim that they
+  // are complete.
   const leftOpen = current.stamp === null && former !== null && former.stamp !== null;
   const told = new Set(current.stamp === null && !leftOpen ? former?.codes.map(nameOf) : []);
   const foreign = own ? [] : current.codes.filter((code) => !told.has(nameOf(code)));
   if (foreign.length === 0) return leftOpen && fresh !== null ? { ...fresh, stamp: null } : fresh;
-  // "Normal" says that there is nothing else: true of neither when the other found something.
+  // "Normal" claims that nothing else applies: drop it if the other side found something.
   const mine = (fresh?.codes ?? []).filter((code) => !isNormal(code));
   const kept = mine.length > 0 ? foreign.filter((code) => !isNormal(code)) : foreign;
   const codes = new Map([...kept, ...mine].map((code) => [nameOf(code), code]));
-  // Not the labeller's stamp: the next correction has to keep them too.
+  // Not the labeller's stamp, so that the next correction keeps these labels too.
   const stamp = fresh?.stamp == null ? null : current.stamp;
   return { codes: [...codes.values()], stamp };
 }
 
 /**
- * Labels of a record about which two spoke, neither knowing what the other said: the codes of both.
- * They are complete where both were, and the stamp of one labeller holds for both.
+ * Labels of a record that two parties labelled concurrently: the codes of both. They are complete
+ * if both were, and if one labeller stamped both, its stamp holds for both.
  *
  * @param judge - labels of what the record holds now
- * @param other - labels that were given in ignorance of them, or of what they are about
+ * @param other - labels given without knowledge of `judge`, or of the content that it is about
  */
 export function labelsOfBoth(
   judge: ResourceLabels | null,
@@ -53,7 +54,7 @@ export function labelsOfBoth(
   return { codes: [...codes.values()], stamp: known ? judge.stamp : null };
 }
 
-/** Whether a stamp is the labeller's, or of rules that its own were made of. */
+/** Whether a stamp is the labeller's, or that of a rule set which its own extends. */
 export function isOwn(
   stamp: LabelStamp,
   { name, replaces }: Pick<Labeller, "name" | "replaces">,

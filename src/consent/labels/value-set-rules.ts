@@ -4,38 +4,39 @@ import { DEFAULT_LABEL_RULES } from "./default-rules.ts";
 import type { CodeList, LabelRule, LabelRuleSet } from "./label-rules.ts";
 import { defaultTerminology, type Terminology } from "../terminology/terminology.ts";
 
-/** A FHIR ValueSet, and what its codes call for. */
+/** A FHIR ValueSet, and the labels that its codes call for. */
 export interface LabelledValueSet {
   /** R4 or R5, as parsed: `compose` with codes in it, `expansion`, or both. */
   readonly valueSet: unknown;
-  /** ActCode sensitivity codes of whatever it lists, or that somebody judged it and found nothing. */
+  /** ActCode sensitivity codes of all its codes; or that they were judged and are not sensitive. */
   readonly labels: readonly string[] | "not sensitive";
 }
 
-/** What {@link labelRulesFromValueSets} makes, for {@link extendLabelRules}. */
+/** Result of {@link labelRulesFromValueSets}, for {@link extendLabelRules}. */
 export interface ValueSetRules {
   readonly rules: readonly LabelRule[];
   readonly notSensitive: readonly CodeList[];
 }
 
-/** Most codes of one value set. */
+/** Most codes per value set. */
 const MAX_CODES = 1_000_000;
 const MAX_DEPTH = 64;
 
 /**
- * Makes label rules of value sets as terminology servers give them: sensitive codes by their labels,
- * and lists of codes that were judged and are not sensitive.
+ * Makes label rules from value sets as terminology servers give them: sensitive codes with their
+ * labels, and lists of codes that were judged and are not sensitive.
  *
- * Only what is listed code by code is taken. A value set that says more than it lists (`filter`,
- * other value sets, whole systems) needs an expansion; then the expansion is taken, which must be
- * whole: of one that was asked for by `offset` or `count`, only `total` tells that.
+ * Only codes that are listed one by one are taken. A value set that defines more than it lists
+ * (`filter`, other value sets, whole systems) needs an expansion. The expansion is then used
+ * instead, and must be complete: for one requested with `offset` or `count`, only `total` tells
+ * that.
  *
  * @param valueSets - borrowed
- * @param options - `terminology`: whose sensitivity codes are known; HL7's by default. `systems`: as
- *   for {@link extendLabelRules}, code systems known beside those of {@link DEFAULT_LABEL_RULES}
- * @throws {InputError} `ERR_INPUT_INVALID` when a label is not known, a value set lists no code,
- *   excludes codes without an expansion, cannot be expanded, is an expansion in part, or has a code
- *   without a system or of a system that is not known, whose name may be mistyped
+ * @param options - `terminology`: knows the sensitivity codes; HL7's by default. `systems`: as for
+ *   {@link extendLabelRules}, code systems known besides those of {@link DEFAULT_LABEL_RULES}
+ * @throws {InputError} `ERR_INPUT_INVALID` when a label is unknown, or a value set lists no code,
+ *   excludes codes without an expansion, cannot be expanded, is a partial expansion, or has a code
+ *   without a system or of an unknown system, whose name may be misspelt
  * @see FHIR R4 ValueSet, §4.9.8 (expansion), §4.9.5 (compose)
  * @example
  * const additions = labelRulesFromValueSets([
@@ -76,7 +77,9 @@ export function labelRulesFromValueSets(
   return { rules, notSensitive };
 }
 
-/** A rule of any other system would be met by no code that is written as it should be. */
+/**
+ * Systems that rules know: a rule of any other system would never match a correctly written code.
+ */
 function systemsOf({ systems, administrativeSystems, rules }: LabelRuleSet): readonly string[] {
   const named = rules.flatMap(({ codes = {}, prefixes = {} }) =>
     Object.keys({ ...codes, ...prefixes }),
@@ -131,7 +134,7 @@ function readExpansion(expansion: unknown, path: string, add: Add): void {
         name === "limitedExpansion" ||
         (name === "offset" && Object.values(value).some((one) => Number(one) !== 0)),
     );
-  if (part) throw invalid(path, "is a part of an expansion");
+  if (part) throw invalid(path, "is a partial expansion: request the whole of it");
   let entries = 0;
   const read = (list: unknown, where: string, depth: number): void => {
     if (depth > MAX_DEPTH) throw invalid(where, "is too deep");
@@ -139,7 +142,7 @@ function readExpansion(expansion: unknown, path: string, add: Add): void {
       const here = `${where}[${at}]`;
       if (!isObject(item)) throw invalid(here, "must be an object");
       entries++;
-      // A heading that cannot be chosen has codes below it, and need not be one.
+      // An abstract heading has codes below it, and may have no code itself.
       if (item["code"] !== undefined || item["abstract"] !== true) {
         add(item["system"], item["code"], here);
       }
@@ -148,9 +151,9 @@ function readExpansion(expansion: unknown, path: string, add: Add): void {
   };
   read(contains, `${path}.contains`, 0);
   const paged = parameters.some(({ name }) => name === "count" || name === "offset");
-  // What was asked for page by page is whole only if it says how much there is.
+  // A paged expansion is complete only if it says how many codes there are.
   const all = total === undefined ? !paged : typeof total === "number" && total <= entries;
-  if (!all) throw invalid(path, "is a part of an expansion");
+  if (!all) throw invalid(path, "is a partial expansion: request the whole of it");
 }
 
 function readCompose(compose: unknown, path: string, add: Add): void {
@@ -165,8 +168,8 @@ function readCompose(compose: unknown, path: string, add: Add): void {
       if (include[name] !== undefined) throw invalid(`${here}.${name}`, "needs an expansion");
     }
     const concepts = listOf(include["concept"], here);
-    // Without concepts it means the whole system.
-    if (concepts.length === 0) throw invalid(here, "lists no code, which needs an expansion");
+    // Without concepts, an include means the whole system.
+    if (concepts.length === 0) throw invalid(here, "lists no code, and needs an expansion");
     concepts.forEach((item, i) => {
       add(include["system"], isObject(item) ? item["code"] : undefined, `${here}.concept[${i}]`);
     });
@@ -175,7 +178,7 @@ function readCompose(compose: unknown, path: string, add: Add): void {
 
 function listOf(value: unknown, path: string): readonly unknown[] {
   if (value === undefined) return [];
-  if (!Array.isArray(value)) throw invalid(path, "must have lists");
+  if (!Array.isArray(value)) throw invalid(path, "must be a list");
   return value;
 }
 

@@ -37,12 +37,14 @@ const invalid = (what: string) => new ConsentError("ERR_CONSENT_INVALID", what);
 const LIMITS = { maxBytes: MAX_DIRECTIVE_BYTES, maxDepth: 48, maxItems: 500_000 } as const;
 
 /**
- * Writes a directive in its canonical form.
+ * Encodes a directive in its canonical form.
  *
  * @returns DAG-CBOR, newly allocated
- * @throws {ConsentError} `ERR_CONSENT_INVALID` when it contradicts itself
+ * @throws {ConsentError} `ERR_CONSENT_INVALID` when the directive contradicts itself
  * @throws {EncodingError} when a field is missing, unknown, of another type or too large
  * @throws {InputError} `ERR_INPUT_INVALID` when a predecessor is not an entry's id
+ * @example
+ * const bytes = encodeDirective(directive);
  */
 export function encodeDirective(directive: Directive): Uint8Array {
   const { predecessors } = directive;
@@ -53,29 +55,37 @@ export function encodeDirective(directive: Directive): Uint8Array {
 }
 
 /**
- * Reads a directive, accepting only its canonical form.
+ * Decodes a directive, accepting only its canonical form.
  *
  * @param bytes - DAG-CBOR; hostile input is refused within fixed bounds
- * @throws {EncodingError} when it is not canonical DAG-CBOR of the right shape
- * @throws {ConsentError} `ERR_CONSENT_INVALID` when it contradicts itself
+ * @throws {EncodingError} when the bytes are not canonical DAG-CBOR of the right shape
+ * @throws {ConsentError} `ERR_CONSENT_INVALID` when the directive contradicts itself
+ * @example
+ * const directive = decodeDirective(bytes);
+ * directive.mode; // "replace", "amend", "suspend" or "revoke"
  */
 export function decodeDirective(bytes: Uint8Array): Directive {
   return checkDirective(decode(bytes, LIMITS));
 }
 
-/** Names a directive by the CID of its canonical form. */
+/**
+ * Names a directive by the CID of its canonical form.
+ *
+ * @example
+ * directiveCid(directive).equals(reason.directive); // whether a reason is about this directive
+ */
 export function directiveCid(directive: Directive): CID {
   return cidOf(encodeDirective(directive), DAG_CBOR);
 }
 
-/** Writes a legal overlay in its canonical form; throws as {@link encodeDirective} does. */
+/** Encodes a legal overlay in its canonical form; throws as {@link encodeDirective} does. */
 export function encodeOverlay(overlay: Overlay): Uint8Array {
   const bytes = encode(overlay);
   decodeOverlay(bytes);
   return bytes;
 }
 
-/** Reads a legal overlay; throws as {@link decodeDirective} does. */
+/** Decodes a legal overlay; throws as {@link decodeDirective} does. */
 export function decodeOverlay(bytes: Uint8Array): Overlay {
   const value = decode(bytes, LIMITS);
   const map = expectMap(
@@ -122,13 +132,14 @@ function checkDirective(value: unknown): Directive {
   const validity = checkValidity(map["validity"]);
   const fallback = expectOneOf(map["default"], "default", ["permit", "deny", "none"]);
   if (mode !== "replace" && fallback !== "none") {
-    throw invalid(`a directive that says ${mode} has no default of its own`);
+    throw invalid(`a directive of mode ${mode} must not have a default`);
   }
   if (mode === "suspend" || mode === "revoke") {
-    if (map["root"] !== undefined) throw invalid(`a directive that says ${mode} has no rules`);
-    if (validity.to !== undefined) throw invalid(`only a later directive ends a ${mode}`);
+    if (map["root"] !== undefined) throw invalid(`a directive of mode ${mode} must not have rules`);
+    if (validity.to !== undefined)
+      throw invalid(`a ${mode} must not have an end: only a later directive ends it`);
   } else {
-    if (map["root"] === undefined) throw invalid(`a directive that says ${mode} needs rules`);
+    if (map["root"] === undefined) throw invalid(`a directive of mode ${mode} needs rules`);
     checkRule(map["root"], 1, { rules: 0, ids: new Set() });
   }
   return { ...map, predecessors: [...predecessors] } as unknown as Directive;
@@ -194,17 +205,17 @@ function checkWhen(value: unknown): When {
   return map as When;
 }
 
-/** Reads what a capacity is bounded to; throws as {@link decodeDirective} does. */
+/** Checks the bounds of a capacity; throws as {@link decodeDirective} does. */
 export function expectCapacityScope(value: unknown): CapacityScope {
   const map = expectMap(value, "scope", [], ["purposes", "actions", "data"]);
-  if (Object.keys(map).length === 0) throw invalid("a scope is present but says nothing");
+  if (Object.keys(map).length === 0) throw invalid("a scope is present but empty");
   return checkWhen(value);
 }
 
 function checkData(value: unknown): DataFilter {
   const names = ["types", "codes", "labels", "period", "refs", "parts"];
   const map = expectMap(value, "data", [], names);
-  if (Object.keys(map).length === 0) throw invalid("data is present but says nothing");
+  if (Object.keys(map).length === 0) throw invalid("data is present but empty");
   if (map["types"] !== undefined) strings(map["types"], "types", MAX_VALUES);
   if (map["parts"] !== undefined) strings(map["parts"], "parts", MAX_VALUES);
   for (const name of ["codes", "labels"]) {
@@ -236,7 +247,7 @@ function checkRequirement(value: unknown): Requirement {
     for (const item of filled(map["form"], "form", 4)) expectOneOf(item, "form", DIRECTIVE_FORMS);
   }
   if (map["recipientNamed"] !== undefined && map["recipientNamed"] !== true) {
-    throw invalid("recipientNamed is either absent or true");
+    throw invalid("recipientNamed must be absent or true");
   }
   return map as Requirement;
 }
@@ -250,13 +261,13 @@ function checkBasis(value: unknown): void {
 function checkValidity(value: unknown): Validity {
   const map = expectMap(value, "validity", ["from", "zone"], ["to"]);
   checkEnds(map, "validity");
-  if (!isZoneName(text(map["zone"], "zone"))) throw invalid("zone is not written like a zone");
+  if (!isZoneName(text(map["zone"], "zone"))) throw invalid("zone is not the name of a time zone");
   return map as unknown as Validity;
 }
 
 function checkPeriod(value: unknown, what: string): Period {
   const map = expectMap(value, what, [], ["from", "to"]);
-  if (Object.keys(map).length === 0) throw invalid(`${what} has neither end`);
+  if (Object.keys(map).length === 0) throw invalid(`${what} has neither a beginning nor an end`);
   checkEnds(map, what);
   return map as Period;
 }
@@ -274,7 +285,7 @@ function checkEnds(map: Fields, what: string): void {
   if (typeof from === "number" && typeof to === "number" && from > to) {
     throw invalid(`${what} ends before it begins`);
   }
-  // A date begins and ends at most so far from UTC: what is inverted in every zone is refused.
+  // A date begins and ends within a bounded offset of UTC: refuse a period inverted in every zone.
   const utc = findZone("UTC")!;
   const mixed = from !== undefined && to !== undefined && typeof from !== typeof to;
   if (mixed && startOf(from, utc)! - WIDEST_OFFSET > endOf(to, utc)!) {
@@ -299,7 +310,7 @@ function text(value: unknown, what: string): string {
   return string;
 }
 
-/** An attribute that is present has at least one value: one without could never match. */
+/** Refuses an empty list: an attribute without values could never match. */
 function filled(value: unknown, what: string, max: number): readonly unknown[] {
   const items = expectArray(value, what, max);
   if (items.length === 0) throw invalid(`${what} is present but empty`);

@@ -9,15 +9,15 @@ export interface Coding {
   readonly code: string;
 }
 
-/** What a rule or a directive says. */
+/** The effect of a rule or a directive. */
 export type Effect = "permit" | "deny";
-/** How the results of nested rules become one. */
+/** How the results of nested rules are combined. */
 export type Combine = "deny-overrides" | "permit-overrides";
-/** What a directive does to the ones before it in its lineage. */
+/** The effect of a directive on the earlier ones in its lineage. */
 export type DirectiveMode = "replace" | "amend" | "suspend" | "revoke";
-/** In what capacity a grantor speaks for the subject. */
+/** The capacity in which a grantor speaks for the subject. */
 export type Capacity = "self" | "guardian" | "proxy" | "court";
-/** What kind of party an actor reference means. */
+/** The kind of party that an actor reference names. */
 export type ActorType = "person" | "organisation" | "care-team" | "group" | "device" | "role";
 /** How a resource relates to the one that a reference names (FHIR `consent-data-meaning`). */
 export type RefMeaning = "instance" | "related" | "dependents" | "authoredby";
@@ -41,7 +41,7 @@ export interface DataFilter {
   readonly codes?: readonly Coding[];
   /** Sensitivity and confidentiality labels, by subsumption and order. */
   readonly labels?: readonly Coding[];
-  /** When what the data describes happened; permits need containment, denies overlap. */
+  /** When the events in the data happened; permits need containment, denies overlap. */
   readonly period?: Period;
   readonly refs?: readonly DataRef[];
   /** Parts of an envelope. */
@@ -50,7 +50,7 @@ export interface DataFilter {
 
 /** When a rule applies: attributes AND, values of one attribute OR, absent = any. */
 export interface When {
-  /** When, in legal time, the rule applies; in the directive's zone. */
+  /** The legal time in which the rule applies; in the directive's zone. */
   readonly validity?: Period;
   readonly actors?: readonly ActorRef[];
   readonly roles?: readonly string[];
@@ -67,15 +67,15 @@ export interface Rule {
   readonly effect: Effect;
   readonly combine: Combine;
   readonly when: When;
-  /** Codes of what must be done when this rule's effect is the outcome. */
+  /** Codes of actions that are required if this rule's effect is the outcome. */
   readonly obligations?: readonly string[];
-  /** Codes of what must not be done when this rule's effect is the outcome. */
+  /** Codes of actions that are forbidden if this rule's effect is the outcome. */
   readonly refrains?: readonly string[];
   readonly breakGlass?: "allowed" | "never";
   readonly rules?: readonly Rule[];
 }
 
-/** Who gave a directive, in what capacity, on what evidence. */
+/** The party that gave a directive, its capacity and its evidence. */
 export interface Grantor {
   readonly actor: string;
   readonly capacity: Capacity;
@@ -90,7 +90,7 @@ export interface Validity {
   readonly zone: string;
 }
 
-/** The law or policy that a directive rests on. */
+/** The law or policy that a directive is based on. */
 export interface Basis {
   readonly uri: string;
   readonly version: string;
@@ -99,41 +99,41 @@ export interface Basis {
 /** One consent statement in executable form. */
 export interface Directive {
   readonly v: 1;
-  /** Names the chain of statements that this one belongs to. */
+  /** Names the chain of statements that this directive belongs to. */
   readonly lineage: string;
-  /** The entries that this statement was made in knowledge of. */
+  /** The entries that the grantor knew of when making this statement. */
   readonly predecessors: readonly EntryId[];
   readonly mode: DirectiveMode;
   readonly grantor: Grantor;
-  /** Only records of this controller; absent: of every one. */
+  /** Only records of this controller; absent: records of any. */
   readonly controller?: string;
   /** FHIR consent scope: `patient-privacy`, `research`, `treatment` or `adr`. */
   readonly category?: string;
   readonly basis: Basis;
-  /** ISO 3166 codes; a country covers its parts. */
+  /** ISO 3166 codes; a country includes its subdivisions. */
   readonly jurisdictions?: readonly string[];
   readonly validity: Validity;
-  /** What holds where no rule of any directive in force matches. */
+  /** The result if no rule of any directive in force matches. */
   readonly default: Effect | "none";
   /** Absent only in `suspend` and `revoke`. */
   readonly root?: Rule;
 }
 
-/** What an overlay demands of the patient's deciding rule. */
+/** Conditions of an overlay on the patient's deciding rule. */
 export interface Requirement {
-  /** The rule or one around it names this label, one below it or one above it. */
+  /** The rule or one around it names this label, or a label below or above it. */
   readonly namesLabel?: Coding;
   readonly grantorCapacity?: readonly Capacity[];
   /** The rule or one around it names actors. */
   readonly recipientNamed?: boolean;
-  /** How the directive came about: signed by its grantor, or witnessed in one of these forms. */
+  /** How the directive was made: signed by its grantor, or witnessed in one of these forms. */
   readonly form?: readonly DirectiveForm[];
 }
 
 /**
- * Law above the patient's word. Without `require` its root permits or denies outright; with
- * `require` its root says where the demand applies, and its obligations and refrains travel with
- * what satisfied it.
+ * Law that takes precedence over the patient. Without `require`, its root permits or denies
+ * outright. With `require`, its root says where the requirement applies, and its obligations and
+ * refrains are added to a permit that satisfies the requirement.
  */
 export interface Overlay {
   readonly v: 1;
@@ -155,5 +155,5 @@ export const MAX_VALUES = 4096;
 /** Longest string, in UTF-16 units. */
 export const MAX_TEXT = 512;
 
-/** What someone may speak about, where it is not everything. */
+/** Bounds of what someone may speak about, if not everything. */
 export type CapacityScope = Pick<When, "purposes" | "actions" | "data">;

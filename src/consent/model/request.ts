@@ -7,7 +7,7 @@ export interface ClaimedRole {
   readonly attestedBy: string;
 }
 
-/** Which resources a request asks for; the evaluator judges resources, not queries. */
+/** The resources that a request asks for; the evaluator judges resources, not queries. */
 export interface RequestQuery {
   readonly ids?: readonly string[];
   readonly types?: readonly string[];
@@ -16,10 +16,10 @@ export interface RequestQuery {
   readonly parts?: readonly string[];
 }
 
-/** Someone's wish to do something with somebody's data, for stated purposes. */
+/** A request to do something with a subject's data, for stated purposes. */
 export interface ConsentRequest {
   readonly id: string;
-  /** The organisation, or the person, that asks. */
+  /** The organisation or the person that asks. */
   readonly requester: string;
   /** The person who asks on the requester's behalf; absent: not stated. */
   readonly user?: string;
@@ -29,9 +29,9 @@ export interface ConsentRequest {
   /** HL7 ActReason codes bare, others as `system|code`. Each is decided, all must be permitted. */
   readonly purposes: readonly string[];
   readonly action: string;
-  /** Whose data, as the custodian resolved it. */
+  /** The subject of the data, as the custodian resolved it. */
   readonly subject: string;
   readonly query?: RequestQuery;
-  /** Instant after which the request no longer counts. */
+  /** Instant after which the request is no longer valid. */
   readonly expires?: number;
 }

@@ -1,15 +1,15 @@
 import type { Coding } from "./model.ts";
 import type { Period } from "./time.ts";
 
-/** Who labelled a resource, by which version of which rules. */
+/** The labeller of a resource, and the version of its rules. */
 export interface LabelStamp {
   readonly labeller: string;
   readonly version: string;
 }
 
 /**
- * The labels on a resource. Without a stamp they are what a source happened to say: enough to deny
- * by, never enough to permit by, and silent about what they do not mention.
+ * The labels on a resource. Labels without a stamp are the claim of some source: a deny may rely on
+ * them, a permit must not, and a label that is missing from them is unknown.
  */
 export interface ResourceLabels {
   readonly codes: readonly Coding[];
@@ -17,23 +17,27 @@ export interface ResourceLabels {
 }
 
 /**
- * What the evaluator sees of a resource: the fields of its manifest, never its content. What is
- * absent or `null` is unknown, which is not the same as none.
+ * The evaluator's view of a resource: the fields of its manifest, never its content. A field that
+ * is absent or `null` is unknown, which differs from empty.
  */
 export interface ConsentResource {
-  /** As references name it: `Observation/o1`. */
+  /** The name that references use: `Observation/o1`. */
   readonly id?: string;
   readonly versionId?: string;
   /** FHIR resource type. */
   readonly type: string;
-  /** Codes that tell what it is and is about; an empty list means that nothing is known about it. */
+  /** Codes that say what the resource is and is about; empty: nothing is known about it. */
   readonly codes: readonly Coding[];
-  /** Codes that stand elsewhere in it: a refusal counts them, a permit does not. Absent: none. */
+  /**
+   * Codes in other elements: a refusal considers them, a permit does not. Absent: no such codes.
+   */
   readonly otherCodes?: readonly Coding[];
-  /** Whether something in it has only words, or a code of no system: then these codes are not all. */
+  /**
+   * Whether an element has only text, or a code without a system: the codes are then incomplete.
+   */
   readonly uncoded?: boolean;
   readonly labels: ResourceLabels | null;
-  /** When what the resource describes happened. */
+  /** When the events that the resource describes happened. */
   readonly period?: Period;
   readonly authors?: readonly string[];
   readonly encounter?: string;
@@ -41,12 +45,12 @@ export interface ConsentResource {
   readonly references?: readonly string[];
   /** Every resource known to refer to this one. */
   readonly referredBy?: readonly string[];
-  /** The parts asked for; absent: the whole resource. */
+  /** The parts that were asked for; absent: the whole resource. */
   readonly parts?: readonly string[];
-  /** The organisation whose record this is. */
+  /** The organisation that controls this record. */
   readonly controller?: string;
-  /** ISO 3166 codes of the law the record is under. */
+  /** ISO 3166 codes of the jurisdictions that the record is under. */
   readonly jurisdictions?: readonly string[];
-  /** When it was recorded, in milliseconds. */
+  /** When the record was made, in milliseconds. */
   readonly recordedAt?: number;
 }

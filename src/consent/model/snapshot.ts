@@ -5,17 +5,17 @@ import { entryIdBytes, type EntryId } from "../../codec/ids.ts";
 import type { CapacityScope, Capacity, Directive, Overlay } from "./model.ts";
 import type { DirectiveWitness } from "./witness.ts";
 
-/** Where an entry stands on the ledger; order of places is ledger order. */
+/** Position of an entry on the ledger; places sort in ledger order. */
 export interface SnapshotPlace {
   readonly height: number;
   /** Position within the block. */
   readonly index: number;
 }
 
-/** Whether a directive counts at all; signature and signer are judged by who builds the snapshot. */
+/** Whether a directive counts at all; the builder of the snapshot judges signature and signer. */
 export type Standing = "valid" | { readonly void: string };
 
-/** A directive as a custodian's own entry filed it. */
+/** A directive as one of the custodian's own entries filed it. */
 export interface SnapshotDirective {
   /** Names the entry. */
   readonly entry: EntryId;
@@ -25,14 +25,14 @@ export interface SnapshotDirective {
   readonly cid: CID;
   readonly directive: Directive;
   readonly standing: Standing;
-  /** Ledger time of the entry, at which the grantor's capacity is judged as of signing. */
+  /** Ledger time of the entry; the grantor's capacity at signing is judged as of this time. */
   readonly recordedAt?: number;
   /**
-   * Stands in for a directive that nobody can read: it denies everything, and whatever it may have been
-   * was the head of the lineage when it was recorded.
+   * Marks the substitute for a directive that nobody can read. It denies everything, and counts as
+   * the head of its lineage when it was recorded, whatever the directive said.
    */
   readonly unreadable?: true;
-  /** Present where it bears no signature of the grantor: who says that he gave it. */
+  /** Present if the grantor did not sign: the organisation that says that the grantor gave it. */
   readonly witness?: DirectiveWitness;
 }
 
@@ -42,7 +42,7 @@ export interface SnapshotOverlay {
   readonly overlay: Overlay;
 }
 
-/** Someone belongs to an organisation, care team or group; instants inclusive, absent: open. */
+/** A membership of an organisation, care team or group; instants inclusive, absent: open. */
 export interface SnapshotMembership {
   readonly member: string;
   readonly of: string;
@@ -50,7 +50,7 @@ export interface SnapshotMembership {
   readonly to?: number;
 }
 
-/** A role that a member vouches for. */
+/** A role of a person, attested by a member. */
 export interface RoleAttestation {
   readonly actor: string;
   readonly code: string;
@@ -59,51 +59,54 @@ export interface RoleAttestation {
   readonly to?: number;
 }
 
-/** Someone may speak for the subject in a capacity. */
+/** A capacity in which a person may speak for the subject. */
 export interface CapacityFact {
   readonly actor: string;
   readonly capacity: Capacity;
   readonly from?: number;
   readonly to?: number;
-  /** Who granted it, and as whom; absent: the law, or the custodian attests it by itself. */
+  /** The granter and their capacity; absent: by law, or attested by the custodian alone. */
   readonly by?: { readonly actor: string; readonly capacity: Capacity };
-  /** How many times it may be handed on. Absent: a proxy's never, any other's as often as wanted. */
+  /** How often it may be passed on. Absent: 0 for a proxy's, unlimited for any other. */
   readonly depth?: number;
-  /** What it is bounded to; absent: everything. */
+  /** Bounds of the capacity; absent: none. */
   readonly scope?: CapacityScope;
 }
 
 /**
- * Everything a decision about one subject depends on, besides request, resource and legal time.
- * Never changed after it was made: the same snapshot gives the same decision for ever.
+ * Everything that a decision about one subject depends on, besides request, resource and legal
+ * time. Immutable: the same snapshot always gives the same decision.
  */
 export interface ConsentSnapshot {
-  /** Last height that is known; directives recorded above it are not. */
+  /** Last known height; directives recorded above it are unknown. */
   readonly height: number;
   readonly directives: readonly SnapshotDirective[];
-  /** What the organisation says where the patient does not. */
+  /** The organisation's directives, which apply where the patient has said nothing. */
   readonly organisation: readonly SnapshotDirective[];
   readonly overlays: readonly SnapshotOverlay[];
-  /** Members of the ledger in force: only they can vouch for roles. */
+  /** Members of the ledger in force: only they can attest roles. */
   readonly members: readonly string[];
   readonly memberships: readonly SnapshotMembership[];
   readonly roles: readonly RoleAttestation[];
   readonly capacities: readonly CapacityFact[];
-  /** did:key of the custodian whose snapshot this is; what others witness is another's word. */
+  /**
+   * did:key of the custodian whose snapshot this is; directives witnessed by others are a third
+   * party's word.
+   */
   readonly custodian?: string;
-  /** Other organisations whose witnessed directives it believes. Absent: none. */
+  /** Other organisations whose witnessed directives the custodian believes. Absent: none. */
   readonly witnesses?: readonly string[];
   /** The link entries by which the subject was resolved. */
   readonly links: readonly EntryId[];
-  /** The terminology that codes are read by. */
+  /** The terminology that interprets codes. */
   readonly terminology: CID;
-  /** The label rules that were current, where there are any. */
+  /** The label rules that were current, if there were any. */
   readonly labels: CID | null;
 }
 
 /**
- * Orders directives as the ledger does; those of one place by lineage and content, so that the order
- * in which they were listed shows nowhere.
+ * Compares directives by ledger order, and those of one place by lineage and content, so that the
+ * result never depends on the order in which they were listed.
  */
 export function byPlace(a: SnapshotDirective, b: SnapshotDirective): number {
   return (
@@ -120,8 +123,11 @@ function compareText(a: string, b: string): number {
 }
 
 /**
- * Names a snapshot: equal content gives an equal CID, in whatever order facts were listed, and
- * directives above its height do not count.
+ * Names a snapshot: equal content gives an equal CID, in whatever order the facts are listed.
+ * Directives above its height are ignored.
+ *
+ * @example
+ * const same = snapshotCid(snapshot).equals(decision.snapshot);
  */
 export function snapshotCid(snapshot: ConsentSnapshot): CID {
   const filed = (list: readonly SnapshotDirective[]): unknown[] =>
@@ -162,7 +168,7 @@ export function snapshotCid(snapshot: ConsentSnapshot): CID {
   return cidOf(encode(value), DAG_CBOR);
 }
 
-/** Who witnessed a directive, and how, where one did. */
+/** The witness of a directive and the form, if it was witnessed. */
 function witnessOf({ witness }: SnapshotDirective): unknown[] {
   return witness === undefined ? [] : [[witness.by, witness.form, witness.doubted === true]];
 }
@@ -171,13 +177,13 @@ function ends(fact: { readonly from?: number; readonly to?: number }): (number |
   return [fact.from ?? null, fact.to ?? null];
 }
 
-/** How a capacity was granted, where it says anything about that. */
+/** How a capacity was granted, if the fact tells. */
 function grant({ by, depth, scope }: CapacityFact): unknown[] {
   if (by === undefined && depth === undefined && scope === undefined) return [];
   return [by === undefined ? null : [by.actor, by.capacity], depth ?? null, scope ?? null];
 }
 
-/** Facts have no order of their own: sorted by their canonical bytes. */
+/** Sorts facts, which have no order, by their canonical bytes. */
 function sorted(items: readonly unknown[]): unknown[] {
   return items
     .map((item) => ({ item, key: toHex(encode(item)) }))

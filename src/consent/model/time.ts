@@ -5,19 +5,19 @@ const DAY = 86_400_000;
 export const MAX_INSTANT = 8_640_000_000_000_000;
 
 /**
- * A point in time as directives and manifests write it: an instant in integer milliseconds since
+ * A point in time in directives and manifests: an instant in integer milliseconds since
  * 1970-01-01T00:00Z, or a date of year, month or day precision (`2026`, `2026-03`, `2026-03-31`)
- * that means the whole of it, in the directive's zone.
+ * that means the whole of the year, month or day, in the directive's zone.
  */
 export type DateValue = number | string;
 
-/** A stretch of time; both ends belong to it, an absent end is open. */
+/** A stretch of time; both ends are inclusive, an absent end is open. */
 export interface Period {
   readonly from?: DateValue;
   readonly to?: DateValue;
 }
 
-/** A resolved stretch of instants; both ends belong to it. */
+/** A resolved stretch of instants; both ends are inclusive. */
 export interface Interval {
   readonly start: number;
   readonly end: number;
@@ -32,9 +32,9 @@ const daysInMonth = (year: number, month: number): number =>
   month === 2 ? (isLeap(year) ? 29 : 28) : [4, 6, 9, 11].includes(month) ? 30 : 31;
 
 interface CivilDays {
-  /** First day meant, counted from 1970-01-01. */
+  /** First day of the date, counted from 1970-01-01. */
   readonly first: number;
-  /** First day no longer meant. */
+  /** First day after the date. */
   readonly next: number;
 }
 
@@ -64,14 +64,14 @@ export function isDateValue(value: unknown): value is DateValue {
   return typeof value === "string" && civilDays(value) !== undefined;
 }
 
-/** First instant of a value, or `undefined` when it is no date. */
+/** First instant of a value, or `undefined` if it is not a date. */
 export function startOf(value: DateValue, zone: Zone): number | undefined {
   if (typeof value === "number") return isDateValue(value) ? value : undefined;
   const days = civilDays(value);
   return days === undefined ? undefined : startOfDay(days.first, zone);
 }
 
-/** Last millisecond of a value, or `undefined` when it is no date. */
+/** Last millisecond of a value, or `undefined` if it is not a date. */
 export function endOf(value: DateValue, zone: Zone): number | undefined {
   if (typeof value === "number") return isDateValue(value) ? value : undefined;
   const days = civilDays(value);
@@ -79,7 +79,7 @@ export function endOf(value: DateValue, zone: Zone): number | undefined {
 }
 
 /**
- * The instants of a period in a zone, or `undefined` when a date in it does not exist, or it ends
+ * The instants of a period in a zone, or `undefined` if a date in it does not exist or it ends
  * before it begins.
  */
 export function resolvePeriod(period: Period, zone: Zone): Interval | undefined {
@@ -89,8 +89,8 @@ export function resolvePeriod(period: Period, zone: Zone): Interval | undefined 
 }
 
 /**
- * First instant of a local day: where clocks skip midnight, the instant they skip to; where
- * midnight comes twice, the first one that is on that day.
+ * First instant of a local day: if clocks skip midnight, the instant that they skip to; if midnight
+ * comes twice, the first one on that day.
  */
 function startOfDay(day: number, zone: Zone): number {
   if (zone.fixed) return day * DAY - zone.offsetAt(0);
@@ -104,13 +104,13 @@ function startOfDay(day: number, zone: Zone): number {
   return start;
 }
 
-/** Asking for an offset costs microseconds, and the same days are asked for again and again. */
+/** Caches days: computing an offset costs microseconds, and the same days are needed repeatedly. */
 const daysOf = new WeakMap<Zone, Map<number, number>>();
 const DAYS_LIMIT = 50_000;
 
 function findStartOfDay(day: number, zone: Zone): number {
   const local = day * DAY;
-  // Around a change of clocks either offset may be the one in force at midnight.
+  // Around a clock change either offset may be in force at midnight.
   const before = local - zone.offsetAt(local - DAY);
   const after = local - zone.offsetAt(local + DAY);
   for (const instant of before < after ? [before, after] : [after, before]) {
@@ -124,7 +124,7 @@ function findStartOfDay(day: number, zone: Zone): number {
  * instants.
  *
  * @param end - whether the text ends a period: seconds then mean their last millisecond
- * @returns `undefined` when the text is neither, or is a time without a zone
+ * @returns `undefined` if the text is neither, or is a time without a zone
  */
 export function fromFhirDateTime(text: string, end = false): DateValue | undefined {
   if (civilDays(text) !== undefined) return text;
@@ -146,7 +146,7 @@ export function fromFhirDateTime(text: string, end = false): DateValue | undefin
   return days.first * DAY + ((hour * 60 + minute - offset) * 60 + second) * 1000 + milliseconds;
 }
 
-/** Writes an instant as `YYYY-MM-DDThh:mm:ss.sssZ`. */
+/** Formats an instant as `YYYY-MM-DDThh:mm:ss.sssZ`. */
 export function isoInstant(instant: number): string {
   const days = Math.floor(instant / DAY);
   const [year, month, day] = civilFromDays(days);

@@ -1,26 +1,26 @@
-/** How an organisation took a person's word down: signed on paper, confirmed on a screen, or heard. */
+/** How an organisation took a statement down: signed on paper, confirmed on a screen, or spoken. */
 export type WitnessForm = "paper" | "electronic" | "oral";
 
 /** All forms. */
 export const WITNESS_FORMS: readonly WitnessForm[] = ["paper", "electronic", "oral"];
 
-/** Who says that a person gave a directive which bears no signature of his. */
+/** The organisation that says that a person gave a directive which they did not sign. */
 export interface DirectiveWitness {
   /** did:key of the organisation. */
   readonly by: string;
   readonly form: WitnessForm;
-  /** Who took it down there. */
+  /** The organisation's user who took it down. */
   readonly user: string;
   /** When, in ms since 1970. */
   readonly takenAt: number;
   /**
-   * Its key was compromised when the directive was filed, or it was not among those that are
-   * believed then.
+   * The organisation's key was compromised when the directive was filed, or the organisation was
+   * not among those believed then.
    */
   readonly doubted?: true;
 }
 
-/** What is shown of a witness wherever a directive is shown. */
+/** The fields of a witness that are shown wherever a directive is shown. */
 export const witnessedBy = ({
   by,
   form,
@@ -29,8 +29,8 @@ export const witnessedBy = ({
   form,
 });
 
-/** How a directive came about: signed by its grantor, or as its witness says. */
+/** How a directive was made: signed by its grantor, or in the form that its witness states. */
 export type DirectiveForm = "signed" | WitnessForm;
 
-/** All ways in which a directive comes about. */
+/** All ways of making a directive. */
 export const DIRECTIVE_FORMS: readonly DirectiveForm[] = ["signed", ...WITNESS_FORMS];

@@ -1,18 +1,18 @@
 /**
- * Offsets of time zones. This file is the only place in `consent` that asks the engine for
- * anything: IANA zones come from its `Intl` database, which differs between engine versions for
- * dates whose law changed. Where two parties must agree to the millisecond for ever, write
- * directives in `UTC` or a fixed offset.
+ * Offsets of time zones. This file is the only place in `consent` that asks the JavaScript engine
+ * for anything: IANA zones come from its `Intl` database, which differs between engine versions for
+ * dates whose law changed. If two parties must agree to the millisecond for ever, write directives
+ * in `UTC` or a fixed offset.
  */
 const MINUTE = 60_000;
 const CACHE_LIMIT = 1024;
 
-/** A zone that can tell its offset from UTC at an instant. */
+/** A zone that gives its offset from UTC at an instant. */
 export interface Zone {
   readonly name: string;
   /** Whether its offset never changes. */
   readonly fixed: boolean;
-  /** Milliseconds to add to an instant to get local time. */
+  /** Milliseconds to add to an instant for local time. */
   offsetAt(instant: number): number;
 }
 
@@ -25,7 +25,13 @@ export function isZoneName(name: string): boolean {
   return fixedOffset(name) !== undefined || NAME.test(name);
 }
 
-/** Finds a zone, or `undefined` when this engine does not know it. */
+/**
+ * Finds a zone by name; `undefined` if this engine does not know it.
+ *
+ * @example
+ * const zone = findZone("Europe/Berlin");
+ * zone?.offsetAt(Date.UTC(2026, 6, 1)); // 7_200_000
+ */
 export function findZone(name: string): Zone | undefined {
   const known = zones.get(name);
   if (known !== undefined) return known ?? undefined;

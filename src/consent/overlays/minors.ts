@@ -2,14 +2,14 @@ import type { Basis, Coding, Overlay } from "../model/model.ts";
 import { ACT_CODE } from "../terminology/terminology.ts";
 import type { DateValue } from "../model/time.ts";
 
-/** Whose records, by which law, {@link minorSelfConsentOverlay} is about. */
+/** Options of {@link minorSelfConsentOverlay}. */
 export interface MinorSelfConsentOptions {
-  /** When the minor reaches the age from which the law lets him consent; absent: any age. */
+  /** When the minor reaches the age at which the law lets them consent; absent: any age. */
   readonly from?: DateValue;
   /** Last instant or day of minority: see `lastInstantOfMinority`. */
   readonly until: DateValue;
   readonly zone: string;
-  /** What a minor may consent to himself. Default {@link MINOR_CONSENT_LABELS}. */
+  /** Labels of the care that a minor may consent to alone. Default {@link MINOR_CONSENT_LABELS}. */
   readonly labels?: readonly Coding[];
   /** Default California Family Code § 6924 ff. */
   readonly basis?: Basis;
@@ -18,8 +18,8 @@ export interface MinorSelfConsentOptions {
 }
 
 /**
- * What California lets minors consent to: infections that must be reported, sexual and reproductive
- * health, sexual assault, substance use and outpatient mental health.
+ * The care that California lets minors consent to: infections that must be reported, sexual and
+ * reproductive health, sexual assault, substance use and outpatient mental health.
  */
 export const MINOR_CONSENT_LABELS: readonly Coding[] = [
   "HIV",
@@ -33,10 +33,17 @@ export const MINOR_CONSENT_LABELS: readonly Coding[] = [
 ].map((code) => ({ system: ACT_CODE, code }));
 
 /**
- * Minors' self-consent as an overlay, a worked example and no legal advice: where the law lets a
- * minor consent to care by himself, only his own permit opens the record of it, to his parents as
- * to everybody. It belongs into the snapshot of one person, since it ends with that person's
- * minority. A guardian's refusal still refuses: it takes nobody's secret away.
+ * Minors' self-consent as an overlay: a worked example, not legal advice. If the law lets a minor
+ * consent to care alone, only the minor's own permit opens the record of it, to the parents as to
+ * everyone else. Add it to the snapshot of one person only, since it ends with that person's
+ * minority. A guardian's refusal still refuses: it reveals nothing.
+ *
+ * @example
+ * const zone = findZone("America/Los_Angeles")!;
+ * const overlay = minorSelfConsentOverlay({
+ *   until: lastInstantOfMinority("2012-05-14", 18, zone),
+ *   zone: "America/Los_Angeles",
+ * });
  */
 export function minorSelfConsentOverlay(options: MinorSelfConsentOptions): Overlay {
   return {

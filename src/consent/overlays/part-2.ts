@@ -1,23 +1,26 @@
 import type { Overlay } from "../model/model.ts";
 import { ACT_CODE } from "../terminology/terminology.ts";
 
-/** To whose records {@link part2Overlay} applies. */
+/** Options of {@link part2Overlay}. */
 export interface Part2Options {
   /**
-   * References of the Part 2 programs, by which their records are known as author. Absent: every
-   * record labelled as about substance use, which is more than the law asks for.
+   * References of the Part 2 programs, whose records name them as author. Absent: every record
+   * labelled as substance use, which is more than the law requires.
    */
   readonly programs?: readonly string[];
 }
 
 /**
- * 42 CFR Part 2 as an overlay, a worked example and no legal advice. Records of substance use
- * treatment are closed to everybody, whatever a general consent or a default policy says, until a
- * consent of the patient that he signed, on paper, electronically or by his key, names that
- * information and who may have it (§ 2.31); the notice of § 2.32
- * and the ban on redisclosure travel with what is released. In a medical emergency (§ 2.51) the
- * overlay demands nothing, and the layers below decide. Research and audit (§§ 2.52, 2.53) are not
- * in it: who discloses for those adds an overlay of his own.
+ * 42 CFR Part 2 as an overlay: a worked example, not legal advice. Records of substance use
+ * treatment are closed to everyone, whatever a general consent or a default policy says, until a
+ * consent that the patient signed, on paper, electronically or with their key, names that
+ * information and its recipient (§ 2.31). The notice of § 2.32 and the ban on redisclosure
+ * accompany what is released. In a medical emergency (§ 2.51) the overlay requires nothing, and the
+ * layers below decide. Research and audit (§§ 2.52, 2.53) are not covered: to disclose for those,
+ * add an overlay of your own.
+ *
+ * @example
+ * const overlay = part2Overlay({ programs: ["Organization/recovery-centre"] });
  */
 export function part2Overlay(options: Part2Options = {}): Overlay {
   const { programs } = options;
@@ -51,7 +54,7 @@ export function part2Overlay(options: Part2Options = {}): Overlay {
         },
       ],
     },
-    // What was only said bears no signature (§ 2.31 (a)(8)).
+    // A consent given orally bears no signature (§ 2.31 (a)(8)).
     require: { namesLabel: label, recipientNamed: true, form: ["signed", "paper", "electronic"] },
   };
 }

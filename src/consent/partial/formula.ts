@@ -9,18 +9,18 @@ export const TRUE: Formula = 0;
 /** Never holds. */
 export const FALSE: Formula = 1;
 
-/** Builds predicates out of questions, each only once. */
+/** Builds predicates from questions; each question is added once. */
 export interface Formulas {
   certain(question: RecordQuestion): Formula;
   possible(question: RecordQuestion): Formula;
   all(of: readonly Formula[]): Formula;
   any(of: readonly Formula[]): Formula;
   not(of: Formula): Formula;
-  /** What was built, without what the root does not need. */
+  /** The predicate that was built, without steps that the root does not need. */
   finish(root: Formula, terminology: CID): Residual;
 }
 
-/** Starts with nothing but the two constants. */
+/** Starts with only the two constants. */
 export function createFormulas(): Formulas {
   const nodes: ResidualNode[] = [
     { op: "all", of: [] },

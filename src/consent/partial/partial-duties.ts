@@ -3,15 +3,15 @@ import { FALSE, type Formula } from "./formula.ts";
 import type { Contribution } from "./partial-lineage.ts";
 import type { Match3, PartialRules } from "./partial-rules.ts";
 
-/** Where permits oblige to what nobody here can carry out. */
+/** Where permits carry duties that the enforcing side cannot carry out. */
 export interface PartialDuties {
-  /** The duties met so far that nobody here can carry out. */
+  /** The duties found so far that the enforcing side cannot carry out. */
   readonly feared: ReadonlySet<string>;
-  /** Whether one of the codes is such a duty; adds it to those met. */
+  /** Whether one of the codes is such a duty; adds it to those found. */
   strange(codes: readonly string[] | undefined): boolean;
-  /** Where a permit obliges to what nobody here can do. */
+  /** Where a permit carries a duty that cannot be carried out. */
   burdened(list: readonly Contribution[]): Formula;
-  /** Where a permit may apply that obliges to what nobody here can do; as `collectDoubted`. */
+  /** Where a permit may apply whose obligations cannot be carried out, as `collectDoubted`. */
   maybeBurdened(list: readonly Contribution[]): Formula;
 }
 
@@ -45,7 +45,7 @@ export function partialDuties(rules: PartialRules, supported: ReadonlySet<string
   return { feared, strange, burdened, maybeBurdened };
 }
 
-/** Where one of the rules that led to a permit passes a test; as `collect` finds them. */
+/** Where one of the rules that led to a permit passes a test, as `collect` finds them. */
 export function wherePermits(
   { formulas, ruleOf }: PartialRules,
   contribution: Contribution,

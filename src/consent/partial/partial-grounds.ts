@@ -6,21 +6,21 @@ import type { MatchContext } from "../rules/match.ts";
 import { UNKNOWN } from "../rules/truth.ts";
 import { DENY, type CompiledRule } from "../rules/tree.ts";
 
-/** For which records a rule, or a directive, comes to what. */
+/** For each outcome of a rule or directive, the records that it applies to. */
 export interface Outcomes {
   readonly permit: Formula;
   readonly deny: Formula;
-  /** Anything but not applicable. */
+  /** Any outcome but not applicable. */
   readonly applies: Formula;
 }
 
-/** Something that may decide, and for which records it does. */
+/** A reason that may decide, and the records that it decides about. */
 export interface Ground {
   readonly reason: Reason;
   readonly where: Formula;
 }
 
-/** What {@link ruleGrounds} works with. */
+/** Tools of {@link ruleGrounds}. */
 export interface GroundTools {
   readonly formulas: Formulas;
   readonly context: MatchContext;
@@ -28,10 +28,10 @@ export interface GroundTools {
 }
 
 /**
- * The rules of a tree that may have the last word: as `collect` finds them for one record.
+ * The rules of a tree that may decide, as `collect` finds them for one record.
  *
- * @param permit - where the tree's permit is heard
- * @param refuse - where its refusal, or its doubt, is
+ * @param permit - the records for which the tree's permit counts
+ * @param refuse - the records for which its refusal or its doubt counts
  */
 export function ruleGrounds(
   root: CompiledRule,
@@ -76,25 +76,25 @@ export function ruleGrounds(
   return found;
 }
 
-/** What cannot be told of the request; what is open about a record is no doubt yet. */
+/** Unknown facts about the request; an open question about a record is not a doubt yet. */
 function doubtsOf(node: CompiledRule, context: MatchContext): readonly string[] {
   return node.tests
     .filter(({ question, run }) => question === undefined && run(context) === UNKNOWN)
     .map(({ attribute }) => attribute);
 }
 
-/** For which records something is said about breaking the glass. */
+/** For each statement about breaking the glass, the records that it applies to. */
 export interface GlassSaid {
   readonly never: Formula;
-  /** Where what allows it surely applies, and overrules what is heard later. */
+  /** Where a rule that allows it certainly applies, and so overrides later statements. */
   readonly surely: Formula;
   readonly allowed: Formula;
 }
 
-/** Nothing said about breaking the glass. */
+/** No statement about breaking the glass. */
 export const GLASS_UNSAID: GlassSaid = { never: FALSE, surely: FALSE, allowed: FALSE };
 
-/** What a tree says about breaking the glass, as `glassOfRule` finds it for one record. */
+/** The statement of a tree about breaking the glass, as `glassOfRule` finds it for one record. */
 export function glassOf(
   node: CompiledRule,
   { all, any, not }: Formulas,
@@ -122,7 +122,7 @@ export function glassOf(
   return visit(node);
 }
 
-/** Heard one after another: what comes later counts where none before is sure. */
+/** Combines statements in order: a later one counts where no earlier one is certain. */
 export function heardGlass({ all, any, not }: Formulas, said: readonly GlassSaid[]): GlassSaid {
   let never: Formula = FALSE;
   let surely: Formula = FALSE;
@@ -136,7 +136,7 @@ export function heardGlass({ all, any, not }: Formulas, said: readonly GlassSaid
   return { never, surely, allowed: all([not(never), allowed]) };
 }
 
-/** All that is said at once, where `never` outweighs. */
+/** Combines simultaneous statements: `never` outweighs the others. */
 export function unitedGlass({ all, any, not }: Formulas, said: readonly GlassSaid[]): GlassSaid {
   const never = any(said.map((one) => one.never));
   const open = not(never);

@@ -12,11 +12,11 @@ const isOwn = ({ directive }: Pick<Contribution, "directive">): boolean =>
 const isOwnRefusal = ({ reason: { effect }, directive }: Default): boolean =>
   effect === "deny" && directive.trust === OWN;
 
-/** What the directives of one layer come to. */
+/** The result of the directives of one layer. */
 export interface PartialLayer {
   readonly explicit: readonly Contribution[];
   readonly permit: Formula;
-  /** Where it says nothing. */
+  /** Where the layer has no outcome. */
   readonly silent: Formula;
   readonly glass: GlassSaid;
   readonly grounds: readonly Ground[];
@@ -38,7 +38,8 @@ export function layerOf(
   const spoken = any(explicit.map((one) => one.applies));
   const clean = all(explicit.map((one) => any([not(one.applies), one.permit])));
   const refused = held("deny");
-  // As `isOverruled`: permits of another's word alone, against a refusal that is our own.
+  // As `isOverruled`: permits on another organisation's word alone, against the custodian's own
+  // refusal.
   const overruled = explicit.every(isOwn)
     ? FALSE
     : all([

@@ -23,25 +23,25 @@ import {
 } from "./partial-grounds.ts";
 import { SILENT, type Match3, type PartialRules } from "./partial-rules.ts";
 
-/** What a directive or an overlay says, and where. */
+/** The outcomes of a directive or an overlay, and where each applies. */
 export interface Contribution extends Outcomes {
   readonly tree: CompiledRule | undefined;
   /** Whether its permits count. */
   readonly binds: boolean;
-  /** Where its tree is asked, and where it surely speaks of the record. */
+  /** Where its tree is evaluated, and where it certainly covers the record. */
   readonly asked: Match3;
   readonly directive: CompiledDirective | undefined;
   readonly cid: CID;
-  /** What it rests on where there is no tree. */
+  /** Its grounds if there is no tree. */
   readonly grounds: readonly Ground[];
 }
 
-/** What a directive's default would say, where no rule does. */
+/** The default of a directive, which applies if no rule does. */
 export interface Default extends Ground {
   readonly directive: CompiledDirective;
 }
 
-/** What the lineages of a layer say; each of them adds to it. */
+/** The contributions of the lineages of a layer; each lineage adds to them. */
 export interface LayerSays {
   readonly explicit: Contribution[];
   readonly defaults: Default[];
@@ -49,14 +49,14 @@ export interface LayerSays {
 
 const UNASKED: Match3 = { certain: FALSE, possible: FALSE };
 
-/** The witness of a directive, as a reason tells it. */
+/** The witness of a directive, as a reason gives it. */
 export const witnessOf = ({ source: { witness } }: CompiledDirective): Pick<Reason, "witnessed"> =>
   witness === undefined ? {} : { witnessed: witnessedBy(witness) };
 
 /**
  * Adds what a lineage says to its layer, as `lineage.ts` does.
  *
- * @returns what it says of breaking the glass
+ * @returns its statement on breaking the glass
  */
 export function lineageOf(
   plan: LineagePlan,
@@ -83,7 +83,7 @@ function settledSteps(
   let alive: Formula = TRUE;
   let undecided: Formula = TRUE;
   let sure: Formula = TRUE;
-  // Beneath what stops the lineage, or may, it is still heard that the glass is never broken.
+  // Below a suspension or revocation, certain or possible, `never` about the glass still counts.
   let audible: Formula = TRUE;
   for (const step of plan.steps) {
     const { directive, ended, authority } = step;

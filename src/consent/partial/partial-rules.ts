@@ -6,13 +6,13 @@ import { DENY, type CompiledRule, type CompiledTree } from "../rules/tree.ts";
 import { NO, YES } from "../rules/truth.ts";
 import { GLASS_UNSAID, glassOf, type GlassSaid, type Outcomes } from "./partial-grounds.ts";
 
-/** For which records something certainly holds, and for which it may. */
+/** The records for which something certainly holds, and those for which it may. */
 export interface Match3 {
   readonly certain: Formula;
   readonly possible: Formula;
 }
 
-/** Outcomes of what says nothing. */
+/** Outcomes of a rule that never applies. */
 export const SILENT: Outcomes = { permit: FALSE, deny: FALSE, applies: FALSE };
 
 /** Matches tests, scopes and rules for one purpose; each holds for some records. */
@@ -22,21 +22,21 @@ export interface PartialRules {
   matchOf(tests: readonly AttributeTest[]): Match3;
   scopeOf(scope: Scope | undefined): Match3;
   both(a: Match3, b: Match3): Match3;
-  /** As `soften`: what is left where it is only possible that it counts. */
+  /** As `soften`: the outcomes if it is only possible that the contribution counts. */
   held(on: Formula, firm: Formula, outcomes: Outcomes): Outcomes;
   /** As `tree.ts`; computed once per rule. */
   ruleOf(node: CompiledRule): Outcomes;
   /**
-   * What a tree says of breaking the glass.
+   * A tree's statement on breaking the glass.
    *
-   * @param on - where it is heard
-   * @param open - where it is heard in full; default `on`
-   * @param surely - where it is heard without doubt; default everywhere
+   * @param on - where it counts
+   * @param open - where it counts in full; default `on`
+   * @param surely - where it counts without doubt; default everywhere
    */
   withinGlass(on: Formula, tree: CompiledTree, open?: Formula, surely?: Formula): GlassSaid;
 }
 
-/** @param context - says the purpose, which must not change while the result is used */
+/** @param context - gives the purpose, which must not change while the result is used */
 export function partialRules(formulas: Formulas, context: MatchContext): PartialRules {
   const { all, any, not } = formulas;
   const rules = new Map<CompiledRule, Outcomes>();

@@ -13,7 +13,7 @@ import { groundsOf, layerOf } from "./partial-layer.ts";
 import type { Contribution } from "./partial-lineage.ts";
 import { partialRules } from "./partial-rules.ts";
 
-/** What is known of a request when no record is given. */
+/** The facts about a request without a record. */
 export interface PartialInput {
   readonly overlays: readonly CompiledOverlay[];
   readonly patient: readonly LineagePlan[];
@@ -24,17 +24,17 @@ export interface PartialInput {
   readonly terminology: Terminology;
 }
 
-/** What is decided without a record. */
+/** A decision made without a record. */
 export interface PartialDecision {
   /** Holds for exactly the records that are permitted. */
   readonly filter: Residual;
-  /** Everything that can be a reason, once there is a record. */
+  /** Every ground that may be a reason, once there is a record. */
   readonly reasons: readonly Reason[];
-  /** The strictest that any record may meet. */
+  /** The strictest statement that any record may meet. */
   readonly breakGlass: Decision["breakGlass"];
 }
 
-/** What one purpose comes to. */
+/** The result for one purpose. */
 interface ForPurpose {
   readonly permit: Formula;
   readonly grounds: readonly Ground[];
@@ -42,8 +42,8 @@ interface ForPurpose {
 }
 
 /**
- * Evaluates everything but the record: what is left is a predicate about records that holds where
- * the evaluator permits. It follows `layer.ts` and `tree.ts` step by step.
+ * Evaluates everything but the record. The result is a predicate that holds for the records that
+ * the evaluator permits. Follows `layer.ts` and `tree.ts` step by step.
  */
 export function decidePartially(input: PartialInput): PartialDecision {
   const formulas = createFormulas();
@@ -66,7 +66,10 @@ export function decidePartially(input: PartialInput): PartialDecision {
   };
 }
 
-/** A directive in dispute speaks for some records as settled, for others as contested. */
+/**
+ * Removes duplicates: a directive in dispute counts for some records as settled, for others as
+ * contested.
+ */
 function distinct(reasons: readonly Reason[]): readonly Reason[] {
   const known = new Map<string, Reason>();
   for (const one of reasons) {
@@ -126,7 +129,7 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
   const theirs = layerOf(input.organisation, "organisation", rules);
   const byDefault = all([undemanded, theirs.permit]);
 
-  // Duties come with a permit, and take it away from who cannot carry them out.
+  // Obligations come with a permit, and cancel it if the enforcing side cannot carry them out.
   const byAny = any([byLaw, byPatient, byDefault]);
   const burden = any([
     all([byAny, maybeBurdened(speaking)]),

@@ -27,13 +27,17 @@ export interface PcfResidualRule {
 }
 
 /**
- * Writes a residual in the form that IHE PCF puts into tokens. There a record is released when a
- * rule that permits names it, or no rule that forbids does; a rule cannot say what a record must not
- * be as well. Whatever cannot be said is said more strictly, but for what PCF does not know: it has
- * no third truth value, so that what is not known of a record does not keep it from being released.
+ * Writes a residual in the form that IHE PCF puts into tokens. PCF releases a record if a
+ * permitting rule names it, or no forbidding rule does; a rule cannot state what a record must not
+ * be. What PCF cannot express is written more strictly, with one exception: PCF has no third truth
+ * value, so that unknown attributes of a record do not prevent its release.
  *
- * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when the residual names another terminology
+ * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when the residual names a terminology other than
+ *   `terminology`
  * @see IHE ITI PCF 1.1.0, update to ITI-71, 3.71.4.2.2.1.4
+ * @example
+ * const { value, inexact } = toPcfResidual(decision.filter!);
+ * const extension = inexact.length === 0 ? { ihe_pcf: value } : undefined;
  */
 export function toPcfResidual(
   residual: Residual,
@@ -41,7 +45,7 @@ export function toPcfResidual(
 ): ResidualExport<readonly PcfResidualRule[]> {
   const terms = alternativesOf(checked(residual, terminology));
   if (terms === undefined) {
-    return { value: [{ type: "forbid" }], inexact: ["the rules are too many: all is refused"] };
+    return { value: [{ type: "forbid" }], inexact: ["too many rules: everything is refused"] };
   }
   const inexact = new Set<string>();
   const permits: PcfResidualRule[] = [];
@@ -49,26 +53,27 @@ export function toPcfResidual(
   for (const term of terms.map((one) => withoutImplied(one, terminology))) {
     if (term.some(isPositive)) {
       const rule = term.every(isPositive) ? joined(term, terminology) : undefined;
-      if (rule === undefined) inexact.add("an alternative that PCF cannot say: it is left out");
+      if (rule === undefined) inexact.add("an alternative that PCF cannot express is left out");
       else permits.push({ type: "permit", ...rule });
     } else exceptions.push(term);
   }
   const forbids: PcfResidualRule[] = [];
   if (exceptions.length === 0) forbids.push({ type: "forbid" });
-  if (exceptions.length > 1) inexact.add("an exception from one alternative is made from all");
+  if (exceptions.length > 1) inexact.add("an exception from one alternative applies to all");
   for (const one of exceptions.flat()) {
     const rule = attributesOf(one, terminology);
-    if (rule === undefined) inexact.add("what PCF cannot ask of a record: all is refused");
+    if (rule === undefined)
+      inexact.add("a condition that PCF cannot express: everything is refused");
     forbids.push({ type: "forbid", ...rule });
   }
   for (const one of terms.flat()) for (const what of vagueness(one, terminology)) inexact.add(what);
   return { value: [...distinct(forbids), ...permits], inexact: [...inexact] };
 }
 
-/** The attributes of one rule or permission that a literal becomes. */
+/** The attributes that a literal contributes to a rule or permission. */
 export type WrittenAttributes = Omit<PcfResidualRule, "type">;
 
-/** A literal's question in PCF's words; `undefined` where it has none for it. */
+/** A literal's question in PCF's terms; `undefined` if PCF has no term for it. */
 export function attributesOf(
   { question }: ResidualLiteral,
   terminology: Terminology,
@@ -92,13 +97,13 @@ export function writtenPeriod({ from, to }: Period): NonNullable<PcfResidualRule
   };
 }
 
-/** PCF's `related` is what belongs to a record: FHIR's `dependents`. */
+/** PCF's `related` means the parts of a record: FHIR's `dependents`. */
 function writtenRef({ meaning, reference }: DataRef) {
   if (meaning === "related") return undefined;
   return { meaning: meaning === "dependents" ? "related" : meaning, reference: { reference } };
 }
 
-/** Several literals as the attributes of one rule; each attribute once. */
+/** Several literals as the attributes of one rule, each attribute at most once. */
 function joined(term: ResidualTerm, terminology: Terminology): WrittenAttributes | undefined {
   let sum: WrittenAttributes = {};
   for (const one of term) {
@@ -109,7 +114,7 @@ function joined(term: ResidualTerm, terminology: Terminology): WrittenAttributes
   return sum;
 }
 
-/** What two truth values, and PCF's vague words, lose of a literal. */
+/** The precision that a literal loses to two truth values and to PCF's vague terms. */
 export function vagueness(literal: ResidualLiteral, terminology: Terminology): readonly string[] {
   const { question, answer } = literal;
   const { data, effect } = question;
@@ -117,8 +122,8 @@ export function vagueness(literal: ResidualLiteral, terminology: Terminology): r
   if (data?.labels !== undefined) {
     lost.push(
       isPositive(literal)
-        ? "labels may come from somebody who is not trusted to label"
-        : "records without labels, which are taken for harmless",
+        ? "labels may come from an untrusted labeller"
+        : "records without labels, which are treated as harmless",
     );
     const leveled = data.labels.some((one) => isLevel(one, terminology));
     if (leveled && effect === "permit") lost.push("records with several levels of confidentiality");
@@ -126,8 +131,8 @@ export function vagueness(literal: ResidualLiteral, terminology: Terminology): r
   if (data?.period !== undefined)
     lost.push("the time zone, and records that a period only touches");
   if (answer === "no")
-    lost.push("records of which it is not known, which are taken to be harmless");
-  if (answer === "maybe") lost.push("records of which it is not known, which are left out");
+    lost.push("records for which the answer is unknown, which are treated as harmless");
+  if (answer === "maybe") lost.push("records for which the answer is unknown, which are left out");
   return lost;
 }
 

@@ -13,7 +13,7 @@ import {
 import type { Coding, DataRef } from "../model/model.ts";
 import { defaultTerminology, type Terminology } from "../terminology/terminology.ts";
 
-/** A FHIR R5 Permission as far as a residual fills it. */
+/** The fields of a FHIR R5 Permission that a residual fills. */
 export interface ResidualPermission {
   readonly resourceType: "Permission";
   readonly status: "active";
@@ -21,13 +21,13 @@ export interface ResidualPermission {
   readonly rule: readonly ResidualPermissionRule[];
 }
 
-/** A rule of a {@link ResidualPermission}; without data it is about all. */
+/** A rule of a {@link ResidualPermission}; without data it applies to everything. */
 export interface ResidualPermissionRule {
   readonly type: "permit" | "deny";
   readonly data?: readonly ResidualPermissionData[];
 }
 
-/** What a rule is about: each of these that is there, and of each list any. */
+/** The subject of a rule: all of the fields that are present, and any item of each list. */
 export interface ResidualPermissionData {
   readonly resource?: readonly {
     readonly meaning: string;
@@ -39,11 +39,15 @@ export interface ResidualPermissionData {
 }
 
 /**
- * Writes a residual as a FHIR R5 Permission: permits with the refusals that override them.
- * Whatever cannot be said is said more strictly, but for what
- * is not known of a record, which a Permission does not tell from what is not so.
+ * Writes a residual as a FHIR R5 Permission: permits with the refusals that override them. What a
+ * Permission cannot express is written more strictly, with one exception: a Permission does not
+ * distinguish what is unknown about a record from what is false.
  *
- * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when the residual names another terminology
+ * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when the residual names a terminology other than
+ *   `terminology`
+ * @example
+ * const { value: permission, inexact } = toResidualPermission(decision.filter!);
+ * for (const loss of inexact) console.warn(loss);
  */
 export function toResidualPermission(
   residual: Residual,
@@ -52,7 +56,7 @@ export function toResidualPermission(
   const terms = alternativesOf(checked(residual, terminology));
   const inexact = new Set<string>();
   if (terms === undefined) {
-    inexact.add("the rules are too many: all is refused");
+    inexact.add("too many rules: everything is refused");
     return {
       value: {
         resourceType: "Permission",
@@ -74,12 +78,12 @@ export function toResidualPermission(
   const refuse = (among: readonly ResidualTerm[]): void => {
     const negatives = among.map((term) => term.filter((one) => !isPositive(one)));
     if (new Set(negatives.map((one) => JSON.stringify(one))).size > 1) {
-      inexact.add("an exception from one alternative is made from all");
+      inexact.add("an exception from one alternative applies to all");
     }
     for (const one of negatives.flat()) {
       const data = write([one]);
       if (data === undefined)
-        inexact.add("what a Permission cannot ask of a record: all is refused");
+        inexact.add("a condition that a Permission cannot express: everything is refused");
       rule.push({ type: "deny", ...(data && { data }) });
     }
   };
@@ -91,13 +95,13 @@ export function toResidualPermission(
     for (const term of plain) {
       const data = write(term.filter(isPositive));
       if (data !== undefined) rule.push({ type: "permit", data });
-      else inexact.add("an alternative that a Permission cannot say: it is left out");
+      else inexact.add("an alternative that a Permission cannot express is left out");
     }
     refuse(plain);
   }
-  // Refusals override, so that what is permitted beside exceptions from all would be refused too.
+  // Refusals override, so permits besides exceptions from everything would be refused as well.
   if (general.length > 0 && general.length < plain.length) {
-    inexact.add("an alternative beside exceptions from all: it is left out");
+    inexact.add("an alternative besides exceptions from everything is left out");
   }
   return {
     value: {
@@ -110,7 +114,7 @@ export function toResidualPermission(
   };
 }
 
-/** The questions of literals as what one rule is about; `undefined` where it cannot ask them. */
+/** The questions of literals as the data of one rule; `undefined` if a rule cannot ask them. */
 function dataOf(
   literals: readonly ResidualLiteral[],
   terminology: Terminology,
@@ -150,7 +154,7 @@ const asFhir = ({ meaning, reference }: DataRef) => ({ meaning, reference: { ref
 
 const TYPE = /^[A-Z][A-Za-z]{0,63}$/;
 
-/** A permit counts a code where the record says what it is; a refusal wherever it stands. */
+/** A permit matches a code where the record says what it is; a refusal matches it anywhere. */
 function askFor({ system, code }: Coding, permits: boolean): string {
   const where = permits ? "code.coding" : "descendants()";
   return `%resource.${where}.where(system=${quoted(system)} and code=${quoted(code)}).exists()`;

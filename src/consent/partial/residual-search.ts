@@ -14,23 +14,31 @@ import { defaultTerminology, systemNames, type Terminology } from "../terminolog
 import { isoInstant, resolvePeriod } from "../model/time.ts";
 import { findZone } from "../model/zone.ts";
 
-/** One search of which the results, together with those of the others, hold what is permitted. */
+/** One search; the results of all searches together include everything that is permitted. */
 export interface ResidualSearch {
   /** FHIR resource types; empty: every type. */
   readonly types: readonly string[];
   /** Search parameters as name and value, not yet percent-encoded. */
   readonly parameters: readonly (readonly [name: string, value: string])[];
-  /** What the parameters do not say: their results may hold more than is permitted. */
+  /**
+   * Conditions that the parameters do not express: the results may include more than is permitted.
+   */
   readonly inexact: readonly string[];
 }
 
 /**
  * Writes a residual as FHIR searches, for a server that knows records by the names, labels, dates
- * and types of their manifests. Together they find everything that is permitted; where `inexact` is
- * not empty they may find more, so that each result is still to be asked of `matches`. No search at
- * all: nothing is permitted.
+ * and types of their manifests. Together they find everything that is permitted. If `inexact` is
+ * not empty they may find more, so check each result with `matches`. An empty list of searches
+ * means that nothing is permitted.
  *
- * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when the residual names another terminology
+ * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when the residual names a terminology other than
+ *   `terminology`
+ * @example
+ * const { value: searches, inexact } = toSearchParameters(decision.filter!);
+ * const urls = searches.flatMap(({ types, parameters }) =>
+ *   types.map((type) => `${type}?${new URLSearchParams(parameters.map((pair) => [...pair]))}`),
+ * );
  */
 export function toSearchParameters(
   residual: Residual,
@@ -38,17 +46,20 @@ export function toSearchParameters(
 ): ResidualExport<readonly ResidualSearch[]> {
   const terms = alternativesOf(checked(residual, terminology));
   if (terms === undefined) {
-    const inexact = ["the rules are too many to be written as searches"];
+    const inexact = ["too many rules to write as searches"];
     return { value: [{ types: [], parameters: [], inexact }], inexact };
   }
   const value = terms.flatMap((term) => searchesOf(term, terminology));
   return { value, inexact: [...new Set(value.flatMap((one) => one.inexact))] };
 }
 
-/** Throws unless a residual is read by the terminology it names. */
+/** Throws unless a residual names the given terminology. */
 export function checked(residual: Residual, terminology: Terminology): Residual {
   if (terminology.cid.equals(residual.terminology)) return residual;
-  throw new ConsentError("ERR_CONSENT_TERMINOLOGY", "the residual names another terminology");
+  throw new ConsentError(
+    "ERR_CONSENT_TERMINOLOGY",
+    "the residual names another terminology: pass the one that it names",
+  );
 }
 
 type Parameter = readonly [name: string, value: string];
@@ -67,7 +78,7 @@ function searchesOf(term: ResidualTerm, terminology: Terminology): readonly Resi
     const { data } = question;
     if (data?.types !== undefined) {
       if (answer === "yes") narrow(data.types);
-      else if (answer === "maybe") inexact.add("records of a type that is not known");
+      else if (answer === "maybe") inexact.add("records of unknown type");
       else appendTo(excluded, data.types);
     } else if (data?.labels !== undefined) {
       if (answer === "yes")
@@ -75,16 +86,16 @@ function searchesOf(term: ResidualTerm, terminology: Terminology): readonly Resi
       if (answer === "no") appendTo(parameters, withoutLabels(question, terminology));
       inexact.add(
         answer === "yes"
-          ? "labels may come from somebody who is not trusted to label"
+          ? "labels may come from an untrusted labeller"
           : "records without labels cannot be told from harmless ones",
       );
     } else if (data?.codes !== undefined) {
-      // A record can have its codes elsewhere than where a search for codes looks.
+      // A record can have codes outside the elements that a search by code covers.
       if (answer === "no") parameters.push(["code:not", tokens(data.codes)]);
       inexact.add("the codes in a record");
     } else if (data?.period !== undefined) {
       if (answer === "yes") appendTo(dates, dateBounds(question));
-      inexact.add("the exact period, and records whose date is not known");
+      inexact.add("the exact period, and records of unknown date");
     } else if (data?.refs !== undefined) {
       const named = answer === "yes" ? instancesOf(data.refs) : undefined;
       if (named === undefined) inexact.add("which record it is, or is related to");
@@ -108,11 +119,11 @@ function searchesOf(term: ResidualTerm, terminology: Terminology): readonly Resi
     inexact: [...inexact],
   });
   if (dates.length === 0 || types?.every((one) => DATED.has(one)) !== true) return [search([])];
-  // A record without that date may have another one that counts.
+  // A record without this date may have another one that counts.
   return [search(dates), search([["date:missing", "true"]])];
 }
 
-/** Types of which the search parameter `date` is the date that a manifest takes first. */
+/** Types whose search parameter `date` is the date that a manifest prefers. */
 const DATED: ReadonlySet<string> = new Set([
   "CarePlan",
   "CareTeam",
@@ -126,10 +137,10 @@ const DATED: ReadonlySet<string> = new Set([
   "Procedure",
 ]);
 
-/** Zones are at most so far apart: a server reads dates in its own, a directive in another. */
+/** The widest gap between zones: a server reads dates in its own zone, a directive in another. */
 const WIDEST_ZONES = 26 * 3_600_000;
 
-/** A period that every record within it touches, whatever zone its date is read in. */
+/** A period that touches every record within it, whatever zone its date is read in. */
 function dateBounds({ data, zone: name }: RecordQuestion): readonly Parameter[] {
   const zone = name === null ? undefined : findZone(name);
   const period = data!.period!;
@@ -144,14 +155,14 @@ function dateBounds({ data, zone: name }: RecordQuestion): readonly Parameter[] 
   ];
 }
 
-/** What a record is without that surely does not match labels. */
+/** Labels whose absence means that a record certainly does not match. */
 function withoutLabels(question: RecordQuestion, terminology: Terminology): readonly Parameter[] {
   const labels = question.data!.labels!;
   const leveled = labels.filter((one) => isLevel(one, terminology));
   if (question.effect === "deny" || leveled.length === 0) {
     return [["_security:not", tokens(labelsMeant(question, terminology))]];
   }
-  // The highest counts: what is more confidential than permitted may have a lower label as well.
+  // The highest level counts: a record above the permitted level may have a lower label as well.
   const { confidentiality } = terminology.data;
   const bound = greatest(leveled.map(({ code }) => terminology.confidentialityLevel(code)!));
   const { system } = leveled[0]!;
@@ -166,7 +177,7 @@ function withoutLabels(question: RecordQuestion, terminology: Terminology): read
 
 const NAMED = /(?:^|\/)([A-Z][A-Za-z]{0,63})\/([A-Za-z0-9\-.]{1,64})$/;
 
-/** Ids and types of records, where nothing but records by reference is named. */
+/** Ids and types of records, if the question names only records by reference. */
 function instancesOf(
   refs: readonly { readonly meaning: string; readonly reference: string }[],
 ): { readonly ids: readonly string[]; readonly types: readonly string[] } | undefined {
@@ -185,7 +196,7 @@ const escaped = (text: string): string => text.replace(/[\\,$|]/g, "\\$&");
 const tokens = (codes: readonly Coding[]): string =>
   codes.map(({ system, code }) => `${escaped(system)}|${escaped(code)}`).join(",");
 
-/** Any of these, under every name that their systems go by. */
+/** Matches any of these codes, under every name of their systems. */
 const anyOf = (codes: readonly Coding[]): string =>
   tokens(
     codes.flatMap(({ system, code }) =>

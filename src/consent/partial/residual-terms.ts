@@ -11,35 +11,37 @@ import {
   type Terminology,
 } from "../terminology/terminology.ts";
 
-/** A question, and the answer that is wanted. */
+/** A question, and the answer that is required. */
 export interface ResidualLiteral {
   readonly question: RecordQuestion;
-  /** `yes` and `maybe` want at least that, `no` and `not-yes` want less than `maybe`, or `yes`. */
+  /**
+   * `yes` and `maybe` require at least that; `no` and `not-yes` require less than `maybe` or `yes`.
+   */
   readonly answer: "yes" | "maybe" | "no" | "not-yes";
 }
 
-/** Questions of which all have to be answered as wanted. */
+/** Questions that must all be answered as required. */
 export type ResidualTerm = readonly ResidualLiteral[];
 
-/** A form of a residual in another language. */
+/** A residual in another language. */
 export interface ResidualExport<T> {
   readonly value: T;
-  /** What the form does not say, in words; empty where it says all. */
+  /** Conditions that the form does not express, in words; empty if it expresses everything. */
   readonly inexact: readonly string[];
 }
 
 /** Most alternatives that are written out. */
 export const MAX_TERMS = 256;
-/** Most steps that writing them out may take: rules can be made to multiply and cancel. */
+/** Most steps of writing them out: rules can be crafted to multiply and cancel. */
 const MAX_WORK = 4_000_000;
 
-/** A term as numbers of literals, ascending. */
+/** A term as the numbers of its literals, ascending. */
 type Term = readonly number[];
 
 /**
- * Writes a residual as alternatives of joined questions.
+ * Writes a residual as alternatives, each a conjunction of questions.
  *
- * @returns `undefined` when there are too many to write out
+ * @returns `undefined` if there are too many to write out
  */
 export function alternativesOf(residual: Residual): readonly ResidualTerm[] | undefined {
   const { nodes, root } = residual;
@@ -57,7 +59,8 @@ export function alternativesOf(residual: Residual): readonly ResidualTerm[] | un
       );
     });
   };
-  // From the root down it is seen what is needed and with which sign, from the leaves up it is made.
+  // Finds what is needed, and with which sign, from the root down; then builds it from the leaves
+  // up.
   const needed = new Set<number>([signed(root, false)]);
   for (let at = root; at >= 0; at--) {
     const node = nodes[at]!;
@@ -118,7 +121,7 @@ function answerFor(op: "certain" | "possible", negated: boolean): number {
   return ANSWERS.indexOf(answer);
 }
 
-/** Numbers literals so that those of one question stand together, in the order of {@link ANSWERS}. */
+/** Numbers literals so that those of one question are adjacent, in the order of {@link ANSWERS}. */
 function numberLiterals(): {
   readonly literals: readonly ResidualLiteral[];
   numberOf(question: RecordQuestion, answer: number): number;
@@ -142,15 +145,15 @@ function numberLiterals(): {
   };
 }
 
-/** Both terms in one; none where they contradict each other. */
+/** Both terms in one; empty if they contradict each other. */
 function join(left: Term, right: Term): readonly Term[] {
   const all = new Set([...left, ...right]);
   for (const one of all) {
     const base = one - (one % 4);
     const has = (answer: number): boolean => all.has(base + answer);
-    // yes against no and not-yes, maybe against no.
+    // yes contradicts no and not-yes; maybe contradicts no.
     if ((has(0) && (has(2) || has(3))) || (has(1) && has(2))) return [];
-    // yes says maybe too, no says not-yes too.
+    // yes implies maybe, and no implies not-yes.
     if (has(0)) all.delete(base + 1);
     if (has(2)) all.delete(base + 3);
   }
@@ -162,7 +165,7 @@ function contains(all: ReadonlySet<number>, some: Term): boolean {
   return true;
 }
 
-/** Whether an answer is one that a record has by what it is, not by what it is not. */
+/** Whether an answer depends on what a record is, rather than on what it is not. */
 export const isPositive = ({ answer }: ResidualLiteral): boolean =>
   answer === "yes" || answer === "maybe";
 
@@ -188,8 +191,8 @@ export function labelsMeant(
 }
 
 /**
- * Whether all that a question names is understood. Of what is not, every record may be meant, which
- * no language without a third truth value can say.
+ * Whether everything that a question names is known. An unknown name may mean any record, which a
+ * language without a third truth value cannot express.
  */
 export function isUnderstood({ data, zone }: RecordQuestion, terminology: Terminology): boolean {
   const { types = [], codes = [], labels = [], refs = [] } = data ?? {};
@@ -207,7 +210,7 @@ export function isUnderstood({ data, zone }: RecordQuestion, terminology: Termin
   );
 }
 
-/** Whether a label is one of the order of confidentiality. */
+/** Whether a label is a confidentiality level. */
 export function isLevel({ system, code }: Coding, terminology: Terminology): boolean {
   return (
     canonicalSystem(system) === CONFIDENTIALITY &&
@@ -215,14 +218,14 @@ export function isLevel({ system, code }: Coding, terminology: Terminology): boo
   );
 }
 
-/** Leaves out what the rest of a term says already. */
+/** Drops literals that the rest of a term implies. */
 export function withoutImplied(term: ResidualTerm, terminology: Terminology): ResidualTerm {
   const levels = ({ question }: ResidualLiteral): readonly number[] | undefined => {
     const labels = question.data?.labels;
     if (labels?.every((one) => isLevel(one, terminology)) !== true) return undefined;
     return labels.map(({ code }) => terminology.confidentialityLevel(code)!);
   };
-  // What is surely at most as confidential as a permit says is surely less than a higher bound.
+  // A level certainly at or below a permit's bound is certainly below a higher one.
   const bounds = term.flatMap((one) => {
     const own = one.answer === "yes" && one.question.effect === "permit" ? levels(one) : undefined;
     return own === undefined ? [] : [greatest(own)];

@@ -8,32 +8,39 @@ import { defaultTerminology, type Terminology } from "../terminology/terminology
 import { findZone } from "../model/zone.ts";
 import type { Residual } from "../model/residual.ts";
 
-/** A residual made ready for many records. */
+/** A residual prepared for many records. */
 export type ResidualMatcher = (resource: ConsentResource) => boolean;
 
 /**
- * Makes a residual ready for many records.
+ * Prepares a residual for many records.
  *
- * @param terminology - the one that the residual names; default the shipped one
- * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when it is another one
- * @throws {RangeError} when a step does not refer to one before it
+ * @param terminology - the one that the residual names; default: the shipped one
+ * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when the residual names another terminology
+ * @throws {RangeError} when a step refers to a step that is not before it
+ * @example
+ * const mayHave = compileResidual(decision.filter!);
+ * const released = records.filter(mayHave);
  */
 export function compileResidual(
   residual: Residual,
   terminology: Terminology = defaultTerminology(),
 ): ResidualMatcher {
   if (!terminology.cid.equals(residual.terminology)) {
-    throw new ConsentError("ERR_CONSENT_TERMINOLOGY", "the residual names another terminology");
+    throw new ConsentError(
+      "ERR_CONSENT_TERMINOLOGY",
+      "the residual names another terminology: pass the one that it names",
+    );
   }
   const { nodes, root } = residual;
   const tests = nodes.map((node) => "question" in node && testOf(node.question, terminology));
   nodes.forEach((node, position) => {
     const of = "of" in node ? (typeof node.of === "number" ? [node.of] : node.of) : [];
     for (const other of of) {
-      if (!(other >= 0 && other < position)) throw new RangeError("a step refers ahead");
+      if (!(other >= 0 && other < position))
+        throw new RangeError("a step must refer only to steps before it");
     }
   });
-  if (nodes[root] === undefined) throw new RangeError("the residual has no such step");
+  if (nodes[root] === undefined) throw new RangeError("the root is not a step of the residual");
   const held = new Uint8Array(nodes.length);
   return (resource) => {
     const context = contextOf(resource);
@@ -67,6 +74,8 @@ export function compileResidual(
  * Whether a residual holds for a record; for many records use {@link compileResidual}.
  *
  * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when the residual names another terminology
+ * @example
+ * if (decision.filter !== undefined && matches(decision.filter, record)) release(record);
  */
 export function matches(
   residual: Residual,
@@ -76,7 +85,7 @@ export function matches(
   return compileResidual(residual, terminology)(resource);
 }
 
-/** The test that asks a question of a record. */
+/** The test that checks a question on a record. */
 function testOf(question: RecordQuestion, terminology: Terminology): AttributeTest {
   const { effect, data, zone } = question;
   const tests =
@@ -87,11 +96,11 @@ function testOf(question: RecordQuestion, terminology: Terminology): AttributeTe
           zone === null ? undefined : findZone(zone),
           terminology,
         );
-  if (tests?.length !== 1) throw new RangeError("a question asks for one attribute");
+  if (tests?.length !== 1) throw new RangeError("a question must ask about exactly one attribute");
   return tests[0]!;
 }
 
-/** A context for tests that ask about the record alone. */
+/** A context for tests that depend on the record alone. */
 function contextOf(resource: ConsentResource): MatchContext {
   return {
     request: NOBODY,

@@ -5,17 +5,17 @@ const REST =
   /^(?:(\S*)\/)?([A-Z][A-Za-z]{1,63})\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/[A-Za-z0-9\-.]{1,64})?$/;
 
 interface NameParts {
-  /** What names it can be told apart from: two names of different spaces may mean one thing. */
+  /** The kind of name. Names of different spaces may mean the same thing. */
   readonly space: string;
-  /** The server, where a FHIR reference says it. */
+  /** The server, if a FHIR reference states one. */
   readonly base: string | undefined;
   /** The name without server and version. */
   readonly tail: string;
-  /** The tail without its case. */
+  /** The tail in lower case. */
   readonly loose: string;
 }
 
-/** Names are few and asked about again and again; their parts take longer to find than to remember. */
+/** Caches parts: names are few and recur, and parsing takes longer than looking up. */
 const known = new Map<string, NameParts>();
 const MAX_KNOWN = 4096;
 
@@ -43,22 +43,22 @@ function readName(name: string): NameParts {
 }
 
 /**
- * The kind of name that a name is: a FHIR reference to one resource type, an identifier of one
- * system, a did of one method, … Who is known by a name of one kind may bear any name of another.
+ * The kind of a name: a FHIR reference to one resource type, an identifier of one system, a did of
+ * one method, … A party known by a name of one kind may also have a name of another kind.
  */
 export function spaceOf(name: string): string {
   return partsOf(name).space;
 }
 
-/** Equal for all names that {@link compareNames} does not tell apart within one kind of names. */
+/** A key that is equal for all names of one kind that {@link compareNames} does not tell apart. */
 export function looseName(name: string): string {
   return partsOf(name).loose;
 }
 
 /**
- * Whether two names of resources or parties mean the same: FHIR references without regard to
- * versions, of equal type and id but with a server on one side only, or names of different kinds,
- * may or may not.
+ * Whether two names of resources or parties mean the same. FHIR references are compared without
+ * versions. References of equal type and id, of which only one states a server, and names of
+ * different kinds may or may not mean the same.
  */
 export function compareNames(named: string, own: string): Match {
   if (named === own) return YES;
@@ -73,7 +73,7 @@ export function compareNames(named: string, own: string): Match {
 
 const isRest = ({ space }: NameParts): boolean => space.endsWith("/");
 
-/** Spellings of one URI that people mix up: case, scheme, a version behind it, a slash at its end. */
+/** Folds common variants of one URI: case, scheme, a trailing version, a trailing slash. */
 function looseUri(uri: string): string {
   return uri
     .trim()
@@ -83,10 +83,10 @@ function looseUri(uri: string): string {
     .replace(/\/+$/, "");
 }
 
-/** Spellings of one code that people mix up: case, blanks, dots. */
+/** Folds common variants of one code: case, spaces, dots. */
 const looseCode = (code: string): string => code.toLowerCase().replace(/[\s.]/g, "");
 
-/** Equal for codings that may be two spellings of one. */
+/** A key that is equal for codings that may be two spellings of one. */
 export function looseCoding(coding: Coding): string {
   let loose = looseOf.get(coding);
   if (loose === undefined) {
@@ -95,7 +95,7 @@ export function looseCoding(coding: Coding): string {
   return loose;
 }
 
-/** By the coding itself: a record is held against many rules. */
+/** Cached per coding object: a record is matched against many rules. */
 const looseOf = new WeakMap<Coding, string>();
 
 const SNOMED = "http://snomed.info/sct";
@@ -110,12 +110,12 @@ export function isExpression({ system, code }: Coding): boolean {
   return isComposable(system) && /[^0-9]/.test(code.trim());
 }
 
-/** Whether a system is written as code systems are: a URI without version, and no value set. */
+/** Whether a system is written as code systems are: a URI without a version, not a value set. */
 export function isSystemName(system: string): boolean {
   return /^[A-Za-z][A-Za-z0-9+.-]*:[^\s|]+$/.test(system) && !/\/ValueSet\//i.test(system);
 }
 
-/** Whether a coding that a rule names can be compared with those of records at all. */
+/** Whether a coding in a rule can be compared with those of records at all. */
 export function isComparable({ system, code }: Coding): boolean {
   return (
     isSystemName(system) &&
@@ -125,7 +125,7 @@ export function isComparable({ system, code }: Coding): boolean {
   );
 }
 
-/** Whether a name is written without a server, a version or a code system, of which others may not know. */
+/** Whether a name states no server, version or code system, which other systems may not know. */
 export function isPlainName(name: string): boolean {
   return /^[A-Za-z0-9\-.]{1,64}(?:\/[A-Za-z0-9\-.]{1,64})?$/.test(name);
 }

@@ -6,8 +6,8 @@ import type { CompiledRule } from "./tree.ts";
 import { findZone } from "../model/zone.ts";
 
 /**
- * Every last instant before something in a snapshot starts or ends: until the next of them, time
- * alone changes no decision.
+ * The last instants before anything in a snapshot starts or ends: between two of them, time alone
+ * changes no decision.
  *
  * @returns instants in ascending order
  */
@@ -46,7 +46,7 @@ export function collectBoundaries(
   return [...found].sort((a, b) => a - b);
 }
 
-/** Where the first boundary at or after an instant stands; past the end where there is none. */
+/** Index of the first boundary at or after an instant; past the end if there is none. */
 export function nextBoundaryIndex(boundaries: readonly number[], instant: number): number {
   let low = 0;
   let high = boundaries.length;

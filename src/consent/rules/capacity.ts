@@ -8,19 +8,19 @@ import type { Terminology } from "../terminology/terminology.ts";
 import { isDateValue, startOf } from "../model/time.ts";
 import type { Zone } from "../model/zone.ts";
 
-/** Most grants of a chain: facts that say by whom. */
+/** Longest chain of grants, counting facts with `by`. */
 export const MAX_CAPACITY_CHAIN = 16;
-/** Most ways in which one person may have come by a capacity, each bounded differently. */
+/** Most chains by which one person may have a capacity, each with different bounds. */
 const MAX_CHAINS = 256;
 
-/** The bounds met along one chain of grants: all of them hold. */
+/** The bounds along one chain of grants: all of them apply. */
 type Chain = readonly CapacityScope[];
 
 /**
- * In what a person may speak for the subject at an instant: one list of bounds a chain of grants
- * that reaches the person, none where nobody gave the capacity.
+ * The bounds within which a person may speak for the subject at an instant: one list per chain of
+ * grants that reaches the person; empty if nobody granted the capacity.
  *
- * @throws {ConsentError} `ERR_CONSENT_INVALID` when there are too many to follow
+ * @throws {ConsentError} `ERR_CONSENT_INVALID` when there are too many chains to follow
  */
 export function chainsOf(
   capacities: readonly CapacityFact[],
@@ -30,7 +30,7 @@ export function chainsOf(
 ): readonly Chain[] {
   const walked = new Map<string, readonly Reached[]>();
   const go = (actor: string, capacity: Capacity, instant: number, grants: number) => {
-    // Each step is walked once, so that grants in a circle do not multiply.
+    // Walks each step once, so that circular grants do not multiply.
     const step = JSON.stringify([grants, capacity, instant, actor]);
     let reached = walked.get(step);
     if (reached === undefined) {
@@ -44,7 +44,7 @@ export function chainsOf(
 
 interface Reached {
   readonly bounds: Chain;
-  /** How many further grants may hang on this one. */
+  /** How many further grants may follow this one. */
   readonly depth: number;
 }
 
@@ -63,14 +63,14 @@ function grantsOf(
     known = true;
     if (!holdsAt(fact, instant)) continue;
     const own = fact.scope === undefined ? [] : [fact.scope];
-    // Who has a capacity by law may hand it on; who was made proxy only as far as he was told to.
+    // A capacity by law may be passed on; a proxy's only as far as the grant allows.
     const depth = fact.depth ?? (capacity === "proxy" ? 0 : MAX_CAPACITY_CHAIN);
     if (fact.by === undefined) {
       keep(found, { bounds: own, depth });
       continue;
     }
     if (grants >= MAX_CAPACITY_CHAIN) continue;
-    // What a person grants for himself outlasts his own capacity: that is what it is for.
+    // What a person grants for themselves outlasts their own capacity: that is its purpose.
     const when =
       fact.by.capacity === "self" && fact.from !== undefined && fact.from < instant
         ? fact.from
@@ -83,18 +83,18 @@ function grantsOf(
       });
     }
   }
-  // Who speaks for himself needs no attestation, unless one says from when or until when.
+  // Speaking for oneself needs no attestation, unless a fact limits it in time.
   if (capacity === "self" && !known) return [{ bounds: [], depth: MAX_CAPACITY_CHAIN }];
   return [...found.values()];
 }
 
-/** Keeps one chain for each set of bounds, the one that may be handed on the furthest. */
+/** Keeps, for each set of bounds, the chain that may be passed on the furthest. */
 function keep(found: Map<string, Reached>, reached: Reached): void {
   const key = [...new Set(reached.bounds.map((scope) => JSON.stringify(scope)))].sort().join();
   const other = found.get(key);
   if (other !== undefined && other.depth >= reached.depth) return;
   if (other === undefined && found.size >= MAX_CHAINS) {
-    throw new ConsentError("ERR_CONSENT_INVALID", "a capacity is granted in too many ways");
+    throw new ConsentError("ERR_CONSENT_INVALID", "a capacity is granted by too many chains");
   }
   found.set(key, reached);
 }
@@ -110,9 +110,9 @@ export function hasCapacity(
 }
 
 /**
- * What the grantor of a directive may speak about at an instant.
+ * The bounds within which the grantor of a directive may speak at an instant.
  *
- * @returns `undefined` when everything; a record or purpose that may be outside is unknown
+ * @returns `undefined` if unbounded; a record or purpose that may be outside the bounds is unknown
  */
 export function authorityOf(
   source: SnapshotDirective,
@@ -129,7 +129,7 @@ export function authorityOf(
   );
 }
 
-/** Bounds are matched as a permit is: only what is surely inside is inside. */
+/** Bounds match as a permit does: only what is certainly inside is inside. */
 const asRule = (when: CapacityScope): Rule => ({
   id: "authority",
   effect: "permit",
@@ -140,24 +140,29 @@ const asRule = (when: CapacityScope): Rule => ({
 const DATE = /^(\d{4})-(\d{2})-(\d{2})$/;
 
 /**
- * The last instant at which a person is a minor: what a guardian's capacity fact ends with. Who was
- * born on 29 February comes of age on 1 March where the year has no such day.
+ * The last instant at which a person is a minor: the end of a guardian's capacity fact. A person
+ * born on 29 February comes of age on 1 March in a year without that day.
  *
  * @param birthDate - `YYYY-MM-DD`
  * @param years - age of majority where the person lives
- * @param zone - where the day begins
+ * @param zone - the zone in which the day begins
  * @throws {RangeError} when the date is not a full date
+ * @example
+ * const zone = findZone("America/Los_Angeles")!;
+ * const to = lastInstantOfMinority("2012-05-14", 18, zone); // 2030-05-13, 23:59:59.999 there
  */
 export function lastInstantOfMinority(birthDate: string, years: number, zone: Zone): number {
   const parts = DATE.exec(birthDate);
-  if (parts === null) throw new RangeError("majority needs a full date of birth");
-  if (!Number.isSafeInteger(years) || years < 0) throw new RangeError("years must be an age");
+  if (parts === null)
+    throw new RangeError("the date of birth must be a full date that exists: YYYY-MM-DD");
+  if (!Number.isSafeInteger(years) || years < 0)
+    throw new RangeError("years must be a whole number of at least 0");
   const year = String(Number(parts[1]) + years).padStart(4, "0");
   const start =
     startOf(`${year}-${parts[2]}-${parts[3]}`, zone) ??
     (parts[2] === "02" && parts[3] === "29" ? startOf(`${year}-03-01`, zone) : undefined);
   if (start === undefined || !isDateValue(birthDate)) {
-    throw new RangeError("majority needs a full date of birth");
+    throw new RangeError("the date of birth must be a full date that exists: YYYY-MM-DD");
   }
   return start - 1;
 }

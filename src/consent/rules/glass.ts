@@ -3,28 +3,28 @@ import type { MatchContext } from "./match.ts";
 import { NO, UNKNOWN } from "./truth.ts";
 import type { CompiledRule } from "./tree.ts";
 
-/** What is said about breaking the glass. Ordered, so that the greatest of several is theirs all. */
+/** A statement on breaking the glass. Ordered, so that of several statements the greatest holds. */
 export type Glass = 0 | 1 | 2 | 3;
 export const GLASS_SILENT = 0;
-/** It is unknown whether a rule that allows it applies: it says so, and overrules nothing. */
+/** A rule that allows it may apply: it counts as a statement, but overrides none. */
 export const GLASS_PERHAPS = 1;
 export const GLASS_ALLOWED = 2;
-/** Said, or perhaps said, by a rule that nothing is sure to overrule. */
+/** Said, perhaps by a rule that only may apply; no other statement certainly overrides it. */
 export const GLASS_NEVER = 3;
 
-/** What remains of a word where it is unknown whether it is about this. */
+/** Weakens a statement of which it is unknown whether it applies. */
 export function doubtGlass(said: Glass): Glass {
   return said === GLASS_ALLOWED ? GLASS_PERHAPS : said;
 }
 
-/** Hears one word after another: the first that is sure ends it. */
+/** Combines statements in order of precedence: the first certain one prevails. */
 export function hearGlass(first: Glass, later: Glass): Glass {
   return first >= GLASS_ALLOWED || first > later ? first : later;
 }
 
 /**
- * What matching rules say about breaking the glass: the innermost statement of a branch holds where
- * it surely applies, and `never` outweighs `allowed`.
+ * The statement of the matching rules on breaking the glass: the innermost statement of a branch
+ * prevails where it certainly applies, and `never` outweighs `allowed`.
  */
 export function glassOfRule(node: CompiledRule, context: MatchContext): Glass {
   let doubtful = false;
@@ -44,7 +44,7 @@ export function glassOfRule(node: CompiledRule, context: MatchContext): Glass {
   return doubtful ? doubtGlass(said) : said;
 }
 
-/** As a decision says it. */
+/** A statement as a decision gives it. */
 export function glassInWords(said: Glass): Decision["breakGlass"] {
   return said === GLASS_SILENT ? null : said === GLASS_NEVER ? "never" : "allowed";
 }

@@ -39,19 +39,19 @@ import {
 
 const NO_CODES: readonly string[] = [];
 
-/** What one purpose comes to, and what it rests on. */
+/** The result for one purpose, and its grounds. */
 export interface Answer extends Duties {
   outcome: Result;
-  /** What permits oblige to that may apply: it binds where another permits. Absent: nothing. */
+  /** Duties of permits that may apply: they bind if another rule permits. Absent: none. */
   doubted: Duties | undefined;
-  /** The rules that decided; present only where someone asks for them. */
+  /** The rules that decided; present only while they are being collected. */
   deciding: CompiledRule[] | undefined;
   readonly reasons: Reason[];
   readonly basedOn: CID[];
   glass: Glass;
 }
 
-/** What a lineage, or a directive in it, contributes to an outcome. */
+/** The contribution of a lineage, or of a directive in it, to an outcome. */
 interface Contribution {
   readonly directive: CompiledDirective;
   readonly result: Result;
@@ -64,7 +64,7 @@ export interface PermittingRule {
   readonly directive: CompiledDirective;
 }
 
-/** What a layer comes to. */
+/** The result of a layer. */
 export interface LayerResult {
   readonly result: Result;
   readonly glass: Glass;
@@ -73,9 +73,9 @@ export interface LayerResult {
 const SILENT: LayerResult = { result: NOT_APPLICABLE, glass: GLASS_SILENT };
 
 /**
- * What a layer comes to; its reasons go into the answer.
+ * Evaluates a layer; its reasons are added to the answer.
  *
- * @param permitting - where the permitting rules go, for what the law demands of them
+ * @param permitting - collects the permitting rules, to check the requirements of the law on them
  */
 export function evaluateLayer(
   plans: readonly LineagePlan[],
@@ -124,8 +124,8 @@ export function evaluateLayer(
 }
 
 /**
- * Whether the only permits are another's word against what is the custodian's own: a default that
- * refuses is weaker than a permit, but not to be weakened by who witnessed something elsewhere.
+ * Whether the only permits are a third party's word against the custodian's own refusal: a permit
+ * outweighs a default that refuses, but not a permit that another organisation witnessed.
  */
 function isOverruled(
   explicit: readonly Contribution[],
@@ -140,7 +140,7 @@ function isOverruled(
 const isOwnRefusal = ({ directive, result }: Pick<Contribution, "directive" | "result">): boolean =>
   result === DENY && directive.trust === OWN;
 
-/** Says of reasons who witnessed the directive that they rest on, where it is not signed. */
+/** Adds the witness to the reasons of an unsigned directive. */
 function tellWitness({ source: { witness } }: CompiledDirective, reasons: Reason[], from: number) {
   if (witness === undefined) return;
   for (let at = from; at < reasons.length; at++) {
@@ -148,7 +148,7 @@ function tellWitness({ source: { witness } }: CompiledDirective, reasons: Reason
   }
 }
 
-/** Newest to oldest: what the lineage says, or its default, into the two lists. */
+/** Adds what a lineage says, from newest to oldest, or its default to the two lists. */
 function evaluateLineage(
   plan: LineagePlan,
   context: MatchContext,
@@ -159,9 +159,10 @@ function evaluateLineage(
   const open = plan.contested.length === 0 ? NOTHING_OPEN : openDisputes(plan, context);
   let glass: Glass = GLASS_SILENT;
   let decided = false;
-  // Beneath what stops the lineage, or may, nothing is heard but that the glass is never broken.
+  // Below a suspension or revocation, certain or possible, only `never` about the glass still
+  // counts.
   let stopped = false;
-  // Whether a newer statement may have ended these: its grantor may not have had a say here.
+  // Whether a newer statement may have ended these: its grantor may have lacked authority here.
   let uncertain = false;
   for (const step of plan.steps) {
     const { directive, ended } = step;
@@ -232,18 +233,18 @@ function evaluateLineage(
   return glass;
 }
 
-/** A contested directive that may speak of a record, and that nothing has settled or revoked there. */
+/** A contested directive that may cover a record, and that nothing has settled or revoked there. */
 interface OpenDispute {
   readonly directive: CompiledDirective;
   readonly ended: boolean;
   readonly scope: Match;
-  /** It withholds the permits of what is older, which it may have been meant to end. */
+  /** It withholds the permits of older directives, which it may have been meant to end. */
   readonly withholds: boolean;
-  /** Stopped by a suspension: of what it says only that the glass is never broken is left. */
+  /** A suspension stopped it: only its `never` about the glass still counts. */
   readonly suspended: boolean;
 }
 
-/** Whether a dispute about a newer directive leaves the permits of an older one without effect. */
+/** Whether a dispute about a newer directive cancels the permits of an older one. */
 function isWithheld({ position }: CompiledDirective, open: readonly OpenDispute[]): boolean {
   for (const one of open) if (one.withholds && one.directive.position > position) return true;
   return false;
@@ -271,7 +272,7 @@ function openDisputes(plan: LineagePlan, context: MatchContext): readonly OpenDi
   return open;
 }
 
-/** What a contested directive's rules come to. */
+/** The result of a contested directive's rules. */
 function said(
   { directive, ended, scope }: Pick<OpenDispute, "directive" | "ended" | "scope">,
   context: MatchContext,
@@ -280,31 +281,31 @@ function said(
   return scope === UNKNOWN ? soften(result) : result;
 }
 
-/** Whether a statement that names both sides of a dispute surely speaks of a record. */
+/** Whether a statement that names both sides of a dispute certainly covers a record. */
 function isSettled({ settledBy }: Step, context: MatchContext): boolean {
   return settledBy?.some((one) => reach(one, context) === YES) === true;
 }
 
-/** Whether a statement speaks of a record: within its bounds, and within its grantor's. */
+/** Whether a statement covers a record: within its own bounds and its grantor's. */
 function reach({ directive, authority }: Step, context: MatchContext): Match {
   const own = matchScope(directive.scope, context);
   const given = own === NO ? YES : matchScope(authority, context);
   const match = given < own ? given : own;
-  // A suspension or revocation of which it cannot be told whether it has begun.
+  // It is unknown whether this suspension or revocation has begun.
   return directive.unreadable && directive.tree === undefined && match === YES ? UNKNOWN : match;
 }
 
 const doubtedOf = (answer: Answer): Duties =>
   (answer.doubted ??= { obligations: [], refrains: [] });
 
-/** A default that permits never reaches break-the-glass, which only a rule can name. */
+/** A default that permits never covers break-the-glass, which only a rule can name. */
 function defaultOf(directive: CompiledDirective, context: MatchContext, denyOnly: boolean): Result {
   const held = directive.source.directive.default;
   if (held === "deny") return DENY;
   return held === "permit" && !denyOnly && context.purpose !== BTG ? PERMIT : NOT_APPLICABLE;
 }
 
-/** What the law says outright, and what it demands of the patient's word. */
+/** The law's own outcome, and its requirements on the patient's directives. */
 export interface LawResult {
   readonly outcome: Result;
   readonly demands: readonly CompiledOverlay[];
@@ -312,7 +313,7 @@ export interface LawResult {
 
 const LAWLESS: LawResult = { outcome: NOT_APPLICABLE, demands: [] };
 
-/** Hears the overlays; their reasons go into the answer. */
+/** Evaluates the overlays; their reasons are added to the answer. */
 export function evaluateOverlays(
   overlays: readonly CompiledOverlay[],
   context: MatchContext,
@@ -352,8 +353,8 @@ export function evaluateOverlays(
 }
 
 /**
- * Adds, after an evaluation, a reason for each rule whose effect became the outcome, and unites their
- * obligations and refrains.
+ * After an evaluation, adds a reason for each rule whose effect became the outcome, and merges
+ * their obligations and refrains.
  */
 function giveReasons(
   node: CompiledRule,
@@ -391,7 +392,7 @@ function giveReasons(
   });
 }
 
-/** A reason with nothing but its ground. */
+/** A reason with only its kind, directive and effect. */
 export function reason(
   kind: Reason["kind"],
   layer: Layer | null,

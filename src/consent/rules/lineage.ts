@@ -10,29 +10,31 @@ import { DOUBTED, ELSEWHERE, OWN, trustOf, type WitnessTrust } from "../model/tr
 import { findZone, type Zone } from "../model/zone.ts";
 import type { SetAsideReason, SetAside } from "../model/decision.ts";
 
-/** A directive ready to be evaluated, and its standing in its lineage. */
+/** A directive ready for evaluation, and its status in its lineage. */
 export interface CompiledDirective {
   readonly source: SnapshotDirective;
-  /** One object for all that bear this name in a snapshot. */
+  /** One object for all uses of this CID in a snapshot. */
   readonly cid: CID;
   /** Position in ledger order within the lineage. */
   readonly position: number;
   readonly start: number;
   readonly end: number;
-  /** This engine does not know its zone: its denies count whenever, its permits never. */
+  /** This engine does not know its zone: its denies count at any time, its permits never. */
   readonly unreadable: boolean;
   readonly zone: Zone | undefined;
   readonly tree: CompiledTree | undefined;
   readonly scope: Scope | undefined;
-  /** Its denies count and its permits do not, where nothing settles it. */
+  /** Its denies count and its permits do not, unless something settles the dispute. */
   contested: boolean;
-  /** How far it is taken for the person's word. */
+  /** How far it is accepted as the person's word. */
   trust: WitnessTrust;
-  /** Witnessed by who may not decide this alone: it waits for the grantor's or the custodian's word. */
+  /**
+   * Its witness may not decide this alone: it needs confirmation by the grantor or the custodian.
+   */
   unconfirmed: boolean;
   /**
-   * A revocation or replacement that is doubted, and was made in knowledge of the head: perhaps it
-   * ended what it follows, so that this permits no more.
+   * A doubted revocation or replacement that names the head: it may have ended the directives
+   * before it, so that they permit no more.
    */
   doubtful: boolean;
   /** Later, uncontested directives that name it. */
@@ -45,15 +47,15 @@ export interface CompiledLineage {
   readonly directives: readonly CompiledDirective[];
 }
 
-/** Lineages of one layer, ready, with the directives that never had a say. */
+/** Lineages of one layer, ready for evaluation, and the directives that never count. */
 export interface CompiledLayer {
   readonly lineages: readonly CompiledLineage[];
   readonly setAside: readonly SetAside[];
 }
 
 /**
- * Orders the directives of a layer into lineages by the ledger, and finds which of them were filed
- * knowing the head before them.
+ * Sorts the directives of a layer into lineages by ledger order, and finds which of them name the
+ * head before them.
  */
 export function compileLayer(
   filed: readonly SnapshotDirective[],
@@ -63,7 +65,7 @@ export function compileLayer(
 ): CompiledLayer {
   const setAside: SetAside[] = [];
   const byLineage = new Map<string, SnapshotDirective[]>();
-  // Sorted first: the order in which unrelated lineages were listed must not show in a decision.
+  // Sorted first: the order in which unrelated lineages were listed must not affect a decision.
   for (const item of [...filed].sort(byPlace)) {
     if (item.place.height > snapshot.height) continue;
     const list = byLineage.get(item.directive.lineage);
@@ -86,11 +88,14 @@ function order(
 ): CompiledDirective[] {
   const directives: CompiledDirective[] = [];
   const byCid = new Map<CID, CompiledDirective>();
-  /** What stands for nothing: void, or a revocation that waits to be confirmed. */
+  /** Ids of directives without effect: void, or revocations awaiting confirmation. */
   const mootIds = new Set<EntryId>();
   const contested: CompiledDirective[] = [];
   let head: CompiledDirective | undefined;
-  /** Made in knowledge of the head, and unconfirmed: who names one of them knows the head too. */
+  /**
+   * Unconfirmed directives that name the head: a directive that names one of them names the head
+   * too.
+   */
   let beside: CompiledDirective[] = [];
   let own = false;
   let place = 0;
@@ -119,12 +124,12 @@ function order(
         continue;
       }
     }
-    // Confirmed, it counts where it was: a statement counts once.
+    // A confirmed statement moves to the place of its confirmation: a statement counts once.
     if (known !== undefined) directives.splice(directives.indexOf(known), 1);
     const compiled = compileDirective(source, cid, place++, known?.ids ?? ids, terminology);
     compiled.trust = trust;
     compiled.unconfirmed = unconfirmed;
-    // Would it end what is older, were it not for its key or its witness?
+    // Whether it would end older directives, were it not for its key or its witness.
     const wouldEnd = trust === DOUBTED && (source.witness?.by === snapshot.custodian || !own);
     compiled.doubtful = wouldEnd && directive.mode === "revoke";
     directives.push(compiled);
@@ -161,7 +166,7 @@ function order(
     beside = [];
     for (const other of contested) {
       const settles = knows(other) || other.cid === cid;
-      // What waits for the grantor or the custodian is confirmed by nobody else.
+      // Only the grantor or the custodian can confirm an unconfirmed directive.
       if (settles && (trust === OWN || !other.unconfirmed)) other.resolvers.push(compiled);
     }
   }
@@ -171,7 +176,7 @@ function order(
 const isLasting = ({ source: { directive } }: CompiledDirective): boolean =>
   directive.mode === "suspend" || directive.mode === "revoke";
 
-/** Withdrawn on another's word alone: that says nothing until it is confirmed. */
+/** A revocation on a third party's word alone: it has no effect until it is confirmed. */
 const isIneffective = ({ unconfirmed, doubtful, source }: CompiledDirective): boolean =>
   unconfirmed && !doubtful && source.directive.mode === "revoke";
 
@@ -209,20 +214,21 @@ export interface Step {
   readonly directive: CompiledDirective;
   /** A `replace` that has ended, or whose grantor has lost the capacity: only its default is left. */
   readonly ended: boolean;
-  /** What its grantor may speak about; `undefined`: everything. */
+  /** The grantor's bounds; `undefined`: none. */
   readonly authority: Scope | undefined;
   /**
-   * Of a contested directive: those that settle the dispute, each where it surely speaks. What is
-   * settled is a step like any other, what is not stays contested. Absent where nothing is contested.
+   * For a contested directive: those that settle the dispute, each for the records that it
+   * certainly covers. Where the dispute is settled, the step counts like any other; elsewhere it
+   * stays contested. Absent if nothing is contested.
    */
   readonly settledBy?: readonly Step[];
 }
 
-/** What of a lineage has a say at a moment. */
+/** The steps of a lineage that count at a moment. */
 export interface LineagePlan {
   readonly steps: readonly Step[];
   /**
-   * Directives whose denies count and whose permits do not, where they are not settled. A `replace`
+   * Directives whose denies count and whose permits do not, unless they are settled. A `replace`
    * that has ended also withholds the permits before it: it may have been meant to end them.
    */
   readonly contested: readonly Step[];
@@ -230,7 +236,7 @@ export interface LineagePlan {
   readonly stops: readonly Step[];
 }
 
-/** Works out what of a lineage has a say at a moment. */
+/** Finds the steps of a lineage that count at a moment. */
 export function planLineage(
   lineage: CompiledLineage,
   snapshot: ConsentSnapshot,
@@ -241,8 +247,8 @@ export function planLineage(
   const steps: Step[] = [];
   const contested: Step[] = [];
   const stops: Step[] = [];
-  // What is older decides nothing. Beneath a suspension it is still audible: it may say that the
-  // glass is never broken.
+  // Older directives decide nothing. Below a suspension they are still read for a rule that the
+  // glass must never be broken.
   let closed = false;
   let audible = true;
   let replaced = false;
@@ -267,10 +273,11 @@ export function planLineage(
       continue;
     }
     if (mode === "suspend" || mode === "revoke") {
-      // Once in effect it lasts, whatever becomes of its grantor: refusals never lapse into permits.
+      // Once in effect it lasts, even if its grantor loses the capacity: refusals never lapse into
+      // permits.
       if (stoppedBy("revoke")) continue;
       const stop = { directive, ended: false, authority: authorityAt(source.recordedAt ?? asOf) };
-      // Another's word suspends, and settles nothing that was contested here.
+      // A third party's word suspends, but settles nothing that was contested here.
       if (!directive.unconfirmed) stops.push(stop);
       if (!audible) continue;
       steps.push(stop);
@@ -282,7 +289,7 @@ export function planLineage(
     const expired = asOf > directive.end;
     const able = hasCapacity(source, snapshot, asOf);
     const ended = expired || !able;
-    // What a proxy leaves behind reaches no further than the proxy did.
+    // A default that a proxy leaves covers no more than the proxy did.
     const authority = authorityAt(able ? asOf : (source.recordedAt ?? start));
     const settledBy = directive.contested ? settlersOf(directive, asOf, snapshot, terminology) : [];
     const disputed = directive.contested && !settledBy.some(isUnbounded);
@@ -293,7 +300,7 @@ export function planLineage(
       } else if (ended) note(expired ? "expired" : "capacity-lost");
       else if (directive.unreadable) note("zone-unknown");
       else note(directive.unconfirmed ? "unconfirmed" : "contested");
-      // Nothing settles what cannot be read.
+      // Nothing settles a directive that cannot be read.
       const settlers = directive.unreadable ? [] : settledBy;
       const step = { directive, ended, authority, settledBy: settlers };
       if (!ended || mode === "replace") contested.push(step);
@@ -319,22 +326,22 @@ export function planLineage(
 }
 
 /**
- * Whether a contested directive withholds the permits of what is older: it replaces, and has ended
- * or may have, so that it may have been meant to end them.
+ * Whether a contested directive withholds the permits of older ones: it replaces, and has ended or
+ * may have, so that it may have been meant to end them.
  */
 export function withholds({ directive, ended }: Step): boolean {
   return (ended || directive.unreadable) && directive.source.directive.mode === "replace";
 }
 
 /**
- * Whether a contested directive withholds the permits of what is older wherever it does not permit
- * itself: it replaces, and refuses by default, which is a refusal like any other, or was perhaps the
- * head.
+ * Whether a contested directive withholds the permits of older ones wherever it does not itself
+ * permit: it replaces, and either refuses by default, which counts as any refusal, or may have been
+ * the head.
  */
 export const refusesTheRest = ({ directive: { source, doubtful } }: Step): boolean =>
   source.directive.mode === "replace" && (doubtful || source.directive.default === "deny");
 
-/** Directives in effect that settle a dispute: begun, not ended, by someone who may still speak. */
+/** Directives in effect that settle a dispute: begun, not ended, and with a capable grantor. */
 function settlersOf(
   { resolvers }: CompiledDirective,
   asOf: number,
@@ -351,7 +358,7 @@ function settlersOf(
     }));
 }
 
-/** Whether a statement surely covers every record and purpose. */
+/** Whether a statement certainly covers every record and purpose. */
 function isUnbounded({ directive, authority }: Step): boolean {
   const { doubtful, unreadable, scope } = directive;
   return !doubtful && !unreadable && scope === undefined && authority === undefined;

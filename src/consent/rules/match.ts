@@ -26,34 +26,36 @@ import { anyMatch, NO, UNKNOWN, YES, type Match } from "./truth.ts";
 import type { Zone } from "../model/zone.ts";
 import type { RecordQuestion } from "../model/record-question.ts";
 
-/** What a rule is held against: one purpose of one request, one resource, one moment. */
+/**
+ * The facts that a rule is matched against: one purpose of one request, one resource, one moment.
+ */
 export interface MatchContext {
   readonly request: RequestView;
   readonly asOf: number;
   purpose: string;
   resource: ConsentResource;
-  /** Made on first use for each resource. */
+  /** Computed on first use for each resource. */
   labels: LabelView | undefined;
-  /** The resource's period as the zone last asked for reads it; most directives share a zone. */
+  /** The resource's period, read in the zone last asked for; most directives share a zone. */
   period: Interval | undefined;
   periodZone: Zone | undefined;
 }
 
-/** The labels of a resource, sorted out once. */
+/** The labels of a resource, classified once. */
 export interface LabelView {
   readonly stamped: boolean;
   readonly sensitivity: readonly string[];
   /** Highest confidentiality, or -1. */
   readonly level: number;
-  /** Labels that the terminology does not know: each may mean any other. */
+  /** Labels unknown to the terminology: each may mean any other. */
   readonly others: readonly string[];
 }
 
-/** One attribute of a rule, ready to be tried. */
+/** The test of one attribute of a rule. */
 export interface AttributeTest {
   readonly attribute: string;
   readonly bit: number;
-  /** What is asked of the record; absent where request and time answer. */
+  /** The question about the record; absent if request and time give the answer. */
   readonly question: RecordQuestion | undefined;
   run(context: MatchContext): Match;
 }
@@ -76,7 +78,7 @@ export const ATTRIBUTES: readonly string[] = [
 /**
  * Makes the tests of a rule, cheapest first.
  *
- * @param zone - the directive's; `undefined` when this engine does not know it, and then whatever
+ * @param zone - the directive's; `undefined` if this engine does not know it: then everything that
  *   depends on dates is unknown
  */
 export function compileTests(
@@ -185,8 +187,9 @@ export function compileTests(
 }
 
 /**
- * A purpose at or below a named one matches. One above a named one asks for more than the rule
- * speaks of: unknown. `BTG` is the exception: who asks for treatment has not asked to break glass.
+ * A purpose at or below a named one matches. A purpose above a named one asks for more than the
+ * rule covers: unknown. `BTG` is the exception: a request for treatment is not a request to break
+ * the glass.
  */
 function purposeTest(
   purposes: readonly string[],
@@ -198,12 +201,12 @@ function purposeTest(
 }
 
 /**
- * Tests that rest on a terminology, which can be large: directives mostly name the same few
+ * Tests that depend on a terminology, which can be large: directives mostly name the same few
  * purposes and labels, so each test is made once.
  */
 const testsOf = new WeakMap<Terminology, Map<string, (context: MatchContext) => Match>>();
 const TESTS_LIMIT = 1024;
-/** What is long is seldom met again, and is not kept. */
+/** Long keys rarely repeat, so they are not cached. */
 const KEY_LIMIT = 512;
 
 function once(
@@ -246,7 +249,7 @@ function makePurposeTest(
   };
 }
 
-/** FHIR's own consent actions; any other word may mean one of them, or all. */
+/** FHIR's own consent actions; any other word may mean any of them. */
 const ACTIONS: ReadonlySet<string> = new Set(["collect", "access", "use", "disclose", "correct"]);
 
 function actorTest(actors: readonly ActorRef[]): (context: MatchContext) => Match {
@@ -267,7 +270,7 @@ function actorTest(actors: readonly ActorRef[]): (context: MatchContext) => Matc
     if (persons !== undefined && consider(persons(request.persons))) return YES;
     if (organisations !== undefined && consider(organisations(request.belongsTo))) return YES;
     if (groups !== undefined && consider(groups(request.belongsTo))) return YES;
-    // Who is not named may be anyone.
+    // A user who is not named may be anyone.
     if (!request.userStated && byPerson) best = UNKNOWN;
     if (devices !== undefined) {
       if (request.device === undefined) best = UNKNOWN;
@@ -279,8 +282,8 @@ function actorTest(actors: readonly ActorRef[]): (context: MatchContext) => Matc
 }
 
 /**
- * Whether one of the names that a party is known by is among those named. It surely is not where the
- * party is known by other names of each kind that is named.
+ * Whether a party's names include one of those named. The answer is a certain no only if the party
+ * has another name of each kind that is named.
  */
 function namesTest(named: readonly string[]): ((own: readonly string[]) => Match) | undefined {
   if (named.length === 0) return undefined;
@@ -299,7 +302,7 @@ function namesTest(named: readonly string[]): ((own: readonly string[]) => Match
       for (const name of own) {
         if (spaceOf(name) !== space) continue;
         told = true;
-        // Two spellings that may be one name, as a reference with and without its server.
+        // Two spellings may be one name, such as a reference with and without its server.
         const match = anyMatch(names, (one) => compareNames(one, name));
         if (match !== NO) return match;
       }
@@ -307,7 +310,7 @@ function namesTest(named: readonly string[]): ((own: readonly string[]) => Match
     }
     return NO;
   };
-  // One request is held against many records.
+  // One request is matched against many records.
   let last: readonly string[] | undefined;
   let match: Match = NO;
   return (own) => {
@@ -316,7 +319,7 @@ function namesTest(named: readonly string[]): ((own: readonly string[]) => Match
   };
 }
 
-/** A permit counts a code where the record says what it is; a refusal wherever it stands. */
+/** A permit matches a code where the record says what it is; a refusal matches it anywhere. */
 function codeTest(codes: readonly Coding[], deny: boolean): (context: MatchContext) => Match {
   const bySystem = new Map<string, Set<string>>();
   const loose = new Set(codes.map(looseCoding));
@@ -362,12 +365,12 @@ function labelTest(
     } else if (known === CONFIDENTIALITY && terminology.confidentialityLevel(code) !== undefined) {
       levels.push(terminology.confidentialityLevel(code)!);
     } else {
-      // Nothing tells which records a label is meant for that the terminology does not know.
+      // An unknown label may be meant for any record.
       foreign = true;
       others.add(`${known}|${code}`);
     }
   }
-  // A permit covers what is at most as confidential as named, a deny what is at least.
+  // A permit covers levels up to the named one, a deny those from it upwards.
   const bound = levels.length === 0 ? -1 : deny ? least(levels) : greatest(levels);
   return (context) => {
     if (context.resource.labels === null) return UNKNOWN;
@@ -383,7 +386,9 @@ function labelTest(
   };
 }
 
-/** HL7's labels of how far data can be trusted or was altered, which say nothing of their content. */
+/**
+ * HL7's labels of the trustworthiness and alteration of data, which do not describe its content.
+ */
 const INTEGRITY = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue";
 
 function labelView(resource: ConsentResource, terminology: Terminology): LabelView {
@@ -409,7 +414,7 @@ function matchRef({ meaning, reference }: DataRef, resource: ConsentResource): M
   const among = (names: readonly string[] | undefined): Match =>
     names === undefined
       ? UNKNOWN
-      : // What is within the record is no other record.
+      : // A contained resource is not another record.
         anyMatch(names, (name) => (name.startsWith("#") ? NO : compareNames(reference, name)));
   if (meaning === "authoredby") return among(resource.authors);
   const own = resource.id === undefined ? UNKNOWN : compareNames(reference, resource.id);

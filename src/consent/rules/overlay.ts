@@ -22,8 +22,8 @@ export interface CompiledOverlay {
 }
 
 /**
- * Makes overlays ready, each once and in an order of their own; one whose zone this engine does not
- * know counts as in force always.
+ * Prepares overlays for evaluation, each once and in an order independent of the list's. An overlay
+ * whose zone this engine does not know is always in force.
  */
 export function compileOverlays(
   overlays: readonly SnapshotOverlay[],
@@ -50,7 +50,7 @@ export function compileOverlays(
   });
 }
 
-/** Whether one of the patient's permitting rules has all that an overlay demands. */
+/** Whether one of the patient's permitting rules meets all the requirements of an overlay. */
 export function satisfies(
   permitting: readonly { readonly node: CompiledRule; readonly directive: CompiledDirective }[],
   overlay: Overlay,
@@ -61,7 +61,7 @@ export function satisfies(
   );
 }
 
-/** Whether one permitting rule has all that an overlay demands. */
+/** Whether a permitting rule meets all the requirements of an overlay. */
 export function satisfiedBy(
   node: CompiledRule,
   directive: CompiledDirective,

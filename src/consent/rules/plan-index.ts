@@ -7,24 +7,24 @@ import type { CompiledOverlay } from "./overlay.ts";
 import type { Scope } from "./scope.ts";
 import type { CompiledRule } from "./tree.ts";
 
-/** Finds which lineages can have something to say, without asking each. */
+/** Finds the lineages that may apply, without evaluating each. */
 export interface PlanIndex {
-  /** All, in order. */
+  /** All lineages, in order. */
   readonly plans: readonly LineagePlan[];
-  /** Whether any of their rules says something about breaking the glass. */
+  /** Whether any of their rules has a statement on breaking the glass. */
   readonly saysBreakGlass: boolean;
-  /** Those that are not sure to be silent on the context's purpose, requester and type of record. */
+  /** Lineages that may apply to the context's purpose, requester and type of record. */
   candidates(context: MatchContext): readonly LineagePlan[];
 }
 
-/** Below this many, asking each is quicker than looking up. */
+/** Up to this many lineages, evaluating each is quicker than an index. */
 const WORTH_IT = 8;
-/** Most purposes that are remembered. */
+/** Most purposes that are cached. */
 const MAX_PURPOSES = 64;
 
 /**
- * Sorts lineages by what their rules require. A lineage without default, suspension or revocation
- * is silent wherever none of its roots matches.
+ * Indexes lineages by what their rules require. A lineage without default, suspension or revocation
+ * does not apply unless one of its roots matches.
  */
 export function indexPlans(plans: readonly LineagePlan[]): PlanIndex {
   const saysBreakGlass = plans.some(({ steps, contested }) =>
@@ -34,7 +34,10 @@ export function indexPlans(plans: readonly LineagePlan[]): PlanIndex {
   const always: number[] = [];
   const anyActor: number[] = [];
   const byActor = new Map<string, number[]>();
-  /** By the kinds of names that stand in their rules: who bears none of a kind may be anyone in it. */
+  /**
+   * By the kinds of names in their rules: a party without a name of a kind may be anyone of that
+   * kind.
+   */
   const bySpace = { persons: new Map<string, number[]>(), groups: new Map<string, number[]>() };
   const anyType: number[] = [];
   const byType = new Map<string, number[]>();
@@ -69,7 +72,7 @@ export function indexPlans(plans: readonly LineagePlan[]): PlanIndex {
       always.push(at);
     }
   });
-  /** Those that the purpose does not rule out, and no requester or type does. */
+  /** Lineages that the purpose does not rule out and that are indexed by no requester or type. */
   function forPurpose(context: MatchContext): ForPurpose {
     let known = byPurpose.get(context.purpose);
     if (known !== undefined) return known;
@@ -85,7 +88,7 @@ export function indexPlans(plans: readonly LineagePlan[]): PlanIndex {
 
   const personSpaces = [...bySpace.persons];
   const groupSpaces = [...bySpace.groups];
-  // One request is held against many records.
+  // One request is matched against many records.
   let lastRequest: MatchContext["request"] | undefined;
   let lastPlaces: readonly number[] | undefined;
   function actorPlaces(request: MatchContext["request"]): readonly number[] | undefined {
@@ -129,7 +132,7 @@ export function indexPlans(plans: readonly LineagePlan[]): PlanIndex {
 const isToldIn = (space: string, names: readonly string[]): boolean =>
   names.some((name) => spaceOf(name) === space);
 
-/** The places of two lists that have none in common, in ascending order as theirs are. */
+/** Merges two disjoint ascending lists. */
 function unite(some: readonly number[] = [], others: readonly number[] = []): readonly number[] {
   if (some.length === 0) return others;
   if (others.length === 0) return some;
@@ -143,13 +146,16 @@ function unite(some: readonly number[] = [], others: readonly number[] = []): re
   return all;
 }
 
-/** Lineages that a purpose does not rule out: their places, and themselves. */
+/** Lineages that a purpose does not rule out, with their positions. */
 interface ForPurpose {
   readonly places: readonly number[];
   readonly plans: readonly LineagePlan[];
 }
 
-/** The roots that must not match for a lineage to be silent; `undefined` when it may speak anyway. */
+/**
+ * The roots of a lineage, one of which must match for it to apply; `undefined`: it may always
+ * apply.
+ */
 function rootsOf({ steps, contested }: LineagePlan): readonly CompiledRule[] | undefined {
   const roots: CompiledRule[] = [];
   for (const { directive, ended } of [...steps, ...contested]) {
@@ -160,14 +166,14 @@ function rootsOf({ steps, contested }: LineagePlan): readonly CompiledRule[] | u
   return roots.length === 0 ? undefined : roots;
 }
 
-/** More questions than this, and records are told apart too finely. */
+/** Beyond this many questions, too few records would share answers. */
 const MAX_QUESTIONS = 24;
 
 /**
- * Everything a decision can ask of a record, each once: records that answer alike get the same
- * decision.
+ * Everything that a decision can ask about a record, each question once: records with the same
+ * answers get the same decision.
  *
- * @returns `undefined` when there is too much of it
+ * @returns `undefined` if there are too many questions
  */
 export function questionsOf(
   plans: readonly LineagePlan[],

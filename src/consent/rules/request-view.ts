@@ -2,12 +2,12 @@ import { NO, UNKNOWN, YES, type Match } from "./truth.ts";
 import type { ConsentRequest } from "../model/request.ts";
 import type { ConsentSnapshot } from "../model/snapshot.ts";
 
-/** A request with what the snapshot knows about who asks. */
+/** A request with the snapshot's facts about the requester. */
 export interface RequestView {
   readonly action: string;
   readonly persons: readonly string[];
   readonly userStated: boolean;
-  /** The requester itself, and every organisation, care team and group that it or the user is in. */
+  /** The requester, and every organisation, care team and group that it or the user belongs to. */
   readonly belongsTo: readonly string[];
   readonly device: string | undefined;
   hasRole(code: string): Match;
@@ -24,10 +24,10 @@ export function holdsAt(
   );
 }
 
-/** The facts of a snapshot about who belongs where, by member. */
+/** The membership facts of a snapshot, by member. */
 export type MembershipIndex = ReadonlyMap<string, ConsentSnapshot["memberships"]>;
 
-/** Sorts memberships by member. */
+/** Indexes memberships by member. */
 export function indexMemberships(snapshot: ConsentSnapshot): MembershipIndex {
   const index = new Map<string, ConsentSnapshot["memberships"][number][]>();
   for (const fact of snapshot.memberships) {
@@ -38,7 +38,7 @@ export function indexMemberships(snapshot: ConsentSnapshot): MembershipIndex {
   return index;
 }
 
-/** Looks up in a snapshot who is asking. */
+/** Looks up the facts about a requester in a snapshot. */
 export function viewRequest(
   request: ConsentRequest,
   snapshot: ConsentSnapshot,
@@ -68,14 +68,14 @@ export function viewRequest(
         if (holds && fact.code === code) return YES;
         if (holds && looseRole(fact.code) === loose) claimed = true;
       }
-      // Whose roles they would be is not stated: somebody may attest them of him.
+      // Without a stated user the roles are unknown: somebody may attest them for the user.
       const open = claimed || request.roles === undefined || user === undefined;
       return open ? UNKNOWN : NO;
     },
   };
 }
 
-/** A role without its code system and its case. */
+/** A role without its code system, in lower case. */
 function looseRole(code: string): string {
   return code
     .slice(code.lastIndexOf("|") + 1)
@@ -83,7 +83,10 @@ function looseRole(code: string): string {
     .toLowerCase();
 }
 
-/** A user is a person: one who bears the name of an organisation or group is not thereby in it. */
+/**
+ * A user is a person: having the name of an organisation or group does not make them a member of
+ * it.
+ */
 function reach(
   { requester, user }: ConsentRequest,
   memberships: MembershipIndex,

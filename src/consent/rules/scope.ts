@@ -7,12 +7,12 @@ import type { Terminology } from "../terminology/terminology.ts";
 import { anyMatch, NO, UNKNOWN, YES, type Match } from "./truth.ts";
 
 /**
- * What a directive, or its grantor, speaks of: within one of the lists of bounds, within all of
- * that list.
+ * The bounds of a directive or its grantor: a record must be within at least one of the lists, and
+ * within all bounds of that list.
  */
 export type Scope = readonly (readonly AttributeTest[])[];
 
-/** Whether a record, asked for with a purpose, is within a scope. */
+/** Whether a record, requested for a purpose, is within a scope. */
 export function matchScope(scope: Scope | undefined, context: MatchContext): Match {
   if (scope === undefined) return YES;
   let best: Match = NO;
@@ -28,14 +28,14 @@ export function matchScope(scope: Scope | undefined, context: MatchContext): Mat
   return best;
 }
 
-/** The fields of directives and overlays that bound what they speak of. */
+/** The fields that bound a directive or an overlay. */
 export interface ScopeFields {
   readonly controller?: string;
   readonly category?: string;
   readonly jurisdictions?: readonly string[];
 }
 
-/** Makes the scope of a directive ready; `undefined` when it has no bounds. */
+/** Compiles the scope of a directive; `undefined` if it has no bounds. */
 export function compileScope(fields: ScopeFields, terminology: Terminology): Scope | undefined {
   const { controller, category, jurisdictions } = fields;
   const tests: AttributeTest[] = [];
@@ -78,12 +78,12 @@ function matchJurisdictions(wanted: readonly string[], resource: ConsentResource
   );
 }
 
-/** Whether a code is one of ISO 3166-1, or is written as one of ISO 3166-2 is. */
+/** Whether a code is one of ISO 3166-1, or has the form of one of ISO 3166-2. */
 function isJurisdiction(code: string): boolean {
   return COUNTRIES.has(code.slice(0, 2)) && /^[A-Z]{2}(?:-[A-Z0-9]{1,3})?$/.test(code);
 }
 
-/** A consent to research decides about research; a consent to surgery decides about no reading. */
+/** A consent to research decides about research; a consent to surgery decides about no access. */
 function compileCategory(
   category: string,
   terminology: Terminology,
@@ -96,7 +96,7 @@ function compileCategory(
   for (const code of purposes) {
     for (const item of terminology.purposesBelow(code) ?? [code]) verdicts.set(item, YES);
   }
-  // Only who asks for any purpose at all may have meant these: who asks for treatment has not asked
+  // Only a request for any purpose at all may include these: a request for treatment does not ask
   // for a trial, though HL7 puts clinical trials below treatment.
   const hierarchy = terminology.data.purposes;
   for (const [code, [, ...parents]] of Object.entries(hierarchy)) {

@@ -5,7 +5,7 @@ import type { Rule } from "../model/model.ts";
 import { BTG, canonicalPurpose, type Terminology } from "../terminology/terminology.ts";
 import type { Zone } from "../model/zone.ts";
 
-/** What a rule comes to. Ordered, so that deny-overrides is the greatest. */
+/** The result of a rule. Ordered, so that deny-overrides is the greatest. */
 export type Result = 0 | 1 | 2 | 3;
 export const NOT_APPLICABLE = 0;
 export const PERMIT = 1;
@@ -23,21 +23,21 @@ export interface CompiledRule {
   readonly matchedOn: readonly string[];
   readonly children: readonly CompiledRule[];
   readonly parent: CompiledRule | undefined;
-  /** What the last evaluation left: read before the next one. */
+  /** State of the last evaluation: read it before the next one. */
   match: Match;
   result: Result;
   unknown: number;
 }
 
-/** A tree of rules ready to be evaluated. */
+/** A tree of rules ready for evaluation. */
 export interface CompiledTree {
   readonly root: CompiledRule;
   readonly saysBreakGlass: boolean;
-  /** Whether a permit in it obliges to anything. */
+  /** Whether a permit in it has obligations or refrains. */
   readonly binds: boolean;
 }
 
-/** Makes a tree of rules ready; linear in its size. */
+/** Compiles a tree of rules; linear in its size. */
 export function compileTree(
   root: Rule,
   zone: Zone | undefined,
@@ -70,12 +70,12 @@ export function compileTree(
   return { root: visit(root, undefined), saysBreakGlass, binds };
 }
 
-/** What remains of a result when it is unknown whether its rule matches at all. */
+/** Weakens the result of a rule of which it is unknown whether it matches. */
 export function soften(result: Result): Result {
   return result >= INDETERMINATE ? INDETERMINATE : NOT_APPLICABLE;
 }
 
-/** Evaluates a tree; each rule keeps its own result until the next. */
+/** Evaluates a tree; each rule keeps its result until the next evaluation. */
 export function evaluateRule(node: CompiledRule, context: MatchContext): Result {
   let match: Match = YES;
   let unknown = 0;
@@ -103,14 +103,14 @@ export function evaluateRule(node: CompiledRule, context: MatchContext): Result 
     }
   }
   if (result === NOT_APPLICABLE) {
-    // A permit reaches break-the-glass only where it, or a rule around it, says so by name.
+    // A permit covers break-the-glass only if it, or a rule around it, names it.
     const reaches = node.effect === DENY || node.namesBtg || context.purpose !== BTG;
     if (reaches) result = node.effect;
   }
   return (node.result = match === YES ? result : soften(result));
 }
 
-/** Attributes, of a rule and of those around it, that its last evaluation could not tell. */
+/** Attributes, of a rule and of those around it, that were unknown in its last evaluation. */
 export function unknownOf(node: CompiledRule): readonly string[] {
   let unknown = 0;
   for (let at: CompiledRule | undefined = node; at !== undefined; at = at.parent) {
@@ -125,17 +125,17 @@ function namesOf(bits: number): readonly string[] {
   return bits === 0 ? NONE : ATTRIBUTES.filter((_, bit) => (bits & (1 << bit)) !== 0);
 }
 
-/** What a permit obliges to, with repetitions. */
+/** Obligations and refrains of permits, with repetitions. */
 export interface Duties {
   obligations: string[];
   refrains: string[];
 }
 
 /**
- * Finds, after an evaluation, what permits oblige to of which it is unknown whether they apply:
- * what is then permitted by another rule is permitted under these duties too.
+ * After an evaluation, collects the duties of permits that may apply: they also bind a permit by
+ * another rule.
  *
- * @param doubtful - whether it is unknown that the tree speaks of the record at all
+ * @param doubtful - whether it is unknown that the tree covers the record at all
  */
 export function collectDoubted(node: CompiledRule, doubtful: boolean, into: Duties): void {
   if (node.match === NO) return;

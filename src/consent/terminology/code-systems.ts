@@ -10,7 +10,7 @@ export const HCPCS = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets";
 export const UCUM = "http://unitsofmeasure.org";
 export const CVX = "http://hl7.org/fhir/sid/cvx";
 
-/** Other names of the systems whose spellings are known here, folded as in {@link fold}. */
+/** Alternative names of known systems, folded as in {@link fold}. */
 const NAMES: ReadonlyMap<string, string> = new Map(
   (
     [
@@ -44,8 +44,9 @@ function fold(name: string): string {
 }
 
 /**
- * The one name of a code system whatever its spelling: an OID, another case, `https`, a slash or a
- * version behind it. Systems that are not known here keep their name, without blanks and version.
+ * The canonical name of a code system, whatever its spelling: an OID, another case, `https`, a
+ * trailing slash or version. Unknown systems keep their name, without surrounding spaces and
+ * version.
  */
 export function codeSystem(name: string): string {
   let system = called.get(name);
@@ -57,7 +58,7 @@ export function codeSystem(name: string): string {
   return system;
 }
 
-/** Names that were read, since resources repeat the same few. */
+/** Caches names: resources repeat the same few. */
 const called = /* @__PURE__ */ new Map<string, string>();
 const MOST_CALLED = 1024;
 const LONGEST_CALLED = 256;
@@ -72,18 +73,18 @@ function readSystem(name: string): string {
   );
 }
 
-/** What a code turned out to say. */
+/** The result of reading a code. */
 export interface Spelling {
-  /** The codes in it, each written the one way that rules compare. */
+  /** The codes in it, each in the form that rules compare. */
   readonly codes: readonly string[];
   /** Whether it is one code of its system and nothing more. */
   readonly whole: boolean;
 }
 
-/** Systems whose longer codes are kinds of their beginnings. */
+/** Systems in which a longer code is a kind of its prefix. */
 export const NESTED_CODES: ReadonlySet<string> = new Set([ICD10_CM, ICD10]);
 
-/** Categories end in a digit, but for a few of ICD-10-CM (`C4A`, `C7B`): `B2O` is no `B20`. */
+/** Categories end in a digit, except for a few of ICD-10-CM (`C4A`, `C7B`): `B2O` is not `B20`. */
 const ICD = /^[A-Z][0-9][0-9AB](?:[0-9A-Z]{1,4})?$/;
 const SCTID = /^[1-9][0-9]{5,17}$/;
 const PLAIN: Readonly<Record<string, RegExp>> = {
@@ -95,12 +96,12 @@ const PLAIN: Readonly<Record<string, RegExp>> = {
 };
 
 /**
- * Writes a code the one way that rules compare: without blanks around it, in upper case where the
- * system has no other, ICD-10 without its dot and its dagger, SNOMED CT without terms.
+ * Normalises a code to the form that rules compare: without surrounding spaces, in upper case if
+ * the system uses only that, ICD-10 without dot and dagger, SNOMED CT without terms.
  *
  * @param system - as {@link codeSystem} gives it
- * @returns what could be read; `whole` is false for a post-coordinated expression, a range, a code
- *   with a modifier, and whatever else is no code of the system
+ * @returns the codes that could be read; `whole` is false for a post-coordinated expression, a
+ *   range, a code with a modifier, and anything else that is not a code of the system
  */
 export function spellCode(system: string, code: string): Spelling {
   const text = code.trim();
@@ -115,21 +116,21 @@ export function spellCode(system: string, code: string): Spelling {
       .replace(/[†*+!]$/, "")
       .replace(".", "");
     if (ICD.test(bare)) return { codes: [bare], whole: true };
-    // A range, several codes, a code with its name: what is in it counts, and is not all.
+    // A range, several codes, or a code with its name: the codes in it count, but are not
+    // everything.
     const parts = text.toUpperCase().match(/[A-Z][0-9][0-9A-Z](?:\.?[0-9A-Z]{1,4})?/g) ?? [];
     return { codes: parts.map((part) => part.replace(".", "")), whole: false };
   }
   const plain = Object.hasOwn(PLAIN, system) ? PLAIN[system] : undefined;
-  // What cannot be seen may make one code look like another.
+  // An invisible character may make one code look like another.
   if (plain === undefined) return { codes: [text], whole: /^[^\p{C}]+$/u.test(text) };
   const upper = text.toUpperCase();
   return { codes: [upper], whole: plain.test(upper) };
 }
 
 /**
- * A code, or the beginning of one, without what spellings differ in. In systems that are not known
- * here two codes may differ in case alone: they are then told apart where one is called harmless, and
- * not where one is called sensitive.
+ * Folds the variants of a code or a prefix. In unknown systems two codes may differ in case alone:
+ * such codes are told apart if one is called harmless, but not if one is called sensitive.
  */
 export function foldCode(system: string, code: string): string {
   if (system === SNOMED_CT) return code.trim();

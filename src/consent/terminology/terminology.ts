@@ -7,7 +7,7 @@ import { REFRAINS } from "./data/refrains.ts";
 import { SENSITIVITY } from "./data/sensitivity.ts";
 import type { Hierarchy } from "./hierarchy.ts";
 
-/** A terminology as data: what is hashed to name it. */
+/** A terminology as data; its hash names it. */
 export interface TerminologyData {
   readonly v: 1;
   readonly name: string;
@@ -20,21 +20,21 @@ export interface TerminologyData {
   readonly confidentiality: readonly string[];
   /** Further children of sensitivity codes: `[parent, child]`. */
   readonly aliases: readonly (readonly [parent: string, child: string])[];
-  /** Per consent category, the purposes it governs; `null`: all. */
+  /** For each consent category, the purposes that it governs; `null`: all. */
   readonly categories: Readonly<Record<string, readonly string[] | null>>;
 }
 
-/** A terminology ready for subsumption. */
+/** A terminology compiled for subsumption. */
 export interface Terminology {
   readonly cid: CID;
   readonly data: TerminologyData;
-  /** The code itself and everything below it; `undefined` for a code it does not know. */
+  /** The code itself and everything below it; `undefined` for an unknown code. */
   purposesBelow(code: string): ReadonlySet<string> | undefined;
   /** As {@link purposesBelow}, for sensitivity labels, aliases included. */
   labelsBelow(code: string): ReadonlySet<string> | undefined;
   /** Position in the order of confidentiality, or `undefined`. */
   confidentialityLevel(code: string): number | undefined;
-  /** What a code of any of the hierarchies is called. */
+  /** The display of a code, from any of the hierarchies. */
   display(code: string): string | undefined;
 }
 
@@ -42,7 +42,7 @@ export const ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 export const ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
 export const CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
 
-/** Break the glass: for permits, reached only by a rule that names it. */
+/** Break the glass: a permit covers it only if a rule names it. */
 export const BTG = "BTG";
 
 const SYSTEM_ALIASES: Readonly<Record<string, string>> = {
@@ -54,18 +54,20 @@ const SYSTEM_ALIASES: Readonly<Record<string, string>> = {
   "urn:oid:2.16.840.1.113883.5.25": CONFIDENTIALITY,
 };
 
-/** The one name under which this library knows a code system that has several. */
+/** The canonical name of a code system that has several. */
 export function canonicalSystem(system: string): string {
   return Object.hasOwn(SYSTEM_ALIASES, system) ? SYSTEM_ALIASES[system]! : system;
 }
 
-/** Every name of a code system, the one that {@link canonicalSystem} gives first. */
+/** Every name of a code system, with that of {@link canonicalSystem} first. */
 export function systemNames(system: string): readonly string[] {
   const known = canonicalSystem(system);
   return [known, ...Object.keys(SYSTEM_ALIASES).filter((name) => SYSTEM_ALIASES[name] === known)];
 }
 
-/** Writes a purpose the one way rules compare it: ActReason codes bare, others `system|code`. */
+/**
+ * Normalises a purpose to the form that rules compare: ActReason codes bare, others `system|code`.
+ */
 export function canonicalPurpose(purpose: string): string {
   if (!purpose.includes("|")) return purpose;
   const bar = purpose.lastIndexOf("|");
@@ -74,8 +76,8 @@ export function canonicalPurpose(purpose: string): string {
 }
 
 /**
- * HL7 Terminology 7.0.1 as this library ships it. IHE PCF nests `ETHUD` and `OPIOIDUD` under
- * `ETH`, HL7 under `SUD`: with the aliases, rules about either reach both.
+ * HL7 Terminology 7.0.1 as shipped with this library. IHE PCF nests `ETHUD` and `OPIOIDUD` under
+ * `ETH`, HL7 under `SUD`; the aliases let rules about either cover both.
  */
 export const HL7_TERMINOLOGY: TerminologyData = {
   v: 1,
@@ -101,13 +103,18 @@ export const HL7_TERMINOLOGY: TerminologyData = {
 
 let shipped: Terminology | undefined;
 
-/** The shipped terminology, made ready once. */
+/**
+ * The shipped terminology; compiled once.
+ *
+ * @example
+ * defaultTerminology().labelsBelow("SUD")?.has("OPIOIDUD"); // true
+ */
 export function defaultTerminology(): Terminology {
   shipped ??= makeTerminology(HL7_TERMINOLOGY);
   return shipped;
 }
 
-/** What {@link extendTerminology} adds to a terminology. */
+/** Additions to a terminology, for {@link extendTerminology}. */
 export interface TerminologyAdditions {
   readonly name: string;
   readonly version: string;
@@ -120,10 +127,18 @@ export interface TerminologyAdditions {
 }
 
 /**
- * Makes a new terminology out of one and some additions.
+ * Makes a new terminology from one and some additions.
  *
- * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when an addition redefines a code or a category, or
- *   stands below a code that is not there
+ * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when an addition redefines a code or a category,
+ *   or has a parent that does not exist
+ * @example
+ * const terminology = makeTerminology(
+ *   extendTerminology(HL7_TERMINOLOGY, {
+ *     name: "our-terms",
+ *     version: "1",
+ *     purposes: { OURRESEARCH: ["Research of our own", "HRESCH"] },
+ *   }),
+ * );
  */
 export function extendTerminology(
   base: TerminologyData,
@@ -131,7 +146,7 @@ export function extendTerminology(
 ): TerminologyData {
   const sensitivity = merged(base.sensitivity, additions.sensitivity);
   for (const code of (additions.aliases ?? []).flat()) assertKnown(sensitivity, code);
-  // A statement of a category would come to govern purposes that its author left out.
+  // Otherwise a statement of a category would govern purposes that its author left out.
   if (
     Object.keys(additions.categories ?? {}).some((name) => Object.hasOwn(base.categories, name))
   ) {
@@ -151,15 +166,18 @@ export function extendTerminology(
 }
 
 /**
- * Makes a terminology ready for use.
+ * Compiles a terminology.
  *
- * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when a hierarchy has a cycle, or a purpose stands
- *   below `BTG`, which permits must not reach but by that name
+ * @throws {ConsentError} `ERR_CONSENT_TERMINOLOGY` when a hierarchy has a cycle, or a purpose is
+ *   below `BTG`, which a permit must cover only by that name
+ * @example
+ * const terminology = makeTerminology(HL7_TERMINOLOGY);
+ * const compiled = compileDirectives(snapshot, { terminology });
  */
 export function makeTerminology(data: TerminologyData): Terminology {
   const purposes = closure(data.purposes, []);
   if ((purposes.get(BTG)?.size ?? 1) > 1) {
-    throw new ConsentError("ERR_CONSENT_TERMINOLOGY", "no purpose may stand below BTG");
+    throw new ConsentError("ERR_CONSENT_TERMINOLOGY", "a purpose must not be below BTG");
   }
   const labels = closure(data.sensitivity, data.aliases);
   const levels = new Map(data.confidentiality.map((code, level) => [code, level]));
@@ -192,10 +210,10 @@ function merged(base: Hierarchy, additions: Hierarchy | undefined): Hierarchy {
   return all;
 }
 
-/** A code below one that is misspelt would be below nothing, and no rule would reach it. */
+/** Refuses an unknown parent: no rule would ever match a code below a misspelt one. */
 function assertKnown(hierarchy: Hierarchy, code: string): void {
   if (!Object.hasOwn(hierarchy, code)) {
-    throw new ConsentError("ERR_CONSENT_TERMINOLOGY", "an addition names a code that is not there");
+    throw new ConsentError("ERR_CONSENT_TERMINOLOGY", "an addition names an unknown parent code");
   }
 }
 

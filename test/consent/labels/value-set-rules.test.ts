@@ -155,7 +155,7 @@ describe("labelRulesFromValueSets", () => {
       expanded([one], { parameter: [{ name: "limitedExpansion", valueBoolean: true }] }),
       "is a part",
     ],
-    ["no list", { resourceType: "ValueSet", compose: { include: {} } }, "must have lists"],
+    ["no list", { resourceType: "ValueSet", compose: { include: {} } }, "must be a list"],
   ])("refuses %s", (_, valueSet, why) => {
     for (const labels of [["HIV"], "not sensitive"] as const) {
       const make = () => labelRulesFromValueSets([{ valueSet, labels }]);

@@ -1,10 +1,11 @@
 const words = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/));
 
 /**
- * Resource types of FHIR R4 and R5 that may be about a patient and that label rules can judge. What is
- * not here (definitions, messages, binaries, sequences) is unknown to them.
+ * Resource types of FHIR R4 and R5 that may be about a patient and that label rules can judge. Any
+ * other type (definitions, messages, binaries, sequences) is unknown to the rules.
  *
- * @see hl7.fhir.r4.core 4.0.1 and hl7.fhir.r5.core 5.0.0, by which test/places holds these lists
+ * @see hl7.fhir.r4.core 4.0.1 and hl7.fhir.r5.core 5.0.0, against which test/places checks these
+ *   lists
  */
 export const JUDGED_TYPES: ReadonlySet<string> = words(`
   Account AdverseEvent AllergyIntolerance Appointment AppointmentResponse Basic
@@ -178,7 +179,10 @@ export const ELEMENT_NAMES: ReadonlySet<string> = words(`
   yearlyTemplate
 `);
 
-/** Elements that are always a code of a fixed list, or an identifier of FHIR's own: never prose. */
+/**
+ * Elements that always hold a code of a fixed list, or an identifier that FHIR defines: never
+ * prose.
+ */
 export const TOKEN_ELEMENTS: ReadonlySet<string> = words(`
   actionId actuality assurance base cardinalityBehavior category code combined comparator
   confidentiality contentType criticality currency dayOfWeek daysOfWeek decision docStatus

@@ -1,12 +1,12 @@
 const list = (text: string): readonly string[] => text.trim().split(/\s+/);
 
 /**
- * Beginnings of ICD-10 codes, of the WHO and of the American modification, that the shipped rules
- * cover completely: what begins so and is in no rule was looked at and is none of the categories that
- * laws single out. Left out, so unknown, are blocks in which such matter stands between other codes:
- * mental disorders, pregnancy and birth, sexual organs, malformations, metabolic and hereditary
- * disease, viral hepatitis, tuberculosis, poisoning, external causes and most of chapter XXI; and
- * transport accidents, whose codes are others of ICD-9 (`V08`: HIV).
+ * Prefixes of ICD-10 codes, of the WHO and of the American modification, that the shipped rules
+ * cover completely: a code with such a prefix that is in no rule was judged, and is in none of the
+ * categories that laws single out. Blocks that mix such categories with other codes are omitted,
+ * and so unknown: mental disorders, pregnancy and birth, sexual organs, malformations, metabolic
+ * and hereditary disease, viral hepatitis, tuberculosis, poisoning, external causes and most of
+ * chapter XXI. So are transport accidents, whose codes mean other things in ICD-9 (`V08`: HIV).
  *
  * @see ICD-10 2019 (WHO) and ICD-10-CM (CDC/NCHS), tabular lists, by category
  */

@@ -311,7 +311,7 @@ export function createRecording(options: {
   }
 
   /** What another process filed about a record, unseen, before this entry that follows another. */
-  async function overlooked(
+  async function concurrentEntries(
     subject: Subject,
     entry: Uint8Array,
     replaces: Uint8Array,
@@ -346,7 +346,7 @@ export function createRecording(options: {
   }
 
   /** Files one operation on a record that is there. */
-  async function follow(
+  async function appendVersion(
     record: LivingRecord,
     manifest: Omit<Manifest, "v" | "local" | "replaces">,
     content?: RecordContent,
@@ -362,7 +362,7 @@ export function createRecording(options: {
     const sealed = await contents.seal(record.subject, full, content);
     const filed = (await filing.file([sealed]))[0]!;
     const unseen = await afterWriting(async () => {
-      const others = await overlooked(record.subject, filed.id, replaces);
+      const others = await concurrentEntries(record.subject, filed.id, replaces);
       await assertKept(replaces, [{ subject: record.subject, id: filed.id }]);
       return others;
     });
@@ -395,7 +395,7 @@ export function createRecording(options: {
       return filing.fileAlone([moved, gone]);
     });
     const unseen = await afterWriting(async () => {
-      const others = await overlooked(record.subject, ended!.id, replaces);
+      const others = await concurrentEntries(record.subject, ended!.id, replaces);
       await assertKept(replaces, [
         { subject: to, id: filed!.id },
         { subject: record.subject, id: ended!.id },
@@ -407,7 +407,7 @@ export function createRecording(options: {
       const there: LivingRecord = { ...(await findBy(filed!.id)) };
       if (unseen.some(({ manifest: { op } }) => op === "retract")) {
         // It had ended, or was moved elsewhere: this copy must not stand beside that.
-        await follow(there, { op: "retract", reason });
+        await appendVersion(there, { op: "retract", reason });
         throw changedMeanwhile();
       }
       const last = await findBy(replaces);
@@ -438,7 +438,7 @@ export function createRecording(options: {
   ): Promise<RecordedVersion> => {
     const full = { ...manifest, replaces: toEntryId(newestOf(record)) };
     return contents.prepare(record.subject, full, content, (ready) =>
-      follow(record, manifest, ready),
+      appendVersion(record, manifest, ready),
     );
   };
 
@@ -506,7 +506,7 @@ export function createRecording(options: {
       const correction = await amended(before);
       const full = { ...correction, replaces: toEntryId(newestOf(before)) };
       return contents.prepare(before.subject, full, { ...content, attachments }, (ready) =>
-        change(id, (record) => follow(record, correction, ready)),
+        change(id, (record) => appendVersion(record, correction, ready)),
       );
     },
     async recordBundle(subject, input, { onProgress, signal, mix = false, fields = false } = {}) {
@@ -645,18 +645,18 @@ export function createRecording(options: {
     relabel: (id, labels) =>
       change(id, async (record) => {
         const given = labels === undefined ? await labellersOwn(record) : labels;
-        return follow(record, { op: "relabel", labels: given });
+        return appendVersion(record, { op: "relabel", labels: given });
       }),
     refreshLabels: (id, former) =>
       change(id, async (record) => {
         const labels = await freshLabelsOf(record, former);
         if (isSameLabels(labels, record.labels)) return undefined;
-        return follow(record, { op: "relabel", labels });
+        return appendVersion(record, { op: "relabel", labels });
       }),
     retract: (id, reason) =>
       change(id, async (record) => {
         assertReason(reason);
-        return follow(record, { op: "retract", reason });
+        return appendVersion(record, { op: "retract", reason });
       }),
     async reattribute(id, to, reason) {
       assertReason(reason);

@@ -111,14 +111,10 @@ export { openLedger } from "./ledger/open-ledger.ts";
 export type { Attachment, AttachmentInput } from "./ledger/records/attachments.ts";
 export type { CurrentRecord, RecordEntry } from "./ledger/records/current-record.ts";
 export type { KnownRecord } from "./ledger/records/known.ts";
+export type { BundleOptions, RecordedBundle } from "./ledger/records/record-bundle.ts";
 export type { UploadProgress } from "./ledger/records/record-content.ts";
-export type {
-  BundleOptions,
-  RecordedBundle,
-  RecordedVersion,
-  RecordOptions,
-  ResourceInput,
-} from "./ledger/records/recording.ts";
+export type { RecordedVersion } from "./ledger/records/record-versions.ts";
+export type { RecordOptions, ResourceInput } from "./ledger/records/recording.ts";
 export type { RelabelOptions, Relabelled } from "./ledger/records/relabelling.ts";
 export type { BlobReport } from "./ledger/verify-blobs.ts";
 export type { StorageAdapter } from "./storage/types.ts";

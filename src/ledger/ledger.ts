@@ -25,13 +25,9 @@ import type { CompactionReport, ErasureStatement } from "./erasure/erase.ts";
 import type { Evidence } from "./consents/evidence.ts";
 import type { HeldContent } from "./consents/held.ts";
 import type { RecordExport } from "./disclosure/export-records.ts";
-import type {
-  BundleOptions,
-  RecordedBundle,
-  RecordedVersion,
-  RecordOptions,
-  ResourceInput,
-} from "./records/recording.ts";
+import type { RecordOptions, ResourceInput } from "./records/recording.ts";
+import type { BundleOptions, RecordedBundle } from "./records/record-bundle.ts";
+import type { RecordedVersion } from "./records/record-versions.ts";
 import type { CurrentRecord } from "./records/current-record.ts";
 import type { ResourceLabels } from "../consent/model/resource.ts";
 import type { RelabelOptions, Relabelled } from "./records/relabelling.ts";

@@ -5,7 +5,7 @@ import { verifyReceipt } from "../../src/chain/verify-receipt.ts";
 import { verifyLedger } from "../../src/chain/verify-ledger.ts";
 import { toHex } from "../../src/bytes/hex.ts";
 import { LedgerError } from "../../src/errors.ts";
-import type { RecordedVersion } from "../../src/ledger/records/recording.ts";
+import type { RecordedVersion } from "../../src/ledger/records/record-versions.ts";
 import type { FullStorage } from "../../src/storage/types.ts";
 import { effort } from "../support/effort.ts";
 import { MRN, observation } from "../support/hospital.ts";

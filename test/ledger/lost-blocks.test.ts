@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { RecordedVersion } from "../../src/ledger/records/recording.ts";
+import type { RecordedVersion } from "../../src/ledger/records/record-versions.ts";
 import type { RecordId } from "../../src/codec/ids.ts";
 import { readCheckpoint } from "../../src/chain/checkpoint-note.ts";
 import { sha256 } from "#crypto";

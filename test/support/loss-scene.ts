@@ -1,4 +1,4 @@
-import type { RecordedVersion } from "../../src/ledger/records/recording.ts";
+import type { RecordedVersion } from "../../src/ledger/records/record-versions.ts";
 import { toHex } from "../../src/bytes/hex.ts";
 import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
 import type { Rule } from "../../src/consent/model/model.ts";

@@ -1,0 +1,135 @@
+import { toHex } from "../../bytes/hex.ts";
+import type { LabelOptions, Labeller } from "../../consent/labels/labeller.ts";
+import { isOwn, uniteLabels } from "../../consent/labels/unite-labels.ts";
+import type { ResourceLabels } from "../../consent/model/resource.ts";
+import { InputError } from "../../errors.ts";
+import { readSteps, type ResourceText } from "../../fhir/bundle.ts";
+import { describeSteps } from "../../fhir/manifest.ts";
+import { bySlices } from "../../loop/give-turn.ts";
+import type { Catalogue } from "../entries/catalogue.ts";
+import type { CatalogueItem } from "../entries/catalogue-item.ts";
+import type { Manifest } from "../entries/manifest.ts";
+import type { Subject } from "../entries/subjects.ts";
+import { currentRecords, type FoldedRecord } from "./current-record.ts";
+import { besideAttachments, freshLabels } from "./fresh-labels.ts";
+import { labelBySlices } from "./label-context.ts";
+import type { RecordContents } from "./record-content.ts";
+import type { LivingRecord } from "./record-versions.ts";
+
+const FHIR_JSON = "application/fhir+json";
+
+/** What a manifest says of a resource. */
+export interface Description extends Pick<Manifest, "mediaType" | "resource"> {
+  readonly labels: ResourceLabels | null;
+}
+
+/** What describes a correction, and the labels that its author gave. */
+export interface Correction extends Description {
+  readonly given?: ResourceLabels | null | undefined;
+  readonly attachments?: readonly unknown[] | undefined;
+}
+
+/** The manifest of a correction. */
+export interface Corrected extends Description, Pick<Manifest, "fullUrl"> {
+  readonly op: "amend";
+}
+
+/** Describes and labels records. */
+export interface Describing {
+  /** @param labels - those to use instead of the labeller's */
+  manifestOf(
+    text: ResourceText,
+    labels: ResourceLabels | null | undefined,
+    within?: LabelOptions,
+  ): Promise<Description>;
+  /** The manifest of a correction; without labels of its own it keeps what others had set. */
+  corrected(record: LivingRecord, subject: Subject, correction: Correction): Promise<Corrected>;
+  /** Its labels by the current rules, and by the person's other records. */
+  freshLabelsOf(record: LivingRecord, former?: Labeller): Promise<ResourceLabels | null>;
+  /** The labeller's labels; what somebody found who left open what else there is stays. */
+  labellersOwn(record: LivingRecord): Promise<ResourceLabels | null>;
+}
+
+/** A record stays where it stood: by that its references are read. */
+const addressOf = ({ manifest: { fullUrl } }: CatalogueItem): Pick<Manifest, "fullUrl"> =>
+  fullUrl === undefined ? {} : { fullUrl };
+
+/** What the newest version of a record says of it, for another version to say. */
+export const describe = ({
+  head,
+  labels,
+}: FoldedRecord): Description & Pick<Manifest, "fullUrl"> => ({
+  labels,
+  mediaType: head.manifest.mediaType ?? FHIR_JSON,
+  ...(head.manifest.resource === undefined ? {} : { resource: head.manifest.resource }),
+  ...addressOf(head),
+});
+
+/** Describes records by a labeller. */
+export function describing({
+  labeller,
+  catalogue,
+  contents,
+}: {
+  readonly labeller: Labeller;
+  readonly catalogue: Catalogue;
+  readonly contents: RecordContents;
+}): Describing {
+  async function manifestOf(
+    { resource }: ResourceText,
+    labels: ResourceLabels | null | undefined,
+    within: LabelOptions = {},
+  ): Promise<Description> {
+    return {
+      mediaType: FHIR_JSON,
+      resource: await bySlices(describeSteps(resource)),
+      labels: labels === undefined ? await labelBySlices(labeller, resource, within) : labels,
+    };
+  }
+
+  /** The labeller's labels for a record's newest content. */
+  async function labelsOf(head: CatalogueItem): Promise<ResourceLabels | null> {
+    const { resource } = await bySlices(readSteps(await contents.textOf(head)));
+    const labels = await labelBySlices(labeller, resource);
+    return besideAttachments(labels, head.manifest.attachments);
+  }
+
+  /** The labels of a correction that brings none. */
+  async function keptLabels(
+    record: LivingRecord,
+    fresh: ResourceLabels | null,
+  ): Promise<ResourceLabels | null> {
+    const { head, labels: current } = record;
+    if (current?.stamp != null && isOwn(current.stamp, labeller)) return fresh;
+    return uniteLabels(fresh, current, await labelsOf(head), labeller);
+  }
+
+  async function freshLabelsOf(
+    record: LivingRecord,
+    former?: Labeller,
+  ): Promise<ResourceLabels | null> {
+    const among = currentRecords(await catalogue.itemsOf(record.subject.local)).values();
+    return freshLabels(record, { labeller, former, among: [...among], textOf: contents.textOf });
+  }
+
+  async function labellersOwn(record: LivingRecord): Promise<ResourceLabels | null> {
+    if (record.labels !== null && record.labels.stamp === null) return freshLabelsOf(record);
+    return labelsOf(record.head);
+  }
+
+  async function corrected(
+    record: LivingRecord,
+    subject: Subject,
+    { given, attachments = record.head.manifest.attachments, ...manifest }: Correction,
+  ): Promise<Corrected> {
+    if (toHex(record.subject.local) !== toHex(subject.local)) {
+      throw new InputError("ERR_INPUT_INVALID", "the amended record is about another person");
+    }
+    const correction = { op: "amend", ...manifest, ...addressOf(record.head) } as const;
+    if (given !== undefined) return { ...correction, labels: given };
+    const kept = await keptLabels(record, manifest.labels);
+    return { ...correction, labels: besideAttachments(kept, attachments) };
+  }
+
+  return { manifestOf, corrected, freshLabelsOf, labellersOwn };
+}

@@ -1,0 +1,221 @@
+import { equalBytes } from "../../bytes/compare.ts";
+import { toHex } from "../../bytes/hex.ts";
+import type { EntryPlace } from "../../chain/make-receipt.ts";
+import {
+  recordIdBytes,
+  toEntryId,
+  toRecordId,
+  type EntryId,
+  type RecordId,
+} from "../../codec/ids.ts";
+import type { ResourceLabels } from "../../consent/model/resource.ts";
+import { InputError, StorageError } from "../../errors.ts";
+import { afterWriting } from "../../storage/settle.ts";
+import type { Catalogue } from "../entries/catalogue.ts";
+import type { CatalogueItem } from "../entries/catalogue-item.ts";
+import type { Filed, Filing } from "../entries/filing.ts";
+import type { Manifest } from "../entries/manifest.ts";
+import { lostEntry } from "../entries/own-envelope.ts";
+import type { Subject } from "../entries/subjects.ts";
+import { personName, sharedOfAll, type Turns } from "../turns.ts";
+import { currentRecords, type FoldedRecord } from "./current-record.ts";
+import type { RecordContent, RecordContents } from "./record-content.ts";
+
+/** A version of a record that was filed. */
+export interface RecordedVersion {
+  /** Names the record through all its versions. */
+  readonly id: RecordId;
+  /** Names the entry of this version. */
+  readonly entry: EntryId;
+  readonly place: EntryPlace;
+  /** Labels that consent will judge it by; `null` where nothing could be told. */
+  readonly labels: ResourceLabels | null;
+}
+
+/** A record that is there, and whom it is about. */
+export type LivingRecord = FoldedRecord & { readonly subject: Subject };
+
+export const changedMeanwhile = (): StorageError =>
+  new StorageError("ERR_STORAGE_CONFLICT", "another process changed this record meanwhile");
+
+const wasErased = (): StorageError =>
+  new StorageError("ERR_STORAGE_ERASED", "this record was erased");
+
+export function assertLiving({ retracted }: FoldedRecord): void {
+  if (retracted) throw new InputError("ERR_INPUT_INVALID", "this record was retracted or moved");
+}
+
+/** Id of the entry that the next one about a record follows. */
+export const newestOf = ({ history }: FoldedRecord): Uint8Array => history.at(-1)!.id;
+
+/** What versions of records are filed with. */
+export interface VersionTools {
+  readonly catalogue: Catalogue;
+  readonly filing: Filing;
+  readonly turns: Turns;
+  readonly contents: RecordContents;
+  /** Destroys what was filed about a record while it was erased. */
+  readonly abandon: (subject: Subject, ids: readonly Uint8Array[]) => Promise<void>;
+}
+
+/** Finds records by their ids, and files operations on them. */
+export interface RecordVersions {
+  /** The record that an entry belongs to, as it is now. */
+  findBy(id: Uint8Array): Promise<LivingRecord>;
+  /** The record with an id, as it is now. */
+  find(id: RecordId): Promise<LivingRecord>;
+  /**
+   * Changes a record while nobody else in this process does. Nor are the persons forgotten
+   * meanwhile.
+   */
+  change<T>(
+    id: RecordId,
+    work: (record: LivingRecord) => Promise<T>,
+    ...others: readonly Subject[]
+  ): Promise<T>;
+  /** Files one operation on a record that is there. */
+  appendVersion(
+    record: LivingRecord,
+    manifest: Omit<Manifest, "v" | "local" | "replaces">,
+    content?: RecordContent,
+  ): Promise<RecordedVersion>;
+  /** Files a correction of a record that is there. */
+  amend(
+    record: LivingRecord,
+    manifest: Omit<Manifest, "v" | "local" | "replaces">,
+    content: RecordContent,
+  ): Promise<RecordedVersion>;
+  /** What another process filed about a record, unseen, before this entry that follows another. */
+  concurrentEntries(
+    subject: Subject,
+    entry: Uint8Array,
+    replaces: Uint8Array,
+  ): Promise<readonly CatalogueItem[]>;
+  /**
+   * Makes sure that an entry was not erased, unseen, before others followed it: they would outlive
+   * what they follow.
+   */
+  assertKept(
+    replaces: Uint8Array,
+    followers: readonly { readonly subject: Subject; readonly id: Uint8Array }[],
+  ): Promise<void>;
+}
+
+/** What was filed; the first version of a record unless it is said of which one. */
+export const version = (
+  { id, place }: Filed,
+  labels: ResourceLabels | null,
+  record: RecordId = toRecordId(id),
+): RecordedVersion => ({ id: record, entry: toEntryId(id), place, labels });
+
+/** Finds and changes the records of a ledger. */
+export function recordVersions({
+  catalogue,
+  filing,
+  turns,
+  contents,
+  abandon,
+}: VersionTools): RecordVersions {
+  async function findBy(id: Uint8Array): Promise<LivingRecord> {
+    await catalogue.catchUp();
+    const found = await catalogue.find(id);
+    if (found.status === "erased") {
+      throw wasErased();
+    }
+    if (found.status === "lost") throw lostEntry(found.kind, id);
+    if (found.status === "missing" || found.item.kind !== "record") {
+      throw new StorageError("ERR_STORAGE_MISSING", "this custodian has no such record");
+    }
+    const subject = { local: found.item.manifest.local };
+    const records = currentRecords(await catalogue.itemsOf(subject.local));
+    for (const record of records.values()) {
+      if (record.history.some((item) => equalBytes(item.id, id))) return { ...record, subject };
+    }
+    throw new StorageError("ERR_STORAGE_MISSING", "the record's first version is not there");
+  }
+
+  async function find(id: RecordId): Promise<LivingRecord> {
+    const found = await findBy(recordIdBytes(id));
+    if (found.record === id) return found;
+    throw new InputError(
+      "ERR_INPUT_INVALID",
+      "this names one version of a record: the record has the id of the entry that created it",
+    );
+  }
+
+  async function change<T>(
+    id: RecordId,
+    work: (record: LivingRecord) => Promise<T>,
+    ...others: readonly Subject[]
+  ): Promise<T> {
+    const { record, subject } = await find(id);
+    const people = [subject, ...others].map(personName);
+    return sharedOfAll(turns, people, () =>
+      turns.exclusive(`record ${record}`, async () => {
+        const living = await find(id);
+        assertLiving(living);
+        return work(living);
+      }),
+    );
+  }
+
+  async function concurrentEntries(
+    subject: Subject,
+    entry: Uint8Array,
+    replaces: Uint8Array,
+  ): Promise<readonly CatalogueItem[]> {
+    await catalogue.catchUp();
+    for (const { history } of currentRecords(await catalogue.itemsOf(subject.local)).values()) {
+      const ids = history.map(({ id }) => toHex(id));
+      const at = ids.indexOf(toHex(entry));
+      if (at >= 0) return history.slice(ids.indexOf(toHex(replaces)) + 1, at);
+    }
+    return [];
+  }
+
+  async function assertKept(
+    replaces: Uint8Array,
+    followers: readonly { readonly subject: Subject; readonly id: Uint8Array }[],
+  ): Promise<void> {
+    if ((await catalogue.find(replaces)).status !== "erased") return;
+    for (const { subject, id } of followers) await abandon(subject, [id]);
+    throw wasErased();
+  }
+
+  async function appendVersion(
+    record: LivingRecord,
+    manifest: Omit<Manifest, "v" | "local" | "replaces">,
+    content?: RecordContent,
+  ): Promise<RecordedVersion> {
+    const replaces = newestOf(record);
+    const prepared = content?.upload?.manifest.replaces;
+    if (prepared !== undefined) {
+      // Somebody may have been quicker while the attachments were sealed.
+      const current = await findBy(replaces);
+      if (prepared !== toEntryId(newestOf(current))) throw changedMeanwhile();
+    }
+    const full = { ...manifest, replaces: toEntryId(replaces) };
+    const sealed = await contents.seal(record.subject, full, content);
+    const filed = (await filing.file([sealed]))[0]!;
+    const unseen = await afterWriting(async () => {
+      const others = await concurrentEntries(record.subject, filed.id, replaces);
+      await assertKept(replaces, [{ subject: record.subject, id: filed.id }]);
+      return others;
+    });
+    if (manifest.op !== "retract" && unseen.length > 0) throw changedMeanwhile();
+    return version(filed, manifest.labels ?? null, record.record);
+  }
+
+  const amend = async (
+    record: LivingRecord,
+    manifest: Omit<Manifest, "v" | "local" | "replaces">,
+    content: RecordContent,
+  ): Promise<RecordedVersion> => {
+    const full = { ...manifest, replaces: toEntryId(newestOf(record)) };
+    return contents.prepare(record.subject, full, content, (ready) =>
+      appendVersion(record, manifest, ready),
+    );
+  };
+
+  return { findBy, find, change, appendVersion, amend, concurrentEntries, assertKept };
+}

@@ -15,10 +15,10 @@ import {
   expectVersion,
   type Fields,
 } from "../codec/shape.ts";
-import { expectActor, expectNewKey, type KeyAlg, type KeyUse } from "./key.ts";
+import { expectActor, expectNewKey, withPub, type KeyAlg, type KeyUse } from "./key.ts";
 import { MAX_APPROVALS, MAX_ENTRY_BYTES, MAX_TIME } from "./limits.ts";
-import { expectMemberChanges, type MemberChange } from "./member.ts";
-import { expectPolicyChange, POLICY_FIELDS, type LedgerPolicy } from "./policy.ts";
+import { expectMemberChanges, memberChangesFields, type MemberChange } from "./member.ts";
+import { expectPolicyChange, policyFields, POLICY_FIELDS, type LedgerPolicy } from "./policy.ts";
 
 /** Classes of erasable data, each with its own retention period. */
 export type ErasureClass = "clinical" | "directive" | "audit";
@@ -57,7 +57,7 @@ export interface KeyEntry extends Common {
   readonly op: "add" | "retire" | "recover";
   readonly use: KeyUse;
   readonly alg: KeyAlg;
-  readonly pub: Uint8Array;
+  readonly publicKey: Uint8Array;
   /** Signature by the new key over {@link possessionInput}. */
   readonly proof?: Uint8Array;
   /** Members' approvals, for a recovery without the recovery key. */
@@ -122,8 +122,21 @@ export function isCustom(entry: Entry): entry is CustomEntry {
 
 /** Writes an entry as canonical bytes. */
 export function encodeEntry(entry: Entry): Uint8Array {
-  if (!isCustom(entry)) return encode(entry);
-  return encode({ ...entry.fields, v: 1, kind: entry.kind, salt: entry.salt });
+  return encode(entryFields(entry));
+}
+
+function entryFields(entry: Entry): unknown {
+  if (isCustom(entry)) return { ...entry.fields, v: 1, kind: entry.kind, salt: entry.salt };
+  switch (entry.kind) {
+    case "key":
+      return withPub(entry);
+    case "member":
+      return { ...entry, changes: memberChangesFields(entry.changes) };
+    case "policy":
+      return { ...entry, changes: policyFields(entry.changes) };
+    default:
+      return entry;
+  }
 }
 
 /**
@@ -261,20 +274,34 @@ function expectApprovals(value: unknown): readonly Approval[] {
 export function possessionInput(
   ledger: CID | Uint8Array,
   actor: string,
-  key: { readonly use: KeyUse; readonly alg: KeyAlg; readonly pub: Uint8Array },
+  key: { readonly use: KeyUse; readonly alg: KeyAlg; readonly publicKey: Uint8Array },
 ): Uint8Array {
-  return encode([ledger, actor, key.use, key.alg, key.pub]);
+  return encode([ledger, actor, key.use, key.alg, key.publicKey]);
 }
 
+/** What is approved, by the kind of the entry that records it. */
+export interface ApprovedChanges {
+  readonly member: readonly MemberChange[];
+  readonly policy: PolicyChanges;
+  /** A recovery. */
+  readonly key: Pick<KeyEntry, "actor" | "op" | "use" | "alg" | "publicKey"> & {
+    readonly compromisedSince: number | null;
+  };
+}
+
+const approvedFields: {
+  readonly [Kind in keyof ApprovedChanges]: (changes: ApprovedChanges[Kind]) => unknown;
+} = { member: memberChangesFields, policy: policyFields, key: withPub };
+
 /** The bytes that a member signs to approve a change (`healthledger/approval/1`). */
-export function approvalInput(
+export function approvalInput<Kind extends keyof ApprovedChanges>(
   ledger: CID,
-  kind: "member" | "policy" | "key",
-  changes: unknown,
+  kind: Kind,
+  changes: ApprovedChanges[Kind],
   nonce: Uint8Array,
   notAfter: number,
 ): Uint8Array {
-  return encode([ledger, kind, changes, nonce, notAfter]);
+  return encode([ledger, kind, approvedFields[kind](changes), nonce, notAfter]);
 }
 
 const ENTRY_DOMAIN = /* @__PURE__ */ utf8ToBytes("healthledger/entry/1\0");

@@ -6,8 +6,14 @@ import { ChainError } from "../errors.ts";
 import { keyId, parseActor } from "../identity/actor.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { MAX_GENESIS_BYTES, MAX_MEMBERS } from "./limits.ts";
-import { expectMember, type MemberDescription } from "./member.ts";
-import { expectKeyName, expectPolicy, POLICY_FIELDS, type LedgerPolicy } from "./policy.ts";
+import { expectMember, memberFields, type MemberDescription } from "./member.ts";
+import {
+  expectKeyName,
+  expectPolicy,
+  policyFields,
+  POLICY_FIELDS,
+  type LedgerPolicy,
+} from "./policy.ts";
 import { toHex } from "../bytes/hex.ts";
 
 /** The record that founds a ledger; its CID is the ledger's id. */
@@ -26,7 +32,8 @@ export interface Genesis extends LedgerPolicy {
  * @throws {ChainError} `ERR_CHAIN_GENESIS` when its values contradict one another
  */
 export function encodeGenesis(genesis: Genesis): Uint8Array {
-  const bytes = encode(genesis);
+  const members = genesis.members.map(memberFields);
+  const bytes = encode({ ...policyFields(genesis), members });
   decodeGenesis(bytes);
   return bytes;
 }
@@ -66,7 +73,9 @@ export function ledgerId(genesis: Uint8Array): CID {
 export function namesItsKey(member: MemberDescription): boolean {
   const named = parseActor(member.actor);
   const first = member.keys.find((key) => key.use === "sign");
-  return first !== undefined && first.alg === named.alg && equalBytes(first.pub, named.publicKey);
+  return (
+    first !== undefined && first.alg === named.alg && equalBytes(first.publicKey, named.publicKey)
+  );
 }
 
 function checkGenesis(genesis: Genesis): void {
@@ -81,13 +90,13 @@ function checkGenesis(genesis: Genesis): void {
     if (!namesItsKey(member))
       refuse("lists a member whose first signing key is not the one that its did:key encodes");
     for (const key of member.keys) {
-      const id = toHex(keyId(key.alg, key.pub));
+      const id = toHex(keyId(key.alg, key.publicKey));
       if (keys.has(id)) refuse("lists a key twice");
       keys.add(id);
       if ((key.proof === undefined) !== (key.use === "agree")) {
         refuse("lists a key without its proof of possession");
       }
-      const isListed = genesis.checkpointKeys.some((pub) => equalBytes(pub, key.pub));
+      const isListed = genesis.checkpointKeys.some((pub) => equalBytes(pub, key.publicKey));
       const signsCheckpoints = key.use === "checkpoint" && member.roles.includes("sequencer");
       if (isListed && !signsCheckpoints) {
         refuse("lists a checkpoint key that is also another key, or not a sequencer's");

@@ -12,7 +12,7 @@ export type KeyAlg = "Ed25519" | "ES256" | "X25519" | "P-256" | "X-Wing";
 export interface KeyDescription {
   readonly use: KeyUse;
   readonly alg: KeyAlg;
-  readonly pub: Uint8Array;
+  readonly publicKey: Uint8Array;
   /** Signature by the key itself over {@link possessionInput}; absent for `agree` keys. */
   readonly proof?: Uint8Array;
 }
@@ -32,38 +32,43 @@ const ALGS: Readonly<
 
 export const KEY_ALGS: readonly KeyAlg[] = Object.keys(ALGS) as KeyAlg[];
 
-/** Reads `use`, `alg` and `pub` from a decoded map, checking that they fit together. */
+/** Reads a key from `use`, `alg` and `pub` of a decoded map, checking that they fit together. */
 export function expectKeyFields(
   fields: Fields,
   what: string,
-): { readonly use: KeyUse; readonly alg: KeyAlg; readonly pub: Uint8Array } {
+): { readonly use: KeyUse; readonly alg: KeyAlg; readonly publicKey: Uint8Array } {
   const use = expectOneOf(fields["use"], `${what}.use`, KEY_USES);
   const alg = expectOneOf(fields["alg"], `${what}.alg`, KEY_ALGS);
   if (!ALGS[alg].uses.includes(use)) {
     throw new EncodingError("ERR_ENCODING_SHAPE", `${what}: ${alg} keys cannot be used to ${use}`);
   }
-  return { use, alg, pub: expectBytes(fields["pub"], `${what}.pub`, ALGS[alg].length) };
+  return { use, alg, publicKey: expectBytes(fields["pub"], `${what}.pub`, ALGS[alg].length) };
 }
 
 /** Like {@link expectKeyFields}, for a key that is new to the ledger, which must be usable. */
 export function expectNewKey(
   fields: Fields,
   what: string,
-): { readonly use: KeyUse; readonly alg: KeyAlg; readonly pub: Uint8Array } {
+): { readonly use: KeyUse; readonly alg: KeyAlg; readonly publicKey: Uint8Array } {
   const key = expectKeyFields(fields, what);
-  assertUsable(key.alg, key.pub, what);
+  assertUsable(key.alg, key.publicKey, what);
   return key;
+}
+
+/** A structure with a public key as its bytes hold it, where the field is called `pub`. */
+export function withPub({ publicKey, ...rest }: { readonly publicKey: Uint8Array }): Fields {
+  return { ...rest, pub: publicKey };
 }
 
 /** Reads an Ed25519 public key that checkpoints are signed with. */
 export function expectCheckpointKey(value: unknown, what: string): Uint8Array {
-  const pub = expectBytes(value, what, 32);
-  assertUsable("Ed25519", pub, what);
-  return pub;
+  const publicKey = expectBytes(value, what, 32);
+  assertUsable("Ed25519", publicKey, what);
+  return publicKey;
 }
 
-function assertUsable(alg: KeyAlg, pub: Uint8Array, what: string): void {
-  if (isUsableKey(alg, pub)) return;
+function assertUsable(alg: KeyAlg, publicKey: Uint8Array, what: string): void {
+  if (isUsableKey(alg, publicKey)) return;
   throw new EncodingError("ERR_ENCODING_SHAPE", `${what}.pub is not a usable ${alg} public key`);
 }
 

@@ -1,6 +1,6 @@
 import { EncodingError } from "../errors.ts";
-import { expectArray, expectMap, expectOneOf } from "../codec/shape.ts";
-import { expectActor, expectKeyDescription, type KeyDescription } from "./key.ts";
+import { expectArray, expectMap, expectOneOf, type Fields } from "../codec/shape.ts";
+import { expectActor, expectKeyDescription, withPub, type KeyDescription } from "./key.ts";
 import { MAX_MEMBER_KEYS, MAX_MEMBERS } from "./limits.ts";
 
 /** Role of a member: hold records, order blocks, validate them, witness, or read audits. */
@@ -45,6 +45,16 @@ export function expectMember(value: unknown, what: string): MemberDescription {
   return memberFrom(expectMap(value, what, ["actor", "roles", "keys"]), what);
 }
 
+/** A member description, or a change that brings one in, as its bytes hold it. */
+export function memberFields({ keys, ...rest }: MemberDescription): Fields {
+  return { ...rest, keys: keys.map(withPub) };
+}
+
+/** The changes of a `member` entry as their bytes hold them. */
+export function memberChangesFields(changes: readonly MemberChange[]): readonly Fields[] {
+  return changes.map((change) => (change.op === "add" ? memberFields(change) : change));
+}
+
 /** Reads the changes of a `member` entry. */
 export function expectMemberChanges(value: unknown, what: string): readonly MemberChange[] {
   const changes = expectArray(value, what, MAX_MEMBERS).map((item): MemberChange => {
@@ -73,7 +83,7 @@ export function expectMemberChanges(value: unknown, what: string): readonly Memb
   return changes;
 }
 
-function memberFrom(fields: Readonly<Record<string, unknown>>, what: string): MemberDescription {
+function memberFrom(fields: Fields, what: string): MemberDescription {
   return {
     actor: expectActor(fields["actor"], `${what}.actor`),
     roles: expectRoles(fields["roles"], `${what}.roles`),

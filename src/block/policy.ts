@@ -9,14 +9,14 @@ import {
 } from "../codec/shape.ts";
 import { toHex } from "../bytes/hex.ts";
 import { EncodingError } from "../errors.ts";
-import { expectCheckpointKey } from "./key.ts";
+import { expectCheckpointKey, withPub } from "./key.ts";
 import { BUILT_IN_KINDS } from "./kinds.ts";
 import { MAX_APPROVALS, MAX_CHECKPOINT_KEYS } from "./limits.ts";
 
 /** A key that cosigns checkpoints: its C2SP name and its Ed25519 public key. */
 export interface CosignerKey {
   readonly name: string;
-  readonly pub: Uint8Array;
+  readonly publicKey: Uint8Array;
 }
 
 /** A number of keys, and how many of them must have cosigned. */
@@ -122,6 +122,15 @@ export function expectPolicyChange(fields: Fields, what: string): Partial<Ledger
   return change as Partial<LedgerPolicy>;
 }
 
+/** Policy fields, with whatever stands beside them, as their bytes hold them. */
+export function policyFields(policy: Partial<LedgerPolicy>): Fields {
+  const { cosignaturePolicy, ...rest } = policy;
+  if (cosignaturePolicy === undefined) return policy;
+  const { validators, witnesses } = cosignaturePolicy;
+  const written = { validators: quorumFields(validators), witnesses: quorumFields(witnesses) };
+  return { ...rest, cosignaturePolicy: { ...cosignaturePolicy, ...written } };
+}
+
 /**
  * Reads a name that C2SP signed notes allow: no white space, control characters or plus sign. Also
  * refuses invisible characters and characters that change the writing direction, which would make
@@ -141,17 +150,21 @@ function expectAge(value: unknown, what: string): number {
   throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must be at least ${MIN_TX_AGE} ms`);
 }
 
+function quorumFields({ keys, ...rest }: Quorum): Fields {
+  return { ...rest, keys: keys.map(withPub) };
+}
+
 function expectQuorum(value: unknown, what: string): Quorum {
   const fields = expectMap(value, what, ["required", "keys"]);
   const keys = expectArray(fields["keys"], `${what}.keys`, 256).map((item): CosignerKey => {
     const key = expectMap(item, `${what}.keys`, ["name", "pub"]);
     return {
       name: expectKeyName(key["name"], `${what}.keys.name`),
-      pub: expectCheckpointKey(key["pub"], `${what}.keys`),
+      publicKey: expectCheckpointKey(key["pub"], `${what}.keys`),
     };
   });
   // A key under two names would be counted twice.
-  expectDistinct(keys, ({ pub }) => toHex(pub), `${what}.keys`);
+  expectDistinct(keys, ({ publicKey }) => toHex(publicKey), `${what}.keys`);
   // For two keys under one name, only four bytes tell the signatures apart, and nothing tells the
   // reports apart.
   expectDistinct(keys, ({ name }) => name, `${what}.keys.name`);

@@ -187,7 +187,7 @@ function isSignedByProposer(block: Block, header: Header, state: SystemState): b
     key.alg === block.alg &&
     verifySignature({
       alg: block.alg,
-      publicKey: key.pub,
+      publicKey: key.publicKey,
       signature: block.sig,
       what: "header",
       bytes: block.header,

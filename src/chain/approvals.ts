@@ -12,14 +12,16 @@ import { encodeNonces, isInForce, NONCES_KEY, type SystemState } from "./state.t
 import type { GovernanceContext } from "./governance-context.ts";
 
 export function checkApprovals(
-  kind: "member" | "policy",
-  changes: unknown,
   entry: MemberEntry | PolicyEntry,
   { ledger, height, before, within }: GovernanceContext,
 ): Refusal | undefined {
   if (height > entry.notAfter) return "approval-expired";
   if (within.nonces().some(({ nonce }) => equalBytes(nonce, entry.nonce))) return "nonce-used";
-  const input = approvalInput(ledger, kind, changes, entry.nonce, entry.notAfter);
+  const { nonce, notAfter } = entry;
+  const input =
+    entry.kind === "member"
+      ? approvalInput(ledger, entry.kind, entry.changes, nonce, notAfter)
+      : approvalInput(ledger, entry.kind, entry.changes, nonce, notAfter);
   return countApprovals(entry.approvals, input, before, height);
 }
 
@@ -52,7 +54,13 @@ export function countApprovals(
       key.use !== "sign" ||
       key.alg !== alg ||
       !isInForce(key, height) ||
-      !verifySignature({ alg, publicKey: key.pub, signature: sig, what: "approval", bytes: input })
+      !verifySignature({
+        alg,
+        publicKey: key.publicKey,
+        signature: sig,
+        what: "approval",
+        bytes: input,
+      })
     ) {
       return "approval-invalid";
     }

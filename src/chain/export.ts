@@ -101,7 +101,7 @@ async function assertProposed(chain: Chain, { block, header }: StoredBlock): Pro
     key.alg === alg &&
     verifySignature({
       alg,
-      publicKey: key.pub,
+      publicKey: key.publicKey,
       signature: sig,
       what: "header",
       bytes: block.header,

@@ -1,7 +1,13 @@
 import type { CID } from "multiformats/cid";
 import { possessionInput } from "../block/entry.ts";
 import type { KeyAlg, KeyDescription } from "../block/key.ts";
-import { expectMember, sortRoles, type MemberDescription, type Role } from "../block/member.ts";
+import {
+  expectMember,
+  memberFields,
+  sortRoles,
+  type MemberDescription,
+  type Role,
+} from "../block/member.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import type { KeyStore } from "../identity/key-store.ts";
 import { provePossession, type Signer } from "../identity/signer.ts";
@@ -36,13 +42,13 @@ export async function describeMember(
   const described: KeyDescription[] = [];
   for (const use of ["sign", "checkpoint", "recovery"] as const) {
     for (const signer of keys[use] ?? []) {
-      const key = { use, alg: signer.alg, pub: signer.publicKey };
+      const key = { use, alg: signer.alg, publicKey: signer.publicKey };
       const proof = await provePossession(signer, possessionInput(context, actor, key));
       described.push({ ...key, proof });
     }
   }
   for (const { alg, publicKey } of keys.agree ?? []) {
-    described.push({ use: "agree", alg, pub: publicKey });
+    described.push({ use: "agree", alg, publicKey });
   }
   return { actor, roles: sortRoles(roles), keys: described };
 }
@@ -65,7 +71,7 @@ function keysInUse(store: KeyStore): MemberKeys {
 
 /** Writes a member's description, to be sent to the organisation that founds the ledger. */
 export function encodeMember(member: MemberDescription): Uint8Array {
-  return encode(member);
+  return encode(memberFields(member));
 }
 
 /**

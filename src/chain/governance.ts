@@ -46,7 +46,7 @@ export function applyKeyEntry(entry: KeyEntry, context: GovernanceContext): Refu
   if (before.member(entry.actor) === undefined) return "not-a-member";
   // Removed earlier in this block: a key added now would be in force when the member comes back.
   if (member === undefined || member.until !== null) return "not-a-member";
-  const id = keyId(entry.alg, entry.pub);
+  const id = keyId(entry.alg, entry.publicKey);
   const known = within.key(id);
   if (entry.op === "add") {
     if (entry.use === "recovery") return "recovery-only";
@@ -59,7 +59,7 @@ export function applyKeyEntry(entry: KeyEntry, context: GovernanceContext): Refu
   if (entry.proof !== undefined) return "malformed";
   if (known.use === "recovery") return "recovery-only";
   if (known.use === "sign" && countKeys(within, member, "sign") === 1) return "last-signing-key";
-  if (known.use === "checkpoint" && !dropCheckpointKey(within, entry.pub)) {
+  if (known.use === "checkpoint" && !dropCheckpointKey(within, entry.publicKey)) {
     return "no-checkpoint-key-left";
   }
   endKeys(within, entry.actor, member, [id], height + 1, null);
@@ -71,7 +71,7 @@ export function applyMemberEntry(
   entry: MemberEntry,
   context: GovernanceContext,
 ): Refusal | undefined {
-  const refused = checkApprovals("member", entry.changes, entry, context);
+  const refused = checkApprovals(entry, context);
   if (refused !== undefined) return refused;
   const { within } = context;
   for (const change of entry.changes) {
@@ -89,7 +89,7 @@ export function applyPolicyEntry(
   entry: PolicyEntry,
   context: GovernanceContext,
 ): Refusal | undefined {
-  const refused = checkApprovals("policy", entry.changes, entry, context);
+  const refused = checkApprovals(entry, context);
   if (refused !== undefined) return refused;
   const { within } = context;
   for (const pub of entry.changes.checkpointKeys ?? []) {
@@ -110,7 +110,7 @@ export function governanceReads(entry: KeyEntry | MemberEntry | PolicyEntry): st
   const approvals = entry.approvals ?? [];
   for (const approval of approvals) keys.push(memberKey(approval.actor), keyKey(approval.key));
   if (entry.kind === "key") {
-    keys.push(memberKey(entry.actor), keyKey(keyId(entry.alg, entry.pub)));
+    keys.push(memberKey(entry.actor), keyKey(keyId(entry.alg, entry.publicKey)));
     return keys;
   }
   keys.push(NONCES_KEY);
@@ -118,7 +118,7 @@ export function governanceReads(entry: KeyEntry | MemberEntry | PolicyEntry): st
     for (const change of entry.changes) {
       keys.push(memberKey(change.actor));
       if (change.op === "add") {
-        for (const key of change.keys) keys.push(keyKey(keyId(key.alg, key.pub)));
+        for (const key of change.keys) keys.push(keyKey(keyId(key.alg, key.publicKey)));
       }
     }
   } else {
@@ -159,8 +159,8 @@ function applyRecovery(entry: KeyEntry, context: GovernanceContext): Refusal | u
     signedWith?.use === "recovery" &&
     signedWith.actor === entry.actor;
   if (!byRecoveryKey) {
-    const { actor, op, use, alg, pub, compromisedSince } = entry;
-    const changes = { actor, op, use, alg, pub, compromisedSince: compromisedSince ?? null };
+    const { actor, op, use, alg, publicKey, compromisedSince = null } = entry;
+    const changes = { actor, op, use, alg, publicKey, compromisedSince };
     const input = approvalInput(ledger, "key", changes, new Uint8Array(0), 0);
     const refused = countApprovals(entry.approvals ?? [], input, before, height);
     if (refused !== undefined) return refused;
@@ -172,14 +172,14 @@ function applyRecovery(entry: KeyEntry, context: GovernanceContext): Refusal | u
   const replaced = member.keys.filter((id) => within.key(id)?.use === entry.use);
   if (entry.use === "checkpoint") {
     const policy = within.policy();
-    const gone = replaced.map((id) => within.key(id)!.pub);
+    const gone = replaced.map((id) => within.key(id)!.publicKey);
     const checkpointKeys = policy.checkpointKeys.filter(
       (pub) => !gone.some((old) => equalBytes(old, pub)),
     );
     within.set(POLICY_KEY, encodePolicyState({ ...policy, checkpointKeys }));
   }
   const kept = endKeys(within, entry.actor, member, replaced, height + 1, compromisedSince);
-  return addKey(entry, keyId(entry.alg, entry.pub), kept, context);
+  return addKey(entry, keyId(entry.alg, entry.publicKey), kept, context);
 }
 
 function applyMemberChange(change: MemberChange, context: GovernanceContext): Refusal | undefined {
@@ -193,18 +193,19 @@ function applyMemberChange(change: MemberChange, context: GovernanceContext): Re
       if (member === undefined && !namesItsKey(change)) return "key-unknown";
       if (!change.keys.some((key) => key.use === "sign")) return "key-unknown";
       for (const key of change.keys) {
-        if (within.key(keyId(key.alg, key.pub)) !== undefined) return "key-known";
+        if (within.key(keyId(key.alg, key.publicKey)) !== undefined) return "key-known";
         if (!provesPossession(ledger, change.actor, key)) return "no-proof-of-possession";
       }
       if (
-        new Set(change.keys.map((key) => toHex(keyId(key.alg, key.pub)))).size < change.keys.length
+        new Set(change.keys.map((key) => toHex(keyId(key.alg, key.publicKey)))).size <
+        change.keys.length
       ) {
         return "key-known";
       }
       for (const key of change.keys) {
         if (key.use !== "checkpoint") continue;
         if (!isSequencer(change)) return "not-entitled";
-        if (!listCheckpointKey(within, key.pub)) return "too-many-keys";
+        if (!listCheckpointKey(within, key.publicKey)) return "too-many-keys";
       }
       addMember(within, change, height + 1);
       count(within, 1, Number(isSequencer(change)));

@@ -10,6 +10,7 @@ export { type Block, decodeBlock, encodeBlock } from "../block/block.ts";
 export {
   type Approval,
   approvalInput,
+  type ApprovedChanges,
   type BuiltInEntry,
   type CustomEntry,
   decodeEntry,

@@ -44,7 +44,7 @@ export function addKey(
     // Before the block by authority, and still: else a key could be filed behind a demotion.
     const was = before.member(entry.actor);
     if (was === undefined || !isSequencer(was) || !isSequencer(member)) return "not-entitled";
-    if (!listCheckpointKey(within, entry.pub)) return "too-many-keys";
+    if (!listCheckpointKey(within, entry.publicKey)) return "too-many-keys";
   }
   setKey(within, entry.actor, entry, id, height + 1);
   within.set(memberKey(entry.actor), encodeMemberState({ ...member, keys: [...member.keys, id] }));
@@ -53,7 +53,7 @@ export function addKey(
 
 export function addMember(state: StateOverlay, member: MemberDescription, from: number): void {
   const keys = member.keys.map((key) => {
-    const id = keyId(key.alg, key.pub);
+    const id = keyId(key.alg, key.publicKey);
     setKey(state, member.actor, key, id, from);
     return id;
   });
@@ -66,11 +66,11 @@ export function addMember(state: StateOverlay, member: MemberDescription, from: 
 function setKey(
   state: StateOverlay,
   actor: string,
-  { use, alg, pub }: Omit<KeyDescription, "proof">,
+  { use, alg, publicKey }: Omit<KeyDescription, "proof">,
   id: Uint8Array,
   from: number,
 ): void {
-  const value: KeyState = { actor, use, alg, pub, from, until: null, compromisedSince: null };
+  const value: KeyState = { actor, use, alg, publicKey, from, until: null, compromisedSince: null };
   state.set(keyKey(id), encodeKeyState(value));
 }
 
@@ -125,7 +125,7 @@ export function dropCheckpointKeys(
 ): boolean {
   const owned = member.keys.every((id) => {
     const key = within.key(id);
-    return key?.use !== "checkpoint" || dropCheckpointKey(within, key.pub);
+    return key?.use !== "checkpoint" || dropCheckpointKey(within, key.publicKey);
   });
   const was = before.member(actor);
   if (!owned || !(isSequencer(member) || (was !== undefined && isSequencer(was)))) return owned;
@@ -161,7 +161,7 @@ export function provesPossession(
   if (key.proof === undefined || (key.alg !== "Ed25519" && key.alg !== "ES256")) return false;
   return verifySignature({
     alg: key.alg,
-    publicKey: key.pub,
+    publicKey: key.publicKey,
     signature: key.proof,
     what: "possession",
     bytes: possessionInput(ledger, actor, key),

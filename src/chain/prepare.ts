@@ -132,7 +132,7 @@ export function isSignedBy(prepared: PreparedTransaction, key: KeyState): boolea
     key.alg === signed.alg &&
     verifySignature({
       alg: signed.alg,
-      publicKey: key.pub,
+      publicKey: key.publicKey,
       signature: signed.sig,
       what: "transaction",
       bytes: signed.tx,

@@ -1,9 +1,9 @@
 import { toHex } from "../bytes/hex.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectArray, expectBytes, expectMap, expectString, expectUint } from "../codec/shape.ts";
-import { expectKeyFields, type KeyAlg, type KeyUse } from "../block/key.ts";
+import { expectKeyFields, withPub, type KeyAlg, type KeyUse } from "../block/key.ts";
 import { expectRoles, type Role } from "../block/member.ts";
-import { expectPolicy, POLICY_FIELDS, type LedgerPolicy } from "../block/policy.ts";
+import { expectPolicy, policyFields, POLICY_FIELDS, type LedgerPolicy } from "../block/policy.ts";
 
 /** Reads values of the authenticated state. */
 export interface StateReader {
@@ -16,7 +16,7 @@ export interface KeyState {
   readonly actor: string;
   readonly use: KeyUse;
   readonly alg: KeyAlg;
-  readonly pub: Uint8Array;
+  readonly publicKey: Uint8Array;
   /** First height at which it may be used. */
   readonly from: number;
   /** First height at which it no longer may; `null` while it is in force. */
@@ -54,7 +54,7 @@ export const seqKey = (keyId: Uint8Array, lane: number): string =>
 export const NONCES_KEY = "sys/nonces";
 
 export function encodeKeyState(state: KeyState): Uint8Array {
-  return encode(state);
+  return encode(withPub(state));
 }
 
 /** @throws {EncodingError} when the value is not a key's */
@@ -94,7 +94,7 @@ export function decodeMemberState(bytes: Uint8Array): MemberState {
 }
 
 export function encodePolicyState(state: PolicyState): Uint8Array {
-  return encode(state);
+  return encode(policyFields(state));
 }
 
 /** @throws {EncodingError} when the value is not a policy */

@@ -135,7 +135,7 @@ export function seenHead({ size, root }: Trust): TreeHead | undefined {
 function judgeSignatures(note: Uint8Array, trust: Trust): JudgeResult {
   const { origin, checkpointKeys, cosignaturePolicy } = trust;
   const cosigner = ({ keys }: Quorum) =>
-    keys.map(({ name, pub }) => noteKey(name, NOTE_COSIGNATURE, pub));
+    keys.map(({ name, publicKey }) => noteKey(name, NOTE_COSIGNATURE, publicKey));
   const validators = cosigner(cosignaturePolicy.validators);
   const witnesses = cosigner(cosignaturePolicy.witnesses);
   const opened = openCheckpoint(note, {

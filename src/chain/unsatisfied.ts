@@ -24,7 +24,7 @@ export function policyKeys(origin: string, policies: readonly CheckpointPolicy[]
   for (const { checkpointKeys, cosignaturePolicy } of policies) {
     for (const pub of checkpointKeys) add(noteKey(origin, NOTE_ED25519, pub));
     for (const { keys: quorum } of [cosignaturePolicy.validators, cosignaturePolicy.witnesses]) {
-      for (const { name, pub } of quorum) add(noteKey(name, NOTE_COSIGNATURE, pub));
+      for (const { name, publicKey } of quorum) add(noteKey(name, NOTE_COSIGNATURE, publicKey));
     }
   }
   return keys;
@@ -51,7 +51,9 @@ export function unsatisfied(
     missing.push(`a signature by one of its ${checkpointKeys.length} checkpoint keys`);
   }
   const count = ({ keys, required }: Quorum, who: string): void => {
-    const got = keys.filter(({ name, pub }) => signed(NOTE_COSIGNATURE, name, pub)).length;
+    const got = keys.filter(({ name, publicKey }) =>
+      signed(NOTE_COSIGNATURE, name, publicKey),
+    ).length;
     if (got < required) missing.push(`${required - got} of ${required} ${who}`);
   };
   count(cosignaturePolicy.validators, "validators");

@@ -132,7 +132,7 @@ function judge(
   const verifier = verifiers.find((one) => one.alg === alg);
   if (key.alg !== alg) return refuse("bad-signature");
   if (verifier === undefined) return refuse("algorithm-not-supported");
-  if (!verifier.verify(sig, signingInput("transaction", tx), key.pub))
+  if (!verifier.verify(sig, signingInput("transaction", tx), key.publicKey))
     return refuse("bad-signature");
 
   let status: ProvedEntry["key"] = { status: "in-force", asOf: header.height };

@@ -47,5 +47,5 @@ export async function signingKeyAt(
   ) {
     throw new EnvelopeError("ERR_ENVELOPE_INVALID", "signed by a key that was not in force");
   }
-  return { alg: state.alg, publicKey: state.pub };
+  return { alg: state.alg, publicKey: state.publicKey };
 }

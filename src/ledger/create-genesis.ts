@@ -143,11 +143,11 @@ function checkpointKeysOf(members: readonly MemberDescription[]): Uint8Array[] {
   return members
     .filter(({ roles }) => roles.includes("sequencer"))
     .flatMap(({ keys }) => keys.filter(({ use }) => use === "checkpoint"))
-    .map(({ pub }) => pub);
+    .map(({ publicKey }) => publicKey);
 }
 
 function quorumOf(cosigners: Cosigners | undefined): Quorum {
   if (cosigners === undefined) return { required: 0, keys: [] };
   const { of, required = moreThanHalf(of.length) } = cosigners;
-  return { required, keys: of.map(({ name, publicKey }) => ({ name, pub: publicKey })) };
+  return { required, keys: of.map(({ name, publicKey }) => ({ name, publicKey })) };
 }

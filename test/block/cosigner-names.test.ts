@@ -4,8 +4,8 @@ import { foundLedger, signerFor } from "../support/ledger.ts";
 
 it("takes neither one cosigner key under two names, nor two under one name", async () => {
   const { parsed } = await foundLedger({ a: ["custodian", "sequencer"] }, { threshold: 1 });
-  const one = { name: "witness.example/one", pub: signerFor("witness one").publicKey };
-  const two = { name: "witness.example/two", pub: signerFor("witness two").publicKey };
+  const one = { name: "witness.example/one", publicKey: signerFor("witness one").publicKey };
+  const two = { name: "witness.example/two", publicKey: signerFor("witness two").publicKey };
   const withWitnesses = (keys: readonly (typeof one)[]) =>
     encodeGenesis({
       ...parsed,

@@ -2,7 +2,15 @@ import { createHash } from "node:crypto";
 import { encode as encodeIpld } from "@ipld/dag-cbor";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decodeEntry, encodeEntry, entryId, type Entry } from "../../src/block/entry.ts";
+import {
+  approvalInput,
+  decodeEntry,
+  encodeEntry,
+  entryId,
+  type Entry,
+  type MemberEntry,
+  type PolicyEntry,
+} from "../../src/block/entry.ts";
 import {
   decodeSubjectEntry,
   encodeSubjectEntry,
@@ -95,6 +103,66 @@ describe("decodeEntry", () => {
     const entry = { kind: "lab-order", v: 1 as const, salt, fields: { priority: 1, tag: subject } };
     expect(decodeEntry(encodeEntry(entry))).toEqual({ ...entry });
     refused({ kind: "lab-order", salt, priority: 1 });
+  });
+});
+
+describe("a public key", () => {
+  const { actor, publicKey } = signerFor("a");
+  const pub = publicKey;
+  const byIpld = (value: unknown) => new Uint8Array(encodeIpld(value));
+  const key = { use: "sign", alg: "Ed25519" } as const;
+  const common = { v: 1, salt, nonce: bytesFor("nonce").slice(0, 16), notAfter: 9 } as const;
+  const approvals = [
+    { actor, key: bytesFor("key"), alg: "Ed25519", sig: new Uint8Array(64) },
+  ] as const;
+  const proof = new Uint8Array(64).fill(1);
+
+  it("is `pub` in the bytes of a key entry and of a recovery's approval", () => {
+    const entry = { v: 1, kind: "key", salt, actor, op: "recover", ...key } as const;
+    const bytes = encodeEntry({ ...entry, publicKey });
+    expect(bytes).toEqual(byIpld({ ...entry, pub }));
+    expect(decodeEntry(bytes)).toEqual({ ...entry, publicKey });
+    const recovery = { actor, op: "recover", ...key, compromisedSince: null } as const;
+    expect(approvalInput(body, "key", { ...recovery, publicKey }, new Uint8Array(0), 0)).toEqual(
+      byIpld([body, "key", { ...recovery, pub }, new Uint8Array(0), 0]),
+    );
+  });
+
+  it("is `pub` in the bytes of a change of members and of its approval", () => {
+    const removal = { op: "remove", actor } as const;
+    const add = { op: "add", actor, roles: ["auditor"] } as const;
+    const changes = [{ ...add, keys: [{ ...key, publicKey, proof }] }, removal] as const;
+    const written = [{ ...add, keys: [{ ...key, pub, proof }] }, removal];
+    const entry: MemberEntry = { ...common, kind: "member", changes, approvals };
+    const bytes = encodeEntry(entry);
+    expect(bytes).toEqual(byIpld({ ...entry, changes: written }));
+    expect(decodeEntry(bytes)).toEqual(entry);
+    expect(approvalInput(body, "member", changes, common.nonce, 9)).toEqual(
+      byIpld([body, "member", written, common.nonce, 9]),
+    );
+  });
+
+  it("is `pub` in the bytes of a change of policy and of its approval", () => {
+    const none = { required: 0, keys: [] };
+    const name = "witness.example";
+    const changes = {
+      clock: 5,
+      cosignaturePolicy: {
+        validators: none,
+        witnesses: { required: 1, keys: [{ name, publicKey }] },
+      },
+    };
+    const written = {
+      clock: 5,
+      cosignaturePolicy: { validators: none, witnesses: { required: 1, keys: [{ name, pub }] } },
+    };
+    const entry: PolicyEntry = { ...common, kind: "policy", changes, approvals };
+    const bytes = encodeEntry(entry);
+    expect(bytes).toEqual(byIpld({ ...entry, changes: written }));
+    expect(decodeEntry(bytes)).toEqual(entry);
+    expect(approvalInput(body, "policy", changes, common.nonce, 9)).toEqual(
+      byIpld([body, "policy", written, common.nonce, 9]),
+    );
   });
 });
 

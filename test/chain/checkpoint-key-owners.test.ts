@@ -171,15 +171,15 @@ describe("a genesis record", () => {
       "beyond p": new Uint8Array(32).fill(255),
       "off the curve": Uint8Array.of(2, ...new Uint8Array(31)),
     };
-    for (const [what, pub] of Object.entries(bad)) {
-      refused({ checkpointKeys: [pub] }, `checkpoint ${what}`);
+    for (const [what, publicKey] of Object.entries(bad)) {
+      refused({ checkpointKeys: [publicKey] }, `checkpoint ${what}`);
       for (const quorum of ["validators", "witnesses"]) {
-        const keys = [{ name: "w", pub }];
+        const keys = [{ name: "w", publicKey }];
         const policy = { validators: none, witnesses: none, [quorum]: { required: 1, keys } };
         refused({ cosignaturePolicy: policy }, `${quorum} ${what}`);
       }
       for (const use of ["sign", "checkpoint", "recovery"]) {
-        const key = { use, alg: "Ed25519", pub, proof: new Uint8Array(64) };
+        const key = { use, alg: "Ed25519", publicKey, proof: new Uint8Array(64) };
         refused({ members: [{ ...a!, keys: [...a!.keys, key] }, ...others] }, `${use} ${what}`);
       }
     }
@@ -189,7 +189,7 @@ describe("a genesis record", () => {
       ["X-Wing", 1216],
     ] as const) {
       for (const byte of [0, 255]) {
-        const key = { use: "agree", alg, pub: new Uint8Array(length).fill(byte) };
+        const key = { use: "agree", alg, publicKey: new Uint8Array(length).fill(byte) };
         refused({ members: [{ ...a!, keys: [...a!.keys, key] }, ...others] }, `${alg} ${byte}`);
       }
     }

@@ -239,7 +239,7 @@ describe("createCheckpointer with a memory", () => {
 
 describe("createCheckpointer with witnesses", () => {
   it("leaves out lines that would spoil the note, and witnesses that fail", async () => {
-    const cosigner = (name: string) => ({ name, pub: signerFor(name).publicKey });
+    const cosigner = (name: string) => ({ name, publicKey: signerFor(name).publicKey });
     const ledger = await startLedger({
       policy: {
         cosignaturePolicy: {
@@ -475,7 +475,7 @@ describe("createWitness", () => {
       ...trustFromGenesis(genesis),
       cosignaturePolicy: {
         validators: { required: 0, keys: [] },
-        witnesses: { required: 1, keys: [{ name: "w1", pub: signerFor("w1").publicKey }] },
+        witnesses: { required: 1, keys: [{ name: "w1", publicKey: signerFor("w1").publicKey }] },
       },
     };
     const cosigned = concatBytes(next.note, utf8ToBytes(second.line));

@@ -43,7 +43,7 @@ import {
 } from "../support/ledger.ts";
 
 const ORIGIN = "ledger.example/test";
-const cosigner = (name: string) => ({ name, pub: signerFor(name).publicKey });
+const cosigner = (name: string) => ({ name, publicKey: signerFor(name).publicKey });
 const quorum = (required: number, ...names: string[]) => ({ required, keys: names.map(cosigner) });
 
 async function start(cosignaturePolicy?: CosignaturePolicy) {

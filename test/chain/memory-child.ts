@@ -47,9 +47,9 @@ const sequencer = createSequencer({ chain, storage, signer, now: () => START });
 
 /** A key that is filed and retired at once: it stays in the state for ever. */
 function keyOnceUsed(n: number): Uint8Array[] {
-  const pub = bytesFor(`key ${n}`);
-  pub[31]! &= 0x7f;
-  const key = { actor: signer.actor, use: "agree", alg: "X25519", pub } as const;
+  const publicKey = bytesFor(`key ${n}`);
+  publicKey[31]! &= 0x7f;
+  const key = { actor: signer.actor, use: "agree", alg: "X25519", publicKey } as const;
   return (["add", "retire"] as const).map((op) =>
     encodeEntry({ v: 1, kind: "key", salt: salt(), op, ...key }),
   );

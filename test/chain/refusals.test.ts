@@ -1,7 +1,12 @@
 import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
 import { encodeBlock, decodeBlock } from "../../src/block/block.ts";
-import { approvalInput, decodeEntry, encodeEntry } from "../../src/block/entry.ts";
+import {
+  approvalInput,
+  decodeEntry,
+  encodeEntry,
+  type ApprovedChanges,
+} from "../../src/block/entry.ts";
 import { ledgerId } from "../../src/block/genesis.ts";
 import { decodeHeader, encodeHeader } from "../../src/block/header.ts";
 import type { Role } from "../../src/block/member.ts";
@@ -527,7 +532,7 @@ describe("key life cycle", () => {
       op: "add" as const,
       use: "sign" as const,
       alg: fresh.alg,
-      pub: fresh.publicKey,
+      publicKey: fresh.publicKey,
     };
     const proofFrom = (entry: Uint8Array) => (decodeEntry(entry) as { proof: Uint8Array }).proof;
     for (const proof of [
@@ -844,11 +849,11 @@ describe("governance", () => {
 
   it("refuses policies that would count a key twice or name built-in kinds", async () => {
     const { forge, a, b, ledger } = await start();
-    const key = { name: "w", pub: bytesFor("w") };
+    const key = { name: "w", publicKey: bytesFor("w") };
     const none = { required: 0, keys: [] };
     const twice = { required: 2, keys: [key, { ...key, name: "v" }] };
     for (const changes of [
-      { checkpointKeys: [key.pub, key.pub] },
+      { checkpointKeys: [key.publicKey, key.publicKey] },
       { cosignaturePolicy: { validators: twice, witnesses: none } },
       { cosignaturePolicy: { validators: none, witnesses: twice } },
       { kinds: [{ name: "record", rule: RULE }] },
@@ -885,15 +890,15 @@ describe("governance", () => {
     const fresh = signerFor("c fresh", c.actor);
     const changes = {
       actor: c.actor,
-      op: "recover",
-      use: "sign",
+      op: "recover" as const,
+      use: "sign" as const,
       alg: fresh.alg,
-      pub: fresh.publicKey,
+      publicKey: fresh.publicKey,
       compromisedSince: 0,
     };
-    const sign = async (what: unknown) =>
+    const sign = async (what: ApprovedChanges["key"]) =>
       approve([a, b], approvalInput(ledger, "key", what, new Uint8Array(0), 0));
-    const entry = async (what: unknown) =>
+    const entry = async (what: ApprovedChanges["key"]) =>
       keyEntry(ledger, c.actor, "recover", "sign", fresh, {
         compromisedSince: 0,
         approvals: await sign(what),

@@ -137,7 +137,7 @@ describe("createSequencer", () => {
 describe("Submission", () => {
   it("is queued, durable, checkpointed, and witnessed once the policy's witness has signed", async () => {
     const witnessKey = signerFor("witness");
-    const cosigner = { name: "witness.example/w", pub: witnessKey.publicKey };
+    const cosigner = { name: "witness.example/w", publicKey: witnessKey.publicKey };
     const { chain, signers, storage } = await startLedger({
       policy: {
         cosignaturePolicy: {

@@ -27,7 +27,7 @@ const stands = (change: Partial<Genesis>): boolean => {
 const cosigner = (name: string): Partial<Genesis> => ({
   cosignaturePolicy: {
     validators: { required: 0, keys: [] },
-    witnesses: { required: 0, keys: [{ name, pub: parsed.checkpointKeys[0]! }] },
+    witnesses: { required: 0, keys: [{ name, publicKey: parsed.checkpointKeys[0]! }] },
   },
 });
 

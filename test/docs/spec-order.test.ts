@@ -212,7 +212,8 @@ describe("docs/spec/ledger.md, order of the checks", () => {
     const nonce = new Uint8Array(16).fill(7);
     const nothing = [{ op: "remove", actor: signerFor("nobody").actor }] as const;
     const first = await policyEntry(ledger, { maxDrift: 5 }, [a, b], { nonce });
-    const forged = { approved: "something else", nonce };
+    const other = [{ op: "remove", actor: signerFor("another").actor }] as const;
+    const forged = { approved: other, nonce };
     const wrong = async (options: object, signers: Signer[] = [a]) =>
       memberEntry(ledger, nothing, signers, options);
     expect(await reason(first, await wrong({ ...forged, notAfter: 0 }))).toBe("approval-expired");

@@ -59,7 +59,7 @@ async function written(): Promise<Record<string, Uint8Array>> {
     keys: await Promise.all(
       keys.map(async ([use, byte]) => {
         const holder = seeded(byte, B.actor);
-        const key = { use, alg: holder.alg, pub: holder.publicKey };
+        const key = { use, alg: holder.alg, publicKey: holder.publicKey };
         const proof = await provePossession(holder, possessionInput(ledger, B.actor, key));
         return { ...key, proof };
       }),

@@ -34,7 +34,7 @@ const ORIGIN = "history.example/policies";
 const pub = (name: string): Uint8Array => signerFor(name).publicKey;
 const quorum = (required: number, ...names: string[]): Quorum => ({
   required,
-  keys: names.map((name) => ({ name, pub: pub(name) })),
+  keys: names.map((name) => ({ name, publicKey: pub(name) })),
 });
 const NONE = quorum(0);
 

@@ -85,7 +85,7 @@ describe("createGenesis", () => {
     expect(members[0]!.keys.map(({ use }) => use)).toEqual([
       ...["sign", "checkpoint", "recovery", "agree"],
     ]);
-    expect(members[0]!.keys.at(-1)!.pub).toEqual(keys.agreement().publicKey);
+    expect(members[0]!.keys.at(-1)!.publicKey).toEqual(keys.agreement().publicKey);
   });
 
   it("takes what another organisation described, as bytes", async () => {
@@ -156,7 +156,7 @@ describe("createGenesis", () => {
     const of = ["w1", "w2", "w3"].map((name) => {
       return { name, publicKey: generateSigner().publicKey };
     });
-    const keys = of.map(({ name, publicKey }) => ({ name, pub: publicKey }));
+    const keys = of.map(({ name, publicKey }) => ({ name, publicKey }));
     const nobody = { required: 0, keys: [] };
     const policyOf = async (cosignatures: CreateGenesisOptions["cosignatures"] & object) =>
       (await created({ members, cosignatures })).cosignaturePolicy;

@@ -44,8 +44,14 @@ async function forgeState(w: Ward, evil: KeyStore) {
       memberKey(s.actor),
       encodeMemberState({ roles: ["sequencer"], from: 0, until: null, keys: [s.key, a.key] }),
     ],
-    [keyKey(s.key), encodeKeyState({ ...key, use: "sign", alg: "Ed25519", pub: s.publicKey })],
-    [keyKey(a.key), encodeKeyState({ ...key, use: "agree", alg: "X25519", pub: a.publicKey })],
+    [
+      keyKey(s.key),
+      encodeKeyState({ ...key, use: "sign", alg: "Ed25519", publicKey: s.publicKey }),
+    ],
+    [
+      keyKey(a.key),
+      encodeKeyState({ ...key, use: "agree", alg: "X25519", publicKey: a.publicKey }),
+    ],
   ]);
   await state.load([POLICY_KEY, ...changes.keys()]);
   const nodes = state.apply(changes);

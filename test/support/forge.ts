@@ -153,7 +153,7 @@ export async function keyEntry(
   holder: Signer | { readonly alg: KeyAlg; readonly publicKey: Uint8Array },
   more: Partial<KeyEntry> = {},
 ): Promise<Uint8Array> {
-  const key = { use, alg: holder.alg, pub: holder.publicKey };
+  const key = { use, alg: holder.alg, publicKey: holder.publicKey };
   const proof =
     op !== "retire" && "sign" in holder
       ? { proof: await provePossession(holder, possessionInput(ledger, actor, key)) }
@@ -181,7 +181,7 @@ export interface ChangeOptions {
   readonly nonce?: Uint8Array;
   readonly notAfter?: number;
   /** What is approved, where it is not what is recorded. */
-  readonly approved?: unknown;
+  readonly approved?: readonly MemberChange[] | PolicyChanges;
   readonly approvedNonce?: Uint8Array;
   readonly approvedFor?: CID;
 }
@@ -217,7 +217,7 @@ async function governed(
   const input = approvalInput(
     options.approvedFor ?? ledger,
     kind,
-    options.approved ?? changes,
+    (options.approved ?? changes) as never,
     options.approvedNonce ?? nonce,
     notAfter,
   );

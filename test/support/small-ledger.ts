@@ -16,7 +16,7 @@ import { bytesFor, foundLedger, recordEntries, signerFor, START } from "./ledger
 const RULE = cidOf(bytesFor("small rule"), RAW);
 export const smallRule: KindRule = { name: "note", rule: RULE, check: () => true };
 
-const cosigner = (name: string) => ({ name, pub: signerFor(name).publicKey });
+const cosigner = (name: string) => ({ name, publicKey: signerFor(name).publicKey });
 
 /**
  * Four blocks by two proposers and three authors, with every kind of entry in them, and a

@@ -28,7 +28,7 @@ const [file] = process.argv.slice(2);
 if (file === undefined) throw new Error("name the file to write");
 
 const RULE = cidOf(bytesFor("rule of lab-order"), RAW);
-const witness = { name: "witness.example", pub: signerFor("witness").publicKey };
+const witness = { name: "witness.example", publicKey: signerFor("witness").publicKey };
 const { genesis, parsed, signers } = await foundLedger(
   { a: ["custodian", "sequencer"], b: ["auditor"] },
   {

@@ -135,7 +135,7 @@ export async function judgeFiled(
     state.use === "sign" &&
     (state.alg === "Ed25519" || state.alg === "ES256") &&
     isInForce(state, takenAt)
-      ? { alg: state.alg, publicKey: state.pub }
+      ? { alg: state.alg, publicKey: state.publicKey }
       : undefined;
   const since = state?.compromisedSince ?? null;
   // A theft is known from the block that says so, the last one in which the key was in force.

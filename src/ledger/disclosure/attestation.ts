@@ -177,7 +177,7 @@ async function verified(
     if (!speaks || !isInForce(key, next)) return undefined;
     const good = verifySignature({
       alg,
-      publicKey: key.pub,
+      publicKey: key.publicKey,
       signature: expectBytes(map["sig"], "signed attestation.sig", 64),
       what: "attestation",
       bytes: said,

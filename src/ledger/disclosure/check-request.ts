@@ -104,7 +104,7 @@ async function signingKeyOf(
   if (member === undefined || member.until !== null || key === undefined) return undefined;
   const speaks =
     key.actor === requester && key.use === "sign" && key.alg === signed.alg && isInForce(key, size);
-  return speaks ? key.pub : undefined;
+  return speaks ? key.publicKey : undefined;
 }
 
 /** The requester's agreement key that answers go to, if it is in force at the present height. */
@@ -115,7 +115,7 @@ async function recipientOf(
   await state.load([keyKey(recipient)]);
   const key = state.key(recipient);
   if (key?.actor !== requester || key.use !== "agree" || !isInForce(key, size)) return undefined;
-  const found = { alg: key.alg as CoseRecipient["alg"], publicKey: key.pub };
+  const found = { alg: key.alg as CoseRecipient["alg"], publicKey: key.publicKey };
   return canSealTo(found, random) ? found : undefined;
 }
 

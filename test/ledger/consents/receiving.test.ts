@@ -230,8 +230,8 @@ describe("a directive that another custodian witnessed", () => {
       expect(fork.hl.chain.size - 1).toBe(heldAt);
       await fork.permit();
       const next = memorySigner({ alg: "Ed25519", secret: bytesFor("b2"), actor: signer.actor });
-      const { alg, publicKey: pub } = next;
-      const more = { actor: signer.actor, op: "recover", use: "sign", alg, pub };
+      const { alg, publicKey } = next;
+      const more = { actor: signer.actor, op: "recover", use: "sign", alg, publicKey } as const;
       const changes = { ...more, compromisedSince: since };
       const input = approvalInput(fork.hl.id, "key", changes, new Uint8Array(0), 0);
       const approvals = await approve([fork.hospitalA.signer(), fork.institute.signer()], input);
@@ -275,8 +275,9 @@ describe("a directive that another custodian witnessed", () => {
     expect(await count(w)).toBe(1);
     const compromisedSince = w.hl.chain.size - 4;
     const next = memorySigner({ alg: "Ed25519", secret: bytesFor("b2"), actor: signer.actor });
-    const { alg, publicKey: pub } = next;
-    const changes = { actor: signer.actor, op: "recover", use: "sign", alg, pub, compromisedSince };
+    const { alg, publicKey } = next;
+    const replaced = { actor: signer.actor, op: "recover", use: "sign", alg, publicKey } as const;
+    const changes = { ...replaced, compromisedSince };
     const input = approvalInput(w.hl.id, "key", changes, new Uint8Array(0), 0);
     const approvals = await approve([w.hospitalA.signer(), w.institute.signer()], input);
     const known = { requester: w.c.signer.actor, purposes: ["TREAT"] };

@@ -1,4 +1,4 @@
-/** Work that says by `yield` where it may be interrupted. */
+/** Work that marks with `yield` where it may be interrupted. */
 export type Steps<T> = Generator<void, T, void>;
 
 /** Runs steps without a pause. */
@@ -9,13 +9,14 @@ export function atOnce<T>(steps: Steps<T>): T {
   }
 }
 
-/** Visits between two places where a walk can be interrupted; a millisecond or so. */
+/** Number of visits between two places where a walk can be interrupted; about a millisecond. */
 const STEP = 2048;
 
 /**
- * A walk through nested values by functions that call one another, which nobody can interrupt. They
- * count their visits, and once a step's worth was made every loop gives up: it puts off what is left
- * of its list and returns. Nothing that comes after a loop may count on it, but by {@link Walk.after}.
+ * A walk through nested values by mutually recursive functions, which cannot be interrupted by
+ * themselves. The functions count their visits. Once a step's worth is used up, every loop defers
+ * the rest of its list and returns. So code after a loop must not rely on the loop being finished,
+ * except through {@link Walk.after}.
  *
  * @example
  * for (let at = start; at < items.length; at++) {
@@ -24,23 +25,26 @@ const STEP = 2048;
  * }
  */
 export interface Walk {
-  /** Visits that are left of the step. */
+  /** Number of visits left in the step. */
   left: number;
-  /** Puts work off. Inner loops give up before those around them, and go on before them. */
+  /** Defers work. Inner loops defer before the loops around them, and resume before them. */
   later(work: () => void): void;
-  /** Works when all that the calls before it were to visit has been visited. */
+  /** Runs work once everything that earlier calls had to visit has been visited. */
   after(work: () => void): void;
-  /** Such a loop, for lists that are not visited often enough to deserve one of their own. */
+  /**
+   * Loops over a list in this way, for lists that are not visited often enough to need a loop of
+   * their own.
+   */
   each<T>(items: readonly T[], visit: (item: T) => void): void;
-  /** Whether anything was put off. */
+  /** Whether any work is deferred. */
   isUnfinished(): boolean;
-  /** Goes on with what was put off, in the order of the values. */
+  /** Runs the deferred work, in the order of the values. */
   finish(): Steps<void>;
 }
 
-/** Prepares a walk. One that is shorter than a step costs what plain loops do. */
+/** Prepares a walk. A walk shorter than a step costs as much as plain loops. */
 export function createWalk(): Walk {
-  /** What was put off in this step, the innermost first. */
+  /** The work deferred in this step, innermost first. */
   const rest: (() => void)[] = [];
 
   function visitFrom<T>(items: readonly T[], visit: (item: T) => void, start: number): void {
@@ -60,7 +64,7 @@ export function createWalk(): Walk {
     each: (items, visit) => visitFrom(items, visit, 0),
     isUnfinished: () => rest.length > 0,
     *finish() {
-      /** The next last. */
+      /** The deferred work, as a stack: the next item is last. */
       const waiting: (() => void)[] = [];
       for (;;) {
         while (rest.length > 0) waiting.push(rest.pop()!);

@@ -24,7 +24,7 @@ export function encodeVarint(value: number): Uint8Array {
  * @param at - offset at which the varint starts
  * @returns the value and the number of bytes read, or `undefined` when the input ends inside it
  * @throws {EncodingError} `ERR_ENCODING_NOT_CANONICAL` when a shorter form exists,
- *  `ERR_ENCODING_LIMIT` beyond 2^53 − 1
+ *   `ERR_ENCODING_LIMIT` beyond 2^53 − 1
  * @see https://github.com/multiformats/unsigned-varint
  */
 export function decodeVarint(

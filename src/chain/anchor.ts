@@ -4,21 +4,23 @@ import { verifySignature } from "../crypto/sign.ts";
 import { signWith, type Signer } from "../identity/signer.ts";
 import type { DerivedData, DerivedMark } from "./derived.ts";
 
-/** Blocks behind an anchor after which there is a new one: what a crash costs in blocks to check. */
+/**
+ * Blocks between two anchors, which is the most blocks that must be checked again after a crash.
+ */
 export const ANCHOR_EVERY = 256;
 
 /**
- * How far one member has checked a ledger, signed by that member's own key: unlike all else that is
- * derived, nobody who merely writes to the store can make one.
+ * How far one member has checked a ledger, signed by that member's own key. Unlike all other
+ * derived data, it cannot be forged by a party that can only write to the store.
  */
 export interface Anchor {
-  /** The newest mark that the key signed, if the store has one. */
+  /** Reads the newest mark that the key signed, if the store has one. */
   read(): Promise<DerivedMark | undefined>;
-  /** Signs a mark of what was checked, to be written behind what it covers. */
+  /** Signs a mark of what was checked. The mark is written after the data that it covers. */
   put(mark: DerivedMark): Promise<void>;
 }
 
-/** Anchors what was checked of a ledger in a member's key. */
+/** Opens the anchor of a ledger under a member's key. */
 export function openAnchor(signer: Signer, ledger: CID, derived: DerivedData): Anchor {
   const signedBytes = ({ size, root, record }: DerivedMark): Uint8Array =>
     encode([ledger, size, root, record]);

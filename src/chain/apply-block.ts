@@ -26,23 +26,23 @@ import {
   type SystemState,
 } from "./state.ts";
 
-/** The end of a ledger, as far as the next block must fit it. */
+/** The end of a ledger: the values that the next block must follow. */
 export interface Tip {
   readonly ledger: CID;
   /** Number of blocks: the next height. */
   readonly size: number;
   /** Bytes of the last header; `null` before the first block. */
   readonly header: Uint8Array | null;
-  /** Its time, in ms; 0 before the first block. */
+  /** Time of the last header, in ms; 0 before the first block. */
   readonly time: number;
 }
 
-/** Names where in a block something is wrong. */
+/** The position in a block of what was refused. */
 export interface BlockRefused extends Refused {
   readonly transaction?: number;
 }
 
-/** A block that stands, and what it changes. */
+/** An accepted block, and its changes. */
 export interface AppliedBlock {
   readonly header: Header;
   readonly transactions: readonly PreparedTransaction[];
@@ -52,23 +52,23 @@ export interface AppliedBlock {
 export type BlockResult =
   ({ readonly ok: true } & AppliedBlock) | ({ readonly ok: false } & BlockRefused);
 
-/** The tip of a ledger that has no block yet. */
+/** The tip of a ledger without blocks. */
 export function emptyTip(ledger: CID): Tip {
   return { ledger, size: 0, header: null, time: 0 };
 }
 
-/** The tip behind a block. */
+/** The tip after a block. */
 export function tipAfter(headerBytes: Uint8Array, header: Header): Tip {
   return {
     ledger: header.ledger,
     size: header.height + 1,
-    // Kept long after the block, whose buffer may be its caller's.
+    // Copied: the tip outlives the block, whose buffer may be the caller's.
     header: headerBytes.slice(),
     time: header.time,
   };
 }
 
-/** Reads a block's bytes, or says that they are none. */
+/** Decodes a block; `undefined` if the bytes are not a block. */
 export function readBlock(bytes: Uint8Array): Block | undefined {
   try {
     return decodeBlock(bytes);
@@ -79,9 +79,9 @@ export function readBlock(bytes: Uint8Array): Block | undefined {
 }
 
 /**
- * Checks a block against the ledger before it: form, signatures, roots and every rule.
+ * Checks a block against the ledger before it: structure, signatures, roots and every rule.
  *
- * @param state - the state before the block; keys are loaded, nothing is changed
+ * @param state - the state before the block; keys are loaded into it, but nothing is changed
  */
 export async function checkBlock(
   block: Block,
@@ -136,7 +136,10 @@ export async function checkBlock(
   return { ok: true, header, transactions, changes: within.changes };
 }
 
-/** Not before the block below, but where members approved just that, in a block of its own. */
+/**
+ * The earliest time of a block: that of the previous block, unless members approved an earlier time
+ * in a block of its own.
+ */
 function earliestTime(transactions: readonly PreparedTransaction[], tip: Tip): number {
   const clock = transactions.length === 1 ? clockOf(transactions[0]!) : undefined;
   return clock === undefined ? tip.time : Math.min(clock, tip.time);
@@ -165,7 +168,7 @@ export async function loadForRules(
   if (further.size > 0) await state.load([...further]);
 }
 
-/** Judges whether someone may propose the block at a height, by the state before it. */
+/** Checks whether an actor may propose the block at a height, by the state before it. */
 export function checkProposer(
   { proposer, key: id }: { readonly proposer: string; readonly key: Uint8Array },
   height: number,

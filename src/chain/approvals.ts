@@ -25,7 +25,7 @@ export function checkApprovals(
   return countApprovals(entry.approvals, input, before, height);
 }
 
-/** Remembers a nonce, and forgets those whose change could no longer be recorded. */
+/** Remembers a nonce, and forgets the nonces of changes that can no longer be recorded. */
 export function useNonce(
   { nonce, notAfter }: MemberEntry | PolicyEntry,
   context: GovernanceContext,

@@ -9,7 +9,7 @@ export interface AuthorOptions {
   readonly ledger: CID;
   readonly sequencer: Sequencer;
   readonly signer: Signer;
-  /** Each concurrent writer with one key needs a lane of its own. */
+  /** Concurrent writers that share a key must each have a lane of their own. */
   readonly lane: number;
   /** The last sequence number used on this lane. */
   readonly lastSeq: number;
@@ -17,12 +17,12 @@ export interface AuthorOptions {
   readonly now: () => number;
 }
 
-/** Writes transactions in one author's name, on one lane. */
+/** Writes transactions for one author, on one lane. */
 export interface Author {
   readonly lane: number;
   /**
-   * Signs entries as one transaction and submits it behind those written before. A signature that
-   * fails leaves a gap in the sequence and nothing else.
+   * Signs entries as one transaction and submits it after the transactions written before. A failed
+   * signature leaves only a gap in the sequence.
    */
   write(entries: readonly Uint8Array[], writes?: SubmissionWrites): Promise<Submission>;
 }
@@ -36,7 +36,7 @@ export function createAuthor(options: AuthorOptions): Author {
     lane,
     async write(entries, writes) {
       const signing = signTransaction(signer, { ledger, lane, seq: ++seq, time: now(), entries });
-      // Signatures may come back in any order; submissions keep that of the sequence numbers.
+      // Signatures may arrive in any order; submissions keep the order of the sequence numbers.
       const mine = turn.then(async () => {
         const signed = await signing;
         for (;;) {
@@ -44,7 +44,7 @@ export function createAuthor(options: AuthorOptions): Author {
           try {
             return sequencer.submit(signed, writes);
           } catch (error) {
-            // Others waited for the same room and were faster.
+            // Other writers waited for the same room and were faster.
             if (!(error instanceof ChainError) || error.code !== "ERR_CHAIN_BUSY") throw error;
           }
         }
@@ -56,7 +56,7 @@ export function createAuthor(options: AuthorOptions): Author {
   };
 }
 
-/** Awaits a submission's place. */
+/** Waits until a submission is durable, and returns its place. */
 export async function placed(submission: Promise<Submission>): Promise<DurablePlace> {
   return (await submission).durable;
 }

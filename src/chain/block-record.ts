@@ -2,7 +2,7 @@ import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectArray, expectBytes, expectMap, expectVersion } from "../codec/shape.ts";
 import { MAX_BLOCK_BYTES } from "../block/limits.ts";
 
-/** What a chain store holds for one block. */
+/** The record of one block in a chain store. */
 export interface BlockRecord {
   readonly block: Uint8Array;
   /** Peaks of the header tree with this block in it, so that opening reads one record. */
@@ -17,8 +17,8 @@ export function encodeBlockRecord({ block, peaks }: BlockRecord): Uint8Array {
 /**
  * Reads a block's record.
  *
- * @param bytes - borrowed: the block returned is a view of it
- * @throws {EncodingError} when it is not the canonical form of one
+ * @param bytes - borrowed: the returned block is a view of it
+ * @throws {EncodingError} when the bytes are not the canonical form of a block's record
  */
 export function decodeBlockRecord(bytes: Uint8Array): BlockRecord {
   const map = expectMap(

@@ -17,21 +17,24 @@ export interface Candidate {
   readonly prepared: PreparedTransaction;
 }
 
-/** The ledger that a block is to extend. */
+/** The ledger that a block extends. */
 export interface BlockBase {
   readonly ledger: CID;
   readonly tip: Tip;
-  /** The state at the tip, with all loaded that the rules read. */
+  /** The state at the tip, with all keys loaded that the rules read. */
   readonly state: SystemState;
   readonly rules: KindRules;
 }
 
-/** Which candidates the next block takes, and what becomes of the others. */
+/** The candidates that the next block admits, and the outcome of the others. */
 export interface Admission<C extends Candidate> {
   /** In the block's order. */
   readonly admitted: readonly C[];
   readonly refused: readonly { readonly candidate: C; readonly refusal: Refused }[];
-  /** For the block after: the first of this one sets the clock, by which they are to be judged. */
+  /**
+   * Left for the block after: the first transaction of this one sets the clock that they must be
+   * checked by.
+   */
   readonly postponed: readonly C[];
   /** Copies of an admitted transaction under another signature; they share its place. */
   readonly duplicates: readonly C[];
@@ -41,7 +44,7 @@ export interface Admission<C extends Candidate> {
 }
 
 /**
- * Throws where the rules refuse blocks of a proposer.
+ * Throws if the rules refuse blocks of a proposer.
  *
  * @throws {ChainError} `ERR_CHAIN_REFUSED`
  */
@@ -58,11 +61,12 @@ export function assertMayPropose(
 }
 
 /**
- * Applies the rules to candidates, in their order. A candidate that takes the ledger's time back is
- * admitted alone, where the clock is so far behind the ledger that nothing else could be.
+ * Applies the rules to candidates, in their order. If the clock is so far behind the ledger that no
+ * other candidate could be admitted, a candidate that sets the ledger's time back is admitted
+ * alone.
  *
  * @param clock - in ms since 1970
- * @param verified - transactions whose signatures were checked already
+ * @param verified - transactions whose signatures are already verified
  * @throws {ChainError} `ERR_CHAIN_CLOCK` when the ledger is ahead of the clock and no candidate sets
  *   its time
  */
@@ -77,7 +81,7 @@ export function admitCandidates<C extends Candidate>(
   if (ahead > 0 && setting === undefined) {
     throw new ChainError(
       "ERR_CHAIN_CLOCK",
-      `the ledger's newest block is ${ahead} ms ahead of this clock: nothing was written`,
+      `the ledger's newest block is ${ahead} ms ahead of this clock, so nothing was written: check the clock`,
     );
   }
   const time = Math.max(clock, setting === undefined ? tip.time : clockOf(setting.prepared)!);
@@ -88,7 +92,7 @@ export function admitCandidates<C extends Candidate>(
   const hashes = new Set<string>();
   for (const candidate of setting === undefined ? candidates : [setting]) {
     const { prepared } = candidate;
-    // On its own layer, so that a refused transaction leaves nothing behind.
+    // On its own layer, so that a refused transaction leaves no changes.
     const layer = overlayState(within);
     const refusal = applyTransaction(prepared, {
       ledger: base.ledger,
@@ -146,7 +150,7 @@ export async function buildBlock(
   return { applied: { header, transactions, changes }, header: headerBytes, block };
 }
 
-/** Whether a transaction may take the ledger's time back, in a block of its own. */
+/** Whether a transaction may set the ledger's time back, in a block of its own. */
 function setsClock({ prepared }: Candidate, time: number): boolean {
   const clock = clockOf(prepared);
   return clock !== undefined && clock < time;

@@ -48,7 +48,7 @@ import { openState, proveState, type LedgerState, type ReadableState } from "./l
 import type { KindRules } from "./prepare.ts";
 
 export interface ChainOptions {
-  /** Needs `chains` and `state`. */
+  /** Must have `chains` and `state`. */
   readonly storage: StorageAdapter;
   /** The genesis record that founds the ledger. */
   readonly genesis: Uint8Array;
@@ -56,29 +56,33 @@ export interface ChainOptions {
   readonly kinds?: readonly KindRule[];
   /** Clock in ms since 1970, for {@link Chain.ahead}. */
   readonly now?: () => number;
-  /** Told while opening how many blocks were read. */
+  /** Called while opening, with the number of blocks read. */
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
   /** Aborts opening. */
   readonly signal?: AbortSignal;
-  /** Founds a ledger in a store that holds another. Default: refused, for a wrong genesis looks so. */
+  /**
+   * Founds a ledger in a store that holds another one. Refused by default, because a wrong genesis
+   * record looks the same.
+   */
   readonly beside?: boolean;
-  /** Builds the derived data again from the blocks, when they are suspected to be damaged. */
+  /** Rebuilds the derived data from the blocks; set it if they may be damaged. */
   readonly rebuild?: boolean;
   /**
-   * Opens a store that has lost blocks as if they had never been, and goes on from what is left: a
-   * second history for everyone who saw the first. What was derived from them is removed.
+   * Opens a store that has lost blocks, and continues from the blocks that are left: for everyone
+   * who saw the lost blocks this is a second history. Data derived from the lost blocks are
+   * removed.
    */
   readonly acceptLoss?: boolean;
   /**
-   * Signs how far blocks were checked, when opening and closing and every 256 blocks, and only what
-   * it signed is gone on from: everything else in the store is checked again. Without it derived
-   * data are believed as the process's own memory is, so that whoever can write to the store decides
-   * what the state says; {@link rebuild} believes none of them.
+   * Signs how far blocks were checked, when opening, when closing and every 256 blocks. Only signed
+   * derived data are trusted when opening again; everything else in the store is checked again.
+   * Without an anchor, derived data are trusted like the process's own memory, so that a party that
+   * can write to the store determines the state; {@link rebuild} trusts none of them.
    */
   readonly anchor?: Signer;
 }
 
-/** A block as it was read from the store. */
+/** A block as read from the store. */
 export interface StoredBlock {
   readonly block: Block;
   /** The block's canonical bytes. */
@@ -86,7 +90,7 @@ export interface StoredBlock {
   readonly header: Header;
 }
 
-/** A ledger's blocks in a store, to be read, followed and proved; nothing is added by it. */
+/** A ledger's blocks in a store: reads, follows and proves them, and never appends. */
 export interface Chain {
   readonly ledger: CID;
   readonly genesis: Genesis;
@@ -98,48 +102,52 @@ export interface Chain {
   readonly root: Uint8Array;
   readonly tip: Tip;
   /**
-   * By how many ms the newest block is ahead of the clock, more than clocks may disagree; else, and
-   * without a clock, 0. Meanwhile all can be read, and nothing is written.
+   * Milliseconds by which the newest block is ahead of the clock, beyond the allowed difference of
+   * clocks; otherwise, or without a clock, 0. While it is not 0, everything can be read and nothing
+   * is written.
    */
   readonly ahead: number;
   /** The state after the last block. */
   readonly state: ReadableState;
   /**
-   * Reads and checks what others appended, all that was there when this was called.
+   * Reads and checks all blocks that others had appended when this was called.
    *
    * @returns the size
-   * @throws {ChainError} `ERR_CHAIN_INVALID` when the store holds something that does not stand, or
-   *   not what it held before
+   * @throws {ChainError} `ERR_CHAIN_INVALID` when the store holds an invalid block, or another
+   *   history than before
    */
   refresh(): Promise<number>;
   /**
-   * Refreshes, reads the newest block's record back and compares it with what was checked.
+   * Refreshes, then reads the newest block's record back and compares it with the record that was
+   * checked.
    *
-   * @returns size and root of one moment, of blocks that this process checked, durable in the store
-   * @throws {ChainError} `ERR_CHAIN_INVALID` as {@link refresh}, or when another record is read
+   * @returns size and root, at one moment, of blocks that this process has checked and that are
+   *   durable in the store
+   * @throws {ChainError} `ERR_CHAIN_INVALID` as in {@link refresh}, or when the record read differs
    */
   durableHead(): Promise<{ readonly size: number; readonly root: Uint8Array }>;
   /**
-   * Reads a block and proves that it is the one under {@link root}, entries and all. What this and
-   * all that follows read in the store is checked against that root before it is given; nothing
-   * reaches beyond {@link size}.
+   * Reads a block and proves that it is, with all its entries, the one under {@link root}. This
+   * call and the ones below check everything that they read in the store against that root before
+   * they return it; none reaches beyond {@link size}.
    *
-   * @throws {ChainError} `ERR_CHAIN_INVALID` when the store's block is not what was appended
-   * @throws {ProofError} `ERR_PROOF_RANGE` when there is none; another when the header tree's nodes
-   *   are missing or wrong
+   * @throws {ChainError} `ERR_CHAIN_INVALID` when the store's block is not the one that was
+   *   appended
+   * @throws {ProofError} `ERR_PROOF_RANGE` when there is no such block; another code when nodes of
+   *   the header tree are missing or wrong
    */
   readBlock(height: number): Promise<StoredBlock>;
   /** Root of the first `size` blocks. */
   rootAt(size: number): Promise<Uint8Array>;
   proveInclusion(height: number, size: number): Promise<Uint8Array[]>;
   proveConsistency(oldSize: number, newSize: number): Promise<Uint8Array[]>;
-  /** Proves what the state before the block at a height says of a key. */
+  /** Proves the value of a key, or its absence, in the state before the block at a height. */
   proveState(
     key: string,
     height: number,
   ): Promise<{ readonly value: Uint8Array | null; readonly proof: MapProof }>;
   /**
-   * Where a transaction stands; `undefined` means that it is proved to stand nowhere.
+   * Finds the place of a transaction; `undefined` means that its absence is proved.
    *
    * @throws {ChainError} or {ProofError} when the store cannot say
    */
@@ -150,52 +158,56 @@ export interface Chain {
   ): Promise<TransactionPlace | undefined>;
 }
 
-/** What a sequencer needs beyond what everyone sees. */
+/** A chain with the additional calls that a sequencer needs. */
 export interface AppendableChain extends Chain {
   readonly state: LedgerState;
-  /** Writes derived data that are still in memory. The storage stays open. */
+  /** Writes derived data still in memory. The storage stays open. */
   close(): Promise<void>;
   readonly rules: KindRules;
   readonly chainName: string;
   readonly head: Head;
   readonly derived: DerivedData;
-  /** The store's record for a block that would come next. */
+  /** The store's record of a block, if it came next. */
   recordFor(header: Uint8Array, block: Uint8Array): Uint8Array;
   /**
-   * Runs work while nothing else moves the chain. Within it, `refresh` must not be awaited.
+   * Runs work while nothing else advances the chain. The work must not await `refresh`.
    *
-   * Only so may a block be built on the tip, made durable and taken in.
+   * Building a block on the tip, making it durable and advancing to it must happen within this
+   * call.
    */
   exclusively<T>(work: () => Promise<T>): Promise<T>;
-  /** Moves on behind a block that was made durable; within {@link exclusively}. */
+  /** Advances to a block that was made durable; call within {@link exclusively}. */
   advance(applied: AppliedBlock, header: Uint8Array, head: Head): void;
-  /** Writes derived data where many wait, and anchors them from time to time; as `advance`. */
+  /**
+   * Writes derived data if many are pending, and anchors them from time to time; call within
+   * {@link exclusively}.
+   */
   flushDerived(): Promise<void>;
 }
 
 const BLOCKS = "/blocks";
 
-/** Name of the chain that holds a ledger's blocks. */
+/** Name of the chain of a ledger's blocks. */
 export const blocksChain = (ledger: CID): string => ledger.toString() + BLOCKS;
 
-/** Whether a chain holds the blocks of some ledger. */
+/** Whether a chain's name is that of some ledger's blocks. */
 export const isBlocksChain = (name: string): boolean => name.endsWith(BLOCKS);
 
 /**
- * Opens a ledger's chain. Reads one record and what the derived data lack behind it; with an
- * anchor what it has not signed yet, which is everything the first time.
+ * Opens a ledger's chain. Reads one record and the blocks that the derived data do not yet cover;
+ * with an anchor, all blocks that it has not signed yet, which is every block the first time.
  *
- * @throws {EncodingError} or {ChainError} `ERR_CHAIN_GENESIS` when the genesis record is not one, or
- *   founds a ledger in a store that holds another
- * @throws {ChainError} `ERR_CHAIN_INVALID` when the store holds something that does not stand
- * @throws {StorageError} `ERR_STORAGE_INCOMPLETE` when a copy into the store was not finished
+ * @throws {EncodingError} or {ChainError} `ERR_CHAIN_GENESIS` when the bytes are not a genesis
+ *   record, or would found a ledger in a store that holds another one
+ * @throws {ChainError} `ERR_CHAIN_INVALID` when the store holds an invalid block
+ * @throws {StorageError} `ERR_STORAGE_INCOMPLETE` when a copy into the store is unfinished
  */
 export async function openChain(options: ChainOptions): Promise<AppendableChain> {
   const { storage } = options;
   let { signal, onProgress } = options;
   const { chains, state: stateStore } = storage;
   if (chains === undefined || stateStore === undefined) {
-    throw new TypeError("a chain needs a storage with chains and state");
+    throw new TypeError("a chain needs a storage with `chains` and `state`");
   }
   assertBytes(options.genesis, "genesis");
   const genesisBytes = new Uint8Array(options.genesis);
@@ -239,11 +251,11 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     });
   }
 
-  /** Anchors the tip once it is so many blocks ahead. */
+  /** Anchors the tip once it is at least `blocks` ahead of the last anchor. */
   async function anchorAfter(blocks: number): Promise<void> {
     if (anchor === undefined || head.hash === null || tip.size - anchored < blocks) return;
     const { size } = tip;
-    // Set before, and whatever comes of it: an anchor saves time, nothing fails for the lack of one.
+    // Set first, even if the write fails: an anchor only saves time, and nothing depends on it.
     anchored = size;
     await anchor.put({ size, root: state.root, record: head.hash }).catch(() => undefined);
   }
@@ -253,7 +265,10 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     if (derived.isFull) await derived.flush();
   }
 
-  /** A store that takes no writes is read nevertheless: what was derived waits in memory. */
+  /**
+   * Flushes derived data; if the store refuses writes, they stay in memory and the store can still
+   * be read.
+   */
   async function flushIfTaken(): Promise<void> {
     try {
       await derived.flush();
@@ -262,7 +277,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     }
   }
 
-  /** Checks and takes in the records from the tip to the store's head. */
+  /** Checks and applies the records from the tip to the store's head. */
   async function follow(): Promise<number> {
     const storeHead = await chains!.head(chainName);
     if (storeHead.size < head.size) {
@@ -282,7 +297,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
       const { peaks } = appendLeaf(frontier, leafHash(stored.block.header)).frontier;
       if (!samePeaks(peaks, stored.peaks)) throw invalid(index, "wrong-frontier");
       if (expected?.size === index + 1 && !equalBytes(sha256(record), expected.record)) {
-        throw invalid(index, "another than was checked before");
+        throw invalid(index, "it is not the block that was checked before");
       }
       advance(result, stored.block.header, headAfter(index, record));
       await anchorAfter(ANCHOR_EVERY);
@@ -292,7 +307,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     return tip.size;
   }
 
-  /** Goes on from the derived data where they belong to this very history and are believed. */
+  /** Resumes from the derived data if they are trusted and belong to this history. */
   async function resume(mark: DerivedMark): Promise<boolean> {
     if (mark.size === 0) return false;
     const from = mark.size - 1;
@@ -322,7 +337,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     derived.forgetTreeNodes,
   );
 
-  /** What the store says now must be what was checked when it was taken in. */
+  /** Checks that a header in the store is the one that was checked when its block was applied. */
   async function assertInTree(headerBytes: Uint8Array, height: number): Promise<void> {
     const { size } = tip;
     const root = frontierRoot(frontier);
@@ -333,7 +348,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     throw invalid(height, "corrupt");
   }
 
-  /** The block at a height as the store has it, its header proved to be the one under the root. */
+  /** Reads the block at a height from the store, and proves that its header is under the root. */
   async function readChecked(height: number): Promise<StoredBlock> {
     const [record] = height < tip.size ? await readRecords(chains!, chainName, height, 1) : [];
     if (record === undefined) {
@@ -351,7 +366,10 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     return stored;
   }
 
-  /** Against the root that the block at a height names, or that the blocks so far led to. */
+  /**
+   * Proves against the state root in the block at a height, or against the current one after the
+   * last block.
+   */
   async function proveStateAt(
     key: string,
     height: number,
@@ -363,11 +381,11 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
   }
 
   /**
-   * A store that has less than what was derived from its blocks, or than what this member's key
-   * signed that it checked, has lost blocks; going on would be a second history.
+   * Refuses a store that has fewer blocks than its derived data cover, or than this member's key
+   * signed as checked: it has lost blocks, and continuing would create a second history.
    */
   async function assertNothingLost(signed: DerivedMark | undefined): Promise<void> {
-    // The head last: others may move it on meanwhile.
+    // Read the head last: others may advance it meanwhile.
     const unsigned = await derived.mark();
     const { size } = await chains!.head(chainName);
     const marked = Math.max(signed?.size ?? 0, unsigned?.size ?? 0);
@@ -377,7 +395,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     }
   }
 
-  /** Starts from the derived data where they hold, from genesis where not. */
+  /** Starts from the derived data if they are valid, otherwise from genesis. */
   async function start(): Promise<void> {
     if (options.acceptLoss === true) await derived.removeAll(options.anchor?.key);
     const signed = await anchor?.read();
@@ -386,7 +404,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
       const mark = anchor === undefined ? await derived.mark() : signed;
       if (mark !== undefined && (await resume(mark))) return;
     }
-    // Blocks that were checked before must come again, and stay signed for until they have.
+    // Blocks that were checked before must appear again, and their anchor is kept until they have.
     expected = signed;
     tip = emptyTip(ledger);
     frontier = emptyFrontier;
@@ -399,19 +417,22 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     await follow();
   }
 
-  /** A wrong genesis must not look like a ledger that nobody has written to. */
+  /**
+   * Refuses a genesis record whose ledger is not in a non-empty store: a wrong one must not look
+   * like an empty ledger.
+   */
   async function assertAlone(): Promise<void> {
     for await (const name of chains!.list()) {
       if (!isBlocksChain(name) || name === chainName) continue;
       throw new ChainError(
         "ERR_CHAIN_GENESIS",
-        "the store holds another ledger, and none by this genesis record",
+        "the store holds another ledger but none founded by this genesis record",
       );
     }
   }
 
   function refresh(): Promise<number> {
-    // Shared until it begins: who calls later wants to see what came later.
+    // Shared only until it begins: a later caller must see later blocks.
     refreshing ??= exclusively(() => {
       refreshing = undefined;
       return follow();
@@ -459,13 +480,13 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     refresh,
     async durableHead() {
       await refresh();
-      // In one step: while the record is read, more may be appended.
+      // Taken together: more blocks may be appended while the record is read.
       const { hash, size } = head;
       const root = frontierRoot(frontier);
       if (hash === null) return { size, root };
       const [record] = await readRecords(chains, chainName, size - 1, 1);
       if (record === undefined || !equalBytes(sha256(record), hash)) {
-        throw invalid(size - 1, "not what was appended");
+        throw invalid(size - 1, "it is not the block that was appended");
       }
       return { size, root };
     },
@@ -541,7 +562,7 @@ function headAfter(index: number, record: Uint8Array): Head {
 function lost(before: number, now: number): ChainError {
   return new ChainError(
     "ERR_CHAIN_LOST",
-    `the store had ${before} blocks or more and holds ${now}: put the newest copy in its place`,
+    `the store had at least ${before} blocks and now holds ${now}: restore its newest copy`,
   );
 }
 

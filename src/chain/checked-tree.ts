@@ -4,13 +4,13 @@ import { EMPTY_ROOT } from "../merkle/hash.ts";
 import { peakIds, proveConsistency, proveInclusion, type ReadNodes } from "../merkle/proof.ts";
 import { verifyConsistency, verifyInclusion } from "../merkle/verify.ts";
 
-/** A size and the root of so many leaves. */
+/** The size of a tree and its root. */
 export interface TreeHead {
   readonly size: number;
   readonly root: Uint8Array;
 }
 
-/** Roots and proofs of a tree whose nodes somebody else keeps, each checked before it is given. */
+/** Roots and proofs of a tree with untrusted nodes; each is checked before it is returned. */
 export interface CheckedTree {
   rootAt(size: number): Promise<Uint8Array>;
   proveInclusion(index: number, size: number): Promise<Uint8Array[]>;
@@ -18,11 +18,12 @@ export interface CheckedTree {
 }
 
 /**
- * Reads a tree from nodes that nobody vouches for, against a root that was checked: what does not
- * end in that root is an error and never a result.
+ * Reads a tree from untrusted nodes against a checked root: a result that does not lead to that
+ * root is never returned, and an error is thrown instead.
  *
- * @param trusted - size and root of one moment
- * @param onDamage - told before an error is thrown, so that caches forget what was read
+ * @param trusted - size and root at one moment
+ * @param onDamage - called before an error is thrown, so that caches forget the nodes that were
+ *   read
  * @throws {ProofError} by its calls: `ERR_PROOF_RANGE` beyond the trusted size,
  *   `ERR_PROOF_UNAVAILABLE` when a node cannot be read, `ERR_PROOF_INVALID` when one is wrong
  */
@@ -41,11 +42,11 @@ export function checkedTree(
     return ids.map((_, i) => {
       const node = nodes[i];
       if (node !== undefined) return node;
-      throw new ProofError("ERR_PROOF_UNAVAILABLE", "a node of the header tree cannot be read");
+      throw new ProofError("ERR_PROOF_UNAVAILABLE", "a node of the header tree is missing");
     });
   }
 
-  /** The root of a smaller tree, by a proof that ends in the trusted root. */
+  /** The root of a smaller tree, by a proof that leads to the trusted root. */
   async function rootAt(size: number): Promise<Uint8Array> {
     const now = trusted();
     if (size === now.size) return now.root;

@@ -9,7 +9,7 @@ import type { NoteKey } from "./note-key.ts";
 import { checkedSignature, parseNote, requireEd25519, splitNote } from "./note.ts";
 import type { NoteReason, NoteSignature, NoteSigner, VerifiedSignature } from "./note.ts";
 
-/** What a checkpoint says: the log with this origin has `size` leaves and this root. */
+/** The statement of a checkpoint: the log with this origin has `size` leaves and this root. */
 export interface Checkpoint {
   /** Name of the log: one line, not empty. */
   readonly origin: string;
@@ -17,7 +17,7 @@ export interface Checkpoint {
   readonly size: number;
   /** 32-byte RFC 6962 root. */
   readonly root: Uint8Array;
-  /** Opaque lines that follow, none empty. This library writes none. */
+  /** Opaque lines after the root, each non-empty. This library does not write any. */
   readonly extensions?: readonly string[];
 }
 
@@ -36,11 +36,13 @@ export type OpenedCheckpoint =
       readonly checkpoint: Checkpoint;
       /** The signed text. */
       readonly text: Uint8Array;
-      /** By the log's own keys: at least one, one a key. */
+      /** Signatures by the log's own keys: at least one, and one per key. */
       readonly signatures: readonly VerifiedSignature[];
-      /** By the cosigners given, one a key; a policy says whether they are enough. */
+      /**
+       * Signatures by the given cosigners, one per key; a policy determines whether they suffice.
+       */
       readonly cosignatures: readonly VerifiedSignature[];
-      /** By keys unknown here. */
+      /** Signatures by unknown keys. */
       readonly unverified: readonly NoteSignature[];
     }
   | {
@@ -48,7 +50,7 @@ export type OpenedCheckpoint =
       readonly reason: NoteReason | CheckpointReason | "other-origin" | "no-log-signature";
     };
 
-/** What {@link openCheckpoint} expects. */
+/** The log and keys that {@link openCheckpoint} accepts. */
 export interface CheckpointTrust {
   /** The log's origin. */
   readonly origin: string;
@@ -58,7 +60,7 @@ export interface CheckpointTrust {
   readonly cosigners?: readonly NoteKey[];
 }
 
-// One line: no control characters (newline is one), and nothing that UTF-8 cannot express.
+// One line: no control characters (newline is one), and nothing that UTF-8 cannot encode.
 const LINE = /^[^\u0000-\u001f\p{Surrogate}]+$/u;
 
 /**
@@ -74,15 +76,17 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   assertBytes(root, "root", HASH_LENGTH);
   const lines = [origin, String(size), toBase64(root), ...extensions];
   if (!lines.every((line) => LINE.test(line))) {
-    throw new RangeError("origin and extensions must be lines that are not empty");
+    throw new RangeError(
+      "origin and extensions must be non-empty lines without control characters",
+    );
   }
   return utf8ToBytes(`${lines.join("\n")}\n`);
 }
 
 /**
- * Reads a checkpoint's text, of which there is one form only. Never throws.
+ * Parses a checkpoint's text in its one form. Never throws.
  *
- * @param text - the note's text with its last newline, as {@link parseNote} returns it
+ * @param text - the note's text with its last newline, from {@link parseNote}
  * @see c2sp.org/tlog-checkpoint
  */
 export function parseCheckpoint(text: Uint8Array): CheckpointResult {
@@ -111,10 +115,10 @@ export function parseCheckpoint(text: Uint8Array): CheckpointResult {
 }
 
 /**
- * Reads what a signed checkpoint claims, without judging any signature: nothing in it is to be
+ * Reads the claim of a signed checkpoint without verifying any signature: the result must not be
  * trusted.
  *
- * @returns `undefined` when the note is no checkpoint
+ * @returns `undefined` if the note is not a checkpoint
  */
 export function readCheckpoint(note: Uint8Array): Checkpoint | undefined {
   const split = splitNote(note);
@@ -124,7 +128,7 @@ export function readCheckpoint(note: Uint8Array): Checkpoint | undefined {
 }
 
 /**
- * Reads a signed checkpoint of a known log. Never throws on what the note holds.
+ * Reads a signed checkpoint of a known log. Never throws, whatever the note contains.
  *
  * @param note - the whole signed note; borrowed
  */
@@ -144,10 +148,10 @@ export function openCheckpoint(note: Uint8Array, trust: CheckpointTrust): Opened
 }
 
 /**
- * Makes a signer of timestamped cosignatures (type 0x04) from an Ed25519 key. It refuses texts
- * that are no checkpoint; whether the checkpoint extends the one seen before is for its caller.
+ * Makes a signer of timestamped cosignatures (type 0x04) from an Ed25519 key. It refuses texts that
+ * are not checkpoints; the caller must check that the checkpoint extends the one seen before.
  *
- * @param name - key name of the cosigner; one key must not serve two names
+ * @param name - key name of the cosigner; a key must not be used under two names
  * @param now - seconds since the Unix epoch
  * @throws {SignatureError} `ERR_SIGNATURE_ALGORITHM` when the key is not Ed25519
  * @see c2sp.org/tlog-cosignature
@@ -160,7 +164,7 @@ export function cosignatureSigner(signer: Signer, name: string, now: () => numbe
     keyId: key.keyId,
     async sign(text) {
       if (!parseCheckpoint(text).ok) {
-        throw new SignatureError("ERR_SIGNATURE_NOTE", "only checkpoints are cosigned");
+        throw new SignatureError("ERR_SIGNATURE_NOTE", "only checkpoints can be cosigned");
       }
       const time = now();
       assertUint(time, "now");
@@ -172,7 +176,7 @@ export function cosignatureSigner(signer: Signer, name: string, now: () => numbe
 }
 
 /**
- * Reads a decimal number in its only form: ASCII digits, no sign, no leading zero.
+ * Parses a decimal number in its one form: ASCII digits, no sign, no leading zero.
  *
  * @returns a safe integer, or `undefined`
  */
@@ -182,7 +186,7 @@ export function parseDecimal(text: string): number | undefined {
   return Number.isSafeInteger(value) ? value : undefined;
 }
 
-/** Reads a line that is a hash of 32 bytes in base64. */
+/** Parses a line that holds a hash of 32 bytes in base64. */
 export function parseHashLine(line: string): Uint8Array | undefined {
   if (line.length !== 44) return undefined;
   try {

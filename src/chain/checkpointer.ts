@@ -13,7 +13,7 @@ import { policyKeys } from "./unsatisfied.ts";
 import type { Witness } from "./witness.ts";
 import { openSignedHeads, checkpointError } from "./signed-heads.ts";
 
-/** A checkpoint that was signed just now. */
+/** A checkpoint that was just signed. */
 export interface SignedCheckpoint extends SignedHead {
   readonly note: Uint8Array;
   /** Whether the ledger's cosignature policy is satisfied. */
@@ -26,17 +26,18 @@ export interface Checkpointer {
    * Signs the newest durable head.
    *
    * It refreshes the chain, keeps `(size, root)` durably in the chain store and in the memory of
-   * signed heads, and only then signs; so that neither a crash nor a second process with the same
-   * key makes it contradict itself, nor, where there is such a memory, a restored storage.
+   * signed heads, and only then signs. So neither a crash nor a second process with the same key
+   * makes it contradict itself; with such a memory, a restored storage does not either.
    *
-   * @returns the signed note, with the cosignatures that could be had
+   * @returns the signed note, with the cosignatures that were obtained
    * @throws {ChainError} `ERR_CHAIN_CHECKPOINT` when the chain is empty or does not extend what was
-   *   signed before, `ERR_CHAIN_MEMORY` when this key has signed and the memory does not know it
+   *   signed before, `ERR_CHAIN_MEMORY` when this key has signed a head that the memory does not
+   *   know
    */
   sign(): Promise<SignedCheckpoint>;
-  /** What was signed last, or `undefined`: the larger of what store and memory say. */
+  /** The head signed last, or `undefined`: the larger of the heads in store and memory. */
   last(): Promise<SignedHead | undefined>;
-  /** What store and memory say that was signed, each where it says something: both bind. */
+  /** The signed heads in store and memory, each if present; both are binding. */
   known(): Promise<readonly SignedHead[]>;
 }
 
@@ -45,18 +46,18 @@ const CONFLICT_TRIES = 16;
 /**
  * Starts signing checkpoints.
  *
- * @param options.signer - an Ed25519 key that signs nothing else, listed in the ledger's policy
- * @param options.memory - remembers what was signed outside the storage; see `memoryOf`. Without it
- *   a chain store that is put back to an older copy makes the key contradict itself.
+ * @param options.signer - an Ed25519 key listed in the ledger's policy; it must sign nothing else
+ * @param options.memory - remembers, outside the storage, what was signed; see `memoryOf`. Without
+ *   it, a chain store restored from an older copy makes the key contradict itself.
  */
 export function createCheckpointer(options: {
   readonly chain: Chain;
   readonly chains: ChainStore;
   readonly signer: Signer;
   readonly memory?: LedgerMemory;
-  /** Asked to cosign; one that fails to answer is left out. */
+  /** Asked to cosign; a witness that fails to answer is left out. */
   readonly witnesses?: readonly Witness[];
-  /** How long witnesses are waited for. Default: until each has answered or failed. */
+  /** How long to wait for witnesses. Default: until each has answered or failed. */
   readonly cosigningTime?: CosigningTime;
 }): Checkpointer {
   const { chain, chains, signer, witnesses = [] } = options;
@@ -68,11 +69,13 @@ export function createCheckpointer(options: {
   return {
     async sign() {
       for (let attempt = 0; attempt < CONFLICT_TRIES; attempt++) {
-        // Before the ledger: another process with this key may sign blocks that come meanwhile.
+        // Read before the ledger: another process with this key may sign blocks that are appended
+        // meanwhile.
         const before = await heads.read();
         const now = await chain.durableHead();
-        if (now.size === 0) throw checkpointError("a ledger without blocks has nothing to sign");
-        // Both, as either may be of another history.
+        if (now.size === 0)
+          throw checkpointError("the ledger has no blocks, so there is no head to sign");
+        // Check both, because either may be of another history.
         for (const old of before.all) await assertExtends(chain, old, now);
         if (!(await heads.keep(before, now))) continue;
         const { size, root } = now;
@@ -85,7 +88,7 @@ export function createCheckpointer(options: {
         const { ok: witnessed } = judgeCheckpoint(note, trust);
         return { note, size, root, witnessed };
       }
-      throw checkpointError("others kept signing with the same key");
+      throw checkpointError("other processes kept signing with the same key");
     },
     async last() {
       return (await heads.read()).newest;
@@ -98,10 +101,10 @@ export function createCheckpointer(options: {
 
 async function assertExtends(chain: Chain, old: SignedHead, now: SignedHead): Promise<void> {
   if (old.size > now.size)
-    throw checkpointError("the ledger is shorter than what was signed before");
+    throw checkpointError("the ledger is shorter than the head signed before");
   if (old.size === now.size) {
     if (!equalBytes(old.root, now.root))
-      throw checkpointError("the ledger is not what was signed before");
+      throw checkpointError("the ledger's root differs from the one signed before at this size");
     return;
   }
   const proof = await chain.proveConsistency(old.size, now.size);
@@ -112,5 +115,5 @@ async function assertExtends(chain: Chain, old: SignedHead, now: SignedHead): Pr
     newRoot: now.root,
     proof,
   });
-  if (!consistent.ok) throw checkpointError("the ledger does not extend what was signed before");
+  if (!consistent.ok) throw checkpointError("the ledger does not extend the head signed before");
 }

@@ -26,7 +26,7 @@ export interface AcceptedCheckpoint extends TreeHead {
   readonly note: Uint8Array;
 }
 
-/** A checkpoint that someone's trust accepts, by these steps. */
+/** A checkpoint with the steps by which a given trust accepts it. */
 export interface ProvableCheckpoint extends AcceptedCheckpoint {
   readonly policyPath: readonly PolicyStep[];
 }
@@ -37,30 +37,33 @@ export interface CheckpointKey {
   readonly checkpointer: Checkpointer;
 }
 
-/** Makes checkpoints that verify, or says why it cannot. */
+/** Makes checkpoints that verify, or throws the reason why it cannot. */
 export interface Checkpoints {
   /**
-   * Signs the newest durable head with the key that is in force, and has it cosigned.
+   * Signs the newest durable head with the key in force, and has it cosigned.
    *
-   * @throws {ChainError} `ERR_CHAIN_POLICY` when the policy does not accept what could be signed;
-   *   `ERR_CHAIN_CHECKPOINT` as a checkpointer does
+   * @throws {ChainError} `ERR_CHAIN_POLICY` when the policy does not accept the signatures
+   *   obtained; `ERR_CHAIN_CHECKPOINT` as a checkpointer does
    */
   sign(): Promise<AcceptedCheckpoint>;
   /**
-   * As {@link Checkpoints.sign}, with what leads someone's trust to the policy in force. What was
-   * signed of the newest head is used again.
+   * Like {@link Checkpoints.sign}, with the steps that lead a trust to the policy in force. Reuses
+   * signatures of the newest head.
    *
-   * @param trust - default: who trusts the genesis record alone
-   * @throws {ChainError} `ERR_CHAIN_POLICY` also when nothing leads there
-   * @throws {ProofError} `ERR_PROOF_RANGE` when the trusted root is of more blocks than there are,
+   * @param trust - default: trust in the genesis record alone
+   * @throws {ChainError} `ERR_CHAIN_POLICY` also when no steps lead there
+   * @throws {ProofError} `ERR_PROOF_RANGE` when the trusted root covers more blocks than there are,
    *   `ERR_PROOF_UNAVAILABLE` when it is of another history
    */
   provable(trust?: Trust): Promise<ProvableCheckpoint>;
-  /** Signs where the policy changed, if it has and this process's keys are needed for it. */
+  /**
+   * If the policy has changed and this process's keys are needed for the change, signs a checkpoint
+   * for it.
+   */
   followPolicy(): Promise<void>;
 }
 
-/** Checkpoints of one change of policy that may wait for the signatures of others. */
+/** Most checkpoints of one policy change that may wait for signatures of other processes. */
 const MAX_WAITING = 8;
 const TRIES = 4;
 
@@ -68,11 +71,11 @@ const TRIES = 4;
 export function openCheckpoints(options: {
   readonly chain: Chain;
   readonly chains: ChainStore;
-  /** This process's keys in use, oldest first. */
+  /** This process's keys that are in use, oldest first. */
   readonly keys: () => readonly CheckpointKey[];
   readonly cosigners?: readonly Witness[];
   readonly cosigningTime?: CosigningTime;
-  /** Appends a block, where the key in force is one that the last block brought. */
+  /** Appends a block; needed if the last block brought the key in force. */
   readonly seal?: () => Promise<unknown>;
 }): Checkpoints {
   const { chain, chains, cosigners = [] } = options;
@@ -83,7 +86,7 @@ export function openCheckpoints(options: {
   let newest: AcceptedCheckpoint | undefined;
   let turn: Promise<unknown> = Promise.resolve();
 
-  /** One after another: two at a time would each ask the cosigners. */
+  /** Runs one after another: two at a time would both ask the cosigners. */
   function inTurn<T>(work: () => Promise<T>): Promise<T> {
     const mine = turn.then(work);
     turn = mine.catch(() => undefined);
@@ -93,13 +96,19 @@ export function openCheckpoints(options: {
   const keysIn = (policies: readonly CheckpointPolicy[]): readonly CheckpointKey[] =>
     options.keys().filter(({ signer }) => policies.some((policy) => lists(policy, signer)));
 
-  /** @param also - a policy that is to accept the checkpoint too, as far as this process's keys can */
+  /**
+   * @param also - policies that should accept the checkpoint too, as far as this process's keys
+   *   allow
+   */
   async function make(also: readonly CheckpointPolicy[] = []): Promise<AcceptedCheckpoint> {
     let sealed = false;
     for (let attempt = 0; attempt < TRIES; attempt++) {
       const size = await chain.refresh();
       if (size === 0) {
-        throw new ChainError("ERR_CHAIN_CHECKPOINT", "a ledger without blocks has nothing to sign");
+        throw new ChainError(
+          "ERR_CHAIN_CHECKPOINT",
+          "the ledger has no blocks, so there is no head to sign",
+        );
       }
       const now = await policyAt(chain, size);
       const [key] = keysIn([now]).slice(-1);
@@ -112,7 +121,7 @@ export function openCheckpoints(options: {
         throw unsatisfied(undefined, origin, now);
       }
       const signed = await key.checkpointer.sign();
-      // Others may have appended meanwhile.
+      // Other processes may have appended meanwhile.
       const policy = signed.size === size ? now : await policyAt(chain, signed.size);
       if (!lists(policy, key.signer)) continue;
       const before = await unledTo(policy);
@@ -127,13 +136,16 @@ export function openCheckpoints(options: {
     throw new ChainError("ERR_CHAIN_BUSY", "the policy changed while a checkpoint was signed");
   }
 
-  /** Appends a block behind the change of policy, whose state then is what a checkpoint proves. */
+  /**
+   * Appends a block after the change of policy, so that a checkpoint proves the state with the
+   * change.
+   */
   async function sealedBlock(): Promise<boolean> {
     try {
       await options.seal?.();
       return options.seal !== undefined;
     } catch (error) {
-      // Only a sequencer may, and it need not be one.
+      // Only a sequencer may append, and this process need not be one.
       if (error instanceof ChainError) return false;
       throw error;
     }
@@ -143,14 +155,17 @@ export function openCheckpoints(options: {
     return judgeCheckpoint(note, withPolicy(genesisTrust, policy, 0)).ok;
   }
 
-  /** What kept checkpoints lead to, where the last of it is not this policy; else `undefined`. */
+  /**
+   * The policies that kept checkpoints lead to, if the last one is not this policy; otherwise
+   * `undefined`.
+   */
   async function unledTo(policy: CheckpointPolicy): Promise<readonly Reached[] | undefined> {
     const reached = await steps.reach(genesisTrust);
     const last = reached.reduce((a, b) => (heightOf(b) > heightOf(a) ? b : a));
     return samePolicy(last.trust, policy) ? undefined : reached;
   }
 
-  /** Keeps the checkpoint of a change of policy, and signs those that wait for this process. */
+  /** Keeps the checkpoint of a policy change, and signs those that wait for this process. */
   async function keepChange(
     note: Uint8Array,
     policy: CheckpointPolicy,
@@ -168,13 +183,19 @@ export function openCheckpoints(options: {
     }
   }
 
-  /** What was seen of another history, or of more than there is, no receipt can be connected to. */
+  /**
+   * Refuses a trusted root of another history or of more blocks than there are: no receipt can be
+   * connected to it.
+   */
   async function assertConnected(trust: Trust): Promise<void> {
     const seen = seenHead(trust);
     if (seen === undefined) return;
     const now = { size: chain.size, root: chain.root };
     if (seen.size > now.size) {
-      throw new ProofError("ERR_PROOF_RANGE", "the trusted ledger is longer than this one");
+      throw new ProofError(
+        "ERR_PROOF_RANGE",
+        "the trusted root covers more blocks than this ledger has",
+      );
     }
     const proof =
       seen.size === 0 || seen.size === now.size
@@ -185,7 +206,7 @@ export function openCheckpoints(options: {
     }
   }
 
-  /** Signs as the holder of a key that is in force no more, so that the new keys are believed. */
+  /** Signs as the holder of a key that is no longer in force, so that the new keys are trusted. */
   async function helpOthers(policy: CheckpointPolicy): Promise<void> {
     const before = await unledTo(policy);
     const key = keysIn((before ?? []).map(({ trust }) => trust)).at(-1);
@@ -195,7 +216,7 @@ export function openCheckpoints(options: {
     await keepChange(await cosigning.cosign(note, size, known), policy, before);
   }
 
-  /** Adds the signatures of this process's keys that any of these policies lists. */
+  /** Adds signatures by those of this process's keys that any of these policies lists. */
   async function countersigned(
     head: AcceptedCheckpoint,
     policies: readonly CheckpointPolicy[],
@@ -211,14 +232,16 @@ export function openCheckpoints(options: {
         if (!(await mayAlsoSign(key, head))) continue;
         lines.push({ name, keyId, signature: await sign(text) });
       } catch (error) {
-        // Whether enough have signed is judged by the policy.
+        // The policy decides whether enough have signed.
         if (!(error instanceof LedgerError)) throw error;
       }
     }
     return encodeNote(text, lines);
   }
 
-  /** A key may sign an older head too, if all that it signed is of one history with it. */
+  /**
+   * Whether a key may also sign an older head: all that it has signed must be of the same history.
+   */
   async function mayAlsoSign({ checkpointer }: CheckpointKey, head: TreeHead): Promise<boolean> {
     let known: readonly TreeHead[] = await checkpointer.known();
     if (!known.some(({ size }) => size >= head.size)) known = [await checkpointer.sign()];
@@ -235,7 +258,7 @@ export function openCheckpoints(options: {
     provable: (trust = genesisTrust) =>
       inTurn(async () => {
         if (!trust.ledger.equals(chain.ledger)) {
-          throw new InputError("ERR_INPUT_INVALID", "the trust is of another ledger");
+          throw new InputError("ERR_INPUT_INVALID", "`trust` is for another ledger");
         }
         let made = newest;
         if (made === undefined || made.size !== (await chain.refresh())) made = await make();
@@ -250,8 +273,8 @@ export function openCheckpoints(options: {
         }
         throw new ChainError(
           "ERR_CHAIN_POLICY",
-          "nothing leads from the policy that is trusted to the one in force; missing: a checkpoint " +
-            "behind the change that satisfies both, with a key of each",
+          "no steps lead from the trusted policy to the one in force; missing: a checkpoint after the " +
+            "change that satisfies both policies, signed by a key of each",
         );
       }),
     followPolicy: () =>
@@ -260,7 +283,7 @@ export function openCheckpoints(options: {
         try {
           await make();
         } catch (error) {
-          // What needs a checkpoint will say so.
+          // A later call that needs a checkpoint reports the error.
           if (!(error instanceof LedgerError)) throw error;
         }
       }),
@@ -275,7 +298,7 @@ function heightOf({ trust }: Reached): number {
   return trust.policyHeight ?? -1;
 }
 
-/** Whether two policies judge every checkpoint alike. */
+/** Whether two policies accept the same checkpoints. */
 function samePolicy(a: CheckpointPolicy, b: CheckpointPolicy): boolean {
   const bytes = ({ checkpointKeys, cosignaturePolicy }: CheckpointPolicy): Uint8Array =>
     encode({ checkpointKeys, cosignaturePolicy });

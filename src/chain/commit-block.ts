@@ -4,19 +4,19 @@ import { ChainError } from "../errors.ts";
 import { afterWriting, untilSettled, type SettleOptions } from "../storage/settle.ts";
 import type { Commit, Head, StorageAdapter } from "../storage/types.ts";
 
-/** A commit of one block, with what becomes durable together with it. */
+/** A commit of one block and of the writes that become durable together with it. */
 export interface BlockCommit extends Commit {
   readonly append: NonNullable<Commit["append"]>;
 }
 
 /**
- * Makes a block durable: in one step where the storage has it; else what is named first, then what
- * names it. Where no answer came the same bytes are written again: the store says whether they are
- * there.
+ * Makes a block durable: in one step if the storage supports it, otherwise referenced data first
+ * and then the data that refer to them. If no answer arrives, the same bytes are written again: the
+ * store reports whether they are there.
  *
  * @returns the chain's head after the block
- * @throws {AppendConflict} when another block took the place
- * @throws {ChainError} `ERR_CHAIN_INVALID` when the store shows another block than was appended
+ * @throws {AppendConflict} when another block was appended at this height
+ * @throws {ChainError} `ERR_CHAIN_INVALID` when the store holds another block than was appended
  */
 export async function commitBlock(
   storage: StorageAdapter,
@@ -28,7 +28,7 @@ export async function commitBlock(
     if (storage.commit !== undefined) return (await storage.commit(commit))!;
     if (blobs.length > 0) await storage.blobs!.put(blobs);
     const after = await storage.chains!.append(append.chain, append.expected, append.records);
-    // The block is written: that the rest fails must not say that it is not.
+    // The block is written, so a failure of the other writes must not report that it is not.
     if (state.length > 0) await afterWriting(() => storage.state!.batch(state));
     return after;
   }, settle);
@@ -41,8 +41,8 @@ export async function commitBlock(
 }
 
 /**
- * Writes again what goes with a block that is durable already: without a commit of all in one step,
- * the first time it may not have been written after the block.
+ * Repeats the writes that belong to a block that is already durable: without a commit in one step,
+ * they may have failed after the block was written.
  */
 export async function completeCommit(
   storage: StorageAdapter,

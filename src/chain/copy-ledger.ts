@@ -22,64 +22,68 @@ import type { KindRule } from "./kind-rule.ts";
 import type { Trust } from "./trust.ts";
 import { verifyRecords, type VerifiedLedger } from "./verify-ledger.ts";
 
-/** How far a copy has come, in one of its three parts. */
+/** Progress of a copy, in one of its three parts. */
 export interface CopyProgress {
   readonly part: "blobs" | "state" | "records";
   readonly done: number;
-  /** Where it is known beforehand. */
+  /** Present if it is known beforehand. */
   readonly total?: number;
 }
 
 export interface CopyOptions {
-  /** The genesis record of the ledger in the store, or of each where it holds several. */
+  /**
+   * The genesis record of the ledger in the store, or of each ledger if the store holds several.
+   */
   readonly genesis: Uint8Array | readonly Uint8Array[];
-  /** A signed checkpoint that the ledger must reach or extend; where the store holds one ledger. */
+  /**
+   * A signed checkpoint that the ledger must reach or extend; only if the store holds one ledger.
+   */
   readonly checkpoint?: Uint8Array;
-  /** What is known of the ledger, as for `verifyLedger`; where the store holds one ledger. */
+  /** Trust in the ledger, as for `verifyLedger`; only if the store holds one ledger. */
   readonly trust?: Trust;
-  /** Rules of entry kinds that the ledgers' policies register. */
+  /** Rules of the entry kinds that the ledgers' policies register. */
   readonly kinds?: readonly KindRule[];
-  /** Told after each batch. */
+  /** Called after each batch. */
   readonly onProgress?: (progress: CopyProgress) => void;
-  /** Stops between two batches; the same call later goes on from there. */
+  /** Stops the copy between two batches; the same call made later resumes it. */
   readonly signal?: AbortSignal;
 }
 
-/** What stands in the target now. */
+/** The content of the target. */
 export interface CopiedLedger {
   readonly blobs: number;
   readonly state: number;
   readonly records: number;
-  /** What was verified of each ledger, in the order of `genesis`. */
+  /** The verified ledgers, in the order of `genesis`. */
   readonly ledgers: readonly VerifiedLedger[];
 }
 
 type FullTarget = Required<Pick<StorageAdapter, "chains" | "blobs" | "state">>;
 
-/** Bytes of blobs or values that are read before they are written. */
+/** Bytes of blobs or values that are read before writing. */
 const PAGE_BYTES = 8 * 1024 * 1024;
 const PAGE_ITEMS = 512;
 const LAST_KEY = /* @__PURE__ */ new Uint8Array(MAX_STATE_KEY_BYTES).fill(0xff);
 
 /**
- * Copies everything in one store into an empty one of any adapter, and checks what it copies: every
- * blob against its name, every block against form, signatures, roots and rules from genesis on,
- * before it is written; every chain's head afterwards.
+ * Copies everything in one store into an empty store of any adapter, and checks it: before writing,
+ * every blob against its CID and every block for structure, signatures, roots and rules from
+ * genesis on; afterwards, every chain's head.
  *
- * Nothing else may write to either store meanwhile. A copy that was stopped, by its signal, an error
- * or the death of the process, leaves a mark in the target: the same call goes on, and removes what
- * the source has erased since; `openLedger` refuses the target until it is whole. Keys outside
- * the storage (a key store, a folder of shard keys) are not part of it.
+ * Nothing else may write to either store meanwhile. A copy interrupted by its signal, an error or
+ * the end of the process leaves a mark in the target: the same call resumes it, and removes what
+ * the source has erased since. `openLedger` refuses the target until the copy is complete. Keys
+ * outside the storage (a key store, a folder of shard keys) are not copied.
  *
- * Memory does not grow with the store. The source is left as it is; erase it only after the target
- * has been backed up, and remember that its files hold what later erasures are to destroy.
+ * Memory does not grow with the store. The source is not changed; erase it only after the target
+ * has been backed up, and remember that its files still hold data that later erasures must destroy.
  *
- * @throws {InputError} `ERR_INPUT_INVALID` when the target is not empty and holds no unfinished copy
- *   of this source, or when the source holds a ledger whose genesis is not given
- * @throws {ChainError} `ERR_CHAIN_INVALID` at the first block that does not stand
- * @throws {StorageError} `ERR_STORAGE_CORRUPT` at the first blob that is not what its name says;
+ * @throws {InputError} `ERR_INPUT_INVALID` when the target is neither empty nor an unfinished copy
+ *   of this source, or when the source holds a ledger whose genesis record is not given
+ * @throws {ChainError} `ERR_CHAIN_INVALID` at the first invalid block
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` at the first blob that does not match its CID;
  *   `ERR_STORAGE_CONFLICT` when the source was written to meanwhile; `ERR_STORAGE_INCOMPLETE` when
- *   the source itself is a copy that was not finished
+ *   the source itself is an unfinished copy
  * @throws the signal's reason
  */
 export async function copyLedger(
@@ -89,17 +93,18 @@ export async function copyLedger(
 ): Promise<CopiedLedger> {
   const geneses = options.genesis instanceof Uint8Array ? [options.genesis] : options.genesis;
   if ((options.checkpoint ?? options.trust) !== undefined && geneses.length !== 1) {
-    throw new TypeError("a checkpoint and trust are of one ledger; give one genesis");
+    throw new TypeError("`checkpoint` and `trust` apply to one ledger; give one genesis record");
   }
   const source = whole(from, "from");
   const target = whole(to, "to");
-  // A part of a ledger stands as far as it goes: whoever took it for the whole would fork.
+  // A part of a ledger is valid as far as it goes, and appending to it as if it were complete would
+  // fork the ledger.
   await assertCopied(source.state);
   const heads = await headsOf(source.chains);
   const ledgers = new Map(geneses.map((genesis) => [blocksChain(ledgerId(genesis)), genesis]));
   for (const chain of heads.keys()) {
     if (isBlocksChain(chain) && !ledgers.has(chain)) {
-      throw invalid(`the source holds a ledger whose genesis was not given: ${chain}`);
+      throw invalid(`the source holds a ledger whose genesis record was not given: ${chain}`);
     }
   }
   const mark = encode([...ledgers.keys()].sort());
@@ -119,11 +124,15 @@ export async function copyLedger(
     }
     records += head.size;
     if (!sameHead(await target.chains.head(chain), head)) {
-      throw new StorageError("ERR_STORAGE_CORRUPT", `the target's chain ended elsewhere: ${chain}`);
+      throw new StorageError(
+        "ERR_STORAGE_CORRUPT",
+        `the target's chain has another head than the source's: ${chain}`,
+      );
     }
   }
   for (const [chain, genesis] of ledgers) {
-    // A ledger without blocks: nothing to copy, but a checkpoint may say that there should be.
+    // A ledger without blocks: there is nothing to copy, but a checkpoint may claim that it has
+    // blocks.
     if (verified.has(chain)) continue;
     verified.set(chain, await verifyWhile(noRecords(), genesis, 0, options));
   }
@@ -132,7 +141,7 @@ export async function copyLedger(
   return { blobs, state, records, ledgers: [...ledgers.keys()].map((name) => verified.get(name)!) };
 }
 
-/** Marks the target as unfinished; says whether it was already. */
+/** Marks the target as unfinished; returns whether it already was. */
 async function begin(target: FullTarget, mark: Uint8Array): Promise<boolean> {
   const old = await target.state.get(COPY_KEY);
   if (old !== undefined) {
@@ -166,7 +175,7 @@ async function copyBlobs(
   }
   const total = await from.count();
   let done = 0;
-  // Blobs are of any size, so the next page has as many as the last one's average allows.
+  // Blobs have any size, so the next page has as many as the average size in the last one allows.
   let size = 16;
   for await (const page of pages(from.list(), () => size, signal)) {
     const there = resumed ? await Promise.all(page.map((cid) => to.has(cid))) : [];
@@ -184,7 +193,10 @@ async function copyBlobs(
 
 function checkedBlob(cid: CID, bytes: Uint8Array | undefined): NamedBlob {
   if (bytes === undefined) {
-    throw new StorageError("ERR_STORAGE_CONFLICT", `the source lost a blob meanwhile: ${cid}`);
+    throw new StorageError(
+      "ERR_STORAGE_CONFLICT",
+      `the source lost a blob during the copy: ${cid}`,
+    );
   }
   if (!matchesCid(cid, bytes)) {
     throw new StorageError("ERR_STORAGE_CORRUPT", `the source's blob is damaged: ${cid}`);
@@ -225,7 +237,7 @@ function sizeOf({ key, value }: StateChange): number {
   return key.length + (value?.length ?? 0);
 }
 
-/** Every entry; a scan ends before its last key, so that one is asked for by itself. */
+/** Every entry; a scan ends before its last key, so that key is read separately. */
 async function* allKeys(
   store: StateStore,
 ): AsyncGenerator<{ readonly key: Uint8Array; readonly value: Uint8Array }> {
@@ -235,8 +247,8 @@ async function* allKeys(
 }
 
 /**
- * Yields the source's records, and writes to the target those that the consumer has asked to go on
- * behind: who checks them must stop at one that is wrong.
+ * Yields the source's records, and writes each to the target once the consumer requests the next
+ * one. A consumer that checks records must stop at the first wrong one.
  */
 async function* copyChain(
   from: ChainStore,
@@ -289,7 +301,7 @@ async function assertSameRecord(
     recordAt(to, chain, index),
   ]);
   if (theirs === undefined || ours === undefined || !equalBytes(theirs, ours)) {
-    throw invalid(`the target's chain is not the source's: ${chain}`);
+    throw invalid(`the target's chain is not a prefix of the source's: ${chain}`);
   }
 }
 
@@ -317,7 +329,7 @@ async function verifyWhile(
   if (result.ok) return result;
   const { reason, height } = result;
   const where = height === undefined ? "the checkpoint" : `block ${height}`;
-  throw new ChainError("ERR_CHAIN_INVALID", `the source does not stand at ${where}: ${reason}`);
+  throw new ChainError("ERR_CHAIN_INVALID", `the source is invalid at ${where}: ${reason}`);
 }
 
 async function headsOf(chains: ChainStore): Promise<Map<string, Head>> {
@@ -335,12 +347,15 @@ async function assertUnchanged(chains: ChainStore, before: Map<string, Head>): P
   if (!same || after.size !== before.size) {
     throw new StorageError(
       "ERR_STORAGE_CONFLICT",
-      "the source was written to while it was copied; close what uses it and call again",
+      "the source was written to while it was copied; close every user of it and call again",
     );
   }
 }
 
-/** Cuts a sequence into pages of so many items, asked for before each, or of so many bytes. */
+/**
+ * Splits a sequence into pages of at most a number of items, requested before each page, or of
+ * bytes.
+ */
 async function* pages<T>(
   items: AsyncIterable<T>,
   size: () => number,
@@ -362,7 +377,10 @@ async function* pages<T>(
   if (page.length > 0) yield page;
 }
 
-/** Cuts items into batches that a store takes; one that is too large alone is left to its error. */
+/**
+ * Splits items into batches that a store accepts; for an item too large by itself, the store
+ * throws.
+ */
 function* batches<T>(
   items: readonly T[],
   sizeOf: (item: T) => number,

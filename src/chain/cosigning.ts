@@ -9,38 +9,43 @@ import type { Witness } from "./witness.ts";
 /** Asks cosigners for their signatures. */
 export interface Cosigning {
   /**
-   * Adds the cosignatures of those that give a good one.
+   * Adds the valid cosignatures that cosigners return.
    *
-   * @param note - signed by one of the keys that the cosigners know
-   * @param known - whose signatures count, the note's own keys among them
+   * @param note - signed by a key that the cosigners know
+   * @param known - keys whose signatures are accepted, including the note's own keys
    */
   cosign(note: Uint8Array, size: number, known: readonly NoteKey[]): Promise<Uint8Array>;
 }
 
 /**
- * Resolves when cosigners that have not answered are left out, or at once when the signal says that
- * all have.
+ * Resolves when cosigners that have not answered are to be left out; at once when the signal
+ * reports that all have answered.
  */
 export type CosigningTime = (signal: AbortSignal) => Promise<unknown>;
 
 const NO_LIMIT: CosigningTime = (signal) =>
   new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
 
-/** Starts asking cosigners of one chain; remembers which size each saw last. */
+/**
+ * Makes a {@link Cosigning} for one chain, which remembers the size that each cosigner saw last.
+ */
 export function createCosigning(
   chain: Chain,
   cosigners: readonly Witness[],
   time: CosigningTime = NO_LIMIT,
 ): Cosigning {
   const seen = new Map<Witness, number>();
-  /** Asked and silent: asked again when they have answered, so that nothing piles up. */
+  /**
+   * Cosigners that have not answered yet: they are asked again only once they have, so that
+   * requests do not pile up.
+   */
   const busy = new Set<Witness>();
 
   async function ask(cosigner: Witness, note: Uint8Array, size: number): Promise<string> {
     if (busy.has(cosigner)) return "";
     busy.add(cosigner);
     try {
-      // A second time with the size that the witness says it saw last.
+      // The second attempt uses the size that the witness reports as its last.
       for (let attempt = 0; attempt < 2; attempt++) {
         const old = seen.get(cosigner) ?? 0;
         const proof = old === 0 || old >= size ? [] : await chain.proveConsistency(old, size);
@@ -52,7 +57,8 @@ export function createCosigning(
         if (answer.reason !== "stale" || last > size) return "";
       }
     } catch {
-      // One that cannot be reached must not stop the ledger; the policy says who is needed.
+      // An unreachable cosigner must not stop the ledger; the policy determines which ones are
+      // needed.
     } finally {
       busy.delete(cosigner);
     }
@@ -74,7 +80,10 @@ export function createCosigning(
   };
 }
 
-/** Adds a line that is a known key's good signature of this text, and no other: it would spoil all. */
+/**
+ * Adds a line only if it is a valid signature of this text by a known key: any other line would
+ * invalidate the note.
+ */
 function withLine(note: Uint8Array, line: unknown, known: readonly NoteKey[]): Uint8Array {
   if (typeof line !== "string" || line.indexOf("\n") !== line.length - 1) return note;
   const split = splitNote(note);

@@ -11,7 +11,7 @@ import type { StoredNode } from "../merkle/sparse-map.ts";
 import type { StateChange, StateStore } from "../storage/types.ts";
 import type { PreparedTransaction } from "./prepare.ts";
 
-/** Where a transaction stands. */
+/** The place of a transaction. */
 export interface TransactionPlace {
   readonly height: number;
   readonly transaction: number;
@@ -19,25 +19,30 @@ export interface TransactionPlace {
   readonly hash: Uint8Array;
 }
 
-/** How far the derived data reach: they cover the first `size` blocks, and the state is `root`. */
+/**
+ * Coverage of the derived data: they cover the first `size` blocks, and the state root then is
+ * `root`.
+ */
 export interface DerivedMark {
   readonly size: number;
   readonly root: Uint8Array;
-  /** SHA-256 of the store's record at `size - 1`: the history that these data belong to. */
+  /**
+   * SHA-256 of the store's record at `size - 1`: identifies the history that these data belong to.
+   */
   readonly record: Uint8Array;
 }
 
 /**
- * What can be computed from the blocks and is kept for speed: nodes of the header tree, nodes of
- * the authenticated state, and where each transaction stands. All of it can be built again.
+ * Data computed from the blocks and kept for speed: nodes of the header tree, nodes of the
+ * authenticated state, and the place of each transaction. All of them can be rebuilt.
  *
- * Nodes are named by their hash or end in a root that is checked. What says which root is the right
- * one is the mark: whoever may write to the store may write another, well-formed state and a mark
- * that names it. So a mark is as good as the store's access control, except one that a member
- * signed: see `anchor.ts`.
+ * Nodes are addressed by their hash or lead to a root that is checked. The mark determines which
+ * root is right: a party that can write to the store can write another, well-formed state and a
+ * mark for it. So a mark is only as trustworthy as the store's access control, unless a member
+ * signed it: see `anchor.ts`.
  */
 export interface DerivedData {
-  /** Adds what a block brings, to be written with the next commit. */
+  /** Adds the data of a block, to write with the next commit. */
   add(block: {
     readonly height: number;
     readonly completed: readonly TreeNode[];
@@ -46,31 +51,31 @@ export interface DerivedData {
     readonly root: Uint8Array;
     readonly record: Uint8Array;
   }): void;
-  /** Adds nodes of the state that come from no block: those of genesis. */
+  /** Adds the nodes of the genesis state, which come from no block. */
   addState(nodes: readonly StoredNode[]): void;
-  /** Whether so many changes are not written yet that they should not wait for the next commit. */
+  /** Whether so many changes are unwritten that they should not wait for the next commit. */
   readonly isFull: boolean;
-  /** Whether so many wait that none may be added before they are written. */
+  /** Whether so many changes are unwritten that no more may be added before they are written. */
   readonly isOverfull: boolean;
-  /** The changes that are not written yet; they stay pending until {@link written}. */
+  /** The unwritten changes; they stay pending until {@link written}. */
   pending(): readonly StateChange[];
-  /** Says that changes which were {@link pending} are written. */
+  /** Marks {@link pending} changes as written. */
   written(changes: readonly StateChange[]): void;
-  /** Writes what is pending, without waiting for it to be durable. */
+  /** Writes pending changes without waiting until they are durable. */
   flush(): Promise<void>;
   mark(): Promise<DerivedMark | undefined>;
-  /** Adds a mark that a key signed, to be written behind what it covers. */
+  /** Adds a mark signed by a key, to write after the data that it covers. */
   addSigned(key: Uint8Array, mark: DerivedMark, sig: Uint8Array): void;
-  /** The mark that was added for a key; its signature is for the caller to check. */
+  /** The mark added for a key; the caller must check its signature. */
   signedMark(
     key: Uint8Array,
   ): Promise<{ readonly mark: DerivedMark; readonly sig: Uint8Array } | undefined>;
   treeNodes(ids: readonly NodeId[]): Promise<(Uint8Array | undefined)[]>;
-  /** Forgets the tree's nodes that are in memory: some were wrong when they were read. */
+  /** Forgets the tree nodes in memory, because some were wrong when they were read. */
   forgetTreeNodes(): void;
-  /** Whether there is anything that only a block at this height or above can have brought. */
+  /** Whether there are data that only a block at this height or above can have added. */
   reachTo(height: number): Promise<boolean>;
-  /** Removes all that came from blocks but the state's nodes, and the mark of one key. */
+  /** Removes all data from blocks except the state's nodes, and the mark of one key. */
   removeAll(key: Uint8Array | undefined): Promise<void>;
   stateNodes(hashes: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>;
   findTransaction(
@@ -80,9 +85,9 @@ export interface DerivedData {
   ): Promise<TransactionPlace | undefined>;
 }
 
-/** Changes after which what is pending should be written, where the store takes as many. */
+/** Number of pending changes after which they should be written, if the store accepts as many. */
 const FLUSH_BATCH = 4096;
-/** Changes that wait in memory while the store takes no writes. */
+/** Most changes that wait in memory while the store refuses writes. */
 const MOST_UNWRITTEN: number = 32 * FLUSH_BATCH;
 
 interface NamedChange {
@@ -91,7 +96,7 @@ interface NamedChange {
   readonly name: string;
 }
 
-/** Nodes of the header tree in memory, some 300 bytes each: all upper levels of any ledger. */
+/** Nodes of the header tree in memory, about 300 bytes each: all upper levels of any ledger. */
 const CACHED_NODES = 16_384;
 
 const MARK = 0x00;
@@ -100,7 +105,7 @@ const STATE_NODE = 0x02;
 const TRANSACTION = 0x03;
 const SIGNED_MARK = 0x04;
 
-/** Opens the derived data of one ledger in a state store that several may share. */
+/** Opens the derived data of one ledger in a state store that several ledgers may share. */
 export function openDerived(store: StateStore, ledger: CID): DerivedData {
   const prefix = concatBytes(utf8ToBytes("chain/"), ledger.multihash.digest.subarray(0, 16));
   const most = Math.max(1, Math.min(FLUSH_BATCH, Math.floor(store.caps.maxBatch / 2)));
@@ -133,7 +138,7 @@ export function openDerived(store: StateStore, ledger: CID): DerivedData {
     return found.map((value) => value ?? stored.next().value);
   }
 
-  /** Nodes of complete subtrees are final, so what was read once need not be read again. */
+  /** Nodes of complete subtrees are final, so they need not be read again. */
   async function treeNodes(ids: readonly NodeId[]): Promise<(Uint8Array | undefined)[]> {
     const nodes: (Uint8Array | undefined)[] = ids.map((id) => treeCache.get(id)?.slice());
     const missing = ids.filter((_, i) => nodes[i] === undefined);
@@ -182,7 +187,7 @@ export function openDerived(store: StateStore, ledger: CID): DerivedData {
     pending: () => changes.slice(),
     written,
     async flush() {
-      // In order, so that a mark is never there before what it covers.
+      // In order, so that a mark is never written before the data that it covers.
       while (changes.length > 0) {
         const batch = changes.slice(0, most);
         await store.batch(batch, { sync: false });
@@ -259,7 +264,7 @@ function decodeMark(
   return { mark, map };
 }
 
-/** What is read, or nothing where it is damaged: everything is built again then. */
+/** Reads derived data; `undefined` if they are damaged, and everything is then rebuilt. */
 function ifWhole<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -269,7 +274,7 @@ function ifWhole<T>(read: () => T): T | undefined {
   }
 }
 
-/** Whether two places are of the same transaction. */
+/** Whether a place is that of the transaction with this hash. */
 export function isSameTransaction(place: TransactionPlace, hash: Uint8Array): boolean {
   return equalBytes(place.hash, hash);
 }
@@ -283,7 +288,7 @@ function uint64(value: number): Uint8Array {
   return bytes;
 }
 
-/** A key as a string, one unit a byte. */
+/** A key as a string, with one UTF-16 unit per byte. */
 function nameOf(key: Uint8Array): string {
   return String.fromCharCode.apply(null, key as unknown as number[]);
 }
@@ -293,7 +298,10 @@ interface NodeCache {
   set(id: NodeId, hash: Uint8Array): void;
 }
 
-/** Keeps between `capacity` and twice as many nodes: in two generations, the older one dropped. */
+/**
+ * Keeps between `capacity` and twice as many nodes, in two generations, of which the older is
+ * dropped.
+ */
 function nodeCache(capacity: number): NodeCache {
   let young = new Map<number, Uint8Array>();
   let old = new Map<number, Uint8Array>();

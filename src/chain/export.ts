@@ -27,7 +27,7 @@ import {
   type VerifyLedgerResult,
 } from "./verify-ledger.ts";
 
-/** First block of an export: names the rest. */
+/** First block of an export, which describes the rest. */
 export interface ExportHeader {
   readonly v: 1;
   readonly ledger: CID;
@@ -39,22 +39,24 @@ export interface ExportHeader {
 
 /**
  * Writes a ledger as a CARv1 stream: header record, genesis, checkpoint, blocks in height order.
- * The same ledger and checkpoint always give the same bytes. Envelopes and grants are never in it.
+ * The same ledger and checkpoint always give the same bytes. The stream never contains envelopes or
+ * grants.
  *
- * What is written verifies, or the stream ends in an error. The checkpoint is judged first, by the
- * policy in force at its size. Each block is held against the chain's root, which was verified when
- * the blocks were taken in, and its proposer's signature, which is under no root, is checked again:
- * one signature a block.
+ * Either the export verifies, or the stream ends in an error. The checkpoint is verified first, by
+ * the policy in force at its size. Each block is compared with the chain's root, which was verified
+ * when the blocks were applied. Its proposer's signature, which no root covers, is checked again:
+ * one signature per block.
  *
- * @param checkpoint - a signed checkpoint of this chain; its size says how many blocks are written
- * @throws {EncodingError} `ERR_ENCODING_MALFORMED` when it is no checkpoint
- * @returns a stream that rejects with {@link ChainError} `ERR_CHAIN_POLICY` when the ledger's policy
- *   does not accept the checkpoint, `ERR_CHAIN_CHECKPOINT` when it is not of this chain, and
- *   `ERR_CHAIN_INVALID`, naming the height, at a block that is not what was verified
+ * @param checkpoint - a signed checkpoint of this chain; its size is the number of blocks written
+ * @throws {EncodingError} `ERR_ENCODING_MALFORMED` when `checkpoint` is not a checkpoint
+ * @returns a stream that rejects with {@link ChainError} `ERR_CHAIN_POLICY` when the ledger's
+ *   policy does not accept the checkpoint, `ERR_CHAIN_CHECKPOINT` when it is not of this chain, and
+ *   `ERR_CHAIN_INVALID`, naming the height, at a block that is not the one verified before
  */
 export function exportLedger(chain: Chain, checkpoint: Uint8Array): AsyncIterable<Uint8Array> {
   const claimed = readCheckpoint(checkpoint);
-  if (claimed === undefined) throw new EncodingError("ERR_ENCODING_MALFORMED", "not a checkpoint");
+  if (claimed === undefined)
+    throw new EncodingError("ERR_ENCODING_MALFORMED", "`checkpoint` is not a signed checkpoint");
   const note = named(checkpoint, RAW);
   const header: ExportHeader = {
     v: 1,
@@ -79,7 +81,8 @@ export function exportLedger(chain: Chain, checkpoint: Uint8Array): AsyncIterabl
 
 async function assertAccepted(chain: Chain, note: Uint8Array, head: Checkpoint): Promise<void> {
   const { genesis, genesisBytes, size } = chain;
-  if (head.size > size) throw notOfThisChain("the checkpoint is of more blocks than there are");
+  if (head.size > size)
+    throw notOfThisChain("the checkpoint covers more blocks than the ledger has");
   const policy = await policyAt(chain, head.size);
   const trust = withPolicy(trustFromGenesis(genesisBytes), policy, 0);
   if (!judgeCheckpoint(note, trust).ok) throw unsatisfied(note, genesis.origin, policy);
@@ -91,7 +94,9 @@ async function assertAccepted(chain: Chain, note: Uint8Array, head: Checkpoint):
   }
 }
 
-/** The header tree commits to headers, not to who signed them. */
+/**
+ * Checks the proposer's signature: the header tree commits to headers but not to their signatures.
+ */
 async function assertProposed(chain: Chain, { block, header }: StoredBlock): Promise<void> {
   await chain.state.load([keyKey(header.key)]);
   const key = chain.state.key(header.key);
@@ -117,7 +122,7 @@ function notOfThisChain(why: string): ChainError {
 }
 
 export interface VerifyExportOptions extends Omit<VerifyLedgerOptions, "genesis" | "checkpoint"> {
-  /** The ledger that is expected, by the CID of its genesis record. */
+  /** The expected ledger: the CID of its genesis record. */
   readonly ledger: CID;
 }
 
@@ -126,18 +131,18 @@ export type VerifyExportResult =
   | {
       readonly ok: false;
       readonly reason: "not-an-export" | "other-ledger" | "corrupt" | "too-many-blocks";
-      /** Height of the block where the reading stopped, where it had come so far. */
+      /** Height of the block where reading stopped, if it reached the blocks. */
       readonly height?: number;
     };
 
 /**
- * Checks an export as a stream, every hash and every rule. Memory does not grow with its blocks; with
- * the keys, members and lanes that its state knows it grows up to `maxState`, or not at all where
+ * Checks an export as a stream: every hash and every rule. Memory does not grow with the number of
+ * blocks. It grows with the keys, members and lanes in the state up to `maxState`, or not at all if
  * `scratch` is given.
  *
- * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the state is beyond `maxState`, and there is no
- *   `scratch`: nothing was found wrong so far
- * @throws {StorageError} or {ProofError} when `scratch` fails, or has lost what was put there
+ * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the state exceeds `maxState` and there is no
+ *   `scratch`; nothing was found wrong up to there
+ * @throws {StorageError} or {ProofError} when `scratch` fails, or has lost data written to it
  * @example
  * await using scratch = await lmdbStorage({ path: temporaryFolder });
  * await verifyExport(createReadStream("ledger.car"), { ledger, scratch: scratch.state });
@@ -172,7 +177,7 @@ export async function verifyExport(
       for (let item = await next(); item !== undefined; item = await next()) {
         yield item.bytes;
         height!++;
-        // One too many is judged, to be named; what else may follow is of no interest.
+        // One block too many is read, so that the fault can name it; further blocks are ignored.
         if (height! > header!.size) return;
       }
     }
@@ -194,7 +199,9 @@ export async function verifyExport(
   }
 }
 
-/** What says nothing of the export: a limit of memory, and what became of the scratch store. */
+/**
+ * Whether an error says nothing about the export: a memory limit, or a fault of the scratch store.
+ */
 function isOfVerifier(error: LedgerError): boolean {
   return (
     error instanceof StorageError ||

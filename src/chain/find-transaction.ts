@@ -5,7 +5,7 @@ import { decodeTransaction } from "../block/transaction.ts";
 import type { TransactionPlace } from "./derived.ts";
 import { decodeNumber, seqKey } from "./state.ts";
 
-/** Blocks and states that are proved under the chain's root. */
+/** Blocks and states proved under the chain's root. */
 export interface ProvedHistory {
   readonly size: number;
   readBlock(height: number): Promise<{ readonly block: Block }>;
@@ -13,11 +13,11 @@ export interface ProvedHistory {
 }
 
 /**
- * Finds where a transaction stands, proved either way: a place is that of a block that was read and
- * is under the chain's root, and `undefined` means that the states on both sides of where it would
- * stand are proved to have passed it over.
+ * Finds the place of a transaction, with a proved result either way. A place is in a block that was
+ * read and is under the chain's root. `undefined` means that the states before and after the place
+ * it would have are proved to have passed over it.
  *
- * @param hint - where the derived data say that it is, which are nobody's word
+ * @param hint - its place according to the derived data, which are not trusted
  * @throws {ChainError} or {ProofError} when the store cannot say
  */
 export async function findTransaction(
@@ -38,7 +38,7 @@ export async function findTransaction(
     return undefined;
   }
 
-  /** Whether the lane has come as far as this transaction before the block at a height. */
+  /** Whether the lane has reached this transaction before the block at a height. */
   async function isPassed(height: number): Promise<boolean> {
     const { value } = await chain.proveState(seqKey(key, lane), height);
     return value !== null && decodeNumber(value) >= seq;
@@ -49,7 +49,8 @@ export async function findTransaction(
     if (found !== undefined) return found;
   }
   if (!(await isPassed(size))) return undefined;
-  // Numbers of a lane rise in the ledger's order, so the block that passed this one is found by halves.
+  // Sequence numbers of a lane increase in the ledger's order, so the block that passed this one is
+  // found by binary search.
   let [low, high] = [0, size];
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);

@@ -11,19 +11,19 @@ import type { NoteKey, NoteReason } from "./note.ts";
 
 /**
  * Two checkpoints of one origin, signed by one key, that cannot both be true. Either they have one
- * size and two roots, or `continuation` shows that the second continues a tree which at the first's
- * size had another root.
+ * size and two roots, or `continuation` shows that the second extends a tree that had another root
+ * at the first's size.
  *
- * That a proof was not produced is never evidence, nor is a block signed twice.
+ * A proof that was not produced is never evidence, and neither is a block signed twice.
  */
 export interface ForkEvidence {
   /** Signed note of the smaller size. */
   readonly first: Uint8Array;
-  /** Signed note of the larger size, or of the same. */
+  /** Signed note of the larger size, or of the same size. */
   readonly second: Uint8Array;
-  /** Given when, and only when, the sizes differ. */
+  /** Present if and only if the sizes differ. */
   readonly continuation?: {
-    /** 32-byte root at the first's size of the tree that the second continues. */
+    /** 32-byte root, at the first's size, of the tree that the second extends. */
     readonly root: Uint8Array;
     /** Consistency proof from that root to the second checkpoint. */
     readonly proof: readonly Uint8Array[];
@@ -50,11 +50,11 @@ export type ForkEvidenceResult =
     }
   | { readonly ok: false; readonly reason: ForkEvidenceReason };
 
-/** A consistency proof has at most one hash more than a tree has levels. */
+/** A consistency proof has at most one more hash than a tree has levels. */
 const MAX_PROOF = 65;
 
 /**
- * Checks that a key signed two histories. Never throws on what the evidence holds.
+ * Checks that a key signed two histories. Never throws, whatever the evidence contains.
  *
  * @param key - the accused key, a log's or a cosigner's
  */
@@ -100,7 +100,7 @@ export function encodeForkEvidence(evidence: ForkEvidence): Uint8Array {
 }
 
 /**
- * Reads evidence; nothing in it is verified yet.
+ * Decodes evidence without verifying it.
  *
  * @throws {EncodingError} when the bytes are not the canonical form of evidence
  */

@@ -12,9 +12,9 @@ import { decode, encode } from "../codec/dag-cbor.ts";
 import type { KeyStore } from "../identity/key-store.ts";
 import { provePossession, type Signer } from "../identity/signer.ts";
 
-/** The keys that a member brings into a ledger. */
+/** The keys with which a member joins a ledger. */
 export interface MemberKeys {
-  /** The first one names the actor. */
+  /** The first one determines the actor's did:key. */
   readonly sign: readonly Signer[];
   readonly checkpoint?: readonly Signer[];
   readonly recovery?: readonly Signer[];
@@ -25,9 +25,8 @@ export interface MemberKeys {
 /**
  * Describes a member for a genesis record or a `member` entry, proving possession of its keys.
  *
- * @param own - a key store, all keys of which that are in use are described; or signers and public
- *   keys
- * @param context - the ledger's id, or the nonce of the genesis record that is being made
+ * @param own - a key store, of which all keys in use are described; or signers and public keys
+ * @param context - the ledger's id, or the nonce of the genesis record in preparation
  * @throws {RangeError} without a signing key
  */
 export async function describeMember(
@@ -53,7 +52,10 @@ export async function describeMember(
   return { actor, roles: sortRoles(roles), keys: described };
 }
 
-/** The keys of a store that are in use, oldest first; of its own actor where it holds several. */
+/**
+ * The keys of a store that are in use, oldest first; if it holds keys of several actors, those of
+ * its own actor.
+ */
 function keysInUse(store: KeyStore): MemberKeys {
   const inUse = store.list().filter(({ retired }) => !retired);
   const actor = inUse.find(({ use }) => use === "sign")?.actor;
@@ -69,16 +71,17 @@ function keysInUse(store: KeyStore): MemberKeys {
   };
 }
 
-/** Writes a member's description, to be sent to the organisation that founds the ledger. */
+/** Encodes a member's description, to send to the organisation that founds the ledger. */
 export function encodeMember(member: MemberDescription): Uint8Array {
   return encode(memberFields(member));
 }
 
 /**
- * Reads what {@link encodeMember} wrote. Its proofs of possession are checked where it is used.
+ * Decodes a description of {@link encodeMember}. Its proofs of possession are checked when it is
+ * used.
  *
- * @throws {EncodingError} when it is not a member's description; hostile bytes are refused within
- *   fixed bounds
+ * @throws {EncodingError} when the bytes are not a member's description; hostile bytes are refused
+ *   within fixed limits
  */
 export function decodeMember(bytes: Uint8Array): MemberDescription {
   return expectMember(decode(bytes, { maxBytes: 65_536, maxDepth: 8, maxItems: 512 }), "member");

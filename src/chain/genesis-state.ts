@@ -6,13 +6,16 @@ import { addMember, provesPossession, isSequencer } from "./member-keys.ts";
 /**
  * The state that a genesis record sets up.
  *
- * @throws {ChainError} `ERR_CHAIN_GENESIS` when a key that must prove its possession does not
+ * @throws {ChainError} `ERR_CHAIN_GENESIS` when a key lacks a required proof of possession
  */
 export function genesisState(genesis: Genesis): ReadonlyMap<string, Uint8Array | null> {
   const state = overlayState({ get: () => undefined });
   for (const member of genesis.members) {
     if (!member.keys.every((key) => provesPossession(genesis.nonce, member.actor, key))) {
-      throw new ChainError("ERR_CHAIN_GENESIS", "a key in genesis lacks its proof of possession");
+      throw new ChainError(
+        "ERR_CHAIN_GENESIS",
+        "a key in the genesis record lacks its proof of possession",
+      );
     }
     addMember(state, member, 0);
   }

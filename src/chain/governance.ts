@@ -36,7 +36,7 @@ import {
 } from "./member-keys.ts";
 import { checkApprovals, countApprovals, useNonce } from "./approvals.ts";
 
-/** Applies a `key` entry, or says why not. */
+/** Applies a `key` entry, or returns the refusal. */
 export function applyKeyEntry(entry: KeyEntry, context: GovernanceContext): Refusal | undefined {
   if (entry.op === "recover") return applyRecovery(entry, context);
   if (entry.actor !== context.author) return "not-entitled";
@@ -44,7 +44,8 @@ export function applyKeyEntry(entry: KeyEntry, context: GovernanceContext): Refu
   const { before, within, height } = context;
   const member = within.member(entry.actor);
   if (before.member(entry.actor) === undefined) return "not-a-member";
-  // Removed earlier in this block: a key added now would be in force when the member comes back.
+  // A member removed earlier in this block: a key added now would be in force when the member
+  // returns.
   if (member === undefined || member.until !== null) return "not-a-member";
   const id = keyId(entry.alg, entry.publicKey);
   const known = within.key(id);
@@ -66,7 +67,7 @@ export function applyKeyEntry(entry: KeyEntry, context: GovernanceContext): Refu
   return undefined;
 }
 
-/** Applies a `member` entry, or says why not. */
+/** Applies a `member` entry, or returns the refusal. */
 export function applyMemberEntry(
   entry: MemberEntry,
   context: GovernanceContext,
@@ -84,7 +85,7 @@ export function applyMemberEntry(
   return useNonce(entry, context);
 }
 
-/** Applies a `policy` entry, or says why not. */
+/** Applies a `policy` entry, or returns the refusal. */
 export function applyPolicyEntry(
   entry: PolicyEntry,
   context: GovernanceContext,
@@ -104,7 +105,7 @@ export function applyPolicyEntry(
   return useNonce(entry, context);
 }
 
-/** State keys that a governance entry may touch. */
+/** State keys that a governance entry may read or change. */
 export function governanceReads(entry: KeyEntry | MemberEntry | PolicyEntry): string[] {
   const keys: string[] = [POLICY_KEY];
   const approvals = entry.approvals ?? [];
@@ -128,8 +129,8 @@ export function governanceReads(entry: KeyEntry | MemberEntry | PolicyEntry): st
 }
 
 /**
- * Further keys that are known only once the first ones are loaded: those of the members touched, and
- * the members whose the checkpoint keys are. Reads the policy, too.
+ * Further state keys, known only once the first ones are loaded: the keys of the affected members,
+ * and the members that own the checkpoint keys. Reads the policy too.
  */
 export function governanceKeyReads(
   entry: KeyEntry | MemberEntry | PolicyEntry,
@@ -143,7 +144,8 @@ export function governanceKeyReads(
   }
   const actors = entry.kind === "key" ? [entry.actor] : entry.changes.map(({ actor }) => actor);
   const keys = actors.flatMap((actor) => (state.member(actor)?.keys ?? []).map(keyKey));
-  // Whoever stops ordering blocks takes away those that are on the list and nobody's.
+  // When a member stops ordering blocks, listed checkpoint keys that belong to no member are
+  // dropped.
   return entry.kind === "member"
     ? keys.concat(state.policy().checkpointKeys.map(checkpointKeyKey))
     : keys;
@@ -189,7 +191,7 @@ function applyMemberChange(change: MemberChange, context: GovernanceContext): Re
   switch (change.op) {
     case "add":
       if (present) return "member-known";
-      // Someone who comes back has retired the key that once gave the name.
+      // A returning member has retired the key that its did:key encodes.
       if (member === undefined && !namesItsKey(change)) return "key-unknown";
       if (!change.keys.some((key) => key.use === "sign")) return "key-unknown";
       for (const key of change.keys) {
@@ -222,7 +224,7 @@ function applyMemberChange(change: MemberChange, context: GovernanceContext): Re
       return undefined;
     case "roles":
       if (!present) return "member-unknown";
-      // The keys stay his; being a sequencer again does not list them again.
+      // The member keeps the keys; becoming a sequencer again does not list them again.
       if (!isSequencer(change) && !dropCheckpointKeys(context, change.actor, member)) {
         return "no-checkpoint-key-left";
       }

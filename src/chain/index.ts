@@ -1,7 +1,7 @@
 /**
- * What a ledger is made of: entries, transactions, blocks and their rules, a sequencer that orders them,
- * checkpoints, witnesses, receipts and proofs of a fork. For those who build on the chain without
- * `openLedger`, or verify one block after another.
+ * The parts of a ledger: entries, transactions, blocks and their rules, a sequencer that orders
+ * them, checkpoints, witnesses, receipts and evidence of forks. For applications that use the chain
+ * without `openLedger` or verify blocks one by one.
  *
  * @module
  */

@@ -3,7 +3,7 @@ import type { CustomEntry } from "../block/entry.ts";
 import type { Role } from "../block/member.ts";
 import type { StateReader } from "./state.ts";
 
-/** What a rule may know: nothing that two nodes could see differently. */
+/** The input of a rule: only values that all nodes see alike. */
 export interface RuleContext {
   readonly ledger: CID;
   readonly height: number;
@@ -12,35 +12,35 @@ export interface RuleContext {
   readonly author: string;
   /** The author's roles before this block. */
   readonly roles: readonly Role[];
-  /** The state before this block; only keys named by {@link KindRule.reads} are there. */
+  /** The state before this block; it holds only the keys that {@link KindRule.reads} names. */
   readonly state: StateReader;
 }
 
 /**
- * The rule of an entry kind that a ledger's policy registers: pure and deterministic. One that
- * throws refuses the entry.
+ * The rule of an entry kind that a ledger's policy registers: it must be pure and deterministic. A
+ * rule that throws refuses the entry.
  */
 export interface KindRule {
   readonly name: string;
   /** CID of the rule's code or text, as the policy lists it. */
   readonly rule: CID;
-  /** State keys that `check` wants to read. */
+  /** State keys that `check` reads. */
   reads?(entry: CustomEntry): readonly string[];
-  /** @returns whether the entry may stand */
+  /** @returns whether the entry is accepted */
   check(entry: CustomEntry, context: RuleContext): boolean;
 }
 
-/** The state keys that a rule wants to read for an entry. */
+/** The state keys that a rule reads for an entry. */
 export function ruleReads(rule: KindRule | undefined, entry: CustomEntry): readonly string[] {
   try {
     return rule?.reads?.(entry) ?? [];
   } catch {
-    // What cannot say what it reads will not admit the entry either.
+    // If `reads` throws, `check` refuses the entry too.
     return [];
   }
 }
 
-/** Runs a rule, showing it of the state only what it asked for, so that all nodes see the same. */
+/** Runs a rule with only the state keys that it requested, so that all nodes see the same. */
 export function checkByRule(rule: KindRule, entry: CustomEntry, context: RuleContext): boolean {
   const reads = new Set(ruleReads(rule, entry));
   const { state } = context;

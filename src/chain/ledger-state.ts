@@ -11,7 +11,7 @@ import {
 import { isEmptySubtree, readMapNode } from "../merkle/map-node.ts";
 import { systemState, type SystemState } from "./state.ts";
 
-/** Fetches nodes and values of the state by their hash, wherever they are kept. */
+/** Fetches nodes and values of the state by their hash. */
 export type FetchNodes = (
   hashes: readonly Uint8Array[],
 ) => Promise<readonly (Uint8Array | undefined)[]>;
@@ -20,32 +20,35 @@ export type FetchNodes = (
 export interface ReadableState extends SystemState {
   /** Root of the state; 32 bytes. */
   readonly root: Uint8Array;
-  /** Makes keys readable; a key that was not loaded reads as absent. */
+  /** Loads keys; a key that was not loaded reads as absent. */
   load(keys: readonly string[]): Promise<void>;
 }
 
-/** The authenticated state at one height, moved on block by block. */
+/** The authenticated state at one height, advanced block by block. */
 export interface LedgerState extends ReadableState {
   /**
    * Applies changes of loaded keys.
    *
-   * @returns the nodes and values that came to be, for the store
+   * @returns the new nodes and values, for the store
    */
   apply(changes: ReadonlyMap<string, Uint8Array | null>): readonly StoredNode[];
-  /** Forgets what was loaded and goes on from another root. */
+  /** Forgets what was loaded and continues from another root. */
   reset(root: Uint8Array): void;
 }
 
-/** Nodes, or keys, in memory beyond which those not asked for lately are forgotten: some 10 MB. */
+/**
+ * Number of nodes, or keys, in memory beyond which those not read recently are forgotten: about 10
+ * MB.
+ */
 const MOST_AT_ONCE = 25_000;
 
 /**
- * Opens the state at a root. What it holds in memory is bounded where the rest can be fetched: in two
- * generations, so that what was loaded is there for a good while longer.
+ * Opens the state at a root. If nodes can be fetched, memory is bounded: data are kept in two
+ * generations, so that loaded data stay available for a while.
  *
- * @param fetch - asked for what is not in memory; none for a state that lives in memory only, which
- *   then grows with what it says
- * @param most - nodes, or keys, of one generation
+ * @param fetch - fetches what is not in memory; absent for a state held only in memory, which then
+ *   grows with its content
+ * @param most - number of nodes, or keys, in one generation
  */
 export function openState(
   initialRoot: Uint8Array,
@@ -68,7 +71,7 @@ export function openState(
     live = 0;
   }
 
-  /** The young generation; what it is asked for and only the old one has moves over. */
+  /** The younger generation; a read that only the older one can answer moves the data over. */
   const reach = {
     get(hash: Uint8Array): Uint8Array | undefined {
       const bytes = nodes.get(hash);
@@ -80,7 +83,10 @@ export function openState(
     set: (hash: Uint8Array, bytes: Uint8Array): void => nodes.set(hash, bytes),
   };
 
-  /** Forgets the older generation once the younger is large. Every key in it has its path in it. */
+  /**
+   * Drops the older generation once the younger is large. Each generation holds the paths of its
+   * keys.
+   */
   function age(): void {
     if (fetch === undefined) {
       if (values.size > most) {
@@ -96,7 +102,7 @@ export function openState(
     }
   }
 
-  /** Keeps of the loaded nodes only those that the root still reaches. */
+  /** Keeps only the loaded nodes that the root still reaches. */
   function collect(): void {
     const kept = memoryNodes();
     const visit = (hash: Uint8Array, depth: number): void => {
@@ -131,7 +137,7 @@ export function openState(
         const at = root;
         const into = nodes;
         await loadMapNodes(at, paths, fetch ?? fetchNothing, reach);
-        // While nodes are fetched, a block may move the state on.
+        // A block may advance the state while nodes are fetched.
         if (root !== at || nodes !== into) continue;
         for (const [i, key] of unknown.entries()) values.set(key, getFromMap(at, paths[i]!, reach));
         return;
@@ -156,7 +162,7 @@ export function openState(
 
 const fetchNothing: FetchNodes = async (hashes) => hashes.map(() => undefined);
 
-/** Proves what the state with a given root says of a key. */
+/** Proves the value of a key, or its absence, in the state with a given root. */
 export async function proveState(
   root: Uint8Array,
   key: string,

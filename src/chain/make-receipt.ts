@@ -18,7 +18,7 @@ import { encodeReceipt, type KeyProof, type LaterKeyProof, type Receipt } from "
 import { keyKey } from "./state.ts";
 import { seenHead, type PolicyStep, type Trust } from "./trust.ts";
 
-/** Where an entry stands. */
+/** The place of an entry. */
 export interface EntryPlace {
   readonly height: number;
   readonly transaction: number;
@@ -29,18 +29,18 @@ export interface MakeReceiptOptions {
   /** A signed checkpoint of this chain that covers the entry. */
   readonly checkpoint: Uint8Array;
   /**
-   * Steps that lead the reader to the policy that judges the checkpoint. The consistency proofs that
-   * hold their checkpoints together are made here.
+   * Steps that lead the reader to the policy that the checkpoint is verified by. The consistency
+   * proofs between their checkpoints are made here.
    */
   readonly policyPath?: readonly PolicyStep[];
   /**
-   * Whom the receipt is for: where this trust has a root, the receipt proves that its checkpoint
-   * continues that root, or is continued by it. Default: who trusts the genesis record alone.
+   * The reader's trust: if it has a root, the receipt proves that its checkpoint extends that root,
+   * or that the root extends the checkpoint. Default: trust in the genesis record alone.
    */
   readonly from?: Trust;
-  /** Id that the entry must have, where the place is only somebody's word; 32 bytes. */
+  /** Id that the entry must have, for a place that is not trusted; 32 bytes. */
   readonly id?: Uint8Array;
-  /** Also proves what the state at the last block of the checkpoint says of the key. */
+  /** Also proves the key's value in the state at the checkpoint's last block. */
   readonly later?: boolean;
 }
 
@@ -48,10 +48,10 @@ export interface MakeReceiptOptions {
  * Makes the receipt of an entry.
  *
  * @returns an encoded {@link Receipt}
- * @throws {ProofError} `ERR_PROOF_RANGE` when the entry is not there or not under the checkpoint, or
- *   the trusted size is beyond this chain; `ERR_PROOF_UNAVAILABLE` when this chain is not the history
- *   of the checkpoint or of the trusted root
- * @throws {ChainError} `ERR_CHAIN_INVALID` when the store's block is not what was appended
+ * @throws {ProofError} `ERR_PROOF_RANGE` when there is no such entry, the checkpoint does not cover
+ *   it, or the trusted size exceeds this chain; `ERR_PROOF_UNAVAILABLE` when this chain is not the
+ *   history of the checkpoint or of the trusted root
+ * @throws {ChainError} `ERR_CHAIN_INVALID` when the store's block is not the one that was appended
  */
 export async function makeReceipt(
   chain: Chain,
@@ -61,12 +61,12 @@ export async function makeReceipt(
   return receiptMaker(chain, options)(place);
 }
 
-/** Blocks whose trees a {@link receiptMaker} keeps. */
+/** Number of blocks whose trees a {@link receiptMaker} keeps. */
 const KEPT_BLOCKS = 16;
 
 /**
- * Makes receipts of many entries under one checkpoint, building the trees of a block once for all
- * its entries.
+ * Makes receipts of many entries under one checkpoint; builds the trees of a block once for all its
+ * entries.
  *
  * @returns a function that behaves as {@link makeReceipt} does
  */
@@ -80,7 +80,10 @@ export function receiptMaker(
   const blocks = new Map<number, Promise<ProvableBlock>>();
   return async (place) => {
     if (place.height >= size || size > chain.size) {
-      throw new ProofError("ERR_PROOF_RANGE", "the checkpoint does not cover this height");
+      throw new ProofError(
+        "ERR_PROOF_RANGE",
+        "the checkpoint does not cover the block at this height",
+      );
     }
     let block = blocks.get(place.height);
     if (block === undefined) {
@@ -92,13 +95,16 @@ export function receiptMaker(
     const { signed, tree } = transaction(place.transaction);
     const entry = signed?.entries[place.entry];
     if (signed === undefined || tree === undefined || entry === undefined) {
-      throw new ProofError("ERR_PROOF_RANGE", "there is no entry at this place");
+      throw new ProofError("ERR_PROOF_RANGE", "no such entry at the claimed position");
     }
     connected ??= connectPath(chain, head, options);
     const { tx, alg, sig } = signed;
     const { key, author } = decodeTransaction(tx);
     if (options.id !== undefined && !equalBytes(entryId(chain.ledger, author, entry), options.id)) {
-      throw new ProofError("ERR_PROOF_UNAVAILABLE", "another entry stands at this place");
+      throw new ProofError(
+        "ERR_PROOF_UNAVAILABLE",
+        "the entry at the claimed position has another id",
+      );
     }
     const name = keyKey(key);
     const receipt: Receipt = {
@@ -123,7 +129,7 @@ export function receiptMaker(
   };
 }
 
-/** What the receipts of one block's entries have in common. */
+/** The data that the receipts of one block's entries share. */
 interface ProvableBlock {
   readonly header: Uint8Array;
   readonly ledgerPath: readonly Uint8Array[];
@@ -144,7 +150,10 @@ async function provableBlock(
   const ledgerPath = await chain.proveInclusion(height, size);
   const claim = { index: height, size, leafHash: leafHash(block.header), proof: ledgerPath, root };
   if (!verifyInclusion(claim).ok) {
-    throw new ProofError("ERR_PROOF_UNAVAILABLE", "this chain is not the checkpoint's history");
+    throw new ProofError(
+      "ERR_PROOF_UNAVAILABLE",
+      "the checkpoint is of another history than this chain",
+    );
   }
   const trees = new Map<number, MerkleTree>();
   const proofs = new Map<string, Promise<KeyProof>>();
@@ -173,7 +182,7 @@ async function provableBlock(
 
 type ConnectedPath = Pick<Receipt, "policyPath" | "consistency">;
 
-/** Proves that every checkpoint on the way is of one history with those before it. */
+/** Proves that every checkpoint of the path is of the same history as those before it. */
 async function connectPath(
   chain: Chain,
   checkpoint: TreeHead,
@@ -183,7 +192,10 @@ async function connectPath(
   const between = async (head: TreeHead) => {
     const longest = Math.max(seen?.size ?? 0, head.size);
     if (from?.root !== undefined && longest > chain.size) {
-      throw new ProofError("ERR_PROOF_RANGE", "the trusted ledger is longer than this one");
+      throw new ProofError(
+        "ERR_PROOF_RANGE",
+        "the trusted root covers more blocks than this ledger has",
+      );
     }
     const proof =
       seen === undefined || longest > chain.size
@@ -203,7 +215,7 @@ async function connectPath(
   return { policyPath: steps, ...(await between(checkpoint)) };
 }
 
-/** The consistency proof between two heads; `undefined` where none is needed. */
+/** The consistency proof between two heads; `undefined` if no proof is needed. */
 async function proveConnection(
   chain: Chain,
   one: TreeHead,
@@ -216,7 +228,7 @@ async function proveConnection(
 /**
  * The step that proves the policy in the state before the block at a height.
  *
- * @param from - whom the step is for, where that trust has a root
+ * @param from - the reader's trust, if it has a root
  * @throws {ProofError} as {@link makeReceipt} does
  */
 export async function makePolicyStep(
@@ -256,7 +268,8 @@ async function keyProof(
   state: Uint8Array,
 ): Promise<KeyProof> {
   const { value, proof } = await chain.proveState(name, height);
-  if (value === null) throw new ProofError("ERR_PROOF_UNAVAILABLE", "the state lacks the key");
+  if (value === null)
+    throw new ProofError("ERR_PROOF_UNAVAILABLE", "the state does not hold the key");
   if (!verifyMap(state, utf8ToBytes(name), value, proof).ok) {
     throw new ChainError("ERR_CHAIN_INVALID", `the state before block ${height} is damaged`);
   }
@@ -265,6 +278,7 @@ async function keyProof(
 
 function checkpointOf(note: Uint8Array): Checkpoint {
   const checkpoint = readCheckpoint(note);
-  if (checkpoint === undefined) throw new ProofError("ERR_PROOF_INVALID", "not a checkpoint");
+  if (checkpoint === undefined)
+    throw new ProofError("ERR_PROOF_INVALID", "`checkpoint` is not a signed checkpoint");
   return checkpoint;
 }

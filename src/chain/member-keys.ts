@@ -21,7 +21,7 @@ import {
 } from "./state.ts";
 import type { GovernanceContext } from "./governance-context.ts";
 
-/** Most keys that one member has in force at a time. */
+/** Most keys that one member may have in force at a time. */
 const MAX_KEYS_IN_FORCE = 64;
 
 export const checkpointKeyKey = (pub: Uint8Array): string => keyKey(keyId("Ed25519", pub));
@@ -41,7 +41,8 @@ export function addKey(
   if (!provesPossession(ledger, entry.actor, entry)) return "no-proof-of-possession";
   if (member.keys.length >= MAX_KEYS_IN_FORCE) return "too-many-keys";
   if (entry.use === "checkpoint") {
-    // Before the block by authority, and still: else a key could be filed behind a demotion.
+    // A sequencer both before the block, which gives authority, and still: otherwise a key could be
+    // filed after a demotion.
     const was = before.member(entry.actor);
     if (was === undefined || !isSequencer(was) || !isSequencer(member)) return "not-entitled";
     if (!listCheckpointKey(within, entry.publicKey)) return "too-many-keys";
@@ -74,7 +75,7 @@ function setKey(
   state.set(keyKey(id), encodeKeyState(value));
 }
 
-/** Ends keys of a member and returns the member without them. */
+/** Ends keys of a member, and returns the member without them. */
 export function endKeys(
   state: StateOverlay,
   actor: string,
@@ -94,7 +95,7 @@ export function endKeys(
   return left;
 }
 
-/** Lets a key sign checkpoints; one that the policy lists already stays listed once. */
+/** Lets a key sign checkpoints; a key that the policy already lists stays listed once. */
 export function listCheckpointKey(state: StateOverlay, pub: Uint8Array): boolean {
   const policy = state.policy();
   if (policy.checkpointKeys.some((key) => equalBytes(key, pub))) return true;
@@ -114,9 +115,10 @@ export function dropCheckpointKey(state: StateOverlay, pub: Uint8Array): boolean
 }
 
 /**
- * Takes all checkpoint keys of a member off the list, unless none would be left; and, where he ordered
- * blocks, those that are nobody's, for any of them may be his. These go even if none is left then:
- * what nobody answers for must not hold up a removal, and any sequencer may list a key of his own.
+ * Drops all checkpoint keys of a member from the list, unless the list would become empty. If the
+ * member ordered blocks, also drops the keys that belong to no member, because any of them may be
+ * that member's. Those are dropped even if the list becomes empty: keys that no member answers for
+ * must not block a removal, and any sequencer may list a key of its own.
  */
 export function dropCheckpointKeys(
   { within, before }: GovernanceContext,
@@ -137,7 +139,9 @@ export function dropCheckpointKeys(
   return true;
 }
 
-/** Why a policy may not list a key for checkpoints; one that is no member's it may. */
+/**
+ * Why a policy must not list a key for checkpoints; a key that belongs to no member may be listed.
+ */
 export function mayNotSignCheckpoints(pub: Uint8Array, state: SystemState): Refusal | undefined {
   const key = state.key(keyId("Ed25519", pub));
   if (key === undefined) return undefined;
@@ -156,7 +160,8 @@ export function provesPossession(
   actor: string,
   key: KeyDescription,
 ): boolean {
-  // Keys that cannot sign prove nothing; whoever seals to one trusts the actor who announced it.
+  // Agreement keys cannot sign, so they prove nothing; a party that seals to one trusts the actor
+  // that announced it.
   if (key.use === "agree") return key.proof === undefined;
   if (key.proof === undefined || (key.alg !== "Ed25519" && key.alg !== "ES256")) return false;
   return verifySignature({

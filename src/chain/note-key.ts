@@ -13,7 +13,7 @@ export const NOTE_COSIGNATURE = 0x04;
 /** The signature types that this library makes and checks. */
 export type NoteKeyType = typeof NOTE_ED25519 | typeof NOTE_COSIGNATURE;
 
-/** A public key that signs notes under a name. Made by {@link noteKey} or {@link parseVkey}. */
+/** A public key of note signatures, with its name. Made by {@link noteKey} or {@link parseVkey}. */
 export interface NoteKey {
   readonly name: string;
   readonly type: NoteKeyType;
@@ -28,16 +28,16 @@ const SIGNATURE_LENGTH = 64;
 const TIME_LENGTH = 8;
 
 /**
- * Names a public key for notes.
+ * Makes a note key from a name and a public key.
  *
  * @param name - not empty, without Unicode spaces, control characters and `+`
  * @param publicKey - 32-byte Ed25519 public key; borrowed
- * @throws {RangeError} when the name is none or the key has another length
+ * @throws {RangeError} when the name is not a valid key name or the key has another length
  */
 export function noteKey(name: string, type: NoteKeyType, publicKey: Uint8Array): NoteKey {
-  if (!isKeyName(name)) throw new RangeError("not a key name for notes");
+  if (!isKeyName(name)) throw new RangeError("`name` is not a valid key name of signed notes");
   if (type !== NOTE_ED25519 && type !== NOTE_COSIGNATURE) {
-    throw new RangeError("type must be NOTE_ED25519 or NOTE_COSIGNATURE");
+    throw new RangeError("`type` must be NOTE_ED25519 or NOTE_COSIGNATURE");
   }
   assertBytes(publicKey, "publicKey", PUBLIC_KEY_LENGTH);
   const keyId = noteKeyId(name, concatBytes(Uint8Array.of(type), publicKey));
@@ -54,32 +54,35 @@ export function encodeVkey(key: NoteKey): string {
 }
 
 /**
- * Reads a vkey, checking that its key id belongs to its name and key.
+ * Parses a vkey, and checks that its key id matches its name and key.
  *
  * @throws {SignatureError} `ERR_SIGNATURE_NOTE` when it is malformed or carries a wrong key id,
- *   `ERR_SIGNATURE_ALGORITHM` when its type is none of {@link NoteKeyType}
+ *   `ERR_SIGNATURE_ALGORITHM` when its type is not a {@link NoteKeyType}
  */
 export function parseVkey(vkey: string): NoteKey {
-  // Neither name nor key id holds a plus sign; base64 may.
+  // Name and key id contain no plus sign; base64 may.
   const [, name, id, encoded] = /^([^+]+)\+([0-9a-f]{8})\+(.+)$/su.exec(vkey) ?? [];
   if (name === undefined || id === undefined || encoded === undefined || !isKeyName(name)) {
-    throw new SignatureError("ERR_SIGNATURE_NOTE", "not a vkey");
+    throw new SignatureError("ERR_SIGNATURE_NOTE", "the text is not a vkey");
   }
   let typed: Uint8Array;
   try {
     typed = fromBase64(encoded);
   } catch (cause) {
-    throw new SignatureError("ERR_SIGNATURE_NOTE", "not a vkey", { cause });
+    throw new SignatureError("ERR_SIGNATURE_NOTE", "the text is not a vkey", { cause });
   }
   if (typed.length < 2 || hexId(noteKeyId(name, typed)) !== id) {
-    throw new SignatureError("ERR_SIGNATURE_NOTE", "the key id of a vkey is not that of its key");
+    throw new SignatureError(
+      "ERR_SIGNATURE_NOTE",
+      "the key id of the vkey does not match its name and key",
+    );
   }
   const type = typed[0]!;
   if (type !== NOTE_ED25519 && type !== NOTE_COSIGNATURE) {
-    throw new SignatureError("ERR_SIGNATURE_ALGORITHM", "a vkey of an unsupported type");
+    throw new SignatureError("ERR_SIGNATURE_ALGORITHM", "the vkey is of an unsupported type");
   }
   if (typed.length !== 1 + PUBLIC_KEY_LENGTH) {
-    throw new SignatureError("ERR_SIGNATURE_NOTE", "the key of a vkey has a wrong length");
+    throw new SignatureError("ERR_SIGNATURE_NOTE", "the key of the vkey has a wrong length");
   }
   return noteKey(name, type, typed.subarray(1));
 }
@@ -121,11 +124,11 @@ export function encodeCosignature(time: number, signature: Uint8Array): Uint8Arr
 }
 
 /**
- * Checks a note's signature by a known key. Never throws.
+ * Verifies a note's signature by a known key. Never throws.
  *
- * @param signature - what follows the key id on the signature line
+ * @param signature - the bytes after the key id on the signature line
  * @returns the time of a cosignature in seconds, `null` for a signature without time, `undefined`
- *   when the signature is not good
+ *   if the signature is invalid
  */
 export function checkNoteSignature(
   key: NoteKey,

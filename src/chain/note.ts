@@ -20,7 +20,7 @@ export {
 
 /** Most signature lines that a note may have; C2SP asks for at least 16. */
 export const MAX_NOTE_SIGNATURES = 100;
-/** Longest note that is read, in bytes. */
+/** Longest note accepted, in bytes. */
 export const MAX_NOTE_BYTES = 1_000_000;
 
 const SIGNATURE_PREFIX = "\u2014 ";
@@ -30,22 +30,22 @@ export interface NoteSignature {
   readonly name: string;
   /** Unsigned 32-bit number. */
   readonly keyId: number;
-  /** What follows the key id, at least one byte. */
+  /** The bytes after the key id; at least one. */
   readonly signature: Uint8Array;
 }
 
-/** A signature line whose signature by a known key is good. */
+/** A signature line with a valid signature by a known key. */
 export interface VerifiedSignature extends NoteSignature {
   readonly key: NoteKey;
-  /** When it was made, in seconds since the Unix epoch; cosignatures only. */
+  /** Time of the signature, in seconds since the Unix epoch; cosignatures only. */
   readonly time?: number;
 }
 
-/** A note taken apart, nothing verified: its text is not to be trusted. */
+/** The parts of a note. Nothing is verified: its text must not be trusted. */
 export interface SplitNote {
   /** The signed text with its last newline; a copy. */
   readonly text: Uint8Array;
-  /** In the order of the note, repeated lines included. */
+  /** In the order of the note, including repeated lines. */
   readonly signatures: readonly NoteSignature[];
 }
 
@@ -69,24 +69,24 @@ export type NoteResult =
       readonly ok: true;
       /** The signed text with its last newline; a copy. */
       readonly text: Uint8Array;
-      /** At least one; one a key, the first of each in the note. */
+      /** At least one; one per key, which is the key's first in the note. */
       readonly verified: readonly VerifiedSignature[];
       /** Signatures by unknown keys, repeated lines once. */
       readonly unverified: readonly NoteSignature[];
     }
   | { readonly ok: false; readonly reason: NoteReason };
 
-/** What signs notes: an Ed25519 key under a name, for one type of signature. */
+/** A signer of notes: an Ed25519 key with a name, for one type of signature. */
 export interface NoteSigner {
   readonly name: string;
   /** Unsigned 32-bit number. */
   readonly keyId: number;
-  /** Signs a note's text; resolves to what follows the key id on the signature line. */
+  /** Signs a note's text; resolves to the bytes after the key id on the signature line. */
   sign(text: Uint8Array): Promise<Uint8Array>;
 }
 
 /**
- * Takes a note apart without checking any signature. Never throws.
+ * Parses a note without verifying any signature. Never throws.
  *
  * @see c2sp.org/signed-note
  */
@@ -108,8 +108,8 @@ export function splitNote(note: Uint8Array): SplitResult {
 }
 
 /**
- * Reads a note and checks its signatures by the keys known. Signatures by other keys are ignored,
- * one bad signature by a known key refuses the note. Never throws on what the note holds.
+ * Parses a note and verifies its signatures by known keys. Signatures by other keys are ignored;
+ * one invalid signature by a known key refuses the note. Never throws, whatever the note contains.
  *
  * @param note - the whole note; borrowed
  * @param knownKeys - at least one of them must have signed
@@ -132,7 +132,7 @@ export function parseNote(note: Uint8Array, knownKeys: readonly NoteKey[]): Note
     if (keys.length > 1) return { ok: false, reason: "ambiguous-key" };
     const time = checkNoteSignature(key, text, signature.signature);
     if (time === undefined) return { ok: false, reason: "bad-signature" };
-    // A key may cosign a checkpoint twice, at two times; it still is one key.
+    // A key may cosign a checkpoint twice, at two times; it still counts as one key.
     if (verified.some((other) => other.key === key)) continue;
     verified.push({ ...signature, key, ...(time === null ? {} : { time }) });
   }
@@ -144,12 +144,15 @@ export function parseNote(note: Uint8Array, knownKeys: readonly NoteKey[]): Note
  * Writes a note from its parts; the inverse of {@link splitNote}.
  *
  * @param text - UTF-8 without control characters other than newline, ending in one
- * @throws {SignatureError} `ERR_SIGNATURE_NOTE` when the parts make no note
+ * @throws {SignatureError} `ERR_SIGNATURE_NOTE` when the parts do not make a valid note
  */
 export function encodeNote(text: Uint8Array, signatures: readonly NoteSignature[]): Uint8Array {
   assertBytes(text, "text");
   if (text.at(-1) !== 0x0a || !isNoteText(text)) {
-    throw new SignatureError("ERR_SIGNATURE_NOTE", "not a text that a note can hold");
+    throw new SignatureError(
+      "ERR_SIGNATURE_NOTE",
+      "the text cannot be signed as a note: it must be UTF-8 that ends in a newline, without other control characters",
+    );
   }
   if (signatures.length === 0 || signatures.length > MAX_NOTE_SIGNATURES) {
     throw new SignatureError("ERR_SIGNATURE_NOTE", "a note needs 1 to 100 signatures");
@@ -167,7 +170,7 @@ export function encodeNote(text: Uint8Array, signatures: readonly NoteSignature[
  * @param text - UTF-8 without control characters other than newline, ending in one
  * @param signers - sign in this order
  * @param keep - signatures of others on the same text, written first as they are
- * @throws {SignatureError} `ERR_SIGNATURE_NOTE` when the text cannot stand in a note
+ * @throws {SignatureError} `ERR_SIGNATURE_NOTE` when a note cannot hold the text
  */
 export async function signNote(
   text: Uint8Array,
@@ -184,12 +187,15 @@ export async function signNote(
 /**
  * Writes one signature line with its newline, as witnesses answer.
  *
- * @throws {SignatureError} `ERR_SIGNATURE_NOTE` when the name or the signature is none
+ * @throws {SignatureError} `ERR_SIGNATURE_NOTE` when the name or the signature is invalid
  */
 export function encodeSignatureLine(line: NoteSignature): string {
   const { name, keyId, signature } = line;
   if (!isKeyName(name) || signature.length === 0) {
-    throw new SignatureError("ERR_SIGNATURE_NOTE", "not a signature line");
+    throw new SignatureError(
+      "ERR_SIGNATURE_NOTE",
+      "the name or the signature is not valid in a signature line",
+    );
   }
   const bytes = new Uint8Array(4 + signature.length);
   new DataView(bytes.buffer).setUint32(0, keyId);
@@ -200,8 +206,8 @@ export function encodeSignatureLine(line: NoteSignature): string {
 /**
  * Makes a note signer of type 0x01 from an Ed25519 key.
  *
- * Notes follow C2SP: what is signed is the text itself, without the domain separation that this
- * library's own structures have. So the key must be used for nothing but notes.
+ * Notes follow C2SP: the text itself is signed, without the domain separation of this library's own
+ * structures. So the key must be used only for notes.
  *
  * @param name - key name; for a ledger's own checkpoints its origin
  * @throws {SignatureError} `ERR_SIGNATURE_ALGORITHM` when the key is not Ed25519
@@ -219,12 +225,12 @@ export function noteSigner(signer: Signer, name: string): NoteSigner {
 /** @throws {SignatureError} `ERR_SIGNATURE_ALGORITHM` when the key is not Ed25519 */
 export function requireEd25519(signer: Signer): void {
   if (signer.alg !== "Ed25519") {
-    throw new SignatureError("ERR_SIGNATURE_ALGORITHM", "notes are signed with Ed25519");
+    throw new SignatureError("ERR_SIGNATURE_ALGORITHM", "notes must be signed with Ed25519");
   }
 }
 
 /**
- * Checks one's own signature before anybody else meets it.
+ * Verifies a signature of this process before it is published.
  *
  * @throws {SignatureError} `ERR_SIGNATURE_INVALID`
  */
@@ -234,7 +240,7 @@ export function checkedSignature(
   signature: Uint8Array,
 ): Uint8Array {
   if (checkNoteSignature(key, text, signature) === undefined) {
-    throw new SignatureError("ERR_SIGNATURE_INVALID", "the signer made no good signature");
+    throw new SignatureError("ERR_SIGNATURE_INVALID", "the signer returned an invalid signature");
   }
   return signature;
 }
@@ -255,7 +261,7 @@ function parseSignatureLine(line: string): NoteSignature | undefined {
   return { name, keyId, signature: bytes.slice(4) };
 }
 
-/** Where the last empty line stands, or −1 without one or when the last line does not end. */
+/** Position of the last empty line; −1 if there is none, or if the last line is not terminated. */
 function lastBlankLine(note: Uint8Array): number {
   if (note.at(-1) !== 0x0a) return -1;
   for (let i = note.length - 1; i > 0; i--) {

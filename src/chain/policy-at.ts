@@ -7,12 +7,13 @@ import type { LedgerPolicy } from "../block/policy.ts";
 import type { Chain } from "./chain.ts";
 import { decodePolicyState, POLICY_KEY } from "./state.ts";
 
-/** What of a ledger's policy says whose signatures a checkpoint needs. */
+/** The part of a ledger's policy that determines whose signatures a checkpoint needs. */
 export type CheckpointPolicy = Pick<LedgerPolicy, "checkpointKeys" | "cosignaturePolicy">;
 
 /**
- * The policy that a checkpoint of this size is judged by: that of the state before its last block,
- * which is the newest that it can prove; of genesis where there is no block.
+ * The policy that a checkpoint of this size is verified by: that of the state before its last
+ * block, which is the newest that the checkpoint can prove, or that of the genesis record if there
+ * is no block.
  *
  * @throws {ChainError} `ERR_CHAIN_INVALID` when the store's state is damaged
  */

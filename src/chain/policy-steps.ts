@@ -16,37 +16,43 @@ import { MAX_POLICY_STEPS } from "./receipt.ts";
 import { followPolicy, judgeCheckpoint, type PolicyStep, type Trust } from "./trust.ts";
 import { policyKeys } from "./unsatisfied.ts";
 
-/** A kept checkpoint, with every signature on it that was kept. */
+/** A kept checkpoint with all its kept signatures. */
 export interface KeptNote extends TreeHead {
   readonly text: Uint8Array;
   readonly signatures: readonly NoteSignature[];
-  /** The policy that it proves: of the state before its last block. */
+  /** The policy that it proves: that of the state before its last block. */
   readonly policy: CheckpointPolicy;
 }
 
-/** Where someone's trust leads. */
+/** A policy that a trust leads to. */
 export interface Reached {
   readonly trust: Trust;
   readonly path: readonly PolicyStep[];
 }
 
 /**
- * The checkpoints at which a ledger's policy changed, kept for whoever trusts an older policy: such a
- * checkpoint must satisfy the old policy and the new one, and once the old keys are gone no other can
- * be made.
+ * The checkpoints at which a ledger's policy changed, kept for readers who trust an older policy.
+ * Such a checkpoint must satisfy both the old policy and the new one, and cannot be made once the
+ * old keys are gone.
  */
 export interface PolicySteps {
-  /** What is kept and of this chain's history, by size. */
+  /** The kept checkpoints of this chain's history, by size. */
   notes(): Promise<readonly KeptNote[]>;
-  /** Keeps a checkpoint durably, or those signatures on it that are not kept yet. */
+  /** Keeps a checkpoint durably, or those of its signatures that are not kept yet. */
   keep(note: Uint8Array): Promise<void>;
-  /** Where trust leads by what is kept: to itself first, each further policy by a shortest way. */
+  /**
+   * The policies that a trust leads to by kept checkpoints: itself first, then each further policy
+   * by a shortest path.
+   */
   reach(trust: Trust): Promise<readonly Reached[]>;
-  /** Steps that lead trust to a policy that accepts a checkpoint; `undefined` if there are none. */
+  /**
+   * Steps that lead a trust to a policy that accepts a checkpoint; `undefined` if there are no such
+   * steps.
+   */
   find(trust: Trust, note: Uint8Array): Promise<readonly PolicyStep[] | undefined>;
 }
 
-/** More than any honest history of changes; the rest of a hostile store is not read. */
+/** More than any honest history of changes has; the rest of a hostile store is not read. */
 const MAX_NOTES = 4 * MAX_POLICY_STEPS;
 const MAX_NOTE_LENGTH = 64 * 1024;
 const APPEND_TRIES = 16;
@@ -57,7 +63,7 @@ interface Kept {
   signatures: NoteSignature[];
   policy?: CheckpointPolicy;
   step?: PolicyStep | undefined;
-  /** Of how many signatures and known keys the step was made. */
+  /** Number of signatures and of known keys that the step was made from. */
   made?: string;
   foreign?: boolean;
 }
@@ -74,7 +80,8 @@ export function openPolicySteps(chain: Chain, chains: ChainStore): PolicySteps {
     const { text, signatures } = split.note;
     const parsed = parseCheckpoint(text);
     if (!parsed.ok || parsed.checkpoint.size === 0) return false;
-    // This process may sign it: nothing but a size and a root of this very ledger, which are proved.
+    // This process may sign the note, so it must hold only a size and a root of this ledger, which
+    // are then proved.
     const { size, root, origin } = parsed.checkpoint;
     if (origin !== chain.genesis.origin) return false;
     if (!equalBytes(encodeCheckpoint({ origin, size, root }), text)) return false;
@@ -102,7 +109,10 @@ export function openPolicySteps(chain: Chain, chains: ChainStore): PolicySteps {
     read = head;
   }
 
-  /** Whether a head is of this chain's history; what lies beyond it cannot be said yet. */
+  /**
+   * Whether a head is of this chain's history; false for a head beyond the chain, which cannot be
+   * checked yet.
+   */
   async function isOurs(one: Kept): Promise<boolean> {
     const { head } = one;
     if (one.policy !== undefined) return true;
@@ -124,11 +134,14 @@ export function openPolicySteps(chain: Chain, chains: ChainStore): PolicySteps {
     return found.sort((a, b) => a.head.size - b.head.size);
   }
 
-  /** The step that a kept checkpoint makes; `undefined` without a good signature that counts. */
+  /**
+   * The step that a kept checkpoint makes; `undefined` without a valid signature by a known key.
+   */
   async function stepOf(one: Kept, known: readonly NoteKey[]): Promise<PolicyStep | undefined> {
     const made = `${one.signatures.length} ${known.length}`;
     if (one.made !== made) {
-      // Whoever may write to the store may add bad signatures, which would spoil the good ones.
+      // A party that can write to the store can add invalid signatures, which would make the valid
+      // ones useless.
       const good = one.signatures.filter(
         (line) => parseNote(encodeNote(one.text, [line]), known).ok,
       );
@@ -146,7 +159,7 @@ export function openPolicySteps(chain: Chain, chains: ChainStore): PolicySteps {
     const policies = all.map(({ policy }) => policy!);
     const known = policyKeys(chain.genesis.origin, [chain.genesis, trust, ...policies]);
     const left = new Set(all.reverse());
-    // Histories are held together when the receipt is made; here it is about signatures.
+    // Consistency is proved when the receipt is made; only signatures matter here.
     const { root: _seen, ...start } = trust;
     const reached: Reached[] = [{ trust: start, path: [] }];
     for (let at = 0; at < reached.length; at++) {
@@ -194,7 +207,7 @@ export function openPolicySteps(chain: Chain, chains: ChainStore): PolicySteps {
   function forget(note: Uint8Array): void {
     const split = splitNote(note);
     if (!split.ok) return;
-    // Read again with what the others wrote.
+    // Read again, with the notes that others wrote.
     kept.delete(toHex(split.note.text));
     read = { size: 0, hash: null };
   }

@@ -20,7 +20,7 @@ import { ruleReads, type KindRule } from "./kind-rule.ts";
 import type { Refused } from "./refusal.ts";
 import { keyKey, memberKey, POLICY_KEY, seqKey, type KeyState } from "./state.ts";
 
-/** A transaction whose form was checked: all that can be judged without the state. */
+/** A transaction for which everything that does not need the state was checked. */
 export interface PreparedTransaction {
   readonly signed: TransactionWithEntries;
   readonly transaction: Transaction;
@@ -30,7 +30,7 @@ export interface PreparedTransaction {
   readonly leaf: Uint8Array;
   /** Kinds of the entries, in order. */
   readonly kinds: readonly string[];
-  /** The entries that are more than a subject's tag and body, by index. */
+  /** The entries other than subject entries, by index. */
   readonly decoded: ReadonlyMap<number, Entry>;
   /** State keys that the rules will read. */
   readonly reads: readonly string[];
@@ -40,9 +40,10 @@ export interface PreparedTransaction {
 export type KindRules = ReadonlyMap<string, KindRule>;
 
 /**
- * Checks the form of a transaction and its entries: schemas, counts, sizes, and the entries' root.
+ * Checks the structure of a transaction and its entries: schemas, counts, sizes, and the entries'
+ * root.
  *
- * @returns the prepared transaction, or why it can never be recorded
+ * @returns the prepared transaction, or the reason why it can never be recorded
  */
 export function prepareTransaction(
   signed: TransactionWithEntries,
@@ -110,8 +111,9 @@ export function prepareTransaction(
 }
 
 /**
- * How far back a transaction lets its block's time go: the `clock` of its first entry, a policy. Beside
- * it stands only what members approve as well: so they can remove whose clock it was in the same block.
+ * The earliest time that a transaction allows its block: the `clock` of its first entry, a policy
+ * entry. Its other entries must also be approved by members, so that the block can also remove the
+ * member whose clock was wrong.
  */
 export function clockOf({ decoded, kinds }: PreparedTransaction): number | undefined {
   if (!kinds.every((kind) => kind === "policy" || kind === "member")) return undefined;
@@ -125,7 +127,7 @@ export function isRefused(result: PreparedTransaction | Refused): result is Refu
   return "reason" in result;
 }
 
-/** Judges a transaction's signature by the key that the state has under its key id. */
+/** Verifies a transaction's signature with the key that the state holds under its key id. */
 export function isSignedBy(prepared: PreparedTransaction, key: KeyState): boolean {
   const { signed } = prepared;
   return (

@@ -13,7 +13,7 @@ import { SIGNATURE_ALGS, type SignatureAlg } from "../crypto/signing-input.ts";
 import { decodeMapProof, encodeMapProof, type MapProof } from "../merkle/map-proof.ts";
 import type { PolicyStep } from "./trust.ts";
 
-/** What the state at one header says of the key that signed. */
+/** Proof of the signing key's value in the state at one header. */
 export interface KeyProof {
   /** The value of `sys/key/<key id>`. */
   readonly value: Uint8Array;
@@ -26,7 +26,7 @@ export interface LaterKeyProof extends KeyProof {
   readonly path: readonly Uint8Array[];
 }
 
-/** Offline proof that an entry is under a checkpoint, and who wrote it. */
+/** Offline proof that an entry is under a checkpoint, and of its author. */
 export interface Receipt {
   readonly v: 1;
   readonly ledger: CID;
@@ -45,22 +45,22 @@ export interface Receipt {
   readonly ledgerPath: readonly Uint8Array[];
   /** The signed checkpoint, a C2SP note. */
   readonly checkpoint: Uint8Array;
-  /** What the header's own state says of the key. */
+  /** The key's value in the header's own state. */
   readonly key: KeyProof;
-  /** From the trusted policy to the one that judges the checkpoint. */
+  /** Steps from the trusted policy to the one that the checkpoint is verified by. */
   readonly policyPath: readonly PolicyStep[];
   /**
-   * RFC 9162 consistency proof between the checkpoint and the largest that was seen before: that of
-   * the reader's trust, or of a step of the policy path. From the smaller size to the larger. Absent
-   * where their sizes are equal or none was seen.
+   * RFC 9162 consistency proof between the checkpoint and the largest one seen before it, which is
+   * that of the reader's trust or of a step of the policy path; from the smaller size to the
+   * larger. Absent if their sizes are equal or no checkpoint was seen.
    */
   readonly consistency?: readonly Uint8Array[];
-  /** What a later state says of the key, to show that it was not revoked meanwhile. */
+  /** The key's value in a later state, to show that it was not revoked meanwhile. */
   readonly later?: LaterKeyProof;
 }
 
 const MAX_PATH = 64;
-/** A consistency proof has at most one hash more than a tree has levels. */
+/** A consistency proof has at most one more hash than a tree has levels. */
 const MAX_CONSISTENCY = 65;
 export const MAX_POLICY_STEPS = 256;
 
@@ -76,9 +76,9 @@ export function encodeReceipt(receipt: Receipt): Uint8Array {
 }
 
 /**
- * Reads a receipt, without judging it.
+ * Decodes a receipt without verifying it.
  *
- * @throws {EncodingError} when it is not the canonical form of a receipt
+ * @throws {EncodingError} when the bytes are not the canonical form of a receipt
  */
 export function decodeReceipt(bytes: Uint8Array): Receipt {
   const map = expectMap(

@@ -49,7 +49,7 @@ export type Refusal =
   // store
   | "missing";
 
-/** A refusal with the entry it concerns, where it concerns one. */
+/** A refusal, with the index of the entry if it concerns one. */
 export interface Refused {
   readonly reason: Refusal;
   readonly entry?: number;

@@ -8,7 +8,7 @@ import { isSignedBy, type KindRules, type PreparedTransaction } from "./prepare.
 import type { Refused } from "./refusal.ts";
 import { encodeNumber, isInForce, seqKey, type StateOverlay, type SystemState } from "./state.ts";
 
-/** Where a transaction is judged: the block it would stand in. */
+/** The block within which a transaction is checked. */
 export interface BlockContext {
   readonly ledger: CID;
   readonly height: number;
@@ -16,10 +16,10 @@ export interface BlockContext {
   readonly time: number;
   /** The state before the block. */
   readonly before: SystemState;
-  /** The state after the transactions so far; receives this one's changes. */
+  /** The state after the transactions so far; receives this transaction's changes. */
   readonly within: StateOverlay;
   readonly rules: KindRules;
-  /** Prepared transactions whose signature was found good already. */
+  /** Prepared transactions whose signatures are already verified. */
   readonly verified?: WeakSet<PreparedTransaction>;
 }
 
@@ -36,12 +36,12 @@ const AUTHORS: Readonly<Record<string, readonly Role[] | "any">> = {
 };
 
 /**
- * Judges a prepared transaction by the ledger's rules and applies its changes.
+ * Checks a prepared transaction by the ledger's rules and applies its changes.
  *
  * Pure: the same state, header and transaction give the same answer on every node.
  *
- * @returns why it is refused, its changes then being incomplete and to be thrown away with
- *   `within`; or `undefined` when it stands
+ * @returns `undefined` if the transaction is accepted; otherwise the refusal, and the caller must
+ *   then discard `within`, whose changes are incomplete
  */
 export function applyTransaction(
   prepared: PreparedTransaction,
@@ -72,7 +72,7 @@ export function applyTransaction(
   return undefined;
 }
 
-/** A recovery key signs nothing but its own actor's recoveries. */
+/** Whether a transaction is a recovery of its own actor; a recovery key may sign nothing else. */
 function isOwnRecovery(prepared: PreparedTransaction, use: string): boolean {
   if (use !== "recovery" || prepared.decoded.size !== prepared.kinds.length) return false;
   for (const entry of prepared.decoded.values()) {

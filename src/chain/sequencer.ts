@@ -31,35 +31,36 @@ export interface SequencerOptions {
   readonly signer: Signer;
   /** Clock, in ms since 1970. */
   readonly now: () => number;
-  /** Signs checkpoints where a submission is to be checkpointed. */
+  /** Signs checkpoints; needed for {@link Submission.checkpointed}. */
   readonly checkpointer?: Checkpointer;
   /**
-   * Awaited before each of the next 8 blocks once a race for the head was lost; never where nobody
-   * else appends. One that resolves after a random time, of the order of an append's, lets those
-   * come first who have to read the newest block yet. Default: none, at once.
+   * Awaited before each of the next 8 blocks after a lost race for the head; never called if no
+   * other process appends. A backoff of a random time, of the order of an append's, gives
+   * precedence to sequencers that still have to read the newest block. Default: no backoff.
    */
   readonly backoff?: () => Promise<void>;
   /**
-   * Milliseconds for which a write without an answer is made again, and a store asked again that
-   * refuses the very head it shows. Default 10,000.
+   * Milliseconds for which a write without an answer is retried, and an append that the store
+   * refuses although the head has not moved. Default 10,000.
    */
   readonly settleWithin?: number;
   /** Bytes of entries and blobs in memory beyond which `submit` refuses. Default 64 MiB. */
   readonly maxQueueBytes?: number;
-  /** Bytes of entries and blobs that one block takes. Default 8 MiB. */
+  /** Most bytes of entries and blobs in one block. Default 8 MiB. */
   readonly maxBlockBytes?: number;
 }
 
-/** What becomes durable together with a transaction's block, or before it. */
+/** Writes that become durable together with a transaction's block, or before it. */
 export interface SubmissionWrites {
   readonly blobs?: readonly NamedBlob[];
   readonly state?: readonly StateChange[];
 }
 
-/** Orders transactions into blocks: one signature and one sync for all that wait. */
+/** Orders transactions into blocks: one signature and one sync for all waiting transactions. */
 export interface Sequencer {
   /**
-   * Queues a transaction. Submitting one that is queued or recorded already gives its place.
+   * Queues a transaction. Submitting a transaction that is already queued or recorded returns its
+   * place.
    *
    * @param signed - its entries are borrowed until it is durable
    * @throws {ChainError} `ERR_CHAIN_BUSY` when the queue is full: await {@link ready} and submit
@@ -69,11 +70,11 @@ export interface Sequencer {
   submit(signed: TransactionWithEntries, writes?: SubmissionWrites): Submission;
   /** Resolves when the queue has room. */
   ready(): Promise<void>;
-  /** Appends a block without transactions, for a proof of the newest state. */
+  /** Appends a block without transactions, so that the newest state can be proved. */
   seal(): Promise<DurablePlace>;
-  /** Resolves when all that was queued is settled. */
+  /** Resolves when every queued transaction is settled. */
   idle(): Promise<void>;
-  /** Settles what is queued, then refuses more. The chain and storage stay open. */
+  /** Settles the queue, then refuses further transactions. The chain and storage stay open. */
   close(): Promise<void>;
 }
 
@@ -94,34 +95,39 @@ interface Assembled {
   readonly derived: readonly StateChange[];
 }
 
-/** Longest that a block is built anew because others were faster each time, in ms. */
+/**
+ * Longest time in ms for which a block is rebuilt because other sequencers were faster each time.
+ */
 const RACE_WITHIN = 60_000;
-/** Blocks before which it backs off after a lost race. */
+/** Number of blocks to back off before, after a lost race. */
 const BACKOFF_BLOCKS = 8;
-/** Room that one transaction takes in a block beside its entries. */
+/** Bytes that one transaction takes in a block in addition to its entries. */
 const TRANSACTION_OVERHEAD = 1024;
 
-/** Starts a sequencer over a chain. Several, in several processes, may share one store. */
+/**
+ * Starts a sequencer over a chain. Several sequencers, in several processes, may share one store.
+ */
 export function createSequencer(options: SequencerOptions): Sequencer {
   const { chain, storage, signer } = options;
   const now = checkedClock(options.now);
   const within = options.settleWithin === undefined ? {} : { within: options.settleWithin };
   const maxQueueBytes = options.maxQueueBytes ?? 64 * 1024 * 1024;
   const maxBlockBytes = Math.min(options.maxBlockBytes ?? 8 * 1024 * 1024, MAX_BLOCK_BYTES / 2);
-  // Half of what the storage takes in one call: derived data go with the block.
+  // Half of what the storage accepts in one call, because derived data are written with the block.
   const maxChanges = (storage.chains?.caps.maxBatch ?? Infinity) / 2 - 1;
   let queue: Pending[] = [];
   let queuedBytes = 0;
-  // By transaction and signature: else a copy with a bad signature would stand for the good one.
+  // Keyed by transaction and signature: otherwise a copy with an invalid signature would be taken
+  // for the valid one.
   const byLeaf = new Map<string, Submission>();
   const verified = new WeakSet<PreparedTransaction>();
   let sealers: { resolve(place: DurablePlace): void; reject(error: unknown): void }[] = [];
   let running: Promise<void> | undefined;
   let waiting: (() => void)[] = [];
   let closed = false;
-  /** Where the block that was built last was to go. */
+  /** Height of the block built last. */
   let builtOn = 0;
-  /** Blocks left before which it backs off. */
+  /** Number of blocks still to back off before. */
   let backoffs = 0;
   const covering = coveringCheckpoints(options.checkpointer);
 
@@ -134,7 +140,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     if (isRefused(prepared)) throw new TransactionRefused(prepared);
     const known = byLeaf.get(toHex(prepared.leaf));
     if (known !== undefined) return known;
-    // Signatures are checked while the last block is being flushed; a key id fixes its key.
+    // Signatures are verified while the last block is being flushed; a key id determines its key.
     const key = chain.state.key(prepared.transaction.key);
     if (key !== undefined && isSignedBy(prepared, key)) verified.add(prepared);
     return enqueue(prepared, writes);
@@ -205,7 +211,10 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     }
   }
 
-  /** Takes from the queue what fits a block and the storage's limits, in order, behind the batch. */
+  /**
+   * Moves transactions that fit in a block and the storage's limits from the queue to the end of
+   * the batch, in order.
+   */
   function fill(batch: Pending[]): void {
     let bytes = 0;
     let changes = 0;
@@ -225,14 +234,14 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   }
 
   /**
-   * Records a batch, going on at the new head when another sequencer was faster; with all that came
-   * meanwhile, for which no second race is to be won then.
+   * Records a batch. If another sequencer was faster, retries at the new head, together with all
+   * transactions queued meanwhile, so that they need not win a race of their own.
    *
-   * @throws {AppendConflict} when that did not end in time
+   * @throws {AppendConflict} when the races are not won in time
    */
   async function commitBatch(batch: Pending[], evenIfEmpty: boolean): Promise<number | undefined> {
     const race = createPatience({ within: RACE_WITHIN, longest: 1 });
-    // Of a store that conflicts while its head stays where it was nothing is won by hurry.
+    // If a store reports conflicts while its head does not move, retrying fast gains nothing.
     const standstill = createPatience({ ...within, longest: 100 });
     for (;;) {
       try {
@@ -244,7 +253,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
         const isRace = chain.size > builtOn;
         if (isRace) standstill.renew();
         if (!(await (isRace ? race : standstill).pause())) throw error;
-        // What was put back for the next block is in the batch still.
+        // Transactions put back for the next block are still in the batch.
         const held = new Set(batch);
         queue = queue.filter((pending) => !held.has(pending));
         fill(batch);
@@ -252,7 +261,10 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     }
   }
 
-  /** Builds the next block and makes it durable; returns its height if there is one. */
+  /**
+   * Builds the next block and makes it durable; returns its height, or `undefined` if there was
+   * nothing to record.
+   */
   async function record(
     batch: readonly Pending[],
     evenIfEmpty: boolean,
@@ -270,7 +282,10 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     return height;
   }
 
-  /** Builds the next block from what the rules admit now; settles singly what they do not. */
+  /**
+   * Builds the next block from the transactions that the rules admit now, and settles the others
+   * one by one.
+   */
   async function assemble(
     batch: readonly Pending[],
     evenIfEmpty: boolean,
@@ -317,11 +332,11 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       fail(pending, new TransactionRefused(refusal));
       return;
     }
-    // It may stand already, whatever the store answers now.
+    // It may already be recorded, whatever the store answers now.
     await afterWriting(() => settleReplay(pending)).catch((error: unknown) => fail(pending, error));
   }
 
-  /** Gives a transaction that is on the ledger already its place. */
+  /** Settles a replayed transaction with its place if it is already on the ledger. */
   async function settleReplay(pending: Pending): Promise<void> {
     const { key, lane, seq } = pending.prepared.transaction;
     const place = await chain.findTransaction(key, lane, seq);

@@ -14,30 +14,30 @@ import type { ChainStore, Head } from "../storage/types.ts";
 import { AppendConflict } from "../storage/errors.ts";
 import { toHex } from "../bytes/hex.ts";
 
-/** What store and memory know of the heads that one key has signed. */
+/** The heads that one key has signed, according to store and memory. */
 export interface SignedBefore {
-  /** What each of the two knows, where it knows something. */
+  /** The heads that store and memory know, each if present. */
   readonly all: readonly SignedHead[];
-  /** The larger one: it binds. */
+  /** The larger one, which is binding. */
   readonly newest: SignedHead | undefined;
   readonly stored: { readonly head: Head; readonly signed: SignedHead | undefined };
   readonly kept: KeptHead | undefined;
 }
 
-/** The heads that one key has signed in one ledger: kept twice, and read from both. */
+/** The heads that one key has signed in one ledger, kept in both store and memory. */
 export interface HeadsOfKey {
   /**
-   * @throws {ChainError} `ERR_CHAIN_MEMORY` when the store knows a head and the memory none;
-   *   `ERR_CHAIN_CHECKPOINT` when what the store keeps is damaged
+   * @throws {ChainError} `ERR_CHAIN_MEMORY` when the store knows a head and the memory does not;
+   *   `ERR_CHAIN_CHECKPOINT` when the head in the store is damaged
    */
   read(): Promise<SignedBefore>;
-  /** Keeps a head in both; `false` when another process with the same key kept one meanwhile. */
+  /** Keeps a head in both; `false` if another process with the same key kept one meanwhile. */
   keep(before: SignedBefore, next: SignedHead): Promise<boolean>;
-  /** Makes the memory know what the store knows, for a memory that was lost or put back. */
+  /** Copies the store's head into the memory, for a memory that was lost or restored. */
   adopt(): Promise<void>;
 }
 
-/** Opens what one key has signed in one ledger. */
+/** Opens the heads that one key has signed in one ledger. */
 export function openSignedHeads(
   where: { readonly chains: ChainStore; readonly ledger: CID; readonly memory: LedgerMemory },
   key: Uint8Array,
@@ -52,7 +52,7 @@ export function openSignedHeads(
     for await (const { record } of chains.read(name, { from: head.size - 1, limit: 1 })) {
       return { head, signed: decodeSignedHead(record) };
     }
-    throw checkpointError("what the store keeps of signed heads is damaged");
+    throw checkpointError("the signed head in the store is damaged");
   }
 
   async function readKept(): Promise<KeptHead | undefined> {
@@ -62,11 +62,13 @@ export function openSignedHeads(
 
   return {
     async read() {
-      // The memory last: it is written first.
+      // Read the memory last, because it is written first.
       const stored = await readStored();
       const kept = await readKept();
       if (memory.isKept && stored.signed !== undefined && kept === undefined) {
-        throw memoryError("this key has signed, and its memory of signed heads does not know it");
+        throw memoryError(
+          "this key has signed a head that its memory of signed heads does not know",
+        );
       }
       const all = [stored.signed, kept].filter((one) => one !== undefined);
       const newest = all.reduce<SignedHead | undefined>(
@@ -99,9 +101,9 @@ export function openSignedHeads(
 }
 
 /**
- * Reads what a chain store keeps of a head that was signed.
+ * Decodes a signed head of a chain store.
  *
- * @throws {ChainError} `ERR_CHAIN_CHECKPOINT` when it is not one
+ * @throws {ChainError} `ERR_CHAIN_CHECKPOINT` when the bytes are not a signed head
  */
 export function decodeSignedHead(bytes: Uint8Array): SignedHead {
   try {
@@ -113,7 +115,7 @@ export function decodeSignedHead(bytes: Uint8Array): SignedHead {
     };
   } catch (error) {
     if (error instanceof EncodingError)
-      throw checkpointError("what the store keeps of signed heads is damaged");
+      throw checkpointError("the signed head in the store is damaged");
     throw error;
   }
 }

@@ -7,25 +7,25 @@ import { expectPolicy, policyFields, POLICY_FIELDS, type LedgerPolicy } from "..
 
 /** Reads values of the authenticated state. */
 export interface StateReader {
-  /** @returns the value, borrowed, or `undefined` where the state has none */
+  /** @returns the value, borrowed, or `undefined` if the state has no value */
   get(key: string): Uint8Array | undefined;
 }
 
-/** What the state knows of a key: `sys/key/<hex key id>`. */
+/** The state of a key: `sys/key/<hex key id>`. */
 export interface KeyState {
   readonly actor: string;
   readonly use: KeyUse;
   readonly alg: KeyAlg;
   readonly publicKey: Uint8Array;
-  /** First height at which it may be used. */
+  /** First height at which the key may be used. */
   readonly from: number;
-  /** First height at which it no longer may; `null` while it is in force. */
+  /** First height at which it may no longer be used; `null` while it is in force. */
   readonly until: number | null;
-  /** First height whose signatures by it are not to be believed; `null` if there is none. */
+  /** First height from which its signatures are not believed; `null` if it is not compromised. */
   readonly compromisedSince: number | null;
 }
 
-/** What the state knows of a member: `sys/member/<did>`. A removed one has no roles and no keys. */
+/** The state of a member: `sys/member/<did>`. A removed member has no roles and no keys. */
 export interface MemberState {
   readonly roles: readonly Role[];
   readonly from: number;
@@ -34,13 +34,13 @@ export interface MemberState {
   readonly keys: readonly Uint8Array[];
 }
 
-/** The ledger's policy with how many members there are, and may order blocks: `sys/policy`. */
+/** The ledger's policy, with the number of members and of sequencers: `sys/policy`. */
 export interface PolicyState extends LedgerPolicy {
   readonly members: number;
   readonly sequencers: number;
 }
 
-/** A nonce of an approved change, kept until the change could no longer be recorded. */
+/** A nonce of an approved change, kept until the change can no longer be recorded. */
 export interface UsedNonce {
   readonly nonce: Uint8Array;
   readonly notAfter: number;
@@ -126,7 +126,7 @@ export function decodeNonces(bytes: Uint8Array): readonly UsedNonce[] {
   });
 }
 
-/** Sequence numbers in the state. */
+/** Encodes a sequence number of the state. */
 export function encodeNumber(value: number): Uint8Array {
   return encode(value);
 }
@@ -145,7 +145,7 @@ export interface SystemState extends StateReader {
   nonces(): readonly UsedNonce[];
 }
 
-/** Adds typed access to a reader that returns the same array for the same unchanged value. */
+/** Adds typed access to a reader, which must return the same array for the same unchanged value. */
 export function systemState(reader: StateReader): SystemState {
   const cached = <T>(key: string, read: (bytes: Uint8Array) => T): T | undefined => {
     const bytes = reader.get(key);
@@ -168,14 +168,14 @@ export function systemState(reader: StateReader): SystemState {
   };
 }
 
-/** Changes on top of a state, in the order they were made. */
+/** Changes on top of a state, in the order in which they were made. */
 export interface StateOverlay extends SystemState {
   /** `null` for a key that was removed. */
   readonly changes: ReadonlyMap<string, Uint8Array | null>;
   set(key: string, value: Uint8Array | null): void;
 }
 
-/** Starts collecting changes on top of a state that stays as it is. */
+/** Starts collecting changes on top of a state that stays unchanged. */
 export function overlayState(below: StateReader): StateOverlay {
   const changes = new Map<string, Uint8Array | null>();
   const reader: StateReader = {
@@ -191,7 +191,7 @@ export function overlayState(below: StateReader): StateOverlay {
   };
 }
 
-/** Whether a key may sign, or a member is one, at a height. */
+/** Whether a key, or a membership, is in force at a height. */
 export function isInForce(
   { from, until }: Pick<KeyState, "from" | "until">,
   height: number,

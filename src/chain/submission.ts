@@ -1,20 +1,20 @@
 import { ChainError } from "../errors.ts";
 import type { Refused } from "./refusal.ts";
 
-/** A transaction that the ledger's rules refuse; nothing of it was recorded. */
+/** Thrown for a transaction that the ledger's rules refuse; none of its entries was recorded. */
 export class TransactionRefused extends ChainError {
   override readonly name: string = "TransactionRefused";
-  /** Why, and which entry it concerns where it concerns one. */
+  /** The reason, with the index of the entry if it concerns one. */
   readonly refused: Refused;
 
   constructor(refused: Refused) {
     const where = refused.entry === undefined ? "" : ` at entry ${refused.entry}`;
-    super("ERR_CHAIN_REFUSED", `the transaction is refused: ${refused.reason}${where}`);
+    super("ERR_CHAIN_REFUSED", `the transaction was refused: ${refused.reason}${where}`);
     this.refused = refused;
   }
 }
 
-/** Where a recorded transaction stands. */
+/** The place of a recorded transaction. */
 export interface DurablePlace {
   readonly height: number;
   /** Index of the transaction in its block. */
@@ -22,31 +22,31 @@ export interface DurablePlace {
 }
 
 /**
- * How far a submitted transaction has come. `queued`: in memory only. `durable`: in a block that
- * survives what the storage promises. `checkpointed`: under a signed checkpoint. `witnessed`: under
- * one that the cosignature policy accepts. `refused`: it will never be recorded as it is. `unknown`:
- * whether it was recorded could not be found out; submitting it again is safe.
+ * State of a submitted transaction. `queued`: in memory only. `durable`: in a block, with the
+ * durability that the storage promises. `checkpointed`: under a signed checkpoint. `witnessed`:
+ * under one that the cosignature policy accepts. `refused`: it will never be recorded in this form.
+ * `unknown`: the ledger could not determine whether it was recorded; submitting it again is safe.
  */
 export type SubmissionState =
   "queued" | "durable" | "checkpointed" | "witnessed" | "refused" | "unknown";
 
-/** A transaction on its way. */
+/** A submitted transaction. */
 export interface Submission {
   /** SHA-256 of the transaction's bytes, by which submitting is idempotent. */
   readonly hash: Uint8Array;
   readonly state: SubmissionState;
   /**
-   * Resolves once it is durable.
+   * Resolves once the transaction is durable.
    *
    * Rejects with {@link TransactionRefused}, or with the storage's error; after
    * `ERR_STORAGE_AMBIGUOUS` submitting the same transaction again is safe.
    */
   readonly durable: Promise<DurablePlace>;
   /**
-   * Resolves once it is under a signed checkpoint, signing one if need be.
+   * Resolves once the transaction is under a signed checkpoint, signing one if necessary.
    *
    * Rejects as {@link durable} does, and with `ERR_CHAIN_CHECKPOINT` when no checkpoint can be
-   * signed; the sequencer needs a checkpointer.
+   * signed; the sequencer must have a checkpointer.
    */
   checkpointed(): Promise<CheckpointedPlace>;
 }
@@ -55,6 +55,6 @@ export interface Submission {
 export interface CheckpointedPlace extends DurablePlace {
   /** The signed note. */
   readonly checkpoint: Uint8Array;
-  /** Whether the ledger's cosignature policy is satisfied by it. */
+  /** Whether it satisfies the ledger's cosignature policy. */
   readonly witnessed: boolean;
 }

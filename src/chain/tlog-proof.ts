@@ -11,13 +11,13 @@ import { MAX_NOTE_BYTES } from "./note.ts";
 
 /** An offline proof that a leaf is in a log. */
 export interface TlogProof {
-  /** Place of the leaf, counted from 0. */
+  /** Index of the leaf, from 0. */
   readonly index: number;
   /** 32-byte siblings from the leaf up. */
   readonly proof: readonly Uint8Array[];
   /** The signed checkpoint, byte for byte. */
   readonly checkpoint: Uint8Array;
-  /** Opaque data beside the proof. Nothing authenticates it. */
+  /** Opaque data beside the proof, which are not authenticated. */
   readonly extra?: Uint8Array;
 }
 
@@ -36,9 +36,9 @@ export type ParsedTlogProof =
   | { readonly ok: true; readonly proof: TlogProof }
   | { readonly ok: false; readonly reason: TlogProofReason };
 
-/** A checkpoint under the proof whose signatures suffice. */
+/** A proof's checkpoint whose signatures suffice. */
 export type OpenedOk = Extract<OpenedCheckpoint, { ok: true }>;
-/** Why the checkpoint under a proof is not accepted. */
+/** Why a proof's checkpoint was not accepted. */
 export type OpenedReason = Extract<OpenedCheckpoint, { ok: false }>["reason"];
 
 /** Outcome of {@link verifyTlogProof}. */
@@ -78,13 +78,13 @@ export function encodeTlogProof(proof: TlogProof): Uint8Array {
 }
 
 /**
- * Takes a proof apart without verifying anything. Never throws.
+ * Parses a proof without verifying anything. Never throws.
  *
  * @see c2sp.org/tlog-proof
  */
 export function parseTlogProof(bytes: Uint8Array): ParsedTlogProof {
   if (bytes.length > MAX_BYTES) return refused("too-large");
-  // No line before the checkpoint is empty: here it is the first blank line that separates.
+  // No line before the checkpoint is empty, so the first blank line separates the two.
   const blank = bytes.findIndex((byte, i) => byte === 0x0a && bytes[i + 1] === 0x0a);
   if (blank < 0) return refused("malformed");
   let lines: string[];
@@ -124,10 +124,10 @@ export function parseTlogProof(bytes: Uint8Array): ParsedTlogProof {
 }
 
 /**
- * Checks that a leaf is in the log that a proof's checkpoint speaks of. Never throws on what the
- * proof holds; whether the cosignatures are enough is for the caller's policy.
+ * Checks that a leaf is in the log of a proof's checkpoint. Never throws, whatever the proof
+ * contains; the caller's policy must determine whether the cosignatures suffice.
  *
- * @param leafHash - 32-byte hash of the leaf that the caller means, by `leafHash()`
+ * @param leafHash - 32-byte hash of the leaf in question, from `leafHash()`
  */
 export function verifyTlogProof(
   bytes: Uint8Array,

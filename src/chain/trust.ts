@@ -15,11 +15,11 @@ import { noteKey, NOTE_COSIGNATURE, NOTE_ED25519, type NoteKey } from "./note-ke
 import { decodePolicyState, POLICY_KEY } from "./state.ts";
 
 /**
- * What someone who keeps no ledger believes about one, to begin with from its genesis record.
+ * The trust of a party without a copy of a ledger; it starts from the ledger's genesis record.
  *
- * Without `root` no checkpoint was seen yet: any that the policy accepts is believed, and which of
- * two histories it is of cannot be told. With one, everything must be shown to be of the history of
- * that root; {@link followCheckpoint} gives trust a root and moves it on.
+ * Without `root`, no checkpoint was seen yet: any checkpoint that the policy accepts is trusted,
+ * and two histories cannot be told apart. With `root`, everything must be proved to be of that
+ * root's history. {@link followCheckpoint} gives trust a root and advances it.
  */
 export interface Trust {
   readonly ledger: CID;
@@ -27,15 +27,18 @@ export interface Trust {
   /** Ed25519 public keys of the ledger's checkpoints. */
   readonly checkpointKeys: readonly Uint8Array[];
   readonly cosignaturePolicy: CosignaturePolicy;
-  /** Size of the checkpoint that was seen; without `root`, up to which the policy is known to hold. */
+  /**
+   * Size of the checkpoint that was seen; without `root`, the size up to which the policy is known
+   * to apply.
+   */
   readonly size: number;
-  /** Height whose state the policy was proved by; steps never lead back behind it. Default 0. */
+  /** Height whose state proved the policy; steps never lead back before it. Default 0. */
   readonly policyHeight?: number;
-  /** RFC 6962 root of the first `size` blocks, 32 bytes, where a checkpoint was seen. */
+  /** RFC 6962 root of the first `size` blocks, 32 bytes; present if a checkpoint was seen. */
   readonly root?: Uint8Array;
 }
 
-/** Why a checkpoint or what rests on it is not believed. */
+/** Why a checkpoint, or a statement that depends on it, is not trusted. */
 export type TrustReason =
   | "bad-checkpoint"
   | "other-origin"
@@ -58,11 +61,11 @@ export interface JudgedCheckpoint {
   /** Names of the validators and witnesses whose cosignatures are on it. */
   readonly validators: readonly string[];
   readonly witnesses: readonly string[];
-  /** When the last of the cosigners signed, in seconds since 1970; absent without any. */
+  /** Time of the last cosignature, in seconds since 1970; absent without cosignatures. */
   readonly cosignedAt?: number;
   /**
-   * Size of the trusted root whose history the checkpoint was shown to be of; absent where trust has
-   * no root.
+   * Size of the trusted root with whose history the checkpoint was proved consistent; absent if
+   * trust has no root.
    */
   readonly connectedTo?: number;
 }
@@ -70,7 +73,7 @@ export interface JudgedCheckpoint {
 export type JudgeResult =
   ({ readonly ok: true } & JudgedCheckpoint) | { readonly ok: false; readonly reason: TrustReason };
 
-/** One step from one policy to the next: a header under a checkpoint, and the policy in its state. */
+/** A step from one policy to the next: a header under a checkpoint, and the policy in its state. */
 export interface PolicyStep {
   readonly checkpoint: Uint8Array;
   readonly header: Uint8Array;
@@ -78,8 +81,9 @@ export interface PolicyStep {
   readonly policy: Uint8Array;
   readonly proof: MapProof;
   /**
-   * RFC 9162 consistency proof between the step's checkpoint and the largest that was seen before it:
-   * that of the trust, or of an earlier step. Absent where their sizes are equal or none was seen.
+   * RFC 9162 consistency proof between the step's checkpoint and the largest one seen before it,
+   * which is that of the trust or of an earlier step. Absent if their sizes are equal or no
+   * checkpoint was seen.
    */
   readonly consistency?: readonly Uint8Array[];
 }
@@ -89,9 +93,9 @@ export type TrustResult =
   | { readonly ok: false; readonly reason: TrustReason };
 
 /**
- * Trusts what a genesis record says, which must have come from somewhere trusted.
+ * Makes trust from a genesis record, which must come from a trusted source.
  *
- * @throws {EncodingError} or {ChainError} when it is not a genesis record
+ * @throws {EncodingError} or {ChainError} when the bytes are not a genesis record
  */
 export function trustFromGenesis(genesis: Uint8Array): Trust {
   const { origin, checkpointKeys, cosignaturePolicy } = decodeGenesis(genesis);
@@ -99,12 +103,12 @@ export function trustFromGenesis(genesis: Uint8Array): Trust {
 }
 
 /**
- * Judges a signed checkpoint by the keys and the cosignature policy that are trusted, and by the root
+ * Verifies a signed checkpoint by the trusted keys, the trusted cosignature policy and the root
  * that was seen.
  *
  * @param consistency - RFC 9162 consistency proof between the checkpoint and the trusted root, from
- *   the smaller of the two sizes to the larger; without it a checkpoint of another size than the
- *   trusted root's is `not-connected`. Not looked at where trust has no root
+ *   the smaller of the two sizes to the larger; without it, a checkpoint of another size than the
+ *   trusted root's is `not-connected`. Ignored if trust has no root
  */
 export function judgeCheckpoint(
   note: Uint8Array,
@@ -126,12 +130,14 @@ export function judgeCheckpoint(
   }
 }
 
-/** The head that trust was given by a checkpoint, if it was. */
+/** The head of the checkpoint that was seen, if one was. */
 export function seenHead({ size, root }: Trust): TreeHead | undefined {
   return root === undefined ? undefined : { size, root };
 }
 
-/** Judges signatures alone: whose history the checkpoint is of must be judged beside it. */
+/**
+ * Verifies only signatures: the caller must check separately which history the checkpoint is of.
+ */
 function judgeSignatures(note: Uint8Array, trust: Trust): JudgeResult {
   const { origin, checkpointKeys, cosignaturePolicy } = trust;
   const cosigner = ({ keys }: Quorum) =>
@@ -141,7 +147,7 @@ function judgeSignatures(note: Uint8Array, trust: Trust): JudgeResult {
   const opened = openCheckpoint(note, {
     origin,
     keys: checkpointKeys.map((pub) => noteKey(origin, NOTE_ED25519, pub)),
-    // A key may be listed in both quorums; it is one known key all the same.
+    // A key may be listed in both quorums; it is still one known key.
     cosigners: [
       ...validators,
       ...witnesses.filter((key) => !validators.some((other) => isSameKey(key, other))),
@@ -184,7 +190,7 @@ function isSameKey(a: NoteKey, b: NoteKey): boolean {
   return a.name === b.name && equalBytes(a.publicKey, b.publicKey);
 }
 
-/** The trust that a policy gives from a size on. */
+/** Makes trust from a policy that applies from a size on. */
 export function withPolicy(
   trust: Trust,
   policy: Pick<LedgerPolicy, "checkpointKeys" | "cosignaturePolicy">,
@@ -195,12 +201,12 @@ export function withPolicy(
 }
 
 /**
- * Follows a change of policy: the checkpoint must satisfy the old policy and the new one, and be of
- * the history of the root that was seen.
+ * Follows a change of policy: the checkpoint must satisfy both the old policy and the new one, and
+ * must be of the history of the root that was seen.
  *
- * Trust with a root moves on to the step's checkpoint where that is larger. Trust without one stays
- * without: two steps that follow each other are then not held against each other, as those of a
- * receipt are.
+ * Trust with a root advances to the step's checkpoint if that is larger. Trust without a root stays
+ * without one: two successive steps are then not checked for consistency with each other, unlike
+ * those of a receipt.
  */
 export function followPolicy(trust: Trust, step: PolicyStep): TrustResult {
   const followed = followStep(trust, step);
@@ -210,13 +216,16 @@ export function followPolicy(trust: Trust, step: PolicyStep): TrustResult {
   return { ok: true, trust: { ...rootless, size } };
 }
 
-/** As {@link followPolicy}, but the step's checkpoint counts as seen: what follows must connect. */
+/**
+ * Like {@link followPolicy}, but the step's checkpoint counts as seen: later checkpoints must
+ * connect to it.
+ */
 export function followStep(trust: Trust, step: PolicyStep): TrustResult {
   const judged = judgeCheckpoint(step.checkpoint, trust, step.consistency);
   if (!judged.ok) return judged;
   const header = includedHeader(step.header, step.path, judged.checkpoint, trust);
   if (!header.ok) return header;
-  // Else keys that an older policy trusted, long stolen, could be brought back.
+  // Otherwise stolen keys of an older policy could become trusted again.
   const { height } = header.header;
   if (height < (trust.policyHeight ?? 0)) return { ok: false, reason: "older-policy" };
   if (!verifyMap(header.header.state, utf8ToBytes(POLICY_KEY), step.policy, step.proof).ok) {
@@ -235,9 +244,10 @@ export function followStep(trust: Trust, step: PolicyStep): TrustResult {
 }
 
 /**
- * Moves trust on to a newer checkpoint that provably extends the one seen before.
+ * Advances trust to a newer checkpoint that provably extends the one seen before.
  *
- * @param proof - RFC 9162 consistency proof from the trusted size and root; empty when there is none
+ * @param proof - RFC 9162 consistency proof from the trusted size and root; empty if trust has no
+ *   root
  */
 export function followCheckpoint(
   trust: Trust,
@@ -255,7 +265,7 @@ export function followCheckpoint(
   return { ok: true, trust: { ...trust, size, root } };
 }
 
-/** Reads a header and checks that it is under a checkpoint of the trusted ledger. */
+/** Decodes a header and checks that it is under a checkpoint of the trusted ledger. */
 export function includedHeader(
   bytes: Uint8Array,
   path: readonly Uint8Array[],

@@ -11,7 +11,7 @@ import {
 import { parseNote } from "./note.ts";
 import type { CheckpointPolicy } from "./policy-at.ts";
 
-/** Keys whose signatures a policy asks for or counts, each once. */
+/** Keys whose signatures the policies require or count, each once. */
 export function policyKeys(origin: string, policies: readonly CheckpointPolicy[]): NoteKey[] {
   const keys: NoteKey[] = [];
   const add = (key: NoteKey): void => {
@@ -31,8 +31,8 @@ export function policyKeys(origin: string, policies: readonly CheckpointPolicy[]
 }
 
 /**
- * The error for a checkpoint that the ledger's policy does not accept: what is missing on it, by
- * number.
+ * The error for a checkpoint that the ledger's policy does not accept; states how many signatures
+ * are missing.
  */
 export function unsatisfied(
   note: Uint8Array | undefined,
@@ -60,6 +60,6 @@ export function unsatisfied(
   count(cosignaturePolicy.witnesses, "witnesses");
   return new ChainError(
     "ERR_CHAIN_POLICY",
-    `the ledger's policy accepts no checkpoint of this process; missing: ${missing.join(", ")}`,
+    `the ledger's policy does not accept this process's checkpoint; missing: ${missing.join(", ")}`,
   );
 }

@@ -29,7 +29,7 @@ import {
   type TrustReason,
 } from "./trust.ts";
 
-/** A ledger that was checked from its genesis on, block by block. */
+/** A ledger that was checked block by block from its genesis record on. */
 export interface VerifiedLedger {
   /** Number of blocks. */
   readonly size: number;
@@ -39,16 +39,16 @@ export interface VerifiedLedger {
   readonly root: Uint8Array;
   /** Root of the state after the last block. */
   readonly state: Uint8Array;
-  /** Who cosigned the checkpoint, where one was given. */
+  /** Names of the validators that cosigned the checkpoint, if one was given. */
   readonly validators: readonly string[];
   readonly witnesses: readonly string[];
 }
 
-/** The first thing that is wrong. */
+/** The first fault found. */
 export interface LedgerFault {
   readonly reason:
     Refusal | TrustReason | "checkpoint-beyond-the-ledger" | "checkpoint-root-mismatch";
-  /** Height of the block; absent when the checkpoint itself is wrong. */
+  /** Height of the block; absent if the checkpoint itself is wrong. */
   readonly height?: number;
   readonly transaction?: number;
   readonly entry?: number;
@@ -61,38 +61,38 @@ export interface VerifyLedgerOptions {
   readonly genesis: Uint8Array;
   /** A signed checkpoint that the ledger must reach or extend. */
   readonly checkpoint?: Uint8Array;
-  /** What is known of the ledger: where it has a root, the ledger must reach or extend that. */
+  /** Trust in the ledger: if it has a root, the ledger must reach or extend that root. */
   readonly trust?: Trust;
   readonly kinds?: readonly KindRule[];
   /**
-   * Where nodes of the state go that are not needed for now, so that memory is bounded whatever the
-   * ledger: some 60 MB. It is written to, and may be thrown away afterwards; the state store of an
-   * opened ledger can be given, which holds the same nodes. Nothing read from it is believed.
+   * Receives nodes of the state that are not needed at the moment, so that memory is bounded for
+   * any ledger, at about 60 MB. It is written to, and may be discarded afterwards. The state store
+   * of an opened ledger, which holds the same nodes, may be given. Nothing read from it is trusted.
    */
   readonly scratch?: StateStore;
   /**
-   * Most values of the state that are held in memory where there is no `scratch`: one for every key,
-   * member and lane that ever was on the ledger, some 2 kB each. Default 250,000.
+   * Most values of the state held in memory without `scratch`: one for every key, member and lane
+   * that the ledger ever had, about 2 kB each. Default 250,000.
    */
   readonly maxState?: number;
-  /** Told after each block; `total` where it is known. */
+  /** Called after each block; `total` is present if it is known. */
   readonly onProgress?: (progress: { readonly done: number; readonly total?: number }) => void;
   readonly signal?: AbortSignal;
 }
 
-/** A block with, where it comes from a store, the peaks stored beside it. */
+/** A block and, if it comes from a store, the peaks stored with it. */
 interface BlockToVerify {
   readonly block: Uint8Array;
   readonly peaks?: readonly Uint8Array[];
 }
 
 /**
- * Checks blocks against everything: form, signatures, roots, rules, and the checkpoint.
+ * Checks blocks completely: structure, signatures, roots, rules, and the checkpoint.
  *
  * @param blocks - encoded blocks in height order
- * @returns the first wrong block, transaction or entry with the reason, or what was verified
- * @throws {EncodingError} or {ChainError} when the genesis record is none
- * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the state is beyond `maxState`, and there is no
+ * @returns the verified ledger, or the first invalid block, transaction or entry with the reason
+ * @throws {EncodingError} or {ChainError} when the bytes are not a genesis record
+ * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the state exceeds `maxState` and there is no
  *   `scratch`
  */
 export function verifyBlocks(
@@ -105,9 +105,7 @@ export function verifyBlocks(
   return verify(wrapped(), undefined, options);
 }
 
-/**
- * Checks a ledger in a store, as {@link verifyBlocks} does, and what the store keeps beside it.
- */
+/** Checks a ledger in a store as {@link verifyBlocks} does, and the data stored with its blocks. */
 export async function verifyLedger(
   chains: ChainStore,
   options: VerifyLedgerOptions,
@@ -118,8 +116,8 @@ export async function verifyLedger(
 }
 
 /**
- * Checks the first `size` records of a chain of blocks as {@link verifyLedger} does. Asks for the
- * next record only when all before it are right.
+ * Checks the first `size` records of a chain of blocks as {@link verifyLedger} does. Requests the
+ * next record only once all records before it are valid.
  */
 export function verifyRecords(
   records: AsyncIterable<ChainRecord>,
@@ -224,16 +222,16 @@ async function verify(
   };
 }
 
-/** Values of the state in memory, at some 2 kB, beyond which a scratch store is asked for. */
+/** Number of state values in memory, about 2 kB each, beyond which a scratch store is required. */
 const MAX_STATE = 250_000;
 
 interface BoundedState {
   readonly state: LedgerState;
-  /** Applies the changes of a block, whose keys are loaded. */
+  /** Applies the changes of a block; their keys must be loaded. */
   moveOn(changes: ReadonlyMap<string, Uint8Array | null>): Promise<void>;
 }
 
-/** The state of a ledger under verification: in a scratch store, or in memory up to a limit. */
+/** The state of a ledger during verification: in a scratch store, or in memory up to a limit. */
 function boundedState(
   ledger: CID,
   { scratch, maxState = MAX_STATE }: VerifyLedgerOptions,
@@ -260,7 +258,7 @@ function boundedState(
       if (held > maxState) {
         throw new InputError(
           "ERR_INPUT_TOO_LARGE",
-          `the ledger's state has more than ${maxState} values: give a scratch store, or a higher maxState`,
+          `the ledger's state has more than ${maxState} values: give a \`scratch\` store or a higher \`maxState\``,
         );
       }
       state.apply(changes);
@@ -268,7 +266,7 @@ function boundedState(
   };
 }
 
-/** Reads what the checkpoint claims; whose signatures it needs is judged at its own height. */
+/** Reads the checkpoint's claim; its signatures are verified once its own height is reached. */
 function judgeOpening(
   checkpoint: Uint8Array,
   genesis: Uint8Array,

@@ -25,7 +25,7 @@ import {
   type TrustReason,
 } from "./trust.ts";
 
-/** Why a receipt proves nothing. */
+/** Why a receipt was refused. */
 export type ReceiptReason =
   | TrustReason
   | "transaction-not-included"
@@ -39,20 +39,23 @@ export type ReceiptReason =
   | "algorithm-not-supported"
   | "bad-signature";
 
-/** What a receipt proves. */
+/** The facts that a receipt proves. */
 export interface ProvedEntry extends JudgedCheckpoint {
   /** The entry's canonical bytes; a copy. */
   readonly entry: Uint8Array;
   readonly decoded: Entry;
   /** Names the entry. */
   readonly id: EntryId;
-  /** did:key of who wrote it. */
+  /** did:key of the entry's author. */
   readonly author: string;
   /** Height of its block. */
   readonly height: number;
-  /** It was on the ledger at this time at the latest, by its block's proposer, in ms since 1970. */
+  /**
+   * Latest time at which the entry was on the ledger, according to its block's proposer, in ms
+   * since 1970.
+   */
   readonly time: number;
-  /** What the state as of a height says of the key that signed. */
+  /** Status of the signing key in the state as of a height. */
   readonly key: { readonly status: "in-force" | "retired"; readonly asOf: number };
 }
 
@@ -65,15 +68,15 @@ export interface VerifyReceiptOptions {
 }
 
 /**
- * Judges a receipt by nothing but public keys. Pure, and never throws on hostile bytes.
+ * Verifies a receipt using only public keys. Pure, and never throws on hostile bytes.
  *
- * Where trust has a root, the receipt must be of the history of that root: under a checkpoint of the
- * same size and root, or with a proof that one continues the other. Otherwise it is `not-connected`.
- * By trust from genesis alone it proves that the ledger's signers vouch for the entry, not that they
- * vouch for no other history.
+ * If trust has a root, the receipt must be of that root's history: under a checkpoint of the same
+ * size and root, or with a proof that one extends the other. Otherwise it is `not-connected`. With
+ * trust from genesis alone, it proves that the ledger's signers vouch for the entry, but not that
+ * they vouch for no other history.
  *
  * @param bytes - an encoded receipt; borrowed
- * @param trust - from {@link trustFromGenesis}, or moved on from it
+ * @param trust - from {@link trustFromGenesis}, or advanced from it
  */
 export function verifyReceipt(
   bytes: Uint8Array,
@@ -165,10 +168,10 @@ function judge(
 }
 
 /**
- * Judges a checkpoint behind a policy path. Every checkpoint on the way counts as seen, so that all
- * of them are of one history, and of the trusted root's where there is one.
+ * Verifies a checkpoint at the end of a policy path. Every checkpoint of the path counts as seen,
+ * so that all of them are of one history, which is the trusted root's if there is one.
  *
- * @returns the verdict, and the trust whose policy it was judged by
+ * @returns the verdict, and the trust whose policy the checkpoint was verified by
  */
 export function judgePath(
   {
@@ -178,7 +181,8 @@ export function judgePath(
   }: Pick<Receipt, "checkpoint" | "policyPath" | "consistency">,
   initial: Trust,
 ): { readonly judged: JudgeResult; readonly trust: Trust } {
-  // The way to where the trust already is: of no use to it, and judged by keys that it gave up.
+  // Skip the steps up to the policy that trust already has: they add nothing, and were signed by
+  // keys that it no longer trusts.
   const passed = policyPath.findIndex(
     ({ header }) => decodeHeader(header).height >= (initial.policyHeight ?? 0),
   );

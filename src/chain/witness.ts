@@ -15,7 +15,7 @@ import { openSignedHeads, type SignedBefore } from "./signed-heads.ts";
 import { noteKey, NOTE_ED25519 } from "./note-key.ts";
 import { encodeSignatureLine } from "./note.ts";
 
-/** What a witness answers. */
+/** A witness's answer. */
 export type CosignResult =
   | {
       readonly ok: true;
@@ -25,7 +25,7 @@ export type CosignResult =
   | {
       readonly ok: false;
       readonly reason: "bad-checkpoint" | "stale" | "inconsistent" | "refused";
-      /** The size that this witness saw last. */
+      /** The size of the last checkpoint that this witness saw. */
       readonly size: number;
     };
 
@@ -33,36 +33,37 @@ export type CosignResult =
 export interface Witness {
   /**
    * @param note - the signed checkpoint
-   * @param oldSize - size that the proof starts from: the one this witness saw last
+   * @param oldSize - size that the proof starts from, which must be the one that this witness saw
+   *   last
    * @param proof - RFC 9162 consistency proof; empty from size 0
-   * @throws {ChainError} by {@link createWitness}'s, `ERR_CHAIN_MEMORY` when its memory lacks what its
-   *   store says that it cosigned, or knows another head
+   * @throws {ChainError} in a witness of {@link createWitness}, `ERR_CHAIN_MEMORY` when its memory
+   *   lacks a head that its store says it cosigned, or knows another head
    */
   cosign(note: Uint8Array, oldSize: number, proof: readonly Uint8Array[]): Promise<CosignResult>;
 }
 
 /**
- * Makes a witness of one ledger, or a validator where `accepts` runs every rule first.
+ * Makes a witness of one ledger, or a validator if `accepts` runs every rule first.
  *
- * @param options.chains - keeps durably what was cosigned, before it is
- * @param options.memory - remembers it outside the storage too; see `memoryOf`. Without it a chain
- *   store that is put back to an older copy makes the witness contradict itself.
+ * @param options.chains - keeps each head durably before it is cosigned
+ * @param options.memory - also remembers it outside the storage; see `memoryOf`. Without it, a
+ *   chain store restored from an older copy makes the witness contradict itself.
  * @param options.now - seconds since 1970
  * @see c2sp.org/tlog-witness
  */
 export function createWitness(options: {
   readonly chains: ChainStore;
   readonly memory?: LedgerMemory;
-  /** Makes a memory that was lost or put back know what the store says, before anything is signed. */
+  /** Copies the store's head into a memory that was lost or restored, before anything is signed. */
   readonly adoptSignedHeads?: boolean;
   readonly signer: Signer;
-  /** Key name on the cosignatures. */
+  /** Key name of the cosignatures. */
   readonly name: string;
   readonly ledger: CID;
   readonly origin: string;
   readonly checkpointKeys: readonly Uint8Array[];
   readonly now: () => number;
-  /** A validator's own judgement of the head; a witness has none. */
+  /** A validator's own check of the head; absent in a witness. */
   readonly accepts?: (size: number, root: Uint8Array) => Promise<boolean>;
 }): Witness {
   const { chains, signer, name, ledger, origin, checkpointKeys, now, accepts } = options;
@@ -91,7 +92,7 @@ export function createWitness(options: {
         return refuse("inconsistent");
       }
       if (signed === undefined || signed.size === 0) {
-        // RFC 9162 defines no proof from the empty tree: everything extends it.
+        // RFC 9162 defines no proof from the empty tree, because every tree extends it.
         if (proof.length > 0) return refuse("inconsistent");
       } else if (checkpoint.size === size) {
         if (proof.length > 0 || !equalBytes(checkpoint.root, signed.root)) {
@@ -121,14 +122,15 @@ export function createWitness(options: {
 }
 
 /**
- * The head that binds. A witness cannot ask which of two it signed: it has no ledger, and one proof
- * is from one of them. The memory is written before the store, so it is never behind it.
+ * The binding head. A witness cannot determine which of two heads it signed: it has no ledger, and
+ * a proof starts from only one of them. The memory is written before the store, so it is never
+ * older than the store.
  */
 function binding({ stored, kept, newest }: SignedBefore): SignedHead | undefined {
   if (kept === undefined || stored.signed === undefined) return newest;
   const { size, root } = stored.signed;
   if (size > kept.size || (size === kept.size && !equalBytes(root, kept.root))) {
-    throw memoryError("the store knows another cosigned head than the memory of signed heads");
+    throw memoryError("the store and the memory of signed heads hold different cosigned heads");
   }
   return kept;
 }

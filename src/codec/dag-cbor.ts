@@ -155,7 +155,7 @@ function encodeInPlace(value: unknown, options: EncodeOptions, size: number): Ui
  *
  * @returns the value; byte strings in it are copies, unless `borrow` is set
  * @throws {EncodingError} `ERR_ENCODING_MALFORMED`, `ERR_ENCODING_NOT_CANONICAL` or
- *  `ERR_ENCODING_LIMIT`
+ *   `ERR_ENCODING_LIMIT`
  */
 export function decode(bytes: Uint8Array, limits: DecodeLimits = {}): unknown {
   if (!(bytes instanceof Uint8Array)) throw new TypeError("bytes must be a Uint8Array");

@@ -1,18 +1,18 @@
 import { fromHex, toHex } from "../bytes/hex.ts";
 import { InputError } from "../errors.ts";
 
-/** Tells ids of one kind from those of another, for the compiler alone. */
+/** Distinguishes kinds of ids for the compiler only. */
 declare const kind: unique symbol;
 
 /**
- * Names a record through all its versions: 64 lower-case hexadecimal characters. Of text that comes
- * from elsewhere {@link parseRecordId} makes one.
+ * Id of a record, the same in all its versions: 64 lower-case hexadecimal characters.
+ * {@link parseRecordId} makes one from a plain string.
  */
 export type RecordId = string & { readonly [kind]: "record" };
 
 /**
- * Names one entry on a ledger: 64 lower-case hexadecimal characters. Of text that comes from elsewhere
- * {@link parseEntryId} makes one.
+ * Id of an entry on a ledger: 64 lower-case hexadecimal characters. {@link parseEntryId} makes one
+ * from a plain string.
  */
 export type EntryId = string & { readonly [kind]: "entry" };
 
@@ -36,32 +36,32 @@ export function parseEntryId(text: string): EntryId {
   return checked(text, "an entry's id") as EntryId;
 }
 
-/** Writes the id of the entry that created a record as the record's name. */
+/** Makes a record's id from the id bytes of the entry that created it. */
 export const toRecordId = (id: Uint8Array): RecordId => toHex(id) as RecordId;
 
-/** The name of the record that an entry created. */
+/** The id of the record that an entry created. */
 export const recordCreatedBy = (entry: EntryId): RecordId => entry as string as RecordId;
 
-/** Writes the 32 bytes of an entry's id as its name. */
+/** Makes an entry's id from its 32 bytes. */
 export const toEntryId = (id: Uint8Array): EntryId => toHex(id) as EntryId;
 
 /**
- * Reads a record's name as the 32 bytes of the id of the entry that created it.
+ * The 32 bytes of a record's id, which are those of the entry that created it.
  *
- * @throws {InputError} `ERR_INPUT_INVALID` when a caller without types passed anything else
+ * @throws {InputError} `ERR_INPUT_INVALID` when an untyped caller passes anything else
  */
 export const recordIdBytes = (id: RecordId): Uint8Array => fromHex(parseRecordId(id));
 
 /**
- * Reads an entry's name as the 32 bytes of its id.
+ * The 32 bytes of an entry's id.
  *
- * @throws {InputError} `ERR_INPUT_INVALID` when a caller without types passed anything else
+ * @throws {InputError} `ERR_INPUT_INVALID` when an untyped caller passes anything else
  */
 export const entryIdBytes = (id: EntryId): Uint8Array => fromHex(parseEntryId(id));
 
 function checked(id: unknown, what: string): string {
   if (typeof id === "string" && ID.test(id)) return id;
   const but = id instanceof Uint8Array ? ", not bytes" : "";
-  const form = `${what} is a string of 64 lower-case hexadecimal characters${but}`;
+  const form = `${what} must be a string of 64 lower-case hexadecimal characters${but}`;
   throw new InputError("ERR_INPUT_INVALID", form);
 }

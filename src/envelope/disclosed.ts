@@ -136,7 +136,7 @@ export function readFields(part: Uint8Array, disclosed: Uint8Array): readonly Fi
  * @param options.paths - paths of the fields to show
  * @returns the proof's bytes
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the part does not match the header's
- *  commitment
+ *   commitment
  * @throws {InputError} `ERR_INPUT_INVALID` when there is no such field
  */
 export function proveFields(options: {

@@ -46,7 +46,7 @@ const MAX_EXP = 253_402_300_799;
  *
  * @param options.random - cryptographically strong
  * @param options.compress - whether to deflate first; the length then leaks information about the
- *  content
+ *   content
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` where neither node:crypto nor WebCrypto is
  *   available
  */
@@ -73,9 +73,9 @@ export async function exportJwe(options: {
  *
  * @param key - 32 bytes; borrowed
  * @param options.maxBytes - most bytes of plaintext after inflating; also bounds the length of the
- * text. Default 16 MiB
+ *   text. Default 16 MiB
  * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` when it does not open or inflates to more;
- *  `ERR_ENVELOPE_UNSUPPORTED` as in {@link exportJwe}
+ *   `ERR_ENVELOPE_UNSUPPORTED` as in {@link exportJwe}
  * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the text alone is too long for that much
  *   plaintext
  */

@@ -42,8 +42,8 @@ export interface OpenedEnvelope {
  * Verifies an envelope's header and decrypts its parts.
  *
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the header is not the author's for this entry
- *  or a block does not match its CID, `ERR_ENVELOPE_DECRYPT` when the keys do not open it,
- *  `ERR_ENVELOPE_MISSING` when a block is missing, `ERR_ENVELOPE_UNSUPPORTED`
+ *   or a block does not match its CID, `ERR_ENVELOPE_DECRYPT` when the keys do not open it,
+ *   `ERR_ENVELOPE_MISSING` when a block is missing, `ERR_ENVELOPE_UNSUPPORTED`
  * @throws {StorageError} `ERR_STORAGE_ERASED`, `ERR_STORAGE_PRUNED` when `read` reports a block as
  *   such
  * @throws {InputError} `ERR_INPUT_TOO_LARGE` beyond `maxBytes`

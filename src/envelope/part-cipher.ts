@@ -14,7 +14,7 @@ export interface PartCipher {
    *
    * @param plaintext - borrowed until the call returns
    * @param into - buffer of the result's length that receives it; must not be touched until the
-   *  call settles
+   *   call settles
    * @returns a promise if the backend is asynchronous; its rejection is never unhandled
    */
   seal(

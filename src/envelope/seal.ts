@@ -94,7 +94,7 @@ export async function sealEnvelope(options: SealOptions): Promise<SealedEnvelope
   }
 }
 
-/** Bytes that are sealed without a turn for others, since what is sealed at once is filed together. */
+/** Bytes that are sealed without yielding, so that envelopes sealed at once are filed together. */
 const AT_ONCE = 1_048_576;
 
 interface SealedPart {

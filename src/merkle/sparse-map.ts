@@ -63,7 +63,7 @@ const EMPTY_SUBTREE: Subtree = /* @__PURE__ */ Object.freeze({ hash: EMPTY_MAP, 
  * @param nodes - must have the nodes on the changed paths, and their siblings where a deletion
  *   joins nodes
  * @throws {ProofError} `ERR_PROOF_UNAVAILABLE` when a node is missing, `ERR_PROOF_INVALID` when
- * one is malformed
+ *   one is malformed
  */
 export function updateMap(
   root: Uint8Array,
@@ -168,7 +168,7 @@ export function updateMap(
  * @param root - 32-byte root; borrowed
  * @returns the value's bytes, borrowed from `nodes`, or `undefined` if the key has no value
  * @throws {ProofError} `ERR_PROOF_UNAVAILABLE` when a node is missing, `ERR_PROOF_INVALID` when
- *  one is malformed
+ *   one is malformed
  */
 export function getFromMap(
   root: Uint8Array,
@@ -191,7 +191,7 @@ export function getFromMap(
  * @param root - 32-byte root; borrowed
  * @returns a proof, partly borrowed from `nodes`
  * @throws {ProofError} `ERR_PROOF_UNAVAILABLE` when a node is missing, `ERR_PROOF_INVALID` when
- * one is malformed
+ *   one is malformed
  */
 export function proveMap(root: Uint8Array, key: Uint8Array, nodes: NodeSource): MapProof {
   const path = mapPath(key);

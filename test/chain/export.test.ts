@@ -208,6 +208,6 @@ describe("exportLedger", () => {
     await expect(write(await signed(9, bytesFor("longer")))).rejects.toMatchObject({
       code: "ERR_CHAIN_CHECKPOINT",
     });
-    expect(() => exportLedger(chain, bytesFor("no note"))).toThrow(/not a checkpoint/);
+    expect(() => exportLedger(chain, bytesFor("no note"))).toThrow(/not a signed checkpoint/);
   });
 });

@@ -292,7 +292,7 @@ describe("changes of the policy", () => {
     await change(hl, keys("k2"));
     const id = await record(hl);
     await expect(hl.receipt(id)).rejects.toMatchObject(
-      refusal(/from the policy that is trusted to the one in force/),
+      refusal(/from the trusted policy to the one in force/),
     );
     const newer = await moved(hl, trust);
     expect(await proved(hl, id, newer, newer)).toBe("ok");
@@ -324,9 +324,7 @@ describe("changes of the policy", () => {
     await record(writer);
     await two.change(writer, keys("k2"));
     const other = await record(writer);
-    await expect(writer.receipt(other)).rejects.toMatchObject(
-      refusal(/the policy that is trusted/),
-    );
+    await expect(writer.receipt(other)).rejects.toMatchObject(refusal(/from the trusted policy/));
     await record(writer);
     await (await two.open({ keys: await keysOf("a", ["k1"]) })).close();
     expect(await proved(writer, other, two.trust)).toBe("ok");
@@ -382,7 +380,7 @@ describe("what is kept of changes of policy", () => {
       await storage.chains.head(name),
       texts.map((text) => encode({ v: 1, note: encodeNote(text, [line]) })),
     );
-    await expect(hl.receipt(id)).rejects.toMatchObject(refusal(/the policy that is trusted/));
+    await expect(hl.receipt(id)).rejects.toMatchObject(refusal(/from the trusted policy/));
     let kept = 0;
     for await (const one of storage.chains.read(name, { from: 0, limit: 100 })) {
       const split = splitNote((decode(one.record) as { note: Uint8Array }).note);
@@ -425,7 +423,7 @@ describe("a key that is in force no more", () => {
         await storage.chains.append(name, await storage.chains.head(name), [head]);
       }
       // Without its signature nothing leads from genesis to the new key.
-      await expect(hl.receipt(id)).rejects.toMatchObject(refusal(/the policy that is trusted/));
+      await expect(hl.receipt(id)).rejects.toMatchObject(refusal(/from the trusted policy/));
     }
   });
 });

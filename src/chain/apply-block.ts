@@ -19,7 +19,7 @@ import type { Refused } from "./refusal.ts";
 import { applyTransaction } from "./rules.ts";
 import {
   isInForce,
-  keyKey,
+  keyStateKey,
   memberKey,
   overlayState,
   POLICY_KEY,
@@ -154,7 +154,7 @@ export async function loadForRules(
   await state.load([
     POLICY_KEY,
     memberKey(proposer.proposer),
-    keyKey(proposer.key),
+    keyStateKey(proposer.key),
     ...new Set(transactions.flatMap(({ reads }) => reads)),
   ]);
   const further = new Set<string>();

@@ -18,7 +18,7 @@ import type { Chain, StoredBlock } from "./chain.ts";
 import { readCheckpoint, type Checkpoint } from "./checkpoint-note.ts";
 import { connection } from "./connection.ts";
 import { policyAt } from "./policy-at.ts";
-import { keyKey } from "./state.ts";
+import { keyStateKey } from "./state.ts";
 import { judgeCheckpoint, trustFromGenesis, withPolicy } from "./trust.ts";
 import { unsatisfied } from "./unsatisfied.ts";
 import {
@@ -98,7 +98,7 @@ async function assertAccepted(chain: Chain, note: Uint8Array, head: Checkpoint):
  * Checks the proposer's signature: the header tree commits to headers but not to their signatures.
  */
 async function assertProposed(chain: Chain, { block, header }: StoredBlock): Promise<void> {
-  await chain.state.load([keyKey(header.key)]);
+  await chain.state.load([keyStateKey(header.key)]);
   const key = chain.state.key(header.key);
   const { alg, sig } = block;
   const good =

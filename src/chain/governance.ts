@@ -13,7 +13,7 @@ import type { Refusal } from "./refusal.ts";
 import {
   encodeMemberState,
   encodePolicyState,
-  keyKey,
+  keyStateKey,
   memberKey,
   NONCES_KEY,
   POLICY_KEY,
@@ -32,7 +32,7 @@ import {
   provesPossession,
   isSequencer,
   mayNotSignCheckpoints,
-  checkpointKeyKey,
+  checkpointKeyStateKey,
 } from "./member-keys.ts";
 import { checkApprovals, countApprovals, useNonce } from "./approvals.ts";
 
@@ -109,9 +109,9 @@ export function applyPolicyEntry(
 export function governanceReads(entry: KeyEntry | MemberEntry | PolicyEntry): string[] {
   const keys: string[] = [POLICY_KEY];
   const approvals = entry.approvals ?? [];
-  for (const approval of approvals) keys.push(memberKey(approval.actor), keyKey(approval.key));
+  for (const approval of approvals) keys.push(memberKey(approval.actor), keyStateKey(approval.key));
   if (entry.kind === "key") {
-    keys.push(memberKey(entry.actor), keyKey(keyId(entry.alg, entry.publicKey)));
+    keys.push(memberKey(entry.actor), keyStateKey(keyId(entry.alg, entry.publicKey)));
     return keys;
   }
   keys.push(NONCES_KEY);
@@ -119,11 +119,11 @@ export function governanceReads(entry: KeyEntry | MemberEntry | PolicyEntry): st
     for (const change of entry.changes) {
       keys.push(memberKey(change.actor));
       if (change.op === "add") {
-        for (const key of change.keys) keys.push(keyKey(keyId(key.alg, key.publicKey)));
+        for (const key of change.keys) keys.push(keyStateKey(keyId(key.alg, key.publicKey)));
       }
     }
   } else {
-    for (const pub of entry.changes.checkpointKeys ?? []) keys.push(checkpointKeyKey(pub));
+    for (const pub of entry.changes.checkpointKeys ?? []) keys.push(checkpointKeyStateKey(pub));
   }
   return keys;
 }
@@ -143,11 +143,11 @@ export function governanceKeyReads(
     });
   }
   const actors = entry.kind === "key" ? [entry.actor] : entry.changes.map(({ actor }) => actor);
-  const keys = actors.flatMap((actor) => (state.member(actor)?.keys ?? []).map(keyKey));
+  const keys = actors.flatMap((actor) => (state.member(actor)?.keys ?? []).map(keyStateKey));
   // When a member stops ordering blocks, listed checkpoint keys that belong to no member are
   // dropped.
   return entry.kind === "member"
-    ? keys.concat(state.policy().checkpointKeys.map(checkpointKeyKey))
+    ? keys.concat(state.policy().checkpointKeys.map(checkpointKeyStateKey))
     : keys;
 }
 

@@ -15,7 +15,7 @@ import type { Chain } from "./chain.ts";
 import { readCheckpoint, type Checkpoint } from "./checkpoint-note.ts";
 import { connection, largerHead, type TreeHead } from "./connection.ts";
 import { encodeReceipt, type KeyProof, type LaterKeyProof, type Receipt } from "./receipt.ts";
-import { keyKey } from "./state.ts";
+import { keyStateKey } from "./state.ts";
 import { seenHead, type PolicyStep, type Trust } from "./trust.ts";
 
 /** The place of an entry. */
@@ -106,7 +106,7 @@ export function receiptMaker(
         "the entry at the claimed position has another id",
       );
     }
-    const name = keyKey(key);
+    const name = keyStateKey(key);
     const receipt: Receipt = {
       v: 1,
       ledger: chain.ledger,

@@ -11,7 +11,7 @@ import {
   encodeKeyState,
   encodeMemberState,
   encodePolicyState,
-  keyKey,
+  keyStateKey,
   memberKey,
   POLICY_KEY,
   type KeyState,
@@ -24,7 +24,8 @@ import type { GovernanceContext } from "./governance-context.ts";
 /** Most keys that one member may have in force at a time. */
 const MAX_KEYS_IN_FORCE = 64;
 
-export const checkpointKeyKey = (pub: Uint8Array): string => keyKey(keyId("Ed25519", pub));
+export const checkpointKeyStateKey = (pub: Uint8Array): string =>
+  keyStateKey(keyId("Ed25519", pub));
 
 export function isSequencer({ roles }: { readonly roles: readonly Role[] }): boolean {
   return roles.includes("sequencer");
@@ -72,7 +73,7 @@ function setKey(
   from: number,
 ): void {
   const value: KeyState = { actor, use, alg, publicKey, from, until: null, compromisedSince: null };
-  state.set(keyKey(id), encodeKeyState(value));
+  state.set(keyStateKey(id), encodeKeyState(value));
 }
 
 /** Ends keys of a member, and returns the member without them. */
@@ -87,7 +88,7 @@ export function endKeys(
   for (const id of ids) {
     const key = state.key(id);
     if (key !== undefined)
-      state.set(keyKey(id), encodeKeyState({ ...key, until, compromisedSince }));
+      state.set(keyStateKey(id), encodeKeyState({ ...key, until, compromisedSince }));
   }
   const keys = member.keys.filter((id) => !ids.some((gone) => equalBytes(gone, id)));
   const left = { ...member, keys };

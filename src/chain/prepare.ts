@@ -18,7 +18,7 @@ import { leafHash } from "../merkle/hash.ts";
 import { governanceReads } from "./governance.ts";
 import { ruleReads, type KindRule } from "./kind-rule.ts";
 import type { Refused } from "./refusal.ts";
-import { keyKey, memberKey, POLICY_KEY, seqKey, type KeyState } from "./state.ts";
+import { keyStateKey, memberKey, POLICY_KEY, seqKey, type KeyState } from "./state.ts";
 
 /** A transaction for which everything that does not need the state was checked. */
 export interface PreparedTransaction {
@@ -74,7 +74,7 @@ export function prepareTransaction(
   const reads = [
     POLICY_KEY,
     memberKey(transaction.author),
-    keyKey(transaction.key),
+    keyStateKey(transaction.key),
     seqKey(transaction.key, transaction.lane),
   ];
   for (let i = 0; i < entries.length; i++) {

@@ -48,7 +48,7 @@ export interface UsedNonce {
 
 export const POLICY_KEY = "sys/policy";
 export const memberKey = (actor: string): string => `sys/member/${actor}`;
-export const keyKey = (keyId: Uint8Array): string => `sys/key/${toHex(keyId)}`;
+export const keyStateKey = (keyId: Uint8Array): string => `sys/key/${toHex(keyId)}`;
 export const seqKey = (keyId: Uint8Array, lane: number): string =>
   `sys/seq/${toHex(keyId)}/${lane}`;
 export const NONCES_KEY = "sys/nonces";
@@ -162,7 +162,7 @@ export function systemState(reader: StateReader): SystemState {
     get: (key) => reader.get(key),
     policy: () => cached(POLICY_KEY, decodePolicyState)!,
     member: (actor) => cached(memberKey(actor), decodeMemberState),
-    key: (keyId) => cached(keyKey(keyId), decodeKeyState),
+    key: (keyId) => cached(keyStateKey(keyId), decodeKeyState),
     seq: (keyId, lane) => cached(seqKey(keyId, lane), decodeNumber),
     nonces: () => cached(NONCES_KEY, decodeNonces) ?? [],
   };

@@ -14,7 +14,7 @@ import { leafHash } from "../merkle/hash.ts";
 import { verifyMap } from "../merkle/map-proof.ts";
 import { verifyInclusion } from "../merkle/verify.ts";
 import { decodeReceipt, type KeyProof, type Receipt } from "./receipt.ts";
-import { decodeKeyState, isInForce, keyKey, type KeyState } from "./state.ts";
+import { decodeKeyState, isInForce, keyStateKey, type KeyState } from "./state.ts";
 import {
   followStep,
   includedHeader,
@@ -205,7 +205,7 @@ function provedKey(
   state: Uint8Array,
   { value, proof }: KeyProof,
 ): KeyState | undefined {
-  const name = utf8ToBytes(keyKey(transaction.key));
+  const name = utf8ToBytes(keyStateKey(transaction.key));
   return verifyMap(state, name, value, proof).ok ? decodeKeyState(value) : undefined;
 }
 

@@ -6,7 +6,7 @@ import type { KeyStore } from "../identity/key-store.ts";
 import type { LedgerMemory } from "../identity/signed-heads.ts";
 import type { Signer } from "../identity/signer.ts";
 import type { LedgerStorage } from "./storage.ts";
-import { isInForce, keyKey } from "../chain/state.ts";
+import { isInForce, keyStateKey } from "../chain/state.ts";
 import type { Vault } from "./vault/vault.ts";
 
 /** What every part of an opened ledger works with. */
@@ -36,7 +36,7 @@ export async function signingKeyAt(
   key: Uint8Array,
   height: number,
 ): Promise<SigningKey> {
-  await chain.state.load([keyKey(key)]);
+  await chain.state.load([keyStateKey(key)]);
   const state = chain.state.key(key);
   if (
     state === undefined ||

@@ -1,5 +1,5 @@
 import type { Chain } from "../chain/chain.ts";
-import { isInForce, keyKey, memberKey } from "../chain/state.ts";
+import { isInForce, keyStateKey, memberKey } from "../chain/state.ts";
 import { ChainError } from "../errors.ts";
 import type { KeyStore } from "../identity/key-store.ts";
 import type { Signer } from "../identity/signer.ts";
@@ -17,8 +17,8 @@ export async function whyReadOnly(
   const agreeKeys = keys.list().filter(({ use }) => use === "agree");
   await state.load([
     memberKey(signer.actor),
-    keyKey(signer.key),
-    ...agreeKeys.map(({ key }) => keyKey(key)),
+    keyStateKey(signer.key),
+    ...agreeKeys.map(({ key }) => keyStateKey(key)),
   ]);
   const member = state.member(signer.actor);
   if (member === undefined) return "its actor is no member of this ledger";

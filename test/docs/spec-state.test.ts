@@ -6,7 +6,7 @@ import { possessionInput } from "../../src/block/entry.ts";
 import type { KeyUse } from "../../src/block/key.ts";
 import type { MemberDescription, Role } from "../../src/block/member.ts";
 import { describeMember } from "../../src/chain/founding.ts";
-import { decodePolicyState, keyKey, memberKey, POLICY_KEY } from "../../src/chain/state.ts";
+import { decodePolicyState, keyStateKey, memberKey, POLICY_KEY } from "../../src/chain/state.ts";
 import { memorySigner, provePossession, type Signer } from "../../src/identity/signer.ts";
 import { createForge, keyEntry, memberEntry } from "../support/forge.ts";
 import { specHex } from "../support/spec-blocks.ts";
@@ -82,17 +82,17 @@ async function written(): Promise<Record<string, Uint8Array>> {
       await memberEntry(ledger, [{ op: "add", ...asBoth }], [A]),
     ]),
   );
-  await forge.state.load([memberKey(B.actor), keyKey(seeded(6).key)]);
+  await forge.state.load([memberKey(B.actor), keyStateKey(seeded(6).key)]);
   look("A after block 1", memberKey(A.actor));
   look("B after block 1", memberKey(B.actor));
-  look("key of 03 after block 1", keyKey(seeded(3).key));
+  look("key of 03 after block 1", keyStateKey(seeded(3).key));
   found["checkpointKeys after block 1"] = encode(
     decodePolicyState(forge.state.get(POLICY_KEY)!).checkpointKeys,
   );
   const remove = [{ op: "remove", actor: B.actor }] as const;
   await forge.add(await forge.tx(A, [await memberEntry(ledger, remove, [A])]));
   look("B after block 2", memberKey(B.actor));
-  look("key of 06 after block 2", keyKey(seeded(6).key));
+  look("key of 06 after block 2", keyStateKey(seeded(6).key));
   found["checkpointKeys after block 2"] = encode(
     decodePolicyState(forge.state.get(POLICY_KEY)!).checkpointKeys,
   );

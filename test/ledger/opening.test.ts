@@ -8,7 +8,7 @@ import { encodeHeader, headerCid } from "../../src/block/header.ts";
 import {
   encodeKeyState,
   encodeMemberState,
-  keyKey,
+  keyStateKey,
   memberKey,
   POLICY_KEY,
 } from "../../src/chain/state.ts";
@@ -45,11 +45,11 @@ async function forgeState(w: Ward, evil: KeyStore) {
       encodeMemberState({ roles: ["sequencer"], from: 0, until: null, keys: [s.key, a.key] }),
     ],
     [
-      keyKey(s.key),
+      keyStateKey(s.key),
       encodeKeyState({ ...key, use: "sign", alg: "Ed25519", publicKey: s.publicKey }),
     ],
     [
-      keyKey(a.key),
+      keyStateKey(a.key),
       encodeKeyState({ ...key, use: "agree", alg: "X25519", publicKey: a.publicKey }),
     ],
   ]);

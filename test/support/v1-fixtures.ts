@@ -9,7 +9,7 @@ import { exportLedger } from "../../src/chain/export.ts";
 import { describeMember } from "../../src/chain/founding.ts";
 import { makeReceipt } from "../../src/chain/make-receipt.ts";
 import { noteSigner, signNote } from "../../src/chain/note.ts";
-import { keyKey, memberKey, NONCES_KEY, POLICY_KEY, seqKey } from "../../src/chain/state.ts";
+import { keyStateKey, memberKey, NONCES_KEY, POLICY_KEY, seqKey } from "../../src/chain/state.ts";
 import { cidOf, DAG_CBOR, RAW } from "../../src/codec/cid.ts";
 import { appendLeaf, emptyFrontier, frontierRoot } from "../../src/merkle/frontier.ts";
 import { leafHash } from "../../src/merkle/hash.ts";
@@ -131,8 +131,8 @@ const stateKeys = [
   NONCES_KEY,
   memberKey(a.actor),
   memberKey(c.actor),
-  keyKey(a.key),
-  keyKey(signerFor("a2").key),
+  keyStateKey(a.key),
+  keyStateKey(signerFor("a2").key),
   seqKey(a.key, 0),
 ];
 await chain.state.load(stateKeys);

@@ -1,6 +1,6 @@
 import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
-import { isInForce, keyKey } from "../../chain/state.ts";
+import { isInForce, keyStateKey } from "../../chain/state.ts";
 import type { CID } from "../../codec/cid.ts";
 import { decode } from "../../codec/dag-cbor.ts";
 import { entryIdBytes, toEntryId } from "../../codec/ids.ts";
@@ -127,7 +127,7 @@ export async function judgeFiled(
     return { cid, directive, standing: standingOfSigned(form, grounds, filedAt.time) };
   }
   const { by, key, user, form: how } = form.witness;
-  await chain.state.load([keyKey(key)]);
+  await chain.state.load([keyStateKey(key)]);
   const state = chain.state.key(key);
   const inForce =
     state !== undefined &&

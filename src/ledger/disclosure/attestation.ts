@@ -1,5 +1,5 @@
 import type { CID } from "multiformats/cid";
-import { isInForce, keyKey, memberKey } from "../../chain/state.ts";
+import { isInForce, keyStateKey, memberKey } from "../../chain/state.ts";
 import { decode, encode } from "../../codec/dag-cbor.ts";
 import {
   expectBytes,
@@ -167,7 +167,7 @@ async function verified(
     const attestation = decodeAttestation(said);
     const { by } = attestation;
     if (!attestation.ledger.equals(ledger)) return undefined;
-    await state.load([memberKey(by), keyKey(id)]);
+    await state.load([memberKey(by), keyStateKey(id)]);
     const key = state.key(id);
     const member = state.member(by);
     // What the next block would be held against.

@@ -1,4 +1,4 @@
-import { isInForce, keyKey, memberKey, POLICY_KEY } from "../../chain/state.ts";
+import { isInForce, keyStateKey, memberKey, POLICY_KEY } from "../../chain/state.ts";
 import { sealCoseFresh, type CoseRecipient } from "../../crypto/cose-hpke.ts";
 import { verifySignature } from "../../crypto/sign.ts";
 import { LedgerError } from "../../errors.ts";
@@ -98,7 +98,7 @@ async function signingKeyOf(
   signed: SignedRequest,
   { requester }: DisclosureRequest,
 ): Promise<Uint8Array | undefined> {
-  await state.load([memberKey(requester), keyKey(signed.key)]);
+  await state.load([memberKey(requester), keyStateKey(signed.key)]);
   const member = state.member(requester);
   const key = state.key(signed.key);
   if (member === undefined || member.until !== null || key === undefined) return undefined;
@@ -112,7 +112,7 @@ async function recipientOf(
   { chain: { state, size }, random }: LedgerContext,
   { requester, recipient }: DisclosureRequest,
 ): Promise<CoseRecipient | undefined> {
-  await state.load([keyKey(recipient)]);
+  await state.load([keyStateKey(recipient)]);
   const key = state.key(recipient);
   if (key?.actor !== requester || key.use !== "agree" || !isInForce(key, size)) return undefined;
   const found = { alg: key.alg as CoseRecipient["alg"], publicKey: key.publicKey };

@@ -55,7 +55,7 @@ export function expectNewKey(
   return key;
 }
 
-/** A structure with a public key as its bytes hold it, where the field is called `pub`. */
+/** The encoded fields of a structure with a public key, whose field is named `pub` in the bytes. */
 export function withPub({ publicKey, ...rest }: { readonly publicKey: Uint8Array }): Fields {
   return { ...rest, pub: publicKey };
 }

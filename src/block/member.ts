@@ -45,12 +45,12 @@ export function expectMember(value: unknown, what: string): MemberDescription {
   return memberFrom(expectMap(value, what, ["actor", "roles", "keys"]), what);
 }
 
-/** A member description, or a change that brings one in, as its bytes hold it. */
+/** The encoded fields of a member description, or of a change that adds a member. */
 export function memberFields({ keys, ...rest }: MemberDescription): Fields {
   return { ...rest, keys: keys.map(withPub) };
 }
 
-/** The changes of a `member` entry as their bytes hold them. */
+/** The encoded fields of the changes of a `member` entry. */
 export function memberChangesFields(changes: readonly MemberChange[]): readonly Fields[] {
   return changes.map((change) => (change.op === "add" ? memberFields(change) : change));
 }

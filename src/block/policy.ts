@@ -122,7 +122,7 @@ export function expectPolicyChange(fields: Fields, what: string): Partial<Ledger
   return change as Partial<LedgerPolicy>;
 }
 
-/** Policy fields, with whatever stands beside them, as their bytes hold them. */
+/** The encoded policy fields, together with any other fields of the structure. */
 export function policyFields(policy: Partial<LedgerPolicy>): Fields {
   const { cosignaturePolicy, ...rest } = policy;
   if (cosignaturePolicy === undefined) return policy;

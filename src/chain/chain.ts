@@ -367,8 +367,8 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
   }
 
   /**
-   * Proves against the state root in the block at a height, or against the current one after the
-   * last block.
+   * Proves against the state root in the header at a height or, at the next height, against the
+   * current state.
    */
   async function proveStateAt(
     key: string,
@@ -418,8 +418,8 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
   }
 
   /**
-   * Refuses a genesis record whose ledger is not in a non-empty store: a wrong one must not look
-   * like an empty ledger.
+   * Refuses a store that holds the blocks of another ledger only: otherwise a wrong genesis record
+   * would look like that of a ledger without blocks.
    */
   async function assertAlone(): Promise<void> {
     for await (const name of chains!.list()) {

@@ -1,7 +1,7 @@
 import type { AppendableChain, Chain } from "./chain.ts";
 import type { LedgerState, ReadableState } from "./ledger-state.ts";
 
-/** A view of a chain by which it can be read, and neither moved nor closed. */
+/** A read-only view of a chain, which can neither advance nor close it. */
 export function readingChain(chain: AppendableChain): Chain {
   const { ledger, genesis, genesisBytes, refresh, durableHead, readBlock } = chain;
   const { rootAt, proveInclusion, proveConsistency, proveState, findTransaction } = chain;

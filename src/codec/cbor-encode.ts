@@ -48,10 +48,13 @@ export function writeItem(out: Output, value: unknown, depth: number): void {
   }
 }
 
-/** Items of a list between two places where writing can be interrupted. */
+/** Number of list items between two places where writing can be interrupted. */
 const PIECE = 512;
 
-/** As {@link writeItem}, by steps where a list in it, or in what it is a map of, is long. */
+/**
+ * Like {@link writeItem}, in steps: may be interrupted within a list that is the value, or that is
+ * nested in it only through maps.
+ */
 export function* writeSteps(out: Output, value: unknown, depth: number): Steps<void> {
   if (depth >= out.maxDepth || typeof value !== "object" || value === null) {
     writeItem(out, value, depth);

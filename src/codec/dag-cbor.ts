@@ -74,8 +74,8 @@ export function encode(value: unknown, options: EncodeOptions = {}): Uint8Array 
 }
 
 /**
- * Writes a value and checks that {@link decode} with its default limits accepts the result, without
- * decoding it.
+ * Writes a value that {@link decode} with its default limits reads back. Decodes the result only if
+ * it is long enough to exceed those limits.
  *
  * @throws {EncodingError} as {@link encode}; `ERR_ENCODING_LIMIT` also on more bytes or items than
  *   the decoder accepts
@@ -87,7 +87,7 @@ export function encodeReadable(value: unknown): Uint8Array {
   return bytes;
 }
 
-/** As {@link encode}, by steps; the value must not change meanwhile. */
+/** Like {@link encode}, in steps; the caller must not change the value meanwhile. */
 export function* encodeSteps(value: unknown): Steps<Uint8Array> {
   const out: Output = {
     bytes: new Uint8Array(SCRATCH),
@@ -101,7 +101,7 @@ export function* encodeSteps(value: unknown): Steps<Uint8Array> {
   return bytes;
 }
 
-/** As {@link encodeReadable}, by steps; the value must not change meanwhile. */
+/** Like {@link encodeReadable}, in steps; the caller must not change the value meanwhile. */
 export function* encodeReadableSteps(value: unknown): Steps<Uint8Array> {
   const bytes = yield* encodeSteps(value);
   if (bytes.length > MOST_BYTES) {

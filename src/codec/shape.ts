@@ -121,7 +121,7 @@ export function expectNoLostText(value: unknown, what: string): void {
   if (hasText(value, isLost)) throw wrong(what, "without text that consists only of U+0000");
 }
 
-/** As {@link expectNoLostText}, by steps. */
+/** Like {@link expectNoLostText}, in steps. */
 export function* expectNoLostTextSteps(value: unknown, what: string): Steps<void> {
   const walk = createWalk();
   const visit = (one: unknown): void => {

@@ -42,10 +42,10 @@ export function buildTree(leafHashes: readonly Uint8Array[]): MerkleTree {
   return atOnce(treeSteps(leafHashes));
 }
 
-/** Hashes between two places where building can be interrupted. */
+/** Number of hashes between two places where building can be interrupted. */
 const PIECE = 1024;
 
-/** As {@link buildTree}, by steps. */
+/** Like {@link buildTree}, in steps. */
 export function* treeSteps(leafHashes: readonly Uint8Array[]): Steps<MerkleTree> {
   const levels: (readonly Uint8Array[])[] = [leafHashes.slice()];
   for (let below = levels[0]!; below.length > 1; below = levels.at(-1)!) {

@@ -13,48 +13,52 @@ const TYPE = /^[A-Z][A-Za-z]{1,63}$/;
 
 /** A resource with the exact JSON it was written in. */
 export interface ResourceText {
-  /** The parsed resource: to look into. Its numbers may have lost digits. */
+  /** The parsed resource, for inspection. Its numbers may have lost digits. */
   readonly resource: FhirResource;
-  /** The resource's JSON as it stood in the input, in UTF-8: to seal and to give back. */
+  /** The resource's JSON exactly as in the input, in UTF-8: seal and return this. */
   readonly text: Uint8Array;
 }
 
 /** One resource of a bundle. */
 export interface BundleResource extends ResourceText {
-  /** Its place in `Bundle.entry`. */
+  /** Its position in `Bundle.entry`. */
   readonly index: number;
   readonly fullUrl?: string;
-  /** What the bundle asks a server to do with it, in a transaction, batch or history. */
+  /** The operation that the bundle requests for it, in a transaction, batch or history. */
   readonly request?: { readonly method: string; readonly url: string };
   /** Indexes into {@link BundleReading.patients}: none, one, or several. */
   readonly patients: readonly number[];
 }
 
-/** Something in a bundle that a caller should know about before recording it. */
+/** A problem in a bundle that a caller should consider before recording it. */
 export interface BundleProblem {
   readonly code:
     | PatientProblem
-    /** An entry holds no resource (a deletion, a response). */
+    /** An entry has no resource (a deletion, a response). */
     | "no-resource"
-    /** An entry asks to read, delete or patch, so that its resource is no new record. */
+    /** An entry requests a read, a deletion or a patch, so its resource is not a new record. */
     | "not-a-write"
-    /** It is not what stands: a newer version of it is in the bundle, or its history ends in a deletion. */
+    /**
+     * A resource is not current: the bundle has a newer version, or its history ends in a deletion.
+     */
     | PastVersion
-    /** Two resources of one name and version. */
+    /** Two resources have the same name and version. */
     | "duplicate"
-    /** A Bundle or Parameters inside the bundle is not looked into. */
+    /** A Bundle or Parameters inside the bundle is not read. */
     | "nested";
-  /** Where, for example `Bundle.entry[3]`. */
+  /** Its path, for example `Bundle.entry[3]`. */
   readonly path: string;
 }
 
-/** What {@link readBundle} found. */
+/** Result of {@link readBundle}. */
 export interface BundleReading {
   /** `Bundle.type`: `transaction`, `collection`, `searchset`, … */
   readonly type: string;
-  /** `Bundle.meta` as it was parsed: what it says is true of the bundle as a whole. */
+  /** `Bundle.meta` as parsed: it describes the bundle as a whole. */
   readonly meta?: unknown;
-  /** Everybody whom a resource is about, whether or not their Patient resource is in the bundle. */
+  /**
+   * Every patient that a resource is about, whether or not the bundle has their Patient resource.
+   */
   readonly patients: readonly BundlePatient[];
   readonly resources: readonly BundleResource[];
   readonly problems: readonly BundleProblem[];
@@ -63,22 +67,22 @@ export interface BundleReading {
 export interface FhirReadOptions {
   /** Largest input, in UTF-16 units of its text; 256 Mi by default. */
   readonly maxLength?: number;
-  /** Most objects and arrays inside one another; 100 by default. */
+  /** Deepest nesting of objects and arrays; 100 by default. */
   readonly maxDepth?: number;
   /** Most entries of a bundle; 100,000 by default. */
   readonly maxEntries?: number;
   /**
-   * When it is, in ms since 1970. Without it, identifiers whose end is stated count as expired.
+   * The current time, in ms since 1970. Without it, identifiers with a stated end count as expired.
    */
   readonly now?: number;
 }
 
 /**
- * Reads a FHIR R4 or R5 Bundle of any type: its resources with their exact text, and which patient
- * each is about.
+ * Reads a FHIR R4 or R5 Bundle of any type: its resources with their exact text, and the patients
+ * that each is about.
  *
- * @param input - JSON as UTF-8 bytes or a string; an already parsed value is accepted, but what its
- *   parser lost (`1.0` for `1`) cannot be brought back
+ * @param input - JSON as UTF-8 bytes or a string. A parsed value is accepted too, but details that
+ *   its parser lost (`1.0` for `1`) are gone
  * @throws {InputError} `ERR_INPUT_INVALID` with a path when it is malformed JSON, has duplicate
  *   names, or is not a Bundle; `ERR_INPUT_TOO_LARGE` beyond the limits
  * @example
@@ -88,7 +92,7 @@ export function readBundle(input: unknown, options: FhirReadOptions = {}): Bundl
   return atOnce(bundleSteps(input, options));
 }
 
-/** As {@link readBundle}, by steps; the input has been read before the first of them ends. */
+/** As {@link readBundle}, by steps; the first step reads the whole input. */
 export function* bundleSteps(
   input: unknown,
   options: FhirReadOptions = {},
@@ -168,12 +172,15 @@ export function* bundleSteps(
  * @param input - as for {@link readBundle}
  * @throws {InputError} `ERR_INPUT_INVALID` with a path when it is malformed or has no
  *   `resourceType`; `ERR_INPUT_TOO_LARGE` beyond the limits
+ * @example
+ * const { resource, text } = readResource(await readFile("observation.json"));
+ * resource.resourceType; // "Observation"
  */
 export function readResource(input: unknown, options: FhirReadOptions = {}): ResourceText {
   return atOnce(readSteps(input, options));
 }
 
-/** As {@link readResource}, by steps; the input has been read before the first of them ends. */
+/** As {@link readResource}, by steps; the first step reads the whole input. */
 export function* readSteps(
   input: unknown,
   options: FhirReadOptions = {},
@@ -193,7 +200,7 @@ function inputText(input: unknown, options: FhirReadOptions): string {
     else if (input instanceof Uint8Array) json = bytesToUtf8(input);
     else if (isObject(input)) json = JSON.stringify(input);
   } catch (cause) {
-    throw new InputError("ERR_INPUT_INVALID", "input is no JSON in UTF-8", { cause });
+    throw new InputError("ERR_INPUT_INVALID", "input is not JSON in UTF-8", { cause });
   }
   if (json === undefined) throw new TypeError("input must be JSON as bytes, a string or an object");
   if (json.length > maxLength) throw tooLarge("input");
@@ -233,7 +240,7 @@ function requestOf(json: string, span: JsonSpan | undefined): BundleResource["re
   return { method, url: stringAt(json, span?.members?.get("url")) ?? "" };
 }
 
-/** Whether an entry does not say that it is to be read, deleted or patched. */
+/** Whether an entry is to be written: it requests no read, deletion or patch. */
 function isWritten({ request }: { readonly request?: BundleResource["request"] }): boolean {
   return request === undefined || request.method === "POST" || request.method === "PUT";
 }

@@ -4,22 +4,28 @@ import type { ResourceDescription } from "./manifest.ts";
 import type { FhirCoding, FhirReference } from "./resource.ts";
 
 export interface ConsentResourceContext {
-  /** What a labeller found; absent: the resource's own `meta.security`, without a stamp. */
+  /** A labeller's result; absent: the resource's own `meta.security`, without a stamp. */
   readonly labels?: ResourceLabels;
-  /** The organisation whose record this is. */
+  /** The organisation that controls this record. */
   readonly controller?: string;
-  /** ISO 3166 codes of the law the record is under. */
+  /** ISO 3166 codes of the jurisdictions that the record is under. */
   readonly jurisdictions?: readonly string[];
-  /** When it was recorded, in milliseconds. */
+  /** When the record was made, in milliseconds. */
   readonly recordedAt?: number;
 }
 
 /**
- * Gives a resource's description the form in which consent is evaluated.
+ * Converts a resource's description to the form in which consent is evaluated.
  *
- * The record is named as references name it: `Observation/o1`. Codes without a code system are left
- * out: nothing can be matched with them, so that what is left is not all that there is to know; nor is
- * it where an old description does not tell which codes stand elsewhere in the record. Where no author is stated, or one of them only by words, nobody knows who the authors are.
+ * The record has the name that references use: `Observation/o1`. Codes without a code system are
+ * omitted, since nothing can be matched with them; the codes then count as incomplete, as they do
+ * if an old description does not list the other codes in the record. Authors are unknown if none is
+ * stated, or if one of them is given only as text.
+ *
+ * @example
+ * const resource = toConsentResource(describeResource(observation), {
+ *   labels: labeller.label(observation) ?? undefined,
+ * });
  */
 export function toConsentResource(
   description: ResourceDescription,
@@ -65,7 +71,7 @@ function ownLabels({ labels }: ResourceDescription): ResourceLabels | null {
   return codes.length === 0 ? null : { codes, stamp: null };
 }
 
-/** A literal reference, else `system|value` of the logical one. */
+/** A literal reference, otherwise `system|value` of the logical one. */
 function nameOf({ reference, identifier }: FhirReference): string | undefined {
   if (reference !== undefined) return reference;
   if (identifier?.value === undefined) return undefined;

@@ -1,10 +1,10 @@
-/** How exactly a FHIR date says when. */
+/** The precision of a FHIR date. */
 export type DatePrecision = "year" | "month" | "day" | "second" | "millisecond";
 
 /**
  * The span of time that a FHIR `date`, `dateTime` or `instant` names, in milliseconds since 1970.
  *
- * A date without a time names a span that depends on the reader's time zone: `zoned` is false and
+ * The span of a date without a time depends on the reader's time zone: `zoned` is then false, and
  * the span is given for UTC.
  */
 export interface DateSpan {
@@ -24,8 +24,11 @@ const DAY = 86_400_000;
  * Reads a FHIR date of any precision: `2024`, `2024-02`, `2024-02-29`,
  * `2024-02-29T23:59:60+01:00`.
  *
- * @returns the span, or `undefined` when the text is no FHIR date
+ * @returns the span, or `undefined` if the text is not a FHIR date
  * @see FHIR R4 §2.24.0.1 (date, dateTime, instant)
+ * @example
+ * parseDate("2024-02")?.from; // Date.UTC(2024, 1, 1)
+ * parseDate("2024-13"); // undefined
  */
 export function parseDate(value: string): DateSpan | undefined {
   const match = DATE.exec(value);
@@ -47,7 +50,7 @@ export function parseDate(value: string): DateSpan | undefined {
   const s = Number(second ?? 0);
   if (h > 23 || Number(minute) > 59 || s > 60 || offset === undefined) return undefined;
   const at = midnight + ((h * 60 + Number(minute) - offset) * 60 + s) * 1000;
-  // R4 wants seconds; without them (as R5 allows) the value still names a whole minute
+  // R4 requires seconds; without them (as R5 allows) the value still names a whole minute
   if (second === undefined) return { ...span(at, at + 60_000, "second"), zoned: true };
   if (fraction === undefined) return { ...span(at, at + 1000, "second"), zoned: true };
   const exact = at + Number(fraction.slice(0, 3).padEnd(3, "0"));

@@ -3,21 +3,26 @@ import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
 import { InputError } from "../errors.ts";
 import { type JsonSpan, scanSteps } from "./json-text.ts";
 
-/** One value of a resource, as it was written. */
+/** One value of a resource, exactly as written. */
 export interface ResourceField {
   /** JSON pointer (RFC 6901), such as `/code/coding/0/code`. */
   readonly path: string;
-  /** The value's JSON text exactly as it stands in the resource, in UTF-8. */
+  /** The value's JSON text exactly as in the resource, in UTF-8. */
   readonly value: Uint8Array;
 }
 
 /**
- * Splits FHIR JSON into its values: strings, numbers, literals, and objects or arrays that are
- * empty, in the order of the text. Names and exact texts of all together are the resource, but for
- * white space, so that fields shown one by one are what was recorded, `1.50` being not `1.5`.
+ * Splits FHIR JSON into its values: strings, numbers, literals, and empty objects or arrays, in the
+ * order of the text. The paths and exact texts of all fields together make up the resource, except
+ * for white space. So fields that are disclosed one by one are what was recorded: `1.50` is not
+ * `1.5`.
  *
  * @param resource - UTF-8 bytes or a string; parsed JSON would have lost digits
- * @throws {InputError} `ERR_INPUT_INVALID` when it is not well-formed JSON with an object on top
+ * @throws {InputError} `ERR_INPUT_INVALID` when it is not well-formed JSON with an object at the
+ *   top
+ * @example
+ * const fields = splitFields('{"resourceType":"Observation","status":"final"}');
+ * fields[1]?.path; // "/status"
  */
 export function splitFields(
   resource: Uint8Array | string,
@@ -26,7 +31,7 @@ export function splitFields(
   return atOnce(fieldSteps(resource, options));
 }
 
-/** As {@link splitFields}, by steps; the resource has been read before the first of them ends. */
+/** As {@link splitFields}, by steps; the first step reads the whole resource. */
 export function* fieldSteps(
   resource: Uint8Array | string,
   options: { readonly maxDepth?: number } = {},
@@ -35,7 +40,7 @@ export function* fieldSteps(
   const { maxDepth = 100 } = options;
   const root = yield* scanSteps(text, { name: "resource", maxDepth, keepDepth: maxDepth });
   if (root.kind !== "object") {
-    throw new InputError("ERR_INPUT_INVALID", "a resource is a JSON object");
+    throw new InputError("ERR_INPUT_INVALID", "a resource must be a JSON object");
   }
   const fields: ResourceField[] = [];
   const walk = createWalk();

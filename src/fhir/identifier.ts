@@ -2,7 +2,7 @@ import { type DateSpan, parseDate } from "./date.ts";
 import { isPlaceholder } from "./placeholder.ts";
 import { codingsOf, type FhirResource, isObject, list, text, trimmed } from "./resource.ts";
 
-/** A business identifier of a person: who assigned it, and what it is. */
+/** A business identifier of a person: the system that assigned it, and its value. */
 export interface PatientIdentifier {
   readonly system: string;
   readonly value: string;
@@ -10,13 +10,13 @@ export interface PatientIdentifier {
 
 export interface PatientIdentifiersOptions {
   /**
-   * When it is, in ms since 1970. Without it, identifiers whose end is stated count as expired.
+   * The current time, in ms since 1970. Without it, identifiers with a stated end count as expired.
    */
   readonly now?: number | undefined;
 }
 
 export interface PreferredIdentifierOptions extends PatientIdentifiersOptions {
-  /** Identifier systems in order of preference; the first that the patient has wins. */
+  /** Identifier systems in order of preference; the first that the patient has is chosen. */
   readonly systems?: readonly string[];
 }
 
@@ -31,11 +31,13 @@ const IDENTIFIER_TYPES: readonly string[] = [
 ];
 
 /**
- * Lists a Patient's identifiers that have both a system and a value, but for those that are in use
- * no more (`old`, or expired) or not yet, whose period cannot be read, or that stand for "not
+ * Lists a Patient's identifiers that have both a system and a value, except those that are no
+ * longer in use (`old`, or expired) or not yet, whose period cannot be read, or that mean "not
  * known" (`000-00-0000`, `999-99-9999`, `unknown`).
  *
  * @param patient - a FHIR Patient (or anything with an `identifier` element)
+ * @example
+ * const numbers = patientIdentifiers(patient, { now: Date.now() });
  */
 export function patientIdentifiers(
   patient: FhirResource,
@@ -46,9 +48,9 @@ export function patientIdentifiers(
 
 /**
  * Whether an identifier is in use: not `old`, and the time is within its period. A period that
- * cannot be read, or is there without a date, says nothing that could be relied on.
+ * cannot be read, or that has no date, cannot be relied on: the identifier is then not in use.
  *
- * @param now - in ms since 1970; without it, an identifier whose end is stated is not
+ * @param now - in ms since 1970; without it, an identifier with a stated end is not in use
  */
 export function isCurrentIdentifier(identifier: unknown, now: number | undefined): boolean {
   if (!isObject(identifier) || identifier["use"] === "old") return false;
@@ -60,7 +62,7 @@ export function isCurrentIdentifier(identifier: unknown, now: number | undefined
     return typeof value === "string" ? parseDate(value) : value === undefined ? null : undefined;
   });
   if (start === undefined || end === undefined || start === end) return false;
-  // a date means the whole day wherever it is read: it may be over there already
+  // a date means the whole day in any zone: it may have passed already somewhere
   if (now === undefined) return end === null;
   const began = start === null || start.from - slack(start) <= now;
   return began && (end === null || now <= end.to + slack(end));
@@ -71,7 +73,7 @@ const slack = ({ zoned }: DateSpan): number => (zoned ? 0 : 14 * 3_600_000);
 
 /**
  * Whether a Patient has numbers of an identifier's system, but not this one: then it is another
- * person, or a mistake. Numbers that expired count as hers, for they were.
+ * person, or a mistake. Expired numbers count too, for they were the patient's.
  */
 export function contradicts(patient: FhirResource, { system, value }: PatientIdentifier): boolean {
   const values = list(patient["identifier"]).flatMap((identifier) => {
@@ -85,11 +87,16 @@ export function contradicts(patient: FhirResource, { system, value }: PatientIde
 /**
  * Picks the identifier under which a custodian files a patient.
  *
- * In this order: the caller's systems; a medical record number (`MR` of HL7 v2 table 0203); any
- * other identifier by its `use` (official, usual, none, secondary), temporary ones and those of
- * civil registries (social security, driver's licence, passport, tax) last.
+ * The order of preference: the caller's systems; a medical record number (`MR` of HL7 v2 table
+ * 0203); any other identifier by its `use` (official, usual, none, secondary). Temporary ones and
+ * those of civil registries (social security, driver's licence, passport, tax) come last.
  *
- * @returns the identifier, or `undefined` when none has both system and value
+ * @returns the identifier, or `undefined` if none has both system and value
+ * @example
+ * const number = preferredIdentifier(patient, {
+ *   systems: ["https://hospital.example/mrn"],
+ *   now: Date.now(),
+ * });
  */
 export function preferredIdentifier(
   patient: FhirResource,

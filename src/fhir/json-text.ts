@@ -1,30 +1,30 @@
 import { atOnce, type Steps } from "../bytes/steps.ts";
 import { InputError } from "../errors.ts";
 
-/** Where one JSON value stands in a text; members and items only down to the asked depth. */
+/** The position of one JSON value in a text; members and items only down to the requested depth. */
 export interface JsonSpan {
   readonly kind: "object" | "array" | "string" | "number" | "literal";
   /** Offset of the value's first UTF-16 unit. */
   readonly start: number;
-  /** Offset behind its last unit. */
+  /** Offset after its last unit. */
   readonly end: number;
   readonly members?: ReadonlyMap<string, JsonSpan>;
   readonly items?: readonly JsonSpan[];
 }
 
 export interface JsonScanOptions {
-  /** What the text is called in messages. */
+  /** The name of the text in messages. */
   readonly name: string;
-  /** Containers inside one another; more is refused. */
+  /** Deepest nesting of containers; deeper ones are refused. */
   readonly maxDepth: number;
   /** Containers down to this depth get `members` or `items`; deeper ones are only checked. */
   readonly keepDepth: number;
 }
 
-/** Values between two places where scanning can be interrupted. */
+/** Values between two points at which scanning can be interrupted. */
 const STEP = 2048;
 
-/** A container that is not closed yet; an object where it has `keys`. */
+/** A container that is not closed yet; an object if it has `keys`. */
 interface Opened {
   readonly start: number;
   readonly keys?: Set<string>;
@@ -36,11 +36,11 @@ const ELEMENT = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
 
 /**
  * Finds the values of a JSON text without converting any of them, so that decimals and large
- * integers can be kept as they were written.
+ * integers can be kept as written.
  *
  * Stricter than `JSON.parse`: duplicate keys and lone surrogates are refused too.
  *
- * @throws {InputError} `ERR_INPUT_INVALID` with the path and offset of what is malformed
+ * @throws {InputError} `ERR_INPUT_INVALID` with the path and offset of the malformed part
  * @see RFC 8259
  */
 export function scanJson(text: string, options: JsonScanOptions): JsonSpan {
@@ -50,7 +50,9 @@ export function scanJson(text: string, options: JsonScanOptions): JsonSpan {
 /** As {@link scanJson}, by steps of a fraction of a millisecond each. */
 export function* scanSteps(text: string, options: JsonScanOptions): Steps<JsonSpan> {
   const path: (string | number)[] = [];
-  /** What in a string is not taken as it is: quote, backslash, control characters, surrogates. */
+  /**
+   * Characters of a string that need handling: quote, backslash, control characters, surrogates.
+   */
   const special = /["\\\u0000-\u001f\ud800-\udfff]/g;
   let at = 0;
 
@@ -205,7 +207,7 @@ export function* scanSteps(text: string, options: JsonScanOptions): Steps<JsonSp
     } else {
       span = scalar(unit);
     }
-    // It may have been the last of what it stands in, and that of what it stands in.
+    // It may have been the last item of its container, and that the last of its own.
     for (;;) {
       const parent = opened.at(-1);
       if (parent === undefined) {
@@ -230,7 +232,7 @@ function isDigit(unit: number): boolean {
   return unit >= 0x30 && unit <= 0x39;
 }
 
-/** Names that are no element names are not repeated in messages: they could be anything. */
+/** Names that cannot be element names are not repeated in messages: they could be anything. */
 function renderPath(name: string, path: readonly (string | number)[]): string {
   let text = name;
   for (const step of path) {

@@ -1,8 +1,8 @@
 /**
- * One way to say when something was so: by an element (a date, Period or Timing); by two that hold
- * its start and its end; by several, `all` of which tell of it; by when it was `done`, and may have
- * been `begun` before; or by when it was written down, which tells only that it was so `by` then,
- * or is to be so `since` then.
+ * A way to find the time of the events in a resource: from one element (a date, Period or Timing);
+ * from two that hold its start and its end; from several, `all` of which count; from when it was
+ * `done` and may have `begun` before; or from when it was written down, which tells only that it
+ * happened `by` then, or is to happen `since` then.
  */
 export type TimeElement =
   | string
@@ -12,17 +12,17 @@ export type TimeElement =
   | { readonly by: string }
   | { readonly since: string };
 
-/** Where a resource type keeps what a manifest repeats; paths are those of `valuesAt`. */
+/** The elements in which a resource type keeps what a manifest repeats; paths as for `valuesAt`. */
 export interface ManifestElements {
-  /** What the resource is, and what it is about: CodeableConcept, Coding or CodeableReference. */
+  /** Codes of what the resource is and is about: CodeableConcept, Coding or CodeableReference. */
   readonly codes: readonly string[];
-  /** When it was so: the first that is there tells. */
+  /** When it happened: the first that is present counts. */
   readonly dates: readonly TimeElement[];
-  /** Who wrote it, did it or said so. */
+  /** The parties who wrote it, did it or stated it. */
   readonly authors: readonly string[];
   readonly encounter: readonly string[];
   readonly status: string;
-  /** Whether a resource of the type says in codes what it is. */
+  /** Whether resources of the type state by codes what they are. */
   readonly coded: boolean;
 }
 
@@ -96,7 +96,7 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
   }),
   AllergyIntolerance: like({
     codes: ["reaction.substance", "reaction.manifestation"],
-    // as a condition it goes on: when it was written down, or last showed itself, ends nothing
+    // as a condition it continues: neither its record nor its last occurrence ends it
     dates: [{ since: "onset[x]" }, { since: "reaction.onset" }],
     status: "clinicalStatus",
   }),
@@ -250,7 +250,7 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
     encounter: CONTEXT,
   }),
   MedicationDispense: like({
-    // R5 records when it began, where neither of the two is known
+    // R5 records its beginning, if neither of the two is known
     dates: [{ begun: "whenPrepared", done: "whenHandedOver" }, { since: "recorded" }],
     encounter: CONTEXT,
   }),
@@ -288,7 +288,7 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
   }),
   QuestionnaireResponse: like({
     codes: ["item.answer.valueCoding", "item.item.answer.valueCoding"],
-    // when the answers were last changed: earlier ones were given, and all are of what was, before
+    // when the answers last changed: earlier answers, and what they describe, are from before
     dates: [{ by: "authored" }],
     authors: ["author", "source"],
   }),
@@ -326,7 +326,7 @@ const SPECIAL: Readonly<Record<string, ManifestElements>> = {
 
 const OTHERS: ManifestElements = like({});
 
-/** The elements of a resource type; for types without a row of their own, the common ones. */
+/** The elements of a resource type; for types without an entry of their own, the common ones. */
 export function manifestElements(resourceType: string): ManifestElements {
   return Object.hasOwn(SPECIAL, resourceType) ? SPECIAL[resourceType]! : OTHERS;
 }

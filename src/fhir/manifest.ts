@@ -18,47 +18,49 @@ import {
 } from "./resource.ts";
 import { wholePeriodSteps } from "./whole-period.ts";
 
-/** A code of a resource, and the element that it stands in. */
+/** A code of a resource, and the element that contains it. */
 export interface DescribedCode extends FhirCoding {
   /** Path of the element: `code`, `category`, `component.code`, `value[x]`, … */
   readonly element: string;
 }
 
-/** What consent and search need to know of a resource, taken from its elements. */
+/** The facts about a resource that consent and search need, taken from its elements. */
 export interface ResourceDescription {
   readonly type: string;
   readonly id?: string;
   readonly versionId?: string;
-  /** `meta.lastUpdated`, first millisecond of what it names. */
+  /** `meta.lastUpdated`, the first millisecond that it names. */
   readonly lastUpdated?: number;
   readonly status?: string;
-  /** Codes that tell what it is and what it is about. */
+  /** Codes that say what the resource is and what it is about. */
   readonly codes: readonly DescribedCode[];
-  /** Codes that stand anywhere else in it; absent in old manifests: nobody looked for them. */
+  /** Codes in any other element; absent in old manifests: they are unknown. */
   readonly otherCodes?: readonly FhirCoding[];
-  /** `meta.security`: labels that somebody else put on it. */
+  /** `meta.security`: labels that another system put on it. */
   readonly labels: readonly FhirCoding[];
   readonly profiles: readonly string[];
-  /** When it was so, and what is contained in it; absent where that is not known in full. */
+  /** When the events in it and in its contained resources happened; absent if not fully known. */
   readonly period?: DescribedPeriod;
   readonly authors: readonly FhirReference[];
   readonly encounter?: FhirReference;
-  /** Every literal reference to another resource, wherever it stands. */
+  /** Every literal reference to another resource, in any element. */
   readonly references: readonly string[];
-  /** Whether it holds prose or attachments, whose meaning no code tells. */
+  /** Whether it holds prose or attachments, whose meaning no code states. */
   readonly freeText: boolean;
-  /** Whether something has no code that should, or only a text, or more codes than are told here. */
+  /** Whether an element lacks a code, or has only text, or has more codes than are listed here. */
   readonly uncoded: boolean;
-  /** Paths of elements that hold no date where one belongs. */
+  /** Paths of elements that should hold a date and do not. */
   readonly malformed: readonly string[];
 }
 
 /**
  * Describes a resource of any clinical FHIR type, R4 or R5, for its manifest.
  *
- * What cannot be read is left out and named in `malformed`; nothing is guessed.
+ * Leaves out what cannot be read and names it in `malformed`; guesses nothing.
  *
  * @param resource - as parsed; borrowed
+ * @example
+ * const { codes, period, freeText } = describeResource(readResource(json).resource);
  */
 export function describeResource(resource: FhirResource): ResourceDescription {
   return atOnce(describeSteps(resource));
@@ -116,19 +118,19 @@ export function* describeSteps(resource: FhirResource): Steps<ResourceDescriptio
   };
 }
 
-/** Most codes that a description repeats: more could not be encoded. */
+/** Most codes in a description: more could not be encoded. */
 const MAX_CODES = 140_000;
 
-/** What a resource says that it is. */
+/** The codes of a resource. */
 interface Coded {
   readonly codes: DescribedCode[];
-  /** Whether something has no code, but a text. */
+  /** Whether an element has only text. */
   textOnly: boolean;
-  /** Whether there are more codes than are told. */
+  /** Whether there are more codes than are listed. */
   more: boolean;
 }
 
-/** Collects a resource's codes and those of the resources contained in it, which travel with it. */
+/** Collects the codes of a resource and of its contained resources, which travel with it. */
 function collectCodes(
   resource: FhirResource,
   elements: ManifestElements,
@@ -197,7 +199,7 @@ function collectAuthors(
   walk.each(paths, (path) => visitAt(resource, path, add, walk));
 }
 
-/** `context` may also be an EpisodeOfCare; a bare `urn:` says nothing against an encounter. */
+/** `context` may also be an EpisodeOfCare; a bare `urn:` does not rule out an encounter. */
 function pointsToEncounter({ reference, type }: FhirReference): boolean {
   if (type !== undefined) return type === "Encounter";
   return reference === undefined || !reference.includes("EpisodeOfCare/");
@@ -221,21 +223,21 @@ const PROSE: ReadonlySet<string> = new Set([
   "data",
 ]);
 
-/** Resources nest no deeper than this; `readBundle` refuses what does. */
+/** Deepest nesting of resources; `readBundle` refuses deeper ones. */
 const MAX_DEPTH = 1000;
 
-/** What is found by looking at every value of a resource. */
+/** Results of visiting every value of a resource. */
 interface Everything {
   readonly references: Set<string>;
   readonly others: OtherCodeCollector;
   freeText: boolean;
 }
 
-/** Looks at every value of a resource. */
+/** Visits every value of a resource. */
 function lookThrough(resource: FhirResource, into: Everything, walk: Walk): void {
   const { references, others } = into;
 
-  /** @param asProse - whether prose counts there: not in extensions, whose names say what they are */
+  /** @param asProse - whether prose counts: not in extensions, whose names say what they are */
   const visit = (value: unknown, depth: number, asProse: boolean): void => {
     if (depth > MAX_DEPTH) {
       others.addUnknown();
@@ -293,6 +295,6 @@ const NO_PROSE: ReadonlySet<string> = new Set(["extension", "modifierExtension",
 
 function isProse(name: string, value: unknown): boolean {
   if (PROSE.has(name)) return !isCoded(value);
-  // a narrative that software generated repeats the elements; any other may say more
+  // a generated narrative repeats the elements; any other may say more
   return name === "text" && isObject(value) && "div" in value && value["status"] !== "generated";
 }

@@ -1,33 +1,32 @@
 import type { Walk } from "../bytes/steps.ts";
 import { type FhirCoding, isObject, type JsonObject, list, text } from "./resource.ts";
 
-/** Most UTF-16 units of the codes that a description repeats from elsewhere in a resource. */
+/** Most UTF-16 units of the other codes in a description. */
 const MAX_UNITS = 32_768;
 
-/** Extensions whose plain codes are of a list that FHIR fixes, as those of elements are. */
+/** Extensions whose plain codes are of a list that FHIR fixes, like those of elements. */
 const PUBLISHED = "http://hl7.org/fhir/";
 
 export interface OtherCodes {
   readonly codes: readonly FhirCoding[];
-  /** Whether there are more: too many to repeat, or some that name no system or no code. */
+  /** Whether there are more: too many to list, or some without a system or a code. */
   readonly more: boolean;
 }
 
 /** Collects codes, object by object. */
 export interface OtherCodeCollector {
-  /** Takes the codes of one JSON object, not those of the objects in it. */
+  /** Takes the codes of one JSON object, without those of nested objects. */
   look(value: JsonObject): void;
-  /** Takes note of codes that were not looked at. */
+  /** Records that some codes were not looked at. */
   addUnknown(): void;
   found(): OtherCodes;
 }
 
 /**
- * Starts collecting every code of a resource wherever it stands: in any element, extension or contained
- * resource.
+ * Starts collecting every code of a resource, in any element, extension or contained resource.
  *
  * Units of a Quantity without a system, and elements of FHIR's primitive type `code` (`status`,
- * `gender`), whose lists FHIR fixes, are no codes in this sense.
+ * `gender`), whose lists FHIR fixes, do not count as codes here.
  *
  * @param known - codes to leave out
  */
@@ -56,7 +55,7 @@ export function collectOtherCodes(known: readonly FhirCoding[], walk: Walk): Oth
       const { coding: codings, code } = value;
       if (Array.isArray(codings)) walk.each(codings as readonly unknown[], coding);
       else if (codings !== undefined && codings !== null) coding(codings);
-      // Objects are what an element of this name holds, and are visited as such.
+      // An object in an element of this name is visited by itself.
       if (code !== undefined && !isUnit(value)) {
         for (const one of list(code)) {
           if (typeof one !== "object") coding({ system: value["system"], code: one });
@@ -75,6 +74,6 @@ export function collectOtherCodes(known: readonly FhirCoding[], walk: Walk): Oth
 
 const keyOf = ({ system, code }: FhirCoding): string => JSON.stringify([system, code]);
 
-/** A Quantity that says no system has a code that only software reads. */
+/** Whether a code is the unit of a Quantity without a system, which only software reads. */
 const isUnit = (value: Readonly<Record<string, unknown>>): boolean =>
   !("system" in value) && ("value" in value || "unit" in value);

@@ -1,16 +1,16 @@
 import { type JsonSpan, scanSteps } from "./json-text.ts";
 
-/** UTF-16 units of JSON that are parsed at once; a millisecond or two. */
+/** UTF-16 units of JSON that are parsed in one piece; a millisecond or two. */
 const AT_ONCE = 262_144;
-/** Members that are placed between two places where parsing can be interrupted. */
+/** Members that are added between two points at which parsing can be interrupted. */
 const PIECES = 2048;
-/** Containers inside one another that are taken apart; what is large below them is parsed at once. */
+/** Nested containers that are parsed in pieces; large values below them are parsed in one piece. */
 const LEVELS = 5;
 
 /**
- * Parses a value of a JSON text as `JSON.parse` does, by steps: a large container piece by piece.
+ * Parses a value of a JSON text as `JSON.parse` does, by steps: a large container in pieces.
  *
- * @param span - of a text that was scanned, so that it is well-formed
+ * @param span - of a text that was scanned, and so is well-formed
  */
 export function* parseSteps(
   json: string,
@@ -27,7 +27,7 @@ export function* parseSteps(
     const object: Record<string, unknown> = {};
     for (const [name, member] of members) {
       const value = yield* parseSteps(json, member, levels - 1);
-      // Not by assignment, which would take `__proto__` for the prototype.
+      // Not by assignment, which would set the prototype for `__proto__`.
       Object.defineProperty(object, name, {
         value,
         ...{ configurable: true, enumerable: true, writable: true },
@@ -39,7 +39,7 @@ export function* parseSteps(
   const all = items ?? [];
   const array: unknown[] = [];
   for (let from = 0; from < all.length;) {
-    // Neighbours together, since each call costs more than a small item does.
+    // Parses neighbours together, since a call costs more than a small item.
     let to = from + 1;
     while (to < all.length && all[to]!.end - all[from]!.start <= AT_ONCE) to++;
     if (to === from + 1) array.push(yield* parseSteps(json, all[from]!, levels - 1));
@@ -53,7 +53,7 @@ export function* parseSteps(
   return array;
 }
 
-/** What stands in a container, at its places in the whole text. */
+/** The members or items of a container, at their positions in the whole text. */
 function* childrenOf(
   json: string,
   { start, end }: JsonSpan,

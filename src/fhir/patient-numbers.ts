@@ -1,31 +1,33 @@
 import { type PatientIdentifier, patientIdentifiers } from "./identifier.ts";
 import type { FhirResource } from "./resource.ts";
 
-/** What a bundle says of a patient's numbers, besides the one to file him under. */
+/** Numbers of a patient in a bundle, besides the one to file them under. */
 export interface PatientNumbers {
-  /** Further numbers of his that are in use: he may be known under any of them. */
+  /** The patient's other numbers in use: they may be known under any of them. */
   readonly otherIdentifiers?: readonly PatientIdentifier[];
   /**
-   * Numbers that are not surely his: another patient of the bundle, whose other numbers differ, bears
-   * them too.
+   * Numbers that may not be the patient's: another patient of the bundle has them too, and the two
+   * differ in other numbers.
    */
   readonly doubtfulIdentifiers?: readonly PatientIdentifier[];
 }
 
-/** Numbers of the patients of a bundle, by their places among them. */
+/** Numbers of the patients of a bundle, by their positions. */
 export interface NumberBook {
-  /** Takes in the numbers of a Patient resource. */
+  /** Adds the numbers of a Patient resource. */
   addResource(place: number, resource: FhirResource): void;
-  /** Takes in a number by which a reference names a patient. */
+  /** Adds a number by which a reference names a patient. */
   add(place: number, number: PatientIdentifier): void;
-  /** Tells whose are whose, once all were taken in. */
+  /** Assigns the numbers, after all have been added. */
   settle(): SettledNumbers;
 }
 
 export interface SettledNumbers {
-  /** Whether two patients share a number, directly or by others, and nothing speaks against it. */
+  /**
+   * Whether two patients share a number, directly or through others, and no other number conflicts.
+   */
   isSame(one: number, other: number): boolean;
-  /** Whether a number tells who none of its bearers is. */
+  /** Whether a number identifies none of its bearers. */
   isStruck(number: PatientIdentifier): boolean;
   of(place: number, filedUnder: PatientIdentifier | undefined): PatientNumbers;
 }
@@ -36,9 +38,9 @@ export const numberKey = ({ system, value }: PatientIdentifier): string =>
 type Numbers = Map<string, PatientIdentifier>;
 
 /**
- * Starts a book of numbers.
+ * Creates a number book.
  *
- * @param now - in ms since 1970; without it, identifiers whose end is stated count as expired
+ * @param now - in ms since 1970; without it, identifiers with a stated end count as expired
  */
 export function numberBook(now: number | undefined): NumberBook {
   const current = new Map<number, Numbers>();
@@ -85,7 +87,7 @@ export function numberBook(now: number | undefined): NumberBook {
   };
 }
 
-/** Patients who are joined by the numbers that they share. */
+/** Groups patients by the numbers that they share. */
 function groupsOf(book: ReadonlyMap<number, Numbers>): {
   readonly groupOf: (place: number) => number;
   readonly members: ReadonlyMap<number, readonly number[]>;
@@ -120,9 +122,9 @@ function groupsOf(book: ReadonlyMap<number, Numbers>): {
   return { groupOf, members, bearers };
 }
 
-/** Whether two of some patients have numbers of one system, and none of that system in common. */
+/** Whether two of the patients have numbers of one system, and none in common. */
 function disagree(patients: readonly Numbers[]): boolean {
-  // Alike ones are compared once: a bundle may name one person in many ways.
+  // Compares equal sets once: a bundle may name one person in many ways.
   const bySystem = new Map<string, Map<string, ReadonlySet<string>>>();
   for (const numbers of patients) {
     const own = new Map<string, string[]>();

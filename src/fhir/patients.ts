@@ -11,55 +11,58 @@ import { type FhirReference, type FhirResource, isObject, list, text } from "./r
 import { type SubjectElements, subjectElements } from "./subject-elements.ts";
 import { identifierOf, isAboutOther, referencesAt } from "./subject-references.ts";
 
-/** A person that resources of a bundle are about. */
+/** A patient whom resources of a bundle are about. */
 export interface BundlePatient extends PatientNumbers {
-  /** The Patient resource, where the bundle holds it. */
+  /** The Patient resource, if it is in the bundle. */
   readonly resource?: FhirResource;
-  /** How the bundle names the patient: its `fullUrl`, else the reference to it. */
+  /** The patient's name in the bundle: the `fullUrl`, otherwise the reference. */
   readonly reference?: string;
-  /** The identifier to file the patient under, where one is known. */
+  /** The identifier to file the patient under, if one is known. */
   readonly identifier?: PatientIdentifier;
 }
 
-/** Why it is not clear whom a resource is about. */
+/** Why it is unclear which patient a resource is about. */
 export type PatientProblem =
-  /** A type that is about a patient names none. */
+  /** Its type requires a patient, and it names none. */
   | "no-patient"
-  /** It names one in a way that leads nowhere, to several, or to one with another number. */
+  /**
+   * Its reference to a patient is unresolved, ambiguous, or resolves to one with another number.
+   */
   | "unresolved-patient"
-  /** It is about more than one. */
+  /** It is about several patients. */
   | "several-patients"
   /**
-   * It names its patient, and leads to another one too, by its encounter for example: it cannot be
-   * told whose it is.
+   * It names its patient, but another of its references, such as its encounter, leads to a
+   * different one: whose it is cannot be decided.
    */
   | "other-patient"
   /**
-   * Two Patient resources carry one identifier. Where they have other numbers that differ, it tells
-   * who neither of them is.
+   * Two Patient resources share an identifier. If they differ in other numbers, the identifier
+   * identifies neither.
    */
   | "same-identifier"
-  /** Two Patient resources of one name share no identifier: they are two persons. */
+  /** Two Patient resources with one name share no identifier: they are two persons. */
   | "same-name"
-  /** A Patient is linked to other records of a person (`Patient.link`), which are not joined. */
+  /** A Patient is linked to other records of the person (`Patient.link`), which are not merged. */
   | "linked-patient";
 
 interface Found {
   readonly patients: readonly number[];
   readonly unresolved: boolean;
-  /** It names somebody, and it cannot be told whom: so neither is it about those that it can. */
+  /** It names an unknown person: then it is not assigned to the known ones either. */
   readonly doubtful?: boolean;
 }
 
-/** References that lead from resource to resource are followed this far. */
+/** Most references that are followed from resource to resource. */
 const MAX_STEPS = 4;
 const NOBODY: Found = { patients: [], unresolved: false };
 const IN_DOUBT: Found = { patients: [], unresolved: true, doubtful: true };
 
 /**
- * Finds out which patients each of a bundle's resources is about.
+ * Finds the patients that each of a bundle's resources is about.
  *
- * @param now - when it is, in ms since 1970; without it, identifiers whose end is stated count as expired
+ * @param now - the current time, in ms since 1970; without it, identifiers with a stated end count
+ *   as expired
  */
 export function resolvePatients(
   entries: readonly Addressable[],
@@ -68,14 +71,14 @@ export function resolvePatients(
   return atOnce(patientSteps(entries, now));
 }
 
-/** Whom a bundle's resources are about. */
+/** The patients that a bundle's resources are about. */
 export interface ResolvedPatients {
   readonly patients: readonly BundlePatient[];
   readonly about: readonly (readonly number[])[];
   readonly remarks: readonly { readonly at: number; readonly code: PatientProblem }[];
 }
 
-/** Resources between two places where resolving can be interrupted. */
+/** Resources between two points at which resolving can be interrupted. */
 const PIECE = 256;
 
 /** As {@link resolvePatients}, by steps. */
@@ -100,11 +103,11 @@ export function* patientSteps(
 }
 
 interface Finder {
-  /** Takes in a resource if it is a Patient. */
+  /** Registers a resource if it is a Patient. */
   register(entry: Addressable, at: number): void;
-  /** Whom a resource is about. */
+  /** The patients that a resource is about. */
   follow(at: number, steps: number): Found;
-  /** To whom else it leads. */
+  /** Other patients that its references lead to. */
   beside(entry: Addressable, found: Found): Found;
   settle(found: readonly Found[], beside: readonly Found[]): ResolvedPatients;
 }
@@ -133,7 +136,7 @@ function createFinder(
     const patient = patientOf(entry, now);
     const named = nameKey(patient);
     const namesake = named.map((key) => places.get(key)).find((place) => place !== undefined);
-    // two Patient resources stay two, even under one identifier: joining them is not ours to do
+    // two Patient resources stay separate, even with one identifier: merging them is not ours to do
     const isVersion = namesake !== undefined && isOnePerson(patients[namesake]!, patient, now);
     const place = isVersion ? namesake : register(namesake === undefined ? named : [], patient);
     if (namesake !== undefined && !isVersion) remarks.push({ at, code: "same-name" });
@@ -147,7 +150,7 @@ function createFinder(
       if (other === undefined || other === place) continue;
       remarks.push({ at, code: "same-identifier" });
       if (!disagree(patients[other]!, patient, now)) continue;
-      // one of them bears a number that is not his: it tells who neither of them is
+      // one of them has a number of somebody else: the number identifies neither
       for (const one of [other, place]) {
         const { identifier: _, ...rest } = patients[one]!;
         patients[one] = rest;
@@ -170,7 +173,7 @@ function createFinder(
     return found.patients.length > 0 || found.unresolved ? found : beside();
   };
 
-  /** Whom the references at some paths lead to, all of them together. */
+  /** The patients that all references at some paths lead to. */
   const through = (
     entry: Addressable,
     paths: readonly string[],
@@ -220,7 +223,7 @@ function createFinder(
       const { resource } = to;
       if (isPatient(resource)) {
         if (named && contradicts(resource, named)) return IN_DOUBT;
-        // its id means nothing outside its container
+        // the id of a contained resource means nothing outside its container
         const { reference: _, ...patient } = patientOf({ resource }, now);
         const keys = identifierKey(patient);
         return { patients: [byResourceOf(resource, keys, patient)], unresolved: false };
@@ -228,7 +231,7 @@ function createFinder(
       if (isGroupInPart(resource)) return IN_DOUBT;
       const elements = subjectElements(resource.resourceType);
       if (elements === undefined || steps === 0 || resource === from.resource) return NOBODY;
-      // a contained resource's references are read as its container's
+      // references of a contained resource resolve as those of its container
       const { fullUrl } = from;
       const contained = from.resource["contained"];
       return inside(
@@ -246,11 +249,11 @@ function createFinder(
       return place === undefined ? IN_DOUBT : { patients: [place], unresolved: false };
     }
     if (type === "Patient") return IN_DOUBT;
-    // somebody or something else, not in the bundle, is nobody; what cannot be told is a problem
+    // a person or thing outside the bundle is not a patient; an unclear reference is a problem
     return { patients: [], unresolved: direct ? type === undefined || type === "Group" : false };
   };
 
-  /** A patient who is not in the bundle; `undefined` where what is said of him does not agree. */
+  /** A patient outside the bundle; `undefined` if the facts about them conflict. */
   const elsewhere = (patient: BundlePatient): number | undefined => {
     const keys = [...nameKey(patient), ...identifierKey(patient)];
     const { identifier } = patient;
@@ -341,13 +344,13 @@ const isSameIdentifier = (one: PatientIdentifier, other: PatientIdentifier): boo
 const isSameList = (one: readonly number[], other: readonly number[]): boolean =>
   one.length === other.length && one.every((place) => other.includes(place));
 
-/** Whether a reference says that it names something of a type that is about nobody. */
+/** Whether a reference states a type that is never about a patient. */
 function isNobody({ reference = "", type }: FhirReference): boolean {
   const named = /^(?:.*\/)?([A-Z][A-Za-z]+)[/?]/.exec(reference)?.[1] ?? type;
   return named !== undefined && subjectElements(named) === undefined;
 }
 
-/** Whether a Group has members that it does not list, or lists some that are its members no more. */
+/** Whether a Group has members that it does not list, or lists former members. */
 function isGroupInPart({ resourceType, member, quantity }: FhirResource): boolean {
   if (resourceType !== "Group") return false;
   const members = list(member);
@@ -364,7 +367,7 @@ function patientOf(
   now: number | undefined,
 ): BundlePatient {
   const id = text(resource["id"]);
-  // what is to be created gets another id
+  // a resource to be created gets another id
   const own = id === undefined || request?.method === "POST" ? undefined : `Patient/${id}`;
   const reference = fullUrl ?? own;
   const identifier = preferredIdentifier(resource, { now });

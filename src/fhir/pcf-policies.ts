@@ -2,36 +2,41 @@ import type { ActorRef, Directive, Rule } from "../consent/model/model.ts";
 import type { DateValue } from "../consent/model/time.ts";
 import { BTG } from "../consent/terminology/terminology.ts";
 
-/** The policies that IHE PCF defines for where no consent of the patient is found. */
+/** The policies that IHE PCF defines for patients without a consent. */
 export type PcfImplicitPolicy = "basic-normal" | "all-normal" | "break-glass-only" | "deny";
 
-/** Who has chosen an implicit policy, and for what. */
+/** Options of {@link pcfImplicitPolicy}. */
 export interface PcfPolicyOptions {
-  /** The organisation that has chosen it. */
+  /** The organisation that chose the policy. */
   readonly organisation: string;
-  /** Since when it holds there. */
+  /** When it takes effect there. */
   readonly from: DateValue;
   /** Zone of `from`. Default `UTC`. */
   readonly zone?: string;
-  /** Only its own records: their controller. Default every record. */
+  /** Limits it to records of this controller. Default: every record. */
   readonly controller?: string;
-  /** `break-glass-only`: who may declare it, such as a group or a role. Default whoever does. */
+  /** `break-glass-only`: who may break the glass, such as a group or a role. Default: anyone. */
   readonly breakGlassBy?: readonly ActorRef[];
 }
 
-/** Where IHE PCF names its implicit policies; the policy's name follows. */
+/** IHE PCF's canonical URL of its implicit policies, without the policy's name. */
 const CANONICAL = "https://profiles.ihe.net/ITI/PCF/Policy-";
 
 /**
  * One of the four implicit policies of IHE PCF as a directive, for `organisation` of a snapshot or
  * `defaults` of a ledger.
  *
- * - `basic-normal`: treatment, nothing else.
- * - `all-normal`: whatever the access control before it lets through, but not breaking the glass.
- * - `break-glass-only`: nothing, but for breaking the glass.
+ * - `basic-normal`: treatment only.
+ * - `all-normal`: everything that upstream access control allows, except breaking the glass.
+ * - `break-glass-only`: nothing except breaking the glass.
  * - `deny`: nothing.
  *
  * @see IHE PCF 1.1.0 §53.2.1 Implicit Option
+ * @example
+ * const policy = pcfImplicitPolicy("basic-normal", {
+ *   organisation: "Organization/hospital",
+ *   from: "2026-01-01",
+ * });
  */
 export function pcfImplicitPolicy(policy: PcfImplicitPolicy, options: PcfPolicyOptions): Directive {
   const { organisation, from, zone = "UTC", controller, breakGlassBy } = options;
@@ -72,5 +77,5 @@ function ruleOf(policy: PcfImplicitPolicy, breakGlassBy: readonly ActorRef[] | u
       };
     }
   }
-  throw new RangeError("no such policy");
+  throw new RangeError("policy must be basic-normal, all-normal, break-glass-only or deny");
 }

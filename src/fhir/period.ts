@@ -5,17 +5,17 @@ import type { TimeElement } from "./manifest-elements.ts";
 import { choicesOf, type FhirResource, isObject, type JsonObject, valuesAt } from "./resource.ts";
 
 /**
- * When what a resource tells was so, both ends inclusive; an open end is absent.
+ * When the events that a resource describes happened, both ends inclusive; an open end is absent.
  *
  * An end is an instant in milliseconds, or the date as written (`2024`, `2024-02`, `2024-02-29`),
- * which means the whole of it in a time zone that is for the reader to choose.
+ * which means the whole of it in a time zone of the reader's choice.
  */
 export interface DescribedPeriod extends Period {
   /** The coarser precision of the two ends. */
   readonly precision: DatePrecision;
 }
 
-/** A date as written and as read. */
+/** A date, as text and as a span. */
 interface Written extends DateSpan {
   readonly text: string;
 }
@@ -26,22 +26,22 @@ interface Ends {
   readonly end?: Written;
 }
 
-/** What elements say of a time; `undefined` where any of it is there and cannot be read. */
+/** Times in elements; `undefined` if one of them is present and cannot be read. */
 type Times = readonly Ends[] | undefined;
 
-/** When something was so, by all that tells of it: from the first of the starts to the last end. */
+/** When something happened, by all elements that state it: the starts and the ends. */
 export interface ToldTime {
   readonly starts: readonly Ends[];
   readonly ends: readonly Ends[];
 }
 
 /**
- * When what a resource tells was so, by the first of its elements that is there.
+ * When the events in a resource happened, by the first of its time elements that is present.
  *
- * @param malformed - receives the paths of what should be a date and is none
- * @returns `"untold"` where no element is there; `undefined` where the one that is cannot be read in
- *   full: a date that is none, a time without an offset, an age, prose, `null`, or an extension
- *   only. It is not looked for elsewhere then, for a later element tells another time.
+ * @param malformed - receives the paths of elements that should hold a date and do not
+ * @returns `"untold"` if no element is present; `undefined` if the one that is present cannot be
+ *   read in full: an invalid date, a time without an offset, an age, prose, `null`, or only an
+ *   extension. Later elements are not tried then, since they state another time.
  */
 export function toldTime(
   resource: FhirResource,
@@ -64,10 +64,12 @@ export function toldTime(
   return "untold";
 }
 
-/** What nothing tells. */
+/** The open time: no element states it. */
 const OPEN: readonly Ends[] = [{}];
 
-/** Paths of what tells the start and the end: none where an element tells the other only. */
+/**
+ * Paths of the elements for the start and for the end; empty if an element states only the other.
+ */
 function pathsOf(element: TimeElement): {
   readonly starts: readonly string[];
   readonly ends: readonly string[];
@@ -92,7 +94,7 @@ function allTimesAt(resource: FhirResource, paths: readonly string[], malformed:
   return found;
 }
 
-/** From the first start to the last end; what any of them leaves open, or none tells, is open. */
+/** From the first start to the last end; an end that any of them leaves open is open. */
 export function periodOf({ starts, ends }: ToldTime): DescribedPeriod {
   let precision: DatePrecision = "millisecond";
   for (const { start, end } of starts === ends ? starts : [...starts, ...ends]) {
@@ -117,7 +119,7 @@ export function periodOf({ starts, ends }: ToldTime): DescribedPeriod {
   };
 }
 
-/** The date furthest out, or `undefined` when one of them, or all, are missing. */
+/** The outermost date, or `undefined` if any is missing. */
 function extreme(
   dates: readonly (Written | undefined)[],
   beyond: (a: Written, b: Written) => boolean,
@@ -133,7 +135,7 @@ function extreme(
 const COARSE: readonly DatePrecision[] = ["year", "month", "day", "second", "millisecond"];
 
 /**
- * The times at a path: none where it leads nowhere. Where it repeats, all of them must be there.
+ * The times at a path: empty if it leads nowhere. If it repeats, all of them must be readable.
  */
 function timesAt(resource: FhirResource, path: string, malformed: string[]): Times {
   const at = path.lastIndexOf(".");
@@ -155,7 +157,7 @@ function timesAt(resource: FhirResource, path: string, malformed: string[]): Tim
   return !isThere ? [] : isRead ? found : undefined;
 }
 
-/** What one element says; all of what repeats in it, and neither nothing nor an extension only. */
+/** The times in one element; all of its repetitions must have a value. */
 function timesOf(parent: JsonObject, name: string, path: string, malformed: string[]): Times {
   const value = parent[name];
   const values = Array.isArray(value) ? value : [value];
@@ -175,7 +177,7 @@ function atOnce(value: unknown, path: string, malformed: string[]): Times {
   return date && [{ start: date, end: date }];
 }
 
-/** The ends of a Period, or those of a Timing's events and bounds. */
+/** The ends of a Period, or of a Timing's events and bounds. */
 function endsOf(value: JsonObject, path: string, malformed: string[]): Times {
   const found: Ends[] = [];
   let isRead = true;
@@ -193,7 +195,7 @@ function endsOf(value: JsonObject, path: string, malformed: string[]): Times {
     else appendTo(found, events);
   }
   if ("repeat" in value) {
-    // what repeats without bounds, or for so and so long, may go on for ever
+    // a repetition without bounds, or bounded by a duration, may continue for ever
     const bounds = isObject(value["repeat"]) ? value["repeat"]["boundsPeriod"] : undefined;
     const times = isObject(bounds)
       ? endsOf(bounds, `${path}.repeat.boundsPeriod`, malformed)
@@ -204,7 +206,7 @@ function endsOf(value: JsonObject, path: string, malformed: string[]): Times {
   return isRead && found.length > 0 ? found : undefined;
 }
 
-/** Reads a date; what is there and is none is malformed, but for a mere extension. */
+/** Reads a date; any other value except a mere extension is malformed. */
 export function dateAt(value: unknown, path: string, malformed: string[]): Written | undefined {
   if (value === undefined) return undefined;
   const span = typeof value === "string" ? parseDate(value) : undefined;

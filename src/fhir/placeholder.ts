@@ -1,4 +1,4 @@
-/** What forms and interfaces write where a number is not known, as letters and digits only. */
+/** Values that forms and interfaces write for an unknown number, as letters and digits only. */
 const WORDS: ReadonlySet<string> = new Set(
   `absent anonymous anon asku asked declined desconocido dummy empty geen ignoto inconnu
   invalid keine leer masked
@@ -9,7 +9,7 @@ const WORDS: ReadonlySet<string> = new Set(
 );
 
 /**
- * Whether an identifier's value stands for "not known", and so is nobody's: `unknown`,
+ * Whether an identifier's value means "not known", and so identifies nobody: `unknown`,
  * `000-00-0000`, `999-99-9999`, `00000`, `XXX-XX-XXXX`, `123-45-6789`, or no letter or digit at all.
  */
 export function isPlaceholder(value: string): boolean {

@@ -11,22 +11,22 @@ import {
 } from "./resource.ts";
 import { type Token, tokenOf } from "./search-token.ts";
 
-/** A resource and how others may name it. */
+/** A resource and its names for references. */
 export interface Addressable {
   readonly resource: FhirResource;
   readonly fullUrl?: string;
   readonly request?: { readonly method: string };
 }
 
-/** What a reference turned out to mean. */
+/** The result of resolving a reference. */
 export type Resolved =
-  /** It names this resource of the bundle: its last version, and all that are in the bundle. */
+  /** It names this resource of the bundle: its last version, and all versions in the bundle. */
   | { readonly kind: "entry"; readonly index: number; readonly versions: readonly number[] }
-  /** It names several of them, or in several ways, and nothing tells which. */
+  /** It names several of them, or names one in conflicting ways. */
   | { readonly kind: "ambiguous" }
-  /** It names a resource inside the referring one. */
+  /** It names a contained resource of the referring one. */
   | { readonly kind: "contained"; readonly resource: FhirResource }
-  /** It names something that is not in the bundle; `type` is known where the reference says it. */
+  /** It names something outside the bundle; `type` is known if the reference states it. */
   | {
       readonly kind: "external";
       readonly type: string | undefined;
@@ -40,12 +40,13 @@ const CONDITIONAL = /^([A-Z][A-Za-z]{1,63})\?(.+)$/;
 /**
  * Indexes a bundle's resources and returns the function that resolves references between them.
  *
- * A relative reference means a resource of the referring entry's server. Entries of no server (no
- * `fullUrl`, or a `urn:`) name each other by type and id, where only one resource has them; they
- * name no entry of a server, for nothing tells of which. What a bundle asks to be created under
- * a new id (`POST`) has none that others could name. Then business identifiers are looked at.
+ * A relative reference means a resource of the referring entry's server. Entries without a server
+ * (no `fullUrl`, or a `urn:`) refer to each other by type and id, if only one resource has them;
+ * they refer to no entry of a server, since nothing says of which. An entry to be created under a
+ * new id (`POST`) has no id that others could refer to. Business identifiers are tried last.
  *
- * @param now - when it is, in ms since 1970; without it, identifiers whose end is stated count as expired
+ * @param now - the current time, in ms since 1970; without it, identifiers with a stated end count
+ *   as expired
  * @see FHIR R4 §2.36.4.1, R5 §2.36.3.1 (resolving references in bundles)
  */
 export function referenceResolver(
@@ -58,7 +59,7 @@ export function referenceResolver(
 /** Resolves a reference of one of a bundle's resources. */
 export type ResolveIn = (reference: FhirReference, from: Addressable) => Resolved;
 
-/** Entries or identifiers between two places where indexing can be interrupted. */
+/** Entries or identifiers between two points at which indexing can be interrupted. */
 const PIECE = 1024;
 
 /** As {@link referenceResolver}, by steps. */
@@ -93,7 +94,7 @@ export function* resolverSteps(
   return resolverBy(entries, { byUrl, homeless, onServers, byIdentifier, expired });
 }
 
-/** What a bundle's resources are called. */
+/** The names of a bundle's resources. */
 interface Names {
   readonly byUrl: ReadonlyMap<string, readonly number[]>;
   readonly homeless: ReadonlyMap<string, readonly number[]>;
@@ -127,7 +128,7 @@ function resolverBy(
   ): Resolved | undefined => {
     if (token === undefined) return undefined;
     const key = identifierKey(type ?? "Patient", token);
-    // it was this one's, and may be another's by now
+    // the number was this resource's, and may be another's by now
     return expired.has(key) ? { kind: "ambiguous" } : found(byIdentifier.get(key));
   };
 
@@ -174,7 +175,7 @@ function resolverBy(
     const base = relative ? RESTFUL.exec(from.fullUrl ?? "")?.[1] : undefined;
     const name = relative ? `${parts[2]}/${parts[3]}` : withoutVersion(literal);
     return (
-      // an absolute URL of another server is another resource, even where type and id agree
+      // an absolute URL of another server is another resource, even if type and id agree
       (relative ? relativeTo(base, name) : found(byUrl.get(name))) ??
       byBusinessIdentifier(reference.type ?? parts?.[2], identifier) ?? {
         kind: "external",
@@ -192,13 +193,13 @@ function add(map: Map<string, number[]>, key: string, index: number): void {
   else indexes.push(index);
 }
 
-/** An address without the version that it may name. */
+/** An address without its version. */
 export function withoutVersion(url: string): string {
   const at = url.indexOf("/_history/");
   return at < 0 ? url : url.slice(0, at);
 }
 
-/** Makes the function that finds what a resource contains by its id. */
+/** Makes the function that finds a contained resource by its id. */
 function containedFinder(): (container: FhirResource, id: string) => readonly FhirResource[] {
   const within = new WeakMap<readonly unknown[], ReadonlyMap<unknown, readonly FhirResource[]>>();
   return (container, id) => {
@@ -221,7 +222,7 @@ function containedById(all: readonly unknown[]): ReadonlyMap<unknown, readonly F
   return byId;
 }
 
-/** What an identifier says that can name somebody. */
+/** The system and value of an identifier, if it can identify somebody. */
 function tokenFrom(identifier: unknown): Token | undefined {
   if (!isObject(identifier)) return undefined;
   const system = trimmed(identifier["system"]);

@@ -1,12 +1,15 @@
 import type { Walk } from "../bytes/steps.ts";
 
-/** A FHIR resource as parsed JSON, of any version: structural, nothing is assumed but its type. */
+/**
+ * A FHIR resource as parsed JSON, of any version: a structural type that assumes only
+ * `resourceType`.
+ */
 export interface FhirResource {
   readonly resourceType: string;
   readonly [element: string]: unknown;
 }
 
-/** A FHIR `Reference`, as far as it is used. */
+/** A FHIR `Reference`, with the members that this library uses. */
 export interface FhirReference {
   readonly reference?: string;
   readonly type?: string;
@@ -19,7 +22,7 @@ export interface FhirCoding {
   readonly code: string;
 }
 
-/** JSON object, or not. */
+/** A JSON object. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** Whether a value is a JSON object (no array, not null). */
@@ -32,21 +35,21 @@ export function text(value: unknown): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
-/** A string without the blanks around it, which are no part of a number; `undefined` where none is left. */
+/** A string without surrounding spaces, which are not part of a number; `undefined` if empty. */
 export function trimmed(value: unknown): string | undefined {
   return text(text(value)?.trim());
 }
 
-/** The values of an element that may repeat: none, one or many. */
+/** The values of an element that may repeat: none, one or several. */
 export function list(value: unknown): readonly unknown[] {
   if (value === undefined || value === null) return [];
   return Array.isArray(value) ? value : [value];
 }
 
 /**
- * The values that a dotted path of element names leads to, through every repetition.
+ * The values at a dotted path of element names, through every repetition.
  *
- * `value[x]` as a step leads to each element whose name is `value` and a type.
+ * A step `value[x]` means each element named `value` and a type.
  */
 export function valuesAt(root: unknown, path: string): readonly unknown[] {
   const values: unknown[] = [];
@@ -54,7 +57,7 @@ export function valuesAt(root: unknown, path: string): readonly unknown[] {
   return values;
 }
 
-/** As {@link valuesAt}, one after the other. */
+/** As {@link valuesAt}, one value after another. */
 export function visitAt(
   root: unknown,
   path: string,
@@ -91,7 +94,7 @@ function followAll(value: unknown, steps: readonly string[], at: number, how: Fo
 }
 
 /**
- * Names of an object's elements that a step means, also of those that hold an extension only
+ * Names of an object's elements that a step means, including those with only an extension
  * (`_effectiveDateTime`), without the underscore.
  */
 export function choicesOf(step: string, value: JsonObject): readonly string[] {

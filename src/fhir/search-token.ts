@@ -5,13 +5,13 @@ export interface Token {
 }
 
 /**
- * The one identifier that the query of a conditional reference demands, for example
- * `identifier=urn:x|12`. Other parameters only narrow that down.
+ * The one identifier that the query of a conditional reference requires, for example
+ * `identifier=urn:x|12`. Other parameters only narrow the search.
  *
- * `\,`, `\|`, `\$` and `\\` stand for the character behind them, after percent-decoding.
+ * `\,`, `\|`, `\$` and `\\` mean the character after the backslash, after percent-decoding.
  *
- * @returns `undefined` where it demands none of a system and a value, several, or one that can be
- *   read in two ways: a `+` may be a space
+ * @returns `undefined` if the query requires no identifier with system and value, or several, or
+ *   one that can be read in two ways: a `+` may be a space
  * @see FHIR R4 §3.1.1.4.10 (token), §3.1.1.4.2 (escaping search parameters)
  */
 export function tokenOf(query: string): Token | undefined {
@@ -38,7 +38,7 @@ function decoded(text: string): string | undefined {
   }
 }
 
-/** Splits at the bar that no backslash stands before; a second one, or a comma, makes it several. */
+/** Splits at the unescaped bar; `undefined` if there is a second one, or an unescaped comma. */
 function unescaped(text: string): Token | undefined {
   const parts = [""];
   for (let at = 0; at < text.length; at++) {

@@ -1,10 +1,10 @@
-/** Which elements of a resource lead to the patient that it is about. */
+/** The elements of a resource type that lead to its patient. */
 export interface SubjectElements {
-  /** Paths of references to the patient, in order; the first that holds anything decides. */
+  /** Paths of references to the patient, in order; the first that holds a value decides. */
   readonly direct: readonly string[];
   /** Paths of references to other resources, whose patients are this resource's too. */
   readonly indirect: readonly string[];
-  /** Whether a resource that names nobody is worth a remark. */
+  /** Whether a resource without a patient is reported. */
   readonly expected: boolean;
 }
 
@@ -16,7 +16,7 @@ const of = (
 
 /** Most types: R4 and R5 call it `subject` or `patient`, and an encounter has one too. */
 const COMMON: SubjectElements = of(["subject", "patient"], ["encounter"]);
-/** Types that are about a patient only now and then. */
+/** Types that are only sometimes about a patient. */
 const SOMETIMES: SubjectElements = of(["subject", "patient"], ["encounter"], false);
 
 const SPECIAL: Readonly<Record<string, SubjectElements>> = {
@@ -82,9 +82,9 @@ const NOBODY: ReadonlySet<string> = new Set(
 );
 
 /**
- * Tells where a resource type names its patient.
+ * Finds the elements in which a resource type names its patient.
  *
- * @returns `undefined` for types that are never about one
+ * @returns `undefined` for types that are never about a patient
  */
 export function subjectElements(resourceType: string): SubjectElements | undefined {
   if (NOBODY.has(resourceType)) return undefined;

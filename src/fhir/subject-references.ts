@@ -8,7 +8,7 @@ import {
   valuesAt,
 } from "./resource.ts";
 
-/** Elements that lead to a patient when a mere identifier stands there. */
+/** Elements that name a patient even by a mere identifier. */
 const NAMES_PATIENT: ReadonlySet<string> = new Set([
   "patient",
   "subject",
@@ -17,14 +17,14 @@ const NAMES_PATIENT: ReadonlySet<string> = new Set([
   "candidate",
 ]);
 
-/** Elements at which somebody may be named who is meant himself, and by words only. */
+/** Elements that may name a person by words only. */
 const NAMES_SOMEBODY: ReadonlySet<string> = new Set([
   ...NAMES_PATIENT,
   "member.entity",
   "link.target",
 ]);
 
-/** Types of persons who are no patients, but may be what a resource is about. */
+/** Types of persons who are not patients, but may be what a resource is about. */
 const PERSONS: ReadonlySet<string> = new Set([
   "Practitioner",
   "PractitionerRole",
@@ -32,7 +32,7 @@ const PERSONS: ReadonlySet<string> = new Set([
   "Person",
 ]);
 
-/** Whether a resource is about somebody who is no patient, where he stands in an element's place. */
+/** Whether a resource is about a person who is not a patient, by the type at an element. */
 export function isAboutOther(path: string, type: string | undefined): boolean {
   return NAMES_PATIENT.has(path) && type !== undefined && PERSONS.has(type);
 }
@@ -44,8 +44,8 @@ export interface ReferenceAt {
 }
 
 /**
- * The references at all of some paths; `undefined` for one that names somebody by words only, or by
- * nothing but a number that is not in use, or stands for "not known".
+ * The references at all of some paths; `undefined` for one that names a person only by words, or
+ * only by a number that is not in use or means "not known".
  */
 export function referencesAt(
   resource: FhirResource,
@@ -84,7 +84,7 @@ function isInUse(reference: unknown, value: string, now: number | undefined): bo
   return !isPlaceholder(value) && isCurrentIdentifier(identifier, now);
 }
 
-/** The identifier in a reference, where it has both a system and a value. */
+/** The identifier in a reference, if it has both a system and a value. */
 export function identifierOf({ identifier }: FhirReference): PatientIdentifier | undefined {
   const { system, value } = identifier ?? {};
   return system === undefined || value === undefined ? undefined : { system, value };

@@ -2,24 +2,24 @@ import { parseDate } from "./date.ts";
 import { withoutVersion } from "./references.ts";
 import { type FhirResource, isObject, text } from "./resource.ts";
 
-/** What is looked at of an entry of a bundle. */
+/** The parts of a bundle entry that decide which version is current. */
 export interface VersionEntry {
-  /** Its place in `Bundle.entry`. */
+  /** Its position in `Bundle.entry`. */
   readonly index: number;
   readonly fullUrl?: string;
   readonly resource?: FhirResource;
   readonly request?: { readonly method: string; readonly url: string };
 }
 
-/** Why a resource of a bundle is not what stands: a newer version of it is there, or it was deleted. */
+/** Why a resource of a bundle is not current: a newer version exists, or it was deleted. */
 export type PastVersion = "superseded" | "deleted";
 
 /**
- * Finds the resources of a bundle that are no longer current, by their place in it.
+ * Finds the resources of a bundle that are no longer current, by position.
  *
- * Of several versions at one address the newest stands: by `meta.lastUpdated`, else by
- * `meta.versionId`, else, in a history, the first. Where nothing tells, all of them stand. In
- * a history, what was deleted after its last version does not.
+ * Of several versions at one address the newest is current: by `meta.lastUpdated`, otherwise by
+ * `meta.versionId`, otherwise, in a history, the first. If none of these decides, all are current.
+ * In a history, a resource that was deleted after its last version is not current.
  *
  * @param type - `Bundle.type`
  * @see FHIR R4 §3.1.0.13.2 (history: the oldest versions come last)
@@ -52,14 +52,14 @@ export function pastVersions(
   return past;
 }
 
-/** Where a resource stands; in a history, which is of one server, its type and id tell. */
+/** The address of a resource; in a history, which is of one server, type and id suffice. */
 function addressIn(type: string, resource: FhirResource, url: string | undefined) {
   if (url !== undefined) return withoutVersion(url);
   const id = text(resource["id"]);
   return type === "history" && id !== undefined ? `${resource.resourceType}/${id}` : undefined;
 }
 
-/** The first, and so the last, deletion of each address. */
+/** The first in the list, which is the latest, deletion of each address. */
 function deletionsIn(entries: readonly VersionEntry[]): ReadonlyMap<string, number> {
   const found = new Map<string, number>();
   for (const { index, fullUrl, request } of entries) {
@@ -72,7 +72,7 @@ function deletionsIn(entries: readonly VersionEntry[]): ReadonlyMap<string, numb
   return found;
 }
 
-/** Type and id: a history is of one server. */
+/** Type and id, which suffice in a history of one server. */
 const relativeOf = (address: string): string => address.split("/").slice(-2).join("/");
 
 function newestOf(type: string, versions: readonly VersionEntry[]): VersionEntry | undefined {

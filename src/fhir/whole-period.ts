@@ -6,13 +6,13 @@ import { type DescribedPeriod, periodOf, type ToldTime, toldTime } from "./perio
 import { type FhirResource, isObject, type JsonObject, list, text } from "./resource.ts";
 
 /**
- * When what a resource tells was so, and what the resources contained in it tell: a result of 2009
- * in a report of 2015 makes it one of 2009 to 2015. By steps.
+ * When the events in a resource and in its contained resources happened: a result of 2009 contained
+ * in a report of 2015 makes it 2009 to 2015. By steps.
  *
- * What is contained and tells no time is of the time of what contains it.
+ * A contained resource without a time has the time of its container.
  *
- * @param malformed - receives the paths of what should be a date and is none
- * @returns `undefined` where the resource tells no time, or any of them cannot be read in full
+ * @param malformed - receives the paths of elements that should hold a date and do not
+ * @returns `undefined` if the resource states no time, or any of the times cannot be read in full
  */
 export function* wholePeriodSteps(
   resource: FhirResource,
@@ -36,13 +36,13 @@ export function* wholePeriodSteps(
   return periodOf({ starts, ends });
 }
 
-/** Contained resources between two places where looking at them can be interrupted. */
+/** Contained resources between two points at which reading can be interrupted. */
 const PIECE = 256;
 
-/** Resources nest no deeper than this; `readBundle` refuses what does. */
+/** Deepest nesting of resources; `readBundle` refuses deeper ones. */
 const MAX_DEPTH = 1000;
 
-/** Adds the times of resources wherever they are contained; whether all of them are known. */
+/** Adds the times of resources contained at any depth; returns whether all of them are known. */
 function addContained(
   value: unknown,
   into: ToldTime[],
@@ -51,7 +51,7 @@ function addContained(
 ): boolean {
   if (depth > MAX_DEPTH) return false;
   if (Array.isArray(value)) {
-    // all of them, so that all that is malformed is named
+    // visits all of them, so that every malformed date is named
     return value.map((one) => addContained(one, into, malformed, depth + 1)).every(Boolean);
   }
   if (!isObject(value)) return true;
@@ -70,7 +70,7 @@ function addContained(
   return known;
 }
 
-/** Elements whose dates tell nothing of when something was so, and those that hold other words. */
+/** Elements whose dates do not say when something happened, and those that hold other text. */
 const OTHER_ELEMENTS: ReadonlySet<string> = new Set([
   "meta",
   "id",
@@ -86,7 +86,7 @@ const OTHER_ELEMENTS: ReadonlySet<string> = new Set([
   "version",
 ]);
 
-/** Whether a date stands in any other element: a time that is told, but not of what. */
+/** Whether any other element holds a date: a time is stated, but not of what. */
 function hasDate(value: JsonObject, depth: number): boolean {
   if (depth > MAX_DEPTH) return true;
   return Object.keys(value).some((name) => {

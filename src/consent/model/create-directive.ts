@@ -22,7 +22,7 @@ export interface DirectiveStatement
   extends Omit<When, "data">, DataFilter, Pick<Rule, "obligations" | "refrains" | "breakGlass"> {
   /** Names the rule in explanations; unique within the directive. Default: made from its place. */
   readonly id?: string;
-  /** What this does not hold for: the opposite holds there, with exceptions of its own. */
+  /** Exceptions: the opposite effect applies there, with exceptions of its own. */
   readonly except?: DirectiveStatement | readonly DirectiveStatement[];
 }
 
@@ -30,7 +30,7 @@ export interface DirectiveStatement
 export interface CreateDirectiveOptions {
   /** Names the series of statements of which the newest is in force. */
   readonly lineage: string;
-  /** Who says so; a mere name speaks as `self`. */
+  /** The party that makes the statement; a plain name has the capacity `self`. */
   readonly grantor:
     | string
     | {
@@ -40,7 +40,7 @@ export interface CreateDirectiveOptions {
         /** Default: none. */
         readonly evidence?: readonly CID[];
       };
-  /** The law or policy that the statement rests on. */
+  /** The law or policy that the statement is based on. */
   readonly basis: Basis;
   /** When it comes into force: an instant in ms since 1970, or a date. */
   readonly from: Validity["from"];
@@ -49,15 +49,18 @@ export interface CreateDirectiveOptions {
   /** Time zone of its dates: `UTC`, a fixed offset, or an IANA name. Default `UTC`. */
   readonly zone?: string;
   readonly permit?: DirectiveStatement | readonly DirectiveStatement[];
-  /** Of statements side by side a denial decides. */
+  /** A denial overrides the other statements of the directive. */
   readonly deny?: DirectiveStatement | readonly DirectiveStatement[];
-  /** What holds where nothing said here matches. Default `deny`; where it amends, always `none`. */
+  /** The effect on everything else. Default `deny`; for an amendment always `none`. */
   readonly otherwise?: Effect | "none";
-  /** The entry, or entries, of the same lineage that this takes the place of. Default: none. */
+  /** The entry, or entries, of the same lineage that this directive replaces. Default: none. */
   readonly replaces?: EntryId | readonly EntryId[];
-  /** The entries of the same lineage that still hold where this says nothing. */
+  /**
+   * The entries of the same lineage that this directive amends: they still apply where it is
+   * silent.
+   */
   readonly amends?: EntryId | readonly EntryId[];
-  /** Only records of this controller. Default: of every one. */
+  /** Only records of this controller. Default: records of any. */
   readonly controller?: string;
   /** FHIR consent scope. Default: not stated. */
   readonly category?: string;

@@ -37,12 +37,13 @@ const PCF = /^https:\/\/profiles\.ihe\.net\/ITI\/PCF\/StructureDefinition\/IHE\.
 /**
  * Reads a FHIR Consent, R4 or R5, as a directive.
  *
- * What a directive cannot say is refused, with the path in the resource; what the resource leaves
- * open is asked for as an option, never guessed.
+ * Refuses what a directive cannot express, with its path in the resource. What the resource leaves
+ * open must be passed as an option; nothing is guessed.
  *
- * @param consent - the resource: parsed (borrowed), or its JSON text, or that in UTF-8
+ * @param consent - the resource: parsed (borrowed), or its JSON text, or that text in UTF-8
  * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when it cannot be represented, or needs an option
- *   that the message names; `ERR_INPUT_INVALID` when it is no such resource; `ERR_INPUT_TOO_LARGE`
+ *   that the message names; `ERR_INPUT_INVALID` when it is not such a resource;
+ *   `ERR_INPUT_TOO_LARGE`
  * @throws {RangeError} when `zone` is unknown
  * @example
  *   const fullUrl = "https://ehr.example/fhir/Consent/1";
@@ -63,11 +64,12 @@ export function fromConsent(consent: unknown, options: FromConsentOptions = {}):
   const r5 = dialect === "r5";
   checkElements(resource, "Consent", r5 ? R5 : R4);
   if (options.reading !== undefined && (dialect === "r4-pcf" || dialect === "r4-typed")) {
-    throw new TypeError(`the dialect ${dialect} leaves nothing for reading to say`);
+    throw new TypeError(`the dialect ${dialect} does not take the option reading`);
   }
-  // Looked at without being read: where it says no base, it is told of unless it is the basis.
+  // Checked without being read: if it states the base, it is reported as lost unless it is the
+  // basis.
   if (dialect === "r4-typed" && readPolicyRule(written) !== undefined) {
-    throw unsupported("Consent.policyRule", 'says the base: pass dialect: "r4-policy-rule"');
+    throw unsupported("Consent.policyRule", 'states the base: pass dialect: "r4-policy-rule"');
   }
   const zoneName = options.zone ?? "UTC";
   const zone = findZone(zoneName);
@@ -84,7 +86,7 @@ export function fromConsent(consent: unknown, options: FromConsentOptions = {}):
   const { patient, grantor } = readParties(resource, r5, options, context);
   const category = readCategory(resource, r5);
   if (resource["grantee"] !== undefined) {
-    throw unsupported("Consent.grantee", "binds somebody as a whole; provisions name recipients");
+    throw unsupported("Consent.grantee", "binds a party as a whole: name recipients in provisions");
   }
   const lowered = mode === "replace" ? lower(resource, dialect, options, context) : undefined;
   const controller = readController(resource, r5, lowered?.custodian, options, context);
@@ -94,7 +96,7 @@ export function fromConsent(consent: unknown, options: FromConsentOptions = {}):
     context,
   );
   const stated = r5 ? readPeriod(resource["period"], "Consent.period", context) : undefined;
-  // R5 has a period of its own; what a provision says beside it stays with the provision.
+  // R5 has a period of its own; a period in a provision stays with that provision.
   const root = stated === undefined ? lowered?.root : lowered && withOwnPeriod(lowered);
   const held = stated ?? lowered?.period;
   const from = held?.from ?? options.from ?? given;
@@ -104,7 +106,7 @@ export function fromConsent(consent: unknown, options: FromConsentOptions = {}):
   const to = mode === "replace" ? held?.to : undefined;
   const validity: Validity = { from, ...(to !== undefined && { to }), zone: zoneName };
   if (resolvePeriod(validity, zone) === undefined) {
-    throw invalid("Consent", "has ended before it was given: pass from if that is meant");
+    throw invalid("Consent", "ended before it was given: pass from if that is intended");
   }
   const directive: Directive = {
     v: 1,
@@ -126,13 +128,13 @@ export function fromConsent(consent: unknown, options: FromConsentOptions = {}):
   if (context.zoneMatters && options.zone === undefined) {
     losses.push({
       path: "Consent",
-      what: "its dates tell no zone and were read in UTC; pass zone",
+      what: "its dates have no zone and were read in UTC; pass zone",
     });
   }
   return { directive, patient, dialect, losses };
 }
 
-/** A dialect is named by the caller or by a profile that the resource declares. */
+/** Finds the dialect: the caller's, or that of a profile which the resource declares. */
 function declaredDialect(resource: JsonObject, options: FromConsentOptions): ConsentDialect {
   const meta = resource["meta"] === undefined ? {} : object(resource["meta"], "Consent.meta");
   const found = new Set<ConsentDialect>();
@@ -162,7 +164,7 @@ function lower(
   if (dialect === "r5") {
     const base = resource["decision"];
     if (base !== "permit" && base !== "deny") {
-      throw unsupported("Consent.decision", "must be permit or deny: nothing says the base");
+      throw unsupported("Consent.decision", "must be permit or deny, to state the base");
     }
     const provisions = items(resource["provision"], "Consent.provision").map((one) =>
       readProvision(one.value, one.path, context),
@@ -180,7 +182,7 @@ function lower(
   if (dialect === "r4-policy-rule") {
     const base = readPolicyRule(resource);
     if (base === undefined) {
-      throw unsupported("Consent.policyRule", "is neither OPTIN nor OPTOUT: nothing says the base");
+      throw unsupported("Consent.policyRule", "must be OPTIN or OPTOUT, to state the base");
     }
     return lowerOntoBase(
       base,

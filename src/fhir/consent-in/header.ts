@@ -5,7 +5,7 @@ import type { ConsentLoss, FromConsentOptions } from "./options.ts";
 import { invalid, items, object, optionalText, token, unsupported } from "./refuse.ts";
 import { readCoding, readConcept, readReference, type ValueContext } from "./values.ts";
 
-/** What a status makes of a Consent. */
+/** The mode of the directive that a Consent's status calls for. */
 export function readStatus(resource: JsonObject, r5: boolean): DirectiveMode {
   const status = optionalText(resource["status"], "Consent.status");
   switch (status) {
@@ -28,7 +28,10 @@ export function readStatus(resource: JsonObject, r5: boolean): DirectiveMode {
     case "not-done":
     case "unknown":
       if (!r5) break;
-      throw unsupported("Consent.status", `is ${status}: it does not tell whether it is in force`);
+      throw unsupported(
+        "Consent.status",
+        `is ${status}, which does not say whether the consent is in force`,
+      );
   }
   throw invalid("Consent.status", "is missing or unknown");
 }
@@ -36,7 +39,7 @@ export function readStatus(resource: JsonObject, r5: boolean): DirectiveMode {
 const SCOPE = "http://terminology.hl7.org/CodeSystem/consentscope";
 const SCOPES = new Set(["patient-privacy", "research", "treatment", "adr"]);
 const CATEGORY_CODES = "http://terminology.hl7.org/CodeSystem/consentcategorycodes";
-/** Categories of R5 that say what R4 says by scope. */
+/** R5 categories that express what R4 expresses as scope. */
 const CATEGORIES: Readonly<Record<string, string>> = {
   acd: "adr",
   dnr: "adr",
@@ -47,15 +50,15 @@ const CATEGORIES: Readonly<Record<string, string>> = {
   rsreid: "research",
 };
 
-/** What a category of R5 says, where it says what R4 says by scope. */
+/** The R4 scope that an R5 category expresses, if it expresses one. */
 function meaningOf(system: string, code: string): string | undefined {
   const own = code.toLowerCase();
-  // The same letters in a code system of somebody's own would bound what the consent is about.
+  // The same code in a private code system must not bound what the consent is about.
   const known = system === CATEGORY_CODES || canonicalSystem(system) === ACT_CODE;
   return known && Object.hasOwn(CATEGORIES, own) ? CATEGORIES[own] : undefined;
 }
 
-/** What a Consent is about, in the terms of R4's scope. */
+/** The subject matter of a Consent, in the terms of R4's scope. */
 export function readCategory(resource: JsonObject, r5: boolean): string | undefined {
   if (!r5) {
     const scope = object(resource["scope"], "Consent.scope");
@@ -64,7 +67,7 @@ export function readCategory(resource: JsonObject, r5: boolean): string | undefi
     if (found.size > 1) throw unsupported("Consent.scope", "names several scopes");
     const [only] = found;
     if (only === undefined || !SCOPES.has(only)) {
-      throw unsupported("Consent.scope", "is no scope that is known here");
+      throw unsupported("Consent.scope", "is not a known scope");
     }
     return only;
   }
@@ -81,7 +84,7 @@ export function readCategory(resource: JsonObject, r5: boolean): string | undefi
   return [...found][0];
 }
 
-/** Whose data it is, and who agreed. */
+/** The patient whose data it is about, and the grantor. */
 export function readParties(
   resource: JsonObject,
   r5: boolean,
@@ -90,14 +93,15 @@ export function readParties(
 ): { readonly patient: string; readonly grantor: Grantor } {
   const element = r5 ? "Consent.subject" : "Consent.patient";
   const subject = r5 ? resource["subject"] : resource["patient"];
-  if (subject === undefined) throw unsupported(element, "is missing: it is about nobody");
+  if (subject === undefined) throw unsupported(element, "is missing: the consent is about nobody");
   const patient = readReference(subject, element, context, { anyVersion: true });
   if (patient.type !== undefined && patient.type !== "Patient") {
-    throw unsupported(element, "is no patient");
+    throw unsupported(element, "is not a patient");
   }
   const who = r5 ? "Consent.grantor" : "Consent.performer";
   const grantors = items(r5 ? resource["grantor"] : resource["performer"], who, 64);
-  if (grantors.length > 1) throw unsupported(`${who}[1]`, "is a second grantor: name the one");
+  if (grantors.length > 1)
+    throw unsupported(`${who}[1]`, "is a second grantor: a consent must name one");
   const actor =
     grantors.length === 0
       ? patient.name
@@ -113,7 +117,7 @@ export function readParties(
   return { patient: patient.name, grantor: { actor, capacity, evidence: options.evidence ?? [] } };
 }
 
-/** The law or policy that a Consent rests on. */
+/** The law or policy that a Consent is based on. */
 export function readBasis(resource: JsonObject, r5: boolean, options: FromConsentOptions): Basis {
   if (options.basis !== undefined) return options.basis;
   const found: Basis[] = [];
@@ -164,7 +168,7 @@ const POLICY_RULES: Readonly<Record<string, Effect>> = {
   OPTOUTE: "deny",
 };
 
-/** The effect that an R4 policyRule stands for, where it is one of the four codes that tell. */
+/** The effect of an R4 policyRule, if it is one of the four codes that state one. */
 export function readPolicyRule(resource: JsonObject): Effect | undefined {
   if (resource["policyRule"] === undefined) return undefined;
   const concept = object(resource["policyRule"], "Consent.policyRule");
@@ -174,11 +178,11 @@ export function readPolicyRule(resource: JsonObject): Effect | undefined {
     if (canonicalSystem(system) === ACT_CODE && Object.hasOwn(POLICY_RULES, code))
       effects.add(POLICY_RULES[code]!);
   }
-  if (effects.size > 1) throw invalid("Consent.policyRule", "says permit and deny");
+  if (effects.size > 1) throw invalid("Consent.policyRule", "says both permit and deny");
   return [...effects][0];
 }
 
-/** The organisation whose records alone are meant. */
+/** The organisation to whose records the consent is limited. */
 export function readController(
   resource: JsonObject,
   r5: boolean,
@@ -208,18 +212,18 @@ export function readController(
 
 const UNREAD: Readonly<Record<string, string>> = {
   "Consent.organization":
-    "who manages the consent; pass controller if it bounds whose records are meant",
+    "who manages the consent; pass controller to limit the directive to its records",
   "Consent.manager": "who manages the consent",
   "Consent.sourceAttachment": "the signed document; pass evidence to name it by its CID",
   "Consent.sourceReference": "the signed document; pass evidence to name it by its CID",
   "Consent.policyText": "the wording of the policy",
   "Consent.verification": "by whom and when it was verified",
   "Consent.contained": "resources inside the consent",
-  "Consent.text": "a narrative that was not made from the elements alone, and may say more",
+  "Consent.text": "a narrative that was not generated from the elements alone, and may say more",
   "Consent.provision": "what was agreed before it was withdrawn",
 };
 
-/** Names what was not read, which the directive therefore does not carry. */
+/** Describes elements that were not read, which the directive therefore does not carry. */
 export function lossesOf(paths: readonly string[]): ConsentLoss[] {
   return paths.map((path) => ({
     path,
@@ -227,7 +231,7 @@ export function lossesOf(paths: readonly string[]): ConsentLoss[] {
   }));
 }
 
-/** Kinds of consent that say no more than that it is one about the use of records. */
+/** Kinds of consent that say only that the consent is about the use of records. */
 const GENERAL: ReadonlySet<string> = new Set([
   "http://loinc.org|59284-0",
   "http://loinc.org|57016-8",
@@ -235,7 +239,7 @@ const GENERAL: ReadonlySet<string> = new Set([
   "http://loinc.org|64292-6",
 ]);
 
-/** Categories that may bound what the consent is about, in a way that is not known here. */
+/** Categories that may limit the consent in a way unknown to this library. */
 export function unreadCategories(resource: JsonObject, r5: boolean): ConsentLoss[] {
   return items(resource["category"], "Consent.category").flatMap(({ value, path }) => {
     const codings = items(value["coding"], `${path}.coding`).map((one) => one.value);
@@ -246,6 +250,6 @@ export function unreadCategories(resource: JsonObject, r5: boolean): ConsentLoss
         (r5 && (system === SCOPE ? SCOPES.has(code) : meaningOf(system, code) !== undefined))
       );
     });
-    return known ? [] : [{ path, what: "a kind of consent that bounds nothing here" }];
+    return known ? [] : [{ path, what: "a kind of consent that does not limit the directive" }];
   });
 }

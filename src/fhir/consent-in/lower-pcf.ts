@@ -6,11 +6,11 @@ import { tooLarge, unsupported } from "./refuse.ts";
 
 /**
  * `r4-pcf`: a base and its exceptions. An exception inherits each attribute that it does not
- * restate, so one that restates something may reach beyond the base: it stands beside it then, not
- * within. Exceptions decide before the base, deny before permit among themselves.
+ * restate. One that restates an attribute may reach beyond the base, so it becomes a sibling of the
+ * base rather than a child. Exceptions decide before the base, and among them deny before permit.
  */
 export function lowerPcf(provision: Provision): Lowered {
-  // The period of the outermost provision is the sunset of the whole consent.
+  // The period of the outermost provision is the end of the whole consent.
   const { validity: period, ...conditions } = provision.when;
   const base = { ...typed(provision), when: conditions };
   const exceptions = provision.nested.map((one) => ({
@@ -21,13 +21,13 @@ export function lowerPcf(provision: Provision): Lowered {
   }));
   const rest = { custodian: undefined, period };
   if (exceptions.every((one) => one.inside)) {
-    // What is inherited need not be written where it stands.
+    // Nested rules need not repeat what they inherit.
     const rules = provision.nested.map((one) => rule(one.path, one.type!, one.when));
     return { root: rule(base.id, base.effect, base.when, rules), ...rest };
   }
   const around = hull([base.when, ...exceptions.map((one) => one.when)]);
-  // Within the base what is inherited means what it means to the base: a permit of normal data
-  // covers what is less confidential, a refusal of it what is more.
+  // Within the base an inherited condition keeps the base's meaning: a permit of normal data covers
+  // less confidential data, a refusal of it covers more confidential data.
   const within = exceptions.filter((one) => one.inside && one.effect !== base.effect);
   if (base.effect === "permit") {
     const inner = within.map((one) => rule(`${base.id}/${one.id}`, "deny", one.restated));
@@ -35,11 +35,11 @@ export function lowerPcf(provision: Provision): Lowered {
     const rules = exceptions.map((one) => rule(one.id, one.effect, one.when));
     return { root: rule(base.id, "deny", around, [own, ...rules]), ...rest };
   }
-  // Permits outweigh the base, so each carries the refusals that outweigh it.
+  // Permits override the base, so each carries the refusals that override it.
   const refusals = exceptions.filter((one) => one.effect === "deny");
   const permits = exceptions.filter((one) => one.effect === "permit");
   if ((refusals.length + 1) * (permits.length + 1) > MAX_RULES) {
-    throw tooLarge(`${base.id}.provision`, "are too many");
+    throw tooLarge(`${base.id}.provision`, "expand to too many rules");
   }
   const permitting = (id: string, when: When): Rule =>
     rule(
@@ -78,7 +78,7 @@ function inherit(base: When, own: When): When {
   return { ...base, ...own, ...(Object.keys(data).length > 0 && { data }) };
 }
 
-/** Whether one says something of an attribute that the other says something of. */
+/** Whether two sets of conditions have an attribute in common. */
 function restates(base: When, own: When): boolean {
   const named = (when: When): string[] => [
     ...Object.keys(when).filter((name) => name !== "data"),
@@ -89,9 +89,9 @@ function restates(base: When, own: When): boolean {
 }
 
 /**
- * Conditions that hold wherever one of several does: beyond them the directive says nothing. Only
- * attributes that mean the same for permit and deny take part, and break the glass is reached but
- * not named, since naming it would open it to every rule inside.
+ * Conditions that hold wherever one of the given ones does; beyond them the directive is silent.
+ * Only attributes that mean the same for permit and deny are used. Break the glass is covered but
+ * not named, since naming it would open it to every nested rule.
  */
 function hull(whens: readonly When[]): When {
   const union = <T>(pick: (when: When) => readonly T[] | undefined): readonly T[] | undefined => {

@@ -4,15 +4,15 @@ import type { ConsentReading } from "./options.ts";
 import type { Provision } from "./provision.ts";
 import { unsupported } from "./refuse.ts";
 
-/** A tree of rules, and the one organisation whose records it is about, where the scope says so. */
+/** A tree of rules, and the one organisation whose records it is about, if the scope says so. */
 export interface Lowered {
   readonly root: Rule;
   readonly custodian: string | undefined;
-  /** When the whole is in force, where that is not said by a rule. */
+  /** When the whole is in force, unless a rule says so. */
   readonly period: Period | undefined;
 }
 
-/** A rule as every dialect writes it: deny outweighs permit among what is nested. */
+/** A rule as every dialect writes it: among nested rules deny overrides permit. */
 export function rule(
   id: string,
   effect: Effect,
@@ -23,30 +23,30 @@ export function rule(
 }
 
 /**
- * The period of an outermost rule that is all a directive says is that of the directive: before it,
- * the one that it replaces still holds, and afterwards its default does.
+ * If an outermost rule is all that a directive has, its period becomes the directive's: before it,
+ * the replaced directive still applies, and afterwards the default.
  */
 function withPeriod(root: Rule, custodian: string | undefined): Lowered {
   const { validity: period, ...when } = root.when;
   return { root: { ...root, when }, custodian, period };
 }
 
-/** Whether a provision says at all where it applies. */
+/** Whether a provision has any condition. */
 export function hasConditions(provision: Provision): boolean {
   return Object.keys(provision.when).length > 0 || provision.custodian !== undefined;
 }
 
 const opposite = (effect: Effect): Effect => (effect === "permit" ? "deny" : "permit");
 
-/** What holds where a directive is silent, unless its dialect or the caller says. */
+/** The default of a directive if neither its dialect nor the caller gives one. */
 export function usualDefault(root: Rule): Effect | "none" {
   const permits = (rule: Rule): boolean =>
     rule.effect === "permit" || (rule.rules ?? []).some(permits);
-  // Who agrees to something has not agreed to the rest; who refuses something said no more.
+  // Agreeing to something is not agreeing to the rest; refusing something says no more than that.
   return permits(root) ? "deny" : "none";
 }
 
-/** `r4-typed`: each provision is a rule, within the one around it. */
+/** `r4-typed`: each provision is a rule, nested in the one around it. */
 export function lowerTyped(provision: Provision): Lowered {
   const visit = (one: Provision): Rule => {
     if (one !== provision) refuseCustodian(one);
@@ -63,8 +63,8 @@ export function lowerTyped(provision: Provision): Lowered {
 }
 
 /**
- * `r4-policy-rule` and `r5`: a base, and provisions that are exceptions to it, or that say where
- * it holds, as `reading` tells where they do not say themselves.
+ * `r4-policy-rule` and `r5`: a base, and provisions that are exceptions to it or that limit it;
+ * `reading` decides for provisions without a type.
  */
 export function lowerOntoBase(
   base: Effect,
@@ -72,7 +72,7 @@ export function lowerOntoBase(
   reading: ConsentReading | undefined,
   path: string,
 ): Lowered {
-  // R4 has one outermost provision, which may only hold others together.
+  // R4 has one outermost provision, which may be a mere container.
   const outer = provisions.flatMap((one) =>
     one.path === "Consent.provision" && one.type === undefined && !hasConditions(one)
       ? one.nested
@@ -94,31 +94,34 @@ function exception(
   if (one.type === undefined && reading !== "exception") {
     throw unsupported(
       one.path,
-      'has no type: pass reading: "exception" if it is an exception to what it stands in, or ' +
-        'reading: "scope" if it says where that holds',
+      'has no type: pass reading: "exception" if it is an exception to what is around it, or ' +
+        'reading: "scope" if it limits that',
     );
   }
   const effect = one.type ?? opposite(around);
   if (effect === around) {
     throw unsupported(
       one.path,
-      `says ${effect} within what says ${effect} already: pass reading: "scope" if it says where ` +
-        "that holds",
+      `says ${effect} inside a provision that says ${effect}: pass reading: "scope" if it limits ` +
+        "that provision",
     );
   }
   refuseCustodian(one);
   if (!hasConditions(one) || JSON.stringify(one.when) === JSON.stringify(outerWhen)) {
-    throw unsupported(one.path, "has the conditions of what it stands in, and so undoes all of it");
+    throw unsupported(
+      one.path,
+      "has the same conditions as the provision around it, and so cancels all of it",
+    );
   }
   const rules = one.nested.map((inner) => exception(inner, effect, one.when, reading));
   return rule(one.path, effect, one.when, rules);
 }
 
-/** The base holds only in what the provisions name; nested ones narrow it further. */
+/** The base applies only where the provisions say; nested ones narrow it further. */
 function lowerScope(base: Effect, outer: readonly Provision[]): Lowered {
   const scopes = outer.filter((one) => (one.type ?? base) === base);
   const stray = outer.find((one) => (one.type ?? base) !== base);
-  if (stray !== undefined) throw unsupported(stray.path, "is an exception beside a scope");
+  if (stray !== undefined) throw unsupported(stray.path, "is an exception next to a scope");
   const [first] = scopes;
   const custodian = first?.custodian;
   for (const one of scopes) {
@@ -143,7 +146,7 @@ function scope(one: Provision, base: Effect, outermost: boolean): Rule {
   if (base === "deny") {
     throw unsupported(narrower[0]!.path, "is a refusal within a refusal");
   }
-  // Outside of every narrower scope the permission does not hold.
+  // Outside every narrower scope the permission does not apply.
   const rules = [
     ...narrower.map((inner) => scope(inner, base, false)),
     ...others.map((inner) => exception(inner, base, one.when, "exception")),

@@ -38,17 +38,17 @@ import {
   type ValueContext,
 } from "./values.ts";
 
-/** A provision as read, before the dialect gives it its place among rules. */
+/** A provision as read, before the dialect places it among rules. */
 export interface Provision {
   readonly path: string;
   readonly type: Effect | undefined;
   readonly when: When;
-  /** The organisation whose records it is about, where it names one. */
+  /** The organisation whose records it is about, if it names one. */
   readonly custodian: string | undefined;
   readonly nested: readonly Provision[];
 }
 
-/** Reads provisions, counting them. */
+/** State of reading provisions; counts them. */
 export interface ProvisionContext extends ValueContext {
   readonly dialect: ConsentDialect;
   provisions: number;
@@ -68,7 +68,7 @@ export const CONSENT_ACTION = "http://terminology.hl7.org/CodeSystem/consentacti
 export const RESOURCE_TYPES = "http://hl7.org/fhir/resource-types";
 const RECIPIENTS = new Set(["IRCP", "PRCP"]);
 
-/** Reads a provision and what is nested in it. */
+/** Reads a provision and the provisions nested in it. */
 export function readProvision(
   value: JsonObject,
   path: string,
@@ -76,9 +76,10 @@ export function readProvision(
   depth: number = 1,
 ): Provision {
   const { dialect } = context;
-  // One level of rules is the base around the provisions.
+  // The base around the provisions takes one level of rules.
   if (depth >= MAX_RULE_DEPTH) throw tooLarge(path, `nests deeper than ${MAX_RULE_DEPTH - 1}`);
-  if (++context.provisions >= MAX_RULES) throw tooLarge("Consent.provision", "are too many");
+  if (++context.provisions >= MAX_RULES)
+    throw tooLarge("Consent.provision", "has too many provisions");
   checkElements(value, path, dialect === "r5" ? R5 : R4);
   if (dialect === "r4-pcf") checkPcf(value, path, depth);
   if (value["expression"] !== undefined) {
@@ -91,7 +92,10 @@ export function readProvision(
   const actors = readActors(value["actor"], `${path}.actor`, context);
   const refs = readData(value["data"], `${path}.data`, context);
   if (actors.authors.length > 0 && refs.length > 0) {
-    throw unsupported(`${path}.actor`, "names an author beside data: both conditions at once");
+    throw unsupported(
+      `${path}.actor`,
+      "names an author as well as data: a rule cannot require both",
+    );
   }
   const nested = items(value["provision"], `${path}.provision`, MAX_RULES).map((item) =>
     readProvision(item.value, item.path, context, depth + 1),
@@ -122,7 +126,7 @@ function readWhen(
   const kinds = context.dialect === "r5" ? "resourceType" : "class";
   const types = items(value[kinds], `${path}.${kinds}`, MAX_VALUES).map(readType);
   if (value["documentType"] !== undefined) {
-    throw unsupported(`${path}.documentType`, "is not known of records here");
+    throw unsupported(`${path}.documentType`, "is unknown for records: a rule cannot ask for it");
   }
   const codes = items(value["code"], `${path}.code`, MAX_VALUES).flatMap((item) =>
     readConcept(item.value, item.path),
@@ -176,20 +180,20 @@ function readActors(
     const parts = new Set(
       role?.filter(({ system }) => system === PARTICIPATION).map(({ code }) => code),
     );
-    if (parts.size > 1) throw unsupported(`${actor.path}.role`, "tells of several parts");
+    if (parts.size > 1) throw unsupported(`${actor.path}.role`, "names several participations");
     const [part] = parts;
     if (actor.value["reference"] === undefined) {
       if (context.dialect !== "r5" || role?.length !== 1 || part !== undefined) {
         throw unsupported(`${actor.path}.reference`, "is missing: nobody is named");
       }
       const { system, code } = role[0]!;
-      // Codes of two systems are two roles; a rule on one must not be met by the other.
+      // Codes of two systems are two roles; a rule on one must not match the other.
       const id = system === NAME_SYSTEM ? code : token(system, code, `${actor.path}.role`);
       recipients.push({ type: "role", id });
       continue;
     }
     if (part === undefined ? context.dialect !== "r5" || role !== undefined : false) {
-      throw unsupported(`${actor.path}.role`, "does not tell what part the actor has");
+      throw unsupported(`${actor.path}.role`, "does not say how the actor participates");
     }
     const at = `${actor.path}.reference`;
     const named = readReference(actor.value["reference"], at, context, { anyVersion: true });
@@ -203,7 +207,7 @@ function readActors(
       if (custodian !== undefined) throw unsupported(actor.path, "is a second custodian");
       custodian = named.name;
     } else {
-      throw unsupported(`${actor.path}.role`, "is no part in a disclosure that rules are about");
+      throw unsupported(`${actor.path}.role`, "is not a participation that rules cover");
     }
   }
   return { recipients, authors, custodian };
@@ -221,7 +225,7 @@ function readData(value: unknown, path: string, context: ProvisionContext): read
     if (meaning === "dependents") {
       throw unsupported(`${item.path}.meaning`, "is not used by IHE PCF");
     }
-    // In PCF data related to an encounter is what refers to it; in FHIR, what it refers to.
+    // In PCF, data related to an encounter refers to it; in FHIR, the encounter refers to the data.
     return { meaning: meaning === "related" ? "dependents" : meaning, reference: name };
   });
 }
@@ -242,7 +246,7 @@ function readLabel(item: { readonly value: JsonObject; readonly path: string }):
     coding.system === ACT_CODE &&
     (Object.hasOwn(obligations, coding.code) || Object.hasOwn(refrains, coding.code));
   if (handling || coding.system === ACT_REASON) {
-    throw unsupported(item.path, "tells how to handle data, not which data");
+    throw unsupported(item.path, "says how to handle data, not which data");
   }
   return coding;
 }
@@ -250,7 +254,7 @@ function readLabel(item: { readonly value: JsonObject; readonly path: string }):
 function readType(item: { readonly value: JsonObject; readonly path: string }): string {
   const { system, code } = readCoding(item.value, item.path);
   if (system !== RESOURCE_TYPES || !/^[A-Z][A-Za-z]{1,63}$/.test(code)) {
-    throw unsupported(item.path, "is no FHIR resource type");
+    throw unsupported(item.path, "is not a FHIR resource type");
   }
   return code;
 }

@@ -1,36 +1,36 @@
 import { InputError } from "../../errors.ts";
 import { isObject, type JsonObject } from "../resource.ts";
 
-/** Objects and lists inside one another; twelve levels of rules need far fewer. */
+/** Deepest nesting of objects and lists; twelve levels of rules need far less. */
 const MAX_DEPTH = 64;
 /** Values in the whole resource. */
 const MAX_NODES = 1_000_000;
 /** Items of one list. */
 const MAX_ITEMS = 10_000;
-/** Elements of a Consent in which nothing is looked for. */
+/** Elements of a Consent that are not searched. */
 const UNREAD: ReadonlySet<string> = new Set(["contained", "text", "meta"]);
 const ELEMENT = /^[A-Za-z]{1,40}$/;
 
-/** What is there is malformed. */
+/** Error for a malformed value. */
 export function invalid(path: string, what: string): InputError {
   return new InputError("ERR_INPUT_INVALID", `${path} ${what}`);
 }
 
-/** What is there is good FHIR that a directive cannot say, or that needs an option to be read. */
+/** Error for valid FHIR that a directive cannot express, or that needs an option to be read. */
 export function unsupported(path: string, what: string): InputError {
   return new InputError("ERR_INPUT_UNSUPPORTED", `${path} ${what}`);
 }
 
-/** What is there is more than is read. */
+/** Error for a value beyond the limits. */
 export function tooLarge(path: string, what: string): InputError {
   return new InputError("ERR_INPUT_TOO_LARGE", `${path} ${what}`);
 }
 
 /**
- * Bounds a parsed resource before anything reads it, cycles included, and refuses what changes the
- * meaning of an element in a way that is not known here.
+ * Bounds a parsed resource before anything reads it, cycles included, and refuses modifiers that
+ * change the meaning of an element in an unknown way.
  *
- * @returns paths of the extensions in it, which nobody reads: what they say is lost
+ * @returns paths of its extensions, which are not read: their content is lost
  */
 export function checkResource(resource: JsonObject): readonly string[] {
   const extensions: string[] = [];
@@ -59,33 +59,33 @@ export function checkResource(resource: JsonObject): readonly string[] {
   };
   visit(resource, "Consent", 0, false);
   if (Object.hasOwn(resource, "implicitRules")) {
-    throw unsupported("Consent.implicitRules", "names rules that are not known here");
+    throw unsupported("Consent.implicitRules", "names unknown rules");
   }
   return extensions;
 }
 
-/** Refuses elements outside a list: a mistyped condition is a condition that is not applied. */
+/** Refuses unlisted elements: a mistyped condition would be a condition that is not applied. */
 export function checkElements(value: JsonObject, path: string, known: ReadonlySet<string>): void {
   for (const key of Object.keys(value)) {
     const bare = key.startsWith("_") ? key.slice(1) : key;
     if (bare !== key && !Object.hasOwn(value, bare) && known.has(bare)) {
-      throw unsupported(`${path}.${bare}`, "has no value, only something about it");
+      throw unsupported(`${path}.${bare}`, "has an extension but no value");
     }
     if (bare === "id" || bare === "extension" || known.has(bare)) continue;
     throw invalid(
       ELEMENT.test(bare) ? `${path}.${bare}` : path,
-      "is no element of this version of FHIR",
+      "is not an element of this version of FHIR",
     );
   }
 }
 
-/** An object, or a refusal. */
+/** Returns an object, or throws. */
 export function object(value: unknown, path: string): JsonObject {
   if (!isObject(value)) throw invalid(path, "must be an object");
   return value;
 }
 
-/** The items of an element that repeats, with their paths; none where it is absent. */
+/** The items of a repeating element, with their paths; empty if it is absent. */
 export function items(
   value: unknown,
   path: string,
@@ -100,16 +100,16 @@ export function items(
   });
 }
 
-/** A string of bounded length, or a refusal; `undefined` where it is absent. */
+/** A string of bounded length, or `undefined` if absent; otherwise throws. */
 export function optionalText(value: unknown, path: string): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value !== "string" || value.trim() === "") {
-    throw invalid(path, "must be a text that is not empty");
+    throw invalid(path, "must be a non-empty string");
   }
   return bounded(value, path);
 }
 
-/** A value and the system that it is from, as one name of bounded length, or a refusal. */
+/** Joins a value and its system to one name of bounded length, or throws. */
 export function token(system: string, value: string, path: string): string {
   return bounded(`${system}|${value}`, path);
 }

@@ -1,13 +1,13 @@
 import { isObject, type JsonObject } from "../resource.ts";
 
-/** A resource that remembers what of it was looked at. */
+/** A view of a resource that tracks which elements were read. */
 export interface Tracked {
   readonly view: JsonObject;
-  /** Paths of what is there and was not looked at; nothing beneath such a path. */
+  /** Paths of elements that were not read; none below such a path. */
   unread(): readonly string[];
 }
 
-/** Says nothing about what is agreed: names of the resource, what its codes are called, its language. */
+/** Elements without legal content: names of the resource, displays of codes, its language. */
 const SILENT: ReadonlySet<string> = new Set(["id", "display", "userSelected", "language"]);
 const ADMINISTRATIVE: ReadonlySet<string> = new Set([
   "Consent.resourceType",
@@ -16,7 +16,7 @@ const ADMINISTRATIVE: ReadonlySet<string> = new Set([
   "Consent.meta.source",
 ]);
 
-/** Watches which elements of a resource are read, so that none is dropped in silence. */
+/** Tracks which elements of a resource are read, so that none is dropped silently. */
 export function track(resource: JsonObject): Tracked {
   const seen = new Map<object, Set<string>>();
   const views = new WeakMap<object, object>();
@@ -46,7 +46,8 @@ export function track(resource: JsonObject): Tracked {
           if (child === undefined || key === "extension" || key.startsWith("_")) continue;
           const own = Array.isArray(value) ? `${path}[${key}]` : `${path}.${key}`;
           if (SILENT.has(key) || ADMINISTRATIVE.has(own) || isGenerated(own, child)) continue;
-          // What is inside is told of one by one, but for what is apart from the rest.
+          // The elements of meta are reported one by one; any other unread element is reported as a
+          // whole.
           const whole = own !== "Consent.meta" || !isObject(child);
           if (read?.has(key) !== true && whole) paths.push(own);
           else if (typeof child === "object" && child !== null) visit(child, own);
@@ -58,7 +59,7 @@ export function track(resource: JsonObject): Tracked {
   };
 }
 
-/** Narrative that was made from the elements says nothing of its own. */
+/** Whether an element is narrative generated from the elements, which adds nothing. */
 function isGenerated(path: string, value: unknown): boolean {
   if (path !== "Consent.text" || !isObject(value)) return false;
   return ["generated", "extensions", "empty"].includes(String(value["status"]));

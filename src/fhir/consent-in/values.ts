@@ -6,11 +6,11 @@ import { parseDate } from "../date.ts";
 import type { JsonObject } from "../resource.ts";
 import { invalid, items, object, optionalText, token, unsupported } from "./refuse.ts";
 
-/** What values are read with. */
+/** Context for reading values. */
 export interface ValueContext {
   readonly zone: Zone;
   readonly base: string | undefined;
-  /** Set when a date without time was read: it means what the zone makes of it. */
+  /** Set when a date without a time was read: its meaning depends on the zone. */
   zoneMatters: boolean;
 }
 
@@ -24,7 +24,7 @@ export function readDate(
   const written = optionalText(value, path);
   if (written === undefined) return undefined;
   const span = parseDate(written);
-  if (span === undefined) throw invalid(path, "is no FHIR date");
+  if (span === undefined) throw invalid(path, "is not a FHIR date");
   if (span.zoned) return end ? span.to : span.from;
   context.zoneMatters = true;
   return written;
@@ -41,7 +41,7 @@ export function readPeriod(
   const from = readDate(written["start"], `${path}.start`, context);
   const to = readDate(written["end"], `${path}.end`, context, true);
   const period = { ...(from !== undefined && { from }), ...(to !== undefined && { to }) };
-  if (from === undefined && to === undefined) throw invalid(path, "has neither end");
+  if (from === undefined && to === undefined) throw invalid(path, "has neither a start nor an end");
   if (resolvePeriod(period, context.zone) === undefined) {
     throw invalid(path, "ends before it begins, or is out of range");
   }
@@ -57,27 +57,27 @@ export function readCoding(coding: JsonObject, path: string): Coding {
   return { system, code };
 }
 
-/** All codings of a CodeableConcept: ways to say one thing. Text alone is refused. */
+/** All codings of a CodeableConcept: ways to say one thing. A concept with only text is refused. */
 export function readConcept(concept: JsonObject, path: string): readonly Coding[] {
   const codings = items(concept["coding"], `${path}.coding`);
-  if (codings.length === 0) throw unsupported(path, "has no code, only words");
+  if (codings.length === 0) throw unsupported(path, "has no code, only text");
   return codings.map((coding) => readCoding(coding.value, coding.path));
 }
 
-/** What a reference names. */
+/** The target that a reference names. */
 export interface NamedReference {
   readonly name: string;
-  /** FHIR resource type, where the reference tells. */
+  /** FHIR resource type, if the reference states it. */
   readonly type: string | undefined;
 }
 
-/** Names of this library that are no FHIR references, such as a member's. */
+/** System of this library's own names that are not FHIR references, such as a member's. */
 export const NAME_SYSTEM = "urn:healthledger:name";
 
 const RESTFUL = /^(?:[a-z][a-z0-9+.-]*:\S{0,400}\/)?([A-Z][A-Za-z]{1,63})\/[A-Za-z0-9\-.]{1,64}$/;
 const ABSOLUTE = /^[a-z][a-z0-9+.-]{0,31}:\S+$/;
 
-/** A literal reference, else `system|value` of the logical one. */
+/** The name of a literal reference, otherwise `system|value` of the logical one. */
 export function readReference(
   value: unknown,
   path: string,
@@ -101,12 +101,18 @@ export function readReference(
     return { name, type: declared };
   }
   if (literal.startsWith("#")) {
-    throw unsupported(`${path}.reference`, "names a contained resource, unknown outside of it");
+    throw unsupported(
+      `${path}.reference`,
+      "names a contained resource, which is unknown outside its container",
+    );
   }
   const history = literal.indexOf("/_history/");
   if (history >= 0) {
     if (options.anyVersion !== true) {
-      throw unsupported(`${path}.reference`, "names one version: a directive is about all");
+      throw unsupported(
+        `${path}.reference`,
+        "names one version, but a directive covers all versions",
+      );
     }
     literal = literal.slice(0, history);
   }
@@ -114,7 +120,7 @@ export function readReference(
   if (base !== undefined && literal.startsWith(base)) literal = literal.slice(base.length);
   const parts = RESTFUL.exec(literal);
   if (parts === null && !ABSOLUTE.test(literal)) {
-    throw invalid(`${path}.reference`, "is no reference to one resource");
+    throw invalid(`${path}.reference`, "is not a reference to one resource");
   }
   const type = parts?.[1];
   if (type !== undefined && declared !== undefined && type !== declared) {
@@ -123,7 +129,7 @@ export function readReference(
   return { name: literal, type: type ?? declared };
 }
 
-/** What kind of party each resource type is that can be one. */
+/** The kind of party of each resource type that can be one. */
 export const ACTOR_TYPES: Readonly<Record<string, ActorType>> = {
   CareTeam: "care-team",
   Device: "device",
@@ -136,11 +142,11 @@ export const ACTOR_TYPES: Readonly<Record<string, ActorType>> = {
   RelatedPerson: "person",
 };
 
-/** What kind of party a resource type is. */
+/** The kind of party of a resource type. */
 export function actorType(type: string | undefined, path: string): ActorType {
   if (type === undefined) {
-    throw unsupported(`${path}.type`, "is missing, and the reference does not tell what it names");
+    throw unsupported(`${path}.type`, "is missing, and the reference does not state the type");
   }
-  if (!Object.hasOwn(ACTOR_TYPES, type)) throw unsupported(path, "names no party");
+  if (!Object.hasOwn(ACTOR_TYPES, type)) throw unsupported(path, "does not name a party");
   return ACTOR_TYPES[type]!;
 }

@@ -12,7 +12,7 @@ import { CONSENT_ACTION, PARTICIPATION, RESOURCE_TYPES } from "../consent-in/pro
 import { ACTOR_TYPES, NAME_SYSTEM } from "../consent-in/values.ts";
 import type { JsonObject } from "../resource.ts";
 
-/** What a rule's conditions come to in FHIR, and which of them FHIR cannot say. */
+/** A rule's conditions in FHIR, and those that FHIR cannot express. */
 export interface WrittenConditions {
   readonly elements: JsonObject;
   /** Names of attributes: `roles`, `data.parts`, … */
@@ -26,7 +26,7 @@ const SPACES = /^\s*$/;
 const FIRST = Date.UTC(1000, 0, 1);
 const LAST = Date.UTC(10_000, 0, 1) - 1;
 
-/** Writes a rule's conditions as elements of a provision; `undefined` values mean "cannot". */
+/** Writes a rule's conditions as elements of a provision. */
 export function writeConditions(when: When, version: "r4" | "r5"): WrittenConditions {
   const elements: Record<string, unknown> = {};
   const lost: string[] = [];
@@ -68,7 +68,7 @@ export function writeConditions(when: When, version: "r4" | "r5"): WrittenCondit
   return { elements, lost };
 }
 
-/** All values written, or `undefined` when one cannot be. */
+/** All values written, or `undefined` if one cannot be. */
 function every<T>(
   values: readonly T[],
   write: (value: T) => unknown,
@@ -77,13 +77,13 @@ function every<T>(
   return written.includes(undefined) ? undefined : written;
 }
 
-/** A FHIR date or dateTime, or `undefined` when no FHIR date names that instant. */
+/** A FHIR date or dateTime, or `undefined` if no FHIR date names that instant. */
 export function writeDate(value: DateValue): string | undefined {
   if (typeof value === "string") return value;
   return value >= FIRST && value <= LAST ? isoInstant(value) : undefined;
 }
 
-/** A FHIR Period, or `undefined` when an end cannot be written. */
+/** A FHIR Period, or `undefined` if an end cannot be written. */
 export function writePeriod(period: Period): JsonObject | undefined {
   const start = period.from === undefined ? undefined : writeDate(period.from);
   const end = period.to === undefined ? undefined : writeDate(period.to);
@@ -92,7 +92,7 @@ export function writePeriod(period: Period): JsonObject | undefined {
   return { ...(start !== undefined && { start }), ...(end !== undefined && { end }) };
 }
 
-/** A reference that is read back as the same name. */
+/** A reference that `fromConsent` reads back as the same name. */
 export function writeReference(name: string, type?: string): JsonObject {
   const parts = RESTFUL.exec(name);
   const literal = parts !== null || ABSOLUTE.test(name);
@@ -104,7 +104,7 @@ export function writeReference(name: string, type?: string): JsonObject {
   return { ...(type && { type }), identifier: writeIdentifier(name) };
 }
 
-/** An identifier that is read back as the same name. */
+/** An identifier that `fromConsent` reads back as the same name. */
 export function writeIdentifier(name: string): JsonObject {
   const bar = name.indexOf("|");
   const system = bar < 0 ? "" : name.slice(0, bar);
@@ -122,7 +122,7 @@ const TYPES: Readonly<Record<Exclude<ActorType, "role">, string>> = {
   person: "Person",
 };
 
-/** The actor element of the organisation whose records alone are meant. */
+/** The actor element for the organisation to whose records a provision is limited. */
 export function writeCustodian(name: string): JsonObject {
   return {
     role: { coding: [{ system: PARTICIPATION, code: "CST" }] },
@@ -133,10 +133,10 @@ export function writeCustodian(name: string): JsonObject {
 function writeActor({ type, id }: ActorRef, version: "r4" | "r5"): JsonObject | undefined {
   if (SPACES.test(id)) return undefined;
   if (type === "role") {
-    // R4 wants a reference; a role is nobody in particular.
+    // R4 requires a reference; a role is nobody in particular.
     if (version === "r4") return undefined;
     const { system, value } = writeIdentifier(id);
-    // Among participations a role would be a part in the disclosure.
+    // Within the participation system a role would mean a participation in the disclosure.
     const coding =
       system === PARTICIPATION ? { system: NAME_SYSTEM, code: id } : { system, code: value };
     return { role: { coding: [coding] } };
@@ -160,7 +160,7 @@ function writePurpose(purpose: string): JsonObject | undefined {
   return tokenOf(canonicalPurpose(purpose), ACT_REASON);
 }
 
-/** A bare code of a code system, or `system|code` of another one. */
+/** A bare code of a given code system, or `system|code` of another one. */
 function tokenOf(token: string, own: string): JsonObject | undefined {
   const bar = token.lastIndexOf("|");
   const system = bar < 0 ? own : token.slice(0, bar);
@@ -185,22 +185,22 @@ const byOrder = (label: { readonly system: string }): boolean =>
   canonicalSystem(label.system) === CONFIDENTIALITY;
 
 /**
- * The conditions of one rule and of one inside it as those of the inner alone, where they are about
- * different attributes, and the outer's mean the same for permit and deny.
+ * Merges the conditions of a rule and of one nested in it, if they are about different attributes
+ * and the outer conditions mean the same for permit and deny.
  */
 export function conjunction(outer: When, inner: When): When | undefined {
   const { data: dataA = {}, ...restA } = outer;
   const { data: dataB = {}, ...restB } = inner;
   const shared = (x: object, y: object): boolean => Object.keys(x).some((key) => key in y);
   if (shared(restA, restB) || shared(dataA, dataB)) return undefined;
-  // A permit needs containment where a refusal needs overlap, and covers what is at most as
-  // confidential where a refusal covers what is at least.
+  // A permit needs containment and a refusal overlap; a permit covers levels up to the named one
+  // and a refusal those from it upwards.
   if (dataA.period || dataA.parts || dataA.labels?.some(byOrder)) return undefined;
   const data = { ...dataA, ...dataB };
   return { ...restA, ...restB, ...(Object.keys(data).length > 0 && { data }) };
 }
 
-/** Conditions of a permit for a refusal that covers at least as much. */
+/** Turns the conditions of a permit into those of a refusal that covers at least as much. */
 export function refusalConditions(when: When): When {
   if (when.data?.labels?.some(byOrder) !== true) return when;
   const { data, ...rest } = when;

@@ -5,17 +5,18 @@ import type { JsonObject } from "../resource.ts";
 import { refusalConditions, writeConditions } from "./conditions.ts";
 
 /**
- * A rule as a provision can say it. What cannot be said is said more strictly: a permit is left
- * out or becomes a refusal, a refusal loses conditions; never the other way round.
+ * A rule as far as a provision can express it. What it cannot express is written more strictly: a
+ * permit is left out or becomes a refusal, and a refusal loses conditions; never the other way
+ * round.
  */
 interface Sayable {
   readonly effect: Effect;
   readonly elements: JsonObject;
-  /** Rules inside that still count. */
+  /** Nested rules that still count. */
   readonly rules: readonly Rule[];
 }
 
-/** Notes what is lost, under the path of the rule that loses it. */
+/** Records a loss under the path of the rule that loses it. */
 export type Note = (path: string, what: string) => void;
 
 /** Collects losses; a rule's path is `root` and the ids below it. */
@@ -24,7 +25,7 @@ export function lossList(): { readonly losses: ConsentLoss[]; readonly note: Not
   return { losses, note: (path, what) => losses.push({ path, what }) };
 }
 
-/** What can be said of a rule; `undefined` when leaving it out is the strict thing. */
+/** The expressible part of a rule; `undefined` if leaving it out is the stricter choice. */
 export function sayable(
   rule: Rule,
   version: "r4" | "r5",
@@ -39,26 +40,26 @@ export function sayable(
   if (mixes(rule)) note(path, "permits that override refusals beside them");
   const rules = rule.rules ?? [];
   if (rule.effect === "deny") {
-    // With fewer conditions it covers more: what it permits inside would spread with it.
+    // With fewer conditions it covers more, and the permits nested in it would cover more too.
     return { effect: "deny", elements, rules: lost.length > 0 ? [] : rules };
   }
   if (lost.length === 0 && duties.length === 0) return { effect: "permit", elements, rules };
-  // A permit with duties is none without them; refusals inside it must not get lost with it.
+  // A permit must not be written without its duties, but refusals nested in it must be kept.
   return binds(rule) ? refusalOf(rule, version) : undefined;
 }
 
-/** A permit as the refusal that stands in for it. */
+/** A permit as the refusal that replaces it. */
 function refusalOf(rule: Rule, version: "r4" | "r5"): Sayable {
   const { elements } = writeConditions(refusalConditions(rule.when), version);
   return { effect: "deny", elements, rules: [] };
 }
 
-/** Whether a rule or one inside it refuses. */
+/** Whether a rule or one nested in it refuses. */
 export function refuses(rule: Rule): boolean {
   return rule.effect === "deny" || (rule.rules ?? []).some(refuses);
 }
 
-/** What must and must not be done where a rule's effect is the outcome. */
+/** Obligations and refrains of a rule. */
 export function dutiesOf(rule: Rule): readonly string[] {
   return [...(rule.obligations ?? []), ...(rule.refrains ?? [])];
 }
@@ -72,20 +73,20 @@ function permits(rule: Rule): boolean {
   return rule.effect === "permit" || (rule.rules ?? []).some(permits);
 }
 
-/** Whether FHIR's way of combining, by which refusals win, gives something else. */
+/** Whether FHIR's way of combining, in which refusals prevail, gives another result. */
 function mixes(rule: Rule): boolean {
   const rules = rule.rules ?? [];
   if (rule.combine === "deny-overrides" || rules.length < 2) return false;
   return rules.some(refuses) && rules.some(permits);
 }
 
-/** Whether a rule or one inside it names break the glass, which permits reach in no other way. */
+/** Whether a rule or one nested in it names break the glass, which a permit must name to cover. */
 export function namesBtg(rule: Rule): boolean {
   const named = rule.when.purposes?.some((name) => canonicalPurpose(name) === BTG) === true;
   return named || (rule.rules ?? []).some(namesBtg);
 }
 
-/** R4: a rule as a typed provision, with what is nested in it. */
+/** R4: a rule as a typed provision, with the provisions nested in it. */
 export function typedProvision(rule: Rule, path: string, note: Note): JsonObject | undefined {
   const said = sayable(rule, "r4", path, note);
   if (said === undefined) return undefined;
@@ -96,10 +97,10 @@ export function typedProvision(rule: Rule, path: string, note: Note): JsonObject
 }
 
 /**
- * R5: the exceptions to an effect, whose own exceptions restore it, and so on; nothing says an
- * effect twice.
+ * R5: the exceptions to an effect, whose own exceptions restore it, and so on; each level must
+ * reverse the effect.
  *
- * @returns `undefined` when what is inside undoes all of it
+ * @returns `undefined` if the nested rules cancel all of it
  */
 export function exceptions(
   rules: readonly Rule[],
@@ -118,7 +119,7 @@ export function exceptions(
     const { effect, elements } = said;
     const all = undoes(elements, outer);
     if (effect === around && effect === "permit") {
-      if (namesBtg(rule)) note(own, "that breaking the glass is permitted too");
+      if (namesBtg(rule)) note(own, "that it also permits breaking the glass");
       if (!binds(rule)) continue;
       note(own, "what it permits within what is permitted, with refusals or duties");
       const strict = refusalOf(rule, "r5").elements;
@@ -129,7 +130,7 @@ export function exceptions(
       refusals.push(elements);
     } else {
       const inner = all ? undefined : exceptions(said.rules, effect, elements, own, note);
-      if (all) note(own, "that it undoes all of what it stands in");
+      if (all) note(own, "that it cancels all of the rule around it");
       if (inner !== undefined) {
         found.push({ ...elements, ...(inner.length > 0 && { provision: inner }) });
       } else if (effect === "deny") {
@@ -142,7 +143,7 @@ export function exceptions(
   }
   if (undone) return undefined;
   if (around === "permit" || refusals.length === 0) return found;
-  // A refusal beside a permit outweighs it, so it is an exception to it.
+  // A refusal next to a permit overrides it, so it is an exception to it.
   if (refusals.some((one) => Object.keys(one).length === 0)) return [];
   return found.flatMap((one) => {
     const same = refusals.some((refusal) => JSON.stringify(refusal) === JSON.stringify(own(one)));
@@ -152,7 +153,7 @@ export function exceptions(
   });
 }
 
-/** Whether an exception with these conditions leaves nothing of what it stands in. */
+/** Whether an exception with these conditions leaves nothing of the rule around it. */
 function undoes(elements: JsonObject, outer: JsonObject): boolean {
   return Object.keys(elements).length === 0 || JSON.stringify(elements) === JSON.stringify(outer);
 }

@@ -16,40 +16,43 @@ import {
 } from "./conditions.ts";
 import { exceptions, lossList, type Note, refuses, sayable, typedProvision } from "./provisions.ts";
 
-/** How {@link toConsent} writes a directive. */
+/** Options of {@link toConsent}. */
 export interface ToConsentOptions {
   readonly version: "r4" | "r5";
-  /** Whose data it is about: a reference such as `Patient/1`, or `system|value`. */
+  /** The patient that the data is about: a reference such as `Patient/1`, or `system|value`. */
   readonly patient: string;
-  /** Who took it down and how, where the grantor did not sign it: as `hl.directives` tells it. */
+  /** The witness, if the grantor did not sign the directive: as `hl.directives` gives it. */
   readonly witness?: DirectiveWitness;
 }
 
-/** A directive as FHIR, and what that does not say. */
+/** A directive as FHIR, and what the resource does not express. */
 export interface ExportedConsent {
   readonly resource: FhirResource;
   readonly dialect: ConsentDialect;
-  /** With these `fromConsent` reads what the directive says beside the resource. */
+  /** Options with which `fromConsent` reads the rest of the directive back. */
   readonly readAs: FromConsentOptions;
-  /** Paths start with `root` for rules, else with the directive's field. */
+  /** Paths start with `root` for rules, otherwise with the directive's field. */
   readonly losses: readonly ConsentLoss[];
 }
 
 /**
  * Writes a directive as a FHIR Consent, R4 (dialect `r4-typed`) or R5.
  *
- * What FHIR cannot say of a rule is said more strictly and listed: who reads the resource never
- * permits what the rules refuse.
+ * What FHIR cannot express of a rule is written more strictly and listed: a reader of the resource
+ * never permits what the rules refuse.
  *
- * @throws {InputError} `ERR_INPUT_UNSUPPORTED` for an amendment, which is no whole statement
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` for an amendment, which is not a whole statement
  * @throws {ConsentError} `ERR_CONSENT_INVALID` when the directive contradicts itself
+ * @example
+ * const { resource, losses } = toConsent(directive, { version: "r4", patient: "Patient/1" });
+ * for (const { path, what } of losses) console.warn(`${path}: ${what}`);
  */
 export function toConsent(directive: Directive, options: ToConsentOptions): ExportedConsent {
   encodeDirective(directive);
   if (directive.mode === "amend") {
     throw new InputError(
       "ERR_INPUT_UNSUPPORTED",
-      "an amendment says only what changes: a Consent says all",
+      "an amendment states only what changes, but a Consent states everything: export the directive that it amends",
     );
   }
   const { losses, note } = lossList();
@@ -67,13 +70,13 @@ export function toConsent(directive: Directive, options: ToConsentOptions): Expo
         : writeR4(directive, root, note);
   const usual = root === undefined ? "none" : usualDefault(root);
   if (directive.default !== usual && directive.mode === "replace") {
-    note("default", "what holds where it is silent; pass default");
+    note("default", "the effect where it is silent; pass default");
   }
   noteHeader(directive, note);
   if (options.witness !== undefined) {
     note("witness", "that its grantor did not sign it, beyond who verified it and how");
   }
-  // R4 has no element for it but among the conditions of the provision.
+  // R4 has no element for the controller except in the conditions of the provision.
   const bare = !r5 && root === undefined && directive.controller !== undefined;
   if (bare) note("controller", "whose records it is about; pass controller");
   const dialect: ConsentDialect = r5 ? "r5" : "r4-typed";
@@ -147,7 +150,7 @@ const FORM: Readonly<Record<DirectiveWitness["form"], string>> = {
 };
 const R5_ELEMENT = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Consent.verification";
 
-/** Who says that the grantor gave it: R4 has no element for by whom and how, but extensions. */
+/** The witness of a directive: R4 has no elements for the witness and the form, only extensions. */
 function verification({ by, form, takenAt }: DirectiveWitness, r5: boolean): JsonObject {
   const verifiedBy = writeReference(by, "Organization");
   const verificationType = { text: FORM[form] };
@@ -184,8 +187,8 @@ interface Body {
 function writeR4(directive: Directive, root: Rule, note: Note): Body {
   const { controller, validity } = directive;
   const { validity: own, ...when } = root.when;
-  if (own !== undefined) note("root", "a period of the rule beside that of the directive");
-  // A refusal without its period refuses always; a permit without it is none.
+  if (own !== undefined) note("root", "a period of the rule besides that of the directive");
+  // A refusal without its period always refuses; a permit without its period must not be written.
   const bound = root.effect === "permit" ? refusalConditions(when) : when;
   const strict: Rule =
     own === undefined ? root : { ...root, effect: "deny", when: bound, rules: [] };
@@ -225,7 +228,8 @@ function writeR5(directive: Directive, root: Rule, note: Note): Body {
   }
   const plain = said.rules.length === 0;
   if (plain) return { elements: { decision: effect, provision: [elements] }, reading: "scope" };
-  // R5 says either where a decision holds or what is excepted from it; so this refuses the rest.
+  // R5 states either where a decision applies or what is excepted from it; so this refuses the
+  // rest.
   note("root", "that it is silent beyond its conditions");
   if (effect === "permit") {
     const inner = exceptions(said.rules, effect, elements, "root", note);
@@ -236,7 +240,7 @@ function writeR5(directive: Directive, root: Rule, note: Note): Body {
     const when = conjunction(root.when, rule.when);
     if (when !== undefined) return [{ ...rule, when }];
     note(`root/${rule.id}`, "conditions that overlap with those around it");
-    // A permit that refuses something inside outweighs other permits there.
+    // A permit that refuses something nested in it overrides other permits there.
     const bound = rule.effect === "deny" ? rule.when : refusalConditions(rule.when);
     return refuses(rule) ? [{ ...rule, effect: "deny", when: bound, rules: [] }] : [];
   });

@@ -14,16 +14,16 @@ import {
 } from "./conditions.ts";
 import { binds, dutiesOf, lossList, namesBtg, type Note, refuses } from "./provisions.ts";
 
-/** A directive as FHIR R5 Permission, and what that does not say. */
+/** A directive as a FHIR R5 Permission, and what the resource does not express. */
 export interface ExportedPermission {
   readonly resource: FhirResource;
-  /** Paths start with `root` for rules, else with the directive's field. */
+  /** Paths start with `root` for rules, otherwise with the directive's field. */
   readonly losses: readonly ConsentLoss[];
 }
 
 type Combining = "deny-overrides" | "permit-overrides" | "deny-unless-permit";
 
-/** A rule of a Permission: flat, with its duties. */
+/** A flat rule of a Permission, with its duties. */
 interface FlatRule {
   readonly effect: Rule["effect"];
   readonly when: When;
@@ -33,18 +33,24 @@ interface FlatRule {
 
 /**
  * Writes a directive as a FHIR R5 Permission: a flat list of rules with one way of combining. A
- * base with one level of exceptions fits, and more does not: what cannot be said is said more
- * strictly and listed.
+ * base with one level of exceptions fits, more levels do not. What cannot be expressed is written
+ * more strictly and listed.
  *
- * @throws {InputError} `ERR_INPUT_UNSUPPORTED` for a directive that is no whole statement
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` for a directive that is not a whole statement
  * @throws {ConsentError} `ERR_CONSENT_INVALID` when the directive contradicts itself
+ * @example
+ * const { resource, losses } = toPermission(directive);
+ * for (const { path, what } of losses) console.warn(`${path}: ${what}`);
  */
 export function toPermission(directive: Directive): ExportedPermission {
   encodeDirective(directive);
   const { root, validity } = directive;
   const { uri, version } = directive.basis;
   if (directive.mode !== "replace" || root === undefined) {
-    throw new InputError("ERR_INPUT_UNSUPPORTED", "only a whole statement is a Permission");
+    throw new InputError(
+      "ERR_INPUT_UNSUPPORTED",
+      "only a directive that replaces can be written as a Permission",
+    );
   }
   const { losses, note } = lossList();
   const { rules, combining } = flatten(directive, root, note);
@@ -95,14 +101,14 @@ function flatten(
         note(path, "what it permits with refusals or duties within what is permitted");
         const strict: Rule = { ...rule, effect: "deny", when: refusalConditions(rule.when) };
         rules.push({ ...within(root, strict, path, note), duties: [] });
-      } else if (namesBtg(rule)) note(path, "that breaking the glass is permitted too");
+      } else if (namesBtg(rule)) note(path, "that it also permits breaking the glass");
     }
     const exact = rules.length === 1 && directive.default === "deny";
-    if (!exact && directive.default !== "none") note("default", "what holds where it is silent");
+    if (!exact && directive.default !== "none") note("default", "the effect where it is silent");
     return { rules, combining: exact ? "deny-unless-permit" : "deny-overrides" };
   }
-  if (directive.default !== "none") note("default", "what holds where it is silent");
-  // One refusal among them outweighs every permit beside it.
+  if (directive.default !== "none") note("default", "the effect where it is silent");
+  // A single refusal among them overrides every permit next to it.
   const bounded = inner.some(({ rule }) => refuses(rule));
   const rules: FlatRule[] = [base];
   for (const { rule, path } of inner) {
@@ -120,7 +126,7 @@ function flatten(
   return { rules, combining: rules.length > 1 ? "permit-overrides" : "deny-overrides" };
 }
 
-/** An exception as a rule of its own; beyond the base it refuses more than the directive does. */
+/** An exception as a separate rule; beyond the base it refuses more than the directive does. */
 function within(root: Rule, rule: Rule, path: string, note: Note): FlatRule {
   const when = conjunction(root.when, rule.when);
   if (when === undefined) note(path, "that it refuses only within the conditions around it");
@@ -160,7 +166,7 @@ function writeRule(rule: FlatRule, note: Note): JsonObject | undefined {
   };
 }
 
-/** The references of actors; `undefined` where one is a role, which Permission cannot name. */
+/** The references of actors; `undefined` if one is a role, which a Permission cannot name. */
 function referencesOf(actors: unknown): readonly unknown[] | undefined {
   if (!Array.isArray(actors)) return undefined;
   const references = actors.map((actor: JsonObject) => actor["reference"]);

@@ -131,14 +131,20 @@ describe("fromConsent", () => {
     });
 
     it.each<[object, RegExp]>([
-      [{ period: { end: "2024-13" } }, /INVALID Consent\.provision\.period\.end is no FHIR date/],
+      [
+        { period: { end: "2024-13" } },
+        /INVALID Consent\.provision\.period\.end is not a FHIR date/,
+      ],
       [{ period: { end: "2023-02-29" } }, /INVALID Consent\.provision\.period\.end/],
       [{ period: { end: "2024-01-01T10:00:00" } }, /INVALID Consent\.provision\.period\.end/],
-      [{ period: {} }, /INVALID Consent\.provision\.period has neither end/],
+      [{ period: {} }, /INVALID Consent\.provision\.period has neither a start nor an end/],
       [{ dataPeriod: { start: "2024", end: "2023" } }, /dataPeriod ends before it begins/],
       [{ dataPeriod: { start: "2024-06-30T20:00:00-08:00", end: "2024-06-30" } }, /ends before/],
-      [{ period: { end: "2021-12-31" } }, /INVALID Consent has ended before it was given/],
-      [{ period: { end: 2024 } }, /INVALID Consent\.provision\.period\.end must be a text/],
+      [{ period: { end: "2021-12-31" } }, /INVALID Consent ended before it was given/],
+      [
+        { period: { end: 2024 } },
+        /INVALID Consent\.provision\.period\.end must be a non-empty string/,
+      ],
     ])("refuses %o", (more, expected) => {
       expect(refusal(provision(more), typed)).toMatch(expected);
     });
@@ -175,7 +181,7 @@ describe("fromConsent", () => {
     [
       "a value withheld",
       { ...r4(), provision: { _type: { id: "x" } } },
-      /provision\.type has no value/,
+      /provision\.type has an extension but no value/,
     ],
     [
       "an empty list",
@@ -194,7 +200,7 @@ describe("fromConsent", () => {
     [
       "no patient but a group",
       { ...provision({}), patient: { reference: "Group/1" } },
-      /no patient/,
+      /is not a patient/,
     ],
     [
       "another grantor",
@@ -239,30 +245,34 @@ describe("fromConsent", () => {
     [
       "an action in words",
       provision({ action: [{ text: "look at" }] }),
-      /provision\.action\[0\] has no code, only words/,
+      /provision\.action\[0\] has no code, only text/,
     ],
     [
       "a code in words",
       provision({ code: [{ text: "HIV" }] }),
-      /provision\.code\[0\] has no code, only words/,
+      /provision\.code\[0\] has no code, only text/,
     ],
     [
       "a document class",
       provision({ class: [{ system: "urn:ietf:bcp:13", code: "application/pdf" }] }),
-      /provision\.class\[0\] is no FHIR resource type/,
+      /provision\.class\[0\] is not a FHIR resource type/,
     ],
     [
       "an obligation among labels",
       provision({ securityLabel: [sensitivity("ENCRYPT")] }),
-      /provision\.securityLabel\[0\] tells how to handle data/,
+      /provision\.securityLabel\[0\] says how to handle data/,
     ],
     [
       "a purpose among labels",
       provision({ securityLabel: [purpose("HTEST")] }),
-      /provision\.securityLabel\[0\] tells how to handle data/,
+      /provision\.securityLabel\[0\] says how to handle data/,
     ],
     ["a contained party", provision(actor({ reference: "#p" })), /names a contained resource/],
-    ["a search", provision(actor({ reference: "Practitioner?name=x" })), /INVALID .*no reference/],
+    [
+      "a search",
+      provision(actor({ reference: "Practitioner?name=x" })),
+      /INVALID .*is not a reference/,
+    ],
     [
       "a party of no kind",
       provision(actor({ reference: "urn:uuid:0b9d6d6e-7f2a-4c1e-9a57-3f1f3c1b2a10" })),
@@ -271,7 +281,7 @@ describe("fromConsent", () => {
     [
       "a party that is none",
       provision(actor({ reference: "Location/1" })),
-      /actor\[0\]\.reference names no party/,
+      /actor\[0\]\.reference does not name a party/,
     ],
     [
       "a type that contradicts",
@@ -279,7 +289,11 @@ describe("fromConsent", () => {
       /INVALID .*contradicts/,
     ],
     ["a display only", provision(actor({ display: "Dr X" })), /names nothing/],
-    ["an odd part", provision(actor({ reference: "Practitioner/1" }, "WIT")), /role is no part/],
+    [
+      "an odd part",
+      provision(actor({ reference: "Practitioner/1" }, "WIT")),
+      /role is not a participation/,
+    ],
     [
       "one version of a record",
       provision({
@@ -506,7 +520,9 @@ describe("readings", () => {
   it("lets a typed provision say the same as the base only as a scope", () => {
     const consent = JSON.parse(JSON.stringify(policyRule("OPTIN", { ...permit, ...research })));
     const options = { dialect: "r4-policy-rule" } as const;
-    expect(refusal(consent, options)).toMatch(/provision says permit within what says permit/);
+    expect(refusal(consent, options)).toMatch(
+      /provision says permit inside a provision that says permit/,
+    );
     expect(outcome(consent, { reading: "scope" }, { purposes: ["HRESCH"] })).toBe("permit");
     expect(outcome(consent, { reading: "scope" }, { purposes: ["TREAT"] })).toBe("deny");
   });
@@ -517,7 +533,7 @@ describe("readings", () => {
 
   it("needs a base", () => {
     const options = { dialect: "r4-policy-rule" } as const;
-    expect(refusal(provision({}), options)).toMatch(/Consent\.policyRule is neither OPTIN/);
+    expect(refusal(provision({}), options)).toMatch(/Consent\.policyRule must be OPTIN or OPTOUT/);
     expect(refusal(r5(), { dialect: "r5" })).toMatch(/Consent\.decision must be/);
   });
 

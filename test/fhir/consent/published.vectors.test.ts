@@ -104,13 +104,14 @@ const R4: readonly Row[] = [
   {
     name: "pkb",
     options: exception,
-    refused: /provision\[2\] has the conditions of what it stands in, and so undoes all of it/,
+    refused:
+      /provision\[2\] has the same conditions as the provision around it, and so cancels all of it/,
     because: "permits normal data, with an exception for normal data",
   },
   {
     name: "signature",
     options: exception,
-    refused: /provision\[0\]\.class\[0\] is no FHIR resource type/,
+    refused: /provision\[0\]\.class\[0\] is not a FHIR resource type/,
     because: "is about CDA documents",
   },
   {
@@ -198,7 +199,8 @@ const R5: readonly Row[] = [
   {
     name: "pkb",
     options: exception,
-    refused: /provision\[2\] has the conditions of what it stands in, and so undoes all of it/,
+    refused:
+      /provision\[2\] has the same conditions as the provision around it, and so cancels all of it/,
     because: "permits normal data, with an exception for normal data",
   },
   {

@@ -97,7 +97,7 @@ interface Destroyed {
   readonly outcome: readonly Outcome[];
 }
 
-type Settled = Pick<ErasureStatement, "compacted" | "compaction" | "hindrance">;
+type Finished = Pick<ErasureStatement, "compacted" | "compaction" | "hindrance">;
 
 /** Destroys what the custodian holds, class by class. */
 export interface Erasing {
@@ -163,7 +163,7 @@ export function createErasing(
   const { subjects, retention, turns } = options;
   const unfinished = unfinishedErasures(vault);
   let turn: Promise<unknown> = Promise.resolve();
-  let settling: Promise<unknown> = Promise.resolve();
+  let finishing: Promise<unknown> = Promise.resolve();
   /** Where those who filed an erase entry wait to be told what became of it. */
   const outcomes = new Map<string, Outcome[]>();
   /** Erase entries that stand on the ledger and could not be carried out, by id. */
@@ -338,8 +338,8 @@ export function createErasing(
     });
 
   /** Makes what erase entries destroyed be gone from keys and files; one after another. */
-  function settle(): Promise<CompactionReport> {
-    const mine = settling.then(async () => {
+  function finishErasure(): Promise<CompactionReport> {
+    const mine = finishing.then(async () => {
       const marked = await unfinished.list();
       // Whatever is marked is then carried out; what others file meanwhile is left to the next time.
       if (marked.length > 0) await options.catalogue().catchUp();
@@ -354,7 +354,7 @@ export function createErasing(
       const finished = done.flatMap(({ erasure }) => erasure ?? []);
       return { finished, compaction };
     });
-    settling = mine.catch(() => undefined);
+    finishing = mine.catch(() => undefined);
     return mine;
   }
 
@@ -367,14 +367,14 @@ export function createErasing(
     }
   }
 
-  /** Settles now or leaves it for later. What was destroyed is destroyed in either case. */
-  async function settled(time: CompactionTime): Promise<Settled> {
+  /** Finishes now or leaves it for later. What was destroyed is destroyed in either case. */
+  async function finish(time: CompactionTime): Promise<Finished> {
     if (storage.compact !== undefined && time === "later") {
       await vault.renew();
       return { compacted: "pending" };
     }
     try {
-      const { compaction } = await settle();
+      const { compaction } = await finishErasure();
       return storage.compact === undefined
         ? { compacted: "unsupported" }
         : { compacted: "done", compaction };
@@ -390,7 +390,7 @@ export function createErasing(
     if (targets.length === 0) return;
     const reason = "filed about a record while it was erased";
     await destroy(subject, "clinical", targets, { reason, forget: false });
-    await settled(options.compaction);
+    await finish(options.compaction);
   }
 
   /** What erase entries that did already what is asked for destroyed, none twice. */
@@ -505,7 +505,7 @@ export function createErasing(
     { compaction = options.compaction }: CheckedErase,
   ): Promise<ErasureStatement> {
     const outcome = done.flatMap((one) => one.outcome);
-    const rest = await afterWriting(() => settled(compaction));
+    const rest = await afterWriting(() => finish(compaction));
     return {
       id: toEntryId(done[0]!.id),
       entries: done.map(({ id }) => toEntryId(id)),
@@ -537,7 +537,7 @@ export function createErasing(
         await retry(left);
         await vault.renew();
         if (left.length > 0 && (storage.compact === undefined || options.compaction === "now")) {
-          await settle();
+          await finishErasure();
         }
       } catch (error) {
         // Left pending: an erasure that cannot be completed must not keep what is there from being read.
@@ -549,7 +549,7 @@ export function createErasing(
         throw new InputError("ERR_INPUT_UNSUPPORTED", "this storage cannot be compacted");
       }
       try {
-        return await settle();
+        return await finishErasure();
       } catch (error) {
         if (!(error instanceof Hindered)) throw error;
         const { cause } = error;
@@ -597,7 +597,7 @@ export function createErasing(
         await (isFirst ? write() : afterWriting(write));
         isFirst = false;
       }
-      await afterWriting(() => settled(options.compaction));
+      await afterWriting(() => finish(options.compaction));
     },
     async erase(subject, eraseOptions) {
       const request = checkErase(eraseOptions);

@@ -104,7 +104,9 @@ export type {
   EraseOptions,
   EraseRecords,
 } from "./ledger/erasure/erase-options.ts";
-export type { CompactionReport, ErasureStatement, Retention } from "./ledger/erasure/erase.ts";
+export type { Retention } from "./ledger/erasure/erase.ts";
+export type { CompactionReport } from "./ledger/erasure/finish-erasure.ts";
+export type { ErasureStatement } from "./ledger/erasure/statement.ts";
 export type { PendingErasure } from "./ledger/erasure/unfinished.ts";
 export * from "./ledger/ledger.ts";
 export { openLedger } from "./ledger/open-ledger.ts";

@@ -21,7 +21,8 @@ import type {
 import type { AnsweredQuestion, Question, QuestionTime } from "./disclosure/question.ts";
 import type { DisclosureResult } from "./disclosure/disclose.ts";
 import type { EraseOptions } from "./erasure/erase-options.ts";
-import type { CompactionReport, ErasureStatement } from "./erasure/erase.ts";
+import type { CompactionReport } from "./erasure/finish-erasure.ts";
+import type { ErasureStatement } from "./erasure/statement.ts";
 import type { Evidence } from "./consents/evidence.ts";
 import type { HeldContent } from "./consents/held.ts";
 import type { RecordExport } from "./disclosure/export-records.ts";

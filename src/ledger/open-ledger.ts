@@ -19,7 +19,7 @@ import type { Signer } from "../identity/signer.ts";
 import { afterWriting, SETTLE_WITHIN, settling, sleep } from "../storage/settle.ts";
 import { openAnswer, type Answer } from "./disclosure/answer.ts";
 import { auditOf } from "./disclosure/audit.ts";
-import { openCatalogue, type Catalogue } from "./entries/catalogue.ts";
+import { openCatalogue } from "./entries/catalogue.ts";
 import { checkpointSigners } from "./checkpoint-signers.ts";
 import { createConsenting } from "./consents/file-consent.ts";
 import { consentReader } from "./consents/read-consents.ts";
@@ -29,6 +29,7 @@ import { hasFiled } from "./index/has-filed.ts";
 import { decideQuestion } from "./disclosure/question.ts";
 import { disclose, type DiscloseContext } from "./disclosure/disclose.ts";
 import { checkCompactionTime } from "./erasure/erase-options.ts";
+import { createCarryingOut } from "./erasure/carry-out.ts";
 import { createErasing } from "./erasure/erase.ts";
 import { readEvidence } from "./consents/evidence.ts";
 import { readHeld } from "./consents/held.ts";
@@ -147,16 +148,12 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   });
   const filing: Filing = await createFiling(context, sequencer, lane);
   const turns = createTurns();
-  const catalogue: Catalogue = openCatalogue(
-    context,
-    (item, index) => erasing.carryOut(item, index),
-    (local) => erasing.assertCarriedOut(local),
-  );
-  const subjects = openSubjects(context, { catalogue, filing: () => filing });
+  // Knows nothing of the catalogue, which hands it every erase entry that it meets.
+  const carryingOut = createCarryingOut(context);
+  const catalogue = openCatalogue(context, carryingOut);
+  const subjects = openSubjects(context, { catalogue, filing });
   const erasing = createErasing(context, {
-    catalogue: () => catalogue,
-    filing: () => filing,
-    subjects,
+    ...{ catalogue, filing, carryingOut, subjects },
     retention: policy.retention ?? {},
     turns,
     compaction,
@@ -333,7 +330,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     pendingErasures: erasing.pending,
     pendingWork: async () => [
       ...unresumed,
-      ...erasing.stuck().map(({ item: { id, manifest }, error }): PendingWork => {
+      ...carryingOut.stuck().map(({ item: { id, manifest }, error }): PendingWork => {
         return { what: "erasure", entry: toEntryId(id), subject: { local: manifest.local }, error };
       }),
     ],

@@ -147,7 +147,10 @@ describe("consentReader", () => {
       now: () => w.clock.now,
       suite: "chacha",
     };
-    const catalogue = openCatalogue(context, async () => undefined);
+    const catalogue = openCatalogue(context, {
+      carryOut: async () => undefined,
+      assertCarriedOut: () => undefined,
+    });
     await catalogue.catchUp();
     const [, link, one, two] = await catalogue.itemsOf(w.me.local);
     const { height } = one!.place;

@@ -489,7 +489,10 @@ describe("unlinkability", () => {
       ...{ chain: w.hl.chain, vault, storage: inner, keys: w.hospitalA },
       ...{ signer: w.hospitalA.signer(), random: (length: number) => new Uint8Array(length) },
     } as unknown as LedgerContext;
-    const catalogue = openCatalogue(context, async () => undefined);
+    const catalogue = openCatalogue(context, {
+      carryOut: async () => undefined,
+      assertCarriedOut: () => undefined,
+    });
     await catalogue.catchUp();
     const keyOf = async ({ local }: Subject) => (await catalogue.subject(local))!.key;
     const keys = [await keyOf(w.me), await keyOf(other)];

@@ -38,7 +38,10 @@ export async function fileAs(
 ): Promise<EntryId> {
   const context = await contextOf(w);
   const { chain, signer, random } = context;
-  const catalogue = openCatalogue(context, async () => undefined);
+  const catalogue = openCatalogue(context, {
+    carryOut: async () => undefined,
+    assertCarriedOut: () => undefined,
+  });
   await catalogue.catchUp();
   const { key } = (await catalogue.subject(w.me.local))!;
   const op = { access: "access", consent: "directive", record: "create", link: "attest" } as const;

@@ -47,6 +47,22 @@ export interface IndexHands {
   remove(changes: readonly StateChange[]): void;
 }
 
+/** Owns the erasures that the catalogue meets. */
+export interface ErasureHandler {
+  /**
+   * Carries out an erase entry that stands on the ledger; repeating it is harmless. Called while the
+   * catalogue takes entries in: it must not call the catalogue, only its hands.
+   */
+  carryOut(item: CatalogueItem, index: IndexHands): Promise<void>;
+  /**
+   * Asked before a person's entries are listed.
+   *
+   * @throws {StorageError} `ERR_STORAGE_PENDING` where an erasure about this person could not be
+   *   carried out: what it was to destroy may be there still
+   */
+  assertCarriedOut(local: Uint8Array): void;
+}
+
 /**
  * The custodian's index of its own entries by person and by id, sealed at rest. It is a function of
  * those entries in the ledger's order; what it holds and what it does not hold stand under one
@@ -106,15 +122,8 @@ const REMEMBERED = 8192;
 /** How often other processes may move the index while this one reads it. */
 const TRIES = 20;
 
-/**
- * Opens the index. `onErase` is told of every erase entry of this custodian that is met;
- * `assertReadable` is asked before a person's entries are listed.
- */
-export function openCatalogue(
-  context: LedgerContext,
-  onErase: (item: CatalogueItem, hands: IndexHands) => Promise<void>,
-  assertReadable: (local: Uint8Array) => void = () => undefined,
-): Catalogue {
+/** Opens the index. Every erase entry of this custodian that is met goes to `erasures`. */
+export function openCatalogue(context: LedgerContext, erasures: ErasureHandler): Catalogue {
   const { chain, vault, signer } = context;
   const remembered = new Map<string, Told>();
   const index: Index = openIndex(context);
@@ -218,7 +227,7 @@ export function openCatalogue(
 
   async function carryOut(item: CatalogueItem): Promise<void> {
     try {
-      await onErase(item, hands);
+      await erasures.carryOut(item, hands);
     } catch (error) {
       if (!isLoss(error)) throw error;
       // What it names cannot be found: until the index is built again, the person is refused.
@@ -313,7 +322,7 @@ export function openCatalogue(
   return {
     catchUp: () => steadily(async () => undefined, true),
     async itemsOf(local, kinds = INDEXED_KINDS) {
-      assertReadable(local);
+      erasures.assertCarriedOut(local);
       const cached = index.cached(local);
       if (cached !== undefined) return present(cached);
       // In its turn: what is taken in while this reads would be missed for good.
@@ -324,7 +333,7 @@ export function openCatalogue(
       });
     },
     async mayHold(local, names) {
-      assertReadable(local);
+      erasures.assertCarriedOut(local);
       const cached = index.cached(local);
       if (cached !== undefined) return isAnyNamed(cached, names);
       return steadily(async () => {

@@ -38,7 +38,7 @@ export interface Subjects {
 /** Opens the map of subjects. */
 export function openSubjects(
   context: LedgerContext,
-  options: { readonly catalogue: Catalogue; readonly filing: () => Filing },
+  options: { readonly catalogue: Catalogue; readonly filing: Filing },
 ): Subjects {
   const { random } = context;
   const { catalogue } = options;
@@ -67,7 +67,7 @@ export function openSubjects(
       ],
     });
     catalogue.remember(sealed, identity);
-    await options.filing().file([sealed]);
+    await options.filing.file([sealed]);
     const filed = await afterWriting(() => find(identifier));
     if (filed !== undefined) return filed;
     throw new InputError("ERR_INPUT_INVALID", "the person was forgotten while he was made known");

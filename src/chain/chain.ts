@@ -45,6 +45,7 @@ import { findTransaction } from "./find-transaction.ts";
 import { genesisState } from "./genesis-state.ts";
 import type { KindRule } from "./kind-rule.ts";
 import { openState, proveState, type LedgerState, type ReadableState } from "./ledger-state.ts";
+import { POLICY_KEY } from "./state.ts";
 import type { KindRules } from "./prepare.ts";
 
 export interface ChainOptions {
@@ -322,7 +323,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     head = headAfter(from, last);
     anchored = mark.size;
     try {
-      await state.load(["sys/policy"]);
+      await state.load([POLICY_KEY]);
       await follow();
       return true;
     } catch (error) {

@@ -15,7 +15,7 @@ import type { Chain } from "./chain.ts";
 import { readCheckpoint, type Checkpoint } from "./checkpoint-note.ts";
 import { connection, largerHead, type TreeHead } from "./connection.ts";
 import { encodeReceipt, type KeyProof, type LaterKeyProof, type Receipt } from "./receipt.ts";
-import { keyStateKey } from "./state.ts";
+import { keyStateKey, POLICY_KEY } from "./state.ts";
 import { seenHead, type PolicyStep, type Trust } from "./trust.ts";
 
 /** The place of an entry. */
@@ -238,7 +238,7 @@ export async function makePolicyStep(
   from?: Trust,
 ): Promise<PolicyStep> {
   const { block } = await chain.readBlock(height);
-  const { value, proof } = await chain.proveState("sys/policy", height);
+  const { value, proof } = await chain.proveState(POLICY_KEY, height);
   const head = checkpointOf(checkpoint);
   const step = {
     checkpoint,

@@ -24,13 +24,13 @@ export function uniteLabels(
   // The labeller would have stamped: somebody else gave these labels and made no claim that they
   // are complete.
   const leftOpen = current.stamp === null && former !== null && former.stamp !== null;
-  const told = new Set(current.stamp === null && !leftOpen ? former?.codes.map(nameOf) : []);
-  const foreign = own ? [] : current.codes.filter((code) => !told.has(nameOf(code)));
+  const told = new Set(current.stamp === null && !leftOpen ? former?.codes.map(labelName) : []);
+  const foreign = own ? [] : current.codes.filter((code) => !told.has(labelName(code)));
   if (foreign.length === 0) return leftOpen && fresh !== null ? { ...fresh, stamp: null } : fresh;
   // "Normal" claims that nothing else applies: drop it if the other side found something.
   const mine = (fresh?.codes ?? []).filter((code) => !isNormal(code));
   const kept = mine.length > 0 ? foreign.filter((code) => !isNormal(code)) : foreign;
-  const codes = new Map([...kept, ...mine].map((code) => [nameOf(code), code]));
+  const codes = new Map([...kept, ...mine].map((code) => [labelName(code), code]));
   // Not the labeller's stamp, so that the next correction keeps these labels too.
   const stamp = fresh?.stamp == null ? null : current.stamp;
   return { codes: [...codes.values()], stamp };
@@ -48,7 +48,7 @@ export function labelsOfBoth(
   other: ResourceLabels | null,
 ): ResourceLabels | null {
   const all = [...(judge?.codes ?? []), ...(other?.codes ?? [])];
-  const codes = new Map(all.map((code) => [nameOf(code), code]));
+  const codes = new Map(all.map((code) => [labelName(code), code]));
   const known = judge?.stamp != null && judge.stamp.labeller === other?.stamp?.labeller;
   if (codes.size === 0 && !known) return null;
   return { codes: [...codes.values()], stamp: known ? judge.stamp : null };
@@ -64,7 +64,9 @@ export function isOwn(
 
 type Code = ResourceLabels["codes"][number];
 
-const nameOf = ({ system, code }: Code): string => JSON.stringify([system, code]);
+/** Names a label, whatever its display. */
+export const labelName = ({ system, code }: Code): string => JSON.stringify([system, code]);
+
 /** Whether a label says that nothing is sensitive. */
 export const isNormal = ({ system, code }: Code): boolean =>
   system === CONFIDENTIALITY && code === "N";

@@ -1,3 +1,4 @@
+import { MAX_TRANSACTION_ENTRIES } from "../../block/limits.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { directiveCid } from "../../consent/model/directive.ts";
 import type { Directive } from "../../consent/model/model.ts";
@@ -25,8 +26,8 @@ export const isUnreadable = (error: unknown): boolean =>
 /** A consent entry's place in ledger order. */
 export const placeOf = ({ place }: Pick<CatalogueItem, "place">): SnapshotDirective["place"] => ({
   height: place.height,
-  // Ledger order within a block: transactions hold at most 10,000 entries.
-  index: place.transaction * 10_000 + place.entry,
+  // Ledger order within a block.
+  index: place.transaction * MAX_TRANSACTION_ENTRIES + place.entry,
 });
 
 /**

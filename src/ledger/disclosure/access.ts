@@ -4,6 +4,7 @@ import type { RecordId } from "../../codec/ids.ts";
 import {
   expectArray,
   expectBytes,
+  expectCid,
   expectMap,
   expectNoNuls,
   expectOneOf,
@@ -12,8 +13,9 @@ import {
   expectVersion,
 } from "../../codec/shape.ts";
 import type { Decision, Outcome, Reason } from "../../consent/model/decision.ts";
+import { WITNESS_FORMS } from "../../consent/model/witness.ts";
 import type { LedgerContext } from "../context.ts";
-import type { Declaration } from "./request.ts";
+import { expectDeclaration, type Declaration } from "./request.ts";
 
 /** What was decided about one record. */
 export interface AccessItem {
@@ -92,15 +94,61 @@ export function decodeAccess(bytes: Uint8Array): AccessContent {
   expectVersion(map["v"], "access");
   expectNoNuls(map, "access");
   expectBytes(map["request"], "access.request", 16);
-  expectString(map["requester"], "access.requester");
-  expectUint(map["decidedAt"], "access.decidedAt");
+  for (const name of ["requester", "action"]) expectString(map[name], `access.${name}`);
+  for (const name of ["roles", "purposes"]) expectStrings(map[name], `access.${name}`);
+  for (const name of ["decidedAt", "height"]) expectUint(map[name], `access.${name}`);
+  expectCid(map["snapshot"], "access.snapshot");
+  if (map["user"] !== undefined) expectString(map["user"], "access.user");
+  if (map["parts"] !== undefined) expectStrings(map["parts"], "access.parts");
+  if (map["declaration"] !== undefined) expectDeclaration(map["declaration"]);
+  for (const one of expectArray(map["attestations"] ?? [], "access.attestations", MOST)) {
+    expectBytes(one, "access.attestations");
+  }
   const grounds = expectArray(map["grounds"], "access.grounds", MOST);
+  for (const ground of grounds) expectGround(ground);
   for (const item of expectArray(map["items"], "access.items", MOST)) {
     const fields = expectMap(item, "access.item", ["record", "entry", "type", "outcome", "ground"]);
+    expectString(fields["record"], "access.record");
+    expectBytes(fields["entry"], "access.entry", 32);
+    expectString(fields["type"], "access.type");
     expectOneOf(fields["outcome"], "access.outcome", OUTCOMES);
     expectUint(fields["ground"], "access.ground", grounds.length - 1);
   }
   return map as unknown as AccessContent;
+}
+
+function expectGround(value: unknown): void {
+  const ground = expectMap(value, "access.ground", ["reasons", "obligations", "refrains"]);
+  expectStrings(ground["obligations"], "access.obligations");
+  expectStrings(ground["refrains"], "access.refrains");
+  for (const reason of expectArray(ground["reasons"], "access.reasons", MOST)) {
+    const fields = expectMap(
+      reason,
+      "access.reason",
+      [
+        ...["kind", "layer", "purpose", "directive", "path", "effect", "matchedOn", "unknown"],
+        "codes",
+      ],
+      ["witnessed"],
+    );
+    expectString(fields["kind"], "access.reason.kind");
+    for (const name of ["layer", "purpose", "effect"]) {
+      if (fields[name] !== null) expectString(fields[name], `access.reason.${name}`, MOST);
+    }
+    if (fields["directive"] !== null) expectCid(fields["directive"], "access.reason.directive");
+    for (const name of ["path", "matchedOn", "unknown", "codes"]) {
+      expectStrings(fields[name], `access.reason.${name}`);
+    }
+    if (fields["witnessed"] !== undefined) {
+      const witnessed = expectMap(fields["witnessed"], "access.reason.witnessed", ["by", "form"]);
+      expectString(witnessed["by"], "access.reason.witnessed.by", MOST);
+      expectOneOf(witnessed["form"], "access.reason.witnessed.form", WITNESS_FORMS);
+    }
+  }
+}
+
+function expectStrings(value: unknown, what: string): void {
+  for (const one of expectArray(value, what, MOST)) expectString(one, what, MOST);
 }
 
 /** Collects items and shares the reasons that many of them have. */

@@ -252,7 +252,8 @@ function expectName(value: unknown, what: string): string {
   return name;
 }
 
-function expectDeclaration(value: unknown): Declaration {
+/** Checks what breaks the glass. */
+export function expectDeclaration(value: unknown): Declaration {
   const map = expectMap(value, "declaration", ["reason", "until"]);
   return {
     reason: expectString(map["reason"], "declaration.reason", 4096),

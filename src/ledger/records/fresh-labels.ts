@@ -7,7 +7,7 @@ import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { bySlices } from "../../loop/give-turn.ts";
 import { findVersions, labelBySlices } from "./label-context.ts";
 import type { FoldedRecord } from "./current-record.ts";
-import { isNormal, isOwn, uniteLabels } from "../../consent/labels/unite-labels.ts";
+import { isNormal, isOwn, labelName, uniteLabels } from "../../consent/labels/unite-labels.ts";
 
 /** What labelling a record anew stands on. */
 export interface FreshLabelsOptions {
@@ -115,12 +115,11 @@ function addressOf(record: FoldedRecord): AddressedRecord | undefined {
 }
 
 type Code = ResourceLabels["codes"][number];
-const nameOf = ({ system, code }: Code): string => JSON.stringify([system, code]);
 
 function joined(current: ResourceLabels, fresh: ResourceLabels | null): readonly Code[] {
   const added = (fresh?.codes ?? []).filter((code) => !isNormal(code));
   const kept = added.length > 0 ? current.codes.filter((code) => !isNormal(code)) : current.codes;
-  return [...new Map([...kept, ...added].map((code) => [nameOf(code), code])).values()];
+  return [...new Map([...kept, ...added].map((code) => [labelName(code), code])).values()];
 }
 
 /** Whether two sets of labels say the same, in whatever order. */
@@ -129,7 +128,7 @@ export function isSameLabels(one: ResourceLabels | null, other: ResourceLabels |
     JSON.stringify(
       labels === null
         ? null
-        : [labels.codes.map(nameOf).sort(), labels.stamp?.labeller, labels.stamp?.version],
+        : [labels.codes.map(labelName).sort(), labels.stamp?.labeller, labels.stamp?.version],
     );
   return key(one) === key(other);
 }

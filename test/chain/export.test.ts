@@ -1,3 +1,4 @@
+import type { CID } from "multiformats/cid";
 import { describe, expect, it } from "vitest";
 import { decodeBlock, encodeBlock } from "../../src/block/block.ts";
 import { decodeBlockRecord, encodeBlockRecord } from "../../src/chain/block-record.ts";
@@ -36,40 +37,72 @@ async function exported() {
 }
 
 describe("verifyExport", () => {
-  it("names what is missing, repeated, exchanged, replaced or behind the end", async () => {
-    const { ledger, blocks, roots, note } = await exported();
-    const judge = async (changed: readonly CarBlock[], root = roots) => {
-      const result = await verifyExport([await collect(writeCar(root, changed))], {
-        ledger,
-        kinds,
-      });
-      return result.ok ? "ok" : `${result.reason} ${result.height ?? ""}`.trim();
+  type Change = (
+    blocks: readonly CarBlock[],
+    others: { readonly genesis: CarBlock; readonly note: Uint8Array },
+  ) => readonly CarBlock[];
+  /** The header's record with another number of blocks, and its name as the root. */
+  const sized =
+    (size: number): Change =>
+    (blocks) => {
+      const bytes = encode({ ...(decode(blocks[0]!.bytes) as object), size });
+      return blocks.with(0, { cid: cidOf(bytes, DAG_CBOR), bytes });
     };
-    expect(await judge(blocks)).toBe("ok");
-    expect(await judge(blocks.slice(0, -1))).toBe("checkpoint-beyond-the-ledger");
-    expect(await judge(blocks.slice(0, 2))).toBe("not-an-export");
-    expect(await judge([])).toBe("not-an-export");
-    expect(await judge(blocks, [])).toBe("not-an-export");
-    expect(await judge(blocks, [blocks[1]!.cid])).toBe("not-an-export");
-    expect(await judge(blocks.toSpliced(4, 1))).toBe("wrong-height 1");
-    expect(await judge(blocks.toSpliced(4, 0, blocks[3]!))).toBe("wrong-height 1");
-    expect(await judge(blocks.with(4, blocks[5]!).with(5, blocks[4]!))).toBe("wrong-height 1");
-    expect(await judge([...blocks, blocks[3]!])).toBe("wrong-height 4");
-    expect(await judge(blocks.with(1, blocks[3]!))).toBe("other-ledger");
+  // The file's first blocks: its header, genesis, the checkpoint, then a block of the ledger each.
+  const changes: readonly (readonly [string, Change, string])[] = [
+    ["nothing", (blocks) => blocks, "ok"],
+    ["the last block missing", (blocks) => blocks.slice(0, -1), "checkpoint-beyond-the-ledger"],
+    ["all missing behind genesis", (blocks) => blocks.slice(0, 2), "not-an-export"],
+    ["everything missing", () => [], "not-an-export"],
+    ["a block missing", (blocks) => blocks.toSpliced(4, 1), "wrong-height 1"],
+    ["a block twice", (blocks) => blocks.toSpliced(4, 0, blocks[3]!), "wrong-height 1"],
+    [
+      "two blocks exchanged",
+      (blocks) => blocks.with(4, blocks[5]!).with(5, blocks[4]!),
+      "wrong-height 1",
+    ],
+    ["the first block again at the end", (blocks) => [...blocks, blocks[3]!], "wrong-height 4"],
+    ["a block in the place of genesis", (blocks) => blocks.with(1, blocks[3]!), "other-ledger"],
+    ["another genesis", (blocks, { genesis }) => blocks.with(1, genesis), "other-ledger"],
+    [
+      "a checkpoint cut short",
+      (blocks, { note }) => {
+        const bytes = note.slice(0, -1);
+        return blocks.with(2, { cid: cidOf(bytes, RAW), bytes });
+      },
+      "not-an-export",
+    ],
+    ["a header that says fewer blocks than the checkpoint", sized(3), "not-an-export"],
+    ["a header that says more blocks than there are", sized(5), "not-an-export"],
+  ];
+
+  async function judge(
+    { ledger }: { readonly ledger: CID },
+    root: readonly CID[],
+    changed: readonly CarBlock[],
+  ): Promise<string> {
+    const car = await collect(writeCar(root, changed));
+    const result = await verifyExport([car], { ledger, kinds });
+    return result.ok ? "ok" : `${result.reason} ${result.height ?? ""}`.trim();
+  }
+
+  it.each(changes)("with %s", async (_, change, expected) => {
+    const made = await exported();
     const other = await foundLedger({ a: ["custodian", "sequencer"] }, { threshold: 1 });
     const genesis = { cid: ledgerId(other.genesis), bytes: other.genesis };
-    expect(await judge(blocks.with(1, genesis))).toBe("other-ledger");
-    const longer = note.slice(0, -1);
-    expect(await judge(blocks.with(2, { cid: cidOf(longer, RAW), bytes: longer }))).toBe(
-      "not-an-export",
-    );
-    // A header record that says fewer than the checkpoint, or another size than there is.
-    const header = decode(blocks[0]!.bytes) as object;
-    for (const size of [3, 5]) {
-      const bytes = encode({ ...header, size });
-      const cid = cidOf(bytes, DAG_CBOR);
-      expect(await judge(blocks.with(0, { cid, bytes }), [cid])).toBe("not-an-export");
-    }
+    const changed = change(made.blocks, { genesis, note: made.note });
+    // Whoever changes the header names it as the root too.
+    const isOwnRoot = changed[0] === made.blocks[0] || changed.length === 0;
+    const roots = isOwnRoot ? made.roots : [changed[0]!.cid];
+    expect(await judge(made, roots, changed)).toBe(expected);
+  });
+
+  it.each([
+    ["no root", () => []],
+    ["another block as its root", (blocks: readonly CarBlock[]) => [blocks[1]!.cid]],
+  ])("with %s is no export", async (_, rootsOf) => {
+    const made = await exported();
+    expect(await judge(made, rootsOf(made.blocks), made.blocks)).toBe("not-an-export");
   });
 
   it("is for the ledger that was asked for", async () => {

@@ -140,7 +140,9 @@ describe("openLedger with trust", () => {
     const { w } = await attacked();
     for (let size = 0; size <= w.hl.chain.size; size++) {
       const trust = { ...trustFromGenesis(w.genesis), size, root: await w.hl.chain.rootAt(size) };
-      await (await w.again({ trust })).close();
+      const again = await w.again({ trust });
+      expect(again.chain.size, `trust of ${size} blocks`).toBe(w.hl.chain.size);
+      await again.close();
     }
   });
 

@@ -139,7 +139,7 @@ export async function signTransaction(
   if (length === 0 || length > MAX_TRANSACTION_ENTRIES) {
     throw new InputError(
       "ERR_INPUT_TOO_LARGE",
-      `a transaction holds 1 to ${MAX_TRANSACTION_ENTRIES} entries; split larger ones`,
+      `a transaction must hold 1 to ${MAX_TRANSACTION_ENTRIES} entries; split larger ones`,
     );
   }
   const entries = Object.freeze(copyTogether(options.entries));

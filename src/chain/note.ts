@@ -151,7 +151,7 @@ export function encodeNote(text: Uint8Array, signatures: readonly NoteSignature[
   if (text.at(-1) !== 0x0a || !isNoteText(text)) {
     throw new SignatureError(
       "ERR_SIGNATURE_NOTE",
-      "the text cannot be signed as a note: it must be UTF-8 that ends in a newline, without other control characters",
+      "a note's text must be UTF-8 that ends in a newline, without other control characters",
     );
   }
   if (signatures.length === 0 || signatures.length > MAX_NOTE_SIGNATURES) {

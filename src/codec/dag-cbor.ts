@@ -105,10 +105,13 @@ export function* encodeSteps(value: unknown): Steps<Uint8Array> {
 export function* encodeReadableSteps(value: unknown): Steps<Uint8Array> {
   const bytes = yield* encodeSteps(value);
   if (bytes.length > MOST_BYTES) {
-    throw new EncodingError("ERR_ENCODING_LIMIT", `longer than ${MOST_BYTES} bytes`);
+    throw new EncodingError(
+      "ERR_ENCODING_LIMIT",
+      `the encoded value is longer than ${MOST_BYTES} bytes`,
+    );
   }
   if (bytes.length > MOST_ITEMS && (yield* countItems(value)) > MOST_ITEMS) {
-    throw new EncodingError("ERR_ENCODING_LIMIT", "too many items");
+    throw new EncodingError("ERR_ENCODING_LIMIT", "the value has too many items");
   }
   return bytes;
 }

@@ -48,7 +48,7 @@ export const aesGcmSegments: SegmentCipher = /* @__PURE__ */ segmentCipher(aesGc
 function segmentCipher(seal: typeof chachaSeal, open: typeof chachaOpen): SegmentCipher {
   return {
     sealSegment(key, counter, final, plaintext, into) {
-      if (plaintext.length > SEGMENT_SIZE) throw new RangeError("a segment is at most 64 KiB");
+      if (plaintext.length > SEGMENT_SIZE) throw new RangeError("a segment must be at most 64 KiB");
       return seal(key, segmentNonce(counter, final), plaintext, undefined, into);
     },
     openSegment(key, counter, final, sealed) {

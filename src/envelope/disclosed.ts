@@ -109,7 +109,7 @@ export function* preparedSteps(
     padding,
   });
   if (bytes.length > MAX_BYTES) {
-    throw new InputError("ERR_INPUT_TOO_LARGE", `fields take more than ${MAX_BYTES} bytes`);
+    throw new InputError("ERR_INPUT_TOO_LARGE", `the fields take more than ${MAX_BYTES} bytes`);
   }
   return {
     disclosed: (yield* treeOf(salted, padding)).tree.root,

@@ -87,7 +87,10 @@ export async function importJwe(
   const { maxBytes = 16 * 1024 * 1024 } = options;
   assertBytes(key, "key", 32);
   if (jwe.length > maxBytes * 1.5 + 4096) {
-    throw new InputError("ERR_INPUT_TOO_LARGE", `more than ${maxBytes} bytes of plaintext`);
+    throw new InputError(
+      "ERR_INPUT_TOO_LARGE",
+      `the JWE is too long for ${maxBytes} bytes of plaintext`,
+    );
   }
   return openCompact(jwe.trim(), key, maxBytes);
 }

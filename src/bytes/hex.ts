@@ -6,9 +6,10 @@ const DIGITS: readonly string[] = Array.from({ length: 256 }, (_, i) =>
 
 /** Writes bytes as lower-case hexadecimal. */
 export function toHex(bytes: Uint8Array): string {
-  let text = "";
-  for (let i = 0; i < bytes.length; i++) text += DIGITS[bytes[i]!]!;
-  return text;
+  const digits: string[] = [];
+  for (let i = 0; i < bytes.length; i++) digits.push(DIGITS[bytes[i]!]!);
+  // Text that grows by two digits at a time is a tree of strings, many times as large.
+  return digits.join("");
 }
 
 /**

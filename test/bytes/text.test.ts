@@ -19,6 +19,11 @@ describe("hex", () => {
     );
   });
 
+  it.each([1023, 1024, 1025, 3000, 200_000])("agrees with Buffer about %i bytes", (length) => {
+    const bytes = Uint8Array.from({ length }, (_, i) => (i * 37) ^ (i >> 8));
+    expect(toHex(bytes)).toBe(Buffer.from(bytes).toString("hex"));
+  });
+
   it.each(["0", "0g", "0x10", " 00", "00 ", "٠٠", "0\n"])("refuses %j", (text) => {
     expect(() => fromHex(text)).toThrow(malformed);
   });

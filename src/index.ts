@@ -81,7 +81,12 @@ export {
   type OpenedItem,
 } from "./ledger/disclosure/answer.ts";
 export { type AttestedFact, signAttestation } from "./ledger/disclosure/attestation.ts";
-export type { Access, AccessedRecord, UnreadableAccess } from "./ledger/disclosure/audit.ts";
+export type {
+  Access,
+  AccessedRecord,
+  AuditOptions,
+  UnreadableAccess,
+} from "./ledger/disclosure/audit.ts";
 export type {
   DisclosureAnswer,
   DisclosureResult,
@@ -113,6 +118,7 @@ export { openLedger } from "./ledger/open-ledger.ts";
 export type { Attachment, AttachmentInput } from "./ledger/records/attachments.ts";
 export type { CurrentRecord, RecordEntry } from "./ledger/records/current-record.ts";
 export type { KnownRecord } from "./ledger/records/known.ts";
+export type { RecordPageOptions } from "./ledger/records/list-records.ts";
 export type { BundleOptions, RecordedBundle } from "./ledger/records/record-bundle.ts";
 export type { UploadProgress } from "./ledger/records/record-content.ts";
 export type { RecordedVersion } from "./ledger/records/record-versions.ts";

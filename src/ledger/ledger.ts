@@ -10,7 +10,7 @@ import type { KeyAgreement } from "../identity/agreement.ts";
 import type { Signer } from "../identity/signer.ts";
 import type { Answer } from "./disclosure/answer.ts";
 import type { Attachment } from "./records/attachments.ts";
-import type { Access, UnreadableAccess } from "./disclosure/audit.ts";
+import type { Access, AuditOptions, UnreadableAccess } from "./disclosure/audit.ts";
 import type { AttestedKey } from "./consents/attested-key.ts";
 import type {
   ConsentOptions,
@@ -30,6 +30,7 @@ import type { RecordOptions, ResourceInput } from "./records/recording.ts";
 import type { BundleOptions, RecordedBundle } from "./records/record-bundle.ts";
 import type { RecordedVersion } from "./records/record-versions.ts";
 import type { CurrentRecord } from "./records/current-record.ts";
+import type { RecordPageOptions } from "./records/list-records.ts";
 import type { ResourceLabels } from "../consent/model/resource.ts";
 import type { RelabelOptions, Relabelled } from "./records/relabelling.ts";
 import type { RequestOptions } from "./disclosure/request.ts";
@@ -123,12 +124,18 @@ export interface Ledger {
   /** What is attached to a record's newest content, the custodian's own. */
   attachments(record: RecordId): Promise<readonly Attachment[]>;
   /**
-   * A person's records as they stand now.
+   * A person's records as they stand now, in the order in which they were recorded; a page of them where
+   * a `limit` is given. The next page is `after` the last record of this one, and a page with fewer
+   * records than its limit is the last as of now. A record keeps its place whatever is filed about it,
+   * and new ones come last: through all pages none is given twice, and none that was there before the
+   * first is left out but what was erased meanwhile.
    *
+   * @throws {InputError} `ERR_INPUT_INVALID` when `limit` is no integer of 1 or more, and when this person
+   *   never had the record that `after` names
    * @throws {InputError} `ERR_INPUT_INVALID` when this custodian never knew such a person; so do the other
    *   calls that take one
    */
-  records(subject: Subject): Promise<readonly CurrentRecord[]>;
+  records(subject: Subject, options?: RecordPageOptions): Promise<readonly CurrentRecord[]>;
   /** Attests who speaks for a person, in what capacity, and by which key, if he has one. */
   attest(subject: Subject, key: AttestedKey): Promise<EntryId>;
   /**
@@ -200,11 +207,13 @@ export interface Ledger {
   /** Answers a signed request that came from elsewhere; see `createRequest`. */
   disclose(request: Uint8Array): Promise<DisclosureResult>;
   /**
-   * Who asked for a person's data, why, and what was answered.
+   * Who asked for a person's data, why, and what was answered: oldest first. Each access is opened when it
+   * is asked for, and none of those up to the one that `after` names.
    *
    * @param subject - `null` for who asked about persons that are unknown here
+   * @throws {InputError} `ERR_INPUT_INVALID` when `after` names no access to this person's data
    */
-  audit(subject: Subject | null): AsyncIterable<Access | UnreadableAccess>;
+  audit(subject: Subject | null, options?: AuditOptions): AsyncIterable<Access | UnreadableAccess>;
   /** Accesses by breaking the glass that nobody has reviewed. */
   pendingReviews(): AsyncIterable<Access | UnreadableAccess>;
   /** Says that an access was reviewed. */

@@ -36,6 +36,7 @@ import { readHeld } from "./consents/held.ts";
 import { exportRecords } from "./disclosure/export-records.ts";
 import { createFiling, type Filing } from "./entries/filing.ts";
 import { readOnlyError, whyReadOnly } from "./standing.ts";
+import { listRecords } from "./records/list-records.ts";
 import { createRecordContents } from "./records/record-content.ts";
 import { createRecording } from "./records/recording.ts";
 import { relabelStale } from "./records/relabelling.ts";
@@ -295,7 +296,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     reattribute: recording.reattribute,
     read: recording.read,
     attachments: recording.attachments,
-    records: recording.list,
+    records: (subject, page) => listRecords({ catalogue, subjects }, subject, page),
     attest: consenting.attest,
     consent: consenting.consent,
     receive: consenting.receive,
@@ -319,9 +320,9 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     exportRecords: (requester, { compress = false, ...what }) =>
       exportRecords(() => request(requester, what), { random, compress }),
     disclose: (bytes) => disclose(disclosing, bytes),
-    async *audit(subject) {
+    async *audit(subject, from) {
       if (subject !== null) await subjects.assertKnown(subject);
-      yield* auditOf(context, catalogue, subject);
+      yield* auditOf(context, catalogue, subject, from);
     },
     pendingReviews: () => reviews.pending(),
     markReviewed: reviews.markReviewed,

@@ -99,17 +99,17 @@ export function untilClosed(
   const assertOpen = (): void => {
     if (isClosed()) throw new ChainError("ERR_CHAIN_CLOSED", "the ledger is closed");
   };
-  async function* iterate(run: (argument: unknown) => AsyncIterable<unknown>, argument: unknown) {
+  async function* iterate(run: Call, first: unknown, second: unknown) {
     assertOpen();
-    yield* run(argument);
+    yield* run(first, second, undefined) as AsyncIterable<unknown>;
   }
   const guarded: Record<string, unknown> = {};
   for (const [name, guard] of Object.entries(CALLS)) {
     const run = ledger[name as keyof typeof CALLS] as Call;
     if (guard === "ends") continue;
     if (guard === "iterates") {
-      guarded[name] = (argument: unknown) =>
-        iterate(run as (argument: unknown) => AsyncIterable<unknown>, takeArgument(argument));
+      guarded[name] = (first: unknown, second: unknown) =>
+        iterate(run, takeArgument(first), takeArgument(second));
       continue;
     }
     const give = (result: unknown): unknown => (MADE_ANEW.has(name) ? result : giveResult(result));

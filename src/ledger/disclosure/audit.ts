@@ -1,11 +1,12 @@
 import { decodeAccess, decisionOf, strangers, type AccessContent } from "./access.ts";
 import type { Decision } from "../../consent/model/decision.ts";
 import { type Catalogue, isErasedNow } from "../entries/catalogue.ts";
-import type { CatalogueItem } from "../entries/catalogue-item.ts";
+import { comparePlaces, type CatalogueItem } from "../entries/catalogue-item.ts";
+import { placeInList } from "../entries/list-place.ts";
 import { isDamage, lostEntry, openOwn } from "../entries/own-envelope.ts";
 import type { LedgerContext } from "../context.ts";
 import type { Subject } from "../entries/subjects.ts";
-import { toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
+import { entryIdBytes, toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
 import type { LedgerError } from "../../errors.ts";
 
 /** What was decided about one record in one access. */
@@ -59,38 +60,78 @@ export interface Access {
   readonly declaration?: { readonly reason: string; readonly until: number };
 }
 
+/** Which of the accesses to a person's data to list. */
+export interface AuditOptions {
+  /** The accesses behind this one, which may have been erased since. Default from the first on. */
+  readonly after?: EntryId | undefined;
+}
+
 /**
  * Yields the accesses to a person's data, oldest first; without a subject, the requests about
  * persons that were unknown here. One that cannot be read is yielded as such, and others follow.
+ * Each is opened when it is asked for.
  */
 export async function* auditOf(
   context: LedgerContext,
   catalogue: Catalogue,
   subject: Subject | null,
+  { after }: AuditOptions = {},
 ): AsyncIterable<Access | UnreadableAccess> {
+  const first = after === undefined ? undefined : entryIdBytes(after);
   await catalogue.catchUp();
   const local = subject?.local ?? strangers(context);
+  const behind = first && (await placeInList(catalogue, first, { local, ...ACCESSES }));
   const about = await catalogue.itemsOf(local, ["access", "erase"]);
-  const items = about.filter(({ kind }) => kind === "access");
-  const withdrawn = new Map<EntryId, AccessContent>();
-  const unknown = new Map<EntryId, string>();
+  const items = about.filter(
+    ({ kind, place }) =>
+      kind === "access" && (behind === undefined || comparePlaces(place, behind) > 0),
+  );
+  const differences = differencesOf(items);
+  for (const item of items) {
+    if (item.manifest.op !== "access") continue;
+    const id = toEntryId(item.id);
+    const access = await openAccess(context, catalogue, item, differences.get(id) ?? []);
+    if (typeof access === "string") yield { id, recordedAt: item.recordedAt, unreadable: access };
+    else if (access !== undefined) yield access;
+  }
+}
+
+/** Opens an access, or says why it cannot be read; gives `undefined` when it was erased meanwhile. */
+async function openAccess(
+  context: LedgerContext,
+  catalogue: Catalogue,
+  item: CatalogueItem,
+  differences: readonly CatalogueItem[],
+): Promise<Access | string | undefined> {
+  let withdrawn: AccessContent | undefined;
+  for (const one of differences) {
+    const content = await readOrSay(context, catalogue, one);
+    // Where it is not known what was withdrawn, neither is what was released. Both are erased together.
+    if (content === undefined || typeof content === "string") return content;
+    withdrawn = content;
+  }
+  const content = await readOrSay(context, catalogue, item);
+  if (content === undefined || typeof content === "string") return content;
+  return toAccess(item, content, withdrawn);
+}
+
+/** What `after` of an audit may name. */
+const ACCESSES: { readonly kind: string; readonly holds: (item: CatalogueItem) => boolean } = {
+  kind: "access",
+  holds: ({ manifest: { op } }) => op === "access",
+};
+
+/** Entries that say what an access released less than it had said, by the access. */
+function differencesOf(items: readonly CatalogueItem[]): ReadonlyMap<EntryId, CatalogueItem[]> {
+  const found = new Map<EntryId, CatalogueItem[]>();
   for (const item of items) {
     const { op, replaces } = item.manifest;
     if (op !== "difference" || replaces === undefined) continue;
-    const content = await readOrSay(context, catalogue, item);
-    if (typeof content === "string") unknown.set(replaces, content);
-    else if (content !== undefined) withdrawn.set(replaces, content);
+    const others = found.get(replaces);
+    if (others === undefined) found.set(replaces, [item]);
+    else others.push(item);
   }
-  for (const item of items) {
-    if (item.manifest.op !== "access") continue;
-    const { recordedAt } = item;
-    const id = toEntryId(item.id);
-    const lost = unknown.get(id);
-    // What was withdrawn is not known, so neither is what was released.
-    const content = lost ?? (await readOrSay(context, catalogue, item));
-    if (typeof content === "string") yield { id, recordedAt, unreadable: content };
-    else if (content !== undefined) yield toAccess(item, content, withdrawn.get(id));
-  }
+  return found;
 }
 
 /** Reads an access entry; what is damaged is told, not thrown. */

@@ -16,7 +16,14 @@ export interface CatalogueItem extends IndexItem {
 export type CatalogueFind =
   | { readonly status: "present"; readonly item: CatalogueItem }
   /** Its envelope was destroyed by the erase entry with this id. */
-  | { readonly status: "erased"; readonly by: Uint8Array; readonly place: EntryPlace }
+  | {
+      readonly status: "erased";
+      readonly by: Uint8Array;
+      readonly place: EntryPlace;
+      readonly kind: string;
+      /** Whom it was about, where that is known still. */
+      readonly local?: Uint8Array;
+    }
   /** Stands on the ledger; its envelope does not open here, and nothing erased it. */
   | {
       readonly status: "lost";
@@ -40,8 +47,12 @@ export const tagOf = ({ body, salt, subject }: SubjectEntry): LackingTag => ({
   subject,
 });
 
-export const byPlace = ({ place: a }: CatalogueItem, { place: b }: CatalogueItem): number =>
+/** Below 0 where the first place comes before the second on the ledger. */
+export const comparePlaces = (a: EntryPlace, b: EntryPlace): number =>
   a.height - b.height || a.transaction - b.transaction || a.entry - b.entry;
+
+export const byPlace = ({ place: a }: CatalogueItem, { place: b }: CatalogueItem): number =>
+  comparePlaces(a, b);
 
 export const isPresent = (item: IndexItem): item is CatalogueItem => item.manifest !== undefined;
 

@@ -252,13 +252,14 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
       const { place, envelope, kind, erasedBy } = known;
       return erasedBy === undefined
         ? { status: "lost", place, envelope, kind }
-        : { status: "erased", by: erasedBy, place };
+        : { status: "erased", by: erasedBy, place, kind };
     }
     const held = (await index.person(known.local)).byId.get(toHex(id));
     if (held === undefined) return index.lost(`entry ${toHex(id)}`);
     const { item } = held;
     if (isPresent(item)) return { status: "present", item };
-    return { status: "erased", by: item.erasedBy!, place: item.place };
+    const { kind, place, erasedBy } = item;
+    return { status: "erased", by: erasedBy!, place, kind, local: known.local };
   }
 
   /**

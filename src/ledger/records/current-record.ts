@@ -3,8 +3,9 @@ import type { ConsentResource, ResourceLabels } from "../../consent/model/resour
 import { toConsentResource } from "../../fhir/consent-resource.ts";
 import { isOutdated, type Labeller } from "../../consent/labels/labeller.ts";
 import { cidFromDigest, type Codec } from "../../codec/cid.ts";
+import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { copyManifest } from "../entries/manifest.ts";
-import type { CatalogueItem } from "../entries/catalogue-item.ts";
+import { comparePlaces, type CatalogueItem } from "../entries/catalogue-item.ts";
 import { isNormal, labelsOfBoth } from "../../consent/labels/unite-labels.ts";
 
 /** One of the entries about a record, with what its envelope says of itself. */
@@ -40,19 +41,41 @@ export interface FoldedRecord {
   readonly retracted: boolean;
 }
 
+/** Some of a person's records. */
+export interface RecordPage {
+  /** Those that were created behind this place on the ledger. */
+  readonly behind?: EntryPlace;
+  /** At most so many. */
+  readonly limit?: number;
+}
+
+/** A record while its entries are gone through. */
+type Growing = { -readonly [Name in keyof FoldedRecord]: FoldedRecord[Name] } & {
+  readonly history: CatalogueItem[];
+};
+
 /**
  * Folds a person's entries into records: amendments replace content, relabelling replaces labels,
  * retraction and re-attribution end a record. What follows an entry that is not there is left out.
  * Who labelled without having seen what another had said last takes away nothing of that.
+ *
+ * @param page - which of the records, by the order of the entries that created them; default all
+ * @returns by that order
  */
-export function currentRecords(items: readonly CatalogueItem[]): Map<RecordId, FoldedRecord> {
-  const records = new Map<RecordId, FoldedRecord>();
+export function currentRecords(
+  items: readonly CatalogueItem[],
+  page: RecordPage = {},
+): Map<RecordId, FoldedRecord> {
+  const { behind, limit = Infinity } = page;
+  const records = new Map<RecordId, Growing>();
   const recordOf = new Map<EntryId, RecordId>();
   for (const item of items) {
     if (item.kind !== "record") continue;
     const { op, replaces, labels } = item.manifest;
-    const id = toEntryId(item.id);
     if (op === "create" || op === "reattribute") {
+      if (behind !== undefined && comparePlaces(item.place, behind) <= 0) continue;
+      if (records.size >= limit) continue;
+      const id = toEntryId(item.id);
       const record = recordCreatedBy(id);
       recordOf.set(id, record);
       const history = [item];
@@ -68,21 +91,22 @@ export function currentRecords(items: readonly CatalogueItem[]): Map<RecordId, F
     const name = replaces === undefined ? undefined : recordOf.get(replaces);
     const current = name === undefined ? undefined : records.get(name);
     if (name === undefined || current === undefined) continue;
-    recordOf.set(id, name);
-    const history = [...current.history, item];
+    recordOf.set(toEntryId(item.id), name);
+    const { history } = current;
     const said = labels ?? null;
-    const seen = replaces === toEntryId(current.history.at(-1)!.id);
+    const seen = replaces === toEntryId(history.at(-1)!.id);
     if (op === "amend") {
-      const both = seen ? said : labelsOfBoth(said, current.labels);
-      records.set(name, { ...current, head: item, labels: both, history });
+      current.labels = seen ? said : labelsOfBoth(said, current.labels);
+      current.head = item;
     } else if (op === "relabel") {
-      const judged = current.history.slice(current.history.indexOf(current.head));
+      const judged = history.slice(history.indexOf(current.head));
       const same = seen || judged.some((one) => toEntryId(one.id) === replaces);
       const both = same ? labelsOfBoth(said, current.labels) : labelsOfBoth(current.labels, said);
-      records.set(name, { ...current, labels: seen ? said : both, history });
+      current.labels = seen ? said : both;
     } else if (op === "retract") {
-      records.set(name, { ...current, retracted: true, history });
-    }
+      current.retracted = true;
+    } else continue;
+    history.push(item);
   }
   return records;
 }

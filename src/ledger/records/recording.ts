@@ -9,7 +9,6 @@ import { bySlices } from "../../loop/give-turn.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import { personName } from "../turns.ts";
 import { assertAttachments, type Attachment, type AttachmentInput } from "./attachments.ts";
-import { currentRecords, giveRecord, type CurrentRecord } from "./current-record.ts";
 import { describing } from "./describe-record.ts";
 import { besideAttachments, isSameLabels } from "./fresh-labels.ts";
 import { moveRecord } from "./move-record.ts";
@@ -60,8 +59,6 @@ export interface Recording {
   refreshLabels(record: RecordId, former?: Labeller): Promise<RecordedVersion | undefined>;
   retract(record: RecordId, reason: string): Promise<RecordedVersion>;
   reattribute(record: RecordId, to: Subject, reason: string): Promise<RecordedVersion>;
-  /** A person's records as they stand now. */
-  list(subject: Subject): Promise<readonly CurrentRecord[]>;
   /** The newest content of a record: its exact FHIR JSON. */
   read(id: RecordId): Promise<Uint8Array>;
   /** What is attached to the newest content. */
@@ -166,11 +163,6 @@ export function createRecording(
         },
         to,
       );
-    },
-    async list(subject) {
-      await subjects.assertKnown(subject);
-      const items = await catalogue.itemsOf(subject.local, ["erase", "record"]);
-      return Array.from(currentRecords(items).values(), giveRecord);
     },
     read: async (id) => contents.textOf((await find(id)).head),
     attachments: async (id) => contents.attachmentsOf(await find(id)),

@@ -1,0 +1,43 @@
+import { recordIdBytes, type RecordId } from "../../codec/ids.ts";
+import { InputError } from "../../errors.ts";
+import type { Catalogue } from "../entries/catalogue.ts";
+import type { CatalogueItem } from "../entries/catalogue-item.ts";
+import { placeInList } from "../entries/list-place.ts";
+import type { Subject, Subjects } from "../entries/subjects.ts";
+import { currentRecords, giveRecord, type CurrentRecord } from "./current-record.ts";
+
+/** Which of a person's records to list. */
+export interface RecordPageOptions {
+  /**
+   * The records behind this one: the last of the page before. It may have been amended, retracted or
+   * erased since. Default from the first on.
+   */
+  readonly after?: RecordId | undefined;
+  /** At most so many records, 1 or more. Default all. */
+  readonly limit?: number | undefined;
+}
+
+/** A person's records as they stand now, in the order in which they were recorded. */
+export async function listRecords(
+  { catalogue, subjects }: { readonly catalogue: Catalogue; readonly subjects: Subjects },
+  subject: Subject,
+  { after, limit }: RecordPageOptions = {},
+): Promise<readonly CurrentRecord[]> {
+  if (limit !== undefined && !(Number.isSafeInteger(limit) && limit > 0)) {
+    throw new InputError("ERR_INPUT_INVALID", "limit must be an integer, 1 or more");
+  }
+  const id = after === undefined ? undefined : recordIdBytes(after);
+  await subjects.assertKnown(subject);
+  const { local } = subject;
+  const behind =
+    id && (await placeInList(catalogue, id, { local, kind: "record", holds: creates }));
+  const items = await catalogue.itemsOf(local, ["erase", "record"]);
+  const page = {
+    ...(behind === undefined ? {} : { behind }),
+    ...(limit === undefined ? {} : { limit }),
+  };
+  return Array.from(currentRecords(items, page).values(), giveRecord);
+}
+
+const creates = ({ manifest: { op } }: CatalogueItem): boolean =>
+  op === "create" || op === "reattribute";

@@ -26,13 +26,44 @@ async function thrown(call: () => unknown): Promise<unknown> {
 }
 
 describe("LedgerError", () => {
-  it("is what every family extends, under its own name and with its cause", () => {
-    const cause = new Error("underneath");
-    for (const [name, Family] of Object.entries(errors)) {
-      const error = new (Family as typeof LedgerError)("ERR_INPUT_INVALID", "why", { cause });
-      expect(error).toBeInstanceOf(LedgerError);
-      expect(error).toMatchObject({ name, code: "ERR_INPUT_INVALID", message: "why", cause });
-    }
+  const cause = new Error("underneath");
+  const options = { cause };
+  // Each with a code of its own, which its type takes.
+  const made: readonly (readonly [string, string, errors.LedgerError])[] = [
+    ["InputError", "ERR_INPUT_INVALID", new InputError("ERR_INPUT_INVALID", "why", options)],
+    [
+      "EncodingError",
+      "ERR_ENCODING_SHAPE",
+      new errors.EncodingError("ERR_ENCODING_SHAPE", "why", options),
+    ],
+    [
+      "SignatureError",
+      "ERR_SIGNATURE_KEY",
+      new errors.SignatureError("ERR_SIGNATURE_KEY", "why", options),
+    ],
+    ["ChainError", "ERR_CHAIN_BUSY", new ChainError("ERR_CHAIN_BUSY", "why", options)],
+    ["ProofError", "ERR_PROOF_RANGE", new errors.ProofError("ERR_PROOF_RANGE", "why", options)],
+    [
+      "EnvelopeError",
+      "ERR_ENVELOPE_DECRYPT",
+      new errors.EnvelopeError("ERR_ENVELOPE_DECRYPT", "why", options),
+    ],
+    [
+      "ConsentError",
+      "ERR_CONSENT_REQUEST",
+      new ConsentError("ERR_CONSENT_REQUEST", "why", options),
+    ],
+    ["StorageError", "ERR_STORAGE_CLOSED", new StorageError("ERR_STORAGE_CLOSED", "why", options)],
+  ];
+
+  it("is what these families extend", () => {
+    const families = Object.keys(errors).filter((name) => name !== "LedgerError");
+    expect(families.sort()).toEqual(made.map(([name]) => name).sort());
+  });
+
+  it.each(made)("is what %s extends, with its code and its cause", (name, code, error) => {
+    expect(error).toBeInstanceOf(LedgerError);
+    expect(error).toMatchObject({ name, code, message: "why", cause });
   });
 });
 

@@ -1,6 +1,6 @@
 /**
- * The interface of storage adapters, and what they share: the same checks of arguments, the same
- * errors and the same idea of a head, so that a store of yours refuses what every other one refuses.
+ * The interface of storage adapters, and helpers that they share: the same checks of arguments, the
+ * same errors and the same heads, so that a store of yours refuses what every other store refuses.
  *
  * @module
  */

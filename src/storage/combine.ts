@@ -29,15 +29,15 @@ import type {
 } from "./types.ts";
 
 export interface CombineOptions {
-  /** Gives its chains. */
+  /** Provides the chains. */
   readonly chains: StorageAdapter;
-  /** Gives its blobs; may be the same as `chains`. */
+  /** Provides the blobs; may be the same as `chains`. */
   readonly blobs: StorageAdapter;
-  /** Gives its state, which nothing else may use meanwhile: one process, and no other handle. */
+  /** Provides the state. Nothing else may use it meanwhile: one process, and no other handle. */
   readonly state: StorageAdapter;
 }
 
-/** What {@link combineStorage} gives: all three stores, and `compact` where blobs and state have it. */
+/** Result of {@link combineStorage}: all three stores, and `compact` if blobs and state have it. */
 export interface CombinedStorage extends StorageAdapter {
   readonly chains: ChainStore;
   readonly blobs: BlobStore;
@@ -45,34 +45,34 @@ export interface CombinedStorage extends StorageAdapter {
   commit(batch: Commit, options?: AppendOptions): Promise<Head | undefined>;
 }
 
-/** Where a commit stands in the state store from before its append until it is done. */
+/** State key that holds a commit from before its append until it is done. */
 const PENDING = /* @__PURE__ */ utf8ToBytes("combine/pending");
 const ORDER: readonly Durability[] = ["none", "process", "power", "quorum"];
 
-/** What all combinations over one state store share. */
+/** Shared by all combinations over one state store. */
 interface Shared {
-  /** The end of whatever is under way. */
+  /** Settles when the last work in the queue ends. */
   last: Promise<unknown>;
-  /** A commit of which it is not known whether its append happened. */
+  /** A commit whose append may or may not have happened. */
   pending: Pending | undefined;
-  /** One of which it is not known whether it stands in the state store. */
+  /** A commit that may or may not be in the state store. */
   unwritten: Pending | undefined;
-  /** Where chains were seen to end. */
+  /** Ends of chains, as last seen. */
   readonly ends: Map<string, Head>;
 }
 
 const sharedOf = /* @__PURE__ */ new WeakMap<StateStore, Shared>();
 
 /**
- * Makes one storage with `commit` of stores that know nothing of each other, as chains and blobs in
- * an object store and state on a local disk.
+ * Combines independent stores to one storage with `commit`, such as chains and blobs in an object
+ * store and state on a local disk.
  *
- * A commit is written to the state store first, then appended, then carried out; one that was cut
- * short is carried out when the combination is opened again, or given up if the chain went on
- * without it. So an append and its changes of state are never torn. Blobs are put before all that:
- * of a commit that came to nothing some may stay (`caps.atomicBlobs` is `false`).
+ * A commit is written to the state store first, then appended, then carried out. A commit that was
+ * cut short is carried out when the combination is next opened, or given up if the chain has
+ * continued without it. So an append and its changes of state are never torn. Blobs are put first
+ * of all: some blobs of a failed commit may remain (`caps.atomicBlobs` is `false`).
  *
- * @throws {TypeError} when a storage lacks the store that it is to give
+ * @throws {TypeError} when a storage lacks the store that it has to provide
  * @throws {AmbiguousAppend} when a commit that was cut short cannot be settled now
  */
 export async function combineStorage(options: CombineOptions): Promise<CombinedStorage> {
@@ -80,7 +80,9 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
   const { blobs } = options.blobs;
   const { state } = options.state;
   if (!chains || !blobs || !state) {
-    throw new TypeError("each storage must have the store that it is to give");
+    throw new TypeError(
+      "each storage must have the store that it provides: chains, blobs or state",
+    );
   }
   const parts = [...new Set([options.chains, options.blobs, options.state])];
   const caps = capsOf([chains.caps, blobs.caps, state.caps]);
@@ -97,7 +99,7 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
     if (closing) throw closedError();
   }
 
-  /** Does one thing after another, over all combinations of this state store. */
+  /** Runs work one at a time, across all combinations of this state store. */
   function exclusively<T>(work: () => Promise<T>): Promise<T> {
     const result = shared.last.then(work);
     shared.last = result.catch(() => undefined);
@@ -111,7 +113,7 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
     return closing;
   }
 
-  /** Carries out what was cut short. Only one at a time, and alone. */
+  /** Carries out a commit that was cut short. The caller must hold the queue. */
   async function settle(): Promise<void> {
     if (shared.unwritten !== undefined) {
       shared.pending = shared.unwritten;
@@ -121,9 +123,9 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
   }
 
   /**
-   * Appends what the state store already holds as pending, and does what comes with it.
+   * Appends the commit that the state store holds as pending, and carries out the rest of it.
    *
-   * @param first - whether it was never tried before
+   * @param first - whether this is the first attempt
    */
   async function carryOut(pending: Pending, first: boolean): Promise<Head> {
     const { chain, expected, records, state: changes } = pending;
@@ -134,11 +136,11 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
       if (error instanceof AppendConflict) {
         shared.ends.set(chain, error.head);
       } else if (error instanceof AmbiguousAppend || !first) {
-        // That this try failed says nothing of those before.
+        // A failure of this attempt says nothing about earlier ones.
         shared.pending = pending;
         throw error instanceof AmbiguousAppend ? error : new AmbiguousAppend(error);
       }
-      // It certainly did not happen, and must not by being tried again.
+      // The append certainly did not happen, and must not happen on a retry.
       await finish(pending, []);
       throw error;
     }
@@ -147,13 +149,14 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
     return head;
   }
 
-  /** Writes down what is about to be appended. */
+  /** Writes a commit to the state store before its append. */
   async function begin(pending: Pending): Promise<void> {
     const value = encodePending(pending);
     try {
       await state!.batch([{ key: PENDING, value }]);
     } catch (error) {
-      // It may stand there, and would be carried out by the next opening: by the next call already.
+      // It may have been written, and the next opening would carry it out; so the next call settles
+      // it.
       if (error instanceof AmbiguousAppend) shared.unwritten = pending;
       throw error;
     }
@@ -181,7 +184,7 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
         const head = await chains!.head(chain);
         shared.ends.set(chain, head);
         if (!sameHead(head, expected)) {
-          // Of a replay everything is there already; nothing else can come of it.
+          // Everything of a replay is present already.
           if (expected.size > head.size) throw new AppendConflict(head);
           return chains!.append(chain, expected, records);
         }
@@ -197,14 +200,14 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
       await begin(pending);
       return carryOut(pending, true);
     }
-    // Until it is known what came of it: called again, it must not put blobs that were erased since.
+    // Until the outcome is known: a repeated call must not put blobs that were erased meanwhile.
     shared.ends.delete(append.chain);
     const head = await chains!.append(append.chain, append.expected, append.records);
     shared.ends.set(append.chain, head);
     return head;
   }
 
-  /** A conflict of what was pending is its own caller's affair, who has long heard of doubt. */
+  /** A conflict of a pending commit concerns its own caller, who was told that it was ambiguous. */
   async function settleQuietly(): Promise<void> {
     try {
       await settle();
@@ -221,7 +224,7 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
     return exclusively(() => commitAlone(copy, signal));
   }
 
-  /** The state as it is after what is pending. */
+  /** The state after the pending commit is settled. */
   async function settledState(): Promise<StateStore> {
     assertOpen();
     if (shared.pending ?? shared.unwritten) await exclusively(settleQuietly);
@@ -247,8 +250,8 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
     });
   }
 
-  // Asked for behind what is under way: a commit of another handle is written there while it lasts,
-  // and carrying it out once more would undo what came after it.
+  // Queued: another handle's commit is in the store while it runs, and carrying it out again would
+  // undo what came after it.
   await exclusively(async () => {
     const value = await state.get(PENDING);
     if (value !== undefined) shared.pending ??= decodePending(value);
@@ -309,13 +312,13 @@ export async function combineStorage(options: CombineOptions): Promise<CombinedS
   };
 }
 
-/** The least that any of them promises. */
+/** The weakest promises of all parts. */
 function capsOf(all: readonly StorageCaps[]): StorageCaps {
   const ranks = all.map(({ durability }) => ORDER.indexOf(durability));
   return {
     durability: ORDER[least(ranks)]!,
     multiProcess: false,
-    // A commit stands in the state store as one value.
+    // A commit is one value in the state store.
     maxAppendBytes: Math.floor(least(all.map((caps) => caps.maxAppendBytes)) / 2),
     maxBatch: least(all.map((caps) => caps.maxBatch)) - 1,
     tail: all[0]!.tail,

@@ -16,7 +16,7 @@ import {
 /** The head of an empty chain. */
 export const EMPTY_HEAD: Head = { size: 0, hash: null };
 
-/** Whether two heads are the same place of the same history. */
+/** Whether two heads have the same size and hash. */
 export function sameHead(a: Head, b: Head): boolean {
   if (a.size !== b.size) return false;
   if (a.hash === null || b.hash === null) return a.hash === b.hash;
@@ -40,11 +40,11 @@ export function chainNameBytes(chain: unknown): Uint8Array {
 }
 
 /**
- * Reads the name of a chain from what a store keeps of it, every character as it was given: also a
- * byte order mark, which most decoders swallow.
+ * Decodes a stored name of a chain, keeping every character, including a byte order mark, which
+ * most decoders drop.
  *
  * @param bytes - UTF-8
- * @throws {StorageError} `ERR_STORAGE_CORRUPT` when no chain can have such a name
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it is not a valid name
  */
 export function chainNameOf(bytes: Uint8Array): string {
   try {
@@ -79,7 +79,7 @@ export function assertStateKey(key: unknown, name = "key"): asserts key is Uint8
 const MAX_CODEC = 0x7fffffff;
 
 /**
- * Checks that a CID is one that a blob store takes, and gives its bytes.
+ * Checks that a blob store accepts a CID, and returns its bytes.
  *
  * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when it is not version 1 with SHA-256, or its codec
  *   has more than 31 bits
@@ -94,16 +94,19 @@ export function blobCidBytes(cid: CID): Uint8Array {
     throw new TypeError("cid must be a CID");
   }
   if (cid.version !== 1 || cid.multihash.code !== 0x12 || cid.multihash.digest.length !== 32) {
-    throw new InputError("ERR_INPUT_UNSUPPORTED", "blobs are named by CIDv1 of SHA-256 only");
+    throw new InputError("ERR_INPUT_UNSUPPORTED", "the CID of a blob must be CIDv1 with SHA-256");
   }
   if (!(cid.code <= MAX_CODEC)) {
-    throw new InputError("ERR_INPUT_UNSUPPORTED", "the codec of a blob's name has over 31 bits");
+    throw new InputError(
+      "ERR_INPUT_UNSUPPORTED",
+      "the codec of a blob's CID must have at most 31 bits",
+    );
   }
   return cid.bytes;
 }
 
 /**
- * Makes the name of a blob from what a store keeps of it; copies the digest.
+ * Makes a blob's CID from its stored codec and digest; copies the digest.
  *
  * @param codec - any, of up to 31 bits
  * @param digest - 32 bytes
@@ -120,10 +123,10 @@ export function blobCid(codec: number, digest: Uint8Array): CID {
 }
 
 /**
- * Reads the name of a blob from what a store keeps of it.
+ * Decodes a stored CID of a blob.
  *
- * @param bytes - a CID's; copied
- * @throws {StorageError} `ERR_STORAGE_CORRUPT` when no blob can have such a name
+ * @param bytes - of a CID; copied
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it is not the CID of a blob
  */
 export function storedCid(bytes: Uint8Array): CID {
   try {
@@ -136,10 +139,10 @@ export function storedCid(bytes: Uint8Array): CID {
 }
 
 /**
- * Checks that what a store lists comes in the order of its keys, each once: a damaged index may
- * repeat itself, and whoever pages by the last key would never come to an end.
+ * Makes a check that listed keys rise, each once. A damaged index may repeat itself, and paging by
+ * the last key would then never end.
  *
- * @returns whether a key follows the one before it, to be called with each in turn
+ * @returns a function to call with each key in turn; throws if a key does not follow the one before
  */
 export function risingKeys(reverse = false): (key: Uint8Array) => void {
   let last: Uint8Array | undefined;
@@ -150,13 +153,13 @@ export function risingKeys(reverse = false): (key: Uint8Array) => void {
   };
 }
 
-/** The error of a list that repeats itself or goes backwards. */
+/** The error for a list that repeats itself or is out of order. */
 export function disordered(): StorageError {
   return new StorageError("ERR_STORAGE_CORRUPT", "a list is not in the order of its keys");
 }
 
 /**
- * Checks everything in a commit: types, ranges and the limits of the adapter.
+ * Checks everything in a commit: types, ranges and the adapter's limits.
  *
  * @throws {StorageError} `ERR_STORAGE_LIMIT` beyond `maxBatch` or `maxAppendBytes`
  */
@@ -198,13 +201,13 @@ export function checkCommit(batch: Commit, caps: StorageCaps): void {
   if (items > caps.maxBatch) {
     throw new StorageError(
       "ERR_STORAGE_LIMIT",
-      `${items} items in a batch, limit ${caps.maxBatch}`,
+      `${items} items in a batch, but the limit is ${caps.maxBatch}`,
     );
   }
   if (bytes > caps.maxAppendBytes) {
     throw new StorageError(
       "ERR_STORAGE_LIMIT",
-      `${bytes} bytes in a batch, limit ${caps.maxAppendBytes}`,
+      `${bytes} bytes in a batch, but the limit is ${caps.maxAppendBytes}`,
     );
   }
 }
@@ -220,7 +223,7 @@ export function checkRead(options: { readonly from: number; readonly limit?: num
   return { from: options.from, limit };
 }
 
-/** Checks the options of a scan and fills in the rest. */
+/** Checks the options of a scan and fills in the defaults. */
 export function checkScan(options: ScanOptions): Required<ScanOptions> {
   const { gte, lt, limit = Number.MAX_SAFE_INTEGER, reverse = false } = options;
   assertBytes(gte, "gte");
@@ -233,8 +236,8 @@ export function checkScan(options: ScanOptions): Required<ScanOptions> {
 }
 
 /**
- * Copies the bounds of a scan when it is called for, since an iterator does nothing before it is asked
- * for its first item. What is wrong with them is told then.
+ * Copies the bounds of a scan at the call, since an iterator runs only when its first item is asked
+ * for. Invalid bounds are reported then.
  */
 export function copyScan(options: ScanOptions): ScanOptions {
   if (typeof options !== "object" || options === null) return options;
@@ -248,7 +251,7 @@ export function copyBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
 }
 
-/** Copies a head, hash and all. */
+/** Copies a head, including its hash. */
 export function copyHead({ size, hash }: Head): Head {
   return { size, hash: hash && copyBytes(hash) };
 }
@@ -259,8 +262,8 @@ export function copyChange({ key, value }: StateChange): StateChange {
 }
 
 /**
- * Copies byte arrays into one allocation, of which each copy is a view: many small ones cost more to
- * allocate and to collect than to copy. For what is let go of together.
+ * Copies byte arrays into one allocation, of which each copy is a view: many small arrays cost more
+ * to allocate and collect than to copy. For arrays that are released together.
  */
 export function copyTogether(parts: readonly Uint8Array[]): Uint8Array[] {
   const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));

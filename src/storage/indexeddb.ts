@@ -58,37 +58,37 @@ export type {
 } from "./indexeddb/client.ts";
 
 export interface IndexeddbStorageOptions {
-  /** Name of the database among those of the page's origin; created if absent. */
+  /** Name of the database within the page's origin; created if absent. */
   readonly name: string;
   /** Default `globalThis.indexedDB`. */
   readonly indexedDB?: IndexeddbFactory;
-  /** What belongs to `indexedDB`; default `globalThis.IDBKeyRange`. */
+  /** The key ranges that belong to `indexedDB`; default `globalThis.IDBKeyRange`. */
   readonly IDBKeyRange?: IndexeddbKeyRange;
   readonly maxAppendBytes?: number;
   readonly maxBatch?: number;
   /**
-   * How often `tail` looks by itself, in milliseconds; default 1000. Other tabs send a notice, so
-   * this counts only where one was closed in between.
+   * How often `tail` polls, in milliseconds; default 1000. Other tabs send a notice, so polling
+   * only matters if one was closed in between.
    */
   readonly pollInterval?: number;
-  /** Gives up waiting for the database to open, which another tab may delay without end. */
+  /** Stops waiting for the database to open, which another tab may delay indefinitely. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * What {@link indexeddbStorage} opens: all three stores and `commit`. There is no `compact`, since
- * no script can make a browser remove deleted bytes from its files.
+ * The store that {@link indexeddbStorage} opens: all three stores and `commit`. It has no
+ * `compact`, since a script cannot make a browser remove deleted bytes from its files.
  */
 export type IndexeddbStorage = StorageAdapter & Omit<FullStorage, "compact">;
 
 /**
- * Opens a store in the browser's IndexedDB. What is acknowledged was flushed to the disk where the
- * browser knows `durability: "strict"`, which `caps.durability: "power"` says; elsewhere it is
+ * Opens a store in the browser's IndexedDB. If the browser supports `durability: "strict"`, an
+ * acknowledged write was flushed to the disk, and `caps.durability` is `"power"`; otherwise it is
  * `"process"`. Several tabs and workers may write to it. A browser may delete the data of a site
- * that was not granted `navigator.storage.persist()`.
+ * without `navigator.storage.persist()`.
  *
- * @throws {InputError} `ERR_INPUT_UNSUPPORTED` where there is no IndexedDB, or the database is of a
- *   later version or of something else
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when there is no IndexedDB, or the database has a
+ *   later version or belongs to something else
  * @throws {StorageError} `ERR_STORAGE_FAILED` when the browser refuses
  */
 export async function indexeddbStorage(
@@ -101,7 +101,7 @@ export async function indexeddbStorage(
   };
   let factory: IndexeddbFactory | null | undefined;
   try {
-    // Where a frame is given no storage, asking for it may throw already.
+    // In a frame without storage, even reading the property may throw.
     factory = options.indexedDB ?? globals.indexedDB;
   } catch (cause) {
     throw refusedToOpen(cause);
@@ -109,7 +109,7 @@ export async function indexeddbStorage(
   const keyRange = options.IDBKeyRange ?? globals.IDBKeyRange;
   // Some private windows say `null`.
   if (!factory || !keyRange) {
-    throw new InputError("ERR_INPUT_UNSUPPORTED", "there is no IndexedDB here");
+    throw new InputError("ERR_INPUT_UNSUPPORTED", "this environment has no IndexedDB");
   }
   const range: IndexeddbKeyRange = keyRange;
   if (typeof name !== "string" || name.length === 0) throw new TypeError("name must be a string");

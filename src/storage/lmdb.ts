@@ -65,36 +65,36 @@ export type {
 } from "./lmdb/client.ts";
 
 export interface LmdbStorageOptions {
-  /** Folder of the store; created with mode 0700 if absent. On a local disk, not a network one. */
+  /** Folder of the store; created with mode 0700 if absent. Must be on a local disk. */
   readonly path: string;
-  /** The `lmdb` package (3.x); imported when absent. */
+  /** The `lmdb` package (3.x); imported if absent. */
   readonly lmdb?: LmdbClient;
-  /** Read transactions at a time, over all processes; default 126. */
+  /** Most concurrent read transactions, across all processes; default 126. */
   readonly maxReaders?: number;
   /**
-   * Looks at every page of the store before LMDB opens it, at a few ms a MiB, and refuses one that is
-   * damaged. LMDB believes its file, and on a page that rotted it may end the process. Default false:
-   * looks at where the file and its trees begin, and at its size.
+   * Checks every page of the store before LMDB opens it, at a few ms per MiB, and refuses a damaged
+   * store. LMDB trusts its file, and may end the process on a corrupt page. Default false: checks
+   * only the roots of the file and its trees, and its size.
    */
   readonly check?: boolean;
   readonly maxAppendBytes?: number;
   readonly maxBatch?: number;
-  /** How often `tail` looks for what other processes appended, in milliseconds; default 100. */
+  /** How often `tail` polls for appends of other processes, in milliseconds; default 100. */
   readonly pollInterval?: number;
 }
 
-/** Records or entries read in one go while scanning. */
+/** Records or entries per read while scanning. */
 const PAGE = 256;
 const PAGE_BYTES = 1 << 20;
 
 /**
- * Opens a store in a folder, by LMDB: what is acknowledged is flushed to the disk
- * (`durability: "power"`), and several processes may write to it.
+ * Opens a store in a folder with LMDB: acknowledged writes are flushed to the disk (`durability:
+ * "power"`), and several processes may write.
  *
  * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when the `lmdb` package is not installed, or the
- *   store is of a format this version does not know
+ *   store has an unknown format
  * @throws {StorageError} `ERR_STORAGE_FAILED` when the folder cannot be used, `ERR_STORAGE_CORRUPT`
- *   when what is in it is damaged, or no store
+ *   when the store is damaged, or the folder holds something else
  */
 export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStorage> {
   const { path, maxReaders = 126, pollInterval = 100, check = false } = options;
@@ -151,7 +151,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
     await track(
       engine.write((environment) => {
         signal?.throwIfAborted();
-        // All that can throw comes before the first write.
+        // Everything that can throw comes before the first write.
         if (append && checkAppend(environment, append) === "replayed") return;
         const fresh = withoutStored(environment, packs);
         if (append) putRecords(environment, append);
@@ -258,7 +258,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
       });
       for (const entry of page) {
         assertOpen();
-        // Where a key is damaged the next page would begin before it, for ever.
+        // With a damaged key the next page would begin before it, forever.
         const isNext =
           Buffer.compare(entry.key, low) >= (exclusive && !reverse ? 1 : 0) &&
           Buffer.compare(entry.key, high) < 0;
@@ -372,9 +372,9 @@ function nameOf(cid: CID): BlobName {
   return { codec: cid.code, digest: copyBytes(cid.multihash.digest) };
 }
 
-/** Blobs without repetitions, under the parts of their CIDs; borrowed. */
+/** Blobs without duplicates, with the parts of their CIDs; borrowed. */
 function distinct(blobs: readonly NamedBlob[]): PackedBlob[] {
-  // By four bytes of the digest first: repetitions are rare, and comparing is dear.
+  // Compares four bytes of the digest first: duplicates are rare, and full comparisons are slow.
   const seen = new Map<number, PackedBlob[]>();
   const packed: PackedBlob[] = [];
   for (const { cid, bytes } of blobs) {

@@ -30,15 +30,14 @@ import type {
 
 export type { SortedKeys } from "./sorted-keys.ts";
 
-/** A blob, and what its CID is made of: the one that was given is its owner's, who may change it. */
-/** A blob and its name. */
+/** A blob, with the parts of its CID copied: the CID object is the caller's, who may change it. */
 export interface StoredBlob {
   readonly codec: number;
   readonly digest: Uint8Array;
   readonly bytes: Uint8Array;
 }
 
-/** What several handles of {@link memoryStorage} share; opaque. */
+/** The data that several handles of {@link memoryStorage} share; opaque. */
 export interface MemoryData {
   readonly chains: Map<string, { readonly records: Uint8Array[]; head: Head }>;
   readonly blobs: Map<string, StoredBlob>;
@@ -49,13 +48,20 @@ export interface MemoryData {
 }
 
 export interface MemoryStorageOptions {
-  /** What to work on, so that several handles see one store; new when absent. */
+  /** The data to use, so that several handles see one store; new if absent. */
   readonly data?: MemoryData;
   readonly maxAppendBytes?: number;
   readonly maxBatch?: number;
 }
 
-/** Makes an empty store that several handles can share. */
+/**
+ * Makes an empty store that several handles can share.
+ *
+ * @example
+ * const data = memoryData();
+ * const writer = memoryStorage({ data });
+ * const reader = memoryStorage({ data }); // sees what writer appends
+ */
 export function memoryData(): MemoryData {
   return {
     chains: new Map(),
@@ -69,6 +75,10 @@ export function memoryData(): MemoryData {
 /**
  * Opens a store that lives in this process's memory and promises nothing beyond it
  * (`durability: "none"`). For tests, simulations and throw-away ledgers.
+ *
+ * @example
+ * const storage = memoryStorage();
+ * await storage.chains.append("log", { size: 0, hash: null }, [new Uint8Array([1])]);
  */
 export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
   const data = options.data ?? memoryData();
@@ -249,7 +259,7 @@ function apply(data: MemoryData, { append, blobs, state }: Commit): Head | undef
       if (!replayed) throw new AppendConflict(copyHead(stored.head));
       return { size: size + records.length, hash: sha256(records.at(-1)!) };
     }
-    // Nothing is ever taken out of a chain, so its records may share memory.
+    // Records are never removed from a chain, so they may share memory.
     for (const record of copyTogether(records)) stored.records.push(record);
     stored.head = { size: stored.records.length, hash: sha256(records.at(-1)!) };
     data.chains.set(chain, stored);
@@ -279,7 +289,7 @@ function copied(bytes: Uint8Array | undefined): Uint8Array | undefined {
   return bytes && copyBytes(bytes);
 }
 
-/** One character a byte, so that strings order as bytes do. */
+/** One character per byte, so that strings are ordered as bytes are. */
 function text(bytes: Uint8Array): string {
   return String.fromCharCode(...bytes);
 }

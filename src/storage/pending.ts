@@ -5,7 +5,7 @@ import { LedgerError, StorageError } from "../errors.ts";
 import { assertHead, assertStateKey, chainNameBytes } from "./guards.ts";
 import type { Commit, StateChange } from "./types.ts";
 
-/** A commit that is under way: its append and its changes of state. */
+/** A commit in progress: its append and its changes of state. */
 export type Pending = NonNullable<Commit["append"]> & { readonly state: readonly StateChange[] };
 
 interface Written {
@@ -16,7 +16,7 @@ interface Written {
   readonly state: readonly (readonly [Uint8Array, Uint8Array | null])[];
 }
 
-/** Writes down a commit that is about to be appended. */
+/** Encodes a commit before its append. */
 export function encodePending({ chain, expected, records, state }: Pending): Uint8Array {
   const commit = encode({
     chain,
@@ -25,14 +25,14 @@ export function encodePending({ chain, expected, records, state }: Pending): Uin
     records,
     state: state.map(({ key, value }) => [key, value]),
   });
-  // It is appended as it was read: not every store notices what a disk changed.
+  // Hashed, because it is appended as read: not every store notices changes on its disk.
   return encode({ v: 2, sha256: sha256(commit), commit });
 }
 
 /**
- * Reads what {@link encodePending} wrote.
+ * Decodes what {@link encodePending} wrote.
  *
- * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it is something else
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when the bytes are not such a commit
  */
 export function decodePending(bytes: Uint8Array): Pending {
   try {
@@ -41,7 +41,8 @@ export function decodePending(bytes: Uint8Array): Pending {
     if (v !== 2 || !(commit instanceof Uint8Array) || !(digest instanceof Uint8Array)) {
       throw new TypeError("a pending commit of another version");
     }
-    if (!equalBytes(sha256(commit), digest)) throw new TypeError("it is not what was written");
+    if (!equalBytes(sha256(commit), digest))
+      throw new TypeError("the digest of the pending commit does not match");
     const fields = decode(commit, limits) as Written;
     const { chain, size, hash, records, state } = fields;
     const pending: Pending = {

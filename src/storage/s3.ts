@@ -28,37 +28,42 @@ export type {
 export type { Versioning } from "./s3/versions.ts";
 
 export interface S3StorageOptions {
-  /** An `S3` of `@aws-sdk/client-s3` (3.x), or what has the same methods; stays the caller's. */
+  /**
+   * An `S3` of `@aws-sdk/client-s3` (3.x), or an object with the same methods; the caller keeps it.
+   */
   readonly client: S3Calls;
-  /** A general purpose bucket that is there already. */
+  /** An existing general purpose bucket. */
   readonly bucket: string;
-  /** What every key begins with, at most 128 bytes; ends in `/` by itself. Default none. */
+  /** Prefix of every key, at most 128 bytes; a final `/` is added. Default: none. */
   readonly prefix?: string;
   /**
-   * What the service promises of an object once it has answered; it cannot be asked. Default
-   * `"power"`; say `"quorum"` of a service that has it on several machines by then.
+   * The durability that the service promises once it has answered; it cannot be queried. Default
+   * `"power"`; pass `"quorum"` if the service has the object on several machines by then.
    */
   readonly durability?: Durability;
   /**
-   * What to do with a bucket that keeps versions, where deleting erases nothing: `"refuse"` it;
-   * `"purge"` them in `compact`; or `"keep"` them. A bucket with Object Lock lets nothing be
-   * purged and is taken with `"keep"` only. Default `"refuse"`.
+   * How to treat a bucket that keeps versions, in which deleting erases nothing: `"refuse"` it;
+   * `"purge"` versions in `compact`; or `"keep"` them. In a bucket with Object Lock nothing can be
+   * purged, so it is accepted with `"keep"` only. Default `"refuse"`.
    */
   readonly versions?: "refuse" | "purge" | "keep";
   /**
-   * Whether to try the store out first, some fifteen small requests. Default `true`; without it
-   * `If-Match` gets ETags as the store gave them.
+   * Whether to test the store at opening, with some fifteen small requests. Default `true`; without
+   * it, `If-Match` gets ETags unchanged.
    */
   readonly probe?: boolean;
-  /** Tries of a request after the first, beside those that the client makes itself. Default 4. */
+  /** Retries of a request, besides those that the client makes itself. Default 4. */
   readonly retries?: number;
   /** Milliseconds that one call of the client may take. Default 60000. */
   readonly timeout?: number;
-  /** Requests for blobs under way at a time, of one call. Default 16. */
+  /** Concurrent requests for blobs per call. Default 16. */
   readonly concurrency?: number;
   /** Bytes of records kept in memory. Default 16 MiB. */
   readonly cacheBytes?: number;
-  /** How often `tail` looks at first, in milliseconds; up to 16 times as long when idle. Default 500. */
+  /**
+   * How often `tail` polls at first, in milliseconds; up to 16 times less often when idle. Default
+   * 500.
+   */
   readonly pollInterval?: number;
   readonly maxAppendBytes?: number;
   readonly maxBatch?: number;
@@ -68,24 +73,24 @@ export interface S3StorageOptions {
 export interface S3Storage extends StorageAdapter {
   readonly chains: ChainStore;
   readonly blobs: BlobStore;
-  /** Whether the bucket keeps what is deleted. */
+  /** Whether the bucket keeps deleted objects. */
   readonly versioning: Versioning;
   /**
-   * Removes for good what the bucket keeps of deleted objects, and counts the bytes of versions; of
-   * a bucket that keeps none there is nothing to do. Absent where what is deleted stays, or that is
-   * not known.
+   * Permanently removes the deleted versions that the bucket keeps, and counts the bytes of
+   * versions; does nothing for a bucket without versions. Absent if deleted objects stay, or if
+   * that is unknown.
    */
   compact?(): Promise<Compaction>;
 }
 
 /**
  * Opens chains and blobs in a bucket of an S3-compatible object store. An append is one object,
- * made only if none is there of its name; several processes may write.
+ * created only if no object has its name; several processes may write.
  *
- * It has no `state` and no `commit`: `combineStorage` gives it those of another store.
+ * It has no `state` and no `commit`: use `combineStorage` to add those of another store.
  *
  * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when the store does not honour `If-None-Match` and
- *   `If-Match` on PUT, or the bucket keeps versions and `versions` does not allow for it
+ *   `If-Match` on PUT, or the bucket keeps versions and `versions` does not allow that
  * @throws {StorageError} `ERR_STORAGE_FAILED` when the bucket cannot be used
  */
 export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
@@ -243,10 +248,10 @@ export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
 
 function checkPrefix(prefix: string): string {
   if (typeof prefix !== "string") throw new TypeError("prefix must be a string");
-  // What is written with dots is another place where something in between tidies paths up.
+  // A path with dots names another place wherever paths are normalised in between.
   if (!/^[\x21-\x7e]{0,128}$/.test(prefix) || /(?:^|\/)\.\.?(?:\/|$)/.test(prefix)) {
     throw new RangeError(
-      "prefix must be at most 128 characters of ASCII, without spaces and parts . and ..",
+      "prefix must be at most 128 ASCII characters, without spaces or the parts . and ..",
     );
   }
   return prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`;
@@ -256,13 +261,13 @@ function assertVersions(versioning: Versioning, versions: "refuse" | "purge" | "
   if (versioning === "locked" && versions !== "keep") {
     throw new InputError(
       "ERR_INPUT_UNSUPPORTED",
-      'the bucket has Object Lock, so nothing in it can be erased: say versions: "keep" to use it',
+      'the bucket has Object Lock, so nothing in it can be erased: pass versions: "keep" to use it anyway',
     );
   }
   if (versioning === "on" && versions === "refuse") {
     throw new InputError(
       "ERR_INPUT_UNSUPPORTED",
-      'the bucket keeps versions of what is deleted: say versions: "purge" or "keep" to use it',
+      'the bucket keeps versions of deleted objects: pass versions: "purge" or "keep" to use it',
     );
   }
 }

@@ -2,36 +2,36 @@ import { EncodingError, InputError, LedgerError, StorageError } from "../errors.
 import { AmbiguousAppend, AppendConflict } from "./errors.ts";
 import type { StorageAdapter } from "./types.ts";
 
-/** How long the outcome of a write is asked for, unless said otherwise, in milliseconds. */
+/** Default time for settling the outcome of a write, in milliseconds. */
 export const SETTLE_WITHIN = 10_000;
 
 const FIRST_PAUSE = 10;
 const LONGEST_PAUSE = 1000;
 
 export interface SettleOptions {
-  /** Milliseconds after which no new try is made; default {@link SETTLE_WITHIN}. */
+  /** Milliseconds after which no new attempt is made; default {@link SETTLE_WITHIN}. */
   readonly within?: number;
-  /** Longest pause between two tries, in milliseconds; default 1000. */
+  /** Longest pause between two attempts, in milliseconds; default 1000. */
   readonly longest?: number;
-  /** Once aborted, no new try is made. */
+  /** Once aborted, no new attempt is made. */
   readonly signal?: AbortSignal;
 }
 
-/** Bounds tries at something by time, with pauses that grow. */
+/** Bounds retries by time, with growing pauses. */
 export interface Patience {
-  /** Waits, timers and other work having their turn; `false` at once when no time is left. */
+  /** Pauses, letting timers and other work run; resolves to `false` at once if no time is left. */
   pause(): Promise<boolean>;
-  /** Begins anew, with short pauses and all the time. */
+  /** Restarts, with short pauses and the full time. */
   renew(): void;
 }
 
-/** Starts counting. */
+/** Starts the clock. */
 export function createPatience({
   within = SETTLE_WITHIN,
   longest = LONGEST_PAUSE,
   signal,
 }: SettleOptions = {}): Patience {
-  // Not the clock of the wall, which may run backwards.
+  // Not the wall clock, which may run backwards.
   let end = performance.now() + within;
   let next = Math.min(FIRST_PAUSE, longest);
   return {
@@ -49,7 +49,7 @@ export function createPatience({
   };
 }
 
-/** Waits so many milliseconds, or until the signal aborts; keeps no timer then. */
+/** Waits for a number of milliseconds, or until the signal aborts; leaves no timer then. */
 export function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
@@ -62,18 +62,20 @@ export function sleep(ms: number, signal: AbortSignal | undefined): Promise<void
   });
 }
 
-/** Errors of writes that were asked for as long as it was worth it. */
+/** Errors of writes that were retried until the time was up. */
 const givenUp = /* @__PURE__ */ new WeakSet<object>();
 
 /**
- * Makes a write until its outcome is known.
+ * Repeats a write until its outcome is known.
  *
- * Once a try ended without an answer, a later one that fails says nothing of it: only success and a
- * conflict do. So the same write is made again, with pauses, until one of them comes.
+ * After an attempt without an answer, the failure of a later one does not tell whether the first
+ * wrote; only success or a conflict does. So the write is repeated, with pauses, until one of these
+ * comes.
  *
- * @param write - harmless to repeat: an append of the same records at the same place, or values that
- *   are put under the same names; what it writes must not change meanwhile
- * @throws {AmbiguousAppend} when time is up, the signal aborted or the store closed before that
+ * @param write - safe to repeat: an append of the same records at the same position, or values
+ *   under the same names; its data must not change meanwhile
+ * @throws {AmbiguousAppend} when the time is up, the signal aborts or the store is closed before
+ *   that
  */
 export async function untilSettled<T>(
   write: () => Promise<T>,
@@ -103,13 +105,13 @@ function giveUp(error: LedgerError): LedgerError {
   return error;
 }
 
-/** Whether an error is one that a store may give for what it did not write. */
+/** Whether an error is an answer: the store certainly wrote nothing. */
 function isAnswer(error: unknown, signal: AbortSignal | undefined): boolean {
   if (signal?.aborted === true && error === signal.reason) return true;
   return error instanceof LedgerError || error instanceof TypeError || error instanceof RangeError;
 }
 
-/** Wraps a storage so that each of its writes is made until its outcome is known. */
+/** Wraps a storage so that each of its writes is repeated until its outcome is known. */
 export function settling<S extends StorageAdapter>(storage: S, options: SettleOptions = {}): S {
   const { chains, blobs, state } = storage;
   const settled = <T>(write: () => Promise<T>, signal?: AbortSignal): Promise<T> =>
@@ -161,10 +163,10 @@ export function settling<S extends StorageAdapter>(storage: S, options: SettleOp
 }
 
 /**
- * Runs what has to follow a write that was acknowledged. Whatever fails now, nobody may be told that
+ * Runs the work that follows an acknowledged write. If it fails, the caller must not be told that
  * nothing was written.
  *
- * @throws {StorageError} `ERR_STORAGE_AMBIGUOUS` in place of what would say so
+ * @throws {StorageError} `ERR_STORAGE_AMBIGUOUS` instead of an error that would say so
  */
 export async function afterWriting<T>(work: () => Promise<T>): Promise<T> {
   try {
@@ -173,16 +175,16 @@ export async function afterWriting<T>(work: () => Promise<T>): Promise<T> {
     if (!isDenial(error)) throw error;
     throw new StorageError(
       "ERR_STORAGE_AMBIGUOUS",
-      "something was recorded, and the call failed before all of it was done",
+      "the write happened, but the call failed before all of its work was done",
       { cause: error },
     );
   }
 }
 
-/** Whether an error says, by what is documented of it, that the call wrote nothing. */
+/** Whether the documentation of an error says that the call wrote nothing. */
 function isDenial(error: unknown): boolean {
   if (!(error instanceof LedgerError)) return false;
-  // A conflict that is none of the store's says what to do about what was recorded.
+  // A conflict from outside the store says what to do about the recorded data.
   return (
     error instanceof AppendConflict ||
     error instanceof InputError ||

@@ -1,6 +1,6 @@
 /**
- * A set of strings in the order of their code units, in chunks so that inserting into a million
- * costs microseconds. Byte keys go in as one character a byte, which keeps their order.
+ * A set of strings in code unit order, in chunks, so that inserting into a million takes
+ * microseconds. Byte keys are stored with one character per byte, which keeps their order.
  */
 export interface SortedKeys {
   add(key: string): void;
@@ -31,7 +31,7 @@ function lowerBound(sorted: readonly string[], key: string): number {
 export function sortedKeys(): SortedKeys {
   const chunks: string[][] = [[]];
 
-  /** Index of the chunk that holds `key` or where it belongs. */
+  /** Index of the chunk that contains `key`, or where it belongs. */
   function chunkOf(key: string): number {
     let low = 0;
     let high = chunks.length - 1;

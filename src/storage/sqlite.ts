@@ -40,43 +40,46 @@ export type { SqliteDatabase, SqliteStatement, SqliteValue } from "./sqlite/clie
 
 export interface SqliteStorageOptions {
   /**
-   * An open connection: a `DatabaseSync` of `node:sqlite` or a `Database` of `better-sqlite3`. It
-   * stays the caller's, who closes it after the store; in between it serves the store alone.
+   * An open connection: a `DatabaseSync` of `node:sqlite` or a `Database` of `better-sqlite3`. The
+   * caller keeps it and must close it after the store; until then only the store may use it.
    */
   readonly database: SqliteDatabase;
   readonly maxAppendBytes?: number;
   readonly maxBatch?: number;
-  /** How often `tail` looks for what other connections appended, in milliseconds; default 100. */
+  /** How often `tail` polls for appends of other connections, in milliseconds; default 100. */
   readonly pollInterval?: number;
   /**
-   * Milliseconds for which a call is tried again while another process is writing or compacting,
-   * before it is `ERR_STORAGE_FAILED`; default 30000. Others of this process go on meanwhile.
+   * Milliseconds for which a call is retried while another process is writing or compacting, before
+   * it fails with `ERR_STORAGE_FAILED`; default 30000. Other work of this process continues
+   * meanwhile.
    */
   readonly busyTimeout?: number;
 }
 
-/** Rows of the first page of a scan, of the largest, and the bytes that a page may well have. */
+/** Rows of the first page of a scan, of the largest, and the target size of a page in bytes. */
 const FIRST_PAGE = 16;
 const LARGEST_PAGE = 512;
 const PAGE_BYTES = 1 << 19;
 
 /**
- * Opens a store in a database of SQLite, in tables whose names begin with `hl_`. In a file it is
- * durable through a loss of power (write-ahead log, `synchronous = FULL`), and several processes
- * may have it open; `caps` says what was found. A database in memory promises nothing.
+ * Opens a store in an SQLite database, in tables whose names begin with `hl_`. In a file it
+ * survives a loss of power (write-ahead log, `synchronous = FULL`), and several processes may open
+ * it; `caps` states the actual promises. A database in memory promises nothing.
  *
- * SQLite works in the caller's thread: a commit keeps it until the disk has synced, and `compact`
- * until the file is written anew.
+ * SQLite runs in the caller's thread: a commit blocks it until the disk has synced, and `compact`
+ * until the file is rewritten.
  *
- * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when the tables are of a newer version than this
- *   knows, or the database is not in UTF-8
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when the tables have a newer version than this
+ *   library supports, or the database is not in UTF-8
  * @throws {StorageError} `ERR_STORAGE_FAILED` when the database cannot be written or has no
- *   write-ahead log, `ERR_STORAGE_CORRUPT` when it is none
+ *   write-ahead log, `ERR_STORAGE_CORRUPT` when it is not a database
  */
 export async function sqliteStorage(options: SqliteStorageOptions): Promise<FullStorage> {
   const { database, pollInterval = 100, busyTimeout = 30_000 } = options;
   if (typeof database?.prepare !== "function" || typeof database.exec !== "function") {
-    throw new TypeError("database must be an open connection to SQLite");
+    throw new TypeError(
+      "database must be an open connection to SQLite: a DatabaseSync or a better-sqlite3 Database",
+    );
   }
   const parts = await patiently(busyTimeout, () => {
     setUp(database);
@@ -178,7 +181,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
     }
   }
 
-  /** Waits for an append of this store, the time to look for others', the end or an abort. */
+  /** Waits for an append of this store, the polling interval, the end or an abort. */
   function woken(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {
@@ -299,7 +302,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
         });
         return engine.readTogether(() => copies.map((key) => state.get(key)));
       },
-      // Synced always: how a commit syncs is a setting of the whole connection.
+      // Always synced: the sync mode of a commit is a setting of the whole connection.
       async batch(changes) {
         await commit({ state: changes });
       },
@@ -313,7 +316,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
   };
 }
 
-/** Sizes for pages that hold neither many rows nor many bytes. */
+/** Sizes for pages that have neither many rows nor many bytes. */
 function pageSizes(): { readonly next: number; seen(bytes: number): void } {
   let next = FIRST_PAGE;
   return {

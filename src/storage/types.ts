@@ -6,38 +6,40 @@ export const MAX_CHAIN_NAME_BYTES = 256;
 export const MAX_STATE_KEY_BYTES = 1024;
 
 /**
- * What survives once a write was acknowledged: nothing but this object (`none`), the death of the
- * process (`process`), of the machine's power supply (`power`), or of a machine (`quorum`).
+ * What survives after a write was acknowledged: nothing but this object (`none`), the end of the
+ * process (`process`), a loss of power (`power`), or the loss of a machine (`quorum`).
  */
 export type Durability = "none" | "process" | "power" | "quorum";
 
-/** What an adapter promises, the same for every handle and for as long as it is open. */
+/** The promises of an adapter; the same for every handle, and constant while it is open. */
 export interface StorageCaps {
   /**
-   * For `power` and `quorum`, whatever file a write changed was synced after that and before the
-   * write is acknowledged, and so was each folder where a file or folder is new.
+   * For `power` and `quorum`, every file that a write changed must be synced after the change and
+   * before the write is acknowledged; so must each folder with a new file or folder.
    */
   readonly durability: Durability;
   /** Whether several processes may have the same store open and write to it. */
   readonly multiProcess: boolean;
   /**
-   * Most bytes of records, blobs, keys and values together that one call takes. Exactly as many are
-   * taken; one more is `ERR_STORAGE_LIMIT`, and nothing is written.
+   * Most bytes of records, blobs, keys and values together that one call accepts. Exactly this many
+   * are accepted; one more is `ERR_STORAGE_LIMIT`, and nothing is written.
    */
   readonly maxAppendBytes: number;
-  /** Most records, blobs and state changes together that one call takes; as for `maxAppendBytes`. */
+  /**
+   * Most records, blobs and state changes together that one call accepts; as for `maxAppendBytes`.
+   */
   readonly maxBatch: number;
-  /** Whether {@link ChainStore.tail} is there. */
+  /** Whether the adapter has {@link ChainStore.tail}. */
   readonly tail: boolean;
   /**
-   * `false` where a put, deletion or commit of several blobs that failed, or whose process died,
-   * may have happened to some of them; the same call again completes it. Chains and state are
-   * never torn. Default `true`.
+   * `false`: if a put, deletion or commit of several blobs fails, or its process dies, it may have
+   * happened to some of them; repeating the call completes it. Chains and state are never torn.
+   * Default `true`.
    */
   readonly atomicBlobs?: boolean;
 }
 
-/** Where a chain ends. */
+/** The end of a chain. */
 export interface Head {
   /** Number of records; the next one gets this index. */
   readonly size: number;
@@ -45,7 +47,7 @@ export interface Head {
   readonly hash: Uint8Array | null;
 }
 
-/** A record and its place in its chain. */
+/** A record and its position in its chain. */
 export interface ChainRecord {
   readonly index: number;
   readonly record: Uint8Array;
@@ -53,8 +55,8 @@ export interface ChainRecord {
 
 export interface AppendOptions {
   /**
-   * Rejects with its reason, whatever that is, if aborted before writing began, and nothing is
-   * written; afterwards it is ignored.
+   * If aborted before writing begins, the call rejects with the signal's reason, whatever it is,
+   * and writes nothing; a later abort is ignored.
    */
   readonly signal?: AbortSignal;
 }
@@ -62,7 +64,7 @@ export interface AppendOptions {
 export interface ChainReadOptions {
   /** Index of the first record wanted. */
   readonly from: number;
-  /** Most records to yield; all up to the head when absent. */
+  /** Most records to yield; if absent, all up to the head. */
   readonly limit?: number;
   readonly signal?: AbortSignal;
 }
@@ -74,45 +76,45 @@ export interface TailOptions {
 }
 
 /**
- * Append-only lists of records, each under a name. A chain that nobody appended to is empty, and
- * need not be created. Record 0 is the first; there are no gaps.
+ * Append-only lists of records, each under a name. A chain without records is empty and need not be
+ * created. The first record is record 0; there are no gaps.
  *
- * For this and the other stores: byte arrays passed in are **copied before the call returns** (not
- * only before its promise settles, and for iterators not only when they are begun), so a caller may
- * reuse them at once; byte arrays handed out are
- * **newly allocated and the caller's**. What one call acknowledged, every later call on any handle
- * and in any process sees. Nothing that may yet be lost is ever shown: a head or record that was
- * read is as durable as `caps.durability` says.
+ * For this and the other stores: an implementation must **copy byte arrays that are passed in
+ * before the call returns** (not only before its promise settles, and for iterators not only when
+ * they are begun), so that a caller may reuse them at once. Byte arrays that it returns must be
+ * **newly allocated and belong to the caller**. Every later call, on any handle and in any process,
+ * must see what an earlier call acknowledged. An implementation must not return a head or record
+ * before it is as durable as `caps.durability` says.
  *
- * No two names are one: a name of a chain is told apart by every code point (case, Unicode forms and
- * byte order marks included; lone surrogates are refused), a CID by digest and codec, a key by every
- * byte. Nothing depends on the clock. Nothing is left open by an iterator that is not read to its
- * end, and no listener on a signal once its call has ended.
+ * Different names must stay different: names of chains differ by code points (including case,
+ * Unicode forms and byte order marks; lone surrogates are refused), CIDs by digest and codec, keys
+ * by bytes. Results must not depend on the clock. An iterator that is not read to its end must
+ * leave nothing open, and a call that has ended must leave no listener on its signal.
  *
  * Errors are {@link StorageError}s: `ERR_STORAGE_CONFLICT` (an {@link AppendConflict}),
  * `ERR_STORAGE_AMBIGUOUS` (an {@link AmbiguousAppend}), `ERR_STORAGE_LIMIT` (beyond `caps`; nothing
- * was written), `ERR_STORAGE_CORRUPT` (what is stored does not make sense), `ERR_STORAGE_CLOSED`
- * and `ERR_STORAGE_FAILED` (certainly not written: disk full, permission). Arguments of the wrong
- * type or range give `TypeError` and `RangeError`.
+ * was written), `ERR_STORAGE_CORRUPT` (stored data is invalid), `ERR_STORAGE_CLOSED` and
+ * `ERR_STORAGE_FAILED` (certainly not written: disk full, permission). Arguments of the wrong type
+ * or range cause a `TypeError` or `RangeError`.
  */
 export interface ChainStore {
   readonly caps: StorageCaps;
 
-  /** Where the chain ends. */
+  /** The end of the chain. */
   head(chain: string): Promise<Head>;
 
   /**
-   * Appends all the records or none, if the chain ends where `expected` says.
+   * Appends all the records or none, if the chain ends at `expected`.
    *
-   * An exact replay (the chain once ended at `expected`, and what follows there are these records,
-   * with or without more behind them) is answered like the first call and writes nothing. A replay
-   * of which only a part is there is a conflict.
+   * An exact replay (the chain once ended at `expected`, and these records follow there, with or
+   * without further records after them) gets the same answer as the first call and writes nothing.
+   * A replay of which only some records are present is a conflict.
    *
    * @param expected - the head the caller built on; hash included in the comparison
    * @param records - at least one, each of at least one byte; copied
    * @returns the head right after these records (on a replay not necessarily the newest)
-   * @throws {AppendConflict} the chain ends elsewhere; carries the actual head, nothing was written
-   * @throws {AmbiguousAppend} the outcome is unknown; the same call again is safe and settles it
+   * @throws {AppendConflict} the chain ends elsewhere; carries the actual head; nothing was written
+   * @throws {AmbiguousAppend} the outcome is unknown; repeating the call is safe and settles it
    */
   append(
     chain: string,
@@ -122,24 +124,27 @@ export interface ChainStore {
   ): Promise<Head>;
 
   /**
-   * Yields records in order, without gaps, up to the head as of the start of the iteration (later
-   * ones may follow or not). From beyond the head it yields nothing.
+   * Yields records in order, without gaps, up to the head at the start of the iteration (it may
+   * yield later ones too). From a position beyond the head it yields nothing.
    */
   read(chain: string, options: ChainReadOptions): AsyncIterable<ChainRecord>;
 
-  /** Like {@link read}, but waits for more at the end, until its signal is aborted or the store closed. */
+  /**
+   * Like {@link read}, but waits for more records at the end, until its signal aborts or the store
+   * is closed.
+   */
   tail?(chain: string, options: TailOptions): AsyncIterable<ChainRecord>;
 
   /**
-   * Names of the chains that have records, each once, in no stated order; those that are appended to
-   * first meanwhile may be there or not, and none that was there before is missed. Ends.
+   * Names of the chains that have records, each once, in any order. A chain that gets its first
+   * record meanwhile may be included or not; no earlier one is missed. Ends.
    */
   list(): AsyncIterable<string>;
 
   /**
-   * Waits for writes that were begun and closes. Iterators that were begun give the rest or
-   * `ERR_STORAGE_CLOSED`, as does every later call, also one that asks for nothing; what was refused
-   * so is never written. Other handles stay open. Idempotent.
+   * Waits for writes in progress and closes. Iterators in progress yield the rest or reject with
+   * `ERR_STORAGE_CLOSED`, as does every later call, even one that asks for nothing; a refused write
+   * must never be carried out. Other handles stay open. Idempotent.
    */
   close(): Promise<void>;
 }
@@ -153,16 +158,16 @@ export interface NamedBlob {
 }
 
 /**
- * Values by CID. CIDs are version 1 with SHA-256 and any codec of up to 31 bits; two of different
- * codec are different names.
- * The library hashes what it puts and what it gets; a store compares nothing.
+ * Values by CID. CIDs are version 1 with SHA-256 and any codec of up to 31 bits; CIDs that differ
+ * in codec are different names.
+ * The library checks the hashes of what it puts and gets; a store compares nothing.
  * Ownership and errors as for {@link ChainStore}.
  */
 export interface BlobStore {
   readonly caps: StorageCaps;
   /**
-   * Stores all or none, as far as `caps.atomicBlobs` says. A blob that is there, or comes twice, is
-   * left alone.
+   * Stores all blobs or none, subject to `caps.atomicBlobs`. Leaves a blob alone that is present
+   * already or is given twice.
    */
   put(blobs: readonly NamedBlob[]): Promise<void>;
   get(cid: CID): Promise<Uint8Array | undefined>;
@@ -170,13 +175,13 @@ export interface BlobStore {
   getMany(cids: readonly CID[]): Promise<(Uint8Array | undefined)[]>;
   has(cid: CID): Promise<boolean>;
   /**
-   * Deletes what is there of these, all in one step. Afterwards no call returns them; their bytes
-   * may stand in free space of a file until {@link StorageAdapter.compact}.
+   * Deletes those that are present, in one step. Afterwards no call returns them; their bytes may
+   * remain in free space of a file until {@link StorageAdapter.compact}.
    */
   delete(cids: readonly CID[]): Promise<void>;
   /**
-   * Every CID once, in no stated order; those put or deleted meanwhile may be there or not, and no
-   * other is missed.
+   * Every CID once, in any order. Those put or deleted meanwhile may be included or not; no other
+   * is missed.
    */
   list(): AsyncIterable<CID>;
   count(): Promise<number>;
@@ -190,8 +195,8 @@ export type StateChange =
 
 export interface BatchOptions {
   /**
-   * `false` lets the batch return before it is durable: it may be lost, together with all later
-   * unsynced ones, but is never torn. For data that can be rebuilt. Default `true`.
+   * `false`: the batch may return before it is durable. It may then be lost, together with all
+   * later unsynced ones, but is never torn. For data that can be rebuilt. Default `true`.
    */
   readonly sync?: boolean;
 }
@@ -202,7 +207,7 @@ export interface ScanOptions {
   /** End, exclusive. */
   readonly lt: Uint8Array;
   readonly limit?: number;
-  /** From the last key down. */
+  /** Descending order, from the last key. */
   readonly reverse?: boolean;
 }
 
@@ -212,25 +217,25 @@ export interface StateEntry {
 }
 
 /**
- * Ordered keys and values. Part of them can be rebuilt from the other two stores (what is written
- * with `sync: false`); the keys of envelopes and persons that a custodian keeps here cannot, so it
- * is backed up like the others. Keys are 1 to
- * {@link MAX_STATE_KEY_BYTES} bytes and ordered as unsigned bytes, a prefix before what it begins.
- * Ownership and errors as for {@link ChainStore}.
+ * Ordered keys and values. Some of them can be rebuilt from the other two stores (those written
+ * with `sync: false`). The keys of envelopes and persons that a custodian keeps here cannot, so
+ * back this store up like the others. Keys have 1 to {@link MAX_STATE_KEY_BYTES} bytes and are
+ * ordered as unsigned bytes, with a prefix before longer keys. Ownership and errors as for
+ * {@link ChainStore}.
  */
 export interface StateStore {
   readonly caps: StorageCaps;
   get(key: Uint8Array): Promise<Uint8Array | undefined>;
-  /** @returns one result per key, in their order, all as of one moment */
+  /** @returns one result per key, in their order, all from one moment */
   getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>;
   /**
-   * Makes all changes or none; of several changes of one key the last one counts. Batches of one
-   * handle are made in the order in which they were begun.
+   * Makes all changes or none; of several changes of one key the last counts. Batches of one handle
+   * take effect in the order in which they were begun.
    */
   batch(changes: readonly StateChange[], options?: BatchOptions): Promise<void>;
   /**
-   * Yields what lies in `[gte, lt)` in the order of its keys, each once; changes made meanwhile may be
-   * seen or not, and what nobody changed is not missed. Ends.
+   * Yields the entries in `[gte, lt)` in key order, each once. Changes made meanwhile may be seen
+   * or not; unchanged entries are never missed. Ends.
    */
   scan(options: ScanOptions): AsyncIterable<StateEntry>;
   close(): Promise<void>;
@@ -253,17 +258,17 @@ export interface Compaction {
   readonly after: number;
 }
 
-/** The stores that one adapter gives. */
+/** The stores of an adapter. */
 export interface StorageAdapter extends AsyncDisposable {
   readonly chains?: ChainStore;
   readonly blobs?: BlobStore;
   readonly state?: StateStore;
 
   /**
-   * Appends, puts and changes state in one atomic, durable step that syncs once: a reader on any
-   * handle sees all of it or nothing. If the append
-   * conflicts, nothing is written. If it is an exact replay, nothing is written either: what came
-   * with it the first time became durable with it.
+   * Appends, puts and changes state in one atomic, durable step with one sync: a reader on any
+   * handle sees all of it or nothing. If the append conflicts, nothing is written. If it is an
+   * exact replay, nothing is written either: its blobs and changes became durable with the first
+   * call.
    *
    * @returns the head right after the appended records; `undefined` without `append`
    * @throws as {@link ChainStore.append}
@@ -271,8 +276,8 @@ export interface StorageAdapter extends AsyncDisposable {
   commit?(batch: Commit, options?: AppendOptions): Promise<Head | undefined>;
 
   /**
-   * Rewrites the files so that nothing deleted is left in any of them. The adapter says what other
-   * processes must do meanwhile.
+   * Rewrites the files so that no deleted data remains in any of them. The adapter documents what
+   * other processes must do meanwhile.
    */
   compact?(): Promise<Compaction>;
 
@@ -280,7 +285,7 @@ export interface StorageAdapter extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** A {@link StorageAdapter} that lacks nothing. */
+/** A {@link StorageAdapter} with every store and method. */
 export interface FullStorage extends StorageAdapter {
   readonly chains: ChainStore;
   readonly blobs: BlobStore;

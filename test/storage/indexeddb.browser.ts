@@ -85,7 +85,8 @@ describeBrowser("indexeddbStorage in Chromium", () => {
   });
 
   it("does not call done what is aborted after every request succeeded", async () => {
-    const unknown = "ERR_STORAGE_AMBIGUOUS: whether the append happened is unknown";
+    const unknown =
+      "ERR_STORAGE_AMBIGUOUS: whether the append happened is unknown: repeat the call to settle it";
     expect(await call<Module, "appendAborted">(page, "appendAborted", "aborted")).toEqual([
       unknown,
       unknown,
@@ -159,7 +160,7 @@ describeBrowser("indexeddbStorage in Chromium", () => {
     await call<Module, "tamper">(page, "tamper", "another program's", 1);
     expect(
       await call<Module, "outcomeOfOpening">(page, "outcomeOfOpening", "another program's"),
-    ).toBe("ERR_INPUT_UNSUPPORTED: the database belongs to something else");
+    ).toBe("ERR_INPUT_UNSUPPORTED: the database belongs to something else: use another name");
   });
 
   it.each(["gap", "head", "value", "short", "last"] as const)(
@@ -237,7 +238,7 @@ describeBrowser("indexeddbStorage without room", () => {
     onSmallDisk(async (page) => {
       // The quota is three fifths of the disk.
       const full =
-        "ERR_STORAGE_FAILED: the browser gives this site no more room; nothing was written";
+        "ERR_STORAGE_FAILED: this site's storage quota is exhausted; nothing was written";
       expect(await call<Module, "fill">(page, "fill", 100)).toBe(full);
       const { records, blobs, whole } = await call<Module, "sizes">(page, "sizes");
       expect(records).toBeGreaterThan(10);

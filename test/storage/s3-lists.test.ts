@@ -157,7 +157,7 @@ describe("answers of an object store", () => {
       (await open(answering(501, "NotImplemented"))).chains.head("c1"),
     ).rejects.toMatchObject({
       code: "ERR_INPUT_UNSUPPORTED",
-      message: expect.stringContaining("does not know") as string,
+      message: expect.stringContaining("does not support") as string,
     });
   });
 

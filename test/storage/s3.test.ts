@@ -526,8 +526,8 @@ describe("s3Storage over a bucket in memory", () => {
     const kept = new Map(bucket.objects);
     const damage: readonly [string, () => unknown][] = [
       ["lacks record 1", () => bucket.objects.delete(one)],
-      ["lacks those from 2 on", () => bucket.objects.delete(two)],
-      ["record 1 is of another place", () => bucket.objects.set(one, kept.get(two)!)],
+      ["those from 2 on are missing", () => bucket.objects.delete(two)],
+      ["record 1 has another position", () => bucket.objects.set(one, kept.get(two)!)],
     ];
     for (const [message, harm] of damage) {
       harm();

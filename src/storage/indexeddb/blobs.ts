@@ -1,6 +1,6 @@
 import type { IndexeddbObjectStore } from "./client.ts";
 
-/** Adds blobs that are not there yet and leaves the others alone; resolves when all were tried. */
+/** Adds blobs that are absent and leaves the others alone; resolves when all were tried. */
 export function addMissing(
   store: IndexeddbObjectStore,
   blobs: readonly { readonly key: Uint8Array; readonly bytes: Uint8Array }[],
@@ -15,7 +15,7 @@ export function addMissing(
       request.addEventListener("success", tried);
       request.addEventListener("error", (event) => {
         if (request.error?.name !== "ConstraintError") return reject(request.error);
-        // It is there already. Without these two lines the transaction would abort.
+        // The blob is present already. Without these two lines the transaction would abort.
         event.preventDefault();
         event.stopPropagation();
         tried();

@@ -10,7 +10,7 @@ import { answer } from "./transact.ts";
 /** Most bytes of a row of several records; Chromium puts values of 64 KiB into files of their own. */
 const ROW_BYTES = 57_344;
 
-/** What stands under a chain's name. */
+/** The row under a chain's name. */
 interface HeadRow extends Head {
   /** Number of the chain, from 1; keys of records begin with it. */
   readonly id: number;
@@ -44,7 +44,7 @@ export async function readHead(
     !(hash instanceof Uint8Array) ||
     hash.length !== 32
   ) {
-    throw new StorageError("ERR_STORAGE_CORRUPT", "the head of a chain makes no sense");
+    throw new StorageError("ERR_STORAGE_CORRUPT", "the head of a chain is damaged");
   }
   return row;
 }
@@ -63,7 +63,7 @@ export async function appendRecords(stores: ChainStores, append: Append): Promis
     if (row !== undefined && (await isReplay(stores, row, append))) return false;
     throw new AppendConflict({ size: head.size, hash: head.hash });
   }
-  // Chains are never removed, so that their number is not given out twice.
+  // Chains are never removed, so a number is never reused.
   const id = row?.id ?? (await answer<number>(stores.heads.count())) + 1;
   let index = expected.size;
   for (const row of rowsOf(records)) {
@@ -93,7 +93,7 @@ async function isReplay(stores: ChainStores, row: HeadRow, append: Append): Prom
   );
 }
 
-/** Which records to read: those of `[from, to)` in so many rows. */
+/** The records to read: those of `[from, to)`, and in how many rows they are. */
 interface RecordRange {
   readonly from: number;
   readonly to: number;
@@ -101,9 +101,9 @@ interface RecordRange {
 }
 
 /**
- * Reads records that are there according to the head of their chain, at least one.
+ * Reads records that exist according to the head of their chain; at least one.
  *
- * @throws {StorageError} `ERR_STORAGE_CORRUPT` when one is missing
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when a record is missing
  */
 export async function readRecords(
   { records, range }: Pick<ChainStores, "records" | "range">,
@@ -136,8 +136,8 @@ function missing(from: number): StorageError {
 }
 
 /**
- * Records of one append, as many together as fit in a row: a request each would cost more than the
- * writing. What is larger than a row has one of its own.
+ * Groups the records of an append, as many per row as fit: a request per record would cost more
+ * than the writing. A record larger than a row has a row of its own.
  */
 function rowsOf(records: readonly Uint8Array[]): Uint8Array[][] {
   const rows: Uint8Array[][] = [];

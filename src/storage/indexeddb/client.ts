@@ -3,7 +3,7 @@
 /** A key: numbers come before texts, texts before bytes, bytes before arrays. */
 export type IndexeddbKey = number | string | Uint8Array | readonly IndexeddbKey[];
 
-/** What went wrong; a `DOMException`. */
+/** A `DOMException`. */
 export interface IndexeddbFailure {
   readonly name: string;
   readonly message: string;
@@ -15,7 +15,7 @@ export interface IndexeddbEvent {
   stopPropagation(): void;
 }
 
-/** What events are sent to. */
+/** A target of events. */
 export interface IndexeddbEvents {
   addEventListener(type: string, listener: (event: IndexeddbEvent) => void): void;
 }

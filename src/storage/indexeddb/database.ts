@@ -22,21 +22,23 @@ export const STATE = "state";
 
 const STORES = [HEADS, RECORDS, BLOBS, STATE];
 
-/** An open database, until its owner or somebody else closes it. */
+/** An open database, until its owner or the browser closes it. */
 export interface Database {
-  /** Whether the browser knows transactions that it flushes before it calls them complete. */
+  /** Whether the browser supports transactions that are flushed before they complete. */
   readonly strict: boolean;
-  /** Runs a transaction and gives its result; see {@link transact}. */
+  /** Runs a transaction and resolves to its result; see {@link transact}. */
   transact: <T>(stores: readonly string[], access: Access<T>) => Promise<T>;
-  /** Lets what is under way finish. */
+  /** Lets work in progress finish, then closes. */
   close(): Promise<void>;
 }
 
 /**
- * Opens the database, and makes it if it is absent.
+ * Opens the database, creating it if it is absent.
  *
- * @param onLost - called when somebody else closes it, with what every later call shall give
- * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when it is of a later version or of something else
+ * @param onLost - called if the database is closed from outside, with the error for every later
+ *   call
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when it has a later version or belongs to something
+ *   else
  * @throws {StorageError} `ERR_STORAGE_FAILED` when the browser refuses
  */
 export async function openDatabase(
@@ -48,9 +50,12 @@ export async function openDatabase(
   const database = await connect(factory, name, signal);
   if (!STORES.every((store) => database.objectStoreNames.contains(store))) {
     database.close();
-    throw new InputError("ERR_INPUT_UNSUPPORTED", "the database belongs to something else");
+    throw new InputError(
+      "ERR_INPUT_UNSUPPORTED",
+      "the database belongs to something else: use another name",
+    );
   }
-  // Without this, another tab that upgrades or deletes the database would wait for ever.
+  // Without this, another tab that upgrades or deletes the database would wait forever.
   database.addEventListener("versionchange", () => {
     database.close();
     onLost(closedBy("another tab upgrades or deletes the database; reload this one"));
@@ -104,7 +109,7 @@ function connect(
     };
     const aborted = (): void => giveUp(signal?.reason);
     signal?.addEventListener("abort", aborted);
-    // The request goes on all the same; what it brings too late is closed.
+    // The request continues regardless; a database that it opens too late is closed.
     request.addEventListener("blocked", () =>
       giveUp(refused("another tab has the database open in an earlier version")),
     );
@@ -127,15 +132,16 @@ function connect(
 
 function openFailure(cause: IndexeddbFailure | null): Error {
   if (cause?.name === "VersionError") {
-    const message = "the database is of a later version than this library knows";
+    const message =
+      "the database is of a later version than this library supports: upgrade the library";
     return new InputError("ERR_INPUT_UNSUPPORTED", message, { cause });
   }
   return refusedToOpen(cause);
 }
 
 /**
- * The error where the browser gives a site no database: in private windows, in frames of other sites,
- * where the user forbade it, or when its files are damaged.
+ * The error if the browser gives a site no database: in private windows, in frames of other sites,
+ * if the user forbade it, or if its files are damaged.
  */
 export function refusedToOpen(cause: unknown): StorageError {
   return refused("the browser refused to open the database", cause);

@@ -1,11 +1,11 @@
-/** What an adapter needs of a `BroadcastChannel`. */
+/** The part of a `BroadcastChannel` that the adapter uses. */
 interface Channel {
   postMessage(message: unknown): void;
   addEventListener(type: "message", listener: () => void): void;
   close(): void;
 }
 
-/** Tells the handles on a store, in this tab and in others, that something was appended. */
+/** Notifies the handles on a store, in this tab and in others, of appends. */
 export interface Notices {
   /** Grows with every notice. */
   readonly count: number;
@@ -15,7 +15,9 @@ export interface Notices {
   close(): void;
 }
 
-/** Listens for notices about the store of this name; without `BroadcastChannel`, to its own only. */
+/**
+ * Listens for notices about the store of this name; without `BroadcastChannel`, only to its own.
+ */
 export function notices(name: string): Notices {
   const { BroadcastChannel } = globalThis as {
     BroadcastChannel?: new (name: string) => Channel;

@@ -2,12 +2,12 @@ import type { StateEntry } from "../types.ts";
 import type { IndexeddbCursor, IndexeddbObjectStore } from "./client.ts";
 import { answer } from "./transact.ts";
 
-/** Most bytes that a page of values is meant to have. */
+/** Target size of a page of values, in bytes. */
 const PAGE_BYTES = 1 << 20;
 const FIRST_PAGE = 32;
 const LONGEST_PAGE = 1024;
 
-/** Chooses how many values to ask for at a time, by the length of those that came. */
+/** Chooses the number of values per request by the length of earlier ones. */
 export function pageSizes(): { next(): number; saw(count: number, bytes: number): void } {
   let size = FIRST_PAGE;
   return {
@@ -19,7 +19,7 @@ export function pageSizes(): { next(): number; saw(count: number, bytes: number)
   };
 }
 
-/** Bytes of all of these together. */
+/** Total bytes of the values. */
 export function lengthOf(values: readonly Uint8Array[]): number {
   return values.reduce((sum, { length }) => sum + length, 0);
 }

@@ -9,28 +9,28 @@ import type {
   IndexeddbTransaction,
 } from "./client.ts";
 
-/** What a transaction does. */
+/** The work of a transaction. */
 export interface Access<T> {
   readonly mode: "readonly" | "readwrite";
   /** `false` lets a write return before it is flushed; default `true`. */
   readonly sync?: boolean;
   /**
-   * May wait for requests of this transaction and for nothing else: a transaction that has none
-   * under way commits by itself. What it throws aborts the transaction.
+   * May wait only for requests of this transaction: a transaction without a request in progress
+   * commits by itself. An error that it throws aborts the transaction.
    */
   readonly work: (store: (name: string) => IndexeddbObjectStore) => Promise<T>;
 }
 
-/** A transaction under way. */
+/** A transaction in progress. */
 export interface Running<T> {
   /**
-   * What the work gave: of one that writes once it is complete, never before, since requests that
-   * succeeded are undone when the commit fails afterwards. Rejects with what the work threw, with
-   * `ERR_STORAGE_FAILED` when nothing was written, with an {@link AmbiguousAppend} when that is
-   * unknown, with `ERR_STORAGE_CLOSED`.
+   * The result of the work. For a writing transaction it resolves only once the transaction is
+   * complete, since successful requests are undone if the commit fails afterwards. Rejects with the
+   * error that the work threw, with `ERR_STORAGE_FAILED` if nothing was written, with an
+   * {@link AmbiguousAppend} if that is unknown, or with `ERR_STORAGE_CLOSED`.
    */
   readonly result: Promise<T>;
-  /** Resolves when the browser has done with it, whatever came of it. */
+  /** Resolves when the browser has finished it, whatever the outcome. */
   readonly ended: Promise<void>;
 }
 
@@ -45,7 +45,7 @@ export function transact<T>(
   try {
     transaction = database.transaction([...stores], mode, { durability });
   } catch (cause) {
-    // `InvalidStateError`: the browser closed the database, and its event has not come yet.
+    // `InvalidStateError`: the browser closed the database, and the event has not arrived yet.
     const error = nameOf(cause) === "InvalidStateError" ? closedError() : failed(cause, mode);
     return { result: Promise.reject(error), ended: Promise.resolve() };
   }
@@ -62,7 +62,7 @@ export function transact<T>(
   };
 }
 
-/** The work, then its commit. */
+/** Runs the work, then waits for its commit. */
 function writing<T>(
   transaction: IndexeddbTransaction,
   completed: Promise<boolean>,
@@ -76,7 +76,7 @@ function writing<T>(
       try {
         transaction.abort();
       } catch {
-        // It has been aborted already.
+        // It was aborted already.
       }
       await completed;
       throw error;
@@ -95,7 +95,7 @@ export function answer<T>(request: IndexeddbRequest): Promise<T> {
   });
 }
 
-/** Failures of a commit that certainly left nothing. */
+/** Failures of a commit that certainly wrote nothing. */
 const NOT_WRITTEN: ReadonlySet<string | undefined> = new Set(["QuotaExceededError", "DataError"]);
 
 function commitFailure(cause: IndexeddbFailure | null): StorageError {
@@ -107,7 +107,7 @@ function failed(cause: unknown, mode: Access<unknown>["mode"] = "readwrite"): St
     mode === "readonly"
       ? "the browser could not read the data"
       : nameOf(cause) === "QuotaExceededError"
-        ? "the browser gives this site no more room; nothing was written"
+        ? "this site's storage quota is exhausted; nothing was written"
         : "the browser failed; nothing was written";
   return new StorageError("ERR_STORAGE_FAILED", message, { cause });
 }

@@ -23,17 +23,17 @@ import {
   type Run,
 } from "./runs.ts";
 
-/** Entries not yet in a run before they are made into one. */
+/** Most entries outside runs; then they are made into a run. */
 const RECENT = 16_384;
 /** Runs of one level that are merged into one of the next. */
 const FAN = 8;
 /** Runs of this level, of a million entries, are not merged further. */
 const TOP = 3;
 const FILTER = 0xffffffff;
-/** Behind every pack. */
+/** A key after every pack. */
 const NEWEST: Uint8Array = /* @__PURE__ */ new Uint8Array(8).fill(255);
 
-/** Where a blob lies. */
+/** The location of a blob. */
 export interface Place {
   readonly pack: number;
   readonly slot: number;
@@ -50,34 +50,34 @@ export interface IndexDatabases {
 }
 
 /**
- * Finds blobs by digest. What is in the runs is looked up there; places in packs put since are kept
- * in memory, bounded, and read from their tables when a store is opened.
- * A place found is checked against the table of its pack, so a stale entry does no harm.
+ * Finds blobs by digest. Runs hold most locations; those in later packs are kept in memory,
+ * bounded, and read from the tables of these packs when a store is opened. Each location found is
+ * checked against the table of its pack, so a stale entry does no harm.
  */
 export interface BlobIndex {
-  /** Takes in what other processes and handles wrote; in a write transaction nothing is missed. */
+  /** Loads what other processes and handles wrote; within a write transaction nothing is missed. */
   refresh(): void;
-  /** Forgets everything, for when a transaction that was taken in came to nothing. */
+  /** Drops everything, after a loaded transaction failed. */
   reset(): void;
-  /** Takes in a pack that the caller's write transaction wrote. */
+  /** Adds a pack that the caller's write transaction wrote. */
   add(pack: number, table: Uint8Array): void;
   /**
-   * Where a blob lies, as far as is taken in.
+   * The location of a blob, as far as the index is loaded.
    *
-   * @param bytes - holds the 32 bytes of the digest at `at`
+   * @param bytes - contains the 32 bytes of the digest at `at`
    */
   find(codec: number, bytes: Uint8Array, at?: number): Place | undefined;
   /** Number of the newest pack. */
   lastPack(): number;
-  /** Whether {@link plan} has something to do. */
+  /** Whether {@link plan} has work to do. */
   due(): boolean;
-  /** Reads what the next piece of upkeep needs and prepares it; `undefined` when there is none. */
+  /** Reads and prepares the next piece of upkeep; `undefined` if there is none. */
   plan(): Upkeep | undefined;
 }
 
-/** A run to be added and others to be removed, if the manifest is still what it was. */
+/** A run to add and others to remove, if the manifest has not changed meanwhile. */
 export interface Upkeep {
-  /** To be called in a write transaction. */
+  /** Must be called in a write transaction. */
   apply(): void;
 }
 
@@ -100,7 +100,7 @@ export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
     if (bytes !== undefined && (stored === undefined || !equalBytes(bytes, stored))) {
       stored = bytes;
       manifest = decodeManifest(bytes);
-      // The table of the newest pack always stays.
+      // The table of the newest pack is always kept.
       for (const key of tables.getKeys({
         start: NEWEST,
         end: uint64(0),
@@ -111,7 +111,7 @@ export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
       }
       const ids = new Set(manifest.runs.map(({ id }) => id));
       for (const id of filters.keys()) if (!ids.has(id)) filters.delete(id);
-      // Those in a run now are dropped; the few after it are read again.
+      // Drops the entries that are in a run now; the few later ones are read again.
       recent.clear();
       seen = manifest.indexed;
     }
@@ -173,7 +173,7 @@ export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
     return undefined;
   }
 
-  /** The runs to be merged next, if there are enough of one level. */
+  /** The runs to merge next, if one level has enough of them. */
   function crowded(): readonly RunInfo[] | undefined {
     for (let level = 1; level < TOP; level++) {
       const same = manifest.runs.filter((run) => run.level === level);
@@ -278,7 +278,7 @@ function writeRun(runs: LmdbDatabase, id: number, { buckets, filter }: Run): voi
   runs.putSync(runKey(id, FILTER), filter);
 }
 
-/** Makes entries of the blobs in the packs from one on, up to `limit` of them. */
+/** Makes entries for the blobs in the packs from a given one on, up to `limit` of them. */
 function readTables(
   tables: LmdbDatabase,
   from: number,
@@ -304,7 +304,7 @@ function readTables(
   return { entries: joined(parts), last };
 }
 
-/** Builds the whole index anew from the tables, in the caller's write transactions. */
+/** Rebuilds the whole index from the tables, in the caller's write transactions. */
 export function* rebuildIndex({ meta, tables, runs }: IndexDatabases): Iterable<() => void> {
   let manifest = EMPTY_MANIFEST;
   for (;;) {

@@ -18,7 +18,7 @@ export interface BlobName {
   readonly digest: Uint8Array;
 }
 
-/** The packs without what the store has already; to be called in a write transaction. */
+/** The packs without blobs that the store has already; must be called in a write transaction. */
 export function withoutStored({ index }: Environment, prepared: readonly Pack[]): readonly Pack[] {
   index.refresh();
   const stored = prepared.some(({ table }) => {
@@ -57,19 +57,19 @@ export function readBlob(
   if (length === 0) return new Uint8Array(0);
   const bytes = peek(packs, uint64(pack));
   if (bytes === undefined || offset + length > bytes.length) {
-    throw new StorageError("ERR_STORAGE_CORRUPT", `pack ${pack} does not hold what its table says`);
+    throw new StorageError("ERR_STORAGE_CORRUPT", `pack ${pack} does not match its table`);
   }
   return bytes.slice(offset, offset + length);
 }
 
-/** Whether a blob is there. */
+/** Whether the store has a blob. */
 export function hasBlob({ index }: Environment, { codec, digest }: BlobName): boolean {
   if (index.find(codec, digest)) return true;
   index.refresh();
   return index.find(codec, digest) !== undefined;
 }
 
-/** Deletes blobs in the caller's write transaction, by writing their packs anew without them. */
+/** Deletes blobs in the caller's write transaction, by rewriting their packs without them. */
 export function deleteBlobs(
   { index, tables, packs }: Environment,
   names: readonly BlobName[],
@@ -90,7 +90,7 @@ export function deleteBlobs(
   for (const { key, number, table, bytes } of rewritten) {
     if (bytes.length > 0) packs.putSync(key, bytes);
     else packs.removeSync(key);
-    // The table of the newest pack stays, so that its number is not given out again.
+    // The table of the newest pack stays, so that its number is never reused.
     if (liveSlots(table) === 0 && number < index.lastPack()) tables.removeSync(key);
     else tables.putSync(key, table);
   }

@@ -18,9 +18,9 @@ export function chainKey(chain: string): Uint8Array {
 }
 
 /**
- * Reads the name that stands under a chain's key.
+ * Decodes the name under a chain's key.
  *
- * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it is another's
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it is the name of another chain
  */
 export function chainOf(key: Uint8Array, name: Uint8Array): string {
   if (!equalBytes(sha256(name).subarray(0, 16), key)) {
@@ -35,9 +35,9 @@ export function recordKey(chain: Uint8Array, index: number): Uint8Array {
 }
 
 /**
- * Where a chain ends.
+ * The end of a chain.
  *
- * @param durable - whether what is read is durable, so that its hash may be remembered
+ * @param durable - whether the data read is durable, so that its hash may be cached
  */
 export function headOf({ chains, heads }: Environment, chain: Uint8Array, durable = false): Head {
   const range = { start: concatBytes(chain, LAST), end: chain, reverse: true, limit: 1 };
@@ -56,7 +56,7 @@ export function headOf({ chains, heads }: Environment, chain: Uint8Array, durabl
   return EMPTY_HEAD;
 }
 
-/** An append whose arguments were checked and copied. */
+/** An append with checked and copied arguments. */
 export interface Append {
   readonly key: Uint8Array;
   readonly name: Uint8Array;
@@ -65,10 +65,10 @@ export interface Append {
 }
 
 /**
- * Compares what an append expects with the chain, in a write transaction.
+ * Compares the head that an append expects with the chain, in a write transaction.
  *
- * @returns whether the records are there already
- * @throws {AppendConflict} when the chain ends elsewhere and this is no exact replay
+ * @returns whether the records are present already
+ * @throws {AppendConflict} when the chain ends elsewhere and this is not an exact replay
  */
 export function checkAppend(environment: Environment, append: Append): "fresh" | "replayed" {
   const head = headOf(environment, append.key);
@@ -81,12 +81,12 @@ export function checkAppend(environment: Environment, append: Append): "fresh" |
 export function putRecords({ chains, names }: Environment, append: Append): void {
   const { key, name, expected, records } = append;
   if (expected.size === 0) names.putSync(key, name);
-  // LMDB copies keys, so one serves for all.
+  // LMDB copies keys, so one buffer serves for all.
   const place = recordKey(key, expected.size);
   let behind = true;
   records.forEach((record, i) => {
     place.set(uint64(expected.size + i), key.length);
-    // Once there is a chain behind this one, there is for all its records.
+    // If one record has another chain after it, so have all records of this append.
     if (behind) behind = putBehind(chains, place, record);
     else chains.putSync(place, record);
   });

@@ -67,10 +67,10 @@ export function peek(database: LmdbDatabase, key: Uint8Array): Uint8Array | unde
 }
 
 /**
- * Puts a value, best under a key behind all others: then pages are filled to the brim, where
- * elsewhere half of each is left for what may come between.
+ * Puts a value, preferably under a key after all others: LMDB then fills pages completely, and
+ * otherwise leaves half of each page free for later keys.
  *
- * @returns whether it was behind all others
+ * @returns whether the key was after all others
  */
 export function putBehind(database: LmdbDatabase, key: Uint8Array, value: Uint8Array): boolean {
   if (database.putSync(key, value, { append: true })) return true;

@@ -15,19 +15,20 @@ import { packNumber, uint64 } from "./keys.ts";
 import { FORMAT, FORMAT_VALUE, NEXT } from "./manifest.ts";
 import { packBlobs, readSlot, unpack, type PackedBlob } from "./packs.ts";
 
-/** Bytes copied in one transaction of the new environment, between which others get a turn. */
+/** Bytes copied per transaction of the new environment; other work runs in between. */
 const CHUNK_BYTES = 16 << 20;
 
 /**
- * Copies what lives into a new environment, entry by entry, since LMDB's own compacting copy takes
- * pages over with whatever stands between their entries, and names it the successor of the old.
+ * Copies the live entries into a new environment, one by one, and names it the successor of the old
+ * one. LMDB's own compacting copy would keep whole pages, including deleted bytes between their
+ * entries.
  *
- * All of it happens in a write transaction of the old environment, so that nobody else writes. Its
- * commit is the moment of change: killed before it, the old environment is the store and the new
- * one is rubbish, removed by the next compaction; killed after it, whoever opens the store next
- * goes on to the new one and removes the old.
+ * All of this runs in a write transaction of the old environment, so that nobody else writes. Its
+ * commit is the moment of change. If the process is killed before it, the old environment is the
+ * store, and the next compaction removes the new one; if it is killed after it, the next opening
+ * switches to the new one and removes the old.
  *
- * @returns whether it did; `false` when another process was first
+ * @returns whether it compacted; `false` if another process was first
  */
 export async function compactInto(
   folder: StoreFolder,
@@ -55,7 +56,7 @@ export async function compactInto(
   });
 }
 
-/** Bytes of an environment on disk. */
+/** Size of an environment on disk, in bytes. */
 export function environmentSize(path: string): number {
   return statSync(join(path, "data.mdb")).size;
 }
@@ -98,7 +99,7 @@ async function copyEntries(
   }
 }
 
-/** Packs what is left of the blobs anew, in their order. */
+/** Repacks the remaining blobs, in their order. */
 async function copyBlobs(old: Environment, target: Environment): Promise<void> {
   let pack = 0;
   let start = 1;
@@ -111,7 +112,7 @@ async function copyBlobs(old: Environment, target: Environment): Promise<void> {
       for (const [slot, blob] of unpack({ table, bytes: stored }).entries()) {
         if (blob === undefined) continue;
         if (blob.bytes.length !== readSlot(table, slot)!.length) {
-          throw corrupt("a pack of blobs does not hold what its table says");
+          throw corrupt("a pack of blobs does not match its table");
         }
         blobs.push(blob);
       }
@@ -131,7 +132,7 @@ async function copyBlobs(old: Environment, target: Environment): Promise<void> {
   }
 }
 
-/** Puts what comes in the order of its keys, which fills pages to the brim. */
+/** Puts entries that arrive in key order, which fills pages completely. */
 function putLast(to: LmdbDatabase, key: Uint8Array, value: Uint8Array): void {
   if (!to.putSync(key, value, { append: true })) {
     throw corrupt("the entries of the store are out of order");

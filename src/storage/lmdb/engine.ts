@@ -9,22 +9,22 @@ import { successor, type Environment, type EnvironmentOptions } from "./environm
 import { openFolder } from "./folder.ts";
 
 /**
- * The one owner of an open store in this process. It runs writes in LMDB transactions that are
- * acknowledged when flushed, notices when another process compacted the store, and keeps the
- * index of blobs in shape.
+ * The only owner of an open store in this process. It runs writes in LMDB transactions and
+ * acknowledges them when they are flushed, notices when another process compacted the store, and
+ * maintains the index of blobs.
  */
 export interface Engine {
-  /** Runs a function on a fresh snapshot; it must not write, nor wait. */
+  /** Runs a function on a fresh snapshot; it must not write or wait. */
   read<T>(action: (environment: Environment) => T): Promise<T>;
   /**
-   * Runs a function in a write transaction. Several calls made at a time share one transaction and
-   * one flush, so the function may throw only before its first write; an error of LMDB itself in a
-   * write spoils the whole transaction. (A nested transaction each would halve the throughput.)
-   * Resolves when durable.
+   * Runs a function in a write transaction. Concurrent calls share one transaction and one flush,
+   * so the function must not throw after its first write; an error of LMDB itself in a write fails
+   * the whole transaction. (A nested transaction per call would halve the throughput.) Resolves
+   * when durable.
    */
   write<T>(action: (environment: Environment) => T): Promise<T>;
   compact(): Promise<Compaction>;
-  /** Resolves when no upkeep of the index is under way. */
+  /** Resolves when no upkeep of the index is in progress. */
   settled(): Promise<void>;
   close(): Promise<void>;
 }
@@ -59,7 +59,7 @@ export function openEngine(path: string, options: EnvironmentOptions): Engine {
   let upkeep: Promise<void> | undefined;
   const writing = new Set<Promise<unknown>>();
 
-  /** Goes over to the environment that a compaction put in the place of this one. */
+  /** Switches to the environment that a compaction created as the successor. */
   function follow(old: Environment): Promise<unknown> {
     const step = moving.then(async () => {
       if (old !== current) return;
@@ -137,11 +137,11 @@ export function openEngine(path: string, options: EnvironmentOptions): Engine {
     }
   }
 
-  /** Makes runs of the index in the background, after writes and never in their way. */
+  /** Makes runs of the index in the background, after writes, without delaying them. */
   function maintain(): void {
     if (upkeep !== undefined || closing || !current.index.due()) return;
     upkeep = (async () => {
-      // Upkeep that fails is tried again after the next write; nothing depends on it.
+      // Failed upkeep is retried after the next write; nothing depends on it.
       try {
         while (!closing) {
           const planned = await read((environment) => {
@@ -200,14 +200,14 @@ export function openEngine(path: string, options: EnvironmentOptions): Engine {
   };
 }
 
-/** Gives an error of LMDB its place in the family; a signal's own reason is left alone. */
+/** Converts an error of LMDB to this library's; a signal's own reason is left alone. */
 function asStorageError(error: unknown): unknown {
   const isOurs = isLmdbError(error) || error instanceof RangeError || error instanceof TypeError;
   return isOurs ? storageError(error, "the write failed; nothing was written") : error;
 }
 
 function compactionFailure(cause: unknown): never {
-  throw storageError(cause, "the compaction failed; the store is as it was");
+  throw storageError(cause, "the compaction failed; the store is unchanged");
 }
 
 async function commitFailure(error: unknown): Promise<StorageError> {

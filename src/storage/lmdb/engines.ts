@@ -3,14 +3,14 @@ import type { Engine } from "./engine.ts";
 interface SharedEngine {
   readonly engine: Promise<Engine>;
   handles: number;
-  /** Set when the last handle was closed. */
+  /** Set when the last handle has been closed. */
   closed?: Promise<void>;
 }
 
 /** Stores open in this process: LMDB must not be opened twice, so handles share them. */
 const engines = new Map<string, SharedEngine>();
 
-/** Gives the engine of a folder, started by the first who asks. */
+/** The engine of a folder; the first caller starts it. */
 export async function share(folder: string, start: () => Engine): Promise<Engine> {
   let shared = engines.get(folder);
   while (shared?.closed !== undefined) {
@@ -30,7 +30,7 @@ export async function share(folder: string, start: () => Engine): Promise<Engine
   }
 }
 
-/** Gives an engine back; the last one to do so closes it. */
+/** Releases an engine; the last release closes it. */
 export async function release(folder: string): Promise<void> {
   const shared = engines.get(folder);
   if (shared === undefined || --shared.handles > 0) return;

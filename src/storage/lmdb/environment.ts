@@ -24,27 +24,27 @@ export interface Environment {
   readonly runs: LmdbDatabase;
   readonly state: LmdbDatabase;
   readonly index: BlobIndex;
-  /** Heads that were read as durable, by chain. */
+  /** Durable heads that were read, by chain. */
   readonly heads: Map<string, { readonly size: number; readonly hash: Uint8Array }>;
 }
 
 export interface EnvironmentOptions {
   readonly client: LmdbClient;
   readonly maxReaders: number;
-  /** How much of what is there is looked at before LMDB opens it. */
+  /** How much is inspected before LMDB opens the file. */
   readonly inspection: InspectionDepth;
 }
 
 const ENCODINGS = { keyEncoding: "binary", encoding: "binary" } as const;
 
-/** Whether an environment may be made where none is. */
+/** Whether an environment may be created if there is none. */
 export type Presence = "may be new" | "must be there";
 
 /**
- * Opens an LMDB environment in a folder, whose names are then durable.
+ * Opens an LMDB environment in a folder, and makes the names in the folder durable.
  *
- * @throws {StorageError} `ERR_STORAGE_CORRUPT` when what is there is damaged, `ERR_STORAGE_FAILED`
- *   when it cannot be used
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when the environment is damaged,
+ *   `ERR_STORAGE_FAILED` when it cannot be used
  */
 export function openRoot(
   path: string,
@@ -53,17 +53,18 @@ export function openRoot(
 ): LmdbEnvironment {
   try {
     const size = statSync(join(path, "data.mdb"), { throwIfNoEntry: false })?.size ?? 0;
-    // LMDB would make a new one of the same name, and nobody would miss what was lost.
-    if (size === 0 && presence === "must be there") throw corrupt("the store's file is lost");
+    // LMDB would create a new file of the same name, and the loss would go unnoticed.
+    if (size === 0 && presence === "must be there")
+      throw corrupt("the store's file is missing or empty: restore it");
     makeFolder(path);
     inspectEnvironment(path, inspection);
     const root = client.open({
       path,
       maxDbs: 8,
       maxReaders,
-      // What a reader sees is then already on disk: LMDB shows a commit only after the flush.
+      // So that readers see only data on disk: LMDB then shows a commit only after the flush.
       overlappingSync: false,
-      // Its batches have a promise that nobody holds, whose rejection would end the process.
+      // Its batches have a promise that nothing handles, and whose rejection would end the process.
       eventTurnBatching: false,
       permissionsMode: 0o600,
       ...ENCODINGS,
@@ -75,7 +76,7 @@ export function openRoot(
   }
 }
 
-/** Opens an environment with the databases of a store; the caller sees to its format. */
+/** Opens an environment with the databases of a store; the caller must check the format. */
 export function openEnvironment(
   path: string,
   number: number,
@@ -106,15 +107,15 @@ function databasesOf(root: LmdbEnvironment) {
 }
 
 /**
- * The environment that took the place of this one, if one did.
+ * The environment that replaced this one, if one did.
  *
- * @throws {StorageError} `ERR_STORAGE_CORRUPT` when that is not the one after it
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it is not the next one
  */
 export function successor({ meta, number }: Environment): number | undefined {
   const bytes = meta.get(NEXT);
   if (bytes === undefined) return undefined;
   if (bytes.length !== 8 || readUint64(bytes) !== number + 1) {
-    throw corrupt("what names the store's newest file is damaged");
+    throw corrupt("the pointer to the store's newest file is damaged");
   }
   return number + 1;
 }

@@ -1,6 +1,6 @@
 import { LedgerError, StorageError } from "../../errors.ts";
 
-/** What LMDB says of a file that is damaged, or none of its own. */
+/** LMDB's codes for a file that is damaged or not LMDB's. */
 const DAMAGED: ReadonlySet<number> = new Set([
   -30797, // MDB_PAGE_NOTFOUND
   -30796, // MDB_CORRUPTED
@@ -14,17 +14,17 @@ const DAMAGED: ReadonlySet<number> = new Set([
   -30779, // MDB_PROBLEM
 ]);
 
-/** Whether LMDB threw it, and not a caller's own function. */
+/** Whether LMDB threw the error, and not a caller's own function. */
 export function isLmdbError(error: unknown): boolean {
   const { code } = Object(error) as { code?: unknown };
   return typeof code === "number" || /MDB_/.test(String(error));
 }
 
 /**
- * Gives an error its place in the family. A value that is too long or too short for what reads it is
- * damage too: nothing else makes a function that only reads throw a `RangeError` or a `TypeError`.
+ * Converts an error to this library's. A value too long or too short to decode is damage too:
+ * nothing else makes a read-only function throw a `RangeError` or a `TypeError`.
  *
- * @param message - says what could not be done, where the store is not damaged
+ * @param message - says what failed, if the store is not damaged
  */
 export function storageError(cause: unknown, message: string): LedgerError {
   if (cause instanceof LedgerError) return cause;
@@ -34,11 +34,11 @@ export function storageError(cause: unknown, message: string): LedgerError {
     cause instanceof RangeError ||
     cause instanceof TypeError;
   return isDamage
-    ? new StorageError("ERR_STORAGE_CORRUPT", "LMDB finds the store damaged", { cause })
+    ? new StorageError("ERR_STORAGE_CORRUPT", "LMDB reports that the store is damaged", { cause })
     : new StorageError("ERR_STORAGE_FAILED", message, { cause });
 }
 
-/** The error of something that LMDB holds and this adapter never wrote. */
+/** The error for data in LMDB that this adapter never wrote. */
 export function corrupt(message: string): StorageError {
   return new StorageError("ERR_STORAGE_CORRUPT", message);
 }

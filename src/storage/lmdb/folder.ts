@@ -16,10 +16,10 @@ import { readUint64, uint64 } from "./keys.ts";
 import { CURRENT, FORMAT, FORMAT_VALUE } from "./manifest.ts";
 
 /**
- * The folder of a store: environments with rising numbers, one of them current, and a small one,
- * `control`, that says which and whose write lock is held while any of them is opened or removed.
- * (A name in the file system could not do that: between looking it up and opening it, a compaction
- * could take it away, and LMDB would make a new, empty environment of that name.)
+ * The folder of a store: environments with rising numbers, of which one is current, and a small
+ * one, `control`, that names the current one. Its write lock is held while any of them is opened or
+ * removed. (A name in the file system would not do: between looking it up and opening it, a
+ * compaction could remove it, and LMDB would create a new, empty environment of that name.)
  */
 export interface StoreFolder {
   /** Opens the current environment, creating the store if there is none. */
@@ -41,7 +41,7 @@ export function openFolder(folder: string, options: EnvironmentOptions): StoreFo
     return join(folder, `env-${String(number).padStart(8, "0")}`);
   }
 
-  /** Makes the first environment; under another name until it is whole. */
+  /** Creates the first environment, under a temporary name until it is complete. */
   function found(first: string): void {
     const half = join(folder, "founding");
     rmSync(half, { recursive: true, force: true });
@@ -67,7 +67,7 @@ export function openFolder(folder: string, options: EnvironmentOptions): StoreFo
   function openLocked(): Environment {
     const stored = control.get(CURRENT);
     if (stored !== undefined && (stored.length !== 8 || !(readUint64(stored) > 0))) {
-      throw corrupt("what names the store's newest file is damaged");
+      throw corrupt("the pointer to the store's newest file is damaged");
     }
     let number = stored === undefined ? lowest(folder) : readUint64(stored);
     if (number === undefined) {
@@ -80,9 +80,12 @@ export function openFolder(folder: string, options: EnvironmentOptions): StoreFo
       if (next === undefined) {
         if (format === undefined || !equalBytes(format, FORMAT_VALUE)) {
           void environment.root.close();
-          throw new InputError("ERR_INPUT_UNSUPPORTED", "the store has another format");
+          throw new InputError(
+            "ERR_INPUT_UNSUPPORTED",
+            "the store has a format that this version does not support",
+          );
         }
-        // Not where it stands already: a disk that is full is read nevertheless.
+        // Not written if it is there already: a store on a full disk can still be read.
         if (stored === undefined || readUint64(stored) !== number) {
           control.putSync(CURRENT, uint64(number));
         }
@@ -107,7 +110,8 @@ export function openFolder(folder: string, options: EnvironmentOptions): StoreFo
         throw storageError(cause, "the store cannot be opened");
       }
       const { number } = opened!;
-      // Only after the number is durable; removing older ones needs no lock, none is opened again.
+      // Only after the number is durable; removing older ones needs no lock, since none is opened
+      // again.
       removeOlder(folder, number);
       return opened!;
     },
@@ -116,9 +120,8 @@ export function openFolder(folder: string, options: EnvironmentOptions): StoreFo
 }
 
 /**
- * The lowest number of an environment that is there. Where nothing says which is current, as in a
- * folder that was restored without `control`, this one leads to it: all that were replaced say by
- * what.
+ * The lowest number of an existing environment. If nothing names the current one, as in a folder
+ * restored without `control`, this one leads to it: each replaced environment names its successor.
  */
 function lowest(folder: string): number | undefined {
   const numbers = environments(folder).map(({ number }) => number);
@@ -139,9 +142,13 @@ function removeOlder(folder: string, number: number): void {
     try {
       rmSync(join(folder, name), { recursive: true, force: true });
     } catch (cause) {
-      throw new StorageError("ERR_STORAGE_FAILED", "what was compacted cannot be removed", {
-        cause,
-      });
+      throw new StorageError(
+        "ERR_STORAGE_FAILED",
+        "the old files cannot be removed after compaction",
+        {
+          cause,
+        },
+      );
     }
     removed = true;
   }

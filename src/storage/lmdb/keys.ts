@@ -1,6 +1,6 @@
 import { corrupt } from "./errors.ts";
 
-/** Writes an unsigned integer of up to 53 bits as 8 big-endian bytes, which order like numbers. */
+/** Encodes an unsigned integer of up to 53 bits as 8 big-endian bytes, which sort like numbers. */
 export function uint64(value: number): Uint8Array {
   const bytes = new Uint8Array(8);
   putUint32(bytes, 0, Math.floor(value / 0x1_0000_0000));
@@ -8,7 +8,7 @@ export function uint64(value: number): Uint8Array {
   return bytes;
 }
 
-/** Reads what {@link uint64} wrote. */
+/** Decodes what {@link uint64} encoded. */
 export function readUint64(bytes: Uint8Array, offset = 0): number {
   return readUint32(bytes, offset) * 0x1_0000_0000 + readUint32(bytes, offset + 4);
 }
@@ -33,10 +33,10 @@ export function readUint32(bytes: Uint8Array, offset: number): number {
 }
 
 /**
- * Reads the key of a pack, which comes after that of another.
+ * Decodes the key of a pack, which must be greater than the previous one.
  *
- * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it does not: whoever goes on behind it would come
- *   back for ever, or give its number to another pack
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it is not: continuing after it would loop
+ *   forever, or give its number to another pack
  */
 export function packNumber(key: Uint8Array, after: number): number {
   const number = key.length === 8 ? readUint64(key) : 0;

@@ -11,9 +11,9 @@ export const CURRENT: Uint8Array = /* @__PURE__ */ utf8ToBytes("current");
 /** The value under {@link FORMAT}. */
 export const FORMAT_VALUE: Uint8Array = /* @__PURE__ */ utf8ToBytes("healthledger-lmdb/1");
 
-/** Which runs make up the index, and how far they reach. */
+/** The runs of the index, and the packs that they cover. */
 export interface Manifest {
-  /** Packs up to this one are in the runs; later ones are found by reading their tables. */
+  /** Runs cover the packs up to this one; later packs are found through their tables. */
   readonly indexed: number;
   readonly nextRun: number;
   readonly runs: readonly RunInfo[];
@@ -31,7 +31,7 @@ export const EMPTY_MANIFEST: Manifest = { indexed: 0, nextRun: 1, runs: [] };
 
 const RUN_BYTES = 10;
 
-/** Writes indexed (8), next run (4), and for each run id (4), level (1), bits (1), entries (4). */
+/** Encodes indexed (8), next run (4), and per run id (4), level (1), bits (1), entries (4). */
 export function encodeManifest({ indexed, nextRun, runs }: Manifest): Uint8Array {
   const bytes = new Uint8Array(12 + RUN_BYTES * runs.length);
   bytes.set(uint64(indexed));
@@ -47,9 +47,9 @@ export function encodeManifest({ indexed, nextRun, runs }: Manifest): Uint8Array
 }
 
 /**
- * Reads what {@link encodeManifest} wrote.
+ * Decodes what {@link encodeManifest} encoded.
  *
- * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it cannot have written that
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it is not a manifest
  */
 export function decodeManifest(bytes: Uint8Array): Manifest {
   const isWhole = bytes.length >= 12 && (bytes.length - 12) % RUN_BYTES === 0;

@@ -1,23 +1,23 @@
 import { putUint32, readUint32 } from "./keys.ts";
 
 /**
- * Blobs that were put together lie together: a *pack* is their bytes one after another, its
- * *table* says what each is. A slot of the table never names another blob later; deletion
- * empties it.
+ * Blobs that are put together are stored together: a *pack* is their bytes in sequence, and its
+ * *table* says what each is. A slot of the table never names another blob later; deletion empties
+ * it.
  */
 export interface Pack {
   readonly table: Uint8Array;
   readonly bytes: Uint8Array;
 }
 
-/** A blob under the parts of its CID. */
+/** A blob with the parts of its CID. */
 export interface PackedBlob {
   readonly codec: number;
   readonly digest: Uint8Array;
   readonly bytes: Uint8Array;
 }
 
-/** Where a blob lies in its pack. */
+/** The position of a blob in its pack. */
 export interface Slot {
   readonly codec: number;
   readonly digest: Uint8Array;
@@ -30,7 +30,7 @@ export const SLOT_BYTES = 44;
 /** Codec of a slot whose blob was deleted; no CID has it. */
 export const DELETED = 0xffffffff;
 
-/** A pack is closed before it grows beyond this, so that reading one blob copies little. */
+/** A pack is closed before it exceeds this size, so that reading one blob copies little. */
 const PACK_BYTES = 32_000;
 const PACK_SLOTS = 256;
 
@@ -77,7 +77,7 @@ export function slotCount(table: Uint8Array): number {
   return Math.floor(table.length / SLOT_BYTES);
 }
 
-/** Reads a slot; `undefined` when there is none or its blob was deleted. */
+/** Decodes a slot; `undefined` if there is none or its blob was deleted. */
 export function readSlot(table: Uint8Array, slot: number): Slot | undefined {
   const at = slot * SLOT_BYTES;
   if (slot < 0 || at + SLOT_BYTES > table.length) return undefined;
@@ -91,7 +91,7 @@ export function readSlot(table: Uint8Array, slot: number): Slot | undefined {
   };
 }
 
-/** The blobs of a pack by slot, with `undefined` where one was deleted; borrowed from its bytes. */
+/** The blobs of a pack by slot, `undefined` if deleted; borrowed from its bytes. */
 export function unpack({ table, bytes }: Pack): (PackedBlob | undefined)[] {
   return Array.from({ length: slotCount(table) }, (_, index) => {
     const slot = readSlot(table, index);
@@ -105,7 +105,7 @@ export function unpack({ table, bytes }: Pack): (PackedBlob | undefined)[] {
   });
 }
 
-/** Makes a pack anew without some of its slots; the others keep their numbers. */
+/** Rewrites a pack without some of its slots; the others keep their numbers. */
 export function withoutSlots(pack: Pack, deleted: ReadonlySet<number>): Pack {
   const kept = unpack(pack).map((blob, slot) => (deleted.has(slot) ? undefined : blob));
   const table = new Uint8Array(pack.table.length);
@@ -120,7 +120,7 @@ export function withoutSlots(pack: Pack, deleted: ReadonlySet<number>): Pack {
   return { table, bytes };
 }
 
-/** Number of slots of a table that were not emptied. */
+/** Number of slots of a table that are not empty. */
 export function liveSlots(table: Uint8Array): number {
   let count = 0;
   for (let slot = 0; slot < slotCount(table); slot++) {

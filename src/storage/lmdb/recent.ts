@@ -1,17 +1,17 @@
-/** Places of blobs by the first eight bytes of their digests; several may share them. */
+/** Locations of blobs by the first eight bytes of their digests; several may share these. */
 export interface RecentPlaces {
   readonly size: number;
   add(high: number, low: number, pack: number, slot: number): void;
-  /** Position of the first place with these bytes, or −1. */
+  /** Position of the first location with these bytes, or −1. */
   first(high: number, low: number): number;
-  /** Position of the next place with the same bytes, or −1. */
+  /** Position of the next location with the same bytes, or −1. */
   next(position: number): number;
   pack(position: number): number;
   slot(position: number): number;
   clear(): void;
 }
 
-/** A hash table with linear probing: a `Map` would make an object or two for every blob. */
+/** A hash table with linear probing: a `Map` would allocate an object or two per blob. */
 export function recentPlaces(): RecentPlaces {
   let capacity = 1 << 12;
   let highs = new Uint32Array(capacity);

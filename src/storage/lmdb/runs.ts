@@ -1,10 +1,10 @@
 import { putUint32, readUint32 } from "./keys.ts";
 
 /**
- * The index from digests to places is kept in *runs* that are never changed: a B-tree of random
- * keys would dirty a page for each blob put, four times the blob's own size. A run spreads its
- * entries over buckets by the digest's leading bits and has a Bloom filter; eight runs of a size
- * are merged into one of the next, so each entry is written three times at most.
+ * The index from digests to locations consists of immutable *runs*: a B-tree of random keys would
+ * dirty a page per blob, four times the size of a blob. A run spreads its entries over buckets by
+ * the leading bits of the digest, and has a Bloom filter. Eight runs of a level are merged into one
+ * of the next, so that each entry is written three times at most.
  */
 export interface Run {
   /** Buckets are numbered by this many leading bits. */
@@ -39,7 +39,7 @@ export function bucketOf(high: number, bits: number): number {
   return bits === 0 ? 0 : high >>> (32 - bits);
 }
 
-/** Builds a run of at least one entry, in time proportional to their number. */
+/** Builds a run of at least one entry, in time linear in their number. */
 export function buildRun(entries: Uint8Array): Run {
   const count = Math.floor(entries.length / ENTRY_BYTES);
   const bits = Math.max(0, Math.floor(Math.log2(count / BUCKET_ENTRIES)));
@@ -72,7 +72,7 @@ export function buildRun(entries: Uint8Array): Run {
   return { bits, buckets, filter: filterBytes(filter) };
 }
 
-/** Places of the entries of a bucket with these leading eight bytes of the digest. */
+/** Locations in a bucket whose digests have these leading eight bytes. */
 export function findInBucket(
   entries: Uint8Array,
   high: number,
@@ -106,7 +106,7 @@ function addToFilter(filter: Uint32Array, high: number, low: number): void {
     filter[block + 1]! | (1 << ((high >>> 10) & 31)) | (1 << ((high >>> 15) & 31));
 }
 
-/** Whether a run may hold a digest with these leading eight bytes. */
+/** Whether a run may contain a digest with these leading eight bytes. */
 export function mayHold(filter: Uint32Array, high: number, low: number): boolean {
   const block = blockOf(filter, low);
   const first = filter[block]!;

@@ -2,20 +2,20 @@ import { readSync } from "node:fs";
 import { greatest } from "../../bytes/lists.ts";
 import { corrupt } from "./errors.ts";
 
-/** What LMDB keeps of a tree. */
+/** LMDB's description of a tree. */
 export interface Tree {
   readonly depth: number;
   readonly entries: number;
-  /** Number of its first page; `undefined` when it is empty. */
+  /** Number of its root page; `undefined` if it is empty. */
   readonly root: number | undefined;
 }
 
 export interface Walk {
   readonly fd: number;
   readonly pageSize: number;
-  /** Pages that are there. */
+  /** Number of pages in the file. */
   readonly pages: number;
-  /** Whether to look at every page, and not only at the first one of each tree. */
+  /** Whether to inspect every page, rather than only the root of each tree. */
   readonly all: boolean;
 }
 
@@ -26,15 +26,15 @@ const PLACE_BYTES = 24;
 const [BRANCH, LEAF, OVERFLOW] = [0x01, 0x02, 0x04] as const;
 const PAGE_KINDS = 0x6f;
 const [BIG, SUB] = [0x01, 0x02] as const;
-/** LMDB's own cursor is no deeper. */
+/** LMDB's own cursor goes no deeper. */
 const DEEPEST = 32;
 
 /**
- * Looks at the pages of a tree: that each says it is the page of its number, that what it points to is
- * there, and that no page is reached twice. Only then does LMDB read it without going astray.
+ * Inspects the pages of a tree: each states its own number, its pointers lead to existing pages,
+ * and no page is reached twice. Only then is the tree safe for LMDB to read.
  *
  * @param visited - pages that were reached, in words of 32; grows
- * @param transaction - the newest one: no page is of a later one
+ * @param transaction - the newest one: no page may be of a later one
  * @throws {StorageError} `ERR_STORAGE_CORRUPT`
  */
 export function walkTree(
@@ -44,18 +44,18 @@ export function walkTree(
   transaction: number,
 ): void {
   if (tree.root === undefined) {
-    if (tree.entries !== 0) throw corrupt("a tree of the store is lost");
+    if (tree.entries !== 0) throw corrupt("a tree of the store is missing");
     return;
   }
   if (tree.depth < 1 || tree.depth > DEEPEST) throw corrupt("a tree of the store is damaged");
   const subtrees: Tree[] = [];
   const entries = walkPage(tree.root, tree.depth);
   if (entries !== undefined && entries !== tree.entries) {
-    throw corrupt("a tree of the store has not the entries that it should have");
+    throw corrupt("a tree of the store has the wrong number of entries");
   }
   for (const subtree of subtrees) walkTree(walk, subtree, visited, transaction);
 
-  /** Entries below a page, if all were looked at. */
+  /** Number of entries below a page, if all pages are inspected. */
   function walkPage(number: number, depth: number): number | undefined {
     const page = readPage(walk, number);
     visit(visited, number, 1);
@@ -99,7 +99,7 @@ export function walkTree(
   }
 }
 
-/** The newest transaction that wrote a root of these trees; 0 when they are empty. */
+/** The newest transaction that wrote a root of these trees; 0 if they are empty. */
 export function newestOf(walk: Walk, ...trees: readonly Tree[]): number {
   const written = trees.map(({ root }) =>
     root === undefined ? 0 : Number(readPage(walk, root).readBigUInt64LE(8)),
@@ -107,7 +107,7 @@ export function newestOf(walk: Walk, ...trees: readonly Tree[]): number {
   return greatest(written);
 }
 
-/** Reads what LMDB keeps of a tree, 48 bytes. */
+/** Decodes LMDB's description of a tree, 48 bytes. */
 export function decodeTree(bytes: Buffer, at: number): Tree {
   const root = bytes.readBigUInt64LE(at + 40);
   return {
@@ -117,7 +117,7 @@ export function decodeTree(bytes: Buffer, at: number): Tree {
   };
 }
 
-/** Where the nodes of a page begin in it. */
+/** Offsets of the nodes in a page. */
 function nodesOf(page: Buffer, number: number): number[] {
   const lower = page.readUInt16LE(20);
   const upper = page.readUInt16LE(22);
@@ -133,7 +133,7 @@ function nodesOf(page: Buffer, number: number): number[] {
 function readPage({ fd, pageSize, pages }: Walk, number: number, length = pageSize): Buffer {
   const page = Buffer.alloc(length);
   if (number < 2 || number >= pages)
-    throw corrupt("the store was cut short, or leads beyond its end");
+    throw corrupt("the store was cut short, or refers beyond its end");
   if (readSync(fd, page, 0, length, number * pageSize) !== length) {
     throw corrupt("the store was cut short");
   }
@@ -141,7 +141,7 @@ function readPage({ fd, pageSize, pages }: Walk, number: number, length = pageSi
   return page;
 }
 
-/** Notes pages as reached; each may be reached once. */
+/** Marks pages as reached; each may be reached once. */
 function visit(visited: Map<number, number>, first: number, count: number): void {
   for (let page = first; page < first + count; page++) {
     const word = visited.get(page >>> 5) ?? 0;

@@ -4,7 +4,7 @@ import { blobCidBytes } from "../guards.ts";
 import type { NamedBlob } from "../types.ts";
 import { forEach, type Requests } from "./requests.ts";
 
-/** Blobs as objects: one a blob, under its CID. */
+/** Blobs as objects: one per blob, under its CID. */
 export interface BlobObjects {
   put(blobs: readonly NamedBlob[]): Promise<void>;
   /** @param names - CIDs as text */
@@ -17,7 +17,7 @@ export interface BlobObjects {
 export interface BlobObjectsOptions {
   readonly requests: Requests;
   readonly prefix: string;
-  /** Requests under way at a time, of one call. */
+  /** Concurrent requests per call. */
   readonly concurrency: number;
 }
 
@@ -25,7 +25,7 @@ export function blobObjects({ requests, prefix, concurrency }: BlobObjectsOption
   const folder = `${prefix}blobs/`;
   return {
     async put(blobs) {
-      // Under way together, the same name twice would only meet itself.
+      // Concurrent requests for the same name would only collide.
       const distinct = new Map(blobs.map(({ cid, bytes }) => [cid.toString(), bytes]));
       await forEach([...distinct], concurrency, async ([name, bytes]) => {
         await requests.create(folder + name, bytes);
@@ -49,9 +49,9 @@ export function blobObjects({ requests, prefix, concurrency }: BlobObjectsOption
         try {
           cid = CID.parse(name);
           blobCidBytes(cid);
-          if (cid.toString() !== name) throw new TypeError("it is written otherwise");
+          if (cid.toString() !== name) throw new TypeError("the CID is not in its canonical form");
         } catch (cause) {
-          throw new StorageError("ERR_STORAGE_CORRUPT", "an object among the blobs is no blob", {
+          throw new StorageError("ERR_STORAGE_CORRUPT", "an object among the blobs is not a blob", {
             cause,
           });
         }

@@ -24,21 +24,21 @@ import {
   type Segment,
 } from "./segment.ts";
 
-/** Chains as objects: a segment an append, under the index of its first record. */
+/** Chains as objects: one segment per append, under the index of its first record. */
 export interface SegmentChains {
   head(chain: string): Promise<Head>;
-  /** @param segment - what is to follow `expected`, encoded */
+  /** @param segment - the encoded records to follow `expected` */
   append(chain: string, expected: Head, segment: Segment): Promise<Head>;
   read(chain: string, options: ChainReadOptions): AsyncGenerator<ChainRecord>;
   list(): AsyncIterable<string>;
-  /** Brings the head objects up to what was appended here. */
+  /** Moves the head objects up to the appends of this handle. */
   settle(): Promise<void>;
 }
 
 export interface SegmentChainsOptions {
   readonly requests: Requests;
   readonly prefix: string;
-  /** Writes an ETag as the store takes it in `If-Match`. */
+  /** Formats an ETag as the store accepts it in `If-Match`. */
   readonly quote: (etag: string) => string;
   /** Bytes of segments kept in memory. */
   readonly cacheBytes: number;
@@ -48,15 +48,15 @@ export interface SegmentChainsOptions {
 const AHEAD = 8;
 /** Keys of a listing. */
 const PAGE = 1000;
-/** Segments that a handle walks over one by one before it asks for the newest. */
+/** Segments that a handle walks one by one before it asks for the newest. */
 const STEPS = 3;
 /** Appends of this handle between two moves of a chain's head object. */
 const HEAD_EVERY = 64;
 
 interface Known {
-  /** Where a segment is known to have ended; only ever later. */
+  /** Known end of the last segment; only ever moves forward. */
   head: Head;
-  /** Appends since the head object was moved. */
+  /** Appends since the head object was last moved. */
   since: number;
   readonly object: HeadObject;
 }
@@ -99,11 +99,11 @@ export function segmentChains(options: SegmentChainsOptions): SegmentChains {
   /** The index of the first record of the newest segment that begins at or before an index. */
   async function startAtOrBefore(chain: string, index: number): Promise<number | undefined> {
     const folder = folderOf(chain);
-    // The newest first, and `after` is exclusive.
+    // Newest first, and `after` is exclusive.
     const after = index < Number.MAX_SAFE_INTEGER ? segmentName(index + 1) : "";
     for await (const { Key } of requests.list(folder, { after: folder + after, limit: 1 })) {
       const first = firstOf(Key?.slice(folder.length) ?? "");
-      if (first === undefined) throw corrupt("a chain has an object that is no segment");
+      if (first === undefined) throw corrupt("a chain has an object that is not a segment");
       return first;
     }
     return undefined;
@@ -120,13 +120,13 @@ export function segmentChains(options: SegmentChainsOptions): SegmentChains {
     return segment;
   }
 
-  /** Where the chain ends now. */
+  /** The current end of the chain. */
   async function refresh(chain: string): Promise<Head> {
     const entry = known.get(chain);
     if (entry !== undefined) return walk(chain, entry);
     const first = entryOf(chain);
     try {
-      // The head object before the segments: it never tells of one that is not there yet.
+      // Reads the head object before the segments: it never refers to one that does not exist yet.
       const told = await first.object.read();
       advance(chain, await newestEnd(chain));
       const end = await walk(chain, first);
@@ -134,7 +134,9 @@ export function segmentChains(options: SegmentChainsOptions): SegmentChains {
         told !== undefined &&
         (told.size > end.size || (told.size === end.size && !sameHead(told, end)))
       ) {
-        throw corrupt(`the chain had ${told.size} records and lacks those from ${end.size} on`);
+        throw corrupt(
+          `the chain had ${told.size} records, but those from ${end.size} on are missing`,
+        );
       }
       return end;
     } catch (error) {
@@ -143,7 +145,7 @@ export function segmentChains(options: SegmentChainsOptions): SegmentChains {
     }
   }
 
-  /** Whatever a listing said, the place that comes next is asked for by its name. */
+  /** Asks for the next segment by its name, whatever a listing said. */
   async function walk(chain: string, entry: Known): Promise<Head> {
     for (let steps = 0; ; steps++) {
       if (steps === STEPS) advance(chain, await newestEnd(chain));
@@ -155,7 +157,7 @@ export function segmentChains(options: SegmentChainsOptions): SegmentChains {
     }
   }
 
-  /** An append that came late: answered if its records are there, else a conflict. */
+  /** Answers a late append: with its head if its records are present, otherwise with a conflict. */
   async function replayed(
     chain: string,
     expected: Head,
@@ -178,18 +180,18 @@ export function segmentChains(options: SegmentChainsOptions): SegmentChains {
   }
 
   async function append(chain: string, expected: Head, segment: Segment): Promise<Head> {
-    // A place may be taken only where the chain is known to have ended once: an object in the
-    // middle of another's records would be taken for the chain.
+    // An append may create a segment only where the chain is known to have ended once: an object in
+    // the middle of another's records would be taken for the chain.
     let { head: end } = known.get(chain) ?? { head: undefined };
     if (end === undefined || !sameHead(end, expected)) end = await refresh(chain);
     if (!sameHead(end, expected)) return replayed(chain, expected, segment, end);
     const key = keyOf(chain, expected.size);
     if ((await requests.create(key, segment.bytes)) === "refused") {
       const there = await requests.get(key).catch((error: unknown) => {
-        // What is there may be what an earlier try of this call wrote.
+        // The object may be from an earlier attempt of this call.
         throw new AmbiguousAppend(error);
       });
-      // Refused and yet absent: the store has not made up its mind.
+      // Refused and yet absent: the store is not consistent yet.
       if (there === undefined) throw new AmbiguousAppend();
       if (!equalBytes(there.bytes, segment.bytes)) {
         return replayed(chain, expected, segment, await refresh(chain));
@@ -210,7 +212,7 @@ export function segmentChains(options: SegmentChainsOptions): SegmentChains {
     moving.add(moved);
   }
 
-  /** Reads records below a size that the chain is known to have. */
+  /** Reads records below a known size of the chain. */
   async function* readUpTo(
     chain: string,
     { from, limit, signal }: { from: number; limit: number; signal?: AbortSignal },
@@ -230,7 +232,7 @@ export function segmentChains(options: SegmentChainsOptions): SegmentChains {
     }
   }
 
-  /** The segments that hold records `from` to `end`, in order, some of them fetched ahead. */
+  /** The segments with records `from` to `end`, in order, some of them fetched ahead. */
   async function* segmentsOf(chain: string, from: number, end: number): AsyncGenerator<Segment> {
     const start =
       from === 0
@@ -247,7 +249,7 @@ export function segmentChains(options: SegmentChainsOptions): SegmentChains {
       for (let i = 0; i < starts.length; i++) {
         for (let j = fetched.length; j < Math.min(i + AHEAD, starts.length); j++) {
           const ahead = fetch(chain, starts[j]!);
-          // Whoever gets so far sees the error.
+          // The error is reported when the reader gets that far.
           ahead.catch(() => undefined);
           fetched.push(ahead);
         }
@@ -262,7 +264,7 @@ export function segmentChains(options: SegmentChainsOptions): SegmentChains {
     }
   }
 
-  /** Where the segments begin that come next, as far as one listing reaches; never empty. */
+  /** The starts of the following segments, as far as one listing reaches; never empty. */
   async function startsFrom(
     chain: string,
     next: number,
@@ -298,7 +300,7 @@ export function segmentChains(options: SegmentChainsOptions): SegmentChains {
   async function* list(): AsyncGenerator<string> {
     for await (const folder of requests.folders(`${prefix}chains/`)) {
       const name = decodeName(folder);
-      if (name === undefined) throw corrupt("a folder among the chains is no chain");
+      if (name === undefined) throw corrupt("a folder among the chains is not a chain");
       yield chainNameOf(name);
     }
   }
@@ -318,7 +320,7 @@ export function segmentChains(options: SegmentChainsOptions): SegmentChains {
 function assertFollows(segment: Segment, hash: Uint8Array | null): void {
   const { previous, first } = segment;
   if (previous === null || hash === null ? previous === hash : equalBytes(previous, hash)) return;
-  throw corrupt(`record ${first} does not follow the one before`);
+  throw corrupt(`record ${first} does not follow the one before it`);
 }
 
 function corrupt(message: string): StorageError {

@@ -1,4 +1,4 @@
-/** What every response carries that a caller may look at. */
+/** The part of a response that a caller may look at. */
 export interface S3Response {
   readonly ETag?: string | undefined;
 }
@@ -22,8 +22,9 @@ export interface S3CallOptions {
 }
 
 /**
- * The calls made of the class `S3` of `@aws-sdk/client-s3` (3.x), copied as a type so that the
- * package is not imported. The smaller `S3Client` of that package has none of these methods.
+ * The calls of the class `S3` of `@aws-sdk/client-s3` (3.x) that the adapter makes, copied as a
+ * type so that the package is not imported. The smaller `S3Client` of that package does not have
+ * these methods.
  */
 export interface S3Calls {
   putObject(

@@ -6,24 +6,24 @@ import type { Head } from "../types.ts";
 import type { Requests } from "./requests.ts";
 
 /**
- * The small object that says how far a chain had come. It may lag behind the segments, never run
- * ahead of them: what it counts and no segment holds was lost.
+ * The small object that records the end of a chain. It may lag behind the segments but never runs
+ * ahead of them: records that it counts and no segment holds were lost.
  */
 export interface HeadObject {
   read(): Promise<Head | undefined>;
-  /** Moves it forward, never back; another's move at the same time is as good. Never rejects. */
+  /** Moves it forward, never back; a concurrent move by another is as good. Never rejects. */
   advance(head: Head): Promise<void>;
 }
 
 const FORMAT = "healthledger-s3/1";
 
-/** @param quote - writes an ETag as the store takes it in `If-Match` */
+/** @param quote - formats an ETag as the store accepts it in `If-Match` */
 export function openHead(
   requests: Requests,
   key: string,
   quote: (etag: string) => string,
 ): HeadObject {
-  /** As this handle last saw it. */
+  /** Its value as this handle last saw it. */
   let seen: { readonly etag: string; readonly size: number } | undefined;
   let writing: Promise<void> = Promise.resolve();
 

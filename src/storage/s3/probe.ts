@@ -4,9 +4,9 @@ import { InputError } from "../../errors.ts";
 import { randomBytes } from "#crypto";
 import { statusOf, type Requests, type Written } from "./requests.ts";
 
-/** What trying the store out has shown. */
+/** Results of testing a store. */
 export interface Probed {
-  /** Writes an ETag as the store takes it in `If-Match`: some take it without its quotes only. */
+  /** Formats an ETag as the store accepts it in `If-Match`: some accept it only without quotes. */
   readonly quote: (etag: string) => string;
 }
 
@@ -14,9 +14,9 @@ const RACERS = 4;
 const STALE = '"00000000000000000000000000000000"';
 
 /**
- * Tries out, with objects of its own that it then removes, whether the store does what the chains
- * stand on: creates an object once, also of several at the same time, replaces one only where its
- * ETag is the one told, and lists keys in order and at once.
+ * Tests, with objects of its own that it then removes, whether the store does what chains depend
+ * on: it creates an object once, also under concurrency, replaces one only if the ETag matches, and
+ * lists keys in order and immediately.
  *
  * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when it does not
  */
@@ -42,7 +42,7 @@ async function probeCreate(requests: Requests, key: string): Promise<void> {
     throw unsupported("ignores If-None-Match on PUT");
   }
   const found = await requests.get(key);
-  if (found?.bytes[0] !== one[0]) throw unsupported("does not give back what was written last");
+  if (found?.bytes[0] !== one[0]) throw unsupported("does not return the latest write");
 }
 
 async function probeRace(requests: Requests, key: string): Promise<void> {
@@ -51,7 +51,7 @@ async function probeRace(requests: Requests, key: string): Promise<void> {
   );
   const winners = outcomes.flatMap((outcome, i) => (outcome === "refused" ? [] : [i]));
   const found = await requests.get(key);
-  // None, where the only one's response was lost.
+  // Possibly none, if the only response was lost.
   if (winners.length > 1 || (winners.length === 1 && found?.bytes[0] !== winners[0])) {
     throw unsupported("lets several PUTs with If-None-Match at the same time succeed");
   }
@@ -69,7 +69,7 @@ async function probeList(
     after.push(Key);
   }
   if (keys.join() !== expected.join() || after.join() !== expected[1]) {
-    throw unsupported("does not list what was just written, in the order of keys");
+    throw unsupported("does not list the latest writes in key order");
   }
 }
 
@@ -79,7 +79,7 @@ async function probeReplace(requests: Requests, key: string): Promise<Probed> {
   if (stale !== "refused" || there?.bytes[0] !== 0x31) throw unsupported("ignores If-Match on PUT");
   for (const quote of [(etag: string) => etag, (etag: string) => etag.replaceAll('"', "")]) {
     const { etag } = (await requests.get(key)) ?? {};
-    if (etag === undefined) throw unsupported("gives no ETags");
+    if (etag === undefined) throw unsupported("returns no ETags");
     const swaps = await Promise.allSettled(
       Array.from({ length: RACERS }, (_, i) =>
         requests.replace(key, Uint8Array.of(i + 0x40), quote(etag)),
@@ -89,20 +89,20 @@ async function probeReplace(requests: Requests, key: string): Promise<Probed> {
       (swap) => swap.status === "fulfilled" && swap.value !== "refused",
     ).length;
     if (winners > 1) throw unsupported("lets several PUTs with one If-Match succeed");
-    // Some answer those that lost the race with an error.
+    // Some stores answer the losers of the race with an error.
     if (winners === 1) return { quote };
   }
   throw unsupported("refuses If-Match on PUT although the ETag is right");
 }
 
-/** Some stores say that they do not know a condition, rather than ignoring it. */
+/** Some stores report an unknown condition instead of ignoring it. */
 async function attempt(write: () => Promise<Written>): Promise<Written> {
   try {
     return await write();
   } catch (error) {
     const cause = statusOf(error) === undefined ? (error as { cause?: unknown }).cause : error;
     if (statusOf(cause) === 501 || statusOf(cause) === 400) {
-      throw unsupported("does not know conditions on PUT", error);
+      throw unsupported("does not support conditions on PUT", error);
     }
     throw error;
   }
@@ -111,7 +111,7 @@ async function attempt(write: () => Promise<Written>): Promise<Written> {
 function unsupported(what: string, cause?: unknown): InputError {
   return new InputError(
     "ERR_INPUT_UNSUPPORTED",
-    `the object store ${what}: chains cannot be kept in it`,
+    `the object store ${what}, so it cannot hold chains`,
     { cause },
   );
 }

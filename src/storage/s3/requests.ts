@@ -6,44 +6,44 @@ import type { S3Calls, S3CallOptions, S3ListedObject, S3ListedVersion } from "./
 export interface RequestOptions {
   readonly client: S3Calls;
   readonly bucket: string;
-  /** Tries of a request after the first, beside those that the client makes itself. */
+  /** Retries of a request, besides those that the client makes itself. */
   readonly retries: number;
   /** Milliseconds that one call of the client may take. */
   readonly timeout: number;
 }
 
-/** What became of a conditional write. */
+/** The result of a conditional write. */
 export type Written = { readonly etag: string | undefined } | "refused";
 
-/** The requests that the adapter makes, with what is safe to repeat repeated. Keys are whole. */
+/** The adapter's requests; those that are safe to repeat are retried. Keys are complete. */
 export interface Requests {
   /**
-   * Writes an object if there is none: `"refused"` says that there is one, which may be what an
-   * earlier try of this very call wrote.
+   * Writes an object if there is none. `"refused"` means that there is one, possibly written by an
+   * earlier attempt of this call.
    *
-   * @throws {AmbiguousAppend} whether it was written is unknown
+   * @throws {AmbiguousAppend} it is unknown whether the object was written
    * @throws {StorageError} `ERR_STORAGE_FAILED` it certainly was not
    */
   create(key: string, body: Uint8Array): Promise<Written>;
-  /** Writes over the object whose ETag this is, once; errors are the client's. */
+  /** Overwrites the object with this ETag, once; errors are the client's. */
   replace(key: string, body: Uint8Array, etag: string): Promise<Written>;
   get(
     key: string,
   ): Promise<{ readonly bytes: Uint8Array; readonly etag: string | undefined } | undefined>;
   has(key: string): Promise<boolean>;
-  /** Keys below a prefix in the order of their bytes, after `after`. */
+  /** Keys below a prefix in byte order, after `after`. */
   list(prefix: string, options?: ListOptions): AsyncIterable<S3ListedObject>;
-  /** What stands between a prefix and the next `/`, each once. */
+  /** The name parts between a prefix and the next `/`, each once. */
   folders(prefix: string): AsyncIterable<string>;
   remove(key: string, version?: string): Promise<void>;
-  /** Makes another request that changes nothing; what it is refused with is the error's `cause`. */
+  /** Makes another read-only request; the error's `cause` says why it was refused. */
   ask<T>(request: (options: S3CallOptions) => Promise<T>): Promise<T>;
   versions(prefix: string): AsyncIterable<S3ListedVersion & { readonly marker: boolean }>;
 }
 
 export interface ListOptions {
   readonly after?: string;
-  /** Most keys wanted; all when absent. */
+  /** Most keys to return; all if absent. */
   readonly limit?: number;
 }
 
@@ -54,7 +54,7 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
   const Bucket = bucket;
   const call = (): S3CallOptions => ({ abortSignal: AbortSignal.timeout(timeout) });
 
-  /** A request that changes nothing, or the same however often it is made. */
+  /** Retries a request that changes nothing, or that has the same effect each time. */
   async function repeated<T>(request: () => Promise<T>): Promise<T> {
     for (let attempt = 0; ; attempt++) {
       try {
@@ -70,7 +70,7 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
     try {
       return await request();
     } catch (error) {
-      // Not any 404: of a bucket that is gone, or a server in between, nothing is known of the object.
+      // Not any 404: a missing bucket, or a server in between, says nothing about the object.
       if (statusOf(error) === 404 && ABSENT.includes(nameOf(error))) return undefined;
       throw error;
     }
@@ -87,14 +87,14 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
             { Bucket, Key: key, Body: body, IfNoneMatch: "*", ContentType: OCTETS },
             call(),
           );
-          // Something in between says 200 as well, to everything; a store names what it stored.
+          // A proxy may answer 200 to everything; a store returns the ETag of what it stored.
           if (ETag === undefined) throw new Error("the response to a PUT has no ETag");
           return { etag: ETag };
         } catch (error) {
           const status = statusOf(error);
-          // Some answer a write that found its object there as they would a read: not modified.
+          // Some stores answer a write to an existing object like a read: not modified.
           if (status === 412 || status === 304) return "refused";
-          // The client repeats requests itself: of those before the last nothing is known.
+          // The client retries by itself, so the outcome of its earlier attempts is unknown.
           unsure ||= (status !== 409 && mayPass(error)) || attemptsOf(error) > 1;
           if (attempt >= retries || !mayPass(error)) {
             if (unsure) throw new AmbiguousAppend(error);
@@ -129,7 +129,7 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
           if (ContentLength !== undefined && ContentLength !== bytes.length) {
             throw new Error(`the response ended after ${bytes.length} of ${ContentLength} bytes`);
           }
-          // Not a view of a pool, and a plain array whatever the client gives.
+          // Not a view of a pool, and a plain array whatever the client returns.
           return { bytes: new Uint8Array(bytes), etag: ETag };
         }),
       );
@@ -245,7 +245,7 @@ interface ClientError {
   readonly $metadata?: { readonly httpStatusCode?: unknown; readonly attempts?: unknown };
 }
 
-/** The status of the response behind an error; `undefined` when none came. */
+/** The status of the response in an error; `undefined` if there was none. */
 export function statusOf(error: unknown): number | undefined {
   const status = (error as ClientError | undefined)?.$metadata?.httpStatusCode;
   return typeof status === "number" ? status : undefined;
@@ -260,7 +260,7 @@ function attemptsOf(error: unknown): number {
   return typeof attempts === "number" ? attempts : 1;
 }
 
-/** Whether the same request may well succeed later: no response, a conflict, load, a fault. */
+/** Whether the same request may succeed later: no response, a conflict, load, a fault. */
 function mayPass(error: unknown): boolean {
   const status = statusOf(error);
   // A response that was cut short has a status below 300, or none.
@@ -268,10 +268,10 @@ function mayPass(error: unknown): boolean {
   return status === 408 || status === 409 || status === 429 || (status >= 500 && status !== 501);
 }
 
-/** Pages without anything in them after which a list is taken for endless. */
+/** Empty pages after which a list counts as endless. */
 const EMPTY_PAGES = 1000;
 
-/** Sees to it that a list ends: says where it goes on, if it does. */
+/** Ensures that a list ends; returns where it continues, if it does. */
 function paging(): {
   next(
     page: { readonly IsTruncated?: boolean | undefined },
@@ -284,9 +284,9 @@ function paging(): {
   return {
     next(page, count, token) {
       if (page.IsTruncated !== true) return undefined;
-      // Else what is left would be taken for absent.
-      if (token === undefined) throw endless("was cut off, and says not where it goes on");
-      if (token === before) throw endless("goes on where it was");
+      // Otherwise the rest would count as absent.
+      if (token === undefined) throw endless("was cut off, and does not say where it continues");
+      if (token === before) throw endless("continues where it was");
       empty = count > 0 ? 0 : empty + 1;
       if (empty > EMPTY_PAGES) throw endless("has no end");
       before = token;
@@ -303,14 +303,18 @@ function failed(cause: unknown): LedgerError {
   const status = statusOf(cause);
   const name = nameOf(cause);
   if (status === 501) {
-    return new InputError("ERR_INPUT_UNSUPPORTED", "the object store does not know this request", {
-      cause,
-    });
+    return new InputError(
+      "ERR_INPUT_UNSUPPORTED",
+      "the object store does not support this request",
+      {
+        cause,
+      },
+    );
   }
   if (status === 304) {
     return new StorageError(
       "ERR_STORAGE_FAILED",
-      "the object store, or a cache before it, said of what was asked for that it is not modified",
+      'the object store, or a cache in front of it, answered "not modified" to an unconditional request',
       { cause },
     );
   }
@@ -335,7 +339,7 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** Runs over items with so many at a time, in order of their start; the first error stops it. */
+/** Maps items with bounded concurrency, starting in order; the first error stops it. */
 export async function forEach<T, R>(
   items: readonly T[],
   width: number,

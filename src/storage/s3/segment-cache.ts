@@ -1,18 +1,18 @@
 import type { Segment } from "./segment.ts";
 
-/** Segments kept in memory, however small. */
+/** Most segments kept in memory, however small. */
 const MOST_KEPT = 512;
 
-/** Segments by their keys; they never change. */
+/** Segments by key; they never change. */
 export interface SegmentCache {
   get(key: string): Segment | undefined;
   set(key: string, segment: Segment): void;
-  /** First record of a kept segment below a folder that holds an index. */
+  /** First record of the cached segment in a folder that contains an index. */
   holding(folder: string, index: number): number | undefined;
 }
 
 /**
- * Keeps what was used last.
+ * Keeps the most recently used segments.
  *
  * @param capacity - most bytes
  */

@@ -5,17 +5,17 @@ import { sha256 } from "#crypto";
 import type { Head } from "../types.ts";
 
 /**
- * The records of one append, as one object holds them: `magic (8) ‖ first (8) ‖ previous (32) ‖
- * count (4) ‖ length (4) of each ‖ the records ‖ SHA-256 of all before`.
+ * The records of one append, stored in one object: `magic (8) ‖ first (8) ‖ previous (32) ‖ count
+ * (4) ‖ length (4) of each ‖ the records ‖ SHA-256 of all before`.
  */
 export interface Segment {
   /** Index of its first record. */
   readonly first: number;
-  /** SHA-256 of the record before; `null` when there is none. */
+  /** SHA-256 of the record before; `null` if there is none. */
   readonly previous: Uint8Array | null;
   /** Views of `bytes`. */
   readonly records: readonly Uint8Array[];
-  /** Where the chain ended after it. */
+  /** The end of the chain after it. */
   readonly head: Head;
   readonly bytes: Uint8Array;
 }
@@ -23,7 +23,7 @@ export interface Segment {
 const MAGIC = /* @__PURE__ */ utf8ToBytes("hl-s3/1\n");
 const FIXED = 8 + 8 + 32 + 4;
 
-/** Writes records down as what follows a head; copies them. */
+/** Encodes records that follow a head; copies them. */
 export function encodeSegment({ size, hash }: Head, records: readonly Uint8Array[]): Segment {
   const length = records.reduce((sum, record) => sum + 4 + record.length, FIXED);
   const bytes = new Uint8Array(length + 32);
@@ -50,7 +50,7 @@ export function encodeSegment({ size, hash }: Head, records: readonly Uint8Array
 }
 
 /**
- * Reads what {@link encodeSegment} wrote.
+ * Decodes what {@link encodeSegment} encoded.
  *
  * @param bytes - borrowed by the segment
  * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it is not a segment that begins at `first`
@@ -59,19 +59,19 @@ export function decodeSegment(bytes: Uint8Array, first: number): Segment {
   const wrong = (what: string): StorageError =>
     new StorageError("ERR_STORAGE_CORRUPT", `the segment from record ${first} ${what}`);
   const length = bytes.length - 32;
-  if (length < FIXED || !equalBytes(bytes.subarray(0, 8), MAGIC)) throw wrong("is not one");
+  if (length < FIXED || !equalBytes(bytes.subarray(0, 8), MAGIC)) throw wrong("is not a segment");
   if (!equalBytes(sha256(bytes.subarray(0, length)), bytes.subarray(length))) {
     throw wrong("is damaged");
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  if (view.getBigUint64(8) !== BigInt(first)) throw wrong("is of another place");
+  if (view.getBigUint64(8) !== BigInt(first)) throw wrong("has another position");
   const count = view.getUint32(48);
   let at = FIXED + 4 * count;
   if (count === 0 || at > length) throw wrong("has no records");
   const records: Uint8Array[] = [];
   for (let i = 0; i < count; i++) {
     const end = at + view.getUint32(FIXED + 4 * i);
-    if (end > length) throw wrong("ends within a record");
+    if (end > length) throw wrong("ends in the middle of a record");
     records.push(bytes.subarray(at, end));
     at = end;
   }
@@ -100,7 +100,10 @@ export function firstOf(name: string): number | undefined {
 
 const LITERAL = /^[A-Za-z0-9-]$/;
 
-/** A chain's name as a part of a key: what is neither letter, digit nor `-` as `_` and hex. */
+/**
+ * A chain's name as part of a key: other characters than letters, digits and `-` become `_` and
+ * hex.
+ */
 export function encodeName(name: Uint8Array): string {
   return Array.from(name, (byte) => {
     const character = String.fromCharCode(byte);
@@ -108,7 +111,7 @@ export function encodeName(name: Uint8Array): string {
   }).join("");
 }
 
-/** The bytes of a name; `undefined` when it is none. */
+/** Decodes a name; `undefined` if it is not one. */
 export function decodeName(text: string): Uint8Array | undefined {
   if (!/^(?:[A-Za-z0-9-]|_[0-9a-f]{2})+$/.test(text)) return undefined;
   const plain = text.replace(/_([0-9a-f]{2})/g, (_, hex: string) =>

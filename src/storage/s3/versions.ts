@@ -3,13 +3,13 @@ import type { Compaction } from "../types.ts";
 import type { S3Calls, S3ListedVersion } from "./client.ts";
 import { forEach, nameOf, statusOf, type Requests } from "./requests.ts";
 
-/** Whether the bucket keeps what is deleted; `unknown` where asking is not permitted. */
+/** Whether the bucket keeps deleted objects; `unknown` if asking is not permitted. */
 export type Versioning = "off" | "on" | "locked" | "unknown";
 
 /**
- * Asks whether a bucket keeps versions, and whether it keeps any from being removed.
+ * Asks whether a bucket keeps versions, and whether it prevents their removal.
  *
- * @throws {StorageError} `ERR_STORAGE_FAILED` when there is no such bucket, or no answer
+ * @throws {StorageError} `ERR_STORAGE_FAILED` when the bucket does not exist, or nothing answers
  */
 export async function findVersioning(
   requests: Requests,
@@ -23,11 +23,11 @@ export async function findVersioning(
   ]);
   if (lock?.ObjectLockConfiguration?.ObjectLockEnabled === "Enabled") return "locked";
   if (status === undefined) return "unknown";
-  // Suspended: what was kept before is kept still.
+  // Suspended: earlier versions are still kept.
   return status.Status === undefined || status.Status === "" ? "off" : "on";
 }
 
-/** Those who may not ask, or ask a store that does not know the question, are told nothing. */
+/** Answers `undefined` if the caller may not ask, or the store does not know the question. */
 async function told<T>(ask: () => Promise<T>): Promise<T | undefined> {
   try {
     return await ask();
@@ -40,9 +40,9 @@ async function told<T>(ask: () => Promise<T>): Promise<T | undefined> {
 }
 
 /**
- * Removes what is kept of deleted and replaced objects below a prefix, for good. Segments of chains
- * are left alone: the adapter deletes and replaces none, so an older version of one is what it was
- * before an accident or an attack.
+ * Permanently removes versions of deleted and replaced objects below a prefix. Leaves segments
+ * alone: the adapter deletes and replaces none, so an older version of a segment is from before an
+ * accident or an attack.
  */
 export async function purgeVersions(
   requests: Requests,
@@ -59,7 +59,7 @@ export async function purgeVersions(
     if (stays || version.Key?.startsWith(`${prefix}chains/`)) after += version.Size ?? 0;
     else (version.marker ? markers : old).push(version);
   }
-  // A marker that went first would bring back what it hides.
+  // Removing a marker first would restore the object that it hides.
   for (const gone of [old, markers]) {
     await forEach(gone, concurrency, async ({ Key, VersionId }) => {
       if (Key !== undefined && VersionId !== undefined) await requests.remove(Key, VersionId);

@@ -3,13 +3,13 @@ import { StorageError } from "../../errors.ts";
 import { blobCidBytes, copyBytes } from "../guards.ts";
 import { bytesIn, prepare, uintIn, type SqliteDatabase } from "./client.ts";
 
-/** The parts of a CID under which a blob is found. */
+/** The parts of a CID that identify a blob. */
 export interface BlobName {
   readonly codec: number;
   readonly digest: Uint8Array;
 }
 
-/** The blobs of a store. Nothing waits; who calls has a transaction open where it takes one. */
+/** The blobs of a store. Synchronous; the caller must hold a transaction for writes. */
 export interface Blobs {
   put(name: BlobName, bytes: Uint8Array): void;
   get(name: BlobName): Uint8Array | undefined;
@@ -20,7 +20,7 @@ export interface Blobs {
   count(): number;
 }
 
-/** Checks a CID and copies what its blob is found by. */
+/** Checks a CID and copies the parts that identify its blob. */
 export function nameOf(cid: CID): BlobName {
   blobCidBytes(cid);
   return { codec: cid.code, digest: copyBytes(cid.multihash.digest) };
@@ -41,7 +41,7 @@ export function sqliteBlobs(database: SqliteDatabase): Blobs {
   const get = prepare(database, "SELECT bytes FROM hl_blobs WHERE sha256 = ? AND codec = ?");
   const has = prepare(database, "SELECT 1 FROM hl_blobs WHERE sha256 = ? AND codec = ?");
   const remove = prepare(database, "DELETE FROM hl_blobs WHERE sha256 = ? AND codec = ?");
-  // Reads the index only.
+  // Reads only the index.
   const page = prepare(
     database,
     "SELECT sha256, codec FROM hl_blobs WHERE (sha256, codec) > (?, ?)" +

@@ -7,38 +7,40 @@ import { chainNameOf, EMPTY_HEAD, sameHead } from "../guards.ts";
 import type { ChainRecord, Head } from "../types.ts";
 import { bytesIn, prepare, uintIn, type Row, type SqliteDatabase } from "./client.ts";
 
-/** An append whose arguments were checked and copied. */
+/** An append with checked and copied arguments. */
 export interface Append {
   readonly chain: string;
   readonly expected: Head;
   readonly records: readonly Uint8Array[];
 }
 
-/** The chains of a store. Nothing waits; who calls has a transaction open where it takes one. */
+/** The chains of a store. Synchronous; the caller must hold a transaction for writes. */
 export interface Chains {
   head(chain: string): Head;
   /**
-   * Writes the records, unless they are there already.
+   * Writes the records, unless they are present already.
    *
-   * @returns whether they were there already
+   * @returns whether they were present already
    * @throws {AppendConflict} before anything is written
    */
   append(append: Append): "appended" | "replayed";
-  /** Remembers where a chain ends, which is durable, so that its hash need not be made again. */
+  /** Caches the durable end of a chain, so that its hash need not be computed again. */
   remember(chain: string, head: Head): void;
   /** At most `limit` records from `from` on, in order and without gaps. */
   page(chain: string, from: number, limit: number): ChainRecord[];
   names(): string[];
-  /** @throws {StorageError} `ERR_STORAGE_CORRUPT` when there are records of no chain, or a chain without */
+  /**
+   * @throws {StorageError} `ERR_STORAGE_CORRUPT` when records have no chain, or a chain no records
+   */
   assertOwned(): void;
 }
 
-/** Most heads whose hash is remembered. */
+/** Most heads whose hash is cached. */
 const MOST_HEADS = 1000;
 
 /** Prepares the statements on chains. */
 export function sqliteChains(database: SqliteDatabase): Chains {
-  // Names are bound as bytes: not every client hands text with a NUL on as it is.
+  // Names are bound as bytes: not every client passes text with a NUL unchanged.
   const idOf = prepare(database, "SELECT id FROM hl_chains WHERE name = CAST(? AS TEXT)");
   const addName = prepare(database, "INSERT INTO hl_chains (name) VALUES (CAST(? AS TEXT))");
   const allNames = prepare(database, "SELECT CAST(name AS BLOB) AS name FROM hl_chains");
@@ -59,7 +61,7 @@ export function sqliteChains(database: SqliteDatabase): Chains {
     database,
     "INSERT INTO hl_records (chain, position, record) VALUES (?, ?, ?)",
   );
-  // Goes from one chain's records to the next one's by the index, however many there are of each.
+  // Jumps by the index from one chain's records to the next one's, however many each has.
   const strays = prepare(
     database,
     `WITH RECURSIVE owner (id) AS (
@@ -72,7 +74,7 @@ export function sqliteChains(database: SqliteDatabase): Chains {
        + (SELECT count(*) FROM hl_chains WHERE id NOT IN (SELECT id FROM owner WHERE id IS NOT NULL))
        AS strays`,
   );
-  /** Hashes of newest records by chain; a chain of a given size has only ever one. */
+  /** Hashes of newest records by chain; a chain of a given size has only one. */
   const heads = new Map<string, Head>();
 
   function remember(chain: string, head: Head): void {
@@ -93,7 +95,7 @@ export function sqliteChains(database: SqliteDatabase): Chains {
   function headOf(chain: string, id: number | undefined): Head {
     const row = id === undefined ? undefined : newest.get(id);
     if (id === undefined) return EMPTY_HEAD;
-    // A name comes with its first records.
+    // A name is added with its first records.
     if (row === undefined) throw missing(0);
     const size = uintIn(row, "position") + 1;
     const known = heads.get(chain);
@@ -119,7 +121,7 @@ export function sqliteChains(database: SqliteDatabase): Chains {
   return {
     head(chain) {
       const head = headOf(chain, find(chain));
-      // Outside of a transaction all that is seen is durable.
+      // Outside a transaction everything visible is durable.
       if (head.size > 0) remember(chain, head);
       return head;
     },
@@ -157,7 +159,7 @@ function strayed(): StorageError {
   return new StorageError("ERR_STORAGE_CORRUPT", "there are records that belong to no chain");
 }
 
-/** What is thrown where a chain has a gap. */
+/** The error for a gap in a chain. */
 export function missing(position: number): StorageError {
   return new StorageError("ERR_STORAGE_CORRUPT", `the chain lacks record ${position}`);
 }

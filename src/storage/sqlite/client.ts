@@ -1,6 +1,6 @@
 import { StorageError } from "../../errors.ts";
 
-/** What is bound to a statement. Parameters are anonymous: better-sqlite3 takes `?1` for a name. */
+/** A value bound to a statement. Parameters are anonymous: better-sqlite3 takes `?1` for a name. */
 export type SqliteValue = Uint8Array | number;
 
 /** The part of a prepared statement that the adapter uses. */
@@ -11,15 +11,17 @@ export interface SqliteStatement {
 }
 
 /**
- * The part of an open connection that the adapter uses, which `DatabaseSync` of `node:sqlite` and
- * `better-sqlite3` have in common, so that nothing here imports either.
+ * The part of an open connection that the adapter uses, common to `DatabaseSync` of `node:sqlite`
+ * and to `better-sqlite3`, so that neither is imported.
  */
 export interface SqliteDatabase {
   exec(sql: string): unknown;
   prepare(sql: string): SqliteStatement;
 }
 
-/** Prepares a statement that gives rows as objects and integers as numbers, whatever is the default. */
+/**
+ * Prepares a statement that returns rows as objects and integers as numbers, whatever the default.
+ */
 export function prepare(database: SqliteDatabase, sql: string): SqliteStatement {
   const statement = database.prepare(sql);
   const { setReadBigInts, setReturnArrays, safeIntegers } = statement as {
@@ -33,13 +35,13 @@ export function prepare(database: SqliteDatabase, sql: string): SqliteStatement 
   return statement;
 }
 
-/** The only value of the only row that a `PRAGMA` gives. */
+/** The only value of the only row that a `PRAGMA` returns. */
 export function pragma(database: SqliteDatabase, text: string): unknown {
   const row = prepare(database, `PRAGMA ${text}`).get();
   return Object.values(Object(row) as object)[0];
 }
 
-/** Primary result codes that the adapter tells apart. */
+/** Primary result codes that the adapter distinguishes. */
 const CODES: ReadonlyMap<number, string> = new Map([
   [5, "BUSY"],
   [6, "LOCKED"],
@@ -49,10 +51,10 @@ const CODES: ReadonlyMap<number, string> = new Map([
 ]);
 
 /**
- * The primary result code of an error that SQLite gave, without `SQLITE_`; `OTHER` where nothing
- * depends on which.
+ * The primary result code of an SQLite error, without `SQLITE_`; `OTHER` for codes that the adapter
+ * does not distinguish.
  *
- * @returns `undefined` when the error is not SQLite's
+ * @returns `undefined` if the error is not SQLite's
  */
 export function resultCode(error: unknown): string | undefined {
   const { code, errcode } = Object(error) as { code?: unknown; errcode?: unknown };
@@ -67,7 +69,7 @@ export function isBusy(error: unknown): boolean {
   return code === "BUSY" || code === "LOCKED";
 }
 
-/** Gives an error its place in the family, where nothing was written for certain. */
+/** Converts an error to this library's, if nothing was written for certain. */
 export function failure(cause: unknown, what: string): StorageError {
   if (cause instanceof StorageError) return cause;
   const code = resultCode(cause);
@@ -81,25 +83,25 @@ export function failure(cause: unknown, what: string): StorageError {
 export type Row = Readonly<Record<string, unknown>>;
 
 /**
- * Takes the bytes of a column.
+ * Reads the bytes of a column.
  *
  * @returns a plain `Uint8Array` that nothing else holds
- * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it holds something else
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when the column has another type
  */
 export function bytesIn(row: unknown, column: string): Uint8Array {
   const value = (row as Row | undefined)?.[column];
   if (!(value instanceof Uint8Array)) throw notSense(column);
   const { buffer, length } = value;
-  // A `Buffer` of its own memory is taken over; one that may share memory is copied.
+  // Adopts a `Buffer` that has its own memory; copies one that may share memory.
   return length === buffer.byteLength && length > 0
     ? new Uint8Array(buffer)
     : new Uint8Array(value);
 }
 
 /**
- * Takes the number in a column.
+ * Reads the number in a column.
  *
- * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it holds something else
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when the column has another type
  */
 export function uintIn(row: unknown, column: string): number {
   const value = (row as Row | undefined)?.[column];
@@ -110,5 +112,8 @@ export function uintIn(row: unknown, column: string): number {
 }
 
 function notSense(column: string): StorageError {
-  return new StorageError("ERR_STORAGE_CORRUPT", `column ${column} holds what was never put there`);
+  return new StorageError(
+    "ERR_STORAGE_CORRUPT",
+    `column ${column} holds a value that this adapter never wrote`,
+  );
 }

@@ -12,16 +12,16 @@ import {
 } from "./client.ts";
 import { rollBack } from "./schema.ts";
 
-/** Runs all that is done on one connection. No transaction is open while anything is awaited. */
+/** Runs all work on one connection. No transaction is open across an `await`. */
 export interface Engine {
-  /** Runs a function that only reads; it sees one moment if it has one statement. */
+  /** Runs a read-only function; a single statement in it sees one moment. */
   read<T>(action: () => T): Promise<T>;
-  /** Runs a function that only reads, all as of one moment. */
+  /** Runs a read-only function, all of which sees one moment. */
   readTogether<T>(action: () => T): Promise<T>;
   /**
-   * Runs a function in a write transaction. What is called before the event loop comes round
-   * shares one transaction and one sync, so the function may throw `AppendConflict` only before
-   * its first write. Resolves when durable.
+   * Runs a function in a write transaction. Calls in the same turn of the event loop share one
+   * transaction and one sync, so the function may throw `AppendConflict` only before its first
+   * write. Resolves when durable.
    */
   write(action: () => void, signal: AbortSignal | undefined): Promise<void>;
   compact(): Promise<Compaction>;
@@ -35,16 +35,16 @@ interface Job {
   readonly reject: (error: unknown) => void;
 }
 
-/** A refusal is told only when what it refers to is durable. */
+/** A refusal is reported only when the state that it refers to is durable. */
 type Outcome = "written" | { readonly refusal: unknown };
 
 /** Most calls that share a transaction, so that others get their turn. */
 const MOST_TOGETHER = 256;
-/** Milliseconds between two attempts where another process is in the way. */
+/** Longest pause between two attempts while another process is in the way, in milliseconds. */
 const LONGEST_PAUSE = 50;
 
 /**
- * Runs a function until no other connection is in its way.
+ * Retries a function while another connection is in its way.
  *
  * @param patience - milliseconds after which the error of the last attempt is thrown
  */
@@ -61,9 +61,9 @@ export async function patiently<T>(patience: number, action: () => T): Promise<T
 }
 
 /**
- * Makes the engine of a connection that was set up.
+ * Makes the engine of a prepared connection.
  *
- * @param patience - milliseconds for which a call is tried again while another process is writing
+ * @param patience - milliseconds for which a call is retried while another process is writing
  */
 export function createEngine(database: SqliteDatabase, patience: number): Engine {
   const begin = prepare(database, "BEGIN");
@@ -119,14 +119,14 @@ export function createEngine(database: SqliteDatabase, patience: number): Engine
 
   async function drain(): Promise<void> {
     while (queue.length > 0) {
-      // By then all that arrived together is there.
+      // By then every call of this turn has arrived.
       await new Promise((resolve) => setImmediate(resolve));
       await transact(queue.splice(0, MOST_TOGETHER));
     }
     draining = undefined;
   }
 
-  /** Runs jobs in one transaction, and then tells each how it ended. */
+  /** Runs jobs in one transaction, and then settles each. */
   async function transact(jobs: readonly Job[]): Promise<void> {
     try {
       const outcomes = await patiently(patience, () => attempt(jobs));
@@ -137,7 +137,7 @@ export function createEngine(database: SqliteDatabase, patience: number): Engine
       });
     } catch (error) {
       if (jobs.length > 1 && !(error instanceof AmbiguousAppend)) {
-        // Who is not to blame is given a transaction of his own.
+        // Retry each job in its own transaction, so that one bad job does not fail the rest.
         for (const job of jobs) await transact([job]);
       } else {
         const reason = failure(error, "the write failed; nothing was written");
@@ -147,10 +147,10 @@ export function createEngine(database: SqliteDatabase, patience: number): Engine
   }
 
   /**
-   * One attempt at a transaction, from its begin to its end.
+   * One attempt at a transaction, from begin to commit.
    *
-   * @returns what became of each job
-   * @throws when nothing was written, or it is unknown what was
+   * @returns the outcome of each job
+   * @throws when nothing was written, or when that is unknown
    */
   function attempt(jobs: readonly Job[]): readonly Outcome[] {
     beginWrite.run();
@@ -169,8 +169,8 @@ export function createEngine(database: SqliteDatabase, patience: number): Engine
       commit.run();
     } catch (error) {
       rollBack(database);
-      // Without room, the frame that commits was not written whole. After any other error it may
-      // stand in the log: this process does not see it, and who recovers the log after a crash may.
+      // Without space, the commit frame was not written completely. After any other error it may be
+      // in the log: this process does not see it, but recovery of the log after a crash may.
       const code = resultCode(error);
       throw code === "FULL" || code === "BUSY" ? error : new AmbiguousAppend(error);
     }
@@ -196,23 +196,20 @@ export function createEngine(database: SqliteDatabase, patience: number): Engine
           const before = fileSize();
           await patiently(patience, () => database.exec("VACUUM"));
           await patiently(patience, truncateLog);
-          // SQLite syncs no log that it has cut short; what is written next is synced with it. Else what
-          // was deleted might stand in the log again after a loss of power.
+          // SQLite does not sync a log that it has truncated, but syncs it with the next write.
+          // Without one, deleted data might be in the log again after a loss of power.
           await patiently(patience, () =>
             database.exec(`PRAGMA user_version = ${Number(pragma(database, "user_version"))}`),
           );
           return { before, after: fileSize() };
         } catch (error) {
-          throw failure(
-            error,
-            "the compaction failed; nothing was lost, and it can be tried again",
-          );
+          throw failure(error, "the compaction failed; nothing was lost: try it again");
         }
       })(),
     );
   }
 
-  /** What was deleted stands in the log until the log is empty. */
+  /** Empties the log, which contains deleted data until then. */
   function truncateLog(): void {
     const row = prepare(database, "PRAGMA wal_checkpoint(TRUNCATE)").get() as Row;
     if (row["busy"] !== 0) {

@@ -2,13 +2,13 @@ import { InputError, StorageError } from "../../errors.ts";
 import type { Durability } from "../types.ts";
 import { pragma, prepare, uintIn, type SqliteDatabase } from "./client.ts";
 
-/** Bytes a page in a new file: with 1 KB blobs it takes more a second than 4 or 32 KiB. */
+/** Bytes per page in a new file: with 1 KB blobs it is faster than 4 or 32 KiB. */
 const PAGE_SIZE = 16_384;
-/** Milliseconds that SQLite itself waits for a lock, and with it the whole process. */
+/** Milliseconds for which SQLite itself waits for a lock, blocking the whole process. */
 const BLOCKING_WAIT = 20;
 
 /**
- * Steps from one version of the tables to the next; the first makes them. Never changed once
+ * Steps from one version of the tables to the next; the first creates them. Never changed once
  * released. No `STRICT` tables: shells before SQLite 3.37 could not read them.
  */
 const STEPS: readonly string[] = [
@@ -49,14 +49,14 @@ const STEPS: readonly string[] = [
      FROM hl_state;`,
 ];
 
-/** What a connection promises once it was set up. */
+/** The promises of a prepared connection. */
 export interface Promised {
   readonly durability: Durability;
   readonly multiProcess: boolean;
 }
 
 /**
- * Sets a connection up.
+ * Prepares a connection.
  *
  * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when the database is not in UTF-8
  */
@@ -69,17 +69,17 @@ export function setUp(database: SqliteDatabase): void {
     database.exec(`PRAGMA page_size = ${PAGE_SIZE}`);
   }
   pragma(database, "journal_mode = WAL");
-  // Also where it says so already: a default falls to NORMAL with the first page of a log that is
-  // read, where SQLite was compiled so, as better-sqlite3 is.
+  // Set even if it has this value already: some builds, such as better-sqlite3's, default to NORMAL
+  // from the first page read of a log on.
   const extra = Number(pragma(database, "synchronous")) > 2;
   database.exec(`PRAGMA synchronous = ${extra ? "EXTRA" : "FULL"}`);
-  // macOS keeps in the disk's cache what a plain fsync gave it.
+  // On macOS a plain fsync leaves data in the disk's cache.
   database.exec("PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON");
   database.exec("PRAGMA cell_size_check = ON");
 }
 
 /**
- * Finds out what a connection promises that was set up and has tables.
+ * Finds the promises of a prepared connection with tables.
  *
  * @throws {StorageError} `ERR_STORAGE_FAILED` when a file has no write-ahead log or is not synced
  */
@@ -89,23 +89,23 @@ export function promises(database: SqliteDatabase): Promised {
   if (journal !== "wal" || Number(pragma(database, "synchronous")) < 2) {
     throw new StorageError(
       "ERR_STORAGE_FAILED",
-      "the database takes no write-ahead log (journal_mode) or no synchronous = FULL",
+      "the database does not accept a write-ahead log (journal_mode = WAL) or synchronous = FULL",
     );
   }
   return { durability: "power", multiProcess: pragma(database, "locking_mode") === "normal" };
 }
 
 /**
- * Syncs what stands in the log. A process that was killed between writing a commit and syncing it
- * leaves a log that the next connection takes for whole: what it would show, and acknowledge as a
- * replay, might be lost with the power. A checkpoint syncs the log before it does anything, waits
- * for no writer, and is busy only where another connection is at one, which has synced as well.
+ * Syncs the log. A process that was killed between writing a commit and syncing it leaves a log
+ * that the next connection treats as complete: what that connection then showed, or acknowledged as
+ * a replay, might be lost with the power. A checkpoint syncs the log before anything else, waits
+ * for no writer, and is busy only if another connection is running one, which has synced as well.
  */
 export function syncLog(database: SqliteDatabase): void {
   prepare(database, "PRAGMA wal_checkpoint(PASSIVE)").get();
 }
 
-/** Whether the database has a file; one in memory or for this connection alone has none. */
+/** Whether the database has a file, rather than being in memory or private to this connection. */
 function isFile(database: SqliteDatabase): boolean {
   const databases = prepare(database, "PRAGMA database_list").all() as {
     readonly name: string;
@@ -115,13 +115,13 @@ function isFile(database: SqliteDatabase): boolean {
 }
 
 /**
- * Makes the tables, or brings older ones to this version, in one transaction.
+ * Creates the tables, or migrates older ones to this version, in one transaction.
  *
  * @param steps - SQL from each version to the next
- * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when they are of a newer version
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when they have a newer version
  */
 export function migrate(database: SqliteDatabase, steps: readonly string[] = STEPS): void {
-  // Opening what needs no step waits for nobody's transaction.
+  // An opening that needs no step waits for no transaction.
   if (versionOf(database) === steps.length) return;
   database.exec("BEGIN IMMEDIATE");
   try {
@@ -129,7 +129,7 @@ export function migrate(database: SqliteDatabase, steps: readonly string[] = STE
     if (version > steps.length) {
       throw new InputError(
         "ERR_INPUT_UNSUPPORTED",
-        `the tables are of version ${version}, this one knows ${steps.length}`,
+        `the tables are of version ${version}, but this library supports up to ${steps.length}: upgrade the library`,
       );
     }
     for (const step of steps.slice(version)) database.exec(step);
@@ -143,14 +143,14 @@ export function migrate(database: SqliteDatabase, steps: readonly string[] = STE
   }
 }
 
-/** Version of the tables; 0 where there are none. */
+/** Version of the tables; 0 if there are none. */
 function versionOf(database: SqliteDatabase): number {
   const table = "SELECT count(*) AS count FROM sqlite_master WHERE name = 'hl_format'";
   if (uintIn(prepare(database, table).get(), "count") === 0) return 0;
   return uintIn(prepare(database, "SELECT version FROM hl_format").get(), "version");
 }
 
-/** Ends a transaction that came to nothing; some errors have ended it already. */
+/** Ends a failed transaction; some errors have ended it already. */
 export function rollBack(database: SqliteDatabase): void {
   try {
     database.exec("ROLLBACK");

@@ -5,7 +5,7 @@ import { StorageError } from "../../errors.ts";
 import type { StateChange, StateEntry } from "../types.ts";
 import { bytesIn, prepare, type SqliteDatabase } from "./client.ts";
 
-/** Part of a scan: what lies between two keys, the first inclusive or not, the last exclusive. */
+/** Part of a scan: the keys between two, the first inclusive or not, the last exclusive. */
 export interface StateRange {
   readonly low: Uint8Array;
   readonly high: Uint8Array;
@@ -14,7 +14,7 @@ export interface StateRange {
   readonly limit: number;
 }
 
-/** The state of a store. Nothing waits; who calls has a transaction open where it takes one. */
+/** The state of a store. Synchronous; the caller must hold a transaction for writes. */
 export interface State {
   get(key: Uint8Array): Uint8Array | undefined;
   change(change: StateChange): void;
@@ -24,8 +24,8 @@ export interface State {
 const CHECKSUM_BYTES = 8;
 
 /**
- * Records are chained and blobs are named by their hash, so that whoever reads them can tell that a
- * disk changed them. Nothing vouches for state but this.
+ * Records are chained and blobs are named by their hash, so readers notice if a disk changed them.
+ * For state, only this checksum shows that.
  */
 function checksum(key: Uint8Array, value: Uint8Array): Uint8Array {
   return sha256(concatBytes(Uint8Array.of(key.length >> 8, key.length), key, value)).slice(
@@ -37,7 +37,10 @@ function checksum(key: Uint8Array, value: Uint8Array): Uint8Array {
 function valueIn(row: unknown, key: Uint8Array): Uint8Array {
   const value = bytesIn(row, "value");
   if (!equalBytes(checksum(key, value), bytesIn(row, "checksum"))) {
-    throw new StorageError("ERR_STORAGE_CORRUPT", "a state entry is not what was stored");
+    throw new StorageError(
+      "ERR_STORAGE_CORRUPT",
+      "a state entry is damaged: its checksum does not match",
+    );
   }
   return value;
 }

@@ -7,6 +7,11 @@ export {
 } from "./chain/copy-ledger.ts";
 export { verifyExport, type VerifyExportOptions, type VerifyExportResult } from "./chain/export.ts";
 export { decodeMember, describeMember, encodeMember, type MemberKeys } from "./chain/founding.ts";
+export {
+  type ImportedLedger,
+  importLedger,
+  type ImportLedgerOptions,
+} from "./chain/import-ledger.ts";
 export { TransactionRefused } from "./chain/submission.ts";
 export { type Trust, trustFromGenesis } from "./chain/trust.ts";
 export {
@@ -75,6 +80,12 @@ export {
   type SignedDirective,
 } from "./ledger/consents/signed-directive.ts";
 export {
+  decodeAnswer,
+  type DecodedAnswer,
+  encodeAnswer,
+  type EncodeAnswerOptions,
+} from "./ledger/disclosure/encoded-answer.ts";
+export {
   type Answer,
   openAnswer,
   type OpenAnswerOptions,
@@ -97,8 +108,10 @@ export type { ExportedRecord, RecordExport } from "./ledger/disclosure/export-re
 export type { AnsweredQuestion, Question, QuestionTime } from "./ledger/disclosure/question.ts";
 export {
   createRequest,
+  type CreateRequestOptions,
   type Declaration,
   type RequestOptions,
+  type RequestTarget,
 } from "./ledger/disclosure/request.ts";
 export type { Manifest, Operation } from "./ledger/entries/manifest.ts";
 export type { PersonIdentifier, Subject } from "./ledger/entries/subjects.ts";

@@ -14,7 +14,7 @@ export async function assertCopied(state: StateStore): Promise<void> {
   if ((await state.get(COPY_KEY)) !== undefined) {
     throw new StorageError(
       "ERR_STORAGE_INCOMPLETE",
-      "a copy into this store is unfinished; call copyLedger again",
+      "a copy into this store is unfinished; call copyLedger, or importLedger, again",
     );
   }
 }

@@ -14,7 +14,7 @@ import { FIELDS_PART } from "../../envelope/disclosed.ts";
 import { decodeSignedHeader } from "../../envelope/header.ts";
 import { openEnvelope, type OpenOptions } from "../../envelope/open.ts";
 import { type EnvelopeKeys, wipeKeys } from "../../envelope/keys.ts";
-import { EnvelopeError } from "../../errors.ts";
+import { EnvelopeError, ProofError } from "../../errors.ts";
 import { readResource } from "../../fhir/bundle.ts";
 import type { FhirResource } from "../../fhir/resource.ts";
 import type { KeyAgreement } from "../../identity/agreement.ts";
@@ -55,19 +55,22 @@ export interface Answer {
 
 /** What {@link openAnswer} opens an answer with. */
 export interface OpenAnswerOptions {
-  /** As it is when the answer arrives: its grants are judged by the keys in force then. */
+  /**
+   * The requester's own copy of the ledger, as it is when the answer arrives: its grants are judged by
+   * the keys in force then, and its records are proved by it.
+   */
   readonly chain: Chain;
   readonly custodian: string;
   readonly agreement: KeyAgreement;
-  /** Fetches ciphertext from the custodian. */
+  /** Fetches ciphertext from the custodian, or gives what came with the answer; see `decodeAnswer`. */
   readonly read: (cid: CID) => Promise<Uint8Array | undefined>;
   /**
-   * A signed checkpoint that covers a height; with the policy path that leads the receipts' reader to
-   * it, where the ledger's policy has changed.
+   * A signed checkpoint of the chain, or what gives one that covers a height; with the policy path that
+   * leads the receipts' reader to it, where the ledger's policy has changed.
    */
-  readonly checkpoint: (
-    height: number,
-  ) => Promise<Uint8Array | Pick<ProvableCheckpoint, "note" | "policyPath">>;
+  readonly checkpoint:
+    | Uint8Array
+    | ((height: number) => Promise<Uint8Array | Pick<ProvableCheckpoint, "note" | "policyPath">>);
   /** Whom the receipts are for; see `makeReceipt`. Default: who trusts the genesis record alone. */
   readonly from?: Trust;
 }
@@ -77,7 +80,15 @@ interface Opening extends OpenAnswerOptions {
   readonly arrivedAt: number;
 }
 
-/** Makes what a custodian answered readable for its requester. */
+/**
+ * Makes what a custodian answered readable for its requester, who needs nothing of the custodian's but
+ * the answer: a copy of the ledger, the custodian's name, and the key that the request named.
+ *
+ * @returns an answer whose items are opened, and verified, while they are read: an item that the custodian
+ *   did not record, or whose keys it did not grant for this access, ends the reading with an
+ *   {@link EnvelopeError}, and one in a block that the copy lacks with {@link ProofError}
+ *   `ERR_PROOF_RANGE`. The decision itself nothing proves
+ */
 export function openAnswer(answer: DisclosureAnswer, given: OpenAnswerOptions): Answer {
   const options: Opening = { ...given, arrivedAt: given.chain.size };
   return {
@@ -87,7 +98,12 @@ export function openAnswer(answer: DisclosureAnswer, given: OpenAnswerOptions): 
     async *items() {
       if (answer.items.length === 0) return;
       const highest = answer.items.reduce((most, { place }) => Math.max(most, place.height), 0);
-      const made = await options.checkpoint(highest);
+      if (highest >= options.chain.size) {
+        const why = `the answer speaks of block ${highest}, which this copy of the ledger lacks`;
+        throw new ProofError("ERR_PROOF_RANGE", why);
+      }
+      const { checkpoint: given } = options;
+      const made = given instanceof Uint8Array ? given : await given(highest);
       const { note: checkpoint, policyPath } =
         made instanceof Uint8Array ? { note: made, policyPath: [] } : made;
       const { from } = options;

@@ -14,15 +14,17 @@ import {
 } from "./request.ts";
 
 /** Why a request is not even judged. */
-export type RequestRefusal =
-  | "malformed"
-  | "other-ledger"
-  | "other-custodian"
-  | "unknown-requester"
-  | "bad-signature"
-  | "recipient-key"
-  | "stale"
-  | "replayed";
+export const REQUEST_REFUSALS = [
+  "malformed",
+  "other-ledger",
+  "other-custodian",
+  "unknown-requester",
+  "bad-signature",
+  "recipient-key",
+  "stale",
+  "replayed",
+] as const;
+export type RequestRefusal = (typeof REQUEST_REFUSALS)[number];
 
 /** What checking a request stands on. */
 export interface CheckContext extends LedgerContext {

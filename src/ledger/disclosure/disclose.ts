@@ -57,6 +57,8 @@ export interface ReleasedItem {
   readonly header: Uint8Array;
   /** The keys, sealed to the requester's agreement key. */
   readonly grant: Uint8Array;
+  /** Ids of the envelope's parts that these keys open. */
+  readonly parts: readonly string[];
 }
 
 /** What a custodian answers. */
@@ -374,13 +376,21 @@ async function release(
         items.push(undefined);
         continue;
       }
-      const keys =
-        parts === undefined
-          ? { cek }
-          : narrowKeys({ cek }, grantedParts(decodeSignedHeader(header).header, parts));
+      const whole = decodeSignedHeader(header).header;
+      const only = parts === undefined ? undefined : grantedParts(whole, parts);
+      const keys = only === undefined ? { cek } : narrowKeys({ cek }, only);
+      const granted = only?.parts ?? whole.parts.map((part) => part.id);
       try {
         const grant = await makeGrant({ envelope, basis, keys, recipient, signer, random });
-        items.push({ record, entry: toEntryId(id), place, envelope, header, grant });
+        items.push({
+          record,
+          entry: toEntryId(id),
+          place,
+          envelope,
+          header,
+          grant,
+          parts: granted,
+        });
       } finally {
         wipeKeys(keys);
       }

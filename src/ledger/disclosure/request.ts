@@ -1,4 +1,7 @@
 import type { CID } from "multiformats/cid";
+import { randomBytes } from "#crypto";
+import type { Chain } from "../../chain/chain.ts";
+import { isInForce, keyStateKey, memberKey, type KeyState } from "../../chain/state.ts";
 import { decode, encode } from "../../codec/dag-cbor.ts";
 import {
   expectArray,
@@ -88,27 +91,48 @@ export interface RequestOptions {
   readonly declaration?: Declaration;
 }
 
-/**
- * Makes and signs a request.
- *
- * @throws {ConsentError} `ERR_CONSENT_REQUEST` when it names no patient or no purposes, or has text
- *   with U+0000
- */
-export async function createRequest(
-  options: RequestOptions & {
-    readonly ledger: CID;
+/** Where the custodian's agreement key is from, to which the patient's identifier is sealed. */
+export type RequestTarget =
+  | {
+      /** A copy of the ledger: the custodian's newest agreement key in force there is taken. */
+      readonly chain: Pick<Chain, "ledger" | "size" | "state">;
+      /** Default: by {@link chain}. */
+      readonly custodianKey?: CoseRecipient;
+    }
+  | {
+      readonly ledger: CID;
+      /** An agreement key of the custodian that is in force. */
+      readonly custodianKey: CoseRecipient;
+    };
+
+/** Options of {@link createRequest}. */
+export type CreateRequestOptions = RequestOptions &
+  RequestTarget & {
+    /** did:key of the member that is asked. */
     readonly custodian: string;
-    /** The custodian's agreement key, from the ledger's state. */
-    readonly custodianKey: CoseRecipient;
+    /** A signing key of the member that asks. */
     readonly signer: Signer;
+    /** The agreement key that opens the answer; it must stand on the ledger. */
     readonly agreement: Pick<KeyAgreement, "key">;
-    readonly now: number;
+    /** When it is made, in ms since 1970. Default: the platform's clock. */
+    readonly now?: number;
     /** How long it counts, in ms. Default five minutes. */
     readonly lifetime?: number;
-    readonly random: (length: number) => Uint8Array;
-  },
-): Promise<Uint8Array> {
-  const { ledger, custodian, signer, now, random, patient, declaration, attestations } = options;
+    /** Random bytes of a length. Default: the platform's. */
+    readonly random?: (length: number) => Uint8Array;
+  };
+
+/**
+ * Makes and signs a request, for the custodian's `disclose`.
+ *
+ * @returns bytes to be sent to the custodian. Whom it is about, only the custodian can read; who asks and
+ *   for what purpose, everyone on the way
+ * @throws {ConsentError} `ERR_CONSENT_REQUEST` when it names no patient or no purposes, has text with
+ *   U+0000, or the custodian has no agreement key in force
+ */
+export async function createRequest(options: CreateRequestOptions): Promise<Uint8Array> {
+  const { custodian, signer, patient, declaration, attestations } = options;
+  const { now = Date.now(), random = randomBytes } = options;
   if (typeof patient?.system !== "string" || typeof patient.value !== "string") {
     throw new ConsentError("ERR_CONSENT_REQUEST", "a request names a patient: system and value");
   }
@@ -118,6 +142,7 @@ export async function createRequest(
   if ((attestations?.length ?? 0) > MAX_ATTESTATIONS) {
     throw new ConsentError("ERR_CONSENT_REQUEST", "a request brings at most 16 attestations");
   }
+  const { ledger, key: custodianKey } = await targetOf(options, custodian);
   const id = random(16);
   const inner: SealedRequest = {
     patient: { system: patient.system, value: patient.value },
@@ -131,12 +156,7 @@ export async function createRequest(
     requester: signer.actor,
     custodian,
     recipient: options.agreement.key,
-    sealed: sealCoseFresh(
-      options.custodianKey,
-      encode(inner),
-      requestAad(ledger, id, custodian),
-      random,
-    ),
+    sealed: sealCoseFresh(custodianKey, encode(inner), requestAad(ledger, id, custodian), random),
     ...(options.user === undefined ? {} : { user: options.user }),
     roles: options.roles ?? [],
     purposes: options.purposes,
@@ -152,6 +172,39 @@ export async function createRequest(
   }
   const sig = await signWith(signer, "request", bytes);
   return encode({ request: bytes, key: signer.key, alg: signer.alg, sig });
+}
+
+/** The ledger that is asked on, and the custodian's key. */
+async function targetOf(
+  target: RequestTarget,
+  custodian: string,
+): Promise<{ readonly ledger: CID; readonly key: CoseRecipient }> {
+  if (!("chain" in target)) return { ledger: target.ledger, key: target.custodianKey };
+  const { chain, custodianKey } = target;
+  return {
+    ledger: chain.ledger,
+    key: custodianKey ?? (await agreementKeyOf(chain, custodian)),
+  };
+}
+
+/** A member's newest agreement key that is in force. */
+async function agreementKeyOf(
+  { state, size }: Pick<Chain, "size" | "state">,
+  actor: string,
+): Promise<CoseRecipient> {
+  await state.load([memberKey(actor)]);
+  const ids = state.member(actor)?.keys ?? [];
+  await state.load(ids.map(keyStateKey));
+  let newest: KeyState | undefined;
+  for (const id of ids) {
+    const key = state.key(id);
+    if (key?.use !== "agree" || !isInForce(key, size)) continue;
+    if (newest === undefined || key.from >= newest.from) newest = key;
+  }
+  if (newest === undefined) {
+    throw new ConsentError("ERR_CONSENT_REQUEST", "the custodian has no agreement key in force");
+  }
+  return { alg: newest.alg as CoseRecipient["alg"], publicKey: newest.publicKey };
 }
 
 /** What the sealed part of a request is bound to. */

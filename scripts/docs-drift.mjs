@@ -10,6 +10,8 @@
 //   with its title and status
 // - code blocks fenced as `ts check` compile, and those fenced as `js run` run, in an empty folder;
 //   a block fenced as `js then` goes on where the one before it on the page ended
+// - the first example of README.md is examples/first-lines.mjs, which also compiles as strict TypeScript,
+//   resolved as Node.js does and as bundlers do
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
@@ -183,6 +185,7 @@ function checkBlocks(pages) {
       }
     }
     compile(compiled);
+    checkFirstLines(folder);
     console.log(`code blocks: ${compiled.size} compiled, ${ran} programs run`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -209,8 +212,33 @@ function run(file, where) {
   }
 }
 
-/** @param {Map<string, string>} files */
-function compile(files) {
+/** @param {string} folder */
+function checkFirstLines(folder) {
+  const example = join("examples", "first-lines.mjs");
+  const [mark, ...lines] = readFileSync(example, "utf8").split("\n");
+  const program = lines.join("\n");
+  if (mark !== "// @ts-check") problems.push(`${example} is not checked`);
+  const [, first] =
+    /^```[jt]s[^\n]*\n([\s\S]*?)^```$/m.exec(readFileSync("README.md", "utf8")) ?? [];
+  if (first !== program) problems.push(`the first example of README.md is not ${example}`);
+  const { NodeNext, ESNext } = ts.ModuleKind;
+  const { NodeNext: nodeNext, Bundler: bundler } = ts.ModuleResolutionKind;
+  for (const [module, moduleResolution] of /** @type {const} */ ([
+    [NodeNext, nodeNext],
+    [ESNext, bundler],
+  ])) {
+    const file = resolve(folder, `first-lines-${moduleResolution}.mts`);
+    writeFileSync(file, program);
+    const where = `${example} as TypeScript, resolved by ${ts.ModuleResolutionKind[moduleResolution]}`;
+    compile(new Map([[file, where]]), {
+      ...{ module, moduleResolution, skipLibCheck: false },
+      ...{ noUncheckedIndexedAccess: true, exactOptionalPropertyTypes: true },
+    });
+  }
+}
+
+/** @param {Map<string, string>} files @param {ts.CompilerOptions} [options] */
+function compile(files, options) {
   if (files.size === 0) return;
   const program = ts.createProgram([...files.keys()], {
     target: ts.ScriptTarget.ES2022,
@@ -221,6 +249,7 @@ function compile(files) {
     strict: true,
     noEmit: true,
     skipLibCheck: true,
+    ...options,
   });
   for (const { file, start, messageText } of ts.getPreEmitDiagnostics(program)) {
     const line = file === undefined ? 0 : file.getLineAndCharacterOfPosition(start ?? 0).line + 1;

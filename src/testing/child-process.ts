@@ -12,9 +12,9 @@ import { SYNC_CALLS } from "./sync-probe.ts";
 const run = promisify(execFile);
 
 /**
- * Runs `serveStorage` over the standard streams of this process, which {@link spawnStorage} started,
- * and ends the process when it was asked to close or whoever started it is gone. Nothing else may
- * write to standard output.
+ * Runs `serveStorage` over the standard streams of this process, which {@link spawnStorage}
+ * started. Ends the process when it is asked to close or when the parent process is gone. Nothing
+ * else may write to standard output.
  *
  * @param open - opens a handle on the store; called several times
  */
@@ -29,16 +29,16 @@ export async function serveOnStdio(open: () => Promise<StorageAdapter>): Promise
 }
 
 export interface SpawnOptions {
-  /** For the script, after its path. */
+  /** Arguments of the script. */
   readonly args?: readonly string[];
-  /** For Node.js, before the script; default those of this process. */
+  /** Options of Node.js, before the script; default: those of this process. */
   readonly execArgv?: readonly string[];
   /** Added to this process's environment. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
 /**
- * Starts a script that calls {@link serveOnStdio} in a Node.js of its own, for
+ * Starts a script that calls {@link serveOnStdio} in its own Node.js process, for
  * `StorageSubject.startProcess`.
  *
  * @param script - path of the script
@@ -49,7 +49,7 @@ export function spawnStorage(script: string, options: SpawnOptions = {}): Storag
 
 export interface TraceOptions extends SpawnOptions, Pick<TracedProcess, "store" | "transient"> {}
 
-/** As {@link spawnStorage} under strace, for `StorageSubject.startTraced`. */
+/** As {@link spawnStorage}, under strace; for `StorageSubject.startTraced`. */
 export async function spawnTraced(
   script: string,
   options: TraceOptions = {},
@@ -58,7 +58,7 @@ export async function spawnTraced(
   const file = join(folder, "trace");
   const flags = ["-f", "-y", "-qq", "-s", "80", "-e", SYNC_CALLS, "-o", file];
   const command = [...flags, process.execPath, ...argumentsOf(script, options)];
-  // What goes through io_uring is no system call of its own.
+  // Calls through io_uring are not separate system calls.
   const started = start("strace", command, { ...options.env, UV_USE_IO_URING: "0" });
   return {
     ...started,
@@ -78,13 +78,13 @@ export function canTrace(): boolean {
   return spawnSync("strace", ["-f", "-qq", "-o", "/dev/null", "true"]).status === 0;
 }
 
-/** A file system of its own where room is short. */
+/** A small file system of its own. */
 export interface SmallVolume {
-  /** Where it is mounted. */
+  /** Path at which it is mounted. */
   readonly path: string;
   /** Makes it eight times as large. */
   grow(): Promise<void>;
-  /** Unmounts it; what is there is gone. */
+  /** Unmounts it and discards its content. */
   remove(): Promise<void>;
 }
 
@@ -99,9 +99,9 @@ export async function canMount(): Promise<boolean> {
 }
 
 /**
- * Mounts a tmpfs of so many bytes in a temporary folder, for `StorageSubject.small`.
+ * Mounts a tmpfs of the given size in bytes in a temporary folder, for `StorageSubject.small`.
  *
- * @throws {Error} where that is not allowed
+ * @throws {Error} when mounting is not allowed
  */
 export async function smallVolume(size: number): Promise<SmallVolume> {
   const path = await mkdtemp(join(tmpdir(), "healthledger-volume-"));
@@ -141,7 +141,7 @@ function start(
   });
   let errors = "";
   child.stderr.on("data", (chunk) => (errors += String(chunk)));
-  // Writing to one that ended is no error here: `ended` tells.
+  // Writing to an ended process is not an error here: `ended` reports it.
   child.stdin.on("error", () => {});
   const ended = new Promise<string>((resolve) => {
     child.once("error", (error) => resolve(String(error)));

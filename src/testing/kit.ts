@@ -1,41 +1,42 @@
-/** One case of a conformance kit, to be run by any test runner or none. */
+/** A case of a conformance kit, for any test runner or none. */
 export interface KitCase<Make, Feature extends string> {
   readonly name: string;
-  /** What the subject must offer for the case to apply. */
+  /** Features that the subject must offer for the case to apply. */
   readonly requires?: readonly Feature[];
   /**
-   * Resolves when the subject keeps the rule, rejects with what it did wrong.
+   * Resolves when the subject keeps the rule; rejects with the violation.
    *
-   * @param kitRun - what {@link runKit} was asked to run; a test runner that does not know leaves it
+   * @param kitRun - the run that {@link runKit} is making; a test runner that does not know it
+   *   omits it
    */
   run(make: Make, kitRun?: KitRun<Feature>): Promise<void>;
 }
 
-/** What a run of a kit is made of. */
+/** The scope of a run of a kit. */
 export interface KitRun<Feature extends string> {
-  /** What the subject is said to offer. */
+  /** Features that the subject offers. */
   readonly features: readonly Feature[];
-  /** What the cases of the run require, all together. */
+  /** Features that the cases of the run require, all together. */
   readonly required: readonly Feature[];
 }
 
-/** What became of a case. */
+/** The result of a case. */
 export type KitResult =
   | { readonly name: string; readonly outcome: "passed" }
-  /** With what the case requires and the subject is not said to offer. */
+  /** With the features that the case requires and the subject does not offer. */
   | { readonly name: string; readonly outcome: "skipped"; readonly lacks: readonly string[] }
   | { readonly name: string; readonly outcome: "failed"; readonly error: unknown };
 
 export interface KitOptions<Feature extends string> {
-  /** What the subject offers; cases that require more are skipped. */
+  /** Features that the subject offers; cases that require more are skipped. */
   readonly features: readonly Feature[];
-  /** Milliseconds after which a case that has not ended has failed; default 30000. */
+  /** Milliseconds after which an unfinished case has failed; default 30000. */
   readonly timeout?: number;
 }
 
 /**
- * Runs all cases one after another, for those who have no test runner at hand. A case that was
- * skipped is in the results too, and says what it lacked: show it.
+ * Runs all cases one after another, without a test runner. The results include skipped cases, with
+ * the features that they lacked: show them.
  */
 export async function runKit<Make, Feature extends string>(
   cases: readonly KitCase<Make, Feature>[],
@@ -60,7 +61,7 @@ export async function runKit<Make, Feature extends string>(
   return results;
 }
 
-/** What a case rejects with when the subject breaks its rule. */
+/** The error of a case whose subject breaks the rule. */
 export class KitFailure extends Error {
   constructor(message: string) {
     super(message);
@@ -73,11 +74,11 @@ export function check(condition: unknown, message: string): asserts condition {
   if (!condition) throw new KitFailure(message);
 }
 
-/** Fails the case unless two values are the same in all their parts. */
+/** Fails the case unless two values are deeply equal. */
 export function checkSame(actual: unknown, expected: unknown, what: string): void {
   const [a, b] = [describe(actual), describe(expected)];
   if (a === b) return;
-  // What long values have in common at their beginning says nothing.
+  // The common beginning of long values is not informative.
   let same = 0;
   while (same < a.length && a[same] === b[same]) same++;
   const from = Math.max(a.length, b.length) > BRIEF && same > 40 ? same - 40 : 0;
@@ -85,7 +86,7 @@ export function checkSame(actual: unknown, expected: unknown, what: string): voi
   throw new KitFailure(`${what}: expected ${shown(b)}, got ${shown(a)}`);
 }
 
-/** Fails the case unless the call rejects; gives what it rejected with. */
+/** Fails the case unless the call rejects; returns the rejection. */
 export async function rejection(call: Promise<unknown>, what: string): Promise<unknown> {
   let value: unknown;
   try {
@@ -102,19 +103,19 @@ export async function checkCode(call: Promise<unknown>, code: string, what: stri
   checkSame((error as { code?: unknown } | undefined)?.code, code, `${what}: code of the error`);
 }
 
-/** How a call ended. */
+/** The outcome of a call. */
 export interface Outcome {
   readonly failed: boolean;
   readonly value?: unknown;
   readonly error?: unknown;
   readonly code?: unknown;
-  /** For messages. */
+  /** The outcome as text, for messages. */
   readonly text: string;
 }
 
 /**
- * Makes a call and waits for its end; fails the case when it throws instead of rejecting, or has not
- * ended after ten seconds.
+ * Makes a call and waits for its end; fails the case if the call throws instead of rejecting, or
+ * has not ended after ten seconds.
  */
 export async function outcomeOf(call: () => Promise<unknown>, what: string): Promise<Outcome> {
   let promise: Promise<unknown>;
@@ -133,7 +134,7 @@ export async function outcomeOf(call: () => Promise<unknown>, what: string): Pro
   return within(settled, what);
 }
 
-/** Waits for what must not take long; fails the case when it has not ended after `ms`. */
+/** Waits for a quick call; fails the case if it has not ended after `ms`. */
 export async function within<T>(promise: Promise<T>, what: string, ms = 10_000): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {

@@ -10,25 +10,25 @@ import { memoryStorage } from "../storage/memory.ts";
 import type { Commit, FullStorage, Head, StorageCaps } from "../storage/types.ts";
 import type { StorageLimits } from "./storage-subject.ts";
 
-/** What a {@link logStorage} does wrong; nothing when empty. */
+/** The faults of a {@link logStorage}; none when empty. */
 export interface LogFlaws {
-  /** No lock: processes compare and write beside each other. */
+  /** No lock: processes compare and write concurrently. */
   readonly unlocked?: boolean;
   /**
-   * What is wrong with syncs: there are `none`; each comes `before` the write, in the `middle` of it
-   * or `late`, after the acknowledgement; is one of `another` file; `appends` alone, or the first
-   * `once`, are followed by one; the `folder` of a new file is not synced.
+   * Faults of syncing. There are `none`; each comes `before` the write, in the `middle` of it or
+   * `late`, after the acknowledgement; it syncs `another` file; only `appends`, or only the first
+   * write (`once`), are synced; the `folder` of a new file is not synced.
    */
   readonly sync?: "none" | "before" | "middle" | "late" | "another" | "appends" | "once" | "folder";
-  /** Writes are acknowledged, and then made. */
+  /** Writes are acknowledged before they are made. */
   readonly early?: boolean;
   /** A commit is written in three steps. */
   readonly torn?: boolean;
-  /** What a killed process left half written is not cut off before more is written. */
+  /** An incomplete frame of a killed process is not cut off before the next write. */
   readonly uncut?: boolean;
-  /** Files stay open: one more with each `handle`, or with each `read` that is left early. */
+  /** Files stay open: one more per `handle`, or per `read` that is left early. */
   readonly leaks?: "handle" | "read";
-  /** A disk that is full is taken for a write that went well. */
+  /** A write to a full disk counts as successful. */
   readonly hidesFull?: boolean;
 }
 
@@ -39,10 +39,10 @@ interface Change extends Commit {
 const HEADER = 36;
 
 /**
- * A store in one file that several processes may have open: each change is a frame, `length (4) ‖
- * SHA-256 (32) ‖ JSON`, synced before it is applied to a memory of its own. Small and slow, and
- * Linux alone has the lock; it is there to be broken by {@link LogFlaws}, so that the process cases
- * of the kit are seen to fail.
+ * A store in one file that several processes may open. Each change is a frame, `length (4) ‖
+ * SHA-256 (32) ‖ JSON`, synced before it is applied in memory. It is small and slow, and locks on
+ * Linux only. It exists to be broken by {@link LogFlaws}, so that the kit's process cases can be
+ * seen to fail.
  *
  * @param path - of the file
  */
@@ -72,7 +72,7 @@ export async function logStorage(
     return result;
   }
 
-  /** Takes in what was written since, once it is durable. */
+  /** Loads later frames, once they are durable. */
   async function catchUp(): Promise<void> {
     const { size } = await file.stat();
     if (size <= offset) return;
@@ -88,11 +88,11 @@ export async function logStorage(
 
   async function apply({ deleted, ...commit }: Change): Promise<void> {
     if (deleted) return blobs.delete(deleted);
-    // Without a lock two may have appended at one place; the second comes to nothing.
+    // Without a lock two processes may have appended at one position; the second append is dropped.
     await memory.commit(commit).catch(() => {});
   }
 
-  /** Syncs, or does what the flaw says instead. */
+  /** Syncs, or does what the fault demands instead. */
   async function sync(moment: "before" | "middle" | "after", append: boolean): Promise<void> {
     const flaw = flaws.sync;
     if (flaw === "before" || flaw === "middle") {
@@ -116,7 +116,7 @@ export async function logStorage(
         await sync("before", append);
         await writeAll(file, part.subarray(0, half), at);
         await sync("middle", append);
-        // So that a kill in the middle is nothing rare.
+        // So that a kill in the middle is not rare.
         if (flaws.uncut) await pause(2);
         await writeAll(file, part.subarray(half), at + half);
         await sync("after", append);
@@ -133,14 +133,14 @@ export async function logStorage(
   function change(what: Change, signal?: AbortSignal): Promise<Head | undefined> {
     if (closing) return Promise.reject(closedError());
     const parts = frames(what, flaws.torn ?? false);
-    // From the frame: the caller's own arguments may change.
+    // From the frame: the caller may change its own arguments.
     const copies = parts.flatMap((part) => [...framesIn(part)]);
     const append = copies.find(({ change: copy }) => copy.append)?.change.append;
     const held = (): Promise<Head | undefined> =>
       locked(path, flaws.unlocked ?? false, async () => {
         signal?.throwIfAborted();
         await catchUp();
-        // So that the other is often between comparing and writing, too.
+        // So that the other process is often between comparing and writing, too.
         if (flaws.unlocked) await pause(3);
         const head = append && (await chains.head(append.chain));
         if (head && !sameHead(head, append.expected)) return memory.commit({ append });
@@ -265,7 +265,7 @@ async function syncFolder(path: string): Promise<void> {
   await folder.sync().finally(() => folder.close());
 }
 
-/** Runs something while no other process does: an abstract socket goes when its process does. */
+/** Runs work while no other process does: an abstract socket disappears with its process. */
 async function locked<T>(path: string, free: boolean, action: () => Promise<T>): Promise<T> {
   if (free) return action();
   const name = `\0healthledger-${createHash("sha256").update(path).digest("hex")}`;
@@ -308,7 +308,7 @@ function frames({ append, blobs, state, deleted }: Change, torn: boolean): Uint8
   const s = state?.map(({ key, value }) => [base64(key), value && base64(value)]);
   const d = deleted?.map(String);
   const whole = torn ? [{ b }, { s }, { d }, { a }] : [{ a, b, s, d }];
-  // The append last: it is what a conflict is told from.
+  // The append comes last: it decides whether there is a conflict.
   const some = whole.filter((part) => Object.values(part).some((value) => value !== undefined));
   return (some.length > 0 ? some : [{}]).map((part) => {
     const payload = Buffer.from(JSON.stringify(part));
@@ -320,7 +320,7 @@ function frames({ append, blobs, state, deleted }: Change, torn: boolean): Uint8
   });
 }
 
-/** The whole frames from the beginning on, each with its length. */
+/** The complete frames from the beginning on, each with its length. */
 function* framesIn(bytes: Uint8Array): Iterable<{ change: Change; end: number }> {
   const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   for (let at = 0; at + HEADER <= all.length;) {

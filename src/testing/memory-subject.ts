@@ -2,7 +2,7 @@ import { memoryData, memoryStorage } from "../storage/memory.ts";
 import type { FullStorage } from "../storage/types.ts";
 import type { MakeStorage, StorageFeature } from "./storage-subject.ts";
 
-/** All that an adapter can offer. */
+/** All features that an adapter can offer. */
 export const ALL_FEATURES: readonly StorageFeature[] = [
   "chains",
   "blobs",
@@ -16,7 +16,7 @@ export const ALL_FEATURES: readonly StorageFeature[] = [
 /**
  * Makes memory stores for the kit.
  *
- * @param change - applied to every handle, to make stores that do something wrong
+ * @param change - applied to every handle, to make faulty stores
  */
 export function memorySubjects(change?: (storage: FullStorage) => FullStorage): MakeStorage {
   return async () => {

@@ -7,7 +7,8 @@ import type { StorageControl } from "./storage-controls.ts";
 import type { MakeStorage } from "./storage-subject.ts";
 
 /**
- * Makes {@link logStorage}s for the kit, with another process and all else that it can stage.
+ * Makes {@link logStorage}s for the kit, with another process and every other condition that it can
+ * stage.
  *
  * @param script - path of a script that calls {@link serveLogStore}
  * @param execArgv - for Node.js, before the script
@@ -51,15 +52,15 @@ export function logSubjects(
   };
 }
 
-/** What the script of {@link logSubjects} calls. */
+/** Serves the store in the script of {@link logSubjects}. */
 export async function serveLogStore(): Promise<void> {
   const [path, flaws] = process.argv.slice(2) as [string, string];
   await serveOnStdio(() => logStorage(path, JSON.parse(flaws) as LogFlaws));
 }
 
 /**
- * Stores that each break a rule which only another process, a kill, a full disk, a trace or
- * what is open shows.
+ * Stores that each break a rule which only another process, a kill, a full disk, a trace or a count
+ * of open files reveals.
  *
  * @param script - path of a script that calls {@link serveLogStore}
  */

@@ -16,21 +16,21 @@ import {
   type StorageCase,
 } from "./storage-subject.ts";
 
-/** A CID of its own memory, so that it can be overwritten. */
+/** A CID in memory of its own, so that it can be overwritten. */
 const ownCid = (cid: CID): CID => CID.decode(new Uint8Array(cid.bytes));
 
 function overwrite({ bytes: all, multihash }: CID): void {
   for (const part of [all, multihash.bytes, multihash.digest]) part.fill(0);
 }
 
-/** Overwrites all the memory that some bytes are a view of. */
+/** Overwrites the whole memory that some bytes are a view of. */
 function ruin(value: Uint8Array): void {
   new Uint8Array(value.buffer).fill(0xee);
 }
 
 const all = { gte: new Uint8Array([0]), lt: new Uint8Array([255]) };
 
-/** Cases for memory that callers use again, and for items that are empty or there twice. */
+/** Cases for memory that callers reuse, and for items that are empty or given twice. */
 export const bufferCases: readonly StorageCase[] = [
   {
     name: "buffers: of chains may be reused as soon as a call returned",
@@ -38,7 +38,7 @@ export const bufferCases: readonly StorageCase[] = [
     run: (make) =>
       withStorage(make, async (storage) => {
         const chains = chainsOf(storage);
-        // Several at once, so that some wait for others while their buffers change.
+        // Several calls at once, so that some wait for others while their buffers change.
         const given = Array.from({ length: 6 }, (_, i) => ({
           chain: `chain ${i}`,
           kept: records(3, `of ${i}`),
@@ -59,7 +59,7 @@ export const bufferCases: readonly StorageCase[] = [
           checkSame(head, headAfter(kept), "head");
           checkSame(await readAll(chains, chain), kept, "records");
         }
-        // The same buffer once more, with other contents, as a reader from a socket has it.
+        // The same buffer again, with other contents, as a reader from a socket has it.
         const buffer = new Uint8Array(8);
         let head = await chains.append("a", EMPTY, [buffer.fill(1)]);
         for (let i = 2; i < 6; i++) head = await chains.append("a", head, [buffer.fill(i)]);
@@ -166,7 +166,7 @@ export const bufferCases: readonly StorageCase[] = [
             const wanted = `key ${reverse ? 4 - i : 1 + i}`;
             check(!done, `a scan whose bounds were overwritten ended before ${wanted}`);
             checkSame(value.key, bytes(wanted), "key of a scan whose bounds were overwritten");
-            // Given away, it is no longer where the scan stands.
+            // The caller owns the key now, so the scan must not depend on it.
             ruin(value.key);
             ruin(value.value);
             found.push(scan.next());

@@ -29,7 +29,7 @@ export async function capsOf(make: MakeStorage): Promise<StorageCaps | undefined
 }
 
 /**
- * Runs something while the clock says what `read` makes of the right time. Timers go on as they do.
+ * Runs work while the clock shows what `read` makes of the true time. Timers run as usual.
  */
 async function withClock(read: (now: number) => number, run: () => Promise<void>): Promise<void> {
   const host = globalThis as { Date: DateConstructor };
@@ -48,7 +48,7 @@ async function withClock(read: (now: number) => number, run: () => Promise<void>
   }
 }
 
-/** Cases for what caps claim, and for clocks, of which they claim nothing. */
+/** Cases for what caps claim, and for clocks, about which they claim nothing. */
 export const capsCases: readonly StorageCase[] = [
   {
     name: "caps: make sense, are those of every handle, and stay as they are",
@@ -70,7 +70,7 @@ export const capsCases: readonly StorageCase[] = [
           for (const [name, value] of Object.entries({ maxAppendBytes, maxBatch })) {
             check(Number.isSafeInteger(value) && value > 0, `${name} ${String(value)}`);
           }
-          // What one store promises of a write, it promises of a commit with the others.
+          // A promise of one store for a write holds for a commit with the others too.
           checkSame([durability, multiProcess], [first.durability, first.multiProcess], "caps");
         }
         const { chains, commit, blobs, state } = storage;
@@ -103,7 +103,7 @@ export const capsCases: readonly StorageCase[] = [
         await state?.batch([{ key, value: bytes("value") }]);
         await state?.batch([{ key, value: bytes("unsynced") }], { sync: false });
         await storage.close();
-        // Twice, as what is found may be put away by whoever finds it.
+        // Twice, since the one who finds data may remove it.
         for (let i = 0; i < 2; i++) {
           const again = await subject.open();
           if (again.chains) {
@@ -130,7 +130,7 @@ export const capsCases: readonly StorageCase[] = [
       withStorage(make, async (storage, subject) => {
         const other = await subject.open();
         const stands = Date.now();
-        // Minutes, not years: a client may have to show the right time to its server.
+        // Minutes, not years: a client may have to send the true time to its server.
         const clocks: readonly ((now: number) => number)[] = [
           (now) => now + 240_000,
           (now) => now - 240_000,

@@ -470,7 +470,7 @@ export const chainStoreCases: readonly StorageCase[] = [
             if (seen.length === 5) break;
           }
         })();
-        // It may fail while something else is waited for; it is asked below.
+        // It may fail while another call is awaited; it is checked below.
         following.catch(() => {});
         await new Promise((resolve) => setTimeout(resolve, 20));
         head = await one.append("a", head, all.slice(2, 4));
@@ -495,7 +495,7 @@ export const chainStoreCases: readonly StorageCase[] = [
           let next = from;
           for await (const { index } of chains.tail!("a", { from })) {
             checkSame(index, next, "the next index");
-            // At times slower than those who write.
+            // Sometimes slower than the writers.
             if (next % 17 === 0) await pause(2);
             if (++next === total) break;
           }

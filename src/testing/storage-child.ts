@@ -2,14 +2,14 @@ import type { Head, StorageAdapter } from "../storage/types.ts";
 import { checkSteps, headOfSteps, stepOf, takeStep, STEPS_CHAIN } from "./storage-steps.ts";
 import type { Progress, StepKind } from "./storage-steps.ts";
 
-/** How a process that serves a storage talks with the kit: lines without line breaks. */
+/** The channel between the kit and a process that serves a storage: lines without line breaks. */
 export interface LineChannel {
   send(line: string): void;
-  /** Says who gets the lines, in their order; called once. */
+  /** Sets the receiver of the lines, in their order; called once. */
   onLine(listener: (line: string) => void): void;
 }
 
-/** What the kit asks of a process, as JSON on one line. */
+/** A command of the kit to a process, as JSON on one line. */
 export type StorageRequest =
   | {
       readonly do: "write";
@@ -28,11 +28,12 @@ export type StorageRequest =
   | { readonly do: "close" };
 
 /**
- * The part of the process cases that runs in the other process: opens the store, writes as it is
- * told, says `begin` before each call and `ack` once it was acknowledged, and tells what it sees.
+ * The part of the process cases that runs in the other process: opens the store and writes as told.
+ * It says `begin` before each call and `ack` once the call is acknowledged, and reports what it
+ * sees.
  *
  * @param open - opens a handle; called several times
- * @returns resolves when the kit asked to close and the store is closed
+ * @returns resolves when the kit has asked to close and the store is closed
  */
 export async function serveStorage(
   open: () => Promise<StorageAdapter>,
@@ -45,7 +46,7 @@ export async function serveStorage(
     return storage;
   };
 
-  /** Writers have handles of their own, so that many race. */
+  /** Writers have handles of their own, so that many compete. */
   async function write(request: StorageRequest & { readonly do: "write" }): Promise<void> {
     const { kinds, writer, from, count } = request;
     const storage = await handle();

@@ -7,7 +7,7 @@ import {
   type StorageSubject,
 } from "./storage-subject.ts";
 
-/** What a storage claims by what it has and by its caps, each with the feature that tries it. */
+/** The claims of a storage, by its stores and its caps, each with the feature that tests it. */
 function claimsOf(storage: StorageAdapter): Map<StorageFeature, string> {
   const { chains, blobs, state, commit, compact } = storage;
   const claims = new Map<StorageFeature, string>();
@@ -26,7 +26,7 @@ function claimsOf(storage: StorageAdapter): Map<StorageFeature, string> {
   return claims;
 }
 
-/** What a subject must be able to stage. */
+/** Conditions that a subject must be able to stage. */
 const STAGED: { readonly [feature in StorageFeature]?: keyof StorageSubject } = {
   kill: "startProcess",
   processes: "startProcess",
@@ -44,7 +44,7 @@ function untried(
     if (staged && !subject[staged]) return `${claim}: the subject has no ${staged}`;
     if (!kitRun) return [];
     if (!kitRun.features.includes(feature)) return `${claim}: "${feature}" is not offered`;
-    // Of a selection of cases nobody expects all that one process tries.
+    // A selection of cases need not include all that one process can test.
     if (staged && !kitRun.required.includes(feature)) {
       return `${claim}: no case that requires "${feature}" is in the run`;
     }
@@ -52,7 +52,7 @@ function untried(
   });
 }
 
-/** The case that fails where cases would be skipped that try what an adapter claims. */
+/** The case that fails if cases are skipped that test a claim of the adapter. */
 export const claimCases: readonly StorageCase[] = [
   {
     name: "caps: all that is claimed is tried, or the subject says what is not",

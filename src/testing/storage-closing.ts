@@ -17,7 +17,7 @@ type Calls = Readonly<Record<string, () => Promise<unknown>>>;
 const key = bytes("key");
 const all = { gte: new Uint8Array([0]), lt: new Uint8Array([255]) };
 
-/** Every call there is, with arguments that ask for much, for little and for nothing. */
+/** Every call, with arguments for much, for little and for nothing. */
 const callsOf: Readonly<
   Record<"chains" | "blobs" | "state" | "commit" | "compact", (storage: StorageAdapter) => Calls>
 > = {
@@ -84,7 +84,7 @@ async function fill({ chains, blobs, state }: StorageAdapter): Promise<void> {
   await state?.batch([{ key, value: key }]);
 }
 
-/** What is there, as another handle sees it. */
+/** The content of the store, as another handle sees it. */
 async function contents({ chains, blobs, state }: StorageAdapter): Promise<unknown> {
   return [
     chains && (await collect(chains.list())).sort(),
@@ -94,7 +94,7 @@ async function contents({ chains, blobs, state }: StorageAdapter): Promise<unkno
   ];
 }
 
-/** How the stores of one storage may be closed; `undefined` is the storage itself. */
+/** The ways to close the stores of one storage; `undefined` is the storage itself. */
 async function closeBy(storage: StorageAdapter, how: keyof typeof callsOf): Promise<void> {
   const store = how === "chains" || how === "blobs" || how === "state" ? storage[how] : undefined;
   if (store) {
@@ -136,7 +136,7 @@ function afterClose(part: keyof typeof callsOf): StorageCase {
   };
 }
 
-/** One of the stores, and with the chains also `commit`. */
+/** One of the stores; the chains come with `commit`. */
 function partOf(storage: StorageAdapter, part: "chains" | "blobs" | "state"): StorageAdapter {
   const { chains, blobs, state, commit } = storage;
   return {
@@ -149,7 +149,7 @@ function partOf(storage: StorageAdapter, part: "chains" | "blobs" | "state"): St
   };
 }
 
-/** Writes that are under way, each of which leaves something of its own. */
+/** Writes in progress, each of which leaves a trace of its own. */
 function writesOf(storage: StorageAdapter, round: number, i: number): (() => Promise<unknown>)[] {
   const { chains, blobs, state } = storage;
   const name = `${round}/${i}`;
@@ -187,7 +187,10 @@ async function isThere(
 
 const COUNT = 8;
 
-/** Closes with calls under way: each ends, what was acknowledged is there, nothing comes later. */
+/**
+ * Closes with calls in progress: each must end, acknowledged writes must be there, and nothing may
+ * come later.
+ */
 async function closeUnderLoad(
   storage: StorageAdapter,
   other: StorageAdapter,
@@ -231,7 +234,7 @@ async function closeUnderLoad(
   checkSame(late, there, "what is there long after close()");
 }
 
-/** Cases for closing: every call after it, and calls under way. */
+/** Cases for closing: every call after it, and calls in progress. */
 export const closingCases: readonly StorageCase[] = [
   afterClose("chains"),
   afterClose("blobs"),

@@ -32,7 +32,7 @@ function commitOf(expected: Head, label: string, seed: number): Commit & { appen
   };
 }
 
-/** Cases for every storage that has `commit`, and for `compact` where it is there. */
+/** Cases for every storage with `commit`, and for `compact` if there is one. */
 export const commitCases: readonly StorageCase[] = [
   commitCase("writes to all three stores", async (storage) => {
     const commit = commitOf(EMPTY, "one", 1);

@@ -7,13 +7,12 @@ import { collect } from "./kit.ts";
 import type { MakeStorage } from "./storage-subject.ts";
 
 /**
- * A store that does one thing wrong, which the kit must notice: a kit that passes everything
- * proves nothing.
+ * A store with one fault, which the kit must notice: a kit that passes everything proves nothing.
  */
 export interface StorageControl {
   readonly name: string;
   readonly make: MakeStorage;
-  /** A case that must fail, by a part of its name. */
+  /** A part of the name of a case that must fail. */
   readonly fails: string;
 }
 
@@ -23,7 +22,7 @@ const control = (
   change: (storage: FullStorage) => FullStorage,
 ): StorageControl => ({ name, fails, make: memorySubjects(change) });
 
-/** A memory store whose chains do something else; a commit with an append goes the same way. */
+/** A memory store with changed chains; a commit with an append goes through them too. */
 function withChains(
   storage: FullStorage,
   change: (chains: ChainStore) => Partial<ChainStore>,
@@ -224,7 +223,7 @@ export const storageControls: readonly StorageControl[] = [
         for (let next = from; ; await later(1)) {
           signal?.throwIfAborted();
           yield* chains.read(chain, { from: next });
-          // Told of the end, and not whether all up to it was handed out.
+          // Knows that the end was reached, but not whether all records up to it were yielded.
           next = (await chains.head(chain)).size;
         }
       },

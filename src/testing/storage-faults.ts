@@ -2,11 +2,11 @@ import { AmbiguousAppend } from "../storage/errors.ts";
 import { StorageError } from "../errors.ts";
 import type { StorageAdapter } from "../storage/types.ts";
 
-/** What goes wrong with a write: it happens and nobody hears of it, or it does not happen. */
+/** A fault of a write: it happens without an answer, or it does not happen. */
 export type Fault = "response-lost" | "not-written";
 
 /**
- * Wraps a storage so that writes to its chains, and commits, fail as a plan says.
+ * Wraps a storage so that commits and writes to its chains fail according to a plan.
  *
  * @param plan - asked before every such write, in order; `undefined` lets it pass
  */
@@ -49,7 +49,7 @@ export function faultyStorage(
   };
 }
 
-/** Wraps a storage so that every append and commit happens and then says that it may not have. */
+/** Wraps a storage so that every append and commit happens and then reports an unknown outcome. */
 export function losingResponses(storage: StorageAdapter): StorageAdapter {
   return faultyStorage(storage, () => "response-lost");
 }

@@ -15,24 +15,24 @@ const FOLDER = "/proc/self/fd";
 const WARMING = 3;
 const ROUNDS = 24;
 
-/** What this process has open, each as often as it does. */
+/** The open files of this process, with counts. */
 function openFiles(): string[] {
   return readdirSync(FOLDER).flatMap((name) => {
     try {
       return [readlinkSync(`${FOLDER}/${name}`)];
     } catch {
-      // The folder itself, read a moment ago.
+      // The folder that was just read.
       return [];
     }
   });
 }
 
-/** Does something again and again, and fails when with every other time something more is open. */
+/** Repeats an action, and fails if the number of open files grows with every second repetition. */
 async function levelOff(round: (number: number) => Promise<void>): Promise<void> {
   for (let i = 0; i < WARMING; i++) await round(i);
   const before = openFiles();
   for (let i = 0; i < ROUNDS; i++) await round(WARMING + i);
-  // What ends in the background has a moment to.
+  // Gives background work a moment to end.
   let after = openFiles();
   for (let i = 0; i < 20 && after.length - before.length >= ROUNDS / 2; i++) {
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -55,7 +55,7 @@ async function write({ chains, blobs, state }: StorageAdapter, number: number): 
   ]);
 }
 
-/** Begins to read and leaves it at that. */
+/** Begins to read and stops. */
 async function readFirst(sources: readonly (AsyncIterable<unknown> | undefined)[]): Promise<void> {
   for (const source of sources) {
     if (!source) continue;
@@ -99,8 +99,8 @@ async function readAndRefuse(make: MakeStorage): Promise<void> {
 }
 
 /**
- * Cases that count what this process has open, where the system tells (Linux). They want a process
- * where nothing else opens and closes files meanwhile.
+ * Cases that count this process's open files, if the system tells (Linux). Run them in a process in
+ * which nothing else opens and closes files meanwhile.
  */
 export const fileCases: readonly StorageCase[] = existsSync(FOLDER)
   ? [

@@ -21,7 +21,7 @@ const text = (value: Uint8Array | undefined): string | undefined =>
 const pause = (ms = 0): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const all = { gte: new Uint8Array([0]), lt: new Uint8Array([255]) };
 
-/** Writes once, and looks over and over until that is done, from this handle and another. */
+/** Writes once, and reads repeatedly until that is done, from this handle and another. */
 async function beside(
   storages: readonly StorageAdapter[],
   write: () => Promise<void>,
@@ -50,7 +50,9 @@ async function commitOnce(storage: FullStorage, head: Head): Promise<Head> {
   }))!;
 }
 
-/** Cases for what two handles on one store, and readers beside writers, see of each other. */
+/**
+ * Cases for what two handles on one store, and concurrent readers and writers, see of each other.
+ */
 export const handleCases: readonly StorageCase[] = [
   {
     name: "handles: readers see a commit in all stores or in none",
@@ -195,7 +197,7 @@ export const handleCases: readonly StorageCase[] = [
               [true, `${i}`, 1],
               "a blob after it was put",
             );
-            // What is there is left alone, whatever its bytes.
+            // An existing blob is left alone, whatever its bytes.
             await two!.blobs.put([{ cid, bytes: bytes("another") }]);
             checkSame(text(await one!.blobs.get(cid)), `${i}`, "a blob that was put again");
             await two!.blobs.delete([cid]);
@@ -225,7 +227,7 @@ export const handleCases: readonly StorageCase[] = [
         const all = records(7);
         const first = await one.append("a", EMPTY, all.slice(0, 2));
         const second = await one.append("a", first, all.slice(2, 5));
-        // Other cuts of the same history are replays as well.
+        // Other divisions of the same history are replays as well.
         const replays: readonly (readonly [string, Head, Uint8Array[]])[] = [
           ["the first append", EMPTY, all.slice(0, 2)],
           ["the second append", first, all.slice(2, 5)],

@@ -32,7 +32,7 @@ export type {
 
 /**
  * The conformance kit for storage adapters: the cases of all interfaces, and of a ledger on top of
- * them. Those that need another process are `processCases`.
+ * them. `processCases` has those that need another process.
  */
 export const storageCases: readonly StorageCase[] = [
   ...chainStoreCases,

@@ -88,7 +88,7 @@ async function authorOn(
 
 const DERIVED = { gte: bytes("chain/"), lt: bytes("chain0") };
 
-/** The one derived value that says how far the others reach. */
+/** The derived value that says how far the others reach. */
 function isMark({ key }: { readonly key: Uint8Array }): boolean {
   return key.length === 6 + 16 + 1 && key.at(-1) === 0;
 }
@@ -97,7 +97,7 @@ async function put(state: StateStore, changes: readonly StateChange[]): Promise<
   for (let i = 0; i < changes.length; i += 100) await state.batch(changes.slice(i, i + 100));
 }
 
-/** Opens the ledger and checks all that must be provable in it. */
+/** Opens the ledger and checks everything that must be provable in it. */
 async function checkLedger(
   storage: StorageAdapter,
   genesis: Uint8Array,
@@ -118,7 +118,7 @@ async function checkLedger(
   await chain.close();
 }
 
-/** Cases for a ledger on top of a storage with chains and state: what adapters are there for. */
+/** Cases for a ledger on top of a storage with chains and state, which is what adapters are for. */
 export const ledgerCases: readonly StorageCase[] = [
   {
     name: "ledger: sequencers on several handles write one history",
@@ -178,7 +178,7 @@ export const ledgerCases: readonly StorageCase[] = [
         await checkLedger(storage, genesis, expected, "without their mark");
         await put(state, [...without(all), ...early]);
         await checkLedger(storage, genesis, expected, "with those of three blocks");
-        // Another history, which lost the race for its place.
+        // Another history, which lost the race for its position.
         const other = (size: number): Promise<void> =>
           put(state, [
             { key: mark.key, value: encode({ size, root: noise(32, 1), record: noise(32, 2) }) },
@@ -187,7 +187,7 @@ export const ledgerCases: readonly StorageCase[] = [
           await other(size);
           await checkLedger(storage, genesis, expected, `marked by one that lost, at ${size}`);
         }
-        // A mark beyond the end is how blocks look that are lost.
+        // With lost blocks, the mark is beyond the end.
         await other(expected.size + 2);
         const refused = openChain({ storage, genesis });
         await checkCode(refused, "ERR_CHAIN_LOST", "opening behind a mark beyond the end");

@@ -16,7 +16,7 @@ import {
 const LIMITS = { maxBatch: 8, maxAppendBytes: 1000 };
 const all = { gte: new Uint8Array([0]), lt: new Uint8Array([255]) };
 
-/** Records that hold so many bytes together. */
+/** Records with a total of `bytes` bytes. */
 function recordsOf(count: number, size: number, seed: number): Uint8Array[] {
   const each = Math.floor(size / count);
   return Array.from({ length: count }, (_, i) =>
@@ -28,7 +28,7 @@ function blobsWith(count: number, size: number, seed: number): NamedBlob[] {
   return recordsOf(count, size, seed * 1000).map(blobOf);
 }
 
-/** Changes whose keys and values hold so many bytes together; each key has two. */
+/** Changes whose keys and values have a total of `bytes` bytes; each key has two. */
 function changesOf(count: number, size: number, seed: number): StateChange[] {
   return recordsOf(count, size - 2 * count, seed * 100).map((value, i) => ({
     key: Uint8Array.of(1 + i, seed),
@@ -36,7 +36,9 @@ function changesOf(count: number, size: number, seed: number): StateChange[] {
   }));
 }
 
-/** What must be taken and what must be refused, each next to the limit. */
+/**
+ * Sizes just within the limit, which must be accepted, and just beyond it, which must be refused.
+ */
 interface Side {
   readonly what: string;
   readonly fits: boolean;
@@ -61,12 +63,12 @@ async function checkSides(
   await again();
 }
 
-/** Sizes around what caps promise by default; more than most databases' own limits begin at. */
+/** Sizes around the default of caps; above the limits of most databases. */
 const MANY = 70_000;
 const MANY_BLOBS = 33_000;
 const LARGE = (17 << 20) + 3;
 
-/** Cases for `caps.maxBatch` and `caps.maxAppendBytes`, on both sides of them. */
+/** Cases on both sides of `caps.maxBatch` and `caps.maxAppendBytes`. */
 export const limitCases: readonly StorageCase[] = [
   {
     name: "limits: an append just within them is taken, one just beyond is refused whole",
@@ -126,7 +128,7 @@ export const limitCases: readonly StorageCase[] = [
             () => blobs.count(),
             () => blobs.put(blobsWith(8, 1000, 99)),
           );
-          // Neither reading nor deleting has a limit.
+          // Reading and deleting have no limit.
           const many = blobsWith(8, 80, 1);
           const cids = [...many, ...blobsWith(8, 1000, 99)].map(({ cid }) => cid);
           const found = await blobs.getMany(cids);

@@ -16,32 +16,32 @@ import {
   type StorageCase,
 } from "./storage-subject.ts";
 
-/** Texts that something on the way may take for one another, or for something else. */
+/** Texts that a layer in between may confuse with each other, or with something else. */
 export const ALIKE: readonly string[] = [
-  // composed, decomposed, and other forms that Unicode makes the same
+  // composed, decomposed, and other forms that Unicode treats as equal
   ...["é", "e\u0301", "Å", "\u212b", "ﬁ", "fi", "ｆｉ", "①", "1"],
   // upper and lower case, here and abroad
   ...["a", "A", "ab", "AB", "aB", "ß", "ss", "SS", "ſ", "s", "İ", "i", "ı", "I", "ς", "σ", "Σ"],
-  // white space and what is not seen
+  // white space and invisible characters
   ...["a ", " a", "a\t", "a\n", "a\r\n", "a\u00a0", "a\u200b", "a\u00ad", "\u200e", "a\u202e"],
   ...["\ufeff", "\ufeffa", "a\ufeff", "\0", "\0\0", "a\0", "\0a", "a\0b", "a\u0001", "\u007f"],
-  // beyond the BMP, and what stands in for what cannot be read
+  // beyond the BMP, and the replacement character
   ...["\u{1f600}", "\u{1f601}", "\ufffd", "\ufffd\ufffd", "?", "\uff5e", "\u{10ffff}", "\uffff"],
   // paths, escapes, patterns, quotes, numbers
   ...["/", "//", "a/", "/a", "a/b", "a\\b", "a%2fb", "a%2Fb", "a+b", "a b", ".", "..", "../a"],
   ...["%", "_", "a_", "a%", "a*", "[a]", "'", '"', "''", "`", "\\", "\\0", "$1", "{}", ":", "a:b"],
   ...["0", "00", "01", "1.0", "1e0", "-0", "0x1", "NaN", "null", "undefined", "true", "[]"],
-  // what objects have already
+  // names that objects have already
   ...["__proto__", "constructor", "prototype", "toString", "hasOwnProperty", "length", "size"],
   ...["con", "nul", "a.", "a.json", "index", "head", "meta", "chains", "blobs", "state"],
-  // alike up to the last byte, and in no more than a hash of 32 bits
+  // equal up to the last byte, and with equal 32-bit hashes
   ...["Aa", "BB", `${"x".repeat(255)}1`, `${"x".repeat(255)}2`, "x".repeat(255), "x".repeat(64)],
   ...["é".repeat(128), `${"é".repeat(127)}e`, "\u{1f600}".repeat(64)],
 ];
 
 async function checkNames(chains: ChainStore, names: readonly string[]): Promise<void> {
   const own = (i: number): Uint8Array[] => records(1 + (i % 3), `of ${i}`);
-  // In twenties at a time, so that a store that syncs each is done in time.
+  // In batches of twenty, so that a store that syncs each is done in time.
   for (let i = 0; i < names.length; i += 20) {
     const part = names.slice(i, i + 20);
     await Promise.all(part.map((name, j) => chains.append(name, EMPTY, own(i + j))));
@@ -58,7 +58,10 @@ async function checkNames(chains: ChainStore, names: readonly string[]): Promise
 const hex = (value: Uint8Array): string =>
   Array.from(value, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** Keys that differ late, in what is no text, or in what some alphabets fold; sorted as bytes. */
+/**
+ * Keys that differ late, in bytes that are not text, or in what some alphabets fold; sorted as
+ * bytes.
+ */
 function awkwardKeys(): Uint8Array[] {
   const filled = (length: number, ...end: readonly number[]): Uint8Array => {
     const key = new Uint8Array(length + end.length).fill(0x61);
@@ -69,14 +72,14 @@ function awkwardKeys(): Uint8Array[] {
     ...ALIKE.map(bytes),
     // as bytes the first comes last, as UTF-16 first
     ...["\uff5e", "\uffff", "\u{10000}", "\u{1f600}x"].map(bytes),
-    // no UTF-8, and what it may be taken for
+    // not UTF-8, and what it may be confused with
     ...[[0x80], [0xbf], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xfe], [0xff], [0xff, 0xff]].map((k) =>
       Uint8Array.from(k),
     ),
     ...[[0], [0, 0], [0, 0, 0], [0, 1], [1], [1, 0], [127], [128], [254], [254, 255]].map((k) =>
       Uint8Array.from(k),
     ),
-    // alike in their first bytes
+    // equal in their first bytes
     ...[7, 8, 9, 15, 16, 31, 32, 63, 64, 127, 128, 254, 255, 256, 510, 511, 512, 767, 1022].flatMap(
       (length) => [
         filled(length),
@@ -94,7 +97,7 @@ function awkwardKeys(): Uint8Array[] {
   return [...distinct.keys()].sort().map((name) => distinct.get(name)!);
 }
 
-/** Cases for names, keys and CIDs that are nearly the same, and for their order. */
+/** Cases for names, keys and CIDs that are nearly equal, and for their order. */
 export const nameCases: readonly StorageCase[] = [
   {
     name: "names: of chains are told apart by every byte, and nothing else makes two of one",
@@ -102,7 +105,7 @@ export const nameCases: readonly StorageCase[] = [
     run: (make) =>
       withStorage(make, async (storage, subject) => {
         await checkNames(chainsOf(storage), ALIKE);
-        // Another handle reads them from where they are kept.
+        // Another handle reads them from storage.
         const listed = await collect(chainsOf(await subject.open()).list());
         checkSame(listed.sort(), [...ALIKE].sort(), "names as another handle sees them");
       }),
@@ -173,7 +176,7 @@ export const nameCases: readonly StorageCase[] = [
       withStorage(make, async (storage) => {
         const blobs = blobsOf(storage);
         const digest = noise(32, 1);
-        // In base32 and base64 the case of a letter, in hex that of none, makes another name.
+        // In base32 and base64, another case of a letter makes another name; in hex it does not.
         const digests = [digest, new Uint8Array(32), new Uint8Array(32).fill(255)];
         for (const place of [0, 3, 4, 7, 8, 15, 16, 27, 30, 31]) {
           for (const bit of [1, 0x20, 0x80]) {
@@ -232,7 +235,7 @@ export const nameCases: readonly StorageCase[] = [
           );
         checkSame(await scanned(new Uint8Array(), lt, false), names, "all, up");
         checkSame(await scanned(new Uint8Array(), lt, true), [...names].reverse(), "all, down");
-        // Between any two keys, and between what lies right before and behind them.
+        // Between any two keys, and between the keys right before and after them.
         for (let i = 0; i < keys.length; i += 9) {
           const end = Math.min(i + 25, keys.length - 1);
           const wanted = names.slice(i, end);
@@ -250,7 +253,7 @@ export const nameCases: readonly StorageCase[] = [
             `behind ${names[i]}`,
           );
         }
-        // Every second goes; the others stay.
+        // Every second one is removed; the others stay.
         await state.batch(keys.filter((_, i) => i % 2 === 0).map((key) => ({ key, value: null })));
         checkSame(
           await scanned(new Uint8Array(), lt, false),

@@ -13,7 +13,7 @@ import {
   type StorageCase,
 } from "./storage-subject.ts";
 
-/** Sizes at which stores begin a new page, and those beside them. */
+/** Sizes at which stores begin a new page, and their neighbours. */
 const SIZES = [
   0, 1, 2, 9, 10, 11, 15, 16, 17, 31, 32, 33, 63, 64, 65, 99, 100, 101, 127, 128, 129, 199, 200,
   201, 249, 250, 251, 255, 256, 257, 499, 500, 501, 511, 512, 513, 767, 768, 769, 999, 1000, 1001,
@@ -41,7 +41,7 @@ function checkRun(numbers: readonly number[], first: number, count: number, what
   }
 }
 
-/** Cases for what comes in pages: at their edges, beyond a thousand, and while it changes. */
+/** Cases for paged results: at the edges of pages, beyond a thousand, and under changes. */
 export const pageCases: readonly StorageCase[] = [
   {
     name: "pages: a read gives as many records as it is asked for, and every record up to the head",
@@ -86,7 +86,7 @@ export const pageCases: readonly StorageCase[] = [
       withStorage(make, async (storage) => {
         const state = stateOf(storage);
         await putKeys(state, TOTAL);
-        // Neighbours that no scan below may give.
+        // Neighbours that no scan below may yield.
         await state.batch([
           { key: Uint8Array.of(4, 255, 255), value: bytes("below") },
           { key: Uint8Array.of(6), value: bytes("above") },
@@ -174,7 +174,8 @@ export const pageCases: readonly StorageCase[] = [
             const gone = reverse ? number + 2 : number - 2;
             const even = [gone, near].map((i) => i & ~1).filter((i) => i >= 0 && i < count);
             await state.batch([
-              // behind it and before it: some go, one comes, and what was just given changes
+              // after it and before it: some are removed, one is added, and the one just yielded
+              // changes
               ...even.map((i) => ({ key: keyOf(i), value: null })),
               { key: Uint8Array.from([...key, 1]), value: bytes("new") },
               { key, value: bytes("changed") },

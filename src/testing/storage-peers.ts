@@ -3,7 +3,7 @@ import { check, KitFailure } from "./kit.ts";
 import type { StorageRequest } from "./storage-child.ts";
 import type { MakeStorage, StorageProcess, StorageSubject } from "./storage-subject.ts";
 
-/** The kit's side of a process: what it said so far, and waiting for it to say more. */
+/** The kit's view of a process: its lines so far, and waiting for more. */
 export interface Peer {
   readonly process: StorageProcess;
   /** Number of steps that a writer in it acknowledged. */
@@ -11,11 +11,11 @@ export interface Peer {
   ask(request: StorageRequest): void;
   /** Resolves when the condition holds; rejects when the process reports an error or ends. */
   until(condition: () => boolean, what: string): Promise<void>;
-  /** How often it said this line. */
+  /** How often the process said this line. */
   said(line: string): number;
 }
 
-/** Takes the lines of a process. */
+/** Receives the lines of a process. */
 export function peerOf(process: StorageProcess): Peer {
   const lines = new Map<string, number>();
   const acks = new Map<string, number>();
@@ -59,7 +59,7 @@ export async function startPeer(subject: StorageSubject): Promise<Peer> {
   return peer;
 }
 
-/** Runs something on a store of its own, with no handle open. */
+/** Runs a case on a store of its own, with no handle open. */
 export async function withSubject(
   make: MakeStorage,
   run: (subject: StorageSubject) => Promise<void>,
@@ -72,7 +72,7 @@ export async function withSubject(
   }
 }
 
-/** The caps of a storage's stores, which are the same for what the process cases look at. */
+/** The caps of a storage, which are the same for all stores that the process cases use. */
 export function capsOf({ chains, blobs, state }: StorageAdapter): StorageCaps {
   const caps = (chains ?? blobs ?? state)?.caps;
   check(caps, "the storage has no store");

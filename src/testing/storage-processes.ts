@@ -23,17 +23,17 @@ import { syncCases } from "./storage-syncs.ts";
 export interface ProcessCaseOptions {
   /** How often a process is killed in the crash cases; default 4. */
   readonly rounds?: number;
-  /** Decides the moments at which processes are killed; default 1. */
+  /** Seed for the moments at which processes are killed; default 1. */
   readonly seed?: number;
 }
 
-/** After so many rounds a new store is begun, so that looking through it all stays cheap. */
+/** Rounds after which a new store is begun, so that checking all of it stays cheap. */
 const ROUNDS_PER_STORE = 8;
 
-/** More than fits into a small store. */
+/** More bytes than fit into a small store. */
 const MOST_BYTES = 1 << 27;
 
-/** Numbers in [0, 1), the same for the same seed (mulberry32). */
+/** Pseudorandom numbers in [0, 1) from a seed (mulberry32). */
 function random(seed: number): () => number {
   let x = seed >>> 0;
   return () => {
@@ -61,7 +61,7 @@ async function takeSteps(
   }
 }
 
-/** Has a process check what it sees. */
+/** Makes a process check what it sees. */
 async function lookFrom(
   peer: Peer,
   kinds: readonly StepKind[],
@@ -73,8 +73,8 @@ async function lookFrom(
 }
 
 /**
- * Cases that need another process: several that have one store open, processes that are killed,
- * a disk that is full, and syncs as the system sees them. The other process runs `serveStorage`.
+ * Cases that need another process: several with one store open, killed processes, a full disk, and
+ * syncs as the system sees them. The other process runs `serveStorage`.
  */
 export function processCases({ rounds = 4, seed = 1 }: ProcessCaseOptions = {}): StorageCase[] {
   return [
@@ -156,7 +156,7 @@ async function tailOfProcesses(subject: StorageSubject): Promise<void> {
   const storage = await subject.open();
   const [writing, following] = [await startPeer(subject), await startPeer(subject)];
   const kinds: readonly StepKind[] = ["append"];
-  // Two records a step: eight before anybody looks, then twenty from here and twenty from there.
+  // Two records per step: eight before anybody reads, then twenty from each process.
   await takeSteps(storage, kinds, "own", 0, 4);
   const seen: number[] = [];
   const follow = async (): Promise<void> => {
@@ -218,7 +218,7 @@ async function killedRepeatedly(
   }
 }
 
-/** Kills a process that opens the store or writes to it, and looks at what it left. */
+/** Kills a process that opens the store or writes to it, and checks what it left. */
 async function killOnce(
   subject: StorageSubject,
   round: number,
@@ -249,7 +249,7 @@ async function killOnce(
   for (const [writer, steps] of await checkSteps(storage, kinds, writers)) {
     writers.set(writer, settled(steps));
   }
-  // And it goes on, whoever writes.
+  // And writing continues, from either process.
   await takeSteps(storage, kinds, `after${round}`, 0, kinds.length);
   writers.set(`after${round}`, settled(kinds.length));
   await checkSteps(storage, kinds, writers);
@@ -276,8 +276,8 @@ async function fullDisk(subject: StorageSubject): Promise<void> {
       head = await takeStep(storage, step, head);
     } catch (error) {
       const { code } = Object(error) as { code?: string };
-      // A store that cannot tell a full disk from one that failed while it synced may say that it
-      // does not know; that nothing was written is looked at below either way.
+      // A store that cannot tell a full disk from a failed sync may report an unknown outcome; that
+      // nothing was written is checked below either way.
       const told = code === "ERR_STORAGE_FAILED" || code === "ERR_STORAGE_AMBIGUOUS";
       check(told, `code of the error when full: ${code} (${String(error)})`);
       break;
@@ -290,7 +290,7 @@ async function fullDisk(subject: StorageSubject): Promise<void> {
     head = await tryStep(storage, stepOf(kinds, "own", taken), head);
     taken++;
   } catch {
-    // A handle may be of no use after such a failure; the store must be.
+    // A handle may be unusable after such a failure; the store must not be.
   }
   await held();
   await storage.close();

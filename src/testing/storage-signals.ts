@@ -16,7 +16,7 @@ import {
 const pause = (ms = 0): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const all = { gte: new Uint8Array([0]), lt: new Uint8Array([255]) };
 
-/** Reasons of any kind; `undefined` stands for an abort without one. */
+/** Reasons of any kind; `undefined` means an abort without a reason. */
 const REASONS: readonly unknown[] = [new Error("no longer wanted"), "a text", 0, { code: "OWN" }];
 
 function commitAt(head: Head, label: string): Commit {
@@ -38,7 +38,7 @@ async function checkAborted(
   }
 }
 
-/** What a commit wrote, if it wrote anything; fails when it wrote a part. */
+/** What a commit wrote, if anything; fails if it wrote only a part. */
 async function written(full: FullStorage, label: string, head: Head): Promise<boolean> {
   const size = (await full.chains.head("a")).size;
   const blob = await full.blobs.has(blobOf(bytes(`blob ${label}`)).cid);
@@ -52,7 +52,7 @@ async function written(full: FullStorage, label: string, head: Head): Promise<bo
   return parts[0]!;
 }
 
-/** A signal that counts who listens to it. */
+/** A signal that counts its listeners. */
 function countingSignal(): { readonly signal: AbortSignal; listening(): number } {
   const { signal } = new AbortController();
   const listeners = new Map<unknown, number>();
@@ -71,14 +71,14 @@ function countingSignal(): { readonly signal: AbortSignal; listening(): number }
   return { signal, listening: () => listeners.size };
 }
 
-/** What the host can tell of what is still going on, where it can. */
+/** Active resources, if the host can tell. */
 function timersOf(): number {
   const host = globalThis as { process?: { getActiveResourcesInfo?(): string[] } };
   const active = host.process?.getActiveResourcesInfo?.() ?? [];
   return active.filter((what) => what === "Timeout" || what === "Immediate").length;
 }
 
-/** Cases for signals, and for what calls must leave behind: nothing. */
+/** Cases for signals, and for leftovers of calls: there must be none. */
 export const signalCases: readonly StorageCase[] = [
   {
     name: "signals: what was aborted before it began rejects with the reason, whatever that is",
@@ -138,7 +138,7 @@ export const signalCases: readonly StorageCase[] = [
           controller.abort(reason);
           const { failed, error, value, text } = await ending;
           check(!failed || error === reason, `an aborted commit ${text}`);
-          // Later than it was told, nothing may come.
+          // Nothing may come after the call has ended.
           if (i % 5 === 0) await pause(3);
           checkSame(await written(other, label, head), !failed, "whether the commit was made");
           if (!failed) head = value as Head;
@@ -216,7 +216,7 @@ export const signalCases: readonly StorageCase[] = [
           }
         };
         const done = follow();
-        // It may fail while something else is waited for; it is asked below.
+        // It may fail while another call is awaited; it is checked below.
         done.catch(() => {});
         await pause(5);
         const head = await writing.append("burst", EMPTY, records(3000));
@@ -273,12 +273,12 @@ export const signalCases: readonly StorageCase[] = [
             await next.close();
           }
         });
-      // The subject's own clients may live as long as it does, and the first makes what is kept.
+      // The subject's own clients may live as long as it does, and the first call creates them.
       await cycle(1);
       await pause(20);
       const before = [timersOf(), listeners()] as const;
       await cycle(12);
-      // What waits may take a while to notice.
+      // Waiting work may take a while to notice.
       for (let i = 0; i < 100 && timersOf() > before[0] + 2; i++) await pause(20);
       check(timersOf() <= before[0] + 2, `${timersOf() - before[0]} timers go on after close`);
       const more = listeners() - before[1];

@@ -10,13 +10,13 @@ import type {
 import { check, checkSame, collect, KitFailure } from "./kit.ts";
 import { blobOf, bytes, EMPTY, noise, readAll } from "./storage-subject.ts";
 
-/** What one step of a writer does; each is one call, which is whole or has not happened. */
+/** The effect of one step of a writer: each is one call, which happens completely or not at all. */
 export type StepKind = "commit" | "append" | "put" | "batch" | "delete";
 
 /** The chain that all writers append to. */
 export const STEPS_CHAIN = "steps";
 
-/** The `number`-th step of a writer: what follows from these three, for every process alike. */
+/** The `number`-th step of a writer: determined by these three, and the same in every process. */
 export interface Step {
   readonly kind: StepKind;
   readonly records: readonly Uint8Array[];
@@ -25,7 +25,7 @@ export interface Step {
   readonly state: readonly StateChange[];
 }
 
-/** The kinds of steps that a storage is able to, in the order in which writers take them. */
+/** The kinds of steps that a storage supports, in the order in which writers take them. */
 export function kindsOf({ chains, blobs, state, commit }: StorageAdapter): StepKind[] {
   return [
     ...(chains && blobs && state && commit ? (["commit"] as const) : []),
@@ -39,7 +39,7 @@ export function kindsOf({ chains, blobs, state, commit }: StorageAdapter): StepK
 const RECORD_SIZES = [20, 300, 3000, 40, 9000];
 const BLOB_SIZES = [100, 5000, 0, 33_000, 700];
 
-/** Gives a step of a writer. */
+/** Returns a step of a writer. */
 export function stepOf(kinds: readonly StepKind[], writer: string, number: number): Step {
   const kind = kinds[number % kinds.length]!;
   const content = (part: string, size: number): Uint8Array => {
@@ -65,7 +65,7 @@ export function stepOf(kinds: readonly StepKind[], writer: string, number: numbe
     { key: bytes(`${writer}/${number}`), value: content("value", size) },
     { key: bytes(`${writer}/${before}`), value: null },
   ];
-  // What is deleted was put in the same turn of the kinds.
+  // The deleted blob was put in the same round of the kinds.
   const put = number - kinds.length + 1 + kinds.indexOf("put");
   return {
     kind,
@@ -82,7 +82,7 @@ export function stepOf(kinds: readonly StepKind[], writer: string, number: numbe
   };
 }
 
-/** Takes a step once, if the chain ends at `head`. Gives where the chain ends then. */
+/** Takes a step once, if the chain ends at `head`. Returns the end of the chain after it. */
 export async function tryStep(storage: StorageAdapter, step: Step, head: Head): Promise<Head> {
   const { kind, records, blobs, deleted, state } = step;
   const append = { chain: STEPS_CHAIN, expected: head, records };
@@ -94,7 +94,7 @@ export async function tryStep(storage: StorageAdapter, step: Step, head: Head): 
   return head;
 }
 
-/** Calls again while the outcome is unknown, and on the new head where others were first. */
+/** Retries while the outcome is unknown, and on the new head if others were first. */
 export async function takeStep(storage: StorageAdapter, step: Step, head: Head): Promise<Head> {
   for (let doubts = 0; ;) {
     try {
@@ -111,19 +111,19 @@ export async function takeStep(storage: StorageAdapter, step: Step, head: Head):
 interface Expected {
   readonly records: readonly Uint8Array[];
   readonly blobs: ReadonlyMap<CID, Uint8Array | undefined>;
-  /** Blobs of the step that was not taken, of which some may be put or deleted all the same. */
+  /** Blobs of the step that was not taken, of which some may have been put or deleted anyway. */
   readonly loose: readonly CID[];
   readonly state: readonly { readonly key: Uint8Array; readonly value: Uint8Array }[];
 }
 
-/** What of a writer is there after so many steps. */
+/** The data of a writer after a number of steps. */
 function expectedAfter(kinds: readonly StepKind[], writer: string, steps: number): Expected {
   const records: Uint8Array[] = [];
   const blobs = new Map<string, [CID, Uint8Array | undefined]>();
   const state = new Map<string, { key: Uint8Array; value: Uint8Array }>();
   for (let number = 0; number <= steps; number++) {
     const step = stepOf(kinds, writer, number);
-    // Of the step that was not taken no blob is there.
+    // No blob of the step that was not taken may be there.
     for (const blob of step.blobs) {
       blobs.set(String(blob.cid), [blob.cid, number < steps ? blob.bytes : undefined]);
     }
@@ -157,10 +157,10 @@ export interface Progress {
 }
 
 /**
- * Checks that a store holds what these writers did and nothing else: every step that was
- * acknowledged, each step whole or not at all, each writer's in order, nothing twice.
+ * Checks that a store holds exactly the work of these writers: every acknowledged step, each step
+ * completely or not at all, each writer's in order, nothing twice.
  *
- * @returns how many steps of each writer are there
+ * @returns how many steps of each writer were taken
  */
 export async function checkSteps(
   storage: StorageAdapter,
@@ -215,7 +215,7 @@ export async function checkSteps(
   return taken;
 }
 
-/** Takes blobs for expected as they are, there or not; their bytes are still what they are named. */
+/** Accepts blobs as they are, present or not; their bytes must still match their names. */
 async function settleLoose(
   blobs: BlobStore,
   loose: readonly CID[],
@@ -230,7 +230,7 @@ async function settleLoose(
   }
 }
 
-/** Where the chain of the steps ends, for storages with chains. */
+/** The end of the chain of steps, for storages with chains. */
 export async function headOfSteps({ chains }: StorageAdapter): Promise<Head> {
   return chains ? chains.head(STEPS_CHAIN) : EMPTY;
 }

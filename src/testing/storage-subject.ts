@@ -13,13 +13,13 @@ import type { StorageAdapter } from "../storage/types.ts";
 import { check, collect, type KitCase } from "./kit.ts";
 
 /**
- * What an adapter offers to the kit: the three stores it has, `commit` and `compact` if it has
- * them, `tail` as its caps say, `reopen` if a store that was closed can be opened again.
+ * Features that an adapter offers to the kit: the three stores that it has, `commit` and `compact`
+ * if it has them, `tail` according to its caps, `reopen` if a closed store can be opened again.
  *
- * The rest is what the subject can stage: `kill` where {@link StorageSubject.startProcess} is there,
- * `processes` where that process and others may have the store open at a time
- * (`caps.multiProcess`), `small` where {@link StorageSubject.small} is there, and `traced` where
- * {@link StorageSubject.startTraced} is.
+ * The other features are conditions that the subject can stage: `kill` if it has
+ * {@link StorageSubject.startProcess}, `processes` if that process and others may have the store
+ * open at a time (`caps.multiProcess`), `small` if it has {@link StorageSubject.small}, and
+ * `traced` if it has {@link StorageSubject.startTraced}.
  */
 export type StorageFeature =
   | "chains"
@@ -41,36 +41,42 @@ export interface StorageLimits {
 
 /**
  * Another process, worker or page that has opened the subject's store and runs `serveStorage`.
- * Lines hold no line breaks; what comes before {@link onLine} is called is kept for it.
+ * Lines must not contain line breaks; lines that arrive before {@link onLine} is called are kept
+ * for it.
  */
 export interface StorageProcess {
   send(line: string): void;
-  /** Says who gets the lines, in their order; called once. */
+  /** Sets the receiver of the lines, in their order; called once. */
   onLine(listener: (line: string) => void): void;
-  /** Ends it at once and without notice to it, as SIGKILL does; resolves when it is gone. */
+  /** Ends it at once and without notice, as SIGKILL does; resolves when it is gone. */
   kill(): Promise<void>;
-  /** Resolves when it ended by itself or otherwise, with what it had to say about that. */
+  /** Resolves when it has ended for any reason, with its last output. */
   readonly ended: Promise<string>;
 }
 
 /** A process whose system calls are recorded. */
 export interface TracedProcess extends StorageProcess {
-  /** What `strace -f -y` wrote; to be called when the process has ended. */
+  /** The output of `strace -f -y`; call it when the process has ended. */
   trace(): Promise<string>;
   /**
-   * A path with which those of all files and folders of the store begin. Without it whatever the
-   * process writes must be synced.
+   * A path prefix of all files and folders of the store. Without it everything that the process
+   * writes must be synced.
    */
   readonly store?: string;
-  /** Files of the store that may go with the power: locks, and what is made anew from others. */
+  /**
+   * Files of the store that may be lost with the power: locks, and files that are rebuilt from
+   * others.
+   */
   transient?(path: string): boolean;
 }
 
-/** A store where there is room for a few megabytes. */
+/** A store with room for a few megabytes. */
 export interface SmallStore {
   /** Opens a handle on it; one is open at a time. */
   open(): Promise<StorageAdapter>;
-  /** Makes room for some more megabytes, as an operator would, with the handle open or not. */
+  /**
+   * Makes room for some more megabytes, as an operator would, whether or not the handle is open.
+   */
   makeRoom(): Promise<void>;
 }
 
@@ -79,20 +85,21 @@ export interface StorageSubject {
   /** Opens a handle on it; several may be open at a time. */
   open(limits?: StorageLimits): Promise<StorageAdapter>;
   /**
-   * Starts a process that opens the store. Without the feature `processes` it is the only one that
-   * has it open: the kit has closed its own handles.
+   * Starts a process that opens the store. Without the feature `processes` it is the only one with
+   * the store open: the kit has closed its own handles.
    */
   startProcess?(): Promise<StorageProcess>;
-  /** As `startProcess`, with the system calls recorded. */
+  /** As `startProcess`, with its system calls recorded. */
   startTraced?(): Promise<TracedProcess>;
-  /** Makes another store, where room is short. */
+  /** Makes another store, with little room. */
   small?(): Promise<SmallStore>;
   /**
-   * What the adapter claims and this subject cannot stage: `kill`, `processes` or `traced`, say.
-   * Without it a claim that no case tries fails the kit. Name here what is tried elsewhere only.
+   * Claims of the adapter that this subject cannot stage, such as `kill`, `processes` or `traced`.
+   * A claim that no case tests and that is not listed here fails the kit. List only claims that are
+   * tested elsewhere.
    */
   readonly notTried?: readonly StorageFeature[];
-  /** Closes what is open, ends what was started and removes the stores. */
+  /** Closes open handles, ends started processes and removes the stores. */
   dispose(): Promise<void>;
 }
 
@@ -136,7 +143,7 @@ export function fullOf(storage: StorageAdapter): FullStorage {
 
 export const EMPTY: Head = { size: 0, hash: null };
 
-/** Bytes of a text. */
+/** UTF-8 bytes of a text. */
 export const bytes: (text: string) => Uint8Array = utf8ToBytes;
 
 /** `count` distinct records. */
@@ -144,13 +151,13 @@ export function records(count: number, label = "record"): Uint8Array[] {
   return Array.from({ length: count }, (_, i) => bytes(`${label} ${i}`));
 }
 
-/** The head after these records, which are all there are. */
+/** The head of a chain of exactly these records. */
 export function headAfter(all: readonly Uint8Array[]): Head {
   const last = all.at(-1);
   return { size: all.length, hash: last === undefined ? null : sha256(last) };
 }
 
-/** Bytes without pattern, the same for the same seed. */
+/** Pseudorandom bytes from a seed. */
 export function noise(length: number, seed: number): Uint8Array {
   const result = new Uint8Array(length);
   let x = (seed * 2_654_435_761 + 1) >>> 0;

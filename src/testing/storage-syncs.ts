@@ -4,7 +4,7 @@ import { headOfSteps, kindsOf, stepOf, takeStep, type StepKind } from "./storage
 import type { MakeStorage, StorageCase, StorageSubject } from "./storage-subject.ts";
 import { syncsOfTrace } from "./sync-probe.ts";
 
-/** Cases for what the system sees a process sync before it acknowledges. */
+/** Cases for what a process syncs before it acknowledges, as the system sees it. */
 export const syncCases: readonly StorageCase[] = [
   {
     name: "sync: every acknowledgement comes after a sync of what was written",
@@ -18,14 +18,14 @@ export const syncCases: readonly StorageCase[] = [
   },
 ];
 
-/** Whether a store promises anything for when the power goes, and what it is able to. */
+/** Whether a store promises to survive a loss of power, and its kinds of steps. */
 async function promised(
   subject: StorageSubject,
 ): Promise<{ power: boolean; durability: string; kinds: StepKind[]; compacts: boolean }> {
   const storage = await subject.open();
   const { durability } = capsOf(storage);
   const kinds = kindsOf(storage);
-  // Something to find for the process that comes after.
+  // So that the next process finds some data.
   await takeStep(storage, stepOf(kinds, "before", 0), await headOfSteps(storage));
   await storage.close();
   const power = durability === "power" || durability === "quorum";

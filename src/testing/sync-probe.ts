@@ -1,4 +1,4 @@
-/** The system calls that {@link syncsOfTrace} wants to see, as `strace -e` takes them. */
+/** The system calls that {@link syncsOfTrace} needs, as `strace -e` takes them. */
 export const SYNC_CALLS: string =
   "trace=" +
   [
@@ -8,38 +8,41 @@ export const SYNC_CALLS: string =
     "copy_file_range sendfile fsync fdatasync msync sync syncfs",
   ]
     .join(" ")
-    // Not every machine has every one.
+    // Not every machine has all of them.
     .replaceAll(/\w+/g, "?$&")
     .replaceAll(" ", ",");
 
 export interface SyncTrace {
-  /** What `strace -f -y` wrote, with at least the calls {@link SYNC_CALLS}. */
+  /** The output of `strace -f -y`, with at least the calls {@link SYNC_CALLS}. */
   readonly text: string;
   /**
-   * Where the store is, if other files are written too: a path with which those of all its files
-   * and folders begin.
+   * The location of the store, if other files are written too: a path prefix of all its files and
+   * folders.
    */
   readonly store?: string;
-  /** Files that may go with the power: locks, and what is made anew from others. */
+  /** Files that may be lost with the power: locks, and files that are rebuilt from others. */
   transient?(path: string): boolean;
 }
 
 export interface SyncMarks {
-  /** Part of the line that is written after each acknowledged call. */
+  /** A part of the line that is written after each acknowledged call. */
   readonly acknowledged: string;
-  /** Part of a line that is written before each; without it all since the last acknowledgement. */
+  /**
+   * A part of a line that is written before each; without it, every write since the last
+   * acknowledgement counts.
+   */
   readonly begin?: string;
-  /** Whether nothing of the store was there: a file that is opened with `O_CREAT` is a new one. */
+  /** Whether the store is new: a file that is opened with `O_CREAT` is then a new one. */
   readonly fresh?: boolean;
 }
 
-/** How durable a store was when it acknowledged a call. */
+/** The durability of a store when it acknowledged a call. */
 export interface Acknowledgement {
   /** Number of syncs of its files that began after the call did. */
   readonly syncs: number;
   /**
-   * Files that were written, and folders where a name is new, without a sync that began after that
-   * and had ended.
+   * Written files, and folders with a new name, without a completed sync that began after the
+   * write.
    */
   readonly unsynced: readonly string[];
 }
@@ -47,7 +50,7 @@ export interface Acknowledgement {
 interface Call {
   readonly name: string;
   readonly args: string;
-  /** The folder that its process works in, as far as known. */
+  /** The working directory of its process, as far as known. */
   readonly from: string | undefined;
   /** When it began: the number of its line. */
   readonly began: number;
@@ -58,15 +61,15 @@ const WRITES = /^(p?writev?(64|2)?|ftruncate|truncate|fallocate|copy_file_range|
 const DESCRIPTOR = /(\d+)<([^>]*)>(\(deleted\))?/g;
 
 /**
- * Reads what `strace -f -y` saw of a process that writes a line after every acknowledged write, and
- * tells what was synced before each. No test of what can be read back notices a sync that is
- * missing, comes too early or is one of another file.
+ * Reads an strace of a process that writes a line after every acknowledged write, and tells what
+ * was synced before each. A test that only reads data back cannot notice a sync that is missing,
+ * too early or of another file.
  *
- * A file is synced by an `fsync`, `fdatasync` or `msync(MS_SYNC)` that began after the last write to
- * it and returned without error, or by being written with `O_SYNC` or `O_DSYNC`; a folder where a
- * file or folder is new or was renamed to, by an `fsync` of it. `sync_file_range` does not count: it
- * leaves the disk's own cache and the file's size alone. What a process writes to memory that it
- * shares with a file is not seen; that there is some sync is.
+ * A file is synced by an `fsync`, `fdatasync` or `msync(MS_SYNC)` that began after the last write
+ * to it and returned without error, or by being written with `O_SYNC` or `O_DSYNC`. A folder with a
+ * new or renamed file or folder is synced by an `fsync` of it. `sync_file_range` does not count: it
+ * does not cover the disk's cache or the file's size. Writes to memory that is shared with a file
+ * are not seen, only whether there is some sync.
  */
 export function syncsOfTrace(
   { text, store, transient = () => false }: SyncTrace,
@@ -76,7 +79,7 @@ export function syncsOfTrace(
   /** Files and folders that are not synced, each with the time of its last change. */
   const dirty = new Map<string, number>();
   const known = new Set<string>();
-  /** Descriptors that sync what is written through them. */
+  /** Descriptors whose writes are synchronous. */
   const synchronous = new Set<string>();
   const mapped: { from: bigint; to: bigint; path: string }[] = [];
   const under = new Map<string, Call>();
@@ -93,7 +96,7 @@ export function syncsOfTrace(
     if (counts(path)) dirty.set(path, at);
   }
 
-  /** A name is new: so is what its folder holds. */
+  /** A name is new: so is the content of its folder. */
   function enter(path: string, at: number): void {
     known.add(path);
     if (counts(path)) dirty.set(folderOf(path), at);
@@ -127,7 +130,7 @@ export function syncsOfTrace(
     enter(to, at);
   }
 
-  /** What a write writes to: its last descriptor where it has two, in the order of Linux. */
+  /** The descriptor that a call writes to: its last one if it has two, in the order of Linux. */
   function written({ name, args, from }: Call): { path: string; file: string } | undefined {
     if (name === "truncate") return { path: pathsIn(args, from)[0] ?? "", file: "" };
     const all = [...args.matchAll(DESCRIPTOR)];
@@ -158,7 +161,7 @@ export function syncsOfTrace(
       if (map && /\bMS_SYNC\b/.test(args)) synced(began, map.path);
     } else if (WRITES.test(name)) {
       const target = written(call);
-      // What a file held that is cut to nothing is elsewhere by then, or it is written again.
+      // The content of a truncated file has been copied elsewhere by then, or is written again.
       if (/^f?truncate$/.test(name) && /, 0\)?$/.test(args)) return;
       if (!target || !counts(target.path)) return;
       const { path, file } = target;
@@ -203,7 +206,7 @@ export function syncsOfTrace(
     if (whole.endsWith("<unfinished ...>")) {
       under.set(thread, call);
       const target = WRITES.test(name) ? written(call) : undefined;
-      // What is being written is not synced by a sync that begins meanwhile.
+      // A sync that begins during a write does not sync it.
       if (target && !(synchronous.has(target.file) && dirty.has(target.path))) {
         change(target.path, at);
       }
@@ -219,7 +222,7 @@ function folderOf(path: string): string {
   return path.slice(0, Math.max(1, path.lastIndexOf("/")));
 }
 
-/** The paths that a call names, absolute; those beside no descriptor are relative to `from`. */
+/** The absolute paths in a call; those without a descriptor are relative to `from`. */
 function pathsIn(args: string, from = ""): string[] {
   return [...args.matchAll(/(?:<([^>]*)>, )?"((?:[^"\\]|\\.)*)"/g)].map(([, folder, path]) =>
     path!.startsWith("/") ? path! : `${folder ?? from}/${path!}`,

@@ -395,7 +395,7 @@ async function main() {
       `searched ${plural((await filesUnder(data)).length, "file")}: none of their bytes is left`,
   );
   const gone = await hl.read(target.record).catch((/** @type {LedgerError} */ error) => error.code);
-  if (gone !== "ERR_STORAGE_ERASED") fail("the erased record can still be read");
+  if (gone !== "ERR_RECORD_ERASED") fail("the erased record can still be read");
   else bad(`reading it: ${gone}`);
   note(statement.outOfReach);
   const whole = await hl.verify();

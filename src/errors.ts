@@ -1,6 +1,11 @@
 /** Codes of {@link InputError}: a caller's value that the library cannot work with. */
 export type InputErrorCode =
-  "ERR_INPUT_INVALID" | "ERR_INPUT_TOO_LARGE" | "ERR_INPUT_UNSUPPORTED" | "ERR_INPUT_RETAINED";
+  | "ERR_INPUT_INVALID"
+  | "ERR_INPUT_TOO_LARGE"
+  | "ERR_INPUT_UNSUPPORTED"
+  | "ERR_INPUT_RETAINED"
+  | "ERR_INPUT_UNKNOWN_SUBJECT"
+  | "ERR_INPUT_OTHER_PERSON";
 
 /** Codes of {@link EncodingError}: bytes that are not the canonical form of what they claim to be. */
 export type EncodingErrorCode =
@@ -46,6 +51,10 @@ export type EnvelopeErrorCode =
 export type ConsentErrorCode =
   "ERR_CONSENT_INVALID" | "ERR_CONSENT_TERMINOLOGY" | "ERR_CONSENT_REQUEST";
 
+/** Codes of {@link RecordError}: records, directives and accesses of this custodian. */
+export type RecordErrorCode =
+  "ERR_RECORD_NOT_FOUND" | "ERR_RECORD_ERASED" | "ERR_RECORD_RETRACTED" | "ERR_RECORD_CONFLICT";
+
 /** Codes of {@link StorageError}. */
 export type StorageErrorCode =
   | "ERR_STORAGE_CONFLICT"
@@ -69,6 +78,7 @@ export type ErrorCode =
   | ProofErrorCode
   | EnvelopeErrorCode
   | ConsentErrorCode
+  | RecordErrorCode
   | StorageErrorCode;
 
 /**
@@ -106,6 +116,9 @@ export class EnvelopeError extends LedgerError<EnvelopeErrorCode> {
 }
 export class ConsentError extends LedgerError<ConsentErrorCode> {
   override readonly name: string = "ConsentError";
+}
+export class RecordError extends LedgerError<RecordErrorCode> {
+  override readonly name: string = "RecordError";
 }
 export class StorageError extends LedgerError<StorageErrorCode> {
   override readonly name: string = "StorageError";

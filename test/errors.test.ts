@@ -164,12 +164,12 @@ describe("codes", () => {
     await hl.close();
   });
 
-  it("ERR_STORAGE_MISSING: a record that this custodian does not have", async () => {
+  it("ERR_RECORD_NOT_FOUND: a record that this custodian does not have", async () => {
     const { open } = await foundWorld();
     const hl = await open();
     const error = await thrown(() => hl.read(toRecordId(randomBytes(32))));
-    expect(error).toBeInstanceOf(StorageError);
-    expect(error).toMatchObject({ code: "ERR_STORAGE_MISSING" });
+    expect(error).toBeInstanceOf(errors.RecordError);
+    expect(error).toMatchObject({ code: "ERR_RECORD_NOT_FOUND" });
     await hl.close();
   });
 

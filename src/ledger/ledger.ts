@@ -132,7 +132,7 @@ export interface Ledger {
    *
    * @throws {InputError} `ERR_INPUT_INVALID` when `limit` is no integer of 1 or more, and when this person
    *   never had the record that `after` names
-   * @throws {InputError} `ERR_INPUT_INVALID` when this custodian never knew such a person; so do the other
+   * @throws {InputError} `ERR_INPUT_UNKNOWN_SUBJECT` when this custodian never knew such a person; so do the other
    *   calls that take one
    */
   records(subject: Subject, options?: RecordPageOptions): Promise<readonly CurrentRecord[]>;
@@ -171,8 +171,9 @@ export interface Ledger {
    * What shows that a person gave a directive: the forms that were sealed with it.
    *
    * @param directive - the consent entry
-   * @throws {StorageError} `ERR_STORAGE_ERASED`, `ERR_STORAGE_MISSING`, and `ERR_STORAGE_CORRUPT` when
-   *   they are not what the witness signed
+   * @throws {RecordError} `ERR_RECORD_NOT_FOUND`, `ERR_RECORD_ERASED`
+   * @throws {StorageError} `ERR_STORAGE_MISSING` when the store lost them, `ERR_STORAGE_CORRUPT` when they
+   *   are not what the witness signed
    */
   evidence(directive: EntryId): Promise<readonly Evidence[]>;
   /**

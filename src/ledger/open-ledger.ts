@@ -13,7 +13,7 @@ import { entryIdBytes, toEntryId } from "../codec/ids.ts";
 import { createLabeller } from "../consent/labels/labeller.ts";
 import { defaultTerminology } from "../consent/terminology/terminology.ts";
 import { usableSuite } from "../envelope/suite.ts";
-import { ConsentError, InputError, StorageError } from "../errors.ts";
+import { ConsentError, RecordError, StorageError } from "../errors.ts";
 import { memoryOf } from "../identity/signed-heads.ts";
 import type { Signer } from "../identity/signer.ts";
 import { afterWriting, SETTLE_WITHIN, settling, sleep } from "../storage/settle.ts";
@@ -343,7 +343,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
       await catalogue.catchUp();
       const found = await catalogue.find(id);
       if (found.status === "missing") {
-        throw new InputError("ERR_INPUT_INVALID", "this custodian has no such entry");
+        throw new RecordError("ERR_RECORD_NOT_FOUND", "this custodian has no such entry");
       }
       const place = found.status === "present" ? found.item.place : found.place;
       const { note, policyPath } = await checkpoints.provable(from);

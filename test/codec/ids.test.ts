@@ -5,8 +5,8 @@ import type { Ledger } from "../../src/ledger/ledger.ts";
 const TEXT = "0123456789abcdef".repeat(4);
 
 describe.each([
-  ["parseRecordId", parseRecordId, "a record's id is a string of 64 lower-case hexadecimal"],
-  ["parseEntryId", parseEntryId, "an entry's id is a string of 64 lower-case hexadecimal"],
+  ["parseRecordId", parseRecordId, "a record's id must be a string of 64 lower-case hexadecimal"],
+  ["parseEntryId", parseEntryId, "an entry's id must be a string of 64 lower-case hexadecimal"],
 ] as const)("%s", (_, parse, message) => {
   it("takes 64 lower-case hexadecimal characters as they are", () => {
     expect(parse(TEXT)).toBe(TEXT);

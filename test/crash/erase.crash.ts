@@ -67,11 +67,11 @@ describe("a process that erases", () => {
           expect(text).toBe(observation(`kept-${n}`));
           total.kept++;
         } else if (what === "erased") {
-          expect(text).toBe("ERR_STORAGE_ERASED");
+          expect(text).toBe("ERR_RECORD_ERASED");
           total.erased++;
         } else if (!erased.has(id)) {
           // All of it or nothing.
-          expect(text === "ERR_STORAGE_ERASED" || text.includes(`"gone-`)).toBe(true);
+          expect(text === "ERR_RECORD_ERASED" || text.includes(`"gone-`)).toBe(true);
           total.interrupted++;
         }
       }

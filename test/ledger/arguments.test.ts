@@ -88,7 +88,7 @@ describe("arguments that are changed once a call has returned", () => {
     const erased = w.hl.erase(w.me, erasing);
     spoil(erasing);
     expect((await erased).erased).toHaveLength(2);
-    await expect(w.hl.read(id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(w.hl.read(id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     expect(await w.hl.records(w.me)).toHaveLength(1);
   });
 

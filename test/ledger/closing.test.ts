@@ -54,7 +54,7 @@ describe("closing a ledger", () => {
     const w = await ward();
     const call = w.hl.retract(parseRecordId("00".repeat(32)), "no such record");
     await Promise.all([
-      expect(call).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" }),
+      expect(call).rejects.toMatchObject({ code: "ERR_RECORD_NOT_FOUND" }),
       w.hl.close(),
     ]);
   });

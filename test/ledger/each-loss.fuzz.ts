@@ -38,7 +38,7 @@ describe("a store that lost something, or has something old", () => {
     }
     const failing = [...right].filter(([, answer]) => answer.startsWith("error "));
     expect(failing).toEqual([
-      ["reading what was erased", "error ERR_STORAGE_ERASED"],
+      ["reading what was erased", "error ERR_RECORD_ERASED"],
       ["erasing under a hold", "error ERR_INPUT_RETAINED"],
     ]);
     expect(right.get("asking for what was refused")).toBe("[]");

@@ -6,6 +6,7 @@ import { parseEntryId, parseRecordId, type EntryId, type RecordId } from "../../
 import { observation, treatmentOnly } from "../support/hospital.ts";
 import { collect, opened, ward } from "../support/ward.ts";
 
+const NOT_FOUND = { name: "RecordError", code: "ERR_RECORD_NOT_FOUND" };
 const INVALID = { name: "InputError", code: "ERR_INPUT_INVALID" };
 
 /** An id as an application has it that kept it as text. */
@@ -61,7 +62,7 @@ describe("ids that calls handed out", () => {
     expect(statement.erased).toEqual(
       expect.arrayContaining([made.entry, amended.entry]) as EntryId[],
     );
-    await expect(w.hl.read(listed!.record)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(w.hl.read(listed!.record)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     expect((await w.hl.receipt(statement.id)).length).toBeGreaterThan(0);
   });
 
@@ -127,18 +128,20 @@ describe("ids of another form or kind", () => {
       for (const call of calls(wrong as RecordId)) {
         await expect(call).rejects.toMatchObject({
           ...INVALID,
-          message: expect.stringMatching(/a record's id is a string of 64 lower-case hexadecimal/),
+          message: expect.stringMatching(
+            /a record's id must be a string of 64 lower-case hexadecimal/,
+          ),
         });
       }
     }
     // A version that is not the first names no record, though its entry is one of it.
     for (const call of calls(entry as string as RecordId)) {
-      await expect(call).rejects.toMatchObject(INVALID);
+      await expect(call).rejects.toMatchObject(NOT_FOUND);
     }
     const [first, ...rest] = calls(consent as string as RecordId).reverse();
-    await expect(first).rejects.toMatchObject(INVALID);
+    await expect(first).rejects.toMatchObject(NOT_FOUND);
     for (const call of rest) {
-      await expect(call).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
+      await expect(call).rejects.toMatchObject({ code: "ERR_RECORD_NOT_FOUND" });
     }
     expect(w.hl.chain.size).toBe(size);
     expect(bytesToUtf8(await w.hl.read(id))).toBe(observation("bp-1", "2.0"));
@@ -163,15 +166,17 @@ describe("ids of another form or kind", () => {
       for (const call of calls(wrong as EntryId)) {
         await expect(call).rejects.toMatchObject({
           ...INVALID,
-          message: expect.stringMatching(/an entry's id is a string of 64 lower-case hexadecimal/),
+          message: expect.stringMatching(
+            /an entry's id must be a string of 64 lower-case hexadecimal/,
+          ),
         });
       }
     }
-    await expect(w.hl.evidence(entry)).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
-    await expect(w.hl.markReviewed(entry)).rejects.toMatchObject(INVALID);
+    await expect(w.hl.evidence(entry)).rejects.toMatchObject({ code: "ERR_RECORD_NOT_FOUND" });
+    await expect(w.hl.markReviewed(entry)).rejects.toMatchObject(NOT_FOUND);
     await expect(
       w.hl.erase(w.me, { class: "audit", accesses: [entry], reason: "x" }),
-    ).rejects.toMatchObject(INVALID);
+    ).rejects.toMatchObject(NOT_FOUND);
     expect(w.hl.chain.size).toBe(size);
     expect(bytesToUtf8(await w.hl.read(id))).toBe(observation("bp-1"));
   });

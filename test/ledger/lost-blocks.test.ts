@@ -142,8 +142,10 @@ describe("a ledger that goes on from what was left", () => {
         expect(listed.sort()).toEqual(["new", "o0", "o1"]);
         await hl.record(me, observation("n2"));
         for (const one of lost) {
-          await expect(hl.read(one.id)).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
-          await expect(hl.receipt(one.entry)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
+          await expect(hl.read(one.id)).rejects.toMatchObject({ code: "ERR_RECORD_NOT_FOUND" });
+          await expect(hl.receipt(one.entry)).rejects.toMatchObject({
+            code: "ERR_RECORD_NOT_FOUND",
+          });
         }
       },
       { repair: { acceptLostBlocks: true } },

@@ -70,7 +70,7 @@ describe("a ledger on a store that takes no writes", () => {
     disk.full = true;
     const again = await w.again();
     expect(bytesToUtf8(await again.read(kept.id))).toBe(observation("bp-2"));
-    await expect(again.read(gone.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(again.read(gone.id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     expect(await again.pendingErasures()).toHaveLength(1);
   });
 });

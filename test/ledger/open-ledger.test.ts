@@ -120,7 +120,7 @@ describe("openLedger", () => {
     const statement = await hl.erase(me, { records: [gone.id], reason: "withdrawn" });
     expect(statement.erased).toEqual([gone.id]);
     expect(await texts(await ask(b))).toEqual([observation("bp-2")]);
-    await expect(hl.read(gone.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(hl.read(gone.id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     expect(bytesToUtf8(await hl.read(kept.id))).toBe(observation("bp-2"));
     expect(await hl.verify()).toMatchObject({ ok: true });
     expect((await hl.receipt(gone.entry)).length).toBeGreaterThan(0);

@@ -145,7 +145,7 @@ const CALLS: Readonly<
     count: ({ w, record }) =>
       w.hl.read(record).then(
         () => 0,
-        (error: LedgerError) => (error.code === "ERR_STORAGE_ERASED" ? 1 : NaN),
+        (error: LedgerError) => (error.code === "ERR_RECORD_ERASED" ? 1 : NaN),
       ),
   },
   hold: {
@@ -339,10 +339,12 @@ describe("what is said of an outcome is true on the ledger", () => {
   it("records nothing of a bundle of which one resource cannot be recorded", async () => {
     const many = (value: unknown): string =>
       JSON.stringify({ ...(JSON.parse(observation("x")) as object), code: { coding: value } });
-    const codings = (count: number) =>
-      many(Array.from({ length: count }, (_, i) => ({ system: "http://loinc.org", code: `${i}` })));
+    const labels = (count: number) => {
+      const security = Array.from({ length: count }, (_, i) => ({ system: "urn:a", code: `${i}` }));
+      return JSON.stringify({ ...(JSON.parse(observation("x")) as object), meta: { security } });
+    };
     for (const [text, code] of [
-      [codings(200_000), "ERR_INPUT_TOO_LARGE"],
+      [labels(200_000), "ERR_INPUT_TOO_LARGE"],
       [many([{ system: "http://loinc.org", code: "\ud800" }]), "ERR_INPUT_INVALID"],
     ] as const) {
       const w = await ward();

@@ -1,9 +1,10 @@
+import { lostEntry } from "../entries/own-envelope.ts";
 import { equalBytes } from "../../bytes/compare.ts";
 import { concatBytes } from "../../bytes/concat.ts";
 import { entryIdBytes, type EntryId } from "../../codec/ids.ts";
 import { WITNESS_FORMS, type WitnessForm } from "../../consent/model/witness.ts";
 import type { PartContent } from "../../envelope/seal.ts";
-import { ConsentError, InputError, StorageError } from "../../errors.ts";
+import { ConsentError, InputError, RecordError, StorageError } from "../../errors.ts";
 import { giveTurn } from "../../loop/give-turn.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import { decodeFiledForm, named, openParts } from "./read-consents.ts";
@@ -99,8 +100,9 @@ export async function sealableEvidence(
  * Opens what shows that a person gave a directive, and holds it against what was signed.
  *
  * @returns in the order of the witness; empty where there is none
- * @throws {StorageError} `ERR_STORAGE_ERASED`, `ERR_STORAGE_MISSING`; `ERR_STORAGE_CORRUPT` when it
- *   is not what its witness signed
+ * @throws {RecordError} `ERR_RECORD_NOT_FOUND`, `ERR_RECORD_ERASED`
+ * @throws {StorageError} `ERR_STORAGE_MISSING` when the store lost it; `ERR_STORAGE_CORRUPT` when it is
+ *   not what its witness signed
  */
 export async function readEvidence(
   context: LedgerContext,
@@ -111,21 +113,22 @@ export async function readEvidence(
   await catalogue.catchUp();
   const found = await catalogue.find(entry);
   if (found.status === "erased") {
-    throw new StorageError(
-      "ERR_STORAGE_ERASED",
+    throw new RecordError(
+      "ERR_RECORD_ERASED",
       "the directive was erased, and its evidence with it",
     );
   }
-  if (found.status !== "present" || found.item.kind !== "consent") {
-    throw new StorageError("ERR_STORAGE_MISSING", "this custodian filed no such directive");
+  if (found.status === "lost") throw lostEntry(found.kind, entry);
+  if (found.status === "missing" || found.item.kind !== "consent") {
+    throw new RecordError("ERR_RECORD_NOT_FOUND", "this custodian filed no such directive");
   }
   const { item } = found;
   const mediaTypes = item.manifest.attachments ?? [];
   const ids = mediaTypes.map((_, at) => evidencePart(at));
   const parts = await openParts(context, catalogue, item, ["content", ...ids]);
   if (parts === undefined) {
-    throw new StorageError(
-      "ERR_STORAGE_ERASED",
+    throw new RecordError(
+      "ERR_RECORD_ERASED",
       "the directive was erased, and its evidence with it",
     );
   }

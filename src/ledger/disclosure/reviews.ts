@@ -1,5 +1,5 @@
 import { parseEntryId, toEntryId, type EntryId } from "../../codec/ids.ts";
-import { InputError } from "../../errors.ts";
+import { RecordError } from "../../errors.ts";
 import type { LedgerContext } from "../context.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import { reviewsLocal, type CatalogueItem } from "../entries/catalogue-item.ts";
@@ -15,7 +15,7 @@ export interface Reviews {
   /**
    * Files that an access was reviewed.
    *
-   * @throws {InputError} `ERR_INPUT_INVALID` when no such access is pending
+   * @throws {RecordError} `ERR_RECORD_NOT_FOUND` when no such access is pending
    */
   markReviewed(access: EntryId): Promise<void>;
 }
@@ -52,7 +52,7 @@ export function createReviews(
         const named = parseEntryId(access);
         const item = (await pendingItems()).find(({ id }) => toEntryId(id) === named);
         if (item === undefined) {
-          throw new InputError("ERR_INPUT_INVALID", "there is no such access to review");
+          throw new RecordError("ERR_RECORD_NOT_FOUND", "there is no such access to review");
         }
         const { local } = item.manifest;
         const manifest: Manifest = { v: 1, op: "reviewed", local, replaces: named };

@@ -1,4 +1,4 @@
-import { InputError } from "../../errors.ts";
+import { InputError, RecordError } from "../../errors.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { LedgerContext } from "../context.ts";
 import { sealEntry, type Filing } from "./filing.ts";
@@ -25,11 +25,11 @@ export interface Subjects {
   findOrCreate(identifier: PersonIdentifier): Promise<Subject>;
   /**
    * @returns the caller wipes the key
-   * @throws {InputError} `ERR_INPUT_INVALID` when the person was forgotten or never known
+   * @throws {InputError} `ERR_INPUT_UNKNOWN_SUBJECT` when the person was forgotten or never known
    */
   read(subject: Subject): Promise<StoredSubject>;
   /**
-   * @throws {InputError} `ERR_INPUT_INVALID` when nothing was ever filed about such a person here, so
+   * @throws {InputError} `ERR_INPUT_UNKNOWN_SUBJECT` when nothing was ever filed about such a person here, so
    *   that an empty answer never means a wrong name
    */
   assertKnown(subject: Subject): Promise<void>;
@@ -70,7 +70,10 @@ export function openSubjects(
     await options.filing.file([sealed]);
     const filed = await afterWriting(() => find(identifier));
     if (filed !== undefined) return filed;
-    throw new InputError("ERR_INPUT_INVALID", "the person was forgotten while he was made known");
+    throw new RecordError(
+      "ERR_RECORD_CONFLICT",
+      "another process forgot this person while they were made known: call again",
+    );
   }
 
   return {
@@ -98,7 +101,7 @@ export function openSubjects(
 }
 
 const unknownSubject = (): InputError =>
-  new InputError("ERR_INPUT_INVALID", "this custodian knows no such subject");
+  new InputError("ERR_INPUT_UNKNOWN_SUBJECT", "this custodian knows no such subject");
 
 /** Whether somebody may be known under this identifier at all. */
 export const isIdentifier = ({ system, value }: PersonIdentifier): boolean =>

@@ -2,7 +2,7 @@ import { type ErasureClass, ERASURE_CLASSES } from "../../block/entry.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { appendTo } from "../../bytes/lists.ts";
 import { entryIdBytes, toEntryId, type EntryId } from "../../codec/ids.ts";
-import { InputError } from "../../errors.ts";
+import { InputError, RecordError } from "../../errors.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import type { LedgerContext } from "../context.ts";
 import { strangers } from "../disclosure/access.ts";
@@ -154,7 +154,10 @@ export function createErasing(
       }
       const target = await catalogue.find(id);
       if (target.status === "erased" && erasures.has(toHex(target.by))) continue;
-      throw new InputError("ERR_INPUT_INVALID", "a record to erase is not one of this person's");
+      throw new RecordError(
+        "ERR_RECORD_NOT_FOUND",
+        "a record to erase is not one of this person's",
+      );
     }
     return left;
   }

@@ -123,7 +123,7 @@ export function describing({
     { given, attachments = record.head.manifest.attachments, ...manifest }: Correction,
   ): Promise<Corrected> {
     if (toHex(record.subject.local) !== toHex(subject.local)) {
-      throw new InputError("ERR_INPUT_INVALID", "the amended record is about another person");
+      throw new InputError("ERR_INPUT_OTHER_PERSON", "the amended record is about another person");
     }
     const correction = { op: "amend", ...manifest, ...addressOf(record.head) } as const;
     if (given !== undefined) return { ...correction, labels: given };

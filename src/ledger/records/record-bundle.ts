@@ -200,7 +200,7 @@ async function personsOf(
   if (subject === null) return findPersons(bundle.patients, { subjects, signal });
   if (bundle.patients.length > 1) {
     throw new InputError(
-      "ERR_INPUT_INVALID",
+      "ERR_INPUT_OTHER_PERSON",
       "the bundle is about several patients: pass null to file each under his own identifier",
     );
   }

@@ -5,7 +5,7 @@ import { decodeSignedHeader } from "../../envelope/header.ts";
 import { wipeKeys } from "../../envelope/keys.ts";
 import type { OpenOptions } from "../../envelope/open.ts";
 import type { PartContent } from "../../envelope/seal.ts";
-import { EncodingError, InputError, StorageError } from "../../errors.ts";
+import { EncodingError, InputError, RecordError, StorageError } from "../../errors.ts";
 import { fieldSteps } from "../../fhir/fields.ts";
 import { bySlices } from "../../loop/give-turn.ts";
 import {
@@ -103,9 +103,9 @@ export function createRecordContents(
   const isErased = async ({ id }: CatalogueItem): Promise<boolean> =>
     (await catalogue.find(id)).status === "erased";
 
-  const contentIsGone = async (item: CatalogueItem): Promise<StorageError> =>
+  const contentIsGone = async (item: CatalogueItem): Promise<RecordError | StorageError> =>
     (await isErased(item))
-      ? new StorageError("ERR_STORAGE_ERASED", "this record was erased")
+      ? new RecordError("ERR_RECORD_ERASED", "this record was erased")
       : new StorageError("ERR_STORAGE_MISSING", "the record's content is not there");
 
   async function sealUnder(

@@ -9,7 +9,7 @@ import {
   type RecordId,
 } from "../../codec/ids.ts";
 import type { ResourceLabels } from "../../consent/model/resource.ts";
-import { InputError, StorageError } from "../../errors.ts";
+import { RecordError, StorageError } from "../../errors.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
@@ -35,14 +35,18 @@ export interface RecordedVersion {
 /** A record that is there, and whom it is about. */
 export type LivingRecord = FoldedRecord & { readonly subject: Subject };
 
-export const changedMeanwhile = (): StorageError =>
-  new StorageError("ERR_STORAGE_CONFLICT", "another process changed this record meanwhile");
+export const changedMeanwhile = (): RecordError =>
+  new RecordError("ERR_RECORD_CONFLICT", "another process changed this record meanwhile");
 
-const wasErased = (): StorageError =>
-  new StorageError("ERR_STORAGE_ERASED", "this record was erased");
+const wasErased = (): RecordError => new RecordError("ERR_RECORD_ERASED", "this record was erased");
 
 export function assertLiving({ retracted }: FoldedRecord): void {
-  if (retracted) throw new InputError("ERR_INPUT_INVALID", "this record was retracted or moved");
+  if (retracted) {
+    throw new RecordError(
+      "ERR_RECORD_RETRACTED",
+      "this record was retracted, or moved to another person",
+    );
+  }
 }
 
 /** Id of the entry that the next one about a record follows. */
@@ -124,7 +128,7 @@ export function recordVersions({
     }
     if (found.status === "lost") throw lostEntry(found.kind, id);
     if (found.status === "missing" || found.item.kind !== "record") {
-      throw new StorageError("ERR_STORAGE_MISSING", "this custodian has no such record");
+      throw new RecordError("ERR_RECORD_NOT_FOUND", "this custodian has no such record");
     }
     const subject = { local: found.item.manifest.local };
     const records = currentRecords(await catalogue.itemsOf(subject.local));
@@ -137,8 +141,8 @@ export function recordVersions({
   async function find(id: RecordId): Promise<LivingRecord> {
     const found = await findBy(recordIdBytes(id));
     if (found.record === id) return found;
-    throw new InputError(
-      "ERR_INPUT_INVALID",
+    throw new RecordError(
+      "ERR_RECORD_NOT_FOUND",
       "this names one version of a record: the record has the id of the entry that created it",
     );
   }

@@ -101,7 +101,7 @@ export async function relabelStale(
           return false;
         }
         // Another process changed the record: what it holds now is judged instead.
-        if (code !== "ERR_STORAGE_CONFLICT" || left <= 1) throw error;
+        if (code !== "ERR_RECORD_CONFLICT" || left <= 1) throw error;
       }
     }
   }
@@ -159,7 +159,7 @@ export async function relabelStale(
   }
 }
 
-const GONE: readonly string[] = ["ERR_STORAGE_ERASED", "ERR_INPUT_INVALID"];
+const GONE: readonly string[] = ["ERR_RECORD_ERASED", "ERR_RECORD_RETRACTED"];
 
 function byEntry(records: ReadonlyMap<RecordId, FoldedRecord>): Map<string, FoldedRecord> {
   const found = new Map<string, FoldedRecord>();

@@ -20,7 +20,7 @@ interface Comparison {
  * numbers of a system of his, and none of them is his; or, where none is his, that of another who is
  * known.
  *
- * @throws {InputError} `ERR_INPUT_INVALID`
+ * @throws {InputError} `ERR_INPUT_OTHER_PERSON`
  */
 export async function assertSamePerson(
   subject: Subject,
@@ -37,7 +37,7 @@ export async function assertSamePerson(
   key.fill(0);
   if (theirs.some((identifiers) => isSomebodyElse(his, identifiers))) {
     throw new InputError(
-      "ERR_INPUT_INVALID",
+      "ERR_INPUT_OTHER_PERSON",
       "the patient named has another identifier of a system by which this person is known",
     );
   }
@@ -47,7 +47,7 @@ export async function assertSamePerson(
       const known = await subjects.find(one);
       if (known === undefined || equalBytes(known.local, subject.local)) continue;
       throw new InputError(
-        "ERR_INPUT_INVALID",
+        "ERR_INPUT_OTHER_PERSON",
         "the patient named has an identifier by which another person is known",
       );
     }
@@ -61,7 +61,7 @@ const isSame = (one: PersonIdentifier, other: PersonIdentifier): boolean =>
  * Refuses a resource that names another person than the one under whom it is to be filed, or
  * several; of a Bundle, all that is in it counts. Nothing is said against one that names nobody, or by a reference alone.
  *
- * @throws {InputError} `ERR_INPUT_INVALID`
+ * @throws {InputError} `ERR_INPUT_OTHER_PERSON`
  */
 export async function assertAbout(
   subject: Subject,
@@ -70,7 +70,7 @@ export async function assertAbout(
 ): Promise<void> {
   const { patients, about } = await bySlices(patientSteps(entriesOf(resource), comparison.now));
   if (new Set(about.flat()).size > 1) {
-    throw new InputError("ERR_INPUT_INVALID", "the resource is about several patients");
+    throw new InputError("ERR_INPUT_OTHER_PERSON", "the resource is about several patients");
   }
   await assertSamePerson(subject, patients, comparison);
 }

@@ -96,7 +96,7 @@ describe("a correction without labels", () => {
 });
 
 describe("labels given by two processes at once", () => {
-  const conflict = expect.objectContaining({ code: "ERR_STORAGE_CONFLICT" });
+  const conflict = expect.objectContaining({ code: "ERR_RECORD_CONFLICT" });
 
   it("keep what one of them said when the other corrects the record", async () => {
     const w = await ward();

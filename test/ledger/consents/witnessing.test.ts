@@ -198,16 +198,16 @@ describe("consent that is witnessed", () => {
   it("is filed in one way that was said, and in none that was not", async () => {
     const w = await ward();
     const size = w.hl.chain.size;
-    const grantor = w.patient;
+    const signer = w.patient;
     for (const options of [
-      { grantor, witness: clerk },
-      { grantor: undefined },
+      { signer, witness: clerk },
+      { signer: undefined },
       { witness: undefined },
       {},
       undefined,
     ]) {
       await expect(
-        w.hl.consent(w.me, treatmentOnly(grantor), options as never),
+        w.hl.consent(w.me, treatmentOnly(signer), options as never),
       ).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
     }
     expect(w.hl.chain.size).toBe(size);
@@ -217,9 +217,9 @@ describe("consent that is witnessed", () => {
     const w = await ward();
     const filed = await w.hl.consent(w.me, byName(), { witness: { ...clerk, evidence: [scan] } });
     await w.hl.erase(w.me, { all: true, class: "directive", reason: "asked" });
-    await expect(w.hl.evidence(filed.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(w.hl.evidence(filed.id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     await expect(w.hl.evidence(toEntryId(bytesFor("none")))).rejects.toMatchObject({
-      code: "ERR_STORAGE_MISSING",
+      code: "ERR_RECORD_NOT_FOUND",
     });
   });
 });

@@ -138,7 +138,7 @@ describe("a custodian that is killed", () => {
       const { hl, me, close } = await open();
       expect(stands(secrets)).toBe(0);
       await expect(hl.read(parseRecordId(gone))).rejects.toMatchObject({
-        code: "ERR_STORAGE_ERASED",
+        code: "ERR_RECORD_ERASED",
       });
       expect(bytesToUtf8(await hl.read(parseRecordId(kept)))).toBe(observation("bp-2"));
       expect(await hl.records(me)).toHaveLength(1);
@@ -160,7 +160,7 @@ describe("a custodian that is killed", () => {
         expect(read).toBe(observation("bp-1"));
         expect(stands(secrets)).toBe(secrets.length);
       } else {
-        expect(read).toMatchObject({ code: "ERR_STORAGE_ERASED" });
+        expect(read).toMatchObject({ code: "ERR_RECORD_ERASED" });
         expect(stands(secrets)).toBe(0);
       }
       expect(await hl.verify()).toMatchObject({ ok: true });

@@ -87,7 +87,7 @@ describe("compacting after an erasure", () => {
     expect(first).toMatchObject({ compacted: "pending", hindrance: NO_ROOM, erased: [id] });
     expect(first).not.toHaveProperty("compaction");
     expect(first.outOfReach).toContain("not been compacted yet");
-    await expect(w.hl.read(id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(w.hl.read(id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     expect(await w.hl.pendingErasures()).toMatchObject([{ id: first.id, class: "clinical" }]);
     expect(bytesIn(path, secret)).toBe(true);
     await expect(w.hl.compact()).rejects.toBe(NO_ROOM);
@@ -232,7 +232,7 @@ describe("what erase must be told", () => {
   const UNKNOWN = parseRecordId("00".repeat(32));
   const anything = (options: unknown) => options as EraseOptions;
 
-  it.each([
+  it.each<[string, object, string?]>([
     ["nothing", { reason: "x" }],
     ["records that are undefined", { records: undefined, reason: "x" }],
     ["records that are null", { records: null, reason: "x" }],
@@ -242,11 +242,15 @@ describe("what erase must be told", () => {
     ["an id that is too short", { records: [UNKNOWN.slice(2)], reason: "x" }],
     ["an id in upper case", { records: ["AB".repeat(32)], reason: "x" }],
     ["an id in bytes", { records: [new Uint8Array(32)], reason: "x" }],
-    ["an id that is unknown", { records: [UNKNOWN], reason: "x" }],
+    ["an id that is unknown", { records: [UNKNOWN], reason: "x" }, "ERR_RECORD_NOT_FOUND"],
     ["accesses of a record's class", { accesses: [UNKNOWN], reason: "x" }],
     ["records of the accesses' class", { class: "audit", records: [UNKNOWN], reason: "x" }],
     ["both lists", { records: [UNKNOWN], accesses: [UNKNOWN], reason: "x" }],
-    ["an access that is unknown", { class: "audit", accesses: [UNKNOWN], reason: "x" }],
+    [
+      "an access that is unknown",
+      { class: "audit", accesses: [UNKNOWN], reason: "x" },
+      "ERR_RECORD_NOT_FOUND",
+    ],
     ["both", { records: [UNKNOWN], all: true, reason: "x" }],
     ["all, and records that are undefined", { records: undefined, all: true, reason: "x" }],
     ["all that is not true", { all: false, reason: "x" }],
@@ -257,12 +261,12 @@ describe("what erase must be told", () => {
     ["forgetting in other words", { all: true, forgetSubject: 1, reason: "x" }],
     ["no reason", { all: true }],
     ["a time of no kind", { all: true, reason: "x", compaction: "never" }],
-  ])("destroys nothing when told %s", async (_, options) => {
+  ])("destroys nothing when told %s", async (_, options, code = "ERR_INPUT_INVALID") => {
     const w = await ward();
     const { id } = await w.hl.record(w.me, observation("bp-1"));
     const { size } = w.hl.chain;
     await expect(w.hl.erase(w.me, anything(options))).rejects.toMatchObject({
-      code: "ERR_INPUT_INVALID",
+      code,
     });
     expect(w.hl.chain.size).toBe(size);
     expect(bytesToUtf8(await w.hl.read(id))).toBe(observation("bp-1"));
@@ -272,7 +276,7 @@ describe("what erase must be told", () => {
     const w = await ward();
     const { id } = await w.hl.record(w.me, observation("bp-1"));
     const wrong = { records: [id, UNKNOWN], reason: "x" };
-    await expect(w.hl.erase(w.me, wrong)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
+    await expect(w.hl.erase(w.me, wrong)).rejects.toMatchObject({ code: "ERR_RECORD_NOT_FOUND" });
     expect(bytesToUtf8(await w.hl.read(id))).toBe(observation("bp-1"));
   });
 

@@ -133,13 +133,13 @@ describe("erase", () => {
     expect(found(path, secrets)).toEqual([]);
     expect(await texts(await w.ask())).toEqual([observation("bp-2")]);
     expect(bytesToUtf8(await w.hl.read(kept.id))).toBe(observation("bp-2"));
-    await expect(w.hl.read(gone.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(w.hl.read(gone.id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     expect(await w.hl.verify()).toMatchObject({ ok: true });
     expect(await w.hl.verifyBlobs()).toMatchObject({ damaged: [] });
     await w.hl.close();
     expect(found(path, secrets)).toEqual([]);
     const again = await w.open({ storage: inner });
-    await expect(again.read(gone.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(again.read(gone.id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     expect((await again.receipt(gone.entry)).length).toBeGreaterThan(0);
     await again.close();
     await inner.close();
@@ -173,11 +173,11 @@ describe("erase", () => {
     await w.hl.erase(w.me, { all: true, reason: "asked", forgetSubject: true });
     expect(found(path, secrets)).toEqual([]);
     // What he consented to names him too.
-    await expect(w.hl.evidence(consent)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(w.hl.evidence(consent)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     const asked = await w.ask();
     expect([asked.count, asked.decision.outcome]).toEqual([0, "deny"]);
     await expect(w.hl.record(w.me, observation("x"))).rejects.toMatchObject({
-      code: "ERR_INPUT_INVALID",
+      code: "ERR_INPUT_UNKNOWN_SUBJECT",
     });
     const anew = await w.hl.ensureSubject(MRN);
     expect(toHex(anew.local)).not.toBe(toHex(w.me.local));
@@ -279,7 +279,7 @@ describe("erase", () => {
     const { id } = await w.hl.record(other, observation("bp-1"));
     for (const wrong of [id, toRecordId(randomBytes(32))]) {
       await expect(w.hl.erase(w.me, { records: [wrong], reason: "x" })).rejects.toMatchObject({
-        code: "ERR_INPUT_INVALID",
+        code: "ERR_RECORD_NOT_FOUND",
       });
     }
     expect(bytesToUtf8(await w.hl.read(id))).toBe(observation("bp-1"));
@@ -340,12 +340,12 @@ describe("erase", () => {
     const w = await ward();
     const { id } = await w.hl.record(w.me, observation("bp-1"));
     await w.hl.erase(w.me, { records: [id], reason: "x" });
-    await expect(w.hl.read(id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(w.hl.read(id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     await expect(w.hl.read(toRecordId(randomBytes(32)))).rejects.toMatchObject({
-      code: "ERR_STORAGE_MISSING",
+      code: "ERR_RECORD_NOT_FOUND",
     });
     const other = await w.again({ repair: { index: true } });
-    await expect(other.read(id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(other.read(id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
   });
 
   it("lets no amendment outlive the record that is erased at the same time", async () => {
@@ -362,8 +362,8 @@ describe("erase", () => {
     expect(statement.erased).toEqual([entry, ...late]);
     expect(await w.hl.records(w.me)).toEqual([]);
     for (const gone of [id, ...late.map(parseRecordId)]) {
-      await expect(w.hl.read(gone)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
-      await expect(other.read(gone)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+      await expect(w.hl.read(gone)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
+      await expect(other.read(gone)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     }
   });
 
@@ -415,7 +415,7 @@ describe("erase", () => {
       // As after a crash: nobody closes the first handle.
       const again = await w.open({ storage: inner });
       expect(found(path, secrets)).toEqual([]);
-      await expect(again.read(gone.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+      await expect(again.read(gone.id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
       expect(bytesToUtf8(await again.read(kept.id))).toBe(observation("bp-2"));
       expect(await again.records(w.me)).toHaveLength(1);
       await again.close();
@@ -431,7 +431,7 @@ describe("erase", () => {
     await w.storage.blobs!.delete([envelope]);
     await w.storage.blobs!.put([{ cid: envelope, bytes: concatBytes(Uint8Array.of(0xff)) }]);
     await w.hl.erase(w.me, { records: [id], reason: "x" });
-    await expect(w.hl.read(id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(w.hl.read(id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     await w.hl.consent(w.me, treatmentOnly(w.patient), { signer: w.patient });
   });
 
@@ -448,7 +448,7 @@ describe("erase", () => {
     await w.hl.erase(w.me, { all: true, class: "audit", reason: "x" });
     expect(await collect(w.hl.pendingReviews())).toEqual([]);
     await expect(w.hl.markReviewed(answer.access)).rejects.toMatchObject({
-      code: "ERR_INPUT_INVALID",
+      code: "ERR_RECORD_NOT_FOUND",
     });
   });
 });

@@ -35,7 +35,6 @@ describe("a person whom nobody knows", () => {
   it("is refused, not said to have nothing", async () => {
     const w = await ward();
     const nobody = { local: new Uint8Array(16).fill(9) };
-    const invalid = { code: "ERR_INPUT_INVALID" };
     const { size } = w.hl.chain;
     const question = { requester: w.b.signer.actor, purposes: ["TREAT"] };
     const calls: readonly (() => Promise<unknown>)[] = [
@@ -48,7 +47,8 @@ describe("a person whom nobody knows", () => {
       () => w.hl.liftHold(nobody),
       () => w.hl.record(nobody, observation("bp-1")),
     ];
-    for (const call of calls) await expect(call(), String(call)).rejects.toMatchObject(invalid);
+    const unknown = { code: "ERR_INPUT_UNKNOWN_SUBJECT" };
+    for (const call of calls) await expect(call(), String(call)).rejects.toMatchObject(unknown);
     expect(w.hl.chain.size).toBe(size);
     // Who was forgotten was known.
     await w.hl.record(w.me, observation("bp-1"));
@@ -99,7 +99,7 @@ describe("giving up", () => {
     const { w, hl, id, entry } = await lostRecord();
     await hl.giveUp([entry], { reason: "no backup" });
     expect(await hl.lost()).toEqual([]);
-    await expect(hl.read(id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(hl.read(id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     expect(await hl.records(w.me)).toEqual([]);
   });
 });

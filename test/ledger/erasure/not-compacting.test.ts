@@ -19,7 +19,7 @@ describe("openLedger on a storage that cannot be compacted", () => {
     expect(statement).not.toHaveProperty("compaction");
     expect(statement.outOfReach).toContain("cannot be compacted");
     expect(statement.blobs).toBeGreaterThan(0);
-    await expect(hl.read(id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(hl.read(id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
   });
 
   it("says nothing of the kind where it can", async () => {

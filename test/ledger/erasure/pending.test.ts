@@ -140,7 +140,7 @@ describe("an erasure that cannot be carried out", () => {
     expect(await eraseEntries(w)).toBe(1);
     expect(await again.pendingWork()).toEqual([]);
     expect(await again.records(w.me)).toEqual([]);
-    await expect(again.read(id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(again.read(id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     // Opening completes it as well.
     const third = await w.again();
     expect(await third.pendingWork()).toEqual([]);

@@ -25,7 +25,8 @@ const one = (source: AttachmentInput["source"]): AttachmentInput[] => [
   { mediaType: "application/pdf", source },
 ];
 
-const ERASED = { code: "ERR_STORAGE_ERASED" };
+const ERASED = { code: "ERR_RECORD_ERASED" };
+const BLOCK_ERASED = { code: "ERR_STORAGE_ERASED" };
 
 const blobsOf = async ({ blobs }: FullStorage): Promise<string[]> =>
   (await collect(blobs.list())).map(String);
@@ -143,7 +144,7 @@ describe("erasing a record with attachments", () => {
         seen += next.value.length;
       }
     })();
-    await expect(rest).rejects.toMatchObject(ERASED);
+    await expect(rest).rejects.toMatchObject(BLOCK_ERASED);
     // What was in memory or on its way: two blocks.
     expect(seen).toBe(2 * BLOCK);
     await expect(attachment!.range(0, 1)).rejects.toMatchObject(ERASED);
@@ -361,7 +362,7 @@ describe("an upload whose recording fails", () => {
       await other.amend(id, observation("bp-1", "8.8"));
     };
     const amend = w.hl.amend(id, observation("bp-1", "9.9"), { attachments: one(pdf) });
-    await expect(amend).rejects.toMatchObject({ code: "ERR_STORAGE_CONFLICT" });
+    await expect(amend).rejects.toMatchObject({ code: "ERR_RECORD_CONFLICT" });
     const [record] = await w.hl.records(w.me);
     expect(record!.history).toHaveLength(3);
     const [attachment] = await w.hl.attachments(id);

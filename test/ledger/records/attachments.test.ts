@@ -94,6 +94,7 @@ function mortal(inner: FullStorage) {
 const DEAD = /^dead$|unknown/;
 const MISSING = { code: "ERR_ENVELOPE_MISSING" };
 const CONFLICT = { code: "ERR_STORAGE_CONFLICT" };
+const CHANGED = { code: "ERR_RECORD_CONFLICT" };
 const INVALID = { code: "ERR_INPUT_INVALID" };
 
 describe("record with attachments", () => {
@@ -283,7 +284,7 @@ describe("record with attachments", () => {
     }
     const attachments = [{ mediaType: "application/pdf", source: source() }];
     await expect(w.hl.amend(first.id, letter("d-1"), { attachments })).rejects.toMatchObject(
-      CONFLICT,
+      CHANGED,
     );
     const after = await inventory(w.storage as FullStorage);
     expect(after.blobs.every((cid) => done!.blobs.includes(cid))).toBe(true);
@@ -393,7 +394,7 @@ describe("record with attachments", () => {
       const statement = await w.hl.erase(w.me, { records: [gone.id], reason: "asked" });
       expect(statement.blobs).toBe(1 + 1 + 1 + 3 + 1);
       expect(found(path, secrets)).toBe(0);
-      await expect(w.hl.attachments(gone.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+      await expect(w.hl.attachments(gone.id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
       expect(await whole((await w.hl.attachments(kept.id))[0]!)).toBe(digestOf(image));
       await w.hl.close();
       await inner.close();

@@ -94,7 +94,7 @@ describe("changes of one record at once", () => {
     const process = await w.again();
     w.traps.before = async () => void (await process.reattribute(id, other, "mixed up"));
     await expect(w.hl.reattribute(id, other, "mixed up")).rejects.toMatchObject({
-      code: "ERR_STORAGE_CONFLICT",
+      code: "ERR_RECORD_CONFLICT",
     });
     const standing = (await w.hl.records(other)).filter(({ retracted }) => !retracted);
     expect(standing).toHaveLength(1);
@@ -102,7 +102,7 @@ describe("changes of one record at once", () => {
       await process.retract(standing[0]!.record, "never was");
     };
     await expect(w.hl.amend(standing[0]!.record, observation("bp-1", "3"))).rejects.toMatchObject({
-      code: "ERR_STORAGE_CONFLICT",
+      code: "ERR_RECORD_CONFLICT",
     });
   });
 });
@@ -118,7 +118,7 @@ describe("forgetting a person", () => {
     await w.hl.record(w.me, observation("bp-2"));
     await forgotten;
     await expect(w.hl.record(w.me, observation("bp-3"))).rejects.toMatchObject({
-      code: "ERR_INPUT_INVALID",
+      code: "ERR_INPUT_UNKNOWN_SUBJECT",
     });
     expect(await w.hl.records(w.me)).toEqual([]);
   });
@@ -151,7 +151,9 @@ describe("a call that makes no sense", () => {
     for (const rule of [5, "", "x".repeat(1025)]) {
       await expect(w.hl.placeHold(w.me, anything(rule))).rejects.toMatchObject(INVALID);
     }
-    await expect(w.hl.placeHold({ local: new Uint8Array(16) }, "x")).rejects.toMatchObject(INVALID);
+    await expect(w.hl.placeHold({ local: new Uint8Array(16) }, "x")).rejects.toMatchObject({
+      code: "ERR_INPUT_UNKNOWN_SUBJECT",
+    });
     const { id } = await w.hl.record(w.me, observation("bp-1"));
     await expect(w.hl.retract(id, anything(undefined))).rejects.toMatchObject(INVALID);
     for (const request of [{ purposes: ["TREAT"] }, { patient: { system: "a" }, purposes: [] }]) {

@@ -166,7 +166,7 @@ describe("recordBundle of several persons", () => {
 });
 
 describe("a person named by the caller", () => {
-  const refused = { code: "ERR_INPUT_INVALID" };
+  const refused = { code: "ERR_INPUT_OTHER_PERSON" };
 
   it("is not given a bundle about somebody with another number", async () => {
     const w = await ward();

@@ -59,12 +59,12 @@ describe("record", () => {
       .then((entry) => ({ id: parseRecordId(entry) }));
     const size = hl.chain.size;
     const amends = (id: RecordId) => hl.amend(id, observation("x"));
-    await expect(amends(gone.id)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
-    await expect(amends(erased.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(amends(gone.id)).rejects.toMatchObject({ code: "ERR_RECORD_RETRACTED" });
+    await expect(amends(erased.id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     await expect(amends(toRecordId(bytesFor("nothing")))).rejects.toMatchObject({
-      code: "ERR_STORAGE_MISSING",
+      code: "ERR_RECORD_NOT_FOUND",
     });
-    await expect(amends(consent)).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
+    await expect(amends(consent)).rejects.toMatchObject({ code: "ERR_RECORD_NOT_FOUND" });
     for (const wrong of ["ab".repeat(31), "AB".repeat(32), bytesFor("bytes"), null]) {
       await expect(amends(wrong as RecordId)).rejects.toMatchObject({
         code: "ERR_INPUT_INVALID",
@@ -72,20 +72,20 @@ describe("record", () => {
       });
     }
     for (const again of [hl.relabel, (id: RecordId) => hl.retract(id, "again")]) {
-      await expect(again(gone.id)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
-      await expect(again(erased.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+      await expect(again(gone.id)).rejects.toMatchObject({ code: "ERR_RECORD_RETRACTED" });
+      await expect(again(erased.id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     }
     await expect(hl.reattribute(gone.id, other, "why")).rejects.toMatchObject({
-      code: "ERR_INPUT_INVALID",
+      code: "ERR_RECORD_RETRACTED",
     });
     await expect(hl.reattribute(theirs.id, other, "why")).rejects.toMatchObject({
       code: "ERR_INPUT_INVALID",
     });
     await expect(
       hl.reattribute(theirs.id, { local: new Uint8Array(16) }, "why"),
-    ).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
+    ).rejects.toMatchObject({ code: "ERR_INPUT_UNKNOWN_SUBJECT" });
     await expect(hl.record({ local: new Uint8Array(16) }, observation("x"))).rejects.toMatchObject({
-      code: "ERR_INPUT_INVALID",
+      code: "ERR_INPUT_UNKNOWN_SUBJECT",
     });
     expect(hl.chain.size).toBe(size);
   });
@@ -184,7 +184,9 @@ describe("recordBundle", () => {
       about("o2", "p2"),
       { resource: { resourceType: "Organization", id: "org" } },
     );
-    await expect(hl.recordBundle(me, bundle)).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
+    await expect(hl.recordBundle(me, bundle)).rejects.toMatchObject({
+      code: "ERR_INPUT_OTHER_PERSON",
+    });
     const done: number[] = [];
     const result = await hl.recordBundle(null, bundle, {
       onProgress: ({ done: count }) => done.push(count),
@@ -248,13 +250,13 @@ describe("two members over one store", () => {
     expect(await w.hl.records(persons.a)).toHaveLength(15);
     expect(await hlB.records(persons.b)).toHaveLength(15);
     for (const others of [w.hl.records(persons.b), hlB.records(persons.a)]) {
-      await expect(others).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
+      await expect(others).rejects.toMatchObject({ code: "ERR_INPUT_UNKNOWN_SUBJECT" });
     }
     expect(await w.hl.verify()).toMatchObject({ ok: true });
     expect(w.hl.chain.size).toBe(hlB.chain.size);
     expect(toHex(w.hl.chain.root)).toBe(toHex(hlB.chain.root));
     const [record] = await hlB.records(persons.b);
-    await expect(w.hl.read(record!.record)).rejects.toMatchObject({ code: "ERR_STORAGE_MISSING" });
+    await expect(w.hl.read(record!.record)).rejects.toMatchObject({ code: "ERR_RECORD_NOT_FOUND" });
     const authors = new Set<string>();
     for (let height = 0; height < w.hl.chain.size; height++) {
       const { block } = await w.hl.chain.readBlock(height);

@@ -152,7 +152,7 @@ describe("numbers of two persons who are known", () => {
     const him = (await w.hl.findSubject(mrn("1")))!;
     const both = bundleOf(patient("p", other("7"), mrn("1")), seen("o", of("p")));
     expect((await w.hl.recordBundle(him, both)).recorded).toHaveLength(2);
-    const refused = { code: "ERR_INPUT_INVALID" };
+    const refused = { code: "ERR_INPUT_OTHER_PERSON" };
     const hers = bundleOf(patient("p", other("7")), seen("o", of("p")));
     await expect(w.hl.recordBundle(him, hers)).rejects.toMatchObject(refused);
     const { resource } = patient("p", other("7"));

@@ -93,7 +93,7 @@ describe("a ledger with shard keys", () => {
     const again = await lmdbStorage({ path });
     const hl2 = await world.open({ storage: again, shardKeys, random: seeded("later") });
     await hl2.erase(me, { records: [gone.id], reason: "withdrawn" });
-    expect(await readText(hl2, gone.id)).toBe("ERR_STORAGE_ERASED");
+    expect(await readText(hl2, gone.id)).toBe("ERR_RECORD_ERASED");
     expect(await readText(hl2, kept.id)).toBe(observation("bp-kept"));
     await hl2.close();
     const after = await readFile(join(folder, "shards"));
@@ -150,7 +150,7 @@ describe("a ledger with shard keys", () => {
       { reason: "erased after this backup" },
     );
     expect(await readText(hl3, kept.id)).toBe(observation("bp-kept"));
-    expect(await readText(hl3, gone.id)).toMatch(/ERR_STORAGE_(MISSING|ERASED)/);
+    expect(await readText(hl3, gone.id)).toMatch(/ERR_(STORAGE_MISSING|RECORD_ERASED)/);
     expect(await hl3.verify()).toMatchObject({ ok: true });
     await hl3.close();
     await old.close();
@@ -273,7 +273,7 @@ describe("a ledger with shard keys", () => {
     for (const [i, { id }] of kept.entries()) {
       expect(await readText(again, id)).toBe(observation(`kept-${i}`));
     }
-    for (const { id } of doomed) expect(await readText(again, id)).toBe("ERR_STORAGE_ERASED");
+    for (const { id } of doomed) expect(await readText(again, id)).toBe("ERR_RECORD_ERASED");
   });
 
   it("completes what fails at any step, and the old keys are gone then", async () => {
@@ -316,7 +316,7 @@ describe("a ledger with shard keys", () => {
       // The process ends here, as if it had been killed.
       const again = await world.open({ shardKeys: held });
       const text = await readText(again, gone.id);
-      if (text !== "ERR_STORAGE_ERASED") {
+      if (text !== "ERR_RECORD_ERASED") {
         // It failed before the erase entry stood on the ledger.
         expect(outcome).not.toBe("done");
         expect(text).toBe(observation("bp-gone"));

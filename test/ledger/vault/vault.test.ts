@@ -203,7 +203,7 @@ describe("the index in the vault", () => {
     expect((await again.records(me)).map(({ head }) => head.id)).toEqual([kept.id]);
     expect(await collect(again.audit(me))).toHaveLength(1);
     expect(await again.directives(me)).toHaveLength(1);
-    await expect(again.read(gone.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(again.read(gone.id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     const answer = await again.request(w.b, { patient: MRN, purposes: ["TREAT"] });
     expect(await texts(answer)).toEqual([observation("bp-1")]);
   });
@@ -241,7 +241,7 @@ describe("the index in the vault", () => {
     await damaged.close();
     const again = await w.open({ storage: inner, repair: { index: true } });
     expect((await again.records(me)).map(({ head }) => head.id)).toEqual([kept.id]);
-    await expect(again.read(gone.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(again.read(gone.id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     expect(await again.directives(me)).toHaveLength(1);
   });
 

@@ -42,13 +42,18 @@ const full: Directive = says({
   ),
 });
 
-/** The same directive with some fields changed or, where `undefined`, taken away. */
+/** The same directive with some fields changed or, where `undefined`, taken away; ids as bytes. */
 function changed(changes: Readonly<Record<string, unknown>>): Uint8Array {
-  const entries = Object.entries({ ...full, ...changes }).filter(
+  const { predecessors, ...rest } = { ...full, ...changes };
+  const named = Array.isArray(predecessors) ? predecessors.map(idBytes) : predecessors;
+  const entries = Object.entries({ ...rest, predecessors: named }).filter(
     ([, value]) => value !== undefined,
   );
   return encode(Object.fromEntries(entries));
 }
+
+const idBytes = (id: unknown): unknown =>
+  typeof id === "string" ? Uint8Array.from(Buffer.from(id, "hex")) : id;
 
 describe("encodeDirective and decodeDirective", () => {
   it("round-trip every field", () => {

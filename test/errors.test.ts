@@ -53,6 +53,11 @@ describe("LedgerError", () => {
       "ERR_CONSENT_REQUEST",
       new ConsentError("ERR_CONSENT_REQUEST", "why", options),
     ],
+    [
+      "RecordError",
+      "ERR_RECORD_ERASED",
+      new errors.RecordError("ERR_RECORD_ERASED", "why", options),
+    ],
     ["StorageError", "ERR_STORAGE_CLOSED", new StorageError("ERR_STORAGE_CLOSED", "why", options)],
   ];
 

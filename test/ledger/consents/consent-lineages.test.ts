@@ -103,7 +103,9 @@ describe("the address of a Consent", () => {
   });
 
   it("ends in the Consent's own id", () => {
-    expect(() => read("https://a.example/fhir/Consent/2")).toThrow(/Consent\.id is not the one/);
+    expect(() => read("https://a.example/fhir/Consent/2")).toThrow(
+      /Consent\.id differs from the id/,
+    );
     expect(read("https://a.example/fhir/Consent/1").directive.lineage).toBe(A.fullUrl);
   });
 });

@@ -131,7 +131,7 @@ describe("a directive that is being filed", () => {
   it("is never looked for among what is held of a person whom nobody knows", async () => {
     const w = await ward();
     await expect(w.hl.held({ local: bytesFor("nobody").slice(0, 16) })).rejects.toMatchObject({
-      code: "ERR_INPUT_INVALID",
+      code: "ERR_INPUT_UNKNOWN_SUBJECT",
     });
   });
 });

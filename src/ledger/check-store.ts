@@ -11,7 +11,7 @@ import type { ChainStore } from "../storage/types.ts";
 import { checkpointSigners } from "./checkpoint-signers.ts";
 import type { RepairOptions } from "./options.ts";
 
-/** By a proof that ends in the root that was checked: what the store says a root was is no witness. */
+/** Judges by a proof that ends in the checked root: the store's own word about an old root proves nothing. */
 async function isExtension(
   chain: AppendableChain,
   oldSize: number,
@@ -23,7 +23,7 @@ async function isExtension(
   return verifyConsistency({ oldSize, oldRoot, newSize, newRoot, proof }).ok;
 }
 
-/** A store must hold all that was signed as checkpoints, by this member's keys as they remember it. */
+/** The store must hold every checkpoint that this member's keys have signed, by their memory of it. */
 export async function assertRemembered(
   where: {
     readonly chain: AppendableChain;
@@ -45,16 +45,19 @@ export async function assertRemembered(
       if (repair.acceptLostBlocks === true) continue;
       throw new ChainError(
         "ERR_CHAIN_LOST",
-        `a checkpoint of ${size} blocks was signed, and the store holds ${chain.size}`,
+        `a checkpoint of ${size} blocks was signed, but the store holds only ${chain.size}`,
       );
     }
     if (!(await isExtension(chain, size, root))) {
-      throw new ChainError("ERR_CHAIN_INVALID", "the store holds another history than was signed");
+      throw new ChainError(
+        "ERR_CHAIN_INVALID",
+        "the store holds a different history from the one that was signed",
+      );
     }
   }
 }
 
-/** A store may hold more than was seen before, never less and never something else. */
+/** The store may hold more than was seen before; it must not hold less or a different history. */
 export async function assertTrusted(
   chain: AppendableChain,
   trust: Trust | undefined,
@@ -66,6 +69,6 @@ export async function assertTrusted(
     size <= chain.size &&
     (root === undefined || (await isExtension(chain, size, root)));
   if (!holds) {
-    throw new ChainError("ERR_CHAIN_INVALID", "the store does not hold the ledger that is trusted");
+    throw new ChainError("ERR_CHAIN_INVALID", "the store does not hold the trusted ledger");
   }
 }

@@ -3,7 +3,7 @@ import { SignatureError } from "../errors.ts";
 import type { KeyStore } from "../identity/key-store.ts";
 import type { Signer } from "../identity/signer.ts";
 
-/** A key store's signers of checkpoints in use, the one that it would choose itself last. */
+/** A key store's checkpoint signers in use; the one that the store itself would choose comes last. */
 export function checkpointSigners(keys: KeyStore): readonly Signer[] {
   const own = keys
     .list()
@@ -15,7 +15,7 @@ export function checkpointSigners(keys: KeyStore): readonly Signer[] {
   return [...own.filter(({ key }) => !equalBytes(key, chosen.key)), chosen];
 }
 
-/** A store of one's own may know its keys by their purpose only. */
+/** A custom key store may know its keys by their purpose only. */
 function isCheckpointKey({ key, use }: ReturnType<KeyStore["list"]>[number], signer: Signer) {
   return use === "checkpoint" && equalBytes(key, signer.key);
 }

@@ -9,19 +9,19 @@ import type { LedgerStorage } from "./storage.ts";
 import { isInForce, keyStateKey } from "../chain/state.ts";
 import type { Vault } from "./vault/vault.ts";
 
-/** What every part of an opened ledger works with. */
+/** The dependencies that all parts of an opened ledger share. */
 export interface LedgerContext {
   readonly chain: AppendableChain;
   readonly storage: LedgerStorage;
   readonly vault: Vault;
   readonly keys: KeyStore;
   readonly signer: Signer;
-  /** What this member's keys have signed, and the counter of its index, beside the storage. */
+  /** Remembers, apart from the storage, what this member's keys have signed and its index's counter. */
   readonly memory: LedgerMemory;
   /** Clock, in ms since 1970. */
   readonly now: () => number;
   readonly random: (length: number) => Uint8Array;
-  /** What envelopes are sealed with here. */
+  /** Suite that new envelopes are sealed with. */
   readonly suite: SuiteName;
 }
 

@@ -12,11 +12,10 @@ import type { KeyStore } from "../identity/key-store.ts";
 /** A member whose keys this process holds. */
 export interface FoundingMember {
   /**
-   * A key store, all keys of which that are in use are announced; or signers and public keys, for
-   * instance of an HSM.
+   * A key store, whose keys in use are all announced; or signers and public keys, for instance of an HSM.
    */
   readonly keys: KeyStore | MemberKeys;
-  /** Default: `custodian` and `sequencer`, who keeps records and may write to the ledger. */
+  /** Default: `custodian` and `sequencer`, which keep records and may write to the ledger. */
   readonly roles?: readonly Role[];
 }
 
@@ -37,8 +36,8 @@ export interface CreateGenesisOptions {
   /** Name on the ledger's checkpoints, like `history.example.org/2026`. */
   readonly origin: string;
   /**
-   * The founders: those whose keys are at hand, and the descriptions that other organisations made
-   * with `describeMember` for this {@link nonce}.
+   * The founders: members whose keys this process holds, and the descriptions that other organisations
+   * made with `describeMember` for this {@link nonce}.
    */
   readonly members: readonly (FoundingMember | MemberDescription)[];
   /** Distinct members that must approve a change of members or rules. Default: more than half. */
@@ -80,12 +79,12 @@ const OPTIONS: Readonly<Record<keyof CreateGenesisOptions, true>> = {
   nonce: true,
 };
 
-/** Roles of a member for whom none are named. */
+/** Roles of a member for which none are given. */
 const DEFAULT_ROLES: readonly Role[] = ["custodian", "sequencer"];
 
 /**
  * Makes the record that founds a ledger, with proof that each member holds the keys it announces.
- * The record's CID names the ledger: every member opens its ledger with these very bytes.
+ * The record's CID names the ledger: every member must open the ledger with exactly these bytes.
  *
  * @returns the genesis record, for `openLedger`
  * @throws {TypeError} for an unknown option
@@ -119,7 +118,7 @@ export async function createGenesis(options: CreateGenesisOptions): Promise<Uint
     origin: options.origin,
     nonce,
     members,
-    // No change carries more approvals than that.
+    // No change may carry more approvals than that.
     threshold: options.threshold ?? Math.min(moreThanHalf(members.length), MAX_APPROVALS),
     checkpointKeys: options.checkpointKeys ?? checkpointKeysOf(members),
     cosignaturePolicy: {

@@ -2,16 +2,16 @@ import { anyCidFromBytes, CID } from "../codec/cid.ts";
 import { copyBytes } from "../storage/guards.ts";
 
 /**
- * Copies bytes, CIDs and plain data in what a call gives, so that whoever called may change all of it, and
- * changes nothing that is judged later. What is frozen ({@link freezeData}) is given as it is; so is what
- * is of another class.
+ * Copies bytes, CIDs and plain data in a call's result, so that the caller may change all of it without
+ * affecting later decisions. Frozen data ({@link freezeData}) and instances of other classes are returned
+ * as they are.
  */
 export function giveResult(
   value: unknown,
   given: Map<object, unknown> = new Map<object, unknown>(),
 ): unknown {
   if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
-  // One that is met twice is copied once: a record's newest entry is one of its history too.
+  // An object that occurs twice is copied once: a record's newest entry is also part of its history.
   const known = given.get(value);
   if (known !== undefined) return known;
   let copy: unknown;
@@ -43,7 +43,7 @@ const isPlain = (value: object): boolean => {
   return prototype === Object.prototype || prototype === null;
 };
 
-/** Freezes plain data, all of it, and returns it; bytes and what is of a class stay as they are. */
+/** Freezes plain data deeply and returns it; bytes and instances of classes stay as they are. */
 export function freezeData<T>(value: T): T {
   if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
   if (!Array.isArray(value) && !isPlain(value)) return value;

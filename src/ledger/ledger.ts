@@ -45,22 +45,22 @@ export type {
   RepairOptions,
 } from "./options.ts";
 
-/** Whom a proof is for. */
+/** The reader that a proof is made for. */
 export interface ProofOptions {
   /**
-   * What the reader believes of the ledger, as `followCheckpoint` moved it on: the receipt then shows
-   * that it is of the history of the root that was seen. Default: the genesis record alone.
+   * The reader's trust in the ledger, as `followCheckpoint` advanced it. The receipt then proves that it
+   * extends the history of the root that the reader has seen. Default: the genesis record alone.
    */
   readonly from?: Trust;
 }
 
-/** Who asks: an organisation's signing key and the agreement key that its answers are sealed to. */
+/** A requesting organisation: its signing key, and the agreement key that its answers are sealed to. */
 export interface Requester {
   readonly signer: Signer;
   readonly agreement: KeyAgreement;
 }
 
-/** An entry on the ledger that does not open here. */
+/** An entry on the ledger that this custodian cannot open. */
 export interface LostEntry {
   readonly id: EntryId;
   readonly kind: string;
@@ -72,20 +72,20 @@ export interface Ledger {
   readonly id: CID;
   /** did:key of the member this process acts for. */
   readonly member: string;
-  /** The chain beneath, to be read: for proofs, and for those who check the ledger themselves. */
+  /** The underlying chain, read-only: for proofs, and for callers that check the ledger themselves. */
   readonly chain: Chain;
-  /** The person with this identifier, or `undefined` where this custodian knows none. */
+  /** The person with this identifier, or `undefined` if this custodian does not know them. */
   findSubject(identifier: PersonIdentifier): Promise<Subject | undefined>;
-  /** The person with this identifier; made known to this custodian if he was not. */
+  /** The person with this identifier. Makes them known to this custodian if they are not yet. */
   ensureSubject(identifier: PersonIdentifier): Promise<Subject>;
-  /** Seals a FHIR resource and files it. Resolves when durable. */
+  /** Seals a FHIR resource and files it. Resolves once it is durable. */
   record(
     subject: Subject,
     resource: ResourceInput,
     options?: RecordOptions,
   ): Promise<RecordedVersion>;
   /**
-   * Files a new version of a record that exists. Resolves when durable. Earlier versions stay in the
+   * Files a new version of an existing record. Resolves once it is durable. Earlier versions stay in the
    * record's history.
    *
    * @param record - the record to amend
@@ -98,7 +98,8 @@ export interface Ledger {
   /**
    * Records every resource of a FHIR bundle.
    *
-   * @param subject - whose bundle it is; `null` to file each patient under his own identifier
+   * @param subject - the person that the bundle is about; `null` files each patient in it under the
+   *   patient's own identifier
    */
   recordBundle(
     subject: Subject | null,
@@ -106,198 +107,205 @@ export interface Ledger {
     options?: BundleOptions,
   ): Promise<RecordedBundle>;
   /**
-   * Gives a record new labels, the labeller's by default; its content stays. Labels without a stamp,
-   * such as those of the Bundle that it came in, are then kept.
+   * Gives a record new labels, by default those of the labeller; its content does not change. With the
+   * labeller's labels, existing labels without a stamp, such as those of the Bundle that the record came
+   * in, are kept.
    */
   relabel(record: RecordId, labels?: ResourceLabels | null): Promise<RecordedVersion>;
   /**
-   * Labels anew, by the current rules, every record that was labelled by other rules or by none, and
-   * goes on where it was stopped. Until then, a stamp of older rules counts for nothing.
+   * Relabels, by the current rules, every record that was labelled by other rules or by none. A call
+   * after an interrupted one resumes where it stopped. Until a record is relabelled, a stamp of older
+   * rules counts for nothing.
    */
   relabelStale(options?: RelabelOptions): Promise<Relabelled>;
-  /** Marks a record as entered in error: it is disclosed no more. */
+  /** Marks a record as entered in error; it is no longer disclosed. */
   retract(record: RecordId, reason: string): Promise<RecordedVersion>;
   /** Moves a record to the person it is really about. */
   reattribute(record: RecordId, to: Subject, reason: string): Promise<RecordedVersion>;
-  /** A record's newest content, the custodian's own. */
+  /** The newest content of one of the custodian's own records. */
   read(record: RecordId): Promise<Uint8Array>;
-  /** What is attached to a record's newest content, the custodian's own. */
+  /** The attachments of the newest content of one of the custodian's own records. */
   attachments(record: RecordId): Promise<readonly Attachment[]>;
   /**
-   * A person's records as they stand now, in the order in which they were recorded; a page of them where
-   * a `limit` is given. The next page is `after` the last record of this one, and a page with fewer
-   * records than its limit is the last as of now. A record keeps its place whatever is filed about it,
-   * and new ones come last: through all pages none is given twice, and none that was there before the
-   * first is left out but what was erased meanwhile.
+   * A person's current records, in the order in which they were recorded; one page of them if `limit` is
+   * given. For the next page, pass the id of this page's last record as `after`. A page with fewer records
+   * than its limit is the last one for now. A record keeps its position whatever is filed about it, and
+   * new records come last. So no record appears on two pages, and every record that existed before the
+   * first page appears, unless it was erased meanwhile.
    *
-   * @throws {InputError} `ERR_INPUT_INVALID` when `limit` is no integer of 1 or more, and when this person
-   *   never had the record that `after` names
-   * @throws {InputError} `ERR_INPUT_UNKNOWN_SUBJECT` when this custodian never knew such a person; so do the other
-   *   calls that take one
+   * @throws {InputError} `ERR_INPUT_INVALID` when `limit` is not an integer of 1 or more, or when this
+   *   person never had the record that `after` names
+   * @throws {InputError} `ERR_INPUT_UNKNOWN_SUBJECT` when this custodian never knew such a person; every
+   *   call that takes a person throws it
    */
   records(subject: Subject, options?: RecordPageOptions): Promise<readonly CurrentRecord[]>;
-  /** Attests who speaks for a person, in what capacity, and by which key, if he has one. */
+  /** Attests that somebody may speak for a person, in which capacity and, if they have one, by which key. */
   attest(subject: Subject, key: AttestedKey): Promise<EntryId>;
   /**
-   * Files a directive, signed by its grantor or witnessed by this custodian. Resolves when it is in
+   * Files a directive, signed by its grantor or witnessed by this custodian. Resolves once it is in
    * force here.
    *
-   * @throws {ConsentError} `ERR_CONSENT_INVALID` when it would be void, or was filed before and another
-   *   came after it in its lineage; nothing was filed. Also, and then it says so, when it was filed and
-   *   is void, since a key was retired meanwhile
-   * @throws {InputError} `ERR_INPUT_INVALID` when the options say none or several of the ways;
-   *   `ERR_INPUT_INVALID`, `ERR_INPUT_TOO_LARGE` when the evidence cannot be sealed
+   * @throws {ConsentError} `ERR_CONSENT_INVALID` when the directive would be void, or when it was filed
+   *   before and another one followed it in its lineage; nothing was filed. Also when it was filed but is
+   *   void because a key was retired meanwhile; the message then says that it was filed
+   * @throws {InputError} `ERR_INPUT_INVALID` unless the options give exactly one of `signer`, `signed` and
+   *   `witness`; `ERR_INPUT_INVALID` or `ERR_INPUT_TOO_LARGE` when the evidence cannot be sealed
    */
   consent(subject: Subject, directive: Directive, options: ConsentOptions): Promise<FiledDirective>;
   /**
-   * Takes a directive that another custodian delivered: files it, or holds it where this custodian
-   * does not believe the organisation that witnessed it. What is held does not count, is listed by
-   * {@link held}, and is received again once the organisation is trusted.
+   * Takes a directive that another custodian delivered. Files it, or holds it if this custodian does not
+   * trust the organisation that witnessed it. A held directive does not count. {@link held} lists it; call
+   * `receive` with it again once the organisation is trusted.
    *
    * @throws {ConsentError} `ERR_CONSENT_INVALID` as {@link consent} does
    */
   receive(subject: Subject, delivered: DeliveredDirective): Promise<ReceivedDirective>;
-  /** What was delivered about a person and is held without counting, oldest first. */
+  /** Delivered directives about a person that are held and do not count, oldest first. */
   held(subject: Subject): Promise<readonly HeldContent[]>;
   /**
-   * Says whose witnessed directives this custodian believes beside its own, from now on and in place
-   * of whom it named before. Where one is named no more, of what it witnessed only refusals count.
+   * Sets the organisations whose witnessed directives this custodian trusts besides its own. The list
+   * replaces the previous one from now on. Of the directives witnessed by an organisation that is no
+   * longer listed, only refusals count.
    *
-   * @param witnesses - did:keys of organisations, all of them
-   * @returns id of the link entry that says so
+   * @param witnesses - did:keys of all trusted organisations
+   * @returns id of the link entry that records the list
    */
   trustWitnesses(witnesses: readonly string[]): Promise<EntryId>;
   /**
-   * What shows that a person gave a directive: the forms that were sealed with it.
+   * The evidence that a person gave a directive: the forms that were sealed with it.
    *
    * @param directive - the consent entry
    * @throws {RecordError} `ERR_RECORD_NOT_FOUND`, `ERR_RECORD_ERASED`
-   * @throws {StorageError} `ERR_STORAGE_MISSING` when the store lost them, `ERR_STORAGE_CORRUPT` when they
-   *   are not what the witness signed
+   * @throws {StorageError} `ERR_STORAGE_MISSING` when the store lost the evidence, `ERR_STORAGE_CORRUPT`
+   *   when it is not what the witness signed
    */
   evidence(directive: EntryId): Promise<readonly Evidence[]>;
   /**
-   * A person's directives as this custodian filed them, oldest first, void ones included. Behind them, one
-   * marked as `unreadable` in the lineage of each that replaces what cannot be read.
+   * A person's directives as this custodian filed them, oldest first, void ones included. After them
+   * follows, for each directive that replaces an unreadable one, a stand-in marked `unreadable` in its
+   * lineage.
    *
-   * @throws {StorageError} naming the entry of a directive that cannot be read and that none replaces
+   * @throws {StorageError} naming the entry of a directive that cannot be read and that no other replaces
    */
   directives(subject: Subject): Promise<readonly SnapshotDirective[]>;
   /**
-   * Decides about a person's records without disclosing any: who could see what and why, now or as
-   * of an earlier height and time. For the custodian's own eyes; nothing is recorded.
+   * Decides about a person's records without disclosing any: who could see which records and why, now or
+   * as of an earlier height and time. The result is for the custodian only; nothing is recorded.
    *
    * @throws {RangeError} when the ledger has no such height
    */
   decide(subject: Subject, question: Question, time?: QuestionTime): Promise<AnsweredQuestion>;
   /**
-   * Asks this custodian in a requester's name, and opens the answer for him. Whether the receipts of
-   * its items can be made is settled first: what cannot be proved is not disclosed.
+   * Makes a request to this custodian in a requester's name, and opens the answer for the requester. The
+   * call first ensures that receipts for the answer's items can be made, because a record that cannot be
+   * proved must not be disclosed.
    *
-   * @throws {ChainError} `ERR_CHAIN_POLICY` when they cannot; nothing was decided or recorded
+   * @throws {ChainError} `ERR_CHAIN_POLICY` when receipts cannot be made; nothing was decided or recorded
    */
   request(requester: Requester, options: RequestOptions & ProofOptions): Promise<Answer>;
   /**
-   * Exports records as SMART Health Links have them: each a JWE with a key of its own. It is a
-   * disclosure like any other: decided, recorded as an access, and only then are keys made.
+   * Exports records in the form of SMART Health Links: each record is a JWE with a key of its own. An
+   * export is a disclosure like any other: it is decided and recorded as an access before keys are made.
    */
   exportRecords(
     requester: Requester,
     options: RequestOptions & ProofOptions & { readonly compress?: boolean },
   ): Promise<RecordExport>;
-  /** Answers a signed request that came from elsewhere; see `createRequest`. */
+  /** Answers a signed request from another party; see `createRequest`. */
   disclose(request: Uint8Array): Promise<DisclosureResult>;
   /**
-   * Who asked for a person's data, why, and what was answered: oldest first. Each access is opened when it
-   * is asked for, and none of those up to the one that `after` names.
+   * The accesses to a person's data, oldest first: who asked, why, and what was answered. Each access is
+   * opened when the iterator reaches it; those up to and including the one that `after` names are not.
    *
-   * @param subject - `null` for who asked about persons that are unknown here
+   * @param subject - `null` for requests about persons whom this custodian does not know
    * @throws {InputError} `ERR_INPUT_INVALID` when `after` names no access to this person's data
    */
   audit(subject: Subject | null, options?: AuditOptions): AsyncIterable<Access | UnreadableAccess>;
-  /** Accesses by breaking the glass that nobody has reviewed. */
+  /** Accesses that broke the glass and that nobody has reviewed. */
   pendingReviews(): AsyncIterable<Access | UnreadableAccess>;
-  /** Says that an access was reviewed. */
+  /** Records that an access was reviewed. */
   markReviewed(access: EntryId): Promise<void>;
   /**
-   * Destroys ciphertext and keys, class by class, and compacts the storage. Where that cannot be done
-   * now, the statement says `pending`. Called again for what is erased already, it completes that
-   * erasure and files nothing.
+   * Destroys ciphertext and keys, class by class, and compacts the storage. If that cannot be done now,
+   * the statement says `pending`. A repeated call for data that is already erased completes that erasure
+   * and files nothing.
    *
-   * @throws {InputError} `ERR_INPUT_INVALID` when the options do not say in so many words what is to
-   *   be destroyed, `ERR_INPUT_RETAINED` while a rule or a hold keeps it
+   * @throws {InputError} `ERR_INPUT_INVALID` when the options do not state explicitly what to destroy,
+   *   `ERR_INPUT_RETAINED` while a retention rule or a hold keeps it
    */
   erase(subject: Subject, options: EraseOptions): Promise<ErasureStatement>;
   /**
-   * Compacts the storage, which completes every erasure that is pending.
+   * Compacts the storage, which completes every pending erasure.
    *
-   * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when this storage cannot be compacted
+   * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when this storage does not support compaction
    * @throws {StorageError} when it cannot be compacted now; the erasures stay pending
    */
   compact(): Promise<CompactionReport>;
-  /** Erasures of which the storage's files may still show something, in no order. */
+  /** Erasures whose data the storage's files may still hold, in no particular order. */
   pendingErasures(): Promise<readonly PendingErasure[]>;
   /**
-   * What stands on the ledger or was begun before, and could not be carried out or cleared away: why.
-   * A person whom a pending erasure is about is refused with `ERR_STORAGE_PENDING`, others are not.
-   * Opening the ledger again tries it again, and so do `erase` about that person and `compact`.
+   * Erasures on the ledger that could not be carried out, and interrupted uploads that could not be
+   * cleared away, each with the reason. Calls about a person with a pending erasure reject with
+   * `ERR_STORAGE_PENDING`; calls about other persons do not. Pending work is retried by opening the ledger
+   * again, by `erase` about that person and by `compact`.
    */
   pendingWork(): Promise<readonly PendingWork[]>;
-  /** Forbids erasing anything about a person, naming the rule. */
+  /** Forbids erasing anything about a person, and names the rule that forbids it. */
   placeHold(subject: Subject, rule: string): Promise<void>;
+  /** Lifts the hold on a person. */
   liftHold(subject: Subject): Promise<void>;
   /**
-   * Signs a checkpoint of the newest head, with the key of this process that is in force, and has it
-   * cosigned.
+   * Signs a checkpoint of the newest head with this process's key that is in force, and has it cosigned.
    *
-   * @throws {ChainError} `ERR_CHAIN_POLICY` when the ledger's policy does not accept what could be
-   *   signed, as `export` does; the message says what is missing
+   * @throws {ChainError} `ERR_CHAIN_POLICY` when the ledger's policy does not accept the signatures that
+   *   could be had; the message says what is missing. `export` throws the same
    */
   checkpoint(): Promise<Uint8Array>;
   /**
-   * Makes the offline proof of one of this custodian's entries; `verifyReceipt` believes it by the
-   * genesis record alone, or by the trust that it is made for.
+   * Makes an offline proof of one of this custodian's entries. `verifyReceipt` verifies it from the genesis
+   * record alone, or from the trust that the receipt is made for.
    *
-   * @throws {ChainError} `ERR_CHAIN_POLICY` when no checkpoint can be had that this trust accepts
+   * @throws {ChainError} `ERR_CHAIN_POLICY` when no checkpoint that this trust accepts can be had
    * @throws {ProofError} `ERR_PROOF_RANGE` when the trusted size is beyond this store's ledger,
-   *   `ERR_PROOF_UNAVAILABLE` when the trusted root is of another history
+   *   `ERR_PROOF_UNAVAILABLE` when the trusted root belongs to another history
    */
   receipt(entry: EntryId, options?: ProofOptions): Promise<Uint8Array>;
   /**
-   * Checks the whole ledger in the store, from genesis on, and against what is trusted: by default what it
-   * was opened with, or a checkpoint or trust that is given.
+   * Checks the whole ledger in the store from genesis on, and checks it against a trust: the given
+   * checkpoint or trust, by default the trust that the ledger was opened with.
    *
-   * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the state is beyond `maxState`, and there is no
-   *   `scratch`
+   * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the state exceeds `maxState` and no `scratch` is given
    */
   verify(options?: Omit<VerifyLedgerOptions, "genesis" | "kinds">): Promise<VerifyLedgerResult>;
   /**
-   * Reads every blob that this member's entries should have, and compares it with its name.
+   * Reads every blob that this member's entries should have, and compares it with its CID.
    *
-   * @throws {StorageError} `ERR_STORAGE_CORRUPT` when the index cannot say which were erased
+   * @throws {StorageError} `ERR_STORAGE_CORRUPT` when the index cannot tell which entries were erased
    */
   verifyBlobs(options?: { readonly signal?: AbortSignal }): Promise<BlobReport>;
   /**
-   * This member's entries on the ledger that do not open here though nothing erased them. What may
-   * rest on them is refused: of a record, a consent or an access only about its own person.
+   * This member's entries on the ledger that cannot be opened here although nothing erased them. Calls
+   * that may depend on such an entry reject. For a record, a consent or an access, only calls about the
+   * same person do.
    */
   lost(): Promise<readonly LostEntry[]>;
   /**
-   * Gives up entries that {@link lost} names and no backup has: files that they are erased. So may be
-   * given up, by the id that an error names, a directive or an attested key that cannot be read. What
-   * they said, a refusal perhaps, counts no more; so restoring the store comes first, and for a directive
-   * a new one that replaces it. A link entry that does not open may have said whose witnessed
-   * directives are believed: with it nobody is, until {@link trustWitnesses} says it anew.
+   * Gives up entries that {@link lost} names and that no backup has: files that they are erased. A
+   * directive or an attested key that cannot be read may also be given up, by the id that the error names.
+   * What a given-up entry said, possibly a refusal, no longer counts. So first try to restore the store or,
+   * for a directive, file a new one that replaces it. A link entry that cannot be opened may have held the
+   * list of trusted witnesses; once it is given up, none is trusted until {@link trustWitnesses} is called
+   * again.
    *
-   * @throws {InputError} `ERR_INPUT_INVALID` for what is not lost, or opens again since the store was
-   *   restored: opening with `repair.index` takes it in
+   * @throws {InputError} `ERR_INPUT_INVALID` for an entry that is not lost, or that can be opened again
+   *   since the store was restored: opening the ledger with `repair.index` takes it in
    */
   giveUp(entries: readonly EntryId[], options: { readonly reason: string }): Promise<void>;
   /** Writes the ledger as a CAR stream under a fresh checkpoint. */
   export(): Promise<AsyncIterable<Uint8Array>>;
   /**
-   * Refuses new calls and resolves when those that write, and had begun, have settled; large ones end
-   * sooner by their `signal`. The storage and the key store stay open.
+   * Refuses new calls, and resolves once the writing calls that had begun have settled. Abort large calls
+   * by their `signal` to close sooner. The storage and the key store stay open.
    */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -308,8 +316,8 @@ export interface PendingWork {
   readonly what: "erasure" | "upload";
   /** Names the erase entry. */
   readonly entry?: EntryId;
-  /** Whom it is about, where that is known. */
+  /** The person that it is about, if known. */
   readonly subject?: Subject;
-  /** What it failed with the last time. */
+  /** The error of the last attempt. */
   readonly error: unknown;
 }

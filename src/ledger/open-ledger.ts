@@ -60,16 +60,17 @@ import { untilClosed } from "./until-closed.ts";
 /**
  * Opens a ledger as one of its members.
  *
- * @throws {ChainError} `ERR_CHAIN_INVALID` when the store's ledger does not hold or is not the one
- *   that is trusted
- * @throws {ChainError} `ERR_CHAIN_GENESIS` when the store holds another ledger and none by this
- *   genesis record; `ERR_CHAIN_READ_ONLY` when what this member files would not stand, and it is not
- *   opened to read only; `ERR_CHAIN_CLOCK` when the clock gives no time
+ * @throws {ChainError} `ERR_CHAIN_INVALID` when the store's ledger is invalid or is not the trusted one
+ * @throws {ChainError} `ERR_CHAIN_GENESIS` when the store holds another ledger but none with this genesis
+ *   record; `ERR_CHAIN_READ_ONLY` when entries that this member files would be invalid and `readOnly` is
+ *   not set; `ERR_CHAIN_CLOCK` when the clock gives no time
  * @throws {ChainError} `ERR_CHAIN_LOST` when the store lacks blocks that this member's keys signed,
  *   `ERR_CHAIN_MEMORY` when the memory of signed heads is missing or damaged
  * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when a key is missing
- * @throws {TypeError} when there is no such option as one that was given; when neither the options nor the key store have `signedHeads`
- * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` when the suite is none, or nothing native here has it
+ * @throws {TypeError} for an unknown option, or when neither the options nor the key store have
+ *   `signedHeads`
+ * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` when there is no such suite, or this platform has no
+ *   native implementation of it
  */
 export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const options = takeOptions(given);
@@ -84,8 +85,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const signedHeads = options.signedHeads ?? keys.signedHeads;
   if (signedHeads === undefined) {
     throw new TypeError(
-      "this key store remembers nothing that it signs: give openLedger signedHeads, for example " +
-        'fileSignedHeads(path) of healthledger/keys/file, or say signedHeads: "store"',
+      "this key store does not remember what it signs: pass signedHeads to openLedger, for example " +
+        'fileSignedHeads(path) of healthledger/keys/file, or signedHeads: "store"',
     );
   }
   const suite = usableSuite(options.suite ?? "chacha");
@@ -140,7 +141,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     random,
     suite,
   };
-  // Up to 32 ms, where others append to the same ledger.
+  // Up to 32 ms, for when others append to the same ledger.
   const backoff = (): Promise<void> =>
     new Promise((resolve) => setTimeout(resolve, random(1)[0]! / 8));
   const sequencer = createSequencer({
@@ -149,7 +150,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   });
   const filing: Filing = await createFiling(context, sequencer, lane);
   const turns = createTurns();
-  // Knows nothing of the catalogue, which hands it every erase entry that it meets.
+  // Does not know the catalogue; the catalogue passes it every erase entry that it reads.
   const carryingOut = createCarryingOut(context);
   const catalogue = openCatalogue(context, carryingOut);
   const subjects = openSubjects(context, { catalogue, filing });
@@ -197,7 +198,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     maxBreakGlass: breakGlass.maxDuration ?? 3_600_000,
   };
   if (repair.index === true) await catalogue.rebuild();
-  // What cannot be completed stays pending, and keeps nothing else from being read.
+  // Work that cannot be completed stays pending, and does not prevent reading anything else.
   const unresumed: PendingWork[] = [];
   if (options.readOnly !== true) {
     await erasing.resume().catch((error: unknown) => unresumed.push({ what: "erasure", error }));
@@ -230,7 +231,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     { from, ...what }: RequestOptions & ProofOptions,
   ): Promise<Answer> {
     const own = keys.agreement();
-    // Before anything is decided: an answer that cannot be proved would be half a disclosure.
+    // Before anything is decided: an answer without proofs would be an incomplete disclosure.
     const ready = (await chain.refresh()) === 0 ? undefined : await checkpoints.provable(from);
     const bytes = await createRequest({
       ...what,
@@ -263,14 +264,14 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const writing = new Set<Promise<unknown>>();
   let closing: Promise<void> | undefined;
   async function settleAndClose(): Promise<void> {
-    // Calls that have begun and not filed anything yet, or not all, end before the sequencer does.
+    // Calls that have begun and still have entries to file must end before the sequencer closes.
     while (writing.size > 0) await Promise.allSettled(writing);
     await filing.idle();
     await sequencer.close();
     try {
       await catalogue.flush();
     } catch (error) {
-      // On a store that takes no writes: the ledger has all that the index would.
+      // The store takes no writes. Nothing is lost: the ledger has everything that the index would.
       if (!(error instanceof StorageError) || error.code !== "ERR_STORAGE_FAILED") throw error;
     } finally {
       await chain.close();
@@ -359,7 +360,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
       return verifyLedger(storage.chains, {
         ...(options.trust === undefined ? {} : { trust: options.trust }),
         ...verifyOptions,
-        // Not what somebody may have put among the options.
+        // Last, so that the caller's options cannot override them.
         genesis,
         kinds: options.kinds ?? [],
       });
@@ -369,7 +370,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
       (await catalogue.lacking()).map(({ id, kind }) => ({ id: toEntryId(id), kind })),
     async giveUp(entries, how) {
       const links = (await catalogue.lacking()).filter(({ kind }) => kind === "link");
-      // It may have been the newest list of whom to believe: the one before must not count again.
+      // It may have been the newest list of trusted witnesses: the previous list must not count again.
       if (links.some(({ id }) => entries.includes(toEntryId(id)))) {
         await consenting.trustWitnesses([]);
       }
@@ -379,13 +380,12 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     close,
     [Symbol.asyncDispose]: close,
   };
-  const why = options.readOnly === true ? (readOnly ?? "it was opened to read only") : undefined;
+  const why = options.readOnly === true ? (readOnly ?? "it was opened read-only") : undefined;
   return untilClosed(ledger, { isClosed: () => closing !== undefined, writing, readOnly: why });
 }
 
 /**
- * Refuses unknown options, and copies those that are data, which are read while and after the ledger
- * is opened.
+ * Refuses unknown options, and copies those that are data, because they are read during and after opening.
  */
 function takeOptions(given: OpenLedgerOptions): OpenLedgerOptions {
   assertKnownOptions(given);

@@ -14,25 +14,25 @@ import type { CompactionTime } from "./erasure/erase-options.ts";
 import type { Retention } from "./erasure/erase.ts";
 
 /**
- * What decides about access to this member's records, and how long they are kept. All of it is the
- * organisation's own: another member may hold another policy.
+ * How access to this member's records is decided, and how long they are kept. Each organisation has its
+ * own policy: other members may have different ones.
  */
 export interface PolicyOptions {
-  /** The organisation's own policy, where the patient is silent. Default: none, so refused. */
+  /** The organisation's policy for what no directive of the patient covers. Default: none, so denied. */
   readonly defaults?: readonly Directive[];
-  /** What the law says above the patient's word, such as `part2Overlay()`. Default: nothing. */
+  /** Legal rules that override the patient's directives, such as `part2Overlay()`. Default: none. */
   readonly overlays?: readonly Overlay[];
-  /** What codes are read by; see `extendTerminology`. Default: the shipped one. */
+  /** Terminology that codes are interpreted by; see `extendTerminology`. Default: the shipped one. */
   readonly terminology?: Terminology;
-  /** ISO 3166 codes of the law that this member's records are under. Default: not stated. */
+  /** ISO 3166 codes of the jurisdictions whose law governs this member's records. Default: not stated. */
   readonly jurisdictions?: readonly string[];
-  /** Codes of the obligations that this side carries out; others turn a permit into a denial. */
+  /** Codes of the obligations that this member carries out; any other turns a permit into a denial. */
   readonly supportedObligations?: readonly string[];
-  /** Says what is sensitive in a record. Default: the shipped rules, read by {@link terminology}. */
+  /** Labels what is sensitive in a record. Default: the shipped rules, using {@link terminology}. */
   readonly labeller?: Labeller;
-  /** Least time that entries of a class are kept, and the rule that says so. Default: none. */
+  /** Minimum time that entries of each class are kept, and the rule that requires it. Default: none. */
   readonly retention?: Partial<Readonly<Record<ErasureClass, Retention>>>;
-  /** Longest time in milliseconds for which a request counts. Default ten minutes. */
+  /** Longest time in milliseconds for which a request is valid. Default ten minutes. */
   readonly maxRequestLifetime?: number;
 }
 
@@ -40,57 +40,57 @@ export interface PolicyOptions {
 export interface BreakGlassOptions {
   /** Codes of the roles whose holders may break the glass. Default: none. */
   readonly roles?: readonly string[];
-  /** Longest time in milliseconds that breaking the glass opens anything. Default one hour. */
+  /** Longest time in milliseconds for which breaking the glass gives access. Default one hour. */
   readonly maxDuration?: number;
 }
 
-/** What {@link openLedger} may repair. Nothing is repaired by default. */
+/** Repairs that {@link openLedger} may make. By default it makes none. */
 export interface RepairOptions {
   /**
-   * Builds the sealed index of this member's own entries again from the ledger and the envelopes,
-   * where it is damaged; one decryption per entry.
+   * Rebuilds the sealed index of this member's own entries from the ledger and the envelopes, for when it
+   * is damaged. Costs one decryption per entry.
    */
   readonly index?: boolean;
   /**
-   * Checks all blocks from genesis on and builds the derived data again, where they may be damaged.
-   * Derived data by another key than this member's is never believed anyway.
+   * Checks all blocks from genesis on and rebuilds the derived data, for when either may be damaged.
+   * Derived data under a key other than this member's is never trusted, with or without this option.
    */
   readonly derived?: boolean;
   /**
-   * Takes the storage's word for what this member's keys have signed, where their memory of signed
-   * heads is missing. What was signed since the storage was copied, if it was, is then forgotten.
+   * Takes the storage's word for what this member's keys have signed, if the memory of signed heads is
+   * missing. If the storage is a copy, anything signed after the copy was made is then forgotten.
    */
   readonly adoptSignedHeads?: boolean;
   /**
-   * Opens a store that has lost blocks, and goes on from what is left. What those blocks held is
-   * gone; who saw them sees a second history; and the checkpoint keys that signed them sign no more
-   * here. Only where no copy that has them is left anywhere.
+   * Opens a store that has lost blocks, and continues from what is left. The content of those blocks is
+   * gone, anybody who saw them sees a second history, and the checkpoint keys that signed them sign nothing
+   * more here. Use it only when no copy with those blocks is left anywhere.
    */
   readonly acceptLostBlocks?: boolean;
 }
 
 /**
  * Options of {@link openLedger}. All times and durations are in milliseconds. An option that is not
- * listed here is refused, also within a group.
+ * listed here is refused, within groups too.
  */
 export interface OpenLedgerOptions {
-  /** Needs all three stores and an atomic commit, as `lmdbStorage` and `memoryStorage` give. */
+  /** Must have all three stores and an atomic commit, as `lmdbStorage` and `memoryStorage` do. */
   readonly storage: StorageAdapter;
   /** Holds this member's `sign` and `agree` keys, and a `checkpoint` key to sign checkpoints. */
   readonly keys: KeyStore;
   /**
-   * Keys of this member's vault, kept apart from the storage and replaced with every erasure, so
-   * that nothing erased can be opened from an older copy of the storage. Needs this process to be
-   * the only one that acts for the member. Default: one key in the storage, sealed to the member's
-   * own, which opens such a copy.
+   * Keys of this member's vault, kept apart from the storage and replaced with every erasure, so that
+   * nothing erased can be opened from an older copy of the storage. This process must then be the only one
+   * that acts for the member. Default: one key in the storage, sealed to the member's own key; with it, an
+   * older copy can still be opened.
    */
   readonly shardKeys?: ShardKeys;
   /**
-   * Remembers outside the storage what this member's keys have signed, so that a storage put back to
-   * an older copy is noticed and never signed over. Default: the key store's own, which `fileKeys`
-   * and `memoryKeys` have; keys in an HSM, a KMS or a browser must be given one (`fileSignedHeads`,
-   * or five lines over any store with compare-and-set). `"store"` says that there shall be none but
-   * the storage: an older copy of it then makes this member contradict itself.
+   * Remembers outside the storage what this member's keys have signed, so that a storage restored from an
+   * older copy is detected and never signed over. Default: the key store's own, which `fileKeys` and
+   * `memoryKeys` have. Keys in an HSM, a KMS or a browser must be given one (`fileSignedHeads`, or five
+   * lines over any store with compare-and-set). `"store"` keeps this memory in the storage alone: a storage
+   * restored from an older copy then makes this member contradict itself.
    */
   readonly signedHeads?: SignedHeads | "store";
   /** The genesis record that founds the ledger. */
@@ -98,72 +98,72 @@ export interface OpenLedgerOptions {
   /** did:key of the member this process acts for. Default: the key store's own actor. */
   readonly member?: string;
   /**
-   * Opens the ledger for a member that cannot write, or for none: what files entries then rejects with
-   * `ERR_CHAIN_READ_ONLY`. Without it opening does. Nothing is written to the storage; what the process
-   * derives from the ledger it keeps in memory.
+   * Opens the ledger without writing, also for an actor that cannot write or is not a member. Calls that
+   * file entries then reject with `ERR_CHAIN_READ_ONLY`. Without this option, opening rejects so for such an
+   * actor. Nothing is written to the storage; data derived from the ledger stays in memory.
    */
   readonly readOnly?: boolean;
-  /** Founds this ledger in a store that holds another. Default: refused, for a wrong genesis looks so. */
+  /** Founds this ledger in a store that holds another. Default: refused, since a wrong genesis looks so. */
   readonly beside?: boolean;
-  /** What must hold of the ledger: a store with another or a shorter history is refused. */
+  /** The history that the store must extend: a store with another or a shorter one is refused. */
   readonly trust?: Trust;
   /**
-   * Lane that this process stays on, 0 to 1023, of those that write with one key at the same time.
-   * Default: each finds one by itself.
+   * Lane of this process, 0 to 1023, among the processes that write with one key at the same time.
+   * Default: each process finds one by itself.
    */
   readonly lane?: number;
-  /** What decides about access to this member's records, and how long they are kept. */
+  /** How access to this member's records is decided, and how long they are kept. */
   readonly policy?: PolicyOptions;
   /** Who may break the glass, and for how long. Default: nobody. */
   readonly breakGlass?: BreakGlassOptions;
-  /** What may be repaired while opening. Default: nothing. */
+  /** Repairs that opening may make. Default: none. */
   readonly repair?: RepairOptions;
   /**
-   * When the storage is compacted after an erasure. `now`: before `erase` resolves, and while opening
-   * where an earlier one was left pending. `later`: when {@link Ledger.compact} is called; until then
-   * what was erased may stand in the storage's files, which with `shardKeys` nobody can open any
-   * more. Default `now`.
+   * When the storage is compacted after an erasure. `now`: before `erase` resolves, and on opening if an
+   * earlier erasure is still pending. `later`: when {@link Ledger.compact} is called; until then the
+   * storage's files may still hold erased data, which with `shardKeys` nobody can open any more. Default
+   * `now`.
    */
   readonly compaction?: CompactionTime;
   /**
-   * What records and everything else are sealed with from now on; what was sealed with the other is
-   * read as before. `aes-gcm` needs node:crypto or WebCrypto. Default `chacha`.
+   * Suite that seals records and everything else from now on. Data sealed with the other suite stays
+   * readable. `aes-gcm` needs node:crypto or WebCrypto. Default `chacha`.
    */
   readonly suite?: SuiteName;
   /**
-   * Witnesses and validators that are asked to cosign each checkpoint. Where the ledger's policy
-   * requires some, checkpoints, receipts, exports and answers are refused without them; recording
-   * goes on. One that fails to answer, or does not within {@link cosignWithin}, is left out.
+   * Witnesses and validators that are asked to cosign each checkpoint. If the ledger's policy requires
+   * cosignatures that cannot be had, checkpoints, receipts, exports and answers are refused; recording still
+   * works. A cosigner that fails, or does not answer within {@link cosignWithin}, is left out.
    */
   readonly cosigners?: readonly Witness[];
   /**
-   * Milliseconds for which a checkpoint waits for cosigners, at most 2^31 − 1. Default 10,000. One
-   * that has not answered then is not asked again before it does.
+   * Milliseconds for which a checkpoint waits for cosigners, at most 2^31 − 1. Default 10,000. A cosigner
+   * that has not answered by then is not asked again until it does.
    */
   readonly cosignWithin?: number;
-  /** Rules of entry kinds that the ledger's policy registers. */
+  /** Rules for the entry kinds that the ledger's policy registers. */
   readonly kinds?: readonly KindRule[];
   /**
-   * Milliseconds for which a write that got no answer is made again, with pauses, until it is known
-   * what became of it; then the call rejects with `ERR_STORAGE_AMBIGUOUS`. Default 10,000. It bounds tries
-   * that fail. A try that never ends is waited for: give the storage's client time limits of its own.
+   * Milliseconds for which a write without an answer is retried, with pauses, until its outcome is known;
+   * after that the call rejects with `ERR_STORAGE_AMBIGUOUS`. Default 10,000. This bounds only attempts that
+   * fail. An attempt that never ends is waited for: give the storage's client time limits of its own.
    */
   readonly settleWithin?: number;
   /** Clock, in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
   /** Cryptographically strong random bytes. Default those of the platform. */
   readonly random?: (length: number) => Uint8Array;
-  /** Told while blocks are caught up with. */
+  /** Called with the progress while the ledger catches up with blocks. */
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
   readonly signal?: AbortSignal;
 }
 
-/** Names that a group of options may hold; a group within it has a table of its own. */
+/** Names that a group of options may hold; a nested group has a table of its own. */
 interface KnownNames {
   readonly [name: string]: true | KnownNames;
 }
 
-/** A table of every option of `T`: an option that is not listed does not compile. */
+/** A table of every option of `T`; a table that lacks one does not compile. */
 type NamesOf<T> = { readonly [Name in keyof T]-?: true | KnownNames };
 
 const POLICY: NamesOf<PolicyOptions> = {
@@ -218,10 +218,10 @@ const OPTIONS: NamesOf<OpenLedgerOptions> = {
 };
 
 /**
- * Refuses options that {@link openLedger} does not know. A misspelt one would otherwise count as left
- * out, and leave more open than was meant.
+ * Refuses options that {@link openLedger} does not know. A misspelt option would otherwise count as absent,
+ * and leave more open than was meant.
  *
- * @throws {TypeError} which names the option and the known one that is spelt most like it
+ * @throws {TypeError} naming the option and the known option whose spelling is closest
  */
 export function assertKnownOptions(given: OpenLedgerOptions): void {
   assertKnown(given, OPTIONS, "");
@@ -245,7 +245,7 @@ function assertKnown(given: unknown, known: KnownNames, path: string): void {
   }
 }
 
-/** The known option that is spelt most like `given`: in any group, and rather in the same one. */
+/** The known option whose spelling is closest to `given`, in any group; the same group wins a tie. */
 function nearest(given: string): string {
   const name = lastName(given);
   const [best] = pathsOf(OPTIONS, "")
@@ -266,7 +266,7 @@ function pathsOf(known: KnownNames, path: string): string[] {
   });
 }
 
-/** Letters to add, drop or change until one name is the other; case does not count. */
+/** Number of letters to add, drop or change to turn one name into the other; case does not count. */
 function editDistance(one: string, other: string): number {
   const [a, b] = [one.toLowerCase(), other.toLowerCase()];
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);

@@ -4,7 +4,7 @@ import type { Directive, Overlay } from "../consent/model/model.ts";
 import type { SnapshotOverlay } from "../consent/model/snapshot.ts";
 
 /**
- * Names legal overlays by their content, and refuses those that no decision could be made by.
+ * Names legal overlays by their content, and refuses those that could not be evaluated.
  *
  * @throws {ConsentError} `ERR_CONSENT_INVALID` when one contradicts itself
  * @throws {EncodingError} when one lacks a field, or has one of another type
@@ -16,7 +16,7 @@ export function namedOverlays(overlays: readonly Overlay[]): readonly SnapshotOv
   }));
 }
 
-/** Refuses default policies that no decision could be made by; throws as {@link namedOverlays}. */
+/** Refuses default policies that could not be evaluated; throws as {@link namedOverlays} does. */
 export function checkedDefaults(defaults: readonly Directive[]): readonly Directive[] {
   for (const directive of defaults) encodeDirective(directive);
   return defaults;

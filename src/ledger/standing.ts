@@ -5,8 +5,8 @@ import type { KeyStore } from "../identity/key-store.ts";
 import type { Signer } from "../identity/signer.ts";
 
 /**
- * Why nothing that a member files from this process would stand, by the newest state; `undefined`
- * where it would.
+ * The reason why entries that a member files from this process would be invalid by the newest state;
+ * `undefined` if they would be valid.
  */
 export async function whyReadOnly(
   chain: Chain,
@@ -21,16 +21,18 @@ export async function whyReadOnly(
     ...agreeKeys.map(({ key }) => keyStateKey(key)),
   ]);
   const member = state.member(signer.actor);
-  if (member === undefined) return "its actor is no member of this ledger";
+  if (member === undefined) return "its actor is not a member of this ledger";
   if (member.until !== null) return "its actor was removed from this ledger";
   const key = state.key(signer.key);
   if (key === undefined || key.actor !== signer.actor || key.use !== "sign") {
     return "its signing key is not on the ledger";
   }
   if (!isInForce(key, chain.size)) return "its signing key is not in force";
-  if (!member.roles.includes("custodian")) return "it is no custodian, who alone files records";
-  // Blocks are appended here; a way to have another sequencer append them is yet to come.
-  if (!member.roles.includes("sequencer")) return "it is no sequencer, and cannot append blocks";
+  if (!member.roles.includes("custodian"))
+    return "it is not a custodian, and only custodians file records";
+  // This process appends its own blocks; there is no way yet to have another sequencer append them.
+  if (!member.roles.includes("sequencer"))
+    return "it is not a sequencer, so it cannot append blocks";
   const canBeAsked = agreeKeys.some(({ key }) => {
     const known = state.key(key);
     return known?.actor === signer.actor && known.use === "agree" && isInForce(known, chain.size);

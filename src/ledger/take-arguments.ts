@@ -1,19 +1,19 @@
 import { copyBytes } from "../storage/guards.ts";
 
-/** What is read when its turn comes, and may be large: it stays the caller's until the call settles. */
+/** Fields that are read late and may be large: the caller must not change them until the call settles. */
 const BORROWED: readonly string[] = ["source"];
 
 /**
- * Copies bytes and plain data out of an argument, so that whoever called may change his own at once,
- * though the call goes on. What has functions of its own (a signer, a labeller, a stream) and what is of
- * a class is handed on as it is.
+ * Copies bytes and plain data out of an argument, so that the caller may change the original while the call
+ * runs. Objects with functions of their own (a signer, a labeller, a stream) and instances of classes are
+ * passed on as they are.
  */
 export function takeArgument(
   value: unknown,
   taken: Map<object, unknown> = new Map<object, unknown>(),
 ): unknown {
   if (typeof value !== "object" || value === null) return value;
-  // One that is met twice is copied once, also within itself.
+  // An object that occurs twice is copied once, also when it contains itself.
   if (taken.has(value)) return taken.get(value);
   if (value instanceof Uint8Array) return copyBytes(value);
   if (Array.isArray(value)) {
@@ -26,7 +26,7 @@ export function takeArgument(
   const copy: Record<string, unknown> = {};
   taken.set(value, copy);
   for (const [name, field] of Object.entries(value)) {
-    // Not by assignment, which would take `__proto__` for the prototype.
+    // Not by assignment, which would set the prototype for `__proto__`.
     Object.defineProperty(copy, name, {
       value: BORROWED.includes(name) ? field : takeArgument(field, taken),
       ...{ configurable: true, enumerable: true, writable: true },

@@ -1,25 +1,25 @@
 import { toHex } from "../bytes/hex.ts";
 import type { Subject } from "./entries/subjects.ts";
 
-/** Lets work on the same things wait for each other, in the order in which it came. */
+/** Makes work on the same things wait for its turn, in order of arrival. */
 export interface Turns {
-  /** Runs beside other shared work of this name, and not beside exclusive work. */
+  /** Runs concurrently with other shared work of this name, but not with exclusive work. */
   shared<T>(name: string, work: () => Promise<T>): Promise<T>;
-  /** Runs beside no other work of this name. */
+  /** Runs while no other work of this name does. */
   exclusive<T>(name: string, work: () => Promise<T>): Promise<T>;
 }
 
 interface Queue {
-  /** Settles with the last exclusive work that was asked for. */
+  /** Settles with the last exclusive work that was queued. */
   last: Promise<unknown>;
-  /** The shared work that was asked for since. */
+  /** The shared work that was queued since. */
   readonly beside: Set<Promise<unknown>>;
   users: number;
 }
 
 /**
- * Makes turns for one process. Work that takes several of them must take them in one order, and
- * none twice.
+ * Makes turns for one process. Work that takes several turns must take them in a fixed order, and each at
+ * most once.
  */
 export function createTurns(): Turns {
   const queues = new Map<string, Queue>();
@@ -58,7 +58,7 @@ export function createTurns(): Turns {
   };
 }
 
-/** Runs shared work of several names, whichever order they are given in. */
+/** Runs shared work of several names, which may be given in any order. */
 export function sharedOfAll<T>(
   turns: Turns,
   names: Iterable<string>,
@@ -70,7 +70,7 @@ export function sharedOfAll<T>(
 }
 
 /**
- * Name of the turns of what is filed about a person: shared, so that he is not forgotten
- * meanwhile, which is exclusive.
+ * Name of the turns for work about a person. Filing takes a shared turn and forgetting the person an
+ * exclusive one, so that a person is never forgotten while something is filed about them.
  */
 export const personName = ({ local }: Subject): string => `person ${toHex(local)}`;

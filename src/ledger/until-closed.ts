@@ -9,9 +9,8 @@ type Call = (first: unknown, second: unknown, third: unknown) => unknown;
 
 /**
  * How each call of a ledger is guarded. `writes`: it files entries, or makes known what would have to be
- * filed. `takes`: it writes, and has read its second argument before it returns. The type follows
- * {@link Ledger}, so that a new call that is not listed, or an iterator listed as something else, does not
- * compile.
+ * filed. `takes`: it writes, and has read its second argument by the time that it returns. The type follows
+ * {@link Ledger}: an unlisted call, or an iterator listed as something else, does not compile.
  */
 const CALLS: {
   readonly [
@@ -63,7 +62,7 @@ const CALLS: {
   [Symbol.asyncDispose]: "ends",
 };
 
-/** Calls that make what they give for whoever calls: it may be large, or hold streams. */
+/** Calls whose results are made for the caller and need no copy: they may be large, or hold streams. */
 const MADE_ANEW: ReadonlySet<string> = /* @__PURE__ */ new Set<keyof typeof CALLS & string>([
   "read",
   "records",
@@ -83,7 +82,7 @@ const MADE_ANEW: ReadonlySet<string> = /* @__PURE__ */ new Set<keyof typeof CALL
 
 /**
  * Every call takes its arguments and gives its results as copies: see {@link takeArgument} and
- * {@link giveResult}. Every call but closing rejects once the ledger is closed, which waits for those
+ * {@link giveResult}. Every call but closing rejects once the ledger is closed. Closing waits for the calls
  * that write.
  */
 export function untilClosed(

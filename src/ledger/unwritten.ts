@@ -5,13 +5,13 @@ import type { StateEntry, StateStore } from "../storage/types.ts";
 import type { LedgerStorage } from "./storage.ts";
 
 /**
- * A storage that nothing is written to. What would only be kept for speed is kept in memory instead, as
- * long as it is open; whatever else would be written rejects.
+ * A storage that is never written to. Derived state is kept in memory instead while it is open; every other
+ * write rejects.
  */
 export function unwritten(beneath: LedgerStorage): LedgerStorage {
   const { chains, blobs } = beneath;
   const refuse = async (): Promise<never> => {
-    throw new StorageError("ERR_STORAGE_FAILED", "this storage was opened to read only");
+    throw new StorageError("ERR_STORAGE_FAILED", "this storage was opened read-only");
   };
   return {
     chains: {
@@ -42,10 +42,10 @@ export function unwritten(beneath: LedgerStorage): LedgerStorage {
 }
 
 function overlay(beneath: StateStore): StateStore {
-  /** By key in hexadecimal, whose order is that of the keys. */
+  /** By key in hexadecimal, which sorts like the keys. */
   const changed = new Map<string, Uint8Array | null>();
 
-  /** What lies in the range and was changed, in order. */
+  /** Changed keys in the range, in order. */
   function changedWithin(gte: Uint8Array, lt: Uint8Array): string[] {
     const [from, to] = [toHex(gte), toHex(lt)];
     return [...changed.keys()].filter((key) => key >= from && key < to).sort();

@@ -6,19 +6,19 @@ import { LedgerError, StorageError } from "../errors.ts";
 import { type Catalogue, isErasedNow } from "./entries/catalogue.ts";
 import type { LedgerContext } from "./context.ts";
 
-/** What the blobs of this member's own entries were found to be. */
+/** Result of checking the blobs of this member's own entries. */
 export interface BlobReport {
-  /** Blobs that should be there and were looked for. */
+  /** Number of blobs that should be there and were checked. */
   readonly checked: number;
-  /** Blobs whose bytes are not what their CID names, or that cannot be read. */
+  /** Blobs whose bytes do not match their CID, or that cannot be read. */
   readonly damaged: readonly CID[];
-  /** Blobs that are not there. Of a header that is missing or damaged nobody can tell the rest. */
+  /** Blobs that are not there. If a header is missing or damaged, the blobs that it names are unknown. */
   readonly missing: readonly CID[];
 }
 
 /**
- * Reads what every entry of this member that was not erased should have in the blob store, header
- * and ciphertext, and compares it with its name. What the store itself lists is not asked.
+ * Reads the header and ciphertext that every unerased entry of this member should have in the blob store,
+ * and compares each blob with its CID. It does not rely on the store's own listing.
  */
 export async function verifyBlobs(
   { chain, storage, signer }: LedgerContext,
@@ -29,7 +29,7 @@ export async function verifyBlobs(
   const missing: CID[] = [];
   let checked = 0;
 
-  /** What is wrong with a blob; its bytes when nothing is. */
+  /** What is wrong with a blob, or its bytes if nothing is. */
   async function look(cid: CID): Promise<Uint8Array | "damaged" | "missing"> {
     signal?.throwIfAborted();
     try {
@@ -55,7 +55,7 @@ export async function verifyBlobs(
         if (typeof found === "string") wrong.push([cid, found]);
       }
     }
-    // Only now: what is gone may have been erased while it was looked for.
+    // Only now: a missing blob may have been erased while it was being looked for.
     if (wrong.length > 0 && (await isErasedNow(catalogue, id))) return;
     checked += count;
     for (const [cid, what] of wrong) (what === "missing" ? missing : damaged).push(cid);
@@ -80,7 +80,7 @@ export async function verifyBlobs(
   return { checked, damaged, missing };
 }
 
-/** Names of the blocks that a header names; none of one that is no header. */
+/** CIDs of the blocks that a header names; empty if the bytes are not a header. */
 function blocksOf(header: Uint8Array): readonly CID[] {
   try {
     return decodeSignedHeader(header).header.parts.flatMap(({ data }) => data);

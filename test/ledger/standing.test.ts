@@ -29,9 +29,9 @@ describe("openLedger, for a member that cannot write", () => {
   }
 
   for (const [what, roles, why] of [
-    ["a custodian that is no sequencer", ["custodian"], "no sequencer"],
-    ["a sequencer that is no custodian", ["sequencer"], "no custodian"],
-    ["an auditor", ["auditor"], "no custodian"],
+    ["a custodian that is no sequencer", ["custodian"], "not a sequencer"],
+    ["a sequencer that is no custodian", ["sequencer"], "not a custodian"],
+    ["an auditor", ["auditor"], "not a custodian"],
   ] as const) {
     it(`says so of ${what}, and opens it to read`, async () => {
       const { world, keys, genesis } = await founded(roles);
@@ -60,7 +60,7 @@ describe("openLedger, for a member that cannot write", () => {
     for (const use of ["sign", "agree"] as const) await keys.generate({ use });
     await expect(world.open({ keys })).rejects.toMatchObject({
       code: "ERR_CHAIN_READ_ONLY",
-      message: expect.stringContaining("no member"),
+      message: expect.stringContaining("not a member"),
     });
   });
 

@@ -14,31 +14,31 @@ import { ciphertextOf, deleteInSteps } from "./ciphertext.ts";
 import { decodeErasure, type Erasure } from "./erasure-entry.ts";
 import { unfinishedErasures } from "./unfinished.ts";
 
-/** An erase entry that stands on the ledger and could not be carried out. */
+/** An erase entry that is on the ledger but could not be carried out. */
 export interface StuckErasure {
   readonly item: CatalogueItem;
   readonly error: unknown;
 }
 
-/** What carrying an erase entry out deleted. */
+/** What carrying out an erase entry deleted. */
 export interface Outcome {
   readonly blobs: number;
   readonly unreached: readonly CID[];
 }
 
 /**
- * Carries out erase entries as the catalogue meets them. One that cannot be carried out is kept as
- * {@link StuckErasure}, so that the ledger goes on.
+ * Carries out erase entries as the catalogue reaches them. An entry that cannot be carried out is
+ * kept as a {@link StuckErasure}, so that the ledger keeps working.
  */
 export interface CarryingOut extends ErasureHandler {
   /** Erase entries that could not be carried out. */
   stuck(): readonly StuckErasure[];
-  /** Those about a person. */
+  /** The stuck erasures about a person. */
   stuckAbout(local: Uint8Array): readonly StuckErasure[];
   /**
-   * What carrying an entry out deleted while some work has the catalogue meet it.
+   * Reports what carrying out an entry deleted, while the given work makes the catalogue reach it.
    *
-   * @throws {StorageError} `ERR_STORAGE_PENDING` where it could not be carried out
+   * @throws {StorageError} `ERR_STORAGE_PENDING` if the entry could not be carried out
    */
   outcomeOf(id: Uint8Array, work: () => Promise<void>): Promise<readonly Outcome[]>;
 }
@@ -47,9 +47,9 @@ export interface CarryingOut extends ErasureHandler {
 export function createCarryingOut(context: LedgerContext): CarryingOut {
   const { storage, vault } = context;
   const unfinished = unfinishedErasures(vault);
-  /** Where those who filed an erase entry wait to be told what became of it. */
+  /** Callers who filed an erase entry and wait for its outcome. */
   const outcomes = new Map<string, Outcome[]>();
-  /** Erase entries that stand on the ledger and could not be carried out, by id. */
+  /** Erase entries that are on the ledger but could not be carried out, by id. */
   const stuck = new Map<string, StuckErasure>();
 
   async function destroyTargets(item: CatalogueItem, index: IndexHands): Promise<void> {
@@ -57,7 +57,7 @@ export function createCarryingOut(context: LedgerContext): CarryingOut {
     if (content === undefined) {
       throw new StorageError(
         "ERR_STORAGE_MISSING",
-        `the erase entry ${toHex(item.id)} does not open here`,
+        `the erase entry ${toHex(item.id)} cannot be decrypted here`,
       );
     }
     const { targets, forget } = content;
@@ -81,17 +81,18 @@ export function createCarryingOut(context: LedgerContext): CarryingOut {
         index.remove([vault.remove(contentKeyName(context, name))]);
       }
     }
-    // Where it is carried out again, its blobs are gone: what the first time found counts.
+    // When an entry is carried out again, its blobs are already gone: the first run's counts are
+    // used.
     const told = outcomes.get(toHex(item.id));
     if (told?.length === 0) told.push({ blobs, unreached });
-    // The headers last: while one stands, its ciphertext can still be found.
+    // Delete the headers last: as long as a header exists, its ciphertext can still be found.
     await ciphertext.flush();
     if (headers.length > 0) await storage.blobs.delete(headers);
     await index.tombstone(targets, item.id);
     if (forget) await index.forget(item.manifest.local);
   }
 
-  /** Carries an erase entry out, or keeps it for later and says durably that it is left. */
+  /** Carries out an erase entry, or keeps it for later and durably records that it is pending. */
   async function carryOut(item: CatalogueItem, index: IndexHands): Promise<void> {
     const hex = toHex(item.id);
     try {
@@ -137,7 +138,7 @@ export function createCarryingOut(context: LedgerContext): CarryingOut {
   };
 }
 
-/** The content of an erase entry; `undefined` where it does not open. */
+/** The content of an erase entry; `undefined` if it cannot be decrypted. */
 export async function erasureOf(
   context: LedgerContext,
   { kind, envelope, place }: CatalogueItem,
@@ -148,7 +149,7 @@ export async function erasureOf(
   return content === undefined ? undefined : decodeErasure(content);
 }
 
-/** The class that an erase entry says in clear. */
+/** The class that an erase entry names in clear. */
 async function classOf(context: LedgerContext, { place }: CatalogueItem): Promise<ErasureClass> {
   const { block } = await context.chain.readBlock(place.height);
   const entry = decodeEntry(block.transactions[place.transaction]!.entries[place.entry]!);
@@ -161,6 +162,6 @@ async function classOf(context: LedgerContext, { place }: CatalogueItem): Promis
 export const pendingError = ({ item, error }: StuckErasure): StorageError =>
   new StorageError(
     "ERR_STORAGE_PENDING",
-    `the erasure ${toHex(item.id)} is on the ledger and could not be carried out`,
+    `the erasure ${toHex(item.id)} is on the ledger but could not be carried out`,
     { cause: error },
   );

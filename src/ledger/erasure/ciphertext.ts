@@ -3,14 +3,16 @@ import { decodeSignedHeader, type EnvelopePart } from "../../envelope/header.ts"
 import { LedgerError, StorageError } from "../../errors.ts";
 import type { BlobStore } from "../../storage/types.ts";
 
-/** How many blocks of ciphertext are deleted in one step, and bytes: a store may hold these at once. */
+/**
+ * Most blocks of ciphertext, and most bytes, deleted in one step: a store may hold these at once.
+ */
 const DELETED_TOGETHER = 1000;
 const BYTES_TOGETHER: number = 32 * 1024 * 1024;
 
 /**
- * The parts of an envelope, with the names of their blocks.
+ * The parts of an envelope, with the CIDs of their blocks.
  *
- * @returns `undefined` where the header is gone or damaged. What stands in its place is not read: a
+ * @returns `undefined` if the header is gone or damaged. A replacement in its place is not read: a
  *   header put there could name the blocks of other records
  */
 export async function ciphertextOf(
@@ -30,7 +32,7 @@ export async function ciphertextOf(
   }
 }
 
-/** Deletes blobs as soon as they are enough for one step. */
+/** Deletes blobs as soon as there are enough for one step. */
 export function deleteInSteps(blobs: Pick<BlobStore, "delete">): {
   add(cid: CID, bytes: number): Promise<void>;
   flush(): Promise<void>;

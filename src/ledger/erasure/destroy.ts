@@ -21,14 +21,14 @@ export interface Destroyed {
   readonly outcome: readonly Outcome[];
 }
 
-/** What entries are destroyed with. */
+/** Dependencies of the destruction of entries. */
 export interface DestroyTools {
   readonly catalogue: Catalogue;
   readonly filing: Filing;
   readonly carryingOut: CarryingOut;
 }
 
-/** Files what is to be destroyed, and destroys it; in as many entries as it takes. */
+/** Files erase entries for the targets, as many as it takes, and destroys the targets. */
 export async function destroyEntries(
   context: LedgerContext,
   tools: DestroyTools,
@@ -67,10 +67,10 @@ async function destroyTogether(
   });
   catalogue.remember(entry);
   const outcome = await carryingOut.outcomeOf(entry.id, async () => {
-    // With the entry, so that whoever opens the store after a crash knows that work is left.
+    // In one commit with the entry, so that the next opening after a crash knows that work remains.
     const pending = { id: toEntryId(entry.id), class: what, since: context.now() };
     await filing.fileAlone([entry], [unfinishedErasures(context.vault).mark(pending)]);
-    // Catching up meets the entry and carries it out.
+    // Catching up reaches the entry and carries it out.
     await afterWriting(async () => {
       await catalogue.catchUp();
       await catalogue.flush();

@@ -4,14 +4,14 @@ import { InputError } from "../../errors.ts";
 
 /**
  * When the storage is compacted after an erasure: before the call resolves, or when `compact` is
- * called. Until it was, what was deleted may stand in the storage's files.
+ * called. Until it is compacted, deleted data may remain in the storage's files.
  */
 export type CompactionTime = "now" | "later";
 
 interface EraseCommon {
-  /** Why, for the sealed report. */
+  /** The reason, for the sealed report. */
   readonly reason: string;
-  /** Default what the ledger was opened with. */
+  /** Default: the setting that the ledger was opened with. */
   readonly compaction?: CompactionTime;
 }
 
@@ -25,7 +25,7 @@ export interface EraseRecords extends EraseCommon {
   readonly forgetSubject?: false;
 }
 
-/** Destroys what is known of some accesses. */
+/** Destroys what is stored about some accesses. */
 export interface EraseAccesses extends EraseCommon {
   readonly class: "audit";
   /** Ids of the access entries, at least one. */
@@ -36,30 +36,31 @@ export interface EraseAccesses extends EraseCommon {
 }
 
 /**
- * Destroys all of a class. Directives only go together: without the newest, one that it had replaced
- * would be in force again.
+ * Destroys all data of a class. Directives can only be erased together: without the newest, an
+ * older one that it had replaced would be in force again.
  */
 export interface EraseAll extends EraseCommon {
-  /** What is destroyed. Default `clinical`. */
+  /** The class to destroy. Default `clinical`. */
   readonly class?: ErasureClass;
-  /** Says in so many words that nothing of the class is to be left. */
+  /** Confirms explicitly that nothing of the class is to be left. */
   readonly all: true;
   readonly records?: never;
   readonly accesses?: never;
   /**
-   * Also destroys the subject key, so that tags are unlinked for good, and the identifiers, so that
-   * the person is found no more. Only where no record is left; erase other classes before.
+   * Also destroys the subject key, which unlinks the tags permanently, and the identifiers, so that
+   * the person can no longer be found. Allowed only if no record is left; erase other classes
+   * first.
    */
   readonly forgetSubject?: boolean;
 }
 
-/** What is to be destroyed: `records`, `accesses` or `all: true`; nothing is taken for any of them. */
+/** What to destroy: `records`, `accesses` or `all: true`. There is no default. */
 export type EraseOptions = EraseRecords | EraseAccesses | EraseAll;
 
 /** Options of an erasure that were checked and copied. */
 export interface CheckedErase {
   readonly what: ErasureClass;
-  /** Entries of what is destroyed; `undefined` for all of the class. */
+  /** The entries to destroy; `undefined` for all of the class. */
   readonly ids: readonly Uint8Array[] | undefined;
   readonly reason: string;
   readonly forget: boolean;
@@ -77,15 +78,15 @@ const FIELDS: readonly string[] = [
 ];
 
 /**
- * Checks what is to be destroyed. A field that is there and `undefined` is a mistake of the caller's,
- * and no call destroys more than its words say.
+ * Checks what is to be destroyed. A field that is present but `undefined` is an error of the
+ * caller: no call destroys more than it says explicitly.
  *
  * @returns copies
  * @throws {InputError} `ERR_INPUT_INVALID`
  */
 export function checkErase(options: EraseOptions): CheckedErase {
   if (typeof options !== "object" || options === null) {
-    throw new TypeError("erasing takes options, with a reason");
+    throw new TypeError("erase needs options with a reason");
   }
   const given = options as unknown as Readonly<Record<string, unknown>>;
   for (const name of Object.keys(given)) {
@@ -109,7 +110,7 @@ export function checkErase(options: EraseOptions): CheckedErase {
     throw invalid("forgetSubject is true, false or left out");
   }
   if (all === undefined && forgetSubject === true) {
-    throw invalid("a subject is forgotten only with all its data");
+    throw invalid("forgetSubject requires that all the data of the subject are erased");
   }
   if (all === undefined && what === "directive") {
     throw invalid("directives are erased all together");

@@ -24,25 +24,28 @@ import { assertGone } from "./giving-up.ts";
 import { outOfReach, type ErasureStatement } from "./statement.ts";
 import { orphansOf, rootsOf, versionsOf, BELONGS, CLASS_OF, holdOf } from "./targets.ts";
 
-/** How long entries of a class must be kept, and the rule that says so. */
+/** How long entries of a class must be kept, and the rule that requires it. */
 export interface Retention {
   /** Least age in ms, counted from the block's time. */
   readonly keepFor: number;
   readonly rule: string;
 }
 
-/** Destroys what the custodian holds, class by class. */
+/** Destroys data that the custodian holds, class by class. */
 export interface Erasing extends Pick<Finishing, "resume" | "compact" | "pending"> {
   erase(subject: Subject, options: EraseOptions): Promise<ErasureStatement>;
   /**
    * Destroys entries that were filed about a record while another erasure destroyed it. The caller
-   * holds the person's turn.
+   * must hold the person's turn.
    */
   abandon(subject: Subject, ids: readonly Uint8Array[]): Promise<void>;
-  /** Forbids erasing anything about a person until {@link Erasing.liftHold}. */
+  /** Forbids any erasure about a person until {@link Erasing.liftHold}. */
   placeHold(subject: Subject, rule: string): Promise<void>;
   liftHold(subject: Subject): Promise<void>;
-  /** Names entries that do not open here in an erase entry, so that they are lost no more. */
+  /**
+   * Names entries that cannot be decrypted here in an erase entry, so that they no longer count as
+   * lost.
+   */
   giveUp(entries: readonly EntryId[], options: { readonly reason: string }): Promise<void>;
 }
 
@@ -61,7 +64,7 @@ export function createErasing(
   const finishing = createFinishing(context, options);
   let turn: Promise<unknown> = Promise.resolve();
 
-  /** What stands against erasing these of a person's entries, if anything. */
+  /** The reason why these entries of a person must not be erased, if there is one. */
   function assertAllowed(
     everything: readonly CatalogueItem[],
     what: ErasureClass,
@@ -81,12 +84,12 @@ export function createErasing(
     if (now() < free) {
       throw new InputError(
         "ERR_INPUT_RETAINED",
-        `not erased: ${what} data are kept until ${new Date(free).toISOString()} (${rule.rule})`,
+        `not erased: ${what} data must be kept until ${new Date(free).toISOString()} (${rule.rule})`,
       );
     }
   }
 
-  /** Files that a person is held, or is not any more. */
+  /** Files that a person is on hold, or no longer is. */
   const say = (subject: Subject, what: Pick<Manifest, "op" | "reason">): Promise<void> =>
     turns.shared(personName(subject), async () => {
       (await subjects.read(subject)).key.fill(0);
@@ -105,7 +108,7 @@ export function createErasing(
     await finishing.finish(options.compaction);
   }
 
-  /** What erase entries that did already what is asked for destroyed, none twice. */
+  /** Everything that earlier erase entries for the same request destroyed, without duplicates. */
   async function earlier(
     everything: readonly CatalogueItem[],
     { what, ids, forget }: CheckedErase,
@@ -115,7 +118,7 @@ export function createErasing(
     if (ids === undefined) {
       for (const item of erasures.toReversed()) {
         const content = await erasureOf(context, item);
-        // Of one that took several entries, those before the last say that there are more.
+        // If an erasure took several entries, all but the last say that more follow.
         if (found.length > 0 && content?.more !== true) break;
         if (content?.class !== what || (forget && !content.forget && found.length === 0)) continue;
         found.unshift({ id: item.id, erased: content.targets, outcome: [] });
@@ -135,7 +138,10 @@ export function createErasing(
     return found;
   }
 
-  /** Says which of some ids an earlier erasure of this person destroyed, and refuses others. */
+  /**
+   * Returns the given ids without those that an earlier erasure of this person destroyed; rejects
+   * any that are not this person's.
+   */
   async function stillThere(
     items: readonly CatalogueItem[],
     everything: readonly CatalogueItem[],
@@ -156,7 +162,7 @@ export function createErasing(
       if (target.status === "erased" && erasures.has(toHex(target.by))) continue;
       throw new RecordError(
         "ERR_RECORD_NOT_FOUND",
-        "a record to erase is not one of this person's",
+        "a record to erase does not belong to this person",
       );
     }
     return left;
@@ -164,7 +170,7 @@ export function createErasing(
 
   async function erase(subject: Subject, request: CheckedErase): Promise<ErasureStatement> {
     const { what, ids, forget } = request;
-    // This carries out what an earlier call filed and could not complete.
+    // Carries out what an earlier call filed but could not complete.
     await catalogue.catchUp();
     await subjects.assertKnown(subject);
     for (const { item } of carryingOut.stuckAbout(subject.local)) await finishing.again(item);
@@ -176,23 +182,28 @@ export function createErasing(
     const before = targets.length === 0 ? await earlier(everything, request) : [];
     if (before.length > 0) return statement(what, before, request);
     assertAllowed(everything, what, targets);
-    // Who is forgotten is found no more: what is left of other classes would be lost with him.
+    // A forgotten person can no longer be found, so any data left of other classes would be lost
+    // too.
     for (const other of forget ? ERASURE_CLASSES : []) {
       const rest = everything.filter(BELONGS[other]);
       if (rest.length > 0) assertAllowed(everything, other, rest);
     }
     const hasRecords = everything.some(({ kind }) => kind === "record");
     if (forget && what !== "clinical" && hasRecords) {
-      throw new InputError("ERR_INPUT_INVALID", "a subject is forgotten only with all its data");
+      throw new InputError(
+        "ERR_INPUT_INVALID",
+        "forgetSubject requires that all the data of the subject are erased",
+      );
     }
     if (what === "directive" && hasRecords) {
       throw new InputError(
         "ERR_INPUT_RETAINED",
-        "not erased: directives are kept as long as records that they govern",
+        "not erased: directives must be kept while there are records that they govern",
       );
     }
     if (forget) {
-      // Who he is stands on the ledger, sealed, also in what he consented to: it goes with him.
+      // The person's identity is also on the ledger, sealed, in links and consents: destroy those
+      // as well.
       for (const item of everything) {
         const tells = item.kind === "link" || item.kind === "consent";
         if (tells && !targets.includes(item)) targets.push(item);
@@ -200,7 +211,7 @@ export function createErasing(
     }
     const done = [...(await destroyEntries(context, options, subject, what, targets, request))];
     const erased = new Set(targets.map(({ id }) => toHex(id)));
-    // What was filed about these records while they were being erased must not outlive them.
+    // Entries filed about these records during the erasure must not outlive them.
     for (;;) {
       const orphans = orphansOf(await catalogue.itemsOf(subject.local), erased);
       if (orphans.length === 0) break;
@@ -255,7 +266,7 @@ export function createErasing(
       if (!Array.isArray(entries) || typeof reason !== "string" || reason.length > 4096) {
         throw new InputError(
           "ERR_INPUT_INVALID",
-          "giving up takes ids, and a reason of at most 4096 characters",
+          "giveUp needs ids and a reason of at most 4096 characters",
         );
       }
       await catalogue.catchUp();
@@ -265,7 +276,7 @@ export function createErasing(
         const what = CLASS_OF[kind] ?? "audit";
         byClass.set(what, [...(byClass.get(what) ?? []), id]);
       }
-      // Whom they are about is what nobody can say.
+      // Nobody can tell whom these entries are about.
       const nobody = { local: strangers(context) };
       let isFirst = true;
       for (const [what, ids] of byClass) {
@@ -280,7 +291,8 @@ export function createErasing(
     async erase(subject, eraseOptions) {
       const request = checkErase(eraseOptions);
       const work = () => erase(subject, request);
-      // Who is forgotten must not get new entries meanwhile that nobody could find any more.
+      // A person being forgotten must not get new entries meanwhile: nobody could find those any
+      // more.
       const mine = turn.then(() =>
         request.forget ? turns.exclusive(personName(subject), work) : work(),
       );

@@ -15,9 +15,9 @@ export interface Erasure {
   /** Ids of the entries whose envelopes are destroyed. */
   readonly targets: readonly Uint8Array[];
   readonly reason: string;
-  /** Whether the subject key goes too. */
+  /** Whether the subject key is destroyed too. */
   readonly forget?: boolean;
-  /** Whether another erase entry goes on with this erasure. */
+  /** Whether another erase entry continues this erasure. */
   readonly more?: boolean;
 }
 
@@ -33,7 +33,7 @@ export function encodeErasure({ class: what, targets, reason, forget, more }: Er
 /**
  * Reads the content of an `erase` entry.
  *
- * @throws {EncodingError} when it is none
+ * @throws {EncodingError} if the bytes are not the content of an `erase` entry
  */
 export function decodeErasure(bytes: Uint8Array): Required<Erasure> {
   const required = ["v", "class", "targets", "reason"];

@@ -9,31 +9,31 @@ import type { CompactionTime } from "./erase-options.ts";
 import type { ErasureStatement } from "./statement.ts";
 import { unfinishedErasures, type Marked, type PendingErasure } from "./unfinished.ts";
 
-/** What a compaction completed. */
+/** The result of a compaction. */
 export interface CompactionReport {
-  /** Erasures whose statements said `pending`, and which are done now. */
+  /** Erasures whose statements said `pending` and which are now done. */
   readonly finished: readonly PendingErasure[];
   /** Bytes of the storage's files before and after. */
   readonly compaction: Compaction;
 }
 
-/** Whether the storage's files are rid of what was deleted. */
+/** Whether the storage's files no longer contain the deleted data. */
 export type Finished = Pick<ErasureStatement, "compacted" | "compaction" | "hindrance">;
 
-/** Makes what erase entries destroyed be gone from keys and files. */
+/** Removes what erase entries destroyed from keys and files. */
 export interface Finishing {
-  /** Tries again to carry out an erase entry. */
+  /** Retries carrying out an erase entry. */
   again(item: CatalogueItem): Promise<void>;
-  /** Finishes now or leaves it for later. What was destroyed is destroyed in either case. */
+  /** Finishes now or leaves it for later. The targets are destroyed in either case. */
   finish(time: CompactionTime): Promise<Finished>;
   /**
-   * Completes erasures that were interrupted, as far as the storage lets it: one that takes no writes,
-   * or cannot be compacted now, is read nevertheless.
+   * Completes interrupted erasures as far as the storage allows: a storage that accepts no writes,
+   * or cannot be compacted now, can still be read.
    */
   resume(): Promise<void>;
   /** Completes every erasure that is pending. */
   compact(): Promise<CompactionReport>;
-  /** Erasures of which the storage's files may still show something, in no order. */
+  /** Erasures whose data may still be in the storage's files, in no particular order. */
   pending(): Promise<readonly PendingErasure[]>;
 }
 
@@ -59,7 +59,7 @@ export function createFinishing(
   const stuckIds = (): ReadonlySet<EntryId> =>
     new Set(carryingOut.stuck().map(({ item }) => toEntryId(item.id)));
 
-  /** Tries again what could not be carried out, here or before the ledger was opened. */
+  /** Retries what could not be carried out, whether before or after the ledger was opened. */
   async function retry(marked: readonly Marked[]): Promise<void> {
     for (const { erasure } of marked) {
       if (erasure === undefined || stuckIds().has(erasure.id)) continue;
@@ -69,11 +69,12 @@ export function createFinishing(
     for (const { item } of carryingOut.stuck()) await again(item);
   }
 
-  /** Makes what erase entries destroyed be gone from keys and files; one after another. */
+  /** Removes what erase entries destroyed from keys and files, one call after another. */
   function finishErasure(): Promise<CompactionReport> {
     const mine = finishing.then(async () => {
       const marked = await unfinished.list();
-      // Whatever is marked is then carried out; what others file meanwhile is left to the next time.
+      // Every erasure marked at this point is then carried out; those that others file meanwhile
+      // wait for the next run.
       if (marked.length > 0) await catalogue.catchUp();
       await retry(marked);
       await catalogue.flush();
@@ -129,7 +130,8 @@ export function createFinishing(
           await finishErasure();
         }
       } catch (error) {
-        // Left pending: an erasure that cannot be completed must not keep what is there from being read.
+        // Left pending: an erasure that cannot be completed must not prevent the remaining data
+        // from being read.
         if (!(error instanceof Hindered) && !takesNoWrites(error)) throw error;
       }
     },
@@ -152,14 +154,14 @@ export function createFinishing(
   };
 }
 
-/** What the storage's own compaction failed with, told from failures of anything else. */
+/** Failure of the storage's own compaction, as distinct from any other failure. */
 class Hindered extends Error {
   constructor(cause: unknown) {
     super("the storage was not compacted", { cause });
   }
 }
 
-/** Whether a store was reached and refused to write, or cannot be written to now. */
+/** Whether a store was reached but refused to write, or cannot be written to at present. */
 function takesNoWrites(error: unknown): boolean {
   return error instanceof StorageError && NO_WRITES.includes(error.code);
 }

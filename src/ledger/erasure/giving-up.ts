@@ -9,8 +9,8 @@ import { decodeIdentifiers } from "../index/rows.ts";
 import { isUnreadable } from "../consents/unreadable-directives.ts";
 
 /**
- * Makes sure that an entry may be given up: that it does not open here, or is a directive, filed
- * or held, or an attested key that cannot be read.
+ * Makes sure that an entry may be given up: it must be one that cannot be decrypted here, or a
+ * directive (filed or held) or attested key that cannot be read.
  *
  * @returns its kind
  * @throws {InputError} `ERR_INPUT_INVALID` for anything else
@@ -28,16 +28,16 @@ export async function assertGone(
   if ((await openManifest(context, found)) !== undefined) {
     throw new InputError(
       "ERR_INPUT_INVALID",
-      `entry ${toHex(id)} opens again: open with repair.index, and it is lost no more`,
+      `entry ${toHex(id)} can be decrypted again: open with repair.index to recover it`,
     );
   }
   return found.kind;
 }
 
 const isNotLost = (): InputError =>
-  new InputError("ERR_INPUT_INVALID", "only what is lost is given up");
+  new InputError("ERR_INPUT_INVALID", "only lost entries can be given up");
 
-/** Whether a directive or an attested key can be read; anything else is taken to be. */
+/** Whether a directive or an attested key can be read; entries of other kinds count as readable. */
 async function isReadable(context: LedgerContext, item: CatalogueItem): Promise<boolean> {
   const { kind, envelope, place, manifest } = item;
   const isDirective = kind === "consent" || manifest.op === "held";

@@ -5,7 +5,8 @@ import { currentRecords } from "../records/current-record.ts";
 
 export const BELONGS: Readonly<Record<ErasureClass, (item: CatalogueItem) => boolean>> = {
   clinical: ({ kind }) => kind === "record",
-  // The keys that persons signed with go with what they signed, and what was delivered and is held.
+  // The keys that persons signed with are erased with what they signed and with deliveries that are
+  // held.
   directive: ({ kind, manifest: { op } }) =>
     kind === "consent" || (kind === "link" && (op === "attest" || op === "held")),
   audit: ({ kind }) => kind === "access",
@@ -17,7 +18,7 @@ export const CLASS_OF: Readonly<Record<string, ErasureClass>> = {
   link: "directive",
 };
 
-/** The rule of the hold that is on a person, if one is: what was said last counts. */
+/** The rule of the hold on a person, if there is one: the latest entry counts. */
 export function holdOf(items: readonly CatalogueItem[]): string | undefined {
   const said = items.findLast(
     ({ kind, manifest: { op } }) => kind === "link" && (op === "hold" || op === "release"),
@@ -25,7 +26,7 @@ export function holdOf(items: readonly CatalogueItem[]): string | undefined {
   return said?.manifest.op === "hold" ? (said.manifest.reason ?? "") : undefined;
 }
 
-/** Entries about records whose versions were erased before them. */
+/** Entries about records whose versions were erased before these entries were. */
 export function orphansOf(
   items: readonly CatalogueItem[],
   erased: ReadonlySet<string>,
@@ -44,7 +45,7 @@ export function orphansOf(
   });
 }
 
-/** Every entry of the records that some ids belong to, which are all there. */
+/** Every entry of the records that the given ids belong to; all the records must exist. */
 export function versionsOf(
   items: readonly CatalogueItem[],
   ids: readonly Uint8Array[],
@@ -57,7 +58,7 @@ export function versionsOf(
   return items.filter(({ id }) => wanted.has(rootOf.get(toHex(id))!));
 }
 
-/** Of each entry, the one that created what it is about. */
+/** For each entry, the entry that created the record it is about. */
 export function rootsOf(items: readonly CatalogueItem[]): ReadonlyMap<string, string> {
   const rootOf = new Map<string, string>();
   for (const { id, manifest } of items) {

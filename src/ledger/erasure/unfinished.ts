@@ -6,7 +6,7 @@ import { entryIdBytes, toEntryId, type EntryId } from "../../codec/ids.ts";
 import type { StateChange } from "../../storage/types.ts";
 import type { Vault } from "../vault/vault.ts";
 
-/** An erasure that stands on the ledger, and of which the storage's files may still show something. */
+/** An erasure on the ledger whose data may still be in the storage's files. */
 export interface PendingErasure {
   /** Names the erase entry. */
   readonly id: EntryId;
@@ -15,19 +15,24 @@ export interface PendingErasure {
   readonly since: number;
 }
 
-/** Marks of erasures whose traces are yet to be gone from keys and files. */
+/** Marks of erasures whose traces have yet to be removed from keys and files. */
 export interface Unfinished {
-  /** The change that goes with the erase entry, so that whoever opens the store knows of it. */
+  /**
+   * The change to commit together with the erase entry, so that the next opening knows of the
+   * erasure.
+   */
   mark(erasure: PendingErasure): StateChange;
   list(): Promise<readonly Marked[]>;
   remove(marked: readonly Marked[]): StateChange[];
 }
 
-/** A mark; without an erasure where an earlier version of the library left it. */
+/** A mark; it has no erasure if an earlier version of the library left it. */
 export interface Marked {
   readonly name: Uint8Array;
   readonly erasure?: PendingErasure;
-  /** Why it cannot be read. It stays: something may be left of an erasure that nobody can name. */
+  /**
+   * Why the mark cannot be read. It is kept: data may remain of an erasure that nobody can name.
+   */
   readonly damage?: unknown;
 }
 

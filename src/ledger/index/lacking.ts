@@ -37,6 +37,6 @@ export function lacks(all: readonly Pick<Lacking, "id" | "kind">[]): StorageErro
   return new StorageError(
     "ERR_STORAGE_CORRUPT",
     `${named.join(", ")}${all.length > 3 ? ` and ${all.length - 3} more` : ""} on the ledger ` +
-      "does not open here, and nothing erased it: restore the store and open with repair.index",
+      "cannot be decrypted here, although nothing erased it: restore the store and open with repair.index",
   );
 }

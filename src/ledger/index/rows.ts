@@ -227,7 +227,7 @@ export function encodeLacking(all: readonly Lacking[]): Uint8Array {
   if (all.length > MAX_LACKING) {
     throw new StorageError(
       "ERR_STORAGE_CORRUPT",
-      `${all.length} entries do not open here, and nothing erased them: restore the store`,
+      `${all.length} entries cannot be decrypted here, although nothing erased them: restore the store`,
     );
   }
   return encode(all.slice());

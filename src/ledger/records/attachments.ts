@@ -5,34 +5,34 @@ import { openPart, type ByteRange, type OpenPartOptions } from "../../envelope/o
 import { InputError } from "../../errors.ts";
 import { MAX_ATTACHMENTS, type Manifest } from "../entries/manifest.ts";
 
-/** Bytes to be kept with a record: a document, an image, a whole study. */
+/** Bytes to keep with a record: a document, an image, a whole study. */
 export interface AttachmentInput {
-  /** Such as `application/pdf`; sealed with the record. */
+  /** For example `application/pdf`; sealed with the record. */
   readonly mediaType: string;
-  /** Read once, in order, and no faster than the store takes what comes out. */
+  /** Read once, in order, and no faster than the store accepts the output. */
   readonly source: ByteSource;
 }
 
-/** Bytes that are kept with a record, to be read in whole or in part. */
+/** Bytes kept with a record, which can be read in whole or in part. */
 export interface Attachment {
   readonly mediaType: string;
-  /** How many bytes, as the author signed. */
+  /** Number of bytes, as signed by the author. */
   readonly size: number;
   /**
-   * Yields it, or a range of it, in pieces of at most 64 KiB, each verified before it is yielded.
-   * What was cut off or altered raises an error in place of the next piece.
+   * Yields the attachment, or a range of it, in pieces of at most 64 KiB, each verified before it
+   * is yielded. If bytes were cut off or altered, an error replaces the next piece.
    *
-   * @throws {RangeError} when the range is not within it
-   * @throws {EnvelopeError} `ERR_ENVELOPE_MISSING` when ciphertext is not there any more
+   * @throws {RangeError} if the range is not within the attachment
+   * @throws {EnvelopeError} `ERR_ENVELOPE_MISSING` if ciphertext is no longer there
    */
   stream(options?: ByteRange & { readonly signal?: AbortSignal }): AsyncIterable<Uint8Array>;
-  /** Reads a range into memory; decrypts the segments that it lies in, and no others. */
+  /** Reads a range into memory; decrypts only the segments that it lies in. */
   range(from: number, to: number): Promise<Uint8Array>;
 }
 
 const PREFIX = "attachment-";
 
-/** Id of the part that holds an attachment; stands in clear, so it says nothing but the order. */
+/** Id of the part that holds an attachment; it is in clear, so it reveals only the order. */
 export const attachmentPart = (index: number): string => `${PREFIX}${index}`;
 
 /** Whether a part holds an attachment. */
@@ -41,7 +41,7 @@ export const isAttachmentPart = (id: string): boolean => id.startsWith(PREFIX);
 /**
  * Checks attachments to be recorded.
  *
- * @throws {InputError} `ERR_INPUT_INVALID` when there are too many, or one has no media type
+ * @throws {InputError} `ERR_INPUT_INVALID` if there are too many, or one has no media type
  */
 export function assertAttachments(attachments: readonly AttachmentInput[]): void {
   const good =
@@ -59,10 +59,10 @@ export function assertAttachments(attachments: readonly AttachmentInput[]): void
 }
 
 /**
- * Makes the attachments that a manifest tells of readable.
+ * Makes the attachments that a manifest lists readable.
  *
  * @param isGranted - whether the reader has the key of a part
- * @param opening - what opens a part; keys are asked for anew with every reading, and wiped after it
+ * @param opening - opens a part; keys are requested again for every reading, and wiped after it
  */
 export function attachmentsOf(
   { attachments = [] }: Manifest,

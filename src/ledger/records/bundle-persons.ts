@@ -11,15 +11,17 @@ import {
 /** Persons of a bundle, each filed under an identifier of theirs. */
 export interface BundlePersons {
   readonly people: readonly { readonly identifier: PersonIdentifier; readonly subject: Subject }[];
-  /** By place in the bundle's patients. */
+  /** By position in the bundle's patients. */
   readonly byPatient: ReadonlyMap<number, Subject>;
-  /** Places of those of whom it cannot be told whether they are somebody who is known. */
+  /**
+   * Positions of patients who cannot be matched reliably to a known person or recognised as new.
+   */
   readonly inDoubt: ReadonlySet<number>;
 }
 
-/** Patients of a bundle who are one person, by the numbers that they share. */
+/** Patients of a bundle who are the same person, by the numbers that they share. */
 interface Group {
-  /** Place of the first. */
+  /** Position of the first. */
   readonly at: number;
   readonly places: number[];
   identifier: PersonIdentifier | undefined;
@@ -27,14 +29,15 @@ interface Group {
   readonly doubtful: Map<string, PersonIdentifier>;
 }
 
-/** Persons of a bundle who are looked for, and filed where they are new, in one transaction. */
+/** Finds the persons of a bundle, and files those who are new, in one transaction. */
 const PERSONS_TOGETHER = 64;
 
 /**
  * Finds the persons of a bundle by all their numbers, or makes them known by the preferred one.
  *
- * Nobody is found for a patient whose numbers are those of two persons, or who bears the number of a
- * person that is not surely his: what that person refused would not hold for what is filed.
+ * A patient whose numbers belong to two persons, or who bears the number of a person without
+ * certainly being that person, matches nobody: that person's refusals would not apply to what is
+ * filed.
  */
 export async function findPersons(
   patients: readonly BundlePatient[],
@@ -68,7 +71,7 @@ export async function findPersons(
   };
 
   for (let at = 0; at < groups.length; at += PERSONS_TOGETHER) {
-    // Together: whoever is new is filed in one transaction with the others.
+    // Together: everybody new is filed in one transaction.
     await Promise.all(groups.slice(at, at + PERSONS_TOGETHER).map(lookUp));
     await giveTurn();
     signal?.throwIfAborted();
@@ -76,7 +79,10 @@ export async function findPersons(
   return { people, byPatient, inDoubt };
 }
 
-/** Joins patients who share a number that is surely theirs; the first of them names the person. */
+/**
+ * Joins patients who share a number that certainly belongs to them; the first of them names the
+ * person.
+ */
 function groupsOf(patients: readonly BundlePatient[]): readonly Group[] {
   const groups = new Set<Group>();
   const byNumber = new Map<string, Group>();

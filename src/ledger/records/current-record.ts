@@ -8,7 +8,7 @@ import { copyManifest } from "../entries/manifest.ts";
 import { comparePlaces, type CatalogueItem } from "../entries/catalogue-item.ts";
 import { isNormal, labelsOfBoth } from "../../consent/labels/unite-labels.ts";
 
-/** One of the entries about a record, with what its envelope says of itself. */
+/** One of the entries about a record, with what its envelope says about itself. */
 export interface RecordEntry extends Pick<
   CatalogueItem,
   "place" | "kind" | "envelope" | "recordedAt" | "manifest"
@@ -29,7 +29,7 @@ export interface CurrentRecord {
   readonly retracted: boolean;
 }
 
-/** A record as the catalogue's items make it. */
+/** A record as folded from the catalogue's items. */
 export interface FoldedRecord {
   readonly record: RecordId;
   /** The entry whose envelope holds the newest content. */
@@ -43,24 +43,24 @@ export interface FoldedRecord {
 
 /** Some of a person's records. */
 export interface RecordPage {
-  /** Those that were created behind this place on the ledger. */
+  /** Only records created after this place on the ledger. */
   readonly behind?: EntryPlace;
-  /** At most so many. */
+  /** At most this many. */
   readonly limit?: number;
 }
 
-/** A record while its entries are gone through. */
+/** A record while its entries are being folded. */
 type Growing = { -readonly [Name in keyof FoldedRecord]: FoldedRecord[Name] } & {
   readonly history: CatalogueItem[];
 };
 
 /**
  * Folds a person's entries into records: amendments replace content, relabelling replaces labels,
- * retraction and re-attribution end a record. What follows an entry that is not there is left out.
- * Who labelled without having seen what another had said last takes away nothing of that.
+ * retraction and re-attribution end a record. Entries that follow a missing entry are left out. A
+ * concurrent relabel never removes labels that it had not seen.
  *
- * @param page - which of the records, by the order of the entries that created them; default all
- * @returns by that order
+ * @param page - selects records by the order of the entries that created them; default all
+ * @returns the records in that order
  */
 export function currentRecords(
   items: readonly CatalogueItem[],
@@ -112,8 +112,8 @@ export function currentRecords(
 }
 
 /**
- * A record as it is given to whoever calls: nothing that he can change is the index's own. What tells of
- * its content and its labels is frozen, and shared.
+ * A record as returned to callers: they cannot change the index through it. The values that
+ * describe its content and labels are frozen, and shared.
  */
 export function giveRecord(record: FoldedRecord): CurrentRecord {
   const history = record.history.map(giveItem);
@@ -134,8 +134,9 @@ function giveItem(item: CatalogueItem): RecordEntry {
 }
 
 /**
- * What the labels of a record are worth under the current rules: older rules stamped as judged what
- * these may find sensitive, or cannot judge. What they found stands.
+ * The labels of a record that can be trusted under the current rules. If outdated rules stamped
+ * them, "normal" and the stamp are dropped, since the current rules may find more, or may be unable
+ * to judge it; every label that the older rules found is kept.
  */
 function believedLabels(
   labels: ResourceLabels | null,
@@ -154,7 +155,7 @@ export function judgedForm(
     jurisdictions,
   }: {
     readonly controller: string;
-    /** By whose rules a stamp of older ones is told. */
+    /** Tells whose rules an older stamp came from. */
     readonly labeller: Pick<Labeller, "name" | "version" | "replaces">;
     readonly jurisdictions?: readonly string[];
   },
@@ -173,7 +174,7 @@ export function judgedForm(
     };
   }
   return toConsentResource(description, {
-    // An unstamped `null` must not fall back to what the resource says of itself.
+    // An unstamped `null` must not fall back to the labels in the resource itself.
     labels: labels ?? { codes: [], stamp: null },
     controller,
     ...(jurisdictions === undefined ? {} : { jurisdictions }),

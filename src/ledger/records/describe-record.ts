@@ -18,12 +18,12 @@ import type { LivingRecord } from "./record-versions.ts";
 
 const FHIR_JSON = "application/fhir+json";
 
-/** What a manifest says of a resource. */
+/** The part of a manifest that describes a resource. */
 export interface Description extends Pick<Manifest, "mediaType" | "resource"> {
   readonly labels: ResourceLabels | null;
 }
 
-/** What describes a correction, and the labels that its author gave. */
+/** The description of a correction, and the labels that its author gave. */
 export interface Correction extends Description {
   readonly given?: ResourceLabels | null | undefined;
   readonly attachments?: readonly unknown[] | undefined;
@@ -36,25 +36,25 @@ export interface Corrected extends Description, Pick<Manifest, "fullUrl"> {
 
 /** Describes and labels records. */
 export interface Describing {
-  /** @param labels - those to use instead of the labeller's */
+  /** @param labels - used instead of the labeller's */
   manifestOf(
     text: ResourceText,
     labels: ResourceLabels | null | undefined,
     within?: LabelOptions,
   ): Promise<Description>;
-  /** The manifest of a correction; without labels of its own it keeps what others had set. */
+  /** The manifest of a correction; if it brings no labels, it keeps those that others had set. */
   corrected(record: LivingRecord, subject: Subject, correction: Correction): Promise<Corrected>;
-  /** Its labels by the current rules, and by the person's other records. */
+  /** The record's labels by the current rules, taking the person's other records into account. */
   freshLabelsOf(record: LivingRecord, former?: Labeller): Promise<ResourceLabels | null>;
-  /** The labeller's labels; what somebody found who left open what else there is stays. */
+  /** The labeller's labels; findings of others who judged only part of the record are kept. */
   labellersOwn(record: LivingRecord): Promise<ResourceLabels | null>;
 }
 
-/** A record stays where it stood: by that its references are read. */
+/** A record keeps its original `fullUrl`: its references are resolved against it. */
 const addressOf = ({ manifest: { fullUrl } }: CatalogueItem): Pick<Manifest, "fullUrl"> =>
   fullUrl === undefined ? {} : { fullUrl };
 
-/** What the newest version of a record says of it, for another version to say. */
+/** What the newest version says about the record, to be repeated in another version. */
 export const describe = ({
   head,
   labels,
@@ -94,7 +94,7 @@ export function describing({
     return besideAttachments(labels, head.manifest.attachments);
   }
 
-  /** The labels of a correction that brings none. */
+  /** The labels of a correction that brings no labels of its own. */
   async function keptLabels(
     record: LivingRecord,
     fresh: ResourceLabels | null,

@@ -9,21 +9,22 @@ import { findVersions, labelBySlices } from "./label-context.ts";
 import type { FoldedRecord } from "./current-record.ts";
 import { isNormal, isOwn, labelName, uniteLabels } from "../../consent/labels/unite-labels.ts";
 
-/** What labelling a record anew stands on. */
+/** What relabelling a record depends on. */
 export interface FreshLabelsOptions {
   readonly labeller: Labeller;
-  /** The labeller before this one. */
+  /** The previous labeller. */
   readonly former?: Labeller | undefined;
-  /** The person's other records: what this one refers to tells about it. */
+  /** The person's other records: those that this one refers to affect its labels. */
   readonly among: Iterable<FoldedRecord>;
   textOf(item: CatalogueItem): Promise<Uint8Array>;
 }
 
 /**
- * The labels of a record by the current rules, its content being the same.
+ * The labels of a record by the current rules, its content being unchanged.
  *
- * Whoever else judged the whole of it is believed as before, and only added to. What the rules could
- * judge once and cannot any more keeps its labels and loses the stamp.
+ * Labels by anyone else who judged the whole record are trusted as before, and only added to. A
+ * record that the rules could judge once but cannot judge any more keeps its labels and loses the
+ * stamp.
  */
 export async function freshLabels(
   record: FoldedRecord,
@@ -42,7 +43,8 @@ export async function freshLabels(
   if (current === null || stamp === null) {
     const before = former === undefined ? fresh : await judge(former);
     const united = uniteLabels(fresh, current, before, labeller);
-    // What could be judged and bears no stamp, somebody left open: nobody else closes it.
+    // A record that could be judged but has no stamp was left open by somebody: nobody else may
+    // close it.
     if (united === null || before === null || before.stamp === null) return united;
     return current === null && united.codes.every(isNormal) ? null : { ...united, stamp: null };
   }
@@ -54,8 +56,8 @@ export async function freshLabels(
 }
 
 /**
- * What the labels of a resource are worth for a record that has attachments too: nobody has judged
- * those, so that there is no stamp.
+ * The effective labels of a resource for a record that also has attachments: nobody has judged the
+ * attachments, so there is no stamp.
  */
 export function besideAttachments(
   labels: ResourceLabels | null,
@@ -65,7 +67,7 @@ export function besideAttachments(
   return labels.codes.every(isNormal) ? null : { ...labels, stamp: null };
 }
 
-/** Labels a resource, looking up what it refers to, round by round. */
+/** Labels a resource, looking up its references round by round. */
 async function labelAmong(
   record: FoldedRecord,
   resource: FhirResource,
@@ -100,7 +102,7 @@ interface AddressedRecord extends Addressable {
   readonly record: FoldedRecord;
 }
 
-/** A record as references name it: by where it stood, and by its type and id. */
+/** A record under the names that references use: its `fullUrl`, and its type and id. */
 function addressOf(record: FoldedRecord): AddressedRecord | undefined {
   const { resource, fullUrl } = record.head.manifest;
   if (resource === undefined || record.retracted) return undefined;
@@ -122,7 +124,7 @@ function joined(current: ResourceLabels, fresh: ResourceLabels | null): readonly
   return [...new Map([...kept, ...added].map((code) => [labelName(code), code])).values()];
 }
 
-/** Whether two sets of labels say the same, in whatever order. */
+/** Whether two sets of labels are equal, in any order. */
 export function isSameLabels(one: ResourceLabels | null, other: ResourceLabels | null): boolean {
   const key = (labels: ResourceLabels | null): string =>
     JSON.stringify(

@@ -12,47 +12,47 @@ import { isNamed, namesOf, type RecordNames } from "../entries/record-names.ts";
 import { currentRecords, type FoldedRecord } from "./current-record.ts";
 import type { Subject } from "../entries/subjects.ts";
 
-/** A resource as it comes in, to be filed about somebody. */
+/** An incoming resource, to be filed about somebody. */
 export interface Incoming {
   readonly subject: Subject;
   readonly manifest: Pick<Manifest, "resource" | "fullUrl" | "labels">;
   readonly text: Uint8Array;
 }
 
-/** What is on record of a resource that comes in again. */
+/** The existing record that an incoming resource matches. */
 export interface KnownRecord {
   /** Names the record. */
   readonly id: RecordId;
   /** The newest entry about it. */
   readonly entry: EntryId;
   /**
-   * `recorded`: this text is a version of it. `newer`: a newer one is. `ended`: it was retracted, or
-   * moved to another person.
+   * `recorded`: this text is a version of it. `newer`: the record already has a newer version.
+   * `ended`: the record was retracted, or moved to another person.
    */
   readonly as: "recorded" | "newer" | "ended";
 }
 
-/** What becomes of resources that come in. */
+/** How incoming resources are to be handled. */
 export interface Sorted<T extends Incoming> {
   readonly fresh: readonly T[];
-  /** Newer versions of what is on record, and the newest entry about it. */
+  /** Newer versions of existing records, each with the newest entry about the record. */
   readonly changed: readonly {
     readonly one: T;
     readonly record: RecordId;
     readonly amends: EntryId;
   }[];
   readonly known: readonly { readonly one: T; readonly known: KnownRecord }[];
-  /** What comes in twice at once, in the same words under the same name. */
+  /** Resources that occur twice in the input, with the same text under the same name. */
   readonly repeated: readonly T[];
 }
 
 /**
  * Tells which resources are on record already.
  *
- * One is known by its text, whatever became of its record since; and by its address on a server,
- * which is one resource for ever. A `urn:` names something within one bundle only.
+ * A resource is recognised by its text, even if its record has ended since; and by its address on a
+ * server, which always names the same resource. A `urn:` names something within one bundle only.
  *
- * @param recorded - what is on record, also of records that were retracted
+ * @param recorded - the person's records, including those that were retracted
  */
 export async function sortIncoming<T extends Incoming>(
   incoming: readonly T[],
@@ -82,7 +82,7 @@ export async function sortIncoming<T extends Incoming>(
     let find = finders.get(person);
     if (find === undefined) {
       const { local } = one.subject;
-      // Of a person's thousands few have these names, and most often none.
+      // Of a person's thousands of records few have these names, and usually none does.
       const items = (await recorded.mayHold(local, names)) ? await recorded.itemsOf(local) : [];
       find = finderAmong(items, names, textOf);
       finders.set(person, find);
@@ -128,7 +128,7 @@ function finderAmong(
       else all.push({ record, item });
     }
     const address = addressOf(record.head.manifest);
-    // What was retracted does not hide what was recorded anew.
+    // A retracted record must not hide a later recording of the same content.
     if (address !== undefined && byAddress.get(address)?.retracted !== false) {
       byAddress.set(address, record);
     }
@@ -137,7 +137,7 @@ function finderAmong(
     const named = versions.get(nameOf(manifest)) ?? [];
     const description = named.length === 0 ? undefined : encode(manifest.resource);
     for (const { record, item } of named) {
-      // Texts that are one have one description: few have to be opened.
+      // Equal texts have equal descriptions, so only a few have to be decrypted.
       if (!equalBytes(encode(item.manifest.resource), description!)) continue;
       const own = await textOf(item).catch(noText);
       if (own === undefined || !equalBytes(own, text)) continue;
@@ -156,12 +156,12 @@ function finderAmong(
   };
 }
 
-/** What was erased, or cannot be read, is not known to be the same. */
+/** A record that was erased or cannot be read is never recognised as the same. */
 function noText(error: unknown): undefined {
   if (!(error instanceof StorageError)) throw error;
 }
 
-/** Whether what a bundle says of the same text now would be lost if it were not recorded. */
+/** Whether skipping an identical text would lose what the new bundle says about it. */
 function saysMore({ labels }: Incoming["manifest"], record: FoldedRecord): boolean {
   const own = record.labels?.codes ?? [];
   return (labels?.codes ?? []).some(
@@ -179,7 +179,7 @@ function addressOf(manifest: Pick<Manifest, "resource" | "fullUrl">): string | u
     : undefined;
 }
 
-/** Whether one version of a resource is older than another, as far as both of them say. */
+/** Whether one version of a resource is older than another, as far as both say so. */
 function comesBefore(one: ResourceDescription, other: ResourceDescription): boolean {
   if (one.lastUpdated !== undefined && other.lastUpdated !== undefined) {
     return one.lastUpdated < other.lastUpdated;

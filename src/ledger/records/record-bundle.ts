@@ -109,7 +109,7 @@ const NOT_FILED: Readonly<Partial<Record<BundleProblem["code"], string>>> = {
   deleted: "it was deleted",
   "not-a-write": "the bundle asks to read, delete or patch it",
   "several-patients": "it is about several patients",
-  "other-patient": "it leads to another patient than the one that it names",
+  "other-patient": "its references lead to a different patient from the one that it names",
 };
 
 /** What a bundle is recorded with. */
@@ -201,7 +201,7 @@ async function personsOf(
   if (bundle.patients.length > 1) {
     throw new InputError(
       "ERR_INPUT_OTHER_PERSON",
-      "the bundle is about several patients: pass null to file each under his own identifier",
+      "the bundle is about several patients: pass null to file each under their own identifier",
     );
   }
   await assertSamePerson(subject, bundle.patients, { subjects, now: now() });

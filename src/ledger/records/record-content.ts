@@ -106,7 +106,7 @@ export function createRecordContents(
   const contentIsGone = async (item: CatalogueItem): Promise<RecordError | StorageError> =>
     (await isErased(item))
       ? new RecordError("ERR_RECORD_ERASED", "this record was erased")
-      : new StorageError("ERR_STORAGE_MISSING", "the record's content is not there");
+      : new StorageError("ERR_STORAGE_MISSING", "the record's content is missing from the store");
 
   async function sealUnder(
     subjectKey: Uint8Array,

@@ -135,7 +135,10 @@ export function recordVersions({
     for (const record of records.values()) {
       if (record.history.some((item) => equalBytes(item.id, id))) return { ...record, subject };
     }
-    throw new StorageError("ERR_STORAGE_MISSING", "the record's first version is not there");
+    throw new StorageError(
+      "ERR_STORAGE_MISSING",
+      "the record's first version is missing from the store",
+    );
   }
 
   async function find(id: RecordId): Promise<LivingRecord> {
@@ -143,7 +146,7 @@ export function recordVersions({
     if (found.record === id) return found;
     throw new RecordError(
       "ERR_RECORD_NOT_FOUND",
-      "this names one version of a record: the record has the id of the entry that created it",
+      "this id names one version: the id of a record is that of the entry that created it",
     );
   }
 

@@ -157,7 +157,7 @@ export function createRecording(
         id,
         async (record) => {
           if (toHex(record.subject.local) === toHex(to.local)) {
-            throw new InputError("ERR_INPUT_INVALID", "the record is about this person already");
+            throw new InputError("ERR_INPUT_INVALID", "the record is already about this person");
           }
           return moveRecord(record, to, reason, { versions, filing, contents });
         },

@@ -38,7 +38,7 @@ export async function assertSamePerson(
   if (theirs.some((identifiers) => isSomebodyElse(his, identifiers))) {
     throw new InputError(
       "ERR_INPUT_OTHER_PERSON",
-      "the patient named has another identifier of a system by which this person is known",
+      "the named patient has a different identifier in a system by which this person is known",
     );
   }
   for (const identifiers of theirs) {
@@ -48,7 +48,7 @@ export async function assertSamePerson(
       if (known === undefined || equalBytes(known.local, subject.local)) continue;
       throw new InputError(
         "ERR_INPUT_OTHER_PERSON",
-        "the patient named has an identifier by which another person is known",
+        "the named patient has an identifier by which another person is known",
       );
     }
   }

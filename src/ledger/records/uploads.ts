@@ -153,7 +153,7 @@ export function createUploads(context: LedgerContext, lane: number | undefined):
     if (mark?.[0] === OPEN[0]) return;
     throw new StorageError(
       "ERR_STORAGE_CONFLICT",
-      "another process with this lane took the recording for one that was cut short",
+      "another process with this lane treated this recording as interrupted",
     );
   }
 

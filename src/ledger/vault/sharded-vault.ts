@@ -58,7 +58,7 @@ export async function shardVault(options: {
   const { state } = gate.beneath;
   const id = marked === undefined ? undefined : sealer.open(unsharded, MARKER, marked);
   if (marked !== undefined && id === undefined) {
-    throw new StorageError("ERR_STORAGE_CORRUPT", "a value of the vault does not open");
+    throw new StorageError("ERR_STORAGE_CORRUPT", "a vault value failed to decrypt");
   }
   const shards = await openShards({ ...options, keys, id });
   let migrating = marked === undefined;
@@ -160,7 +160,7 @@ export async function shardVault(options: {
       if (value === undefined) {
         throw new StorageError(
           "ERR_STORAGE_ERASED",
-          "a value of the vault is sealed under a key that was destroyed, or is damaged",
+          "a vault value is damaged, or the key that it is sealed under was destroyed",
         );
       }
       return value;

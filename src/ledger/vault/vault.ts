@@ -149,7 +149,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     if (sharded !== undefined) return sharded.unseal(of, sealed);
     const value = sealer.open(sealKey, of, sealed);
     if (value === undefined) {
-      throw new StorageError("ERR_STORAGE_CORRUPT", "a value of the vault does not open");
+      throw new StorageError("ERR_STORAGE_CORRUPT", "a vault value failed to decrypt");
     }
     return value;
   }
@@ -260,7 +260,7 @@ async function openRoot(
     if (map["v"] !== VAULT_VERSION) {
       throw new StorageError(
         "ERR_STORAGE_CORRUPT",
-        "this vault was made by another version, which filed no persons on the ledger: it cannot be read",
+        "this vault was made by another version that filed no persons on the ledger: it cannot be read",
       );
     }
     const key = expectBytes(map["key"], "vault.key", 32);
@@ -292,7 +292,7 @@ async function openRoot(
   if (await hasFiled()) {
     throw new StorageError(
       "ERR_STORAGE_CORRUPT",
-      "the vault's root is lost: this member has sealed entries on the ledger, which nothing else opens; restore the state store",
+      "the vault's root is lost: this member has sealed entries on the ledger, which nothing else can decrypt; restore the state store",
     );
   }
   const root = random(32);

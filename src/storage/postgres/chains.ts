@@ -182,6 +182,6 @@ async function assertOwned(query: Query, schema: string): Promise<void> {
     SELECT count(*) FROM owner WHERE id IS NOT NULL AND id NOT IN (SELECT c.id FROM ${schema}.chain AS c)`,
   );
   if (numberOf(row?.[0]) > 0) {
-    throw new StorageError("ERR_STORAGE_CORRUPT", "there are records that belong to no chain");
+    throw new StorageError("ERR_STORAGE_CORRUPT", "some records belong to no chain");
   }
 }

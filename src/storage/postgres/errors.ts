@@ -40,7 +40,7 @@ export function asUnsettled(error: unknown): unknown {
 }
 
 function reasonOf(state: string): string {
-  if (state === "25006") return "the server takes no writes: it is read-only or a standby";
+  if (state === "25006") return "the server accepts no writes: it is read-only or a standby";
   if (state === "42501") return "the role lacks a privilege";
   if (state.startsWith("53")) return "the server lacks disk, memory or connections";
   if (state.startsWith("3F") || state === "42P01") return "the schema is not there";

@@ -48,7 +48,7 @@ export function readPromise(row: Row | undefined): ServerPromise {
 export function standbyError(): StorageError {
   return new StorageError(
     "ERR_STORAGE_FAILED",
-    "the server is a standby: it takes no writes, and what it shows may be old",
+    "the server is a standby: it accepts no writes, and its data may be out of date",
   );
 }
 

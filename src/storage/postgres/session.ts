@@ -136,7 +136,7 @@ function sessionOn(client: PostgresClient, promise: ServerPromise): Session {
     try {
       const { command } = await send(client, "COMMIT");
       if (command === "ROLLBACK") {
-        throw new StorageError("ERR_STORAGE_FAILED", "the server undid the transaction");
+        throw new StorageError("ERR_STORAGE_FAILED", "the server rolled the transaction back");
       }
       if (warning !== undefined || command !== "COMMIT") throw new AmbiguousAppend(warning);
     } catch (error) {

@@ -36,9 +36,13 @@ export function replicatedHeads(isReplicated: boolean): ReplicatedHeads {
         await session.transaction({ durable: true }, waitForStandbys);
       } catch (error) {
         if (!(error instanceof AmbiguousAppend)) throw error;
-        throw new StorageError("ERR_STORAGE_FAILED", "no standby confirmed what was read", {
-          cause: error,
-        });
+        throw new StorageError(
+          "ERR_STORAGE_FAILED",
+          "no standby confirmed the data that were read",
+          {
+            cause: error,
+          },
+        );
       }
       rememberReplicated(chain, head);
     },
@@ -57,7 +61,7 @@ export async function assertStandby({ query }: Session): Promise<void> {
   if (row?.[0] === "t" && row[1] !== "t") {
     throw new StorageError(
       "ERR_STORAGE_FAILED",
-      "the server waits for synchronous standbys, and none is connected",
+      "the server waits for synchronous standbys, but none is connected",
     );
   }
 }

@@ -67,7 +67,10 @@ function unescape(text: string): Uint8Array {
 }
 
 function corrupt(): StorageError {
-  return new StorageError("ERR_STORAGE_CORRUPT", "a value is not of the type it was stored as");
+  return new StorageError(
+    "ERR_STORAGE_CORRUPT",
+    "a value does not have the type that it was stored with",
+  );
 }
 
 export type Row = readonly (string | null)[];

@@ -18,11 +18,12 @@ const STEP = 2048;
  * the rest of its list and returns. So code after a loop must not rely on the loop being finished,
  * except through {@link Walk.after}.
  *
- * @example
+ * ```ts
  * for (let at = start; at < items.length; at++) {
  *   if (walk.left-- <= 0) return walk.later(() => visitAll(items, at));
  *   visit(items[at]);
  * }
+ * ```
  */
 export interface Walk {
   /** Number of visits left in the step. */

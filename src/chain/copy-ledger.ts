@@ -85,6 +85,10 @@ const LAST_KEY = /* @__PURE__ */ new Uint8Array(MAX_STATE_KEY_BYTES).fill(0xff);
  *   `ERR_STORAGE_CONFLICT` when the source was written to meanwhile; `ERR_STORAGE_INCOMPLETE` when
  *   the source itself is an unfinished copy
  * @throws the signal's reason
+ * @example
+ * const from = await lmdbStorage({ path: "data/ledger" });
+ * const to = await lmdbStorage({ path: "/mnt/new/ledger" });
+ * const { blobs, records } = await copyLedger(from, to, { genesis });
  */
 export async function copyLedger(
   from: StorageAdapter,

@@ -28,6 +28,8 @@ export interface MemberKeys {
  * @param own - a key store, of which all keys in use are described; or signers and public keys
  * @param context - the ledger's id, or the nonce of the genesis record in preparation
  * @throws {RangeError} without a signing key
+ * @example
+ * const description = encodeMember(await describeMember(keys, ["custodian"], nonce));
  */
 export async function describeMember(
   own: KeyStore | MemberKeys,
@@ -71,7 +73,12 @@ function keysInUse(store: KeyStore): MemberKeys {
   };
 }
 
-/** Encodes a member's description, to send to the organisation that founds the ledger. */
+/**
+ * Encodes a member's description, to send to the organisation that founds the ledger.
+ *
+ * @example
+ * const description = encodeMember(await describeMember(keys, ["custodian"], nonce));
+ */
 export function encodeMember(member: MemberDescription): Uint8Array {
   return encode(memberFields(member));
 }
@@ -82,6 +89,12 @@ export function encodeMember(member: MemberDescription): Uint8Array {
  *
  * @throws {EncodingError} when the bytes are not a member's description; hostile bytes are refused
  *   within fixed limits
+ * @example
+ * const genesis = await createGenesis({
+ *   origin: "history.example/first",
+ *   members: [{ keys: hospital }, decodeMember(received)],
+ *   nonce, // for which the other member described itself
+ * });
  */
 export function decodeMember(bytes: Uint8Array): MemberDescription {
   return expectMember(decode(bytes, { maxBytes: 65_536, maxDepth: 8, maxItems: 512 }), "member");

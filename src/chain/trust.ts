@@ -96,6 +96,8 @@ export type TrustResult =
  * Makes trust from a genesis record, which must come from a trusted source.
  *
  * @throws {EncodingError} or {ChainError} when the bytes are not a genesis record
+ * @example
+ * const result = verifyReceipt(receipt, trustFromGenesis(genesis));
  */
 export function trustFromGenesis(genesis: Uint8Array): Trust {
   const { origin, checkpointKeys, cosignaturePolicy } = decodeGenesis(genesis);
@@ -109,6 +111,9 @@ export function trustFromGenesis(genesis: Uint8Array): Trust {
  * @param consistency - RFC 9162 consistency proof between the checkpoint and the trusted root, from
  *   the smaller of the two sizes to the larger; without it, a checkpoint of another size than the
  *   trusted root's is `not-connected`. Ignored if trust has no root
+ * @example
+ * const judged = judgeCheckpoint(note, trust);
+ * if (!judged.ok) console.warn(`not accepted: ${judged.reason}`);
  */
 export function judgeCheckpoint(
   note: Uint8Array,
@@ -207,6 +212,14 @@ export function withPolicy(
  * Trust with a root advances to the step's checkpoint if that is larger. Trust without a root stays
  * without one: two successive steps are then not checked for consistency with each other, unlike
  * those of a receipt.
+ *
+ * @example
+ * let known = trustFromGenesis(genesis);
+ * for (const step of steps) {
+ *   const followed = followPolicy(known, step);
+ *   if (!followed.ok) throw new Error(`the policy's path breaks: ${followed.reason}`);
+ *   known = followed.trust;
+ * }
  */
 export function followPolicy(trust: Trust, step: PolicyStep): TrustResult {
   const followed = followStep(trust, step);
@@ -248,6 +261,10 @@ export function followStep(trust: Trust, step: PolicyStep): TrustResult {
  *
  * @param proof - RFC 9162 consistency proof from the trusted size and root; empty if trust has no
  *   root
+ * @example
+ * const followed = followCheckpoint(trust, note, consistency);
+ * if (!followed.ok) throw new Error(`not of the history that was seen: ${followed.reason}`);
+ * const result = verifyReceipt(receipt, followed.trust);
  */
 export function followCheckpoint(
   trust: Trust,

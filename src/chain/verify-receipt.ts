@@ -77,6 +77,10 @@ export interface VerifyReceiptOptions {
  *
  * @param bytes - an encoded receipt; borrowed
  * @param trust - from {@link trustFromGenesis}, or advanced from it
+ * @example
+ * const result = verifyReceipt(receipt, trustFromGenesis(genesis));
+ * if (!result.ok) throw new Error(`not proved: ${result.reason}`);
+ * result.author; // did:key of the member that filed the entry
  */
 export function verifyReceipt(
   bytes: Uint8Array,

@@ -22,6 +22,8 @@ const ID = /^[0-9a-f]{64}$/;
  * Checks that a string has the form of a record's id.
  *
  * @throws {InputError} `ERR_INPUT_INVALID` unless it is 64 lower-case hexadecimal characters
+ * @example
+ * const content = await hl.read(parseRecordId(text));
  */
 export function parseRecordId(text: string): RecordId {
   return checked(text, "a record's id") as RecordId;
@@ -31,6 +33,8 @@ export function parseRecordId(text: string): RecordId {
  * Checks that a string has the form of an entry's id.
  *
  * @throws {InputError} `ERR_INPUT_INVALID` unless it is 64 lower-case hexadecimal characters
+ * @example
+ * const receipt = await hl.receipt(parseEntryId(text));
  */
 export function parseEntryId(text: string): EntryId {
   return checked(text, "an entry's id") as EntryId;

@@ -67,6 +67,9 @@ const NONCE_BYTES = 12;
  * Starts a collection, at epoch 0.
  *
  * @param random - cryptographically strong
+ * @example
+ * const random = (length: number) => crypto.getRandomValues(new Uint8Array(length));
+ * const collection = createCollection(random);
  */
 export function createCollection(random: (length: number) => Uint8Array): CollectionKey {
   return { collection: random(32), epoch: 0, key: random(KEY_BYTES) };
@@ -76,6 +79,10 @@ export function createCollection(random: (length: number) => Uint8Array): Collec
  * Starts a collection's next epoch with a new key, for when a member leaves: seal the key to the
  * members who stay, and wrap new envelopes under it. The member who left can still open what was
  * wrapped before.
+ *
+ * @example
+ * const next = nextEpoch(collection, random);
+ * wipeCollectionKey(collection); // once nothing more is to be opened under it
  */
 export function nextEpoch(
   current: Pick<CollectionKey, "collection" | "epoch">,
@@ -94,6 +101,8 @@ export function nextEpoch(
  * must match the commitments in the envelope's signed header.
  *
  * @returns the wrap's bytes, to keep and hand out like a grant
+ * @example
+ * const wrap = wrapForCollection(collection, { envelope, basis, keys, random });
  */
 export function wrapForCollection(collection: CollectionKey, options: WrapOptions): Uint8Array {
   const { envelope, basis, keys, random } = options;
@@ -124,6 +133,8 @@ export function wrapForCollection(collection: CollectionKey, options: WrapOption
  * @returns keys, which the caller must wipe
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the wrap is not for this envelope, basis,
  *   collection and epoch, `ERR_ENVELOPE_DECRYPT` when it does not open, `ERR_ENVELOPE_UNSUPPORTED`
+ * @example
+ * const keys = unwrapFromCollection(collection, wrap, { envelope, basis });
  */
 export function unwrapFromCollection(
   collection: CollectionKey,
@@ -153,6 +164,8 @@ export function unwrapFromCollection(
  * Decodes a wrap without opening it, to find the collection key that opens it.
  *
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the bytes are not a wrap
+ * @example
+ * const { collection, epoch } = decodeCollectionWrap(wrap); // say which key opens it
  */
 export function decodeCollectionWrap(bytes: Uint8Array): CollectionWrap {
   return orInvalid("wrap", () => {
@@ -172,7 +185,13 @@ export function decodeCollectionWrap(bytes: Uint8Array): CollectionWrap {
   });
 }
 
-/** Overwrites a collection key with zeros. */
+/**
+ * Overwrites a collection key with zeros.
+ *
+ * @example
+ * const keys = unwrapFromCollection(collection, wrap, { envelope, basis });
+ * wipeCollectionKey(collection);
+ */
 export function wipeCollectionKey(collection: Pick<CollectionKey, "key">): void {
   collection.key.fill(0);
 }

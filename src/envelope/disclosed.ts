@@ -68,6 +68,11 @@ interface SaltedField extends Field {
  * @param random - cryptographically strong
  * @throws {InputError} `ERR_INPUT_INVALID` when there are no fields, too many fields, or a path
  *   occurs twice
+ * @example
+ * const content = new TextEncoder().encode('{"resourceType":"Observation","status":"final"}');
+ * const { disclosed, part } = prepareFields(splitFields(content), random);
+ * const parts = [{ id: "content", bytes: content }, part];
+ * const sealed = await sealEnvelope({ context, parts, disclosed, signer, random });
  */
 export function prepareFields(
   fields: readonly Field[],
@@ -122,6 +127,11 @@ export function* preparedSteps(
  *
  * @param disclosed - the root in the header, which the part must match
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when it does not
+ * @example
+ * const opened = await openEnvelope({ envelope, header, keys, context, author, read });
+ * const part = opened.parts.get(FIELDS_PART);
+ * const { disclosed } = opened.header;
+ * const fields = part && disclosed && readFields(part, disclosed);
  */
 export function readFields(part: Uint8Array, disclosed: Uint8Array): readonly Field[] {
   return openFields(part, disclosed).salted.map(({ path, value }) => ({ path, value }));
@@ -138,6 +148,11 @@ export function readFields(part: Uint8Array, disclosed: Uint8Array): readonly Fi
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the part does not match the header's
  *   commitment
  * @throws {InputError} `ERR_INPUT_INVALID` when there is no such field
+ * @example
+ * const { parts } = await openEnvelope({ envelope, header, keys, context, author, read });
+ * const part = parts.get(FIELDS_PART);
+ * if (part === undefined) throw new Error("the envelope has no fields to prove");
+ * const proof = proveFields({ header, part, paths: ["/status"] });
  */
 export function proveFields(options: {
   readonly header: Uint8Array;
@@ -171,6 +186,10 @@ export function proveFields(options: {
  *
  * @param expected - the ledger's data about the entry that names the envelope, as for
  *   {@link verifyHeader}
+ * @example
+ * const result = verifyFields(proof, { envelope, context, author });
+ * if (!result.ok) throw new Error(`not proved: ${result.reason}`);
+ * for (const { path, value } of result.fields) console.log(path, new TextDecoder().decode(value));
  */
 export function verifyFields(
   proof: Uint8Array,

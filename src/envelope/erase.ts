@@ -67,6 +67,9 @@ export interface EnvelopeErasure {
  * Lists the records of an envelope.
  *
  * @param header - the signed header as read from the store
+ * @example
+ * const { blocks } = listEnvelope(envelope, await storage.blobs.get(envelope));
+ * if (blocks === undefined) console.warn("the header is missing or is not this envelope's");
  */
 export function listEnvelope(envelope: CID, header: Uint8Array | undefined): EnvelopeRecords {
   if (header === undefined || !matchesCid(envelope, header)) {
@@ -87,6 +90,10 @@ export function listEnvelope(envelope: CID, header: Uint8Array | undefined): Env
  * are reported, not thrown; the header is kept as long as there is ciphertext.
  *
  * The files of a store that deletes lazily hold the bytes until it is compacted.
+ *
+ * @example
+ * const { unreached } = await eraseEnvelope({ envelope, blobs: storage.blobs });
+ * if (unreached.length > 0) console.warn("not deleted yet: repeat the call");
  */
 export async function eraseEnvelope(options: EraseEnvelopeOptions): Promise<EnvelopeErasure> {
   const { envelope, blobs } = options;

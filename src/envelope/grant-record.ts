@@ -66,6 +66,8 @@ export async function signGrant(
  * Decodes a grant without verifying it.
  *
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the bytes are not a grant
+ * @example
+ * const { envelope, grantor } = decodeGrant(grant); // as claimed: nothing is verified yet
  */
 export function decodeGrant(bytes: Uint8Array): Grant {
   return orInvalid("grant", () => {
@@ -85,7 +87,13 @@ export function decodeGrant(bytes: Uint8Array): Grant {
   });
 }
 
-/** Verifies a grant against what its recipient expects. */
+/**
+ * Verifies a grant against what its recipient expects.
+ *
+ * @example
+ * const result = verifyGrant(grant, { envelope, basis, grantor });
+ * if (!result.ok) console.warn(`refused: ${result.reason}`);
+ */
 export function verifyGrant(
   bytes: Uint8Array,
   expected: ExpectedGrant,

@@ -54,6 +54,8 @@ export interface RewrapOptions extends OpenGrantOptions {
  *
  * @returns the grant's bytes, to hand to the recipient
  * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the recipient's key is not usable
+ * @example
+ * const grant = await makeGrant({ envelope, keys, recipient, basis, signer, random });
  */
 export async function makeGrant(options: MakeGrantOptions): Promise<Uint8Array> {
   const sealer = grantSealer(options);
@@ -90,6 +92,10 @@ export function grantSealer(options: Omit<MakeGrantOptions, "recipient">): {
  * @returns keys, which the caller must wipe
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the grant is not the grantor's for this
  *   envelope and basis, `ERR_ENVELOPE_DECRYPT` when it does not open
+ * @example
+ * const keys = await openGrant({ grant, envelope, basis, grantor, agreement });
+ * const { parts } = await openEnvelope({ envelope, header, keys, context, author, read });
+ * wipeKeys(keys);
  */
 export async function openGrant(options: OpenGrantOptions): Promise<EnvelopeKeys> {
   const verified = verifyGrant(options.grant, options);
@@ -111,6 +117,9 @@ export async function openGrant(options: OpenGrantOptions): Promise<EnvelopeKeys
  * @returns the new grant's bytes
  * @throws {EnvelopeError} as {@link openGrant} does; `ERR_ENVELOPE_DECRYPT` also when `only` lists
  *   parts that were not granted
+ * @example
+ * const received = { grant, envelope, basis, grantor, agreement };
+ * const passedOn = await rewrapGrant({ ...received, to: { recipient, basis, signer, random } });
  */
 export async function rewrapGrant(options: RewrapOptions): Promise<Uint8Array> {
   const received = await openGrant(options);

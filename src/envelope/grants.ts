@@ -19,6 +19,8 @@ export interface GrantManyOptions<Recipient extends CoseRecipient = CoseRecipien
  * @throws {InputError} `ERR_INPUT_TOO_LARGE` beyond 1,000 recipients: use {@link grantMany}
  * @throws {SignatureError} `ERR_SIGNATURE_KEY` when a recipient's key is not usable; then no grant
  *   is returned for anyone
+ * @example
+ * const grants = await makeGrants({ envelope, keys, recipients, basis, signer, random });
  */
 export async function makeGrants(options: MakeGrantsOptions): Promise<readonly Uint8Array[]> {
   assertRecipients(options.recipients);
@@ -40,6 +42,9 @@ export async function makeGrants(options: MakeGrantsOptions): Promise<readonly U
  * @param options.keys - borrowed until the iteration ends
  * @returns each recipient with its grant, in the recipients' order
  * @throws {SignatureError} `ERR_SIGNATURE_KEY` on reaching a recipient whose key is not usable
+ * @example
+ * const options = { envelope, keys, recipients, basis, signer, random };
+ * for await (const { recipient, grant } of grantMany(options)) await send(recipient, grant);
  */
 export async function* grantMany<Recipient extends CoseRecipient>(
   options: GrantManyOptions<Recipient>,

@@ -238,6 +238,9 @@ export async function signHeader(header: EnvelopeHeader, signer: Signer): Promis
  * {@link verifyHeader} has accepted it.
  *
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the bytes are not one
+ * @example
+ * const { header } = decodeSignedHeader(headerBytes);
+ * header.parts.map(({ id }) => id); // as claimed: nothing is verified yet
  */
 export function decodeSignedHeader(bytes: Uint8Array): SignedHeader {
   const fields = orInvalid("signed header", () => {
@@ -260,6 +263,10 @@ export function decodeSignedHeader(bytes: Uint8Array): SignedHeader {
  * @param expected.envelope - the entry's body
  * @param expected.context - the entry's ledger, author and kind
  * @param expected.author - a signing key of the author that was in force at the entry
+ * @example
+ * const result = verifyHeader(headerBytes, { envelope, context, author });
+ * if (!result.ok) throw new Error(`not the author's: ${result.reason}`);
+ * result.header.parts.map(({ id }) => id);
  */
 export function verifyHeader(
   bytes: Uint8Array,

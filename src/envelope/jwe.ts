@@ -49,6 +49,8 @@ const MAX_EXP = 253_402_300_799;
  *   content
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` where neither node:crypto nor WebCrypto is
  *   available
+ * @example
+ * const { jwe, key } = await exportJwe({ content, random });
  */
 export async function exportJwe(options: {
   readonly content: Uint8Array;
@@ -78,6 +80,8 @@ export async function exportJwe(options: {
  *   `ERR_ENVELOPE_UNSUPPORTED` as in {@link exportJwe}
  * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the text alone is too long for that much
  *   plaintext
+ * @example
+ * const { content, contentType } = await importJwe(jwe, key);
  */
 export async function importJwe(
   jwe: string,
@@ -100,6 +104,10 @@ export async function importJwe(
  *
  * @throws {InputError} `ERR_INPUT_INVALID` when the values do not make a valid link
  * @see HL7 SMART Health Cards and Links STU 1, "Construct a SMART Health Links Payload"
+ * @example
+ * const { jwe, key } = await exportJwe({ content, random });
+ * const link = encodeHealthLink({ url: "https://files.example/x7Qm", key, flag: "U" });
+ * link.startsWith("shlink:/"); // true
  */
 export function encodeHealthLink(link: HealthLink): string {
   assertBytes(link.key, "key", 32);
@@ -127,6 +135,10 @@ export function encodeHealthLink(link: HealthLink): string {
  * are left out, as the specification requires.
  *
  * @throws {InputError} `ERR_INPUT_INVALID` when the text is not a SMART Health Link
+ * @example
+ * const { url, key } = decodeHealthLink(text);
+ * const jwe = await (await fetch(url)).text(); // of a link with the flag U
+ * const { content } = await importJwe(jwe, key);
  */
 export function decodeHealthLink(text: string): HealthLink {
   const at = text.search(/shlink:\//i);

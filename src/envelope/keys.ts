@@ -113,7 +113,17 @@ export function unlockParts(
   }
 }
 
-/** Overwrites keys with zeros. */
+/**
+ * Overwrites keys with zeros.
+ *
+ * @example
+ * const keys = await openGrant({ grant, envelope, basis, grantor, agreement });
+ * try {
+ *   await openEnvelope({ envelope, header, keys, context, author, read });
+ * } finally {
+ *   wipeKeys(keys);
+ * }
+ */
 export function wipeKeys(keys: EnvelopeKeys): void {
   if ("cek" in keys) keys.cek.fill(0);
   else for (const key of Object.values(keys.parts)) key.fill(0);

@@ -73,6 +73,8 @@ export type MembershipRefusal = Exclude<GrantRefusal, "envelope"> | "collection"
  *
  * @returns the membership's bytes, to hand to the member
  * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the member's key is not usable
+ * @example
+ * const membership = await sealMembership({ key: collection, recipient, basis, signer, random });
  */
 export async function sealMembership(options: SealMembershipOptions): Promise<Uint8Array> {
   const { key, basis, recipient, signer, random } = options;
@@ -99,6 +101,11 @@ export async function sealMembership(options: SealMembershipOptions): Promise<Ui
  *
  * @param options.key - borrowed until the iteration ends
  * @returns each recipient with its membership, in the recipients' order
+ * @example
+ * const options = { key: collection, recipients, basis, signer, random };
+ * for await (const { recipient, membership } of sealMemberships(options)) {
+ *   await send(recipient, membership);
+ * }
  */
 export async function* sealMemberships<Recipient extends CoseRecipient>(
   options: SealMembershipsOptions<Recipient>,
@@ -120,6 +127,9 @@ export async function* sealMemberships<Recipient extends CoseRecipient>(
  * @returns the key, which the caller must wipe
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the membership is not the grantor's for this
  *   collection and basis, `ERR_ENVELOPE_DECRYPT` when it does not open
+ * @example
+ * const { collection: id } = collection;
+ * const key = await openMembership({ membership, collection: id, basis, grantor, agreement });
  */
 export async function openMembership(options: OpenMembershipOptions): Promise<CollectionKey> {
   const verified = verifyMembership(options.membership, options);
@@ -147,6 +157,9 @@ export async function openMembership(options: OpenMembershipOptions): Promise<Co
  * Decodes a membership without verifying it.
  *
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when the bytes are not a membership
+ * @example
+ * // as claimed: nothing is verified yet
+ * const { collection, epoch } = decodeMembership(membership);
  */
 export function decodeMembership(bytes: Uint8Array): Membership {
   return orInvalid("membership", () => {
@@ -167,7 +180,14 @@ export function decodeMembership(bytes: Uint8Array): Membership {
   });
 }
 
-/** Verifies a membership against what its member expects. */
+/**
+ * Verifies a membership against what its member expects.
+ *
+ * @example
+ * const { collection: id, epoch } = collection;
+ * const result = verifyMembership(membership, { collection: id, epoch, basis, grantor });
+ * if (!result.ok) console.warn(`refused: ${result.reason}`);
+ */
 export function verifyMembership(
   bytes: Uint8Array,
   expected: ExpectedMembership,

@@ -47,6 +47,10 @@ export interface PartReader {
  * Verifies an envelope's header and a part's commitment, then opens the part for reading.
  *
  * @throws {EnvelopeError} as {@link openEnvelope} does
+ * @example
+ * const reader = openPart({ part: "scan", envelope, header, keys, context, author, read });
+ * const start = await reader.range(0, Math.min(1024, reader.size));
+ * reader.close();
  */
 export function openPart(options: OpenPartOptions): PartReader {
   const verified = verifyHeader(options.header, options);
@@ -157,6 +161,9 @@ export function openPart(options: OpenPartOptions): PartReader {
  *
  * @param options.keys - borrowed until the first segment has been requested
  * @throws {EnvelopeError} as {@link openEnvelope} does
+ * @example
+ * const part = { part: "scan", envelope, header, keys, context, author, read };
+ * for await (const segment of openStream(part)) await file.write(segment);
  */
 export async function* openStream(
   options: OpenPartOptions & ByteRange,
@@ -169,7 +176,13 @@ export async function* openStream(
   }
 }
 
-/** Like {@link openStream}, but returns a web stream. */
+/**
+ * Like {@link openStream}, but returns a web stream.
+ *
+ * @example
+ * const scan = openReadable({ part: "scan", envelope, header, keys, context, author, read });
+ * const response = new Response(scan);
+ */
 export function openReadable(options: OpenPartOptions & ByteRange): ReadableStream<Uint8Array> {
   return toReadableStream(openStream(options));
 }
@@ -180,6 +193,9 @@ export function openReadable(options: OpenPartOptions & ByteRange): ReadableStre
  * @returns `to - from` bytes, newly allocated
  * @throws {EnvelopeError} as {@link openEnvelope} does
  * @throws {RangeError} when the range is not within the part
+ * @example
+ * const part = { part: "scan", envelope, header, keys, context, author, read };
+ * const start = await openRange({ ...part, from: 0, to: 1024 });
  */
 export async function openRange(
   options: OpenPartOptions & { readonly from: number; readonly to: number },

@@ -47,6 +47,13 @@ export interface OpenedEnvelope {
  * @throws {StorageError} `ERR_STORAGE_ERASED`, `ERR_STORAGE_PRUNED` when `read` reports a block as
  *   such
  * @throws {InputError} `ERR_INPUT_TOO_LARGE` beyond `maxBytes`
+ * @example
+ * const { parts } = await openEnvelope({
+ *   ...{ envelope, header, keys, context, author },
+ *   read: (cid) => storage.blobs.get(cid),
+ * });
+ * wipeKeys(keys);
+ * const content = parts.get("content");
  */
 export async function openEnvelope(options: OpenOptions): Promise<OpenedEnvelope> {
   const verified = verifyHeader(options.header, options);

@@ -59,6 +59,11 @@ const MAX_BLOCKS: number = Math.floor(MAX_HEADER_BYTES / 41);
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` on part ids that are malformed or occur twice,
  *   before any source is read; `ERR_ENVELOPE_UNSUPPORTED` when there are more blocks than one
  *   header can list
+ * @example
+ * const source = createReadStream("scan.dcm");
+ * const parts = [{ id: "scan", source }];
+ * const { cid, header } = await sealStream({ context, parts, signer, random, put });
+ * await put(cid, header);
  */
 export async function sealStream(options: SealStreamOptions): Promise<SealedStream> {
   const { context, parts, signer, random, disclosed, supersedes } = options;

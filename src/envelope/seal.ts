@@ -53,6 +53,12 @@ export interface SealedEnvelope {
  *
  * @throws {InputError} `ERR_INPUT_INVALID` when the signer is not the author
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` on part ids that are malformed or occur twice
+ * @example
+ * const random = (length: number) => crypto.getRandomValues(new Uint8Array(length));
+ * const context = { ledger: hl.id, author: signer.actor, kind: "record" };
+ * const parts = [{ id: "content", bytes: new TextEncoder().encode("…") }];
+ * const { cid, header, blocks, cek } = await sealEnvelope({ context, parts, signer, random });
+ * for (const block of [{ cid, bytes: header }, ...blocks]) await put(block.cid, block.bytes);
  */
 export async function sealEnvelope(options: SealOptions): Promise<SealedEnvelope> {
   const { context, signer, random, disclosed, supersedes } = options;

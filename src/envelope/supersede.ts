@@ -22,6 +22,10 @@ export type SupersessionResult =
  *
  * @param newer - accepted by {@link verifyHeader}
  * @param older - accepted by {@link verifyHeader}
+ * @example
+ * const newer = verifyHeader(newerBytes, { envelope: newerEnvelope, context, author });
+ * const older = verifyHeader(headerBytes, { envelope, context, author });
+ * const replaces = newer.ok && older.ok && verifySupersession(newer, older).ok;
  */
 export function verifySupersession(newer: SignedHeader, older: SignedHeader): SupersessionResult {
   const { supersedes, context, salt } = newer.header;

@@ -31,6 +31,8 @@ const parsed: KeyCache<ActorKey> = /* @__PURE__ */ keyCache(1024);
  *
  * @param alg - `Ed25519`, `ES256`, `X25519`, `P-256` or `X-Wing`
  * @returns 32 bytes
+ * @example
+ * const id = keyId(agreement.alg, agreement.publicKey); // equal to agreement.key
  */
 export function keyId(alg: string, publicKey: Uint8Array): Uint8Array {
   return sha256(encode([alg, publicKey]));
@@ -42,6 +44,8 @@ export function keyId(alg: string, publicKey: Uint8Array): Uint8Array {
  *
  * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the key is not usable
  * @see W3C CCG did:key method
+ * @example
+ * actorFromKey(signer.alg, signer.publicKey) === signer.actor; // true of a signer named by its key
  */
 export function actorFromKey(alg: SignatureAlg, publicKey: Uint8Array): string {
   assertBytes(publicKey, "publicKey", alg === "ES256" ? 33 : 32);

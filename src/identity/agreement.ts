@@ -39,6 +39,9 @@ export interface MemoryAgreementOptions {
  *
  * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the secret is not a private key
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED`
+ * @example
+ * const secret = crypto.getRandomValues(new Uint8Array(32));
+ * const agreement = memoryAgreement({ alg: "X25519", secret });
  */
 export function memoryAgreement(options: MemoryAgreementOptions): KeyAgreement {
   const { kem } = coseAlgorithm(options.alg).suite;
@@ -74,6 +77,12 @@ export interface EcdhAgreementOptions {
  * Makes a key agreement from a device that only computes Diffie-Hellman values.
  *
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` for algorithms that need more than that
+ * @example
+ * const agreement = agreementFromEcdh({
+ *   alg: "P-256",
+ *   publicKey: device.publicKey,
+ *   ecdh: (publicKey) => device.ecdh(publicKey), // computed where the private key is
+ * });
  */
 export function agreementFromEcdh(options: EcdhAgreementOptions): KeyAgreement {
   const { alg, ecdh } = options;
@@ -112,6 +121,12 @@ export interface KemAgreementOptions {
  * do.
  *
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED`
+ * @example
+ * const agreement = agreementFromKem({
+ *   alg: "X-Wing",
+ *   publicKey: device.publicKey,
+ *   decapsulate: (ek) => device.decapsulate(ek), // computed where the private key is
+ * });
  */
 export function agreementFromKem(options: KemAgreementOptions): KeyAgreement {
   const { alg, decapsulate } = options;

@@ -21,6 +21,9 @@ const MAX_BYTES = 1_048_576;
  * @param path - the file, created on the first write; `<path>.lock` exists beside it during a
  *   change
  * @throws {ChainError} `ERR_CHAIN_MEMORY`, by its calls, when the file cannot be read or written
+ * @example
+ * const signedHeads = fileSignedHeads("/var/lib/ehr/signed-heads");
+ * const hl = await openLedger({ storage, keys, genesis, signedHeads });
  */
 export function fileSignedHeads(path: string, options: FileSignedHeadsOptions = {}): SignedHeads {
   const file = resolve(path);

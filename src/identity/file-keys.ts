@@ -49,6 +49,11 @@ const DEFAULT_COST: PassphraseCost = { N: 2 ** 17, r: 8, p: 1 };
  * @param path - the file; `<path>.lock` exists beside it during a change
  * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when the file is missing (and `create` is not
  *   set), is not a key file or was altered, or when the passphrase is wrong
+ * @example
+ * const keys = await fileKeys("data/hospital.keys", { passphrase, create: true });
+ * if (keys.list().length === 0) {
+ *   for (const use of ["sign", "checkpoint", "agree"] as const) await keys.generate({ use });
+ * }
  */
 export async function fileKeys(path: string, options: FileKeysOptions): Promise<KeyStore> {
   const file = resolve(path);

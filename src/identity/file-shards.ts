@@ -26,6 +26,9 @@ const MAX_BYTES = 4 * 1024 * 1024;
  *
  * @throws {StorageError} `ERR_STORAGE_FAILED` when another process holds the file, or it cannot be
  *   locked
+ * @example
+ * const shardKeys = await fileShardKeys("/mnt/other-disk/shard-keys");
+ * const hl = await openLedger({ storage, keys, genesis, shardKeys });
  */
 export async function fileShardKeys(path: string): Promise<FileShardKeys> {
   const lock = `${path}.lock`;

@@ -103,6 +103,10 @@ export type KeyChange = (keys: readonly StoredKey[]) => readonly StoredKey[];
 /**
  * Makes a key store in memory, with a memory of signed heads in memory too, for tests and
  * short-lived processes.
+ *
+ * @example
+ * const keys = memoryKeys();
+ * for (const use of ["sign", "checkpoint", "agree"] as const) await keys.generate({ use });
  */
 export function memoryKeys(): KeyStore {
   return keyStore(

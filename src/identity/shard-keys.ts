@@ -18,7 +18,12 @@ export interface ShardKeys {
   replace(secret: Uint8Array): Promise<void>;
 }
 
-/** Shard keys in memory, for tests: when they are lost, so is the content of the vault. */
+/**
+ * Shard keys in memory, for tests: when they are lost, so is the content of the vault.
+ *
+ * @example
+ * const hl = await openLedger({ storage, keys, genesis, shardKeys: memoryShardKeys() });
+ */
 export function memoryShardKeys(): ShardKeys {
   let held: Uint8Array | undefined;
   return {

@@ -73,6 +73,9 @@ export interface MemorySignerOptions {
  * Makes a signer from a key held in memory.
  *
  * @throws {SignatureError} `ERR_SIGNATURE_KEY` when the secret is not a key
+ * @example
+ * const secret = crypto.getRandomValues(new Uint8Array(32));
+ * const signer = memorySigner({ alg: "Ed25519", secret });
  */
 export function memorySigner(options: MemorySignerOptions): Signer {
   assertBytes(options.secret, "secret", 32);
@@ -94,6 +97,9 @@ export interface GenerateSignerOptions {
  * key in a test, or a short-lived key. Keys that must last belong in a key store.
  *
  * @throws {SignatureError} `ERR_SIGNATURE_ALGORITHM` for an unknown algorithm
+ * @example
+ * const signer = generateSigner();
+ * signer.actor; // "did:key:z6Mk…"
  */
 export function generateSigner(options: GenerateSignerOptions = {}): Signer {
   const { alg = "Ed25519", actor, random = randomBytes } = options;

@@ -34,6 +34,12 @@ export interface WebcryptoSignerOptions {
  * Makes a signer from a WebCrypto key, which may be non-extractable and kept in IndexedDB.
  *
  * @throws {SignatureError} `ERR_SIGNATURE_ALGORITHM` when the keys are of another algorithm
+ * @example
+ * const keyPair = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, [
+ *   "sign",
+ *   "verify",
+ * ]);
+ * const signer = await webcryptoSigner({ keyPair });
  */
 export async function webcryptoSigner(options: WebcryptoSignerOptions): Promise<Signer> {
   const { privateKey, publicKey: publicCryptoKey } = options.keyPair as CryptoKeyPair;

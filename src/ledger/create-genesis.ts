@@ -91,6 +91,11 @@ const DEFAULT_ROLES: readonly Role[] = ["custodian", "sequencer"];
  * @throws {ChainError} `ERR_CHAIN_GENESIS` when the record would contradict itself, a custodian has
  *   no agreement key, or a description does not prove possession of its keys for this nonce
  * @throws {EncodingError} when a field is not of its form
+ * @example
+ * const genesis = await createGenesis({
+ *   origin: "history.example/first",
+ *   members: [{ keys: hospital }, { keys: clinic }],
+ * });
  */
 export async function createGenesis(options: CreateGenesisOptions): Promise<Uint8Array> {
   for (const name of Object.keys(options)) {

@@ -71,6 +71,12 @@ import { untilClosed } from "./until-closed.ts";
  *   `signedHeads`
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` when there is no such suite, or this platform has no
  *   native implementation of it
+ * @example
+ * const storage = await lmdbStorage({ path: "data/ledger" });
+ * const hl = await openLedger({ storage, keys, genesis });
+ * const patient = await hl.ensureSubject({ system: "urn:oid:1.2.3", value: "MRN-0012345" });
+ * const { id } = await hl.record(patient, resource);
+ * await hl.close();
  */
 export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const options = takeOptions(given);

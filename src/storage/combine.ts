@@ -74,6 +74,10 @@ const sharedOf = /* @__PURE__ */ new WeakMap<StateStore, Shared>();
  *
  * @throws {TypeError} when a storage lacks the store that it has to provide
  * @throws {AmbiguousAppend} when a commit that was cut short cannot be settled now
+ * @example
+ * const objects = await s3Storage({ client, bucket: "my-ledger" });
+ * const state = await lmdbStorage({ path: "state" });
+ * const storage = await combineStorage({ chains: objects, blobs: objects, state });
  */
 export async function combineStorage(options: CombineOptions): Promise<CombinedStorage> {
   const { chains } = options.chains;

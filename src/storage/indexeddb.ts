@@ -90,6 +90,9 @@ export type IndexeddbStorage = StorageAdapter & Omit<FullStorage, "compact">;
  * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when there is no IndexedDB, or the database has a
  *   later version or belongs to something else
  * @throws {StorageError} `ERR_STORAGE_FAILED` when the browser refuses
+ * @example
+ * await navigator.storage.persist(); // asks the browser not to delete the data
+ * const storage = await indexeddbStorage({ name: "ledger" });
  */
 export async function indexeddbStorage(
   options: IndexeddbStorageOptions,

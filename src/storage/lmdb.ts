@@ -95,6 +95,9 @@ const PAGE_BYTES = 1 << 20;
  *   store has an unknown format
  * @throws {StorageError} `ERR_STORAGE_FAILED` when the folder cannot be used, `ERR_STORAGE_CORRUPT`
  *   when the store is damaged, or the folder holds something else
+ * @example
+ * const storage = await lmdbStorage({ path: "data/ledger" });
+ * const hl = await openLedger({ storage, keys, genesis });
  */
 export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStorage> {
   const { path, maxReaders = 126, pollInterval = 100, check = false } = options;

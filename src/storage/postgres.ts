@@ -61,6 +61,11 @@ export interface PostgresStorageOptions {
  * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when a newer version made the schema
  * @throws {StorageError} `ERR_STORAGE_FAILED` when the server cannot be reached, is a standby,
  *   promises less than `durability`, or has no standby to wait for
+ * @example
+ * const storage = await postgresStorage({
+ *   pool, // new Pool(…) of pg 8; closing the storage does not end it
+ *   durability: "quorum", // refuse a server without synchronous standbys
+ * });
  */
 export async function postgresStorage(options: PostgresStorageOptions): Promise<FullStorage> {
   const { pool, schema: name = "healthledger", pollInterval = 1000 } = options;

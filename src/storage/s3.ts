@@ -92,6 +92,10 @@ export interface S3Storage extends StorageAdapter {
  * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when the store does not honour `If-None-Match` and
  *   `If-Match` on PUT, or the bucket keeps versions and `versions` does not allow that
  * @throws {StorageError} `ERR_STORAGE_FAILED` when the bucket cannot be used
+ * @example
+ * const objects = await s3Storage({ client, bucket: "my-ledger", prefix: "ward-1" });
+ * const state = await lmdbStorage({ path: "state" });
+ * const storage = await combineStorage({ chains: objects, blobs: objects, state });
  */
 export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
   const { client, bucket, concurrency = 16, pollInterval = 500, versions = "refuse" } = options;

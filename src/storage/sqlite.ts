@@ -73,6 +73,9 @@ const PAGE_BYTES = 1 << 19;
  *   library supports, or the database is not in UTF-8
  * @throws {StorageError} `ERR_STORAGE_FAILED` when the database cannot be written or has no
  *   write-ahead log, `ERR_STORAGE_CORRUPT` when it is not a database
+ * @example
+ * const database = new DatabaseSync("ledger.db"); // of node:sqlite, or better-sqlite3's Database
+ * const storage = await sqliteStorage({ database });
  */
 export async function sqliteStorage(options: SqliteStorageOptions): Promise<FullStorage> {
   const { database, pollInterval = 100, busyTimeout = 30_000 } = options;

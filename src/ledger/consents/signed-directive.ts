@@ -53,6 +53,9 @@ export interface SignDirectiveOptions {
  *
  * @param salt - 32 random bytes, used once; borrowed
  * @returns 32 bytes
+ * @example
+ * const salt = crypto.getRandomValues(new Uint8Array(32));
+ * const about = commitToPerson(salt, { system: "urn:oid:1.2.3", value: "MRN-0012345" });
  */
 export function commitToPerson(salt: Uint8Array, { system, value }: PersonIdentifier): Uint8Array {
   return sha256(salt, encode([system, value]));
@@ -78,8 +81,8 @@ const inputOf = (directive: CID, ledger: CID, about: Uint8Array): Uint8Array =>
  * @throws {TypeError} when the salt is not 32 bytes
  * @example
  *   const salt = crypto.getRandomValues(new Uint8Array(32));
- *   const signed = await signDirective(directive, mine, { ledger: hl.id, person, salt });
- *   await hl.consent(subject, directive, { signed, salt });
+ *   const signed = await signDirective(directive, signer, { ledger: hl.id, person, salt });
+ *   await hl.consent(patient, directive, { signed, salt });
  */
 export async function signDirective(
   directive: Directive,

@@ -88,6 +88,17 @@ interface Opening extends OpenAnswerOptions {
  *   did not record, or whose keys it did not grant for this access, ends the reading with an
  *   {@link EnvelopeError}, and one in a block that the copy lacks with {@link ProofError}
  *   `ERR_PROOF_RANGE`. The decision itself nothing proves
+ * @example
+ * const answer = openAnswer(disclosed, {
+ *   chain,
+ *   checkpoint,
+ *   custodian,
+ *   agreement: clinic.agreement(),
+ *   read: (cid) => storage.blobs.get(cid),
+ * });
+ * for await (const { resource, receipt } of answer.items()) {
+ *   console.log(resource?.resourceType, verifyReceipt(receipt, trustFromGenesis(genesis)).ok);
+ * }
  */
 export function openAnswer(answer: DisclosureAnswer, given: OpenAnswerOptions): Answer {
   const options: Opening = { ...given, arrivedAt: given.chain.size };

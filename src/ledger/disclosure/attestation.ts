@@ -56,6 +56,17 @@ const MAX_NAME = 512;
  * @returns the signed attestation
  * @throws {EncodingError} `ERR_ENCODING_SHAPE` when it says both or neither, ends before it begins, or
  *   has text with U+0000
+ * @example
+ * const attestation = await signAttestation(
+ *   {
+ *     ledger: hl.id,
+ *     requester: clinic.signer().actor,
+ *     memberOf: "Organization/cardiology",
+ *     from: Date.now(),
+ *     to: Date.now() + 86_400_000,
+ *   },
+ *   hospital.signer(),
+ * );
  */
 export async function signAttestation(what: AttestedFact, signer: Signer): Promise<Uint8Array> {
   const attestation = encode({ v: 1, by: signer.actor, ...what });

@@ -55,6 +55,9 @@ export interface EncodeAnswerOptions {
  *   ciphertext: ask for less, or for the part `manifest` alone
  * @throws {StorageError} `ERR_STORAGE_MISSING` when ciphertext is not there, `ERR_STORAGE_CORRUPT` when
  *   it is not what its name says
+ * @example
+ * const result = await hl.disclose(request);
+ * const bytes = await encodeAnswer(result, { read: (cid) => storage.blobs.get(cid) });
  */
 export async function encodeAnswer(
   result: DisclosureResult,
@@ -119,6 +122,16 @@ function tooLarge(): InputError {
  *
  * @param bytes - copied
  * @throws {EncodingError} when it is not an encoded answer, or beyond 64 MiB
+ * @example
+ * const decoded = decodeAnswer(received);
+ * if (!decoded.ok) throw new Error(`refused: ${decoded.reason}`);
+ * const answer = openAnswer(decoded.answer, {
+ *   read: decoded.read,
+ *   chain,
+ *   checkpoint,
+ *   custodian,
+ *   agreement: clinic.agreement(),
+ * });
  */
 export function decodeAnswer(bytes: Uint8Array): DecodedAnswer {
   const value = decode(bytes, { maxBytes: MAX_ANSWER_BYTES, maxDepth: 6, maxItems: 4_000_000 });

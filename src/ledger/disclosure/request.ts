@@ -129,6 +129,15 @@ export type CreateRequestOptions = RequestOptions &
  *   for what purpose, everyone on the way
  * @throws {ConsentError} `ERR_CONSENT_REQUEST` when it names no patient or no purposes, has text with
  *   U+0000, or the custodian has no agreement key in force
+ * @example
+ * const request = await createRequest({
+ *   chain,
+ *   custodian, // did:key of the hospital
+ *   patient: { system: "urn:oid:1.2.3", value: "MRN-0012345" },
+ *   purposes: ["TREAT"],
+ *   signer: clinic.signer(),
+ *   agreement: clinic.agreement(),
+ * });
  */
 export async function createRequest(options: CreateRequestOptions): Promise<Uint8Array> {
   const { custodian, signer, patient, declaration, attestations } = options;

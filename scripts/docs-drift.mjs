@@ -10,12 +10,14 @@
 //   with its title and status
 // - code blocks fenced as `ts check` compile, and those fenced as `js run` run, in an empty folder;
 //   a block fenced as `js then` goes on where the one before it on the page ended
+// - every `@example` of the sources compiles; doc-examples.mjs lists what examples take as given
 // - the first example of README.md is examples/first-lines.mjs, which also compiles as strict TypeScript,
 //   resolved as Node.js does and as bundlers do
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import ts from "typescript";
+import { writeExamples } from "./doc-examples.mjs";
 
 /** @type {string[]} */
 const problems = [];
@@ -148,7 +150,7 @@ function checkDecisions() {
 }
 
 /** @param {string[]} pages */
-function checkBlocks(pages) {
+async function checkBlocks(pages) {
   const folder = ".docs-check";
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder);
@@ -184,9 +186,11 @@ function checkBlocks(pages) {
         ran++;
       }
     }
-    compile(compiled);
+    const examples = await writeExamples(folder);
+    compile(new Map([...compiled, ...examples]));
     checkFirstLines(folder);
     console.log(`code blocks: ${compiled.size} compiled, ${ran} programs run`);
+    console.log(`@examples: ${examples.size} compiled`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -269,7 +273,7 @@ checkSubpaths(pages);
 checkScripts();
 checkLinks(pages);
 checkDecisions();
-checkBlocks(pages);
+await checkBlocks(pages);
 for (const problem of problems) console.error(problem);
 console.log(problems.length === 0 ? "docs agree with the package" : `${problems.length} problems`);
 process.exitCode = problems.length === 0 ? 0 : 1;

@@ -29,23 +29,24 @@ export type {
 
 export interface PostgresStorageOptions {
   /**
-   * A `Pool` of the `pg` package (8.x). It stays the caller's: closing the storage does not end it.
-   * Each call borrows one connection; `tail` keeps one more, for all iterations together.
+   * A `Pool` of the `pg` package (8.x). The caller keeps ownership: closing the storage does not
+   * end it. Each call borrows one connection; `tail` keeps one more, for all iterations together.
    */
   readonly pool: PostgresPool;
-  /** Schema in the pool's database; made if it is not there. Default `healthledger`. */
+  /** Schema in the pool's database; created if it does not exist. Default `healthledger`. */
   readonly schema?: string;
   /**
-   * Least durability to work with; a server that promises less is refused. Default `power`. With
-   * `process` a server without `fsync` is accepted, for tests, and reported as what it is.
+   * Least durability required; a server that promises less is refused. Default `power`. With
+   * `process`, a server without `fsync` is accepted, for tests, and its true durability is
+   * reported.
    */
   readonly durability?: "process" | "power" | "quorum";
-  /** Default 64 MiB, at most 120 MiB: as text, a larger value is more than a string can hold. */
+  /** Default 64 MiB, at most 120 MiB: a larger value as text would exceed the longest string. */
   readonly maxAppendBytes?: number;
   readonly maxBatch?: number;
   /**
-   * How often `tail` looks by itself, in milliseconds, should notifications not get through (they do
-   * not behind a pooler that lends a connection per transaction); default 1000.
+   * How often `tail` polls, in milliseconds, in case notifications do not arrive (they do not
+   * through a pooler that lends a connection per transaction); default 1000.
    */
   readonly pollInterval?: number;
 }
@@ -53,13 +54,13 @@ export interface PostgresStorageOptions {
 /**
  * Opens a store in a PostgreSQL database (12 or newer) that any number of processes share.
  *
- * `caps.durability` is what the server's settings say: `quorum` where commits wait for synchronous
- * standbys, `power` where they are flushed to its own disk. Connections that are opened later, and
- * every write, are held to what was found at first.
+ * `caps.durability` follows from the server's settings: `quorum` if commits wait for synchronous
+ * standbys, `power` if they are flushed to its own disk. Connections opened later, and every write,
+ * must promise as much as was found at first.
  *
- * @throws {RangeError} when `schema` is no name of one, or `maxAppendBytes` too much
- * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when a newer version made the schema
- * @throws {StorageError} `ERR_STORAGE_FAILED` when the server cannot be reached, is a standby,
+ * @throws {RangeError} if `schema` is not a valid name, or `maxAppendBytes` is too large
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` if a newer version made the schema
+ * @throws {StorageError} `ERR_STORAGE_FAILED` if the server cannot be reached, is a standby,
  *   promises less than `durability`, or has no standby to wait for
  * @example
  * const storage = await postgresStorage({
@@ -91,7 +92,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
   const heads = replicatedHeads(isReplicated);
   const chains = postgresChains({
     ...{ calls, schema, heads, pollInterval },
-    // A pool of one connection has none to spare for listening.
+    // A pool with a single connection has none to spare for listening.
     subscribe: (topic, wake) =>
       (pool.options?.max ?? 2) > 1 ? listener.subscribe(topic, wake) : () => {},
   });
@@ -119,7 +120,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
           values,
         );
         const [what, size, hash, ...server] = row ?? [];
-        // The settings may have been changed since the connection was opened.
+        // The settings may have changed since the connection was opened.
         const promise = readPromise([...server.slice(0, 5), session.promise.level]);
         if (!isAtLeast(promise.durability, durability))
           throw tooWeak(promise.durability, durability);
@@ -175,12 +176,12 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
 }
 
 function maxBytes(wanted = 1 << 26): number {
-  // Octal needs four characters a byte, and a string of V8 holds less than 2^29.
+  // Octal needs four characters per byte, and a V8 string holds fewer than 2^29.
   if (!(wanted <= 120 << 20)) throw new RangeError("maxAppendBytes must be at most 120 MiB");
   return wanted;
 }
 
-/** Makes the schema, and finds out what the server promises. */
+/** Makes the schema, and determines what the server promises. */
 async function prepare(session: Session, name: string): Promise<Durability> {
   const { durability } = session.promise;
   if (durability === "quorum") await assertStandby(session);

@@ -9,20 +9,23 @@ import {
 import { isEmptySubtree, readMapNode } from "../../merkle/map-node.ts";
 import type { StateChange, StateStore } from "../../storage/types.ts";
 
-/** A sparse map in the state store, by whose root every name has a value or provably has none. */
+/**
+ * A sparse map in the state store: under its root every name provably has a value, or provably has
+ * none.
+ */
 export interface Directory {
   /**
-   * Reads values, in the order of their names; `undefined` where a name provably has none.
+   * Reads values, in the order of their names; `undefined` if a name provably has no value.
    *
-   * @throws {ProofError} when nodes of this root are not in the store, or not what they should be
+   * @throws {ProofError} if nodes of this root are missing from the store or wrong
    */
   read(
     root: Uint8Array,
     names: readonly Uint8Array[],
   ): Promise<readonly (Uint8Array | undefined)[]>;
   /**
-   * Makes the changes of the store that go with changes of the map: nodes that came to be, and the
-   * removal of those that the new root does not reach.
+   * Makes the store changes for changes of the map: new nodes, and the removal of nodes that the
+   * new root does not reach.
    *
    * @throws as {@link read}
    */
@@ -36,10 +39,10 @@ export interface Directory {
   }>;
 }
 
-/** Nodes held in memory; beyond, they are read again. */
+/** Most nodes held in memory; others are read again. */
 const CACHED_NODES = 50_000;
 
-/** Opens a directory whose nodes stand under `keyOf(hash)`. */
+/** Opens a directory whose nodes are stored under `keyOf(hash)`. */
 export function openDirectory(
   state: Pick<StateStore, "getMany">,
   keyOf: (hash: Uint8Array) => Uint8Array,
@@ -102,7 +105,7 @@ export function openDirectory(
   };
 }
 
-/** Names of the nodes and values that a root reaches, as far as they are known. */
+/** Names of the nodes and values that a root reaches, as far as known. */
 function reached(root: Uint8Array, known: ReadonlyMap<string, Uint8Array>): Set<string> {
   const found = new Set<string>();
   const waiting: Uint8Array[] = [root];

@@ -3,8 +3,8 @@ import { decodeTransaction } from "../../block/transaction.ts";
 import type { Chain } from "../../chain/chain.ts";
 
 /**
- * Whether an actor has a sealed entry on the ledger. Reads every block, until it has found one: the
- * state names no key's lanes, so it cannot be asked.
+ * Whether an actor has a sealed entry on the ledger. Reads the blocks until it finds one: the state
+ * does not list the lanes of a key, so it cannot be asked.
  */
 export async function hasFiled(chain: Chain, actor: string): Promise<boolean> {
   await chain.refresh();

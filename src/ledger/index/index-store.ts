@@ -28,52 +28,52 @@ import type { IdRow, Lacking, PageEntry } from "./rows.ts";
 import { buildStep, writeAhead } from "./step.ts";
 
 /**
- * The index as the store holds it under one root, and in memory what came since. Not for use by
- * several callers at once: the catalogue gives turns.
+ * The index as the store holds it under one root, and later entries in memory. It must not be used
+ * by several callers at once: the catalogue gives turns.
  */
 export interface Index extends IndexedPersons {
-  /** Reads the record, or begins from nothing where there is none of this ledger. */
+  /** Reads the record, or starts from nothing if there is none for this ledger. */
   open(): Promise<void>;
   isOpen(): boolean;
-  /** Forgets what is in memory, since another process moved the index. */
+  /** Discards the contents of memory, since another process moved the index. */
   reset(): void;
-  /** Begins from nothing, whatever is there. */
+  /** Starts from nothing, whatever exists already. */
   beginAnew(): Promise<void>;
   /** Rejects, saying what is lost, or with {@link IndexMoved}. */
   lost(what: string, cause?: unknown): Promise<never>;
-  /** Writes what is in memory only, in one step with the record. */
+  /** Writes everything that is in memory only, in one step with the record. */
   flush(): Promise<void>;
   /** The next block to take in. */
   mark(): number;
   /** The first block that the record does not cover. */
   height(): number;
-  /** Goes on behind a block whose header has this hash as a leaf. */
+  /** Continues after a block whose header has this hash as a leaf. */
   moveOn(leaf: Uint8Array): void;
   /** Entries in memory only. */
   waiting(): number;
-  /** Whether something was erased that is to be gone from the store. */
+  /** Whether there are erased data that have yet to be removed from the store. */
   mustFlush(): boolean;
-  /** Which entries stand in the store's index already. */
+  /** Which entries are in the store's index already. */
   knows(ids: readonly Uint8Array[]): Promise<boolean[]>;
   hasTaken(hex: string): boolean;
   /** Everything about one person. */
   person(local: Uint8Array): Promise<Person>;
-  /** What is in memory about a person, where nothing stands against giving it out. */
+  /** A person from memory, if nothing prevents using it. */
   cached(local: Uint8Array): Person | undefined;
-  /** What is known under an id; `undefined` where it provably is none of this member's. */
+  /** The row under an id; `undefined` if the id is provably not one of this member's. */
   idRow(id: Uint8Array): Promise<IdRow | undefined>;
   /** Takes in an entry about a person. */
   take(local: Uint8Array, entry: PageEntry): void;
-  /** Adds an entry to another list of entries beside its person's. */
+  /** Adds an entry to another list of entries besides that of its person. */
   addTo(local: Uint8Array, entry: PageEntry): void;
-  /** Takes in an entry that does not open. */
+  /** Takes in an entry that cannot be decrypted. */
   takeUnknown(one: Lacking, envelope: CID, place: EntryPlace): void;
   lack(one: Lacking): void;
-  /** Entries that did not open, though nothing erased them. */
+  /** Entries that could not be decrypted, although nothing erased them. */
   lacking(): Promise<readonly Lacking[]>;
   tombstone(of: Person, id: Uint8Array, by: Uint8Array): void;
   tombstoneUnknown(id: Uint8Array, known: IdRow, by: Uint8Array): void;
-  /** Changes of the vault that go with the next step, or before it. */
+  /** Changes of the vault to commit with the next step, or before it. */
   alsoRemove(changes: readonly StateChange[]): void;
 }
 
@@ -83,7 +83,7 @@ export function openIndex(context: LedgerContext): Index {
   const memory = emptyMemory();
   const reader = indexReader(context, memory);
 
-  /** A record beyond the end, or over other blocks, is of another history. */
+  /** A record beyond the end, or over different blocks, belongs to another history. */
   async function isOfThisLedger(record: IndexRecord): Promise<boolean> {
     if (record.height === 0) return record.header === null;
     await chain.refresh();
@@ -112,14 +112,14 @@ export function openIndex(context: LedgerContext): Index {
       else adopt(record);
     }
     if (!memory.isSwept) {
-      // What earlier buildings left: no erasure would know of it.
+      // Left by earlier generations: no erasure would know of these rows.
       await vault.discardOtherIndexes(memory.stored!.record.generation);
       memory.isSwept = true;
     }
     await reader.lacking();
   }
 
-  /** Begins from nothing, unless another process did meanwhile. */
+  /** Starts from nothing, unless another process did so meanwhile. */
   async function beginAnew(instead?: IndexRecord): Promise<void> {
     const given = instead ?? memory.stored?.record;
     const record = await vault.exclusively(async () => {

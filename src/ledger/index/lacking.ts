@@ -6,10 +6,10 @@ import { StorageError } from "../../errors.ts";
 import type { Lacking } from "./rows.ts";
 
 /**
- * Whether an entry that does not open may be about a person: not where its tag, which stands on the
- * ledger in clear, is none that the person's key makes.
+ * Whether an entry that cannot be decrypted may be about a person. It cannot be if its tag, which
+ * is on the ledger in clear, was not made with the person's key.
  *
- * @param key - the person's subject key; `undefined` where nobody has it here
+ * @param key - the person's subject key; `undefined` if it is not available here
  */
 export function mayBeAbout(
   { kind, local, tag }: Lacking,
@@ -22,16 +22,16 @@ export function mayBeAbout(
   return isSubjectTag(subject, person.key, { ...made, kind, salt, body });
 }
 
-/** Whether an entry that does not open may be about anybody, also about who is not known here. */
+/** Whether an entry that cannot be decrypted may be about anybody, including unknown persons. */
 export const isAboutAnybody = ({ local, tag }: Lacking): boolean =>
   local === undefined && tag === undefined;
 
-/** Rejects where entries do not open on which an answer would rest. */
+/** Rejects if an answer would depend on entries that cannot be decrypted. */
 export function assertNoneLack(all: readonly Lacking[]): void {
   if (all.length > 0) throw lacks(all);
 }
 
-/** Names entries that do not open. */
+/** The error that names entries which cannot be decrypted. */
 export function lacks(all: readonly Pick<Lacking, "id" | "kind">[]): StorageError {
   const named = all.slice(0, 3).map(({ id, kind }) => `${kind} entry ${toHex(id)}`);
   return new StorageError(

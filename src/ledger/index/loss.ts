@@ -1,9 +1,11 @@
 import { LedgerError, StorageError } from "../../errors.ts";
 
-/** Thrown where another process moved the index: what is in memory is not of its record any more. */
+/** Thrown if another process moved the index: memory no longer matches its record. */
 export class IndexMoved extends Error {}
 
-/** Whether an error says that something is gone or damaged, rather than that a store did not answer. */
+/**
+ * Whether an error means that data are missing or damaged, rather than that a store did not answer.
+ */
 export const isLoss = (error: unknown): error is LedgerError =>
   error instanceof LedgerError &&
   (!(error instanceof StorageError) || LOSSES.includes(error.code as string));

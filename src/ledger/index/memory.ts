@@ -7,11 +7,11 @@ import type { IndexNames } from "./names.ts";
 import type { IndexRecord } from "./record.ts";
 import type { IdRow, IndexItem, Lacking, PageEntry } from "./rows.ts";
 
-/** An entry about a person, and the page it stands in; none while it is in memory only. */
+/** An entry about a person, and the page that holds it; no page while it is in memory only. */
 export interface Held {
   item: IndexItem;
   page?: number;
-  /** The manifest's bytes, where they were made in this process and stand in no page yet. */
+  /** The manifest's bytes, if they were made in this process and are in no page yet. */
   encoded?: Uint8Array;
 }
 
@@ -22,16 +22,16 @@ export interface Person {
   readonly byId: Map<string, Held>;
 }
 
-/** What was taken in since the record. */
+/** Entries taken in since the record. */
 export interface Overlay {
   readonly fresh: Map<string, { readonly local: Uint8Array; readonly held: Held[] }>;
   readonly ids: Map<
     string,
     { readonly id: Uint8Array; readonly row: IdRow; readonly before?: IdRow }
   >;
-  /** Rows of the directory; `null` for those to be removed. */
+  /** Rows of the directory; `null` for rows to be removed. */
   readonly rows: Map<string, { readonly name: Uint8Array; readonly value: Uint8Array | null }>;
-  /** Pages in the store of which something was erased. */
+  /** Pages in the store that contain erased data. */
   readonly dirty: Map<
     string,
     { readonly person: Person; readonly pages: Set<number>; erased: number }
@@ -56,33 +56,33 @@ export interface StoredIndex {
   readonly directory: Directory;
 }
 
-/** What is in memory of the index; one per index, changed in place. */
+/** The in-memory part of the index; one per index, changed in place. */
 export interface IndexMemory {
   /** `undefined` before the record is read. */
   stored: StoredIndex | undefined;
-  /** Whether nothing is left of earlier buildings. */
+  /** Whether all rows of earlier generations are gone. */
   isSwept: boolean;
   /** The next block to take in. */
   mark: number;
   /** Hash of the last header taken in, as a leaf. */
   header: Uint8Array | null;
   overlay: Overlay;
-  /** Entries that did not open though nothing erased them, once they were read. */
+  /** Entries that could not be decrypted although nothing erased them, once they were read. */
   lacking: Map<string, Lacking> | undefined;
   isLackingChanged: boolean;
   readonly people: PeopleCache;
-  /** Names of rows of ids, from when an entry is looked for until its row is written. */
+  /** Names of rows of ids, from the time an entry is looked up until its row is written. */
   readonly idNames: Map<string, Uint8Array>;
 }
 
 const CACHED_PEOPLE = 256;
 const CACHED_ITEMS = 100_000;
 
-/** People read of late; the oldest are forgotten first. */
+/** People read recently; the oldest are dropped first. */
 export interface PeopleCache {
   get(hex: string): Person | undefined;
   put(person: Person): void;
-  /** Counts one more entry of a person who is in the cache. */
+  /** Counts one more entry of a cached person. */
   grew(hex: string): void;
   clear(): void;
 }
@@ -126,7 +126,7 @@ export function emptyMemory(): IndexMemory {
   };
 }
 
-/** Forgets all that rests on the record. */
+/** Discards everything that depends on the record. */
 export function resetMemory(memory: IndexMemory): void {
   memory.stored = undefined;
   memory.lacking = undefined;
@@ -134,7 +134,7 @@ export function resetMemory(memory: IndexMemory): void {
   clearOverlay(memory);
 }
 
-/** Forgets what was taken in since the record. */
+/** Discards the entries taken in since the record. */
 export function clearOverlay(memory: IndexMemory): void {
   memory.overlay = emptyOverlay();
   memory.isLackingChanged = false;
@@ -149,7 +149,7 @@ export function idName({ stored, idNames }: IndexMemory, id: Uint8Array): Uint8A
   return name;
 }
 
-/** A person whom the memory holds whole. */
+/** A person who is completely in memory. */
 export function knownPerson({ overlay, people }: IndexMemory, hex: string): Person | undefined {
   return overlay.dirty.get(hex)?.person ?? people.get(hex);
 }
@@ -159,7 +159,7 @@ export function stage({ overlay }: IndexMemory, name: Uint8Array, value: Uint8Ar
   overlay.rows.set(toHex(name), { name, value });
 }
 
-/** Adds to the entries that did not open. */
+/** Adds to the entries that could not be decrypted. */
 export function lack(memory: IndexMemory, one: Lacking): void {
   memory.isLackingChanged = true;
   memory.lacking!.set(toHex(one.id), one);
@@ -172,7 +172,7 @@ export function take(memory: IndexMemory, local: Uint8Array, entry: PageEntry): 
   memory.overlay.ids.set(toHex(id), { id, row: { local, height: place.height } });
 }
 
-/** Takes in an entry that does not open. */
+/** Takes in an entry that cannot be decrypted. */
 export function takeUnknown(
   memory: IndexMemory,
   one: Lacking,
@@ -200,7 +200,7 @@ export function addTo(memory: IndexMemory, local: Uint8Array, { item, encoded }:
   people.grew(hex);
 }
 
-/** Takes out of an entry about a person all but where it is and what erased it. */
+/** Strips an entry about a person of everything but its place and what erased it. */
 export function tombstone(
   { overlay }: IndexMemory,
   of: Person,
@@ -221,7 +221,7 @@ export function tombstone(
   overlay.dirty.set(hex, dirty);
 }
 
-/** The same, for an entry that does not open. */
+/** The same for an entry that cannot be decrypted. */
 export function tombstoneUnknown(
   memory: IndexMemory,
   id: Uint8Array,

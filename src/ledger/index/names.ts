@@ -1,6 +1,6 @@
 import { concatBytes } from "../../bytes/concat.ts";
 
-/** Bytes that tell one building of the index from the others. */
+/** Bytes that distinguish one generation of the index from the others. */
 export const GENERATION_BYTES = 4;
 
 const NAME_BYTES = 32;
@@ -13,29 +13,34 @@ export function generationOf(name: Uint8Array): Uint8Array | undefined {
   return name.subarray(NAME_BYTES, NAME_BYTES + GENERATION_BYTES);
 }
 
-/** Whether a name is that of an entry's id, see {@link IndexNames.id}. */
+/** Whether a name is that of the row of an entry's id, see {@link IndexNames.id}. */
 export const isIdName = (name: Uint8Array): boolean =>
   name.length === NAME_BYTES + GENERATION_BYTES + ID_MARK.length;
 
-/** Names of the rows of one generation of the index; they say nothing without the vault's key. */
+/**
+ * Names of the rows of one generation of the index; they reveal nothing without the vault's key.
+ */
 export interface IndexNames {
-  /** Which person an identifier belongs to. */
+  /** Name of the row of the person whom an identifier belongs to. */
   identifier(system: string, value: string): Uint8Array;
   /** A person's identifiers and key. */
   subject(local: Uint8Array): Uint8Array;
-  /** How many entries are about a person, and their digest. */
+  /** Name of the row with the number of entries about a person, and their digest. */
   head(local: Uint8Array): Uint8Array;
-  /** Some of the entries about a person. */
+  /** Name of a row with some of the entries about a person. */
   page(local: Uint8Array, page: number): Uint8Array;
-  /** About whom an entry is. Longer than the others, so that a scan tells them apart. */
+  /**
+   * Name of the row of the person whom an entry is about. Longer than the other names, so that a
+   * scan can tell them apart.
+   */
   id(id: Uint8Array): Uint8Array;
   /** Sums over all rows of ids. */
   readonly ids: Uint8Array;
-  /** Entries that did not open though nothing erased them. */
+  /** Entries that could not be decrypted although nothing erased them. */
   readonly lacking: Uint8Array;
 }
 
-/** Makes names that say nothing without a key; a vault does. */
+/** Makes names that reveal nothing without a key; implemented by the vault. */
 export interface SecretNames {
   name(label: string, ...parts: readonly (string | Uint8Array)[]): Uint8Array;
 }

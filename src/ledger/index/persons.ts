@@ -4,7 +4,7 @@ import { stage, type IndexMemory } from "./memory.ts";
 import type { IndexReader } from "./reader.ts";
 import { decodeSubject, encodeSubject, type PersonIdentifier, type StoredSubject } from "./rows.ts";
 
-/** Who the persons of the index are. */
+/** Identities of the persons in the index. */
 export interface IndexedPersons {
   /** Makes a person's identifiers and key known. */
   identify(local: Uint8Array, identity: StoredSubject): Promise<void>;
@@ -14,7 +14,7 @@ export interface IndexedPersons {
   forget(local: Uint8Array): Promise<void>;
 }
 
-/** @param memory - that of an index that is open when anything is called */
+/** @param memory - that of an index which is open whenever anything is called */
 export function indexedPersons(memory: IndexMemory, { row }: IndexReader): IndexedPersons {
   const storedSubject = (local: Uint8Array): Promise<Uint8Array | undefined> =>
     row(memory.stored!.names.subject(local), `the row of a person (${toHex(local)})`);
@@ -24,7 +24,7 @@ export function indexedPersons(memory: IndexMemory, { row }: IndexReader): Index
       const { names } = memory.stored!;
       for (const { system, value } of identifiers) {
         const name = names.identifier(system, value);
-        // Of two processes that met a person at once, the one that filed first made him known.
+        // If two processes met a person at the same time, the one that filed first made them known.
         if ((await row(name, "the row of an identifier")) === undefined) stage(memory, name, local);
       }
       const name = names.subject(local);

@@ -20,30 +20,30 @@ import {
   type Lacking,
 } from "./rows.ts";
 
-/** Reads the index: what is in memory, or else what the store holds under the record's root. */
+/** Reads the index: from memory, or else from the store under the record's root. */
 export interface IndexReader {
-  /** The record as the store holds it now. */
+  /** The record currently in the store. */
   record(): Promise<IndexRecord | undefined>;
   /** Rejects, saying what is lost, or with {@link IndexMoved}. */
   lost(what: string, cause?: unknown): Promise<never>;
-  /** Rows of the directory as the store holds them; `undefined` where there provably is none. */
+  /** Rows of the directory in the store; `undefined` if a row provably does not exist. */
   storedRows(wanted: readonly Uint8Array[], what: string): Promise<(Uint8Array | undefined)[]>;
   /** A row of the directory. */
   row(name: Uint8Array, what: string): Promise<Uint8Array | undefined>;
-  /** Entries that did not open though nothing erased them, by their ids. */
+  /** Entries that could not be decrypted although nothing erased them, by their ids. */
   lacking(): Promise<Map<string, Lacking>>;
   /** Everything about one person. */
   person(local: Uint8Array): Promise<Person>;
-  /** What is known under an id; `undefined` where it provably is none of this member's. */
+  /** The row under an id; `undefined` if the id is provably not one of this member's. */
   idRow(id: Uint8Array): Promise<IdRow | undefined>;
-  /** Which entries stand in the store's index already. */
+  /** Which entries are in the store's index already. */
   knows(ids: readonly Uint8Array[]): Promise<boolean[]>;
 }
 
-/** Entries' pages read in one go. */
+/** Pages of entries read in one call. */
 const PAGES_TOGETHER = 64;
 
-/** @param memory - that of an index that is open when anything but `record` is called */
+/** @param memory - that of an index which is open whenever anything but `record` is called */
 export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemory): IndexReader {
   async function record(): Promise<IndexRecord | undefined> {
     const stored = await storage.state.get(vault.indexRecordKey);
@@ -137,7 +137,7 @@ export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemo
   async function storedIdRow(id: Uint8Array): Promise<IdRow | undefined> {
     const value = await vault.get(memory.stored!.names.id(id));
     const found = value === undefined ? undefined : decodeIdRow(value);
-    // Beyond the record it was left by a step that did not come to its end.
+    // A row beyond the record was left by a step that did not complete.
     return found !== undefined && found.height < memory.stored!.record.height ? found : undefined;
   }
 
@@ -156,7 +156,7 @@ export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemo
     }
   }
 
-  /** Sums up the rows among which an id would be: when none of them is lost, it is not there. */
+  /** Sums the rows among which an id would be: if none of them is lost, the id does not exist. */
   async function assertNoSuchId(id: Uint8Array, what: string): Promise<void> {
     const { names, record: base } = memory.stored!;
     const part = names.id(id)[0]!;

@@ -11,11 +11,11 @@ import { EncodingError } from "../../errors.ts";
 import type { Vault } from "../vault/vault.ts";
 import { GENERATION_BYTES } from "./names.ts";
 
-/** How far the index goes, and what must be in it. */
+/** How far the index goes, and the commitments to its contents. */
 export interface IndexRecord {
-  /** Tells the rows of this building of the index from those of earlier ones. */
+  /** Distinguishes the rows of this generation of the index from those of earlier ones. */
   readonly generation: Uint8Array;
-  /** Whether the rows of earlier buildings are gone. */
+  /** Whether the rows of earlier generations are gone. */
   readonly swept: boolean;
   /** The index is a function of the member's own entries in the blocks below this height. */
   readonly height: number;
@@ -35,7 +35,7 @@ export function encodeIndexRecord(vault: Pick<Vault, "mac">, record: IndexRecord
 /**
  * Reads a record.
  *
- * @returns `undefined` when this member did not write it
+ * @returns `undefined` if this member did not write it
  */
 export function decodeIndexRecord(
   vault: Pick<Vault, "mac">,
@@ -63,7 +63,7 @@ export function decodeIndexRecord(
   }
 }
 
-/** Whether two records say the same. */
+/** Whether two records are equal. */
 export const isSameRecord = (a: IndexRecord, b: IndexRecord): boolean =>
   equalBytes(a.generation, b.generation) &&
   a.height === b.height &&

@@ -21,7 +21,7 @@ import { decodeManifest, encodeManifest, type Manifest } from "../entries/manife
 /** Kinds of entries that the index takes in. */
 export const INDEXED_KINDS = ["record", "consent", "access", "erase", "link"] as const;
 
-/** An entry about a person, as the index holds it: what it says, or which entry erased it. */
+/** An entry about a person, as the index holds it: its manifest, or the entry that erased it. */
 export interface IndexItem {
   readonly id: Uint8Array;
   readonly place: EntryPlace;
@@ -29,9 +29,9 @@ export interface IndexItem {
   readonly envelope: CID;
   /** Time of the block, in ms. */
   readonly recordedAt: number;
-  /** Gone where the entry was erased. */
+  /** Absent if the entry was erased. */
   readonly manifest?: Manifest;
-  /** Id of the erase entry that names it. */
+  /** Id of the erase entry that names this entry. */
   readonly erasedBy?: Uint8Array;
 }
 
@@ -46,7 +46,7 @@ export interface PersonHead {
   readonly erased: number;
 }
 
-/** Of a person about whom nothing is. */
+/** The head of a person without entries. */
 export const NO_ENTRIES: PersonHead = /* @__PURE__ */ Object.freeze({
   count: 0,
   digest: /* @__PURE__ */ new Uint8Array(32),
@@ -82,7 +82,7 @@ export function decodeHead(bytes: Uint8Array): PersonHead {
 /** Most entries in a page. */
 export const PAGE_ITEMS = 32;
 
-/** An entry to be written, and its manifest's bytes where they are at hand. */
+/** An entry to be written, with its manifest's bytes if they are at hand. */
 export interface PageEntry {
   readonly item: IndexItem;
   readonly encoded?: Uint8Array;
@@ -106,7 +106,7 @@ export function encodePage(entries: readonly PageEntry[]): Uint8Array {
   );
 }
 
-/** @throws {EncodingError} when it is no page */
+/** @throws {EncodingError} if the bytes are not a page */
 export function decodePage(bytes: Uint8Array): IndexItem[] {
   return expectArray(decode(bytes), "page", PAGE_ITEMS).map((item) => {
     const fields = ["id", ...PLACE, "kind", "envelope", "recordedAt"];
@@ -126,7 +126,7 @@ export function decodePage(bytes: Uint8Array): IndexItem[] {
   });
 }
 
-/** What the index keeps under an entry's id: about whom it is; or, where nobody can tell, where it stands. */
+/** Row of an entry's id: the person it is about or, if nobody can tell, its place on the ledger. */
 export type IdRow =
   | { readonly local: Uint8Array; readonly height: number }
   | {
@@ -149,7 +149,7 @@ export function encodeIdRow(row: IdRow): Uint8Array {
   });
 }
 
-/** @throws {EncodingError} when it is none */
+/** @throws {EncodingError} if the bytes are not a row of an id */
 export function decodeIdRow(bytes: Uint8Array): IdRow {
   const optional = ["local", "transaction", "entry", "kind", "envelope", "erasedBy"];
   const map = expectMap(decode(bytes), "id", ["height"], optional);
@@ -202,16 +202,16 @@ export function decodeIdSums(bytes: Uint8Array): IdSums {
   };
 }
 
-/** An entry that did not open, though nothing erased it; and whom it is about, where that is known. */
+/** An entry that could not be decrypted although nothing erased it, and its person if known. */
 export interface Lacking {
   readonly id: Uint8Array;
   readonly kind: string;
   readonly local?: Uint8Array;
-  /** What stands on the ledger in clear of whom it is about, for the kinds that have it. */
+  /** The clear subject tag on the ledger, for the kinds of entries that have one. */
   readonly tag?: LackingTag;
 }
 
-/** An entry's subject tag, and what it is bound to. */
+/** An entry's subject tag, and the values that it is bound to. */
 export interface LackingTag {
   readonly body: CID;
   /** 16 bytes. */
@@ -222,7 +222,7 @@ export interface LackingTag {
 
 const MAX_LACKING = 100_000;
 
-/** @throws {StorageError} when there are too many: one that is left out would count as never filed */
+/** @throws {StorageError} if there are too many: an entry left out would count as never filed */
 export function encodeLacking(all: readonly Lacking[]): Uint8Array {
   if (all.length > MAX_LACKING) {
     throw new StorageError(
@@ -261,17 +261,17 @@ export interface PersonIdentifier {
   readonly value: string;
 }
 
-/** What a custodian knows of a person beside what is filed about him. */
+/** A custodian's data about a person besides the entries about them. */
 export interface StoredSubject {
   readonly identifiers: readonly PersonIdentifier[];
-  /** 32 random bytes from which every tag is made; destroying it unlinks them for good. */
+  /** 32 random bytes from which every tag is made; destroying them unlinks the tags permanently. */
   readonly key: Uint8Array;
 }
 
 export const encodeSubject = ({ identifiers, key }: StoredSubject): Uint8Array =>
   encode({ v: 1, identifiers: identifiers.map(({ system, value }) => ({ system, value })), key });
 
-/** @throws {EncodingError} when it is none */
+/** @throws {EncodingError} if the bytes are not those of a person */
 export function decodeSubject(bytes: Uint8Array): StoredSubject {
   const map = expectMap(decode(bytes), "subject", ["v", "identifiers", "key"]);
   expectVersion(map["v"], "subject");
@@ -285,7 +285,7 @@ export function decodeSubject(bytes: Uint8Array): StoredSubject {
 export const encodeIdentifiers = (identifiers: readonly PersonIdentifier[]): Uint8Array =>
   encode({ v: 1, identifiers: identifiers.map(({ system, value }) => ({ system, value })) });
 
-/** @throws {EncodingError} when it is none */
+/** @throws {EncodingError} if the bytes are not the content of an `identify` entry */
 export function decodeIdentifiers(bytes: Uint8Array): PersonIdentifier[] {
   const map = expectMap(decode(bytes), "identify", ["v", "identifiers"]);
   expectVersion(map["v"], "identify");

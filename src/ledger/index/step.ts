@@ -21,22 +21,24 @@ import {
   sumId,
 } from "./rows.ts";
 
-/** What is in memory only, as changes of the store. */
+/** The in-memory part of the index, as changes of the store. */
 export interface IndexStep {
   readonly next: IndexRecord;
-  /** Entries in memory, and the page that each goes to. */
+  /** Entries in memory, and the page that each is written to. */
   readonly paged: readonly (readonly [Held, number])[];
-  /** May stand in the store before the step. */
+  /** Changes that may be in the store before the step. */
   readonly before: readonly StateChange[];
-  /** Must come at once. */
+  /** Changes that must be written at once. */
   readonly step: readonly StateChange[];
 }
 
-/** Changes and bytes that go into one step; what may stand in the store before is written before. */
+/**
+ * Changes and bytes that fit into one step; changes that may come before it are written before it.
+ */
 const TOGETHER = 8000;
 const BYTES_TOGETHER: number = 8 * 1024 * 1024;
 
-/** Makes the changes that bring the store to what is in memory. */
+/** Makes the changes that bring the store up to date with memory. */
 export async function buildStep(
   { vault }: LedgerContext,
   memory: IndexMemory,
@@ -138,9 +140,9 @@ export async function buildStep(
 }
 
 /**
- * Writes ahead what is too much for one step.
+ * Writes ahead the changes that do not fit into one step.
  *
- * @param others - number of changes in the step beside these
+ * @param others - number of other changes in the step
  * @returns the changes that were not written
  */
 export async function writeAhead(
@@ -159,8 +161,8 @@ export async function writeAhead(
 }
 
 /**
- * Heads of persons. Where one is lost, the person is refused until the index is built again, and
- * what came is not added to what is unknown; nobody else suffers for it.
+ * Heads of persons. If one is lost, requests about that person are refused until the index is
+ * rebuilt, and new entries are not added to an unknown head; nobody else is affected.
  */
 async function headsOf(
   concerned: readonly string[],

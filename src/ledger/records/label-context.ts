@@ -6,7 +6,7 @@ import { type Addressable, referenceResolver } from "../../fhir/references.ts";
 import type { FhirResource } from "../../fhir/resource.ts";
 import { bySlices } from "../../loop/give-turn.ts";
 
-/** Labels a resource, by slices where the labeller is one of this library. */
+/** Labels a resource, in slices if the labeller is one of this library's. */
 export async function labelBySlices(
   labeller: Pick<Labeller, "label">,
   resource: FhirResource,
@@ -17,14 +17,14 @@ export async function labelBySlices(
 }
 
 /**
- * What a bundle tells of each of its resources: what their references name, by the server of the
- * entry that has them, and what labels the whole bears.
+ * Context from a bundle for each of its resources: the targets of their references, resolved
+ * against the server of the referring entry, and the labels of the bundle as a whole.
  */
 export function labelsWithin(bundle: BundleReading): LabelOptions {
   const { meta, type, resources } = bundle;
   const home = new Map<object, BundleResource>(resources.map((entry) => [entry.resource, entry]));
   const within: unknown[] = [{ resourceType: "Bundle", meta }];
-  // A document's labels are true of all that is in it, wherever in it its Composition stands.
+  // A document's labels apply to everything in it, wherever its Composition is placed.
   if (type === "document" || type === "message") {
     const whole = resources.map(({ resource }) => resource).filter(isWhole);
     appendTo(within, [resources[0]?.resource, ...whole]);
@@ -42,7 +42,7 @@ export function labelsWithin(bundle: BundleReading): LabelOptions {
 const isWhole = ({ resourceType }: FhirResource): boolean =>
   resourceType === "Composition" || resourceType === "MessageHeader";
 
-/** Makes the function that finds what a literal reference names: every version of one resource. */
+/** Makes the function that resolves a literal reference to every version of one resource. */
 export function findVersions<T extends Addressable>(
   entries: readonly T[],
 ): (reference: string, from: Addressable) => readonly T[] {

@@ -6,18 +6,18 @@ import { placeInList } from "../entries/list-place.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import { currentRecords, giveRecord, type CurrentRecord } from "./current-record.ts";
 
-/** Which of a person's records to list. */
+/** Selects which of a person's records to list. */
 export interface RecordPageOptions {
   /**
-   * The records behind this one: the last of the page before. It may have been amended, retracted or
-   * erased since. Default from the first on.
+   * Lists the records after this one: the last record of the previous page. It may have been
+   * amended, retracted or erased since. Default: from the first record.
    */
   readonly after?: RecordId | undefined;
-  /** At most so many records, 1 or more. Default all. */
+  /** Most records to list, 1 or more. Default all. */
   readonly limit?: number | undefined;
 }
 
-/** A person's records as they stand now, in the order in which they were recorded. */
+/** A person's records in their current state, in the order in which they were recorded. */
 export async function listRecords(
   { catalogue, subjects }: { readonly catalogue: Catalogue; readonly subjects: Subjects },
   subject: Subject,

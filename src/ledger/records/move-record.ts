@@ -13,7 +13,7 @@ import {
   type RecordVersions,
 } from "./record-versions.ts";
 
-/** Files a record's content under another person, and ends it where it was. */
+/** Files a record's content under another person, and ends the original record. */
 export async function moveRecord(
   record: LivingRecord,
   to: Subject,
@@ -35,7 +35,7 @@ export async function moveRecord(
   const manifest = { op: "reattribute", ...end, ...describe(record) } as const;
   const copy = await contents.copyOf(record);
   const [filed, ended] = await contents.prepare(to, manifest, copy, async (content) => {
-    // It may have been erased while its attachments were sealed.
+    // The record may have been erased while its attachments were being sealed.
     if (content.upload !== undefined) await findBy(replaces);
     const moved = await contents.seal(to, manifest, content);
     const gone = await contents.seal(record.subject, { op: "retract", ...end });
@@ -53,7 +53,7 @@ export async function moveRecord(
   return afterWriting(async () => {
     const there: LivingRecord = { ...(await findBy(filed!.id)) };
     if (unseen.some(({ manifest: { op } }) => op === "retract")) {
-      // It had ended, or was moved elsewhere: this copy must not stand beside that.
+      // The record had ended or been moved elsewhere: this copy must not exist beside that.
       await appendVersion(there, { op: "retract", reason });
       throw changedMeanwhile();
     }

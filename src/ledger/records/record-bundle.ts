@@ -28,8 +28,8 @@ import { assertSamePerson } from "./same-person.ts";
 
 export interface BundleOptions {
   /**
-   * Told after every 25 resources that were sealed and after each transaction: how many resources there
-   * are to record, how many are sealed, and how many of those are durable.
+   * Called after every 25 sealed resources and after each transaction, with the number of resources
+   * to record, the number sealed, and how many of those are durable.
    */
   readonly onProgress?: (progress: {
     readonly done: number;
@@ -37,49 +37,51 @@ export interface BundleOptions {
     readonly total: number;
   }) => void;
   /**
-   * Ends it before the next transaction is written. Those before it stand, and `onProgress` was told of
-   * them; so do persons who were made known.
+   * Stops before the next transaction is written. Earlier transactions remain, and `onProgress` was
+   * called for them; persons who were made known remain too.
    */
   readonly signal?: AbortSignal;
   /**
-   * Files every entry as a transaction of its own, so that transactions say nothing of who it is
-   * about; slower. Default `false`: then entries of one transaction may be presumed to concern one
-   * person.
+   * Files every entry as a transaction of its own, so that transactions do not reveal whom an entry
+   * is about; slower. Default `false`: then entries of one transaction may be presumed to concern
+   * one person.
    */
   readonly mix?: boolean;
-  /** Lets whoever is given a resource prove single values of it to others. Default `false`. */
+  /** Lets recipients of a resource prove single values of it to others. Default `false`. */
   readonly fields?: boolean;
 }
 
-/** What became of a bundle. */
+/** The outcome of recording a bundle. */
 export interface RecordedBundle {
-  /** What was recorded now. */
+  /** The resources that this call recorded. */
   readonly recorded: readonly (RecordedVersion & {
     readonly subject: Subject;
     readonly type: string;
-    /** Place in `Bundle.entry`. */
+    /** Position in `Bundle.entry`. */
     readonly index: number;
-    /** Of a newer version of a record: the entry that was its newest before. */
+    /** For a newer version of a record: the entry that was its newest until now. */
     readonly amends?: EntryId;
   })[];
   /**
-   * What was on record already, and was not recorded again: the text itself, or a newer version at
-   * its address (`fullUrl` on a server). What was erased is not known, and recorded anew.
+   * Resources that were on record already and were not recorded again: the same text, or a record
+   * at the same address (`fullUrl` on a server) that has a newer version. An erased resource is not
+   * recognised, and is recorded again.
    */
   readonly known: readonly (KnownRecord & {
     readonly subject: Subject;
     readonly type: string;
-    /** Place in `Bundle.entry`. */
+    /** Position in `Bundle.entry`. */
     readonly index: number;
   })[];
-  /** Persons found in the bundle, each filed under an identifier of theirs. */
+  /** Persons found in the bundle, each filed under one of their identifiers. */
   readonly subjects: readonly {
     readonly identifier: PersonIdentifier;
     readonly subject: Subject;
   }[];
   /**
-   * Resources that are about no patient, or about one without identifier, or of whom his numbers do not
-   * tell which person known here he is; that do not stand any more, or that stand in the bundle twice.
+   * Resources that were skipped: they are about no patient, about a patient without an identifier,
+   * or about one whose numbers do not tell which known person they are; they were deleted or
+   * superseded; or they occur twice in the bundle.
    */
   readonly skipped: readonly {
     readonly type: string;
@@ -96,14 +98,14 @@ interface ToFile {
   readonly text: Uint8Array;
   readonly subject: Subject;
   readonly manifest: Description & Pick<Manifest, "fullUrl">;
-  /** Bytes of the manifest that creates the record, but for whom it is about. */
+  /** Bytes of the manifest that creates the record, without the person it is about. */
   readonly draft: Uint8Array;
 }
 
-/** Resources of a bundle that are sealed between two calls of `onProgress`. */
+/** Resources of a bundle sealed between two calls of `onProgress`. */
 const PROGRESS_EVERY = 25;
 
-/** Why a resource of a bundle is not recorded although its text could be, by what was found. */
+/** Why a resource of a bundle is not recorded although its text could be, by finding. */
 const NOT_FILED: Readonly<Partial<Record<BundleProblem["code"], string>>> = {
   superseded: "a newer version of it is in the bundle",
   deleted: "it was deleted",
@@ -112,18 +114,18 @@ const NOT_FILED: Readonly<Partial<Record<BundleProblem["code"], string>>> = {
   "other-patient": "its references lead to a different patient from the one that it names",
 };
 
-/** What a bundle is recorded with. */
+/** Dependencies of recording a bundle. */
 export interface BundleTools extends VersionTools {
   readonly subjects: Subjects;
   readonly versions: RecordVersions;
   readonly described: Describing;
-  /** Takes in what was filed, now or later. */
+  /** Takes in newly filed entries, now or later. */
   readonly keepUp: () => Promise<void>;
   /** Clock, in ms since 1970. */
   readonly now: () => number;
 }
 
-/** Records every resource of a bundle that is about one person and not on record already. */
+/** Records every resource of a bundle that is about one person and not yet on record. */
 export async function recordBundle(
   subject: Subject | null,
   input: Uint8Array | string | FhirResource,
@@ -159,7 +161,9 @@ export async function recordBundle(
 
 type Described = Pick<ToFile, "manifest" | "draft">;
 
-/** Describes what is about one patient, by its index, and makes sure that it can be recorded. */
+/**
+ * Describes the resources about one patient, by index, and makes sure that each can be recorded.
+ */
 async function describeAll(
   bundle: BundleReading,
   { fields = false, signal }: BundleOptions,
@@ -172,7 +176,8 @@ async function describeAll(
     const address = fullUrl === "" || fullUrl.length > MAX_URL ? {} : { fullUrl };
     const said = await described.manifestOf({ resource, text }, undefined, within);
     const manifest = { ...said, ...address };
-    // Before anything is written: one that cannot be recorded must not leave others half recorded.
+    // Before anything is written, so that one unrecordable resource does not leave others half
+    // recorded.
     const path = `Bundle.entry[${index}].resource`;
     const create = { op: "create", ...manifest } as const;
     const draft = await bySlices(contents.assertSealable(create, { text, fields }, path));
@@ -186,7 +191,7 @@ async function describeAll(
 /** The persons that a bundle is about. */
 interface BundlePersons {
   readonly people: RecordedBundle["subjects"];
-  /** By their places in `BundleReading.patients`. */
+  /** By their positions in `BundleReading.patients`. */
   readonly byPatient: ReadonlyMap<number, Subject>;
   readonly inDoubt: ReadonlySet<number>;
 }
@@ -212,7 +217,7 @@ async function personsOf(
   };
 }
 
-/** Tells the resources that may be filed from those that are skipped. */
+/** Separates the resources that may be filed from those that are skipped. */
 function sortOut(
   bundle: BundleReading,
   manifests: ReadonlyMap<number, Described>,
@@ -251,14 +256,14 @@ function sortOut(
   return { mine, skipped, doubts };
 }
 
-/** What was recorded so far, and who is told of it. */
+/** The progress so far, and whom to report it to. */
 interface Progress {
   readonly recorded: RecordedBundle["recorded"][number][];
   /** @param waiting - how many more are sealed */
   readonly tell: (waiting: number) => void;
 }
 
-/** Files resources that are not on record, so many at a time. */
+/** Files resources that are not on record, in batches. */
 async function fileFresh(
   toFile: readonly ToFile[],
   { recorded, tell }: Progress,
@@ -291,7 +296,7 @@ async function fileFresh(
       return { sealed, filed };
     };
     const fileInTurn = () => sharedOfAll(turns, people, file);
-    // Of several transactions some may stand when one fails.
+    // If one of several transactions fails, others may have been filed.
     const { sealed, filed } =
       at === 0 && !mix ? await fileInTurn() : await afterWriting(fileInTurn);
     const chunk = toFile.slice(at, (at += sealed.length));
@@ -305,7 +310,7 @@ async function fileFresh(
   }
 }
 
-/** Files newer versions of what is on record. */
+/** Files newer versions of existing records. */
 async function amendChanged(
   changed: Sorted<ToFile>["changed"],
   { recorded, tell }: Progress,

@@ -24,35 +24,35 @@ import type { FoldedRecord } from "./current-record.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import type { Upload, Uploads } from "./uploads.ts";
 
-/** How recording with attachments is followed and ended. */
+/** Options to follow and to stop a recording that has attachments. */
 export interface UploadProgress {
-  /** Told after each block of ciphertext, in bytes of plaintext sealed. */
+  /** Called after each block of ciphertext, with the number of plaintext bytes sealed. */
   readonly onProgress?: (progress: { readonly sealed: number }) => void;
-  /** Ends it before the entry is filed; what was written is deleted. */
+  /** Stops the recording before the entry is filed; ciphertext that was written is deleted. */
   readonly signal?: AbortSignal;
 }
 
-/** What a record holds beside its manifest. */
+/** The content of a record beside its manifest. */
 export interface RecordContent extends UploadProgress {
   /** The resource's exact JSON. */
   readonly text: Uint8Array;
   /** Whether its values can be proved one by one. */
   readonly fields?: boolean;
   readonly attachments: readonly AttachmentInput[];
-  /** What {@link RecordContents.assertSealable} returned for this manifest. */
+  /** The result of {@link RecordContents.assertSealable} for this manifest. */
   readonly draft?: Uint8Array;
-  /** The envelope, where it is durable already. */
+  /** The envelope, if it is durable already. */
   readonly upload?: Upload;
 }
 
-/** A manifest but for what is the same in all of a person's. */
+/** A manifest without the fields that are the same in all of a person's. */
 export type ManifestOf = Omit<Manifest, "v" | "local">;
 
-/** Seals what records hold, and reads it again. */
+/** Seals the content of records, and reads it again. */
 export interface RecordContents {
   /**
-   * Works on content whose attachments, if it has any, are durable by then, while nobody had to wait
-   * for them. The work seals and files the entry.
+   * Runs work on content whose attachments, if any, are already durable, so that nobody had to wait
+   * for them. The work must seal and file the entry.
    */
   prepare<T>(
     subject: Subject,
@@ -61,10 +61,10 @@ export interface RecordContents {
     work: (content: RecordContent) => Promise<T>,
   ): Promise<T>;
   /**
-   * Says whether {@link RecordContents.seal} would take them, so that many can be asked before the
-   * first is filed; by steps.
+   * Checks whether {@link RecordContents.seal} would accept the content, so that many records can
+   * be checked before the first is filed; runs in steps.
    *
-   * @returns the manifest's bytes, but for whom it is about
+   * @returns the manifest's bytes, without the person it is about
    * @throws {InputError} `ERR_INPUT_TOO_LARGE` or `ERR_INPUT_INVALID`
    */
   assertSealable(
@@ -72,20 +72,23 @@ export interface RecordContents {
     content: Pick<RecordContent, "text" | "fields">,
     path: string,
   ): Steps<Uint8Array>;
-  /** Seals a record's entry; where its content was prepared, with the manifest of then. */
+  /**
+   * Seals a record's entry; if its content was prepared, with the manifest that it was prepared
+   * with.
+   */
   seal(subject: Subject, manifest: ManifestOf, content?: RecordContent): Promise<SealedEntry>;
   /**
-   * Works with a sealer that reads each person's key once, and wipes the keys in the end. Nobody may
-   * be forgotten meanwhile.
+   * Runs work with a sealer that reads each person's key once and wipes the keys at the end. The
+   * caller must make sure that nobody is forgotten meanwhile.
    */
   sealMany<T>(work: (seal: RecordContents["seal"]) => Promise<T>): Promise<T>;
   /** The resource's exact JSON in an entry's envelope. */
   textOf(item: CatalogueItem): Promise<Uint8Array>;
-  /** What is attached to a record's newest content. */
+  /** The attachments of a record's newest content. */
   attachmentsOf(record: FoldedRecord): Promise<readonly Attachment[]>;
-  /** The same, to be sealed again; read when it is. */
+  /** The same attachments, to be sealed again; each is read when it is sealed. */
   attachedTo(record: FoldedRecord): Promise<readonly AttachmentInput[]>;
-  /** All that a record holds, to be sealed again. */
+  /** The whole content of a record, to be sealed again. */
   copyOf(record: FoldedRecord): Promise<RecordContent>;
 }
 
@@ -141,7 +144,7 @@ export function createRecordContents(
     return content;
   }
 
-  /** What opens an envelope of a record; the caller wipes the keys. */
+  /** Opens an envelope of a record; the caller must wipe the keys. */
   async function openingOf(item: CatalogueItem): Promise<OpenOptions> {
     const { kind, envelope, place } = item;
     const opening = await openingOfOwn(context, { kind, envelope, height: place.height });
@@ -250,7 +253,7 @@ export function createRecordContents(
   };
 }
 
-/** The parts of a record that are held in memory, but for the manifest. */
+/** The parts of a record that are held in memory, without the manifest. */
 function* partsOf(
   { text, fields = false }: Pick<RecordContent, "text" | "fields">,
   random: (length: number) => Uint8Array,

@@ -28,11 +28,11 @@ export interface RecordedVersion {
   /** Names the entry of this version. */
   readonly entry: EntryId;
   readonly place: EntryPlace;
-  /** Labels that consent will judge it by; `null` where nothing could be told. */
+  /** Labels by which consent will judge the version; `null` if nothing could be told. */
   readonly labels: ResourceLabels | null;
 }
 
-/** A record that is there, and whom it is about. */
+/** An existing record, and the person it is about. */
 export type LivingRecord = FoldedRecord & { readonly subject: Subject };
 
 export const changedMeanwhile = (): RecordError =>
@@ -49,16 +49,16 @@ export function assertLiving({ retracted }: FoldedRecord): void {
   }
 }
 
-/** Id of the entry that the next one about a record follows. */
+/** Id of the entry that the next entry about a record must follow. */
 export const newestOf = ({ history }: FoldedRecord): Uint8Array => history.at(-1)!.id;
 
-/** What versions of records are filed with. */
+/** Dependencies of filing versions of records. */
 export interface VersionTools {
   readonly catalogue: Catalogue;
   readonly filing: Filing;
   readonly turns: Turns;
   readonly contents: RecordContents;
-  /** Destroys what was filed about a record while it was erased. */
+  /** Destroys entries that were filed about a record while it was erased. */
   readonly abandon: (subject: Subject, ids: readonly Uint8Array[]) => Promise<void>;
 }
 
@@ -69,7 +69,7 @@ export interface RecordVersions {
   /** The record with an id, as it is now. */
   find(id: RecordId): Promise<LivingRecord>;
   /**
-   * Changes a record while nobody else in this process does. Nor are the persons forgotten
+   * Changes a record while nobody else in this process changes it. The persons cannot be forgotten
    * meanwhile.
    */
   change<T>(
@@ -77,27 +77,27 @@ export interface RecordVersions {
     work: (record: LivingRecord) => Promise<T>,
     ...others: readonly Subject[]
   ): Promise<T>;
-  /** Files one operation on a record that is there. */
+  /** Files one operation on an existing record. */
   appendVersion(
     record: LivingRecord,
     manifest: Omit<Manifest, "v" | "local" | "replaces">,
     content?: RecordContent,
   ): Promise<RecordedVersion>;
-  /** Files a correction of a record that is there. */
+  /** Files a correction of an existing record. */
   amend(
     record: LivingRecord,
     manifest: Omit<Manifest, "v" | "local" | "replaces">,
     content: RecordContent,
   ): Promise<RecordedVersion>;
-  /** What another process filed about a record, unseen, before this entry that follows another. */
+  /** Entries that another process filed about a record, unseen, before this entry. */
   concurrentEntries(
     subject: Subject,
     entry: Uint8Array,
     replaces: Uint8Array,
   ): Promise<readonly CatalogueItem[]>;
   /**
-   * Makes sure that an entry was not erased, unseen, before others followed it: they would outlive
-   * what they follow.
+   * Makes sure that an entry was not erased, unseen, before others followed it: those would outlive
+   * the entry that they follow.
    */
   assertKept(
     replaces: Uint8Array,
@@ -105,7 +105,7 @@ export interface RecordVersions {
   ): Promise<void>;
 }
 
-/** What was filed; the first version of a record unless it is said of which one. */
+/** The version that a filing made: the first version of a record, unless a record is named. */
 export const version = (
   { id, place }: Filed,
   labels: ResourceLabels | null,
@@ -197,7 +197,7 @@ export function recordVersions({
     const replaces = newestOf(record);
     const prepared = content?.upload?.manifest.replaces;
     if (prepared !== undefined) {
-      // Somebody may have been quicker while the attachments were sealed.
+      // Another process may have changed the record while the attachments were being sealed.
       const current = await findBy(replaces);
       if (prepared !== toEntryId(newestOf(current))) throw changedMeanwhile();
     }

@@ -25,29 +25,30 @@ import {
 } from "./record-versions.ts";
 import { assertAbout } from "./same-person.ts";
 
-/** FHIR JSON: as UTF-8 bytes or a string, which keep every digit, or parsed. */
+/** FHIR JSON: as UTF-8 bytes or a string, which preserve every digit, or parsed. */
 export type ResourceInput = Uint8Array | string | FhirResource;
 
 export interface RecordOptions extends UploadProgress {
   /**
-   * Labels to use instead of the labeller's. An amendment without them keeps those that somebody
-   * else than the labeller had set, beside the labeller's.
+   * Labels to use instead of the labeller's. An amendment without them keeps those set by anyone
+   * other than the labeller, in addition to the labeller's.
    */
   readonly labels?: ResourceLabels | null;
   /**
-   * Bytes that belong to the resource, such as a PDF or the images of a study: at most 250, sealed
-   * as they come, in constant memory, whatever their length. An amendment without them keeps those
-   * that were there, by sealing them again; with `[]` it has none.
+   * Bytes that belong to the resource, such as a PDF or the images of a study: at most 250
+   * attachments, sealed as they arrive, in constant memory, whatever their length. An amendment
+   * without this option keeps the existing attachments by sealing them again; with `[]` it has
+   * none.
    */
   readonly attachments?: readonly AttachmentInput[];
-  /** Lets whoever is given the record prove single values of it to others. Default `false`. */
+  /** Lets recipients of the record prove single values of it to others. Default `false`. */
   readonly fields?: boolean;
 }
 
 /** Seals records and files them. */
 export interface Recording {
   record(subject: Subject, input: ResourceInput, options?: RecordOptions): Promise<RecordedVersion>;
-  /** Files a new version of a record that is there, named by the id of any of its entries. */
+  /** Files a new version of an existing record, named by the id of any of its entries. */
   amend(id: RecordId, input: ResourceInput, options?: RecordOptions): Promise<RecordedVersion>;
   recordBundle(
     subject: Subject | null,
@@ -55,13 +56,13 @@ export interface Recording {
     options?: BundleOptions,
   ): Promise<RecordedBundle>;
   relabel(record: RecordId, labels?: ResourceLabels | null): Promise<RecordedVersion>;
-  /** Labels anew by the current rules; `undefined` where that changes nothing. */
+  /** Relabels by the current rules; `undefined` if that changes nothing. */
   refreshLabels(record: RecordId, former?: Labeller): Promise<RecordedVersion | undefined>;
   retract(record: RecordId, reason: string): Promise<RecordedVersion>;
   reattribute(record: RecordId, to: Subject, reason: string): Promise<RecordedVersion>;
   /** The newest content of a record: its exact FHIR JSON. */
   read(id: RecordId): Promise<Uint8Array>;
-  /** What is attached to the newest content. */
+  /** The attachments of the newest content. */
   attachments(id: RecordId): Promise<readonly Attachment[]>;
 }
 
@@ -89,7 +90,9 @@ export function createRecording(
   const described = describing(options);
   const { manifestOf, corrected, freshLabelsOf, labellersOwn } = described;
 
-  /** Takes in what was filed, now or later: what is recorded is acknowledged whatever comes of it. */
+  /**
+   * Takes in newly filed entries, now or later: the recording is acknowledged even if this fails.
+   */
   const keepUp = (): Promise<void> => catalogue.keepUp().catch(() => undefined);
 
   return {
@@ -125,7 +128,7 @@ export function createRecording(
           return amend(record, correction, { ...content, attachments: attached });
         });
       }
-      // Others need not wait for what may take minutes; if one was quicker, it is noticed.
+      // Others need not wait for work that may take minutes; a concurrent change is noticed.
       assertLiving(before);
       const correction = await amended(before);
       const full = { ...correction, replaces: toEntryId(newestOf(before)) };

@@ -14,12 +14,12 @@ import { afterWriting } from "../../storage/settle.ts";
 
 export interface RelabelOptions {
   /**
-   * The labeller that records were labelled by before. It tells what somebody else had set, which is
-   * kept, from what its rules could not judge, which is judged anew. Without it, what has no stamp
-   * gets labels by what is found and no stamp.
+   * The labeller that the records were labelled by before. It separates labels that somebody else
+   * set, which are kept, from those that its rules could not judge, which are judged again. Without
+   * it, records without a stamp get the labels that are found, and still no stamp.
    */
   readonly former?: Labeller;
-  /** Told after each block, of blocks. */
+  /** Called after each block, with a count of blocks. */
   readonly onProgress?: (progress: {
     readonly done: number;
     readonly total: number;
@@ -28,24 +28,24 @@ export interface RelabelOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What became of the records whose labels were not of the current rules. */
+/** The outcome for records whose labels were not by the current rules. */
 export interface Relabelled {
-  /** Records looked at whose labels are of other rules, or of none. */
+  /** Records examined whose labels are by other rules, or missing. */
   readonly stale: number;
-  /** Of these, the ones that got other labels, each by an entry. */
+  /** Of these, the number that got different labels, each by an entry. */
   readonly relabelled: number;
-  /** Of these, the ones whose content is not there. */
+  /** Of these, the number whose content is missing. */
   readonly unreadable: number;
 }
 
-/** Records relabelled at a time: they become durable together. */
+/** Records relabelled in one batch: they become durable together. */
 const AT_ONCE = 64;
-/** How often one record is tried that others keep changing. */
+/** Attempts per record, if others keep changing it. */
 const TRIES = 4;
 
 /**
- * Labels anew, by the current rules, what was labelled by others. Goes through the ledger in its
- * order and remembers how far it came: stopped anywhere, or called again later, it goes on there.
+ * Relabels, by the current rules, records that were labelled by others. Goes through the ledger in
+ * order and stores its position: if it is stopped, or called again later, it resumes there.
  */
 export async function relabelStale(
   context: LedgerContext,
@@ -74,7 +74,7 @@ export async function relabelStale(
       const some = await Promise.allSettled(ids.slice(at, at + AT_ONCE).map(relabel));
       relabelled += some.filter((one) => one.status === "fulfilled" && one.value).length;
       const failed = some.find((one) => one.status === "rejected");
-      // What the others filed stands, here and in earlier blocks.
+      // Entries filed for the other records are kept, here and in earlier blocks.
       if (failed !== undefined) await told(() => Promise.reject(failed.reason as Error));
     }
     height++;
@@ -94,19 +94,19 @@ export async function relabelStale(
         return (await recording.refreshLabels(id, former)) !== undefined;
       } catch (error) {
         const code = error instanceof LedgerError ? error.code : "";
-        // Erased, retracted or moved meanwhile: there is nothing left to label.
+        // Erased, retracted or moved meanwhile: nothing is left to label.
         if (GONE.includes(code)) return false;
         if (code === "ERR_STORAGE_MISSING") {
           unreadable++;
           return false;
         }
-        // Another process changed the record: what it holds now is judged instead.
+        // Another process changed the record: its current content is judged instead.
         if (code !== "ERR_RECORD_CONFLICT" || left <= 1) throw error;
       }
     }
   }
 
-  /** Records with entries in the block whose labels are of other rules. */
+  /** Records with entries in the block whose labels are by other rules. */
   async function staleOf(at: number): Promise<RecordId[]> {
     const people = new Map<string, Map<string, FoldedRecord>>();
     const found = new Set<RecordId>();
@@ -143,7 +143,8 @@ export async function relabelStale(
       cid === undefined || other === undefined
         ? cid === other
         : expectCid(cid, "relabel mark").equals(other.cid);
-    // With other rules it begins anew, and so it does in a store that holds less than was done.
+    // With other rules it starts from the beginning, and also in a store that holds less than was
+    // done.
     const goesOn = same(map["rules"], labeller) && same(map["former"], former) && done <= total;
     return goesOn ? done : 0;
   }
@@ -154,7 +155,7 @@ export async function relabelStale(
       ...(former === undefined ? {} : { former: former.cid }),
       height: done,
     });
-    // Nothing is lost with it: what is labelled by the current rules is only passed over.
+    // Losing the position is harmless: records labelled by the current rules are only skipped.
     await storage.state.batch([vault.put(markName, mark)], { sync: false });
   }
 }

@@ -8,7 +8,7 @@ import { bySlices } from "../../loop/give-turn.ts";
 import type { PersonIdentifier } from "../index/rows.ts";
 import { isIdentifier, type Subject, type Subjects } from "../entries/subjects.ts";
 
-/** What is compared with what. */
+/** Dependencies of the comparison. */
 interface Comparison {
   readonly subjects: Pick<Subjects, "find" | "read">;
   /** In ms since 1970: identifiers expire. */
@@ -16,9 +16,9 @@ interface Comparison {
 }
 
 /**
- * Refuses patients of FHIR text who cannot be the person under whom it is to be filed: they have
- * numbers of a system of his, and none of them is his; or, where none is his, that of another who is
- * known.
+ * Refuses patients of FHIR text who cannot be the person under whom it is to be filed: their
+ * numbers include some from a system in which the person has one, but not the person's own; or they
+ * share no number with the person and have one of another known person.
  *
  * @throws {InputError} `ERR_INPUT_OTHER_PERSON`
  */
@@ -58,8 +58,9 @@ const isSame = (one: PersonIdentifier, other: PersonIdentifier): boolean =>
   one.system === other.system && one.value === other.value;
 
 /**
- * Refuses a resource that names another person than the one under whom it is to be filed, or
- * several; of a Bundle, all that is in it counts. Nothing is said against one that names nobody, or by a reference alone.
+ * Refuses a resource that names a person other than the one under whom it is to be filed, or
+ * several persons; for a Bundle, every resource in it counts. A resource that names nobody, or only
+ * by reference, is accepted.
  *
  * @throws {InputError} `ERR_INPUT_OTHER_PERSON`
  */
@@ -75,7 +76,7 @@ export async function assertAbout(
   await assertSamePerson(subject, patients, comparison);
 }
 
-/** A resource, or those of a Bundle that is filed as one, such as a document. */
+/** The resource, or the resources of a Bundle that is filed as one, such as a document. */
 function entriesOf(resource: FhirResource): readonly Addressable[] {
   if (resource.resourceType !== "Bundle") return [{ resource }];
   return list(resource["entry"]).flatMap((entry) => {

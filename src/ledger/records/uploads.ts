@@ -13,31 +13,32 @@ import type { LedgerContext } from "../context.ts";
 import { entryOf, isCertainlyNotWritten, type SealedEntry } from "../entries/filing.ts";
 import { manifestSteps, type Manifest } from "../entries/manifest.ts";
 
-/** What an upload seals. */
+/** The content that an upload seals. */
 export interface UploadOptions {
   readonly manifest: Manifest;
-  /** Sealed behind the manifest, one after another. */
+  /** Sealed after the manifest, one after another. */
   readonly parts: readonly PartStream[];
   readonly disclosed?: Uint8Array;
   readonly onProgress?: (progress: { readonly sealed: number }) => void;
   readonly signal?: AbortSignal;
 }
 
-/** A record's envelope whose ciphertext is durable, and that no entry names yet. */
+/** A record's envelope whose ciphertext is durable, and which no entry names yet. */
 export interface Upload {
   readonly manifest: Manifest;
   /**
-   * Makes the entry, once. When it has been filed, nobody takes the ciphertext for left over.
+   * Makes the entry, once. After it has been filed, the ciphertext never counts as left over.
    *
    * @param subjectKey - borrowed
    */
   entry(subjectKey: Uint8Array): SealedEntry;
   /**
-   * Runs the work that files the entry. The ciphertext is deleted when it fails before the entry is
-   * made, or so that the entry cannot have been filed. When it fails otherwise, nobody can tell yet
-   * whether it was: the next opening of the ledger does.
+   * Runs the work that files the entry. If it fails before the entry is made, or in a way that
+   * proves that the entry was not filed, the ciphertext is deleted. If it fails otherwise, the
+   * outcome is unknown until the next opening of the ledger.
    *
-   * @throws {StorageError} `ERR_STORAGE_CONFLICT` when the upload was taken for one that was left over
+   * @throws {StorageError} `ERR_STORAGE_CONFLICT` if another process treated the upload as left
+   *   over
    */
   finish<T>(work: () => Promise<T>): Promise<T>;
 }
@@ -46,35 +47,36 @@ export interface Upload {
 export interface Uploads {
   begin(options: UploadOptions): Promise<Upload>;
   /**
-   * Deletes the ciphertext of uploads that a crash cut short: at once those of this process's own
-   * lane, of processes without one what none has added to for a day.
+   * Deletes the ciphertext of uploads that a crash interrupted: immediately for this process's own
+   * lane; for processes without a lane, once nothing has been added to the upload for a day.
    *
-   * @returns what kept it from clearing some; the next opening tries again
+   * @returns the errors that kept it from clearing some uploads; the next opening retries those
    */
   resume(): Promise<readonly unknown[]>;
 }
 
 const OPEN = /* @__PURE__ */ Uint8Array.of(0);
 const CLAIMED = /* @__PURE__ */ Uint8Array.of(1);
-/** How long an upload of a process that may still be there may rest, in ms. */
+/** How long, in ms, an upload may be idle whose process may still be running. */
 const LONGEST_REST = 24 * 3_600_000;
 const NOTHING = /* @__PURE__ */ new Uint8Array(0);
 /** Blocks that are deleted in one step; each has up to 960 KiB. */
 const TOGETHER = 32;
 
 /**
- * Starts uploads. In the vault stands of each that it is open, and with every block its name, in one
- * commit with it: so blocks that no entry names are found again. That its entry was filed becomes
- * durable with the entry.
+ * Starts uploads. The vault records each open upload and, in the same commit as each block, that
+ * block's CID: so blocks that no entry names can be found again. The mark that an upload's entry
+ * was filed becomes durable with the entry.
  *
- * Whoever opens the ledger in the same lane claims what is open: first it says so, then it looks
- * whether the entry was filed. Who files does it the other way round. So of two processes that took
- * one lane at the same time by mistake, one notices, and nothing is acknowledged that is then deleted.
- * Processes without a lane of their own cannot know who of them is still there. They claim what has
- * rested for a day, by clocks that may be wrong: an error for who was only slow, never a loss.
+ * A process that opens the ledger in the same lane claims open uploads: it first records the claim,
+ * and then checks whether the entry was filed. The filing process does the reverse. So if two
+ * processes used one lane at the same time by mistake, one of them notices, and no acknowledged
+ * entry loses its ciphertext. Processes without a lane of their own cannot know which of the others
+ * are still running. They claim uploads that have been idle for a day, by clocks that may be wrong:
+ * a process that was only slow gets an error, never a loss.
  *
- * @param lane - which process this is among those of the member: where it was told, or is the only
- *   one; else `undefined`
+ * @param lane - identifies this process among the member's, if it was given or if this is the only
+ *   process; else `undefined`
  */
 export function createUploads(context: LedgerContext, lane: number | undefined): Uploads {
   const { chain, storage, vault, signer, random, suite, now } = context;
@@ -83,14 +85,14 @@ export function createUploads(context: LedgerContext, lane: number | undefined):
   const openPrefix = lane === undefined ? anyones : prefixOf(String(lane));
   const openName = (id: Uint8Array): Uint8Array => concatBytes(openPrefix, id);
   const addedName = (id: Uint8Array): Uint8Array => vault.name("upload added to", id);
-  /** In a row of its own: it must never overwrite that the upload was claimed. */
+  /** In a row of its own: it must never overwrite the mark that the upload was claimed. */
   const added = (id: Uint8Array): StateChange[] =>
     lane === undefined ? [vault.put(addedName(id), encode(now()))] : [];
   const filedName = (id: Uint8Array): Uint8Array => vault.name("filed upload", id);
   const blocksPrefix = (id: Uint8Array): Uint8Array =>
     vault.name("upload blocks", id).subarray(0, 16);
 
-  /** Forgets an upload; deletes its ciphertext before, unless an entry names it. */
+  /** Forgets an upload; first deletes its ciphertext, unless an entry names it. */
   async function clear(
     id: Uint8Array,
     isFiled: boolean,
@@ -111,14 +113,14 @@ export function createUploads(context: LedgerContext, lane: number | undefined):
     await storage.state.batch([open, filedName(id), addedName(id)].map(vault.remove));
   }
 
-  /** Whether nobody has added to an upload for so long that its process is taken to be gone. */
+  /** Whether an upload has been idle for so long that its process is presumed gone. */
   async function hasRested(id: Uint8Array): Promise<boolean> {
     const at = await vault.get(addedName(id));
-    // From the future by as much it is of a clock that was wrong.
+    // A time equally far in the future comes from a clock that was wrong.
     return at === undefined || Math.abs(now() - expectUint(decode(at), "time")) > LONGEST_REST;
   }
 
-  /** Clears the uploads below a prefix that are left over; adds what kept it from some to `errors`. */
+  /** Clears left-over uploads below a prefix; adds the errors that prevented it to `errors`. */
   async function claim(
     prefix: Uint8Array,
     isLeft: (id: Uint8Array) => Promise<boolean>,
@@ -142,7 +144,7 @@ export function createUploads(context: LedgerContext, lane: number | undefined):
     }
   }
 
-  /** Clears an upload whose entry was filed, or was certainly not. */
+  /** Clears an upload whose entry was either filed or certainly not filed. */
   async function clearFailed(id: Uint8Array, isCertain: boolean): Promise<void> {
     const isFiled = (await vault.get(filedName(id))) !== undefined;
     if (isFiled || isCertain) await clear(id, isFiled);
@@ -186,13 +188,13 @@ export function createUploads(context: LedgerContext, lane: number | undefined):
           if (storage.blobs.caps.atomicBlobs !== false) {
             await storage.commit({ blobs, state });
           } else {
-            // Such a store may keep a block of a commit that came to nothing.
+            // Such a store may keep a block of a commit that failed.
             await storage.state.batch(state);
             await storage.blobs.put(blobs);
           }
         },
       }).catch(async (error: unknown) => {
-        // What cannot be deleted now is left to the next opening.
+        // Blocks that cannot be deleted now are left to the next opening.
         await clear(id, false).catch(() => undefined);
         throw error;
       });
@@ -221,7 +223,7 @@ export function createUploads(context: LedgerContext, lane: number | undefined):
             throw error;
           }
           await afterWriting(() => assertOpen(id));
-          // The record is there; marks that stay are removed by the next opening.
+          // The record exists; the next opening removes marks that remain.
           await clear(id, true).catch(() => undefined);
           return result;
         },

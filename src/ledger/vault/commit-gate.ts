@@ -1,15 +1,15 @@
 import type { StateChange } from "../../storage/types.ts";
 import type { LedgerStorage } from "../storage.ts";
 
-/** A storage whose commits can be held back, and whose changes are looked at one last time. */
+/** A storage whose commits can be held back and whose changes can be rewritten just before them. */
 export interface CommitGate {
-  /** To be used in place of the storage beneath. */
+  /** To be used in place of the underlying storage. */
   readonly storage: LedgerStorage;
-  /** The storage beneath, for work that holds the gate. */
+  /** The underlying storage, for work that holds the gate. */
   readonly beneath: LedgerStorage;
-  /** Says what is done to each change of state when it is committed. */
+  /** Sets a function that is applied to every change of state when it is committed. */
   onCommit(rewrite: (change: StateChange) => StateChange): void;
-  /** Works while no commit is under way and none begins. */
+  /** Runs work while no commit is in progress and none can start. */
   exclusively<T>(work: () => Promise<T>): Promise<T>;
 }
 
@@ -21,7 +21,7 @@ export function gateCommits(beneath: LedgerStorage): CommitGate {
 
   async function pass<T>(work: () => Promise<T>): Promise<T> {
     while (shut !== undefined) await shut;
-    // From here to the call beneath nothing else runs.
+    // From here to the underlying call nothing else runs.
     const running = work();
     const settled = running.then(
       () => undefined,

@@ -15,21 +15,22 @@ export interface ShardedVault {
   discardErased(): Promise<void>;
 }
 
-/** Values that are sealed anew at a time, while commits wait. */
+/** Values resealed at a time, while commits wait. */
 const PAGE = 512;
-/** Longer names begin with a prefix that is scanned. */
+/** Longer names start with a prefix that is scanned. */
 const NAME_BYTES = 32;
 const MARKER = /* @__PURE__ */ new Uint8Array(0);
 
 /**
- * Opens the shards of a vault, and brings under them what a vault without any holds.
+ * Opens the shards of a vault, and moves the values of a vault without shards under them.
  *
- * Replacing keys is safe at every step: first both keys are durable, then what remains is sealed
- * under the new one, then the old one goes; what was interrupted is told by the old key that is
- * still there, and by the marks that were written with the erasure.
+ * Replacing keys is safe at every step: first both keys are made durable, then the remaining values
+ * are resealed under the new key, then the old key is destroyed. An interrupted replacement is
+ * recognised by the old key that is still there, and by the marks that were written with the
+ * erasure.
  *
- * @returns `undefined` when there are no shard keys, nor ever were
- * @throws {StorageError} `ERR_STORAGE_MISSING` when the vault has shard keys and these are not they
+ * @returns `undefined` if there are no shard keys and never were any
+ * @throws {StorageError} `ERR_STORAGE_MISSING` if the vault's shard keys are not these
  */
 export async function shardVault(options: {
   readonly storage: Pick<FullStorage, "state">;
@@ -41,15 +42,15 @@ export async function shardVault(options: {
   readonly random: (length: number) => Uint8Array;
   readonly keyOf: (name: Uint8Array) => Uint8Array;
   readonly nameOf: (key: Uint8Array) => Uint8Array;
-  /** What a vault without shards seals everything under. */
+  /** The key that a vault without shards seals everything under. */
   readonly unsharded: Uint8Array;
-  /** Where the store says that the vault has shards, and whose. */
+  /** Where the store records that the vault has shards, and which. */
   readonly marker: Uint8Array;
   readonly markPrefix: Uint8Array;
 }): Promise<ShardedVault | undefined> {
   const { sealer, unsharded, random, keyOf, nameOf, marker, markPrefix } = options;
   const marked = await options.storage.state.get(marker);
-  // To make shards is to write.
+  // Making shards requires writing.
   if (options.shards === undefined || (marked === undefined && options.readOnly === true)) {
     if (marked === undefined) return undefined;
     throw new StorageError("ERR_STORAGE_MISSING", "this vault needs its shard keys");
@@ -62,7 +63,7 @@ export async function shardVault(options: {
   }
   const shards = await openShards({ ...options, keys, id });
   let migrating = marked === undefined;
-  /** Under which key a change was sealed that may wait to be committed. */
+  /** The key that a change, which may still wait to be committed, was sealed under. */
   const sealedUnder = new WeakMap<StateChange, Uint8Array>();
 
   function put(name: Uint8Array, value: Uint8Array): StateChange {
@@ -92,7 +93,10 @@ export async function shardVault(options: {
     return fresh;
   });
 
-  /** Seals a page of values anew that are not under their current key; what lies behind it. */
+  /**
+   * Reseals the values of a page that are not under their current key; returns the start of the
+   * next page.
+   */
   async function resealPage(gte: Uint8Array, lt: Uint8Array): Promise<Uint8Array | undefined> {
     const entries: StateEntry[] = [];
     for await (const entry of state.scan({ gte, lt, limit: PAGE })) entries.push(entry);
@@ -101,7 +105,7 @@ export async function shardVault(options: {
       const current = shards.current(shardOf(name));
       if (sealer.open(current, name, sealed) !== undefined) return [];
       const value = open(name, sealed);
-      // Damage stays as it is, for whoever reads it to meet.
+      // Damaged values are left as they are, for readers to meet.
       if (value === undefined) return [];
       const fresh = { key, value: sealer.seal(current, name, value) };
       value.fill(0);
@@ -120,7 +124,7 @@ export async function shardVault(options: {
     }
   }
 
-  /** Ends what has begun: after this the old keys are gone. */
+  /** Completes a started replacement: after this the old keys are gone. */
   async function finish(): Promise<void> {
     const begun = shards.renewing();
     if (begun.length === 0) return;
@@ -168,7 +172,7 @@ export async function shardVault(options: {
     outdate(changes) {
       const touched = new Set(changes.map(({ key }) => shardOf(nameOf(key))));
       return [...touched].map((shard) => {
-        // Every erasure has marks of its own, so that none is removed with another's.
+        // Every erasure has marks of its own, so that completing one removes no marks of another.
         const rest = concatBytes(Uint8Array.of(shard >> 8, shard & 255), random(8));
         return put(concatBytes(markPrefix, rest), MARKER);
       });

@@ -12,7 +12,7 @@ import {
 import { EncodingError, StorageError } from "../../errors.ts";
 import type { ShardKeys } from "../../identity/shard-keys.ts";
 
-/** Shards of a vault: what is erased takes the keys of a handful of them with it. */
+/** Shards of a vault: erasing a value destroys the keys of only a few of them. */
 export const SHARDS = 4096;
 
 /** The shard that a name belongs to: its first twelve bits, so that a shard is a range of names. */
@@ -27,13 +27,13 @@ export function namesOf(shard: number): { readonly first: Uint8Array; readonly l
 
 /** The sealing keys of a vault's shards. */
 export interface Shards {
-  /** Names this set of keys; stands in the store too. */
+  /** Names this set of keys; also recorded in the store. */
   readonly id: Uint8Array;
   /** The key that values of a shard are sealed under. The same object until it is replaced. */
   current(shard: number): Uint8Array;
-  /** The key that they were sealed under before, while they are sealed anew. */
+  /** The previous key of a shard, while its values are being resealed. */
   former(shard: number): Uint8Array | undefined;
-  /** Shards of which that has begun and not ended. */
+  /** Shards whose resealing has started but not finished. */
   renewing(): readonly number[];
   /** Makes new keys, and keeps the old ones until {@link Shards.drop}. */
   renew(shards: readonly number[]): Promise<void>;
@@ -52,10 +52,12 @@ const INFO = /* @__PURE__ */ utf8ToBytes("healthledger/vault/1 shard");
 /**
  * Opens the keys of a vault's shards.
  *
- * @param options.root - goes into each key beside the shard's, so that neither opens anything alone
+ * @param options.root - goes into each key together with the shard's, so that neither opens
+ *   anything alone
  * @param options.owner - 16 bytes that name the vault
- * @param options.id - that of the keys which the store was sealed with; `undefined` when with none
- * @throws {StorageError} `ERR_STORAGE_MISSING` when the keys are gone, or are those of another vault
+ * @param options.id - the id of the keys that the store was sealed with; `undefined` if there were
+ *   none
+ * @throws {StorageError} `ERR_STORAGE_MISSING` if the keys are gone or belong to another vault
  */
 export async function openShards(options: {
   readonly keys: ShardKeys;
@@ -115,7 +117,8 @@ export async function openShards(options: {
     async renew(shards) {
       const next: Secret = { ...secret, keys: [...secret.keys], former: new Map(secret.former) };
       for (const shard of shards) {
-        // A key that is on its way out goes; what is sealed under the one between must still open.
+        // A shard that is already being replaced keeps its key pair: values sealed under its
+        // current key must still open.
         if (next.former.has(shard)) continue;
         next.former.set(shard, secret.keys[shard]!);
         next.keys[shard] = random(32);
@@ -129,7 +132,7 @@ export async function openShards(options: {
       await save(next);
       secret = next;
       for (const key of old.former.values()) {
-        // The sealing key stays with changes that were made under it and are yet to be committed.
+        // The sealing key stays with the uncommitted changes that were made under it.
         derived.delete(key);
         key.fill(0);
       }

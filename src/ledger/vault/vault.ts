@@ -22,15 +22,15 @@ import type { Sealer } from "./sealer.ts";
 
 /**
  * A custodian's own sealed, deletable map: keys of envelopes and subjects, identifiers, the index.
- * In the store stand keyed hashes as names and ciphertext as values, nothing else.
+ * The store contains only keyed hashes as names and ciphertext as values.
  *
  * The change objects it makes go into a commit or a batch of the same state store.
  */
 export interface Vault {
-  /** The secret name of something; 32 bytes that say nothing without the vault's key. */
+  /** The secret name of a value; 32 bytes that reveal nothing without the vault's key. */
   name(label: string, ...parts: readonly (string | Uint8Array)[]): Uint8Array;
   /**
-   * @throws {StorageError} `ERR_STORAGE_CORRUPT` when the value does not open; with shard keys
+   * @throws {StorageError} `ERR_STORAGE_CORRUPT` if the value fails to decrypt; with shard keys
    *   `ERR_STORAGE_ERASED`, since a key that erasure destroyed cannot be told from damage
    */
   get(name: Uint8Array): Promise<Uint8Array | undefined>;
@@ -38,41 +38,41 @@ export interface Vault {
   put(name: Uint8Array, value: Uint8Array): StateChange;
   remove(name: Uint8Array): StateChange;
   /**
-   * Makes changes that rest on what was read, durably: if another process made some meanwhile, the
-   * work is done again. Nothing is written when it returns no changes.
+   * Durably makes changes that depend on values read: if another process made changes meanwhile,
+   * the work is repeated. If it returns no changes, nothing is written.
    */
   exclusively<T>(
     work: () => Promise<{ readonly result: T; readonly changes: readonly StateChange[] }>,
   ): Promise<T>;
   /**
-   * Yields what stands under names that begin with a prefix, in their order.
+   * Yields the values under names that begin with a prefix, in the order of the names.
    *
-   * @param accept - which names are wanted; others are not opened. Default all
+   * @param accept - selects the names wanted; other values are not decrypted. Default all
    */
   scan(
     prefix: Uint8Array,
     accept?: (name: Uint8Array) => boolean,
   ): AsyncIterable<{ readonly name: Uint8Array; readonly value: Uint8Array }>;
   /**
-   * What goes into the batch of changes that erase something, so that {@link Vault.renew} replaces
-   * the keys of what they remove. Nothing where the vault has no shard keys.
+   * Changes to add to the batch that erases values, so that {@link Vault.renew} replaces the keys
+   * of the removed values. Empty if the vault has no shard keys.
    */
   outdate(changes: readonly StateChange[]): StateChange[];
   /**
-   * Replaces the keys that erased values were sealed under, and destroys the old ones. Completes
-   * what a crash interrupted.
+   * Replaces the keys that erased values were sealed under, and destroys the old ones. Completes a
+   * replacement that a crash interrupted.
    */
   renew(): Promise<void>;
   /**
-   * Removes what scans would meet and no key opens any more, as in a store that was restored from
-   * before an erasure; for when the index is built again.
+   * Removes values that scans would meet but that no key opens any more, as in a store restored
+   * from before an erasure; used when the index is rebuilt.
    */
   discardErased(): Promise<void>;
-  /** HMAC-SHA256 under the key of the index, which makes a row one that this member wrote. */
+  /** HMAC-SHA256 under the key of the index, which proves that this member wrote a row. */
   mac(label: string, ...parts: readonly (string | Uint8Array)[]): Uint8Array;
-  /** Where the record of the index stands in the state store; see `index/record.ts`. */
+  /** Key of the index's record in the state store; see `index/record.ts`. */
   readonly indexRecordKey: Uint8Array;
-  /** Where nodes of the index's directory stand, all of one generation under one prefix. */
+  /** Keys of the nodes of the index's directory, with one prefix per generation. */
   indexNodeKey(generation: Uint8Array, hash: Uint8Array): Uint8Array;
   /** Removes the rows and nodes of every generation of the index but one. */
   discardOtherIndexes(generation: Uint8Array): Promise<void>;
@@ -82,7 +82,7 @@ export interface Vault {
  * Opens a member's vault, making its key the first time. The key is sealed to the member's own
  * agreement key.
  *
- * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` when the key store is not the one that made it
+ * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` if the key store is not the one that made it
  */
 export async function openVault(options: VaultOptions): Promise<Vault> {
   const { storage, random } = options;
@@ -97,7 +97,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     const patience = createPatience({ longest: 50 });
     if (options.readOnly === true) {
       const { result, changes } = await work();
-      // Of such a storage the state is kept in memory.
+      // The state of such a storage is kept in memory.
       if (changes.length > 0) await state.batch(changes);
       return result;
     }
@@ -106,7 +106,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       const { result, changes } = await work();
       if (changes.length === 0) return result;
       try {
-        // The record says nothing; that there is one more says that something changed.
+        // The bytes say nothing; that there is one more record says that something changed.
         const append = { chain: lock, expected, records: [random(16)] };
         await storage.commit({ append, state: changes });
         return result;
@@ -117,7 +117,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   }
 
   const makeRoot = () => openRoot(concatBytes(prefix, Uint8Array.of(0)), options);
-  // Where nothing may be written, a vault that is not there yet is an empty one.
+  // If nothing may be written, a vault that does not exist yet counts as empty.
   const root = await (options.readOnly === true
     ? makeRoot().then(({ result }) => result)
     : exclusively(makeRoot));
@@ -154,7 +154,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     return value;
   }
 
-  /** Reads again what does not open: it may have been sealed anew since it was read. */
+  /** Reads a value again if it failed to decrypt: it may have been resealed since it was read. */
   async function unsealOrReread(
     of: Uint8Array,
     sealed: Uint8Array | undefined,
@@ -212,7 +212,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   };
 }
 
-/** Removes the keys below a prefix that are wanted gone. */
+/** Removes the selected keys below a prefix. */
 async function removeKeys(
   state: FullStorage["state"],
   gte: Uint8Array,
@@ -227,25 +227,25 @@ async function removeKeys(
   if (gone.length > 0) await state.batch(gone);
 }
 
-/** What a vault is opened with. */
+/** Options of opening a vault. */
 export interface VaultOptions {
   readonly storage: Pick<FullStorage, "chains" | "state" | "commit">;
   readonly keys: KeyStore;
   readonly ledger: CID;
   readonly actor: string;
   readonly random: (length: number) => Uint8Array;
-  /** Founds nothing: a vault that is not there is taken for empty, and kept nowhere. */
+  /** Does not found a vault: one that does not exist counts as empty, and is not stored. */
   readonly readOnly?: boolean;
-  /** Keys apart from the store, and the gate that `storage` stands behind. */
+  /** Keys kept apart from the store, and the gate in front of `storage`. */
   readonly shards?: { readonly keys: ShardKeys; readonly gate: CommitGate };
   /**
-   * Whether the member has sealed anything on the ledger; asked before a vault is founded. One that
-   * is lost must not be taken for one that never was.
+   * Whether the member has sealed anything on the ledger; asked before a vault is founded. A lost
+   * vault must not be mistaken for one that never existed.
    */
   readonly hasFiled: () => Promise<boolean>;
 }
 
-/** Of vaults of which every person stands on the ledger, so that their index can be built again. */
+/** Version of vaults whose persons are all on the ledger, so that their index can be rebuilt. */
 const VAULT_VERSION = 2;
 
 /** Reads the vault's root, or makes it. */
@@ -283,7 +283,8 @@ async function openRoot(
         what: "vault",
         bytes: encode([aad, key, message]),
       });
-    // Anybody can seal a root of his own to a public key, and would read what is filed under it.
+    // Anybody can seal a root of their own to a public key, and could then read what is filed under
+    // it.
     if (!signed) {
       throw new StorageError("ERR_STORAGE_CORRUPT", "the vault's root is not signed by its member");
     }

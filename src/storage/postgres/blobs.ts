@@ -5,7 +5,7 @@ import type { Calls } from "./calls.ts";
 import { lookUp } from "./look-up.ts";
 import { byteaArray, bytesOf, numberOf } from "./wire.ts";
 
-/** Names read in one go while listing. */
+/** Names read per query while listing. */
 const CID_PAGE = 4096;
 
 /**
@@ -56,7 +56,7 @@ export function postgresBlobs(
       const names = byteaArray(cids.map(blobCidBytes));
       await calls.use(({ transaction }) =>
         transaction({ durable: true }, (query) =>
-          // The message has COMMIT wait even where nothing is left to be deleted.
+          // The message makes COMMIT wait even if nothing is left to delete.
           query(
             `WITH gone AS (DELETE FROM ${schema}.blob WHERE cid = ANY ($1::bytea[]))
             SELECT pg_logical_emit_message(true, 'healthledger', '')`,

@@ -14,9 +14,9 @@ export interface Calls {
   use: Sessions["use"];
   /** Lets `close` wait for a call. */
   track<T>(call: Promise<T>): Promise<T>;
-  /** Calls back once, when `close` is called first; the result takes that back. */
+  /** Calls back once, when `close` is first called; the returned function cancels this. */
   onClose(listener: () => void): () => void;
-  /** Refuses further calls; resolves when those under way have ended. */
+  /** Refuses further calls; resolves when those in progress have ended. */
   close(): Promise<void>;
 }
 

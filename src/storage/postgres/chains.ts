@@ -9,19 +9,19 @@ import type { Query } from "./session.ts";
 import type { ReplicatedHeads } from "./standbys.ts";
 import { bytesOf, numberOf, type Row } from "./wire.ts";
 
-/** What the chains of a store need of it. */
+/** Dependencies of a store's chains. */
 export interface ChainParts {
   readonly calls: Calls;
   /** Quoted name of the schema. */
   readonly schema: string;
   readonly heads: ReplicatedHeads;
-  /** Calls back when records may have come to a topic: the hash of a chain's name in hex. */
+  /** Calls back when a topic may have new records; a topic is the hash of a chain's name in hex. */
   readonly subscribe: (topic: string, wake: () => void) => () => void;
-  /** How often `tail` looks by itself, in ms. */
+  /** How often `tail` polls, in ms. */
   readonly pollInterval: number;
 }
 
-/** Records read in one go. */
+/** Records read per query. */
 const PAGE = 512;
 const PAGE_BYTES = 1 << 20;
 
@@ -33,7 +33,7 @@ export function postgresChains({
   subscribe,
   pollInterval,
 }: ChainParts): Required<Pick<ChainStore, "head" | "read" | "tail" | "list">> {
-  /** Where a chain ends, and a page of its records in the same moment. */
+  /** The head of a chain, and a page of its records as of the same moment. */
   async function page(
     chain: string,
     from: number,
@@ -41,7 +41,7 @@ export function postgresChains({
   ): Promise<{ readonly head: Head; readonly records: readonly ChainRecord[] }> {
     return calls.use(async (session) => {
       const rows = await session.query(
-        // A head that was asked for is compared with the record that it is to be that of.
+        // A head that was asked for is compared with the record that it must belong to.
         `SELECT c.size, c.hash, p.index, p.bytes, server.is_standby${
           end === 0 ? ", c.hash = sha256(last.bytes), next.index IS NULL" : ""
         }
@@ -62,7 +62,8 @@ export function postgresChains({
           ) AS r
         ) AS p ON p.upto - p.length < ${PAGE_BYTES}
         ORDER BY p.index`,
-        // No more than a page by its numbers: without statistics a LIMIT may be planned as a sort of all.
+        // At most a page, by its numbers: without statistics a LIMIT may be planned as a sort of
+        // all rows.
         [chainNameBytes(chain), from, Math.min(end, from + PAGE)],
       );
       if (rows[0]?.[4] !== "f") throw standbyError();
@@ -110,7 +111,7 @@ export function postgresChains({
       news = true;
       wake();
     };
-    // Before the first look, so that nothing falls between the two.
+    // Subscribed before the first read, so that no record is missed in between.
     const unsubscribe = subscribe(topic, notify);
     const forget = calls.onClose(notify);
     signal?.addEventListener("abort", notify);
@@ -164,12 +165,14 @@ export function postgresChains({
 /** The head in a row of its size and hash. */
 export function headOf([size, hash]: Row): Head {
   const head = { size: numberOf(size), hash: bytesOf(hash) };
-  // A chain is made with its first records.
+  // A chain is created with its first records.
   if (head.size > 0 && head.hash.length === 32) return head;
   throw new StorageError("ERR_STORAGE_CORRUPT", "the head of a chain is damaged");
 }
 
-/** Looks for records that belong to no chain, going by the index from one chain's to the next one's. */
+/**
+ * Looks for records that belong to no chain, stepping through the index from one chain to the next.
+ */
 async function assertOwned(query: Query, schema: string): Promise<void> {
   const [row] = await query(
     `WITH RECURSIVE owner (id) AS (

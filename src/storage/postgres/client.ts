@@ -1,9 +1,9 @@
-/** What of the `pg` package (8.x) is used; its `Pool` is one. */
+/** The part of the `pg` package (8.x) that is used; its `Pool` implements this. */
 export interface PostgresPool {
   connect(): Promise<PostgresClient>;
-  /** Told of each connection when it is lent, before who asked for it is. */
+  /** Called for each connection when it is lent, before the borrower gets it. */
   on?(event: "acquire", listener: (client: PostgresClient) => void): unknown;
-  /** How many connections it opens at most; with 1, `tail` polls instead of listening. */
+  /** Most connections that it opens; with 1, `tail` polls instead of listening. */
   readonly options?: { readonly max?: number };
 }
 
@@ -18,7 +18,7 @@ export interface PostgresClient {
   removeListener(event: "end", listener: () => void): unknown;
   removeListener(event: "notice", listener: (notice: PostgresNotice) => void): unknown;
   removeListener(event: "notification", listener: (message: PostgresNotification) => void): unknown;
-  /** Gives it back; with `true` it is closed instead of being lent again. */
+  /** Returns it to the pool; with `true` it is closed instead of being lent again. */
   release(destroy?: boolean): void;
 }
 

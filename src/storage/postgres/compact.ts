@@ -9,11 +9,11 @@ const TRIES = 50;
 const PAUSE = 200;
 
 /**
- * Rewrites every table and index with what is visible. Takes each table for itself meanwhile. The
- * session's settings are changed: it must not be used again.
+ * Rewrites every table and index with only the visible rows. Locks each table exclusively
+ * meanwhile. The session's settings are changed, so the session must not be reused.
  *
- * @throws {StorageError} `ERR_STORAGE_FAILED` when deleted rows have to be kept for somebody's open
- *   transaction, or the role does not own the tables
+ * @throws {StorageError} `ERR_STORAGE_FAILED` if an open transaction still needs deleted rows, or
+ *   the role does not own the tables
  */
 export async function compactTables(
   { query, promise }: Session,
@@ -23,7 +23,7 @@ export async function compactTables(
     "SELECT pg_catalog.pg_has_role(relowner, 'usage') FROM pg_catalog.pg_class WHERE oid = $1::regclass",
     [`${schema}.blob`],
   );
-  // VACUUM would only warn. From version 17 on the privilege MAINTAIN does as well.
+  // VACUUM would only warn. From version 17 on the privilege MAINTAIN also suffices.
   if (own?.[0] !== "t" && promise.version < 170_000) {
     throw new StorageError("ERR_STORAGE_FAILED", "not compacted: the role does not own the tables");
   }
@@ -33,7 +33,7 @@ export async function compactTables(
   const before = await bytesOnDisk(query, schema);
   await waitForReaders(query, schema);
   for (const table of TABLES) await query(`VACUUM (FULL) ${schema}.${table}`);
-  // Until then the old files are there, empty but for what the file system keeps of them.
+  // Until then the old files still exist, empty but for what the file system keeps of them.
   await query("CHECKPOINT").catch((error: unknown) => {
     if (sqlState(error) !== "42501") throw error;
   });
@@ -41,8 +41,8 @@ export async function compactTables(
 }
 
 /**
- * VACUUM FULL copies deleted rows too while a transaction is open that may still see them, and does
- * not say so. A row that was just deleted from a table of its own shows it.
+ * VACUUM FULL also copies deleted rows while an open transaction may still see them, and does not
+ * report it. A row just deleted from a table of its own reveals this.
  */
 async function waitForReaders(query: Query, schema: string): Promise<void> {
   await query(`INSERT INTO ${schema}.probe VALUES (1)`);
@@ -60,7 +60,8 @@ async function waitForReaders(query: Query, schema: string): Promise<void> {
 }
 
 async function bytesOnDisk(query: Query, schema: string): Promise<number> {
-  // Not as literals: with standard_conforming_strings off, a backslash in the name would end one.
+  // Not as literals: with standard_conforming_strings off, a backslash in the name would end a
+  // literal.
   const names = TABLES.map((_, i) => `pg_total_relation_size($${i + 1}::regclass)`);
   const [row] = await query(
     `SELECT ${names.join(" + ")}`,

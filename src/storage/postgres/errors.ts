@@ -8,23 +8,26 @@ export function sqlState(error: unknown): string | undefined {
   return typeof code === "string" && typeof severity === "string" ? code : undefined;
 }
 
-/** Whether a transaction was undone only because another one was in its way. */
+/** Whether a transaction was rolled back only because it conflicted with another one. */
 export function isRetryable(error: unknown): boolean {
   return ["40001", "40P01"].includes(sqlState(error) ?? "");
 }
 
-/** Whether a connection is of no use after an error: none came from the server, or it hung up. */
+/**
+ * Whether a connection is unusable after an error: the error did not come from the server, or the
+ * server hung up.
+ */
 export function isBroken(error: unknown): boolean {
   return /^(57P|08)/.test(sqlState(error) ?? "08") && !(error instanceof LedgerError);
 }
 
-/** What a call reports that certainly wrote nothing. */
+/** The error of a call that certainly wrote nothing. */
 export function asFailed(error: unknown): unknown {
   if (error instanceof LedgerError || error instanceof TypeError || error instanceof RangeError) {
     return error;
   }
   const state = sqlState(error) ?? "";
-  // Damage that PostgreSQL noticed itself: a checksum, a missing piece, an impossible length.
+  // Damage that PostgreSQL detected itself: a checksum, a missing piece, an impossible length.
   if (state.startsWith("XX")) {
     return new StorageError("ERR_STORAGE_CORRUPT", "the server reports damaged data", {
       cause: error,
@@ -33,9 +36,9 @@ export function asFailed(error: unknown): unknown {
   return new StorageError("ERR_STORAGE_FAILED", reasonOf(state), { cause: error });
 }
 
-/** What a call reports whose COMMIT was sent and not answered by "done". */
+/** The error of a call whose COMMIT was sent and not confirmed. */
 export function asUnsettled(error: unknown): unknown {
-  // An answer other than hanging up says that the transaction was undone.
+  // An answer other than hanging up means that the transaction was rolled back.
   return isBroken(error) ? new AmbiguousAppend(error) : asFailed(error);
 }
 
@@ -43,6 +46,6 @@ function reasonOf(state: string): string {
   if (state === "25006") return "the server accepts no writes: it is read-only or a standby";
   if (state === "42501") return "the role lacks a privilege";
   if (state.startsWith("53")) return "the server lacks disk, memory or connections";
-  if (state.startsWith("3F") || state === "42P01") return "the schema is not there";
+  if (state.startsWith("3F") || state === "42P01") return "the schema does not exist";
   return state === "" ? "the server cannot be reached" : `the server refused, SQLSTATE ${state}`;
 }

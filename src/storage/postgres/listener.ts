@@ -1,11 +1,11 @@
 import type { PostgresClient, PostgresNotification } from "./client.ts";
 
-/** Wakes who waits for records of a chain. */
+/** Wakes callers that wait for records of a chain. */
 export interface Listener {
   /**
    * Calls back when a topic is notified, and whenever a notification may have been missed.
    *
-   * @returns ends the subscription
+   * @returns a function that ends the subscription
    */
   subscribe(topic: string, wake: () => void): () => void;
   close(): void;
@@ -15,9 +15,10 @@ const FIRST_PAUSE = 100;
 const LONGEST_PAUSE = 5000;
 
 /**
- * Listens on a connection of its own while anybody is subscribed. When it is lost another one is
- * opened. Notifications that came while nobody listened are gone, so all are woken once listening
- * began: they read what is there, and miss nothing whatever the order.
+ * Listens on a connection of its own while anybody is subscribed. If the connection is lost,
+ * another one is opened. Notifications sent while nobody listened are lost, so all subscribers are
+ * woken once listening has begun: they read the current records and miss nothing, whatever the
+ * order.
  */
 export function openListener(borrow: () => Promise<PostgresClient>, channel: string): Listener {
   const subscribers = new Map<() => void, string>();
@@ -50,7 +51,7 @@ export function openListener(borrow: () => Promise<PostgresClient>, channel: str
       stop = undefined;
       client.removeListener("notification", notified);
       client.removeListener("end", lost);
-      // "error" stays listened to: closing may still raise one, which would end the process.
+      // Keep listening for "error": closing may still raise one, which would end the process.
       client.release(true);
     }
   }
@@ -75,7 +76,7 @@ export function openListener(borrow: () => Promise<PostgresClient>, channel: str
 
   return {
     subscribe(topic, call) {
-      // A function of its own, so that two subscriptions of one caller stay two.
+      // A separate function, so that two subscriptions of one caller stay distinct.
       const subscriber = (): void => call();
       subscribers.set(subscriber, topic);
       if (!running) {

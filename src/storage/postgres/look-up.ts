@@ -3,7 +3,7 @@ import { copyBytes } from "../guards.ts";
 import type { Calls } from "./calls.ts";
 import { byteaArray, bytesOf } from "./wire.ts";
 
-/** Values of a table by their keys, in the order asked, as of one moment. */
+/** Values of a table by their keys, in the order requested, as of one moment. */
 export async function lookUp(
   { calls, schema }: { readonly calls: Calls; readonly schema: string },
   table: "blob" | "state",

@@ -2,11 +2,11 @@ import { InputError, StorageError } from "../../errors.ts";
 import { numberOf } from "./wire.ts";
 import type { Session } from "./session.ts";
 
-/** Quotes the name of a schema, which need not be a plain one. */
+/** Quotes the name of a schema, which need not be a plain identifier. */
 export function quoted(schema: unknown): string {
   if (typeof schema !== "string") throw new TypeError("schema must be a string");
   const { length } = new TextEncoder().encode(schema);
-  // PostgreSQL would cut a longer name off and take another schema for it.
+  // PostgreSQL would truncate a longer name and use another schema.
   if (length < 1 || length > 63 || schema.includes("\0") || schema.startsWith("pg_")) {
     throw new RangeError("schema must be 1 to 63 bytes, without NUL, and not begin with pg_");
   }
@@ -125,7 +125,7 @@ const VERSION_1 = (schema: string): string => `
   END ${delimiter(schema)};
 `;
 
-/** What begins and ends a function's text, in which the schema's name stands. */
+/** The beginning and end of a function's text, in which the schema's name occurs. */
 function delimiter(schema: string): string {
   let tag = "body";
   while (schema.includes(`$${tag}`)) tag += "y";
@@ -136,11 +136,11 @@ function delimiter(schema: string): string {
 export const MIGRATIONS: Migrations = [VERSION_1];
 
 /**
- * Brings the schema to the version that this adapter knows. Changes nothing where it is there, so
- * that a role without the right to make tables can open what another one made.
+ * Brings the schema to the version that this adapter knows. Changes nothing if it is already there,
+ * so that a role without the right to make tables can open a schema that another role made.
  *
- * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when a newer version of the adapter made it
- * @throws {StorageError} `ERR_STORAGE_FAILED` when the role may not make it, or its tables are not
+ * @throws {InputError} `ERR_INPUT_UNSUPPORTED` if a newer version of the adapter made it
+ * @throws {StorageError} `ERR_STORAGE_FAILED` if the role may not make it, or its tables are not
  *   written to the log
  */
 export async function prepareSchema(
@@ -153,7 +153,7 @@ export async function prepareSchema(
   if (version > migrations.length) throw tooNew(version, migrations.length);
   if (version < migrations.length) {
     await session.transaction({ durable: true }, async (query) => {
-      // Whoever comes second waits here and finds everything done.
+      // A second process waits here and then finds everything done.
       await query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [
         `healthledger ${name}`,
       ]);
@@ -183,7 +183,7 @@ export async function prepareSchema(
   }
 }
 
-/** Asks the catalogue's tables: `to_regclass` may answer from a cache what it found before a lock. */
+/** Queries the catalogue's tables: `to_regclass` may answer from a cache filled before a lock. */
 async function versionOf({ query }: Session, name: string): Promise<number> {
   const there = await query(
     `SELECT 1 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace

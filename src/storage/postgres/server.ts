@@ -2,13 +2,13 @@ import { StorageError } from "../../errors.ts";
 import type { Durability } from "../types.ts";
 import type { Row } from "./wire.ts";
 
-/** What a write is acknowledged after, as `synchronous_commit` names it. */
+/** The event after which a write is acknowledged, as `synchronous_commit` names it. */
 export type CommitLevel = "on" | "remote_apply" | "local";
 
-/** What a server makes of a commit, as its settings say. */
+/** How a server handles a commit, according to its settings. */
 export interface ServerPromise {
   readonly durability: Durability;
-  /** What every write sets for itself. */
+  /** The setting that every write makes for itself. */
   readonly level: CommitLevel;
   readonly version: number;
 }
@@ -20,7 +20,7 @@ export const PROMISE_SQL = `SELECT current_setting('server_version_num'), pg_is_
 
 const RANK: Readonly<Record<Durability, number>> = { none: 0, process: 1, power: 2, quorum: 3 };
 
-/** Whether one promise holds as much as another. */
+/** Whether one promise is at least as strong as another. */
 export function isAtLeast(found: Durability, wanted: Durability): boolean {
   return RANK[found] >= RANK[wanted];
 }
@@ -28,11 +28,12 @@ export function isAtLeast(found: Durability, wanted: Durability): boolean {
 /**
  * Reads what a connection's server promises.
  *
- * `synchronous_commit` of the role, database or session does not count where it is weaker than `on`:
- * every write sets it for itself. Only `local` stands, by which an administrator says that standbys
- * are not to be waited for, and `remote_apply`, which is more.
+ * The `synchronous_commit` of the role, database or session does not count if it is weaker than
+ * `on`: every write sets it for itself. Only two settings are respected: `local`, by which an
+ * administrator says that commits must not wait for standbys, and `remote_apply`, which is
+ * stronger.
  *
- * @throws {StorageError} `ERR_STORAGE_FAILED` when it is a standby
+ * @throws {StorageError} `ERR_STORAGE_FAILED` if it is a standby
  */
 export function readPromise(row: Row | undefined): ServerPromise {
   const [version, recovery, fsync, fullPages, standbys, commit] = row ?? [];
@@ -44,7 +45,7 @@ export function readPromise(row: Row | undefined): ServerPromise {
   return { durability, level, version: Number(version) };
 }
 
-/** The error of a server that only follows another one. */
+/** The error for a server that is only a standby. */
 export function standbyError(): StorageError {
   return new StorageError(
     "ERR_STORAGE_FAILED",
@@ -52,7 +53,7 @@ export function standbyError(): StorageError {
   );
 }
 
-/** The error of a server that promises less than it must. */
+/** The error for a server that promises less than required. */
 export function tooWeak(found: Durability, wanted: Durability): StorageError {
   const why =
     found === "process"

@@ -7,7 +7,7 @@ import { asFailed, asUnsettled, isBroken, isRetryable } from "./errors.ts";
 import { isAtLeast, PROMISE_SQL, readPromise, tooWeak, type ServerPromise } from "./server.ts";
 import type { Row } from "./wire.ts";
 
-/** Runs one statement; with values it may hold only one. */
+/** Runs one statement; a text with values may hold only one. */
 export type Query = (text: string, values?: unknown[]) => Promise<readonly Row[]>;
 
 /** A connection while it is borrowed from the pool. */
@@ -15,10 +15,10 @@ export interface Session {
   readonly promise: ServerPromise;
   readonly query: Query;
   /**
-   * Runs work in one transaction, which nothing but the loss of the connection interrupts once its
-   * COMMIT was sent.
+   * Runs work in one transaction; once its COMMIT was sent, only the loss of the connection can
+   * interrupt it.
    *
-   * @throws {AmbiguousAppend} when it is unknown whether it took place, or only this server has it
+   * @throws {AmbiguousAppend} if it is unknown whether it took place, or only this server has it
    */
   transaction<T>(
     options: { readonly durable: boolean },
@@ -29,22 +29,22 @@ export interface Session {
 const TEXT = { getTypeParser: () => (text: string) => text };
 const RETRIES = 5;
 
-/** Lends connections, each of which was seen to be a primary that promises enough. */
+/** Lends connections, each checked to be a primary that promises enough. */
 export interface Sessions {
   /**
    * Borrows a connection for some work. Rejects with errors of this library only.
    *
-   * @param options - `last`: it is closed behind the work, which may change its settings
+   * @param options - `last`: the connection is closed after the work, which may change its settings
    */
   use<T>(work: (session: Session) => Promise<T>, options?: { readonly last: boolean }): Promise<T>;
-  /** Borrows one for long: the borrower releases it. */
+  /** Borrows a connection for a long time: the borrower must release it. */
   borrow(): Promise<PostgresClient>;
 }
 
 /** @param wanted - the least durability that a connection must promise */
 export function openSessions(pool: PostgresPool, wanted: Durability): Sessions {
   hearErrors(pool);
-  /** What was found on the connections that are in use or in the pool. */
+  /** The properties found on the connections that are in use or in the pool. */
   const known = new WeakMap<PostgresClient, ServerPromise>();
 
   async function promiseOf(client: PostgresClient): Promise<ServerPromise> {
@@ -66,7 +66,7 @@ export function openSessions(pool: PostgresPool, wanted: Durability): Sessions {
     } catch (error) {
       throw asFailed(error);
     }
-    // A connection that breaks while nothing is asked says so here; the next query fails of it.
+    // A connection that breaks while idle reports it here; the next query then fails.
     const ignore = (): void => {};
     client.on("error", ignore);
     let broken = last;
@@ -88,9 +88,10 @@ export function openSessions(pool: PostgresPool, wanted: Durability): Sessions {
 const heard = /* @__PURE__ */ new WeakSet<object>();
 
 /**
- * Listens for errors of a pool's connections from the moment when they are lent. The pool stops then,
- * and who awaits the connection cannot begin before the next microtask: one that breaks in between,
- * as where the server's greeting and its farewell come in one packet, would end the process.
+ * Listens for errors of a pool's connections from the moment they are lent. The pool stops
+ * listening then, and the borrower cannot start before the next microtask: without this, a
+ * connection that breaks in between (for example, if the server's greeting and its farewell arrive
+ * in one packet) would end the process.
  */
 function hearErrors(pool: PostgresPool): void {
   if (heard.has(pool)) return;
@@ -98,12 +99,12 @@ function hearErrors(pool: PostgresPool): void {
   pool.on?.("acquire", (client) => {
     if (heard.has(client)) return;
     heard.add(client);
-    // The next query fails of it.
+    // The next query fails because of it.
     client.on("error", () => {});
   });
 }
 
-/** An error behind which the connection is in a state that nobody knows. */
+/** An error that leaves the connection in an unknown state. */
 class Unclean extends Error {
   constructor(cause: unknown) {
     super("unclean", { cause });
@@ -119,15 +120,15 @@ function sessionOn(client: PostgresClient, promise: ServerPromise): Session {
       await query(begin(promise, durable));
       result = await work(query);
     } catch (error) {
-      // COMMIT was not sent, so nothing is written, whatever the reason.
+      // COMMIT was not sent, so nothing was written, whatever the reason.
       if (isBroken(error)) throw new Unclean(asFailed(error));
       await query("ROLLBACK").catch((cause: unknown) => {
         throw new Unclean(asFailed(cause));
       });
       throw error;
     }
-    // A wait for a standby that was cancelled ends in COMMIT and a warning: readers of this server
-    // see the transaction, and no other server may have it.
+    // If the wait for a standby was cancelled, COMMIT succeeds with a warning: readers of this
+    // server see the transaction, but perhaps no other server has it.
     let warning: PostgresNotice | undefined;
     const listen = (notice: PostgresNotice): void => {
       if (notice.code !== undefined && !notice.code.startsWith("00")) warning = notice;
@@ -165,11 +166,11 @@ function sessionOn(client: PostgresClient, promise: ServerPromise): Session {
 }
 
 /**
- * All limits of time are lifted for this transaction: one that strikes while a standby is waited for
+ * All time limits are lifted for this transaction: one that expired during the wait for a standby
  * would leave a commit that exists on this server only.
  *
- * Functions are looked up in the catalogue only: one that fits its arguments better, put into
- * `public` by anybody who may, would else be called instead, with this role's rights.
+ * Functions are looked up in the catalogue only. Otherwise a function that fits its arguments
+ * better, put into `public` by anybody who may, would be called instead, with this role's rights.
  *
  * @see CVE-2018-1058
  */

@@ -8,11 +8,12 @@ import type { Query, Session } from "./session.ts";
 export interface ReplicatedHeads {
   rememberReplicated(chain: string, head: Head): void;
   /**
-   * Makes sure that what is about to be shown is on a standby too. It need not be: after a crash of
-   * the primary, or when somebody cancelled the writer's wait, it shows what only it has. A commit
-   * that is waited for comes behind all that was visible before it.
+   * Makes sure that the records about to be returned are on a standby too. They may be missing
+   * there: after a crash of the primary, or after the writer's wait was cancelled, the primary shows
+   * records that only it has. A commit that is waited for comes after everything that was visible
+   * before it.
    *
-   * @param shown - how many records are shown, if not the head
+   * @param shown - how many records are returned, if not up to the head
    */
   confirm(session: Session, chain: string, head: Head, shown?: number): Promise<void>;
 }
@@ -36,25 +37,21 @@ export function replicatedHeads(isReplicated: boolean): ReplicatedHeads {
         await session.transaction({ durable: true }, waitForStandbys);
       } catch (error) {
         if (!(error instanceof AmbiguousAppend)) throw error;
-        throw new StorageError(
-          "ERR_STORAGE_FAILED",
-          "no standby confirmed the data that were read",
-          {
-            cause: error,
-          },
-        );
+        throw new StorageError("ERR_STORAGE_FAILED", "no standby confirmed the data read", {
+          cause: error,
+        });
       }
       rememberReplicated(chain, head);
     },
   };
 }
 
-/** Has the COMMIT of a transaction wait, even where it wrote nothing. */
+/** Makes the COMMIT of a transaction wait, even if it wrote nothing. */
 export async function waitForStandbys(query: Query): Promise<void> {
   await query("SELECT pg_logical_emit_message(true, 'healthledger', '')");
 }
 
-/** Better to refuse than to wait for ever; where the role may see who follows. */
+/** Refuses rather than wait for ever, provided that the role may see the standbys. */
 export async function assertStandby({ query }: Session): Promise<void> {
   const [row] = await query(`SELECT pg_catalog.pg_has_role('pg_read_all_stats', 'usage'),
     EXISTS (SELECT FROM pg_catalog.pg_stat_replication WHERE sync_state IN ('sync', 'quorum'))`);

@@ -4,7 +4,7 @@ import type { Calls } from "./calls.ts";
 import { lookUp } from "./look-up.ts";
 import { bytesOf } from "./wire.ts";
 
-/** Entries read in one go while scanning. */
+/** Entries read per query while scanning. */
 const PAGE = 512;
 const PAGE_BYTES = 1 << 20;
 

@@ -1,9 +1,9 @@
-/** Runs work that touches some keys behind all earlier work that touches one of them. */
+/** Runs work that touches some keys after all earlier work that touches one of them. */
 export type Turns = <T>(keys: Iterable<string>, work: () => Promise<T>) => Promise<T>;
 
 /**
- * Keeps the order of calls that change the same keys, which connections of a pool would not; others
- * run side by side.
+ * Keeps the order of calls that change the same keys, which the connections of a pool would not;
+ * other calls run in parallel.
  */
 export function openTurns(): Turns {
   const last = new Map<string, Promise<unknown>>();

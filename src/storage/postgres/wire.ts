@@ -4,8 +4,8 @@ import { StorageError } from "../../errors.ts";
 const BYTEA_OID = 17;
 
 /**
- * An array of `bytea` as PostgreSQL takes it in binary: one copy of the bytes, where `pg` would write
- * each of them as four characters.
+ * An array of `bytea` in PostgreSQL's binary format: one copy of the bytes, whereas `pg` would
+ * write each of them as four characters.
  *
  * @param items - `null` for NULL; copied
  * @see PostgreSQL, src/backend/utils/adt/arrayfuncs.c, array_recv
@@ -32,7 +32,7 @@ export function byteaArray(items: readonly (Uint8Array | null)[]): Uint8Array {
   return bytes;
 }
 
-/** A `bytea` from its text, whichever `bytea_output` wrote it; newly allocated. */
+/** A `bytea` from its text, in either `bytea_output` format; newly allocated. */
 export function bytesOf(text: string | null | undefined): Uint8Array {
   if (typeof text !== "string") throw corrupt();
   if (!text.startsWith("\\x")) return unescape(text);
@@ -50,7 +50,7 @@ export function numberOf(text: string | null | undefined): number {
   return number;
 }
 
-/** `bytea_output = escape`: octal behind a backslash, a backslash twice, else ASCII. */
+/** `bytea_output = escape`: octal after a backslash, a double backslash, else ASCII. */
 function unescape(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length);
   let length = 0;
@@ -67,10 +67,7 @@ function unescape(text: string): Uint8Array {
 }
 
 function corrupt(): StorageError {
-  return new StorageError(
-    "ERR_STORAGE_CORRUPT",
-    "a value does not have the type that it was stored with",
-  );
+  return new StorageError("ERR_STORAGE_CORRUPT", "a value is not of its stored type");
 }
 
 export type Row = readonly (string | null)[];

@@ -31,3 +31,15 @@ export function assertUint(
   }
   if (value < 0 || value > max) throw new RangeError(`${name} must be between 0 and ${max}`);
 }
+
+/**
+ * Whether everything that an object holds is its own and can be listed, as of one that was written
+ * `{…}` or parsed: a map, a set, or what is of a class has more than its listed fields say.
+ */
+export function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  if (prototype === null || prototype === Object.prototype) return true;
+  // The root of another realm.
+  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, "hasOwnProperty");
+}

@@ -1,5 +1,5 @@
 import { randomBytes } from "#crypto";
-import { assertBytes } from "../bytes/guards.ts";
+import { assertBytes, isPlainObject } from "../bytes/guards.ts";
 import { encodeGenesis, type Genesis } from "../block/genesis.ts";
 import { MAX_APPROVALS } from "../block/limits.ts";
 import type { MemberDescription, Role } from "../block/member.ts";
@@ -79,6 +79,10 @@ const OPTIONS: Readonly<Record<keyof CreateGenesisOptions, true>> = {
   nonce: true,
 };
 
+const MEMBER: Readonly<Record<keyof FoundingMember, true>> = { keys: true, roles: true };
+const GROUPS = { validators: true, witnesses: true } as const;
+const COSIGNERS: Readonly<Record<keyof Cosigners, true>> = { of: true, required: true };
+
 /** Roles of a member for which none are given. */
 const DEFAULT_ROLES: readonly Role[] = ["custodian", "sequencer"];
 
@@ -87,7 +91,8 @@ const DEFAULT_ROLES: readonly Role[] = ["custodian", "sequencer"];
  * The record's CID names the ledger: every member must open the ledger with exactly these bytes.
  *
  * @returns the genesis record, for `openLedger`
- * @throws {TypeError} for an unknown option
+ * @throws {TypeError} for an unknown option, also within another one, and for `cosignatures` that
+ *   name neither validators nor witnesses
  * @throws {ChainError} `ERR_CHAIN_GENESIS` when the record would contradict itself, a custodian has
  *   no agreement key, or a description does not prove possession of its keys for this nonce
  * @throws {EncodingError} when a field is not of its form
@@ -98,26 +103,23 @@ const DEFAULT_ROLES: readonly Role[] = ["custodian", "sequencer"];
  * });
  */
 export async function createGenesis(options: CreateGenesisOptions): Promise<Uint8Array> {
-  for (const name of Object.keys(options)) {
-    if (!Object.hasOwn(OPTIONS, name)) throw new TypeError(`createGenesis has no option ${name}`);
-  }
+  assertKnown(options, OPTIONS, "createGenesis");
   const nonce = options.nonce === undefined ? randomBytes(32) : options.nonce.slice();
   assertBytes(nonce, "nonce", 32);
   const members: MemberDescription[] = [];
   for (const member of options.members) {
-    members.push(
-      "actor" in member
-        ? member
-        : await describeMember(member.keys, member.roles ?? DEFAULT_ROLES, nonce),
-    );
+    members.push("actor" in member ? member : await describeFounder(member, nonce));
+  }
+  // Before its keys are found twice, which would say less.
+  if (new Set(members.map(({ actor }) => actor)).size < members.length) {
+    throw new ChainError("ERR_CHAIN_GENESIS", "a member is named twice");
   }
   for (const { roles, keys } of members) {
     if (roles.includes("custodian") && !keys.some(({ use }) => use === "agree")) {
       throw new ChainError("ERR_CHAIN_GENESIS", "a custodian needs an agreement key");
     }
   }
-  const { cosignatures = "none" } = options;
-  const groups = cosignatures === "none" ? {} : cosignatures;
+  const { validators, witnesses } = cosignersOf(options.cosignatures ?? "none");
   const genesis: Genesis = {
     v: 1,
     origin: options.origin,
@@ -126,10 +128,7 @@ export async function createGenesis(options: CreateGenesisOptions): Promise<Uint
     // No change may carry more approvals than that.
     threshold: options.threshold ?? Math.min(moreThanHalf(members.length), MAX_APPROVALS),
     checkpointKeys: options.checkpointKeys ?? checkpointKeysOf(members),
-    cosignaturePolicy: {
-      validators: quorumOf(groups.validators),
-      witnesses: quorumOf(groups.witnesses),
-    },
+    cosignaturePolicy: { validators: quorumOf(validators), witnesses: quorumOf(witnesses) },
     maxDrift: options.maxDrift ?? 60_000,
     maxTxAge: options.maxTxAge ?? 600_000,
     kinds: options.kinds ?? [],
@@ -150,8 +149,38 @@ function checkpointKeysOf(members: readonly MemberDescription[]): Uint8Array[] {
     .map(({ publicKey }) => publicKey);
 }
 
+async function describeFounder(
+  member: FoundingMember,
+  nonce: Uint8Array,
+): Promise<MemberDescription> {
+  assertKnown(member, MEMBER, "a founding member");
+  return describeMember(member.keys, member.roles ?? DEFAULT_ROLES, nonce);
+}
+
+type CosignerGroups = Exclude<CreateGenesisOptions["cosignatures"], "none" | undefined>;
+
+/** Who must cosign: where somebody was meant and nobody is found, that is not the same as `none`. */
+function cosignersOf(cosignatures: "none" | CosignerGroups): CosignerGroups {
+  if (cosignatures === "none") return {};
+  assertKnown(cosignatures, GROUPS, "cosignatures");
+  const { validators, witnesses } = cosignatures;
+  if (validators === undefined && witnesses === undefined) {
+    throw new TypeError('cosignatures names nobody: say "none", validators or witnesses');
+  }
+  return cosignatures;
+}
+
 function quorumOf(cosigners: Cosigners | undefined): Quorum {
   if (cosigners === undefined) return { required: 0, keys: [] };
+  assertKnown(cosigners, COSIGNERS, "a group of cosigners");
   const { of, required = moreThanHalf(of.length) } = cosigners;
   return { required, keys: of.map(({ name, publicKey }) => ({ name, publicKey })) };
+}
+
+/** Refuses what would count as left out, and leave a default that nobody meant. */
+function assertKnown(given: unknown, known: Readonly<Record<string, true>>, what: string): void {
+  if (!isPlainObject(given)) throw new TypeError(`${what} must be a plain object`);
+  for (const name of Object.keys(given)) {
+    if (!Object.hasOwn(known, name)) throw new TypeError(`${what} has no option ${name}`);
+  }
 }

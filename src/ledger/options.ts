@@ -1,3 +1,4 @@
+import { isPlainObject } from "../bytes/guards.ts";
 import { ERASURE_CLASSES, type ErasureClass } from "../block/entry.ts";
 import type { KindRule } from "../chain/kind-rule.ts";
 import type { Trust } from "../chain/trust.ts";
@@ -158,79 +159,102 @@ export interface OpenLedgerOptions {
   readonly signal?: AbortSignal;
 }
 
+/**
+ * Forms of options whose values in any other form would leave more open than was meant: a string has
+ * `includes` as a list has, `NaN` never exceeds a limit, and the string `false` counts as true.
+ */
+const FORMS: Readonly<
+  Record<Form, { readonly holds: (value: unknown) => boolean; readonly says: string }>
+> = {
+  any: { holds: () => true, says: "" },
+  flag: { holds: (value) => typeof value === "boolean", says: "true or false" },
+  list: { holds: (value) => Array.isArray(value), says: "a list" },
+  codes: {
+    holds: (value) => Array.isArray(value) && value.every((code) => typeof code === "string"),
+    says: "a list of strings",
+  },
+  duration: {
+    holds: (value) => typeof value === "number" && value >= 0,
+    says: "milliseconds, 0 or more",
+  },
+};
+type Form = "any" | "flag" | "list" | "codes" | "duration";
+
 /** Names that a group of options may hold; a nested group has a table of its own. */
 interface KnownNames {
-  readonly [name: string]: true | KnownNames;
+  readonly [name: string]: Form | KnownNames;
 }
 
 /** A table of every option of `T`; a table that lacks one does not compile. */
-type NamesOf<T> = { readonly [Name in keyof T]-?: true | KnownNames };
+type NamesOf<T> = { readonly [Name in keyof T]-?: Form | KnownNames };
 
 const POLICY: NamesOf<PolicyOptions> = {
-  defaults: true,
-  overlays: true,
-  terminology: true,
-  jurisdictions: true,
-  supportedObligations: true,
-  labeller: true,
+  defaults: "list",
+  overlays: "list",
+  terminology: "any",
+  jurisdictions: "codes",
+  supportedObligations: "codes",
+  labeller: "any",
   retention: Object.fromEntries(
     ERASURE_CLASSES.map((name) => [
       name,
-      { keepFor: true, rule: true } satisfies NamesOf<Retention>,
+      { keepFor: "duration", rule: "any" } satisfies NamesOf<Retention>,
     ]),
   ),
-  maxRequestLifetime: true,
+  maxRequestLifetime: "duration",
 };
 
-const BREAK_GLASS: NamesOf<BreakGlassOptions> = { roles: true, maxDuration: true };
+const BREAK_GLASS: NamesOf<BreakGlassOptions> = { roles: "codes", maxDuration: "duration" };
 
 const REPAIR: NamesOf<RepairOptions> = {
-  index: true,
-  derived: true,
-  adoptSignedHeads: true,
-  acceptLostBlocks: true,
+  index: "flag",
+  derived: "flag",
+  adoptSignedHeads: "flag",
+  acceptLostBlocks: "flag",
 };
 
 const OPTIONS: NamesOf<OpenLedgerOptions> = {
-  storage: true,
-  keys: true,
-  shardKeys: true,
-  signedHeads: true,
-  genesis: true,
-  member: true,
-  readOnly: true,
-  beside: true,
-  trust: true,
-  lane: true,
+  storage: "any",
+  keys: "any",
+  shardKeys: "any",
+  signedHeads: "any",
+  genesis: "any",
+  member: "any",
+  readOnly: "flag",
+  beside: "flag",
+  trust: "any",
+  lane: "any",
   policy: POLICY,
   breakGlass: BREAK_GLASS,
   repair: REPAIR,
-  compaction: true,
-  suite: true,
-  cosigners: true,
-  cosignWithin: true,
-  kinds: true,
-  settleWithin: true,
-  now: true,
-  random: true,
-  onProgress: true,
-  signal: true,
+  compaction: "any",
+  suite: "any",
+  cosigners: "list",
+  cosignWithin: "any",
+  kinds: "list",
+  settleWithin: "any",
+  now: "any",
+  random: "any",
+  onProgress: "any",
+  signal: "any",
 };
 
 /**
- * Refuses options that {@link openLedger} does not know. A misspelt option would otherwise count as absent,
- * and leave more open than was meant.
+ * Refuses options that {@link openLedger} does not know, groups that are not plain objects, and values
+ * of the wrong form. Each of these would otherwise count as absent or as valid, and leave more open
+ * than was meant.
  *
- * @throws {TypeError} naming the option and the known option whose spelling is closest
+ * @throws {TypeError} naming the option, and either the known option whose spelling is closest or the
+ *   form that is required
  */
 export function assertKnownOptions(given: OpenLedgerOptions): void {
   assertKnown(given, OPTIONS, "");
 }
 
 function assertKnown(given: unknown, known: KnownNames, path: string): void {
-  if (typeof given !== "object" || given === null) {
+  if (!isPlainObject(given)) {
     throw new TypeError(
-      path === "" ? "openLedger takes an object of options" : `${path} must be an object`,
+      path === "" ? "openLedger takes a plain object of options" : `${path} must be a plain object`,
     );
   }
   for (const [name, value] of Object.entries(given)) {
@@ -241,7 +265,11 @@ function assertKnown(given: unknown, known: KnownNames, path: string): void {
         `openLedger has no option "${full}"; the nearest that it has is "${nearest(full)}"`,
       );
     }
-    if (names !== true && value !== undefined) assertKnown(value, names, full);
+    if (value === undefined) continue;
+    if (typeof names !== "string") assertKnown(value, names, full);
+    else if (!FORMS[names].holds(value)) {
+      throw new TypeError(`${full} must be ${FORMS[names].says}`);
+    }
   }
 }
 
@@ -262,7 +290,7 @@ const lastName = (path: string): string => path.slice(path.lastIndexOf(".") + 1)
 function pathsOf(known: KnownNames, path: string): string[] {
   return Object.entries(known).flatMap(([name, names]) => {
     const full = path === "" ? name : `${path}.${name}`;
-    return names === true ? [full] : [full, ...pathsOf(names, full)];
+    return typeof names === "string" ? [full] : [full, ...pathsOf(names, full)];
   });
 }
 

@@ -151,6 +151,67 @@ describe("createGenesis", () => {
     });
   });
 
+  it("refuses a misspelt name within an option, which would leave a default nobody meant", async () => {
+    const keys = await organisation();
+    const members = [{ keys }];
+    const of = [{ name: "w1", publicKey: generateSigner().publicKey }];
+    const wrong: readonly object[] = [
+      { cosignatures: { witness: { of } } },
+      { cosignatures: { validators: { of }, witness: { of } } },
+      { cosignatures: { witnesses: { of, requried: 1 } } },
+      { cosignatures: { witnesses: undefined } },
+      { cosignatures: {} },
+      { cosignatures: "None" },
+      { cosignatures: [{ witnesses: { of } }] },
+      { cosignatures: new Map([["witnesses", { of }]]) },
+      // Would be given the roles of a custodian that orders blocks.
+      { members: [{ keys }, { keys: await organisation(), role: ["auditor"] }] },
+      { members: [{ keys }, { keys: await organisation(), Roles: ["auditor"] }] },
+    ];
+    for (const options of wrong) {
+      await expect(created({ members, ...options })).rejects.toThrow(TypeError);
+    }
+  });
+
+  it("refuses members and quorums that nobody could work with", async () => {
+    const [own, other] = [await organisation(), await organisation()];
+    const nonce = bytesFor("agreed");
+    const theirs = await describeMember(other, ["custodian"], nonce);
+    const key = (name: string) => ({ name, publicKey: generateSigner().publicKey });
+    const genesis = { code: "ERR_CHAIN_GENESIS" };
+    const shape = { name: "EncodingError", code: "ERR_ENCODING_SHAPE" };
+    const refused = (options: Partial<CreateGenesisOptions>, why: object) =>
+      expect(created({ members: [{ keys: own }], nonce, ...options })).rejects.toMatchObject(why);
+    // A member twice, and a key of two members.
+    const twice = { ...genesis, message: expect.stringContaining("twice") };
+    await refused({ members: [{ keys: own }, { keys: own }] }, twice);
+    await refused({ members: [{ keys: other }, theirs] }, genesis);
+    const agreement = { alg: own.agreement().alg, publicKey: own.agreement().publicKey };
+    const sharing = { sign: [other.signer()], agree: [agreement] };
+    await refused(
+      { members: [{ keys: own }, { keys: sharing, roles: ["custodian"] }] },
+      { ...genesis, message: expect.stringContaining("key twice") },
+    );
+    // A key that is announced without proof that it is held.
+    const { proof: _, ...unproved } = theirs.keys[0]!;
+    const keys = theirs.keys.with(0, unproved);
+    await refused({ members: [{ keys: own }, { ...theirs, keys }] }, { name: "ChainError" });
+    // No number of approvals, and more of them than members.
+    for (const threshold of [0, -1, 1.5, NaN]) {
+      await refused({ threshold }, { name: "EncodingError" });
+    }
+    await refused({ members: [{ keys: own }, theirs], threshold: 3 }, genesis);
+    // More cosignatures than cosigners; nobody to cosign; one key, or one name, that counts twice.
+    const one = key("w1");
+    const witnesses = (of: (typeof one)[], required?: number) => ({
+      cosignatures: { witnesses: { of, ...(required === undefined ? {} : { required }) } },
+    });
+    await refused(witnesses([one], 2), { name: "EncodingError" });
+    await refused(witnesses([]), { name: "EncodingError" });
+    await refused(witnesses([one, { ...one, name: "w2" }]), shape);
+    await refused(witnesses([one, key("w1")]), shape);
+  });
+
   it("says in words who must cosign", async () => {
     const members = [{ keys: await organisation() }];
     const of = ["w1", "w2", "w3"].map((name) => {

@@ -12,6 +12,11 @@ describe("an option that openLedger does not know", () => {
   const overlays = [part2Overlay()];
   const roles = ["emergency-physician"];
   const keep = { keepFor: 1000, rule: "a law" };
+  class HousePolicy {
+    get overlays() {
+      return overlays;
+    }
+  }
   it.each([
     // Misspelt, by a letter or two.
     [{ polcy: { overlays } }, "polcy", "policy"],
@@ -36,6 +41,11 @@ describe("an option that openLedger does not know", () => {
     // Names that every object answers to.
     [{ constructor: 1 }, "constructor", ""],
     [{ policy: { toString: 1 } }, "policy.toString", ""],
+    [JSON.parse('{"__proto__": {"readOnly": true}}') as object, "__proto__", ""],
+    [JSON.parse('{"policy": {"__proto__": {}}}') as object, "policy.__proto__", ""],
+    // Names of earlier versions.
+    [{ understood: [] }, "understood", ""],
+    [{ policy: { understood: [] } }, "policy.understood", ""],
   ])("is refused: %j", async (options, name, nearest) => {
     const world = await foundWorld();
     const opening = open(world, options);
@@ -47,10 +57,43 @@ describe("an option that openLedger does not know", () => {
     [{ policy: null }, "policy"],
     [{ repair: true }, "repair"],
     [{ breakGlass: "emergency-physician" }, "breakGlass"],
+    [{ policy: [] }, "policy"],
+    // What they hold is not among their fields, and would count as left out.
+    [{ policy: new Map([["overlays", overlays]]) }, "policy"],
+    [{ policy: Object.create({ overlays }) as object }, "policy"],
+    [{ policy: new HousePolicy() }, "policy"],
+    [{ breakGlass: JSON.parse('[{"roles": []}]') as object }, "breakGlass"],
     [{ policy: { retention: { clinical: 5 } } }, "policy.retention.clinical"],
   ])("is refused where a group is something else: %j", async (options, name) => {
     const world = await foundWorld();
-    await expect(open(world, options)).rejects.toThrow(`${name} must be an object`);
+    await expect(open(world, options)).rejects.toThrow(`${name} must be a plain object`);
+  });
+
+  it.each([
+    [{ policy: { overlays: null } }, "policy.overlays must be a list"],
+    [{ policy: { overlays: new Set(overlays) } }, "policy.overlays must be a list"],
+    [{ policy: { supportedObligations: "REDACT" } }, "policy.supportedObligations must be a list"],
+    [{ policy: { maxRequestLifetime: NaN } }, "policy.maxRequestLifetime must be milliseconds"],
+    [{ policy: { maxRequestLifetime: "600000" } }, "policy.maxRequestLifetime must be millisec"],
+    [
+      { policy: { retention: { clinical: { ...keep, keepFor: NaN } } } },
+      "policy.retention.clinical.keepFor must be milliseconds",
+    ],
+    [
+      { policy: { retention: { clinical: { ...keep, keepFor: -1 } } } },
+      "policy.retention.clinical.keepFor must be milliseconds",
+    ],
+    [{ breakGlass: { roles: "emergency-physician" } }, "breakGlass.roles must be a list"],
+    [{ breakGlass: { roles: [["physician"]] } }, "breakGlass.roles must be a list of strings"],
+    [{ breakGlass: { maxDuration: NaN } }, "breakGlass.maxDuration must be milliseconds"],
+    [{ repair: { acceptLostBlocks: "false" } }, "repair.acceptLostBlocks must be true or false"],
+    [{ readOnly: "true" }, "readOnly must be true or false"],
+    [{ beside: 1 }, "beside must be true or false"],
+  ])("is refused where its form would open more than it says: %j", async (options, why) => {
+    const world = await foundWorld();
+    const opening = open(world, options);
+    await expect(opening).rejects.toThrow(TypeError);
+    await expect(opening).rejects.toThrow(why);
   });
 
   it("is refused before anything is written", async () => {

@@ -1,3 +1,4 @@
+import { isPlainObject } from "../../bytes/guards.ts";
 import type { CID } from "../../codec/cid.ts";
 import type { EntryId } from "../../codec/ids.ts";
 import { ConsentError } from "../../errors.ts";
@@ -115,7 +116,7 @@ const invalid = (why: string): ConsentError => new ConsentError("ERR_CONSENT_INV
  *
  * @returns a directive of its own that {@link encodeDirective} accepts
  * @throws {TypeError} for an unknown option or attribute, or one that is `undefined`, which would
- *   silently match everything
+ *   silently match everything; and for what is no plain object, of which not everything is seen
  * @throws {ConsentError} `ERR_CONSENT_INVALID` when it says nothing, or contradicts itself
  * @throws {EncodingError} when a value is of another type, or too large
  * @throws {InputError} `ERR_INPUT_INVALID` when what it replaces or amends is not an entry's id
@@ -224,7 +225,7 @@ function listOf(
 }
 
 function assertKnown(given: object, names: Readonly<Record<string, unknown>>, what: string): void {
-  if (typeof given !== "object" || given === null) throw new TypeError(`${what} is no object`);
+  if (!isPlainObject(given)) throw new TypeError(`${what} is no plain object`);
   for (const [name, value] of Object.entries(given)) {
     if (!Object.hasOwn(names, name)) throw new TypeError(`${what} has no ${name}`);
     if (value === undefined) throw new TypeError(`${name} is undefined: leave it out, or say it`);

@@ -209,3 +209,41 @@ function spoken({ id, when, rules }: Rule): DirectiveStatement {
   const { data: filter, ...rest } = when;
   return { id, ...rest, ...filter, ...(rules && { except: rules.map(spoken) }) };
 }
+
+describe("a statement of which not everything is seen", () => {
+  const narrow = { purposes: ["TREAT"] };
+  class Narrow {
+    get purposes() {
+      return narrow.purposes;
+    }
+  }
+  const unseen: readonly (readonly [string, object])[] = [
+    ["a class", new Narrow()],
+    ["a set", new Set([narrow])],
+    ["a map", new Map(Object.entries(narrow))],
+    ["what inherits", Object.create(narrow) as object],
+    ["a function", () => narrow],
+    ["a promise", Promise.resolve(narrow)],
+  ];
+
+  // Each would be a statement without attributes, which matches anything.
+  it.each(unseen)("is refused: %s", (_, statement) => {
+    const given = statement as DirectiveStatement;
+    for (const wrong of [
+      { permit: given },
+      { permit: [given] },
+      { permit: { except: given } },
+      { permit: narrow, deny: [narrow, given] },
+    ]) {
+      expect(() => createDirective({ ...said, ...wrong })).toThrow(TypeError);
+    }
+  });
+
+  it("is not one that has no prototype, or that was parsed", () => {
+    const bare = Object.assign(Object.create(null) as object, narrow);
+    const made = createDirective({ ...said, permit: narrow });
+    expect(createDirective({ ...said, permit: bare })).toEqual(made);
+    const parsed = JSON.parse(JSON.stringify(narrow)) as DirectiveStatement;
+    expect(createDirective({ ...said, permit: parsed })).toEqual(made);
+  });
+});

@@ -46,8 +46,8 @@ const BYTES_TOGETHER: number = 8 * 1024 * 1024;
  * @param source - the export's bytes, or what reads them from the beginning, which is called twice
  * @throws {ChainError} `ERR_CHAIN_INVALID` when the export does not verify, or is of another history
  *   than the copy in the store
- * @throws {InputError} `ERR_INPUT_INVALID` when the store holds an unfinished copy of something else;
- *   `ERR_INPUT_TOO_LARGE` as `verifyExport` does
+ * @throws {InputError} `ERR_INPUT_INVALID` when the store holds an unfinished copy of something else, or
+ *   of a longer export; `ERR_INPUT_TOO_LARGE` as `verifyExport` does
  * @example
  * const { checkpoint } = await importLedger(car, { storage: memoryStorage(), genesis });
  */
@@ -65,7 +65,7 @@ export async function importLedger(
   const mark = encode(["import", name]);
   const old = await state.get(COPY_KEY);
   if (old !== undefined && !equalBytes(old, mark)) {
-    throw new InputError("ERR_INPUT_INVALID", "the store holds an unfinished copy of another kind");
+    throw unfinished("the store holds an unfinished copy of another kind");
   }
   const verified = await verifyExport(read(), { ...options, ledger });
   if (!verified.ok) {
@@ -113,6 +113,10 @@ export async function importLedger(
     // The mark stays: what was written was not what had been verified.
     throw new ChainError("ERR_CHAIN_INVALID", "the export changed while it was read");
   }
+  if (old !== undefined && frontier.size < before.size) {
+    // It proves nothing of what the interrupted call wrote behind it.
+    throw unfinished("the store holds an unfinished copy of a longer export: call again with that");
+  }
   if (last !== undefined && frontier.size < before.size) {
     for await (const { record } of chains.read(name, { from: frontier.size - 1, limit: 1 })) {
       if (!equalBytes(record, last)) throw otherHistory();
@@ -138,6 +142,10 @@ async function* blocksOf(
     if (at > 2) yield bytes;
     at++;
   }
+}
+
+function unfinished(why: string): InputError {
+  return new InputError("ERR_INPUT_INVALID", why);
 }
 
 function otherHistory(): ChainError {

@@ -6,6 +6,7 @@ import { exportLedger } from "../../src/chain/export.ts";
 import { importLedger } from "../../src/chain/import-ledger.ts";
 import { encodeCheckpoint } from "../../src/chain/checkpoint-note.ts";
 import { noteSigner, signNote } from "../../src/chain/note.ts";
+import { LedgerError } from "../../src/errors.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { recordEntries, signerFor, startLedger } from "../support/ledger.ts";
 import { smallLedger, smallRule } from "../support/small-ledger.ts";
@@ -180,6 +181,126 @@ describe("importLedger", () => {
     });
   });
 });
+
+describe("importLedger of what goes wrong", () => {
+  it("refuses an export that ends anywhere before its end", async () => {
+    const { genesis, name, car } = await source();
+    for (const length of [0, 1, 60, ...cuts(car.length), car.length - 1]) {
+      const storage = memoryStorage();
+      for (const from of [car.slice(0, length), () => pieces(car.slice(0, length))]) {
+        await expect(importLedger(from, { storage, genesis, kinds })).rejects.toMatchObject({
+          code: "ERR_CHAIN_INVALID",
+        });
+      }
+      expect(await recordsIn(storage, name)).toEqual([]);
+    }
+  });
+
+  it("never calls a copy finished by an export that is shorter than what was written", async () => {
+    const ledger = await growing();
+    const exports = [];
+    for (let size = 1; size <= 3; size++) {
+      await ledger.grow();
+      exports.push((await ledger.export()).car);
+    }
+    const [one, two, three] = exports as [Uint8Array, Uint8Array, Uint8Array];
+    const { genesis } = ledger;
+    const storage = memoryStorage();
+    // What is verified is not what is written then.
+    const readings = [three, two];
+    await expect(
+      importLedger(() => pieces(readings.shift()!), { storage, genesis }),
+    ).rejects.toMatchObject({ code: "ERR_CHAIN_INVALID" });
+    await expect(importLedger(one, { storage, genesis })).rejects.toMatchObject({
+      code: "ERR_INPUT_INVALID",
+      message: expect.stringContaining("longer export"),
+    });
+    await expect(openChain({ storage, genesis })).rejects.toMatchObject({
+      code: "ERR_STORAGE_INCOMPLETE",
+    });
+    expect(await importLedger(three, { storage, genesis })).toMatchObject({ size: 3, added: 1 });
+    expect((await openChain({ storage, genesis })).root).toEqual(ledger.chain.root);
+  });
+
+  it("ends in a whole copy, whichever write it is killed at", async () => {
+    const ledger = await growing();
+    for (let size = 1; size <= 3; size++) await ledger.grow();
+    const { car } = await ledger.export();
+    const { genesis } = ledger;
+    let killed = 0;
+    for (let at = 0; ; at++) {
+      const storage = memoryStorage();
+      // One record in each write, so that there are many.
+      const caps = { ...storage.chains.caps, maxBatch: 1 };
+      let writes = 0;
+      const dying = async <T>(work: () => Promise<T>): Promise<T> => {
+        if (writes++ >= at) throw new Error("killed");
+        return work();
+      };
+      const cut = {
+        ...storage,
+        chains: {
+          ...storage.chains,
+          caps,
+          append: (...call: Parameters<typeof storage.chains.append>) =>
+            dying(() => storage.chains.append(...call)),
+        },
+        state: {
+          ...storage.state,
+          batch: (...call: Parameters<typeof storage.state.batch>) =>
+            dying(() => storage.state.batch(...call)),
+        },
+      };
+      const done = await importLedger(car, { storage: cut, genesis }).then(
+        () => true,
+        (error: Error) => {
+          expect(error.message).toBe("killed");
+          return false;
+        },
+      );
+      if (done) break;
+      killed++;
+      if (at > 0) {
+        await expect(openChain({ storage, genesis })).rejects.toMatchObject({
+          code: "ERR_STORAGE_INCOMPLETE",
+        });
+      }
+      expect(await importLedger(car, { storage, genesis })).toMatchObject({ size: 3 });
+      expect((await openChain({ storage, genesis })).root).toEqual(ledger.chain.root);
+    }
+    // The mark, three records, and the mark's end.
+    expect(killed).toBe(5);
+  });
+
+  it("makes one copy where two calls run at once, and never one of two histories", async () => {
+    const [ledger, fork] = [await growing(), await growing()];
+    for (let size = 1; size <= 3; size++) {
+      await ledger.grow();
+      await fork.grow();
+    }
+    const [mine, other] = [await ledger.export(), await fork.export()];
+    const { genesis } = ledger;
+    for (const second of [mine, other]) {
+      const storage = memoryStorage();
+      const both = await Promise.allSettled(
+        [mine, second].map(({ car }) => importLedger(() => pieces(car), { storage, genesis })),
+      );
+      const roots = [ledger.chain.root, second === mine ? ledger.chain.root : fork.chain.root];
+      const won = both.findIndex(({ status }) => status === "fulfilled");
+      expect(won).not.toBe(-1);
+      for (const result of both) {
+        if (result.status === "rejected") expect(result.reason).toBeInstanceOf(LedgerError);
+      }
+      // The one that lost may have left its mark: the winner's export is then taken again.
+      await importLedger([mine, second][won]!.car, { storage, genesis });
+      expect((await openChain({ storage, genesis })).root).toEqual(roots[won]);
+    }
+  });
+});
+
+/** Places to cut at, from the beginning to the end. */
+const cuts = (length: number): number[] =>
+  Array.from({ length: 20 }, (_, i) => Math.floor(((i + 1) * length) / 21));
 
 async function* pieces(bytes: Uint8Array): AsyncIterable<Uint8Array> {
   for (let at = 0; at < bytes.length; at += 1000) yield bytes.slice(at, at + 1000);

@@ -16,6 +16,7 @@ import { readCheckpoint } from "../../src/chain/checkpoint-note.ts";
 import { decodeSignedHead } from "../../src/chain/signed-heads.ts";
 import { verifyExport } from "../../src/chain/export.ts";
 import { decodeForkEvidence, encodeForkEvidence } from "../../src/chain/fork-evidence.ts";
+import { decodeMember, encodeMember } from "../../src/chain/founding.ts";
 import { genesisState } from "../../src/chain/genesis-state.ts";
 import { decodeReceipt } from "../../src/chain/receipt.ts";
 import {
@@ -42,6 +43,7 @@ import { LedgerError } from "../../src/errors.ts";
 import { readBundle } from "../../src/fhir/bundle.ts";
 import { readKeyFile, sealKeyFile } from "../../src/identity/key-file.ts";
 import { decodeAccess } from "../../src/ledger/disclosure/access.ts";
+import { decodeAnswer } from "../../src/ledger/disclosure/encoded-answer.ts";
 import { decodeWitness } from "../../src/ledger/consents/witnessed-directive.ts";
 import { decodeWitnesses, encodeWitnesses } from "../../src/ledger/consents/witnesses.ts";
 import { decodeAttestedKey } from "../../src/ledger/consents/attested-key.ts";
@@ -153,6 +155,11 @@ export function hostileTargets(): readonly Target[] {
       samples: [genesis],
       read: (bytes) => genesisState(decodeGenesis(bytes)),
     },
+    {
+      name: "decodeMember",
+      samples: decodeGenesis(genesis).members.map(encodeMember),
+      read: (bytes) => encodesBack(bytes, decodeMember, encodeMember),
+    },
     { name: "decodeReceipt", samples: [fromHex(ledger.receipt)], read: decodeReceipt },
     {
       name: "verifyReceipt",
@@ -242,6 +249,11 @@ export function hostileTargets(): readonly Target[] {
       read: (bytes) => readBundle(bytes),
     },
     ...ledgerTargets(ledgerId(genesis), samplesOfDirectives[0]!),
+    {
+      name: "decodeAnswer",
+      samples: answers(ledgerId(genesis), signedHeader, grants[0]!),
+      read: (bytes) => void decodeAnswer(bytes),
+    },
     {
       name: "readKeyFile",
       samples: [keyFile],
@@ -335,6 +347,25 @@ function ledgerTargets(ledger: CID, directive: Uint8Array): readonly Target[] {
     { name: "decodeManifest", samples: [manifest], read: decodeManifest },
     { name: "decodeAccess", samples: [access], read: decodeAccess },
     { name: "decodeErasure", samples: [erasure], read: decodeErasure },
+  ];
+}
+
+/** What a custodian answers: some records, none, and a refusal. */
+function answers(envelope: CID, header: Uint8Array, grant: Uint8Array): readonly Uint8Array[] {
+  const decision = {
+    ...{ outcome: "permit", obligations: [], refrains: [], breakGlass: null, reasons: [] },
+    ...{ setAside: [], basedOn: [envelope], snapshot: envelope, asOf: 1, expiresAt: null },
+    evaluator: "e",
+  };
+  const item = {
+    ...{ record: bytesFor("record"), entry: bytesFor("entry"), place: [3, 0, 1] },
+    ...{ envelope, header, grant, parts: ["manifest", "content"] },
+  };
+  const answer = { v: 1, ok: true, access: bytesFor("access"), decision, blobs: [] };
+  return [
+    encode({ ...answer, items: [item, item] }),
+    encode({ ...answer, items: [] }),
+    encode({ v: 1, ok: false, reason: "replayed" }),
   ];
 }
 

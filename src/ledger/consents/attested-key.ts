@@ -17,24 +17,24 @@ import { ConsentError, EncodingError } from "../../errors.ts";
 import { actorFromKey, keyId } from "../../identity/actor.ts";
 
 /**
- * Who speaks for a person, as whom and when, as a custodian attests it; with the key that his
- * signatures are judged by, where he has one.
+ * A custodian's attestation that somebody may speak for a person, in which capacity and when. Carries the
+ * key that verifies this grantor's signatures, if they have one.
  */
 export interface AttestedKey {
   /** did:key or other name by which directives name the grantor. */
   readonly actor: string;
-  /** Algorithm and key, both or neither: without them only what is witnessed counts as his. */
+  /** Algorithm and key, both or neither. Without them, only witnessed directives of this grantor count. */
   readonly alg?: SignatureAlg;
   readonly publicKey?: Uint8Array;
   readonly capacity: Capacity;
-  /** Instants in ms, inclusive; absent: open. */
+  /** Instants in ms, inclusive; absent: unbounded. */
   readonly from?: number;
   readonly to?: number;
-  /** Who granted the capacity, and as whom; absent: the law, or this attestation by itself. */
+  /** The grantor of the capacity, and their own capacity; absent: the law, or this attestation alone. */
   readonly by?: { readonly actor: string; readonly capacity: Capacity };
   /** How many times the capacity may be handed on. */
   readonly depth?: number;
-  /** What the capacity is bounded to; absent: everything. */
+  /** Scope that the capacity is limited to; absent: everything. */
   readonly scope?: CapacityScope;
 }
 
@@ -43,12 +43,12 @@ const CAPACITIES: readonly Capacity[] = ["self", "guardian", "proxy", "court"];
 /**
  * Writes an attested key or capacity: the content of a `link` entry.
  *
- * @throws {EncodingError} or {SignatureError} when it is none
+ * @throws {EncodingError} or {SignatureError} when it is not a valid attested key
  */
 export function encodeAttestedKey(attested: AttestedKey): Uint8Array {
   const { actor, alg, publicKey, capacity, from, to, by, depth, scope } = attested;
   if (from !== undefined && to !== undefined && from > to) {
-    throw new ConsentError("ERR_CONSENT_INVALID", "a capacity ends before it begins");
+    throw new ConsentError("ERR_CONSENT_INVALID", "a capacity must not end before it begins");
   }
   const bytes = encode({
     v: 1,
@@ -67,7 +67,7 @@ export function encodeAttestedKey(attested: AttestedKey): Uint8Array {
   return bytes;
 }
 
-/** @throws {EncodingError} when it is none */
+/** @throws {EncodingError} when the bytes are not an attested key */
 export function decodeAttestedKey(bytes: Uint8Array): AttestedKey {
   const map = expectMap(
     decode(bytes),
@@ -77,7 +77,10 @@ export function decodeAttestedKey(bytes: Uint8Array): AttestedKey {
   );
   expectNoNuls(map, "attested key");
   if ((map["alg"] === undefined) !== (map["publicKey"] === undefined)) {
-    throw new EncodingError("ERR_ENCODING_SHAPE", "an attested key has an algorithm and a key");
+    throw new EncodingError(
+      "ERR_ENCODING_SHAPE",
+      "an attested key must have both an algorithm and a key, or neither",
+    );
   }
   return {
     actor: expectString(map["actor"], "attested key.actor"),
@@ -106,13 +109,13 @@ function expectGrantor(value: unknown): NonNullable<AttestedKey["by"]> {
   };
 }
 
-/** Milliseconds since 1970, or before. */
+/** Milliseconds since 1970; negative before. */
 function expectInstant(value: unknown, what: string): number {
   if (typeof value === "number" && isDateValue(value)) return value;
   throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must be an instant`);
 }
 
-/** What the custodian attests of who may speak for the subject. */
+/** The custodian's attestations about who may speak for the subject, as facts for a decision. */
 export function capacityFacts(attested: readonly AttestedKey[]): CapacityFact[] {
   return newestOf(attested).map(({ actor, capacity, from, to, by, depth, scope }) => ({
     actor,
@@ -126,8 +129,8 @@ export function capacityFacts(attested: readonly AttestedKey[]): CapacityFact[] 
 }
 
 /**
- * What counts of what was attested, in ledger order: who attests the same key, or the same name
- * without a key, in the same capacity again replaces what was said before.
+ * The attestations that count, in ledger order. A later attestation of the same key, or of the same name
+ * without a key, in the same capacity replaces the earlier one.
  */
 export function newestOf<T extends AttestedKey>(attested: readonly T[]): T[] {
   const byKey = new Map<string, T>();
@@ -137,7 +140,7 @@ export function newestOf<T extends AttestedKey>(attested: readonly T[]): T[] {
   return [...byKey.values()];
 }
 
-/** Hexadecimal id of the attested key; `undefined` where there is none. */
+/** Hexadecimal id of the attested key; `undefined` if there is no key. */
 export function idOf({ alg, publicKey }: AttestedKey): string | undefined {
   return alg === undefined || publicKey === undefined ? undefined : toHex(keyId(alg, publicKey));
 }

@@ -11,33 +11,33 @@ import { decodeFiledForm, named, openParts } from "./read-consents.ts";
 import type { LedgerContext } from "../context.ts";
 import { commitToEvidence, MAX_EVIDENCE } from "./witnessed-directive.ts";
 
-/** Something that shows what a person said: a scanned form, a portal's log. */
+/** Evidence of what a person said: a scanned form, a portal's log. */
 export interface Evidence {
   readonly mediaType: string;
-  /** Copied while the call is made. */
+  /** Copied before the call returns. */
   readonly bytes: Uint8Array;
 }
 
-/** How a custodian took a person's directive down. */
+/** How a custodian took down a person's directive. */
 export interface WitnessOptions {
-  /** Who took it down, as this organisation names its people. */
+  /** The user who took it down, as this organisation names its people. */
   readonly user: string;
   /** `paper` and `electronic` bear the person's own signature or confirmation; `oral` does not. */
   readonly form: WitnessForm;
-  /** When the person gave it, in ms since 1970: of a paper that is scanned late, when it was signed. */
+  /** When the person gave it, in ms since 1970; for paper that is scanned later, when it was signed. */
   readonly takenAt: number;
   /** At most 64 pieces, 16 MiB in all; sealed with the directive and erased with it. Default none. */
   readonly evidence?: readonly Evidence[];
 }
 
-/** Evidence as it is sealed, and what the witness says of it. */
+/** Evidence in the form in which it is sealed, and the witness's commitments to it. */
 export interface SealedEvidence {
   readonly parts: readonly PartContent[];
   readonly mediaTypes: readonly string[];
   readonly commitments: readonly Uint8Array[];
 }
 
-/** Most bytes of the evidence for one directive. */
+/** Maximum size in bytes of all evidence for one directive. */
 export const MAX_EVIDENCE_BYTES: number = 16 * 1024 * 1024;
 const SALT = 32;
 
@@ -45,22 +45,22 @@ const SALT = 32;
 const evidencePart = (at: number): string => `evidence-${at}`;
 
 /**
- * Checks who took a directive down, how and when.
+ * Checks the statement of who took a directive down, how and when.
  *
- * @throws {ConsentError} `ERR_CONSENT_INVALID` when it is not said, or is to be later
+ * @throws {ConsentError} `ERR_CONSENT_INVALID` when one of these is missing, or the time is in the future
  */
 export function checkedWitness(witness: WitnessOptions, now: number): WitnessOptions {
   const { user, form, takenAt } = witness;
   const say = (what: string) => new ConsentError("ERR_CONSENT_INVALID", `witness.${what}`);
-  if (typeof user !== "string" || user.trim() === "") throw say("user must say who took it down");
+  if (typeof user !== "string" || user.trim() === "") throw say("user must name who took it down");
   if (!WITNESS_FORMS.includes(form)) throw say(`form must be one of ${WITNESS_FORMS.join(", ")}`);
   if (!Number.isSafeInteger(takenAt) || takenAt < 0) throw say("takenAt must be an instant in ms");
-  if (takenAt > now) throw say("takenAt is yet to come");
+  if (takenAt > now) throw say("takenAt must not be in the future");
   return witness;
 }
 
 /**
- * Salts evidence, each piece for itself, so that it can be sealed beside the directive.
+ * Salts each piece of evidence separately, so that it can be sealed beside the directive.
  *
  * @throws {InputError} `ERR_INPUT_INVALID`, `ERR_INPUT_TOO_LARGE`
  */
@@ -69,20 +69,26 @@ export async function sealableEvidence(
   random: (length: number) => Uint8Array,
 ): Promise<SealedEvidence> {
   if (!Array.isArray(evidence) || evidence.length > MAX_EVIDENCE) {
-    throw new InputError("ERR_INPUT_INVALID", `evidence is a list of at most ${MAX_EVIDENCE}`);
+    throw new InputError(
+      "ERR_INPUT_INVALID",
+      `evidence must be a list of at most ${MAX_EVIDENCE} pieces`,
+    );
   }
   let size = 0;
   for (const { mediaType, bytes } of evidence) {
     if (typeof mediaType !== "string" || !/^[^\0]{1,256}$/.test(mediaType)) {
-      throw new InputError("ERR_INPUT_INVALID", "a piece of evidence has a media type");
+      throw new InputError("ERR_INPUT_INVALID", "a piece of evidence must have a media type");
     }
     if (!(bytes instanceof Uint8Array)) {
-      throw new InputError("ERR_INPUT_INVALID", "a piece of evidence is bytes");
+      throw new InputError(
+        "ERR_INPUT_INVALID",
+        "the bytes of a piece of evidence must be a Uint8Array",
+      );
     }
     size += bytes.length;
   }
   if (size > MAX_EVIDENCE_BYTES) {
-    throw new InputError("ERR_INPUT_TOO_LARGE", "evidence is at most 16 MiB in all");
+    throw new InputError("ERR_INPUT_TOO_LARGE", "evidence must not exceed 16 MiB in all");
   }
   const salts = evidence.map(() => random(SALT));
   const parts: PartContent[] = [];
@@ -97,9 +103,9 @@ export async function sealableEvidence(
 }
 
 /**
- * Opens what shows that a person gave a directive, and holds it against what was signed.
+ * Opens the evidence that a person gave a directive, and compares it with what the witness signed.
  *
- * @returns in the order of the witness; empty where there is none
+ * @returns the evidence in the witness's order; empty if there is none
  * @throws {RecordError} `ERR_RECORD_NOT_FOUND`, `ERR_RECORD_ERASED`
  * @throws {StorageError} `ERR_STORAGE_MISSING` when the store lost it; `ERR_STORAGE_CORRUPT` when it is
  *   not what its witness signed
@@ -137,13 +143,16 @@ export async function readEvidence(
   return mediaTypes.map((mediaType, at) => {
     const { bytes, commitment } = openedEvidence(parts.get(ids[at]!)!);
     if (signed[at] === undefined || !equalBytes(signed[at], commitment)) {
-      throw new StorageError("ERR_STORAGE_CORRUPT", "the evidence is not what its witness signed");
+      throw new StorageError(
+        "ERR_STORAGE_CORRUPT",
+        "the evidence differs from what its witness signed",
+      );
     }
     return { mediaType, bytes };
   });
 }
 
-/** Takes a sealed piece of evidence apart. */
+/** Splits a sealed piece of evidence into its bytes and the commitment to them. */
 function openedEvidence(part: Uint8Array): {
   readonly bytes: Uint8Array;
   readonly commitment: Uint8Array;

@@ -40,7 +40,7 @@ import { isUnreadable } from "./unreadable-directives.ts";
 import { witnessDirective } from "./witnessed-directive.ts";
 import { encodeWitnesses, witnessesLocal } from "./witnesses.ts";
 
-/** How a directive comes by what shows that a person gave it. */
+/** How it is shown that a person gave a directive: exactly one of three ways. */
 export type ConsentOptions =
   | {
       /** Signs the directive here and now, as its grantor: the patient, or a guardian. */
@@ -53,11 +53,11 @@ export type ConsentOptions =
       readonly salt: Uint8Array;
     }
   | {
-      /** This custodian took it down, and says so in its own name: for persons without keys. */
+      /** This custodian took it down and attests it in its own name: for persons without keys. */
       readonly witness: WitnessOptions;
     };
 
-/** A directive that is filed. */
+/** A filed directive. */
 export interface FiledDirective {
   /** Names the consent entry, by which later directives name this one. */
   readonly id: EntryId;
@@ -65,11 +65,11 @@ export interface FiledDirective {
   readonly cid: CID;
   /** The directive, signed by its grantor or its witness, to be delivered to other custodians. */
   readonly signed: Uint8Array;
-  /** Delivered with it: 32 bytes by which who knows the person sees that it is about him. */
+  /** Delivered with it: 32 bytes with which a party that knows the person can tell that it is about them. */
   readonly salt: Uint8Array;
 }
 
-/** A directive that was delivered, and is kept without counting: nobody here believes its witness. */
+/** A delivered directive that is kept but does not count, because its witness is not trusted here. */
 export interface HeldDirective {
   /** Names the link entry that keeps it. */
   readonly id: EntryId;
@@ -78,14 +78,14 @@ export interface HeldDirective {
   readonly by: string;
 }
 
-/** What became of a directive that another custodian delivered. */
+/** The outcome of receiving a directive from another custodian. */
 export type ReceivedDirective =
   ({ readonly status: "filed" } & FiledDirective) | ({ readonly status: "held" } & HeldDirective);
 
-/** A directive as it is delivered: see {@link FiledDirective}. */
+/** The parts of a directive that are delivered; see {@link FiledDirective}. */
 export type DeliveredDirective = Pick<FiledDirective, "signed" | "salt">;
 
-/** Files directives and the keys they are judged by. */
+/** Files directives, and the keys that they are judged by. */
 export interface Consenting {
   attest(subject: Subject, key: AttestedKey): Promise<EntryId>;
   consent(subject: Subject, directive: Directive, options: ConsentOptions): Promise<FiledDirective>;
@@ -93,10 +93,10 @@ export interface Consenting {
   trustWitnesses(witnesses: readonly string[]): Promise<EntryId>;
 }
 
-/** A directive in the form in which it is filed, and what is sealed beside it. */
+/** A directive in the form in which it is filed, and the evidence that is sealed beside it. */
 interface ToFile extends DeliveredDirective {
   readonly evidence?: SealedEvidence;
-  /** Attested with it, if nobody speaks for the person yet. */
+  /** Attested together with the directive, if nobody may speak for the person yet. */
   readonly firstKey?: Signer;
 }
 
@@ -106,7 +106,7 @@ const counts = ({ standing }: SnapshotDirective): boolean => standing === "valid
 
 const WAYS = ["signer", "signed", "witness"] as const;
 
-/** Of two ways in which a person is said to have given a directive none is preferred. */
+/** Refuses options that give none or several of the ways: none takes precedence over another. */
 function assertOneWay(given: ConsentOptions): void {
   const said = WAYS.filter((way) => isObject(given) && way in given);
   if (said.length === 1 && isObject((given as Readonly<Record<string, unknown>>)[said[0]!])) return;
@@ -151,8 +151,11 @@ export function createConsenting(
     if ("signed" in given) {
       const form = decodeFiledForm(given.signed);
       if (form.kind === "signed" && form.cid.equals(directiveCid(directive))) return given;
-      const what = form.kind === "signed" ? "another one" : "witnessed, not signed: receive it";
-      throw new ConsentError("ERR_CONSENT_INVALID", `the signed directive is ${what}`);
+      const what =
+        form.kind === "signed"
+          ? "the signature is for a different directive"
+          : "the directive is witnessed, not signed: pass it to receive";
+      throw new ConsentError("ERR_CONSENT_INVALID", what);
     }
     const salt = random(32);
     if ("signer" in given) {
@@ -169,7 +172,7 @@ export function createConsenting(
     return { signed, salt, evidence };
   }
 
-  /** Judges a directive as it would stand if it were filed now, and files or holds it. */
+  /** Judges a directive as if it were filed now, and then files or holds it. */
   async function file(
     subject: Subject,
     make: (person: PersonIdentifier) => Promise<ToFile>,
@@ -181,7 +184,7 @@ export function createConsenting(
       const form = decodeFiledForm(signed);
       await catalogue.catchUp();
       const height = chain.size - 1;
-      // Keys alone: a directive that cannot be read must not keep others from being filed.
+      // Keys alone: an unreadable directive must not prevent others from being filed.
       const links = await catalogue.itemsOf(subject.local, ["erase", "link"]);
       const { keys, witnesses } = await readConsents(
         links.filter(({ kind }) => kind === "link"),
@@ -194,7 +197,7 @@ export function createConsenting(
         firstKey !== undefined &&
         form.directive.grantor.capacity === "self"
       ) {
-        // The first key that speaks for a person is attested by the custodian who lets him sign.
+        // The custodian that lets a person sign attests the first key that speaks for them.
         const { actor, alg, publicKey } = firstKey;
         const first: AttestedKey = { actor, alg, publicKey, capacity: "self" };
         entries.push(await sealAttestation(subject, first));
@@ -228,8 +231,8 @@ export function createConsenting(
       if (same !== undefined && !isNews(same, before)) {
         throw new ConsentError(
           "ERR_CONSENT_INVALID",
-          "the directive was filed before, and another came after it in its lineage: " +
-            "say it anew, naming that one among its predecessors",
+          "the directive was filed before, and another followed it in its lineage: " +
+            "file it again with that one among its predecessors",
         );
       }
       const manifest: Manifest = {
@@ -245,11 +248,11 @@ export function createConsenting(
       });
       catalogue.remember(sealed);
       const { id, place } = (await filing.file([...entries, sealed])).at(-1)!;
-      // What it is judged by may have changed before it had its place.
+      // The facts that it is judged by may have changed before it had its place.
       const all = await afterWriting(() => filedOf(subject));
       const filed = all.find(({ entry }) => entry === toEntryId(id));
       if (filed !== undefined && filed.standing !== "valid") {
-        const why = `the directive was filed, and is void: ${filed.standing.void}`;
+        const why = `the directive was filed but is void: ${filed.standing.void}`;
         throw new ConsentError("ERR_CONSENT_INVALID", why);
       }
       return { status: "filed", id: toEntryId(id), place, cid, signed, salt };
@@ -258,7 +261,7 @@ export function createConsenting(
     }
   }
 
-  /** The entry that holds what is filed now, where it was delivered before. */
+  /** The entry that holds the directive that is now filed, if it was delivered before. */
   async function heldEntry(
     subject: Subject,
     form: FiledForm,
@@ -268,7 +271,7 @@ export function createConsenting(
     return findHeld(context, catalogue, subject, signed);
   }
 
-  /** A person's directives that can be read, oldest first: one that cannot keeps no other from being filed. */
+  /** A person's readable directives, oldest first: an unreadable one must not block filing others. */
   async function filedOf({ local }: Subject): Promise<SnapshotDirective[]> {
     await catalogue.catchUp();
     const filed: SnapshotDirective[] = [];
@@ -287,8 +290,8 @@ export function createConsenting(
   }
 
   /**
-   * Whether a directive that was filed before says anything when it is filed again. It counts once,
-   * at its first place, unless it waits there for a better word.
+   * Whether filing a directive again has any effect. A directive counts once, at its first place, unless
+   * it is still doubted there or rests on another organisation's witness.
    */
   function isNews(same: SnapshotDirective, filed: readonly SnapshotDirective[]): boolean {
     const { witness, directive, cid } = same;
@@ -300,7 +303,7 @@ export function createConsenting(
     });
   }
 
-  /** Keeps what was delivered, so that it is not lost, without filing it as a directive. */
+  /** Keeps a delivered directive, so that it is not lost, without filing it as a directive. */
   async function hold(local: Uint8Array, parts: readonly PartContent[]): Promise<EntryId> {
     const manifest: Manifest = { v: 1, op: "held", local };
     const sealed = await sealEntry(context, { kind: "link", manifest, parts });
@@ -309,7 +312,7 @@ export function createConsenting(
     return toEntryId(filed!.id);
   }
 
-  /** One directive of a person after another: whose key is the first is asked only once. */
+  /** Files a person's directives one after another, so that only one of them attests the first key. */
   const inTurn = <T>(subject: Subject, work: () => Promise<T>): Promise<T> =>
     turns.shared(personName(subject), () =>
       turns.exclusive(`consents ${toHex(subject.local)}`, work),
@@ -325,7 +328,7 @@ export function createConsenting(
     consent: (subject, directive, given) =>
       inTurn(subject, async () => {
         const filed = await file(subject, (person) => formOf(directive, given, person));
-        if (filed.status === "held") throw wouldBeVoid("its witness's key is not believed");
+        if (filed.status === "held") throw wouldBeVoid("its witness's key is not trusted");
         const { status: _, ...rest } = filed;
         return rest;
       }),

@@ -10,7 +10,7 @@ import type { LedgerContext } from "../context.ts";
 import type { Subject } from "../entries/subjects.ts";
 import { isUnreadable } from "./unreadable-directives.ts";
 
-/** A directive that is kept without counting, since nobody here believes who witnessed it. */
+/** A directive that is kept but does not count, because this custodian does not trust its witness. */
 export interface HeldContent {
   /** Names the link entry that keeps it. */
   readonly id: EntryId;
@@ -19,14 +19,14 @@ export interface HeldContent {
   readonly cid: CID;
   readonly directive: Directive;
   readonly witness: DirectiveWitness;
-  /** As it was delivered, to be received again once its witness is believed. */
+  /** The directive as delivered; call `receive` with it again once its witness is trusted. */
   readonly signed: Uint8Array;
   readonly salt: Uint8Array;
 }
 
 /**
- * Lists what was delivered about a person and is held, oldest first; what was filed meanwhile is
- * held no more.
+ * Lists the delivered directives about a person that are held, oldest first. A directive that was filed
+ * meanwhile is no longer held.
  */
 export async function readHeld(
   context: LedgerContext,
@@ -40,7 +40,7 @@ export async function readHeld(
     if (!isHeld && item.kind !== "consent") continue;
     const parts = await openParts(context, catalogue, item, CONSENT_PARTS).catch(
       (error: unknown) => {
-        // What was filed and cannot be read stands for nothing that is held.
+        // An unreadable filed directive must not hide a held one.
         if (isHeld || !isUnreadable(error)) throw error;
       },
     );
@@ -66,7 +66,7 @@ export async function readHeld(
   return held.filter(({ signed }) => !filed.some((one) => equalBytes(one, signed)));
 }
 
-/** The entry that holds what was delivered about a person, where there is one that can be read. */
+/** The readable entry that holds this delivered directive about a person, if there is one. */
 export async function findHeld(
   context: LedgerContext,
   catalogue: Catalogue,

@@ -44,7 +44,7 @@ import {
   type UnreadableDirective,
 } from "./unreadable-directives.ts";
 
-/** A directive as it is filed: signed by its grantor, or witnessed by an organisation. */
+/** The filed form of a directive: signed by its grantor, or witnessed by an organisation. */
 export type FiledForm = {
   readonly directive: Directive;
   readonly cid: CID;
@@ -85,37 +85,37 @@ export function decodeFiledForm(bytes: Uint8Array): FiledForm {
   return { kind: "signed", signed, directive, cid: directiveCid(directive), about: signed.about };
 }
 
-/** A person's directives and the keys they are judged by, as one custodian filed them. */
+/** A person's directives and the keys that they are judged by, as one custodian filed them. */
 export interface FiledConsents {
   readonly directives: readonly SnapshotDirective[];
   readonly keys: readonly (AttestedKey & { readonly item: CatalogueItem })[];
-  /** Whose word about persons the custodian believes, at the height that was asked for. */
+  /** The witnesses that the custodian trusts, at the requested height. */
   readonly witnesses: readonly string[];
-  /** The link entry that says so, where there is one. */
+  /** The link entry that lists them, if there is one. */
   readonly list?: CatalogueItem;
 }
 
-/** Reads what of a person's entries decides, as it was known at a height; see {@link consentReader}. */
+/** Reads the directives and keys in a person's entries, as known at a height; see {@link consentReader}. */
 export type ConsentReader = (
   items: readonly CatalogueItem[],
   height: number,
 ) => Promise<FiledConsents>;
 
-/** What a directive is judged by. */
+/** The facts that a directive is judged by. */
 export interface Grounds extends AboutWhom {
   /** Attested before it. */
   readonly keys: readonly AttestedKey[];
-  /** Organisations believed then, beside the custodian itself. */
+  /** Organisations trusted then, besides the custodian itself. */
   readonly witnesses: readonly string[];
   /** Height and time at which it is filed. */
   readonly filedAt: { readonly height: number; readonly time: number };
-  /** Height from which it was held, where it was before it was filed: its signature is as old. */
+  /** Height from which it was held before it was filed, if it was: its signature is at least as old. */
   readonly heldAt?: number | undefined;
-  /** Last block that is known. */
+  /** The last known block. */
   readonly height: number;
 }
 
-/** Judges a directive by what stands before it on the ledger. */
+/** Judges a directive by the entries before it on the ledger. */
 export async function judgeFiled(
   { chain, signer }: LedgerContext,
   form: FiledForm,
@@ -138,7 +138,7 @@ export async function judgeFiled(
       ? { alg: state.alg, publicKey: state.publicKey }
       : undefined;
   const since = state?.compromisedSince ?? null;
-  // A theft is known from the block that says so, the last one in which the key was in force.
+  // A theft is known from the block that records it on, the last one in which the key was in force.
   const stolen = since !== null && since <= takenAt && (state?.until ?? 0) <= height + 1;
   const believed = by === signer.actor || witnesses.includes(by);
   const witness: DirectiveWitness = {
@@ -149,11 +149,11 @@ export async function judgeFiled(
 }
 
 /**
- * Reads a person's directives and attested keys, remembering what it opened for as long as the
- * catalogue remembers the item. Rejects with `ERR_STORAGE_MISSING` when one does not open that no
- * erasure destroyed, and with `ERR_STORAGE_CORRUPT`, naming the entry, when one cannot be read:
- * without it nobody can say what is permitted. A directive that a later one replaces has a stand-in
- * instead, see {@link standIns}.
+ * Reads a person's directives and attested keys, and caches what it opened for as long as the catalogue
+ * keeps the item. Rejects with `ERR_STORAGE_MISSING` when an entry that no erasure destroyed does not open,
+ * and with `ERR_STORAGE_CORRUPT`, naming the entry, when one cannot be read: without it nobody can tell
+ * what is permitted. If a later directive replaces the unreadable one, a stand-in takes its place instead;
+ * see {@link standIns}.
  */
 export function consentReader(context: LedgerContext, catalogue: Catalogue): ConsentReader {
   const opened = new WeakMap<CatalogueItem, ReadonlyMap<string, Uint8Array>>();
@@ -179,7 +179,7 @@ export function consentReader(context: LedgerContext, catalogue: Catalogue): Con
     return lists;
   }
 
-  /** Nobody is believed by a list that cannot be read. */
+  /** The witnesses on one list; an unreadable list trusts nobody. */
   async function listIn(item: CatalogueItem): Promise<readonly string[]> {
     try {
       const parts = await partsOf(item, ["content"]);
@@ -191,8 +191,8 @@ export function consentReader(context: LedgerContext, catalogue: Catalogue): Con
   }
 
   /**
-   * The height from which what an entry files was held, where it says so. What was held and is not
-   * there any more is the custodian's own word, as the entry is.
+   * The height from which an entry's directive was held, if the entry names a held one. If the held entry
+   * is gone, the custodian's own word for it counts, as it does for the entry itself.
    */
   async function heldAt(item: CatalogueItem, signed: Uint8Array): Promise<number | undefined> {
     const { replaces, local } = item.manifest;
@@ -277,7 +277,7 @@ export async function openParts(
   const { kind, envelope, place } = item;
   const own = { kind, envelope, height: place.height, parts: ids };
   const parts = await openOwn(context, own).catch((cause: unknown) => {
-    // Its header does not hold, or has no such part.
+    // Its header is invalid, or has no such part.
     const invalid = cause instanceof EnvelopeError && cause.code === "ERR_ENVELOPE_INVALID";
     throw invalid ? cannotBeRead(item, cause) : cause;
   });
@@ -285,10 +285,10 @@ export async function openParts(
   throw lostEntry(kind, item.id);
 }
 
-/** Parts of a consent's envelope that decide; forms that show it lie beside them. */
+/** The parts of a consent's envelope that decisions use; evidence lies beside them. */
 export const CONSENT_PARTS: readonly string[] = ["content", "salt", "identifier"];
 
-/** A person's identifiers; `undefined` where he was forgotten. */
+/** A person's identifiers; `undefined` if the person was forgotten. */
 export async function identifiersOf(
   catalogue: Catalogue,
   local: Uint8Array,
@@ -298,7 +298,7 @@ export async function identifiersOf(
   return known?.identifiers;
 }
 
-/** The identifier that a consent was bound to, if it is the person's; who is forgotten has none. */
+/** The identifier that a consent was bound to, if it is one of the person's, or if they are forgotten. */
 function sealedIdentifiers(
   bytes: Uint8Array,
   person: readonly PersonIdentifier[] | null,
@@ -310,15 +310,15 @@ function sealedIdentifiers(
   );
 }
 
-/** What cannot be read may refuse everything: nobody can say what is permitted beside it. */
+/** An unreadable entry may refuse everything, so nobody can tell what is permitted despite it. */
 const cannotBeRead = ({ kind, id }: CatalogueItem, cause: unknown): StorageError =>
   new StorageError(
     "ERR_STORAGE_CORRUPT",
-    `the ${kind} entry ${toHex(id)} cannot be read: nobody can say what is permitted`,
+    `the ${kind} entry ${toHex(id)} cannot be read, so what is permitted is unknown`,
     { cause },
   );
 
-/** Reads what an entry says, and names the entry where it cannot be read. */
+/** Reads an entry's content; if it is damaged, throws an error that names the entry. */
 export async function named<T>(item: CatalogueItem, read: () => T | Promise<T>): Promise<T> {
   try {
     return await read();

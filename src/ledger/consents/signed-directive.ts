@@ -28,7 +28,7 @@ export interface SignedDirective {
   readonly sig: Uint8Array;
 }
 
-/** What a statement about a person is held against. */
+/** The ledger and person that a statement must be about. */
 export interface AboutWhom {
   readonly ledger: CID;
   /** The person's identifiers, as the custodian knows them. */
@@ -37,19 +37,19 @@ export interface AboutWhom {
   readonly salt: Uint8Array;
 }
 
-/** What {@link signDirective} binds a directive to. */
+/** Options of {@link signDirective}: what it binds a directive to. */
 export interface SignDirectiveOptions {
   /** CID of the genesis record of the ledger that it is for. */
   readonly ledger: CID;
   /** An identifier by which the custodian knows the person that it is about. */
   readonly person: PersonIdentifier;
-  /** 32 random bytes, used once; the custodian is told them with the signed directive. */
+  /** 32 random bytes, used once; pass them to the custodian with the signed directive. */
   readonly salt: Uint8Array;
 }
 
 /**
- * Commits to an identifier of a person, so that who does not know both learns nothing:
- * `SHA256(salt ‖ dag-cbor([system, value]))`.
+ * Commits to an identifier of a person: `SHA256(salt ‖ dag-cbor([system, value]))`. Nobody learns anything
+ * from it without knowing both the salt and the identifier.
  *
  * @param salt - 32 random bytes, used once; borrowed
  * @returns 32 bytes
@@ -61,7 +61,7 @@ export function commitToPerson(salt: Uint8Array, { system, value }: PersonIdenti
   return sha256(salt, encode([system, value]));
 }
 
-/** Whether a commitment is to one of a person's identifiers. */
+/** Whether something commits to one of a person's identifiers. */
 export function isAbout(
   about: Uint8Array,
   { salt, identifiers }: Pick<AboutWhom, "salt" | "identifiers">,
@@ -103,7 +103,7 @@ export async function signDirective(
 /**
  * Reads a signed directive, without judging its signature.
  *
- * @throws {EncodingError} or {ConsentError} when it is none
+ * @throws {EncodingError} or {ConsentError} when the bytes are not a signed directive
  */
 export function decodeSignedDirective(bytes: Uint8Array): SignedDirective {
   return readSignedDirective(decode(bytes));
@@ -133,7 +133,7 @@ export function readSignature(
   };
 }
 
-/** Whether a signed directive counts for a person, by the keys that are attested at an instant. */
+/** Whether a signed directive counts for a person, judged by the keys attested at an instant. */
 export function standingOfSigned(
   { signed, directive, cid }: SignedForm,
   whom: AboutWhom & { readonly keys: readonly AttestedKey[] },

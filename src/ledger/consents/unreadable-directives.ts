@@ -15,11 +15,11 @@ import type { LedgerContext } from "../context.ts";
 /** A consent entry whose directive cannot be read, though nothing erased it. */
 export interface UnreadableDirective {
   readonly item: Pick<CatalogueItem, "id" | "place" | "recordedAt">;
-  /** What says so, naming the entry. */
+  /** The error that names the entry. */
   readonly error: unknown;
 }
 
-/** Whether an error says that what was filed is gone or damaged, and not that a store did not answer. */
+/** Whether an error means that filed data is gone or damaged, rather than that a store did not answer. */
 export const isUnreadable = (error: unknown): boolean =>
   isDamage(error) || (error instanceof StorageError && error.code === "ERR_STORAGE_MISSING");
 
@@ -31,11 +31,12 @@ export const placeOf = ({ place }: Pick<CatalogueItem, "place">): SnapshotDirect
 });
 
 /**
- * Stands in for directives that nobody can read, in each lineage where a valid `replace` names one as
- * a predecessor: there it is the head of its time and denies everything, until what replaces it is in
- * force. So whoever may speak for the person gets rid of a damaged directive by a new one.
+ * Makes stand-ins for unreadable directives, one in each lineage where a valid `replace` names such a
+ * directive as a predecessor. A stand-in is the head of its lineage for its time, and denies everything
+ * until the directive that replaces it is in force. So anybody who may speak for the person can get rid of
+ * a damaged directive by filing a new one.
  *
- * @throws the error of the first that no directive replaces: nobody can say what it refuses
+ * @throws the error of the first unreadable directive that no other replaces: what it refuses is unknown
  */
 export function standIns(
   unreadable: readonly UnreadableDirective[],
@@ -57,8 +58,8 @@ const replaces = ({ standing, directive: { mode } }: SnapshotDirective): boolean
   standing === "valid" && mode === "replace";
 
 /**
- * Erased consents that a valid `replace` names: given up, as a rule, since nobody could read them. What
- * replaced one goes on replacing what stood before it, rather than what stood before coming back.
+ * Erased consents that a valid `replace` names; usually they were given up because nobody could read them.
+ * Their replacement must keep replacing the directives before them, which would otherwise come back.
  */
 export async function erasedPredecessors(
   { chain }: LedgerContext,
@@ -92,14 +93,14 @@ function standIn(item: UnreadableDirective["item"], lineage: string): SnapshotDi
     lineage,
     predecessors: [],
     mode: "replace",
-    // A name that no key is attested for: whether he may still speak is not asked.
+    // A name that no key is attested for: nothing checks whether this grantor may still speak.
     grantor: { actor: `unreadable:${toHex(item.id)}`, capacity: "self", evidence: [] },
     basis: { uri: "urn:healthledger:unreadable", version: "1" },
     validity: { from: -MAX_INSTANT, zone: "UTC" },
     default: "deny",
     root: {
       ...{ id: "unreadable", effect: "deny", combine: "deny-overrides", when: {} },
-      // It may have said so.
+      // The unreadable directive may have said so.
       breakGlass: "never",
     },
   };

@@ -22,7 +22,7 @@ import { EncodingError } from "../../errors.ts";
 import { signWith, type Signer } from "../../identity/signer.ts";
 import { isAbout, readSignature, type AboutWhom } from "./signed-directive.ts";
 
-/** What an organisation says of how it took a person's directive down. */
+/** An organisation's statement of how it took down a person's directive. */
 export interface Witness {
   readonly v: 1;
   readonly ledger: CID;
@@ -32,12 +32,12 @@ export interface Witness {
   readonly key: Uint8Array;
   /** 32 bytes that commit to the person: see `commitToPerson`. */
   readonly about: Uint8Array;
-  /** Who took it down there. */
+  /** The organisation's user who took it down. */
   readonly user: string;
   readonly form: WitnessForm;
   /** When, in ms since 1970. */
   readonly takenAt: number;
-  /** 32 bytes each: `SHA256(salt ‖ form)` of what shows it, in order. */
+  /** `SHA256(salt ‖ form)` of each piece of evidence, 32 bytes each, in order. */
   readonly evidence: readonly Uint8Array[];
 }
 
@@ -51,7 +51,7 @@ export interface WitnessedDirective {
   readonly sig: Uint8Array;
 }
 
-/** Most pieces of evidence of one directive. */
+/** Maximum number of pieces of evidence of one directive. */
 export const MAX_EVIDENCE = 64;
 const LIMITS = { maxBytes: 65_536, maxDepth: 3, maxItems: 256 } as const;
 
@@ -62,7 +62,7 @@ export const commitToEvidence = (salt: Uint8Array, bytes: Uint8Array): Uint8Arra
 /**
  * Reads a witness, accepting only its canonical form.
  *
- * @throws {EncodingError} when it is none
+ * @throws {EncodingError} when the bytes are not a witness
  */
 export function decodeWitness(bytes: Uint8Array): Witness {
   const names = ["v", "ledger", "by", "key", "about", "user", "form", "takenAt", "evidence"];
@@ -94,7 +94,7 @@ const inputOf = (directive: CID, witness: Uint8Array): Uint8Array => encode([dir
  * Signs, as an organisation, that a person gave a directive.
  *
  * @throws {ConsentError} `ERR_CONSENT_INVALID` when the directive is not well formed
- * @throws {EncodingError} when the witness is not
+ * @throws {EncodingError} when the witness is not well formed
  */
 export async function witnessDirective(
   directive: Directive,
@@ -131,23 +131,23 @@ export function readWitnessedDirective(value: unknown): WitnessedDirective {
 /**
  * Reads a witnessed directive, without judging its signature.
  *
- * @throws {EncodingError} when it is none
+ * @throws {EncodingError} when the bytes are not a witnessed directive
  */
 export function decodeWitnessedDirective(bytes: Uint8Array): WitnessedDirective {
   return readWitnessedDirective(decode(bytes));
 }
 
-/** The key that a witness names, where its organisation had it in force for signing then. */
+/** The key that a witness names, if it was then in force as a signing key of the organisation. */
 export interface WitnessKey {
   readonly alg: SignatureAlg;
   readonly publicKey: Uint8Array;
 }
 
 /**
- * Whether a witnessed directive holds for a person: signature, ledger, person. Whether whoever
- * witnessed it is believed is another question.
+ * Whether a witnessed directive is valid for a person, by its signature, ledger and person. It does not
+ * judge whether the witness is trusted.
  *
- * @param key - `undefined` where the organisation had no such key in force when it was filed
+ * @param key - `undefined` if the organisation had no such key in force when the directive was filed
  */
 export function standingOfWitnessed(
   { witnessed, witness, cid }: WitnessedForm,
@@ -169,7 +169,7 @@ export function standingOfWitnessed(
   return good ? "valid" : { void: "the signature does not hold" };
 }
 
-/** A witnessed directive, and what is in it. */
+/** A witnessed directive with its decoded witness. */
 export interface WitnessedForm {
   readonly witnessed: WitnessedDirective;
   readonly witness: Witness;

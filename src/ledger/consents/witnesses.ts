@@ -12,15 +12,15 @@ import { InputError } from "../../errors.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import type { LedgerContext } from "../context.ts";
 
-/** The local id under which stands whose word about persons this custodian believes. */
+/** The local id under which this custodian files its lists of trusted witnesses. */
 export const witnessesLocal = ({ vault }: Pick<LedgerContext, "vault">): Uint8Array =>
   vault.name("trusted witnesses").slice(0, 16);
 
 /**
- * Writes the list of organisations whose witnessed directives are believed: the content of a `link`
- * entry of the custodian's own, which replaces the one before.
+ * Writes the list of organisations whose witnessed directives are trusted: the content of a `link` entry
+ * of the custodian's own, which replaces the previous list.
  *
- * @throws {InputError} `ERR_INPUT_INVALID` when it is no list of distinct names
+ * @throws {InputError} `ERR_INPUT_INVALID` when it is not a list of distinct names
  */
 export function encodeWitnesses(witnesses: readonly string[]): Uint8Array {
   if (
@@ -31,13 +31,13 @@ export function encodeWitnesses(witnesses: readonly string[]): Uint8Array {
   ) {
     throw new InputError(
       "ERR_INPUT_INVALID",
-      `trusted witnesses are a list of at most ${MAX_MEMBERS} distinct dids`,
+      `trusted witnesses must be a list of at most ${MAX_MEMBERS} distinct DIDs`,
     );
   }
   return encode({ v: 1, witnesses: [...witnesses].sort() });
 }
 
-/** @throws {EncodingError} when it is none */
+/** @throws {EncodingError} when the bytes are not such a list */
 export function decodeWitnesses(bytes: Uint8Array): readonly string[] {
   const map = expectMap(decode(bytes), "trusted witnesses", ["v", "witnesses"]);
   expectVersion(map["v"], "trusted witnesses");
@@ -57,7 +57,7 @@ export interface FiledWitnesses {
 export const isBefore = (one: EntryPlace, other: EntryPlace): boolean =>
   (one.height - other.height || one.transaction - other.transaction || one.entry - other.entry) < 0;
 
-/** The list that was in force just before a place, of lists in ledger order. */
+/** The list in force just before a place; the lists must be in ledger order. */
 export function witnessesBefore(
   lists: readonly FiledWitnesses[],
   place: EntryPlace,

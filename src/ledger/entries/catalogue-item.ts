@@ -5,14 +5,14 @@ import type { LedgerContext } from "../context.ts";
 import { INDEXED_KINDS, type IndexItem, type LackingTag } from "../index/rows.ts";
 import type { Manifest } from "./manifest.ts";
 
-/** One of the custodian's own entries, with what its envelope says of itself. */
+/** One of the custodian's own entries, with its envelope's manifest. */
 export interface CatalogueItem extends IndexItem {
   readonly manifest: Manifest;
-  /** Does not open here, though nothing erased it: whom it is about is known by its tag. */
+  /** Set if the entry does not open although nothing erased it; its tag tells whom it is about. */
   readonly lost?: true;
 }
 
-/** What the custodian knows under an entry's id. */
+/** The result of looking up an entry by its id. */
 export type CatalogueFind =
   | { readonly status: "present"; readonly item: CatalogueItem }
   /** Its envelope was destroyed by the erase entry with this id. */
@@ -21,20 +21,20 @@ export type CatalogueFind =
       readonly by: Uint8Array;
       readonly place: EntryPlace;
       readonly kind: string;
-      /** Whom it was about, where that is known still. */
+      /** The person that it was about, if still known. */
       readonly local?: Uint8Array;
     }
-  /** Stands on the ledger; its envelope does not open here, and nothing erased it. */
+  /** It is on the ledger, but its envelope does not open here although nothing erased it. */
   | {
       readonly status: "lost";
       readonly place: EntryPlace;
       readonly envelope: CID;
       readonly kind: string;
     }
-  /** Provably never was there. */
+  /** It provably never existed. */
   | { readonly status: "missing" };
 
-/** The local id under which stand all accesses that must be reviewed, and the reviews. */
+/** The local id under which the index lists all accesses that must be reviewed, and the reviews. */
 export const reviewsLocal = ({ vault }: Pick<LedgerContext, "vault">): Uint8Array =>
   vault.name("pending reviews").slice(0, 16);
 
@@ -47,7 +47,7 @@ export const tagOf = ({ body, salt, subject }: SubjectEntry): LackingTag => ({
   subject,
 });
 
-/** Below 0 where the first place comes before the second on the ledger. */
+/** Negative if the first place comes before the second on the ledger. */
 export const comparePlaces = (a: EntryPlace, b: EntryPlace): number =>
   a.height - b.height || a.transaction - b.transaction || a.entry - b.entry;
 

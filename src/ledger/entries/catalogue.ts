@@ -33,96 +33,96 @@ import {
   reviewsLocal,
 } from "./catalogue-item.ts";
 
-/** What is told of an entry that was sealed here. */
+/** The parts of a newly sealed entry that the catalogue remembers. */
 type Sealed = Pick<SealedEntry, "id" | "manifest" | "encoded">;
 
-/** What an erasure may do to the index while it is carried out. */
+/** The operations that an erasure may use on the index while it is carried out. */
 export interface IndexHands {
   find(id: Uint8Array): Promise<CatalogueFind>;
-  /** Makes tombstones of entries. */
+  /** Replaces entries by tombstones. */
   tombstone(ids: readonly Uint8Array[], by: Uint8Array): Promise<void>;
   /** Forgets a person's identifiers and key. */
   forget(local: Uint8Array): Promise<void>;
-  /** Changes of the vault that are made together with those of the index, or before. */
+  /** Adds changes of the vault that are made together with those of the index, or before them. */
   remove(changes: readonly StateChange[]): void;
 }
 
-/** Owns the erasures that the catalogue meets. */
+/** Handles the erase entries that the catalogue reads. */
 export interface ErasureHandler {
   /**
-   * Carries out an erase entry that stands on the ledger; repeating it is harmless. Called while the
-   * catalogue takes entries in: it must not call the catalogue, only its hands.
+   * Carries out an erase entry of the ledger; repeating it is harmless. Called while the catalogue takes
+   * entries in, so it must not call the catalogue, only `index`.
    */
   carryOut(item: CatalogueItem, index: IndexHands): Promise<void>;
   /**
-   * Asked before a person's entries are listed.
+   * Called before a person's entries are listed.
    *
-   * @throws {StorageError} `ERR_STORAGE_PENDING` where an erasure about this person could not be
-   *   carried out: what it was to destroy may be there still
+   * @throws {StorageError} `ERR_STORAGE_PENDING` when an erasure about this person could not be carried
+   *   out: the data that it was to destroy may still be there
    */
   assertCarriedOut(local: Uint8Array): void;
 }
 
 /**
- * The custodian's index of its own entries by person and by id, sealed at rest. It is a function of
- * those entries in the ledger's order; what it holds and what it does not hold stand under one
- * root, so that what the store lost is never taken for what never was.
+ * The custodian's index of its own entries by person and by id, sealed at rest. It is a function of those
+ * entries in ledger order. One root commits to both what it holds and what it does not hold, so data that
+ * the store lost is never mistaken for data that never existed.
  *
- * Every call rejects with a {@link StorageError} `ERR_STORAGE_CORRUPT` that names what is lost
- * where the answer would rest on it.
+ * A call whose answer would depend on lost data rejects with a {@link StorageError} `ERR_STORAGE_CORRUPT`
+ * that names it.
  */
 export interface Catalogue {
-  /** Takes in the blocks since the last time. */
+  /** Takes in the blocks since the last call. */
   catchUp(): Promise<void>;
   /**
-   * All entries about a person, in ledger order, as of the last {@link catchUp}. Consents of his that
-   * do not open are among them, marked as lost.
+   * All entries about a person, in ledger order, as of the last {@link catchUp}. The person's consents that
+   * do not open are included, marked as lost.
    *
-   * @param kinds - those of which none may be lost; default all
+   * @param kinds - the call rejects if an entry of one of these kinds is lost; default all
    */
   itemsOf(
     local: Uint8Array,
     kinds?: readonly (typeof INDEXED_KINDS)[number][],
   ): Promise<readonly CatalogueItem[]>;
   /**
-   * Whether a record about a person may have one of these names: `false` where none has. Rests on
-   * the same as {@link itemsOf}, and takes no longer where there are many.
+   * Whether a record about a person may have one of these names; `false` means that none has. Depends on
+   * the same data as {@link itemsOf}, and takes no longer for many records.
    */
   mayHold(local: Uint8Array, names: RecordNames): Promise<boolean>;
   find(id: Uint8Array): Promise<CatalogueFind>;
-  /** The local id of the person with an identifier; `undefined` where provably nobody has it. */
+  /** The local id of the person with an identifier; `undefined` if provably nobody has it. */
   personWith(identifier: PersonIdentifier): Promise<Uint8Array | undefined>;
-  /** What is known of a person; `undefined` where he was forgotten or never known. */
+  /** A person's identifiers and key; `undefined` if the person was forgotten or never known. */
   subject(local: Uint8Array): Promise<StoredSubject | undefined>;
-  /** Whether anything was ever filed about a person here, be it erased since. */
+  /** Whether anything was ever filed about a person here, even if it was erased since. */
   knows(local: Uint8Array): Promise<boolean>;
-  /** Rejects where an entry does not open, nothing erased it, and nobody can say whom it is about. */
+  /** Rejects if an entry that nothing erased does not open, and whom it is about is unknown. */
   assertComplete(): Promise<void>;
-  /** Spares the decryption of an entry that this process has just sealed, and the encoding of its manifest. */
+  /** Remembers a newly sealed entry, to save decrypting it and encoding its manifest. */
   remember(sealed: Sealed, identity?: Identity): void;
-  /** Takes in what was filed once it has become much, so that no later call must wait long. */
+  /** Takes in filed entries once many are waiting, so that no later call has to wait long. */
   keepUp(): Promise<void>;
-  /** Works on the index while nothing is taken in, and writes it; must not take in itself. */
+  /** Runs work on the index while nothing is taken in, then writes the index. The work must not take in. */
   withHands(work: (hands: IndexHands) => Promise<void>): Promise<void>;
-  /** Writes what is pending. */
+  /** Writes pending changes. */
   flush(): Promise<void>;
-  /** Entries that do not open here, though nothing erased them. */
+  /** Entries that do not open here although nothing erased them. */
   lacking(): Promise<readonly Lacking[]>;
-  /** Takes in the whole ledger again, trusting nothing that the index holds. */
+  /** Takes in the whole ledger again, without trusting anything in the index. */
   rebuild(): Promise<void>;
 }
 
-/** Entries and blocks that are taken in again after a crash, at most. */
+/** Maximum number of entries, and of blocks, that are taken in again after a crash. */
 const FLUSH_ENTRIES = 2048;
 const FLUSH_BLOCKS = 256;
-/** Entries that wait in memory while the store takes no writes. */
+/** Maximum number of entries that wait in memory while the store takes no writes. */
 const UNFLUSHED_ENTRIES = 20_000;
-/** Manifests of own entries that wait to be taken in; beyond, they are taken in by and by. */
+/** Maximum number of remembered manifests of own entries; beyond it the oldest is dropped. */
 const REMEMBERED = 8192;
-/** How often other processes may move the index while this one reads it. */
+/** How often a read is retried because other processes moved the index. */
 const TRIES = 20;
 
-/** Opens the index. Every erase entry of this custodian that is met goes to `erasures`. */
+/** Opens the index. Every erase entry of this custodian that it reads goes to `erasures`. */
 export function openCatalogue(context: LedgerContext, erasures: ErasureHandler): Catalogue {
   const { chain, vault, signer } = context;
   const remembered = new Map<string, Told>();
@@ -131,14 +131,14 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
   const isAnyNamed = nameBook();
   let turn: Promise<unknown> = Promise.resolve();
 
-  /** What moves the index, and what must not see it moving, waits for its turn. */
+  /** Work that moves the index, or must not see it move, waits for its turn. */
   function exclusively<T>(work: () => Promise<T>): Promise<T> {
     const mine = turn.then(work);
     turn = mine.catch(() => undefined);
     return mine;
   }
 
-  /** Does work on the index; again where another process moved it meanwhile. */
+  /** Runs work on the index, and runs it again if another process moved the index meanwhile. */
   const steadily = <T>(work: () => Promise<T>, isFresh = false): Promise<T> =>
     exclusively(async () => {
       for (let tries = 0; ; tries++) {
@@ -186,7 +186,7 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
     }
   }
 
-  /** A store that takes no writes is read nevertheless: what came stays in memory for a while. */
+  /** A store that takes no writes can still be read: new entries stay in memory up to a limit. */
   async function tryToFlush(): Promise<void> {
     try {
       await index.flush();
@@ -205,12 +205,12 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
     if (isCustom(entry) || !("body" in entry) || !isIndexed(entry.kind)) return;
     const { kind, body: envelope } = entry;
     const hex = toHex(id);
-    // A copy of an entry that stands already says nothing new.
+    // A copy of an entry that was already taken in adds nothing.
     if (index.hasTaken(hex)) return;
     const told = remembered.get(hex) ?? (await openManifest(context, { kind, envelope, place }));
     remembered.delete(hex);
     if (told === undefined) {
-      // It was erased, as an entry further on may say; or its key, header or ciphertext was lost.
+      // It was erased, as a later entry may say, or its key, header or ciphertext was lost.
       const tag = "subject" in entry ? { tag: tagOf(entry) } : {};
       index.takeUnknown({ id, kind, ...tag }, envelope, place);
       return;
@@ -230,7 +230,7 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
       await erasures.carryOut(item, hands);
     } catch (error) {
       if (!isLoss(error)) throw error;
-      // What it names cannot be found: until the index is built again, the person is refused.
+      // The entries that it names cannot be found: until the index is rebuilt, calls about the person reject.
       index.lack({ id: item.id, kind: item.kind, local: item.manifest.local });
     }
   }
@@ -263,10 +263,10 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
   }
 
   /**
-   * Consents about a person that do not open, by their tags: whether a later one replaces them is for
-   * their readers to find out.
+   * Consents that do not open and that are about a person by their tags. Their readers must find out whether
+   * a later one replaces them.
    *
-   * @throws where another entry does not open that is of these kinds and may be about the person
+   * @throws {StorageError} when another entry of these kinds that may be about the person does not open
    */
   async function consentsLost(
     local: Uint8Array,
@@ -326,7 +326,7 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
       erasures.assertCarriedOut(local);
       const cached = index.cached(local);
       if (cached !== undefined) return present(cached);
-      // In its turn: what is taken in while this reads would be missed for good.
+      // In turn: entries taken in during this read would otherwise be missed for good.
       return steadily(async () => {
         const lost = await consentsLost(local, kinds);
         const items = present(await index.person(local));
@@ -346,7 +346,7 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
     personWith: (identifier) =>
       steadily(async () => {
         const local = await index.personWith(identifier);
-        // An entry that does not open might have said who has it.
+        // An entry that does not open may have named the person who has it.
         if (local === undefined) {
           assertNoneLack((await index.lacking()).filter(({ kind }) => kind === "link"));
         }
@@ -357,17 +357,17 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
       steadily(async () => {
         const { held } = await index.person(local);
         if (held.length > 0 || (await index.subject(local)) !== undefined) return true;
-        // An entry that does not open might have made him known.
+        // An entry that does not open may have made the person known.
         assertNoneLack((await index.lacking()).filter(({ kind }) => kind === "link"));
         return false;
       }),
     assertComplete: () =>
       steadily(async () => assertNoneLack((await index.lacking()).filter(isAboutAnybody))),
     remember({ id, manifest, encoded }, identity) {
-      // As it was sealed, whatever becomes of what it was made from.
+      // A copy as sealed: the caller may change the original.
       const told = { manifest: ownManifest(manifest), encoded };
       remembered.set(toHex(id), identity === undefined ? told : { ...told, identity });
-      // One that never comes to stand on the ledger must not stay for ever.
+      // An entry that never reaches the ledger must not stay for ever.
       if (remembered.size > REMEMBERED) remembered.delete(remembered.keys().next().value!);
     },
     keepUp: async () => {
@@ -392,7 +392,7 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
   };
 }
 
-/** Whether an entry was erased, as of now. */
+/** Whether an entry is erased by now. */
 export async function isErasedNow(catalogue: Catalogue, id: Uint8Array): Promise<boolean> {
   await catalogue.catchUp();
   return (await catalogue.find(id)).status === "erased";

@@ -24,12 +24,12 @@ export interface SealedEntry {
   readonly manifest: Manifest;
   /** The manifest's bytes, as they were sealed. */
   readonly encoded: Uint8Array;
-  /** What must be durable with the entry: header, ciphertext, the custodian's own key. */
+  /** Blobs and state that must be durable with the entry: header, ciphertext, the custodian's own key. */
   readonly blobs: readonly NamedBlob[];
   readonly state: readonly StateChange[];
 }
 
-/** What an entry is about. */
+/** An entry to make for an envelope that is already sealed. */
 export type EntryToMake = {
   readonly manifest: Manifest;
   /** The manifest's bytes. */
@@ -42,13 +42,13 @@ export type EntryToMake = {
 
 type WithoutBytes<T> = T extends unknown ? Omit<T, "encoded"> : never;
 
-/** What an entry is about and says. */
+/** An entry to seal: what it is about, and its content. */
 export type EntryToSeal = WithoutBytes<EntryToMake> & {
-  /** Bytes of the manifest, where they were made before. */
+  /** Bytes of the manifest, if already encoded. */
   readonly encoded?: Uint8Array;
   /** Sealed beside the manifest; borrowed. */
   readonly parts: readonly PartContent[];
-  /** Root over values that can be shown one by one. */
+  /** Root over values that can be disclosed one by one. */
   readonly disclosed?: Uint8Array;
 };
 
@@ -59,7 +59,7 @@ export interface Filed {
   readonly envelope: CID;
 }
 
-/** Name under which the vault keeps an envelope's content key. */
+/** Name under which the vault stores an envelope's content key. */
 export const contentKeyName = (context: Pick<LedgerContext, "vault">, envelope: CID): Uint8Array =>
   context.vault.name("cek", envelope.bytes);
 
@@ -83,10 +83,10 @@ export async function sealEntry(context: LedgerContext, what: EntryToSeal): Prom
 }
 
 /**
- * Makes the entry that names an envelope; wipes its content key.
+ * Makes the entry that names an envelope; wipes the envelope's content key.
  *
- * @param blobs - those of the envelope that become durable with the entry
- * @param state - what else does
+ * @param blobs - blobs of the envelope that become durable with the entry
+ * @param state - changes of state that become durable with the entry
  */
 export function entryOf(
   context: LedgerContext,
@@ -122,36 +122,36 @@ export function entryOf(
   };
 }
 
-/** Files sealed entries on the ledger, those of many callers in one transaction. */
+/** Files sealed entries on the ledger; one transaction may hold entries of many callers. */
 export interface Filing {
   /**
-   * Files entries together with whatever else is waiting, so that entries of one transaction
-   * are of many persons. Resolves when durable.
+   * Files entries together with all others that are waiting, so that one transaction holds entries about
+   * many persons. Resolves once they are durable.
    */
   file(entries: readonly SealedEntry[]): Promise<Filed[]>;
-  /** Files entries as a transaction of their own. */
+  /** Files entries in a transaction of their own. */
   fileAlone(entries: readonly SealedEntry[], state?: readonly StateChange[]): Promise<Filed[]>;
-  /** Resolves when nothing is under way. */
+  /** Resolves once no filing is in progress. */
   idle(): Promise<void>;
 }
 
-/** Most entries that one transaction of this layer takes. */
+/** Maximum number of entries in one transaction of this layer. */
 export const MAX_FILED_TOGETHER: number = Math.min(1000, MAX_TRANSACTION_ENTRIES);
-/** Bytes of headers and ciphertext beyond which a transaction of this layer takes no more. */
+/** Maximum bytes of headers and ciphertext in one transaction of this layer; one call may exceed it alone. */
 export const MAX_BYTES_TOGETHER: number = 8 * 1024 * 1024;
 
 /** Bytes that become durable with an entry. */
 export const sizeOfSealed = ({ entry, blobs }: SealedEntry): number =>
   blobs.reduce((sum, { bytes }) => sum + bytes.length, entry.length);
 
-/** How often a transaction is signed again before its caller hears that others are always faster. */
+/** How often a transaction is signed before its caller gets the error that other processes were faster. */
 const TRIES = 64;
 
 /**
- * Starts filing. Every process starts on lane 0; one that finds it taken, since a sequence number was
- * used before it, goes on with the same entries on a lane drawn at random, until it has one of its own.
+ * Starts filing. Every process starts on lane 0. A process that finds its lane taken, because its sequence
+ * number is already used, retries the same entries on random lanes until it has one of its own.
  *
- * @param ownLane - the lane to stay on, where the application hands them out
+ * @param ownLane - the lane to stay on, if the application assigns lanes
  */
 export async function createFiling(
   context: LedgerContext,
@@ -173,7 +173,7 @@ export async function createFiling(
     author = await authorOn(ownLane ?? ((high << 8) | low) % MAX_LANES);
   }
 
-  /** Writes entries as a transaction. Refused ones are certainly not there, so they may be signed anew. */
+  /** Writes entries as a transaction. A refused one is certainly not there, so it may be signed again. */
   async function place(
     entries: readonly Uint8Array[],
     writes: SubmissionWrites,
@@ -234,17 +234,17 @@ export async function createFiling(
   async function run(): Promise<void> {
     isRunning = true;
     while (waiting.length > 0) {
-      // Calls made together are not ready at one instant: a transaction each would be a signature each.
+      // Calls made together arrive at different instants; a transaction per call would cost a signature per call.
       await nextTurn();
       const groups: Waiting[][] = [];
       while (waiting.length > 0) groups.push(takeGroup());
-      // All at once: the sequencer makes them durable together.
+      // Concurrently: the sequencer makes them durable together.
       await Promise.all(groups.map(writeGroup));
     }
     isRunning = false;
   }
 
-  /** Takes from what waits one transaction's share, in order. */
+  /** Takes one transaction's share of the waiting entries, in order. */
   function takeGroup(): Waiting[] {
     let count = 0;
     let bytes = 0;
@@ -267,7 +267,7 @@ export async function createFiling(
       for (const { entries, resolve } of group) resolve(filed.slice(at, (at += entries.length)));
     } catch (error) {
       if (group.length > 1 && isCertainlyNotWritten(error)) {
-        // What one caller brought must not take the others down with it.
+        // One caller's bad entries must not make the others fail.
         for (const one of group) await writeGroup([one]);
       } else {
         for (const { reject } of group) reject(error);
@@ -296,7 +296,7 @@ function isSequenceTaken(error: unknown): boolean {
   return error instanceof TransactionRefused && error.refused.reason === "replayed-sequence";
 }
 
-/** Whether filing failed so that nothing of it can come to stand on the ledger. */
+/** Whether filing failed in a way that rules out that any of the entries reaches the ledger. */
 export function isCertainlyNotWritten(error: unknown): boolean {
   return (
     error instanceof TransactionRefused ||

@@ -5,12 +5,12 @@ import type { Catalogue } from "./catalogue.ts";
 import type { CatalogueItem } from "./catalogue-item.ts";
 
 /**
- * The place of an entry in a list of a person's entries, where the list goes on behind it. An entry that
- * was erased has its place still.
+ * The place of an entry in a list of a person's entries, after which the list continues. An erased entry
+ * keeps its place.
  *
  * @param id - of the entry, 32 bytes
- * @param list - about whom the list is, of which kind of entries, and which of these are in it
- * @throws {InputError} `ERR_INPUT_INVALID` when the entry is not on the ledger, or is not of that list
+ * @param list - the person that the list is about, the kind of its entries, and which of those it holds
+ * @throws {InputError} `ERR_INPUT_INVALID` when the entry is not on the ledger, or not in that list
  */
 export async function placeInList(
   catalogue: Pick<Catalogue, "find">,
@@ -29,9 +29,9 @@ export async function placeInList(
       return item.place;
     }
   } else if (found.status !== "missing" && found.kind === kind) {
-    // Nobody may be able to tell any more whom it was about: then its place is all that counts.
+    // It may no longer be known whom the entry was about: then its place alone counts.
     const whom = found.status === "erased" ? found.local : undefined;
     if (whom === undefined || equalBytes(whom, local)) return found.place;
   }
-  throw new InputError("ERR_INPUT_INVALID", "after names nothing that this list ever held");
+  throw new InputError("ERR_INPUT_INVALID", "after names an entry that was never in this list");
 }

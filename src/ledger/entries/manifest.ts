@@ -19,13 +19,13 @@ import { freezeData, giveResult } from "../give-results.ts";
 import type { ResourceLabels } from "../../consent/model/resource.ts";
 import type { ResourceDescription } from "../../fhir/manifest.ts";
 
-/** What an entry does to the history of a record, a consent, or a person's facts. */
+/** The effect of an entry on the history of a record, a consent, or a person's facts. */
 export type Operation =
   /** A new record. */
   | "create"
   /** A new version of a record. */
   | "amend"
-  /** New labels for a record whose content stays. */
+  /** New labels for a record whose content does not change. */
   | "relabel"
   /** The record was entered in error. */
   | "retract"
@@ -35,23 +35,23 @@ export type Operation =
   | "directive"
   /** A person's key or capacity, attested by the custodian. */
   | "attest"
-  /** A witnessed directive that was delivered and is not believed. */
+  /** A witnessed directive that was delivered and whose witness is not trusted. */
   | "held"
-  /** Whose witnessed directives the custodian believes. */
+  /** The list of witnesses that the custodian trusts. */
   | "witnesses"
-  /** Who a person is: his identifiers and key. */
+  /** A person's identifiers and key. */
   | "identify"
-  /** Nothing about the person may be erased. */
+  /** A hold is placed: nothing about the person may be erased. */
   | "hold"
-  /** It may again. */
+  /** The hold is lifted. */
   | "release"
   /** An access was reviewed. */
   | "reviewed"
-  /** What was asked and answered. */
+  /** An access: what was asked and answered. */
   | "access"
-  /** What was released less than an access entry said, because something changed meanwhile. */
+  /** What was not released although an access entry said so, because something changed meanwhile. */
   | "difference"
-  /** What was destroyed. */
+  /** An erasure: what was destroyed. */
   | "erase";
 
 const OPERATIONS: readonly Operation[] = [
@@ -61,32 +61,32 @@ const OPERATIONS: readonly Operation[] = [
   ...(["identify", "hold", "release", "reviewed"] as const),
 ];
 
-/** Most attachments of one record. */
+/** Maximum number of attachments of one record. */
 export const MAX_ATTACHMENTS = 250;
 
-/** Most UTF-16 units of a `fullUrl`. */
+/** Maximum length of a `fullUrl` in UTF-16 units. */
 export const MAX_URL = 4096;
 
 /** The `manifest` part of every envelope that this layer seals. */
 export interface Manifest {
   readonly v: 1;
   readonly op: Operation;
-  /** The custodian's random id of the person, 16 bytes; from it the index is built again. */
+  /** The custodian's random id of the person, 16 bytes; the index is rebuilt from it. */
   readonly local: Uint8Array;
   /** The entry that this one follows. */
   readonly replaces?: EntryId;
-  /** Media type of the `content` part, where there is one. */
+  /** Media type of the `content` part, if there is one. */
   readonly mediaType?: string;
-  /** Media types of what is attached, in the order of the parts `attachment-0` and on. */
+  /** Media types of the attachments, in the order of the parts `attachment-0` and on. */
   readonly attachments?: readonly string[];
-  /** What consent and search need to know of the content. */
+  /** A description of the content, for consent and search. */
   readonly resource?: ResourceDescription;
-  /** Where the resource stood, by which its references are read: `Bundle.entry.fullUrl`. */
+  /** Original URL of the resource, which its references are resolved by: `Bundle.entry.fullUrl`. */
   readonly fullUrl?: string;
   readonly labels?: ResourceLabels | null;
-  /** Why, in the custodian's words; of a hold, the rule. */
+  /** The reason, in the custodian's words; for a hold, the rule. */
   readonly reason?: string;
-  /** Name of the request that an access answers, by which a replay of it is known: 32 bytes. */
+  /** Name of the request that an access answers, used to recognise a replay: 32 bytes. */
   readonly request?: Uint8Array;
   /** Whether an access must be reviewed. */
   readonly review?: true;
@@ -101,7 +101,7 @@ const OPTIONAL = [
 /**
  * Writes a manifest.
  *
- * @throws {EncodingError} when it could not be read again
+ * @throws {EncodingError} when the result could not be decoded
  */
 export function encodeManifest(manifest: Manifest): Uint8Array {
   const wire = wireOf(manifest);
@@ -115,11 +115,11 @@ function wireOf(manifest: Manifest): object {
   return replaces === undefined ? manifest : { ...manifest, replaces: fromHex(replaces) };
 }
 
-/** Values of a description beyond which writing it takes more than a slice. */
+/** Number of values in a list above which encoding the description takes more than one time slice. */
 const FEW = 4096;
 
 /**
- * As {@link encodeManifest}, by steps where the manifest is long; it must not change meanwhile.
+ * Like {@link encodeManifest}, but in steps if the manifest is long. The manifest must not change meanwhile.
  */
 export function* manifestSteps(manifest: Manifest): Steps<Uint8Array> {
   const { resource, labels } = manifest;
@@ -134,12 +134,12 @@ export function* manifestSteps(manifest: Manifest): Steps<Uint8Array> {
   return yield* encodeReadableSteps(wire);
 }
 
-/** Where the person stands in a manifest: behind a map's head, `v`, `op` and the name `local`. */
+/** Offset of `local`'s value in a manifest: after the map's head, `v`, `op` and the name `local`. */
 const LOCAL_BEHIND_OP = 15;
 
 /**
- * Makes an encoded manifest one about a person: the bytes that {@link encodeManifest} gives for it,
- * sooner.
+ * Changes the person that an encoded manifest is about. Gives the same bytes as {@link encodeManifest}, but
+ * faster.
  *
  * @param encoded - of a manifest that differs in `local` only; borrowed
  * @param local - 16 bytes
@@ -154,8 +154,8 @@ export function manifestAbout(encoded: Uint8Array, local: Uint8Array): Uint8Arra
 }
 
 /**
- * Reads a manifest. Its description and labels are the author's word and are checked no further
- * than being well-formed values, of which no text was lost.
+ * Reads a manifest. Its description and labels are the author's claims: they are only checked to be
+ * well-formed values from which no text was lost.
  *
  * @throws {EncodingError} when it is not a manifest
  */
@@ -167,17 +167,17 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
   return freezeParts({ ...map, ...named } as unknown as Manifest);
 }
 
-/** A manifest as it is kept: its bytes and labels are its own, and its data is frozen. */
+/** A manifest to be kept: its bytes and labels are copies, and its data is frozen. */
 export function ownManifest(manifest: Manifest): Manifest {
   const { labels } = manifest;
   return freezeParts({
     ...copyManifest(manifest),
-    // Whose labeller it was may keep what it gave, and change it.
+    // The labeller may keep the object that it returned, and change it.
     ...(labels === undefined ? {} : { labels: giveResult(labels) as ResourceLabels | null }),
   });
 }
 
-/** A manifest whose bytes are its own; its data is that of the other. */
+/** A copy of a manifest that copies its bytes and shares its other data. */
 export function copyManifest(manifest: Manifest): Manifest {
   const { local, request } = manifest;
   return {

@@ -11,9 +11,9 @@ import { decodeIdentifiers, type IndexItem, type PersonIdentifier } from "../ind
 import { decodeManifest, type Manifest } from "./manifest.ts";
 
 /**
- * Opens the manifest of one of the custodian's own envelopes, and who it says a person is.
+ * Opens the manifest of one of the custodian's own envelopes and, in an `identify` entry, the identity.
  *
- * @returns `undefined` where that was erased, lost or damaged
+ * @returns `undefined` if either was erased, lost or damaged
  */
 export async function openManifest(
   context: LedgerContext,
@@ -35,7 +35,7 @@ export async function openManifest(
   }
 }
 
-/** Whether an error says that something that was read is not what was written. */
+/** Whether an error means that the data read differs from the data written. */
 export function isDamage(error: unknown): boolean {
   return (
     error instanceof EncodingError ||
@@ -45,14 +45,14 @@ export function isDamage(error: unknown): boolean {
   );
 }
 
-/** Says that an entry on the ledger does not open here though nothing erased it. */
+/** The error for an entry on the ledger that does not open although nothing erased it. */
 export const lostEntry = (kind: string, id: Uint8Array): StorageError =>
   new StorageError(
     "ERR_STORAGE_MISSING",
-    `${kind} entry ${toHex(id)} on the ledger does not open here, and nothing erased it: restore the store`,
+    `${kind} entry ${toHex(id)} on the ledger does not open although nothing erased it: restore the store`,
   );
 
-/** A content key, unless an erasure destroyed what it is sealed under: then the store is older. */
+/** A content key; `undefined` if an erasure destroyed its wrapping key, since the store is then older. */
 async function contentKeyOf(
   vault: LedgerContext["vault"],
   name: Uint8Array,
@@ -68,8 +68,8 @@ async function contentKeyOf(
 /**
  * Opens parts of one of the custodian's own envelopes.
  *
- * @returns `undefined` when its key or header is not there any more
- * @throws {EnvelopeError} when it is there and damaged
+ * @returns `undefined` if its key or header no longer exists
+ * @throws {EnvelopeError} when the envelope exists but is damaged
  */
 export async function openOwn(
   context: LedgerContext,
@@ -88,14 +88,15 @@ export async function openOwn(
 export interface OwnEnvelope {
   readonly kind: string;
   readonly envelope: CID;
-  /** Of the entry that names it. */
+  /** Height of the entry that names it. */
   readonly height: number;
 }
 
 /**
- * What opens one of the custodian's own envelopes.
+ * Gathers the options that open one of the custodian's own envelopes.
  *
- * @returns `undefined` when its key or header is not there any more; the caller wipes the keys
+ * @returns the options, whose keys the caller must wipe; `undefined` if the envelope's key or header no
+ *   longer exists
  */
 export async function openingOfOwn(
   context: LedgerContext,
@@ -116,17 +117,17 @@ export async function openingOfOwn(
   };
 }
 
-/** What an `identify` entry says beside its manifest. */
+/** The content of an `identify` entry besides its manifest. */
 export interface Identity {
   readonly identifiers: readonly PersonIdentifier[];
   /** The person's key, 32 bytes. */
   readonly key: Uint8Array;
 }
 
-/** What an envelope says of itself. */
+/** An envelope's manifest and, in an `identify` entry, the identity. */
 export interface Told {
   readonly manifest: Manifest;
   readonly identity?: Identity;
-  /** The manifest's bytes, where they are at hand. */
+  /** The manifest's bytes, if already encoded. */
   readonly encoded?: Uint8Array;
 }

@@ -1,9 +1,9 @@
 import type { IndexItem } from "../index/rows.ts";
 import type { Manifest } from "./manifest.ts";
 
-/** By what resources are known again: their ids, and where they stood. */
+/** Names by which resources are recognised: their ids, and their full URLs. */
 export interface RecordNames {
-  /** `""` for those without an id. */
+  /** `""` stands for a resource without an id. */
   readonly ids: ReadonlySet<string>;
   readonly urls: ReadonlySet<string>;
 }
@@ -29,14 +29,14 @@ function addName(
   if (fullUrl !== undefined) urls.add(fullUrl);
 }
 
-/** Entries in a list that only grows; each may be replaced by what is left of it. */
+/** A list of entries that only grows; an entry may be replaced by its tombstone. */
 interface Growing {
   readonly held: readonly { readonly item: IndexItem }[];
 }
 
 /**
- * Makes the function that tells whether a record in a list may have one of these names: `false` where
- * none has. What was looked at is not looked at again, so a list of thousands costs what came since.
+ * Makes the function that tells whether a record in a list may have one of these names; `false` means that
+ * none has. Each entry is read once, so a repeated call costs only the entries added since the last one.
  */
 export function nameBook(): (list: Growing, names: RecordNames) => boolean {
   const known = new WeakMap<Growing, { ids: Set<string>; urls: Set<string>; upTo: number }>();

@@ -8,29 +8,29 @@ import { afterWriting } from "../../storage/settle.ts";
 
 export type { PersonIdentifier, StoredSubject } from "../index/rows.ts";
 
-/** A person as one custodian knows him. Holds no secret. */
+/** A person as one custodian knows them. Holds no secret. */
 export interface Subject {
-  /** The custodian's random id of the person: 16 bytes, never on the ledger in clear. */
+  /** The custodian's random id of the person: 16 bytes, never in clear on the ledger. */
   readonly local: Uint8Array;
 }
 
 /** The custodian's map from persons to subject keys, a part of its index. */
 export interface Subjects {
-  /** @throws {StorageError} `ERR_STORAGE_CORRUPT` when it is lost whether anybody has it */
+  /** @throws {StorageError} `ERR_STORAGE_CORRUPT` when the data that tells whether anybody has it is lost */
   find(identifier: PersonIdentifier): Promise<Subject | undefined>;
   /**
-   * Finds the person, or files who he is, durably before this resolves. Of two processes that meet
-   * a person at once, both get the one that was filed first.
+   * Finds the person, or files their identity, which is durable before this resolves. If two processes
+   * create the same person at once, both get the one that was filed first.
    */
   findOrCreate(identifier: PersonIdentifier): Promise<Subject>;
   /**
-   * @returns the caller wipes the key
+   * @returns the person's identifiers and key; the caller must wipe the key
    * @throws {InputError} `ERR_INPUT_UNKNOWN_SUBJECT` when the person was forgotten or never known
    */
   read(subject: Subject): Promise<StoredSubject>;
   /**
-   * @throws {InputError} `ERR_INPUT_UNKNOWN_SUBJECT` when nothing was ever filed about such a person here, so
-   *   that an empty answer never means a wrong name
+   * @throws {InputError} `ERR_INPUT_UNKNOWN_SUBJECT` when nothing was ever filed about such a person here,
+   *   so that an empty answer never means a wrong subject
    */
   assertKnown(subject: Subject): Promise<void>;
 }
@@ -62,7 +62,7 @@ export function openSubjects(
       manifest,
       parts: [
         { id: "content", bytes: encodeIdentifiers(identity.identifiers) },
-        // Apart from the content, which others may come to read.
+        // In a part of its own: others may be allowed to read the content.
         { id: "key", bytes: identity.key },
       ],
     });
@@ -103,7 +103,7 @@ export function openSubjects(
 const unknownSubject = (): InputError =>
   new InputError("ERR_INPUT_UNKNOWN_SUBJECT", "this custodian knows no such subject");
 
-/** Whether somebody may be known under this identifier at all. */
+/** Whether this is a well-formed identifier. */
 export const isIdentifier = ({ system, value }: PersonIdentifier): boolean =>
   [system, value].every((text) => typeof text === "string" && /^[^\0]{1,1024}$/.test(text));
 
@@ -111,6 +111,6 @@ function assertIdentifier(identifier: PersonIdentifier): void {
   if (isIdentifier(identifier)) return;
   throw new InputError(
     "ERR_INPUT_INVALID",
-    "a person is identified by a system and a value, non-empty strings without U+0000",
+    "a person's identifier must have a system and a value, non-empty strings without U+0000",
   );
 }

@@ -102,7 +102,7 @@ describe("consent", () => {
       );
     }
     await expect(w.hl.consent(w.me, treatmentOnly(w.patient), given)).rejects.toMatchObject(
-      VOID(/another one/),
+      VOID(/a different directive/),
     );
     await expect(signedFor(w, directive, person("stranger"))).rejects.toMatchObject(
       VOID(/another grantor/),

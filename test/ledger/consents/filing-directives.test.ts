@@ -40,7 +40,7 @@ async function withRecord(): Promise<Ward> {
 const count = async (w: Ward): Promise<number> => (await w.ask()).count;
 const TWICE = {
   code: "ERR_CONSENT_INVALID",
-  message: expect.stringMatching(/filed before, and another came after it/),
+  message: expect.stringMatching(/filed before, and another followed it/),
 };
 
 describe("a directive that was filed before", () => {
@@ -110,7 +110,7 @@ describe("a directive that is being filed", () => {
     const refusal = await delivered(w, says("deny", { lineage: "elsewhere" }));
     await expect(w.hl.receive(w.me, refusal)).rejects.toMatchObject({
       code: "ERR_CONSENT_INVALID",
-      message: expect.stringMatching(/was filed, and is void: .* not in force/),
+      message: expect.stringMatching(/was filed but is void: .* not in force/),
     });
   });
 

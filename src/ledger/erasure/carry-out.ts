@@ -20,7 +20,7 @@ export interface StuckErasure {
   readonly error: unknown;
 }
 
-/** What carrying out an erase entry deleted. */
+/** The targets and blobs that carrying out an erase entry deleted. */
 export interface Outcome {
   readonly blobs: number;
   readonly unreached: readonly CID[];

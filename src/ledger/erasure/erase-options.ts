@@ -54,7 +54,7 @@ export interface EraseAll extends EraseCommon {
   readonly forgetSubject?: boolean;
 }
 
-/** What to destroy: `records`, `accesses` or `all: true`. There is no default. */
+/** The data to destroy: `records`, `accesses` or `all: true`. There is no default. */
 export type EraseOptions = EraseRecords | EraseAccesses | EraseAll;
 
 /** Options of an erasure that were checked and copied. */
@@ -90,36 +90,36 @@ export function checkErase(options: EraseOptions): CheckedErase {
   }
   const given = options as unknown as Readonly<Record<string, unknown>>;
   for (const name of Object.keys(given)) {
-    if (!FIELDS.includes(name)) throw invalid("erasing knows no such option");
-    if (given[name] === undefined) throw invalid(`${name} is there, and undefined`);
+    if (!FIELDS.includes(name)) throw invalid("erase has no such option");
+    if (given[name] === undefined) throw invalid(`${name} must not be undefined: leave it out`);
   }
   const { class: what = "clinical", reason, compaction, all, forgetSubject } = given;
   const { records, accesses } = given;
   if (!ERASURE_CLASSES.includes(what as ErasureClass)) {
-    throw invalid("there is no such class of data to erase");
+    throw invalid("erase has no such class of data");
   }
   if (typeof reason !== "string" || reason.length > 4096 || reason.includes("\0")) {
-    throw invalid("a reason is a string of at most 4096 characters without U+0000");
+    throw invalid("a reason must be a string of at most 4096 characters without U+0000");
   }
   if (compaction !== undefined) checkCompactionTime(compaction);
-  if (all !== undefined && all !== true) throw invalid("all is true or left out");
+  if (all !== undefined && all !== true) throw invalid("all must be true or left out");
   if ([records, accesses, all].filter((one) => one !== undefined).length !== 1) {
-    throw invalid("records, accesses or all: true says what is to be erased: one of them");
+    throw invalid("erase needs exactly one of records, accesses and all: true");
   }
   if (forgetSubject !== undefined && typeof forgetSubject !== "boolean") {
-    throw invalid("forgetSubject is true, false or left out");
+    throw invalid("forgetSubject must be true, false or left out");
   }
   if (all === undefined && forgetSubject === true) {
     throw invalid("forgetSubject requires that all the data of the subject are erased");
   }
   if (all === undefined && what === "directive") {
-    throw invalid("directives are erased all together");
+    throw invalid("directives can only be erased all together");
   }
   if (
     (records !== undefined && what !== "clinical") ||
     (accesses !== undefined && what !== "audit")
   ) {
-    throw invalid("records are of the class clinical, accesses of the class audit");
+    throw invalid("records require the class clinical, accesses the class audit");
   }
   const named =
     records !== undefined
@@ -136,14 +136,14 @@ export function checkErase(options: EraseOptions): CheckedErase {
   };
 }
 
-/** @throws {InputError} `ERR_INPUT_INVALID` when it is neither `now` nor `later` */
+/** @throws {InputError} `ERR_INPUT_INVALID` if it is neither `now` nor `later` */
 export function checkCompactionTime(time: unknown): asserts time is CompactionTime {
-  if (time !== "now" && time !== "later") throw invalid("compaction is now or later");
+  if (time !== "now" && time !== "later") throw invalid("compaction must be now or later");
 }
 
 function idsOf<Id>(given: unknown, bytesOf: (id: Id) => Uint8Array): readonly Uint8Array[] {
   if (!Array.isArray(given) || given.length === 0) {
-    throw invalid("records or accesses are one or more ids");
+    throw invalid("records or accesses must be one or more ids");
   }
   return (given as readonly Id[]).map(bytesOf);
 }

@@ -252,7 +252,7 @@ export function createErasing(
       if (typeof rule !== "string" || !/^[^\0]{1,1024}$/.test(rule)) {
         throw new InputError(
           "ERR_INPUT_INVALID",
-          "a rule is a string of 1 to 1024 characters without U+0000",
+          "a rule must be a string of 1 to 1024 characters without U+0000",
         );
       }
       await say(subject, { op: "hold", reason: rule });

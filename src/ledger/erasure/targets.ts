@@ -5,8 +5,7 @@ import { currentRecords } from "../records/current-record.ts";
 
 export const BELONGS: Readonly<Record<ErasureClass, (item: CatalogueItem) => boolean>> = {
   clinical: ({ kind }) => kind === "record",
-  // The keys that persons signed with are erased with what they signed and with deliveries that are
-  // held.
+  // Keys that persons signed with, and deliveries that are held, are erased with the directives.
   directive: ({ kind, manifest: { op } }) =>
     kind === "consent" || (kind === "link" && (op === "attest" || op === "held")),
   audit: ({ kind }) => kind === "access",

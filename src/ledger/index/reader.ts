@@ -90,7 +90,10 @@ export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemo
 
   async function lacking(): Promise<Map<string, Lacking>> {
     if (memory.lacking === undefined) {
-      const stored = await row(memory.stored!.names.lacking, "the list of what does not open");
+      const stored = await row(
+        memory.stored!.names.lacking,
+        "the list of entries that cannot be decrypted",
+      );
       const all = stored === undefined ? [] : decodeLacking(stored);
       memory.lacking = new Map(all.map((one) => [toHex(one.id), one]));
     }
@@ -144,7 +147,7 @@ export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemo
   async function idRow(id: Uint8Array): Promise<IdRow | undefined> {
     const taken = memory.overlay.ids.get(toHex(id));
     if (taken !== undefined) return taken.row;
-    const what = `the row of entry ${toHex(id)}, or one beside it,`;
+    const what = `the row of entry ${toHex(id)}, or an adjacent row,`;
     try {
       const found = await storedIdRow(id);
       if (found !== undefined) return found;

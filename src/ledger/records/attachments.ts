@@ -53,7 +53,7 @@ export function assertAttachments(attachments: readonly AttachmentInput[]): void
   if (!good) {
     throw new InputError(
       "ERR_INPUT_INVALID",
-      `a record has at most ${MAX_ATTACHMENTS} attachments, each with a media type`,
+      `a record may have at most ${MAX_ATTACHMENTS} attachments, each with a media type`,
     );
   }
 }

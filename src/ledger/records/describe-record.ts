@@ -54,7 +54,7 @@ export interface Describing {
 const addressOf = ({ manifest: { fullUrl } }: CatalogueItem): Pick<Manifest, "fullUrl"> =>
   fullUrl === undefined ? {} : { fullUrl };
 
-/** What the newest version says about the record, to be repeated in another version. */
+/** The description in the newest version of a record, to be repeated in another version. */
 export const describe = ({
   head,
   labels,

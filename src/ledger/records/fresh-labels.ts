@@ -9,7 +9,7 @@ import { findVersions, labelBySlices } from "./label-context.ts";
 import type { FoldedRecord } from "./current-record.ts";
 import { isNormal, isOwn, labelName, uniteLabels } from "../../consent/labels/unite-labels.ts";
 
-/** What relabelling a record depends on. */
+/** Dependencies of relabelling a record. */
 export interface FreshLabelsOptions {
   readonly labeller: Labeller;
   /** The previous labeller. */

@@ -143,7 +143,7 @@ export async function recordBundle(
   const sorted = await sortIncoming(mine, catalogue, contents.textOf);
   const { fresh: toFile, changed } = sorted;
   for (const { type, index } of sorted.repeated) {
-    skipped.push({ type, index, why: "the same stands in the bundle before it" });
+    skipped.push({ type, index, why: "the same resource occurs earlier in the bundle" });
   }
   const known = sorted.known.map(({ one: { subject: person, type, index }, known: found }) => ({
     ...{ ...found, subject: person, type, index },
@@ -248,7 +248,7 @@ function sortOut(
     const isDoubted = patients.some((place) => inDoubt.has(place));
     if (isDoubted && reason === undefined) doubts.push({ code: "unresolved-patient", path });
     const unknown = isDoubted
-      ? "its patient's numbers do not tell which of the persons known here he is"
+      ? "its patient's numbers do not tell which person known here they are"
       : "its patient has no identifier";
     const whose = patients.length === 0 ? nobody : unknown;
     skipped.push({ type: resource.resourceType, index, why: reason ?? whose });

@@ -70,7 +70,7 @@ function assertReason(reason: unknown): void {
   if (typeof reason !== "string" || reason.length > 4096 || reason.includes("\0")) {
     throw new InputError(
       "ERR_INPUT_INVALID",
-      "a reason is a string of at most 4096 characters without U+0000",
+      "a reason must be a string of at most 4096 characters without U+0000",
     );
   }
 }

@@ -198,6 +198,6 @@ async function versionOf({ query }: Session, name: string): Promise<number> {
 function tooNew(found: number, known: number): InputError {
   return new InputError(
     "ERR_INPUT_UNSUPPORTED",
-    `the schema has version ${found}, this healthledger knows ${known}: update it`,
+    `the schema has version ${found}, but this healthledger only knows ${known}: update it`,
   );
 }

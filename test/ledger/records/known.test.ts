@@ -166,7 +166,7 @@ describe("recordBundle of what is known", () => {
     );
     expect(brief(recorded)).toEqual([0, 1, 3, 4]);
     expect(skipped).toEqual([
-      { type: "Observation", index: 2, why: "the same stands in the bundle before it" },
+      { type: "Observation", index: 2, why: "the same resource occurs earlier in the bundle" },
     ]);
   });
 });

@@ -15,7 +15,12 @@ export interface Block {
 /** Upper bound on the bytes that CBOR puts before a byte string of less than 4 GiB. */
 const HEAD_BYTES = 9;
 
-/** Writes a block as canonical bytes. */
+/**
+ * Writes a block as canonical bytes.
+ *
+ * @example
+ * const bytes = encodeBlock(decodeBlock(blockBytes)); // equal to blockBytes
+ */
 export function encodeBlock(block: Block): Uint8Array {
   let sizeHint = block.header.length + 256;
   const transactions = block.transactions.map(({ tx, alg, sig, entries }) => {
@@ -32,6 +37,9 @@ export function encodeBlock(block: Block): Uint8Array {
  *
  * @param bytes - borrowed: the returned byte arrays are views of it
  * @throws {EncodingError} when the bytes are not the canonical form of a block
+ * @example
+ * const { transactions } = decodeBlock(blockBytes);
+ * for (const { entries } of transactions) entries.map((bytes) => decodeEntry(bytes).kind);
  */
 export function decodeBlock(bytes: Uint8Array): Block {
   const map = expectMap(

@@ -120,7 +120,12 @@ export function isCustom(entry: Entry): entry is CustomEntry {
   return "fields" in entry;
 }
 
-/** Writes an entry as canonical bytes. */
+/**
+ * Writes an entry as canonical bytes.
+ *
+ * @example
+ * const bytes = encodeEntry(decodeEntry(entry)); // equal to entry
+ */
 export function encodeEntry(entry: Entry): Uint8Array {
   return encode(entryFields(entry));
 }
@@ -143,6 +148,8 @@ function entryFields(entry: Entry): unknown {
  * Decodes an entry. The schema is closed: a field that the kind does not define is refused.
  *
  * @throws {EncodingError} when the bytes are not the canonical form of an entry
+ * @example
+ * const { kind } = decodeEntry(entry);
  */
 export function decodeEntry(bytes: Uint8Array): Entry {
   const value = decode(bytes, { maxBytes: MAX_ENTRY_BYTES, maxDepth: 8, maxItems: 20_000 });
@@ -270,6 +277,10 @@ function expectApprovals(value: unknown): readonly Approval[] {
  * The bytes that a key signs to prove that its holder announces it (`healthledger/possession/1`).
  *
  * @param ledger - the ledger's id, or the nonce of a genesis record that is still being prepared
+ * @example
+ * const { actor, alg, publicKey } = signer;
+ * const input = possessionInput(nonce, actor, { use: "sign", alg, publicKey });
+ * const proof = await provePossession(signer, input);
  */
 export function possessionInput(
   ledger: CID | Uint8Array,
@@ -293,7 +304,12 @@ const approvedFields: {
   readonly [Kind in keyof ApprovedChanges]: (changes: ApprovedChanges[Kind]) => unknown;
 } = { member: memberChangesFields, policy: policyFields, key: withPub };
 
-/** The bytes that a member signs to approve a change (`healthledger/approval/1`). */
+/**
+ * The bytes that a member signs to approve a change (`healthledger/approval/1`).
+ *
+ * @example
+ * const input = approvalInput(chain.ledger, "policy", { threshold: 2 }, nonce, chain.size + 100);
+ */
 export function approvalInput<Kind extends keyof ApprovedChanges>(
   ledger: CID,
   kind: Kind,
@@ -318,6 +334,10 @@ export function entryIdOf(ledger: CID, author: string): (entry: Uint8Array) => U
 /**
  * Computes the id of an entry: SHA-256 over its ledger, its author and its bytes, so that an entry
  * copied by another author or to another ledger has another id.
+ *
+ * @example
+ * const id = entryId(chain.ledger, signer.actor, entry);
+ * const receipt = await makeReceipt(chain, place, { checkpoint, id });
  */
 export function entryId(ledger: CID, author: string, entry: Uint8Array): Uint8Array {
   return entryIdOf(ledger, author)(entry);

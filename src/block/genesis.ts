@@ -30,6 +30,8 @@ export interface Genesis extends LedgerPolicy {
  * Writes a genesis record.
  *
  * @throws {ChainError} `ERR_CHAIN_GENESIS` when its values contradict one another
+ * @example
+ * const bytes = encodeGenesis(decodeGenesis(genesis)); // equal to genesis
  */
 export function encodeGenesis(genesis: Genesis): Uint8Array {
   const members = genesis.members.map(memberFields);
@@ -43,6 +45,9 @@ export function encodeGenesis(genesis: Genesis): Uint8Array {
  *
  * @throws {EncodingError} when the bytes are not a genesis record
  * @throws {ChainError} `ERR_CHAIN_GENESIS` when its values contradict one another
+ * @example
+ * const { origin, members } = decodeGenesis(genesis);
+ * members.map(({ actor, roles }) => `${actor}: ${[...roles].join(", ")}`);
  */
 export function decodeGenesis(bytes: Uint8Array): Genesis {
   const fields = expectMap(
@@ -64,7 +69,12 @@ export function decodeGenesis(bytes: Uint8Array): Genesis {
   return genesis;
 }
 
-/** The id of the ledger that a genesis record founds. */
+/**
+ * The id of the ledger that a genesis record founds.
+ *
+ * @example
+ * ledgerId(genesis).toString(); // to compare with the other members
+ */
 export function ledgerId(genesis: Uint8Array): CID {
   return cidOf(genesis, DAG_CBOR);
 }

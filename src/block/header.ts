@@ -63,7 +63,12 @@ export function decodeHeader(bytes: Uint8Array): Header {
   };
 }
 
-/** The CID that the next header gives as `prev`. */
+/**
+ * The CID that the next header gives as `prev`.
+ *
+ * @example
+ * const prev = headerCid(decodeBlock(blockBytes).header);
+ */
 export function headerCid(header: Uint8Array): CID {
   return cidOf(header, DAG_CBOR);
 }

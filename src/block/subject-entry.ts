@@ -22,6 +22,9 @@ let templates: readonly Template[] | undefined;
  * Writes a subject entry; the same bytes as {@link encodeEntry}, but faster.
  *
  * @returns a view of a larger buffer
+ * @example
+ * const salt = crypto.getRandomValues(new Uint8Array(16));
+ * const bytes = encodeSubjectEntry("record", salt, subject, envelope);
  */
 export function encodeSubjectEntry(
   kind: SubjectEntry["kind"],
@@ -53,7 +56,12 @@ function copyOf(template: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** The kind of an entry if its bytes are the canonical form of a subject entry. */
+/**
+ * The kind of an entry if its bytes are the canonical form of a subject entry.
+ *
+ * @example
+ * const isAccess = subjectEntryKind(entry) === "access";
+ */
 export function subjectEntryKind(bytes: Uint8Array): SubjectEntry["kind"] | undefined {
   for (const template of allTemplates()) {
     if (matches(bytes, template)) return template.kind;

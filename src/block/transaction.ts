@@ -47,7 +47,12 @@ export interface TransactionWithEntries extends SignedTransaction {
   readonly entries: readonly Uint8Array[];
 }
 
-/** Writes a transaction as canonical bytes. */
+/**
+ * Writes a transaction as canonical bytes.
+ *
+ * @example
+ * const bytes = encodeTransaction(decodeTransaction(tx)); // equal to tx
+ */
 export function encodeTransaction(transaction: Transaction): Uint8Array {
   return encode(transaction);
 }
@@ -56,6 +61,8 @@ export function encodeTransaction(transaction: Transaction): Uint8Array {
  * Reads a transaction.
  *
  * @throws {EncodingError} when the bytes are not the canonical form of a transaction
+ * @example
+ * const { author, lane, seq } = decodeTransaction(tx);
  */
 export function decodeTransaction(bytes: Uint8Array): Transaction {
   const map = expectMap(
@@ -76,7 +83,12 @@ export function decodeTransaction(bytes: Uint8Array): Transaction {
   };
 }
 
-/** Writes a signed transaction: the leaf of its block's tree. */
+/**
+ * Writes a signed transaction: the leaf of its block's tree.
+ *
+ * @example
+ * const bytes = encodeSignedTransaction(transaction); // without the entries
+ */
 export function encodeSignedTransaction(signed: SignedTransaction): Uint8Array {
   return encode({ tx: signed.tx, alg: signed.alg, sig: signed.sig });
 }
@@ -85,6 +97,9 @@ export function encodeSignedTransaction(signed: SignedTransaction): Uint8Array {
  * Decodes a signed transaction without verifying its signature.
  *
  * @throws {EncodingError} when the bytes are not the canonical form of a signed transaction
+ * @example
+ * const { tx } = decodeSignedTransaction(received);
+ * const { author, lane, seq } = decodeTransaction(tx); // as claimed: nothing is verified yet
  */
 export function decodeSignedTransaction(bytes: Uint8Array): SignedTransaction {
   const map = expectMap(
@@ -99,12 +114,22 @@ export function decodeSignedTransaction(bytes: Uint8Array): SignedTransaction {
   };
 }
 
-/** Hash that identifies a transaction wherever it is submitted: SHA-256 of its bytes. */
+/**
+ * Hash that identifies a transaction wherever it is submitted: SHA-256 of its bytes.
+ *
+ * @example
+ * const hash = transactionHash(transaction.tx);
+ */
 export function transactionHash(tx: Uint8Array): Uint8Array {
   return sha256(tx);
 }
 
-/** RFC 6962 root over entries. */
+/**
+ * RFC 6962 root over entries.
+ *
+ * @example
+ * const root = entriesRoot(transaction.entries); // as the transaction commits to
+ */
 export function entriesRoot(entries: readonly Uint8Array[]): Uint8Array {
   return treeRoot(entries.map(leafHash));
 }
@@ -123,6 +148,11 @@ export function rootOfSigned(signed: TransactionWithEntries): Uint8Array {
  * @param options.entries - encoded entries; copied
  * @returns a frozen object; callers must not change the bytes of its entries either
  * @throws {InputError} `ERR_INPUT_TOO_LARGE` for no entries, or more than a transaction may hold
+ * @example
+ * const transaction = await signTransaction(signer, {
+ *   ...{ ledger: chain.ledger, lane: 0, seq: 0, time: Date.now() },
+ *   entries: [entry],
+ * });
  */
 export async function signTransaction(
   signer: Signer,

@@ -27,7 +27,18 @@ export interface Author {
   write(entries: readonly Uint8Array[], writes?: SubmissionWrites): Promise<Submission>;
 }
 
-/** Starts writing on a lane. */
+/**
+ * Starts writing on a lane.
+ *
+ * @example
+ * const author = createAuthor({
+ *   ...{ ledger: chain.ledger, sequencer, signer, lane: 0 },
+ *   lastSeq: -1, // nothing was written on this lane yet
+ *   now: () => Date.now(),
+ * });
+ * const { durable } = await author.write([entry]);
+ * const { height } = await durable;
+ */
 export function createAuthor(options: AuthorOptions): Author {
   const { ledger, sequencer, signer, lane, now } = options;
   let seq = options.lastSeq;

@@ -202,6 +202,10 @@ export const isBlocksChain = (name: string): boolean => name.endsWith(BLOCKS);
  *   record, or would found a ledger in a store that holds another one
  * @throws {ChainError} `ERR_CHAIN_INVALID` when the store holds an invalid block
  * @throws {StorageError} `ERR_STORAGE_INCOMPLETE` when a copy into the store is unfinished
+ * @example
+ * const chain = await openChain({ storage, genesis });
+ * chain.size; // number of blocks
+ * await chain.close();
  */
 export async function openChain(options: ChainOptions): Promise<AppendableChain> {
   const { storage } = options;

@@ -69,6 +69,10 @@ const LINE = /^[^\u0000-\u001f\p{Surrogate}]+$/u;
  * @returns `origin ⏎ size ⏎ base64(root) ⏎` and a line for each extension
  * @throws {RangeError} when a line is empty or holds control characters, or the root is not 32 bytes
  * @see c2sp.org/tlog-checkpoint
+ * @example
+ * const { size, root } = chain;
+ * const body = encodeCheckpoint({ origin: chain.genesis.origin, size, root });
+ * const note = await signNote(body, [noteSigner(signer, chain.genesis.origin)]);
  */
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   const { origin, size, root, extensions = [] } = checkpoint;
@@ -119,6 +123,8 @@ export function parseCheckpoint(text: Uint8Array): CheckpointResult {
  * trusted.
  *
  * @returns `undefined` if the note is not a checkpoint
+ * @example
+ * const size = readCheckpoint(note)?.size; // as claimed: no signature is verified
  */
 export function readCheckpoint(note: Uint8Array): Checkpoint | undefined {
   const split = splitNote(note);
@@ -131,6 +137,10 @@ export function readCheckpoint(note: Uint8Array): Checkpoint | undefined {
  * Reads a signed checkpoint of a known log. Never throws, whatever the note contains.
  *
  * @param note - the whole signed note; borrowed
+ * @example
+ * const opened = openCheckpoint(note, { origin: "history.example", keys: [key] });
+ * if (!opened.ok) throw new Error(`not a checkpoint of this log: ${opened.reason}`);
+ * const { size, root } = opened.checkpoint;
  */
 export function openCheckpoint(note: Uint8Array, trust: CheckpointTrust): OpenedCheckpoint {
   const { origin, keys, cosigners = [] } = trust;
@@ -155,6 +165,10 @@ export function openCheckpoint(note: Uint8Array, trust: CheckpointTrust): Opened
  * @param now - seconds since the Unix epoch
  * @throws {SignatureError} `ERR_SIGNATURE_ALGORITHM` when the key is not Ed25519
  * @see c2sp.org/tlog-cosignature
+ * @example
+ * const now = () => Math.floor(Date.now() / 1000);
+ * const cosigner = cosignatureSigner(signer, "witness.example", now);
+ * const cosigned = await signNote(text, [cosigner]);
  */
 export function cosignatureSigner(signer: Signer, name: string, now: () => number): NoteSigner {
   requireEd25519(signer);

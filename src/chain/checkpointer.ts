@@ -49,6 +49,9 @@ const CONFLICT_TRIES = 16;
  * @param options.signer - an Ed25519 key listed in the ledger's policy; it must sign nothing else
  * @param options.memory - remembers, outside the storage, what was signed; see `memoryOf`. Without
  *   it, a chain store restored from an older copy makes the key contradict itself.
+ * @example
+ * const checkpointer = createCheckpointer({ chain, chains: storage.chains, signer, memory });
+ * const { note } = await checkpointer.sign();
  */
 export function createCheckpointer(options: {
   readonly chain: Chain;

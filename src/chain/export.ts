@@ -52,6 +52,8 @@ export interface ExportHeader {
  * @returns a stream that rejects with {@link ChainError} `ERR_CHAIN_POLICY` when the ledger's
  *   policy does not accept the checkpoint, `ERR_CHAIN_CHECKPOINT` when it is not of this chain, and
  *   `ERR_CHAIN_INVALID`, naming the height, at a block that is not the one verified before
+ * @example
+ * for await (const piece of exportLedger(chain, checkpoint)) await file.write(piece);
  */
 export function exportLedger(chain: Chain, checkpoint: Uint8Array): AsyncIterable<Uint8Array> {
   const claimed = readCheckpoint(checkpoint);

@@ -57,6 +57,9 @@ const MAX_PROOF = 65;
  * Checks that a key signed two histories. Never throws, whatever the evidence contains.
  *
  * @param key - the accused key, a log's or a cosigner's
+ * @example
+ * const result = verifyForkEvidence({ first: note, second: otherNote }, key);
+ * if (result.ok) console.warn(`${key.name} signed two histories`);
  */
 export function verifyForkEvidence(evidence: ForkEvidence, key: NoteKey): ForkEvidenceResult {
   const first = openSigned(evidence.first, key);
@@ -91,6 +94,8 @@ export function verifyForkEvidence(evidence: ForkEvidence, key: NoteKey): ForkEv
  * Writes evidence as canonical DAG-CBOR.
  *
  * @returns `{v: 1, first, second, continuation?: {root, proof}}`, newly allocated
+ * @example
+ * const bytes = encodeForkEvidence({ first: note, second: otherNote });
  */
 export function encodeForkEvidence(evidence: ForkEvidence): Uint8Array {
   const { first, second, continuation } = evidence;
@@ -103,6 +108,8 @@ export function encodeForkEvidence(evidence: ForkEvidence): Uint8Array {
  * Decodes evidence without verifying it.
  *
  * @throws {EncodingError} when the bytes are not the canonical form of evidence
+ * @example
+ * const result = verifyForkEvidence(decodeForkEvidence(received), key);
  */
 export function decodeForkEvidence(bytes: Uint8Array): ForkEvidence {
   const value = decode(bytes, { maxBytes: 2 * MAX_NOTE_BYTES + 4096, maxDepth: 4, maxItems: 128 });

@@ -52,6 +52,9 @@ export interface MakeReceiptOptions {
  *   it, or the trusted size exceeds this chain; `ERR_PROOF_UNAVAILABLE` when this chain is not the
  *   history of the checkpoint or of the trusted root
  * @throws {ChainError} `ERR_CHAIN_INVALID` when the store's block is not the one that was appended
+ * @example
+ * const place = { height: 12, transaction: 0, entry: 0 };
+ * const receipt = await makeReceipt(chain, place, { checkpoint });
  */
 export async function makeReceipt(
   chain: Chain,
@@ -69,6 +72,9 @@ const KEPT_BLOCKS = 16;
  * entries.
  *
  * @returns a function that behaves as {@link makeReceipt} does
+ * @example
+ * const receiptOf = receiptMaker(chain, { checkpoint });
+ * for (const place of places) await file.write(await receiptOf(place));
  */
 export function receiptMaker(
   chain: Chain,
@@ -230,6 +236,9 @@ async function proveConnection(
  *
  * @param from - the reader's trust, if it has a root
  * @throws {ProofError} as {@link makeReceipt} does
+ * @example
+ * const step = await makePolicyStep(chain, chain.size - 1, checkpoint);
+ * const receipt = await makeReceipt(chain, place, { checkpoint, policyPath: [step] });
  */
 export async function makePolicyStep(
   chain: Chain,

@@ -33,6 +33,9 @@ const TIME_LENGTH = 8;
  * @param name - not empty, without Unicode spaces, control characters and `+`
  * @param publicKey - 32-byte Ed25519 public key; borrowed
  * @throws {RangeError} when the name is not a valid key name or the key has another length
+ * @example
+ * const key = noteKey("history.example", NOTE_ED25519, signer.publicKey);
+ * const opened = openCheckpoint(note, { origin: "history.example", keys: [key] });
  */
 export function noteKey(name: string, type: NoteKeyType, publicKey: Uint8Array): NoteKey {
   if (!isKeyName(name)) throw new RangeError("`name` is not a valid key name of signed notes");
@@ -47,6 +50,9 @@ export function noteKey(name: string, type: NoteKeyType, publicKey: Uint8Array):
 /**
  * Writes a key as a vkey: `name+keyid+base64(type ‖ publicKey)`, the key id in eight hexadecimal
  * digits.
+ *
+ * @example
+ * const vkey = encodeVkey(noteKey("history.example", NOTE_ED25519, signer.publicKey));
  */
 export function encodeVkey(key: NoteKey): string {
   const { name, type, publicKey, keyId } = key;
@@ -58,6 +64,9 @@ export function encodeVkey(key: NoteKey): string {
  *
  * @throws {SignatureError} `ERR_SIGNATURE_NOTE` when it is malformed or carries a wrong key id,
  *   `ERR_SIGNATURE_ALGORITHM` when its type is not a {@link NoteKeyType}
+ * @example
+ * const key = parseVkey(vkey);
+ * const opened = openCheckpoint(note, { origin: key.name, keys: [key] });
  */
 export function parseVkey(vkey: string): NoteKey {
   // Name and key id contain no plus sign; base64 may.

@@ -171,6 +171,8 @@ export function encodeNote(text: Uint8Array, signatures: readonly NoteSignature[
  * @param signers - sign in this order
  * @param keep - signatures of others on the same text, written first as they are
  * @throws {SignatureError} `ERR_SIGNATURE_NOTE` when a note cannot hold the text
+ * @example
+ * const note = await signNote(text, [noteSigner(signer, "history.example")]);
  */
 export async function signNote(
   text: Uint8Array,
@@ -211,6 +213,8 @@ export function encodeSignatureLine(line: NoteSignature): string {
  *
  * @param name - key name; for a ledger's own checkpoints its origin
  * @throws {SignatureError} `ERR_SIGNATURE_ALGORITHM` when the key is not Ed25519
+ * @example
+ * const note = await signNote(text, [noteSigner(signer, "history.example")]);
  */
 export function noteSigner(signer: Signer, name: string): NoteSigner {
   requireEd25519(signer);

@@ -64,7 +64,12 @@ const MAX_PATH = 64;
 const MAX_CONSISTENCY = 65;
 export const MAX_POLICY_STEPS = 256;
 
-/** Writes a receipt as canonical bytes. */
+/**
+ * Writes a receipt as canonical bytes.
+ *
+ * @example
+ * const bytes = encodeReceipt(decodeReceipt(receipt)); // equal to receipt
+ */
 export function encodeReceipt(receipt: Receipt): Uint8Array {
   const { key, later, policyPath } = receipt;
   return encode({
@@ -79,6 +84,8 @@ export function encodeReceipt(receipt: Receipt): Uint8Array {
  * Decodes a receipt without verifying it.
  *
  * @throws {EncodingError} when the bytes are not the canonical form of a receipt
+ * @example
+ * const { entry, checkpoint } = decodeReceipt(receipt); // as claimed: nothing is verified yet
  */
 export function decodeReceipt(bytes: Uint8Array): Receipt {
   const map = expectMap(

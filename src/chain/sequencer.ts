@@ -106,6 +106,11 @@ const TRANSACTION_OVERHEAD = 1024;
 
 /**
  * Starts a sequencer over a chain. Several sequencers, in several processes, may share one store.
+ *
+ * @example
+ * const sequencer = createSequencer({ chain, storage, signer, now: () => Date.now() });
+ * await sequencer.submit(transaction).durable;
+ * await sequencer.close();
  */
 export function createSequencer(options: SequencerOptions): Sequencer {
   const { chain, storage, signer } = options;

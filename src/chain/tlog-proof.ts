@@ -57,6 +57,9 @@ const MAX_BYTES = MAX_NOTE_BYTES + 1024 + Math.ceil(MAX_EXTRA_BYTES / 3) * 4 + M
  *
  * @throws {RangeError} when a hash is not 32 bytes, there are more than 64, or `extra` is over 1 MB
  * @see c2sp.org/tlog-proof
+ * @example
+ * const proof = await proveInclusion(index, chain.size, readNodes);
+ * const bytes = encodeTlogProof({ index, proof, checkpoint });
  */
 export function encodeTlogProof(proof: TlogProof): Uint8Array {
   const { index, extra, checkpoint } = proof;
@@ -81,6 +84,9 @@ export function encodeTlogProof(proof: TlogProof): Uint8Array {
  * Parses a proof without verifying anything. Never throws.
  *
  * @see c2sp.org/tlog-proof
+ * @example
+ * const parsed = parseTlogProof(received);
+ * if (parsed.ok) console.log(parsed.proof.index); // as claimed: nothing is verified yet
  */
 export function parseTlogProof(bytes: Uint8Array): ParsedTlogProof {
   if (bytes.length > MAX_BYTES) return refused("too-large");
@@ -128,6 +134,10 @@ export function parseTlogProof(bytes: Uint8Array): ParsedTlogProof {
  * contains; the caller's policy must determine whether the cosignatures suffice.
  *
  * @param leafHash - 32-byte hash of the leaf in question, from `leafHash()`
+ * @example
+ * const trusted = { origin: "history.example", keys: [key] };
+ * const result = verifyTlogProof(received, leafHash(leaf), trusted);
+ * if (!result.ok) throw new Error(`not in the log: ${result.reason}`);
  */
 export function verifyTlogProof(
   bytes: Uint8Array,

@@ -94,6 +94,9 @@ interface BlockToVerify {
  * @throws {EncodingError} or {ChainError} when the bytes are not a genesis record
  * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the state exceeds `maxState` and there is no
  *   `scratch`
+ * @example
+ * const verified = await verifyBlocks(blocks, { genesis, checkpoint });
+ * if (!verified.ok) throw new Error(`block ${verified.height}: ${verified.reason}`);
  */
 export function verifyBlocks(
   blocks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
@@ -105,7 +108,13 @@ export function verifyBlocks(
   return verify(wrapped(), undefined, options);
 }
 
-/** Checks a ledger in a store as {@link verifyBlocks} does, and the data stored with its blocks. */
+/**
+ * Checks a ledger in a store as {@link verifyBlocks} does, and the data stored with its blocks.
+ *
+ * @example
+ * const verified = await verifyLedger(storage.chains, { genesis, checkpoint });
+ * if (!verified.ok) throw new Error(`block ${verified.height}: ${verified.reason}`);
+ */
 export async function verifyLedger(
   chains: ChainStore,
   options: VerifyLedgerOptions,

@@ -50,6 +50,14 @@ export interface Witness {
  *   chain store restored from an older copy makes the witness contradict itself.
  * @param options.now - seconds since 1970
  * @see c2sp.org/tlog-witness
+ * @example
+ * const { origin, checkpointKeys } = decodeGenesis(genesis);
+ * const witness = createWitness({
+ *   ...{ signer, name: "witness.example", ledger: ledgerId(genesis), origin, checkpointKeys },
+ *   chains: storage.chains,
+ *   now: () => Math.floor(Date.now() / 1000),
+ * });
+ * const answer = await witness.cosign(note, 0, []); // the first checkpoint that it sees
  */
 export function createWitness(options: {
   readonly chains: ChainStore;

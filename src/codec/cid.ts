@@ -24,7 +24,12 @@ const SLAB = /* @__PURE__ */ 64 * CID_BYTES;
 let slab: Uint8Array = /* @__PURE__ */ new Uint8Array(0);
 let slabAt: number = SLAB;
 
-/** Computes the CIDv1 of bytes, with SHA-256. */
+/**
+ * Computes the CIDv1 of bytes, with SHA-256.
+ *
+ * @example
+ * cidOf(blob, RAW).toString(); // "bafkrei…"
+ */
 export function cidOf(bytes: Uint8Array, codec: Codec): CID {
   return cidFromDigest(sha256(bytes), codec);
 }

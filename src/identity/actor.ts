@@ -58,6 +58,8 @@ export function actorFromKey(alg: SignatureAlg, publicKey: Uint8Array): string {
  * Reads a did:key of an Ed25519 or P-256 key in its one canonical form.
  *
  * @throws {SignatureError} `ERR_SIGNATURE_KEY` on anything else, including document fragments
+ * @example
+ * const { alg, publicKey } = parseActor(signer.actor);
  */
 export function parseActor(did: string): ActorKey {
   const known = parsed.get(did);

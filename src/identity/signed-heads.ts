@@ -96,6 +96,9 @@ const TRIES = 256;
  *
  * @param signedHeads - `"store"` to keep no memory outside the ledger's own storage
  * @throws {ChainError} `ERR_CHAIN_MEMORY`, by every call, when the memory is damaged
+ * @example
+ * const memory = memoryOf(fileSignedHeads("/var/lib/ehr/signed-heads"), chain.ledger);
+ * const checkpointer = createCheckpointer({ chain, chains: storage.chains, signer, memory });
  */
 export function memoryOf(signedHeads: SignedHeads | "store", ledger: CID): LedgerMemory {
   if (signedHeads === "store") {

@@ -55,6 +55,10 @@ export async function signWith(
  * Proves possession of an announced key: signs with it.
  *
  * @param input - the bytes that the structure announcing the key defines
+ * @example
+ * const { actor, alg, publicKey } = signer;
+ * const input = possessionInput(nonce, actor, { use: "sign", alg, publicKey });
+ * const proof = await provePossession(signer, input);
  */
 export function provePossession(signer: Signer, input: Uint8Array): Promise<Uint8Array> {
   return signWith(signer, "possession", input);

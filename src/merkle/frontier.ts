@@ -48,6 +48,8 @@ export const emptyFrontier: Frontier = /* @__PURE__ */ Object.freeze({
  * @param size - number of leaves
  * @param peaks - 32-byte hashes, largest subtree first; borrowed
  * @throws {ProofError} `ERR_PROOF_INVALID` when there is not one peak for each 1 bit of `size`
+ * @example
+ * const frontier = frontierFrom(3, [nodeHash(leafHash(a), leafHash(b)), leafHash(c)]);
  */
 export function frontierFrom(size: number, peaks: readonly Uint8Array[]): Frontier {
   assertUint(size, "size");
@@ -63,6 +65,10 @@ export function frontierFrom(size: number, peaks: readonly Uint8Array[]): Fronti
  * Appends one leaf: amortised one node hash.
  *
  * @param leafHash - 32 bytes; kept, not copied
+ * @example
+ * let frontier = emptyFrontier;
+ * for (const bytes of leaves) ({ frontier } = appendLeaf(frontier, leafHash(bytes)));
+ * const root = frontierRoot(frontier);
  */
 export function appendLeaf(frontier: Frontier, leafHash: Uint8Array): Appended {
   return appendLeaves(frontier, [leafHash]);
@@ -72,6 +78,9 @@ export function appendLeaf(frontier: Frontier, leafHash: Uint8Array): Appended {
  * Appends leaves in order: amortised one node hash per leaf, and one copy of the peaks in total.
  *
  * @param leafHashes - 32 bytes each; kept, not copied
+ * @example
+ * const { frontier } = appendLeaves(emptyFrontier, leaves.map(leafHash));
+ * const root = frontierRoot(frontier);
  */
 export function appendLeaves(frontier: Frontier, leafHashes: Iterable<Uint8Array>): Appended {
   const peaks = frontier.peaks.slice();
@@ -102,6 +111,8 @@ export function appendLeaves(frontier: Frontier, leafHashes: Iterable<Uint8Array
  *
  * @returns 32 bytes
  * @see RFC 9162 §2.1.2
+ * @example
+ * const root = frontierRoot(frontierFrom(1, [leafHash(a)])); // equal to leafHash(a)
  */
 export function frontierRoot(frontier: Frontier): Uint8Array {
   return frontier.peaks.length === 0 ? EMPTY_ROOT : foldPeaks(frontier.peaks);

@@ -68,6 +68,8 @@ const nodeInput = /* @__PURE__ */ new Uint8Array(1 + 2 * HASH_LENGTH).fill(0x01,
  * @param bytes - what the leaf commits to, of any length; borrowed
  * @returns 32 bytes, newly allocated
  * @see RFC 9162 §2.1.1
+ * @example
+ * const root = treeRoot(leaves.map(leafHash));
  */
 export function leafHash(bytes: Uint8Array): Uint8Array {
   if (bytes.length > LONGEST_COPIED_LEAF) return sha256(leafPrefix, bytes);
@@ -84,6 +86,8 @@ export function leafHash(bytes: Uint8Array): Uint8Array {
  * @returns 32 bytes, newly allocated
  * @throws {RangeError} when either is not 32 bytes
  * @see RFC 9162 §2.1.1
+ * @example
+ * const root = nodeHash(leafHash(a), leafHash(b)); // of a tree of two leaves
  */
 export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
   if (left.length !== HASH_LENGTH || right.length !== HASH_LENGTH) {

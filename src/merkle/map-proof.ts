@@ -30,6 +30,8 @@ export type MapResult = { readonly ok: true } | { readonly ok: false; readonly r
  *
  * @param root - 32-byte trusted root
  * @param value - the claimed value, or `null` to check that the key has no value
+ * @example
+ * const isThere = verifyMap(root, key, value, mapProof).ok;
  */
 export function verifyMap(
   root: Uint8Array,
@@ -71,6 +73,8 @@ export function verifyMap(
  * Writes a proof as a plain value, for structures that embed it.
  *
  * @returns `{siblings: [bytes(32)], leaf?: {path: bytes(32), valueHash: bytes(32)}}`; borrowed
+ * @example
+ * const value = encodeMapProof(mapProof); // to be embedded in a structure of DAG-CBOR
  */
 export function encodeMapProof(proof: MapProof): Record<string, unknown> {
   const { siblings, leaf } = proof;
@@ -84,6 +88,8 @@ export function encodeMapProof(proof: MapProof): Record<string, unknown> {
  * Reads a proof from a decoded value.
  *
  * @throws {EncodingError} `ERR_ENCODING_SHAPE`
+ * @example
+ * const proof = decodeMapProof(encodeMapProof(mapProof)); // equal to mapProof
  */
 export function decodeMapProof(value: unknown): MapProof {
   const fields = expectMap(value, "proof", ["siblings"], ["leaf"]);

@@ -19,6 +19,9 @@ export type ReadNodes = (ids: readonly NodeId[]) => Promise<readonly (Uint8Array
  * @throws {ProofError} `ERR_PROOF_RANGE` when the leaf is not in the tree, `ERR_PROOF_UNAVAILABLE`
  *   when a node cannot be read
  * @see RFC 9162 §2.1.3.1
+ * @example
+ * const proof = await proveInclusion(index, size, readNodes);
+ * const { ok } = verifyInclusion({ index, size, leafHash: leafHash(a), proof, root });
  */
 export function proveInclusion(
   index: number,
@@ -44,6 +47,9 @@ export function proveInclusion(
  * @throws {ProofError} `ERR_PROOF_RANGE` when the sizes are not in order, `ERR_PROOF_UNAVAILABLE`
  *   when a node cannot be read
  * @see RFC 9162 §2.1.4.1
+ * @example
+ * const proof = await proveConsistency(oldSize, newSize, readNodes);
+ * const { ok } = verifyConsistency({ oldSize, oldRoot, newSize, newRoot, proof });
  */
 export function proveConsistency(
   oldSize: number,
@@ -107,7 +113,12 @@ function coverRange([from, to]: LeafRange): NodeId[] {
   return ids;
 }
 
-/** The complete subtrees whose roots are the peaks of a tree of `size` leaves, largest first. */
+/**
+ * The complete subtrees whose roots are the peaks of a tree of `size` leaves, largest first.
+ *
+ * @example
+ * peakIds(3); // [{ level: 1, index: 0 }, { level: 0, index: 2 }]
+ */
 export function peakIds(size: number): NodeId[] {
   assertUint(size, "size");
   return coverRange([0, size]);

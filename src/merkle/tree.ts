@@ -9,6 +9,8 @@ import { EMPTY_ROOT, nodeHash } from "./hash.ts";
  * @param leafHashes - 32-byte leaf hashes in order; borrowed
  * @returns 32 bytes; {@link EMPTY_ROOT} without leaves, the leaf hash itself for one leaf
  * @see RFC 9162 §2.1.1
+ * @example
+ * const root = treeRoot(leaves.map(leafHash));
  */
 export function treeRoot(leafHashes: readonly Uint8Array[]): Uint8Array {
   if (leafHashes.length === 0) return EMPTY_ROOT;
@@ -37,6 +39,9 @@ export interface MerkleTree {
  * Builds a tree in memory once, so that proofs from it compute no further hashes.
  *
  * @param leafHashes - 32-byte leaf hashes in order; borrowed
+ * @example
+ * const tree = buildTree(leaves.map(leafHash));
+ * const proof = tree.proveInclusion(2);
  */
 export function buildTree(leafHashes: readonly Uint8Array[]): MerkleTree {
   return atOnce(treeSteps(leafHashes));

@@ -57,6 +57,9 @@ const LARGEST_SIZE = 1n << 64n;
  * unless the proof has exactly the length that the index and size require.
  *
  * @see RFC 9162 §2.1.3.2
+ * @example
+ * const result = verifyInclusion({ index, size, leafHash: leafHash(a), proof, root });
+ * if (!result.ok) throw new Error(`not in the tree: ${result.reason}`);
  */
 export function verifyInclusion(claim: InclusionClaim): InclusionResult {
   const index = toSize(claim.index);
@@ -85,6 +88,9 @@ export function verifyInclusion(claim: InclusionClaim): InclusionResult {
  * caller must decide by other means whether to accept a first checkpoint.
  *
  * @see RFC 9162 §2.1.4.2
+ * @example
+ * const result = verifyConsistency({ oldSize, oldRoot, newSize, newRoot, proof });
+ * if (!result.ok) throw new Error(`not an extension: ${result.reason}`);
  */
 export function verifyConsistency(claim: ConsistencyClaim): ConsistencyResult {
   const oldSize = toSize(claim.oldSize);

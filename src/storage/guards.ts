@@ -16,7 +16,13 @@ import {
 /** The head of an empty chain. */
 export const EMPTY_HEAD: Head = { size: 0, hash: null };
 
-/** Whether two heads have the same size and hash. */
+/**
+ * Whether two heads have the same size and hash.
+ *
+ * @example
+ * const head = await storage.chains.head("log");
+ * if (!sameHead(head, stored)) console.warn("the chain has grown, or is another one");
+ */
 export function sameHead(a: Head, b: Head): boolean {
   if (a.size !== b.size) return false;
   if (a.hash === null || b.hash === null) return a.hash === b.hash;
@@ -29,6 +35,9 @@ export function sameHead(a: Head, b: Head): boolean {
  * @returns its UTF-8
  * @throws {TypeError} when it is not a string
  * @throws {RangeError} when it is empty, too long or holds a lone surrogate
+ * @example
+ * const key = chainNameBytes("log");
+ * chainNameOf(key); // "log"
  */
 export function chainNameBytes(chain: unknown): Uint8Array {
   if (typeof chain !== "string") throw new TypeError("chain must be a string");
@@ -45,6 +54,8 @@ export function chainNameBytes(chain: unknown): Uint8Array {
  *
  * @param bytes - UTF-8
  * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it is not a valid name
+ * @example
+ * const name = chainNameOf(chainNameBytes("log")); // "log"
  */
 export function chainNameOf(bytes: Uint8Array): string {
   try {
@@ -67,7 +78,12 @@ export function assertHead(head: Head): void {
   }
 }
 
-/** Checks a key of a state store. */
+/**
+ * Checks a key of a state store.
+ *
+ * @example
+ * assertStateKey(key); // from here on, key is a Uint8Array
+ */
 export function assertStateKey(key: unknown, name = "key"): asserts key is Uint8Array {
   assertBytes(key, name);
   if (key.length < 1 || key.length > MAX_STATE_KEY_BYTES) {
@@ -83,6 +99,9 @@ const MAX_CODEC = 0x7fffffff;
  *
  * @throws {InputError} `ERR_INPUT_UNSUPPORTED` when it is not version 1 with SHA-256, or its codec
  *   has more than 31 bits
+ * @example
+ * const name = blobCidBytes(cid);
+ * storedCid(name).equals(cid); // true
  */
 export function blobCidBytes(cid: CID): Uint8Array {
   if (
@@ -110,6 +129,8 @@ export function blobCidBytes(cid: CID): Uint8Array {
  *
  * @param codec - any, of up to 31 bits
  * @param digest - 32 bytes
+ * @example
+ * const cid = blobCid(RAW, digest);
  */
 export function blobCid(codec: number, digest: Uint8Array): CID {
   const start = [1];
@@ -127,6 +148,8 @@ export function blobCid(codec: number, digest: Uint8Array): CID {
  *
  * @param bytes - of a CID; copied
  * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it is not the CID of a blob
+ * @example
+ * const cid = storedCid(blobCidBytes(blobCid(RAW, digest)));
  */
 export function storedCid(bytes: Uint8Array): CID {
   try {
@@ -143,6 +166,9 @@ export function storedCid(bytes: Uint8Array): CID {
  * the last key would then never end.
  *
  * @returns a function to call with each key in turn; throws if a key does not follow the one before
+ * @example
+ * const check = risingKeys();
+ * for await (const { key } of storage.state.scan(options)) check(key);
  */
 export function risingKeys(reverse = false): (key: Uint8Array) => void {
   let last: Uint8Array | undefined;
@@ -153,7 +179,12 @@ export function risingKeys(reverse = false): (key: Uint8Array) => void {
   };
 }
 
-/** The error for a list that repeats itself or is out of order. */
+/**
+ * The error for a list that repeats itself or is out of order.
+ *
+ * @example
+ * if (listed.length !== new Set(listed).size) throw disordered();
+ */
 export function disordered(): StorageError {
   return new StorageError("ERR_STORAGE_CORRUPT", "a list is not in the order of its keys");
 }
@@ -162,6 +193,8 @@ export function disordered(): StorageError {
  * Checks everything in a commit: types, ranges and the adapter's limits.
  *
  * @throws {StorageError} `ERR_STORAGE_LIMIT` beyond `maxBatch` or `maxAppendBytes`
+ * @example
+ * checkCommit(batch, caps); // before anything is written
  */
 export function checkCommit(batch: Commit, caps: StorageCaps): void {
   let items = 0;
@@ -212,7 +245,12 @@ export function checkCommit(batch: Commit, caps: StorageCaps): void {
   }
 }
 
-/** Checks the options of a read and fills in the limit. */
+/**
+ * Checks the options of a read and fills in the limit.
+ *
+ * @example
+ * const { from, limit } = checkRead({ from: 0 });
+ */
 export function checkRead(options: { readonly from: number; readonly limit?: number }): {
   from: number;
   limit: number;
@@ -223,7 +261,12 @@ export function checkRead(options: { readonly from: number; readonly limit?: num
   return { from: options.from, limit };
 }
 
-/** Checks the options of a scan and fills in the defaults. */
+/**
+ * Checks the options of a scan and fills in the defaults.
+ *
+ * @example
+ * const { reverse, limit } = checkScan(options);
+ */
 export function checkScan(options: ScanOptions): Required<ScanOptions> {
   const { gte, lt, limit = Number.MAX_SAFE_INTEGER, reverse = false } = options;
   assertBytes(gte, "gte");
@@ -238,6 +281,9 @@ export function checkScan(options: ScanOptions): Required<ScanOptions> {
 /**
  * Copies the bounds of a scan at the call, since an iterator runs only when its first item is asked
  * for. Invalid bounds are reported then.
+ *
+ * @example
+ * const bounds = copyScan(options); // at the call, not when the first item is asked for
  */
 export function copyScan(options: ScanOptions): ScanOptions {
   if (typeof options !== "object" || options === null) return options;
@@ -246,17 +292,32 @@ export function copyScan(options: ScanOptions): ScanOptions {
   return { ...options, gte: copied(options.gte), lt: copied(options.lt) };
 }
 
-/** Copies bytes into a plain `Uint8Array`; `slice()` of a `Buffer` would give a view. */
+/**
+ * Copies bytes into a plain `Uint8Array`; `slice()` of a `Buffer` would give a view.
+ *
+ * @example
+ * const kept = copyBytes(record); // the caller may change record from now on
+ */
 export function copyBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
 }
 
-/** Copies a head, including its hash. */
+/**
+ * Copies a head, including its hash.
+ *
+ * @example
+ * const head = copyHead(stored); // the caller may change it
+ */
 export function copyHead({ size, hash }: Head): Head {
   return { size, hash: hash && copyBytes(hash) };
 }
 
-/** Copies a change of one key. */
+/**
+ * Copies a change of one key.
+ *
+ * @example
+ * const changes = (batch.state ?? []).map(copyChange);
+ */
 export function copyChange({ key, value }: StateChange): StateChange {
   return { key: copyBytes(key), value: value && copyBytes(value) };
 }
@@ -274,7 +335,12 @@ export function copyTogether(parts: readonly Uint8Array[]): Uint8Array[] {
   });
 }
 
-/** The error of every call after `close()`. */
+/**
+ * The error of every call after `close()`.
+ *
+ * @example
+ * if (closed) throw closedError();
+ */
 export function closedError(): StorageError {
   return new StorageError("ERR_STORAGE_CLOSED", "the store is closed");
 }

@@ -17,11 +17,11 @@ import { WITNESS_FORMS } from "../../consent/model/witness.ts";
 import type { LedgerContext } from "../context.ts";
 import { expectDeclaration, type Declaration } from "./request.ts";
 
-/** What was decided about one record. */
+/** The decision about one record. */
 export interface AccessItem {
   /** Names the record through all its versions. */
   readonly record: RecordId;
-  /** The version it was decided about: id of its newest content entry. */
+  /** The version that the decision is about: id of the record's newest content entry. */
   readonly entry: Uint8Array;
   /** FHIR type and id, for reports. */
   readonly type: string;
@@ -47,7 +47,7 @@ export interface AccessContent {
   readonly roles: readonly string[];
   readonly purposes: readonly string[];
   readonly action: string;
-  /** Parts of each record that were asked for, where not the whole. */
+  /** Requested parts of each record; absent if whole records were requested. */
   readonly parts?: readonly string[];
   /** When it was decided, in ms since 1970, and at which ledger height. */
   readonly decidedAt: number;
@@ -68,7 +68,7 @@ const OUTCOMES: readonly Outcome[] = [
   "not-applicable",
   "indeterminate",
 ];
-/** No decoded value has more items. */
+/** Bound on the items of one decoded value. */
 const MOST = 1_048_576;
 
 /** Writes an access entry's content. */
@@ -79,7 +79,7 @@ export function encodeAccess(access: AccessContent): Uint8Array {
 /**
  * Reads an access entry's content, which its custodian wrote.
  *
- * @throws {EncodingError} when it is none
+ * @throws {EncodingError} when the bytes are not an access
  */
 export function decodeAccess(bytes: Uint8Array): AccessContent {
   const map = expectMap(
@@ -151,7 +151,7 @@ function expectStrings(value: unknown, what: string): void {
   for (const one of expectArray(value, what, MOST)) expectString(one, what, MOST);
 }
 
-/** Collects items and shares the reasons that many of them have. */
+/** Collects items; items with the same reasons share them. */
 export function accessItems(
   decided: readonly {
     readonly record: RecordId;
@@ -175,7 +175,7 @@ export function accessItems(
   return { items, grounds };
 }
 
-/** The decision about one item of an access, to be explained. */
+/** The decision about one item of an access, for `explain`. */
 export function decisionOf(access: AccessContent, item: AccessItem): Decision {
   const { reasons, obligations, refrains } = access.grounds[item.ground]!;
   return {

@@ -23,7 +23,7 @@ import { signingKeyAt } from "../context.ts";
 import type { DisclosureAnswer, ReleasedItem } from "./disclose.ts";
 import { decodeManifest, type Manifest } from "../entries/manifest.ts";
 
-/** A released record, opened by who asked for it. */
+/** A released record, opened by its requester. */
 export interface OpenedItem {
   /** Names the record through all its versions. */
   readonly record: RecordId;
@@ -32,62 +32,62 @@ export interface OpenedItem {
   readonly resource?: FhirResource;
   /** The resource's exact JSON. */
   readonly text?: Uint8Array;
-  /** What was recorded with the resource, in its order; read from the custodian when it is asked for. */
+  /** The resource's attachments, in its order; each is read from the custodian on demand. */
   readonly attachments: readonly Attachment[];
-  /** The signed header of the envelope, and with it what `proveFields` makes proofs of. */
+  /** The signed header of the envelope, which `proveFields` makes proofs from. */
   readonly header: Uint8Array;
-  /** Plaintext of the part `fields`; absent where none was recorded or granted. */
+  /** Plaintext of the part `fields`; absent if it was not recorded or not granted. */
   readonly fields?: Uint8Array;
-  /** Offline proof that this version stands on the ledger; see `verifyReceipt`. */
+  /** Offline proof that this version is on the ledger; see `verifyReceipt`. */
   readonly receipt: Uint8Array;
 }
 
-/** What a requester got. */
+/** An answer, readable by its requester. */
 export interface Answer {
   readonly decision: Decision;
-  /** The access entry on the ledger that the answer rests on. */
+  /** The access entry on the ledger that records this answer. */
   readonly access: EntryId;
-  /** How many records were released. */
+  /** Number of released records. */
   readonly count: number;
-  /** Opens what was released, one after another, verifying each envelope's author. */
+  /** Opens the released records one after another, and verifies each envelope's author. */
   items(): AsyncIterable<OpenedItem>;
 }
 
-/** What {@link openAnswer} opens an answer with. */
+/** Options of {@link openAnswer}. */
 export interface OpenAnswerOptions {
   /**
-   * The requester's own copy of the ledger, as it is when the answer arrives: its grants are judged by
-   * the keys in force then, and its records are proved by it.
+   * The requester's own copy of the ledger, as of the answer's arrival. The grants are judged by the keys
+   * in force then, and the records are proved by this copy.
    */
   readonly chain: Chain;
   readonly custodian: string;
   readonly agreement: KeyAgreement;
-  /** Fetches ciphertext from the custodian, or gives what came with the answer; see `decodeAnswer`. */
+  /** Fetches ciphertext from the custodian, or takes it from the encoded answer; see `decodeAnswer`. */
   readonly read: (cid: CID) => Promise<Uint8Array | undefined>;
   /**
-   * A signed checkpoint of the chain, or what gives one that covers a height; with the policy path that
-   * leads the receipts' reader to it, where the ledger's policy has changed.
+   * A signed checkpoint of the chain, or a function that gives one covering a height. If the ledger's policy
+   * has changed, the function also gives the policy path that leads the receipts' reader to the checkpoint.
    */
   readonly checkpoint:
     | Uint8Array
     | ((height: number) => Promise<Uint8Array | Pick<ProvableCheckpoint, "note" | "policyPath">>);
-  /** Whom the receipts are for; see `makeReceipt`. Default: who trusts the genesis record alone. */
+  /** The trust that the receipts are made for; see `makeReceipt`. Default: the genesis record alone. */
   readonly from?: Trust;
 }
 
 interface Opening extends OpenAnswerOptions {
-  /** Size of the chain when the answer arrived: what is read later was granted then. */
+  /** Size of the chain when the answer arrived: items that are read later were granted at this size. */
   readonly arrivedAt: number;
 }
 
 /**
- * Makes what a custodian answered readable for its requester, who needs nothing of the custodian's but
- * the answer: a copy of the ledger, the custodian's name, and the key that the request named.
+ * Makes a custodian's answer readable for its requester. Besides the answer, the requester needs a copy of
+ * the ledger, the custodian's name, and the key that the request named.
  *
- * @returns an answer whose items are opened, and verified, while they are read: an item that the custodian
- *   did not record, or whose keys it did not grant for this access, ends the reading with an
- *   {@link EnvelopeError}, and one in a block that the copy lacks with {@link ProofError}
- *   `ERR_PROOF_RANGE`. The decision itself nothing proves
+ * @returns an answer whose items are opened and verified as they are read. Reading ends with an
+ *   {@link EnvelopeError} at an item that the custodian did not record, or whose keys it did not grant for
+ *   this access, and with {@link ProofError} `ERR_PROOF_RANGE` if an item is in a block that the copy
+ *   lacks. Nothing proves the decision itself
  * @example
  * const answer = openAnswer(disclosed, {
  *   chain,
@@ -110,7 +110,7 @@ export function openAnswer(answer: DisclosureAnswer, given: OpenAnswerOptions): 
       if (answer.items.length === 0) return;
       const highest = answer.items.reduce((most, { place }) => Math.max(most, place.height), 0);
       if (highest >= options.chain.size) {
-        const why = `the answer speaks of block ${highest}, which this copy of the ledger lacks`;
+        const why = `the answer refers to block ${highest}, which this copy of the ledger lacks`;
         throw new ProofError("ERR_PROOF_RANGE", why);
       }
       const { checkpoint: given } = options;
@@ -134,7 +134,7 @@ export function openAnswer(answer: DisclosureAnswer, given: OpenAnswerOptions): 
   };
 }
 
-/** Opens what was granted of an item, but for attachments: those are opened when they are read. */
+/** Opens the granted parts of an item, except attachments, which are opened when they are read. */
 async function openItem(
   item: ReleasedItem,
   access: EntryId,
@@ -169,7 +169,7 @@ async function openItem(
   }
 }
 
-/** What opens an item's envelope; the caller wipes the keys. */
+/** Gathers the options that open an item's envelope; the caller must wipe the keys. */
 async function openingOf(
   { envelope, header, grant, place }: ReleasedItem,
   access: EntryId,
@@ -205,7 +205,7 @@ type EntryReader = (
   place: EntryPlace,
 ) => Promise<{ readonly author: string; readonly bytes: Uint8Array } | undefined>;
 
-/** Reads entries; of a block that several of them stand in, once. */
+/** Reads entries; consecutive reads from one block read the block once. */
 function entryReader(chain: Chain): EntryReader {
   let height: number | undefined;
   let block: ReturnType<Chain["readBlock"]> | undefined;
@@ -221,7 +221,7 @@ function entryReader(chain: Chain): EntryReader {
   };
 }
 
-/** Checks that the entry stands where it is said to, and names this envelope. */
+/** Checks that the entry is at the claimed position, and names this envelope. */
 function assertNamed(
   chain: Chain,
   custodian: string,
@@ -232,10 +232,10 @@ function assertNamed(
     found?.author !== custodian ||
     toEntryId(entryId(chain.ledger, custodian, found.bytes)) !== entry
   ) {
-    throw new EnvelopeError("ERR_ENVELOPE_INVALID", "the entry does not stand where it was said");
+    throw new EnvelopeError("ERR_ENVELOPE_INVALID", "no such entry at the claimed position");
   }
   const named = decodeEntry(found.bytes);
   if (isCustom(named) || named.kind !== "record" || !named.body.equals(envelope)) {
-    throw new EnvelopeError("ERR_ENVELOPE_INVALID", "the entry names another envelope");
+    throw new EnvelopeError("ERR_ENVELOPE_INVALID", "the entry names a different envelope");
   }
 }

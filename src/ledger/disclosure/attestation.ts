@@ -19,14 +19,14 @@ import { EncodingError, LedgerError } from "../../errors.ts";
 import { signWith, type Signer } from "../../identity/signer.ts";
 import type { LedgerContext } from "../context.ts";
 
-/** A role, or a membership, of who asks at an organisation. */
+/** A role or a membership of somebody who makes requests for an organisation. */
 export type AttestedFact = {
   readonly ledger: CID;
-  /** did:key of the organisation in whose requests it counts. */
+  /** did:key of the organisation in whose requests the fact counts. */
   readonly requester: string;
-  /** The person there, as its requests name him; absent: the organisation itself, and so everyone. */
+  /** The person there, as its requests name them; absent: the organisation itself, and so everyone in it. */
   readonly user?: string;
-  /** First and last instant at which it counts, in ms since 1970. */
+  /** First and last instant at which the fact counts, in ms since 1970. */
   readonly from: number;
   readonly to: number;
 } & (
@@ -38,24 +38,24 @@ export type AttestedFact = {
     }
 );
 
-/** What a member says of who asks at an organisation. */
+/** A member's statement of an {@link AttestedFact}. */
 export type Attestation = AttestedFact & {
   readonly v: 1;
   /** did:key of the member that attests. */
   readonly by: string;
 };
 
-/** Most attestations that come with one request. */
+/** Maximum number of attestations in one request. */
 export const MAX_ATTESTATIONS = 16;
 const MAX_NAME = 512;
 
 /**
- * Attests, as a member, a role or a membership of who asks at an organisation. The result is given
- * to that organisation, which brings it with its requests.
+ * Attests, as a member, a role or a membership of somebody who makes requests for an organisation. Give the
+ * result to that organisation, which sends it with its requests.
  *
  * @returns the signed attestation
- * @throws {EncodingError} `ERR_ENCODING_SHAPE` when it says both or neither, ends before it begins, or
- *   has text with U+0000
+ * @throws {EncodingError} `ERR_ENCODING_SHAPE` when it has both a role and a membership or neither, ends
+ *   before it begins, or has text with U+0000
  * @example
  * const attestation = await signAttestation(
  *   {
@@ -78,7 +78,7 @@ export async function signAttestation(what: AttestedFact, signer: Signer): Promi
 /**
  * Reads an attestation.
  *
- * @throws {EncodingError} when it is none
+ * @throws {EncodingError} when the bytes are not an attestation
  */
 export function decodeAttestation(bytes: Uint8Array): Attestation {
   const map = expectMap(
@@ -102,9 +102,9 @@ export function decodeAttestation(bytes: Uint8Array): Attestation {
     from: expectUint(map["from"], "attestation.from"),
     to: expectUint(map["to"], "attestation.to"),
   };
-  if (said.to < said.from) throw shape("an attestation ends before it begins");
+  if (said.to < said.from) throw shape("an attestation must not end before it begins");
   if ((map["role"] === undefined) === (map["memberOf"] === undefined)) {
-    throw shape("an attestation is of a role or of a membership");
+    throw shape("an attestation must have either a role or a membership");
   }
   return map["role"] === undefined
     ? { ...said, memberOf: name("memberOf") }
@@ -113,23 +113,23 @@ export function decodeAttestation(bytes: Uint8Array): Attestation {
 
 const shape = (text: string): EncodingError => new EncodingError("ERR_ENCODING_SHAPE", text);
 
-/** What is believed of who asks. */
+/** The facts about a requester that a decision accepts. */
 export interface Attested {
-  /** The signed attestations that are relied on, as they came. */
+  /** The signed attestations that the facts come from, as received. */
   readonly signed: readonly Uint8Array[];
   readonly roles: readonly RoleAttestation[];
   readonly memberships: readonly SnapshotMembership[];
 }
 
 /**
- * Judges what came with a request, at a height of the ledger. What does not hold is left out:
- * another ledger's, about somebody else, out of its time, by one who is no member in force or by a
- * key that is not in force, with a signature that does not hold, or about what its author has no say
- * in. A group is named by the organisation whose it is, or its members are attested by the custodian
- * that is asked: otherwise any member could put its own people into a patient's care team.
+ * Judges the attestations that came with a request, at a height of the ledger. It leaves out those that are
+ * for another ledger, about somebody else, outside their time, by an author who is not a member in force or
+ * by a key that is not in force, with an invalid signature, or about something that their author has no say
+ * in. Only the organisation that a group is named after, or the custodian that is asked, may attest
+ * membership in it: otherwise any member could put its own people into a patient's care team.
  *
  * @param asOf - in ms since 1970
- * @param height - last block that counts; default the newest
+ * @param height - the last block that counts; default the newest
  */
 export async function judgeAttestations(
   context: LedgerContext,
@@ -160,7 +160,7 @@ export async function judgeAttestations(
   return { signed, roles, memberships };
 }
 
-/** An attestation of a member in force by a key in force; `undefined` where it is not that. */
+/** The attestation, if it is by a member in force with a key in force; `undefined` otherwise. */
 async function verified(
   { chain: { ledger, state } }: LedgerContext,
   bytes: Uint8Array,
@@ -181,7 +181,7 @@ async function verified(
     await state.load([memberKey(by), keyStateKey(id)]);
     const key = state.key(id);
     const member = state.member(by);
-    // What the next block would be held against.
+    // The height of the next block: members and keys must be in force there.
     const next = height + 1;
     if (member === undefined || key === undefined || !isInForce(member, next)) return undefined;
     const speaks = key.actor === by && key.use === "sign" && key.alg === alg;

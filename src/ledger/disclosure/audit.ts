@@ -9,22 +9,22 @@ import type { Subject } from "../entries/subjects.ts";
 import { entryIdBytes, toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
 import type { LedgerError } from "../../errors.ts";
 
-/** What was decided about one record in one access. */
+/** The decision about one record in one access. */
 export interface AccessedRecord {
   /** Names the record through all its versions. */
   readonly record: RecordId;
   /** FHIR resource type. */
   readonly type: string;
   readonly decision: Decision;
-  /** Whether its keys were released; `false` also where a later change withdrew it in time. */
+  /** Whether its keys were released; also `false` if a later change withdrew it in time. */
   readonly released: boolean;
-  /** What was decided in the end, where something landed between decision and release. */
+  /** The final decision, if an entry that landed between decision and release changed it. */
   readonly withdrawn?: Decision;
 }
 
 /**
- * An access entry that is on the ledger and cannot be read: it is damaged, or was written damaged.
- * Somebody asked, and nobody here can say any more who, and what was answered.
+ * An access entry on the ledger that cannot be read: it is damaged, or was written damaged. Somebody made a
+ * request, but who it was and what was answered is no longer known here.
  */
 export interface UnreadableAccess {
   /** Names the access entry. */
@@ -44,32 +44,32 @@ export interface Access {
   readonly recordedAt: number;
   readonly requester: string;
   readonly user?: string;
-  /** Codes of the roles that were believed. */
+  /** Codes of the roles that the decision accepted. */
   readonly roles: readonly string[];
   /** The signed attestations that the decision relied on. */
   readonly attestations: readonly Uint8Array[];
   readonly purposes: readonly string[];
   readonly action: string;
-  /** Parts of each record that were asked for, where not the whole. */
+  /** Requested parts of each record; absent if whole records were requested. */
   readonly parts?: readonly string[];
-  /** When it was decided, in ms since 1970, and at which height: what `decide` answers again. */
+  /** Time in ms since 1970, and height, of the decision; with both, `decide` gives it again. */
   readonly decidedAt: number;
   readonly height: number;
   readonly records: readonly AccessedRecord[];
-  /** Why the glass was broken, where it was. */
+  /** Why the glass was broken; absent if it was not. */
   readonly declaration?: { readonly reason: string; readonly until: number };
 }
 
-/** Which of the accesses to a person's data to list. */
+/** Options of `audit`: which accesses to a person's data to list. */
 export interface AuditOptions {
-  /** The accesses behind this one, which may have been erased since. Default from the first on. */
+  /** List the accesses after this one, which may have been erased since. Default: from the first on. */
   readonly after?: EntryId | undefined;
 }
 
 /**
- * Yields the accesses to a person's data, oldest first; without a subject, the requests about
- * persons that were unknown here. One that cannot be read is yielded as such, and others follow.
- * Each is opened when it is asked for.
+ * Yields the accesses to a person's data, oldest first; without a subject, the requests about persons who
+ * were unknown here. An unreadable access is yielded as such, and the others follow. Each access is opened
+ * when the iterator reaches it.
  */
 export async function* auditOf(
   context: LedgerContext,
@@ -96,7 +96,7 @@ export async function* auditOf(
   }
 }
 
-/** Opens an access, or says why it cannot be read; gives `undefined` when it was erased meanwhile. */
+/** Opens an access, or returns why it cannot be read; returns `undefined` if it was erased meanwhile. */
 async function openAccess(
   context: LedgerContext,
   catalogue: Catalogue,
@@ -106,7 +106,7 @@ async function openAccess(
   let withdrawn: AccessContent | undefined;
   for (const one of differences) {
     const content = await readOrSay(context, catalogue, one);
-    // Where it is not known what was withdrawn, neither is what was released. Both are erased together.
+    // If it is unknown what was withdrawn, so is what was released. Both entries are erased together.
     if (content === undefined || typeof content === "string") return content;
     withdrawn = content;
   }
@@ -115,13 +115,13 @@ async function openAccess(
   return toAccess(item, content, withdrawn);
 }
 
-/** What `after` of an audit may name. */
+/** The entries that `after` of an audit may name. */
 const ACCESSES: { readonly kind: string; readonly holds: (item: CatalogueItem) => boolean } = {
   kind: "access",
   holds: ({ manifest: { op } }) => op === "access",
 };
 
-/** Entries that say what an access released less than it had said, by the access. */
+/** By access: entries that list what the access did not release although it said so. */
 function differencesOf(items: readonly CatalogueItem[]): ReadonlyMap<EntryId, CatalogueItem[]> {
   const found = new Map<EntryId, CatalogueItem[]>();
   for (const item of items) {
@@ -134,7 +134,7 @@ function differencesOf(items: readonly CatalogueItem[]): ReadonlyMap<EntryId, Ca
   return found;
 }
 
-/** Reads an access entry; what is damaged is told, not thrown. */
+/** Reads an access entry; returns a message instead of throwing if it is damaged. */
 export async function readOrSay(
   context: LedgerContext,
   catalogue: Catalogue,
@@ -152,7 +152,7 @@ export async function readOrSay(
  * Reads one access entry by its catalogue item.
  *
  * @returns `undefined` when it was erased meanwhile
- * @throws {StorageError} `ERR_STORAGE_MISSING` when its content is gone though nothing erased it
+ * @throws {StorageError} `ERR_STORAGE_MISSING` when its content is gone although nothing erased it
  */
 export async function readAccess(
   context: LedgerContext,
@@ -171,7 +171,7 @@ export async function readAccess(
   throw lostEntry("access", id);
 }
 
-/** Puts an access entry into the form that people read. */
+/** Converts an access entry to the public {@link Access}. */
 export function toAccess(
   item: CatalogueItem,
   content: AccessContent,

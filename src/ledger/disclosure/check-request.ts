@@ -13,7 +13,7 @@ import {
   type SignedRequest,
 } from "./request.ts";
 
-/** Why a request is not even judged. */
+/** Reasons for which a request is refused without being judged. */
 export const REQUEST_REFUSALS = [
   "malformed",
   "other-ledger",
@@ -26,13 +26,13 @@ export const REQUEST_REFUSALS = [
 ] as const;
 export type RequestRefusal = (typeof REQUEST_REFUSALS)[number];
 
-/** What checking a request stands on. */
+/** The dependencies for checking a request. */
 export interface CheckContext extends LedgerContext {
-  /** Longest time that a request may count, in ms. */
+  /** Longest time for which a request may be valid, in ms. */
   readonly maxRequestLifetime: number;
 }
 
-/** A request that may be judged, or why not. */
+/** A request that may be judged, or the reason for its refusal. */
 export type CheckedRequest =
   | {
       readonly ok: true;
@@ -43,7 +43,7 @@ export type CheckedRequest =
     }
   | { readonly ok: false; readonly reason: RequestRefusal };
 
-/** Verifies who asks, that the request is for us and fresh, and whom it is about. */
+/** Verifies the requester and that the request is fresh and for this custodian, and opens its sealed part. */
 export async function checkRequest(
   context: CheckContext,
   bytes: Uint8Array,
@@ -94,7 +94,7 @@ export async function checkRequest(
   }
 }
 
-/** The key that a request is signed with, if it speaks for the requester at the present height. */
+/** The key that a request is signed with, if it may sign for the requester at the present height. */
 async function signingKeyOf(
   { chain: { state, size } }: LedgerContext,
   signed: SignedRequest,
@@ -109,7 +109,7 @@ async function signingKeyOf(
   return speaks ? key.publicKey : undefined;
 }
 
-/** The requester's agreement key that answers go to, if it is in force at the present height. */
+/** The requester's agreement key that answers are sealed to, if it is in force at the present height. */
 async function recipientOf(
   { chain: { state, size }, random }: LedgerContext,
   { requester, recipient }: DisclosureRequest,
@@ -121,7 +121,7 @@ async function recipientOf(
   return canSealTo(found, random) ? found : undefined;
 }
 
-/** Members may announce keys of kinds that grants cannot be made to, and points that are none. */
+/** Whether a grant can be made to a key: members may announce unsupported kinds of keys or invalid points. */
 function canSealTo(recipient: CoseRecipient, random: LedgerContext["random"]): boolean {
   try {
     const none = new Uint8Array(0);
@@ -133,7 +133,7 @@ function canSealTo(recipient: CoseRecipient, random: LedgerContext["random"]): b
   }
 }
 
-/** Whether the requester is still one, and the request still counts, when keys are handed out. */
+/** Checks again, when keys are released, that the requester is still in force and the request still valid. */
 export async function standing(
   context: CheckContext,
   { signed, request }: CheckedRequest & { readonly ok: true },
@@ -146,7 +146,7 @@ export async function standing(
   return { ok: true, ...recipient };
 }
 
-/** Opens what is sealed to the custodian, with whichever of its keys it was sealed to. */
+/** Opens the part that is sealed to the custodian, with whichever of its keys it was sealed to. */
 async function openSealed(
   keys: LedgerContext["keys"],
   request: DisclosureRequest,

@@ -21,26 +21,26 @@ import { currentRecords, judgedForm, type FoldedRecord } from "../records/curren
 import type { DisclosureRequest, SealedRequest } from "./request.ts";
 import type { Subject } from "../entries/subjects.ts";
 
-/** What judging a request stands on. */
+/** The dependencies for judging a request. */
 export interface JudgeContext extends LedgerContext {
   readonly catalogue: Catalogue;
   readonly readConsents: ConsentReader;
   readonly defaults: readonly Directive[];
   readonly overlays: ConsentSnapshot["overlays"];
-  /** What codes are read by. */
+  /** Terminology that codes are interpreted by. */
   readonly terminology: Terminology;
   readonly supportedObligations: readonly string[];
-  /** ISO 3166 codes of the law that this custodian's records are under. */
+  /** ISO 3166 codes of the jurisdictions whose law governs this custodian's records. */
   readonly jurisdictions?: readonly string[];
-  /** Whose label rules are current. */
+  /** The labeller whose rules are current. */
   readonly labeller: Pick<Labeller, "name" | "version" | "replaces" | "cid">;
   /** Roles whose holders may break the glass. */
   readonly privilegedRoles: readonly string[];
-  /** Longest time that breaking the glass opens anything, in ms. */
+  /** Longest time for which breaking the glass gives access, in ms. */
   readonly maxBreakGlass: number;
 }
 
-/** What was decided about one record. */
+/** The decision about one record. */
 export interface Decided {
   readonly record: FoldedRecord;
   readonly decision: Decision;
@@ -48,7 +48,7 @@ export interface Decided {
   readonly brokenGlass: boolean;
 }
 
-/** All that a decision was made from. */
+/** The decisions about a request, and everything that they were made from. */
 export interface Judgement {
   readonly decided: readonly Decided[];
   readonly probe: Decision;
@@ -56,9 +56,9 @@ export interface Judgement {
   readonly height: number;
   /** When it was decided, in ms since 1970. */
   readonly asOf: number;
-  /** Codes of the roles that were believed. */
+  /** Codes of the roles that the decision accepted. */
   readonly roles: readonly string[];
-  /** The signed attestations that were relied on. */
+  /** The signed attestations that the decision relied on. */
   readonly attestations: readonly Uint8Array[];
 }
 
@@ -66,16 +66,16 @@ export const isPermitted = ({ decision }: Decided): boolean => decision.outcome 
 /** Names a record in one version. */
 export const nameOf = ({ record, head }: FoldedRecord): string => `${record} ${toHex(head.id)}`;
 
-/** Kinds of entries that a decision rests on. */
+/** Kinds of entries that a decision depends on. */
 export const DECIDING = ["record", "consent", "erase", "link"] as const;
 
-/** Catches up, and stops where an entry does not open that could be about anybody, and say anything. */
+/** Catches up; rejects if an entry that could be about anybody, and say anything, does not open. */
 export async function knowAllConsents({ catalogue }: JudgeContext): Promise<void> {
   await catalogue.catchUp();
   await catalogue.assertComplete();
 }
 
-/** Decides about every record that is asked for, at the ledger's present height. */
+/** Decides about every requested record, at the ledger's present height. */
 export async function judge(
   context: JudgeContext,
   request: DisclosureRequest,
@@ -108,8 +108,8 @@ export async function judge(
     id: toHex(request.id),
     requester: request.requester,
     ...(request.user === undefined ? {} : { user: request.user }),
-    // Who signs the request vouches for his own people, and for nobody else's: what another attests
-    // counts by that one's signature alone.
+    // The organisation that signs the request vouches for its own people only: what another party attests
+    // counts only by that party's signature.
     roles: request.roles.map(({ code, attestedBy }) => ({
       code,
       attestedBy: attestedBy === request.requester ? attestedBy : "",
@@ -159,28 +159,28 @@ export async function judge(
   };
 }
 
-/** The link entries that a decision rests on. */
+/** The link entries that a decision depends on. */
 export const linksOf = ({ keys, list }: FiledConsents): EntryId[] =>
   [...keys.map(({ item }) => item), ...(list === undefined ? [] : [list])].map(({ id }) =>
     toEntryId(id),
   );
 
-/** Codes of the roles that a decision believes: vouched for by the requester, or attested. */
+/** Codes of the roles that a decision accepts: vouched for by the requester, or attested. */
 function rolesBelieved(request: DisclosureRequest, attested: Attested): readonly string[] {
   const own = request.roles.filter(({ attestedBy }) => attestedBy === request.requester);
   return [...new Set([...own, ...attested.roles].map(({ code }) => code))];
 }
 
-/** What breaking the glass obliges to: tell the patient, and have it reviewed. */
+/** Obligations of breaking the glass: notify the patient, and have the access reviewed. */
 const BREAK_GLASS_DUTIES: readonly string[] = ["notify-patient", "review"];
 
-/** However the purpose is written, with its code system or bare. */
+/** Whether a request breaks the glass; the purpose may be written with its code system or without. */
 export const breaksGlass = ({ purposes }: DisclosureRequest): boolean =>
   purposes.some((purpose) => canonicalPurpose(purpose) === BTG);
 
 /**
- * A privileged requester's declaration opens what was withheld, unless a rule says never. It opens
- * for treatment alone: who asks for anything else besides gets what the rules permit.
+ * A privileged requester's declaration opens withheld records, unless a rule says never. It does so for
+ * treatment only: a request that also has other purposes gets only what the rules permit.
  */
 function breakGlass(
   context: JudgeContext,
@@ -212,7 +212,7 @@ function breakGlass(
     };
     return { decision: opened, brokenGlass: true };
   }
-  // Without a declaration nothing is opened, whatever a rule permits.
+  // Without a declaration the glass stays closed, whatever a rule permits.
   const closed = permitted ? { ...decision, outcome: "deny" as const } : decision;
   return { decision: closed, brokenGlass: false };
 }
@@ -241,12 +241,12 @@ export function filedDefault(directive: Directive, index: number): SnapshotDirec
   };
 }
 
-/** The parts that every envelope of a record has. */
+/** The parts that every record's envelope has. */
 const PARTS: readonly string[] = ["manifest", "content"];
 
 /**
- * The parts that a request with a choice of them gets: the manifest always, since without it
- * nobody can tell what the others are.
+ * The parts granted to a request that chooses parts. The manifest is always one of them, because it tells
+ * what the other parts are.
  */
 export function partsOf({ parts }: RequestQuery): { readonly parts?: readonly string[] } {
   if (parts === undefined) return {};
@@ -272,7 +272,7 @@ export function isAskedFor(record: FoldedRecord, query: RequestQuery): boolean {
   return period === undefined || overlaps(resource?.period, period);
 }
 
-/** Whether what a resource tells was so within a period; dates are read as those of UTC. */
+/** Whether a resource's period overlaps the requested one; dates are interpreted in UTC. */
 function overlaps(told: Period | undefined, wanted: Period): boolean {
   if (told === undefined) return false;
   const utc = findZone("UTC")!;

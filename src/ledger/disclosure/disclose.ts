@@ -45,7 +45,7 @@ export type { RequestRefusal } from "./check-request.ts";
 const isSamePlace = (a: EntryPlace, b: EntryPlace): boolean =>
   a.height === b.height && a.transaction === b.transaction && a.entry === b.entry;
 
-/** One record that is released: what its requester needs to open it. */
+/** One released record: everything that its requester needs to open it. */
 export interface ReleasedItem {
   /** Names the record through all its versions. */
   readonly record: RecordId;
@@ -61,12 +61,12 @@ export interface ReleasedItem {
   readonly parts: readonly string[];
 }
 
-/** What a custodian answers. */
+/** A custodian's answer to a request. */
 export interface DisclosureAnswer {
-  /** The access entry that every grant rests on. */
+  /** The access entry that every grant is bound to. */
   readonly access: EntryId;
   /**
-   * A decision that says nothing about what was withheld: where nothing is released, a bare `deny`
+   * A decision that tells nothing about withheld records: if nothing is released, it is a bare `deny`,
    * whatever the reason.
    */
   readonly decision: Decision;
@@ -77,7 +77,7 @@ export type DisclosureResult =
   | { readonly ok: true; readonly answer: DisclosureAnswer }
   | { readonly ok: false; readonly reason: RequestRefusal };
 
-/** What disclosing stands on. */
+/** The dependencies for disclosing. */
 export interface DiscloseContext extends JudgeContext, CheckContext {
   readonly filing: Filing;
   readonly subjects: Subjects;
@@ -86,12 +86,11 @@ export interface DiscloseContext extends JudgeContext, CheckContext {
 }
 
 /**
- * Answers a signed request: verify, resolve, decide, record, decide again by what landed in
- * between, and only then hand out keys for exactly what every decision admits.
+ * Answers a signed request: verifies it, finds the person, decides, records the access, decides again with
+ * the entries that landed in between, and only then releases keys for exactly what both decisions permit.
  *
- * Whatever fails before the access entry is durable releases nothing; nothing that fails later
- * loses the entry. Who asks about somebody unknown here is answered and recorded like who asks
- * about somebody of whom there is nothing.
+ * A failure before the access entry is durable releases nothing; a later failure never loses the entry. A
+ * request about an unknown person is answered and recorded like one about a person without records.
  *
  * @throws {StorageError} `ERR_STORAGE_MISSING` when a consent on the ledger does not open here
  */
@@ -103,7 +102,7 @@ export async function disclose(
   const checked = await checkRequest(context, bytes);
   if (!checked.ok) return checked;
   const { sealed, replayName } = checked;
-  // From here to the durable access entry the id counts as used.
+  // From here until the access entry is durable, the request's id counts as used.
   const id = toHex(replayName);
   const busy = busyOf(context);
   if (busy.has(id)) return { ok: false, reason: "replayed" };
@@ -123,7 +122,7 @@ export async function disclose(
   }
 }
 
-/** Decides, records, decides again and releases, for a request that may be judged. */
+/** Decides, records, decides again and releases, for a checked request. */
 async function answer(
   context: DiscloseContext,
   checked: CheckedRequest & { readonly ok: true },
@@ -138,7 +137,7 @@ async function answer(
   return afterWriting(() => answerAgain(context, checked, subject, first, access));
 }
 
-/** Decides again behind the access entry, and releases what both decisions admit. */
+/** Decides again after the access entry, and releases what both decisions permit. */
 async function answerAgain(
   context: DiscloseContext,
   checked: CheckedRequest & { readonly ok: true },
@@ -152,7 +151,7 @@ async function answerAgain(
   await knowAllConsents(context);
   const earlier = await context.replays.answered(replayName, request.time);
   if (earlier === undefined || earlier === "unknown" || !isSamePlace(earlier, filed.place)) {
-    // Another process of this member was quicker with the same request.
+    // Another process of this member answered the same request first.
     return { ok: false, reason: "replayed" };
   }
   const asked = first.decided.filter(isPermitted);
@@ -203,8 +202,8 @@ async function answerAgain(
 }
 
 /**
- * What a requester is told to whom nothing is released: the same, whether somebody refused it,
- * nobody said anything, or there is nothing. Why stands in the access entry.
+ * The decision for a requester who gets nothing. It is the same whether somebody refused, no rule applied,
+ * or there are no records. The access entry holds the real reason.
  */
 function refusal(asOf: number): Decision {
   return {
@@ -222,17 +221,17 @@ function refusal(asOf: number): Decision {
   };
 }
 
-/** Stands for a snapshot of which nothing is told: CID of the empty map. */
+/** In place of a snapshot that must not be revealed: CID of the empty map. */
 const NOTHING: CID = cidOf(encode({}), DAG_CBOR);
 
-/** What became of a record that was permitted at first. */
+/** The later decision about a record that the first decision permitted. */
 function laterDecision(first: Decided, second: Judgement, stands: boolean): Decided {
   const { record } = first.record;
   const later = second.decided.find((one) => one.record.record === record)?.decision;
   if (later !== undefined && stands && later.outcome !== "permit") {
     return { ...first, decision: later, brokenGlass: false };
   }
-  // The requester is none any more; or the record is not what was decided about.
+  // The requester may no longer ask, or the record is no longer the version that was decided about.
   const decision: Decision = {
     ...second.probe,
     outcome: stands ? "not-applicable" : "deny",
@@ -244,7 +243,7 @@ function laterDecision(first: Decided, second: Judgement, stands: boolean): Deci
   return { ...first, decision, brokenGlass: false };
 }
 
-/** One decision for all that is released: the duties of each bind the requester. */
+/** One decision for all released records: the requester is bound by the duties of every one. */
 function unite(decisions: readonly Decision[]): Decision | undefined {
   const [first] = decisions;
   if (first === undefined) return undefined;
@@ -264,7 +263,7 @@ function unite(decisions: readonly Decision[]): Decision | undefined {
   };
 }
 
-/** Names of the requests that are answered at the moment. */
+/** Names of the requests that are being answered. */
 const desks = new WeakMap<LedgerContext["vault"], Set<string>>();
 
 function busyOf({ vault }: LedgerContext): Set<string> {
@@ -279,16 +278,16 @@ function busyOf({ vault }: LedgerContext): Set<string> {
 interface AccessToFile {
   readonly request: DisclosureRequest;
   readonly sealed: SealedRequest;
-  /** `undefined` when nobody is known by that identifier. */
+  /** `undefined` if nobody is known by that identifier. */
   readonly subject: Subject | undefined;
   readonly judgement: Judgement;
   /** Name of the request that is answered for the first time. */
   readonly answers?: Uint8Array;
-  /** The access entry of which less was released. */
+  /** The access entry that said more than was released. */
   readonly replaces?: EntryId;
 }
 
-/** Files what was asked and decided, denials too; resolves when durable. */
+/** Files a request and its decisions, including denials; resolves once durable. */
 async function fileAccess(context: DiscloseContext, access: AccessToFile): Promise<Filed> {
   const { request, sealed, subject, judgement, replaces, answers } = access;
   const { declaration } = sealed;
@@ -340,10 +339,10 @@ async function fileAccess(context: DiscloseContext, access: AccessToFile): Promi
   return filed!;
 }
 
-/** Envelopes whose keys and headers are read in one go. */
+/** Number of envelopes whose keys and headers are read together. */
 const READ_TOGETHER = 128;
 
-/** The parts of an envelope that a choice of parts means: all but the manifest are its content. */
+/** The parts of an envelope that a choice of parts grants: all but the manifest count as `content`. */
 function grantedParts(header: EnvelopeHeader, chosen: readonly string[]) {
   const ids = header.parts.map(({ id }) => id);
   const parts = ids.filter((id) => chosen.includes(id === "manifest" ? id : "content"));
@@ -351,9 +350,9 @@ function grantedParts(header: EnvelopeHeader, chosen: readonly string[]) {
 }
 
 /**
- * Wraps the keys of records' envelopes for the requester, resting on the access entry.
+ * Wraps the keys of records' envelopes for the requester, bound to the access entry.
  *
- * @returns in the records' order; `undefined` for what was erased while the request was answered
+ * @returns items in the records' order; `undefined` for a record whose key or header is gone
  */
 async function release(
   context: DiscloseContext,

@@ -19,14 +19,14 @@ import { EncodingError, InputError, StorageError } from "../../errors.ts";
 import { REQUEST_REFUSALS, type RequestRefusal } from "./check-request.ts";
 import type { DisclosureAnswer, DisclosureResult, ReleasedItem } from "./disclose.ts";
 
-/** Longest encoded answer, in bytes. */
+/** Maximum length of an encoded answer, in bytes. */
 const MAX_ANSWER_BYTES: number = 64 * 1024 * 1024;
-/** Most records, and most blocks of ciphertext, of one encoded answer. */
+/** Maximum number of records, and of blocks of ciphertext, in one encoded answer. */
 const MAX_ITEMS = 65_536;
-/** What each byte string costs beside its bytes, at most. */
+/** Maximum overhead of each byte string, in bytes. */
 const FRAME_BYTES = 64;
 
-/** An answer as its requester read it, with the ciphertext that came along. */
+/** A decoded answer, with the ciphertext that came with it. */
 export type DecodedAnswer =
   | {
       readonly ok: true;
@@ -38,23 +38,23 @@ export type DecodedAnswer =
 
 /** Options of {@link encodeAnswer}. */
 export interface EncodeAnswerOptions {
-  /** Reads ciphertext of the custodian's own: `(cid) => storage.blobs.get(cid)`. */
+  /** Reads the custodian's own ciphertext: `(cid) => storage.blobs.get(cid)`. */
   readonly read: (cid: CID) => Promise<Uint8Array | undefined>;
 }
 
 /**
- * Writes what `hl.disclose` answered, with the ciphertext of exactly the parts that were granted, to be
- * sent to the requester. Where nothing is released no ciphertext goes along.
+ * Encodes the result of `hl.disclose`, with the ciphertext of exactly the granted parts, to be sent to the
+ * requester. If nothing is released, it holds no ciphertext.
  *
- * The format is provisional: a later version may write another one and not read this. It is not signed
- * and not encrypted. Its records are proved one by one when they are opened, but nothing proves the
- * decision, nor that nothing was left out; and the decision can be read by everyone on the way. Send it
- * over a channel that authenticates the custodian and keeps secrets, such as TLS.
+ * The format is provisional: a later version may write another format and not read this one. It is neither
+ * signed nor encrypted. Each record is proved when it is opened, but nothing proves the decision, or that
+ * nothing was left out, and anybody on the way can read the decision. Send it over a channel that
+ * authenticates the custodian and keeps its content secret, such as TLS.
  *
- * @throws {InputError} `ERR_INPUT_TOO_LARGE` beyond 64 MiB, or 65,536 records or blocks of
- *   ciphertext: ask for less, or for the part `manifest` alone
- * @throws {StorageError} `ERR_STORAGE_MISSING` when ciphertext is not there, `ERR_STORAGE_CORRUPT` when
- *   it is not what its name says
+ * @throws {InputError} `ERR_INPUT_TOO_LARGE` above 64 MiB, or above 65,536 records or blocks of
+ *   ciphertext: request less, or only the part `manifest`
+ * @throws {StorageError} `ERR_STORAGE_MISSING` when ciphertext is missing, `ERR_STORAGE_CORRUPT` when it
+ *   does not match its CID
  * @example
  * const result = await hl.disclose(request);
  * const bytes = await encodeAnswer(result, { read: (cid) => storage.blobs.get(cid) });
@@ -81,7 +81,7 @@ export async function encodeAnswer(
       if (blobs.size >= MAX_ITEMS) throw tooLarge();
       const bytes = await read(cid);
       if (bytes === undefined) {
-        throw new StorageError("ERR_STORAGE_MISSING", `ciphertext is not there: ${name}`);
+        throw new StorageError("ERR_STORAGE_MISSING", `ciphertext is missing: ${name}`);
       }
       if (!matchesCid(cid, bytes)) {
         throw new StorageError("ERR_STORAGE_CORRUPT", `ciphertext is damaged: ${name}`);
@@ -105,7 +105,7 @@ export async function encodeAnswer(
   });
 }
 
-/** Names of the blocks that hold some parts of an envelope. */
+/** CIDs of the blocks that hold the given parts of an envelope. */
 function ciphertextOf(header: Uint8Array, parts: readonly string[]): readonly CID[] {
   return decodeSignedHeader(header)
     .header.parts.filter(({ id }) => parts.includes(id))
@@ -113,15 +113,15 @@ function ciphertextOf(header: Uint8Array, parts: readonly string[]): readonly CI
 }
 
 function tooLarge(): InputError {
-  return new InputError("ERR_INPUT_TOO_LARGE", "the answer is too large to be encoded as one");
+  return new InputError("ERR_INPUT_TOO_LARGE", "the answer is too large to be encoded");
 }
 
 /**
- * Reads what {@link encodeAnswer} wrote, refusals too. Hostile bytes are refused within fixed bounds;
- * what is read has the right form, and nothing more is known of it until `openAnswer` has opened it.
+ * Decodes the output of {@link encodeAnswer}, including refusals. Hostile bytes are refused within fixed
+ * bounds. The result is only known to be well formed until `openAnswer` has opened it.
  *
  * @param bytes - copied
- * @throws {EncodingError} when it is not an encoded answer, or beyond 64 MiB
+ * @throws {EncodingError} when the bytes are not an encoded answer, or exceed 64 MiB
  * @example
  * const decoded = decodeAnswer(received);
  * if (!decoded.ok) throw new Error(`refused: ${decoded.reason}`);

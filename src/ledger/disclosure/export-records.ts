@@ -12,26 +12,26 @@ export interface ExportedRecord {
   readonly contentType: string;
   /** Compact JWE, `dir` with `A256GCM`. */
   readonly jwe: string;
-  /** 32 bytes; whoever holds it and the JWE reads the record for ever. */
+  /** 32 bytes; anybody who has it and the JWE can read the record for ever. */
   readonly key: Uint8Array;
-  /** Offline proof that this version stands on the ledger. */
+  /** Offline proof that this version is on the ledger. */
   readonly receipt: Uint8Array;
 }
 
-/** What an export gave. */
+/** The result of an export. */
 export interface RecordExport {
-  /** The access entry that it rests on. */
+  /** The access entry that records the export. */
   readonly access: EntryId;
   readonly decision: Decision;
-  /** The records that the decision admits; none when it admits none. */
+  /** The records that the decision permits; may be empty. */
   readonly exported: readonly ExportedRecord[];
 }
 
 /**
- * Exports what a request is answered with. The answer comes first: by then the access entry is
- * durable, and only then are the keys of the JWEs made.
+ * Exports the records of an answer. The request is answered first, so the access entry is durable before
+ * the keys of the JWEs are made.
  *
- * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` where no JWE can be made, before anything is asked
+ * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` when no JWE can be made here; no request was made
  */
 export async function exportRecords(
   ask: () => Promise<Answer>,

@@ -25,17 +25,17 @@ import {
 } from "../records/current-record.ts";
 import type { Subject } from "../entries/subjects.ts";
 
-/** What a custodian asks itself: may this party have these records? */
+/** A custodian's question to itself: may this party have these records? */
 export interface Question {
   /** did:key, or another name by which directives name parties. */
   readonly requester: string;
   /** The person who would ask on the requester's behalf; absent: not stated. */
   readonly user?: string;
-  /** Roles taken to be the user's; they count if who attests them was a member. Default none. */
+  /** Assumed roles of the user; a role counts if its attester was a member. Default none. */
   readonly roles?: readonly ClaimedRole[];
-  /** Where the requester or the user is taken to belong. */
+  /** Assumed memberships of the requester or the user. */
   readonly memberships?: readonly SnapshotMembership[];
-  /** Signed attestations that would come with the request: those count that would count then. */
+  /** Signed attestations that would come with the request; they count as they would in it. */
   readonly attestations?: readonly Uint8Array[];
   readonly purposes: readonly string[];
   /** Default `access`. */
@@ -43,34 +43,34 @@ export interface Question {
   readonly query?: RequestQuery;
 }
 
-/** As of when a question is about. */
+/** The height and time that a question is about. */
 export interface QuestionTime {
   /**
-   * Last block that counts: what had been recorded by then, of directives, keys, records and labels.
-   * Default the newest; -1: nothing at all.
+   * The last block that counts: directives, keys, records and labels in later blocks are ignored. Default
+   * the newest; -1: nothing at all.
    */
   readonly height?: number;
   /** Legal time, in ms since 1970. Default now. */
   readonly asOf?: number;
 }
 
-/** What is, or would have been, decided. */
+/** The decisions that are, or would have been, made. */
 export interface AnsweredQuestion {
   readonly height: number;
   readonly asOf: number;
-  /** Names everything that the decisions rest on. */
+  /** Names everything that the decisions depend on. */
   readonly snapshot: CID;
-  /** What `snapshot` names: with it `explain` says which records, to whom and until when. */
+  /** The facts that `snapshot` names; with them `explain` tells which records, to whom and until when. */
   readonly facts: ConsentSnapshot;
-  /** Decided without a record: about a search, or a token. */
+  /** The decision without a record: for a search, or a token. */
   readonly request: Decision;
-  /** Each record that is asked for, as it stood at that height. */
+  /** Each requested record, as it was at that height. */
   readonly records: readonly { readonly record: CurrentRecord; readonly decision: Decision }[];
 }
 
 /**
- * Decides about a person's records without disclosing any: for the custodian's own eyes, of what it
- * holds itself. Nothing is recorded, and no glass is broken.
+ * Decides about a person's records without disclosing any. The result is for the custodian only, about
+ * records that it holds itself. Nothing is recorded, and no glass is broken.
  *
  * @throws {RangeError} when the ledger has no such height
  * @throws {StorageError} `ERR_STORAGE_MISSING` when a consent on the ledger does not open here
@@ -86,7 +86,7 @@ export async function decideQuestion(
   const newest = chain.size - 1;
   const { height = newest, asOf = context.now() } = time;
   if (!Number.isSafeInteger(height) || height < -1 || height > newest) {
-    throw new RangeError(`height must be one of the ledger's: -1 (nothing) to ${newest}`);
+    throw new RangeError(`height must be from -1 (nothing) to ${newest}, the newest of the ledger`);
   }
   const items = (await catalogue.itemsOf(subject.local, DECIDING)).filter(
     ({ place }) => place.height <= height,
@@ -96,7 +96,7 @@ export async function decideQuestion(
   const { requester, user, attestations = [] } = question;
   const asker = { requester, ...(user === undefined ? {} : { user }) };
   const attested = await judgeAttestations(context, asker, attestations, asOf, height);
-  // Copied first, so that nothing in the decisions is the ledger's own.
+  // Copied first, so that the decisions share no data with the ledger.
   const snapshot = giveResult({
     height,
     directives: consents.directives,

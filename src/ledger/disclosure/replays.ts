@@ -7,22 +7,22 @@ import type { Catalogue } from "../entries/catalogue.ts";
 import type { LedgerContext } from "../context.ts";
 
 /**
- * Knows a request that was answered before. Every access entry names the request that it answers,
- * in its sealed manifest; those that may still count are few and recent, so they are read from the
+ * Recognises requests that were answered before. Every access entry names, in its sealed manifest, the
+ * request that it answers. Requests that may still be valid are few and recent, so they are read from the
  * ledger.
  */
 export interface Replays {
   /**
-   * Where a request with this name and time was answered first, as far as the ledger goes now;
-   * `"unknown"` where an access of that time was erased, which may have been its answer.
+   * The place of the first answer to a request with this name and time, as far as the ledger goes now;
+   * `"unknown"` if an access of that time, which may have been its answer, was erased.
    */
   answered(name: Uint8Array, time: number): Promise<EntryPlace | "unknown" | undefined>;
 }
 
-/** Names between two times that those are forgotten that count no more. */
+/** Number of new names after which names of expired requests are forgotten. */
 const FORGET_EVERY = 1024;
 
-/** @param maxRequestLifetime - longest time that a request counts, in ms */
+/** @param maxRequestLifetime - longest time for which a request is valid, in ms */
 export function openReplays(
   context: LedgerContext,
   options: { readonly catalogue: Catalogue; readonly maxRequestLifetime: number },
@@ -39,7 +39,7 @@ export function openReplays(
     return chain.state.policy().maxDrift;
   }
 
-  /** The first block that can hold the answer of a request that still counts. */
+  /** The first block that can hold the answer to a request that is still valid. */
   async function firstThatCounts(since: number): Promise<number> {
     let height = chain.size;
     // Times of blocks never go back.
@@ -49,7 +49,7 @@ export function openReplays(
 
   async function catchUp(): Promise<void> {
     await catalogue.catchUp();
-    // Clocks of requesters, of this member's processes and of blocks may each be off by the drift.
+    // The clocks of requesters, of this member's processes and of blocks may each be off by the drift.
     const since = now() - maxRequestLifetime - 3 * (await maxDrift());
     next ??= await firstThatCounts(since);
     for (; next < chain.size; next++) {

@@ -27,15 +27,15 @@ import { signWith, type Signer } from "../../identity/signer.ts";
 import { MAX_ATTESTATIONS } from "./attestation.ts";
 import type { PersonIdentifier } from "../entries/subjects.ts";
 
-/** A privileged requester's word that he needs the data at once, for which he will answer. */
+/** A privileged requester's declaration that they need the data at once and will answer for it. */
 export interface Declaration {
-  /** Why, in his words. */
+  /** The reason, in the requester's words. */
   readonly reason: string;
   /** When the access ends, in ms since 1970. */
   readonly until: number;
 }
 
-/** Who asks for what, as it travels from the requester to a custodian. */
+/** A request in the form in which it is sent to a custodian. */
 export interface DisclosureRequest {
   readonly v: 1;
   readonly ledger: CID;
@@ -60,7 +60,7 @@ export interface DisclosureRequest {
   readonly expires: number;
 }
 
-/** A request and its requester's signature. */
+/** A request with its requester's signature. */
 export interface SignedRequest {
   readonly request: Uint8Array;
   readonly key: Uint8Array;
@@ -68,35 +68,35 @@ export interface SignedRequest {
   readonly sig: Uint8Array;
 }
 
-/** What of a request only the custodian may read. */
+/** The part of a request that only the custodian may read. */
 export interface SealedRequest {
   readonly patient: PersonIdentifier;
   readonly declaration?: Declaration;
-  /** Signed attestations of who asks; see `signAttestation`. */
+  /** Signed attestations about the requester; see `signAttestation`. */
   readonly attestations?: readonly Uint8Array[];
 }
 
-/** What a requester says. */
+/** The content of a request. */
 export interface RequestOptions {
   readonly patient: PersonIdentifier;
   readonly purposes: readonly string[];
-  /** What is to be done with the data. Default `access`. */
+  /** The intended action on the data. Default `access`. */
   readonly action?: string;
   readonly query?: RequestQuery;
   readonly user?: string;
   /** Roles of the user that the requester vouches for by signing the request. */
   readonly roles?: readonly ClaimedRole[];
-  /** What other members attest of the user or the requester: at most 16 of `signAttestation`. */
+  /** Other members' attestations about the user or the requester, at most 16; see `signAttestation`. */
   readonly attestations?: readonly Uint8Array[];
   readonly declaration?: Declaration;
 }
 
-/** Where the custodian's agreement key is from, to which the patient's identifier is sealed. */
+/** The source of the custodian's agreement key, which the patient's identifier is sealed to. */
 export type RequestTarget =
   | {
-      /** A copy of the ledger: the custodian's newest agreement key in force there is taken. */
+      /** A copy of the ledger, which gives the custodian's newest agreement key in force. */
       readonly chain: Pick<Chain, "ledger" | "size" | "state">;
-      /** Default: by {@link chain}. */
+      /** Default: the key from {@link chain}. */
       readonly custodianKey?: CoseRecipient;
     }
   | {
@@ -112,23 +112,23 @@ export type CreateRequestOptions = RequestOptions &
     readonly custodian: string;
     /** A signing key of the member that asks. */
     readonly signer: Signer;
-    /** The agreement key that opens the answer; it must stand on the ledger. */
+    /** The agreement key that opens the answer; it must be on the ledger. */
     readonly agreement: Pick<KeyAgreement, "key">;
-    /** When it is made, in ms since 1970. Default: the platform's clock. */
+    /** When the request is made, in ms since 1970. Default: the platform's clock. */
     readonly now?: number;
-    /** How long it counts, in ms. Default five minutes. */
+    /** How long the request is valid, in ms. Default five minutes. */
     readonly lifetime?: number;
-    /** Random bytes of a length. Default: the platform's. */
+    /** Gives random bytes of a length. Default: the platform's. */
     readonly random?: (length: number) => Uint8Array;
   };
 
 /**
  * Makes and signs a request, for the custodian's `disclose`.
  *
- * @returns bytes to be sent to the custodian. Whom it is about, only the custodian can read; who asks and
- *   for what purpose, everyone on the way
- * @throws {ConsentError} `ERR_CONSENT_REQUEST` when it names no patient or no purposes, has text with
- *   U+0000, or the custodian has no agreement key in force
+ * @returns bytes to be sent to the custodian. Only the custodian can read whom the request is about; anybody
+ *   on the way can read who asks and for what purpose
+ * @throws {ConsentError} `ERR_CONSENT_REQUEST` when the request names no patient or no purposes, has text
+ *   with U+0000, or the custodian has no agreement key in force
  * @example
  * const request = await createRequest({
  *   chain,
@@ -143,13 +143,16 @@ export async function createRequest(options: CreateRequestOptions): Promise<Uint
   const { custodian, signer, patient, declaration, attestations } = options;
   const { now = Date.now(), random = randomBytes } = options;
   if (typeof patient?.system !== "string" || typeof patient.value !== "string") {
-    throw new ConsentError("ERR_CONSENT_REQUEST", "a request names a patient: system and value");
+    throw new ConsentError(
+      "ERR_CONSENT_REQUEST",
+      "a request must name a patient by system and value",
+    );
   }
   if (!Array.isArray(options.purposes)) {
-    throw new ConsentError("ERR_CONSENT_REQUEST", "a request names its purposes");
+    throw new ConsentError("ERR_CONSENT_REQUEST", "a request must name its purposes");
   }
   if ((attestations?.length ?? 0) > MAX_ATTESTATIONS) {
-    throw new ConsentError("ERR_CONSENT_REQUEST", "a request brings at most 16 attestations");
+    throw new ConsentError("ERR_CONSENT_REQUEST", "a request may have at most 16 attestations");
   }
   const { ledger, key: custodianKey } = await targetOf(options, custodian);
   const id = random(16);
@@ -175,15 +178,15 @@ export async function createRequest(options: CreateRequestOptions): Promise<Uint
     expires: now + (options.lifetime ?? 300_000),
   };
   const bytes = encode(request);
-  // What was encoded holds no value within itself.
+  // Encoding has succeeded, so no value contains itself.
   if (hasNuls(inner) || hasNuls(request)) {
-    throw new ConsentError("ERR_CONSENT_REQUEST", "a request has no text with U+0000");
+    throw new ConsentError("ERR_CONSENT_REQUEST", "a request must not have text with U+0000");
   }
   const sig = await signWith(signer, "request", bytes);
   return encode({ request: bytes, key: signer.key, alg: signer.alg, sig });
 }
 
-/** The ledger that is asked on, and the custodian's key. */
+/** The ledger of the request, and the custodian's key. */
 async function targetOf(
   target: RequestTarget,
   custodian: string,
@@ -216,7 +219,7 @@ async function agreementKeyOf(
   return { alg: newest.alg as CoseRecipient["alg"], publicKey: newest.publicKey };
 }
 
-/** What the sealed part of a request is bound to. */
+/** The additional data that the sealed part of a request is bound to. */
 export function requestAad(ledger: CID, id: Uint8Array, custodian: string): Uint8Array {
   return encode(["healthledger/request/1", ledger, id, custodian]);
 }
@@ -224,7 +227,7 @@ export function requestAad(ledger: CID, id: Uint8Array, custodian: string): Uint
 /**
  * Reads a signed request, without judging its signature.
  *
- * @throws {EncodingError} when it is none
+ * @throws {EncodingError} when the bytes are not a signed request
  */
 export function decodeSignedRequest(bytes: Uint8Array): SignedRequest {
   const map = expectMap(
@@ -243,7 +246,7 @@ export function decodeSignedRequest(bytes: Uint8Array): SignedRequest {
 /**
  * Reads a request.
  *
- * @throws {EncodingError} when it is none
+ * @throws {EncodingError} when the bytes are not a request
  */
 export function decodeRequest(bytes: Uint8Array): DisclosureRequest {
   const map = expectMap(
@@ -255,7 +258,7 @@ export function decodeRequest(bytes: Uint8Array): DisclosureRequest {
     ],
     ["user"],
   );
-  // It goes into an access entry, where such text is taken for damage.
+  // The request goes into an access entry, where such text counts as damage.
   expectNoNuls(map, "request");
   return {
     v: expectVersion(map["v"], "request"),
@@ -282,9 +285,9 @@ export function decodeRequest(bytes: Uint8Array): DisclosureRequest {
 }
 
 /**
- * Reads what only the custodian may read.
+ * Reads the part of a request that only the custodian may read.
  *
- * @throws {EncodingError} when it is not that
+ * @throws {EncodingError} when the bytes are not such a part
  */
 export function decodeSealedRequest(bytes: Uint8Array): SealedRequest {
   const map = expectMap(decode(bytes), "request", ["patient"], ["declaration", "attestations"]);
@@ -314,7 +317,7 @@ function expectName(value: unknown, what: string): string {
   return name;
 }
 
-/** Checks what breaks the glass. */
+/** Checks a declaration that breaks the glass. */
 export function expectDeclaration(value: unknown): Declaration {
   const map = expectMap(value, "declaration", ["reason", "until"]);
   return {

@@ -10,7 +10,7 @@ import { readOrSay, toAccess, type Access, type UnreadableAccess } from "./audit
 
 /** Reviews of accesses that broke the glass. */
 export interface Reviews {
-  /** Accesses that must be reviewed and were not yet. */
+  /** Accesses that must be reviewed and have not been yet. */
   pending(): AsyncIterable<Access | UnreadableAccess>;
   /**
    * Files that an access was reviewed.
@@ -52,7 +52,7 @@ export function createReviews(
         const named = parseEntryId(access);
         const item = (await pendingItems()).find(({ id }) => toEntryId(id) === named);
         if (item === undefined) {
-          throw new RecordError("ERR_RECORD_NOT_FOUND", "there is no such access to review");
+          throw new RecordError("ERR_RECORD_NOT_FOUND", "no such access is waiting for review");
         }
         const { local } = item.manifest;
         const manifest: Manifest = { v: 1, op: "reviewed", local, replaces: named };

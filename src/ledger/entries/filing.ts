@@ -234,7 +234,7 @@ export async function createFiling(
   async function run(): Promise<void> {
     isRunning = true;
     while (waiting.length > 0) {
-      // Calls made together arrive at different instants; a transaction per call would cost a signature per call.
+      // Calls made together arrive at different instants: one transaction each would cost one signature each.
       await nextTurn();
       const groups: Waiting[][] = [];
       while (waiting.length > 0) groups.push(takeGroup());

@@ -31,6 +31,18 @@ export interface ImportedLedger extends VerifiedLedger {
   readonly added: number;
 }
 
+/** A misspelt `trust` would otherwise count as none. */
+const OPTIONS: Readonly<Record<keyof ImportLedgerOptions, true>> = {
+  storage: true,
+  genesis: true,
+  trust: true,
+  kinds: true,
+  scratch: true,
+  maxState: true,
+  onProgress: true,
+  signal: true,
+};
+
 /** Records that are written in one step, and their bytes. */
 const WRITTEN_TOGETHER = 512;
 const BYTES_TOGETHER: number = 8 * 1024 * 1024;
@@ -44,6 +56,7 @@ const BYTES_TOGETHER: number = 8 * 1024 * 1024;
  * meanwhile; where this was interrupted, opening refuses the store until the call is made again.
  *
  * @param source - the export's bytes, or what reads them from the beginning, which is called twice
+ * @throws {TypeError} for an unknown option
  * @throws {ChainError} `ERR_CHAIN_INVALID` when the export does not verify, or is of another history
  *   than the copy in the store
  * @throws {InputError} `ERR_INPUT_INVALID` when the store holds an unfinished copy of something else, or
@@ -53,8 +66,12 @@ const BYTES_TOGETHER: number = 8 * 1024 * 1024;
  */
 export async function importLedger(
   source: Uint8Array | (() => AsyncIterable<Uint8Array>),
-  { storage, genesis, ...options }: ImportLedgerOptions,
+  given: ImportLedgerOptions,
 ): Promise<ImportedLedger> {
+  for (const name of Object.keys(given)) {
+    if (!Object.hasOwn(OPTIONS, name)) throw new TypeError(`importLedger has no option ${name}`);
+  }
+  const { storage, genesis, ...options } = given;
   const { chains, state } = storage;
   if (chains === undefined || state === undefined) {
     throw new TypeError("a copy of a ledger needs a storage with chains and state");

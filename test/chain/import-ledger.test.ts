@@ -4,6 +4,7 @@ import { blocksChain, openChain } from "../../src/chain/chain.ts";
 import { COPY_KEY } from "../../src/chain/copy-mark.ts";
 import { exportLedger } from "../../src/chain/export.ts";
 import { importLedger } from "../../src/chain/import-ledger.ts";
+import { trustFromGenesis } from "../../src/chain/trust.ts";
 import { encodeCheckpoint } from "../../src/chain/checkpoint-note.ts";
 import { noteSigner, signNote } from "../../src/chain/note.ts";
 import { LedgerError } from "../../src/errors.ts";
@@ -194,6 +195,19 @@ describe("importLedger of what goes wrong", () => {
       }
       expect(await recordsIn(storage, name)).toEqual([]);
     }
+  });
+
+  it("refuses a misspelt option, which would count as left out", async () => {
+    const { genesis, name, records, car } = await source();
+    const trust = trustFromGenesis(genesis);
+    for (const wrong of [{ trsut: trust }, { Trust: trust }, { checkpoint: car }]) {
+      const storage = memoryStorage();
+      const options = { storage, genesis, kinds, ...wrong };
+      await expect(importLedger(car, options)).rejects.toThrow(TypeError);
+      expect(await recordsIn(storage, name)).toEqual([]);
+    }
+    const options = { storage: memoryStorage(), genesis, kinds, trust };
+    expect(await importLedger(car, options)).toMatchObject({ size: records.length });
   });
 
   it("never calls a copy finished by an export that is shorter than what was written", async () => {

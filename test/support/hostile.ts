@@ -363,7 +363,7 @@ function answers(envelope: CID, header: Uint8Array, grant: Uint8Array): readonly
   };
   const answer = { v: 1, ok: true, access: bytesFor("access"), decision, blobs: [] };
   return [
-    encode({ ...answer, items: [item, item] }),
+    encode({ ...answer, items: [item, { ...item, entry: bytesFor("another entry") }] }),
     encode({ ...answer, items: [] }),
     encode({ v: 1, ok: false, reason: "replayed" }),
   ];

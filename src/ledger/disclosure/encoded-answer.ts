@@ -132,6 +132,7 @@ function tooLarge(): InputError {
  *   custodian,
  *   agreement: clinic.agreement(),
  * });
+ * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when an item has no envelope's signed header
  */
 export function decodeAnswer(bytes: Uint8Array): DecodedAnswer {
   const value = decode(bytes, { maxBytes: MAX_ANSWER_BYTES, maxDepth: 6, maxItems: 4_000_000 });
@@ -145,6 +146,10 @@ export function decodeAnswer(bytes: Uint8Array): DecodedAnswer {
   expectVersion(map["v"], "answer");
   if (map["ok"] !== true) throw shape("answer.ok must be true or false");
   const items = expectArray(map["items"], "answer.items", MAX_ITEMS).map(expectItem);
+  // Given twice under two names, one finding would look like two.
+  if (new Set(items.map(({ entry }) => entry)).size < items.length) {
+    throw shape("answer.items must be of distinct entries");
+  }
   const wanted = new Set(
     items.flatMap(({ header, parts }) => ciphertextOf(header, parts).map(String)),
   );

@@ -241,6 +241,57 @@ describe("encodeAnswer and decodeAnswer", () => {
     }
   });
 
+  it("open nothing of an answer that was put together from others", async () => {
+    const w = await twoRecords();
+    const bytes = await answered(w);
+    const value = reference.decode(bytes) as Record<string, any>;
+    const before = reference.decode(await answered(w)) as Record<string, any>;
+    const copy = await ownCopy(w);
+    const own = { custodian: w.hl.member, agreement: w.b.agreement };
+    const opening = async (
+      change: (copy: Record<string, any>) => void,
+      given: Partial<typeof own> = {},
+    ) => {
+      const changed = structuredCloneOf(value);
+      change(changed);
+      const { answer, read } = accepted(decodeAnswer(reference.encode(changed)));
+      return opened(openAnswer(answer, { ...copy, ...own, ...given, read }));
+    };
+    const same = (): void => undefined;
+    const swap = (name: string) => (changed: Record<string, any>) => {
+      const [one, two] = changed["items"];
+      [one[name], two[name]] = [two[name], one[name]];
+    };
+    expect(await opening(same)).toHaveLength(2);
+    const refused = (result: Promise<unknown>, name: string) =>
+      expect(result).rejects.toMatchObject({ name });
+    for (const name of ["header", "grant", "envelope", "entry", "place"]) {
+      await refused(opening(swap(name)), "EnvelopeError");
+    }
+    // Grants of another access, and the access of other grants.
+    const other = (changed: Record<string, any>) => (changed["access"] = before["access"]);
+    await refused(opening(other), "EnvelopeError");
+    await refused(
+      opening((changed) => (changed["items"][0].grant = before["items"][0].grant)),
+      "EnvelopeError",
+    );
+    // Ciphertext that did not come along.
+    await refused(
+      opening((changed) => changed["blobs"].splice(0)),
+      "EnvelopeError",
+    );
+    // Of another custodian, and for another requester.
+    await refused(opening(same, { custodian: w.b.signer.actor }), "EnvelopeError");
+    await refused(opening(same, { agreement: w.hospitalA.agreement() }), "EnvelopeError");
+    // One record as if it were two.
+    const twice = structuredCloneOf(value);
+    twice["items"] = [twice["items"][0], { ...twice["items"][0], record: bytesFor("another") }];
+    twice["blobs"] = [];
+    expect(() => decodeAnswer(reference.encode(twice))).toThrow(
+      expect.objectContaining({ code: "ERR_ENCODING_SHAPE" }),
+    );
+  });
+
   it("tell that the copy of the ledger is older than the answer", async () => {
     const w = await ward();
     await w.permit();

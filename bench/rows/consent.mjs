@@ -48,8 +48,9 @@ function snapshotOf(roots) {
       default: "none",
       root,
     };
-    const entry = new Uint8Array(32);
-    new DataView(entry.buffer).setUint32(0, index);
+    const entry = /** @type {import("../../src/index.ts").EntryId} */ (
+      index.toString(16).padStart(64, "0")
+    );
     return {
       entry,
       place: { height: index, index: 0 },

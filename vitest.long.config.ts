@@ -1,9 +1,11 @@
 import { configDefaults, defineConfig, mergeConfig } from "vitest/config";
 import base from "./vitest.config.ts";
 
+const { projects: _, ...test } = base.test ?? {};
+
 /** Suites that take minutes or need a component of their own, beside the tests of the same subject. */
 export default mergeConfig(
-  { ...base, test: { ...base.test, include: [] } },
+  { ...base, test },
   defineConfig({
     test: {
       include: ["test/**/*.{cedar,places,crash,fuzz,sqlite,postgres,s3,browser}.ts"],

@@ -1,3 +1,4 @@
+import { equalBytes } from "../../bytes/compare.ts";
 import type { CID } from "multiformats/cid";
 import type { Chain } from "../../chain/chain.ts";
 import type { ProvableCheckpoint } from "../../chain/checkpoints.ts";
@@ -6,7 +7,13 @@ import { receiptMaker } from "../../chain/make-receipt.ts";
 import type { Trust } from "../../chain/trust.ts";
 import { decodeTransaction } from "../../block/transaction.ts";
 import { decodeEntry, entryId, isCustom } from "../../block/entry.ts";
-import { entryIdBytes, toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
+import {
+  entryIdBytes,
+  recordIdBytes,
+  toEntryId,
+  type EntryId,
+  type RecordId,
+} from "../../codec/ids.ts";
 import type { Decision } from "../../consent/model/decision.ts";
 import { openGrant } from "../../envelope/grant.ts";
 import { decodeGrant } from "../../envelope/grant-record.ts";
@@ -127,11 +134,26 @@ export function openAnswer(answer: DisclosureAnswer, given: OpenAnswerOptions): 
       for (const item of answer.items) {
         assertNamed(options.chain, options.custodian, item, await entryAt(item.place));
         const opened = await openItem(item, answer.access, options);
+        assertOwnName(item, opened.manifest);
         const receipt = await receiptOf(item.place);
         yield { record: item.record, ...opened, header: item.header, receipt };
       }
     },
   };
+}
+
+/**
+ * Checks the record's name as far as the entry tells it: a record has the id of the entry that created
+ * it, and a later version another one. Of which record that is a version, nothing here proves.
+ */
+function assertOwnName({ record, entry }: ReleasedItem, { op }: Manifest): void {
+  const creates = op === "create" || op === "reattribute";
+  if (creates !== equalBytes(recordIdBytes(record), entryIdBytes(entry))) {
+    throw new EnvelopeError(
+      "ERR_ENVELOPE_INVALID",
+      "the record is not the one that the entry says",
+    );
+  }
 }
 
 /** Opens the granted parts of an item, except attachments, which are opened when they are read. */

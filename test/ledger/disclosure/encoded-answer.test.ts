@@ -265,7 +265,7 @@ describe("encodeAnswer and decodeAnswer", () => {
     expect(await opening(same)).toHaveLength(2);
     const refused = (result: Promise<unknown>, name: string) =>
       expect(result).rejects.toMatchObject({ name });
-    for (const name of ["header", "grant", "envelope", "entry", "place"]) {
+    for (const name of ["header", "grant", "envelope", "entry", "place", "record"]) {
       await refused(opening(swap(name)), "EnvelopeError");
     }
     // Grants of another access, and the access of other grants.
@@ -290,6 +290,25 @@ describe("encodeAnswer and decodeAnswer", () => {
     expect(() => decodeAnswer(reference.encode(twice))).toThrow(
       expect.objectContaining({ code: "ERR_ENCODING_SHAPE" }),
     );
+  });
+
+  it("open no later version under its own name, as if it were another record", async () => {
+    const w = await ward();
+    await w.permit();
+    const { id } = await w.hl.record(w.me, observation("bp-1"));
+    await w.hl.amend(id, observation("bp-1", "99.0"));
+    const value = reference.decode(await answered(w)) as Record<string, any>;
+    const copy = await ownCopy(w);
+    const openingAs = async (record: Uint8Array) => {
+      value["items"][0].record = record;
+      const { answer, read } = accepted(decodeAnswer(reference.encode(value)));
+      const own = { custodian: w.hl.member, agreement: w.b.agreement, read };
+      return opened(openAnswer(answer, { ...copy, ...own }));
+    };
+    expect((await openingAs(value["items"][0].record)).map(({ record }) => record)).toEqual([id]);
+    await expect(openingAs(value["items"][0].entry)).rejects.toMatchObject({
+      code: "ERR_ENVELOPE_INVALID",
+    });
   });
 
   it("tell that the copy of the ledger is older than the answer", async () => {

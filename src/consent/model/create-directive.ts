@@ -115,7 +115,7 @@ const invalid = (why: string): ConsentError => new ConsentError("ERR_CONSENT_INV
  * in another lineage does not open what it denies.
  *
  * @returns a directive of its own that {@link encodeDirective} accepts
- * @throws {TypeError} for an unknown option or attribute, or one that is `undefined`, which would
+ * @throws {TypeError} for an unknown option or attribute, or one that is `undefined` or `null`, which would
  *   silently match everything; and for what is no plain object, of which not everything is seen
  * @throws {ConsentError} `ERR_CONSENT_INVALID` when it says nothing, or contradicts itself
  * @throws {EncodingError} when a value is of another type, or too large
@@ -157,6 +157,7 @@ function placeOf({
     throw invalid("a directive either replaces or amends");
   }
   const named = amends ?? replaces ?? [];
+  if (amends?.length === 0) throw invalid("a directive that amends names what it amends");
   return {
     mode: amends === undefined ? "replace" : "amend",
     predecessors: typeof named === "string" ? [named] : named,
@@ -228,7 +229,9 @@ function assertKnown(given: object, names: Readonly<Record<string, unknown>>, wh
   if (!isPlainObject(given)) throw new TypeError(`${what} is no plain object`);
   for (const [name, value] of Object.entries(given)) {
     if (!Object.hasOwn(names, name)) throw new TypeError(`${what} has no ${name}`);
-    if (value === undefined) throw new TypeError(`${name} is undefined: leave it out, or say it`);
+    if (value === undefined || value === null) {
+      throw new TypeError(`${name} is ${String(value)}: leave it out, or say it`);
+    }
   }
 }
 

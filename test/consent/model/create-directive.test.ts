@@ -247,3 +247,23 @@ describe("a statement of which not everything is seen", () => {
     expect(createDirective({ ...said, permit: parsed })).toEqual(made);
   });
 });
+
+describe("what is said of other directives, and not known", () => {
+  it.each([
+    [{ replaces: null }],
+    [{ amends: null }],
+    [{ otherwise: null }],
+    [{ grantor: { actor: "Patient/1", capacity: null } }],
+    [{ permit: { purposes: null } }],
+  ])("is refused: %j", (wrong) => {
+    const options = { ...said, ...wrong } as unknown as CreateDirectiveOptions;
+    expect(() => createDirective(options)).toThrow(TypeError);
+  });
+
+  it("is refused of an amendment that amends nothing", () => {
+    expect(() => createDirective({ ...said, amends: [] })).toThrow(
+      expect.objectContaining({ code: "ERR_CONSENT_INVALID" }),
+    );
+    expect(createDirective({ ...said, replaces: [] }).predecessors).toEqual([]);
+  });
+});

@@ -20,7 +20,7 @@ export interface StuckErasure {
   readonly error: unknown;
 }
 
-/** The targets and blobs that carrying out an erase entry deleted. */
+/** Result of carrying out an erase entry: blobs deleted, and envelopes whose header was gone. */
 export interface Outcome {
   readonly blobs: number;
   readonly unreached: readonly CID[];
@@ -81,8 +81,7 @@ export function createCarryingOut(context: LedgerContext): CarryingOut {
         index.remove([vault.remove(contentKeyName(context, name))]);
       }
     }
-    // When an entry is carried out again, its blobs are already gone: the first run's counts are
-    // used.
+    // On a second run the blobs are already gone: the first run's counts are used.
     const told = outcomes.get(toHex(item.id));
     if (told?.length === 0) told.push({ blobs, unreached });
     // Delete the headers last: as long as a header exists, its ciphertext can still be found.

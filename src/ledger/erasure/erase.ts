@@ -42,10 +42,7 @@ export interface Erasing extends Pick<Finishing, "resume" | "compact" | "pending
   /** Forbids any erasure about a person until {@link Erasing.liftHold}. */
   placeHold(subject: Subject, rule: string): Promise<void>;
   liftHold(subject: Subject): Promise<void>;
-  /**
-   * Names entries that cannot be decrypted here in an erase entry, so that they no longer count as
-   * lost.
-   */
+  /** Names entries that cannot be decrypted here in an erase entry: they no longer count as lost. */
   giveUp(entries: readonly EntryId[], options: { readonly reason: string }): Promise<void>;
 }
 
@@ -182,8 +179,7 @@ export function createErasing(
     const before = targets.length === 0 ? await earlier(everything, request) : [];
     if (before.length > 0) return statement(what, before, request);
     assertAllowed(everything, what, targets);
-    // A forgotten person can no longer be found, so any data left of other classes would be lost
-    // too.
+    // A forgotten person cannot be found any more: data left in other classes would be lost.
     for (const other of forget ? ERASURE_CLASSES : []) {
       const rest = everything.filter(BELONGS[other]);
       if (rest.length > 0) assertAllowed(everything, other, rest);
@@ -202,8 +198,7 @@ export function createErasing(
       );
     }
     if (forget) {
-      // The person's identity is also on the ledger, sealed, in links and consents: destroy those
-      // as well.
+      // The person's identity is also on the ledger, sealed, in links and consents: destroy those.
       for (const item of everything) {
         const tells = item.kind === "link" || item.kind === "consent";
         if (tells && !targets.includes(item)) targets.push(item);
@@ -291,8 +286,7 @@ export function createErasing(
     async erase(subject, eraseOptions) {
       const request = checkErase(eraseOptions);
       const work = () => erase(subject, request);
-      // A person being forgotten must not get new entries meanwhile: nobody could find those any
-      // more.
+      // A person being forgotten must not get new entries meanwhile: nobody could find them.
       const mine = turn.then(() =>
         request.forget ? turns.exclusive(personName(subject), work) : work(),
       );

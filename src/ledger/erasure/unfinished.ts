@@ -17,10 +17,7 @@ export interface PendingErasure {
 
 /** Marks of erasures whose traces have yet to be removed from keys and files. */
 export interface Unfinished {
-  /**
-   * The change to commit together with the erase entry, so that the next opening knows of the
-   * erasure.
-   */
+  /** The change to commit with the erase entry, so that the next opening knows of the erasure. */
   mark(erasure: PendingErasure): StateChange;
   list(): Promise<readonly Marked[]>;
   remove(marked: readonly Marked[]): StateChange[];

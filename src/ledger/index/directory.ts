@@ -9,10 +9,7 @@ import {
 import { isEmptySubtree, readMapNode } from "../../merkle/map-node.ts";
 import type { StateChange, StateStore } from "../../storage/types.ts";
 
-/**
- * A sparse map in the state store: under its root every name provably has a value, or provably has
- * none.
- */
+/** A sparse map in the state store: its root proves each name's value, or that it has none. */
 export interface Directory {
   /**
    * Reads values, in the order of their names; `undefined` if a name provably has no value.

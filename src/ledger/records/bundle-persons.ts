@@ -79,10 +79,7 @@ export async function findPersons(
   return { people, byPatient, inDoubt };
 }
 
-/**
- * Joins patients who share a number that certainly belongs to them; the first of them names the
- * person.
- */
+/** Joins patients who share a number certainly theirs; the first of them names the person. */
 function groupsOf(patients: readonly BundlePatient[]): readonly Group[] {
   const groups = new Set<Group>();
   const byNumber = new Map<string, Group>();

@@ -43,8 +43,7 @@ export async function freshLabels(
   if (current === null || stamp === null) {
     const before = former === undefined ? fresh : await judge(former);
     const united = uniteLabels(fresh, current, before, labeller);
-    // A record that could be judged but has no stamp was left open by somebody: nobody else may
-    // close it.
+    // A record that could be judged but has no stamp was left open: nobody else may close it.
     if (united === null || before === null || before.stamp === null) return united;
     return current === null && united.codes.every(isNormal) ? null : { ...united, stamp: null };
   }

@@ -176,8 +176,7 @@ async function describeAll(
     const address = fullUrl === "" || fullUrl.length > MAX_URL ? {} : { fullUrl };
     const said = await described.manifestOf({ resource, text }, undefined, within);
     const manifest = { ...said, ...address };
-    // Before anything is written, so that one unrecordable resource does not leave others half
-    // recorded.
+    // Before anything is written: an unrecordable resource must not leave others half recorded.
     const path = `Bundle.entry[${index}].resource`;
     const create = { op: "create", ...manifest } as const;
     const draft = await bySlices(contents.assertSealable(create, { text, fields }, path));

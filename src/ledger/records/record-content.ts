@@ -72,10 +72,7 @@ export interface RecordContents {
     content: Pick<RecordContent, "text" | "fields">,
     path: string,
   ): Steps<Uint8Array>;
-  /**
-   * Seals a record's entry; if its content was prepared, with the manifest that it was prepared
-   * with.
-   */
+  /** Seals a record's entry; prepared content keeps the manifest that it was prepared with. */
   seal(subject: Subject, manifest: ManifestOf, content?: RecordContent): Promise<SealedEntry>;
   /**
    * Runs work with a sealer that reads each person's key once and wipes the keys at the end. The

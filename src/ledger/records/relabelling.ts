@@ -143,8 +143,7 @@ export async function relabelStale(
       cid === undefined || other === undefined
         ? cid === other
         : expectCid(cid, "relabel mark").equals(other.cid);
-    // With other rules it starts from the beginning, and also in a store that holds less than was
-    // done.
+    // Starts over under other rules, or in a store that holds less than was done.
     const goesOn = same(map["rules"], labeller) && same(map["former"], former) && done <= total;
     return goesOn ? done : 0;
   }

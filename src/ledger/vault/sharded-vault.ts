@@ -93,10 +93,7 @@ export async function shardVault(options: {
     return fresh;
   });
 
-  /**
-   * Reseals the values of a page that are not under their current key; returns the start of the
-   * next page.
-   */
+  /** Reseals values of a page that are not under their current key; returns the next page's start. */
   async function resealPage(gte: Uint8Array, lt: Uint8Array): Promise<Uint8Array | undefined> {
     const entries: StateEntry[] = [];
     for await (const entry of state.scan({ gte, lt, limit: PAGE })) entries.push(entry);

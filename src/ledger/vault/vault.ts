@@ -283,8 +283,7 @@ async function openRoot(
         what: "vault",
         bytes: encode([aad, key, message]),
       });
-    // Anybody can seal a root of their own to a public key, and could then read what is filed under
-    // it.
+    // Anybody can seal a root of their own to a public key, and then read what is filed under it.
     if (!signed) {
       throw new StorageError("ERR_STORAGE_CORRUPT", "the vault's root is not signed by its member");
     }

@@ -62,8 +62,7 @@ export function postgresChains({
           ) AS r
         ) AS p ON p.upto - p.length < ${PAGE_BYTES}
         ORDER BY p.index`,
-        // At most a page, by its numbers: without statistics a LIMIT may be planned as a sort of
-        // all rows.
+        // At most a page, by number: without statistics a LIMIT may be planned as a sort of all rows.
         [chainNameBytes(chain), from, Math.min(end, from + PAGE)],
       );
       if (rows[0]?.[4] !== "f") throw standbyError();

@@ -60,8 +60,7 @@ async function waitForReaders(query: Query, schema: string): Promise<void> {
 }
 
 async function bytesOnDisk(query: Query, schema: string): Promise<number> {
-  // Not as literals: with standard_conforming_strings off, a backslash in the name would end a
-  // literal.
+  // Not as literals: with standard_conforming_strings off, a backslash would end the literal.
   const names = TABLES.map((_, i) => `pg_total_relation_size($${i + 1}::regclass)`);
   const [row] = await query(
     `SELECT ${names.join(" + ")}`,

@@ -32,9 +32,7 @@ export interface IndexStep {
   readonly step: readonly StateChange[];
 }
 
-/**
- * Changes and bytes that fit into one step; changes that may come before it are written before it.
- */
+/** Most changes, and most bytes, in one step; changes that may be written ahead of it then are. */
 const TOGETHER = 8000;
 const BYTES_TOGETHER: number = 8 * 1024 * 1024;
 

@@ -29,7 +29,7 @@ interface Group {
   readonly doubtful: Map<string, PersonIdentifier>;
 }
 
-/** Finds the persons of a bundle, and files those who are new, in one transaction. */
+/** Persons of a bundle who are looked up together, and filed in one transaction if they are new. */
 const PERSONS_TOGETHER = 64;
 
 /**

@@ -43,9 +43,9 @@ export interface CreateGenesisOptions {
   /** Distinct members that must approve a change of members or rules. Default: more than half. */
   readonly threshold?: number;
   /**
-   * Who must cosign a checkpoint before it counts. Validators ran every rule; witnesses attest that
-   * one history extends the other. Default `"none"`: a single organisation that orders blocks could
-   * then show two histories to two readers, and is convicted only when they compare.
+   * The parties that must cosign a checkpoint before it counts. Validators check every rule; witnesses
+   * attest that one history extends the other. Default `"none"`: a single organisation that orders blocks
+   * could then show two histories to two readers, and is convicted only once they compare.
    */
   readonly cosignatures?:
     "none" | { readonly validators?: Cosigners; readonly witnesses?: Cosigners };
@@ -61,7 +61,7 @@ export interface CreateGenesisOptions {
   readonly contracts?: LedgerPolicy["contracts"];
   /**
    * 32 random bytes that keep two ledgers of the same founders apart. Default: fresh ones; needed
-   * where another organisation describes itself beforehand.
+   * if another organisation describes itself beforehand.
    */
   readonly nonce?: Uint8Array;
 }
@@ -110,9 +110,9 @@ export async function createGenesis(options: CreateGenesisOptions): Promise<Uint
   for (const member of options.members) {
     members.push("actor" in member ? member : await describeFounder(member, nonce));
   }
-  // Before its keys are found twice, which would say less.
+  // Checked first: the later error, about keys that occur twice, would be less clear.
   if (new Set(members.map(({ actor }) => actor)).size < members.length) {
-    throw new ChainError("ERR_CHAIN_GENESIS", "a member is named twice");
+    throw new ChainError("ERR_CHAIN_GENESIS", "a member is listed twice");
   }
   for (const { roles, keys } of members) {
     if (roles.includes("custodian") && !keys.some(({ use }) => use === "agree")) {
@@ -159,13 +159,13 @@ async function describeFounder(
 
 type CosignerGroups = Exclude<CreateGenesisOptions["cosignatures"], "none" | undefined>;
 
-/** Who must cosign: where somebody was meant and nobody is found, that is not the same as `none`. */
+/** The groups that must cosign. An object that names no group is refused, not taken for `"none"`. */
 function cosignersOf(cosignatures: "none" | CosignerGroups): CosignerGroups {
   if (cosignatures === "none") return {};
   assertKnown(cosignatures, GROUPS, "cosignatures");
   const { validators, witnesses } = cosignatures;
   if (validators === undefined && witnesses === undefined) {
-    throw new TypeError('cosignatures names nobody: say "none", validators or witnesses');
+    throw new TypeError('cosignatures must be "none", or have validators or witnesses');
   }
   return cosignatures;
 }
@@ -177,7 +177,7 @@ function quorumOf(cosigners: Cosigners | undefined): Quorum {
   return { required, keys: of.map(({ name, publicKey }) => ({ name, publicKey })) };
 }
 
-/** Refuses what would count as left out, and leave a default that nobody meant. */
+/** Refuses unknown names: a misspelt option would count as absent, and its default would apply. */
 function assertKnown(given: unknown, known: Readonly<Record<string, true>>, what: string): void {
   if (!isPlainObject(given)) throw new TypeError(`${what} must be a plain object`);
   for (const name of Object.keys(given)) {

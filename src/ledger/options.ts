@@ -261,9 +261,7 @@ function assertKnown(given: unknown, known: KnownNames, path: string): void {
     const full = path === "" ? name : `${path}.${name}`;
     const names = Object.hasOwn(known, name) ? known[name] : undefined;
     if (names === undefined) {
-      throw new TypeError(
-        `openLedger has no option "${full}"; the nearest that it has is "${nearest(full)}"`,
-      );
+      throw new TypeError(`openLedger has no option "${full}"; the closest is "${nearest(full)}"`);
     }
     if (value === undefined) continue;
     if (typeof names !== "string") assertKnown(value, names, full);

@@ -50,7 +50,7 @@ describe("an option that openLedger does not know", () => {
     const world = await foundWorld();
     const opening = open(world, options);
     await expect(opening).rejects.toThrow(TypeError);
-    await expect(opening).rejects.toThrow(`${name}"; the nearest that it has is "${nearest}`);
+    await expect(opening).rejects.toThrow(`${name}"; the closest is "${nearest}`);
   });
 
   it.each([

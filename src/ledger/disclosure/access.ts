@@ -197,6 +197,6 @@ function distinct(cids: readonly CID[]): CID[] {
   return [...new Map(cids.map((cid) => [cid.toString(), cid])).values()];
 }
 
-/** The local id under which stands who asked about persons that are unknown here. */
+/** The local id under which accesses about persons who are unknown here are filed. */
 export const strangers = ({ vault }: Pick<LedgerContext, "vault">): Uint8Array =>
   vault.name("unknown persons").slice(0, 16);

@@ -239,8 +239,8 @@ export async function writeExamples(folder) {
         return from === undefined ? [] : [`import { ${name} } from "${from}";`];
       });
       const file = resolve(folder, `${path.replace(/[^a-z0-9]+/gi, "-")}-${i + 1}.mts`);
-      // on the first line, so that a line of the example is one less than the compiler says
-      writeFileSync(file, `${head.join(" ")} export {};\n${code}`);
+      // what is given comes last, so that the compiler counts the lines of the example
+      writeFileSync(file, `${code}\nexport {};\n${head.join("\n")}\n`);
       written.set(file, `${join("src", path)}, @example ${i + 1}`);
     }
   }

@@ -335,7 +335,7 @@ describe("a directive that is not what it says", () => {
     );
     await expect(
       w.hl.consent(w.me, permits(), { signed: filed.signed, salt: filed.salt }),
-    ).rejects.toMatchObject(VOID(/receive it/));
+    ).rejects.toMatchObject(VOID(/pass it to receive/));
     expect(actor).not.toBe("Patient/p1");
     expect(await standings(w)).toEqual(["valid"]);
   });

@@ -135,8 +135,8 @@ describe("numbers of two persons who are known", () => {
     );
     expect(done.recorded.map(({ index }) => index)).toEqual([2, 3]);
     expect(done.skipped).toEqual([
-      { type: "Patient", index: 0, why: expect.stringMatching(/which of the persons known/) },
-      { type: "Observation", index: 1, why: expect.stringMatching(/which of the persons known/) },
+      { type: "Patient", index: 0, why: expect.stringMatching(/which person known here/) },
+      { type: "Observation", index: 1, why: expect.stringMatching(/which person known here/) },
     ]);
     expect(done.problems).toEqual([
       { code: "unresolved-patient", path: "Bundle.entry[0]" },

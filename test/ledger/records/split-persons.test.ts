@@ -219,7 +219,7 @@ describe("a record whose encounter is another patient's", () => {
       ),
     );
     expect(done.skipped).toEqual([
-      { type: "Observation", index: 3, why: expect.stringMatching(/another patient/) },
+      { type: "Observation", index: 3, why: expect.stringMatching(/different patient/) },
     ]);
     expect(done.problems).toEqual([{ code: "other-patient", path: "Bundle.entry[3]" }]);
     expect(await released(w, mrn("1"), mrn("2"))).toEqual(["p"]);

@@ -121,7 +121,7 @@ describeBrowser("the core in Chromium", () => {
         same: true,
         verified: true,
         erased: true,
-        left: "ERR_STORAGE_ERASED",
+        left: "ERR_RECORD_ERASED",
         warned: true,
       });
     });

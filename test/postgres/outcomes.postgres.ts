@@ -81,6 +81,6 @@ describePostgres("what is said when the reply of COMMIT is lost", () => {
     expect(await cutting(true, 100, () => w.hl.erase(w.me, { records: [id], reason: "x" }))).toBe(
       "ok",
     );
-    expect(await said(w.hl.read(id))).toBe("ERR_STORAGE_ERASED");
+    expect(await said(w.hl.read(id))).toBe("ERR_RECORD_ERASED");
   });
 });

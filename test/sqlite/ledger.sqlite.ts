@@ -71,7 +71,7 @@ describe("a ledger on SQLite", () => {
     const hl = await w.open({ storage: again });
     const me = await hl.ensureSubject(MRN);
     expect(bytesToUtf8(await hl.read(kept.id))).toBe(observation("bp-1"));
-    await expect(hl.read(gone.id)).rejects.toMatchObject({ code: "ERR_STORAGE_ERASED" });
+    await expect(hl.read(gone.id)).rejects.toMatchObject({ code: "ERR_RECORD_ERASED" });
     await hl.record(me, observation("bp-3"));
     const answer = await hl.request(w.b, { patient: MRN, purposes: ["TREAT"] });
     expect((await texts(answer)).sort()).toEqual([observation("bp-1"), observation("bp-3")]);

@@ -13,8 +13,19 @@ import {
   type SignedRequest,
 } from "./request.ts";
 
-/** Reasons for which a request is refused without being judged. */
-export const REQUEST_REFUSALS = [
+/** Why a request is refused without being judged. */
+export type RequestRefusal =
+  | "malformed"
+  | "other-ledger"
+  | "other-custodian"
+  | "unknown-requester"
+  | "bad-signature"
+  | "recipient-key"
+  | "stale"
+  | "replayed";
+
+/** All of them. */
+export const REQUEST_REFUSALS: readonly RequestRefusal[] = [
   "malformed",
   "other-ledger",
   "other-custodian",
@@ -23,8 +34,7 @@ export const REQUEST_REFUSALS = [
   "recipient-key",
   "stale",
   "replayed",
-] as const;
-export type RequestRefusal = (typeof REQUEST_REFUSALS)[number];
+];
 
 /** The dependencies for checking a request. */
 export interface CheckContext extends LedgerContext {

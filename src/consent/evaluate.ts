@@ -219,11 +219,12 @@ function inForceAt(compiled: Compiled, asOf: number): InForce {
     patient: plan(compiled.patient),
     organisation: plan(compiled.organisation),
     overlays: compiled.overlays.filter(({ start, end }) => asOf >= start && asOf <= end),
-    setAside,
+    // Part of every decision until the next boundary.
+    setAside: Object.freeze(setAside.map((one) => Object.freeze(one))),
   });
 }
 
-const NO_CODES: readonly string[] = [];
+const NO_CODES: readonly string[] = Object.freeze([]);
 const NOTHING: ConsentResource = { type: "", codes: [], labels: null };
 
 /** A request at a moment, with the directives in force then: the same for each resource. */
@@ -441,6 +442,24 @@ function decideRequest(asked: Asked): Decision {
   };
 }
 
+/** Makes a decision that several records share unchangeable. */
+function frozen(decision: Decision): Decision {
+  for (const one of decision.reasons) {
+    Object.freeze(one.unknown);
+    Object.freeze(one.codes);
+    Object.freeze(one);
+  }
+  for (const list of [
+    decision.obligations,
+    decision.refrains,
+    decision.reasons,
+    decision.basedOn,
+  ]) {
+    Object.freeze(list);
+  }
+  return Object.freeze(decision);
+}
+
 function prepareRequest(asked: Asked): PreparedRequest {
   const { force, purposes, context } = asked;
   const decisions = new Map<number, Decision>();
@@ -465,7 +484,7 @@ function prepareRequest(asked: Asked): PreparedRequest {
     let decision = decisions.get(key);
     if (decision === undefined) {
       decision = decideOne(asked, resource);
-      if (decisions.size < MAX_SHARED) decisions.set(key, decision);
+      if (decisions.size < MAX_SHARED) decisions.set(key, frozen(decision));
     }
     return decision;
   }

@@ -36,7 +36,8 @@ export function createFormulas(): Formulas {
   const ask = (op: "certain" | "possible", question: RecordQuestion): Formula => {
     let key = questionKeys.get(question);
     if (key === undefined) questionKeys.set(question, (key = JSON.stringify(question)));
-    return add(`${op} ${key}`, { op, question });
+    // A copy: the question has parts of the directive, which the decision's reader must not change.
+    return add(`${op} ${key}`, { op, question: JSON.parse(key) as RecordQuestion });
   };
   const join = (op: "all" | "any", given: readonly Formula[]): Formula => {
     const [neutral, final] = op === "all" ? [TRUE, FALSE] : [FALSE, TRUE];

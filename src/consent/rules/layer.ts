@@ -37,7 +37,8 @@ import {
   type Result,
 } from "./tree.ts";
 
-const NO_CODES: readonly string[] = [];
+/** Part of many decisions, so nobody may change it. */
+const NO_CODES: readonly string[] = Object.freeze([]);
 
 /** The result for one purpose, and its grounds. */
 export interface Answer extends Duties {

@@ -56,8 +56,8 @@ export function compileTree(
       effect: rule.effect === "permit" ? PERMIT : DENY,
       tests,
       namesBtg: named || parent?.namesBtg === true,
-      path: [...(parent?.path ?? []), rule.id],
-      matchedOn: tests.map((test) => test.attribute),
+      path: Object.freeze([...(parent?.path ?? []), rule.id]),
+      matchedOn: Object.freeze(tests.map((test) => test.attribute)),
       children,
       parent,
       match: NO,
@@ -119,7 +119,7 @@ export function unknownOf(node: CompiledRule): readonly string[] {
   return namesOf(unknown);
 }
 
-const NONE: readonly string[] = [];
+const NONE: readonly string[] = Object.freeze([]);
 
 function namesOf(bits: number): readonly string[] {
   return bits === 0 ? NONE : ATTRIBUTES.filter((_, bit) => (bits & (1 << bit)) !== 0);

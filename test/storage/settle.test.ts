@@ -5,6 +5,7 @@ import {
   InputError,
   type LedgerError,
   StorageError,
+  RecordError,
 } from "../../src/errors.ts";
 import { AmbiguousAppend, AppendConflict } from "../../src/storage/errors.ts";
 import { EMPTY_HEAD } from "../../src/storage/guards.ts";
@@ -42,6 +43,8 @@ describe("afterWriting", () => {
     new ChainError("ERR_CHAIN_CLOCK", "late"),
     new ChainError("ERR_CHAIN_READ_ONLY", "read only"),
     new ChainError("ERR_CHAIN_POLICY", "no witness"),
+    new RecordError("ERR_RECORD_NOT_FOUND", "never there"),
+    new RecordError("ERR_RECORD_RETRACTED", "entered in error"),
   ] as LedgerError[])("does not let $code say that nothing was written", async (error) => {
     await expect(afterWriting(() => Promise.reject(error))).rejects.toMatchObject({
       code: "ERR_STORAGE_AMBIGUOUS",
@@ -55,6 +58,8 @@ describe("afterWriting", () => {
     new StorageError("ERR_STORAGE_CONFLICT", "another changed it"),
     new StorageError("ERR_STORAGE_ERASED", "erased"),
     new StorageError("ERR_STORAGE_CORRUPT", "damaged"),
+    new RecordError("ERR_RECORD_CONFLICT", "another changed it"),
+    new RecordError("ERR_RECORD_ERASED", "erased"),
     new TypeError("a mistake"),
   ])("leaves %s as it is", async (error) => {
     await expect(afterWriting(() => Promise.reject(error))).rejects.toBe(error);

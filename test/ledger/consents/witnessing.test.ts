@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { toEntryId, type EntryId } from "../../../src/codec/ids.ts";
+import { decodeEntry, type SubjectEntry } from "../../../src/block/entry.ts";
 import { utf8ToBytes } from "../../../src/bytes/utf8.ts";
 import { decode, encode } from "../../../src/codec/dag-cbor.ts";
 import { cidOf, DAG_CBOR } from "../../../src/codec/cid.ts";
@@ -221,6 +222,25 @@ describe("consent that is witnessed", () => {
     await expect(w.hl.evidence(toEntryId(bytesFor("none")))).rejects.toMatchObject({
       code: "ERR_RECORD_NOT_FOUND",
     });
+  });
+
+  it("is named as lost, never as one that was not filed, where the store lost it", async () => {
+    const w = await ward();
+    const filed = await w.hl.consent(w.me, byName(), { witness: { ...clerk, evidence: [scan] } });
+    const { height, transaction, entry } = filed.place;
+    const { block } = await w.hl.chain.readBlock(height);
+    const { body } = decodeEntry(block.transactions[transaction]!.entries[entry]!) as SubjectEntry;
+    await w.hl.close();
+    await w.storage.blobs!.delete([body]);
+    for (const index of [false, true]) {
+      const again = await w.open({ repair: { index } });
+      await expect(again.evidence(filed.id), `index: ${index}`).rejects.toMatchObject({
+        name: "StorageError",
+        code: "ERR_STORAGE_MISSING",
+        message: expect.stringContaining(filed.id) as string,
+      });
+      await again.close();
+    }
   });
 });
 

@@ -162,12 +162,11 @@ export function openCheckpoint(note: Uint8Array, trust: CheckpointTrust): Opened
  * are not checkpoints; the caller must check that the checkpoint extends the one seen before.
  *
  * @param name - key name of the cosigner; a key must not be used under two names
- * @param now - seconds since the Unix epoch
+ * @param now - clock, in ms since 1970; a cosignature states the whole second
  * @throws {SignatureError} `ERR_SIGNATURE_ALGORITHM` when the key is not Ed25519
  * @see c2sp.org/tlog-cosignature
  * @example
- * const now = () => Math.floor(Date.now() / 1000);
- * const cosigner = cosignatureSigner(signer, "witness.example", now);
+ * const cosigner = cosignatureSigner(signer, "witness.example", Date.now);
  * const cosigned = await signNote(text, [cosigner]);
  */
 export function cosignatureSigner(signer: Signer, name: string, now: () => number): NoteSigner {
@@ -180,8 +179,9 @@ export function cosignatureSigner(signer: Signer, name: string, now: () => numbe
       if (!parseCheckpoint(text).ok) {
         throw new SignatureError("ERR_SIGNATURE_NOTE", "only checkpoints can be cosigned");
       }
-      const time = now();
-      assertUint(time, "now");
+      const ms = now();
+      assertUint(ms, "now");
+      const time = Math.floor(ms / 1000);
       const signature = await signer.sign(cosignatureMessage(text, time));
       assertBytes(signature, "signature", 64);
       return checkedSignature(key, text, encodeCosignature(time, signature));

@@ -61,7 +61,7 @@ export interface JudgedCheckpoint {
   /** Names of the validators and witnesses whose cosignatures are on it. */
   readonly validators: readonly string[];
   readonly witnesses: readonly string[];
-  /** Time of the last cosignature, in seconds since 1970; absent without cosignatures. */
+  /** Time of the last cosignature, in ms since 1970; absent without cosignatures. */
   readonly cosignedAt?: number;
   /**
    * Size of the trusted root with whose history the checkpoint was proved consistent; absent if
@@ -187,7 +187,7 @@ function judgeSignatures(note: Uint8Array, trust: Trust): JudgeResult {
     checkpoint: opened.checkpoint,
     validators: byValidators.map(({ name }) => name),
     witnesses: byWitnesses.map(({ name }) => name),
-    ...(times.length === 0 ? {} : { cosignedAt: greatest(times) }),
+    ...(times.length === 0 ? {} : { cosignedAt: greatest(times) * 1000 }),
   };
 }
 

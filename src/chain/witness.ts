@@ -48,14 +48,14 @@ export interface Witness {
  * @param options.chains - keeps each head durably before it is cosigned
  * @param options.memory - also remembers it outside the storage; see `memoryOf`. Without it, a
  *   chain store restored from an older copy makes the witness contradict itself.
- * @param options.now - seconds since 1970
+ * @param options.now - clock, in ms since 1970; a cosignature states the whole second
  * @see c2sp.org/tlog-witness
  * @example
  * const { origin, checkpointKeys } = decodeGenesis(genesis);
  * const witness = createWitness({
  *   ...{ signer, name: "witness.example", ledger: ledgerId(genesis), origin, checkpointKeys },
  *   chains: storage.chains,
- *   now: () => Math.floor(Date.now() / 1000),
+ *   now: Date.now,
  * });
  * const answer = await witness.cosign(note, 0, []); // the first checkpoint that it sees
  */
@@ -70,6 +70,7 @@ export function createWitness(options: {
   readonly ledger: CID;
   readonly origin: string;
   readonly checkpointKeys: readonly Uint8Array[];
+  /** Clock, in ms since 1970. */
   readonly now: () => number;
   /** A validator's own check of the head; absent in a witness. */
   readonly accepts?: (size: number, root: Uint8Array) => Promise<boolean>;

@@ -259,7 +259,7 @@ describe("createCheckpointer with witnesses", () => {
         ledger: chain.ledger,
         origin: ORIGIN,
         checkpointKeys: [signer.publicKey],
-        now: () => START / 1000,
+        now: () => START,
       });
     const says = (line: string) => ({ cosign: async () => ({ ok: true as const, line }) });
     const { line } = (await honest("w2").cosign(
@@ -309,7 +309,7 @@ describe("cosigners that answer late or wrong", () => {
       ledger: chain.ledger,
       origin: ORIGIN,
       checkpointKeys: [signer.publicKey],
-      now: () => START / 1000,
+      now: () => START,
     });
     const known = [
       noteKey(ORIGIN, NOTE_ED25519, signer.publicKey),
@@ -318,6 +318,25 @@ describe("cosigners that answer late or wrong", () => {
     const { note } = await createCheckpointer({ chain, chains: storage.chains!, signer }).sign();
     return { ...ledger, honest, known, note };
   }
+
+  it("takes a clock in milliseconds, and signs whole seconds", async () => {
+    const { chain, storage } = await start();
+    const witness = createWitness({
+      chains: memoryStorage().chains,
+      signer: signerFor("w1"),
+      name: "w1",
+      ledger: chain.ledger,
+      origin: ORIGIN,
+      checkpointKeys: [signer.publicKey],
+      now: () => 1_700_000_000_999,
+    });
+    const { note } = await createCheckpointer({ chain, chains: storage.chains!, signer }).sign();
+    const answer = await witness.cosign(note, 0, []);
+    if (!answer.ok) throw new Error(answer.reason);
+    const [, line] = /^— w1 (.+)\n$/.exec(answer.line)!;
+    // After four bytes of key id: 1,700,000,000 as C2SP's cosignature/v1 writes it.
+    expect(Buffer.from(line!, "base64").subarray(4, 12).toString("hex")).toBe("000000006553f100");
+  });
 
   it("cannot take from the note what others signed, nor its text, nor make its signing fail", async () => {
     const { chain, honest, known, note } = await start();
@@ -451,7 +470,7 @@ describe("createWitness", () => {
         ledger: chain.ledger,
         origin: ORIGIN,
         checkpointKeys: [signer.publicKey],
-        now: () => START / 1000,
+        now: () => START,
         ...(accepts === undefined ? {} : { accepts }),
       });
     return { ...ledger, checkpointer, chains, witness };
@@ -542,7 +561,7 @@ describe("createWitness", () => {
         ledger: chain.ledger,
         origin: ORIGIN,
         checkpointKeys: [signer.publicKey],
-        now: () => START / 1000,
+        now: () => START,
       });
     const { note, size } = await checkpointer.sign();
     expect(refusal(await over(memoryStorage().chains).cosign(note, 0, []))).toBe("ok");

@@ -69,7 +69,7 @@ describe("verifyForkEvidence", () => {
   });
 
   it("convicts a witness of two cosignatures", async () => {
-    const witness = cosignatureSigner(other, "witness.example", () => 1_700_000_000);
+    const witness = cosignatureSigner(other, "witness.example", () => 1_700_000_000_000);
     const witnessKey = noteKey("witness.example", NOTE_COSIGNATURE, other.publicKey);
     const evidence = {
       first: await signNote(checkpoint(honest, 9), [witness]),

@@ -95,7 +95,7 @@ function split(note: Uint8Array) {
 const cosigned = (note: Uint8Array, ...names: string[]) =>
   sign(
     note,
-    names.map((name) => cosignatureSigner(signerFor(name), name, () => START / 1000)),
+    names.map((name) => cosignatureSigner(signerFor(name), name, () => START)),
   );
 
 async function receiptWith(
@@ -282,8 +282,8 @@ describe("cosignature policies", () => {
     expect(await judge(await cosigned(bare, "v2", "w1", "w3"))).toEqual(["v2", "w1", "w3"]);
     expect(await judge(await cosigned(bare, "v2", "w1", "unknown"))).toBe("witnesses-missing");
     // The same witness at two times is one witness.
-    const at = (seconds: number) => cosignatureSigner(signerFor("w1"), "w1", () => seconds);
-    expect(await judge(await sign(await cosigned(bare, "v1"), [at(1), at(2)]))).toBe(
+    const at = (ms: number) => cosignatureSigner(signerFor("w1"), "w1", () => ms);
+    expect(await judge(await sign(await cosigned(bare, "v1"), [at(1000), at(2000)]))).toBe(
       "witnesses-missing",
     );
     // Another key under a witness's name is unknown, and a signature of it under w2's key id is bad.
@@ -302,8 +302,11 @@ describe("cosignature policies", () => {
     expect(await judge(without)).toBe("no-checkpoint-signature");
     const stranger = await signNote(text, [noteSigner(signerFor("stranger"), ORIGIN)]);
     expect(await judge(stranger)).toBe("no-checkpoint-signature");
-    const { checkpoint } = judged(judgeCheckpoint(await cosigned(bare, "v2", "w1", "w3"), trust));
+    const { checkpoint, cosignedAt } = judged(
+      judgeCheckpoint(await cosigned(bare, "v2", "w1", "w3"), trust),
+    );
     expect(checkpoint.size).toBe(1);
+    expect(cosignedAt).toBe(START);
   });
 
   it("accepts no checkpoint of the empty ledger without its signature", async () => {

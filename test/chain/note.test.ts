@@ -36,7 +36,7 @@ const logKey = noteKey(origin, NOTE_ED25519, log.publicKey);
 const witness = signerOf(2);
 const witnessKey = noteKey("witness.example/w", NOTE_COSIGNATURE, witness.publicKey);
 const time = 1_700_000_000;
-const witnessSigner = cosignatureSigner(witness, "witness.example/w", () => time);
+const witnessSigner = cosignatureSigner(witness, "witness.example/w", () => time * 1000 + 999);
 const root = new Uint8Array(32).fill(0xcd);
 const body = encodeCheckpoint({ origin, size: 7, root });
 
@@ -288,7 +288,7 @@ describe("parseNote", () => {
   });
 
   it("counts a key once that cosigned twice, and checks both", async () => {
-    const later = cosignatureSigner(witness, "witness.example/w", () => time + 60);
+    const later = cosignatureSigner(witness, "witness.example/w", () => (time + 60) * 1000);
     const note = await signNote(body, [witnessSigner, later]);
     const result = parseNote(note, [witnessKey]);
     expect(result.ok && result.verified).toMatchObject([{ time }]);

@@ -154,7 +154,7 @@ describe("Submission", () => {
       ledger: chain.ledger,
       origin: chain.genesis.origin,
       checkpointKeys: chain.genesis.checkpointKeys,
-      now: () => START / 1000,
+      now: () => START,
     });
     let reachable = false;
     const checkpointer = createCheckpointer({

@@ -68,7 +68,7 @@ describe("docs/spec/checkpoint.md", () => {
   it("has the note that the library writes and opens", async () => {
     const signers = [
       noteSigner(log, origin),
-      cosignatureSigner(witness, "witness.example/w1", () => 1735689600),
+      cosignatureSigner(witness, "witness.example/w1", () => 1735689600_000),
     ];
     expect(await signNote(value("checkpoint text"), signers)).toEqual(bytes(note!));
     const trust = { origin, keys: [logKey!], cosigners: [witnessKey!] };

@@ -97,7 +97,7 @@ async function world(
       ledger: trustFromGenesis(genesis).ledger,
       origin: ORIGIN,
       checkpointKeys: keys.map(pub),
-      now: () => START / 1000,
+      now: () => START,
     });
   return { a, b, genesis, storage, open, change, witness, trust: trustFromGenesis(genesis) };
 }

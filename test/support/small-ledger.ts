@@ -77,11 +77,10 @@ export async function smallLedger(): Promise<{
   });
   const root = frontierRoot(frontier);
   const text = encodeCheckpoint({ origin: parsed.origin, size: records.length, root });
-  const seconds = START / 1000;
   const note = await signNote(text, [
     noteSigner(signerFor("checkpoint"), parsed.origin),
     ...["v.example", "w1.example", "w2.example"].map((name) =>
-      cosignatureSigner(signerFor(name), name, () => seconds),
+      cosignatureSigner(signerFor(name), name, () => START),
     ),
   ]);
   return { genesis, forge, records, note, root };

@@ -110,7 +110,7 @@ const note = await signNote(
   encodeCheckpoint({ origin: parsed.origin, size: records.length, root }),
   [
     noteSigner(signerFor("checkpoint"), parsed.origin),
-    cosignatureSigner(signerFor("witness"), witness.name, () => START / 1000),
+    cosignatureSigner(signerFor("witness"), witness.name, () => START),
   ],
 );
 const storage = memoryStorage();

@@ -57,7 +57,7 @@ export async function foundWith(signer, agreement) {
  */
 export async function openOnLmdb(path, { genesis, signer }) {
   const storage = await lmdbStorage({ path });
-  const chain = await hlChain.openChain({ storage, genesis });
+  const chain = await hlChain.openChain({ storage, genesis, anchor: signer });
   const sequencer = hlChain.createSequencer({ chain, storage, signer, now: Date.now });
   let seq = 0;
   return {

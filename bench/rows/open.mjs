@@ -42,7 +42,8 @@ const row = (label, entries) => ({
           async round() {
             const start = performance.now();
             const storage = await lmdbStorage({ path: folder("ledger") });
-            const chain = await hlChain.openChain({ storage, genesis: founded.genesis });
+            const { genesis, signer } = founded;
+            const chain = await hlChain.openChain({ storage, genesis, anchor: signer });
             const took = performance.now() - start;
             if (chain.size !== blocks) throw new Error("blocks are missing");
             await chain.close();

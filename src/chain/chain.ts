@@ -77,10 +77,15 @@ export interface ChainOptions {
   /**
    * Signs how far blocks were checked, when opening, when closing and every 256 blocks. Only signed
    * derived data are trusted when opening again; everything else in the store is checked again.
-   * Without an anchor, derived data are trusted like the process's own memory, so that a party that
-   * can write to the store determines the state; {@link rebuild} trusts none of them.
+   * Without an anchor, every block is checked each time, unless {@link trustStore} is set.
    */
   readonly anchor?: Signer;
+  /**
+   * Without an {@link anchor}, trusts the store's unsigned note of how far blocks were checked, which
+   * makes opening fast. Any party that can write to the store then determines the state, so set it
+   * only for a store that nobody else can write to. Default `false`.
+   */
+  readonly trustStore?: boolean;
 }
 
 /** A block as read from the store. */
@@ -406,7 +411,8 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     const signed = await anchor?.read();
     if (options.acceptLoss !== true) await assertNothingLost(signed);
     if (options.rebuild !== true) {
-      const mark = anchor === undefined ? await derived.mark() : signed;
+      const isTrusted = anchor === undefined && options.trustStore === true;
+      const mark = isTrusted ? await derived.mark() : signed;
       if (mark !== undefined && (await resume(mark))) return;
     }
     // Blocks that were checked before must appear again, and their anchor is kept until they have.

@@ -6,6 +6,7 @@ import { decodeBlockRecord, encodeBlockRecord } from "../../src/chain/block-reco
 import { blocksChain, openChain, type AppendableChain } from "../../src/chain/chain.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
 import { equalBytes } from "../../src/bytes/compare.ts";
+import { decode, encode } from "../../src/codec/dag-cbor.ts";
 import { LedgerError } from "../../src/errors.ts";
 import type { Signer } from "../../src/identity/signer.ts";
 import { leafHash } from "../../src/merkle/hash.ts";
@@ -84,7 +85,7 @@ describe("openChain", () => {
     for (const blocks of [1, 2, 40]) {
       const { data, genesis, chain } = await closed(blocks);
       const { storage, counts } = counting(data);
-      const again = await openChain({ storage, genesis });
+      const again = await openChain({ storage, genesis, trustStore: true });
       expect(counts.records).toBe(1);
       expect(again.root).toEqual(chain.root);
     }
@@ -101,7 +102,7 @@ describe("openChain", () => {
     // As after a crash: the derived data of the last two blocks did not reach the disk.
     data.state.set(markKey, mark);
     const { storage, counts } = counting(data);
-    const again = await openChain({ storage, genesis });
+    const again = await openChain({ storage, genesis, trustStore: true });
     expect(counts.records).toBe(3);
     await expectSound(again, ledger.chain, 8);
     expect(again.root).not.toEqual(chain.root);
@@ -111,7 +112,7 @@ describe("openChain", () => {
     const { block, peaks } = decodeBlockRecord(records[7]!);
     const forged = encodeBlock({ ...decodeBlock(block), sig: new Uint8Array(64) });
     records[7] = encodeBlockRecord({ block: forged, peaks });
-    await expect(openChain({ storage, genesis })).rejects.toMatchObject({
+    await expect(openChain({ storage, genesis, trustStore: true })).rejects.toMatchObject({
       code: "ERR_CHAIN_INVALID",
       message: expect.stringContaining("block 7"),
     });
@@ -134,7 +135,8 @@ describe("openChain", () => {
         if (damaged === undefined) data.state.delete(key);
         else data.state.set(key, damaged);
         try {
-          const again = await openChain({ storage: memoryStorage({ data }), genesis });
+          const storage = memoryStorage({ data });
+          const again = await openChain({ storage, genesis, trustStore: true });
           expect(again.root).toEqual(chain.root);
           expect(again.state.root).toEqual(chain.state.root);
           healed++;
@@ -181,6 +183,22 @@ describe("openChain", () => {
     const other = memoryStorage({ data: fork.data });
     const onFork = await openChain({ storage: mixed(other), genesis: old.genesis });
     await expectSound(onFork, fork.chain);
+  });
+
+  it("does not believe a forged note of the state, unless told to trust the store", async () => {
+    const { data, genesis, chain } = await closed();
+    const before = await closed(1);
+    const [[markKey, mark]] = entries(data, 0) as [[string, Uint8Array]];
+    // A party that can write to the store, and has no key, forgets every sequence number but one.
+    for (const [key, node] of entries(before.data, 3)) data.state.set(key, node);
+    data.state.set(
+      markKey,
+      encode({ ...(decode(mark) as object), root: before.chain.state.root } as never),
+    );
+    const storage = memoryStorage({ data });
+    const trusting = await openChain({ storage, genesis, trustStore: true });
+    expect(trusting.state.root).toEqual(before.chain.state.root);
+    await expectSound(await openChain({ storage, genesis }), chain);
   });
 
   it("with an anchor goes on from what that key signed, and from nothing else", async () => {
@@ -261,7 +279,12 @@ describe("openChain", () => {
     const read = decodeBlock(block);
     const header = encodeHeader({ ...decodeHeader(read.header), time: START + 1 });
     records[2] = encodeBlockRecord({ block: encodeBlock({ ...read, header }), peaks });
-    const again = await openChain({ storage: memoryStorage({ data }), genesis });
+    const storage = memoryStorage({ data });
+    await expect(openChain({ storage, genesis })).rejects.toMatchObject({
+      code: "ERR_CHAIN_INVALID",
+      message: expect.stringContaining("block 2"),
+    });
+    const again = await openChain({ storage, genesis, trustStore: true });
     await expect(again.readBlock(2)).rejects.toMatchObject({
       code: "ERR_CHAIN_INVALID",
       message: expect.stringContaining("block 2"),
@@ -288,7 +311,7 @@ describe("openChain", () => {
       }
       for (const reader of [
         chain,
-        await openChain({ storage: memoryStorage({ data }), genesis }),
+        await openChain({ storage: memoryStorage({ data }), genesis, trustStore: true }),
       ]) {
         await expect(reader.readBlock(2)).rejects.toMatchObject({
           code: "ERR_CHAIN_INVALID",

@@ -91,7 +91,11 @@ describe("a chain on a store that lies", () => {
       for (const other of [undefined, bytesFor("forged"), value.slice(1)]) {
         if (other === undefined) data.state.delete(key);
         else data.state.set(key, other);
-        const again = await openChain({ storage: memoryStorage({ data }), genesis });
+        const again = await openChain({
+          storage: memoryStorage({ data }),
+          genesis,
+          trustStore: true,
+        });
         for (let size = 1; size <= 7; size++) {
           const root = await again.rootAt(size).catch((error: unknown) => error);
           if (root instanceof Error) {

@@ -68,6 +68,6 @@ export function createAuthor(options: AuthorOptions): Author {
 }
 
 /** Waits until a submission is durable, and returns its place. */
-export async function placed(submission: Promise<Submission>): Promise<DurablePlace> {
+export async function durablePlaceOf(submission: Promise<Submission>): Promise<DurablePlace> {
   return (await submission).durable;
 }

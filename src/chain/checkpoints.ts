@@ -5,7 +5,7 @@ import type { Signer } from "../identity/signer.ts";
 import type { ChainStore } from "../storage/types.ts";
 import type { Chain } from "./chain.ts";
 import type { Checkpointer } from "./checkpointer.ts";
-import { connection, type TreeHead } from "./connection.ts";
+import { connectHeads, type TreeHead } from "./connection.ts";
 import { createCosigning, type CosigningTime } from "./cosigning.ts";
 import { encodeNote, noteSigner, splitNote, type NoteSignature } from "./note.ts";
 import { policyAt, type CheckpointPolicy } from "./policy-at.ts";
@@ -18,7 +18,7 @@ import {
   type PolicyStep,
   type Trust,
 } from "./trust.ts";
-import { policyKeys, unsatisfied } from "./unsatisfied.ts";
+import { policyKeys, unacceptedError } from "./unsatisfied.ts";
 import type { Witness } from "./witness.ts";
 
 /** A checkpoint that the ledger's policy accepts. */
@@ -94,7 +94,7 @@ export function openCheckpoints(options: {
   }
 
   const keysIn = (policies: readonly CheckpointPolicy[]): readonly CheckpointKey[] =>
-    options.keys().filter(({ signer }) => policies.some((policy) => lists(policy, signer)));
+    options.keys().filter(({ signer }) => policies.some((policy) => listsKey(policy, signer)));
 
   /**
    * @param also - policies that should accept the checkpoint too, as far as this process's keys
@@ -118,18 +118,18 @@ export function openCheckpoints(options: {
           continue;
         }
         await helpOthers(now);
-        throw unsatisfied(undefined, origin, now);
+        throw unacceptedError(undefined, origin, now);
       }
       const signed = await key.checkpointer.sign();
       // Other processes may have appended meanwhile.
       const policy = signed.size === size ? now : await policyAt(chain, signed.size);
-      if (!lists(policy, key.signer)) continue;
+      if (!listsKey(policy, key.signer)) continue;
       const before = await unledTo(policy);
       const policies = [policy, ...also, ...(before ?? []).map(({ trust }) => trust)];
       const all = policies.length === 1 ? signed.note : await countersigned(signed, policies);
       const note = await cosigning.cosign(all, signed.size, policyKeys(origin, policies));
       if (before !== undefined) await keepChange(note, policy, before);
-      if (!accepts(policy, note)) throw unsatisfied(note, origin, policy);
+      if (!accepts(policy, note)) throw unacceptedError(note, origin, policy);
       newest = { note, size: signed.size, root: signed.root };
       return newest;
     }
@@ -201,7 +201,7 @@ export function openCheckpoints(options: {
       seen.size === 0 || seen.size === now.size
         ? []
         : await chain.proveConsistency(seen.size, now.size);
-    if (connection(seen, now, proof) !== "connected") {
+    if (connectHeads(seen, now, proof) !== "connected") {
       throw new ProofError("ERR_PROOF_UNAVAILABLE", "the trusted root is of another history");
     }
   }
@@ -248,7 +248,7 @@ export function openCheckpoints(options: {
     for (const one of known) {
       const [old, now] = [Math.min(one.size, head.size), Math.max(one.size, head.size)];
       const proof = old === now || old === 0 ? [] : await chain.proveConsistency(old, now);
-      if (connection(head, one, proof) !== "connected") return false;
+      if (connectHeads(head, one, proof) !== "connected") return false;
     }
     return true;
   }
@@ -290,7 +290,7 @@ export function openCheckpoints(options: {
   };
 }
 
-function lists({ checkpointKeys }: CheckpointPolicy, { publicKey }: Signer): boolean {
+function listsKey({ checkpointKeys }: CheckpointPolicy, { publicKey }: Signer): boolean {
   return checkpointKeys.some((key) => equalBytes(key, publicKey));
 }
 

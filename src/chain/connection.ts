@@ -20,7 +20,7 @@ export type Connection = "connected" | "contradiction" | "not-connected";
  * @returns `contradiction` only if one size has two roots; a missing or bad proof shows nothing
  *   about the heads, and gives `not-connected`
  */
-export function connection(
+export function connectHeads(
   one: TreeHead,
   other: TreeHead,
   proof: readonly Uint8Array[] = [],

@@ -99,8 +99,8 @@ export async function copyLedger(
   if ((options.checkpoint ?? options.trust) !== undefined && geneses.length !== 1) {
     throw new TypeError("`checkpoint` and `trust` apply to one ledger; give one genesis record");
   }
-  const source = whole(from, "from");
-  const target = whole(to, "to");
+  const source = asFullTarget(from, "from");
+  const target = asFullTarget(to, "to");
   // A part of a ledger is valid as far as it goes, and appending to it as if it were complete would
   // fork the ledger.
   await assertCopied(source.state);
@@ -112,7 +112,7 @@ export async function copyLedger(
     }
   }
   const mark = encode([...ledgers.keys()].sort());
-  const resumed = await begin(target, mark);
+  const resumed = await markUnfinished(target, mark);
 
   const blobs = await copyBlobs(source.blobs, target.blobs, resumed, options);
   const state = await copyState(source.state, target.state, resumed, options);
@@ -146,7 +146,7 @@ export async function copyLedger(
 }
 
 /** Marks the target as unfinished; returns whether it already was. */
-async function begin(target: FullTarget, mark: Uint8Array): Promise<boolean> {
+async function markUnfinished(target: FullTarget, mark: Uint8Array): Promise<boolean> {
   const old = await target.state.get(COPY_KEY);
   if (old !== undefined) {
     if (equalBytes(old, mark)) return true;
@@ -409,7 +409,7 @@ function clamp(value: number, low: number, high: number): number {
   return Math.min(high, Math.max(low, value));
 }
 
-function whole({ chains, blobs, state }: StorageAdapter, name: string): FullTarget {
+function asFullTarget({ chains, blobs, state }: StorageAdapter, name: string): FullTarget {
   if (!chains || !blobs || !state) {
     throw new TypeError(`\`${name}\` must be a storage with chains, blobs and state`);
   }

@@ -124,14 +124,14 @@ export function openDerived(store: StateStore, ledger: CID): DerivedData {
   });
 
   function put(key: Uint8Array, value: Uint8Array): void {
-    const name = nameOf(key);
+    const name = byteString(key);
     changes.push({ key, value, name });
     byName.set(name, value);
   }
 
   async function getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
     if (byName.size === 0) return store.getMany(keys);
-    const found = keys.map((key) => byName.get(nameOf(key)));
+    const found = keys.map((key) => byName.get(byteString(key)));
     const missing = keys.filter((_, i) => found[i] === undefined);
     if (missing.length === 0) return found;
     const stored = (await store.getMany(missing)).values();
@@ -289,7 +289,7 @@ function uint64(value: number): Uint8Array {
 }
 
 /** A key as a string, with one UTF-16 unit per byte. */
-function nameOf(key: Uint8Array): string {
+function byteString(key: Uint8Array): string {
   return String.fromCharCode.apply(null, key as unknown as number[]);
 }
 

@@ -16,11 +16,11 @@ import {
 } from "../errors.ts";
 import type { Chain, StoredBlock } from "./chain.ts";
 import { readCheckpoint, type Checkpoint } from "./checkpoint-note.ts";
-import { connection } from "./connection.ts";
+import { connectHeads } from "./connection.ts";
 import { policyAt } from "./policy-at.ts";
 import { keyStateKey } from "./state.ts";
 import { judgeCheckpoint, trustFromGenesis, withPolicy } from "./trust.ts";
-import { unsatisfied } from "./unsatisfied.ts";
+import { unacceptedError } from "./unsatisfied.ts";
 import {
   verifyBlocks,
   type VerifyLedgerOptions,
@@ -59,23 +59,23 @@ export function exportLedger(chain: Chain, checkpoint: Uint8Array): AsyncIterabl
   const claimed = readCheckpoint(checkpoint);
   if (claimed === undefined)
     throw new EncodingError("ERR_ENCODING_MALFORMED", "`checkpoint` is not a signed checkpoint");
-  const note = named(checkpoint, RAW);
+  const note = toBlock(checkpoint, RAW);
   const header: ExportHeader = {
     v: 1,
     ledger: chain.ledger,
     size: claimed.size,
     checkpoint: note.cid,
   };
-  const first = named(encode(header), DAG_CBOR);
+  const first = toBlock(encode(header), DAG_CBOR);
   async function* blocks(): AsyncIterable<CarBlock> {
     await assertAccepted(chain, checkpoint, claimed!);
     yield first;
-    yield named(chain.genesisBytes, DAG_CBOR);
+    yield toBlock(chain.genesisBytes, DAG_CBOR);
     yield note;
     for (let height = 0; height < claimed!.size; height++) {
       const block = await chain.readBlock(height);
       await assertProposed(chain, block);
-      yield named(block.bytes, DAG_CBOR);
+      yield toBlock(block.bytes, DAG_CBOR);
     }
   }
   return writeCar([first.cid], blocks());
@@ -87,11 +87,11 @@ async function assertAccepted(chain: Chain, note: Uint8Array, head: Checkpoint):
     throw notOfThisChain("the checkpoint covers more blocks than the ledger has");
   const policy = await policyAt(chain, head.size);
   const trust = withPolicy(trustFromGenesis(genesisBytes), policy, 0);
-  if (!judgeCheckpoint(note, trust).ok) throw unsatisfied(note, genesis.origin, policy);
+  if (!judgeCheckpoint(note, trust).ok) throw unacceptedError(note, genesis.origin, policy);
   const now = { size, root: chain.root };
   const proof =
     head.size === 0 || head.size === size ? [] : await chain.proveConsistency(head.size, size);
-  if (connection(head, now, proof) !== "connected") {
+  if (connectHeads(head, now, proof) !== "connected") {
     throw notOfThisChain("the checkpoint is of another history");
   }
 }
@@ -228,6 +228,6 @@ function readHeader({ cid, bytes }: CarBlock, roots: readonly CID[]): ExportHead
   }
 }
 
-function named(bytes: Uint8Array, codec: typeof DAG_CBOR | typeof RAW): CarBlock {
+function toBlock(bytes: Uint8Array, codec: typeof DAG_CBOR | typeof RAW): CarBlock {
   return { cid: cidOf(bytes, codec), bytes };
 }

@@ -210,7 +210,7 @@ function applyMemberChange(change: MemberChange, context: GovernanceContext): Re
         if (!listCheckpointKey(within, key.publicKey)) return "too-many-keys";
       }
       addMember(within, change, height + 1);
-      count(within, 1, Number(isSequencer(change)));
+      addToCounts(within, 1, Number(isSequencer(change)));
       return undefined;
     case "remove":
       if (!present) return "member-unknown";
@@ -220,7 +220,7 @@ function applyMemberChange(change: MemberChange, context: GovernanceContext): Re
         memberKey(change.actor),
         encodeMemberState({ roles: [], from: member.from, until: height + 1, keys: [] }),
       );
-      count(within, -1, -Number(isSequencer(member)));
+      addToCounts(within, -1, -Number(isSequencer(member)));
       return undefined;
     case "roles":
       if (!present) return "member-unknown";
@@ -229,12 +229,12 @@ function applyMemberChange(change: MemberChange, context: GovernanceContext): Re
         return "no-checkpoint-key-left";
       }
       within.set(memberKey(change.actor), encodeMemberState({ ...member, roles: change.roles }));
-      count(within, 0, Number(isSequencer(change)) - Number(isSequencer(member)));
+      addToCounts(within, 0, Number(isSequencer(change)) - Number(isSequencer(member)));
       return undefined;
   }
 }
 
-function count(state: StateOverlay, members: number, sequencers: number): void {
+function addToCounts(state: StateOverlay, members: number, sequencers: number): void {
   const policy = state.policy();
   const counted = {
     members: policy.members + members,

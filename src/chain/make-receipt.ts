@@ -13,7 +13,7 @@ import { buildTree, type MerkleTree } from "../merkle/tree.ts";
 import { verifyInclusion } from "../merkle/verify.ts";
 import type { Chain } from "./chain.ts";
 import { readCheckpoint, type Checkpoint } from "./checkpoint-note.ts";
-import { connection, largerHead, type TreeHead } from "./connection.ts";
+import { connectHeads, largerHead, type TreeHead } from "./connection.ts";
 import { encodeReceipt, type KeyProof, type LaterKeyProof, type Receipt } from "./receipt.ts";
 import { keyStateKey, POLICY_KEY } from "./state.ts";
 import { seenHead, type PolicyStep, type Trust } from "./trust.ts";
@@ -207,7 +207,7 @@ async function connectPath(
       seen === undefined || longest > chain.size
         ? undefined
         : await proveConnection(chain, seen, head);
-    const held = seen === undefined || connection(seen, head, proof) === "connected";
+    const held = seen === undefined || connectHeads(seen, head, proof) === "connected";
     if (!held && from?.root !== undefined) {
       throw new ProofError("ERR_PROOF_UNAVAILABLE", "the trusted root is of another history");
     }

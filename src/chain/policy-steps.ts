@@ -7,7 +7,7 @@ import { AppendConflict } from "../storage/errors.ts";
 import type { ChainStore, Head } from "../storage/types.ts";
 import type { Chain } from "./chain.ts";
 import { encodeCheckpoint, parseCheckpoint } from "./checkpoint-note.ts";
-import { connection, type TreeHead } from "./connection.ts";
+import { connectHeads, type TreeHead } from "./connection.ts";
 import { makePolicyStep } from "./make-receipt.ts";
 import type { NoteKey } from "./note-key.ts";
 import { encodeNote, parseNote, splitNote, type NoteSignature } from "./note.ts";
@@ -119,7 +119,7 @@ export function openPolicySteps(chain: Chain, chains: ChainStore): PolicySteps {
     if (one.foreign === true || head.size > chain.size) return false;
     const now = { size: chain.size, root: chain.root };
     const proof = head.size === now.size ? [] : await chain.proveConsistency(head.size, now.size);
-    if (connection(head, now, proof) !== "connected") {
+    if (connectHeads(head, now, proof) !== "connected") {
       one.foreign = true;
       return false;
     }

@@ -10,7 +10,7 @@ import { leafHash } from "../merkle/hash.ts";
 import { verifyMap, type MapProof } from "../merkle/map-proof.ts";
 import { verifyInclusion } from "../merkle/verify.ts";
 import { openCheckpoint, type Checkpoint } from "./checkpoint-note.ts";
-import { connection, largerHead, type TreeHead } from "./connection.ts";
+import { connectHeads, largerHead, type TreeHead } from "./connection.ts";
 import { noteKey, NOTE_COSIGNATURE, NOTE_ED25519, type NoteKey } from "./note-key.ts";
 import { decodePolicyState, POLICY_KEY } from "./state.ts";
 
@@ -124,7 +124,7 @@ export function judgeCheckpoint(
   if (!judged.ok) return judged;
   const seen = seenHead(trust);
   if (seen === undefined) return judged;
-  const held = connection(seen, judged.checkpoint, consistency);
+  const held = connectHeads(seen, judged.checkpoint, consistency);
   switch (held) {
     case "connected":
       return { ...judged, connectedTo: seen.size };
@@ -276,7 +276,7 @@ export function followCheckpoint(
   const { size, root } = judged.checkpoint;
   if (size < trust.size) return { ok: false, reason: "older-than-trusted" };
   const seen = seenHead(trust);
-  if (seen !== undefined && connection(seen, { size, root }, proof) !== "connected") {
+  if (seen !== undefined && connectHeads(seen, { size, root }, proof) !== "connected") {
     return { ok: false, reason: "not-an-extension" };
   }
   return { ok: true, trust: { ...trust, size, root } };

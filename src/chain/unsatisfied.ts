@@ -34,7 +34,7 @@ export function policyKeys(origin: string, policies: readonly CheckpointPolicy[]
  * The error for a checkpoint that the ledger's policy does not accept; states how many signatures
  * are missing.
  */
-export function unsatisfied(
+export function unacceptedError(
   note: Uint8Array | undefined,
   origin: string,
   policy: CheckpointPolicy,

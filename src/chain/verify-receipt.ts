@@ -88,14 +88,14 @@ export function verifyReceipt(
   options: VerifyReceiptOptions = {},
 ): ReceiptResult {
   try {
-    return judge(decodeReceipt(bytes), trust, options.verifiers ?? [ed25519Verifier]);
+    return checkReceipt(decodeReceipt(bytes), trust, options.verifiers ?? [ed25519Verifier]);
   } catch (error) {
     if (error instanceof EncodingError) return { ok: false, reason: "malformed" };
     throw error;
   }
 }
 
-function judge(
+function checkReceipt(
   receipt: Receipt,
   initial: Trust,
   verifiers: readonly SignatureVerifier[],

@@ -86,7 +86,7 @@ export function createWitness(options: {
       if (adopt) await heads.adopt();
       adopt = false;
       const before = await heads.read();
-      const signed = binding(before);
+      const signed = bindingHead(before);
       const size = signed?.size ?? 0;
       const refuse = (reason: Extract<CosignResult, { ok: false }>["reason"]): CosignResult => ({
         ok: false,
@@ -135,7 +135,7 @@ export function createWitness(options: {
  * a proof starts from only one of them. The memory is written before the store, so it is never
  * older than the store.
  */
-function binding({ stored, kept, newest }: SignedBefore): SignedHead | undefined {
+function bindingHead({ stored, kept, newest }: SignedBefore): SignedHead | undefined {
   if (kept === undefined || stored.signed === undefined) return newest;
   const { size, root } = stored.signed;
   if (size > kept.size || (size === kept.size && !equalBytes(root, kept.root))) {

@@ -7,14 +7,14 @@ import { GLASS_SILENT, glassInWords, hearGlass, type Glass } from "./rules/glass
 import {
   evaluateLayer,
   evaluateOverlays,
-  reason,
+  bareReason,
   type Answer,
   type PermittingRule,
 } from "./rules/layer.ts";
 import type { AttributeTest, MatchContext } from "./rules/match.ts";
 import { indexPlans, questionsOf, type PlanIndex } from "./rules/plan-index.ts";
 import { decidePartially } from "./partial/partial.ts";
-import { compileOverlays, satisfies, type CompiledOverlay } from "./rules/overlay.ts";
+import { compileOverlays, anyRuleSatisfies, type CompiledOverlay } from "./rules/overlay.ts";
 import type { ConsentRequest } from "./model/request.ts";
 import { indexMemberships, viewRequest, type RequestView } from "./rules/request-view.ts";
 import type { ConsentResource } from "./model/resource.ts";
@@ -299,12 +299,14 @@ function decidePurpose({ force, compiled, context }: Asked, answer: Answer): voi
   if (permitting !== undefined) {
     const unmet =
       outcome === PERMIT
-        ? demands.filter(({ overlay }) => !satisfies(permitting, overlay, compiled.terminology))
+        ? demands.filter(
+            ({ overlay }) => !anyRuleSatisfies(permitting, overlay, compiled.terminology),
+          )
         : outcome === NOT_APPLICABLE
           ? demands
           : [];
     for (const { cid } of unmet) {
-      answer.reasons.push(reason("requirement", "law", context.purpose, cid, "deny"));
+      answer.reasons.push(bareReason("requirement", "law", context.purpose, cid, "deny"));
       answer.basedOn.push(cid);
     }
     if (unmet.length > 0) {
@@ -327,7 +329,7 @@ function decidePurpose({ force, compiled, context }: Asked, answer: Answer): voi
     outcome = evaluateLayer(plans, "organisation", context, answer).result;
   }
   if (outcome === NOT_APPLICABLE) {
-    answer.reasons.push(reason("silence", null, context.purpose, null, null));
+    answer.reasons.push(bareReason("silence", null, context.purpose, null, null));
   }
   answer.outcome = outcome;
 }
@@ -373,7 +375,7 @@ function decideOne(asked: Asked, resource: ConsentResource): Decision {
     }
     if (answer.glass > glass) glass = answer.glass;
   }
-  if (purposes.length === 0) answer.reasons.push(reason("silence", null, null, null, null));
+  if (purposes.length === 0) answer.reasons.push(bareReason("silence", null, null, null, null));
   const binding = duties?.filter((one) => one.of === outcome);
   let obligations = inOrder(
     binding === undefined ? answer.obligations : binding.flatMap((one) => one.obligations),
@@ -385,7 +387,10 @@ function decideOne(asked: Asked, resource: ConsentResource): Decision {
     const strange = obligations.filter((code) => !supportedObligations.includes(code));
     if (strange.length > 0) {
       outcome = DENY;
-      answer.reasons.push({ ...reason("obligation", null, null, null, "deny"), codes: strange });
+      answer.reasons.push({
+        ...bareReason("obligation", null, null, null, "deny"),
+        codes: strange,
+      });
       obligations = [];
       refrains = [];
     }

@@ -49,13 +49,13 @@ export function filter<T extends ConsentResource>(
   let skipping = cursor !== undefined;
   for (const item of list) {
     if (skipping) {
-      if (nameOf(item) === cursor) skipping = false;
+      if (cursorOf(item) === cursor) skipping = false;
       continue;
     }
     const decision = prepared.decide(item);
     if (decision.outcome !== "permit") continue;
     if (items.length >= limit) {
-      return { items, cursor: nameOf(items.at(-1)!.item), complete: false };
+      return { items, cursor: cursorOf(items.at(-1)!.item), complete: false };
     }
     items.push({ item, decision });
   }
@@ -63,7 +63,7 @@ export function filter<T extends ConsentResource>(
   return { items, cursor: null, complete: true };
 }
 
-function nameOf(item: ConsentResource): string {
+function cursorOf(item: ConsentResource): string {
   if (item.id === undefined)
     throw new RangeError(
       "an item without an id cannot be a cursor: with limit or cursor every item needs one",

@@ -17,7 +17,7 @@ export function isUsableKey(alg: string, publicKey: Uint8Array): boolean {
   const name = `${alg}:${toHex(publicKey)}`;
   let usable = known.get(name);
   if (usable === undefined) {
-    usable = judge(alg, publicKey);
+    usable = isUsable(alg, publicKey);
     known.set(name, usable);
   }
   return usable;
@@ -25,7 +25,7 @@ export function isUsableKey(alg: string, publicKey: Uint8Array): boolean {
 
 const known: KeyCache<boolean> = /* @__PURE__ */ keyCache(2048);
 
-function judge(alg: string, publicKey: Uint8Array): boolean {
+function isUsable(alg: string, publicKey: Uint8Array): boolean {
   switch (alg) {
     case "Ed25519":
       return publicKey.length === 32 && isAcceptablePoint(publicKey) && isOnEdwards(publicKey);

@@ -43,7 +43,7 @@ export async function sealCompact(
   const header = { alg: ALG, enc: ENC, cty: contentType, ...(compress ? { zip: "DEF" } : {}) };
   const protectedHeader = toBase64Url(utf8ToBytes(JSON.stringify(header)));
   const plaintext = compress
-    ? await through(content, new CompressionStream("deflate-raw"))
+    ? await pipeThrough(content, new CompressionStream("deflate-raw"))
     : content;
   const sealed = await sealAesGcm(key, iv, plaintext!, utf8ToBytes(protectedHeader));
   const at = sealed.length - TAG_BYTES;
@@ -78,7 +78,7 @@ export async function openCompact(
   const plaintext = await openAesGcm(key, nonce, sealed, utf8ToBytes(head));
   if (plaintext === undefined) throw decryptFailed();
   const content = header.isDeflated
-    ? await through(plaintext, new DecompressionStream("deflate-raw"), maxBytes)
+    ? await pipeThrough(plaintext, new DecompressionStream("deflate-raw"), maxBytes)
     : plaintext;
   if (content === undefined || content.length > maxBytes) throw decryptFailed();
   const { contentType } = header;
@@ -116,7 +116,7 @@ function bytesOf(text: string): Uint8Array | undefined {
 }
 
 /** Sends bytes through a stream; `undefined` if it fails or its output exceeds the limit. */
-async function through(
+async function pipeThrough(
   bytes: Uint8Array,
   stream: {
     readonly readable: ReadableStream<unknown>;

@@ -138,7 +138,7 @@ export function* bundleSteps(
     if (resource.resourceType === "Bundle" || resource.resourceType === "Parameters") {
       problems.push({ code: "nested", path });
     }
-    const name = nameOf(resource, fullUrl);
+    const name = entryName(resource, fullUrl);
     if (name !== undefined && seen.has(name)) problems.push({ code: "duplicate", path });
     if (name !== undefined) seen.add(name);
     found.push({
@@ -245,7 +245,7 @@ function isWritten({ request }: { readonly request?: BundleResource["request"] }
   return request === undefined || request.method === "POST" || request.method === "PUT";
 }
 
-function nameOf(resource: FhirResource, fullUrl: string | undefined): string | undefined {
+function entryName(resource: FhirResource, fullUrl: string | undefined): string | undefined {
   const id = text(resource["id"]);
   if (fullUrl === undefined && id === undefined) return undefined;
   const meta = resource["meta"];

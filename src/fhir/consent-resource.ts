@@ -32,8 +32,8 @@ export function toConsentResource(
   context: ConsentResourceContext = {},
 ): ConsentResource {
   const { type, id, versionId, period, references } = description;
-  const encounter = description.encounter && nameOf(description.encounter);
-  const authors = description.authors.map(nameOf);
+  const encounter = description.encounter && partyName(description.encounter);
+  const authors = description.authors.map(partyName);
   const uncoded =
     description.uncoded ||
     description.otherCodes === undefined ||
@@ -72,7 +72,7 @@ function ownLabels({ labels }: ResourceDescription): ResourceLabels | null {
 }
 
 /** A literal reference, otherwise `system|value` of the logical one. */
-function nameOf({ reference, identifier }: FhirReference): string | undefined {
+function partyName({ reference, identifier }: FhirReference): string | undefined {
   if (reference !== undefined) return reference;
   if (identifier?.value === undefined) return undefined;
   return `${identifier.system ?? ""}|${identifier.value}`;

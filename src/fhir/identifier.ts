@@ -64,12 +64,12 @@ export function isCurrentIdentifier(identifier: unknown, now: number | undefined
   if (start === undefined || end === undefined || start === end) return false;
   // a date means the whole day in any zone: it may have passed already somewhere
   if (now === undefined) return end === null;
-  const began = start === null || start.from - slack(start) <= now;
-  return began && (end === null || now <= end.to + slack(end));
+  const began = start === null || start.from - zoneSlack(start) <= now;
+  return began && (end === null || now <= end.to + zoneSlack(end));
 }
 
 /** Local days begin up to 14 hours before those of UTC, and end up to 12 hours after them. */
-const slack = ({ zoned }: DateSpan): number => (zoned ? 0 : 14 * 3_600_000);
+const zoneSlack = ({ zoned }: DateSpan): number => (zoned ? 0 : 14 * 3_600_000);
 
 /**
  * Whether a Patient has numbers of an identifier's system, but not this one: then it is another

@@ -16,7 +16,7 @@ import { usableSuite } from "../envelope/suite.ts";
 import { ConsentError, RecordError, StorageError } from "../errors.ts";
 import { memoryOf } from "../identity/signed-heads.ts";
 import type { Signer } from "../identity/signer.ts";
-import { afterWriting, SETTLE_WITHIN, settling, sleep } from "../storage/settle.ts";
+import { afterWriting, SETTLE_WITHIN, repeatWrites, sleep } from "../storage/settle.ts";
 import { openAnswer, type Answer } from "./disclosure/answer.ts";
 import { auditOf } from "./disclosure/audit.ts";
 import { openCatalogue } from "./entries/catalogue.ts";
@@ -47,7 +47,7 @@ import { takeArgument } from "./take-arguments.ts";
 import { openSubjects } from "./entries/subjects.ts";
 import { createReviews } from "./disclosure/reviews.ts";
 import { createTurns } from "./turns.ts";
-import { unwritten } from "./unwritten.ts";
+import { readOnlyStorage } from "./unwritten.ts";
 import { createUploads } from "./records/uploads.ts";
 import { openVault } from "./vault/vault.ts";
 import { verifyBlobs } from "./verify-blobs.ts";
@@ -101,8 +101,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const compaction = options.compaction ?? "now";
   checkCompactionTime(compaction);
   const within = options.settleWithin ?? SETTLE_WITHIN;
-  const settled = settling(ledgerStorage(options.storage), { within });
-  const beneath = options.readOnly === true ? unwritten(settled) : settled;
+  const settled = repeatWrites(ledgerStorage(options.storage), { within });
+  const beneath = options.readOnly === true ? readOnlyStorage(settled) : settled;
   const gate = shardKeys === undefined ? undefined : gateCommits(beneath);
   const storage = gate?.storage ?? beneath;
   const now = checkedClock(options.now ?? Date.now);
@@ -397,12 +397,12 @@ function takeOptions(given: OpenLedgerOptions): OpenLedgerOptions {
   assertKnownOptions(given);
   const { policy } = given;
   return {
-    ...take(given, ["genesis", "trust", "breakGlass", "repair"]),
-    ...(policy === undefined ? {} : { policy: take(policy, POLICY_DATA) }),
+    ...copyData(given, ["genesis", "trust", "breakGlass", "repair"]),
+    ...(policy === undefined ? {} : { policy: copyData(policy, POLICY_DATA) }),
   };
 }
 
-function take<T extends object>(given: T, data: readonly (keyof T)[]): T {
+function copyData<T extends object>(given: T, data: readonly (keyof T)[]): T {
   const taken = { ...given };
   for (const name of data) {
     if (name in taken) taken[name] = takeArgument(taken[name]) as T[keyof T];

@@ -8,7 +8,7 @@ import type { LedgerStorage } from "./storage.ts";
  * A storage that is never written to. Derived state is kept in memory instead while it is open; every other
  * write rejects.
  */
-export function unwritten(beneath: LedgerStorage): LedgerStorage {
+export function readOnlyStorage(beneath: LedgerStorage): LedgerStorage {
   const { chains, blobs } = beneath;
   const refuse = async (): Promise<never> => {
     throw new StorageError("ERR_STORAGE_FAILED", "this storage was opened read-only");

@@ -19,7 +19,7 @@ export {
   copyChange,
   copyHead,
   copyScan,
-  disordered,
+  disordered as disordered,
   EMPTY_HEAD,
   risingKeys,
   sameHead,

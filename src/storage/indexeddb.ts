@@ -25,7 +25,7 @@ import type {
   IndexeddbObjectStore,
 } from "./indexeddb/client.ts";
 import { BLOBS, HEADS, openDatabase, RECORDS, refusedToOpen, STATE } from "./indexeddb/database.ts";
-import { notices } from "./indexeddb/notices.ts";
+import { openNotices } from "./indexeddb/notices.ts";
 import { lengthOf, pageSizes, readEntries } from "./indexeddb/scan.ts";
 import { answer } from "./indexeddb/transact.ts";
 import type {
@@ -119,7 +119,7 @@ export async function indexeddbStorage(
 
   let lost: StorageError | undefined;
   let closing: Promise<void> | undefined;
-  const appended = notices(name);
+  const appended = openNotices(name);
   const database = await openDatabase(
     factory,
     name,

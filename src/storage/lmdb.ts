@@ -212,7 +212,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
   }
 
   async function getMany(cids: readonly CID[]): Promise<(Uint8Array | undefined)[]> {
-    const names = cids.map(nameOf);
+    const names = cids.map(toBlobName);
     return read((environment) => names.map((name) => readBlob(environment, name)));
   }
 
@@ -303,12 +303,12 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
       },
       getMany,
       async has(cid) {
-        const name = nameOf(cid);
+        const name = toBlobName(cid);
         return read((environment) => hasBlob(environment, name));
       },
       async delete(cids) {
         assertOpen();
-        const names = cids.map(nameOf);
+        const names = cids.map(toBlobName);
         await track(engine.write((environment) => deleteBlobs(environment, names)));
       },
       list: listBlobs,
@@ -324,14 +324,14 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
       async get(key) {
         assertStateKey(key);
         const copy = copyBytes(key);
-        return read(({ state }) => maybe(state.get(copy)));
+        return read(({ state }) => copyIfPresent(state.get(copy)));
       },
       async getMany(keys) {
         const copies = keys.map((key) => {
           assertStateKey(key);
           return copyBytes(key);
         });
-        return read(({ state }) => copies.map((key) => maybe(state.get(key))));
+        return read(({ state }) => copies.map((key) => copyIfPresent(state.get(key))));
       },
       async batch(state) {
         await commit({ state });
@@ -370,7 +370,7 @@ function prepareFolder(path: string): string {
   }
 }
 
-function nameOf(cid: CID): BlobName {
+function toBlobName(cid: CID): BlobName {
   blobCidBytes(cid);
   return { codec: cid.code, digest: copyBytes(cid.multihash.digest) };
 }
@@ -396,7 +396,7 @@ function sameName(a: BlobName, b: BlobName): boolean {
   return a.codec === b.codec && equalBytes(a.digest, b.digest);
 }
 
-function maybe(bytes: Uint8Array | undefined): Uint8Array | undefined {
+function copyIfPresent(bytes: Uint8Array | undefined): Uint8Array | undefined {
   return bytes && copyBytes(bytes);
 }
 

@@ -191,7 +191,7 @@ export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
 
   async function getMany(cids: Parameters<BlobStore["getMany"]>[0]) {
     assertOpen();
-    return track(blobs.getMany(cids.map(nameOf)));
+    return track(blobs.getMany(cids.map(toBlobName)));
   }
 
   const purges = versions === "purge" && versioning !== "locked";
@@ -230,11 +230,11 @@ export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
       getMany,
       async has(cid) {
         assertOpen();
-        return track(blobs.has(nameOf(cid)));
+        return track(blobs.has(toBlobName(cid)));
       },
       async delete(cids) {
         assertOpen();
-        await track(blobs.delete(cids.map(nameOf)));
+        await track(blobs.delete(cids.map(toBlobName)));
       },
       list: () => guarded(blobs.list()),
       async count() {
@@ -276,7 +276,7 @@ function assertVersions(versioning: Versioning, versions: "refuse" | "purge" | "
   }
 }
 
-function nameOf(cid: Parameters<BlobStore["has"]>[0]): string {
+function toBlobName(cid: Parameters<BlobStore["has"]>[0]): string {
   blobCidBytes(cid);
   return cid.toString();
 }

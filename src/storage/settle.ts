@@ -112,7 +112,7 @@ function isAnswer(error: unknown, signal: AbortSignal | undefined): boolean {
 }
 
 /** Wraps a storage so that each of its writes is repeated until its outcome is known. */
-export function settling<S extends StorageAdapter>(storage: S, options: SettleOptions = {}): S {
+export function repeatWrites<S extends StorageAdapter>(storage: S, options: SettleOptions = {}): S {
   const { chains, blobs, state } = storage;
   const settled = <T>(write: () => Promise<T>, signal?: AbortSignal): Promise<T> =>
     untilSettled(write, { ...options, ...(signal === undefined ? {} : { signal }) });

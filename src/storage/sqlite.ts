@@ -17,11 +17,11 @@ import {
   copyTogether,
   risingKeys,
 } from "./guards.ts";
-import { nameOf, sqliteBlobs, type BlobName } from "./sqlite/blobs.ts";
+import { toBlobName, sqliteBlobs, type BlobName } from "./sqlite/blobs.ts";
 import { missing, sqliteChains } from "./sqlite/chains.ts";
 import { failure, type SqliteDatabase } from "./sqlite/client.ts";
 import { createEngine, patiently } from "./sqlite/engine.ts";
-import { migrate, promises, setUp, syncLog } from "./sqlite/schema.ts";
+import { migrate, durabilityOf, setUp, syncLog } from "./sqlite/schema.ts";
 import { sqliteState } from "./sqlite/state.ts";
 import type {
   AppendOptions,
@@ -87,7 +87,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
   const parts = await patiently(busyTimeout, () => {
     setUp(database);
     migrate(database);
-    const promised = promises(database);
+    const promised = durabilityOf(database);
     if (promised.durability !== "none") syncLog(database);
     return {
       promised,
@@ -129,7 +129,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
       records: copyTogether(batch.append.records),
     };
     const puts = (batch.blobs ?? []).map(({ cid, bytes }) => ({
-      name: nameOf(cid),
+      name: toBlobName(cid),
       bytes: copyBytes(bytes),
     }));
     const changes = (batch.state ?? []).map(copyChange);
@@ -201,7 +201,7 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
 
   async function getMany(cids: readonly CID[]): Promise<(Uint8Array | undefined)[]> {
     assertOpen();
-    const names = cids.map(nameOf);
+    const names = cids.map(toBlobName);
     return engine.readTogether(() => names.map((name) => blobs.get(name)));
   }
 
@@ -270,18 +270,18 @@ export async function sqliteStorage(options: SqliteStorageOptions): Promise<Full
       },
       async get(cid) {
         assertOpen();
-        const name = nameOf(cid);
+        const name = toBlobName(cid);
         return engine.read(() => blobs.get(name));
       },
       getMany,
       async has(cid) {
         assertOpen();
-        const name = nameOf(cid);
+        const name = toBlobName(cid);
         return engine.read(() => blobs.has(name));
       },
       async delete(cids) {
         assertOpen();
-        const names = cids.map(nameOf);
+        const names = cids.map(toBlobName);
         if (names.length === 0) return;
         await engine.write(() => names.forEach((name) => blobs.remove(name)), undefined);
       },

@@ -22,7 +22,7 @@ const pause = (ms = 0): Promise<void> => new Promise((resolve) => setTimeout(res
 const all = { gte: new Uint8Array([0]), lt: new Uint8Array([255]) };
 
 /** Writes once, and reads repeatedly until that is done, from this handle and another. */
-async function beside(
+async function readWhileWriting(
   storages: readonly StorageAdapter[],
   write: () => Promise<void>,
   look: (storage: StorageAdapter) => Promise<void>,
@@ -65,7 +65,7 @@ export const handleCases: readonly StorageCase[] = [
         const atomicBlobs = writer.blobs.caps.atomicBlobs !== false;
         let begun = 0;
         let last = 0;
-        await beside(
+        await readWhileWriting(
           [writer, reader],
           async () => {
             let head: Head = EMPTY;
@@ -109,7 +109,7 @@ export const handleCases: readonly StorageCase[] = [
       withStorage(make, async (storage, subject) => {
         const [writer, reader] = [stateOf(storage), await subject.open()];
         const keys = Array.from({ length: 20 }, (_, i) => bytes(`key ${i}`));
-        await beside(
+        await readWhileWriting(
           [storage, reader],
           async () => {
             for (let round = 1; round <= 40; round++) {
@@ -137,7 +137,7 @@ export const handleCases: readonly StorageCase[] = [
         const reader = await subject.open();
         const list = Array.from({ length: 20 }, (_, i) => blobOf(bytes(`blob ${i}`)));
         const cids = list.map(({ cid }) => cid);
-        await beside(
+        await readWhileWriting(
           [storage, reader],
           async () => {
             for (let round = 0; round < 20; round++) {

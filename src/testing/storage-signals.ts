@@ -39,7 +39,7 @@ async function checkAborted(
 }
 
 /** What a commit wrote, if anything; fails if it wrote only a part. */
-async function written(full: FullStorage, label: string, head: Head): Promise<boolean> {
+async function wroteAllOrNothing(full: FullStorage, label: string, head: Head): Promise<boolean> {
   const size = (await full.chains.head("a")).size;
   const blob = await full.blobs.has(blobOf(bytes(`blob ${label}`)).cid);
   const value = await full.state.get(bytes("key"));
@@ -140,7 +140,11 @@ export const signalCases: readonly StorageCase[] = [
           check(!failed || error === reason, `an aborted commit ${text}`);
           // Nothing may come after the call has ended.
           if (i % 5 === 0) await pause(3);
-          checkSame(await written(other, label, head), !failed, "whether the commit was made");
+          checkSame(
+            await wroteAllOrNothing(other, label, head),
+            !failed,
+            "whether the commit was made",
+          );
           if (!failed) head = value as Head;
         }
         const late = new AbortController();

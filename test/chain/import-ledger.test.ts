@@ -11,7 +11,7 @@ import { LedgerError } from "../../src/errors.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { recordEntries, signerFor, startLedger } from "../support/ledger.ts";
 import { smallLedger, smallRule } from "../support/small-ledger.ts";
-import { createAuthor, placed } from "../../src/chain/author.ts";
+import { createAuthor, durablePlaceOf } from "../../src/chain/author.ts";
 
 const kinds = [smallRule];
 
@@ -51,7 +51,7 @@ async function growing() {
   return {
     genesis,
     chain,
-    grow: () => placed(author.write(recordEntries(1))),
+    grow: () => durablePlaceOf(author.write(recordEntries(1))),
     async export() {
       await chain.refresh();
       const { size, root } = chain;

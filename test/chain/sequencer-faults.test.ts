@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { signTransaction } from "../../src/block/transaction.ts";
-import { createAuthor, placed } from "../../src/chain/author.ts";
+import { createAuthor, durablePlaceOf } from "../../src/chain/author.ts";
 import { blocksChain } from "../../src/chain/chain.ts";
 import { createCheckpointer } from "../../src/chain/checkpointer.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
@@ -619,7 +619,9 @@ describe("backpressure and closing", () => {
     );
     const places = await Promise.all(
       authors.map((author) =>
-        Promise.all(Array.from({ length: 5 }, () => placed(author.write(recordEntries(1))))),
+        Promise.all(
+          Array.from({ length: 5 }, () => durablePlaceOf(author.write(recordEntries(1)))),
+        ),
       ),
     );
     for (const own of places) {
@@ -648,12 +650,12 @@ describe("backpressure and closing", () => {
       lastSeq: 6,
       now: () => START,
     });
-    await placed(author.write(recordEntries(1)));
+    await durablePlaceOf(author.write(recordEntries(1)));
     fail = true;
     const lost = author.write(recordEntries(1));
     await expect(lost).rejects.toThrow("HSM");
     fail = false;
-    await placed(author.write(recordEntries(1)));
+    await durablePlaceOf(author.write(recordEntries(1)));
     expect(await chain.findTransaction(signer.key, 9, 7)).toBeDefined();
     expect(await chain.findTransaction(signer.key, 9, 8)).toBeUndefined();
     expect(await chain.findTransaction(signer.key, 9, 9)).toBeDefined();

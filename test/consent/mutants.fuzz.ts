@@ -20,7 +20,7 @@ const MUTANTS: readonly [file: string, from: string, to: string][] = [
   ["tree.ts", "return result >= INDETERMINATE ? INDETERMINATE : NOT_APPLICABLE;", "return result;"],
   ["tree.ts", "if (reaches) result = node.effect;", "result = node.effect;"],
   ["tree.ts", "named || parent?.namesBtg === true", "named"],
-  ["tree.ts", "match === YES ? result : soften(result)", "match === YES ? result : NOT_APPLICABLE"],
+  ["tree.ts", "match === YES ? result : weaken(result)", "match === YES ? result : NOT_APPLICABLE"],
   ["match.ts", "own.start >= interval.start && own.end <= interval.end ? YES : UNKNOWN", "YES"],
   [
     "match.ts",

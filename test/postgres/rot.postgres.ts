@@ -10,7 +10,7 @@ import type { FullStorage } from "../../src/storage/types.ts";
 import { effort } from "../support/effort.ts";
 import { MRN, observation } from "../support/hospital.ts";
 import { recordEntries, startLedger } from "../support/ledger.ts";
-import { placed, createAuthor } from "../../src/chain/author.ts";
+import { durablePlaceOf, createAuthor } from "../../src/chain/author.ts";
 import { texts, ward } from "../support/ward.ts";
 import { startCluster, type Cluster } from "./cluster.ts";
 import { describePostgres } from "./describe.ts";
@@ -39,7 +39,7 @@ describePostgres("bytes that changed under the server", () => {
       lastSeq: -1,
       now: () => clock.now,
     });
-    for (let i = 0; i < 10; i++) await placed(author.write(recordEntries(3)));
+    for (let i = 0; i < 10; i++) await durablePlaceOf(author.write(recordEntries(3)));
     await sequencer.close();
     await chain.close();
     return { genesis };

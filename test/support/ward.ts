@@ -1,7 +1,7 @@
 import type { EntryId } from "../../src/codec/ids.ts";
 import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
 import { openChain } from "../../src/chain/chain.ts";
-import { createAuthor, placed } from "../../src/chain/author.ts";
+import { createAuthor, durablePlaceOf } from "../../src/chain/author.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
 import type { Directive } from "../../src/consent/model/model.ts";
 import type { KeyStore } from "../../src/identity/key-store.ts";
@@ -153,7 +153,7 @@ export async function ward(
         lastSeq: -1,
         now: () => world.clock.now,
       });
-      await placed(author.write(entries));
+      await durablePlaceOf(author.write(entries));
       await sequencer.close();
       await chain.close();
     },

@@ -135,7 +135,7 @@ export function createLabeller(
     // A Bundle's own labels do not tell which of its resources they are true of.
     if (within.some((label) => !isUnderstood(label) || says(label))) complete = false;
     if (!complete && labels.size === 0 && level === least) return null;
-    const codes = [...labels.values()].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+    const codes = [...labels.values()].sort((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1));
     if (complete || level > least)
       codes.push({ system: CONFIDENTIALITY, code: confidentiality[level]! });
     return { codes, stamp: complete ? stamp : null };
@@ -201,7 +201,8 @@ export function labelStepsOf(
 const STEP = 1024;
 
 const INTEGRITY = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue";
-const nameOf = ({ system, code }: Coding): string => `${system === ACT_CODE ? "" : system} ${code}`;
+const sortKey = ({ system, code }: Coding): string =>
+  `${system === ACT_CODE ? "" : system} ${code}`;
 
 /** Whether a stamp is by rules that the labeller's rules replace: it counts as no stamp. */
 export function isOutdated(

@@ -1,7 +1,7 @@
 import type { CID } from "../../codec/cid.ts";
 import type { Layer, Reason } from "../model/decision.ts";
 import { FALSE, TRUE, type Formula, type Formulas } from "./formula.ts";
-import { reason } from "../rules/layer.ts";
+import { bareReason } from "../rules/layer.ts";
 import type { MatchContext } from "../rules/match.ts";
 import { UNKNOWN } from "../rules/truth.ts";
 import { DENY, type CompiledRule } from "../rules/tree.ts";
@@ -60,7 +60,7 @@ export function ruleGrounds(
       found.push({
         where,
         reason: {
-          ...reason("rule", layer, context.purpose, directive, denies ? "deny" : "permit"),
+          ...bareReason("rule", layer, context.purpose, directive, denies ? "deny" : "permit"),
           path: node.path,
           matchedOn: node.matchedOn,
           unknown: [...new Set(unknown)],

@@ -2,10 +2,10 @@ import type { CID } from "../../codec/cid.ts";
 import type { Layer, Reason } from "../model/decision.ts";
 import type { Effect } from "../model/model.ts";
 import { witnessedBy } from "../model/witness.ts";
-import { reason } from "../rules/layer.ts";
+import { bareReason } from "../rules/layer.ts";
 import {
   refusesTheRest,
-  withholds,
+  withholdsOlderPermits,
   type CompiledDirective,
   type LineagePlan,
   type Step,
@@ -230,7 +230,7 @@ function reaches(plan: LineagePlan, { formulas, scopeOf, both, ruleOf }: Partial
   const unsettled = (step: Step): Formula => all([reachOf(step).possible, not(settledOf(step))]);
   const openOf = (step: Step): Formula => all([unsettled(step), ...stopsAbove(step)]);
   const withheldBy = (step: Step): Formula => {
-    if (withholds(step)) return openOf(step);
+    if (withholdsOlderPermits(step)) return openOf(step);
     if (!refusesTheRest(step)) return FALSE;
     const { permit } = ruleOf(step.directive.tree!.root);
     return all([openOf(step), not(all([permit, reachOf(step).certain]))]);
@@ -248,5 +248,5 @@ function bare(
     effect,
   }: { readonly purpose: string; readonly directive: CompiledDirective; readonly effect: Effect },
 ): Reason {
-  return { ...reason(kind, layer, purpose, directive.cid, effect), ...witnessOf(directive) };
+  return { ...bareReason(kind, layer, purpose, directive.cid, effect), ...witnessOf(directive) };
 }

@@ -1,7 +1,7 @@
 import type { CID } from "../../codec/cid.ts";
 import type { Decision, Reason } from "../model/decision.ts";
 import type { Residual } from "../model/residual.ts";
-import { reason } from "../rules/layer.ts";
+import { bareReason } from "../rules/layer.ts";
 import type { LineagePlan } from "../rules/lineage.ts";
 import type { MatchContext } from "../rules/match.ts";
 import { satisfiedBy, type CompiledOverlay } from "../rules/overlay.ts";
@@ -151,16 +151,19 @@ function decidePurpose(input: PartialInput, formulas: Formulas): ForPurpose {
       ...speaking.flatMap((one) => groundsOf(one, "law", lawfully, rules)),
       ...within(own.grounds, not(lawful)),
       ...demands.map(({ overlay, active }, at) => ({
-        reason: reason("requirement", "law", context.purpose, overlay.cid, "deny"),
+        reason: bareReason("requirement", "law", context.purpose, overlay.cid, "deny"),
         where: all([not(lawful), active, any([own.silent, all([own.permit, not(met[at]!)])])]),
       })),
       ...within(theirs.grounds, undemanded),
       {
-        reason: { ...reason("obligation", null, null, null, "deny"), codes: [...feared].sort() },
+        reason: {
+          ...bareReason("obligation", null, null, null, "deny"),
+          codes: [...feared].sort(),
+        },
         where: burden,
       },
       {
-        reason: reason("silence", null, context.purpose, null, null),
+        reason: bareReason("silence", null, context.purpose, null, null),
         where: all([undemanded, theirs.silent]),
       },
     ],

@@ -1,6 +1,6 @@
 import type { Coding, DataRef } from "../model/model.ts";
 import type { Residual } from "../model/residual.ts";
-import { checked } from "./residual-search.ts";
+import { requireTerminology } from "./residual-search.ts";
 import {
   alternativesOf,
   isLevel,
@@ -43,7 +43,7 @@ export function toPcfResidual(
   residual: Residual,
   terminology: Terminology = defaultTerminology(),
 ): ResidualExport<readonly PcfResidualRule[]> {
-  const terms = alternativesOf(checked(residual, terminology));
+  const terms = alternativesOf(requireTerminology(residual, terminology));
   if (terms === undefined) {
     return { value: [{ type: "forbid" }], inexact: ["too many rules: everything is refused"] };
   }
@@ -66,7 +66,8 @@ export function toPcfResidual(
       inexact.add("a condition that PCF cannot express: everything is refused");
     forbids.push({ type: "forbid", ...rule });
   }
-  for (const one of terms.flat()) for (const what of vagueness(one, terminology)) inexact.add(what);
+  for (const one of terms.flat())
+    for (const what of lostPrecision(one, terminology)) inexact.add(what);
   return { value: [...distinct(forbids), ...permits], inexact: [...inexact] };
 }
 
@@ -115,7 +116,10 @@ function joined(term: ResidualTerm, terminology: Terminology): WrittenAttributes
 }
 
 /** The precision that a literal loses to two truth values and to PCF's vague terms. */
-export function vagueness(literal: ResidualLiteral, terminology: Terminology): readonly string[] {
+export function lostPrecision(
+  literal: ResidualLiteral,
+  terminology: Terminology,
+): readonly string[] {
   const { question, answer } = literal;
   const { data, effect } = question;
   const lost: string[] = [];

@@ -1,6 +1,6 @@
 import type { Residual } from "../model/residual.ts";
-import { attributesOf, vagueness, type WrittenAttributes } from "./residual-pcf.ts";
-import { checked } from "./residual-search.ts";
+import { attributesOf, lostPrecision, type WrittenAttributes } from "./residual-pcf.ts";
+import { requireTerminology } from "./residual-search.ts";
 import {
   alternativesOf,
   isPositive,
@@ -53,7 +53,7 @@ export function toResidualPermission(
   residual: Residual,
   terminology: Terminology = defaultTerminology(),
 ): ResidualExport<ResidualPermission> {
-  const terms = alternativesOf(checked(residual, terminology));
+  const terms = alternativesOf(requireTerminology(residual, terminology));
   const inexact = new Set<string>();
   if (terms === undefined) {
     inexact.add("too many rules: everything is refused");
@@ -68,7 +68,8 @@ export function toResidualPermission(
     };
   }
   const plain = terms.map((one) => withoutImplied(one, terminology));
-  for (const one of plain.flat()) for (const what of vagueness(one, terminology)) inexact.add(what);
+  for (const one of plain.flat())
+    for (const what of lostPrecision(one, terminology)) inexact.add(what);
   const write = (literals: ResidualTerm): readonly ResidualPermissionData[] | undefined => {
     const data = dataOf(literals, terminology);
     if (data?.expression !== undefined) inexact.add("types and codes, as an expression");

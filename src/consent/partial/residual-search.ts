@@ -44,7 +44,7 @@ export function toSearchParameters(
   residual: Residual,
   terminology: Terminology = defaultTerminology(),
 ): ResidualExport<readonly ResidualSearch[]> {
-  const terms = alternativesOf(checked(residual, terminology));
+  const terms = alternativesOf(requireTerminology(residual, terminology));
   if (terms === undefined) {
     const inexact = ["too many rules to write as searches"];
     return { value: [{ types: [], parameters: [], inexact }], inexact };
@@ -54,7 +54,7 @@ export function toSearchParameters(
 }
 
 /** Throws unless a residual names the given terminology. */
-export function checked(residual: Residual, terminology: Terminology): Residual {
+export function requireTerminology(residual: Residual, terminology: Terminology): Residual {
   if (terminology.cid.equals(residual.terminology)) return residual;
   throw new ConsentError(
     "ERR_CONSENT_TERMINOLOGY",

@@ -11,7 +11,7 @@ import {
 } from "./glass.ts";
 import {
   refusesTheRest,
-  withholds,
+  withholdsOlderPermits,
   type CompiledDirective,
   type LineagePlan,
   type Step,
@@ -30,7 +30,7 @@ import {
   INDETERMINATE,
   NOT_APPLICABLE,
   PERMIT,
-  soften,
+  weaken,
   unknownOf,
   type Duties,
   type CompiledRule,
@@ -112,7 +112,7 @@ export function evaluateLayer(
     if (wanted !== undefined) answer.deciding = [];
     if (kind !== "rule" || root === undefined) {
       const effect = result === PERMIT ? "permit" : "deny";
-      answer.reasons.push(reason(kind, layer, context.purpose, cid, effect));
+      answer.reasons.push(bareReason(kind, layer, context.purpose, cid, effect));
     } else {
       giveReasons(root, result, layer, cid, context.purpose, answer);
     }
@@ -201,7 +201,7 @@ function evaluateLineage(
       const withheld = isWithheld(directive, open);
       let result: Result = ended ? NOT_APPLICABLE : evaluateRule(tree.root, context);
       if (!ended && tree.binds) collectDoubted(tree.root, doubtful, doubtedOf(answer));
-      if (doubtful) result = soften(result);
+      if (doubtful) result = weaken(result);
       if (withheld && result === PERMIT) result = NOT_APPLICABLE;
       if (result !== NOT_APPLICABLE) {
         explicit.push({ directive, result, kind: "rule" });
@@ -267,7 +267,7 @@ function openDisputes(plan: LineagePlan, context: MatchContext): readonly OpenDi
     const dispute = { directive, ended, scope, suspended };
     const withheld =
       !suspended &&
-      (withholds(step) || (refusesTheRest(step) && said(dispute, context) !== PERMIT));
+      (withholdsOlderPermits(step) || (refusesTheRest(step) && said(dispute, context) !== PERMIT));
     open.push({ ...dispute, withholds: withheld });
   }
   return open;
@@ -279,7 +279,7 @@ function said(
   context: MatchContext,
 ): Result {
   const result = ended ? NOT_APPLICABLE : evaluateRule(directive.tree!.root, context);
-  return scope === UNKNOWN ? soften(result) : result;
+  return scope === UNKNOWN ? weaken(result) : result;
 }
 
 /** Whether a statement that names both sides of a dispute certainly covers a record. */
@@ -329,7 +329,7 @@ export function evaluateOverlays(
     if (scope === NO) continue;
     let result = evaluateRule(overlay.tree.root, context);
     const doubtful = scope === UNKNOWN || overlay.unreadable;
-    if (doubtful) result = soften(result);
+    if (doubtful) result = weaken(result);
     if (overlay.tree.binds && overlay.overlay.require === undefined) {
       collectDoubted(overlay.tree.root, doubtful, doubtedOf(answer));
     }
@@ -394,7 +394,7 @@ function giveReasons(
 }
 
 /** A reason with only its kind, directive and effect. */
-export function reason(
+export function bareReason(
   kind: Reason["kind"],
   layer: Layer | null,
   purpose: string | null,

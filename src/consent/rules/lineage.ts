@@ -329,7 +329,7 @@ export function planLineage(
  * Whether a contested directive withholds the permits of older ones: it replaces, and has ended or
  * may have, so that it may have been meant to end them.
  */
-export function withholds({ directive, ended }: Step): boolean {
+export function withholdsOlderPermits({ directive, ended }: Step): boolean {
   return (ended || directive.unreadable) && directive.source.directive.mode === "replace";
 }
 

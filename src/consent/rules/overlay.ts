@@ -51,7 +51,7 @@ export function compileOverlays(
 }
 
 /** Whether one of the patient's permitting rules meets all the requirements of an overlay. */
-export function satisfies(
+export function anyRuleSatisfies(
   permitting: readonly { readonly node: CompiledRule; readonly directive: CompiledDirective }[],
   overlay: Overlay,
   terminology: Terminology,

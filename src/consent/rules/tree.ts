@@ -71,7 +71,7 @@ export function compileTree(
 }
 
 /** Weakens the result of a rule of which it is unknown whether it matches. */
-export function soften(result: Result): Result {
+export function weaken(result: Result): Result {
   return result >= INDETERMINATE ? INDETERMINATE : NOT_APPLICABLE;
 }
 
@@ -107,7 +107,7 @@ export function evaluateRule(node: CompiledRule, context: MatchContext): Result 
     const reaches = node.effect === DENY || node.namesBtg || context.purpose !== BTG;
     if (reaches) result = node.effect;
   }
-  return (node.result = match === YES ? result : soften(result));
+  return (node.result = match === YES ? result : weaken(result));
 }
 
 /** Attributes, of a rule and of those around it, that were unknown in its last evaluation. */

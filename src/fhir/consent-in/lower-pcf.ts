@@ -12,9 +12,9 @@ import { tooLarge, unsupported } from "./refuse.ts";
 export function lowerPcf(provision: Provision): Lowered {
   // The period of the outermost provision is the end of the whole consent.
   const { validity: period, ...conditions } = provision.when;
-  const base = { ...typed(provision), when: conditions };
+  const base = { ...typedProvision(provision), when: conditions };
   const exceptions = provision.nested.map((one) => ({
-    ...typed(one),
+    ...typedProvision(one),
     when: inherit(base.when, one.when),
     restated: one.when,
     inside: !restates(base.when, one.when),
@@ -25,7 +25,7 @@ export function lowerPcf(provision: Provision): Lowered {
     const rules = provision.nested.map((one) => rule(one.path, one.type!, one.when));
     return { root: rule(base.id, base.effect, base.when, rules), ...rest };
   }
-  const around = hull([base.when, ...exceptions.map((one) => one.when)]);
+  const around = coveringConditions([base.when, ...exceptions.map((one) => one.when)]);
   // Within the base an inherited condition keeps the base's meaning: a permit of normal data covers
   // less confidential data, a refusal of it covers more confidential data.
   const within = exceptions.filter((one) => one.inside && one.effect !== base.effect);
@@ -64,7 +64,7 @@ export function lowerPcf(provision: Provision): Lowered {
   };
 }
 
-function typed(one: Provision): {
+function typedProvision(one: Provision): {
   readonly id: string;
   readonly effect: Rule["effect"];
   readonly when: When;
@@ -93,7 +93,7 @@ function restates(base: When, own: When): boolean {
  * Only attributes that mean the same for permit and deny are used. Break the glass is covered but
  * not named, since naming it would open it to every nested rule.
  */
-function hull(whens: readonly When[]): When {
+function coveringConditions(whens: readonly When[]): When {
   const union = <T>(pick: (when: When) => readonly T[] | undefined): readonly T[] | undefined => {
     const all = new Map<string, T>();
     for (const when of whens) {

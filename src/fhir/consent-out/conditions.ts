@@ -41,7 +41,7 @@ export function writeConditions(when: When, version: "r4" | "r5"): WrittenCondit
     put(
       "actors",
       "actor",
-      every(actors, (actor) => writeActor(actor, version)),
+      writeEach(actors, (actor) => writeActor(actor, version)),
     );
   if (roles && actors) lost.push("roles");
   else if (roles) {
@@ -49,27 +49,27 @@ export function writeConditions(when: When, version: "r4" | "r5"): WrittenCondit
     put(
       "roles",
       "actor",
-      every(asActors, (actor) => writeActor(actor, version)),
+      writeEach(asActors, (actor) => writeActor(actor, version)),
     );
   }
-  if (actions) put("actions", "action", every(actions, writeAction));
-  if (labels) put("data.labels", "securityLabel", every(labels, writeLabel));
-  if (purposes) put("purposes", "purpose", every(purposes, writePurpose));
+  if (actions) put("actions", "action", writeEach(actions, writeAction));
+  if (labels) put("data.labels", "securityLabel", writeEach(labels, writeLabel));
+  if (purposes) put("purposes", "purpose", writeEach(purposes, writePurpose));
   if (types) {
-    put("data.types", version === "r4" ? "class" : "resourceType", every(types, writeType));
+    put("data.types", version === "r4" ? "class" : "resourceType", writeEach(types, writeType));
   }
   if (codes) {
     const concept = (one: { system: string; code: string }): JsonObject => ({ coding: [one] });
-    put("data.codes", "code", every(codes, concept));
+    put("data.codes", "code", writeEach(codes, concept));
   }
   if (period) put("data.period", "dataPeriod", writePeriod(period));
-  if (refs) put("data.refs", "data", every(refs, writeRef));
+  if (refs) put("data.refs", "data", writeEach(refs, writeRef));
   if (parts) lost.push("data.parts");
   return { elements, lost };
 }
 
 /** All values written, or `undefined` if one cannot be. */
-function every<T>(
+function writeEach<T>(
   values: readonly T[],
   write: (value: T) => unknown,
 ): readonly unknown[] | undefined {

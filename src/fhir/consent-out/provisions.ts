@@ -26,7 +26,7 @@ export function lossList(): { readonly losses: ConsentLoss[]; readonly note: Not
 }
 
 /** The expressible part of a rule; `undefined` if leaving it out is the stricter choice. */
-export function sayable(
+export function expressiblePart(
   rule: Rule,
   version: "r4" | "r5",
   path: string,
@@ -37,7 +37,7 @@ export function sayable(
   if (rule.breakGlass !== undefined) note(path, "what it says about breaking the glass");
   const duties = dutiesOf(rule);
   if (duties.length > 0) note(path, `obligations and refrains: ${duties.length}`);
-  if (mixes(rule)) note(path, "permits that override refusals beside them");
+  if (combinesDifferently(rule)) note(path, "permits that override refusals beside them");
   const rules = rule.rules ?? [];
   if (rule.effect === "deny") {
     // With fewer conditions it covers more, and the permits nested in it would cover more too.
@@ -45,7 +45,7 @@ export function sayable(
   }
   if (lost.length === 0 && duties.length === 0) return { effect: "permit", elements, rules };
   // A permit must not be written without its duties, but refusals nested in it must be kept.
-  return binds(rule) ? refusalOf(rule, version) : undefined;
+  return restricts(rule) ? refusalOf(rule, version) : undefined;
 }
 
 /** A permit as the refusal that replaces it. */
@@ -65,8 +65,8 @@ export function dutiesOf(rule: Rule): readonly string[] {
 }
 
 /** Whether leaving a permit out, within what is permitted, would permit more. */
-export function binds(rule: Rule): boolean {
-  return rule.effect === "deny" || dutiesOf(rule).length > 0 || (rule.rules ?? []).some(binds);
+export function restricts(rule: Rule): boolean {
+  return rule.effect === "deny" || dutiesOf(rule).length > 0 || (rule.rules ?? []).some(restricts);
 }
 
 function permits(rule: Rule): boolean {
@@ -74,7 +74,7 @@ function permits(rule: Rule): boolean {
 }
 
 /** Whether FHIR's way of combining, in which refusals prevail, gives another result. */
-function mixes(rule: Rule): boolean {
+function combinesDifferently(rule: Rule): boolean {
   const rules = rule.rules ?? [];
   if (rule.combine === "deny-overrides" || rules.length < 2) return false;
   return rules.some(refuses) && rules.some(permits);
@@ -88,7 +88,7 @@ export function namesBtg(rule: Rule): boolean {
 
 /** R4: a rule as a typed provision, with the provisions nested in it. */
 export function typedProvision(rule: Rule, path: string, note: Note): JsonObject | undefined {
-  const said = sayable(rule, "r4", path, note);
+  const said = expressiblePart(rule, "r4", path, note);
   if (said === undefined) return undefined;
   const provision = said.rules.flatMap(
     (inner) => typedProvision(inner, `${path}/${inner.id}`, note) ?? [],
@@ -102,7 +102,7 @@ export function typedProvision(rule: Rule, path: string, note: Note): JsonObject
  *
  * @returns `undefined` if the nested rules cancel all of it
  */
-export function exceptions(
+export function writeExceptions(
   rules: readonly Rule[],
   around: Effect,
   outer: JsonObject,
@@ -114,22 +114,22 @@ export function exceptions(
   let undone = false;
   for (const rule of rules) {
     const own = `${path}/${rule.id}`;
-    const said = sayable(rule, "r5", own, note);
+    const said = expressiblePart(rule, "r5", own, note);
     if (said === undefined) continue;
     const { effect, elements } = said;
-    const all = undoes(elements, outer);
+    const all = cancelsOuter(elements, outer);
     if (effect === around && effect === "permit") {
       if (namesBtg(rule)) note(own, "that it also permits breaking the glass");
-      if (!binds(rule)) continue;
+      if (!restricts(rule)) continue;
       note(own, "what it permits within what is permitted, with refusals or duties");
       const strict = refusalOf(rule, "r5").elements;
-      if (undoes(strict, outer)) undone = true;
+      if (cancelsOuter(strict, outer)) undone = true;
       else found.push(strict);
     } else if (effect === around) {
       note(own, "that it refuses within what is refused");
       refusals.push(elements);
     } else {
-      const inner = all ? undefined : exceptions(said.rules, effect, elements, own, note);
+      const inner = all ? undefined : writeExceptions(said.rules, effect, elements, own, note);
       if (all) note(own, "that it cancels all of the rule around it");
       if (inner !== undefined) {
         found.push({ ...elements, ...(inner.length > 0 && { provision: inner }) });
@@ -154,7 +154,7 @@ export function exceptions(
 }
 
 /** Whether an exception with these conditions leaves nothing of the rule around it. */
-function undoes(elements: JsonObject, outer: JsonObject): boolean {
+function cancelsOuter(elements: JsonObject, outer: JsonObject): boolean {
   return Object.keys(elements).length === 0 || JSON.stringify(elements) === JSON.stringify(outer);
 }
 

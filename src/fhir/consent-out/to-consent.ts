@@ -14,7 +14,14 @@ import {
   writePeriod,
   writeReference,
 } from "./conditions.ts";
-import { exceptions, lossList, type Note, refuses, sayable, typedProvision } from "./provisions.ts";
+import {
+  writeExceptions,
+  lossList,
+  type Note,
+  refuses,
+  expressiblePart,
+  typedProvision,
+} from "./provisions.ts";
 
 /** Options of {@link toConsent}. */
 export interface ToConsentOptions {
@@ -217,12 +224,12 @@ function writeR5(directive: Directive, root: Rule, note: Note): Body {
     note("root", "when it ends");
     return nothing;
   }
-  const said = sayable(root, "r5", "root", note);
+  const said = expressiblePart(root, "r5", "root", note);
   if (said === undefined) return nothing;
   const { effect, elements } = said;
   const bounded = Object.keys(elements).length > 0;
   if (!bounded) {
-    const provision = exceptions(said.rules, effect, {}, "root", note);
+    const provision = writeExceptions(said.rules, effect, {}, "root", note);
     if (provision === undefined) return nothing;
     return withExceptions(effect, provision);
   }
@@ -232,7 +239,7 @@ function writeR5(directive: Directive, root: Rule, note: Note): Body {
   // rest.
   note("root", "that it is silent beyond its conditions");
   if (effect === "permit") {
-    const inner = exceptions(said.rules, effect, elements, "root", note);
+    const inner = writeExceptions(said.rules, effect, elements, "root", note);
     if (inner === undefined) return nothing;
     return withExceptions("deny", [{ ...elements, ...(inner.length > 0 && { provision: inner }) }]);
   }
@@ -244,7 +251,7 @@ function writeR5(directive: Directive, root: Rule, note: Note): Body {
     const bound = rule.effect === "deny" ? rule.when : refusalConditions(rule.when);
     return refuses(rule) ? [{ ...rule, effect: "deny", when: bound, rules: [] }] : [];
   });
-  return withExceptions("deny", exceptions(joined, "deny", {}, "root", note) ?? []);
+  return withExceptions("deny", writeExceptions(joined, "deny", {}, "root", note) ?? []);
 }
 
 function withExceptions(decision: Rule["effect"], provision: readonly JsonObject[]): Body {

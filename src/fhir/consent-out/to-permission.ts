@@ -12,7 +12,7 @@ import {
   writePeriod,
   writeReference,
 } from "./conditions.ts";
-import { binds, dutiesOf, lossList, namesBtg, type Note, refuses } from "./provisions.ts";
+import { restricts, dutiesOf, lossList, namesBtg, type Note, refuses } from "./provisions.ts";
 
 /** A directive as a FHIR R5 Permission, and what the resource does not express. */
 export interface ExportedPermission {
@@ -96,11 +96,11 @@ function flatten(
       noteBreakGlass(rule, path, note);
       if (rule.effect === "deny") {
         if (rule.rules !== undefined) note(path, "exceptions to an exception");
-        rules.push(within(root, rule, path, note));
-      } else if (binds(rule)) {
+        rules.push(flattenException(root, rule, path, note));
+      } else if (restricts(rule)) {
         note(path, "what it permits with refusals or duties within what is permitted");
         const strict: Rule = { ...rule, effect: "deny", when: refusalConditions(rule.when) };
-        rules.push({ ...within(root, strict, path, note), duties: [] });
+        rules.push({ ...flattenException(root, strict, path, note), duties: [] });
       } else if (namesBtg(rule)) note(path, "that it also permits breaking the glass");
     }
     const exact = rules.length === 1 && directive.default === "deny";
@@ -116,7 +116,7 @@ function flatten(
     const conditions = conjunction(root.when, rule.when);
     const inside = rule.rules ?? [];
     if (rule.effect === "deny") note(path, "that it refuses within what is refused");
-    else if (bounded || inside.some(binds) || conditions === undefined) {
+    else if (bounded || inside.some(restricts) || conditions === undefined) {
       note(path, "a permit that other refusals, duties or conditions bound");
     } else {
       if (inside.some(namesBtg)) note(path, "that breaking the glass is permitted inside");
@@ -127,7 +127,7 @@ function flatten(
 }
 
 /** An exception as a separate rule; beyond the base it refuses more than the directive does. */
-function within(root: Rule, rule: Rule, path: string, note: Note): FlatRule {
+function flattenException(root: Rule, rule: Rule, path: string, note: Note): FlatRule {
   const when = conjunction(root.when, rule.when);
   if (when === undefined) note(path, "that it refuses only within the conditions around it");
   return { effect: rule.effect, when: when ?? rule.when, duties: dutiesOf(rule), path };

@@ -7,7 +7,7 @@ import type { PartContent } from "../../envelope/seal.ts";
 import { ConsentError, InputError, RecordError, StorageError } from "../../errors.ts";
 import { giveTurn } from "../../loop/give-turn.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
-import { decodeFiledForm, named, openParts } from "./read-consents.ts";
+import { decodeFiledForm, namingEntry, openParts } from "./read-consents.ts";
 import type { LedgerContext } from "../context.ts";
 import { commitToEvidence, MAX_EVIDENCE } from "./witnessed-directive.ts";
 
@@ -138,7 +138,7 @@ export async function readEvidence(
       "the directive was erased, and its evidence with it",
     );
   }
-  const form = await named(item, () => decodeFiledForm(parts.get("content")!));
+  const form = await namingEntry(item, () => decodeFiledForm(parts.get("content")!));
   const signed = form.kind === "witnessed" ? form.witness.evidence : [];
   return mediaTypes.map((mediaType, at) => {
     const { bytes, commitment } = openedEvidence(parts.get(ids[at]!)!);

@@ -5,7 +5,7 @@ import type { DirectiveWitness } from "../../consent/model/witness.ts";
 import { equalBytes } from "../../bytes/compare.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
-import { CONSENT_PARTS, decodeFiledForm, named, openParts } from "./read-consents.ts";
+import { CONSENT_PARTS, decodeFiledForm, namingEntry, openParts } from "./read-consents.ts";
 import type { LedgerContext } from "../context.ts";
 import type { Subject } from "../entries/subjects.ts";
 import { isUnreadable } from "./unreadable-directives.ts";
@@ -50,7 +50,7 @@ export async function readHeld(
       filed.push(signed);
       continue;
     }
-    const form = await named(item, () => decodeFiledForm(signed));
+    const form = await namingEntry(item, () => decodeFiledForm(signed));
     if (form.kind !== "witnessed") continue;
     const { by, user, form: how, takenAt } = form.witness;
     held.push({

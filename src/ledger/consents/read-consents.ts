@@ -223,7 +223,10 @@ export function consentReader(context: LedgerContext, catalogue: Catalogue): Con
       if (item.kind === "link" && item.manifest.op === "attest") {
         const parts = await partsOf(item, ["content"]);
         if (parts === undefined) continue;
-        keys.push({ ...(await named(item, () => decodeAttestedKey(parts.get("content")!))), item });
+        keys.push({
+          ...(await namingEntry(item, () => decodeAttestedKey(parts.get("content")!))),
+          item,
+        });
       } else if (item.kind === "consent") {
         person ??= (await identifiersOf(catalogue, item.manifest.local)) ?? null;
         try {
@@ -232,7 +235,7 @@ export function consentReader(context: LedgerContext, catalogue: Catalogue): Con
           if (parts === undefined) continue;
           const signed = parts.get("content")!;
           const held = await heldAt(item, signed);
-          const judged = await named(item, () =>
+          const judged = await namingEntry(item, () =>
             judgeFiled(context, decodeFiledForm(signed), {
               ledger: context.chain.ledger,
               salt: parts.get("salt")!,
@@ -319,7 +322,7 @@ const cannotBeRead = ({ kind, id }: CatalogueItem, cause: unknown): StorageError
   );
 
 /** Reads an entry's content; if it is damaged, throws an error that names the entry. */
-export async function named<T>(item: CatalogueItem, read: () => T | Promise<T>): Promise<T> {
+export async function namingEntry<T>(item: CatalogueItem, read: () => T | Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (cause) {

@@ -198,5 +198,5 @@ function distinct(cids: readonly CID[]): CID[] {
 }
 
 /** The local id under which accesses about persons who are unknown here are filed. */
-export const strangers = ({ vault }: Pick<LedgerContext, "vault">): Uint8Array =>
+export const unknownSubjectId = ({ vault }: Pick<LedgerContext, "vault">): Uint8Array =>
   vault.name("unknown persons").slice(0, 16);

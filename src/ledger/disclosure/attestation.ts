@@ -143,7 +143,7 @@ export async function judgeAttestations(
   const roles: RoleAttestation[] = [];
   const memberships: SnapshotMembership[] = [];
   for (const bytes of presented) {
-    const one = await verified(context, bytes, height);
+    const one = await verifiedAttestation(context, bytes, height);
     if (one === undefined || one.requester !== request.requester || !holdsAt(one, asOf)) continue;
     if (one.user !== undefined && one.user !== request.user) continue;
     const { by, from, to } = one;
@@ -161,7 +161,7 @@ export async function judgeAttestations(
 }
 
 /** The attestation, if it is by a member in force with a key in force; `undefined` otherwise. */
-async function verified(
+async function verifiedAttestation(
   { chain: { ledger, state } }: LedgerContext,
   bytes: Uint8Array,
   height: number,

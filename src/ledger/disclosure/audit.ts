@@ -1,4 +1,4 @@
-import { decodeAccess, decisionOf, strangers, type AccessContent } from "./access.ts";
+import { decodeAccess, decisionOf, unknownSubjectId, type AccessContent } from "./access.ts";
 import type { Decision } from "../../consent/model/decision.ts";
 import { type Catalogue, isErasedNow } from "../entries/catalogue.ts";
 import { comparePlaces, type CatalogueItem } from "../entries/catalogue-item.ts";
@@ -79,7 +79,7 @@ export async function* auditOf(
 ): AsyncIterable<Access | UnreadableAccess> {
   const first = after === undefined ? undefined : entryIdBytes(after);
   await catalogue.catchUp();
-  const local = subject?.local ?? strangers(context);
+  const local = subject?.local ?? unknownSubjectId(context);
   const behind = first && (await placeInList(catalogue, first, { local, ...ACCESSES }));
   const about = await catalogue.itemsOf(local, ["access", "erase"]);
   const items = about.filter(

@@ -144,7 +144,7 @@ function canSealTo(recipient: CoseRecipient, random: LedgerContext["random"]): b
 }
 
 /** Checks again, when keys are released, that the requester is still in force and the request still valid. */
-export async function standing(
+export async function recheckRequester(
   context: CheckContext,
   { signed, request }: CheckedRequest & { readonly ok: true },
 ): Promise<({ readonly ok: true } & CoseRecipient) | { readonly ok: false }> {

@@ -64,19 +64,20 @@ export interface Judgement {
 
 export const isPermitted = ({ decision }: Decided): boolean => decision.outcome === "permit";
 /** Names a record in one version. */
-export const nameOf = ({ record, head }: FoldedRecord): string => `${record} ${toHex(head.id)}`;
+export const versionName = ({ record, head }: FoldedRecord): string =>
+  `${record} ${toHex(head.id)}`;
 
 /** Kinds of entries that a decision depends on. */
 export const DECIDING = ["record", "consent", "erase", "link"] as const;
 
 /** Catches up; rejects if an entry that could be about anybody, and say anything, does not open. */
-export async function knowAllConsents({ catalogue }: JudgeContext): Promise<void> {
+export async function requireReadableConsents({ catalogue }: JudgeContext): Promise<void> {
   await catalogue.catchUp();
   await catalogue.assertComplete();
 }
 
 /** Decides about every requested record, at the ledger's present height. */
-export async function judge(
+export async function decideRecords(
   context: JudgeContext,
   request: DisclosureRequest,
   sealed: SealedRequest,

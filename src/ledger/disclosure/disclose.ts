@@ -10,10 +10,10 @@ import { makeGrant, narrowKeys } from "../../envelope/grant.ts";
 import { decodeSignedHeader, type EnvelopeHeader } from "../../envelope/header.ts";
 import { wipeKeys } from "../../envelope/keys.ts";
 import { afterWriting } from "../../storage/settle.ts";
-import { accessItems, encodeAccess, strangers, type AccessContent } from "./access.ts";
+import { accessItems, encodeAccess, unknownSubjectId, type AccessContent } from "./access.ts";
 import {
   checkRequest,
-  standing,
+  recheckRequester,
   type CheckContext,
   type CheckedRequest,
   type RequestRefusal,
@@ -23,9 +23,9 @@ import { contentKeyName, sealEntry, type Filed, type Filing } from "../entries/f
 import {
   breaksGlass,
   isPermitted,
-  judge,
-  knowAllConsents,
-  nameOf,
+  decideRecords,
+  requireReadableConsents,
+  versionName,
   partsOf,
   type Decided,
   type JudgeContext,
@@ -104,32 +104,32 @@ export async function disclose(
   const { sealed, replayName } = checked;
   // From here until the access entry is durable, the request's id counts as used.
   const id = toHex(replayName);
-  const busy = busyOf(context);
-  if (busy.has(id)) return { ok: false, reason: "replayed" };
-  busy.add(id);
+  const inFlight = inFlightOf(context);
+  if (inFlight.has(id)) return { ok: false, reason: "replayed" };
+  inFlight.add(id);
   try {
-    await knowAllConsents(context);
+    await requireReadableConsents(context);
     if ((await replays.answered(replayName, checked.request.time)) !== undefined) {
       return { ok: false, reason: "replayed" };
     }
     const subject = await subjects.find(sealed.patient);
-    const work = () => answer(context, checked, subject);
+    const work = () => answerRequest(context, checked, subject);
     return subject === undefined
       ? await work()
       : await context.turns.shared(personName(subject), work);
   } finally {
-    busy.delete(id);
+    inFlight.delete(id);
   }
 }
 
 /** Decides, records, decides again and releases, for a checked request. */
-async function answer(
+async function answerRequest(
   context: DiscloseContext,
   checked: CheckedRequest & { readonly ok: true },
   subject: Subject | undefined,
 ): Promise<DisclosureResult> {
   const { request, sealed, replayName } = checked;
-  const first = await judge(context, request, sealed, subject, context.now());
+  const first = await decideRecords(context, request, sealed, subject, context.now());
   const access = await fileAccess(context, {
     ...{ request, sealed, subject, judgement: first },
     answers: replayName,
@@ -148,29 +148,29 @@ async function answerAgain(
   const { request, sealed, replayName } = checked;
   const { now } = context;
   const access = filed.id;
-  await knowAllConsents(context);
+  await requireReadableConsents(context);
   const earlier = await context.replays.answered(replayName, request.time);
   if (earlier === undefined || earlier === "unknown" || !isSamePlace(earlier, filed.place)) {
     // Another process of this member answered the same request first.
     return { ok: false, reason: "replayed" };
   }
   const asked = first.decided.filter(isPermitted);
-  const second = await judge(context, request, sealed, subject, now());
+  const second = await decideRecords(context, request, sealed, subject, now());
   const items: ReleasedItem[] = [];
   const decisions: Decision[] = [];
   const lost: FoldedRecord[] = [];
-  const recipient = await standing(context, checked);
+  const recipient = await recheckRequester(context, checked);
   if (recipient.ok) {
     const still = new Map(
-      second.decided.filter(isPermitted).map((one) => [nameOf(one.record), one.decision]),
+      second.decided.filter(isPermitted).map((one) => [versionName(one.record), one.decision]),
     );
     const admitted = asked.flatMap(({ record, decision }) => {
-      const later = still.get(nameOf(record));
+      const later = still.get(versionName(record));
       return later === undefined ? [] : [{ record, decisions: [decision, later] }];
     });
     for (let at = 0; at < admitted.length; at += READ_TOGETHER) {
       const some = admitted.slice(at, at + READ_TOGETHER);
-      const released = await release(
+      const released = await releaseKeys(
         context,
         some.map(({ record }) => record),
         access,
@@ -197,7 +197,7 @@ async function answerAgain(
     await fileAccess(context, { request, sealed, subject, judgement, replaces: toEntryId(access) });
   }
   if (lost.length > 0) throw lostEntry("record", lost[0]!.head.id);
-  const decision = unite(decisions) ?? refusal(second.asOf);
+  const decision = uniteDecisions(decisions) ?? denialWithoutReasons(second.asOf);
   return { ok: true, answer: { access: toEntryId(access), decision, items } };
 }
 
@@ -205,7 +205,7 @@ async function answerAgain(
  * The decision for a requester who gets nothing. It is the same whether somebody refused, no rule applied,
  * or there are no records. The access entry holds the real reason.
  */
-function refusal(asOf: number): Decision {
+function denialWithoutReasons(asOf: number): Decision {
   return {
     outcome: "deny",
     obligations: [],
@@ -244,7 +244,7 @@ function laterDecision(first: Decided, second: Judgement, stands: boolean): Deci
 }
 
 /** One decision for all released records: the requester is bound by the duties of every one. */
-function unite(decisions: readonly Decision[]): Decision | undefined {
+function uniteDecisions(decisions: readonly Decision[]): Decision | undefined {
   const [first] = decisions;
   if (first === undefined) return undefined;
   const all = <T>(pick: (decision: Decision) => readonly T[]): T[] => [
@@ -264,15 +264,15 @@ function unite(decisions: readonly Decision[]): Decision | undefined {
 }
 
 /** Names of the requests that are being answered. */
-const desks = new WeakMap<LedgerContext["vault"], Set<string>>();
+const inFlightByVault = new WeakMap<LedgerContext["vault"], Set<string>>();
 
-function busyOf({ vault }: LedgerContext): Set<string> {
-  let busy = desks.get(vault);
-  if (busy === undefined) {
-    busy = new Set();
-    desks.set(vault, busy);
+function inFlightOf({ vault }: LedgerContext): Set<string> {
+  let inFlight = inFlightByVault.get(vault);
+  if (inFlight === undefined) {
+    inFlight = new Set();
+    inFlightByVault.set(vault, inFlight);
   }
-  return busy;
+  return inFlight;
 }
 
 interface AccessToFile {
@@ -320,7 +320,7 @@ async function fileAccess(context: DiscloseContext, access: AccessToFile): Promi
   const manifest: Manifest = {
     v: 1,
     op: replaces === undefined ? "access" : "difference",
-    local: subject?.local ?? strangers(context),
+    local: subject?.local ?? unknownSubjectId(context),
     ...(replaces === undefined ? {} : { replaces }),
     ...(answers === undefined ? {} : { request: answers }),
     ...(glassBroken ? { review: true } : {}),
@@ -354,7 +354,7 @@ function grantedParts(header: EnvelopeHeader, chosen: readonly string[]) {
  *
  * @returns items in the records' order; `undefined` for a record whose key or header is gone
  */
-async function release(
+async function releaseKeys(
   context: DiscloseContext,
   records: readonly FoldedRecord[],
   basis: Uint8Array,

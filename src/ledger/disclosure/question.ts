@@ -11,7 +11,7 @@ import {
   DECIDING,
   filedDefault,
   isAskedFor,
-  knowAllConsents,
+  requireReadableConsents,
   linksOf,
   partsOf,
   type JudgeContext,
@@ -82,7 +82,7 @@ export async function decideQuestion(
   time: QuestionTime,
 ): Promise<AnsweredQuestion> {
   const { catalogue, chain, signer, jurisdictions } = context;
-  await knowAllConsents(context);
+  await requireReadableConsents(context);
   const newest = chain.size - 1;
   const { height = newest, asOf = context.now() } = time;
   if (!Number.isSafeInteger(height) || height < -1 || height > newest) {

@@ -48,11 +48,11 @@ export function nameBook(): (list: Growing, names: RecordNames) => boolean {
       const { kind, manifest } = held[names.upTo]!.item;
       if (kind === "record" && manifest !== undefined) addName(names, manifest);
     }
-    return meet(names.ids, wanted.ids) || meet(names.urls, wanted.urls);
+    return haveCommon(names.ids, wanted.ids) || haveCommon(names.urls, wanted.urls);
   };
 }
 
-function meet(many: ReadonlySet<string>, few: ReadonlySet<string>): boolean {
+function haveCommon(many: ReadonlySet<string>, few: ReadonlySet<string>): boolean {
   for (const one of few) if (many.has(one)) return true;
   return false;
 }

@@ -5,7 +5,7 @@ import { entryIdBytes, toEntryId, type EntryId } from "../../codec/ids.ts";
 import { InputError, RecordError } from "../../errors.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import type { LedgerContext } from "../context.ts";
-import { strangers } from "../disclosure/access.ts";
+import { unknownSubjectId } from "../disclosure/access.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { sealEntry } from "../entries/filing.ts";
 import type { Manifest } from "../entries/manifest.ts";
@@ -272,7 +272,7 @@ export function createErasing(
         byClass.set(what, [...(byClass.get(what) ?? []), id]);
       }
       // Nobody can tell whom these entries are about.
-      const nobody = { local: strangers(context) };
+      const nobody = { local: unknownSubjectId(context) };
       let isFirst = true;
       for (const [what, ids] of byClass) {
         const targets = ids.map((id) => ({ id }));

@@ -78,7 +78,7 @@ export function createFinishing(
       if (marked.length > 0) await catalogue.catchUp();
       await retry(marked);
       await catalogue.flush();
-      await vault.renew();
+      await vault.rotateKeys();
       const compaction = await compactStorage();
       const stuck = stuckIds();
       const done = marked.filter(({ erasure }) => erasure && !stuck.has(erasure.id));
@@ -103,7 +103,7 @@ export function createFinishing(
 
   async function finish(time: CompactionTime): Promise<Finished> {
     if (storage.compact !== undefined && time === "later") {
-      await vault.renew();
+      await vault.rotateKeys();
       return { compacted: "pending" };
     }
     try {
@@ -125,7 +125,7 @@ export function createFinishing(
       try {
         if (left.length > 0) await catalogue.catchUp();
         await retry(left);
-        await vault.renew();
+        await vault.rotateKeys();
         if (left.length > 0 && (storage.compact === undefined || when === "now")) {
           await finishErasure();
         }

@@ -40,13 +40,13 @@ export function unfinishedErasures(vault: Vault): Unfinished {
     mark: (erasure) =>
       vault.put(
         concatBytes(prefix, vault.name("unfinished erasure", entryIdBytes(erasure.id))),
-        write(erasure),
+        encodePending(erasure),
       ),
     async list() {
       const found: Marked[] = [];
       for await (const { name, value } of vault.scan(prefix)) {
         try {
-          found.push(value.length === 0 ? { name } : { name, erasure: read(value) });
+          found.push(value.length === 0 ? { name } : { name, erasure: decodePending(value) });
         } catch (damage) {
           found.push({ name, damage });
         }
@@ -57,11 +57,11 @@ export function unfinishedErasures(vault: Vault): Unfinished {
   };
 }
 
-function write({ id, class: what, since }: PendingErasure): Uint8Array {
+function encodePending({ id, class: what, since }: PendingErasure): Uint8Array {
   return encode({ v: 1, id: entryIdBytes(id), class: what, since });
 }
 
-function read(bytes: Uint8Array): PendingErasure {
+function decodePending(bytes: Uint8Array): PendingErasure {
   const map = expectMap(decode(bytes), "unfinished erasure", ["v", "id", "class", "since"]);
   return {
     id: toEntryId(expectBytes(map["id"], "unfinished erasure", 32)),

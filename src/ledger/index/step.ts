@@ -128,7 +128,7 @@ export async function buildStep(
     next,
     paged,
     before: [
-      ...(gone.length === 0 ? [] : vault.outdate(gone)),
+      ...(gone.length === 0 ? [] : vault.markForRotation(gone)),
       ...removed,
       ...before,
       ...updated.added,

@@ -70,7 +70,7 @@ export async function sortIncoming<T extends Incoming>(
     await giveTurn();
     const person = toHex(one.subject.local);
     if (one.manifest.resource?.id !== undefined || one.manifest.fullUrl !== undefined) {
-      const name = `${person} ${nameOf(one.manifest)}`;
+      const name = `${person} ${resourceKey(one.manifest)}`;
       const texts = before.get(name) ?? [];
       if (texts.some((text) => equalBytes(text, one.text))) {
         repeated.push(one);
@@ -122,7 +122,7 @@ function finderAmong(
     for (const item of record.history) {
       if (!isNamed(item.manifest, names)) continue;
       if (item.manifest.resource === undefined || item.manifest.mediaType === undefined) continue;
-      const name = nameOf(item.manifest);
+      const name = resourceKey(item.manifest);
       const all = versions.get(name);
       if (all === undefined) versions.set(name, [{ record, item }]);
       else all.push({ record, item });
@@ -134,7 +134,7 @@ function finderAmong(
     }
   }
   return async ({ manifest, text }) => {
-    const named = versions.get(nameOf(manifest)) ?? [];
+    const named = versions.get(resourceKey(manifest)) ?? [];
     const description = named.length === 0 ? undefined : encode(manifest.resource);
     for (const { record, item } of named) {
       // Equal texts have equal descriptions, so only a few have to be decrypted.
@@ -169,7 +169,7 @@ function saysMore({ labels }: Incoming["manifest"], record: FoldedRecord): boole
   );
 }
 
-const nameOf = ({ resource, fullUrl = "" }: Pick<Manifest, "resource" | "fullUrl">): string =>
+const resourceKey = ({ resource, fullUrl = "" }: Pick<Manifest, "resource" | "fullUrl">): string =>
   `${resource?.type}/${resource?.id ?? ""} ${fullUrl}`;
 
 function addressOf(manifest: Pick<Manifest, "resource" | "fullUrl">): string | undefined {

@@ -10,8 +10,8 @@ import type { Sealer } from "./sealer.ts";
 export interface ShardedVault {
   put(name: Uint8Array, value: Uint8Array): StateChange;
   unseal(name: Uint8Array, sealed: Uint8Array): Uint8Array;
-  outdate(changes: readonly StateChange[]): StateChange[];
-  renew(): Promise<void>;
+  markForRotation(changes: readonly StateChange[]): StateChange[];
+  rotateKeys(): Promise<void>;
   discardErased(): Promise<void>;
 }
 
@@ -41,14 +41,14 @@ export async function shardVault(options: {
   readonly owner: Uint8Array;
   readonly random: (length: number) => Uint8Array;
   readonly keyOf: (name: Uint8Array) => Uint8Array;
-  readonly nameOf: (key: Uint8Array) => Uint8Array;
+  readonly valueName: (key: Uint8Array) => Uint8Array;
   /** The key that a vault without shards seals everything under. */
   readonly unsharded: Uint8Array;
   /** Where the store records that the vault has shards, and which. */
   readonly marker: Uint8Array;
   readonly markPrefix: Uint8Array;
 }): Promise<ShardedVault | undefined> {
-  const { sealer, unsharded, random, keyOf, nameOf, marker, markPrefix } = options;
+  const { sealer, unsharded, random, keyOf, valueName: valueName, marker, markPrefix } = options;
   const marked = await options.storage.state.get(marker);
   // Making shards requires writing.
   if (options.shards === undefined || (marked === undefined && options.readOnly === true)) {
@@ -84,7 +84,7 @@ export async function shardVault(options: {
   gate.onCommit((change) => {
     const key = sealedUnder.get(change);
     if (key === undefined || change.value === null) return change;
-    const name = nameOf(change.key);
+    const name = valueName(change.key);
     const current = shards.current(shardOf(name));
     if (key === current) return change;
     const value = sealer.open(key, name, change.value)!;
@@ -98,7 +98,7 @@ export async function shardVault(options: {
     const entries: StateEntry[] = [];
     for await (const entry of state.scan({ gte, lt, limit: PAGE })) entries.push(entry);
     const changes = entries.flatMap(({ key, value: sealed }): StateChange[] => {
-      const name = nameOf(key);
+      const name = valueName(key);
       const current = shards.current(shardOf(name));
       if (sealer.open(current, name, sealed) !== undefined) return [];
       const value = open(name, sealed);
@@ -132,19 +132,19 @@ export async function shardVault(options: {
     await gate.exclusively(() => shards.drop());
   }
 
-  async function renew(): Promise<void> {
+  async function rotateKeys(): Promise<void> {
     await finish();
     const marks: Uint8Array[] = [];
     const lt = concatBytes(keyOf(markPrefix), new Uint8Array(64).fill(0xff));
     for await (const { key } of state.scan({ gte: keyOf(markPrefix), lt })) marks.push(key);
     if (marks.length === 0) return;
-    const outdated = new Set(
+    const marked = new Set(
       marks.map((key) => {
-        const [high, low] = nameOf(key).subarray(markPrefix.length);
+        const [high, low] = valueName(key).subarray(markPrefix.length);
         return (high! << 8) | low!;
       }),
     );
-    await gate.exclusively(() => shards.renew([...outdated]));
+    await gate.exclusively(() => shards.replaceKeys([...marked]));
     await finish();
     await state.batch(marks.map((key) => ({ key, value: null })));
   }
@@ -166,20 +166,20 @@ export async function shardVault(options: {
       }
       return value;
     },
-    outdate(changes) {
-      const touched = new Set(changes.map(({ key }) => shardOf(nameOf(key))));
+    markForRotation(changes) {
+      const touched = new Set(changes.map(({ key }) => shardOf(valueName(key))));
       return [...touched].map((shard) => {
         // Every erasure has marks of its own, so that completing one removes no marks of another.
         const rest = concatBytes(Uint8Array.of(shard >> 8, shard & 255), random(8));
         return put(concatBytes(markPrefix, rest), MARKER);
       });
     },
-    renew,
+    rotateKeys,
     async discardErased() {
       const lt = concatBytes(keyOf(Uint8Array.of(0xff)), new Uint8Array(64).fill(0xff));
       const gone: StateChange[] = [];
       for await (const { key, value } of state.scan({ gte: keyOf(Uint8Array.of(0)), lt })) {
-        const name = nameOf(key);
+        const name = valueName(key);
         if (name.length > NAME_BYTES && open(name, value) === undefined) {
           gone.push({ key: key.slice(), value: null });
         }

@@ -36,7 +36,7 @@ export interface Shards {
   /** Shards whose resealing has started but not finished. */
   renewing(): readonly number[];
   /** Makes new keys, and keeps the old ones until {@link Shards.drop}. */
-  renew(shards: readonly number[]): Promise<void>;
+  replaceKeys(shards: readonly number[]): Promise<void>;
   /** Destroys the old keys. */
   drop(): Promise<void>;
 }
@@ -114,7 +114,7 @@ export async function openShards(options: {
       return key === undefined ? undefined : derive(key);
     },
     renewing: () => [...secret.former.keys()],
-    async renew(shards) {
+    async replaceKeys(shards) {
       const next: Secret = { ...secret, keys: [...secret.keys], former: new Map(secret.former) };
       for (const shard of shards) {
         // A shard that is already being replaced keeps its key pair: values sealed under its

@@ -54,15 +54,15 @@ export interface Vault {
     accept?: (name: Uint8Array) => boolean,
   ): AsyncIterable<{ readonly name: Uint8Array; readonly value: Uint8Array }>;
   /**
-   * Changes to add to the batch that erases values, so that {@link Vault.renew} replaces the keys
+   * Changes to add to the batch that erases values, so that {@link Vault.rotateKeys} replaces the keys
    * of the removed values. Empty if the vault has no shard keys.
    */
-  outdate(changes: readonly StateChange[]): StateChange[];
+  markForRotation(changes: readonly StateChange[]): StateChange[];
   /**
    * Replaces the keys that erased values were sealed under, and destroys the old ones. Completes a
    * replacement that a crash interrupted.
    */
-  renew(): Promise<void>;
+  rotateKeys(): Promise<void>;
   /**
    * Removes values that scans would meet but that no key opens any more, as in a store restored
    * from before an erasure; used when the index is rebuilt.
@@ -125,7 +125,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const nameKey = hkdfExpand(root, utf8ToBytes("healthledger/vault/1 names"), 32);
   const sealKey = hkdfExpand(root, utf8ToBytes("healthledger/vault/1 values"), 32);
   const keyOf = (name: Uint8Array): Uint8Array => concatBytes(prefix, Uint8Array.of(1), name);
-  const nameOf = (key: Uint8Array): Uint8Array => key.slice(prefix.length + 1);
+  const valueName = (key: Uint8Array): Uint8Array => key.slice(prefix.length + 1);
   const name: Vault["name"] = (label, ...parts) => hmacSha256(nameKey, encode([label, ...parts]));
   const sealer: Sealer = {
     seal(key, of, value) {
@@ -139,7 +139,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   };
   const sharded: ShardedVault | undefined = await shardVault({
     ...options,
-    ...{ sealer, root, owner, keyOf, nameOf, unsharded: sealKey },
+    ...{ sealer, root, owner, keyOf, valueName, unsharded: sealKey },
     marker: concatBytes(prefix, Uint8Array.of(2)),
     markPrefix: name("outdated shards").subarray(0, 16),
   });
@@ -186,14 +186,14 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
       const gte = keyOf(namePrefix);
       const lt = concatBytes(gte, new Uint8Array(64).fill(0xff));
       for await (const { key, value } of state.scan({ gte, lt })) {
-        const found = nameOf(key);
+        const found = valueName(key);
         if (!accept(found)) continue;
         const opened = await unsealOrReread(found, value);
         if (opened !== undefined) yield { name: found, value: opened };
       }
     },
-    outdate: (changes) => sharded?.outdate(changes) ?? [],
-    renew: async () => sharded?.renew(),
+    markForRotation: (changes) => sharded?.markForRotation(changes) ?? [],
+    rotateKeys: async () => sharded?.rotateKeys(),
     discardErased: async () => sharded?.discardErased(),
     mac: (label, ...parts) => hmacSha256(indexKey, encode([label, ...parts])),
     indexRecordKey: concatBytes(prefix, Uint8Array.of(3)),
@@ -201,7 +201,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     async discardOtherIndexes(generation) {
       const isOther = (bytes: Uint8Array): boolean => !equalBytes(bytes, generation);
       await removeKeys(state, keyOf(Uint8Array.of()), (key) => {
-        const found = generationOf(nameOf(key));
+        const found = generationOf(valueName(key));
         return found !== undefined && isOther(found);
       });
       const nodes = concatBytes(prefix, Uint8Array.of(4));

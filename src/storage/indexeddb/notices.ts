@@ -18,7 +18,7 @@ export interface Notices {
 /**
  * Listens for notices about the store of this name; without `BroadcastChannel`, only to its own.
  */
-export function notices(name: string): Notices {
+export function openNotices(name: string): Notices {
   const { BroadcastChannel } = globalThis as {
     BroadcastChannel?: new (name: string) => Channel;
   };

@@ -46,7 +46,7 @@ export function transact<T>(
     transaction = database.transaction([...stores], mode, { durability });
   } catch (cause) {
     // `InvalidStateError`: the browser closed the database, and the event has not arrived yet.
-    const error = nameOf(cause) === "InvalidStateError" ? closedError() : failed(cause, mode);
+    const error = errorName(cause) === "InvalidStateError" ? closedError() : failed(cause, mode);
     return { result: Promise.reject(error), ended: Promise.resolve() };
   }
   const completed = new Promise<boolean>((resolve) => {
@@ -106,12 +106,12 @@ function failed(cause: unknown, mode: Access<unknown>["mode"] = "readwrite"): St
   const message =
     mode === "readonly"
       ? "the browser could not read the data"
-      : nameOf(cause) === "QuotaExceededError"
+      : errorName(cause) === "QuotaExceededError"
         ? "this site's storage quota is exhausted; nothing was written"
         : "the browser failed; nothing was written";
   return new StorageError("ERR_STORAGE_FAILED", message, { cause });
 }
 
-function nameOf(error: unknown): unknown {
+function errorName(error: unknown): unknown {
   return (Object(error) as { name?: unknown }).name;
 }

@@ -83,7 +83,7 @@ function inspectFile(fd: number, depth: InspectionDepth): void {
     const before = readMetas(fd);
     let found: unknown;
     try {
-      judge(fd, before, depth);
+      assertSound(fd, before, depth);
       return;
     } catch (error) {
       found = error;
@@ -107,7 +107,7 @@ function readAt(fd: number, position: number, length: number): Buffer {
   return bytes.subarray(0, count);
 }
 
-function judge(fd: number, bytes: Buffer, depth: InspectionDepth): void {
+function assertSound(fd: number, bytes: Buffer, depth: InspectionDepth): void {
   const metas = [decodeMeta(bytes, 0), decodeMeta(bytes, 1)] as const;
   if (metas[0].pageSize !== metas[1].pageSize)
     throw corrupt("the meta pages contradict each other");

@@ -59,19 +59,19 @@ export function walkTree(
   function walkPage(number: number, depth: number): number | undefined {
     const page = readPage(walk, number);
     visit(visited, number, 1);
-    if (Number(page.readBigUInt64LE(8)) > transaction) throw astray(number);
+    if (Number(page.readBigUInt64LE(8)) > transaction) throw damagedPageError(number);
     const kind = page.readUInt16LE(16 + 2) & PAGE_KINDS;
-    if (kind !== (depth === 1 ? LEAF : BRANCH)) throw astray(number);
+    if (kind !== (depth === 1 ? LEAF : BRANCH)) throw damagedPageError(number);
     const nodes = nodesOf(page, number);
     if (kind === LEAF) {
       for (const node of nodes) walkNode(page, node, number);
       return nodes.length;
     }
-    if (nodes.length < 1) throw astray(number);
+    if (nodes.length < 1) throw damagedPageError(number);
     let entries = 0;
     for (const node of nodes) {
       const child = page.readUInt32LE(node) + page.readUInt16LE(node + 4) * 0x1_0000_0000;
-      if (child < 2 || child >= walk.pages) throw astray(number);
+      if (child < 2 || child >= walk.pages) throw damagedPageError(number);
       if (walk.all) entries += walkPage(child, depth - 1)!;
     }
     return walk.all ? entries : undefined;
@@ -82,19 +82,19 @@ export function walkTree(
     const flags = page.readUInt16LE(node + 4);
     const data = node + NODE_BYTES + page.readUInt16LE(node + 6);
     const inPage = flags & BIG ? PLACE_BYTES : size;
-    if (data + inPage > page.length) throw astray(number);
+    if (data + inPage > page.length) throw damagedPageError(number);
     if (flags & SUB) {
-      if (size !== TREE_BYTES) throw astray(number);
+      if (size !== TREE_BYTES) throw damagedPageError(number);
       subtrees.push(decodeTree(page, data));
     }
     if (!(flags & BIG)) return;
     const first = Number(page.readBigUInt64LE(data));
     const count = Math.floor((HEADER_BYTES - 1 + size) / walk.pageSize) + 1;
-    if (first < 2 || first + count > walk.pages) throw astray(number);
+    if (first < 2 || first + count > walk.pages) throw damagedPageError(number);
     if (!walk.all) return;
     const header = readPage(walk, first, HEADER_BYTES);
     const isOverflow = (header.readUInt16LE(18) & PAGE_KINDS) === OVERFLOW;
-    if (!isOverflow || header.readUInt32LE(20) < count) throw astray(first);
+    if (!isOverflow || header.readUInt32LE(20) < count) throw damagedPageError(first);
     visit(visited, first, count);
   }
 }
@@ -121,11 +121,14 @@ export function decodeTree(bytes: Buffer, at: number): Tree {
 function nodesOf(page: Buffer, number: number): number[] {
   const lower = page.readUInt16LE(20);
   const upper = page.readUInt16LE(22);
-  if (lower % 2 !== 0 || lower > upper || HEADER_BYTES + upper > page.length) throw astray(number);
+  if (lower % 2 !== 0 || lower > upper || HEADER_BYTES + upper > page.length)
+    throw damagedPageError(number);
   return Array.from({ length: lower / 2 }, (_, i) => {
     const node = HEADER_BYTES + page.readUInt16LE(HEADER_BYTES + 2 * i);
-    if (node < HEADER_BYTES + upper || node + NODE_BYTES > page.length) throw astray(number);
-    if (node + NODE_BYTES + page.readUInt16LE(node + 6) > page.length) throw astray(number);
+    if (node < HEADER_BYTES + upper || node + NODE_BYTES > page.length)
+      throw damagedPageError(number);
+    if (node + NODE_BYTES + page.readUInt16LE(node + 6) > page.length)
+      throw damagedPageError(number);
     return node;
   });
 }
@@ -137,7 +140,7 @@ function readPage({ fd, pageSize, pages }: Walk, number: number, length = pageSi
   if (readSync(fd, page, 0, length, number * pageSize) !== length) {
     throw corrupt("the store was cut short");
   }
-  if (page.readBigUInt64LE(0) !== BigInt(number)) throw astray(number);
+  if (page.readBigUInt64LE(0) !== BigInt(number)) throw damagedPageError(number);
   return page;
 }
 
@@ -146,9 +149,10 @@ function visit(visited: Map<number, number>, first: number, count: number): void
   for (let page = first; page < first + count; page++) {
     const word = visited.get(page >>> 5) ?? 0;
     const bit = 1 << (page & 31);
-    if (word & bit) throw astray(page);
+    if (word & bit) throw damagedPageError(page);
     visited.set(page >>> 5, word | bit);
   }
 }
 
-const astray = (number: number): Error => corrupt(`page ${number} of the store is damaged`);
+const damagedPageError = (number: number): Error =>
+  corrupt(`page ${number} of the store is damaged`);

@@ -85,7 +85,7 @@ export function openSessions(pool: PostgresPool, wanted: Durability): Sessions {
   return { use, borrow: () => pool.connect() };
 }
 
-const heard = /* @__PURE__ */ new WeakSet<object>();
+const listenedTo = /* @__PURE__ */ new WeakSet<object>();
 
 /**
  * Listens for errors of a pool's connections from the moment they are lent. The pool stops
@@ -94,11 +94,11 @@ const heard = /* @__PURE__ */ new WeakSet<object>();
  * in one packet) would end the process.
  */
 function hearErrors(pool: PostgresPool): void {
-  if (heard.has(pool)) return;
-  heard.add(pool);
+  if (listenedTo.has(pool)) return;
+  listenedTo.add(pool);
   pool.on?.("acquire", (client) => {
-    if (heard.has(client)) return;
-    heard.add(client);
+    if (listenedTo.has(client)) return;
+    listenedTo.add(client);
     // The next query fails because of it.
     client.on("error", () => {});
   });

@@ -35,7 +35,7 @@ export async function probe(requests: Requests, prefix: string): Promise<Probed>
 
 async function probeCreate(requests: Requests, key: string): Promise<void> {
   const [one, two] = [utf8ToBytes("1"), utf8ToBytes("2")];
-  if ((await attempt(() => requests.create(key, one))) === "refused") {
+  if ((await writeOrRefuse(() => requests.create(key, one))) === "refused") {
     throw unsupported("refuses If-None-Match on PUT although there is no object");
   }
   if ((await requests.create(key, two)) !== "refused") {
@@ -74,7 +74,7 @@ async function probeList(
 }
 
 async function probeReplace(requests: Requests, key: string): Promise<Probed> {
-  const stale = await attempt(() => requests.replace(key, utf8ToBytes("3"), STALE));
+  const stale = await writeOrRefuse(() => requests.replace(key, utf8ToBytes("3"), STALE));
   const there = await requests.get(key);
   if (stale !== "refused" || there?.bytes[0] !== 0x31) throw unsupported("ignores If-Match on PUT");
   for (const quote of [(etag: string) => etag, (etag: string) => etag.replaceAll('"', "")]) {
@@ -96,7 +96,7 @@ async function probeReplace(requests: Requests, key: string): Promise<Probed> {
 }
 
 /** Some stores report an unknown condition instead of ignoring it. */
-async function attempt(write: () => Promise<Written>): Promise<Written> {
+async function writeOrRefuse(write: () => Promise<Written>): Promise<Written> {
   try {
     return await write();
   } catch (error) {

@@ -71,7 +71,7 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
       return await request();
     } catch (error) {
       // Not any 404: a missing bucket, or a server in between, says nothing about the object.
-      if (statusOf(error) === 404 && ABSENT.includes(nameOf(error))) return undefined;
+      if (statusOf(error) === 404 && ABSENT.includes(errorName(error))) return undefined;
       throw error;
     }
   }
@@ -251,7 +251,7 @@ export function statusOf(error: unknown): number | undefined {
   return typeof status === "number" ? status : undefined;
 }
 
-export function nameOf(error: unknown): unknown {
+export function errorName(error: unknown): unknown {
   return (error as ClientError | undefined)?.name;
 }
 
@@ -264,7 +264,7 @@ function attemptsOf(error: unknown): number {
 function mayPass(error: unknown): boolean {
   const status = statusOf(error);
   // A response that was cut short has a status below 300, or none.
-  if (status === undefined || status < 300) return nameOf(error) !== "CredentialsProviderError";
+  if (status === undefined || status < 300) return errorName(error) !== "CredentialsProviderError";
   return status === 408 || status === 409 || status === 429 || (status >= 500 && status !== 501);
 }
 
@@ -301,7 +301,7 @@ function endless(what: string): StorageError {
 
 function failed(cause: unknown): LedgerError {
   const status = statusOf(cause);
-  const name = nameOf(cause);
+  const name = errorName(cause);
   if (status === 501) {
     return new InputError(
       "ERR_INPUT_UNSUPPORTED",

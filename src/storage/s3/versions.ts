@@ -1,7 +1,7 @@
 import type { StorageError } from "../../errors.ts";
 import type { Compaction } from "../types.ts";
 import type { S3Calls, S3ListedVersion } from "./client.ts";
-import { forEach, nameOf, statusOf, type Requests } from "./requests.ts";
+import { forEach, errorName, statusOf, type Requests } from "./requests.ts";
 
 /** Whether the bucket keeps deleted objects; `unknown` if asking is not permitted. */
 export type Versioning = "off" | "on" | "locked" | "unknown";
@@ -18,8 +18,10 @@ export async function findVersioning(
 ): Promise<Versioning> {
   const Bucket = bucket;
   const [lock, status] = await Promise.all([
-    told(() => requests.ask((options) => client.getObjectLockConfiguration({ Bucket }, options))),
-    told(() => requests.ask((options) => client.getBucketVersioning({ Bucket }, options))),
+    askIfAllowed(() =>
+      requests.ask((options) => client.getObjectLockConfiguration({ Bucket }, options)),
+    ),
+    askIfAllowed(() => requests.ask((options) => client.getBucketVersioning({ Bucket }, options))),
   ]);
   if (lock?.ObjectLockConfiguration?.ObjectLockEnabled === "Enabled") return "locked";
   if (status === undefined) return "unknown";
@@ -28,13 +30,13 @@ export async function findVersioning(
 }
 
 /** Answers `undefined` if the caller may not ask, or the store does not know the question. */
-async function told<T>(ask: () => Promise<T>): Promise<T | undefined> {
+async function askIfAllowed<T>(ask: () => Promise<T>): Promise<T | undefined> {
   try {
     return await ask();
   } catch (error) {
     const { cause } = error as StorageError;
     const untold = [400, 403, 404, 405, 501].includes(statusOf(cause) ?? 0);
-    if (untold && nameOf(cause) !== "NoSuchBucket") return undefined;
+    if (untold && errorName(cause) !== "NoSuchBucket") return undefined;
     throw error;
   }
 }

@@ -21,7 +21,7 @@ export interface Blobs {
 }
 
 /** Checks a CID and copies the parts that identify its blob. */
-export function nameOf(cid: CID): BlobName {
+export function toBlobName(cid: CID): BlobName {
   blobCidBytes(cid);
   return { codec: cid.code, digest: copyBytes(cid.multihash.digest) };
 }

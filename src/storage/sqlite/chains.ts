@@ -150,12 +150,12 @@ export function sqliteChains(database: SqliteDatabase): Chains {
     names: () => allNames.all().map((row) => chainNameOf(bytesIn(row, "name"))),
     assertOwned() {
       const row = strays.get() as Row | undefined;
-      if (Number(row?.["strays"]) !== 0) throw strayed();
+      if (Number(row?.["strays"]) !== 0) throw strayRecordsError();
     },
   };
 }
 
-function strayed(): StorageError {
+function strayRecordsError(): StorageError {
   return new StorageError("ERR_STORAGE_CORRUPT", "there are records that belong to no chain");
 }
 

@@ -83,7 +83,7 @@ export function setUp(database: SqliteDatabase): void {
  *
  * @throws {StorageError} `ERR_STORAGE_FAILED` when a file has no write-ahead log or is not synced
  */
-export function promises(database: SqliteDatabase): Promised {
+export function durabilityOf(database: SqliteDatabase): Promised {
   if (!isFile(database)) return { durability: "none", multiProcess: false };
   const journal = pragma(database, "journal_mode");
   if (journal !== "wal" || Number(pragma(database, "synchronous")) < 2) {

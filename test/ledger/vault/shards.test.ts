@@ -360,8 +360,8 @@ describe("a change that waits to be committed while keys are replaced", () => {
       vault.put(name, utf8ToBytes("too")),
     ];
     const gone = [vault.remove(beside)];
-    await gate.storage.state.batch([...gone, ...vault.outdate(gone)]);
-    await vault.renew();
+    await gate.storage.state.batch([...gone, ...vault.markForRotation(gone)]);
+    await vault.rotateKeys();
     await gate.storage.state.batch([late]);
     expect(await vault.get(name).then((value) => bytesToUtf8(value!))).toBe("kept");
     await gate.storage.commit({ state: [later] });
@@ -377,10 +377,10 @@ describe("openShards", () => {
     const keys = memoryShardKeys();
     const shards = await openShards({ keys, root, owner, random, id: undefined });
     const [first, other] = [shards.current(7), shards.current(8)];
-    await shards.renew([7]);
+    await shards.replaceKeys([7]);
     const second = shards.current(7);
     // What is left of the shard may stand under the first key still, and be sealed anew already.
-    await shards.renew([7, 8]);
+    await shards.replaceKeys([7, 8]);
     expect([shards.former(7), shards.current(7)]).toEqual([first, second]);
     expect([shards.former(8), shards.renewing()]).toEqual([other, [7, 8]]);
     const again = await openShards({ keys, root, owner, random, id: shards.id });

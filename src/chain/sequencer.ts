@@ -338,11 +338,13 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       return;
     }
     // It may already be recorded, whatever the store answers now.
-    await afterWriting(() => settleReplay(pending)).catch((error: unknown) => fail(pending, error));
+    await afterWriting(() => completeIfRecorded(pending)).catch((error: unknown) =>
+      fail(pending, error),
+    );
   }
 
   /** Settles a replayed transaction with its place if it is already on the ledger. */
-  async function settleReplay(pending: Pending): Promise<void> {
+  async function completeIfRecorded(pending: Pending): Promise<void> {
     const { key, lane, seq } = pending.prepared.transaction;
     const place = await chain.findTransaction(key, lane, seq);
     if (place !== undefined && isSameTransaction(place, pending.prepared.hash)) {

@@ -1,6 +1,6 @@
 import type { Coding } from "../consent/model/model.ts";
 import type { ConsentResource, ResourceLabels } from "../consent/model/resource.ts";
-import type { ResourceDescription } from "./manifest.ts";
+import type { ResourceDescription } from "./describe-resource.ts";
 import type { FhirCoding, FhirReference } from "./resource.ts";
 
 export interface ConsentResourceContext {

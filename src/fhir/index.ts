@@ -32,7 +32,11 @@ export {
   preferredIdentifier,
   type PreferredIdentifierOptions,
 } from "./identifier.ts";
-export { type DescribedCode, describeResource, type ResourceDescription } from "./manifest.ts";
+export {
+  type DescribedCode,
+  describeResource,
+  type ResourceDescription,
+} from "./describe-resource.ts";
 export type { PatientProblem } from "./patients.ts";
 export type { DescribedPeriod } from "./period.ts";
 export {

@@ -19,10 +19,10 @@ export interface NumberBook {
   /** Adds a number by which a reference names a patient. */
   add(place: number, number: PatientIdentifier): void;
   /** Assigns the numbers, after all have been added. */
-  settle(): SettledNumbers;
+  assignNumbers(): AssignedNumbers;
 }
 
-export interface SettledNumbers {
+export interface AssignedNumbers {
   /**
    * Whether two patients share a number, directly or through others, and no other number conflicts.
    */
@@ -54,12 +54,12 @@ export function numberBook(now: number | undefined): NumberBook {
       for (const one of patientIdentifiers(resource, { now })) add(place, one);
     },
     add,
-    settle() {
+    assignNumbers() {
       const { groupOf, members, bearers } = groupsOf(current);
       const struck = new Set<string>();
       const apart = new Set<number>();
       for (const [group, places] of members) {
-        if (!disagree(places.map((place) => current.get(place)!))) continue;
+        if (!haveConflict(places.map((place) => current.get(place)!))) continue;
         apart.add(group);
         for (const key of new Set(places.flatMap((place) => [...current.get(place)!.keys()]))) {
           if (bearers.get(key)!.length > 1) struck.add(key);
@@ -123,7 +123,7 @@ function groupsOf(book: ReadonlyMap<number, Numbers>): {
 }
 
 /** Whether two of the patients have numbers of one system, and none in common. */
-function disagree(patients: readonly Numbers[]): boolean {
+function haveConflict(patients: readonly Numbers[]): boolean {
   // Compares equal sets once: a bundle may name one person in many ways.
   const bySystem = new Map<string, Map<string, ReadonlySet<string>>>();
   for (const numbers of patients) {

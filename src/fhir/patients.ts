@@ -99,7 +99,7 @@ export function* patientSteps(
   const found = yield* ofEach((_, at) => finder.follow(at, MAX_STEPS));
   const beside = yield* ofEach((entry, at) => finder.beside(entry, found[at]!));
   if (entries.length > PIECE) yield;
-  return finder.settle(found, beside);
+  return finder.assignPatients(found, beside);
 }
 
 interface Finder {
@@ -109,7 +109,7 @@ interface Finder {
   follow(at: number, steps: number): Found;
   /** Other patients that its references lead to. */
   beside(entry: Addressable, found: Found): Found;
-  settle(found: readonly Found[], beside: readonly Found[]): ResolvedPatients;
+  assignPatients(found: readonly Found[], beside: readonly Found[]): ResolvedPatients;
 }
 
 function createFinder(
@@ -149,7 +149,7 @@ function createFinder(
       if (other === undefined) places.set(key, place);
       if (other === undefined || other === place) continue;
       remarks.push({ at, code: "same-identifier" });
-      if (!disagree(patients[other]!, patient, now)) continue;
+      if (!haveConflict(patients[other]!, patient, now)) continue;
       // one of them has a number of somebody else: the number identifies neither
       for (const one of [other, place]) {
         const { identifier: _, ...rest } = patients[one]!;
@@ -289,12 +289,12 @@ function createFinder(
     return through(entry, elements.indirect, false, MAX_STEPS);
   };
 
-  const settle = (found: readonly Found[], beside: readonly Found[]): ResolvedPatients => {
-    const settled = numbers.settle();
+  const assignPatients = (found: readonly Found[], beside: readonly Found[]): ResolvedPatients => {
+    const assigned = numbers.assignNumbers();
     entries.forEach(({ resource }, at) => {
       const { patients: mine, unresolved } = found[at]!;
       const { patients: others, doubtful } = beside[at]!;
-      const isOther = (other: number): boolean => !settled.isSame(other, mine[0]!);
+      const isOther = (other: number): boolean => !assigned.isSame(other, mine[0]!);
       if (unresolved) remarks.push({ at, code: "unresolved-patient" });
       else if (mine.length > 1) remarks.push({ at, code: "several-patients" });
       else if (mine.length === 0) {
@@ -307,15 +307,15 @@ function createFinder(
     return {
       patients: patients.map(({ identifier, ...rest }, place) => {
         const own =
-          identifier === undefined || settled.isStruck(identifier) ? undefined : identifier;
-        return { ...rest, ...(own && { identifier: own }), ...settled.of(place, own) };
+          identifier === undefined || assigned.isStruck(identifier) ? undefined : identifier;
+        return { ...rest, ...(own && { identifier: own }), ...assigned.of(place, own) };
       }),
       about: found.map((one) => one.patients),
       remarks,
     };
   };
 
-  return { register: registerEntry, follow, beside: besideOf, settle };
+  return { register: registerEntry, follow, beside: besideOf, assignPatients };
 }
 
 /** Whether two Patient resources of one name can be versions of one person's. */
@@ -327,7 +327,7 @@ function isOnePerson(one: BundlePatient, other: BundlePatient, now: number | und
 }
 
 /** Whether two Patients have numbers of one system, and none in common. */
-function disagree(one: BundlePatient, other: BundlePatient, now: number | undefined): boolean {
+function haveConflict(one: BundlePatient, other: BundlePatient, now: number | undefined): boolean {
   const [mine, yours] = [one, other].map(({ resource }) =>
     resource === undefined ? [] : patientIdentifiers(resource, { now }),
   );

@@ -35,7 +35,7 @@ import { readEvidence } from "./consents/evidence.ts";
 import { readHeld } from "./consents/held.ts";
 import { exportRecords } from "./disclosure/export-records.ts";
 import { createFiling, type Filing } from "./entries/filing.ts";
-import { readOnlyError, whyReadOnly } from "./standing.ts";
+import { readOnlyError, whyReadOnly } from "./read-only.ts";
 import { listRecords } from "./records/list-records.ts";
 import { createRecordContents } from "./records/record-content.ts";
 import { createRecording } from "./records/recording.ts";
@@ -47,7 +47,7 @@ import { takeArgument } from "./take-arguments.ts";
 import { openSubjects } from "./entries/subjects.ts";
 import { createReviews } from "./disclosure/reviews.ts";
 import { createTurns } from "./turns.ts";
-import { readOnlyStorage } from "./unwritten.ts";
+import { readOnlyStorage } from "./read-only-storage.ts";
 import { createUploads } from "./records/uploads.ts";
 import { openVault } from "./vault/vault.ts";
 import { verifyBlobs } from "./verify-blobs.ts";
@@ -101,8 +101,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const compaction = options.compaction ?? "now";
   checkCompactionTime(compaction);
   const within = options.settleWithin ?? SETTLE_WITHIN;
-  const settled = repeatWrites(ledgerStorage(options.storage), { within });
-  const beneath = options.readOnly === true ? readOnlyStorage(settled) : settled;
+  const reliable = repeatWrites(ledgerStorage(options.storage), { within });
+  const beneath = options.readOnly === true ? readOnlyStorage(reliable) : reliable;
   const gate = shardKeys === undefined ? undefined : gateCommits(beneath);
   const storage = gate?.storage ?? beneath;
   const now = checkedClock(options.now ?? Date.now);
@@ -269,7 +269,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
 
   const writing = new Set<Promise<unknown>>();
   let closing: Promise<void> | undefined;
-  async function settleAndClose(): Promise<void> {
+  async function finishAndClose(): Promise<void> {
     // Calls that have begun and still have entries to file must end before the sequencer closes.
     while (writing.size > 0) await Promise.allSettled(writing);
     await filing.idle();
@@ -284,7 +284,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     }
   }
   function close(): Promise<void> {
-    closing ??= settleAndClose();
+    closing ??= finishAndClose();
     return closing;
   }
 

@@ -1,7 +1,7 @@
 import { ChainError } from "../errors.ts";
 import type { Ledger } from "./ledger.ts";
 import { giveResult } from "./give-results.ts";
-import { readOnlyError } from "./standing.ts";
+import { readOnlyError } from "./read-only.ts";
 import { takeArgument } from "./take-arguments.ts";
 
 /** A call of a ledger: no call has more arguments. */

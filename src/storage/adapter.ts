@@ -19,7 +19,7 @@ export {
   copyChange,
   copyHead,
   copyScan,
-  disordered as disordered,
+  disordered,
   EMPTY_HEAD,
   risingKeys,
   sameHead,

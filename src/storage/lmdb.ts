@@ -120,7 +120,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
 
   function close(): Promise<void> {
     closing ??= Promise.allSettled([...pending])
-      .then(() => engine.settled())
+      .then(() => engine.upkeepDone())
       .then(() => release(folder));
     return closing;
   }

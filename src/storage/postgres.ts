@@ -14,7 +14,7 @@ import { isAtLeast, PROMISE_SQL, readPromise, tooWeak } from "./postgres/server.
 import { openSessions, type Session } from "./postgres/session.ts";
 import { assertStandby, replicatedHeads, waitForStandbys } from "./postgres/standbys.ts";
 import { postgresState } from "./postgres/state.ts";
-import { openTurns } from "./postgres/turns.ts";
+import { openKeyOrder } from "./postgres/key-order.ts";
 import { byteaArray } from "./postgres/wire.ts";
 import type { AppendOptions, Commit, Durability, FullStorage, Head, StorageCaps } from "./types.ts";
 
@@ -84,7 +84,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
     tail: true,
   };
   const channel = `healthledger_${toHex(sha256(utf8ToBytes(name))).slice(0, 16)}`;
-  const turns = openTurns();
+  const inKeyOrder = openKeyOrder();
   const calls = openCalls(sessions);
   const { close } = calls;
   const listener = openListener(() => sessions.borrow(), channel);
@@ -130,7 +130,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
         return { replayed: what === "replayed", head };
       });
     };
-    const outcome = await calls.track(turns(changes.keys(), () => sessions.use(write)));
+    const outcome = await calls.track(inKeyOrder(changes.keys(), () => sessions.use(write)));
     if (outcome === "aborted") throw signal?.reason;
     if (chain === undefined || after === undefined) return undefined;
     heads.rememberReplicated(chain, outcome === undefined ? after : outcome.head);

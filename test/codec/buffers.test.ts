@@ -16,7 +16,7 @@ import * as native from "../../src/crypto/node-hash.ts";
 import { scanJson } from "../../src/fhir/json-text.ts";
 import { leafHash } from "../../src/merkle/hash.ts";
 import { readUint64, uint64 } from "../../src/storage/lmdb/keys.ts";
-import { decodeManifest, encodeManifest } from "../../src/storage/lmdb/manifest.ts";
+import { decodeRunList, encodeRunList } from "../../src/storage/lmdb/run-list.ts";
 import { packBlobs, unpack } from "../../src/storage/lmdb/packs.ts";
 import { bytesOf } from "../../src/storage/postgres/wire.ts";
 import {
@@ -191,7 +191,7 @@ describe("writers with a buffer of their own", () => {
         entries: 2 ** 31 + i,
       }));
       const manifest = { indexed: 2 ** 40 + count, nextRun: count, runs };
-      expect(decodeManifest(encodeManifest(manifest))).toEqual(manifest);
+      expect(decodeRunList(encodeRunList(manifest))).toEqual(manifest);
     }
   });
 

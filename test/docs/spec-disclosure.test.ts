@@ -7,7 +7,7 @@ import { fromHex, toHex } from "../../src/bytes/hex.ts";
 import { utf8ToBytes } from "../../src/bytes/utf8.ts";
 import { CID } from "../../src/codec/cid.ts";
 import { decodeDirective, directiveCid } from "../../src/consent/model/directive.ts";
-import { describeResource } from "../../src/fhir/manifest.ts";
+import { describeResource } from "../../src/fhir/describe-resource.ts";
 import { keyId } from "../../src/identity/actor.ts";
 import { memoryAgreement } from "../../src/identity/agreement.ts";
 import { memoryKeys } from "../../src/identity/key-store.ts";

@@ -4,7 +4,7 @@ import * as lmdb from "lmdb";
 import { describe, expect, it } from "vitest";
 import { cidOf, RAW } from "../../src/codec/cid.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";
-import { decodeManifest, encodeManifest } from "../../src/storage/lmdb/manifest.ts";
+import { decodeRunList, encodeRunList } from "../../src/storage/lmdb/run-list.ts";
 import {
   buildRun,
   findInBucket,
@@ -88,7 +88,7 @@ describe("docs/spec/storage.md", () => {
       nextRun: 2,
       runs: [{ id: 1, level: 1, bits: 0, entries: 2 }],
     };
-    expect(encodeManifest(manifest)).toEqual(value("manifest"));
-    expect(decodeManifest(value("manifest"))).toEqual(manifest);
+    expect(encodeRunList(manifest)).toEqual(value("manifest"));
+    expect(decodeRunList(value("manifest"))).toEqual(manifest);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { toConsentResource } from "../../src/fhir/consent-resource.ts";
-import { describeResource } from "../../src/fhir/manifest.ts";
+import { describeResource } from "../../src/fhir/describe-resource.ts";
 
 const confidentiality = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
 

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
 import { readBundle } from "../../src/fhir/bundle.ts";
-import { describeResource } from "../../src/fhir/manifest.ts";
+import { describeResource } from "../../src/fhir/describe-resource.ts";
 
 const NOBODY = ["Organization", "Practitioner", "Location"];
 

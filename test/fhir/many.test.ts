@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { describeResource } from "../../src/fhir/manifest.ts";
+import { describeResource } from "../../src/fhir/describe-resource.ts";
 import { readResource } from "../../src/fhir/bundle.ts";
 import { valuesAt } from "../../src/fhir/resource.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { describeResource } from "../../src/fhir/manifest.ts";
+import { describeResource } from "../../src/fhir/describe-resource.ts";
 
 const OF = "2009-05-01T10:00:00";
 const LATER = "2024-02-02T08:00:00Z";

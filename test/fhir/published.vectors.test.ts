@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
 import { readBundle, readResource } from "../../src/fhir/bundle.ts";
-import { describeResource } from "../../src/fhir/manifest.ts";
+import { describeResource } from "../../src/fhir/describe-resource.ts";
 import { describeVectors } from "../support/vectors.ts";
 
 const jsonFiles = (folder: string) => readdirSync(folder).filter((name) => name.endsWith(".json"));

@@ -3,7 +3,7 @@ import { fromHex, toHex } from "../../src/bytes/hex.ts";
 import { asFailed, asUnsettled, isBroken, isRetryable } from "../../src/storage/postgres/errors.ts";
 import { quoted } from "../../src/storage/postgres/schema.ts";
 import { readPromise } from "../../src/storage/postgres/server.ts";
-import { openTurns } from "../../src/storage/postgres/turns.ts";
+import { openKeyOrder } from "../../src/storage/postgres/key-order.ts";
 import { byteaArray, bytesOf, numberOf } from "../../src/storage/postgres/wire.ts";
 
 // What needs no server; the rest is in test/postgres.
@@ -135,7 +135,7 @@ describe("errors of the server", () => {
 
 describe("openTurns", () => {
   it("keeps the order of what shares a key, whatever fails, and holds up nothing else", async () => {
-    const turns = openTurns();
+    const inKeyOrder = openKeyOrder();
     const done: string[] = [];
     const gates: (() => void)[] = [];
     const work =
@@ -145,9 +145,9 @@ describe("openTurns", () => {
         done.push(name);
         if (fails) throw new Error(name);
       };
-    const one = turns(["a", "b"], work("one", true));
-    const two = turns(["b"], work("two"));
-    const other = turns(["c"], work("other"));
+    const one = inKeyOrder(["a", "b"], work("one", true));
+    const two = inKeyOrder(["b"], work("two"));
+    const other = inKeyOrder(["c"], work("other"));
     expect(gates).toHaveLength(2);
     gates[1]!();
     await other;

@@ -17,7 +17,7 @@ import { EncodingError } from "../../errors.ts";
 import { copyBytes } from "../../storage/guards.ts";
 import { freezeData, giveResult } from "../give-results.ts";
 import type { ResourceLabels } from "../../consent/model/resource.ts";
-import type { ResourceDescription } from "../../fhir/manifest.ts";
+import type { ResourceDescription } from "../../fhir/describe-resource.ts";
 
 /** The effect of an entry on the history of a record, a consent, or a person's facts. */
 export type Operation =

@@ -4,7 +4,7 @@ import { isOwn, uniteLabels } from "../../consent/labels/unite-labels.ts";
 import type { ResourceLabels } from "../../consent/model/resource.ts";
 import { InputError } from "../../errors.ts";
 import { readSteps, type ResourceText } from "../../fhir/bundle.ts";
-import { describeSteps } from "../../fhir/manifest.ts";
+import { describeSteps } from "../../fhir/describe-resource.ts";
 import { bySlices } from "../../loop/give-turn.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";

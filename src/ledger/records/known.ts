@@ -4,7 +4,7 @@ import { toHex } from "../../bytes/hex.ts";
 import { encode } from "../../codec/dag-cbor.ts";
 import { toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
 import { StorageError } from "../../errors.ts";
-import type { ResourceDescription } from "../../fhir/manifest.ts";
+import type { ResourceDescription } from "../../fhir/describe-resource.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import type { Manifest } from "../entries/manifest.ts";

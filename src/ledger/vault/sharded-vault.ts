@@ -48,7 +48,7 @@ export async function shardVault(options: {
   readonly marker: Uint8Array;
   readonly markPrefix: Uint8Array;
 }): Promise<ShardedVault | undefined> {
-  const { sealer, unsharded, random, keyOf, valueName: valueName, marker, markPrefix } = options;
+  const { sealer, unsharded, random, keyOf, valueName, marker, markPrefix } = options;
   const marked = await options.storage.state.get(marker);
   // Making shards requires writing.
   if (options.shards === undefined || (marked === undefined && options.readOnly === true)) {

@@ -3,13 +3,13 @@ import { peek, type LmdbDatabase } from "./client.ts";
 import { corrupt } from "./errors.ts";
 import { packNumber, putUint32, readUint32, readUint64, uint64 } from "./keys.ts";
 import {
-  decodeManifest,
-  EMPTY_MANIFEST,
-  encodeManifest,
+  decodeRunList,
+  EMPTY_RUN_LIST,
+  encodeRunList,
   RUNS,
-  type Manifest,
+  type RunList,
   type RunInfo,
-} from "./manifest.ts";
+} from "./run-list.ts";
 import { DELETED, readSlot, SLOT_BYTES, slotCount } from "./packs.ts";
 import { recentPlaces } from "./recent.ts";
 import {
@@ -75,7 +75,7 @@ export interface BlobIndex {
   plan(): Upkeep | undefined;
 }
 
-/** A run to add and others to remove, if the manifest has not changed meanwhile. */
+/** A run to add and others to remove, if the run list has not changed meanwhile. */
 export interface Upkeep {
   /** Must be called in a write transaction. */
   apply(): void;
@@ -83,14 +83,14 @@ export interface Upkeep {
 
 export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
   let stored: Uint8Array | undefined;
-  let manifest: Manifest = EMPTY_MANIFEST;
+  let runList: RunList = EMPTY_RUN_LIST;
   let seen = 0;
   const recent = recentPlaces();
   const filters = new Map<number, Uint32Array>();
 
   function reset(): void {
     stored = undefined;
-    manifest = EMPTY_MANIFEST;
+    runList = EMPTY_RUN_LIST;
     seen = 0;
     recent.clear();
   }
@@ -99,7 +99,7 @@ export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
     const bytes = meta.get(RUNS);
     if (bytes !== undefined && (stored === undefined || !equalBytes(bytes, stored))) {
       stored = bytes;
-      manifest = decodeManifest(bytes);
+      runList = decodeRunList(bytes);
       // The table of the newest pack is always kept.
       for (const key of tables.getKeys({
         start: NEWEST,
@@ -107,13 +107,13 @@ export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
         reverse: true,
         limit: 1,
       })) {
-        if (readUint64(key) < manifest.indexed) throw corrupt("the index of blobs is damaged");
+        if (readUint64(key) < runList.indexed) throw corrupt("the index of blobs is damaged");
       }
-      const ids = new Set(manifest.runs.map(({ id }) => id));
+      const ids = new Set(runList.runs.map(({ id }) => id));
       for (const id of filters.keys()) if (!ids.has(id)) filters.delete(id);
       // Drops the entries that are in a run now; the few later ones are read again.
       recent.clear();
-      seen = manifest.indexed;
+      seen = runList.indexed;
     }
     for (const { key, value } of tables.getRange({ start: uint64(seen + 1) })) {
       add(packNumber(key, seen), value);
@@ -161,7 +161,7 @@ export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
       const found = check(recent.pack(i), recent.slot(i), codec, bytes, at);
       if (found) return found;
     }
-    for (const run of manifest.runs) {
+    for (const run of runList.runs) {
       if (!mayHold(filterOf(run), high, low)) continue;
       const entries = peek(runs, runKey(run.id, bucketOf(high, run.bits)));
       if (entries === undefined) continue;
@@ -176,7 +176,7 @@ export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
   /** The runs to merge next, if one level has enough of them. */
   function crowded(): readonly RunInfo[] | undefined {
     for (let level = 1; level < TOP; level++) {
-      const same = manifest.runs.filter((run) => run.level === level);
+      const same = runList.runs.filter((run) => run.level === level);
       if (same.length >= FAN) return same;
     }
     return undefined;
@@ -187,25 +187,25 @@ export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
     const base = stored;
     const merged = crowded();
     let entries: Uint8Array;
-    let next: Omit<Manifest, "nextRun">;
+    let next: Omit<RunList, "nextRun">;
     let level: number;
     if (merged !== undefined) {
       entries = joined(merged.flatMap((run) => [...bucketsOf(runs, run.id)]));
       level = merged[0]!.level + 1;
       next = {
-        indexed: manifest.indexed,
-        runs: manifest.runs.filter((run) => !merged.includes(run)),
+        indexed: runList.indexed,
+        runs: runList.runs.filter((run) => !merged.includes(run)),
       };
     } else if (recent.size >= RECENT) {
-      const found = readTables(tables, manifest.indexed + 1);
+      const found = readTables(tables, runList.indexed + 1);
       entries = found.entries;
       level = levelOf(entries.length / ENTRY_BYTES);
-      next = { indexed: found.last, runs: manifest.runs };
+      next = { indexed: found.last, runs: runList.runs };
     } else {
       return undefined;
     }
     const run = buildRun(entries);
-    const id = manifest.nextRun;
+    const id = runList.nextRun;
     const info: RunInfo = {
       id,
       level,
@@ -222,7 +222,7 @@ export function blobIndex({ meta, tables, runs }: IndexDatabases): BlobIndex {
         }
         meta.putSync(
           RUNS,
-          encodeManifest({
+          encodeRunList({
             indexed: next.indexed,
             nextRun: id + 1,
             runs: [info, ...next.runs],
@@ -306,20 +306,20 @@ function readTables(
 
 /** Rebuilds the whole index from the tables, in the caller's write transactions. */
 export function* rebuildIndex({ meta, tables, runs }: IndexDatabases): Iterable<() => void> {
-  let manifest = EMPTY_MANIFEST;
+  let runList = EMPTY_RUN_LIST;
   for (;;) {
-    const { entries, last } = readTables(tables, manifest.indexed + 1, RECENT * FAN * FAN);
+    const { entries, last } = readTables(tables, runList.indexed + 1, RECENT * FAN * FAN);
     const count = entries.length / ENTRY_BYTES;
     if (count < RECENT) return;
     const run = buildRun(entries);
     const { bits } = run;
-    const id = manifest.nextRun;
-    manifest = {
+    const id = runList.nextRun;
+    runList = {
       indexed: last,
       nextRun: id + 1,
-      runs: [{ id, level: levelOf(count), bits, entries: count }, ...manifest.runs],
+      runs: [{ id, level: levelOf(count), bits, entries: count }, ...runList.runs],
     };
-    const bytes = encodeManifest(manifest);
+    const bytes = encodeRunList(runList);
     yield () => {
       writeRun(runs, id, run);
       meta.putSync(RUNS, bytes);

@@ -12,7 +12,7 @@ import { corrupt } from "./errors.ts";
 import type { StoreFolder } from "./folder.ts";
 import { syncFolder } from "./folders.ts";
 import { packNumber, uint64 } from "./keys.ts";
-import { FORMAT, FORMAT_VALUE, NEXT } from "./manifest.ts";
+import { FORMAT, FORMAT_VALUE, NEXT } from "./run-list.ts";
 import { packBlobs, readSlot, unpack, type PackedBlob } from "./packs.ts";
 
 /** Bytes copied per transaction of the new environment; other work runs in between. */

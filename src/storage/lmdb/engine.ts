@@ -25,7 +25,7 @@ export interface Engine {
   write<T>(action: (environment: Environment) => T): Promise<T>;
   compact(): Promise<Compaction>;
   /** Resolves when no upkeep of the index is in progress. */
-  settled(): Promise<void>;
+  upkeepDone(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -184,7 +184,7 @@ export function openEngine(path: string, options: EnvironmentOptions): Engine {
     read,
     write,
     compact,
-    async settled() {
+    async upkeepDone() {
       await upkeep;
     },
     close() {

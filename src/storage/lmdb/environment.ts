@@ -6,7 +6,7 @@ import { corrupt, storageError } from "./errors.ts";
 import { makeFolder, syncFolder } from "./folders.ts";
 import { inspectEnvironment, type InspectionDepth } from "./inspect.ts";
 import { readUint64 } from "./keys.ts";
-import { NEXT } from "./manifest.ts";
+import { NEXT } from "./run-list.ts";
 
 /** An LMDB environment and its databases. */
 export interface Environment {

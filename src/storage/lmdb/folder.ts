@@ -13,7 +13,7 @@ import {
 import { corrupt, storageError } from "./errors.ts";
 import { syncFolder } from "./folders.ts";
 import { readUint64, uint64 } from "./keys.ts";
-import { CURRENT, FORMAT, FORMAT_VALUE } from "./manifest.ts";
+import { CURRENT, FORMAT, FORMAT_VALUE } from "./run-list.ts";
 
 /**
  * The folder of a store: environments with rising numbers, of which one is current, and a small

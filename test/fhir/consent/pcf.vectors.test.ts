@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { explain, toPcfResidual, type ConsentResource } from "../../../src/consent/index.ts";
 import { toConsentResource } from "../../../src/fhir/consent-resource.ts";
 import { fromConsent } from "../../../src/fhir/consent-in/from-consent.ts";
-import { describeResource } from "../../../src/fhir/manifest.ts";
+import { describeResource } from "../../../src/fhir/describe-resource.ts";
 import { pcfImplicitPolicy } from "../../../src/fhir/pcf-policies.ts";
 import { describeVectors } from "../../support/vectors.ts";
 import { compile, filed, requestOf, stamp } from "./support.ts";

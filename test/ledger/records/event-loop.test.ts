@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { createLabeller, labelStepsOf } from "../../../src/consent/labels/labeller.ts";
-import { describeSteps } from "../../../src/fhir/manifest.ts";
+import { describeSteps } from "../../../src/fhir/describe-resource.ts";
 import { MRN, observation } from "../../support/hospital.ts";
 import { ward } from "../../support/ward.ts";
 import { bytesFor } from "../../support/ledger.ts";

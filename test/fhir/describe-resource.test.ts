@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { describeResource } from "../../src/fhir/manifest.ts";
+import { describeResource } from "../../src/fhir/describe-resource.ts";
 
 const utc = (iso: string) => Date.parse(iso);
 const loinc = (code: string) => ({ coding: [{ system: "http://loinc.org", code }] });

@@ -6,7 +6,7 @@ import { describeMember } from "../../src/chain/founding.ts";
 import { openChain } from "../../src/chain/chain.ts";
 import { memoryKeys } from "../../src/identity/key-store.ts";
 import { memoryShardKeys } from "../../src/identity/shard-keys.ts";
-import { whyReadOnly } from "../../src/ledger/standing.ts";
+import { whyReadOnly } from "../../src/ledger/read-only.ts";
 import type { FullStorage } from "../../src/storage/types.ts";
 import type { Role } from "../../src/block/member.ts";
 import { foundWorld, keysFor, MRN, observation } from "../support/hospital.ts";

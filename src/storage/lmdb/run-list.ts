@@ -12,7 +12,7 @@ export const CURRENT: Uint8Array = /* @__PURE__ */ utf8ToBytes("current");
 export const FORMAT_VALUE: Uint8Array = /* @__PURE__ */ utf8ToBytes("healthledger-lmdb/1");
 
 /** The runs of the index, and the packs that they cover. */
-export interface Manifest {
+export interface RunList {
   /** Runs cover the packs up to this one; later packs are found through their tables. */
   readonly indexed: number;
   readonly nextRun: number;
@@ -26,13 +26,13 @@ export interface RunInfo {
   readonly entries: number;
 }
 
-/** The manifest of a store without blobs. Packs are numbered from 1. */
-export const EMPTY_MANIFEST: Manifest = { indexed: 0, nextRun: 1, runs: [] };
+/** The run list of a store without blobs. Packs are numbered from 1. */
+export const EMPTY_RUN_LIST: RunList = { indexed: 0, nextRun: 1, runs: [] };
 
 const RUN_BYTES = 10;
 
 /** Encodes indexed (8), next run (4), and per run id (4), level (1), bits (1), entries (4). */
-export function encodeManifest({ indexed, nextRun, runs }: Manifest): Uint8Array {
+export function encodeRunList({ indexed, nextRun, runs }: RunList): Uint8Array {
   const bytes = new Uint8Array(12 + RUN_BYTES * runs.length);
   bytes.set(uint64(indexed));
   putUint32(bytes, 8, nextRun);
@@ -47,11 +47,11 @@ export function encodeManifest({ indexed, nextRun, runs }: Manifest): Uint8Array
 }
 
 /**
- * Decodes what {@link encodeManifest} encoded.
+ * Decodes what {@link encodeRunList} encoded.
  *
- * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it is not a manifest
+ * @throws {StorageError} `ERR_STORAGE_CORRUPT` when it is not a run list
  */
-export function decodeManifest(bytes: Uint8Array): Manifest {
+export function decodeRunList(bytes: Uint8Array): RunList {
   const isWhole = bytes.length >= 12 && (bytes.length - 12) % RUN_BYTES === 0;
   if (!isWhole || readUint64(bytes) >= 2 ** 47) throw corrupt("the index of blobs is damaged");
   const runs: RunInfo[] = [];

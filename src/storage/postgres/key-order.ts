@@ -1,11 +1,11 @@
 /** Runs work that touches some keys after all earlier work that touches one of them. */
-export type Turns = <T>(keys: Iterable<string>, work: () => Promise<T>) => Promise<T>;
+export type KeyOrder = <T>(keys: Iterable<string>, work: () => Promise<T>) => Promise<T>;
 
 /**
  * Keeps the order of calls that change the same keys, which the connections of a pool would not;
  * other calls run in parallel.
  */
-export function openTurns(): Turns {
+export function openKeyOrder(): KeyOrder {
   const last = new Map<string, Promise<unknown>>();
   return (keys, work) => {
     const own = [...keys];

@@ -114,7 +114,12 @@ export {
   type RequestTarget,
 } from "./ledger/disclosure/request.ts";
 export type { Manifest, Operation } from "./ledger/entries/manifest.ts";
-export type { PersonIdentifier, Subject } from "./ledger/entries/subjects.ts";
+export type {
+  IdentifiedSubject,
+  MergeProposal,
+  PersonIdentifier,
+  Subject,
+} from "./ledger/entries/subjects.ts";
 export type {
   CompactionTime,
   EraseAccesses,

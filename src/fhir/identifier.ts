@@ -8,6 +8,10 @@ export interface PatientIdentifier {
   readonly value: string;
 }
 
+/** Whether two identifiers are one. */
+export const isSameIdentifier = (one: PatientIdentifier, other: PatientIdentifier): boolean =>
+  one.system === other.system && one.value === other.value;
+
 export interface PatientIdentifiersOptions {
   /**
    * The current time, in ms since 1970. Without it, identifiers with a stated end count as expired.
@@ -44,6 +48,25 @@ export function patientIdentifiers(
   options: PatientIdentifiersOptions = {},
 ): readonly PatientIdentifier[] {
   return candidates(patient, options).map(({ system, value }) => ({ system, value }));
+}
+
+/**
+ * Lists the identifiers of a Patient that are marked `old` and have both a system and a value: numbers that
+ * were theirs.
+ */
+export function formerIdentifiers(patient: FhirResource): readonly PatientIdentifier[] {
+  return list(patient["identifier"]).flatMap((identifier) => {
+    const named = isObject(identifier) && identifier["use"] === "old" && numberOf(identifier);
+    return named ? [named] : [];
+  });
+}
+
+/** The system and value of an identifier, unless it lacks one of them or means "not known". */
+function numberOf(identifier: Readonly<Record<string, unknown>>): PatientIdentifier | undefined {
+  const system = trimmed(identifier["system"]);
+  const value = trimmed(identifier["value"]);
+  if (system === undefined || value === undefined || isPlaceholder(value)) return undefined;
+  return { system, value };
 }
 
 /**
@@ -121,18 +144,16 @@ function candidates(
   const found: Candidate[] = [];
   for (const identifier of list(patient["identifier"])) {
     if (!isObject(identifier)) continue;
-    const system = trimmed(identifier["system"]);
-    const value = trimmed(identifier["value"]);
+    const number = numberOf(identifier);
     const use = text(identifier["use"]);
-    if (system === undefined || value === undefined || isPlaceholder(value)) continue;
-    if (!isCurrentIdentifier(identifier, now)) continue;
+    if (number === undefined || !isCurrentIdentifier(identifier, now)) continue;
     const types: string[] = [];
     for (const coding of codingsOf(identifier["type"])) {
       if (coding.system !== undefined && IDENTIFIER_TYPES.includes(coding.system)) {
         types.push(coding.code);
       }
     }
-    found.push({ system, value, types, use });
+    found.push({ ...number, types, use });
   }
   return found;
 }

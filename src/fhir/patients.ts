@@ -1,6 +1,7 @@
 import { atOnce, type Steps } from "../bytes/steps.ts";
 import {
   contradicts,
+  isSameIdentifier,
   type PatientIdentifier,
   patientIdentifiers,
   preferredIdentifier,
@@ -337,9 +338,6 @@ function haveConflict(one: BundlePatient, other: BundlePatient, now: number | un
     return theirs.length > 0 && !own.some((id) => theirs.some((it) => isSameIdentifier(id, it)));
   });
 }
-
-const isSameIdentifier = (one: PatientIdentifier, other: PatientIdentifier): boolean =>
-  one.system === other.system && one.value === other.value;
 
 const isSameList = (one: readonly number[], other: readonly number[]): boolean =>
   one.length === other.length && one.every((place) => other.includes(place));

@@ -34,7 +34,7 @@ import type { RecordPageOptions } from "./records/list-records.ts";
 import type { ResourceLabels } from "../consent/model/resource.ts";
 import type { RelabelOptions, Relabelled } from "./records/relabelling.ts";
 import type { RequestOptions } from "./disclosure/request.ts";
-import type { PersonIdentifier, Subject } from "./entries/subjects.ts";
+import type { IdentifiedSubject, PersonIdentifier, Subject } from "./entries/subjects.ts";
 import type { PendingErasure } from "./erasure/unfinished.ts";
 import type { BlobReport } from "./verify-blobs.ts";
 
@@ -78,6 +78,16 @@ export interface Ledger {
   findSubject(identifier: PersonIdentifier): Promise<Subject | undefined>;
   /** The person with this identifier. Makes them known to this custodian if they are not yet. */
   ensureSubject(identifier: PersonIdentifier): Promise<Subject>;
+  /**
+   * Gives a known person more identifiers, by any of which they are found from then on. Resolves once they
+   * are durable. An identifier that belongs to another person is not given: the outcome lists it as a
+   * proposal to merge the two.
+   *
+   * @param identifiers - 1 to 64
+   * @throws {InputError} `ERR_INPUT_INVALID`, `ERR_INPUT_UNKNOWN_SUBJECT`, and `ERR_INPUT_TOO_LARGE` when the
+   *   person would have more than 1,024
+   */
+  identify(subject: Subject, identifiers: readonly PersonIdentifier[]): Promise<IdentifiedSubject>;
   /** Seals a FHIR resource and files it. Resolves once it is durable. */
   record(
     subject: Subject,

@@ -159,7 +159,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   // Does not know the catalogue; the catalogue passes it every erase entry that it reads.
   const carryingOut = createCarryingOut(context);
   const catalogue = openCatalogue(context, carryingOut);
-  const subjects = openSubjects(context, { catalogue, filing });
+  const subjects = openSubjects(context, { catalogue, filing, turns });
   const erasing = createErasing(context, {
     ...{ catalogue, filing, carryingOut, subjects },
     retention: policy.retention ?? {},
@@ -293,7 +293,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     member: signer.actor,
     chain: readingChain(chain),
     findSubject: subjects.find,
-    ensureSubject: subjects.findOrCreate,
+    ensureSubject: (identifier) => subjects.findOrCreate(identifier),
+    identify: subjects.identify,
     record: recording.record,
     amend: recording.amend,
     recordBundle: recording.recordBundle,

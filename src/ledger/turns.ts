@@ -1,5 +1,4 @@
 import { toHex } from "../bytes/hex.ts";
-import type { Subject } from "./entries/subjects.ts";
 
 /** Makes work on the same things wait for its turn, in order of arrival. */
 export interface Turns {
@@ -73,4 +72,5 @@ export function sharedOfAll<T>(
  * Name of the turns for work about a person. Filing takes a shared turn and forgetting the person an
  * exclusive one, so that a person is never forgotten while something is filed about them.
  */
-export const personName = ({ local }: Subject): string => `person ${toHex(local)}`;
+export const personName = ({ local }: { readonly local: Uint8Array }): string =>
+  `person ${toHex(local)}`;

@@ -21,6 +21,7 @@ const CALLS: {
 } = {
   findSubject: "reads",
   ensureSubject: "writes",
+  identify: "writes",
   record: "takes",
   amend: "takes",
   recordBundle: "takes",

@@ -1,10 +1,19 @@
+import { equalBytes } from "../../bytes/compare.ts";
 import { InputError, RecordError } from "../../errors.ts";
+import { isSameIdentifier } from "../../fhir/identifier.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { LedgerContext } from "../context.ts";
 import { sealEntry, type Filing } from "./filing.ts";
-import { encodeIdentifiers, type PersonIdentifier, type StoredSubject } from "../index/rows.ts";
+import {
+  encodeIdentifiers,
+  MAX_IDENTIFIERS,
+  MAX_IDENTIFIERS_TOGETHER,
+  type PersonIdentifier,
+  type StoredSubject,
+} from "../index/rows.ts";
 import type { Manifest } from "./manifest.ts";
 import { afterWriting } from "../../storage/settle.ts";
+import { personName, type Turns } from "../turns.ts";
 
 export type { PersonIdentifier, StoredSubject } from "../index/rows.ts";
 
@@ -14,6 +23,25 @@ export interface Subject {
   readonly local: Uint8Array;
 }
 
+/** Persons known here who may be one: only people can tell whether they are, and may then merge them. */
+export interface MergeProposal {
+  /**
+   * The persons. A single one if whoever bears the identifier has other identifiers, which are nobody's yet
+   * and conflict with that person's: `identify` makes them that person's, if they are.
+   */
+  readonly subjects: readonly Subject[];
+  /** The identifier that suggests it, which belongs to one of the persons. */
+  readonly because: PersonIdentifier;
+}
+
+/** The outcome of giving a person more identifiers. */
+export interface IdentifiedSubject {
+  /** The identifiers that are now the person's, and were nobody's before. */
+  readonly added: readonly PersonIdentifier[];
+  /** Identifiers that belong to other persons, whose they remain. */
+  readonly proposals: readonly MergeProposal[];
+}
+
 /** The custodian's map from persons to subject keys, a part of its index. */
 export interface Subjects {
   /** @throws {StorageError} `ERR_STORAGE_CORRUPT` when the data that tells whether anybody has it is lost */
@@ -21,8 +49,15 @@ export interface Subjects {
   /**
    * Finds the person, or files their identity, which is durable before this resolves. If two processes
    * create the same person at once, both get the one that was filed first.
+   *
+   * @param others - identifiers that a new person is known by too, unless somebody else has them by then
    */
-  findOrCreate(identifier: PersonIdentifier): Promise<Subject>;
+  findOrCreate(
+    identifier: PersonIdentifier,
+    others?: readonly PersonIdentifier[],
+  ): Promise<Subject>;
+  /** Gives a known person more identifiers; durable before this resolves. */
+  identify(subject: Subject, identifiers: readonly PersonIdentifier[]): Promise<IdentifiedSubject>;
   /**
    * @returns the person's identifiers and key; the caller must wipe the key
    * @throws {InputError} `ERR_INPUT_UNKNOWN_SUBJECT` when the person was forgotten or never known
@@ -38,10 +73,10 @@ export interface Subjects {
 /** Opens the map of subjects. */
 export function openSubjects(
   context: LedgerContext,
-  options: { readonly catalogue: Catalogue; readonly filing: Filing },
+  options: { readonly catalogue: Catalogue; readonly filing: Filing; readonly turns: Turns },
 ): Subjects {
   const { random } = context;
-  const { catalogue } = options;
+  const { catalogue, filing, turns } = options;
   const creating = new Map<string, Promise<Subject>>();
 
   async function find(identifier: PersonIdentifier): Promise<Subject | undefined> {
@@ -51,12 +86,9 @@ export function openSubjects(
     return local === undefined ? undefined : { local };
   }
 
-  async function create(identifier: PersonIdentifier): Promise<Subject> {
-    const known = await find(identifier);
-    if (known !== undefined) return known;
-    const { system, value } = identifier;
-    const manifest: Manifest = { v: 1, op: "identify", local: random(16) };
-    const identity = { identifiers: [{ system, value }], key: random(32) };
+  /** Files identifiers of a person, and the person's key with them. */
+  async function file(local: Uint8Array, identity: StoredSubject): Promise<void> {
+    const manifest: Manifest = { v: 1, op: "identify", local };
     const sealed = await sealEntry(context, {
       kind: "link",
       manifest,
@@ -67,7 +99,17 @@ export function openSubjects(
       ],
     });
     catalogue.remember(sealed, identity);
-    await options.filing.file([sealed]);
+    await filing.file([sealed]);
+  }
+
+  async function create(
+    identifier: PersonIdentifier,
+    others: readonly PersonIdentifier[],
+  ): Promise<Subject> {
+    const known = await find(identifier);
+    if (known !== undefined) return known;
+    const identifiers = distinct([identifier, ...others]).slice(0, MAX_IDENTIFIERS_TOGETHER);
+    await file(random(16), { identifiers, key: random(32) });
     const filed = await afterWriting(() => find(identifier));
     if (filed !== undefined) return filed;
     throw new RecordError(
@@ -76,22 +118,70 @@ export function openSubjects(
     );
   }
 
+  /** Separates identifiers that nobody has from those that belong to others. */
+  async function sortOut(subject: Subject, identifiers: readonly PersonIdentifier[]) {
+    const free: PersonIdentifier[] = [];
+    const proposals: MergeProposal[] = [];
+    for (const one of identifiers) {
+      const holder = await find(one);
+      if (holder === undefined) free.push(one);
+      else if (!equalBytes(holder.local, subject.local)) {
+        proposals.push({ subjects: [subject, holder], because: one });
+      }
+    }
+    return { free, proposals };
+  }
+
+  async function identify(
+    subject: Subject,
+    given: readonly PersonIdentifier[],
+  ): Promise<IdentifiedSubject> {
+    const known = await read(subject);
+    try {
+      const { free, proposals } = await sortOut(subject, given);
+      if (free.length === 0) return { added: [], proposals };
+      if (known.identifiers.length + free.length > MAX_IDENTIFIERS) {
+        throw new InputError(
+          "ERR_INPUT_TOO_LARGE",
+          `a person has at most ${MAX_IDENTIFIERS} identifiers`,
+        );
+      }
+      await file(subject.local, { identifiers: free, key: known.key.slice() });
+      // Another process may have given one of them to somebody else first.
+      const after = await afterWriting(() => sortOut(subject, free));
+      const isTaken = (one: PersonIdentifier): boolean =>
+        after.proposals.some(({ because }) => isSameIdentifier(because, one));
+      return {
+        added: free.filter((one) => !isTaken(one)),
+        proposals: [...proposals, ...after.proposals],
+      };
+    } finally {
+      known.key.fill(0);
+    }
+  }
+
+  async function read({ local }: Subject): Promise<StoredSubject> {
+    const found = await catalogue.subject(local);
+    if (found !== undefined) return found;
+    throw unknownSubject();
+  }
+
   return {
     find,
-    findOrCreate(identifier) {
+    read,
+    async identify(subject, identifiers) {
+      const given = checked(identifiers);
+      return turns.shared(personName(subject), () => identify(subject, given));
+    },
+    findOrCreate(identifier, others = []) {
       assertIdentifier(identifier);
       const id = JSON.stringify([identifier.system, identifier.value]);
       let made = creating.get(id);
       if (made === undefined) {
-        made = create(identifier).finally(() => creating.delete(id));
+        made = create(identifier, others).finally(() => creating.delete(id));
         creating.set(id, made);
       }
       return made;
-    },
-    async read({ local }) {
-      const found = await catalogue.subject(local);
-      if (found !== undefined) return found;
-      throw unknownSubject();
     },
     async assertKnown({ local }) {
       await catalogue.catchUp();
@@ -114,3 +204,19 @@ function assertIdentifier(identifier: PersonIdentifier): void {
     "a person's identifier must have a system and a value, non-empty strings without U+0000",
   );
 }
+
+/** @throws {InputError} `ERR_INPUT_INVALID` unless it is a list of 1 to 64 identifiers */
+function checked(identifiers: readonly PersonIdentifier[]): PersonIdentifier[] {
+  const most = MAX_IDENTIFIERS_TOGETHER;
+  if (!Array.isArray(identifiers) || identifiers.length === 0 || identifiers.length > most) {
+    throw new InputError("ERR_INPUT_INVALID", `identify needs 1 to ${most} identifiers`);
+  }
+  for (const one of identifiers as readonly PersonIdentifier[]) assertIdentifier(one);
+  return distinct(identifiers);
+}
+
+/** Copies without duplicates, in order. */
+const distinct = (identifiers: readonly PersonIdentifier[]): PersonIdentifier[] =>
+  identifiers
+    .filter((one, at) => identifiers.findIndex((own) => isSameIdentifier(own, one)) === at)
+    .map(({ system, value }) => ({ system, value }));

@@ -1,12 +1,22 @@
 import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
+import { isSameIdentifier } from "../../fhir/identifier.ts";
 import { stage, type IndexMemory } from "./memory.ts";
 import type { IndexReader } from "./reader.ts";
-import { decodeSubject, encodeSubject, type PersonIdentifier, type StoredSubject } from "./rows.ts";
+import {
+  decodeSubject,
+  encodeSubject,
+  MAX_IDENTIFIERS,
+  type PersonIdentifier,
+  type StoredSubject,
+} from "./rows.ts";
 
 /** Identities of the persons in the index. */
 export interface IndexedPersons {
-  /** Makes a person's identifiers and key known. */
+  /**
+   * Makes a person's identifiers and key known, or adds identifiers to those of a known person, whose key
+   * stays. An identifier that somebody else has stays theirs.
+   */
   identify(local: Uint8Array, identity: StoredSubject): Promise<void>;
   personWith(identifier: PersonIdentifier): Promise<Uint8Array | undefined>;
   subject(local: Uint8Array): Promise<StoredSubject | undefined>;
@@ -22,17 +32,19 @@ export function indexedPersons(memory: IndexMemory, { row }: IndexReader): Index
   return {
     async identify(local: Uint8Array, { identifiers, key }: StoredSubject): Promise<void> {
       const { names } = memory.stored!;
-      for (const { system, value } of identifiers) {
-        const name = names.identifier(system, value);
-        // If two processes met a person at the same time, the one that filed first made them known.
-        if ((await row(name, "the row of an identifier")) === undefined) stage(memory, name, local);
-      }
-      const name = names.subject(local);
       const stored = await storedSubject(local);
       const known = stored === undefined ? { identifiers: [], key } : decodeSubject(stored);
-      const all = [...known.identifiers, ...identifiers];
-      const distinct = new Map(all.map((one) => [JSON.stringify([one.system, one.value]), one]));
-      stage(memory, name, encodeSubject({ identifiers: [...distinct.values()], key: known.key }));
+      const held = [...known.identifiers];
+      for (const one of identifiers) {
+        if (held.some((own) => isSameIdentifier(own, one))) continue;
+        const name = names.identifier(one.system, one.value);
+        // If two processes met a person at the same time, the one that filed first made them known.
+        if ((await row(name, "the row of an identifier")) !== undefined) continue;
+        if (held.length === MAX_IDENTIFIERS) break;
+        stage(memory, name, local);
+        held.push(one);
+      }
+      stage(memory, names.subject(local), encodeSubject({ identifiers: held, key: known.key }));
     },
     async personWith({ system, value }: PersonIdentifier): Promise<Uint8Array | undefined> {
       return row(memory.stored!.names.identifier(system, value), "the row of an identifier");

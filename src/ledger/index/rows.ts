@@ -261,6 +261,10 @@ export interface PersonIdentifier {
   readonly value: string;
 }
 
+/** Most identifiers of one person, and most that one entry makes known. */
+export const MAX_IDENTIFIERS = 1024;
+export const MAX_IDENTIFIERS_TOGETHER = 64;
+
 /** A custodian's data about a person besides the entries about them. */
 export interface StoredSubject {
   readonly identifiers: readonly PersonIdentifier[];
@@ -276,7 +280,7 @@ export function decodeSubject(bytes: Uint8Array): StoredSubject {
   const map = expectMap(decode(bytes), "subject", ["v", "identifiers", "key"]);
   expectVersion(map["v"], "subject");
   return {
-    identifiers: expectIdentifiers(map["identifiers"]),
+    identifiers: expectIdentifiers(map["identifiers"], MAX_IDENTIFIERS),
     key: expectBytes(map["key"], "key", 32),
   };
 }
@@ -290,11 +294,11 @@ export function decodeIdentifiers(bytes: Uint8Array): PersonIdentifier[] {
   const map = expectMap(decode(bytes), "identify", ["v", "identifiers"]);
   expectVersion(map["v"], "identify");
   expectNoLostText(map, "identify");
-  return expectIdentifiers(map["identifiers"]);
+  return expectIdentifiers(map["identifiers"], MAX_IDENTIFIERS_TOGETHER);
 }
 
-const expectIdentifiers = (value: unknown): PersonIdentifier[] =>
-  expectArray(value, "identifiers", 64).map((item) => {
+const expectIdentifiers = (value: unknown, most: number): PersonIdentifier[] =>
+  expectArray(value, "identifiers", most).map((item) => {
     const fields = expectMap(item, "identifier", ["system", "value"]);
     return {
       system: expectString(fields["system"], "system"),

@@ -1,8 +1,13 @@
+import { toHex } from "../../bytes/hex.ts";
+import { appendTo } from "../../bytes/lists.ts";
+import { formerIdentifiers, isSameIdentifier } from "../../fhir/identifier.ts";
 import type { BundlePatient } from "../../fhir/patients.ts";
 import { numberKey } from "../../fhir/patient-numbers.ts";
 import { giveTurn } from "../../loop/give-turn.ts";
+import { MAX_IDENTIFIERS_TOGETHER } from "../index/rows.ts";
 import {
   isIdentifier,
+  type MergeProposal,
   type PersonIdentifier,
   type Subject,
   type Subjects,
@@ -17,6 +22,7 @@ export interface BundlePersons {
    * Positions of patients who cannot be matched reliably to a known person or recognised as new.
    */
   readonly inDoubt: ReadonlySet<number>;
+  readonly proposals: readonly MergeProposal[];
 }
 
 /** Patients of a bundle who are the same person, by the numbers that they share. */
@@ -27,17 +33,26 @@ interface Group {
   identifier: PersonIdentifier | undefined;
   readonly sure: Map<string, PersonIdentifier>;
   readonly doubtful: Map<string, PersonIdentifier>;
+  /** Numbers that were theirs: they find a person, but never make one. */
+  readonly former: Map<string, PersonIdentifier>;
+}
+
+/** A person known here, and the number by which they were found. */
+interface FoundPerson {
+  readonly person: Subject;
+  readonly by: PersonIdentifier;
 }
 
 /** Persons of a bundle who are looked up together, and filed in one transaction if they are new. */
 const PERSONS_TOGETHER = 64;
 
 /**
- * Finds the persons of a bundle by all their numbers, or makes them known by the preferred one.
+ * Finds the persons of a bundle by all their numbers, or makes them known by the preferred one. All numbers
+ * that are certainly a person's find them from then on.
  *
  * A patient whose numbers belong to two persons, or who bears the number of a person without
  * certainly being that person, matches nobody: that person's refusals would not apply to what is
- * filed.
+ * filed. A proposal to merge says so.
  */
 export async function findPersons(
   patients: readonly BundlePatient[],
@@ -46,29 +61,80 @@ export async function findPersons(
   const people: BundlePersons["people"][number][] = [];
   const byPatient = new Map<number, Subject>();
   const inDoubt = new Set<number>();
+  const proposals: MergeProposal[] = [];
   const groups = groupsOf(patients);
+
+  /** The persons known here who have some of these numbers. */
+  async function bearersOf(numbers: ReadonlyMap<string, PersonIdentifier>) {
+    const known = new Map<string, FoundPerson>();
+    for (const by of numbers.values()) {
+      const person = isIdentifier(by) ? await subjects.find(by) : undefined;
+      if (person !== undefined && !known.has(toHex(person.local))) {
+        known.set(toHex(person.local), { person, by });
+      }
+    }
+    return known;
+  }
+
+  const propose = (found: Iterable<FoundPerson>, others: Iterable<FoundPerson> = []): void => {
+    const [first, ...rest] = [...found, ...others];
+    const { person, by } = first!;
+    if (rest.length === 0) proposals.push({ subjects: [person], because: by });
+    for (const other of rest) {
+      proposals.push({ subjects: [person, other.person], because: other.by });
+    }
+  };
+
+  const doubt = ({ places }: Group, found: Iterable<FoundPerson>): void => {
+    for (const place of places) inDoubt.add(place);
+    propose(found);
+  };
 
   const lookUp = async (group: Group): Promise<void> => {
     const { identifier, places } = group;
-    if (identifier === undefined) return;
-    const known = new Map<string, { readonly person: Subject; readonly by: PersonIdentifier }>();
-    let isSure = false;
-    for (const [key, number] of new Map([...group.sure, ...group.doubtful])) {
-      const person = isIdentifier(number) ? await subjects.find(number) : undefined;
-      if (person === undefined) continue;
-      isSure ||= group.sure.has(key);
-      const name = person.local.join();
-      if (!known.has(name)) known.set(name, { person, by: number });
+    let sure = await bearersOf(group.sure);
+    const known = new Map([...sure, ...(await bearersOf(group.doubtful))]);
+    if (known.size > 1 || sure.size < known.size) return doubt(group, known.values());
+    const former = await bearersOf(group.former);
+    if (sure.size === 0) {
+      if (former.size > 0) return doubt(group, former.values());
+      if (identifier === undefined) return;
+      await subjects.findOrCreate(identifier, [...group.sure.values()].filter(isIdentifier));
+      // Others may have been faster with some of the numbers.
+      sure = await bearersOf(group.sure);
+      if (sure.size > 1) return doubt(group, sure.values());
     }
-    const [only] = known.values();
-    if (known.size > 1 || (only !== undefined && !isSure)) {
-      for (const place of places) inDoubt.add(place);
-      return;
+    const [{ person, by } = { person: undefined }] = sure.values();
+    if (person === undefined) return;
+    if (!(await addNumbers(group, person))) return doubt(group, sure.values());
+    for (const other of former.values()) {
+      if (!sure.has(toHex(other.person.local))) propose(sure.values(), [other]);
     }
-    const subject = only?.person ?? (await subjects.findOrCreate(identifier));
-    people.push({ identifier: only === undefined ? identifier : only.by, subject });
-    for (const place of places) byPatient.set(place, subject);
+    people.push({ identifier: by, subject: person });
+    for (const place of places) byPatient.set(place, person);
   };
+
+  /**
+   * Makes all numbers of a group known as those of a person who has one of them.
+   *
+   * @returns whether the group is this person. It is not certain if they share none but a number that was
+   *   added to the person's later, such as one for a family, and have different numbers of another system
+   */
+  async function addNumbers({ sure }: Group, person: Subject): Promise<boolean> {
+    const stored = await subjects.read(person);
+    stored.key.fill(0);
+    const own = new Map(stored.identifiers.map((one) => [numberKey(one), one]));
+    const [filedUnder] = own.keys();
+    if (!sure.has(filedUnder!) && isContradicted([...own.values()], [...sure.values()])) {
+      return false;
+    }
+    const fresh = [...sure].flatMap(([key, one]) => (own.has(key) ? [] : [one]));
+    const valid = fresh.filter(isIdentifier).slice(0, MAX_IDENTIFIERS_TOGETHER);
+    if (valid.length === 0) return true;
+    const added = await subjects.identify(person, valid);
+    appendTo(proposals, added.proposals);
+    return added.proposals.length === 0;
+  }
 
   for (let at = 0; at < groups.length; at += PERSONS_TOGETHER) {
     // Together: everybody new is filed in one transaction.
@@ -76,14 +142,16 @@ export async function findPersons(
     await giveTurn();
     signal?.throwIfAborted();
   }
-  return { people, byPatient, inDoubt };
+  return { people, byPatient, inDoubt, proposals };
 }
 
 /** Joins patients who share a number certainly theirs; the first of them names the person. */
 function groupsOf(patients: readonly BundlePatient[]): readonly Group[] {
   const groups = new Set<Group>();
   const byNumber = new Map<string, Group>();
-  patients.forEach(({ identifier, otherIdentifiers = [], doubtfulIdentifiers = [] }, place) => {
+  patients.forEach((patient, place) => {
+    const { resource, identifier, otherIdentifiers = [], doubtfulIdentifiers = [] } = patient;
+    const former = resource === undefined ? [] : formerIdentifiers(resource);
     const numbers = [...(identifier === undefined ? [] : [identifier]), ...otherIdentifiers];
     const own: Group = {
       at: place,
@@ -91,6 +159,7 @@ function groupsOf(patients: readonly BundlePatient[]): readonly Group[] {
       identifier,
       sure: new Map(numbers.map((one) => [numberKey(one), one])),
       doubtful: new Map(doubtfulIdentifiers.map((one) => [numberKey(one), one])),
+      former: new Map(former.map((one) => [numberKey(one), one])),
     };
     const others = [...own.sure.keys()].flatMap((key) => byNumber.get(key) ?? []);
     const [first, ...rest] = [...new Set([...others, own])].sort((one, other) => one.at - other.at);
@@ -101,9 +170,22 @@ function groupsOf(patients: readonly BundlePatient[]): readonly Group[] {
       first!.identifier ??= one.identifier;
       for (const [key, number] of one.sure) first!.sure.set(key, number);
       for (const [key, number] of one.doubtful) first!.doubtful.set(key, number);
+      for (const [key, number] of one.former) first!.former.set(key, number);
       for (const key of one.sure.keys()) byNumber.set(key, first!);
     }
     for (const key of own.sure.keys()) byNumber.set(key, first!);
   });
   return [...groups];
+}
+
+/** Whether there is a system in which both have numbers, and none in common. */
+function isContradicted(
+  mine: readonly PersonIdentifier[],
+  yours: readonly PersonIdentifier[],
+): boolean {
+  return mine.some(({ system }) => {
+    const theirs = yours.filter((one) => one.system === system);
+    const own = mine.filter((one) => one.system === system);
+    return theirs.length > 0 && !own.some((one) => theirs.some((it) => isSameIdentifier(one, it)));
+  });
 }

@@ -11,7 +11,7 @@ import {
   type SealedEntry,
 } from "../entries/filing.ts";
 import { MAX_URL, type Manifest } from "../entries/manifest.ts";
-import type { PersonIdentifier, Subject, Subjects } from "../entries/subjects.ts";
+import type { MergeProposal, PersonIdentifier, Subject, Subjects } from "../entries/subjects.ts";
 import { personName, sharedOfAll } from "../turns.ts";
 import { findPersons } from "./bundle-persons.ts";
 import type { Describing, Description } from "./describe-record.ts";
@@ -73,11 +73,13 @@ export interface RecordedBundle {
     /** Position in `Bundle.entry`. */
     readonly index: number;
   })[];
-  /** Persons found in the bundle, each filed under one of their identifiers. */
+  /** Persons found in the bundle, each with one of the identifiers that they are known by. */
   readonly subjects: readonly {
     readonly identifier: PersonIdentifier;
     readonly subject: Subject;
   }[];
+  /** Persons in the bundle who may be one with others known here, or with each other; nobody is merged. */
+  readonly proposals: readonly MergeProposal[];
   /**
    * Resources that were skipped: they are about no patient, about a patient without an identifier,
    * or about one whose numbers do not tell which known person they are; they were deleted or
@@ -156,7 +158,8 @@ export async function recordBundle(
   };
   await fileFresh(toFile, { recorded, tell }, options, tools);
   await amendChanged(changed, { recorded, tell }, options, tools);
-  return { recorded, known, subjects: persons.people, skipped, problems };
+  const { people, proposals } = persons;
+  return { recorded, known, subjects: people, proposals, skipped, problems };
 }
 
 type Described = Pick<ToFile, "manifest" | "draft">;
@@ -193,6 +196,7 @@ interface BundlePersons {
   /** By their positions in `BundleReading.patients`. */
   readonly byPatient: ReadonlyMap<number, Subject>;
   readonly inDoubt: ReadonlySet<number>;
+  readonly proposals: readonly MergeProposal[];
 }
 
 async function personsOf(
@@ -213,6 +217,7 @@ async function personsOf(
     people: [],
     byPatient: new Map(bundle.patients.map((_, place) => [place, subject])),
     inDoubt: new Set<number>(),
+    proposals: [],
   };
 }
 

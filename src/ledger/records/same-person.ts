@@ -1,6 +1,6 @@
 import { equalBytes } from "../../bytes/compare.ts";
 import { InputError } from "../../errors.ts";
-import { patientIdentifiers } from "../../fhir/identifier.ts";
+import { isSameIdentifier, patientIdentifiers } from "../../fhir/identifier.ts";
 import { type BundlePatient, patientSteps } from "../../fhir/patients.ts";
 import type { Addressable } from "../../fhir/references.ts";
 import { type FhirResource, isObject, list, text } from "../../fhir/resource.ts";
@@ -42,7 +42,7 @@ export async function assertSamePerson(
     );
   }
   for (const identifiers of theirs) {
-    if (identifiers.some((one) => his.some((own) => isSame(own, one)))) continue;
+    if (identifiers.some((one) => his.some((own) => isSameIdentifier(own, one)))) continue;
     for (const one of identifiers.filter(isIdentifier)) {
       const known = await subjects.find(one);
       if (known === undefined || equalBytes(known.local, subject.local)) continue;
@@ -53,9 +53,6 @@ export async function assertSamePerson(
     }
   }
 }
-
-const isSame = (one: PersonIdentifier, other: PersonIdentifier): boolean =>
-  one.system === other.system && one.value === other.value;
 
 /**
  * Refuses a resource that names a person other than the one under whom it is to be filed, or

@@ -93,9 +93,13 @@ describe("a person who is known by one number", () => {
     expect(done.recorded.length).toBeGreaterThan(1);
     for (const { subject } of done.recorded) expect(subject.local).toEqual(known!.local);
     expect(done.subjects.map(({ subject }) => subject.local)).toEqual([known!.local]);
+    const given = JSON.stringify(entries);
     for (const number of [other("7"), mrn("2"), insured("i")]) {
       const { system, value } = number;
-      expect(await w.hl.findSubject({ system, value })).toBeUndefined();
+      const bearer = await w.hl.findSubject({ system, value });
+      // every number in the bundle finds him from now on, and no other does
+      const isGiven = given.includes(JSON.stringify({ system, value }).slice(1, -1));
+      expect(bearer?.local).toEqual(isGiven ? known!.local : undefined);
     }
     expect(await released(w, mrn("1"))).toEqual([]);
   });
@@ -107,14 +111,22 @@ describe("a person who is known by one number", () => {
     expect(await released(w, mrn("1"))).toEqual(["o", "p"]);
   });
 
-  it("is found neither by a number that expired nor by one that is too long to be anybody's", async () => {
+  it("is not certain by a number that was his, and not found by one that is too long", async () => {
     const w = await ward();
     await says(w, mrn("1"), "permit");
     const done = await w.hl.recordBundle(
       null,
       bundleOf(patient("p", mrn("1", { use: "old" }), other("7"), insured("x".repeat(2000)))),
     );
-    expect(done.subjects.map(({ identifier }) => identifier.value)).toEqual(["7"]);
+    // filed under another number, what he refused would not hold; under his, what he permitted might
+    // concern somebody else
+    const known = await w.hl.findSubject(mrn("1"));
+    expect(done.subjects).toEqual([]);
+    expect(done.recorded).toEqual([]);
+    expect(done.skipped.map(({ why }) => why)).toEqual([
+      expect.stringMatching(/which person known here/),
+    ]);
+    expect(done.proposals).toEqual([{ subjects: [known], because: mrn("1") }]);
     expect(await released(w, mrn("1"))).toEqual([]);
   });
 });

@@ -11,6 +11,7 @@ import { createSequencer } from "../chain/sequencer.ts";
 import { verifyLedger } from "../chain/verify-ledger.ts";
 import { entryIdBytes, toEntryId } from "../codec/ids.ts";
 import { createLabeller } from "../consent/labels/labeller.ts";
+import { assertKnownJurisdictions } from "../consent/terminology/known-codes.ts";
 import { defaultTerminology } from "../consent/terminology/terminology.ts";
 import { usableSuite } from "../envelope/suite.ts";
 import { ConsentError, RecordError, StorageError } from "../errors.ts";
@@ -96,6 +97,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     );
   }
   const suite = usableSuite(options.suite ?? "chacha");
+  assertKnownJurisdictions(policy.jurisdictions ?? []);
   const overlays = namedOverlays(policy.overlays ?? []);
   const defaults = checkedDefaults(policy.defaults ?? []);
   const compaction = options.compaction ?? "now";
@@ -248,6 +250,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
       agreement: requester.agreement,
       now: now(),
       random,
+      terminology,
     });
     const result = await disclose(disclosing, bytes);
     if (!result.ok) {

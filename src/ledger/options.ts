@@ -1,4 +1,5 @@
 import { isPlainObject } from "../bytes/guards.ts";
+import { editDistance } from "../bytes/nearest.ts";
 import { ERASURE_CLASSES, type ErasureClass } from "../block/entry.ts";
 import type { KindRule } from "../chain/kind-rule.ts";
 import type { Trust } from "../chain/trust.ts";
@@ -25,7 +26,10 @@ export interface PolicyOptions {
   readonly overlays?: readonly Overlay[];
   /** Terminology that codes are interpreted by; see `extendTerminology`. Default: the shipped one. */
   readonly terminology?: Terminology;
-  /** ISO 3166 codes of the jurisdictions whose law governs this member's records. Default: not stated. */
+  /**
+   * ISO 3166 codes of the jurisdictions whose law governs this member's records; any other is refused with
+   * `ERR_CONSENT_TERMINOLOGY`. Default: not stated.
+   */
   readonly jurisdictions?: readonly string[];
   /** Codes of the obligations that this member carries out; any other turns a permit into a denial. */
   readonly supportedObligations?: readonly string[];
@@ -290,19 +294,4 @@ function pathsOf(known: KnownNames, path: string): string[] {
     const full = path === "" ? name : `${path}.${name}`;
     return typeof names === "string" ? [full] : [full, ...pathsOf(names, full)];
   });
-}
-
-/** Number of letters to add, drop or change to turn one name into the other; case does not count. */
-function editDistance(one: string, other: string): number {
-  const [a, b] = [one.toLowerCase(), other.toLowerCase()];
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const changed = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(changed, row[j]! + 1, next[j - 1]! + 1));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }

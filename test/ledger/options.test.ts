@@ -96,6 +96,18 @@ describe("an option that openLedger does not know", () => {
     await expect(opening).rejects.toThrow(why);
   });
 
+  it.each([
+    [["USA"], "US"],
+    [["DE", "us"], "US"],
+    [["DE_BY"], "DE"],
+  ])("is refused where it names a jurisdiction that ISO 3166 lacks: %j", async (codes, nearest) => {
+    const opening = open(await foundWorld(), { policy: { jurisdictions: codes } });
+    await expect(opening).rejects.toMatchObject({
+      code: "ERR_CONSENT_TERMINOLOGY",
+      message: expect.stringContaining(`the closest is "${nearest}"`) as unknown,
+    });
+  });
+
   it("is refused before anything is written", async () => {
     const world = await foundWorld();
     await expect(open(world, { overlays })).rejects.toThrow(TypeError);

@@ -2,6 +2,8 @@ import { isPlainObject } from "../../bytes/guards.ts";
 import type { CID } from "../../codec/cid.ts";
 import type { EntryId } from "../../codec/ids.ts";
 import { ConsentError } from "../../errors.ts";
+import { assertKnownJurisdictions, assertKnownRule } from "../terminology/known-codes.ts";
+import { defaultTerminology, type Terminology } from "../terminology/terminology.ts";
 import { decodeDirective, encodeDirective } from "./directive.ts";
 import type {
   Basis,
@@ -67,6 +69,11 @@ export interface CreateDirectiveOptions {
   readonly category?: string;
   /** ISO 3166 codes. Default: everywhere. */
   readonly jurisdictions?: readonly string[];
+  /**
+   * Lists the codes that the statements may use; it does not become part of the directive. A ledger that
+   * is to judge by codes of one's own must be opened with the same. Default: the shipped terminology.
+   */
+  readonly terminology?: Terminology;
 }
 
 const OPTIONS: Readonly<Record<keyof CreateDirectiveOptions, true>> = {
@@ -84,6 +91,7 @@ const OPTIONS: Readonly<Record<keyof CreateDirectiveOptions, true>> = {
   controller: true,
   category: true,
   jurisdictions: true,
+  terminology: true,
 };
 /** Where each attribute of a statement stands in a rule. */
 const ATTRIBUTES: Readonly<Record<keyof DirectiveStatement, "rule" | "when" | "data" | "here">> = {
@@ -114,10 +122,16 @@ const invalid = (why: string): ConsentError => new ConsentError("ERR_CONSENT_INV
  * `otherwise` of everything else, which then counts like a statement, not as a mere default: a permit
  * in another lineage does not open what it denies.
  *
+ * Purposes, actions, resource types, labels, obligations and refrains must be known to the terminology.
+ * A code of one's own either is in the given `terminology`, or states its system: `system|code`, for a label
+ * a `system` other than HL7's, for a resource type its canonical URL. Nothing lists roles, parties, parts
+ * and clinical codes, so a misspelt one of those is not noticed.
+ *
  * @returns a directive of its own that {@link encodeDirective} accepts
  * @throws {TypeError} for an unknown option or attribute, or one that is `undefined` or `null`, which would
  *   silently match everything; and for what is no plain object, of which not everything is seen
- * @throws {ConsentError} `ERR_CONSENT_INVALID` when it says nothing, or contradicts itself
+ * @throws {ConsentError} `ERR_CONSENT_INVALID` when it says nothing, or contradicts itself,
+ *   `ERR_CONSENT_TERMINOLOGY` when it names an unknown code; the message names the closest known one
  * @throws {EncodingError} when a value is of another type, or too large
  * @throws {InputError} `ERR_INPUT_INVALID` when what it replaces or amends is not an entry's id
  * @example
@@ -132,6 +146,7 @@ const invalid = (why: string): ConsentError => new ConsentError("ERR_CONSENT_INV
 export function createDirective(options: CreateDirectiveOptions): Directive {
   assertKnown(options, OPTIONS, "createDirective");
   const { lineage, basis, from, to, zone = "UTC", grantor } = options;
+  const { terminology = defaultTerminology() } = options;
   const { mode, predecessors } = placeOf(options);
   const otherwise = options.otherwise ?? (mode === "amend" ? "none" : "deny");
   const directive: Directive = {
@@ -146,7 +161,10 @@ export function createDirective(options: CreateDirectiveOptions): Directive {
     root: rootOf(options, otherwise),
     ...pick(options, ["controller", "category", "jurisdictions"]),
   };
-  return decodeDirective(encodeDirective(directive));
+  const made = decodeDirective(encodeDirective(directive));
+  assertKnownRule(made.root!, terminology);
+  assertKnownJurisdictions(made.jurisdictions ?? []);
+  return made;
 }
 
 function placeOf({

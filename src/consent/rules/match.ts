@@ -20,6 +20,7 @@ import {
   looseCoding,
   spaceOf,
 } from "./alike.ts";
+import { CONSENT_ACTIONS } from "../terminology/data/consent-actions.ts";
 import { RESOURCE_TYPES } from "../terminology/data/resource-types.ts";
 import { resolvePeriod, type Interval } from "../model/time.ts";
 import { anyMatch, NO, UNKNOWN, YES, type Match } from "./truth.ts";
@@ -112,9 +113,10 @@ export function compileTests(
   if (purposes !== undefined) add("purposes", purposeTest(purposes, terminology));
   if (actions !== undefined) {
     const wanted = new Set(actions);
-    const foreign = actions.some((action) => !ACTIONS.has(action));
+    // A word that is not FHIR's may mean any of its actions.
+    const foreign = actions.some((action) => !CONSENT_ACTIONS.has(action));
     add("actions", ({ request: { action } }) =>
-      wanted.has(action) ? YES : foreign || !ACTIONS.has(action) ? UNKNOWN : NO,
+      wanted.has(action) ? YES : foreign || !CONSENT_ACTIONS.has(action) ? UNKNOWN : NO,
     );
   }
   if (data?.types !== undefined) {
@@ -248,9 +250,6 @@ function makePurposeTest(
     return foreign || terminology.purposesBelow(purpose) === undefined ? UNKNOWN : NO;
   };
 }
-
-/** FHIR's own consent actions; any other word may mean any of them. */
-const ACTIONS: ReadonlySet<string> = new Set(["collect", "access", "use", "disclose", "correct"]);
 
 function actorTest(actors: readonly ActorRef[]): (context: MatchContext) => Match {
   const named = (...types: readonly ActorRef["type"][]): readonly string[] =>

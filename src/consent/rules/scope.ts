@@ -1,7 +1,7 @@
 import type { AttributeTest, MatchContext } from "./match.ts";
 import type { RecordQuestion } from "../model/record-question.ts";
 import { compareNames } from "./alike.ts";
-import { COUNTRIES } from "../terminology/data/countries.ts";
+import { isJurisdiction } from "../terminology/known-codes.ts";
 import type { ConsentResource } from "../model/resource.ts";
 import type { Terminology } from "../terminology/terminology.ts";
 import { anyMatch, NO, UNKNOWN, YES, type Match } from "./truth.ts";
@@ -76,11 +76,6 @@ function matchJurisdictions(wanted: readonly string[], resource: ConsentResource
         : NO;
     }),
   );
-}
-
-/** Whether a code is one of ISO 3166-1, or has the form of one of ISO 3166-2. */
-function isJurisdiction(code: string): boolean {
-  return COUNTRIES.has(code.slice(0, 2)) && /^[A-Z]{2}(?:-[A-Z0-9]{1,3})?$/.test(code);
 }
 
 /** A consent to research decides about research; a consent to surgery decides about no access. */

@@ -21,6 +21,8 @@ import { isDateValue, type DateValue, type Period } from "../../consent/model/ti
 import type { ClaimedRole, RequestQuery } from "../../consent/model/request.ts";
 import { sealCoseFresh, type CoseRecipient } from "../../crypto/cose-hpke.ts";
 import { SIGNATURE_ALGS, type SignatureAlg } from "../../crypto/signing-input.ts";
+import { assertKnownRequest } from "../../consent/terminology/known-codes.ts";
+import { defaultTerminology, type Terminology } from "../../consent/terminology/terminology.ts";
 import { ConsentError, EncodingError } from "../../errors.ts";
 import type { KeyAgreement } from "../../identity/agreement.ts";
 import { signWith, type Signer } from "../../identity/signer.ts";
@@ -118,6 +120,11 @@ export type CreateRequestOptions = RequestOptions &
     readonly now?: number;
     /** How long the request is valid, in ms. Default five minutes. */
     readonly lifetime?: number;
+    /**
+     * Lists the purposes that may be named. Default: the shipped terminology. Whether the custodian knows
+     * them too is its own matter.
+     */
+    readonly terminology?: Terminology;
     /** Gives random bytes of a length. Default: the platform's. */
     readonly random?: (length: number) => Uint8Array;
   };
@@ -128,7 +135,9 @@ export type CreateRequestOptions = RequestOptions &
  * @returns bytes to be sent to the custodian. Only the custodian can read whom the request is about; anybody
  *   on the way can read who asks and for what purpose
  * @throws {ConsentError} `ERR_CONSENT_REQUEST` when the request names no patient or no purposes, has text
- *   with U+0000, or the custodian has no agreement key in force
+ *   with U+0000, or the custodian has no agreement key in force; `ERR_CONSENT_TERMINOLOGY` when it names
+ *   an unknown purpose, action or resource type, which nothing would permit or which no record has. One of
+ *   your own states its system: `system|code`, for a resource type its canonical URL
  * @example
  * const request = await createRequest({
  *   chain,
@@ -182,6 +191,9 @@ export async function createRequest(options: CreateRequestOptions): Promise<Uint
   if (hasNuls(inner) || hasNuls(request)) {
     throw new ConsentError("ERR_CONSENT_REQUEST", "a request must not have text with U+0000");
   }
+  const { purposes, action, query } = request;
+  const { terminology = defaultTerminology() } = options;
+  assertKnownRequest({ purposes, action, types: query.types ?? [] }, terminology);
   const sig = await signWith(signer, "request", bytes);
   return encode({ request: bytes, key: signer.key, alg: signer.alg, sig });
 }

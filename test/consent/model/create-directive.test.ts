@@ -9,11 +9,19 @@ import {
 import { encodeDirective } from "../../../src/consent/model/directive.ts";
 import type { Directive, Effect, Rule, When } from "../../../src/consent/model/model.ts";
 import { cidOf, DAG_CBOR } from "../../../src/codec/cid.ts";
+import {
+  extendTerminology,
+  HL7_TERMINOLOGY,
+  makeTerminology,
+} from "../../../src/consent/terminology/terminology.ts";
 import { bytesFor } from "../../support/ledger.ts";
 import { MRN, observation, alcoholDependence } from "../../support/hospital.ts";
 import { texts, ward } from "../../support/ward.ts";
 
-const ETH = { system: "http://terminology.hl7.org/CodeSystem/v3-ActCode", code: "ETH" };
+const ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
+const ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
+const CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
+const ETH = { system: ACT_CODE, code: "ETH" };
 const basis = { uri: "https://example.org/policy", version: "1" };
 const said: CreateDirectiveOptions = {
   ...{ lineage: "privacy", grantor: "Patient/1", basis, from: "2026-01-01" },
@@ -131,6 +139,76 @@ describe("createDirective", () => {
     expect(wrong({ from: "yesterday" })).toThrow(invalid);
   });
 
+  const label = (system: string, code: string) => ({ labels: [{ system, code }] });
+  const misspelt: readonly (readonly [DirectiveStatement, string, string])[] = [
+    [label(ACT_CODE, "HVI"), "HVI", "HIV"],
+    [label("urn:oid:2.16.840.1.113883.5.4", "hiv"), "hiv", "HIV"],
+    [label(CONFIDENTIALITY, "restricted"), "restricted", "R"],
+    [label("v3-ActCode", "HIV"), "v3-ActCode", ACT_CODE],
+    [{ purposes: ["TREAT", "HRESC"] }, "HRESC", "HRESCH"],
+    [{ purposes: [`${ACT_REASON}|TRAET`] }, "TRAET", "TREAT"],
+    [{ actions: ["acess"] }, "acess", "access"],
+    [{ types: ["Observations"] }, "Observations", "Observation"],
+    [{ types: ["condition"] }, "condition", "Condition"],
+    [{ obligations: ["DELUA"] }, "DELUA", "DELAU"],
+    [{ refrains: ["NORESUE"] }, "NORESUE", "NOREUSE"],
+  ];
+
+  it.each(misspelt)("refuses a code that nothing knows: %j", (statement, code, nearest) => {
+    const wrong = expect.objectContaining({
+      code: "ERR_CONSENT_TERMINOLOGY",
+      message: expect.stringMatching(new RegExp(`"${code}" .*"${nearest}"`)) as unknown,
+    }) as unknown;
+    const all = { purposes: ["TREAT"] };
+    for (const said of [
+      { deny: statement },
+      { permit: statement },
+      { permit: all, deny: [all, statement] },
+      { permit: { except: { except: statement } } },
+    ]) {
+      const made = () =>
+        createDirective({
+          ...{ lineage: "privacy", grantor: "Patient/1", basis, from: "2026-01-01" },
+          otherwise: "permit",
+          ...said,
+        });
+      expect(made).toThrow(wrong);
+    }
+  });
+
+  it("refuses a jurisdiction that ISO 3166 does not have", () => {
+    for (const jurisdictions of [["USA"], ["DE", "us"], ["US_CA"], ["XX"]]) {
+      expect(() => createDirective({ ...said, jurisdictions })).toThrow(
+        expect.objectContaining({ code: "ERR_CONSENT_TERMINOLOGY" }),
+      );
+    }
+    expect(createDirective({ ...said, jurisdictions: ["US-CA", "DE"] }).jurisdictions).toEqual([
+      "US-CA",
+      "DE",
+    ]);
+  });
+
+  it("takes codes of one's own, in a terminology or with their system", () => {
+    const terminology = makeTerminology(
+      extendTerminology(HL7_TERMINOLOGY, {
+        ...{ name: "ours", version: "1" },
+        purposes: { BOARD: ["Tumour board", "TREAT"] },
+        sensitivity: { OURHIV: ["HIV programme", "HIV"] },
+      }),
+    );
+    const ours: DirectiveStatement = { ...label(ACT_CODE, "OURHIV"), purposes: ["BOARD"] };
+    const { permit, ...rest } = said;
+    expect(permit).toBeDefined();
+    expect(() => createDirective({ ...rest, deny: ours })).toThrow(
+      expect.objectContaining({ code: "ERR_CONSENT_TERMINOLOGY" }),
+    );
+    const made = createDirective({ ...rest, deny: ours, terminology });
+    expect(made).not.toHaveProperty("terminology");
+    expect(made.root!.when).toEqual({ purposes: ["BOARD"], data: label(ACT_CODE, "OURHIV") });
+    const named = { ...label("urn:ours:labels", "X"), purposes: ["urn:ours|X"] };
+    expect(createDirective({ ...rest, deny: named }).root!.when.purposes).toEqual(["urn:ours|X"]);
+  });
+
   it("keeps nothing of what it was given", () => {
     const purposes = ["TREAT"];
     const built = createDirective({ ...said, permit: { purposes } });
@@ -171,12 +249,20 @@ interface Shape {
   readonly rules: readonly Shape[];
 }
 
-const words = fc.uniqueArray(fc.constantFrom("a", "b", "c"), { minLength: 1 });
+const some = (...from: readonly string[]) =>
+  fc.uniqueArray(fc.constantFrom(...from), { minLength: 1 });
+const words = some("a", "b", "c");
+const types = some("Observation", "Condition", "https://example.org/StructureDefinition/Own");
 const data = fc
-  .record({ types: words, parts: words, labels: fc.constant([ETH]) }, { requiredKeys: [] })
+  .record({ types, parts: words, labels: fc.constant([ETH]) }, { requiredKeys: [] })
   .filter((filter) => Object.keys(filter).length > 0);
 const whens = fc.record(
-  { purposes: words, roles: words, actions: words, validity: fc.constant({ to: 9 }), data },
+  {
+    ...{ purposes: some("TREAT", "HPAYMT", "urn:ours|BOARD"), roles: words },
+    ...{ actions: some("access", "use", "urn:ours|copy") },
+    validity: fc.constant({ to: 9 }),
+    data,
+  },
   { requiredKeys: [] },
 );
 const { trees } = fc.letrec<{ trees: Shape }>((tie) => ({

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Rule, When } from "../../../src/consent/model/model.ts";
 import { fromConsent } from "../../../src/fhir/index.ts";
 import { ward, opened, type Ward } from "../../support/ward.ts";
 
@@ -75,6 +76,10 @@ const code = (system: string, value: string): object => ({
 const label = (system: string, value: string): object => ({
   securityLabel: [{ system, code: value }],
 });
+const CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
+const ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
+const ACTION = "http://terminology.hl7.org/CodeSystem/consentaction";
+const TYPES = "http://hl7.org/fhir/resource-types";
 const ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
 
 async function filed(consent: string): Promise<Ward> {
@@ -93,6 +98,27 @@ async function released(consent: string, user?: string): Promise<unknown[]> {
 }
 
 const without = (...ids: readonly string[]): string[] => ALL.filter((id) => !ids.includes(id));
+
+describe("a refusal written by hand with a code that nothing knows", () => {
+  const unknown: readonly (readonly [string, When])[] = [
+    ["label", { data: { labels: [{ system: ACT_CODE, code: "HVI" }] } }],
+    ["type", { data: { types: ["Observations"] } }],
+    ["purpose", { purposes: ["TRAET"] }],
+    ["action", { actions: ["acess"] }],
+  ];
+
+  it.each(unknown)("releases nothing that it may be about: a %s", async (_, when) => {
+    const w = await ward();
+    for (const text of records) await w.hl.record(w.me, text);
+    const no: Rule = { id: "no", effect: "deny", combine: "deny-overrides", when };
+    const root: Rule = {
+      ...{ id: "all", effect: "permit", combine: "deny-overrides", when: {} },
+      rules: [no],
+    };
+    await w.permit({ root });
+    expect((await opened(await w.ask())).length).toBe(0);
+  });
+});
 
 describe("what a patient refuses in a FHIR Consent is not released", () => {
   it.each<[what: string, exception: object, rest: readonly string[]]>([
@@ -119,6 +145,15 @@ describe("what a patient refuses in a FHIR Consent is not released", () => {
     ["a code in another spelling", code(LOINC, "2339 - 0"), without("glucose")],
     ["a label of a version of its system", label(`${ACT_CODE}|2024`, "HIV"), []],
     ["a label in lower case", label(ACT_CODE, "hiv"), []],
+    ["a misspelt label", label(ACT_CODE, "HVI"), []],
+    ["a label of somebody's own system", label("urn:example:labels", "FAMILY"), []],
+    ["a misspelt confidentiality", label(CONFIDENTIALITY, "RR"), []],
+    ["a misspelt type of record", { class: [{ system: TYPES, code: "Observations" }] }, []],
+    ["another type of record", { class: [{ system: TYPES, code: "Condition" }] }, ALL],
+    ["a misspelt purpose", { purpose: [{ system: ACT_REASON, code: "TRAET" }] }, []],
+    ["another purpose", { purpose: [{ system: ACT_REASON, code: "HMARKT" }] }, ALL],
+    ["a misspelt action", { action: [{ coding: [{ system: ACTION, code: "acess" }] }] }, []],
+    ["another action", { action: [{ coding: [{ system: ACTION, code: "correct" }] }] }, ALL],
   ])("%s", async (_, exception, rest) => {
     expect(await released(but(exception))).toEqual(rest);
   });

@@ -11,6 +11,11 @@ import {
   requestAad,
 } from "../../../src/ledger/disclosure/request.ts";
 import { memoryAgreement } from "../../../src/identity/agreement.ts";
+import {
+  extendTerminology,
+  HL7_TERMINOLOGY,
+  makeTerminology,
+} from "../../../src/consent/terminology/terminology.ts";
 import { keyEntry, memberEntry } from "../../support/forge.ts";
 import { alcoholDependence, keysFor, MRN, observation } from "../../support/hospital.ts";
 import { bytesFor, signerFor } from "../../support/ledger.ts";
@@ -31,6 +36,45 @@ async function resigned(
   const sig = await signWith(signer, "request", changed);
   return encode({ request: changed, key: signer.key, alg: signer.alg, sig });
 }
+
+describe("createRequest", () => {
+  const misspelt = [
+    [{ purposes: ["TRAET"] }, "TREAT"],
+    [{ purposes: ["TREAT", "hresch"] }, "HRESCH"],
+    [{ action: "acess" }, "access"],
+    [{ query: { types: ["Observation", "condition"] } }, "Condition"],
+  ] as const;
+
+  it.each(misspelt)("refuses a code that nothing knows: %j", async (fields, nearest) => {
+    const w = await ward();
+    const wrong = {
+      code: "ERR_CONSENT_TERMINOLOGY",
+      message: expect.stringContaining(`the closest is "${nearest}"`) as unknown,
+    };
+    await expect(w.request(fields)).rejects.toMatchObject(wrong);
+    const size = w.hl.chain.size;
+    await expect(w.ask(w.b, fields)).rejects.toMatchObject(wrong);
+    expect(w.hl.chain.size).toBe(size);
+  });
+
+  it("takes purposes of one's own, in a terminology or with their system", async () => {
+    const terminology = makeTerminology(
+      extendTerminology(HL7_TERMINOLOGY, {
+        ...{ name: "ours", version: "1" },
+        purposes: { BOARD: ["Tumour board", "TREAT"] },
+      }),
+    );
+    const w = await ward({ policy: { terminology } });
+    await w.hl.record(w.me, observation("bp"));
+    await w.permit();
+    expect(await texts(await w.ask(w.b, { purposes: ["BOARD"] }))).toEqual([observation("bp")]);
+    expect((await w.request({ purposes: ["BOARD"], terminology })).length).toBeGreaterThan(0);
+    await expect(w.request({ purposes: ["BOARD"] })).rejects.toMatchObject({
+      code: "ERR_CONSENT_TERMINOLOGY",
+    });
+    expect(await texts(await w.ask(w.b, { purposes: ["urn:ours|BOARD"] }))).toEqual([]);
+  });
+});
 
 const attacks: readonly (readonly [
   string,

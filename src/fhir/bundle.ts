@@ -99,7 +99,7 @@ export function* bundleSteps(
 ): Generator<void, BundleReading, void> {
   const json = inputText(input, options);
   const maxDepth = options.maxDepth ?? 100;
-  const root = yield* scanSteps(json, { name: "Bundle", maxDepth, keepDepth: 4 });
+  const root = yield* scanSteps(json, { name: "Bundle", maxDepth, keepDepth: 3 });
   if (stringAt(json, root.members?.get("resourceType")) !== "Bundle") {
     throw invalid("Bundle.resourceType", 'must be "Bundle"');
   }
@@ -122,7 +122,8 @@ export function* bundleSteps(
     const path = `Bundle.entry[${index}]`;
     if (span.kind !== "object") throw invalid(path, "must be an object");
     const slice = span.members!.get("resource");
-    const request = requestOf(json, span.members!.get("request"));
+    const asked = span.members!.get("request");
+    const request = asked && requestOf(yield* parseSteps(json, asked));
     const fullUrl = fullUrlOf(json, span.members!.get("fullUrl"), path);
     if (request?.method === "DELETE") {
       deletions.push({ index, request, ...(fullUrl !== undefined && { fullUrl }) });
@@ -234,10 +235,10 @@ function fullUrlOf(json: string, span: JsonSpan | undefined, path: string): stri
   return fullUrl === "" ? undefined : fullUrl;
 }
 
-function requestOf(json: string, span: JsonSpan | undefined): BundleResource["request"] {
-  const method = stringAt(json, span?.members?.get("method"));
-  if (method === undefined) return undefined;
-  return { method, url: stringAt(json, span?.members?.get("url")) ?? "" };
+function requestOf(value: unknown): BundleResource["request"] {
+  const { method, url } = isObject(value) ? value : {};
+  if (typeof method !== "string") return undefined;
+  return { method, url: typeof url === "string" ? url : "" };
 }
 
 /** Whether an entry is to be written: it requests no read, deletion or patch. */
@@ -250,7 +251,8 @@ function entryName(resource: FhirResource, fullUrl: string | undefined): string 
   if (fullUrl === undefined && id === undefined) return undefined;
   const meta = resource["meta"];
   const version = isObject(meta) ? (text(meta["versionId"]) ?? "") : "";
-  return JSON.stringify([fullUrl ?? `${resource.resourceType}/${id}`, version]);
+  // The length keeps apart what the two hold.
+  return `${version.length} ${version}${fullUrl ?? `${resource.resourceType}/${id}`}`;
 }
 
 function invalid(path: string, what: string): InputError {

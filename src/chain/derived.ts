@@ -1,6 +1,7 @@
 import type { CID } from "multiformats/cid";
 import { concatBytes } from "../bytes/concat.ts";
 import { equalBytes } from "../bytes/compare.ts";
+import { bytesKey } from "../bytes/bytes-key.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectBytes, expectMap, expectUint } from "../codec/shape.ts";
@@ -124,14 +125,14 @@ export function openDerived(store: StateStore, ledger: CID): DerivedData {
   });
 
   function put(key: Uint8Array, value: Uint8Array): void {
-    const name = byteString(key);
+    const name = bytesKey(key);
     changes.push({ key, value, name });
     byName.set(name, value);
   }
 
   async function getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
     if (byName.size === 0) return store.getMany(keys);
-    const found = keys.map((key) => byName.get(byteString(key)));
+    const found = keys.map((key) => byName.get(bytesKey(key)));
     const missing = keys.filter((_, i) => found[i] === undefined);
     if (missing.length === 0) return found;
     const stored = (await store.getMany(missing)).values();
@@ -286,11 +287,6 @@ function uint64(value: number): Uint8Array {
     rest = Math.floor(rest / 256);
   }
   return bytes;
-}
-
-/** A key as a string, with one UTF-16 unit per byte. */
-function byteString(key: Uint8Array): string {
-  return String.fromCharCode.apply(null, key as unknown as number[]);
 }
 
 interface NodeCache {

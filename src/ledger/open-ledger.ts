@@ -278,7 +278,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     await filing.idle();
     await sequencer.close();
     try {
-      await catalogue.flush();
+      await catalogue.finish();
     } catch (error) {
       // The store takes no writes. Nothing is lost: the ledger has everything that the index would.
       if (!(error instanceof StorageError) || error.code !== "ERR_STORAGE_FAILED") throw error;

@@ -1,4 +1,4 @@
-import { toHex } from "../bytes/hex.ts";
+import { bytesKey } from "../bytes/bytes-key.ts";
 
 /** Makes work on the same things wait for its turn, in order of arrival. */
 export interface Turns {
@@ -73,4 +73,4 @@ export function sharedOfAll<T>(
  * exclusive one, so that a person is never forgotten while something is filed about them.
  */
 export const personName = ({ local }: { readonly local: Uint8Array }): string =>
-  `person ${toHex(local)}`;
+  `person ${bytesKey(local)}`;

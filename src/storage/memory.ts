@@ -1,3 +1,4 @@
+import { bytesKey } from "../bytes/bytes-key.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { sha256 } from "#crypto";
 import { AppendConflict } from "./errors.ts";
@@ -153,7 +154,7 @@ export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
   async function* scan(options: ScanOptions): AsyncGenerator<StateEntry> {
     assertOpen();
     const { gte, lt, limit, reverse } = checkScan(options);
-    const [low, high] = [text(gte), text(lt)];
+    const [low, high] = [bytesKey(gte), bytesKey(lt)];
     let key = reverse ? data.keys.before(high) : data.keys.from(low);
     for (let left = limit; left > 0 && key !== undefined; left--) {
       if (reverse ? key < low : key >= high) return;
@@ -189,19 +190,19 @@ export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
       },
       async get(cid) {
         assertOpen();
-        return copied(data.blobs.get(text(blobCidBytes(cid)))?.bytes);
+        return copied(data.blobs.get(bytesKey(blobCidBytes(cid)))?.bytes);
       },
       async getMany(cids) {
         assertOpen();
-        return cids.map((cid) => copied(data.blobs.get(text(blobCidBytes(cid)))?.bytes));
+        return cids.map((cid) => copied(data.blobs.get(bytesKey(blobCidBytes(cid)))?.bytes));
       },
       async has(cid) {
         assertOpen();
-        return data.blobs.has(text(blobCidBytes(cid)));
+        return data.blobs.has(bytesKey(blobCidBytes(cid)));
       },
       async delete(cids) {
         assertOpen();
-        for (const key of cids.map((cid) => text(blobCidBytes(cid)))) data.blobs.delete(key);
+        for (const key of cids.map((cid) => bytesKey(blobCidBytes(cid)))) data.blobs.delete(key);
       },
       async *list() {
         assertOpen();
@@ -218,13 +219,13 @@ export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
       async get(key) {
         assertOpen();
         assertStateKey(key);
-        return copied(data.state.get(text(key)));
+        return copied(data.state.get(bytesKey(key)));
       },
       async getMany(keys) {
         assertOpen();
         return keys.map((key) => {
           assertStateKey(key);
-          return copied(data.state.get(text(key)));
+          return copied(data.state.get(bytesKey(key)));
         });
       },
       async batch(state) {
@@ -266,13 +267,13 @@ function apply(data: MemoryData, { append, blobs, state }: Commit): Head | undef
     head = copyHead(stored.head);
   }
   for (const { cid, bytes } of blobs ?? []) {
-    const key = text(blobCidBytes(cid));
+    const key = bytesKey(blobCidBytes(cid));
     if (data.blobs.has(key)) continue;
     const digest = copyBytes(cid.multihash.digest);
     data.blobs.set(key, { codec: cid.code, digest, bytes: copyBytes(bytes) });
   }
   for (const { key, value } of state ?? []) {
-    const name = text(key);
+    const name = bytesKey(key);
     if (value === null) {
       data.state.delete(name);
       data.keys.remove(name);
@@ -287,11 +288,6 @@ function apply(data: MemoryData, { append, blobs, state }: Commit): Head | undef
 
 function copied(bytes: Uint8Array | undefined): Uint8Array | undefined {
   return bytes && copyBytes(bytes);
-}
-
-/** One character per byte, so that strings are ordered as bytes are. */
-function text(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes);
 }
 
 function bytesOf(text: string): Uint8Array {

@@ -2,10 +2,28 @@ import { Buffer } from "node:buffer";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { fromBase64, fromBase64Url, toBase64, toBase64Url } from "../../src/bytes/base64.ts";
+import { bytesKey } from "../../src/bytes/bytes-key.ts";
+import { compareBytes } from "../../src/bytes/compare.ts";
 import { fromHex, toHex } from "../../src/bytes/hex.ts";
 import { bytesToUtf8, utf8ToBytes } from "../../src/bytes/utf8.ts";
 
 const malformed = expect.objectContaining({ code: "ERR_ENCODING_MALFORMED" });
+
+describe("bytesKey", () => {
+  it("agrees with Buffer's latin1, and orders as bytes are ordered", () => {
+    fc.assert(
+      fc.property(fc.uint8Array(), fc.uint8Array(), (a, b) => {
+        expect(bytesKey(a)).toBe(Buffer.from(a).toString("latin1"));
+        const [one, other] = [bytesKey(a), bytesKey(b)];
+        expect(Math.sign(compareBytes(a, b))).toBe(one < other ? -1 : Number(one > other));
+      }),
+    );
+  });
+
+  it("reads the part of a buffer that a view shows", () => {
+    expect(bytesKey(Uint8Array.of(1, 65, 66, 2).subarray(1, 3))).toBe("AB");
+  });
+});
 
 describe("hex", () => {
   it("agrees with Buffer in both directions", () => {

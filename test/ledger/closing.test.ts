@@ -50,6 +50,26 @@ describe("closing a ledger", () => {
     await again.close();
   });
 
+  it("leaves nothing of its own work for the next opening to take in", async () => {
+    const inner = memoryStorage();
+    const w = await ward({ inner });
+    await w.hl.recordBundle(w.me, bundle(120));
+    await w.hl.close();
+    let opened = 0;
+    const get = inner.blobs.get.bind(inner.blobs);
+    const blobs = {
+      ...inner.blobs,
+      get(...args: Parameters<typeof get>) {
+        opened++;
+        return get(...args);
+      },
+    };
+    const again = await w.open({ storage: { ...inner, blobs } });
+    expect(await again.records(w.me)).toHaveLength(120);
+    expect(opened).toBe(0);
+    await again.close();
+  });
+
   it("waits for one that failed, and does not fail by it", async () => {
     const w = await ward();
     const call = w.hl.retract(parseRecordId("00".repeat(32)), "no such record");

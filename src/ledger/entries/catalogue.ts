@@ -1,17 +1,11 @@
+import { bytesKey } from "../../bytes/bytes-key.ts";
 import { toHex } from "../../bytes/hex.ts";
-import { decodeEntry, entryIdOf, isCustom, type Entry } from "../../block/entry.ts";
-import { decodeSubjectEntry } from "../../block/subject-entry.ts";
-import { decodeTransaction } from "../../block/transaction.ts";
-import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { StorageError } from "../../errors.ts";
-import { giveTurn } from "../../loop/give-turn.ts";
-import { leafHash } from "../../merkle/hash.ts";
 import type { StateChange } from "../../storage/types.ts";
 import type { LedgerContext } from "../context.ts";
-import type { SealedEntry } from "./filing.ts";
 import { openIndex, type Index } from "../index/index-store.ts";
 import type { Person } from "../index/memory.ts";
-import { IndexMoved, isLoss } from "../index/loss.ts";
+import { IndexMoved } from "../index/loss.ts";
 import { assertNoneLack, isAboutAnybody, mayBeAbout } from "../index/lacking.ts";
 import {
   INDEXED_KINDS,
@@ -19,22 +13,18 @@ import {
   type PersonIdentifier,
   type StoredSubject,
 } from "../index/rows.ts";
-import { ownManifest, type Manifest } from "./manifest.ts";
+import type { Manifest } from "./manifest.ts";
 import { nameBook, type RecordNames } from "./record-names.ts";
-import { openManifest, type Told, type Identity } from "./own-envelope.ts";
+import type { Identity } from "./own-envelope.ts";
 import {
   type CatalogueItem,
   type CatalogueFind,
   byPlace,
   isPresent,
   isReview,
-  isIndexed,
-  tagOf,
   reviewsLocal,
 } from "./catalogue-item.ts";
-
-/** The parts of a newly sealed entry that the catalogue remembers. */
-type Sealed = Pick<SealedEntry, "id" | "manifest" | "encoded">;
+import { createTakingIn, FLUSH_BLOCKS, type Sealed } from "./taking-in.ts";
 
 /** The operations that an erasure may use on the index while it is carried out. */
 export interface IndexHands {
@@ -100,8 +90,13 @@ export interface Catalogue {
   assertComplete(): Promise<void>;
   /** Remembers a newly sealed entry, to save decrypting it and encoding its manifest. */
   remember(sealed: Sealed, identity?: Identity): void;
-  /** Takes in filed entries once many are waiting, so that no later call has to wait long. */
+  /** Takes in filed entries once some are waiting, so that no later call has to wait long. */
   keepUp(): Promise<void>;
+  /**
+   * Takes in what this process filed and writes it, so that the ledger's next opening need not. If
+   * other processes filed very much meanwhile, only writes.
+   */
+  finish(): Promise<void>;
   /** Runs work on the index while nothing is taken in, then writes the index. The work must not take in. */
   withHands(work: (hands: IndexHands) => Promise<void>): Promise<void>;
   /** Writes pending changes. */
@@ -112,22 +107,20 @@ export interface Catalogue {
   rebuild(): Promise<void>;
 }
 
-/** Maximum number of entries, and of blocks, that are taken in again after a crash. */
-const FLUSH_ENTRIES = 2048;
-const FLUSH_BLOCKS = 256;
-/** Maximum number of entries that wait in memory while the store takes no writes. */
-const UNFLUSHED_ENTRIES = 20_000;
-/** Maximum number of remembered manifests of own entries; beyond it the oldest is dropped. */
-const REMEMBERED = 8192;
+/** Number of newly filed entries after which they are taken in. */
+const KEEP_UP_ENTRIES = 256;
 /** How often a read is retried because other processes moved the index. */
 const TRIES = 20;
 
 /** Opens the index. Every erase entry of this custodian that it reads goes to `erasures`. */
 export function openCatalogue(context: LedgerContext, erasures: ErasureHandler): Catalogue {
   const { chain, vault, signer } = context;
-  const remembered = new Map<string, Told>();
   const index: Index = openIndex(context);
   const reviews = reviewsLocal(context);
+  const { takeIn, remember, waiting } = createTakingIn(context, {
+    ...{ index, reviews },
+    carryOut: (item) => erasures.carryOut(item, hands),
+  });
   const isAnyNamed = nameBook();
   let turn: Promise<unknown> = Promise.resolve();
 
@@ -157,94 +150,6 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
       }
     });
 
-  async function takeIn(): Promise<void> {
-    await index.open();
-    await chain.refresh();
-    if (index.mustFlush()) await tryToFlush();
-    while (index.mark() < chain.size) {
-      const { block, header } = await chain.readBlock(index.mark());
-      for (const [transaction, signed] of block.transactions.entries()) {
-        const { author, ledger } = decodeTransaction(signed.tx);
-        if (author !== signer.actor) continue;
-        const ids = signed.entries.map(entryIdOf(ledger, author));
-        const known = await index.knows(ids);
-        for (const [entry, bytes] of signed.entries.entries()) {
-          const place = { height: header.height, transaction, entry };
-          const read = () => decodeSubjectEntry(bytes) ?? decodeEntry(bytes);
-          if (!known[entry]) await takeEntry(read(), ids[entry]!, place, header.time);
-          await giveTurn();
-        }
-      }
-      index.moveOn(leafHash(block.header));
-      if (
-        index.mustFlush() ||
-        index.waiting() >= FLUSH_ENTRIES ||
-        index.mark() - index.height() >= FLUSH_BLOCKS
-      ) {
-        await tryToFlush();
-      }
-    }
-  }
-
-  /** A store that takes no writes can still be read: new entries stay in memory up to a limit. */
-  async function tryToFlush(): Promise<void> {
-    try {
-      await index.flush();
-    } catch (error) {
-      const isMuch = index.waiting() >= UNFLUSHED_ENTRIES;
-      if (error instanceof IndexMoved || isMuch) throw error;
-    }
-  }
-
-  async function takeEntry(
-    entry: Entry,
-    id: Uint8Array,
-    place: EntryPlace,
-    recordedAt: number,
-  ): Promise<void> {
-    if (isCustom(entry) || !("body" in entry) || !isIndexed(entry.kind)) return;
-    const { kind, body: envelope } = entry;
-    const hex = toHex(id);
-    // A copy of an entry that was already taken in adds nothing.
-    if (index.hasTaken(hex)) return;
-    const told = remembered.get(hex) ?? (await openManifest(context, { kind, envelope, place }));
-    remembered.delete(hex);
-    if (told === undefined) {
-      // It was erased, as a later entry may say, or its key, header or ciphertext was lost.
-      const tag = "subject" in entry ? { tag: tagOf(entry) } : {};
-      index.takeUnknown({ id, kind, ...tag }, envelope, place);
-      return;
-    }
-    const { manifest, encoded, identity } = told;
-    const { local } = manifest;
-    const item: CatalogueItem = { id, place, kind, envelope, recordedAt, manifest };
-    const held = encoded === undefined ? { item } : { item, encoded };
-    if (kind === "erase") await carryOut(item);
-    if (identity !== undefined) await makeKnown(item, identity);
-    if (isReview(manifest)) index.addTo(reviews, held);
-    index.take(local, held);
-  }
-
-  async function carryOut(item: CatalogueItem): Promise<void> {
-    try {
-      await erasures.carryOut(item, hands);
-    } catch (error) {
-      if (!isLoss(error)) throw error;
-      // The entries that it names cannot be found: until the index is rebuilt, calls about the person reject.
-      index.lack({ id: item.id, kind: item.kind, local: item.manifest.local });
-    }
-  }
-
-  async function makeKnown(item: CatalogueItem, identity: Identity): Promise<void> {
-    const { local } = item.manifest;
-    try {
-      await index.identify(local, identity);
-    } catch (error) {
-      if (!isLoss(error)) throw error;
-      index.lack({ id: item.id, kind: item.kind, local });
-    }
-  }
-
   async function find(id: Uint8Array): Promise<CatalogueFind> {
     const known = await index.idRow(id);
     if (known === undefined) return { status: "missing" };
@@ -254,7 +159,7 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
         ? { status: "lost", place, envelope, kind }
         : { status: "erased", by: erasedBy, place, kind };
     }
-    const held = (await index.person(known.local)).byId.get(toHex(id));
+    const held = (await index.person(known.local)).byId.get(bytesKey(id));
     if (held === undefined) return index.lost(`entry ${toHex(id)}`);
     const { item } = held;
     if (isPresent(item)) return { status: "present", item };
@@ -303,7 +208,7 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
           continue;
         }
         const person = await index.person(known.local);
-        const manifest = person.byId.get(toHex(id))?.item.manifest;
+        const manifest = person.byId.get(bytesKey(id))?.item.manifest;
         index.tombstone(person, id, by);
         if (manifest !== undefined && isReview(manifest)) {
           index.tombstone(await index.person(reviews), id, by);
@@ -320,6 +225,17 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
     return items;
   }
 
+  /** Looks something up among a person's entries. */
+  async function about<T>(local: Uint8Array, lookUp: (person: Person) => T): Promise<T> {
+    erasures.assertCarriedOut(local);
+    const cached = index.cached(local);
+    if (cached !== undefined) return lookUp(cached);
+    return steadily(async () => {
+      await consentsLost(local, INDEXED_KINDS);
+      return lookUp(await index.person(local));
+    });
+  }
+
   return {
     catchUp: () => steadily(async () => undefined, true),
     async itemsOf(local, kinds = INDEXED_KINDS) {
@@ -333,15 +249,7 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
         return lost.length === 0 ? items : [...items, ...lost].sort(byPlace);
       });
     },
-    async mayHold(local, names) {
-      erasures.assertCarriedOut(local);
-      const cached = index.cached(local);
-      if (cached !== undefined) return isAnyNamed(cached, names);
-      return steadily(async () => {
-        await consentsLost(local, INDEXED_KINDS);
-        return isAnyNamed(await index.person(local), names);
-      });
-    },
+    mayHold: (local, names) => about(local, (person) => isAnyNamed(person, names)),
     find: (id) => steadily(() => find(id)),
     personWith: (identifier) =>
       steadily(async () => {
@@ -363,15 +271,16 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
       }),
     assertComplete: () =>
       steadily(async () => assertNoneLack((await index.lacking()).filter(isAboutAnybody))),
-    remember({ id, manifest, encoded }, identity) {
-      // A copy as sealed: the caller may change the original.
-      const told = { manifest: ownManifest(manifest), encoded };
-      remembered.set(toHex(id), identity === undefined ? told : { ...told, identity });
-      // An entry that never reaches the ledger must not stay for ever.
-      if (remembered.size > REMEMBERED) remembered.delete(remembered.keys().next().value!);
-    },
+    remember,
     keepUp: async () => {
-      if (remembered.size > REMEMBERED / 2) await steadily(async () => undefined, true);
+      if (waiting() >= KEEP_UP_ENTRIES) await steadily(async () => undefined, true);
+    },
+    async finish() {
+      if (!index.isOpen()) return;
+      const isNear = waiting() > 0 && chain.size - index.mark() <= FLUSH_BLOCKS;
+      // What cannot be taken in now is taken in when the ledger is opened again.
+      if (isNear) await steadily(async () => undefined, true).catch(() => undefined);
+      await steadily(() => index.flush());
     },
     flush: async () => {
       if (index.isOpen()) await steadily(() => index.flush());

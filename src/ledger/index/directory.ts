@@ -1,4 +1,4 @@
-import { fromHex, toHex } from "../../bytes/hex.ts";
+import { bytesKey } from "../../bytes/bytes-key.ts";
 import {
   getFromMap,
   loadMapNodes,
@@ -66,54 +66,56 @@ export function openDirectory(
         changes.map(([name]) => name),
       );
       const known = new Map<string, Uint8Array>();
-      const before = new Set<string>();
+      const before = new Map<string, Uint8Array>();
       const updated = updateMap(root, changes, {
         get(hash) {
           const bytes = from.get(hash);
           if (bytes !== undefined) {
-            known.set(toHex(hash), bytes);
-            before.add(toHex(hash));
+            const key = bytesKey(hash);
+            known.set(key, bytes);
+            before.set(key, hash);
           }
           return bytes;
         },
       });
       const created = new Map<string, (typeof updated.created)[number]>();
       for (const node of updated.created) {
-        created.set(toHex(node.hash), node);
-        known.set(toHex(node.hash), node.bytes);
+        const key = bytesKey(node.hash);
+        created.set(key, node);
+        known.set(key, node.bytes);
         from.set(node.hash, node.bytes);
       }
       const kept = reached(updated.root, known);
       const removed: StateChange[] = [];
-      for (const hex of before) {
-        if (kept.has(hex)) continue;
-        const bytes = known.get(hex)!;
-        removed.push({ key: keyOf(fromHex(hex)), value: null });
-        const node = readMapNode(fromHex(hex), 0, { get: () => bytes });
-        if (node.kind === "leaf" && !kept.has(toHex(node.valueHash))) {
+      for (const [key, hash] of before) {
+        if (kept.has(key)) continue;
+        const bytes = known.get(key)!;
+        removed.push({ key: keyOf(hash), value: null });
+        const node = readMapNode(hash, 0, { get: () => bytes });
+        if (node.kind === "leaf" && !kept.has(bytesKey(node.valueHash))) {
           removed.push({ key: keyOf(node.valueHash), value: null });
         }
       }
       const added = [...created]
-        .filter(([hex]) => kept.has(hex))
+        .filter(([key]) => kept.has(key))
         .map(([, { hash, bytes }]) => ({ key: keyOf(hash), value: bytes }));
       return { root: updated.root, added, removed };
     },
   };
 }
 
-/** Names of the nodes and values that a root reaches, as far as known. */
+/** Keys of the nodes and values that a root reaches, as far as known. */
 function reached(root: Uint8Array, known: ReadonlyMap<string, Uint8Array>): Set<string> {
   const found = new Set<string>();
   const waiting: Uint8Array[] = [root];
   for (let hash = waiting.pop(); hash !== undefined; hash = waiting.pop()) {
-    const hex = toHex(hash);
-    const bytes = known.get(hex);
-    if (isEmptySubtree(hash) || found.has(hex)) continue;
-    found.add(hex);
+    const key = bytesKey(hash);
+    const bytes = known.get(key);
+    if (isEmptySubtree(hash) || found.has(key)) continue;
+    found.add(key);
     if (bytes === undefined) continue;
     const node = readMapNode(hash, 0, { get: () => bytes });
-    if (node.kind === "leaf") found.add(toHex(node.valueHash));
+    if (node.kind === "leaf") found.add(bytesKey(node.valueHash));
     else waiting.push(node.left, node.right);
   }
   return found;

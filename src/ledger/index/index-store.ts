@@ -1,6 +1,6 @@
 import type { CID } from "multiformats/cid";
+import { bytesKey } from "../../bytes/bytes-key.ts";
 import { equalBytes } from "../../bytes/compare.ts";
-import { toHex } from "../../bytes/hex.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { leafHash } from "../../merkle/hash.ts";
 import { EMPTY_MAP } from "../../merkle/sparse-map.ts";
@@ -55,7 +55,8 @@ export interface Index extends IndexedPersons {
   mustFlush(): boolean;
   /** Which entries are in the store's index already. */
   knows(ids: readonly Uint8Array[]): Promise<boolean[]>;
-  hasTaken(hex: string): boolean;
+  /** Whether an entry is in memory, by the key of its id. */
+  hasTaken(key: string): boolean;
   /** Everything about one person. */
   person(local: Uint8Array): Promise<Person>;
   /** A person from memory, if nothing prevents using it. */
@@ -158,7 +159,7 @@ export function openIndex(context: LedgerContext): Index {
     });
     for (const [held, page] of paged) {
       held.page = page;
-      delete held.encoded;
+      held.encoded = undefined;
     }
     stored.record = next;
     clearOverlay(memory);
@@ -185,11 +186,11 @@ export function openIndex(context: LedgerContext): Index {
       memory.mark++;
       memory.header = leaf;
     },
-    hasTaken: (hex) => memory.overlay.ids.has(hex),
+    hasTaken: (key) => memory.overlay.ids.has(key),
     cached(local) {
       const { lacking, stored, people } = memory;
       if (lacking === undefined || lacking.size > 0 || stored === undefined) return undefined;
-      return people.get(toHex(local));
+      return people.get(bytesKey(local));
     },
     take: (local, entry) => take(memory, local, entry),
     addTo: (local, entry) => addTo(memory, local, entry),

@@ -1,5 +1,5 @@
 import type { CID } from "multiformats/cid";
-import { toHex } from "../../bytes/hex.ts";
+import { bytesKey } from "../../bytes/bytes-key.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import type { StateChange } from "../../storage/types.ts";
 import type { Directory } from "./directory.ts";
@@ -7,12 +7,13 @@ import type { IndexNames } from "./names.ts";
 import type { IndexRecord } from "./record.ts";
 import type { IdRow, IndexItem, Lacking, PageEntry } from "./rows.ts";
 
-/** An entry about a person, and the page that holds it; no page while it is in memory only. */
+/** An entry about a person. */
 export interface Held {
   item: IndexItem;
-  page?: number;
+  /** The page that holds it; `undefined` while it is in memory only. */
+  page: number | undefined;
   /** The manifest's bytes, if they were made in this process and are in no page yet. */
-  encoded?: Uint8Array;
+  encoded: Uint8Array | undefined;
 }
 
 /** Everything that is about one person, in ledger order. */
@@ -22,7 +23,7 @@ export interface Person {
   readonly byId: Map<string, Held>;
 }
 
-/** Entries taken in since the record. */
+/** Entries taken in since the record. The keys of the maps are those of `bytesKey`. */
 export interface Overlay {
   readonly fresh: Map<string, { readonly local: Uint8Array; readonly held: Held[] }>;
   readonly ids: Map<
@@ -75,37 +76,60 @@ export interface IndexMemory {
   readonly idNames: Map<string, Uint8Array>;
 }
 
+/** Most persons in memory, and most of their entries, of about 4 KB each. */
 const CACHED_PEOPLE = 256;
-const CACHED_ITEMS = 100_000;
+const CACHED_ITEMS = 32_768;
 
-/** People read recently; the oldest are dropped first. */
+/**
+ * Persons in memory, of whom those that were not used for longest are dropped first. A person with
+ * more entries than the cache may hold is the only one in it.
+ */
 export interface PeopleCache {
-  get(hex: string): Person | undefined;
+  get(key: string): Person | undefined;
   put(person: Person): void;
-  /** Counts one more entry of a cached person. */
-  grew(hex: string): void;
+  /** Counts one more entry of a person, if cached. */
+  grew(key: string): void;
   clear(): void;
 }
 
-function peopleCache(): PeopleCache {
+export function peopleCache(maxItems: number = CACHED_ITEMS): PeopleCache {
   const people = new Map<string, Person>();
+  let newest: string | undefined;
   let items = 0;
+
+  function makeRoom(): void {
+    while (people.size > CACHED_PEOPLE || (items > maxItems && people.size > 1)) {
+      const [key, oldest] = people.entries().next().value!;
+      people.delete(key);
+      items -= oldest.held.length;
+    }
+  }
+
+  function get(key: string): Person | undefined {
+    const person = people.get(key);
+    if (person === undefined || key === newest) return person;
+    people.delete(key);
+    people.set(key, person);
+    newest = key;
+    return person;
+  }
+
   return {
-    get: (hex) => people.get(hex),
+    get,
     put(person) {
-      while (people.size > 0 && (people.size >= CACHED_PEOPLE || items > CACHED_ITEMS)) {
-        const [hex, oldest] = people.entries().next().value!;
-        people.delete(hex);
-        items -= oldest.held.length;
-      }
-      people.set(toHex(person.local), person);
+      newest = bytesKey(person.local);
+      people.set(newest, person);
       items += person.held.length;
+      makeRoom();
     },
-    grew(hex) {
-      if (people.has(hex)) items++;
+    grew(key) {
+      if (get(key) === undefined) return;
+      items++;
+      makeRoom();
     },
     clear() {
       people.clear();
+      newest = undefined;
       items = 0;
     },
   };
@@ -143,33 +167,33 @@ export function clearOverlay(memory: IndexMemory): void {
 
 /** The name of an id's row. */
 export function idName({ stored, idNames }: IndexMemory, id: Uint8Array): Uint8Array {
-  const hex = toHex(id);
-  let name = idNames.get(hex);
-  if (name === undefined) idNames.set(hex, (name = stored!.names.id(id)));
+  const key = bytesKey(id);
+  let name = idNames.get(key);
+  if (name === undefined) idNames.set(key, (name = stored!.names.id(id)));
   return name;
 }
 
 /** A person who is completely in memory. */
-export function knownPerson({ overlay, people }: IndexMemory, hex: string): Person | undefined {
-  return overlay.dirty.get(hex)?.person ?? people.get(hex);
+export function knownPerson({ overlay, people }: IndexMemory, key: string): Person | undefined {
+  return overlay.dirty.get(key)?.person ?? people.get(key);
 }
 
 /** Changes a row of the directory; `null` removes it. */
 export function stage({ overlay }: IndexMemory, name: Uint8Array, value: Uint8Array | null): void {
-  overlay.rows.set(toHex(name), { name, value });
+  overlay.rows.set(bytesKey(name), { name, value });
 }
 
 /** Adds to the entries that could not be decrypted. */
 export function lack(memory: IndexMemory, one: Lacking): void {
   memory.isLackingChanged = true;
-  memory.lacking!.set(toHex(one.id), one);
+  memory.lacking!.set(bytesKey(one.id), one);
 }
 
 /** Takes in an entry about a person. */
 export function take(memory: IndexMemory, local: Uint8Array, entry: PageEntry): void {
   addTo(memory, local, entry);
   const { id, place } = entry.item;
-  memory.overlay.ids.set(toHex(id), { id, row: { local, height: place.height } });
+  memory.overlay.ids.set(bytesKey(id), { id, row: { local, height: place.height } });
 }
 
 /** Takes in an entry that cannot be decrypted. */
@@ -181,23 +205,23 @@ export function takeUnknown(
 ): void {
   const { id, kind } = one;
   const row = { kind, envelope, place, height: place.height };
-  memory.overlay.ids.set(toHex(id), { id, row });
+  memory.overlay.ids.set(bytesKey(id), { id, row });
   lack(memory, one);
 }
 
 /** Adds an entry to a list of entries, without a row of its id. */
 export function addTo(memory: IndexMemory, local: Uint8Array, { item, encoded }: PageEntry): void {
   const { overlay, people } = memory;
-  const hex = toHex(local);
-  const held: Held = encoded === undefined ? { item } : { item, encoded };
-  const fresh = overlay.fresh.get(hex);
-  if (fresh === undefined) overlay.fresh.set(hex, { local, held: [held] });
+  const key = bytesKey(local);
+  const held: Held = { item, page: undefined, encoded };
+  const fresh = overlay.fresh.get(key);
+  if (fresh === undefined) overlay.fresh.set(key, { local, held: [held] });
   else fresh.held.push(held);
-  const known = knownPerson(memory, hex);
+  const known = knownPerson(memory, key);
   if (known === undefined) return;
   known.held.push(held);
-  known.byId.set(toHex(item.id), held);
-  people.grew(hex);
+  known.byId.set(bytesKey(item.id), held);
+  people.grew(key);
 }
 
 /** Strips an entry about a person of everything but its place and what erased it. */
@@ -207,18 +231,18 @@ export function tombstone(
   id: Uint8Array,
   by: Uint8Array,
 ): void {
-  const held = of.byId.get(toHex(id));
+  const held = of.byId.get(bytesKey(id));
   if (held === undefined || held.item.erasedBy !== undefined) return;
   const { manifest: _, ...rest } = held.item;
   held.item = { ...rest, erasedBy: by };
-  delete held.encoded;
+  held.encoded = undefined;
   overlay.mustFlush = true;
   if (held.page === undefined) return;
-  const hex = toHex(of.local);
-  const dirty = overlay.dirty.get(hex) ?? { person: of, pages: new Set<number>(), erased: 0 };
+  const key = bytesKey(of.local);
+  const dirty = overlay.dirty.get(key) ?? { person: of, pages: new Set<number>(), erased: 0 };
   dirty.pages.add(held.page);
   dirty.erased++;
-  overlay.dirty.set(hex, dirty);
+  overlay.dirty.set(key, dirty);
 }
 
 /** The same for an entry that cannot be decrypted. */
@@ -230,11 +254,11 @@ export function tombstoneUnknown(
 ): void {
   const { overlay } = memory;
   if (known.local !== undefined || known.erasedBy !== undefined) return;
-  const hex = toHex(id);
-  const before = overlay.ids.has(hex) ? overlay.ids.get(hex)!.before : known;
+  const key = bytesKey(id);
+  const before = overlay.ids.has(key) ? overlay.ids.get(key)!.before : known;
   const next = { id, row: { ...known, erasedBy: by } };
-  overlay.ids.set(hex, before === undefined ? next : { ...next, before });
+  overlay.ids.set(key, before === undefined ? next : { ...next, before });
   overlay.mustFlush = true;
   memory.isLackingChanged = true;
-  memory.lacking!.delete(hex);
+  memory.lacking!.delete(key);
 }

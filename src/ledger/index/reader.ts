@@ -1,4 +1,5 @@
 import { equalBytes } from "../../bytes/compare.ts";
+import { bytesKey } from "../../bytes/bytes-key.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { StorageError } from "../../errors.ts";
 import type { LedgerContext } from "../context.ts";
@@ -83,7 +84,7 @@ export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemo
   }
 
   async function row(name: Uint8Array, what: string): Promise<Uint8Array | undefined> {
-    const staged = memory.overlay.rows.get(toHex(name));
+    const staged = memory.overlay.rows.get(bytesKey(name));
     if (staged !== undefined) return staged.value ?? undefined;
     return (await storedRows([name], what))[0];
   }
@@ -95,16 +96,16 @@ export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemo
         "the list of entries that cannot be decrypted",
       );
       const all = stored === undefined ? [] : decodeLacking(stored);
-      memory.lacking = new Map(all.map((one) => [toHex(one.id), one]));
+      memory.lacking = new Map(all.map((one) => [bytesKey(one.id), one]));
     }
     return memory.lacking;
   }
 
   async function person(local: Uint8Array): Promise<Person> {
-    const hex = toHex(local);
-    const cached = knownPerson(memory, hex);
+    const key = bytesKey(local);
+    const cached = knownPerson(memory, key);
     if (cached !== undefined) return cached;
-    const what = `entries about a person (${hex})`;
+    const what = `entries about a person (${toHex(local)})`;
     const { names } = memory.stored!;
     const stored = await row(names.head(local), what);
     const head = stored === undefined ? NO_ENTRIES : decodeHead(stored);
@@ -118,7 +119,7 @@ export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemo
           if (value === undefined) return await lost(what);
           for (const item of decodePage(value)) {
             digest = nextDigest(digest, item);
-            held.push({ item, page: page + i });
+            held.push({ item, page: page + i, encoded: undefined });
           }
         }
       }
@@ -130,8 +131,8 @@ export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemo
     const isWhole =
       held.length === head.count && erased === head.erased && equalBytes(digest, head.digest);
     if (!isWhole) return lost(what);
-    for (const one of memory.overlay.fresh.get(hex)?.held ?? []) held.push(one);
-    const byId = new Map(held.map((one) => [toHex(one.item.id), one]));
+    for (const one of memory.overlay.fresh.get(key)?.held ?? []) held.push(one);
+    const byId = new Map(held.map((one) => [bytesKey(one.item.id), one]));
     const found: Person = { local, held, byId };
     memory.people.put(found);
     return found;
@@ -145,7 +146,7 @@ export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemo
   }
 
   async function idRow(id: Uint8Array): Promise<IdRow | undefined> {
-    const taken = memory.overlay.ids.get(toHex(id));
+    const taken = memory.overlay.ids.get(bytesKey(id));
     if (taken !== undefined) return taken.row;
     const what = `the row of entry ${toHex(id)}, or an adjacent row,`;
     try {

@@ -85,7 +85,7 @@ export const PAGE_ITEMS = 32;
 /** An entry to be written, with its manifest's bytes if they are at hand. */
 export interface PageEntry {
   readonly item: IndexItem;
-  readonly encoded?: Uint8Array;
+  readonly encoded?: Uint8Array | undefined;
 }
 
 /** Writes some of a person's entries. */

@@ -1,4 +1,4 @@
-import { fromHex, toHex } from "../../bytes/hex.ts";
+import { bytesKey } from "../../bytes/bytes-key.ts";
 import { giveTurn } from "../../loop/give-turn.ts";
 import type { StateChange } from "../../storage/types.ts";
 import type { LedgerContext } from "../context.ts";
@@ -49,7 +49,7 @@ export async function buildStep(
   const step: StateChange[] = [];
   const leaves = new Map(overlay.rows);
   const leaf = (name: Uint8Array, value: Uint8Array | null): void =>
-    void leaves.set(toHex(name), { name, value });
+    void leaves.set(bytesKey(name), { name, value });
   if (overlay.ids.size > 0) {
     const stored = await reader.row(names.ids, "the sums over its ids");
     const sums = stored === undefined ? noIds() : decodeIdSums(stored);
@@ -64,21 +64,22 @@ export async function buildStep(
     }
     leaf(names.ids, encodeIdSums(sums));
   }
-  const concerned = [...new Set([...overlay.fresh.keys(), ...overlay.dirty.keys()])];
+  const concerned = new Map<string, Uint8Array>();
+  for (const [key, { local }] of overlay.fresh) concerned.set(key, local);
+  for (const [key, { person }] of overlay.dirty) concerned.set(key, person.local);
   const heads = await headsOf(concerned, memory, reader);
   const paged: (readonly [Held, number])[] = [];
-  for (const [i, hex] of concerned.entries()) {
-    const local = fromHex(hex);
-    const stored = heads[i];
+  for (const [key, local] of concerned) {
+    const stored = heads.get(key);
     if (stored === "lost") continue;
     let { count, digest, pages, erased } = stored === undefined ? NO_ENTRIES : decodeHead(stored);
-    const dirty = overlay.dirty.get(hex);
+    const dirty = overlay.dirty.get(key);
     for (const page of dirty?.pages ?? []) {
       const items = dirty!.person.held.filter((held) => held.page === page);
       erasing.push(vault.put(names.page(local, page), encodePage(items)));
     }
     erased += dirty?.erased ?? 0;
-    const fresh = overlay.fresh.get(hex)?.held ?? [];
+    const fresh = overlay.fresh.get(key)?.held ?? [];
     for (let at = 0; at < fresh.length; at += PAGE_ITEMS) {
       const some = fresh.slice(at, at + PAGE_ITEMS);
       for (const held of some) {
@@ -163,28 +164,29 @@ export async function writeAhead(
  * rebuilt, and new entries are not added to an unknown head; nobody else is affected.
  */
 async function headsOf(
-  concerned: readonly string[],
+  concerned: ReadonlyMap<string, Uint8Array>,
   memory: IndexMemory,
   reader: IndexReader,
-): Promise<(Uint8Array | "lost" | undefined)[]> {
+): Promise<ReadonlyMap<string, Uint8Array | "lost" | undefined>> {
   const { overlay, stored } = memory;
-  const headNames = concerned.map((hex) => stored!.names.head(fromHex(hex)));
+  const headNames = Array.from(concerned.values(), (local) => stored!.names.head(local));
+  const keys = [...concerned.keys()];
   try {
-    return await reader.storedRows(headNames, "heads of persons");
+    const rows = await reader.storedRows(headNames, "heads of persons");
+    return new Map(rows.map((row, i) => [keys[i]!, row]));
   } catch (error) {
     if (!isLoss(error)) throw error;
   }
-  const found: (Uint8Array | "lost" | undefined)[] = [];
-  for (const [i, name] of headNames.entries()) {
+  const found = new Map<string, Uint8Array | "lost" | undefined>();
+  for (const [i, key] of keys.entries()) {
     try {
-      found.push((await reader.storedRows([name], "the head of a person"))[0]);
+      found.set(key, (await reader.storedRows([headNames[i]!], "the head of a person"))[0]);
     } catch (error) {
       if (!isLoss(error)) throw error;
-      const hex = concerned[i]!;
-      const one = overlay.fresh.get(hex)?.held[0] ?? overlay.dirty.get(hex)?.person.held[0];
+      const one = overlay.fresh.get(key)?.held[0] ?? overlay.dirty.get(key)?.person.held[0];
       if (one === undefined) throw error;
-      lack(memory, { id: one.item.id, kind: one.item.kind, local: fromHex(hex) });
-      found.push("lost");
+      lack(memory, { id: one.item.id, kind: one.item.kind, local: concerned.get(key)! });
+      found.set(key, "lost");
     }
   }
   return found;

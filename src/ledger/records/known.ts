@@ -1,6 +1,6 @@
 import { giveTurn } from "../../loop/give-turn.ts";
 import { equalBytes } from "../../bytes/compare.ts";
-import { toHex } from "../../bytes/hex.ts";
+import { bytesKey } from "../../bytes/bytes-key.ts";
 import { encode } from "../../codec/dag-cbor.ts";
 import { toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
 import { StorageError } from "../../errors.ts";
@@ -68,7 +68,7 @@ export async function sortIncoming<T extends Incoming>(
   const before = new Map<string, Uint8Array[]>();
   for (const one of incoming) {
     await giveTurn();
-    const person = toHex(one.subject.local);
+    const person = bytesKey(one.subject.local);
     if (one.manifest.resource?.id !== undefined || one.manifest.fullUrl !== undefined) {
       const name = `${person} ${resourceKey(one.manifest)}`;
       const texts = before.get(name) ?? [];

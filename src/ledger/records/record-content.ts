@@ -1,4 +1,4 @@
-import { toHex } from "../../bytes/hex.ts";
+import { bytesKey } from "../../bytes/bytes-key.ts";
 import type { Steps } from "../../bytes/steps.ts";
 import { preparedSteps } from "../../envelope/disclosed.ts";
 import { decodeSignedHeader } from "../../envelope/header.ts";
@@ -228,7 +228,7 @@ export function createRecordContents(
       const keys = new Map<string, Uint8Array>();
       try {
         return await work(async (subject, manifest, content) => {
-          const person = toHex(subject.local);
+          const person = bytesKey(subject.local);
           const key = keys.get(person) ?? (await subjects.read(subject)).key;
           keys.set(person, key);
           return sealUnder(key, subject, manifest, content);

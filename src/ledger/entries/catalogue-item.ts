@@ -56,5 +56,9 @@ export const byPlace = ({ place: a }: CatalogueItem, { place: b }: CatalogueItem
 
 export const isPresent = (item: IndexItem): item is CatalogueItem => item.manifest !== undefined;
 
+/** Whether an entry creates a record, instead of following an entry about one. */
+export const createsRecord = ({ kind, manifest: { op } }: CatalogueItem): boolean =>
+  kind === "record" && (op === "create" || op === "reattribute");
+
 /** Whether it is an access to be reviewed, or a review. */
 export const isReview = ({ review, op }: Manifest): boolean => review === true || op === "reviewed";

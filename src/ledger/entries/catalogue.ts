@@ -14,6 +14,7 @@ import {
   type StoredSubject,
 } from "../index/rows.ts";
 import type { Manifest } from "./manifest.ts";
+import { recordBook } from "./record-book.ts";
 import { nameBook, type RecordNames } from "./record-names.ts";
 import type { Identity } from "./own-envelope.ts";
 import {
@@ -75,6 +76,12 @@ export interface Catalogue {
     kinds?: readonly (typeof INDEXED_KINDS)[number][],
   ): Promise<readonly CatalogueItem[]>;
   /**
+   * The entries about one record of a person, in ledger order, given the id of any of them; none
+   * where an entry that they follow was erased. Depends on the same data as {@link itemsOf}, and
+   * takes no longer for many records.
+   */
+  recordItems(local: Uint8Array, id: Uint8Array): Promise<readonly CatalogueItem[]>;
+  /**
    * Whether a record about a person may have one of these names; `false` means that none has. Depends on
    * the same data as {@link itemsOf}, and takes no longer for many records.
    */
@@ -122,6 +129,7 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
     carryOut: (item) => erasures.carryOut(item, hands),
   });
   const isAnyNamed = nameBook();
+  const itemsWith = recordBook();
   let turn: Promise<unknown> = Promise.resolve();
 
   /** Work that moves the index, or must not see it move, waits for its turn. */
@@ -249,6 +257,7 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
         return lost.length === 0 ? items : [...items, ...lost].sort(byPlace);
       });
     },
+    recordItems: (local, id) => about(local, (person) => itemsWith(person, id)),
     mayHold: (local, names) => about(local, (person) => isAnyNamed(person, names)),
     find: (id) => steadily(() => find(id)),
     personWith: (identifier) =>

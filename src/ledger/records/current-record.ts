@@ -5,7 +5,7 @@ import { isOutdated, type Labeller } from "../../consent/labels/labeller.ts";
 import { cidFromDigest, type Codec } from "../../codec/cid.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { copyManifest } from "../entries/manifest.ts";
-import { comparePlaces, type CatalogueItem } from "../entries/catalogue-item.ts";
+import { comparePlaces, createsRecord, type CatalogueItem } from "../entries/catalogue-item.ts";
 import { isNormal, labelsOfBoth } from "../../consent/labels/unite-labels.ts";
 
 /** One of the entries about a record, with what its envelope says about itself. */
@@ -72,7 +72,7 @@ export function currentRecords(
   for (const item of items) {
     if (item.kind !== "record") continue;
     const { op, replaces, labels } = item.manifest;
-    if (op === "create" || op === "reattribute") {
+    if (createsRecord(item)) {
       if (behind !== undefined && comparePlaces(item.place, behind) <= 0) continue;
       if (records.size >= limit) continue;
       const id = toEntryId(item.id);

@@ -1,5 +1,4 @@
 import { equalBytes } from "../../bytes/compare.ts";
-import { toHex } from "../../bytes/hex.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import {
   recordIdBytes,
@@ -131,14 +130,18 @@ export function recordVersions({
       throw new RecordError("ERR_RECORD_NOT_FOUND", "this custodian has no such record");
     }
     const subject = { local: found.item.manifest.local };
-    const records = currentRecords(await catalogue.itemsOf(subject.local));
-    for (const record of records.values()) {
-      if (record.history.some((item) => equalBytes(item.id, id))) return { ...record, subject };
-    }
+    const record = await foldedWith(subject, id);
+    if (record !== undefined) return { ...record, subject };
     throw new StorageError(
       "ERR_STORAGE_MISSING",
       "the record's first version is missing from the store",
     );
+  }
+
+  /** The record that an entry about a person belongs to. */
+  async function foldedWith({ local }: Subject, id: Uint8Array): Promise<FoldedRecord | undefined> {
+    const [record] = currentRecords(await catalogue.recordItems(local, id)).values();
+    return record?.history.some((item) => equalBytes(item.id, id)) === true ? record : undefined;
   }
 
   async function find(id: RecordId): Promise<LivingRecord> {
@@ -172,12 +175,10 @@ export function recordVersions({
     replaces: Uint8Array,
   ): Promise<readonly CatalogueItem[]> {
     await catalogue.catchUp();
-    for (const { history } of currentRecords(await catalogue.itemsOf(subject.local)).values()) {
-      const ids = history.map(({ id }) => toHex(id));
-      const at = ids.indexOf(toHex(entry));
-      if (at >= 0) return history.slice(ids.indexOf(toHex(replaces)) + 1, at);
-    }
-    return [];
+    const { history = [] } = (await foldedWith(subject, entry)) ?? {};
+    const placeOf = (wanted: Uint8Array): number =>
+      history.findIndex(({ id }) => equalBytes(id, wanted));
+    return history.slice(placeOf(replaces) + 1, Math.max(0, placeOf(entry)));
   }
 
   async function assertKept(

@@ -1,6 +1,7 @@
 import { createHash, createHmac, hash } from "node:crypto";
 import { concatBytes } from "../bytes/concat.ts";
 import { assertUint } from "../bytes/guards.ts";
+import { rawKey } from "./node-raw-key.ts";
 
 // A ledger mostly hashes small inputs, and in Node most of the cost is creating objects: so short
 // inputs are joined in one reused buffer and hashed in one call.
@@ -11,6 +12,8 @@ const outer: Uint8Array = /* @__PURE__ */ new Uint8Array(96);
 const BLOCK = 64;
 // Above this number of bytes an incremental hash is cheaper than joining the parts first.
 const JOIN_LIMIT = 16_384;
+/** Number of the first block of HKDF-Expand. */
+const FIRST: Uint8Array = /* @__PURE__ */ Uint8Array.of(1);
 
 /** SHA-256 over the concatenation of the parts. */
 export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
@@ -30,7 +33,7 @@ export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
 export function hmacSha256(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
   const length = BLOCK + totalLength(parts);
   if (length > SCRATCH) {
-    const mac = createHmac("sha256", key);
+    const mac = createHmac("sha256", rawKey(key));
     for (const part of parts) mac.update(part);
     return toBytes(mac.digest());
   }
@@ -64,6 +67,8 @@ export function hkdfExtract(salt: Uint8Array, ikm: Uint8Array): Uint8Array {
 export function hkdfExpand(prk: Uint8Array, info: Uint8Array, length: number): Uint8Array {
   assertUint(length, "length", 255 * 32);
   if (prk.length < 32) throw new RangeError("prk must be at least 32 bytes");
+  // The first block, which is all that keys need.
+  if (length === 32) return hmacSha256(prk, info, FIRST);
   const output = new Uint8Array(length);
   let previous: Uint8Array = new Uint8Array(0);
   for (let at = 0, counter = 1; at < length; at += 32, counter++) {

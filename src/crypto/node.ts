@@ -19,6 +19,7 @@ import {
   p256PublicKeyObject,
   secretKey,
 } from "./node-keys.ts";
+import { rawKey } from "./node-raw-key.ts";
 import type { ScryptParams } from "./provider.ts";
 
 export { hkdfExpand, hkdfExtract, hmacSha256, sha256 } from "./node-hash.ts";
@@ -212,7 +213,7 @@ function aeadSeal(
   assertBytes(nonce, "nonce", 12);
   assertBytes(into, "into", plaintext.length + 16);
   // The overload that the types of both ciphers share.
-  const cipher = createCipheriv(name as "aes-256-gcm", key, nonce, { authTagLength: 16 });
+  const cipher = createCipheriv(name as "aes-256-gcm", rawKey(key), nonce, { authTagLength: 16 });
   if (aad !== undefined) cipher.setAAD(aad, { plaintextLength: plaintext.length });
   into.set(cipher.update(plaintext));
   cipher.final();
@@ -231,7 +232,9 @@ function aeadOpen(
   assertBytes(nonce, "nonce", 12);
   const length = sealed.length - 16;
   if (length < 0) return undefined;
-  const decipher = createDecipheriv(name as "aes-256-gcm", key, nonce, { authTagLength: 16 });
+  const decipher = createDecipheriv(name as "aes-256-gcm", rawKey(key), nonce, {
+    authTagLength: 16,
+  });
   decipher.setAuthTag(sealed.subarray(length));
   if (aad !== undefined) decipher.setAAD(aad, { plaintextLength: length });
   const plaintext = decipher.update(sealed.subarray(0, length));

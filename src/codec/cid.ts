@@ -101,19 +101,20 @@ export function cidToTag(cid: CID): Uint8Array {
   return bytes;
 }
 
-/** Whether bytes match a CID; only CIDs of SHA-256 can match. */
-export function matchesCid(cid: CID, bytes: Uint8Array): boolean {
-  return cid.multihash.code === SHA2_256 && equalBytes(cid.multihash.digest, sha256(bytes));
-}
-
-function isOwnForm(bytes: Uint8Array): boolean {
+/** Whether bytes have the form of a CID that this library makes, of one codec if it is given. */
+export function isOwnForm(bytes: Uint8Array, codec?: Codec): boolean {
   return (
-    bytes.length === 36 &&
+    bytes.length === CID_BYTES &&
     bytes[0] === 1 &&
-    (bytes[1] === DAG_CBOR || bytes[1] === RAW) &&
+    (codec === undefined ? bytes[1] === DAG_CBOR || bytes[1] === RAW : bytes[1] === codec) &&
     bytes[2] === SHA2_256 &&
     bytes[3] === 32
   );
+}
+
+/** Whether bytes match a CID; only CIDs of SHA-256 can match. */
+export function matchesCid(cid: CID, bytes: Uint8Array): boolean {
+  return cid.multihash.code === SHA2_256 && equalBytes(cid.multihash.digest, sha256(bytes));
 }
 
 function ownCid(bytes: Uint8Array): CID {

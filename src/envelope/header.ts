@@ -18,49 +18,21 @@ import { EncodingError, EnvelopeError, LedgerError } from "../errors.ts";
 import { keyId } from "../identity/actor.ts";
 import type { Signer } from "../identity/signer.ts";
 import { signWith } from "../identity/signer.ts";
-import { SEGMENT_BYTES, SEGMENTS_PER_BLOCK } from "./suite.ts";
+import {
+  blockCount,
+  type EnvelopeContext,
+  type EnvelopeHeader,
+  type EnvelopePart,
+  MAX_PARTS,
+  PART_ID,
+} from "./header-form.ts";
+import { rememberFrame, writeFewParts } from "./header-template.ts";
+import { SEGMENT_BYTES } from "./suite.ts";
+
+export { blockCount, type EnvelopeContext, type EnvelopeHeader, type EnvelopePart, MAX_PARTS };
 
 /** Longest signed header accepted, in bytes; enough for about 95 GB of ciphertext. */
 export const MAX_HEADER_BYTES: number = 4 * 1024 * 1024;
-/** Most parts of an envelope. */
-export const MAX_PARTS = 256;
-
-/**
- * Ledger, author and kind of an envelope; its first entry on the ledger must have the same values.
- */
-export interface EnvelopeContext {
-  /** CID of the ledger's genesis. */
-  readonly ledger: CID;
-  /** did:key of the entry's author. */
-  readonly author: string;
-  /** Kind of the entry. */
-  readonly kind: string;
-}
-
-/** One part of an envelope, as its header describes it. */
-export interface EnvelopePart {
-  /** 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit. */
-  readonly id: string;
-  /** Plaintext length in bytes. */
-  readonly size: number;
-  /** 32-byte commitment to the part key. */
-  readonly commit: Uint8Array;
-  /** Ciphertext blocks in order. */
-  readonly data: readonly CID[];
-}
-
-/** The plaintext header of an envelope; it names no recipient. */
-export interface EnvelopeHeader {
-  readonly suite: string;
-  readonly context: EnvelopeContext;
-  /** 32 bytes. */
-  readonly salt: Uint8Array;
-  readonly parts: readonly EnvelopePart[];
-  /** Root over values that can be disclosed individually. */
-  readonly disclosed?: Uint8Array;
-  /** The envelope that this one replaces. */
-  readonly supersedes?: CID;
-}
 
 /** A decoded header with its signature, not verified. */
 export interface SignedHeader {
@@ -85,13 +57,6 @@ export interface SigningKey {
 export type HeaderRefusal =
   "name" | "malformed" | "ledger" | "author" | "kind" | "signing-key" | "signature";
 
-const PART_ID = /^[a-z0-9][a-z0-9._-]{0,63}$/;
-
-/** Number of ciphertext blocks of a part with this plaintext length; an empty part has one. */
-export function blockCount(size: number): number {
-  return Math.max(1, Math.ceil(size / (SEGMENT_BYTES * SEGMENTS_PER_BLOCK)));
-}
-
 /**
  * Checks the ids of parts to seal.
  *
@@ -113,10 +78,14 @@ export function assertPartIds(ids: readonly string[]): void {
  */
 export function encodeHeader(header: EnvelopeHeader): Uint8Array {
   const { suite, context, salt, parts, disclosed, supersedes } = header;
+  const ctx = { ledger: context.ledger, author: context.author, kind: context.kind };
+  const others = disclosed === undefined && supersedes === undefined;
+  const quick = others ? writeFewParts({ suite, context: ctx }, salt, parts) : undefined;
+  if (quick !== undefined) return quick;
   const value = {
     v: 1,
     suite,
-    ctx: { ledger: context.ledger, author: context.author, kind: context.kind },
+    ctx,
     salt,
     segment: SEGMENT_BYTES,
     parts: parts.map(({ id, size, commit, data }) => ({ id, size, commit, data })),
@@ -125,6 +94,7 @@ export function encodeHeader(header: EnvelopeHeader): Uint8Array {
   };
   const bytes = encode(value);
   if (bytes.length > JUDGED_AS_VALUE || !isHeader(value)) decodeHeader(bytes);
+  rememberFrame({ suite, context: ctx });
   return bytes;
 }
 

@@ -5,6 +5,7 @@ import { assertBytes } from "../bytes/guards.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { encode } from "../codec/dag-cbor.ts";
 import { decryptFailed } from "../crypto/decrypt-failed.ts";
+import { type ContextMemory, contextMemory } from "./context-memory.ts";
 import type { EnvelopeHeader, EnvelopePart } from "./header.ts";
 import { SEGMENT_BYTES } from "./suite.ts";
 
@@ -50,27 +51,16 @@ export function derivePartKeys(
   return { parts: Object.fromEntries(parts) };
 }
 
-/**
- * The last few contexts that keys were derived for, and their hashes: the envelopes of one member
- * share a context.
- */
-const lastBound: { readonly of: Omit<KeyContext, "salt">; readonly hash: Uint8Array }[] = [];
-const MOST_BOUND = 8;
+const boundHashes: ContextMemory<Uint8Array> = /* @__PURE__ */ contextMemory();
 
 /** Hash of the values other than the salt that keys are bound to. */
-function boundTo({ suite, context }: KeyContext): Uint8Array {
+function boundTo(header: KeyContext): Uint8Array {
+  const known = boundHashes.get(header);
+  if (known !== undefined) return known;
+  const { suite, context } = header;
   const { ledger, author, kind } = context;
-  const known = lastBound.find(
-    ({ of }) =>
-      of.context.ledger === ledger &&
-      of.context.author === author &&
-      of.context.kind === kind &&
-      of.suite === suite,
-  );
-  if (known !== undefined) return known.hash;
   const hash = sha256(encode({ suite, segment: SEGMENT_BYTES, ctx: { ledger, author, kind } }));
-  if (lastBound.length === MOST_BOUND) lastBound.shift();
-  lastBound.push({ of: { suite, context: { ledger, author, kind } }, hash });
+  boundHashes.set({ suite, context: { ledger, author, kind } }, hash);
   return hash;
 }
 

@@ -76,6 +76,24 @@ export function createPartCipher(suite: SuiteName, key: Uint8Array): PartCipher 
   };
 }
 
+/** Whether {@link sealShort} seals a part: it is shorter than a segment, and its suite synchronous. */
+export function isShort(suite: SuiteName, plaintext: Uint8Array): boolean {
+  return plaintext.length + TAG_BYTES < WORTH_ASKING && isSynchronous(suite);
+}
+
+/**
+ * Seals a short part without promises, which would cost as much as sealing it.
+ *
+ * @param key - the part's segment key; wiped
+ */
+export function sealShort(suite: SuiteName, key: Uint8Array, plaintext: Uint8Array): Uint8Array {
+  try {
+    return suiteNamed(suite).sealSegment(key, 0, true, plaintext);
+  } finally {
+    key.fill(0);
+  }
+}
+
 /** Computes the CID of a ciphertext block, with WebCrypto if only that is native here. */
 export async function nameBlock(bytes: Uint8Array): Promise<CID> {
   return cidFromDigest(await digestOf(bytes), RAW);

@@ -1,6 +1,6 @@
 import { assertBytes } from "../bytes/guards.ts";
 import type { CID } from "../codec/cid.ts";
-import { cidOf, DAG_CBOR } from "../codec/cid.ts";
+import { cidOf, DAG_CBOR, RAW } from "../codec/cid.ts";
 import { InputError } from "../errors.ts";
 import type { Signer } from "../identity/signer.ts";
 import { giveTurn } from "../loop/give-turn.ts";
@@ -8,7 +8,7 @@ import { sealBlock } from "./blocks.ts";
 import type { EnvelopeContext, EnvelopeHeader, EnvelopePart } from "./header.ts";
 import { blockCount, signHeader } from "./header.ts";
 import { deriveCommit, derivePartKeys, deriveSegmentKey, KEY_BYTES, wipeKeys } from "./keys.ts";
-import { createPartCipher, nameBlock } from "./part-cipher.ts";
+import { createPartCipher, isShort, nameBlock, sealShort } from "./part-cipher.ts";
 import { type SuiteName, usableSuite } from "./suite.ts";
 
 /** A part to seal. */
@@ -76,7 +76,12 @@ export async function sealEnvelope(options: SealOptions): Promise<SealedEnvelope
     const sealed: SealedPart[] = [];
     let before = 0;
     for (const { id, bytes } of options.parts) {
-      sealed.push(await sealPart(suite, keys.parts[id]!, { id, bytes }, before >= AT_ONCE));
+      if (before >= AT_ONCE) await giveTurn();
+      const part = { id, bytes };
+      const key = keys.parts[id]!;
+      sealed.push(
+        isShort(suite, bytes) ? sealShortPart(suite, key, part) : await sealPart(suite, key, part),
+      );
       before += bytes.length;
     }
     const header: EnvelopeHeader = {
@@ -108,18 +113,28 @@ interface SealedPart {
   readonly blocks: SealedEnvelope["blocks"];
 }
 
+function sealShortPart(
+  suite: SuiteName,
+  partKey: Uint8Array,
+  { id, bytes }: PartContent,
+): SealedPart {
+  const sealed = sealShort(suite, deriveSegmentKey(partKey), bytes);
+  const cid = cidOf(sealed, RAW);
+  const part = { id, size: bytes.length, commit: deriveCommit(partKey), data: [cid] };
+  return { part, blocks: [{ cid, bytes: sealed }] };
+}
+
 async function sealPart(
   suite: SuiteName,
   partKey: Uint8Array,
   { id, bytes }: PartContent,
-  isLong: boolean,
 ): Promise<SealedPart> {
   const commit = deriveCommit(partKey);
   const cipher = createPartCipher(suite, deriveSegmentKey(partKey));
   const blocks: { readonly cid: CID; readonly bytes: Uint8Array }[] = [];
   try {
     for (let block = 0; block < blockCount(bytes.length); block++) {
-      if (block > 0 || isLong) await giveTurn();
+      if (block > 0) await giveTurn();
       const sealed = await sealBlock(cipher, bytes, block);
       blocks.push({ cid: await nameBlock(sealed), bytes: sealed });
     }

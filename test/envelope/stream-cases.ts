@@ -88,7 +88,19 @@ export function describeStreams(suite: SuiteName, { flat }: { readonly flat: boo
   }
 
   describe(`sealStream with ${suite}`, () => {
-    it.each([0, 1, SEGMENT - 1, SEGMENT, SEGMENT + 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 77])(
+    it.each([
+      0,
+      1,
+      16_367,
+      16_368,
+      SEGMENT - 1,
+      SEGMENT,
+      SEGMENT + 1,
+      BLOCK - 1,
+      BLOCK,
+      BLOCK + 1,
+      2 * BLOCK + 77,
+    ])(
       "makes the same %d bytes into the same envelope as sealEnvelope, however they come",
       async (length) => {
         const bytes = bytesOf(length);

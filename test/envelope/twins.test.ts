@@ -6,8 +6,13 @@ import { utf8ToBytes } from "../../src/bytes/utf8.ts";
 import { CID, cidFromDigest, DAG_CBOR, RAW } from "../../src/codec/cid.ts";
 import { encode } from "../../src/codec/dag-cbor.ts";
 import { decodeHeader, encodeHeader, type EnvelopeHeader } from "../../src/envelope/header.ts";
+import { writeFewParts } from "../../src/envelope/header-template.ts";
 import { derivePartKeys } from "../../src/envelope/keys.ts";
+import { createPartCipher, isShort, sealShort } from "../../src/envelope/part-cipher.ts";
+import { sealEnvelope } from "../../src/envelope/seal.ts";
+import { sealStream } from "../../src/envelope/seal-stream.ts";
 import { LedgerError } from "../../src/errors.ts";
+import { context as own, hospital, seeded } from "./parties.ts";
 
 const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
 const cid = (codec: typeof RAW | typeof DAG_CBOR) =>
@@ -148,6 +153,127 @@ describe("encodeHeader", () => {
   });
 });
 
+/** Headers of few contexts and of few parts of one block each, as almost all are. */
+const shared = fc.sample(
+  header.map(({ suite, context }) => ({ suite, context })),
+  { numRuns: 20, seed: 7 },
+);
+const sizes = [0, 23, 24, 255, 256, 65_535, 65_536, 983_039, 983_040];
+const partOf = (id: fc.Arbitrary<string>) =>
+  fc.record({
+    id,
+    size: fc.oneof(fc.constantFrom(-0, ...sizes), fc.nat({ max: 983_040 })),
+    commit: bytes(32).map((commit) => (commit[0]! < 128 ? commit : Buffer.from(commit))),
+    data: cid(RAW).map((block) => [block]),
+  });
+const ids = fc.oneof(
+  fc.constantFrom("manifest", "content", "attachment-0", "a".repeat(64)),
+  fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,63}$/),
+);
+const usual = fc.record({ salt: bytes(32), parts: fc.array(partOf(ids), { minLength: 1 }) });
+/** Neighbours of usual headers, and what else `wrong` has. */
+const unusual = fc.oneof(
+  fc.tuple(
+    usual,
+    fc.constantFrom(...paths.filter(([first]) => first !== "context" && first !== "suite")),
+    wrong,
+  ),
+  fc.tuple(
+    usual,
+    fc.constant(["parts", 0, "size"]),
+    fc.constantFrom<unknown>(983_041, 2 ** 53, -1, 0.5, NaN, "1", 1n, null),
+  ),
+  fc.tuple(
+    usual,
+    fc.constant(["parts", 0, "id"]),
+    fc.constantFrom<unknown>("", "A", ".a", "a".repeat(65), "__proto__", "ä", 1, ["a"], null),
+  ),
+  fc.tuple(
+    usual,
+    fc.constant(["parts", 0, "data"]),
+    fc.oneof(fc.constant([]), fc.tuple(cid(RAW), cid(RAW)), fc.tuple(cid(DAG_CBOR))),
+  ),
+  fc.tuple(usual, fc.constant(["parts", 0, "commit"]), fc.oneof(bytes(33), fc.constant([]))),
+);
+
+describe("writeFewParts", () => {
+  const remembered = (index: number) => {
+    const known = shared[index % shared.length]!;
+    const data = [cidFromDigest(new Uint8Array(32), RAW)];
+    const parts = [{ id: "a", size: 0, commit: new Uint8Array(32), data }];
+    encodeHeader({ ...known, salt: new Uint8Array(32), parts });
+    return known;
+  };
+
+  it("writes the bytes of the codec, by which encodeHeader then goes", () => {
+    let quick = 0;
+    fc.assert(
+      fc.property(fc.nat(), usual, (index, { salt, parts }) => {
+        const known = remembered(index);
+        const value = { ...known, salt, parts };
+        const written = writeFewParts(known, salt, parts);
+        if (written !== undefined) {
+          quick++;
+          expect(Buffer.compare(written, slowly(value))).toBe(0);
+        }
+        const few = parts.length <= 8 && new Set(parts.map(({ id }) => id)).size === parts.length;
+        expect(written !== undefined).toBe(few);
+        expect(outcome(() => encodeHeader(value))).toBe(outcome(() => slowly(value)));
+      }),
+      { numRuns: 500 },
+    );
+    expect(quick).toBeGreaterThan(100);
+  });
+
+  it("leaves what is wrong to the judge, whatever was right before", () => {
+    let refused = 0;
+    fc.assert(
+      fc.property(fc.nat(), unusual, (index, [value, path, other]) => {
+        const known = remembered(index);
+        const given = replaced({ ...known, ...value }, path, other) as EnvelopeHeader;
+        const expected = outcome(() => slowly(given));
+        if (!/^[0-9a-f]+$/.test(expected)) refused++;
+        expect(outcome(() => encodeHeader(given))).toBe(expected);
+      }),
+      { numRuns: 1000 },
+    );
+    expect(refused).toBeGreaterThan(500);
+  });
+
+  it("writes nothing for a context that no header had, nor one of another ledger, author or kind", () => {
+    const known = remembered(0);
+    const { ledger } = known.context;
+    const data = [cidFromDigest(new Uint8Array(32), RAW)];
+    const parts = [{ id: "a", size: 0, commit: new Uint8Array(32), data }];
+    const tried = (suite: string, context: EnvelopeHeader["context"]) =>
+      writeFewParts({ suite, context }, new Uint8Array(32), parts);
+    expect(tried(known.suite, { ...known.context })).toBeDefined();
+    expect(tried(`${known.suite}.`, known.context)).toBeUndefined();
+    for (const change of [
+      { author: `${known.context.author}.` },
+      { kind: `${known.context.kind}.` },
+      {
+        ledger: cidFromDigest(
+          ledger.multihash.digest.map((byte) => byte ^ 1),
+          DAG_CBOR,
+        ),
+      },
+    ]) {
+      expect(tried(known.suite, { ...known.context, ...change })).toBeUndefined();
+    }
+  });
+
+  it("gives bytes that the next header does not change", () => {
+    const known = remembered(0);
+    const data = [cidFromDigest(new Uint8Array(32), RAW)];
+    const parts = [{ id: "a", size: 0, commit: new Uint8Array(32), data }];
+    const first = writeFewParts(known, new Uint8Array(32), parts)!;
+    const kept = first.slice();
+    writeFewParts(known, new Uint8Array(32).fill(1), parts);
+    expect(first).toEqual(kept);
+  });
+});
+
 /** By RFC 5869 and docs/spec: `P(id)` = Expand(Extract(salt, cek), info ‖ id ‖ 0 ‖ hash of the context). */
 function partKey(value: Pick<EnvelopeHeader, "suite" | "context" | "salt">, cek: Uint8Array) {
   const { suite, context, salt } = value;
@@ -160,7 +286,7 @@ function partKey(value: Pick<EnvelopeHeader, "suite" | "context" | "salt">, cek:
 
 describe("derivePartKeys", () => {
   it("binds keys to their own context, whichever went before", () => {
-    const ledgers = Array.from({ length: 3 }, (_, i) =>
+    const ledgers = Array.from({ length: 12 }, (_, i) =>
       cidFromDigest(new Uint8Array(32).fill(i), DAG_CBOR),
     );
     const context = fc.record({
@@ -177,6 +303,67 @@ describe("derivePartKeys", () => {
         }
       }),
       { numRuns: 20 },
+    );
+  });
+});
+
+describe("sealShort", () => {
+  const suites = ["chacha", "aes-gcm"] as const;
+
+  it("seals what the cipher of a part seals as its first and last segment, and wipes the key", () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...suites),
+        bytes(32),
+        fc.oneof(fc.uint8Array({ maxLength: 300 }), fc.uint8Array({ maxLength: 65_536 })),
+        (suite, key, plaintext) => {
+          const expected = new Uint8Array(plaintext.length + 16);
+          void createPartCipher(suite, key.slice()).seal(0, true, plaintext, expected);
+          const taken = key.slice();
+          expect(Buffer.compare(sealShort(suite, taken, plaintext), expected)).toBe(0);
+          expect(taken).toEqual(new Uint8Array(32));
+        },
+      ),
+    );
+  });
+
+  it("wipes the key of a part that is too long for it", () => {
+    const key = new Uint8Array(32).fill(7);
+    expect(isShort("chacha", new Uint8Array(65_537))).toBe(false);
+    expect(() => sealShort("chacha", key, new Uint8Array(65_537))).toThrow(RangeError);
+    expect(key).toEqual(new Uint8Array(32));
+  });
+
+  it("makes parts of an envelope the same as the stream does, whichever are short", async () => {
+    const lengths = fc.oneof(fc.nat({ max: 1000 }), fc.integer({ min: 16_300, max: 16_400 }));
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(...suites),
+        fc.array(lengths, { minLength: 1, maxLength: 5 }),
+        fc.string(),
+        async (suite, all, seed) => {
+          const contents = all.map((length) => seeded(seed)(length));
+          const common = { context: own, signer: hospital, suite };
+          const whole = await sealEnvelope({
+            ...common,
+            parts: contents.map((content, i) => ({ id: `part-${i}`, bytes: content })),
+            random: seeded(seed),
+          });
+          const blocks: Uint8Array[] = [];
+          const streamed = await sealStream({
+            ...common,
+            parts: contents.map((content, i) => ({ id: `part-${i}`, source: [content] })),
+            random: seeded(seed),
+            put: (_, block) => void blocks.push(block),
+          });
+          expect(streamed.cid.equals(whole.cid)).toBe(true);
+          expect(Buffer.compare(streamed.header, whole.header)).toBe(0);
+          expect(Buffer.concat(blocks)).toEqual(
+            Buffer.concat(whole.blocks.map(({ bytes: block }) => block)),
+          );
+        },
+      ),
+      { numRuns: 50 },
     );
   });
 });

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { randomBytes } from "#crypto";
 import { toRecordId, type RecordId } from "../src/codec/ids.ts";
 import { decodeGenesis, encodeGenesis } from "../src/block/genesis.ts";
-import { openChain } from "../src/chain/chain.ts";
+import { openChain } from "../src/chain/open-chain.ts";
 import { encodeDirective } from "../src/consent/model/directive.ts";
 import { defaultTerminology, extendTerminology } from "../src/consent/terminology/terminology.ts";
 import * as errors from "../src/errors.ts";

@@ -14,7 +14,8 @@ import {
   ProofError,
   StorageError,
 } from "../errors.ts";
-import type { Chain, StoredBlock } from "./chain.ts";
+import type { Chain } from "./chain.ts";
+import type { StoredBlock } from "./stored-block.ts";
 import { readCheckpoint, type Checkpoint } from "./checkpoint-note.ts";
 import { connectHeads } from "./connection.ts";
 import { policyAt } from "./policy-at.ts";

@@ -5,7 +5,6 @@
  *
  * @module
  */
-
 export { type Block, decodeBlock, encodeBlock } from "../block/block.ts";
 export {
   type Approval,
@@ -66,13 +65,9 @@ export { provePossession } from "../identity/signer.ts";
 export type { StoredNode } from "../merkle/map-node.ts";
 export type { AppliedBlock, Tip } from "./apply-block.ts";
 export { type Author, type AuthorOptions, createAuthor } from "./author.ts";
-export {
-  type AppendableChain,
-  type Chain,
-  type ChainOptions,
-  openChain,
-  type StoredBlock,
-} from "./chain.ts";
+export type { AppendableChain, Chain, ChainOptions } from "./chain.ts";
+export { openChain } from "./open-chain.ts";
+export type { StoredBlock } from "./stored-block.ts";
 export {
   type Checkpoint,
   type CheckpointReason,

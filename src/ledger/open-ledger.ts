@@ -1,6 +1,6 @@
 import { randomBytes } from "#crypto";
 import { MAX_LANES } from "../block/limits.ts";
-import { openChain } from "../chain/chain.ts";
+import { openChain } from "../chain/open-chain.ts";
 import { checkedClock } from "../chain/clock.ts";
 import { createCheckpointer } from "../chain/checkpointer.ts";
 import { openCheckpoints, type CheckpointKey } from "../chain/checkpoints.ts";

@@ -10,7 +10,8 @@ import { toHex } from "../../src/bytes/hex.ts";
 import type { ChainStore } from "../../src/storage/types.ts";
 import { createCheckpointer } from "../../src/chain/checkpointer.ts";
 import { openSignedHeads } from "../../src/chain/signed-heads.ts";
-import { blocksChain, openChain } from "../../src/chain/chain.ts";
+import { blocksChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import {
   decodeForkEvidence,
   encodeForkEvidence,

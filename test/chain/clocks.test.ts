@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { encodeEntry } from "../../src/block/entry.ts";
 import { signTransaction } from "../../src/block/transaction.ts";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
 import { verifyLedger } from "../../src/chain/verify-ledger.ts";
 import type { PolicyChanges } from "../../src/block/entry.ts";

@@ -5,7 +5,8 @@ import { decodeBlockRecord, encodeBlockRecord } from "../../src/chain/block-reco
 import { cosignatureSigner, encodeCheckpoint } from "../../src/chain/checkpoint-note.ts";
 import { noteSigner, signNote } from "../../src/chain/note.ts";
 import { exportLedger, verifyExport } from "../../src/chain/export.ts";
-import { blocksChain, openChain } from "../../src/chain/chain.ts";
+import { blocksChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { readCar, writeCar, type CarBlock } from "../../src/codec/car.ts";
 import { cidOf, DAG_CBOR, RAW } from "../../src/codec/cid.ts";
 import { decode, encode } from "../../src/codec/dag-cbor.ts";

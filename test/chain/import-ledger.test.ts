@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ledgerId } from "../../src/block/genesis.ts";
-import { blocksChain, openChain } from "../../src/chain/chain.ts";
+import { blocksChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { COPY_KEY } from "../../src/chain/copy-mark.ts";
 import { exportLedger } from "../../src/chain/export.ts";
 import { importLedger } from "../../src/chain/import-ledger.ts";

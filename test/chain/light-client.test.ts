@@ -6,7 +6,8 @@ import { encodeSignedTransaction, signTransaction } from "../../src/block/transa
 import { leafHash } from "../../src/merkle/hash.ts";
 import { buildTree, treeRoot } from "../../src/merkle/tree.ts";
 import { cosignatureSigner, encodeCheckpoint } from "../../src/chain/checkpoint-note.ts";
-import { openChain, type Chain } from "../../src/chain/chain.ts";
+import type { Chain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { describeMember } from "../../src/chain/founding.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
 import { encodeGenesis } from "../../src/block/genesis.ts";

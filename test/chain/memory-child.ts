@@ -1,6 +1,6 @@
 import { encodeEntry } from "../../src/block/entry.ts";
 import { signTransaction } from "../../src/block/transaction.ts";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
 import { verifyLedger, type VerifyLedgerOptions } from "../../src/chain/verify-ledger.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
 import { signTransaction } from "../../src/block/transaction.ts";
 import { treeRoot } from "../../src/merkle/tree.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { signTransaction } from "../../src/block/transaction.ts";
 import { decodeBlockRecord, encodeBlockRecord } from "../../src/chain/block-record.ts";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { createCheckpointer } from "../../src/chain/checkpointer.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
 import { LedgerError } from "../../src/errors.ts";

@@ -8,7 +8,7 @@ import {
 } from "../../src/chain/apply-block.ts";
 import { decodeBlockRecord } from "../../src/chain/block-record.ts";
 import { createCheckpointer } from "../../src/chain/checkpointer.ts";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { genesisState } from "../../src/chain/genesis-state.ts";
 import { openState } from "../../src/chain/ledger-state.ts";
 import { judgeCheckpoint, trustFromGenesis } from "../../src/chain/trust.ts";

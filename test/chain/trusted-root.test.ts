@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { blocksChain, openChain } from "../../src/chain/chain.ts";
+import { blocksChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { copyLedger } from "../../src/chain/copy-ledger.ts";
 import { exportLedger, verifyExport } from "../../src/chain/export.ts";
 import { readBlock } from "../../src/chain/apply-block.ts";

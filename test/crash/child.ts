@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { toHex } from "../../src/bytes/hex.ts";
 import { encodeSubjectEntry } from "../../src/block/subject-entry.ts";
 import { signTransaction } from "../../src/block/transaction.ts";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { createCheckpointer } from "../../src/chain/checkpointer.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
 import { cidOf, DAG_CBOR } from "../../src/codec/cid.ts";

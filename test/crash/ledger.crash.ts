@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { toHex } from "../../src/bytes/hex.ts";
 import { transactionHash } from "../../src/block/transaction.ts";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { createCheckpointer } from "../../src/chain/checkpointer.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
 import { verifyLedger } from "../../src/chain/verify-ledger.ts";

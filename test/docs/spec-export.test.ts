@@ -3,7 +3,7 @@ import { encode } from "@ipld/dag-cbor";
 import { CID } from "multiformats/cid";
 import * as Digest from "multiformats/hashes/digest";
 import { describe, expect, it } from "vitest";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { exportLedger, verifyExport } from "../../src/chain/export.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { specHex } from "../support/spec-blocks.ts";

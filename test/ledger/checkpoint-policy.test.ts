@@ -7,7 +7,7 @@ import { verifyExport } from "../../src/chain/export.ts";
 import { describeMember } from "../../src/chain/founding.ts";
 import { encodeNote, parseNote, signNote, splitNote } from "../../src/chain/note.ts";
 import { decodeReceipt, encodeReceipt, type Receipt } from "../../src/chain/receipt.ts";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
 import { noteKey, NOTE_ED25519 } from "../../src/chain/note-key.ts";
 import {

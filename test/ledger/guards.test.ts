@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { randomBytes } from "#crypto";
 import type { Rule } from "../../src/consent/model/model.ts";
 import { openCatalogue } from "../../src/ledger/entries/catalogue.ts";

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { randomBytes } from "#crypto";
 import { encodeBlock } from "../../src/block/block.ts";
-import { blocksChain, openChain } from "../../src/chain/chain.ts";
+import { blocksChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { openDerived } from "../../src/chain/derived.ts";
 import { openState } from "../../src/chain/ledger-state.ts";
 import { encodeHeader, headerCid } from "../../src/block/header.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { EntryId, RecordId } from "../../src/codec/ids.ts";
 import { decodeEntry, type SubjectEntry } from "../../src/block/entry.ts";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { createLabeller, DEFAULT_LABEL_RULES, extendLabelRules } from "../../src/consent/index.ts";
 import { LedgerError, StorageError } from "../../src/errors.ts";
 import type { Ledger } from "../../src/ledger/ledger.ts";

@@ -3,7 +3,7 @@ import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { encodeGenesis, decodeGenesis } from "../../src/block/genesis.ts";
 import { describeMember } from "../../src/chain/founding.ts";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { memoryKeys } from "../../src/identity/key-store.ts";
 import { memoryShardKeys } from "../../src/identity/shard-keys.ts";
 import { whyReadOnly } from "../../src/ledger/read-only.ts";

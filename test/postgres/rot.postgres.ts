@@ -1,7 +1,7 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { verifyLedger } from "../../src/chain/verify-ledger.ts";
 import { cidOf, matchesCid, RAW } from "../../src/codec/cid.ts";
 import { LedgerError } from "../../src/errors.ts";

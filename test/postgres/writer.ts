@@ -3,7 +3,7 @@ import pg from "pg";
 import { toHex } from "../../src/bytes/hex.ts";
 import { encodeSubjectEntry } from "../../src/block/subject-entry.ts";
 import { signTransaction } from "../../src/block/transaction.ts";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { createCheckpointer } from "../../src/chain/checkpointer.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
 import { TransactionRefused } from "../../src/chain/submission.ts";
@@ -25,6 +25,7 @@ const [port, schema, proposer, laneText] = process.argv.slice(2) as [
   string,
   string,
 ];
+
 const lane = Number(laneText);
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 let stopping = false;

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { toHex } from "../../src/bytes/hex.ts";
 import { transactionHash } from "../../src/block/transaction.ts";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { verifyLedger } from "../../src/chain/verify-ledger.ts";
 import { CID, matchesCid } from "../../src/codec/cid.ts";
 import type { FullStorage } from "../../src/storage/types.ts";

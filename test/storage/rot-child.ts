@@ -2,7 +2,7 @@
 // (`make <path>`), or reads all of one and prints what it found (`read <path>`).
 import { bytesFor, foundLedger, recordEntries, START } from "../support/ledger.ts";
 import { signTransaction } from "../../src/block/transaction.ts";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
 import { verifyLedger } from "../../src/chain/verify-ledger.ts";
 import { toHex } from "../../src/bytes/hex.ts";
@@ -57,6 +57,7 @@ if (mode === "make") {
   await chain.close();
   await storage.close();
 }
+
 const line = await look().catch((error: unknown) => {
   const { code, name } = Object(error) as { code?: unknown; name?: string };
   return `named ${String(name)} ${String(code)} ${String(error)}`;

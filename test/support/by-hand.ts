@@ -1,6 +1,6 @@
 import { randomBytes } from "#crypto";
 import { entryIdBytes, toEntryId, type EntryId } from "../../src/codec/ids.ts";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { encode } from "../../src/codec/dag-cbor.ts";
 import { sealEnvelope, type PartContent } from "../../src/envelope/seal.ts";
 import { memoryOf } from "../../src/identity/signed-heads.ts";

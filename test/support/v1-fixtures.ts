@@ -3,7 +3,8 @@ import { toHex } from "../../src/bytes/hex.ts";
 import { encodeEntry } from "../../src/block/entry.ts";
 import { readBlock } from "../../src/chain/apply-block.ts";
 import { encodeBlockRecord } from "../../src/chain/block-record.ts";
-import { blocksChain, openChain } from "../../src/chain/chain.ts";
+import { blocksChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { cosignatureSigner, encodeCheckpoint } from "../../src/chain/checkpoint-note.ts";
 import { exportLedger } from "../../src/chain/export.ts";
 import { describeMember } from "../../src/chain/founding.ts";
@@ -39,6 +40,7 @@ const { genesis, parsed, signers } = await foundLedger(
     },
   },
 );
+
 const a = signers["a"]!;
 const b = signers["b"]!;
 const kinds = [{ name: "lab-order", rule: RULE, check: () => true }];
@@ -94,6 +96,7 @@ const entries: Record<string, Uint8Array> = {
     { nonce: saltOf("member nonce"), notAfter: 10 },
   ),
 };
+
 const of = (...names: string[]) => names.map((name) => entries[name]!);
 await forge.add(await forge.tx(a, of("record", "consent", "access", "erase", "link", "lab-order")));
 await forge.add(await forge.tx(b, of("policy", "member")), await forge.tx(a, of("key add")));
@@ -113,6 +116,7 @@ const note = await signNote(
     cosignatureSigner(signerFor("witness"), witness.name, () => START),
   ],
 );
+
 const storage = memoryStorage();
 await storage.chains.append(blocksChain(ledger), { size: 0, hash: null }, records);
 const chain = await openChain({ storage, genesis, kinds });
@@ -121,6 +125,7 @@ const receipt = await makeReceipt(
   { height: 0, transaction: 0, entry: 1 },
   { checkpoint: note, later: true },
 );
+
 const car: Uint8Array[] = [];
 for await (const chunk of exportLedger(chain, note)) car.push(chunk);
 

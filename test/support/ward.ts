@@ -1,6 +1,6 @@
 import type { EntryId } from "../../src/codec/ids.ts";
 import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
-import { openChain } from "../../src/chain/chain.ts";
+import { openChain } from "../../src/chain/open-chain.ts";
 import { createAuthor, durablePlaceOf } from "../../src/chain/author.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
 import type { Directive } from "../../src/consent/model/model.ts";

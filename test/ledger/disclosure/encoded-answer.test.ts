@@ -1,7 +1,7 @@
 import * as reference from "@ipld/dag-cbor";
 import { describe, expect, it } from "vitest";
 import { bytesToUtf8 } from "../../../src/bytes/utf8.ts";
-import { openChain } from "../../../src/chain/chain.ts";
+import { openChain } from "../../../src/chain/open-chain.ts";
 import { importLedger } from "../../../src/chain/import-ledger.ts";
 import { trustFromGenesis } from "../../../src/chain/trust.ts";
 import { verifyReceipt } from "../../../src/chain/verify-receipt.ts";

@@ -18,7 +18,7 @@ import { StorageError } from "../../../src/errors.ts";
 import { indexNames } from "../../../src/ledger/index/names.ts";
 import { decodeIndexRecord } from "../../../src/ledger/index/record.ts";
 import { openVault } from "../../../src/ledger/vault/vault.ts";
-import { openChain } from "../../../src/chain/chain.ts";
+import { openChain } from "../../../src/chain/open-chain.ts";
 import { lmdbStorage } from "../../../src/storage/lmdb.ts";
 import { memoryStorage } from "../../../src/storage/memory.ts";
 import type { FullStorage } from "../../../src/storage/types.ts";

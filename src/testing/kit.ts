@@ -147,6 +147,9 @@ export async function within<T>(promise: Promise<T>, what: string, ms = 10_000):
   }
 }
 
+/** Waits for some milliseconds. */
+export const pause = (ms = 0): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
 /** Reads an async iterable to its end. */
 export async function collect<T>(source: AsyncIterable<T>, limit: number = Infinity): Promise<T[]> {
   const items: T[] = [];

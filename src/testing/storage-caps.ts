@@ -1,6 +1,7 @@
 import type { Durability, StorageAdapter, StorageCaps } from "../storage/types.ts";
 import { check, checkSame, collect } from "./kit.ts";
 import {
+  ANY_KEY,
   blobOf,
   bytes,
   EMPTY,
@@ -13,7 +14,6 @@ import {
 } from "./storage-subject.ts";
 
 const DURABILITIES: readonly Durability[] = ["none", "process", "power", "quorum"];
-const all = { gte: new Uint8Array([0]), lt: new Uint8Array([255]) };
 
 function capsIn({ chains, blobs, state }: StorageAdapter): StorageCaps[] {
   return [chains, blobs, state].flatMap((store) => (store ? [store.caps] : []));
@@ -116,7 +116,7 @@ export const capsCases: readonly StorageCase[] = [
             checkSame(await again.blobs.count(), 1, "number of blobs");
           }
           if (again.state) {
-            const found = await collect(again.state.scan(all));
+            const found = await collect(again.state.scan(ANY_KEY));
             checkSame(found, [{ key, value: bytes("unsynced") }], "entries");
           }
           await again.close();

@@ -1,6 +1,7 @@
 import type { StorageAdapter } from "../storage/types.ts";
-import { check, checkSame, collect, outcomeOf, within } from "./kit.ts";
+import { check, checkSame, collect, outcomeOf, pause, within } from "./kit.ts";
 import {
+  ANY_KEY,
   blobOf,
   bytes,
   chainsOf,
@@ -15,7 +16,6 @@ import {
 type Calls = Readonly<Record<string, () => Promise<unknown>>>;
 
 const key = bytes("key");
-const all = { gte: new Uint8Array([0]), lt: new Uint8Array([255]) };
 
 /** Every call, with arguments for much, for little and for nothing. */
 const callsOf: Readonly<
@@ -64,10 +64,10 @@ const callsOf: Readonly<
     batch: () => state!.batch([{ key: bytes("new"), value: key }]),
     "batch without sync": () => state!.batch([{ key: bytes("new"), value: key }], { sync: false }),
     "batch of nothing": () => state!.batch([]),
-    scan: () => collect(state!.scan(all)),
-    "scan of none": () => collect(state!.scan({ ...all, limit: 0 })),
-    "scan of an empty range": () => collect(state!.scan({ gte: all.lt, lt: all.gte })),
-    "scan, down": () => collect(state!.scan({ ...all, reverse: true })),
+    scan: () => collect(state!.scan(ANY_KEY)),
+    "scan of none": () => collect(state!.scan({ ...ANY_KEY, limit: 0 })),
+    "scan of an empty range": () => collect(state!.scan({ gte: ANY_KEY.lt, lt: ANY_KEY.gte })),
+    "scan, down": () => collect(state!.scan({ ...ANY_KEY, reverse: true })),
   }),
   commit: (storage) => ({
     commit: () => storage.commit!({ append: { chain: "b", expected: EMPTY, records: records(1) } }),
@@ -90,7 +90,7 @@ async function contents({ chains, blobs, state }: StorageAdapter): Promise<unkno
     chains && (await collect(chains.list())).sort(),
     chains && (await chains.head("a")).size,
     blobs && (await blobs.count()),
-    state && (await collect(state.scan(all))).length,
+    state && (await collect(state.scan(ANY_KEY))).length,
   ];
 }
 
@@ -271,7 +271,7 @@ export const closingCases: readonly StorageCase[] = [
           ["read", chainsOf(storage).read("a", { from: 0 })],
           ["list of chains", chainsOf(storage).list()],
           ...(storage.blobs ? ([["list of blobs", storage.blobs.list()]] as const) : []),
-          ...(storage.state ? ([["scan", storage.state.scan(all)]] as const) : []),
+          ...(storage.state ? ([["scan", storage.state.scan(ANY_KEY)]] as const) : []),
         ];
         const begun = [];
         for (const [what, source] of sources) {
@@ -311,7 +311,3 @@ export const closingCases: readonly StorageCase[] = [
       }),
   },
 ];
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}

@@ -3,7 +3,7 @@ import { AppendConflict } from "../storage/errors.ts";
 import { blobCid } from "../storage/guards.ts";
 import type { BlobStore, ChainStore, FullStorage, Head, StateStore } from "../storage/types.ts";
 import { memorySubjects } from "./memory-subject.ts";
-import { collect } from "./kit.ts";
+import { collect, pause } from "./kit.ts";
 import type { MakeStorage } from "./storage-subject.ts";
 
 /**
@@ -45,7 +45,21 @@ function withState(
   return { ...storage, state: { ...storage.state, ...change(storage.state) } };
 }
 
-const later = (ms = 5): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+/** Appends records one after the other, so that a crash or a limit leaves some of them. */
+const inSteps = (storage: FullStorage): FullStorage =>
+  withChains(storage, (chains) => ({
+    async append(chain, expected, records) {
+      let head = expected;
+      for (const record of copiesOf(records)) {
+        head = await chains.append(chain, head, [record]);
+        await pause(0);
+      }
+      return head;
+    },
+  }));
+
+const copiesOf = (records: readonly Uint8Array[]): Uint8Array[] =>
+  records.map((record) => new Uint8Array(record));
 
 /** Stores that each break a rule of the interfaces. */
 export const storageControls: readonly StorageControl[] = [
@@ -65,29 +79,15 @@ export const storageControls: readonly StorageControl[] = [
   control("append that compares, then waits, then writes", "race for a place", (storage) =>
     withChains(storage, (chains) => ({
       async append(chain, expected, records) {
-        const copies = records.map((record) => new Uint8Array(record));
+        const copies = copiesOf(records);
         const head = await chains.head(chain);
         if (head.size !== expected.size) throw new AppendConflict(head);
-        await later(1);
+        await pause(1);
         return chains.append(chain, await chains.head(chain), copies);
       },
     })),
   ),
-  control(
-    "append in several steps",
-    "chains: says when an append is beyond its limits",
-    (storage) =>
-      withChains(storage, (chains) => ({
-        async append(chain, expected, records) {
-          let head = expected;
-          for (const record of records.map((one) => new Uint8Array(one))) {
-            head = await chains.append(chain, head, [record]);
-            await later(0);
-          }
-          return head;
-        },
-      })),
-  ),
+  control("append in several steps", "chains: says when an append is beyond its limits", inSteps),
   control("replays refused", "exact replay is answered", (storage) =>
     withChains(storage, (chains) => ({
       async append(chain, expected, records) {
@@ -142,7 +142,7 @@ export const storageControls: readonly StorageControl[] = [
   control("records kept by reference", "chains: copies what it is given", (storage) =>
     withChains(storage, (chains) => ({
       async append(chain, expected, records, options) {
-        await later(0);
+        await pause(0);
         return chains.append(chain, expected, records, options);
       },
     })),
@@ -165,8 +165,8 @@ export const storageControls: readonly StorageControl[] = [
   control("append acknowledged before it is written", "every other sees at once", (storage) =>
     withChains(storage, (chains) => ({
       async append(chain, expected, records, options) {
-        const copies = records.map((record) => new Uint8Array(record));
-        void later().then(() => chains.append(chain, expected, copies, options).catch(() => {}));
+        const copies = copiesOf(records);
+        void pause(5).then(() => chains.append(chain, expected, copies, options).catch(() => {}));
         const { size } = expected;
         return { size: size + records.length, hash: new Uint8Array(32) };
       },
@@ -191,24 +191,13 @@ export const storageControls: readonly StorageControl[] = [
     withChains(storage, (chains) => ({
       async append(chain, expected, records, { signal } = {}) {
         const appended = chains.append(chain, expected, records);
-        await later(2);
+        await pause(2);
         signal?.throwIfAborted();
         return appended;
       },
     })),
   ),
-  control("an append that shows its parts", "a read beside appends", (storage) =>
-    withChains(storage, (chains) => ({
-      async append(chain, expected, records) {
-        let head = expected;
-        for (const record of records.map((one) => new Uint8Array(one))) {
-          head = await chains.append(chain, head, [record]);
-          await later(0);
-        }
-        return head;
-      },
-    })),
-  ),
+  control("an append that shows its parts", "a read beside appends", inSteps),
   control("a tail that begins at the end", "tail gives what is there", (storage) =>
     withChains(storage, (chains) => ({
       async *tail(chain, options) {
@@ -220,7 +209,7 @@ export const storageControls: readonly StorageControl[] = [
   control("a tail that misses what comes while it hands out", "tail misses nothing", (storage) =>
     withChains(storage, (chains) => ({
       async *tail(chain, { from, signal }) {
-        for (let next = from; ; await later(1)) {
+        for (let next = from; ; await pause(1)) {
           signal?.throwIfAborted();
           yield* chains.read(chain, { from: next });
           // Knows that the end was reached, but not whether all records up to it were yielded.
@@ -253,7 +242,7 @@ export const storageControls: readonly StorageControl[] = [
     withBlobs(storage, (blobs) => ({
       async put(list) {
         const copies = list.map(({ cid, bytes }) => ({ cid, bytes: new Uint8Array(bytes) }));
-        void later().then(() => blobs.put(copies).catch(() => {}));
+        void pause(5).then(() => blobs.put(copies).catch(() => {}));
       },
     })),
   ),
@@ -269,7 +258,7 @@ export const storageControls: readonly StorageControl[] = [
   control("blobs kept by reference", "blobs: copies what it is given", (storage) =>
     withBlobs(storage, (blobs) => ({
       async put(list) {
-        await later(0);
+        await pause(0);
         return blobs.put(list);
       },
     })),

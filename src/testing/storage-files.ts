@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readlinkSync } from "node:fs";
 import type { StorageAdapter } from "../storage/types.ts";
-import { check, KitFailure } from "./kit.ts";
+import { check, KitFailure, pause } from "./kit.ts";
 import {
   blobOf,
   bytes,
@@ -35,7 +35,7 @@ async function levelOff(round: (number: number) => Promise<void>): Promise<void>
   // Gives background work a moment to end.
   let after = openFiles();
   for (let i = 0; i < 20 && after.length - before.length >= ROUNDS / 2; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await pause(50);
     after = openFiles();
   }
   const more = after.length - before.length;

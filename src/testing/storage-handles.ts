@@ -1,7 +1,8 @@
 import { AppendConflict } from "../storage/errors.ts";
 import type { FullStorage, Head, StorageAdapter } from "../storage/types.ts";
-import { check, checkSame, collect, rejection } from "./kit.ts";
+import { check, checkSame, collect, pause, rejection } from "./kit.ts";
 import {
+  ANY_KEY,
   blobOf,
   blobsOf,
   bytes,
@@ -18,8 +19,6 @@ import {
 
 const text = (value: Uint8Array | undefined): string | undefined =>
   value && new TextDecoder().decode(value);
-const pause = (ms = 0): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-const all = { gte: new Uint8Array([0]), lt: new Uint8Array([255]) };
 
 /** Writes once, and reads repeatedly until that is done, from this handle and another. */
 async function readWhileWriting(
@@ -173,11 +172,11 @@ export const handleCases: readonly StorageCase[] = [
             const value = bytes(`${i}`);
             await one!.state.batch([{ key, value }]);
             checkSame(text(await two!.state.get(key)), `${i}`, "value");
-            checkSame((await collect(two!.state.scan(all))).length, 1, "entries");
+            checkSame((await collect(two!.state.scan(ANY_KEY))).length, 1, "entries");
             await two!.state.batch([{ key, value: null }]);
             checkSame(await one!.state.get(key), undefined, "a value that was removed");
             checkSame(await one!.state.getMany([key]), [undefined], "the same by getMany");
-            checkSame(await collect(one!.state.scan(all)), [], "entries after removal");
+            checkSame(await collect(one!.state.scan(ANY_KEY)), [], "entries after removal");
           }
           if (one!.blobs && two!.blobs) {
             const { cid } = blobOf(bytes(`${i % 3}`));

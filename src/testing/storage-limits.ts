@@ -1,6 +1,8 @@
+import { equalBytes } from "../bytes/compare.ts";
 import type { NamedBlob, Commit, StateChange, StorageAdapter } from "../storage/types.ts";
 import { check, checkSame, collect, outcomeOf } from "./kit.ts";
 import {
+  ANY_KEY,
   blobOf,
   blobsOf,
   bytes,
@@ -14,7 +16,6 @@ import {
 } from "./storage-subject.ts";
 
 const LIMITS = { maxBatch: 8, maxAppendBytes: 1000 };
-const all = { gte: new Uint8Array([0]), lt: new Uint8Array([255]) };
 
 /** Records with a total of `bytes` bytes. */
 function recordsOf(count: number, size: number, seed: number): Uint8Array[] {
@@ -175,7 +176,7 @@ export const limitCases: readonly StorageCase[] = [
               side("a key of 1001 bytes", false, [removal(new Uint8Array(1001).fill(3))]),
               side("9 removals", false, Array(9).fill(removal(Uint8Array.of(1, 1)))),
             ],
-            async () => (await collect(state.scan(all))).length,
+            async () => (await collect(state.scan(ANY_KEY))).length,
             () => state.batch(changesOf(8, 1000, 99)),
           );
           const keys = Array.from({ length: 20 }, (_, i) => Uint8Array.of(1 + (i % 8), 99));
@@ -238,7 +239,7 @@ export const limitCases: readonly StorageCase[] = [
             async () => [
               (await collect(full.chains.list())).sort(),
               await full.blobs.count(),
-              (await collect(full.state.scan(all))).length,
+              (await collect(full.state.scan(ANY_KEY))).length,
             ],
             () => full.commit({ blobs: blobsWith(8, 1000, 99) }),
           );
@@ -260,7 +261,7 @@ export const limitCases: readonly StorageCase[] = [
         checkSame(head.size, count, "size");
         let next = 0;
         for await (const { index, record } of chains.read("a", { from: 0 })) {
-          check(index === next && same(record, many[next]!), `record ${next} is another`);
+          check(index === next && equalBytes(record, many[next]!), `record ${next} is another`);
           next++;
         }
         checkSame(next, count, "number of records");
@@ -271,11 +272,11 @@ export const limitCases: readonly StorageCase[] = [
         const values = await state.getMany(changes.map(({ key }) => key));
         check(
           values.length === changes.length &&
-            values.every((value, i) => value !== undefined && same(value, many[i]!)),
+            values.every((value, i) => value !== undefined && equalBytes(value, many[i]!)),
           "values that were put at once",
         );
         await state.batch(changes.map(({ key }) => ({ key, value: null })));
-        checkSame(await collect(state.scan(all)), [], "after all are removed");
+        checkSame(await collect(state.scan(ANY_KEY)), [], "after all are removed");
       }),
   },
   {
@@ -293,7 +294,7 @@ export const limitCases: readonly StorageCase[] = [
         const values = await blobs.getMany(cids);
         check(
           values.length === count &&
-            values.every((value, i) => value !== undefined && same(value, many[i]!.bytes)),
+            values.every((value, i) => value !== undefined && equalBytes(value, many[i]!.bytes)),
           "blobs that were put at once",
         );
         await blobs.delete(cids);
@@ -313,22 +314,25 @@ export const limitCases: readonly StorageCase[] = [
           const record = content.subarray(0, size);
           await chains.append("a", EMPTY, [record]);
           const [first] = await collect(chains.read("a", { from: 0 }));
-          check(first && same(first.record, record), `a record of ${size} bytes`);
+          check(first && equalBytes(first.record, record), `a record of ${size} bytes`);
         }
         if (blobs) {
           const blob = blobOf(content.subarray(0, sizeOf(blobs)));
           await blobs.put([blob]);
           const got = await blobs.get(blob.cid);
-          check(got && same(got, blob.bytes), `a blob of ${blob.bytes.length} bytes`);
+          check(got && equalBytes(got, blob.bytes), `a blob of ${blob.bytes.length} bytes`);
         }
         if (state) {
           const key = bytes("key");
           const value = content.subarray(0, sizeOf(state) - key.length);
           await state.batch([{ key, value }]);
           const got = await state.get(key);
-          check(got && same(got, value), `a value of ${value.length} bytes`);
-          const [entry] = await collect(state.scan(all));
-          check(entry && same(entry.value, value), `a scanned value of ${value.length} bytes`);
+          check(got && equalBytes(got, value), `a value of ${value.length} bytes`);
+          const [entry] = await collect(state.scan(ANY_KEY));
+          check(
+            entry && equalBytes(entry.value, value),
+            `a scanned value of ${value.length} bytes`,
+          );
         }
       }),
   },
@@ -345,10 +349,4 @@ function checkCaps({ chains, blobs, state }: StorageAdapter): void {
       );
     }
   }
-}
-
-function same(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
 }

@@ -1,5 +1,5 @@
 import type { StorageAdapter } from "../storage/types.ts";
-import { check, checkSame } from "./kit.ts";
+import { check, checkSame, pause } from "./kit.ts";
 import { capsOf, peerOf, startPeer, withSubject, type Peer } from "./storage-peers.ts";
 import {
   checkSteps,
@@ -44,7 +44,6 @@ function random(seed: number): () => number {
   };
 }
 
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const settled = (acknowledged: number): Progress => ({ acknowledged });
 
 /** Takes the steps of a writer in this process. */

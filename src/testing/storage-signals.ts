@@ -1,6 +1,7 @@
 import type { Commit, FullStorage, Head, StorageAdapter } from "../storage/types.ts";
-import { check, checkSame, collect, outcomeOf, within } from "./kit.ts";
+import { check, checkSame, collect, outcomeOf, pause, within } from "./kit.ts";
 import {
+  ANY_KEY,
   blobOf,
   bytes,
   chainsOf,
@@ -12,9 +13,6 @@ import {
   withStorage,
   type StorageCase,
 } from "./storage-subject.ts";
-
-const pause = (ms = 0): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-const all = { gte: new Uint8Array([0]), lt: new Uint8Array([255]) };
 
 /** Reasons of any kind; `undefined` means an abort without a reason. */
 const REASONS: readonly unknown[] = [new Error("no longer wanted"), "a text", 0, { code: "OWN" }];
@@ -113,7 +111,7 @@ export const signalCases: readonly StorageCase[] = [
             "commit of state only",
           );
           checkSame(await storage.blobs!.count(), 0, "blobs of aborted commits");
-          checkSame(await collect(storage.state!.scan(all)), [], "state of aborted commits");
+          checkSame(await collect(storage.state!.scan(ANY_KEY)), [], "state of aborted commits");
         }
         checkSame(await readAll(chains, "a"), records(5), "records");
       }),

@@ -7,7 +7,7 @@ import type {
   StateChange,
   StorageAdapter,
 } from "../storage/types.ts";
-import { check, checkSame, collect, KitFailure } from "./kit.ts";
+import { check, checkSame, collect, KitFailure, pause } from "./kit.ts";
 import { blobOf, bytes, EMPTY, noise, readAll } from "./storage-subject.ts";
 
 /** The effect of one step of a writer: each is one call, which happens completely or not at all. */
@@ -103,7 +103,7 @@ export async function takeStep(storage: StorageAdapter, step: Step, head: Head):
       const { code, head: actual } = error as { code?: string; head?: Head };
       if (code === "ERR_STORAGE_CONFLICT") head = actual!;
       else if (code !== "ERR_STORAGE_AMBIGUOUS" || ++doubts > 20) throw error;
-      else await new Promise((resolve) => setTimeout(resolve, 10 * doubts));
+      else await pause(10 * doubts);
     }
   }
 }

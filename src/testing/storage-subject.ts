@@ -1,4 +1,4 @@
-import { cidOf, RAW } from "../codec/cid.ts";
+import { cidOf, RAW, type CID } from "../codec/cid.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { sha256 } from "#crypto";
 import type {
@@ -7,6 +7,7 @@ import type {
   ChainStore,
   FullStorage,
   Head,
+  ScanOptions,
   StateStore,
 } from "../storage/types.ts";
 import type { StorageAdapter } from "../storage/types.ts";
@@ -143,6 +144,12 @@ export function fullOf(storage: StorageAdapter): FullStorage {
 
 export const EMPTY: Head = { size: 0, hash: null };
 
+/** A range that holds every key of the kit. */
+export const ANY_KEY: Pick<ScanOptions, "gte" | "lt"> = {
+  gte: Uint8Array.of(0),
+  lt: Uint8Array.of(255),
+};
+
 /** UTF-8 bytes of a text. */
 export const bytes: (text: string) => Uint8Array = utf8ToBytes;
 
@@ -168,6 +175,11 @@ export function noise(length: number, seed: number): Uint8Array {
     result[i] = x;
   }
   return result;
+}
+
+/** Overwrites the bytes of a CID, as a caller may who reuses its memory. */
+export function overwriteCid({ bytes: whole, multihash }: CID): void {
+  for (const part of [whole, multihash.bytes, multihash.digest]) part.fill(0);
 }
 
 export function blobOf(content: Uint8Array): NamedBlob {

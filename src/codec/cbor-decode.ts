@@ -1,3 +1,4 @@
+import type { Steps } from "../bytes/steps.ts";
 import { bytesToUtf8 } from "../bytes/utf8.ts";
 import { EncodingError } from "../errors.ts";
 import { cidFromTag } from "./cid.ts";
@@ -12,6 +13,8 @@ export interface Cursor {
   /** Number of data items that may still be read. */
   budget: number;
   at: number;
+  /** Where the map key that was read last begins. */
+  keyAt: number;
 }
 
 const malformed = (what: string) => new EncodingError("ERR_ENCODING_MALFORMED", what);
@@ -142,53 +145,123 @@ function readText(cursor: Cursor, length: number): string {
   return text;
 }
 
-function readArray(cursor: Cursor, info: number, depth: number): unknown[] {
+/** Number of items that {@link readSteps} reads between two places where it may be interrupted. */
+const PIECE = 2048;
+/** Most items in one item of a list that {@link readSteps} reads: no interruption is possible there. */
+const MOST_AT_ONCE = 65_536;
+
+/**
+ * Like {@link readItem}, in steps: may be interrupted within a list that is the value, or that is nested
+ * in it only through maps. One item of such a list may hold at most 65,536 others.
+ */
+export function* readSteps(cursor: Cursor, depth: number): Steps<unknown> {
+  const { bytes } = cursor;
+  const initial = cursor.at < bytes.length ? bytes[cursor.at]! : 0;
+  const isMap = initial >> 5 === 5;
+  if (!isMap && initial >> 5 !== 4) return readItem(cursor, depth);
+  if (--cursor.budget < 0) throw overLimit("the input has too many items");
+  cursor.at++;
+  const fields: Record<string, unknown> = {};
+  const items: unknown[] = [];
+  const count = isMap
+    ? readMapHead(cursor, initial & 31, depth)
+    : readArrayHead(cursor, initial & 31, depth);
+  let keyAt = -1;
+  let keyEnd = -1;
+  let paused = cursor.budget;
+  for (let i = 0; i < count; i++) {
+    if (paused - cursor.budget >= PIECE) {
+      yield;
+      paused = cursor.budget;
+    }
+    if (isMap) {
+      const key = readKey(cursor, keyAt, keyEnd);
+      keyAt = cursor.keyAt;
+      keyEnd = cursor.at;
+      setField(fields, key, yield* readSteps(cursor, depth + 1));
+    } else {
+      const rest = Math.max(0, cursor.budget - MOST_AT_ONCE);
+      cursor.budget -= rest;
+      items.push(readItem(cursor, depth + 1));
+      cursor.budget += rest;
+    }
+  }
+  return isMap ? fields : items;
+}
+
+/** The count of an array whose head is being read. */
+function readArrayHead(cursor: Cursor, info: number, depth: number): number {
   const count = readArgument(cursor, info);
   if (depth >= cursor.maxDepth) throw overLimit("the input is nested too deeply");
   if (count > cursor.bytes.length - cursor.at) throw malformed("an array is longer than the input");
   if (count > cursor.budget) throw overLimit("the input has too many items");
+  return count;
+}
+
+function readArray(cursor: Cursor, info: number, depth: number): unknown[] {
+  const count = readArrayHead(cursor, info, depth);
   const items: unknown[] = [];
   for (let i = 0; i < count; i++) items.push(readItem(cursor, depth + 1));
   return items;
 }
 
-function readMap(cursor: Cursor, info: number, depth: number): Record<string, unknown> {
+/** The count of a map whose head is being read. */
+function readMapHead(cursor: Cursor, info: number, depth: number): number {
   const count = readArgument(cursor, info);
   if (depth >= cursor.maxDepth) throw overLimit("the input is nested too deeply");
-  const { bytes } = cursor;
-  if (count * 2 > bytes.length - cursor.at) throw malformed("a map is longer than the input");
+  if (count * 2 > cursor.bytes.length - cursor.at)
+    throw malformed("a map is longer than the input");
   if (count * 2 > cursor.budget) throw overLimit("the input has too many items");
+  return count;
+}
+
+/**
+ * Reads a map key, and compares it with the one before it.
+ *
+ * @param previousAt - where that one begins; -1 if this is the first
+ */
+function readKey(cursor: Cursor, previousAt: number, previousEnd: number): string {
+  const { bytes } = cursor;
+  cursor.budget--;
+  if (cursor.at >= bytes.length) throw cutShort();
+  const initial = bytes[cursor.at++]!;
+  if (initial >> 5 !== 3) throw malformed("a map key is not a string");
+  const length = readArgument(cursor, initial & 31);
+  const start = cursor.at;
+  const key = readText(cursor, length);
+  if (previousAt >= 0) {
+    const order = compareKeys(bytes, previousAt, previousEnd, start, cursor.at);
+    if (order === 0) throw malformed("a map key occurs twice");
+    if (order > 0) throw notCanonical("map keys are not sorted");
+  }
+  cursor.keyAt = start;
+  return key;
+}
+
+function setField(fields: Record<string, unknown>, key: string, value: unknown): void {
+  // Assigning to __proto__ would change the object's prototype instead of adding a field.
+  if (key === "__proto__") {
+    Object.defineProperty(fields, key, {
+      value,
+      configurable: true,
+      enumerable: true,
+      writable: true,
+    });
+  } else {
+    fields[key] = value;
+  }
+}
+
+function readMap(cursor: Cursor, info: number, depth: number): Record<string, unknown> {
+  const count = readMapHead(cursor, info, depth);
   const fields: Record<string, unknown> = {};
-  let previousStart = -1;
-  let previousEnd = -1;
+  let keyAt = -1;
+  let keyEnd = -1;
   for (let i = 0; i < count; i++) {
-    cursor.budget--;
-    if (cursor.at >= bytes.length) throw cutShort();
-    const initial = bytes[cursor.at++]!;
-    if (initial >> 5 !== 3) throw malformed("a map key is not a string");
-    const length = readArgument(cursor, initial & 31);
-    const start = cursor.at;
-    const key = readText(cursor, length);
-    const end = cursor.at;
-    if (previousStart >= 0) {
-      const order = compareKeys(bytes, previousStart, previousEnd, start, end);
-      if (order === 0) throw malformed("a map key occurs twice");
-      if (order > 0) throw notCanonical("map keys are not sorted");
-    }
-    previousStart = start;
-    previousEnd = end;
-    const value = readItem(cursor, depth + 1);
-    // Assigning to __proto__ would change the object's prototype instead of adding a field.
-    if (key === "__proto__") {
-      Object.defineProperty(fields, key, {
-        value,
-        configurable: true,
-        enumerable: true,
-        writable: true,
-      });
-    } else {
-      fields[key] = value;
-    }
+    const key = readKey(cursor, keyAt, keyEnd);
+    keyAt = cursor.keyAt;
+    keyEnd = cursor.at;
+    setField(fields, key, readItem(cursor, depth + 1));
   }
   return fields;
 }

@@ -1,6 +1,6 @@
 import { createWalk, type Steps } from "../bytes/steps.ts";
 import { EncodingError } from "../errors.ts";
-import { readItem } from "./cbor-decode.ts";
+import { readItem, readSteps, type Cursor } from "./cbor-decode.ts";
 import { writeItem, writeSteps } from "./cbor-encode.ts";
 import type { Output } from "./cbor-encode.ts";
 
@@ -161,24 +161,44 @@ function encodeInPlace(value: unknown, options: EncodeOptions, size: number): Ui
  *   `ERR_ENCODING_LIMIT`
  */
 export function decode(bytes: Uint8Array, limits: DecodeLimits = {}): unknown {
+  const cursor = startReading(bytes, limits);
+  const value = readItem(cursor, 0);
+  assertAtEnd(cursor);
+  return value;
+}
+
+/**
+ * Like {@link decode}, in steps; the caller must not change the bytes meanwhile. One item of a list that is
+ * the value, or that is nested in it only through maps, may hold at most 65,536 others.
+ */
+export function* decodeSteps(bytes: Uint8Array, limits: DecodeLimits = {}): Steps<unknown> {
+  const cursor = startReading(bytes, limits);
+  const value = yield* readSteps(cursor, 0);
+  assertAtEnd(cursor);
+  return value;
+}
+
+function assertAtEnd({ at, bytes }: Cursor): void {
+  if (at !== bytes.length) {
+    throw new EncodingError("ERR_ENCODING_MALFORMED", "trailing bytes after the value");
+  }
+}
+
+function startReading(bytes: Uint8Array, limits: DecodeLimits): Cursor {
   if (!(bytes instanceof Uint8Array)) throw new TypeError("bytes must be a Uint8Array");
   const maxBytes = limits.maxBytes ?? MOST_BYTES;
   if (bytes.length > maxBytes) {
     throw new EncodingError("ERR_ENCODING_LIMIT", `the input is longer than ${maxBytes} bytes`);
   }
-  const cursor = {
+  return {
     bytes: plainView(bytes),
     floats: limits.floats === true,
     borrow: limits.borrow === true,
     maxDepth: checkDepth(limits.maxDepth),
     budget: limits.maxItems ?? MOST_ITEMS,
     at: 0,
+    keyAt: -1,
   };
-  const value = readItem(cursor, 0);
-  if (cursor.at !== bytes.length) {
-    throw new EncodingError("ERR_ENCODING_MALFORMED", "trailing bytes after the value");
-  }
-  return value;
 }
 
 /** `slice` of a `Buffer` gives a view; that of a `Uint8Array` gives a copy. */

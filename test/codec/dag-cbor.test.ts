@@ -3,9 +3,10 @@ import * as reference from "@ipld/dag-cbor";
 import fc from "fast-check";
 import { CID } from "multiformats/cid";
 import { describe, expect, it } from "vitest";
+import { atOnce } from "../../src/bytes/steps.ts";
 import { fromHex, toHex } from "../../src/bytes/hex.ts";
 import { cidOf, DAG_CBOR, RAW } from "../../src/codec/cid.ts";
-import { decode, encode } from "../../src/codec/dag-cbor.ts";
+import { decode, decodeSteps, encode } from "../../src/codec/dag-cbor.ts";
 import { EncodingError } from "../../src/errors.ts";
 
 const code = (name: string) => expect.objectContaining({ name: "EncodingError", code: name });
@@ -268,6 +269,53 @@ describe("decode", () => {
         }
       }),
       { numRuns: 3000 },
+    );
+  });
+
+  it("reads in steps what it reads at once, and refuses the same", () => {
+    const told = (read: () => unknown): unknown => {
+      try {
+        return read();
+      } catch (error) {
+        return (error as EncodingError).message;
+      }
+    };
+    const limits = fc.record({ maxDepth: fc.nat(4), maxItems: fc.nat(40), floats: fc.boolean() });
+    fc.assert(
+      fc.property(
+        values(true),
+        fc.array(fc.tuple(fc.nat(), fc.nat({ max: 255 }), fc.nat({ max: 3 })), { maxLength: 2 }),
+        fc.option(limits, { nil: { floats: true } }),
+        (value, changes, given) => {
+          const bytes = mutate(encode(value, { floats: true }), changes);
+          expect(told(() => atOnce(decodeSteps(bytes, given)))).toEqual(
+            told(() => decode(bytes, given)),
+          );
+        },
+      ),
+      { numRuns: 3000 },
+    );
+    expect(() => atOnce(decodeSteps(new Uint8Array(0)))).toThrow(EncodingError);
+  });
+
+  it("pauses within lists and maps, and reads no long item of a list", () => {
+    const pauses = (value: unknown): number => {
+      const steps = decodeSteps(encode(value));
+      for (let count = 0; ; count++) {
+        const { done, value: read } = steps.next();
+        if (done !== true) continue;
+        expect(read).toEqual(value);
+        return count;
+      }
+    };
+    const list = (length: number) => Array.from({ length }, () => 7);
+    expect(pauses(list(100))).toBe(0);
+    expect(pauses({ a: { b: list(20_480) } })).toBeGreaterThanOrEqual(9);
+    const fields = Object.fromEntries(list(20_480).map((one, i) => [`${i}`, one]));
+    expect(pauses(fields)).toBeGreaterThanOrEqual(18);
+    expect(pauses([list(65_535)])).toBe(0);
+    expect(() => pauses([list(65_536)])).toThrow(
+      expect.objectContaining({ code: "ERR_ENCODING_LIMIT" }),
     );
   });
 

@@ -252,7 +252,7 @@ export function hostileTargets(): readonly Target[] {
     {
       name: "decodeAnswer",
       samples: answers(ledgerId(genesis), signedHeader, grants[0]!),
-      read: (bytes) => void decodeAnswer(bytes),
+      read: async (bytes) => void (await decodeAnswer(bytes)),
     },
     {
       name: "readKeyFile",

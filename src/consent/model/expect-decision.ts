@@ -1,3 +1,4 @@
+import type { Steps } from "../../bytes/steps.ts";
 import {
   expectArray,
   expectCid,
@@ -34,12 +35,12 @@ const MOST = 65_536;
 
 /**
  * Reads a decision of somebody else's, which is held against this shape alone: nothing proves that it
- * is what was decided.
+ * is what was decided. Its lists may be long, so it is read in steps.
  *
  * @param value - decoded DAG-CBOR
  * @throws {EncodingError} when it is not a decision, or one with a residual filter
  */
-export function expectDecision(value: unknown): Decision {
+export function* expectDecision(value: unknown): Steps<Decision> {
   const map = expectMap(value, "decision", [
     ...["outcome", "obligations", "refrains", "breakGlass", "reasons", "setAside", "basedOn"],
     ...["snapshot", "asOf", "expiresAt", "evaluator"],
@@ -53,9 +54,9 @@ export function expectDecision(value: unknown): Decision {
       breakGlass === null
         ? null
         : expectOneOf(breakGlass, "decision.breakGlass", ["allowed", "never"] as const),
-    reasons: expectArray(map["reasons"], "decision.reasons", MOST).map(expectReason),
-    setAside: expectArray(map["setAside"], "decision.setAside", MOST).map(expectSetAside),
-    basedOn: expectArray(map["basedOn"], "decision.basedOn", MOST).map((cid) =>
+    reasons: yield* expectEach(map["reasons"], "decision.reasons", expectReason),
+    setAside: yield* expectEach(map["setAside"], "decision.setAside", expectSetAside),
+    basedOn: yield* expectEach(map["basedOn"], "decision.basedOn", (cid) =>
       expectCid(cid, "decision.basedOn"),
     ),
     snapshot: expectCid(map["snapshot"], "decision.snapshot"),
@@ -63,6 +64,19 @@ export function expectDecision(value: unknown): Decision {
     expiresAt: expiresAt === null ? null : expectUint(expiresAt, "decision.expiresAt"),
     evaluator: expectString(map["evaluator"], "decision.evaluator"),
   };
+}
+
+function* expectEach<T>(
+  value: unknown,
+  what: string,
+  expectOne: (item: unknown) => T,
+): Steps<readonly T[]> {
+  const found: T[] = [];
+  for (const item of expectArray(value, what, MOST)) {
+    found.push(expectOne(item));
+    yield;
+  }
+  return found;
 }
 
 function expectReason(value: unknown): Reason {

@@ -1,6 +1,10 @@
 import type { EntryPlace } from "../../chain/make-receipt.ts";
-import { cidOf, matchesCid, RAW, type CID } from "../../codec/cid.ts";
-import { decode, encode } from "../../codec/dag-cbor.ts";
+import { sha256 } from "#crypto";
+import { assertBytes } from "../../bytes/guards.ts";
+import { toHex } from "../../bytes/hex.ts";
+import type { Steps } from "../../bytes/steps.ts";
+import { matchesCid, type CID } from "../../codec/cid.ts";
+import { decodeSteps, encode } from "../../codec/dag-cbor.ts";
 import { entryIdBytes, recordIdBytes, toEntryId, toRecordId } from "../../codec/ids.ts";
 import {
   expectArray,
@@ -15,7 +19,11 @@ import {
 import { expectDecision } from "../../consent/model/expect-decision.ts";
 import { MAX_GRANT_BYTES } from "../../envelope/grant-record.ts";
 import { decodeSignedHeader, MAX_HEADER_BYTES, MAX_PARTS } from "../../envelope/header.ts";
+import { TAG_BYTES } from "../../envelope/part-cipher.ts";
+import { SEGMENT_BYTES, SEGMENTS_PER_BLOCK } from "../../envelope/suite.ts";
 import { EncodingError, InputError, StorageError } from "../../errors.ts";
+import { bySlices } from "../../loop/give-turn.ts";
+import { copyBytes } from "../../storage/guards.ts";
 import { REQUEST_REFUSALS, type RequestRefusal } from "./check-request.ts";
 import type { DisclosureAnswer, DisclosureResult, ReleasedItem } from "./disclose.ts";
 
@@ -23,6 +31,10 @@ import type { DisclosureAnswer, DisclosureResult, ReleasedItem } from "./disclos
 const MAX_ANSWER_BYTES: number = 64 * 1024 * 1024;
 /** Maximum number of records, and of blocks of ciphertext, in one encoded answer. */
 const MAX_ITEMS = 65_536;
+/** Most blocks of ciphertext, sent or not, that the headers of one encoded answer name together. */
+const MAX_NAMED = 262_144;
+/** Longest block of ciphertext. */
+const MAX_BLOB_BYTES: number = SEGMENTS_PER_BLOCK * (SEGMENT_BYTES + TAG_BYTES);
 /** Maximum overhead of each byte string, in bytes. */
 const FRAME_BYTES = 64;
 
@@ -51,8 +63,9 @@ export interface EncodeAnswerOptions {
  * nothing was left out, and anybody on the way can read the decision. Send it over a channel that
  * authenticates the custodian and keeps its content secret, such as TLS.
  *
- * @throws {InputError} `ERR_INPUT_TOO_LARGE` above 64 MiB, or above 65,536 records or blocks of
- *   ciphertext: request less, or only the part `manifest`
+ * @throws {InputError} `ERR_INPUT_TOO_LARGE` above 64 MiB, above 65,536 records or blocks of ciphertext, or
+ *   when the records' envelopes have more than 262,144 blocks in all (240 GiB): request less, or only the
+ *   part `manifest`
  * @throws {StorageError} `ERR_STORAGE_MISSING` when ciphertext is missing, `ERR_STORAGE_CORRUPT` when it
  *   does not match its CID
  * @example
@@ -73,9 +86,12 @@ export async function encodeAnswer(
   spend(encode(decision).length);
   if (items.length > MAX_ITEMS) throw tooLarge();
   const blobs = new Map<string, Uint8Array>();
+  let named = 0;
   for (const { header, grant, parts } of items) {
     spend(header.length + grant.length + 64 * parts.length + 4 * FRAME_BYTES);
-    for (const cid of ciphertextOf(header, parts)) {
+    const blocks = blocksOf(header, parts);
+    if ((named += blocks.named) > MAX_NAMED) throw tooLarge();
+    for (const cid of blocks.granted) {
       const name = cid.toString();
       if (blobs.has(name)) continue;
       if (blobs.size >= MAX_ITEMS) throw tooLarge();
@@ -105,11 +121,16 @@ export async function encodeAnswer(
   });
 }
 
-/** CIDs of the blocks that hold the given parts of an envelope. */
-function ciphertextOf(header: Uint8Array, parts: readonly string[]): readonly CID[] {
-  return decodeSignedHeader(header)
-    .header.parts.filter(({ id }) => parts.includes(id))
-    .flatMap(({ data }) => data);
+/** CIDs of the blocks that hold the given parts of an envelope, and the number of those of all parts. */
+function blocksOf(
+  bytes: Uint8Array,
+  parts: readonly string[],
+): { readonly granted: readonly CID[]; readonly named: number } {
+  const all = decodeSignedHeader(bytes).header.parts;
+  return {
+    granted: all.filter(({ id }) => parts.includes(id)).flatMap(({ data }) => data),
+    named: all.reduce((sum, { data }) => sum + data.length, 0),
+  };
 }
 
 function tooLarge(): InputError {
@@ -118,12 +139,13 @@ function tooLarge(): InputError {
 
 /**
  * Decodes the output of {@link encodeAnswer}, including refusals. Hostile bytes are refused within fixed
- * bounds. The result is only known to be well formed until `openAnswer` has opened it.
+ * bounds, and a large answer leaves turns to other work. The result is only known to be well formed until
+ * `openAnswer` has opened it.
  *
- * @param bytes - copied
- * @throws {EncodingError} when the bytes are not an encoded answer, or exceed 64 MiB
+ * @param bytes - copied before the call returns
+ * @throws {EncodingError} when the bytes are not an encoded answer, or exceed what `encodeAnswer` writes
  * @example
- * const decoded = decodeAnswer(received);
+ * const decoded = await decodeAnswer(received);
  * if (!decoded.ok) throw new Error(`refused: ${decoded.reason}`);
  * const answer = openAnswer(decoded.answer, {
  *   read: decoded.read,
@@ -134,8 +156,18 @@ function tooLarge(): InputError {
  * });
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when an item has no envelope's signed header
  */
-export function decodeAnswer(bytes: Uint8Array): DecodedAnswer {
-  const value = decode(bytes, { maxBytes: MAX_ANSWER_BYTES, maxDepth: 6, maxItems: 4_000_000 });
+export async function decodeAnswer(bytes: Uint8Array): Promise<DecodedAnswer> {
+  assertBytes(bytes, "bytes");
+  // Also refused by the decoder, but a copy would be made first.
+  if (bytes.length > MAX_ANSWER_BYTES) {
+    throw new EncodingError("ERR_ENCODING_LIMIT", `an answer is at most ${MAX_ANSWER_BYTES} bytes`);
+  }
+  return bySlices(answerSteps(copyBytes(bytes)));
+}
+
+/** @param bytes - kept: byte strings of the answer are views of it */
+function* answerSteps(bytes: Uint8Array): Steps<DecodedAnswer> {
+  const value = yield* decodeSteps(bytes, { maxDepth: 6, maxItems: 4_000_000, borrow: true });
   const given = value as { readonly ok?: unknown } | null;
   if (typeof given === "object" && given?.ok === false) {
     const map = expectMap(value, "answer", ["v", "ok", "reason"]);
@@ -145,32 +177,52 @@ export function decodeAnswer(bytes: Uint8Array): DecodedAnswer {
   const map = expectMap(value, "answer", ["v", "ok", "access", "decision", "items", "blobs"]);
   expectVersion(map["v"], "answer");
   if (map["ok"] !== true) throw shape("answer.ok must be true or false");
-  const items = expectArray(map["items"], "answer.items", MAX_ITEMS).map(expectItem);
-  // Given twice under two names, one finding would look like two.
-  if (new Set(items.map(({ entry }) => entry)).size < items.length) {
-    throw shape("answer.items must be of distinct entries");
+  const decision = yield* expectDecision(map["decision"]);
+  const items: ReleasedItem[] = [];
+  const entries = new Set<string>();
+  const wanted = new Set<string>();
+  let named = 0;
+  for (const given of expectArray(map["items"], "answer.items", MAX_ITEMS)) {
+    const item = expectItem(given);
+    // Given twice under two names, one finding would look like two.
+    if (entries.has(item.entry)) throw shape("answer.items must be of distinct entries");
+    entries.add(item.entry);
+    items.push(item);
+    const blocks = blocksOf(item.header, item.parts);
+    if ((named += blocks.named) > MAX_NAMED) throw tooManyNamed();
+    yield;
+    for (const [i, cid] of blocks.granted.entries()) {
+      wanted.add(nameOf(cid));
+      if (i % 1024 === 1023) yield;
+    }
   }
-  const wanted = new Set(
-    items.flatMap(({ header, parts }) => ciphertextOf(header, parts).map(String)),
-  );
   const blobs = new Map<string, Uint8Array>();
   for (const item of expectArray(map["blobs"], "answer.blobs", MAX_ITEMS)) {
     const blob = expectBytes(item, "answer.blobs");
-    const name = cidOf(blob, RAW).toString();
+    // A longer one is nobody's ciphertext, and would take long to hash.
+    const name = blob.length > MAX_BLOB_BYTES ? "" : toHex(sha256(blob));
     if (!wanted.has(name) || blobs.has(name)) {
       throw shape("answer.blobs must be the ciphertext of its items, each once");
     }
     blobs.set(name, blob);
+    yield;
   }
   return {
     ok: true,
     answer: {
       access: toEntryId(expectBytes(map["access"], "answer.access", 32)),
-      decision: expectDecision(map["decision"]),
+      decision,
       items,
     },
-    read: async (cid) => blobs.get(cid.toString())?.slice(),
+    read: async (cid) => blobs.get(nameOf(cid))?.slice(),
   };
+}
+
+/** A block's name in an answer. Its text form would take ten times as long to make. */
+const nameOf = (cid: CID): string => toHex(cid.multihash.digest);
+
+function tooManyNamed(): EncodingError {
+  return new EncodingError("ERR_ENCODING_LIMIT", `the headers name more than ${MAX_NAMED} blocks`);
 }
 
 function expectItem(value: unknown): ReleasedItem {

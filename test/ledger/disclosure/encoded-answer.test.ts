@@ -1,12 +1,13 @@
 import * as reference from "@ipld/dag-cbor";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { bytesToUtf8 } from "../../../src/bytes/utf8.ts";
 import { openChain } from "../../../src/chain/open-chain.ts";
 import { importLedger } from "../../../src/chain/import-ledger.ts";
 import { trustFromGenesis } from "../../../src/chain/trust.ts";
 import { verifyReceipt } from "../../../src/chain/verify-receipt.ts";
-import { entryIdBytes } from "../../../src/codec/ids.ts";
-import { decodeSignedHeader } from "../../../src/envelope/header.ts";
+import { encode } from "../../../src/codec/dag-cbor.ts";
+import { entryIdBytes, toEntryId } from "../../../src/codec/ids.ts";
+import { decodeSignedHeader, encodeHeader } from "../../../src/envelope/header.ts";
 import { LedgerError } from "../../../src/errors.ts";
 import { openAnswer } from "../../../src/ledger/disclosure/answer.ts";
 import {
@@ -67,7 +68,7 @@ describe("encodeAnswer and decodeAnswer", () => {
       ...{ patient: MRN, purposes: ["TREAT"] },
     });
     const bytes = await encodeAnswer(await w.hl.disclose(request), readOf(w));
-    const { answer, read } = accepted(decodeAnswer(bytes));
+    const { answer, read } = accepted(await decodeAnswer(bytes));
     const mine = openAnswer(answer, {
       ...{ ...copy, custodian: w.hl.member, agreement: w.b.agreement, read },
     });
@@ -105,7 +106,7 @@ describe("encodeAnswer and decodeAnswer", () => {
         ...{ header: item.header, grant: item.grant, parts: item.parts },
       });
     }
-    const decoded = accepted(decodeAnswer(bytes)).answer;
+    const decoded = accepted(await decodeAnswer(bytes)).answer;
     expect(decoded).toEqual(result.answer satisfies DisclosureAnswer);
   });
 
@@ -114,15 +115,15 @@ describe("encodeAnswer and decodeAnswer", () => {
     const request = await w.request();
     await w.hl.disclose(request);
     const replayed = await encodeAnswer(await w.hl.disclose(request), readOf(w));
-    expect(decodeAnswer(replayed)).toEqual({ ok: false, reason: "replayed" });
-    const research = accepted(decodeAnswer(await answered(w, { purposes: ["HRESCH"] })));
+    expect(await decodeAnswer(replayed)).toEqual({ ok: false, reason: "replayed" });
+    const research = accepted(await decodeAnswer(await answered(w, { purposes: ["HRESCH"] })));
     expect(research.answer).toMatchObject({ decision: { outcome: "deny" }, items: [] });
   });
 
   it("send no ciphertext of a part that was not granted", async () => {
     const w = await twoRecords();
     const { answer, read } = accepted(
-      decodeAnswer(await answered(w, { query: { parts: ["manifest"] } })),
+      await decodeAnswer(await answered(w, { query: { parts: ["manifest"] } })),
     );
     const [item] = answer.items;
     expect(item!.parts).toEqual(["manifest"]);
@@ -164,7 +165,7 @@ describe("encodeAnswer and decodeAnswer", () => {
     await expect(encodeAnswer({ ok: true, answer: large }, readOf(w))).rejects.toMatchObject({
       code: "ERR_INPUT_TOO_LARGE",
     });
-    expect(() => decodeAnswer(new Uint8Array(64 * 1024 * 1024 + 1))).toThrow(
+    await expect(decodeAnswer(new Uint8Array(64 * 1024 * 1024 + 1))).rejects.toEqual(
       expect.objectContaining({ code: "ERR_ENCODING_LIMIT" }),
     );
   });
@@ -172,35 +173,102 @@ describe("encodeAnswer and decodeAnswer", () => {
   it("refuse ciphertext that nobody asked for, and fields that are not of their form", async () => {
     const w = await twoRecords();
     const value = reference.decode(await answered(w)) as Record<string, any>;
-    const refused = (change: (copy: Record<string, any>) => void): void => {
+    const refused = async (change: (copy: Record<string, any>) => void): Promise<void> => {
       const copy = structuredCloneOf(value);
       change(copy);
-      expect(() => decodeAnswer(reference.encode(copy))).toThrow(
+      await expect(decodeAnswer(reference.encode(copy))).rejects.toEqual(
         expect.objectContaining({ name: "EncodingError" }),
       );
     };
-    expect(accepted(decodeAnswer(reference.encode(structuredCloneOf(value)))).ok).toBe(true);
-    refused((copy) => copy["blobs"].push(Uint8Array.of(1, 2, 3)));
-    refused((copy) => copy["blobs"].push(copy["blobs"][0]));
-    refused((copy) => (copy["v"] = 2));
-    refused((copy) => (copy["ok"] = 1));
-    refused((copy) => (copy["more"] = 1));
-    refused((copy) => (copy["access"] = new Uint8Array(31)));
-    refused((copy) => (copy["items"][0].place = [0, 0]));
-    refused((copy) => (copy["items"][0].place = [0, 0, -1]));
-    refused((copy) => (copy["items"][0].record = "a".repeat(64)));
-    refused((copy) => (copy["items"][0].grant = new Uint8Array(65_537)));
-    refused((copy) => (copy["items"][0].parts = [7]));
-    refused((copy) => (copy["decision"].outcome = "partial"));
-    refused((copy) => (copy["decision"].outcome = "perhaps"));
-    refused((copy) => (copy["decision"].asOf = "now"));
-    refused((copy) => (copy["decision"].reasons[0].kind = "mood"));
-    refused((copy) => (copy["decision"].reasons[0].path = "all"));
+    expect(accepted(await decodeAnswer(reference.encode(structuredCloneOf(value)))).ok).toBe(true);
+    await refused((copy) => copy["blobs"].push(Uint8Array.of(1, 2, 3)));
+    await refused((copy) => copy["blobs"].push(copy["blobs"][0]));
+    await refused((copy) => (copy["v"] = 2));
+    await refused((copy) => (copy["ok"] = 1));
+    await refused((copy) => (copy["more"] = 1));
+    await refused((copy) => (copy["access"] = new Uint8Array(31)));
+    await refused((copy) => (copy["items"][0].place = [0, 0]));
+    await refused((copy) => (copy["items"][0].place = [0, 0, -1]));
+    await refused((copy) => (copy["items"][0].record = "a".repeat(64)));
+    await refused((copy) => (copy["items"][0].grant = new Uint8Array(65_537)));
+    await refused((copy) => (copy["items"][0].parts = [7]));
+    await refused((copy) => (copy["decision"].outcome = "partial"));
+    await refused((copy) => (copy["decision"].outcome = "perhaps"));
+    await refused((copy) => (copy["decision"].asOf = "now"));
+    await refused((copy) => (copy["decision"].reasons[0].kind = "mood"));
+    await refused((copy) => (copy["decision"].reasons[0].path = "all"));
     for (const other of [null, 7, [], {}, { ok: false }, { v: 1, ok: false, reason: "because" }]) {
-      expect(() => decodeAnswer(reference.encode(other))).toThrow(
+      await expect(decodeAnswer(reference.encode(other))).rejects.toEqual(
         expect.objectContaining({ name: "EncodingError" }),
       );
     }
+  });
+
+  it("gives turns to other work while it reads, and has copied what it reads", async () => {
+    const w = await twoRecords();
+    const value = reference.decode(await answered(w)) as Record<string, any>;
+    const [item] = value["items"];
+    value["items"] = Array.from({ length: 500 }, (_, i) => ({ ...item, entry: bytesFor(`${i}`) }));
+    value["blobs"] = [];
+    const bytes = new Uint8Array(reference.encode(value));
+    // A look at the clock takes a millisecond.
+    let now = 1e6;
+    vi.spyOn(performance, "now").mockImplementation(() => ++now);
+    let turns = 0;
+    let isDone = false;
+    const turn = (): void => {
+      turns++;
+      if (!isDone) setImmediate(turn);
+    };
+    setImmediate(turn);
+    const decoding = decodeAnswer(bytes);
+    bytes.fill(0);
+    const { answer } = accepted(await decoding);
+    isDone = true;
+    vi.restoreAllMocks();
+    expect(answer.items).toHaveLength(500);
+    // One look for each item and each named block: two of 500, in slices of ten.
+    expect(turns).toBeGreaterThan(50);
+  });
+
+  it("refuse headers that name more blocks than an answer may, on both sides", async () => {
+    const w = await twoRecords();
+    const result = await w.hl.disclose(await w.request());
+    if (!result.ok) throw new Error(result.reason);
+    const [item] = result.answer.items;
+    // 90,000 blocks of 983,040 bytes: three such envelopes name 270,000.
+    const { header, key, alg, signature } = decodeSignedHeader(item!.header);
+    const data = Array.from({ length: 90_000 }, () => header.parts[0]!.data[0]!);
+    const parts = [{ ...header.parts[0]!, id: "video", size: 90_000 * 983_040, data }];
+    const large = encode({
+      ...{ header: encodeHeader({ ...header, parts }), key, alg, sig: signature },
+    });
+    const answerOf = (count: number): DisclosureAnswer => ({
+      ...result.answer,
+      items: Array.from({ length: count }, (_, i) => ({
+        ...{ ...item!, header: large, parts: ["content"] },
+        entry: toEntryId(bytesFor(`entry ${i}`)),
+      })),
+    });
+    const two = await encodeAnswer({ ok: true, answer: answerOf(2) }, readOf(w));
+    expect(accepted(await decodeAnswer(two)).answer.items).toHaveLength(2);
+    await expect(encodeAnswer({ ok: true, answer: answerOf(3) }, readOf(w))).rejects.toMatchObject({
+      code: "ERR_INPUT_TOO_LARGE",
+    });
+    const value = reference.decode(two) as Record<string, any>;
+    value["items"].push({ ...value["items"][0], entry: bytesFor("entry 3") });
+    await expect(decodeAnswer(new Uint8Array(reference.encode(value)))).rejects.toMatchObject({
+      code: "ERR_ENCODING_LIMIT",
+    });
+  });
+
+  it("refuse a block that is longer than any block is", async () => {
+    const w = await twoRecords();
+    const value = reference.decode(await answered(w)) as Record<string, any>;
+    value["blobs"].push(new Uint8Array(983_281)); // 15 segments of 65,536 and 16 bytes, and one more
+    await expect(decodeAnswer(new Uint8Array(reference.encode(value)))).rejects.toMatchObject({
+      code: "ERR_ENCODING_SHAPE",
+    });
   });
 
   it("never give out what was changed on the way", async () => {
@@ -214,7 +282,7 @@ describe("encodeAnswer and decodeAnswer", () => {
       changed[at]! ^= 1 << (at % 8);
       let decoded: DecodedAnswer;
       try {
-        decoded = decodeAnswer(changed);
+        decoded = await decodeAnswer(changed);
       } catch (error) {
         expect(error).toBeInstanceOf(LedgerError);
         continue;
@@ -235,7 +303,7 @@ describe("encodeAnswer and decodeAnswer", () => {
     }
     expect(opens).toBeGreaterThan(0);
     for (let at = 0; at < bytes.length; at += 101) {
-      expect(() => decodeAnswer(bytes.slice(0, at))).toThrow(
+      await expect(decodeAnswer(bytes.slice(0, at))).rejects.toEqual(
         expect.objectContaining({ name: "EncodingError" }),
       );
     }
@@ -254,7 +322,7 @@ describe("encodeAnswer and decodeAnswer", () => {
     ) => {
       const changed = structuredCloneOf(value);
       change(changed);
-      const { answer, read } = accepted(decodeAnswer(reference.encode(changed)));
+      const { answer, read } = accepted(await decodeAnswer(reference.encode(changed)));
       return opened(openAnswer(answer, { ...copy, ...own, ...given, read }));
     };
     const same = (): void => undefined;
@@ -287,7 +355,7 @@ describe("encodeAnswer and decodeAnswer", () => {
     const twice = structuredCloneOf(value);
     twice["items"] = [twice["items"][0], { ...twice["items"][0], record: bytesFor("another") }];
     twice["blobs"] = [];
-    expect(() => decodeAnswer(reference.encode(twice))).toThrow(
+    await expect(decodeAnswer(reference.encode(twice))).rejects.toEqual(
       expect.objectContaining({ code: "ERR_ENCODING_SHAPE" }),
     );
   });
@@ -301,7 +369,7 @@ describe("encodeAnswer and decodeAnswer", () => {
     const copy = await ownCopy(w);
     const openingAs = async (record: Uint8Array) => {
       value["items"][0].record = record;
-      const { answer, read } = accepted(decodeAnswer(reference.encode(value)));
+      const { answer, read } = accepted(await decodeAnswer(reference.encode(value)));
       const own = { custodian: w.hl.member, agreement: w.b.agreement, read };
       return opened(openAnswer(answer, { ...copy, ...own }));
     };
@@ -316,7 +384,7 @@ describe("encodeAnswer and decodeAnswer", () => {
     await w.permit();
     const copy = await ownCopy(w);
     await w.hl.record(w.me, observation("bp-1"));
-    const { answer, read } = accepted(decodeAnswer(await answered(w)));
+    const { answer, read } = accepted(await decodeAnswer(await answered(w)));
     const own = { custodian: w.hl.member, agreement: w.b.agreement, read };
     await expect(opened(openAnswer(answer, { ...copy, ...own }))).rejects.toMatchObject({
       code: "ERR_PROOF_RANGE",

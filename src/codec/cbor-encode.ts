@@ -15,9 +15,15 @@ export interface Output {
 
 const inexpressible = (what: string) => new EncodingError("ERR_ENCODING_SHAPE", what);
 
-const SHORT_TEXT = 48;
+/** Longest text that is tried as ASCII first: the names of keys, codes, most addresses and actors. */
+const SHORT_TEXT = 96;
 /** Longest head of an item: its type and an argument of 64 bits. */
 const MAX_HEAD = 9;
+/**
+ * Most bytes that writing may leave beyond the end of the output. A buffer that map keys passed
+ * through is wiped up to there.
+ */
+export const SPILL: number = MAX_HEAD + SHORT_TEXT;
 const MAX_UINT64 = 0xffff_ffff_ffff_ffffn;
 
 /**
@@ -276,9 +282,8 @@ function reserve(out: Output, more: number): void {
   if (needed <= out.bytes.length) return;
   const grown = new Uint8Array(Math.max(needed, out.bytes.length * 2));
   grown.set(out.bytes.subarray(0, out.at));
-  // Map keys pass through here, and a string that turned out not to be ASCII may have left bytes
-  // after the end.
-  out.bytes.fill(0, 0, out.at + MAX_HEAD + SHORT_TEXT);
+  // A string that turned out not to be ASCII may have left bytes after the end.
+  out.bytes.fill(0, 0, out.at + SPILL);
   out.bytes = grown;
 }
 

@@ -1,7 +1,7 @@
 import { createWalk, type Steps } from "../bytes/steps.ts";
 import { EncodingError } from "../errors.ts";
 import { readItem, readSteps, type Cursor } from "./cbor-decode.ts";
-import { writeItem, writeSteps } from "./cbor-encode.ts";
+import { SPILL, writeItem, writeSteps } from "./cbor-encode.ts";
 import type { Output } from "./cbor-encode.ts";
 
 /** Options of {@link decode}. The limits are checked before anything is allocated. */
@@ -68,7 +68,7 @@ export function encode(value: unknown, options: EncodeOptions = {}): Uint8Array 
   } finally {
     // Map keys pass through here. A string that turned out not to be ASCII may have left bytes a
     // little beyond the end.
-    out.bytes.fill(0, 0, out.at + 64);
+    out.bytes.fill(0, 0, out.at + SPILL);
     if (out.bytes.length === SCRATCH) scratch = out.bytes;
   }
 }
@@ -97,7 +97,7 @@ export function* encodeSteps(value: unknown): Steps<Uint8Array> {
   };
   yield* writeSteps(out, value, 0);
   const bytes = out.bytes.slice(0, out.at);
-  out.bytes.fill(0, 0, out.at + 64);
+  out.bytes.fill(0, 0, out.at + SPILL);
   return bytes;
 }
 
@@ -148,7 +148,7 @@ function encodeInPlace(value: unknown, options: EncodeOptions, size: number): Ui
     maxDepth: checkDepth(options.maxDepth),
   };
   writeItem(out, value, 0);
-  out.bytes.fill(0, out.at, out.at + 64);
+  out.bytes.fill(0, out.at, out.at + SPILL);
   return out.bytes.subarray(0, out.at);
 }
 

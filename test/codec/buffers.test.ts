@@ -48,7 +48,7 @@ const areSame = (a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean =>
 describe("encode at the end of its buffer", () => {
   it.each(Object.keys(FORMS))("writes %s whole wherever it begins", (form) => {
     const wrong: string[] = [];
-    for (let length = 0; length <= 64; length++) {
+    for (let length = 0; length <= 100; length = length === 64 ? 92 : length + 1) {
       const value = FORMS[form]!(length);
       const expected = referenceBytes(value);
       for (const power of POWERS) {
@@ -65,10 +65,11 @@ describe("encode at the end of its buffer", () => {
 
   it("writes text whole at every byte of its first buffers", () => {
     const wrong: string[] = [];
-    const texts = [0, 1, 15, 22, 23, 24, 30, 47, 48, 49, 64].map((length) => "t".repeat(length));
+    const lengths = [0, 1, 15, 22, 23, 24, 30, 47, 48, 49, 64, 95, 96, 97, 112];
+    const texts = lengths.map((length) => "t".repeat(length));
     for (let at = 2; at <= 2 ** 14 + 80; at++) {
       // All lengths near the end, and elsewhere one of them.
-      for (const text of at > 2 ** 14 - 80 ? texts : [texts[at % texts.length]!]) {
+      for (const text of at > 2 ** 14 - 128 ? texts : [texts[at % texts.length]!]) {
         if (writesAlike(at, referenceBytes(text), text) === false)
           wrong.push(`${text.length} at ${at}`);
       }

@@ -5,7 +5,6 @@ import { InputError, StorageError } from "../errors.ts";
 import {
   assertStateKey,
   blobCid,
-  blobCidBytes,
   chainNameBytes,
   checkCommit,
   checkRead,
@@ -17,14 +16,7 @@ import {
   copyScan,
   copyTogether,
 } from "./guards.ts";
-import {
-  deleteBlobs,
-  hasBlob,
-  putPacks,
-  readBlob,
-  withoutStored,
-  type BlobName,
-} from "./lmdb/blobs.ts";
+import { deleteBlobs, hasBlob, putPacks, readBlob, withoutStored } from "./lmdb/blobs.ts";
 import {
   chainKey,
   chainOf,
@@ -34,6 +26,8 @@ import {
   putRecords,
   recordKey,
 } from "./lmdb/chains.ts";
+import { toBlobName, type BlobName } from "./blob-name.ts";
+import { sleep } from "./sleep.ts";
 import type { LmdbClient } from "./lmdb/client.ts";
 import { openEngine } from "./lmdb/engine.ts";
 import { release, share } from "./lmdb/engines.ts";
@@ -206,7 +200,7 @@ export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStor
         next = item.index + 1;
         yield item;
       }
-      await delay(pollInterval, signal);
+      await sleep(pollInterval, signal);
       if (closing) return;
     }
   }
@@ -370,11 +364,6 @@ function prepareFolder(path: string): string {
   }
 }
 
-function toBlobName(cid: CID): BlobName {
-  blobCidBytes(cid);
-  return { codec: cid.code, digest: copyBytes(cid.multihash.digest) };
-}
-
 /** Blobs without duplicates, with the parts of their CIDs; borrowed. */
 function distinct(blobs: readonly NamedBlob[]): PackedBlob[] {
   // Compares four bytes of the digest first: duplicates are rare, and full comparisons are slow.
@@ -398,16 +387,4 @@ function sameName(a: BlobName, b: BlobName): boolean {
 
 function copyIfPresent(bytes: Uint8Array | undefined): Uint8Array | undefined {
   return bytes && copyBytes(bytes);
-}
-
-function delay(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener("abort", done);
-  });
 }

@@ -4,7 +4,7 @@ import { sha256 } from "#crypto";
 import { AppendConflict } from "./errors.ts";
 import { chainNameBytes, checkCommit, copyBytes, EMPTY_HEAD } from "./guards.ts";
 import { postgresBlobs } from "./postgres/blobs.ts";
-import { openCalls } from "./postgres/calls.ts";
+import { openSessionCalls } from "./postgres/calls.ts";
 import { headOf, postgresChains } from "./postgres/chains.ts";
 import type { PostgresPool } from "./postgres/client.ts";
 import { compactTables } from "./postgres/compact.ts";
@@ -85,7 +85,7 @@ export async function postgresStorage(options: PostgresStorageOptions): Promise<
   };
   const channel = `healthledger_${toHex(sha256(utf8ToBytes(name))).slice(0, 16)}`;
   const inKeyOrder = openKeyOrder();
-  const calls = openCalls(sessions);
+  const calls = openSessionCalls(sessions);
   const { close } = calls;
   const listener = openListener(() => sessions.borrow(), channel);
   calls.onClose(() => listener.close());

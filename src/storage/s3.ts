@@ -1,10 +1,12 @@
 import { InputError } from "../errors.ts";
-import { blobCidBytes, checkCommit, closedError, copyBytes, copyHead } from "./guards.ts";
+import { blobCidBytes, checkCommit, copyBytes, copyHead } from "./guards.ts";
 import { blobObjects } from "./s3/blobs.ts";
 import { segmentChains } from "./s3/chains.ts";
 import type { S3Calls } from "./s3/client.ts";
 import { probe } from "./s3/probe.ts";
-import { createRequests, pause } from "./s3/requests.ts";
+import { openCalls } from "./calls.ts";
+import { sleep } from "./sleep.ts";
+import { createRequests } from "./s3/requests.ts";
 import { encodeSegment } from "./s3/segment.ts";
 import { findVersioning, purgeVersions, type Versioning } from "./s3/versions.ts";
 import type {
@@ -125,29 +127,8 @@ export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
     cacheBytes: options.cacheBytes ?? 1 << 24,
   });
   const blobs = blobObjects({ requests, prefix, concurrency });
-  const closed = new AbortController();
-  let closing: Promise<void> | undefined;
-  const pending = new Set<Promise<unknown>>();
-
-  function assertOpen(): void {
-    if (closing) throw closedError();
-  }
-
-  /** Lets `close` wait for a call. */
-  function track<T>(call: Promise<T>): Promise<T> {
-    pending.add(call);
-    const done = (): void => void pending.delete(call);
-    call.then(done, done);
-    return call;
-  }
-
-  function close(): Promise<void> {
-    if (closing === undefined) {
-      closing = Promise.allSettled([...pending]).then(() => chains.settle());
-      closed.abort();
-    }
-    return closing;
-  }
+  const calls = openCalls(() => chains.settle());
+  const { assertOpen, track, close } = calls;
 
   async function* guarded<T>(source: AsyncIterable<T>): AsyncGenerator<T> {
     assertOpen();
@@ -162,24 +143,24 @@ export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
     const stop = new AbortController();
     const wake = (): void => stop.abort();
     signal?.addEventListener("abort", wake);
-    closed.signal.addEventListener("abort", wake);
+    const forget = calls.onClose(wake);
     try {
       let idle = 0;
       for (let next = from; ;) {
         signal?.throwIfAborted();
-        if (closing) return;
+        if (calls.isClosed) return;
         const before = next;
         for await (const item of chains.read(chain, { from: next, ...(signal && { signal }) })) {
           next = item.index + 1;
           yield item;
-          if (closing) return;
+          if (calls.isClosed) return;
         }
         idle = next > before ? 0 : Math.min(idle + 1, 4);
-        await pause(pollInterval * 2 ** idle, stop.signal);
+        await sleep(pollInterval * 2 ** idle, stop.signal);
       }
     } finally {
       signal?.removeEventListener("abort", wake);
-      closed.signal.removeEventListener("abort", wake);
+      forget();
     }
   }
 

@@ -1,6 +1,7 @@
 import { EncodingError, InputError, LedgerError, StorageError } from "../errors.ts";
 import { AmbiguousAppend, AppendConflict } from "./errors.ts";
 import type { StorageAdapter } from "./types.ts";
+import { sleep } from "./sleep.ts";
 
 /** Default time for settling the outcome of a write, in milliseconds. */
 export const SETTLE_WITHIN = 10_000;
@@ -47,19 +48,6 @@ export function createPatience({
       next = Math.min(FIRST_PAUSE, longest);
     },
   };
-}
-
-/** Waits for a number of milliseconds, or until the signal aborts; leaves no timer then. */
-export function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener("abort", done);
-  });
 }
 
 /** Errors of writes that were retried until the time was up. */

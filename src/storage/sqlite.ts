@@ -17,7 +17,8 @@ import {
   copyTogether,
   risingKeys,
 } from "./guards.ts";
-import { toBlobName, sqliteBlobs, type BlobName } from "./sqlite/blobs.ts";
+import { toBlobName, type BlobName } from "./blob-name.ts";
+import { sqliteBlobs } from "./sqlite/blobs.ts";
 import { missing, sqliteChains } from "./sqlite/chains.ts";
 import { failure, type SqliteDatabase } from "./sqlite/client.ts";
 import { createEngine, patiently } from "./sqlite/engine.ts";

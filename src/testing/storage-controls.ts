@@ -1,8 +1,9 @@
 import type { CID } from "../codec/cid.ts";
 import { AppendConflict } from "../storage/errors.ts";
 import { blobCid } from "../storage/guards.ts";
-import type { BlobStore, ChainStore, FullStorage, Head, StateStore } from "../storage/types.ts";
+import type { BlobStore, ChainStore, FullStorage, Head } from "../storage/types.ts";
 import { memorySubjects } from "./memory-subject.ts";
+import { withBlobs, withChains, withState } from "./change-storage.ts";
 import { collect, pause } from "./kit.ts";
 import type { MakeStorage } from "./storage-subject.ts";
 
@@ -21,29 +22,6 @@ const control = (
   fails: string,
   change: (storage: FullStorage) => FullStorage,
 ): StorageControl => ({ name, fails, make: memorySubjects(change) });
-
-/** A memory store with changed chains; a commit with an append goes through them too. */
-function withChains(
-  storage: FullStorage,
-  change: (chains: ChainStore) => Partial<ChainStore>,
-): FullStorage {
-  const chains = { ...storage.chains, ...change(storage.chains) };
-  return { ...storage, chains };
-}
-
-function withBlobs(
-  storage: FullStorage,
-  change: (blobs: BlobStore) => Partial<BlobStore>,
-): FullStorage {
-  return { ...storage, blobs: { ...storage.blobs, ...change(storage.blobs) } };
-}
-
-function withState(
-  storage: FullStorage,
-  change: (state: StateStore) => Partial<StateStore>,
-): FullStorage {
-  return { ...storage, state: { ...storage.state, ...change(storage.state) } };
-}
 
 /** Appends records one after the other, so that a crash or a limit leaves some of them. */
 const inSteps = (storage: FullStorage): FullStorage =>

@@ -11,12 +11,7 @@ import {
   type Pack,
   type PackedBlob,
 } from "./packs.ts";
-
-/** A blob's name, by the parts of its CID. */
-export interface BlobName {
-  readonly codec: number;
-  readonly digest: Uint8Array;
-}
+import type { BlobName } from "../blob-name.ts";
 
 /** The packs without blobs that the store has already; must be called in a write transaction. */
 export function withoutStored({ index }: Environment, prepared: readonly Pack[]): readonly Pack[] {

@@ -1,7 +1,7 @@
 import type { CID } from "../../codec/cid.ts";
 import { blobCidBytes, copyBytes, risingKeys, storedCid } from "../guards.ts";
 import type { BlobStore } from "../types.ts";
-import type { Calls } from "./calls.ts";
+import type { SessionCalls } from "./calls.ts";
 import { lookUp } from "./look-up.ts";
 import { byteaArray, bytesOf, numberOf } from "./wire.ts";
 
@@ -14,7 +14,7 @@ const CID_PAGE = 4096;
  * @param schema - its quoted name
  */
 export function postgresBlobs(
-  calls: Calls,
+  calls: SessionCalls,
   schema: string,
 ): Omit<BlobStore, "caps" | "put" | "close"> {
   async function getMany(cids: readonly CID[]): Promise<(Uint8Array | undefined)[]> {

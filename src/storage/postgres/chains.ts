@@ -3,7 +3,7 @@ import { sha256 } from "#crypto";
 import { StorageError } from "../../errors.ts";
 import { chainNameBytes, chainNameOf, checkRead, EMPTY_HEAD } from "../guards.ts";
 import type { ChainReadOptions, ChainRecord, ChainStore, Head, TailOptions } from "../types.ts";
-import type { Calls } from "./calls.ts";
+import type { SessionCalls } from "./calls.ts";
 import { standbyError } from "./server.ts";
 import type { Query } from "./session.ts";
 import type { ReplicatedHeads } from "./standbys.ts";
@@ -11,7 +11,7 @@ import { bytesOf, numberOf, type Row } from "./wire.ts";
 
 /** Dependencies of a store's chains. */
 export interface ChainParts {
-  readonly calls: Calls;
+  readonly calls: SessionCalls;
   /** Quoted name of the schema. */
   readonly schema: string;
   readonly heads: ReplicatedHeads;

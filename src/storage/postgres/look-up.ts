@@ -1,11 +1,11 @@
 import { toHex } from "../../bytes/hex.ts";
 import { copyBytes } from "../guards.ts";
-import type { Calls } from "./calls.ts";
+import type { SessionCalls } from "./calls.ts";
 import { byteaArray, bytesOf } from "./wire.ts";
 
 /** Values of a table by their keys, in the order requested, as of one moment. */
 export async function lookUp(
-  { calls, schema }: { readonly calls: Calls; readonly schema: string },
+  { calls, schema }: { readonly calls: SessionCalls; readonly schema: string },
   table: "blob" | "state",
   keys: readonly Uint8Array[],
 ): Promise<(Uint8Array | undefined)[]> {

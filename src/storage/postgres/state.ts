@@ -1,6 +1,6 @@
 import { assertStateKey, checkScan, copyBytes, copyScan, risingKeys } from "../guards.ts";
 import type { ScanOptions, StateEntry, StateStore } from "../types.ts";
-import type { Calls } from "./calls.ts";
+import type { SessionCalls } from "./calls.ts";
 import { lookUp } from "./look-up.ts";
 import { bytesOf } from "./wire.ts";
 
@@ -14,7 +14,7 @@ const PAGE_BYTES = 1 << 20;
  * @param schema - its quoted name
  */
 export function postgresState(
-  calls: Calls,
+  calls: SessionCalls,
   schema: string,
 ): Pick<StateStore, "get" | "getMany" | "scan"> {
   async function getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {

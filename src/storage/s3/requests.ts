@@ -2,6 +2,7 @@ import { InputError, StorageError, type LedgerError } from "../../errors.ts";
 import { AmbiguousAppend } from "../errors.ts";
 import { disordered } from "../guards.ts";
 import type { S3Calls, S3CallOptions, S3ListedObject, S3ListedVersion } from "./client.ts";
+import { sleep } from "../sleep.ts";
 
 export interface RequestOptions {
   readonly client: S3Calls;
@@ -61,7 +62,7 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
         return await request();
       } catch (error) {
         if (attempt >= retries || !mayPass(error)) throw failed(error);
-        await pause(FIRST_DELAY << attempt);
+        await sleep(FIRST_DELAY << attempt);
       }
     }
   }
@@ -100,7 +101,7 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
             if (unsure) throw new AmbiguousAppend(error);
             throw failed(error);
           }
-          await pause(FIRST_DELAY << attempt);
+          await sleep(FIRST_DELAY << attempt);
         }
       }
     },
@@ -323,20 +324,6 @@ function failed(cause: unknown): LedgerError {
     `the object store refused or did not answer (${status ?? "no response"}, ${String(name)})`,
     { cause },
   );
-}
-
-/** Resolves after a time, or once the signal is aborted. */
-export function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    if (signal?.aborted === true) done();
-    else signal?.addEventListener("abort", done);
-  });
 }
 
 /** Maps items with bounded concurrency, starting in order; the first error stops it. */

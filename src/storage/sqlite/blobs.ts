@@ -1,13 +1,6 @@
-import type { CID } from "../../codec/cid.ts";
 import { StorageError } from "../../errors.ts";
-import { blobCidBytes, copyBytes } from "../guards.ts";
 import { bytesIn, prepare, uintIn, type SqliteDatabase } from "./client.ts";
-
-/** The parts of a CID that identify a blob. */
-export interface BlobName {
-  readonly codec: number;
-  readonly digest: Uint8Array;
-}
+import type { BlobName } from "../blob-name.ts";
 
 /** The blobs of a store. Synchronous; the caller must hold a transaction for writes. */
 export interface Blobs {
@@ -18,12 +11,6 @@ export interface Blobs {
   /** At most `limit` names after one, in order of digest and codec. */
   page(after: BlobName | undefined, limit: number): BlobName[];
   count(): number;
-}
-
-/** Checks a CID and copies the parts that identify its blob. */
-export function toBlobName(cid: CID): BlobName {
-  blobCidBytes(cid);
-  return { codec: cid.code, digest: copyBytes(cid.multihash.digest) };
 }
 
 function digestIn(row: unknown): Uint8Array {

@@ -1,13 +1,17 @@
 import { CID } from "../../../src/codec/cid.ts";
 import { StorageError } from "../../../src/errors.ts";
 import type { NamedBlob, BlobStore } from "../../../src/storage/types.ts";
-import { all, codeOf, copy, first, hex, mutant, onBlobs, pause, type Mutant } from "./wrap.ts";
+import { withBlobs } from "../../../src/testing/change-storage.ts";
+import { pause } from "../../../src/testing/kit.ts";
+import { all, codeOf, copy, first, hex, mutant, type Mutant } from "./wrap.ts";
 
 const on = (
   name: string,
   change: (blobs: BlobStore, shared: Record<string, any>) => Partial<BlobStore>,
 ): Mutant =>
-  mutant(`blobs: ${name}`, (storage, shared) => onBlobs(storage, (blobs) => change(blobs, shared)));
+  mutant(`blobs: ${name}`, (storage, shared) =>
+    withBlobs(storage, (blobs) => change(blobs, shared)),
+  );
 
 /** What get and getMany give, changed. */
 const giving = (

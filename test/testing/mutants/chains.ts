@@ -2,25 +2,16 @@ import { AmbiguousAppend, AppendConflict } from "../../../src/storage/errors.ts"
 import { StorageError } from "../../../src/errors.ts";
 import { sha256 } from "../../../src/crypto/node.ts";
 import type { ChainRecord, ChainStore, Head } from "../../../src/storage/types.ts";
-import {
-  all,
-  codeOf,
-  copy,
-  copyHead,
-  first,
-  hex,
-  mutant,
-  onChains,
-  pause,
-  type Mutant,
-} from "./wrap.ts";
+import { withChains } from "../../../src/testing/change-storage.ts";
+import { pause } from "../../../src/testing/kit.ts";
+import { all, codeOf, copy, copyHead, first, hex, mutant, type Mutant } from "./wrap.ts";
 
 /** Chains under names that a function makes of the given ones. */
 const renamed =
   (rename: (name: string) => string): Mutant["change"] =>
   (storage, shared) => {
     const names: Map<string, string> = (shared["names"] ??= new Map());
-    return onChains(storage, (chains) => ({
+    return withChains(storage, (chains) => ({
       head: async (chain) => chains.head(await valid(chains, chain, rename)),
       async append(chain, ...rest) {
         const name = rename(String(chain));
@@ -59,7 +50,7 @@ async function valid(chains: ChainStore, chain: string, rename: (name: string) =
 const compared =
   (alike: (head: Head, expected: Head) => boolean): Mutant["change"] =>
   (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       async append(chain, expected, records, options) {
         [expected, records] = careful(expected, records);
         const copies = records.map(copy);
@@ -78,7 +69,7 @@ const reading =
     ) => AsyncIterable<ChainRecord>,
   ): Mutant["change"] =>
   (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       read: (chain, options) =>
         change(chains.read(chain, options), options.from, options.limit ?? Infinity),
     }));
@@ -87,7 +78,7 @@ const reading =
 const failing =
   (change: (error: AppendConflict, storage: ChainStore) => unknown): Mutant["change"] =>
   (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       append: (...call) =>
         chains.append(...call).catch((error: unknown) => {
           throw error instanceof AppendConflict ? change(error, chains) : error;
@@ -201,7 +192,7 @@ export const chainMutants: readonly Mutant[] = [
     }),
   ),
   mutant("chains: names in an object with a prototype", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       head: (chain) =>
         chain in {} ? Promise.resolve({ size: 0, hash: null }) : chains.head(chain),
     })),
@@ -211,7 +202,7 @@ export const chainMutants: readonly Mutant[] = [
     renamed((name) => (/^\d+$/.test(name) ? String(Number(name)) : name)),
   ),
   mutant("chains: lone surrogates replaced", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       head: (chain) =>
         chains.head(typeof chain === "string" ? chain.replace(/\p{Surrogate}/gu, "\ufffd") : chain),
       append: (chain, ...rest) =>
@@ -222,7 +213,7 @@ export const chainMutants: readonly Mutant[] = [
     })),
   ),
   mutant("chains: a name of 257 bytes in fewer characters is taken", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       head: (chain) =>
         typeof chain === "string" && chain.length <= 256 && Buffer.byteLength(chain) > 256
           ? Promise.resolve({ size: 0, hash: null })
@@ -231,7 +222,7 @@ export const chainMutants: readonly Mutant[] = [
   ),
   mutant("chains: list names a chain whose first append conflicted", (storage, shared) => {
     const names: Set<string> = (shared["n"] ??= new Set());
-    return onChains(storage, (chains) => ({
+    return withChains(storage, (chains) => ({
       append(chain, ...rest) {
         if (typeof chain === "string" && chain) names.add(chain);
         return chains.append(chain, ...rest);
@@ -243,7 +234,7 @@ export const chainMutants: readonly Mutant[] = [
   }),
   mutant("chains: list names a chain that was only read", (storage, shared) => {
     const names: Set<string> = (shared["n"] ??= new Set());
-    return onChains(storage, (chains) => ({
+    return withChains(storage, (chains) => ({
       async head(chain) {
         const head = await chains.head(chain);
         names.add(chain);
@@ -255,10 +246,10 @@ export const chainMutants: readonly Mutant[] = [
     }));
   }),
   mutant("chains: list gives the first 1000", (storage) =>
-    onChains(storage, (chains) => ({ list: () => first(chains.list(), 1000) })),
+    withChains(storage, (chains) => ({ list: () => first(chains.list(), 1000) })),
   ),
   mutant("chains: list gives one a second time after 256", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       async *list() {
         const names = await all(chains.list());
         yield* names;
@@ -267,7 +258,7 @@ export const chainMutants: readonly Mutant[] = [
     })),
   ),
   mutant("chains: list misses a chain of one record", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       async *list() {
         for await (const name of chains.list()) if ((await chains.head(name)).size > 1) yield name;
       },
@@ -296,12 +287,12 @@ export const chainMutants: readonly Mutant[] = [
     reading((items) => first(items, 1000)),
   ),
   mutant("chains: a limit of 0 is none", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       read: (chain, { limit, ...rest }) => chains.read(chain, { ...rest, ...(limit && { limit }) }),
     })),
   ),
   mutant("chains: a limit one too many", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       read: (chain, { limit, ...rest }) =>
         chains.read(chain, {
           ...rest,
@@ -310,7 +301,7 @@ export const chainMutants: readonly Mutant[] = [
     })),
   ),
   mutant("chains: from is a 32 bit number", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       read: (chain, options) =>
         chains.read(chain, {
           ...options,
@@ -319,7 +310,7 @@ export const chainMutants: readonly Mutant[] = [
     })),
   ),
   mutant("chains: from beyond the head gives the last record", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       async *read(chain, options) {
         const { size } = await chains.head(chain);
         yield* chains.read(chain, {
@@ -359,7 +350,7 @@ export const chainMutants: readonly Mutant[] = [
   ),
   mutant("chains: records handed out from a cache", (storage, shared) => {
     const cache: Map<string, Uint8Array> = (shared["c"] ??= new Map());
-    return onChains(storage, (chains) => ({
+    return withChains(storage, (chains) => ({
       async *read(chain, options) {
         for await (const { index, record } of chains.read(chain, options)) {
           const key = `${chain} ${index}`;
@@ -391,7 +382,7 @@ export const chainMutants: readonly Mutant[] = [
   ),
 
   mutant("chains: a head from count(*) of distinct records", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       async head(chain) {
         const records = await all(chains.read(chain, { from: 0 })).catch(() => []);
         const head = await chains.head(chain);
@@ -401,7 +392,7 @@ export const chainMutants: readonly Mutant[] = [
   ),
   mutant("chains: a head remembered by each handle", (storage) => {
     const known = new Map<string, Head>();
-    return onChains(storage, (chains) => ({
+    return withChains(storage, (chains) => ({
       async head(chain) {
         const head = known.get(chain) ?? (await chains.head(chain));
         known.set(chain, head);
@@ -416,7 +407,7 @@ export const chainMutants: readonly Mutant[] = [
   }),
   mutant("chains: a head remembered for as long as the clock stands or runs back", (storage) => {
     const known = new Map<string, { head: Head; at: number }>();
-    return onChains(storage, (chains) => ({
+    return withChains(storage, (chains) => ({
       async head(chain) {
         const there = known.get(chain);
         if (there && Date.now() - there.at < 0) return copyHead(there.head);
@@ -427,7 +418,7 @@ export const chainMutants: readonly Mutant[] = [
     }));
   }),
   mutant("chains: the hash of an empty chain is 32 zeros", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       async head(chain) {
         const head = await chains.head(chain);
         return head.hash ? head : { size: 0, hash: new Uint8Array(32) };
@@ -435,7 +426,7 @@ export const chainMutants: readonly Mutant[] = [
     })),
   ),
   mutant("chains: an append gives the hash of its first record", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       async append(chain, expected, records, options) {
         [expected, records] = careful(expected, records);
         const hash = records[0] instanceof Uint8Array ? sha256(records[0]) : null;
@@ -444,7 +435,7 @@ export const chainMutants: readonly Mutant[] = [
     })),
   ),
   mutant("chains: a replay gives the newest head", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       append: async (chain, ...rest) => {
         await chains.append(chain, ...rest);
         return chains.head(chain);
@@ -452,7 +443,7 @@ export const chainMutants: readonly Mutant[] = [
     })),
   ),
   mutant("chains: a replay is known by its first record", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       async append(chain, expected, records, options) {
         [expected, records] = careful(expected, records);
         try {
@@ -468,7 +459,7 @@ export const chainMutants: readonly Mutant[] = [
     })),
   ),
   mutant("chains: a replay is known by its last record", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       async append(chain, expected, records, options) {
         [expected, records] = careful(expected, records);
         try {
@@ -485,7 +476,7 @@ export const chainMutants: readonly Mutant[] = [
     })),
   ),
   mutant("chains: a replay is known by the number of records", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       async append(chain, expected, records, options) {
         [expected, records] = careful(expected, records);
         try {
@@ -500,7 +491,7 @@ export const chainMutants: readonly Mutant[] = [
   ),
   mutant("chains: only the whole of what was appended at once is a replay", (storage, shared) => {
     const made: Set<string> = (shared["m"] ??= new Set());
-    return onChains(storage, (chains) => ({
+    return withChains(storage, (chains) => ({
       async append(chain, expected, records, options) {
         [expected, records] = careful(expected, records);
         const key = `${chain} ${expected.size} ${records.length}`;
@@ -513,7 +504,7 @@ export const chainMutants: readonly Mutant[] = [
     }));
   }),
   mutant("chains: only the last append is known as a replay", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       async append(chain, expected, records, options) {
         [expected, records] = careful(expected, records);
         const copies = records.map((record) =>
@@ -528,7 +519,7 @@ export const chainMutants: readonly Mutant[] = [
   ),
   mutant("chains: replays are known to the handle that made them", (storage) => {
     const made = new Set<string>();
-    return onChains(storage, (chains) => ({
+    return withChains(storage, (chains) => ({
       async append(chain, expected, records, options) {
         [expected, records] = careful(expected, records);
         const before = await chains.head(chain);
@@ -544,7 +535,7 @@ export const chainMutants: readonly Mutant[] = [
     }));
   }),
   mutant("chains: records in an order of their own", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       append: (chain, expected, records, options) =>
         chains.append(
           chain,
@@ -555,7 +546,7 @@ export const chainMutants: readonly Mutant[] = [
     })),
   ),
   mutant("chains: a record that is there twice in one append is kept once", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       append: (chain, expected, records, options) =>
         chains.append(
           chain,
@@ -568,7 +559,7 @@ export const chainMutants: readonly Mutant[] = [
     })),
   ),
   mutant("chains: an append that equals the last record is taken for done", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       async append(chain, expected, records, options) {
         [expected, records] = careful(expected, records);
         const head = await chains.head(chain);
@@ -608,7 +599,7 @@ export const chainMutants: readonly Mutant[] = [
     failing(() => new AmbiguousAppend()),
   ),
   mutant("chains: a wrong argument is called a failure", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       append: (...call) =>
         chains.append(...call).catch((error: unknown) => {
           throw error instanceof RangeError || error instanceof TypeError
@@ -618,7 +609,7 @@ export const chainMutants: readonly Mutant[] = [
     })),
   ),
   mutant("chains: an empty append is taken", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       append: (chain, expected, records, options) =>
         records.length === 0
           ? chains.head(chain)
@@ -626,7 +617,7 @@ export const chainMutants: readonly Mutant[] = [
     })),
   ),
   mutant("chains: empty records are left out", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       append: (chain, expected, records, options) =>
         chains.append(
           chain,
@@ -637,7 +628,7 @@ export const chainMutants: readonly Mutant[] = [
     })),
   ),
   mutant("chains: arguments are checked by throwing at once", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       append(chain, ...rest) {
         if (typeof chain !== "string" || chain === "") throw new TypeError("chain");
         return chains.append(chain, ...rest);
@@ -649,7 +640,7 @@ export const chainMutants: readonly Mutant[] = [
     })),
   ),
   mutant("chains: the expected head is read after the call returned", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       async append(chain, expected, records, options) {
         const copies = records.map((r) => (r instanceof Uint8Array ? copy(r) : r));
         await pause();
@@ -658,7 +649,7 @@ export const chainMutants: readonly Mutant[] = [
     })),
   ),
   mutant("chains: the list of records is read after the call returned", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       async append(chain, expected, records, options) {
         const head = expected && { ...expected, hash: expected.hash && copy(expected.hash) };
         await Promise.resolve();
@@ -667,7 +658,7 @@ export const chainMutants: readonly Mutant[] = [
     })),
   ),
   mutant("chains: options of a read are read while it goes on", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       async *read(chain, options) {
         await Promise.resolve();
         let given = 0;
@@ -680,7 +671,7 @@ export const chainMutants: readonly Mutant[] = [
   ),
   mutant("chains: appends of one handle overtake one another and are lost", (storage) => {
     let busy = false;
-    return onChains(storage, (chains) => ({
+    return withChains(storage, (chains) => ({
       async append(chain, expected, records, options) {
         [expected, records] = careful(expected, records);
         if (busy) return { size: expected.size + records.length, hash: sha256(records.at(-1)!) };
@@ -694,7 +685,7 @@ export const chainMutants: readonly Mutant[] = [
     }));
   }),
   mutant("chains: an append that was acknowledged is written a moment later", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       async append(chain, expected, records, options) {
         [expected, records] = careful(expected, records);
         const copies = records.map((r) => (r instanceof Uint8Array ? copy(r) : r));
@@ -715,7 +706,7 @@ export const chainMutants: readonly Mutant[] = [
   ),
   mutant("chains: a read has no more than the handle wrote itself", (storage) => {
     const own = new Map<string, number>();
-    return onChains(storage, (chains) => ({
+    return withChains(storage, (chains) => ({
       async append(chain, ...rest) {
         const head = await chains.append(chain, ...rest);
         own.set(chain, head.size);
@@ -730,7 +721,7 @@ export const chainMutants: readonly Mutant[] = [
   mutant(
     "chains: a read stops where its first page ended when a write comes between",
     (storage, shared) =>
-      onChains(storage, (chains) => ({
+      withChains(storage, (chains) => ({
         async append(...call) {
           const head = await chains.append(...call);
           shared["writes"] = (shared["writes"] ?? 0) + 1;
@@ -747,7 +738,7 @@ export const chainMutants: readonly Mutant[] = [
       })),
   ),
   mutant("chains: refused appends as errors without a code", (storage) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       append: (...call) =>
         chains.append(...call).catch((error: unknown) => {
           throw codeOf(error) === "ERR_STORAGE_LIMIT" ? new Error("too large") : error;
@@ -759,7 +750,7 @@ export const chainMutants: readonly Mutant[] = [
     (storage, shared) => {
       const owners: Map<string, object> = (shared["o"] ??= new Map());
       const self = {};
-      return onChains(storage, (chains) => ({
+      return withChains(storage, (chains) => ({
         async append(chain, ...rest) {
           if ((owners.get(chain) ?? self) !== self)
             throw new StorageError("ERR_STORAGE_FAILED", "locked");

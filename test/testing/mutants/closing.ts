@@ -2,18 +2,9 @@ import { sha256 } from "../../../src/crypto/node.ts";
 import { StorageError } from "../../../src/errors.ts";
 import { closedError } from "../../../src/storage/guards.ts";
 import type { FullStorage } from "../../../src/storage/types.ts";
-import {
-  all,
-  codeOf,
-  copy,
-  mutant,
-  onBlobs,
-  onCaps,
-  onChains,
-  onState,
-  pause,
-  type Mutant,
-} from "./wrap.ts";
+import { withBlobs, withChains, withState } from "../../../src/testing/change-storage.ts";
+import { pause } from "../../../src/testing/kit.ts";
+import { all, codeOf, copy, mutant, onCaps, type Mutant } from "./wrap.ts";
 
 const CLOSED = "ERR_STORAGE_CLOSED";
 
@@ -62,28 +53,28 @@ function withClose(storage: FullStorage, close: () => Promise<void>): FullStorag
 
 export const closingMutants: readonly Mutant[] = [
   answering("head answers after it", (s) =>
-    onChains(s, (c) => ({ head: (chain) => or(c.head(chain), { size: 0, hash: null }) })),
+    withChains(s, (c) => ({ head: (chain) => or(c.head(chain), { size: 0, hash: null }) })),
   ),
   answering("read ends after it", (s) =>
-    onChains(s, (c) => ({ read: (chain, o) => orEnd(c.read(chain, o)) })),
+    withChains(s, (c) => ({ read: (chain, o) => orEnd(c.read(chain, o)) })),
   ),
   answering("list of chains ends after it", (s) =>
-    onChains(s, (c) => ({ list: () => orEnd(c.list()) })),
+    withChains(s, (c) => ({ list: () => orEnd(c.list()) })),
   ),
   answering("tail ends after it", (s) =>
-    onChains(s, (c) => ({ tail: (chain, o) => orEnd(c.tail!(chain, o)) })),
+    withChains(s, (c) => ({ tail: (chain, o) => orEnd(c.tail!(chain, o)) })),
   ),
   answering("get of a blob answers after it", (s) =>
-    onBlobs(s, (b) => ({ get: (cid) => or(b.get(cid), undefined) })),
+    withBlobs(s, (b) => ({ get: (cid) => or(b.get(cid), undefined) })),
   ),
   answering("has answers after it", (s) =>
-    onBlobs(s, (b) => ({ has: (cid) => or(b.has(cid), false) })),
+    withBlobs(s, (b) => ({ has: (cid) => or(b.has(cid), false) })),
   ),
   answering("count answers after it", (s) =>
-    onBlobs(s, (b) => ({ count: () => or(b.count(), 0) })),
+    withBlobs(s, (b) => ({ count: () => or(b.count(), 0) })),
   ),
   answering("getMany of blobs answers after it", (s) =>
-    onBlobs(s, (b) => ({
+    withBlobs(s, (b) => ({
       getMany: (cids) =>
         or(
           b.getMany(cids),
@@ -92,43 +83,45 @@ export const closingMutants: readonly Mutant[] = [
     })),
   ),
   answering("getMany of no blobs answers after it", (s) =>
-    onBlobs(s, (b) => ({ getMany: async (cids) => (cids.length === 0 ? [] : b.getMany(cids)) })),
+    withBlobs(s, (b) => ({ getMany: async (cids) => (cids.length === 0 ? [] : b.getMany(cids)) })),
   ),
   answering("delete of nothing is done after it", (s) =>
-    onBlobs(s, (b) => ({
+    withBlobs(s, (b) => ({
       delete: async (cids) => (cids.length === 0 ? undefined : b.delete(cids)),
     })),
   ),
   answering("put of nothing is done after it", (s) =>
-    onBlobs(s, (b) => ({ put: async (list) => (list.length === 0 ? undefined : b.put(list)) })),
+    withBlobs(s, (b) => ({ put: async (list) => (list.length === 0 ? undefined : b.put(list)) })),
   ),
   answering("put is done after it", (s) =>
-    onBlobs(s, (b) => ({ put: (list) => or(b.put(list), undefined) })),
+    withBlobs(s, (b) => ({ put: (list) => or(b.put(list), undefined) })),
   ),
   answering("list of blobs ends after it", (s) =>
-    onBlobs(s, (b) => ({ list: () => orEnd(b.list()) })),
+    withBlobs(s, (b) => ({ list: () => orEnd(b.list()) })),
   ),
   answering("get of state answers after it", (s) =>
-    onState(s, (t) => ({ get: (key) => or(t.get(key), undefined) })),
+    withState(s, (t) => ({ get: (key) => or(t.get(key), undefined) })),
   ),
   answering("getMany of state answers after it", (s) =>
-    onState(s, (t) => ({ getMany: (keys) => or(t.getMany(keys), []) })),
+    withState(s, (t) => ({ getMany: (keys) => or(t.getMany(keys), []) })),
   ),
   answering("an empty batch is done after it", (s) =>
-    onState(s, (t) => ({
+    withState(s, (t) => ({
       batch: async (changes, o) => (changes.length === 0 ? undefined : t.batch(changes, o)),
     })),
   ),
   answering("an unsynced batch is dropped after it", (s) =>
-    onState(s, (t) => ({
+    withState(s, (t) => ({
       batch: (changes, o) =>
         o?.sync === false ? or(t.batch(changes, o), undefined) : t.batch(changes, o),
     })),
   ),
   answering("a scan of nothing ends after it", (s) =>
-    onState(s, (t) => ({ scan: (o) => (o.limit === 0 ? orEnd(t.scan(o)) : t.scan(o)) })),
+    withState(s, (t) => ({ scan: (o) => (o.limit === 0 ? orEnd(t.scan(o)) : t.scan(o)) })),
   ),
-  answering("a scan ends after it", (s) => onState(s, (t) => ({ scan: (o) => orEnd(t.scan(o)) }))),
+  answering("a scan ends after it", (s) =>
+    withState(s, (t) => ({ scan: (o) => orEnd(t.scan(o)) })),
+  ),
   answering("a commit of nothing is done after it", (s) => ({
     ...s,
     commit: async (batch, o) => (Object.keys(batch).length === 0 ? undefined : s.commit(batch, o)),
@@ -142,7 +135,7 @@ export const closingMutants: readonly Mutant[] = [
     compact: () => or(s.compact(), { before: 0, after: 0 }),
   })),
   answering("an append hangs after it", (s) =>
-    onChains(s, (c) => ({
+    withChains(s, (c) => ({
       append: (...call) =>
         c
           .append(...call)
@@ -152,7 +145,7 @@ export const closingMutants: readonly Mutant[] = [
     })),
   ),
   answering("a call after it is called a failure", (s) =>
-    onState(s, (t) => ({
+    withState(s, (t) => ({
       getMany: (keys) =>
         t.getMany(keys).catch((error: unknown) => {
           throw codeOf(error) === CLOSED ? new StorageError("ERR_STORAGE_FAILED", "closed") : error;
@@ -160,7 +153,7 @@ export const closingMutants: readonly Mutant[] = [
     })),
   ),
   answering("a call after it is a TypeError", (s) =>
-    onBlobs(s, (b) => ({
+    withBlobs(s, (b) => ({
       has: (cid) =>
         b.has(cid).catch((error: unknown) => {
           throw codeOf(error) === CLOSED ? new TypeError("null has no get") : error;
@@ -174,7 +167,7 @@ export const closingMutants: readonly Mutant[] = [
       return s.close();
     };
     return withClose(
-      onState(s, (t) => ({
+      withState(s, (t) => ({
         get(key) {
           if (closed) throw closedError();
           return t.get(key);
@@ -225,7 +218,7 @@ export const closingMutants: readonly Mutant[] = [
   })),
   closing("drops what waits", (s) => {
     let closed = false;
-    const held = onChains(s, (c) => ({
+    const held = withChains(s, (c) => ({
       async append(chain, expected, records, options) {
         const copies = records.map((r) => (r instanceof Uint8Array ? copy(r) : r));
         const head = expected && { ...expected, hash: expected.hash && copy(expected.hash) };
@@ -241,7 +234,7 @@ export const closingMutants: readonly Mutant[] = [
   }),
   closing("what waits is never answered", (s) => {
     let closed = false;
-    const held = onState(s, (t) => ({
+    const held = withState(s, (t) => ({
       async batch(changes, options) {
         const copies = changes.map((c) => ({
           key: c.key instanceof Uint8Array ? copy(c.key) : c.key,
@@ -262,7 +255,7 @@ export const closingMutants: readonly Mutant[] = [
   closing("does not wait for what is under way", (s) => {
     let under = 0;
     let closed = false;
-    const held = onBlobs(s, (b) => ({
+    const held = withBlobs(s, (b) => ({
       async put(list) {
         if (closed) throw closedError();
         const copies = list.map((blob) =>
@@ -287,7 +280,7 @@ export const closingMutants: readonly Mutant[] = [
   }),
   closing("what was refused as closed is written all the same", (s) => {
     let closed = false;
-    const held = onChains(s, (c) => ({
+    const held = withChains(s, (c) => ({
       async append(chain, expected, records, options) {
         const head = await c.append(chain, expected, records, options);
         await pause();
@@ -302,7 +295,7 @@ export const closingMutants: readonly Mutant[] = [
   }),
   closing("what is under way fails without a code", (s) => {
     let closed = false;
-    const held = onState(s, (t) => ({
+    const held = withState(s, (t) => ({
       async batch(changes, options) {
         await t.batch(changes, options);
         await pause();
@@ -316,7 +309,7 @@ export const closingMutants: readonly Mutant[] = [
   }),
   closing("hangs while a read is not ended", (s) => {
     let reading = 0;
-    const held = onChains(s, (c) => ({
+    const held = withChains(s, (c) => ({
       async *read(chain, o) {
         reading++;
         try {
@@ -332,7 +325,7 @@ export const closingMutants: readonly Mutant[] = [
     });
   }),
   closing("a read that is under way hangs", (s) => {
-    const held = onState(s, (t) => ({
+    const held = withState(s, (t) => ({
       async *scan(o) {
         try {
           yield* t.scan(o);
@@ -345,7 +338,7 @@ export const closingMutants: readonly Mutant[] = [
     return held;
   }),
   closing("a read that is under way fails without a code", (s) =>
-    onBlobs(s, (b) => ({
+    withBlobs(s, (b) => ({
       async *list() {
         let closed = false;
         try {
@@ -371,7 +364,7 @@ export const closingMutants: readonly Mutant[] = [
   }),
 
   mutant("leaks: append leaves its listener on the signal", (s) =>
-    onChains(s, (c) => ({
+    withChains(s, (c) => ({
       append(chain, expected, records, options) {
         options?.signal?.addEventListener("abort", () => {}, { once: true });
         return c.append(chain, expected, records, options);
@@ -379,7 +372,7 @@ export const closingMutants: readonly Mutant[] = [
     })),
   ),
   mutant("leaks: read leaves its listener when left early", (s) =>
-    onChains(s, (c) => ({
+    withChains(s, (c) => ({
       async *read(chain, o) {
         const l = (): void => {};
         o.signal?.addEventListener("abort", l);
@@ -389,7 +382,7 @@ export const closingMutants: readonly Mutant[] = [
     })),
   ),
   mutant("leaks: a conflict leaves its listener on the signal", (s) =>
-    onChains(s, (c) => ({
+    withChains(s, (c) => ({
       async append(chain, expected, records, options) {
         const l = (): void => {};
         options?.signal?.addEventListener("abort", l);
@@ -407,7 +400,7 @@ export const closingMutants: readonly Mutant[] = [
     },
   })),
   mutant("leaks: reads that were left early keep their place", (s, shared) =>
-    onChains(s, (c) => ({
+    withChains(s, (c) => ({
       async *read(chain, o) {
         shared["r"] = (shared["r"] ?? 0) + 1;
         if (shared["r"] > 126) throw new StorageError("ERR_STORAGE_FAILED", "no reader left");
@@ -422,7 +415,7 @@ export const closingMutants: readonly Mutant[] = [
     })),
   ),
   mutant("leaks: a list that is not ended holds up writes", (s, shared) =>
-    onBlobs(s, (b) => ({
+    withBlobs(s, (b) => ({
       async *list() {
         shared["l"] = (shared["l"] ?? 0) + 1;
         try {
@@ -446,7 +439,7 @@ export const closingMutants: readonly Mutant[] = [
     onCaps(s, { maxAppendBytes: 1 << 30 }),
   ),
   mutant("caps: maxBatch of 100,000 claimed, 32,766 taken", (s) =>
-    onChains(s, (c) => ({
+    withChains(s, (c) => ({
       async append(chain, expected, records, options) {
         if (records.length > 32_766) throw new StorageError("ERR_STORAGE_FAILED", "too many");
         return c.append(chain, expected, records, options);
@@ -454,7 +447,7 @@ export const closingMutants: readonly Mutant[] = [
     })),
   ),
   mutant("caps: of more records than 65,536 the rest is left out", (s) =>
-    onChains(s, (c) => ({
+    withChains(s, (c) => ({
       append: (chain, expected, records, options) =>
         c.append(chain, expected, records.slice(0, 65_536), options),
     })),
@@ -471,7 +464,7 @@ export const closingMutants: readonly Mutant[] = [
     state: { ...s.state, caps: { ...s.state.caps, durability: "power" } },
   })),
   mutant("limits: a record of maxAppendBytes is refused", (s) =>
-    onChains(s, (c) => ({
+    withChains(s, (c) => ({
       async append(chain, e, records, o) {
         if (records.reduce((n, r) => n + r.length, 0) >= c.caps.maxAppendBytes)
           throw new StorageError("ERR_STORAGE_LIMIT", "too large");
@@ -480,7 +473,7 @@ export const closingMutants: readonly Mutant[] = [
     })),
   ),
   mutant("limits: maxBatch records are refused", (s) =>
-    onChains(s, (c) => ({
+    withChains(s, (c) => ({
       async append(chain, e, records, o) {
         if (records.length >= c.caps.maxBatch)
           throw new StorageError("ERR_STORAGE_LIMIT", "too many");
@@ -489,7 +482,7 @@ export const closingMutants: readonly Mutant[] = [
     })),
   ),
   mutant("limits: a put of maxBatch blobs is refused", (s) =>
-    onBlobs(s, (b) => ({
+    withBlobs(s, (b) => ({
       async put(list) {
         if (list.length >= b.caps.maxBatch) throw new StorageError("ERR_STORAGE_LIMIT", "too many");
         return b.put(list);
@@ -497,7 +490,7 @@ export const closingMutants: readonly Mutant[] = [
     })),
   ),
   mutant("limits: one blob of any size is taken", (s) =>
-    onBlobs(s, (b) => ({
+    withBlobs(s, (b) => ({
       put: (list) =>
         b.put(list).catch((error: unknown) => {
           if (codeOf(error) !== "ERR_STORAGE_LIMIT" || list.length > 1) throw error;
@@ -505,7 +498,7 @@ export const closingMutants: readonly Mutant[] = [
     })),
   ),
   mutant("limits: each record for itself", (s) =>
-    onChains(s, (c) => ({
+    withChains(s, (c) => ({
       async append(chain, e, records, o) {
         if (
           records.length < 2 ||
@@ -525,7 +518,7 @@ export const closingMutants: readonly Mutant[] = [
     })),
   ),
   mutant("limits: keys do not count", (s) =>
-    onState(s, (t) => ({
+    withState(s, (t) => ({
       batch: (changes, o) =>
         t.batch(changes, o).catch((error: unknown) => {
           if (
@@ -538,7 +531,7 @@ export const closingMutants: readonly Mutant[] = [
     })),
   ),
   mutant("limits: removals do not count", (s) =>
-    onState(s, (t) => ({
+    withState(s, (t) => ({
       async batch(changes, o) {
         try {
           return await t.batch(changes, o);
@@ -550,7 +543,7 @@ export const closingMutants: readonly Mutant[] = [
     })),
   ),
   mutant("limits: told by a RangeError", (s) =>
-    onState(s, (t) => ({
+    withState(s, (t) => ({
       batch: (changes, o) =>
         t.batch(changes, o).catch((error: unknown) => {
           throw codeOf(error) === "ERR_STORAGE_LIMIT" ? new RangeError("too large") : error;
@@ -559,7 +552,7 @@ export const closingMutants: readonly Mutant[] = [
   ),
   mutant("limits: after one was refused nothing is taken", (s) => {
     let broken = false;
-    return onBlobs(s, (b) => ({
+    return withBlobs(s, (b) => ({
       async put(list) {
         if (broken) throw new StorageError("ERR_STORAGE_FAILED", "broken");
         try {
@@ -573,7 +566,7 @@ export const closingMutants: readonly Mutant[] = [
   }),
 
   mutant("signals: append rejects with an error of its own", (s) =>
-    onChains(s, (c) => ({
+    withChains(s, (c) => ({
       append: (chain, e, r, o) =>
         c.append(chain, e, r, o).catch((error: unknown) => {
           throw o?.signal?.aborted ? new Error("aborted") : error;
@@ -581,7 +574,7 @@ export const closingMutants: readonly Mutant[] = [
     })),
   ),
   mutant("signals: a reason that is no error is made one", (s) =>
-    onChains(s, (c) => ({
+    withChains(s, (c) => ({
       append: (chain, e, r, o) =>
         c.append(chain, e, r, o).catch((error: unknown) => {
           throw error instanceof Error ? error : new Error(String(error));
@@ -589,13 +582,13 @@ export const closingMutants: readonly Mutant[] = [
     })),
   ),
   mutant("signals: a reason that is falsy is no abort", (s) =>
-    onChains(s, (c) => ({
+    withChains(s, (c) => ({
       append: (chain, e, r, o) =>
         c.append(chain, e, r, o?.signal?.aborted && !o.signal.reason ? {} : o),
     })),
   ),
   mutant("signals: a read ends without a word when aborted", (s) =>
-    onChains(s, (c) => ({
+    withChains(s, (c) => ({
       async *read(chain, o) {
         try {
           yield* c.read(chain, o);
@@ -606,14 +599,14 @@ export const closingMutants: readonly Mutant[] = [
     })),
   ),
   mutant("signals: a read does not heed one", (s) =>
-    onChains(s, (c) => ({
+    withChains(s, (c) => ({
       read: (chain, { from, limit }) =>
         c.read(chain, { from, ...(limit !== undefined && { limit }) }),
     })),
   ),
   mutant("signals: an abort takes those behind it along", (s) => {
     let last: Promise<unknown> = Promise.resolve();
-    return onChains(s, (c) => ({
+    return withChains(s, (c) => ({
       append(chain, e, records, o) {
         const copies = Array.isArray(records)
           ? records.map((r) => (r instanceof Uint8Array ? copy(r) : r))

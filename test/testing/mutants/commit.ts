@@ -3,7 +3,8 @@ import { AmbiguousAppend, AppendConflict } from "../../../src/storage/errors.ts"
 import { StorageError } from "../../../src/errors.ts";
 import { checkCommit, sameHead } from "../../../src/storage/guards.ts";
 import type { AppendOptions, Commit, FullStorage, Head } from "../../../src/storage/types.ts";
-import { codeOf, copy, mutant, pause, type Mutant } from "./wrap.ts";
+import { pause } from "../../../src/testing/kit.ts";
+import { codeOf, copy, mutant, type Mutant } from "./wrap.ts";
 
 type Committing = (
   storage: FullStorage,

@@ -5,13 +5,17 @@ import type {
   StateEntry,
   StateStore,
 } from "../../../src/storage/types.ts";
-import { all, copy, first, hex, mutant, onState, pause, type Mutant } from "./wrap.ts";
+import { withState } from "../../../src/testing/change-storage.ts";
+import { pause } from "../../../src/testing/kit.ts";
+import { all, copy, first, hex, mutant, type Mutant } from "./wrap.ts";
 
 const on = (
   name: string,
   change: (state: StateStore, shared: Record<string, any>) => Partial<StateStore>,
 ): Mutant =>
-  mutant(`state: ${name}`, (storage, shared) => onState(storage, (state) => change(state, shared)));
+  mutant(`state: ${name}`, (storage, shared) =>
+    withState(storage, (state) => change(state, shared)),
+  );
 
 const EVERYTHING: ScanOptions = { gte: new Uint8Array(), lt: new Uint8Array(1024).fill(255) };
 

@@ -1,6 +1,8 @@
 import { StorageError } from "../../../src/errors.ts";
 import type { ChainRecord, ChainStore, TailOptions } from "../../../src/storage/types.ts";
-import { first, mutant, onCaps, onChains, pause, type Mutant } from "./wrap.ts";
+import { withChains } from "../../../src/testing/change-storage.ts";
+import { pause } from "../../../src/testing/kit.ts";
+import { first, mutant, onCaps, type Mutant } from "./wrap.ts";
 
 const on = (
   name: string,
@@ -12,7 +14,7 @@ const on = (
   ) => AsyncIterable<ChainRecord>,
 ): Mutant =>
   mutant(`tail: ${name}`, (storage, shared) =>
-    onChains(storage, (chains) => ({
+    withChains(storage, (chains) => ({
       tail: (chain, options) => tail(chains, chain, options, shared),
     })),
   );
@@ -116,7 +118,7 @@ export const tailMutants: readonly Mutant[] = [
   }),
   mutant("tail: hears of what its own handle appends only", (storage) => {
     const own = new Map<string, number>();
-    return onChains(storage, (chains) => ({
+    return withChains(storage, (chains) => ({
       async append(chain, ...rest) {
         const head = await chains.append(chain, ...rest);
         own.set(chain, head.size);

@@ -1,10 +1,4 @@
-import type {
-  BlobStore,
-  ChainStore,
-  FullStorage,
-  Head,
-  StateStore,
-} from "../../../src/storage/types.ts";
+import type { FullStorage, Head } from "../../../src/storage/types.ts";
 
 /** An adapter with one defect; its name says which. */
 export interface Mutant {
@@ -14,27 +8,6 @@ export interface Mutant {
 }
 
 export const mutant = (name: string, change: Mutant["change"]): Mutant => ({ name, change });
-
-export function onChains(
-  storage: FullStorage,
-  change: (chains: ChainStore) => Partial<ChainStore>,
-): FullStorage {
-  return { ...storage, chains: { ...storage.chains, ...change(storage.chains) } };
-}
-
-export function onBlobs(
-  storage: FullStorage,
-  change: (blobs: BlobStore) => Partial<BlobStore>,
-): FullStorage {
-  return { ...storage, blobs: { ...storage.blobs, ...change(storage.blobs) } };
-}
-
-export function onState(
-  storage: FullStorage,
-  change: (state: StateStore) => Partial<StateStore>,
-): FullStorage {
-  return { ...storage, state: { ...storage.state, ...change(storage.state) } };
-}
 
 /** Caps of all three stores changed alike. */
 export function onCaps(storage: FullStorage, change: object): FullStorage {
@@ -47,7 +20,6 @@ export function onCaps(storage: FullStorage, change: object): FullStorage {
   };
 }
 
-export const pause = (ms = 0): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 export const copy = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes);
 export const copyHead = ({ size, hash }: Head): Head => ({ size, hash: hash && copy(hash) });
 export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");

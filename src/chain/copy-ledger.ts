@@ -14,13 +14,13 @@ import {
   type StateChange,
   type StateStore,
   type StorageAdapter,
-  type StorageCaps,
 } from "../storage/types.ts";
 import { blocksChain, isBlocksChain } from "./chain.ts";
 import { assertCopied, COPY_KEY } from "./copy-mark.ts";
 import type { KindRule } from "./kind-rule.ts";
 import type { Trust } from "./trust.ts";
 import { verifyRecords, type VerifiedLedger } from "./verify-ledger.ts";
+import { inPages, PAGE_ITEMS, inBatches, clamp, PAGE_BYTES } from "./copy-pages.ts";
 
 /** Progress of a copy, in one of its three parts. */
 export interface CopyProgress {
@@ -59,10 +59,6 @@ export interface CopiedLedger {
 }
 
 type FullTarget = Required<Pick<StorageAdapter, "chains" | "blobs" | "state">>;
-
-/** Bytes of blobs or values that are read before writing. */
-const PAGE_BYTES = 8 * 1024 * 1024;
-const PAGE_ITEMS = 512;
 const LAST_KEY = /* @__PURE__ */ new Uint8Array(MAX_STATE_KEY_BYTES).fill(0xff);
 
 /**
@@ -171,7 +167,7 @@ async function copyBlobs(
   { onProgress, signal }: CopyOptions,
 ): Promise<number> {
   if (resumed) {
-    for await (const page of pages(to.list(), () => PAGE_ITEMS, signal)) {
+    for await (const page of inPages(to.list(), () => PAGE_ITEMS, signal)) {
       const kept = await Promise.all(page.map((cid) => from.has(cid)));
       const gone = page.filter((_, i) => !kept[i]);
       if (gone.length > 0) await to.delete(gone);
@@ -181,12 +177,12 @@ async function copyBlobs(
   let done = 0;
   // Blobs have any size, so the next page has as many as the average size in the last one allows.
   let size = 16;
-  for await (const page of pages(from.list(), () => size, signal)) {
+  for await (const page of inPages(from.list(), () => size, signal)) {
     const there = resumed ? await Promise.all(page.map((cid) => to.has(cid))) : [];
     const wanted = page.filter((_, i) => there[i] !== true);
     const read = wanted.length === 0 ? [] : await from.getMany(wanted);
     const found = wanted.map((cid, i) => checkedBlob(cid, read[i]));
-    for (const batch of batches(found, ({ bytes }) => bytes.length, to.caps)) await to.put(batch);
+    for (const batch of inBatches(found, ({ bytes }) => bytes.length, to.caps)) await to.put(batch);
     const bytes = found.reduce((sum, blob) => sum + blob.bytes.length, 1);
     size = clamp(Math.floor((PAGE_BYTES * Math.max(1, found.length)) / bytes), 1, PAGE_ITEMS);
     done += page.length;
@@ -215,22 +211,22 @@ async function copyState(
   { onProgress, signal }: CopyOptions,
 ): Promise<number> {
   if (resumed) {
-    for await (const page of pages(allKeys(to), () => PAGE_ITEMS, signal)) {
+    for await (const page of inPages(allKeys(to), () => PAGE_ITEMS, signal)) {
       const keys = page.map(({ key }) => key).filter((key) => !equalBytes(key, COPY_KEY));
       const kept = await from.getMany(keys);
       const gone = keys.filter((_, i) => kept[i] === undefined);
       const removals = gone.map((key) => ({ key, value: null }));
-      for (const batch of batches<StateChange>(removals, sizeOf, to.caps)) await to.batch(batch);
+      for (const batch of inBatches<StateChange>(removals, sizeOf, to.caps)) await to.batch(batch);
     }
   }
   let done = 0;
-  for await (const page of pages(allKeys(from), () => PAGE_ITEMS, signal, sizeOf)) {
+  for await (const page of inPages(allKeys(from), () => PAGE_ITEMS, signal, sizeOf)) {
     const there = resumed ? await to.getMany(page.map(({ key }) => key)) : [];
     const wanted = page.filter(({ value }, i) => {
       const old = there[i];
       return old === undefined || !equalBytes(old, value);
     });
-    for (const batch of batches<StateChange>(wanted, sizeOf, to.caps)) await to.batch(batch);
+    for (const batch of inBatches<StateChange>(wanted, sizeOf, to.caps)) await to.batch(batch);
     done += page.length;
     onProgress?.({ part: "state", done });
   }
@@ -354,59 +350,6 @@ async function assertUnchanged(chains: ChainStore, before: Map<string, Head>): P
       "the source was written to while it was copied; close every user of it and call again",
     );
   }
-}
-
-/**
- * Splits a sequence into pages of at most a number of items, requested before each page, or of
- * bytes.
- */
-async function* pages<T>(
-  items: AsyncIterable<T>,
-  size: () => number,
-  signal: AbortSignal | undefined,
-  sizeOf: (item: T) => number = () => 0,
-): AsyncGenerator<T[]> {
-  let page: T[] = [];
-  let bytes = 0;
-  for await (const item of items) {
-    page.push(item);
-    bytes += sizeOf(item);
-    if (page.length < size() && bytes < PAGE_BYTES) continue;
-    signal?.throwIfAborted();
-    yield page;
-    page = [];
-    bytes = 0;
-  }
-  signal?.throwIfAborted();
-  if (page.length > 0) yield page;
-}
-
-/**
- * Splits items into batches that a store accepts; for an item too large by itself, the store
- * throws.
- */
-function* batches<T>(
-  items: readonly T[],
-  sizeOf: (item: T) => number,
-  { maxBatch, maxAppendBytes }: StorageCaps,
-): Generator<T[]> {
-  let batch: T[] = [];
-  let bytes = 0;
-  for (const item of items) {
-    const size = sizeOf(item);
-    if (batch.length > 0 && (batch.length >= maxBatch || bytes + size > maxAppendBytes)) {
-      yield batch;
-      batch = [];
-      bytes = 0;
-    }
-    batch.push(item);
-    bytes += size;
-  }
-  if (batch.length > 0) yield batch;
-}
-
-function clamp(value: number, low: number, high: number): number {
-  return Math.min(high, Math.max(low, value));
 }
 
 function asFullTarget({ chains, blobs, state }: StorageAdapter, name: string): FullTarget {

@@ -15,7 +15,7 @@ import {
   bareReason,
 } from "./rules/layer.ts";
 import { type CompiledLayer, planLineage } from "./rules/lineage.ts";
-import type { MatchContext } from "./rules/match.ts";
+import type { MatchContext } from "./rules/match-context.ts";
 import { type CompiledOverlay, anyRuleSatisfies } from "./rules/overlay.ts";
 import { type PlanIndex, indexPlans } from "./rules/plan-index.ts";
 import type { RequestView } from "./rules/request-view.ts";

@@ -17,7 +17,8 @@ import { usableSuite } from "../envelope/suite.ts";
 import { ConsentError, RecordError, StorageError } from "../errors.ts";
 import { memoryOf } from "../identity/signed-heads.ts";
 import type { Signer } from "../identity/signer.ts";
-import { afterWriting, SETTLE_WITHIN, repeatWrites, sleep } from "../storage/settle.ts";
+import { afterWriting, SETTLE_WITHIN, repeatWrites } from "../storage/settle.ts";
+import { sleep } from "../storage/sleep.ts";
 import { openAnswer, type Answer } from "./disclosure/answer.ts";
 import { auditOf } from "./disclosure/audit.ts";
 import { openCatalogue } from "./entries/catalogue.ts";
@@ -44,7 +45,6 @@ import { relabelStale } from "./records/relabelling.ts";
 import { checkedDefaults, namedOverlays } from "./policies.ts";
 import { openReplays } from "./disclosure/replays.ts";
 import { createRequest, type RequestOptions } from "./disclosure/request.ts";
-import { takeArgument } from "./take-arguments.ts";
 import { openSubjects } from "./entries/subjects.ts";
 import { createReviews } from "./disclosure/reviews.ts";
 import { createTurns } from "./turns.ts";
@@ -54,7 +54,7 @@ import { openVault } from "./vault/vault.ts";
 import { verifyBlobs } from "./verify-blobs.ts";
 import { assertRemembered, assertTrusted } from "./check-store.ts";
 import type { Ledger, PendingWork, ProofOptions, Requester } from "./ledger.ts";
-import { assertKnownOptions, type OpenLedgerOptions, type PolicyOptions } from "./options.ts";
+import { type OpenLedgerOptions, takeOptions } from "./options.ts";
 import { ledgerStorage } from "./storage.ts";
 import { untilClosed } from "./until-closed.ts";
 
@@ -393,31 +393,3 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const why = options.readOnly === true ? (readOnly ?? "it was opened read-only") : undefined;
   return untilClosed(ledger, { isClosed: () => closing !== undefined, writing, readOnly: why });
 }
-
-/**
- * Refuses unknown options, and copies those that are data, because they are read during and after opening.
- */
-function takeOptions(given: OpenLedgerOptions): OpenLedgerOptions {
-  assertKnownOptions(given);
-  const { policy } = given;
-  return {
-    ...copyData(given, ["genesis", "trust", "breakGlass", "repair"]),
-    ...(policy === undefined ? {} : { policy: copyData(policy, POLICY_DATA) }),
-  };
-}
-
-function copyData<T extends object>(given: T, data: readonly (keyof T)[]): T {
-  const taken = { ...given };
-  for (const name of data) {
-    if (name in taken) taken[name] = takeArgument(taken[name]) as T[keyof T];
-  }
-  return taken;
-}
-
-const POLICY_DATA: readonly (keyof PolicyOptions)[] = [
-  "defaults",
-  "overlays",
-  "jurisdictions",
-  "supportedObligations",
-  "retention",
-];

@@ -14,6 +14,7 @@ import type { SignedHeads } from "../identity/signed-heads.ts";
 import type { StorageAdapter } from "../storage/types.ts";
 import type { CompactionTime } from "./erasure/erase-options.ts";
 import type { Retention } from "./erasure/erase.ts";
+import { takeArgument } from "./take-arguments.ts";
 
 /**
  * How access to this member's records is decided, and how long they are kept. Each organisation has its
@@ -182,6 +183,7 @@ const FORMS: Readonly<
     says: "milliseconds, 0 or more",
   },
 };
+
 type Form = "any" | "flag" | "list" | "codes" | "duration";
 
 /** Names that a group of options may hold; a nested group has a table of its own. */
@@ -295,3 +297,31 @@ function pathsOf(known: KnownNames, path: string): string[] {
     return typeof names === "string" ? [full] : [full, ...pathsOf(names, full)];
   });
 }
+
+/**
+ * Refuses unknown options, and copies those that are data, because they are read during and after opening.
+ */
+export function takeOptions(given: OpenLedgerOptions): OpenLedgerOptions {
+  assertKnownOptions(given);
+  const { policy } = given;
+  return {
+    ...copyData(given, ["genesis", "trust", "breakGlass", "repair"]),
+    ...(policy === undefined ? {} : { policy: copyData(policy, POLICY_DATA) }),
+  };
+}
+
+function copyData<T extends object>(given: T, data: readonly (keyof T)[]): T {
+  const taken = { ...given };
+  for (const name of data) {
+    if (name in taken) taken[name] = takeArgument(taken[name]) as T[keyof T];
+  }
+  return taken;
+}
+
+const POLICY_DATA: readonly (keyof PolicyOptions)[] = [
+  "defaults",
+  "overlays",
+  "jurisdictions",
+  "supportedObligations",
+  "retention",
+];

@@ -2,7 +2,7 @@ import type { CID } from "../../codec/cid.ts";
 import type { Layer, Reason } from "../model/decision.ts";
 import { FALSE, TRUE, type Formula, type Formulas } from "./formula.ts";
 import { bareReason } from "../rules/layer.ts";
-import type { MatchContext } from "../rules/match.ts";
+import type { MatchContext } from "../rules/match-context.ts";
 import { UNKNOWN } from "../rules/truth.ts";
 import { DENY, type CompiledRule } from "../rules/tree.ts";
 

@@ -1,6 +1,7 @@
 import { FALSE, TRUE, type Formula, type Formulas } from "./formula.ts";
 import { BTG } from "../terminology/terminology.ts";
-import type { AttributeTest, MatchContext } from "../rules/match.ts";
+import type { AttributeTest } from "../rules/match.ts";
+import type { MatchContext } from "../rules/match-context.ts";
 import type { Scope } from "../rules/scope.ts";
 import { DENY, type CompiledRule, type CompiledTree } from "../rules/tree.ts";
 import { NO, YES } from "../rules/truth.ts";

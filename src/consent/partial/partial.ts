@@ -3,7 +3,7 @@ import type { Decision, Reason } from "../model/decision.ts";
 import type { Residual } from "../model/residual.ts";
 import { bareReason } from "../rules/layer.ts";
 import type { LineagePlan } from "../rules/lineage.ts";
-import type { MatchContext } from "../rules/match.ts";
+import type { MatchContext } from "../rules/match-context.ts";
 import { satisfiedBy, type CompiledOverlay } from "../rules/overlay.ts";
 import type { Terminology } from "../terminology/terminology.ts";
 import { createFormulas, FALSE, type Formula, type Formulas } from "./formula.ts";

@@ -1,6 +1,7 @@
 import { ConsentError } from "../../errors.ts";
 import type { RecordQuestion } from "../model/record-question.ts";
-import { compileTests, type AttributeTest, type MatchContext } from "../rules/match.ts";
+import { compileTests, type AttributeTest } from "../rules/match.ts";
+import type { MatchContext } from "../rules/match-context.ts";
 import { NO, YES } from "../rules/truth.ts";
 import type { ConsentResource } from "../model/resource.ts";
 import { compileScope } from "../rules/scope.ts";

@@ -1,5 +1,5 @@
 import type { Decision } from "../model/decision.ts";
-import type { MatchContext } from "./match.ts";
+import type { MatchContext } from "./match-context.ts";
 import { NO, UNKNOWN } from "./truth.ts";
 import type { CompiledRule } from "./tree.ts";
 

@@ -9,15 +9,9 @@ import {
   hearGlass,
   type Glass,
 } from "./glass.ts";
-import {
-  refusesTheRest,
-  withholdsOlderPermits,
-  type CompiledDirective,
-  type LineagePlan,
-  type Step,
-} from "./lineage.ts";
-import type { MatchContext } from "./match.ts";
-import { NO, UNKNOWN, YES, type Match } from "./truth.ts";
+import type { CompiledDirective, LineagePlan } from "./lineage.ts";
+import type { MatchContext } from "./match-context.ts";
+import { NO, UNKNOWN, YES } from "./truth.ts";
 import type { CompiledOverlay } from "./overlay.ts";
 import { matchScope } from "./scope.ts";
 import { BTG } from "../terminology/terminology.ts";
@@ -36,6 +30,7 @@ import {
   type CompiledRule,
   type Result,
 } from "./tree.ts";
+import { NOTHING_OPEN, openDisputes, isSettled, isWithheld, disputedResult } from "./disputes.ts";
 
 /** Part of many decisions, so nobody may change it. */
 const NO_CODES: readonly string[] = Object.freeze([]);
@@ -225,75 +220,13 @@ function evaluateLineage(
       glass = GLASS_NEVER;
     }
     if (suspended) continue;
-    const result = said(dispute, context);
+    const result = disputedResult(dispute, context);
     if (result >= INDETERMINATE) explicit.push({ directive, result, kind: "rule" });
     else if (result === NOT_APPLICABLE && defaultOf(directive, context, true) === DENY) {
       fallback.push({ directive, result: DENY, kind: ended ? "ended" : "default" });
     }
   }
   return glass;
-}
-
-/** A contested directive that may cover a record, and that nothing has settled or revoked there. */
-interface OpenDispute {
-  readonly directive: CompiledDirective;
-  readonly ended: boolean;
-  readonly scope: Match;
-  /** It withholds the permits of older directives, which it may have been meant to end. */
-  readonly withholds: boolean;
-  /** A suspension stopped it: only its `never` about the glass still counts. */
-  readonly suspended: boolean;
-}
-
-/** Whether a dispute about a newer directive cancels the permits of an older one. */
-function isWithheld({ position }: CompiledDirective, open: readonly OpenDispute[]): boolean {
-  for (const one of open) if (one.withholds && one.directive.position > position) return true;
-  return false;
-}
-
-const NOTHING_OPEN: readonly OpenDispute[] = [];
-
-function openDisputes(plan: LineagePlan, context: MatchContext): readonly OpenDispute[] {
-  const stops = plan.stops.filter((one) => reach(one, context) === YES);
-  const open: OpenDispute[] = [];
-  for (const step of plan.contested) {
-    const { directive, ended } = step;
-    if (directive.tree === undefined) continue;
-    const later = stops.filter((one) => one.directive.position > directive.position);
-    if (later.some((one) => one.directive.source.directive.mode === "revoke")) continue;
-    const scope = reach(step, context);
-    if (scope === NO || isSettled(step, context)) continue;
-    const suspended = later.length > 0;
-    const dispute = { directive, ended, scope, suspended };
-    const withheld =
-      !suspended &&
-      (withholdsOlderPermits(step) || (refusesTheRest(step) && said(dispute, context) !== PERMIT));
-    open.push({ ...dispute, withholds: withheld });
-  }
-  return open;
-}
-
-/** The result of a contested directive's rules. */
-function said(
-  { directive, ended, scope }: Pick<OpenDispute, "directive" | "ended" | "scope">,
-  context: MatchContext,
-): Result {
-  const result = ended ? NOT_APPLICABLE : evaluateRule(directive.tree!.root, context);
-  return scope === UNKNOWN ? weaken(result) : result;
-}
-
-/** Whether a statement that names both sides of a dispute certainly covers a record. */
-function isSettled({ settledBy }: Step, context: MatchContext): boolean {
-  return settledBy?.some((one) => reach(one, context) === YES) === true;
-}
-
-/** Whether a statement covers a record: within its own bounds and its grantor's. */
-function reach({ directive, authority }: Step, context: MatchContext): Match {
-  const own = matchScope(directive.scope, context);
-  const given = own === NO ? YES : matchScope(authority, context);
-  const match = given < own ? given : own;
-  // It is unknown whether this suspension or revocation has begun.
-  return directive.unreadable && directive.tree === undefined && match === YES ? UNKNOWN : match;
 }
 
 const doubtedOf = (answer: Answer): Duties =>

@@ -1,16 +1,6 @@
-import { greatest, least } from "../../bytes/lists.ts";
 import type { ActorRef, Coding, DataFilter, DataRef, Rule } from "../model/model.ts";
-import type { RequestView } from "./request-view.ts";
 import type { ConsentResource } from "../model/resource.ts";
-import {
-  ACT_CODE,
-  ACT_REASON,
-  BTG,
-  canonicalPurpose,
-  canonicalSystem,
-  CONFIDENTIALITY,
-  type Terminology,
-} from "../terminology/terminology.ts";
+import { BTG, canonicalPurpose, type Terminology } from "../terminology/terminology.ts";
 import {
   compareNames,
   isComparable,
@@ -22,35 +12,12 @@ import {
 } from "./alike.ts";
 import { CONSENT_ACTIONS } from "../terminology/data/consent-actions.ts";
 import { RESOURCE_TYPES } from "../terminology/data/resource-types.ts";
-import { resolvePeriod, type Interval } from "../model/time.ts";
+import { resolvePeriod } from "../model/time.ts";
 import { anyMatch, NO, UNKNOWN, YES, type Match } from "./truth.ts";
 import type { Zone } from "../model/zone.ts";
 import type { RecordQuestion } from "../model/record-question.ts";
-
-/**
- * The facts that a rule is matched against: one purpose of one request, one resource, one moment.
- */
-export interface MatchContext {
-  readonly request: RequestView;
-  readonly asOf: number;
-  purpose: string;
-  resource: ConsentResource;
-  /** Computed on first use for each resource. */
-  labels: LabelView | undefined;
-  /** The resource's period, read in the zone last asked for; most directives share a zone. */
-  period: Interval | undefined;
-  periodZone: Zone | undefined;
-}
-
-/** The labels of a resource, classified once. */
-export interface LabelView {
-  readonly stamped: boolean;
-  readonly sensitivity: readonly string[];
-  /** Highest confidentiality, or -1. */
-  readonly level: number;
-  /** Labels unknown to the terminology: each may mean any other. */
-  readonly others: readonly string[];
-}
+import { labelTest } from "./match-labels.ts";
+import type { MatchContext } from "./match-context.ts";
 
 /** The test of one attribute of a rule. */
 export interface AttributeTest {
@@ -345,68 +312,6 @@ function codeTest(codes: readonly Coding[], deny: boolean): (context: MatchConte
     );
     return alike ? UNKNOWN : NO;
   };
-}
-
-function labelTest(
-  labels: readonly Coding[],
-  deny: boolean,
-  terminology: Terminology,
-): (context: MatchContext) => Match {
-  const sensitivity = new Set<string>();
-  const others = new Set<string>();
-  const levels: number[] = [];
-  let foreign = false;
-  for (const { system, code } of labels) {
-    const known = canonicalSystem(system);
-    const below = known === ACT_CODE ? terminology.labelsBelow(code) : undefined;
-    if (below !== undefined) {
-      for (const item of below) sensitivity.add(item);
-    } else if (known === CONFIDENTIALITY && terminology.confidentialityLevel(code) !== undefined) {
-      levels.push(terminology.confidentialityLevel(code)!);
-    } else {
-      // An unknown label may be meant for any record.
-      foreign = true;
-      others.add(`${known}|${code}`);
-    }
-  }
-  // A permit covers levels up to the named one, a deny those from it upwards.
-  const bound = levels.length === 0 ? -1 : deny ? least(levels) : greatest(levels);
-  return (context) => {
-    if (context.resource.labels === null) return UNKNOWN;
-    const view = (context.labels ??= labelView(context.resource, terminology));
-    if (!view.stamped && !deny) return UNKNOWN;
-    for (const code of view.sensitivity) if (sensitivity.has(code)) return YES;
-    for (const token of view.others) if (others.has(token)) return YES;
-    if (bound >= 0 && view.level >= 0) {
-      if (deny ? view.level >= bound : view.level <= bound) return YES;
-    }
-    if (!view.stamped || foreign || view.others.length > 0) return UNKNOWN;
-    return bound >= 0 && view.level < 0 ? UNKNOWN : NO;
-  };
-}
-
-/**
- * HL7's labels of the trustworthiness and alteration of data, which do not describe its content.
- */
-const INTEGRITY = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue";
-
-function labelView(resource: ConsentResource, terminology: Terminology): LabelView {
-  const sensitivity: string[] = [];
-  const others: string[] = [];
-  let level = -1;
-  const { obligations, refrains } = terminology.data;
-  for (const { system, code } of resource.labels!.codes) {
-    const known = canonicalSystem(system);
-    if (known === ACT_REASON || known === INTEGRITY) continue;
-    const rank = known === CONFIDENTIALITY ? terminology.confidentialityLevel(code) : undefined;
-    if (rank !== undefined) level = Math.max(level, rank);
-    else if (known !== ACT_CODE) others.push(`${known}|${code}`);
-    else if (terminology.labelsBelow(code) !== undefined) sensitivity.push(code);
-    else if (!Object.hasOwn(obligations, code) && !Object.hasOwn(refrains, code)) {
-      others.push(`${known}|${code}`);
-    }
-  }
-  return { stamped: resource.labels!.stamp !== null, sensitivity, level, others };
 }
 
 function matchRef({ meaning, reference }: DataRef, resource: ConsentResource): Match {

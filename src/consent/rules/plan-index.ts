@@ -1,7 +1,8 @@
 import { looseName, spaceOf } from "./alike.ts";
 import { RESOURCE_TYPES } from "../terminology/data/resource-types.ts";
 import type { LineagePlan } from "./lineage.ts";
-import type { AttributeTest, MatchContext } from "./match.ts";
+import type { AttributeTest } from "./match.ts";
+import type { MatchContext } from "./match-context.ts";
 import { NO } from "./truth.ts";
 import type { CompiledOverlay } from "./overlay.ts";
 import type { Scope } from "./scope.ts";

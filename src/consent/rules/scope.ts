@@ -1,4 +1,5 @@
-import type { AttributeTest, MatchContext } from "./match.ts";
+import type { AttributeTest } from "./match.ts";
+import type { MatchContext } from "./match-context.ts";
 import type { RecordQuestion } from "../model/record-question.ts";
 import { compareNames } from "./alike.ts";
 import { isJurisdiction } from "../terminology/known-codes.ts";

@@ -1,5 +1,6 @@
 import { appendTo } from "../../bytes/lists.ts";
-import { ATTRIBUTES, compileTests, type AttributeTest, type MatchContext } from "./match.ts";
+import { ATTRIBUTES, compileTests, type AttributeTest } from "./match.ts";
+import type { MatchContext } from "./match-context.ts";
 import { NO, UNKNOWN, YES, type Match } from "./truth.ts";
 import type { Rule } from "../model/model.ts";
 import { BTG, canonicalPurpose, type Terminology } from "../terminology/terminology.ts";

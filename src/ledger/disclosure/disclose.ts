@@ -1,10 +1,9 @@
-import { appendTo, least } from "../../bytes/lists.ts";
+import { appendTo } from "../../bytes/lists.ts";
 import { toHex } from "../../bytes/hex.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
-import { cidOf, DAG_CBOR, type CID } from "../../codec/cid.ts";
-import { encode } from "../../codec/dag-cbor.ts";
+import type { CID } from "../../codec/cid.ts";
 import { toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
-import { EVALUATOR, type Decision } from "../../consent/model/decision.ts";
+import type { Decision } from "../../consent/model/decision.ts";
 import type { CoseRecipient } from "../../crypto/cose-hpke.ts";
 import { makeGrant, narrowKeys } from "../../envelope/grant.ts";
 import { decodeSignedHeader, type EnvelopeHeader } from "../../envelope/header.ts";
@@ -27,7 +26,6 @@ import {
   requireReadableConsents,
   versionName,
   partsOf,
-  type Decided,
   type JudgeContext,
   type Judgement,
 } from "./decide-records.ts";
@@ -39,6 +37,7 @@ import { lostEntry } from "../entries/own-envelope.ts";
 import { isErasedNow } from "../entries/catalogue.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import { personName, type Turns } from "../turns.ts";
+import { laterDecision, uniteDecisions, denialWithoutReasons } from "./released-decision.ts";
 
 export type { RequestRefusal } from "./check-request.ts";
 
@@ -199,68 +198,6 @@ async function answerAgain(
   if (lost.length > 0) throw lostEntry("record", lost[0]!.head.id);
   const decision = uniteDecisions(decisions) ?? denialWithoutReasons(second.asOf);
   return { ok: true, answer: { access: toEntryId(access), decision, items } };
-}
-
-/**
- * The decision for a requester who gets nothing. It is the same whether somebody refused, no rule applied,
- * or there are no records. The access entry holds the real reason.
- */
-function denialWithoutReasons(asOf: number): Decision {
-  return {
-    outcome: "deny",
-    obligations: [],
-    refrains: [],
-    breakGlass: null,
-    reasons: [],
-    setAside: [],
-    basedOn: [],
-    snapshot: NOTHING,
-    asOf,
-    expiresAt: null,
-    evaluator: EVALUATOR,
-  };
-}
-
-/** In place of a snapshot that must not be revealed: CID of the empty map. */
-const NOTHING: CID = cidOf(encode({}), DAG_CBOR);
-
-/** The later decision about a record that the first decision permitted. */
-function laterDecision(first: Decided, second: Judgement, stands: boolean): Decided {
-  const { record } = first.record;
-  const later = second.decided.find((one) => one.record.record === record)?.decision;
-  if (later !== undefined && stands && later.outcome !== "permit") {
-    return { ...first, decision: later, brokenGlass: false };
-  }
-  // The requester may no longer ask, or the record is no longer the version that was decided about.
-  const decision: Decision = {
-    ...second.probe,
-    outcome: stands ? "not-applicable" : "deny",
-    obligations: [],
-    refrains: [],
-    reasons: [],
-    basedOn: [],
-  };
-  return { ...first, decision, brokenGlass: false };
-}
-
-/** One decision for all released records: the requester is bound by the duties of every one. */
-function uniteDecisions(decisions: readonly Decision[]): Decision | undefined {
-  const [first] = decisions;
-  if (first === undefined) return undefined;
-  const all = <T>(pick: (decision: Decision) => readonly T[]): T[] => [
-    ...new Map(
-      decisions.flatMap((one) => pick(one)).map((item) => [JSON.stringify(item), item]),
-    ).values(),
-  ];
-  const ends = decisions.flatMap(({ expiresAt }) => expiresAt ?? []);
-  return {
-    ...decisions.at(-1)!,
-    obligations: all(({ obligations }) => obligations).sort(),
-    refrains: all(({ refrains }) => refrains).sort(),
-    reasons: all(({ reasons }) => reasons),
-    basedOn: all(({ basedOn }) => basedOn),
-    expiresAt: ends.length === 0 ? null : least(ends),
-  };
 }
 
 /** Names of the requests that are being answered. */

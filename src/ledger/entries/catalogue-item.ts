@@ -57,7 +57,7 @@ export const byPlace = ({ place: a }: CatalogueItem, { place: b }: CatalogueItem
 export const isPresent = (item: IndexItem): item is CatalogueItem => item.manifest !== undefined;
 
 /** Whether an entry creates a record, instead of following an entry about one. */
-export const createsRecord = ({ kind, manifest: { op } }: CatalogueItem): boolean =>
+export const createsRecord = (kind: string, { op }: Pick<Manifest, "op">): boolean =>
   kind === "record" && (op === "create" || op === "reattribute");
 
 /** Whether it is an access to be reviewed, or a review. */

@@ -1,9 +1,11 @@
 import { bytesKey } from "../../bytes/bytes-key.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { StorageError } from "../../errors.ts";
+import { giveTurn } from "../../loop/give-turn.ts";
 import type { StateChange } from "../../storage/types.ts";
 import type { LedgerContext } from "../context.ts";
 import { openIndex, type Index } from "../index/index-store.ts";
+import { wholeItem, type Held } from "../index/held.ts";
 import type { Person } from "../index/memory.ts";
 import { IndexMoved } from "../index/loss.ts";
 import { assertNoneLack, isAboutAnybody, mayBeAbout } from "../index/lacking.ts";
@@ -129,7 +131,7 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
     carryOut: (item) => erasures.carryOut(item, hands),
   });
   const isAnyNamed = nameBook();
-  const itemsWith = recordBook();
+  const itemsWith = recordBook<Held>();
   let turn: Promise<unknown> = Promise.resolve();
 
   /** Work that moves the index, or must not see it move, waits for its turn. */
@@ -169,7 +171,7 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
     }
     const held = (await index.person(known.local)).byId.get(bytesKey(id));
     if (held === undefined) return index.lost(`entry ${toHex(id)}`);
-    const { item } = held;
+    const item = wholeItem(held);
     if (isPresent(item)) return { status: "present", item };
     const { kind, place, erasedBy } = item;
     return { status: "erased", by: erasedBy!, place, kind, local: known.local };
@@ -216,7 +218,8 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
           continue;
         }
         const person = await index.person(known.local);
-        const manifest = person.byId.get(bytesKey(id))?.item.manifest;
+        const held = person.byId.get(bytesKey(id));
+        const manifest = held && wholeItem(held).manifest;
         index.tombstone(person, id, by);
         if (manifest !== undefined && isReview(manifest)) {
           index.tombstone(await index.person(reviews), id, by);
@@ -227,9 +230,21 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
     remove: (changes) => index.alsoRemove(changes),
   };
 
-  function present({ held }: Person): CatalogueItem[] {
+  /** Decodes the manifests that were not yet, so that listing them afterwards takes no time. */
+  async function decodeAll(person: Person | undefined): Promise<void> {
+    for (const held of person?.held ?? []) {
+      if (held.brief === undefined) continue;
+      wholeItem(held);
+      await giveTurn();
+    }
+  }
+
+  function present(all: readonly Held[]): CatalogueItem[] {
     const items: CatalogueItem[] = [];
-    for (const { item } of held) if (isPresent(item)) items.push(item);
+    for (const held of all) {
+      const item = wholeItem(held);
+      if (isPresent(item)) items.push(item);
+    }
     return items;
   }
 
@@ -247,17 +262,20 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
   return {
     catchUp: () => steadily(async () => undefined, true),
     async itemsOf(local, kinds = INDEXED_KINDS) {
+      await decodeAll(index.cached(local));
       erasures.assertCarriedOut(local);
       const cached = index.cached(local);
-      if (cached !== undefined) return present(cached);
+      if (cached !== undefined) return present(cached.held);
       // In turn: entries taken in during this read would otherwise be missed for good.
       return steadily(async () => {
         const lost = await consentsLost(local, kinds);
-        const items = present(await index.person(local));
+        const person = await index.person(local);
+        await decodeAll(person);
+        const items = present(person.held);
         return lost.length === 0 ? items : [...items, ...lost].sort(byPlace);
       });
     },
-    recordItems: (local, id) => about(local, (person) => itemsWith(person, id)),
+    recordItems: (local, id) => about(local, (person) => present(itemsWith(person, id))),
     mayHold: (local, names) => about(local, (person) => isAnyNamed(person, names)),
     find: (id) => steadily(() => find(id)),
     personWith: (identifier) =>

@@ -92,6 +92,11 @@ export interface Manifest {
   readonly review?: true;
 }
 
+/** The parts of a manifest by which entries are looked up. */
+export type ManifestBrief = Pick<Manifest, "op" | "local" | "replaces" | "fullUrl"> & {
+  readonly resource?: Pick<ResourceDescription, "id">;
+};
+
 const REQUIRED = ["v", "op", "local"];
 const OPTIONAL = [
   ...["replaces", "mediaType", "attachments", "resource", "fullUrl", "labels", "reason"],
@@ -175,6 +180,17 @@ export function ownManifest(manifest: Manifest): Manifest {
     // The labeller may keep the object that it returned, and change it.
     ...(labels === undefined ? {} : { labels: giveResult(labels) as ResourceLabels | null }),
   });
+}
+
+/** A copy of the parts by which an entry is looked up. */
+export function briefOf({ op, local, replaces, fullUrl, resource }: Manifest): ManifestBrief {
+  return {
+    op,
+    local: copyBytes(local),
+    ...(replaces === undefined ? {} : { replaces }),
+    ...(fullUrl === undefined ? {} : { fullUrl }),
+    ...(resource?.id === undefined ? {} : { resource: { id: resource.id } }),
+  };
 }
 
 /** A copy of a manifest that copies its bytes and shares its other data. */

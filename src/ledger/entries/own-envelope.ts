@@ -128,6 +128,4 @@ export interface Identity {
 export interface Told {
   readonly manifest: Manifest;
   readonly identity?: Identity;
-  /** The manifest's bytes, if already encoded. */
-  readonly encoded?: Uint8Array;
 }

@@ -1,19 +1,14 @@
 import { bytesKey } from "../../bytes/bytes-key.ts";
 import { fromHex } from "../../bytes/hex.ts";
 import { toEntryId, type EntryId } from "../../codec/ids.ts";
-import type { Held } from "../index/memory.ts";
-import {
-  byPlace,
-  comparePlaces,
-  createsRecord,
-  isPresent,
-  type CatalogueItem,
-} from "./catalogue-item.ts";
+import { briefOfHeld, type HeldManifest } from "../index/held.ts";
+import { comparePlaces, createsRecord } from "./catalogue-item.ts";
+import type { ManifestBrief } from "./manifest.ts";
 
 /** A person's entries, of which none is ever removed; one may be replaced by its tombstone. */
-interface Growing {
-  readonly held: readonly Pick<Held, "item">[];
-  readonly byId: ReadonlyMap<string, Pick<Held, "item">>;
+interface Growing<H extends HeldManifest> {
+  readonly held: readonly H[];
+  readonly byId: ReadonlyMap<string, H>;
 }
 
 /**
@@ -21,19 +16,19 @@ interface Growing {
  * It finds what folding all the person's entries into records would find. Each entry is read once,
  * so that a repeated call costs only the entries of the record and those added since the last call.
  */
-export function recordBook(): (person: Growing, id: Uint8Array) => readonly CatalogueItem[] {
-  const known = new WeakMap<
-    Growing,
-    { readonly followers: Map<EntryId, Pick<Held, "item">[]>; upTo: number }
-  >();
+export function recordBook<H extends HeldManifest>(): (
+  person: Growing<H>,
+  id: Uint8Array,
+) => readonly H[] {
+  const known = new WeakMap<Growing<H>, { readonly followers: Map<EntryId, H[]>; upTo: number }>();
 
-  function followersOf(person: Growing): ReadonlyMap<EntryId, readonly Pick<Held, "item">[]> {
-    const book = known.get(person) ?? { followers: new Map(), upTo: 0 };
+  function followersOf(person: Growing<H>): ReadonlyMap<EntryId, readonly H[]> {
+    const book = known.get(person) ?? { followers: new Map<EntryId, H[]>(), upTo: 0 };
     known.set(person, book);
     const { held } = person;
     for (; book.upTo < held.length; book.upTo++) {
       const one = held[book.upTo]!;
-      const replaces = isFollower(one.item) ? one.item.manifest.replaces : undefined;
+      const replaces = following(one)?.replaces;
       if (replaces === undefined) continue;
       const others = book.followers.get(replaces);
       if (others === undefined) book.followers.set(replaces, [one]);
@@ -49,26 +44,37 @@ export function recordBook(): (person: Growing, id: Uint8Array) => readonly Cata
     const found = [first];
     // The list grows while it is read.
     for (const before of found) {
-      for (const { item } of followers.get(toEntryId(before.id)) ?? []) {
-        if (isFollower(item) && comparePlaces(before.place, item.place) < 0) found.push(item);
+      for (const one of followers.get(toEntryId(before.item.id)) ?? []) {
+        if (following(one) !== undefined && isBefore(before, one)) found.push(one);
       }
     }
-    return found.sort(byPlace);
+    return found.sort((a, b) => comparePlaces(a.item.place, b.item.place));
   };
 }
 
 /** The entry that created the record which an entry belongs to. */
-function firstOf({ byId }: Growing, id: Uint8Array): CatalogueItem | undefined {
-  let item = byId.get(bytesKey(id))?.item;
-  while (item !== undefined && isFollower(item)) {
-    const { replaces } = item.manifest;
-    const before = replaces === undefined ? undefined : byId.get(bytesKey(fromHex(replaces)))?.item;
-    if (before === undefined || comparePlaces(before.place, item.place) >= 0) return undefined;
-    item = before;
+function firstOf<H extends HeldManifest>({ byId }: Growing<H>, id: Uint8Array): H | undefined {
+  let one = byId.get(bytesKey(id));
+  for (;;) {
+    const brief = one === undefined ? undefined : following(one);
+    if (one === undefined || brief === undefined) break;
+    const { replaces } = brief;
+    const before = replaces === undefined ? undefined : byId.get(bytesKey(fromHex(replaces)));
+    if (before === undefined || !isBefore(before, one)) return undefined;
+    one = before;
   }
-  return item !== undefined && isPresent(item) && createsRecord(item) ? item : undefined;
+  const brief = one === undefined ? undefined : briefOfHeld(one);
+  return one !== undefined && brief !== undefined && createsRecord(one.item.kind, brief)
+    ? one
+    : undefined;
 }
 
-/** Whether it is an entry about a record that an earlier entry created. */
-const isFollower = (item: Held["item"]): item is CatalogueItem =>
-  item.kind === "record" && isPresent(item) && !createsRecord(item);
+/** What an entry about a record says that an earlier entry created; `undefined` for others. */
+function following(held: HeldManifest): ManifestBrief | undefined {
+  const brief = briefOfHeld(held);
+  const { kind } = held.item;
+  return brief === undefined || kind !== "record" || createsRecord(kind, brief) ? undefined : brief;
+}
+
+const isBefore = ({ item: a }: HeldManifest, { item: b }: HeldManifest): boolean =>
+  comparePlaces(a.place, b.place) < 0;

@@ -1,5 +1,5 @@
-import type { IndexItem } from "../index/rows.ts";
-import type { Manifest } from "./manifest.ts";
+import { briefOfHeld, type HeldManifest } from "../index/held.ts";
+import type { ManifestBrief } from "./manifest.ts";
 
 /** Names by which resources are recognised: their ids, and their full URLs. */
 export interface RecordNames {
@@ -8,7 +8,7 @@ export interface RecordNames {
   readonly urls: ReadonlySet<string>;
 }
 
-type Named = Pick<Manifest, "resource" | "fullUrl">;
+type Named = Pick<ManifestBrief, "resource" | "fullUrl">;
 
 /** The names of some resources. */
 export function namesOf(resources: readonly Named[]): RecordNames {
@@ -31,7 +31,7 @@ function addName(
 
 /** A list of entries that only grows; an entry may be replaced by its tombstone. */
 interface Growing {
-  readonly held: readonly { readonly item: IndexItem }[];
+  readonly held: readonly HeldManifest[];
 }
 
 /**
@@ -45,8 +45,9 @@ export function nameBook(): (list: Growing, names: RecordNames) => boolean {
     known.set(list, names);
     const { held } = list;
     for (; names.upTo < held.length; names.upTo++) {
-      const { kind, manifest } = held[names.upTo]!.item;
-      if (kind === "record" && manifest !== undefined) addName(names, manifest);
+      const one = held[names.upTo]!;
+      const brief = briefOfHeld(one);
+      if (one.item.kind === "record" && brief !== undefined) addName(names, brief);
     }
     return haveCommon(names.ids, wanted.ids) || haveCommon(names.urls, wanted.urls);
   };

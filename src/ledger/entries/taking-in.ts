@@ -10,11 +10,27 @@ import type { Index } from "../index/index-store.ts";
 import { IndexMoved, isLoss } from "../index/loss.ts";
 import { isIndexed, isReview, tagOf, type CatalogueItem } from "./catalogue-item.ts";
 import type { SealedEntry } from "./filing.ts";
-import { ownManifest } from "./manifest.ts";
+import { briefOf, ownManifest, type Manifest, type ManifestBrief } from "./manifest.ts";
 import { openManifest, type Identity, type Told } from "./own-envelope.ts";
 
 /** The parts of a newly sealed entry that are remembered. */
 export type Sealed = Pick<SealedEntry, "id" | "manifest" | "encoded">;
+
+/** An entry sealed in this process: its manifest, or a brief of one that describes a resource. */
+type Remembered = { readonly encoded: Uint8Array } & (
+  (Told & { readonly brief?: undefined }) | { readonly brief: ManifestBrief }
+);
+
+/** Remembers an entry as sealed: the caller may change the manifest later. */
+function rememberedOf(
+  manifest: Manifest,
+  encoded: Uint8Array,
+  identity: Identity | undefined,
+): Remembered {
+  if (manifest.resource !== undefined) return { encoded, brief: briefOf(manifest) };
+  const told = { encoded, manifest: ownManifest(manifest) };
+  return identity === undefined ? told : { ...told, identity };
+}
 
 /** Takes the custodian's own entries from the ledger into the index. */
 export interface TakingIn {
@@ -53,7 +69,7 @@ export function createTakingIn(
   },
 ): TakingIn {
   const { chain, signer } = context;
-  const remembered = new Map<string, Told>();
+  const remembered = new Map<string, Remembered>();
   let waiting = 0;
 
   async function takeIn(): Promise<void> {
@@ -107,21 +123,28 @@ export function createTakingIn(
     const key = bytesKey(id);
     // A copy of an entry that was already taken in adds nothing.
     if (index.hasTaken(key)) return;
-    const told = remembered.get(key) ?? (await openManifest(context, { kind, envelope, place }));
+    const sealed = remembered.get(key);
     remembered.delete(key);
+    if (sealed?.brief !== undefined) {
+      const { brief, encoded } = sealed;
+      const item = { id, place, kind, envelope, recordedAt };
+      index.take(brief.local, { item, page: undefined, encoded, brief });
+      return;
+    }
+    const told = sealed ?? (await openManifest(context, { kind, envelope, place }));
     if (told === undefined) {
       // It was erased, as a later entry may say, or its key, header or ciphertext was lost.
       const tag = "subject" in entry ? { tag: tagOf(entry) } : {};
       index.takeUnknown({ id, kind, ...tag }, envelope, place);
       return;
     }
-    const { manifest, encoded, identity } = told;
+    const { manifest, identity } = told;
     const { local } = manifest;
     const item: CatalogueItem = { id, place, kind, envelope, recordedAt, manifest };
-    const held = { item, encoded };
+    const held = { item, page: undefined, encoded: sealed?.encoded, brief: undefined };
     if (kind === "erase") await carryOutErasure(item);
     if (identity !== undefined) await makeKnown(item, identity);
-    if (isReview(manifest)) index.addTo(reviews, held);
+    if (isReview(manifest)) index.addTo(reviews, { ...held });
     index.take(local, held);
   }
 
@@ -149,9 +172,7 @@ export function createTakingIn(
     takeIn,
     remember({ id, manifest, encoded }, identity) {
       waiting++;
-      // A copy as sealed: the caller may change the original.
-      const told = { manifest: ownManifest(manifest), encoded };
-      remembered.set(bytesKey(id), identity === undefined ? told : { ...told, identity });
+      remembered.set(bytesKey(id), rememberedOf(manifest, encoded, identity));
       // An entry that never reaches the ledger must not stay for ever.
       if (remembered.size > REMEMBERED) remembered.delete(remembered.keys().next().value!);
     },

@@ -7,6 +7,7 @@ import { EMPTY_MAP } from "../../merkle/sparse-map.ts";
 import type { StateChange } from "../../storage/types.ts";
 import type { LedgerContext } from "../context.ts";
 import { openDirectory } from "./directory.ts";
+import type { Held } from "./held.ts";
 import { IndexMoved } from "./loss.ts";
 import {
   addTo,
@@ -24,7 +25,7 @@ import { GENERATION_BYTES, indexNames } from "./names.ts";
 import { indexedPersons, type IndexedPersons } from "./persons.ts";
 import { indexReader } from "./reader.ts";
 import { encodeIndexRecord, isSameRecord, type IndexRecord } from "./record.ts";
-import type { IdRow, Lacking, PageEntry } from "./rows.ts";
+import type { IdRow, Lacking } from "./rows.ts";
 import { buildStep, writeAhead } from "./step.ts";
 
 /**
@@ -64,9 +65,9 @@ export interface Index extends IndexedPersons {
   /** The row under an id; `undefined` if the id is provably not one of this member's. */
   idRow(id: Uint8Array): Promise<IdRow | undefined>;
   /** Takes in an entry about a person. */
-  take(local: Uint8Array, entry: PageEntry): void;
+  take(local: Uint8Array, held: Held): void;
   /** Adds an entry to another list of entries besides that of its person. */
-  addTo(local: Uint8Array, entry: PageEntry): void;
+  addTo(local: Uint8Array, held: Held): void;
   /** Takes in an entry that cannot be decrypted. */
   takeUnknown(one: Lacking, envelope: CID, place: EntryPlace): void;
   lack(one: Lacking): void;
@@ -159,7 +160,7 @@ export function openIndex(context: LedgerContext): Index {
     });
     for (const [held, page] of paged) {
       held.page = page;
-      held.encoded = undefined;
+      if (held.brief === undefined) held.encoded = undefined;
     }
     stored.record = next;
     clearOverlay(memory);
@@ -192,8 +193,8 @@ export function openIndex(context: LedgerContext): Index {
       if (lacking === undefined || lacking.size > 0 || stored === undefined) return undefined;
       return people.get(bytesKey(local));
     },
-    take: (local, entry) => take(memory, local, entry),
-    addTo: (local, entry) => addTo(memory, local, entry),
+    take: (local, held) => take(memory, local, held),
+    addTo: (local, held) => addTo(memory, local, held),
     takeUnknown: (one, envelope, place) => takeUnknown(memory, one, envelope, place),
     lack: (one) => lack(memory, one),
     lacking: async () => [...(await reader.lacking()).values()],

@@ -3,18 +3,10 @@ import { bytesKey } from "../../bytes/bytes-key.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import type { StateChange } from "../../storage/types.ts";
 import type { Directory } from "./directory.ts";
+import type { Held } from "./held.ts";
 import type { IndexNames } from "./names.ts";
 import type { IndexRecord } from "./record.ts";
-import type { IdRow, IndexItem, Lacking, PageEntry } from "./rows.ts";
-
-/** An entry about a person. */
-export interface Held {
-  item: IndexItem;
-  /** The page that holds it; `undefined` while it is in memory only. */
-  page: number | undefined;
-  /** The manifest's bytes, if they were made in this process and are in no page yet. */
-  encoded: Uint8Array | undefined;
-}
+import type { IdRow, Lacking } from "./rows.ts";
 
 /** Everything that is about one person, in ledger order. */
 export interface Person {
@@ -190,9 +182,9 @@ export function lack(memory: IndexMemory, one: Lacking): void {
 }
 
 /** Takes in an entry about a person. */
-export function take(memory: IndexMemory, local: Uint8Array, entry: PageEntry): void {
-  addTo(memory, local, entry);
-  const { id, place } = entry.item;
+export function take(memory: IndexMemory, local: Uint8Array, held: Held): void {
+  addTo(memory, local, held);
+  const { id, place } = held.item;
   memory.overlay.ids.set(bytesKey(id), { id, row: { local, height: place.height } });
 }
 
@@ -210,17 +202,16 @@ export function takeUnknown(
 }
 
 /** Adds an entry to a list of entries, without a row of its id. */
-export function addTo(memory: IndexMemory, local: Uint8Array, { item, encoded }: PageEntry): void {
+export function addTo(memory: IndexMemory, local: Uint8Array, held: Held): void {
   const { overlay, people } = memory;
   const key = bytesKey(local);
-  const held: Held = { item, page: undefined, encoded };
   const fresh = overlay.fresh.get(key);
   if (fresh === undefined) overlay.fresh.set(key, { local, held: [held] });
   else fresh.held.push(held);
   const known = knownPerson(memory, key);
   if (known === undefined) return;
   known.held.push(held);
-  known.byId.set(bytesKey(item.id), held);
+  known.byId.set(bytesKey(held.item.id), held);
   people.grew(key);
 }
 
@@ -236,6 +227,7 @@ export function tombstone(
   const { manifest: _, ...rest } = held.item;
   held.item = { ...rest, erasedBy: by };
   held.encoded = undefined;
+  held.brief = undefined;
   overlay.mustFlush = true;
   if (held.page === undefined) return;
   const key = bytesKey(of.local);

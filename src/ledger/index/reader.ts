@@ -4,7 +4,8 @@ import { toHex } from "../../bytes/hex.ts";
 import { StorageError } from "../../errors.ts";
 import type { LedgerContext } from "../context.ts";
 import { IndexMoved, isLoss } from "./loss.ts";
-import { idName, knownPerson, type Held, type IndexMemory, type Person } from "./memory.ts";
+import type { Held } from "./held.ts";
+import { idName, knownPerson, type IndexMemory, type Person } from "./memory.ts";
 import { generationOf, isIdName } from "./names.ts";
 import { decodeIndexRecord, isSameRecord, type IndexRecord } from "./record.ts";
 import {
@@ -119,7 +120,7 @@ export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemo
           if (value === undefined) return await lost(what);
           for (const item of decodePage(value)) {
             digest = nextDigest(digest, item);
-            held.push({ item, page: page + i, encoded: undefined });
+            held.push({ item, page: page + i, encoded: undefined, brief: undefined });
           }
         }
       }

@@ -99,11 +99,19 @@ export function encodePage(entries: readonly PageEntry[]): Uint8Array {
         kind,
         envelope,
         recordedAt,
-        ...(manifest === undefined ? {} : { manifest: encoded ?? encodeManifest(manifest) }),
+        ...manifestField(manifest, encoded),
         ...(erasedBy === undefined ? {} : { erasedBy }),
       };
     }),
   );
+}
+
+function manifestField(
+  manifest: Manifest | undefined,
+  encoded: Uint8Array | undefined,
+): { readonly manifest?: Uint8Array } {
+  if (encoded !== undefined) return { manifest: encoded };
+  return manifest === undefined ? {} : { manifest: encodeManifest(manifest) };
 }
 
 /** @throws {EncodingError} if the bytes are not a page */

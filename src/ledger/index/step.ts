@@ -3,7 +3,8 @@ import { giveTurn } from "../../loop/give-turn.ts";
 import type { StateChange } from "../../storage/types.ts";
 import type { LedgerContext } from "../context.ts";
 import { isLoss } from "./loss.ts";
-import { idName, lack, type Held, type IndexMemory } from "./memory.ts";
+import type { Held } from "./held.ts";
+import { idName, lack, type IndexMemory } from "./memory.ts";
 import type { IndexReader } from "./reader.ts";
 import { encodeIndexRecord, type IndexRecord } from "./record.ts";
 import {

@@ -72,7 +72,7 @@ export function currentRecords(
   for (const item of items) {
     if (item.kind !== "record") continue;
     const { op, replaces, labels } = item.manifest;
-    if (createsRecord(item)) {
+    if (createsRecord(item.kind, item.manifest)) {
       if (behind !== undefined && comparePlaces(item.place, behind) <= 0) continue;
       if (records.size >= limit) continue;
       const id = toEntryId(item.id);

@@ -1,7 +1,7 @@
 import { recordIdBytes, type RecordId } from "../../codec/ids.ts";
 import { InputError } from "../../errors.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
-import { createsRecord } from "../entries/catalogue-item.ts";
+import { createsRecord, type CatalogueItem } from "../entries/catalogue-item.ts";
 import { placeInList } from "../entries/list-place.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import { currentRecords, giveRecord, type CurrentRecord } from "./current-record.ts";
@@ -30,7 +30,7 @@ export async function listRecords(
   await subjects.assertKnown(subject);
   const { local } = subject;
   const behind =
-    id && (await placeInList(catalogue, id, { local, kind: "record", holds: createsRecord }));
+    id && (await placeInList(catalogue, id, { local, kind: "record", holds: isFirst }));
   const items = await catalogue.itemsOf(local, ["erase", "record"]);
   const page = {
     ...(behind === undefined ? {} : { behind }),
@@ -38,3 +38,5 @@ export async function listRecords(
   };
   return Array.from(currentRecords(items, page).values(), giveRecord);
 }
+
+const isFirst = ({ kind, manifest }: CatalogueItem): boolean => createsRecord(kind, manifest);

@@ -4,6 +4,8 @@ import { bytesKey } from "../../../src/bytes/bytes-key.ts";
 import { toEntryId } from "../../../src/codec/ids.ts";
 import { isPresent, type CatalogueItem } from "../../../src/ledger/entries/catalogue-item.ts";
 import { recordBook } from "../../../src/ledger/entries/record-book.ts";
+import { briefOf, encodeManifest } from "../../../src/ledger/entries/manifest.ts";
+import { wholeItem, type HeldManifest } from "../../../src/ledger/index/held.ts";
 import type { IndexItem } from "../../../src/ledger/index/rows.ts";
 import { currentRecords } from "../../../src/ledger/records/current-record.ts";
 
@@ -41,16 +43,25 @@ function itemOf(
   return { id: idOf(number), place, kind, envelope: {}, recordedAt: 0, manifest } as never;
 }
 
+/** A copy, so that what the book reads stays as it is. */
+const decoded = (held: HeldManifest): IndexItem => wholeItem({ ...held });
+
+/** An entry whose manifest only its bytes and a brief tell. */
+function notDecoded({ manifest, ...item }: IndexItem): HeldManifest {
+  return { item, encoded: encodeManifest(manifest!), brief: briefOf(manifest!) };
+}
+
 /** Folds everything, as looking a record up did before there was a book. */
-function byFolding(held: readonly { readonly item: IndexItem }[], id: Uint8Array) {
-  const all = held.map(({ item }) => item).filter(isPresent);
+function byFolding(held: readonly HeldManifest[], id: Uint8Array) {
+  const all = held.map(decoded).filter(isPresent);
   const key = toEntryId(id);
   return [...currentRecords(all).values()].find(({ history }) =>
     history.some((item) => toEntryId(item.id) === key),
   );
 }
 
-function byBook(items: readonly CatalogueItem[], id: Uint8Array) {
+function byBook(found: readonly HeldManifest[], id: Uint8Array) {
+  const items = found.map((one) => decoded(one) as CatalogueItem);
   const [record] = currentRecords(items).values();
   const key = toEntryId(id);
   return record?.history.some((item) => toEntryId(item.id) === key) === true ? record : undefined;
@@ -63,21 +74,21 @@ describe("recordBook", () => {
     });
     fc.assert(
       fc.property(steps, (all) => {
-        const itemsWith = recordBook();
-        const held: { item: IndexItem }[] = [];
-        const byId = new Map<string, { item: IndexItem }>();
+        const itemsWith = recordBook<HeldManifest>();
+        const held: HeldManifest[] = [];
+        const byId = new Map<string, HeldManifest>();
         const person = { held, byId };
         for (const [more, at] of all) {
           for (const one of more) {
             const item = itemOf(held.length, one);
-            const added = { item };
+            const added = one.labelled ? { item } : notDecoded(item);
             held.push(added);
             byId.set(bytesKey(item.id), added);
           }
           if (at % 3 === 0 && held.length > 0) {
             const one = held[at % held.length]!;
             const { manifest: _, ...rest } = one.item;
-            one.item = { ...rest, erasedBy: idOf(999) };
+            Object.assign(one, { item: { ...rest, erasedBy: idOf(999) }, brief: undefined });
           }
           for (let number = 0; number < held.length + 2; number++) {
             const id = idOf(number);
@@ -98,6 +109,7 @@ describe("recordBook", () => {
     const manifest = { ...itself.manifest!, replaces: toEntryId(itself.id) };
     const held = [...circle, { item: { ...itself, manifest } }];
     const byId = new Map(held.map((one) => [bytesKey(one.item.id), one]));
-    for (const { item } of held) expect(recordBook()({ held, byId }, item.id)).toEqual([]);
+    for (const { item } of held)
+      expect(recordBook<HeldManifest>()({ held, byId }, item.id)).toEqual([]);
   });
 });

@@ -5,6 +5,7 @@ import { assertBytes } from "../bytes/guards.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { encode } from "../codec/dag-cbor.ts";
 import { decryptFailed } from "../crypto/decrypt-failed.ts";
+import { keyCache, type KeyCache } from "../crypto/key-cache.ts";
 import { type ContextMemory, contextMemory } from "./context-memory.ts";
 import type { EnvelopeHeader, EnvelopePart } from "./header.ts";
 import { SEGMENT_BYTES } from "./suite.ts";
@@ -45,12 +46,23 @@ export function derivePartKeys(
   const prk = hkdfExtract(header.salt, cek);
   const parts: [string, Uint8Array][] = ids.map((id) => [
     id,
-    hkdfExpand(prk, concatBytes(PART_INFO, utf8ToBytes(id), ZERO, bound), KEY_BYTES),
+    hkdfExpand(prk, concatBytes(infoOf(id), bound), KEY_BYTES),
   ]);
   prk.fill(0);
   return { parts: Object.fromEntries(parts) };
 }
 
+/** What the derivation of a part's key names it by; envelopes have the same few ids. */
+function infoOf(id: string): Uint8Array {
+  let info = partInfos.get(id);
+  if (info === undefined) {
+    info = concatBytes(PART_INFO, utf8ToBytes(id), ZERO);
+    partInfos.set(id, info);
+  }
+  return info;
+}
+
+const partInfos: KeyCache<Uint8Array> = /* @__PURE__ */ keyCache(64);
 const boundHashes: ContextMemory<Uint8Array> = /* @__PURE__ */ contextMemory();
 
 /** Hash of the values other than the salt that keys are bound to. */

@@ -73,30 +73,27 @@ export async function sealEnvelope(options: SealOptions): Promise<SealedEnvelope
   const ids = options.parts.map(({ id }) => id);
   const keys = derivePartKeys(unsealed, cek, ids);
   try {
-    const sealed: SealedPart[] = [];
+    const parts: EnvelopePart[] = [];
+    const blocks: SealedPart["blocks"][number][] = [];
     let before = 0;
     for (const { id, bytes } of options.parts) {
       if (before >= AT_ONCE) await giveTurn();
-      const part = { id, bytes };
       const key = keys.parts[id]!;
-      sealed.push(
-        isShort(suite, bytes) ? sealShortPart(suite, key, part) : await sealPart(suite, key, part),
-      );
+      const sealed = isShort(suite, bytes)
+        ? sealShortPart(suite, key, { id, bytes })
+        : await sealPart(suite, key, { id, bytes });
+      parts.push(sealed.part);
+      for (const block of sealed.blocks) blocks.push(block);
       before += bytes.length;
     }
     const header: EnvelopeHeader = {
       ...unsealed,
-      parts: sealed.map(({ part }) => part),
+      parts,
       ...(disclosed === undefined ? {} : { disclosed }),
       ...(supersedes === undefined ? {} : { supersedes }),
     };
     const signed = await signHeader(header, signer);
-    return {
-      cid: cidOf(signed, DAG_CBOR),
-      header: signed,
-      blocks: sealed.flatMap(({ blocks }) => blocks),
-      cek,
-    };
+    return { cid: cidOf(signed, DAG_CBOR), header: signed, blocks, cek };
   } catch (error) {
     cek.fill(0);
     throw error;

@@ -16,8 +16,6 @@ export interface DateSpan {
   readonly zoned: boolean;
 }
 
-const DATE =
-  /^(\d{4})(?:-(\d{2})(?:-(\d{2})(?:T(\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,18}))?)?(Z|[+-]\d{2}:\d{2}))?)?)?$/;
 const DAY = 86_400_000;
 
 /**
@@ -31,43 +29,70 @@ const DAY = 86_400_000;
  * parseDate("2024-13"); // undefined
  */
 export function parseDate(value: string): DateSpan | undefined {
-  const match = DATE.exec(value);
-  if (match === null) return undefined;
-  const [, year, month, day, hour, minute, second, fraction, zone] = match;
-  const y = Number(year);
-  if (y === 0) return undefined;
-  if (month === undefined) return span(startOf(y, 1, 1), startOf(y + 1, 1, 1), "year");
-  const m = Number(month);
+  const { length } = value;
+  const y = digits(value, 0, 4);
+  if (y <= 0) return undefined;
+  if (length === 4) return daySpan(startOf(y, 1, 1), startOf(y + 1, 1, 1), "year");
+  const m = after(value, 4, "-");
   if (m < 1 || m > 12) return undefined;
   const next = m === 12 ? startOf(y + 1, 1, 1) : startOf(y, m + 1, 1);
-  if (day === undefined) return span(startOf(y, m, 1), next, "month");
-  const midnight = startOf(y, m, Number(day));
-  if (Number(day) < 1 || midnight >= next) return undefined;
-  if (hour === undefined) return span(midnight, midnight + DAY, "day");
+  if (length === 7) return daySpan(startOf(y, m, 1), next, "month");
+  const day = after(value, 7, "-");
+  const midnight = startOf(y, m, day);
+  if (day < 1 || midnight >= next) return undefined;
+  if (length === 10) return daySpan(midnight, midnight + DAY, "day");
 
-  const offset = zoneOffset(zone!);
-  const h = Number(hour);
-  const s = Number(second ?? 0);
-  if (h > 23 || Number(minute) > 59 || s > 60 || offset === undefined) return undefined;
-  const at = midnight + ((h * 60 + Number(minute) - offset) * 60 + s) * 1000;
+  const h = after(value, 10, "T");
+  const minute = after(value, 13, ":");
+  // Positions after the parts that may be absent.
+  const hasSecond = value[16] === ":";
+  const s = hasSecond ? after(value, 16, ":") : 0;
+  const hasFraction = hasSecond && value[19] === ".";
+  let zone = hasSecond ? 19 : 16;
+  if (hasFraction)
+    do zone++;
+    while (digits(value, zone, 1) >= 0);
+  const places = zone - 20;
+  const offset = zoneOffset(value, zone);
+  if (h < 0 || h > 23 || minute < 0 || minute > 59 || s < 0 || s > 60) return undefined;
+  if (offset === undefined || (hasFraction && (places < 1 || places > 18))) return undefined;
+  const at = midnight + ((h * 60 + minute - offset) * 60 + s) * 1000;
   // R4 requires seconds; without them (as R5 allows) the value still names a whole minute
-  if (second === undefined) return { ...span(at, at + 60_000, "second"), zoned: true };
-  if (fraction === undefined) return { ...span(at, at + 1000, "second"), zoned: true };
-  const exact = at + Number(fraction.slice(0, 3).padEnd(3, "0"));
+  if (!hasSecond) return { from: at, to: at + 59_999, precision: "second", zoned: true };
+  if (!hasFraction) return { from: at, to: at + 999, precision: "second", zoned: true };
+  const known = Math.min(places, 3);
+  const exact = at + digits(value, 20, known) * 10 ** (3 - known);
   return { from: exact, to: exact, precision: "millisecond", zoned: true };
 }
 
-function span(from: number, end: number, precision: DatePrecision): DateSpan {
+function daySpan(from: number, end: number, precision: DatePrecision): DateSpan {
   return { from, to: end - 1, precision, zoned: false };
 }
 
-/** Minutes east of UTC. */
-function zoneOffset(zone: string): number | undefined {
-  if (zone === "Z") return 0;
-  const hours = Number(zone.slice(1, 3));
-  const minutes = Number(zone.slice(4));
-  if (hours > 14 || minutes > 59) return undefined;
-  return (zone.startsWith("-") ? -1 : 1) * (hours * 60 + minutes);
+/** The number that some decimal digits mean; -1 if others are there, or none. */
+function digits(value: string, start: number, count: number): number {
+  let number = 0;
+  for (let at = start; at < start + count; at++) {
+    const digit = value.charCodeAt(at) - 0x30;
+    if (!(digit >= 0 && digit <= 9)) return -1;
+    number = number * 10 + digit;
+  }
+  return number;
+}
+
+/** The number of two digits after a mark; -1 if they are not there. */
+const after = (value: string, at: number, mark: string): number =>
+  value[at] === mark ? digits(value, at + 1, 2) : -1;
+
+/** Minutes east of UTC, by the zone that the text from a position on consists of. */
+function zoneOffset(value: string, at: number): number | undefined {
+  const sign = value[at];
+  if (sign === "Z") return value.length === at + 1 ? 0 : undefined;
+  if ((sign !== "+" && sign !== "-") || value.length !== at + 6) return undefined;
+  const hours = digits(value, at + 1, 2);
+  const minutes = after(value, at + 3, ":");
+  if (hours < 0 || hours > 14 || minutes < 0 || minutes > 59) return undefined;
+  return (sign === "-" ? -1 : 1) * (hours * 60 + minutes);
 }
 
 /** Midnight UTC of a day of the proleptic Gregorian calendar; days past the month's end roll over. */

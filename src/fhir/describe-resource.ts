@@ -1,7 +1,9 @@
 import { appendTo } from "../bytes/lists.ts";
 import { atOnce, createWalk, type Steps, type Walk } from "../bytes/steps.ts";
+import { type Distinct, distinct } from "./distinct.ts";
 import { type ManifestElements, manifestElements } from "./manifest-elements.ts";
-import { collectOtherCodes, type OtherCodeCollector } from "./other-codes.ts";
+import { collectOtherCodes, distinctCodings, type OtherCodeCollector } from "./other-codes.ts";
+import { collectAt, compilePaths, type PathTree, type PathValues } from "./path-tree.ts";
 import { dateAt, type DescribedPeriod } from "./period.ts";
 import {
   codingsOf,
@@ -13,8 +15,6 @@ import {
   list,
   referenceOf,
   text,
-  valuesAt,
-  visitAt,
 } from "./resource.ts";
 import { wholePeriodSteps } from "./whole-period.ts";
 
@@ -68,54 +68,106 @@ export function describeResource(resource: FhirResource): ResourceDescription {
 
 /** As {@link describeResource}, by steps; the resource must not change meanwhile. */
 export function* describeSteps(resource: FhirResource): Steps<ResourceDescription> {
-  const elements = manifestElements(resource.resourceType);
+  const plan = planOf(resource.resourceType);
   const meta = isObject(resource["meta"]) ? resource["meta"] : {};
   const malformed: string[] = [];
   const walk = createWalk();
   const id = text(resource["id"]);
   const versionId = text(meta["versionId"]);
-  const status = statusOf(resource, elements.status);
+  const status = statusOf(resource, plan.elements.status);
   const lastUpdated = dateAt(meta["lastUpdated"], "meta.lastUpdated", malformed)?.from;
   const period = yield* wholePeriodSteps(resource, malformed);
-  const encounter = elements.encounter
-    .flatMap((path) => valuesAt(resource, path))
-    .map(referenceOf)
-    .find((reference) => reference !== undefined && pointsToEncounter(reference));
+  const values: PathValues = [];
+  collectAt(resource, plan.tree, values, walk);
+  if (walk.isUnfinished()) yield* walk.finish();
+  const encounter = encounterAmong(values, plan);
   const coded: Coded = { codes: [], textOnly: false, more: false };
-  collectCodes(resource, elements, coded, walk);
+  collectCodes(plan, values, coded, walk);
+  if (resource["contained"] !== undefined) collectContained(resource, coded, walk);
   if (walk.isUnfinished()) yield* walk.finish();
   const { codes } = coded;
   const main = codes.some(({ element }) => element !== "category");
   const references = new Set<string>();
   const others = collectOtherCodes(codes, walk);
-  const all: Everything = { references, others, freeText: false };
+  const all: Everything = { references, others, freeText: false, walk };
   const labels: FhirCoding[] = [];
-  const authors = new Map<string, FhirReference>();
+  const authors = distinct(isSameReference, (one: FhirReference) => JSON.stringify(one));
   walk.after(() => {
-    lookThrough(resource, all, walk);
-    visitAt(meta, "security", (one) => appendTo(labels, codingsOf(one)), walk);
-    collectAuthors(resource, elements.authors, authors, walk);
+    lookAt(resource, 0, true, all);
+    walk.each(list(meta["security"]), (one) => appendTo(labels, codingsOf(one)));
+    for (let at = plan.authors; at < plan.encounter; at++) {
+      walk.each(values[at] ?? [], (value) => {
+        const reference = referenceOf(value);
+        if (reference !== undefined) authors.add(reference);
+      });
+    }
   });
   if (walk.isUnfinished()) yield* walk.finish();
   const { codes: otherCodes, more } = others.found();
-  return {
+  // One by one: to spread optional members is slow.
+  const description: Mutable<ResourceDescription> = {
     type: resource.resourceType,
-    ...(id !== undefined && { id }),
-    ...(versionId !== undefined && { versionId }),
-    ...(lastUpdated !== undefined && { lastUpdated }),
-    ...(status !== undefined && { status }),
     codes,
     otherCodes,
     labels,
     profiles: list(meta["profile"]).filter((profile) => typeof profile === "string"),
-    ...(period && { period }),
-    authors: [...authors.values()],
-    ...(encounter && { encounter }),
+    authors: authors.all,
     references: [...references],
     freeText: all.freeText,
-    uncoded: coded.textOnly || coded.more || more || (elements.coded && !main),
-    malformed: [...new Set(malformed)],
+    uncoded: coded.textOnly || coded.more || more || (plan.elements.coded && !main),
+    malformed: malformed.length === 0 ? malformed : [...new Set(malformed)],
   };
+  if (id !== undefined) description.id = id;
+  if (versionId !== undefined) description.versionId = versionId;
+  if (lastUpdated !== undefined) description.lastUpdated = lastUpdated;
+  if (status !== undefined) description.status = status;
+  if (period !== undefined) description.period = period;
+  if (encounter !== undefined) description.encounter = encounter;
+  return description;
+}
+
+type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
+
+/** The elements of a resource type, compiled: one list of paths for codes, authors and encounter. */
+interface Plan {
+  readonly elements: ManifestElements;
+  readonly tree: PathTree;
+  /** Position of the first path of an author in the list, after those of codes. */
+  readonly authors: number;
+  /** Position of the first path of an encounter. */
+  readonly encounter: number;
+  /** Length of the list. */
+  readonly end: number;
+}
+
+const plans = /* @__PURE__ */ new Map<ManifestElements, Plan>();
+
+function planOf(resourceType: string): Plan {
+  const elements = manifestElements(resourceType);
+  let plan = plans.get(elements);
+  if (plan === undefined) {
+    const { codes, authors, encounter } = elements;
+    const paths = [...codes, ...authors, ...encounter];
+    plan = {
+      elements,
+      tree: compilePaths(paths),
+      authors: codes.length,
+      encounter: codes.length + authors.length,
+      end: paths.length,
+    };
+    plans.set(elements, plan);
+  }
+  return plan;
+}
+
+function encounterAmong(values: PathValues, plan: Plan): FhirReference | undefined {
+  for (let at = plan.encounter; at < plan.end; at++) {
+    for (const value of values[at] ?? []) {
+      const reference = referenceOf(value);
+      if (reference !== undefined && pointsToEncounter(reference)) return reference;
+    }
+  }
+  return undefined;
 }
 
 /** Most codes in a description: more could not be encoded. */
@@ -130,42 +182,58 @@ interface Coded {
   more: boolean;
 }
 
-/** Collects the codes of a resource and of its contained resources, which travel with it. */
+/**
+ * Collects the codes of a resource.
+ *
+ * @param within - for a contained resource: the codes of others, by element
+ */
 function collectCodes(
-  resource: FhirResource,
-  elements: ManifestElements,
+  plan: Plan,
+  values: PathValues,
   into: Coded,
   walk: Walk,
+  within?: Map<string, Distinct<FhirCoding>>,
 ): void {
-  const seen = new Set<string>();
-  const collect = (from: unknown, path: string, element: string): void => {
+  const own = within ?? new Map<string, Distinct<FhirCoding>>();
+  for (let at = 0; at < plan.authors; at++) {
+    const found = values[at];
+    if (found === undefined) continue;
+    const path = plan.elements.codes[at]!;
+    const element = within === undefined ? path : `contained.${path}`;
+    const seen = own.get(element) ?? distinctCodings();
+    own.set(element, seen);
     const add = (coding: FhirCoding): void => {
-      const key = JSON.stringify([coding.system, coding.code, element]);
-      if (seen.has(key)) return;
-      if (into.codes.length === MAX_CODES) {
-        into.more = true;
-        return;
-      }
-      seen.add(key);
-      into.codes.push({ ...coding, element });
+      if (into.codes.length === MAX_CODES) into.more ||= !seen.has(coding);
+      else if (seen.add(coding)) into.codes.push({ ...coding, element });
     };
-    const addAll = (value: unknown): void => {
+    walk.each(found, (value) => {
       if (!isCoded(value)) return;
       const codings = codingsOf(value);
       if (codings.length === 0) into.textOnly = true;
       if (codings.length === 1) add(codings[0]!);
       else walk.each(codings, add);
-    };
-    visitAt(from, path, addAll, walk);
-  };
-  walk.each(elements.codes, (path) => collect(resource, path, path));
+    });
+  }
+}
+
+/** Collects the codes of contained resources, which travel with their container. */
+function collectContained(resource: FhirResource, into: Coded, walk: Walk): void {
+  const within = new Map<string, Distinct<FhirCoding>>();
   walk.each(list(resource["contained"]), (contained) => {
-    const type = isObject(contained) ? text(contained["resourceType"]) : undefined;
-    for (const path of manifestElements(type ?? "").codes) {
-      collect(contained, path, `contained.${path}`);
-    }
+    if (!isObject(contained)) return;
+    const plan = planOf(text(contained["resourceType"]) ?? "");
+    const values: PathValues = [];
+    collectAt(contained, plan.tree, values, walk);
+    walk.after(() => collectCodes(plan, values, into, walk, within));
   });
 }
+
+const isSameReference = (one: FhirReference, other: FhirReference): boolean =>
+  one.reference === other.reference &&
+  one.type === other.type &&
+  (one.identifier === undefined) === (other.identifier === undefined) &&
+  one.identifier?.system === other.identifier?.system &&
+  one.identifier?.value === other.identifier?.value;
 
 /** Whether a value is of a coded type: a Quantity or Period of `value[x]` is not. */
 function isCoded(value: unknown): boolean {
@@ -186,41 +254,32 @@ function statusOf(resource: FhirResource, path: string): string | undefined {
   return undefined;
 }
 
-function collectAuthors(
-  resource: FhirResource,
-  paths: readonly string[],
-  into: Map<string, FhirReference>,
-  walk: Walk,
-): void {
-  const add = (value: unknown): void => {
-    const reference = referenceOf(value);
-    if (reference !== undefined) into.set(JSON.stringify(reference), reference);
-  };
-  walk.each(paths, (path) => visitAt(resource, path, add, walk));
-}
-
 /** `context` may also be an EpisodeOfCare; a bare `urn:` does not rule out an encounter. */
 function pointsToEncounter({ reference, type }: FhirReference): boolean {
   if (type !== undefined) return type === "Encounter";
   return reference === undefined || !reference.includes("EpisodeOfCare/");
 }
 
-/** Elements that hold prose or attachments. */
-const PROSE: ReadonlySet<string> = new Set([
-  "note",
-  "comment",
-  "comments",
-  "conclusion",
-  "description",
-  "valueString",
-  "valueAttachment",
-  "presentedForm",
-  "attachment",
-  "payload",
-  "patientInstruction",
-  "summary",
-  "clinicalNotes",
-  "data",
+/** How the name of an element bears on prose. */
+type Naming =
+  /** It holds prose or attachments. */
+  | "prose"
+  /** It may be a narrative. */
+  | "text"
+  /** Prose in it does not count: extensions, whose names say what they are, and `meta`. */
+  | "aside";
+
+const named = (naming: Naming, names: string): readonly (readonly [string, Naming])[] =>
+  names.split(/\s+/).map((name) => [name, naming]);
+
+const NAMINGS: ReadonlyMap<string, Naming> = new Map([
+  ...named(
+    "prose",
+    `note comment comments conclusion description valueString valueAttachment presentedForm
+    attachment payload patientInstruction summary clinicalNotes data`,
+  ),
+  ...named("text", "text"),
+  ...named("aside", "extension modifierExtension meta"),
 ]);
 
 /** Deepest nesting of resources; `readBundle` refuses deeper ones. */
@@ -231,70 +290,74 @@ interface Everything {
   readonly references: Set<string>;
   readonly others: OtherCodeCollector;
   freeText: boolean;
+  readonly walk: Walk;
 }
 
-/** Visits every value of a resource. */
-function lookThrough(resource: FhirResource, into: Everything, walk: Walk): void {
-  const { references, others } = into;
-
-  /** @param asProse - whether prose counts: not in extensions, whose names say what they are */
-  const visit = (value: unknown, depth: number, asProse: boolean): void => {
-    if (depth > MAX_DEPTH) {
-      others.addUnknown();
-      into.freeText ||= asProse;
-    } else if (typeof value !== "object" || value === null) {
-      return;
-    } else if (Array.isArray(value)) {
-      visitItems(value, 0, depth + 1, asProse);
-    } else {
-      const object = value as JsonObject;
-      const literal = object["reference"];
-      if (typeof literal === "string" && literal !== "" && !literal.startsWith("#")) {
-        references.add(literal);
-      }
-      others.look(object);
-      visitMembers(object, Object.keys(object), 0, depth + 1, asProse);
+/**
+ * Visits a value and every value in it.
+ *
+ * @param asProse - whether prose in it counts
+ */
+function lookAt(value: unknown, depth: number, asProse: boolean, into: Everything): void {
+  if (depth > MAX_DEPTH) {
+    into.others.addUnknown();
+    into.freeText ||= asProse;
+  } else if (typeof value !== "object" || value === null) {
+    return;
+  } else if (Array.isArray(value)) {
+    lookAtItems(value, 0, depth + 1, asProse, into);
+  } else {
+    const object = value as JsonObject;
+    const literal = object["reference"];
+    if (typeof literal === "string" && literal !== "" && !literal.startsWith("#")) {
+      into.references.add(literal);
     }
-  };
-
-  const visitItems = (
-    items: readonly unknown[],
-    start: number,
-    depth: number,
-    asProse: boolean,
-  ): void => {
-    for (let at = start; at < items.length; at++) {
-      if (walk.left-- <= 0) return walk.later(() => visitItems(items, at, depth, asProse));
-      visit(items[at], depth, asProse);
-    }
-  };
-
-  const visitMembers = (
-    object: JsonObject,
-    names: readonly string[],
-    start: number,
-    depth: number,
-    asProse: boolean,
-  ): void => {
-    for (let at = start; at < names.length; at++) {
-      if (walk.left-- <= 0) {
-        return walk.later(() => visitMembers(object, names, at, depth, asProse));
-      }
-      const name = names[at]!;
-      const child = object[name];
-      const counts = asProse && !into.freeText && !NO_PROSE.has(name);
-      if (counts && isProse(name, child)) into.freeText = true;
-      visit(child, depth, counts);
-    }
-  };
-
-  visit(resource, 0, true);
+    into.others.look(object);
+    lookAtMembers(object, Object.keys(object), 0, depth + 1, asProse, into);
+  }
 }
 
-const NO_PROSE: ReadonlySet<string> = new Set(["extension", "modifierExtension", "meta"]);
+function lookAtItems(
+  items: readonly unknown[],
+  start: number,
+  depth: number,
+  asProse: boolean,
+  into: Everything,
+): void {
+  const { walk } = into;
+  for (let at = start; at < items.length; at++) {
+    if (walk.left-- <= 0) return walk.later(() => lookAtItems(items, at, depth, asProse, into));
+    lookAt(items[at], depth, asProse, into);
+  }
+}
 
-function isProse(name: string, value: unknown): boolean {
-  if (PROSE.has(name)) return !isCoded(value);
+function lookAtMembers(
+  object: JsonObject,
+  names: readonly string[],
+  start: number,
+  depth: number,
+  asProse: boolean,
+  into: Everything,
+): void {
+  const { walk } = into;
+  for (let at = start; at < names.length; at++) {
+    if (walk.left-- <= 0) {
+      return walk.later(() => lookAtMembers(object, names, at, depth, asProse, into));
+    }
+    const name = names[at]!;
+    const child = object[name];
+    let counts = asProse && !into.freeText;
+    if (counts) {
+      const naming = NAMINGS.get(name);
+      if (naming === "aside") counts = false;
+      else if (naming !== undefined && isProse(naming, child)) into.freeText = true;
+    }
+    if (typeof child === "object" || depth > MAX_DEPTH) lookAt(child, depth, counts, into);
+  }
+}
+
+function isProse(naming: Naming, value: unknown): boolean {
+  if (naming === "prose") return !isCoded(value);
   // a generated narrative repeats the elements; any other may say more
-  return name === "text" && isObject(value) && "div" in value && value["status"] !== "generated";
+  return isObject(value) && "div" in value && value["status"] !== "generated";
 }

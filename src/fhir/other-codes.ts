@@ -1,4 +1,5 @@
 import type { Walk } from "../bytes/steps.ts";
+import { type Distinct, distinct } from "./distinct.ts";
 import { type FhirCoding, isObject, type JsonObject, list, text } from "./resource.ts";
 
 /** Most UTF-16 units of the other codes in a description. */
@@ -32,33 +33,50 @@ export interface OtherCodeCollector {
  */
 export function collectOtherCodes(known: readonly FhirCoding[], walk: Walk): OtherCodeCollector {
   const codes: FhirCoding[] = [];
-  const seen = new Set<string>();
+  const seen = distinctCodings();
+  /** At least the units of the codes, while that is not above the limit; then exactly. */
   let units = 0;
+  let isExact = false;
   let more = false;
-  const add = (coding: FhirCoding): void => {
-    const key = keyOf(coding);
-    if (seen.has(key)) return;
-    seen.add(key);
-    units += key.length;
-    if (units > MAX_UNITS) more = true;
-    else codes.push(coding);
+  const hasRoom = (coding: FhirCoding): boolean => {
+    if (!isExact) {
+      units += mostUnits(coding);
+      if (units <= MAX_UNITS) return true;
+      isExact = true;
+      units = keyOf(coding).length;
+      for (const one of codes) units += keyOf(one).length;
+    } else units += keyOf(coding).length;
+    return units <= MAX_UNITS;
   };
-  const coding = (value: unknown): void => {
-    const system = isObject(value) ? text(value["system"]) : undefined;
-    const code = isObject(value) ? text(value["code"]) : undefined;
-    if (system !== undefined && code !== undefined) add({ system, code });
-    else if (code === undefined || !seen.has(keyOf({ code }))) more = true;
+  const add = (system: string | undefined, code: string | undefined): void => {
+    if (system === undefined || code === undefined) {
+      if (code === undefined || !seen.has({ code })) more = true;
+      return;
+    }
+    const coding = { system, code };
+    if (!seen.add(coding)) return;
+    if (hasRoom(coding)) codes.push(coding);
+    else more = true;
   };
-  walk.each(known, (one) => void seen.add(keyOf(one)));
+  const addItem = (value: unknown): void => {
+    if (isObject(value)) add(text(value["system"]), text(value["code"]));
+    else more = true;
+  };
+  walk.each(known, (one) => void seen.add(one));
   return {
     look(value) {
       const { coding: codings, code } = value;
-      if (Array.isArray(codings)) walk.each(codings as readonly unknown[], coding);
-      else if (codings !== undefined && codings !== null) coding(codings);
+      if (Array.isArray(codings)) {
+        if (codings.length === 1) addItem(codings[0]);
+        else walk.each(codings as readonly unknown[], addItem);
+      } else if (codings !== undefined && codings !== null) addItem(codings);
       // An object in an element of this name is visited by itself.
       if (code !== undefined && !isUnit(value)) {
-        for (const one of list(code)) {
-          if (typeof one !== "object") coding({ system: value["system"], code: one });
+        if (typeof code === "string") add(text(value["system"]), text(code));
+        else {
+          for (const one of list(code)) {
+            if (typeof one !== "object") add(text(value["system"]), text(one));
+          }
         }
       }
       if (value["valueCode"] !== undefined && !text(value["url"])?.startsWith(PUBLISHED)) {
@@ -72,7 +90,19 @@ export function collectOtherCodes(known: readonly FhirCoding[], walk: Walk): Oth
   };
 }
 
+/** Starts a list of distinct codings. */
+export function distinctCodings(): Distinct<FhirCoding> {
+  return distinct(isSameCoding, keyOf);
+}
+
+const isSameCoding = (one: FhirCoding, other: FhirCoding): boolean =>
+  one.code === other.code && one.system === other.system;
+
 const keyOf = ({ system, code }: FhirCoding): string => JSON.stringify([system, code]);
+
+/** The length of a key, if every unit in it needed an escape of six units. */
+const mostUnits = ({ system = "", code }: FhirCoding): number =>
+  6 * (system.length + code.length) + 7;
 
 /** Whether a code is the unit of a Quantity without a system, which only software reads. */
 const isUnit = (value: Readonly<Record<string, unknown>>): boolean =>

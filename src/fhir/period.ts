@@ -2,7 +2,15 @@ import { appendTo } from "../bytes/lists.ts";
 import type { Period } from "../consent/model/time.ts";
 import { type DatePrecision, type DateSpan, parseDate } from "./date.ts";
 import type { TimeElement } from "./manifest-elements.ts";
-import { choicesOf, type FhirResource, isObject, type JsonObject, valuesAt } from "./resource.ts";
+import {
+  choicesOf,
+  elementOf,
+  type FhirResource,
+  isNameOf,
+  isObject,
+  type JsonObject,
+  valuesAt,
+} from "./resource.ts";
 
 /**
  * When the events that a resource describes happened, both ends inclusive; an open end is absent.
@@ -48,14 +56,14 @@ export function toldTime(
   elements: readonly TimeElement[],
   malformed: string[],
 ): ToldTime | "untold" | undefined {
-  for (const element of elements) {
-    const paths = pathsOf(element);
-    const starts = allTimesAt(resource, paths.starts, malformed);
-    const isOne = paths.ends === paths.starts;
-    const ends = isOne ? starts : allTimesAt(resource, paths.ends, malformed);
+  const times = timesOfType(elements);
+  const present = presentAmong(resource, times);
+  for (const [at, { starts: from, ends: to, isDone }] of times.elements.entries()) {
+    if ((present & (1 << at)) === 0) continue;
+    const starts = allTimesAt(resource, from, malformed);
+    const ends = to === from ? starts : allTimesAt(resource, to, malformed);
     if (starts === undefined || ends === undefined) return undefined;
     if (starts.length === 0 && ends.length === 0) continue;
-    const isDone = typeof element === "object" && "done" in element;
     return {
       starts: starts.length > 0 ? starts : isDone ? ends : OPEN,
       ends: ends.length > 0 ? ends : OPEN,
@@ -64,24 +72,67 @@ export function toldTime(
   return "untold";
 }
 
+/** The time elements of a resource type, compiled. */
+interface TypeTimes {
+  readonly elements: readonly {
+    /** Empty if an element states only an end. */
+    readonly starts: readonly string[];
+    readonly ends: readonly string[];
+    /** Whether the end is when it was done, and so when it began at the latest. */
+    readonly isDone: boolean;
+  }[];
+  /** The first steps of all paths, each with the bit of its element. */
+  readonly firsts: readonly { readonly step: string; readonly bit: number }[];
+  /** Bits of the elements that a name may begin, for names that occurred. */
+  readonly known: Map<string, number>;
+}
+
+const compiled = /* @__PURE__ */ new Map<readonly TimeElement[], TypeTimes>();
+
+function timesOfType(elements: readonly TimeElement[]): TypeTimes {
+  let times = compiled.get(elements);
+  if (times === undefined) {
+    const paths = elements.map(pathsOf);
+    const firsts = paths.flatMap(({ starts, ends }, at) =>
+      [...starts, ...ends].map((path) => ({ step: path.split(".")[0]!, bit: 1 << at })),
+    );
+    times = { elements: paths, firsts, known: new Map() };
+    compiled.set(elements, times);
+  }
+  return times;
+}
+
+/** Most names that are kept for a type, and their greatest length. */
+const MOST_KNOWN = 256;
+const LONGEST_KNOWN = 64;
+
+/** Bits of the elements of which a resource may have a value. */
+function presentAmong(resource: FhirResource, { firsts, known }: TypeTimes): number {
+  let present = 0;
+  for (const own of Object.keys(resource)) {
+    let bits = known.get(own);
+    if (bits === undefined) {
+      bits = 0;
+      for (const { step, bit } of firsts) if (isNameOf(step, elementOf(own))) bits |= bit;
+      if (known.size < MOST_KNOWN && own.length <= LONGEST_KNOWN) known.set(own, bits);
+    }
+    present |= bits;
+  }
+  return present;
+}
+
 /** The open time: no element states it. */
 const OPEN: readonly Ends[] = [{}];
 
-/**
- * Paths of the elements for the start and for the end; empty if an element states only the other.
- */
-function pathsOf(element: TimeElement): {
-  readonly starts: readonly string[];
-  readonly ends: readonly string[];
-} {
+function pathsOf(element: TimeElement): TypeTimes["elements"][number] {
   if (typeof element !== "string") {
-    if ("by" in element) return { starts: [], ends: [element.by] };
-    if ("since" in element) return { starts: [element.since], ends: [] };
-    if ("done" in element) return { starts: [element.begun], ends: [element.done] };
-    if (!("all" in element)) return { starts: [element[0]], ends: [element[1]] };
+    if ("by" in element) return { starts: [], ends: [element.by], isDone: false };
+    if ("since" in element) return { starts: [element.since], ends: [], isDone: false };
+    if ("done" in element) return { starts: [element.begun], ends: [element.done], isDone: true };
+    if (!("all" in element)) return { starts: [element[0]], ends: [element[1]], isDone: false };
   }
   const paths = typeof element === "string" ? [element] : element.all;
-  return { starts: paths, ends: paths };
+  return { starts: paths, ends: paths, isDone: false };
 }
 
 function allTimesAt(resource: FhirResource, paths: readonly string[], malformed: string[]): Times {
@@ -96,40 +147,45 @@ function allTimesAt(resource: FhirResource, paths: readonly string[], malformed:
 
 /** From the first start to the last end; an end that any of them leaves open is open. */
 export function periodOf({ starts, ends }: ToldTime): DescribedPeriod {
-  let precision: DatePrecision = "millisecond";
-  for (const { start, end } of starts === ends ? starts : [...starts, ...ends]) {
-    for (const date of [start, end]) {
-      if (date !== undefined && COARSE.indexOf(date.precision) < COARSE.indexOf(precision)) {
-        precision = date.precision;
-      }
-    }
-  }
-  const first = extreme(
-    starts.map(({ start }) => start),
-    (a, b) => a.from < b.from,
-  );
-  const last = extreme(
-    ends.map(({ end }) => end),
-    (a, b) => a.to > b.to,
-  );
-  return {
-    ...(first && { from: first.zoned ? first.from : first.text }),
-    ...(last && { to: last.zoned ? last.to : last.text }),
-    precision,
-  };
+  let rank = coarsest(starts, COARSE.length - 1);
+  if (ends !== starts) rank = coarsest(ends, rank);
+  const precision = COARSE[rank]!;
+  const first = earliest(starts);
+  const last = latest(ends);
+  const from = first && (first.zoned ? first.from : first.text);
+  const to = last && (last.zoned ? last.to : last.text);
+  if (from === undefined) return to === undefined ? { precision } : { to, precision };
+  return to === undefined ? { from, precision } : { from, to, precision };
 }
 
-/** The outermost date, or `undefined` if any is missing. */
-function extreme(
-  dates: readonly (Written | undefined)[],
-  beyond: (a: Written, b: Written) => boolean,
-): Written | undefined {
-  let furthest = dates[0];
-  for (const date of dates) {
-    if (date === undefined) return undefined;
-    if (beyond(date, furthest!)) furthest = date;
+/** The first start, or `undefined` if any is missing. */
+function earliest(times: readonly Ends[]): Written | undefined {
+  let found: Written | undefined;
+  for (const { start } of times) {
+    if (start === undefined) return undefined;
+    if (found === undefined || start.from < found.from) found = start;
   }
-  return furthest;
+  return found;
+}
+
+/** The last end, or `undefined` if any is missing. */
+function latest(times: readonly Ends[]): Written | undefined {
+  let found: Written | undefined;
+  for (const { end } of times) {
+    if (end === undefined) return undefined;
+    if (found === undefined || end.to > found.to) found = end;
+  }
+  return found;
+}
+
+/** The position in {@link COARSE} of the coarsest precision. */
+function coarsest(times: readonly Ends[], least: number): number {
+  let rank = least;
+  for (const { start, end } of times) {
+    if (start !== undefined) rank = Math.min(rank, COARSE.indexOf(start.precision));
+    if (end !== undefined) rank = Math.min(rank, COARSE.indexOf(end.precision));
+  }
+  return rank;
 }
 
 const COARSE: readonly DatePrecision[] = ["year", "month", "day", "second", "millisecond"];
@@ -211,5 +267,7 @@ export function dateAt(value: unknown, path: string, malformed: string[]): Writt
   if (value === undefined) return undefined;
   const span = typeof value === "string" ? parseDate(value) : undefined;
   if (span === undefined) malformed.push(path);
-  return span && { ...span, text: value as string };
+  if (span === undefined) return undefined;
+  const { from, to, precision, zoned } = span;
+  return { from, to, precision, zoned, text: value as string };
 }

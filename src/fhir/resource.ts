@@ -1,5 +1,3 @@
-import type { Walk } from "../bytes/steps.ts";
-
 /**
  * A FHIR resource as parsed JSON, of any version: a structural type that assumes only
  * `resourceType`.
@@ -53,59 +51,85 @@ export function list(value: unknown): readonly unknown[] {
  */
 export function valuesAt(root: unknown, path: string): readonly unknown[] {
   const values: unknown[] = [];
-  visitAt(root, path, (value) => void values.push(value));
+  follow(root, stepsOf(path), 0, values);
   return values;
 }
 
-/** As {@link valuesAt}, one value after another. */
-export function visitAt(
-  root: unknown,
-  path: string,
-  visit: (value: unknown) => void,
-  walk?: Walk,
-): void {
-  follow(root, path.split("."), 0, { visit, walk });
-}
-
-interface Following {
-  readonly visit: (value: unknown) => void;
-  readonly walk: Walk | undefined;
-}
-
-function follow(from: unknown, steps: readonly string[], at: number, how: Following): void {
-  if (at === steps.length) return how.visit(from);
-  if (!isObject(from)) return;
-  const step = steps[at]!;
-  if (!step.endsWith("[x]")) {
-    if (Object.hasOwn(from, step)) followAll(from[step], steps, at + 1, how);
+function follow(from: unknown, steps: readonly Step[], at: number, into: unknown[]): void {
+  const step = steps[at];
+  if (step === undefined) {
+    into.push(from);
     return;
   }
-  const stem = step.slice(0, -3);
+  if (!isObject(from)) return;
+  if (step.stem === undefined) {
+    if (Object.hasOwn(from, step.name)) followAll(from[step.name], steps, at + 1, into);
+    return;
+  }
   for (const name of Object.keys(from)) {
-    if (isChoiceOf(stem, name)) followAll(from[name], steps, at + 1, how);
+    if (isChoiceOf(step.stem, name)) followAll(from[name], steps, at + 1, into);
   }
 }
 
-function followAll(value: unknown, steps: readonly string[], at: number, how: Following): void {
+function followAll(value: unknown, steps: readonly Step[], at: number, into: unknown[]): void {
   if (value === undefined || value === null) return;
-  if (!Array.isArray(value)) follow(value, steps, at, how);
-  else if (how.walk !== undefined) how.walk.each(value, (one) => follow(one, steps, at, how));
-  else for (const one of value) follow(one, steps, at, how);
+  if (!Array.isArray(value)) follow(value, steps, at, into);
+  else for (const one of value) follow(one, steps, at, into);
 }
+
+/** A step of a path. */
+interface Step {
+  readonly name: string;
+  /** For a step such as `value[x]`: `value`. */
+  readonly stem: string | undefined;
+}
+
+/** Keeps paths taken apart: this library uses few. */
+const paths = /* @__PURE__ */ new Map<string, readonly Step[]>();
+const MOST_PATHS = 1024;
+
+function stepsOf(path: string): readonly Step[] {
+  let steps = paths.get(path);
+  if (steps === undefined) {
+    steps = path.split(".").map((name) => ({ name, stem: choiceStem(name) }));
+    if (paths.size >= MOST_PATHS) paths.clear();
+    paths.set(path, steps);
+  }
+  return steps;
+}
+
+/** The part of a step before `[x]`, if it has one. */
+export const choiceStem = (step: string): string | undefined =>
+  step.endsWith("[x]") ? step.slice(0, -3) : undefined;
 
 /**
  * Names of an object's elements that a step means, including those with only an extension
  * (`_effectiveDateTime`), without the underscore.
  */
 export function choicesOf(step: string, value: JsonObject): readonly string[] {
-  const names = new Set(
-    Object.keys(value).map((name) => (name.startsWith("_") ? name.slice(1) : name)),
-  );
-  if (!step.endsWith("[x]")) return names.has(step) ? [step] : [];
-  return [...names].filter((name) => isChoiceOf(step.slice(0, -3), name));
+  const stem = choiceStem(step);
+  if (stem === undefined) {
+    return Object.hasOwn(value, step) || Object.hasOwn(value, `_${step}`) ? [step] : [];
+  }
+  let names: Set<string> | undefined;
+  for (const own of Object.keys(value)) {
+    const name = elementOf(own);
+    if (isChoiceOf(stem, name)) (names ??= new Set()).add(name);
+  }
+  return names === undefined ? [] : [...names];
 }
 
-function isChoiceOf(stem: string, name: string): boolean {
+/** The element that a member belongs to: `_birthDate` has the extensions of `birthDate`. */
+export const elementOf = (name: string): string => (name.startsWith("_") ? name.slice(1) : name);
+
+/** Whether a step means an element of that name. */
+export function isNameOf(step: string, name: string): boolean {
+  const stem = choiceStem(step);
+  return stem === undefined ? name === step : isChoiceOf(stem, name);
+}
+
+/** Whether a name is a stem and a type, whose first letter is a capital. */
+export function isChoiceOf(stem: string, name: string): boolean {
   if (!name.startsWith(stem)) return false;
   const initial = name.charCodeAt(stem.length);
   return initial >= 0x41 && initial <= 0x5a;
@@ -132,17 +156,18 @@ export function referenceOf(value: unknown): FhirReference | undefined {
   const reference = text(value["reference"]);
   const type = text(value["type"]);
   const identifier = isObject(value["identifier"]) ? value["identifier"] : undefined;
-  if (reference === undefined && identifier === undefined) return undefined;
-  const system = trimmed(identifier?.["system"]);
-  const of = trimmed(identifier?.["value"]);
+  if (identifier === undefined) {
+    if (reference === undefined) return undefined;
+    return type === undefined ? { reference } : { reference, type };
+  }
+  const system = trimmed(identifier["system"]);
+  const of = trimmed(identifier["value"]);
   return {
     ...(reference !== undefined && { reference }),
     ...(type !== undefined && { type }),
-    ...(identifier && {
-      identifier: {
-        ...(system !== undefined && { system }),
-        ...(of !== undefined && { value: of }),
-      },
-    }),
+    identifier: {
+      ...(system !== undefined && { system }),
+      ...(of !== undefined && { value: of }),
+    },
   };
 }

@@ -127,3 +127,18 @@ export function makeBlobs(count, length = BLOB_BYTES) {
     return blob;
   });
 }
+
+/**
+ * Founds and opens a ledger of one member on LMDB.
+ *
+ * @param {string} path
+ */
+export async function openNew(path) {
+  const keys = hl.memoryKeys();
+  await keys.add({ use: "sign", secret: new Uint8Array(randomBytes(32)) });
+  await keys.add({ use: "agree", secret: new Uint8Array(randomBytes(32)) });
+  const { genesis } = await foundWith(keys.signer(), keys.agreement());
+  const storage = await lmdbStorage({ path });
+  const ledger = await hl.openLedger({ storage, keys, genesis });
+  return { storage, ledger };
+}

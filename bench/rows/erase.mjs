@@ -1,10 +1,8 @@
 // @ts-check
-import { randomBytes } from "node:crypto";
 import { copyFileSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { open } from "lmdb";
-import { hl, lmdbStorage } from "../lib/healthledger.mjs";
-import { foundWith } from "../lib/ledger.mjs";
+import { openNew } from "../lib/ledger.mjs";
 import { values } from "../lib/measure.mjs";
 
 const TOGETHER = 200;
@@ -30,12 +28,7 @@ const row = (label, records) => ({
   lessIsBetter: true,
   /** @param {import("../run.mjs").Run} run */
   async run({ folder, rounds, short, note }) {
-    const keys = hl.memoryKeys();
-    await keys.add({ use: "sign", secret: new Uint8Array(randomBytes(32)) });
-    await keys.add({ use: "agree", secret: new Uint8Array(randomBytes(32)) });
-    const { genesis } = await foundWith(keys.signer(), keys.agreement());
-    const storage = await lmdbStorage({ path: folder("ledger") });
-    const ledger = await hl.openLedger({ storage, keys, genesis });
+    const { storage, ledger } = await openNew(folder("ledger"));
     const count = records / (short ? 100 : 1);
     // A hundred persons, so that what a person has stays small beside what the store has.
     /** @type {import("../../src/index.ts").Subject[]} */

@@ -3,8 +3,8 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
-import { dist, hl, lmdbStorage } from "../lib/healthledger.mjs";
-import { foundWith } from "../lib/ledger.mjs";
+import { dist } from "../lib/healthledger.mjs";
+import { openNew } from "../lib/ledger.mjs";
 import { collectGarbage, median } from "../lib/measure.mjs";
 
 /** @type {typeof import("../../src/identity/file-keys.ts")} */
@@ -90,12 +90,7 @@ async function measure({ rounds, note }, prepare, work) {
 
 /** @param {import("../run.mjs").Run} run */
 async function openPatient({ folder }) {
-  const keys = hl.memoryKeys();
-  await keys.add({ use: "sign", secret: new Uint8Array(randomBytes(32)) });
-  await keys.add({ use: "agree", secret: new Uint8Array(randomBytes(32)) });
-  const { genesis } = await foundWith(keys.signer(), keys.agreement());
-  const storage = await lmdbStorage({ path: folder("ledger") });
-  const ledger = await hl.openLedger({ storage, keys, genesis });
+  const { storage, ledger } = await openNew(folder("ledger"));
   const patient = await ledger.ensureSubject({ system: "urn:oid:1.2.3", value: "p1" });
   const close = async () => {
     await ledger.close();

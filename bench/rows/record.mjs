@@ -1,9 +1,8 @@
 // @ts-check
 import { createCipheriv, generateKeyPairSync, hash, randomBytes, sign } from "node:crypto";
 import { openFloor } from "../lib/floor.mjs";
-import { hl, lmdbStorage } from "../lib/healthledger.mjs";
 import { openHypercore } from "../lib/hypercore.mjs";
-import { foundWith } from "../lib/ledger.mjs";
+import { openNew } from "../lib/ledger.mjs";
 import { pipelined, rates } from "../lib/measure.mjs";
 
 /** Resources a bundle: one transaction. */
@@ -68,12 +67,7 @@ export const rows = [
     unit: "resources/s",
     /** @param {import("../run.mjs").Run} run */
     async run({ folder, rounds, short }) {
-      const keys = hl.memoryKeys();
-      await keys.add({ use: "sign", secret: new Uint8Array(randomBytes(32)) });
-      await keys.add({ use: "agree", secret: new Uint8Array(randomBytes(32)) });
-      const { genesis } = await foundWith(keys.signer(), keys.agreement());
-      const storage = await lmdbStorage({ path: folder("ledger") });
-      const ledger = await hl.openLedger({ storage, keys, genesis });
+      const { storage, ledger } = await openNew(folder("ledger"));
       const patient = await ledger.ensureSubject({ system: "urn:oid:1.2.3", value: "p1" });
 
       const floor = openFloor(folder("floor"));

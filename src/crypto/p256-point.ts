@@ -1,3 +1,5 @@
+import { powerModulo } from "./power.ts";
+
 const P = 0xffffffff00000001000000000000000000000000ffffffffffffffffffffffffn;
 const B = 0x5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604bn;
 
@@ -13,7 +15,7 @@ export function decompressP256(point: Uint8Array): Uint8Array | undefined {
   const x = toNumber(point.subarray(1));
   if (x >= P) return undefined;
   const square = (x * x * x - 3n * x + B) % P;
-  const root = power(square < 0n ? square + P : square, (P + 1n) / 4n);
+  const root = powerModulo(square < 0n ? square + P : square, (P + 1n) / 4n, P);
   if ((root * root - square) % P !== 0n) return undefined;
   const y = (root & 1n) === BigInt(point[0] & 1) ? root : P - root;
   const full = new Uint8Array(65);
@@ -34,13 +36,4 @@ function toNumber(bytes: Uint8Array): bigint {
   let value = 0n;
   for (const byte of bytes) value = (value << 8n) | BigInt(byte);
   return value;
-}
-
-function power(base: bigint, exponent: bigint): bigint {
-  let result = 1n;
-  for (let square = base, rest = exponent; rest > 0n; rest >>= 1n) {
-    if ((rest & 1n) === 1n) result = (result * square) % P;
-    square = (square * square) % P;
-  }
-  return result;
 }

@@ -2,6 +2,7 @@ import { toHex } from "../bytes/hex.ts";
 import { isAcceptablePoint } from "./ed25519-rule.ts";
 import { keyCache, type KeyCache } from "./key-cache.ts";
 import { decompressP256 } from "./p256-point.ts";
+import { powerModulo } from "./power.ts";
 
 /**
  * Whether bytes are a public key that can be verified with or sealed to: a point of the right curve
@@ -55,7 +56,7 @@ function isOnEdwards(point: Uint8Array): boolean {
   const u = (square + P - 1n) % P;
   const v = (D * square + 1n) % P;
   // u/v is a square exactly when u·v is; d is not a square, so v is never zero.
-  return u !== 0n && power((u * v) % P, (P - 1n) / 2n) === 1n;
+  return u !== 0n && powerModulo((u * v) % P, (P - 1n) / 2n, P) === 1n;
 }
 
 // u of the points of order 1, 2, 4 and 8 on Curve25519 and its twist.
@@ -87,13 +88,4 @@ function littleEndian(bytes: Uint8Array): bigint {
   let value = 0n;
   for (let i = bytes.length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[i]!);
   return value;
-}
-
-function power(base: bigint, exponent: bigint): bigint {
-  let result = 1n;
-  for (let square = base, rest = exponent; rest > 0n; rest >>= 1n) {
-    if ((rest & 1n) === 1n) result = (result * square) % P;
-    square = (square * square) % P;
-  }
-  return result;
 }

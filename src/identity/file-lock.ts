@@ -81,6 +81,21 @@ export function syncFile({ fd }: { readonly fd: number }): Promise<void> {
   });
 }
 
+/** Writes a file that only its owner can read, and syncs it. */
+export async function writeSynced(
+  path: string,
+  flags: "w" | "wx",
+  bytes: Uint8Array,
+): Promise<void> {
+  const file = await open(path, flags, 0o600);
+  try {
+    await file.writeFile(bytes);
+    await syncFile(file);
+  } finally {
+    await file.close();
+  }
+}
+
 async function replaceFile(
   file: string,
   bytes: Uint8Array,
@@ -88,13 +103,7 @@ async function replaceFile(
 ): Promise<void> {
   const temporary = `${file}.${toHex(randomBytes(8))}.tmp`;
   try {
-    const handle = await open(temporary, "wx", 0o600);
-    try {
-      await handle.writeFile(bytes);
-      await syncFile(handle);
-    } finally {
-      await handle.close();
-    }
+    await writeSynced(temporary, "wx", bytes);
     if (!(await mayReplace())) {
       await unlink(temporary);
       return;

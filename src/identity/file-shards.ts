@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { randomBytes } from "#crypto";
 import { toHex } from "../bytes/hex.ts";
 import { StorageError } from "../errors.ts";
-import { syncFile } from "./file-lock.ts";
+import { syncFile, writeSynced } from "./file-lock.ts";
 import type { ShardKeys } from "./shard-keys.ts";
 
 /** {@link ShardKeys} in a file, locked by this process until closed. */
@@ -80,13 +80,7 @@ async function replaceFile(path: string, secret: Uint8Array): Promise<void> {
   const old = await openOrAbsent(path, "r+");
   try {
     await wipeFile(fresh);
-    const file = await open(fresh, "w", 0o600);
-    try {
-      await file.writeFile(secret);
-      await syncFile(file);
-    } finally {
-      await file.close();
-    }
+    await writeSynced(fresh, "w", secret);
     await rename(fresh, path);
     await syncFolder(dirname(path));
     if (old !== undefined) await zero(old);

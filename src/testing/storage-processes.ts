@@ -17,6 +17,7 @@ import {
   type MakeStorage,
   type StorageCase,
   type StorageSubject,
+  seededNumbers,
 } from "./storage-subject.ts";
 import { syncCases } from "./storage-syncs.ts";
 
@@ -32,17 +33,6 @@ const ROUNDS_PER_STORE = 8;
 
 /** More bytes than fit into a small store. */
 const MOST_BYTES = 1 << 27;
-
-/** Pseudorandom numbers in [0, 1) from a seed (mulberry32). */
-function random(seed: number): () => number {
-  let x = seed >>> 0;
-  return () => {
-    x = (x + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(x ^ (x >>> 15), x | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 0x1_0000_0000;
-  };
-}
 
 const settled = (acknowledged: number): Progress => ({ acknowledged });
 
@@ -95,12 +85,12 @@ export function processCases({ rounds = 4, seed = 1 }: ProcessCaseOptions = {}):
     {
       name: "processes: one that is killed does not stop another",
       requires: ["processes", "kill"],
-      run: (make) => withSubject(make, (subject) => killedBeside(subject, random(seed))),
+      run: (make) => withSubject(make, (subject) => killedBeside(subject, seededNumbers(seed))),
     },
     {
       name: `crash: killed ${rounds} times, what was acknowledged is there and nothing is torn`,
       requires: ["kill"],
-      run: (make) => killedRepeatedly(make, rounds, random(seed)),
+      run: (make) => killedRepeatedly(make, rounds, seededNumbers(seed)),
     },
     {
       name: "full: what does not fit is refused, the rest stays, and it goes on once there is room",

@@ -164,6 +164,17 @@ export function headAfter(all: readonly Uint8Array[]): Head {
   return { size: all.length, hash: last === undefined ? null : sha256(last) };
 }
 
+/** Pseudorandom numbers in [0, 1) from a seed (mulberry32). */
+export function seededNumbers(seed: number): () => number {
+  let x = seed >>> 0;
+  return () => {
+    x = (x + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(x ^ (x >>> 15), x | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 0x1_0000_0000;
+  };
+}
+
 /** Pseudorandom bytes from a seed. */
 export function noise(length: number, seed: number): Uint8Array {
   const result = new Uint8Array(length);

@@ -20,6 +20,7 @@ import {
 import { noteKey, NOTE_COSIGNATURE, NOTE_ED25519 } from "../../src/chain/note-key.ts";
 import { encodeNote, noteSigner, parseNote, signNote } from "../../src/chain/note.ts";
 import { judgeCheckpoint, trustFromGenesis } from "../../src/chain/trust.ts";
+import type { Chain } from "../../src/chain/chain.ts";
 import { createWitness, type CosignResult } from "../../src/chain/witness.ts";
 import { concatBytes } from "../../src/bytes/concat.ts";
 import { utf8ToBytes } from "../../src/bytes/utf8.ts";
@@ -36,6 +37,22 @@ async function grown(blocks: number, proposer = "a") {
   for (let i = 0; i < blocks; i++) await ledger.sequencer.seal();
   return ledger;
 }
+
+/** The witness `w1` of a chain, with a store of its own. */
+const witnessOf = (
+  { ledger }: Pick<Chain, "ledger">,
+  change: Partial<Parameters<typeof createWitness>[0]> = {},
+) =>
+  createWitness({
+    chains: memoryStorage().chains,
+    signer: signerFor("w1"),
+    name: "w1",
+    ledger,
+    origin: ORIGIN,
+    checkpointKeys: [signer.publicKey],
+    now: () => START,
+    ...change,
+  });
 
 describe("createCheckpointer", () => {
   it("signs the durable head, and the same one again byte for byte", async () => {
@@ -252,16 +269,7 @@ describe("createCheckpointer with witnesses", () => {
     });
     const { chain, storage, sequencer, genesis } = ledger;
     await sequencer.seal();
-    const honest = (name: string) =>
-      createWitness({
-        chains: memoryStorage().chains,
-        signer: signerFor(name),
-        name,
-        ledger: chain.ledger,
-        origin: ORIGIN,
-        checkpointKeys: [signer.publicKey],
-        now: () => START,
-      });
+    const honest = (name: string) => witnessOf(chain, { signer: signerFor(name), name });
     const says = (line: string) => ({ cosign: async () => ({ ok: true as const, line }) });
     const { line } = (await honest("w2").cosign(
       (await createCheckpointer({ chain, chains: storage.chains!, signer }).sign()).note,
@@ -303,15 +311,7 @@ describe("cosigners that answer late or wrong", () => {
   async function start() {
     const ledger = await grown(1);
     const { chain, storage } = ledger;
-    const honest = createWitness({
-      chains: memoryStorage().chains,
-      signer: signerFor("w1"),
-      name: "w1",
-      ledger: chain.ledger,
-      origin: ORIGIN,
-      checkpointKeys: [signer.publicKey],
-      now: () => START,
-    });
+    const honest = witnessOf(chain);
     const known = [
       noteKey(ORIGIN, NOTE_ED25519, signer.publicKey),
       noteKey("w1", NOTE_COSIGNATURE, signerFor("w1").publicKey),
@@ -322,15 +322,7 @@ describe("cosigners that answer late or wrong", () => {
 
   it("takes a clock in milliseconds, and signs whole seconds", async () => {
     const { chain, storage } = await start();
-    const witness = createWitness({
-      chains: memoryStorage().chains,
-      signer: signerFor("w1"),
-      name: "w1",
-      ledger: chain.ledger,
-      origin: ORIGIN,
-      checkpointKeys: [signer.publicKey],
-      now: () => 1_700_000_000_999,
-    });
+    const witness = witnessOf(chain, { now: () => 1_700_000_000_999 });
     const { note } = await createCheckpointer({ chain, chains: storage.chains!, signer }).sign();
     const answer = await witness.cosign(note, 0, []);
     if (!answer.ok) throw new Error(answer.reason);
@@ -464,16 +456,7 @@ describe("createWitness", () => {
     const checkpointer = createCheckpointer({ chain, chains: storage.chains!, signer });
     const chains = memoryStorage().chains;
     const witness = (over = chains, accepts?: () => Promise<boolean>) =>
-      createWitness({
-        chains: over,
-        signer: signerFor("w1"),
-        name: "w1",
-        ledger: chain.ledger,
-        origin: ORIGIN,
-        checkpointKeys: [signer.publicKey],
-        now: () => START,
-        ...(accepts === undefined ? {} : { accepts }),
-      });
+      witnessOf(chain, { chains: over, ...(accepts === undefined ? {} : { accepts }) });
     return { ...ledger, checkpointer, chains, witness };
   }
 
@@ -555,15 +538,7 @@ describe("createWitness", () => {
     const { chain, checkpointer, sequencer } = await start();
     const memory = memoryOf(memorySignedHeads(), chain.ledger);
     const over = (chains: ChainStore, options: { adoptSignedHeads?: boolean } = {}) =>
-      createWitness({
-        ...{ chains, memory, ...options },
-        signer: signerFor("w1"),
-        name: "w1",
-        ledger: chain.ledger,
-        origin: ORIGIN,
-        checkpointKeys: [signer.publicKey],
-        now: () => START,
-      });
+      witnessOf(chain, { chains, memory, ...options });
     const { note, size } = await checkpointer.sign();
     expect(refusal(await over(memoryStorage().chains).cosign(note, 0, []))).toBe("ok");
     const signed = (of: number, root: Uint8Array) =>

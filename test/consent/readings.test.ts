@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type CapacityFact } from "../../src/consent/index.ts";
+import type { CapacityFact } from "../../src/consent/index.ts";
 import {
   at,
   confidentiality,
@@ -24,6 +24,11 @@ const but = (exception: Parameters<typeof deny>[0]) =>
 const emergency = { purposes: ["BTG"] };
 const never = filed("never", { root: permit({}, { breakGlass: "never" }) });
 const psychiatry = { data: { labels: [sensitivity("PSY")] } };
+const allowedAgain = filed("b", {
+  mode: "amend",
+  after: ["never"],
+  root: permit(psychiatry, { breakGlass: "allowed" }),
+});
 const NOWHERE = "Nowhere/Known";
 const unlabelled = { labels: null };
 
@@ -34,6 +39,7 @@ const daughter: CapacityFact = {
   by: { actor: "patient", capacity: "self" },
   scope: { data: { labels: [confidentiality("N")] } },
 };
+
 const byDaughter = { by: "daughter", capacity: "proxy" as const };
 
 const tables: Readonly<Record<string, readonly Case[]>> = {
@@ -415,14 +421,7 @@ const tables: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       it: "is not overruled by a newer rule that may not apply",
-      given: [
-        never,
-        filed("b", {
-          mode: "amend",
-          after: ["never"],
-          root: permit(psychiatry, { breakGlass: "allowed" }),
-        }),
-      ],
+      given: [never, allowedAgain],
       asked: emergency,
       about: unlabelled,
       then: "not-applicable",
@@ -430,14 +429,7 @@ const tables: Readonly<Record<string, readonly Case[]>> = {
     },
     {
       it: "is overruled by a newer rule that surely applies",
-      given: [
-        never,
-        filed("b", {
-          mode: "amend",
-          after: ["never"],
-          root: permit(psychiatry, { breakGlass: "allowed" }),
-        }),
-      ],
+      given: [never, allowedAgain],
       asked: emergency,
       about: { labels: labelled(sensitivity("PSY")) },
       then: "not-applicable",

@@ -134,24 +134,27 @@ export function lawOf(value: Overlay): ConsentSnapshot["overlays"][0] {
   return { cid: cidOf(encodeOverlay(value), DAG_CBOR), overlay: value };
 }
 
+/** A snapshot of a ledger that holds nothing. */
+export const noFacts = (): ConsentSnapshot => ({
+  height: 0,
+  directives: [],
+  organisation: [],
+  overlays: [],
+  members: [],
+  memberships: [],
+  roles: [],
+  capacities: [],
+  links: [],
+  terminology: defaultTerminology().cid,
+  labels: null,
+});
+
 export function snapshotOf(
   given: readonly Filed[],
   more: Partial<ConsentSnapshot> = {},
 ): ConsentSnapshot {
-  return {
-    height: 1_000,
-    directives: onLedger(given),
-    organisation: [],
-    overlays: [],
-    members: ["hospital-a", "hospital-b"],
-    memberships: [],
-    roles: [],
-    capacities: [],
-    links: [],
-    terminology: defaultTerminology().cid,
-    labels: null,
-    ...more,
-  };
+  const members = ["hospital-a", "hospital-b"];
+  return { ...noFacts(), height: 1_000, directives: onLedger(given), members, ...more };
 }
 
 export function requestOf(more: Partial<ConsentRequest> = {}): ConsentRequest {

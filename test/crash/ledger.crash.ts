@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { toHex } from "../../src/bytes/hex.ts";
-import { transactionHash } from "../../src/block/transaction.ts";
 import { openChain } from "../../src/chain/open-chain.ts";
 import { createCheckpointer } from "../../src/chain/checkpointer.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
@@ -16,6 +15,7 @@ import { lmdbStorage } from "../../src/storage/lmdb.ts";
 import { effort } from "../support/effort.ts";
 import { signerFor, START } from "../support/ledger.ts";
 import { crashGenesis } from "./parties.ts";
+import { placesOf } from "../support/places-of.ts";
 
 /** `HEALTHLEDGER_CRASH_ROUNDS`: how often a process is killed; 40, with little effort 10. */
 const ROUNDS = effort("HEALTHLEDGER_CRASH_ROUNDS", { full: 40, short: 10 });
@@ -61,15 +61,7 @@ async function inspect(folder: string): Promise<{ acks: number; notes: number; s
     const verified = await verifyLedger(storage.chains, { genesis });
     expect(verified).toMatchObject({ ok: true, root: chain.root, state: chain.state.root });
 
-    const places = new Map<string, string>();
-    for (let height = 0; height < chain.size; height++) {
-      const { block } = await chain.readBlock(height);
-      for (const [index, { tx }] of block.transactions.entries()) {
-        const hash = toHex(transactionHash(tx));
-        expect(places.has(hash), `${hash} is included twice`).toBe(false);
-        places.set(hash, `${height} ${index}`);
-      }
-    }
+    const places = await placesOf(chain);
     const text = await readFile(join(folder, "acks"), "utf8").catch(() => "");
     const lines = text.split("\n").slice(0, -1);
     const roots = new Map<string, string>();

@@ -108,6 +108,13 @@ const hivApart = consent(butHiv, {
 const DAY = 86_400_000;
 const privileged = { breakGlass: { roles: ["emergency-physician"] } };
 
+const HIV_FOR_THE_CLINIC: Pick<Scenario, "said" | "record" | "given"> = {
+  said: "Nobody may see anything about HIV, but for the clinic that treats it.",
+  record: "an HIV test",
+  given: async (w) =>
+    consent(rule("care", "permit", TREAT, [rule("no HIV", "deny", ABOUT_HIV, [named(w)])]))(w),
+};
+
 const SCENARIOS: readonly Scenario[] = [
   {
     question: "May the clinic see his HIV test?",
@@ -144,19 +151,13 @@ const SCENARIOS: readonly Scenario[] = [
   },
   {
     question: "The clinic treats his HIV. May it see the test?",
-    said: "Nobody may see anything about HIV, but for the clinic that treats it.",
-    record: "an HIV test",
-    given: async (w) =>
-      consent(rule("care", "permit", TREAT, [rule("no HIV", "deny", ABOUT_HIV, [named(w)])]))(w),
+    ...HIV_FOR_THE_CLINIC,
     then: "permit",
     released: true,
   },
   {
     question: "May the institute see it too?",
-    said: "Nobody may see anything about HIV, but for the clinic that treats it.",
-    record: "an HIV test",
-    given: async (w) =>
-      consent(rule("care", "permit", TREAT, [rule("no HIV", "deny", ABOUT_HIV, [named(w)])]))(w),
+    ...HIV_FOR_THE_CLINIC,
     by: "c",
     then: "deny",
     released: false,

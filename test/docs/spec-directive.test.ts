@@ -4,7 +4,6 @@ import { describe, expect, it } from "vitest";
 import { parseEntryId } from "../../src/codec/ids.ts";
 import {
   decodeDirective,
-  defaultTerminology,
   directiveCid,
   encodeDirective,
   evaluate,
@@ -13,6 +12,7 @@ import {
   type Directive,
 } from "../../src/consent/index.ts";
 import { specPage } from "./spec-page.ts";
+import { noFacts } from "../consent/support.ts";
 
 const page = specPage("directive.md");
 const bytes = page.hex("directive");
@@ -66,7 +66,7 @@ describe("docs/guide/consent.md", () => {
   it("shows what explain says", () => {
     const directive = { ...described, predecessors: [] };
     const snapshot: ConsentSnapshot = {
-      height: 0,
+      ...noFacts(),
       directives: [
         {
           entry: parseEntryId("00".repeat(32)),
@@ -76,15 +76,6 @@ describe("docs/guide/consent.md", () => {
           standing: "valid",
         },
       ],
-      organisation: [],
-      overlays: [],
-      members: [],
-      memberships: [],
-      roles: [],
-      capacities: [],
-      links: [],
-      terminology: defaultTerminology().cid,
-      labels: null,
     };
     const label = { system: "http://terminology.hl7.org/CodeSystem/v3-ActCode", code: "HIV" };
     const decision = evaluate(

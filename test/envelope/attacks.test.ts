@@ -26,6 +26,7 @@ import {
   otherLedger,
   reader,
   seal,
+  openingOf,
 } from "./parties.ts";
 import { sealUnderTwoKeys } from "./two-keys.ts";
 
@@ -39,6 +40,7 @@ const parts = [
   { id: "manifest", bytes: utf8ToBytes("type: Observation") },
   { id: "content", bytes: new Uint8Array(3 * SEGMENT + 5).map((_, i) => i % 253) },
 ];
+
 const sealed = await seal(parts);
 const { header } = decodeSignedHeader(sealed.header);
 
@@ -46,15 +48,7 @@ function open(
   envelope: Pick<SealedEnvelope, "cid" | "header" | "blocks">,
   change: Partial<OpenOptions> = {},
 ): Promise<OpenedEnvelope> {
-  return openEnvelope({
-    envelope: envelope.cid,
-    header: envelope.header,
-    keys: { cek: sealed.cek },
-    context,
-    author: keyOf(hospital),
-    read: reader(envelope.blocks),
-    ...change,
-  });
+  return openEnvelope(openingOf({ ...envelope, cek: sealed.cek }, change));
 }
 
 /** What a malicious author can do: sign any header, with blocks to it. */

@@ -15,15 +15,13 @@ import { openEnvelope, type OpenOptions } from "../../src/envelope/open.ts";
 import { memoryAgreement } from "../../src/identity/agreement.ts";
 import {
   basis,
-  context,
   grantorOf,
   hospital,
-  keyOf,
   otherRecipient,
-  reader,
   recipient,
   seal,
   seeded,
+  openingOf,
 } from "./parties.ts";
 
 const random = seeded("failures");
@@ -37,20 +35,12 @@ const grantor = grantorOf(hospital);
 const terms = { envelope: sealed.cid, basis, keys, signer: hospital, random };
 const opening = { envelope: sealed.cid, basis, grantor };
 
-const open = (change: Partial<OpenOptions>) =>
-  openEnvelope({
-    envelope: sealed.cid,
-    header: sealed.header,
-    keys,
-    context,
-    author: keyOf(hospital),
-    read: reader(sealed.blocks),
-    ...change,
-  });
+const open = (change: Partial<OpenOptions>) => openEnvelope(openingOf(sealed, change));
 async function openForged(change: Partial<typeof header>) {
   const bytes = await signHeader({ ...header, ...change }, hospital);
   return open({ envelope: cidOf(bytes, DAG_CBOR), header: bytes });
 }
+
 async function openChanged(alg: "X25519" | "P-256" | "X-Wing", at: (length: number) => number) {
   const agreement = memoryAgreement({ alg, secret: new Uint8Array(32).fill(4) });
   const message = decodeGrant(await makeGrant({ ...terms, recipient: agreement })).message.slice();
@@ -58,6 +48,7 @@ async function openChanged(alg: "X25519" | "P-256" | "X-Wing", at: (length: numb
   const grant = await signGrant({ envelope: sealed.cid, basis, message }, hospital);
   return openGrant({ ...opening, grant, agreement });
 }
+
 const collection = createCollection(random);
 const [manifest, content] = header.parts;
 

@@ -23,17 +23,15 @@ import { LedgerError } from "../../src/errors.ts";
 import {
   basis,
   clinic,
-  context,
   grantorOf,
   hospital,
-  keyOf,
   laboratory,
   otherLedger,
   otherRecipient,
-  reader,
   recipient,
   seal,
   seeded,
+  openingOf,
 } from "./parties.ts";
 
 const DECRYPT = expect.objectContaining({ name: "EnvelopeError", code: "ERR_ENVELOPE_DECRYPT" });
@@ -64,15 +62,7 @@ const expected: OpenGrantOptions = {
 };
 
 const open = (keys: EnvelopeKeys, parts?: readonly string[]) =>
-  openEnvelope({
-    envelope: sealed.cid,
-    header: sealed.header,
-    keys,
-    context,
-    author: keyOf(hospital),
-    read: reader(sealed.blocks),
-    ...(parts === undefined ? {} : { parts }),
-  });
+  openEnvelope(openingOf(sealed, { keys, ...(parts === undefined ? {} : { parts }) }));
 
 describe("makeGrant and openGrant", () => {
   it("carry the content key to the recipient", async () => {

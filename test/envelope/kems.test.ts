@@ -22,6 +22,7 @@ import {
   reader,
   seal,
   seeded,
+  openingOf,
 } from "./parties.ts";
 
 const ALGS = ["X25519", "P-256", "X-Wing"] as const;
@@ -193,14 +194,7 @@ describe.each(ALGS)("grants to %s keys", (alg) => {
       basis: newBasis,
       grantor: grantorOf(laboratory),
     });
-    const { parts } = await openEnvelope({
-      envelope: sealed.cid,
-      header: sealed.header,
-      keys,
-      context,
-      author: keyOf(hospital),
-      read: reader(sealed.blocks),
-    });
+    const { parts } = await openEnvelope(openingOf(sealed, { keys }));
     expect(parts.get("content")).toEqual(utf8ToBytes("content"));
     expect([sealed.header, ...sealed.blocks.map(({ bytes }) => bytes)]).toEqual(before);
   });

@@ -3,6 +3,7 @@ import { x25519PublicKey } from "#crypto";
 import { cidOf, DAG_CBOR, type CID } from "../../src/codec/cid.ts";
 import { sealEnvelope, type PartContent, type SealedEnvelope } from "../../src/envelope/seal.ts";
 import type { EnvelopeContext, SigningKey } from "../../src/envelope/header.ts";
+import type { OpenOptions } from "../../src/envelope/open.ts";
 import { memoryAgreement } from "../../src/identity/agreement.ts";
 import { memorySigner, type Signer } from "../../src/identity/signer.ts";
 
@@ -51,4 +52,20 @@ export function reader(
 ): (cid: CID) => Promise<Uint8Array | undefined> {
   const blocks = new Map(lists.flat().map(({ cid, bytes }) => [cid.toString(), bytes]));
   return async (cid) => blocks.get(cid.toString());
+}
+
+/** Options that open what the hospital sealed, with its content key. */
+export function openingOf(
+  { cid, header, cek, blocks }: Pick<SealedEnvelope, "cid" | "header" | "cek" | "blocks">,
+  change: Partial<OpenOptions> = {},
+): OpenOptions {
+  return {
+    envelope: cid,
+    header,
+    keys: { cek },
+    context,
+    author: keyOf(hospital),
+    read: reader(blocks),
+    ...change,
+  };
 }

@@ -5,7 +5,17 @@ import { decodeSignedHeader, encodeHeader } from "../../src/envelope/header.ts";
 import { derivePartKeys } from "../../src/envelope/keys.ts";
 import { openEnvelope } from "../../src/envelope/open.ts";
 import { sealEnvelope } from "../../src/envelope/seal.ts";
-import { clinic, context, hospital, keyOf, laboratory, reader, seal, seeded } from "./parties.ts";
+import {
+  clinic,
+  context,
+  hospital,
+  keyOf,
+  laboratory,
+  reader,
+  seal,
+  seeded,
+  openingOf,
+} from "./parties.ts";
 
 const KIB = 1024;
 const SEGMENT = 64 * KIB;
@@ -25,14 +35,7 @@ describe("sealEnvelope", () => {
     const bytes = new Uint8Array(size).map((__, i) => i % 251);
     const sealed = await seal([{ id: "content", bytes }]);
     expect(sealed.blocks.map((block) => block.bytes.length)).toEqual(lengths);
-    const opened = await openEnvelope({
-      envelope: sealed.cid,
-      header: sealed.header,
-      keys: { cek: sealed.cek },
-      context,
-      author: keyOf(hospital),
-      read: reader(sealed.blocks),
-    });
+    const opened = await openEnvelope(openingOf(sealed));
     expect([...opened.parts.keys()]).toEqual(["content"]);
     expect(Buffer.compare(opened.parts.get("content")!, bytes)).toBe(0);
   });

@@ -20,7 +20,7 @@ import { createPartCipher } from "../../src/envelope/part-cipher.ts";
 import { sealEnvelope } from "../../src/envelope/seal.ts";
 import type { SuiteName } from "../../src/envelope/suite.ts";
 import { sealStream, type SealStreamOptions } from "../../src/envelope/seal-stream.ts";
-import { context, hospital, keyOf, laboratory, reader, seeded } from "./parties.ts";
+import { context, hospital, keyOf, laboratory, reader, seeded, openingOf } from "./parties.ts";
 
 const SEGMENT = 65536;
 const SEALED = SEGMENT + 16;
@@ -75,16 +75,7 @@ export function describeStreams(suite: SuiteName, { flat }: { readonly flat: boo
     sealed: Awaited<ReturnType<typeof stream>>,
     change: Partial<OpenPartOptions> = {},
   ): OpenPartOptions {
-    return {
-      envelope: sealed.cid,
-      header: sealed.header,
-      keys: { cek: sealed.cek },
-      context,
-      author: keyOf(hospital),
-      read: reader(sealed.blocks),
-      part: "content",
-      ...change,
-    };
+    return { ...openingOf(sealed), part: "content", ...change };
   }
 
   describe(`sealStream with ${suite}`, () => {

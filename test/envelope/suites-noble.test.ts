@@ -1,6 +1,6 @@
 import { expect, it, vi } from "vitest";
 import { backend } from "#crypto";
-import { openEnvelope, type OpenOptions } from "../../src/envelope/open.ts";
+import { openEnvelope } from "../../src/envelope/open.ts";
 import { sealEnvelope, type SealedEnvelope } from "../../src/envelope/seal.ts";
 import { makeGrant, openGrant } from "../../src/envelope/grant.ts";
 import {
@@ -9,7 +9,7 @@ import {
   wrapForCollection,
 } from "../../src/envelope/collection.ts";
 import { memoryAgreement } from "../../src/identity/agreement.ts";
-import { basis, context, grantorOf, hospital, keyOf, reader, seal, seeded } from "./parties.ts";
+import { basis, context, grantorOf, hospital, seal, seeded, openingOf } from "./parties.ts";
 
 vi.mock("#crypto", () => import("../../src/crypto/noble.ts"));
 
@@ -19,20 +19,11 @@ it("runs on noble", () => {
   expect(backend).toBe("noble");
 });
 
-const opening = (sealed: SealedEnvelope): OpenOptions => ({
-  envelope: sealed.cid,
-  header: sealed.header,
-  keys: { cek: sealed.cek },
-  context,
-  author: keyOf(hospital),
-  read: reader(sealed.blocks),
-});
-
 const aesGcm = (): Promise<SealedEnvelope> =>
   sealEnvelope({ context, parts, signer: hospital, random: seeded("noble"), suite: "aes-gcm" });
 
 it("seals and opens aes-gcm with WebCrypto", async () => {
-  const { header, parts: opened } = await openEnvelope(opening(await aesGcm()));
+  const { header, parts: opened } = await openEnvelope(openingOf(await aesGcm()));
   expect(header.suite).toBe("aes-gcm");
   expect(opened.get("content")).toEqual(parts[0]!.bytes);
 });
@@ -47,7 +38,7 @@ it("neither seals nor opens aes-gcm where nothing has it natively, and says why"
   vi.stubGlobal("crypto", { getRandomValues: () => undefined });
   try {
     await expect(aesGcm()).rejects.toMatchObject(unsupported);
-    await expect(openEnvelope(opening(sealed))).rejects.toMatchObject(unsupported);
+    await expect(openEnvelope(openingOf(sealed))).rejects.toMatchObject(unsupported);
   } finally {
     vi.unstubAllGlobals();
   }

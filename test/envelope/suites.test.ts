@@ -8,7 +8,7 @@ import { deriveCommit, derivePartKeys, deriveSegmentKey } from "../../src/envelo
 import { openEnvelope, type OpenedEnvelope, type OpenOptions } from "../../src/envelope/open.ts";
 import { sealEnvelope, type SealedEnvelope } from "../../src/envelope/seal.ts";
 import { type SuiteName, suiteNamed } from "../../src/envelope/suite.ts";
-import { context, hospital, keyOf, reader, seeded } from "./parties.ts";
+import { context, hospital, reader, seeded, openingOf } from "./parties.ts";
 import { sealGcmUnderTwoKeys } from "./two-keys-gcm.ts";
 
 const SEGMENT = 65536;
@@ -18,6 +18,7 @@ const parts = [
   { id: "manifest", bytes: utf8ToBytes("type: Observation") },
   { id: "content", bytes: new Uint8Array(3 * SEGMENT + 5).map((_, i) => i % 253) },
 ];
+
 const seal = (suite: SuiteName): Promise<SealedEnvelope> =>
   sealEnvelope({ context, parts, signer: hospital, random: seeded("suites"), suite });
 const sealed = await seal("aes-gcm");
@@ -27,15 +28,7 @@ function open(
   envelope: Pick<SealedEnvelope, "cid" | "header" | "blocks">,
   change: Partial<OpenOptions> = {},
 ): Promise<OpenedEnvelope> {
-  return openEnvelope({
-    envelope: envelope.cid,
-    header: envelope.header,
-    keys: { cek: sealed.cek },
-    context,
-    author: keyOf(hospital),
-    read: reader(envelope.blocks),
-    ...change,
-  });
+  return openEnvelope(openingOf({ ...envelope, cek: sealed.cek }, change));
 }
 
 async function forge(change: Partial<EnvelopeHeader>, bytes?: Uint8Array) {

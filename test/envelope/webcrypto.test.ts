@@ -3,7 +3,7 @@ import * as dagCbor from "@ipld/dag-cbor";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { CID } from "../../src/codec/cid.ts";
 import type * as module from "../../src/envelope/index.ts";
-import { context, hospital, keyOf, reader, seeded } from "./parties.ts";
+import { context, hospital, reader, seeded, openingOf } from "./parties.ts";
 
 type Envelope = typeof module;
 
@@ -14,6 +14,7 @@ async function load(backend: "noble" | "node"): Promise<Envelope> {
   else vi.doMock("#crypto", () => import("../../src/crypto/noble.ts"));
   return import("../../src/envelope/index.ts");
 }
+
 const portable = await load("noble");
 const native = await load("node");
 
@@ -54,16 +55,7 @@ function opening(
   from: Stream,
   change: Partial<module.OpenPartOptions> = {},
 ): module.OpenPartOptions {
-  return {
-    envelope: from.cid,
-    header: from.header,
-    keys: { cek: from.cek },
-    context,
-    author: keyOf(hospital),
-    read: reader(from.blocks),
-    part: "content",
-    ...change,
-  };
+  return { ...openingOf(from), part: "content", ...change };
 }
 
 async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer> {

@@ -12,7 +12,6 @@ import { toHex } from "../../src/bytes/hex.ts";
 import { utf8ToBytes } from "../../src/bytes/utf8.ts";
 import { blocksChain } from "../../src/chain/chain.ts";
 import { decodeBlockRecord } from "../../src/chain/block-record.ts";
-import { openVault } from "../../src/ledger/vault/vault.ts";
 import { openCatalogue } from "../../src/ledger/entries/catalogue.ts";
 import type { Subject } from "../../src/ledger/entries/subjects.ts";
 import type { LedgerContext } from "../../src/ledger/context.ts";
@@ -25,6 +24,7 @@ import { join } from "node:path";
 import { MRN, observation, treatmentOnly } from "../support/hospital.ts";
 import { describeVectors } from "../support/vectors.ts";
 import { collect, opened, ward } from "../support/ward.ts";
+import { secondVault } from "../support/by-hand.ts";
 
 /** Words of the ledger's own formats that FHIR data may happen to contain. */
 const VOCABULARY =
@@ -222,6 +222,7 @@ const isCid: Check = (value) => {
   const cid = CID.asCID(value);
   return cid?.version === 1 && cid.code === 0x71 && cid.multihash.code === 0x12;
 };
+
 const oneOf =
   (...words: string[]): Check =>
   (value) =>
@@ -242,6 +243,7 @@ const HEADER: Record<string, Check> = {
   proposer: did,
   key: bytes(32),
 };
+
 const TRANSACTION: Record<string, Check> = {
   v: one,
   ledger: isCid,
@@ -253,6 +255,7 @@ const TRANSACTION: Record<string, Check> = {
   entries: bytes(32),
   count: uint,
 };
+
 const common = { v: one, salt: bytes(16), body: isCid };
 const ENTRIES: Record<string, Record<string, Check>> = {
   record: { ...common, kind: oneOf("record"), subject: bytes(32) },
@@ -477,14 +480,7 @@ describe("unlinkability", () => {
     const other = await w.hl.ensureSubject({ ...MRN, value: "other" });
     for (let i = 0; i < 4; i++) await w.hl.record(i % 2 ? w.me : other, observation(`bp-${i}`));
     await w.ask();
-    const vault = await openVault({
-      hasFiled: async () => false,
-      storage: inner,
-      keys: w.hospitalA,
-      ledger: w.hl.id,
-      actor: w.hl.member,
-      random: (length) => new Uint8Array(length),
-    });
+    const vault = await secondVault(w, inner);
     const context = {
       ...{ chain: w.hl.chain, vault, storage: inner, keys: w.hospitalA },
       ...{ signer: w.hospitalA.signer(), random: (length: number) => new Uint8Array(length) },

@@ -24,49 +24,48 @@ function readCases(folder: string): { name: string; fields: Record<string, unkno
 const bytes = (field: unknown) => fromBase64(field as string);
 const proofOf = (field: unknown) => ((field ?? []) as string[]).map(fromBase64);
 
-describeVectors("transparency-dev inclusion proofs", "merkle/inclusion", (folder) => {
-  const cases = readCases(folder);
+type Fields = ReturnType<typeof readCases>[number]["fields"];
 
-  it("are 98, of which 6 are valid", () => {
-    expect(cases).toHaveLength(98);
-    expect(cases.filter(({ fields }) => fields["wantErr"] === false)).toHaveLength(6);
+/** The two sets of proofs have the same shape: 98 cases each, most of them mutations. */
+const describeProofs = (
+  title: string,
+  folder: string,
+  verify: (fields: Fields) => { readonly ok: boolean },
+) =>
+  describeVectors(title, folder, (path) => {
+    const cases = readCases(path);
+
+    it("are 98, of which 6 are valid", () => {
+      expect(cases).toHaveLength(98);
+      expect(cases.filter(({ fields }) => fields["wantErr"] === false)).toHaveLength(6);
+    });
+
+    for (const { name, fields } of cases) {
+      it(name, () => {
+        expect(verify(fields).ok).toBe(fields["wantErr"] === false);
+      });
+    }
   });
 
-  for (const { name, fields } of cases) {
-    it(name, () => {
-      const result = verifyInclusion({
-        index: BigInt(fields["leafIdx"] as string),
-        size: BigInt(fields["treeSize"] as string),
-        leafHash: bytes(fields["leafHash"]),
-        root: bytes(fields["root"]),
-        proof: proofOf(fields["proof"]),
-      });
-      expect(result.ok).toBe(fields["wantErr"] === false);
-    });
-  }
-});
+describeProofs("transparency-dev inclusion proofs", "merkle/inclusion", (fields) =>
+  verifyInclusion({
+    index: BigInt(fields["leafIdx"] as string),
+    size: BigInt(fields["treeSize"] as string),
+    leafHash: bytes(fields["leafHash"]),
+    root: bytes(fields["root"]),
+    proof: proofOf(fields["proof"]),
+  }),
+);
 
-describeVectors("transparency-dev consistency proofs", "merkle/consistency", (folder) => {
-  const cases = readCases(folder);
-
-  it("are 98, of which 6 are valid", () => {
-    expect(cases).toHaveLength(98);
-    expect(cases.filter(({ fields }) => fields["wantErr"] === false)).toHaveLength(6);
-  });
-
-  for (const { name, fields } of cases) {
-    it(name, () => {
-      const result = verifyConsistency({
-        oldSize: BigInt(fields["size1"] as string),
-        newSize: BigInt(fields["size2"] as string),
-        oldRoot: bytes(fields["root1"]),
-        newRoot: bytes(fields["root2"]),
-        proof: proofOf(fields["proof"]),
-      });
-      expect(result.ok).toBe(fields["wantErr"] === false);
-    });
-  }
-});
+describeProofs("transparency-dev consistency proofs", "merkle/consistency", (fields) =>
+  verifyConsistency({
+    oldSize: BigInt(fields["size1"] as string),
+    newSize: BigInt(fields["size2"] as string),
+    oldRoot: bytes(fields["root1"]),
+    newRoot: bytes(fields["root2"]),
+    proof: proofOf(fields["proof"]),
+  }),
+);
 
 describeVectors("RFC 6962 reference tree", "merkle", (folder) => {
   const tree = JSON.parse(readFileSync(join(folder, "rfc6962-reference-tree.json"), "utf8")) as {

@@ -4,12 +4,12 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { toHex } from "../../src/bytes/hex.ts";
-import { transactionHash } from "../../src/block/transaction.ts";
 import { openChain } from "../../src/chain/open-chain.ts";
 import { verifyLedger } from "../../src/chain/verify-ledger.ts";
 import { CID, matchesCid } from "../../src/codec/cid.ts";
 import type { FullStorage } from "../../src/storage/types.ts";
 import { foundLedger } from "../support/ledger.ts";
+import { placesOf } from "../support/places-of.ts";
 
 /** The ledger that all writers write to: two members, each with several sequencers. */
 export const writerGenesis = (): ReturnType<typeof foundLedger> =>
@@ -76,15 +76,7 @@ export async function inspect(
   const chain = await openChain({ storage, genesis, rebuild: true });
   const verified = await verifyLedger(storage.chains, { genesis });
   expect(verified).toMatchObject({ ok: true, root: chain.root, state: chain.state.root });
-  const places = new Map<string, string>();
-  for (let height = 0; height < chain.size; height++) {
-    const { block } = await chain.readBlock(height);
-    for (const [index, { tx }] of block.transactions.entries()) {
-      const hash = toHex(transactionHash(tx));
-      expect(places.has(hash), `${hash} is included twice`).toBe(false);
-      places.set(hash, `${height} ${index}`);
-    }
-  }
+  const places = await placesOf(chain);
   let acks = 0;
   for (const line of writers.flatMap((writer) => writer.acks)) {
     const [, hash, height, index, blob] = line.split(" ") as string[];

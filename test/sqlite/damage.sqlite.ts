@@ -10,20 +10,10 @@ import { effort } from "../support/effort.ts";
 import { MRN, observation } from "../support/hospital.ts";
 import { ward } from "../support/ward.ts";
 import { folder, openAt } from "./subject.ts";
+import { seededNumbers } from "../../src/testing/storage-subject.ts";
 
 /** `HEALTHLEDGER_DAMAGE_ROUNDS`: how often a copy of the file is damaged. */
 const ROUNDS = effort("HEALTHLEDGER_DAMAGE_ROUNDS", { full: 300, short: 20 });
-
-/** Numbers in [0, 1), the same each time (mulberry32). */
-function random(seed: number): () => number {
-  let x = seed >>> 0;
-  return () => {
-    x = (x + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(x ^ (x >>> 15), x | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 0x1_0000_0000;
-  };
-}
 
 /** Everything in the state, as text. */
 async function stateOf({ state }: FullStorage): Promise<string[]> {
@@ -56,7 +46,7 @@ describe("a database of which bytes were changed", () => {
     await inner.close();
     const whole = await readFile(file);
 
-    const next = random(7);
+    const next = seededNumbers(7);
     const outcomes: Record<string, number> = {};
     const count = (what: string): void => void (outcomes[what] = (outcomes[what] ?? 0) + 1);
     /** Runs a step; a typed error is an answer, any other is not. */

@@ -16,6 +16,17 @@ import { MRN, observation, treatmentOnly } from "../support/hospital.ts";
 import { texts, ward } from "../support/ward.ts";
 import { fakeBucket, fakeClient } from "./s3-fake.ts";
 
+/** Chains whose appends are made, but answered as unknown while a doubt is open. */
+function doubtful({ chains }: Pick<FullStorage, "chains">) {
+  const doubt = { open: true };
+  const append: typeof chains.append = async (...call) => {
+    const head = await chains.append(...call);
+    if (doubt.open) throw new AmbiguousAppend();
+    return head;
+  };
+  return { chains: { ...chains, append }, doubt };
+}
+
 const EMPTY: Head = { size: 0, hash: null };
 const FEATURES = ["chains", "blobs", "state", "commit", "compact", "tail", "reopen"];
 const s3 = (bucket = fakeBucket()) =>
@@ -221,21 +232,11 @@ describe("combineStorage", () => {
   it("settles a doubt before anything else reads or changes the state", async () => {
     const data = memoryData();
     const all = fresh(data);
-    let broken = true;
-    const storage = await over({
-      ...all,
-      chains: {
-        ...all.chains,
-        async append(...call) {
-          const head = await all.chains.append(...call);
-          if (broken) throw new AmbiguousAppend();
-          return head;
-        },
-      },
-    });
+    const { chains, doubt } = doubtful(all);
+    const storage = await over({ ...all, chains });
     await expect(storage.commit(commitOf(EMPTY, "one"))).rejects.toBeInstanceOf(AmbiguousAppend);
     await expect(storage.state.get(utf8ToBytes("last"))).rejects.toBeInstanceOf(AmbiguousAppend);
-    broken = false;
+    doubt.open = false;
     expect(await stateOf(storage)).toBe("one");
     expect(await storage.commit(commitOf(EMPTY, "one"))).toMatchObject({ size: 1 });
   });
@@ -269,29 +270,19 @@ describe("combineStorage", () => {
 
   it("puts no blob again that was erased before an append in doubt is called again", async () => {
     const all = fresh(memoryData());
-    let broken = true;
-    const storage = await over({
-      ...all,
-      chains: {
-        ...all.chains,
-        async append(...call) {
-          const head = await all.chains.append(...call);
-          if (broken) throw new AmbiguousAppend();
-          return head;
-        },
-      },
-    });
+    const { chains, doubt } = doubtful(all);
+    const storage = await over({ ...all, chains });
     for (const withState of [false, true]) {
-      broken = false;
+      doubt.open = false;
       const label = `state ${withState}`;
       const { state, ...rest } = commitOf(await storage.chains.head("a"), label);
       // The chain's end is known, so that it need not be asked for.
       const known = (await storage.commit({ append: rest.append! }))!;
       const batch = commitOf(known, `${label}, in doubt`);
       const call = withState ? { ...batch, state: state! } : { ...batch, state: [] };
-      broken = true;
+      doubt.open = true;
       await expect(storage.commit(call)).rejects.toBeInstanceOf(AmbiguousAppend);
-      broken = false;
+      doubt.open = false;
       const { cid } = batch.blobs![0]!;
       await storage.blobs.delete([cid]);
       expect((await storage.commit(call))!.size).toBe(known.size + 1);

@@ -153,25 +153,16 @@ describe("lmdbStorage when LMDB fails", () => {
     };
   }
 
-  it("says that nothing was written when the disk is full", async () => {
+  it.each([
+    ["nothing was written when the disk is full", "No space left on device", 28, "FAILED"],
+    ["the outcome is unknown when the flush failed", "Input/output error", 5, "AMBIGUOUS"],
+  ])("says that %s", async (_, message, errno, code) => {
     const { path, remove } = await folder();
     const { lmdb, fail } = failing();
     await using storage = await lmdbStorage({ path, lmdb });
-    fail(Object.assign(new Error("No space left on device"), { code: 28 }));
+    fail(Object.assign(new Error(message), { code: errno }));
     const append = () => storage.chains.append("a", genesis, [text("r")]);
-    await expect(append()).rejects.toMatchObject({ code: "ERR_STORAGE_FAILED" });
-    fail(undefined);
-    expect(await append()).toMatchObject({ size: 1 });
-    await remove();
-  });
-
-  it("says that the outcome is unknown when the flush failed", async () => {
-    const { path, remove } = await folder();
-    const { lmdb, fail } = failing();
-    await using storage = await lmdbStorage({ path, lmdb });
-    fail(Object.assign(new Error("Input/output error"), { code: 5 }));
-    const append = () => storage.chains.append("a", genesis, [text("r")]);
-    await expect(append()).rejects.toMatchObject({ code: "ERR_STORAGE_AMBIGUOUS" });
+    await expect(append()).rejects.toMatchObject({ code: `ERR_STORAGE_${code}` });
     fail(undefined);
     expect(await append()).toMatchObject({ size: 1 });
     await remove();

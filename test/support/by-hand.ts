@@ -8,10 +8,18 @@ import { openCatalogue } from "../../src/ledger/entries/catalogue.ts";
 import type { LedgerContext } from "../../src/ledger/context.ts";
 import { entryOf } from "../../src/ledger/entries/filing.ts";
 import type { Manifest } from "../../src/ledger/entries/manifest.ts";
-import { openVault } from "../../src/ledger/vault/vault.ts";
+import { openVault, type Vault } from "../../src/ledger/vault/vault.ts";
 import type { FullStorage } from "../../src/storage/types.ts";
 import { START } from "./ledger.ts";
 import type { Ward } from "./ward.ts";
+
+/** The vault of the ward's custodian, opened a second time. */
+export const secondVault = (w: Ward, storage: FullStorage): Promise<Vault> =>
+  openVault({
+    hasFiled: async () => false,
+    ...{ storage, keys: w.hospitalA, ledger: w.hl.id, actor: w.hl.member },
+    random: randomBytes,
+  });
 
 /** What a custodian's own code works with, over the ward's store. */
 export async function contextOf(w: Ward): Promise<LedgerContext> {

@@ -94,6 +94,14 @@ export async function foundWorld(storage: StorageAdapter = memoryStorage()): Pro
   };
 }
 
+/** A rule without rules of its own, as the root of a directive. */
+export const rootRule = (effect: Rule["effect"], when: Rule["when"]): Rule => ({
+  id: "root",
+  effect,
+  combine: "deny-overrides",
+  when,
+});
+
 /** Permits treatment except what is labelled mental health or substance use; denies research. */
 export function treatmentOnly(patient: Signer, change: Partial<Directive> = {}): Directive {
   const rule = (rule: Partial<Rule> & Pick<Rule, "id" | "effect">): Rule => ({

@@ -57,6 +57,7 @@ import {
 } from "../../src/ledger/disclosure/request.ts";
 import { decodeMapProof } from "../../src/merkle/map-proof.ts";
 import { bytesFor } from "./ledger.ts";
+import type { LedgerFixture } from "./v1-fixtures.ts";
 
 /** Something that reads bytes of others. */
 export interface Target {
@@ -86,18 +87,7 @@ const BUNDLE =
 
 /** All decoders and verifiers of bytes that come from outside, with samples of format v1. */
 export function hostileTargets(): readonly Target[] {
-  const ledger = fixture("ledger") as {
-    genesis: string;
-    entries: Record<string, string>;
-    transaction: string;
-    header: string;
-    blocks: string[];
-    records: string[];
-    state: Record<string, string>;
-    checkpoint: string;
-    receipt: string;
-    export: string;
-  };
+  const ledger = fixture("ledger") as LedgerFixture;
   const envelope = fixture("envelope") as {
     header: string;
     grants: Record<string, string>;

@@ -36,3 +36,16 @@ export async function namesOf(answer: Answer, ...types: readonly string[]): Prom
     .map(({ resourceType, id }) => `${resourceType}/${id}`)
     .sort();
 }
+
+/** A decision that IHE publishes for one of its consents. */
+export interface PcfCase {
+  readonly id: string;
+  readonly consent: string;
+  readonly asOf: string;
+  readonly request: {
+    readonly actor: string;
+    readonly actorGroups: readonly string[];
+    readonly purpose: string;
+  };
+  readonly expected: { readonly perResource: Readonly<Record<string, "permit" | "forbid">> };
+}

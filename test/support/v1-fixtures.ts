@@ -18,6 +18,25 @@ import { memoryStorage } from "../../src/storage/memory.ts";
 import { createForge, keyEntry, memberEntry, policyEntry } from "./forge.ts";
 import { bytesFor, foundLedger, signerFor, START } from "./ledger.ts";
 
+/** The structures of a ledger in format v1, in hex or as text. */
+export interface LedgerFixture {
+  readonly ledger: string;
+  readonly origin: string;
+  readonly author: string;
+  readonly genesis: string;
+  readonly entries: Readonly<Record<string, string>>;
+  readonly transaction: string;
+  readonly header: string;
+  readonly blocks: readonly string[];
+  readonly records: readonly string[];
+  readonly state: Readonly<Record<string, string>>;
+  readonly checkpoint: string;
+  readonly root: string;
+  readonly finalState: string;
+  readonly receipt: string;
+  readonly export: string;
+}
+
 /**
  * Writes `test/fixtures/format/v1/ledger.json`: one small ledger of fixed keys with an entry of
  * every kind. It was written once, when format v1 was frozen; run it again only for another format

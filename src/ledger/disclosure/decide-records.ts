@@ -76,6 +76,24 @@ export async function requireReadableConsents({ catalogue }: JudgeContext): Prom
   await catalogue.assertComplete();
 }
 
+/** The facts of a snapshot that are the same for every requester. */
+export function factsOf(
+  context: JudgeContext,
+  consents: FiledConsents,
+): Omit<ConsentSnapshot, "height" | "members" | "memberships" | "roles"> {
+  return {
+    directives: consents.directives,
+    organisation: context.defaults.map(filedDefault),
+    overlays: context.overlays,
+    capacities: capacityFacts(consents.keys),
+    custodian: context.signer.actor,
+    witnesses: consents.witnesses,
+    links: linksOf(consents),
+    terminology: context.terminology.cid,
+    labels: context.labeller.cid,
+  };
+}
+
 /** Decides about every requested record, at the ledger's present height. */
 export async function decideRecords(
   context: JudgeContext,
@@ -92,18 +110,10 @@ export async function decideRecords(
   const height = chain.size - 1;
   const snapshot: ConsentSnapshot = {
     height,
-    directives: consents.directives,
-    organisation: context.defaults.map(filedDefault),
-    overlays: context.overlays,
+    ...factsOf(context, consents),
     members,
     memberships: attested.memberships,
     roles: attested.roles,
-    capacities: capacityFacts(consents.keys),
-    custodian: signer.actor,
-    witnesses: consents.witnesses,
-    links: linksOf(consents),
-    terminology: context.terminology.cid,
-    labels: context.labeller.cid,
   };
   const consentRequest: ConsentRequest = {
     id: toHex(request.id),

@@ -6,13 +6,11 @@ import type { ClaimedRole, ConsentRequest, RequestQuery } from "../../consent/mo
 import type { ConsentSnapshot, SnapshotMembership } from "../../consent/model/snapshot.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { judgeAttestations } from "./attestation.ts";
-import { capacityFacts } from "../consents/attested-key.ts";
 import {
   DECIDING,
-  filedDefault,
   isAskedFor,
   requireReadableConsents,
-  linksOf,
+  factsOf,
   partsOf,
   type JudgeContext,
 } from "./decide-records.ts";
@@ -99,9 +97,7 @@ export async function decideQuestion(
   // Copied first, so that the decisions share no data with the ledger.
   const snapshot = giveResult({
     height,
-    directives: consents.directives,
-    organisation: context.defaults.map(filedDefault),
-    overlays: context.overlays,
+    ...factsOf(context, consents),
     members: await membersAt(
       context,
       [requester, ...[...roles, ...attested.roles].map((one) => one.attestedBy)],
@@ -109,12 +105,6 @@ export async function decideQuestion(
     ),
     memberships: [...attested.memberships, ...(question.memberships ?? [])],
     roles: attested.roles,
-    capacities: capacityFacts(consents.keys),
-    custodian: signer.actor,
-    witnesses: consents.witnesses,
-    links: linksOf(consents),
-    terminology: context.terminology.cid,
-    labels: context.labeller.cid,
   } satisfies ConsentSnapshot) as ConsentSnapshot;
   const request: ConsentRequest = {
     id: "question",

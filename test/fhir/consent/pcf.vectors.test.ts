@@ -8,6 +8,7 @@ import { describeResource } from "../../../src/fhir/describe-resource.ts";
 import { pcfImplicitPolicy } from "../../../src/fhir/pcf-policies.ts";
 import { describeVectors } from "../../support/vectors.ts";
 import { compile, filed, requestOf, stamp } from "./support.ts";
+import type { PcfCase } from "../../support/published.ts";
 
 interface Residual {
   readonly type: "permit" | "forbid";
@@ -19,19 +20,10 @@ interface Residual {
   }[];
 }
 
-interface Case {
-  readonly id: string;
-  readonly consent: string;
-  readonly asOf: string;
-  readonly request: {
-    readonly actor: string;
-    readonly actorGroups: readonly string[];
-    readonly purpose: string;
-  };
-  readonly expected: {
+interface Case extends PcfCase {
+  readonly expected: PcfCase["expected"] & {
     readonly tokenIssued: boolean;
     readonly residual: readonly Residual[] | null;
-    readonly perResource: Readonly<Record<string, "permit" | "forbid">>;
   };
 }
 

@@ -5,11 +5,11 @@ import {
   type ConsentSnapshot,
   compileDirectives,
   type CompiledConsent,
-  defaultTerminology,
   type Directive,
   directiveCid,
   type SnapshotDirective,
 } from "../../../src/consent/index.ts";
+import { noFacts } from "../../consent/support.ts";
 
 /** Directives filed one block each, in the order given. */
 export function filed(directives: readonly Directive[]): SnapshotDirective[] {
@@ -26,20 +26,8 @@ export function snapshotOf(
   directives: readonly Directive[],
   more: Partial<ConsentSnapshot> = {},
 ): ConsentSnapshot {
-  return {
-    height: 1000,
-    directives: filed(directives),
-    organisation: [],
-    overlays: [],
-    members: ["hospital"],
-    memberships: [],
-    roles: [],
-    capacities: [],
-    links: [],
-    terminology: defaultTerminology().cid,
-    labels: null,
-    ...more,
-  };
+  const members = ["hospital"];
+  return { ...noFacts(), height: 1000, directives: filed(directives), members, ...more };
 }
 
 export const compile = (

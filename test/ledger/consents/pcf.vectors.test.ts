@@ -10,27 +10,16 @@ import {
 } from "../../../src/fhir/index.ts";
 import { signAttestation } from "../../../src/ledger/disclosure/attestation.ts";
 import { describeVectors } from "../../support/vectors.ts";
-import { fileAs, namesOf, WAYS } from "../../support/published.ts";
+import { fileAs, namesOf, WAYS, type PcfCase } from "../../support/published.ts";
 import { ward } from "../../support/ward.ts";
 
 // Every decision that IHE publishes for its consents, over the whole path: the published Consent and
 // the published records as text, the request, and what is released of them.
 
-interface Case {
-  readonly id: string;
-  readonly consent: string;
-  readonly asOf: string;
-  readonly request: {
-    readonly actor: string;
-    readonly actorGroups: readonly string[];
-    readonly purpose: string;
-  };
-  readonly expected: { readonly perResource: Readonly<Record<string, "permit" | "forbid">> };
-}
-
 const RECORDS = ["alcoholUse", "bloodPressure", "bloodSugar", "weight", "weight-2"].map(
   (name) => `Observation-ex-${name}`,
 );
+
 const DAY = 86_400_000;
 
 /** PCF leaves labels to a service of its own: what it has labelled bears them, and is believed. */
@@ -53,12 +42,12 @@ describeVectors("IHE PCF over the whole path", join("consent", "ihe-pcf"), (fold
   const read = (name: string): string =>
     readFileSync(join(folder, "resources", `${name}.json`), "utf8");
   const { cases } = JSON.parse(readFileSync(join(folder, "pcf-decisions.json"), "utf8")) as {
-    cases: readonly Case[];
+    cases: readonly PcfCase[];
   };
 
   async function released(
     way: (typeof WAYS)[number],
-    { consent, asOf, request }: Case,
+    { consent, asOf, request }: PcfCase,
   ): Promise<readonly string[]> {
     const now = Date.parse(asOf);
     const denied = pcfImplicitPolicy("deny", { organisation: "Organization/x", from: "2020" });

@@ -11,6 +11,7 @@ import {
   observation,
   treatmentOnly,
   LABELLER,
+  rootRule,
 } from "../../support/hospital.ts";
 import { keyEntry, memberEntry } from "../../support/forge.ts";
 import { bytesFor, signerFor } from "../../support/ledger.ts";
@@ -316,12 +317,7 @@ describe("disclose", () => {
   it("breaks the glass only for a declaration, however the purpose is written", async () => {
     const w = await ward();
     await w.permit({
-      root: {
-        id: "root",
-        effect: "permit",
-        combine: "deny-overrides",
-        when: { purposes: ["BTG"] },
-      },
+      root: rootRule("permit", { purposes: ["BTG"] }),
     });
     await w.hl.record(w.me, observation("bp-1"));
     for (const purpose of ["BTG", "http://terminology.hl7.org/CodeSystem/v3-ActReason|BTG"]) {

@@ -17,7 +17,7 @@ import {
   makeTerminology,
 } from "../../../src/consent/terminology/terminology.ts";
 import { keyEntry, memberEntry } from "../../support/forge.ts";
-import { alcoholDependence, keysFor, MRN, observation } from "../../support/hospital.ts";
+import { alcoholDependence, keysFor, MRN, observation, rootRule } from "../../support/hospital.ts";
 import { bytesFor, signerFor } from "../../support/ledger.ts";
 import { opened, texts, ward, type Ward } from "../../support/ward.ts";
 
@@ -279,12 +279,7 @@ describe("disclose", () => {
   it("counts a role only if its holder's own organisation vouches for it", async () => {
     const w = await ward();
     await w.permit({
-      root: {
-        id: "root",
-        effect: "permit",
-        combine: "deny-overrides",
-        when: { roles: ["oncologist"] },
-      },
+      root: rootRule("permit", { roles: ["oncologist"] }),
     });
     await w.hl.record(w.me, observation("bp-1"));
     const asked = async (attestedBy: string, code = "oncologist") =>
@@ -370,7 +365,7 @@ describe("query", () => {
   async function filled() {
     const w = await ward();
     await w.permit({
-      root: { id: "root", effect: "permit", combine: "deny-overrides", when: {} },
+      root: rootRule("permit", {}),
     });
     const first = await w.hl.record(w.me, observation("bp-1"));
     const second = await w.hl.record(w.me, alcoholDependence("c-1"));
@@ -463,12 +458,7 @@ describe("query", () => {
   it("gives parts where a directive permits only these", async () => {
     const w = await ward();
     await w.permit({
-      root: {
-        id: "root",
-        effect: "permit",
-        combine: "deny-overrides",
-        when: { data: { parts: ["manifest"] } },
-      },
+      root: rootRule("permit", { data: { parts: ["manifest"] } }),
     });
     await w.hl.record(w.me, observation("bp-1"));
     expect((await w.ask()).count).toBe(0);

@@ -6,7 +6,7 @@ import { sealCoseFresh } from "../../../src/crypto/cose-hpke.ts";
 import { signWith } from "../../../src/identity/signer.ts";
 import { decodeAttestation, signAttestation } from "../../../src/ledger/disclosure/attestation.ts";
 import { requestAad } from "../../../src/ledger/disclosure/request.ts";
-import { MRN, observation, treatmentOnly } from "../../support/hospital.ts";
+import { MRN, observation, treatmentOnly, rootRule } from "../../support/hospital.ts";
 import { bytesFor } from "../../support/ledger.ts";
 import { ward, type Ward } from "../../support/ward.ts";
 
@@ -59,6 +59,7 @@ const outside: readonly (readonly [string, object])[] = [
   ["query.codes.code", { query: { codes: [{ system: "x", code: NUL }] } }],
   ["a lone NUL", { user: "\0" }],
 ];
+
 const inside: readonly (readonly [string, object])[] = [
   ["patient.system", { patient: { system: NUL, value: "x" } }],
   ["patient.value", { patient: { system: "x", value: NUL } }],
@@ -169,7 +170,7 @@ describe("what a caller hands in with U+0000", () => {
       v: 1,
       basis: { id: "law" },
       validity: {},
-      root: { id: "root", effect: "deny", combine: "deny-overrides", when: {} },
+      root: rootRule("deny", {}),
     } as unknown as Overlay;
     const wrong = { ...overlay, root: { ...overlay.root, id: NUL } };
     expect(() => encodeOverlay(wrong)).toThrow("U+0000");

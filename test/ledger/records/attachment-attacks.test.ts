@@ -57,20 +57,15 @@ async function headOf(w: Ward, id: RecordId) {
 
 const read = (attachment: Attachment) => attachment.range(0, attachment.size);
 
+const moveToOther = async (w: Ward, id: RecordId) =>
+  w.hl.reattribute(id, await w.hl.ensureSubject({ system: "urn:oid:9", value: "OTHER-77" }), "x");
+
 describe("a record that is erased while it is changed", () => {
   it.each<[string, (w: Ward, id: RecordId) => Promise<unknown>]>([
     ["corrected, its attachments kept", (w, id) => w.hl.amend(id, observation("bp-1", "9.9"))],
     ["relabelled", (w, id) => w.hl.relabel(id, null)],
     ["retracted", (w, id) => w.hl.retract(id, "wrong")],
-    [
-      "moved",
-      async (w, id) =>
-        w.hl.reattribute(
-          id,
-          await w.hl.ensureSubject({ system: "urn:oid:9", value: "OTHER-77" }),
-          "x",
-        ),
-    ],
+    ["moved", moveToOther],
   ])("leaves nothing when it is %s", async (_, change) => {
     const inner = memoryStorage();
     const w = await ward({ inner });
@@ -94,15 +89,7 @@ describe("a record that is erased while it is changed", () => {
 describe("a record that is erased while its attachments are sealed anew", () => {
   it.each<[string, (w: Ward, id: RecordId) => Promise<unknown>]>([
     ["corrected", (w, id) => w.hl.amend(id, observation("bp-1", "9.9"))],
-    [
-      "moved",
-      async (w, id) =>
-        w.hl.reattribute(
-          id,
-          await w.hl.ensureSubject({ system: "urn:oid:9", value: "OTHER-77" }),
-          "x",
-        ),
-    ],
+    ["moved", moveToOther],
   ])("is not %s: nothing is filed", async (_, change) => {
     const inner = memoryStorage();
     let spring: (() => Promise<void>) | undefined;
@@ -576,4 +563,5 @@ const LABELS: ResourceLabels = {
   codes: [{ system: "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", code: "N" }],
   stamp: { labeller: "the record office", version: "1" },
 };
+
 const ALL = new Uint8Array(64).fill(0xff);

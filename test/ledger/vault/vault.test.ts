@@ -14,6 +14,7 @@ import { keysFor, MRN, observation, treatmentOnly } from "../../support/hospital
 import { bytesFor } from "../../support/ledger.ts";
 import { collect, revoking, texts, ward } from "../../support/ward.ts";
 import { cidOf, DAG_CBOR } from "../../../src/codec/cid.ts";
+import { secondVault } from "../../support/by-hand.ts";
 
 const ledger = cidOf(bytesFor("genesis"), DAG_CBOR);
 const utf8 = (text: string) => new TextEncoder().encode(text);
@@ -175,14 +176,7 @@ describe("the index in the vault", () => {
   it("is built again from ledger, envelopes and keys when all of it is lost", async () => {
     const { w, inner, gone, kept } = await filled();
     // What cannot be built again: root and content keys.
-    const vault = await openVault({
-      hasFiled: async () => false,
-      storage: inner,
-      keys: w.hospitalA,
-      ledger: w.hl.id,
-      actor: w.hl.member,
-      random: randomBytes,
-    });
+    const vault = await secondVault(w, inner);
     const keep = new Set(
       [...(await collect(inner.blobs.list())).map((cid) => vault.name("cek", cid.bytes))].map(
         toHex,
@@ -210,14 +204,7 @@ describe("the index in the vault", () => {
 
   it("says that it is damaged, and is built again on demand", async () => {
     const { w, inner, kept, gone } = await filled();
-    const vault = await openVault({
-      hasFiled: async () => false,
-      storage: inner,
-      keys: w.hospitalA,
-      ledger: w.hl.id,
-      actor: w.hl.member,
-      random: randomBytes,
-    });
+    const vault = await secondVault(w, inner);
     const stored = await inner.state.get(vault.indexRecordKey);
     const names = indexNames(vault, decodeIndexRecord(vault, stored!)!.generation);
     const damage = [
@@ -281,14 +268,7 @@ describe("the index in the vault", () => {
 
   it("is taken in again when its mark is of a longer history than there is", async () => {
     const { w, inner, kept } = await filled();
-    const vault = await openVault({
-      hasFiled: async () => false,
-      storage: inner,
-      keys: w.hospitalA,
-      ledger: w.hl.id,
-      actor: w.hl.member,
-      random: randomBytes,
-    });
+    const vault = await secondVault(w, inner);
     const record = decodeIndexRecord(vault, (await inner.state.get(vault.indexRecordKey))!)!;
     const beyond = encodeIndexRecord(vault, { ...record, height: 1000 });
     await inner.state.batch([{ key: vault.indexRecordKey, value: beyond }]);

@@ -137,7 +137,8 @@ export type { Attachment, AttachmentInput } from "./ledger/records/attachments.t
 export type { CurrentRecord, RecordEntry } from "./ledger/records/current-record.ts";
 export type { KnownRecord } from "./ledger/records/known.ts";
 export type { RecordPageOptions } from "./ledger/records/list-records.ts";
-export type { BundleOptions, RecordedBundle } from "./ledger/records/record-bundle.ts";
+export type { BundleOptions, RecordedBundle } from "./ledger/records/bundle-options.ts";
+export type { SourceRecord, SourceResource } from "./ledger/records/sources.ts";
 export type { UploadProgress } from "./ledger/records/record-content.ts";
 export type { RecordedVersion } from "./ledger/records/record-versions.ts";
 export type { RecordOptions, ResourceInput } from "./ledger/records/recording.ts";

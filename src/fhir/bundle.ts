@@ -1,11 +1,13 @@
 import { atOnce } from "../bytes/steps.ts";
 import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
 import { InputError } from "../errors.ts";
+import { parseDate } from "./date.ts";
 import { type JsonSpan, scanSteps } from "./json-text.ts";
 import { parseSteps } from "./parse-steps.ts";
 import { type BundlePatient, type PatientProblem, patientSteps } from "./patients.ts";
 import { type FhirResource, isObject, text } from "./resource.ts";
-import { type PastVersion, pastVersions, type VersionEntry } from "./versions.ts";
+import type { StatedVersion } from "./version-order.ts";
+import { type PastVersion, pastVersions } from "./versions.ts";
 
 export type { BundlePatient } from "./patients.ts";
 
@@ -28,6 +30,16 @@ export interface BundleResource extends ResourceText {
   readonly request?: { readonly method: string; readonly url: string };
   /** Indexes into {@link BundleReading.patients}: none, one, or several. */
   readonly patients: readonly number[];
+}
+
+/** The deletion of a resource that a bundle requests, or that a history reports. */
+export interface BundleDeletion {
+  /** Its position in `Bundle.entry`. */
+  readonly index: number;
+  readonly fullUrl?: string;
+  readonly request: { readonly method: string; readonly url: string };
+  /** The version that the deletion made, as far as the bundle says. */
+  readonly stated: StatedVersion;
 }
 
 /** A problem in a bundle that a caller should consider before recording it. */
@@ -61,6 +73,8 @@ export interface BundleReading {
    */
   readonly patients: readonly BundlePatient[];
   readonly resources: readonly BundleResource[];
+  /** Entries that request a deletion, in the order of the bundle; absent if there are none. */
+  readonly deletions?: readonly BundleDeletion[];
   readonly problems: readonly BundleProblem[];
 }
 
@@ -105,7 +119,8 @@ export function* bundleSteps(
   }
   const type = stringAt(json, root.members?.get("type"));
   if (type === undefined) throw invalid("Bundle.type", "is missing");
-  const meta = root.members?.get("meta");
+  const about = root.members?.get("meta");
+  const meta = about && (JSON.parse(json.slice(about.start, about.end)) as unknown);
   const entry = root.members?.get("entry");
   if (entry !== undefined && entry.kind !== "array")
     throw invalid("Bundle.entry", "must be a list");
@@ -116,7 +131,10 @@ export function* bundleSteps(
   const problems: BundleProblem[] = [];
   const found: Omit<BundleResource, "patients">[] = [];
   const seen = new Set<string>();
-  const deletions: VersionEntry[] = [];
+  const deletions: BundleDeletion[] = [];
+  // A history says of each deletion when it was made.
+  const timestamp = stringAt(json, root.members?.get("timestamp"));
+  const asOf = type === "history" ? undefined : timeOf(timestamp, meta);
   for (const [index, span] of entries.entries()) {
     yield;
     const path = `Bundle.entry[${index}]`;
@@ -126,7 +144,9 @@ export function* bundleSteps(
     const request = asked && requestOf(yield* parseSteps(json, asked));
     const fullUrl = fullUrlOf(json, span.members!.get("fullUrl"), path);
     if (request?.method === "DELETE") {
-      deletions.push({ index, request, ...(fullUrl !== undefined && { fullUrl }) });
+      const response = span.members!.get("response");
+      const stated = deletedAt(response && (yield* parseSteps(json, response)), asOf);
+      deletions.push({ index, request, stated, ...(fullUrl !== undefined && { fullUrl }) });
     }
     if (slice === undefined) {
       problems.push({ code: "no-resource", path });
@@ -154,17 +174,56 @@ export function* bundleSteps(
   for (const [index, code] of pastVersions(type, [...found.filter(isWritten), ...deletions])) {
     problems.push({ code, path: `Bundle.entry[${index}]` });
   }
-  const { patients, about, remarks } = yield* patientSteps(found, options.now);
+  const reading = yield* peopleSteps(found, problems, options.now);
+  return {
+    type,
+    ...(meta !== undefined && { meta }),
+    ...(deletions.length > 0 && { deletions }),
+    ...reading,
+  };
+}
+
+/** Reads resources that are in no bundle as if they were the entries of one. */
+export function* resourcesSteps(
+  found: readonly Omit<BundleResource, "patients">[],
+  now: number | undefined,
+): Generator<void, BundleReading, void> {
+  return { type: "collection", ...(yield* peopleSteps(found, [], now)) };
+}
+
+/** Finds out whom resources are about, and adds what is unclear about it to the problems. */
+function* peopleSteps(
+  found: readonly Omit<BundleResource, "patients">[],
+  problems: BundleProblem[],
+  now: number | undefined,
+): Generator<void, Pick<BundleReading, "patients" | "resources" | "problems">, void> {
+  const { patients, about, remarks } = yield* patientSteps(found, now);
   for (const { at, code } of remarks) {
     problems.push({ code, path: `Bundle.entry[${found[at]!.index}]` });
   }
+  const resources = found.map((resource, at) => ({ ...resource, patients: about[at]! }));
+  return { patients, resources, problems };
+}
+
+/** The time as of which a bundle says what it says: `timestamp`, else `meta.lastUpdated`. */
+function timeOf(timestamp: string | undefined, meta: unknown): number | undefined {
+  return instant(timestamp) ?? (isObject(meta) ? instant(meta["lastUpdated"]) : undefined);
+}
+
+function deletedAt(response: unknown, asOf: number | undefined): StatedVersion {
+  const said = isObject(response) ? response : {};
+  const lastUpdated = instant(said["lastModified"]) ?? asOf;
+  const versionId = /^W\/"([A-Za-z0-9\-.]{1,64})"$/.exec(text(said["etag"]) ?? "")?.[1];
   return {
-    type,
-    ...(meta !== undefined && { meta: JSON.parse(json.slice(meta.start, meta.end)) as unknown }),
-    patients,
-    resources: found.map((resource, at) => ({ ...resource, patients: about[at]! })),
-    problems,
+    ...(versionId !== undefined && { versionId }),
+    ...(lastUpdated !== undefined && { lastUpdated }),
   };
+}
+
+/** The first millisecond that an instant names, if it is one. */
+function instant(value: unknown): number | undefined {
+  const parsed = typeof value === "string" ? parseDate(value) : undefined;
+  return parsed?.zoned === true && parsed.from >= 0 ? parsed.from : undefined;
 }
 
 /**

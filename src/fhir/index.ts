@@ -1,4 +1,5 @@
 export {
+  type BundleDeletion,
   type BundlePatient,
   type BundleProblem,
   type BundleReading,
@@ -45,4 +46,5 @@ export {
   type PcfPolicyOptions,
 } from "./pcf-policies.ts";
 export type { FhirCoding, FhirReference, FhirResource } from "./resource.ts";
+export type { StatedVersion } from "./version-order.ts";
 export type { PastVersion } from "./versions.ts";

@@ -27,10 +27,11 @@ import type { Evidence } from "./consents/evidence.ts";
 import type { HeldContent } from "./consents/held.ts";
 import type { RecordExport } from "./disclosure/export-records.ts";
 import type { RecordOptions, ResourceInput } from "./records/recording.ts";
-import type { BundleOptions, RecordedBundle } from "./records/record-bundle.ts";
+import type { BundleOptions, RecordedBundle } from "./records/bundle-options.ts";
 import type { RecordedVersion } from "./records/record-versions.ts";
 import type { CurrentRecord } from "./records/current-record.ts";
 import type { RecordPageOptions } from "./records/list-records.ts";
+import type { SourceRecord, SourceResource } from "./records/sources.ts";
 import type { ResourceLabels } from "../consent/model/resource.ts";
 import type { RelabelOptions, Relabelled } from "./records/relabelling.ts";
 import type { RequestOptions } from "./disclosure/request.ts";
@@ -116,6 +117,17 @@ export interface Ledger {
     bundle: Uint8Array | string | FhirResource,
     options?: BundleOptions,
   ): Promise<RecordedBundle>;
+  /**
+   * The records that a resource of a source is, in no particular order: one of each person whom it is
+   * about, and former ones that have ended. Takes no longer for a person with many records.
+   *
+   * @throws {InputError} `ERR_INPUT_INVALID` when the name cannot be that of a resource
+   * @throws {StorageError} `ERR_STORAGE_CORRUPT` when an entry that may be about it is lost
+   * @example
+   * const [found] = await hl.find({ source: "ehr-1", type: "Observation", id: "5" });
+   * if (found !== undefined && !found.ended) await hl.read(found.id);
+   */
+  find(resource: SourceResource): Promise<readonly SourceRecord[]>;
   /**
    * Gives a record new labels, by default those of the labeller; its content does not change. With the
    * labeller's labels, existing labels without a stamp, such as those of the Bundle that the record came

@@ -49,6 +49,7 @@ import { openSubjects } from "./entries/subjects.ts";
 import { createReviews } from "./disclosure/reviews.ts";
 import { createTurns } from "./turns.ts";
 import { readOnlyStorage } from "./read-only-storage.ts";
+import { openSources } from "./records/sources.ts";
 import { createUploads } from "./records/uploads.ts";
 import { openVault } from "./vault/vault.ts";
 import { verifyBlobs } from "./verify-blobs.ts";
@@ -174,8 +175,19 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const uploads = createUploads(context, lane ?? (shardKeys === undefined ? undefined : 0));
   const contents = createRecordContents(context, { catalogue, subjects, uploads });
   const { abandon } = erasing;
+  const sources = openSources(context, { catalogue });
   const recording = createRecording({
-    ...{ catalogue, filing, subjects, labeller, turns, contents, abandon, now: context.now },
+    ...{
+      catalogue,
+      filing,
+      subjects,
+      sources,
+      labeller,
+      turns,
+      contents,
+      abandon,
+      now: context.now,
+    },
   });
   const readConsents = consentReader(context, catalogue);
   const consenting = createConsenting(context, {
@@ -301,6 +313,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     record: recording.record,
     amend: recording.amend,
     recordBundle: recording.recordBundle,
+    find: sources.find,
     relabel: recording.relabel,
     relabelStale: (how) => relabelStale(context, { catalogue, recording, labeller }, how),
     retract: recording.retract,

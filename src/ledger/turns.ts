@@ -68,6 +68,17 @@ export function sharedOfAll<T>(
   return turns.shared(first, () => sharedOfAll(turns, rest, work));
 }
 
+/** Runs exclusive work of several names, which may be given in any order. */
+export function exclusiveOfAll<T>(
+  turns: Turns,
+  names: Iterable<string>,
+  work: () => Promise<T>,
+): Promise<T> {
+  const [first, ...rest] = [...new Set(names)].sort();
+  if (first === undefined) return work();
+  return turns.exclusive(first, () => exclusiveOfAll(turns, rest, work));
+}
+
 /**
  * Name of the turns for work about a person. Filing takes a shared turn and forgetting the person an
  * exclusive one, so that a person is never forgotten while something is filed about them.

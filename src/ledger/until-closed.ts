@@ -25,6 +25,7 @@ const CALLS: {
   record: "takes",
   amend: "takes",
   recordBundle: "takes",
+  find: "reads",
   relabel: "writes",
   relabelStale: "writes",
   retract: "writes",
@@ -67,6 +68,7 @@ const CALLS: {
 const MADE_ANEW: ReadonlySet<string> = /* @__PURE__ */ new Set<keyof typeof CALLS & string>([
   "read",
   "records",
+  "find",
   "decide",
   "audit",
   "pendingReviews",

@@ -1,9 +1,10 @@
+import { equalBytes } from "../../bytes/compare.ts";
 import type { CID } from "multiformats/cid";
 import type { SubjectEntry } from "../../block/entry.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import type { LedgerContext } from "../context.ts";
 import { INDEXED_KINDS, type IndexItem, type LackingTag } from "../index/rows.ts";
-import type { Manifest } from "./manifest.ts";
+import type { Manifest, ManifestBrief } from "./manifest.ts";
 
 /** One of the custodian's own entries, with its envelope's manifest. */
 export interface CatalogueItem extends IndexItem {
@@ -60,5 +61,30 @@ export const isPresent = (item: IndexItem): item is CatalogueItem => item.manife
 export const createsRecord = (kind: string, { op }: Pick<Manifest, "op">): boolean =>
   kind === "record" && (op === "create" || op === "reattribute");
 
-/** Whether it is an access to be reviewed, or a review. */
-export const isReview = ({ review, op }: Manifest): boolean => review === true || op === "reviewed";
+/** A resource as one source names it. */
+export interface SourceResource {
+  /** The name that the caller gave to the source. */
+  readonly source: string;
+  readonly type: string;
+  readonly id: string;
+}
+
+/** The local id under which the index lists everything about a resource of a source. */
+export const sourceLocal = (
+  { vault }: Pick<LedgerContext, "vault">,
+  { source, type, id }: SourceResource,
+): Uint8Array => vault.name("source", source, type, id).slice(0, 16);
+
+/** The local ids under which the index lists an entry besides that of its person. */
+export function alsoListed(
+  context: Pick<LedgerContext, "vault">,
+  { review, op, local, source }: ManifestBrief,
+): readonly Uint8Array[] {
+  const places: Uint8Array[] = [];
+  if (review === true || op === "reviewed") places.push(reviewsLocal(context));
+  if (source !== undefined && op !== "deleted") {
+    const { name, type, id } = source;
+    places.push(sourceLocal(context, { source: name, type, id }));
+  }
+  return places.filter((place) => !equalBytes(place, local));
+}

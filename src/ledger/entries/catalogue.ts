@@ -1,4 +1,5 @@
 import { bytesKey } from "../../bytes/bytes-key.ts";
+import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { StorageError } from "../../errors.ts";
 import { giveTurn } from "../../loop/give-turn.ts";
@@ -8,24 +9,23 @@ import { openIndex, type Index } from "../index/index-store.ts";
 import { wholeItem, type Held } from "../index/held.ts";
 import type { Person } from "../index/memory.ts";
 import { IndexMoved } from "../index/loss.ts";
-import { assertNoneLack, isAboutAnybody, mayBeAbout } from "../index/lacking.ts";
+import { assertNoneLack, isAboutAnybody } from "../index/lacking.ts";
 import {
   INDEXED_KINDS,
   type Lacking,
   type PersonIdentifier,
   type StoredSubject,
 } from "../index/rows.ts";
-import type { Manifest } from "./manifest.ts";
+import { consentsLostOf } from "./lost-consents.ts";
 import { recordBook } from "./record-book.ts";
 import { nameBook, type RecordNames } from "./record-names.ts";
 import type { Identity } from "./own-envelope.ts";
 import {
   type CatalogueItem,
   type CatalogueFind,
+  alsoListed,
   byPlace,
   isPresent,
-  isReview,
-  reviewsLocal,
 } from "./catalogue-item.ts";
 import { createTakingIn, FLUSH_BLOCKS, type Sealed } from "./taking-in.ts";
 
@@ -67,6 +67,8 @@ export interface ErasureHandler {
 export interface Catalogue {
   /** Takes in the blocks since the last call. */
   catchUp(): Promise<void>;
+  /** The height of the next block to take in; as of the last {@link catchUp} or a later one. */
+  height(): number;
   /**
    * All entries about a person, in ledger order, as of the last {@link catchUp}. The person's consents that
    * do not open are included, marked as lost.
@@ -88,6 +90,16 @@ export interface Catalogue {
    * the same data as {@link itemsOf}, and takes no longer for many records.
    */
   mayHold(local: Uint8Array, names: RecordNames): Promise<boolean>;
+  /**
+   * The entries of several lists in ledger order, as of the last {@link catchUp}, without keeping the lists
+   * in memory. Rejects if an entry may be missing from one of them.
+   *
+   * @param people - the persons on whose entries the answer rests; all, if it is `undefined`
+   */
+  listed(
+    lists: readonly Uint8Array[],
+    people?: readonly Uint8Array[],
+  ): Promise<readonly (readonly CatalogueItem[])[]>;
   find(id: Uint8Array): Promise<CatalogueFind>;
   /** The local id of the person with an identifier; `undefined` if provably nobody has it. */
   personWith(identifier: PersonIdentifier): Promise<Uint8Array | undefined>;
@@ -118,16 +130,17 @@ export interface Catalogue {
 
 /** Number of newly filed entries after which they are taken in. */
 const KEEP_UP_ENTRIES = 256;
+/** Kinds of entries that make, change and end records. */
+const CHANGING_RECORDS: readonly string[] = ["record", "link", "erase"];
 /** How often a read is retried because other processes moved the index. */
 const TRIES = 20;
 
 /** Opens the index. Every erase entry of this custodian that it reads goes to `erasures`. */
 export function openCatalogue(context: LedgerContext, erasures: ErasureHandler): Catalogue {
-  const { chain, vault, signer } = context;
+  const { chain, vault } = context;
   const index: Index = openIndex(context);
-  const reviews = reviewsLocal(context);
   const { takeIn, remember, waiting } = createTakingIn(context, {
-    ...{ index, reviews },
+    index,
     carryOut: (item) => erasures.carryOut(item, hands),
   });
   const isAnyNamed = nameBook();
@@ -177,35 +190,8 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
     return { status: "erased", by: erasedBy!, place, kind, local: known.local };
   }
 
-  /**
-   * Consents that do not open and that are about a person by their tags. Their readers must find out whether
-   * a later one replaces them.
-   *
-   * @throws {StorageError} when another entry of these kinds that may be about the person does not open
-   */
-  async function consentsLost(
-    local: Uint8Array,
-    kinds: readonly string[],
-  ): Promise<CatalogueItem[]> {
-    const all = await index.lacking();
-    if (all.length === 0) return [];
-    const key = (await index.subject(local))?.key;
-    const made = { ledger: chain.ledger, author: signer.actor };
-    const about = all.filter((one) => mayBeAbout(one, { local, key }, made));
-    const isConsent = ({ kind, tag }: Lacking): boolean =>
-      kind === "consent" && tag !== undefined && key !== undefined;
-    assertNoneLack(about.filter((one) => kinds.includes(one.kind) && !isConsent(one)));
-    const lost: CatalogueItem[] = [];
-    for (const { id, kind } of about.filter(isConsent)) {
-      const known = await index.idRow(id);
-      if (known === undefined || known.local !== undefined) continue;
-      const { envelope, place } = known;
-      const { header } = await chain.readBlock(place.height);
-      const manifest: Manifest = { v: 1, op: "directive", local };
-      lost.push({ id, kind, envelope, place, recordedAt: header.time, manifest, lost: true });
-    }
-    return lost;
-  }
+  const consentsLost = (local: Uint8Array, kinds: readonly string[]): Promise<CatalogueItem[]> =>
+    consentsLostOf(context, index, local, kinds);
 
   const hands: IndexHands = {
     find,
@@ -221,8 +207,9 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
         const held = person.byId.get(bytesKey(id));
         const manifest = held && wholeItem(held).manifest;
         index.tombstone(person, id, by);
-        if (manifest !== undefined && isReview(manifest)) {
-          index.tombstone(await index.person(reviews), id, by);
+        if (manifest === undefined) continue;
+        for (const list of alsoListed(context, manifest)) {
+          index.tombstone(await index.person(list), id, by);
         }
       }
     },
@@ -261,6 +248,7 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
 
   return {
     catchUp: () => steadily(async () => undefined, true),
+    height: () => index.mark(),
     async itemsOf(local, kinds = INDEXED_KINDS) {
       await decodeAll(index.cached(local));
       erasures.assertCarriedOut(local);
@@ -277,6 +265,18 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
     },
     recordItems: (local, id) => about(local, (person) => present(itemsWith(person, id))),
     mayHold: (local, names) => about(local, (person) => isAnyNamed(person, names)),
+    async listed(lists, people) {
+      for (const local of people ?? []) erasures.assertCarriedOut(local);
+      return steadily(async () => {
+        for (const local of people ?? []) await consentsLost(local, CHANGING_RECORDS);
+        const isList = ({ local }: Lacking): boolean =>
+          local !== undefined && lists.some((list) => equalBytes(list, local));
+        const isMissing = ({ kind }: Lacking): boolean => CHANGING_RECORDS.includes(kind);
+        const lacking = await index.lacking();
+        assertNoneLack(lacking.filter(people === undefined ? isMissing : isList));
+        return (await index.lists(lists)).map(present);
+      });
+    },
     find: (id) => steadily(() => find(id)),
     personWith: (identifier) =>
       steadily(async () => {

@@ -9,6 +9,7 @@ import {
   expectNoLostTextSteps,
   expectOneOf,
   expectString,
+  expectUint,
   expectVersion,
   type Fields,
 } from "../../codec/shape.ts";
@@ -52,13 +53,15 @@ export type Operation =
   /** What was not released although an access entry said so, because something changed meanwhile. */
   | "difference"
   /** An erasure: what was destroyed. */
-  | "erase";
+  | "erase"
+  /** A source deleted a resource that was not on record. */
+  | "deleted";
 
 const OPERATIONS: readonly Operation[] = [
   ...(["create", "amend", "relabel", "retract", "reattribute"] as const),
   ...(["held", "witnesses"] as const),
   ...(["directive", "attest", "access", "difference", "erase"] as const),
-  ...(["identify", "hold", "release", "reviewed"] as const),
+  ...(["identify", "hold", "release", "reviewed", "deleted"] as const),
 ];
 
 /** Maximum number of attachments of one record. */
@@ -66,6 +69,9 @@ export const MAX_ATTACHMENTS = 250;
 
 /** Maximum length of a `fullUrl` in UTF-16 units. */
 export const MAX_URL = 4096;
+
+/** Maximum length of a source's name in UTF-16 units. */
+export const MAX_SOURCE = 256;
 
 /** The `manifest` part of every envelope that this layer seals. */
 export interface Manifest {
@@ -90,17 +96,39 @@ export interface Manifest {
   readonly request?: Uint8Array;
   /** Whether an access must be reviewed. */
   readonly review?: true;
+  /** The resource at its source that the entry is about. */
+  readonly source?: SourceNote;
+  /** Set where the source ended a record, or deleted what is not on record: what it said of when. */
+  readonly ending?: SourceVersion;
+}
+
+/** A resource as its source names it. */
+export interface SourceNote {
+  /** The source's name, which the caller gave. */
+  readonly name: string;
+  readonly type: string;
+  readonly id: string;
+  /** Keyed digest of the resource's text, 32 bytes: the same text is recognised by it. */
+  readonly text?: Uint8Array;
+}
+
+/** What a source says of a version of a resource. */
+export interface SourceVersion {
+  readonly versionId?: string;
+  /** In ms since 1970. */
+  readonly lastUpdated?: number;
 }
 
 /** The parts of a manifest by which entries are looked up. */
-export type ManifestBrief = Pick<Manifest, "op" | "local" | "replaces" | "fullUrl"> & {
+export type ManifestBrief = Pick<Manifest, "op" | "local" | "replaces" | "fullUrl" | "review"> & {
   readonly resource?: Pick<ResourceDescription, "id">;
+  readonly source?: Omit<SourceNote, "text">;
 };
 
 const REQUIRED = ["v", "op", "local"];
 const OPTIONAL = [
   ...["replaces", "mediaType", "attachments", "resource", "fullUrl", "labels", "reason"],
-  ...["request", "review"],
+  ...["request", "review", "source", "ending"],
 ];
 
 /**
@@ -183,23 +211,29 @@ export function ownManifest(manifest: Manifest): Manifest {
 }
 
 /** A copy of the parts by which an entry is looked up. */
-export function briefOf({ op, local, replaces, fullUrl, resource }: Manifest): ManifestBrief {
+export function briefOf(manifest: Manifest): ManifestBrief {
+  const { op, local, replaces, fullUrl, resource, source } = manifest;
   return {
     op,
     local: copyBytes(local),
     ...(replaces === undefined ? {} : { replaces }),
     ...(fullUrl === undefined ? {} : { fullUrl }),
     ...(resource?.id === undefined ? {} : { resource: { id: resource.id } }),
+    ...(source === undefined ? {} : { source: nameOf(source) }),
   };
 }
 
+const nameOf = ({ name, type, id }: SourceNote): Omit<SourceNote, "text"> => ({ name, type, id });
+
 /** A copy of a manifest that copies its bytes and shares its other data. */
 export function copyManifest(manifest: Manifest): Manifest {
-  const { local, request } = manifest;
+  const { local, request, source } = manifest;
+  const { text } = source ?? {};
   return {
     ...manifest,
     local: copyBytes(local),
     ...(request === undefined ? {} : { request: copyBytes(request) }),
+    ...(text === undefined ? {} : { source: { ...source!, text: copyBytes(text) } }),
   };
 }
 
@@ -228,5 +262,23 @@ function expectManifest(value: unknown): Fields {
     throw new EncodingError("ERR_ENCODING_SHAPE", "manifest.review must be true, or absent");
   }
   if (map["reason"] !== undefined) expectString(map["reason"], "manifest.reason", 4096);
+  if (map["source"] !== undefined) expectSource(map["source"]);
+  if (map["ending"] !== undefined) expectEnding(map["ending"]);
   return map;
+}
+
+function expectSource(value: unknown): void {
+  const map = expectMap(value, "manifest.source", ["name", "type", "id"], ["text"]);
+  expectString(map["name"], "manifest.source.name", MAX_SOURCE);
+  expectString(map["type"], "manifest.source.type", 64);
+  expectString(map["id"], "manifest.source.id", 64);
+  if (map["text"] !== undefined) expectBytes(map["text"], "manifest.source.text", 32);
+}
+
+function expectEnding(value: unknown): void {
+  const map = expectMap(value, "manifest.ending", [], ["versionId", "lastUpdated"]);
+  if (map["versionId"] !== undefined) expectString(map["versionId"], "manifest.ending.versionId");
+  if (map["lastUpdated"] !== undefined) {
+    expectUint(map["lastUpdated"], "manifest.ending.lastUpdated");
+  }
 }

@@ -8,7 +8,7 @@ import { leafHash } from "../../merkle/hash.ts";
 import type { LedgerContext } from "../context.ts";
 import type { Index } from "../index/index-store.ts";
 import { IndexMoved, isLoss } from "../index/loss.ts";
-import { isIndexed, isReview, tagOf, type CatalogueItem } from "./catalogue-item.ts";
+import { alsoListed, isIndexed, tagOf, type CatalogueItem } from "./catalogue-item.ts";
 import type { SealedEntry } from "./filing.ts";
 import { briefOf, ownManifest, type Manifest, type ManifestBrief } from "./manifest.ts";
 import { openManifest, type Identity, type Told } from "./own-envelope.ts";
@@ -53,18 +53,15 @@ const REMEMBERED = 8192;
 /**
  * Starts taking in.
  *
- * @param options.reviews - the local id under which accesses to be reviewed are listed
  * @param options.carryOut - carries out an erase entry
  */
 export function createTakingIn(
   context: LedgerContext,
   {
     index,
-    reviews,
     carryOut,
   }: {
     readonly index: Index;
-    readonly reviews: Uint8Array;
     readonly carryOut: (item: CatalogueItem) => Promise<void>;
   },
 ): TakingIn {
@@ -128,7 +125,9 @@ export function createTakingIn(
     if (sealed?.brief !== undefined) {
       const { brief, encoded } = sealed;
       const item = { id, place, kind, envelope, recordedAt };
-      index.take(brief.local, { item, page: undefined, encoded, brief });
+      const held = { item, page: undefined, encoded, brief };
+      for (const list of alsoListed(context, brief)) index.addTo(list, { ...held });
+      index.take(brief.local, held);
       return;
     }
     const told = sealed ?? (await openManifest(context, { kind, envelope, place }));
@@ -144,7 +143,7 @@ export function createTakingIn(
     const held = { item, page: undefined, encoded: sealed?.encoded, brief: undefined };
     if (kind === "erase") await carryOutErasure(item);
     if (identity !== undefined) await makeKnown(item, identity);
-    if (isReview(manifest)) index.addTo(reviews, { ...held });
+    for (const list of alsoListed(context, manifest)) index.addTo(list, { ...held });
     index.take(local, held);
   }
 

@@ -60,6 +60,8 @@ export interface Index extends IndexedPersons {
   hasTaken(key: string): boolean;
   /** Everything about one person. */
   person(local: Uint8Array): Promise<Person>;
+  /** The entries of several short lists; they do not stay in memory. */
+  lists(locals: readonly Uint8Array[]): Promise<readonly (readonly Held[])[]>;
   /** A person from memory, if nothing prevents using it. */
   cached(local: Uint8Array): Person | undefined;
   /** The row under an id; `undefined` if the id is provably not one of this member's. */
@@ -172,6 +174,7 @@ export function openIndex(context: LedgerContext): Index {
     ...indexedPersons(memory, reader),
     lost: reader.lost,
     person: reader.person,
+    lists: reader.lists,
     idRow: reader.idRow,
     knows: reader.knows,
     reset: () => resetMemory(memory),

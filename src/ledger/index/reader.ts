@@ -36,6 +36,8 @@ export interface IndexReader {
   lacking(): Promise<Map<string, Lacking>>;
   /** Everything about one person. */
   person(local: Uint8Array): Promise<Person>;
+  /** The entries of several short lists; they do not stay in memory. */
+  lists(locals: readonly Uint8Array[]): Promise<readonly (readonly Held[])[]>;
   /** The row under an id; `undefined` if the id is provably not one of this member's. */
   idRow(id: Uint8Array): Promise<IdRow | undefined>;
   /** Which entries are in the store's index already. */
@@ -102,13 +104,13 @@ export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemo
     return memory.lacking;
   }
 
-  async function person(local: Uint8Array): Promise<Person> {
-    const key = bytesKey(local);
-    const cached = knownPerson(memory, key);
-    if (cached !== undefined) return cached;
-    const what = `entries about a person (${toHex(local)})`;
+  /** The entries in the pages of a list, which its head vouches for. */
+  async function pagesOf(
+    local: Uint8Array,
+    stored: Uint8Array | undefined,
+    what: string,
+  ): Promise<Held[]> {
     const { names } = memory.stored!;
-    const stored = await row(names.head(local), what);
     const head = stored === undefined ? NO_ENTRIES : decodeHead(stored);
     const held: Held[] = [];
     let { digest } = NO_ENTRIES;
@@ -132,6 +134,34 @@ export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemo
     const isWhole =
       held.length === head.count && erased === head.erased && equalBytes(digest, head.digest);
     if (!isWhole) return lost(what);
+    return held;
+  }
+
+  async function lists(locals: readonly Uint8Array[]): Promise<readonly (readonly Held[])[]> {
+    const { names } = memory.stored!;
+    const found: (readonly Held[])[] = [];
+    const heads = await storedRows(locals.map(names.head), "the heads of lists of entries");
+    for (const [i, local] of locals.entries()) {
+      const key = bytesKey(local);
+      const changed = knownPerson(memory, key);
+      if (changed !== undefined) {
+        found.push(changed.held);
+        continue;
+      }
+      const fresh = memory.overlay.fresh.get(key)?.held ?? [];
+      const older = await pagesOf(local, heads[i], `entries of a list (${toHex(local)})`);
+      found.push([...older, ...fresh]);
+    }
+    return found;
+  }
+
+  async function person(local: Uint8Array): Promise<Person> {
+    const key = bytesKey(local);
+    const cached = knownPerson(memory, key);
+    if (cached !== undefined) return cached;
+    const what = `entries about a person (${toHex(local)})`;
+    const stored = await row(memory.stored!.names.head(local), what);
+    const held = await pagesOf(local, stored, what);
     for (const one of memory.overlay.fresh.get(key)?.held ?? []) held.push(one);
     const byId = new Map(held.map((one) => [bytesKey(one.item.id), one]));
     const found: Person = { local, held, byId };
@@ -196,5 +226,5 @@ export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemo
     }
   }
 
-  return { record, lost, storedRows, row, lacking, person, idRow, knows };
+  return { record, lost, storedRows, row, lacking, person, lists, idRow, knows };
 }

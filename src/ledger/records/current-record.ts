@@ -1,10 +1,12 @@
 import { recordCreatedBy, toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
 import type { ConsentResource, ResourceLabels } from "../../consent/model/resource.ts";
+import { isSameServer, serverNameIn } from "../../fhir/source-name.ts";
+import { compareVersions } from "../../fhir/version-order.ts";
 import { toConsentResource } from "../../fhir/consent-resource.ts";
 import { isOutdated, type Labeller } from "../../consent/labels/labeller.ts";
 import { cidFromDigest, type Codec } from "../../codec/cid.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
-import { copyManifest } from "../entries/manifest.ts";
+import { copyManifest, type Manifest } from "../entries/manifest.ts";
 import { comparePlaces, createsRecord, type CatalogueItem } from "../entries/catalogue-item.ts";
 import { isNormal, labelsOfBoth } from "../../consent/labels/unite-labels.ts";
 
@@ -25,8 +27,10 @@ export interface CurrentRecord {
   readonly labels: ResourceLabels | null;
   /** Every entry about it, in ledger order. */
   readonly history: readonly RecordEntry[];
-  /** Entered in error, or moved to another person. */
+  /** Entered in error, deleted at its source, moved to another person, or filed twice. */
   readonly retracted: boolean;
+  /** The record that it repeats: two processes filed the same resource of a source at once. */
+  readonly repeats?: RecordId;
 }
 
 /** A record as folded from the catalogue's items. */
@@ -37,8 +41,10 @@ export interface FoldedRecord {
   readonly labels: ResourceLabels | null;
   /** Every entry about it, in ledger order. */
   readonly history: readonly CatalogueItem[];
-  /** Entered in error, or moved to another person. */
+  /** Entered in error, deleted at its source, moved to another person, or filed twice. */
   readonly retracted: boolean;
+  /** The record that it repeats. */
+  readonly repeats?: RecordId;
 }
 
 /** Some of a person's records. */
@@ -59,6 +65,10 @@ type Growing = { -readonly [Name in keyof FoldedRecord]: FoldedRecord[Name] } & 
  * retraction and re-attribution end a record. Entries that follow a missing entry are left out. A
  * concurrent relabel never removes labels that it had not seen.
  *
+ * A resource of a source is one record: of two that were created at once the first on the ledger
+ * counts, and the other one has ended. Of two amendments made at once, the older version by what
+ * the source says of both never becomes the newest content.
+ *
  * @param page - selects records by the order of the entries that created them; default all
  * @returns the records in that order
  */
@@ -69,22 +79,24 @@ export function currentRecords(
   const { behind, limit = Infinity } = page;
   const records = new Map<RecordId, Growing>();
   const recordOf = new Map<EntryId, RecordId>();
+  const sources = openSources();
   for (const item of items) {
     if (item.kind !== "record") continue;
     const { op, replaces, labels } = item.manifest;
+    const repeats = sources.take(item);
     if (createsRecord(item.kind, item.manifest)) {
       if (behind !== undefined && comparePlaces(item.place, behind) <= 0) continue;
       if (records.size >= limit) continue;
       const id = toEntryId(item.id);
       const record = recordCreatedBy(id);
       recordOf.set(id, record);
-      const history = [item];
       records.set(record, {
         record,
         head: item,
         labels: labels ?? null,
-        history,
-        retracted: false,
+        history: [item],
+        retracted: repeats !== undefined,
+        ...(repeats !== undefined && { repeats }),
       });
       continue;
     }
@@ -97,7 +109,7 @@ export function currentRecords(
     const seen = replaces === toEntryId(history.at(-1)!.id);
     if (op === "amend") {
       current.labels = seen ? said : labelsOfBoth(said, current.labels);
-      current.head = item;
+      if (seen || !isOlderAtSource(item, current.head)) current.head = item;
     } else if (op === "relabel") {
       const judged = history.slice(history.indexOf(current.head));
       const same = seen || judged.some((one) => toEntryId(one.id) === replaces);
@@ -109,6 +121,60 @@ export function currentRecords(
     history.push(item);
   }
   return records;
+}
+
+/** The resource of a source that a record is, to be named in every entry about it. */
+export function sourceOf({ history }: Pick<FoldedRecord, "history">): Pick<Manifest, "source"> {
+  const said = history.find(({ manifest }) => manifest.source !== undefined)?.manifest.source;
+  if (said === undefined) return {};
+  const { name, type, id } = said;
+  return { source: { name, type, id } };
+}
+
+/** Notices resources of a source that were created again while their record had not ended. */
+function openSources(): {
+  /** Takes in the next entry; returns the record that it repeats, if it creates a second one. */
+  take(item: CatalogueItem): RecordId | undefined;
+} {
+  interface Living {
+    readonly record: RecordId;
+    readonly base: string | undefined;
+    readonly among: Set<Living>;
+  }
+  const byResource = new Map<string, Set<Living>>();
+  /** The records by the entries about them. */
+  const byEntry = new Map<EntryId, Living>();
+  return {
+    take({ id, manifest: { op, source, replaces, fullUrl } }) {
+      if (source === undefined) return undefined;
+      const entry = toEntryId(id);
+      if (op !== "create" && op !== "reattribute") {
+        const living = replaces === undefined ? undefined : byEntry.get(replaces);
+        if (living === undefined) return undefined;
+        byEntry.set(entry, living);
+        if (op === "retract") living.among.delete(living);
+        return undefined;
+      }
+      const name = JSON.stringify([source.name, source.type, source.id]);
+      const among = byResource.get(name) ?? new Set<Living>();
+      byResource.set(name, among);
+      const base = serverNameIn(fullUrl)?.base;
+      const first = [...among].find((one) => isSameServer(one.base, base));
+      if (first !== undefined && op === "create") return first.record;
+      const living = { record: recordCreatedBy(entry), base, among };
+      among.add(living);
+      byEntry.set(entry, living);
+      return undefined;
+    },
+  };
+}
+
+/** Whether an amendment that did not know the newest content is older than that by its source. */
+function isOlderAtSource({ manifest: one }: CatalogueItem, { manifest: head }: CatalogueItem) {
+  if (one.source === undefined || one.resource === undefined || head.resource === undefined) {
+    return false;
+  }
+  return compareVersions(one.resource, head.resource) === "older";
 }
 
 /**

@@ -10,7 +10,7 @@ import type { Catalogue } from "../entries/catalogue.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import type { Manifest } from "../entries/manifest.ts";
 import type { Subject } from "../entries/subjects.ts";
-import { currentRecords, type FoldedRecord } from "./current-record.ts";
+import { currentRecords, sourceOf, type FoldedRecord } from "./current-record.ts";
 import { besideAttachments, freshLabels } from "./fresh-labels.ts";
 import { labelBySlices } from "./label-context.ts";
 import type { RecordContents } from "./record-content.ts";
@@ -24,13 +24,13 @@ export interface Description extends Pick<Manifest, "mediaType" | "resource"> {
 }
 
 /** The description of a correction, and the labels that its author gave. */
-export interface Correction extends Description {
+export interface Correction extends Description, Pick<Manifest, "fullUrl" | "source"> {
   readonly given?: ResourceLabels | null | undefined;
   readonly attachments?: readonly unknown[] | undefined;
 }
 
 /** The manifest of a correction. */
-export interface Corrected extends Description, Pick<Manifest, "fullUrl"> {
+export interface Corrected extends Description, Pick<Manifest, "fullUrl" | "source"> {
   readonly op: "amend";
 }
 
@@ -55,15 +55,21 @@ const addressOf = ({ manifest: { fullUrl } }: CatalogueItem): Pick<Manifest, "fu
   fullUrl === undefined ? {} : { fullUrl };
 
 /** The description in the newest version of a record, to be repeated in another version. */
-export const describe = ({
-  head,
-  labels,
-}: FoldedRecord): Description & Pick<Manifest, "fullUrl"> => ({
-  labels,
-  mediaType: head.manifest.mediaType ?? FHIR_JSON,
-  ...(head.manifest.resource === undefined ? {} : { resource: head.manifest.resource }),
-  ...addressOf(head),
-});
+export const describe = (
+  record: FoldedRecord,
+): Description & Pick<Manifest, "fullUrl" | "source"> => {
+  const { head, labels } = record;
+  const { mediaType = FHIR_JSON, resource, source } = head.manifest;
+  return {
+    labels,
+    mediaType,
+    ...(resource === undefined ? {} : { resource }),
+    ...addressOf(head),
+    ...sourceOf(record),
+    // The content is the same, so its digest is too.
+    ...(source?.text === undefined ? {} : { source }),
+  };
+};
 
 /** Describes records by a labeller. */
 export function describing({
@@ -125,7 +131,12 @@ export function describing({
     if (toHex(record.subject.local) !== toHex(subject.local)) {
       throw new InputError("ERR_INPUT_OTHER_PERSON", "the amended record is about another person");
     }
-    const correction = { op: "amend", ...manifest, ...addressOf(record.head) } as const;
+    const correction = {
+      op: "amend",
+      ...sourceOf(record),
+      ...manifest,
+      ...addressOf(record.head),
+    } as const;
     if (given !== undefined) return { ...correction, labels: given };
     const kept = await keptLabels(record, manifest.labels);
     return { ...correction, labels: besideAttachments(kept, attachments) };

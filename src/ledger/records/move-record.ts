@@ -2,6 +2,7 @@ import { toEntryId } from "../../codec/ids.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import type { Filing } from "../entries/filing.ts";
 import type { Subject } from "../entries/subjects.ts";
+import { sourceOf } from "./current-record.ts";
 import { describe } from "./describe-record.ts";
 import type { RecordContents } from "./record-content.ts";
 import {
@@ -38,7 +39,11 @@ export async function moveRecord(
     // The record may have been erased while its attachments were being sealed.
     if (content.upload !== undefined) await findBy(replaces);
     const moved = await contents.seal(to, manifest, content);
-    const gone = await contents.seal(record.subject, { op: "retract", ...end });
+    const gone = await contents.seal(record.subject, {
+      op: "retract",
+      ...end,
+      ...sourceOf(record),
+    });
     return filing.fileAlone([moved, gone]);
   });
   const unseen = await afterWriting(async () => {

@@ -1,111 +1,22 @@
+import { toHex } from "../../bytes/hex.ts";
 import { InputError } from "../../errors.ts";
-import type { EntryId } from "../../codec/ids.ts";
 import { bundleSteps, type BundleProblem, type BundleReading } from "../../fhir/bundle.ts";
+import type { BundleResource } from "../../fhir/bundle.ts";
 import type { FhirResource } from "../../fhir/resource.ts";
+import { nameAtServer, type ServerName } from "../../fhir/source-name.ts";
+import { isEnteredInError, statedVersion } from "../../fhir/version-order.ts";
 import { bySlices, giveTurn } from "../../loop/give-turn.ts";
-import { afterWriting } from "../../storage/settle.ts";
-import {
-  MAX_BYTES_TOGETHER,
-  MAX_FILED_TOGETHER,
-  sizeOfSealed,
-  type SealedEntry,
-} from "../entries/filing.ts";
-import { MAX_URL, type Manifest } from "../entries/manifest.ts";
-import type { MergeProposal, PersonIdentifier, Subject, Subjects } from "../entries/subjects.ts";
-import { personName, sharedOfAll } from "../turns.ts";
+import type { Subject } from "../entries/subjects.ts";
+import type { BundleOptions, RecordedBundle } from "./bundle-options.ts";
 import { findPersons } from "./bundle-persons.ts";
-import type { Describing, Description } from "./describe-record.ts";
-import { sortIncoming, type KnownRecord, type Sorted } from "./known.ts";
+import { describeEntry, type EntryContext } from "./describe-entry.ts";
+import { fileKnownByText, type ToFile } from "./file-bundle.ts";
+import { fileSent } from "./file-sent.ts";
 import { labelsWithin } from "./label-context.ts";
-import type { RecordContents } from "./record-content.ts";
-import {
-  version,
-  type RecordedVersion,
-  type RecordVersions,
-  type VersionTools,
-} from "./record-versions.ts";
+import { personsBySource } from "./persons-by-source.ts";
 import { assertSamePerson } from "./same-person.ts";
-
-export interface BundleOptions {
-  /**
-   * Called after every 25 sealed resources and after each transaction, with the number of resources
-   * to record, the number sealed, and how many of those are durable.
-   */
-  readonly onProgress?: (progress: {
-    readonly done: number;
-    readonly sealed: number;
-    readonly total: number;
-  }) => void;
-  /**
-   * Stops before the next transaction is written. Earlier transactions remain, and `onProgress` was
-   * called for them; persons who were made known remain too.
-   */
-  readonly signal?: AbortSignal;
-  /**
-   * Files every entry as a transaction of its own, so that transactions do not reveal whom an entry
-   * is about; slower. Default `false`: then entries of one transaction may be presumed to concern
-   * one person.
-   */
-  readonly mix?: boolean;
-  /** Lets recipients of a resource prove single values of it to others. Default `false`. */
-  readonly fields?: boolean;
-}
-
-/** The outcome of recording a bundle. */
-export interface RecordedBundle {
-  /** The resources that this call recorded. */
-  readonly recorded: readonly (RecordedVersion & {
-    readonly subject: Subject;
-    readonly type: string;
-    /** Position in `Bundle.entry`. */
-    readonly index: number;
-    /** For a newer version of a record: the entry that was its newest until now. */
-    readonly amends?: EntryId;
-  })[];
-  /**
-   * Resources that were on record already and were not recorded again: the same text, or a record
-   * at the same address (`fullUrl` on a server) that has a newer version. An erased resource is not
-   * recognised, and is recorded again.
-   */
-  readonly known: readonly (KnownRecord & {
-    readonly subject: Subject;
-    readonly type: string;
-    /** Position in `Bundle.entry`. */
-    readonly index: number;
-  })[];
-  /** Persons found in the bundle, each with one of the identifiers that they are known by. */
-  readonly subjects: readonly {
-    readonly identifier: PersonIdentifier;
-    readonly subject: Subject;
-  }[];
-  /** Persons in the bundle who may be one with others known here, or with each other; nobody is merged. */
-  readonly proposals: readonly MergeProposal[];
-  /**
-   * Resources that were skipped: they are about no patient, about a patient without an identifier,
-   * or about one whose numbers do not tell which known person they are; they were deleted or
-   * superseded; or they occur twice in the bundle.
-   */
-  readonly skipped: readonly {
-    readonly type: string;
-    readonly index: number;
-    readonly why: string;
-  }[];
-  readonly problems: readonly BundleProblem[];
-}
-
-/** A resource of a bundle that is to be filed. */
-interface ToFile {
-  readonly index: number;
-  readonly type: string;
-  readonly text: Uint8Array;
-  readonly subject: Subject;
-  readonly manifest: Description & Pick<Manifest, "fullUrl">;
-  /** Bytes of the manifest that creates the record, without the person it is about. */
-  readonly draft: Uint8Array;
-}
-
-/** Resources of a bundle sealed between two calls of `onProgress`. */
-const PROGRESS_EVERY = 25;
+import type { BundleTools, Described, Outcome, SentItem } from "./sent.ts";
+import { assertSource } from "./sources.ts";
 
 /** Why a resource of a bundle is not recorded although its text could be, by finding. */
 const NOT_FILED: Readonly<Partial<Record<BundleProblem["code"], string>>> = {
@@ -116,16 +27,8 @@ const NOT_FILED: Readonly<Partial<Record<BundleProblem["code"], string>>> = {
   "other-patient": "its references lead to a different patient from the one that it names",
 };
 
-/** Dependencies of recording a bundle. */
-export interface BundleTools extends VersionTools {
-  readonly subjects: Subjects;
-  readonly versions: RecordVersions;
-  readonly described: Describing;
-  /** Takes in newly filed entries, now or later. */
-  readonly keepUp: () => Promise<void>;
-  /** Clock, in ms since 1970. */
-  readonly now: () => number;
-}
+/** What a source's own record of versions decides, and not the bundle alone. */
+const DECIDED_BY_SOURCE: ReadonlySet<BundleProblem["code"]> = new Set(["superseded", "deleted"]);
 
 /** Records every resource of a bundle that is about one person and not yet on record. */
 export async function recordBundle(
@@ -134,60 +37,154 @@ export async function recordBundle(
   tools: BundleTools,
   options: BundleOptions = {},
 ): Promise<RecordedBundle> {
-  const { catalogue, contents, now } = tools;
-  const { onProgress } = options;
-  const bundle = await bySlices(bundleSteps(input, { now: now() }));
-  const manifests = await describeAll(bundle, options, tools);
-  const persons = await personsOf(bundle, subject, options, tools);
-  const { mine, skipped, doubts } = sortOut(bundle, manifests, persons);
-  const problems = [...bundle.problems, ...doubts];
-  await catalogue.catchUp();
-  const sorted = await sortIncoming(mine, catalogue, contents.textOf);
-  const { fresh: toFile, changed } = sorted;
-  for (const { type, index } of sorted.repeated) {
-    skipped.push({ type, index, why: "the same resource occurs earlier in the bundle" });
-  }
-  const known = sorted.known.map(({ one: { subject: person, type, index }, known: found }) => ({
-    ...{ ...found, subject: person, type, index },
-  }));
-  const total = toFile.length + changed.length;
-  const recorded: RecordedBundle["recorded"][number][] = [];
-  const tell = (waiting: number): void => {
-    const done = recorded.length;
-    onProgress?.({ done, sealed: done + waiting, total });
-  };
-  await fileFresh(toFile, { recorded, tell }, options, tools);
-  await amendChanged(changed, { recorded, tell }, options, tools);
-  const { people, proposals } = persons;
-  return { recorded, known, subjects: people, proposals, skipped, problems };
+  if (options.source !== undefined) assertSource(options.source);
+  const bundle = await bySlices(bundleSteps(input, { now: tools.now() }));
+  return recordReading(subject, withoutDecided(bundle, options), tools, options);
 }
 
-type Described = Pick<ToFile, "manifest" | "draft">;
+/** Without the findings that are decided by what is on record of the source. */
+function withoutDecided(bundle: BundleReading, { source }: BundleOptions): BundleReading {
+  if (source === undefined) return bundle;
+  const deleted = new Set((bundle.deletions ?? []).map(({ index }) => index));
+  const handled = new Set(Array.from(deleted, (index) => `Bundle.entry[${index}]`));
+  return {
+    ...bundle,
+    resources: bundle.resources.filter(({ index }) => !deleted.has(index)),
+    problems: bundle.problems.filter(
+      ({ code, path }) => !DECIDED_BY_SOURCE.has(code) && !handled.has(path),
+    ),
+  };
+}
+
+/**
+ * Records the resources of a bundle that was read.
+ *
+ * @param isLenient - whether a resource that cannot be sealed is skipped, and described only when it is to
+ *   be recorded; otherwise such a resource keeps everything from being recorded
+ */
+export async function recordReading(
+  subject: Subject | null,
+  bundle: BundleReading,
+  tools: BundleTools,
+  options: BundleOptions,
+  isLenient = false,
+): Promise<RecordedBundle> {
+  const { onProgress, signal, source, mix = false, fields = false } = options;
+  const within = { within: labelsWithin(bundle), type: bundle.type, source, fields };
+  const described = isLenient ? undefined : await describeAll(bundle, within, signal, tools);
+  const persons = await personsOf(bundle, subject, options, tools);
+  const { mine, skipped, doubts } = sortOut(bundle, persons);
+  const { sent, others } = sendersOf(mine, source, bundle.type, skipped);
+  const describe = async (one: BundleResource): Promise<Described | undefined> =>
+    described?.get(one.index) ?? describeLeniently(one, within, tools);
+
+  const result = emptyResult();
+  const total = mine.length;
+  const tell = (waiting: number): void => {
+    const done = result.recorded.length;
+    onProgress?.({ done, sealed: done + waiting, total });
+  };
+  const toFile: ToFile[] = [];
+  for (const { one, person } of others) {
+    const about = await describe(one);
+    const { index, text, resource } = one;
+    const { resourceType: type } = resource;
+    if (about === undefined) skipped.push({ type, index, why: "it cannot be sealed" });
+    else toFile.push({ index, type, text, subject: person, ...about });
+  }
+  await fileKnownByText(toFile, { ...result, skipped, tell }, options, tools);
+  const items = [
+    ...sent.map(({ one, person, name }) =>
+      itemOf(one, person, name, { source: source!, tools, describe }),
+    ),
+    ...deletionsOf(bundle, subject, source, skipped),
+  ].sort((a, b) => a.index - b.index);
+  await fileSent(
+    items,
+    bundle.type,
+    {
+      ...{ mix, fields, signal },
+      hasWritten: () => result.recorded.length + result.retracted.length > 0,
+      tell(outcomes) {
+        for (const outcome of outcomes) addOutcome(outcome, { ...result, skipped });
+        tell(0);
+      },
+      sealed: tell,
+    },
+    tools,
+  );
+  const problems = [...bundle.problems, ...doubts];
+  const { people, proposals } = persons;
+  return { ...result, subjects: people, proposals, skipped, problems };
+}
+
+const emptyResult = () => ({
+  recorded: [] as RecordedBundle["recorded"][number][],
+  retracted: [] as RecordedBundle["retracted"][number][],
+  known: [] as RecordedBundle["known"][number][],
+});
+
+/** Lists what became of something that a source sent. */
+function addOutcome(
+  outcome: Outcome,
+  into: ReturnType<typeof emptyResult> & { readonly skipped: RecordedBundle["skipped"][number][] },
+): void {
+  const { index, resource } = outcome.sent;
+  const { type } = resource;
+  if (outcome.does === "skip") {
+    into.skipped.push({ type, index, why: outcome.why });
+    return;
+  }
+  const { record: id, entry, subject } = outcome;
+  if (outcome.does === "know") {
+    into.known.push({ id, entry, as: outcome.as, subject, type, index });
+    return;
+  }
+  const { place, labels, amends, byArrival } = outcome;
+  const version = { id, entry, place, labels, subject, type, index };
+  if (outcome.does === "retract") {
+    const why = outcome.sent.kind === "deletion" ? "deleted" : "entered in error";
+    into.retracted.push({ ...version, why });
+    return;
+  }
+  into.recorded.push({
+    ...version,
+    ...(amends === undefined ? {} : { amends }),
+    ...(byArrival ? { byArrival } : {}),
+  });
+}
 
 /**
  * Describes the resources about one patient, by index, and makes sure that each can be recorded.
  */
 async function describeAll(
   bundle: BundleReading,
-  { fields = false, signal }: BundleOptions,
-  { contents, described }: BundleTools,
+  context: EntryContext,
+  signal: AbortSignal | undefined,
+  tools: BundleTools,
 ): Promise<ReadonlyMap<number, Described>> {
-  const within = labelsWithin(bundle);
-  const manifests = new Map<number, Described>();
-  for (const { index, resource, text, patients, fullUrl = "" } of bundle.resources) {
-    if (patients.length !== 1) continue;
-    const address = fullUrl === "" || fullUrl.length > MAX_URL ? {} : { fullUrl };
-    const said = await described.manifestOf({ resource, text }, undefined, within);
-    const manifest = { ...said, ...address };
+  const described = new Map<number, Described>();
+  for (const one of bundle.resources) {
+    if (one.patients.length !== 1) continue;
     // Before anything is written: an unrecordable resource must not leave others half recorded.
-    const path = `Bundle.entry[${index}].resource`;
-    const create = { op: "create", ...manifest } as const;
-    const draft = await bySlices(contents.assertSealable(create, { text, fields }, path));
-    manifests.set(index, { manifest, draft });
+    described.set(one.index, await describeEntry(one, context, tools));
     await giveTurn();
     signal?.throwIfAborted();
   }
-  return manifests;
+  return described;
+}
+
+async function describeLeniently(
+  one: BundleResource,
+  context: EntryContext,
+  tools: BundleTools,
+): Promise<Described | undefined> {
+  try {
+    return await describeEntry(one, context, tools);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    return undefined;
+  }
 }
 
 /** The persons that a bundle is about. */
@@ -196,16 +193,20 @@ interface BundlePersons {
   /** By their positions in `BundleReading.patients`. */
   readonly byPatient: ReadonlyMap<number, Subject>;
   readonly inDoubt: ReadonlySet<number>;
-  readonly proposals: readonly MergeProposal[];
+  readonly proposals: RecordedBundle["proposals"];
 }
 
 async function personsOf(
   bundle: BundleReading,
   subject: Subject | null,
-  { signal }: BundleOptions,
-  { subjects, now }: BundleTools,
+  { signal, source }: BundleOptions,
+  tools: BundleTools,
 ): Promise<BundlePersons> {
-  if (subject === null) return findPersons(bundle.patients, { subjects, signal });
+  const { subjects, now } = tools;
+  if (subject === null) {
+    const found = await findPersons(bundle.patients, { subjects, signal });
+    return source === undefined ? found : personsBySource(bundle.patients, source, found, tools);
+  }
   if (bundle.patients.length > 1) {
     throw new InputError(
       "ERR_INPUT_OTHER_PERSON",
@@ -215,18 +216,20 @@ async function personsOf(
   await assertSamePerson(subject, bundle.patients, { subjects, now: now() });
   return {
     people: [],
+    proposals: [],
     byPatient: new Map(bundle.patients.map((_, place) => [place, subject])),
     inDoubt: new Set<number>(),
-    proposals: [],
   };
 }
 
+/** A resource of a bundle that may be filed, and the person whom it is about. */
+interface Mine {
+  readonly one: BundleResource;
+  readonly person: Subject;
+}
+
 /** Separates the resources that may be filed from those that are skipped. */
-function sortOut(
-  bundle: BundleReading,
-  manifests: ReadonlyMap<number, Described>,
-  { byPatient, inDoubt }: BundlePersons,
-) {
+function sortOut(bundle: BundleReading, { byPatient, inDoubt }: BundlePersons) {
   const whyNot = new Map<string, string>();
   const unresolved = new Set<string>();
   for (const { code, path } of bundle.problems) {
@@ -234,16 +237,16 @@ function sortOut(
     if (why !== undefined) whyNot.set(path, why);
     if (code === "unresolved-patient") unresolved.add(path);
   }
-  const skipped: { type: string; index: number; why: string }[] = [];
+  const skipped: RecordedBundle["skipped"][number][] = [];
   const doubts: BundleProblem[] = [];
-  const mine: ToFile[] = [];
-  for (const { index, resource, text, patients } of bundle.resources) {
+  const mine: Mine[] = [];
+  for (const one of bundle.resources) {
+    const { index, resource, patients } = one;
     const path = `Bundle.entry[${index}]`;
     const reason = whyNot.get(path);
     const person = patients.length === 1 ? byPatient.get(patients[0]!) : undefined;
     if (person !== undefined && reason === undefined) {
-      const { resourceType: type } = resource;
-      mine.push({ index, type, text, subject: person, ...manifests.get(index)! });
+      mine.push({ one, person });
       continue;
     }
     const nobody = unresolved.has(path)
@@ -260,78 +263,67 @@ function sortOut(
   return { mine, skipped, doubts };
 }
 
-/** The progress so far, and whom to report it to. */
-interface Progress {
-  readonly recorded: RecordedBundle["recorded"][number][];
-  /** @param waiting - how many more are sealed */
-  readonly tell: (waiting: number) => void;
-}
-
-/** Files resources that are not on record, in batches. */
-async function fileFresh(
-  toFile: readonly ToFile[],
-  { recorded, tell }: Progress,
-  { signal, mix = false, fields = false }: BundleOptions,
-  { contents, filing, turns, keepUp }: BundleTools,
-): Promise<void> {
-  for (let at = 0; at < toFile.length;) {
-    signal?.throwIfAborted();
-    const some = toFile.slice(at, at + MAX_FILED_TOGETHER);
-    const people = some.map((one) => personName(one.subject));
-    const sealSome = async (seal: RecordContents["seal"]): Promise<SealedEntry[]> => {
-      const sealed: SealedEntry[] = [];
-      let bytes = 0;
-      for (const { manifest, draft, text, subject: person } of some) {
-        if (bytes > MAX_BYTES_TOGETHER) break;
-        const content = { text, fields, attachments: [], draft };
-        sealed.push(await seal(person, { op: "create", ...manifest }, content));
-        bytes += sizeOfSealed(sealed.at(-1)!);
-        if (sealed.length % PROGRESS_EVERY === 0) tell(sealed.length);
-        await giveTurn();
-        signal?.throwIfAborted();
-      }
-      return sealed;
-    };
-    const file = async () => {
-      const sealed = await contents.sealMany(sealSome);
-      const filed = mix
-        ? (await Promise.all(sealed.map((one) => filing.fileAlone([one])))).flat()
-        : await filing.fileAlone(sealed);
-      return { sealed, filed };
-    };
-    const fileInTurn = () => sharedOfAll(turns, people, file);
-    // If one of several transactions fails, others may have been filed.
-    const { sealed, filed } =
-      at === 0 && !mix ? await fileInTurn() : await afterWriting(fileInTurn);
-    const chunk = toFile.slice(at, (at += sealed.length));
-    await keepUp();
-    for (const [i, one] of filed.entries()) {
-      const { subject: person, type, index } = chunk[i]!;
-      const labels = sealed[i]!.manifest.labels ?? null;
-      recorded.push({ ...version(one, labels), subject: person, type, index });
+/** Separates the resources that have a name at the source from those that are known by their text. */
+function sendersOf(
+  mine: readonly Mine[],
+  source: string | undefined,
+  type: string,
+  skipped: RecordedBundle["skipped"][number][],
+) {
+  const sent: (Mine & { readonly name: ServerName })[] = [];
+  const others: Mine[] = [];
+  for (const one of mine) {
+    const name = source === undefined ? undefined : nameAtServer(one.one, type);
+    if (name === undefined) others.push(one);
+    else if (name !== "unclear") sent.push({ ...one, name });
+    else {
+      const { resource, index } = one.one;
+      const why = "its id, its fullUrl and its request name different resources";
+      skipped.push({ type: resource.resourceType, index, why });
     }
-    tell(0);
   }
+  return { sent, others };
 }
 
-/** Files newer versions of existing records. */
-async function amendChanged(
-  changed: Sorted<ToFile>["changed"],
-  { recorded, tell }: Progress,
-  { signal, fields = false }: BundleOptions,
-  { contents, versions, described }: BundleTools,
-): Promise<void> {
-  for (const { one, record: id, amends } of changed) {
-    signal?.throwIfAborted();
-    const { text, subject: person, type, index, manifest } = one;
-    const correct = () =>
-      versions.change(id, async (record) => {
-        const attachments = await contents.attachedTo(record);
-        const correction = await described.corrected(record, person, manifest);
-        return versions.amend(record, correction, { text, fields, attachments });
-      });
-    const done = await (recorded.length === 0 ? correct() : afterWriting(correct));
-    recorded.push({ ...done, subject: person, type, index, amends });
-    tell(0);
-  }
+function itemOf(
+  one: BundleResource,
+  subject: Subject,
+  { type, id, base }: ServerName,
+  how: {
+    readonly source: string;
+    readonly tools: BundleTools;
+    readonly describe: (one: BundleResource) => Promise<Described | undefined>;
+  },
+): SentItem {
+  const { text, resource, index } = one;
+  return {
+    ...{ kind: "version", index, text, subject, base, person: toHex(subject.local) },
+    resource: { source: how.source, type, id },
+    stated: statedVersion(resource),
+    digest: toHex(how.tools.sources.digestOf(text)),
+    isError: isEnteredInError(resource),
+    describe: () => how.describe(one),
+  };
+}
+
+function deletionsOf(
+  bundle: BundleReading,
+  subject: Subject | null,
+  source: string | undefined,
+  skipped: RecordedBundle["skipped"][number][],
+): readonly SentItem[] {
+  if (source === undefined) return [];
+  const person = subject === null ? undefined : toHex(subject.local);
+  return (bundle.deletions ?? []).flatMap((one): readonly SentItem[] => {
+    const { index, stated } = one;
+    const name = nameAtServer(one, bundle.type);
+    if (name === undefined || name === "unclear") {
+      const type =
+        /^(?:.*\/)?([A-Z][A-Za-z]{1,63})(?:[/?]|$)/.exec(one.request.url)?.[1] ?? "Resource";
+      skipped.push({ type, index, why: "its deletion does not name one resource" });
+      return [];
+    }
+    const { type, id, base } = name;
+    return [{ kind: "deletion", index, stated, person, base, resource: { source, type, id } }];
+  });
 }

@@ -17,7 +17,7 @@ import type { Manifest } from "../entries/manifest.ts";
 import { lostEntry } from "../entries/own-envelope.ts";
 import type { Subject } from "../entries/subjects.ts";
 import { personName, sharedOfAll, type Turns } from "../turns.ts";
-import { currentRecords, type FoldedRecord } from "./current-record.ts";
+import { currentRecords, sourceOf, type FoldedRecord } from "./current-record.ts";
 import type { RecordContent, RecordContents } from "./record-content.ts";
 
 /** A version of a record that was filed. */
@@ -202,7 +202,7 @@ export function recordVersions({
       const current = await findBy(replaces);
       if (prepared !== toEntryId(newestOf(current))) throw changedMeanwhile();
     }
-    const full = { ...manifest, replaces: toEntryId(replaces) };
+    const full = { ...sourceOf(record), ...manifest, replaces: toEntryId(replaces) };
     const sealed = await contents.seal(record.subject, full, content);
     const filed = (await filing.file([sealed]))[0]!;
     const unseen = await afterWriting(async () => {

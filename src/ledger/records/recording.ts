@@ -12,7 +12,8 @@ import { assertAttachments, type Attachment, type AttachmentInput } from "./atta
 import { describing } from "./describe-record.ts";
 import { besideAttachments, isSameLabels } from "./fresh-labels.ts";
 import { moveRecord } from "./move-record.ts";
-import { recordBundle, type BundleOptions, type RecordedBundle } from "./record-bundle.ts";
+import type { BundleOptions, RecordedBundle } from "./bundle-options.ts";
+import { recordBundle } from "./record-bundle.ts";
 import type { UploadProgress } from "./record-content.ts";
 import {
   assertLiving,
@@ -24,6 +25,7 @@ import {
   type VersionTools,
 } from "./record-versions.ts";
 import { assertAbout } from "./same-person.ts";
+import type { Sources } from "./sources.ts";
 
 /** FHIR JSON: as UTF-8 bytes or a string, which preserve every digit, or parsed. */
 export type ResourceInput = Uint8Array | string | FhirResource;
@@ -79,6 +81,7 @@ function assertReason(reason: unknown): void {
 export function createRecording(
   options: VersionTools & {
     readonly subjects: Subjects;
+    readonly sources: Sources;
     readonly labeller: Labeller;
     /** Clock, in ms since 1970. */
     readonly now: () => number;

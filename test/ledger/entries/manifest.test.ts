@@ -30,7 +30,23 @@ const CASES: Record<string, unknown> = {
     reason: "why",
     request: bytesFor("request"),
     review: true,
+    source: { name: "ehr-1", type: "Observation", id: "5", text: bytesFor("text") },
+    ending: { versionId: "2", lastUpdated: 0 },
   },
+  "a source without its digest": { ...base, source: { name: "s", type: "Patient", id: "1" } },
+  "a source without an id": { ...base, source: { name: "s", type: "Patient" } },
+  "a long source": { ...base, source: { name: "s".repeat(257), type: "Patient", id: "1" } },
+  "a source's long id": { ...base, source: { name: "s", type: "Patient", id: "1".repeat(65) } },
+  "a source's long type": { ...base, source: { name: "s", type: "P".repeat(65), id: "1" } },
+  "a source's short digest": {
+    ...base,
+    source: { name: "s", type: "Patient", id: "1", text: base.local },
+  },
+  "a source by its name": { ...base, source: "ehr-1" },
+  "an ending of which nothing is known": { ...base, op: "retract", ending: {} },
+  "an ending at a fraction": { ...base, ending: { lastUpdated: 1.5 } },
+  "an ending before all time": { ...base, ending: { lastUpdated: -1 } },
+  "an ending with more": { ...base, ending: { at: 1 } },
   "labels of null": { ...base, labels: null },
   "a name as of a prototype": { ...base, labels: JSON.parse('{"__proto__": {"a": 1}}') },
   "no map": [base],
@@ -109,6 +125,8 @@ describe("encodeManifest", () => {
     expect(taken.map(([name]) => name)).toEqual([
       "plain",
       "all fields",
+      "a source without its digest",
+      "an ending of which nothing is known",
       "labels of null",
       "a name as of a prototype",
       "31 levels",
@@ -124,7 +142,7 @@ describe("manifestAbout", () => {
   const operation = fc.constantFrom<Manifest["op"]>(
     ...(["create", "amend", "relabel", "retract", "reattribute", "directive", "attest"] as const),
     ...(["held", "witnesses", "identify", "hold", "release", "reviewed", "access"] as const),
-    ...(["difference", "erase"] as const),
+    ...(["difference", "erase", "deleted"] as const),
   );
   const rest = fc.record(
     {
@@ -135,6 +153,8 @@ describe("manifestAbout", () => {
       labels: fc.constant(null),
       reason: fc.string({ maxLength: 300 }).map((text) => `r${text}`),
       review: fc.constant(true as const),
+      source: fc.constant({ name: "s", type: "Patient", id: "1", text: bytesFor("text") }),
+      ending: fc.constantFrom({}, { versionId: "1" }, { lastUpdated: 1 }),
     },
     { requiredKeys: [] },
   );

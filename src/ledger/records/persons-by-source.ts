@@ -1,0 +1,43 @@
+import { fromHex } from "../../bytes/hex.ts";
+import type { BundlePatient } from "../../fhir/patients.ts";
+import { isSameServer, serverNameIn } from "../../fhir/source-name.ts";
+import type { Subject } from "../entries/subjects.ts";
+import type { BundlePersons } from "./bundle-persons.ts";
+import { baseOf, type OnRecord } from "./sources.ts";
+import type { BundleTools } from "./sent.ts";
+
+/**
+ * Finds patients who are named by reference only, such as `Patient/123`, by the Patient resources that are
+ * on record of the source.
+ */
+export async function personsBySource(
+  patients: readonly BundlePatient[],
+  source: string,
+  found: BundlePersons,
+  { catalogue, sources }: Pick<BundleTools, "catalogue" | "sources">,
+): Promise<BundlePersons> {
+  const unknown = patients.flatMap(({ reference }, place) => {
+    const name = serverNameIn(reference);
+    const isOpen = !found.byPatient.has(place) && !found.inDoubt.has(place);
+    return isOpen && name?.type === "Patient" ? [{ place, name }] : [];
+  });
+  if (unknown.length === 0) return found;
+  await catalogue.catchUp();
+  const known = await sources.onRecord(
+    unknown.map(({ name: { type, id } }) => ({ source, type, id })),
+  );
+  const byPatient = new Map(found.byPatient);
+  for (const [i, { place, name }] of unknown.entries()) {
+    const person = personOf(known[i]!, name.base);
+    if (person !== undefined) byPatient.set(place, person);
+  }
+  return { ...found, byPatient };
+}
+
+/** The only person whose Patient resource is on record. */
+function personOf({ byPerson }: OnRecord, base: string | undefined): Subject | undefined {
+  const people = Array.from(byPerson).filter(([, theirs]) =>
+    theirs.some((record) => !record.retracted && isSameServer(baseOf(record), base)),
+  );
+  return people.length === 1 ? { local: fromHex(people[0]![0]) } : undefined;
+}

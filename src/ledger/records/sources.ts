@@ -1,0 +1,148 @@
+import { sha256 } from "#crypto";
+import { toHex } from "../../bytes/hex.ts";
+import type { RecordId } from "../../codec/ids.ts";
+import { InputError } from "../../errors.ts";
+import { isSameServer, serverNameIn } from "../../fhir/source-name.ts";
+import type { LedgerContext } from "../context.ts";
+import type { Catalogue } from "../entries/catalogue.ts";
+import { sourceLocal, type CatalogueItem, type SourceResource } from "../entries/catalogue-item.ts";
+import { sealEntry, type SealedEntry } from "../entries/filing.ts";
+import { MAX_SOURCE, type Manifest, type SourceVersion } from "../entries/manifest.ts";
+import type { Subject } from "../entries/subjects.ts";
+import { currentRecords, type FoldedRecord } from "./current-record.ts";
+
+export type { SourceResource } from "../entries/catalogue-item.ts";
+
+/** A record that a resource of a source is. */
+export interface SourceRecord {
+  readonly id: RecordId;
+  /** The person that it is about. */
+  readonly subject: Subject;
+  /** Whether it was deleted at its source, retracted, or moved to another person. */
+  readonly ended: boolean;
+}
+
+/** What is on record of a resource of a source. */
+export interface OnRecord {
+  readonly resource: SourceResource;
+  /** Its records, by the persons that they are about, in ledger order. */
+  readonly byPerson: ReadonlyMap<string, readonly FoldedRecord[]>;
+  /** What the source said of deletions of it that came before the resource. */
+  readonly deletions: readonly SourceVersion[];
+}
+
+/** Finds what is on record by the names that sources give to their resources. */
+export interface Sources {
+  /**
+   * What is on record of some resources, as of the last `catchUp` of the catalogue.
+   *
+   * @param about - the persons on whose entries the answer rests; all, if it is `undefined`
+   */
+  onRecord(
+    resources: readonly SourceResource[],
+    about?: readonly Subject[],
+  ): Promise<readonly OnRecord[]>;
+  /** The records of a resource, for callers. */
+  find(resource: SourceResource): Promise<readonly SourceRecord[]>;
+  /** Keyed digest of a text, 32 bytes. */
+  digestOf(text: Uint8Array): Uint8Array;
+  /** Seals the entry that a source deleted a resource that is not on record. */
+  sealDeletion(resource: SourceResource, ending: SourceVersion): Promise<SealedEntry>;
+}
+
+/** @throws {InputError} `ERR_INPUT_INVALID` unless it can be the name of a source */
+export function assertSource(source: unknown): asserts source is string {
+  if (isName(source, MAX_SOURCE)) return;
+  throw new InputError(
+    "ERR_INPUT_INVALID",
+    `a source must be a string of 1 to ${MAX_SOURCE} characters without U+0000`,
+  );
+}
+
+const isName = (value: unknown, most: number): boolean =>
+  typeof value === "string" && value !== "" && value.length <= most && !value.includes("\0");
+
+/** Opens the look-up of resources by their sources. */
+export function openSources(
+  context: LedgerContext,
+  { catalogue }: { readonly catalogue: Catalogue },
+): Sources {
+  const { vault } = context;
+
+  async function onRecord(
+    resources: readonly SourceResource[],
+    about?: readonly Subject[],
+  ): Promise<readonly OnRecord[]> {
+    const lists = resources.map((resource) => sourceLocal(context, resource));
+    const found = await catalogue.listed(
+      lists,
+      about?.map(({ local }) => local),
+    );
+    return resources.map((resource, i) => ({ resource, ...fold(found[i]!) }));
+  }
+
+  return {
+    onRecord,
+    async find({ source, type, id }) {
+      assertSource(source);
+      if (!isName(type, 64) || !isName(id, 64)) {
+        throw new InputError("ERR_INPUT_INVALID", "type and id must be those of a FHIR resource");
+      }
+      await catalogue.catchUp();
+      const [found] = await onRecord([{ source, type, id }]);
+      return [...found!.byPerson.values()]
+        .flat()
+        .filter(({ repeats }) => repeats === undefined)
+        .map(({ record, head, retracted }) => ({
+          id: record,
+          subject: { local: head.manifest.local.slice() },
+          ended: retracted,
+        }));
+    },
+    digestOf: (text) => vault.name("text", sha256(text)),
+    async sealDeletion(resource, ending) {
+      const { source: name, type, id } = resource;
+      const manifest: Manifest = {
+        v: 1,
+        op: "deleted",
+        local: sourceLocal(context, resource),
+        source: { name, type, id },
+        ending,
+      };
+      const sealed = await sealEntry(context, { kind: "link", manifest, parts: [] });
+      catalogue.remember(sealed);
+      return sealed;
+    },
+  };
+}
+
+function fold(items: readonly CatalogueItem[]): Omit<OnRecord, "resource"> {
+  const ofPerson = new Map<string, CatalogueItem[]>();
+  const deletions: SourceVersion[] = [];
+  for (const item of items) {
+    const { op, local, ending } = item.manifest;
+    if (op === "deleted") deletions.push(ending ?? {});
+    else {
+      const person = toHex(local);
+      const theirs = ofPerson.get(person);
+      if (theirs === undefined) ofPerson.set(person, [item]);
+      else theirs.push(item);
+    }
+  }
+  const folded = Array.from(ofPerson, ([person, theirs]) => {
+    return [person, [...currentRecords(theirs).values()]] as const;
+  });
+  return { byPerson: new Map(folded), deletions };
+}
+
+/** The server of a record, if an entry about it states the server's URL. */
+export const baseOf = ({ history }: FoldedRecord): string | undefined =>
+  history
+    .map(({ manifest }) => serverNameIn(manifest.fullUrl)?.base)
+    .find((base) => base !== undefined);
+
+/** The records among some that can be what a server with this URL, if it is known, has. */
+export const ofServer = <T extends { readonly base: string | undefined }>(
+  records: readonly T[],
+  base: string | undefined,
+): readonly T[] => records.filter((one) => isSameServer(one.base, base));

@@ -138,6 +138,14 @@ export type { CurrentRecord, RecordEntry } from "./ledger/records/current-record
 export type { KnownRecord } from "./ledger/records/known.ts";
 export type { RecordPageOptions } from "./ledger/records/list-records.ts";
 export type { BundleOptions, RecordedBundle } from "./ledger/records/bundle-options.ts";
+export type { NdjsonInput } from "./ledger/records/ndjson-lines.ts";
+export type {
+  NdjsonCounts,
+  NdjsonOptions,
+  NdjsonProblem,
+  NdjsonProgress,
+  RecordedNdjson,
+} from "./ledger/records/record-ndjson.ts";
 export type { SourceRecord, SourceResource } from "./ledger/records/sources.ts";
 export type { UploadProgress } from "./ledger/records/record-content.ts";
 export type { RecordedVersion } from "./ledger/records/record-versions.ts";

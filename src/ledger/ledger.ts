@@ -31,6 +31,8 @@ import type { BundleOptions, RecordedBundle } from "./records/bundle-options.ts"
 import type { RecordedVersion } from "./records/record-versions.ts";
 import type { CurrentRecord } from "./records/current-record.ts";
 import type { RecordPageOptions } from "./records/list-records.ts";
+import type { NdjsonInput } from "./records/ndjson-lines.ts";
+import type { NdjsonOptions, RecordedNdjson } from "./records/record-ndjson.ts";
 import type { SourceRecord, SourceResource } from "./records/sources.ts";
 import type { ResourceLabels } from "../consent/model/resource.ts";
 import type { RelabelOptions, Relabelled } from "./records/relabelling.ts";
@@ -117,6 +119,20 @@ export interface Ledger {
     bundle: Uint8Array | string | FhirResource,
     options?: BundleOptions,
   ): Promise<RecordedBundle>;
+  /**
+   * Records NDJSON from a source, such as a FHIR Bulk Data export: each line is a resource, or a Bundle whose
+   * entries are recorded and, for `DELETE`, ended. Each patient is filed under their own identifiers. Pulls
+   * the input as fast as it is recorded, in memory that does not grow with it. Sending the same input again
+   * records nothing twice, so that a call which was interrupted is completed by repeating it.
+   *
+   * @param input - UTF-8 bytes or strings, in pieces that end anywhere
+   * @returns what was recorded; a line that cannot be is counted as skipped, and the rest goes on
+   * @throws {InputError} `ERR_INPUT_INVALID` when an option cannot be used
+   * @throws the signal's reason once it is aborted; what was recorded by then remains
+   * @example
+   * const { recorded, skipped, problems } = await hl.recordNdjson(stream, { source: "ehr-1" });
+   */
+  recordNdjson(input: NdjsonInput, options: NdjsonOptions): Promise<RecordedNdjson>;
   /**
    * The records that a resource of a source is, in no particular order: one of each person whom it is
    * about, and former ones that have ended. Takes no longer for a person with many records.

@@ -177,17 +177,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const { abandon } = erasing;
   const sources = openSources(context, { catalogue });
   const recording = createRecording({
-    ...{
-      catalogue,
-      filing,
-      subjects,
-      sources,
-      labeller,
-      turns,
-      contents,
-      abandon,
-      now: context.now,
-    },
+    ...{ catalogue, filing, subjects, sources, labeller, turns, contents, abandon, now },
   });
   const readConsents = consentReader(context, catalogue);
   const consenting = createConsenting(context, {
@@ -313,6 +303,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     record: recording.record,
     amend: recording.amend,
     recordBundle: recording.recordBundle,
+    recordNdjson: recording.recordNdjson,
     find: sources.find,
     relabel: recording.relabel,
     relabelStale: (how) => relabelStale(context, { catalogue, recording, labeller }, how),

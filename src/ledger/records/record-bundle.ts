@@ -43,7 +43,7 @@ export async function recordBundle(
 }
 
 /** Without the findings that are decided by what is on record of the source. */
-function withoutDecided(bundle: BundleReading, { source }: BundleOptions): BundleReading {
+export function withoutDecided(bundle: BundleReading, { source }: BundleOptions): BundleReading {
   if (source === undefined) return bundle;
   const deleted = new Set((bundle.deletions ?? []).map(({ index }) => index));
   const handled = new Set(Array.from(deleted, (index) => `Bundle.entry[${index}]`));

@@ -13,7 +13,9 @@ import { describing } from "./describe-record.ts";
 import { besideAttachments, isSameLabels } from "./fresh-labels.ts";
 import { moveRecord } from "./move-record.ts";
 import type { BundleOptions, RecordedBundle } from "./bundle-options.ts";
+import type { NdjsonInput } from "./ndjson-lines.ts";
 import { recordBundle } from "./record-bundle.ts";
+import { recordNdjson, type NdjsonOptions, type RecordedNdjson } from "./record-ndjson.ts";
 import type { UploadProgress } from "./record-content.ts";
 import {
   assertLiving,
@@ -25,6 +27,7 @@ import {
   type VersionTools,
 } from "./record-versions.ts";
 import { assertAbout } from "./same-person.ts";
+import type { BundleTools } from "./sent.ts";
 import type { Sources } from "./sources.ts";
 
 /** FHIR JSON: as UTF-8 bytes or a string, which preserve every digit, or parsed. */
@@ -57,6 +60,7 @@ export interface Recording {
     bundle: Uint8Array | string | FhirResource,
     options?: BundleOptions,
   ): Promise<RecordedBundle>;
+  recordNdjson(input: NdjsonInput, options: NdjsonOptions): Promise<RecordedNdjson>;
   relabel(record: RecordId, labels?: ResourceLabels | null): Promise<RecordedVersion>;
   /** Relabels by the current rules; `undefined` if that changes nothing. */
   refreshLabels(record: RecordId, former?: Labeller): Promise<RecordedVersion | undefined>;
@@ -97,6 +101,8 @@ export function createRecording(
    * Takes in newly filed entries, now or later: the recording is acknowledged even if this fails.
    */
   const keepUp = (): Promise<void> => catalogue.keepUp().catch(() => undefined);
+
+  const tools: BundleTools = { ...options, versions, described, keepUp };
 
   return {
     async record(subject, input, { labels, attachments, ...how } = {}) {
@@ -139,8 +145,8 @@ export function createRecording(
         change(id, (record) => appendVersion(record, correction, ready)),
       );
     },
-    recordBundle: (subject, input, how) =>
-      recordBundle(subject, input, { ...options, versions, described, keepUp }, how),
+    recordBundle: (subject, input, how) => recordBundle(subject, input, tools, how),
+    recordNdjson: (input, how) => recordNdjson(input, tools, how),
     relabel: (id, labels) =>
       change(id, async (record) => {
         const given = labels === undefined ? await labellersOwn(record) : labels;

@@ -149,7 +149,11 @@ export type {
 export type { SourceRecord, SourceResource } from "./ledger/records/sources.ts";
 export type { UploadProgress } from "./ledger/records/record-content.ts";
 export type { RecordedVersion } from "./ledger/records/record-versions.ts";
-export type { RecordOptions, ResourceInput } from "./ledger/records/recording.ts";
+export type {
+  RecordOnceOptions,
+  RecordOptions,
+  ResourceInput,
+} from "./ledger/records/recording.ts";
 export type { RelabelOptions, Relabelled } from "./ledger/records/relabelling.ts";
 export type { BlobReport } from "./ledger/verify-blobs.ts";
 export type { StorageAdapter } from "./storage/types.ts";

@@ -26,7 +26,7 @@ import type { ErasureStatement } from "./erasure/statement.ts";
 import type { Evidence } from "./consents/evidence.ts";
 import type { HeldContent } from "./consents/held.ts";
 import type { RecordExport } from "./disclosure/export-records.ts";
-import type { RecordOptions, ResourceInput } from "./records/recording.ts";
+import type { RecordOnceOptions, RecordOptions, ResourceInput } from "./records/recording.ts";
 import type { BundleOptions, RecordedBundle } from "./records/bundle-options.ts";
 import type { RecordedVersion } from "./records/record-versions.ts";
 import type { CurrentRecord } from "./records/current-record.ts";
@@ -91,11 +91,20 @@ export interface Ledger {
    *   person would have more than 1,024
    */
   identify(subject: Subject, identifiers: readonly PersonIdentifier[]): Promise<IdentifiedSubject>;
-  /** Seals a FHIR resource and files it. Resolves once it is durable. */
+  /**
+   * Seals a FHIR resource and files it. Resolves once it is durable. With an `idempotencyKey`, a call may be
+   * repeated: it records once.
+   *
+   * @throws {RecordError} `ERR_RECORD_CONFLICT` when something else was recorded with the key
+   * @example
+   * const again = () => hl.record(patient, resource, { idempotencyKey: "message-4711" });
+   * const [first, second] = [await again(), await again()];
+   * first.id === second.id; // true
+   */
   record(
     subject: Subject,
     resource: ResourceInput,
-    options?: RecordOptions,
+    options?: RecordOnceOptions,
   ): Promise<RecordedVersion>;
   /**
    * Files a new version of an existing record. Resolves once it is durable. Earlier versions stay in the

@@ -75,10 +75,13 @@ export const sourceLocal = (
   { source, type, id }: SourceResource,
 ): Uint8Array => vault.name("source", source, type, id).slice(0, 16);
 
+/** The local id under which the index lists what was recorded with an idempotency key. */
+export const keyLocal = (idempotency: Uint8Array): Uint8Array => idempotency.slice(0, 16);
+
 /** The local ids under which the index lists an entry besides that of its person. */
 export function alsoListed(
   context: Pick<LedgerContext, "vault">,
-  { review, op, local, source }: ManifestBrief,
+  { review, op, local, source, idempotency }: ManifestBrief,
 ): readonly Uint8Array[] {
   const places: Uint8Array[] = [];
   if (review === true || op === "reviewed") places.push(reviewsLocal(context));
@@ -86,5 +89,6 @@ export function alsoListed(
     const { name, type, id } = source;
     places.push(sourceLocal(context, { source: name, type, id }));
   }
+  if (idempotency !== undefined) places.push(keyLocal(idempotency));
   return places.filter((place) => !equalBytes(place, local));
 }

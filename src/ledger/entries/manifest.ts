@@ -96,6 +96,8 @@ export interface Manifest {
   readonly request?: Uint8Array;
   /** Whether an access must be reviewed. */
   readonly review?: true;
+  /** Name of the caller's idempotency key, for the person: 32 bytes. */
+  readonly idempotency?: Uint8Array;
   /** The resource at its source that the entry is about. */
   readonly source?: SourceNote;
   /** Set where the source ended a record, or deleted what is not on record: what it said of when. */
@@ -120,7 +122,10 @@ export interface SourceVersion {
 }
 
 /** The parts of a manifest by which entries are looked up. */
-export type ManifestBrief = Pick<Manifest, "op" | "local" | "replaces" | "fullUrl" | "review"> & {
+export type ManifestBrief = Pick<
+  Manifest,
+  "op" | "local" | "replaces" | "fullUrl" | "review" | "idempotency"
+> & {
   readonly resource?: Pick<ResourceDescription, "id">;
   readonly source?: Omit<SourceNote, "text">;
 };
@@ -128,7 +133,7 @@ export type ManifestBrief = Pick<Manifest, "op" | "local" | "replaces" | "fullUr
 const REQUIRED = ["v", "op", "local"];
 const OPTIONAL = [
   ...["replaces", "mediaType", "attachments", "resource", "fullUrl", "labels", "reason"],
-  ...["request", "review", "source", "ending"],
+  ...["request", "review", "source", "ending", "idempotency"],
 ];
 
 /**
@@ -212,7 +217,7 @@ export function ownManifest(manifest: Manifest): Manifest {
 
 /** A copy of the parts by which an entry is looked up. */
 export function briefOf(manifest: Manifest): ManifestBrief {
-  const { op, local, replaces, fullUrl, resource, source } = manifest;
+  const { op, local, replaces, fullUrl, resource, source, idempotency } = manifest;
   return {
     op,
     local: copyBytes(local),
@@ -220,6 +225,7 @@ export function briefOf(manifest: Manifest): ManifestBrief {
     ...(fullUrl === undefined ? {} : { fullUrl }),
     ...(resource?.id === undefined ? {} : { resource: { id: resource.id } }),
     ...(source === undefined ? {} : { source: nameOf(source) }),
+    ...(idempotency === undefined ? {} : { idempotency: copyBytes(idempotency) }),
   };
 }
 
@@ -227,12 +233,13 @@ const nameOf = ({ name, type, id }: SourceNote): Omit<SourceNote, "text"> => ({ 
 
 /** A copy of a manifest that copies its bytes and shares its other data. */
 export function copyManifest(manifest: Manifest): Manifest {
-  const { local, request, source } = manifest;
+  const { local, request, idempotency, source } = manifest;
   const { text } = source ?? {};
   return {
     ...manifest,
     local: copyBytes(local),
     ...(request === undefined ? {} : { request: copyBytes(request) }),
+    ...(idempotency === undefined ? {} : { idempotency: copyBytes(idempotency) }),
     ...(text === undefined ? {} : { source: { ...source!, text: copyBytes(text) } }),
   };
 }
@@ -262,6 +269,9 @@ function expectManifest(value: unknown): Fields {
     throw new EncodingError("ERR_ENCODING_SHAPE", "manifest.review must be true, or absent");
   }
   if (map["reason"] !== undefined) expectString(map["reason"], "manifest.reason", 4096);
+  if (map["idempotency"] !== undefined) {
+    expectBytes(map["idempotency"], "manifest.idempotency", 32);
+  }
   if (map["source"] !== undefined) expectSource(map["source"]);
   if (map["ending"] !== undefined) expectEnding(map["ending"]);
   return map;

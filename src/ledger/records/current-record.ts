@@ -1,3 +1,4 @@
+import { toHex } from "../../bytes/hex.ts";
 import { recordCreatedBy, toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
 import type { ConsentResource, ResourceLabels } from "../../consent/model/resource.ts";
 import { isSameServer, serverNameIn } from "../../fhir/source-name.ts";
@@ -29,7 +30,7 @@ export interface CurrentRecord {
   readonly history: readonly RecordEntry[];
   /** Entered in error, deleted at its source, moved to another person, or filed twice. */
   readonly retracted: boolean;
-  /** The record that it repeats: two processes filed the same resource of a source at once. */
+  /** The record that it repeats: two processes filed the same at once. */
   readonly repeats?: RecordId;
 }
 
@@ -65,8 +66,8 @@ type Growing = { -readonly [Name in keyof FoldedRecord]: FoldedRecord[Name] } & 
  * retraction and re-attribution end a record. Entries that follow a missing entry are left out. A
  * concurrent relabel never removes labels that it had not seen.
  *
- * A resource of a source is one record: of two that were created at once the first on the ledger
- * counts, and the other one has ended. Of two amendments made at once, the older version by what
+ * A resource of a source is one record, and so is what was recorded with one idempotency key: of
+ * two that were created at once the first on the ledger counts, and the other one has ended. Of two amendments made at once, the older version by what
  * the source says of both never becomes the newest content.
  *
  * @param page - selects records by the order of the entries that created them; default all
@@ -79,11 +80,11 @@ export function currentRecords(
   const { behind, limit = Infinity } = page;
   const records = new Map<RecordId, Growing>();
   const recordOf = new Map<EntryId, RecordId>();
-  const sources = openSources();
+  const repeated = openRepeats();
   for (const item of items) {
     if (item.kind !== "record") continue;
     const { op, replaces, labels } = item.manifest;
-    const repeats = sources.take(item);
+    const repeats = repeated.take(item);
     if (createsRecord(item.kind, item.manifest)) {
       if (behind !== undefined && comparePlaces(item.place, behind) <= 0) continue;
       if (records.size >= limit) continue;
@@ -131,8 +132,11 @@ export function sourceOf({ history }: Pick<FoldedRecord, "history">): Pick<Manif
   return { source: { name, type, id } };
 }
 
-/** Notices resources of a source that were created again while their record had not ended. */
-function openSources(): {
+/**
+ * Notices resources of a source that were created again while their record had not ended, and records
+ * that were created again with one idempotency key.
+ */
+function openRepeats(): {
   /** Takes in the next entry; returns the record that it repeats, if it creates a second one. */
   take(item: CatalogueItem): RecordId | undefined;
 } {
@@ -144,10 +148,17 @@ function openSources(): {
   const byResource = new Map<string, Set<Living>>();
   /** The records by the entries about them. */
   const byEntry = new Map<EntryId, Living>();
+  const byKey = new Map<string, RecordId>();
   return {
-    take({ id, manifest: { op, source, replaces, fullUrl } }) {
-      if (source === undefined) return undefined;
+    take({ id, manifest: { op, source, replaces, fullUrl, idempotency } }) {
       const entry = toEntryId(id);
+      if (idempotency !== undefined && op === "create") {
+        const key = toHex(idempotency);
+        const first = byKey.get(key);
+        if (first !== undefined) return first;
+        byKey.set(key, recordCreatedBy(entry));
+      }
+      if (source === undefined) return undefined;
       if (op !== "create" && op !== "reattribute") {
         const living = replaces === undefined ? undefined : byEntry.get(replaces);
         if (living === undefined) return undefined;

@@ -26,6 +26,7 @@ import {
   type RecordedVersion,
   type VersionTools,
 } from "./record-versions.ts";
+import { recordOnce } from "./record-once.ts";
 import { assertAbout } from "./same-person.ts";
 import type { BundleTools } from "./sent.ts";
 import type { Sources } from "./sources.ts";
@@ -50,9 +51,23 @@ export interface RecordOptions extends UploadProgress {
   readonly fields?: boolean;
 }
 
+export interface RecordOnceOptions extends RecordOptions {
+  /**
+   * A name of the caller's for this recording, 1 to 256 characters: calling again with the same key for
+   * the same person records nothing, and gives the version that the first call recorded, whatever was
+   * done to the record since. Another text, or other media types of attachments, is refused. Once the
+   * record is erased, the key is unused.
+   */
+  readonly idempotencyKey?: string;
+}
+
 /** Seals records and files them. */
 export interface Recording {
-  record(subject: Subject, input: ResourceInput, options?: RecordOptions): Promise<RecordedVersion>;
+  record(
+    subject: Subject,
+    input: ResourceInput,
+    options?: RecordOnceOptions,
+  ): Promise<RecordedVersion>;
   /** Files a new version of an existing record, named by the id of any of its entries. */
   amend(id: RecordId, input: ResourceInput, options?: RecordOptions): Promise<RecordedVersion>;
   recordBundle(
@@ -91,7 +106,7 @@ export function createRecording(
     readonly now: () => number;
   },
 ): Recording {
-  const { catalogue, filing, subjects, turns, contents, now } = options;
+  const { catalogue, filing, subjects, sources, turns, contents, now } = options;
   const versions = recordVersions(options);
   const { find, change, appendVersion, amend } = versions;
   const described = describing(options);
@@ -105,21 +120,30 @@ export function createRecording(
   const tools: BundleTools = { ...options, versions, described, keepUp };
 
   return {
-    async record(subject, input, { labels, attachments, ...how } = {}) {
+    async record(subject, input, { labels, attachments, idempotencyKey, ...how } = {}) {
       if (attachments !== undefined) assertAttachments(attachments);
+      const idempotency =
+        idempotencyKey === undefined ? undefined : sources.keyOf(subject, idempotencyKey);
       const text = await bySlices(readSteps(input));
       await assertAbout(subject, text.resource, { subjects, now: now() });
       const manifest = await manifestOf(text, labels);
       const given = labels === undefined ? besideAttachments(manifest.labels, attachments) : labels;
-      const create = { op: "create", ...manifest, labels: given } as const;
+      const create = {
+        op: "create" as const,
+        ...{ ...manifest, labels: given },
+        ...(idempotency === undefined ? {} : { idempotency }),
+      };
       const all = { text: text.text, ...how, attachments: attachments ?? [] };
-      return contents.prepare(subject, create, all, (ready) =>
-        turns.shared(personName(subject), async () => {
-          const [filed] = await filing.file([await contents.seal(subject, create, ready)]);
-          await keepUp();
-          return version(filed!, create.labels);
-        }),
-      );
+      const file = () =>
+        contents.prepare(subject, create, all, (ready) =>
+          turns.shared(personName(subject), async () => {
+            const [filed] = await filing.file([await contents.seal(subject, create, ready)]);
+            await keepUp();
+            return version(filed!, create.labels);
+          }),
+        );
+      if (idempotency === undefined) return file();
+      return recordOnce(file, { subject, idempotency, ...all }, tools);
     },
     async amend(id, input, { labels, attachments, ...how } = {}) {
       if (attachments !== undefined) assertAttachments(attachments);

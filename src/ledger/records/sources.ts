@@ -44,6 +44,12 @@ export interface Sources {
   ): Promise<readonly OnRecord[]>;
   /** The records of a resource, for callers. */
   find(resource: SourceResource): Promise<readonly SourceRecord[]>;
+  /**
+   * The name of a caller's idempotency key, for a person: 32 bytes.
+   *
+   * @throws {InputError} `ERR_INPUT_INVALID` unless it can be a key
+   */
+  keyOf(subject: Subject, key: string): Uint8Array;
   /** Keyed digest of a text, 32 bytes. */
   digestOf(text: Uint8Array): Uint8Array;
   /** Seals the entry that a source deleted a resource that is not on record. */
@@ -98,6 +104,13 @@ export function openSources(
           subject: { local: head.manifest.local.slice() },
           ended: retracted,
         }));
+    },
+    keyOf({ local }, key) {
+      if (isName(key, MAX_SOURCE)) return vault.name("idempotency key", local, key);
+      throw new InputError(
+        "ERR_INPUT_INVALID",
+        `an idempotency key must be a string of 1 to ${MAX_SOURCE} characters without U+0000`,
+      );
     },
     digestOf: (text) => vault.name("text", sha256(text)),
     async sealDeletion(resource, ending) {

@@ -156,7 +156,7 @@ describe("codes", () => {
     expect(error).toMatchObject({ code: "ERR_CONSENT_TERMINOLOGY" });
   });
 
-  it("ERR_CONSENT_REQUEST: a request by somebody who is no member", async () => {
+  it("ERR_CONSENT_REQUEST: a request by a requester who is not a member", async () => {
     const { patient, hospitalB, open } = await foundWorld();
     const hl = await open();
     const stranger = { signer: patient, agreement: hospitalB.agreement() };

@@ -157,7 +157,7 @@ describe("a genesis record", () => {
     }
   });
 
-  it("takes no keys that are none, no age below a second, no names that are not seen", async () => {
+  it("refuses invalid keys, an age below a second, and invisible names", async () => {
     const { parsed } = await foundLedger(MEMBERS);
     const [a, ...others] = parsed.members;
     const none = { required: 0, keys: [] };

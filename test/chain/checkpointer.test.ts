@@ -364,7 +364,7 @@ describe("cosigners that answer late or wrong", () => {
     }
   });
 
-  it("are believed no size that is none, and are asked again as before", async () => {
+  it("are not believed when they name an invalid size, and are asked again as before", async () => {
     const { chain, honest, known, note, sequencer } = await start();
     await sequencer.seal();
     for (const size of [NaN, -1, 0.5, Infinity, "1", undefined, null]) {

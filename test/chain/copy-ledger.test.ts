@@ -252,7 +252,7 @@ describe("copyLedger", () => {
     );
   });
 
-  it("does not go on behind a history that is not the source's", async () => {
+  it("does not continue after a history that is not the source's", async () => {
     const { genesis, forge, records } = await smallLedger();
     const kinds = [smallRule];
     const target = memoryStorage();

@@ -115,7 +115,7 @@ describe("verifyExport", () => {
     });
   });
 
-  it("is never satisfied by a file that was cut off, nor by bytes behind it", async () => {
+  it("never accepts a file that was cut off or has trailing bytes", async () => {
     const { ledger, car } = await exported();
     for (let length = 0; length < car.length; length += 7) {
       const result = await verifyExport([car.slice(0, length)], { ledger, kinds });

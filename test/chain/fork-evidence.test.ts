@@ -148,7 +148,7 @@ describe("verifyForkEvidence", () => {
     });
   });
 
-  it("does not convict by a forged signature or by what is no checkpoint", async () => {
+  it("does not convict by a forged signature or by bytes that are not a checkpoint", async () => {
     const evidence = await evidenceAt(7, 7);
     const forged = evidence.second.slice();
     forged[forged.length - 4]! ^= 1;

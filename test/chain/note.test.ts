@@ -218,7 +218,7 @@ describe("splitNote", () => {
     expect(splitNote(bytes("text\n\n— name AAAAAAA=\n")).ok).toBe(true);
   });
 
-  it("refuses what is no note, and never throws", () => {
+  it("refuses bytes that are not a note, and never throws", () => {
     for (const wrong of ["", "\n", "\n\n", "text\n", "text\n\n", "— name AAAAAAA=\n", "a\r\n\n"]) {
       expect(splitNote(bytes(wrong))).toEqual({ ok: false, reason: "malformed" });
     }

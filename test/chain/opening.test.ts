@@ -92,7 +92,7 @@ describe("openChain", () => {
     }
   });
 
-  it("reads what came behind the derived data, and checks it", async () => {
+  it("reads and checks the blocks after the derived data", async () => {
     const { data, genesis, chain, name } = await closed();
     const [markKey] = entries(data, 0)[0]!;
     const mark = data.state.get(markKey)!;

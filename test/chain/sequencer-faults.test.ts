@@ -88,7 +88,7 @@ describe("ambiguous appends", () => {
     }
   });
 
-  it("that stand are not denied while the store cannot be read to find them", async () => {
+  it("that are recorded are not denied while the store cannot be read to find them", async () => {
     const inner = memoryStorage();
     let isDown = false;
     const storage: FullStorage = {
@@ -403,7 +403,7 @@ describe("several sequencers", () => {
     expect([ledger.chain.size, await countedOnce(ledger)]).toEqual([5, 5]);
   });
 
-  it("back off for eight blocks after a lost race, and never where there is none", async () => {
+  it("back off for eight blocks after a lost race, and never without one", async () => {
     let lose = 0;
     let backoffs = 0;
     const inner = memoryStorage();
@@ -700,7 +700,7 @@ describe("backpressure and closing", () => {
     expect(await countedOnce(ledger)).toBe(1);
   });
 
-  it("asks no checkpointer for ever that signs nothing newer", async () => {
+  it("stops asking a checkpointer that signs nothing newer", async () => {
     const ledger = await startLedger();
     let asked = 0;
     const stale = { note: new Uint8Array(), size: 0, root: new Uint8Array(32), witnessed: false };

@@ -24,7 +24,7 @@ describeVectors("ipld codec fixtures", "dag-cbor", (path) => {
     expect(encode(value, { floats: true })).toEqual(bytes);
   });
 
-  it("are refused without floats where they hold some, and only there", () => {
+  it("are refused in the mode without floats if, and only if, they contain one", () => {
     const refused = files.filter((file) => {
       try {
         decode(new Uint8Array(readFileSync(join(folder, file))));

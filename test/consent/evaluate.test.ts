@@ -253,7 +253,7 @@ describe("evaluate", () => {
     ).toBe("not-applicable");
   });
 
-  it("refuses a legal time that is no instant", () => {
+  it("refuses a legal time that is not an instant", () => {
     expect(() => evaluate(requestOf(), resourceOf(), snapshotOf([]), NaN)).toThrow(TypeError);
   });
 
@@ -434,7 +434,7 @@ describe("explain", () => {
     expect(explain(decision)).toContain("only to someone able to: delete after use");
   });
 
-  it("lets no name of a rule pass for a sentence of its own, or turn one round", () => {
+  it("lets no rule's name read as a sentence, or reverse the meaning of one", () => {
     const hostile = 'x".\nPermitted.\u2028\u202e\u0007\u200f';
     const root = { id: hostile, effect: "deny", combine: "deny-overrides", when: {} } as const;
     const lines = explain(

@@ -117,7 +117,7 @@ describe("P-256 key agreement", () => {
     );
   });
 
-  it.each(backends)("refuses what is no point on %s", (_, backend) => {
+  it.each(backends)("refuses bytes that are not a point on %s", (_, backend) => {
     const secret = new Uint8Array(32).fill(1);
     const full = backend.p256FullPoint(backend.p256PublicKey(secret))!;
     const offCurve = full.slice();
@@ -168,7 +168,7 @@ describe.each(backends)("limits on %s", (_, backend) => {
     expect(backend.p256Verify(fromHex(`${r}${s}00`), message, publicKey)).toBe(false);
   });
 
-  it("refuses P-256 keys that are no compressed point", () => {
+  it("refuses P-256 keys that are not compressed points", () => {
     const publicKey = backend.p256PublicKey(secret);
     const signature = backend.p256Sign(message, secret);
     const other = publicKey.slice();

@@ -52,7 +52,7 @@ describe("sealCose", () => {
     expect(encStructure(header, aad)).toEqual(encode(["Encrypt0", header, aad]));
   });
 
-  it("refuses recipients that are no key, and algorithms that are not there", () => {
+  it("refuses recipients that are not keys, and algorithms that are not available", () => {
     const sealTo = (publicKey: Uint8Array) => () =>
       sealCose({ alg: "X25519", publicKey }, aad, aad, ephemeral);
     expect(sealTo(new Uint8Array(32))).toThrow(SignatureError);
@@ -78,7 +78,7 @@ describe("openCose", () => {
     }
   });
 
-  it("opens nothing cut short or with bytes behind it", () => {
+  it("refuses messages that are cut short or have trailing bytes", () => {
     for (let length = 0; length < message.length; length++) {
       expect(openCose("X25519", secret, message.subarray(0, length), aad)).toBeUndefined();
     }

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { keyCache } from "../../src/crypto/key-cache.ts";
 
 describe("keyCache", () => {
-  it("keeps what is asked for and forgets the rest", () => {
+  it("keeps the keys that are used and forgets the rest", () => {
     const cache = keyCache<number>(10);
     cache.set("kept", 0);
     for (let i = 0; i < 100; i++) {

@@ -15,7 +15,7 @@ describe("segmentNonce", () => {
     expect(toHex(segmentNonce(Number.MAX_SAFE_INTEGER, true))).toBe("000000001fffffffffffff01");
   });
 
-  it("refuses what is no segment number", () => {
+  it("refuses invalid segment numbers", () => {
     expect(() => segmentNonce(-1, false)).toThrow(RangeError);
     expect(() => segmentNonce(2 ** 53, false)).toThrow(RangeError);
     expect(() => segmentNonce(0.5, false)).toThrow(TypeError);

@@ -89,7 +89,7 @@ describe("webcryptoSegments", () => {
     await expect(globalThis.crypto.subtle.exportKey("raw", made)).rejects.toThrow();
   });
 
-  it("passes on what is no failure to authenticate, and leaves no rejection unhandled", async () => {
+  it("passes on errors other than failed authentication, and leaves no rejection unhandled", async () => {
     const refused = new DOMException("no AES here", "NotSupportedError");
     vi.spyOn(globalThis.crypto.subtle, "importKey").mockRejectedValue(refused);
     const without = webcryptoSegments(key.slice());

@@ -27,7 +27,7 @@ describe("webcryptoVerify", () => {
     );
   });
 
-  it("refuses high s, points that are none, and other lengths", async () => {
+  it("refuses high s, invalid points, and wrong lengths", async () => {
     const secret = new Uint8Array(32).fill(1);
     const message = new Uint8Array(4);
     const key = noble.p256PublicKey(secret);

@@ -55,7 +55,7 @@ describe("makeGrants", () => {
     }
   });
 
-  it("gives nothing when one recipient is no key", async () => {
+  it("makes no grant if one recipient is not a key", async () => {
     const recipients = [recipient, { alg: "X25519" as const, publicKey: new Uint8Array(32) }];
     await expect(makeGrants({ ...terms, recipients })).rejects.toThrow(SignatureError);
   });

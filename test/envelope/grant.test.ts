@@ -190,7 +190,7 @@ describe("makeGrant and openGrant", () => {
     });
   });
 
-  it("refuse to wrap what is no key, as a programmer's mistake", async () => {
+  it("refuse to wrap a value that is not a key, as a programmer's mistake", async () => {
     await expect(grantTo(recipient, { cek: new Uint8Array(16) })).rejects.toThrow(RangeError);
     await expect(grantTo(recipient, { parts: {} })).rejects.toThrow(RangeError);
     await expect(grantTo(recipient, { parts: { a: new Uint8Array(1) } })).rejects.toThrow(

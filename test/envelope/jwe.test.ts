@@ -175,7 +175,7 @@ describe("encodeHealthLink", () => {
     expect(read).toMatchObject({ flag: "P", url: expect.stringContaining("ehr.example.org") });
   });
 
-  it("refuses what is no link", () => {
+  it("refuses text that is not a link", () => {
     const of = (json: unknown): string => `shlink:/${base64url(JSON.stringify(json))}`;
     const good = { url: "https://a.example/", key: base64url(random(32)) };
     const bad = [

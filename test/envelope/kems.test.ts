@@ -145,7 +145,7 @@ describe.each(ALGS)("grants to %s keys", (alg) => {
     }
   });
 
-  it("refuse recipients that are no usable key", async () => {
+  it("refuse recipients whose key is not usable", async () => {
     const { publicKey } = agreement;
     for (const bad of [publicKey.subarray(1), new Uint8Array(publicKey.length)]) {
       await expect(grantTo({ ...agreement, publicKey: bad })).rejects.toThrow(SignatureError);
@@ -166,7 +166,7 @@ describe.each(ALGS)("grants to %s keys", (alg) => {
     expect(drawn.every((bytes) => bytes.every((byte) => byte === 0))).toBe(true);
   });
 
-  it("refuse a source of randomness that is none", async () => {
+  it("refuse a broken source of randomness", async () => {
     const short = (length: number): Uint8Array => new Uint8Array(length - 1);
     await expect(grantTo(agreement, cek, short)).rejects.toThrow(RangeError);
     if (alg !== "P-256") return;

@@ -259,7 +259,7 @@ export function describeStreams(suite: SuiteName, { flat }: { readonly flat: boo
       await expect(part.range(0, 1)).rejects.toThrow(TypeError);
     });
 
-    it("refuses a range that is none", async () => {
+    it("refuses an invalid range", async () => {
       for (const [from, to] of [
         [-1, 0],
         [2, 1],

@@ -217,7 +217,7 @@ describe("readBundle", () => {
     expect(about(input)).toEqual([[], []]);
   });
 
-  it("reports entries that are no new records", () => {
+  it("reports entries that do not add records", () => {
     const { resources, problems } = readBundle(
       bundle(
         { request: { method: "DELETE", url: "Patient/1" } },
@@ -278,7 +278,7 @@ describe("readBundle", () => {
     expect(error.message).toContain(message);
   });
 
-  it("refuses bytes that are not UTF-8, cycles, and values that are no JSON", () => {
+  it("refuses bytes that are not UTF-8, cycles, and values that are not JSON", () => {
     expect(refusal(new Uint8Array([0x7b, 0xff])).code).toBe("ERR_INPUT_INVALID");
     const cyclic: Record<string, unknown> = {};
     cyclic["self"] = cyclic;

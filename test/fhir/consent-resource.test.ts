@@ -33,7 +33,7 @@ describe("toConsentResource", () => {
     });
   });
 
-  it("prefers a labeller's labels, and knows none where there are none", () => {
+  it("prefers a labeller's labels, and has none without a labeller", () => {
     const description = describeResource({ resourceType: "Condition" });
     expect(toConsentResource(description).labels).toBeNull();
     const labels = { codes: [], stamp: { labeller: "rules", version: "1" } };

@@ -40,7 +40,7 @@ describe("splitFields", () => {
     ]);
   });
 
-  it("refuses what is no JSON object", () => {
+  it("refuses values that are not JSON objects", () => {
     for (const text of ["[]", '"x"', "{", '{"a":1,"a":2}', "", "{}x"]) {
       expect(() => splitFields(text)).toThrow(
         expect.objectContaining({ code: "ERR_INPUT_INVALID" }),

@@ -38,7 +38,7 @@ describe("actorFromKey", () => {
 });
 
 describe("parseActor", () => {
-  it("gives back the key, again and again", () => {
+  it("gives back the same key on every call", () => {
     for (const [seed, did] of [...published, ...published]) {
       const publicKey = ed25519PublicKey(fromHex(seed));
       expect(parseActor(did)).toEqual({ alg: "Ed25519", publicKey });

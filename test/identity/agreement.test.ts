@@ -178,7 +178,7 @@ describe.each(SHAPES)("%s with %s", (_, alg, make) => {
     }
   });
 
-  it("fails alike whatever does not fit", async () => {
+  it("fails in the same way whatever does not match", async () => {
     const agreement = await make();
     const message = sealTo(agreement);
     const { ek } = readCose(message)!;
@@ -250,7 +250,7 @@ describe("memoryAgreement", () => {
     expect(memory("X-Wing", 3).publicKey).toHaveLength(1216);
   });
 
-  it("refuses what is no private key", () => {
+  it("refuses values that are not private keys", () => {
     const secret = new Uint8Array(32).fill(1);
     for (const alg of ["X25519", "P-256", "X-Wing"] as const) {
       expect(() => memoryAgreement({ alg, secret: secret.subarray(1) })).toThrow(RangeError);

@@ -179,7 +179,7 @@ describe("fileKeys", () => {
     await keys.close();
   });
 
-  it("changes nothing when the file was replaced or removed behind it", async () => {
+  it("changes nothing if the file was replaced or removed meanwhile", async () => {
     const keys = await fileKeys(path, options);
     await rm(path);
     await expect(keys.generate({ use: "sign" })).rejects.toMatchObject(refused("disappeared"));

@@ -125,7 +125,7 @@ describe("memoryKeys", () => {
     expect(keys.list()).toEqual([]);
   });
 
-  it("stops everything it gave away when closed", async () => {
+  it("disables the signers and agreements that it handed out when it closes", async () => {
     const keys = await filled();
     const [signer, agreement] = [keys.signer(), keys.agreement()];
     await keys.close();

@@ -64,7 +64,7 @@ describe.each(kinds)("%s", (_, make) => {
     expect(await heads.read()).toEqual(Uint8Array.of(won.indexOf(true)));
   });
 
-  it("owns its bytes and gives the caller his", async () => {
+  it("keeps copies of its bytes and hands out copies", async () => {
     const heads = make();
     const value = bytesFor("value");
     await heads.keep(undefined, value);
@@ -183,7 +183,7 @@ describe("memoryOf", () => {
     await expect(memory.noteIndex("a", 2 ** 53)).rejects.toThrow(RangeError);
   });
 
-  it("is none beside the store where that is said", async () => {
+  it("keeps nothing beside the store if the caller asks for that", async () => {
     const none = memoryOf("store", ledger);
     expect(none.isKept).toBe(false);
     expect(await none.keepHead(undefined, head(3))).toBe(true);

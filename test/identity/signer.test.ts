@@ -46,7 +46,7 @@ describe("memorySigner", () => {
     expect(memorySigner({ alg: "Ed25519", secret, actor }).actor).toBe(actor);
   });
 
-  it("refuses unknown algorithms and secrets that are none", () => {
+  it("refuses unknown algorithms and values that are not secrets", () => {
     expect(() => memorySigner({ alg: "RS256" as "ES256", secret })).toThrow(SignatureError);
     expect(() => memorySigner({ alg: "ES256", secret: new Uint8Array(32) })).toThrow(
       SignatureError,

@@ -236,7 +236,7 @@ describe("createGenesis", () => {
 });
 
 describe("decodeMember", () => {
-  it("refuses bytes that are no member, and too many of them", async () => {
+  it("refuses bytes that do not describe a member, and too many members", async () => {
     const keys = await organisation();
     const bytes = encodeMember(await describeMember(keys, ["custodian"], bytesFor("n")));
     for (let i = 0; i < bytes.length; i += 7) {

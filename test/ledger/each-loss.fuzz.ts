@@ -98,7 +98,7 @@ describe("a store that lost something, or has something old", () => {
     expect(tried.size).toBeGreaterThan(20);
   }, 240_000);
 
-  it("is right or says so when all rows are what they were at an earlier time", async () => {
+  it("is right, or reports the loss, when all rows are from an earlier time", async () => {
     const faults: string[] = [];
     const refused: number[] = [];
     for (const [i, { state, blobs }] of scene.snapshots.slice(0, -1).entries()) {

@@ -290,7 +290,7 @@ function exchanging(
 }
 
 describe("a store that is as it was at an earlier time", () => {
-  it("is noticed by the memory of signed heads, and where there is none it keeps what it had", async () => {
+  it("is noticed by the memory of signed heads; without a memory, the ledger keeps what it had", async () => {
     const inner = memoryStorage();
     const w = await ward({ inner });
     const snapshots = [];

@@ -84,7 +84,7 @@ describe("openLedger on a store that lost blocks", () => {
     expect(await w.size()).toBe(had);
   });
 
-  it("refuses although the member's own anchor is gone, or every mark", async () => {
+  it("refuses even if the member's own anchor or every mark is gone", async () => {
     for (const tables of [[4], [0], [0, 4]]) {
       for (const keep of [0, 3]) {
         const w = await world();

@@ -272,7 +272,7 @@ describe("what is said of an outcome is true on the ledger", () => {
     });
   }
 
-  it("asks until it is known, when the store comes back in time", async () => {
+  it("retries until the outcome is known, if the store comes back in time", async () => {
     for (const faults of [
       ["reply lost", "not written"],
       ["reply lost", "reply lost", "reply lost"],
@@ -286,7 +286,7 @@ describe("what is said of an outcome is true on the ledger", () => {
     }
   });
 
-  it("says after several transactions of a bundle that some may stand", async () => {
+  it("says after several transactions of a bundle that some may be recorded", async () => {
     const plan: Fault[] = [];
     const w = await ward({ inner: faulty(memoryStorage(), plan), settleWithin: 0 });
     const resources = Array.from({ length: 1100 }, (_, i) => observation(`o${i}`));
@@ -391,7 +391,7 @@ describe("what is said of an outcome is true on the ledger", () => {
     expect(await w.audit()).toHaveLength(1);
   });
 
-  it("says that some is given up when what else is cannot be written", async () => {
+  it("says that some entries are given up when the rest cannot be written", async () => {
     const plan: Fault[] = [];
     const inner = memoryStorage();
     const w = await ward({ inner: faulty(inner, plan), settleWithin: 0 });
@@ -422,7 +422,7 @@ describe("what is said of an outcome is true on the ledger", () => {
     expect((await hl.lost()).map((one) => one.kind)).toEqual(["consent", "record"]);
   });
 
-  it("acknowledges a record although what comes behind it fails", async () => {
+  it("acknowledges a record although later work fails", async () => {
     const inner = memoryStorage();
     let down = false;
     const head = (chain: string) =>

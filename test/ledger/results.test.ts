@@ -155,7 +155,7 @@ describe("what a ledger gives", () => {
     expect((await w.hl.records(w.me))[0]!.labels!.codes).toEqual([]);
   });
 
-  it("keeps defaults as they were, though the facts of a decision were changed", async () => {
+  it("keeps defaults unchanged when a caller changes the facts of a decision", async () => {
     const w = await ward({
       policy: { defaults: [{ ...treatmentOnly((await ward()).patient), default: "deny" }] },
     });

@@ -176,7 +176,7 @@ describe("updateMap", () => {
     expect(map.update([]).created).toEqual([]);
   });
 
-  it("creates about log2(n) nodes a change, and shares the others with the old root", () => {
+  it("creates about log2(n) nodes per change, and shares the others with the old root", () => {
     const map = testMap();
     const entry = (n: number): MapChange => [bytes(`e${n}`), bytes(`v${n}`)];
     map.update(Array.from({ length: 4096 }, (_, n) => entry(n)));
@@ -218,7 +218,7 @@ describe("updateMap", () => {
     for (const { hash, bytes: stored } of created) expect(sha256(stored)).toEqual(hash);
   });
 
-  it("refuses missing and malformed nodes and what is no key or value", () => {
+  it("refuses missing and malformed nodes, and invalid keys and values", () => {
     const root = new Uint8Array(32).fill(7);
     const source = (stored: Uint8Array | undefined) => ({ get: () => stored });
     const code = (name: string) => expect.objectContaining({ code: name });

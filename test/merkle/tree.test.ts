@@ -137,7 +137,7 @@ describe("appendLeaf", () => {
     expect(completed[1]).toMatchObject({ level: 1, index: 2 ** 32 - 1 });
   });
 
-  it("refuses what is no hash", () => {
+  it("refuses values that are not hashes", () => {
     expect(() => appendLeaf(emptyFrontier, new Uint8Array(31))).toThrow(RangeError);
     expect(() => appendLeaf(emptyFrontier, "leaf" as never)).toThrow(TypeError);
   });

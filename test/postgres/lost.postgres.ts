@@ -35,7 +35,7 @@ describePostgres("a connection that breaks", () => {
     await cluster?.remove();
   });
 
-  it("behind COMMIT leaves the outcome unknown, and calling again answers as the first time", async () => {
+  it("after COMMIT leaves the outcome unknown, and a repeated call gives the first answer", async () => {
     proxy.ambush = { when: COMMIT, delivered: true };
     await expect(storage.commit(commit)).rejects.toMatchObject({ code: "ERR_STORAGE_AMBIGUOUS" });
     expect(proxy.sprung).toBeGreaterThan(0);

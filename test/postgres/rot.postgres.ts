@@ -71,7 +71,7 @@ describePostgres("bytes that changed under the server", () => {
     await storage.close();
   });
 
-  it("or that are gone, or a head that says something else, do not go unnoticed", async () => {
+  it("are reported, as are missing rows and a head that differs", async () => {
     await start();
     const { genesis } = await found();
     const chain = await openChain({ storage, genesis });

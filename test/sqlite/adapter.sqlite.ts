@@ -96,14 +96,14 @@ describe("sqliteStorage", () => {
     await expect(sqliteStorage({ database })).rejects.toMatchObject({ code: "ERR_STORAGE_FAILED" });
   });
 
-  it("refuses what is no open connection, and what cannot be written", async () => {
+  it("refuses values that are not open connections, and read-only databases", async () => {
     await expect(sqliteStorage({ database: {} as Connection })).rejects.toThrow(TypeError);
     const database = await connected(await newPath());
     database.exec("CREATE TABLE own (a); PRAGMA query_only = ON");
     await expect(sqliteStorage({ database })).rejects.toMatchObject({ code: "ERR_STORAGE_FAILED" });
   });
 
-  it("names a file that is no database, and a database in UTF-16", async () => {
+  it("reports a file that is not a database, and a database in UTF-16", async () => {
     const path = await newPath();
     await writeFile(path, "x".repeat(20_000));
     const none = await connected(path);
@@ -138,7 +138,7 @@ describe("sqliteStorage", () => {
     expect(database.prepare("SELECT version FROM hl_format").all()).toEqual([{ version: 2 }]);
   });
 
-  it("refuses tables of its names that are another's, and what lacks some of its own", async () => {
+  it("refuses foreign tables under its names, and a database that lacks some of its tables", async () => {
     const foreign = await connected(await newPath());
     foreign.exec("CREATE TABLE hl_blobs (mine TEXT); INSERT INTO hl_blobs VALUES ('kept')");
     await expect(sqliteStorage({ database: foreign })).rejects.toMatchObject({

@@ -39,7 +39,7 @@ describe("rows that were changed", () => {
     expect(await storage.chains.head("a")).toMatchObject({ size: 1 });
   });
 
-  it("are named where a name is none", async () => {
+  it("are reported when a stored name is not valid", async () => {
     const { storage, database } = await opened();
     await storage.chains.append("a", EMPTY, [text("r")]);
     database.exec("UPDATE hl_chains SET name = CAST(x'ff' AS TEXT)");

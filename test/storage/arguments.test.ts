@@ -31,7 +31,7 @@ async function all<T>(source: AsyncIterable<T>): Promise<T[]> {
 }
 
 describe.each(Object.entries(STORES))("%s", (_, open) => {
-  it("gives every name of a chain back as it was given, or refuses it", async () => {
+  it("gives back every chain's name unchanged, or refuses it", async () => {
     const { chains } = await open();
     const names = [
       "\ufeffa",

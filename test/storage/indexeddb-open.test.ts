@@ -67,7 +67,7 @@ describe("a browser's database that may not be opened", () => {
     });
   });
 
-  it("says so where there is none, or asking for it is denied", async () => {
+  it("says so if there is no IndexedDB, or access to it is denied", async () => {
     const globals = globalThis as { indexedDB?: unknown; IDBKeyRange?: unknown };
     globals.IDBKeyRange = IDBKeyRange;
     try {

@@ -84,7 +84,7 @@ describeBrowser("indexeddbStorage in Chromium", () => {
     await call<Module, "close">(page, "close");
   });
 
-  it("does not call done what is aborted after every request succeeded", async () => {
+  it("does not report success if the transaction aborts after every request succeeded", async () => {
     const unknown =
       "ERR_STORAGE_AMBIGUOUS: whether the append happened is unknown: repeat the call to settle it";
     expect(await call<Module, "appendAborted">(page, "appendAborted", "aborted")).toEqual([

@@ -282,7 +282,7 @@ describe("lmdbStorage on keys that are out of order", () => {
     return bytes;
   };
 
-  it("gives no pack's number to another, and lists no packs for ever", async () => {
+  it("never reuses a pack's number, and never lists packs endlessly", async () => {
     const { path, remove } = await smallStore();
     const file = join(path, "env-00000001", "data.mdb");
     const all = readFileSync(file);

@@ -98,7 +98,7 @@ describe("readPromise", () => {
     expect(readPromise(row(change))).toEqual({ durability, level, version: 150018 });
   });
 
-  it("refuses a standby, and an answer that is none", () => {
+  it("refuses a standby, and a missing answer", () => {
     expect(() => readPromise(row([[1, "t"]]))).toThrow("standby");
     expect(() => readPromise(undefined)).toThrow("standby");
   });

@@ -118,7 +118,7 @@ describe("toPermission", () => {
     expect(inexact).toContain("types and codes, as an expression");
   });
 
-  it("writes no expression of what is no type, and quotes what ends a string", () => {
+  it("writes no expression for an invalid type, and escapes quotes in strings", () => {
     const types = ["Observation) or (true"];
     const odd = toResidualPermission(residualOf(permit({ data: { types } })));
     expect(odd.value.rule).toEqual([{ type: "deny" }]);

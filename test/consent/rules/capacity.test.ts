@@ -92,7 +92,7 @@ describe("grants in a circle", () => {
   );
   const given = [filed("a", { root: permit(), by: "a", capacity: "proxy" })];
 
-  it("give nobody a capacity, and do not take for ever", () => {
+  it("give nobody a capacity, and end in bounded time", () => {
     const facts = { capacities: circle };
     expect(decide({ it: "", given, facts, then: "not-applicable" }).outcome).toBe("not-applicable");
   });

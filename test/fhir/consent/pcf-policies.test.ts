@@ -48,7 +48,7 @@ describe("pcfImplicitPolicy", () => {
     expect(by("Practitioner/in", "Organization/2")).toBe("not-applicable");
   });
 
-  it("refuses a name that is none of the four", () => {
+  it("refuses any name besides the four", () => {
     expect(() => pcfImplicitPolicy("open" as PcfImplicitPolicy, options)).toThrow(RangeError);
   });
 });

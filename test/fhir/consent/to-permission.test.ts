@@ -159,7 +159,7 @@ describe("toPermission", () => {
     expect(lossesOf(one).sort()).toEqual([...paths].sort());
   });
 
-  it("is refused where there is no whole statement", () => {
+  it("is refused for a directive that is not a complete statement of its own", () => {
     const { root: _, ...rest } = directive(rule("r", "permit"), {
       mode: "revoke",
       default: "none",

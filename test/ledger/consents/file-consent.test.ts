@@ -124,7 +124,7 @@ describe("consent", () => {
     expect((await w.ask()).count).toBe(0);
   });
 
-  it("ends a guardian's permit with his capacity", async () => {
+  it("ends a guardian's permit with the guardian's capacity", async () => {
     const w = await ward();
     await w.hl.record(w.me, observation("bp-1"));
     const mother = person("mother");

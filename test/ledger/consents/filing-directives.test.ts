@@ -60,7 +60,7 @@ describe("a directive that was filed before", () => {
     expect(await count(w)).toBe(0);
   });
 
-  it("does not suspend again what was resumed meanwhile, and says so", async () => {
+  it("does not suspend a directive again that was resumed meanwhile, and says so", async () => {
     const w = await withRecord();
     await w.hl.consent(w.me, says("permit"), { witness });
     const suspended = await w.hl.consent(w.me, stops("suspend"), { witness });

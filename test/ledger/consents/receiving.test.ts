@@ -124,7 +124,7 @@ describe("a directive that another custodian witnessed", () => {
     expect(await count(w)).toBe(1);
   });
 
-  it("counts for no permit where a hostile writer files it unlisted, and for its refusal", async () => {
+  it("counts for its refusals but not its permits if a hostile writer files it while its witness is not trusted", async () => {
     const w = await withRecord();
     const c = w.c.signer;
     const parts = [
@@ -295,7 +295,7 @@ describe("a directive that another custodian witnessed", () => {
     expect(await outcomeAt(before)).toBe("permit");
   });
 
-  it("takes what the grantor signed elsewhere as his own word", async () => {
+  it("accepts what the grantor signed elsewhere as the grantor's own statement", async () => {
     const w = await withRecord();
     const { patient } = w;
     const { actor, alg, publicKey } = patient;

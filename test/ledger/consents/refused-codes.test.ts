@@ -147,7 +147,7 @@ describe("a code that a patient refuses", () => {
 });
 
 describe("a code that a patient permits", () => {
-  it("releases what says that it is that, and nothing that only mentions it", async () => {
+  it("releases records whose own code it is, and none that only mention it", async () => {
     const texts = [record("is", { code: concept }), ...Object.values(SURE)];
     expect(await released(texts, root(on([HIV])))).toEqual(["is"]);
   });

@@ -206,7 +206,7 @@ describe("a directive that cannot be read", () => {
     expect([treatment.count, research2.count]).toEqual([0, 1]);
   });
 
-  it("counts no more when it was given up before anything replaced it", async () => {
+  it("no longer counts once it was given up without a replacement", async () => {
     const { w, refusal } = await damaged("its header is lost, and the index was built again");
     await w.hl.giveUp([refusal], { reason: "no backup" });
     expect((await w.ask()).count).toBe(1);

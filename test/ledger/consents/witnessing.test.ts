@@ -360,7 +360,7 @@ describe("a directive that is not what it says", () => {
     expect(await standings(w)).toEqual(["valid"]);
   });
 
-  it("is void where its witness's key is none, another's, or signed other words", async () => {
+  it("is void if its witness has no key or another's key, or signed a different text", async () => {
     const w = await ward();
     const own = w.hospitalA.signer();
     const cid = directiveCid(permits());

@@ -51,7 +51,7 @@ async function sixAccesses(w: Ward): Promise<EntryId[]> {
 }
 
 describe("an audit that goes on behind an access", () => {
-  it("yields what is behind it, oldest first, with what was withdrawn", async () => {
+  it("yields the accesses after it, oldest first, with those that were withdrawn", async () => {
     const w = await ward();
     const all = await sixAccesses(w);
     expect(await idsOf(w.hl.audit(w.me))).toEqual(all);
@@ -132,7 +132,7 @@ describe("an audit that goes on behind an access", () => {
     expect(await idsOf(hl.audit(w.me, { after: all[1]! }))).toEqual(all.slice(2));
   });
 
-  it("refuses what is no access to the person's data", async () => {
+  it("refuses an id that is not an access to the person's data", async () => {
     const w = await ward();
     const { id: record } = await w.hl.record(w.me, observation("one"));
     const directive = await w.permit();

@@ -244,7 +244,7 @@ describe("disclose", () => {
     expect((await hl.request(w.b, { patient: MRN, purposes: ["TREAT"] })).count).toBe(1);
   });
 
-  it("loses no access entry to what fails behind it", async () => {
+  it("loses no access entry when later work fails", async () => {
     const { w } = await setUp();
     w.traps.after = async () => {
       w.traps.before = undefined;

@@ -280,7 +280,7 @@ describe("what erase must be told", () => {
     expect(bytesToUtf8(await w.hl.read(id))).toBe(observation("bp-1"));
   });
 
-  it("refuses to open for a time of compaction that is none", async () => {
+  it("refuses to open with an invalid time of compaction", async () => {
     const w = await ward();
     await expect(w.again({ compaction: "never" as "now" })).rejects.toMatchObject({
       code: "ERR_INPUT_INVALID",

@@ -209,7 +209,7 @@ describe("erase", () => {
     expect((await w.ask()).count).toBe(0);
   });
 
-  it("keeps directives together, and as long as the records that they govern", async () => {
+  it("keeps directives together, for as long as the records that they govern", async () => {
     const w = await ward();
     const id = await w.permit();
     await w.hl.record(w.me, observation("bp-1"));
@@ -367,7 +367,7 @@ describe("erase", () => {
     }
   });
 
-  it("is heard of by other handles that had the record in memory", async () => {
+  it("takes effect in other handles that had the record in memory", async () => {
     const w = await ward();
     await w.permit();
     const { id } = await w.hl.record(w.me, observation("bp-1"));

@@ -10,7 +10,7 @@ function without(part: "compact" | "commit"): StorageAdapter {
 }
 
 describe("openLedger on a storage that cannot be compacted", () => {
-  it("erases, and says that what was deleted may stand in files", async () => {
+  it("erases, and says that the files may still contain the deleted data", async () => {
     const world = await foundWorld(without("compact"));
     await using hl = await world.open();
     const me = await hl.ensureSubject(MRN);

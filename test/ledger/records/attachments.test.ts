@@ -413,7 +413,7 @@ function found(path: string, secrets: readonly Uint8Array[]): number {
 }
 
 describe("an upload that was cut short", () => {
-  it("is no record, and its blocks are deleted when the ledger is opened in the same lane", async () => {
+  it("creates no record, and its blocks are deleted when the ledger is opened in the same lane", async () => {
     const inner = memoryStorage();
     const w = await ward({ inner });
     const { storage, left } = mortal(inner);

@@ -118,7 +118,7 @@ describe("recordBundle of what is known", () => {
     ]);
   });
 
-  it("brings back nothing that was retracted or moved", async () => {
+  it("does not restore records that were retracted or moved", async () => {
     const w = await ward();
     const bundle = bundleOf(patient, seen("1"), seen("2"));
     const { recorded } = await w.hl.recordBundle(null, bundle);

@@ -114,7 +114,7 @@ describe("records in pages", () => {
     expect(await idsOf(hl, me, { after: all[4]! })).toEqual(all.slice(5));
   });
 
-  it("goes on behind a record that was erased, also where the index was built again since", async () => {
+  it("continues after a record that was erased, even if the index was rebuilt since", async () => {
     const w = await ward();
     const ids: RecordId[] = [];
     for (const name of "abcde") ids.push((await w.hl.record(w.me, observation(name))).id);
@@ -145,7 +145,7 @@ describe("records in pages", () => {
     expect(await idsOf(hl, me, { after: first })).toEqual([second]);
   });
 
-  it("refuses to go on behind what is none of the person's records", async () => {
+  it("refuses to continue after an id that is not one of the person's records", async () => {
     const w = await ward();
     const { hl, me } = w;
     const { id, entry: created } = await hl.record(me, observation("mine"));

@@ -175,7 +175,7 @@ describe("record", () => {
 });
 
 describe("recordBundle", () => {
-  it("files each of several patients under his own identifier", async () => {
+  it("files each of several patients under their own identifier", async () => {
     const { hl, me } = await ward();
     const bundle = bundleOf(
       patient("p1", "M-1"),
@@ -237,7 +237,7 @@ describe("recordBundle", () => {
 });
 
 describe("two members over one store", () => {
-  it("write one history, and see each only its own records", async () => {
+  it("write one history, and each sees only its own records", async () => {
     const w = await ward();
     const hlB = await w.open({ keys: w.hospitalB, storage: w.storage });
     const persons = { a: w.me, b: await hlB.ensureSubject(MRN) };

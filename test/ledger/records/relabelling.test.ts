@@ -93,7 +93,7 @@ describe("relabelStale", () => {
     await expect(w.hl.relabelStale({ signal })).rejects.toThrow("enough");
   });
 
-  it("sees what an older process records behind the mark", async () => {
+  it("sees records that an older process files after the mark", async () => {
     const w = await ward({ policy: { labeller: before } });
     const first = await w.hl.record(w.me, result("r-1", "18"));
     const hl = await w.again({ policy: { labeller: after } });

@@ -111,7 +111,7 @@ describe("a person who is known by one number", () => {
     expect(await released(w, mrn("1"))).toEqual(["o", "p"]);
   });
 
-  it("is not certain by a number that was his, and not found by one that is too long", async () => {
+  it("is not certain by a former number of the patient, and not found by one that is too long", async () => {
     const w = await ward();
     await says(w, mrn("1"), "permit");
     const done = await w.hl.recordBundle(

@@ -134,7 +134,7 @@ describe("two patients of one id on two servers, shuffled into one bundle", () =
     );
   });
 
-  it("are filed each under his own number, and what is in doubt under nobody", async () => {
+  it("are each filed under the patient's own number, and doubtful resources under nobody", async () => {
     const { hl } = await ward();
     let run = 0;
     await fc.assert(

@@ -266,7 +266,7 @@ describe("the index in the vault", () => {
     expect((await again.request(w.b, { patient: MRN, purposes: ["TREAT"] })).count).toBe(0);
   });
 
-  it("is taken in again when its mark is of a longer history than there is", async () => {
+  it("is rebuilt when its mark is of a longer history than the ledger has", async () => {
     const { w, inner, kept } = await filled();
     const vault = await secondVault(w, inner);
     const record = decodeIndexRecord(vault, (await inner.state.get(vault.indexRecordKey))!)!;

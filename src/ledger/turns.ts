@@ -57,27 +57,29 @@ export function createTurns(): Turns {
   };
 }
 
-/** Runs shared work of several names, which may be given in any order. */
-export function sharedOfAll<T>(
-  turns: Turns,
+/** Runs work of several names, which may be given in any order, once it has its turn for each of them. */
+function ofAll<T>(
+  enter: (name: string, work: () => Promise<T>) => Promise<T>,
   names: Iterable<string>,
   work: () => Promise<T>,
 ): Promise<T> {
-  const [first, ...rest] = [...new Set(names)].sort();
-  if (first === undefined) return work();
-  return turns.shared(first, () => sharedOfAll(turns, rest, work));
+  const inOrder = [...new Set(names)].sort();
+  return inOrder.reduceRight((next, name) => () => enter(name, next), work)();
 }
 
-/** Runs exclusive work of several names, which may be given in any order. */
-export function exclusiveOfAll<T>(
+/** Runs shared work of several names, which may be given in any order. */
+export const sharedOfAll = <T>(
   turns: Turns,
   names: Iterable<string>,
   work: () => Promise<T>,
-): Promise<T> {
-  const [first, ...rest] = [...new Set(names)].sort();
-  if (first === undefined) return work();
-  return turns.exclusive(first, () => exclusiveOfAll(turns, rest, work));
-}
+): Promise<T> => ofAll<T>(turns.shared, names, work);
+
+/** Runs exclusive work of several names, which may be given in any order. */
+export const exclusiveOfAll = <T>(
+  turns: Turns,
+  names: Iterable<string>,
+  work: () => Promise<T>,
+): Promise<T> => ofAll<T>(turns.exclusive, names, work);
 
 /**
  * Name of the turns for work about a person. Filing takes a shared turn and forgetting the person an

@@ -20,6 +20,7 @@ import {
   startLedger,
   type TestLedger,
 } from "../support/ledger.ts";
+import { withChains, withState } from "../../src/testing/change-storage.ts";
 
 let nextSeq = 0;
 const sign = (ledger: TestLedger, entries = recordEntries(1), name = "a", lane = 0) =>
@@ -89,18 +90,13 @@ describe("ambiguous appends", () => {
   });
 
   it("that are recorded are not denied while the store cannot be read to find them", async () => {
-    const inner = memoryStorage();
     let isDown = false;
-    const storage: FullStorage = {
-      ...inner,
-      chains: {
-        ...inner.chains,
-        async *read(...call) {
-          if (isDown) throw new StorageError("ERR_STORAGE_FAILED", "gone");
-          yield* inner.chains.read(...call);
-        },
+    const storage = withChains(memoryStorage(), (chains) => ({
+      async *read(...call) {
+        if (isDown) throw new StorageError("ERR_STORAGE_FAILED", "gone");
+        yield* chains.read(...call);
       },
-    };
+    }));
     const ledger = await startLedger({ storage });
     const tx = await sign(ledger);
     const place = await ledger.sequencer.submit(tx).durable;
@@ -159,18 +155,13 @@ describe("failing storage", () => {
   });
 
   it("survives derived data that cannot be written", async () => {
-    const inner = memoryStorage();
     let down = false;
-    const storage: FullStorage = {
-      ...inner,
-      state: {
-        ...inner.state,
-        batch: async (...args) => {
-          if (down) throw new StorageError("ERR_STORAGE_FAILED", "the disk is full");
-          return inner.state.batch(...args);
-        },
+    const storage = withState(memoryStorage(), (state) => ({
+      batch: async (...args) => {
+        if (down) throw new StorageError("ERR_STORAGE_FAILED", "the disk is full");
+        return state.batch(...args);
       },
-    };
+    }));
     const ledger = await startLedger({ storage });
     down = true;
     await ledger.sequencer.submit(await sign(ledger)).durable;

@@ -108,6 +108,13 @@ const hivApart = consent(butHiv, {
 const DAY = 86_400_000;
 const privileged = { breakGlass: { roles: ["emergency-physician"] } };
 
+/** Permits treatment, and then suspends or revokes that. */
+const stopped = (change: Partial<Directive>) => async (w: Ward) => {
+  const first = await consent(rule("care", "permit", TREAT))(w);
+  const { category: _, ...rest } = revoking(w.patient, { ...change, predecessors: [first] });
+  return w.hl.consent(w.me, rest, { signer: w.patient });
+};
+
 const HIV_FOR_THE_CLINIC: Pick<Scenario, "said" | "record" | "given"> = {
   said: "Nobody may see anything about HIV, but for the clinic that treats it.",
   record: "an HIV test",
@@ -222,12 +229,7 @@ const SCENARIOS: readonly Scenario[] = [
     question: "He wants everything stopped while he thinks it over.",
     said: "Whoever treats him may see everything. Then: stop all of it for now.",
     record: "a blood pressure",
-    given: async (w) => {
-      const first = await consent(rule("care", "permit", TREAT))(w);
-      const stop = revoking(w.patient, { mode: "suspend", predecessors: [first] });
-      const { category: _, ...rest } = stop;
-      return w.hl.consent(w.me, rest, { signer: w.patient });
-    },
+    given: stopped({ mode: "suspend" }),
     then: "deny",
     released: false,
   },
@@ -235,11 +237,7 @@ const SCENARIOS: readonly Scenario[] = [
     question: "He has taken his consent back.",
     said: "Whoever treats him may see everything. Then: I take that back.",
     record: "a blood pressure",
-    given: async (w) => {
-      const first = await consent(rule("care", "permit", TREAT))(w);
-      const { category: _, ...rest } = revoking(w.patient, { predecessors: [first] });
-      return w.hl.consent(w.me, rest, { signer: w.patient });
-    },
+    given: stopped({}),
     then: "not-applicable",
     released: false,
   },

@@ -1,12 +1,11 @@
 import { expect, it } from "vitest";
 import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
 import { encodeGenesis } from "../../src/block/genesis.ts";
-import { describeMember } from "../../src/chain/founding.ts";
 import { memoryKeys } from "../../src/identity/key-store.ts";
 import { memorySigner } from "../../src/identity/signer.ts";
 import { openLedger } from "../../src/ledger/open-ledger.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
-import { MRN, observation, treatmentOnly, LABELLER } from "../support/hospital.ts";
+import { MRN, observation, treatmentOnly, LABELLER, custodianOf } from "../support/hospital.ts";
 import { bytesFor, START } from "../support/ledger.ts";
 
 it.each([
@@ -25,12 +24,7 @@ it.each([
       await keys.generate({ use: "checkpoint" });
       await keys.generate({ use: "agree", alg });
     }
-    const member = (keys: typeof custodian) =>
-      describeMember(
-        { sign: [keys.signer()], agree: [keys.agreement()] },
-        ["custodian", "sequencer"],
-        nonce,
-      );
+    const member = (keys: typeof custodian) => custodianOf(keys, nonce);
     const genesis = encodeGenesis({
       v: 1,
       origin: "history.example/agreement",

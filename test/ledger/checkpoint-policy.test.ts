@@ -4,7 +4,6 @@ import { encodeGenesis } from "../../src/block/genesis.ts";
 import type { LedgerPolicy, Quorum } from "../../src/block/policy.ts";
 import { signTransaction } from "../../src/block/transaction.ts";
 import { verifyExport } from "../../src/chain/export.ts";
-import { describeMember } from "../../src/chain/founding.ts";
 import { encodeNote, parseNote, signNote, splitNote } from "../../src/chain/note.ts";
 import { decodeReceipt, encodeReceipt, type Receipt } from "../../src/chain/receipt.ts";
 import { openChain } from "../../src/chain/open-chain.ts";
@@ -27,7 +26,7 @@ import type { Ledger, OpenLedgerOptions } from "../../src/ledger/ledger.ts";
 import { openLedger } from "../../src/ledger/open-ledger.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { policyEntry } from "../support/forge.ts";
-import { MRN, observation, treatmentOnly, LABELLER } from "../support/hospital.ts";
+import { MRN, observation, treatmentOnly, LABELLER, custodianOf } from "../support/hospital.ts";
 import { bytesFor, signerFor, START } from "../support/ledger.ts";
 
 const ORIGIN = "history.example/policies";
@@ -53,12 +52,7 @@ async function world(
 ) {
   const nonce = bytesFor("policies");
   const [a, b] = [await keysOf("a", held), await keysOf("b", [])];
-  const member = (keys: KeyStore) =>
-    describeMember(
-      { sign: [keys.signer()], agree: [keys.agreement()] },
-      ["custodian", "sequencer"],
-      nonce,
-    );
+  const member = (keys: KeyStore) => custodianOf(keys, nonce);
   const genesis = encodeGenesis({
     v: 1,
     origin: ORIGIN,

@@ -9,7 +9,7 @@ import { memoryShardKeys } from "../../src/identity/shard-keys.ts";
 import { whyReadOnly } from "../../src/ledger/read-only.ts";
 import type { FullStorage } from "../../src/storage/types.ts";
 import type { Role } from "../../src/block/member.ts";
-import { foundWorld, keysFor, MRN, observation } from "../support/hospital.ts";
+import { foundWorld, keysFor, MRN, observation, custodianOf } from "../support/hospital.ts";
 import { keyEntry, memberEntry } from "../support/forge.ts";
 import { bytesFor } from "../support/ledger.ts";
 import { collect, ward } from "../support/ward.ts";
@@ -157,13 +157,7 @@ describe("a genesis record that is not the store's", () => {
     const parsed = decodeGenesis(world.genesis);
     const nonce = bytesFor("another nonce");
     const members = await Promise.all(
-      [world.hospitalA, world.hospitalB].map((keys) =>
-        describeMember(
-          { sign: [keys.signer()], agree: [keys.agreement()] },
-          ["custodian", "sequencer"],
-          nonce,
-        ),
-      ),
+      [world.hospitalA, world.hospitalB].map((keys) => custodianOf(keys, nonce)),
     );
     const genesis = encodeGenesis({ ...parsed, nonce, members });
     const refused = { code: "ERR_CHAIN_GENESIS", message: expect.stringContaining("another") };

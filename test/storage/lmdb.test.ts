@@ -153,6 +153,18 @@ describe("lmdbStorage when LMDB fails", () => {
     };
   }
 
+  /** A store with blob "one", in which putting blob "two" failed because the disk was full. */
+  async function withFailedPut() {
+    const { path, remove } = await folder();
+    const { lmdb, fail } = failing();
+    const opened = await lmdbStorage({ path, lmdb });
+    await opened.blobs.put([blobOf(text("one"))]);
+    fail(Object.assign(new Error("No space left on device"), { code: 28 }));
+    await expect(opened.blobs.put([blobOf(text("two"))])).rejects.toThrow();
+    fail(undefined);
+    return { path, remove, opened };
+  }
+
   it.each([
     ["nothing was written when the disk is full", "No space left on device", 28, "FAILED"],
     ["the outcome is unknown when the flush failed", "Input/output error", 5, "AMBIGUOUS"],
@@ -169,13 +181,8 @@ describe("lmdbStorage when LMDB fails", () => {
   });
 
   it("finds what was put after a commit that came to nothing", async () => {
-    const { path, remove } = await folder();
-    const { lmdb, fail } = failing();
-    await using storage = await lmdbStorage({ path, lmdb });
-    await storage.blobs.put([blobOf(text("one"))]);
-    fail(Object.assign(new Error("No space left on device"), { code: 28 }));
-    await expect(storage.blobs.put([blobOf(text("two"))])).rejects.toThrow();
-    fail(undefined);
+    const { remove, opened } = await withFailedPut();
+    await using storage = opened;
     await storage.blobs.put([blobOf(text("three")), blobOf(text("two"))]);
     expect(await storage.blobs.count()).toBe(3);
     for (const name of ["one", "two", "three"]) {
@@ -228,13 +235,8 @@ describe("lmdbStorage when LMDB fails", () => {
   });
 
   it("sees what another process put in the place of what came to nothing", async () => {
-    const { path, remove } = await folder();
-    const { lmdb, fail } = failing();
-    await using storage = await lmdbStorage({ path, lmdb });
-    await storage.blobs.put([blobOf(text("one"))]);
-    fail(Object.assign(new Error("No space left on device"), { code: 28 }));
-    await expect(storage.blobs.put([blobOf(text("two"))])).rejects.toThrow();
-    fail(undefined);
+    const { path, remove, opened } = await withFailedPut();
+    await using storage = opened;
     const child = fileURLToPath(new URL("./lmdb-child.ts", import.meta.url));
     const node = ["--conditions=healthledger-source", "--import", "tsx", child];
     spawnSync(process.execPath, [...node, "append", path, "other", "1"]);

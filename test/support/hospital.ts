@@ -94,6 +94,14 @@ export async function foundWorld(storage: StorageAdapter = memoryStorage()): Pro
   };
 }
 
+/** Describes a member who holds records and appends blocks, with its newest keys. */
+export const custodianOf = (keys: KeyStore, nonce: Uint8Array): ReturnType<typeof describeMember> =>
+  describeMember(
+    { sign: [keys.signer()], agree: [keys.agreement()] },
+    ["custodian", "sequencer"],
+    nonce,
+  );
+
 /** A rule without rules of its own, as the root of a directive. */
 export const rootRule = (effect: Rule["effect"], when: Rule["when"]): Rule => ({
   id: "root",

@@ -67,6 +67,23 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
     }
   }
 
+  const listPage = (
+    prefix: string,
+    token: string | undefined,
+    how: Partial<Parameters<S3Calls["listObjectsV2"]>[0]>,
+  ): ReturnType<S3Calls["listObjectsV2"]> =>
+    repeated(() =>
+      client.listObjectsV2(
+        {
+          Bucket,
+          Prefix: prefix,
+          ...how,
+          ...(token !== undefined && { ContinuationToken: token }),
+        },
+        call(),
+      ),
+    );
+
   async function absent<T>(request: () => Promise<T>): Promise<T | undefined> {
     try {
       return await request();
@@ -149,18 +166,10 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
       const pages = paging();
       let token: string | undefined;
       do {
-        const page = await repeated(() =>
-          client.listObjectsV2(
-            {
-              Bucket,
-              Prefix: prefix,
-              MaxKeys: Math.min(PAGE, left),
-              ...(after !== undefined && token === undefined && { StartAfter: after }),
-              ...(token !== undefined && { ContinuationToken: token }),
-            },
-            call(),
-          ),
-        );
+        const page = await listPage(prefix, token, {
+          MaxKeys: Math.min(PAGE, left),
+          ...(after !== undefined && token === undefined && { StartAfter: after }),
+        });
         const contents = page.Contents ?? [];
         for (const object of contents) {
           const { Key = "" } = object;
@@ -179,17 +188,7 @@ export function createRequests({ client, bucket, retries, timeout }: RequestOpti
       const pages = paging();
       let token: string | undefined;
       do {
-        const page = await repeated(() =>
-          client.listObjectsV2(
-            {
-              Bucket,
-              Prefix: prefix,
-              Delimiter: "/",
-              ...(token !== undefined && { ContinuationToken: token }),
-            },
-            call(),
-          ),
-        );
+        const page = await listPage(prefix, token, { Delimiter: "/" });
         const folders = page.CommonPrefixes ?? [];
         for (const { Prefix = "" } of folders) {
           if (!Prefix.startsWith(prefix) || Prefix <= last) throw disordered();

@@ -30,6 +30,14 @@ const giving = (
 
 const isCid = (cid: unknown): cid is CID => (cid as CID | undefined)?.bytes instanceof Uint8Array;
 
+/** Copies of the blobs; what is not a blob is left as it is, for the store to refuse. */
+const copiesOf = (list: readonly NamedBlob[]): NamedBlob[] =>
+  list.map((blob) =>
+    blob.bytes instanceof Uint8Array && isCid(blob.cid)
+      ? { cid: CID.decode(copy(blob.cid.bytes)), bytes: copy(blob.bytes) }
+      : blob,
+  );
+
 /** Names that are kept by another name. */
 const renamed = (name: string, rename: (cid: CID) => CID): Mutant =>
   on(name, (blobs) => {
@@ -208,11 +216,7 @@ export const blobMutants: readonly Mutant[] = [
   })),
   on("a put with one blob that is there puts none of the others", (blobs) => ({
     async put(list) {
-      const copies = list.map((blob) =>
-        blob.bytes instanceof Uint8Array && isCid(blob.cid)
-          ? { cid: CID.decode(copy(blob.cid.bytes)), bytes: copy(blob.bytes) }
-          : blob,
-      );
+      const copies = copiesOf(list);
       const valid = copies.every(
         ({ cid }) => isCid(cid) && cid.version === 1 && cid.code < 2 ** 31,
       );
@@ -227,11 +231,7 @@ export const blobMutants: readonly Mutant[] = [
   })),
   on("a put of several is made one by one", (blobs) => ({
     async put(list) {
-      const copies = list.map((blob) =>
-        blob.bytes instanceof Uint8Array && isCid(blob.cid)
-          ? { cid: CID.decode(copy(blob.cid.bytes)), bytes: copy(blob.bytes) }
-          : blob,
-      );
+      const copies = copiesOf(list);
       const { maxBatch, maxAppendBytes } = blobs.caps;
       const tooLarge =
         copies.length > maxBatch ||

@@ -1,10 +1,10 @@
 import { AmbiguousAppend, AppendConflict } from "../../../src/storage/errors.ts";
 import { StorageError } from "../../../src/errors.ts";
 import { sha256 } from "../../../src/crypto/node.ts";
-import type { ChainRecord, ChainStore, Head } from "../../../src/storage/types.ts";
+import type { ChainRecord, ChainStore, FullStorage, Head } from "../../../src/storage/types.ts";
 import { withChains } from "../../../src/testing/change-storage.ts";
 import { pause } from "../../../src/testing/kit.ts";
-import { all, codeOf, copy, copyHead, first, hex, mutant, type Mutant } from "./wrap.ts";
+import { all, codeOf, copy, copyHead, first, hex, mutant, type Mutant, noting } from "./wrap.ts";
 
 /** Chains under names that a function makes of the given ones. */
 const renamed =
@@ -84,6 +84,29 @@ const failing =
           throw error instanceof AppendConflict ? change(error, chains) : error;
         }),
     }));
+
+type Append = ChainStore["append"];
+
+/** Chains that answer an append in conflict in another way. */
+const afterConflict = (
+  storage: FullStorage,
+  answer: (
+    chains: ChainStore,
+    error: AppendConflict,
+    ...call: Parameters<Append>
+  ) => ReturnType<Append>,
+): FullStorage =>
+  withChains(storage, (chains) => ({
+    async append(chain, expected, records, options) {
+      [expected, records] = careful(expected, records);
+      try {
+        return await chains.append(chain, expected, records, options);
+      } catch (error) {
+        if (!(error instanceof AppendConflict)) throw error;
+        return answer(chains, error, chain, expected, records, options);
+      }
+    },
+  }));
 
 export const chainMutants: readonly Mutant[] = [
   mutant(
@@ -443,51 +466,28 @@ export const chainMutants: readonly Mutant[] = [
     })),
   ),
   mutant("chains: a replay is known by its first record", (storage) =>
-    withChains(storage, (chains) => ({
-      async append(chain, expected, records, options) {
-        [expected, records] = careful(expected, records);
-        try {
-          return await chains.append(chain, expected, records, options);
-        } catch (error) {
-          if (!(error instanceof AppendConflict) || records.length < 2) throw error;
-          const part = await chains.append(chain, expected, records.slice(0, 1), options);
-          return part.size + records.length - 1 <= error.head.size
-            ? { size: part.size + records.length - 1, hash: sha256(records.at(-1)!) }
-            : Promise.reject(error);
-        }
-      },
-    })),
+    afterConflict(storage, async (chains, error, chain, expected, records, options) => {
+      if (records.length < 2) throw error;
+      const part = await chains.append(chain, expected, records.slice(0, 1), options);
+      return part.size + records.length - 1 <= error.head.size
+        ? { size: part.size + records.length - 1, hash: sha256(records.at(-1)!) }
+        : Promise.reject(error);
+    }),
   ),
   mutant("chains: a replay is known by its last record", (storage) =>
-    withChains(storage, (chains) => ({
-      async append(chain, expected, records, options) {
-        [expected, records] = careful(expected, records);
-        try {
-          return await chains.append(chain, expected, records, options);
-        } catch (error) {
-          if (!(error instanceof AppendConflict)) throw error;
-          const at = expected.size + records.length - 1;
-          const [last] = await all(chains.read(chain, { from: at, limit: 1 }));
-          if (last && hex(last.record) === hex(records.at(-1)!))
-            return { size: at + 1, hash: sha256(last.record) };
-          throw error;
-        }
-      },
-    })),
+    afterConflict(storage, async (chains, error, chain, expected, records) => {
+      const at = expected.size + records.length - 1;
+      const [last] = await all(chains.read(chain, { from: at, limit: 1 }));
+      if (last && hex(last.record) === hex(records.at(-1)!))
+        return { size: at + 1, hash: sha256(last.record) };
+      throw error;
+    }),
   ),
   mutant("chains: a replay is known by the number of records", (storage) =>
-    withChains(storage, (chains) => ({
-      async append(chain, expected, records, options) {
-        [expected, records] = careful(expected, records);
-        try {
-          return await chains.append(chain, expected, records, options);
-        } catch (error) {
-          if (!(error instanceof AppendConflict)) throw error;
-          if (error.head.size === expected.size + records.length) return error.head;
-          throw error;
-        }
-      },
-    })),
+    afterConflict(storage, async (_, error, __, expected, records) => {
+      if (error.head.size === expected.size + records.length) return error.head;
+      throw error;
+    }),
   ),
   mutant("chains: only the whole of what was appended at once is a replay", (storage, shared) => {
     const made: Set<string> = (shared["m"] ??= new Set());
@@ -707,11 +707,7 @@ export const chainMutants: readonly Mutant[] = [
   mutant("chains: a read has no more than the handle wrote itself", (storage) => {
     const own = new Map<string, number>();
     return withChains(storage, (chains) => ({
-      async append(chain, ...rest) {
-        const head = await chains.append(chain, ...rest);
-        own.set(chain, head.size);
-        return head;
-      },
+      append: noting(chains, own),
       async *read(chain, options) {
         for await (const item of chains.read(chain, options))
           if (item.index < (own.get(chain) ?? Infinity)) yield item;

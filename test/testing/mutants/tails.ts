@@ -2,7 +2,7 @@ import { StorageError } from "../../../src/errors.ts";
 import type { ChainRecord, ChainStore, TailOptions } from "../../../src/storage/types.ts";
 import { withChains } from "../../../src/testing/change-storage.ts";
 import { pause } from "../../../src/testing/kit.ts";
-import { first, mutant, onCaps, type Mutant } from "./wrap.ts";
+import { first, mutant, onCaps, type Mutant, noting } from "./wrap.ts";
 
 const on = (
   name: string,
@@ -119,11 +119,7 @@ export const tailMutants: readonly Mutant[] = [
   mutant("tail: hears of what its own handle appends only", (storage) => {
     const own = new Map<string, number>();
     return withChains(storage, (chains) => ({
-      async append(chain, ...rest) {
-        const head = await chains.append(chain, ...rest);
-        own.set(chain, head.size);
-        return head;
-      },
+      append: noting(chains, own),
       async *tail(chain, { from, signal }) {
         let next = from;
         for await (const item of chains.read(chain, { from, ...(signal && { signal }) })) {

@@ -1,4 +1,4 @@
-import type { FullStorage, Head } from "../../../src/storage/types.ts";
+import type { FullStorage, Head, ChainStore } from "../../../src/storage/types.ts";
 
 /** An adapter with one defect; its name says which. */
 export interface Mutant {
@@ -42,3 +42,12 @@ export async function* first<T>(source: AsyncIterable<T>, count: number): AsyncG
 
 /** A storage whose calls after close go on as if it were open. */
 export const codeOf = (error: unknown): unknown => (error as { code?: unknown } | undefined)?.code;
+
+/** An append that notes the size that each chain has by its own handle. */
+export const noting =
+  (chains: ChainStore, sizes: Map<string, number>): ChainStore["append"] =>
+  async (chain, ...rest) => {
+    const head = await chains.append(chain, ...rest);
+    sizes.set(chain, head.size);
+    return head;
+  };

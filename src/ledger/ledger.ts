@@ -139,7 +139,8 @@ export interface Ledger {
    * @throws {InputError} `ERR_INPUT_INVALID` when an option cannot be used
    * @throws the signal's reason once it is aborted; what was recorded by then remains
    * @example
-   * const { recorded, skipped, problems } = await hl.recordNdjson(stream, { source: "ehr-1" });
+   * const { body } = await fetch("https://ehr.example/export/Observation.ndjson");
+   * if (body !== null) await hl.recordNdjson(body, { source: "ehr-1" });
    */
   recordNdjson(input: NdjsonInput, options: NdjsonOptions): Promise<RecordedNdjson>;
   /**

@@ -130,7 +130,6 @@ export async function recordNdjson(
   };
 
   for await (const { number, bytes: text } of lines) {
-    last = number;
     const read = text === undefined ? undefined : await readLine(text);
     if (text === undefined) {
       tally.skip({ line: number, code: "too-long", why: `it has more than ${maxLineBytes} bytes` });
@@ -138,19 +137,22 @@ export async function recordNdjson(
       tally.skip({ line: number, code: "malformed", why: "it is not a FHIR resource in JSON" });
     } else if (read.resource.resourceType === "Bundle") {
       // What comes before it may be what it deletes.
+      last = number - 1;
       await recordGroup();
       const bundle = await readBundle(read.text, tools.now());
       if (bundle === undefined) {
         tally.skip({ line: number, code: "malformed", type: "Bundle", why: "it is not a Bundle" });
       } else {
         tally.add(await record(bundle), (entry) => ({ line: number, entry }));
-        onProgress?.({ ...tally.counts(), lines: last });
+        onProgress?.({ ...tally.counts(), lines: number });
       }
     } else {
       group.push({ ...read, line: number });
       bytes += read.text.length;
+      last = number;
       if (group.length >= LINES_TOGETHER || bytes >= BYTES_TOGETHER) await recordGroup();
     }
+    last = number;
     await giveTurn();
   }
   await recordGroup();

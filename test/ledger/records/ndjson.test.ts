@@ -92,7 +92,12 @@ describe("recordNdjson", () => {
     const w = await ward();
     await w.permit();
     const lines = [patient("p1"), observation("o1"), deleted("Observation/o1"), observation("o2")];
-    expect(await send(w, lines)).toMatchObject({ ...none, recorded: 3, retracted: 1 });
+    const told: number[] = [];
+    const onProgress = (progress: NdjsonProgress): void => void told.push(progress.lines);
+    const said = await send(w, lines, { onProgress });
+    expect(said).toMatchObject({ ...none, recorded: 3, retracted: 1 });
+    // A line counts once what it says is done, not when it was read.
+    expect(told).toEqual([2, 3, 4]);
     expect(await released(w)).toEqual(["Observation/o2"]);
   });
 

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import type { CID } from "multiformats/cid";
 import { sha256 } from "#crypto";
 import { decode, encode } from "../codec/dag-cbor.ts";
@@ -142,6 +143,10 @@ export function rootOfSigned(signed: TransactionWithEntries): Uint8Array {
   return signedHere.get(signed) ?? entriesRoot(signed.entries);
 }
 
+const SIGN_TRANSACTION_OPTIONS: OptionsOf<NonNullable<Parameters<typeof signTransaction>[1]>> = {
+  ...{ ledger: true, lane: true, seq: true, time: true, entries: true },
+};
+
 /**
  * Builds and signs a transaction.
  *
@@ -164,6 +169,7 @@ export async function signTransaction(
     readonly entries: readonly Uint8Array[];
   },
 ): Promise<TransactionWithEntries> {
+  assertOptions(options, SIGN_TRANSACTION_OPTIONS, "signTransaction");
   const { ledger, lane, seq, time } = options;
   const { length } = options.entries;
   if (length === 0 || length > MAX_TRANSACTION_ENTRIES) {

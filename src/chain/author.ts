@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import type { CID } from "multiformats/cid";
 import { signTransaction } from "../block/transaction.ts";
 import { ChainError } from "../errors.ts";
@@ -27,6 +28,10 @@ export interface Author {
   write(entries: readonly Uint8Array[], writes?: SubmissionWrites): Promise<Submission>;
 }
 
+const CREATE_AUTHOR_OPTIONS: OptionsOf<AuthorOptions> = {
+  ...{ ledger: true, sequencer: true, signer: true, lane: true, lastSeq: true, now: true },
+};
+
 /**
  * Starts writing on a lane.
  *
@@ -40,6 +45,7 @@ export interface Author {
  * const { height } = await durable;
  */
 export function createAuthor(options: AuthorOptions): Author {
+  assertOptions(options, CREATE_AUTHOR_OPTIONS, "createAuthor");
   const { ledger, sequencer, signer, lane, now } = options;
   let seq = options.lastSeq;
   let turn: Promise<unknown> = Promise.resolve();

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { memoryOf, type LedgerMemory, type SignedHead } from "../identity/signed-heads.ts";
 import type { Signer } from "../identity/signer.ts";
@@ -43,6 +44,10 @@ export interface Checkpointer {
 
 const CONFLICT_TRIES = 16;
 
+const CREATE_CHECKPOINTER_OPTIONS: OptionsOf<
+  NonNullable<Parameters<typeof createCheckpointer>[0]>
+> = { chain: true, chains: true, signer: true, memory: true, witnesses: true, cosigningTime: true };
+
 /**
  * Starts signing checkpoints.
  *
@@ -63,6 +68,7 @@ export function createCheckpointer(options: {
   /** How long to wait for witnesses. Default: until each has answered or failed. */
   readonly cosigningTime?: CosigningTime;
 }): Checkpointer {
+  assertOptions(options, CREATE_CHECKPOINTER_OPTIONS, "createCheckpointer");
   const { chain, chains, signer, witnesses = [] } = options;
   const cosigning = createCosigning(chain, witnesses, options.cosigningTime);
   const notes = noteSigner(signer, chain.genesis.origin);

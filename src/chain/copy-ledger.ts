@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { ledgerId } from "../block/genesis.ts";
 import { matchesCid, type CID } from "../codec/cid.ts";
@@ -61,6 +62,11 @@ export interface CopiedLedger {
 type FullTarget = Required<Pick<StorageAdapter, "chains" | "blobs" | "state">>;
 const LAST_KEY = /* @__PURE__ */ new Uint8Array(MAX_STATE_KEY_BYTES).fill(0xff);
 
+const COPY_LEDGER_OPTIONS: OptionsOf<CopyOptions> = {
+  ...{ genesis: true, checkpoint: true, trust: true, kinds: true, onProgress: true },
+  ...{ signal: true },
+};
+
 /**
  * Copies everything in one store into an empty store of any adapter, and checks it: before writing,
  * every blob against its CID and every block for structure, signatures, roots and rules from
@@ -91,6 +97,7 @@ export async function copyLedger(
   to: StorageAdapter,
   options: CopyOptions,
 ): Promise<CopiedLedger> {
+  assertOptions(options, COPY_LEDGER_OPTIONS, "copyLedger");
   const geneses = options.genesis instanceof Uint8Array ? [options.genesis] : options.genesis;
   if ((options.checkpoint ?? options.trust) !== undefined && geneses.length !== 1) {
     throw new TypeError("`checkpoint` and `trust` apply to one ledger; give one genesis record");

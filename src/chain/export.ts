@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import type { CID } from "multiformats/cid";
 import { ledgerId } from "../block/genesis.ts";
 import { MAX_BLOCK_BYTES } from "../block/limits.ts";
@@ -138,6 +139,11 @@ export type VerifyExportResult =
       readonly height?: number;
     };
 
+const VERIFY_EXPORT_OPTIONS: OptionsOf<VerifyExportOptions> = {
+  ...{ ledger: true, trust: true, kinds: true, scratch: true, maxState: true, onProgress: true },
+  ...{ signal: true },
+};
+
 /**
  * Checks an export as a stream: every hash and every rule. Memory does not grow with the number of
  * blocks. It grows with the keys, members and lanes in the state up to `maxState`, or not at all if
@@ -154,6 +160,7 @@ export async function verifyExport(
   source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   options: VerifyExportOptions,
 ): Promise<VerifyExportResult> {
+  assertOptions(options, VERIFY_EXPORT_OPTIONS, "verifyExport");
   const { ledger, onProgress, ...rest } = options;
   let height: number | undefined;
   try {

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import {
   decodeTransaction,
   encodeSignedTransaction,
@@ -44,6 +45,10 @@ export interface MakeReceiptOptions {
   readonly later?: boolean;
 }
 
+const MAKE_RECEIPT_OPTIONS: OptionsOf<MakeReceiptOptions> = {
+  ...{ checkpoint: true, policyPath: true, from: true, id: true, later: true },
+};
+
 /**
  * Makes the receipt of an entry.
  *
@@ -61,11 +66,16 @@ export async function makeReceipt(
   place: EntryPlace,
   options: MakeReceiptOptions,
 ): Promise<Uint8Array> {
+  assertOptions(options, MAKE_RECEIPT_OPTIONS, "makeReceipt");
   return receiptMaker(chain, options)(place);
 }
 
 /** Number of blocks whose trees a {@link receiptMaker} keeps. */
 const KEPT_BLOCKS = 16;
+
+const RECEIPT_MAKER_OPTIONS: OptionsOf<MakeReceiptOptions> = {
+  ...{ checkpoint: true, policyPath: true, from: true, id: true, later: true },
+};
 
 /**
  * Makes receipts of many entries under one checkpoint; builds the trees of a block once for all its
@@ -80,6 +90,7 @@ export function receiptMaker(
   chain: Chain,
   options: MakeReceiptOptions,
 ): (place: EntryPlace) => Promise<Uint8Array> {
+  assertOptions(options, RECEIPT_MAKER_OPTIONS, "receiptMaker");
   const head = checkpointOf(options.checkpoint);
   const { size } = head;
   let connected: Promise<ConnectedPath> | undefined;

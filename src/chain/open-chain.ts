@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { sha256 } from "#crypto";
 import { decodeGenesis, ledgerId } from "../block/genesis.ts";
 import { decodeHeader } from "../block/header.ts";
@@ -40,6 +41,11 @@ import {
   holdsItsTransactions,
 } from "./stored-block.ts";
 
+const OPEN_CHAIN_OPTIONS: OptionsOf<ChainOptions> = {
+  ...{ storage: true, genesis: true, kinds: true, now: true, onProgress: true, signal: true },
+  ...{ beside: true, rebuild: true, acceptLoss: true, anchor: true, trustStore: true },
+};
+
 /**
  * Opens a ledger's chain. Reads one record and the blocks that the derived data do not yet cover;
  * with an anchor, all blocks that it has not signed yet, which is every block the first time.
@@ -54,6 +60,7 @@ import {
  * await chain.close();
  */
 export async function openChain(options: ChainOptions): Promise<AppendableChain> {
+  assertOptions(options, OPEN_CHAIN_OPTIONS, "openChain");
   const { storage } = options;
   let { signal, onProgress } = options;
   const { chains, state: stateStore } = storage;

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { appendTo } from "../bytes/lists.ts";
 import { toHex } from "../bytes/hex.ts";
 import { MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS } from "../block/limits.ts";
@@ -104,6 +105,11 @@ const BACKOFF_BLOCKS = 8;
 /** Bytes that one transaction takes in a block in addition to its entries. */
 const TRANSACTION_OVERHEAD = 1024;
 
+const CREATE_SEQUENCER_OPTIONS: OptionsOf<SequencerOptions> = {
+  ...{ chain: true, storage: true, signer: true, now: true, checkpointer: true, backoff: true },
+  ...{ settleWithin: true, maxQueueBytes: true, maxBlockBytes: true },
+};
+
 /**
  * Starts a sequencer over a chain. Several sequencers, in several processes, may share one store.
  *
@@ -113,6 +119,7 @@ const TRANSACTION_OVERHEAD = 1024;
  * await sequencer.close();
  */
 export function createSequencer(options: SequencerOptions): Sequencer {
+  assertOptions(options, CREATE_SEQUENCER_OPTIONS, "createSequencer");
   const { chain, storage, signer } = options;
   const now = checkedClock(options.now);
   const within = options.settleWithin === undefined ? {} : { within: options.settleWithin };

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import type { CID } from "multiformats/cid";
 import { equalBytes } from "../bytes/compare.ts";
 import { decodeGenesis, ledgerId } from "../block/genesis.ts";
@@ -86,6 +87,11 @@ interface BlockToVerify {
   readonly peaks?: readonly Uint8Array[];
 }
 
+const VERIFY_BLOCKS_OPTIONS: OptionsOf<VerifyLedgerOptions> = {
+  ...{ genesis: true, checkpoint: true, trust: true, kinds: true, scratch: true, maxState: true },
+  ...{ onProgress: true, signal: true },
+};
+
 /**
  * Checks blocks completely: structure, signatures, roots, rules, and the checkpoint.
  *
@@ -102,11 +108,17 @@ export function verifyBlocks(
   blocks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   options: VerifyLedgerOptions,
 ): Promise<VerifyLedgerResult> {
+  assertOptions(options, VERIFY_BLOCKS_OPTIONS, "verifyBlocks");
   async function* wrapped(): AsyncIterable<BlockToVerify> {
     for await (const block of blocks) yield { block };
   }
   return verify(wrapped(), undefined, options);
 }
+
+const VERIFY_LEDGER_OPTIONS: OptionsOf<VerifyLedgerOptions> = {
+  ...{ genesis: true, checkpoint: true, trust: true, kinds: true, scratch: true, maxState: true },
+  ...{ onProgress: true, signal: true },
+};
 
 /**
  * Checks a ledger in a store as {@link verifyBlocks} does, and the data stored with its blocks.
@@ -119,6 +131,7 @@ export async function verifyLedger(
   chains: ChainStore,
   options: VerifyLedgerOptions,
 ): Promise<VerifyLedgerResult> {
+  assertOptions(options, VERIFY_LEDGER_OPTIONS, "verifyLedger");
   const name = blocksChain(ledgerId(options.genesis));
   const { size } = await chains.head(name);
   return verifyRecords(chains.read(name, { from: 0, limit: size }), size, options);

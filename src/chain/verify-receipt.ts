@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { decodeEntry, entryId, isCustom, type Entry } from "../block/entry.ts";
 import {
@@ -67,6 +68,8 @@ export interface VerifyReceiptOptions {
   readonly verifiers?: readonly SignatureVerifier[];
 }
 
+const VERIFY_RECEIPT_OPTIONS: OptionsOf<VerifyReceiptOptions> = { verifiers: true };
+
 /**
  * Verifies a receipt using only public keys. Pure, and never throws on hostile bytes.
  *
@@ -87,6 +90,7 @@ export function verifyReceipt(
   trust: Trust,
   options: VerifyReceiptOptions = {},
 ): ReceiptResult {
+  assertOptions(options, VERIFY_RECEIPT_OPTIONS, "verifyReceipt");
   try {
     return checkReceipt(decodeReceipt(bytes), trust, options.verifiers ?? [ed25519Verifier]);
   } catch (error) {

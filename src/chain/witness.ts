@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import type { CID } from "multiformats/cid";
 import { equalBytes } from "../bytes/compare.ts";
 import {
@@ -42,6 +43,11 @@ export interface Witness {
   cosign(note: Uint8Array, oldSize: number, proof: readonly Uint8Array[]): Promise<CosignResult>;
 }
 
+const CREATE_WITNESS_OPTIONS: OptionsOf<NonNullable<Parameters<typeof createWitness>[0]>> = {
+  ...{ chains: true, memory: true, adoptSignedHeads: true, signer: true, name: true },
+  ...{ ledger: true, origin: true, checkpointKeys: true, now: true, accepts: true },
+};
+
 /**
  * Makes a witness of one ledger, or a validator if `accepts` runs every rule first.
  *
@@ -75,6 +81,7 @@ export function createWitness(options: {
   /** A validator's own check of the head; absent in a witness. */
   readonly accepts?: (size: number, root: Uint8Array) => Promise<boolean>;
 }): Witness {
+  assertOptions(options, CREATE_WITNESS_OPTIONS, "createWitness");
   const { chains, signer, name, ledger, origin, checkpointKeys, now, accepts } = options;
   const cosigner = cosignatureSigner(signer, name, now);
   const memory = options.memory ?? memoryOf("store", ledger);

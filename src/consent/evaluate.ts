@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import type { CID } from "../codec/cid.ts";
 import { ConsentError } from "../errors.ts";
 import type { Decision } from "./model/decision.ts";
@@ -56,6 +57,9 @@ export interface CompiledConsent {
   prepare(request: ConsentRequest, asOf: number, options?: EvaluateOptions): PreparedRequest;
 }
 
+const COMPILE_DIRECTIVES_OPTIONS: OptionsOf<NonNullable<Parameters<typeof compileDirectives>[1]>> =
+  { terminology: true };
+
 /**
  * Prepares a snapshot for evaluation, in time linear in its size.
  *
@@ -69,6 +73,7 @@ export function compileDirectives(
   snapshot: ConsentSnapshot,
   options: { readonly terminology?: Terminology } = {},
 ): CompiledConsent {
+  assertOptions(options, COMPILE_DIRECTIVES_OPTIONS, "compileDirectives");
   const terminology = options.terminology ?? defaultTerminology();
   if (!terminology.cid.equals(snapshot.terminology)) {
     throw new ConsentError("ERR_CONSENT_TERMINOLOGY", "the snapshot pins another terminology");
@@ -122,6 +127,8 @@ export function compileDirectives(
 
 const ready = new WeakMap<ConsentSnapshot, CompiledConsent>();
 
+const EVALUATE_OPTIONS: OptionsOf<EvaluateOptions> = { supportedObligations: true };
+
 /**
  * Decides whether a request may have a resource, at a legal time, by the facts in a snapshot of the
  * ledger. Pure: no clock, no I/O. Compiles the snapshot on first use.
@@ -140,8 +147,11 @@ export function evaluate(
   asOf: number,
   options: EvaluateOptions = {},
 ): Decision {
+  assertOptions(options, EVALUATE_OPTIONS, "evaluate");
   return readyFor(snapshot).evaluate(request, resource, asOf, options);
 }
+
+const EVALUATE_REQUEST_OPTIONS: OptionsOf<EvaluateOptions> = { supportedObligations: true };
 
 /**
  * Decides a request as far as possible without a record. If the record makes a difference, the
@@ -163,6 +173,7 @@ export function evaluateRequest(
   asOf: number,
   options: EvaluateOptions = {},
 ): Decision {
+  assertOptions(options, EVALUATE_REQUEST_OPTIONS, "evaluateRequest");
   return readyFor(snapshot).evaluateRequest(request, asOf, options);
 }
 

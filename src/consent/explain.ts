@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import type { CID } from "../codec/cid.ts";
 import type { Decision, Layer, Reason, SetAsideReason } from "./model/decision.ts";
 import { dateInWords, either, ruleInWords, topicOf, type Naming } from "./explain-rule.ts";
@@ -61,6 +62,12 @@ const SET_ASIDE: Readonly<Record<SetAsideReason, string>> = {
   "zone-unknown": "is dated in a time zone unknown here, so that only its refusals count",
 };
 
+const EXPLAIN_OPTIONS: OptionsOf<ExplainOptions> = {
+  snapshot: true,
+  terminology: true,
+  nameOf: true,
+};
+
 /**
  * Explains in plain sentences what was decided and why.
  *
@@ -70,6 +77,7 @@ const SET_ASIDE: Readonly<Record<SetAsideReason, string>> = {
  *   for (const { decision } of records) console.log(explain(decision, { snapshot: facts }));
  */
 export function explain(decision: Decision, options: ExplainOptions = {}): string {
+  assertOptions(options, EXPLAIN_OPTIONS, "explain");
   const { terminology = defaultTerminology(), nameOf = () => undefined, snapshot } = options;
   const teller: Teller = {
     naming: { terminology, nameOf },

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import type { Decision } from "./model/decision.ts";
 import type { CompiledConsent, EvaluateOptions } from "./evaluate.ts";
 import type { ConsentRequest } from "./model/request.ts";
@@ -18,6 +19,12 @@ export interface FilteredPage<T extends ConsentResource> {
   readonly cursor: string | null;
   readonly complete: boolean;
 }
+
+const FILTER_OPTIONS: OptionsOf<FilterOptions> = {
+  limit: true,
+  cursor: true,
+  supportedObligations: true,
+};
 
 /**
  * Returns the items of a list that a request may have: exactly those whose own evaluation permits.
@@ -42,6 +49,7 @@ export function filter<T extends ConsentResource>(
   asOf: number,
   options: FilterOptions = {},
 ): FilteredPage<T> {
+  assertOptions(options, FILTER_OPTIONS, "filter");
   const { limit = Infinity, cursor } = options;
   if (!(limit >= 1)) throw new RangeError("limit must be at least 1");
   const prepared = compiled.prepare(request, asOf, options);

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { atOnce } from "../bytes/steps.ts";
 import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
 import { InputError } from "../errors.ts";
@@ -91,6 +92,10 @@ export interface FhirReadOptions {
   readonly now?: number;
 }
 
+const READ_BUNDLE_OPTIONS: OptionsOf<FhirReadOptions> = {
+  ...{ maxLength: true, maxDepth: true, maxEntries: true, now: true },
+};
+
 /**
  * Reads a FHIR R4 or R5 Bundle of any type: its resources with their exact text, and the patients
  * that each is about.
@@ -103,6 +108,7 @@ export interface FhirReadOptions {
  * const { patients, resources, problems } = readBundle(await readFile("bundle.json"));
  */
 export function readBundle(input: unknown, options: FhirReadOptions = {}): BundleReading {
+  assertOptions(options, READ_BUNDLE_OPTIONS, "readBundle");
   return atOnce(bundleSteps(input, options));
 }
 
@@ -226,6 +232,10 @@ function instant(value: unknown): number | undefined {
   return parsed?.zoned === true && parsed.from >= 0 ? parsed.from : undefined;
 }
 
+const READ_RESOURCE_OPTIONS: OptionsOf<FhirReadOptions> = {
+  ...{ maxLength: true, maxDepth: true, maxEntries: true, now: true },
+};
+
 /**
  * Reads one FHIR resource, keeping its exact text.
  *
@@ -237,6 +247,7 @@ function instant(value: unknown): number | undefined {
  * resource.resourceType; // "Observation"
  */
 export function readResource(input: unknown, options: FhirReadOptions = {}): ResourceText {
+  assertOptions(options, READ_RESOURCE_OPTIONS, "readResource");
   return atOnce(readSteps(input, options));
 }
 

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { atOnce, createWalk, type Steps } from "../bytes/steps.ts";
 import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
 import { InputError } from "../errors.ts";
@@ -10,6 +11,10 @@ export interface ResourceField {
   /** The value's JSON text exactly as in the resource, in UTF-8. */
   readonly value: Uint8Array;
 }
+
+const SPLIT_FIELDS_OPTIONS: OptionsOf<NonNullable<Parameters<typeof splitFields>[1]>> = {
+  maxDepth: true,
+};
 
 /**
  * Splits FHIR JSON into its values: strings, numbers, literals, and empty objects or arrays, in the
@@ -28,6 +33,7 @@ export function splitFields(
   resource: Uint8Array | string,
   options: { readonly maxDepth?: number } = {},
 ): readonly ResourceField[] {
+  assertOptions(options, SPLIT_FIELDS_OPTIONS, "splitFields");
   return atOnce(fieldSteps(resource, options));
 }
 

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { type DateSpan, parseDate } from "./date.ts";
 import { isPlaceholder } from "./placeholder.ts";
 import { codingsOf, type FhirResource, isObject, list, text, trimmed } from "./resource.ts";
@@ -34,6 +35,8 @@ const IDENTIFIER_TYPES: readonly string[] = [
   "http://hl7.org/fhir/v2/0203",
 ];
 
+const PATIENT_IDENTIFIERS_OPTIONS: OptionsOf<PatientIdentifiersOptions> = { now: true };
+
 /**
  * Lists a Patient's identifiers that have both a system and a value, except those that are no
  * longer in use (`old`, or expired) or not yet, whose period cannot be read, or that mean "not
@@ -47,6 +50,7 @@ export function patientIdentifiers(
   patient: FhirResource,
   options: PatientIdentifiersOptions = {},
 ): readonly PatientIdentifier[] {
+  assertOptions(options, PATIENT_IDENTIFIERS_OPTIONS, "patientIdentifiers");
   return candidates(patient, options).map(({ system, value }) => ({ system, value }));
 }
 
@@ -107,6 +111,11 @@ export function contradicts(patient: FhirResource, { system, value }: PatientIde
   return values.length > 0 && !values.includes(value);
 }
 
+const PREFERRED_IDENTIFIER_OPTIONS: OptionsOf<PreferredIdentifierOptions> = {
+  systems: true,
+  now: true,
+};
+
 /**
  * Picks the identifier under which a custodian files a patient.
  *
@@ -125,6 +134,7 @@ export function preferredIdentifier(
   patient: FhirResource,
   options: PreferredIdentifierOptions = {},
 ): PatientIdentifier | undefined {
+  assertOptions(options, PREFERRED_IDENTIFIER_OPTIONS, "preferredIdentifier");
   const all = candidates(patient, options);
   for (const system of options.systems ?? []) {
     const found = all.find((candidate) => candidate.system === system);

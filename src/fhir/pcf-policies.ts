@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import type { ActorRef, Directive, Rule } from "../consent/model/model.ts";
 import type { DateValue } from "../consent/model/time.ts";
 import { BTG } from "../consent/terminology/terminology.ts";
@@ -22,6 +23,10 @@ export interface PcfPolicyOptions {
 /** IHE PCF's canonical URL of its implicit policies, without the policy's name. */
 const CANONICAL = "https://profiles.ihe.net/ITI/PCF/Policy-";
 
+const PCF_IMPLICIT_POLICY_OPTIONS: OptionsOf<PcfPolicyOptions> = {
+  ...{ organisation: true, from: true, zone: true, controller: true, breakGlassBy: true },
+};
+
 /**
  * One of the four implicit policies of IHE PCF as a directive, for `organisation` of a snapshot or
  * `defaults` of a ledger.
@@ -39,6 +44,7 @@ const CANONICAL = "https://profiles.ihe.net/ITI/PCF/Policy-";
  * });
  */
 export function pcfImplicitPolicy(policy: PcfImplicitPolicy, options: PcfPolicyOptions): Directive {
+  assertOptions(options, PCF_IMPLICIT_POLICY_OPTIONS, "pcfImplicitPolicy");
   const { organisation, from, zone = "UTC", controller, breakGlassBy } = options;
   const uri = `${CANONICAL}${policy}`;
   return {

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { assertBytes } from "../bytes/guards.ts";
 import { coseAlgorithm, openCoseShared, readCose, type AgreementAlg } from "../crypto/cose-hpke.ts";
 import { decryptFailed } from "../crypto/decrypt-failed.ts";
@@ -34,6 +35,8 @@ export interface MemoryAgreementOptions {
   readonly secret: Uint8Array;
 }
 
+const MEMORY_AGREEMENT_OPTIONS: OptionsOf<MemoryAgreementOptions> = { alg: true, secret: true };
+
 /**
  * Makes a key agreement from a private key held in memory.
  *
@@ -44,6 +47,7 @@ export interface MemoryAgreementOptions {
  * const agreement = memoryAgreement({ alg: "X25519", secret });
  */
 export function memoryAgreement(options: MemoryAgreementOptions): KeyAgreement {
+  assertOptions(options, MEMORY_AGREEMENT_OPTIONS, "memoryAgreement");
   const { kem } = coseAlgorithm(options.alg).suite;
   assertBytes(options.secret, "secret", kem.secretLength);
   return borrowingAgreement(options.alg, options.secret.slice());
@@ -73,6 +77,12 @@ export interface EcdhAgreementOptions {
   ecdh(publicKey: Uint8Array): Promise<Uint8Array>;
 }
 
+const AGREEMENT_FROM_ECDH_OPTIONS: OptionsOf<EcdhAgreementOptions> = {
+  alg: true,
+  publicKey: true,
+  ecdh: true,
+};
+
 /**
  * Makes a key agreement from a device that only computes Diffie-Hellman values.
  *
@@ -85,6 +95,7 @@ export interface EcdhAgreementOptions {
  * });
  */
 export function agreementFromEcdh(options: EcdhAgreementOptions): KeyAgreement {
+  assertOptions(options, AGREEMENT_FROM_ECDH_OPTIONS, "agreementFromEcdh");
   const { alg, ecdh } = options;
   const { kem } = coseAlgorithm(alg).suite;
   if (kem.fromDh === undefined) {
@@ -116,6 +127,12 @@ export interface KemAgreementOptions {
   decapsulate(ek: Uint8Array): Promise<Uint8Array>;
 }
 
+const AGREEMENT_FROM_KEM_OPTIONS: OptionsOf<KemAgreementOptions> = {
+  alg: true,
+  publicKey: true,
+  decapsulate: true,
+};
+
 /**
  * Makes a key agreement from a device that decapsulates by itself, as devices that hold X-Wing keys
  * do.
@@ -129,6 +146,7 @@ export interface KemAgreementOptions {
  * });
  */
 export function agreementFromKem(options: KemAgreementOptions): KeyAgreement {
+  assertOptions(options, AGREEMENT_FROM_KEM_OPTIONS, "agreementFromKem");
   const { alg, decapsulate } = options;
   const publicKey = ownPublicKey(alg, options.publicKey);
   return createAgreement(alg, publicKey, async (ek) => {

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { mkdir, open } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { codeOf, withLockedFile } from "./file-lock.ts";
@@ -11,6 +12,8 @@ export interface FileSignedHeadsOptions {
 
 /** Longest file accepted, in bytes. */
 const MAX_BYTES = 1_048_576;
+
+const FILE_SIGNED_HEADS_OPTIONS: OptionsOf<FileSignedHeadsOptions> = { lockTimeout: true };
 
 /**
  * Makes a memory of signed heads in a file, for keys in an HSM or a KMS that one machine uses. Each
@@ -26,6 +29,7 @@ const MAX_BYTES = 1_048_576;
  * const hl = await openLedger({ storage, keys, genesis, signedHeads });
  */
 export function fileSignedHeads(path: string, options: FileSignedHeadsOptions = {}): SignedHeads {
+  assertOptions(options, FILE_SIGNED_HEADS_OPTIONS, "fileSignedHeads");
   const file = resolve(path);
   const { lockTimeout = 10_000 } = options;
   const names = { name: "the file of signed heads", fail: memoryError };

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { randomBytes } from "#crypto";
@@ -39,6 +40,10 @@ export interface FileKeysOptions {
 const NAMES = { name: "the key file", fail: keyStoreError };
 const DEFAULT_COST: PassphraseCost = { N: 2 ** 17, r: 8, p: 1 };
 
+const FILE_KEYS_OPTIONS: OptionsOf<FileKeysOptions> = {
+  ...{ passphrase: true, create: true, cost: true, lockTimeout: true },
+};
+
 /**
  * Opens keys in a password-encrypted file (scrypt, ChaCha20-Poly1305). Each change is written to
  * a new file, flushed, and put in place atomically; several processes may change the same file.
@@ -56,6 +61,7 @@ const DEFAULT_COST: PassphraseCost = { N: 2 ** 17, r: 8, p: 1 };
  * }
  */
 export async function fileKeys(path: string, options: FileKeysOptions): Promise<KeyStore> {
+  assertOptions(options, FILE_KEYS_OPTIONS, "fileKeys");
   const file = resolve(path);
   const passphrase = passphraseBytes(options.passphrase);
   const cost = options.cost ?? DEFAULT_COST;

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { ed25519PublicKey, ed25519Sign, p256PublicKey, p256Sign, randomBytes } from "#crypto";
 import { assertBytes } from "../bytes/guards.ts";
 import { toLowS } from "../crypto/low-s.ts";
@@ -73,6 +74,12 @@ export interface MemorySignerOptions {
   readonly actor?: string;
 }
 
+const MEMORY_SIGNER_OPTIONS: OptionsOf<MemorySignerOptions> = {
+  alg: true,
+  secret: true,
+  actor: true,
+};
+
 /**
  * Makes a signer from a key held in memory.
  *
@@ -82,6 +89,7 @@ export interface MemorySignerOptions {
  * const signer = memorySigner({ alg: "Ed25519", secret });
  */
 export function memorySigner(options: MemorySignerOptions): Signer {
+  assertOptions(options, MEMORY_SIGNER_OPTIONS, "memorySigner");
   assertBytes(options.secret, "secret", 32);
   return borrowingSigner(options.alg, options.secret.slice(), options.actor);
 }
@@ -96,6 +104,12 @@ export interface GenerateSignerOptions {
   readonly random?: (length: number) => Uint8Array;
 }
 
+const GENERATE_SIGNER_OPTIONS: OptionsOf<GenerateSignerOptions> = {
+  alg: true,
+  actor: true,
+  random: true,
+};
+
 /**
  * Makes a fresh signing key that exists only in memory and ends with the process: for a patient's
  * key in a test, or a short-lived key. Keys that must last belong in a key store.
@@ -106,6 +120,7 @@ export interface GenerateSignerOptions {
  * signer.actor; // "did:key:z6Mk…"
  */
 export function generateSigner(options: GenerateSignerOptions = {}): Signer {
+  assertOptions(options, GENERATE_SIGNER_OPTIONS, "generateSigner");
   const { alg = "Ed25519", actor, random = randomBytes } = options;
   return memorySigner({ alg, secret: random(32), ...(actor === undefined ? {} : { actor }) });
 }

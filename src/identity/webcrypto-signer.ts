@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { compressP256 } from "../crypto/p256-point.ts";
 import type { SignatureAlg } from "../crypto/signing-input.ts";
 import { webcryptoAlgorithm } from "../crypto/webcrypto.ts";
@@ -30,6 +31,8 @@ export interface WebcryptoSignerOptions {
   readonly actor?: string;
 }
 
+const WEBCRYPTO_SIGNER_OPTIONS: OptionsOf<WebcryptoSignerOptions> = { keyPair: true, actor: true };
+
 /**
  * Makes a signer from a WebCrypto key, which may be non-extractable and kept in IndexedDB.
  *
@@ -42,6 +45,7 @@ export interface WebcryptoSignerOptions {
  * const signer = await webcryptoSigner({ keyPair });
  */
 export async function webcryptoSigner(options: WebcryptoSignerOptions): Promise<Signer> {
+  assertOptions(options, WEBCRYPTO_SIGNER_OPTIONS, "webcryptoSigner");
   const { privateKey, publicKey: publicCryptoKey } = options.keyPair as CryptoKeyPair;
   const alg = algorithmOf(publicCryptoKey);
   if (alg === undefined || algorithmOf(privateKey) !== alg) {

@@ -1,5 +1,6 @@
 import { ChainError } from "../errors.ts";
 import type { Ledger } from "./ledger.ts";
+import { assertCallOptions } from "./call-options.ts";
 import { giveResult } from "./give-results.ts";
 import { readOnlyError } from "./read-only.ts";
 import { takeArgument } from "./take-arguments.ts";
@@ -112,8 +113,10 @@ export function untilClosed(
     const run = ledger[name as keyof typeof CALLS] as Call;
     if (guard === "ends") continue;
     if (guard === "iterates") {
-      guarded[name] = (first: unknown, second: unknown) =>
-        iterate(run, takeArgument(first), takeArgument(second));
+      guarded[name] = (first: unknown, second: unknown) => {
+        assertCallOptions(name, [first, second]);
+        return iterate(run, takeArgument(first), takeArgument(second));
+      };
       continue;
     }
     const give = (result: unknown): unknown => (MADE_ANEW.has(name) ? result : giveResult(result));
@@ -125,6 +128,7 @@ export function untilClosed(
       );
     guarded[name] = async (first: unknown, second: unknown, third: unknown) => {
       assertOpen();
+      assertCallOptions(name, [first, second, third]);
       if (guard === "reads") return give(await take(first, second, third));
       if (readOnly !== undefined) throw readOnlyError(readOnly);
       const work = Promise.resolve(take(first, second, third));

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { least } from "../bytes/lists.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { CID } from "../codec/cid.ts";
@@ -63,6 +64,12 @@ interface Shared {
 
 const sharedOf = /* @__PURE__ */ new WeakMap<StateStore, Shared>();
 
+const COMBINE_STORAGE_OPTIONS: OptionsOf<CombineOptions> = {
+  chains: true,
+  blobs: true,
+  state: true,
+};
+
 /**
  * Combines independent stores to one storage with `commit`, such as chains and blobs in an object
  * store and state on a local disk.
@@ -80,6 +87,7 @@ const sharedOf = /* @__PURE__ */ new WeakMap<StateStore, Shared>();
  * const storage = await combineStorage({ chains: objects, blobs: objects, state });
  */
 export async function combineStorage(options: CombineOptions): Promise<CombinedStorage> {
+  assertOptions(options, COMBINE_STORAGE_OPTIONS, "combineStorage");
   const { chains } = options.chains;
   const { blobs } = options.blobs;
   const { state } = options.state;

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { compareBytes } from "../bytes/compare.ts";
 import type { CID } from "../codec/cid.ts";
 import { InputError, type StorageError } from "../errors.ts";
@@ -81,6 +82,11 @@ export interface IndexeddbStorageOptions {
  */
 export type IndexeddbStorage = StorageAdapter & Omit<FullStorage, "compact">;
 
+const INDEXEDDB_STORAGE_OPTIONS: OptionsOf<IndexeddbStorageOptions> = {
+  ...{ name: true, indexedDB: true, IDBKeyRange: true, maxAppendBytes: true, maxBatch: true },
+  ...{ pollInterval: true, signal: true },
+};
+
 /**
  * Opens a store in the browser's IndexedDB. If the browser supports `durability: "strict"`, an
  * acknowledged write was flushed to the disk, and `caps.durability` is `"power"`; otherwise it is
@@ -97,6 +103,7 @@ export type IndexeddbStorage = StorageAdapter & Omit<FullStorage, "compact">;
 export async function indexeddbStorage(
   options: IndexeddbStorageOptions,
 ): Promise<IndexeddbStorage> {
+  assertOptions(options, INDEXEDDB_STORAGE_OPTIONS, "indexeddbStorage");
   const { name, pollInterval = 1000, signal: opening } = options;
   const globals = globalThis as {
     indexedDB?: IndexeddbFactory;

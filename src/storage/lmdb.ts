@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { realpathSync } from "node:fs";
 import type { CID } from "../codec/cid.ts";
@@ -81,6 +82,11 @@ export interface LmdbStorageOptions {
 const PAGE = 256;
 const PAGE_BYTES = 1 << 20;
 
+const LMDB_STORAGE_OPTIONS: OptionsOf<LmdbStorageOptions> = {
+  ...{ path: true, lmdb: true, maxReaders: true, check: true, maxAppendBytes: true },
+  ...{ maxBatch: true, pollInterval: true },
+};
+
 /**
  * Opens a store in a folder with LMDB: acknowledged writes are flushed to the disk (`durability:
  * "power"`), and several processes may write.
@@ -94,6 +100,7 @@ const PAGE_BYTES = 1 << 20;
  * const hl = await openLedger({ storage, keys, genesis });
  */
 export async function lmdbStorage(options: LmdbStorageOptions): Promise<FullStorage> {
+  assertOptions(options, LMDB_STORAGE_OPTIONS, "lmdbStorage");
   const { path, maxReaders = 126, pollInterval = 100, check = false } = options;
   const client = options.lmdb ?? (await importLmdb());
   const caps: StorageCaps = {

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { bytesKey } from "../bytes/bytes-key.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { sha256 } from "#crypto";
@@ -73,6 +74,12 @@ export function memoryData(): MemoryData {
   };
 }
 
+const MEMORY_STORAGE_OPTIONS: OptionsOf<MemoryStorageOptions> = {
+  data: true,
+  maxAppendBytes: true,
+  maxBatch: true,
+};
+
 /**
  * Opens a store that lives in this process's memory and promises nothing beyond it
  * (`durability: "none"`). For tests, simulations and throw-away ledgers.
@@ -82,6 +89,7 @@ export function memoryData(): MemoryData {
  * await storage.chains.append("log", { size: 0, hash: null }, [new Uint8Array([1])]);
  */
 export function memoryStorage(options: MemoryStorageOptions = {}): FullStorage {
+  assertOptions(options, MEMORY_STORAGE_OPTIONS, "memoryStorage");
   const data = options.data ?? memoryData();
   const caps: StorageCaps = {
     durability: "none",

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { toHex } from "../bytes/hex.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { sha256 } from "#crypto";
@@ -51,6 +52,11 @@ export interface PostgresStorageOptions {
   readonly pollInterval?: number;
 }
 
+const POSTGRES_STORAGE_OPTIONS: OptionsOf<PostgresStorageOptions> = {
+  ...{ pool: true, schema: true, durability: true, maxAppendBytes: true, maxBatch: true },
+  ...{ pollInterval: true },
+};
+
 /**
  * Opens a store in a PostgreSQL database (12 or newer) that any number of processes share.
  *
@@ -69,6 +75,7 @@ export interface PostgresStorageOptions {
  * });
  */
 export async function postgresStorage(options: PostgresStorageOptions): Promise<FullStorage> {
+  assertOptions(options, POSTGRES_STORAGE_OPTIONS, "postgresStorage");
   const { pool, schema: name = "healthledger", pollInterval = 1000 } = options;
   const schema = quoted(name);
   const durability = await openSessions(pool, options.durability ?? "power").use((session) =>

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { InputError } from "../errors.ts";
 import { blobCidBytes, checkCommit, copyBytes, copyHead } from "./guards.ts";
 import { blobObjects } from "./s3/blobs.ts";
@@ -85,6 +86,12 @@ export interface S3Storage extends StorageAdapter {
   compact?(): Promise<Compaction>;
 }
 
+const S3_STORAGE_OPTIONS: OptionsOf<S3StorageOptions> = {
+  ...{ client: true, bucket: true, prefix: true, durability: true, versions: true, probe: true },
+  ...{ retries: true, timeout: true, concurrency: true, cacheBytes: true, pollInterval: true },
+  ...{ maxAppendBytes: true, maxBatch: true },
+};
+
 /**
  * Opens chains and blobs in a bucket of an S3-compatible object store. An append is one object,
  * created only if no object has its name; several processes may write.
@@ -100,6 +107,7 @@ export interface S3Storage extends StorageAdapter {
  * const storage = await combineStorage({ chains: objects, blobs: objects, state });
  */
 export async function s3Storage(options: S3StorageOptions): Promise<S3Storage> {
+  assertOptions(options, S3_STORAGE_OPTIONS, "s3Storage");
   const { client, bucket, concurrency = 16, pollInterval = 500, versions = "refuse" } = options;
   const prefix = checkPrefix(options.prefix ?? "");
   const caps: StorageCaps = {

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { concatBytes } from "../bytes/concat.ts";
 import type { CID } from "../codec/cid.ts";
 import { sha256 } from "#crypto";
@@ -62,6 +63,11 @@ const FIRST_PAGE = 16;
 const LARGEST_PAGE = 512;
 const PAGE_BYTES = 1 << 19;
 
+const SQLITE_STORAGE_OPTIONS: OptionsOf<SqliteStorageOptions> = {
+  ...{ database: true, maxAppendBytes: true, maxBatch: true, pollInterval: true },
+  ...{ busyTimeout: true },
+};
+
 /**
  * Opens a store in an SQLite database, in tables whose names begin with `hl_`. In a file it
  * survives a loss of power (write-ahead log, `synchronous = FULL`), and several processes may open
@@ -79,6 +85,7 @@ const PAGE_BYTES = 1 << 19;
  * const storage = await sqliteStorage({ database });
  */
 export async function sqliteStorage(options: SqliteStorageOptions): Promise<FullStorage> {
+  assertOptions(options, SQLITE_STORAGE_OPTIONS, "sqliteStorage");
   const { database, pollInterval = 100, busyTimeout = 30_000 } = options;
   if (typeof database?.prepare !== "function" || typeof database.exec !== "function") {
     throw new TypeError(

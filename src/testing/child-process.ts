@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { execFile, spawn, spawnSync } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -37,6 +38,8 @@ export interface SpawnOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+const SPAWN_STORAGE_OPTIONS: OptionsOf<SpawnOptions> = { args: true, execArgv: true, env: true };
+
 /**
  * Starts a script that calls {@link serveOnStdio} in its own Node.js process, for
  * `StorageSubject.startProcess`.
@@ -44,16 +47,22 @@ export interface SpawnOptions {
  * @param script - path of the script
  */
 export function spawnStorage(script: string, options: SpawnOptions = {}): StorageProcess {
+  assertOptions(options, SPAWN_STORAGE_OPTIONS, "spawnStorage");
   return start(process.execPath, argumentsOf(script, options), options.env);
 }
 
 export interface TraceOptions extends SpawnOptions, Pick<TracedProcess, "store" | "transient"> {}
+
+const SPAWN_TRACED_OPTIONS: OptionsOf<TraceOptions> = {
+  ...{ args: true, execArgv: true, env: true, store: true, transient: true },
+};
 
 /** As {@link spawnStorage}, under strace; for `StorageSubject.startTraced`. */
 export async function spawnTraced(
   script: string,
   options: TraceOptions = {},
 ): Promise<TracedProcess> {
+  assertOptions(options, SPAWN_TRACED_OPTIONS, "spawnTraced");
   const folder = await mkdtemp(join(tmpdir(), "healthledger-trace-"));
   const file = join(folder, "trace");
   const flags = ["-f", "-y", "-qq", "-s", "80", "-e", SYNC_CALLS, "-o", file];

@@ -1,4 +1,5 @@
 /** A case of a conformance kit, for any test runner or none. */
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 export interface KitCase<Make, Feature extends string> {
   readonly name: string;
   /** Features that the subject must offer for the case to apply. */
@@ -34,6 +35,8 @@ export interface KitOptions<Feature extends string> {
   readonly timeout?: number;
 }
 
+const RUN_KIT_OPTIONS: OptionsOf<KitOptions<string>> = { features: true, timeout: true };
+
 /**
  * Runs all cases one after another, without a test runner. The results include skipped cases, with
  * the features that they lacked: show them.
@@ -41,8 +44,10 @@ export interface KitOptions<Feature extends string> {
 export async function runKit<Make, Feature extends string>(
   cases: readonly KitCase<Make, Feature>[],
   make: Make,
-  { features, timeout = 30_000 }: KitOptions<Feature>,
+  options: KitOptions<Feature>,
 ): Promise<KitResult[]> {
+  assertOptions(options, RUN_KIT_OPTIONS, "runKit");
+  const { features, timeout = 30_000 } = options;
   const results: KitResult[] = [];
   const required = [...new Set(cases.flatMap(({ requires = [] }) => requires))];
   for (const { name, requires = [], run } of cases) {

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import type { StorageAdapter } from "../storage/types.ts";
 import { check, checkSame, pause } from "./kit.ts";
 import { capsOf, peerOf, startPeer, withSubject, type Peer } from "./storage-peers.ts";
@@ -61,11 +62,15 @@ async function lookFrom(
   await peer.until(() => peer.said("seen") > before, "what it sees");
 }
 
+const PROCESS_CASES_OPTIONS: OptionsOf<ProcessCaseOptions> = { rounds: true, seed: true };
+
 /**
  * Cases that need another process: several with one store open, killed processes, a full disk, and
  * syncs as the system sees them. The other process runs `serveStorage`.
  */
-export function processCases({ rounds = 4, seed = 1 }: ProcessCaseOptions = {}): StorageCase[] {
+export function processCases(options: ProcessCaseOptions = {}): StorageCase[] {
+  assertOptions(options, PROCESS_CASES_OPTIONS, "processCases");
+  const { rounds = 4, seed = 1 } = options;
   return [
     {
       name: "processes: those that race lose nothing and write nothing twice",

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../../bytes/options.ts";
 import type { Labeller } from "./labeller.ts";
 import type { Coding } from "../model/model.ts";
 import type { ResourceLabels } from "../model/resource.ts";
@@ -63,6 +64,11 @@ export interface ExternalLabeller {
 const MAX_LABELS = 256;
 const MAX_LENGTH = 512;
 
+const EXTERNAL_LABELLER_OPTIONS: OptionsOf<ExternalLabellerOptions> = {
+  ...{ name: true, version: true, call: true, timeout: true, timer: true, atLeast: true },
+  ...{ onFailure: true },
+};
+
 /**
  * Makes a labeller from an external service, such as an HL7 security labelling service. Its answer
  * is `{ codes: [{ system, code }], complete: boolean, version?: string }`. Any other answer, an
@@ -81,6 +87,7 @@ const MAX_LENGTH = 512;
  * });
  */
 export function externalLabeller(options: ExternalLabellerOptions): ExternalLabeller {
+  assertOptions(options, EXTERNAL_LABELLER_OPTIONS, "externalLabeller");
   const { name, version, timeout, timer, atLeast, onFailure } = options;
   if (!(timeout > 0)) throw new RangeError("timeout must be positive");
   const label: ExternalLabeller["label"] = async (resource, { signal } = {}) => {

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../../bytes/options.ts";
 import { atOnce, type Steps } from "../../bytes/steps.ts";
 import { type CID, cidOf, DAG_CBOR } from "../../codec/cid.ts";
 import { encode } from "../../codec/dag-cbor.ts";
@@ -82,6 +83,8 @@ export interface LabellerOptions {
   readonly terminology?: Terminology;
 }
 
+const CREATE_LABELLER_OPTIONS: OptionsOf<LabellerOptions> = { terminology: true };
+
 /**
  * Makes a labeller from a set of rules; the shipped ones by default.
  *
@@ -93,8 +96,10 @@ export interface LabellerOptions {
  */
 export function createLabeller(
   rules: LabelRuleSet = DEFAULT_LABEL_RULES,
-  { terminology = defaultTerminology() }: LabellerOptions = {},
+  options: LabellerOptions = {},
 ): Labeller {
+  assertOptions(options, CREATE_LABELLER_OPTIONS, "createLabeller");
+  const { terminology = defaultTerminology() } = options;
   const compiled = compileRules(rules);
   const stamp = { labeller: rules.name, version: rules.version };
   const { obligations, refrains, confidentiality } = terminology.data;

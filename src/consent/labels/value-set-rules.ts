@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../../bytes/options.ts";
 import { InputError } from "../../errors.ts";
 import { codeSystem } from "../terminology/code-systems.ts";
 import { DEFAULT_LABEL_RULES } from "./default-rules.ts";
@@ -21,6 +22,10 @@ export interface ValueSetRules {
 /** Most codes per value set. */
 const MAX_CODES = 1_000_000;
 const MAX_DEPTH = 64;
+
+const LABEL_RULES_FROM_VALUE_SETS_OPTIONS: OptionsOf<
+  NonNullable<Parameters<typeof labelRulesFromValueSets>[1]>
+> = { terminology: true, systems: true };
 
 /**
  * Makes label rules from value sets as terminology servers give them: sensitive codes with their
@@ -47,11 +52,10 @@ const MAX_DEPTH = 64;
  */
 export function labelRulesFromValueSets(
   valueSets: readonly LabelledValueSet[],
-  {
-    terminology = defaultTerminology(),
-    systems = {},
-  }: { readonly terminology?: Terminology; readonly systems?: LabelRuleSet["systems"] } = {},
+  options: { readonly terminology?: Terminology; readonly systems?: LabelRuleSet["systems"] } = {},
 ): ValueSetRules {
+  assertOptions(options, LABEL_RULES_FROM_VALUE_SETS_OPTIONS, "labelRulesFromValueSets");
+  const { terminology = defaultTerminology(), systems = {} } = options;
   const known = new Set(
     [...systemsOf(DEFAULT_LABEL_RULES), ...Object.keys(systems)].map(codeSystem),
   );

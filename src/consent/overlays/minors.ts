@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../../bytes/options.ts";
 import type { Basis, Coding, Overlay } from "../model/model.ts";
 import { ACT_CODE } from "../terminology/terminology.ts";
 import type { DateValue } from "../model/time.ts";
@@ -32,6 +33,10 @@ export const MINOR_CONSENT_LABELS: readonly Coding[] = [
   "PSY",
 ].map((code) => ({ system: ACT_CODE, code }));
 
+const MINOR_SELF_CONSENT_OVERLAY_OPTIONS: OptionsOf<MinorSelfConsentOptions> = {
+  ...{ from: true, until: true, zone: true, labels: true, basis: true, jurisdictions: true },
+};
+
 /**
  * Minors' self-consent as an overlay: a worked example, not legal advice. If the law lets a minor
  * consent to care alone, only the minor's own permit opens the record of it, to the parents as to
@@ -46,6 +51,7 @@ export const MINOR_CONSENT_LABELS: readonly Coding[] = [
  * });
  */
 export function minorSelfConsentOverlay(options: MinorSelfConsentOptions): Overlay {
+  assertOptions(options, MINOR_SELF_CONSENT_OVERLAY_OPTIONS, "minorSelfConsentOverlay");
   return {
     v: 1,
     basis: options.basis ?? {

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../../bytes/options.ts";
 import type { Overlay } from "../model/model.ts";
 import { ACT_CODE } from "../terminology/terminology.ts";
 
@@ -9,6 +10,8 @@ export interface Part2Options {
    */
   readonly programs?: readonly string[];
 }
+
+const PART2_OVERLAY_OPTIONS: OptionsOf<Part2Options> = { programs: true };
 
 /**
  * 42 CFR Part 2 as an overlay: a worked example, not legal advice. Records of substance use
@@ -23,6 +26,7 @@ export interface Part2Options {
  * const overlay = part2Overlay({ programs: ["Organization/recovery-centre"] });
  */
 export function part2Overlay(options: Part2Options = {}): Overlay {
+  assertOptions(options, PART2_OVERLAY_OPTIONS, "part2Overlay");
   const { programs } = options;
   const label = { system: ACT_CODE, code: "SUD" };
   const data = {

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../../bytes/options.ts";
 import { encodeDirective } from "../../consent/model/directive.ts";
 import type { Directive, DirectiveMode, Rule, Validity } from "../../consent/model/model.ts";
 import { resolvePeriod } from "../../consent/model/time.ts";
@@ -34,6 +35,12 @@ const R5 = words(
 );
 const PCF = /^https:\/\/profiles\.ihe\.net\/ITI\/PCF\/StructureDefinition\/IHE\.PCF\.consent[A-Z]/;
 
+const FROM_CONSENT_OPTIONS: OptionsOf<FromConsentOptions> = {
+  ...{ dialect: true, profiles: true, reading: true, zone: true, base: true, lineage: true },
+  ...{ fullUrl: true, predecessors: true, capacity: true, evidence: true, controller: true },
+  ...{ jurisdictions: true, basis: true, from: true, default: true },
+};
+
 /**
  * Reads a FHIR Consent, R4 or R5, as a directive.
  *
@@ -50,6 +57,7 @@ const PCF = /^https:\/\/profiles\.ihe\.net\/ITI\/PCF\/StructureDefinition\/IHE\.
  *   const { directive, losses } = fromConsent(consentJson, { dialect: "r4-pcf", fullUrl });
  */
 export function fromConsent(consent: unknown, options: FromConsentOptions = {}): ImportedConsent {
+  assertOptions(options, FROM_CONSENT_OPTIONS, "fromConsent");
   const written =
     typeof consent === "string" || consent instanceof Uint8Array
       ? readResource(consent).resource

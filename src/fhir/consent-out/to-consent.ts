@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../../bytes/options.ts";
 import { encodeDirective } from "../../consent/model/directive.ts";
 import type { Directive, Rule } from "../../consent/model/model.ts";
 import type { DirectiveWitness } from "../../consent/model/witness.ts";
@@ -42,6 +43,12 @@ export interface ExportedConsent {
   readonly losses: readonly ConsentLoss[];
 }
 
+const TO_CONSENT_OPTIONS: OptionsOf<ToConsentOptions> = {
+  version: true,
+  patient: true,
+  witness: true,
+};
+
 /**
  * Writes a directive as a FHIR Consent, R4 (dialect `r4-typed`) or R5.
  *
@@ -55,6 +62,7 @@ export interface ExportedConsent {
  * for (const { path, what } of losses) console.warn(`${path}: ${what}`);
  */
 export function toConsent(directive: Directive, options: ToConsentOptions): ExportedConsent {
+  assertOptions(options, TO_CONSENT_OPTIONS, "toConsent");
   encodeDirective(directive);
   if (directive.mode === "amend") {
     throw new InputError(

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../../bytes/options.ts";
 import { sha256 } from "#crypto";
 import { equalBytes } from "../../bytes/compare.ts";
 import { assertBytes } from "../../bytes/guards.ts";
@@ -72,6 +73,12 @@ export function isAbout(
 const inputOf = (directive: CID, ledger: CID, about: Uint8Array): Uint8Array =>
   encode([directive, ledger, about]);
 
+const SIGN_DIRECTIVE_OPTIONS: OptionsOf<SignDirectiveOptions> = {
+  ledger: true,
+  person: true,
+  salt: true,
+};
+
 /**
  * Signs a directive as its grantor, for one ledger and about one person: it counts nowhere else.
  *
@@ -87,8 +94,10 @@ const inputOf = (directive: CID, ledger: CID, about: Uint8Array): Uint8Array =>
 export async function signDirective(
   directive: Directive,
   signer: Signer,
-  { ledger, person, salt }: SignDirectiveOptions,
+  options: SignDirectiveOptions,
 ): Promise<Uint8Array> {
+  assertOptions(options, SIGN_DIRECTIVE_OPTIONS, "signDirective");
+  const { ledger, person, salt } = options;
   assertBytes(salt, "salt", 32);
   if (directive.grantor.actor !== signer.actor) {
     throw new ConsentError("ERR_CONSENT_INVALID", "the directive names another grantor");

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../../bytes/options.ts";
 import { equalBytes } from "../../bytes/compare.ts";
 import type { CID } from "multiformats/cid";
 import type { Chain } from "../../chain/chain.ts";
@@ -87,6 +88,10 @@ interface Opening extends OpenAnswerOptions {
   readonly arrivedAt: number;
 }
 
+const OPEN_ANSWER_OPTIONS: OptionsOf<OpenAnswerOptions> = {
+  ...{ chain: true, custodian: true, agreement: true, read: true, checkpoint: true, from: true },
+};
+
 /**
  * Makes a custodian's answer readable for its requester. Besides the answer, the requester needs a copy of
  * the ledger, the custodian's name, and the key that the request named.
@@ -108,6 +113,7 @@ interface Opening extends OpenAnswerOptions {
  * }
  */
 export function openAnswer(answer: DisclosureAnswer, given: OpenAnswerOptions): Answer {
+  assertOptions(given, OPEN_ANSWER_OPTIONS, "openAnswer");
   const options: Opening = { ...given, arrivedAt: given.chain.size };
   return {
     decision: answer.decision,

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../../bytes/options.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { sha256 } from "#crypto";
 import { assertBytes } from "../../bytes/guards.ts";
@@ -54,6 +55,8 @@ export interface EncodeAnswerOptions {
   readonly read: (cid: CID) => Promise<Uint8Array | undefined>;
 }
 
+const ENCODE_ANSWER_OPTIONS: OptionsOf<EncodeAnswerOptions> = { read: true };
+
 /**
  * Encodes the result of `hl.disclose`, with the ciphertext of exactly the granted parts, to be sent to the
  * requester. If nothing is released, it holds no ciphertext.
@@ -74,8 +77,10 @@ export interface EncodeAnswerOptions {
  */
 export async function encodeAnswer(
   result: DisclosureResult,
-  { read }: EncodeAnswerOptions,
+  options: EncodeAnswerOptions,
 ): Promise<Uint8Array> {
+  assertOptions(options, ENCODE_ANSWER_OPTIONS, "encodeAnswer");
+  const { read } = options;
   if (!result.ok) return encode({ v: 1, ok: false, reason: result.reason });
   const { access, decision, items } = result.answer;
   let budget = MAX_ANSWER_BYTES - FRAME_BYTES;

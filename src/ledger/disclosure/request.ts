@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../../bytes/options.ts";
 import type { CID } from "multiformats/cid";
 import { randomBytes } from "#crypto";
 import type { Chain } from "../../chain/chain.ts";
@@ -129,6 +130,13 @@ export type CreateRequestOptions = RequestOptions &
     readonly random?: (length: number) => Uint8Array;
   };
 
+const CREATE_REQUEST_OPTIONS: OptionsOf<CreateRequestOptions> = {
+  ...{ patient: true, purposes: true, action: true, query: true, user: true, roles: true },
+  ...{ attestations: true, declaration: true, chain: true, custodianKey: true, custodian: true },
+  ...{ signer: true, agreement: true, now: true, lifetime: true, terminology: true },
+  ...{ random: true, ledger: true },
+};
+
 /**
  * Makes and signs a request, for the custodian's `disclose`.
  *
@@ -149,6 +157,7 @@ export type CreateRequestOptions = RequestOptions &
  * });
  */
 export async function createRequest(options: CreateRequestOptions): Promise<Uint8Array> {
+  assertOptions(options, CREATE_REQUEST_OPTIONS, "createRequest");
   const { custodian, signer, patient, declaration, attestations } = options;
   const { now = Date.now(), random = randomBytes } = options;
   if (typeof patient?.system !== "string" || typeof patient.value !== "string") {

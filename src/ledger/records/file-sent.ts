@@ -1,5 +1,5 @@
 import { equalBytes } from "../../bytes/compare.ts";
-import { toRecordId } from "../../codec/ids.ts";
+import { toRecordId, type RecordId } from "../../codec/ids.ts";
 import { inVersionOrder } from "../../fhir/version-order.ts";
 import { giveTurn } from "../../loop/give-turn.ts";
 import { afterWriting } from "../../storage/settle.ts";
@@ -147,7 +147,7 @@ async function tryUnits(
     exclusiveOfAll(turns, names, async () => {
       if (writing.length === 0) return { sealed: [], places: [], isAlone: true };
       const { known, height } = changed.length === 0 ? seen : await lookUp(units, tools);
-      if (!changed.every((record) => isUnchanged(record, known))) return undefined;
+      if (!areUnchanged(changed, known)) return undefined;
       const sealed = await sealSent(writing, described, how, tools);
       const places = await fileAll(writing, sealed, how, tools);
       return { sealed, places, isAlone: places.every(({ place }) => place.height === height) };
@@ -181,15 +181,18 @@ async function lookUp(
 const hasAttachments = ({ record }: PlannedRecord): boolean =>
   (record?.head.manifest.attachments ?? []).length > 0;
 
-function isUnchanged(record: FoldedRecord, now: readonly OnRecord[]): boolean {
-  return now.some(({ byPerson }) =>
-    [...byPerson.values()].some((theirs) =>
-      theirs.some(
-        (one) => one.record === record.record && equalBytes(newestOf(one), newestOf(record)),
-      ),
-    ),
-  );
+/** Whether nothing was filed about some records since they were looked up. */
+function areUnchanged(records: readonly FoldedRecord[], now: readonly OnRecord[]): boolean {
+  const newest = new Map<RecordId, Uint8Array>();
+  for (const one of recordsOf(now)) newest.set(one.record, newestOf(one));
+  return records.every((one) => {
+    const last = newest.get(one.record);
+    return last !== undefined && equalBytes(last, newestOf(one));
+  });
 }
+
+const recordsOf = (known: readonly OnRecord[]): readonly FoldedRecord[] =>
+  known.flatMap(({ byPerson }) => [...byPerson.values()].flat());
 
 async function describeAll(
   actions: readonly Action<SentItem>[],
@@ -234,7 +237,7 @@ async function settle(
 ): Promise<ReadonlySet<PlannedRecord>> {
   const { catalogue, versions } = tools;
   const { known } = await lookUp(units, tools);
-  const all = known.flatMap(({ byPerson }) => [...byPerson.values()].flat());
+  const all = new Map(recordsOf(known).map((one) => [one.record, one]));
   const lost = new Set<PlannedRecord>();
   for (const [i, action] of writing.entries()) {
     if (action.does === "remember") continue;
@@ -242,7 +245,7 @@ async function settle(
     const subject = subjectOf(on);
     const { id } = places[i]!;
     if (on.record === undefined) {
-      const own = all.find(({ record }) => record === toRecordId(id));
+      const own = all.get(toRecordId(id));
       if (action.does !== "create" || own?.repeats === undefined) continue;
       await versions.appendVersion({ ...own, subject }, { op: "retract", reason: "filed twice" });
       lost.add(on);

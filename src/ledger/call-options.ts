@@ -1,23 +1,21 @@
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
-import type { VerifyLedgerOptions } from "../chain/verify-ledger.ts";
 import type { RequestQuery } from "../consent/model/request.ts";
 import type { WitnessOptions } from "./consents/evidence.ts";
-import type { ConsentOptions } from "./consents/file-consent.ts";
-import type { AuditOptions } from "./disclosure/audit.ts";
-import type { Question, QuestionTime } from "./disclosure/question.ts";
-import type { Declaration, RequestOptions } from "./disclosure/request.ts";
-import type { Ledger, ProofOptions } from "./ledger.ts";
-import type { BundleOptions } from "./records/bundle-options.ts";
-import type { RecordPageOptions } from "./records/list-records.ts";
-import type { NdjsonOptions } from "./records/record-ndjson.ts";
-import type { RecordOptions } from "./records/recording.ts";
-import type { RelabelOptions } from "./records/relabelling.ts";
+import type { Declaration } from "./disclosure/request.ts";
+import type { Ledger } from "./ledger.ts";
 
 /** Options of a call, and of the groups within them. */
 interface Known {
   readonly names: Readonly<Record<string, true>>;
   readonly groups?: Readonly<Record<string, Readonly<Record<string, true>>>>;
 }
+
+/** The names of an argument's fields, by what the interface declares: a table that lacks one does not compile. */
+type Names<Call extends keyof Ledger, At extends number> = Ledger[Call] extends (
+  ...given: infer Given
+) => unknown
+  ? OptionsOf<NonNullable<Given[At]>>
+  : never;
 
 const QUERY: OptionsOf<RequestQuery> = {
   ...{ ids: true, types: true, codes: true, period: true, parts: true },
@@ -26,73 +24,58 @@ const DECLARATION: OptionsOf<Declaration> = { reason: true, until: true };
 const WITNESS: OptionsOf<WitnessOptions> = {
   ...{ user: true, form: true, takenAt: true, evidence: true },
 };
-const PROOF: OptionsOf<ProofOptions> = { from: true };
-const REQUEST: OptionsOf<RequestOptions> = {
-  ...{ patient: true, purposes: true, action: true, query: true, user: true, roles: true },
-  ...{ attestations: true, declaration: true },
-};
 const ASKED = { query: QUERY, declaration: DECLARATION };
-const RECORD: OptionsOf<RecordOptions> = {
+
+const AMEND: Names<"amend", 2> = {
   ...{ labels: true, attachments: true, fields: true, onProgress: true, signal: true },
 };
+const RECORD: Names<"record", 2> = { ...AMEND, idempotencyKey: true };
+const RECORD_BUNDLE: Names<"recordBundle", 2> = {
+  ...{ onProgress: true, signal: true, mix: true, fields: true, source: true },
+};
+const RECORD_NDJSON: Names<"recordNdjson", 1> = {
+  ...{ source: true, onProgress: true, signal: true, maxLineBytes: true },
+  ...{ maxProblems: true, mix: true, fields: true },
+};
+const RELABEL_STALE: Names<"relabelStale", 0> = { former: true, onProgress: true, signal: true };
+const RECORDS: Names<"records", 1> = { after: true, limit: true };
+const CONSENT: Names<"consent", 2> = { signer: true, signed: true, salt: true, witness: true };
+const QUESTION: Names<"decide", 1> = {
+  ...{ requester: true, user: true, roles: true, memberships: true, attestations: true },
+  ...{ purposes: true, action: true, query: true },
+};
+const QUESTION_TIME: Names<"decide", 2> = { height: true, asOf: true };
+const REQUEST: Names<"request", 1> = {
+  ...{ patient: true, purposes: true, action: true, query: true, user: true, roles: true },
+  ...{ attestations: true, declaration: true, from: true },
+};
+const EXPORT_RECORDS: Names<"exportRecords", 1> = { ...REQUEST, compress: true };
+const AUDIT: Names<"audit", 1> = { after: true };
+const RECEIPT: Names<"receipt", 1> = { from: true };
+const VERIFY: Names<"verify", 0> = {
+  ...{ checkpoint: true, trust: true, scratch: true, maxState: true },
+  ...{ onProgress: true, signal: true },
+};
+const VERIFY_BLOBS: Names<"verifyBlobs", 0> = { signal: true };
+const GIVE_UP: Names<"giveUp", 1> = { reason: true };
 
 /** For each call with options, the place of its options among its arguments, and what they may be. */
 const CALLS: { readonly [Name in keyof Ledger]?: Readonly<Record<number, Known>> } = {
   record: { 2: { names: RECORD } },
-  amend: { 2: { names: RECORD } },
-  recordBundle: {
-    2: {
-      names: {
-        ...{ onProgress: true, signal: true, mix: true, fields: true, source: true },
-      } satisfies OptionsOf<BundleOptions>,
-    },
-  },
-  recordNdjson: {
-    1: {
-      names: {
-        ...{ source: true, onProgress: true, signal: true, maxLineBytes: true },
-        ...{ maxProblems: true, mix: true, fields: true },
-      } satisfies OptionsOf<NdjsonOptions>,
-    },
-  },
-  relabelStale: {
-    0: {
-      names: { former: true, onProgress: true, signal: true } satisfies OptionsOf<RelabelOptions>,
-    },
-  },
-  records: { 1: { names: { after: true, limit: true } satisfies OptionsOf<RecordPageOptions> } },
-  consent: {
-    2: {
-      names: {
-        ...{ signer: true, signed: true, salt: true, witness: true },
-      } satisfies OptionsOf<ConsentOptions>,
-      groups: { witness: WITNESS },
-    },
-  },
-  decide: {
-    1: {
-      names: {
-        ...{ requester: true, user: true, roles: true, memberships: true, attestations: true },
-        ...{ purposes: true, action: true, query: true },
-      } satisfies OptionsOf<Question>,
-      groups: { query: QUERY },
-    },
-    2: { names: { height: true, asOf: true } satisfies OptionsOf<QuestionTime> },
-  },
-  request: { 1: { names: { ...REQUEST, ...PROOF }, groups: ASKED } },
-  exportRecords: { 1: { names: { ...REQUEST, ...PROOF, compress: true }, groups: ASKED } },
-  audit: { 1: { names: { after: true } satisfies OptionsOf<AuditOptions> } },
-  receipt: { 1: { names: PROOF } },
-  verify: {
-    0: {
-      names: {
-        ...{ checkpoint: true, trust: true, scratch: true, maxState: true },
-        ...{ onProgress: true, signal: true },
-      } satisfies OptionsOf<Omit<VerifyLedgerOptions, "genesis" | "kinds">>,
-    },
-  },
-  verifyBlobs: { 0: { names: { signal: true } } },
-  giveUp: { 1: { names: { reason: true } } },
+  amend: { 2: { names: AMEND } },
+  recordBundle: { 2: { names: RECORD_BUNDLE } },
+  recordNdjson: { 1: { names: RECORD_NDJSON } },
+  relabelStale: { 0: { names: RELABEL_STALE } },
+  records: { 1: { names: RECORDS } },
+  consent: { 2: { names: CONSENT, groups: { witness: WITNESS } } },
+  decide: { 1: { names: QUESTION, groups: { query: QUERY } }, 2: { names: QUESTION_TIME } },
+  request: { 1: { names: REQUEST, groups: ASKED } },
+  exportRecords: { 1: { names: EXPORT_RECORDS, groups: ASKED } },
+  audit: { 1: { names: AUDIT } },
+  receipt: { 1: { names: RECEIPT } },
+  verify: { 0: { names: VERIFY } },
+  verifyBlobs: { 0: { names: VERIFY_BLOBS } },
+  giveUp: { 1: { names: GIVE_UP } },
 };
 
 /**

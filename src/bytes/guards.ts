@@ -32,6 +32,11 @@ export function assertUint(
   if (value < 0 || value > max) throw new RangeError(`${name} must be between 0 and ${max}`);
 }
 
+/** Whether a value is a JSON object: no array, not null. */
+export function isJsonObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
 /**
  * Whether everything that an object holds is its own and can be listed, as of one that was written
  * `{…}` or parsed: a map, a set, or what is of a class has more than its listed fields say.

@@ -1,3 +1,5 @@
+import { isJsonObject } from "../bytes/guards.ts";
+
 /**
  * A FHIR resource as parsed JSON, of any version: a structural type that assumes only
  * `resourceType`.
@@ -23,10 +25,7 @@ export interface FhirCoding {
 /** A JSON object. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** Whether a value is a JSON object (no array, not null). */
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
+export { isJsonObject as isObject };
 
 /** A non-empty string, or `undefined`. */
 export function text(value: unknown): string | undefined {
@@ -61,7 +60,7 @@ function follow(from: unknown, steps: readonly Step[], at: number, into: unknown
     into.push(from);
     return;
   }
-  if (!isObject(from)) return;
+  if (!isJsonObject(from)) return;
   if (step.stem === undefined) {
     if (Object.hasOwn(from, step.name)) followAll(from[step.name], steps, at + 1, into);
     return;
@@ -137,11 +136,11 @@ export function isChoiceOf(stem: string, name: string): boolean {
 
 /** The codings of a `Coding`, `CodeableConcept` or (R5) `CodeableReference`. */
 export function codingsOf(value: unknown): readonly FhirCoding[] {
-  if (!isObject(value)) return [];
-  if (isObject(value["concept"])) return codingsOf(value["concept"]);
+  if (!isJsonObject(value)) return [];
+  if (isJsonObject(value["concept"])) return codingsOf(value["concept"]);
   const codings: FhirCoding[] = [];
   for (const coding of Array.isArray(value["coding"]) ? value["coding"] : [value]) {
-    if (!isObject(coding)) continue;
+    if (!isJsonObject(coding)) continue;
     const code = text(coding["code"]);
     const system = text(coding["system"]);
     if (code !== undefined) codings.push(system === undefined ? { code } : { system, code });
@@ -151,11 +150,11 @@ export function codingsOf(value: unknown): readonly FhirCoding[] {
 
 /** A `Reference` (or the reference inside an R5 `CodeableReference`), or `undefined`. */
 export function referenceOf(value: unknown): FhirReference | undefined {
-  if (!isObject(value)) return undefined;
-  if (isObject(value["reference"])) return referenceOf(value["reference"]);
+  if (!isJsonObject(value)) return undefined;
+  if (isJsonObject(value["reference"])) return referenceOf(value["reference"]);
   const reference = text(value["reference"]);
   const type = text(value["type"]);
-  const identifier = isObject(value["identifier"]) ? value["identifier"] : undefined;
+  const identifier = isJsonObject(value["identifier"]) ? value["identifier"] : undefined;
   if (identifier === undefined) {
     if (reference === undefined) return undefined;
     return type === undefined ? { reference } : { reference, type };

@@ -1,10 +1,13 @@
+import { isJsonObject } from "../../bytes/guards.ts";
 import { createWalk, type Steps, type Walk } from "../../bytes/steps.ts";
 import { codeSystem, UCUM } from "../terminology/code-systems.ts";
 import { ELEMENT_NAMES, JUDGED_TYPES } from "./data/fhir-elements.ts";
 import { bearingOf, isReference, PEOPLE_AND_PLACES, typeInName } from "./label-references.ts";
 import type { CompiledRules } from "./label-rules.ts";
+import { foldName, isCalled, nameOfCode, NOTHING_SAID } from "./label-names.ts";
 import { isPlain, isUnit } from "./label-strings.ts";
 import type { Coding } from "../model/model.ts";
+import { readLabels } from "./security-labels.ts";
 import { ACT_CODE, CONFIDENTIALITY } from "../terminology/terminology.ts";
 
 /** A code that no rule and no list has judged. */
@@ -34,12 +37,6 @@ const ADMINISTRATIVE = new Set([
   "HealthcareService",
   "OrganizationAffiliation",
   "Coverage",
-]);
-
-/** Codes for "not known" or "left out": text beside them is not the name of the code. */
-const NOTHING_SAID = new Set([
-  "http://terminology.hl7.org/CodeSystem/v3-NullFlavor",
-  "http://terminology.hl7.org/CodeSystem/data-absent-reason",
 ]);
 
 /** HL7's own extensions and profiles, whose meaning is published. Any other may mean anything. */
@@ -99,67 +96,54 @@ function findCodes(
     readonly published: string | undefined;
   }
 
-  /** @returns whether the code is judged */
-  function coding(value: Record<string, unknown>): boolean {
+  function coding(value: Record<string, unknown>, name: string): void {
     const { system, code, display } = value;
     if (typeof system !== "string" || typeof code !== "string") {
-      doubt("a code without a system");
-      return false;
+      return doubt("a code without a system");
     }
-    const name = codeSystem(system);
     if (name === CONFIDENTIALITY || (name === ACT_CODE && isLabel(code.trim()))) {
       borne.push({ system: name, code: code.trim() });
-      return true;
+      return;
     }
     const judgement = rules.judge(system, code);
     for (const label of judgement.labels) labels.add(label);
     if (!judgement.administrative && judgement.judged) clinical++;
-    if (judgement.judged) return true;
+    if (judgement.judged) return;
     const called = typeof display === "string" ? { display } : {};
     codes.set(JSON.stringify([system, code]), { system, code, ...called });
-    return false;
   }
 
   function concept(value: Record<string, unknown>, list: readonly unknown[], at: Place): void {
-    const names = new Set<string>();
+    const { text } = value;
+    /** Whether the text is the name of one of the codes. */
+    let isName = false;
+    let said: string | undefined;
     const inside: Place = { ...at, key: "coding" };
     const one = (item: unknown): void => {
-      if (!isObject(item)) return doubt(`${at.key}: a coding that is not an object`);
+      if (!isJsonObject(item)) return doubt(`${at.key}: a coding that is not an object`);
       codingAlone(item, inside);
-      const { system, code, display } = item;
-      if (typeof display !== "string" || typeof system !== "string") return;
-      if (typeof code === "string" && !NOTHING_SAID.has(codeSystem(system)))
-        names.add(loose(display));
+      if (typeof text !== "string" || isName) return;
+      const name = nameOfCode(item);
+      isName =
+        name === text || (name !== undefined && foldName(name) === (said ??= foldName(text)));
     };
     if (list.length === 1) one(list[0]);
     else walking.each(list, one);
-    if (walking.left > 0) conceptText(value, list.length === 0, names, at);
-    else walking.later(() => conceptText(value, list.length === 0, names, at));
-  }
-
-  function conceptText(
-    value: Record<string, unknown>,
-    isEmpty: boolean,
-    names: ReadonlySet<string>,
-    at: Place,
-  ): void {
-    const { text } = value;
-    if (isEmpty && text === undefined) doubt(`${at.key}: a concept without a code`);
-    if (text !== undefined && !(typeof text === "string" && names.has(loose(text)))) {
-      doubt(`${at.key}: a text beside the code`);
-    }
-    members(value, CONCEPT, at);
+    walking.after(() => {
+      if (list.length === 0 && text === undefined) doubt(`${at.key}: a concept without a code`);
+      if (text !== undefined && !isName) doubt(`${at.key}: a text beside the code`);
+      members(value, CONCEPT, at);
+    });
   }
 
   function codingAlone(value: Record<string, unknown>, at: Place): void {
-    coding(value);
     const { system, code, display, unit } = value;
     const name = codeSystem(String(system));
+    coding(value, name);
     // The code says nothing, and yet the display does.
     if (display !== undefined && NOTHING_SAID.has(name)) doubt(`${at.key}: a null flavour`);
     // A unit may name what is counted: copies of HIV.
-    const units = name === UCUM ? [code, unit] : [unit];
-    if (!units.every((one) => one === undefined || (typeof one === "string" && isUnit(one))))
+    if (!isUnitOrNone(unit) || (name === UCUM && !isUnitOrNone(code)))
       doubt(`${at.key}: a unit with other words`);
     members(value, CODING, at);
   }
@@ -182,18 +166,21 @@ function findCodes(
   }
 
   function securityLabels(value: unknown): void {
-    const all = value === undefined ? [] : Array.isArray(value) ? value : [value];
-    walking.each(all, (one) => {
+    if (value === undefined) return;
+    walking.each(Array.isArray(value) ? value : [value], (one: unknown) => {
       if (!readLabels(one, borne)) doubt("a security label without a code");
     });
   }
 
   function meta(value: unknown, at: Place): void {
-    if (!isObject(value)) return doubt("meta");
+    if (!isJsonObject(value)) return doubt("meta");
     securityLabels(value["security"]);
-    walking.each([value["profile"] ?? []].flat() as unknown[], (profile) => {
-      if (!isUnderstood(profile)) doubt("a profile that is not HL7's");
-    });
+    const { profile } = value;
+    if (profile !== undefined && profile !== null) {
+      walking.each(Array.isArray(profile) ? profile : [profile], (one: unknown) => {
+        if (!isUnderstood(one)) doubt("a profile that is not HL7's");
+      });
+    }
     members(value, META, at);
   }
 
@@ -230,8 +217,10 @@ function findCodes(
 
   function look(literal: string, { from }: Place): readonly Record<string, unknown>[] {
     if (++linked > MAX_LINKED) return [];
-    const found = [resolve?.(literal, from)].flat() as unknown[];
-    return found.every((one) => isObject(one)) ? found : [];
+    const target = resolve?.(literal, from);
+    if (target === undefined) return [];
+    const found = (Array.isArray(target) ? target : [target]) as unknown[];
+    return found.every((one) => isJsonObject(one)) ? found : [];
   }
 
   function isWithin(container: object, id: string): boolean {
@@ -244,14 +233,9 @@ function findCodes(
   function walk(value: unknown, at: Place): void {
     if (--budget < 0 || at.depth > MAX_DEPTH) return doubt("too much to walk");
     const { key } = at;
-    if (typeof value === "string") {
-      const isSaid = isPlain(key, value, at.parent, PEOPLE_AND_PLACES.has(at.type));
-      // A code outside a coding has no system.
-      if (!isSaid || key === "code") doubt(`${key}: a text`);
-      return;
-    }
+    if (typeof value === "string") return words(value, key, at.parent, at.type);
     // A null holds the place of an item that the parallel list gives.
-    if (!isObject(value)) return;
+    if (!isJsonObject(value)) return;
     if (typeof value["resourceType"] === "string") return walkResource(value, at);
     if (key === "extension") return extension(value, at);
     // It may turn the meaning of its element into the opposite.
@@ -262,6 +246,11 @@ function findCodes(
     // A code written as a number is invalid, and yet it says something.
     if (["string", "number"].includes(typeof value["code"])) return codingAlone(value, at);
     members(value, NOTHING, at);
+  }
+
+  function words(value: string, key: string, parent: string, type: string): void {
+    // A code outside a coding has no system.
+    if (key === "code" || !isPlain(key, value, parent, type)) doubt(`${key}: a text`);
   }
 
   function members(value: Record<string, unknown>, done: ReadonlySet<string>, at: Place): void {
@@ -295,6 +284,12 @@ function findCodes(
     const key = name.startsWith("_") ? name.slice(1) : name;
     if (!ELEMENT_NAMES.has(key)) doubt(`an element that FHIR does not define: ${key.slice(0, 64)}`);
     if (key === "securityLabel") securityLabels(item);
+    if (typeof item !== "object" || item === null) {
+      // As `walk` does, without a place for it.
+      if (--budget < 0 || depth >= MAX_DEPTH) return doubt("too much to walk");
+      if (typeof item === "string") words(item, key, parent, type);
+      return;
+    }
     const place: Place = { key, parent, depth: depth + 1, from, type, published };
     if (Array.isArray(item)) items(item, 0, place);
     else walk(item, place);
@@ -340,14 +335,14 @@ function findCodes(
     if (name === "meta") meta(item, at);
     else if (name === "confidentiality" && typeof item === "string") {
       borne.push({ system: CONFIDENTIALITY, code: item.trim() });
-    } else if (name === "text" && isObject(item)) {
+    } else if (name === "text" && isJsonObject(item)) {
       // A generated narrative repeats the elements; any other may say more.
       if (item["status"] !== "generated" && item["status"] !== "empty") doubt("a narrative");
       members(item, NARRATIVE, { ...at, key: "text" });
     } else member(name, item, at, "", undefined);
   }
 
-  const isResource = isObject(resource) && typeof resource["resourceType"] === "string";
+  const isResource = isJsonObject(resource) && typeof resource["resourceType"] === "string";
   if (!isResource) doubt("not a resource");
   else {
     const top = { key: "", parent: "", depth: 0, from: resource, type: "", published: undefined };
@@ -365,37 +360,6 @@ function findCodes(
   return { walk: walking, found };
 }
 
-/** @returns whether all of them are codes */
-function readLabels(value: unknown, into: Coding[]): boolean {
-  let whole = true;
-  for (const one of (value === undefined ? [] : [value].flat()) as unknown[]) {
-    const { system, code, coding } = isObject(one) ? one : {};
-    if (typeof system === "string" && typeof code === "string" && code.trim() !== "") {
-      into.push({ system: codeSystem(system), code: code.trim() });
-    } else if (!Array.isArray(coding) || coding.length === 0 || !readLabels(coding, into)) {
-      whole = false;
-    }
-  }
-  return whole;
-}
-
-/**
- * Security labels of a Bundle or Composition that is read only in part: those in its `meta`, and
- * the confidentiality of a document.
- */
-export function securityLabelsOf(whole: unknown): readonly Coding[] {
-  const labels: Coding[] = [];
-  if (!isObject(whole)) return labels;
-  const { meta, confidentiality } = whole;
-  // Keeps a label without a code as one that nobody understands, so that it gets no stamp.
-  if (isObject(meta) && !readLabels(meta["security"], labels))
-    labels.push({ system: "", code: "" });
-  if (typeof confidentiality === "string") {
-    labels.push({ system: CONFIDENTIALITY, code: confidentiality.trim() });
-  }
-  return labels;
-}
-
 const NOTHING: ReadonlySet<string> = new Set();
 const CONCEPT: ReadonlySet<string> = new Set(["coding", "text"]);
 const CODING: ReadonlySet<string> = new Set("system code display unit".split(" "));
@@ -403,32 +367,16 @@ const REFERENCE: ReadonlySet<string> = new Set(["reference", "display"]);
 const NARRATIVE: ReadonlySet<string> = new Set(["status", "div"]);
 const META: ReadonlySet<string> = new Set(["security", "profile", "source"]);
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 function isAttachment(value: Record<string, unknown>): boolean {
   return typeof value["contentType"] === "string" || typeof value["data"] === "string";
 }
 
-/** Whether the codes that say what a resource is include this display. */
-function isCalled(resource: Record<string, unknown>, display: unknown): boolean {
-  if (typeof display !== "string") return false;
-  const concepts = Object.values(resource).filter(isObject);
-  const codings = concepts.flatMap(({ coding }) => (Array.isArray(coding) ? coding : []));
-  return codings.some(
-    (coding: unknown) =>
-      isObject(coding) &&
-      typeof coding["display"] === "string" &&
-      loose(coding["display"]) === loose(display),
-  );
-}
-
-const loose = (text: string): string => text.trim().toLowerCase().replace(/\s+/g, " ");
+const isUnitOrNone = (unit: unknown): boolean =>
+  unit === undefined || (typeof unit === "string" && isUnit(unit));
 
 function idsOfContained(container: object): ReadonlySet<unknown> {
   const { contained } = container as { readonly contained?: unknown };
   return new Set(
-    Array.isArray(contained) ? contained.map((one) => isObject(one) && one["id"]) : [],
+    Array.isArray(contained) ? contained.map((one) => isJsonObject(one) && one["id"]) : [],
   );
 }

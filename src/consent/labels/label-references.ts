@@ -27,11 +27,8 @@ const MEMBERS = list("reference type identifier display id extension");
 /** Whether a value is a FHIR Reference: literal, logical, or only a name. */
 export function isReference(value: Record<string, unknown>): boolean {
   if (typeof value["reference"] === "string" || value["_reference"] !== undefined) return true;
-  const keys = Object.keys(value).filter((key) => !key.startsWith("_"));
-  return (
-    keys.every((key) => MEMBERS.has(key)) &&
-    (value["identifier"] !== undefined || value["display"] !== undefined)
-  );
+  if (value["identifier"] === undefined && value["display"] === undefined) return false;
+  return Object.keys(value).every((key) => MEMBERS.has(key) || key.startsWith("_"));
 }
 
 /** The resource type that a literal reference names, if it names one. */

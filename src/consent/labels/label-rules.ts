@@ -117,6 +117,8 @@ export interface CompiledRules {
 
 /** Most judgements that are kept: resources repeat the same few codes. */
 const MAX_KNOWN = 8192;
+/** Most UTF-16 units of a code and its system that are kept: longer ones are hardly repeated. */
+const LONGEST_KNOWN = 512;
 
 /**
  * Prepares rules for judging codes.
@@ -188,16 +190,25 @@ export function compileRules(rules: LabelRuleSet): CompiledRules {
     return { labels: [...labels], judged: whole && !open && listed, administrative };
   }
 
-  const known = new Map<string, CodeJudgement>();
+  const known = new Map<string, Map<string, CodeJudgement>>();
+  let count = 0;
   return {
     isAdministrative,
     judge(system, code) {
-      const key = `${system}\n${code}`;
-      let judgement = known.get(key);
-      if (judgement === undefined) {
-        if (known.size >= MAX_KNOWN) known.clear();
-        known.set(key, (judgement = judgeAnew(system, code)));
+      let ofSystem = known.get(system);
+      let judgement = ofSystem?.get(code);
+      if (judgement !== undefined) return judgement;
+      judgement = judgeAnew(system, code);
+      if (system.length + code.length > LONGEST_KNOWN) return judgement;
+      if (ofSystem === undefined || count >= MAX_KNOWN) {
+        if (count >= MAX_KNOWN) {
+          known.clear();
+          count = 0;
+        }
+        known.set(system, (ofSystem = new Map()));
       }
+      ofSystem.set(code, judgement);
+      count++;
       return judgement;
     },
   };

@@ -1,4 +1,5 @@
 import { TOKEN_ELEMENTS } from "./data/fhir-elements.ts";
+import { PEOPLE_AND_PLACES } from "./label-references.ts";
 
 const list = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/));
 
@@ -34,15 +35,22 @@ const UNITS =
   hPa bar mbar Gy mGy cGy Sv mSv Bq kBq MBq V mV rad deg diop dyn N sr cd lm lx A mA Ohm mOhm MoM DDD
   rpm dpi pixel pixels`);
 
-/** Whether a string in an element without codes says nothing beyond the element's name. */
-export function isPlain(element: string, text: string, parent: string, ofPeople: boolean): boolean {
-  if (TIME.test(text)) return true;
+const isDigit = (unit: number): boolean => unit >= 0x30 && unit <= 0x39;
+
+/**
+ * Whether a string in an element without codes says nothing beyond the element's name.
+ *
+ * @param type - of the resource
+ */
+export function isPlain(element: string, text: string, parent: string, type: string): boolean {
+  // Times begin with a digit; most texts do not, and are not worth the expression.
+  if (isDigit(text.charCodeAt(0)) && TIME.test(text)) return true;
   if (element === "id") return /^[A-Za-z0-9\-._]{1,64}$/.test(text);
   if (element === "version" && VERSION.test(text)) return true;
   // The names of people and places are not judged.
   if (NAMES.has(element)) return NAME_OR_ADDRESS.test(parent);
   if (element === "text" && NAMED.has(parent)) return true;
-  if (ofPeople && (element === "name" || element === "alias")) return true;
+  if ((element === "name" || element === "alias") && PEOPLE_AND_PLACES.has(type)) return true;
   if (element === "value" && TELECOM.has(parent)) return true;
   // The class of a coverage may be the name of a programme.
   if (element === "value" && parent === "class") return TELEPHONE.test(text);
@@ -54,6 +62,13 @@ export function isPlain(element: string, text: string, parent: string, ofPeople:
 /** Whether a text consists of names of units only. */
 export function isUnit(text: string): boolean {
   if (text.length > 40) return false;
+  if (units.has(text)) return true;
   const words = text.split(/[\s/.,*^()[\]{}_'"#\d-]+/).filter((word) => word !== "");
-  return words.every((word) => UNITS.has(word) || UNITS.has(word.toLowerCase()));
+  const isKnown = words.every((word) => UNITS.has(word) || UNITS.has(word.toLowerCase()));
+  if (isKnown && units.size < MOST_UNITS) units.add(text);
+  return isKnown;
 }
+
+/** Texts that consist of units: resources repeat the same few. */
+const units = /* @__PURE__ */ new Set<string>();
+const MOST_UNITS = 1024;

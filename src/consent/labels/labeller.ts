@@ -6,11 +6,11 @@ import { codeSystem } from "../terminology/code-systems.ts";
 import { DEFAULT_LABEL_RULES } from "./default-rules.ts";
 import {
   codeSteps,
-  securityLabelsOf,
   type FoundCodes,
   type ResolveReference,
   type UnjudgedCode,
 } from "./label-codes.ts";
+import { securityLabelsOf } from "./security-labels.ts";
 import { compileRules, type LabelRuleSet } from "./label-rules.ts";
 import type { Coding } from "../model/model.ts";
 import type { LabelStamp, ResourceLabels } from "../model/resource.ts";

@@ -1,3 +1,4 @@
+import { isJsonObject } from "../../bytes/guards.ts";
 import { assertOptions, type OptionsOf } from "../../bytes/options.ts";
 import { InputError } from "../../errors.ts";
 import { codeSystem } from "../terminology/code-systems.ts";
@@ -96,7 +97,7 @@ function codesOf(
   path: string,
   known: ReadonlySet<string>,
 ): Record<string, readonly string[]> {
-  if (!isObject(valueSet) || valueSet["resourceType"] !== "ValueSet") {
+  if (!isJsonObject(valueSet) || valueSet["resourceType"] !== "ValueSet") {
     throw invalid(path, "must be a ValueSet");
   }
   const { expansion, compose } = valueSet;
@@ -123,15 +124,15 @@ function codesOf(
 type Add = (system: unknown, code: unknown, where: string) => void;
 
 function readExpansion(expansion: unknown, path: string, add: Add): void {
-  if (!isObject(expansion)) throw invalid(path, "must be an object");
+  if (!isJsonObject(expansion)) throw invalid(path, "must be an object");
   const { contains, total, offset, next, parameter } = expansion;
   const extensions = listOf(expansion["extension"], path);
-  const parameters = listOf(parameter, path).filter(isObject);
+  const parameters = listOf(parameter, path).filter(isJsonObject);
   const part =
     (offset !== undefined && offset !== 0) ||
     next !== undefined ||
     extensions.some(
-      (one) => isObject(one) && /valueset-(?:toocostly|unclosed)$/.test(String(one["url"])),
+      (one) => isJsonObject(one) && /valueset-(?:toocostly|unclosed)$/.test(String(one["url"])),
     ) ||
     parameters.some(
       ({ name, ...value }) =>
@@ -144,7 +145,7 @@ function readExpansion(expansion: unknown, path: string, add: Add): void {
     if (depth > MAX_DEPTH) throw invalid(where, "is too deep");
     listOf(list, where).forEach((item, at) => {
       const here = `${where}[${at}]`;
-      if (!isObject(item)) throw invalid(here, "must be an object");
+      if (!isJsonObject(item)) throw invalid(here, "must be an object");
       entries++;
       // An abstract heading has codes below it, and may have no code itself.
       if (item["code"] !== undefined || item["abstract"] !== true) {
@@ -161,13 +162,13 @@ function readExpansion(expansion: unknown, path: string, add: Add): void {
 }
 
 function readCompose(compose: unknown, path: string, add: Add): void {
-  if (!isObject(compose)) throw invalid(path, "is missing, and there is no expansion");
+  if (!isJsonObject(compose)) throw invalid(path, "is missing, and there is no expansion");
   if (listOf(compose["exclude"], path).length > 0) {
     throw invalid(`${path}.exclude`, "needs an expansion");
   }
   listOf(compose["include"], path).forEach((include, at) => {
     const here = `${path}.include[${at}]`;
-    if (!isObject(include)) throw invalid(here, "must be an object");
+    if (!isJsonObject(include)) throw invalid(here, "must be an object");
     for (const name of ["filter", "valueSet"]) {
       if (include[name] !== undefined) throw invalid(`${here}.${name}`, "needs an expansion");
     }
@@ -175,7 +176,11 @@ function readCompose(compose: unknown, path: string, add: Add): void {
     // Without concepts, an include means the whole system.
     if (concepts.length === 0) throw invalid(here, "lists no code, and needs an expansion");
     concepts.forEach((item, i) => {
-      add(include["system"], isObject(item) ? item["code"] : undefined, `${here}.concept[${i}]`);
+      add(
+        include["system"],
+        isJsonObject(item) ? item["code"] : undefined,
+        `${here}.concept[${i}]`,
+      );
     });
   });
 }
@@ -184,10 +189,6 @@ function listOf(value: unknown, path: string): readonly unknown[] {
   if (value === undefined) return [];
   if (!Array.isArray(value)) throw invalid(path, "must be a list");
   return value;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function invalid(path: string, what: string): InputError {

@@ -35,6 +35,8 @@ export type Resolved =
     };
 
 const RESTFUL = /^(?:(.*\/))?([A-Z][A-Za-z]{1,63})\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/[^/]+)?$/;
+/** Most literal references that are kept taken apart. */
+const MOST_KNOWN = 256;
 const CONDITIONAL = /^([A-Z][A-Za-z]{1,63})\?(.+)$/;
 
 /**
@@ -76,7 +78,7 @@ export function* resolverSteps(
   for (const [index, { resource, fullUrl, request }] of entries.entries()) {
     if (++count % PIECE === 0) yield;
     if (fullUrl !== undefined) add(byUrl, withoutVersion(fullUrl), index);
-    const home = RESTFUL.exec(fullUrl ?? "");
+    const home = fullUrl === undefined ? null : RESTFUL.exec(fullUrl);
     const id = text(resource["id"]);
     if (home?.[1] !== undefined) onServers.add(`${home[2]}/${home[3]}`);
     else if (id !== undefined && request?.method !== "POST") {
@@ -108,9 +110,20 @@ function resolverBy(
   { byUrl, homeless, onServers, byIdentifier, expired }: Names,
 ): ResolveIn {
   const contained = containedFinder();
+  /** Literal references taken apart: a bundle repeats a few. */
+  const known = new Map<string, RegExpExecArray | null>();
+  const partsOf = (literal: string): RegExpExecArray | null => {
+    let parts = known.get(literal);
+    if (parts === undefined) {
+      parts = RESTFUL.exec(literal);
+      if (known.size < MOST_KNOWN) known.set(literal, parts);
+    }
+    return parts;
+  };
 
   const found = (indexes: readonly number[] | undefined): Resolved | undefined => {
     if (indexes === undefined) return undefined;
+    if (indexes.length === 1) return { kind: "entry", index: indexes[0]!, versions: indexes };
     const names = new Set(
       indexes.map((index) => {
         const { fullUrl, resource } = entries[index]!;
@@ -157,7 +170,7 @@ function resolverBy(
       if (resource !== undefined) return { kind: "contained", resource };
       return { kind: "external", type: reference.type, reference: undefined, identifier };
     }
-    const conditional = CONDITIONAL.exec(literal);
+    const conditional = literal.includes("?") ? CONDITIONAL.exec(literal) : null;
     if (conditional !== null) {
       const token = tokenOf(conditional[2]!);
       if (token === undefined || isPlaceholder(token.value)) return { kind: "ambiguous" };
@@ -170,9 +183,9 @@ function resolverBy(
         }
       );
     }
-    const parts = RESTFUL.exec(literal);
+    const parts = partsOf(literal);
     const relative = parts !== null && parts[1] === undefined;
-    const base = relative ? RESTFUL.exec(from.fullUrl ?? "")?.[1] : undefined;
+    const base = relative && from.fullUrl ? RESTFUL.exec(from.fullUrl)?.[1] : undefined;
     const name = relative ? `${parts[2]}/${parts[3]}` : withoutVersion(literal);
     return (
       // an absolute URL of another server is another resource, even if type and id agree
@@ -232,5 +245,6 @@ function tokenFrom(identifier: unknown): Token | undefined {
 }
 
 function identifierKey(type: string, { system, value }: Token): string {
-  return JSON.stringify([type, system, value]);
+  // The lengths keep the three apart.
+  return `${type.length} ${system.length} ${type}${system}${value}`;
 }

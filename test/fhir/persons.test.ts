@@ -391,6 +391,22 @@ describe("who a patient is", () => {
     expect(codes(input)).toEqual(["linked-patient Bundle.entry[0]"]);
   });
 
+  it("is not one whose number is the same only when written in one piece", () => {
+    for (const [type, system, value] of [
+      ["Patient", "urn:ids1", "2 3"],
+      ["Patient", "urn:id", "s12 3"],
+      ["Patient7", "urn:ids", "12 3"],
+      ["Patien", "turn:ids", "12 3"],
+    ]) {
+      const subject = { type, identifier: { system, value } };
+      const input = bundle(
+        { resource: patient("1", { system: "urn:ids", value: "12 3" }) },
+        { resource: { resourceType: "Observation", subject } },
+      );
+      expect(numbers(input)[1]).not.toBe("12 3");
+    }
+  });
+
   it("is not in doubt for a practitioner who is", () => {
     const actor = (reference: string) => ({ actor: { reference } });
     const appointment = {

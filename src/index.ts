@@ -114,6 +114,7 @@ export {
   type RequestTarget,
 } from "./ledger/disclosure/request.ts";
 export type { Manifest, Operation } from "./ledger/entries/manifest.ts";
+export type { MergeOptions, UnmergedPersons } from "./ledger/persons/merging.ts";
 export type {
   IdentifiedSubject,
   MergeProposal,

@@ -26,6 +26,8 @@ const WITNESS: OptionsOf<WitnessOptions> = {
 };
 const ASKED = { query: QUERY, declaration: DECLARATION };
 
+const MERGE: Names<"merge", 2> = { reason: true };
+const UNMERGE: Names<"unmerge", 1> = { reason: true };
 const AMEND: Names<"amend", 2> = {
   ...{ labels: true, attachments: true, fields: true, onProgress: true, signal: true },
 };
@@ -61,6 +63,8 @@ const GIVE_UP: Names<"giveUp", 1> = { reason: true };
 
 /** For each call with options, the place of its options among its arguments, and what they may be. */
 const CALLS: { readonly [Name in keyof Ledger]?: Readonly<Record<number, Known>> } = {
+  merge: { 2: { names: MERGE } },
+  unmerge: { 1: { names: UNMERGE } },
   record: { 2: { names: RECORD } },
   amend: { 2: { names: AMEND } },
   recordBundle: { 2: { names: RECORD_BUNDLE } },

@@ -38,6 +38,7 @@ import type { ResourceLabels } from "../consent/model/resource.ts";
 import type { RelabelOptions, Relabelled } from "./records/relabelling.ts";
 import type { RequestOptions } from "./disclosure/request.ts";
 import type { IdentifiedSubject, PersonIdentifier, Subject } from "./entries/subjects.ts";
+import type { MergeOptions, UnmergedPersons } from "./persons/merging.ts";
 import type { PendingErasure } from "./erasure/unfinished.ts";
 import type { BlobReport } from "./verify-blobs.ts";
 
@@ -91,6 +92,34 @@ export interface Ledger {
    *   person would have more than 1,024
    */
   identify(subject: Subject, identifiers: readonly PersonIdentifier[]): Promise<IdentifiedSubject>;
+  /**
+   * Says that two persons are one. From then on they are joined: every call about either is about both, and
+   * every directive, attestation and hold about either counts for both. Decisions as of earlier heights stay
+   * as they were, and no record changes.
+   *
+   * @returns names the link entry, for {@link unmerge} and {@link mixed}
+   * @throws {InputError} `ERR_INPUT_INVALID` when they are the same person or joined already;
+   *   `ERR_INPUT_UNKNOWN_SUBJECT` when one is not known or was forgotten
+   * @throws {RecordError} `ERR_RECORD_CONFLICT` when another process joined them first
+   */
+  merge(from: Subject, into: Subject, options: MergeOptions): Promise<EntryId>;
+  /**
+   * Ends a merge. Each person is again as if never joined with the other, but for what was erased meanwhile.
+   * What was filed meanwhile stays with the person it was filed about; the outcome lists these records.
+   *
+   * @param link - the merge, by the id that {@link merge} returned
+   * @throws {RecordError} `ERR_RECORD_NOT_FOUND`, `ERR_RECORD_ERASED`, or `ERR_RECORD_RETRACTED` when the
+   *   merge is not in effect
+   */
+  unmerge(link: EntryId, options: MergeOptions): Promise<UnmergedPersons>;
+  /**
+   * The accesses that released records of one person in answer to a question about another, only because
+   * this merge joined them, oldest first, each with the records that were released.
+   *
+   * @param link - a merge, in effect or ended
+   * @throws {RecordError} `ERR_RECORD_NOT_FOUND`, `ERR_RECORD_ERASED`
+   */
+  mixed(link: EntryId): AsyncIterable<Access | UnreadableAccess>;
   /**
    * Seals a FHIR resource and files it. Resolves once it is durable. With an `idempotencyKey`, a call may be
    * repeated: it records once.

@@ -47,6 +47,7 @@ import { openReplays } from "./disclosure/replays.ts";
 import { createRequest, type RequestOptions } from "./disclosure/request.ts";
 import { openSubjects } from "./entries/subjects.ts";
 import { createReviews } from "./disclosure/reviews.ts";
+import { createMerging } from "./persons/merging.ts";
 import { createTurns } from "./turns.ts";
 import { readOnlyStorage } from "./read-only-storage.ts";
 import { openSources } from "./records/sources.ts";
@@ -300,6 +301,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     findSubject: subjects.find,
     ensureSubject: (identifier) => subjects.findOrCreate(identifier),
     identify: subjects.identify,
+    ...createMerging(context, { catalogue, filing, subjects, turns }),
     record: recording.record,
     amend: recording.amend,
     recordBundle: recording.recordBundle,
@@ -323,8 +325,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     evidence: (entry) => readEvidence(context, catalogue, entry),
     async directives(subject) {
       await subjects.assertKnown(subject);
-      const kinds = ["consent", "erase", "link"] as const;
-      const items = await catalogue.itemsOf(subject.local, kinds);
+      const items = await catalogue.itemsOf(subject.local, ["consent", "erase", "link"]);
       return (await readConsents(items, chain.size - 1)).directives;
     },
     async decide(subject, question, time = {}) {

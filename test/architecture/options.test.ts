@@ -113,6 +113,8 @@ describe("an option that a call of a ledger does not have", () => {
     const request = { requester: w.hl.member, purposes: ["TREAT"] };
     const witness = { user: "clerk-7", form: "paper", takenAt: 1 } as const;
     const calls: Readonly<Record<string, readonly (() => unknown)[]>> = {
+      merge: [() => w.hl.merge(w.me, w.me, { reason: "x", ...nonsense })],
+      unmerge: [() => w.hl.unmerge(entry, { reason: "x", ...nonsense })],
       record: [() => w.hl.record(w.me, text, nonsense)],
       amend: [() => w.hl.amend(id, text, { amends: id } as never)],
       recordBundle: [() => w.hl.recordBundle(w.me, "{}", nonsense)],

@@ -116,7 +116,7 @@ function expectInstant(value: unknown, what: string): number {
 }
 
 /** The custodian's attestations about who may speak for the subject, as facts for a decision. */
-export function capacityFacts(attested: readonly AttestedKey[]): CapacityFact[] {
+export function capacityFacts(attested: readonly FiledKey[]): CapacityFact[] {
   return newestOf(attested).map(({ actor, capacity, from, to, by, depth, scope }) => ({
     actor,
     capacity,
@@ -128,14 +128,18 @@ export function capacityFacts(attested: readonly AttestedKey[]): CapacityFact[] 
   }));
 }
 
+/** An attestation, and the person whom it is filed about: persons may be joined. */
+export type FiledKey = AttestedKey & { readonly local?: Uint8Array };
+
 /**
- * The attestations that count, in ledger order. A later attestation of the same key, or of the same name
- * without a key, in the same capacity replaces the earlier one.
+ * The attestations that count, in ledger order. A later attestation about the same person of the same key, or
+ * of the same name without a key, in the same capacity replaces the earlier one.
  */
-export function newestOf<T extends AttestedKey>(attested: readonly T[]): T[] {
+export function newestOf<T extends FiledKey>(attested: readonly T[]): T[] {
   const byKey = new Map<string, T>();
   for (const one of attested) {
-    byKey.set(`${one.capacity} ${idOf(one) ?? "none"} ${one.actor}`, one);
+    const person = one.local === undefined ? "" : toHex(one.local);
+    byKey.set(`${person} ${one.capacity} ${idOf(one) ?? "none"} ${one.actor}`, one);
   }
   return [...byKey.values()];
 }

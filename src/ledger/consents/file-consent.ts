@@ -1,9 +1,6 @@
-import { equalBytes } from "../../bytes/compare.ts";
-import { assertBytes } from "../../bytes/guards.ts";
 import { toHex } from "../../bytes/hex.ts";
 import type { CID } from "../../codec/cid.ts";
 import { toEntryId, type EntryId } from "../../codec/ids.ts";
-import { chainsOf } from "../../consent/rules/capacity.ts";
 import { directiveCid } from "../../consent/model/directive.ts";
 import type { Directive } from "../../consent/model/model.ts";
 import type { SnapshotDirective } from "../../consent/model/snapshot.ts";
@@ -13,24 +10,14 @@ import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { isObject } from "../../fhir/resource.ts";
 import type { Signer } from "../../identity/signer.ts";
 import { afterWriting } from "../../storage/settle.ts";
-import { capacityFacts, encodeAttestedKey, type AttestedKey } from "./attested-key.ts";
+import { encodeAttestedKey, type AttestedKey } from "./attested-key.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
-import {
-  decodeFiledForm,
-  judgeFiled,
-  type ConsentReader,
-  type FiledForm,
-} from "./read-consents.ts";
+import { decodeFiledForm, type ConsentReader } from "./read-consents.ts";
 import type { LedgerContext } from "../context.ts";
-import {
-  checkedWitness,
-  sealableEvidence,
-  type SealedEvidence,
-  type WitnessOptions,
-} from "./evidence.ts";
+import { checkedWitness, sealableEvidence, type WitnessOptions } from "./evidence.ts";
 import { sealEntry, type Filing, type SealedEntry } from "../entries/filing.ts";
-import { findHeld } from "./held.ts";
+import { identifierIn, ownerFinder, wouldBeVoid, type DirectiveToFile } from "./find-owner.ts";
 import { encodeIdentifiers, type PersonIdentifier } from "../index/rows.ts";
 import type { Manifest } from "../entries/manifest.ts";
 import { commitToPerson, signDirective } from "./signed-directive.ts";
@@ -93,15 +80,6 @@ export interface Consenting {
   trustWitnesses(witnesses: readonly string[]): Promise<EntryId>;
 }
 
-/** A directive in the form in which it is filed, and the evidence that is sealed beside it. */
-interface ToFile extends DeliveredDirective {
-  readonly evidence?: SealedEvidence;
-  /** Attested together with the directive, if nobody may speak for the person yet. */
-  readonly firstKey?: Signer;
-}
-
-const wouldBeVoid = (why: string): ConsentError =>
-  new ConsentError("ERR_CONSENT_INVALID", `the directive would be void: ${why}`);
 const counts = ({ standing }: SnapshotDirective): boolean => standing === "valid";
 
 const WAYS = ["signer", "signed", "witness"] as const;
@@ -129,6 +107,7 @@ export function createConsenting(
 ): Consenting {
   const { chain, now, random, signer } = context;
   const { catalogue, filing, subjects, readConsents, turns } = options;
+  const findOwner = ownerFinder(context, { catalogue, readConsents });
 
   async function sealLink(manifest: Manifest, content: Uint8Array): Promise<SealedEntry> {
     const parts = [{ id: "content", bytes: content }];
@@ -145,7 +124,7 @@ export function createConsenting(
     directive: Directive,
     given: ConsentOptions,
     person: PersonIdentifier,
-  ): Promise<ToFile> {
+  ): Promise<DirectiveToFile> {
     const { ledger } = chain;
     assertOneWay(given);
     if ("signed" in given) {
@@ -175,53 +154,23 @@ export function createConsenting(
   /** Judges a directive as if it were filed now, and then files or holds it. */
   async function file(
     subject: Subject,
-    make: (person: PersonIdentifier) => Promise<ToFile>,
+    make: (person: PersonIdentifier) => Promise<DirectiveToFile>,
   ): Promise<ReceivedDirective> {
-    const { identifiers, key: subjectKey } = await subjects.read(subject);
+    await catalogue.catchUp();
+    const people = await subjects.readJoined(subject);
     try {
-      const { signed, salt, evidence, firstKey } = await make(identifiers[0]!);
-      assertBytes(salt, "salt", 32);
-      const form = decodeFiledForm(signed);
-      await catalogue.catchUp();
-      const height = chain.size - 1;
-      // Keys alone: an unreadable directive must not prevent others from being filed.
-      const links = await catalogue.itemsOf(subject.local, ["erase", "link"]);
-      const { keys, witnesses } = await readConsents(
-        links.filter(({ kind }) => kind === "link"),
-        height,
-      );
+      const { owner, toFile, first, kept, judged } = await findOwner(people, make);
+      const { signed, salt, evidence } = toFile;
+      const { cid, witness } = judged;
+      const { local, identifiers, key: subjectKey } = owner;
       const entries: SealedEntry[] = [];
-      let known: readonly AttestedKey[] = keys;
-      if (
-        keys.length === 0 &&
-        firstKey !== undefined &&
-        form.directive.grantor.capacity === "self"
-      ) {
-        // The custodian that lets a person sign attests the first key that speaks for them.
-        const { actor, alg, publicKey } = firstKey;
-        const first: AttestedKey = { actor, alg, publicKey, capacity: "self" };
-        entries.push(await sealAttestation(subject, first));
-        known = [first];
-      }
-      const kept = await heldEntry(subject, form, signed);
-      const judged = await judgeFiled(context, form, {
-        ...{ ledger: chain.ledger, salt, identifiers, keys: known, witnesses, height },
-        filedAt: { height: chain.size, time: now() },
-        heldAt: kept?.place.height,
-      });
-      const { cid, directive, standing, witness } = judged;
-      if (standing !== "valid") throw wouldBeVoid(standing.void);
-      const { actor, capacity } = directive.grantor;
-      if (chainsOf(capacityFacts(known), actor, capacity, now()).length === 0) {
-        throw wouldBeVoid("nothing attests that the grantor has this capacity");
-      }
-      const about = identifiers.find((one) => equalBytes(commitToPerson(salt, one), form.about))!;
+      for (const key of first) entries.push(await sealAttestation(owner, key));
+      const about = identifierIn(identifiers, toFile)!;
       const parts = [
         { id: "content", bytes: signed },
         { id: "salt", bytes: salt },
         { id: "identifier", bytes: encodeIdentifiers([about]) },
       ];
-      const { local } = subject;
       if (witness?.doubted === true) {
         const id = kept === undefined ? await hold(local, parts) : toEntryId(kept.id);
         return { status: "held", id, cid, by: witness.by };
@@ -257,18 +206,8 @@ export function createConsenting(
       }
       return { status: "filed", id: toEntryId(id), place, cid, signed, salt };
     } finally {
-      subjectKey.fill(0);
+      for (const { key } of people) key.fill(0);
     }
-  }
-
-  /** The entry that holds the directive that is now filed, if it was delivered before. */
-  async function heldEntry(
-    subject: Subject,
-    form: FiledForm,
-    signed: Uint8Array,
-  ): Promise<CatalogueItem | undefined> {
-    if (form.kind !== "witnessed" || form.witness.by === signer.actor) return undefined;
-    return findHeld(context, catalogue, subject, signed);
   }
 
   /** A person's readable directives, oldest first: an unreadable one must not block filing others. */

@@ -9,7 +9,7 @@ import type { Directive } from "../../consent/model/model.ts";
 import type { SnapshotDirective } from "../../consent/model/snapshot.ts";
 import type { DirectiveWitness } from "../../consent/model/witness.ts";
 import { EnvelopeError, StorageError } from "../../errors.ts";
-import { decodeAttestedKey, type AttestedKey } from "./attested-key.ts";
+import { decodeAttestedKey, type FiledKey } from "./attested-key.ts";
 import { type Catalogue, isErasedNow } from "../entries/catalogue.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { isDamage, lostEntry, openOwn } from "../entries/own-envelope.ts";
@@ -88,7 +88,7 @@ export function decodeFiledForm(bytes: Uint8Array): FiledForm {
 /** A person's directives and the keys that they are judged by, as one custodian filed them. */
 export interface FiledConsents {
   readonly directives: readonly SnapshotDirective[];
-  readonly keys: readonly (AttestedKey & { readonly item: CatalogueItem })[];
+  readonly keys: readonly (FiledKey & { readonly item: CatalogueItem })[];
   /** The witnesses that the custodian trusts, at the requested height. */
   readonly witnesses: readonly string[];
   /** The link entry that lists them, if there is one. */
@@ -104,7 +104,7 @@ export type ConsentReader = (
 /** The facts that a directive is judged by. */
 export interface Grounds extends AboutWhom {
   /** Attested before it. */
-  readonly keys: readonly AttestedKey[];
+  readonly keys: readonly FiledKey[];
   /** Organisations trusted then, besides the custodian itself. */
   readonly witnesses: readonly string[];
   /** Height and time at which it is filed. */
@@ -214,21 +214,24 @@ export function consentReader(context: LedgerContext, catalogue: Catalogue): Con
   }
 
   return async (items, height) => {
-    const keys: (AttestedKey & { readonly item: CatalogueItem })[] = [];
+    const keys: (FiledKey & { readonly item: CatalogueItem })[] = [];
     const directives: SnapshotDirective[] = [];
     const unreadable: UnreadableDirective[] = [];
     const lists = await listsUpTo(height);
-    let person: readonly PersonIdentifier[] | null | undefined;
+    const people = new Map<string, readonly PersonIdentifier[] | null>();
     for (const item of items) {
       if (item.kind === "link" && item.manifest.op === "attest") {
         const parts = await partsOf(item, ["content"]);
         if (parts === undefined) continue;
         keys.push({
           ...(await namingEntry(item, () => decodeAttestedKey(parts.get("content")!))),
+          local: item.manifest.local,
           item,
         });
       } else if (item.kind === "consent") {
-        person ??= (await identifiersOf(catalogue, item.manifest.local)) ?? null;
+        const { local } = item.manifest;
+        const person = people.get(toHex(local)) ?? (await identifiersOf(catalogue, local)) ?? null;
+        people.set(toHex(local), person);
         try {
           if (item.lost === true) throw lacks([item]);
           const parts = await partsOf(item, CONSENT_PARTS);
@@ -239,7 +242,7 @@ export function consentReader(context: LedgerContext, catalogue: Catalogue): Con
             judgeFiled(context, decodeFiledForm(signed), {
               ledger: context.chain.ledger,
               salt: parts.get("salt")!,
-              identifiers: sealedIdentifiers(parts.get("identifier")!, person!),
+              identifiers: sealedIdentifiers(parts.get("identifier")!, person),
               keys,
               witnesses: witnessesBefore(lists, item.place),
               filedAt: { height: item.place.height, time: item.recordedAt },

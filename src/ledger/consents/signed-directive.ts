@@ -13,7 +13,7 @@ import { verifySignature } from "../../crypto/sign.ts";
 import { SIGNATURE_ALGS, type SignatureAlg } from "../../crypto/signing-input.ts";
 import { ConsentError } from "../../errors.ts";
 import { signWith, type Signer } from "../../identity/signer.ts";
-import { idOf, newestOf, type AttestedKey } from "./attested-key.ts";
+import { idOf, newestOf, type FiledKey } from "./attested-key.ts";
 import type { PersonIdentifier } from "../index/rows.ts";
 
 /** A directive as its grantor signed it, for one ledger and about one person. */
@@ -145,7 +145,7 @@ export function readSignature(
 /** Whether a signed directive counts for a person, judged by the keys attested at an instant. */
 export function standingOfSigned(
   { signed, directive, cid }: SignedForm,
-  whom: AboutWhom & { readonly keys: readonly AttestedKey[] },
+  whom: AboutWhom & { readonly keys: readonly FiledKey[] },
   at: number,
 ): Standing {
   const { actor, capacity } = directive.grantor;
@@ -155,13 +155,13 @@ export function standingOfSigned(
     (one) => one.actor === actor && one.alg === signed.alg && idOf(one) === toHex(signed.key),
   );
   if (attested.length === 0) return { void: "the grantor's key is not attested" };
-  const key = attested.find((one) => one.capacity === capacity);
-  if (key?.publicKey === undefined) {
+  const inCapacity = attested.filter((one) => one.capacity === capacity);
+  if (inCapacity[0]?.publicKey === undefined) {
     return { void: "the grantor's key is not attested in this capacity" };
   }
-  if ((key.from !== undefined && at < key.from) || (key.to !== undefined && at > key.to)) {
-    return { void: "the grantor's key was not valid then" };
-  }
+  // Attested about several persons who are joined, it is valid where one attestation says so.
+  const key = inCapacity.find(({ from = -Infinity, to = Infinity }) => from <= at && at <= to);
+  if (key?.publicKey === undefined) return { void: "the grantor's key was not valid then" };
   const good = verifySignature({
     alg: signed.alg,
     publicKey: key.publicKey,

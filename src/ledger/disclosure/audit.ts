@@ -86,9 +86,24 @@ export async function* auditOf(
     ({ kind, place }) =>
       kind === "access" && (behind === undefined || comparePlaces(place, behind) > 0),
   );
+  yield* openAccesses(context, catalogue, items);
+}
+
+/**
+ * Opens accesses one after another, each when the iterator reaches it.
+ *
+ * @param items - with the entries that say what was not released
+ * @param isWanted - which accesses to open; default all
+ */
+export async function* openAccesses(
+  context: LedgerContext,
+  catalogue: Catalogue,
+  items: readonly CatalogueItem[],
+  isWanted: (item: CatalogueItem) => boolean | Promise<boolean> = () => true,
+): AsyncIterable<Access | UnreadableAccess> {
   const differences = differencesOf(items);
   for (const item of items) {
-    if (item.manifest.op !== "access") continue;
+    if (item.manifest.op !== "access" || !(await isWanted(item))) continue;
     const id = toEntryId(item.id);
     const access = await openAccess(context, catalogue, item, differences.get(id) ?? []);
     if (typeof access === "string") yield { id, recordedAt: item.recordedAt, unreadable: access };

@@ -14,9 +14,11 @@ import { resolvePeriod, type Period } from "../../consent/model/time.ts";
 import { findZone } from "../../consent/model/zone.ts";
 import { judgeAttestations, type Attested } from "./attestation.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
+import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { capacityFacts } from "../consents/attested-key.ts";
 import type { ConsentReader, FiledConsents } from "../consents/read-consents.ts";
 import type { LedgerContext } from "../context.ts";
+import type { EntriesOfJoined } from "../persons/person-entries.ts";
 import { currentRecords, judgedForm, type FoldedRecord } from "../records/current-record.ts";
 import type { DisclosureRequest, SealedRequest } from "./request.ts";
 import type { Subject } from "../entries/subjects.ts";
@@ -68,7 +70,7 @@ export const versionName = ({ record, head }: FoldedRecord): string =>
   `${record} ${toHex(head.id)}`;
 
 /** Kinds of entries that a decision depends on. */
-export const DECIDING = ["record", "consent", "erase", "link"] as const;
+const DECIDING = ["record", "consent", "erase", "link"] as const;
 
 /** Catches up; rejects if an entry that could be about anybody, and say anything, does not open. */
 export async function requireReadableConsents({ catalogue }: JudgeContext): Promise<void> {
@@ -80,6 +82,7 @@ export async function requireReadableConsents({ catalogue }: JudgeContext): Prom
 export function factsOf(
   context: JudgeContext,
   consents: FiledConsents,
+  merges: readonly CatalogueItem[],
 ): Omit<ConsentSnapshot, "height" | "members" | "memberships" | "roles"> {
   return {
     directives: consents.directives,
@@ -88,7 +91,7 @@ export function factsOf(
     capacities: capacityFacts(consents.keys),
     custodian: context.signer.actor,
     witnesses: consents.witnesses,
-    links: linksOf(consents),
+    links: linksOf(consents, merges),
     terminology: context.terminology.cid,
     labels: context.labeller.cid,
   };
@@ -103,14 +106,14 @@ export async function decideRecords(
   asOf: number,
 ): Promise<Judgement> {
   const { catalogue, chain, signer } = context;
-  const items = subject === undefined ? [] : await catalogue.itemsOf(subject.local, DECIDING);
+  const { items, merges } = await readDeciding(catalogue, subject);
   const consents = await context.readConsents(items, chain.size - 1);
   const attested = await judgeAttestations(context, request, sealed.attestations ?? [], asOf);
   const members = await membersNamed(context, request, attested);
   const height = chain.size - 1;
   const snapshot: ConsentSnapshot = {
     height,
-    ...factsOf(context, consents),
+    ...factsOf(context, consents, merges),
     members,
     memberships: attested.memberships,
     roles: attested.roles,
@@ -170,10 +173,26 @@ export async function decideRecords(
   };
 }
 
+/**
+ * Reads the entries that a decision about a person depends on.
+ *
+ * @param subject - `undefined` for nobody
+ * @param height - the last block that counts; default the newest
+ */
+export async function readDeciding(
+  catalogue: Catalogue,
+  subject: Subject | undefined,
+  height: number = Infinity,
+): Promise<EntriesOfJoined> {
+  if (subject === undefined) return { items: [], merges: [] };
+  const { items, merges } = await catalogue.entriesOf(subject.local, DECIDING, height);
+  return { items: items.filter(({ place }) => place.height <= height), merges };
+}
+
 /** The link entries that a decision depends on. */
-export const linksOf = ({ keys, list }: FiledConsents): EntryId[] =>
-  [...keys.map(({ item }) => item), ...(list === undefined ? [] : [list])].map(({ id }) =>
-    toEntryId(id),
+const linksOf = ({ keys, list }: FiledConsents, merges: readonly CatalogueItem[]): EntryId[] =>
+  [...merges, ...keys.map(({ item }) => item), ...(list === undefined ? [] : [list])].map(
+    ({ id }) => toEntryId(id),
   );
 
 /** Codes of the roles that a decision accepts: vouched for by the requester, or attested. */

@@ -9,7 +9,6 @@ import { makeGrant, narrowKeys } from "../../envelope/grant.ts";
 import { decodeSignedHeader, type EnvelopeHeader } from "../../envelope/header.ts";
 import { wipeKeys } from "../../envelope/keys.ts";
 import { afterWriting } from "../../storage/settle.ts";
-import { accessItems, encodeAccess, unknownSubjectId, type AccessContent } from "./access.ts";
 import {
   checkRequest,
   recheckRequester,
@@ -18,9 +17,8 @@ import {
   type RequestRefusal,
 } from "./check-request.ts";
 import type { LedgerContext } from "../context.ts";
-import { contentKeyName, sealEntry, type Filed, type Filing } from "../entries/filing.ts";
+import { contentKeyName, type Filing } from "../entries/filing.ts";
 import {
-  breaksGlass,
   isPermitted,
   decideRecords,
   requireReadableConsents,
@@ -29,10 +27,10 @@ import {
   type JudgeContext,
   type Judgement,
 } from "./decide-records.ts";
-import type { Manifest } from "../entries/manifest.ts";
 import type { FoldedRecord } from "../records/current-record.ts";
+import { fileAccesses, fileDifferences, type FiledAccess } from "./file-access.ts";
 import type { Replays } from "./replays.ts";
-import type { DisclosureRequest, SealedRequest } from "./request.ts";
+import type { DisclosureRequest } from "./request.ts";
 import { lostEntry } from "../entries/own-envelope.ts";
 import { isErasedNow } from "../entries/catalogue.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
@@ -129,11 +127,9 @@ async function answerRequest(
 ): Promise<DisclosureResult> {
   const { request, sealed, replayName } = checked;
   const first = await decideRecords(context, request, sealed, subject, context.now());
-  const access = await fileAccess(context, {
-    ...{ request, sealed, subject, judgement: first },
-    answers: replayName,
-  });
-  return afterWriting(() => answerAgain(context, checked, subject, first, access));
+  const what = { request, sealed, subject, judgement: first };
+  const accesses = await fileAccesses(context, { ...what, answers: replayName });
+  return afterWriting(() => answerAgain(context, checked, subject, first, accesses));
 }
 
 /** Decides again after the access entry, and releases what both decisions permit. */
@@ -142,14 +138,14 @@ async function answerAgain(
   checked: CheckedRequest & { readonly ok: true },
   subject: Subject | undefined,
   first: Judgement,
-  filed: Filed,
+  accesses: readonly FiledAccess[],
 ): Promise<DisclosureResult> {
   const { request, sealed, replayName } = checked;
   const { now } = context;
-  const access = filed.id;
+  const { id: access, place } = accesses[0]!;
   await requireReadableConsents(context);
   const earlier = await context.replays.answered(replayName, request.time);
-  if (earlier === undefined || earlier === "unknown" || !isSamePlace(earlier, filed.place)) {
+  if (earlier === undefined || earlier === "unknown" || !isSamePlace(earlier, place)) {
     // Another process of this member answered the same request first.
     return { ok: false, reason: "replayed" };
   }
@@ -193,7 +189,7 @@ async function answerAgain(
       .filter(({ record }) => !released.has(record.record))
       .map((one) => laterDecision(one, second, recipient.ok));
     const judgement = { ...second, decided };
-    await fileAccess(context, { request, sealed, subject, judgement, replaces: toEntryId(access) });
+    await fileDifferences(context, { request, sealed, subject, judgement }, accesses);
   }
   if (lost.length > 0) throw lostEntry("record", lost[0]!.head.id);
   const decision = uniteDecisions(decisions) ?? denialWithoutReasons(second.asOf);
@@ -210,70 +206,6 @@ function inFlightOf({ vault }: LedgerContext): Set<string> {
     inFlightByVault.set(vault, inFlight);
   }
   return inFlight;
-}
-
-interface AccessToFile {
-  readonly request: DisclosureRequest;
-  readonly sealed: SealedRequest;
-  /** `undefined` if nobody is known by that identifier. */
-  readonly subject: Subject | undefined;
-  readonly judgement: Judgement;
-  /** Name of the request that is answered for the first time. */
-  readonly answers?: Uint8Array;
-  /** The access entry that said more than was released. */
-  readonly replaces?: EntryId;
-}
-
-/** Files a request and its decisions, including denials; resolves once durable. */
-async function fileAccess(context: DiscloseContext, access: AccessToFile): Promise<Filed> {
-  const { request, sealed, subject, judgement, replaces, answers } = access;
-  const { declaration } = sealed;
-  const content: AccessContent = {
-    v: 1,
-    request: request.id,
-    requester: request.requester,
-    ...(request.user === undefined ? {} : { user: request.user }),
-    roles: judgement.roles,
-    purposes: request.purposes,
-    action: request.action,
-    ...partsOf(request.query),
-    decidedAt: judgement.asOf,
-    height: judgement.height,
-    snapshot: judgement.snapshot,
-    ...accessItems(
-      judgement.decided.map(({ record, decision }) => ({
-        record: record.record,
-        entry: record.head.id,
-        type: record.head.manifest.resource?.type ?? "unknown",
-        decision,
-      })),
-    ),
-    ...(judgement.attestations.length === 0 ? {} : { attestations: judgement.attestations }),
-    ...(declaration === undefined || !breaksGlass(request) ? {} : { declaration }),
-  };
-  const glassBroken =
-    declaration !== undefined &&
-    judgement.decided.some((one) => one.brokenGlass && isPermitted(one));
-  const manifest: Manifest = {
-    v: 1,
-    op: replaces === undefined ? "access" : "difference",
-    local: subject?.local ?? unknownSubjectId(context),
-    ...(replaces === undefined ? {} : { replaces }),
-    ...(answers === undefined ? {} : { request: answers }),
-    ...(glassBroken ? { review: true } : {}),
-  };
-  const key =
-    subject === undefined ? context.random(32) : (await context.subjects.read(subject)).key;
-  const entry = await sealEntry(context, {
-    kind: "access",
-    manifest,
-    subjectKey: key,
-    parts: [{ id: "content", bytes: encodeAccess(content) }],
-  });
-  key.fill(0);
-  context.catalogue.remember(entry);
-  const [filed] = await context.filing.fileAlone([entry]);
-  return filed!;
 }
 
 /** Number of envelopes whose keys and headers are read together. */

@@ -7,11 +7,11 @@ import type { ConsentSnapshot, SnapshotMembership } from "../../consent/model/sn
 import { toHex } from "../../bytes/hex.ts";
 import { judgeAttestations } from "./attestation.ts";
 import {
-  DECIDING,
   isAskedFor,
   requireReadableConsents,
   factsOf,
   partsOf,
+  readDeciding,
   type JudgeContext,
 } from "./decide-records.ts";
 import { giveResult } from "../give-results.ts";
@@ -86,9 +86,7 @@ export async function decideQuestion(
   if (!Number.isSafeInteger(height) || height < -1 || height > newest) {
     throw new RangeError(`height must be from -1 (nothing) to ${newest}, the newest of the ledger`);
   }
-  const items = (await catalogue.itemsOf(subject.local, DECIDING)).filter(
-    ({ place }) => place.height <= height,
-  );
+  const { items, merges } = await readDeciding(catalogue, subject, height);
   const consents = await context.readConsents(items, height);
   const roles = question.roles ?? [];
   const { requester, user, attestations = [] } = question;
@@ -97,7 +95,7 @@ export async function decideQuestion(
   // Copied first, so that the decisions share no data with the ledger.
   const snapshot = giveResult({
     height,
-    ...factsOf(context, consents),
+    ...factsOf(context, consents, merges),
     members: await membersAt(
       context,
       [requester, ...[...roles, ...attested.roles].map((one) => one.attestedBy)],

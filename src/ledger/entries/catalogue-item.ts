@@ -78,10 +78,16 @@ export const sourceLocal = (
 /** The local id under which the index lists what was recorded with an idempotency key. */
 export const keyLocal = (idempotency: Uint8Array): Uint8Array => idempotency.slice(0, 16);
 
+/** The local id under which the index lists the merges and partings of a person. */
+export const linksLocal = (
+  { vault }: Pick<LedgerContext, "vault">,
+  local: Uint8Array,
+): Uint8Array => vault.name("links", local).slice(0, 16);
+
 /** The local ids under which the index lists an entry besides that of its person. */
 export function alsoListed(
   context: Pick<LedgerContext, "vault">,
-  { review, op, local, source, idempotency }: ManifestBrief,
+  { review, op, local, other, source, idempotency }: ManifestBrief,
 ): readonly Uint8Array[] {
   const places: Uint8Array[] = [];
   if (review === true || op === "reviewed") places.push(reviewsLocal(context));
@@ -90,5 +96,10 @@ export function alsoListed(
     places.push(sourceLocal(context, { source: name, type, id }));
   }
   if (idempotency !== undefined) places.push(keyLocal(idempotency));
+  if (other !== undefined) {
+    for (const place of [other, linksLocal(context, local), linksLocal(context, other)]) {
+      places.push(place);
+    }
+  }
   return places.filter((place) => !equalBytes(place, local));
 }

@@ -2,31 +2,21 @@ import { bytesKey } from "../../bytes/bytes-key.ts";
 import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { StorageError } from "../../errors.ts";
-import { giveTurn } from "../../loop/give-turn.ts";
 import type { StateChange } from "../../storage/types.ts";
 import type { LedgerContext } from "../context.ts";
 import { openIndex, type Index } from "../index/index-store.ts";
-import { wholeItem, type Held } from "../index/held.ts";
-import type { Person } from "../index/memory.ts";
+import { wholeItem } from "../index/held.ts";
 import { IndexMoved } from "../index/loss.ts";
 import { assertNoneLack, isAboutAnybody } from "../index/lacking.ts";
-import {
-  INDEXED_KINDS,
-  type Lacking,
-  type PersonIdentifier,
-  type StoredSubject,
-} from "../index/rows.ts";
+import { type Lacking, type PersonIdentifier, type StoredSubject } from "../index/rows.ts";
 import { consentsLostOf } from "./lost-consents.ts";
-import { recordBook } from "./record-book.ts";
-import { nameBook, type RecordNames } from "./record-names.ts";
-import type { Identity } from "./own-envelope.ts";
 import {
-  type CatalogueItem,
-  type CatalogueFind,
-  alsoListed,
-  byPlace,
-  isPresent,
-} from "./catalogue-item.ts";
+  createPersonEntries,
+  presentItems,
+  type PersonEntries,
+} from "../persons/person-entries.ts";
+import type { Identity } from "./own-envelope.ts";
+import { type CatalogueItem, type CatalogueFind, alsoListed, isPresent } from "./catalogue-item.ts";
 import { createTakingIn, FLUSH_BLOCKS, type Sealed } from "./taking-in.ts";
 
 /** The operations that an erasure may use on the index while it is carried out. */
@@ -64,32 +54,11 @@ export interface ErasureHandler {
  * A call whose answer would depend on lost data rejects with a {@link StorageError} `ERR_STORAGE_CORRUPT`
  * that names it.
  */
-export interface Catalogue {
+export interface Catalogue extends PersonEntries {
   /** Takes in the blocks since the last call. */
   catchUp(): Promise<void>;
   /** The height of the next block to take in; as of the last {@link catchUp} or a later one. */
   height(): number;
-  /**
-   * All entries about a person, in ledger order, as of the last {@link catchUp}. The person's consents that
-   * do not open are included, marked as lost.
-   *
-   * @param kinds - the call rejects if an entry of one of these kinds is lost; default all
-   */
-  itemsOf(
-    local: Uint8Array,
-    kinds?: readonly (typeof INDEXED_KINDS)[number][],
-  ): Promise<readonly CatalogueItem[]>;
-  /**
-   * The entries about one record of a person, in ledger order, given the id of any of them; none
-   * where an entry that they follow was erased. Depends on the same data as {@link itemsOf}, and
-   * takes no longer for many records.
-   */
-  recordItems(local: Uint8Array, id: Uint8Array): Promise<readonly CatalogueItem[]>;
-  /**
-   * Whether a record about a person may have one of these names; `false` means that none has. Depends on
-   * the same data as {@link itemsOf}, and takes no longer for many records.
-   */
-  mayHold(local: Uint8Array, names: RecordNames): Promise<boolean>;
   /**
    * The entries of several lists in ledger order, as of the last {@link catchUp}, without keeping the lists
    * in memory. Rejects if an entry may be missing from one of them.
@@ -143,8 +112,6 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
     index,
     carryOut: (item) => erasures.carryOut(item, hands),
   });
-  const isAnyNamed = nameBook();
-  const itemsWith = recordBook<Held>();
   let turn: Promise<unknown> = Promise.resolve();
 
   /** Work that moves the index, or must not see it move, waits for its turn. */
@@ -217,54 +184,15 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
     remove: (changes) => index.alsoRemove(changes),
   };
 
-  /** Decodes the manifests that were not yet, so that listing them afterwards takes no time. */
-  async function decodeAll(person: Person | undefined): Promise<void> {
-    for (const held of person?.held ?? []) {
-      if (held.brief === undefined) continue;
-      wholeItem(held);
-      await giveTurn();
-    }
-  }
-
-  function present(all: readonly Held[]): CatalogueItem[] {
-    const items: CatalogueItem[] = [];
-    for (const held of all) {
-      const item = wholeItem(held);
-      if (isPresent(item)) items.push(item);
-    }
-    return items;
-  }
-
-  /** Looks something up among a person's entries. */
-  async function about<T>(local: Uint8Array, lookUp: (person: Person) => T): Promise<T> {
-    erasures.assertCarriedOut(local);
-    const cached = index.cached(local);
-    if (cached !== undefined) return lookUp(cached);
-    return steadily(async () => {
-      await consentsLost(local, INDEXED_KINDS);
-      return lookUp(await index.person(local));
-    });
-  }
+  const entries = createPersonEntries(context, {
+    ...{ index, steadily },
+    assertCarriedOut: (local) => erasures.assertCarriedOut(local),
+  });
 
   return {
     catchUp: () => steadily(async () => undefined, true),
     height: () => index.mark(),
-    async itemsOf(local, kinds = INDEXED_KINDS) {
-      await decodeAll(index.cached(local));
-      erasures.assertCarriedOut(local);
-      const cached = index.cached(local);
-      if (cached !== undefined) return present(cached.held);
-      // In turn: entries taken in during this read would otherwise be missed for good.
-      return steadily(async () => {
-        const lost = await consentsLost(local, kinds);
-        const person = await index.person(local);
-        await decodeAll(person);
-        const items = present(person.held);
-        return lost.length === 0 ? items : [...items, ...lost].sort(byPlace);
-      });
-    },
-    recordItems: (local, id) => about(local, (person) => present(itemsWith(person, id))),
-    mayHold: (local, names) => about(local, (person) => isAnyNamed(person, names)),
+    ...entries,
     async listed(lists, people) {
       for (const local of people ?? []) erasures.assertCarriedOut(local);
       return steadily(async () => {
@@ -274,7 +202,7 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
         const isMissing = ({ kind }: Lacking): boolean => CHANGING_RECORDS.includes(kind);
         const lacking = await index.lacking();
         assertNoneLack(lacking.filter(people === undefined ? isMissing : isList));
-        return (await index.lists(lists)).map(present);
+        return (await index.lists(lists)).map(presentItems);
       });
     },
     find: (id) => steadily(() => find(id)),

@@ -1,3 +1,4 @@
+import { equalBytes } from "../../bytes/compare.ts";
 import { fromHex } from "../../bytes/hex.ts";
 import type { Steps } from "../../bytes/steps.ts";
 import { decode, encodeReadable, encodeReadableSteps } from "../../codec/dag-cbor.ts";
@@ -42,6 +43,10 @@ export type Operation =
   | "witnesses"
   /** A person's identifiers and key. */
   | "identify"
+  /** Two persons are one. */
+  | "merge"
+  /** They are not: a merge ends. */
+  | "unmerge"
   /** A hold is placed: nothing about the person may be erased. */
   | "hold"
   /** The hold is lifted. */
@@ -61,7 +66,7 @@ const OPERATIONS: readonly Operation[] = [
   ...(["create", "amend", "relabel", "retract", "reattribute"] as const),
   ...(["held", "witnesses"] as const),
   ...(["directive", "attest", "access", "difference", "erase"] as const),
-  ...(["identify", "hold", "release", "reviewed", "deleted"] as const),
+  ...(["identify", "merge", "unmerge", "hold", "release", "reviewed", "deleted"] as const),
 ];
 
 /** Maximum number of attachments of one record. */
@@ -79,6 +84,8 @@ export interface Manifest {
   readonly op: Operation;
   /** The custodian's random id of the person, 16 bytes; the index is rebuilt from it. */
   readonly local: Uint8Array;
+  /** The person whom `local` is one with, or no longer: 16 bytes. In a `merge` and an `unmerge` only. */
+  readonly other?: Uint8Array;
   /** The entry that this one follows. */
   readonly replaces?: EntryId;
   /** Media type of the `content` part, if there is one. */
@@ -124,7 +131,7 @@ export interface SourceVersion {
 /** The parts of a manifest by which entries are looked up. */
 export type ManifestBrief = Pick<
   Manifest,
-  "op" | "local" | "replaces" | "fullUrl" | "review" | "idempotency"
+  "op" | "local" | "other" | "replaces" | "fullUrl" | "review" | "idempotency"
 > & {
   readonly resource?: Pick<ResourceDescription, "id">;
   readonly source?: Omit<SourceNote, "text">;
@@ -133,7 +140,7 @@ export type ManifestBrief = Pick<
 const REQUIRED = ["v", "op", "local"];
 const OPTIONAL = [
   ...["replaces", "mediaType", "attachments", "resource", "fullUrl", "labels", "reason"],
-  ...["request", "review", "source", "ending", "idempotency"],
+  ...["request", "review", "source", "ending", "idempotency", "other"],
 ];
 
 /**
@@ -233,11 +240,12 @@ const nameOf = ({ name, type, id }: SourceNote): Omit<SourceNote, "text"> => ({ 
 
 /** A copy of a manifest that copies its bytes and shares its other data. */
 export function copyManifest(manifest: Manifest): Manifest {
-  const { local, request, idempotency, source } = manifest;
+  const { local, other, request, idempotency, source } = manifest;
   const { text } = source ?? {};
   return {
     ...manifest,
     local: copyBytes(local),
+    ...(other === undefined ? {} : { other: copyBytes(other) }),
     ...(request === undefined ? {} : { request: copyBytes(request) }),
     ...(idempotency === undefined ? {} : { idempotency: copyBytes(idempotency) }),
     ...(text === undefined ? {} : { source: { ...source!, text: copyBytes(text) } }),
@@ -258,6 +266,7 @@ function expectManifest(value: unknown): Fields {
   expectOneOf(map["op"], "manifest.op", OPERATIONS);
   expectBytes(map["local"], "manifest.local", 16);
   if (map["replaces"] !== undefined) expectBytes(map["replaces"], "manifest.replaces", 32);
+  expectOther(map);
   if (map["mediaType"] !== undefined) expectString(map["mediaType"], "manifest.mediaType");
   const attachments = map["attachments"] ?? [];
   for (const mediaType of expectArray(attachments, "manifest.attachments", MAX_ATTACHMENTS)) {
@@ -275,6 +284,24 @@ function expectManifest(value: unknown): Fields {
   if (map["source"] !== undefined) expectSource(map["source"]);
   if (map["ending"] !== undefined) expectEnding(map["ending"]);
   return map;
+}
+
+/** Checks that a manifest names two different persons if it joins or parts them, and one if it does not. */
+function expectOther({ op, local, other, replaces }: Fields): void {
+  const joins = op === "merge" || op === "unmerge";
+  if (
+    joins !== (other !== undefined) ||
+    (joins && (op === "unmerge") !== (replaces !== undefined))
+  ) {
+    throw new EncodingError(
+      "ERR_ENCODING_SHAPE",
+      "manifest.other must be in a merge and an unmerge",
+    );
+  }
+  if (!joins) return;
+  if (equalBytes(expectBytes(other, "manifest.other", 16), local as Uint8Array)) {
+    throw new EncodingError("ERR_ENCODING_SHAPE", "manifest.other must be another person");
+  }
 }
 
 function expectSource(value: unknown): void {

@@ -23,6 +23,9 @@ export interface Subject {
   readonly local: Uint8Array;
 }
 
+/** A person as this custodian knows them, with their secret. */
+export type KnownPerson = Subject & StoredSubject;
+
 /** Persons known here who may be one: only people can tell whether they are, and may then merge them. */
 export interface MergeProposal {
   /**
@@ -63,6 +66,16 @@ export interface Subjects {
    * @throws {InputError} `ERR_INPUT_UNKNOWN_SUBJECT` when the person was forgotten or never known
    */
   read(subject: Subject): Promise<StoredSubject>;
+  /**
+   * The same of a person, who comes first, and of those joined with them; the caller must wipe the keys.
+   *
+   * @throws as {@link read}
+   */
+  readJoined(subject: Subject): Promise<readonly KnownPerson[]>;
+  /** The identifiers of a person and of those joined with them. Throws as {@link read} does. */
+  identifiersOf(subject: Subject): Promise<readonly PersonIdentifier[]>;
+  /** Whether two persons are the same, or joined. */
+  areOne(one: Subject, other: Subject): Promise<boolean>;
   /**
    * @throws {InputError} `ERR_INPUT_UNKNOWN_SUBJECT` when nothing was ever filed about such a person here,
    *   so that an empty answer never means a wrong subject
@@ -125,7 +138,7 @@ export function openSubjects(
     for (const one of identifiers) {
       const holder = await find(one);
       if (holder === undefined) free.push(one);
-      else if (!equalBytes(holder.local, subject.local)) {
+      else if (!(await areOne(holder, subject))) {
         proposals.push({ subjects: [subject, holder], because: one });
       }
     }
@@ -160,6 +173,23 @@ export function openSubjects(
     }
   }
 
+  async function areOne(one: Subject, other: Subject): Promise<boolean> {
+    if (equalBytes(one.local, other.local)) return true;
+    const joined = await catalogue.joinedWith(one.local);
+    return joined.personsWith(one.local).some((local) => equalBytes(local, other.local));
+  }
+
+  async function readJoined(subject: Subject): Promise<readonly KnownPerson[]> {
+    const first = await read(subject);
+    const people: KnownPerson[] = [{ local: subject.local, ...first }];
+    const joined = await catalogue.joinedWith(subject.local);
+    for (const local of joined.personsWith(subject.local).slice(1)) {
+      const known = await catalogue.subject(local);
+      if (known !== undefined) people.push({ local, ...known });
+    }
+    return people;
+  }
+
   async function read({ local }: Subject): Promise<StoredSubject> {
     const found = await catalogue.subject(local);
     if (found !== undefined) return found;
@@ -169,6 +199,13 @@ export function openSubjects(
   return {
     find,
     read,
+    readJoined,
+    areOne,
+    async identifiersOf(subject) {
+      const people = await readJoined(subject);
+      for (const { key } of people) key.fill(0);
+      return people.flatMap(({ identifiers }) => identifiers);
+    },
     async identify(subject, identifiers) {
       const given = checked(identifiers);
       return turns.shared(personName(subject), () => identify(subject, given));

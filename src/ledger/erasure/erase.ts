@@ -1,4 +1,5 @@
 import { type ErasureClass, ERASURE_CLASSES } from "../../block/entry.ts";
+import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { appendTo } from "../../bytes/lists.ts";
 import { entryIdBytes, toEntryId, type EntryId } from "../../codec/ids.ts";
@@ -10,7 +11,7 @@ import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { sealEntry } from "../entries/filing.ts";
 import type { Manifest } from "../entries/manifest.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
-import { personName, type Turns } from "../turns.ts";
+import { exclusiveOfAll, personName, type Turns } from "../turns.ts";
 import { erasureOf, pendingError } from "./carry-out.ts";
 import { destroyEntries, type Destroyed, type DestroyTools } from "./destroy.ts";
 import {
@@ -22,7 +23,16 @@ import {
 import { createFinishing, type Finishing } from "./finish-erasure.ts";
 import { assertGone } from "./giving-up.ts";
 import { outOfReach, type ErasureStatement } from "./statement.ts";
-import { orphansOf, rootsOf, versionsOf, BELONGS, CLASS_OF, holdOf } from "./targets.ts";
+import {
+  groupByPerson,
+  orphansOf,
+  rootsOf,
+  versionsOf,
+  BELONGS,
+  CLASS_OF,
+  holdsOf,
+  type PersonItems,
+} from "./targets.ts";
 
 /** How long entries of a class must be kept, and the rule that requires it. */
 export interface Retention {
@@ -67,9 +77,9 @@ export function createErasing(
     what: ErasureClass,
     targets: readonly CatalogueItem[],
   ): void {
-    const held = holdOf(everything);
+    const [held] = holdsOf(everything);
     if (held !== undefined) {
-      throw new InputError("ERR_INPUT_RETAINED", `not erased: legal hold (${held})`);
+      throw new InputError("ERR_INPUT_RETAINED", `not erased: legal hold (${held.rule})`);
     }
     const rule = retention[what];
     if (rule === undefined) return;
@@ -113,12 +123,17 @@ export function createErasing(
     const erasures = everything.filter(({ kind }) => kind === "erase");
     const found: Destroyed[] = [];
     if (ids === undefined) {
-      for (const item of erasures.toReversed()) {
-        const content = await erasureOf(context, item);
-        // If an erasure took several entries, all but the last say that more follow.
-        if (found.length > 0 && content?.more !== true) break;
-        if (content?.class !== what || (forget && !content.forget && found.length === 0)) continue;
-        found.unshift({ id: item.id, erased: content.targets, outcome: [] });
+      // Each of several persons who are joined has erase entries of their own.
+      for (const own of groupByPerson(erasures)) {
+        const last: Destroyed[] = [];
+        for (const item of own.items.toReversed()) {
+          const content = await erasureOf(context, item);
+          // If an erasure took several entries, all but the last say that more follow.
+          if (last.length > 0 && content?.more !== true) break;
+          if (content?.class !== what || (forget && !content.forget && last.length === 0)) continue;
+          last.unshift({ id: item.id, erased: content.targets, outcome: [] });
+        }
+        appendTo(found, last);
       }
       return found;
     }
@@ -165,13 +180,47 @@ export function createErasing(
     return left;
   }
 
+  /**
+   * Destroys entries of several persons, the first of them last: what joins them, by which a repeated call
+   * finds them, must not go before their data.
+   *
+   * @param people - each gets an erase entry if they are to be forgotten, and the first in any case
+   */
+  async function destroyAll(
+    people: readonly Uint8Array[],
+    what: ErasureClass,
+    targets: readonly CatalogueItem[],
+    { reason, forget }: Pick<CheckedErase, "reason" | "forget">,
+  ): Promise<Destroyed[]> {
+    const [first] = people;
+    const groups = groupByPerson(targets, first);
+    for (const local of people) {
+      const isMissing = !groups.some((one) => equalBytes(one.local, local));
+      if (isMissing && (forget || local === first)) groups.push({ local, items: [] });
+    }
+    const isFirst = ({ local }: PersonItems): boolean =>
+      first !== undefined && equalBytes(local, first);
+    groups.sort((one, other) => Number(isFirst(one)) - Number(isFirst(other)));
+    const done: Destroyed[] = [];
+    for (const { local, items } of groups) {
+      const write = () =>
+        destroyEntries(context, options, { local }, what, items, { reason, forget });
+      appendTo(done, await (done.length === 0 ? write() : afterWriting(write)));
+    }
+    return done;
+  }
+
   async function erase(subject: Subject, request: CheckedErase): Promise<ErasureStatement> {
     const { what, ids, forget } = request;
     // Carries out what an earlier call filed but could not complete.
     await catalogue.catchUp();
     await subjects.assertKnown(subject);
-    for (const { item } of carryingOut.stuckAbout(subject.local)) await finishing.again(item);
-    for (const left of carryingOut.stuckAbout(subject.local)) throw pendingError(left);
+    const joined = await catalogue.joinedWith(subject.local);
+    const people = joined.personsWith(subject.local);
+    for (const local of people) {
+      for (const { item } of carryingOut.stuckAbout(local)) await finishing.again(item);
+      for (const left of carryingOut.stuckAbout(local)) throw pendingError(left);
+    }
     const everything = await catalogue.itemsOf(subject.local);
     const all = everything.filter(BELONGS[what]);
     const targets =
@@ -203,20 +252,45 @@ export function createErasing(
         const tells = item.kind === "link" || item.kind === "consent";
         if (tells && !targets.includes(item)) targets.push(item);
       }
+      // Without the links of the person, a merge of others that had no effect would come to have one.
+      const named = new Set(targets.map(({ id }) => toHex(id)));
+      appendTo(
+        targets,
+        joined.idle.filter(({ id }) => !named.has(toHex(id))),
+      );
     }
-    const done = [...(await destroyEntries(context, options, subject, what, targets, request))];
+    const done = await destroyAll(people, what, targets, request);
     const erased = new Set(targets.map(({ id }) => toHex(id)));
     // Entries filed about these records during the erasure must not outlive them.
     for (;;) {
       const orphans = orphansOf(await catalogue.itemsOf(subject.local), erased);
       if (orphans.length === 0) break;
       const more = await afterWriting(() =>
-        destroyEntries(context, options, subject, what, orphans, { ...request, forget: false }),
+        destroyAll([], what, orphans, { ...request, forget: false }),
       );
       appendTo(done, more);
       for (const { id } of orphans) erased.add(toHex(id));
     }
     return statement(what, done, request);
+  }
+
+  /** Runs work while nothing is filed about a person or those joined with them. */
+  async function aloneWith<T>(subject: Subject, work: () => Promise<T>): Promise<T> {
+    const namesOf = async () => {
+      await catalogue.catchUp();
+      const joined = await catalogue.joinedWith(subject.local);
+      return joined
+        .personsWith(subject.local)
+        .map((local) => personName({ local }))
+        .sort();
+    };
+    for (;;) {
+      const names = await namesOf();
+      const done = await exclusiveOfAll(turns, names, async () =>
+        (await namesOf()).join() === names.join() ? { result: await work() } : undefined,
+      );
+      if (done !== undefined) return done.result;
+    }
   }
 
   async function statement(
@@ -254,8 +328,12 @@ export function createErasing(
     },
     async liftHold(subject) {
       await subjects.assertKnown(subject);
-      if (holdOf(await catalogue.itemsOf(subject.local)) === undefined) return;
-      await say(subject, { op: "release" });
+      // On whomever of those joined it was placed: a hold on one is a hold on all.
+      const holds = holdsOf(await catalogue.itemsOf(subject.local));
+      for (const [at, { local }] of holds.entries()) {
+        const lift = () => say({ local }, { op: "release" });
+        await (at === 0 ? lift() : afterWriting(lift));
+      }
     },
     async giveUp(entries, { reason }) {
       if (!Array.isArray(entries) || typeof reason !== "string" || reason.length > 4096) {
@@ -287,9 +365,7 @@ export function createErasing(
       const request = checkErase(eraseOptions);
       const work = () => erase(subject, request);
       // A person being forgotten must not get new entries meanwhile: nobody could find them.
-      const mine = turn.then(() =>
-        request.forget ? turns.exclusive(personName(subject), work) : work(),
-      );
+      const mine = turn.then(() => (request.forget ? aloneWith(subject, work) : work()));
       turn = mine.catch(() => undefined);
       return mine;
     },

@@ -1,6 +1,7 @@
 import type { ErasureClass } from "../../block/entry.ts";
 import { toHex } from "../../bytes/hex.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
+import { isLink } from "../persons/fold-links.ts";
 import { currentRecords } from "../records/current-record.ts";
 
 export const BELONGS: Readonly<Record<ErasureClass, (item: CatalogueItem) => boolean>> = {
@@ -17,12 +18,44 @@ export const CLASS_OF: Readonly<Record<string, ErasureClass>> = {
   link: "directive",
 };
 
-/** The rule of the hold on a person, if there is one: the latest entry counts. */
-export function holdOf(items: readonly CatalogueItem[]): string | undefined {
-  const said = items.findLast(
-    ({ kind, manifest: { op } }) => kind === "link" && (op === "hold" || op === "release"),
+/**
+ * The rules of the holds on a person and on those joined with them, each with the person whom it was placed
+ * on: of the entries about one person, the latest counts.
+ */
+export function holdsOf(
+  items: readonly CatalogueItem[],
+): readonly { readonly local: Uint8Array; readonly rule: string }[] {
+  const said = new Map<string, CatalogueItem>();
+  for (const item of items) {
+    const { op, local } = item.manifest;
+    if (item.kind === "link" && (op === "hold" || op === "release")) said.set(toHex(local), item);
+  }
+  return [...said.values()].flatMap(({ manifest: { op, local, reason = "" } }) =>
+    op === "hold" ? [{ local, rule: reason }] : [],
   );
-  return said?.manifest.op === "hold" ? (said.manifest.reason ?? "") : undefined;
+}
+
+/** Some of a person's entries. */
+export interface PersonItems {
+  readonly local: Uint8Array;
+  readonly items: CatalogueItem[];
+}
+
+/**
+ * Groups entries by the person whom each is filed about.
+ *
+ * @param keeper - the person to whose entries those that join two persons are added
+ */
+export function groupByPerson(items: readonly CatalogueItem[], keeper?: Uint8Array): PersonItems[] {
+  const groups = new Map<string, PersonItems>();
+  for (const item of items) {
+    const local = keeper !== undefined && isLink(item) ? keeper : item.manifest.local;
+    const hex = toHex(local);
+    const known = groups.get(hex);
+    if (known === undefined) groups.set(hex, { local, items: [item] });
+    else known.items.push(item);
+  }
+  return [...groups.values()];
 }
 
 /** Entries about records whose versions were erased before these entries were. */
@@ -61,7 +94,8 @@ export function versionsOf(
 export function rootsOf(items: readonly CatalogueItem[]): ReadonlyMap<string, string> {
   const rootOf = new Map<string, string>();
   for (const { id, manifest } of items) {
-    const parent = manifest.replaces;
+    // The access of a person who is joined with another one is no version of that person's access.
+    const parent = manifest.op === "access" ? undefined : manifest.replaces;
     rootOf.set(toHex(id), parent === undefined ? toHex(id) : (rootOf.get(parent) ?? toHex(id)));
   }
   return rootOf;

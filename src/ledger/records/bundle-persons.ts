@@ -4,7 +4,7 @@ import { formerIdentifiers, isSameIdentifier } from "../../fhir/identifier.ts";
 import type { BundlePatient } from "../../fhir/patients.ts";
 import { numberKey } from "../../fhir/patient-numbers.ts";
 import { giveTurn } from "../../loop/give-turn.ts";
-import { MAX_IDENTIFIERS_TOGETHER } from "../index/rows.ts";
+import { MAX_IDENTIFIERS, MAX_IDENTIFIERS_TOGETHER } from "../index/rows.ts";
 import {
   isIdentifier,
   type MergeProposal,
@@ -76,6 +76,13 @@ export async function findPersons(
     return known;
   }
 
+  /** Whether some of these persons are neither the same nor joined. */
+  async function areSeveral(found: ReadonlyMap<string, FoundPerson>): Promise<boolean> {
+    const [first, ...rest] = found.values();
+    for (const { person } of rest) if (!(await subjects.areOne(first!.person, person))) return true;
+    return false;
+  }
+
   const propose = (found: Iterable<FoundPerson>, others: Iterable<FoundPerson> = []): void => {
     const [first, ...rest] = [...found, ...others];
     const { person, by } = first!;
@@ -94,7 +101,9 @@ export async function findPersons(
     const { identifier, places } = group;
     let sure = await bearersOf(group.sure);
     const known = new Map([...sure, ...(await bearersOf(group.doubtful))]);
-    if (known.size > 1 || sure.size < known.size) return doubt(group, known.values());
+    if ((await areSeveral(known)) || (sure.size === 0) !== (known.size === 0)) {
+      return doubt(group, known.values());
+    }
     const former = await bearersOf(group.former);
     if (sure.size === 0) {
       if (former.size > 0) return doubt(group, former.values());
@@ -102,13 +111,13 @@ export async function findPersons(
       await subjects.findOrCreate(identifier, [...group.sure.values()].filter(isIdentifier));
       // Others may have been faster with some of the numbers.
       sure = await bearersOf(group.sure);
-      if (sure.size > 1) return doubt(group, sure.values());
+      if (await areSeveral(sure)) return doubt(group, sure.values());
     }
     const [{ person, by } = { person: undefined }] = sure.values();
     if (person === undefined) return;
     if (!(await addNumbers(group, person))) return doubt(group, sure.values());
     for (const other of former.values()) {
-      if (!sure.has(toHex(other.person.local))) propose(sure.values(), [other]);
+      if (!(await subjects.areOne(person, other.person))) propose([{ person, by }], [other]);
     }
     people.push({ identifier: by, subject: person });
     for (const place of places) byPatient.set(place, person);
@@ -121,9 +130,8 @@ export async function findPersons(
    *   added to the person's later, such as one for a family, and have different numbers of another system
    */
   async function addNumbers({ sure }: Group, person: Subject): Promise<boolean> {
-    const stored = await subjects.read(person);
-    stored.key.fill(0);
-    const own = new Map(stored.identifiers.map((one) => [numberKey(one), one]));
+    const identifiers = await subjects.identifiersOf(person);
+    const own = new Map(identifiers.map((one) => [numberKey(one), one]));
     const [filedUnder] = own.keys();
     if (!sure.has(filedUnder!) && isContradicted([...own.values()], [...sure.values()])) {
       return false;
@@ -131,6 +139,7 @@ export async function findPersons(
     const fresh = [...sure].flatMap(([key, one]) => (own.has(key) ? [] : [one]));
     const valid = fresh.filter(isIdentifier).slice(0, MAX_IDENTIFIERS_TOGETHER);
     if (valid.length === 0) return true;
+    if (identifiers.length + valid.length > MAX_IDENTIFIERS) return false;
     const added = await subjects.identify(person, valid);
     appendTo(proposals, added.proposals);
     return added.proposals.length === 0;

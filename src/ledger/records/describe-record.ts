@@ -1,15 +1,13 @@
-import { toHex } from "../../bytes/hex.ts";
+import { equalBytes } from "../../bytes/compare.ts";
 import type { LabelOptions, Labeller } from "../../consent/labels/labeller.ts";
 import { isOwn, uniteLabels } from "../../consent/labels/unite-labels.ts";
 import type { ResourceLabels } from "../../consent/model/resource.ts";
-import { InputError } from "../../errors.ts";
 import { readSteps, type ResourceText } from "../../fhir/bundle.ts";
 import { describeSteps } from "../../fhir/describe-resource.ts";
 import { bySlices } from "../../loop/give-turn.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import type { Manifest } from "../entries/manifest.ts";
-import type { Subject } from "../entries/subjects.ts";
 import { currentRecords, sourceOf, type FoldedRecord } from "./current-record.ts";
 import { besideAttachments, freshLabels } from "./fresh-labels.ts";
 import { labelBySlices } from "./label-context.ts";
@@ -43,7 +41,7 @@ export interface Describing {
     within?: LabelOptions,
   ): Promise<Description>;
   /** The manifest of a correction; if it brings no labels, it keeps those that others had set. */
-  corrected(record: LivingRecord, subject: Subject, correction: Correction): Promise<Corrected>;
+  corrected(record: LivingRecord, correction: Correction): Promise<Corrected>;
   /** The record's labels by the current rules, taking the person's other records into account. */
   freshLabelsOf(record: LivingRecord, former?: Labeller): Promise<ResourceLabels | null>;
   /** The labeller's labels; findings of others who judged only part of the record are kept. */
@@ -114,7 +112,12 @@ export function describing({
     record: LivingRecord,
     former?: Labeller,
   ): Promise<ResourceLabels | null> {
-    const among = currentRecords(await catalogue.itemsOf(record.subject.local)).values();
+    const { local } = record.subject;
+    // Without those of persons who are joined with this one: the labels outlast a parting.
+    const own = (await catalogue.itemsOf(local)).filter(({ manifest }) =>
+      equalBytes(manifest.local, local),
+    );
+    const among = currentRecords(own).values();
     return freshLabels(record, { labeller, former, among: [...among], textOf: contents.textOf });
   }
 
@@ -125,12 +128,8 @@ export function describing({
 
   async function corrected(
     record: LivingRecord,
-    subject: Subject,
     { given, attachments = record.head.manifest.attachments, ...manifest }: Correction,
   ): Promise<Corrected> {
-    if (toHex(record.subject.local) !== toHex(subject.local)) {
-      throw new InputError("ERR_INPUT_OTHER_PERSON", "the amended record is about another person");
-    }
     const correction = {
       op: "amend",
       ...sourceOf(record),

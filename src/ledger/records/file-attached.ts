@@ -32,7 +32,7 @@ export async function fileAttached(
   const done = await versions.change(record, async (living) => {
     if (action.does === "retract") return versions.appendVersion(living, endOf(sent, action.why));
     const attachments = await contents.attachedTo(living);
-    const correction = await described.corrected(living, subject, about!.manifest);
+    const correction = await described.corrected(living, about!.manifest);
     const { text } = versionOf(action);
     return versions.amend(living, correction, { text, fields, attachments });
   });

@@ -113,15 +113,17 @@ async function amendChanged(
 ): Promise<void> {
   for (const { one, record: id, amends } of changed) {
     signal?.throwIfAborted();
-    const { text, subject: person, type, index, manifest } = one;
+    const { text, type, index, manifest } = one;
     const correct = () =>
       versions.change(id, async (record) => {
         const attachments = await contents.attachedTo(record);
-        const correction = await described.corrected(record, person, manifest);
-        return versions.amend(record, correction, { text, fields, attachments });
+        const correction = await described.corrected(record, manifest);
+        const amended = await versions.amend(record, correction, { text, fields, attachments });
+        // Of persons who are joined, the record stays with the one whom it was filed about.
+        return { ...amended, subject: record.subject };
       });
     const done = await (recorded.length === 0 ? correct() : afterWriting(correct));
-    recorded.push({ ...done, subject: person, type, index, amends });
+    recorded.push({ ...done, type, index, amends });
     tell(0);
   }
 }

@@ -1,4 +1,5 @@
 import { equalBytes } from "../../bytes/compare.ts";
+import { fromHex, toHex } from "../../bytes/hex.ts";
 import { toRecordId, type RecordId } from "../../codec/ids.ts";
 import { inVersionOrder } from "../../fhir/version-order.ts";
 import { giveTurn } from "../../loop/give-turn.ts";
@@ -129,7 +130,7 @@ async function tryUnits(
 ): Promise<readonly Unit[]> {
   const { turns } = tools;
   const seen = await lookUp(units, tools);
-  const actions = units.flatMap(({ sent }, i) => planSent(sent, seen.known[i]!));
+  const actions = units.flatMap(({ sent }, i) => planSent(sent, seen.known[i]!, seen.isOne));
   const attached = actions.find((action) => isActing(action) && hasAttachments(action.on));
   if (attached !== undefined) return fileAttached(attached as Acting, units, how, tools);
   const described = await describeAll(actions);
@@ -163,10 +164,7 @@ async function tryUnits(
 
 const NOBODY: ReadonlySet<PlannedRecord> = new Set();
 
-async function lookUp(
-  units: readonly Unit[],
-  { catalogue, sources }: BundleTools,
-): Promise<{ readonly known: readonly OnRecord[]; readonly height: number }> {
+async function lookUp(units: readonly Unit[], { catalogue, sources }: BundleTools): Promise<Seen> {
   const people = new Map<string, Subject>();
   for (const { sent } of units) {
     for (const one of sent) if (one.kind === "version") people.set(one.person, one.subject);
@@ -175,7 +173,28 @@ async function lookUp(
   // Before reading: what others file during it counts as filed since.
   const height = catalogue.height();
   const resources = units.map(({ resource }) => resource);
-  return { known: await sources.onRecord(resources, [...people.values()]), height };
+  const known = await sources.onRecord(resources, [...people.values()]);
+  const joined = new Map<string, ReadonlySet<string>>();
+  for (const [i, { sent }] of units.entries()) {
+    for (const { person } of sent) {
+      const isOthers = [...known[i]!.byPerson.keys()].some((other) => other !== person);
+      if (person === undefined || !isOthers || joined.has(person)) continue;
+      const local = fromHex(person);
+      const { personsWith } = await catalogue.joinedWith(local);
+      joined.set(person, new Set(personsWith(local).map(toHex)));
+    }
+  }
+  const isOne = (one: string, person: string): boolean =>
+    one === person || joined.get(person)?.has(one) === true;
+  return { known, height, isOne };
+}
+
+/** What is on record of some resources. */
+interface Seen {
+  readonly known: readonly OnRecord[];
+  readonly height: number;
+  /** Whether a person is the one whom something sent is about, or joined with them. */
+  readonly isOne: (one: string, person: string) => boolean;
 }
 
 const hasAttachments = ({ record }: PlannedRecord): boolean =>

@@ -3,7 +3,7 @@ import { toHex } from "../../bytes/hex.ts";
 import { toRecordId } from "../../codec/ids.ts";
 import { RecordError } from "../../errors.ts";
 import { afterWriting } from "../../storage/settle.ts";
-import { keyLocal, type CatalogueItem } from "../entries/catalogue-item.ts";
+import { byPlace, keyLocal, type CatalogueItem } from "../entries/catalogue-item.ts";
 import type { Subject } from "../entries/subjects.ts";
 import { version, type RecordedVersion } from "./record-versions.ts";
 import type { BundleTools } from "./sent.ts";
@@ -11,6 +11,8 @@ import type { BundleTools } from "./sent.ts";
 /** What is to be recorded with an idempotency key. */
 interface Keyed {
   readonly subject: Subject;
+  /** The caller's key, and its name for the person. */
+  readonly key: string;
   readonly idempotency: Uint8Array;
   readonly text: Uint8Array;
   readonly attachments: readonly { readonly mediaType: string }[];
@@ -47,17 +49,22 @@ export async function recordOnce(
   });
 }
 
-/** The first entry that was filed with a key. */
+/** The first entry that was filed with a key about a person, or about somebody joined with them. */
 async function firstOf(
-  { subject, idempotency }: Keyed,
-  { catalogue }: BundleTools,
+  { subject, key }: Keyed,
+  { catalogue, sources }: BundleTools,
 ): Promise<CatalogueItem | undefined> {
   await catalogue.catchUp();
-  const [items] = await catalogue.listed([keyLocal(idempotency)], [subject.local]);
-  return items!.find(
-    ({ manifest: { idempotency: own, local } }) =>
-      own !== undefined && equalBytes(own, idempotency) && equalBytes(local, subject.local),
+  const people = (await catalogue.joinedWith(subject.local)).personsWith(subject.local);
+  const names = people.map((local) => sources.keyOf({ local }, key));
+  const lists = await catalogue.listed(names.map(keyLocal), people);
+  const found = lists.flatMap((items, i) =>
+    items.filter(
+      ({ manifest: { idempotency: own, local } }) =>
+        own !== undefined && equalBytes(own, names[i]!) && equalBytes(local, people[i]!),
+    ),
   );
+  return found.sort(byPlace)[0];
 }
 
 /** The version that an entry made, if it has the same content. */

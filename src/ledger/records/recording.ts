@@ -14,6 +14,7 @@ import { besideAttachments, isSameLabels } from "./fresh-labels.ts";
 import { moveRecord } from "./move-record.ts";
 import type { BundleOptions, RecordedBundle } from "./bundle-options.ts";
 import type { NdjsonInput } from "./ndjson-lines.ts";
+import { assertReason } from "./reason.ts";
 import { recordBundle } from "./record-bundle.ts";
 import { recordNdjson, type NdjsonOptions, type RecordedNdjson } from "./record-ndjson.ts";
 import type { UploadProgress } from "./record-content.ts";
@@ -87,15 +88,6 @@ export interface Recording {
   attachments(id: RecordId): Promise<readonly Attachment[]>;
 }
 
-function assertReason(reason: unknown): void {
-  if (typeof reason !== "string" || reason.length > 4096 || reason.includes("\0")) {
-    throw new InputError(
-      "ERR_INPUT_INVALID",
-      "a reason must be a string of at most 4096 characters without U+0000",
-    );
-  }
-}
-
 /** Starts recording. */
 export function createRecording(
   options: VersionTools & {
@@ -143,7 +135,7 @@ export function createRecording(
           }),
         );
       if (idempotency === undefined) return file();
-      return recordOnce(file, { subject, idempotency, ...all }, tools);
+      return recordOnce(file, { subject, key: idempotencyKey!, idempotency, ...all }, tools);
     },
     async amend(id, input, { labels, attachments, ...how } = {}) {
       if (attachments !== undefined) assertAttachments(attachments);
@@ -153,7 +145,7 @@ export function createRecording(
       const manifest = await manifestOf(text, labels);
       const content = { text: text.text, ...how };
       const amended = (record: LivingRecord) =>
-        corrected(record, before.subject, { ...manifest, given: labels, attachments });
+        corrected(record, { ...manifest, given: labels, attachments });
       if (attachments === undefined || attachments.length === 0) {
         return change(id, async (record) => {
           const correction = await amended(record);

@@ -1,4 +1,3 @@
-import { equalBytes } from "../../bytes/compare.ts";
 import { InputError } from "../../errors.ts";
 import { isSameIdentifier, patientIdentifiers } from "../../fhir/identifier.ts";
 import { type BundlePatient, patientSteps } from "../../fhir/patients.ts";
@@ -10,7 +9,7 @@ import { isIdentifier, type Subject, type Subjects } from "../entries/subjects.t
 
 /** Dependencies of the comparison. */
 interface Comparison {
-  readonly subjects: Pick<Subjects, "find" | "read">;
+  readonly subjects: Pick<Subjects, "find" | "identifiersOf" | "areOne">;
   /** In ms since 1970: identifiers expire. */
   readonly now: number;
 }
@@ -33,8 +32,7 @@ export async function assertSamePerson(
     ...otherIdentifiers,
   ]);
   if (theirs.every((identifiers) => identifiers.length === 0)) return;
-  const { identifiers: his, key } = await subjects.read(subject);
-  key.fill(0);
+  const his = await subjects.identifiersOf(subject);
   if (theirs.some((identifiers) => isSomebodyElse(his, identifiers))) {
     throw new InputError(
       "ERR_INPUT_OTHER_PERSON",
@@ -45,7 +43,7 @@ export async function assertSamePerson(
     if (identifiers.some((one) => his.some((own) => isSameIdentifier(own, one)))) continue;
     for (const one of identifiers.filter(isIdentifier)) {
       const known = await subjects.find(one);
-      if (known === undefined || equalBytes(known.local, subject.local)) continue;
+      if (known === undefined || (await subjects.areOne(known, subject))) continue;
       throw new InputError(
         "ERR_INPUT_OTHER_PERSON",
         "the named patient has an identifier by which another person is known",

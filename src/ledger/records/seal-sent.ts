@@ -55,7 +55,9 @@ export function sealSent(
     { manifest, draft }: Described,
     replaces: Pick<ManifestOf, "replaces">,
   ): Promise<SealedEntry> {
-    const { subject, text } = sent as SentVersionItem;
+    const { text } = sent as SentVersionItem;
+    // Of persons who are joined, the record stays with the one whom it was filed about.
+    const subject = subjectOf(on);
     const content = { text, fields, attachments: [] };
     if (does === "create") {
       return seal(subject, { op: "create", ...manifest }, { ...content, draft });
@@ -63,7 +65,7 @@ export function sealSent(
     const correction =
       on.record === undefined
         ? { op: "amend" as const, ...manifest }
-        : await tools.described.corrected({ ...on.record, subject }, subject, manifest);
+        : await tools.described.corrected({ ...on.record, subject }, manifest);
     return seal(subject, { ...correction, ...replaces }, content);
   }
 }

@@ -71,10 +71,13 @@ export type Action<T extends Sent> =
 /**
  * Plans what to do about the versions and deletions of one resource that its source sent, in their
  * order.
+ *
+ * @param isOne - whether two persons are the same, or joined
  */
 export function planSent<T extends Sent>(
   sent: readonly T[],
   known: OnRecord,
+  isOne: (person: string, other: string) => boolean = (person, other) => person === other,
 ): readonly Action<T>[] {
   const records = Array.from(known.byPerson, ([person, theirs]) =>
     theirs.filter(({ repeats }) => repeats === undefined).map((one) => onLedger(person, one)),
@@ -84,7 +87,7 @@ export function planSent<T extends Sent>(
 
   const deletionOf = (one: T & SentDeletion): void => {
     const { person, stated, base } = one;
-    const theirs = records.filter((own) => person === undefined || own.person === person);
+    const theirs = records.filter((own) => person === undefined || isOne(own.person, person));
     const meant = ofServer(theirs, base);
     for (const on of meant) {
       if (on.isEnded) actions.push({ does: "know", sent: one, on, as: "ended" });
@@ -109,10 +112,11 @@ export function planSent<T extends Sent>(
 
   const versionOf = (one: T & SentVersion): void => {
     const { person, stated, digest, base } = one;
-    const theirs = ofServer(
-      records.filter((own) => own.person === person),
-      base,
-    );
+    // Those of the person last: a newer version goes to them rather than to somebody joined with them.
+    const all = records
+      .filter((own) => isOne(own.person, person))
+      .sort((one, other) => Number(one.person === person) - Number(other.person === person));
+    const theirs = ofServer(all, base);
     const servers = new Set(theirs.flatMap((own) => own.base ?? []));
     if (servers.size > 1) {
       actions.push({ does: "skip", sent: one, why: "several servers" });

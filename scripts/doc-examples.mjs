@@ -159,6 +159,10 @@ const GIVEN_IN = {
     size: "number",
     value: bytes,
   },
+  testing: {
+    make: type("MakeStorage", "/testing"),
+    open: `() => Promise<${type("FullStorage", "/storage/adapter")}>`,
+  },
   storage: {
     batch: type("Commit", "/storage/adapter"),
     caps: type("StorageCaps", "/storage/adapter"),

@@ -10,7 +10,7 @@
 //   with its title and status
 // - code blocks fenced as `ts check` compile, and those fenced as `js run` run, in an empty folder;
 //   a block fenced as `js then` goes on where the one before it on the page ended
-// - every `@example` of the sources compiles; doc-examples.mjs lists what examples take as given
+// - every public function has an `@example`, and every `@example` of the sources compiles; doc-examples.mjs lists what examples take as given
 // - the first example of README.md is examples/first-lines.mjs, which also compiles as strict TypeScript,
 //   resolved as Node.js does and as bundlers do
 import { execFileSync } from "node:child_process";
@@ -196,6 +196,15 @@ async function checkBlocks(pages) {
   }
 }
 
+function checkExamples() {
+  const listed = execFileSync(process.execPath, ["scripts/surface.mjs", "--examples"], {
+    encoding: "utf8",
+  });
+  for (const line of listed.split("\n")) {
+    if (line !== "") problems.push(`${line} has no @example`);
+  }
+}
+
 /** @param {string} file @param {string} where */
 function run(file, where) {
   try {
@@ -273,6 +282,7 @@ checkSubpaths(pages);
 checkScripts();
 checkLinks(pages);
 checkDecisions();
+checkExamples();
 await checkBlocks(pages);
 for (const problem of problems) console.error(problem);
 console.log(problems.length === 0 ? "docs agree with the package" : `${problems.length} problems`);

@@ -18,6 +18,9 @@ const run = promisify(execFile);
  * else may write to standard output.
  *
  * @param open - opens a handle on the store; called several times
+ * @example
+ * // the script that spawnStorage starts
+ * await serveOnStdio(() => lmdbStorage({ path: "/tmp/store" }));
  */
 export async function serveOnStdio(open: () => Promise<StorageAdapter>): Promise<void> {
   const input = createInterface({ input: process.stdin });
@@ -45,6 +48,9 @@ const SPAWN_STORAGE_OPTIONS: OptionsOf<SpawnOptions> = { args: true, execArgv: t
  * `StorageSubject.startProcess`.
  *
  * @param script - path of the script
+ * @example
+ * const started = spawnStorage("serve-store.mjs", { args: ["/tmp/store"] });
+ * await started.kill();
  */
 export function spawnStorage(script: string, options: SpawnOptions = {}): StorageProcess {
   assertOptions(options, SPAWN_STORAGE_OPTIONS, "spawnStorage");
@@ -57,7 +63,14 @@ const SPAWN_TRACED_OPTIONS: OptionsOf<TraceOptions> = {
   ...{ args: true, execArgv: true, env: true, store: true, transient: true },
 };
 
-/** As {@link spawnStorage}, under strace; for `StorageSubject.startTraced`. */
+/**
+ * As {@link spawnStorage}, under strace; for `StorageSubject.startTraced`.
+ * @example
+ * const args = ["/tmp/store"];
+ * const started = await spawnTraced("serve-store.mjs", { args, store: "/tmp/store" });
+ * await started.kill();
+ * const text = await started.trace();
+ */
 export async function spawnTraced(
   script: string,
   options: TraceOptions = {},
@@ -82,7 +95,11 @@ export async function spawnTraced(
   };
 }
 
-/** Whether {@link spawnTraced} works here: strace is installed and allowed to trace. */
+/**
+ * Whether {@link spawnTraced} works here: strace is installed and allowed to trace.
+ * @example
+ * const features = canTrace() ? [...ALL_FEATURES, "traced"] : ALL_FEATURES;
+ */
 export function canTrace(): boolean {
   return spawnSync("strace", ["-f", "-qq", "-o", "/dev/null", "true"]).status === 0;
 }
@@ -97,7 +114,11 @@ export interface SmallVolume {
   remove(): Promise<void>;
 }
 
-/** Whether {@link smallVolume} works here: on Linux, with the right to mount. */
+/**
+ * Whether {@link smallVolume} works here: on Linux, with the right to mount.
+ * @example
+ * const features = (await canMount()) ? [...ALL_FEATURES, "small"] : ALL_FEATURES;
+ */
 export async function canMount(): Promise<boolean> {
   try {
     await (await smallVolume(1 << 20)).remove();
@@ -111,6 +132,12 @@ export async function canMount(): Promise<boolean> {
  * Mounts a tmpfs of the given size in bytes in a temporary folder, for `StorageSubject.small`.
  *
  * @throws {Error} when mounting is not allowed
+ * @example
+ * const volume = await smallVolume(2 << 20);
+ * const small = await lmdbStorage({ path: `${volume.path}/store` });
+ * await volume.grow(); // what was refused for lack of room is written now
+ * await small.close();
+ * await volume.remove();
  */
 export async function smallVolume(size: number): Promise<SmallVolume> {
   const path = await mkdtemp(join(tmpdir(), "healthledger-volume-"));

@@ -40,6 +40,9 @@ const RUN_KIT_OPTIONS: OptionsOf<KitOptions<string>> = { features: true, timeout
 /**
  * Runs all cases one after another, without a test runner. The results include skipped cases, with
  * the features that they lacked: show them.
+ * @example
+ * const results = await runKit(storageCases, make, { features: ["chains", "blobs", "state"] });
+ * for (const result of results) console.log(result.outcome, result.name);
  */
 export async function runKit<Make, Feature extends string>(
   cases: readonly KitCase<Make, Feature>[],

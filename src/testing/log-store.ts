@@ -45,6 +45,10 @@ const HEADER = 36;
  * seen to fail.
  *
  * @param path - of the file
+ * @example
+ * // acknowledges before it has written: the kit must notice
+ * const flawed = await logStorage("/tmp/store", { early: true });
+ * await flawed.close();
  */
 export async function logStorage(
   path: string,

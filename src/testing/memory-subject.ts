@@ -17,6 +17,9 @@ export const ALL_FEATURES: readonly StorageFeature[] = [
  * Makes memory stores for the kit.
  *
  * @param change - applied to every handle, to make faulty stores
+ * @example
+ * // every case passes: the memory store is what other adapters are compared with
+ * await runKit(storageCases, memorySubjects(), { features: ALL_FEATURES });
  */
 export function memorySubjects(change?: (storage: FullStorage) => FullStorage): MakeStorage {
   return async () => {

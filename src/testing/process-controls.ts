@@ -12,6 +12,9 @@ import type { MakeStorage } from "./storage-subject.ts";
  *
  * @param script - path of a script that calls {@link serveLogStore}
  * @param execArgv - for Node.js, before the script
+ * @example
+ * const make = logSubjects("serve-log.mjs"); // which calls serveLogStore()
+ * await runKit(processCases(), make, { features: [...ALL_FEATURES, "kill", "processes"] });
  */
 export function logSubjects(
   script: string,
@@ -52,7 +55,11 @@ export function logSubjects(
   };
 }
 
-/** Serves the store in the script of {@link logSubjects}. */
+/**
+ * Serves the store in the script of {@link logSubjects}.
+ * @example
+ * await serveLogStore(); // all that the script of logSubjects does
+ */
 export async function serveLogStore(): Promise<void> {
   const [path, flaws] = process.argv.slice(2) as [string, string];
   await serveOnStdio(() => logStorage(path, JSON.parse(flaws) as LogFlaws));
@@ -63,6 +70,13 @@ export async function serveLogStore(): Promise<void> {
  * of open files reveals.
  *
  * @param script - path of a script that calls {@link serveLogStore}
+ * @example
+ * for (const { name, fails, make } of processControls("serve-log.mjs")) {
+ *   const features = [...ALL_FEATURES, "kill", "processes"] as const;
+ *   const results = await runKit(processCases(), make, { features });
+ *   const found = results.some((one) => one.outcome === "failed" && one.name.startsWith(fails));
+ *   console.log(name, found ? "is noticed" : "is not noticed");
+ * }
  */
 export function processControls(script: string, execArgv?: readonly string[]): StorageControl[] {
   const control = (name: string, fails: string, flaws: LogFlaws): StorageControl => ({

@@ -34,6 +34,12 @@ export type StorageRequest =
  *
  * @param open - opens a handle; called several times
  * @returns resolves when the kit has asked to close and the store is closed
+ * @example
+ * // in a worker
+ * await serveStorage(open, {
+ *   send: (line) => postMessage(line),
+ *   onLine: (listener) => addEventListener("message", ({ data }) => listener(String(data))),
+ * });
  */
 export async function serveStorage(
   open: () => Promise<StorageAdapter>,

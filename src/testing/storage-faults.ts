@@ -9,6 +9,10 @@ export type Fault = "response-lost" | "not-written";
  * Wraps a storage so that commits and writes to its chains fail according to a plan.
  *
  * @param plan - asked before every such write, in order; `undefined` lets it pass
+ * @example
+ * // the second write happens, and its answer is lost
+ * const faulty = faultyStorage(storage, (write) => (write === 1 ? "response-lost" : undefined));
+ * await openLedger({ storage: faulty, keys, genesis });
  */
 export function faultyStorage(
   storage: StorageAdapter,
@@ -49,7 +53,12 @@ export function faultyStorage(
   };
 }
 
-/** Wraps a storage so that every append and commit happens and then reports an unknown outcome. */
+/**
+ * Wraps a storage so that every append and commit happens and then reports an unknown outcome.
+ * @example
+ * const hl = await openLedger({ storage: losingResponses(storage), keys, genesis });
+ * await hl.record(patient, resource); // looks whether it was written, instead of writing it twice
+ */
 export function losingResponses(storage: StorageAdapter): StorageAdapter {
   return faultyStorage(storage, () => "response-lost");
 }

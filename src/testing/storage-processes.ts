@@ -67,6 +67,10 @@ const PROCESS_CASES_OPTIONS: OptionsOf<ProcessCaseOptions> = { rounds: true, see
 /**
  * Cases that need another process: several with one store open, killed processes, a full disk, and
  * syncs as the system sees them. The other process runs `serveStorage`.
+ * @example
+ * // each case that kills a process kills it forty times
+ * const cases = [...storageCases, ...processCases({ rounds: 40 })];
+ * await runKit(cases, make, { features: [...ALL_FEATURES, "kill", "processes"] });
  */
 export function processCases(options: ProcessCaseOptions = {}): StorageCase[] {
   assertOptions(options, PROCESS_CASES_OPTIONS, "processCases");

@@ -70,6 +70,9 @@ const DESCRIPTOR = /(\d+)<([^>]*)>(\(deleted\))?/g;
  * new or renamed file or folder is synced by an `fsync` of it. `sync_file_range` does not count: it
  * does not cover the disk's cache or the file's size. Writes to memory that is shared with a file
  * are not seen, only whether there is some sync.
+ * @example
+ * const found = syncsOfTrace({ text, store: "/tmp/store" }, { acknowledged: "acknowledged" });
+ * const early = found.filter(({ unsynced }) => unsynced.length > 0);
  */
 export function syncsOfTrace(
   { text, store, transient = () => false }: SyncTrace,

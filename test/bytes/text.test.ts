@@ -37,6 +37,17 @@ describe("hex", () => {
     );
   });
 
+  it("takes no other unit for a digit", () => {
+    for (let unit = 0; unit <= 0xffff; unit++) {
+      const digit = String.fromCharCode(unit);
+      const isDigit = /^[0-9a-fA-F]$/.test(digit);
+      for (const text of [`0${digit}`, `${digit}0`]) {
+        if (isDigit) expect(fromHex(text)).toEqual(Uint8Array.from(Buffer.from(text, "hex")));
+        else expect(() => fromHex(text)).toThrow(malformed);
+      }
+    }
+  });
+
   it.each([1023, 1024, 1025, 3000, 200_000])("agrees with Buffer about %i bytes", (length) => {
     const bytes = Uint8Array.from({ length }, (_, i) => (i * 37) ^ (i >> 8));
     expect(toHex(bytes)).toBe(Buffer.from(bytes).toString("hex"));

@@ -33,8 +33,8 @@ export interface MergeProposal {
    * and conflict with that person's: `identify` makes them that person's, if they are.
    */
   readonly subjects: readonly Subject[];
-  /** The identifier that suggests it, which belongs to one of the persons. */
-  readonly because: PersonIdentifier;
+  /** What suggests it: an identifier that belongs to one of the persons, or that their Patients are linked. */
+  readonly because: PersonIdentifier | "Patient.link";
 }
 
 /** The outcome of giving a person more identifiers. */
@@ -163,7 +163,9 @@ export function openSubjects(
       // Another process may have given one of them to somebody else first.
       const after = await afterWriting(() => sortOut(subject, free));
       const isTaken = (one: PersonIdentifier): boolean =>
-        after.proposals.some(({ because }) => isSameIdentifier(because, one));
+        after.proposals.some(
+          ({ because }) => because !== "Patient.link" && isSameIdentifier(because, one),
+        );
       return {
         added: free.filter((one) => !isTaken(one)),
         proposals: [...proposals, ...after.proposals],

@@ -13,6 +13,8 @@ import {
   type Subjects,
 } from "../entries/subjects.ts";
 
+import { proposeLinked } from "./linked-patients.ts";
+
 /** Persons of a bundle, each filed under an identifier of theirs. */
 export interface BundlePersons {
   readonly people: readonly { readonly identifier: PersonIdentifier; readonly subject: Subject }[];
@@ -151,6 +153,7 @@ export async function findPersons(
     await giveTurn();
     signal?.throwIfAborted();
   }
+  appendTo(proposals, await proposeLinked(patients, byPatient, subjects));
   return { people, byPatient, inDoubt, proposals };
 }
 

@@ -14,7 +14,7 @@ export async function personsBySource(
   patients: readonly BundlePatient[],
   source: string,
   found: BundlePersons,
-  { catalogue, sources }: Pick<BundleTools, "catalogue" | "sources">,
+  { catalogue, sources, subjects }: Pick<BundleTools, "catalogue" | "sources" | "subjects">,
 ): Promise<BundlePersons> {
   const unknown = patients.flatMap(({ reference }, place) => {
     const name = serverNameIn(reference);
@@ -28,16 +28,22 @@ export async function personsBySource(
   );
   const byPatient = new Map(found.byPatient);
   for (const [i, { place, name }] of unknown.entries()) {
-    const person = personOf(known[i]!, name.base);
+    const person = await personOf(known[i]!, name.base, subjects);
     if (person !== undefined) byPatient.set(place, person);
   }
   return { ...found, byPatient };
 }
 
-/** The only person whose Patient resource is on record. */
-function personOf({ byPerson }: OnRecord, base: string | undefined): Subject | undefined {
+/** The only person whose Patient resource is on record; several who are joined are one. */
+async function personOf(
+  { byPerson }: OnRecord,
+  base: string | undefined,
+  subjects: BundleTools["subjects"],
+): Promise<Subject | undefined> {
   const people = Array.from(byPerson).filter(([, theirs]) =>
     theirs.some((record) => !record.retracted && isSameServer(baseOf(record), base)),
   );
-  return people.length === 1 ? { local: fromHex(people[0]![0]) } : undefined;
+  const [first, ...others] = people.map(([hex]): Subject => ({ local: fromHex(hex) }));
+  for (const other of others) if (!(await subjects.areOne(first!, other))) return undefined;
+  return first;
 }

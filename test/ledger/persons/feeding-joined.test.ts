@@ -76,6 +76,74 @@ describe("a source that sends resources of persons who are joined", () => {
   });
 });
 
+describe("a Patient of a source, on record of two persons", () => {
+  it("names nobody, and names the two once they are joined", async () => {
+    const w = await joined();
+    await w.hl.unmerge(w.link, { reason });
+    await w.hl.recordBundle(null, bundle(B, "1", "120"), SOURCE);
+    const line = JSON.stringify({
+      ...(JSON.parse(observation("n")) as object),
+      subject: { reference: "Patient/p" },
+    });
+    const feed = async function* () {
+      yield new TextEncoder().encode(`${line}\n`);
+    };
+    const apart = await w.hl.recordNdjson(feed(), SOURCE);
+    expect(apart.recorded).toBe(0);
+    await w.hl.merge(w.one, w.other, { reason });
+    const together = await w.hl.recordNdjson(feed(), SOURCE);
+    expect(together.recorded).toBe(1);
+  });
+});
+
+describe("Patient.link", () => {
+  it("proposes to merge the two, and merges nobody", async () => {
+    const w = await ward();
+    const linked = (...more: object[]): string =>
+      JSON.stringify({
+        resourceType: "Bundle",
+        type: "collection",
+        entry: [
+          {
+            fullUrl: "urn:uuid:p",
+            resource: {
+              resourceType: "Patient",
+              id: "p",
+              identifier: [A],
+              link: [{ other: { reference: "urn:uuid:q" }, type: "seealso" }, ...more],
+            },
+          },
+          {
+            fullUrl: "urn:uuid:q",
+            resource: {
+              resourceType: "Patient",
+              id: "q",
+              identifier: [B],
+              link: [{ other: { reference: "urn:uuid:p" }, type: "seealso" }],
+            },
+          },
+        ],
+      });
+    const third = await w.hl.ensureSubject({ system: "urn:oid:3.3.3", value: "3" });
+    const more = [
+      { other: { identifier: { system: "urn:oid:3.3.3", value: "3" } }, type: "refer" },
+      { other: { identifier: { system: "urn:oid:3.3.3", value: "nobody" } }, type: "refer" },
+      { other: { reference: "Patient/elsewhere" }, type: "refer" },
+    ];
+    const done = await w.hl.recordBundle(null, linked(...more));
+    const one = await w.hl.findSubject(A);
+    const other = await w.hl.findSubject(B);
+    expect(done.proposals).toEqual([
+      { subjects: [one, other], because: "Patient.link" },
+      { subjects: [one, third], because: "Patient.link" },
+    ]);
+    expect(await w.hl.records(one!)).toHaveLength(1);
+    await w.hl.merge(one!, other!, { reason });
+    const again = await w.hl.recordBundle(null, linked());
+    expect(again.proposals).toEqual([]);
+  });
+});
+
 describe("a single recording with a key, about persons who are joined", () => {
   it("is made once, whichever of them it is repeated for", async () => {
     const w = await joined();

@@ -38,14 +38,17 @@ describe("hex", () => {
   });
 
   it("takes no other unit for a digit", () => {
-    for (let unit = 0; unit <= 0xffff; unit++) {
-      const digit = String.fromCharCode(unit);
-      const isDigit = /^[0-9a-fA-F]$/.test(digit);
-      for (const text of [`0${digit}`, `${digit}0`]) {
-        if (isDigit) expect(fromHex(text)).toEqual(Uint8Array.from(Buffer.from(text, "hex")));
-        else expect(() => fromHex(text)).toThrow(malformed);
+    const isTaken = (text: string): boolean => {
+      try {
+        return fromHex(text).length === 1;
+      } catch {
+        return false;
       }
-    }
+    };
+    const units = Array.from({ length: 0x10000 }, (_, unit) => String.fromCharCode(unit));
+    const digits = "0123456789ABCDEFabcdef";
+    expect(units.filter((unit) => isTaken(`0${unit}`)).join("")).toBe(digits);
+    expect(units.filter((unit) => isTaken(`${unit}0`)).join("")).toBe(digits);
   });
 
   it.each([1023, 1024, 1025, 3000, 200_000])("agrees with Buffer about %i bytes", (length) => {

@@ -1,30 +1,36 @@
 import type { EnvelopePart } from "./header.ts";
 import { blockCount } from "./header.ts";
 import { decryptFailed } from "./keys.ts";
+import { paddedSlice } from "./padding.ts";
 import { type PartCipher, TAG_BYTES } from "./part-cipher.ts";
 import { SEGMENT_BYTES, SEGMENTS_PER_BLOCK } from "./suite.ts";
 
-/** Number of segments of a part with this plaintext length; an empty part has one. */
+/** Number of segments of a part with this padded size. */
 export function segmentCount(size: number): number {
-  return Math.max(1, Math.ceil(size / SEGMENT_BYTES));
+  return Math.ceil(size / SEGMENT_BYTES);
 }
 
 /**
  * Seals one ciphertext block of a part.
  *
- * @param plaintext - the whole part; borrowed
+ * @param plaintext - the whole part without padding; borrowed
+ * @param size - the part's padded size
  * @param block - number of the block within the part, from 0
  */
 export async function sealBlock(
   cipher: PartCipher,
   plaintext: Uint8Array,
+  size: number,
   block: number,
 ): Promise<Uint8Array> {
-  const bytes = new Uint8Array(blockBytes(plaintext.length, block));
+  const bytes = new Uint8Array(blockBytes(size, block));
   let at = 0;
-  const sealing = segmentsOf(plaintext.length, block).map(({ counter, final, start, end }) => {
+  const sealing = segmentsOf(size, block).map(({ counter, final, start, end }) => {
     const into = bytes.subarray(at, (at += end - start + TAG_BYTES));
-    return cipher.seal(counter, final, plaintext.subarray(start, end), into);
+    const slice = paddedSlice(plaintext, size, start, end);
+    const underway = cipher.seal(counter, final, slice, into);
+    if (slice.buffer !== plaintext.buffer) slice.fill(0);
+    return underway;
   });
   await Promise.all(sealing);
   return bytes;
@@ -34,7 +40,7 @@ export async function sealBlock(
  * Opens one ciphertext block of a part independently of the others.
  *
  * @param sealed - the block; borrowed
- * @returns the plaintext of its segments, in order
+ * @returns the plaintext of its segments with padding, in order
  * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT`
  */
 export async function openBlock(

@@ -20,7 +20,7 @@ export interface EnvelopeContext {
 export interface EnvelopePart {
   /** 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit. */
   readonly id: string;
-  /** Plaintext length in bytes. */
+  /** Padded plaintext length in bytes, one of a few sizes; the length without padding is sealed. */
   readonly size: number;
   /** 32-byte commitment to the part key. */
   readonly commit: Uint8Array;
@@ -44,7 +44,7 @@ export interface EnvelopeHeader {
 /** Form of a part's id. */
 export const PART_ID: RegExp = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
-/** Number of ciphertext blocks of a part with this plaintext length; an empty part has one. */
+/** Number of ciphertext blocks of a part with this padded size. */
 export function blockCount(size: number): number {
-  return Math.max(1, Math.ceil(size / (SEGMENT_BYTES * SEGMENTS_PER_BLOCK)));
+  return Math.ceil(size / (SEGMENT_BYTES * SEGMENTS_PER_BLOCK));
 }

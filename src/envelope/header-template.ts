@@ -4,6 +4,7 @@ import { encode } from "../codec/dag-cbor.ts";
 import { keyCache, type KeyCache } from "../crypto/key-cache.ts";
 import { type ContextMemory, contextMemory, type SharedFields } from "./context-memory.ts";
 import { blockCount, type EnvelopePart, PART_ID } from "./header-form.ts";
+import { isPaddedSize } from "./padding.ts";
 import { SEGMENT_BYTES } from "./suite.ts";
 
 /**
@@ -85,7 +86,7 @@ function isWide(value: unknown): boolean {
 
 /** The bytes of a part's block, if its size is that of one block. */
 function onlyBlock(size: number, data: readonly CID[]): Uint8Array | undefined {
-  if (!Number.isSafeInteger(size) || size < 0 || blockCount(size) !== 1) return undefined;
+  if (!isPaddedSize(size) || blockCount(size) !== 1) return undefined;
   if (!Array.isArray(data) || data.length !== 1) return undefined;
   const cid: unknown = data[0];
   const bytes = cid instanceof CID ? cid.bytes : undefined;

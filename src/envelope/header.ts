@@ -27,6 +27,7 @@ import {
   PART_ID,
 } from "./header-form.ts";
 import { rememberFrame, writeFewParts } from "./header-template.ts";
+import { isPaddedSize } from "./padding.ts";
 import { SEGMENT_BYTES } from "./suite.ts";
 
 export { blockCount, type EnvelopeContext, type EnvelopeHeader, type EnvelopePart, MAX_PARTS };
@@ -172,6 +173,9 @@ function readParts(value: unknown): readonly EnvelopePart[] {
     const fields = expectMap(item, "part", ["id", "size", "commit", "data"]);
     const id = expectString(fields["id"], "part.id", 64);
     const size = expectUint(fields["size"], "part.size");
+    if (!isPaddedSize(size)) {
+      throw new EncodingError("ERR_ENCODING_SHAPE", "part.size must be a size of padded parts");
+    }
     const blocks = blockCount(size);
     const data = expectArray(fields["data"], "part.data", blocks);
     if (!PART_ID.test(id) || seen.has(id) || data.length !== blocks) {

@@ -54,6 +54,7 @@ export {
 export { type EnvelopeKeys, type KeyContext, wipeKeys } from "./keys.ts";
 export { type OpenedEnvelope, openEnvelope, type OpenOptions } from "./open.ts";
 export { type PartContent, type SealedEnvelope, sealEnvelope, type SealOptions } from "./seal.ts";
+export type { Padding } from "./padding.ts";
 export type { SuiteName } from "./suite.ts";
 export type { ByteSource } from "./byte-source.ts";
 export {

@@ -3,6 +3,7 @@ import { toReadableStream } from "./byte-source.ts";
 import type { EnvelopeHeader } from "./header.ts";
 import { verifyHeader } from "./header.ts";
 import { unlockParts } from "./keys.ts";
+import { assertPaddingOf, lengthOfPart } from "./padding.ts";
 import type { OpenOptions } from "./open.ts";
 import { readBlock } from "./read-block.ts";
 import { createPartCipher } from "./part-cipher.ts";
@@ -26,13 +27,19 @@ export interface ByteRange {
 /** Random access to a part of an envelope whose header and key have been verified. */
 export interface PartReader {
   readonly header: EnvelopeHeader;
-  /** Plaintext length in bytes, as the author signed it. */
-  readonly size: number;
   /**
-   * Yields plaintext one segment at a time, at most 64 KiB, and verifies each segment before
-   * yielding it. Reads at most one block ahead of its consumer; if WebCrypto opens the segments, up
-   * to eight are in flight. Truncation, reordering and altered bytes throw in place of the segment:
-   * the bytes before it are as the author sealed them, but are not the whole part.
+   * Length of the part in bytes, without padding. The last segment states it, so the last block is
+   * read.
+   *
+   * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT`, `ERR_ENVELOPE_MISSING`, `ERR_ENVELOPE_INVALID`
+   */
+  size(): Promise<number>;
+  /**
+   * Reads the last block, then yields plaintext one segment at a time, at most 64 KiB, and verifies each segment
+   * before yielding it. Reads at most one block ahead of its consumer; if WebCrypto opens the
+   * segments, up to eight are in flight. Truncation, reordering and altered bytes throw in place of
+   * the segment: the bytes before it are as the author sealed them, but are not the whole part. A
+   * stream without `to` also verifies the padding behind the part before it ends.
    *
    * @throws {RangeError} when the range is not within the part
    */
@@ -49,7 +56,7 @@ export interface PartReader {
  * @throws {EnvelopeError} as {@link openEnvelope} does
  * @example
  * const reader = openPart({ part: "scan", envelope, header, keys, context, author, read });
- * const start = await reader.range(0, Math.min(1024, reader.size));
+ * const start = await reader.range(0, Math.min(1024, await reader.size()));
  * reader.close();
  */
 export function openPart(options: OpenPartOptions): PartReader {
@@ -67,7 +74,29 @@ export function openPart(options: OpenPartOptions): PartReader {
   const cipher = createPartCipher(suite, key);
   const { read, signal } = options;
   const { size, data } = part;
+  const finalSegment = segmentCount(size) - 1;
   let closed = false;
+  let ending: Promise<Ending> | undefined;
+
+  /** Reads the last block, at most once unless that fails. */
+  function end(): Promise<Ending> {
+    ending ??= readEnd().catch((error: unknown) => {
+      ending = undefined;
+      throw error;
+    });
+    return ending;
+  }
+
+  async function readEnd(): Promise<Ending> {
+    const block = await fetch(data.length - 1);
+    assertWanted();
+    const segment = await openSegmentAt(cipher, part!, finalSegment, block);
+    try {
+      return { block, length: lengthOfPart(segment, size) };
+    } finally {
+      segment.fill(0);
+    }
+  }
 
   function fetch(block: number): Promise<Uint8Array> {
     const bytes = readBlock(read, data[block]!);
@@ -76,16 +105,16 @@ export function openPart(options: OpenPartOptions): PartReader {
     return bytes;
   }
 
-  async function* stream({ from = 0, to = size }: ByteRange = {}): AsyncGenerator<
-    Uint8Array,
-    void
-  > {
-    assertRange(from, to, size);
-    // An empty part has one empty segment, which is verified too.
-    if (from === to && size > 0) return;
-    const first = Math.min(Math.floor(from / SEGMENT_BYTES), segmentCount(size) - 1);
-    const last = Math.max(first, Math.ceil(to / SEGMENT_BYTES) - 1);
+  async function* stream(range: ByteRange = {}): AsyncGenerator<Uint8Array, void> {
+    const { block: ending, length } = await end();
+    const { from = 0, to = length } = range;
+    assertRange(from, to, length);
+    if (from === to && range.to !== undefined) return;
+    const first = Math.floor(from / SEGMENT_BYTES);
+    const last = range.to === undefined ? finalSegment : Math.ceil(to / SEGMENT_BYTES) - 1;
     const lastBlock = blockOf(last);
+    const blockAt = (block: number): Promise<Uint8Array> =>
+      block === data.length - 1 ? Promise.resolve(ending) : fetch(block);
     const blocks = new Map<number, Promise<Uint8Array>>();
     // Segments in flight, in order: the first is yielded next.
     const opening: Promise<Uint8Array>[] = [];
@@ -100,11 +129,11 @@ export function openPart(options: OpenPartOptions): PartReader {
     try {
       for (let counter = first; counter <= last; counter++) {
         const block = blockOf(counter);
-        if (counter === first) blocks.set(block, fetch(block));
+        if (counter === first) blocks.set(block, blockAt(block));
         if (counter === first || counter % SEGMENTS_PER_BLOCK === 0) {
           await blocks.get(block);
           blocks.delete(block - 1);
-          if (block < lastBlock) blocks.set(block + 1, fetch(block + 1));
+          if (block < lastBlock) blocks.set(block + 1, blockAt(block + 1));
         }
         while (next <= last && next < counter + cipher.window) {
           const one = openAt(next++);
@@ -113,9 +142,10 @@ export function openPart(options: OpenPartOptions): PartReader {
           opening.push(one);
         }
         const segment = await opening[0]!;
-        assertWanted();
-        opening.shift();
         const start = counter * SEGMENT_BYTES;
+        assertWanted();
+        assertPaddingOf(segment, start, length, size);
+        opening.shift();
         const wanted = segment.subarray(Math.max(0, from - start), Math.max(0, to - start));
         if (wanted.length > 0) yield wanted;
       }
@@ -131,14 +161,13 @@ export function openPart(options: OpenPartOptions): PartReader {
 
   return {
     header,
-    size,
+    size: async () => (await end()).length,
     stream,
     async range(from, to) {
-      assertRange(from, to, size);
       const pieces: Uint8Array[] = [];
       for await (const piece of stream({ from, to })) pieces.push(piece);
       if (pieces.length === 1) return pieces[0]!.slice();
-      // Allocated only once every piece is present, because the size is a header's claim.
+      // Allocated only once every piece is present, because the length is the author's claim.
       const bytes = new Uint8Array(to - from);
       let at = 0;
       for (const piece of pieces) {
@@ -206,6 +235,14 @@ export async function openRange(
   } finally {
     part.close();
   }
+}
+
+/** The end of a part. */
+interface Ending {
+  /** The last block, sealed; kept because a stream ends with it. */
+  readonly block: Uint8Array;
+  /** The part's length without padding. */
+  readonly length: number;
 }
 
 /** Number of the block, within the part, that holds a segment. */

@@ -7,6 +7,7 @@ import type { EnvelopeContext, EnvelopeHeader, EnvelopePart, SigningKey } from "
 import { verifyHeader } from "./header.ts";
 import type { EnvelopeKeys } from "./keys.ts";
 import { decryptFailed, unlockParts } from "./keys.ts";
+import { joinWithoutPadding } from "./padding.ts";
 import { createPartCipher, type PartCipher } from "./part-cipher.ts";
 import { usableSuite } from "./suite.ts";
 
@@ -26,7 +27,7 @@ export interface OpenOptions {
   readonly read: BlockReader;
   /** Ids of the parts to open. Default: all that the keys can open. */
   readonly parts?: readonly string[];
-  /** Most bytes of plaintext to hold. Default 256 MiB. */
+  /** Most bytes of plaintext to hold, padding included. Default 256 MiB. */
   readonly maxBytes?: number;
   readonly signal?: AbortSignal;
 }
@@ -34,7 +35,7 @@ export interface OpenOptions {
 /** An envelope that has been opened. */
 export interface OpenedEnvelope {
   readonly header: EnvelopeHeader;
-  /** Plaintext by part id. */
+  /** Plaintext without padding, by part id. */
   readonly parts: ReadonlyMap<string, Uint8Array>;
 }
 
@@ -118,15 +119,5 @@ async function openPart(
     for (const segment of segments) segment.fill(0);
     throw error;
   }
-  if (segments.length === 1) return segments[0]!;
-  // The buffer is allocated only once every segment is present, because its size is the header's
-  // claim.
-  const plaintext = new Uint8Array(part.size);
-  let at = 0;
-  for (const segment of segments) {
-    plaintext.set(segment, at);
-    at += segment.length;
-    segment.fill(0);
-  }
-  return plaintext;
+  return joinWithoutPadding(segments, part.size);
 }

@@ -3,6 +3,7 @@ import { equalBytes } from "../bytes/compare.ts";
 import { type CID, cidFromDigest, RAW, SHA2_256 } from "../codec/cid.ts";
 import { SEGMENT_OVERHEAD } from "../crypto/segments.ts";
 import { hasWebcrypto, webcryptoSegments, webcryptoSha256 } from "../crypto/webcrypto-segments.ts";
+import { isStep } from "./padding.ts";
 import { isSynchronous, type SuiteName, suiteNamed } from "./suite.ts";
 
 /** Seals and opens the segments of one part, on this thread or with WebCrypto. */
@@ -76,21 +77,23 @@ export function createPartCipher(suite: SuiteName, key: Uint8Array): PartCipher 
   };
 }
 
-/** Whether {@link sealShort} seals a part: it is shorter than a segment, and its suite synchronous. */
-export function isShort(suite: SuiteName, plaintext: Uint8Array): boolean {
-  return plaintext.length + TAG_BYTES < WORTH_ASKING && isSynchronous(suite);
+/** Whether {@link sealShort} seals a part with this padded size: if its suite is synchronous. */
+export function isShort(suite: SuiteName, size: number): boolean {
+  return isStep(size) && isSynchronous(suite);
 }
 
 /**
  * Seals a short part without promises, which would cost as much as sealing it.
  *
  * @param key - the part's segment key; wiped
+ * @param plaintext - with padding; wiped
  */
 export function sealShort(suite: SuiteName, key: Uint8Array, plaintext: Uint8Array): Uint8Array {
   try {
     return suiteNamed(suite).sealSegment(key, 0, true, plaintext);
   } finally {
     key.fill(0);
+    plaintext.fill(0);
   }
 }
 

@@ -6,6 +6,7 @@ import { type ByteSource, chunksOf } from "./byte-source.ts";
 import type { EnvelopePart } from "./header.ts";
 import { assertPartIds, MAX_HEADER_BYTES, signHeader } from "./header.ts";
 import { deriveCommit, derivePartKeys, deriveSegmentKey, KEY_BYTES, wipeKeys } from "./keys.ts";
+import { assertPadding, LENGTH_BYTES, type Padding, paddedSize, writeLength } from "./padding.ts";
 import { createPartCipher, nameBlock, TAG_BYTES, worksElsewhere } from "./part-cipher.ts";
 import type { SealOptions } from "./seal.ts";
 import { SEGMENT_BYTES, SEGMENTS_PER_BLOCK, type SuiteName, usableSuite } from "./suite.ts";
@@ -27,7 +28,7 @@ export interface SealStreamOptions extends Omit<SealOptions, "parts"> {
    * flight.
    */
   readonly put: (cid: CID, bytes: Uint8Array) => Promise<void> | void;
-  /** Called after each block with the bytes of plaintext sealed so far, over all parts. */
+  /** Called after each block with the bytes of plaintext sealed so far, over all parts, without padding. */
   readonly onProgress?: (progress: { readonly sealed: number }) => void;
   readonly signal?: AbortSignal;
 }
@@ -66,13 +67,14 @@ const MAX_BLOCKS: number = Math.floor(MAX_HEADER_BYTES / 41);
  * await put(cid, header);
  */
 export async function sealStream(options: SealStreamOptions): Promise<SealedStream> {
-  const { context, parts, signer, random, disclosed, supersedes } = options;
+  const { context, parts, signer, random, disclosed, supersedes, padding = "stepped" } = options;
   if (signer.actor !== context.author) {
     throw new InputError("ERR_INPUT_INVALID", "the signer must be the envelope's author");
   }
   const ids = parts.map(({ id }) => id);
   assertPartIds(ids);
   const suite = usableSuite(options.suite ?? "chacha");
+  assertPadding(padding);
   const cek = random(KEY_BYTES);
   const salt = random(32);
   const unsealed = { suite, context, salt };
@@ -80,7 +82,9 @@ export async function sealStream(options: SealStreamOptions): Promise<SealedStre
   const sink = createSink(options);
   try {
     const sealed: EnvelopePart[] = [];
-    for (const part of parts) sealed.push(await sealPart(suite, keys.parts[part.id]!, part, sink));
+    for (const part of parts) {
+      sealed.push(await sealPart({ suite, padding }, keys.parts[part.id]!, part, sink));
+    }
     await sink.drained();
     const header = await signHeader(
       {
@@ -103,7 +107,7 @@ export async function sealStream(options: SealStreamOptions): Promise<SealedStre
 }
 
 async function sealPart(
-  suite: SuiteName,
+  { suite, padding }: { readonly suite: SuiteName; readonly padding: Padding },
   partKey: Uint8Array,
   { id, source }: PartStream,
   sink: Sink,
@@ -117,7 +121,8 @@ async function sealPart(
   const held = new Uint8Array(SEGMENT_BYTES);
   let filled = 0;
   let counter = 0;
-  let size = 0;
+  /** Without padding. */
+  let length = 0;
   let block: Uint8Array | undefined;
   let inBlock = 0;
   let plaintextBytes = 0;
@@ -125,14 +130,14 @@ async function sealPart(
   const named: { readonly block: Promise<NamedBlock>; readonly plaintextBytes: number }[] = [];
 
   function seal(plaintext: Uint8Array, final: boolean): Promise<void> | undefined {
-    const length = plaintext.length + TAG_BYTES;
+    const sealedBytes = plaintext.length + TAG_BYTES;
     // A block that ends with its first segment, as that of a small part, is only as long as that
     // segment.
-    block ??= new Uint8Array(final ? length : BLOCK_BYTES);
-    const into = block.subarray(inBlock, (inBlock += length));
+    block ??= new Uint8Array(final ? sealedBytes : BLOCK_BYTES);
+    const into = block.subarray(inBlock, (inBlock += sealedBytes));
+    plaintextBytes += Math.max(0, Math.min(plaintext.length, length - counter * SEGMENT_BYTES));
     const underway = cipher.seal(counter++, final, plaintext, into);
     if (underway !== undefined) sealing.push(underway);
-    plaintextBytes += plaintext.length;
     if (!final && counter % SEGMENTS_PER_BLOCK !== 0) return undefined;
     const naming = whenSealed(block, inBlock, sealing);
     naming.catch(() => undefined);
@@ -141,6 +146,25 @@ async function sealPart(
     sealing = [];
     inBlock = plaintextBytes = 0;
     return putAllBut(final ? 0 : ahead);
+  }
+
+  async function take(chunk: Uint8Array): Promise<void> {
+    for (let from = 0; from < chunk.length;) {
+      if (filled === SEGMENT_BYTES) {
+        filled = 0;
+        await seal(held, false);
+      }
+      if (filled === 0 && chunk.length - from > SEGMENT_BYTES) {
+        const whole = chunk.subarray(from, (from += SEGMENT_BYTES));
+        const written = seal(whole, false);
+        if (written !== undefined) await written;
+        continue;
+      }
+      const taken = chunk.subarray(from, from + SEGMENT_BYTES - filled);
+      held.set(taken, filled);
+      filled += taken.length;
+      from += taken.length;
+    }
   }
 
   async function putAllBut(most: number): Promise<void> {
@@ -155,24 +179,17 @@ async function sealPart(
   try {
     for await (const chunk of chunksOf(source)) {
       assertBytes(chunk, "chunk");
-      size += chunk.length;
-      for (let from = 0; from < chunk.length;) {
-        if (filled === SEGMENT_BYTES) {
-          filled = 0;
-          await seal(held, false);
-        }
-        if (filled === 0 && chunk.length - from > SEGMENT_BYTES) {
-          const whole = chunk.subarray(from, (from += SEGMENT_BYTES));
-          const written = seal(whole, false);
-          if (written !== undefined) await written;
-          continue;
-        }
-        const taken = chunk.subarray(from, from + SEGMENT_BYTES - filled);
-        held.set(taken, filled);
-        filled += taken.length;
-        from += taken.length;
-      }
+      length += chunk.length;
+      await take(chunk);
     }
+    const size = paddedSize(length, padding);
+    const zeros = new Uint8Array(Math.min(SEGMENT_BYTES, size));
+    for (let left = size - LENGTH_BYTES - length; left > 0; left -= SEGMENT_BYTES) {
+      await take(zeros.subarray(0, left));
+    }
+    const end = new Uint8Array(LENGTH_BYTES);
+    writeLength(end, length);
+    await take(end);
     await seal(held.subarray(0, filled), true);
     return { id, size, commit, data };
   } finally {

@@ -8,6 +8,7 @@ import { sealBlock } from "./blocks.ts";
 import type { EnvelopeContext, EnvelopeHeader, EnvelopePart } from "./header.ts";
 import { blockCount, signHeader } from "./header.ts";
 import { deriveCommit, derivePartKeys, deriveSegmentKey, KEY_BYTES, wipeKeys } from "./keys.ts";
+import { assertPadding, type Padding, paddedSize, paddedSlice } from "./padding.ts";
 import { createPartCipher, isShort, nameBlock, sealShort } from "./part-cipher.ts";
 import { type SuiteName, usableSuite } from "./suite.ts";
 
@@ -34,6 +35,8 @@ export interface SealOptions {
   readonly supersedes?: CID;
   /** Default `chacha`. */
   readonly suite?: SuiteName;
+  /** How the lengths of parts are hidden. Default `stepped`. */
+  readonly padding?: Padding;
 }
 
 /** An envelope and its content key. */
@@ -61,12 +64,13 @@ export interface SealedEnvelope {
  * for (const block of [{ cid, bytes: header }, ...blocks]) await put(block.cid, block.bytes);
  */
 export async function sealEnvelope(options: SealOptions): Promise<SealedEnvelope> {
-  const { context, signer, random, disclosed, supersedes } = options;
+  const { context, signer, random, disclosed, supersedes, padding = "stepped" } = options;
   if (signer.actor !== context.author) {
     throw new InputError("ERR_INPUT_INVALID", "the signer must be the envelope's author");
   }
   for (const { bytes } of options.parts) assertBytes(bytes, "part.bytes");
   const suite = usableSuite(options.suite ?? "chacha");
+  assertPadding(padding);
   const cek = random(KEY_BYTES);
   const salt = random(32);
   const unsealed = { suite, context, salt };
@@ -79,12 +83,13 @@ export async function sealEnvelope(options: SealOptions): Promise<SealedEnvelope
     for (const { id, bytes } of options.parts) {
       if (before >= AT_ONCE) await giveTurn();
       const key = keys.parts[id]!;
-      const sealed = isShort(suite, bytes)
-        ? sealShortPart(suite, key, { id, bytes })
-        : await sealPart(suite, key, { id, bytes });
+      const size = paddedSize(bytes.length, padding);
+      const sealed = isShort(suite, size)
+        ? sealShortPart(suite, key, { id, bytes }, size)
+        : await sealPart(suite, key, { id, bytes }, size);
       parts.push(sealed.part);
       for (const block of sealed.blocks) blocks.push(block);
-      before += bytes.length;
+      before += size;
     }
     const header: EnvelopeHeader = {
       ...unsealed,
@@ -114,10 +119,11 @@ function sealShortPart(
   suite: SuiteName,
   partKey: Uint8Array,
   { id, bytes }: PartContent,
+  size: number,
 ): SealedPart {
-  const sealed = sealShort(suite, deriveSegmentKey(partKey), bytes);
+  const sealed = sealShort(suite, deriveSegmentKey(partKey), paddedSlice(bytes, size, 0, size));
   const cid = cidOf(sealed, RAW);
-  const part = { id, size: bytes.length, commit: deriveCommit(partKey), data: [cid] };
+  const part = { id, size, commit: deriveCommit(partKey), data: [cid] };
   return { part, blocks: [{ cid, bytes: sealed }] };
 }
 
@@ -125,18 +131,19 @@ async function sealPart(
   suite: SuiteName,
   partKey: Uint8Array,
   { id, bytes }: PartContent,
+  size: number,
 ): Promise<SealedPart> {
   const commit = deriveCommit(partKey);
   const cipher = createPartCipher(suite, deriveSegmentKey(partKey));
   const blocks: { readonly cid: CID; readonly bytes: Uint8Array }[] = [];
   try {
-    for (let block = 0; block < blockCount(bytes.length); block++) {
+    for (let block = 0; block < blockCount(size); block++) {
       if (block > 0) await giveTurn();
-      const sealed = await sealBlock(cipher, bytes, block);
+      const sealed = await sealBlock(cipher, bytes, size, block);
       blocks.push({ cid: await nameBlock(sealed), bytes: sealed });
     }
   } finally {
     cipher.close();
   }
-  return { part: { id, size: bytes.length, commit, data: blocks.map(({ cid }) => cid) }, blocks };
+  return { part: { id, size, commit, data: blocks.map(({ cid }) => cid) }, blocks };
 }

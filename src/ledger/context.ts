@@ -1,5 +1,6 @@
 import type { AppendableChain, Chain } from "../chain/chain.ts";
 import type { SigningKey } from "../envelope/header.ts";
+import type { Padding } from "../envelope/padding.ts";
 import type { SuiteName } from "../envelope/suite.ts";
 import { EnvelopeError } from "../errors.ts";
 import type { KeyStore } from "../identity/key-store.ts";
@@ -23,6 +24,8 @@ export interface LedgerContext {
   readonly random: (length: number) => Uint8Array;
   /** Suite that new envelopes are sealed with. */
   readonly suite: SuiteName;
+  /** How the lengths of new envelopes' parts are hidden. */
+  readonly padding: Padding;
 }
 
 /**

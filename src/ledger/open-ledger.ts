@@ -13,6 +13,7 @@ import { entryIdBytes, toEntryId } from "../codec/ids.ts";
 import { createLabeller } from "../consent/labels/labeller.ts";
 import { assertKnownJurisdictions } from "../consent/terminology/known-codes.ts";
 import { defaultTerminology } from "../consent/terminology/terminology.ts";
+import { assertPadding } from "../envelope/padding.ts";
 import { usableSuite } from "../envelope/suite.ts";
 import { ConsentError, RecordError, StorageError } from "../errors.ts";
 import { memoryOf } from "../identity/signed-heads.ts";
@@ -70,7 +71,7 @@ import { untilClosed } from "./until-closed.ts";
  * @throws {ChainError} `ERR_CHAIN_LOST` when the store lacks blocks that this member's keys signed,
  *   `ERR_CHAIN_MEMORY` when the memory of signed heads is missing or damaged
  * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when a key is missing
- * @throws {TypeError} for an unknown option, or when neither the options nor the key store have
+ * @throws {TypeError} for an unknown option or padding, or when neither the options nor the key store have
  *   `signedHeads`
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` when there is no such suite, or this platform has no
  *   native implementation of it
@@ -99,6 +100,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     );
   }
   const suite = usableSuite(options.suite ?? "chacha");
+  const padding = options.padding ?? "stepped";
+  assertPadding(padding);
   assertKnownJurisdictions(policy.jurisdictions ?? []);
   const overlays = namedOverlays(policy.overlays ?? []);
   const defaults = checkedDefaults(policy.defaults ?? []);
@@ -141,15 +144,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     ...(gate === undefined || shardKeys === undefined ? {} : { shards: { keys: shardKeys, gate } }),
   });
   const context: LedgerContext = {
-    chain,
-    storage,
-    vault,
-    keys,
-    signer,
-    memory,
-    now,
-    random,
-    suite,
+    ...{ chain, storage, vault, keys, signer, memory },
+    ...{ now, random, suite, padding },
   };
   // Up to 32 ms, for when others append to the same ledger.
   const backoff = (): Promise<void> =>

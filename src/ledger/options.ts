@@ -7,6 +7,7 @@ import type { Witness } from "../chain/witness.ts";
 import type { Labeller } from "../consent/labels/labeller.ts";
 import type { Directive, Overlay } from "../consent/model/model.ts";
 import type { Terminology } from "../consent/terminology/terminology.ts";
+import type { Padding } from "../envelope/padding.ts";
 import type { SuiteName } from "../envelope/suite.ts";
 import type { KeyStore } from "../identity/key-store.ts";
 import type { ShardKeys } from "../identity/shard-keys.ts";
@@ -137,6 +138,13 @@ export interface OpenLedgerOptions {
    */
   readonly suite?: SuiteName;
   /**
+   * How the lengths of what is sealed from now on are hidden from whoever holds the storage. `stepped` pads
+   * each part to 3, 8 or 16 KiB, and longer ones by up to a sixteenth: a length then hardly tells a record's
+   * code, but still the type of some records. `uniform` pads every part of up to 16 KiB to 16 KiB, so that
+   * all of them look alike; it takes several times the storage. Default `stepped`.
+   */
+  readonly padding?: Padding;
+  /**
    * Witnesses and validators that are asked to cosign each checkpoint. If the ledger's policy requires
    * cosignatures that cannot be had, checkpoints, receipts, exports and answers are refused; recording still
    * works. A cosigner that fails, or does not answer within {@link cosignWithin}, is left out.
@@ -235,6 +243,7 @@ const OPTIONS: NamesOf<OpenLedgerOptions> = {
   repair: REPAIR,
   compaction: "any",
   suite: "any",
+  padding: "any",
   cosigners: "list",
   cosignWithin: "any",
   kinds: "list",

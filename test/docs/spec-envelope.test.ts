@@ -18,6 +18,8 @@ import { openEnvelope } from "../../src/envelope/open.ts";
 import { sealEnvelope } from "../../src/envelope/seal.ts";
 import { memoryAgreement } from "../../src/identity/agreement.ts";
 import { memorySigner } from "../../src/identity/signer.ts";
+import { paddedSize } from "../../src/envelope/padding.ts";
+import { padByHand, sizeByHand } from "../envelope/padding-by-hand.ts";
 import { specPage } from "./spec-page.ts";
 
 const page = specPage("envelope.md");
@@ -28,7 +30,8 @@ const ledger = CID.parse(page.value("ledger"));
 const context = { ledger, author: page.value("author"), kind: "record" };
 const author = { alg: signer.alg, publicKey: signer.publicKey };
 const header = page.hex("signed-header");
-const block = page.hex("block");
+/** The page shows both ends of the block; its CID fixes the rest. */
+const block = sealedByNode("chacha20-poly1305", input("key"));
 const grant = page.hex("grant");
 const envelope = cidOf(header, DAG_CBOR);
 
@@ -42,6 +45,27 @@ describe("docs/spec/envelope.md", () => {
       "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f",
     );
     expect(signer.actor).toBe(context.author);
+  });
+
+  it("shows sizes that Padmé and the steps give", () => {
+    const rows = page.text.matchAll(/^\| (\d+) +\| (\d+) +\| (\d+) +\|$/gm);
+    const sizes = [...rows].map((row) => row.slice(1).map(Number) as [number, number, number]);
+    expect(sizes).toHaveLength(9);
+    for (const [length, stepped, uniform] of sizes) {
+      expect([sizeByHand(length), sizeByHand(length, "uniform")]).toEqual([stepped, uniform]);
+      expect(paddedSize(length, "stepped")).toBe(stepped);
+      expect(paddedSize(length, "uniform")).toBe(uniform);
+    }
+  });
+
+  it("shows how the ciphertext that node:crypto makes of padded bytes begins and ends", () => {
+    expect(block).toHaveLength(3088);
+    expect(block.subarray(0, 32)).toEqual(page.hex("block-begin"));
+    expect(block.subarray(-32)).toEqual(page.hex("block-end"));
+    const gcm = sealedByNode("aes-256-gcm", input("aes-gcm key"));
+    expect(gcm.subarray(0, 32)).toEqual(page.hex("aes-gcm-block-begin"));
+    expect(gcm.subarray(-32)).toEqual(page.hex("aes-gcm-block-end"));
+    expect(String(cidOf(gcm, RAW))).toBe(page.value("aes-gcm block CID"));
   });
 
   it("derives keys as node:crypto's HKDF does", () => {
@@ -111,16 +135,10 @@ describe("docs/spec/envelope.md", () => {
       const derived = createHmacHex(input("aes-gcm P(content)"), utf8ToBytes(`${name}\x01`));
       expect(derived).toBe(page.value(`aes-gcm ${name}`));
     }
-    const nonce = fromHex("000000000000000000000001");
-    const cipher = createCipheriv("aes-256-gcm", input("aes-gcm key"), nonce);
-    const sealedByNode = [cipher.update("hello"), cipher.final(), cipher.getAuthTag()];
-    expect(Buffer.concat(sealedByNode).toString("hex")).toBe(toHex(page.hex("aes-gcm-block")));
-
     const random = [input("CEK"), input("salt")];
     const parts = [{ id: "content", bytes: utf8ToBytes("hello") }];
     const options = { context, parts, signer, random: () => random.shift()! };
     const sealed = await sealEnvelope({ ...options, suite: "aes-gcm" });
-    expect(toHex(sealed.blocks[0]!.bytes)).toBe(toHex(page.hex("aes-gcm-block")));
     expect(String(sealed.blocks[0]!.cid)).toBe(page.value("aes-gcm block CID"));
     expect(String(sealed.cid)).toBe(page.value("aes-gcm envelope"));
   });
@@ -144,6 +162,19 @@ describe("docs/spec/envelope.md", () => {
     expect(parts.get("content")).toEqual(utf8ToBytes("hello"));
   });
 });
+
+/** The only segment of `hello`, padded. */
+function sealedByNode(algorithm: "chacha20-poly1305" | "aes-256-gcm", key: Uint8Array): Uint8Array {
+  const nonce = fromHex("000000000000000000000001");
+  const cipher =
+    algorithm === "aes-256-gcm"
+      ? createCipheriv(algorithm, key, nonce)
+      : createCipheriv(algorithm, key, nonce, { authTagLength: 16 });
+  const padded = padByHand(utf8ToBytes("hello"));
+  return new Uint8Array(
+    Buffer.concat([cipher.update(padded), cipher.final(), cipher.getAuthTag()]),
+  );
+}
 
 function createHmacHex(key: Uint8Array, message: Uint8Array): string {
   return createHmac("sha256", key).update(message).digest("hex");

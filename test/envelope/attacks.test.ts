@@ -16,6 +16,7 @@ import { deriveCommit, derivePartKeys, deriveSegmentKey } from "../../src/envelo
 import { openEnvelope, type OpenedEnvelope, type OpenOptions } from "../../src/envelope/open.ts";
 import type { SealedEnvelope } from "../../src/envelope/seal.ts";
 import { LedgerError } from "../../src/errors.ts";
+import { padByHand, unpadByHand } from "./padding-by-hand.ts";
 import {
   clinic,
   context,
@@ -38,7 +39,7 @@ const INVALID = expect.objectContaining({ name: "EnvelopeError", code: "ERR_ENVE
 
 const parts = [
   { id: "manifest", bytes: utf8ToBytes("type: Observation") },
-  { id: "content", bytes: new Uint8Array(3 * SEGMENT + 5).map((_, i) => i % 253) },
+  { id: "content", bytes: new Uint8Array(3 * SEGMENT + 5000).map((_, i) => i % 253) },
 ];
 
 const sealed = await seal(parts);
@@ -238,21 +239,28 @@ describe("openEnvelope", () => {
     const mine = derivePartKeys(header, sealed.cek, ["content"]).parts["content"]!;
     const other = derivePartKeys(header, new Uint8Array(32).fill(9), ["content"]).parts["content"]!;
     const nonce = segmentNonce(0, true);
-    const bytes = new Uint8Array(
-      sealUnderTwoKeys(deriveSegmentKey(mine), deriveSegmentKey(other), nonce),
+    const record = padByHand(new Uint8Array(40));
+    const ciphertext = sealSegment(deriveSegmentKey(mine), 0, true, record).subarray(0, -16);
+    const bytes = sealUnderTwoKeys(
+      deriveSegmentKey(mine),
+      deriveSegmentKey(other),
+      nonce,
+      ciphertext,
     );
     // The AEAD alone accepts it under both keys, and gives two records.
     const records = [mine, other].map((key) => openSegment(deriveSegmentKey(key), 0, true, bytes));
-    expect(records.every((record) => record?.length === 32)).toBe(true);
+    expect(records.every((opened) => opened?.length === 3072)).toBe(true);
     expect(records[0]).not.toEqual(records[1]);
 
-    const part = { id: "content", size: 32, data: [cidOf(bytes, RAW)] };
+    const part = { id: "content", size: 3072, data: [cidOf(bytes, RAW)] };
     const forMine = await forge({ parts: [{ ...part, commit: deriveCommit(mine) }] }, [bytes]);
     const forOther = await forge({ parts: [{ ...part, commit: deriveCommit(other) }] }, [bytes]);
     const withMine = { keys: { parts: { content: mine } } };
     const withOther = { keys: { parts: { content: other } } };
-    expect((await open(forMine, withMine)).parts.get("content")).toEqual(records[0]);
-    expect((await open(forOther, withOther)).parts.get("content")).toEqual(records[1]);
+    const opened = await open(forMine, withMine);
+    expect(opened.parts.get("content")).toEqual(unpadByHand(records[0]!));
+    // Whoever commits to the other key instead fails too: what it opens to is not padded.
+    await expect(open(forOther, withOther)).rejects.toThrow(DECRYPT);
     await expect(open(forMine, withOther)).rejects.toThrow(DECRYPT);
     await expect(open(forOther, withMine)).rejects.toThrow(DECRYPT);
   });
@@ -264,7 +272,8 @@ describe("openEnvelope", () => {
     const [a, b, c, last] = segments as [Uint8Array, Uint8Array, Uint8Array, Uint8Array];
     const withBlock = (bytes: Uint8Array, size: number) =>
       forge({ parts: [{ ...content!, size, data: [cidOf(bytes, RAW)] }] }, [bytes]);
-    const full = 3 * SEGMENT + 5;
+    // Padded to a size from which a segment can be dropped or added without another size being due.
+    const full = 3 * SEGMENT + 8192;
 
     it.each<[string, Uint8Array[], number]>([
       ["exchanged", [b, a, c, last], full],
@@ -273,15 +282,15 @@ describe("openEnvelope", () => {
       ["one dropped", [a, c, last], full - SEGMENT],
       ["the last dropped", [a, b, c], 3 * SEGMENT],
       ["all but the first dropped", [a], SEGMENT],
-      ["only the last kept", [last], 5],
-      ["a part cut off the last", [a, b, c, last.subarray(0, 20)], full - 1],
+      ["only the last kept", [last], 8192],
+      ["a part cut off the last", [a, b, c, last.subarray(0, 4112)], full - 4096],
       ["the last moved to the front", [last, a, b, c], full],
     ])("catches them %s", async (_, kept, size) => {
       await expect(open(await withBlock(concatBytes(...kept), size))).rejects.toThrow(DECRYPT);
     });
 
     it("catches a size that says less or more than the ciphertext", async () => {
-      for (const size of [0, 5, full - 1, full + 1, 4 * SEGMENT]) {
+      for (const size of [3072, 8192, full - 4096, full + 4096, 4 * SEGMENT]) {
         await expect(open(await withBlock(block, size))).rejects.toThrow(DECRYPT);
       }
     });
@@ -291,23 +300,24 @@ describe("openEnvelope", () => {
         derivePartKeys(header, sealed.cek, ["content"]).parts["content"]!,
       );
       const plain = utf8ToBytes("12345");
-      const open5 = sealSegment(key, 0, false, plain);
-      await expect(open(await withBlock(open5, 5))).rejects.toThrow(DECRYPT);
+      const padded = padByHand(plain);
+      const open5 = sealSegment(key, 0, false, padded);
+      await expect(open(await withBlock(open5, 3072))).rejects.toThrow(DECRYPT);
       const early = sealSegment(key, 0, true, new Uint8Array(SEGMENT));
-      const rest = sealSegment(key, 1, true, plain);
-      await expect(open(await withBlock(concatBytes(early, rest), SEGMENT + 5))).rejects.toThrow(
+      const rest = sealSegment(key, 1, true, padByHand(plain, { size: 2048, length: SEGMENT + 5 }));
+      await expect(open(await withBlock(concatBytes(early, rest), SEGMENT + 2048))).rejects.toThrow(
         DECRYPT,
       );
-      const right = sealSegment(key, 0, true, plain);
-      expect((await open(await withBlock(right, 5))).parts.get("content")).toEqual(plain);
+      const right = sealSegment(key, 0, true, padded);
+      expect((await open(await withBlock(right, 3072))).parts.get("content")).toEqual(plain);
     });
 
     it("catches blocks exchanged between one another", async () => {
       const big = await seal([{ id: "content", bytes: new Uint8Array(2 * 15 * SEGMENT) }], "big");
       const signed = decodeSignedHeader(big.header).header;
-      const [one, two] = signed.parts[0]!.data;
+      const [one, two, three] = signed.parts[0]!.data;
       const bytes = await signHeader(
-        { ...signed, parts: [{ ...signed.parts[0]!, data: [two!, one!] }] },
+        { ...signed, parts: [{ ...signed.parts[0]!, data: [two!, one!, three!] }] },
         hospital,
       );
       await expect(
@@ -322,7 +332,9 @@ describe("openEnvelope", () => {
   it("catches a flipped bit anywhere in a block, by its name and by its tag", async () => {
     const [manifest] = header.parts;
     const block = sealed.blocks[0]!;
-    for (let bit = 0; bit < block.bytes.length * 8; bit++) {
+    const bits = block.bytes.length * 8;
+    // Every bit of the content, of the length and of the tag, and some of the padding.
+    for (let bit = 0; bit < bits; bit += bit < 256 || bit > bits - 200 ? 1 : 61) {
       const bytes = flip(block.bytes, bit);
       const read = reader([{ cid: block.cid, bytes }]);
       await expect(open(sealed, { read, parts: ["manifest"] })).rejects.toThrow(INVALID);

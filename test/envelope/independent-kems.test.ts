@@ -15,6 +15,7 @@ import { openEnvelope } from "../../src/envelope/open.ts";
 import { sealEnvelope } from "../../src/envelope/seal.ts";
 import { memoryAgreement } from "../../src/identity/agreement.ts";
 import { memorySigner } from "../../src/identity/signer.ts";
+import { padByHand, unpadByHand } from "./padding-by-hand.ts";
 
 // ---- bytes and records ----------------------------------------------------------------------------
 
@@ -317,7 +318,7 @@ describe.each([
         block.subarray(i * 65552, (i + 1) * 65552),
       ),
     );
-    expect(join(...plain).equals(Buffer.from(content))).toBe(true);
+    expect(unpadByHand(join(...plain))).toEqual(content);
   });
 
   it("makes a grant and an aes-gcm envelope that ours opens", async () => {
@@ -331,6 +332,7 @@ describe.each([
       parts: [],
     };
     const secret = partKey(header, cek, "content");
+    const padded = padByHand(content);
     const block = bytes(
       join(
         ...[0, 1, 2].map((i) =>
@@ -338,14 +340,14 @@ describe.each([
             "aes-256-gcm",
             expand(secret, text("key"), 32),
             segmentNonce(i, i === 2),
-            content.subarray(i * 65536, (i + 1) * 65536),
+            padded.subarray(i * 65536, (i + 1) * 65536),
           ),
         ),
       ),
     );
     const commit = bytes(expand(secret, text("commit"), 32));
     const data = [linkTo(block, 0x55)];
-    header.parts.push({ id: "content", size: content.length, commit, data });
+    header.parts.push({ id: "content", size: padded.length, commit, data });
     const inner = encode(header);
     const outer = { header: inner, key: keyId, alg: "Ed25519", sig: sign("envelope", inner) };
     const signed = encode(outer);

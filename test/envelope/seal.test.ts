@@ -22,15 +22,23 @@ const SEGMENT = 64 * KIB;
 const BLOCK = 15 * SEGMENT;
 
 describe("sealEnvelope", () => {
-  // Sealed lengths counted by hand: plaintext and 16 bytes for each segment begun.
+  // Sealed lengths counted by hand: padded plaintext and 16 bytes for each segment begun.
   it.each<[string, number, number[]]>([
-    ["nothing: one empty final segment", 0, [16]],
-    ["one byte", 1, [17]],
-    ["one segment", SEGMENT, [SEGMENT + 16]],
-    ["a byte more", SEGMENT + 1, [SEGMENT + 1 + 32]],
-    ["fifteen segments", BLOCK, [BLOCK + 240]],
-    ["a byte more than a block", BLOCK + 1, [BLOCK + 240, 17]],
-    ["two blocks and a half", 2.5 * BLOCK, [BLOCK + 240, BLOCK + 240, BLOCK / 2 + 128]],
+    ["nothing", 0, [3 * KIB + 16]],
+    ["one byte", 1, [3 * KIB + 16]],
+    ["as much as the first size holds", 3 * KIB - 8, [3 * KIB + 16]],
+    ["a byte more than the first size", 3 * KIB - 7, [8 * KIB + 16]],
+    ["as much as the second size holds", 8 * KIB - 8, [8 * KIB + 16]],
+    ["a byte more than the second size", 8 * KIB - 7, [16 * KIB + 16]],
+    ["as much as the third size holds", 16 * KIB - 8, [16 * KIB + 16]],
+    ["a byte more than the third size", 16 * KIB - 7, [17 * KIB + 16]],
+    ["as much as one segment holds", SEGMENT - 8, [SEGMENT + 16]],
+    ["one segment", SEGMENT, [66 * KIB + 32]],
+    ["a byte more", SEGMENT + 1, [66 * KIB + 32]],
+    ["as much as a block holds", BLOCK - 8, [BLOCK + 240]],
+    ["fifteen segments", BLOCK, [BLOCK + 240, 16 * KIB + 16]],
+    ["a byte more than a block", BLOCK + 1, [BLOCK + 240, 16 * KIB + 16]],
+    ["two blocks and a half", 2.5 * BLOCK, [BLOCK + 240, BLOCK + 240, 8 * SEGMENT + 128]],
   ])("seals %s, and opens it again", async (_, size, lengths) => {
     const bytes = new Uint8Array(size).map((__, i) => i % 251);
     const sealed = await seal([{ id: "content", bytes }]);
@@ -162,7 +170,7 @@ describe("sealEnvelope", () => {
 describe("encodeHeader", () => {
   const part = {
     id: "content",
-    size: 0,
+    size: 3072,
     commit: new Uint8Array(32),
     data: [cidOf(new Uint8Array(), RAW)],
   };
@@ -184,6 +192,8 @@ describe("encodeHeader", () => {
       { parts: [{ ...part, data: [cidOf(new Uint8Array(), DAG_CBOR)] }] },
     ],
     ["a negative size", { parts: [{ ...part, size: -1 }] }],
+    ["a size of 0", { parts: [{ ...part, size: 0 }] }],
+    ["a size that no padding gives", { parts: [{ ...part, size: 3073 }] }],
     ["a kind that is too long", { context: { ...context, kind: "k".repeat(65) } }],
     ["a short disclosure root", { disclosed: new Uint8Array(1) }],
     ["a raw envelope to replace", { supersedes: cidOf(new Uint8Array(), RAW) }],

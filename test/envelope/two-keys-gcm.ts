@@ -30,26 +30,37 @@ function encryptBlock(key: Uint8Array, block: Uint8Array): bigint {
 }
 
 /**
- * Makes 32 bytes of ciphertext and a tag that AES-256-GCM accepts under both keys. The tag is
- * E(nonce ‖ 1) ⊕ C₁H³ ⊕ C₂H² ⊕ (lengths)H, which is linear in the blocks: one of them is free.
+ * Changes 32 bytes of ciphertext so that AES-256-GCM accepts it with the same tag under both keys.
+ * The tag of n blocks is E(nonce ‖ 1) ⊕ C₁Hⁿ⁺¹ ⊕ C₂Hⁿ ⊕ … ⊕ (lengths)H, which is linear in the
+ * blocks: one of them is free.
+ *
+ * @param ciphertext - of whole blocks of 16 bytes, without tag; the first two are replaced
  */
 export function sealGcmUnderTwoKeys(
   one: Uint8Array,
   two: Uint8Array,
   nonce: Uint8Array,
+  ciphertext: Uint8Array,
 ): Uint8Array {
   const first = 0x0123456789abcdefn;
-  const lengths = 256n; // no associated data, 256 bits of ciphertext
+  const staying = ciphertext.subarray(32);
+  const lengths = 8n * BigInt(ciphertext.length); // no associated data, bits of ciphertext
   const counter = Uint8Array.from([...nonce, 0, 0, 0, 1]);
-  const of = (key: Uint8Array): { square: bigint; rest: bigint } => {
+  const of = (key: Uint8Array): { factor: bigint; rest: bigint } => {
     const h = encryptBlock(key, new Uint8Array(16));
-    const square = multiply(h, h);
+    let factor = h;
+    let sum = 0n;
+    for (let at = 0; at < staying.length; at += 16) {
+      factor = multiply(factor, h);
+      sum = multiply(sum ^ toNumber(staying.subarray(at, at + 16)), h);
+    }
+    factor = multiply(factor, h);
     const mask = encryptBlock(key, counter);
-    const rest = mask ^ multiply(first, multiply(square, h)) ^ multiply(lengths, h);
-    return { square, rest };
+    const rest = mask ^ multiply(first, multiply(factor, h)) ^ multiply(sum ^ lengths, h);
+    return { factor, rest };
   };
   const [a, b] = [of(one), of(two)];
-  const free = multiply(a.rest ^ b.rest, invert(a.square ^ b.square));
-  const tag = a.rest ^ multiply(free, a.square);
-  return Uint8Array.from([...toBlock(first), ...toBlock(free), ...toBlock(tag)]);
+  const free = multiply(a.rest ^ b.rest, invert(a.factor ^ b.factor));
+  const tag = a.rest ^ multiply(free, a.factor);
+  return Uint8Array.from([...toBlock(first), ...toBlock(free), ...staying, ...toBlock(tag)]);
 }

@@ -34,25 +34,50 @@ function oneTimeKey(key: Uint8Array, nonce: Uint8Array): { r: bigint; s: bigint 
 }
 
 /**
- * Makes 32 bytes of ciphertext and a tag that ChaCha20-Poly1305 accepts under both keys: the tag is
- * a polynomial in the ciphertext, so that one free block makes two of them equal.
+ * Changes 32 bytes of ciphertext so that ChaCha20-Poly1305 accepts it with the same tag under both
+ * keys: the tag is a polynomial in the ciphertext, so that one free block makes two of them equal.
+ *
+ * @param ciphertext - of whole blocks of 16 bytes, without tag; the first two are replaced
  */
-export function sealUnderTwoKeys(one: Uint8Array, two: Uint8Array, nonce: Uint8Array): Uint8Array {
+export function sealUnderTwoKeys(
+  one: Uint8Array,
+  two: Uint8Array,
+  nonce: Uint8Array,
+  ciphertext: Uint8Array,
+): Uint8Array {
   const a = oneTimeKey(one, nonce);
   const b = oneTimeKey(two, nonce);
-  // Blocks: the first, the free one, and the lengths 0 and 32 (RFC 8439 §2.8).
-  const lengths = M + (32n << 64n);
-  const rest = (first: bigint, r: bigint): bigint =>
-    mod((M + first) * power(r, 3n) + M * power(r, 2n) + lengths * r);
-  const inverse = power(power(a.r, 2n) - power(b.r, 2n), P - 2n);
+  // Blocks: the first, the free one, those that stay, and the lengths (RFC 8439 §2.8).
+  const count = BigInt(ciphertext.length / 16);
+  const staying = ciphertext.subarray(32);
+  const lengths = M + (BigInt(ciphertext.length) << 64n);
+  const fixed = (r: bigint): bigint => {
+    let sum = 0n;
+    for (let at = 0; at < staying.length; at += 16) {
+      sum = mod((sum + M + fromLittleEndian(staying.subarray(at, at + 16))) * r);
+    }
+    return mod((sum + lengths) * r);
+  };
+  const known = new Map([a.r, b.r].map((r) => [r, { fixed: fixed(r), free: power(r, count) }]));
+  const rest = (first: bigint, r: bigint): bigint => {
+    const of = known.get(r)!;
+    return mod((M + first) * mod(of.free * r) + M * of.free + of.fixed);
+  };
+  const inverse = power(known.get(a.r)!.free - known.get(b.r)!.free, P - 2n);
   for (let first = 0n; ; first++) {
     for (let carry = -4n; carry <= 4n; carry++) {
       const free = mod((rest(first, b.r) - rest(first, a.r) + b.s - a.s + carry * M) * inverse);
       if (free >= M) continue;
       const tag = ({ r, s }: { r: bigint; s: bigint }): bigint =>
-        (mod(rest(first, r) + free * power(r, 2n)) + s) % M;
+        (mod(rest(first, r) + free * known.get(r)!.free) + s) % M;
       if (tag(a) !== tag(b)) continue;
-      return Buffer.concat([toLittleEndian(first), toLittleEndian(free), toLittleEndian(tag(a))]);
+      const changed = [
+        toLittleEndian(first),
+        toLittleEndian(free),
+        staying,
+        toLittleEndian(tag(a)),
+      ];
+      return new Uint8Array(Buffer.concat(changed));
     }
   }
 }

@@ -24,7 +24,7 @@ import { join } from "node:path";
 import { MRN, observation, treatmentOnly } from "../support/hospital.ts";
 import { describeVectors } from "../support/vectors.ts";
 import { collect, opened, ward } from "../support/ward.ts";
-import { secondVault } from "../support/by-hand.ts";
+import { contextOf, secondVault } from "../support/by-hand.ts";
 
 /** Words of the ledger's own formats that FHIR data may happen to contain. */
 const VOCABULARY =
@@ -198,6 +198,34 @@ describe("privacy", () => {
     await showsNothing(inner, bundles.slice(0, 1));
     await inner.close();
     rmSync(path, { recursive: true, force: true });
+  });
+});
+
+describe("names of the index's rows", () => {
+  it("do not group the entries about a person", async () => {
+    const w = await ward();
+    const other = await w.hl.ensureSubject({ system: "urn:oid:9", value: "OTHER-77" });
+    for (let i = 0; i < 40; i++) {
+      for (const person of [w.me, other]) await w.hl.record(person, observation(`bp-${i}`));
+    }
+    const { vault, chain } = await contextOf(w);
+    await chain.close();
+    await w.hl.close();
+    const some = vault.name("some");
+    const { key: whole } = vault.remove(some);
+    const before = toHex(whole.subarray(0, whole.length - some.length));
+    const names: string[] = [];
+    const all = { gte: Uint8Array.of(0), lt: new Uint8Array(64).fill(0xff) };
+    for await (const { key } of (w.storage as FullStorage).state.scan(all)) {
+      if (toHex(key).startsWith(before)) names.push(toHex(key).slice(before.length));
+    }
+    // A key and a row for each of more than 80 entries, and what the two persons have of their own.
+    expect(names.length).toBeGreaterThan(160);
+    // No two have the first five bytes in common, as the 2^40 values of random ones would not.
+    expect(new Set(names.map((name) => name.slice(0, 10))).size).toBe(names.length);
+    // What follows the 32 bytes is the same for all persons: the index's generation, and a mark.
+    const tails = new Set(names.map((name) => name.slice(64)));
+    expect([...tails].map(({ length }) => length).sort((a, b) => a - b)).toEqual([0, 8, 10]);
   });
 });
 

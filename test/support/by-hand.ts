@@ -31,7 +31,12 @@ export async function contextOf(w: Ward): Promise<LedgerContext> {
     random: randomBytes,
     hasFiled: async () => true,
   });
-  const own = { now: () => START, random: randomBytes, suite: "chacha" } as const;
+  const own = {
+    now: () => START,
+    random: randomBytes,
+    suite: "chacha",
+    padding: "stepped",
+  } as const;
   const memory = memoryOf("store", chain.ledger);
   return { chain, storage, vault, keys: w.hospitalA, signer, memory, ...own };
 }

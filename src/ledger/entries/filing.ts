@@ -65,7 +65,7 @@ export const contentKeyName = (context: Pick<LedgerContext, "vault">, envelope: 
 
 /** Seals an entry's envelope and makes the entry. */
 export async function sealEntry(context: LedgerContext, what: EntryToSeal): Promise<SealedEntry> {
-  const { chain, signer, random, suite } = context;
+  const { chain, signer, random, suite, padding } = context;
   const { disclosed } = what;
   const encoded = what.encoded ?? (await bySlices(manifestSteps(what.manifest)));
   const sealed = await sealEnvelope({
@@ -74,6 +74,7 @@ export async function sealEntry(context: LedgerContext, what: EntryToSeal): Prom
     signer,
     random,
     suite,
+    padding,
     ...(disclosed === undefined ? {} : { disclosed }),
   });
   return entryOf(context, { ...what, encoded }, sealed, [

@@ -1,7 +1,12 @@
 import type { ByteSource } from "../../envelope/byte-source.ts";
 import type { EnvelopeHeader } from "../../envelope/header.ts";
 import { wipeKeys } from "../../envelope/keys.ts";
-import { openPart, type ByteRange, type OpenPartOptions } from "../../envelope/open-stream.ts";
+import {
+  openPart,
+  type ByteRange,
+  type OpenPartOptions,
+  type PartReader,
+} from "../../envelope/open-stream.ts";
 import { InputError } from "../../errors.ts";
 import { MAX_ATTACHMENTS, type Manifest } from "../entries/manifest.ts";
 
@@ -16,8 +21,12 @@ export interface AttachmentInput {
 /** Bytes kept with a record, which can be read in whole or in part. */
 export interface Attachment {
   readonly mediaType: string;
-  /** Number of bytes, as signed by the author. */
-  readonly size: number;
+  /**
+   * Number of bytes. It is sealed at the attachment's end, so its last block, up to 960 KiB, is read.
+   *
+   * @throws {EnvelopeError} `ERR_ENVELOPE_MISSING` if that block is no longer there
+   */
+  size(): Promise<number>;
   /**
    * Yields the attachment, or a range of it, in pieces of at most 64 KiB, each verified before it
    * is yielded. If bytes were cut off or altered, an error replaces the next piece.
@@ -72,8 +81,7 @@ export function attachmentsOf(
 ): readonly Attachment[] {
   return attachments.flatMap((mediaType, index) => {
     const id = attachmentPart(index);
-    const part = parts.find((one) => one.id === id);
-    if (part === undefined || !isGranted(id)) return [];
+    if (!parts.some((part) => part.id === id) || !isGranted(id)) return [];
     const open = async (signal?: AbortSignal) => {
       const options = await opening(id);
       try {
@@ -82,10 +90,18 @@ export function attachmentsOf(
         wipeKeys(options.keys);
       }
     };
+    const reading = async <T>(work: (reader: PartReader) => Promise<T>): Promise<T> => {
+      const reader = await open();
+      try {
+        return await work(reader);
+      } finally {
+        reader.close();
+      }
+    };
     return [
       {
         mediaType,
-        size: part.size,
+        size: () => reading((reader) => reader.size()),
         async *stream({ signal, ...range } = {}) {
           const reader = await open(signal);
           try {
@@ -94,14 +110,7 @@ export function attachmentsOf(
             reader.close();
           }
         },
-        async range(from, to) {
-          const reader = await open();
-          try {
-            return await reader.range(from, to);
-          } finally {
-            reader.close();
-          }
-        },
+        range: (from, to) => reading((reader) => reader.range(from, to)),
       } satisfies Attachment,
     ];
   });

@@ -79,7 +79,7 @@ const TOGETHER = 32;
  *   process; else `undefined`
  */
 export function createUploads(context: LedgerContext, lane: number | undefined): Uploads {
-  const { chain, storage, vault, signer, random, suite, now } = context;
+  const { chain, storage, vault, signer, random, suite, padding, now } = context;
   const prefixOf = (whose: string): Uint8Array => vault.name("open uploads", whose).subarray(0, 16);
   const anyones = prefixOf("any");
   const openPrefix = lane === undefined ? anyones : prefixOf(String(lane));
@@ -180,6 +180,7 @@ export function createUploads(context: LedgerContext, lane: number | undefined):
         signer,
         random,
         suite,
+        padding,
         ...options,
         async put(cid, bytes) {
           const mark = concatBytes(blocks, vault.name("upload block", id, String(counter++)));

@@ -240,11 +240,12 @@ export async function attackStreams(): Promise<Record<string, unknown>> {
     }
     return `${pieces} whole`;
   }
-  const size = content.length;
+  const { size } = signed.parts[0]!;
   const own = segments(b);
   const flipped = b.slice();
   flipped[7 * SEALED + 100]! ^= 1;
   const last = segments(c);
+  const long = concatBytes(last[0]!, last[1]!, last[1]!);
   return {
     unaltered: await read([a, b, c], size),
     slowReader: await read([a, b, c], size, { pause: 2 }),
@@ -253,7 +254,7 @@ export async function attackStreams(): Promise<Record<string, unknown>> {
     blocksExchanged: await read([b, a, c], size),
     flipped: await read([a, flipped, c], size),
     truncated: await read([a, b], 2 * 15 * 65_536),
-    finalFlagDropped: await read([a, b, concatBytes(last[0]!, last[1]!, last[1]!)], size + 21),
+    finalFlagDropped: await read([a, b, long.subarray(0, 2 * SEALED)], 32 * 65_536),
     aborted: await read([a, b, c], size, { signal: new AbortController() }),
   };
 }

@@ -236,10 +236,10 @@ describe("encodeAnswer and decodeAnswer", () => {
     const result = await w.hl.disclose(await w.request());
     if (!result.ok) throw new Error(result.reason);
     const [item] = result.answer.items;
-    // 90,000 blocks of 983,040 bytes: three such envelopes name 270,000.
+    // 83 × 2^30 bytes are 90,658.2 blocks of 983,040: three such envelopes name 271,977.
     const { header, key, alg, signature } = decodeSignedHeader(item!.header);
-    const data = Array.from({ length: 90_000 }, () => header.parts[0]!.data[0]!);
-    const parts = [{ ...header.parts[0]!, id: "video", size: 90_000 * 983_040, data }];
+    const data = Array.from({ length: 90_659 }, () => header.parts[0]!.data[0]!);
+    const parts = [{ ...header.parts[0]!, id: "video", size: 83 * 2 ** 30, data }];
     const large = encode({
       ...{ header: encodeHeader({ ...header, parts }), key, alg, sig: signature },
     });

@@ -309,6 +309,7 @@ describe("erase", () => {
         now: () => START,
         random: randomBytes,
         suite: "chacha",
+        padding: "stepped",
       },
       {
         kind: "erase",

@@ -20,7 +20,7 @@ const BUDGETS = [
   },
   { name: "consent", code: 'export * from "healthledger/consent";', gzip: 68_000 },
   // with reading and writing FHIR Consent, which brings the model of directives along
-  { name: "fhir", code: 'export * from "healthledger/fhir";', gzip: 48_000 },
+  { name: "fhir", code: 'export * from "healthledger/fhir";', gzip: 50_000 },
   { name: "envelope", code: 'export * from "healthledger/envelope";', gzip: 60_000 },
   // trees and proofs alone, as a monitor of several logs uses them: hashes and no signatures
   {
@@ -36,7 +36,7 @@ const BUDGETS = [
     gzip: 65_000,
     without: /ciphers|post-quantum/,
   },
-  { name: "core", code: 'export * from "healthledger";', gzip: 212_000 },
+  { name: "core", code: 'export * from "healthledger";', gzip: 230_000 },
 ];
 
 const { exports, peerDependencies } = JSON.parse(readFileSync("package.json", "utf8"));

@@ -113,7 +113,7 @@ export {
   type RequestOptions,
   type RequestTarget,
 } from "./ledger/disclosure/request.ts";
-export type { Manifest, Operation } from "./ledger/entries/manifest.ts";
+export type { Manifest, Operation, SourceNote, SourceVersion } from "./ledger/entries/manifest.ts";
 export type { MergeOptions, UnmergedPersons } from "./ledger/persons/merging.ts";
 export type {
   IdentifiedSubject,

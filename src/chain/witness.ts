@@ -54,7 +54,6 @@ const CREATE_WITNESS_OPTIONS: OptionsOf<NonNullable<Parameters<typeof createWitn
  * @param options.chains - keeps each head durably before it is cosigned
  * @param options.memory - also remembers it outside the storage; see `memoryOf`. Without it, a
  *   chain store restored from an older copy makes the witness contradict itself.
- * @param options.now - clock, in ms since 1970; a cosignature states the whole second
  * @see c2sp.org/tlog-witness
  * @example
  * const { origin, checkpointKeys } = decodeGenesis(genesis);
@@ -76,7 +75,7 @@ export function createWitness(options: {
   readonly ledger: CID;
   readonly origin: string;
   readonly checkpointKeys: readonly Uint8Array[];
-  /** Clock, in ms since 1970. */
+  /** Clock, in ms since 1970; a cosignature states the whole second. */
   readonly now: () => number;
   /** A validator's own check of the head; absent in a witness. */
   readonly accepts?: (size: number, root: Uint8Array) => Promise<boolean>;

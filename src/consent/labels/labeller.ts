@@ -101,7 +101,8 @@ export function createLabeller(
   assertOptions(options, CREATE_LABELLER_OPTIONS, "createLabeller");
   const { terminology = defaultTerminology() } = options;
   const compiled = compileRules(rules);
-  const stamp = { labeller: rules.name, version: rules.version };
+  // All labels share it: whoever changes those that were given must not change what is stamped next.
+  const stamp = Object.freeze({ labeller: rules.name, version: rules.version });
   const { obligations, refrains, confidentiality } = terminology.data;
   const isLabel = (code: string): boolean => terminology.labelsBelow(code) !== undefined;
   const least = terminology.confidentialityLevel("N") ?? 0;

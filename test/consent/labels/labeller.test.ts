@@ -66,6 +66,14 @@ describe("createLabeller", () => {
     expect(names(labels)).toEqual(expected);
   });
 
+  it("stamps as before when somebody changed a stamp that it gave", () => {
+    const given = labeller.label(glucose)!.stamp as { version: string };
+    expect(() => {
+      given.version = "2";
+    }).toThrow(TypeError);
+    expect(labeller.label(glucose)!.stamp).toEqual({ labeller: "glucose", version: "1" });
+  });
+
   it("stamps with its name and version, and names its rules by CID", () => {
     const shipped = createLabeller();
     expect(shipped.label({ resourceType: "Condition", code: concept(ICD10, "E11.9") })).toEqual({

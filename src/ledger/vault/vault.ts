@@ -245,8 +245,11 @@ export interface VaultOptions {
   readonly hasFiled: () => Promise<boolean>;
 }
 
-/** Version of vaults whose persons are all on the ledger, so that their index can be rebuilt. */
-const VAULT_VERSION = 2;
+/**
+ * Version of vaults whose persons are all on the ledger, so that their index can be rebuilt, and
+ * whose keys are of envelopes with padded parts: any other would seem to be lost.
+ */
+const VAULT_VERSION = 3;
 
 /** Reads the vault's root, or makes it. */
 async function openRoot(
@@ -260,7 +263,7 @@ async function openRoot(
     if (map["v"] !== VAULT_VERSION) {
       throw new StorageError(
         "ERR_STORAGE_CORRUPT",
-        "this vault was made by another version that filed no persons on the ledger: it cannot be read",
+        "this vault was made by another version, whose envelopes cannot be read: found a new ledger",
       );
     }
     const key = expectBytes(map["key"], "vault.key", 32);

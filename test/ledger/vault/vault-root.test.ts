@@ -47,4 +47,23 @@ describe("the root of a vault", () => {
     expect((await again.records(await again.ensureSubject(MRN))).length).toBe(1);
     await again.close();
   });
+
+  it("is refused by its version when its envelopes are of before padding, not as lost data", async () => {
+    const world = await foundWorld();
+    const { storage, genesis, hospitalA } = world;
+    await (await world.open()).close();
+    const owner = sha256(ledgerId(genesis).bytes, utf8ToBytes(hospitalA.signer().actor));
+    const at = concatBytes(utf8ToBytes("vault/"), owner.subarray(0, 16), Uint8Array.of(0));
+    const { v, ...root } = decode((await storage.state!.get(at))!) as { readonly v: number };
+    expect(v).toBe(3);
+    for (const older of [root, { ...root, v: 1 }, { ...root, v: 2 }]) {
+      await storage.state!.batch([{ key: at, value: encode(older) }]);
+      for (const repair of [{}, { repair: { index: true } }]) {
+        await expect(world.open(repair)).rejects.toMatchObject({
+          code: "ERR_STORAGE_CORRUPT",
+          message: expect.stringContaining("made by another version") as string,
+        });
+      }
+    }
+  });
 });

@@ -27,7 +27,10 @@ export interface OpenOptions {
   readonly read: BlockReader;
   /** Ids of the parts to open. Default: all that the keys can open. */
   readonly parts?: readonly string[];
-  /** Most bytes of plaintext to hold, padding included. Default 256 MiB. */
+  /**
+   * Most bytes of plaintext to hold, padding included. Default 288 MiB, which 256 MiB of content
+   * and its manifest need.
+   */
   readonly maxBytes?: number;
   readonly signal?: AbortSignal;
 }
@@ -64,7 +67,7 @@ export async function openEnvelope(options: OpenOptions): Promise<OpenedEnvelope
   const { header } = verified;
   const suite = usableSuite(header.suite);
   const wanted = selectParts(header, options.keys, options.parts);
-  const most = options.maxBytes ?? 256 * 1024 * 1024;
+  const most = options.maxBytes ?? 288 * 1024 * 1024;
   if (wanted.reduce((sum, { size }) => sum + size, 0) > most) {
     throw new InputError(
       "ERR_INPUT_TOO_LARGE",

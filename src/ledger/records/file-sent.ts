@@ -15,6 +15,7 @@ import type { Subject } from "../entries/subjects.ts";
 import { exclusiveOfAll, personName, sharedOfAll } from "../turns.ts";
 import type { FoldedRecord } from "./current-record.ts";
 import { fileAttached } from "./file-attached.ts";
+import { saysMore } from "./known.ts";
 import { changedMeanwhile, newestOf } from "./record-versions.ts";
 import { sealSent } from "./seal-sent.ts";
 import {
@@ -130,7 +131,8 @@ async function tryUnits(
 ): Promise<readonly Unit[]> {
   const { turns } = tools;
   const seen = await lookUp(units, tools);
-  const actions = units.flatMap(({ sent }, i) => planSent(sent, seen.known[i]!, seen.isOne));
+  const planned = units.flatMap(({ sent }, i) => planSent(sent, seen.known[i]!, seen.isOne));
+  const actions = await withNewLabels(planned, tools);
   const attached = actions.find((action) => isActing(action) && hasAttachments(action.on));
   if (attached !== undefined) return fileAttached(attached as Acting, units, how, tools);
   const described = await describeAll(actions);
@@ -223,6 +225,38 @@ async function describeAll(
     await giveTurn();
   }
   return described;
+}
+
+/**
+ * Amends records whose text is on record where what the text came with, such as a label of its bundle, says
+ * more than the record: a refusal may cover what it says.
+ */
+async function withNewLabels(
+  actions: readonly Action<SentItem>[],
+  { described }: Pick<BundleTools, "described">,
+): Promise<readonly Action<SentItem>[]> {
+  const changed = new Set<PlannedRecord>();
+  const all: Action<SentItem>[] = [];
+  for (const action of actions) {
+    if (isActing(action)) changed.add(action.on);
+    all.push((await labelled(action)) ?? action);
+  }
+  return all;
+
+  async function labelled(action: Action<SentItem>): Promise<Action<SentItem> | undefined> {
+    const { does, sent } = action;
+    if (does !== "know" || action.as !== "recorded" || sent.kind !== "version") return undefined;
+    const { on } = action;
+    if (on.record === undefined || on.record.retracted || changed.has(on)) return undefined;
+    const about = await sent.describe();
+    await giveTurn();
+    if (about === undefined || !saysMore(about.manifest, on.record)) return undefined;
+    // What the custodian decided about the labels stays: it may have taken some away.
+    const living = { ...on.record, subject: subjectOf(on) };
+    if (!saysMore(await described.corrected(living, about.manifest), on.record)) return undefined;
+    changed.add(on);
+    return { does: "amend", sent, on, byArrival: false };
+  }
 }
 
 /** Files sealed entries in one transaction or, to mix them with others, in one for each resource. */

@@ -162,7 +162,10 @@ function noText(error: unknown): undefined {
 }
 
 /** Whether skipping an identical text would lose what the new bundle says about it. */
-function saysMore({ labels }: Incoming["manifest"], record: FoldedRecord): boolean {
+export function saysMore(
+  { labels }: Pick<Manifest, "labels">,
+  record: Pick<FoldedRecord, "labels">,
+): boolean {
   const own = record.labels?.codes ?? [];
   return (labels?.codes ?? []).some(
     ({ system, code }) => !own.some((one) => one.system === system && one.code === code),

@@ -1,0 +1,58 @@
+import { describe, expect, it } from "vitest";
+import { decodeEntry, type SubjectEntry } from "../../../src/block/entry.ts";
+import { memoryStorage } from "../../../src/storage/memory.ts";
+import { MRN, observation } from "../../support/hospital.ts";
+import { snapshotOf, storageFrom } from "../../support/loss-scene.ts";
+import { opened, ward, type Ward } from "../../support/ward.ts";
+
+const reason = "the same person";
+const B = { system: "urn:oid:2.2.2", value: "7" };
+const SOURCE = { source: "ehr-1" } as const;
+const ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
+
+const weighed = (versionId: string, value: string): object => ({
+  ...(JSON.parse(observation("o", value)) as object),
+  meta: { versionId },
+  subject: { reference: "Patient/p" },
+});
+const named = (...identifier: object[]): object => ({
+  resourceType: "Patient",
+  id: "p",
+  identifier,
+});
+const put = (resource: object, base?: string): object => {
+  const { resourceType, id } = resource as { resourceType: string; id: string };
+  const url = `${resourceType}/${id}`;
+  return {
+    ...(base === undefined ? {} : { fullUrl: `${base}/${url}` }),
+    request: { method: "PUT", url },
+    resource,
+  };
+};
+const deletion = { request: { method: "DELETE", url: "Observation/o" } };
+const bundle = (entry: readonly object[], more: object = {}): string =>
+  JSON.stringify({ resourceType: "Bundle", type: "transaction", ...more, entry });
+
+const released = async (w: Ward): Promise<readonly unknown[]> =>
+  (await opened(await w.ask()))
+    .filter(({ resource }) => resource!.resourceType === "Observation")
+    .map(({ resource }) => (resource!["valueQuantity"] as { value: number }).value);
+
+describe("a text on record that comes again with a label of its bundle", () => {
+  it("is withheld from then on, and amended once", async () => {
+    const w = await ward();
+    await w.permit();
+    const said = (meta: object): string =>
+      bundle([put(named(MRN)), put(weighed("1", "111"))], meta);
+    await w.hl.recordBundle(null, said({}), SOURCE);
+    expect(await released(w)).toEqual([111]);
+    const psychiatric = { meta: { security: [{ system: ACT_CODE, code: "PSY" }] } };
+    const labelled = await w.hl.recordBundle(null, said(psychiatric), SOURCE);
+    expect(labelled.recorded.map(({ amends }) => amends !== undefined)).toEqual([true, true]);
+    expect(await released(w)).toEqual([]);
+    const again = await w.hl.recordBundle(null, said(psychiatric), SOURCE);
+    expect(again.known.map(({ as }) => as)).toEqual(["recorded", "recorded"]);
+    await w.hl.recordBundle(null, said({}), SOURCE);
+    expect(await released(w)).toEqual([]);
+  });
+});

@@ -1,3 +1,4 @@
+import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { recordCreatedBy, toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
 import type { ConsentResource, ResourceLabels } from "../../consent/model/resource.ts";
@@ -121,7 +122,31 @@ export function currentRecords(
     } else continue;
     history.push(item);
   }
+  for (const one of records.values()) preferNewer(one, records);
   return records;
+}
+
+/**
+ * Of two persons who were joined, each may have a record of the resource. The one with the newer version counts,
+ * whoever had theirs first: an older version must not be shown as the current one.
+ */
+function preferNewer(later: Growing, records: ReadonlyMap<RecordId, Growing>): void {
+  const first = later.repeats === undefined ? undefined : records.get(later.repeats);
+  if (first === undefined || first.repeats !== undefined) return;
+  const [mine, yours] = [later.history[0]!, first.history[0]!];
+  if (mine.manifest.source === undefined) return;
+  if (equalBytes(mine.manifest.local, yours.manifest.local)) return;
+  const said = [later, first].map(({ head }) => head.manifest.resource ?? {});
+  const order = compareVersions(said[0]!, said[1]!);
+  const isLast = comparePlaces(later.head.place, first.head.place) > 0;
+  if (order !== "newer" && !(order === "unknown" && isLast)) return;
+  const end = later.history.findLast(({ manifest: { op } }) => op === "retract");
+  // What the custodian ended or moved by hand says nothing of the other person's record.
+  if (end !== undefined && end.manifest.ending === undefined) return;
+  later.retracted = end !== undefined;
+  delete later.repeats;
+  first.retracted = true;
+  first.repeats = later.record;
 }
 
 /** The resource of a source that a record is, to be named in every entry about it. */

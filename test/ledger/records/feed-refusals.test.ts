@@ -56,3 +56,35 @@ describe("a text on record that comes again with a label of its bundle", () => {
     expect(await released(w)).toEqual([]);
   });
 });
+
+describe("a resource on record of two persons, who are joined", () => {
+  it("is released once, in its newest version, whoever had it first", async () => {
+    const w = await ward();
+    await w.permit();
+    const other = await w.hl.ensureSubject(B);
+    const send = (number: object, versionId: string, value: string) =>
+      w.hl.recordBundle(null, bundle([put(named(number)), put(weighed(versionId, value))]), SOURCE);
+    await send(MRN, "1", "111");
+    await send(B, "2", "222");
+    expect(await released(w)).toEqual([111]);
+    const link = await w.hl.merge(other, w.me, { reason });
+    expect(await released(w)).toEqual([222]);
+    await send(B, "3", "333");
+    expect(await released(w)).toEqual([333]);
+    await send(MRN, "4", "444");
+    expect(await released(w)).toEqual([444]);
+    await w.hl.unmerge(link, { reason });
+    expect(await released(w)).toEqual([444]);
+  });
+
+  it("is not released once its newest version was entered in error", async () => {
+    const w = await ward();
+    await w.permit();
+    const other = await w.hl.ensureSubject(B);
+    const wrong = { ...weighed("2", "222"), status: "entered-in-error" };
+    await w.hl.recordBundle(null, bundle([put(named(MRN)), put(weighed("1", "111"))]), SOURCE);
+    await w.hl.recordBundle(null, bundle([put(named(B)), put(wrong)]), SOURCE);
+    await w.hl.merge(other, w.me, { reason });
+    expect(await released(w)).toEqual([]);
+  });
+});

@@ -26,7 +26,7 @@ export interface UnmergedPersons {
   /** Names the link entry that parted them. */
   readonly id: EntryId;
   /**
-   * Records that were filed while the two were joined, each with the person whom it stays with. Whose it
+   * Records that were filed or amended while the two were joined, each with the person whom it stays with. Whose it
    * really is only people can tell: `reattribute` moves it.
    */
   readonly filed: readonly { readonly record: RecordId; readonly subject: Subject }[];
@@ -74,14 +74,17 @@ export function createMerging(
     throw new RecordError("ERR_RECORD_RETRACTED", "this merge is not in effect");
   }
 
-  /** The records that were filed about a person, and those joined with them, between two places. */
+  /** The records about a person, and those joined with them, that got content between two places. */
   async function recordsBetween(local: Uint8Array, merge: CatalogueItem, end: Filed) {
     const records = currentRecords(await catalogue.itemsOf(local, ["record", "erase"])).values();
     return [...records].flatMap(({ record, history, retracted }) => {
-      const { place, manifest } = history[0]!;
-      const isBetween =
-        comparePlaces(place, merge.place) > 0 && comparePlaces(place, end.place) < 0;
-      return isBetween && !retracted ? [{ record, subject: { local: manifest.local } }] : [];
+      // An amendment too: it may have come under the other person's number.
+      const isBetween = ({ place, manifest: { mediaType } }: CatalogueItem): boolean =>
+        mediaType !== undefined &&
+        comparePlaces(place, merge.place) > 0 &&
+        comparePlaces(place, end.place) < 0;
+      const { local: whose } = history[0]!.manifest;
+      return history.some(isBetween) && !retracted ? [{ record, subject: { local: whose } }] : [];
     });
   }
 

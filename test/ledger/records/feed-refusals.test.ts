@@ -88,3 +88,16 @@ describe("a resource on record of two persons, who are joined", () => {
     expect(await released(w)).toEqual([]);
   });
 });
+
+describe("unmerge", () => {
+  it("lists records that were amended under the other's number", async () => {
+    const w = await ward();
+    const other = await w.hl.ensureSubject(B);
+    await w.hl.recordBundle(null, bundle([put(named(MRN)), put(weighed("1", "111"))]), SOURCE);
+    const [observed] = await w.hl.find({ ...SOURCE, type: "Observation", id: "o" });
+    const link = await w.hl.merge(other, w.me, { reason });
+    await w.hl.recordBundle(null, bundle([put(named(B)), put(weighed("2", "222"))]), SOURCE);
+    const { filed } = await w.hl.unmerge(link, { reason });
+    expect(filed).toContainEqual({ record: observed!.id, subject: w.me });
+  });
+});

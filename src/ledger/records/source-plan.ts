@@ -89,6 +89,10 @@ export function planSent<T extends Sent>(
     const { person, stated, base } = one;
     const theirs = records.filter((own) => person === undefined || isOne(own.person, person));
     const meant = ofServer(theirs, base);
+    if (new Set(meant.flatMap((own) => own.base ?? [])).size > 1) {
+      actions.push({ does: "skip", sent: one, why: "several servers" });
+      return;
+    }
     for (const on of meant) {
       if (on.isEnded) actions.push({ does: "know", sent: one, on, as: "ended" });
       else if (compareVersions(stated, on.stated) === "older") {

@@ -101,3 +101,21 @@ describe("unmerge", () => {
     expect(filed).toContainEqual({ record: observed!.id, subject: w.me });
   });
 });
+
+describe("a DELETE", () => {
+  it("ends nothing if it does not say which of two servers it means", async () => {
+    const w = await ward();
+    await w.permit();
+    for (const [base, value] of [
+      ["https://a.example", "111"],
+      ["https://b.example", "222"],
+    ] as const) {
+      const entries = [put(named(MRN), base), put(weighed("1", value), base)];
+      await w.hl.recordBundle(null, bundle(entries), SOURCE);
+    }
+    const said = await w.hl.recordBundle(null, bundle([deletion]), SOURCE);
+    expect(said.retracted).toEqual([]);
+    expect(said.skipped).toHaveLength(1);
+    expect(await released(w)).toEqual([111, 222]);
+  });
+});

@@ -175,7 +175,9 @@ async function lookUp(units: readonly Unit[], { catalogue, sources }: BundleTool
   // Before reading: what others file during it counts as filed since.
   const height = catalogue.height();
   const resources = units.map(({ resource }) => resource);
-  const known = await sources.onRecord(resources, [...people.values()]);
+  // A deletion may be about anybody: what is lost is not taken for what is not on record.
+  const isOpen = units.some(({ sent }) => sent.some(({ person }) => person === undefined));
+  const known = await sources.onRecord(resources, isOpen ? undefined : [...people.values()]);
   const joined = new Map<string, ReadonlySet<string>>();
   for (const [i, { sent }] of units.entries()) {
     for (const { person } of sent) {

@@ -118,4 +118,25 @@ describe("a DELETE", () => {
     expect(said.skipped).toHaveLength(1);
     expect(await released(w)).toEqual([111, 222]);
   });
+
+  it("of a record that the store lost is refused, not taken for one of what never was", async () => {
+    const inner = memoryStorage();
+    const options = { signedHeads: "store" } as const;
+    const w = await ward({ inner, ...options });
+    await w.hl.recordBundle(null, bundle([put(named(MRN))]), SOURCE);
+    const { recorded } = await w.hl.recordBundle(
+      null,
+      bundle([put(named(MRN)), put(weighed("1", "111"))]),
+      SOURCE,
+    );
+    const { block } = await w.hl.chain.readBlock(recorded[0]!.place.height);
+    await w.hl.close();
+    const storage = await storageFrom(await snapshotOf(inner));
+    const { body } = decodeEntry(block.transactions[0]!.entries[0]!) as SubjectEntry;
+    await storage.blobs.delete([body]);
+    const hl = await w.open({ storage, ...options, repair: { index: true } });
+    await expect(hl.recordBundle(null, bundle([deletion]), SOURCE)).rejects.toMatchObject({
+      code: "ERR_STORAGE_CORRUPT",
+    });
+  });
 });

@@ -128,7 +128,11 @@ function haveConflict(patients: readonly Numbers[]): boolean {
   const bySystem = new Map<string, Map<string, ReadonlySet<string>>>();
   for (const numbers of patients) {
     const own = new Map<string, string[]>();
-    for (const [key, { system }] of numbers) own.set(system, [...(own.get(system) ?? []), key]);
+    for (const [key, { system }] of numbers) {
+      const keys = own.get(system);
+      if (keys === undefined) own.set(system, [key]);
+      else keys.push(key);
+    }
     for (const [system, keys] of own) {
       const sets = bySystem.get(system) ?? new Map<string, ReadonlySet<string>>();
       bySystem.set(system, sets.set(JSON.stringify(keys.sort()), new Set(keys)));

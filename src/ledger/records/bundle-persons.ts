@@ -99,8 +99,16 @@ export async function findPersons(
     propose(found);
   };
 
+  /** Whether these are more numbers than a person can have: then not all of them would find the person. */
+  const areTooMany = ({ sure, doubtful, former }: Group): boolean =>
+    sure.size + doubtful.size + former.size > MAX_IDENTIFIERS;
+
   const lookUp = async (group: Group): Promise<void> => {
     const { identifier, places } = group;
+    if (areTooMany(group)) {
+      for (const place of places) inDoubt.add(place);
+      return;
+    }
     let sure = await bearersOf(group.sure);
     const known = new Map([...sure, ...(await bearersOf(group.doubtful))]);
     if ((await areSeveral(known)) || (sure.size === 0) !== (known.size === 0)) {
@@ -139,12 +147,16 @@ export async function findPersons(
       return false;
     }
     const fresh = [...sure].flatMap(([key, one]) => (own.has(key) ? [] : [one]));
-    const valid = fresh.filter(isIdentifier).slice(0, MAX_IDENTIFIERS_TOGETHER);
-    if (valid.length === 0) return true;
+    const valid = fresh.filter(isIdentifier);
     if (identifiers.length + valid.length > MAX_IDENTIFIERS) return false;
-    const added = await subjects.identify(person, valid);
-    appendTo(proposals, added.proposals);
-    return added.proposals.length === 0;
+    let isTheirs = true;
+    for (let at = 0; at < valid.length; at += MAX_IDENTIFIERS_TOGETHER) {
+      const some = valid.slice(at, at + MAX_IDENTIFIERS_TOGETHER);
+      const added = await subjects.identify(person, some);
+      appendTo(proposals, added.proposals);
+      isTheirs &&= added.proposals.length === 0;
+    }
+    return isTheirs;
   }
 
   for (let at = 0; at < groups.length; at += PERSONS_TOGETHER) {

@@ -140,3 +140,28 @@ describe("a DELETE", () => {
     });
   });
 });
+
+describe("a Patient with very many numbers", () => {
+  const numbers = (count: number) =>
+    Array.from({ length: count }, (_, i) => ({ system: "urn:oid:9.9.9", value: `n-${i}` }));
+
+  it("is found by each, or not filed", { timeout: 60_000 }, async () => {
+    const w = await ward();
+    const few = await w.hl.recordBundle(null, bundle([put(named(...numbers(200)))]), SOURCE);
+    expect(await w.hl.findSubject(numbers(200)[199]!)).toEqual(few.recorded[0]!.subject);
+    const many = await w.hl.recordBundle(
+      null,
+      bundle([put({ ...named(...numbers(1200).slice(150)), id: "q" })]),
+      SOURCE,
+    );
+    expect(many.recorded).toEqual([]);
+    expect(many.skipped).toHaveLength(1);
+  });
+
+  it("takes no longer than its text", { timeout: 30_000 }, async () => {
+    const w = await ward();
+    const line = JSON.stringify({ ...named(), identifier: numbers(200_000) });
+    const said = await w.hl.recordNdjson([`${line}\n`], SOURCE);
+    expect(said.problems).toMatchObject([{ line: 1, code: "skipped", type: "Patient" }]);
+  });
+});

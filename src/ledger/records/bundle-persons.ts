@@ -48,17 +48,26 @@ interface FoundPerson {
 /** Persons of a bundle who are looked up together, and filed in one transaction if they are new. */
 const PERSONS_TOGETHER = 64;
 
+/** Dependencies of finding the persons of a bundle. */
+export interface FindingPersons {
+  readonly subjects: Subjects;
+  readonly signal?: AbortSignal | undefined;
+  /** The person who is on record under the name that a patient has at the bundle's source. */
+  readonly onRecord?: ((patient: BundlePatient) => Promise<Subject | undefined>) | undefined;
+}
+
 /**
  * Finds the persons of a bundle by all their numbers, or makes them known by the preferred one. All numbers
  * that are certainly a person's find them from then on.
  *
  * A patient whose numbers belong to two persons, or who bears the number of a person without
  * certainly being that person, matches nobody: that person's refusals would not apply to what is
- * filed. A proposal to merge says so.
+ * filed. Nor does a patient whose numbers are all new although the source's resource of that name is on
+ * record of a person. A proposal to merge says so.
  */
 export async function findPersons(
   patients: readonly BundlePatient[],
-  { subjects, signal }: { readonly subjects: Subjects; readonly signal?: AbortSignal | undefined },
+  { subjects, signal, onRecord }: FindingPersons,
 ): Promise<BundlePersons> {
   const people: BundlePersons["people"][number][] = [];
   const byPatient = new Map<number, Subject>();
@@ -99,6 +108,15 @@ export async function findPersons(
     propose(found);
   };
 
+  /** The person on record under the source's name of one of these patients. */
+  async function holderOf(places: readonly number[]): Promise<Subject | undefined> {
+    for (const place of places) {
+      const holder = await onRecord?.(patients[place]!);
+      if (holder !== undefined) return holder;
+    }
+    return undefined;
+  }
+
   /** Whether these are more numbers than a person can have: then not all of them would find the person. */
   const areTooMany = ({ sure, doubtful, former }: Group): boolean =>
     sure.size + doubtful.size + former.size > MAX_IDENTIFIERS;
@@ -118,6 +136,8 @@ export async function findPersons(
     if (sure.size === 0) {
       if (former.size > 0) return doubt(group, former.values());
       if (identifier === undefined) return;
+      const holder = await holderOf(places);
+      if (holder !== undefined) return doubt(group, [{ person: holder, by: identifier }]);
       await subjects.findOrCreate(identifier, [...group.sure.values()].filter(isIdentifier));
       // Others may have been faster with some of the numbers.
       sure = await bearersOf(group.sure);

@@ -34,6 +34,21 @@ export async function personsBySource(
   return { ...found, byPatient };
 }
 
+/**
+ * The person whose Patient resource is on record of the source under the name that a patient of a bundle
+ * has, such as `Patient/123`; `undefined` if nobody's is.
+ */
+export async function personOnRecord(
+  { reference }: BundlePatient,
+  source: string,
+  { sources, subjects }: Pick<BundleTools, "sources" | "subjects">,
+): Promise<Subject | undefined> {
+  const name = serverNameIn(reference);
+  if (name?.type !== "Patient") return undefined;
+  const [known] = await sources.onRecord([{ source, type: name.type, id: name.id }]);
+  return personOf(known!, name.base, subjects);
+}
+
 /** The only person whose Patient resource is on record; several who are joined are one. */
 async function personOf(
   { byPerson }: OnRecord,

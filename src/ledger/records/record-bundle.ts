@@ -2,6 +2,7 @@ import { toHex } from "../../bytes/hex.ts";
 import { InputError } from "../../errors.ts";
 import { bundleSteps, type BundleProblem, type BundleReading } from "../../fhir/bundle.ts";
 import type { BundleResource } from "../../fhir/bundle.ts";
+import type { BundlePatient } from "../../fhir/patients.ts";
 import type { FhirResource } from "../../fhir/resource.ts";
 import { nameAtServer, type ServerName } from "../../fhir/source-name.ts";
 import { isEnteredInError, statedVersion } from "../../fhir/version-order.ts";
@@ -13,7 +14,7 @@ import { describeEntry, type EntryContext } from "./describe-entry.ts";
 import { fileKnownByText, type ToFile } from "./file-bundle.ts";
 import { fileSent } from "./file-sent.ts";
 import { labelsWithin } from "./label-context.ts";
-import { personsBySource } from "./persons-by-source.ts";
+import { personOnRecord, personsBySource } from "./persons-by-source.ts";
 import { assertSamePerson } from "./same-person.ts";
 import type { BundleTools, Described, Outcome, SentItem } from "./sent.ts";
 import { assertSource } from "./sources.ts";
@@ -204,8 +205,10 @@ async function personsOf(
 ): Promise<BundlePersons> {
   const { subjects, now } = tools;
   if (subject === null) {
-    const found = await findPersons(bundle.patients, { subjects, signal });
-    return source === undefined ? found : personsBySource(bundle.patients, source, found, tools);
+    if (source === undefined) return findPersons(bundle.patients, { subjects, signal });
+    const onRecord = (patient: BundlePatient) => personOnRecord(patient, source, tools);
+    const found = await findPersons(bundle.patients, { subjects, signal, onRecord });
+    return personsBySource(bundle.patients, source, found, tools);
   }
   if (bundle.patients.length > 1) {
     throw new InputError(

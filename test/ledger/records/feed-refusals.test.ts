@@ -165,3 +165,35 @@ describe("a Patient with very many numbers", () => {
     expect(said.problems).toMatchObject([{ line: 1, code: "skipped", type: "Patient" }]);
   });
 });
+
+describe("a Patient of a source that comes with new numbers only", () => {
+  it("is filed under nobody, and proposed to be the person on record under its name", async () => {
+    const w = await ward();
+    await w.hl.recordBundle(null, bundle([put(named(MRN)), put(weighed("1", "111"))]), SOURCE);
+    const a = await w.hl.findSubject(MRN);
+    const other = { ...weighed("1", "222"), id: "n" };
+    const said = bundle([put(named(B)), put(other)]);
+    for (const time of [1, 2]) {
+      const result = await w.hl.recordBundle(null, said, SOURCE);
+      expect(result.recorded, `time ${time}`).toEqual([]);
+      expect(result.skipped.map(({ type }) => type)).toEqual(["Patient", "Observation"]);
+      expect(result.proposals).toEqual([{ subjects: [a], because: B }]);
+      expect(await w.hl.findSubject(B)).toBeUndefined();
+    }
+    // Another source's Patient of that name is another's.
+    const elsewhere = await w.hl.recordBundle(null, said, { source: "ehr-2" });
+    expect(elsewhere.recorded).toHaveLength(2);
+  });
+
+  it("is the person once the number is said to be theirs", async () => {
+    const w = await ward();
+    await w.permit();
+    await w.hl.recordBundle(null, bundle([put(named(MRN)), put(weighed("1", "111"))]), SOURCE);
+    const a = (await w.hl.findSubject(MRN))!;
+    const other = { ...weighed("1", "222"), id: "n" };
+    await w.hl.identify(a, [B]);
+    const result = await w.hl.recordBundle(null, bundle([put(named(B)), put(other)]), SOURCE);
+    expect(result.recorded.map(({ subject }) => subject)).toEqual([a, a]);
+    expect(await released(w)).toEqual([111, 222]);
+  });
+});

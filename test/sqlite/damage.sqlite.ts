@@ -13,7 +13,7 @@ import { folder, openAt } from "./subject.ts";
 import { seededNumbers } from "../../src/testing/storage-subject.ts";
 
 /** `HEALTHLEDGER_DAMAGE_ROUNDS`: how often a copy of the file is damaged. */
-const ROUNDS = effort("HEALTHLEDGER_DAMAGE_ROUNDS", { full: 300, short: 20 });
+const ROUNDS = effort("HEALTHLEDGER_DAMAGE_ROUNDS", { full: 300, short: 100 });
 
 /** Everything in the state, as text. */
 async function stateOf({ state }: FullStorage): Promise<string[]> {

@@ -1,7 +1,7 @@
 import { recordIdBytes, type RecordId } from "../../codec/ids.ts";
 import { InputError } from "../../errors.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
-import { createsRecord, type CatalogueItem } from "../entries/catalogue-item.ts";
+import { comparePlaces, createsRecord, type CatalogueItem } from "../entries/catalogue-item.ts";
 import { placeInList } from "../entries/list-place.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import { currentRecords, giveRecord, type CurrentRecord } from "./current-record.ts";
@@ -32,11 +32,20 @@ export async function listRecords(
   const behind =
     id && (await placeInList(catalogue, id, { local, kind: "record", holds: isFirst }));
   const items = await catalogue.itemsOf(local, ["erase", "record"]);
+  const { personsWith } = await catalogue.joinedWith(local);
+  const isJoined = personsWith(local).length > 1;
   const page = {
     ...(behind === undefined ? {} : { behind }),
     ...(limit === undefined ? {} : { limit }),
   };
-  return Array.from(currentRecords(items, page).values(), giveRecord);
+  if (!isJoined) return Array.from(currentRecords(items, page).values(), giveRecord);
+  // A record of one may be outdated by one of the other's, which may be on another page.
+  return Array.from(currentRecords(items).values())
+    .filter(
+      ({ history: [first] }) => behind === undefined || comparePlaces(first!.place, behind) > 0,
+    )
+    .slice(0, limit)
+    .map(giveRecord);
 }
 
 const isFirst = ({ kind, manifest }: CatalogueItem): boolean => createsRecord(kind, manifest);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { decodeEntry, type SubjectEntry } from "../../../src/block/entry.ts";
+import type { RecordId } from "../../../src/codec/ids.ts";
 import { memoryStorage } from "../../../src/storage/memory.ts";
 import { MRN, observation } from "../../support/hospital.ts";
 import { snapshotOf, storageFrom } from "../../support/loss-scene.ts";
@@ -75,6 +76,30 @@ describe("a resource on record of two persons, who are joined", () => {
     expect(await released(w)).toEqual([444]);
     await w.hl.unmerge(link, { reason });
     expect(await released(w)).toEqual([444]);
+  });
+
+  it("is listed in the same state on every page as on one", async () => {
+    const w = await ward();
+    const other = await w.hl.ensureSubject(B);
+    for (const [number, version, value] of [
+      [MRN, "1", "111"],
+      [B, "2", "222"],
+    ] as const) {
+      const said = bundle([put(named(number)), put(weighed(version, value))]);
+      await w.hl.recordBundle(null, said, SOURCE);
+    }
+    await w.hl.merge(other, w.me, { reason });
+    const all = await w.hl.records(w.me);
+    expect(all).toHaveLength(4);
+    expect(all.filter(({ retracted }) => retracted)).toHaveLength(2);
+    const pages = [];
+    for (let after: RecordId | undefined; ; after = pages.at(-1)!.record) {
+      const page = await w.hl.records(w.me, { limit: 1, after });
+      pages.push(...page);
+      if (page.length === 0) break;
+    }
+    expect(pages).toEqual(all);
+    expect(await w.hl.records(w.me, { limit: 3 })).toEqual(all.slice(0, 3));
   });
 
   it("is not released once its newest version was entered in error", async () => {

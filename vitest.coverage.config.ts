@@ -19,8 +19,8 @@ export default mergeConfig(
           "src/testing/{child-process,log-store,process-controls}.ts",
           "src/testing/storage-{child,files,peers,processes,steps,syncs}.ts",
         ],
-        // The last measurement, rounded down: new code comes with its tests.
-        thresholds: { statements: 96, branches: 93, functions: 97, lines: 98 },
+        // A point below the last measurement: new code comes with its tests.
+        thresholds: { statements: 95, branches: 92, functions: 96, lines: 97 },
       },
     },
   }),

@@ -34,7 +34,9 @@ const row = (name, batch, total) => ({
         {
           name: "ours",
           async round() {
-            const result = await hlChain.verifyLedger(ledger.storage.chains, founded);
+            const result = await hlChain.verifyLedger(ledger.storage.chains, {
+              genesis: founded.genesis,
+            });
             if (!result.ok || result.entries !== count) throw new Error("the ledger is not whole");
             return count;
           },

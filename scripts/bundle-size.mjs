@@ -21,7 +21,7 @@ const BUDGETS = [
   { name: "consent", code: 'export * from "healthledger/consent";', gzip: 68_000 },
   // with reading and writing FHIR Consent, which brings the model of directives along
   { name: "fhir", code: 'export * from "healthledger/fhir";', gzip: 50_000 },
-  { name: "envelope", code: 'export * from "healthledger/envelope";', gzip: 60_000 },
+  { name: "envelope", code: 'export * from "healthledger/envelope";', gzip: 62_000 },
   // trees and proofs alone, as a monitor of several logs uses them: hashes and no signatures
   {
     name: "merkle",

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { hkdfExpand } from "#crypto";
 import { equalBytes } from "../bytes/compare.ts";
 import { concatBytes } from "../bytes/concat.ts";
@@ -95,6 +96,10 @@ export function nextEpoch(
   };
 }
 
+const WRAP_OPTIONS: OptionsOf<WrapOptions> = {
+  ...{ envelope: true, basis: true, keys: true, random: true, suite: true },
+};
+
 /**
  * Wraps an envelope's keys for every holder of a collection key. A wrap is not signed: only a
  * holder of the key that opens it can make one, and a wrong wrap opens nothing, because its keys
@@ -105,6 +110,7 @@ export function nextEpoch(
  * const wrap = wrapForCollection(collection, { envelope, basis, keys, random });
  */
 export function wrapForCollection(collection: CollectionKey, options: WrapOptions): Uint8Array {
+  assertOptions(options, WRAP_OPTIONS, "wrapForCollection");
   const { envelope, basis, keys, random } = options;
   const { name, sealOnce } = suiteNamed(options.suite ?? "chacha");
   const key = deriveWrapKey(collection, envelope, basis, name);

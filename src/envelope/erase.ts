@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { toHex } from "../bytes/hex.ts";
 import type { CID } from "../codec/cid.ts";
 import { matchesCid } from "../codec/cid.ts";
@@ -84,6 +85,10 @@ export function listEnvelope(envelope: CID, header: Uint8Array | undefined): Env
   }
 }
 
+const ERASE_OPTIONS: OptionsOf<EraseEnvelopeOptions> = {
+  ...{ envelope: true, blobs: true, grants: true, keys: true },
+};
+
 /**
  * Deletes an envelope's keys and grants, then its ciphertext, and last its header: while the header
  * exists, the rest can be found, so that an interrupted call can be repeated. Failures of stores
@@ -96,6 +101,7 @@ export function listEnvelope(envelope: CID, header: Uint8Array | undefined): Env
  * if (unreached.length > 0) console.warn("not deleted yet: repeat the call");
  */
 export async function eraseEnvelope(options: EraseEnvelopeOptions): Promise<EnvelopeErasure> {
+  assertOptions(options, ERASE_OPTIONS, "eraseEnvelope");
   const { envelope, blobs } = options;
   const unreached: Unreached[] = [];
   const absent: CID[] = [];

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { assertBytes } from "../bytes/guards.ts";
 import type { CID } from "../codec/cid.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
@@ -111,6 +112,11 @@ export async function openGrant(options: OpenGrantOptions): Promise<EnvelopeKeys
   }
 }
 
+const REWRAP_OPTIONS: OptionsOf<RewrapOptions> = {
+  ...{ envelope: true, basis: true, grantor: true, grant: true, agreement: true },
+  ...{ to: true, only: true },
+};
+
 /**
  * Grants received keys, or some of them, to another recipient; the envelope stays unchanged.
  *
@@ -122,6 +128,7 @@ export async function openGrant(options: OpenGrantOptions): Promise<EnvelopeKeys
  * const passedOn = await rewrapGrant({ ...received, to: { recipient, basis, signer, random } });
  */
 export async function rewrapGrant(options: RewrapOptions): Promise<Uint8Array> {
+  assertOptions(options, REWRAP_OPTIONS, "rewrapGrant");
   const received = await openGrant(options);
   const given: EnvelopeKeys[] = [received];
   try {

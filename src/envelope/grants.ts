@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import type { CoseRecipient } from "../crypto/cose-hpke.ts";
 import { assertRecipients, type BulkOptions, serveEach } from "./bulk.ts";
 import { grantSealer, type MakeGrantOptions } from "./grant.ts";
@@ -34,6 +35,11 @@ export async function makeGrants(options: MakeGrantsOptions): Promise<readonly U
   }
 }
 
+const GRANT_MANY_OPTIONS: OptionsOf<GrantManyOptions> = {
+  ...{ envelope: true, keys: true, basis: true, signer: true, random: true },
+  ...{ recipients: true, onProgress: true, signal: true },
+};
+
 /**
  * Wraps an envelope's keys for any number of recipients, holding one grant in memory at a time.
  * Timers and signals get their turn between grants. For an audience that stays the same across
@@ -49,6 +55,7 @@ export async function makeGrants(options: MakeGrantsOptions): Promise<readonly U
 export async function* grantMany<Recipient extends CoseRecipient>(
   options: GrantManyOptions<Recipient>,
 ): AsyncGenerator<{ readonly recipient: Recipient; readonly grant: Uint8Array }, void, undefined> {
+  assertOptions(options, GRANT_MANY_OPTIONS, "grantMany");
   const sealer = grantSealer(options);
   try {
     for await (const { recipient, bytes } of serveEach(options, sealer.seal)) {

@@ -1,3 +1,4 @@
+import { assertOptions } from "../bytes/options.ts";
 import { fromBase64Url, toBase64Url } from "../bytes/base64.ts";
 import { assertBytes } from "../bytes/guards.ts";
 import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
@@ -59,6 +60,8 @@ export async function exportJwe(options: {
   readonly random: (length: number) => Uint8Array;
   readonly compress?: boolean;
 }): Promise<ExportedJwe> {
+  const known = { content: true, contentType: true, random: true, compress: true } as const;
+  assertOptions(options, known, "exportJwe");
   const { content, contentType = "application/fhir+json", random, compress = false } = options;
   assertBytes(content, "content");
   const key = random(32);
@@ -88,6 +91,7 @@ export async function importJwe(
   key: Uint8Array,
   options: { readonly maxBytes?: number } = {},
 ): Promise<ImportedJwe> {
+  assertOptions(options, { maxBytes: true }, "importJwe");
   const { maxBytes = 16 * 1024 * 1024 } = options;
   assertBytes(key, "key", 32);
   if (jwe.length > maxBytes * 1.5 + 4096) {

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { assertBytes } from "../bytes/guards.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
@@ -96,6 +97,11 @@ export async function sealMembership(options: SealMembershipOptions): Promise<Ui
   return encode({ ...unsigned, sig });
 }
 
+const SEAL_MEMBERSHIPS_OPTIONS: OptionsOf<SealMembershipsOptions> = {
+  ...{ key: true, basis: true, signer: true, random: true },
+  ...{ recipients: true, onProgress: true, signal: true },
+};
+
 /**
  * Seals a collection key to any number of members, one at a time.
  *
@@ -114,12 +120,18 @@ export async function* sealMemberships<Recipient extends CoseRecipient>(
   void,
   undefined
 > {
+  assertOptions(options, SEAL_MEMBERSHIPS_OPTIONS, "sealMemberships");
   const seal = (recipient: Recipient): Promise<Uint8Array> =>
     sealMembership({ ...options, recipient });
   for await (const { recipient, bytes } of serveEach(options, seal)) {
     yield { recipient, membership: bytes };
   }
 }
+
+const OPEN_MEMBERSHIP_OPTIONS: OptionsOf<OpenMembershipOptions> = {
+  ...{ collection: true, epoch: true, basis: true, grantor: true },
+  ...{ membership: true, agreement: true },
+};
 
 /**
  * Verifies a membership and opens its collection key.
@@ -132,6 +144,7 @@ export async function* sealMemberships<Recipient extends CoseRecipient>(
  * const key = await openMembership({ membership, collection: id, basis, grantor, agreement });
  */
 export async function openMembership(options: OpenMembershipOptions): Promise<CollectionKey> {
+  assertOptions(options, OPEN_MEMBERSHIP_OPTIONS, "openMembership");
   const verified = verifyMembership(options.membership, options);
   if (!verified.ok) {
     throw new EnvelopeError(

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { openSegmentAt, segmentCount, wipeWhenOpened } from "./blocks.ts";
 import { toReadableStream } from "./byte-source.ts";
 import type { EnvelopeHeader } from "./header.ts";
@@ -50,6 +51,11 @@ export interface PartReader {
   close(): void;
 }
 
+const OPEN_PART_OPTIONS: OptionsOf<OpenPartOptions & ByteRange> = {
+  ...{ part: true, envelope: true, header: true, keys: true, context: true, author: true },
+  ...{ read: true, signal: true, from: true, to: true },
+};
+
 /**
  * Verifies an envelope's header and a part's commitment, then opens the part for reading.
  *
@@ -60,6 +66,7 @@ export interface PartReader {
  * reader.close();
  */
 export function openPart(options: OpenPartOptions): PartReader {
+  assertOptions(options, OPEN_PART_OPTIONS, "openPart");
   const verified = verifyHeader(options.header, options);
   if (!verified.ok) {
     throw new EnvelopeError("ERR_ENVELOPE_INVALID", `the header was refused: ${verified.reason}`);
@@ -213,6 +220,7 @@ export async function* openStream(
  * const response = new Response(scan);
  */
 export function openReadable(options: OpenPartOptions & ByteRange): ReadableStream<Uint8Array> {
+  assertOptions(options, OPEN_PART_OPTIONS, "openReadable");
   return toReadableStream(openStream(options));
 }
 

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { appendTo } from "../bytes/lists.ts";
 import type { CID } from "../codec/cid.ts";
 import { EnvelopeError, InputError } from "../errors.ts";
@@ -42,6 +43,11 @@ export interface OpenedEnvelope {
   readonly parts: ReadonlyMap<string, Uint8Array>;
 }
 
+const OPEN_OPTIONS: OptionsOf<OpenOptions> = {
+  ...{ envelope: true, header: true, keys: true, context: true, author: true, read: true },
+  ...{ parts: true, maxBytes: true, signal: true },
+};
+
 /**
  * Verifies an envelope's header and decrypts its parts.
  *
@@ -60,6 +66,7 @@ export interface OpenedEnvelope {
  * const content = parts.get("content");
  */
 export async function openEnvelope(options: OpenOptions): Promise<OpenedEnvelope> {
+  assertOptions(options, OPEN_OPTIONS, "openEnvelope");
   const verified = verifyHeader(options.header, options);
   if (!verified.ok) {
     throw new EnvelopeError("ERR_ENVELOPE_INVALID", `the header was refused: ${verified.reason}`);

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { assertBytes } from "../bytes/guards.ts";
 import type { CID } from "../codec/cid.ts";
 import { cidOf, DAG_CBOR } from "../codec/cid.ts";
@@ -49,6 +50,11 @@ const BLOCK_BYTES: number = SEGMENTS_PER_BLOCK * (SEGMENT_BYTES + TAG_BYTES);
 /** Most CIDs that a header can hold, at 41 bytes each. */
 const MAX_BLOCKS: number = Math.floor(MAX_HEADER_BYTES / 41);
 
+const SEAL_STREAM_OPTIONS: OptionsOf<SealStreamOptions> = {
+  ...{ context: true, parts: true, signer: true, random: true, disclosed: true, supersedes: true },
+  ...{ suite: true, padding: true, put: true, onProgress: true, signal: true },
+};
+
 /**
  * Seals parts of any length in constant memory. The envelope is, byte for byte, the one that
  * {@link sealEnvelope} makes of the same parts; the header is made last, when sizes are known.
@@ -67,6 +73,7 @@ const MAX_BLOCKS: number = Math.floor(MAX_HEADER_BYTES / 41);
  * await put(cid, header);
  */
 export async function sealStream(options: SealStreamOptions): Promise<SealedStream> {
+  assertOptions(options, SEAL_STREAM_OPTIONS, "sealStream");
   const { context, parts, signer, random, disclosed, supersedes, padding = "stepped" } = options;
   if (signer.actor !== context.author) {
     throw new InputError("ERR_INPUT_INVALID", "the signer must be the envelope's author");

@@ -1,3 +1,4 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { assertBytes } from "../bytes/guards.ts";
 import type { CID } from "../codec/cid.ts";
 import { cidOf, DAG_CBOR, RAW } from "../codec/cid.ts";
@@ -51,6 +52,11 @@ export interface SealedEnvelope {
   readonly cek: Uint8Array;
 }
 
+const SEAL_OPTIONS: OptionsOf<SealOptions> = {
+  ...{ context: true, parts: true, signer: true, random: true },
+  ...{ disclosed: true, supersedes: true, suite: true, padding: true },
+};
+
 /**
  * Seals parts under a new content key and signs the header.
  *
@@ -64,6 +70,7 @@ export interface SealedEnvelope {
  * for (const block of [{ cid, bytes: header }, ...blocks]) await put(block.cid, block.bytes);
  */
 export async function sealEnvelope(options: SealOptions): Promise<SealedEnvelope> {
+  assertOptions(options, SEAL_OPTIONS, "sealEnvelope");
   const { context, signer, random, disclosed, supersedes, padding = "stepped" } = options;
   if (signer.actor !== context.author) {
     throw new InputError("ERR_INPUT_INVALID", "the signer must be the envelope's author");

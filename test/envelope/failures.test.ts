@@ -32,7 +32,8 @@ const sealed = await seal([
 const { header } = decodeSignedHeader(sealed.header);
 const keys = { cek: sealed.cek };
 const grantor = grantorOf(hospital);
-const terms = { envelope: sealed.cid, basis, keys, signer: hospital, random };
+const wrapping = { envelope: sealed.cid, basis, keys, random };
+const terms = { ...wrapping, signer: hospital };
 const opening = { envelope: sealed.cid, basis, grantor };
 
 const open = (change: Partial<OpenOptions>) => openEnvelope(openingOf(sealed, change));
@@ -111,7 +112,7 @@ const FAILURES: Readonly<Record<string, () => unknown>> = {
   "another collection key": () =>
     unwrapFromCollection(
       { ...collection, key: new Uint8Array(32) },
-      wrapForCollection(collection, terms),
+      wrapForCollection(collection, wrapping),
       opening,
     ),
   "another member": async () => {

@@ -61,7 +61,7 @@ describe("over many seals", () => {
         eks.push(toHex(readCose(decodeGrant(grant).message)!.ek));
       }
       for (let n = 0; n < 2; n++)
-        wrapForCollection(collection, { ...terms, envelope, keys, suite });
+        wrapForCollection(collection, { basis, random: randomBytes, envelope, keys, suite });
       if (i % 10 === 9) {
         collection = nextEpoch(collection, randomBytes);
         for (const recipient of recipients) {
@@ -93,13 +93,14 @@ describe("over many seals", () => {
       const random = randomBytes;
       const sealed = await sealEnvelope({ context, parts, signer: hospital, random, suite });
       const keys = { cek: sealed.cek };
-      const terms = { basis, signer: hospital, random, envelope: sealed.cid, keys };
+      const wrapping = { basis, random, envelope: sealed.cid, keys };
+      const terms = { ...wrapping, signer: hospital };
       const collection = createCollection(random);
       const records = [
         sealed.header,
         ...sealed.blocks.map((block) => block.bytes),
         ...(await makeGrants({ ...terms, recipients })),
-        wrapForCollection(collection, { ...terms, suite }),
+        wrapForCollection(collection, { ...wrapping, suite }),
         await sealMembership({ ...terms, key: collection, recipient: recipients[0]! }),
       ].map((record) => Buffer.from(record));
       const hidden = [utf8ToBytes(needle), sealed.cek, collection.key];

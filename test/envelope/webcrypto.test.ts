@@ -110,7 +110,7 @@ describe("aes-gcm by WebCrypto", () => {
         [native, ours],
       ] as const) {
         expect((await collect(env.openStream(opening(other)))).equals(bytes)).toBe(true);
-        const whole = await env.openEnvelope(opening(other));
+        const whole = await env.openEnvelope(openingOf(other));
         expect(Buffer.compare(whole.parts.get("content")!, bytes)).toBe(0);
         const from = Math.max(0, length - 7);
         const end = await env.openRange({ ...opening(other), from, to: length });
@@ -268,7 +268,7 @@ describe("aes-gcm by WebCrypto", () => {
     const whole = watch("decrypt", (call) =>
       call === 2 ? Promise.reject(new DOMException("", "OperationError")) : undefined,
     );
-    await expect(portable.openEnvelope(opening(made))).rejects.toMatchObject({
+    await expect(portable.openEnvelope(openingOf(made))).rejects.toMatchObject({
       code: "ERR_ENVELOPE_DECRYPT",
     });
     await pause(20);
@@ -400,7 +400,7 @@ describe("without WebCrypto", () => {
       };
       await expect(sealed(portable, bytesOf(1))).rejects.toMatchObject(unsupported);
       await expect(portable.openStream(opening(made)).next()).rejects.toMatchObject(unsupported);
-      await expect(portable.openEnvelope(opening(made))).rejects.toMatchObject(unsupported);
+      await expect(portable.openEnvelope(openingOf(made))).rejects.toMatchObject(unsupported);
       const bytes = bytesOf(BLOCK + 5);
       const chacha = await sealed(portable, bytes, { suite: "chacha" });
       expect((await collect(portable.openStream(opening(chacha)))).equals(bytes)).toBe(true);

@@ -81,6 +81,8 @@ const rows = (
         "append",
         "submit",
         "record",
+        "ingest",
+        "disclose",
         "loop",
         "verify",
         "proof",

@@ -24,6 +24,7 @@ export function openFloor(path) {
   const tables = root.openDB({ name: "tables", ...encodings });
   const packs = root.openDB({ name: "packs", ...encodings });
   const chains = root.openDB({ name: "chains", ...encodings });
+  const state = root.openDB({ name: "state", ...encodings });
   /** Packs are written in order; the types of lmdb know no options here. */
   const inOrder = /** @type {any} */ ({ append: true });
   let pack = 0;
@@ -36,8 +37,8 @@ export function openFloor(path) {
     return bytes;
   };
 
-  /** @param {readonly Uint8Array[]} blobs */
-  function prepare(blobs) {
+  /** @param {readonly Uint8Array[]} blobs @param {readonly { key: Buffer, value: Buffer }[]} rows */
+  function prepare(blobs, rows) {
     /** @type {{ bytes: Buffer, table: Buffer }[]} */
     const made = [];
     for (let from = 0; from < blobs.length;) {
@@ -69,6 +70,7 @@ export function openFloor(path) {
           tables.put(key(pack), table, inOrder);
           packs.put(key(pack), bytes, inOrder);
         }
+        for (const { key, value } of rows) state.put(key, value);
         chains.put(key(height++, 16), record);
       });
   }
@@ -76,10 +78,11 @@ export function openFloor(path) {
   return {
     /**
      * @param {readonly Uint8Array[]} blobs
+     * @param {readonly { key: Buffer, value: Buffer }[]} [rows] - further values, under keys of any order
      * @returns {Promise<void>} resolves when synced; lmdb syncs once for all that waits, as our
      *   sequencer does
      */
-    append: (blobs) => prepare(blobs)(),
+    append: (blobs, rows = []) => prepare(blobs, rows)(),
     /** The newest record. */
     last() {
       const newest = { start: key(2 ** 52, 16), end: Buffer.alloc(1), reverse: true, limit: 1 };

@@ -1,4 +1,5 @@
 // @ts-check
+import { readFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
@@ -28,6 +29,74 @@ export async function rates(sides, { rounds, warmups = 1 }) {
     const done = await round(prepared);
     return (done * 1000) / (performance.now() - start);
   });
+}
+
+/**
+ * What a unit of work costs, in µs. Threads of a pool count in `total` alone.
+ * @typedef {{ wall: number, main: number, total: number }} Cost
+ */
+
+/**
+ * As {@link rates}, with the CPU time beside the time on the clock. On a machine that others use, too, only
+ * CPU times can be compared.
+ *
+ * @param {readonly Side[]} sides
+ * @param {{ rounds: number, warmups?: number }} options
+ * @returns {Promise<{ rates: Record<string, number>, cost: Record<string, Cost>, less: (than: string, by: string, of: keyof Cost) => number }>}
+ *   `less`: how many times less a side costs than another, as the median over the rounds
+ */
+export async function costs(sides, { rounds, warmups = 1 }) {
+  /** @type {Record<string, Cost[]>} */
+  const measured = Object.fromEntries(sides.map(({ name }) => [name, []]));
+  const rates = await collect(sides, { rounds, warmups }, async ({ name, round }, prepared) => {
+    const [main, all, start] = [mainThread(), process.cpuUsage(), performance.now()];
+    const done = await round(prepared);
+    const wall = ((performance.now() - start) * 1000) / done;
+    const { user, system } = process.cpuUsage(all);
+    measured[name]?.push({
+      wall,
+      main: (mainThread() - main) / done,
+      total: (user + system) / done,
+    });
+    return 1_000_000 / wall;
+  });
+  const after = (/** @type {string} */ name) => (measured[name] ?? []).slice(warmups);
+  const cost = Object.fromEntries(
+    sides.map(({ name }) => {
+      const middle = (/** @type {keyof Cost} */ of) => median(after(name).map((one) => one[of]));
+      return [name, { wall: middle("wall"), main: middle("main"), total: middle("total") }];
+    }),
+  );
+  return {
+    rates,
+    cost,
+    less: (than, by, of) =>
+      median(after(by).map((one, i) => Number(after(than)[i]?.[of]) / one[of])),
+  };
+}
+
+/** CPU time of the main thread in µs; NaN where the system does not tell. */
+function mainThread() {
+  try {
+    return (
+      Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, "utf8").split(" ")[0]) / 1000
+    );
+  } catch {
+    return NaN;
+  }
+}
+
+/**
+ * Says what sides cost, in one line each.
+ *
+ * @param {Awaited<ReturnType<typeof costs>>} measured
+ * @param {(text: string) => void} note
+ */
+export function noteCosts({ cost }, note) {
+  for (const [name, { wall, main, total }] of Object.entries(cost)) {
+    const [w, m, t] = [wall, main, total].map((value) => value.toFixed(0));
+    note(`${name}: ${w} µs each, of CPU ${m} in the main thread and ${t} in all`);
+  }
 }
 
 /**

@@ -1,39 +1,13 @@
 // @ts-check
-import { randomBytes } from "node:crypto";
-import { hl, lmdbStorage } from "../lib/healthledger.mjs";
-import { foundWith } from "../lib/ledger.mjs";
-import { rates } from "../lib/measure.mjs";
+import { openNew } from "../lib/ledger.mjs";
+import { costs, noteCosts, pipelined } from "../lib/measure.mjs";
+import { makeBundles, observation } from "../lib/observations.mjs";
 
 const PEOPLE = 50;
-let numbered = 0;
-
-/** A laboratory result as a line of an export; no two alike. */
-function line() {
-  const id = `obs-${++numbered}`;
-  return JSON.stringify({
-    resourceType: "Observation",
-    id,
-    meta: { versionId: "1", lastUpdated: "2026-01-05T08:30:00Z" },
-    status: "final",
-    category: [
-      {
-        coding: [
-          {
-            system: "http://terminology.hl7.org/CodeSystem/observation-category",
-            code: "laboratory",
-          },
-        ],
-      },
-    ],
-    code: { coding: [{ system: "http://loinc.org", code: "2339-0" }], text: "Glucose" },
-    subject: { reference: `Patient/p${numbered % PEOPLE}` },
-    encounter: { reference: "Encounter/e1" },
-    effectiveDateTime: "2026-01-05T08:15:00Z",
-    performer: [{ reference: "Organization/lab" }],
-    valueQuantity: { value: (numbered % 97) + 60.25, unit: "mg/dL" },
-    referenceRange: [{ low: { value: 70, unit: "mg/dL" }, high: { value: 99, unit: "mg/dL" } }],
-  });
-}
+/** Resources a round, and a bundle of the side that is compared with. */
+const COUNT = 8200;
+const BUNDLE = 100;
+const source = "bench";
 
 const patients = Array.from({ length: PEOPLE }, (_, i) =>
   JSON.stringify({
@@ -43,24 +17,33 @@ const patients = Array.from({ length: PEOPLE }, (_, i) =>
   }),
 ).join("\n");
 
-/** @param {import("../run.mjs").Run} run @param {boolean} isAgain */
-async function ingest({ folder, rounds, short }, isAgain) {
-  const keys = hl.memoryKeys();
-  await keys.add({ use: "sign", secret: new Uint8Array(randomBytes(32)) });
-  await keys.add({ use: "agree", secret: new Uint8Array(randomBytes(32)) });
-  const { genesis } = await foundWith(keys.signer(), keys.agreement());
-  const storage = await lmdbStorage({ path: folder("ledger") });
-  const ledger = await hl.openLedger({ storage, keys, genesis });
-  const count = short ? 200 : 5000;
-  const source = "bench";
+/** @param {number} count */
+const makeLines = (count) => [
+  Array.from({ length: count }, () =>
+    JSON.stringify(observation((number) => `p${number % PEOPLE}`)),
+  ).join("\n"),
+];
+
+/**
+ * Sends lines beside recording as many resources as bundles.
+ *
+ * @param {import("../run.mjs").Run} run
+ * @param {boolean} isAgain - whether the lines were sent before
+ * @returns {Promise<import("../run.mjs").Measured>}
+ */
+async function ingest({ folder, rounds, short, note }, isAgain) {
+  const { storage, ledger } = await openNew(folder("ledger"));
+  const other = await openNew(folder("bundles"));
+  const patient = await other.ledger.ensureSubject({ system: "urn:oid:1.2.3", value: "p1" });
+  const count = short ? 200 : COUNT;
   await ledger.recordNdjson([patients], { source });
-  const makeLines = () => [Array.from({ length: count }, line).join("\n")];
-  const measured = await rates(
+  const bundles = count / BUNDLE;
+  const measured = await costs(
     [
       {
         name: "ours",
         async prepare() {
-          const lines = makeLines();
+          const lines = makeLines(count);
           if (isAgain) await ledger.recordNdjson(lines, { source });
           return lines;
         },
@@ -70,25 +53,31 @@ async function ingest({ folder, rounds, short }, isAgain) {
           return count;
         },
       },
+      {
+        name: "record/fhir",
+        prepare: () => makeBundles(bundles, BUNDLE),
+        async round(texts) {
+          await pipelined(bundles, 2, (i) => other.ledger.recordBundle(patient, texts[i]));
+          return count;
+        },
+      },
     ],
     { rounds },
   );
-  await ledger.close();
-  await storage.close();
-  return { value: measured.ours };
+  for (const one of [{ storage, ledger }, other]) {
+    await one.ledger.close();
+    await one.storage.close();
+  }
+  noteCosts(measured, note);
+  note(`${measured.less("record/fhir", "ours", "total").toFixed(2)} × record/fhir by CPU time`);
+  return {
+    value: /** @type {number} */ (measured.rates["ours"]),
+    peers: { "record/fhir": /** @type {number} */ (measured.rates["record/fhir"]) },
+  };
 }
 
+/** @type {import("../run.mjs").Row[]} */
 export const rows = [
-  {
-    name: "ingest/ndjson",
-    unit: "resources/s",
-    /** @param {import("../run.mjs").Run} run */
-    run: (run) => ingest(run, false),
-  },
-  {
-    name: "ingest/again",
-    unit: "resources/s",
-    /** @param {import("../run.mjs").Run} run */
-    run: (run) => ingest(run, true),
-  },
+  { name: "ingest/ndjson", unit: "resources/s", run: (run) => ingest(run, false) },
+  { name: "ingest/again", unit: "resources/s", run: (run) => ingest(run, true) },
 ];

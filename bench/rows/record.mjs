@@ -1,116 +1,54 @@
 // @ts-check
-import { createCipheriv, generateKeyPairSync, hash, randomBytes, sign } from "node:crypto";
-import { openFloor } from "../lib/floor.mjs";
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { openHypercore } from "../lib/hypercore.mjs";
 import { openNew } from "../lib/ledger.mjs";
-import { pipelined, rates } from "../lib/measure.mjs";
+import { costs, noteCosts, pipelined } from "../lib/measure.mjs";
+import { makeBundles } from "../lib/observations.mjs";
+import { openRecordFloor } from "../lib/record-floor.mjs";
 
 /** Resources a bundle: one transaction. */
 const RESOURCES = 100;
-/** A manifest in its sealed form takes about as much. */
-const MANIFEST_BYTES = 420;
+/** Bundles a round: as many records as the index holds in memory before it writes, several times. */
+const BUNDLES = 82;
+/** The padded size of a manifest, and of these resources, and the length at its end. */
+const PADDED = 3072;
+const LENGTH_BYTES = 8;
 
-let numbered = 0;
+/**
+ * @param {number} bundles
+ * @param {(text: string) => Promise<unknown>} record
+ */
+const side = (bundles, record) => ({
+  prepare: () => makeBundles(bundles, RESOURCES),
+  round: async (/** @type {string[]} */ texts) => {
+    await pipelined(bundles, 2, (i) => record(/** @type {string} */ (texts[i])));
+    return bundles * RESOURCES;
+  },
+});
 
-/** A laboratory result as it comes from a FHIR server; no two alike. */
-function observation() {
-  const id = `obs-${++numbered}`;
-  return {
-    resourceType: "Observation",
-    id,
-    meta: { versionId: "1", lastUpdated: "2026-01-05T08:30:00Z" },
-    identifier: [{ system: "urn:oid:1.2.36.1", value: id }],
-    status: "final",
-    category: [
-      {
-        coding: [
-          {
-            system: "http://terminology.hl7.org/CodeSystem/observation-category",
-            code: "laboratory",
-            display: "Laboratory",
-          },
-        ],
-      },
-    ],
-    code: {
-      coding: [{ system: "http://loinc.org", code: "2339-0", display: "Glucose in Blood" }],
-      text: "Glucose",
-    },
-    subject: { reference: "Patient/p1" },
-    encounter: { reference: "Encounter/e1" },
-    effectiveDateTime: "2026-01-05T08:15:00Z",
-    issued: "2026-01-05T08:30:00Z",
-    performer: [{ reference: "Organization/lab" }],
-    valueQuantity: {
-      value: (numbered % 97) + 60.25,
-      unit: "mg/dL",
-      system: "http://unitsofmeasure.org",
-      code: "mg/dL",
-    },
-    referenceRange: [{ low: { value: 70, unit: "mg/dL" }, high: { value: 99, unit: "mg/dL" } }],
-  };
-}
-
-/** Bundles as the text that arrives. */
-const makeBundles = (/** @type {number} */ count) =>
-  Array.from({ length: count }, () =>
-    JSON.stringify({
-      resourceType: "Bundle",
-      type: "collection",
-      entry: Array.from({ length: RESOURCES }, () => ({ resource: observation() })),
-    }),
-  );
-
+/** @type {import("../run.mjs").Row[]} */
 export const rows = [
   {
     name: "record/fhir",
     unit: "resources/s",
-    /** @param {import("../run.mjs").Run} run */
-    async run({ folder, rounds, short }) {
+    async run({ folder, rounds, short, note }) {
       const { storage, ledger } = await openNew(folder("ledger"));
       const patient = await ledger.ensureSubject({ system: "urn:oid:1.2.3", value: "p1" });
-
-      const floor = openFloor(folder("floor"));
+      const floor = openRecordFloor(folder("floor"));
       const core = await openHypercore(folder("hypercore"));
-      const { privateKey } = generateKeyPairSync("ed25519");
-      const manifest = Buffer.alloc(MANIFEST_BYTES, 1);
-      const bundles = short ? 2 : 10;
-
-      /** The native primitives that sealing needs, bare; then one synced commit a bundle. */
-      const sealBare = (/** @type {string} */ text) => {
-        const blobs = JSON.parse(text).entry.flatMap((/** @type {any} */ { resource }) => {
-          const parts = [manifest, Buffer.from(JSON.stringify(resource))].map((bytes) => {
-            const cipher = createCipheriv("chacha20-poly1305", randomBytes(32), Buffer.alloc(12), {
-              authTagLength: 16,
-            });
-            const sealed = Buffer.concat([cipher.update(bytes), cipher.final()]);
-            return Buffer.concat([sealed, cipher.getAuthTag()]);
-          });
-          const header = Buffer.alloc(480);
-          header.set(sign(null, header, privateKey));
-          hash("sha256", header, "binary");
-          return [header, ...parts];
-        });
-        return floor.append(blobs);
-      };
+      const bundles = short ? 2 : BUNDLES;
       const inClear = (/** @type {string} */ text) =>
         core.append(
           JSON.parse(text).entry.map((/** @type {any} */ { resource }) =>
             Buffer.from(JSON.stringify(resource)),
           ),
         );
-      const side = (/** @type {(text: string) => Promise<unknown>} */ record) => ({
-        prepare: () => makeBundles(bundles),
-        round: async (/** @type {string[]} */ texts) => {
-          await pipelined(bundles, 2, (i) => record(/** @type {string} */ (texts[i])));
-          return bundles * RESOURCES;
-        },
-      });
-      const measured = await rates(
+      const measured = await costs(
         [
-          { name: "ours", ...side((text) => ledger.recordBundle(patient, text)) },
-          { name: "floor", ...side(sealBare) },
-          { name: "hypercore", ...side(inClear) },
+          { name: "ours", ...side(bundles, (text) => ledger.recordBundle(patient, text)) },
+          { name: "floor", ...side(bundles, floor.record) },
+          { name: "hypercore", ...side(bundles, inClear) },
         ],
         { rounds },
       );
@@ -118,11 +56,59 @@ export const rows = [
       await storage.close();
       await floor.close();
       await core.close();
+      noteCosts(measured, note);
+      for (const of of /** @type {const} */ (["main", "total"])) {
+        const times = measured.less("floor", "ours", of).toFixed(2);
+        note(`${times} × floor by CPU time, ${of === "main" ? "main thread" : "all threads"}`);
+      }
+      const { ours, floor: least, hypercore } = measured.rates;
       return {
-        value: measured.ours,
-        floor: measured.floor,
-        peers: { "hypercore (unsynced, unsealed)": measured.hypercore },
+        value: /** @type {number} */ (ours),
+        floor: /** @type {number} */ (least),
+        peers: { "hypercore (unsynced, unsealed)": /** @type {number} */ (hypercore) },
       };
     },
   },
+  {
+    name: "size/record",
+    unit: "bytes",
+    lessIsBetter: true,
+    async run({ folder, short, note }) {
+      const path = folder("ledger");
+      const { storage, ledger } = await openNew(path);
+      const patient = await ledger.ensureSubject({ system: "urn:oid:1.2.3", value: "p1" });
+      const bundles = short ? 4 : 2 * BUNDLES;
+      const texts = makeBundles(bundles, RESOURCES);
+      let own = 0;
+      for (const text of texts) {
+        for (const { resource } of JSON.parse(text).entry) own += JSON.stringify(resource).length;
+      }
+      await pipelined(bundles, 2, (i) =>
+        ledger.recordBundle(patient, /** @type {string} */ (texts[i])),
+      );
+      await ledger.close();
+      await storage.compact?.();
+      await storage.close();
+      const count = bundles * RESOURCES;
+      const stored = sizeOf(path) / count;
+      const text = own / count;
+      // The manifest is data of ours: only its zeros are padding.
+      const manifest = short ? 0 : MANIFEST_BYTES;
+      const padding = 2 * PADDED - text - manifest - 2 * LENGTH_BYTES;
+      note(
+        `${text.toFixed(0)} bytes of text and ${padding.toFixed(0)} of padding are not counted; all: ${stored.toFixed(0)}`,
+      );
+      return { value: stored - text - padding };
+    },
+  },
 ];
+
+/** What the manifest of such a resource takes. */
+const MANIFEST_BYTES = 430;
+
+/** @param {string} folder @returns {number} */
+function sizeOf(folder) {
+  return readdirSync(folder, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
+}

@@ -21,8 +21,14 @@ export interface CosignerKey {
 
 /** A number of keys, and how many of them must have cosigned. */
 export interface Quorum {
+  /** 0: their cosignatures are reported, but none is needed. */
   readonly required: number;
   readonly keys: readonly CosignerKey[];
+  /**
+   * Says that half of the keys or fewer are meant to suffice, although two histories can then both
+   * have enough cosignatures. Present exactly where that is so.
+   */
+  readonly minority?: true;
 }
 
 /** The cosignatures that a checkpoint needs before it is accepted. */
@@ -93,10 +99,12 @@ const readers: {
   },
   cosignaturePolicy: (value, what) => {
     const fields = expectMap(value, what, ["validators", "witnesses"]);
-    return {
-      validators: expectQuorum(fields["validators"], `${what}.validators`),
-      witnesses: expectQuorum(fields["witnesses"], `${what}.witnesses`),
-    };
+    const validators = expectQuorum(fields["validators"], `${what}.validators`);
+    const witnesses = expectQuorum(fields["witnesses"], `${what}.witnesses`);
+    // One cosignature would count in both, as if two parties had looked.
+    const all = [...validators.keys, ...witnesses.keys];
+    expectDistinct(all, ({ publicKey }) => toHex(publicKey), `the keys of ${what}`);
+    return { validators, witnesses };
   },
   kinds: (value, what) => {
     const kinds = expectRegistrations(value, what);
@@ -155,7 +163,7 @@ function quorumFields({ keys, ...rest }: Quorum): Fields {
 }
 
 function expectQuorum(value: unknown, what: string): Quorum {
-  const fields = expectMap(value, what, ["required", "keys"]);
+  const fields = expectMap(value, what, ["required", "keys"], ["minority"]);
   const keys = expectArray(fields["keys"], `${what}.keys`, 256).map((item): CosignerKey => {
     const key = expectMap(item, `${what}.keys`, ["name", "pub"]);
     return {
@@ -168,7 +176,22 @@ function expectQuorum(value: unknown, what: string): Quorum {
   // For two keys under one name, only four bytes tell the signatures apart, and nothing tells the
   // reports apart.
   expectDistinct(keys, ({ name }) => name, `${what}.keys.name`);
-  return { required: expectUint(fields["required"], `${what}.required`, keys.length), keys };
+  const required = expectUint(fields["required"], `${what}.required`, keys.length);
+  const minority = fields["minority"];
+  if (isMinority(required, keys.length) ? minority !== true : minority !== undefined) {
+    throw new EncodingError(
+      "ERR_ENCODING_SHAPE",
+      minority === undefined
+        ? `${what} must require more than half of its keys, or say \`minority: true\``
+        : `${what}.minority must be true, and only where at most half of the keys are required`,
+    );
+  }
+  return { required, keys, ...(minority === undefined ? {} : { minority: true as const }) };
+}
+
+/** Whether two groups of `required` keys without a key in common fit into `count` keys. */
+function isMinority(required: number, count: number): boolean {
+  return required > 0 && 2 * required <= count;
 }
 
 function expectRegistrations(value: unknown, what: string): readonly KindRegistration[] {

@@ -152,7 +152,7 @@ function judgeSignatures(note: Uint8Array, trust: Trust): JudgeResult {
   const opened = openCheckpoint(note, {
     origin,
     keys: checkpointKeys.map((pub) => noteKey(origin, NOTE_ED25519, pub)),
-    // A key may be listed in both quorums; it is still one known key.
+    // A trust made by hand may list a key in both quorums; it is still one known key.
     cosigners: [
       ...validators,
       ...witnesses.filter((key) => !validators.some((other) => isSameKey(key, other))),

@@ -27,8 +27,16 @@ export interface Cosigners {
     /** Ed25519, 32 bytes. */
     readonly publicKey: Uint8Array;
   }[];
-  /** Default: more than half, so that two histories cannot both have enough. */
+  /**
+   * Default: more than half, so that two histories cannot both have enough unless a cosigner signs
+   * both. 0: their cosignatures are reported, but none is needed.
+   */
   readonly required?: number;
+  /**
+   * Must be `true`, and is recorded on the ledger, if at most half of them are required: two
+   * histories can then both have enough, without any cosigner at fault.
+   */
+  readonly minority?: true;
 }
 
 /** Options of {@link createGenesis}. */
@@ -81,7 +89,11 @@ const OPTIONS: Readonly<Record<keyof CreateGenesisOptions, true>> = {
 
 const MEMBER: Readonly<Record<keyof FoundingMember, true>> = { keys: true, roles: true };
 const GROUPS = { validators: true, witnesses: true } as const;
-const COSIGNERS: Readonly<Record<keyof Cosigners, true>> = { of: true, required: true };
+const COSIGNERS: Readonly<Record<keyof Cosigners, true>> = {
+  of: true,
+  required: true,
+  minority: true,
+};
 
 /** Roles of a member for which none are given. */
 const DEFAULT_ROLES: readonly Role[] = ["custodian", "sequencer"];
@@ -174,7 +186,12 @@ function quorumOf(cosigners: Cosigners | undefined): Quorum {
   if (cosigners === undefined) return { required: 0, keys: [] };
   assertKnown(cosigners, COSIGNERS, "a group of cosigners");
   const { of, required = moreThanHalf(of.length) } = cosigners;
-  return { required, keys: of.map(({ name, publicKey }) => ({ name, publicKey })) };
+  const keys = of.map(({ name, publicKey }) => ({ name, publicKey }));
+  return {
+    required,
+    keys,
+    ...(cosigners.minority === undefined ? {} : { minority: cosigners.minority }),
+  };
 }
 
 /** Refuses unknown names: a misspelt option would count as absent, and its default would apply. */

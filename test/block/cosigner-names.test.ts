@@ -9,7 +9,7 @@ it("takes neither one cosigner key under two names, nor two under one name", asy
   const withWitnesses = (keys: readonly (typeof one)[]) =>
     encodeGenesis({
       ...parsed,
-      cosignaturePolicy: { ...parsed.cosignaturePolicy, witnesses: { required: 1, keys } },
+      cosignaturePolicy: { ...parsed.cosignaturePolicy, witnesses: { required: 2, keys } },
     });
   const { cosignaturePolicy } = decodeGenesis(withWitnesses([one, two]));
   expect(cosignaturePolicy.witnesses.keys).toEqual([one, two]);

@@ -263,7 +263,7 @@ describe("createCheckpointer with witnesses", () => {
       policy: {
         cosignaturePolicy: {
           validators: { required: 0, keys: [] },
-          witnesses: { required: 1, keys: [cosigner("w1"), cosigner("w2")] },
+          witnesses: { required: 1, keys: [cosigner("w1"), cosigner("w2")], minority: true },
         },
       },
     });

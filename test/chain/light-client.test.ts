@@ -259,7 +259,7 @@ describe("receipts across changes of the checkpoint keys", () => {
 describe("cosignature policies", () => {
   it("wants so many validators and so many witnesses, each counted once", async () => {
     const ledger = await start({
-      validators: quorum(1, "v1", "v2"),
+      validators: { ...quorum(1, "v1", "v2"), minority: true },
       witnesses: quorum(2, "w1", "w2", "w3"),
     });
     const place = await ledger.write();

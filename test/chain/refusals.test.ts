@@ -847,15 +847,23 @@ describe("governance", () => {
     expect(await listed()).toEqual([kept.publicKey]);
   });
 
-  it("refuses policies that would count a key twice or name built-in kinds", async () => {
+  it("refuses policies that would count a key twice, allow two histories or name built-in kinds", async () => {
     const { forge, a, b, ledger } = await start();
     const key = { name: "w", publicKey: bytesFor("w") };
     const none = { required: 0, keys: [] };
     const twice = { required: 2, keys: [key, { ...key, name: "v" }] };
+    const keys = ["w1", "w2"].map((name) => ({ name, publicKey: signerFor(name).publicKey }));
+    const once = { required: 1, keys: keys.slice(0, 1) };
+    const oneOfTwo = { required: 1, keys };
+    const meant = { validators: none, witnesses: { ...oneOfTwo, minority: true as const } };
+    const allowed = await policyEntry(ledger, { cosignaturePolicy: meant }, [a, b]);
+    expect(await forge.judgeTx(await forge.tx(a, [allowed]))).toMatchObject({ ok: true });
     for (const changes of [
       { checkpointKeys: [key.publicKey, key.publicKey] },
       { cosignaturePolicy: { validators: twice, witnesses: none } },
       { cosignaturePolicy: { validators: none, witnesses: twice } },
+      { cosignaturePolicy: { validators: once, witnesses: once } },
+      { cosignaturePolicy: { validators: none, witnesses: oneOfTwo } },
       { kinds: [{ name: "record", rule: RULE }] },
       { kinds: [rule, rule].map(({ name }) => ({ name, rule: RULE })) },
       { threshold: 0 },

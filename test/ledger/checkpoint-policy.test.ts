@@ -34,6 +34,7 @@ const pub = (name: string): Uint8Array => signerFor(name).publicKey;
 const quorum = (required: number, ...names: string[]): Quorum => ({
   required,
   keys: names.map((name) => ({ name, publicKey: pub(name) })),
+  ...(required > 0 && 2 * required <= names.length ? { minority: true } : {}),
 });
 const NONE = quorum(0);
 

@@ -232,6 +232,16 @@ describe("createGenesis", () => {
     expect((await created({ members, cosignatures: "none" })).cosignaturePolicy.witnesses).toEqual(
       nobody,
     );
+    const minority = { of, required: 1, minority: true } as const;
+    expect((await policyOf({ witnesses: minority })).witnesses).toEqual({
+      ...{ required: 1, keys, minority: true },
+    });
+    for (const witnesses of [
+      { of, required: 1 },
+      { of, required: 2, minority: true as const },
+    ]) {
+      await expect(policyOf({ witnesses })).rejects.toMatchObject({ code: "ERR_ENCODING_SHAPE" });
+    }
   });
 });
 

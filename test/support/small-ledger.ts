@@ -35,7 +35,11 @@ export async function smallLedger(): Promise<{
       kinds: [{ name: "note", rule: RULE }],
       cosignaturePolicy: {
         validators: { required: 0, keys: [cosigner("v.example")] },
-        witnesses: { required: 1, keys: [cosigner("w1.example"), cosigner("w2.example")] },
+        witnesses: {
+          required: 1,
+          keys: [cosigner("w1.example"), cosigner("w2.example")],
+          minority: true,
+        },
       },
     },
   );

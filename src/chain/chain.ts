@@ -5,9 +5,11 @@ import type { MapProof } from "../merkle/sparse-map.ts";
 import type { Head, StorageAdapter } from "../storage/types.ts";
 import type { AppliedBlock, Tip } from "./apply-block.ts";
 import type { DerivedData, TransactionPlace } from "./derived.ts";
+import type { IngestOptions, IngestResult } from "./ingest-result.ts";
 import type { KindRule } from "./kind-rule.ts";
 import type { LedgerState, ReadableState } from "./ledger-state.ts";
 import type { KindRules } from "./prepare.ts";
+import type { ReadBlocksOptions } from "./read-blocks.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
 export interface ChainOptions {
@@ -97,6 +99,13 @@ export interface Chain {
    *   the header tree are missing or wrong
    */
   readBlock(height: number): Promise<StoredBlock>;
+  /**
+   * Streams encoded blocks in height order, each checked as by {@link readBlock} before it is given
+   * out; one is in memory at a time.
+   *
+   * @throws {ChainError} and {ProofError} as in {@link readBlock}
+   */
+  readBlocks(options: ReadBlocksOptions): AsyncIterable<Uint8Array>;
   /** Root of the first `size` blocks. */
   rootAt(size: number): Promise<Uint8Array>;
   proveInclusion(height: number, size: number): Promise<Uint8Array[]>;
@@ -121,6 +130,24 @@ export interface Chain {
 /** A chain with the additional calls that a sequencer needs. */
 export interface AppendableChain extends Chain {
   readonly state: LedgerState;
+  /**
+   * Appends blocks of another store of the same ledger, all of them or none, in one commit. They
+   * are checked against a state of their own, and nothing of them is seen here before they are
+   * durable.
+   *
+   * A store cannot be truncated, and one foreign block would stop every reader for ever. So only
+   * blocks that an accepted checkpoint covers are appended.
+   *
+   * @param blocks - encoded, in height order, the first at {@link size}; together at most 32 MiB, or half
+   *   of what the store accepts at once, unless there is only one
+   * @returns the new size, or the first fault
+   * @throws {InputError} `ERR_INPUT_TOO_LARGE` when there are more blocks than can be appended at once
+   * @throws {StorageError} `ERR_STORAGE_CONFLICT` when another process appended meanwhile
+   */
+  ingest(
+    blocks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    options: IngestOptions,
+  ): Promise<IngestResult>;
   /** Writes derived data still in memory. The storage stays open. */
   close(): Promise<void>;
   readonly rules: KindRules;

@@ -4,18 +4,18 @@ import { ChainError } from "../errors.ts";
 import { afterWriting, untilSettled, type SettleOptions } from "../storage/settle.ts";
 import type { Commit, Head, StorageAdapter } from "../storage/types.ts";
 
-/** A commit of one block and of the writes that become durable together with it. */
+/** A commit of blocks and of the writes that become durable together with them. */
 export interface BlockCommit extends Commit {
   readonly append: NonNullable<Commit["append"]>;
 }
 
 /**
- * Makes a block durable: in one step if the storage supports it, otherwise referenced data first
+ * Makes blocks durable: in one step if the storage supports it, otherwise referenced data first
  * and then the data that refer to them. If no answer arrives, the same bytes are written again: the
  * store reports whether they are there.
  *
- * @returns the chain's head after the block
- * @throws {AppendConflict} when another block was appended at this height
+ * @returns the chain's head after the blocks
+ * @throws {AppendConflict} when another block was appended at the first one's height
  * @throws {ChainError} `ERR_CHAIN_INVALID` when the store holds another block than was appended
  */
 export async function commitBlock(
@@ -28,12 +28,12 @@ export async function commitBlock(
     if (storage.commit !== undefined) return (await storage.commit(commit))!;
     if (blobs.length > 0) await storage.blobs!.put(blobs);
     const after = await storage.chains!.append(append.chain, append.expected, append.records);
-    // The block is written, so a failure of the other writes must not report that it is not.
+    // The blocks are written, so a failure of the other writes must not report that it is not.
     if (state.length > 0) await afterWriting(() => storage.state!.batch(state));
     return after;
   }, settle);
-  const [record] = append.records;
-  const size = append.expected.size + 1;
+  const record = append.records.at(-1);
+  const size = append.expected.size + append.records.length;
   if (head.size !== size || head.hash === null || !equalBytes(head.hash, sha256(record!))) {
     throw new ChainError("ERR_CHAIN_INVALID", "the store holds another block than was appended");
   }

@@ -92,6 +92,7 @@ export {
   type ForkEvidenceResult,
   verifyForkEvidence,
 } from "./fork-evidence.ts";
+export type { IngestFault, IngestOptions, IngestResult } from "./ingest-result.ts";
 export type { KindRule, RuleContext } from "./kind-rule.ts";
 export type { LedgerState, ReadableState } from "./ledger-state.ts";
 export {
@@ -119,6 +120,7 @@ export {
   type VerifiedSignature,
 } from "./note.ts";
 export type { KindRules, PreparedTransaction } from "./prepare.ts";
+export type { ReadBlocksOptions } from "./read-blocks.ts";
 export {
   decodeReceipt,
   encodeReceipt,

@@ -29,13 +29,16 @@ import { assertCopied } from "./copy-mark.ts";
 import { openDerived, type DerivedMark } from "./derived.ts";
 import { findTransaction } from "./find-transaction.ts";
 import { genesisState } from "./genesis-state.ts";
+import { createIngest } from "./ingest.ts";
 import { openState, proveState } from "./ledger-state.ts";
 import type { KindRules } from "./prepare.ts";
+import { readBlocks } from "./read-blocks.ts";
 import { POLICY_KEY } from "./state.ts";
 import {
   decodeStoredBlock,
   invalidBlock,
   readStoredRecords,
+  lostBlocks,
   readStoredHeader,
   type StoredBlock,
   holdsItsTransactions,
@@ -139,7 +142,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
   async function applyNewBlocks(): Promise<number> {
     const storeHead = await chains!.head(chainName);
     if (storeHead.size < head.size) {
-      throw lost(head.size, storeHead.size);
+      throw lostBlocks(head.size, storeHead.size);
     }
     if (storeHead.size === head.size && !sameHash(storeHead.hash, head.hash)) {
       throw new ChainError("ERR_CHAIN_INVALID", "the store holds another history than before");
@@ -214,17 +217,23 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     if (record === undefined) {
       throw new ProofError("ERR_PROOF_RANGE", `there is no block at height ${height}`);
     }
+    return checkRecord(record, height);
+  }
+
+  async function checkRecord(record: Uint8Array, height: number): Promise<StoredBlock> {
     const { block, bytes } = decodeStoredBlock(record, height);
     const header = readStoredHeader(block, height);
     await assertInTree(block.header, height);
     return { block, bytes, header };
   }
 
-  async function readWhole(height: number): Promise<StoredBlock> {
-    const stored = await readChecked(height);
+  function whole(stored: StoredBlock, height: number): StoredBlock {
     if (!holdsItsTransactions(stored.block, stored.header)) throw invalidBlock(height, "corrupt");
     return stored;
   }
+
+  const readWhole = async (height: number): Promise<StoredBlock> =>
+    whole(await readChecked(height), height);
 
   /**
    * Proves against the state root in the header at a height or, at the next height, against the
@@ -249,9 +258,9 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     const unsigned = await derived.mark();
     const { size } = await chains!.head(chainName);
     const marked = Math.max(signed?.size ?? 0, unsigned?.size ?? 0);
-    if (marked > size) throw lost(marked, size);
+    if (marked > size) throw lostBlocks(marked, size);
     if ((await derived.reachTo(size)) && (await chains!.head(chainName)).size === size) {
-      throw lost(size + 1, size);
+      throw lostBlocks(size + 1, size);
     }
   }
 
@@ -308,7 +317,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
   signal = undefined;
   onProgress = undefined;
 
-  return {
+  const chain = {
     ledger,
     genesis,
     genesisBytes,
@@ -331,6 +340,9 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
     get head() {
       return head;
     },
+    get frontier() {
+      return frontier;
+    },
     recordFor(header, block) {
       const { peaks } = appendLeaf(frontier, leafHash(header)).frontier;
       return encodeBlockRecord({ block, peaks });
@@ -352,11 +364,18 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
       return { size, root };
     },
     readBlock: readWhole,
+    readBlocks: (range) =>
+      readBlocks(
+        chains,
+        { chainName, size: tip.size },
+        async (record, height) => whole(await checkRecord(record, height), height),
+        range,
+      ),
     ...tree,
     proveState: proveStateAt,
     async findTransaction(...name) {
-      const chain = { size: tip.size, proveState: proveStateAt, readBlock: readWhole };
-      return findTransaction(chain, name, await derived.findTransaction(...name));
+      const source = { size: tip.size, proveState: proveStateAt, readBlock: readWhole };
+      return findTransaction(source, name, await derived.findTransaction(...name));
     },
     async close() {
       await exclusively(async () => {
@@ -364,7 +383,8 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
         await flushIfTaken();
       });
     },
-  };
+  } satisfies Omit<AppendableChain, "ingest"> & { readonly frontier: Frontier };
+  return Object.assign(chain, { ingest: createIngest(chain, storage) });
 }
 
 function sameHash(a: Uint8Array | null, b: Uint8Array | null): boolean {
@@ -373,11 +393,4 @@ function sameHash(a: Uint8Array | null, b: Uint8Array | null): boolean {
 
 function headAfter(index: number, record: Uint8Array): Head {
   return { size: index + 1, hash: sha256(record) };
-}
-
-function lost(before: number, now: number): ChainError {
-  return new ChainError(
-    "ERR_CHAIN_LOST",
-    `the store had at least ${before} blocks and now holds ${now}: restore its newest copy`,
-  );
 }

@@ -78,3 +78,11 @@ export async function readStoredRecords(
 export function invalidBlock(height: number, reason: string): ChainError {
   return new ChainError("ERR_CHAIN_INVALID", `block ${height} in the store: ${reason}`);
 }
+
+/** The error for a store that has fewer blocks than it had. */
+export function lostBlocks(before: number, now: number): ChainError {
+  return new ChainError(
+    "ERR_CHAIN_LOST",
+    `the store had at least ${before} blocks and now holds ${now}: restore its newest copy`,
+  );
+}

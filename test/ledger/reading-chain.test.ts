@@ -9,7 +9,15 @@ describe("the chain of an opened ledger", () => {
     // Every name that may be there; whatever a sequencer needs beyond them is not.
     const names = [
       ...["ahead", "durableHead", "findTransaction", "genesis", "genesisBytes", "ledger"],
-      ...["proveConsistency", "proveInclusion", "proveState", "readBlock", "refresh", "root"],
+      ...[
+        "proveConsistency",
+        "proveInclusion",
+        "proveState",
+        "readBlock",
+        "readBlocks",
+        "refresh",
+        "root",
+      ],
       ...["rootAt", "size", "state", "tip"],
     ];
     expect(Object.keys(hl.chain).sort()).toEqual(names);

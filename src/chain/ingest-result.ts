@@ -1,0 +1,31 @@
+import type { TreeHead } from "./connection.ts";
+import type { Refusal } from "./refusal.ts";
+
+/** The blocks that `chain.ingest` may append. */
+export interface IngestOptions {
+  /**
+   * A checkpoint that the caller has accepted by the ledger's policy. Its signatures are not looked
+   * at here.
+   */
+  readonly accepted: TreeHead;
+  /**
+   * RFC 9162 consistency proof from the ledger with these blocks to the accepted checkpoint; empty,
+   * the default, if the last block is the last one under the checkpoint.
+   */
+  readonly proof?: readonly Uint8Array[];
+  /** Aborts before anything is written; a later abort is ignored. */
+  readonly signal?: AbortSignal;
+}
+
+/** Outcome of `chain.ingest`. */
+export type IngestResult =
+  { readonly ok: true; readonly size: number } | ({ readonly ok: false } & IngestFault);
+
+/** Why blocks were refused. */
+export interface IngestFault {
+  readonly reason: Refusal | "beyond-the-checkpoint" | "not-under-the-checkpoint";
+  /** Height of the block; absent if each is valid, but all together are not of the checkpoint's history. */
+  readonly height?: number;
+  readonly transaction?: number;
+  readonly entry?: number;
+}

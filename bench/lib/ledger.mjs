@@ -60,6 +60,33 @@ export async function openOnLmdb(path, { genesis, signer }) {
   const chain = await hlChain.openChain({ storage, genesis, anchor: signer });
   const sequencer = hlChain.createSequencer({ chain, storage, signer, now: Date.now });
   let seq = 0;
+
+  /**
+   * Names blobs, writes their entries, and signs them as one transaction.
+   *
+   * @param {readonly Uint8Array[]} blobs
+   */
+  async function signOne(blobs) {
+    const named = [];
+    const entries = [];
+    for (const bytes of blobs) {
+      const cid = hlChain.cidOf(bytes, hlChain.DAG_CBOR);
+      const random = nextRandom();
+      named.push({ cid, bytes });
+      entries.push(
+        hlChain.encodeSubjectEntry("record", random.subarray(0, 16), random.subarray(16), cid),
+      );
+    }
+    const signed = await hlChain.signTransaction(signer, {
+      ledger: chain.ledger,
+      lane: 0,
+      seq: ++seq,
+      time: Date.now(),
+      entries,
+    });
+    return { signed, writes: { blobs: named } };
+  }
+
   return {
     storage,
     chain,
@@ -69,27 +96,20 @@ export async function openOnLmdb(path, { genesis, signer }) {
      * is durable.
      *
      * @param {readonly Uint8Array[]} blobs
-     * @param {number} [lane]
      */
-    async append(blobs, lane = 0) {
-      const named = [];
-      const entries = [];
-      for (const bytes of blobs) {
-        const cid = hlChain.cidOf(bytes, hlChain.DAG_CBOR);
-        const random = nextRandom();
-        named.push({ cid, bytes });
-        entries.push(
-          hlChain.encodeSubjectEntry("record", random.subarray(0, 16), random.subarray(16), cid),
-        );
-      }
-      const signed = await hlChain.signTransaction(signer, {
-        ledger: chain.ledger,
-        lane,
-        seq: ++seq,
-        time: Date.now(),
-        entries,
-      });
-      return sequencer.submit(signed, { blobs: named }).durable;
+    async append(blobs) {
+      const { signed, writes } = await signOne(blobs);
+      return sequencer.submit(signed, writes).durable;
+    },
+    /**
+     * As {@link append}, with a transaction that looks as if it came from somewhere else, so that
+     * its signature is checked.
+     *
+     * @param {readonly Uint8Array[]} blobs
+     */
+    async receive(blobs) {
+      const { signed, writes } = await signOne(blobs);
+      return sequencer.submit({ ...signed }, writes).durable;
     },
     async close() {
       await sequencer.close();

@@ -1,4 +1,5 @@
 // @ts-check
+import { openChainFloor } from "../lib/chain-floor.mjs";
 import { openFloor } from "../lib/floor.mjs";
 import { openHypercore } from "../lib/hypercore.mjs";
 import { found, makeBlobs, openOnLmdb } from "../lib/ledger.mjs";
@@ -11,7 +12,8 @@ const row = (batch) => ({
   /** @param {import("../run.mjs").Run} run */
   async run({ folder, rounds, short, window }) {
     const ledger = await openOnLmdb(folder("ledger"), await found());
-    const floor = openFloor(folder("floor"));
+    const floor = openChainFloor(folder("floor"));
+    const bare = openFloor(folder("bare"));
     const core = await openHypercore(folder("hypercore"));
     const batches = Math.max(3, Math.ceil((short ? 200 : batch === 1 ? 400 : 12_000) / batch));
     /** @param {(blobs: Uint8Array[]) => Promise<unknown>} append */
@@ -27,15 +29,19 @@ const row = (batch) => ({
       [
         { name: "ours", ...side((blobs) => ledger.append(blobs)) },
         { name: "floor", ...side((blobs) => floor.append(blobs)) },
+        { name: "bare", ...side((blobs) => bare.append(blobs)) },
         { name: "hypercore", ...side((blobs) => core.append(blobs)) },
       ],
       { rounds },
     );
-    await Promise.all([ledger.close(), floor.close(), core.close()]);
+    await Promise.all([ledger.close(), floor.close(), bare.close(), core.close()]);
     return {
       value: measured.ours,
       floor: measured.floor,
-      peers: { "hypercore (unsynced)": measured.hypercore },
+      peers: {
+        "bare LMDB": measured.bare,
+        "hypercore (unsynced)": measured.hypercore,
+      },
     };
   },
 });

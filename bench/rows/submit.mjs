@@ -1,5 +1,5 @@
 // @ts-check
-import { generateKeyPairSync, sign, verify } from "node:crypto";
+import { openChainFloor } from "../lib/chain-floor.mjs";
 import { openFloor } from "../lib/floor.mjs";
 import { openHypercore } from "../lib/hypercore.mjs";
 import { found, makeBlobs, openOnLmdb } from "../lib/ledger.mjs";
@@ -15,19 +15,11 @@ export const rows = [
     /** @param {import("../run.mjs").Run} run */
     async run({ folder, rounds, short }) {
       const ledger = await openOnLmdb(folder("ledger"), await found());
-      const floor = openFloor(folder("floor"));
-      const signing = openFloor(folder("signing"));
+      const floor = openChainFloor(folder("floor"));
+      const bare = openFloor(folder("bare"));
       const core = await openHypercore(folder("hypercore"));
-      const { privateKey, publicKey } = generateKeyPairSync("ed25519");
       const count = short ? 64 : 1500;
 
-      /** @param {Uint8Array} blob */
-      const signed = (blob) => {
-        const tx = blob.subarray(0, 280);
-        const signature = sign(null, tx, privateKey);
-        if (!verify(null, tx, publicKey, signature)) throw new Error("a bad signature");
-        return signing.append([blob]);
-      };
       /** @param {(blob: Uint8Array) => Promise<unknown>} submit */
       const side = (submit) => ({
         prepare: () => makeBlobs(count),
@@ -39,19 +31,19 @@ export const rows = [
       });
       const measured = await rates(
         [
-          { name: "ours", ...side((blob) => ledger.append([blob])) },
-          { name: "floor", ...side((blob) => floor.append([blob])) },
-          { name: "signing", ...side(async (blob) => signed(blob)) },
+          { name: "ours", ...side((blob) => ledger.receive([blob])) },
+          { name: "floor", ...side(async (blob) => floor.receive(blob)) },
+          { name: "bare", ...side((blob) => bare.append([blob])) },
           { name: "hypercore", ...side((blob) => core.append([blob])) },
         ],
         { rounds },
       );
-      await Promise.all([ledger.close(), floor.close(), signing.close(), core.close()]);
+      await Promise.all([ledger.close(), floor.close(), bare.close(), core.close()]);
       return {
         value: measured.ours,
         floor: measured.floor,
         peers: {
-          "floor with a bare signature made and checked": measured.signing,
+          "bare LMDB": measured.bare,
           "hypercore (unsynced)": measured.hypercore,
         },
       };

@@ -1,15 +1,18 @@
 import { encodeBlock } from "../block/block.ts";
 import { encodeHeader, headerCid, type Header } from "../block/header.ts";
+import { equalBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
 import type { CID } from "../codec/cid.ts";
-import { ChainError } from "../errors.ts";
-import { signWith, type Signer } from "../identity/signer.ts";
+import { verifySignature } from "../crypto/sign.ts";
+import { ChainError, SignatureError } from "../errors.ts";
+import { ownKeyOf, signWith, type Signer } from "../identity/signer.ts";
 import { treeRoot } from "../merkle/tree.ts";
 import { checkProposer, type AppliedBlock, type Tip } from "./apply-block.ts";
 import { aheadOf } from "./clock.ts";
 import { clockOf, type KindRules, type PreparedTransaction } from "./prepare.ts";
 import type { Refused } from "./refusal.ts";
 import { applyTransaction } from "./rules.ts";
+import type { Verdicts } from "./signature-checks.ts";
 import { overlayState, type SystemState } from "./state.ts";
 
 /** A transaction that waits for a block. */
@@ -66,14 +69,14 @@ export function assertMayPropose(
  * alone.
  *
  * @param clock - in ms since 1970
- * @param verified - transactions whose signatures are already verified
+ * @param verdicts - of signatures that are already checked
  * @throws {ChainError} `ERR_CHAIN_CLOCK` when the ledger is ahead of the clock and no candidate sets
  *   its time
  */
 export function admitCandidates<C extends Candidate>(
   candidates: readonly C[],
   base: BlockBase,
-  { clock, verified }: { readonly clock: number; readonly verified: WeakSet<PreparedTransaction> },
+  { clock, verdicts }: { readonly clock: number; readonly verdicts: Verdicts },
 ): Admission<C> {
   const { tip, state } = base;
   const ahead = aheadOf(clock, tip.time, state.policy().maxDrift);
@@ -101,7 +104,7 @@ export function admitCandidates<C extends Candidate>(
       before: state,
       within: layer,
       rules: base.rules,
-      verified,
+      verdicts,
     });
     if (refusal === undefined) {
       for (const [key, value] of layer.changes) within.set(key, value);
@@ -117,10 +120,15 @@ export function admitCandidates<C extends Candidate>(
   return { admitted, refused, postponed, duplicates, time, changes: within.changes };
 }
 
-/** Signs a block of the admitted transactions. */
+/**
+ * Signs a block of the admitted transactions.
+ *
+ * @throws {SignatureError} `ERR_SIGNATURE_INVALID` when the signer's signature is not valid: with it
+ *   in the store nobody could read the ledger any more
+ */
 export async function buildBlock(
   { admitted, time, changes }: Admission<Candidate>,
-  { ledger, tip }: BlockBase,
+  { ledger, tip, state }: BlockBase,
   { signer, stateRoot }: { readonly signer: Signer; readonly stateRoot: Uint8Array },
 ): Promise<{
   readonly applied: AppliedBlock;
@@ -141,10 +149,23 @@ export async function buildBlock(
     key: signer.key,
   };
   const headerBytes = encodeHeader(header);
+  const { alg } = signer;
+  const own = ownKeyOf(signer);
+  const sig = await signWith(signer, "header", headerBytes);
+  const key = state.key(signer.key)!;
+  if (own === undefined || !equalBytes(own, key.publicKey)) {
+    const claim = { alg, publicKey: key.publicKey, signature: sig, bytes: headerBytes } as const;
+    if (key.alg !== alg || !verifySignature({ ...claim, what: "header" })) {
+      throw new SignatureError(
+        "ERR_SIGNATURE_INVALID",
+        "the signer did not sign the block's header with its key",
+      );
+    }
+  }
   const block = encodeBlock({
     header: headerBytes,
-    alg: signer.alg,
-    sig: await signWith(signer, "header", headerBytes),
+    alg,
+    sig,
     transactions: transactions.map(({ signed }) => signed),
   });
   return { applied: { header, transactions, changes }, header: headerBytes, block };

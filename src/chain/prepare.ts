@@ -12,7 +12,7 @@ import {
   type Transaction,
   type TransactionWithEntries,
 } from "../block/transaction.ts";
-import { verifySignature } from "../crypto/sign.ts";
+import { verifySignature, type SignatureClaim } from "../crypto/sign.ts";
 import { EncodingError } from "../errors.ts";
 import { leafHash } from "../merkle/hash.ts";
 import { governanceReads } from "./governance.ts";
@@ -128,16 +128,17 @@ export function isRefused(result: PreparedTransaction | Refused): result is Refu
 }
 
 /** Verifies a transaction's signature with the key that the state holds under its key id. */
-export function isSignedBy(prepared: PreparedTransaction, key: KeyState): boolean {
-  const { signed } = prepared;
-  return (
-    key.alg === signed.alg &&
-    verifySignature({
-      alg: signed.alg,
-      publicKey: key.publicKey,
-      signature: signed.sig,
-      what: "transaction",
-      bytes: signed.tx,
-    })
-  );
+export function isSignedBy({ signed }: PreparedTransaction, key: KeyState): boolean {
+  return key.alg === signed.alg && verifySignature(signatureOf(signed, key));
+}
+
+/** What {@link isSignedBy} verifies, if the algorithm is the key's. */
+export function signatureOf(signed: TransactionWithEntries, key: KeyState): SignatureClaim {
+  return {
+    alg: signed.alg,
+    publicKey: key.publicKey,
+    signature: signed.sig,
+    what: "transaction",
+    bytes: signed.tx,
+  };
 }

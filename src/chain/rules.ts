@@ -6,6 +6,7 @@ import { applyKeyEntry, applyMemberEntry, applyPolicyEntry } from "./governance.
 import type { GovernanceContext } from "./governance-context.ts";
 import { isSignedBy, type KindRules, type PreparedTransaction } from "./prepare.ts";
 import type { Refused } from "./refusal.ts";
+import type { Verdicts } from "./signature-checks.ts";
 import { encodeNumber, isInForce, seqKey, type StateOverlay, type SystemState } from "./state.ts";
 
 /** The block within which a transaction is checked. */
@@ -19,8 +20,8 @@ export interface BlockContext {
   /** The state after the transactions so far; receives this transaction's changes. */
   readonly within: StateOverlay;
   readonly rules: KindRules;
-  /** Prepared transactions whose signatures are already verified. */
-  readonly verified?: WeakSet<PreparedTransaction>;
+  /** Whether signatures that are already checked are valid. */
+  readonly verdicts?: Verdicts;
 }
 
 /** Roles that may file an entry of a built-in kind. */
@@ -61,7 +62,7 @@ export function applyTransaction(
   if (last !== undefined && transaction.seq <= last) return { reason: "replayed-sequence" };
   if (transaction.time - policy.maxDrift > time) return { reason: "too-early" };
   if (time > transaction.time + policy.maxTxAge) return { reason: "too-old" };
-  if (context.verified?.has(prepared) !== true && !isSignedBy(prepared, key)) {
+  if (!(context.verdicts?.get(prepared) ?? isSignedBy(prepared, key))) {
     return { reason: "bad-signature" };
   }
   for (let i = 0; i < prepared.kinds.length; i++) {

@@ -1,13 +1,12 @@
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
-import { appendTo } from "../bytes/lists.ts";
 import { toHex } from "../bytes/hex.ts";
-import { MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS } from "../block/limits.ts";
+import { MAX_BLOCK_BYTES } from "../block/limits.ts";
 import type { TransactionWithEntries } from "../block/transaction.ts";
 import { ChainError } from "../errors.ts";
 import type { Signer } from "../identity/signer.ts";
 import { AppendConflict } from "../storage/errors.ts";
 import { afterWriting, createPatience } from "../storage/settle.ts";
-import type { NamedBlob, StateChange, StorageAdapter } from "../storage/types.ts";
+import type { StateChange, StorageAdapter } from "../storage/types.ts";
 import { loadForRules, type AppliedBlock } from "./apply-block.ts";
 import { admitCandidates, assertMayPropose, buildBlock } from "./build-block.ts";
 import type { AppendableChain } from "./chain.ts";
@@ -16,14 +15,13 @@ import { checkedClock } from "./clock.ts";
 import { commitBlock, completeCommit, type BlockCommit } from "./commit-block.ts";
 import { coveringCheckpoints } from "./covering-checkpoint.ts";
 import { isSameTransaction } from "./derived.ts";
-import { isRefused, isSignedBy, prepareTransaction, type PreparedTransaction } from "./prepare.ts";
+import { isRefused, prepareTransaction, type PreparedTransaction } from "./prepare.ts";
 import type { Refused } from "./refusal.ts";
-import {
-  TransactionRefused,
-  type DurablePlace,
-  type Submission,
-  type SubmissionState,
-} from "./submission.ts";
+import { signatureChecks } from "./signature-checks.ts";
+import { submissionQueue, type Pending, type SubmissionWrites } from "./submission-queue.ts";
+import { TransactionRefused, type DurablePlace, type Submission } from "./submission.ts";
+
+export type { SubmissionWrites };
 
 export interface SequencerOptions {
   readonly chain: AppendableChain;
@@ -51,12 +49,6 @@ export interface SequencerOptions {
   readonly maxBlockBytes?: number;
 }
 
-/** Writes that become durable together with a transaction's block, or before it. */
-export interface SubmissionWrites {
-  readonly blobs?: readonly NamedBlob[];
-  readonly state?: readonly StateChange[];
-}
-
 /** Orders transactions into blocks: one signature and one sync for all waiting transactions. */
 export interface Sequencer {
   /**
@@ -79,15 +71,6 @@ export interface Sequencer {
   close(): Promise<void>;
 }
 
-interface Pending {
-  readonly prepared: PreparedTransaction;
-  readonly writes: SubmissionWrites;
-  readonly bytes: number;
-  state: SubmissionState;
-  resolve(place: DurablePlace): void;
-  reject(error: unknown): void;
-}
-
 interface Assembled {
   readonly batch: readonly Pending[];
   readonly applied: AppliedBlock;
@@ -102,9 +85,6 @@ interface Assembled {
 const RACE_WITHIN = 60_000;
 /** Number of blocks to back off before, after a lost race. */
 const BACKOFF_BLOCKS = 8;
-/** Bytes that one transaction takes in a block in addition to its entries. */
-const TRANSACTION_OVERHEAD = 1024;
-
 const CREATE_SEQUENCER_OPTIONS: OptionsOf<SequencerOptions> = {
   ...{ chain: true, storage: true, signer: true, now: true, checkpointer: true, backoff: true },
   ...{ settleWithin: true, maxQueueBytes: true, maxBlockBytes: true },
@@ -123,19 +103,18 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   const { chain, storage, signer } = options;
   const now = checkedClock(options.now);
   const within = options.settleWithin === undefined ? {} : { within: options.settleWithin };
-  const maxQueueBytes = options.maxQueueBytes ?? 64 * 1024 * 1024;
-  const maxBlockBytes = Math.min(options.maxBlockBytes ?? 8 * 1024 * 1024, MAX_BLOCK_BYTES / 2);
-  // Half of what the storage accepts in one call, because derived data are written with the block.
-  const maxChanges = (storage.chains?.caps.maxBatch ?? Infinity) / 2 - 1;
-  let queue: Pending[] = [];
-  let queuedBytes = 0;
+  const queue = submissionQueue({
+    queueBytes: options.maxQueueBytes ?? 64 * 1024 * 1024,
+    blockBytes: Math.min(options.maxBlockBytes ?? 8 * 1024 * 1024, MAX_BLOCK_BYTES / 2),
+    // Half of what the storage accepts in one call, because derived data are written with the block.
+    changes: (storage.chains?.caps.maxBatch ?? Infinity) / 2 - 1,
+  });
   // Keyed by transaction and signature: otherwise a copy with an invalid signature would be taken
   // for the valid one.
   const byLeaf = new Map<string, Submission>();
-  const verified = new WeakSet<PreparedTransaction>();
+  const checks = signatureChecks();
   let sealers: { resolve(place: DurablePlace): void; reject(error: unknown): void }[] = [];
   let running: Promise<void> | undefined;
-  let waiting: (() => void)[] = [];
   let closed = false;
   /** Height of the block built last. */
   let builtOn = 0;
@@ -145,32 +124,22 @@ export function createSequencer(options: SequencerOptions): Sequencer {
 
   function submit(signed: TransactionWithEntries, writes: SubmissionWrites = {}): Submission {
     if (closed) throw new ChainError("ERR_CHAIN_CLOSED", "the sequencer is closed");
-    if (queuedBytes > maxQueueBytes) {
+    if (queue.isFull) {
       throw new ChainError("ERR_CHAIN_BUSY", "the queue is full; await ready() and submit again");
     }
     const prepared = prepareTransaction(signed, chain.ledger, chain.rules);
     if (isRefused(prepared)) throw new TransactionRefused(prepared);
     const known = byLeaf.get(toHex(prepared.leaf));
     if (known !== undefined) return known;
-    // Signatures are verified while the last block is being flushed; a key id determines its key.
+    // Signatures are checked while the last block is being flushed.
     const key = chain.state.key(prepared.transaction.key);
-    if (key !== undefined && isSignedBy(prepared, key)) verified.add(prepared);
+    if (key !== undefined) checks.check(prepared, key, running !== undefined);
     return enqueue(prepared, writes);
   }
 
   function enqueue(prepared: PreparedTransaction, writes: SubmissionWrites): Submission {
-    const id = toHex(prepared.leaf);
-    let pending: Pending;
-    const durable = new Promise<DurablePlace>((resolve, reject) => {
-      pending = {
-        prepared,
-        writes,
-        bytes: sizeOf(prepared.signed, writes),
-        state: "queued",
-        resolve,
-        reject,
-      };
-    });
+    const pending = queue.add(prepared, writes);
+    const { durable } = pending;
     const submission: Submission = {
       hash: prepared.hash,
       durable,
@@ -184,11 +153,10 @@ export function createSequencer(options: SequencerOptions): Sequencer {
         return { ...place, checkpoint: note, witnessed };
       },
     };
+    const id = toHex(prepared.leaf);
     byLeaf.set(id, submission);
     const forget = () => void byLeaf.delete(id);
     durable.then(forget, forget);
-    queue.push(pending!);
-    queuedBytes += pending!.bytes;
     start();
     return submission;
   }
@@ -209,40 +177,18 @@ export function createSequencer(options: SequencerOptions): Sequencer {
         await options.backoff().catch(() => undefined);
       }
       const batch: Pending[] = [];
-      fill(batch);
+      queue.fill(batch);
       const seals = sealers;
       sealers = [];
       try {
         const height = await commitBatch(batch, seals.length > 0);
         for (const { resolve } of seals) resolve({ height: height!, transaction: 0 });
       } catch (error) {
-        for (const pending of batch) fail(pending, error);
+        for (const pending of batch) queue.fail(pending, error);
         for (const { reject } of seals) reject(error);
       }
-      wake();
+      queue.wake();
     }
-  }
-
-  /**
-   * Moves transactions that fit in a block and the storage's limits from the queue to the end of
-   * the batch, in order.
-   */
-  function fill(batch: Pending[]): void {
-    let bytes = 0;
-    let changes = 0;
-    const fits = ({ bytes: own, writes: { blobs = [], state = [] } }: Pending): boolean => {
-      bytes += own + TRANSACTION_OVERHEAD;
-      changes += blobs.length + state.length;
-      return bytes <= maxBlockBytes && changes <= maxChanges;
-    };
-    for (const pending of batch) fits(pending);
-    let count = 0;
-    while (count < queue.length && batch.length + count < MAX_BLOCK_TRANSACTIONS) {
-      if (!fits(queue[count]!) && batch.length + count > 0) break;
-      count++;
-    }
-    appendTo(batch, queue.slice(0, count));
-    queue = queue.slice(count);
   }
 
   /**
@@ -266,9 +212,8 @@ export function createSequencer(options: SequencerOptions): Sequencer {
         if (isRace) standstill.renew();
         if (!(await (isRace ? race : standstill).pause())) throw error;
         // Transactions put back for the next block are still in the batch.
-        const held = new Set(batch);
-        queue = queue.filter((pending) => !held.has(pending));
-        fill(batch);
+        queue.takeOut(batch);
+        queue.fill(batch);
       }
     }
   }
@@ -289,7 +234,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     chain.advance(assembled.applied, assembled.header, head);
     chain.derived.written(assembled.derived);
     for (const [transaction, pending] of assembled.batch.entries()) {
-      succeed(pending, { height, transaction });
+      queue.succeed(pending, { height, transaction });
     }
     return height;
   }
@@ -305,16 +250,13 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     const { ledger, rules, state, tip } = chain;
     builtOn = tip.size;
     const proposer = { proposer: signer.actor, key: signer.key };
-    await loadForRules(
-      state,
-      batch.map(({ prepared }) => prepared),
-      proposer,
-    );
+    const transactions = batch.map(({ prepared }) => prepared);
+    await checks.done(transactions);
+    await loadForRules(state, transactions, proposer);
     const base = { ledger, rules, state, tip };
     assertMayPropose(base, proposer);
-    const admission = admitCandidates(batch, base, { clock: now(), verified });
-    queue = [...admission.postponed, ...queue];
-    for (const duplicate of admission.duplicates) queue.unshift(duplicate);
+    const admission = admitCandidates(batch, base, { clock: now(), verdicts: checks });
+    queue.putBack([...admission.duplicates.toReversed(), ...admission.postponed]);
     for (const { candidate, refusal } of admission.refused) await turnAway(candidate, refusal);
     const { admitted } = admission;
     if (admitted.length === 0 && !evenIfEmpty) return undefined;
@@ -341,12 +283,12 @@ export function createSequencer(options: SequencerOptions): Sequencer {
 
   async function turnAway(pending: Pending, refusal: Refused): Promise<void> {
     if (refusal.reason !== "replayed-sequence") {
-      fail(pending, new TransactionRefused(refusal));
+      queue.fail(pending, new TransactionRefused(refusal));
       return;
     }
     // It may already be recorded, whatever the store answers now.
     await afterWriting(() => completeIfRecorded(pending)).catch((error: unknown) =>
-      fail(pending, error),
+      queue.fail(pending, error),
     );
   }
 
@@ -356,31 +298,10 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     const place = await chain.findTransaction(key, lane, seq);
     if (place !== undefined && isSameTransaction(place, pending.prepared.hash)) {
       await completeCommit(storage, pending.writes);
-      succeed(pending, { height: place.height, transaction: place.transaction });
+      queue.succeed(pending, { height: place.height, transaction: place.transaction });
     } else {
-      fail(pending, new TransactionRefused({ reason: "replayed-sequence" }));
+      queue.fail(pending, new TransactionRefused({ reason: "replayed-sequence" }));
     }
-  }
-
-  function succeed(pending: Pending, place: DurablePlace): void {
-    if (pending.state !== "queued") return;
-    pending.state = "durable";
-    queuedBytes -= pending.bytes;
-    pending.resolve(place);
-  }
-
-  function fail(pending: Pending, error: unknown): void {
-    if (pending.state !== "queued") return;
-    pending.state = error instanceof TransactionRefused ? "refused" : "unknown";
-    queuedBytes -= pending.bytes;
-    pending.reject(error);
-  }
-
-  function wake(): void {
-    if (queuedBytes > maxQueueBytes) return;
-    const woken = waiting;
-    waiting = [];
-    for (const resolve of woken) resolve();
   }
 
   async function idle(): Promise<void> {
@@ -389,10 +310,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
 
   return {
     submit,
-    ready() {
-      if (queuedBytes <= maxQueueBytes) return Promise.resolve();
-      return new Promise((resolve) => waiting.push(resolve));
-    },
+    ready: () => queue.ready(),
     seal() {
       return new Promise<DurablePlace>((resolve, reject) => {
         if (closed) throw new ChainError("ERR_CHAIN_CLOSED", "the sequencer is closed");
@@ -406,15 +324,4 @@ export function createSequencer(options: SequencerOptions): Sequencer {
       await idle();
     },
   };
-}
-
-function sizeOf(
-  signed: TransactionWithEntries,
-  { blobs = [], state = [] }: SubmissionWrites,
-): number {
-  let bytes = signed.tx.length;
-  for (const entry of signed.entries) bytes += entry.length;
-  for (const blob of blobs) bytes += blob.bytes.length;
-  for (const { key, value } of state) bytes += key.length + (value?.length ?? 0);
-  return bytes;
 }

@@ -86,6 +86,15 @@ export function ed25519Verify(
   return true;
 }
 
+/** {@link ed25519Verify} behind a promise: there is no other thread here. */
+export async function ed25519VerifyAside(
+  signature: Uint8Array,
+  message: Uint8Array,
+  publicKey: Uint8Array,
+): Promise<boolean> {
+  return ed25519Verify(signature, message, publicKey);
+}
+
 /**
  * The compressed public key of a 32-byte P-256 scalar.
  *
@@ -123,6 +132,15 @@ export function p256Verify(
   } catch {
     return false;
   }
+}
+
+/** {@link p256Verify} behind a promise, as {@link ed25519VerifyAside}. */
+export async function p256VerifyAside(
+  signature: Uint8Array,
+  message: Uint8Array,
+  publicKey: Uint8Array,
+): Promise<boolean> {
+  return p256Verify(signature, message, publicKey);
 }
 
 /**

@@ -57,6 +57,16 @@ export function ed25519Verify(
   return verify(null, message, okpPublicKey("Ed25519", publicKey), signature);
 }
 
+/** {@link ed25519Verify} in the thread pool. */
+export async function ed25519VerifyAside(
+  signature: Uint8Array,
+  message: Uint8Array,
+  publicKey: Uint8Array,
+): Promise<boolean> {
+  if (!hasAcceptableEncodings(signature, publicKey)) return false;
+  return verifyAside(null, message, okpPublicKey("Ed25519", publicKey), signature);
+}
+
 /**
  * The compressed public key of a 32-byte P-256 scalar.
  *
@@ -87,6 +97,32 @@ export function p256Verify(
   const key = p256PublicKeyObject(publicKey);
   if (key === undefined) return false;
   return verify("sha256", message, { key, dsaEncoding: "ieee-p1363" }, signature);
+}
+
+/** {@link p256Verify} in the thread pool. */
+export async function p256VerifyAside(
+  signature: Uint8Array,
+  message: Uint8Array,
+  publicKey: Uint8Array,
+): Promise<boolean> {
+  if (signature.length !== 64 || publicKey.length !== 33 || !isLowS(signature)) return false;
+  const key = p256PublicKeyObject(publicKey);
+  if (key === undefined) return false;
+  return verifyAside("sha256", message, { key, dsaEncoding: "ieee-p1363" }, signature);
+}
+
+function verifyAside(
+  algorithm: string | null,
+  message: Uint8Array,
+  key: Parameters<typeof verify>[2],
+  signature: Uint8Array,
+): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    verify(algorithm, message, key, signature, (error, valid) => {
+      if (error === null) resolve(valid);
+      else reject(error);
+    });
+  });
 }
 
 /**

@@ -16,12 +16,28 @@ export interface CryptoBackend {
   ed25519Sign(message: Uint8Array, seed: Uint8Array): Uint8Array;
   /** RFC 8032 cofactorless, canonical encodings, no small-order A or R; false on anything malformed. */
   ed25519Verify(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean;
+  /**
+   * {@link ed25519Verify} beside the main thread, where the platform can.
+   *
+   * @param signature - borrowed until the promise settles, as are message and publicKey
+   */
+  ed25519VerifyAside(
+    signature: Uint8Array,
+    message: Uint8Array,
+    publicKey: Uint8Array,
+  ): Promise<boolean>;
   /** @returns 33-byte compressed point */
   p256PublicKey(secret: Uint8Array): Uint8Array;
   /** ECDSA over SHA-256 of the message, raw r‖s of 64 bytes, low-S. */
   p256Sign(message: Uint8Array, secret: Uint8Array): Uint8Array;
   /** @param publicKey - 33-byte compressed point; high-S is refused */
   p256Verify(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean;
+  /** {@link p256Verify} beside the main thread, as {@link ed25519VerifyAside}. */
+  p256VerifyAside(
+    signature: Uint8Array,
+    message: Uint8Array,
+    publicKey: Uint8Array,
+  ): Promise<boolean>;
   /**
    * The full form 04 ‖ x ‖ y, 65 bytes, of a P-256 point in either form.
    *

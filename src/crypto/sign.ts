@@ -1,3 +1,4 @@
+import { ed25519VerifyAside, p256VerifyAside } from "#crypto";
 import { ed25519Verifier } from "./ed25519-verifier.ts";
 import { es256Verifier } from "./es256-verifier.ts";
 import {
@@ -31,6 +32,20 @@ export function verifySignature(claim: SignatureClaim): boolean {
   const verifier = verifierOf(claim.alg);
   if (verifier === undefined) return false;
   return verifier.verify(claim.signature, signingInput(claim.what, claim.bytes), claim.publicKey);
+}
+
+/**
+ * {@link verifySignature} beside the main thread, where the platform can: in Node.js in the thread
+ * pool. Worth its overhead only where the main thread has other work meanwhile.
+ *
+ * @param claim - borrowed until the promise settles
+ */
+export async function verifySignatureAside(claim: SignatureClaim): Promise<boolean> {
+  const { alg, signature, publicKey } = claim;
+  const input = signingInput(claim.what, claim.bytes);
+  if (alg === "Ed25519") return ed25519VerifyAside(signature, input, publicKey);
+  if (alg === "ES256") return p256VerifyAside(signature, input, publicKey);
+  return false;
 }
 
 function verifierOf(alg: SignatureAlg): SignatureVerifier | undefined {

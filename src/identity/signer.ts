@@ -52,6 +52,33 @@ export async function signWith(
   return signer.alg === "ES256" ? toLowS(signature) : signature;
 }
 
+interface OwnSigner {
+  readonly sign: Signer["sign"];
+  readonly publicKey: Uint8Array;
+}
+
+const ownSigners = /* @__PURE__ */ new WeakMap<Signer, OwnSigner>();
+
+/**
+ * Marks a signer that signs with this library's own code and a key in memory.
+ *
+ * @returns the same signer
+ */
+export function markOwn(signer: Signer): Signer {
+  ownSigners.set(signer, { sign: signer.sign, publicKey: signer.publicKey.slice() });
+  return signer;
+}
+
+/**
+ * The public key under which everything that a signer signs is valid, without a check: known only
+ * of signers that this library made over a key in memory. Any other (an HSM, a KMS, an object that
+ * wraps or changes one of ours) may return anything.
+ */
+export function ownKeyOf(signer: Signer): Uint8Array | undefined {
+  const own = ownSigners.get(signer);
+  return own !== undefined && own.sign === signer.sign ? own.publicKey : undefined;
+}
+
 /**
  * Proves possession of an announced key: signs with it.
  *
@@ -135,7 +162,7 @@ export function borrowingSigner(
     throw new SignatureError("ERR_SIGNATURE_ALGORITHM", "unknown signature algorithm");
   }
   const publicKey = alg === "Ed25519" ? ed25519PublicKey(secret) : p256PublicKey(secret);
-  return {
+  return markOwn({
     actor: actor ?? actorFromKey(alg, publicKey),
     key: keyId(alg, publicKey),
     alg,
@@ -143,5 +170,5 @@ export function borrowingSigner(
     async sign(bytes) {
       return alg === "Ed25519" ? ed25519Sign(bytes, secret) : p256Sign(bytes, secret);
     },
-  };
+  });
 }

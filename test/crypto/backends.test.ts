@@ -69,6 +69,42 @@ describe("backends", () => {
     );
   });
 
+  it.each(backends)("verify beside the main thread as on it: %s", (_, backend) =>
+    fc.assert(
+      fc.asyncProperty(
+        bytes(32),
+        some,
+        fc.nat(),
+        fc.boolean(),
+        async (secret, message, at, bad) => {
+          const wrong = (signature: Uint8Array) => {
+            const changed = signature.slice();
+            if (bad) changed[at % 64]! ^= 1 << (at % 8);
+            return changed;
+          };
+          const ed = wrong(backend.ed25519Sign(message, secret));
+          const edKey = backend.ed25519PublicKey(secret);
+          const edVerdict = backend.ed25519Verify(ed, message, edKey);
+          expect(await backend.ed25519VerifyAside(ed, message, edKey)).toBe(edVerdict);
+          const es = wrong(backend.p256Sign(message, secret));
+          const esKey = backend.p256PublicKey(secret);
+          const esVerdict = backend.p256Verify(es, message, esKey);
+          expect(await backend.p256VerifyAside(es, message, esKey)).toBe(esVerdict);
+          expect([edVerdict, esVerdict]).toEqual([!bad, !bad]);
+          for (const short of [ed.subarray(1), new Uint8Array(0), new Uint8Array(65)]) {
+            expect(await backend.ed25519VerifyAside(short, message, edKey)).toBe(false);
+            expect(await backend.p256VerifyAside(short, message, esKey)).toBe(false);
+          }
+          for (const key of [edKey.subarray(1), new Uint8Array(33)]) {
+            expect(await backend.ed25519VerifyAside(ed, message, key)).toBe(false);
+            expect(await backend.p256VerifyAside(es, message, key)).toBe(false);
+          }
+        },
+      ),
+      { numRuns: 15 },
+    ),
+  );
+
   it("agree on shared secrets and ciphertexts", () => {
     fc.assert(
       fc.property(bytes(32), bytes(32), bytes(12), some, some, (a, b, nonce, text, aad) => {

@@ -40,6 +40,16 @@ describeVectors("Ed25519 edge cases (C2SP/CCTV)", "ed25519", () => {
     expect(accepted.map(({ number }) => number)).toEqual(admitted);
   });
 
+  it.each(backends)("are admitted on %s beside the main thread alike", async (_, backend) => {
+    const verdicts = await Promise.all(
+      cases.map(({ key, sig, msg }) =>
+        backend.ed25519VerifyAside(fromHex(sig), utf8ToBytes(msg), fromHex(key)),
+      ),
+    );
+    const accepted = cases.filter((_case, i) => verdicts[i]);
+    expect(accepted.map(({ number }) => number)).toEqual(admitted);
+  });
+
   it("are admitted on WebCrypto exactly as the rule says", async () => {
     const accepted: number[] = [];
     for (const { number, key, sig, msg } of cases) {

@@ -10,8 +10,7 @@ import type { Directive } from "../../consent/model/model.ts";
 import type { ConsentRequest, RequestQuery } from "../../consent/model/request.ts";
 import type { ConsentSnapshot, SnapshotDirective } from "../../consent/model/snapshot.ts";
 import { BTG, canonicalPurpose, type Terminology } from "../../consent/terminology/terminology.ts";
-import { resolvePeriod, type Period } from "../../consent/model/time.ts";
-import { findZone } from "../../consent/model/zone.ts";
+import { RECORD_PARTS } from "./asked-for.ts";
 import { judgeAttestations, type Attested } from "./attestation.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
@@ -19,7 +18,8 @@ import { capacityFacts } from "../consents/attested-key.ts";
 import type { ConsentReader, FiledConsents } from "../consents/read-consents.ts";
 import type { LedgerContext } from "../context.ts";
 import type { EntriesOfJoined } from "../persons/person-entries.ts";
-import { currentRecords, judgedForm, type FoldedRecord } from "../records/current-record.ts";
+import { judgedForm, type FoldedRecord } from "../records/current-record.ts";
+import { decideWithCompanions } from "./companions.ts";
 import type { DisclosureRequest, SealedRequest } from "./request.ts";
 import type { Subject } from "../entries/subjects.ts";
 
@@ -139,20 +139,13 @@ export async function decideRecords(
   const prepared = compiled.prepare(consentRequest, asOf, {
     supportedObligations: context.supportedObligations,
   });
-  const decided: Decided[] = [];
-  for (const record of currentRecords(items).values()) {
-    if (record.retracted || !isAskedFor(record, request.query)) continue;
-    const resource = {
-      ...judgedForm(record, {
-        controller: signer.actor,
-        labeller: context.labeller,
-        ...(context.jurisdictions === undefined ? {} : { jurisdictions: context.jurisdictions }),
-      }),
-      ...partsOf(request.query),
-    };
-    const decision = prepared.decide(resource);
-    decided.push({ record, ...breakGlass(context, request, sealed, roles, decision, asOf) });
-  }
+  const decided = decideWithCompanions(items, request.query, {
+    form: (record) => judgedForm(record, { ...context, controller: signer.actor }),
+    decide(record, resource) {
+      const decision = prepared.decide({ ...resource, ...partsOf(request.query) });
+      return { record, ...breakGlass(context, request, sealed, roles, decision, asOf) };
+    },
+  });
   const type = request.query.types?.[0] ?? "Basic";
   const probe = prepared.decide({
     type,
@@ -271,42 +264,11 @@ export function filedDefault(directive: Directive, index: number): SnapshotDirec
   };
 }
 
-/** The parts that every record's envelope has. */
-const PARTS: readonly string[] = ["manifest", "content"];
-
 /**
  * The parts granted to a request that chooses parts. The manifest is always one of them, because it tells
  * what the other parts are.
  */
 export function partsOf({ parts }: RequestQuery): { readonly parts?: readonly string[] } {
   if (parts === undefined) return {};
-  return { parts: PARTS.filter((part) => part === "manifest" || parts.includes(part)) };
-}
-
-/** Whether a query asks for a record. */
-export function isAskedFor(record: FoldedRecord, query: RequestQuery): boolean {
-  const resource = record.head.manifest.resource;
-  const { types, ids, codes, period, parts } = query;
-  if (types !== undefined && !types.includes(resource?.type ?? "")) return false;
-  if (ids !== undefined) {
-    const reference = `${resource?.type}/${resource?.id}`;
-    if (!ids.includes(record.record) && !ids.includes(reference)) return false;
-  }
-  if (codes !== undefined) {
-    const has = resource?.codes.some(({ system, code }) =>
-      codes.some((wanted) => wanted.system === system && wanted.code === code),
-    );
-    if (has !== true) return false;
-  }
-  if (parts !== undefined && !parts.some((part) => PARTS.includes(part))) return false;
-  return period === undefined || overlaps(resource?.period, period);
-}
-
-/** Whether a resource's period overlaps the requested one; dates are interpreted in UTC. */
-function overlaps(told: Period | undefined, wanted: Period): boolean {
-  if (told === undefined) return false;
-  const utc = findZone("UTC")!;
-  const [one, other] = [resolvePeriod(told, utc), resolvePeriod(wanted, utc)];
-  if (one === undefined || other === undefined) return false;
-  return one.start <= other.end && other.start <= one.end;
+  return { parts: RECORD_PARTS.filter((part) => part === "manifest" || parts.includes(part)) };
 }

@@ -7,7 +7,6 @@ import type { ConsentSnapshot, SnapshotMembership } from "../../consent/model/sn
 import { toHex } from "../../bytes/hex.ts";
 import { judgeAttestations } from "./attestation.ts";
 import {
-  isAskedFor,
   requireReadableConsents,
   factsOf,
   partsOf,
@@ -15,12 +14,8 @@ import {
   type JudgeContext,
 } from "./decide-records.ts";
 import { giveResult } from "../give-results.ts";
-import {
-  currentRecords,
-  giveRecord,
-  judgedForm,
-  type CurrentRecord,
-} from "../records/current-record.ts";
+import { giveRecord, judgedForm, type CurrentRecord } from "../records/current-record.ts";
+import { decideWithCompanions } from "./companions.ts";
 import type { Subject } from "../entries/subjects.ts";
 
 /** A custodian's question to itself: may this party have these records? */
@@ -79,7 +74,7 @@ export async function decideQuestion(
   question: Question,
   time: QuestionTime,
 ): Promise<AnsweredQuestion> {
-  const { catalogue, chain, signer, jurisdictions } = context;
+  const { catalogue, chain, signer } = context;
   await requireReadableConsents(context);
   const newest = chain.size - 1;
   const { height = newest, asOf = context.now() } = time;
@@ -123,19 +118,13 @@ export async function decideQuestion(
     snapshot: compiled.snapshotCid,
     facts: snapshot,
     request: giveResult(prepared.decideRequest()) as Decision,
-    records: [...currentRecords(items).values()]
-      .filter((record) => !record.retracted && isAskedFor(record, query))
-      .map((record) => {
-        const resource = {
-          ...judgedForm(record, {
-            controller: signer.actor,
-            labeller: context.labeller,
-            ...(jurisdictions === undefined ? {} : { jurisdictions: jurisdictions }),
-          }),
-          ...partsOf(query),
-        };
-        return { record: giveRecord(record), decision: prepared.decide(resource) };
+    records: decideWithCompanions(items, query, {
+      form: (record) => judgedForm(record, { ...context, controller: signer.actor }),
+      decide: (record, resource) => ({
+        record,
+        decision: prepared.decide({ ...resource, ...partsOf(query) }),
       }),
+    }).map(({ record, decision }) => ({ record: giveRecord(record), decision })),
   };
 }
 

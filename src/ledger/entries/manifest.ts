@@ -20,6 +20,7 @@ import { copyBytes } from "../../storage/guards.ts";
 import { freezeData, giveResult } from "../give-results.ts";
 import type { ResourceLabels } from "../../consent/model/resource.ts";
 import type { ResourceDescription } from "../../fhir/describe-resource.ts";
+import { MAX_REFERS } from "../../fhir/links.ts";
 
 /** The effect of an entry on the history of a record, a consent, or a person's facts. */
 export type Operation =
@@ -75,6 +76,9 @@ export const MAX_ATTACHMENTS = 250;
 /** Maximum length of a `fullUrl` in UTF-16 units. */
 export const MAX_URL = 4096;
 
+/** Maximum number of identifiers of a resource that names nobody. */
+export const MAX_NAMED_BY = 64;
+
 /** Maximum length of a source's name in UTF-16 units. */
 export const MAX_SOURCE = 256;
 
@@ -107,6 +111,15 @@ export interface Manifest {
   readonly idempotency?: Uint8Array;
   /** The resource at its source that the entry is about. */
   readonly source?: SourceNote;
+  /** Set if the resource names nobody, such as a Medication: how it came to be filed. */
+  readonly nobody?: NobodyMark;
+  /**
+   * Names of what the resource refers to that may be about nobody, at most 1,000: `Type/id` or a URL,
+   * `Type?identifier=system|value`, or what is written where nothing tells what it names.
+   */
+  readonly refers?: readonly string[];
+  /** Identifiers of a resource that names nobody, by which others may refer to it; at most 64. */
+  readonly identifiers?: readonly { readonly system: string; readonly value: string }[];
   /** Set where the source ended a record, or deleted what is not on record: what it said of when. */
   readonly ending?: SourceVersion;
 }
@@ -128,6 +141,15 @@ export interface SourceVersion {
   readonly lastUpdated?: number;
 }
 
+/** How a resource that names nobody came to be filed. */
+export type NobodyMark =
+  /** It is kept once for everybody, and released to nobody. */
+  | "kept"
+  /** About a person, because something about them refers to it: it goes out with that only. */
+  | "served"
+  /** About a person, because the caller said so. */
+  | "filed";
+
 /** The parts of a manifest by which entries are looked up. */
 export type ManifestBrief = Pick<
   Manifest,
@@ -141,6 +163,7 @@ const REQUIRED = ["v", "op", "local"];
 const OPTIONAL = [
   ...["replaces", "mediaType", "attachments", "resource", "fullUrl", "labels", "reason"],
   ...["request", "review", "source", "ending", "idempotency", "other"],
+  ...["nobody", "refers", "identifiers"],
 ];
 
 /**
@@ -256,6 +279,8 @@ function freezeParts(manifest: Manifest): Manifest {
   freezeData(manifest.resource);
   freezeData(manifest.labels);
   freezeData(manifest.attachments);
+  freezeData(manifest.refers);
+  freezeData(manifest.identifiers);
   return manifest;
 }
 
@@ -280,6 +305,17 @@ function expectManifest(value: unknown): Fields {
   if (map["reason"] !== undefined) expectString(map["reason"], "manifest.reason", 4096);
   if (map["idempotency"] !== undefined) {
     expectBytes(map["idempotency"], "manifest.idempotency", 32);
+  }
+  if (map["nobody"] !== undefined) {
+    expectOneOf(map["nobody"], "manifest.nobody", ["kept", "served", "filed"]);
+  }
+  for (const name of expectArray(map["refers"] ?? [], "manifest.refers", MAX_REFERS)) {
+    expectString(name, "manifest.refers", MAX_URL);
+  }
+  for (const one of expectArray(map["identifiers"] ?? [], "manifest.identifiers", MAX_NAMED_BY)) {
+    const { system, value } = expectMap(one, "manifest.identifiers", ["system", "value"]);
+    expectString(system, "manifest.identifiers", MAX_URL);
+    expectString(value, "manifest.identifiers", MAX_URL);
   }
   if (map["source"] !== undefined) expectSource(map["source"]);
   if (map["ending"] !== undefined) expectEnding(map["ending"]);

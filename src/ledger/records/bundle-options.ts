@@ -79,8 +79,8 @@ export interface RecordedBundle {
   /** Persons in the bundle who may be one with others known here, or with each other; nobody is merged. */
   readonly proposals: readonly MergeProposal[];
   /**
-   * Resources that were skipped: they are about no patient, about a patient without an identifier,
-   * or about one whose numbers do not tell which known person they are; they were deleted or
+   * Resources that were skipped: they are about no patient and nothing about one refers to them, or
+   * about a patient without an identifier, or about one whose numbers do not tell which known person they are; they were deleted or
    * superseded; or they occur twice in the bundle.
    */
   readonly skipped: readonly {

@@ -3,6 +3,7 @@ import type { BundleResource } from "../../fhir/bundle.ts";
 import { nameAtServer } from "../../fhir/source-name.ts";
 import { bySlices } from "../../loop/give-turn.ts";
 import { MAX_URL, type Manifest } from "../entries/manifest.ts";
+import type { Marks } from "./marks.ts";
 import type { BundleTools, Described } from "./sent.ts";
 
 /** What a bundle says about all of its resources. */
@@ -12,6 +13,7 @@ export interface EntryContext {
   readonly type: string;
   readonly source: string | undefined;
   readonly fields: boolean;
+  readonly marksOf: (one: BundleResource) => Marks;
 }
 
 /**
@@ -27,7 +29,7 @@ export async function describeEntry(
   const { index, text, fullUrl = "" } = one;
   const address = fullUrl === "" || fullUrl.length > MAX_URL ? {} : { fullUrl };
   const said = await described.manifestOf(one, undefined, context.within);
-  const manifest = { ...said, ...address, ...noteOf(one, context) };
+  const manifest = { ...said, ...address, ...noteOf(one, context), ...context.marksOf(one) };
   const path = `Bundle.entry[${index}].resource`;
   const create = { op: "create", ...manifest } as const;
   const { fields } = context;

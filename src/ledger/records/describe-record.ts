@@ -11,6 +11,7 @@ import type { Manifest } from "../entries/manifest.ts";
 import { currentRecords, sourceOf, type FoldedRecord } from "./current-record.ts";
 import { besideAttachments, freshLabels } from "./fresh-labels.ts";
 import { labelBySlices } from "./label-context.ts";
+import type { Marks } from "./marks.ts";
 import type { RecordContents } from "./record-content.ts";
 import type { LivingRecord } from "./record-versions.ts";
 
@@ -22,13 +23,13 @@ export interface Description extends Pick<Manifest, "mediaType" | "resource"> {
 }
 
 /** The description of a correction, and the labels that its author gave. */
-export interface Correction extends Description, Pick<Manifest, "fullUrl" | "source"> {
+export interface Correction extends Description, Pick<Manifest, "fullUrl" | "source">, Marks {
   readonly given?: ResourceLabels | null | undefined;
   readonly attachments?: readonly unknown[] | undefined;
 }
 
 /** The manifest of a correction. */
-export interface Corrected extends Description, Pick<Manifest, "fullUrl" | "source"> {
+export interface Corrected extends Description, Pick<Manifest, "fullUrl" | "source">, Marks {
   readonly op: "amend";
 }
 
@@ -55,14 +56,17 @@ const addressOf = ({ manifest: { fullUrl } }: CatalogueItem): Pick<Manifest, "fu
 /** The description in the newest version of a record, to be repeated in another version. */
 export const describe = (
   record: FoldedRecord,
-): Description & Pick<Manifest, "fullUrl" | "source"> => {
+): Description & Pick<Manifest, "fullUrl" | "source"> & Marks => {
   const { head, labels } = record;
-  const { mediaType = FHIR_JSON, resource, source } = head.manifest;
+  const { mediaType = FHIR_JSON, resource, source, nobody, refers, identifiers } = head.manifest;
   return {
     labels,
     mediaType,
     ...(resource === undefined ? {} : { resource }),
     ...addressOf(head),
+    ...(nobody === undefined ? {} : { nobody }),
+    ...(refers === undefined ? {} : { refers }),
+    ...(identifiers === undefined ? {} : { identifiers }),
     ...sourceOf(record),
     // The content is the same, so its digest is too.
     ...(source?.text === undefined ? {} : { source }),

@@ -16,6 +16,8 @@ import { fileSent } from "./file-sent.ts";
 import { labelsWithin } from "./label-context.ts";
 import { personOnRecord, personsBySource } from "./persons-by-source.ts";
 import { assertSamePerson } from "./same-person.ts";
+import { findServing, type Serving } from "./serving.ts";
+import type { Marks } from "./marks.ts";
 import type { BundleTools, Described, Outcome, SentItem } from "./sent.ts";
 import { assertSource } from "./sources.ts";
 
@@ -71,10 +73,18 @@ export async function recordReading(
   isLenient = false,
 ): Promise<RecordedBundle> {
   const { onProgress, signal, source, mix = false, fields = false } = options;
-  const within = { within: labelsWithin(bundle), type: bundle.type, source, fields };
-  const described = isLenient ? undefined : await describeAll(bundle, within, signal, tools);
+  const serving = await findServing(bundle, tools.now());
+  const marksOf = (one: BundleResource): Marks =>
+    serving.marksOf(one, subject === null ? "served" : "filed");
+  const within = { within: labelsWithin(bundle), type: bundle.type, source, fields, marksOf };
+  const isWanted = (one: BundleResource): boolean =>
+    one.patients.length === 1 ||
+    (subject === null ? serving.isServing(one) : serving.lacksPerson(one));
+  const described = isLenient
+    ? undefined
+    : await describeAll(bundle.resources.filter(isWanted), within, signal, tools);
   const persons = await personsOf(bundle, subject, options, tools);
-  const { mine, skipped, doubts } = sortOut(bundle, persons);
+  const { mine, skipped, doubts } = sortOut(bundle, { subject, source }, persons, serving);
   const { sent, others } = sendersOf(mine, source, bundle.type, skipped);
   const describe = async (one: BundleResource): Promise<Described | undefined> =>
     described?.get(one.index) ?? describeLeniently(one, within, tools);
@@ -156,17 +166,16 @@ function addOutcome(
 }
 
 /**
- * Describes the resources about one patient, by index, and makes sure that each can be recorded.
+ * Describes resources, by index, and makes sure that each can be recorded.
  */
 async function describeAll(
-  bundle: BundleReading,
+  resources: readonly BundleResource[],
   context: EntryContext,
   signal: AbortSignal | undefined,
   tools: BundleTools,
 ): Promise<ReadonlyMap<number, Described>> {
   const described = new Map<number, Described>();
-  for (const one of bundle.resources) {
-    if (one.patients.length !== 1) continue;
+  for (const one of resources) {
     // Before anything is written: an unrecordable resource must not leave others half recorded.
     described.set(one.index, await describeEntry(one, context, tools));
     await giveTurn();
@@ -232,7 +241,12 @@ interface Mine {
 }
 
 /** Separates the resources that may be filed from those that are skipped. */
-function sortOut(bundle: BundleReading, { byPatient, inDoubt }: BundlePersons) {
+function sortOut(
+  bundle: BundleReading,
+  { subject, source }: { readonly subject: Subject | null; readonly source: string | undefined },
+  { byPatient, inDoubt }: BundlePersons,
+  serving: Serving,
+) {
   const whyNot = new Map<string, string>();
   const unresolved = new Set<string>();
   for (const { code, path } of bundle.problems) {
@@ -243,11 +257,18 @@ function sortOut(bundle: BundleReading, { byPatient, inDoubt }: BundlePersons) {
   const skipped: RecordedBundle["skipped"][number][] = [];
   const doubts: BundleProblem[] = [];
   const mine: Mine[] = [];
+  const nobodys: BundleResource[] = [];
   for (const one of bundle.resources) {
     const { index, resource, patients } = one;
     const path = `Bundle.entry[${index}]`;
     const reason = whyNot.get(path);
-    const person = patients.length === 1 ? byPatient.get(patients[0]!) : undefined;
+    const named = patients.length === 1 ? byPatient.get(patients[0]!) : undefined;
+    const person = subject !== null && serving.lacksPerson(one) ? subject : named;
+    const isOpen = person === undefined && reason === undefined && source === undefined;
+    if (isOpen && serving.namesNobody(one)) {
+      nobodys.push(one);
+      continue;
+    }
     if (person !== undefined && reason === undefined) {
       mine.push({ one, person });
       continue;
@@ -262,6 +283,14 @@ function sortOut(bundle: BundleReading, { byPatient, inDoubt }: BundlePersons) {
       : "its patient has no identifier";
     const whose = patients.length === 0 ? nobody : unknown;
     skipped.push({ type: resource.resourceType, index, why: reason ?? whose });
+  }
+  const served = serving.personsServed(mine);
+  for (const one of nobodys) {
+    const persons = served.get(one) ?? [];
+    for (const person of persons) mine.push({ one, person });
+    const { resource, index } = one;
+    const why = "it names nobody, and nothing about a known person refers to it";
+    if (persons.length === 0) skipped.push({ type: resource.resourceType, index, why });
   }
   return { mine, skipped, doubts };
 }

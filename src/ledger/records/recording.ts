@@ -11,6 +11,7 @@ import { personName } from "../turns.ts";
 import { assertAttachments, type Attachment, type AttachmentInput } from "./attachments.ts";
 import { describing } from "./describe-record.ts";
 import { besideAttachments, isSameLabels } from "./fresh-labels.ts";
+import { marksAlone } from "./marks.ts";
 import { moveRecord } from "./move-record.ts";
 import type { BundleOptions, RecordedBundle } from "./bundle-options.ts";
 import type { NdjsonInput } from "./ndjson-lines.ts";
@@ -118,7 +119,8 @@ export function createRecording(
         idempotencyKey === undefined ? undefined : sources.keyOf(subject, idempotencyKey);
       const text = await bySlices(readSteps(input));
       await assertAbout(subject, text.resource, { subjects, now: now() });
-      const manifest = await manifestOf(text, labels);
+      const marks = await marksAlone(text.resource, now());
+      const manifest = { ...(await manifestOf(text, labels)), ...marks };
       const given = labels === undefined ? besideAttachments(manifest.labels, attachments) : labels;
       const create = {
         op: "create" as const,
@@ -142,7 +144,8 @@ export function createRecording(
       const text = await bySlices(readSteps(input));
       const before = await find(id);
       await assertAbout(before.subject, text.resource, { subjects, now: now() });
-      const manifest = await manifestOf(text, labels);
+      const marks = await marksAlone(text.resource, now());
+      const manifest = { ...(await manifestOf(text, labels)), ...marks };
       const content = { text: text.text, ...how };
       const amended = (record: LivingRecord) =>
         corrected(record, { ...manifest, given: labels, attachments });

@@ -6,6 +6,7 @@ import type { SourceResource } from "../entries/catalogue-item.ts";
 import type { Filed, SealedEntry } from "../entries/filing.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import type { Describing, Description } from "./describe-record.ts";
+import type { Marks } from "./marks.ts";
 import type { ManifestOf } from "./record-content.ts";
 import { newestOf, type RecordVersions, type VersionTools } from "./record-versions.ts";
 import type { Action, PlannedRecord, SentDeletion, SentVersion } from "./source-plan.ts";
@@ -25,7 +26,7 @@ export interface BundleTools extends VersionTools {
 
 /** A resource that can be sealed: what is said of it, and the bytes of the manifest that creates it. */
 export interface Described {
-  readonly manifest: Description & Pick<ManifestOf, "fullUrl" | "source">;
+  readonly manifest: Description & Pick<ManifestOf, "fullUrl" | "source"> & Marks;
   /** Without the person it is about. */
   readonly draft: Uint8Array;
 }

@@ -26,6 +26,8 @@ export type CosigningTime = (signal: AbortSignal) => Promise<unknown>;
 const NO_LIMIT: CosigningTime = (signal) =>
   new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
 
+const ATTEMPTS = 4;
+
 /**
  * Makes a {@link Cosigning} for one chain, which remembers the size that each cosigner saw last.
  */
@@ -45,16 +47,19 @@ export function createCosigning(
     if (busy.has(cosigner)) return "";
     busy.add(cosigner);
     try {
-      // The second attempt uses the size that the witness reports as its last.
-      for (let attempt = 0; attempt < 2; attempt++) {
-        const old = seen.get(cosigner) ?? 0;
-        const proof = old === 0 || old >= size ? [] : await chain.proveConsistency(old, size);
+      let old = Math.min(seen.get(cosigner) ?? 0, size);
+      // Again with the size that the witness reports as its last, and again if another process has
+      // moved it on meanwhile.
+      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+        const proof = old === 0 || old === size ? [] : await chain.proveConsistency(old, size);
         const answer = await cosigner.cosign(note.slice(), old, proof);
-        const last = answer.ok ? size : answer.size;
-        if (!Number.isSafeInteger(last) || last < 0) return "";
-        seen.set(cosigner, last);
-        if (answer.ok) return answer.line;
-        if (answer.reason !== "stale" || last > size) return "";
+        if (answer.ok) {
+          seen.set(cosigner, size);
+          return answer.line;
+        }
+        // No size beyond this one is believed: a proof from there could never be made.
+        if (answer.reason !== "stale" || answer.size === old || !isUpTo(answer.size, size)) break;
+        old = answer.size;
       }
     } catch {
       // An unreachable cosigner must not stop the ledger; the policy determines which ones are
@@ -78,6 +83,10 @@ export function createCosigning(
       return lines.reduce((longer, line) => withLine(longer, line, known), note);
     },
   };
+}
+
+function isUpTo(value: unknown, size: number): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= size;
 }
 
 /**

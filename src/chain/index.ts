@@ -163,4 +163,10 @@ export {
   type VerifyLedgerOptions,
   type VerifyLedgerResult,
 } from "./verify-ledger.ts";
-export { createWitness, type CosignResult, type Witness } from "./witness.ts";
+export {
+  type CosignRefusal,
+  type CosignResult,
+  createWitness,
+  type LogWitness,
+  type Witness,
+} from "./witness.ts";

@@ -1,6 +1,6 @@
 import { equalBytes } from "../bytes/compare.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
-import { expectBytes, expectMap, expectUint, expectVersion } from "../codec/shape.ts";
+import { expectBytes, expectMap, expectOneOf, expectUint, expectVersion } from "../codec/shape.ts";
 import { EncodingError, ChainError } from "../errors.ts";
 import {
   memoryError,
@@ -14,13 +14,23 @@ import type { ChainStore, Head } from "../storage/types.ts";
 import { AppendConflict } from "../storage/errors.ts";
 import { toHex } from "../bytes/hex.ts";
 
+/**
+ * Why a key signs nothing more: it met its own signature on a head beyond those that store and
+ * memory remember, or on another head of the same size.
+ */
+export type Stop = "rolled-back" | "forked";
+
 /** The heads that one key has signed, according to store and memory. */
 export interface SignedBefore {
   /** The heads that store and memory know, each if present. */
   readonly all: readonly SignedHead[];
   /** The larger one, which is binding. */
   readonly newest: SignedHead | undefined;
-  readonly stored: { readonly head: Head; readonly signed: SignedHead | undefined };
+  readonly stored: {
+    readonly head: Head;
+    readonly signed: SignedHead | undefined;
+    readonly stopped: Stop | undefined;
+  };
   readonly kept: KeptHead | undefined;
 }
 
@@ -33,6 +43,13 @@ export interface HeadsOfKey {
   read(): Promise<SignedBefore>;
   /** Keeps a head in both; `false` if another process with the same key kept one meanwhile. */
   keep(before: SignedBefore, next: SignedHead): Promise<boolean>;
+  /**
+   * Keeps in both that the key had signed a head that neither remembered, and signs nothing more;
+   * `false` as for `keep`.
+   */
+  stop(before: SignedBefore, met: SignedHead, why: Stop): Promise<boolean>;
+  /** Ends a stop: the key goes on from this head. `false` as for `keep`. */
+  resume(before: SignedBefore, from: SignedHead): Promise<boolean>;
   /** Copies the store's head into the memory, for a memory that was lost or restored. */
   adopt(): Promise<void>;
 }
@@ -48,9 +65,10 @@ export function openSignedHeads(
 
   async function readStored(): Promise<SignedBefore["stored"]> {
     const head = await chains.head(name);
-    if (head.size === 0) return { head, signed: undefined };
+    if (head.size === 0) return { head, signed: undefined, stopped: undefined };
     for await (const { record } of chains.read(name, { from: head.size - 1, limit: 1 })) {
-      return { head, signed: decodeSignedHead(record) };
+      const { stopped, ...signed } = decodeSignedHead(record);
+      return { head, signed, stopped };
     }
     throw checkpointError("the signed head in the store is damaged");
   }
@@ -58,6 +76,21 @@ export function openSignedHeads(
   async function readKept(): Promise<KeptHead | undefined> {
     const { heads } = await memory.read();
     return heads.find((one) => one.use === use && equalBytes(one.key, key));
+  }
+
+  async function append(head: Head, record: SignedHead & { stopped?: Stop }): Promise<boolean> {
+    try {
+      await chains.append(name, head, [encode({ v: 1, ...record })]);
+      return true;
+    } catch (error) {
+      if (error instanceof AppendConflict) return false;
+      throw error;
+    }
+  }
+
+  async function remember(kept: KeptHead | undefined, { size, root }: SignedHead) {
+    if (!memory.isKept || (kept?.size === size && equalBytes(kept.root, root))) return true;
+    return memory.keepHead(kept, { key, use, size, root });
   }
 
   return {
@@ -78,17 +111,18 @@ export function openSignedHeads(
       return { all, newest, stored, kept };
     },
     async keep({ stored, kept }, { size, root }) {
-      if (memory.isKept && kept?.size !== size) {
-        if (!(await memory.keepHead(kept, { key, use, size, root }))) return false;
-      }
-      if (stored.signed?.size === size) return true;
-      try {
-        await chains.append(name, stored.head, [encode({ v: 1, size, root })]);
-        return true;
-      } catch (error) {
-        if (error instanceof AppendConflict) return false;
-        throw error;
-      }
+      if (!(await remember(kept, { size, root }))) return false;
+      return stored.signed?.size === size || append(stored.head, { size, root });
+    },
+    async stop({ stored, kept }, { size, root }, why) {
+      // The store first: if the process ends in between, the memory lacks what the store knows,
+      // which stops a witness too.
+      if (!(await append(stored.head, { size, root, stopped: why }))) return false;
+      if (kept === undefined || kept.size <= size) await remember(kept, { size, root });
+      return true;
+    },
+    async resume({ stored, kept }, { size, root }) {
+      return (await remember(kept, { size, root })) && append(stored.head, { size, root });
     },
     async adopt() {
       const { signed } = await readStored();
@@ -105,20 +139,25 @@ export function openSignedHeads(
  *
  * @throws {ChainError} `ERR_CHAIN_CHECKPOINT` when the bytes are not a signed head
  */
-export function decodeSignedHead(bytes: Uint8Array): SignedHead {
+export function decodeSignedHead(bytes: Uint8Array): SignedHead & { readonly stopped?: Stop } {
   try {
-    const map = expectMap(decode(bytes), "signed head", ["v", "size", "root"]);
+    const map = expectMap(decode(bytes), "signed head", ["v", "size", "root"], ["stopped"]);
     expectVersion(map["v"], "signed head");
-    return {
+    const head = {
       size: expectUint(map["size"], "signed head.size"),
       root: expectBytes(map["root"], "signed head.root", 32),
     };
+    if (map["stopped"] === undefined) return head;
+    const stopped = expectOneOf(map["stopped"], "signed head.stopped", STOPS);
+    return { ...head, stopped };
   } catch (error) {
     if (error instanceof EncodingError)
       throw checkpointError("the signed head in the store is damaged");
     throw error;
   }
 }
+
+const STOPS: readonly Stop[] = ["rolled-back", "forked"];
 
 const HEADS_CHAINS = { checkpoint: "checkpoints", cosignature: "cosigned" } as const;
 

@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+import { CID } from "multiformats/cid";
 import { describe, expect, it } from "vitest";
 import {
   encodeCheckpoint,
@@ -20,7 +22,6 @@ import {
 import { noteKey, NOTE_COSIGNATURE, NOTE_ED25519 } from "../../src/chain/note-key.ts";
 import { encodeNote, noteSigner, parseNote, signNote } from "../../src/chain/note.ts";
 import { judgeCheckpoint, trustFromGenesis } from "../../src/chain/trust.ts";
-import type { Chain } from "../../src/chain/chain.ts";
 import { createWitness, type CosignResult } from "../../src/chain/witness.ts";
 import { concatBytes } from "../../src/bytes/concat.ts";
 import { utf8ToBytes } from "../../src/bytes/utf8.ts";
@@ -39,17 +40,13 @@ async function grown(blocks: number, proposer = "a") {
 }
 
 /** The witness `w1` of a chain, with a store of its own. */
-const witnessOf = (
-  { ledger }: Pick<Chain, "ledger">,
-  change: Partial<Parameters<typeof createWitness>[0]> = {},
-) =>
+const witnessOf = (change: Partial<Parameters<typeof createWitness>[0]> = {}) =>
   createWitness({
     chains: memoryStorage().chains,
     signer: signerFor("w1"),
     name: "w1",
-    ledger,
     origin: ORIGIN,
-    checkpointKeys: [signer.publicKey],
+    keys: [noteKey(ORIGIN, NOTE_ED25519, signer.publicKey)],
     now: () => START,
     ...change,
   });
@@ -269,7 +266,7 @@ describe("createCheckpointer with witnesses", () => {
     });
     const { chain, storage, sequencer, genesis } = ledger;
     await sequencer.seal();
-    const honest = (name: string) => witnessOf(chain, { signer: signerFor(name), name });
+    const honest = (name: string) => witnessOf({ signer: signerFor(name), name });
     const says = (line: string) => ({ cosign: async () => ({ ok: true as const, line }) });
     const { line } = (await honest("w2").cosign(
       (await createCheckpointer({ chain, chains: storage.chains!, signer }).sign()).note,
@@ -311,7 +308,7 @@ describe("cosigners that answer late or wrong", () => {
   async function start() {
     const ledger = await grown(1);
     const { chain, storage } = ledger;
-    const honest = witnessOf(chain);
+    const honest = witnessOf();
     const known = [
       noteKey(ORIGIN, NOTE_ED25519, signer.publicKey),
       noteKey("w1", NOTE_COSIGNATURE, signerFor("w1").publicKey),
@@ -322,7 +319,7 @@ describe("cosigners that answer late or wrong", () => {
 
   it("takes a clock in milliseconds, and signs whole seconds", async () => {
     const { chain, storage } = await start();
-    const witness = witnessOf(chain, { now: () => 1_700_000_000_999 });
+    const witness = witnessOf({ now: () => 1_700_000_000_999 });
     const { note } = await createCheckpointer({ chain, chains: storage.chains!, signer }).sign();
     const answer = await witness.cosign(note, 0, []);
     if (!answer.ok) throw new Error(answer.reason);
@@ -456,11 +453,12 @@ describe("createWitness", () => {
     const checkpointer = createCheckpointer({ chain, chains: storage.chains!, signer });
     const chains = memoryStorage().chains;
     const witness = (over = chains, accepts?: () => Promise<boolean>) =>
-      witnessOf(chain, { chains: over, ...(accepts === undefined ? {} : { accepts }) });
+      witnessOf({ chains: over, ...(accepts === undefined ? {} : { accepts }) });
     return { ...ledger, checkpointer, chains, witness };
   }
 
-  const refusal = (result: CosignResult) => (result.ok ? "ok" : `${result.reason} ${result.size}`);
+  const refusal = (result: CosignResult) =>
+    result.ok ? "ok" : result.reason === "stale" ? `stale ${result.size}` : result.reason;
 
   it("cosigns what extends what it cosigned, so that policies accept it", async () => {
     const { chain, genesis, checkpointer, sequencer, witness } = await start();
@@ -492,23 +490,28 @@ describe("createWitness", () => {
     const w = witness();
     const old = await checkpointer.sign();
     expect(refusal(await w.cosign(old.note, 1, []))).toBe("stale 0");
-    expect(refusal(await w.cosign(old.note, 0, [bytesFor("x")]))).toBe("inconsistent 0");
+    expect(refusal(await w.cosign(old.note, 0, [bytesFor("x")]))).toBe("inconsistent");
     await w.cosign(old.note, 0, []);
     for (let i = 0; i < 2; i++) await sequencer.seal();
     const newer = await checkpointer.sign();
     const proof = await chain.proveConsistency(2, 4);
     expect(refusal(await w.cosign(newer.note, 0, []))).toBe("stale 2");
-    expect(refusal(await w.cosign(newer.note, 2, []))).toBe("inconsistent 2");
-    expect(refusal(await w.cosign(newer.note, 2, proof.slice(1)))).toBe("inconsistent 2");
+    expect(refusal(await w.cosign(newer.note, 2, []))).toBe("inconsistent");
+    expect(refusal(await w.cosign(newer.note, 2, proof.slice(1)))).toBe("inconsistent");
     expect(refusal(await w.cosign(newer.note, 2, proof))).toBe("ok");
-    expect(refusal(await w.cosign(old.note, 4, []))).toBe("stale 4");
+    expect(refusal(await w.cosign(old.note, 4, []))).toBe("bad-checkpoint");
     expect(refusal(await w.cosign(old.note, 2, []))).toBe("stale 4");
-    expect(refusal(await w.cosign(newer.note, 4, proof))).toBe("inconsistent 4");
-    expect(refusal(await w.cosign(newer.note.slice(1), 4, []))).toBe("bad-checkpoint 4");
+    expect(refusal(await w.cosign(newer.note, 4, proof))).toBe("inconsistent");
+    expect(refusal(await w.cosign(newer.note.slice(0, -1), 4, []))).toBe("bad-checkpoint");
     const text = encodeCheckpoint({ origin: ORIGIN, size: 4, root: bytesFor("fork") });
     const by = (name: string) => signNote(text, [noteSigner(signerFor(name), ORIGIN)]);
-    expect(refusal(await w.cosign(await by("checkpoint"), 4, []))).toBe("inconsistent 4");
-    expect(refusal(await w.cosign(await by("stranger"), 4, []))).toBe("bad-checkpoint 4");
+    expect(refusal(await w.cosign(await by("checkpoint"), 4, []))).toBe("other-root");
+    expect(refusal(await w.cosign(await by("stranger"), 4, []))).toBe("refused");
+    const elsewhere = await signNote(
+      encodeCheckpoint({ origin: `${ORIGIN}/x`, size: 4, root: newer.root }),
+      [noteSigner(signer, ORIGIN)],
+    );
+    expect(refusal(await w.cosign(elsewhere, 4, []))).toBe("unknown-log");
   });
 
   it("cosigns one root only of the empty ledger", async () => {
@@ -516,9 +519,9 @@ describe("createWitness", () => {
     const w = witness();
     const empty = async (root: Uint8Array) =>
       signNote(encodeCheckpoint({ origin: ORIGIN, size: 0, root }), [noteSigner(signer, ORIGIN)]);
-    expect(refusal(await w.cosign(await empty(bytesFor("x")), 0, []))).toBe("inconsistent 0");
+    expect(refusal(await w.cosign(await empty(bytesFor("x")), 0, []))).toBe("inconsistent");
     expect(refusal(await w.cosign(await empty(EMPTY_ROOT), 0, []))).toBe("ok");
-    expect(refusal(await w.cosign(await empty(bytesFor("x")), 0, []))).toBe("inconsistent 0");
+    expect(refusal(await w.cosign(await empty(bytesFor("x")), 0, []))).toBe("inconsistent");
     expect(refusal(await w.cosign(await empty(EMPTY_ROOT), 0, []))).toBe("ok");
   });
 
@@ -535,15 +538,18 @@ describe("createWitness", () => {
   });
 
   it("believes its memory, and no store that says otherwise", async () => {
-    const { chain, checkpointer, sequencer } = await start();
-    const memory = memoryOf(memorySignedHeads(), chain.ledger);
+    const { checkpointer, sequencer } = await start();
+    const signedHeads = memorySignedHeads();
     const over = (chains: ChainStore, options: { adoptSignedHeads?: boolean } = {}) =>
-      witnessOf(chain, { chains, memory, ...options });
+      witnessOf({ chains, signedHeads, ...options });
     const { note, size } = await checkpointer.sign();
     expect(refusal(await over(memoryStorage().chains).cosign(note, 0, []))).toBe("ok");
     const signed = (of: number, root: Uint8Array) =>
       signNote(encodeCheckpoint({ origin: ORIGIN, size: of, root }), [noteSigner(signer, ORIGIN)]);
-    const name = `${chain.ledger.toString()}/cosigned/${toHex(signerFor("w1").key)}`;
+    // The CID of the origin's bytes, spelt out as the CIDv1 of raw bytes under SHA-256.
+    const digest = createHash("sha256").update(ORIGIN).digest();
+    const log = CID.decode(Uint8Array.of(1, 0x55, 0x12, 32, ...digest));
+    const name = `${log.toString()}/cosigned/${toHex(signerFor("w1").key)}`;
     // The log forks, and the witness's store says that it is what was cosigned.
     for (const of of [size, size + 3]) {
       const { chains } = memoryStorage();
@@ -563,7 +569,7 @@ describe("createWitness", () => {
       // Adopting takes nothing from it.
       const w = over(chains, { adoptSignedHeads: true });
       expect(refusal(await w.cosign(await signed(size, bytesFor("fork")), size, []))).toBe(
-        `inconsistent ${size}`,
+        "other-root",
       );
       expect(refusal(await w.cosign(note, size, []))).toBe("ok");
     }
@@ -582,7 +588,7 @@ describe("createWitness", () => {
     const { witness, checkpointer } = await start();
     const { note } = await checkpointer.sign();
     const refusing = witness(memoryStorage().chains, async () => false);
-    expect(refusal(await refusing.cosign(note, 0, []))).toBe("refused 0");
+    expect(refusal(await refusing.cosign(note, 0, []))).toBe("refused");
     const judging = witness(memoryStorage().chains, async () => true);
     const result = await judging.cosign(note, 0, []);
     expect(refusal(result)).toBe("ok");

@@ -7,6 +7,7 @@ import { leafHash } from "../../src/merkle/hash.ts";
 import { verifyInclusion } from "../../src/merkle/verify.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { createCheckpointer } from "../../src/chain/checkpointer.ts";
+import { noteKey, NOTE_ED25519 } from "../../src/chain/note-key.ts";
 import { judgeCheckpoint, trustFromGenesis } from "../../src/chain/trust.ts";
 import { createWitness } from "../../src/chain/witness.ts";
 import { recordEntries, signerFor, START, startLedger } from "../support/ledger.ts";
@@ -151,9 +152,10 @@ describe("Submission", () => {
       chains: memoryStorage().chains,
       signer: witnessKey,
       name: cosigner.name,
-      ledger: chain.ledger,
       origin: chain.genesis.origin,
-      checkpointKeys: chain.genesis.checkpointKeys,
+      keys: chain.genesis.checkpointKeys.map((key) =>
+        noteKey(chain.genesis.origin, NOTE_ED25519, key),
+      ),
       now: () => START,
     });
     let reachable = false;

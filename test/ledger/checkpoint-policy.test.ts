@@ -89,9 +89,8 @@ async function world(
       chains: memoryStorage().chains,
       signer: signerFor(name),
       name,
-      ledger: trustFromGenesis(genesis).ledger,
       origin: ORIGIN,
-      checkpointKeys: keys.map(pub),
+      keys: keys.map((key) => noteKey(ORIGIN, NOTE_ED25519, pub(key))),
       now: () => START,
     });
   return { a, b, genesis, storage, open, change, witness, trust: trustFromGenesis(genesis) };

@@ -180,7 +180,10 @@ export function hostileTargets(): readonly Target[] {
     },
     {
       name: "decodeSignedHead",
-      samples: [encode({ v: 1, size: 7, root: bytesFor("root") })],
+      samples: [
+        encode({ v: 1, size: 7, root: bytesFor("root") }),
+        encode({ v: 1, size: 7, root: bytesFor("root"), stopped: "rolled-back" }),
+      ],
       read: decodeSignedHead,
     },
     {

@@ -58,6 +58,14 @@ export function ed25519Sign(message: Uint8Array, seed: Uint8Array): Uint8Array {
   return ed25519.sign(message, seed);
 }
 
+/** Signs messages with Ed25519, on this thread: there is no other. */
+export async function ed25519SignEach(
+  messages: readonly Uint8Array[],
+  seed: Uint8Array,
+): Promise<Uint8Array[]> {
+  return messages.map((message) => ed25519Sign(message, seed));
+}
+
 /**
  * Verifies Ed25519 by this library's acceptance rule. `ed25519.verify` of noble checks the
  * cofactored equation; this function recomputes R as the cofactorless form of RFC 8032 §5.1.7 does,

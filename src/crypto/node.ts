@@ -45,6 +45,29 @@ export function ed25519Sign(message: Uint8Array, seed: Uint8Array): Uint8Array {
 }
 
 /**
+ * Signs messages with Ed25519 in the thread pool.
+ *
+ * @returns the signatures in the messages' order, all at once
+ */
+export function ed25519SignEach(
+  messages: readonly Uint8Array[],
+  seed: Uint8Array,
+): Promise<Uint8Array[]> {
+  const key = secretKey("Ed25519", seed);
+  return Promise.all(
+    messages.map(
+      (message) =>
+        new Promise<Uint8Array>((resolve, reject) => {
+          sign(null, message, key, (error, signature) => {
+            if (error === null) resolve(toBytes(signature));
+            else reject(error);
+          });
+        }),
+    ),
+  );
+}
+
+/**
  * Verifies Ed25519 by this library's acceptance rule. The encodings are checked first because
  * OpenSSL before 3.5 accepts keys and commitments of small order.
  */

@@ -14,6 +14,8 @@ export interface CryptoBackend {
   /** @param seed - 32-byte RFC 8032 private key */
   ed25519PublicKey(seed: Uint8Array): Uint8Array;
   ed25519Sign(message: Uint8Array, seed: Uint8Array): Uint8Array;
+  /** The signatures of messages, in their order; made off this thread where the platform can. */
+  ed25519SignEach(messages: readonly Uint8Array[], seed: Uint8Array): Promise<Uint8Array[]>;
   /** RFC 8032 cofactorless, canonical encodings, no small-order A or R; false on anything malformed. */
   ed25519Verify(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean;
   /**

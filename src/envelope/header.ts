@@ -199,7 +199,15 @@ function readParts(value: unknown): readonly EnvelopePart[] {
 /** Signs a header; the CID of the result is the envelope's name. */
 export async function signHeader(header: EnvelopeHeader, signer: Signer): Promise<Uint8Array> {
   const bytes = encodeHeader(header);
-  const sig = await signWith(signer, "envelope", bytes);
+  return signedHeader(bytes, signer, await signWith(signer, "envelope", bytes));
+}
+
+/** Puts a header and its signature together. */
+export function signedHeader(
+  bytes: Uint8Array,
+  signer: Pick<Signer, "key" | "alg">,
+  sig: Uint8Array,
+): Uint8Array {
   const signed = encode({ header: bytes, key: signer.key, alg: signer.alg, sig });
   if (signed.length > MAX_HEADER_BYTES) {
     throw new EnvelopeError("ERR_ENVELOPE_UNSUPPORTED", "the parts are too large for one envelope");

@@ -3,11 +3,11 @@ import { assertBytes } from "../bytes/guards.ts";
 import type { CID } from "../codec/cid.ts";
 import { cidOf, DAG_CBOR, RAW } from "../codec/cid.ts";
 import { InputError } from "../errors.ts";
-import type { Signer } from "../identity/signer.ts";
+import { signEachWith, type Signer } from "../identity/signer.ts";
 import { giveTurn } from "../loop/give-turn.ts";
 import { sealBlock } from "./blocks.ts";
-import type { EnvelopeContext, EnvelopeHeader, EnvelopePart } from "./header.ts";
-import { blockCount, signHeader } from "./header.ts";
+import type { EnvelopeContext, EnvelopePart } from "./header.ts";
+import { blockCount, encodeHeader, signedHeader } from "./header.ts";
 import { deriveCommit, derivePartKeys, deriveSegmentKey, KEY_BYTES, wipeKeys } from "./keys.ts";
 import { assertPadding, type Padding, paddedSize, paddedSlice } from "./padding.ts";
 import { createPartCipher, isShort, nameBlock, sealShort } from "./part-cipher.ts";
@@ -71,6 +71,19 @@ const SEAL_OPTIONS: OptionsOf<SealOptions> = {
  */
 export async function sealEnvelope(options: SealOptions): Promise<SealedEnvelope> {
   assertOptions(options, SEAL_OPTIONS, "sealEnvelope");
+  const [sealed] = await signEnvelopes([await sealUnsigned(options)], options.signer);
+  return sealed!;
+}
+
+/** An envelope whose header is not signed yet. */
+export interface UnsignedEnvelope extends Pick<SealedEnvelope, "blocks" | "cek"> {
+  readonly header: Uint8Array;
+}
+
+/** What {@link sealEnvelope} does before it signs. */
+export async function sealUnsigned(
+  options: Omit<SealOptions, "signer"> & { readonly signer: Pick<Signer, "actor"> },
+): Promise<UnsignedEnvelope> {
   const { context, signer, random, disclosed, supersedes, padding = "stepped" } = options;
   if (signer.actor !== context.author) {
     throw new InputError("ERR_INPUT_INVALID", "the signer must be the envelope's author");
@@ -98,19 +111,42 @@ export async function sealEnvelope(options: SealOptions): Promise<SealedEnvelope
       for (const block of sealed.blocks) blocks.push(block);
       before += size;
     }
-    const header: EnvelopeHeader = {
+    const header = encodeHeader({
       ...unsealed,
       parts,
       ...(disclosed === undefined ? {} : { disclosed }),
       ...(supersedes === undefined ? {} : { supersedes }),
-    };
-    const signed = await signHeader(header, signer);
-    return { cid: cidOf(signed, DAG_CBOR), header: signed, blocks, cek };
+    });
+    return { header, blocks, cek };
   } catch (error) {
     cek.fill(0);
     throw error;
   } finally {
     wipeKeys(keys);
+  }
+}
+
+/**
+ * Signs the headers of envelopes by one author; several take less than one after another. Wipes the content
+ * keys if it fails.
+ */
+export async function signEnvelopes(
+  unsigned: readonly UnsignedEnvelope[],
+  signer: Signer,
+): Promise<readonly SealedEnvelope[]> {
+  try {
+    const headers = unsigned.map(({ header }) => header);
+    const signatures = await signEachWith(signer, "envelope", headers, giveTurn);
+    const sealed: SealedEnvelope[] = [];
+    for (const [i, { header, blocks, cek }] of unsigned.entries()) {
+      if (i > 0) await giveTurn();
+      const signed = signedHeader(header, signer, signatures[i]!);
+      sealed.push({ cid: cidOf(signed, DAG_CBOR), header: signed, blocks, cek });
+    }
+    return sealed;
+  } catch (error) {
+    for (const { cek } of unsigned) cek.fill(0);
+    throw error;
   }
 }
 

@@ -6,7 +6,7 @@ import type { SignatureAlg } from "../crypto/signing-input.ts";
 import { SignatureError } from "../errors.ts";
 import { borrowingAgreement, type KeyAgreement } from "./agreement.ts";
 import { memorySignedHeads, type SignedHeads } from "./signed-heads.ts";
-import { borrowingSigner, markOwn, type Signer } from "./signer.ts";
+import { borrowingSigner, guardedSigner, type Signer } from "./signer.ts";
 
 /** Uses of a signing key. */
 export type SigningUse = "sign" | "checkpoint" | "recovery";
@@ -190,15 +190,11 @@ export function keyStore(
       );
       if (found === undefined) throw keyStoreError("the key store has no such signing key in use");
       const inner = signerOf(found.stored);
-      return markOwn({
-        ...inner,
-        async sign(bytes) {
-          // The key is wiped only once the store is closed.
-          assertOpen();
-          const now = find(inner.key);
-          if (now === undefined || now.info.retired) throw keyStoreError("the key is retired");
-          return inner.sign(bytes);
-        },
+      return guardedSigner(inner, () => {
+        // The key is wiped only once the store is closed.
+        assertOpen();
+        const now = find(inner.key);
+        if (now === undefined || now.info.retired) throw keyStoreError("the key is retired");
       });
     },
     agreement(key) {

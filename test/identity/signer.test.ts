@@ -8,9 +8,11 @@ import {
   generateSigner,
   memorySigner,
   provePossession,
+  signEachWith,
   signWith,
   type Signer,
 } from "../../src/identity/signer.ts";
+import { memoryKeys } from "../../src/identity/key-store.ts";
 import { webcryptoSigner } from "../../src/identity/webcrypto-signer.ts";
 
 const secret = new Uint8Array(32).fill(1);
@@ -153,5 +155,95 @@ describe("generateSigner", () => {
     expect(() => generateSigner({ alg: "RS256" as never })).toThrow(
       expect.objectContaining({ code: "ERR_SIGNATURE_ALGORITHM" }),
     );
+  });
+});
+
+describe("signEachWith", () => {
+  const structures = Array.from({ length: 40 }, (_, i) => new Uint8Array(7 * i).fill(i));
+  const noPause = (): undefined => undefined;
+  const oneByOne = async (signer: Signer): Promise<string[]> => {
+    const all: string[] = [];
+    for (const one of structures) all.push(toHex(await signWith(signer, "envelope", one)));
+    return all;
+  };
+
+  it("makes the signatures that signing one after another makes, in the same order", async () => {
+    const keys = memoryKeys();
+    await keys.add({ use: "sign", secret });
+    for (const signer of [memorySigner({ alg: "Ed25519", secret }), keys.signer()]) {
+      const made = await signEachWith(signer, "envelope", structures, noPause);
+      expect(made.map(toHex)).toEqual(await oneByOne(signer));
+      const few = await signEachWith(signer, "envelope", structures.slice(0, 2), noPause);
+      expect(few.map(toHex)).toEqual(made.slice(0, 2).map(toHex));
+    }
+  });
+
+  it("asks a signer that lives elsewhere for one after another, never for two at once", async () => {
+    const inner = memorySigner({ alg: "ES256", secret });
+    const asked: string[] = [];
+    let underWay = 0;
+    const signer: Signer = {
+      ...inner,
+      async sign(message) {
+        expect(++underWay).toBe(1);
+        asked.push(toHex(message));
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        underWay--;
+        return inner.sign(message);
+      },
+    };
+    let pauses = 0;
+    const made = await signEachWith(signer, "envelope", structures, () => void pauses++);
+    expect(pauses).toBe(structures.length - 1);
+    expect(asked.map((one) => one.endsWith("07".repeat(49)))).toEqual(
+      structures.map((_, i) => i === 7),
+    );
+    for (const [i, signature] of made.entries()) {
+      const { alg, publicKey } = inner;
+      const claim = { alg, publicKey, signature, what: "envelope", bytes: structures[i]! } as const;
+      expect(verifySignature(claim)).toBe(true);
+    }
+  });
+
+  it("does not pass by the sign of a copy of its own signers", async () => {
+    const inner = memorySigner({ alg: "Ed25519", secret });
+    let asked = 0;
+    const counting: Signer = {
+      ...inner,
+      async sign(message) {
+        asked++;
+        return inner.sign(message);
+      },
+    };
+    await signEachWith(counting, "envelope", structures, noPause);
+    expect(asked).toBe(structures.length);
+  });
+
+  it("refuses with a key that was retired, or a store that was closed", async () => {
+    const keys = memoryKeys();
+    const { key } = await keys.add({ use: "sign", secret });
+    const signer = keys.signer();
+    await keys.retire(key);
+    const failure = { code: "ERR_SIGNATURE_KEYSTORE" };
+    await expect(signEachWith(signer, "envelope", structures, noPause)).rejects.toMatchObject(
+      failure,
+    );
+    const closed = memoryKeys();
+    await closed.add({ use: "sign", secret });
+    const orphan = closed.signer();
+    await closed.close();
+    await expect(signEachWith(orphan, "envelope", structures, noPause)).rejects.toMatchObject(
+      failure,
+    );
+  });
+
+  it("refuses what is no signature", async () => {
+    const signer: Signer = {
+      ...memorySigner({ alg: "Ed25519", secret }),
+      sign: async () => new Uint8Array(63),
+    };
+    await expect(signEachWith(signer, "envelope", structures, noPause)).rejects.toMatchObject({
+      code: "ERR_SIGNATURE_INVALID",
+    });
   });
 });

@@ -8,10 +8,10 @@ import type { EntryPlace } from "../../chain/make-receipt.ts";
 import type { SubmissionWrites, Sequencer } from "../../chain/sequencer.ts";
 import { seqKey } from "../../chain/state.ts";
 import { TransactionRefused, type DurablePlace } from "../../chain/submission.ts";
-import type { PartContent, SealedEnvelope } from "../../envelope/seal.ts";
-import { sealEnvelope } from "../../envelope/seal.ts";
+import type { PartContent, SealedEnvelope, UnsignedEnvelope } from "../../envelope/seal.ts";
+import { sealUnsigned, signEnvelopes } from "../../envelope/seal.ts";
 import { ChainError, StorageError } from "../../errors.ts";
-import { bySlices, nextTurn } from "../../loop/give-turn.ts";
+import { bySlices, giveTurn, nextTurn } from "../../loop/give-turn.ts";
 import type { NamedBlob, StateChange } from "../../storage/types.ts";
 import type { LedgerContext } from "../context.ts";
 import { manifestSteps, type Manifest } from "./manifest.ts";
@@ -65,22 +65,46 @@ export const contentKeyName = (context: Pick<LedgerContext, "vault">, envelope: 
 
 /** Seals an entry's envelope and makes the entry. */
 export async function sealEntry(context: LedgerContext, what: EntryToSeal): Promise<SealedEntry> {
+  return (await sealEntries(context, [what]))[0]!;
+}
+
+/** Seals entries' envelopes, whose signatures are made together, and makes the entries. */
+export async function sealEntries(
+  context: LedgerContext,
+  all: readonly EntryToSeal[],
+): Promise<readonly SealedEntry[]> {
   const { chain, signer, random, suite, padding } = context;
-  const { disclosed } = what;
-  const encoded = what.encoded ?? (await bySlices(manifestSteps(what.manifest)));
-  const sealed = await sealEnvelope({
-    context: { ledger: chain.ledger, author: signer.actor, kind: what.kind },
-    parts: [{ id: "manifest", bytes: encoded }, ...what.parts],
-    signer,
-    random,
-    suite,
-    padding,
-    ...(disclosed === undefined ? {} : { disclosed }),
-  });
-  return entryOf(context, { ...what, encoded }, sealed, [
-    { cid: sealed.cid, bytes: sealed.header },
-    ...sealed.blocks,
-  ]);
+  const made: EntryToMake[] = [];
+  const unsigned: UnsignedEnvelope[] = [];
+  try {
+    for (const what of all) {
+      if (made.length > 0) await giveTurn();
+      const { disclosed } = what;
+      const encoded = what.encoded ?? (await bySlices(manifestSteps(what.manifest)));
+      unsigned.push(
+        await sealUnsigned({
+          context: { ledger: chain.ledger, author: signer.actor, kind: what.kind },
+          parts: [{ id: "manifest", bytes: encoded }, ...what.parts],
+          signer,
+          random,
+          suite,
+          padding,
+          ...(disclosed === undefined ? {} : { disclosed }),
+        }),
+      );
+      made.push({ ...what, encoded });
+    }
+  } catch (error) {
+    for (const { cek } of unsigned) cek.fill(0);
+    throw error;
+  }
+  const entries: SealedEntry[] = [];
+  for (const [i, one] of (await signEnvelopes(unsigned, signer)).entries()) {
+    if (i > 0) await giveTurn();
+    const blobs = [{ cid: one.cid, bytes: one.header }, ...one.blocks];
+    entries.push(entryOf(context, made[i]!, one, blobs));
+  }
+  return entries;
 }
 
 /**

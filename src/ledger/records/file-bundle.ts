@@ -1,4 +1,3 @@
-import { giveTurn } from "../../loop/give-turn.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import {
   MAX_BYTES_TOGETHER,
@@ -10,7 +9,7 @@ import type { Subject } from "../entries/subjects.ts";
 import { personName, sharedOfAll } from "../turns.ts";
 import type { BundleOptions, RecordedBundle } from "./bundle-options.ts";
 import { sortIncoming, type Sorted } from "./known.ts";
-import type { RecordContents } from "./record-content.ts";
+import { BYTES_SEALED_TOGETHER, SEALED_TOGETHER, type SealTogether } from "./record-content.ts";
 import { version } from "./record-versions.ts";
 import { PROGRESS_EVERY } from "./seal-sent.ts";
 import type { BundleTools, Described } from "./sent.ts";
@@ -68,16 +67,23 @@ async function fileFresh(
     signal?.throwIfAborted();
     const some = toFile.slice(at, at + MAX_FILED_TOGETHER);
     const people = some.map((one) => personName(one.subject));
-    const sealSome = async (seal: RecordContents["seal"]): Promise<SealedEntry[]> => {
+    const sealSome = async (seal: SealTogether): Promise<readonly SealedEntry[]> => {
       const sealed: SealedEntry[] = [];
       let bytes = 0;
-      for (const { manifest, draft, text, subject: person } of some) {
-        if (bytes > MAX_BYTES_TOGETHER) break;
-        const content = { text, fields, attachments: [], draft };
-        sealed.push(await seal(person, { op: "create", ...manifest }, content));
-        bytes += sizeOfSealed(sealed.at(-1)!);
-        if (sealed.length % PROGRESS_EVERY === 0) tell(sealed.length);
-        await giveTurn();
+      while (sealed.length < some.length && bytes <= MAX_BYTES_TOGETHER) {
+        const next = sealableTogether(some, sealed.length);
+        const fresh = await seal(
+          next.map(({ subject: person, manifest, text, draft }) => ({
+            subject: person,
+            manifest: { op: "create", ...manifest },
+            content: { text, fields, attachments: [], draft },
+          })),
+        );
+        for (const one of fresh) {
+          sealed.push(one);
+          bytes += sizeOfSealed(one);
+          if (sealed.length % PROGRESS_EVERY === 0) tell(sealed.length);
+        }
         signal?.throwIfAborted();
       }
       return sealed;
@@ -102,6 +108,18 @@ async function fileFresh(
     }
     tell(0);
   }
+}
+
+/** The resources from one on that are sealed together: at least one. */
+function sealableTogether(all: readonly ToFile[], from: number): readonly ToFile[] {
+  let bytes = all[from]!.text.length;
+  let to = from + 1;
+  while (to < all.length && to - from < SEALED_TOGETHER) {
+    bytes += all[to]!.text.length;
+    if (bytes > BYTES_SEALED_TOGETHER) break;
+    to++;
+  }
+  return all.slice(from, to);
 }
 
 /** Files newer versions of existing records. */

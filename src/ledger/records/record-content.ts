@@ -18,7 +18,7 @@ import type { Catalogue } from "../entries/catalogue.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { openingOfOwn, openOwn } from "../entries/own-envelope.ts";
 import type { LedgerContext } from "../context.ts";
-import { sealEntry, type SealedEntry } from "../entries/filing.ts";
+import { sealEntries, type EntryToSeal, type SealedEntry } from "../entries/filing.ts";
 import { manifestAbout, manifestSteps, type Manifest } from "../entries/manifest.ts";
 import type { FoldedRecord } from "./current-record.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
@@ -48,6 +48,20 @@ export interface RecordContent extends UploadProgress {
 /** A manifest without the fields that are the same in all of a person's. */
 export type ManifestOf = Omit<Manifest, "v" | "local">;
 
+/** An entry about a record that is to be sealed. */
+export interface RecordToSeal {
+  readonly subject: Subject;
+  readonly manifest: ManifestOf;
+  readonly content?: RecordContent;
+}
+
+/** Seals entries about records; they are in the order of what is wanted. */
+export type SealTogether = (wanted: readonly RecordToSeal[]) => Promise<readonly SealedEntry[]>;
+
+/** Most entries, and most bytes of text, that are worth sealing together; more only take memory. */
+export const SEALED_TOGETHER = 64;
+export const BYTES_SEALED_TOGETHER: number = 1024 * 1024;
+
 /** Seals the content of records, and reads it again. */
 export interface RecordContents {
   /**
@@ -75,10 +89,11 @@ export interface RecordContents {
   /** Seals a record's entry; prepared content keeps the manifest that it was prepared with. */
   seal(subject: Subject, manifest: ManifestOf, content?: RecordContent): Promise<SealedEntry>;
   /**
-   * Runs work with a sealer that reads each person's key once and wipes the keys at the end. The
-   * caller must make sure that nobody is forgotten meanwhile.
+   * Runs work with a sealer that reads each person's key once and wipes the keys at the end. What it is
+   * given together takes less than one after another. The caller must make sure that nobody is forgotten
+   * meanwhile.
    */
-  sealMany<T>(work: (seal: RecordContents["seal"]) => Promise<T>): Promise<T>;
+  sealMany<T>(work: (seal: SealTogether) => Promise<T>): Promise<T>;
   /** The resource's exact JSON in an entry's envelope. */
   textOf(item: CatalogueItem): Promise<Uint8Array>;
   /** The attachments of a record's newest content. */
@@ -109,27 +124,32 @@ export function createRecordContents(
       : new StorageError("ERR_STORAGE_MISSING", "the record's content is missing from the store");
 
   async function sealUnder(
-    subjectKey: Uint8Array,
-    { local }: Subject,
-    manifest: ManifestOf,
-    content: RecordContent | undefined,
-  ): Promise<SealedEntry> {
-    const upload = content?.upload;
-    const full: Manifest = upload?.manifest ?? { v: 1, local, ...manifest };
-    const draft = content?.draft;
-    const sealed =
-      upload?.entry(subjectKey) ??
-      (await sealEntry(context, {
+    keyOf: (subject: Subject) => Promise<Uint8Array>,
+    wanted: readonly RecordToSeal[],
+  ): Promise<readonly SealedEntry[]> {
+    const sealed: (SealedEntry | undefined)[] = [];
+    const toSeal: EntryToSeal[] = [];
+    for (const { subject, manifest, content } of wanted) {
+      const subjectKey = await keyOf(subject);
+      const { local } = subject;
+      const upload = content?.upload;
+      const draft = content?.draft;
+      sealed.push(upload?.entry(subjectKey));
+      if (upload !== undefined) continue;
+      toSeal.push({
         kind: "record",
-        manifest: full,
+        manifest: { v: 1, local, ...manifest },
         ...(draft === undefined ? {} : { encoded: manifestAbout(draft, local) }),
         subjectKey,
         ...(content === undefined
           ? { parts: [] }
           : await bySlices(partsOf(content, context.random))),
-      }));
-    catalogue.remember(sealed);
-    return sealed;
+      });
+    }
+    const fresh = (await sealEntries(context, toSeal)).values();
+    const all = sealed.map((one) => one ?? fresh.next().value!);
+    for (const one of all) catalogue.remember(one);
+    return all;
   }
 
   async function textOf(item: CatalogueItem): Promise<Uint8Array> {
@@ -219,7 +239,8 @@ export function createRecordContents(
     async seal(subject, manifest, content) {
       const { key } = await subjects.read(subject);
       try {
-        return await sealUnder(key, subject, manifest, content);
+        const wanted = { subject, manifest, ...(content === undefined ? {} : { content }) };
+        return (await sealUnder(async () => key, [wanted]))[0]!;
       } finally {
         key.fill(0);
       }
@@ -227,12 +248,14 @@ export function createRecordContents(
     async sealMany(work) {
       const keys = new Map<string, Uint8Array>();
       try {
-        return await work(async (subject, manifest, content) => {
-          const person = bytesKey(subject.local);
-          const key = keys.get(person) ?? (await subjects.read(subject)).key;
-          keys.set(person, key);
-          return sealUnder(key, subject, manifest, content);
-        });
+        return await work((wanted) =>
+          sealUnder(async (subject) => {
+            const person = bytesKey(subject.local);
+            const key = keys.get(person) ?? (await subjects.read(subject)).key;
+            keys.set(person, key);
+            return key;
+          }, wanted),
+        );
       } finally {
         for (const key of keys.values()) key.fill(0);
       }

@@ -1,7 +1,11 @@
 import { toEntryId, type EntryId } from "../../codec/ids.ts";
-import { giveTurn } from "../../loop/give-turn.ts";
 import type { SealedEntry } from "../entries/filing.ts";
-import type { ManifestOf, RecordContents } from "./record-content.ts";
+import {
+  BYTES_SEALED_TOGETHER,
+  SEALED_TOGETHER,
+  type ManifestOf,
+  type RecordToSeal,
+} from "./record-content.ts";
 import { newestOf } from "./record-versions.ts";
 import {
   subjectOf,
@@ -17,6 +21,7 @@ import type { PlannedRecord } from "./source-plan.ts";
 
 /** Resources sealed between two calls of `onProgress`. */
 export const PROGRESS_EVERY = 25;
+
 /** Seals the entries of a transaction; each about a record follows the one before it. */
 export function sealSent(
   writing: readonly Writing[],
@@ -27,46 +32,66 @@ export function sealSent(
   const newest = new Map<PlannedRecord, EntryId>();
   return tools.contents.sealMany(async (seal) => {
     const all: SealedEntry[] = [];
-    for (const action of writing) {
-      const { sent } = action;
-      if (action.does === "remember") {
-        all.push(await tools.sources.sealDeletion(sent.resource, sent.stated));
-      } else {
-        const { on } = action;
-        const follows = newest.get(on) ?? (on.record && toEntryId(newestOf(on.record)));
-        const replaces = follows === undefined ? {} : { replaces: follows };
-        const one =
-          action.does === "retract"
-            ? await seal(subjectOf(on), { ...endOf(sent, action.why), ...replaces })
-            : await sealVersion(seal, action, described.get(sent)!, replaces);
-        newest.set(on, toEntryId(one.id));
-        all.push(one);
+    const waiting = new Map<PlannedRecord, RecordToSeal>();
+    let bytes = 0;
+
+    async function sealWaiting(): Promise<void> {
+      const sealed = await seal([...waiting.values()]);
+      for (const [i, on] of [...waiting.keys()].entries()) {
+        newest.set(on, toEntryId(sealed[i]!.id));
+        add(sealed[i]!);
       }
-      if (all.length % PROGRESS_EVERY === 0) tell(all.length);
-      await giveTurn();
+      waiting.clear();
+      bytes = 0;
       signal?.throwIfAborted();
     }
+
+    function add(one: SealedEntry): void {
+      all.push(one);
+      if (all.length % PROGRESS_EVERY === 0) tell(all.length);
+    }
+
+    for (const action of writing) {
+      const { sent } = action;
+      const isFull = waiting.size === SEALED_TOGETHER || bytes > BYTES_SEALED_TOGETHER;
+      // An entry names the one that it follows.
+      if (isFull || action.does === "remember" || waiting.has(action.on)) await sealWaiting();
+      if (action.does === "remember") {
+        add(await tools.sources.sealDeletion(sent.resource, sent.stated));
+        continue;
+      }
+      const { on } = action;
+      const follows = newest.get(on) ?? (on.record && toEntryId(newestOf(on.record)));
+      const replaces = follows === undefined ? {} : { replaces: follows };
+      waiting.set(
+        on,
+        action.does === "retract"
+          ? { subject: subjectOf(on), manifest: { ...endOf(sent, action.why), ...replaces } }
+          : await versionOf(action, described.get(sent)!, replaces),
+      );
+      if (sent.kind === "version") bytes += sent.text.length;
+    }
+    await sealWaiting();
     return all;
   });
 
-  async function sealVersion(
-    seal: RecordContents["seal"],
+  async function versionOf(
     { does, on, sent }: Acting,
     { manifest, draft }: Described,
     replaces: Pick<ManifestOf, "replaces">,
-  ): Promise<SealedEntry> {
+  ): Promise<RecordToSeal> {
     const { text } = sent as SentVersionItem;
     // Of persons who are joined, the record stays with the one whom it was filed about.
     const subject = subjectOf(on);
     const content = { text, fields, attachments: [] };
     if (does === "create") {
-      return seal(subject, { op: "create", ...manifest }, { ...content, draft });
+      return { subject, manifest: { op: "create", ...manifest }, content: { ...content, draft } };
     }
     const correction =
       on.record === undefined
         ? { op: "amend" as const, ...manifest }
         : await tools.described.corrected({ ...on.record, subject }, manifest);
-    return seal(subject, { ...correction, ...replaces }, content);
+    return { subject, manifest: { ...correction, ...replaces }, content };
   }
 }
 

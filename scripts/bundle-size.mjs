@@ -26,14 +26,21 @@ const BUDGETS = [
   {
     name: "merkle",
     code: 'export * from "healthledger/merkle";',
-    gzip: 11_000,
+    gzip: 12_000,
     without: /curves|ciphers|post-quantum/,
   },
   // a service that orders, checkpoints and witnesses blocks, and opens no envelope
   {
     name: "chain",
     code: 'export * from "healthledger/chain";',
-    gzip: 65_000,
+    gzip: 67_000,
+    without: /ciphers|post-quantum/,
+  },
+  // a copy of a ledger, or what serves one: no envelope is opened
+  {
+    name: "network",
+    code: 'export * from "healthledger/network";',
+    gzip: 70_000,
     without: /ciphers|post-quantum/,
   },
   { name: "core", code: 'export * from "healthledger";', gzip: 230_000 },

@@ -141,7 +141,14 @@ const GIVEN_IN = {
     disclosed: type("DisclosureAnswer"),
     person: type("PersonIdentifier"),
   },
+  network: {
+    hospitalB: text,
+    peer: type("LedgerPeer", "/network"),
+    source: type("LedgerSource", "/network"),
+  },
+  transport: { hospitalB: text },
   merkle: {
+    fetchTile: `(level: number, index: number, width: number) => Promise<${bytes}>`,
     a: bytes,
     b: bytes,
     c: bytes,

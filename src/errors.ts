@@ -69,6 +69,17 @@ export type StorageErrorCode =
   | "ERR_STORAGE_MISSING"
   | "ERR_STORAGE_PENDING";
 
+/** Codes of {@link TransportError}: what another organisation's server answered, or did not. */
+export type TransportErrorCode =
+  | "ERR_TRANSPORT_FAILED"
+  | "ERR_TRANSPORT_TIMEOUT"
+  | "ERR_TRANSPORT_TOO_LARGE"
+  | "ERR_TRANSPORT_MALFORMED"
+  | "ERR_TRANSPORT_REDIRECT"
+  | "ERR_TRANSPORT_NOT_FOUND"
+  | "ERR_TRANSPORT_REFUSED"
+  | "ERR_TRANSPORT_BUSY";
+
 /** Every code that an error of this library can carry; `docs/errors.md` explains each. */
 export type ErrorCode =
   | InputErrorCode
@@ -79,7 +90,8 @@ export type ErrorCode =
   | EnvelopeErrorCode
   | ConsentErrorCode
   | RecordErrorCode
-  | StorageErrorCode;
+  | StorageErrorCode
+  | TransportErrorCode;
 
 /**
  * Base of every error this library throws on purpose, but for a programmer's mistake
@@ -122,4 +134,7 @@ export class RecordError extends LedgerError<RecordErrorCode> {
 }
 export class StorageError extends LedgerError<StorageErrorCode> {
   override readonly name: string = "StorageError";
+}
+export class TransportError extends LedgerError<TransportErrorCode> {
+  override readonly name: string = "TransportError";
 }

@@ -59,6 +59,11 @@ describe("LedgerError", () => {
       new errors.RecordError("ERR_RECORD_ERASED", "why", options),
     ],
     ["StorageError", "ERR_STORAGE_CLOSED", new StorageError("ERR_STORAGE_CLOSED", "why", options)],
+    [
+      "TransportError",
+      "ERR_TRANSPORT_FAILED",
+      new errors.TransportError("ERR_TRANSPORT_FAILED", "why", options),
+    ],
   ];
 
   it("is what these families extend", () => {

@@ -3,7 +3,7 @@ import { cidOf, DAG_CBOR } from "../codec/cid.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectBytes, expectCid, expectMap, expectUint, expectVersion } from "../codec/shape.ts";
 import { expectActor } from "./key.ts";
-import { MAX_BLOCK_TRANSACTIONS, MAX_TIME } from "./limits.ts";
+import { MAX_BLOCK_TRANSACTIONS, MAX_HEADER_BYTES, MAX_TIME } from "./limits.ts";
 
 /** The head of a block; its bytes are a leaf of the ledger's tree. */
 export interface Header {
@@ -37,18 +37,11 @@ export function encodeHeader(header: Header): Uint8Array {
  * @throws {EncodingError} when the bytes are not the canonical form of a header
  */
 export function decodeHeader(bytes: Uint8Array): Header {
-  const map = expectMap(decode(bytes, { maxBytes: 1024, maxDepth: 2, maxItems: 32 }), "header", [
-    "v",
-    "ledger",
-    "height",
-    "prev",
-    "transactions",
-    "count",
-    "state",
-    "time",
-    "proposer",
-    "key",
-  ]);
+  const map = expectMap(
+    decode(bytes, { maxBytes: MAX_HEADER_BYTES, maxDepth: 2, maxItems: 32 }),
+    "header",
+    ["v", "ledger", "height", "prev", "transactions", "count", "state", "time", "proposer", "key"],
+  );
   return {
     v: expectVersion(map["v"], "header"),
     ledger: expectCid(map["ledger"], "header.ledger"),

@@ -11,6 +11,8 @@ export const MAX_BLOCK_TRANSACTIONS = 10_000;
 export const MAX_TRANSACTION_BYTES: number = 8 * 1024 * 1024;
 /** Longest encoded block, in bytes. */
 export const MAX_BLOCK_BYTES: number = 16 * 1024 * 1024;
+/** Longest header, in bytes. */
+export const MAX_HEADER_BYTES = 1024;
 /** Longest encoded genesis record, in bytes. */
 export const MAX_GENESIS_BYTES: number = 1024 * 1024;
 /** Most members named in one genesis or one change. */

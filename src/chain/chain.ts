@@ -110,6 +110,16 @@ export interface Chain {
   rootAt(size: number): Promise<Uint8Array>;
   proveInclusion(height: number, size: number): Promise<Uint8Array[]>;
   proveConsistency(oldSize: number, newSize: number): Promise<Uint8Array[]>;
+  /**
+   * Hashes of complete subtrees next to each other, as C2SP tlog-tiles groups them: up to 256 of
+   * 256^level blocks each.
+   *
+   * @returns as many as the ledger has by now; 32 bytes each, borrowed
+   */
+  readTile(tile: {
+    readonly level: number;
+    readonly index: number;
+  }): Promise<readonly Uint8Array[]>;
   /** Proves the value of a key, or its absence, in the state before the block at a height. */
   proveState(
     key: string,

@@ -1,6 +1,9 @@
+import { concatBytes } from "../bytes/concat.ts";
 import { ProofError } from "../errors.ts";
 import { frontierFrom, frontierRoot, type NodeId } from "../merkle/frontier.ts";
 import { EMPTY_ROOT } from "../merkle/hash.ts";
+import { tileTree, type TileTree } from "../merkle/tile-tree.ts";
+import { tileNodes, type TileId } from "../merkle/tile.ts";
 import { peakIds, proveConsistency, proveInclusion, type ReadNodes } from "../merkle/proof.ts";
 import { verifyConsistency, verifyInclusion } from "../merkle/verify.ts";
 
@@ -15,6 +18,7 @@ export interface CheckedTree {
   rootAt(size: number): Promise<Uint8Array>;
   proveInclusion(index: number, size: number): Promise<Uint8Array[]>;
   proveConsistency(oldSize: number, newSize: number): Promise<Uint8Array[]>;
+  readTile(tile: Omit<TileId, "width">): Promise<readonly Uint8Array[]>;
 }
 
 /**
@@ -59,8 +63,25 @@ export function checkedTree(
     return root;
   }
 
+  let tiles: { readonly head: TreeHead; readonly tree: TileTree } | undefined;
+
+  async function readTile(tile: Omit<TileId, "width">): Promise<readonly Uint8Array[]> {
+    const head = trusted();
+    if (tiles?.head.size !== head.size) {
+      const tree = tileTree(head, async (id) => concatBytes(...(await nodesOf(tileNodes(id)))));
+      tiles = { head, tree };
+    }
+    try {
+      return await tiles.tree.readTile(tile);
+    } catch (error) {
+      if (!(error instanceof ProofError) || error.code !== "ERR_PROOF_INVALID") throw error;
+      throw damaged();
+    }
+  }
+
   return {
     rootAt,
+    readTile,
     async proveInclusion(index, size) {
       const proof = await proveInclusion(index, size, readNodes);
       const root = await rootAt(size);

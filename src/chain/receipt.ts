@@ -121,7 +121,8 @@ export function decodeReceipt(bytes: Uint8Array): Receipt {
   };
 }
 
-function expectPolicyStep(value: unknown): PolicyStep {
+/** Reads a step as it stands in a receipt. */
+export function expectPolicyStep(value: unknown): PolicyStep {
   const fields = ["checkpoint", "header", "path", "policy", "proof"];
   const step = expectMap(value, "receipt.policyPath", fields, ["consistency"]);
   return {

@@ -26,6 +26,8 @@ export {
   verifyMap,
 } from "./map-proof.ts";
 export { peakIds, proveConsistency, proveInclusion, type ReadNodes } from "./proof.ts";
+export { type FetchTile, type SizedRoot, tileTree, type TileTree } from "./tile-tree.ts";
+export { borderTiles, parseTilePath, type TileId, tilePath, tileWidth } from "./tile.ts";
 export { buildTree, type MerkleTree, treeRoot } from "./tree.ts";
 export {
   type ConsistencyClaim,

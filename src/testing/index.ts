@@ -34,3 +34,12 @@ export {
   type SyncMarks,
   type SyncTrace,
 } from "./sync-probe.ts";
+export {
+  directTransport,
+  transportCases,
+  type MakeTransport,
+  type TransportCase,
+  type TransportSetting,
+  type TransportSubject,
+} from "./transport-kit.ts";
+export { transportControls, type TransportControl } from "./transport-controls.ts";

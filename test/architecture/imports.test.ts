@@ -24,7 +24,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   verify: [...RECORDS, "chain"],
   ledger: [...CORE, "loop", "storage"],
   storage: PRIMITIVES,
-  testing: [...CORE, "ledger", "verify", "storage"],
+  transport: [...PRIMITIVES, "merkle", "block"],
+  network: [...CORE, "ledger", "storage", "transport", "loop"],
+  testing: [...CORE, "ledger", "verify", "storage", "transport", "network"],
   index: [...CORE, "ledger", "verify", "storage"],
 };
 

@@ -15,6 +15,7 @@ describe("the chain of an opened ledger", () => {
         "proveState",
         "readBlock",
         "readBlocks",
+        "readTile",
         "refresh",
         "root",
       ],

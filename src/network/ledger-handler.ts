@@ -1,0 +1,256 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
+import { InputError } from "../errors.ts";
+import { decodeBlock } from "../block/block.ts";
+import { concatBytes as joined } from "../bytes/concat.ts";
+import { parseTilePath, tileWidth } from "../merkle/tile.ts";
+import { MAX_WAIT } from "../transport/http.ts";
+import { platformSurroundings } from "../transport/surroundings.ts";
+import { encodePolicyPath } from "../chain/policy-path.ts";
+import { callerBudget } from "./budget.ts";
+import { pacedBody } from "./paced-body.ts";
+import type { LedgerSource } from "./source.ts";
+import { makeStateAnswer } from "./state-answer.ts";
+
+export interface LedgerHandlerOptions {
+  /** What is served: a `publishHeads` of the home, or a replica. */
+  readonly source: LedgerSource;
+  /** Path below which the handler is mounted. Default: the root. */
+  readonly path?: string;
+  /**
+   * `public` serves everybody, and says so to browsers of other origins. Without it, give `authorize`.
+   */
+  readonly reads?: "public";
+  /**
+   * Whether a request is answered; the genesis record is served to everybody. It must not read the
+   * request's body.
+   */
+  readonly authorize?: (request: Request) => boolean | Promise<boolean>;
+  /**
+   * Names who asks, for the budgets: a verified certificate, or an address that a trusted proxy gives.
+   * Default: everybody shares one budget.
+   */
+  readonly callerOf?: (request: Request) => string;
+  /** Requests that a caller may make in a minute; each started MiB of an answer is one more. Default 1,200. */
+  readonly requestsPerMinute?: number;
+  /** Requests that may wait for a checkpoint, of one caller and of all. Default 16 and 1,024. */
+  readonly maxWaiting?: { readonly ofCaller: number; readonly ofAll: number };
+  /** Least bytes per second at which a caller must take an answer, after ten seconds. Default 1,024. */
+  readonly leastRate?: number;
+  /** Clock in ms that never runs backwards. Default: the platform's. */
+  readonly now?: () => number;
+  /** Waits so many ms, or until the signal aborts. Default: the platform's timers. */
+  readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
+  /**
+   * Called with the error of an answer that failed; the caller learns only that it did. It holds no
+   * name of a person.
+   */
+  readonly onError?: (error: unknown) => void;
+}
+
+const OPTIONS: OptionsOf<LedgerHandlerOptions> = {
+  ...{ source: true, path: true, reads: true, authorize: true, callerOf: true },
+  ...{ requestsPerMinute: true, maxWaiting: true, leastRate: true, now: true, sleep: true },
+  onError: true,
+};
+
+/** Longest address of a request, in characters. */
+const MAX_PATH = 1024;
+const IMMUTABLE = "max-age=31536000, immutable";
+const MEBIBYTE: number = 1024 * 1024;
+const BINARY = "application/octet-stream";
+
+/** Thrown within an answer, and turned into its status. */
+class Status extends Error {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(status: number, headers: Readonly<Record<string, string>> = {}) {
+    super(`status ${status}`);
+    this.status = status;
+    this.headers = headers;
+  }
+}
+
+/**
+ * Serves a ledger to others: checkpoints, tiles, headers, blocks and proofs from the state. A function from a
+ * `Request` to a `Response`, which any framework mounts.
+ *
+ * @throws {InputError} `ERR_INPUT_INVALID` for an unknown option, or without `reads` and `authorize`
+ * @example
+ * const handler = ledgerHandler({ source, path: "/ledger", reads: "public" });
+ * const response = await handler(new Request("https://hospital-a.example/ledger/checkpoint"));
+ */
+export function ledgerHandler(
+  options: LedgerHandlerOptions,
+): (request: Request) => Promise<Response> {
+  assertOptions(options, OPTIONS, "ledgerHandler");
+  const { source, authorize, reads } = options;
+  if ((reads === undefined) === (authorize === undefined)) {
+    throw new InputError(
+      "ERR_INPUT_INVALID",
+      'a ledger is served to everybody with `reads: "public"`, or to whom `authorize` admits: give one of them',
+    );
+  }
+  const prefix = `/${(options.path ?? "").replace(/^\/+|\/+$/g, "")}/`.replace("//", "/");
+  const { now = platformSurroundings.now, sleep = platformSurroundings.sleep } = options;
+  const { ofCaller, ofAll } = options.maxWaiting ?? { ofCaller: 16, ofAll: 1024 };
+  const budget = callerBudget(options.requestsPerMinute ?? 1200, now);
+  const leastRate = options.leastRate ?? 1024;
+  const waiting = new Map<string, number>();
+  let allWaiting = 0;
+  const cors: Record<string, string> =
+    reads === "public" ? { "access-control-allow-origin": "*" } : {};
+  const cacheable = reads === "public" ? "public" : "private";
+
+  return async (request) => {
+    try {
+      const response = await answer(request);
+      if (request.method !== "HEAD") return response;
+      await response.body?.cancel();
+      return new Response(null, { status: response.status, headers: response.headers });
+    } catch (error) {
+      if (error instanceof Status) return plain(error.status, error.headers);
+      options.onError?.(error);
+      return plain(500);
+    }
+  };
+
+  function plain(status: number, headers: Readonly<Record<string, string>> = {}): Response {
+    return new Response(null, {
+      status,
+      headers: { ...cors, "cache-control": "no-store", ...headers },
+    });
+  }
+
+  function found(
+    body: Uint8Array | ReadableStream<Uint8Array>,
+    type: string,
+    cache: string,
+  ): Response {
+    const length = body instanceof Uint8Array ? { "content-length": String(body.length) } : {};
+    const stream = body instanceof Uint8Array ? new Uint8Array(body) : body;
+    const headers = { ...cors, ...length, "content-type": type, "cache-control": cache };
+    return new Response(stream, { headers: { ...headers, "x-content-type-options": "nosniff" } });
+  }
+
+  async function answer(request: Request): Promise<Response> {
+    if (request.method === "OPTIONS" && reads === "public") {
+      return plain(204, { "access-control-allow-methods": "GET, HEAD" });
+    }
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      throw new Status(405, { allow: "GET, HEAD" });
+    }
+    if (request.url.length > 2 * MAX_PATH) throw new Status(414);
+    const { pathname, searchParams } = new URL(request.url);
+    if (!pathname.startsWith(prefix)) throw new Status(404);
+    const path = pathname.slice(prefix.length);
+    const caller = options.callerOf?.(request) ?? "";
+    charge(caller, 1);
+    const { chain } = source;
+    if (path === "genesis") return found(chain.genesisBytes, BINARY, `${cacheable}, ${IMMUTABLE}`);
+    if (authorize !== undefined && !(await authorize(request))) throw new Status(401);
+    if (path === "checkpoint") return checkpoint(searchParams, caller, request.signal);
+    if (path === "policy") {
+      return found(encodePolicyPath(await source.policy()), BINARY, "no-store");
+    }
+    if (path.startsWith("state/")) return state(path.slice("state/".length));
+    const tile = parseTilePath(path);
+    if (tile === undefined) throw new Status(404);
+    const size = source.newest?.size ?? 0;
+    if (tile.width > tileWidth(tile, size)) throw new Status(404);
+    const { kind, level, index, width } = tile;
+    const cache = `${cacheable}, ${IMMUTABLE}`;
+    if (kind === "hashes") {
+      const hashes = await chain.readTile({ level, index });
+      return found(joined(...hashes.slice(0, width)), BINARY, cache);
+    }
+    const bundle = { from: index * 256, limit: width };
+    charge(caller, kind === "entries" ? 4 : 1);
+    const parts = kind === "entries" ? headers(bundle) : blocks(bundle, caller);
+    return found(pacedBody(parts, { leastRate, now, sleep }), BINARY, cache);
+  }
+
+  function charge(caller: string, cost: number): void {
+    const seconds = budget.take(caller, cost);
+    if (seconds > 0) throw new Status(429, { "retry-after": String(seconds) });
+  }
+
+  async function checkpoint(
+    query: URLSearchParams,
+    caller: string,
+    signal: AbortSignal,
+  ): Promise<Response> {
+    const after = numberOf(query.get("after"));
+    const wait = numberOf(query.get("wait")) ?? 0;
+    if (wait > MAX_WAIT) throw new Status(400);
+    const has = (): boolean => source.newest !== undefined && source.newest.size > (after ?? -1);
+    if (wait > 0 && after !== undefined && !has()) {
+      const mine = waiting.get(caller) ?? 0;
+      if (mine >= ofCaller || allWaiting >= ofAll) {
+        throw new Status(429, { "retry-after": String(MAX_WAIT) });
+      }
+      waiting.set(caller, mine + 1);
+      allWaiting++;
+      const ending = new AbortController();
+      const end = (): void => ending.abort();
+      signal.addEventListener("abort", end);
+      try {
+        await Promise.race([sleep(wait * 1000, ending.signal), source.grown(after, ending.signal)]);
+      } finally {
+        ending.abort();
+        signal.removeEventListener("abort", end);
+        allWaiting--;
+        const left = waiting.get(caller)! - 1;
+        if (left === 0) waiting.delete(caller);
+        else waiting.set(caller, left);
+      }
+    }
+    const { newest } = source;
+    if (newest === undefined) throw new Status(404);
+    return found(newest.note, "text/plain; charset=utf-8", "no-store");
+  }
+
+  async function state(path: string): Promise<Response> {
+    let key: string;
+    try {
+      key = path.split("/").map(decodeURIComponent).join("/");
+    } catch {
+      throw new Status(400);
+    }
+    if (!key.startsWith("sys/") || key.length > MAX_PATH) throw new Status(404);
+    const { newest } = source;
+    if (newest === undefined || newest.size === 0) throw new Status(404);
+    return found(await makeStateAnswer(source.chain, newest, key), BINARY, "no-store");
+  }
+
+  async function* headers(bundle: { from: number; limit: number }): AsyncIterable<Uint8Array> {
+    for await (const bytes of source.chain.readBlocks(bundle)) {
+      const { header } = decodeBlock(bytes);
+      yield joined(Uint8Array.of(header.length >> 8, header.length & 255), header);
+    }
+  }
+
+  async function* blocks(
+    bundle: { from: number; limit: number },
+    caller: string,
+  ): AsyncIterable<Uint8Array> {
+    let sent = 0;
+    for await (const bytes of source.chain.readBlocks(bundle)) {
+      const prefix = new Uint8Array(4);
+      new DataView(prefix.buffer).setUint32(0, bytes.length);
+      sent += bytes.length;
+      // The answer is under way, so it is only counted.
+      for (; sent >= MEBIBYTE; sent -= MEBIBYTE) budget.spend(caller, 1);
+      yield prefix;
+      yield bytes;
+    }
+  }
+}
+
+/** A number in its one form; `undefined` if it is not given. */
+function numberOf(text: string | null): number | undefined {
+  if (text === null) return undefined;
+  const value = /^(0|[1-9]\d{0,15})$/.test(text) ? Number(text) : NaN;
+  if (!Number.isSafeInteger(value)) throw new Status(400);
+  return value;
+}

@@ -1,0 +1,13 @@
+import { TransportError } from "../errors.ts";
+
+/** The other side is asked too much at the moment. */
+export class PeerBusy extends TransportError {
+  override readonly name: string = "PeerBusy";
+  /** Milliseconds after which it says that it may be asked again; at least 1,000, at most an hour. */
+  readonly retryAfter: number;
+
+  constructor(retryAfter: number) {
+    super("ERR_TRANSPORT_BUSY", "the peer is busy");
+    this.retryAfter = retryAfter;
+  }
+}

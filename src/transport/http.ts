@@ -1,0 +1,269 @@
+/**
+ * A ledger's peer over HTTP: `httpPeer` asks somebody else's `ledgerHandler`, or a static folder
+ * that `publishLedger` wrote, by the `fetch` that you give it.
+ *
+ * @module
+ */
+import { MAX_BLOCK_BYTES, MAX_GENESIS_BYTES, MAX_HEADER_BYTES } from "../block/limits.ts";
+import { assertUint } from "../bytes/guards.ts";
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
+import { InputError, TransportError } from "../errors.ts";
+import { tilePath } from "../merkle/tile.ts";
+import { PeerBusy } from "./errors.ts";
+import { bodyReader, withDeadline, type BodyReader, type Surroundings } from "./read-body.ts";
+import { platformSurroundings } from "./surroundings.ts";
+import type { AskOptions, BundleRequest, CheckpointOptions, LedgerPeer } from "./types.ts";
+
+export { PeerBusy } from "./errors.ts";
+export type {
+  AskOptions,
+  BundleRequest,
+  CheckpointOptions,
+  LedgerPeer,
+  TileRequest,
+} from "./types.ts";
+
+export interface HttpPeerOptions {
+  /**
+   * Where the other side mounts its handler, or a static host its folder: `http:` or `https:`, without query and
+   * fragment. From your configuration.
+   */
+  readonly url: string;
+  /** Name of the organisation that is asked. */
+  readonly did: string;
+  /**
+   * Sends a request. Client certificates, tokens and proxies are its business; redirects are
+   * refused whatever it does with them. Default: the platform's.
+   */
+  readonly fetch?: (url: string, init: RequestInit) => Promise<Response>;
+  /** Milliseconds for an answer to begin and for each pause in it. Default 10,000. */
+  readonly deadline?: number;
+  /** Least bytes per second on the average, after the deadline has passed. Default 1,024. */
+  readonly leastRate?: number;
+  /** Clock in ms that never runs backwards. Default: the platform's. */
+  readonly now?: () => number;
+  /** Waits so many ms, or until the signal aborts. Default: the platform's timers. */
+  readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
+}
+
+const HTTP_PEER_OPTIONS: OptionsOf<HttpPeerOptions> = {
+  ...{ url: true, did: true, fetch: true, deadline: true, leastRate: true, now: true, sleep: true },
+};
+const ASK_OPTIONS: OptionsOf<AskOptions> = { signal: true };
+const CHECKPOINT_OPTIONS: OptionsOf<CheckpointOptions> = { signal: true, after: true, wait: true };
+
+/** Longest wait for a checkpoint, in seconds: proxies cut what takes longer than 30. */
+export const MAX_WAIT = 25;
+/** Longest signed note, in bytes. */
+const MAX_NOTE_BYTES = 1_000_000;
+/** Longest list of policy steps, and longest proof of the state. */
+const MAX_PROOF_BYTES: number = 4 * 1024 * 1024;
+
+/**
+ * Makes a peer of an address.
+ *
+ * @throws {InputError} `ERR_INPUT_INVALID` for an unknown option, or an address that is not one
+ * @example
+ * const peer = httpPeer({ url: "https://ledger.hospital-b.example/v1", did: hospitalB });
+ * const note = await peer.checkpoint();
+ */
+export function httpPeer(options: HttpPeerOptions): LedgerPeer {
+  assertOptions(options, HTTP_PEER_OPTIONS, "httpPeer");
+  const { did, deadline = 10_000, leastRate = 1024 } = options;
+  const base = baseOf(options.url);
+  const send = options.fetch ?? ((url: string, init: RequestInit) => fetch(url, init));
+  const { now = platformSurroundings.now, sleep = platformSurroundings.sleep } = options;
+  const surroundings: Surroundings = { now, sleep };
+  const pace = { deadline, leastRate };
+
+  /** Asks for a path; the reader of the answer's body accepts at most `most` bytes. */
+  async function ask(
+    path: string,
+    most: number,
+    { signal }: AskOptions,
+    extra = 0,
+  ): Promise<BodyReader> {
+    const url = base + path;
+    const response = await withDeadline(
+      (ending) => request(url, ending),
+      deadline + extra,
+      surroundings,
+      signal,
+    );
+    const { body, headers } = response;
+    const reader = bodyReader(body, most, pace, surroundings, signal);
+    const announced = Number(headers.get("content-length") ?? 0);
+    // Only what is not compressed announces the length that is counted.
+    if (announced > most && headers.get("content-encoding") === null) {
+      reader.cancel();
+      throw new TransportError(
+        "ERR_TRANSPORT_TOO_LARGE",
+        "the answer is larger than what was asked for",
+      );
+    }
+    return reader;
+  }
+
+  async function request(url: string, signal: AbortSignal): Promise<Response> {
+    let response: Response;
+    try {
+      response = await send(url, { method: "GET", redirect: "manual", signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      throw new TransportError("ERR_TRANSPORT_FAILED", "the peer cannot be reached", {
+        cause: error,
+      });
+    }
+    const refuse = refusalOf(response, url);
+    if (refuse === undefined) return response;
+    response.body?.cancel().catch(() => undefined);
+    throw refuse;
+  }
+
+  const whole = async (path: string, most: number, given: AskOptions, extra = 0) =>
+    (await ask(path, most, given, extra)).rest();
+
+  const malformed = (what: string): TransportError =>
+    new TransportError("ERR_TRANSPORT_MALFORMED", `the peer's answer ${what}`);
+
+  return {
+    did,
+    async genesis(given = {}) {
+      assertOptions(given, ASK_OPTIONS, "genesis");
+      return whole("genesis", MAX_GENESIS_BYTES, given);
+    },
+    async checkpoint(given = {}) {
+      assertOptions(given, CHECKPOINT_OPTIONS, "checkpoint");
+      const { after, wait = 0 } = given;
+      if (after !== undefined) assertUint(after, "after");
+      if (!Number.isInteger(wait) || wait < 0 || wait > MAX_WAIT) {
+        throw new RangeError(`wait must be a whole number of seconds up to ${MAX_WAIT}`);
+      }
+      const query = after === undefined ? "" : `?after=${after}&wait=${wait}`;
+      return whole(`checkpoint${query}`, MAX_NOTE_BYTES, given, wait * 1000);
+    },
+    async policy(given = {}) {
+      assertOptions(given, ASK_OPTIONS, "policy");
+      return whole("policy", MAX_PROOF_BYTES, given);
+    },
+    async tile(tile, given = {}) {
+      assertOptions(given, ASK_OPTIONS, "tile");
+      const length = 32 * tile.width;
+      const bytes = await whole(tilePath(tile), length, given);
+      if (bytes.length !== length) throw malformed("is no tile of this width");
+      return bytes;
+    },
+    async headers(bundle, given = {}) {
+      assertOptions(given, ASK_OPTIONS, "headers");
+      const { width } = bundle;
+      const path = tilePath({ level: 0, ...bundle }, "entries");
+      const reader = await ask(path, width * (2 + MAX_HEADER_BYTES), given);
+      const headers: Uint8Array[] = [];
+      for (;;) {
+        const prefix = await reader.take(2);
+        if (prefix === undefined) break;
+        const length = prefix[0]! * 256 + prefix[1]!;
+        if (length === 0 || length > MAX_HEADER_BYTES || headers.length === width) {
+          reader.cancel();
+          throw malformed("is no bundle of headers");
+        }
+        const header = await reader.take(length);
+        if (header === undefined) throw malformed("is cut short");
+        headers.push(header);
+      }
+      if (headers.length !== width) throw malformed("has fewer headers than were asked for");
+      return headers;
+    },
+    blocks(bundle, given = {}) {
+      assertOptions(given, ASK_OPTIONS, "blocks");
+      return readBlocks(bundle, given);
+    },
+    async state(key, given = {}) {
+      assertOptions(given, ASK_OPTIONS, "state");
+      return whole(
+        `state/${key.split("/").map(encodeURIComponent).join("/")}`,
+        MAX_PROOF_BYTES,
+        given,
+      );
+    },
+  };
+
+  async function* readBlocks(bundle: BundleRequest, given: AskOptions): AsyncIterable<Uint8Array> {
+    const { width } = bundle;
+    const path = tilePath({ level: 0, ...bundle }, "blocks");
+    const reader = await ask(path, width * (4 + MAX_BLOCK_BYTES), given);
+    try {
+      for (let count = 0; ; count++) {
+        const prefix = await reader.take(4);
+        if (prefix === undefined) {
+          if (count < width) throw malformed("has fewer blocks than were asked for");
+          return;
+        }
+        // Read before anything of that length is allocated.
+        const length = new DataView(prefix.buffer).getUint32(0);
+        if (length === 0 || length > MAX_BLOCK_BYTES || count === width) {
+          throw malformed("is no bundle of blocks");
+        }
+        const block = await reader.take(length);
+        if (block === undefined) throw malformed("is cut short");
+        yield block;
+      }
+    } finally {
+      reader.cancel();
+    }
+  }
+}
+
+/** The address with one slash at its end. */
+function baseOf(text: string): string {
+  let url: URL | undefined;
+  try {
+    url = new URL(text);
+  } catch {
+    // Refused below.
+  }
+  const isGood =
+    url !== undefined &&
+    (url.protocol === "https:" || url.protocol === "http:") &&
+    url.search === "" &&
+    url.hash === "" &&
+    url.username === "" &&
+    url.password === "";
+  if (!isGood) {
+    throw new InputError(
+      "ERR_INPUT_INVALID",
+      "a peer's url must be an http or https address without user, query and fragment",
+    );
+  }
+  return url!.href.replace(/\/*$/, "/");
+}
+
+/** Why a response is not an answer; `undefined` if it is one. */
+function refusalOf(response: Response, asked: string): TransportError | undefined {
+  const { status, redirected, url, type, headers } = response;
+  const isElsewhere = url !== "" && new URL(url).href !== new URL(asked).href;
+  if (type === "opaqueredirect" || redirected || isElsewhere || (status >= 300 && status < 400)) {
+    return new TransportError("ERR_TRANSPORT_REDIRECT", "the peer answered with a redirect");
+  }
+  switch (status) {
+    case 200:
+      return undefined;
+    case 404:
+    case 410:
+      return new TransportError("ERR_TRANSPORT_NOT_FOUND", "the peer does not have this");
+    case 401:
+    case 403:
+      return new TransportError("ERR_TRANSPORT_REFUSED", "the peer does not answer this caller");
+    case 429:
+    case 503:
+      return new PeerBusy(retryAfterOf(headers.get("retry-after")));
+    default:
+      return new TransportError("ERR_TRANSPORT_FAILED", `the peer answered with status ${status}`);
+  }
+}
+
+/** From seconds; a date is not read, since no clock of somebody else is believed. */
+function retryAfterOf(text: string | null): number {
+  const seconds = text !== null && /^\d{1,6}$/.test(text) ? Number(text) : 5;
+  return Math.min(3600, Math.max(1, seconds)) * 1000;
+}

@@ -1,0 +1,63 @@
+/** A tile of the ledger's tree of headers; see c2sp.org/tlog-tiles. */
+export interface TileRequest {
+  readonly level: number;
+  readonly index: number;
+  /** 256 for a full tile; 1 to 255 for a partial one. */
+  readonly width: number;
+}
+
+/** Headers or blocks with consecutive heights: those of a tile of level 0. */
+export interface BundleRequest {
+  readonly index: number;
+  readonly width: number;
+}
+
+export interface AskOptions {
+  /** Ends the call with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface CheckpointOptions extends AskOptions {
+  /** Asks for a checkpoint of more than so many blocks. */
+  readonly after?: number;
+  /** Whole seconds for which the other side may wait until there is one; 0 to 25. Default 0. */
+  readonly wait?: number;
+}
+
+/**
+ * Somebody else's copy of a ledger, as it answers over a transport. Everything that it answers is
+ * untrusted until it has been verified against a checkpoint.
+ *
+ * For those who write one: an answer is for the request that it answers and for no other, and is
+ * whole or an error. Every length is bounded by what was asked for, and counted after
+ * decompression. A call ends: with an answer, or with an error once the other side is silent or
+ * slower than the transport admits, or once the signal aborts. An answer is never taken from another
+ * address than the configured one. Byte arrays that are returned belong to the caller.
+ *
+ * Errors are {@link TransportError}s: `ERR_TRANSPORT_NOT_FOUND` (the other side does not have it),
+ * `ERR_TRANSPORT_BUSY` (a {@link PeerBusy}: ask later), `ERR_TRANSPORT_REFUSED` (not to this caller),
+ * `ERR_TRANSPORT_REDIRECT`, `ERR_TRANSPORT_TIMEOUT`, `ERR_TRANSPORT_TOO_LARGE`,
+ * `ERR_TRANSPORT_MALFORMED` (cut, or not of the length that was asked for) and
+ * `ERR_TRANSPORT_FAILED` (no connection, or an answer that means nothing here).
+ */
+export interface LedgerPeer {
+  /** Name of the organisation that is asked; from configuration, never from an answer. */
+  readonly did: string;
+  /** The genesis record. */
+  genesis(options?: AskOptions): Promise<Uint8Array>;
+  /**
+   * The newest checkpoint, a signed note: one of more than `after` blocks, or, if there is none by
+   * the end of the wait, the one there is.
+   */
+  checkpoint(options?: CheckpointOptions): Promise<Uint8Array>;
+  /** The steps by which the policy changed since the genesis record, encoded. */
+  policy(options?: AskOptions): Promise<Uint8Array>;
+  /** The hashes of a tile: exactly `32 · width` bytes. */
+  tile(tile: TileRequest, options?: AskOptions): Promise<Uint8Array>;
+  /** Exactly `width` headers. */
+  headers(bundle: BundleRequest, options?: AskOptions): Promise<readonly Uint8Array[]>;
+  /** Encoded blocks, exactly `width` unless the iteration ends sooner; one is in memory at a time. */
+  blocks(bundle: BundleRequest, options?: AskOptions): AsyncIterable<Uint8Array>;
+  /** A value of the ledger's state, or its absence, with the proof of it, encoded. */
+  state(key: string, options?: AskOptions): Promise<Uint8Array>;
+}

@@ -12,6 +12,7 @@ import type { ConsentResource } from "./model/resource.ts";
 import { snapshotCid, type ConsentSnapshot } from "./model/snapshot.ts";
 import { defaultTerminology, type Terminology } from "./terminology/terminology.ts";
 import { collectBoundaries } from "./rules/boundaries.ts";
+import { decideWhole } from "./decide-whole.ts";
 import {
   type CompiledSnapshot,
   type TimedRequest,
@@ -118,8 +119,10 @@ export function compileDirectives(
     snapshotCid: compiled.cid,
     prepare: (request, asOf, evaluateOptions) =>
       prepareRequest(ask(request, asOf, evaluateOptions)),
-    evaluate: (request, resource, asOf, evaluateOptions) =>
-      decideOne(ask(request, asOf, evaluateOptions), resource),
+    evaluate(request, resource, asOf, evaluateOptions) {
+      const asked = ask(request, asOf, evaluateOptions);
+      return decideWhole(resource, (one) => decideOne(asked, one));
+    },
     evaluateRequest: (request, asOf, evaluateOptions) =>
       decideRequest(ask(request, asOf, evaluateOptions)),
   };
@@ -208,7 +211,7 @@ function prepareRequest(asked: TimedRequest): PreparedRequest {
   let questions: readonly AttributeTest[] | undefined;
 
   /** Records that answer all questions alike share one decision, made for the first of them. */
-  function decide(resource: ConsentResource): Decision {
+  function decideAlone(resource: ConsentResource): Decision {
     if (singly < FEW) {
       singly++;
       return decideOne(asked, resource);
@@ -230,7 +233,10 @@ function prepareRequest(asked: TimedRequest): PreparedRequest {
     return decision;
   }
 
-  return { decide, decideRequest: () => decideRequest(asked) };
+  return {
+    decide: (resource) => decideWhole(resource, decideAlone),
+    decideRequest: () => decideRequest(asked),
+  };
 }
 
 /**

@@ -57,7 +57,7 @@ export interface BundleProblem {
     | PastVersion
     /** Two resources have the same name and version. */
     | "duplicate"
-    /** A Bundle or Parameters inside the bundle is not read. */
+    /** A Bundle or Parameters is inside the bundle: the resources in it are not read. */
     | "nested";
   /** Its path, for example `Bundle.entry[3]`. */
   readonly path: string;
@@ -69,6 +69,11 @@ export interface BundleReading {
   readonly type: string;
   /** `Bundle.meta` as parsed: it describes the bundle as a whole. */
   readonly meta?: unknown;
+  /**
+   * The Bundle itself, if it is a document or a message: its identifier, timestamp and signature are about
+   * all of it, as it is written.
+   */
+  readonly whole?: ResourceText;
   /**
    * Every patient that a resource is about, whether or not the bundle has their Patient resource.
    */
@@ -181,13 +186,18 @@ export function* bundleSteps(
     problems.push({ code, path: `Bundle.entry[${index}]` });
   }
   const reading = yield* peopleSteps(found, problems, options.now);
+  const whole = isWhole(type) ? yield* resourceSteps(json, root, "Bundle") : undefined;
   return {
     type,
+    ...(whole !== undefined && { whole }),
     ...(meta !== undefined && { meta }),
     ...(deletions.length > 0 && { deletions }),
     ...reading,
   };
 }
+
+/** Whether a Bundle of a type is more than its resources: it says something of them as a whole. */
+export const isWhole = (type: unknown): boolean => type === "document" || type === "message";
 
 /** Reads resources that are in no bundle as if they were the entries of one. */
 export function* resourcesSteps(

@@ -1,6 +1,7 @@
 import type { Coding } from "../consent/model/model.ts";
 import type { ConsentResource, ResourceLabels } from "../consent/model/resource.ts";
-import type { ResourceDescription } from "./describe-resource.ts";
+import { isNormal } from "../consent/labels/unite-labels.ts";
+import type { PartDescription, ResourceDescription } from "./describe-resource.ts";
 import type { FhirCoding, FhirReference } from "./resource.ts";
 
 export interface ConsentResourceContext {
@@ -12,6 +13,8 @@ export interface ConsentResourceContext {
   readonly jurisdictions?: readonly string[];
   /** When the record was made, in milliseconds. */
   readonly recordedAt?: number;
+  /** The labels of a resource inside this one; default: as far as those of the whole tell. */
+  readonly labelsOfPart?: (part: PartDescription) => ResourceLabels | null;
 }
 
 /**
@@ -39,14 +42,16 @@ export function toConsentResource(
     description.otherCodes === undefined ||
     description.codes.some(({ system }) => system === undefined);
   const otherCodes = withSystem(description.otherCodes ?? []);
+  const labels = context.labels ?? ownLabels(description);
   return {
     ...(id !== undefined && { id: `${type}/${id}` }),
     ...(versionId !== undefined && { versionId }),
     type,
+    ...(description.otherTypes && { otherTypes: description.otherTypes }),
     codes: withSystem(description.codes),
     ...(otherCodes.length > 0 && { otherCodes }),
     ...(uncoded && { uncoded }),
-    labels: context.labels ?? ownLabels(description),
+    labels,
     ...(period && {
       period: {
         ...(period.from !== undefined && { from: period.from }),
@@ -59,7 +64,33 @@ export function toConsentResource(
     ...(context.controller !== undefined && { controller: context.controller }),
     ...(context.jurisdictions && { jurisdictions: context.jurisdictions }),
     ...(context.recordedAt !== undefined && { recordedAt: context.recordedAt }),
+    ...containedIn(description, labels, context),
   };
+}
+
+/** What is known of a resource that could not be described. */
+const UNKNOWN: ConsentResource = { type: "unknown", codes: [], labels: null };
+
+function containedIn(
+  { parts = [], moreParts }: ResourceDescription,
+  whole: ResourceLabels | null,
+  context: ConsentResourceContext,
+): Pick<ConsentResource, "contains"> {
+  if (parts.length === 0 && moreParts === undefined) return {};
+  const { labelsOfPart = () => labelsWithin(whole), labels: _, ...rest } = context;
+  const contains = parts.map((part) =>
+    toConsentResource(part, { ...rest, labels: labelsOfPart(part) ?? { codes: [], stamp: null } }),
+  );
+  return { contains: moreParts === undefined ? contains : [...contains, UNKNOWN] };
+}
+
+/**
+ * The labels of a resource as far as those of the whole that it is in tell: it may have any of them, and has no
+ * others. If the whole has some, it is not known which of them this one lacks.
+ */
+export function labelsWithin(whole: ResourceLabels | null): ResourceLabels | null {
+  if (whole === null || whole.codes.every(isNormal)) return whole;
+  return { codes: whole.codes, stamp: null };
 }
 
 function withSystem(codings: readonly FhirCoding[]): readonly Coding[] {

@@ -1,10 +1,12 @@
 import { appendTo } from "../bytes/lists.ts";
 import { atOnce, createWalk, type Steps, type Walk } from "../bytes/steps.ts";
 import { type Distinct, distinct } from "./distinct.ts";
+import { innerSteps } from "./inner-resources.ts";
 import { type ManifestElements, manifestElements } from "./manifest-elements.ts";
 import { collectOtherCodes, distinctCodings, type OtherCodeCollector } from "./other-codes.ts";
 import { collectAt, compilePaths, type PathTree, type PathValues } from "./path-tree.ts";
 import { dateAt, type DescribedPeriod } from "./period.ts";
+import { isCoded, isProse, NAMINGS } from "./prose.ts";
 import {
   codingsOf,
   type FhirCoding,
@@ -24,9 +26,17 @@ export interface DescribedCode extends FhirCoding {
   readonly element: string;
 }
 
+/** The description of a resource inside another one, and the name that it has there. */
+export interface PartDescription extends Omit<ResourceDescription, "parts" | "moreParts"> {
+  /** `Bundle.entry.fullUrl` */
+  readonly fullUrl?: string;
+}
+
 /** The facts about a resource that consent and search need, taken from its elements. */
 export interface ResourceDescription {
   readonly type: string;
+  /** Types of its contained resources; absent: it contains none. */
+  readonly otherTypes?: readonly string[];
   readonly id?: string;
   readonly versionId?: string;
   /** `meta.lastUpdated`, the first millisecond that it names. */
@@ -51,6 +61,13 @@ export interface ResourceDescription {
   readonly uncoded: boolean;
   /** Paths of elements that should hold a date and do not. */
   readonly malformed: readonly string[];
+  /**
+   * The resources inside a Bundle or Parameters, at any depth, each described by itself. The other members
+   * say of all of them together what they say of one resource.
+   */
+  readonly parts?: readonly PartDescription[];
+  /** Whether there are more of these than are described. */
+  readonly moreParts?: true;
 }
 
 /**
@@ -68,6 +85,29 @@ export function describeResource(resource: FhirResource): ResourceDescription {
 
 /** As {@link describeResource}, by steps; the resource must not change meanwhile. */
 export function* describeSteps(resource: FhirResource): Steps<ResourceDescription> {
+  const { description, hasInner } = yield* describeAlone(resource);
+  if (!hasInner) return description;
+  const { parts: inner, more, contained } = yield* innerSteps(resource);
+  const withTypes = <T extends object>(one: T, of: object): T => {
+    const otherTypes = contained.get(of);
+    return otherTypes === undefined ? one : { ...one, otherTypes };
+  };
+  const whole: Mutable<ResourceDescription> = withTypes(description, resource);
+  const parts: PartDescription[] = [];
+  for (const { resource: part, fullUrl } of inner) {
+    const { description: own } = yield* describeAlone(part);
+    parts.push({ ...withTypes(own, part), ...(fullUrl !== undefined && { fullUrl }) });
+    yield;
+  }
+  if (parts.length > 0) whole.parts = parts;
+  if (more) whole.moreParts = true;
+  return whole;
+}
+
+/** Describes a resource with everything in it as one; tells whether there are other resources in it. */
+function* describeAlone(
+  resource: FhirResource,
+): Steps<{ readonly description: Mutable<ResourceDescription>; readonly hasInner: boolean }> {
   const plan = planOf(resource.resourceType);
   const meta = isObject(resource["meta"]) ? resource["meta"] : {};
   const malformed: string[] = [];
@@ -89,7 +129,7 @@ export function* describeSteps(resource: FhirResource): Steps<ResourceDescriptio
   const main = codes.some(({ element }) => element !== "category");
   const references = new Set<string>();
   const others = collectOtherCodes(codes, walk);
-  const all: Everything = { references, others, freeText: false, walk };
+  const all: Everything = { references, others, freeText: false, resources: 0, walk };
   const labels: FhirCoding[] = [];
   const authors = distinct(isSameReference, (one: FhirReference) => JSON.stringify(one));
   walk.after(() => {
@@ -123,7 +163,7 @@ export function* describeSteps(resource: FhirResource): Steps<ResourceDescriptio
   if (status !== undefined) description.status = status;
   if (period !== undefined) description.period = period;
   if (encounter !== undefined) description.encounter = encounter;
-  return description;
+  return { description, hasInner: all.resources > 1 };
 }
 
 type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
@@ -235,14 +275,6 @@ const isSameReference = (one: FhirReference, other: FhirReference): boolean =>
   one.identifier?.system === other.identifier?.system &&
   one.identifier?.value === other.identifier?.value;
 
-/** Whether a value is of a coded type: a Quantity or Period of `value[x]` is not. */
-function isCoded(value: unknown): boolean {
-  if (!isObject(value)) return false;
-  if ("coding" in value || "concept" in value) return true;
-  if ("code" in value) return !("value" in value || "unit" in value);
-  return "text" in value && !("status" in value);
-}
-
 function statusOf(resource: FhirResource, path: string): string | undefined {
   const value = resource[path];
   if (typeof value === "boolean") return value ? "active" : "inactive";
@@ -260,28 +292,6 @@ function pointsToEncounter({ reference, type }: FhirReference): boolean {
   return reference === undefined || !reference.includes("EpisodeOfCare/");
 }
 
-/** How the name of an element bears on prose. */
-type Naming =
-  /** It holds prose or attachments. */
-  | "prose"
-  /** It may be a narrative. */
-  | "text"
-  /** Prose in it does not count: extensions, whose names say what they are, and `meta`. */
-  | "aside";
-
-const named = (naming: Naming, names: string): readonly (readonly [string, Naming])[] =>
-  names.split(/\s+/).map((name) => [name, naming]);
-
-const NAMINGS: ReadonlyMap<string, Naming> = new Map([
-  ...named(
-    "prose",
-    `note comment comments conclusion description valueString valueAttachment presentedForm
-    attachment payload patientInstruction summary clinicalNotes data`,
-  ),
-  ...named("text", "text"),
-  ...named("aside", "extension modifierExtension meta"),
-]);
-
 /** Deepest nesting of resources; `readBundle` refuses deeper ones. */
 const MAX_DEPTH = 1000;
 
@@ -290,6 +300,8 @@ interface Everything {
   readonly references: Set<string>;
   readonly others: OtherCodeCollector;
   freeText: boolean;
+  /** How many of the values are resources; more than one if some are too deep to be looked at. */
+  resources: number;
   readonly walk: Walk;
 }
 
@@ -302,12 +314,14 @@ function lookAt(value: unknown, depth: number, asProse: boolean, into: Everythin
   if (depth > MAX_DEPTH) {
     into.others.addUnknown();
     into.freeText ||= asProse;
+    into.resources += 2;
   } else if (typeof value !== "object" || value === null) {
     return;
   } else if (Array.isArray(value)) {
     lookAtItems(value, 0, depth + 1, asProse, into);
   } else {
     const object = value as JsonObject;
+    if (typeof object["resourceType"] === "string") into.resources++;
     const literal = object["reference"];
     if (typeof literal === "string" && literal !== "" && !literal.startsWith("#")) {
       into.references.add(literal);
@@ -354,10 +368,4 @@ function lookAtMembers(
     }
     if (typeof child === "object" || depth > MAX_DEPTH) lookAt(child, depth, counts, into);
   }
-}
-
-function isProse(naming: Naming, value: unknown): boolean {
-  if (naming === "prose") return !isCoded(value);
-  // a generated narrative repeats the elements; any other may say more
-  return isObject(value) && "div" in value && value["status"] !== "generated";
 }

@@ -36,6 +36,7 @@ export {
 export {
   type DescribedCode,
   describeResource,
+  type PartDescription,
   type ResourceDescription,
 } from "./describe-resource.ts";
 export type { PatientProblem } from "./patients.ts";

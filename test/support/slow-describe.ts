@@ -24,6 +24,69 @@ const MAX_DEPTH = 1000;
  * must agree with.
  */
 export function describeSlowly(resource: FhirResource): ResourceDescription {
+  const { parts, contained, isTooDeep } = resourcesIn(resource);
+  const typesIn = (owner: object) => {
+    const types = contained.flatMap((one) => (one.owner === owner ? [one.type] : []));
+    return types.length === 0 ? {} : { otherTypes: [...new Set(types)] };
+  };
+  return {
+    ...describeOne(resource),
+    ...typesIn(resource),
+    ...(parts.length > 0 && {
+      parts: parts.map(({ resource: part, fullUrl }) => ({
+        ...describeOne(part),
+        ...typesIn(part),
+        ...(fullUrl !== undefined && { fullUrl }),
+      })),
+    }),
+    ...(isTooDeep && { moreParts: true }),
+  };
+}
+
+/** The resources anywhere in another one: those that are contained, by the one that contains them, and others. */
+function resourcesIn(root: FhirResource) {
+  const parts: { resource: FhirResource; fullUrl: string | undefined }[] = [];
+  const contained: { owner: object; type: string }[] = [];
+  let isTooDeep = false;
+  const visit = (
+    value: unknown,
+    depth: number,
+    at: { owner: object; isContained: boolean; fullUrl?: string | undefined },
+  ): void => {
+    if (typeof value !== "object" || value === null) return;
+    if (depth > MAX_DEPTH) {
+      isTooDeep = true;
+      return;
+    }
+    if (Array.isArray(value)) {
+      for (const item of value) {
+        visit(item, depth + 1, { owner: at.owner, isContained: at.isContained });
+      }
+      return;
+    }
+    const object = value as JsonObject;
+    const { resourceType: type } = object;
+    let { owner } = at;
+    if (object !== root && typeof type === "string") {
+      if (at.isContained) contained.push({ owner, type });
+      else {
+        owner = object;
+        parts.push({ resource: object as FhirResource, fullUrl: at.fullUrl });
+      }
+    }
+    for (const name of Object.keys(object)) {
+      visit(object[name], depth + 1, {
+        owner,
+        isContained: at.isContained || name === "contained",
+        fullUrl: name === "resource" ? text(object["fullUrl"]) : undefined,
+      });
+    }
+  };
+  visit(root, 0, { owner: root, isContained: false });
+  return { parts, contained, isTooDeep };
+}
+
+function describeOne(resource: FhirResource): ResourceDescription {
   const elements = manifestElements(resource.resourceType);
   const meta = isObject(resource["meta"]) ? resource["meta"] : {};
   const malformed: string[] = [];

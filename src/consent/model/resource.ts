@@ -26,6 +26,8 @@ export interface ConsentResource {
   readonly versionId?: string;
   /** FHIR resource type. */
   readonly type: string;
+  /** Types of contained resources: a refusal considers them, a permit does not. */
+  readonly otherTypes?: readonly string[];
   /** Codes that say what the resource is and is about; empty: nothing is known about it. */
   readonly codes: readonly Coding[];
   /**
@@ -53,4 +55,9 @@ export interface ConsentResource {
   readonly jurisdictions?: readonly string[];
   /** When the record was made, in milliseconds. */
   readonly recordedAt?: number;
+  /**
+   * The resources inside a document or another Bundle. The whole is permitted only if it is permitted by
+   * itself, and each of these is.
+   */
+  readonly contains?: readonly ConsentResource[];
 }

@@ -43,7 +43,7 @@ export function compileResidual(
   });
   if (nodes[root] === undefined) throw new RangeError("the root is not a step of the residual");
   const held = new Uint8Array(nodes.length);
-  return (resource) => {
+  const holds = (resource: ConsentResource): boolean => {
     const context = contextOf(resource);
     for (let position = 0; position <= root; position++) {
       const node = nodes[position]!;
@@ -69,6 +69,9 @@ export function compileResidual(
     }
     return held[root] === 1;
   };
+  const matcher: ResidualMatcher = (resource) =>
+    holds(resource) && (resource.contains ?? []).every(matcher);
+  return matcher;
 }
 
 /**

@@ -89,10 +89,13 @@ export function compileTests(
   if (data?.types !== undefined) {
     const wanted = new Set(data.types);
     const foreign = data.types.some((type) => !RESOURCE_TYPES.has(type));
+    const test = (type: string): Match =>
+      wanted.has(type) ? YES : foreign || !RESOURCE_TYPES.has(type) ? UNKNOWN : NO;
+    const deny = rule.effect === "deny";
     add(
       "types",
-      ({ resource: { type } }) =>
-        wanted.has(type) ? YES : foreign || !RESOURCE_TYPES.has(type) ? UNKNOWN : NO,
+      ({ resource: { type, otherTypes } }) =>
+        otherTypes === undefined || !deny ? test(type) : anyMatch([type, ...otherTypes], test),
       { types: data.types },
     );
   }

@@ -113,16 +113,22 @@ export function indexPlans(plans: readonly LineagePlan[]): PlanIndex {
       found.length < 2 ? found[0] : [...new Set(found.flat())].sort((a, b) => a - b));
   }
 
+  function typePlaces({
+    type,
+    otherTypes,
+  }: MatchContext["resource"]): readonly number[] | undefined {
+    // A refusal of its type may be about a contained resource.
+    if (otherTypes !== undefined || !RESOURCE_TYPES.has(type)) return anyType;
+    return byType.get(type);
+  }
+
   return {
     plans,
     saysBreakGlass,
     candidates(context) {
       const base = forPurpose(context);
       const { request, resource } = context;
-      const typed =
-        anyType.length > 0 && RESOURCE_TYPES.has(resource.type)
-          ? byType.get(resource.type)
-          : anyType;
+      const typed = anyType.length > 0 ? typePlaces(resource) : anyType;
       const acting = anyActor.length > 0 && request.userStated ? actorPlaces(request) : anyActor;
       const more = unite(typed, acting);
       return more.length === 0 ? base.plans : unite(base.places, more).map((at) => plans[at]!);

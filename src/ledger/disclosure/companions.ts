@@ -6,14 +6,16 @@ import { identifierName, MAX_REFERS } from "../../fhir/links.ts";
 import { isPersonOrPlace, saysWhat } from "../../fhir/nobody.ts";
 import { isSameServer, serverNameIn } from "../../fhir/source-name.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
+import { partFinder, type PartFinder } from "../records/wholes.ts";
 import { currentRecords, sourceOf, type FoldedRecord } from "../records/current-record.ts";
 import { isAskedFor } from "./asked-for.ts";
 
 /** How each record is decided about. */
 interface Deciding<T> {
   /** The form in which consent judges a record by itself. */
-  form(record: FoldedRecord): ConsentResource;
-  decide(record: FoldedRecord, resource: ConsentResource): T;
+  form(record: FoldedRecord, parts: PartFinder): ConsentResource;
+  /** @param inside - decisions about the records of the resources inside it, each of which must permit too */
+  decide(record: FoldedRecord, resource: ConsentResource, inside: readonly Decision[]): T;
 }
 
 /**
@@ -25,25 +27,34 @@ interface Deciding<T> {
  *
  * A refusal that covers what a record refers to covers the record too, as if it contained it. If nothing tells
  * what that is, the refusal may cover it.
+ *
+ * A document goes out only if the records of the resources in it do, and none of these has ended.
  */
 export function decideWithCompanions<T extends { readonly decision: Decision }>(
   items: readonly CatalogueItem[],
   query: RequestQuery,
   { form, decide }: Deciding<T>,
 ): readonly T[] {
-  const all = [...currentRecords(items).values()].filter(({ retracted }) => !retracted);
+  const records = [...currentRecords(items).values()];
+  const parts = partFinder(records);
+  const all = records.filter((record) => !record.retracted && !parts.hasEndedPart(record));
   const companions = companionsAmong(all);
   const forms = new Map<FoldedRecord, ConsentResource>();
   const formOf = (record: FoldedRecord): ConsentResource => {
     let own = forms.get(record);
-    if (own === undefined) forms.set(record, (own = form(record)));
+    if (own === undefined) forms.set(record, (own = form(record, parts)));
     return own;
   };
   const made = new Map<FoldedRecord, T>();
+  const making = new Set<FoldedRecord>();
   const by = (record: FoldedRecord): T => {
     let one = made.get(record);
     if (one === undefined) {
-      made.set(record, (one = decide(record, judgedWith(record, companions, formOf))));
+      making.add(record);
+      const inside = parts.recordsInside(record).filter((part) => !making.has(part));
+      const decisions = inside.map((part) => by(part).decision);
+      made.set(record, (one = decide(record, judgedWith(record, companions, formOf), decisions)));
+      making.delete(record);
     }
     return one;
   };

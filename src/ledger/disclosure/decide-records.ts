@@ -4,10 +4,12 @@ import { toEntryId, type EntryId } from "../../codec/ids.ts";
 import { memberKey } from "../../chain/state.ts";
 import type { Decision } from "../../consent/model/decision.ts";
 import { directiveCid } from "../../consent/model/directive.ts";
+import { decisionForAll } from "../../consent/decide-whole.ts";
 import { compileDirectives } from "../../consent/evaluate.ts";
 import type { Labeller } from "../../consent/labels/labeller.ts";
 import type { Directive } from "../../consent/model/model.ts";
 import type { ConsentRequest, RequestQuery } from "../../consent/model/request.ts";
+import type { ConsentResource } from "../../consent/model/resource.ts";
 import type { ConsentSnapshot, SnapshotDirective } from "../../consent/model/snapshot.ts";
 import { BTG, canonicalPurpose, type Terminology } from "../../consent/terminology/terminology.ts";
 import { RECORD_PARTS } from "./asked-for.ts";
@@ -18,7 +20,8 @@ import { capacityFacts } from "../consents/attested-key.ts";
 import type { ConsentReader, FiledConsents } from "../consents/read-consents.ts";
 import type { LedgerContext } from "../context.ts";
 import type { EntriesOfJoined } from "../persons/person-entries.ts";
-import { judgedForm, type FoldedRecord } from "../records/current-record.ts";
+import type { FoldedRecord } from "../records/current-record.ts";
+import { judgedForm } from "../records/judged-form.ts";
 import { decideWithCompanions } from "./companions.ts";
 import type { DisclosureRequest, SealedRequest } from "./request.ts";
 import type { Subject } from "../entries/subjects.ts";
@@ -140,9 +143,10 @@ export async function decideRecords(
     supportedObligations: context.supportedObligations,
   });
   const decided = decideWithCompanions(items, request.query, {
-    form: (record) => judgedForm(record, { ...context, controller: signer.actor }),
-    decide(record, resource) {
-      const decision = prepared.decide({ ...resource, ...partsOf(request.query) });
+    form: (record, parts) => judgedForm(record, { ...context, parts, controller: signer.actor }),
+    decide(record, resource, inside) {
+      const own = prepared.decide(inParts(resource, partsOf(request.query)));
+      const decision = decisionForAll([own, ...inside]);
       return { record, ...breakGlass(context, request, sealed, roles, decision, asOf) };
     },
   });
@@ -164,6 +168,16 @@ export async function decideRecords(
     roles,
     attestations: attested.signed,
   };
+}
+
+/** A resource of which some parts are asked for, and so of those inside it. */
+export function inParts(
+  resource: ConsentResource,
+  parts: Pick<ConsentResource, "parts">,
+): ConsentResource {
+  const { contains } = resource;
+  const inside = contains?.map((one) => inParts(one, parts));
+  return { ...resource, ...parts, ...(inside !== undefined && { contains: inside }) };
 }
 
 /**

@@ -1,20 +1,23 @@
 import type { CID } from "multiformats/cid";
 import { isInForce, memberKey } from "../../chain/state.ts";
 import type { Decision } from "../../consent/model/decision.ts";
+import { decisionForAll } from "../../consent/decide-whole.ts";
 import { compileDirectives } from "../../consent/evaluate.ts";
 import type { ClaimedRole, ConsentRequest, RequestQuery } from "../../consent/model/request.ts";
 import type { ConsentSnapshot, SnapshotMembership } from "../../consent/model/snapshot.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { judgeAttestations } from "./attestation.ts";
 import {
+  inParts,
+  partsOf,
   requireReadableConsents,
   factsOf,
-  partsOf,
   readDeciding,
   type JudgeContext,
 } from "./decide-records.ts";
 import { giveResult } from "../give-results.ts";
-import { giveRecord, judgedForm, type CurrentRecord } from "../records/current-record.ts";
+import { giveRecord, type CurrentRecord } from "../records/current-record.ts";
+import { judgedForm } from "../records/judged-form.ts";
 import { decideWithCompanions } from "./companions.ts";
 import type { Subject } from "../entries/subjects.ts";
 
@@ -119,10 +122,10 @@ export async function decideQuestion(
     facts: snapshot,
     request: giveResult(prepared.decideRequest()) as Decision,
     records: decideWithCompanions(items, query, {
-      form: (record) => judgedForm(record, { ...context, controller: signer.actor }),
-      decide: (record, resource) => ({
+      form: (record, parts) => judgedForm(record, { ...context, parts, controller: signer.actor }),
+      decide: (record, resource, inside) => ({
         record,
-        decision: prepared.decide({ ...resource, ...partsOf(query) }),
+        decision: decisionForAll([prepared.decide(inParts(resource, partsOf(query))), ...inside]),
       }),
     }).map(({ record, decision }) => ({ record: giveRecord(record), decision })),
   };

@@ -24,6 +24,7 @@ import { createFinishing, type Finishing } from "./finish-erasure.ts";
 import { assertGone } from "./giving-up.ts";
 import { outOfReach, type ErasureStatement } from "./statement.ts";
 import {
+  containersOf,
   groupByPerson,
   orphansOf,
   rootsOf,
@@ -225,6 +226,7 @@ export function createErasing(
     const all = everything.filter(BELONGS[what]);
     const targets =
       ids === undefined ? [...all] : [...versionsOf(all, await stillThere(all, everything, ids))];
+    if (what === "clinical" && ids !== undefined) appendTo(targets, containersOf(all, targets));
     const before = targets.length === 0 ? await earlier(everything, request) : [];
     if (before.length > 0) return statement(what, before, request);
     assertAllowed(everything, what, targets);

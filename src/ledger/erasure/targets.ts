@@ -1,8 +1,10 @@
 import type { ErasureClass } from "../../block/entry.ts";
 import { toHex } from "../../bytes/hex.ts";
+import { appendTo } from "../../bytes/lists.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { isLink } from "../persons/fold-links.ts";
 import { currentRecords } from "../records/current-record.ts";
+import { containsSome, partFinder } from "../records/wholes.ts";
 
 export const BELONGS: Readonly<Record<ErasureClass, (item: CatalogueItem) => boolean>> = {
   clinical: ({ kind }) => kind === "record",
@@ -75,6 +77,33 @@ export function orphansOf(
     gone.add(toHex(id));
     return true;
   });
+}
+
+/**
+ * The entries of documents and other Bundles that contain some of the erased records, which hold the same data.
+ *
+ * @param targets - the entries of the erased records
+ */
+export function containersOf(
+  items: readonly CatalogueItem[],
+  targets: readonly CatalogueItem[],
+): readonly CatalogueItem[] {
+  if (!items.some(({ manifest }) => manifest.resource?.parts !== undefined)) return [];
+  const ids = new Set(targets.map(({ id }) => toHex(id)));
+  const records = [...currentRecords(items).values()];
+  const parts = partFinder(records);
+  const gone = new Set(records.filter(({ history }) => ids.has(toHex(history[0]!.id))));
+  const found: CatalogueItem[] = [];
+  // A document may be part of another one.
+  for (let before = -1; before < gone.size;) {
+    before = gone.size;
+    for (const record of records) {
+      if (gone.has(record) || !containsSome(record, parts, gone)) continue;
+      gone.add(record);
+      appendTo(found, record.history);
+    }
+  }
+  return found;
 }
 
 /** Every entry of the records that the given ids belong to; all the records must exist. */

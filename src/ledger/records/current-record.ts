@@ -1,16 +1,14 @@
 import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { recordCreatedBy, toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
-import type { ConsentResource, ResourceLabels } from "../../consent/model/resource.ts";
+import type { ResourceLabels } from "../../consent/model/resource.ts";
 import { isSameServer, serverNameIn } from "../../fhir/source-name.ts";
 import { compareVersions } from "../../fhir/version-order.ts";
-import { toConsentResource } from "../../fhir/consent-resource.ts";
-import { isOutdated, type Labeller } from "../../consent/labels/labeller.ts";
 import { cidFromDigest, type Codec } from "../../codec/cid.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { copyManifest, type Manifest } from "../entries/manifest.ts";
 import { comparePlaces, createsRecord, type CatalogueItem } from "../entries/catalogue-item.ts";
-import { isNormal, labelsOfBoth } from "../../consent/labels/unite-labels.ts";
+import { labelsOfBoth } from "../../consent/labels/unite-labels.ts";
 
 /** One of the entries about a record, with what its envelope says about itself. */
 export interface RecordEntry extends Pick<
@@ -233,53 +231,4 @@ function giveItem(item: CatalogueItem): RecordEntry {
     envelope: cidFromDigest(envelope.multihash.digest, envelope.code as Codec),
     manifest: copyManifest(manifest),
   };
-}
-
-/**
- * The labels of a record that can be trusted under the current rules. If outdated rules stamped
- * them, "normal" and the stamp are dropped, since the current rules may find more, or may be unable
- * to judge it; every label that the older rules found is kept.
- */
-function believedLabels(
-  labels: ResourceLabels | null,
-  labeller: Pick<Labeller, "name" | "version" | "replaces">,
-): ResourceLabels | null {
-  if (labels?.stamp == null || !isOutdated(labels.stamp, labeller)) return labels;
-  return { codes: labels.codes.filter((code) => !isNormal(code)), stamp: null };
-}
-
-/** A record in the form in which consent judges it. */
-export function judgedForm(
-  record: FoldedRecord,
-  {
-    controller,
-    labeller,
-    jurisdictions,
-  }: {
-    readonly controller: string;
-    /** Tells whose rules an older stamp came from. */
-    readonly labeller: Pick<Labeller, "name" | "version" | "replaces">;
-    readonly jurisdictions?: readonly string[];
-  },
-): ConsentResource {
-  const { head } = record;
-  const labels = believedLabels(record.labels, labeller);
-  const description = head.manifest.resource;
-  if (description === undefined) {
-    return {
-      type: "unknown",
-      codes: [],
-      labels,
-      controller,
-      ...(jurisdictions === undefined ? {} : { jurisdictions }),
-      recordedAt: head.recordedAt,
-    };
-  }
-  return toConsentResource(description, {
-    // An unstamped `null` must not fall back to the labels in the resource itself.
-    labels: labels ?? { codes: [], stamp: null },
-    controller,
-    ...(jurisdictions === undefined ? {} : { jurisdictions }),
-    recordedAt: head.recordedAt,
-  });
 }

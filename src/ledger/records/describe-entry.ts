@@ -1,8 +1,8 @@
 import type { LabelOptions } from "../../consent/labels/labeller.ts";
 import type { BundleResource } from "../../fhir/bundle.ts";
-import { nameAtServer } from "../../fhir/source-name.ts";
 import { bySlices } from "../../loop/give-turn.ts";
 import { MAX_URL, type Manifest } from "../entries/manifest.ts";
+import { nameOfEntry } from "./entry-name.ts";
 import type { Marks } from "./marks.ts";
 import type { BundleTools, Described } from "./sent.ts";
 
@@ -39,7 +39,7 @@ export async function describeEntry(
   };
 
   function noteOf(entry: BundleResource, { source, type }: EntryContext): Pick<Manifest, "source"> {
-    const name = source === undefined ? undefined : nameAtServer(entry, type);
+    const name = source === undefined ? undefined : nameOfEntry(entry, type);
     if (source === undefined || name === undefined || name === "unclear") return {};
     const { type: of, id } = name;
     return { source: { name: source, type: of, id, text: sources.digestOf(text) } };

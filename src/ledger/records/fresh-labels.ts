@@ -5,7 +5,8 @@ import type { Addressable } from "../../fhir/references.ts";
 import type { FhirResource } from "../../fhir/resource.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { bySlices } from "../../loop/give-turn.ts";
-import { findVersions, labelBySlices } from "./label-context.ts";
+import { findVersions } from "./label-bundle.ts";
+import { labelBySlices } from "./label-context.ts";
 import type { FoldedRecord } from "./current-record.ts";
 import { isNormal, isOwn, labelName, uniteLabels } from "../../consent/labels/unite-labels.ts";
 

@@ -38,6 +38,12 @@ function identifiersOf(resource: FhirResource, now: number): NonNullable<Marks["
   return found;
 }
 
+/** The marks of a document, which names what the resources in it refer to. */
+export async function marksInside(whole: FhirResource, now: number): Promise<Marks> {
+  const [links] = await bySlices(linkSteps([{ resource: whole, patients: [] }], "collection", now));
+  return marksBy(links!, undefined, whole, now);
+}
+
 /** The marks of a resource that comes alone. */
 export async function marksAlone(resource: FhirResource, now: number): Promise<Marks> {
   const { about, remarks } = await bySlices(patientSteps([{ resource }], now));

@@ -1,16 +1,16 @@
 import { toHex } from "../../bytes/hex.ts";
 import { InputError } from "../../errors.ts";
-import { bundleSteps, type BundleProblem, type BundleReading } from "../../fhir/bundle.ts";
+import type { BundleProblem, BundleReading } from "../../fhir/bundle.ts";
 import type { BundleResource } from "../../fhir/bundle.ts";
 import type { BundlePatient } from "../../fhir/patients.ts";
-import type { FhirResource } from "../../fhir/resource.ts";
-import { nameAtServer, type ServerName } from "../../fhir/source-name.ts";
+import type { ServerName } from "../../fhir/source-name.ts";
 import { isEnteredInError, statedVersion } from "../../fhir/version-order.ts";
-import { bySlices, giveTurn } from "../../loop/give-turn.ts";
+import { giveTurn } from "../../loop/give-turn.ts";
 import type { Subject } from "../entries/subjects.ts";
 import type { BundleOptions, RecordedBundle } from "./bundle-options.ts";
 import { findPersons } from "./bundle-persons.ts";
 import { describeEntry, type EntryContext } from "./describe-entry.ts";
+import { nameOfEntry } from "./entry-name.ts";
 import { fileKnownByText, type ToFile } from "./file-bundle.ts";
 import { fileSent } from "./file-sent.ts";
 import { labelsWithin } from "./label-context.ts";
@@ -18,8 +18,7 @@ import { personOnRecord, personsBySource } from "./persons-by-source.ts";
 import { assertSamePerson } from "./same-person.ts";
 import { findServing, type Serving } from "./serving.ts";
 import type { Marks } from "./marks.ts";
-import type { BundleTools, Described, Outcome, SentItem } from "./sent.ts";
-import { assertSource } from "./sources.ts";
+import type { BundleTools, Described, FilingProgress, Outcome, SentItem } from "./sent.ts";
 
 /** Why a resource of a bundle is not recorded although its text could be, by finding. */
 const NOT_FILED: Readonly<Partial<Record<BundleProblem["code"], string>>> = {
@@ -32,18 +31,6 @@ const NOT_FILED: Readonly<Partial<Record<BundleProblem["code"], string>>> = {
 
 /** What a source's own record of versions decides, and not the bundle alone. */
 const DECIDED_BY_SOURCE: ReadonlySet<BundleProblem["code"]> = new Set(["superseded", "deleted"]);
-
-/** Records every resource of a bundle that is about one person and not yet on record. */
-export async function recordBundle(
-  subject: Subject | null,
-  input: Uint8Array | string | FhirResource,
-  tools: BundleTools,
-  options: BundleOptions = {},
-): Promise<RecordedBundle> {
-  if (options.source !== undefined) assertSource(options.source);
-  const bundle = await bySlices(bundleSteps(input, { now: tools.now() }));
-  return recordReading(subject, withoutDecided(bundle, options), tools, options);
-}
 
 /** Without the findings that are decided by what is on record of the source. */
 export function withoutDecided(bundle: BundleReading, { source }: BundleOptions): BundleReading {
@@ -59,24 +46,30 @@ export function withoutDecided(bundle: BundleReading, { source }: BundleOptions)
   };
 }
 
-/**
- * Records the resources of a bundle that was read.
- *
- * @param isLenient - whether a resource that cannot be sealed is skipped, and described only when it is to
- *   be recorded; otherwise such a resource keeps everything from being recorded
- */
-export async function recordReading(
+/** How the resources of a bundle are recorded. */
+export interface EntriesOptions extends BundleOptions {
+  /**
+   * Whether a resource that cannot be sealed is skipped, and described only when it is to be recorded; otherwise
+   * such a resource keeps everything from being recorded.
+   */
+  readonly isLenient: boolean;
+  /** What the bundle was part of, such as another Bundle: its labels may apply. */
+  readonly around: readonly unknown[];
+}
+
+/** Records the resources of a bundle that was read, each by itself. */
+export async function recordEntries(
   subject: Subject | null,
   bundle: BundleReading,
   tools: BundleTools,
-  options: BundleOptions,
-  isLenient = false,
-): Promise<RecordedBundle> {
-  const { onProgress, signal, source, mix = false, fields = false } = options;
+  options: EntriesOptions,
+): Promise<{ readonly said: RecordedBundle; readonly persons: BundlePersons }> {
+  const { onProgress, signal, source, mix = false, fields = false, isLenient, around } = options;
   const serving = await findServing(bundle, tools.now());
   const marksOf = (one: BundleResource): Marks =>
     serving.marksOf(one, subject === null ? "served" : "filed");
-  const within = { within: labelsWithin(bundle), type: bundle.type, source, fields, marksOf };
+  const labels = labelsWithin(bundle, around);
+  const within = { within: labels, type: bundle.type, source, fields, marksOf };
   const isWanted = (one: BundleResource): boolean =>
     one.patients.length === 1 ||
     (subject === null ? serving.isServing(one) : serving.lacksPerson(one));
@@ -126,7 +119,41 @@ export async function recordReading(
   );
   const problems = [...bundle.problems, ...doubts];
   const { people, proposals } = persons;
-  return { ...result, subjects: people, proposals, skipped, problems };
+  return { said: { ...result, subjects: people, proposals, skipped, problems }, persons };
+}
+
+/** Records one resource of a known person, as an entry of a bundle would be. */
+export async function recordOne(
+  one: BundleResource,
+  person: Subject,
+  tools: BundleTools,
+  { context, how }: { readonly context: EntryContext; readonly how: FilingProgress },
+): Promise<Omit<RecordedBundle, "subjects" | "proposals" | "problems">> {
+  const { type, source } = context;
+  const skipped: RecordedBundle["skipped"][number][] = [];
+  const result = emptyResult();
+  const mine = [{ one, person }];
+  const [sent] = sendersOf(mine, source, type, skipped).sent;
+  const describe = (of: BundleResource) => describeLeniently(of, context, tools);
+  if (sent !== undefined) {
+    const item = itemOf(one, person, sent.name, { source: source!, tools, describe });
+    const tell = (outcomes: readonly Outcome[]): void => {
+      for (const outcome of outcomes) addOutcome(outcome, { ...result, skipped });
+    };
+    await fileSent([item], type, { ...how, tell }, tools);
+  } else if (skipped.length === 0) {
+    const { index, text, resource } = one;
+    const about = await describe(one);
+    if (about === undefined) {
+      skipped.push({ type: resource.resourceType, index, why: "it cannot be sealed" });
+    } else {
+      const toFile = [{ index, type: resource.resourceType, text, subject: person, ...about }];
+      const { mix, fields, signal } = how;
+      const options = { mix, fields, ...(signal === undefined ? {} : { signal }) };
+      await fileKnownByText(toFile, { ...result, skipped, tell: how.sealed }, options, tools);
+    }
+  }
+  return { ...result, skipped };
 }
 
 const emptyResult = () => ({
@@ -198,7 +225,7 @@ async function describeLeniently(
 }
 
 /** The persons that a bundle is about. */
-interface BundlePersons {
+export interface BundlePersons {
   readonly people: RecordedBundle["subjects"];
   /** By their positions in `BundleReading.patients`. */
   readonly byPatient: ReadonlyMap<number, Subject>;
@@ -305,7 +332,7 @@ function sendersOf(
   const sent: (Mine & { readonly name: ServerName })[] = [];
   const others: Mine[] = [];
   for (const one of mine) {
-    const name = source === undefined ? undefined : nameAtServer(one.one, type);
+    const name = source === undefined ? undefined : nameOfEntry(one.one, type);
     if (name === undefined) others.push(one);
     else if (name !== "unclear") sent.push({ ...one, name });
     else {
@@ -348,7 +375,7 @@ function deletionsOf(
   const person = subject === null ? undefined : toHex(subject.local);
   return (bundle.deletions ?? []).flatMap((one): readonly SentItem[] => {
     const { index, stated } = one;
-    const name = nameAtServer(one, bundle.type);
+    const name = nameOfEntry(one, bundle.type);
     if (name === undefined || name === "unclear") {
       const type =
         /^(?:.*\/)?([A-Z][A-Za-z]{1,63})(?:[/?]|$)/.exec(one.request.url)?.[1] ?? "Resource";

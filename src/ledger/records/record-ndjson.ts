@@ -2,7 +2,6 @@ import { bytesKey } from "../../bytes/bytes-key.ts";
 import { appendTo } from "../../bytes/lists.ts";
 import { InputError } from "../../errors.ts";
 import {
-  bundleSteps,
   readSteps,
   resourcesSteps,
   type BundleReading,
@@ -12,7 +11,7 @@ import { bySlices, giveTurn } from "../../loop/give-turn.ts";
 import type { MergeProposal } from "../entries/subjects.ts";
 import type { RecordedBundle } from "./bundle-options.ts";
 import { ndjsonLines, type NdjsonInput } from "./ndjson-lines.ts";
-import { recordReading, withoutDecided } from "./record-bundle.ts";
+import { readInner, recordReading } from "./record-tree.ts";
 import type { BundleTools } from "./sent.ts";
 import { assertSource } from "./sources.ts";
 
@@ -126,7 +125,7 @@ export async function recordNdjson(
   const record = async (reading: BundleReading): Promise<RecordedBundle> => {
     const { source, mix, fields } = options;
     const how = { source, signal, ...(mix && { mix }), ...(fields && { fields }) };
-    return recordReading(null, withoutDecided(reading, how), tools, how, true);
+    return recordReading(null, reading, tools, how, true);
   };
 
   for await (const { number, bytes: text } of lines) {
@@ -139,11 +138,13 @@ export async function recordNdjson(
       // What comes before it may be what it deletes.
       last = number - 1;
       await recordGroup();
-      const bundle = await readBundle(read.text, tools.now());
+      const bundle = await readInner(read.text, tools);
       if (bundle === undefined) {
         tally.skip({ line: number, code: "malformed", type: "Bundle", why: "it is not a Bundle" });
       } else {
-        tally.add(await record(bundle), (entry) => ({ line: number, entry }));
+        tally.add(await record(bundle), (entry) =>
+          entry < 0 ? { line: number } : { line: number, entry },
+        );
         onProgress?.({ ...tally.counts(), lines: number });
       }
     } else {
@@ -184,15 +185,6 @@ function checked({
 async function readLine(text: Uint8Array): Promise<ResourceText | undefined> {
   try {
     return await bySlices(readSteps(text));
-  } catch (error) {
-    if (error instanceof InputError) return undefined;
-    throw error;
-  }
-}
-
-async function readBundle(text: Uint8Array, now: number): Promise<BundleReading | undefined> {
-  try {
-    return await bySlices(bundleSteps(text, { now }));
   } catch (error) {
     if (error instanceof InputError) return undefined;
     throw error;

@@ -16,7 +16,7 @@ import { moveRecord } from "./move-record.ts";
 import type { BundleOptions, RecordedBundle } from "./bundle-options.ts";
 import type { NdjsonInput } from "./ndjson-lines.ts";
 import { assertReason } from "./reason.ts";
-import { recordBundle } from "./record-bundle.ts";
+import { recordBundle } from "./record-tree.ts";
 import { recordNdjson, type NdjsonOptions, type RecordedNdjson } from "./record-ndjson.ts";
 import type { UploadProgress } from "./record-content.ts";
 import {

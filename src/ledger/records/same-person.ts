@@ -1,5 +1,6 @@
 import { InputError } from "../../errors.ts";
 import { isSameIdentifier, patientIdentifiers } from "../../fhir/identifier.ts";
+import { entriesOf } from "../../fhir/inner-resources.ts";
 import { type BundlePatient, patientSteps } from "../../fhir/patients.ts";
 import type { Addressable } from "../../fhir/references.ts";
 import { type FhirResource, isObject, list, text } from "../../fhir/resource.ts";
@@ -54,7 +55,8 @@ export async function assertSamePerson(
 
 /**
  * Refuses a resource that names a person other than the one under whom it is to be filed, or
- * several persons; for a Bundle, every resource in it counts. A resource that names nobody, or only
+ * several persons; every resource in a Bundle or Parameters counts, at any
+ * depth. A resource that names nobody, or only
  * by reference, is accepted.
  *
  * @throws {InputError} `ERR_INPUT_OTHER_PERSON`
@@ -64,22 +66,35 @@ export async function assertAbout(
   resource: FhirResource,
   comparison: Comparison,
 ): Promise<void> {
-  const { patients, about } = await bySlices(patientSteps(entriesOf(resource), comparison.now));
-  if (new Set(about.flat()).size > 1) {
-    throw new InputError("ERR_INPUT_OTHER_PERSON", "the resource is about several patients");
+  for (const entries of scopesIn(resource)) {
+    const { patients, about } = await bySlices(patientSteps(entries, comparison.now));
+    if (new Set(about.flat()).size > 1) {
+      throw new InputError("ERR_INPUT_OTHER_PERSON", "the resource is about several patients");
+    }
+    await assertSamePerson(subject, patients, comparison);
   }
-  await assertSamePerson(subject, patients, comparison);
 }
 
-/** The resource, or the resources of a Bundle that is filed as one, such as a document. */
-function entriesOf(resource: FhirResource): readonly Addressable[] {
-  if (resource.resourceType !== "Bundle") return [{ resource }];
-  return list(resource["entry"]).flatMap((entry) => {
-    const inner = isObject(entry) ? entry["resource"] : undefined;
-    if (!isObject(entry) || !isObject(inner) || typeof inner["resourceType"] !== "string")
-      return [];
-    const fullUrl = text(entry["fullUrl"]);
-    return [{ resource: inner as FhirResource, ...(fullUrl !== undefined && { fullUrl }) }];
+/** The resource; or the resources of a Bundle or Parameters, and of each in it, that refer to each other. */
+function* scopesIn(resource: FhirResource): Generator<readonly Addressable[]> {
+  const { resourceType: type } = resource;
+  if (type !== "Bundle" && type !== "Parameters") return yield [{ resource }];
+  const entries = type === "Bundle" ? entriesOf(resource) : valuesIn(resource["parameter"]);
+  yield entries;
+  for (const { resource: inner } of entries) {
+    if (inner.resourceType === "Bundle" || inner.resourceType === "Parameters") {
+      yield* scopesIn(inner);
+    }
+  }
+}
+
+/** The resources that some parameters and their parts have as values. */
+function valuesIn(parameters: unknown): readonly Addressable[] {
+  return list(parameters).flatMap((one): readonly Addressable[] => {
+    if (!isObject(one)) return [];
+    const { resource, part } = one;
+    const isOne = isObject(resource) && text(resource["resourceType"]) !== undefined;
+    return [...(isOne ? [{ resource: resource as FhirResource }] : []), ...valuesIn(part)];
   });
 }
 

@@ -101,7 +101,8 @@ export const isActing = (action: Action<SentItem>): action is Acting =>
 export const isWriting = (action: Action<SentItem>): action is Writing =>
   isActing(action) || action.does === "remember";
 
-const WHY_SKIPPED = {
+/** Why something that a source sent is not recorded. */
+export const WHY_SKIPPED = {
   "deleted later": "its source deleted a later version",
   "several servers": "its source has several servers with such a resource: it needs a fullUrl",
   "not on record": "it was deleted at its source, and is not on record",

@@ -18,19 +18,23 @@ export async function* untilAborted(
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void> {
   const pieces = chunksOf(source);
-  let stop = (): void => undefined;
-  const stopped = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason as unknown);
-  });
-  stopped.catch(() => undefined);
+  let stopWaiting: (() => void) | undefined;
+  const stop = (): void => stopWaiting?.();
   signal.addEventListener("abort", stop, { once: true });
   let isWaiting = false;
+  // Not a race with one promise for all pieces: that would hold every piece until the end.
+  const nextPiece = () =>
+    new Promise<IteratorResult<Uint8Array, void>>((resolve, reject) => {
+      stopWaiting = () => reject(signal.reason as Error);
+      pieces.next().then(resolve, reject);
+    });
   try {
     for (;;) {
       signal.throwIfAborted();
       isWaiting = true;
-      const next = await Promise.race([pieces.next(), stopped]);
+      const next = await nextPiece();
       isWaiting = false;
+      stopWaiting = undefined;
       if (next.done === true) return;
       yield next.value;
     }

@@ -22,6 +22,14 @@ export interface ResourceText {
   readonly text: Uint8Array;
 }
 
+/**
+ * Most objects and lists, and most other values, in one resource; a bundle has eight times as many at most. Without a
+ * limit, text of two bytes a value would need a hundred times its length in memory. A resource of 32 MiB has some
+ * 400,000 objects and a million values.
+ */
+const MAX_CONTAINERS = 1_000_000;
+const MAX_VALUES = 4_000_000;
+
 /** One resource of a bundle. */
 export interface BundleResource extends ResourceText {
   /** Its position in `Bundle.entry`. */
@@ -124,7 +132,10 @@ export function* bundleSteps(
 ): Generator<void, BundleReading, void> {
   const json = inputText(input, options);
   const maxDepth = options.maxDepth ?? 100;
-  const root = yield* scanSteps(json, { name: "Bundle", maxDepth, keepDepth: 3 });
+  const root = yield* scanSteps(json, {
+    ...{ name: "Bundle", maxDepth, keepDepth: 3 },
+    ...{ maxContainers: 8 * MAX_CONTAINERS, maxValues: 8 * MAX_VALUES },
+  });
   if (stringAt(json, root.members?.get("resourceType")) !== "Bundle") {
     throw invalid("Bundle.resourceType", 'must be "Bundle"');
   }
@@ -268,7 +279,10 @@ export function* readSteps(
 ): Generator<void, ResourceText, void> {
   const json = inputText(input, options);
   const maxDepth = options.maxDepth ?? 100;
-  const root = yield* scanSteps(json, { name: "resource", maxDepth, keepDepth: 1 });
+  const root = yield* scanSteps(json, {
+    ...{ name: "resource", maxDepth, keepDepth: 1 },
+    ...{ maxContainers: MAX_CONTAINERS, maxValues: MAX_VALUES },
+  });
   return yield* resourceSteps(json, root, "resource");
 }
 

@@ -66,7 +66,9 @@ export function* innerSteps(root: FhirResource): Steps<InnerResources> {
     }
     if (Array.isArray(value)) {
       for (let at = value.length - 1; at >= 0; at--) {
-        waiting.push({ ...one, value: value[at], depth: depth + 1, fullUrl: undefined });
+        const item = value[at] as unknown;
+        if (typeof item !== "object") continue;
+        waiting.push({ ...one, value: item, depth: depth + 1, fullUrl: undefined });
       }
       continue;
     }
@@ -88,8 +90,10 @@ export function* innerSteps(root: FhirResource): Steps<InnerResources> {
     }
     const fullUrl = isObject(object["resource"]) ? text(object["fullUrl"]) : undefined;
     for (const name of Object.keys(object).reverse()) {
+      const value = object[name];
+      if (typeof value !== "object") continue;
       waiting.push({
-        value: object[name],
+        value,
         depth: depth + 1,
         ...{ owner, level },
         isContained: isContained || name === "contained",

@@ -143,7 +143,9 @@ function* pointersIn(resource: FhirResource): Steps<readonly Pointer[]> {
     const [value, element, depth] = waiting.pop()!;
     if (typeof value !== "object" || value === null || depth > MAX_DEPTH) continue;
     if (Array.isArray(value)) {
-      for (const item of value) waiting.push([item, element, depth + 1]);
+      for (const item of value) {
+        if (typeof item === "object") waiting.push([item, element, depth + 1]);
+      }
       continue;
     }
     const object = value as Record<string, unknown>;

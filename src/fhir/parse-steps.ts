@@ -18,6 +18,7 @@ export function* parseSteps(
   levels: number = LEVELS,
 ): Generator<void, unknown, void> {
   const isLarge = span.end - span.start > AT_ONCE;
+  if (isLarge && span.kind === "string") return yield* parseString(json, span);
   if (!isLarge || levels === 0 || (span.kind !== "object" && span.kind !== "array")) {
     return JSON.parse(json.slice(span.start, span.end)) as unknown;
   }
@@ -36,21 +37,43 @@ export function* parseSteps(
     }
     return object;
   }
-  const all = items ?? [];
   const array: unknown[] = [];
-  for (let from = 0; from < all.length;) {
-    // Parses neighbours together, since a call costs more than a small item.
-    let to = from + 1;
-    while (to < all.length && all[to]!.end - all[from]!.start <= AT_ONCE) to++;
-    if (to === from + 1) array.push(yield* parseSteps(json, all[from]!, levels - 1));
-    else {
-      const some = json.slice(all[from]!.start, all[to - 1]!.end);
-      for (const item of JSON.parse(`[${some}]`) as unknown[]) array.push(item);
-    }
-    from = to;
+  for (const item of items ?? []) {
+    if (item.kind === "items") {
+      for (const one of JSON.parse(`[${json.slice(item.start, item.end)}]`) as unknown[]) {
+        array.push(one);
+      }
+    } else array.push(yield* parseSteps(json, item, levels - 1));
     yield;
   }
   return array;
+}
+
+/** Parses a long string piece by piece. */
+function* parseString(json: string, { start, end }: JsonSpan): Generator<void, string, void> {
+  let value = "";
+  for (let from = start + 1; from < end - 1;) {
+    const to = Math.min(end - 1, outsideEscape(json, from, from + AT_ONCE));
+    value += JSON.parse(`"${json.slice(from, to)}"`) as string;
+    from = to;
+    yield;
+  }
+  return value;
+}
+
+/** The last offset up to `most` that is not inside an escape. */
+function outsideEscape(json: string, from: number, most: number): number {
+  // An escape has six units at most, so it began in the last five or not at all.
+  for (let at = most - 1; at >= Math.max(from, most - 5); at--) {
+    if (json[at] !== "\\") continue;
+    let before = at;
+    while (before > from && json[before - 1] === "\\") before--;
+    // Of each two backslashes in a row the second one is escaped.
+    const isEscape = (at - before) % 2 === 0;
+    const length = json[at + 1] === "u" ? 6 : 2;
+    return isEscape && at + length > most ? at : most;
+  }
+  return most;
 }
 
 /** The members or items of a container, at their positions in the whole text. */
@@ -59,7 +82,9 @@ function* childrenOf(
   { start, end }: JsonSpan,
 ): Generator<void, Pick<JsonSpan, "members" | "items">, void> {
   const slice = json.slice(start, end);
-  const found = yield* scanSteps(slice, { name: "value", maxDepth: Infinity, keepDepth: 1 });
+  const found = yield* scanSteps(slice, {
+    ...{ name: "value", maxDepth: Infinity, keepDepth: 1, joinItems: AT_ONCE },
+  });
   const placed = ({ kind, start: from, end: to }: JsonSpan): JsonSpan => ({
     kind,
     start: from + start,

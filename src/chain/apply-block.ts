@@ -17,6 +17,7 @@ import {
 } from "./prepare.ts";
 import type { Refused } from "./refusal.ts";
 import { applyTransaction } from "./rules.ts";
+import { headerSignature, type Verdicts } from "./signature-checks.ts";
 import {
   isInForce,
   keyStateKey,
@@ -78,25 +79,56 @@ export function readBlock(bytes: Uint8Array): Block | undefined {
   }
 }
 
+/** What a block consists of, before anything is compared with the ledger. */
+export interface BlockParts {
+  /** `undefined` if it is malformed. */
+  readonly header: Header | undefined;
+  /** In order, up to the first that can never be recorded. */
+  readonly transactions: readonly (PreparedTransaction | Refused)[];
+}
+
+/** Decodes a block's header and prepares its transactions. */
+export function readParts(block: Block, ledger: CID, rules: KindRules): BlockParts {
+  const header = readHeader(block.header);
+  return { header, transactions: header === undefined ? [] : prepareAll(block, ledger, rules) };
+}
+
+function prepareAll(block: Block, ledger: CID, rules: KindRules): BlockParts["transactions"] {
+  const transactions: (PreparedTransaction | Refused)[] = [];
+  for (const signed of block.transactions) {
+    const prepared = prepareTransaction(signed, ledger, rules);
+    transactions.push(prepared);
+    if (isRefused(prepared)) break;
+  }
+  return transactions;
+}
+
+function readHeader(bytes: Uint8Array): Header | undefined {
+  try {
+    return decodeHeader(bytes);
+  } catch (error) {
+    if (error instanceof EncodingError) return undefined;
+    throw error;
+  }
+}
+
 /**
  * Checks a block against the ledger before it: structure, signatures, roots and every rule.
  *
  * @param state - the state before the block; keys are loaded into it, but nothing is changed
+ * @param ahead - what was found out about the block already
  */
 export async function checkBlock(
   block: Block,
   tip: Tip,
   state: LedgerState,
   rules: KindRules,
+  ahead: { readonly parts?: BlockParts | undefined; readonly verdicts?: Verdicts } = {},
 ): Promise<BlockResult> {
   const refuse = (refused: BlockRefused): BlockResult => ({ ok: false, ...refused });
-  let header: Header;
-  try {
-    header = decodeHeader(block.header);
-  } catch (error) {
-    if (error instanceof EncodingError) return refuse({ reason: "malformed" });
-    throw error;
-  }
+  const { parts, verdicts } = ahead;
+  const header = parts === undefined ? readHeader(block.header) : parts.header;
+  if (header === undefined) return refuse({ reason: "malformed" });
   if (!header.ledger.equals(tip.ledger)) return refuse({ reason: "wrong-ledger" });
   if (header.height !== tip.size) return refuse({ reason: "wrong-height" });
   const prev = tip.header === null ? null : headerCid(tip.header);
@@ -108,8 +140,8 @@ export async function checkBlock(
     return refuse({ reason: "transaction-count-mismatch" });
   }
   const transactions: PreparedTransaction[] = [];
-  for (const [i, signed] of block.transactions.entries()) {
-    const prepared = prepareTransaction(signed, tip.ledger, rules);
+  const read = parts?.transactions ?? prepareAll(block, tip.ledger, rules);
+  for (const [i, prepared] of read.entries()) {
     if (isRefused(prepared)) return refuse({ ...prepared, transaction: i });
     transactions.push(prepared);
   }
@@ -120,7 +152,8 @@ export async function checkBlock(
   await loadForRules(state, transactions, header);
   const refusedProposer = checkProposer(header, header.height, state);
   if (refusedProposer !== undefined) return refuse(refusedProposer);
-  if (!isSignedByProposer(block, header, state)) return refuse({ reason: "bad-signature" });
+  if (!(verdicts?.get(block) ?? isSignedByProposer(block, header, state)))
+    return refuse({ reason: "bad-signature" });
   const within = overlayState(state);
   for (const [i, prepared] of transactions.entries()) {
     const refused = applyTransaction(prepared, {
@@ -130,6 +163,7 @@ export async function checkBlock(
       before: state,
       within,
       rules,
+      ...(verdicts === undefined ? {} : { verdicts }),
     });
     if (refused !== undefined) return refuse({ ...refused, transaction: i });
   }
@@ -186,14 +220,5 @@ export function checkProposer(
 
 function isSignedByProposer(block: Block, header: Header, state: SystemState): boolean {
   const key = state.key(header.key)!;
-  return (
-    key.alg === block.alg &&
-    verifySignature({
-      alg: block.alg,
-      publicKey: key.publicKey,
-      signature: block.sig,
-      what: "header",
-      bytes: block.header,
-    })
-  );
+  return key.alg === block.alg && verifySignature(headerSignature(block, key));
 }

@@ -12,7 +12,7 @@ import { aheadOf } from "./clock.ts";
 import { clockOf, type KindRules, type PreparedTransaction } from "./prepare.ts";
 import type { Refused } from "./refusal.ts";
 import { applyTransaction } from "./rules.ts";
-import type { Verdicts } from "./signature-checks.ts";
+import { headerSignature, type Verdicts } from "./signature-checks.ts";
 import { overlayState, type SystemState } from "./state.ts";
 
 /** A transaction that waits for a block. */
@@ -154,8 +154,8 @@ export async function buildBlock(
   const sig = await signWith(signer, "header", headerBytes);
   const key = state.key(signer.key)!;
   if (own === undefined || !equalBytes(own, key.publicKey)) {
-    const claim = { alg, publicKey: key.publicKey, signature: sig, bytes: headerBytes } as const;
-    if (key.alg !== alg || !verifySignature({ ...claim, what: "header" })) {
+    const claim = headerSignature({ alg, sig, header: headerBytes }, key);
+    if (key.alg !== alg || !verifySignature(claim)) {
       throw new SignatureError(
         "ERR_SIGNATURE_INVALID",
         "the signer did not sign the block's header with its key",

@@ -20,6 +20,7 @@ import { blocksChain } from "./chain.ts";
 import { readCheckpoint } from "./checkpoint-note.ts";
 import { genesisState } from "./genesis-state.ts";
 import type { KindRule } from "./kind-rule.ts";
+import { LOOK_AHEAD, lookAhead, ONE_BY_ONE } from "./look-ahead.ts";
 import { openState, type LedgerState } from "./ledger-state.ts";
 import type { Refusal } from "./refusal.ts";
 import {
@@ -112,7 +113,8 @@ export function verifyBlocks(
   async function* wrapped(): AsyncIterable<BlockToVerify> {
     for await (const block of blocks) yield { block };
   }
-  return verify(wrapped(), undefined, options);
+  // One by one: the buffer of a block may be used again for the next.
+  return verify(wrapped(), undefined, options, false);
 }
 
 const VERIFY_LEDGER_OPTIONS: OptionsOf<VerifyLedgerOptions> = {
@@ -121,7 +123,8 @@ const VERIFY_LEDGER_OPTIONS: OptionsOf<VerifyLedgerOptions> = {
 };
 
 /**
- * Checks a ledger in a store as {@link verifyBlocks} does, and the data stored with its blocks.
+ * Checks a ledger in a store as {@link verifyBlocks} does, and the data stored with its blocks. Reads
+ * up to 256 blocks ahead, whose signatures are checked beside the main thread.
  *
  * @example
  * const verified = await verifyLedger(storage.chains, { genesis, checkpoint });
@@ -134,7 +137,7 @@ export async function verifyLedger(
   assertOptions(options, VERIFY_LEDGER_OPTIONS, "verifyLedger");
   const name = blocksChain(ledgerId(options.genesis));
   const { size } = await chains.head(name);
-  return verifyRecords(chains.read(name, { from: 0, limit: size }), size, options);
+  return verify(readRecords(chains.read(name, { from: 0, limit: size })), size, options, true);
 }
 
 /**
@@ -146,16 +149,20 @@ export function verifyRecords(
   size: number,
   options: VerifyLedgerOptions,
 ): Promise<VerifyLedgerResult> {
-  async function* blocks(): AsyncIterable<BlockToVerify | undefined> {
-    for await (const { record } of records) yield readRecord(record);
-  }
-  return verify(blocks(), size, options);
+  return verify(readRecords(records), size, options, false);
+}
+
+async function* readRecords(
+  records: AsyncIterable<ChainRecord>,
+): AsyncIterable<BlockToVerify | undefined> {
+  for await (const { record } of records) yield readRecord(record);
 }
 
 async function verify(
   blocks: AsyncIterable<BlockToVerify | undefined>,
   total: number | undefined,
   options: VerifyLedgerOptions,
+  ahead: boolean,
 ): Promise<VerifyLedgerResult> {
   const { genesis, checkpoint, trust, signal, onProgress } = options;
   const ledger = ledgerId(genesis);
@@ -187,13 +194,18 @@ async function verify(
   if (trust?.root !== undefined && trust.size === 0 && !equalBytes(trust.root, EMPTY_ROOT)) {
     return { ok: false, reason: "not-an-extension" };
   }
-  for await (const item of blocks) {
+  const read = (item: BlockToVerify | undefined) => ({
+    block: item && readBlock(item.block),
+    bytes: item?.block.length ?? 0,
+  });
+  const limits = ahead ? LOOK_AHEAD : ONE_BY_ONE;
+  for await (const next of lookAhead(blocks, read, { ledger, rules, state }, limits, signal)) {
     signal?.throwIfAborted();
     const height = tip.size;
-    const block = item === undefined ? undefined : readBlock(item.block);
+    const { item, block } = next;
     if (item === undefined || block === undefined)
       return { ok: false, height, reason: "malformed" };
-    const result = await checkBlock(block, tip, state, rules);
+    const result = await checkBlock(block, tip, state, rules, next);
     if (!result.ok) return { ...result, height };
     if (judged?.ok === true && judged.size === height + 1) {
       const { checkpointKeys, cosignaturePolicy } = state.policy();

@@ -6,6 +6,7 @@ import { ChainError } from "../errors.ts";
 import type { Signer } from "../identity/signer.ts";
 import { AppendConflict } from "../storage/errors.ts";
 import { afterWriting, createPatience } from "../storage/settle.ts";
+import { sleep } from "../storage/sleep.ts";
 import type { StateChange, StorageAdapter } from "../storage/types.ts";
 import { loadForRules, type AppliedBlock } from "./apply-block.ts";
 import { admitCandidates, assertMayPropose, buildBlock } from "./build-block.ts";
@@ -120,6 +121,8 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   let builtOn = 0;
   /** Number of blocks still to back off before. */
   let backoffs = 0;
+  /** Recorded transactions whose submitters do not know it yet. */
+  let untold: (readonly [Pending, DurablePlace])[] = [];
   const covering = coveringCheckpoints(options.checkpointer);
 
   function submit(signed: TransactionWithEntries, writes: SubmissionWrites = {}): Submission {
@@ -187,6 +190,8 @@ export function createSequencer(options: SequencerOptions): Sequencer {
         for (const pending of batch) queue.fail(pending, error);
         for (const { reject } of seals) reject(error);
       }
+      if (queue.length > 0 || sealers.length > 0) void sleep(0).then(tell);
+      else tell();
       queue.wake();
     }
   }
@@ -230,13 +235,26 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     const assembled = await assemble(rest, evenIfEmpty);
     if (assembled === undefined) return undefined;
     const { height } = assembled.applied.header;
-    const head = await commitBlock(storage, assembled.commit, within);
+    const committing = commitBlock(storage, assembled.commit, within);
+    tell();
+    const head = await committing;
     chain.advance(assembled.applied, assembled.header, head);
     chain.derived.written(assembled.derived);
     for (const [transaction, pending] of assembled.batch.entries()) {
-      queue.succeed(pending, { height, transaction });
+      untold.push([pending, { height, transaction }]);
     }
     return height;
+  }
+
+  /**
+   * Tells submitters about their places: as soon as the next block is handed to the storage, so that
+   * what they do next overlaps its flush, and at the latest when the event loop has turned.
+   */
+  function tell(): void {
+    const told = untold;
+    untold = [];
+    for (const [pending, place] of told) queue.succeed(pending, place);
+    queue.wake();
   }
 
   /**

@@ -153,14 +153,13 @@ export async function buildBlock(
   const own = ownKeyOf(signer);
   const sig = await signWith(signer, "header", headerBytes);
   const key = state.key(signer.key)!;
-  if (own === undefined || !equalBytes(own, key.publicKey)) {
-    const claim = headerSignature({ alg, sig, header: headerBytes }, key);
-    if (key.alg !== alg || !verifySignature(claim)) {
-      throw new SignatureError(
-        "ERR_SIGNATURE_INVALID",
-        "the signer did not sign the block's header with its key",
-      );
-    }
+  const isOwn = own !== undefined && equalBytes(own, key.publicKey);
+  const claim = headerSignature({ alg, sig, header: headerBytes }, key);
+  if (key.alg !== alg || !(isOwn || verifySignature(claim))) {
+    throw new SignatureError(
+      "ERR_SIGNATURE_INVALID",
+      "the signer did not sign the block's header with its key",
+    );
   }
   const block = encodeBlock({
     header: headerBytes,

@@ -66,6 +66,9 @@ describe("a block's header", () => {
         sign: faulty(signers["a"]!, () => wrong).sign,
       }),
       { ...signers["a"]!, sign: (bytes: Uint8Array) => signers["b"]!.sign(bytes) },
+      Object.assign(memorySigner({ alg: "Ed25519", secret: bytesFor("a") }), {
+        alg: "ES256" as const,
+      }),
     ]) {
       wrong = true;
       const before = chain.size;
@@ -77,7 +80,7 @@ describe("a block's header", () => {
       wrong = false;
       await createSequencer({ chain, storage, signer: signers["a"]!, now: () => START }).seal();
     }
-    expect(chain.size).toBe(3);
+    expect(chain.size).toBe(4);
     expect(await isWhole(ledger)).toBe(true);
   });
 });

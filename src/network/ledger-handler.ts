@@ -1,12 +1,12 @@
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { InputError } from "../errors.ts";
-import { decodeBlock } from "../block/block.ts";
 import { concatBytes as joined } from "../bytes/concat.ts";
 import { parseTilePath, tileWidth } from "../merkle/tile.ts";
 import { MAX_WAIT } from "../transport/http.ts";
 import { platformSurroundings } from "../transport/surroundings.ts";
 import { encodePolicyPath } from "../chain/policy-path.ts";
 import { callerBudget } from "./budget.ts";
+import { blockBundle, headerBundle } from "./bundles.ts";
 import { pacedBody } from "./paced-body.ts";
 import type { LedgerSource } from "./source.ts";
 import { makeStateAnswer } from "./state-answer.ts";
@@ -166,8 +166,8 @@ export function ledgerHandler(
     }
     const bundle = { from: index * 256, limit: width };
     charge(caller, kind === "entries" ? 4 : 1);
-    const parts = kind === "entries" ? headers(bundle) : blocks(bundle, caller);
-    return found(pacedBody(parts, { leastRate, now, sleep }), BINARY, cache);
+    const parts = kind === "entries" ? headerBundle(chain, bundle) : blockBundle(chain, bundle);
+    return found(pacedBody(charged(parts, caller), { leastRate, now, sleep }), BINARY, cache);
   }
 
   function charge(caller: string, cost: number): void {
@@ -223,26 +223,16 @@ export function ledgerHandler(
     return found(await makeStateAnswer(source.chain, newest, key), BINARY, "no-store");
   }
 
-  async function* headers(bundle: { from: number; limit: number }): AsyncIterable<Uint8Array> {
-    for await (const bytes of source.chain.readBlocks(bundle)) {
-      const { header } = decodeBlock(bytes);
-      yield joined(Uint8Array.of(header.length >> 8, header.length & 255), header);
-    }
-  }
-
-  async function* blocks(
-    bundle: { from: number; limit: number },
+  /** Counts what is sent. The answer is under way by then, so nothing is refused. */
+  async function* charged(
+    parts: AsyncIterable<Uint8Array>,
     caller: string,
   ): AsyncIterable<Uint8Array> {
     let sent = 0;
-    for await (const bytes of source.chain.readBlocks(bundle)) {
-      const prefix = new Uint8Array(4);
-      new DataView(prefix.buffer).setUint32(0, bytes.length);
-      sent += bytes.length;
-      // The answer is under way, so it is only counted.
+    for await (const part of parts) {
+      sent += part.length;
       for (; sent >= MEBIBYTE; sent -= MEBIBYTE) budget.spend(caller, 1);
-      yield prefix;
-      yield bytes;
+      yield part;
     }
   }
 }

@@ -45,6 +45,7 @@ const NODE_FILES = [
   /^crypto\/node(-[a-z0-9-]+)?\.ts$/,
   /^identity\/file-(heads|keys|lock|shards)\.ts$/,
   /^storage\/(lmdb)(\/.*|-[a-z-]+)?\.ts$/,
+  /^transport\/folder\.ts$/,
   /^testing\//,
 ];
 /** Clients that an adapter may import, always optional peers. */

@@ -144,9 +144,10 @@ const GIVEN_IN = {
   network: {
     hospitalB: text,
     peer: type("LedgerPeer", "/network"),
+    replica: type("Replica", "/network"),
     source: type("LedgerSource", "/network"),
   },
-  transport: { hospitalB: text },
+  transport: { hospitalB: text, source: type("LedgerSource", "/network") },
   merkle: {
     fetchTile: `(level: number, index: number, width: number) => Promise<${bytes}>`,
     a: bytes,

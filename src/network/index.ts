@@ -13,7 +13,17 @@ export type {
   LedgerPeer,
   TileRequest,
 } from "../transport/types.ts";
+export { followEntries, type FollowedEntry, type FollowEntriesOptions } from "./follow-entries.ts";
 export { ledgerHandler, type LedgerHandlerOptions } from "./ledger-handler.ts";
+export { openReplica } from "./open-replica.ts";
+export type { PeerFault } from "./peer-list.ts";
+export type { OpenReplicaOptions, Replica } from "./replica.ts";
+export {
+  publishLedger,
+  type PublishedLedger,
+  type PublishLedgerOptions,
+} from "./publish-ledger.ts";
+export type { PublishTarget } from "../transport/publish-target.ts";
 export { type PublishedHeads, publishHeads, type PublishHeadsOptions } from "./publish-heads.ts";
 export type { LedgerSource } from "./source.ts";
 export { type StateAnswer, verifyStateAnswer } from "./state-answer.ts";

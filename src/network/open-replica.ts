@@ -1,0 +1,292 @@
+import { assertOptions, type OptionsOf } from "../bytes/options.ts";
+import { ledgerId } from "../block/genesis.ts";
+import type { AppendableChain } from "../chain/chain.ts";
+import { readCheckpoint } from "../chain/checkpoint-note.ts";
+import type { TreeHead } from "../chain/connection.ts";
+import { openChain } from "../chain/open-chain.ts";
+import { policyPath } from "../chain/policy-path.ts";
+import { readingChain } from "../chain/reading-chain.ts";
+import { trustFromGenesis, type Trust } from "../chain/trust.ts";
+import {
+  ChainError,
+  InputError,
+  LedgerError,
+  ProofError,
+  StorageError,
+  TransportError,
+} from "../errors.ts";
+import { proveConsistency } from "../merkle/proof.ts";
+import type { LedgerPeer } from "../transport/types.ts";
+import { platformSurroundings } from "../transport/surroundings.ts";
+import { forkedError, openAcceptedHeads } from "./accepted-heads.ts";
+import { fetchBlocks, type FetchedBlock } from "./fetch-blocks.ts";
+import { peerList } from "./peer-list.ts";
+import { peerTree } from "./peer-tree.ts";
+import type { OpenReplicaOptions, Replica } from "./replica.ts";
+
+const OPTIONS: OptionsOf<OpenReplicaOptions> = {
+  ...{ storage: true, genesis: true, kinds: true, anchor: true, trustStore: true, rebuild: true },
+  ...{ beside: true, onProgress: true, signal: true, peers: true, trust: true, onFault: true },
+  ...{ now: true, sleep: true },
+};
+
+/** Blocks, and bytes of them, that are appended at once. */
+const BATCH = 256;
+const BATCH_BYTES: number = 8 * 1024 * 1024;
+/** Milliseconds between two rounds, and between two looks at a peer that does not wait itself. */
+const PAUSE = 1000;
+const LONG_PAUSE = 25_000;
+
+/**
+ * Opens a copy of a ledger that follows its peers: it accepts checkpoints by the policy, and takes only
+ * blocks that an accepted one covers, each checked by every rule. It needs no keys.
+ *
+ * @throws {InputError} `ERR_INPUT_INVALID` without peers, or with trust in another ledger
+ * @throws as `openChain` does
+ * @example
+ * const replica = await openReplica({ genesis, storage, peers: [peer] });
+ * await replica.sync();
+ * replica.chain.size; // number of blocks that were taken and verified
+ */
+export async function openReplica(options: OpenReplicaOptions): Promise<Replica> {
+  assertOptions(options, OPTIONS, "openReplica");
+  const { peers: given, trust: trusted, onFault, now, sleep, ...chainOptions } = options;
+  const { storage, genesis } = options;
+  if (given.length === 0) throw new InputError("ERR_INPUT_INVALID", "a replica needs peers");
+  if (trusted?.ledger.equals(ledgerId(genesis)) === false) {
+    throw new InputError("ERR_INPUT_INVALID", "`trust` is for another ledger");
+  }
+  const base = trusted ?? trustFromGenesis(genesis);
+  const chain = await openChain(chainOptions);
+  return startReplica(chain, {
+    ...{ base, storage, peers: [...given], onFault: onFault ?? (() => undefined) },
+    ...{ now: now ?? platformSurroundings.now, sleep: sleep ?? platformSurroundings.sleep },
+  });
+}
+
+interface Setting {
+  readonly base: Trust;
+  readonly storage: OpenReplicaOptions["storage"];
+  readonly peers: readonly LedgerPeer[];
+  readonly onFault: NonNullable<OpenReplicaOptions["onFault"]>;
+  readonly now: () => number;
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+}
+
+async function startReplica(
+  chain: AppendableChain,
+  { base, storage, peers, onFault, now, sleep }: Setting,
+): Promise<Replica> {
+  const heads = await openAcceptedHeads(chain, storage, base);
+  const list = peerList(peers, now, onFault);
+  const closing = new AbortController();
+  let turn: Promise<unknown> = Promise.resolve();
+
+  async function download(signal: AbortSignal): Promise<void> {
+    const { target } = heads;
+    while (target !== undefined && chain.size < target.size) {
+      let batch: FetchedBlock[] = [];
+      let bytes = 0;
+      let isGoingOn = true;
+      for await (const block of fetchBlocks(target, chain.size, list, signal)) {
+        batch.push(block);
+        bytes += block.bytes.length;
+        if (batch.length < BATCH && bytes < BATCH_BYTES) continue;
+        isGoingOn = await ingest(batch, target, signal);
+        batch = [];
+        bytes = 0;
+        if (!isGoingOn) break;
+      }
+      if (isGoingOn && batch.length > 0) await ingest(batch, target, signal);
+    }
+    await heads.settle();
+  }
+
+  /** Appends a batch; resolves to `false` if it is to be fetched again. */
+  async function ingest(
+    batch: readonly FetchedBlock[],
+    accepted: TreeHead,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const from = chain.size;
+    const size = from + batch.length;
+    const last = batch.at(-1)!;
+    try {
+      const proof =
+        size === accepted.size
+          ? []
+          : await proveConsistency(size, accepted.size, last.tree.readNodes);
+      const blocks = batch.map(({ bytes }) => bytes);
+      const result = await chain.ingest(blocks, { accepted, proof, signal });
+      if (result.ok) return true;
+      // Another process may have been faster, and then the blocks are not the next ones.
+      if (chain.size !== from) return false;
+      const { peer } = batch[(result.height ?? size - 1) - from]!;
+      const at = result.height === undefined ? "" : ` at block ${result.height}`;
+      throw new PeerWrong(
+        peer,
+        new ChainError("ERR_CHAIN_INVALID", `refused${at}: ${result.reason}`),
+      );
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof StorageError && error.code === "ERR_STORAGE_CONFLICT") {
+        await chain.refresh();
+        return false;
+      }
+      const [peer, fault] =
+        error instanceof PeerWrong ? [error.peer, error.fault] : [last.peer, error];
+      if (!(
+        fault instanceof ChainError ||
+        fault instanceof ProofError ||
+        fault instanceof TransportError
+      )) {
+        throw fault;
+      }
+      list.fault(peer, fault);
+      if (list.ready().length === 0) throw fault;
+      return false;
+    }
+  }
+
+  async function syncNow(signal: AbortSignal): Promise<number> {
+    if (heads.fork !== undefined) throw forkedError();
+    signal.throwIfAborted();
+    await chain.refresh();
+    let fault: LedgerError = new TransportError(
+      "ERR_TRANSPORT_FAILED",
+      "no peer can be asked at the moment",
+    );
+    const note = (peer: LedgerPeer, error: unknown): void => {
+      signal.throwIfAborted();
+      if (!(error instanceof LedgerError)) throw error;
+      if (error.code === "ERR_CHAIN_FORKED" || error instanceof StorageError) throw error;
+      list.fault(peer, error);
+      fault = error;
+    };
+    const answers = await Promise.all(
+      list.ready().map(async (peer) => {
+        try {
+          const judged = await heads.judge(await peer.checkpoint({ signal }), () =>
+            peer.policy({ signal }),
+          );
+          if (judged.ok) return { peer, judged };
+          throw new ChainError(
+            "ERR_CHAIN_POLICY",
+            `a checkpoint is not accepted: ${judged.reason}`,
+          );
+        } catch (error) {
+          note(peer, error);
+          return undefined;
+        }
+      }),
+    );
+    const good = answers.filter((answer) => answer !== undefined);
+    good.sort((a, b) => b.judged.checkpoint.size - a.judged.checkpoint.size);
+    let accepted = false;
+    const wrong = new Set<LedgerPeer>();
+    for (const { peer, judged } of good) {
+      if (accepted || judged.checkpoint.size <= (heads.seen?.size ?? 0)) continue;
+      try {
+        await heads.accept(judged, peerTree(judged.checkpoint, peer, signal).readNodes);
+        accepted = true;
+      } catch (error) {
+        note(peer, error);
+        wrong.add(peer);
+      }
+    }
+    await download(signal);
+    for (const { peer, judged } of good) {
+      if (await heads.agrees(judged.checkpoint)) list.good(peer);
+    }
+    if (good.every(({ peer }) => wrong.has(peer))) throw fault;
+    return chain.size;
+  }
+
+  function sync({ signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
+    const both = signal === undefined ? closing.signal : AbortSignal.any([signal, closing.signal]);
+    const mine = turn.then(() => syncNow(both));
+    turn = mine.catch(() => undefined);
+    return mine;
+  }
+
+  /** Resolves once a peer has a larger checkpoint, or after a while. */
+  async function more(outer: AbortSignal): Promise<void> {
+    const ending = new AbortController();
+    const signal = AbortSignal.any([outer, ending.signal]);
+    const after = heads.seen?.size ?? 0;
+    const asked = list.ready().map(async (peer) => {
+      try {
+        const note = await peer.checkpoint({ after, wait: LONG_PAUSE / 1000, signal });
+        if ((readCheckpoint(note)?.size ?? 0) > after) return;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!(error instanceof LedgerError)) throw error;
+        list.fault(peer, error);
+      }
+      await sleep(LONG_PAUSE, signal);
+    });
+    try {
+      await Promise.race([...asked, sleep(LONG_PAUSE, signal)]);
+    } finally {
+      ending.abort();
+    }
+    await sleep(PAUSE, outer);
+  }
+
+  async function close(): Promise<void> {
+    closing.abort(new ChainError("ERR_CHAIN_CLOSED", "the replica is closed"));
+    await turn;
+    await chain.close();
+  }
+
+  return {
+    chain: readingChain(chain),
+    get newest() {
+      return heads.newest.value;
+    },
+    grown: heads.newest.grown,
+    policy: () => policyPath(chain, storage.chains!),
+    get trust() {
+      return heads.trust;
+    },
+    get fork() {
+      return heads.fork;
+    },
+    sync(given = {}) {
+      assertOptions(given, { signal: true }, "sync");
+      return sync(given);
+    },
+    async follow(given = {}) {
+      assertOptions(given, { signal: true }, "follow");
+      const { signal: own } = given;
+      const signal = own === undefined ? closing.signal : AbortSignal.any([own, closing.signal]);
+      while (!signal.aborted) {
+        try {
+          await sync({ signal });
+        } catch (error) {
+          if (signal.aborted) return;
+          const isLasting =
+            !(error instanceof LedgerError) ||
+            error.code === "ERR_CHAIN_FORKED" ||
+            error instanceof StorageError;
+          if (isLasting) throw error;
+        }
+        await more(signal);
+      }
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** A block that was refused, and who gave it. */
+class PeerWrong extends Error {
+  readonly peer: LedgerPeer;
+  readonly fault: ChainError;
+
+  constructor(peer: LedgerPeer, fault: ChainError) {
+    super(fault.message);
+    this.peer = peer;
+    this.fault = fault;
+  }
+}

@@ -9,7 +9,10 @@ export interface BundleRange {
 }
 
 /** The bytes of a bundle of headers: each after its length in two bytes. */
-export async function* headerBundle(chain: Chain, range: BundleRange): AsyncIterable<Uint8Array> {
+export async function* headerBundle(
+  chain: Pick<Chain, "readBlocks">,
+  range: BundleRange,
+): AsyncIterable<Uint8Array> {
   for await (const bytes of chain.readBlocks(range)) {
     const { header } = decodeBlock(bytes);
     yield concatBytes(Uint8Array.of(header.length >> 8, header.length & 255), header);
@@ -17,7 +20,10 @@ export async function* headerBundle(chain: Chain, range: BundleRange): AsyncIter
 }
 
 /** The bytes of a bundle of blocks: each after its length in four bytes. */
-export async function* blockBundle(chain: Chain, range: BundleRange): AsyncIterable<Uint8Array> {
+export async function* blockBundle(
+  chain: Pick<Chain, "readBlocks">,
+  range: BundleRange,
+): AsyncIterable<Uint8Array> {
   for await (const bytes of chain.readBlocks(range)) {
     const length = new Uint8Array(4);
     new DataView(length.buffer).setUint32(0, bytes.length);

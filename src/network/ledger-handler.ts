@@ -27,10 +27,10 @@ export interface LedgerHandlerOptions {
   readonly authorize?: (request: Request) => boolean | Promise<boolean>;
   /**
    * Names who asks, for the budgets: a verified certificate, or an address that a trusted proxy gives.
-   * Default: everybody shares one budget.
+   * Default: all who are admitted share one budget, and all others another one.
    */
   readonly callerOf?: (request: Request) => string;
-  /** Requests that a caller may make in a minute; each started MiB of an answer is one more. Default 1,200. */
+  /** Requests that a caller may make in a minute; each MiB of blocks that is read for an answer is one more. Default 1,200. */
   readonly requestsPerMinute?: number;
   /** Requests that may wait for a checkpoint, of one caller and of all. Default 16 and 1,024. */
   readonly maxWaiting?: { readonly ofCaller: number; readonly ofAll: number };
@@ -144,11 +144,13 @@ export function ledgerHandler(
     const { pathname, searchParams } = new URL(request.url);
     if (!pathname.startsWith(prefix)) throw new Status(404);
     const path = pathname.slice(prefix.length);
-    const caller = options.callerOf?.(request) ?? "";
+    const isAdmitted = authorize === undefined || (await authorize(request));
+    // Whoever is not admitted must not use up the budget of those who are.
+    const caller = options.callerOf?.(request) ?? (isAdmitted ? "admitted" : "others");
     charge(caller, 1);
     const { chain } = source;
     if (path === "genesis") return found(chain.genesisBytes, BINARY, `${cacheable}, ${IMMUTABLE}`);
-    if (authorize !== undefined && !(await authorize(request))) throw new Status(401);
+    if (!isAdmitted) throw new Status(401);
     if (path === "checkpoint") return checkpoint(searchParams, caller, request.signal);
     if (path === "policy") {
       return found(encodePolicyPath(await source.policy()), BINARY, "no-store");
@@ -165,9 +167,10 @@ export function ledgerHandler(
       return found(joined(...hashes.slice(0, width)), BINARY, cache);
     }
     const bundle = { from: index * 256, limit: width };
-    charge(caller, kind === "entries" ? 4 : 1);
-    const parts = kind === "entries" ? headerBundle(chain, bundle) : blockBundle(chain, bundle);
-    return found(pacedBody(charged(parts, caller), { leastRate, now, sleep }), BINARY, cache);
+    // Headers are read out of their blocks, so both cost as much.
+    const counted = { readBlocks: () => charged(chain.readBlocks(bundle), caller) };
+    const parts = kind === "entries" ? headerBundle(counted, bundle) : blockBundle(counted, bundle);
+    return found(pacedBody(parts, { leastRate, now, sleep }), BINARY, cache);
   }
 
   function charge(caller: string, cost: number): void {
@@ -223,7 +226,7 @@ export function ledgerHandler(
     return found(await makeStateAnswer(source.chain, newest, key), BINARY, "no-store");
   }
 
-  /** Counts what is sent. The answer is under way by then, so nothing is refused. */
+  /** Counts what is read. The answer is under way by then, so nothing is refused. */
   async function* charged(
     parts: AsyncIterable<Uint8Array>,
     caller: string,

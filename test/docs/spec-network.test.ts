@@ -46,7 +46,12 @@ describe("docs/spec/network.md", () => {
   it("has a proof that there is nothing, with the fields of its table", async () => {
     const { genesis, note, page } = source;
     const answer = decode<Record<string, unknown>>(hex("absent"));
-    const rows = [...text.split("## State")[1]!.split("\n## ")[0]!.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name);
+    const rows = [
+      ...text
+        .split("## State")[1]!
+        .split("\n## ")[0]!
+        .matchAll(/^\| `(\w+)`/gm),
+    ].map(([, name]) => name);
     expect(Object.keys(answer).sort()).toEqual(rows.sort());
     expect(answer).toMatchObject({
       v: 1,

@@ -327,6 +327,13 @@ describe("budgets", () => {
     expect(length).toBeGreaterThan(3 * 1024 * 1024);
     expect((await ask()).status).toBe(429);
     await clock.advance(120_000);
+    // Headers are small, but reading them is not.
+    const headersOnly = await bodyOf(
+      await handler(new Request("https://a.example/tile/entries/000.p/10")),
+    );
+    expect(headersOnly.length).toBeLessThan(5000);
+    expect((await ask()).status).toBe(429);
+    await clock.advance(120_000);
     const strangers = ledgerHandler({
       ...{ source: home.source, reads: "public", ...clock.time, requestsPerMinute: 2 },
       callerOf: (request) => request.headers.get("x-caller")!,
@@ -339,6 +346,22 @@ describe("budgets", () => {
     // Whoever comes when all places are taken shares one budget.
     expect(refused).toBe(98);
   }, 60_000);
+
+  it("leave those who are admitted alone when others ask too often", async () => {
+    const clock = handClock();
+    const handler = ledgerHandler({
+      ...{ source: home.source, ...clock.time, requestsPerMinute: 5 },
+      authorize: (request) => request.headers.get("authorization") === "right",
+    });
+    const ask = async (token: string) => {
+      const headers = { authorization: token };
+      return (await handler(new Request("https://a.example/checkpoint", { headers }))).status;
+    };
+    const statuses: number[] = [];
+    for (let i = 0; i < 7; i++) statuses.push(await ask("wrong"));
+    expect(statuses).toEqual([401, 401, 401, 401, 401, 429, 429]);
+    expect(await ask("right")).toBe(200);
+  });
 
   it("give up a caller who does not take the answer", async () => {
     const clock = handClock();

@@ -152,9 +152,14 @@ export function hasNuls(value: unknown): boolean {
 
 function hasText(value: unknown, is: (text: string) => boolean): boolean {
   if (typeof value === "string") return is(value);
-  if (Array.isArray(value)) return value.some((item) => hasText(item, is));
   if (typeof value !== "object" || value === null) return false;
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) if (hasText(value[i], is)) return true;
+    return false;
+  }
   if (value instanceof Uint8Array || value instanceof CID) return false;
   const fields = value as Record<string, unknown>;
-  return Object.keys(fields).some((key) => is(key) || hasText(fields[key], is));
+  // Unlike `Object.keys`, this makes no list; what is inherited is looked at too, which refuses no less.
+  for (const key in fields) if (is(key) || hasText(fields[key], is)) return true;
+  return false;
 }

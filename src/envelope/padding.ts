@@ -10,7 +10,8 @@ export type Padding = "stepped" | "uniform";
 export const LENGTH_BYTES = 8;
 /** The sizes of parts that are not long. */
 const STEPS = [3072, 8192, 16_384] as const;
-const LONGEST_STEP = STEPS[2];
+/** The largest of them. */
+export const LONGEST_STEP: number = STEPS[2];
 
 /**
  * Refuses a padding that does not exist, which must not count as the weaker one.

@@ -3,7 +3,7 @@ import { equalBytes } from "../bytes/compare.ts";
 import { type CID, cidFromDigest, RAW, SHA2_256 } from "../codec/cid.ts";
 import { SEGMENT_OVERHEAD } from "../crypto/segments.ts";
 import { hasWebcrypto, webcryptoSegments, webcryptoSha256 } from "../crypto/webcrypto-segments.ts";
-import { isStep } from "./padding.ts";
+import { isStep, LONGEST_STEP, writeLength } from "./padding.ts";
 import { isSynchronous, type SuiteName, suiteNamed } from "./suite.ts";
 
 /** Seals and opens the segments of one part, on this thread or with WebCrypto. */
@@ -86,16 +86,29 @@ export function isShort(suite: SuiteName, size: number): boolean {
  * Seals a short part without promises, which would cost as much as sealing it.
  *
  * @param key - the part's segment key; wiped
- * @param plaintext - with padding; wiped
+ * @param bytes - without padding; borrowed
+ * @param into - buffer of the padded size and a tag that receives the result
  */
-export function sealShort(suite: SuiteName, key: Uint8Array, plaintext: Uint8Array): Uint8Array {
+export function sealShort(
+  suite: SuiteName,
+  key: Uint8Array,
+  bytes: Uint8Array,
+  into: Uint8Array,
+): void {
+  const size = into.length - TAG_BYTES;
+  // Zero between two uses: a buffer for each part would cost as much as the cipher.
+  const plaintext = (scratch ??= new Uint8Array(LONGEST_STEP)).subarray(0, size);
   try {
-    return suiteNamed(suite).sealSegment(key, 0, true, plaintext);
+    plaintext.set(bytes);
+    writeLength(plaintext, bytes.length);
+    suiteNamed(suite).sealSegment(key, 0, true, plaintext, into);
   } finally {
     key.fill(0);
     plaintext.fill(0);
   }
 }
+
+let scratch: Uint8Array | undefined;
 
 /** Computes the CID of a ciphertext block, with WebCrypto if only that is native here. */
 export async function nameBlock(bytes: Uint8Array): Promise<CID> {

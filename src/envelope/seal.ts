@@ -9,8 +9,8 @@ import { sealBlock } from "./blocks.ts";
 import type { EnvelopeContext, EnvelopePart } from "./header.ts";
 import { blockCount, encodeHeader, signedHeader } from "./header.ts";
 import { deriveCommit, derivePartKeys, deriveSegmentKey, KEY_BYTES, wipeKeys } from "./keys.ts";
-import { assertPadding, type Padding, paddedSize, paddedSlice } from "./padding.ts";
-import { createPartCipher, isShort, nameBlock, sealShort } from "./part-cipher.ts";
+import { assertPadding, type Padding, paddedSize } from "./padding.ts";
+import { createPartCipher, isShort, nameBlock, sealShort, TAG_BYTES } from "./part-cipher.ts";
 import { type SuiteName, usableSuite } from "./suite.ts";
 
 /** A part to seal. */
@@ -164,7 +164,8 @@ function sealShortPart(
   { id, bytes }: PartContent,
   size: number,
 ): SealedPart {
-  const sealed = sealShort(suite, deriveSegmentKey(partKey), paddedSlice(bytes, size, 0, size));
+  const sealed = new Uint8Array(size + TAG_BYTES);
+  sealShort(suite, deriveSegmentKey(partKey), bytes, sealed);
   const cid = cidOf(sealed, RAW);
   const part = { id, size, commit: deriveCommit(partKey), data: [cid] };
   return { part, blocks: [{ cid, bytes: sealed }] };

@@ -322,30 +322,45 @@ describe("derivePartKeys", () => {
 describe("sealShort", () => {
   const suites = ["chacha", "aes-gcm"] as const;
 
-  it("seals what the cipher of a part seals as its first and last segment, and wipes key and plaintext", () => {
+  it("seals what the cipher of a part seals as its first and last segment, and wipes the key", () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...suites),
         bytes(32),
-        fc.oneof(fc.uint8Array({ maxLength: 300 }), fc.uint8Array({ maxLength: 65_536 })),
-        (suite, key, plaintext) => {
-          const expected = new Uint8Array(plaintext.length + 16);
-          void createPartCipher(suite, key.slice()).seal(0, true, plaintext, expected);
+        fc.constantFrom(3072, 8192, 16_384),
+        fc.oneof(fc.uint8Array({ maxLength: 300 }), fc.uint8Array({ maxLength: 3064 })),
+        (suite, key, size, content) => {
+          const padded = Buffer.alloc(size);
+          padded.set(content);
+          padded.writeBigUInt64BE(BigInt(content.length), size - 8);
+          const expected = new Uint8Array(size + 16);
+          void createPartCipher(suite, key.slice()).seal(0, true, padded, expected);
           const taken = key.slice();
-          const padded = plaintext.slice();
-          expect(Buffer.compare(sealShort(suite, taken, padded), expected)).toBe(0);
+          const sealed = new Uint8Array(size + 16);
+          sealShort(suite, taken, content, sealed);
+          // What was sealed before, longer or shorter, shows nowhere.
+          expect(Buffer.compare(sealed, expected)).toBe(0);
           expect(taken).toEqual(new Uint8Array(32));
-          expect(padded).toEqual(new Uint8Array(plaintext.length));
         },
       ),
+      { numRuns: 300 },
     );
   });
 
-  it("wipes the key of a part that is too long for it", () => {
+  it("wipes the key of a part that is too long for it, and seals the next as if nothing had been", () => {
     const key = new Uint8Array(32).fill(7);
     expect(isShort("chacha", 65_537)).toBe(false);
-    expect(() => sealShort("chacha", key, new Uint8Array(65_537))).toThrow(RangeError);
+    const long = new Uint8Array(3073).fill(1);
+    expect(() => sealShort("chacha", key, long, new Uint8Array(3072 + 16))).toThrow(RangeError);
     expect(key).toEqual(new Uint8Array(32));
+    const [first, second] = [1, 2].map(() => new Uint8Array(3072 + 16));
+    for (const into of [first!, second!]) {
+      sealShort("chacha", new Uint8Array(32).fill(7), Uint8Array.of(1), into);
+      expect(() =>
+        sealShort("chacha", new Uint8Array(32), new Uint8Array(17_000).fill(1), new Uint8Array(16)),
+      ).toThrow(RangeError);
+    }
+    expect(second).toEqual(first);
   });
 
   it("makes parts of an envelope the same as the stream does, whichever are short", async () => {

@@ -245,12 +245,17 @@ export function ownManifest(manifest: Manifest): Manifest {
   });
 }
 
-/** A copy of the parts by which an entry is looked up. */
-export function briefOf(manifest: Manifest): ManifestBrief {
+/**
+ * A copy of the parts by which an entry is looked up.
+ *
+ * @param former - a brief whose copy of `local` is shared if it is the same
+ */
+export function briefOf(manifest: Manifest, former?: ManifestBrief): ManifestBrief {
   const { op, local, replaces, fullUrl, resource, source, idempotency } = manifest;
   return {
     op,
-    local: copyBytes(local),
+    local:
+      former !== undefined && equalBytes(former.local, local) ? former.local : copyBytes(local),
     ...(replaces === undefined ? {} : { replaces }),
     ...(fullUrl === undefined ? {} : { fullUrl }),
     ...(resource?.id === undefined ? {} : { resource: { id: resource.id } }),

@@ -21,13 +21,18 @@ type Remembered = { readonly encoded: Uint8Array } & (
   (Told & { readonly brief?: undefined }) | { readonly brief: ManifestBrief }
 );
 
-/** Remembers an entry as sealed: the caller may change the manifest later. */
+/**
+ * Remembers an entry as sealed: the caller may change the manifest later.
+ *
+ * @param former - the brief before, which is often about the same person
+ */
 function rememberedOf(
   manifest: Manifest,
   encoded: Uint8Array,
   identity: Identity | undefined,
+  former: ManifestBrief | undefined,
 ): Remembered {
-  if (manifest.resource !== undefined) return { encoded, brief: briefOf(manifest) };
+  if (manifest.resource !== undefined) return { encoded, brief: briefOf(manifest, former) };
   const told = { encoded, manifest: ownManifest(manifest) };
   return identity === undefined ? told : { ...told, identity };
 }
@@ -68,6 +73,7 @@ export function createTakingIn(
   const { chain, signer } = context;
   const remembered = new Map<string, Remembered>();
   let waiting = 0;
+  let former: ManifestBrief | undefined;
 
   async function takeIn(): Promise<void> {
     await index.open();
@@ -171,7 +177,9 @@ export function createTakingIn(
     takeIn,
     remember({ id, manifest, encoded }, identity) {
       waiting++;
-      remembered.set(bytesKey(id), rememberedOf(manifest, encoded, identity));
+      const one = rememberedOf(manifest, encoded, identity, former);
+      former = one.brief;
+      remembered.set(bytesKey(id), one);
       // An entry that never reaches the ledger must not stay for ever.
       if (remembered.size > REMEMBERED) remembered.delete(remembered.keys().next().value!);
     },

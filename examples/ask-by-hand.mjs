@@ -19,14 +19,12 @@ import {
   createGenesis,
   createRequest,
   decodeAnswer,
-  decodeMember,
-  describeMember,
   encodeAnswer,
-  encodeMember,
   importLedger,
   memoryKeys,
   openAnswer,
   openLedger,
+  signDescription,
 } from "healthledger";
 import { ledgerId, openChain } from "healthledger/chain";
 import { createDirective, explain } from "healthledger/consent";
@@ -78,7 +76,7 @@ async function hospital(clinic) {
   clinic.send(nonce);
   const genesis = await createGenesis({
     origin: "history.example/by-hand",
-    members: [{ keys }, decodeMember(await clinic.next())],
+    members: [{ keys }, await clinic.next()],
     nonce,
   });
   clinic.send(genesis);
@@ -124,7 +122,7 @@ async function hospital(clinic) {
 async function clinic(line) {
   const keys = await ownKeys();
   const nonce = await line.next();
-  line.send(encodeMember(await describeMember(keys, ["custodian"], nonce)));
+  line.send(await signDescription(keys, { name: "Clinic", roles: ["custodian"], for: nonce }));
 
   // The members compare the ledger's name out of band: whoever has another has another ledger.
   const genesis = await line.next();

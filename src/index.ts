@@ -6,13 +6,31 @@ export {
   type CopyProgress,
 } from "./chain/copy-ledger.ts";
 export { verifyExport, type VerifyExportOptions, type VerifyExportResult } from "./chain/export.ts";
-export { decodeMember, describeMember, encodeMember, type MemberKeys } from "./chain/founding.ts";
+export {
+  DescriptionRefused,
+  type DescriptionOptions,
+  type DescriptionReason,
+  type OrganisationDescription,
+  signDescription,
+  verifyDescription,
+} from "./chain/description.ts";
+export type { ExplainedProposal } from "./chain/explain-proposal.ts";
+export type { MemberKeys } from "./chain/founding.ts";
+export type { MemberInForce } from "./chain/governance-change.ts";
+export type { PolicyPosition } from "./chain/follow-steps.ts";
+export type { ProposedChange, ProposedMember } from "./chain/proposal.ts";
+export { type ReviewedGenesis, reviewGenesis } from "./chain/review-genesis.ts";
 export {
   type ImportedLedger,
   importLedger,
   type ImportLedgerOptions,
 } from "./chain/import-ledger.ts";
 export { TransactionRefused } from "./chain/submission.ts";
+export {
+  ApprovalsMissing,
+  type DiscountedApproval,
+  type WeighedApprovals,
+} from "./chain/weigh-approvals.ts";
 export { type Trust, trustFromGenesis } from "./chain/trust.ts";
 export {
   verifyReceipt,

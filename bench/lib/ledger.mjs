@@ -25,11 +25,11 @@ export function found() {
 export async function foundWith(signer, agreement) {
   const nonce = new Uint8Array(randomBytes(32));
   const checkpointSigner = signerOf("bench checkpoint key");
-  const member = await hl.describeMember(
+  const description = await hl.signDescription(
     { sign: [signer], agree: agreement === undefined ? [] : [agreement] },
-    ["custodian", "sequencer"],
-    nonce,
+    { name: "bench", roles: ["custodian", "sequencer"], for: nonce },
   );
+  const { member } = hl.verifyDescription(description, nonce);
   const genesis = hlChain.encodeGenesis({
     v: 1,
     origin: "bench.example/ledger",

@@ -262,15 +262,18 @@ function governance(map: Fields): {
 }
 
 function expectApprovals(value: unknown): readonly Approval[] {
-  return expectArray(value, "entry.approvals", MAX_APPROVALS).map((item) => {
-    const map = expectMap(item, "approval", ["actor", "key", "alg", "sig"]);
-    return {
-      actor: expectActor(map["actor"], "approval.actor"),
-      key: expectBytes(map["key"], "approval.key", 32),
-      alg: expectOneOf(map["alg"], "approval.alg", ["Ed25519", "ES256"] as const),
-      sig: expectBytes(map["sig"], "approval.sig", 64),
-    };
-  });
+  return expectArray(value, "entry.approvals", MAX_APPROVALS).map(expectApproval);
+}
+
+/** Reads an approval. */
+export function expectApproval(value: unknown): Approval {
+  const map = expectMap(value, "approval", ["actor", "key", "alg", "sig"]);
+  return {
+    actor: expectActor(map["actor"], "approval.actor"),
+    key: expectBytes(map["key"], "approval.key", 32),
+    alg: expectOneOf(map["alg"], "approval.alg", ["Ed25519", "ES256"] as const),
+    sig: expectBytes(map["sig"], "approval.sig", 64),
+  };
 }
 
 /**

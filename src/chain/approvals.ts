@@ -1,6 +1,8 @@
+import type { CID } from "multiformats/cid";
 import {
   approvalInput,
   type Approval,
+  type KeyEntry,
   type MemberEntry,
   type PolicyEntry,
 } from "../block/entry.ts";
@@ -13,16 +15,40 @@ import type { GovernanceContext } from "./governance-context.ts";
 
 export function checkApprovals(
   entry: MemberEntry | PolicyEntry,
-  { ledger, height, before, within }: GovernanceContext,
+  context: GovernanceContext,
 ): Refusal | undefined {
-  if (height > entry.notAfter) return "approval-expired";
-  if (within.nonces().some(({ nonce }) => equalBytes(nonce, entry.nonce))) return "nonce-used";
-  const { nonce, notAfter } = entry;
-  const input =
-    entry.kind === "member"
-      ? approvalInput(ledger, entry.kind, entry.changes, nonce, notAfter)
-      : approvalInput(ledger, entry.kind, entry.changes, nonce, notAfter);
-  return countApprovals(entry.approvals, input, before, height);
+  const { ledger, before, height } = context;
+  return (
+    checkStillOpen(entry, context) ??
+    countApprovals(entry.approvals, approvedBytes(ledger, entry), before, height)
+  );
+}
+
+/** Why a change can no longer be recorded, whoever approves it. */
+export function checkStillOpen(
+  { nonce: own, notAfter }: MemberEntry | PolicyEntry,
+  { height, within }: Pick<GovernanceContext, "height" | "within">,
+): Refusal | undefined {
+  if (height > notAfter) return "approval-expired";
+  return within.nonces().some(({ nonce }) => equalBytes(nonce, own)) ? "nonce-used" : undefined;
+}
+
+/** The bytes that members sign to approve what an entry changes; for a `key` entry, a recovery. */
+export function approvedBytes(
+  ledger: CID,
+  entry: MemberEntry | PolicyEntry | KeyEntry,
+): Uint8Array {
+  switch (entry.kind) {
+    case "member":
+      return approvalInput(ledger, entry.kind, entry.changes, entry.nonce, entry.notAfter);
+    case "policy":
+      return approvalInput(ledger, entry.kind, entry.changes, entry.nonce, entry.notAfter);
+    case "key": {
+      const { actor, op, use, alg, publicKey, compromisedSince = null } = entry;
+      const changes = { actor, op, use, alg, publicKey, compromisedSince };
+      return approvalInput(ledger, entry.kind, changes, new Uint8Array(0), 0);
+    }
+  }
 }
 
 /** Remembers a nonce, and forgets the nonces of changes that can no longer be recorded. */
@@ -43,28 +69,42 @@ export function countApprovals(
   height: number,
 ): Refusal | undefined {
   const approvers = new Set<string>();
-  for (const { actor, key: id, alg, sig } of approvals) {
-    const key = before.key(id);
-    const member = before.member(actor);
-    if (
-      key === undefined ||
-      member === undefined ||
-      member.until !== null ||
-      key.actor !== actor ||
-      key.use !== "sign" ||
-      key.alg !== alg ||
-      !isInForce(key, height) ||
-      !verifySignature({
-        alg,
-        publicKey: key.publicKey,
-        signature: sig,
-        what: "approval",
-        bytes: input,
-      })
-    ) {
-      return "approval-invalid";
-    }
-    approvers.add(actor);
+  for (const approval of approvals) {
+    if (approvalFault(approval, input, before, height) !== undefined) return "approval-invalid";
+    approvers.add(approval.actor);
   }
   return approvers.size < before.policy().threshold ? "approvals-missing" : undefined;
+}
+
+/** Why an approval does not count. */
+export type ApprovalFault = "not-a-member" | "key-not-in-force" | "other-change";
+
+/** Why an approval does not count at a height, by the state before it; `undefined` if it counts. */
+export function approvalFault(
+  { actor, key: id, alg, sig }: Approval,
+  input: Uint8Array,
+  before: SystemState,
+  height: number,
+): ApprovalFault | undefined {
+  const member = before.member(actor);
+  if (member === undefined || member.until !== null) return "not-a-member";
+  const key = before.key(id);
+  if (
+    key === undefined ||
+    key.actor !== actor ||
+    key.use !== "sign" ||
+    key.alg !== alg ||
+    !isInForce(key, height)
+  ) {
+    return "key-not-in-force";
+  }
+  const { publicKey } = key;
+  const isSigned = verifySignature({
+    alg,
+    publicKey,
+    signature: sig,
+    what: "approval",
+    bytes: input,
+  });
+  return isSigned ? undefined : "other-change";
 }

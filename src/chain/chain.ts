@@ -4,7 +4,7 @@ import type { Signer } from "../identity/signer.ts";
 import type { MapProof } from "../merkle/sparse-map.ts";
 import type { Head, StorageAdapter } from "../storage/types.ts";
 import type { AppliedBlock, Tip } from "./apply-block.ts";
-import type { DerivedData, TransactionPlace } from "./derived.ts";
+import type { DerivedData, GovernanceBlock, TransactionPlace } from "./derived.ts";
 import type { IngestOptions, IngestResult } from "./ingest-result.ts";
 import type { KindRule } from "./kind-rule.ts";
 import type { LedgerState, ReadableState } from "./ledger-state.ts";
@@ -125,6 +125,11 @@ export interface Chain {
     key: string,
     height: number,
   ): Promise<{ readonly value: Uint8Array | null; readonly proof: MapProof }>;
+  /**
+   * The blocks that changed members or policy, oldest first, as derived data have them: a store may
+   * leave some out.
+   */
+  governance(): Promise<readonly GovernanceBlock[]>;
   /**
    * Finds the place of a transaction; `undefined` means that its absence is proved.
    *

@@ -1,6 +1,5 @@
 import { equalBytes } from "../bytes/compare.ts";
 import { ChainError, InputError, LedgerError, ProofError } from "../errors.ts";
-import { encode } from "../codec/dag-cbor.ts";
 import type { Signer } from "../identity/signer.ts";
 import type { ChainStore } from "../storage/types.ts";
 import type { Chain } from "./chain.ts";
@@ -8,7 +7,9 @@ import type { Checkpointer } from "./checkpointer.ts";
 import { connectHeads, type TreeHead } from "./connection.ts";
 import { createCosigning, type CosigningTime } from "./cosigning.ts";
 import { encodeNote, noteSigner, splitNote, type NoteSignature } from "./note.ts";
-import { policyAt, type CheckpointPolicy } from "./policy-at.ts";
+import { policyAt, samePolicy, type CheckpointPolicy } from "./policy-at.ts";
+import { checkpointsOfSteps, connectSteps, trustAt } from "./policy-position.ts";
+import type { PolicyPosition } from "./follow-steps.ts";
 import { openPolicySteps, type Reached } from "./policy-steps.ts";
 import {
   judgeCheckpoint,
@@ -59,8 +60,19 @@ export interface Checkpoints {
   /**
    * If the policy has changed and this process's keys are needed for the change, signs a checkpoint
    * for it.
+   *
+   * @returns whether kept checkpoints lead from the genesis record to the policy in force
    */
-  followPolicy(): Promise<void>;
+  followPolicy(): Promise<boolean>;
+  /** The kept steps from the policy that a reader has to the policy in force, as far as they lead. */
+  steps(since: PolicyPosition): Promise<readonly PolicyStep[]>;
+  /**
+   * Keeps the steps that another store has kept, as `encodePolicySteps` writes them.
+   *
+   * @returns whether kept checkpoints lead to the policy in force then
+   * @throws {EncodingError} or {ProofError} when they are not believed; none is kept
+   */
+  takeSteps(bytes: Uint8Array): Promise<boolean>;
 }
 
 /** Most checkpoints of one policy change that may wait for signatures of other processes. */
@@ -279,13 +291,34 @@ export function openCheckpoints(options: {
       }),
     followPolicy: () =>
       inTurn(async () => {
-        if (chain.size === 0 || (await unledTo(chain.state.policy())) === undefined) return;
+        const isLed = async () => (await unledTo(chain.state.policy())) === undefined;
+        if (chain.size === 0 || (await isLed())) return true;
         try {
+          // A checkpoint proves the state before its last block.
+          const proved = await policyAt(chain, chain.size);
+          if (!samePolicy(proved, chain.state.policy()) && options.keys().length > 0) {
+            await sealedBlock();
+          }
           await make();
         } catch (error) {
           // A later call that needs a checkpoint reports the error.
           if (!(error instanceof LedgerError)) throw error;
         }
+        return isLed();
+      }),
+    takeSteps: (bytes) =>
+      inTurn(async () => {
+        await chain.refresh();
+        for (const note of await checkpointsOfSteps(chain, bytes)) await steps.keep(note);
+        return chain.size === 0 || (await unledTo(chain.state.policy())) === undefined;
+      }),
+    steps: (since) =>
+      inTurn(async () => {
+        await chain.refresh();
+        const trust = await trustAt(chain, since);
+        const reached = await steps.reach(trust);
+        const { path } = reached.reduce((a, b) => (heightOf(b) > heightOf(a) ? b : a));
+        return connectSteps(chain, path, trust);
       }),
   };
 }
@@ -296,11 +329,4 @@ function listsKey({ checkpointKeys }: CheckpointPolicy, { publicKey }: Signer): 
 
 function heightOf({ trust }: Reached): number {
   return trust.policyHeight ?? -1;
-}
-
-/** Whether two policies accept the same checkpoints. */
-function samePolicy(a: CheckpointPolicy, b: CheckpointPolicy): boolean {
-  const bytes = ({ checkpointKeys, cosignaturePolicy }: CheckpointPolicy): Uint8Array =>
-    encode({ checkpointKeys, cosignaturePolicy });
-  return equalBytes(bytes(a), bytes(b));
 }

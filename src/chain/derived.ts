@@ -1,10 +1,11 @@
 import type { CID } from "multiformats/cid";
 import { concatBytes } from "../bytes/concat.ts";
 import { equalBytes } from "../bytes/compare.ts";
+import { MAX_MEMBERS } from "../block/limits.ts";
 import { bytesKey } from "../bytes/bytes-key.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
-import { expectBytes, expectMap, expectUint } from "../codec/shape.ts";
+import { expectArray, expectBytes, expectMap, expectString, expectUint } from "../codec/shape.ts";
 import { LedgerError } from "../errors.ts";
 import type { NodeId, TreeNode } from "../merkle/frontier.ts";
 import { HASH_LENGTH } from "../merkle/hash.ts";
@@ -18,6 +19,15 @@ export interface TransactionPlace {
   readonly transaction: number;
   /** SHA-256 of the transaction's bytes. */
   readonly hash: Uint8Array;
+}
+
+/** A block that changed members or policy. */
+export interface GovernanceBlock {
+  readonly height: number;
+  /** The actors whose membership, roles or keys it changed. */
+  readonly actors: readonly string[];
+  /** Whether it changed the policy. */
+  readonly policy: boolean;
 }
 
 /**
@@ -52,6 +62,10 @@ export interface DerivedData {
     readonly root: Uint8Array;
     readonly record: Uint8Array;
   }): void;
+  /** Adds what a block changed of members or policy. */
+  addGovernance(block: GovernanceBlock): void;
+  /** The blocks that changed members or policy, oldest first. */
+  governance(): Promise<readonly GovernanceBlock[]>;
   /** Adds the nodes of the genesis state, which come from no block. */
   addState(nodes: readonly StoredNode[]): void;
   /** Whether so many changes are unwritten that they should not wait for the next commit. */
@@ -105,6 +119,7 @@ const TREE_NODE = 0x01;
 const STATE_NODE = 0x02;
 const TRANSACTION = 0x03;
 const SIGNED_MARK = 0x04;
+const GOVERNANCE = 0x05;
 
 /** Opens the derived data of one ledger in a state store that several ledgers may share. */
 export function openDerived(store: StateStore, ledger: CID): DerivedData {
@@ -176,6 +191,20 @@ export function openDerived(store: StateStore, ledger: CID): DerivedData {
       }
       put(keyOf(MARK), encode({ size: height + 1, root, record }));
     },
+    addGovernance({ height, actors, policy }) {
+      put(keyOf(GOVERNANCE, uint64(height)), encode({ height, actors, policy }));
+    },
+    async governance() {
+      const rows = new Map<string, Uint8Array>();
+      const { gte, lt } = tableRange(GOVERNANCE);
+      for await (const { key, value } of store.scan({ gte, lt })) rows.set(bytesKey(key), value);
+      for (const [name, value] of byName) {
+        if (name.startsWith(bytesKey(gte))) rows.set(name, value);
+      }
+      return [...rows]
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .flatMap(([, value]) => ifWhole(() => [decodeGovernance(value)]) ?? []);
+    },
     addState(nodes) {
       for (const node of nodes) put(keyOf(STATE_NODE, node.hash), node.bytes);
     },
@@ -225,7 +254,7 @@ export function openDerived(store: StateStore, ledger: CID): DerivedData {
       return false;
     },
     async removeAll(key) {
-      for (const table of [MARK, TREE_NODE, TRANSACTION]) {
+      for (const table of [MARK, TREE_NODE, TRANSACTION, GOVERNANCE]) {
         for (;;) {
           const keys: Uint8Array[] = [];
           for await (const row of store.scan({ ...tableRange(table), limit: most })) {
@@ -263,6 +292,17 @@ function decodeMark(
     record: expectBytes(map["record"], "record", 32),
   };
   return { mark, map };
+}
+
+function decodeGovernance(bytes: Uint8Array): GovernanceBlock {
+  const map = expectMap(decode(bytes), "governance", ["height", "actors", "policy"]);
+  return {
+    height: expectUint(map["height"], "height"),
+    actors: expectArray(map["actors"], "actors", MAX_MEMBERS).map((one) =>
+      expectString(one, "actor"),
+    ),
+    policy: map["policy"] === true,
+  };
 }
 
 /** Reads derived data; `undefined` if they are damaged, and everything is then rebuilt. */

@@ -1,14 +1,7 @@
 import type { CID } from "multiformats/cid";
 import { possessionInput } from "../block/entry.ts";
 import type { KeyAlg, KeyDescription } from "../block/key.ts";
-import {
-  expectMember,
-  memberFields,
-  sortRoles,
-  type MemberDescription,
-  type Role,
-} from "../block/member.ts";
-import { decode, encode } from "../codec/dag-cbor.ts";
+import { sortRoles, type MemberDescription, type Role } from "../block/member.ts";
 import type { KeyStore } from "../identity/key-store.ts";
 import { provePossession, type Signer } from "../identity/signer.ts";
 
@@ -28,15 +21,17 @@ export interface MemberKeys {
  * @param own - a key store, of which all keys in use are described; or signers and public keys
  * @param context - the ledger's id, or the nonce of the genesis record in preparation
  * @throws {RangeError} without a signing key
- * @example
- * const description = encodeMember(await describeMember(keys, ["custodian"], nonce));
  */
 export async function describeMember(
   own: KeyStore | MemberKeys,
   roles: Iterable<Role>,
   context: CID | Uint8Array,
 ): Promise<MemberDescription> {
-  const keys = "list" in own ? keysInUse(own) : own;
+  const sorted = sortRoles(roles);
+  const announced = signersOf(own);
+  // Only a sequencer has checkpoint keys on the ledger; a store may hold one for later.
+  const isLater = "list" in own && !sorted.includes("sequencer");
+  const keys: MemberKeys = isLater ? { ...announced, checkpoint: [] } : announced;
   const first = keys.sign[0];
   if (first === undefined) throw new RangeError("a member needs a signing key");
   const { actor } = first;
@@ -51,7 +46,12 @@ export async function describeMember(
   for (const { alg, publicKey } of keys.agree ?? []) {
     described.push({ use: "agree", alg, publicKey });
   }
-  return { actor, roles: sortRoles(roles), keys: described };
+  return { actor, roles: sorted, keys: described };
+}
+
+/** The keys that are announced: those of a store that are in use, or those given. */
+export function signersOf(own: KeyStore | MemberKeys): MemberKeys {
+  return "list" in own ? keysInUse(own) : own;
 }
 
 /**
@@ -71,31 +71,4 @@ function keysInUse(store: KeyStore): MemberKeys {
     recovery: signers("recovery"),
     agree: inUse.filter(({ use }) => use === "agree"),
   };
-}
-
-/**
- * Encodes a member's description, to send to the organisation that founds the ledger.
- *
- * @example
- * const description = encodeMember(await describeMember(keys, ["custodian"], nonce));
- */
-export function encodeMember(member: MemberDescription): Uint8Array {
-  return encode(memberFields(member));
-}
-
-/**
- * Decodes a description of {@link encodeMember}. Its proofs of possession are checked when it is
- * used.
- *
- * @throws {EncodingError} when the bytes are not a member's description; hostile bytes are refused
- *   within fixed limits
- * @example
- * const genesis = await createGenesis({
- *   origin: "history.example/first",
- *   members: [{ keys: hospital }, decodeMember(received)],
- *   nonce, // for which the other member described itself
- * });
- */
-export function decodeMember(bytes: Uint8Array): MemberDescription {
-  return expectMember(decode(bytes, { maxBytes: 65_536, maxDepth: 8, maxItems: 512 }), "member");
 }

@@ -1,10 +1,5 @@
 import { toHex } from "../bytes/hex.ts";
-import {
-  approvalInput,
-  type KeyEntry,
-  type MemberEntry,
-  type PolicyEntry,
-} from "../block/entry.ts";
+import type { KeyEntry, MemberEntry, PolicyEntry } from "../block/entry.ts";
 import { namesItsKey } from "../block/genesis.ts";
 import type { MemberChange } from "../block/member.ts";
 import { keyId } from "../identity/actor.ts";
@@ -17,6 +12,7 @@ import {
   memberKey,
   NONCES_KEY,
   POLICY_KEY,
+  type MemberState,
   type StateOverlay,
   type SystemState,
 } from "./state.ts";
@@ -34,7 +30,7 @@ import {
   mayNotSignCheckpoints,
   checkpointKeyStateKey,
 } from "./member-keys.ts";
-import { checkApprovals, countApprovals, useNonce } from "./approvals.ts";
+import { approvedBytes, checkApprovals, countApprovals, useNonce } from "./approvals.ts";
 
 /** Applies a `key` entry, or returns the refusal. */
 export function applyKeyEntry(entry: KeyEntry, context: GovernanceContext): Refusal | undefined {
@@ -72,8 +68,11 @@ export function applyMemberEntry(
   entry: MemberEntry,
   context: GovernanceContext,
 ): Refusal | undefined {
-  const refused = checkApprovals(entry, context);
-  if (refused !== undefined) return refused;
+  return checkApprovals(entry, context) ?? changeMembers(entry, context);
+}
+
+/** Applies the changes of a `member` entry, whoever approved them, or returns the refusal. */
+export function changeMembers(entry: MemberEntry, context: GovernanceContext): Refusal | undefined {
   const { within } = context;
   for (const change of entry.changes) {
     const reason = applyMemberChange(change, context);
@@ -90,8 +89,11 @@ export function applyPolicyEntry(
   entry: PolicyEntry,
   context: GovernanceContext,
 ): Refusal | undefined {
-  const refused = checkApprovals(entry, context);
-  if (refused !== undefined) return refused;
+  return checkApprovals(entry, context) ?? changePolicy(entry, context);
+}
+
+/** Applies the changes of a `policy` entry, whoever approved them, or returns the refusal. */
+export function changePolicy(entry: PolicyEntry, context: GovernanceContext): Refusal | undefined {
   const { within } = context;
   for (const pub of entry.changes.checkpointKeys ?? []) {
     const reason = mayNotSignCheckpoints(pub, within);
@@ -152,8 +154,8 @@ export function governanceKeyReads(
 }
 
 function applyRecovery(entry: KeyEntry, context: GovernanceContext): Refusal | undefined {
-  const { ledger, before, within, height } = context;
-  const member = within.member(entry.actor);
+  const { ledger, before, height } = context;
+  const member = context.within.member(entry.actor);
   if (member === undefined || member.until !== null) return "not-a-member";
   const signedWith = before.key(context.signedWith);
   const byRecoveryKey =
@@ -161,14 +163,22 @@ function applyRecovery(entry: KeyEntry, context: GovernanceContext): Refusal | u
     signedWith?.use === "recovery" &&
     signedWith.actor === entry.actor;
   if (!byRecoveryKey) {
-    const { actor, op, use, alg, publicKey, compromisedSince = null } = entry;
-    const changes = { actor, op, use, alg, publicKey, compromisedSince };
-    const input = approvalInput(ledger, "key", changes, new Uint8Array(0), 0);
+    const input = approvedBytes(ledger, entry);
     const refused = countApprovals(entry.approvals ?? [], input, before, height);
     if (refused !== undefined) return refused;
   } else if (entry.approvals !== undefined) {
     return "malformed";
   }
+  return replaceKeys(entry, member, context);
+}
+
+/** Applies a recovery, whoever approved it, or returns the refusal. */
+export function replaceKeys(
+  entry: KeyEntry,
+  member: MemberState,
+  context: GovernanceContext,
+): Refusal | undefined {
+  const { within, height } = context;
   const { compromisedSince = null } = entry;
   if (compromisedSince !== null && compromisedSince > height) return "malformed";
   const replaced = member.keys.filter((id) => within.key(id)?.use === entry.use);

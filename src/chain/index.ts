@@ -82,7 +82,8 @@ export { type Checkpointer, createCheckpointer, type SignedCheckpoint } from "./
 export type { AcceptedCheckpoint, ProvableCheckpoint } from "./checkpoints.ts";
 export type { TreeHead } from "./connection.ts";
 export type { CosigningTime } from "./cosigning.ts";
-export type { DerivedData, DerivedMark, TransactionPlace } from "./derived.ts";
+export type { DerivedData, DerivedMark, GovernanceBlock, TransactionPlace } from "./derived.ts";
+export { explainProposal, type ExplainedProposal } from "./explain-proposal.ts";
 export { exportLedger } from "./export.ts";
 export {
   decodeForkEvidence,
@@ -93,6 +94,7 @@ export {
   verifyForkEvidence,
 } from "./fork-evidence.ts";
 export type { IngestFault, IngestOptions, IngestResult } from "./ingest-result.ts";
+export { type KeyChange, signKeyChange, type SignKeyChangeOptions } from "./key-change.ts";
 export type { KindRule, RuleContext } from "./kind-rule.ts";
 export type { LedgerState, ReadableState } from "./ledger-state.ts";
 export {
@@ -120,6 +122,7 @@ export {
   type VerifiedSignature,
 } from "./note.ts";
 export type { KindRules, PreparedTransaction } from "./prepare.ts";
+export { approveProposal } from "./proposal.ts";
 export type { ReadBlocksOptions } from "./read-blocks.ts";
 export {
   decodeReceipt,

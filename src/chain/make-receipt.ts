@@ -200,7 +200,7 @@ async function provableBlock(
 type ConnectedPath = Pick<Receipt, "policyPath" | "consistency">;
 
 /** Proves that every checkpoint of the path is of the same history as those before it. */
-async function connectPath(
+export async function connectPath(
   chain: Chain,
   checkpoint: TreeHead,
   { policyPath = [], from }: MakeReceiptOptions,
@@ -296,7 +296,8 @@ async function keyProof(
   return { value, proof };
 }
 
-function checkpointOf(note: Uint8Array): Checkpoint {
+/** @throws {ProofError} `ERR_PROOF_INVALID` when the bytes are not a signed checkpoint */
+export function checkpointOf(note: Uint8Array): Checkpoint {
   const checkpoint = readCheckpoint(note);
   if (checkpoint === undefined)
     throw new ProofError("ERR_PROOF_INVALID", "`checkpoint` is not a signed checkpoint");

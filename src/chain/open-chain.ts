@@ -28,6 +28,7 @@ import { checkedClock, aheadOf } from "./clock.ts";
 import { assertCopied } from "./copy-mark.ts";
 import { openDerived, type DerivedMark } from "./derived.ts";
 import { findTransaction } from "./find-transaction.ts";
+import { governanceChange } from "./governance-change.ts";
 import { genesisState } from "./genesis-state.ts";
 import { createIngest } from "./ingest.ts";
 import { openState, proveState } from "./ledger-state.ts";
@@ -110,6 +111,8 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
       root: state.root,
       record: newHead.hash!,
     });
+    const changed = governanceChange(applied);
+    if (changed !== undefined) derived.addGovernance(changed);
   }
 
   /** Anchors the tip once it is at least `blocks` ahead of the last anchor. */
@@ -372,6 +375,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
         range,
       ),
     ...tree,
+    governance: derived.governance,
     proveState: proveStateAt,
     async findTransaction(...name) {
       const source = { size: tip.size, proveState: proveStateAt, readBlock: readWhole };

@@ -1,6 +1,8 @@
 import { decodeGenesis } from "../block/genesis.ts";
 import { decodeHeader } from "../block/header.ts";
+import { equalBytes } from "../bytes/compare.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
+import { encode } from "../codec/dag-cbor.ts";
 import { ChainError } from "../errors.ts";
 import { verifyMap } from "../merkle/map-proof.ts";
 import type { LedgerPolicy } from "../block/policy.ts";
@@ -27,4 +29,11 @@ export async function policyAt(chain: Chain, size: number): Promise<CheckpointPo
     throw new ChainError("ERR_CHAIN_INVALID", `the state before block ${size - 1} is damaged`);
   }
   return decodePolicyState(value);
+}
+
+/** Whether two policies accept the same checkpoints. */
+export function samePolicy(a: CheckpointPolicy, b: CheckpointPolicy): boolean {
+  const bytes = ({ checkpointKeys, cosignaturePolicy }: CheckpointPolicy): Uint8Array =>
+    encode({ checkpointKeys, cosignaturePolicy });
+  return equalBytes(bytes(a), bytes(b));
 }

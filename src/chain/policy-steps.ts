@@ -190,8 +190,9 @@ export function openPolicySteps(chain: Chain, chains: ChainStore): PolicySteps {
           read = await chains.append(name, read, [encode({ v: 1, note })]);
           return;
         } catch (error) {
-          if (!(error instanceof AppendConflict)) throw error;
+          // What is not durable was not kept.
           forget(note);
+          if (!(error instanceof AppendConflict)) throw error;
         }
       }
     },

@@ -4,10 +4,12 @@ import type { LedgerState, ReadableState } from "./ledger-state.ts";
 /** A read-only view of a chain, which can neither advance nor close it. */
 export function readingChain(chain: AppendableChain): Chain {
   const { ledger, genesis, genesisBytes, refresh, durableHead, readBlock, readBlocks } = chain;
-  const { rootAt, proveInclusion, proveConsistency, readTile, proveState, findTransaction } = chain;
+  const { rootAt, proveInclusion, proveConsistency, readTile, proveState } = chain;
+  const { findTransaction, governance } = chain;
   return {
     ...{ ledger, genesis, genesisBytes, refresh, durableHead, readBlock, readBlocks },
     ...{ rootAt, proveInclusion, proveConsistency, readTile, proveState, findTransaction },
+    governance,
     state: readableState(chain.state),
     get size() {
       return chain.size;

@@ -75,7 +75,7 @@ export function encodeReceipt(receipt: Receipt): Uint8Array {
   return encode({
     ...receipt,
     key: { value: key.value, proof: encodeMapProof(key.proof) },
-    policyPath: policyPath.map((step) => ({ ...step, proof: encodeMapProof(step.proof) })),
+    policyPath: policyPath.map(policyStepFields),
     ...(later === undefined ? {} : { later: { ...later, proof: encodeMapProof(later.proof) } }),
   });
 }
@@ -121,7 +121,12 @@ export function decodeReceipt(bytes: Uint8Array): Receipt {
   };
 }
 
-/** Reads a step as it stands in a receipt. */
+/** The encoded fields of a step of policy. */
+export function policyStepFields(step: PolicyStep): Record<string, unknown> {
+  return { ...step, proof: encodeMapProof(step.proof) };
+}
+
+/** Reads a step of policy. */
 export function expectPolicyStep(value: unknown): PolicyStep {
   const fields = ["checkpoint", "header", "path", "policy", "proof"];
   const step = expectMap(value, "receipt.policyPath", fields, ["consistency"]);

@@ -21,6 +21,7 @@ export type SigningDomain =
   | "request"
   | "answer"
   | "possession"
+  | "description"
   | "approval"
   | "attestation"
   | "declaration"

@@ -2,6 +2,7 @@ import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import type { RequestQuery } from "../consent/model/request.ts";
 import type { WitnessOptions } from "./consents/evidence.ts";
 import type { Declaration } from "./disclosure/request.ts";
+import type { Governance } from "./governance.ts";
 import type { Ledger } from "./ledger.ts";
 
 /** Options of a call, and of the groups within them. */
@@ -59,10 +60,23 @@ const VERIFY: Names<"verify", 0> = {
   ...{ onProgress: true, signal: true },
 };
 const VERIFY_BLOBS: Names<"verifyBlobs", 0> = { signal: true };
+type GovernanceNames<Call extends keyof Governance, At extends number> = OptionsOf<
+  NonNullable<Parameters<Governance[Call]>[At]>
+>;
+const PROPOSE: GovernanceNames<"propose", 1> = { notAfter: true };
+const ENACT: GovernanceNames<"enact", 2> = { breakSteps: true };
+const KEY_CHANGE: GovernanceNames<"changeKey", 0> = {
+  ...{ op: true, key: true, compromisedSince: true },
+};
+const POLICY_POSITION: GovernanceNames<"policySteps", 0> = { policyHeight: true, size: true };
 const GIVE_UP: Names<"giveUp", 1> = { reason: true };
 
 /** For each call with options, the place of its options among its arguments, and what they may be. */
-const CALLS: { readonly [Name in keyof Ledger]?: Readonly<Record<number, Known>> } = {
+const CALLS: {
+  readonly [Name in keyof Ledger | `governance.${keyof Governance}`]?: Readonly<
+    Record<number, Known>
+  >;
+} = {
   merge: { 2: { names: MERGE } },
   unmerge: { 1: { names: UNMERGE } },
   record: { 2: { names: RECORD } },
@@ -80,6 +94,12 @@ const CALLS: { readonly [Name in keyof Ledger]?: Readonly<Record<number, Known>>
   verify: { 0: { names: VERIFY } },
   verifyBlobs: { 0: { names: VERIFY_BLOBS } },
   giveUp: { 1: { names: GIVE_UP } },
+  "governance.propose": { 1: { names: PROPOSE } },
+  "governance.enact": { 2: { names: ENACT } },
+  "governance.changeKey": { 0: { names: KEY_CHANGE }, 1: { names: ENACT } },
+  "governance.signKeyChange": { 0: { names: KEY_CHANGE } },
+  "governance.submit": { 1: { names: ENACT } },
+  "governance.policySteps": { 0: { names: POLICY_POSITION } },
 };
 
 /**
@@ -88,7 +108,7 @@ const CALLS: { readonly [Name in keyof Ledger]?: Readonly<Record<number, Known>>
  * @throws {InputError} `ERR_INPUT_INVALID`
  */
 export function assertCallOptions(call: string, given: readonly unknown[]): void {
-  const known = Object.hasOwn(CALLS, call) ? CALLS[call as keyof Ledger] : undefined;
+  const known = Object.hasOwn(CALLS, call) ? CALLS[call as keyof typeof CALLS] : undefined;
   for (const [at, { names, groups = {} }] of Object.entries(known ?? {})) {
     const options = given[Number(at)];
     assertOptions(options, names, call);

@@ -8,7 +8,7 @@ import type { LedgerMemory, SignedHead } from "../identity/signed-heads.ts";
 import { EMPTY_ROOT } from "../merkle/hash.ts";
 import { verifyConsistency } from "../merkle/verify.ts";
 import type { ChainStore } from "../storage/types.ts";
-import { checkpointSigners } from "./checkpoint-signers.ts";
+import { checkpointSigners } from "./own-signers.ts";
 import type { RepairOptions } from "./options.ts";
 
 /** Judges by a proof that ends in the checked root: the store's own word about an old root proves nothing. */

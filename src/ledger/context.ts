@@ -7,7 +7,7 @@ import type { KeyStore } from "../identity/key-store.ts";
 import type { LedgerMemory } from "../identity/signed-heads.ts";
 import type { Signer } from "../identity/signer.ts";
 import type { LedgerStorage } from "./storage.ts";
-import { isInForce, keyStateKey } from "../chain/state.ts";
+import { isInForce, keyStateKey, type KeyState } from "../chain/state.ts";
 import type { Vault } from "./vault/vault.ts";
 
 /** The dependencies that all parts of an opened ledger share. */
@@ -51,4 +51,15 @@ export async function signingKeyAt(
     throw new EnvelopeError("ERR_ENVELOPE_INVALID", "signed by a key that was not in force");
   }
   return { alg: state.alg, publicKey: state.publicKey };
+}
+
+/** A signing key that an actor has or had on the ledger. */
+export async function ownSigningKey(
+  { state }: Pick<Chain, "state">,
+  actor: string,
+  key: Uint8Array,
+): Promise<KeyState | undefined> {
+  await state.load([keyStateKey(key)]);
+  const known = state.key(key);
+  return known?.actor === actor && known.use === "sign" ? known : undefined;
 }

@@ -4,6 +4,7 @@ import { encodeGenesis, type Genesis } from "../block/genesis.ts";
 import { MAX_APPROVALS } from "../block/limits.ts";
 import type { MemberDescription, Role } from "../block/member.ts";
 import type { LedgerPolicy, Quorum } from "../block/policy.ts";
+import { verifyDescription } from "../chain/description.ts";
 import { describeMember, type MemberKeys } from "../chain/founding.ts";
 import { genesisState } from "../chain/genesis-state.ts";
 import { ChainError } from "../errors.ts";
@@ -44,10 +45,10 @@ export interface CreateGenesisOptions {
   /** Name on the ledger's checkpoints, like `history.example.org/2026`. */
   readonly origin: string;
   /**
-   * The founders: members whose keys this process holds, and the descriptions that other organisations
-   * made with `describeMember` for this {@link nonce}.
+   * The founders: members whose keys this process holds, and the bytes in which other organisations
+   * described themselves, by `signDescription`, for this {@link nonce}.
    */
-  readonly members: readonly (FoundingMember | MemberDescription)[];
+  readonly members: readonly (FoundingMember | Uint8Array)[];
   /** Distinct members that must approve a change of members or rules. Default: more than half. */
   readonly threshold?: number;
   /**
@@ -105,8 +106,10 @@ const DEFAULT_ROLES: readonly Role[] = ["custodian", "sequencer"];
  * @returns the genesis record, for `openLedger`
  * @throws {TypeError} for an unknown option, also within another one, and for `cosignatures` that
  *   name neither validators nor witnesses
- * @throws {ChainError} `ERR_CHAIN_GENESIS` when the record would contradict itself, a custodian has
- *   no agreement key, or a description does not prove possession of its keys for this nonce
+ * @throws {ChainError} `ERR_CHAIN_GENESIS` when the record would contradict itself, or a custodian has
+ *   no agreement key
+ * @throws {DescriptionRefused} when a description is not believed, for instance because it was made for
+ *   another nonce
  * @throws {EncodingError} when a field is not of its form
  * @example
  * const genesis = await createGenesis({
@@ -120,7 +123,11 @@ export async function createGenesis(options: CreateGenesisOptions): Promise<Uint
   assertBytes(nonce, "nonce", 32);
   const members: MemberDescription[] = [];
   for (const member of options.members) {
-    members.push("actor" in member ? member : await describeFounder(member, nonce));
+    members.push(
+      member instanceof Uint8Array
+        ? verifyDescription(member, nonce).member
+        : await describeFounder(member, nonce),
+    );
   }
   // Checked first: the later error, about keys that occur twice, would be less clear.
   if (new Set(members.map(({ actor }) => actor)).size < members.length) {

@@ -40,6 +40,8 @@ import type { RequestOptions } from "./disclosure/request.ts";
 import type { IdentifiedSubject, PersonIdentifier, Subject } from "./entries/subjects.ts";
 import type { MergeOptions, UnmergedPersons } from "./persons/merging.ts";
 import type { PendingErasure } from "./erasure/unfinished.ts";
+import type { Governance } from "./governance.ts";
+import type { PendingWork } from "./pending-work.ts";
 import type { BlobReport } from "./verify-blobs.ts";
 
 export type {
@@ -48,6 +50,9 @@ export type {
   PolicyOptions,
   RepairOptions,
 } from "./options.ts";
+export type { KeyChange } from "../chain/key-change.ts";
+export type { EnactedChange, EnactOptions, Governance } from "./governance.ts";
+export type { PendingWork } from "./pending-work.ts";
 
 /** The reader that a proof is made for. */
 export interface ProofOptions {
@@ -78,6 +83,8 @@ export interface Ledger {
   readonly member: string;
   /** The underlying chain, read-only: for proofs, and for callers that check the ledger themselves. */
   readonly chain: Chain;
+  /** Changes of members, policy and keys. */
+  readonly governance: Governance;
   /** The person with this identifier, or `undefined` if this custodian does not know them. */
   findSubject(identifier: PersonIdentifier): Promise<Subject | undefined>;
   /** The person with this identifier. Makes them known to this custodian if they are not yet. */
@@ -386,15 +393,4 @@ export interface Ledger {
    */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
-}
-
-/** Something that could not be carried out yet. */
-export interface PendingWork {
-  readonly what: "erasure" | "upload";
-  /** Names the erase entry. */
-  readonly entry?: EntryId;
-  /** The person that it is about, if known. */
-  readonly subject?: Subject;
-  /** The error of the last attempt. */
-  readonly error: unknown;
 }

@@ -5,6 +5,7 @@ import { checkedClock } from "../chain/clock.ts";
 import { createCheckpointer } from "../chain/checkpointer.ts";
 import { openCheckpoints, type CheckpointKey } from "../chain/checkpoints.ts";
 import { exportLedger } from "../chain/export.ts";
+import { signerFor } from "../chain/key-change.ts";
 import { readingChain } from "../chain/reading-chain.ts";
 import { makeReceipt } from "../chain/make-receipt.ts";
 import { createSequencer } from "../chain/sequencer.ts";
@@ -23,11 +24,12 @@ import { sleep } from "../storage/sleep.ts";
 import { openAnswer, type Answer } from "./disclosure/answer.ts";
 import { auditOf } from "./disclosure/audit.ts";
 import { openCatalogue } from "./entries/catalogue.ts";
-import { checkpointSigners } from "./checkpoint-signers.ts";
+import { checkpointSigners } from "./own-signers.ts";
 import { createConsenting } from "./consents/file-consent.ts";
 import { consentReader } from "./consents/read-consents.ts";
 import { gateCommits } from "./vault/commit-gate.ts";
-import type { LedgerContext } from "./context.ts";
+import { type LedgerContext, ownSigningKey } from "./context.ts";
+import { createGovernance } from "./governance.ts";
 import { hasFiled } from "./index/has-filed.ts";
 import { decideQuestion } from "./disclosure/question.ts";
 import { disclose, type DiscloseContext } from "./disclosure/disclose.ts";
@@ -56,8 +58,9 @@ import { createUploads } from "./records/uploads.ts";
 import { openVault } from "./vault/vault.ts";
 import { verifyBlobs } from "./verify-blobs.ts";
 import { assertRemembered, assertTrusted } from "./check-store.ts";
-import type { Ledger, PendingWork, ProofOptions, Requester } from "./ledger.ts";
+import type { Ledger, ProofOptions, Requester } from "./ledger.ts";
 import { type OpenLedgerOptions, takeOptions } from "./options.ts";
+import type { PendingWork } from "./pending-work.ts";
 import { ledgerStorage } from "./storage.ts";
 import { untilClosed } from "./until-closed.ts";
 
@@ -115,12 +118,12 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const now = checkedClock(options.now ?? Date.now);
   now();
   const random = options.random ?? randomBytes;
-  const signer = keys.signer("sign", options.member);
+  const newest = keys.signer("sign", options.member);
   const chain = await openChain({
     storage,
     genesis,
     now,
-    anchor: signer,
+    anchor: newest,
     rebuild: repair.derived ?? false,
     beside: options.beside ?? false,
     acceptLoss: repair.acceptLostBlocks ?? false,
@@ -128,6 +131,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
+  const signer = await signerFor(chain, keys, newest.actor, "sign");
   await assertTrusted(chain, options.trust);
   const memory = memoryOf(signedHeads, chain.ledger);
   await assertRemembered({ chain, chains: storage.chains, memory }, keys, repair);
@@ -141,6 +145,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     random,
     readOnly: options.readOnly ?? false,
     hasFiled: () => hasFiled(chain, signer.actor),
+    signingKey: (key) => ownSigningKey(chain, signer.actor, key),
     ...(gate === undefined || shardKeys === undefined ? {} : { shards: { keys: shardKeys, gate } }),
   });
   const context: LedgerContext = {
@@ -229,9 +234,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   }
   if (options.readOnly !== true) await checkpoints.followPolicy();
 
-  async function checkpoint(): Promise<Uint8Array> {
-    return (await checkpoints.sign()).note;
-  }
+  const checkpoint = async (): Promise<Uint8Array> => (await checkpoints.sign()).note;
 
   async function request(
     requester: Requester,
@@ -294,6 +297,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     id: chain.ledger,
     member: signer.actor,
     chain: readingChain(chain),
+    governance: createGovernance(context, { sequencer, checkpoints }),
     findSubject: subjects.find,
     ensureSubject: (identifier) => subjects.findOrCreate(identifier),
     identify: subjects.identify,

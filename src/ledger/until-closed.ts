@@ -1,4 +1,5 @@
 import { ChainError } from "../errors.ts";
+import type { Governance } from "./governance.ts";
 import type { Ledger } from "./ledger.ts";
 import { assertCallOptions } from "./call-options.ts";
 import { giveResult } from "./give-results.ts";
@@ -7,6 +8,8 @@ import { takeArgument } from "./take-arguments.ts";
 
 /** A call of a ledger: no call has more arguments. */
 type Call = (first: unknown, second: unknown, third: unknown) => unknown;
+
+type Guard = "reads" | "writes" | "takes" | "iterates" | "ends";
 
 /**
  * How each call of a ledger is guarded. `writes`: it files entries, or makes known what would have to be
@@ -69,6 +72,20 @@ const CALLS: {
   [Symbol.asyncDispose]: "ends",
 };
 
+/** How each call of {@link Ledger.governance} is guarded. */
+const GOVERNANCE: { readonly [Name in keyof Governance]: "reads" | "writes" } = {
+  members: "reads",
+  propose: "reads",
+  explain: "reads",
+  approve: "reads",
+  enact: "writes",
+  changeKey: "writes",
+  signKeyChange: "reads",
+  submit: "writes",
+  policySteps: "reads",
+  takePolicySteps: "writes",
+};
+
 /** Calls whose results are made for the caller and need no copy: they may be large, or hold streams. */
 const MADE_ANEW: ReadonlySet<string> = /* @__PURE__ */ new Set<keyof typeof CALLS & string>([
   "read",
@@ -112,33 +129,47 @@ export function untilClosed(
     assertOpen();
     yield* run(first, second, undefined) as AsyncIterable<unknown>;
   }
-  const guarded: Record<string, unknown> = {};
-  for (const [name, guard] of Object.entries(CALLS)) {
-    const run = ledger[name as keyof typeof CALLS] as Call;
-    if (guard === "ends") continue;
-    if (guard === "iterates") {
-      guarded[name] = (first: unknown, second: unknown) => {
-        assertCallOptions(name, [first, second]);
-        return iterate(run, takeArgument(first), takeArgument(second));
+  return {
+    ...ledger,
+    ...guardCalls(ledger, CALLS, ""),
+    governance: guardCalls(ledger.governance, GOVERNANCE, "governance."),
+  };
+
+  function guardCalls<T extends object>(
+    of: T,
+    calls: Readonly<Record<string, Guard>>,
+    group: string,
+  ): T {
+    const guarded: Record<string, unknown> = {};
+    for (const [method, guard] of Object.entries(calls)) {
+      const name = group + method;
+      const run = of[method as keyof T] as Call;
+      if (guard === "ends") continue;
+      if (guard === "iterates") {
+        guarded[method] = (first: unknown, second: unknown) => {
+          assertCallOptions(name, [first, second]);
+          return iterate(run, takeArgument(first), takeArgument(second));
+        };
+        continue;
+      }
+      const give = (result: unknown): unknown =>
+        MADE_ANEW.has(name) ? result : giveResult(result);
+      const take: Call = (first, second, third) =>
+        run(
+          takeArgument(first),
+          guard === "takes" ? second : takeArgument(second),
+          takeArgument(third),
+        );
+      guarded[method] = async (first: unknown, second: unknown, third: unknown) => {
+        assertOpen();
+        assertCallOptions(name, [first, second, third]);
+        if (guard === "reads") return give(await take(first, second, third));
+        if (readOnly !== undefined) throw readOnlyError(readOnly);
+        const work = Promise.resolve(take(first, second, third));
+        writing.add(work);
+        return work.finally(() => writing.delete(work)).then(give);
       };
-      continue;
     }
-    const give = (result: unknown): unknown => (MADE_ANEW.has(name) ? result : giveResult(result));
-    const take: Call = (first, second, third) =>
-      run(
-        takeArgument(first),
-        guard === "takes" ? second : takeArgument(second),
-        takeArgument(third),
-      );
-    guarded[name] = async (first: unknown, second: unknown, third: unknown) => {
-      assertOpen();
-      assertCallOptions(name, [first, second, third]);
-      if (guard === "reads") return give(await take(first, second, third));
-      if (readOnly !== undefined) throw readOnlyError(readOnly);
-      const work = Promise.resolve(take(first, second, third));
-      writing.add(work);
-      return work.finally(() => writing.delete(work)).then(give);
-    };
+    return { ...of, ...guarded };
   }
-  return { ...ledger, ...guarded };
 }

@@ -7,6 +7,7 @@ export {
   verifyReceipt,
   type VerifyReceiptOptions,
 } from "../chain/verify-receipt.ts";
+export { followPolicySteps, type PolicyPosition, policyPosition } from "../chain/follow-steps.ts";
 export {
   followCheckpoint,
   followPolicy,

@@ -14,11 +14,14 @@ import { fromHex } from "../../src/bytes/hex.ts";
 import { decodeBlockRecord } from "../../src/chain/block-record.ts";
 import { readCheckpoint } from "../../src/chain/checkpoint-note.ts";
 import { decodeSignedHead } from "../../src/chain/signed-heads.ts";
+import { verifyDescription } from "../../src/chain/description.ts";
 import { verifyExport } from "../../src/chain/export.ts";
 import { decodeForkEvidence, encodeForkEvidence } from "../../src/chain/fork-evidence.ts";
-import { decodeMember, encodeMember } from "../../src/chain/founding.ts";
+import { followPolicySteps } from "../../src/chain/follow-steps.ts";
 import { genesisState } from "../../src/chain/genesis-state.ts";
+import { decodeApproval, decodeProposal } from "../../src/chain/proposal.ts";
 import { decodeReceipt } from "../../src/chain/receipt.ts";
+import { decodeSignedChange } from "../../src/chain/signed-change.ts";
 import {
   decodeKeyState,
   decodeMemberState,
@@ -72,6 +75,20 @@ export interface Target {
   readonly judges?: boolean;
 }
 
+/** What members send one another, as `format/v1/governance.json` holds it in hexadecimal. */
+export interface GovernanceFixture {
+  readonly genesis: string;
+  readonly nonce: string;
+  readonly founder: string;
+  readonly joiner: string;
+  readonly recovery: string;
+  readonly proposals: readonly string[];
+  readonly approval: string;
+  readonly signedChange: string;
+  readonly steps: string;
+  readonly checkpointKey: string;
+}
+
 const fixture = (name: string) =>
   JSON.parse(
     readFileSync(new URL(`../fixtures/format/v1/${name}.json`, import.meta.url), "utf8"),
@@ -92,6 +109,7 @@ export function hostileTargets(): readonly Target[] {
     header: string;
     grants: Record<string, string>;
   };
+  const governance = fixture("governance") as GovernanceFixture;
   const directive = fixture("directive") as Record<string, unknown>;
   const genesis = fromHex(ledger.genesis);
   const trust = trustFromGenesis(genesis);
@@ -146,9 +164,35 @@ export function hostileTargets(): readonly Target[] {
       read: (bytes) => genesisState(decodeGenesis(bytes)),
     },
     {
-      name: "decodeMember",
-      samples: decodeGenesis(genesis).members.map(encodeMember),
-      read: (bytes) => encodesBack(bytes, decodeMember, encodeMember),
+      name: "verifyDescription",
+      judges: true,
+      samples: [fromHex(governance.founder)],
+      read: (bytes) => {
+        verifyDescription(bytes, fromHex(governance.nonce));
+        return true;
+      },
+    },
+    {
+      name: "decodeProposal",
+      samples: governance.proposals.map(fromHex),
+      read: decodeProposal,
+    },
+    { name: "decodeApproval", samples: [fromHex(governance.approval)], read: decodeApproval },
+    {
+      name: "decodeSignedChange",
+      samples: [fromHex(governance.signedChange)],
+      read: decodeSignedChange,
+    },
+    {
+      name: "followPolicySteps",
+      samples: [fromHex(governance.steps)],
+      read: (bytes) => {
+        const followed = followPolicySteps(trustFromGenesis(fromHex(governance.genesis)), bytes);
+        if (!followed.ok || followed.trust.policyHeight === undefined) return;
+        // The one step may be followed in another encoding of its note; to another policy it never leads.
+        const [key] = followed.trust.checkpointKeys;
+        if (!equalBytes(key!, fromHex(governance.checkpointKey))) throw new Error("a forged step");
+      },
     },
     { name: "decodeReceipt", samples: [fromHex(ledger.receipt)], read: decodeReceipt },
     {

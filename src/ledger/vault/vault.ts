@@ -4,6 +4,7 @@ import { equalBytes } from "../../bytes/compare.ts";
 import { concatBytes } from "../../bytes/concat.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { utf8ToBytes } from "../../bytes/utf8.ts";
+import type { KeyState } from "../../chain/state.ts";
 import { decode, encode } from "../../codec/dag-cbor.ts";
 import { expectBytes, expectMap } from "../../codec/shape.ts";
 import { sealCoseFresh } from "../../crypto/cose-hpke.ts";
@@ -243,6 +244,8 @@ export interface VaultOptions {
    * vault must not be mistaken for one that never existed.
    */
   readonly hasFiled: () => Promise<boolean>;
+  /** A signing key that the member has or had on the ledger, since the key store may have lost it. */
+  readonly signingKey?: (key: Uint8Array) => Promise<KeyState | undefined>;
 }
 
 /**
@@ -254,7 +257,7 @@ const VAULT_VERSION = 3;
 /** Reads the vault's root, or makes it. */
 async function openRoot(
   at: Uint8Array,
-  { storage, keys, ledger, actor, random, hasFiled }: VaultOptions,
+  { storage, keys, ledger, actor, random, hasFiled, signingKey }: VaultOptions,
 ): Promise<{ readonly result: Uint8Array; readonly changes: readonly StateChange[] }> {
   const aad = encode(["healthledger/vault/1", ledger, actor]);
   const stored = await storage.state.get(at);
@@ -268,24 +271,25 @@ async function openRoot(
     }
     const key = expectBytes(map["key"], "vault.key", 32);
     const message = expectBytes(map["message"], "vault.message");
-    const signedWith = toHex(expectBytes(map["signer"], "vault.signer", 32));
+    const signedWith = expectBytes(map["signer"], "vault.signer", 32);
     const signature = expectBytes(map["sig"], "vault.sig", 64);
-    const known = keys.list().find((one) => one.use === "sign" && toHex(one.key) === signedWith);
+    const held = keys
+      .list()
+      .find(({ use, key: id }) => use === "sign" && equalBytes(id, signedWith));
+    const known = held?.actor === actor ? held : await signingKey?.(signedWith);
     if (known === undefined) {
       throw new SignatureError(
         "ERR_SIGNATURE_KEYSTORE",
-        "the key store does not hold the key that signed the vault's root",
+        "neither the key store nor the ledger knows the key that signed the vault's root as this member's",
       );
     }
-    const signed =
-      known.actor === actor &&
-      verifySignature({
-        alg: known.alg as SignatureAlg,
-        publicKey: known.publicKey,
-        signature,
-        what: "vault",
-        bytes: encode([aad, key, message]),
-      });
+    const signed = verifySignature({
+      alg: known.alg as SignatureAlg,
+      publicKey: known.publicKey,
+      signature,
+      what: "vault",
+      bytes: encode([aad, key, message]),
+    });
     // Anybody can seal a root of their own to a public key, and then read what is filed under it.
     if (!signed) {
       throw new StorageError("ERR_STORAGE_CORRUPT", "the vault's root is not signed by its member");

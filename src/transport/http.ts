@@ -38,7 +38,10 @@ export interface HttpPeerOptions {
   readonly fetch?: (url: string, init: RequestInit) => Promise<Response>;
   /** Milliseconds for an answer to begin and for each pause in it. Default 10,000. */
   readonly deadline?: number;
-  /** Least bytes per second on the average, after the deadline has passed. Default 1,024. */
+  /**
+   * Least bytes per second on the average, after the deadline has passed. Default 16,384: one peer
+   * that trickles must not hold up a copy that has others.
+   */
   readonly leastRate?: number;
   /** Clock in ms that never runs backwards. Default: the platform's. */
   readonly now?: () => number;
@@ -69,7 +72,7 @@ const MAX_PROOF_BYTES: number = 4 * 1024 * 1024;
  */
 export function httpPeer(options: HttpPeerOptions): LedgerPeer {
   assertOptions(options, HTTP_PEER_OPTIONS, "httpPeer");
-  const { did, deadline = 10_000, leastRate = 1024 } = options;
+  const { did, deadline = 10_000, leastRate = 16_384 } = options;
   const base = baseOf(options.url);
   const send = options.fetch ?? ((url: string, init: RequestInit) => fetch(url, init));
   const { now = platformSurroundings.now, sleep = platformSurroundings.sleep } = options;

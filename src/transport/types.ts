@@ -34,7 +34,7 @@ export interface CheckpointOptions extends AskOptions {
  * slower than the transport admits, or once the signal aborts. An answer is never taken from another
  * address than the configured one. Byte arrays that are returned belong to the caller.
  *
- * Errors are {@link TransportError}s: `ERR_TRANSPORT_NOT_FOUND` (the other side does not have it),
+ * Errors are `TransportError`s: `ERR_TRANSPORT_NOT_FOUND` (the other side does not have it),
  * `ERR_TRANSPORT_BUSY` (a {@link PeerBusy}: ask later), `ERR_TRANSPORT_REFUSED` (not to this caller),
  * `ERR_TRANSPORT_REDIRECT`, `ERR_TRANSPORT_TIMEOUT`, `ERR_TRANSPORT_TOO_LARGE`,
  * `ERR_TRANSPORT_MALFORMED` (cut, or not of the length that was asked for) and

@@ -75,8 +75,39 @@ type Growing = { -readonly [Name in keyof FoldedRecord]: FoldedRecord[Name] } & 
 export function currentRecords(
   items: readonly CatalogueItem[],
   page: RecordPage = {},
-): Map<RecordId, FoldedRecord> {
+): ReadonlyMap<RecordId, FoldedRecord> {
   const { behind, limit = Infinity } = page;
+  if (behind !== undefined || limit !== Infinity) return fold(items, behind, limit);
+  const recording = items.filter(({ kind }) => kind === "record");
+  if (recording.length < WORTH_KEEPING) return fold(recording, undefined, Infinity);
+  const [first] = recording;
+  const before = FOLDS.get(first!);
+  const isSame =
+    before?.items.length === recording.length &&
+    before.items.every((item, at) => item === recording[at]);
+  if (isSame) return before.records;
+  const records = fold(recording, undefined, Infinity);
+  FOLDS.set(first!, { items: recording, records });
+  return records;
+}
+
+/** From so many entries on, records that were folded are kept for the next call. */
+const WORTH_KEEPING = 256;
+
+/** What the entries that begin with one were folded into the last time. Nothing changes it any more. */
+const FOLDS = /* @__PURE__ */ new WeakMap<
+  CatalogueItem,
+  {
+    readonly items: readonly CatalogueItem[];
+    readonly records: ReadonlyMap<RecordId, FoldedRecord>;
+  }
+>();
+
+function fold(
+  items: readonly CatalogueItem[],
+  behind: EntryPlace | undefined,
+  limit: number,
+): ReadonlyMap<RecordId, FoldedRecord> {
   const records = new Map<RecordId, Growing>();
   const recordOf = new Map<EntryId, RecordId>();
   const repeated = openRepeats();

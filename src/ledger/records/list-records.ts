@@ -32,14 +32,7 @@ export async function listRecords(
   const behind =
     id && (await placeInList(catalogue, id, { local, kind: "record", holds: isFirst }));
   const items = await catalogue.itemsOf(local, ["erase", "record"]);
-  const { personsWith } = await catalogue.joinedWith(local);
-  const isJoined = personsWith(local).length > 1;
-  const page = {
-    ...(behind === undefined ? {} : { behind }),
-    ...(limit === undefined ? {} : { limit }),
-  };
-  if (!isJoined) return Array.from(currentRecords(items, page).values(), giveRecord);
-  // A record of one may be outdated by one of the other's, which may be on another page.
+  // All of them, since a record of one person may be outdated by one of another's on another page.
   return Array.from(currentRecords(items).values())
     .filter(
       ({ history: [first] }) => behind === undefined || comparePlaces(first!.place, behind) > 0,

@@ -133,6 +133,8 @@ export {
 } from "./ledger/disclosure/request.ts";
 export type { Manifest, Operation, SourceNote, SourceVersion } from "./ledger/entries/manifest.ts";
 export type { MergeOptions, UnmergedPersons } from "./ledger/persons/merging.ts";
+export type { PatientOfSource, PersonCalls } from "./ledger/persons/person-calls.ts";
+export type { DismissOptions, OpenProposal } from "./ledger/persons/proposals.ts";
 export type {
   IdentifiedSubject,
   MergeProposal,

@@ -18,6 +18,11 @@ export interface BundlePatient extends PatientNumbers {
   readonly resource?: FhirResource;
   /** The patient's name in the bundle: the `fullUrl`, otherwise the reference. */
   readonly reference?: string;
+  /**
+   * Set if others refer to the Patient by the id that it has in the bundle, although the bundle creates it
+   * under a new one: such a reference may mean another, whom the server knows by this id.
+   */
+  readonly assumed?: string;
   /** The identifier to file the patient under, if one is known. */
   readonly identifier?: PatientIdentifier;
 }
@@ -216,6 +221,9 @@ function createFinder(
       if (isPatient(resource) && named && contradicts(resource, named)) return IN_DOUBT;
       const place = byResource.get(resource);
       if (named && place !== undefined) numbers.add(place, named);
+      if (to.isAssumed && place !== undefined) {
+        patients[place] = { ...patients[place]!, assumed: by.reference! };
+      }
       const [first, ...others] = to.versions.map((version) => follow(version, steps - 1));
       const isSame = others.every(({ patients }) => isSameList(patients, first!.patients));
       return isSame ? first! : IN_DOUBT;

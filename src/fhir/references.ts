@@ -21,7 +21,13 @@ export interface Addressable {
 /** The result of resolving a reference. */
 export type Resolved =
   /** It names this resource of the bundle: its last version, and all versions in the bundle. */
-  | { readonly kind: "entry"; readonly index: number; readonly versions: readonly number[] }
+  | {
+      readonly kind: "entry";
+      readonly index: number;
+      readonly versions: readonly number[];
+      /** Set if the bundle creates it, and the reference has the id that it has in the bundle only. */
+      readonly isAssumed?: true;
+    }
   /** It names several of them, or names one in conflicting ways. */
   | { readonly kind: "ambiguous" }
   /** It names a contained resource of the referring one. */
@@ -45,7 +51,8 @@ const CONDITIONAL = /^([A-Z][A-Za-z]{1,63})\?(.+)$/;
  * A relative reference means a resource of the referring entry's server. Entries without a server
  * (no `fullUrl`, or a `urn:`) refer to each other by type and id, if only one resource has them;
  * they refer to no entry of a server, since nothing says of which. An entry to be created under a
- * new id (`POST`) has no id that others could refer to. Business identifiers are tried last.
+ * new id (`POST`) is meant by the id that it has in the bundle if no other entry is. Business
+ * identifiers are tried last.
  *
  * @param now - the current time, in ms since 1970; without it, identifiers with a stated end count
  *   as expired
@@ -71,6 +78,7 @@ export function* resolverSteps(
 ): Steps<ResolveIn> {
   const byUrl = new Map<string, number[]>();
   const homeless = new Map<string, number[]>();
+  const created = new Map<string, number[]>();
   const onServers = new Set<string>();
   const byIdentifier = new Map<string, number[]>();
   const expired = new Set<string>();
@@ -81,8 +89,9 @@ export function* resolverSteps(
     const home = fullUrl === undefined ? null : RESTFUL.exec(fullUrl);
     const id = text(resource["id"]);
     if (home?.[1] !== undefined) onServers.add(`${home[2]}/${home[3]}`);
-    else if (id !== undefined && request?.method !== "POST") {
-      add(homeless, `${resource.resourceType}/${id}`, index);
+    else if (id !== undefined) {
+      const names = request?.method === "POST" ? created : homeless;
+      add(names, `${resource.resourceType}/${id}`, index);
     }
     for (const identifier of list(resource["identifier"])) {
       if (++count % PIECE === 0) yield;
@@ -93,13 +102,15 @@ export function* resolverSteps(
       else expired.add(key);
     }
   }
-  return resolverBy(entries, { byUrl, homeless, onServers, byIdentifier, expired });
+  return resolverBy(entries, { byUrl, homeless, created, onServers, byIdentifier, expired });
 }
 
 /** The names of a bundle's resources. */
 interface Names {
   readonly byUrl: ReadonlyMap<string, readonly number[]>;
   readonly homeless: ReadonlyMap<string, readonly number[]>;
+  /** Those without a server that the bundle creates. */
+  readonly created: ReadonlyMap<string, readonly number[]>;
   readonly onServers: ReadonlySet<string>;
   readonly byIdentifier: ReadonlyMap<string, readonly number[]>;
   readonly expired: ReadonlySet<string>;
@@ -107,7 +118,7 @@ interface Names {
 
 function resolverBy(
   entries: readonly Addressable[],
-  { byUrl, homeless, onServers, byIdentifier, expired }: Names,
+  { byUrl, homeless, created, onServers, byIdentifier, expired }: Names,
 ): ResolveIn {
   const contained = containedFinder();
   /** Literal references taken apart: a bundle repeats a few. */
@@ -147,7 +158,13 @@ function resolverBy(
 
   const relativeTo = (base: string | undefined, name: string): Resolved | undefined => {
     if (base !== undefined) return found(byUrl.get(`${base}${name}`));
-    return onServers.has(name) ? { kind: "ambiguous" } : found(homeless.get(name));
+    if (onServers.has(name)) return { kind: "ambiguous" };
+    const known = found(homeless.get(name));
+    if (known !== undefined) return known;
+    const [index, ...others] = created.get(name) ?? [];
+    if (index === undefined) return undefined;
+    if (others.length > 0) return { kind: "ambiguous" };
+    return { kind: "entry", index, versions: [index], isAssumed: true };
   };
 
   return (reference, from) => {

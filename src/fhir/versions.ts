@@ -1,6 +1,11 @@
-import { parseDate } from "./date.ts";
 import { withoutVersion } from "./references.ts";
-import { type FhirResource, isObject, text } from "./resource.ts";
+import { type FhirResource, text } from "./resource.ts";
+import {
+  compareVersions,
+  inVersionOrder,
+  statedVersion,
+  type StatedVersion,
+} from "./version-order.ts";
 
 /** The parts of a bundle entry that decide which version is current. */
 export interface VersionEntry {
@@ -9,6 +14,8 @@ export interface VersionEntry {
   readonly fullUrl?: string;
   readonly resource?: FhirResource;
   readonly request?: { readonly method: string; readonly url: string };
+  /** What is said of the version; default what the resource says. */
+  readonly stated?: StatedVersion;
 }
 
 /** Why a resource of a bundle is not current: a newer version exists, or it was deleted. */
@@ -17,9 +24,9 @@ export type PastVersion = "superseded" | "deleted";
 /**
  * Finds the resources of a bundle that are no longer current, by position.
  *
- * Of several versions at one address the newest is current: by `meta.lastUpdated`, otherwise by
- * `meta.versionId`, otherwise, in a history, the first. If none of these decides, all are current.
- * In a history, a resource that was deleted after its last version is not current.
+ * Of several versions at one address the newest is current, see {@link compareVersions}; in a history,
+ * whose order tells more, see {@link inVersionOrder}. Where it cannot be told, all are current. In a
+ * history, a resource that was deleted after its last version is not current.
  *
  * @param type - `Bundle.type`
  * @see FHIR R4 §3.1.0.13.2 (history: the oldest versions come last)
@@ -38,15 +45,14 @@ export function pastVersions(
     else all.push(entry);
   }
   const past = new Map<number, PastVersion>();
-  const deletions = type === "history" ? deletionsIn(entries) : new Map<string, number>();
+  const deletions = type === "history" ? deletionsIn(entries) : new Map<string, VersionEntry[]>();
   for (const [address, all] of versions) {
-    const newest = newestOf(type, all);
+    const gone = deletions.get(address) ?? deletions.get(relativeOf(address)) ?? [];
+    const newest = newestOf(type, [...all, ...gone]);
     if (newest === undefined) continue;
-    const deleted = deletions.get(address) ?? deletions.get(relativeOf(address));
-    const isGone = deleted !== undefined && deleted < newest.index;
-    for (const { index } of all) {
-      if (isGone) past.set(index, "deleted");
-      else if (index !== newest.index) past.set(index, "superseded");
+    for (const one of all) {
+      if (newest.resource === undefined) past.set(one.index, "deleted");
+      else if (one !== newest) past.set(one.index, "superseded");
     }
   }
   return past;
@@ -59,14 +65,20 @@ function addressIn(type: string, resource: FhirResource, url: string | undefined
   return type === "history" && id !== undefined ? `${resource.resourceType}/${id}` : undefined;
 }
 
-/** The first in the list, which is the latest, deletion of each address. */
-function deletionsIn(entries: readonly VersionEntry[]): ReadonlyMap<string, number> {
-  const found = new Map<string, number>();
-  for (const { index, fullUrl, request } of entries) {
+/** The deletions of each address. */
+function deletionsIn(entries: readonly VersionEntry[]): ReadonlyMap<string, VersionEntry[]> {
+  const found = new Map<string, VersionEntry[]>();
+  for (const entry of entries) {
+    const { fullUrl, request } = entry;
     if (request?.method !== "DELETE") continue;
-    for (const address of [fullUrl, request.url, relativeOf(request.url)]) {
-      const name = address === undefined ? "" : withoutVersion(address);
-      if (name !== "" && !found.has(name)) found.set(name, index);
+    const addresses = [fullUrl, request.url, relativeOf(request.url)].map((address) =>
+      address === undefined ? "" : withoutVersion(address),
+    );
+    for (const name of new Set(addresses)) {
+      if (name === "") continue;
+      const all = found.get(name);
+      if (all === undefined) found.set(name, [entry]);
+      else all.push(entry);
     }
   }
   return found;
@@ -75,26 +87,15 @@ function deletionsIn(entries: readonly VersionEntry[]): ReadonlyMap<string, numb
 /** Type and id, which suffice in a history of one server. */
 const relativeOf = (address: string): string => address.split("/").slice(-2).join("/");
 
-function newestOf(type: string, versions: readonly VersionEntry[]): VersionEntry | undefined {
-  if (versions.length === 1) return versions[0];
-  for (const order of [updatedAt, versionOf]) {
-    const places = versions.map(order).filter((place) => place !== undefined);
-    if (new Set(places).size < versions.length) continue;
-    return versions[places.indexOf(places.reduce((a, b) => Math.max(a, b)))];
-  }
-  return type === "history" ? versions[0] : undefined;
+/** The newest of some versions and deletions; `undefined` if that cannot be told. */
+function newestOf(type: string, all: readonly VersionEntry[]): VersionEntry | undefined {
+  const versions = [...all]
+    .sort((one, other) => one.index - other.index)
+    .map((entry) => ({ entry, stated: entry.stated ?? statedVersion(entry.resource!) }));
+  if (type === "history") return inVersionOrder(versions, type).at(-1)!.entry;
+  return versions.find(({ entry, stated }) =>
+    versions.every(
+      (other) => other.entry === entry || compareVersions(stated, other.stated) === "newer",
+    ),
+  )?.entry;
 }
-
-function updatedAt({ resource }: VersionEntry): number | undefined {
-  const at = text(metaOf(resource)["lastUpdated"]);
-  const span = at === undefined ? undefined : parseDate(at);
-  return span?.zoned === true ? span.from : undefined;
-}
-
-function versionOf({ resource }: VersionEntry): number | undefined {
-  const version = text(metaOf(resource)["versionId"]);
-  return version !== undefined && /^\d{1,15}$/.test(version) ? Number(version) : undefined;
-}
-
-const metaOf = (resource: FhirResource | undefined): Readonly<Record<string, unknown>> =>
-  isObject(resource?.["meta"]) ? resource["meta"] : {};

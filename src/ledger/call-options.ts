@@ -29,6 +29,7 @@ const ASKED = { query: QUERY, declaration: DECLARATION };
 
 const MERGE: Names<"merge", 2> = { reason: true };
 const UNMERGE: Names<"unmerge", 1> = { reason: true };
+const DISMISS: Names<"dismissProposal", 1> = { reason: true };
 const AMEND: Names<"amend", 2> = {
   ...{ labels: true, attachments: true, fields: true, onProgress: true, signal: true },
 };
@@ -79,6 +80,7 @@ const CALLS: {
 } = {
   merge: { 2: { names: MERGE } },
   unmerge: { 1: { names: UNMERGE } },
+  dismissProposal: { 1: { names: DISMISS } },
   record: { 2: { names: RECORD } },
   amend: { 2: { names: AMEND } },
   recordBundle: { 2: { names: RECORD_BUNDLE } },

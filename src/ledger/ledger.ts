@@ -37,8 +37,8 @@ import type { SourceRecord, SourceResource } from "./records/sources.ts";
 import type { ResourceLabels } from "../consent/model/resource.ts";
 import type { RelabelOptions, Relabelled } from "./records/relabelling.ts";
 import type { RequestOptions } from "./disclosure/request.ts";
-import type { IdentifiedSubject, PersonIdentifier, Subject } from "./entries/subjects.ts";
-import type { MergeOptions, UnmergedPersons } from "./persons/merging.ts";
+import type { Subject } from "./entries/subjects.ts";
+import type { PersonCalls } from "./persons/person-calls.ts";
 import type { PendingErasure } from "./erasure/unfinished.ts";
 import type { Governance } from "./governance.ts";
 import type { PendingWork } from "./pending-work.ts";
@@ -76,7 +76,7 @@ export interface LostEntry {
 }
 
 /** A ledger, opened by one member that holds records. */
-export interface Ledger {
+export interface Ledger extends PersonCalls {
   /** CID of the genesis record. */
   readonly id: CID;
   /** did:key of the member this process acts for. */
@@ -85,48 +85,6 @@ export interface Ledger {
   readonly chain: Chain;
   /** Changes of members, policy and keys. */
   readonly governance: Governance;
-  /** The person with this identifier, or `undefined` if this custodian does not know them. */
-  findSubject(identifier: PersonIdentifier): Promise<Subject | undefined>;
-  /** The person with this identifier. Makes them known to this custodian if they are not yet. */
-  ensureSubject(identifier: PersonIdentifier): Promise<Subject>;
-  /**
-   * Gives a known person more identifiers, by any of which they are found from then on. Resolves once they
-   * are durable. An identifier that belongs to another person is not given: the outcome lists it as a
-   * proposal to merge the two.
-   *
-   * @param identifiers - 1 to 64
-   * @throws {InputError} `ERR_INPUT_INVALID`, `ERR_INPUT_UNKNOWN_SUBJECT`, and `ERR_INPUT_TOO_LARGE` when the
-   *   person would have more than 1,024
-   */
-  identify(subject: Subject, identifiers: readonly PersonIdentifier[]): Promise<IdentifiedSubject>;
-  /**
-   * Says that two persons are one. From then on they are joined: every call about either is about both, and
-   * every directive, attestation and hold about either counts for both. Decisions as of earlier heights stay
-   * as they were, and no record changes.
-   *
-   * @returns names the link entry, for {@link unmerge} and {@link mixed}
-   * @throws {InputError} `ERR_INPUT_INVALID` when they are the same person or joined already;
-   *   `ERR_INPUT_UNKNOWN_SUBJECT` when one is not known or was forgotten
-   * @throws {RecordError} `ERR_RECORD_CONFLICT` when another process joined them first
-   */
-  merge(from: Subject, into: Subject, options: MergeOptions): Promise<EntryId>;
-  /**
-   * Ends a merge. Each person is again as if never joined with the other, but for what was erased meanwhile.
-   * What was filed meanwhile stays with the person it was filed about; the outcome lists these records.
-   *
-   * @param link - the merge, by the id that {@link merge} returned
-   * @throws {RecordError} `ERR_RECORD_NOT_FOUND`, `ERR_RECORD_ERASED`, or `ERR_RECORD_RETRACTED` when the
-   *   merge is not in effect
-   */
-  unmerge(link: EntryId, options: MergeOptions): Promise<UnmergedPersons>;
-  /**
-   * The accesses that released records of one person in answer to a question about another, only because
-   * this merge joined them, oldest first, each with the records that were released.
-   *
-   * @param link - a merge, in effect or ended
-   * @throws {RecordError} `ERR_RECORD_NOT_FOUND`, `ERR_RECORD_ERASED`
-   */
-  mixed(link: EntryId): AsyncIterable<Access | UnreadableAccess>;
   /**
    * Seals a FHIR resource and files it. Resolves once it is durable. With an `idempotencyKey`, a call may be
    * repeated: it records once.

@@ -50,7 +50,8 @@ import { openReplays } from "./disclosure/replays.ts";
 import { createRequest, type RequestOptions } from "./disclosure/request.ts";
 import { openSubjects } from "./entries/subjects.ts";
 import { createReviews } from "./disclosure/reviews.ts";
-import { createMerging } from "./persons/merging.ts";
+import { personCalls } from "./persons/person-calls.ts";
+import { openProposals } from "./persons/proposals.ts";
 import { createTurns } from "./turns.ts";
 import { readOnlyStorage } from "./read-only-storage.ts";
 import { openSources } from "./records/sources.ts";
@@ -178,8 +179,9 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const contents = createRecordContents(context, { catalogue, subjects, uploads });
   const { abandon } = erasing;
   const sources = openSources(context, { catalogue });
+  const proposals = openProposals(context, { catalogue, filing, subjects, turns });
   const recording = createRecording({
-    ...{ catalogue, filing, subjects, sources, labeller, turns, contents, abandon, now },
+    ...{ catalogue, filing, subjects, sources, proposals, labeller, turns, contents, abandon, now },
   });
   const readConsents = consentReader(context, catalogue);
   const consenting = createConsenting(context, {
@@ -298,10 +300,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     member: signer.actor,
     chain: readingChain(chain),
     governance: createGovernance(context, { sequencer, checkpoints }),
-    findSubject: subjects.find,
-    ensureSubject: (identifier) => subjects.findOrCreate(identifier),
-    identify: subjects.identify,
-    ...createMerging(context, { catalogue, filing, subjects, turns }),
+    ...personCalls(context, { catalogue, filing, subjects, sources, proposals, turns }),
     record: recording.record,
     amend: recording.amend,
     recordBundle: recording.recordBundle,

@@ -120,6 +120,10 @@ describe("an option that a call of a ledger does not have", () => {
     const calls: Readonly<Record<string, readonly (() => unknown)[]>> = {
       merge: [() => w.hl.merge(w.me, w.me, { reason: "x", ...nonsense })],
       unmerge: [() => w.hl.unmerge(entry, { reason: "x", ...nonsense })],
+      dismissProposal: [() => w.hl.dismissProposal(entry, { reason: "x", ...nonsense })],
+      findSubject: [
+        () => w.hl.findSubject({ source: "s", reference: "Patient/1", ...nonsense } as never),
+      ],
       record: [() => w.hl.record(w.me, text, nonsense)],
       amend: [() => w.hl.amend(id, text, { amends: id } as never)],
       recordBundle: [() => w.hl.recordBundle(w.me, "{}", nonsense)],

@@ -86,12 +86,16 @@ describe("references between servers", () => {
     expect(numbers(input)).toEqual(["1", "1", "", "1"]);
   });
 
-  it("gives what is to be created no name but its fullUrl", () => {
-    const input = bundle(
-      { resource: patient("23", number("1")), request: { method: "POST", url: "Patient" } },
-      { resource: observation({ reference: "Patient/23" }) },
-    );
-    expect(numbers(input)).toEqual(["1", "?"]);
+  it("means what is to be created by its id in the bundle, unless it may mean another", () => {
+    const created = (of: string) => ({
+      resource: patient("23", number(of)),
+      request: { method: "POST", url: "Patient" },
+    });
+    const seen = { resource: observation({ reference: "Patient/23" }) };
+    expect(numbers(bundle(created("1"), seen))).toEqual(["1", "1"]);
+    expect(numbers(bundle(created("1"), created("2"), seen))).toEqual(["1", "2", ""]);
+    const put = { resource: patient("23", number("3")) };
+    expect(numbers(bundle(created("1"), put, seen))).toEqual(["1", "3", "3"]);
   });
 
   it("takes two encounters of one name for two where they lead to two", () => {

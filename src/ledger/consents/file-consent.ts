@@ -21,7 +21,7 @@ import { identifierIn, ownerFinder, wouldBeVoid, type DirectiveToFile } from "./
 import { encodeIdentifiers, type PersonIdentifier } from "../index/rows.ts";
 import type { Manifest } from "../entries/manifest.ts";
 import { commitToPerson, signDirective } from "./signed-directive.ts";
-import type { Subject, Subjects } from "../entries/subjects.ts";
+import { ownIdentifier, type Subject, type Subjects } from "../entries/subjects.ts";
 import { personName, type Turns } from "../turns.ts";
 import { isUnreadable } from "./unreadable-directives.ts";
 import { witnessDirective } from "./witnessed-directive.ts";
@@ -157,7 +157,10 @@ export function createConsenting(
     make: (person: PersonIdentifier) => Promise<DirectiveToFile>,
   ): Promise<ReceivedDirective> {
     await catalogue.catchUp();
-    const people = await subjects.readJoined(subject);
+    const people = (await subjects.readJoined(subject)).map(({ identifiers, ...person }) => ({
+      ...person,
+      identifiers: [...identifiers, ownIdentifier(person.local)],
+    }));
     try {
       const { owner, toFile, first, kept, judged } = await findOwner(people, make);
       const { signed, salt, evidence } = toFile;

@@ -13,6 +13,7 @@ import { decodeAttestedKey, type FiledKey } from "./attested-key.ts";
 import { type Catalogue, isErasedNow } from "../entries/catalogue.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { isDamage, lostEntry, openOwn } from "../entries/own-envelope.ts";
+import { ownIdentifier } from "../entries/subjects.ts";
 import type { LedgerContext } from "../context.ts";
 import { decodeIdentifiers, type PersonIdentifier } from "../index/rows.ts";
 import {
@@ -294,14 +295,14 @@ export async function openParts(
 /** The parts of a consent's envelope that decisions use; evidence lies beside them. */
 export const CONSENT_PARTS: readonly string[] = ["content", "salt", "identifier"];
 
-/** A person's identifiers; `undefined` if the person was forgotten. */
+/** What directives about a person may commit to; `undefined` if the person was forgotten. */
 export async function identifiersOf(
   catalogue: Catalogue,
   local: Uint8Array,
 ): Promise<readonly PersonIdentifier[] | undefined> {
   const known = await catalogue.subject(local);
   known?.key.fill(0);
-  return known?.identifiers;
+  return known && [...known.identifiers, ownIdentifier(local)];
 }
 
 /** The identifier that a consent was bound to, if it is one of the person's, or if they are forgotten. */

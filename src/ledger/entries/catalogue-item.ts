@@ -84,6 +84,16 @@ export const linksLocal = (
   local: Uint8Array,
 ): Uint8Array => vault.name("links", local).slice(0, 16);
 
+/** The local id under which the index lists all proposals, and what became of them. */
+export const proposalsLocal = ({ vault }: Pick<LedgerContext, "vault">): Uint8Array =>
+  vault.name("proposals").slice(0, 16);
+
+/** The local id under which the index lists the proposals about a person. */
+export const proposalsAbout = (
+  { vault }: Pick<LedgerContext, "vault">,
+  local: Uint8Array,
+): Uint8Array => vault.name("proposals", local).slice(0, 16);
+
 /** The local ids under which the index lists an entry besides that of its person. */
 export function alsoListed(
   context: Pick<LedgerContext, "vault">,
@@ -96,10 +106,14 @@ export function alsoListed(
     places.push(sourceLocal(context, { source: name, type, id }));
   }
   if (idempotency !== undefined) places.push(keyLocal(idempotency));
-  if (other !== undefined) {
-    for (const place of [other, linksLocal(context, local), linksLocal(context, other)]) {
-      places.push(place);
-    }
+  const both = other === undefined ? [local] : [local, other];
+  if (other !== undefined) places.push(other);
+  if (op === "merge" || op === "unmerge") {
+    for (const one of both) places.push(linksLocal(context, one));
+  }
+  if (op === "propose" || op === "dismiss") {
+    places.push(proposalsLocal(context));
+    for (const one of both) places.push(proposalsAbout(context, one));
   }
   return places.filter((place) => !equalBytes(place, local));
 }

@@ -61,13 +61,18 @@ export type Operation =
   /** An erasure: what was destroyed. */
   | "erase"
   /** A source deleted a resource that was not on record. */
-  | "deleted";
+  | "deleted"
+  /** Two persons may be one, or a person may have a number: people are to decide. */
+  | "propose"
+  /** People decided that a proposal is wrong. */
+  | "dismiss";
 
 const OPERATIONS: readonly Operation[] = [
   ...(["create", "amend", "relabel", "retract", "reattribute"] as const),
   ...(["held", "witnesses"] as const),
   ...(["directive", "attest", "access", "difference", "erase"] as const),
   ...(["identify", "merge", "unmerge", "hold", "release", "reviewed", "deleted"] as const),
+  ...(["propose", "dismiss"] as const),
 ];
 
 /** Maximum number of attachments of one record. */
@@ -88,7 +93,10 @@ export interface Manifest {
   readonly op: Operation;
   /** The custodian's random id of the person, 16 bytes; the index is rebuilt from it. */
   readonly local: Uint8Array;
-  /** The person whom `local` is one with, or no longer: 16 bytes. In a `merge` and an `unmerge` only. */
+  /**
+   * The person whom `local` is one with, or no longer, or may be: 16 bytes. In a `merge` and an `unmerge`
+   * always, in a `propose` and a `dismiss` if the proposal is about two.
+   */
   readonly other?: Uint8Array;
   /** The entry that this one follows. */
   readonly replaces?: EntryId;
@@ -130,6 +138,8 @@ export interface SourceNote {
   readonly name: string;
   readonly type: string;
   readonly id: string;
+  /** The server's URL, with a slash at its end, where no `fullUrl` states it. */
+  readonly base?: string;
   /** Keyed digest of the resource's text, 32 bytes: the same text is recognised by it. */
   readonly text?: Uint8Array;
 }
@@ -264,7 +274,10 @@ export function briefOf(manifest: Manifest, former?: ManifestBrief): ManifestBri
   };
 }
 
-const nameOf = ({ name, type, id }: SourceNote): Omit<SourceNote, "text"> => ({ name, type, id });
+const nameOf = ({ name, type, id, base }: SourceNote): Omit<SourceNote, "text"> => ({
+  ...{ name, type, id },
+  ...(base === undefined ? {} : { base }),
+});
 
 /** A copy of a manifest that copies its bytes and shares its other data. */
 export function copyManifest(manifest: Manifest): Manifest {
@@ -327,29 +340,30 @@ function expectManifest(value: unknown): Fields {
   return map;
 }
 
-/** Checks that a manifest names two different persons if it joins or parts them, and one if it does not. */
+/** Checks that a manifest names two different persons where it may, and where it must. */
 function expectOther({ op, local, other, replaces }: Fields): void {
   const joins = op === "merge" || op === "unmerge";
-  if (
-    joins !== (other !== undefined) ||
-    (joins && (op === "unmerge") !== (replaces !== undefined))
-  ) {
+  const proposes = op === "propose" || op === "dismiss";
+  const follows = op === "unmerge" || op === "dismiss";
+  const isMisplaced = joins ? other === undefined : other !== undefined && !proposes;
+  if (isMisplaced || ((joins || proposes) && follows !== (replaces !== undefined))) {
     throw new EncodingError(
       "ERR_ENCODING_SHAPE",
-      "manifest.other must be in a merge and an unmerge",
+      "manifest.other must be in a merge and an unmerge, and may be in a proposal",
     );
   }
-  if (!joins) return;
+  if (other === undefined) return;
   if (equalBytes(expectBytes(other, "manifest.other", 16), local as Uint8Array)) {
     throw new EncodingError("ERR_ENCODING_SHAPE", "manifest.other must be another person");
   }
 }
 
 function expectSource(value: unknown): void {
-  const map = expectMap(value, "manifest.source", ["name", "type", "id"], ["text"]);
+  const map = expectMap(value, "manifest.source", ["name", "type", "id"], ["base", "text"]);
   expectString(map["name"], "manifest.source.name", MAX_SOURCE);
   expectString(map["type"], "manifest.source.type", 64);
   expectString(map["id"], "manifest.source.id", 64);
+  if (map["base"] !== undefined) expectString(map["base"], "manifest.source.base", MAX_URL);
   if (map["text"] !== undefined) expectBytes(map["text"], "manifest.source.text", 32);
 }
 

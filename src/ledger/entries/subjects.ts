@@ -1,4 +1,5 @@
 import { equalBytes } from "../../bytes/compare.ts";
+import { toHex } from "../../bytes/hex.ts";
 import { InputError, RecordError } from "../../errors.ts";
 import { isSameIdentifier } from "../../fhir/identifier.ts";
 import type { Catalogue } from "./catalogue.ts";
@@ -11,7 +12,7 @@ import {
   type PersonIdentifier,
   type StoredSubject,
 } from "../index/rows.ts";
-import type { Manifest } from "./manifest.ts";
+import type { Manifest, SourceNote } from "./manifest.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import { personName, type Turns } from "../turns.ts";
 
@@ -26,6 +27,15 @@ export interface Subject {
 /** A person as this custodian knows them, with their secret. */
 export type KnownPerson = Subject & StoredSubject;
 
+/**
+ * The identifier that a directive commits to if the person has none: made of the local id. Its system has a
+ * character that no identifier of a caller has, so nobody is found by it.
+ */
+export const ownIdentifier = (local: Uint8Array): PersonIdentifier => ({
+  system: "\0person",
+  value: toHex(local),
+});
+
 /** Persons known here who may be one: only people can tell whether they are, and may then merge them. */
 export interface MergeProposal {
   /**
@@ -33,8 +43,11 @@ export interface MergeProposal {
    * and conflict with that person's: `identify` makes them that person's, if they are.
    */
   readonly subjects: readonly Subject[];
-  /** What suggests it: an identifier that belongs to one of the persons, or that their Patients are linked. */
-  readonly because: PersonIdentifier | "Patient.link";
+  /**
+   * What suggests it: an identifier that belongs to one of the persons, that their Patients are linked, or
+   * that their source calls both by one id.
+   */
+  readonly because: PersonIdentifier | "Patient.link" | "Patient.id";
 }
 
 /** The outcome of giving a person more identifiers. */
@@ -59,6 +72,10 @@ export interface Subjects {
     identifier: PersonIdentifier,
     others?: readonly PersonIdentifier[],
   ): Promise<Subject>;
+  /** Makes somebody known by a source's name only; durable before this resolves. */
+  createNamed(name: SourceNote): Promise<void>;
+  /** Files that a source's name is that of a known person; durable before this resolves. */
+  addName(subject: Subject, name: SourceNote): Promise<void>;
   /** Gives a known person more identifiers; durable before this resolves. */
   identify(subject: Subject, identifiers: readonly PersonIdentifier[]): Promise<IdentifiedSubject>;
   /**
@@ -100,8 +117,13 @@ export function openSubjects(
   }
 
   /** Files identifiers of a person, and the person's key with them. */
-  async function file(local: Uint8Array, identity: StoredSubject): Promise<void> {
-    const manifest: Manifest = { v: 1, op: "identify", local };
+  async function file(
+    local: Uint8Array,
+    identity: StoredSubject,
+    source?: SourceNote,
+  ): Promise<void> {
+    const named = source === undefined ? {} : { source };
+    const manifest: Manifest = { v: 1, op: "identify", local, ...named };
     const sealed = await sealEntry(context, {
       kind: "link",
       manifest,
@@ -164,7 +186,7 @@ export function openSubjects(
       const after = await afterWriting(() => sortOut(subject, free));
       const isTaken = (one: PersonIdentifier): boolean =>
         after.proposals.some(
-          ({ because }) => because !== "Patient.link" && isSameIdentifier(because, one),
+          ({ because }) => typeof because === "object" && isSameIdentifier(because, one),
         );
       return {
         added: free.filter((one) => !isTaken(one)),
@@ -208,6 +230,12 @@ export function openSubjects(
       for (const { key } of people) key.fill(0);
       return people.flatMap(({ identifiers }) => identifiers);
     },
+    createNamed: (name) => file(random(16), { identifiers: [], key: random(32) }, name),
+    addName: (subject, name) =>
+      turns.shared(personName(subject), async () => {
+        const { key } = await read(subject);
+        await file(subject.local, { identifiers: [], key }, name);
+      }),
     async identify(subject, identifiers) {
       const given = checked(identifiers);
       return turns.shared(personName(subject), () => identify(subject, given));

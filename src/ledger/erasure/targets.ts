@@ -2,7 +2,6 @@ import type { ErasureClass } from "../../block/entry.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { appendTo } from "../../bytes/lists.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
-import { isLink } from "../persons/fold-links.ts";
 import { currentRecords } from "../records/current-record.ts";
 import { containsSome, partFinder } from "../records/wholes.ts";
 
@@ -46,12 +45,13 @@ export interface PersonItems {
 /**
  * Groups entries by the person whom each is filed about.
  *
- * @param keeper - the person to whose entries those that join two persons are added
+ * @param keeper - the person to whose entries those that name two persons are added
  */
 export function groupByPerson(items: readonly CatalogueItem[], keeper?: Uint8Array): PersonItems[] {
   const groups = new Map<string, PersonItems>();
   for (const item of items) {
-    const local = keeper !== undefined && isLink(item) ? keeper : item.manifest.local;
+    const namesTwo = item.manifest.other !== undefined;
+    const local = keeper !== undefined && namesTwo ? keeper : item.manifest.local;
     const hex = toHex(local);
     const known = groups.get(hex);
     if (known === undefined) groups.set(hex, { local, items: [item] });

@@ -132,7 +132,7 @@ export function createPersonEntries(
         assertCarriedOut(person);
         const lost = await consentsLost(person, kinds);
         parts += lost.length;
-        // An entry that joins two of them is listed under both.
+        // An entry that names two of them is listed under both.
         const known = await index.person(person);
         await decodeAll(known);
         const own = presentItems(known.held);
@@ -182,9 +182,9 @@ export function createPersonEntries(
 /** Tells whether an entry in a person's list is in no list of the persons before. */
 function isFirstOf(people: readonly Uint8Array[], person: Uint8Array) {
   return (item: CatalogueItem): boolean => {
-    if (!isLink(item)) return true;
     const { local, other } = item.manifest;
-    const first = people.find((one) => equalBytes(one, local) || equalBytes(one, other!));
+    if (other === undefined) return true;
+    const first = people.find((one) => equalBytes(one, local) || equalBytes(one, other));
     return first === person;
   };
 }

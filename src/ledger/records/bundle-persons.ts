@@ -1,42 +1,29 @@
 import { toHex } from "../../bytes/hex.ts";
 import { appendTo } from "../../bytes/lists.ts";
-import { formerIdentifiers, isSameIdentifier } from "../../fhir/identifier.ts";
+import { isSameIdentifier } from "../../fhir/identifier.ts";
 import type { BundlePatient } from "../../fhir/patients.ts";
 import { numberKey } from "../../fhir/patient-numbers.ts";
+import { serverNameIn, type ServerName } from "../../fhir/source-name.ts";
 import { giveTurn } from "../../loop/give-turn.ts";
 import { MAX_IDENTIFIERS, MAX_IDENTIFIERS_TOGETHER } from "../index/rows.ts";
-import {
-  isIdentifier,
-  type MergeProposal,
-  type PersonIdentifier,
-  type Subject,
-  type Subjects,
-} from "../entries/subjects.ts";
-
+import { type PersonIdentifier, type Subject, type Subjects } from "../entries/subjects.ts";
+import type { Proposals, Suggestion } from "../persons/proposals.ts";
 import { proposeLinked } from "./linked-patients.ts";
+import type { Named, PatientNames } from "./named-patients.ts";
+import { patientGroups, type PatientGroup } from "./patient-groups.ts";
 
-/** Persons of a bundle, each filed under an identifier of theirs. */
+/** Persons of a bundle. */
 export interface BundlePersons {
+  /** Those found by their numbers, each with one of them. */
   readonly people: readonly { readonly identifier: PersonIdentifier; readonly subject: Subject }[];
   /** By position in the bundle's patients. */
   readonly byPatient: ReadonlyMap<number, Subject>;
   /**
-   * Positions of patients who cannot be matched reliably to a known person or recognised as new.
+   * Positions of patients who cannot be matched reliably to a known person or recognised as new, with the
+   * reason.
    */
-  readonly inDoubt: ReadonlySet<number>;
-  readonly proposals: readonly MergeProposal[];
-}
-
-/** Patients of a bundle who are the same person, by the numbers that they share. */
-interface Group {
-  /** Position of the first. */
-  readonly at: number;
-  readonly places: number[];
-  identifier: PersonIdentifier | undefined;
-  readonly sure: Map<string, PersonIdentifier>;
-  readonly doubtful: Map<string, PersonIdentifier>;
-  /** Numbers that were theirs: they find a person, but never make one. */
-  readonly former: Map<string, PersonIdentifier>;
+  readonly inDoubt: ReadonlyMap<number, string>;
+  readonly proposals: readonly Suggestion[];
 }
 
 /** A person known here, and the number by which they were found. */
@@ -45,41 +32,56 @@ interface FoundPerson {
   readonly by: PersonIdentifier;
 }
 
+type Unclear = Extract<Named, { readonly is: "unclear" }>;
+
+const BY_NUMBERS = "its patient's numbers do not tell which person known here they are";
+const BY_NAME = "its source's name for its patient is that of several persons known here";
+const AT_SEVERAL = "its source has several servers with such a patient: it needs the server's URL";
+const BY_BOTH = "its patient's numbers and name at the source are of different persons known here";
+
 /** Persons of a bundle who are looked up together, and filed in one transaction if they are new. */
 const PERSONS_TOGETHER = 64;
 
 /** Dependencies of finding the persons of a bundle. */
 export interface FindingPersons {
   readonly subjects: Subjects;
+  readonly proposals: Pick<Proposals, "isOpenAbout">;
   readonly signal?: AbortSignal | undefined;
-  /** The person who is on record under the name that a patient has at the bundle's source. */
-  readonly onRecord?: ((patient: BundlePatient) => Promise<Subject | undefined>) | undefined;
+  /** How the bundle's source names its patients; without it, names are nobody's. */
+  readonly names?: PatientNames | undefined;
 }
 
 /**
- * Finds the persons of a bundle by all their numbers, or makes them known by the preferred one. All numbers
- * that are certainly a person's find them from then on.
+ * Finds the persons of a bundle by all their numbers and by their names at its source, or makes them known by
+ * the preferred number, otherwise by the name. All numbers that are certainly a person's find them from
+ * then on.
  *
- * A patient whose numbers belong to two persons, or who bears the number of a person without
- * certainly being that person, matches nobody: that person's refusals would not apply to what is
- * filed. Nor does a patient whose numbers are all new although the source's resource of that name is on
- * record of a person. A proposal to merge says so.
+ * A patient whose numbers belong to two persons, or who bears the number of a person without certainly being
+ * that person, or whose number and name belong to two, matches nobody: that person's refusals would not apply
+ * to what is filed. A proposal to merge says so.
+ *
+ * It is different where the name's person has no number at all, since nobody can ask for what is filed about
+ * them. They get it all, and none of the numbers until people have decided whether the two are one.
  */
 export async function findPersons(
   patients: readonly BundlePatient[],
-  { subjects, signal, onRecord }: FindingPersons,
+  { subjects, proposals: decided, signal, names }: FindingPersons,
 ): Promise<BundlePersons> {
   const people: BundlePersons["people"][number][] = [];
   const byPatient = new Map<number, Subject>();
-  const inDoubt = new Set<number>();
-  const proposals: MergeProposal[] = [];
-  const groups = groupsOf(patients);
+  const inDoubt = new Map<number, string>();
+  const proposals: Suggestion[] = [];
+
+  const nameOf = (place: number): ServerName | undefined => {
+    const name = names?.nameOf(place)?.name;
+    return name === "unclear" ? undefined : name;
+  };
 
   /** The persons known here who have some of these numbers. */
   async function bearersOf(numbers: ReadonlyMap<string, PersonIdentifier>) {
     const known = new Map<string, FoundPerson>();
     for (const by of numbers.values()) {
-      const person = isIdentifier(by) ? await subjects.find(by) : undefined;
+      const person = await subjects.find(by);
       if (person !== undefined && !known.has(toHex(person.local))) {
         known.set(toHex(person.local), { person, by });
       }
@@ -87,71 +89,197 @@ export async function findPersons(
     return known;
   }
 
+  /** Whether each of these numbers is somebody's. */
+  async function areKnown(numbers: ReadonlyMap<string, PersonIdentifier>): Promise<boolean> {
+    for (const one of numbers.values()) if ((await subjects.find(one)) === undefined) return false;
+    return true;
+  }
+
   /** Whether some of these persons are neither the same nor joined. */
-  async function areSeveral(found: ReadonlyMap<string, FoundPerson>): Promise<boolean> {
-    const [first, ...rest] = found.values();
-    for (const { person } of rest) if (!(await subjects.areOne(first!.person, person))) return true;
+  async function areSeveral(found: Iterable<Subject>): Promise<boolean> {
+    const [first, ...rest] = found;
+    for (const person of rest) if (!(await subjects.areOne(first!, person))) return true;
     return false;
   }
+  const severalAmong = (found: ReadonlyMap<string, FoundPerson>): Promise<boolean> =>
+    areSeveral(Array.from(found.values(), ({ person }) => person));
 
-  const propose = (found: Iterable<FoundPerson>, others: Iterable<FoundPerson> = []): void => {
-    const [first, ...rest] = [...found, ...others];
-    const { person, by } = first!;
-    if (rest.length === 0) proposals.push({ subjects: [person], because: by });
-    for (const other of rest) {
-      proposals.push({ subjects: [person, other.person], because: other.by });
+  const propose = (person: Subject, others: Iterable<FoundPerson>): void => {
+    for (const { person: other, by } of others) {
+      proposals.push({ subjects: [person, other], because: by });
     }
   };
 
-  const doubt = ({ places }: Group, found: Iterable<FoundPerson>): void => {
-    for (const place of places) inDoubt.add(place);
-    propose(found);
+  const doubt = (
+    { places, sure }: PatientGroup,
+    found: Iterable<FoundPerson>,
+    why = BY_NUMBERS,
+  ): void => {
+    for (const place of places) inDoubt.set(place, why);
+    const [first, ...rest] = found;
+    if (first === undefined) return;
+    propose(first.person, rest);
+    if (rest.length > 0) return;
+    const numbers = [...sure.values()];
+    proposals.push({ subjects: [first.person], because: first.by, numbers });
   };
 
-  /** The person on record under the source's name of one of these patients. */
-  async function holderOf(places: readonly number[]): Promise<Subject | undefined> {
-    for (const place of places) {
-      const holder = await onRecord?.(patients[place]!);
-      if (holder !== undefined) return holder;
-    }
-    return undefined;
-  }
+  const settle = (places: Iterable<number>, person: Subject): void => {
+    for (const place of places) byPatient.set(place, person);
+  };
 
   /** Whether these are more numbers than a person can have: then not all of them would find the person. */
-  const areTooMany = ({ sure, doubtful, former }: Group): boolean =>
+  const areTooMany = ({ sure, doubtful, former }: PatientGroup): boolean =>
     sure.size + doubtful.size + former.size > MAX_IDENTIFIERS;
 
-  const lookUp = async (group: Group): Promise<void> => {
-    const { identifier, places } = group;
-    if (areTooMany(group)) {
-      for (const place of places) inDoubt.add(place);
+  /** Files that the names of a group are a person's, unless a Patient resource is going to say so. */
+  async function addNames(places: readonly number[], person: Subject): Promise<void> {
+    const recorded = new Set<string>();
+    for (const place of places) {
+      const name = nameOf(place);
+      if (name !== undefined && names!.nameOf(place)!.isRecorded)
+        recorded.add(JSON.stringify(name));
+    }
+    for (const place of places) {
+      const name = nameOf(place);
+      if (name === undefined || recorded.has(JSON.stringify(name))) continue;
+      await names!.add(person, name);
+    }
+  }
+
+  async function lookUp(group: PatientGroup): Promise<void> {
+    const { places } = group;
+    if (areTooMany(group)) return doubt(group, []);
+    if (places.some((place) => names?.nameOf(place)?.name === "unclear")) {
+      return doubt(group, [], AT_SEVERAL);
+    }
+    const holders: { readonly person: Subject; readonly places: number[] }[] = [];
+    const others: number[] = [];
+    for (const place of places) {
+      const name = nameOf(place);
+      const named = name === undefined ? undefined : await names!.whoIs(name);
+      if (named?.is === "unclear") return doubtNames(group, named);
+      if (named?.is !== "person") {
+        others.push(place);
+        continue;
+      }
+      let known: (typeof holders)[number] | undefined;
+      for (const one of holders) if (await subjects.areOne(one.person, named.person)) known = one;
+      if (known === undefined) holders.push({ person: named.person, places: [place] });
+      else known.places.push(place);
+    }
+    if (holders.length > 1) {
+      // One after another: the first gets the numbers that they share.
+      for (const some of [...holders.map((one) => one.places), others]) {
+        for (const part of patientGroups(patients, some, nameOf)) await lookUp(part);
+      }
       return;
     }
+    const [holder] = holders;
+    if (holder === undefined) return byNumbers(group);
+    const identifiers = await subjects.identifiersOf(holder.person);
+    return identifiers.length === 0
+      ? withoutNumbers(group, holder.person)
+      : byNumbers(group, holder.person);
+  }
+
+  function doubtNames({ places, sure }: PatientGroup, named: Unclear): void {
+    for (const place of places) inDoubt.set(place, named.isOfServers ? AT_SEVERAL : BY_NAME);
+    // That two servers use one id says nothing of whether their patients are one.
+    if (named.isOfServers) return;
+    const [because = "Patient.id" as const] = [...sure.values()];
+    const [first, ...rest] = named.people;
+    for (const other of rest) proposals.push({ subjects: [first!, other], because });
+  }
+
+  /** A group whose name is that of a person without any number. */
+  async function withoutNumbers(group: PatientGroup, person: Subject): Promise<void> {
+    const { sure, doubtful, former, places, isContested } = group;
+    const known = await bearersOf(new Map([...sure, ...doubtful, ...former]));
+    settle(places, person);
+    await addNames(places, person);
+    propose(person, known.values());
+    const isDecided = known.size === 0 && !isContested && doubtful.size === 0;
+    if (!isDecided || sure.size === 0 || (await decided.isOpenAbout(person))) return;
+    if (!(await addNumbers(group, person))) {
+      for (const place of places) byPatient.delete(place);
+      doubt(group, []);
+    }
+  }
+
+  /** A group whose names are nobody's, or those of a person who has numbers. */
+  async function byNumbers(group: PatientGroup, holder?: Subject): Promise<void> {
+    const { identifier, places } = group;
     let sure = await bearersOf(group.sure);
     const known = new Map([...sure, ...(await bearersOf(group.doubtful))]);
-    if ((await areSeveral(known)) || (sure.size === 0) !== (known.size === 0)) {
+    // Numbers that share nothing may be one person's, if they are all known.
+    const isTwofold = group.isContested && !(await areKnown(group.sure));
+    const isUncertain = (sure.size === 0) !== (known.size === 0);
+    if (isTwofold || isUncertain || (await severalAmong(known)))
       return doubt(group, known.values());
+    if (sure.size > 0 && holder !== undefined) {
+      const [{ person, by }] = sure.values() as unknown as [FoundPerson];
+      if (!(await subjects.areOne(person, holder))) {
+        return doubt(
+          group,
+          [
+            { person: holder, by },
+            { person, by },
+          ],
+          BY_BOTH,
+        );
+      }
+    }
+    for (const place of places) {
+      if (!(await isAssumed(place, [...sure.values()][0]?.person))) {
+        return doubt(group, known.values(), BY_BOTH);
+      }
     }
     const former = await bearersOf(group.former);
     if (sure.size === 0) {
       if (former.size > 0) return doubt(group, former.values());
-      if (identifier === undefined) return;
-      const holder = await holderOf(places);
+      if (identifier === undefined) return byName(group, holder);
       if (holder !== undefined) return doubt(group, [{ person: holder, by: identifier }]);
-      await subjects.findOrCreate(identifier, [...group.sure.values()].filter(isIdentifier));
+      await subjects.findOrCreate(identifier, [...group.sure.values()]);
       // Others may have been faster with some of the numbers.
       sure = await bearersOf(group.sure);
-      if (await areSeveral(sure)) return doubt(group, sure.values());
+      if (await severalAmong(sure)) return doubt(group, sure.values());
     }
     const [{ person, by } = { person: undefined }] = sure.values();
     if (person === undefined) return;
     if (!(await addNumbers(group, person))) return doubt(group, sure.values());
     for (const other of former.values()) {
-      if (!(await subjects.areOne(person, other.person))) propose([{ person, by }], [other]);
+      if (!(await subjects.areOne(person, other.person))) propose(person, [other]);
     }
     people.push({ identifier: by, subject: person });
-    for (const place of places) byPatient.set(place, person);
-  };
+    settle(places, person);
+    await addNames(places, person);
+  }
+
+  /** A group without numbers that could find anybody. */
+  async function byName({ places }: PatientGroup, holder: Subject | undefined): Promise<void> {
+    let person = holder;
+    if (person === undefined) {
+      const name = places.map(nameOf).find((one) => one !== undefined);
+      if (name === undefined) return;
+      const made = await names!.create(name);
+      if (made.is !== "person") {
+        for (const place of places) inDoubt.set(place, BY_NAME);
+        return;
+      }
+      person = made.person;
+    }
+    settle(places, person);
+    await addNames(places, person);
+  }
+
+  /** Whether what refers to a Patient to be created by its id in the bundle can mean nobody else. */
+  async function isAssumed(place: number, person: Subject | undefined): Promise<boolean> {
+    const name = serverNameIn(patients[place]!.assumed);
+    const named = name === undefined ? undefined : await names?.whoIs(name);
+    if (named === undefined || named.is === "nobody") return true;
+    return named.is === "person" && person !== undefined && subjects.areOne(named.person, person);
+  }
 
   /**
    * Makes all numbers of a group known as those of a person who has one of them.
@@ -159,7 +287,7 @@ export async function findPersons(
    * @returns whether the group is this person. It is not certain if they share none but a number that was
    *   added to the person's later, such as one for a family, and have different numbers of another system
    */
-  async function addNumbers({ sure }: Group, person: Subject): Promise<boolean> {
+  async function addNumbers({ sure }: PatientGroup, person: Subject): Promise<boolean> {
     const identifiers = await subjects.identifiersOf(person);
     const own = new Map(identifiers.map((one) => [numberKey(one), one]));
     const [filedUnder] = own.keys();
@@ -167,11 +295,10 @@ export async function findPersons(
       return false;
     }
     const fresh = [...sure].flatMap(([key, one]) => (own.has(key) ? [] : [one]));
-    const valid = fresh.filter(isIdentifier);
-    if (identifiers.length + valid.length > MAX_IDENTIFIERS) return false;
+    if (identifiers.length + fresh.length > MAX_IDENTIFIERS) return false;
     let isTheirs = true;
-    for (let at = 0; at < valid.length; at += MAX_IDENTIFIERS_TOGETHER) {
-      const some = valid.slice(at, at + MAX_IDENTIFIERS_TOGETHER);
+    for (let at = 0; at < fresh.length; at += MAX_IDENTIFIERS_TOGETHER) {
+      const some = fresh.slice(at, at + MAX_IDENTIFIERS_TOGETHER);
       const added = await subjects.identify(person, some);
       appendTo(proposals, added.proposals);
       isTheirs &&= added.proposals.length === 0;
@@ -179,6 +306,7 @@ export async function findPersons(
     return isTheirs;
   }
 
+  const groups = patientGroups(patients, patients.keys(), nameOf);
   for (let at = 0; at < groups.length; at += PERSONS_TOGETHER) {
     // Together: everybody new is filed in one transaction.
     await Promise.all(groups.slice(at, at + PERSONS_TOGETHER).map(lookUp));
@@ -187,39 +315,6 @@ export async function findPersons(
   }
   appendTo(proposals, await proposeLinked(patients, byPatient, subjects));
   return { people, byPatient, inDoubt, proposals };
-}
-
-/** Joins patients who share a number certainly theirs; the first of them names the person. */
-function groupsOf(patients: readonly BundlePatient[]): readonly Group[] {
-  const groups = new Set<Group>();
-  const byNumber = new Map<string, Group>();
-  patients.forEach((patient, place) => {
-    const { resource, identifier, otherIdentifiers = [], doubtfulIdentifiers = [] } = patient;
-    const former = resource === undefined ? [] : formerIdentifiers(resource);
-    const numbers = [...(identifier === undefined ? [] : [identifier]), ...otherIdentifiers];
-    const own: Group = {
-      at: place,
-      places: [place],
-      identifier,
-      sure: new Map(numbers.map((one) => [numberKey(one), one])),
-      doubtful: new Map(doubtfulIdentifiers.map((one) => [numberKey(one), one])),
-      former: new Map(former.map((one) => [numberKey(one), one])),
-    };
-    const others = [...own.sure.keys()].flatMap((key) => byNumber.get(key) ?? []);
-    const [first, ...rest] = [...new Set([...others, own])].sort((one, other) => one.at - other.at);
-    groups.add(first!);
-    for (const one of rest) {
-      groups.delete(one);
-      for (const place of one.places) first!.places.push(place);
-      first!.identifier ??= one.identifier;
-      for (const [key, number] of one.sure) first!.sure.set(key, number);
-      for (const [key, number] of one.doubtful) first!.doubtful.set(key, number);
-      for (const [key, number] of one.former) first!.former.set(key, number);
-      for (const key of one.sure.keys()) byNumber.set(key, first!);
-    }
-    for (const key of own.sure.keys()) byNumber.set(key, first!);
-  });
-  return [...groups];
 }
 
 /** Whether there is a system in which both have numbers, and none in common. */

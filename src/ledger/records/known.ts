@@ -4,7 +4,7 @@ import { bytesKey } from "../../bytes/bytes-key.ts";
 import { encode } from "../../codec/dag-cbor.ts";
 import { toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
 import { StorageError } from "../../errors.ts";
-import type { ResourceDescription } from "../../fhir/describe-resource.ts";
+import { compareVersions } from "../../fhir/version-order.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import type { Manifest } from "../entries/manifest.ts";
@@ -151,8 +151,8 @@ function finderAmong(
     if (record === undefined) return undefined;
     const ids = idsOf(record);
     if (record.retracted) return { ...ids, as: "ended" };
-    const isOlder = comesBefore(manifest.resource!, record.head.manifest.resource!);
-    return { ...ids, as: isOlder ? "newer" : "changed" };
+    const order = compareVersions(manifest.resource!, record.head.manifest.resource!);
+    return { ...ids, as: order === "older" ? "newer" : "changed" };
   };
 }
 
@@ -180,15 +180,4 @@ function addressOf(manifest: Pick<Manifest, "resource" | "fullUrl">): string | u
   return fullUrl !== undefined && /^https?:/i.test(fullUrl)
     ? `${resource?.type} ${fullUrl}`
     : undefined;
-}
-
-/** Whether one version of a resource is older than another, as far as both say so. */
-function comesBefore(one: ResourceDescription, other: ResourceDescription): boolean {
-  if (one.lastUpdated !== undefined && other.lastUpdated !== undefined) {
-    return one.lastUpdated < other.lastUpdated;
-  }
-  const [mine, yours] = [one, other].map(({ versionId }) =>
-    /^\d{1,15}$/.test(versionId ?? "") ? Number(versionId) : NaN,
-  );
-  return mine! < yours!;
 }

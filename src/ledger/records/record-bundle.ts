@@ -3,19 +3,20 @@ import { InputError } from "../../errors.ts";
 import type { BundleProblem, BundleReading } from "../../fhir/bundle.ts";
 import type { BundleResource } from "../../fhir/bundle.ts";
 import type { BundlePatient } from "../../fhir/patients.ts";
-import type { ServerName } from "../../fhir/source-name.ts";
+import { serverNameIn, type ServerName } from "../../fhir/source-name.ts";
 import { isEnteredInError, statedVersion } from "../../fhir/version-order.ts";
 import { giveTurn } from "../../loop/give-turn.ts";
+import { afterWriting } from "../../storage/settle.ts";
 import type { Subject } from "../entries/subjects.ts";
 import type { BundleOptions, RecordedBundle } from "./bundle-options.ts";
-import { findPersons } from "./bundle-persons.ts";
+import { findPersons, type BundlePersons } from "./bundle-persons.ts";
 import { describeEntry, type EntryContext } from "./describe-entry.ts";
 import { nameOfEntry } from "./entry-name.ts";
 import { fileKnownByText, type ToFile } from "./file-bundle.ts";
 import { fileSent } from "./file-sent.ts";
 import { labelsWithin } from "./label-context.ts";
-import { personOnRecord, personsBySource } from "./persons-by-source.ts";
-import { assertSamePerson } from "./same-person.ts";
+import { openPatientNames } from "./named-patients.ts";
+import { assertNamed, assertSamePerson } from "./same-person.ts";
 import { findServing, type Serving } from "./serving.ts";
 import type { Marks } from "./marks.ts";
 import type { BundleTools, Described, FilingProgress, Outcome, SentItem } from "./sent.ts";
@@ -118,7 +119,8 @@ export async function recordEntries(
     tools,
   );
   const problems = [...bundle.problems, ...doubts];
-  const { people, proposals } = persons;
+  const { people } = persons;
+  const proposals = persons.proposals.map(({ subjects, because }) => ({ subjects, because }));
   return { said: { ...result, subjects: people, proposals, skipped, problems }, persons };
 }
 
@@ -224,27 +226,19 @@ async function describeLeniently(
   }
 }
 
-/** The persons that a bundle is about. */
-export interface BundlePersons {
-  readonly people: RecordedBundle["subjects"];
-  /** By their positions in `BundleReading.patients`. */
-  readonly byPatient: ReadonlyMap<number, Subject>;
-  readonly inDoubt: ReadonlySet<number>;
-  readonly proposals: RecordedBundle["proposals"];
-}
-
 async function personsOf(
   bundle: BundleReading,
   subject: Subject | null,
   { signal, source }: BundleOptions,
   tools: BundleTools,
 ): Promise<BundlePersons> {
-  const { subjects, now } = tools;
+  const { subjects, proposals, now } = tools;
+  const names = source === undefined ? undefined : await openPatientNames(bundle, source, tools);
   if (subject === null) {
-    if (source === undefined) return findPersons(bundle.patients, { subjects, signal });
-    const onRecord = (patient: BundlePatient) => personOnRecord(patient, source, tools);
-    const found = await findPersons(bundle.patients, { subjects, signal, onRecord });
-    return personsBySource(bundle.patients, source, found, tools);
+    const found = await findPersons(bundle.patients, { subjects, proposals, signal, names });
+    // Before anything is filed about them.
+    await afterWriting(() => proposals.file(found.proposals));
+    return found;
   }
   if (bundle.patients.length > 1) {
     throw new InputError(
@@ -253,11 +247,12 @@ async function personsOf(
     );
   }
   await assertSamePerson(subject, bundle.patients, { subjects, now: now() });
+  if (names !== undefined) await assertNamed(subject, bundle.patients.keys(), { names, subjects });
   return {
     people: [],
     proposals: [],
     byPatient: new Map(bundle.patients.map((_, place) => [place, subject])),
-    inDoubt: new Set<number>(),
+    inDoubt: new Map(),
   };
 }
 
@@ -303,11 +298,11 @@ function sortOut(
     const nobody = unresolved.has(path)
       ? "it cannot be told whom it is about"
       : "it is about no patient";
-    const isDoubted = patients.some((place) => inDoubt.has(place));
-    if (isDoubted && reason === undefined) doubts.push({ code: "unresolved-patient", path });
-    const unknown = isDoubted
-      ? "its patient's numbers do not tell which person known here they are"
-      : "its patient has no identifier";
+    const doubt = patients.map((place) => inDoubt.get(place)).find((why) => why !== undefined);
+    if (doubt !== undefined && reason === undefined) {
+      doubts.push({ code: "unresolved-patient", path });
+    }
+    const unknown = doubt ?? whyUnknown(bundle.patients[patients[0] ?? 0], source);
     const whose = patients.length === 0 ? nobody : unknown;
     skipped.push({ type: resource.resourceType, index, why: reason ?? whose });
   }
@@ -320,6 +315,15 @@ function sortOut(
     if (persons.length === 0) skipped.push({ type: resource.resourceType, index, why });
   }
   return { mine, skipped, doubts };
+}
+
+/** Why a patient names nobody. */
+function whyUnknown(patient: BundlePatient | undefined, source: string | undefined): string {
+  if (patient?.resource !== undefined)
+    return "its patient has no identifier that tells who they are";
+  return source === undefined && serverNameIn(patient?.reference)?.type === "Patient"
+    ? "its patient is named by a reference only, which names nobody without a source"
+    : "its patient is not in the bundle, and has no identifier";
 }
 
 /** Separates the resources that have a name at the source from those that are known by their text. */

@@ -15,16 +15,12 @@ import { bySlices } from "../../loop/give-turn.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import type { Subject } from "../entries/subjects.ts";
 import type { BundleOptions, RecordedBundle } from "./bundle-options.ts";
+import type { BundlePersons } from "./bundle-persons.ts";
 import { labelsWithin } from "./label-context.ts";
+import { openPatientNames } from "./named-patients.ts";
 import { marksInside } from "./marks.ts";
-import {
-  recordEntries,
-  recordOne,
-  withoutDecided,
-  type BundlePersons,
-  type EntriesOptions,
-} from "./record-bundle.ts";
-import { assertSamePerson } from "./same-person.ts";
+import { recordEntries, recordOne, withoutDecided, type EntriesOptions } from "./record-bundle.ts";
+import { assertNamed, assertSamePerson } from "./same-person.ts";
 import { WHY_SKIPPED, type BundleTools } from "./sent.ts";
 import { assertSource } from "./sources.ts";
 
@@ -69,7 +65,7 @@ export async function recordReading(
 ): Promise<RecordedBundle> {
   const tree = await treeOf(withoutDecided(bundle, options), tools, options);
   if (subject !== null) {
-    for (const { tree: inner } of tree.inner) await assertAllAbout(subject, inner, tools);
+    for (const { tree: inner } of tree.inner) await assertAllAbout(subject, inner, tools, options);
   }
   const how = { ...options, isLenient, around: [] };
   const top = { index: ITSELF, within: bundle.type };
@@ -108,15 +104,23 @@ export async function readInner(
 /** Refuses a bundle in which somebody other than the person is named, before anything of it is written. */
 async function assertAllAbout(
   subject: Subject,
-  { reading: { patients }, inner }: BundleTree,
+  { reading, inner }: BundleTree,
   tools: BundleTools,
+  options: BundleOptions,
 ): Promise<void> {
+  const { source } = options;
+  const { patients } = reading;
+  const { subjects } = tools;
   if (patients.length > 1) {
     const why = "a document in the bundle is about several patients";
     throw new InputError("ERR_INPUT_OTHER_PERSON", why);
   }
-  await assertSamePerson(subject, patients, { subjects: tools.subjects, now: tools.now() });
-  for (const { tree } of inner) await assertAllAbout(subject, tree, tools);
+  await assertSamePerson(subject, patients, { subjects, now: tools.now() });
+  if (source !== undefined) {
+    const names = await openPatientNames(reading, source, tools);
+    await assertNamed(subject, patients.keys(), { names, subjects });
+  }
+  for (const { tree } of inner) await assertAllAbout(subject, tree, tools, options);
 }
 
 /** Where a bundle stood in the input, and how it is named there. */

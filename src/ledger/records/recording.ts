@@ -31,6 +31,7 @@ import {
 import { recordOnce } from "./record-once.ts";
 import { assertAbout } from "./same-person.ts";
 import type { BundleTools } from "./sent.ts";
+import type { Proposals } from "../persons/proposals.ts";
 import type { Sources } from "./sources.ts";
 
 /** FHIR JSON: as UTF-8 bytes or a string, which preserve every digit, or parsed. */
@@ -94,6 +95,7 @@ export function createRecording(
   options: VersionTools & {
     readonly subjects: Subjects;
     readonly sources: Sources;
+    readonly proposals: Proposals;
     readonly labeller: Labeller;
     /** Clock, in ms since 1970. */
     readonly now: () => number;

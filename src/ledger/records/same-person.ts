@@ -6,6 +6,7 @@ import type { Addressable } from "../../fhir/references.ts";
 import { type FhirResource, isObject, list, text } from "../../fhir/resource.ts";
 import { bySlices } from "../../loop/give-turn.ts";
 import type { PersonIdentifier } from "../index/rows.ts";
+import type { PatientNames } from "./named-patients.ts";
 import { isIdentifier, type Subject, type Subjects } from "../entries/subjects.ts";
 
 /** Dependencies of the comparison. */
@@ -50,6 +51,27 @@ export async function assertSamePerson(
         "the named patient has an identifier by which another person is known",
       );
     }
+  }
+}
+
+/**
+ * Refuses patients whom the bundle's source knows by a name that is another person's.
+ *
+ * @throws {InputError} `ERR_INPUT_OTHER_PERSON`
+ */
+export async function assertNamed(
+  subject: Subject,
+  places: Iterable<number>,
+  { names, subjects }: { readonly names: PatientNames } & Pick<Comparison, "subjects">,
+): Promise<void> {
+  for (const place of places) {
+    const name = names.nameOf(place)?.name;
+    const named = name === undefined || name === "unclear" ? undefined : await names.whoIs(name);
+    if (named?.is !== "person" || (await subjects.areOne(named.person, subject))) continue;
+    throw new InputError(
+      "ERR_INPUT_OTHER_PERSON",
+      "the named patient is another person's by the source's name for them: merge the two, if they are one",
+    );
   }
 }
 

@@ -57,7 +57,7 @@ export function sealSent(
       // An entry names the one that it follows.
       if (isFull || action.does === "remember" || waiting.has(action.on)) await sealWaiting();
       if (action.does === "remember") {
-        add(await tools.sources.sealDeletion(sent.resource, sent.stated));
+        add(await tools.sources.sealDeletion(sent.resource, sent));
         continue;
       }
       const { on } = action;

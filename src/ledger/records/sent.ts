@@ -10,12 +10,14 @@ import type { Marks } from "./marks.ts";
 import type { ManifestOf } from "./record-content.ts";
 import { newestOf, type RecordVersions, type VersionTools } from "./record-versions.ts";
 import type { Action, PlannedRecord, SentDeletion, SentVersion } from "./source-plan.ts";
+import type { Proposals } from "../persons/proposals.ts";
 import type { Sources } from "./sources.ts";
 
 /** Dependencies of filing resources. */
 export interface BundleTools extends VersionTools {
   readonly subjects: Subjects;
   readonly sources: Sources;
+  readonly proposals: Proposals;
   readonly versions: RecordVersions;
   readonly described: Describing;
   /** Takes in newly filed entries, now or later. */

@@ -105,9 +105,12 @@ export function planSent<T extends Sent>(
     }
     if (meant.length > 0) return;
     const isStated = stated.versionId !== undefined || stated.lastUpdated !== undefined;
-    const isNews = deletions.every((other) => !isNotNewer(stated, other));
+    const isNews = deletions.every(
+      (other) =>
+        (other.base !== undefined && other.base !== base) || !isNotNewer(stated, other.stated),
+    );
     if (isStated && isNews && person === undefined) {
-      deletions.push(stated);
+      deletions.push({ stated, base });
       actions.push({ does: "remember", sent: one });
     } else {
       actions.push({ does: "skip", sent: one, why: "not on record" });
@@ -138,11 +141,12 @@ export function planSent<T extends Sent>(
         return;
       }
     }
-    if (deletions.some(isOver)) {
+    const gone = ofServer(deletions, base).map((deletion) => deletion.stated);
+    if (gone.some(isOver)) {
       actions.push({ does: "skip", sent: one, why: "deleted later" });
       return;
     }
-    const before = [...(last === undefined ? [] : [last.ended!, last.stated]), ...deletions];
+    const before = [...(last === undefined ? [] : [last.ended!, last.stated]), ...gone];
     const isNewer = before.some((it) => compareVersions(stated, it) === "newer");
     const on: PlannedRecord = {
       ...{ person, record: undefined, base, stated, digest, digests: new Set([digest]) },

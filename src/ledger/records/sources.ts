@@ -27,8 +27,23 @@ export interface OnRecord {
   readonly resource: SourceResource;
   /** Its records, by the persons that they are about, in ledger order. */
   readonly byPerson: ReadonlyMap<string, readonly FoldedRecord[]>;
-  /** What the source said of deletions of it that came before the resource. */
-  readonly deletions: readonly SourceVersion[];
+  /** Who is named by it, if it is a Patient, in ledger order: also if its resource has not come. */
+  readonly claims: readonly NameClaim[];
+  /** Deletions of it that came before the resource. */
+  readonly deletions: readonly EarlyDeletion[];
+}
+
+/** That a source's name of a patient is the name of a person. */
+export interface NameClaim {
+  readonly local: Uint8Array;
+  /** URL of the server whose name it is, if it was stated. */
+  readonly base: string | undefined;
+}
+
+/** A deletion of a resource that was not on record: what the source said of when, and of its server. */
+export interface EarlyDeletion {
+  readonly stated: SourceVersion;
+  readonly base: string | undefined;
 }
 
 /** Finds what is on record by the names that sources give to their resources. */
@@ -53,7 +68,7 @@ export interface Sources {
   /** Keyed digest of a text, 32 bytes. */
   digestOf(text: Uint8Array): Uint8Array;
   /** Seals the entry that a source deleted a resource that is not on record. */
-  sealDeletion(resource: SourceResource, ending: SourceVersion): Promise<SealedEntry>;
+  sealDeletion(resource: SourceResource, deletion: EarlyDeletion): Promise<SealedEntry>;
 }
 
 /** @throws {InputError} `ERR_INPUT_INVALID` unless it can be the name of a source */
@@ -113,14 +128,14 @@ export function openSources(
       );
     },
     digestOf: (text) => vault.name("text", sha256(text)),
-    async sealDeletion(resource, ending) {
+    async sealDeletion(resource, { stated, base }) {
       const { source: name, type, id } = resource;
       const manifest: Manifest = {
         v: 1,
         op: "deleted",
         local: sourceLocal(context, resource),
-        source: { name, type, id },
-        ending,
+        source: { name, type, id, ...(base === undefined ? {} : { base }) },
+        ending: stated,
       };
       const sealed = await sealEntry(context, { kind: "link", manifest, parts: [] });
       catalogue.remember(sealed);
@@ -131,10 +146,12 @@ export function openSources(
 
 function fold(items: readonly CatalogueItem[]): Omit<OnRecord, "resource"> {
   const ofPerson = new Map<string, CatalogueItem[]>();
-  const deletions: SourceVersion[] = [];
+  const claims: NameClaim[] = [];
+  const deletions: EarlyDeletion[] = [];
   for (const item of items) {
-    const { op, local, ending } = item.manifest;
-    if (op === "deleted") deletions.push(ending ?? {});
+    const { op, local, ending, source } = item.manifest;
+    if (op === "deleted") deletions.push({ stated: ending ?? {}, base: source?.base });
+    else if (op === "identify") claims.push({ local, base: source?.base });
     else {
       const person = toHex(local);
       const theirs = ofPerson.get(person);
@@ -145,7 +162,7 @@ function fold(items: readonly CatalogueItem[]): Omit<OnRecord, "resource"> {
   const folded = Array.from(ofPerson, ([person, theirs]) => {
     return [person, [...currentRecords(theirs).values()]] as const;
   });
-  return { byPerson: new Map(folded), deletions };
+  return { byPerson: new Map(folded), claims, deletions };
 }
 
 /** The server of a record, if an entry about it states the server's URL. */

@@ -30,6 +30,23 @@ const bundle = (number: object, versionId: string, value: string): string =>
     ],
   });
 
+/** A bundle with the same observation about whoever bears a number, without a Patient. */
+const alone = (identifier: object, versionId: string, value: string): string =>
+  JSON.stringify({
+    resourceType: "Bundle",
+    type: "transaction",
+    entry: [
+      {
+        request: { method: "PUT", url: "Observation/o" },
+        resource: {
+          ...(JSON.parse(observation("o", value)) as object),
+          meta: { versionId },
+          subject: { identifier },
+        },
+      },
+    ],
+  });
+
 async function joined() {
   const w = await ward();
   const one = await w.hl.ensureSubject(A);
@@ -62,9 +79,8 @@ describe("a source that sends resources of persons who are joined", () => {
   it("files a record of each once they are parted, and keeps them apart", async () => {
     const w = await joined();
     await w.hl.unmerge(w.link, { reason });
-    const done = await w.hl.recordBundle(null, bundle(B, "2", "130"), SOURCE);
+    const done = await w.hl.recordBundle(null, alone(B, "2", "130"), SOURCE);
     expect(done.recorded.map(({ subject, amends }) => [subject, amends])).toEqual([
-      [w.other, undefined],
       [w.other, undefined],
     ]);
     expect(await w.hl.records(w.one)).toHaveLength(2);
@@ -76,23 +92,31 @@ describe("a source that sends resources of persons who are joined", () => {
   });
 });
 
-describe("a Patient of a source, on record of two persons", () => {
-  it("names nobody, and names the two once they are joined", async () => {
+describe("a Patient of a source, on record of one person, who comes with the number of another", () => {
+  it("is filed under neither, and of whom the two are once they are joined", async () => {
     const w = await joined();
     await w.hl.unmerge(w.link, { reason });
-    await w.hl.recordBundle(null, bundle(B, "1", "120"), SOURCE);
-    const line = JSON.stringify({
-      ...(JSON.parse(observation("n")) as object),
-      subject: { reference: "Patient/p" },
-    });
-    const feed = async function* () {
-      yield new TextEncoder().encode(`${line}\n`);
-    };
-    const apart = await w.hl.recordNdjson(feed(), SOURCE);
-    expect(apart.recorded).toBe(0);
+    const apart = await w.hl.recordBundle(null, bundle(B, "2", "130"), SOURCE);
+    expect(apart.recorded).toEqual([]);
+    expect(apart.skipped.map(({ why }) => why)).toEqual(
+      Array.from(
+        { length: 2 },
+        () => "its patient's numbers and name at the source are of different persons known here",
+      ),
+    );
+    expect(apart.proposals).toEqual([{ subjects: [w.one, w.other], because: B }]);
     await w.hl.merge(w.one, w.other, { reason });
-    const together = await w.hl.recordNdjson(feed(), SOURCE);
-    expect(together.recorded).toBe(1);
+    const together = await w.hl.recordBundle(null, bundle(B, "2", "130"), SOURCE);
+    expect(together.recorded).toHaveLength(2);
+  });
+
+  it("is that other's once the custodian moved the Patient there", async () => {
+    const w = await joined();
+    await w.hl.unmerge(w.link, { reason });
+    const [patient] = await w.hl.find({ ...SOURCE, type: "Patient", id: "p" });
+    await w.hl.reattribute(patient!.id, w.other, "of the other");
+    const moved = await w.hl.recordBundle(null, bundle(B, "2", "130"), SOURCE);
+    expect(moved.recorded.map(({ subject }) => subject)).toEqual([w.other, w.other]);
   });
 });
 

@@ -73,6 +73,32 @@ describe("a store that lost a merge", () => {
   });
 });
 
+describe("a store that lost an entry about a proposal", () => {
+  it.each(["propose", "dismiss"])("says so where it is the %s", async (lost) => {
+    const inner = memoryStorage();
+    const w = await ward({ inner, ...OPTIONS });
+    const [one] = [await w.hl.ensureSubject(A), await w.hl.ensureSubject(B)];
+    await w.hl.identify(one, [B]);
+    let { height } = { height: w.hl.chain.size - 1 };
+    const [proposal] = await collect(w.hl.proposals());
+    if (lost === "dismiss") {
+      await w.hl.dismissProposal(proposal!.id, { reason: "twins" });
+      height = w.hl.chain.size - 1;
+    }
+    const { block } = await w.hl.chain.readBlock(height);
+    const { body } = decodeEntry(block.transactions[0]!.entries[0]!) as SubjectEntry;
+    await w.hl.close();
+    const storage = await storageFrom(await snapshotOf(inner));
+    await storage.blobs.delete([body]);
+    const hl = await w.open({ storage, ...OPTIONS, repair: { index: true } });
+    const corrupt = { code: "ERR_STORAGE_CORRUPT" };
+    await expect(collect(hl.proposals())).rejects.toMatchObject(corrupt);
+    const dismissed = hl.dismissProposal(proposal!.id, { reason: "twins" });
+    await expect(dismissed).rejects.toMatchObject(corrupt);
+    expect((await hl.lost()).map(({ kind }) => kind)).toEqual(["link"]);
+  });
+});
+
 describe("the manifest of a link", () => {
   const local = bytesFor("local").slice(0, 16);
   const other = bytesFor("other").slice(0, 16);
@@ -93,6 +119,9 @@ describe("the manifest of a link", () => {
     ["an unmerge of nothing", { op: "unmerge", other }],
     ["an unmerge of one", { op: "unmerge", replaces }],
     ["a record of two", { op: "create", other }],
+    ["a proposal of a person and themselves", { op: "propose", other: local }],
+    ["a proposal that follows another", { op: "propose", other, replaces }],
+    ["a dismissal of nothing", { op: "dismiss", other }],
   ])("is not %s", (_, fields) => {
     expect(() => encodeManifest({ v: 1, local, ...fields } as never)).toThrow(
       expect.objectContaining({ code: expect.stringMatching(/^ERR_ENCODING_/) }),

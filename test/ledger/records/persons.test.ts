@@ -127,8 +127,8 @@ describe("recordBundle of several persons", () => {
     expect(await released(w, "999-99-9999")).toEqual([]);
     expect(subjects.map(({ identifier }) => identifier.value)).toEqual(["CURRENT"]);
     expect(skipped.map(({ index, why }) => [index, why])).toEqual([
-      [2, "its patient has no identifier"],
-      [3, "its patient has no identifier"],
+      [2, "its patient has no identifier that tells who they are"],
+      [3, "its patient has no identifier that tells who they are"],
       [4, "it cannot be told whom it is about"],
     ]);
     const current = await w.hl.ensureSubject(number("CURRENT"));

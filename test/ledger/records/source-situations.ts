@@ -471,6 +471,25 @@ export const SITUATIONS: readonly Situation[] = [
     released: [1],
   },
   {
+    name: "a deletion before an older version of another server",
+    steps: [
+      once(del("1", { t: 5, url: `${A}/Observation/1` }), "skip"),
+      once(put("1", 1, { t: 4, ...on(B, "1") }), "create"),
+      once(put("1", 2, { t: 4, ...on(A, "1") }), "skip"),
+    ],
+    released: [1],
+  },
+  {
+    name: "deletions at two servers before older versions of both",
+    steps: [
+      once(del("1", { t: 5, url: `${A}/Observation/1` }), "skip"),
+      once(del("1", { t: 3, url: `${B}/Observation/1` }), "skip"),
+      once(put("1", 1, { t: 4, ...on(B, "1") }), "create"),
+      once(put("1", 2, { t: 4, ...on(A, "1") }), "skip"),
+    ],
+    released: [1],
+  },
+  {
     name: "a conditional deletion",
     steps: [
       once(put("1", 1), "create"),

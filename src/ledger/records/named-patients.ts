@@ -1,0 +1,195 @@
+import { fromHex, toHex } from "../../bytes/hex.ts";
+import type { BundleReading } from "../../fhir/bundle.ts";
+import { nameAtServer, serverNameIn, type ServerName } from "../../fhir/source-name.ts";
+import type { Subject, Subjects } from "../entries/subjects.ts";
+import { baseOf, type OnRecord } from "./sources.ts";
+import type { BundleTools } from "./sent.ts";
+
+/** Whom a source's name of a patient names. */
+export type Named =
+  | { readonly is: "nobody" }
+  | { readonly is: "person"; readonly person: Subject }
+  /**
+   * Several persons who are not joined.
+   *
+   * @see isOfServers they are named alike by several servers, and of which the name is was not stated
+   */
+  | {
+      readonly is: "unclear";
+      readonly people: readonly Subject[];
+      readonly isOfServers: boolean;
+    };
+
+/** How a patient of a bundle is named at its source. */
+export interface PatientName {
+  /** `"unclear"` if the bundle names patients of several servers by this id, and not of which this one is. */
+  readonly name: ServerName | "unclear";
+  /** Whether a Patient resource of the bundle bears it: its record says then whose name it is. */
+  readonly isRecorded: boolean;
+}
+
+/** Finds persons by the names that a source gives to its patients, and names them. */
+export interface PatientNames {
+  /** The name of a patient of the bundle, by its position. */
+  nameOf(place: number): PatientName | undefined;
+  /** Whom a name names, as far as the bundle's names were looked up when it came. */
+  whoIs(name: ServerName): Promise<Named>;
+  /** Makes somebody known by a name alone; durable before this resolves. */
+  create(name: ServerName): Promise<Named>;
+  /** Files that a name is a person's, unless that is on record; durable before this resolves. */
+  add(person: Subject, name: ServerName): Promise<void>;
+}
+
+/** A person among those who are named alike, and the servers whose name it is known to be. */
+interface Bearer {
+  readonly local: Uint8Array;
+  readonly bases: Set<string>;
+}
+
+/**
+ * The persons whom a source calls by one id. A name without a server's URL may be the name at any one
+ * server, and is that of the first which is filed of the person. Of two persons named at once the first on
+ * the ledger counts.
+ */
+export function bearersOf({
+  byPerson,
+  claims,
+}: Pick<OnRecord, "byPerson" | "claims">): readonly Bearer[] {
+  const found = new Map<string, Bearer & { readonly isBare: boolean }>();
+  for (const { local, base } of claims) {
+    const hex = toHex(local);
+    const isTaken = [...found].some(
+      ([other, { bases }]) =>
+        other !== hex && (base === undefined || bases.size === 0 || bases.has(base)),
+    );
+    if (isTaken) continue;
+    const own = found.get(hex) ?? { local, bases: new Set<string>(), isBare: base === undefined };
+    found.set(hex, own);
+    if (base !== undefined && !(own.isBare && own.bases.size > 0)) own.bases.add(base);
+  }
+  for (const [hex, records] of byPerson) {
+    const living = records.filter(({ retracted }) => !retracted);
+    if (living.length === 0) continue;
+    const own = found.get(hex) ?? { local: fromHex(hex), bases: new Set<string>(), isBare: false };
+    found.set(hex, own);
+    for (const base of living.map(baseOf)) if (base !== undefined) own.bases.add(base);
+  }
+  return [...found.values()];
+}
+
+/** Whom of those who bear an id the name at a server means, if its URL is stated. */
+export async function whoIsAmong(
+  bearers: readonly Bearer[],
+  base: string | undefined,
+  subjects: Pick<Subjects, "areOne">,
+): Promise<Named> {
+  const exact = bearers.filter(({ bases }) => base === undefined || bases.has(base));
+  const meant = exact.length > 0 ? exact : bearers.filter(({ bases }) => bases.size === 0);
+  const [first, ...others] = meant.map(({ local }): Subject => ({ local: local.slice() }));
+  if (first === undefined) return { is: "nobody" };
+  const isOfServers = new Set(meant.flatMap(({ bases }) => [...bases])).size > 1;
+  for (const other of others) {
+    if (await subjects.areOne(first, other)) continue;
+    return { is: "unclear", people: [first, ...others], isOfServers };
+  }
+  return { is: "person", person: first };
+}
+
+/** The names that a bundle's source has for the patients of the bundle, by their positions. */
+export function patientNamesIn({
+  type,
+  patients,
+  resources,
+}: Pick<BundleReading, "type" | "patients" | "resources">): ReadonlyMap<number, PatientName> {
+  const names = new Map<number, { name: ServerName; isRecorded: boolean }>();
+  for (const one of resources) {
+    const [place] = one.patients;
+    if (one.resource.resourceType !== "Patient" || place === undefined) continue;
+    const name = nameAtServer(one, type);
+    if (name === undefined || name === "unclear") continue;
+    const isRecorded = one.request === undefined || /^(?:PUT|POST)$/.test(one.request.method);
+    const known = names.get(place);
+    if (known?.name.base === undefined || !known.isRecorded) names.set(place, { name, isRecorded });
+  }
+  for (const [place, { resource, reference }] of patients.entries()) {
+    const name = resource === undefined ? serverNameIn(reference) : undefined;
+    if (name?.type === "Patient") names.set(place, { name, isRecorded: false });
+  }
+  const bases = new Map<string, Set<string>>();
+  for (const { name } of names.values()) {
+    const own = bases.get(name.id) ?? new Set();
+    bases.set(name.id, name.base === undefined ? own : own.add(name.base));
+  }
+  return new Map(
+    Array.from(names, ([place, { name, isRecorded }]) => {
+      const [base, ...more] = name.base === undefined ? bases.get(name.id)! : [name.base];
+      const whole = base === undefined ? name : { ...name, base };
+      return [place, { name: more.length > 0 ? ("unclear" as const) : whole, isRecorded }];
+    }),
+  );
+}
+
+/** Looks up whom the names of a bundle's patients name. */
+export async function openPatientNames(
+  bundle: BundleReading,
+  source: string,
+  {
+    catalogue,
+    sources,
+    subjects,
+  }: Pick<BundleTools, "catalogue" | "sources"> & {
+    readonly subjects: Pick<Subjects, "areOne" | "createNamed" | "addName">;
+  },
+): Promise<PatientNames> {
+  const names = patientNamesIn(bundle);
+  const assumed = bundle.patients.flatMap(({ assumed: one }) => serverNameIn(one) ?? []);
+  const ids = [
+    ...new Set(
+      [...Array.from(names.values(), ({ name }) => name), ...assumed].flatMap((name) =>
+        name === "unclear" ? [] : [name.id],
+      ),
+    ),
+  ];
+  const resourceOf = (id: string) => ({ source, type: "Patient", id });
+  await catalogue.catchUp();
+  const known = new Map<string, readonly Bearer[]>();
+  if (ids.length > 0) {
+    const found = await sources.onRecord(ids.map(resourceOf));
+    for (const [i, id] of ids.entries()) known.set(id, bearersOf(found[i]!));
+  }
+
+  /** Looks up again who bears an id. */
+  async function refresh({ id }: ServerName): Promise<void> {
+    await catalogue.catchUp();
+    const [found] = await sources.onRecord([resourceOf(id)]);
+    known.set(id, bearersOf(found!));
+  }
+
+  const whoIs = ({ id, base }: ServerName): Promise<Named> =>
+    whoIsAmong(known.get(id) ?? [], base, subjects);
+
+  const noteOf = ({ type, id, base }: ServerName) => ({
+    ...{ name: source, type, id },
+    ...(base === undefined ? {} : { base }),
+  });
+
+  return {
+    nameOf: (place) => names.get(place),
+    whoIs,
+    async create(name) {
+      await subjects.createNamed(noteOf(name));
+      // Another process may have named somebody first.
+      await refresh(name);
+      return whoIs(name);
+    },
+    async add(person, name) {
+      const { id, base } = name;
+      const hex = toHex(person.local);
+      const own = (known.get(id) ?? []).find(({ local }) => toHex(local) === hex);
+      const isKnown = base === undefined ? own !== undefined : own?.bases.has(base) === true;
+      if (isKnown) return;
+      await subjects.addName(person, noteOf(name));
+      await refresh(name);
+    },
+  };
+}

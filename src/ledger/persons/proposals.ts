@@ -51,7 +51,7 @@ export interface Proposals {
   /** Files what was not proposed before, for the same reason; durable before this resolves. */
   file(found: readonly Suggestion[]): Promise<void>;
   open(): AsyncIterable<OpenProposal>;
-  /** Whether a proposal about a person is open. */
+  /** Whether a proposal about a person, or about one joined with them, is open. */
   isOpenAbout(subject: Subject): Promise<boolean>;
   dismiss(proposal: EntryId, options: DismissOptions): Promise<void>;
 }
@@ -219,7 +219,10 @@ export function openProposals(
       }
     },
     async isOpenAbout({ local }) {
-      for await (const _ of pendingIn(proposalsAbout(context, local))) return true;
+      const joined = await catalogue.joinedWith(local);
+      for (const one of joined.personsWith(local)) {
+        for await (const _ of pendingIn(proposalsAbout(context, one))) return true;
+      }
       return false;
     },
     dismiss: (proposal, { reason }) =>

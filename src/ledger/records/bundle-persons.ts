@@ -71,6 +71,8 @@ export async function findPersons(
   const byPatient = new Map<number, Subject>();
   const inDoubt = new Map<number, string>();
   const proposals: Suggestion[] = [];
+  /** Whom the name of a patient names, among persons who are joined. */
+  const ownOf = new Map<number, Subject>();
 
   const nameOf = (place: number): ServerName | undefined => {
     const name = names?.nameOf(place)?.name;
@@ -163,6 +165,7 @@ export async function findPersons(
         others.push(place);
         continue;
       }
+      ownOf.set(place, named.person);
       let known: (typeof holders)[number] | undefined;
       for (const one of holders) if (await subjects.areOne(one.person, named.person)) known = one;
       if (known === undefined) holders.push({ person: named.person, places: [place] });
@@ -195,8 +198,9 @@ export async function findPersons(
   /** A group whose name is that of a person without any number. */
   async function withoutNumbers(group: PatientGroup, person: Subject): Promise<void> {
     const { sure, doubtful, former, places, isContested } = group;
+    if (!(await areAssumed(places, person))) return doubt(group, [], BY_BOTH);
     const known = await bearersOf(new Map([...sure, ...doubtful, ...former]));
-    settle(places, person);
+    for (const place of places) byPatient.set(place, ownOf.get(place) ?? person);
     await addNames(places, person);
     propose(person, known.values());
     const isDecided = known.size === 0 && !isContested && doubtful.size === 0;
@@ -217,24 +221,12 @@ export async function findPersons(
     const isUncertain = (sure.size === 0) !== (known.size === 0);
     if (isTwofold || isUncertain || (await severalAmong(known)))
       return doubt(group, known.values());
-    if (sure.size > 0 && holder !== undefined) {
-      const [{ person, by }] = sure.values() as unknown as [FoundPerson];
-      if (!(await subjects.areOne(person, holder))) {
-        return doubt(
-          group,
-          [
-            { person: holder, by },
-            { person, by },
-          ],
-          BY_BOTH,
-        );
-      }
+    const [found] = sure.values();
+    if (found !== undefined && holder !== undefined) {
+      const isOther = !(await subjects.areOne(found.person, holder));
+      if (isOther) return doubt(group, [{ person: holder, by: found.by }, found], BY_BOTH);
     }
-    for (const place of places) {
-      if (!(await isAssumed(place, [...sure.values()][0]?.person))) {
-        return doubt(group, known.values(), BY_BOTH);
-      }
-    }
+    if (!(await areAssumed(places, found?.person))) return doubt(group, known.values(), BY_BOTH);
     const former = await bearersOf(group.former);
     if (sure.size === 0) {
       if (former.size > 0) return doubt(group, former.values());
@@ -274,11 +266,18 @@ export async function findPersons(
   }
 
   /** Whether what refers to a Patient to be created by its id in the bundle can mean nobody else. */
-  async function isAssumed(place: number, person: Subject | undefined): Promise<boolean> {
-    const name = serverNameIn(patients[place]!.assumed);
-    const named = name === undefined ? undefined : await names?.whoIs(name);
-    if (named === undefined || named.is === "nobody") return true;
-    return named.is === "person" && person !== undefined && subjects.areOne(named.person, person);
+  async function areAssumed(
+    places: readonly number[],
+    person: Subject | undefined,
+  ): Promise<boolean> {
+    for (const place of places) {
+      const name = serverNameIn(patients[place]!.assumed);
+      const named = name === undefined ? undefined : await names?.whoIs(name);
+      if (named === undefined || named.is === "nobody") continue;
+      if (named.is === "unclear" || person === undefined) return false;
+      if (!(await subjects.areOne(named.person, person))) return false;
+    }
+    return true;
   }
 
   /**

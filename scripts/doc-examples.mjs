@@ -149,10 +149,13 @@ const GIVEN_IN = {
     person: type("PersonIdentifier"),
   },
   network: {
+    authorization: text,
     hospitalB: text,
+    options: type("OpenLedgerOptions"),
     peer: type("LedgerPeer", "/network"),
     replica: type("Replica", "/network"),
     source: type("LedgerSource", "/network"),
+    vkey: text,
   },
   transport: { hospitalB: text, source: type("LedgerSource", "/network") },
   merkle: {

@@ -6,7 +6,7 @@ import type { Signer } from "../identity/signer.ts";
 import { HASH_LENGTH } from "../merkle/hash.ts";
 import { cosignatureMessage, encodeCosignature, noteKey, NOTE_COSIGNATURE } from "./note-key.ts";
 import type { NoteKey } from "./note-key.ts";
-import { checkedSignature, parseNote, requireEd25519, splitNote } from "./note.ts";
+import { checkedSignature, parseNote, requireEd25519, splitNote, textOfNote } from "./note.ts";
 import type { NoteReason, NoteSignature, NoteSigner, VerifiedSignature } from "./note.ts";
 
 /** The statement of a checkpoint: the log with this origin has `size` leaves and this root. */
@@ -131,6 +131,16 @@ export function readCheckpoint(note: Uint8Array): Checkpoint | undefined {
   if (!split.ok) return undefined;
   const parsed = parseCheckpoint(split.note.text);
   return parsed.ok ? parsed.checkpoint : undefined;
+}
+
+/**
+ * Like {@link readCheckpoint}, also of a note whose signature lines are malformed: that is a
+ * checkpoint which nobody has signed.
+ */
+export function readUnsigned(note: Uint8Array): Checkpoint | undefined {
+  const text = textOfNote(note);
+  const parsed = text && parseCheckpoint(text);
+  return parsed?.ok === true ? parsed.checkpoint : undefined;
 }
 
 /**

@@ -6,7 +6,7 @@ import { verifyConsistency } from "../merkle/verify.ts";
 import type { ChainStore } from "../storage/types.ts";
 import type { Chain } from "./chain.ts";
 import { encodeCheckpoint } from "./checkpoint-note.ts";
-import { createCosigning, type CosigningTime } from "./cosigning.ts";
+import { createCosigning, type CosigningTimes } from "./cosigning.ts";
 import { noteSigner, signNote } from "./note.ts";
 import { policyAt } from "./policy-at.ts";
 import { judgeCheckpoint, trustFromGenesis, withPolicy } from "./trust.ts";
@@ -46,7 +46,14 @@ const CONFLICT_TRIES = 16;
 
 const CREATE_CHECKPOINTER_OPTIONS: OptionsOf<
   NonNullable<Parameters<typeof createCheckpointer>[0]>
-> = { chain: true, chains: true, signer: true, memory: true, witnesses: true, cosigningTime: true };
+> = {
+  chain: true,
+  chains: true,
+  signer: true,
+  memory: true,
+  witnesses: true,
+  cosigningTimes: true,
+};
 
 /**
  * Starts signing checkpoints.
@@ -66,11 +73,11 @@ export function createCheckpointer(options: {
   /** Asked to cosign; a witness that fails to answer is left out. */
   readonly witnesses?: readonly Witness[];
   /** How long to wait for witnesses. Default: until each has answered or failed. */
-  readonly cosigningTime?: CosigningTime;
+  readonly cosigningTimes?: CosigningTimes;
 }): Checkpointer {
   assertOptions(options, CREATE_CHECKPOINTER_OPTIONS, "createCheckpointer");
   const { chain, chains, signer, witnesses = [] } = options;
-  const cosigning = createCosigning(chain, witnesses, options.cosigningTime);
+  const cosigning = createCosigning(chain, witnesses, options.cosigningTimes);
   const notes = noteSigner(signer, chain.genesis.origin);
   const memory = options.memory ?? memoryOf("store", chain.ledger);
   const heads = openSignedHeads({ chains, ledger: chain.ledger, memory }, signer.key, "checkpoint");
@@ -92,10 +99,11 @@ export function createCheckpointer(options: {
         const policy = await policyAt(chain, size);
         const own = { ...policy, checkpointKeys: [signer.publicKey] };
         const known = policyKeys(chain.genesis.origin, [policy, own]);
-        const note = await cosigning.cosign(await signNote(text, [notes]), size, known);
         const trust = withPolicy(trustFromGenesis(chain.genesisBytes), policy, size);
-        const { ok: witnessed } = judgeCheckpoint(note, trust);
-        return { note, size, root, witnessed };
+        const isWitnessed = (note: Uint8Array): boolean => judgeCheckpoint(note, trust).ok;
+        const bare = await signNote(text, [notes]);
+        const note = await cosigning.cosign(bare, size, known, isWitnessed);
+        return { note, size, root, witnessed: isWitnessed(note) };
       }
       throw checkpointError("other processes kept signing with the same key");
     },

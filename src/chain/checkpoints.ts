@@ -5,7 +5,7 @@ import type { ChainStore } from "../storage/types.ts";
 import type { Chain } from "./chain.ts";
 import type { Checkpointer } from "./checkpointer.ts";
 import { connectHeads, type TreeHead } from "./connection.ts";
-import { createCosigning, type CosigningTime } from "./cosigning.ts";
+import { createCosigning, type CosigningTimes } from "./cosigning.ts";
 import { encodeNote, noteSigner, splitNote, type NoteSignature } from "./note.ts";
 import { policyAt, samePolicy, type CheckpointPolicy } from "./policy-at.ts";
 import { checkpointsOfSteps, connectSteps, trustAt } from "./policy-position.ts";
@@ -86,14 +86,14 @@ export function openCheckpoints(options: {
   /** This process's keys that are in use, oldest first. */
   readonly keys: () => readonly CheckpointKey[];
   readonly cosigners?: readonly Witness[];
-  readonly cosigningTime?: CosigningTime;
+  readonly cosigningTimes?: CosigningTimes;
   /** Appends a block; needed if the last block brought the key in force. */
   readonly seal?: () => Promise<unknown>;
 }): Checkpoints {
   const { chain, chains, cosigners = [] } = options;
   const { origin } = chain.genesis;
   const genesisTrust = trustFromGenesis(chain.genesisBytes);
-  const cosigning = createCosigning(chain, cosigners, options.cosigningTime);
+  const cosigning = createCosigning(chain, cosigners, options.cosigningTimes);
   const steps = openPolicySteps(chain, chains);
   let newest: AcceptedCheckpoint | undefined;
   let turn: Promise<unknown> = Promise.resolve();
@@ -139,7 +139,10 @@ export function openCheckpoints(options: {
       const before = await unledTo(policy);
       const policies = [policy, ...also, ...(before ?? []).map(({ trust }) => trust)];
       const all = policies.length === 1 ? signed.note : await countersigned(signed, policies);
-      const note = await cosigning.cosign(all, signed.size, policyKeys(origin, policies));
+      const known = policyKeys(origin, policies);
+      const note = await cosigning.cosign(all, signed.size, known, (one) =>
+        policies.every((each) => accepts(each, one)),
+      );
       if (before !== undefined) await keepChange(note, policy, before);
       if (!accepts(policy, note)) throw unacceptedError(note, origin, policy);
       newest = { note, size: signed.size, root: signed.root };
@@ -224,8 +227,11 @@ export function openCheckpoints(options: {
     const key = keysIn((before ?? []).map(({ trust }) => trust)).at(-1);
     if (before === undefined || key === undefined) return;
     const { note, size } = await key.checkpointer.sign();
-    const known = policyKeys(origin, [policy, ...before.map(({ trust }) => trust)]);
-    await keepChange(await cosigning.cosign(note, size, known), policy, before);
+    const policies = [policy, ...before.map(({ trust }) => trust)];
+    const cosigned = await cosigning.cosign(note, size, policyKeys(origin, policies), (one) =>
+      policies.every((each) => accepts(each, one)),
+    );
+    await keepChange(cosigned, policy, before);
   }
 
   /** Adds signatures by those of this process's keys that any of these policies lists. */

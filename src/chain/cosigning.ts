@@ -13,8 +13,15 @@ export interface Cosigning {
    *
    * @param note - signed by a key that the cosigners know
    * @param known - keys whose signatures are accepted, including the note's own keys
+   * @param isEnough - whether a note has all the cosignatures that are required: the others are
+   *   waited for no longer than optional ones are
    */
-  cosign(note: Uint8Array, size: number, known: readonly NoteKey[]): Promise<Uint8Array>;
+  cosign(
+    note: Uint8Array,
+    size: number,
+    known: readonly NoteKey[],
+    isEnough: (note: Uint8Array) => boolean,
+  ): Promise<Uint8Array>;
 }
 
 /**
@@ -23,8 +30,20 @@ export interface Cosigning {
  */
 export type CosigningTime = (signal: AbortSignal) => Promise<unknown>;
 
-const NO_LIMIT: CosigningTime = (signal) =>
-  new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+/** How long cosigners are waited for, from the moment they are asked. */
+export interface CosigningTimes {
+  /** As long as required cosignatures are missing. Default: until each has answered or failed. */
+  readonly required?: CosigningTime | undefined;
+  /** Once none is missing any more. Default: as long as for required ones. */
+  readonly optional?: CosigningTime | undefined;
+}
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve());
+  });
+const NO_LIMIT: CosigningTime = aborted;
 
 const ATTEMPTS = 4;
 
@@ -34,7 +53,7 @@ const ATTEMPTS = 4;
 export function createCosigning(
   chain: Chain,
   cosigners: readonly Witness[],
-  time: CosigningTime = NO_LIMIT,
+  { required = NO_LIMIT, optional = NO_LIMIT }: CosigningTimes = {},
 ): Cosigning {
   const seen = new Map<Witness, number>();
   /**
@@ -71,16 +90,26 @@ export function createCosigning(
   }
 
   return {
-    async cosign(note, size, known) {
+    async cosign(note, size, known, isEnough) {
       if (cosigners.length === 0) return note;
-      const lines = cosigners.map(() => "");
-      const asked = cosigners.map(async (one, i) => {
-        lines[i] = await ask(one, note, size);
-      });
+      let cosigned = note;
+      const enough = new AbortController();
+      const add = (line: string): void => {
+        cosigned = withLine(cosigned, line, known);
+        if (isEnough(cosigned)) enough.abort();
+      };
+      add("");
+      const asked = cosigners.map(async (one) => add(await ask(one, note, size)));
       const done = new AbortController();
-      const all = Promise.all(asked).finally(() => done.abort());
-      await Promise.race([all, time(done.signal)]);
-      return lines.reduce((longer, line) => withLine(longer, line, known), note);
+      try {
+        const { signal } = done;
+        const inTime = Promise.all([aborted(enough.signal), optional(signal)]);
+        await Promise.race([Promise.all(asked), required(signal), inTime]);
+        // Lines that arrive later are left out.
+        return cosigned;
+      } finally {
+        done.abort();
+      }
     },
   };
 }

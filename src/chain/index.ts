@@ -81,7 +81,7 @@ export {
 export { type Checkpointer, createCheckpointer, type SignedCheckpoint } from "./checkpointer.ts";
 export type { AcceptedCheckpoint, ProvableCheckpoint } from "./checkpoints.ts";
 export type { TreeHead } from "./connection.ts";
-export type { CosigningTime } from "./cosigning.ts";
+export type { CosigningTime, CosigningTimes } from "./cosigning.ts";
 export type { DerivedData, DerivedMark, GovernanceBlock, TransactionPlace } from "./derived.ts";
 export { explainProposal, type ExplainedProposal } from "./explain-proposal.ts";
 export { exportLedger } from "./export.ts";

@@ -265,6 +265,12 @@ function parseSignatureLine(line: string): NoteSignature | undefined {
   return { name, keyId, signature: bytes.slice(4) };
 }
 
+/** The text of a note whose signature lines may be malformed; `undefined` if it has no blank line. */
+export function textOfNote(note: Uint8Array): Uint8Array | undefined {
+  const blank = note.length > MAX_NOTE_BYTES ? -1 : lastBlankLine(note);
+  return blank < 0 ? undefined : note.slice(0, blank);
+}
+
 /** Position of the last empty line; −1 if there is none, or if the last line is not terminated. */
 function lastBlankLine(note: Uint8Array): number {
   if (note.at(-1) !== 0x0a) return -1;

@@ -17,7 +17,7 @@ import {
   cosignatureSigner,
   openCheckpoint,
   parseCheckpoint,
-  readCheckpoint,
+  readUnsigned,
 } from "./checkpoint-note.ts";
 import { openSignedHeads, type SignedBefore } from "./signed-heads.ts";
 import {
@@ -194,7 +194,7 @@ export function createWitness(options: {
   return {
     origin,
     async cosign(note, oldSize, proof) {
-      const claimed = readCheckpoint(note);
+      const claimed = readUnsigned(note);
       if (claimed === undefined) return { ok: false, reason: "bad-checkpoint" };
       if (claimed.origin !== origin) return { ok: false, reason: "unknown-log" };
       const opened = openCheckpoint(note, { origin, keys });

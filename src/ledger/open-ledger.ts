@@ -20,10 +20,10 @@ import { ConsentError, RecordError, StorageError } from "../errors.ts";
 import { memoryOf } from "../identity/signed-heads.ts";
 import type { Signer } from "../identity/signer.ts";
 import { afterWriting, SETTLE_WITHIN, repeatWrites } from "../storage/settle.ts";
-import { sleep } from "../storage/sleep.ts";
 import { openAnswer, type Answer } from "./disclosure/answer.ts";
 import { auditOf } from "./disclosure/audit.ts";
 import { openCatalogue } from "./entries/catalogue.ts";
+import { cosigningTimes } from "./cosigning-times.ts";
 import { checkpointSigners } from "./own-signers.ts";
 import { createConsenting } from "./consents/file-consent.ts";
 import { consentReader } from "./consents/read-consents.ts";
@@ -92,10 +92,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   if (lane !== undefined && !(Number.isInteger(lane) && lane >= 0 && lane < MAX_LANES)) {
     throw new RangeError(`lane must be an integer from 0 to ${MAX_LANES - 1}`);
   }
-  const cosignWithin = options.cosignWithin ?? SETTLE_WITHIN;
-  if (!(Number.isInteger(cosignWithin) && cosignWithin > 0 && cosignWithin < 2 ** 31)) {
-    throw new RangeError("cosignWithin must be milliseconds, an integer from 1 to 2^31 - 1");
-  }
+  const times = cosigningTimes(options);
   const signedHeads = options.signedHeads ?? keys.signedHeads;
   if (signedHeads === undefined) {
     throw new TypeError(
@@ -224,7 +221,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     chains: storage.chains,
     keys: () => checkpointSigners(keys).map(checkpointKey),
     cosigners: options.cosigners ?? [],
-    cosigningTime: (signal) => sleep(cosignWithin, signal),
+    cosigningTimes: times,
     ...(options.readOnly === true ? {} : { seal: () => sequencer.seal() }),
   });
   function checkpointKey(own: Signer): CheckpointKey {

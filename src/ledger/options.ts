@@ -155,6 +155,11 @@ export interface OpenLedgerOptions {
    * that has not answered by then is not asked again until it does.
    */
   readonly cosignWithin?: number;
+  /**
+   * Milliseconds for which a checkpoint that has every required cosignature waits for further ones, counted
+   * from the moment when cosigners are asked. Default 2,000, or {@link cosignWithin} if that is less.
+   */
+  readonly optionalCosignWithin?: number;
   /** Rules for the entry kinds that the ledger's policy registers. */
   readonly kinds?: readonly KindRule[];
   /**
@@ -246,6 +251,7 @@ const OPTIONS: NamesOf<OpenLedgerOptions> = {
   padding: "any",
   cosigners: "list",
   cosignWithin: "any",
+  optionalCosignWithin: "any",
   kinds: "list",
   settleWithin: "any",
   now: "any",

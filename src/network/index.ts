@@ -1,6 +1,6 @@
 /**
- * What organisations that share no server need for one history: serve a ledger to others, and ask
- * others for it.
+ * What organisations that share no server need for one history: serve a ledger to others, ask
+ * others for it, and cosign each other's checkpoints.
  *
  * @module
  */
@@ -27,3 +27,5 @@ export type { PublishTarget } from "../transport/publish-target.ts";
 export { type PublishedHeads, publishHeads, type PublishHeadsOptions } from "./publish-heads.ts";
 export type { LedgerSource } from "./source.ts";
 export { type StateAnswer, verifyStateAnswer } from "./state-answer.ts";
+export { witnessHandler, type WitnessHandlerOptions } from "./witness-handler.ts";
+export { witnessPeer, type WitnessPeerOptions } from "./witness-peer.ts";

@@ -7,8 +7,9 @@
 import { MAX_BLOCK_BYTES, MAX_GENESIS_BYTES, MAX_HEADER_BYTES } from "../block/limits.ts";
 import { assertUint } from "../bytes/guards.ts";
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
-import { InputError, TransportError } from "../errors.ts";
+import { TransportError } from "../errors.ts";
 import { tilePath } from "../merkle/tile.ts";
+import { baseOf, isRedirect } from "./address.ts";
 import { PeerBusy } from "./errors.ts";
 import { bodyReader, withDeadline, type BodyReader, type Surroundings } from "./read-body.ts";
 import { platformSurroundings } from "./surroundings.ts";
@@ -217,35 +218,10 @@ export function httpPeer(options: HttpPeerOptions): LedgerPeer {
   }
 }
 
-/** The address with one slash at its end. */
-function baseOf(text: string): string {
-  let url: URL | undefined;
-  try {
-    url = new URL(text);
-  } catch {
-    // Refused below.
-  }
-  const isGood =
-    url !== undefined &&
-    (url.protocol === "https:" || url.protocol === "http:") &&
-    url.search === "" &&
-    url.hash === "" &&
-    url.username === "" &&
-    url.password === "";
-  if (!isGood) {
-    throw new InputError(
-      "ERR_INPUT_INVALID",
-      "a peer's url must be an http or https address without user, query and fragment",
-    );
-  }
-  return url!.href.replace(/\/*$/, "/");
-}
-
 /** Why a response is not an answer; `undefined` if it is one. */
 function refusalOf(response: Response, asked: string): TransportError | undefined {
-  const { status, redirected, url, type, headers } = response;
-  const isElsewhere = url !== "" && new URL(url).href !== new URL(asked).href;
-  if (type === "opaqueredirect" || redirected || isElsewhere || (status >= 300 && status < 400)) {
+  const { status, headers } = response;
+  if (isRedirect(response, asked)) {
     return new TransportError("ERR_TRANSPORT_REDIRECT", "the peer answered with a redirect");
   }
   switch (status) {

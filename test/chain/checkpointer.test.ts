@@ -352,7 +352,12 @@ describe("cosigners that answer late or wrong", () => {
     ];
     for (const line of lines) {
       const bad = { cosign: async () => ({ ok: true as const, line: line as string }) };
-      const cosigned = await createCosigning(chain, [bad, honest]).cosign(note, 1, known);
+      const cosigned = await createCosigning(chain, [bad, honest]).cosign(
+        note,
+        1,
+        known,
+        () => false,
+      );
       expect(cosigned.slice(0, note.length), String(line).slice(0, 20)).toEqual(note);
       const opened = parseNote(cosigned, known);
       expect(opened.ok && opened.text).toEqual(parsed.text);
@@ -376,8 +381,8 @@ describe("cosigners that answer late or wrong", () => {
         },
       };
       const cosigning = createCosigning(chain, [cosigner]);
-      expect(await cosigning.cosign(note, 1, known), String(size)).toEqual(note);
-      await cosigning.cosign(note, 1, known);
+      expect(await cosigning.cosign(note, 1, known, () => false), String(size)).toEqual(note);
+      await cosigning.cosign(note, 1, known, () => false);
       expect(asked.slice(0, 2), String(size)).toEqual([0, 0]);
     }
   });
@@ -394,20 +399,20 @@ describe("cosigners that answer late or wrong", () => {
       },
     };
     let ended = 0;
-    const cosigning = createCosigning(chain, [late], async (signal) => {
-      signal.addEventListener("abort", () => ended++);
+    const cosigning = createCosigning(chain, [late], {
+      required: async (signal) => signal.addEventListener("abort", () => ended++),
     });
-    const first = await cosigning.cosign(note, 1, known);
+    const first = await cosigning.cosign(note, 1, known, () => false);
     expect(first).toEqual(note);
-    expect(await cosigning.cosign(note, 1, known)).toEqual(note);
+    expect(await cosigning.cosign(note, 1, known, () => false)).toEqual(note);
     expect(asked).toBe(1);
     answer();
     await expect.poll(() => ended).toBeGreaterThan(0);
     // What it answered late is on no note; the next one has it.
     expect(first).toEqual(note);
-    const third = createCosigning(chain, [honest]).cosign(note, 1, known);
+    const third = createCosigning(chain, [honest]).cosign(note, 1, known, () => false);
     expect(parseNote(await third, known)).toMatchObject({ verified: [{}, { name: "w1" }] });
-    const again = cosigning.cosign(note, 1, known);
+    const again = cosigning.cosign(note, 1, known, () => false);
     answer();
     await again;
     expect(asked).toBe(2);
@@ -443,6 +448,68 @@ describe("fork evidence", () => {
       reason: "same-root",
     });
     expect(judge({ first, second: first })).toEqual({ ok: false, reason: "same-root" });
+  });
+});
+
+describe("required and optional cosigners", () => {
+  it("are waited for as long as each may take, and optional ones no longer once none is missing", async () => {
+    const { chain, storage } = await grown(1);
+    const { note } = await createCheckpointer({ chain, chains: storage.chains!, signer }).sign();
+    const names = ["w1", "w2", "w3"];
+    const keys = names.map((name) => noteKey(name, NOTE_COSIGNATURE, signerFor(name).publicKey));
+    const known = [noteKey(ORIGIN, NOTE_ED25519, signer.publicKey), ...keys];
+    /** When each of w1 to w3 answers, and the times: in ms of a clock of its own. */
+    async function run(answers: readonly number[], required: number, optional: number) {
+      let now = 0;
+      const waiting: { at: number; end: () => void }[] = [];
+      const until = (at: number, signal?: AbortSignal): Promise<void> =>
+        new Promise((resolve) => {
+          waiting.push({ at, end: resolve });
+          signal?.addEventListener("abort", () => resolve());
+        });
+      const cosigners = names.map((name, i) => {
+        const honest = witnessOf({ signer: signerFor(name), name });
+        return {
+          cosign: async (...asked: Parameters<typeof honest.cosign>) => {
+            await until(answers[i]!);
+            return honest.cosign(...asked);
+          },
+        };
+      });
+      const signers = (of: Uint8Array): string[] => {
+        const opened = parseNote(of, known);
+        return opened.ok ? opened.verified.map(({ name }) => name).slice(1) : [];
+      };
+      const cosigning = createCosigning(chain, cosigners, {
+        required: (signal) => until(required, signal),
+        optional: (signal) => until(optional, signal),
+      });
+      let result: { at: number; by: readonly string[] } | undefined;
+      // w1 and w2 are required, w3 is optional.
+      const isEnough = (of: Uint8Array) => ["w1", "w2"].every((name) => signers(of).includes(name));
+      void cosigning.cosign(note, 1, known, isEnough).then((of) => {
+        result = { at: now, by: signers(of).sort() };
+      });
+      for (now = 0; now <= 1000 && result === undefined; now += 10) {
+        for (const one of waiting.splice(0)) {
+          if (one.at <= now) one.end();
+          else waiting.push(one);
+        }
+        for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
+        if (result !== undefined) break;
+      }
+      return result;
+    }
+    const all = ["w1", "w2", "w3"];
+    // All in time: no longer than the slowest.
+    expect(await run([10, 20, 50], 500, 100)).toEqual({ at: 50, by: all });
+    // The optional one is late: until its time, though more is left for required ones.
+    expect(await run([10, 20, 200], 500, 100)).toEqual({ at: 100, by: ["w1", "w2"] });
+    // A required one is late: it is waited for, and what came with it counts.
+    expect(await run([10, 300, 200], 500, 100)).toEqual({ at: 300, by: all });
+    expect(await run([10, 300, 900], 500, 100)).toEqual({ at: 300, by: ["w1", "w2"] });
+    // A required one never comes: no longer than was said.
+    expect(await run([10, 900, 200], 500, 100)).toEqual({ at: 500, by: ["w1", "w3"] });
   });
 });
 
@@ -503,6 +570,9 @@ describe("createWitness", () => {
     expect(refusal(await w.cosign(old.note, 2, []))).toBe("stale 4");
     expect(refusal(await w.cosign(newer.note, 4, proof))).toBe("inconsistent");
     expect(refusal(await w.cosign(newer.note.slice(0, -1), 4, []))).toBe("bad-checkpoint");
+    expect(refusal(await w.cosign(newer.note.slice(0, -3), 4, []))).toBe("bad-checkpoint");
+    const twisted = concatBytes(newer.note.slice(0, -1), utf8ToBytes("=\n"));
+    expect(refusal(await w.cosign(twisted, 4, []))).toBe("refused");
     const text = encodeCheckpoint({ origin: ORIGIN, size: 4, root: bytesFor("fork") });
     const by = (name: string) => signNote(text, [noteSigner(signerFor(name), ORIGIN)]);
     expect(refusal(await w.cosign(await by("checkpoint"), 4, []))).toBe("other-root");

@@ -487,10 +487,24 @@ describe("cosigners that never answer", () => {
     await expect(alone.checkpoint()).rejects.toMatchObject(refusal(/1 of 1 witnesses$/));
   });
 
+  it("are left out after the time for optional ones, where nothing requires them", async () => {
+    const required = { cosignaturePolicy: { validators: NONE, witnesses: quorum(1, "w1") } };
+    const { open, witness } = await world(["k1"], required);
+    const times = { cosignWithin: 60_000, optionalCosignWithin: 20 };
+    const hl = await open({ cosigners: [silent, witness("w1", "k1")], ...times });
+    await record(hl);
+    // With the time for required ones, this would not end.
+    const note = new TextDecoder().decode(await hl.checkpoint());
+    expect(note).toContain("\n— w1 ");
+    await hl.close();
+  });
+
   it("are waited for a time that is one", async () => {
     const { open } = await world(["k1"]);
     for (const cosignWithin of [0, -1, 0.5, NaN, Infinity, 2 ** 31, "5" as unknown as number]) {
       await expect(open({ cosignWithin })).rejects.toThrow(RangeError);
+      const optionalCosignWithin = cosignWithin;
+      await expect(open({ optionalCosignWithin })).rejects.toThrow(RangeError);
     }
   });
 });

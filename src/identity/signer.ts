@@ -8,8 +8,10 @@ import {
   p256Sign,
   randomBytes,
 } from "#crypto";
+import { equalBytes } from "../bytes/compare.ts";
 import { assertBytes } from "../bytes/guards.ts";
 import { toLowS } from "../crypto/low-s.ts";
+import { verifySignature } from "../crypto/sign.ts";
 import { signingInput, type SignatureAlg, type SigningDomain } from "../crypto/signing-input.ts";
 import { SignatureError } from "../errors.ts";
 import { actorFromKey, keyId } from "./actor.ts";
@@ -39,11 +41,12 @@ export interface Signer {
 }
 
 /**
- * Signs a structure, and normalises the signature to the one form that verifies.
+ * Signs a structure, and normalises the signature to the one form that verifies. A signature that this
+ * library did not make itself is checked: what an HSM signed wrongly could be stored, and never be read.
  *
  * @returns 64 bytes; ES256 with low s
- * @throws {SignatureError} `ERR_SIGNATURE_INVALID` when the signer returns a signature of another
- *   length
+ * @throws {SignatureError} `ERR_SIGNATURE_INVALID` when the signer returns something else than its
+ *   signature over the structure
  */
 export async function signWith(
   signer: Signer,
@@ -57,7 +60,17 @@ export async function signWith(
       "the signer did not return a 64-byte signature",
     );
   }
-  return signer.alg === "ES256" ? toLowS(signature) : signature;
+  const { alg, publicKey } = signer;
+  const normal = alg === "ES256" ? toLowS(signature) : signature;
+  const own = ownKeyOf(signer);
+  const isSure = own !== undefined && equalBytes(own, publicKey);
+  if (!isSure && !verifySignature({ alg, publicKey, signature: normal, what, bytes })) {
+    throw new SignatureError(
+      "ERR_SIGNATURE_INVALID",
+      "the signer returned a signature that is not valid under its public key",
+    );
+  }
+  return normal;
 }
 
 interface OwnSigner {

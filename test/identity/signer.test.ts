@@ -85,6 +85,25 @@ describe("signWith", () => {
   });
 });
 
+describe("what signWith does not hand on", () => {
+  it.each(["Ed25519", "ES256"] as const)("another key's, or of other bytes: %s", async (alg) => {
+    const inner = memorySigner({ alg, secret });
+    const other = memorySigner({ alg, secret: new Uint8Array(32).fill(2) });
+    const wrong: readonly Signer["sign"][] = [
+      (input) => other.sign(input),
+      (input) => inner.sign(input.slice(1)),
+      async () => new Uint8Array(64),
+    ];
+    for (const sign of wrong) {
+      await expect(signWith({ ...inner, sign }, "header", bytes)).rejects.toMatchObject({
+        code: "ERR_SIGNATURE_INVALID",
+      });
+    }
+    const renamed = Object.assign(memorySigner({ alg, secret }), { publicKey: other.publicKey });
+    await expect(signWith(renamed, "header", bytes)).rejects.toThrow(SignatureError);
+  });
+});
+
 describe("provePossession", () => {
   it("signs under its own domain", async () => {
     const signer = memorySigner({ alg: "Ed25519", secret });

@@ -168,6 +168,9 @@ export type {
   RecordedNdjson,
 } from "./ledger/records/record-ndjson.ts";
 export type { SourceRecord, SourceResource } from "./ledger/records/sources.ts";
+export type { Feed } from "./ledger/feed.ts";
+export type { UnassignedOptions, UnassignedResource } from "./ledger/records/assigning.ts";
+export type { FiledCopy } from "./ledger/records/copies.ts";
 export type { UploadProgress } from "./ledger/records/record-content.ts";
 export type { RecordedVersion } from "./ledger/records/record-versions.ts";
 export type {

@@ -22,8 +22,15 @@ export const namesPerson = (type: string | undefined): boolean =>
 /** Whether a resource of this type may be about no patient without lacking anything. */
 export const mayBeAboutNobody = (type: string): boolean => subjectElements(type)?.expected !== true;
 
-/** Whether a resource of this type never has data about a patient. */
-export const isNeverAboutPatient = (type: string): boolean => subjectElements(type) === undefined;
+/** Types of things and times of an organisation, which are named beside a patient as a rule. */
+const THINGS = list("Device DeviceMetric Schedule Slot");
+
+/**
+ * Whether a resource of this type, if it names nobody, has no data about a patient. What is not of such a type,
+ * such as a Binary or a List, may have.
+ */
+export const isImpersonal = (type: string): boolean =>
+  subjectElements(type) === undefined || THINGS.has(type);
 
 /**
  * Whether the codes of a resource of this type tell what a resource is about that refers to it; if its type

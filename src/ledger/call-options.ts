@@ -41,6 +41,7 @@ const RECORD_NDJSON: Names<"recordNdjson", 1> = {
   ...{ source: true, onProgress: true, signal: true, maxLineBytes: true },
   ...{ maxProblems: true, mix: true, fields: true },
 };
+const UNASSIGNED: Names<"unassigned", 0> = { source: true, signal: true };
 const RELABEL_STALE: Names<"relabelStale", 0> = { former: true, onProgress: true, signal: true };
 const RECORDS: Names<"records", 1> = { after: true, limit: true };
 const CONSENT: Names<"consent", 2> = { signer: true, signed: true, salt: true, witness: true };
@@ -85,6 +86,7 @@ const CALLS: {
   amend: { 2: { names: AMEND } },
   recordBundle: { 2: { names: RECORD_BUNDLE } },
   recordNdjson: { 1: { names: RECORD_NDJSON } },
+  unassigned: { 0: { names: UNASSIGNED } },
   relabelStale: { 0: { names: RELABEL_STALE } },
   records: { 1: { names: RECORDS } },
   consent: { 2: { names: CONSENT, groups: { witness: WITNESS } } },

@@ -5,9 +5,9 @@ import type { VerifyLedgerOptions, VerifyLedgerResult } from "../chain/verify-le
 import type { EntryId, RecordId } from "../codec/ids.ts";
 import type { Directive } from "../consent/model/model.ts";
 import type { SnapshotDirective } from "../consent/model/snapshot.ts";
-import type { FhirResource } from "../fhir/resource.ts";
 import type { KeyAgreement } from "../identity/agreement.ts";
 import type { Signer } from "../identity/signer.ts";
+import type { Feed } from "./feed.ts";
 import type { Answer } from "./disclosure/answer.ts";
 import type { Attachment } from "./records/attachments.ts";
 import type { Access, AuditOptions, UnreadableAccess } from "./disclosure/audit.ts";
@@ -27,13 +27,9 @@ import type { Evidence } from "./consents/evidence.ts";
 import type { HeldContent } from "./consents/held.ts";
 import type { RecordExport } from "./disclosure/export-records.ts";
 import type { RecordOnceOptions, RecordOptions, ResourceInput } from "./records/recording.ts";
-import type { BundleOptions, RecordedBundle } from "./records/bundle-options.ts";
 import type { RecordedVersion } from "./records/record-versions.ts";
 import type { CurrentRecord } from "./records/current-record.ts";
 import type { RecordPageOptions } from "./records/list-records.ts";
-import type { NdjsonInput } from "./records/ndjson-lines.ts";
-import type { NdjsonOptions, RecordedNdjson } from "./records/record-ndjson.ts";
-import type { SourceRecord, SourceResource } from "./records/sources.ts";
 import type { ResourceLabels } from "../consent/model/resource.ts";
 import type { RelabelOptions, Relabelled } from "./records/relabelling.ts";
 import type { RequestOptions } from "./disclosure/request.ts";
@@ -76,7 +72,7 @@ export interface LostEntry {
 }
 
 /** A ledger, opened by one member that holds records. */
-export interface Ledger extends PersonCalls {
+export interface Ledger extends PersonCalls, Feed {
   /** CID of the genesis record. */
   readonly id: CID;
   /** did:key of the member this process acts for. */
@@ -111,43 +107,6 @@ export interface Ledger extends PersonCalls {
     resource: ResourceInput,
     options?: RecordOptions,
   ): Promise<RecordedVersion>;
-  /**
-   * Records every resource of a FHIR bundle.
-   *
-   * @param subject - the person that the bundle is about; `null` files each patient in it under the
-   *   patient's own identifier
-   */
-  recordBundle(
-    subject: Subject | null,
-    bundle: Uint8Array | string | FhirResource,
-    options?: BundleOptions,
-  ): Promise<RecordedBundle>;
-  /**
-   * Records NDJSON from a source, such as a FHIR Bulk Data export: each line is a resource, or a Bundle whose
-   * entries are recorded and, for `DELETE`, ended. Each patient is filed under their own identifiers. Pulls
-   * the input as fast as it is recorded, in memory that does not grow with it. Sending the same input again
-   * records nothing twice, so that a call which was interrupted is completed by repeating it.
-   *
-   * @param input - UTF-8 bytes or strings, in pieces that end anywhere
-   * @returns what was recorded; a line that cannot be is counted as skipped, and the rest goes on
-   * @throws {InputError} `ERR_INPUT_INVALID` when an option cannot be used
-   * @throws the signal's reason once it is aborted; what was recorded by then remains
-   * @example
-   * const { body } = await fetch("https://ehr.example/export/Observation.ndjson");
-   * if (body !== null) await hl.recordNdjson(body, { source: "ehr-1" });
-   */
-  recordNdjson(input: NdjsonInput, options: NdjsonOptions): Promise<RecordedNdjson>;
-  /**
-   * The records that a resource of a source is, in no particular order: one of each person whom it is
-   * about, and former ones that have ended. Takes no longer for a person with many records.
-   *
-   * @throws {InputError} `ERR_INPUT_INVALID` when the name cannot be that of a resource
-   * @throws {StorageError} `ERR_STORAGE_CORRUPT` when an entry that may be about it is lost
-   * @example
-   * const [found] = await hl.find({ source: "ehr-1", type: "Observation", id: "5" });
-   * if (found !== undefined && !found.ended) await hl.read(found.id);
-   */
-  find(resource: SourceResource): Promise<readonly SourceRecord[]>;
   /**
    * Gives a record new labels, by default those of the labeller; its content does not change. With the
    * labeller's labels, existing labels without a stamp, such as those of the Bundle that the record came

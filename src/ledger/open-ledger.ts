@@ -177,7 +177,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const { abandon } = erasing;
   const sources = openSources(context, { catalogue });
   const proposals = openProposals(context, { catalogue, filing, subjects, turns });
-  const recording = createRecording({
+  const recording = createRecording(context, {
     ...{ catalogue, filing, subjects, sources, proposals, labeller, turns, contents, abandon, now },
   });
   const readConsents = consentReader(context, catalogue);
@@ -203,6 +203,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     supportedObligations: policy.supportedObligations ?? [],
     ...(policy.jurisdictions === undefined ? {} : { jurisdictions: policy.jurisdictions }),
     labeller,
+    freshen: recording.freshen,
     maxRequestLifetime,
     replays: openReplays(context, { catalogue, maxRequestLifetime }),
     privilegedRoles: breakGlass.roles ?? [],
@@ -298,11 +299,10 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     chain: readingChain(chain),
     governance: createGovernance(context, { sequencer, checkpoints }),
     ...personCalls(context, { catalogue, filing, subjects, sources, proposals, turns }),
-    record: recording.record,
-    amend: recording.amend,
-    recordBundle: recording.recordBundle,
-    recordNdjson: recording.recordNdjson,
+    ...{ record: recording.record, amend: recording.amend },
+    ...{ recordBundle: recording.recordBundle, recordNdjson: recording.recordNdjson },
     find: sources.find,
+    ...{ assign: recording.assign, unassigned: recording.unassigned },
     relabel: recording.relabel,
     relabelStale: (how) => relabelStale(context, { catalogue, recording, labeller }, how),
     retract: recording.retract,

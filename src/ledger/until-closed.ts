@@ -36,6 +36,8 @@ const CALLS: {
   recordBundle: "takes",
   recordNdjson: "writes",
   find: "reads",
+  assign: "writes",
+  unassigned: "iterates",
   relabel: "writes",
   relabelStale: "writes",
   retract: "writes",

@@ -129,6 +129,7 @@ describe("an option that a call of a ledger does not have", () => {
       recordBundle: [() => w.hl.recordBundle(w.me, "{}", nonsense)],
       recordNdjson: [() => w.hl.recordNdjson([] as never, { source: "s", ...nonsense })],
       relabelStale: [() => w.hl.relabelStale(nonsense)],
+      unassigned: [() => w.hl.unassigned(nonsense)],
       records: [() => w.hl.records(w.me, nonsense)],
       consent: [
         () => w.hl.consent(w.me, {} as never, { grantor: w.patient } as never),

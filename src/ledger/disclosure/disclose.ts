@@ -21,13 +21,15 @@ import { contentKeyName, type Filing } from "../entries/filing.ts";
 import {
   isPermitted,
   decideRecords,
+  readDeciding,
   requireReadableConsents,
   versionName,
   partsOf,
   type JudgeContext,
   type Judgement,
 } from "./decide-records.ts";
-import type { FoldedRecord } from "../records/current-record.ts";
+import { currentRecords, type FoldedRecord } from "../records/current-record.ts";
+import { isAskedFor } from "./asked-for.ts";
 import { fileAccesses, fileDifferences, type FiledAccess } from "./file-access.ts";
 import type { Replays } from "./replays.ts";
 import type { DisclosureRequest } from "./request.ts";
@@ -80,6 +82,8 @@ export interface DiscloseContext extends JudgeContext, CheckContext {
   readonly subjects: Subjects;
   readonly turns: Turns;
   readonly replays: Replays;
+  /** Files the newest versions of what records refer to that name nobody. */
+  readonly freshen: (records: readonly FoldedRecord[]) => Promise<readonly unknown[]>;
 }
 
 /**
@@ -110,6 +114,7 @@ export async function disclose(
       return { ok: false, reason: "replayed" };
     }
     const subject = await subjects.find(sealed.patient);
+    await freshenAsked(context, checked.request, subject);
     const work = () => answerRequest(context, checked, subject);
     return subject === undefined
       ? await work()
@@ -117,6 +122,19 @@ export async function disclose(
   } finally {
     inFlight.delete(id);
   }
+}
+
+/** Has the newest version on record of what goes out with the records that a request asks for. */
+async function freshenAsked(
+  { catalogue, freshen }: DiscloseContext,
+  { query }: DisclosureRequest,
+  subject: Subject | undefined,
+): Promise<void> {
+  const { items } = await readDeciding(catalogue, subject);
+  const asked = [...currentRecords(items).values()].filter(
+    (record) => !record.retracted && isAskedFor(record, query),
+  );
+  if ((await freshen(asked)).length > 0) await catalogue.catchUp();
 }
 
 /** Decides, records, decides again and releases, for a checked request. */

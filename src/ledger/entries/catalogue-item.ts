@@ -5,6 +5,14 @@ import type { EntryPlace } from "../../chain/make-receipt.ts";
 import type { LedgerContext } from "../context.ts";
 import { INDEXED_KINDS, type IndexItem, type LackingTag } from "../index/rows.ts";
 import type { Manifest, ManifestBrief } from "./manifest.ts";
+import {
+  awaitedLocal,
+  copiesLocal,
+  copyOf,
+  identifiedLocal,
+  listOf,
+  sourceLocal,
+} from "./source-names.ts";
 
 /** One of the custodian's own entries, with its envelope's manifest. */
 export interface CatalogueItem extends IndexItem {
@@ -61,20 +69,6 @@ export const isPresent = (item: IndexItem): item is CatalogueItem => item.manife
 export const createsRecord = (kind: string, { op }: Pick<Manifest, "op">): boolean =>
   kind === "record" && (op === "create" || op === "reattribute");
 
-/** A resource as one source names it. */
-export interface SourceResource {
-  /** The name that the caller gave to the source. */
-  readonly source: string;
-  readonly type: string;
-  readonly id: string;
-}
-
-/** The local id under which the index lists everything about a resource of a source. */
-export const sourceLocal = (
-  { vault }: Pick<LedgerContext, "vault">,
-  { source, type, id }: SourceResource,
-): Uint8Array => vault.name("source", source, type, id).slice(0, 16);
-
 /** The local id under which the index lists what was recorded with an idempotency key. */
 export const keyLocal = (idempotency: Uint8Array): Uint8Array => idempotency.slice(0, 16);
 
@@ -97,13 +91,13 @@ export const proposalsAbout = (
 /** The local ids under which the index lists an entry besides that of its person. */
 export function alsoListed(
   context: Pick<LedgerContext, "vault">,
-  { review, op, local, other, source, idempotency }: ManifestBrief,
+  brief: ManifestBrief,
 ): readonly Uint8Array[] {
+  const { review, op, local, other, source, idempotency } = brief;
   const places: Uint8Array[] = [];
   if (review === true || op === "reviewed") places.push(reviewsLocal(context));
   if (source !== undefined && op !== "deleted") {
-    const { name, type, id } = source;
-    places.push(sourceLocal(context, { source: name, type, id }));
+    for (const place of sourcePlaces(context, brief, source)) places.push(place);
   }
   if (idempotency !== undefined) places.push(keyLocal(idempotency));
   const both = other === undefined ? [local] : [local, other];
@@ -116,4 +110,23 @@ export function alsoListed(
     for (const one of both) places.push(proposalsAbout(context, one));
   }
   return places.filter((place) => !equalBytes(place, local));
+}
+
+/** The local ids under which the index lists an entry about a resource of a source. */
+function sourcePlaces(
+  context: Pick<LedgerContext, "vault">,
+  { local, nobody, identifiers = [], awaits = [] }: ManifestBrief,
+  { name: source, type, id }: NonNullable<ManifestBrief["source"]>,
+): readonly Uint8Array[] {
+  const resource = { source, type, id };
+  const isCopy = nobody === "served" || nobody === "filed";
+  const own = isCopy
+    ? [listOf(context, { ...resource, copy: copyOf(local) }), copiesLocal(context, resource)]
+    : [sourceLocal(context, resource)];
+  const known = nobody === "kept" ? identifiers : [];
+  return [
+    ...own,
+    ...known.map((one) => identifiedLocal(context, source, type, one)),
+    ...awaits.map((awaited) => awaitedLocal(context, source, awaited)),
+  ];
 }

@@ -69,6 +69,8 @@ export interface Catalogue extends PersonEntries {
     lists: readonly Uint8Array[],
     people?: readonly Uint8Array[],
   ): Promise<readonly (readonly CatalogueItem[])[]>;
+  /** Whether an entry of each of several lists was erased, as of the last {@link catchUp}. */
+  haveErased(lists: readonly Uint8Array[]): Promise<readonly boolean[]>;
   find(id: Uint8Array): Promise<CatalogueFind>;
   /** The local id of the person with an identifier; `undefined` if provably nobody has it. */
   personWith(identifier: PersonIdentifier): Promise<Uint8Array | undefined>;
@@ -205,6 +207,10 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
         return (await index.lists(lists)).map(presentItems);
       });
     },
+    haveErased: (lists) =>
+      steadily(async () =>
+        (await index.lists(lists)).map((held) => presentItems(held).length < held.length),
+      ),
     find: (id) => steadily(() => find(id)),
     personWith: (identifier) =>
       steadily(async () => {

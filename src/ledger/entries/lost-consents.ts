@@ -4,6 +4,7 @@ import { assertNoneLack, mayBeAbout } from "../index/lacking.ts";
 import type { Lacking } from "../index/rows.ts";
 import type { CatalogueItem } from "./catalogue-item.ts";
 import type { Manifest } from "./manifest.ts";
+import { isPool, poolKey } from "./source-names.ts";
 
 /**
  * Consents that do not open and that are about a person by their tags. Their readers must find out whether
@@ -12,14 +13,15 @@ import type { Manifest } from "./manifest.ts";
  * @throws {StorageError} when another entry of these kinds that may be about the person does not open
  */
 export async function consentsLostOf(
-  { chain, signer }: Pick<LedgerContext, "chain" | "signer">,
+  context: Pick<LedgerContext, "chain" | "signer" | "vault">,
   index: Pick<Index, "lacking" | "subject" | "idRow">,
   local: Uint8Array,
   kinds: readonly string[],
 ): Promise<CatalogueItem[]> {
   const all = await index.lacking();
   if (all.length === 0) return [];
-  const key = (await index.subject(local))?.key;
+  const { chain, signer } = context;
+  const key = isPool(context, local) ? poolKey(context, local) : (await index.subject(local))?.key;
   const made = { ledger: chain.ledger, author: signer.actor };
   const about = all.filter((one) => mayBeAbout(one, { local, key }, made));
   const isConsent = ({ kind, tag }: Lacking): boolean =>

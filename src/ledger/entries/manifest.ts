@@ -126,6 +126,8 @@ export interface Manifest {
    * `Type?identifier=system|value`, or what is written where nothing tells what it names.
    */
   readonly refers?: readonly string[];
+  /** Those among `refers`, without their servers, that were not on record of the source; at most 1,000. */
+  readonly awaits?: readonly string[];
   /** Identifiers of a resource that names nobody, by which others may refer to it; at most 64. */
   readonly identifiers?: readonly { readonly system: string; readonly value: string }[];
   /** Set where the source ended a record, or deleted what is not on record: what it said of when. */
@@ -163,7 +165,8 @@ export type NobodyMark =
 /** The parts of a manifest by which entries are looked up. */
 export type ManifestBrief = Pick<
   Manifest,
-  "op" | "local" | "other" | "replaces" | "fullUrl" | "review" | "idempotency"
+  | ("op" | "local" | "other" | "replaces" | "fullUrl" | "review" | "idempotency")
+  | ("nobody" | "awaits" | "identifiers")
 > & {
   readonly resource?: Pick<ResourceDescription, "id">;
   readonly source?: Omit<SourceNote, "text">;
@@ -173,7 +176,7 @@ const REQUIRED = ["v", "op", "local"];
 const OPTIONAL = [
   ...["replaces", "mediaType", "attachments", "resource", "fullUrl", "labels", "reason"],
   ...["request", "review", "source", "ending", "idempotency", "other"],
-  ...["nobody", "refers", "identifiers"],
+  ...["nobody", "refers", "identifiers", "awaits"],
 ];
 
 /**
@@ -262,6 +265,7 @@ export function ownManifest(manifest: Manifest): Manifest {
  */
 export function briefOf(manifest: Manifest, former?: ManifestBrief): ManifestBrief {
   const { op, local, replaces, fullUrl, resource, source, idempotency } = manifest;
+  const { nobody, identifiers, awaits } = manifest;
   return {
     op,
     local:
@@ -271,6 +275,9 @@ export function briefOf(manifest: Manifest, former?: ManifestBrief): ManifestBri
     ...(resource?.id === undefined ? {} : { resource: { id: resource.id } }),
     ...(source === undefined ? {} : { source: nameOf(source) }),
     ...(idempotency === undefined ? {} : { idempotency: copyBytes(idempotency) }),
+    ...(nobody === undefined ? {} : { nobody }),
+    ...(identifiers === undefined ? {} : { identifiers: identifiers.map((one) => ({ ...one })) }),
+    ...(awaits === undefined ? {} : { awaits: [...awaits] }),
   };
 }
 
@@ -299,6 +306,7 @@ function freezeParts(manifest: Manifest): Manifest {
   freezeData(manifest.attachments);
   freezeData(manifest.refers);
   freezeData(manifest.identifiers);
+  freezeData(manifest.awaits);
   return manifest;
 }
 
@@ -327,8 +335,10 @@ function expectManifest(value: unknown): Fields {
   if (map["nobody"] !== undefined) {
     expectOneOf(map["nobody"], "manifest.nobody", ["kept", "served", "filed"]);
   }
-  for (const name of expectArray(map["refers"] ?? [], "manifest.refers", MAX_REFERS)) {
-    expectString(name, "manifest.refers", MAX_URL);
+  for (const list of ["refers", "awaits"]) {
+    for (const name of expectArray(map[list] ?? [], `manifest.${list}`, MAX_REFERS)) {
+      expectString(name, `manifest.${list}`, MAX_URL);
+    }
   }
   for (const one of expectArray(map["identifiers"] ?? [], "manifest.identifiers", MAX_NAMED_BY)) {
     const { system, value } = expectMap(one, "manifest.identifiers", ["system", "value"]);

@@ -13,6 +13,7 @@ import {
   type StoredSubject,
 } from "../index/rows.ts";
 import type { Manifest, SourceNote } from "./manifest.ts";
+import { isPool } from "./source-names.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import { personName, type Turns } from "../turns.ts";
 
@@ -252,7 +253,8 @@ export function openSubjects(
     },
     async assertKnown({ local }) {
       await catalogue.catchUp();
-      if (!(await catalogue.knows(local))) throw unknownSubject();
+      const isPerson = !isPool(context, local) && (await catalogue.knows(local));
+      if (!isPerson) throw unknownSubject();
     },
   };
 }

@@ -1,6 +1,8 @@
 import type { EntryId } from "../../codec/ids.ts";
 import type { BundleProblem } from "../../fhir/bundle.ts";
 import type { MergeProposal, PersonIdentifier, Subject } from "../entries/subjects.ts";
+import type { SourceResource } from "../entries/source-names.ts";
+import type { FiledCopy } from "./copies.ts";
 import type { KnownRecord } from "./known.ts";
 import type { RecordedVersion } from "./record-versions.ts";
 
@@ -71,6 +73,22 @@ export interface RecordedBundle {
     /** Position in `Bundle.entry`. */
     readonly index: number;
   })[];
+  /**
+   * With a source: resources that name nobody, such as a Medication or an Organization. Each is kept once, for
+   * everybody, and `as` says what became of what is kept: as in `recorded`, `retracted` and `known`.
+   */
+  readonly kept: readonly {
+    readonly type: string;
+    /** Position in `Bundle.entry`. */
+    readonly index: number;
+    readonly resource: SourceResource;
+    readonly as: "created" | "amended" | "retracted" | KnownRecord["as"];
+  }[];
+  /**
+   * Copies of what is kept that this call filed for persons whom it serves, since something about them refers to
+   * it; whether it came in this bundle or before.
+   */
+  readonly copied: readonly FiledCopy[];
   /** Persons found in the bundle, each with one of the identifiers that they are known by. */
   readonly subjects: readonly {
     readonly identifier: PersonIdentifier;

@@ -179,11 +179,14 @@ function preferNewer(later: Growing, records: ReadonlyMap<RecordId, Growing>): v
 }
 
 /** The resource of a source that a record is, to be named in every entry about it. */
-export function sourceOf({ history }: Pick<FoldedRecord, "history">): Pick<Manifest, "source"> {
-  const said = history.find(({ manifest }) => manifest.source !== undefined)?.manifest.source;
-  if (said === undefined) return {};
-  const { name, type, id } = said;
-  return { source: { name, type, id } };
+export function sourceOf({
+  history,
+}: Pick<FoldedRecord, "history">): Pick<Manifest, "source" | "nobody"> {
+  const said = history.find(({ manifest }) => manifest.source !== undefined)?.manifest;
+  if (said?.source === undefined) return {};
+  const { name, type, id } = said.source;
+  const { nobody } = said;
+  return { source: { name, type, id }, ...(nobody === undefined ? {} : { nobody }) };
 }
 
 /**

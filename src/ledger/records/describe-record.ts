@@ -58,7 +58,15 @@ export const describe = (
   record: FoldedRecord,
 ): Description & Pick<Manifest, "fullUrl" | "source"> & Marks => {
   const { head, labels } = record;
-  const { mediaType = FHIR_JSON, resource, source, nobody, refers, identifiers } = head.manifest;
+  const {
+    mediaType = FHIR_JSON,
+    resource,
+    source,
+    nobody,
+    refers,
+    identifiers,
+    awaits,
+  } = head.manifest;
   return {
     labels,
     mediaType,
@@ -67,6 +75,7 @@ export const describe = (
     ...(nobody === undefined ? {} : { nobody }),
     ...(refers === undefined ? {} : { refers }),
     ...(identifiers === undefined ? {} : { identifiers }),
+    ...(awaits === undefined ? {} : { awaits }),
     ...sourceOf(record),
     // The content is the same, so its digest is too.
     ...(source?.text === undefined ? {} : { source }),

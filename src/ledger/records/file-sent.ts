@@ -4,7 +4,7 @@ import { toRecordId, type RecordId } from "../../codec/ids.ts";
 import { inVersionOrder } from "../../fhir/version-order.ts";
 import { giveTurn } from "../../loop/give-turn.ts";
 import { afterWriting } from "../../storage/settle.ts";
-import type { SourceResource } from "../entries/catalogue-item.ts";
+import type { ListedResource } from "../entries/source-names.ts";
 import {
   MAX_BYTES_TOGETHER,
   MAX_FILED_TOGETHER,
@@ -65,7 +65,8 @@ export async function fileSent(
 function unitsOf(sent: readonly SentItem[], type: string): readonly Unit[] {
   const groups = new Map<string, SentItem[]>();
   for (const one of sent) {
-    const name = JSON.stringify([one.resource.type, one.resource.id]);
+    const { type: of, id, copy = null } = one.resource;
+    const name = JSON.stringify([of, id, copy]);
     const group = groups.get(name);
     if (group === undefined) groups.set(name, [one]);
     else group.push(one);
@@ -108,8 +109,8 @@ function* inTransactions(units: readonly Unit[]): Generator<readonly Unit[]> {
   if (some.length > 0) yield some;
 }
 
-const isSame = (one: SourceResource, other: SourceResource): boolean =>
-  one.type === other.type && one.id === other.id;
+const isSame = (one: ListedResource, other: ListedResource): boolean =>
+  one.type === other.type && one.id === other.id && one.copy === other.copy;
 
 async function fileUnits(
   units: readonly Unit[],

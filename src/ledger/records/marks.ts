@@ -8,7 +8,7 @@ import { bySlices } from "../../loop/give-turn.ts";
 import { MAX_NAMED_BY, MAX_URL, type Manifest, type NobodyMark } from "../entries/manifest.ts";
 
 /** What a manifest says of a resource and those that name nobody. */
-export type Marks = Pick<Manifest, "nobody" | "refers" | "identifiers">;
+export type Marks = Pick<Manifest, "nobody" | "refers" | "identifiers" | "awaits">;
 
 /** The marks of a resource by what it refers to. */
 export function marksBy(

@@ -19,6 +19,7 @@ import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { openingOfOwn, openOwn } from "../entries/own-envelope.ts";
 import type { LedgerContext } from "../context.ts";
 import { sealEntries, type EntryToSeal, type SealedEntry } from "../entries/filing.ts";
+import { isPool, poolKey } from "../entries/source-names.ts";
 import { manifestAbout, manifestSteps, type Manifest } from "../entries/manifest.ts";
 import type { FoldedRecord } from "./current-record.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
@@ -114,6 +115,12 @@ export function createRecordContents(
   },
 ): RecordContents {
   const { catalogue, subjects, uploads } = options;
+
+  /** The key of a person or of a pool; the caller must wipe it. */
+  const keyOf = async (subject: Subject): Promise<Uint8Array> =>
+    isPool(context, subject.local)
+      ? poolKey(context, subject.local)
+      : (await subjects.read(subject)).key;
 
   const isErased = async ({ id }: CatalogueItem): Promise<boolean> =>
     (await catalogue.find(id)).status === "erased";
@@ -237,7 +244,7 @@ export function createRecordContents(
       }
     },
     async seal(subject, manifest, content) {
-      const { key } = await subjects.read(subject);
+      const key = await keyOf(subject);
       try {
         const wanted = { subject, manifest, ...(content === undefined ? {} : { content }) };
         return (await sealUnder(async () => key, [wanted]))[0]!;
@@ -251,7 +258,7 @@ export function createRecordContents(
         return await work((wanted) =>
           sealUnder(async (subject) => {
             const person = bytesKey(subject.local);
-            const key = keys.get(person) ?? (await subjects.read(subject)).key;
+            const key = keys.get(person) ?? (await keyOf(subject));
             keys.set(person, key);
             return key;
           }, wanted),

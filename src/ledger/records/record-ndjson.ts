@@ -32,6 +32,11 @@ export interface NdjsonCounts {
   readonly retracted: number;
   /** What was not recorded; `problems` says why. */
   readonly skipped: number;
+  /**
+   * Copies, filed for persons, of resources that name nobody and that are kept for everybody: those count above
+   * once each, whomever they serve.
+   */
+  readonly copied: number;
 }
 
 export interface NdjsonProgress extends NdjsonCounts {
@@ -191,9 +196,22 @@ async function readLine(text: Uint8Array): Promise<ResourceText | undefined> {
   }
 }
 
+const COUNTED_AS: Readonly<Record<RecordedBundle["kept"][number]["as"], keyof NdjsonCounts>> = {
+  ...{ created: "recorded", amended: "amended", retracted: "retracted" },
+  ...{ recorded: "known", ended: "known", newer: "older" },
+};
+
 /** Counts what was recorded, and keeps the first problems. */
 function openTally(maxProblems: number) {
-  const counts = { recorded: 0, amended: 0, known: 0, older: 0, retracted: 0, skipped: 0 };
+  const counts: { -readonly [Name in keyof NdjsonCounts]: number } = {
+    recorded: 0,
+    amended: 0,
+    known: 0,
+    older: 0,
+    retracted: 0,
+    skipped: 0,
+    copied: 0,
+  };
   const problems: NdjsonProblem[] = [];
   const proposals: MergeProposal[] = [];
   const people = new Set<string>();
@@ -214,6 +232,8 @@ function openTally(maxProblems: number) {
         else counts.amended++;
       }
       counts.retracted += said.retracted.length;
+      counts.copied += said.copied.length;
+      for (const { as } of said.kept) counts[COUNTED_AS[as]]++;
       for (const { as } of said.known) {
         if (as === "newer") counts.older++;
         else counts.known++;
@@ -222,7 +242,7 @@ function openTally(maxProblems: number) {
       for (const { index, type, why } of inOrder) {
         skip({ ...placeOf(index), code: "skipped", type, why });
       }
-      for (const list of [said.recorded, said.retracted, said.known]) {
+      for (const list of [said.recorded, said.retracted, said.known, said.copied]) {
         for (const { subject } of list) people.add(bytesKey(subject.local));
       }
       appendTo(proposals, said.proposals.slice(0, Math.max(0, maxProblems - proposals.length)));

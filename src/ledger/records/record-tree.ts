@@ -244,6 +244,8 @@ async function together(
 function openResult(said: RecordedBundle) {
   const { recorded, retracted, known, skipped, problems, subjects, proposals } = said;
   const all = {
+    kept: [...said.kept],
+    copied: [...said.copied],
     recorded: [...recorded],
     retracted: [...retracted],
     known: [...known],
@@ -253,6 +255,8 @@ function openResult(said: RecordedBundle) {
     proposals: [...proposals],
   };
   const add = (more: Partial<RecordedBundle>): void => {
+    appendTo(all.kept, more.kept ?? []);
+    appendTo(all.copied, more.copied ?? []);
     appendTo(all.recorded, more.recorded ?? []);
     appendTo(all.retracted, more.retracted ?? []);
     appendTo(all.known, more.known ?? []);
@@ -272,6 +276,7 @@ function openResult(said: RecordedBundle) {
         list.map((one) => ({ ...one, index }));
       add({
         ...inner,
+        kept: there(inner.kept),
         recorded: there(inner.recorded),
         retracted: there(inner.retracted),
         known: there(inner.known),
@@ -282,7 +287,7 @@ function openResult(said: RecordedBundle) {
         })),
       });
     },
-    hasWritten: () => all.recorded.length + all.retracted.length > 0,
+    hasWritten: () => all.recorded.length + all.retracted.length + all.kept.length > 0,
     result: (): RecordedBundle => all,
   };
 }

@@ -8,9 +8,12 @@ import type { FhirResource } from "../../fhir/resource.ts";
 import { bySlices } from "../../loop/give-turn.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import { personName } from "../turns.ts";
+import type { LedgerContext } from "../context.ts";
+import { createAssigning, type Assigning } from "./assigning.ts";
 import { assertAttachments, type Attachment, type AttachmentInput } from "./attachments.ts";
 import { describing } from "./describe-record.ts";
 import { besideAttachments, isSameLabels } from "./fresh-labels.ts";
+import { openKept } from "./kept.ts";
 import { marksAlone } from "./marks.ts";
 import { moveRecord } from "./move-record.ts";
 import type { BundleOptions, RecordedBundle } from "./bundle-options.ts";
@@ -65,7 +68,7 @@ export interface RecordOnceOptions extends RecordOptions {
 }
 
 /** Seals records and files them. */
-export interface Recording {
+export interface Recording extends Assigning {
   record(
     subject: Subject,
     input: ResourceInput,
@@ -92,6 +95,7 @@ export interface Recording {
 
 /** Starts recording. */
 export function createRecording(
+  context: LedgerContext,
   options: VersionTools & {
     readonly subjects: Subjects;
     readonly sources: Sources;
@@ -112,9 +116,11 @@ export function createRecording(
    */
   const keepUp = (): Promise<void> => catalogue.keepUp().catch(() => undefined);
 
-  const tools: BundleTools = { ...options, versions, described, keepUp };
+  const kept = openKept(context, { catalogue });
+  const tools: BundleTools = { ...options, kept, versions, described, keepUp };
 
   return {
+    ...createAssigning(context, tools),
     async record(subject, input, { labels, attachments, idempotencyKey, ...how } = {}) {
       if (attachments !== undefined) assertAttachments(attachments);
       const idempotency =

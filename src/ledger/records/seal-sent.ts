@@ -100,7 +100,8 @@ export function endOf(
   { resource, stated }: SentItem,
   why: "deleted" | "entered in error",
 ): ManifestOf {
-  const { source: name, type, id } = resource;
+  const { source: name, type, id, copy } = resource;
+  const mark = copy === undefined ? {} : { nobody: "served" as const };
   const reason = why === "deleted" ? "deleted at its source" : "entered in error at its source";
-  return { op: "retract", reason, source: { name, type, id }, ending: stated };
+  return { op: "retract", reason, source: { name, type, id }, ...mark, ending: stated };
 }

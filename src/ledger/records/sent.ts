@@ -2,10 +2,11 @@ import { fromHex } from "../../bytes/hex.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { toEntryId, toRecordId, type EntryId, type RecordId } from "../../codec/ids.ts";
 import type { ResourceLabels } from "../../consent/model/resource.ts";
-import type { SourceResource } from "../entries/catalogue-item.ts";
+import type { ListedResource } from "../entries/source-names.ts";
 import type { Filed, SealedEntry } from "../entries/filing.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import type { Describing, Description } from "./describe-record.ts";
+import type { KeptResources } from "./kept.ts";
 import type { Marks } from "./marks.ts";
 import type { ManifestOf } from "./record-content.ts";
 import { newestOf, type RecordVersions, type VersionTools } from "./record-versions.ts";
@@ -18,6 +19,7 @@ export interface BundleTools extends VersionTools {
   readonly subjects: Subjects;
   readonly sources: Sources;
   readonly proposals: Proposals;
+  readonly kept: KeptResources;
   readonly versions: RecordVersions;
   readonly described: Describing;
   /** Takes in newly filed entries, now or later. */
@@ -42,7 +44,7 @@ export type SentItem = (
       readonly describe: () => Promise<Described | undefined>;
     })
   | SentDeletion
-) & { readonly resource: SourceResource; readonly index: number };
+) & { readonly resource: ListedResource; readonly index: number };
 
 /** A version of a resource that its source sent. */
 export type SentVersionItem = SentItem & { readonly kind: "version" };
@@ -86,7 +88,7 @@ export interface FilingProgress {
 
 /** Versions and deletions of one resource, in their order. */
 export interface Unit {
-  readonly resource: SourceResource;
+  readonly resource: ListedResource;
   readonly sent: readonly SentItem[];
 }
 

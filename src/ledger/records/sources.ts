@@ -5,13 +5,21 @@ import { InputError } from "../../errors.ts";
 import { isSameServer, serverNameIn } from "../../fhir/source-name.ts";
 import type { LedgerContext } from "../context.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
-import { sourceLocal, type CatalogueItem, type SourceResource } from "../entries/catalogue-item.ts";
+import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { sealEntry, type SealedEntry } from "../entries/filing.ts";
 import { MAX_SOURCE, type Manifest, type SourceVersion } from "../entries/manifest.ts";
+import {
+  copiesLocal,
+  isPool,
+  listOf,
+  sourceLocal,
+  type ListedResource,
+  type SourceResource,
+} from "../entries/source-names.ts";
 import type { Subject } from "../entries/subjects.ts";
 import { currentRecords, type FoldedRecord } from "./current-record.ts";
 
-export type { SourceResource } from "../entries/catalogue-item.ts";
+export type { SourceResource } from "../entries/source-names.ts";
 
 /** A record that a resource of a source is. */
 export interface SourceRecord {
@@ -54,9 +62,11 @@ export interface Sources {
    * @param about - the persons on whose entries the answer rests; all, if it is `undefined`
    */
   onRecord(
-    resources: readonly SourceResource[],
+    resources: readonly ListedResource[],
     about?: readonly Subject[],
   ): Promise<readonly OnRecord[]>;
+  /** Whether something on record of each of some resources was erased. */
+  wereErased(resources: readonly ListedResource[]): Promise<readonly boolean[]>;
   /** The records of a resource, for callers. */
   find(resource: SourceResource): Promise<readonly SourceRecord[]>;
   /**
@@ -80,6 +90,12 @@ export function assertSource(source: unknown): asserts source is string {
   );
 }
 
+/** @throws {InputError} `ERR_INPUT_INVALID` unless they can be the type and the id of a resource */
+export function assertResource({ type, id }: Omit<SourceResource, "source">): void {
+  if (isName(type, 64) && isName(id, 64)) return;
+  throw new InputError("ERR_INPUT_INVALID", "type and id must be those of a FHIR resource");
+}
+
 const isName = (value: unknown, most: number): boolean =>
   typeof value === "string" && value !== "" && value.length <= most && !value.includes("\0");
 
@@ -91,10 +107,10 @@ export function openSources(
   const { vault } = context;
 
   async function onRecord(
-    resources: readonly SourceResource[],
+    resources: readonly ListedResource[],
     about?: readonly Subject[],
   ): Promise<readonly OnRecord[]> {
-    const lists = resources.map((resource) => sourceLocal(context, resource));
+    const lists = resources.map((resource) => listOf(context, resource));
     const found = await catalogue.listed(
       lists,
       about?.map(({ local }) => local),
@@ -104,15 +120,17 @@ export function openSources(
 
   return {
     onRecord,
+    wereErased: (resources) =>
+      catalogue.haveErased(resources.map((resource) => listOf(context, resource))),
     async find({ source, type, id }) {
       assertSource(source);
-      if (!isName(type, 64) || !isName(id, 64)) {
-        throw new InputError("ERR_INPUT_INVALID", "type and id must be those of a FHIR resource");
-      }
+      assertResource({ type, id });
       await catalogue.catchUp();
-      const [found] = await onRecord([{ source, type, id }]);
-      return [...found!.byPerson.values()]
-        .flat()
+      const resource = { source, type, id };
+      const lists = [sourceLocal(context, resource), copiesLocal(context, resource)];
+      return (await catalogue.listed(lists))
+        .flatMap((items) => [...fold(items).byPerson.values()].flat())
+        .filter(({ head }) => !isPool(context, head.manifest.local))
         .filter(({ repeats }) => repeats === undefined)
         .map(({ record, head, retracted }) => ({
           id: record,

@@ -21,7 +21,7 @@ const released = async (w: Ward): Promise<string[]> =>
     .filter(({ resource }) => resource!.resourceType !== "Patient")
     .map(({ resource }) => `${resource!.resourceType}/${String(resource!["id"])}`)
     .sort();
-const none = { recorded: 0, amended: 0, known: 0, older: 0, retracted: 0, skipped: 0 };
+const none = { recorded: 0, amended: 0, known: 0, older: 0, retracted: 0, skipped: 0, copied: 0 };
 
 describe("recordNdjson", () => {
   it("records each line, and a refusal reaches what came by it", async () => {
@@ -139,7 +139,7 @@ describe("recordNdjson", () => {
             patient("p1"),
             `{"resourceType":"Patient","id":"1","id":"${secret}"}`,
             `{"resourceType":"Bundle","entry":"${secret}"}`,
-            `{"resourceType":"Organization","id":"${secret}"}`,
+            `{"resourceType":"Binary","id":"${secret}"}`,
             "",
           ].join("\n"),
         ),
@@ -156,7 +156,7 @@ describe("recordNdjson", () => {
       [7, "malformed", undefined],
       [8, "malformed", "Bundle"],
       [10, "malformed", undefined],
-      [9, "skipped", "Organization"],
+      [9, "skipped", "Binary"],
     ]);
     expect(said).toMatchObject({ ...none, recorded: 2, skipped: 8, lines: 11 });
     expect(JSON.stringify(said)).not.toContain(secret.slice(0, 6));

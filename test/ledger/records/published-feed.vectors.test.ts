@@ -1,6 +1,6 @@
 import { readdirSync } from "node:fs";
 import { expect, it } from "vitest";
-import { ward } from "../../support/ward.ts";
+import { collect, ward } from "../../support/ward.ts";
 import { describeVectors, readVector } from "../../support/vectors.ts";
 
 for (const version of ["fhir-r4", "fhir-r5"]) {
@@ -22,11 +22,16 @@ for (const version of ["fhir-r4", "fhir-r5"]) {
       expect(said.recorded + said.amended + said.known + said.skipped).toBe(lines.length);
       expect(said.problems).toHaveLength(said.skipped);
       expect(said.problems.every(({ why }) => why.length > 10)).toBe(true);
+      const someone = await hl.ensureSubject({ system: "urn:oid:1.2.3", value: "whose it is" });
+      const listed = await collect(hl.unassigned({ source: version }));
+      const unassigned = new Set(listed.map(({ type, id }) => `${type}/${id}`));
       const skipped = new Set(said.problems.map(({ line }) => line - 1));
       for (const [i, line] of lines.entries()) {
         if (skipped.has(i)) continue;
         const { resourceType: type, id } = JSON.parse(line) as { resourceType: string; id: string };
-        const found = await hl.find({ source: version, type, id });
+        const resource = { source: version, type, id };
+        if (unassigned.has(`${type}/${id}`)) await hl.assign(resource, someone);
+        const found = await hl.find(resource);
         const texts = await Promise.all(
           found.map(async ({ id: record }) => new TextDecoder().decode(await hl.read(record))),
         );

@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { expect, it } from "vitest";
 import type { Ledger } from "../../../src/index.ts";
-import { ward } from "../../support/ward.ts";
+import { collect, ward } from "../../support/ward.ts";
 import { describeVectors, readVector } from "../../support/vectors.ts";
 
 interface Synthea {
@@ -38,17 +38,30 @@ describeVectors("synthea's patients, sent by one source", "synthea", (folder) =>
     .map((file) => readVector("synthea", file));
   const read = bundles.map((text) => JSON.parse(text) as Synthea);
 
-  /** What is to be current of each patient: type and id of each resource that is about somebody. */
-  const expected = read.map(({ entry }) => ({
-    number: (
-      entry.find(({ resource }) => resource.resourceType === "Patient")!
-        .resource as unknown as Patient
-    ).identifier[0]!,
-    names: entry
-      .filter(({ resource }) => !ABOUT_NOBODY.has(resource.resourceType))
-      .map(({ resource: { resourceType, id } }) => `${resourceType}/${id}`)
-      .sort(),
-  }));
+  /**
+   * What is to be current of each patient: type and id of each resource that is about somebody, and of each other
+   * one whose name occurs in the text of those.
+   */
+  const expected = read.map(({ entry }) => {
+    const about = entry.filter(({ resource }) => !ABOUT_NOBODY.has(resource.resourceType));
+    const text = JSON.stringify(about);
+    const serving = entry.filter(
+      ({ resource: { resourceType, id } }) =>
+        ABOUT_NOBODY.has(resourceType) && text.includes(`"urn:uuid:${id}"`),
+    );
+    return {
+      number: (
+        entry.find(({ resource }) => resource.resourceType === "Patient")!
+          .resource as unknown as Patient
+      ).identifier[0]!,
+      names: [...about, ...serving]
+        .map(({ resource: { resourceType, id } }) => `${resourceType}/${id}`)
+        .sort(),
+      count: about.length,
+      served: serving.length,
+    };
+  });
+  const servedInAll = expected.reduce((sum, { served }) => sum + served, 0);
 
   /** The same resources as an export has them: each on a line, and references by type and id. */
   const types = new Map(
@@ -91,12 +104,26 @@ describeVectors("synthea's patients, sent by one source", "synthea", (folder) =>
     const { hl } = await ward();
     const random = seeded(7);
     let known = 0;
+    let copied = 0;
+    const kept = new Map<string, string[]>();
     for (const text of shuffled([...bundles, ...bundles], random)) {
       const said = await hl.recordBundle(null, text, { source: "synthea" });
       known += said.known.length;
+      copied += said.copied.length;
+      expect(said.skipped).toEqual([]);
+      for (const { resource, as } of said.kept) {
+        kept.set(resource.id, [...(kept.get(resource.id) ?? []), as]);
+      }
     }
-    const count = expected.reduce((sum, { names }) => sum + names.length, 0);
+    const count = expected.reduce((sum, one) => sum + one.count, 0);
     expect(known).toBe(count);
+    expect(copied).toBe(servedInAll);
+    // Once each, in whichever bundle it came first.
+    for (const [first, ...others] of kept.values()) {
+      expect(first).toBe("created");
+      expect(new Set(others)).toEqual(new Set(["recorded"]));
+    }
+    expect(await collect(hl.unassigned())).toEqual([]);
     await current(hl);
   });
 
@@ -116,11 +143,14 @@ describeVectors("synthea's patients, sent by one source", "synthea", (folder) =>
         at = to;
       }
     }
-    const nobody = lines.filter((line) => ABOUT_NOBODY.has(nameOf(line).split("/")[0]!)).length;
-    const count = lines.length - nobody;
+    const count = lines.length;
+    let copied = 0;
     // It breaks off, within a line as a rule; what is left of that line is not read.
     for (const part of [0.3, 0.6]) {
-      await w.hl.recordNdjson(pieces(Math.floor(part * bytes.length)), { source: "synthea" });
+      const some = await w.hl.recordNdjson(pieces(Math.floor(part * bytes.length)), {
+        source: "synthea",
+      });
+      copied += some.copied;
     }
     const whole = await w.hl.recordNdjson(pieces(bytes.length), { source: "synthea" });
     expect(whole.known).toBeGreaterThan(count / 2);
@@ -129,11 +159,12 @@ describeVectors("synthea's patients, sent by one source", "synthea", (folder) =>
       amended: 0,
       older: 0,
       retracted: 0,
-      skipped: nobody,
+      skipped: 0,
       subjects: 10,
     });
+    expect(copied + whole.copied).toBe(servedInAll);
     const again = await w.hl.recordNdjson(pieces(bytes.length), { source: "synthea" });
-    expect(again).toMatchObject({ recorded: 0, amended: 0, known: count, skipped: nobody });
+    expect(again).toMatchObject({ recorded: 0, amended: 0, known: count, skipped: 0, copied: 0 });
     await current(w.hl, new Map(lines.map((line) => [nameOf(line), line])));
 
     // The transactions of the same source are the same resources, and came last.

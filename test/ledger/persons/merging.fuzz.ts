@@ -69,95 +69,101 @@ async function permitted(hl: Ledger, subject: Subject, requester: string, height
     .sort();
 }
 
-it(`persons who are joined and parted ${STEPS} times are decided about as a model says, at every height`, async () => {
-  const w = await ward({ policy: { defaults: [HOUSE] } });
-  const { hl } = w;
-  const requester = w.b.signer.actor;
-  const random = randomOf(SEED);
-  const people: Subject[] = [];
-  for (let person = 0; person < PEOPLE; person++) {
-    people.push(await hl.ensureSubject({ system: "urn:mrn", value: `${person}` }));
-  }
-  const model: Model = {
-    merges: new Map(),
-    refusing: new Set(),
-    records: people.map(() => []),
-  };
-  const ended: EntryId[] = [];
-  const said: (EntryId | undefined)[] = [];
-  /** What the model said, by height. */
-  const history: { readonly height: number; readonly expected: ReturnType<typeof permittedIn> }[] =
-    [];
+it(
+  `persons who are joined and parted ${STEPS} times are decided about as a model says, at every height`,
+  { timeout: 3_600_000 },
+  async () => {
+    const w = await ward({ policy: { defaults: [HOUSE] } });
+    const { hl } = w;
+    const requester = w.b.signer.actor;
+    const random = randomOf(SEED);
+    const people: Subject[] = [];
+    for (let person = 0; person < PEOPLE; person++) {
+      people.push(await hl.ensureSubject({ system: "urn:mrn", value: `${person}` }));
+    }
+    const model: Model = {
+      merges: new Map(),
+      refusing: new Set(),
+      records: people.map(() => []),
+    };
+    const ended: EntryId[] = [];
+    const said: (EntryId | undefined)[] = [];
+    /** What the model said, by height. */
+    const history: {
+      readonly height: number;
+      readonly expected: ReturnType<typeof permittedIn>;
+    }[] = [];
 
-  async function say(person: number): Promise<void> {
-    const refuses = !model.refusing.has(person);
-    const key = keyOf(person);
-    const before = said[person];
-    const given = treatmentOnly(key, {
-      ...{ lineage: `of ${person}`, default: "none", root: rule(refuses ? "deny" : "permit") },
-      predecessors: before === undefined ? [] : [before],
-    });
-    said[person] = (await hl.consent(people[person]!, given, { signer: key })).id;
-    if (refuses) model.refusing.add(person);
-    else model.refusing.delete(person);
-  }
+    async function say(person: number): Promise<void> {
+      const refuses = !model.refusing.has(person);
+      const key = keyOf(person);
+      const before = said[person];
+      const given = treatmentOnly(key, {
+        ...{ lineage: `of ${person}`, default: "none", root: rule(refuses ? "deny" : "permit") },
+        predecessors: before === undefined ? [] : [before],
+      });
+      said[person] = (await hl.consent(people[person]!, given, { signer: key })).id;
+      if (refuses) model.refusing.add(person);
+      else model.refusing.delete(person);
+    }
 
-  let [joins, parts, refused] = [0, 0, 0];
-  while (joins + parts < STEPS) {
-    const what = random(10);
-    const person = random(PEOPLE);
-    const merges = [...model.merges.keys()];
-    if (what === 0 && model.records[person]!.length < RECORDS) {
-      const id = `p${person}-${model.records[person]!.length}`;
-      await hl.record(people[person]!, observation(id));
-      model.records[person]!.push(id);
-    } else if (what === 1) await say(person);
-    else if (what < 6) {
-      const other = (person + 1 + random(PEOPLE - 1)) % PEOPLE;
-      const merge = hl.merge(people[person]!, people[other]!, { reason });
-      if (joinedWith(person, model).has(other)) {
-        await expect(merge).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
+    let [joins, parts, refused] = [0, 0, 0];
+    while (joins + parts < STEPS) {
+      const what = random(10);
+      const person = random(PEOPLE);
+      const merges = [...model.merges.keys()];
+      if (what === 0 && model.records[person]!.length < RECORDS) {
+        const id = `p${person}-${model.records[person]!.length}`;
+        await hl.record(people[person]!, observation(id));
+        model.records[person]!.push(id);
+      } else if (what === 1) await say(person);
+      else if (what < 6) {
+        const other = (person + 1 + random(PEOPLE - 1)) % PEOPLE;
+        const merge = hl.merge(people[person]!, people[other]!, { reason });
+        if (joinedWith(person, model).has(other)) {
+          await expect(merge).rejects.toMatchObject({ code: "ERR_INPUT_INVALID" });
+          refused++;
+          continue;
+        }
+        model.merges.set(await merge, [person, other]);
+        joins++;
+      } else if (what === 6 && ended.length > 0) {
+        const again = hl.unmerge(ended[random(ended.length)]!, { reason });
+        await expect(again).rejects.toMatchObject({ code: "ERR_RECORD_RETRACTED" });
         refused++;
         continue;
+      } else if (merges.length > 0) {
+        const link = merges[random(merges.length)]!;
+        await hl.unmerge(link, { reason });
+        model.merges.delete(link);
+        ended.push(link);
+        parts++;
+      } else continue;
+      await hl.chain.refresh();
+      const expected = permittedIn(model);
+      history.push({ height: hl.chain.size - 1, expected });
+      // Each decision reads all that was filed before: everybody is asked about now and then only.
+      const asked = history.length % 10 === 0 ? people.keys() : [person, random(PEOPLE)];
+      for (const i of asked) {
+        const where = `after ${joins} joins and ${parts} partings, person ${i}`;
+        expect(await permitted(hl, people[i]!, requester), where).toEqual(expected[i]);
       }
-      model.merges.set(await merge, [person, other]);
-      joins++;
-    } else if (what === 6 && ended.length > 0) {
-      const again = hl.unmerge(ended[random(ended.length)]!, { reason });
-      await expect(again).rejects.toMatchObject({ code: "ERR_RECORD_RETRACTED" });
-      refused++;
-      continue;
-    } else if (merges.length > 0) {
-      const link = merges[random(merges.length)]!;
-      await hl.unmerge(link, { reason });
-      model.merges.delete(link);
-      ended.push(link);
-      parts++;
-    } else continue;
-    await hl.chain.refresh();
-    const expected = permittedIn(model);
-    history.push({ height: hl.chain.size - 1, expected });
-    // Each decision reads all that was filed before: everybody is asked about now and then only.
-    const asked = history.length % 10 === 0 ? people.keys() : [person, random(PEOPLE)];
-    for (const i of asked) {
-      const where = `after ${joins} joins and ${parts} partings, person ${i}`;
-      expect(await permitted(hl, people[i]!, requester), where).toEqual(expected[i]);
+      const past = history[random(history.length)]!;
+      const where = `at height ${past.height}, person ${person}`;
+      const then = await permitted(hl, people[person]!, requester, past.height);
+      expect(then, where).toEqual(past.expected[person]);
     }
-    const past = history[random(history.length)]!;
-    const where = `at height ${past.height}, person ${person}`;
-    const then = await permitted(hl, people[person]!, requester, past.height);
-    expect(then, where).toEqual(past.expected[person]);
-  }
-  expect(refused).toBeGreaterThan(0);
+    expect(refused).toBeGreaterThan(0);
 
-  // A process that knows nothing but the ledger says the same of every height.
-  const other = await w.again({ repair: { index: true } });
-  const every = Math.max(1, Math.floor(history.length / 100));
-  for (let at = 0; at < history.length; at += every) {
-    const { height, expected } = history[at]!;
-    for (const [i, subject] of people.entries()) {
-      const where = `rebuilt, at height ${height}, person ${i}`;
-      expect(await permitted(other, subject, requester, height), where).toEqual(expected[i]);
+    // A process that knows nothing but the ledger says the same of every height.
+    const other = await w.again({ repair: { index: true } });
+    const every = Math.max(1, Math.floor(history.length / 100));
+    for (let at = 0; at < history.length; at += every) {
+      const { height, expected } = history[at]!;
+      for (const [i, subject] of people.entries()) {
+        const where = `rebuilt, at height ${height}, person ${i}`;
+        expect(await permitted(other, subject, requester, height), where).toEqual(expected[i]);
+      }
     }
-  }
-});
+  },
+);

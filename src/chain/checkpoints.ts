@@ -8,7 +8,7 @@ import { connectHeads, type TreeHead } from "./connection.ts";
 import { createCosigning, type CosigningTimes } from "./cosigning.ts";
 import { encodeNote, noteSigner, splitNote, type NoteSignature } from "./note.ts";
 import { policyAt, samePolicy, type CheckpointPolicy } from "./policy-at.ts";
-import { checkpointsOfSteps, connectSteps, trustAt } from "./policy-position.ts";
+import { checkpointsOfSteps, newestReached, stepsSince } from "./policy-position.ts";
 import type { PolicyPosition } from "./follow-steps.ts";
 import { openPolicySteps, type Reached } from "./policy-steps.ts";
 import {
@@ -176,8 +176,7 @@ export function openCheckpoints(options: {
    */
   async function unledTo(policy: CheckpointPolicy): Promise<readonly Reached[] | undefined> {
     const reached = await steps.reach(genesisTrust);
-    const last = reached.reduce((a, b) => (heightOf(b) > heightOf(a) ? b : a));
-    return samePolicy(last.trust, policy) ? undefined : reached;
+    return samePolicy(newestReached(reached).trust, policy) ? undefined : reached;
   }
 
   /** Keeps the checkpoint of a policy change, and signs those that wait for this process. */
@@ -321,18 +320,11 @@ export function openCheckpoints(options: {
     steps: (since) =>
       inTurn(async () => {
         await chain.refresh();
-        const trust = await trustAt(chain, since);
-        const reached = await steps.reach(trust);
-        const { path } = reached.reduce((a, b) => (heightOf(b) > heightOf(a) ? b : a));
-        return connectSteps(chain, path, trust);
+        return stepsSince(chain, steps, since);
       }),
   };
 }
 
 function listsKey({ checkpointKeys }: CheckpointPolicy, { publicKey }: Signer): boolean {
   return checkpointKeys.some((key) => equalBytes(key, publicKey));
-}
-
-function heightOf({ trust }: Reached): number {
-  return trust.policyHeight ?? -1;
 }

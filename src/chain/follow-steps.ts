@@ -18,18 +18,26 @@ export interface PolicyPosition {
 const MOST_BYTES: number = 1024 * 1024;
 /** A single step may exceed {@link MOST_BYTES}. */
 const MAX_BYTES: number = 4 * 1024 * 1024;
+/** Bytes of steps that fit in the longest form, with all that is around them. */
+export const ALL_STEPS_BYTES: number = MAX_BYTES - 1024;
 
 /**
  * Writes steps of policy for a reader, as many as fit in 1 MiB and at least one. The reader follows
  * them and asks for those after them.
+ *
+ * @param most - bytes that the steps may have, if they are more than one
  */
-export function encodePolicySteps(ledger: CID, steps: readonly PolicyStep[]): Uint8Array {
+export function encodePolicySteps(
+  ledger: CID,
+  steps: readonly PolicyStep[],
+  most: number = MOST_BYTES,
+): Uint8Array {
   const fitting: Record<string, unknown>[] = [];
   let bytes = 0;
   for (const step of steps.slice(0, MAX_POLICY_STEPS)) {
     const fields = policyStepFields(step);
     bytes += encode(fields).length;
-    if (fitting.length > 0 && bytes > MOST_BYTES) break;
+    if (fitting.length > 0 && bytes > most) break;
     fitting.push(fields);
   }
   return encode({ v: 1, ledger, steps: fitting });

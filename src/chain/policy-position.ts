@@ -1,9 +1,16 @@
 import { equalBytes } from "../bytes/compare.ts";
 import { ProofError } from "../errors.ts";
 import type { Chain } from "./chain.ts";
-import { decodePolicySteps, followPolicySteps, type PolicyPosition } from "./follow-steps.ts";
+import {
+  ALL_STEPS_BYTES,
+  decodePolicySteps,
+  encodePolicySteps,
+  followPolicySteps,
+  type PolicyPosition,
+} from "./follow-steps.ts";
 import { checkpointOf, connectPath } from "./make-receipt.ts";
 import { policyAt } from "./policy-at.ts";
+import type { PolicySteps, Reached } from "./policy-steps.ts";
 import { trustFromGenesis, type PolicyStep, type Trust } from "./trust.ts";
 
 /**
@@ -32,6 +39,22 @@ export async function trustAt(
 async function checkpointPolicyAt(chain: Chain, height: number) {
   const { checkpointKeys, cosignaturePolicy } = await policyAt(chain, height + 1);
   return { checkpointKeys, cosignaturePolicy };
+}
+
+/** The newest of the policies that a trust leads to. */
+export function newestReached(reached: readonly Reached[]): Reached {
+  const heightOf = ({ trust }: Reached): number => trust.policyHeight ?? -1;
+  return reached.reduce((a, b) => (heightOf(b) > heightOf(a) ? b : a));
+}
+
+/** The kept steps from the policy that a reader has to the policy in force, as far as they lead. */
+export async function stepsSince(
+  chain: Chain,
+  kept: PolicySteps,
+  since: PolicyPosition = {},
+): Promise<readonly PolicyStep[]> {
+  const trust = await trustAt(chain, since);
+  return connectSteps(chain, newestReached(await kept.reach(trust)).path, trust);
 }
 
 /** Proves that each step's checkpoint is of the same history as all that the reader saw before it. */
@@ -78,4 +101,16 @@ export async function checkpointsOfSteps(
     }
   }
   return steps.map(({ checkpoint }) => checkpoint);
+}
+
+/**
+ * Steps without those that cover more blocks than this chain has, and all after them.
+ *
+ * @throws {EncodingError} when the bytes are no steps
+ */
+export function stepsWithin(chain: Chain, bytes: Uint8Array): Uint8Array {
+  const { ledger, steps } = decodePolicySteps(bytes);
+  const beyond = steps.findIndex(({ checkpoint }) => checkpointOf(checkpoint).size > chain.size);
+  if (beyond === -1) return bytes;
+  return encodePolicySteps(ledger, steps.slice(0, beyond), ALL_STEPS_BYTES);
 }

@@ -4,18 +4,19 @@ import { readCheckpoint } from "../chain/checkpoint-note.ts";
 import type { AcceptedCheckpoint } from "../chain/checkpoints.ts";
 import type { TreeHead } from "../chain/connection.ts";
 import type { ForkEvidence } from "../chain/fork-evidence.ts";
-import { policyAt } from "../chain/policy-at.ts";
-import { encodePolicyPath } from "../chain/policy-path.ts";
+import { ALL_STEPS_BYTES, encodePolicySteps } from "../chain/follow-steps.ts";
+import { policyAt, samePolicy } from "../chain/policy-at.ts";
+import { checkpointsOfSteps, newestReached, stepsWithin } from "../chain/policy-position.ts";
 import { openPolicySteps } from "../chain/policy-steps.ts";
 import { POLICY_KEY } from "../chain/state.ts";
 import {
+  judgeCheckpoint,
   seenHead,
   trustFromGenesis,
   withPolicy,
   type PolicyStep,
   type Trust,
 } from "../chain/trust.ts";
-import { encode } from "../codec/dag-cbor.ts";
 import { ChainError } from "../errors.ts";
 import { peakIds, type ReadNodes } from "../merkle/proof.ts";
 import { tileTree } from "../merkle/tile-tree.ts";
@@ -44,8 +45,21 @@ export interface AcceptedHeads {
    * @throws {ChainError} `ERR_CHAIN_FORKED` when the two are proved to contradict each other
    */
   accept(judged: Judged & { readonly ok: true }, readNodes: ReadNodes): Promise<void>;
-  /** Compares a checkpoint that is not larger with the blocks here; `false` as long as they are not all here. */
-  agrees(checkpoint: AcceptedCheckpoint): Promise<boolean>;
+  /**
+   * Compares a checkpoint that is not larger with the accepted one; `false` if nothing is known of it.
+   *
+   * @param readNodes - of the accepted checkpoint's tree, for as long as its blocks are not here
+   * @throws {ChainError} `ERR_CHAIN_FORKED` when the two contradict each other
+   */
+  agrees(checkpoint: AcceptedCheckpoint, readNodes?: ReadNodes): Promise<boolean>;
+  /** Whether kept steps do not lead to the policy of what is here, so that readers cannot follow. */
+  readonly lacksSteps: boolean;
+  /**
+   * Keeps those of a peer's steps that are of what is here.
+   *
+   * @throws {LedgerError} when they are not believed; none is kept
+   */
+  takeSteps(bytes: Uint8Array): Promise<void>;
   /** Gives out the accepted checkpoint once all its blocks are here, and keeps what leads to its policy. */
   settle(): Promise<void>;
 }
@@ -68,6 +82,7 @@ export async function openAcceptedHeads(
   let target: AcceptedCheckpoint | undefined;
   let targetTrust = base;
   let stepsTaken: readonly PolicyStep[] = [];
+  let lacksSteps = false;
 
   /** The policy by which the next checkpoint is judged. */
   async function knownPolicy(): Promise<Trust> {
@@ -81,7 +96,7 @@ export async function openAcceptedHeads(
     if (claimed === undefined) return { ok: false, reason: "bad-checkpoint" };
     if (claimed.size > chain.size) return judgeBySteps(note, await knownPolicy(), steps);
     const policy = withPolicy(base, await policyAt(chain, claimed.size), claimed.size);
-    return judgeBySteps(note, policy, async () => encodePolicyPath([]));
+    return judgeBySteps(note, policy, async () => encodePolicySteps(chain.ledger, []));
   }
 
   /** What must be of one history with every checkpoint to come. */
@@ -125,23 +140,28 @@ export async function openAcceptedHeads(
     throw new ChainError("ERR_CHAIN_INVALID", "the store holds another history than was accepted");
   }
 
+  const reached = () => policySteps.reach(trustFromGenesis(chain.genesisBytes));
+  /** Whether kept steps lead to the policy that the accepted checkpoint proves. */
+  const isLed = async (): Promise<boolean> =>
+    samePolicy(newestReached(await reached()).trust, await policyAt(chain, target!.size));
+
+  async function takeSteps(bytes: Uint8Array): Promise<void> {
+    const notes = await checkpointsOfSteps(chain, stepsWithin(chain, bytes));
+    for (const note of notes) await policySteps.keep(note);
+    lacksSteps = !(await isLed());
+  }
+
   async function settle(): Promise<void> {
     if (target === undefined || chain.size < target.size || newest.value?.size === target.size)
       return;
     for (const step of stepsTaken) await policySteps.keep(step.checkpoint);
-    const { checkpointKeys, cosignaturePolicy } = await policyAt(chain, target.size);
-    const policy = encode({ checkpointKeys, cosignaturePolicy });
-    const reached = await policySteps.reach(trustFromGenesis(chain.genesisBytes));
-    const isReached = reached.some(({ trust }) =>
-      equalBytes(
-        encode({
-          checkpointKeys: trust.checkpointKeys,
-          cosignaturePolicy: trust.cosignaturePolicy,
-        }),
-        policy,
-      ),
-    );
-    if (!isReached) await policySteps.keep(target.note);
+    const { note } = target;
+    lacksSteps = !(await isLed());
+    // One that the policies before do not accept too is no step, and would only take up room.
+    if (lacksSteps && (await reached()).some(({ trust }) => judgeCheckpoint(note, trust).ok)) {
+      await policySteps.keep(note);
+      lacksSteps = !(await isLed());
+    }
     await kept.keepHeld(target.note);
     newest.set(target);
   }
@@ -162,16 +182,19 @@ export async function openAcceptedHeads(
     }
     // An empty tree has no tiles to be compared by, but those of this one must lead to its root.
     await readNodes(peakIds(checkpoint.size));
-    await kept.keepAccepted(checkpoint.note, encodePolicyPath(steps));
+    await kept.keepAccepted(
+      checkpoint.note,
+      encodePolicySteps(chain.ledger, steps, ALL_STEPS_BYTES),
+    );
     target = checkpoint;
     targetTrust = trust;
     stepsTaken = steps;
   }
 
-  async function agrees(checkpoint: AcceptedCheckpoint): Promise<boolean> {
-    const isHere = target !== undefined && target.size === chain.size;
-    if (!isHere || checkpoint.size > target!.size) return false;
-    const compared = await compareHeads(checkpoint, target!, ownNodes);
+  async function agrees(checkpoint: AcceptedCheckpoint, readNodes?: ReadNodes): Promise<boolean> {
+    const nodes = target?.size === chain.size ? ownNodes : readNodes;
+    if (target === undefined || nodes === undefined || checkpoint.size > target.size) return false;
+    const compared = await compareHeads(checkpoint, target, nodes);
     if (!compared.ok && compared.evidence !== undefined) return forked(compared.evidence);
     return compared.ok;
   }
@@ -197,6 +220,10 @@ export async function openAcceptedHeads(
     judge,
     accept,
     agrees,
+    get lacksSteps() {
+      return lacksSteps;
+    },
+    takeSteps,
     settle,
   };
 }

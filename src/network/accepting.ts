@@ -1,7 +1,7 @@
 import type { AcceptedCheckpoint } from "../chain/checkpoints.ts";
 import { connectHeads, type TreeHead } from "../chain/connection.ts";
 import type { ForkEvidence } from "../chain/fork-evidence.ts";
-import { decodePolicyPath } from "../chain/policy-path.ts";
+import { decodePolicySteps } from "../chain/follow-steps.ts";
 import {
   followPolicy,
   judgeCheckpoint,
@@ -42,7 +42,9 @@ export async function judgeBySteps(
   if (judged.reason === "bad-checkpoint" || judged.reason === "other-origin") return judged;
   let followed: Trust = rootless;
   const taken: PolicyStep[] = [];
-  for (const step of decodePolicyPath(await steps())) {
+  const given = decodePolicySteps(await steps());
+  if (!given.ledger.equals(trust.ledger)) return { ok: false, reason: "other-ledger" };
+  for (const step of given.steps) {
     // Those that led to what is trusted already do not satisfy it any more.
     const result = followPolicy(followed, step);
     if (!result.ok) continue;

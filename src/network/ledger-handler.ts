@@ -4,7 +4,7 @@ import { concatBytes as joined } from "../bytes/concat.ts";
 import { parseTilePath, tileWidth } from "../merkle/tile.ts";
 import { MAX_WAIT } from "../transport/http.ts";
 import { platformSurroundings } from "../transport/surroundings.ts";
-import { encodePolicyPath } from "../chain/policy-path.ts";
+import { ALL_STEPS_BYTES, encodePolicySteps } from "../chain/follow-steps.ts";
 import { callerBudget } from "./budget.ts";
 import { blockBundle, headerBundle } from "./bundles.ts";
 import { pacedBody } from "./paced-body.ts";
@@ -98,6 +98,7 @@ export function ledgerHandler(
   const leastRate = options.leastRate ?? 1024;
   const waiting = new Map<string, number>();
   let allWaiting = 0;
+  let steps: { readonly of: unknown; readonly bytes: Promise<Uint8Array> } | undefined;
   const cors: Record<string, string> =
     reads === "public" ? { "access-control-allow-origin": "*" } : {};
   const cacheable = reads === "public" ? "public" : "private";
@@ -153,7 +154,7 @@ export function ledgerHandler(
     if (!isAdmitted) throw new Status(401);
     if (path === "checkpoint") return checkpoint(searchParams, caller, request.signal);
     if (path === "policy") {
-      return found(encodePolicyPath(await source.policy()), BINARY, "no-store");
+      return found(await policySteps(), BINARY, "no-store");
     }
     if (path.startsWith("state/")) return state(path.slice("state/".length));
     const tile = parseTilePath(path);
@@ -171,6 +172,19 @@ export function ledgerHandler(
     const counted = { readBlocks: () => charged(chain.readBlocks(bundle), caller) };
     const parts = kind === "entries" ? headerBundle(counted, bundle) : blockBundle(counted, bundle);
     return found(pacedBody(parts, { leastRate, now, sleep }), BINARY, cache);
+  }
+
+  /** Made once for each checkpoint: many signatures are checked for it. */
+  function policySteps(): Promise<Uint8Array> {
+    const { chain, newest } = source;
+    if (steps?.of !== newest) steps = undefined;
+    if (steps !== undefined) return steps.bytes;
+    const bytes = source
+      .policy()
+      .then((all) => encodePolicySteps(chain.ledger, all, ALL_STEPS_BYTES));
+    steps = { of: newest, bytes };
+    bytes.catch(() => (steps = undefined));
+    return bytes;
   }
 
   function charge(caller: string, cost: number): void {

@@ -1,10 +1,12 @@
+import { equalBytes } from "../bytes/compare.ts";
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { ledgerId } from "../block/genesis.ts";
 import type { AppendableChain } from "../chain/chain.ts";
 import { readCheckpoint } from "../chain/checkpoint-note.ts";
 import type { TreeHead } from "../chain/connection.ts";
 import { openChain } from "../chain/open-chain.ts";
-import { policyPath } from "../chain/policy-path.ts";
+import { stepsSince } from "../chain/policy-position.ts";
+import { openPolicySteps } from "../chain/policy-steps.ts";
 import { readingChain } from "../chain/reading-chain.ts";
 import { trustFromGenesis, type Trust } from "../chain/trust.ts";
 import {
@@ -19,6 +21,7 @@ import { proveConsistency } from "../merkle/proof.ts";
 import type { LedgerPeer } from "../transport/types.ts";
 import { platformSurroundings } from "../transport/surroundings.ts";
 import { forkedError, openAcceptedHeads } from "./accepted-heads.ts";
+import type { Judged } from "./accepting.ts";
 import { fetchBlocks, type FetchedBlock } from "./fetch-blocks.ts";
 import { peerList } from "./peer-list.ts";
 import { peerTree } from "./peer-tree.ts";
@@ -194,12 +197,49 @@ async function startReplica(
         wrong.add(peer);
       }
     }
+    await compareAhead(good);
+    const before = heads.newest.value;
     await download(signal);
+    if (heads.newest.value !== before) await takeSteps(good);
     for (const { peer, judged } of good) {
       if (await heads.agrees(judged.checkpoint)) list.good(peer);
     }
     if (good.every(({ peer }) => wrong.has(peer))) throw fault;
     return chain.size;
+
+    /** Compares all with a checkpoint of which nobody may ever give the blocks. */
+    async function compareAhead(answers: readonly Answer[]): Promise<void> {
+      const { target } = heads;
+      if (target === undefined || chain.size >= target.size) return;
+      const holder = answers.find(
+        ({ peer, judged: { checkpoint } }) => !wrong.has(peer) && isSameHead(checkpoint, target),
+      );
+      const tree = holder && peerTree(target, holder.peer, signal);
+      for (const { judged } of answers) {
+        const { checkpoint } = judged;
+        if (tree === undefined && checkpoint.size !== target.size) continue;
+        try {
+          await heads.agrees(checkpoint, tree?.readNodes ?? (async () => []));
+        } catch (error) {
+          // Only the one that gives the tree can be wrong.
+          if (holder === undefined) throw error;
+          note(holder.peer, error);
+          return;
+        }
+      }
+    }
+
+    /** Those that ask this copy follow by the steps that it keeps. */
+    async function takeSteps(answers: readonly Answer[]): Promise<void> {
+      for (const { peer } of answers) {
+        if (!heads.lacksSteps) return;
+        try {
+          await heads.takeSteps(await peer.policy({ signal }));
+        } catch (error) {
+          note(peer, error);
+        }
+      }
+    }
   }
 
   function sync({ signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
@@ -245,7 +285,7 @@ async function startReplica(
       return heads.newest.value;
     },
     grown: heads.newest.grown,
-    policy: () => policyPath(chain, storage.chains!),
+    policy: () => stepsSince(chain, openPolicySteps(chain, storage.chains!)),
     get trust() {
       return heads.trust;
     },
@@ -278,6 +318,15 @@ async function startReplica(
     [Symbol.asyncDispose]: close,
   };
 }
+
+/** A peer with its checkpoint, which the policy accepts. */
+interface Answer {
+  readonly peer: LedgerPeer;
+  readonly judged: Judged & { readonly ok: true };
+}
+
+const isSameHead = (a: TreeHead, b: TreeHead): boolean =>
+  a.size === b.size && equalBytes(a.root, b.root);
 
 /** A block that was refused, and who gave it. */
 class PeerWrong extends Error {

@@ -1,7 +1,8 @@
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import type { Chain } from "../chain/chain.ts";
 import { readCheckpoint } from "../chain/checkpoint-note.ts";
-import { policyPath } from "../chain/policy-path.ts";
+import { stepsSince } from "../chain/policy-position.ts";
+import { openPolicySteps } from "../chain/policy-steps.ts";
 import { ChainError, LedgerError } from "../errors.ts";
 import type { ChainStore } from "../storage/types.ts";
 import { platformSurroundings } from "../transport/surroundings.ts";
@@ -104,7 +105,7 @@ export function publishHeads(options: PublishHeadsOptions): PublishedHeads {
       return newest.value;
     },
     grown: newest.grown,
-    policy: () => policyPath(ledger.chain, chains),
+    policy: () => stepsSince(ledger.chain, openPolicySteps(ledger.chain, chains)),
     look,
     close,
     [Symbol.asyncDispose]: close,

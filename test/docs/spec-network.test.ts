@@ -3,7 +3,9 @@ import { decode, encode } from "@ipld/dag-cbor";
 import { beforeAll, describe, expect, it } from "vitest";
 import { MAX_BLOCK_BYTES, MAX_GENESIS_BYTES, MAX_HEADER_BYTES } from "../../src/block/limits.ts";
 import { trustFromGenesis } from "../../src/chain/trust.ts";
-import { decodePolicyPath } from "../../src/chain/policy-path.ts";
+import { CID } from "multiformats/cid";
+import { sha256 } from "multiformats/hashes/sha2";
+import { decodePolicySteps } from "../../src/chain/follow-steps.ts";
 import { verifyStateAnswer } from "../../src/network/state-answer.ts";
 import { verifyMap } from "../../src/merkle/map-proof.ts";
 import { specHex } from "../support/spec-blocks.ts";
@@ -38,9 +40,10 @@ describe("docs/spec/network.md", () => {
   });
 
   it("has the list of no steps", async () => {
-    expect(hex("policy")).toEqual(encode({ v: 1, steps: [] }));
+    const ledger = CID.createV1(0x71, await sha256.digest(source.genesis));
+    expect(hex("policy")).toEqual(encode({ v: 1, ledger, steps: [] }));
     expect(await bodyOf("policy")).toEqual(hex("policy"));
-    expect(decodePolicyPath(hex("policy"))).toEqual([]);
+    expect(decodePolicySteps(hex("policy")).steps).toEqual([]);
   });
 
   it("has a proof that there is nothing, with the fields of its table", async () => {

@@ -2,6 +2,8 @@ import { describe, expect, it } from "vitest";
 import { encodeGenesis } from "../../src/block/genesis.ts";
 import { signTransaction } from "../../src/block/transaction.ts";
 import { encodeCheckpoint } from "../../src/chain/checkpoint-note.ts";
+import { encodePolicySteps, followPolicySteps } from "../../src/chain/follow-steps.ts";
+import { trustFromGenesis } from "../../src/chain/trust.ts";
 import { noteSigner, signNote } from "../../src/chain/note.ts";
 import { openChain } from "../../src/chain/open-chain.ts";
 import { createSequencer } from "../../src/chain/sequencer.ts";
@@ -99,6 +101,67 @@ describe("a replica of a ledger whose checkpoint keys are rotated", () => {
     await replica.close();
     const again = await open([peerOf(home.source)]);
     expect(again.newest?.size).toBe(size);
+    await home.hl.close();
+  }, 60_000);
+
+  it("takes the steps that it did not need itself, so that those who ask it can follow", async () => {
+    const home = await world();
+    await home.grow();
+    await home.source.look();
+    const storage = memoryStorage();
+    const replica = await openReplica({
+      ...{ genesis: home.genesis, storage, sleep: never },
+      peers: [peerOf(home.source)],
+    });
+    await replica.sync();
+    for (const key of ["k2", "k3"]) {
+      await home.rotate(key);
+      await home.source.look();
+      // The change is in the newest block here, so that what the new key signs alone is accepted.
+      expect(await replica.sync()).toBe(home.source.newest!.size);
+      await home.grow();
+      await home.source.look();
+      await home.grow();
+      await home.source.look();
+      expect(await replica.sync()).toBe(home.source.newest!.size);
+    }
+    const bytes = await peerOf(replica).policy();
+    const followed = followPolicySteps(trustFromGenesis(home.genesis), bytes);
+    expect(followed).toMatchObject({
+      ok: true,
+      trust: { checkpointKeys: [signerFor("k3").publicKey] },
+    });
+    expect(bytes).toEqual(await home.hl.governance.policySteps());
+    await home.hl.close();
+  }, 60_000);
+
+  it("keeps few checkpoints while no steps lead to the policy in force", async () => {
+    const home = await world();
+    await home.grow();
+    await home.source.look();
+    await home.rotate("k2");
+    await home.grow();
+    await home.source.look();
+    const storage = memoryStorage();
+    const silent: LedgerPeer = {
+      ...peerOf(home.source),
+      policy: async () => encodePolicySteps(home.hl.chain.ledger, []),
+    };
+    const trust = {
+      ...trustFromGenesis(home.genesis),
+      checkpointKeys: [signerFor("k2").publicKey],
+      policyHeight: home.source.newest!.size - 1,
+    };
+    const replica = await openReplica({
+      ...{ genesis: home.genesis, storage, peers: [silent], trust, sleep: never },
+    });
+    for (let i = 0; i < 10; i++) {
+      await home.grow();
+      await home.source.look();
+      await replica.sync();
+    }
+    const kept = await storage.chains.head(`${home.hl.chain.ledger.toString()}/policy`);
+    expect(kept.size).toBeLessThan(3);
     await home.hl.close();
   }, 60_000);
 

@@ -75,7 +75,11 @@ describe("openReplica", () => {
       );
     const { note } = home.source.newest!;
     expect(await kept("held")).toEqual({ v: 1, note });
-    expect(await kept("accepted")).toEqual({ v: 1, note, steps: encode({ v: 1, steps: [] }) });
+    expect(await kept("accepted")).toEqual({
+      v: 1,
+      note,
+      steps: encode({ v: 1, ledger: home.chain.ledger, steps: [] }),
+    });
     const second = await replicaOf(home, [peerOf(replica)]);
     expect(await second.replica.sync()).toBe(600);
     expect(second.replica.chain.root).toEqual(root);

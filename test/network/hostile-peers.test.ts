@@ -1,0 +1,83 @@
+import { describe, expect, it } from "vitest";
+import { verifyForkEvidence } from "../../src/chain/fork-evidence.ts";
+import { noteKey, NOTE_ED25519 } from "../../src/chain/note-key.ts";
+import { TransportError } from "../../src/errors.ts";
+import { openReplica } from "../../src/network/open-replica.ts";
+import type { PeerFault } from "../../src/network/peer-list.ts";
+import { memoryStorage } from "../../src/storage/memory.ts";
+import type { LedgerPeer } from "../../src/transport/types.ts";
+import { signerFor } from "../support/ledger.ts";
+import { never, peerOf, startHome, type Home } from "../support/network.ts";
+
+async function homeOf(blocks: number, lastSeq = -1): Promise<Home> {
+  const home = await startHome({ lastSeq });
+  await home.grow(blocks);
+  await home.source.look();
+  return home;
+}
+
+/** Shows its checkpoints and tiles, and gives no block. */
+const withholding = (home: Home): LedgerPeer => ({
+  ...peerOf(home.source),
+  did: "did:key:withholding",
+  // eslint-disable-next-line require-yield
+  async *blocks() {
+    throw new TransportError("ERR_TRANSPORT_NOT_FOUND", "no blocks");
+  },
+});
+
+describe("a replica of which one peer forges and withholds", () => {
+  it.each([
+    ["larger", 9],
+    ["as large", 5],
+    ["larger by more than a tile", 300],
+  ])(
+    "convicts the key of a history that is %s, though its blocks are never given",
+    async (_, size) => {
+      const [ours, forged] = [await homeOf(5), await homeOf(size, 100)];
+      const storage = memoryStorage();
+      const open = () =>
+        openReplica({
+          ...{ genesis: ours.genesis, storage, sleep: never },
+          peers: [withholding(forged), peerOf(ours.source)],
+        });
+      const replica = await open();
+      await expect(replica.sync()).rejects.toMatchObject({ code: "ERR_CHAIN_FORKED" });
+      const key = noteKey("ledger.example/test", NOTE_ED25519, signerFor("checkpoint").publicKey);
+      expect(verifyForkEvidence(replica.fork!, key).ok).toBe(true);
+      await replica.close();
+    },
+    60_000,
+  );
+
+  it("convicts it also when the honest peer answers only later", async () => {
+    const [ours, forged] = [await homeOf(5), await homeOf(9, 100)];
+    const storage = memoryStorage();
+    const options = { genesis: ours.genesis, storage, sleep: never };
+    const first = await openReplica({ ...options, peers: [withholding(forged)] });
+    await expect(first.sync()).rejects.toMatchObject({ code: "ERR_TRANSPORT_NOT_FOUND" });
+    await first.close();
+    const later = await openReplica({
+      ...options,
+      peers: [withholding(forged), peerOf(ours.source)],
+    });
+    await expect(later.sync()).rejects.toMatchObject({ code: "ERR_CHAIN_FORKED" });
+  }, 60_000);
+
+  it("convicts nobody when the two are of one history", async () => {
+    const home = await homeOf(5);
+    const old = home.source.newest!;
+    await home.grow(4);
+    await home.source.look();
+    const faults: PeerFault[] = [];
+    const behind: LedgerPeer = { ...peerOf(home.source), checkpoint: async () => old.note };
+    const replica = await openReplica({
+      ...{ genesis: home.genesis, storage: memoryStorage(), sleep: never },
+      peers: [withholding(home), behind],
+      onFault: (fault) => faults.push(fault),
+    });
+    expect(await replica.sync()).toBe(9);
+    expect(replica.fork).toBeUndefined();
+    expect(faults.map(({ did }) => did)).toEqual(["did:key:withholding"]);
+  }, 60_000);
+});

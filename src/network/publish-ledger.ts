@@ -4,7 +4,7 @@ import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
 import type { Chain } from "../chain/chain.ts";
 import { readCheckpoint } from "../chain/checkpoint-note.ts";
 import type { AcceptedCheckpoint } from "../chain/checkpoints.ts";
-import { encodePolicyPath } from "../chain/policy-path.ts";
+import { ALL_STEPS_BYTES, encodePolicySteps } from "../chain/follow-steps.ts";
 import { ChainError } from "../errors.ts";
 import {
   borderTiles,
@@ -15,7 +15,7 @@ import {
   type TileId,
 } from "../merkle/tile.ts";
 import type { PublishTarget } from "../transport/publish-target.ts";
-import { blockBundle, headerBundle } from "./bundles.ts";
+import { blockBundle, headerBundle, type BundleRange } from "./bundles.ts";
 import type { LedgerSource } from "./source.ts";
 
 export interface PublishLedgerOptions {
@@ -40,6 +40,8 @@ const OPTIONS: OptionsOf<PublishLedgerOptions> = { blocks: true, signal: true };
 
 /** Names the partial tiles that are there, so that they can be removed once they are full. */
 const PARTIALS = "partials";
+/** Says of how many blocks all bundles are there. */
+const BUNDLES = "bundles";
 const MAX_PARTIALS_BYTES: number = 1024 * 1024;
 const MAX_NOTE_BYTES = 1_000_000;
 
@@ -78,9 +80,7 @@ export async function publishLedger(
     const hashes = await chain.readTile(tile);
     await put(tilePath(tile), joined(hashes.slice(0, tile.width)));
     if (tile.level > 0) return;
-    const range = { from: tile.index * TILE_WIDTH, limit: tile.width };
-    await put(tilePath(tile, "entries"), headerBundle(chain, range));
-    if (blocks) await put(tilePath(tile, "blocks"), blockBundle(chain, range));
+    await put(tilePath(tile, "entries"), headerBundle(chain, rangeOf(tile)));
   }
 
   await put("genesis", chain.genesisBytes);
@@ -89,15 +89,15 @@ export async function publishLedger(
   for (const tile of border) partials.add(tilePath(tile));
   await put(PARTIALS, utf8ToBytes([...partials, ""].join("\n")));
   for (const tile of newTiles(before, size)) await putTile(tile);
-  // Blocks may have been left out before.
-  if (blocks && before > 0 && !(await target.has(firstBundle(before)))) {
-    for (const tile of newTiles(0, before)) {
-      if (tile.level > 0) continue;
-      const range = { from: tile.index * TILE_WIDTH, limit: tile.width };
-      await put(tilePath(tile, "blocks"), blockBundle(chain, range));
+  if (blocks) {
+    const known = await readBundles(target);
+    // Blocks may have been left out before, and more may be there than under the checkpoint.
+    for (const tile of newTiles(Math.min(known, before), size)) {
+      if (tile.level === 0) await put(tilePath(tile, "blocks"), blockBundle(chain, rangeOf(tile)));
     }
+    if (known !== size) await put(BUNDLES, utf8ToBytes(`${size}\n`));
   }
-  await put("policy", encodePolicyPath(await source.policy()));
+  await put("policy", encodePolicySteps(chain.ledger, await source.policy(), ALL_STEPS_BYTES));
   await put("checkpoint", newest.note);
 
   const kept = new Set([...border, ...borderTiles(before)].map((tile) => tilePath(tile)));
@@ -147,8 +147,16 @@ async function publishedSize(
   return old.size;
 }
 
-function firstBundle(size: number): string {
-  return tilePath({ level: 0, index: 0, width: Math.min(size, TILE_WIDTH) }, "blocks");
+const rangeOf = ({ index, width }: TileId): BundleRange => ({
+  from: index * TILE_WIDTH,
+  limit: width,
+});
+
+/** The number of blocks of which an earlier call wrote all bundles; 0 for what is no number. */
+async function readBundles(target: PublishTarget): Promise<number> {
+  const bytes = await target.get(BUNDLES, MAX_PARTIALS_BYTES);
+  const text = bytes === undefined ? "" : bytesToUtf8(bytes);
+  return /^[1-9]\d{0,14}\n$/.test(text) ? Number(text) : 0;
 }
 
 /** The partial tiles that an earlier call wrote; a line that is none of theirs is left out. */

@@ -8,6 +8,10 @@ export interface Surroundings {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
+/** Pieces up to so many bytes are copied into rooms of so many. */
+const SMALL = 4096;
+const ROOM: number = 64 * 1024;
+
 /** How long an answer may take. */
 export interface Pace {
   /** Milliseconds for an answer to begin, and for each pause in it. */
@@ -77,6 +81,8 @@ export function bodyReader(
   const reader = body?.getReader();
   const chunks: Uint8Array[] = [];
   let held = 0;
+  let room = new Uint8Array(0);
+  let used = 0;
   let received = 0;
   let waited = 0;
   let ended = reader === undefined;
@@ -105,9 +111,33 @@ export function bodyReader(
         "the answer is larger than what was asked for",
       );
     }
-    chunks.push(value);
-    held += value.length;
+    // Waited for in time each, but too few bytes in all.
+    if (waited > pace.deadline + (received / pace.leastRate) * 1000) {
+      throw new TransportError("ERR_TRANSPORT_TIMEOUT", "the peer answers too slowly");
+    }
+    hold(value);
     return true;
+  }
+
+  /** Small pieces are put together, since each costs far more than its bytes. */
+  function hold(chunk: Uint8Array): void {
+    held += chunk.length;
+    if (chunk.length > SMALL) {
+      chunks.push(chunk);
+      return;
+    }
+    const last = chunks.at(-1);
+    if (room.length - used < chunk.length) {
+      room = new Uint8Array(ROOM);
+      used = 0;
+    }
+    room.set(chunk, used);
+    const isNext =
+      last?.buffer === room.buffer && last.byteOffset + last.length === room.byteOffset + used;
+    if (isNext) chunks.pop();
+    const from = isNext ? last.byteOffset - room.byteOffset : used;
+    used += chunk.length;
+    chunks.push(room.subarray(from, used));
   }
 
   function shift(length: number): Uint8Array {

@@ -59,7 +59,7 @@ describe("publishLedger", () => {
     const target = folderTarget(folder);
     await publishLedger(home.source, target);
     expect(await filesIn(folder)).toEqual([
-      ...["checkpoint", "genesis", "partials", "policy", "tile/0/000.p/3"],
+      ...["bundles", "checkpoint", "genesis", "partials", "policy", "tile/0/000.p/3"],
       ...["tile/blocks/000.p/3", "tile/entries/000.p/3"],
     ]);
     const headers = await headersOf(home);
@@ -154,6 +154,40 @@ describe("publishLedger", () => {
     const blocks = (await filesIn(folder)).filter((path) => path.includes("blocks"));
     expect(blocks).toContain("tile/blocks/000");
     expect(blocks).toContain("tile/blocks/001.p/5");
+  }, 60_000);
+
+  it("adds the blocks that were left out in between, wherever that is interrupted", async () => {
+    const home = await startHome();
+    const folder = await newFolder();
+    const target = folderTarget(folder);
+    await grown(home, 250);
+    await publishLedger(home.source, target);
+    await grown(home, 300);
+    await publishLedger(home.source, target, { blocks: false });
+    await grown(home, 10);
+    for (let most = 0; ; most++) {
+      let left = most;
+      const failing: PublishTarget = {
+        ...target,
+        put: (path, bytes) =>
+          left-- > 0 ? target.put(path, bytes) : Promise.reject(new Error("cut")),
+      };
+      try {
+        await publishLedger(home.source, failing);
+        break;
+      } catch (error) {
+        expect(error).toMatchObject({ message: "cut" });
+      }
+    }
+    const peer = staticPeer(folder);
+    const given: Uint8Array[] = [];
+    for (const bundle of [256, 256, 48].map((width, index) => ({ index, width }))) {
+      for await (const block of peer.blocks(bundle)) given.push(block);
+    }
+    const all: Uint8Array[] = [];
+    for await (const block of home.chain.readBlocks({ from: 0 })) all.push(block);
+    expect(given).toEqual(all);
+    expect(await readFile(join(folder, "bundles"), "utf8")).toBe("560\n");
   }, 60_000);
 
   it("publishes nothing over another history, over a newer checkpoint or without one", async () => {

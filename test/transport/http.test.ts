@@ -50,6 +50,49 @@ describe("httpPeer over HTTP", () => {
     expect(process.memoryUsage.rss() - before).toBeLessThan(60 * 1024 * 1024);
   });
 
+  it("puts pieces of any size together", async () => {
+    const sizes = [1, 1, 4096, 4097, 3, 70_000, 2, 4095, 1];
+    const pieces = Array.from({ length: 5000 }, (_, i) => (i % 500 < 491 ? 1 : sizes[i % 9]!));
+    const length = pieces.reduce((a, b) => a + b);
+    let at = 0;
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        const size = pieces.shift();
+        if (size === undefined) return controller.close();
+        controller.enqueue(Uint8Array.from({ length: size }, () => at++ % 251));
+      },
+    });
+    const peer = httpPeer({
+      ...{ url: "http://other.invalid", did: "did:key:other" },
+      fetch: async () => new Response(body),
+    });
+    const bytes = await peer.policy();
+    expect(bytes.length).toBe(length);
+    expect(bytes.every((byte, i) => byte === i % 251)).toBe(true);
+  });
+
+  it("gives up on a body that is too slow on the whole, however short each pause is", async () => {
+    let time = 0;
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        time += 5;
+        controller.enqueue(new Uint8Array(2));
+      },
+    });
+    const peer = httpPeer({
+      ...{ url: "http://other.invalid", did: "did:key:other", deadline: 400, leastRate: 1000 },
+      ...{
+        fetch: async () => new Response(body),
+        now: () => time,
+        sleep: () => new Promise(() => {}),
+      },
+    });
+    // 2 bytes in 5 ms are 400 in a second: 400 + received ms are over after 400 / 3 · 5 ms.
+    await expect(peer.policy()).rejects.toMatchObject({ code: "ERR_TRANSPORT_TIMEOUT" });
+    expect(time).toBeGreaterThan(600);
+    expect(time).toBeLessThan(750);
+  });
+
   it("reads a packed body that fits", async () => {
     const bytes = Uint8Array.from({ length: 8192 }, (_, i) => i);
     const peer = await peerOf((_, response) => {

@@ -36,6 +36,7 @@ const OPTIONS: OptionsOf<FollowEntriesOptions> = { from: true, kinds: true, sign
  * what an accepted checkpoint covers is given out. To go on later, begin again with the height of the last entry that was
  * dealt with: its block's entries then come again.
  *
+ * @throws {ChainError} by the iteration: `ERR_CHAIN_CLOSED` once the source is closed
  * @example
  * for await (const { entry, height } of followEntries(replica, { from: 0, kinds: ["erase"] })) {
  *   console.log(height, entry.kind);

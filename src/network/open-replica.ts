@@ -275,6 +275,7 @@ async function startReplica(
 
   async function close(): Promise<void> {
     closing.abort(new ChainError("ERR_CHAIN_CLOSED", "the replica is closed"));
+    heads.newest.close();
     await turn;
     await chain.close();
   }

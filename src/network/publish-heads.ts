@@ -97,6 +97,7 @@ export function publishHeads(options: PublishHeadsOptions): PublishedHeads {
 
   async function close(): Promise<void> {
     closing.abort();
+    newest.close();
     await running;
   }
   return {

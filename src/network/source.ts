@@ -7,7 +7,11 @@ export interface LedgerSource {
   readonly chain: Chain;
   /** The newest checkpoint that the ledger's policy accepts; `undefined` before the first. */
   readonly newest: AcceptedCheckpoint | undefined;
-  /** Resolves once the newest checkpoint has more than so many blocks, or the signal aborts. */
+  /**
+   * Resolves once the newest checkpoint has more than so many blocks, or the signal aborts.
+   *
+   * @throws {ChainError} `ERR_CHAIN_CLOSED` once the source is closed
+   */
   grown(after: number, signal: AbortSignal): Promise<void>;
   /** The steps by which the policy changed since the genesis record, oldest first. */
   policy(): Promise<readonly PolicyStep[]>;

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { verifyForkEvidence } from "../../src/chain/fork-evidence.ts";
 import { noteKey, NOTE_ED25519 } from "../../src/chain/note-key.ts";
 import { TransportError } from "../../src/errors.ts";
+import { followEntries, type FollowedEntry } from "../../src/network/follow-entries.ts";
 import { openReplica } from "../../src/network/open-replica.ts";
 import type { PeerFault } from "../../src/network/peer-list.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
@@ -24,6 +25,31 @@ const withholding = (home: Home): LedgerPeer => ({
   async *blocks() {
     throw new TransportError("ERR_TRANSPORT_NOT_FOUND", "no blocks");
   },
+});
+
+describe("followEntries and long polls of a source that is closed", () => {
+  it("end, and do not wait for ever", async () => {
+    const home = await homeOf(2);
+    const replica = await openReplica({
+      ...{ genesis: home.genesis, storage: memoryStorage(), sleep: never },
+      peers: [peerOf(home.source)],
+    });
+    await replica.sync();
+    for (const source of [replica, home.source]) {
+      const entries = followEntries(source)[Symbol.asyncIterator]();
+      const given = [await entries.next(), await entries.next()];
+      expect(given.map(({ value }) => (value as FollowedEntry).height)).toEqual([0, 1]);
+      const next = entries.next();
+      const polled = peerOf(source, { sleep: never }).checkpoint({ after: 2, wait: 25 });
+      const both = Promise.allSettled([next, polled]);
+      await new Promise((resolve) => setImmediate(resolve));
+      await source.close();
+      expect(await both).toMatchObject([
+        { reason: { code: "ERR_CHAIN_CLOSED" } },
+        { reason: { code: "ERR_TRANSPORT_FAILED" } },
+      ]);
+    }
+  }, 60_000);
 });
 
 describe("a replica of which one peer forges and withholds", () => {

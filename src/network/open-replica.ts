@@ -39,6 +39,8 @@ const BATCH_BYTES: number = 8 * 1024 * 1024;
 /** Milliseconds between two rounds, and between two looks at a peer that does not wait itself. */
 const PAUSE = 1000;
 const LONG_PAUSE = 25_000;
+/** Milliseconds for which other peers are waited for once one has answered: none may hold up a copy. */
+const LATE = 10_000;
 
 /**
  * Opens a copy of a ledger that follows its peers: it accepts checkpoints by the policy, and takes only
@@ -166,13 +168,24 @@ async function startReplica(
       list.fault(peer, error);
       fault = error;
     };
+    const ended = new AbortController();
+    const late = new AbortController();
+    const asking = { signal: AbortSignal.any([signal, late.signal]) };
+    const startTimer = async (): Promise<void> => {
+      await sleep(LATE, ended.signal);
+      if (ended.signal.aborted) return;
+      late.abort(new TransportError("ERR_TRANSPORT_TIMEOUT", "other peers answered long before"));
+    };
     const answers = await Promise.all(
       list.ready().map(async (peer) => {
         try {
-          const judged = await heads.judge(await peer.checkpoint({ signal }), () =>
-            peer.policy({ signal }),
+          const judged = await heads.judge(await peer.checkpoint(asking), () =>
+            peer.policy(asking),
           );
-          if (judged.ok) return { peer, judged };
+          if (judged.ok) {
+            void startTimer();
+            return { peer, judged };
+          }
           throw new ChainError(
             "ERR_CHAIN_POLICY",
             `a checkpoint is not accepted: ${judged.reason}`,
@@ -182,7 +195,7 @@ async function startReplica(
           return undefined;
         }
       }),
-    );
+    ).finally(() => ended.abort());
     const good = answers.filter((answer) => answer !== undefined);
     good.sort((a, b) => b.judged.checkpoint.size - a.judged.checkpoint.size);
     let accepted = false;

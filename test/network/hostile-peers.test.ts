@@ -8,7 +8,7 @@ import type { PeerFault } from "../../src/network/peer-list.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import type { LedgerPeer } from "../../src/transport/types.ts";
 import { signerFor } from "../support/ledger.ts";
-import { never, peerOf, startHome, type Home } from "../support/network.ts";
+import { handClock, never, peerOf, startHome, type Home } from "../support/network.ts";
 
 async function homeOf(blocks: number, lastSeq = -1): Promise<Home> {
   const home = await startHome({ lastSeq });
@@ -88,6 +88,35 @@ describe("a replica of which one peer forges and withholds", () => {
       peers: [withholding(forged), peerOf(ours.source)],
     });
     await expect(later.sync()).rejects.toMatchObject({ code: "ERR_CHAIN_FORKED" });
+  }, 60_000);
+
+  it("waits ten seconds and no longer for one that trickles, if another has answered", async () => {
+    const home = await homeOf(5);
+    const clock = handClock();
+    const faults: PeerFault[] = [];
+    const trickling: LedgerPeer = {
+      ...peerOf(home.source),
+      did: "did:key:trickling",
+      checkpoint: ({ signal } = {}) =>
+        new Promise((_, reject) => {
+          signal!.addEventListener("abort", () => reject(signal!.reason));
+        }),
+    };
+    const replica = await openReplica({
+      ...{ genesis: home.genesis, storage: memoryStorage(), ...clock.time },
+      peers: [trickling, peerOf(home.source)],
+      onFault: (fault) => faults.push(fault),
+    });
+    const synced = replica.sync();
+    await expect.poll(() => clock.sleeping).toBe(1);
+    await clock.advance(9999);
+    expect(faults).toEqual([]);
+    await clock.advance(1);
+    expect(await synced).toBe(5);
+    expect(faults).toMatchObject([
+      { did: "did:key:trickling", error: { code: "ERR_TRANSPORT_TIMEOUT" } },
+    ]);
+    expect(clock.sleeping).toBe(0);
   }, 60_000);
 
   it("convicts nobody when the two are of one history", async () => {

@@ -19,11 +19,24 @@ const ID = /^[A-Za-z0-9\-.]{1,64}$/;
 const RESTFUL =
   /^(https?:\/\/.*\/)?([A-Z][A-Za-z]{1,63})\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/[^/]+)?$/i;
 
+const PARTS = /^(https?):\/\/([^/@]*@)?([^/]*)(.*)$/is;
+
 /** Type, id and server in a RESTful URL, absolute or relative. */
 export function serverNameIn(url: string | undefined): ServerName | undefined {
   const [, base, type, id] = RESTFUL.exec(url ?? "") ?? [];
   if (type === undefined || id === undefined || !/^[A-Z]/.test(type)) return undefined;
-  return { type, id, ...(base !== undefined && { base }) };
+  return { type, id, ...(base !== undefined && { base: oneForm(base) }) };
+}
+
+/**
+ * A server's URL in the one form that all equal ones have.
+ *
+ * @see RFC 3986 §6.2.2.1, §6.2.3 (scheme and host ignore case, and a default port can be left out)
+ */
+function oneForm(base: string): string {
+  const [, scheme = "", user = "", host = "", path = ""] = PARTS.exec(base) ?? [];
+  const port = scheme.toLowerCase() === "http" ? /:(?:80)?$/ : /:(?:443)?$/;
+  return `${scheme.toLowerCase()}://${user}${host.toLowerCase().replace(port, "")}${path}`;
 }
 
 /** Whether two names, each with the server's URL if it is stated, can be of one server. */

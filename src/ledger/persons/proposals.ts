@@ -110,10 +110,17 @@ export function openProposals(
   const { vault } = context;
   const { catalogue, filing, subjects, turns } = options;
 
-  /** The name of what is proposed and why: the same twice is one proposal. */
-  function keyOf({ subjects: people, because }: MergeProposal): Uint8Array {
+  /**
+   * The name of what is proposed and why: the same twice is one proposal. Whoever has other numbers than a
+   * single person is told from others by them.
+   */
+  function keyOf({ subjects: people, because, numbers = [] }: Suggestion): Uint8Array {
+    const written = ({ system, value }: PersonIdentifier): string =>
+      JSON.stringify([system, value]);
     const why =
-      typeof because === "string" ? because : JSON.stringify([because.system, because.value]);
+      typeof because === "string"
+        ? because
+        : [written(because), ...numbers.map(written).sort()].join();
     return vault.name(
       "proposal",
       people

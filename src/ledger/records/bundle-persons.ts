@@ -5,6 +5,7 @@ import type { BundlePatient } from "../../fhir/patients.ts";
 import { numberKey } from "../../fhir/patient-numbers.ts";
 import { serverNameIn, type ServerName } from "../../fhir/source-name.ts";
 import { giveTurn } from "../../loop/give-turn.ts";
+import { afterWriting } from "../../storage/settle.ts";
 import { MAX_IDENTIFIERS, MAX_IDENTIFIERS_TOGETHER } from "../index/rows.ts";
 import { type PersonIdentifier, type Subject, type Subjects } from "../entries/subjects.ts";
 import type { Proposals, Suggestion } from "../persons/proposals.ts";
@@ -45,7 +46,7 @@ const PERSONS_TOGETHER = 64;
 /** Dependencies of finding the persons of a bundle. */
 export interface FindingPersons {
   readonly subjects: Subjects;
-  readonly proposals: Pick<Proposals, "isOpenAbout">;
+  readonly proposals: Pick<Proposals, "file" | "isOpenAbout">;
   readonly signal?: AbortSignal | undefined;
   /** How the bundle's source names its patients; without it, names are nobody's. */
   readonly names?: PatientNames | undefined;
@@ -71,6 +72,8 @@ export async function findPersons(
   const byPatient = new Map<number, Subject>();
   const inDoubt = new Map<number, string>();
   const proposals: Suggestion[] = [];
+  /** Groups whose numbers wait until it is filed what is proposed about their persons. */
+  const waiting: { readonly group: PatientGroup; readonly person: Subject }[] = [];
   /** Whom the name of a patient names, among persons who are joined. */
   const ownOf = new Map<number, Subject>();
 
@@ -133,6 +136,20 @@ export async function findPersons(
   /** Whether these are more numbers than a person can have: then not all of them would find the person. */
   const areTooMany = ({ sure, doubtful, former }: PatientGroup): boolean =>
     sure.size + doubtful.size + former.size > MAX_IDENTIFIERS;
+
+  /**
+   * Files of which servers the names of a group are, where that is new; whether they are still the person's. A
+   * name without a server is that of the first server which comes.
+   */
+  async function claimNames(places: readonly number[], person: Subject): Promise<boolean> {
+    for (const place of places.filter((one) => ownOf.has(one))) {
+      const named = await names!.claim(nameOf(place)!);
+      if (named.is === "person" && (await subjects.areOne(named.person, person))) continue;
+      for (const one of places) ownOf.delete(one);
+      return false;
+    }
+    return true;
+  }
 
   /** Files that the names of a group are a person's, unless a Patient resource is going to say so. */
   async function addNames(places: readonly number[], person: Subject): Promise<void> {
@@ -198,16 +215,55 @@ export async function findPersons(
   /** A group whose name is that of a person without any number. */
   async function withoutNumbers(group: PatientGroup, person: Subject): Promise<void> {
     const { sure, doubtful, former, places, isContested } = group;
+    if (!(await claimNames(places, person))) return lookUp(group);
     if (!(await areAssumed(places, person))) return doubt(group, [], BY_BOTH);
     const known = await bearersOf(new Map([...sure, ...doubtful, ...former]));
     for (const place of places) byPatient.set(place, ownOf.get(place) ?? person);
     await addNames(places, person);
     propose(person, known.values());
     const isDecided = known.size === 0 && !isContested && doubtful.size === 0;
-    if (!isDecided || sure.size === 0 || (await decided.isOpenAbout(person))) return;
-    if (!(await addNumbers(group, person))) {
-      for (const place of places) byPatient.delete(place);
-      doubt(group, []);
+    if (isDecided && sure.size > 0) waiting.push({ group, person });
+  }
+
+  /** Gives a person without numbers those of their Patient, unless it is open whether they are somebody else. */
+  async function giveNumbers({ group, person }: (typeof waiting)[number]): Promise<void> {
+    if (await decided.isOpenAbout(person)) return;
+    // Another of the bundle, or another process, may have got one of them since.
+    const others: FoundPerson[] = [];
+    for (const one of (await bearersOf(group.sure)).values()) {
+      if (!(await subjects.areOne(one.person, person))) others.push(one);
+    }
+    if (others.length > 0) return propose(person, others);
+    if (await addNumbers(group, person)) return;
+    for (const place of group.places) byPatient.delete(place);
+    doubt(group, []);
+  }
+
+  /** Files what was proposed from a position on. */
+  async function fileProposals(from = 0): Promise<void> {
+    const fresh = proposals.slice(from);
+    if (fresh.length > 0) await afterWriting(() => decided.file(fresh));
+  }
+
+  /** Does what is to be done with each; of those that have a key in common one after another. */
+  async function bySome<T>(
+    all: readonly T[],
+    keysOf: (one: T) => Iterable<string>,
+    work: (one: T) => Promise<void>,
+  ): Promise<void> {
+    for (let at = 0; at < all.length; at += PERSONS_TOGETHER) {
+      const last = new Map<string, Promise<void>>();
+      const inTurn = (one: T): Promise<void> => {
+        const keys = [...keysOf(one)];
+        const before = keys.flatMap((key) => last.get(key) ?? []);
+        const mine = Promise.all(before).then(() => work(one));
+        for (const key of keys) last.set(key, mine);
+        return mine;
+      };
+      // Together: everybody new is filed in one transaction.
+      await Promise.all(all.slice(at, at + PERSONS_TOGETHER).map(inTurn));
+      await giveTurn();
+      signal?.throwIfAborted();
     }
   }
 
@@ -225,6 +281,7 @@ export async function findPersons(
     if (found !== undefined && holder !== undefined) {
       const isOther = !(await subjects.areOne(found.person, holder));
       if (isOther) return doubt(group, [{ person: holder, by: found.by }, found], BY_BOTH);
+      if (!(await claimNames(places, holder))) return lookUp(group);
     }
     if (!(await areAssumed(places, found?.person))) return doubt(group, known.values(), BY_BOTH);
     const former = await bearersOf(group.former);
@@ -249,9 +306,12 @@ export async function findPersons(
   }
 
   /** A group without numbers that could find anybody. */
-  async function byName({ places }: PatientGroup, holder: Subject | undefined): Promise<void> {
+  async function byName(group: PatientGroup, holder: Subject | undefined): Promise<void> {
+    const { places } = group;
     let person = holder;
-    if (person === undefined) {
+    if (person !== undefined) {
+      if (!(await claimNames(places, person))) return lookUp(group);
+    } else {
       const name = places.map(nameOf).find((one) => one !== undefined);
       if (name === undefined) return;
       const made = await names!.create(name);
@@ -305,14 +365,15 @@ export async function findPersons(
     return isTheirs;
   }
 
-  const groups = patientGroups(patients, patients.keys(), nameOf);
-  for (let at = 0; at < groups.length; at += PERSONS_TOGETHER) {
-    // Together: everybody new is filed in one transaction.
-    await Promise.all(groups.slice(at, at + PERSONS_TOGETHER).map(lookUp));
-    await giveTurn();
-    signal?.throwIfAborted();
-  }
-  appendTo(proposals, await proposeLinked(patients, byPatient, subjects));
+  // An id may be that of patients of several servers: the first counts as the one named without a server.
+  const idsOf = ({ places }: PatientGroup) => places.flatMap((place) => nameOf(place)?.id ?? []);
+  await bySome(patientGroups(patients, patients.keys(), nameOf), idsOf, lookUp);
+  appendTo(proposals, await proposeLinked(patients, byPatient, { subjects, names }));
+  // Before anybody gets numbers, and before anything is filed about them.
+  await fileProposals();
+  const filed = proposals.length;
+  await bySome(waiting, ({ group }) => group.sure.keys(), giveNumbers);
+  await fileProposals(filed);
   return { people, byPatient, inDoubt, proposals };
 }
 

@@ -1,6 +1,7 @@
 import { toHex } from "../../bytes/hex.ts";
 import { identifierOf } from "../../fhir/subject-references.ts";
 import type { BundlePatient } from "../../fhir/patients.ts";
+import { serverNameIn } from "../../fhir/source-name.ts";
 import { type FhirReference, isObject, list, referenceOf } from "../../fhir/resource.ts";
 import {
   isIdentifier,
@@ -8,6 +9,7 @@ import {
   type Subject,
   type Subjects,
 } from "../entries/subjects.ts";
+import type { PatientNames } from "./named-patients.ts";
 
 /**
  * Proposes to merge persons whose Patient resources say by `Patient.link` that they are one, as far as both
@@ -18,7 +20,13 @@ import {
 export async function proposeLinked(
   patients: readonly BundlePatient[],
   byPatient: ReadonlyMap<number, Subject>,
-  subjects: Pick<Subjects, "find" | "areOne">,
+  {
+    subjects,
+    names,
+  }: {
+    readonly subjects: Pick<Subjects, "find" | "areOne">;
+    readonly names?: PatientNames | undefined;
+  },
 ): Promise<readonly MergeProposal[]> {
   const proposals = new Map<string, MergeProposal>();
   for (const [place, { resource }] of patients.entries()) {
@@ -26,7 +34,7 @@ export async function proposeLinked(
     if (own === undefined) continue;
     for (const link of list(resource?.["link"])) {
       const other = referenceOf(isObject(link) ? link["other"] : undefined);
-      const linked = other && (await personOf(other));
+      const linked = other && (await personOf(other, place));
       if (linked === undefined || (await subjects.areOne(own, linked))) continue;
       const pair = [toHex(own.local), toHex(linked.local)].sort().join();
       if (proposals.has(pair)) continue;
@@ -35,13 +43,30 @@ export async function proposeLinked(
   }
   return [...proposals.values()];
 
-  /** The person whom a reference names: a patient of the bundle, or whoever bears its identifier. */
-  async function personOf(other: FhirReference): Promise<Subject | undefined> {
-    const name = other.reference;
-    const named = patients.flatMap((one, place) => (one.reference === name ? [place] : []));
-    const [place] = named;
-    if (name !== undefined && named.length === 1) return byPatient.get(place!);
+  /** The person whom a reference in a Patient names: one of the bundle, or who is known here. */
+  async function personOf(other: FhirReference, from: number): Promise<Subject | undefined> {
+    const { reference } = other;
+    const exact = patients.flatMap((one, place) => (one.reference === reference ? [place] : []));
+    const [place] = exact;
+    if (reference !== undefined && exact.length === 1) return byPatient.get(place!);
     const identifier = identifierOf(other);
-    return identifier && isIdentifier(identifier) ? subjects.find(identifier) : undefined;
+    const bearer =
+      identifier && isIdentifier(identifier) ? await subjects.find(identifier) : undefined;
+    return bearer ?? (await namedBy(reference, from));
+  }
+
+  /** The person whom a reference names at the source: a relative one means a Patient of the same server. */
+  async function namedBy(reference: string | undefined, from: number) {
+    const name = serverNameIn(reference);
+    if (names === undefined || name?.type !== "Patient") return undefined;
+    const own = names.nameOf(from)?.name;
+    const base = name.base ?? (own === "unclear" ? undefined : own?.base);
+    const place = [...byPatient.keys()].find((one) => {
+      const theirs = names.nameOf(one)?.name;
+      return theirs !== "unclear" && theirs?.id === name.id && theirs.base === base;
+    });
+    if (place !== undefined) return byPatient.get(place);
+    const named = await names.whoIs({ ...name, ...(base === undefined ? {} : { base }) });
+    return named.is === "person" ? named.person : undefined;
   }
 }

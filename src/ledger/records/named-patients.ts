@@ -32,12 +32,22 @@ export interface PatientName {
 export interface PatientNames {
   /** The name of a patient of the bundle, by its position. */
   nameOf(place: number): PatientName | undefined;
-  /** Whom a name names, as far as the bundle's names were looked up when it came. */
+  /** Whom a name names, as of when it was last looked up. */
   whoIs(name: ServerName): Promise<Named>;
+  /**
+   * The same; if the person's name is of no known server yet, files first that it is of the server of this
+   * name. From then on an equal name at another server is another person's.
+   */
+  claim(name: ServerName): Promise<Named>;
   /** Makes somebody known by a name alone; durable before this resolves. */
   create(name: ServerName): Promise<Named>;
   /** Files that a name is a person's, unless that is on record; durable before this resolves. */
   add(person: Subject, name: ServerName): Promise<void>;
+  /**
+   * Files that the names of patients, by position, which are nobody's yet, are a person's, since a caller
+   * says that the patients are. A Patient resource of the bundle is going to say it of itself.
+   */
+  addAll(person: Subject, places: Iterable<number>): Promise<void>;
 }
 
 /** A person among those who are named alike, and the servers whose name it is known to be. */
@@ -165,8 +175,24 @@ export async function openPatientNames(
     known.set(id, bearersOf(found!));
   }
 
-  const whoIs = ({ id, base }: ServerName): Promise<Named> =>
-    whoIsAmong(known.get(id) ?? [], base, subjects);
+  async function whoIs(name: ServerName): Promise<Named> {
+    if (!known.has(name.id)) await refresh(name);
+    return whoIsAmong(known.get(name.id)!, name.base, subjects);
+  }
+
+  async function claim(name: ServerName): Promise<Named> {
+    const { id, base } = name;
+    const found = await whoIs(name);
+    if (found.is !== "person" || base === undefined) return found;
+    const bearers = known.get(id)!;
+    if (bearers.some(({ bases }) => bases.has(base))) return found;
+    for (const { local, bases } of bearers) {
+      if (bases.size === 0) await subjects.addName({ local }, noteOf(name));
+    }
+    // Another process may have filed another server first.
+    await refresh(name);
+    return whoIs(name);
+  }
 
   const noteOf = ({ type, id, base }: ServerName) => ({
     ...{ name: source, type, id },
@@ -176,20 +202,30 @@ export async function openPatientNames(
   return {
     nameOf: (place) => names.get(place),
     whoIs,
+    claim,
     async create(name) {
       await subjects.createNamed(noteOf(name));
       // Another process may have named somebody first.
       await refresh(name);
       return whoIs(name);
     },
-    async add(person, name) {
-      const { id, base } = name;
-      const hex = toHex(person.local);
-      const own = (known.get(id) ?? []).find(({ local }) => toHex(local) === hex);
-      const isKnown = base === undefined ? own !== undefined : own?.bases.has(base) === true;
-      if (isKnown) return;
-      await subjects.addName(person, noteOf(name));
-      await refresh(name);
+    add,
+    async addAll(person, places) {
+      for (const place of places) {
+        const { name, isRecorded } = names.get(place) ?? { name: "unclear", isRecorded: false };
+        if (name === "unclear" || isRecorded || (await whoIs(name)).is !== "nobody") continue;
+        await add(person, name);
+      }
     },
   };
+
+  async function add(person: Subject, name: ServerName): Promise<void> {
+    const { id, base } = name;
+    const hex = toHex(person.local);
+    const own = (known.get(id) ?? []).find(({ local }) => toHex(local) === hex);
+    const isKnown = base === undefined ? own !== undefined : own?.bases.has(base) === true;
+    if (isKnown) return;
+    await subjects.addName(person, noteOf(name));
+    await refresh(name);
+  }
 }

@@ -3,7 +3,6 @@ import { InputError } from "../../errors.ts";
 import type { BundleProblem, BundleReading } from "../../fhir/bundle.ts";
 import type { BundleResource } from "../../fhir/bundle.ts";
 import { giveTurn } from "../../loop/give-turn.ts";
-import { afterWriting } from "../../storage/settle.ts";
 import type { Subject } from "../entries/subjects.ts";
 import {
   addKept,
@@ -234,10 +233,7 @@ async function personsOf(
   const { subjects, proposals, now } = tools;
   const names = source === undefined ? undefined : await openPatientNames(bundle, source, tools);
   if (subject === null) {
-    const found = await findPersons(bundle.patients, { subjects, proposals, signal, names });
-    // Before anything is filed about them.
-    await afterWriting(() => proposals.file(found.proposals));
-    return found;
+    return findPersons(bundle.patients, { subjects, proposals, signal, names });
   }
   if (bundle.patients.length > 1) {
     throw new InputError(
@@ -246,7 +242,10 @@ async function personsOf(
     );
   }
   await assertSamePerson(subject, bundle.patients, { subjects, now: now() });
-  if (names !== undefined) await assertNamed(subject, bundle.patients.keys(), { names, subjects });
+  if (names !== undefined) {
+    await assertNamed(subject, bundle.patients.keys(), { names, subjects });
+    await names.addAll(subject, bundle.patients.keys());
+  }
   return {
     people: [],
     proposals: [],

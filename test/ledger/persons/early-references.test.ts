@@ -248,6 +248,22 @@ describe("a source's name of a patient", () => {
     expect((await mine()).recorded).toHaveLength(1);
   });
 
+  it("is that of the person whom the caller names, from then on", async () => {
+    const w = await ward();
+    const bundle = JSON.stringify({
+      resourceType: "Bundle",
+      type: "collection",
+      entry: [{ resource: measured("o1", "Patient/123") }],
+    });
+    await w.hl.recordBundle(w.me, bundle, SOURCE);
+    await says(w.hl, w.me, "deny");
+    await feed(w.hl, measured("o1", "Patient/123"), measured("o2", "Patient/123"));
+    await feed(w.hl, patient("123", B));
+    expect(await released(w, B)).toEqual([]);
+    expect(await named(w.hl, "Patient/123")).toEqual(w.me);
+    expect(await w.hl.records(w.me)).toHaveLength(2);
+  });
+
   it("is free again once the person is forgotten", async () => {
     const w = await ward();
     await feed(w.hl, measured("o1", "Patient/123"));

@@ -73,6 +73,8 @@ const post = (one: Sent, more: Sent = {}): Sent => ({
 
 const A = "https://a.example/fhir/Patient/1";
 const B = "https://b.example/fhir/Patient/1";
+const A_WRITTEN_OTHERWISE = "HTTPS://A.Example:443/fhir/Patient/1";
+const at = (fullUrl: string, one: Sent): Sent => ({ ...one, fullUrl });
 
 /** Who sends what about whom, and who is asked for by what in the end; written by hand. */
 export const WHOM: readonly WhomSituation[] = [
@@ -424,6 +426,46 @@ export const WHOM: readonly WhomSituation[] = [
     asks: { "mrn-1": ["1", "o", "p"], "mrn-2": ["1", "q"] },
   },
   {
+    name: "a relative reference first, then two servers at once: it is of the one that comes first",
+    acts: [
+      send(obs("o", "Patient/1"), "Patient/1"),
+      send([obs("p", A), obs("q", B)], A, B),
+      bundle("collection", [at(A, pat("1", "mrn-1")), at(B, pat("1", "mrn-2"))], "mrn-1", "mrn-2"),
+    ],
+    asks: { "mrn-1": ["1", "o", "p"], "mrn-2": ["1", "q"] },
+  },
+  {
+    name: "a relative reference first, which is refused, then the Patients of two servers at once",
+    acts: [
+      send(obs("o", "Patient/1"), "Patient/1"),
+      { refuse: "Patient/1" },
+      bundle("collection", [at(A, pat("1", "mrn-1")), at(B, pat("1", "mrn-2"))], "mrn-1", "mrn-2"),
+    ],
+    asks: { "mrn-1": [], "mrn-2": ["1"] },
+  },
+  {
+    name: "a Patient without a server, then those of two servers at once",
+    acts: [
+      send(pat("1", "mrn-1"), "mrn-1"),
+      bundle("collection", [at(A, pat("1", "mrn-1")), at(B, pat("1", "mrn-2"))], "mrn-1", "mrn-2"),
+    ],
+    asks: { "mrn-1": ["1"], "mrn-2": ["1"] },
+  },
+  {
+    name: "a Patient without a server, then references to two servers at once",
+    acts: [send(pat("1", "mrn-1"), "mrn-1"), send([obs("p", A), obs("q", B)], "mrn-1", B)],
+    asks: { "mrn-1": ["1", "p"] },
+  },
+  {
+    name: "a server's URL written in two ways: what was refused under one holds for the other",
+    acts: [
+      send(obs("o", A), A),
+      { refuse: A },
+      bundle("collection", [at(A_WRITTEN_OTHERWISE, pat("1", "mrn-1"))], "mrn-1"),
+    ],
+    asks: { "mrn-1": [] },
+  },
+  {
     name: "all three in one file",
     acts: [send([obs("o", A), obs("p", B), obs("q", "Patient/1")], A, B, "-")],
     asks: { "mrn-1": [] },
@@ -670,6 +712,79 @@ export const WHOM: readonly WhomSituation[] = [
       { refuse: "mrn-2" },
     ],
     asks: { "mrn-1": ["1"], "mrn-2": [] },
+    open: 1,
+  },
+  {
+    name: "two early names that are joined, one with a number of somebody else, one with a new one",
+    acts: [
+      { know: "mrn-1" },
+      { refuse: "mrn-1" },
+      send([obs("o", "Patient/1"), obs("p", "Patient/2")], "Patient/1", "Patient/2"),
+      { merge: ["Patient/1", "Patient/2"] },
+      bundle("collection", [pat("1", "mrn-1"), pat("2", "mrn-2")], "Patient/1", "Patient/2"),
+    ],
+    asks: { "mrn-1": [], "mrn-2": [] },
+    open: 1,
+  },
+  {
+    name: "an early name that comes linked to somebody who refused: no number until people decide",
+    acts: [
+      send(pat("2", "mrn-2"), "mrn-2"),
+      { refuse: "mrn-2" },
+      send(obs("o", "Patient/1"), "Patient/1"),
+      bundle(
+        "collection",
+        [pat("2", "mrn-2"), { ...pat("1", "mrn-1"), link: "Patient/2" }],
+        ...(["mrn-2", "Patient/1"] as const),
+      ),
+    ],
+    asks: { "mrn-1": [], "mrn-2": [] },
+    open: 1,
+  },
+  {
+    name: "the same, dismissed: the number comes with the next version",
+    acts: [
+      send(pat("2", "mrn-2"), "mrn-2"),
+      { refuse: "mrn-2" },
+      send(obs("o", "Patient/1"), "Patient/1"),
+      send({ ...pat("1", "mrn-1"), link: "Patient/2" }, "Patient/1"),
+      { dismiss: true },
+      send({ ...pat("1", "mrn-1"), link: "Patient/2", v: "2" }, "mrn-1"),
+    ],
+    asks: { "mrn-1": ["1", "o"], "mrn-2": [] },
+  },
+  {
+    name: "a Patient who is linked to one of an earlier file",
+    acts: [
+      send(pat("2", "mrn-2"), "mrn-2"),
+      send({ ...pat("1", "mrn-1"), link: "Patient/2" }, "mrn-1"),
+    ],
+    asks: { "mrn-1": ["1"], "mrn-2": ["2"] },
+    open: 1,
+  },
+  {
+    name: "a second child with the family's number, once the first is known",
+    acts: [
+      send(pat("1", "mrn-1"), "mrn-1"),
+      { identify: ["mrn-1", "ins-1"] },
+      send(pat("2", "mrn-2", "ins-1"), "-"),
+      { know: "mrn-2" },
+      send(pat("3", "mrn-3", "ins-1"), "-"),
+    ],
+    asks: { "mrn-1": ["1"] },
+    open: 1,
+  },
+  {
+    name: "a second child with the family's number, once the first is dismissed",
+    acts: [
+      send(pat("1", "mrn-1"), "mrn-1"),
+      { identify: ["mrn-1", "ins-1"] },
+      send(pat("2", "mrn-2", "ins-1"), "-"),
+      { dismiss: true },
+      send(pat("2", "mrn-2", "ins-1"), "-"),
+      send(pat("3", "mrn-3", "ins-1"), "-"),
+    ],
+    asks: { "mrn-1": ["1"] },
     open: 1,
   },
   // Several patients, messages

@@ -69,7 +69,7 @@ export function toConsentResource(
 }
 
 /** What is known of a resource that could not be described. */
-const UNKNOWN: ConsentResource = { type: "unknown", codes: [], labels: null };
+const UNKNOWN: ConsentResource = { type: "unknown", codes: [], uncoded: true, labels: null };
 
 function containedIn(
   { parts = [], moreParts }: ResourceDescription,

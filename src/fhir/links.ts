@@ -28,6 +28,8 @@ export interface ResourceLinks {
 export const MAX_REFERS = 1000;
 /** Longest name, in UTF-16 units. */
 const MAX_NAME = 4096;
+/** Stands for the name of something that nothing names, or whose name is too long. */
+const UNNAMED = "?";
 /** Deepest nesting that is looked into; `readBundle` refuses deeper input. */
 const MAX_DEPTH = 1000;
 /** Values between two points at which the work can be interrupted. */
@@ -61,7 +63,7 @@ export function* linkSteps(
       const named = typeOf(to, resources);
       isPersonNamed ||= namesPerson(named) || (to.kind === "entry" && isAboutSomebody(to));
       for (const name of namesOf(to, { element, reference })) {
-        if (names.size < MAX_REFERS && name.length <= MAX_NAME) names.add(name);
+        if (names.size < MAX_REFERS) names.add(name.length <= MAX_NAME ? name : UNNAMED);
       }
       if (to.kind !== "entry") continue;
       for (const at of to.versions) if (isCandidate(at)) entries.add(at);
@@ -96,7 +98,7 @@ export function* linkSteps(
     if (of !== undefined && !mayBeAboutNobody(of)) return [];
     if (of !== undefined && token !== undefined) return [identifierName(of, token)];
     // It may be what the resource is about: nothing tells what it is.
-    return NAMES_WHAT.test(element) && saysWhat(of) ? [reference.reference ?? "?"] : [];
+    return NAMES_WHAT.test(element) && saysWhat(of) ? [reference.reference ?? UNNAMED] : [];
   }
 }
 
@@ -156,6 +158,9 @@ function* pointersIn(resource: FhirResource): Steps<readonly Pointer[]> {
       // R5 puts a Reference into `reference` of a CodeableReference.
       const of = name === "reference" ? element : name;
       if (typeof child === "object") waiting.push([child, of, depth + 1]);
+      if (typeof child === "string" && name.endsWith("Reference") && NAMES_WHAT.test(name)) {
+        found.push({ element: name, reference: { reference: child } });
+      }
       if (CANONICAL.test(name)) {
         for (const url of [child].flat()) {
           if (typeof url !== "string") continue;
@@ -182,8 +187,16 @@ function pointerAt(
   const token = tokenAt(identifier);
   if (isTyped && token !== undefined && reference === undefined) return { type, ...token };
   const isUrl = typeof url === "string" && !element.endsWith("xtension");
-  return isUrl && serverNameIn(url) !== undefined ? { reference: url } : undefined;
+  if (isUrl && serverNameIn(url) !== undefined) return { reference: url };
+  // A product that is named by text only, or by what cannot be read, is a product nevertheless.
+  return NAMES_WHAT.test(element) && isReference(object) ? { ...(isTyped && { type }) } : undefined;
 }
+
+const REFERENCE = new Set(["id", "extension", "reference", "type", "identifier", "display"]);
+
+/** Whether an object can be nothing but a Reference, by the names of its elements. */
+const isReference = (object: Readonly<Record<string, unknown>>): boolean =>
+  Object.keys(object).every((name) => REFERENCE.has(name.replace(/^_/, "")));
 
 function tokenAt(identifier: unknown): Pick<FhirReference, "identifier"> | undefined {
   if (!isObject(identifier)) return undefined;

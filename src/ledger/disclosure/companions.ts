@@ -72,9 +72,11 @@ export function decideWithCompanions<T extends { readonly decision: Decision }>(
     let isFound = false;
     for (const one of seen) {
       const referring = companions.referringTo(one);
-      isFound ||= referring.length === 0 && one.head.manifest.nobody === "filed";
-      for (const other of isFound ? [] : referring) {
-        if (seen.has(other) || !isPermitted(other)) continue;
+      isFound ||= referring.size === 0 && one.head.manifest.nobody === "filed";
+      // What refers to this one or to another opens it only if nothing that may refer to it is withheld.
+      const isOpen = [...referring.keys()].every(isPermitted);
+      for (const [other, isSure] of isFound ? [] : referring) {
+        if (seen.has(other) || !isPermitted(other) || !(isSure || isOpen)) continue;
         if (other.head.manifest.nobody === undefined) isFound = true;
         else seen.add(other);
       }
@@ -119,8 +121,8 @@ interface Companion {
 interface Companions {
   /** What a record refers to that names nobody. */
   of(record: FoldedRecord): readonly Companion[];
-  /** The records that may refer to one that names nobody. */
-  referringTo(record: FoldedRecord): readonly FoldedRecord[];
+  /** The records that may refer to one that names nobody, and whether each can mean no other. */
+  referringTo(record: FoldedRecord): ReadonlyMap<FoldedRecord, boolean>;
 }
 
 /** Finds out which records that name nobody others refer to. */
@@ -160,14 +162,14 @@ function companionsAmong(records: readonly FoldedRecord[]): Companions {
     return own;
   }
 
-  let referring: Map<FoldedRecord, Set<FoldedRecord>> | undefined;
-  function allReferring(): Map<FoldedRecord, Set<FoldedRecord>> {
-    const by = new Map<FoldedRecord, Set<FoldedRecord>>();
+  let referring: Map<FoldedRecord, Map<FoldedRecord, boolean>> | undefined;
+  function allReferring(): Map<FoldedRecord, Map<FoldedRecord, boolean>> {
+    const by = new Map<FoldedRecord, Map<FoldedRecord, boolean>>();
     for (const record of byName.size === 0 ? [] : records) {
       for (const { candidates } of of(record)) {
         for (const one of candidates) {
-          const some = by.get(one) ?? new Set<FoldedRecord>();
-          by.set(one, some.add(record));
+          const some = by.get(one) ?? new Map<FoldedRecord, boolean>();
+          by.set(one, some.set(record, some.get(record) === true || candidates.length === 1));
         }
       }
     }
@@ -178,7 +180,7 @@ function companionsAmong(records: readonly FoldedRecord[]): Companions {
     of,
     referringTo(record) {
       referring ??= allReferring();
-      return [...(referring.get(record) ?? [])];
+      return referring.get(record) ?? new Map<FoldedRecord, boolean>();
     },
   };
 }
@@ -217,8 +219,6 @@ function judgedWith(
   form: (record: FoldedRecord) => ConsentResource,
 ): ConsentResource {
   const own = form(record);
-  const { refers = [] } = record.head.manifest;
-  if (refers.length === 0) return own;
   const seen = new Set<FoldedRecord>([record]);
   const others: ConsentResource[] = [];
   let isUnknown = false;
@@ -242,20 +242,44 @@ function judgedWith(
     }
   }
   isUnknown ||= isCut;
-  if (others.length === 0 && !isUnknown) return own;
-  const { otherCodes = [] } = own;
-  const codes = others.flatMap((one) => [...one.codes, ...(one.otherCodes ?? [])]);
+  return withOthers(own, others, isUnknown, isCut);
+}
+
+/** A resource as if it, and each of those inside it, contained some others. */
+function withOthers(
+  own: ConsentResource,
+  others: readonly ConsentResource[],
+  isUnknown: boolean,
+  isCut: boolean,
+): ConsentResource {
+  const { otherCodes = [], contains } = own;
+  // A resource inside may refer to any product that is inside, too.
+  const products = (contains ?? []).filter(({ type }) => saysWhat(type));
+  const inner = [...others, ...products];
+  if (inner.length === 0 && !isUnknown) return own;
+  const codes = distinctCodes(others);
   const uncoded = own.uncoded === true || isUnknown || others.some((one) => one.uncoded === true);
+  const labels = others.map((one) => one.labels);
+  const innerCodes = distinctCodes(inner);
+  const isUncoded = isUnknown || inner.some((one) => one.uncoded === true);
+  const inside = contains?.map((part) => ({
+    ...part,
+    otherCodes: [...(part.otherCodes ?? []), ...innerCodes],
+    ...(isUncoded && { uncoded: true as const }),
+    ...(labels.length > 0 && { labels: joined(part.labels, labels, isCut) }),
+  }));
   return {
     ...own,
     ...(codes.length > 0 && { otherCodes: [...otherCodes, ...codes] }),
     ...(uncoded && { uncoded }),
-    labels: joined(
-      own.labels,
-      others.map(({ labels }) => labels),
-      isCut,
-    ),
+    labels: labels.length > 0 || isCut ? joined(own.labels, labels, isCut) : own.labels,
+    ...(inside !== undefined && { contains: inside }),
   };
+}
+
+function distinctCodes(resources: readonly ConsentResource[]): ConsentResource["codes"] {
+  const all = resources.flatMap((one) => [...one.codes, ...(one.otherCodes ?? [])]);
+  return [...new Map(all.map((one) => [JSON.stringify([one.system, one.code]), one])).values()];
 }
 
 /** Labels of a record with what those of others add; they are complete if all were. */

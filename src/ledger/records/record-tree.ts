@@ -183,6 +183,8 @@ async function recordWhole(
   if (skipped.some(({ why }) => why === WHY_SKIPPED["deleted later"])) {
     return skip("its source deleted a later version of a resource in it");
   }
+  const { more } = await bySlices(innerSteps(itself.resource));
+  if (more) return skip("it has more resources than can be described");
   const marks = await marksInside(itself.resource, tools.now());
   const marksOf = () => marks;
   const context = { within: { within: around }, type: within, source, fields, marksOf };

@@ -56,10 +56,16 @@ export function partFinder(records: Iterable<FoldedRecord>): PartFinder {
   function hasEnded(part: PartDescription, whole: FoldedRecord): boolean {
     const found = countingOf(part, whole);
     const ended = found.filter(({ retracted }) => retracted);
+    const living = found.filter(({ retracted }) => !retracted);
     // What came back since is another text; a whole that was sent after the end has the one that came back.
-    const isRevived = found.length > ended.length && ended.every((one) => endedBefore(one, whole));
-    return ended.length > 0 && !isRevived;
+    const isRevived = (one: FoldedRecord): boolean =>
+      endedBefore(one, whole) && living.some((other) => isSameResource(one, other));
+    return !ended.every(isRevived);
   }
+
+  /** Whether anything has ended that may be a part which is not described. */
+  const someHasEnded = (): boolean =>
+    all.some(({ retracted, repeats }) => retracted && repeats === undefined);
 
   return {
     recordsOf,
@@ -67,7 +73,9 @@ export function partFinder(records: Iterable<FoldedRecord>): PartFinder {
       const found = partsOf(whole).flatMap((part) => countingOf(part, whole));
       return [...new Set(found)].filter(({ retracted }) => !retracted);
     },
-    hasEndedPart: (whole) => partsOf(whole).some((part) => hasEnded(part, whole)),
+    hasEndedPart: (whole) =>
+      (whole.head.manifest.resource?.moreParts === true && someHasEnded()) ||
+      partsOf(whole).some((part) => hasEnded(part, whole)),
     labelsOf(part, whole, believed) {
       const living = countingOf(part, whole).filter(({ retracted }) => !retracted);
       const ofWhole = believed(whole);
@@ -150,6 +158,14 @@ function canBe(part: PartDescription, whole: FoldedRecord, record: FoldedRecord)
 
 const sourceNameOf = ({ history }: FoldedRecord): string | undefined =>
   history.find(({ manifest }) => manifest.source !== undefined)?.manifest.source?.name;
+
+/** Whether two records certainly are of one resource, if their types and ids are equal. */
+function isSameResource(one: FoldedRecord, other: FoldedRecord): boolean {
+  const [mine, yours] = [one, other].map(sourceNameOf);
+  if (mine !== undefined || yours !== undefined) return mine === yours;
+  const [here, there] = [one, other].map(({ head }) => serverNameIn(head.manifest.fullUrl)?.base);
+  return here !== undefined && here === there;
+}
 
 const endedBefore = ({ history }: FoldedRecord, { head }: FoldedRecord): boolean =>
   history.every(

@@ -55,6 +55,8 @@ const OPTIONS: OptionsOf<LedgerHandlerOptions> = {
 
 /** Longest address of a request, in characters. */
 const MAX_PATH = 1024;
+/** Milliseconds for which steps of policy are given again: more may be kept under the same checkpoint. */
+const STEPS_FOR = 1000;
 const IMMUTABLE = "max-age=31536000, immutable";
 const MEBIBYTE: number = 1024 * 1024;
 const BINARY = "application/octet-stream";
@@ -98,7 +100,8 @@ export function ledgerHandler(
   const leastRate = options.leastRate ?? 1024;
   const waiting = new Map<string, number>();
   let allWaiting = 0;
-  let steps: { readonly of: unknown; readonly bytes: Promise<Uint8Array> } | undefined;
+  let steps:
+    { readonly of: unknown; readonly at: number; readonly bytes: Promise<Uint8Array> } | undefined;
   const cors: Record<string, string> =
     reads === "public" ? { "access-control-allow-origin": "*" } : {};
   const cacheable = reads === "public" ? "public" : "private";
@@ -174,15 +177,15 @@ export function ledgerHandler(
     return found(pacedBody(parts, { leastRate, now, sleep }), BINARY, cache);
   }
 
-  /** Made once for each checkpoint: many signatures are checked for it. */
+  /** Made once in a second at most for each checkpoint: many signatures are checked for it. */
   function policySteps(): Promise<Uint8Array> {
     const { chain, newest } = source;
-    if (steps?.of !== newest) steps = undefined;
-    if (steps !== undefined) return steps.bytes;
+    const isNew = steps?.of === newest;
+    if (steps !== undefined && isNew && now() - steps.at < STEPS_FOR) return steps.bytes;
     const bytes = source
       .policy()
       .then((all) => encodePolicySteps(chain.ledger, all, ALL_STEPS_BYTES));
-    steps = { of: newest, bytes };
+    steps = { of: newest, at: now(), bytes };
     bytes.catch(() => (steps = undefined));
     return bytes;
   }

@@ -5,6 +5,7 @@ import { TransportError } from "../../src/errors.ts";
 import { followEntries, type FollowedEntry } from "../../src/network/follow-entries.ts";
 import { openReplica } from "../../src/network/open-replica.ts";
 import type { PeerFault } from "../../src/network/peer-list.ts";
+import type { LedgerSource } from "../../src/network/source.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import type { LedgerPeer } from "../../src/transport/types.ts";
 import { signerFor } from "../support/ledger.ts";
@@ -50,6 +51,30 @@ describe("followEntries and long polls of a source that is closed", () => {
       ]);
     }
   }, 60_000);
+});
+
+describe("the policy endpoint", () => {
+  it("checks its signatures once a second, whoever asks how often, and gives steps that were kept since", async () => {
+    const home = await homeOf(1);
+    const clock = handClock();
+    let made = 0;
+    const source: LedgerSource = {
+      ...{ chain: home.chain, newest: home.source.newest, grown: home.source.grown },
+      async policy() {
+        made++;
+        return [];
+      },
+    };
+    const peer = peerOf(source, clock.time);
+    await Promise.all(Array.from({ length: 50 }, () => peer.policy()));
+    expect(made).toBe(1);
+    await clock.advance(999);
+    await peer.policy();
+    expect(made).toBe(1);
+    await clock.advance(1);
+    await peer.policy();
+    expect(made).toBe(2);
+  });
 });
 
 describe("a replica of which one peer forges and withholds", () => {

@@ -1,6 +1,5 @@
 import { toHex } from "../../bytes/hex.ts";
 import { appendTo } from "../../bytes/lists.ts";
-import { isSameIdentifier } from "../../fhir/identifier.ts";
 import type { BundlePatient } from "../../fhir/patients.ts";
 import { numberKey } from "../../fhir/patient-numbers.ts";
 import { serverNameIn, type ServerName } from "../../fhir/source-name.ts";
@@ -11,7 +10,7 @@ import { type PersonIdentifier, type Subject, type Subjects } from "../entries/s
 import type { Proposals, Suggestion } from "../persons/proposals.ts";
 import { proposeLinked } from "./linked-patients.ts";
 import type { Named, PatientNames } from "./named-patients.ts";
-import { patientGroups, type PatientGroup } from "./patient-groups.ts";
+import { isContradicted, patientGroups, type PatientGroup } from "./patient-groups.ts";
 
 /** Persons of a bundle. */
 export interface BundlePersons {
@@ -151,6 +150,17 @@ export async function findPersons(
     return true;
   }
 
+  /** Others than a person whose Patients of a group's names were deleted or retracted. */
+  async function formersOf(places: readonly number[], person?: Subject): Promise<Subject[]> {
+    const formers: Subject[] = [];
+    for (const name of places.flatMap((place) => nameOf(place) ?? [])) {
+      for (const one of await names!.formerly(name)) {
+        if (person === undefined || !(await subjects.areOne(one, person))) formers.push(one);
+      }
+    }
+    return formers;
+  }
+
   /** Files that the names of a group are a person's, unless a Patient resource is going to say so. */
   async function addNames(places: readonly number[], person: Subject): Promise<void> {
     const recorded = new Set<string>();
@@ -221,6 +231,9 @@ export async function findPersons(
     for (const place of places) byPatient.set(place, ownOf.get(place) ?? person);
     await addNames(places, person);
     propose(person, known.values());
+    for (const other of sure.size === 0 ? [] : await formersOf(places, person)) {
+      proposals.push({ subjects: [person, other], because: "Patient.id" });
+    }
     const isDecided = known.size === 0 && !isContested && doubtful.size === 0;
     if (isDecided && sure.size > 0) waiting.push({ group, person });
   }
@@ -282,6 +295,9 @@ export async function findPersons(
       const isOther = !(await subjects.areOne(found.person, holder));
       if (isOther) return doubt(group, [{ person: holder, by: found.by }, found], BY_BOTH);
       if (!(await claimNames(places, holder))) return lookUp(group);
+    } else if (found !== undefined) {
+      const [person] = await formersOf(places, found.person);
+      if (person !== undefined) return doubt(group, [{ person, by: found.by }, found], BY_BOTH);
     }
     if (!(await areAssumed(places, found?.person))) return doubt(group, known.values(), BY_BOTH);
     const former = await bearersOf(group.former);
@@ -289,6 +305,7 @@ export async function findPersons(
       if (former.size > 0) return doubt(group, former.values());
       if (identifier === undefined) return byName(group, holder);
       if (holder !== undefined) return doubt(group, [{ person: holder, by: identifier }]);
+      if ((await formersOf(places)).length > 0) return byName(group, undefined);
       await subjects.findOrCreate(identifier, [...group.sure.values()]);
       // Others may have been faster with some of the numbers.
       sure = await bearersOf(group.sure);
@@ -308,21 +325,17 @@ export async function findPersons(
   /** A group without numbers that could find anybody. */
   async function byName(group: PatientGroup, holder: Subject | undefined): Promise<void> {
     const { places } = group;
-    let person = holder;
-    if (person !== undefined) {
-      if (!(await claimNames(places, person))) return lookUp(group);
-    } else {
-      const name = places.map(nameOf).find((one) => one !== undefined);
-      if (name === undefined) return;
-      const made = await names!.create(name);
-      if (made.is !== "person") {
-        for (const place of places) inDoubt.set(place, BY_NAME);
-        return;
-      }
-      person = made.person;
+    if (holder !== undefined) {
+      if (!(await claimNames(places, holder))) return lookUp(group);
+      settle(places, holder);
+      return addNames(places, holder);
     }
-    settle(places, person);
-    await addNames(places, person);
+    const name = places.map(nameOf).find((one) => one !== undefined);
+    if (name === undefined) return;
+    const { is } = await names!.create(name);
+    // Another process may have named somebody first, who has numbers by now.
+    if (is === "person") return lookUp(group);
+    for (const place of places) inDoubt.set(place, BY_NAME);
   }
 
   /** Whether what refers to a Patient to be created by its id in the bundle can mean nobody else. */
@@ -375,16 +388,4 @@ export async function findPersons(
   await bySome(waiting, ({ group }) => group.sure.keys(), giveNumbers);
   await fileProposals(filed);
   return { people, byPatient, inDoubt, proposals };
-}
-
-/** Whether there is a system in which both have numbers, and none in common. */
-function isContradicted(
-  mine: readonly PersonIdentifier[],
-  yours: readonly PersonIdentifier[],
-): boolean {
-  return mine.some(({ system }) => {
-    const theirs = yours.filter((one) => one.system === system);
-    const own = mine.filter((one) => one.system === system);
-    return theirs.length > 0 && !own.some((one) => theirs.some((it) => isSameIdentifier(one, it)));
-  });
 }

@@ -2,6 +2,7 @@ import { fromHex, toHex } from "../../bytes/hex.ts";
 import type { BundleReading } from "../../fhir/bundle.ts";
 import { nameAtServer, serverNameIn, type ServerName } from "../../fhir/source-name.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
+import type { FoldedRecord } from "./current-record.ts";
 import { baseOf, type OnRecord } from "./sources.ts";
 import type { BundleTools } from "./sent.ts";
 
@@ -39,6 +40,8 @@ export interface PatientNames {
    * name. From then on an equal name at another server is another person's.
    */
   claim(name: ServerName): Promise<Named>;
+  /** Those whose Patient of this name was deleted or retracted: by now it may be somebody else's. */
+  formerly(name: ServerName): Promise<readonly Subject[]>;
   /** Makes somebody known by a name alone; durable before this resolves. */
   create(name: ServerName): Promise<Named>;
   /** Files that a name is a person's, unless that is on record; durable before this resolves. */
@@ -54,6 +57,8 @@ export interface PatientNames {
 interface Bearer {
   readonly local: Uint8Array;
   readonly bases: Set<string>;
+  /** Whether an entry says that the name is theirs at any one server. */
+  readonly isBare: boolean;
 }
 
 /**
@@ -65,7 +70,7 @@ export function bearersOf({
   byPerson,
   claims,
 }: Pick<OnRecord, "byPerson" | "claims">): readonly Bearer[] {
-  const found = new Map<string, Bearer & { readonly isBare: boolean }>();
+  const found = new Map<string, Bearer>();
   for (const { local, base } of claims) {
     const hex = toHex(local);
     const isTaken = [...found].some(
@@ -85,6 +90,17 @@ export function bearersOf({
     for (const base of living.map(baseOf)) if (base !== undefined) own.bases.add(base);
   }
   return [...found.values()];
+}
+
+/** The persons whose records of a Patient with an id have all been ended, by the source or by the custodian. */
+function formerBearersOf({ byPerson }: Pick<OnRecord, "byPerson">): readonly Bearer[] {
+  return [...byPerson].flatMap(([hex, records]) => {
+    const isEnded = ({ history }: FoldedRecord): boolean =>
+      history.some(({ manifest: { op } }) => op === "retract");
+    if (records.some(({ retracted }) => !retracted) || !records.some(isEnded)) return [];
+    const bases = new Set(records.flatMap((one) => baseOf(one) ?? []));
+    return [{ local: fromHex(hex), bases, isBare: false }];
+  });
 }
 
 /** Whom of those who bear an id the name at a server means, if its URL is stated. */
@@ -163,16 +179,21 @@ export async function openPatientNames(
   const resourceOf = (id: string) => ({ source, type: "Patient", id });
   await catalogue.catchUp();
   const known = new Map<string, readonly Bearer[]>();
+  const former = new Map<string, readonly Bearer[]>();
+  const learn = (id: string, found: OnRecord): void => {
+    known.set(id, bearersOf(found));
+    former.set(id, formerBearersOf(found));
+  };
   if (ids.length > 0) {
     const found = await sources.onRecord(ids.map(resourceOf));
-    for (const [i, id] of ids.entries()) known.set(id, bearersOf(found[i]!));
+    for (const [i, id] of ids.entries()) learn(id, found[i]!);
   }
 
   /** Looks up again who bears an id. */
   async function refresh({ id }: ServerName): Promise<void> {
     await catalogue.catchUp();
     const [found] = await sources.onRecord([resourceOf(id)]);
-    known.set(id, bearersOf(found!));
+    learn(id, found!);
   }
 
   async function whoIs(name: ServerName): Promise<Named> {
@@ -186,8 +207,11 @@ export async function openPatientNames(
     if (found.is !== "person" || base === undefined) return found;
     const bearers = known.get(id)!;
     if (bearers.some(({ bases }) => bases.has(base))) return found;
-    for (const { local, bases } of bearers) {
-      if (bases.size === 0) await subjects.addName({ local }, noteOf(name));
+    for (const { local, bases, isBare } of bearers) {
+      if (bases.size > 0) continue;
+      // After an entry that it is of one server, entries of two processes cannot make it one of two.
+      if (!isBare) await subjects.addName({ local }, noteOf({ type: name.type, id }));
+      await subjects.addName({ local }, noteOf(name));
     }
     // Another process may have filed another server first.
     await refresh(name);
@@ -203,6 +227,14 @@ export async function openPatientNames(
     nameOf: (place) => names.get(place),
     whoIs,
     claim,
+    async formerly(name) {
+      if (!former.has(name.id)) await refresh(name);
+      const { base } = name;
+      return former
+        .get(name.id)!
+        .filter(({ bases }) => base === undefined || bases.size === 0 || bases.has(base))
+        .map(({ local }) => ({ local: local.slice() }));
+    },
     async create(name) {
       await subjects.createNamed(noteOf(name));
       // Another process may have named somebody first.

@@ -1,4 +1,4 @@
-import { formerIdentifiers } from "../../fhir/identifier.ts";
+import { formerIdentifiers, isSameIdentifier } from "../../fhir/identifier.ts";
 import type { BundlePatient } from "../../fhir/patients.ts";
 import { numberKey } from "../../fhir/patient-numbers.ts";
 import type { ServerName } from "../../fhir/source-name.ts";
@@ -88,4 +88,16 @@ function join(some: ReadonlySet<PatientGroup>, groups: Set<PatientGroup>): Patie
     for (const [key, number] of one.former) first!.former.set(key, number);
   }
   return first!;
+}
+
+/** Whether there is a system in which both have numbers, and none in common. */
+export function isContradicted(
+  mine: readonly PersonIdentifier[],
+  yours: readonly PersonIdentifier[],
+): boolean {
+  return mine.some(({ system }) => {
+    const theirs = yours.filter((one) => one.system === system);
+    const own = mine.filter((one) => one.system === system);
+    return theirs.length > 0 && !own.some((one) => theirs.some((it) => isSameIdentifier(one, it)));
+  });
 }

@@ -234,6 +234,51 @@ describe("a source's name of a patient", () => {
     expect(await w.hl.records(person)).toHaveLength(2);
   });
 
+  it.each([
+    ["a reference", measured("o1", "Patient/123")],
+    ["a Patient", patient("123", A)],
+  ])(
+    "after %s without a server is of one of two, which two processes send at once",
+    async (_, first) => {
+      const w = await ward();
+      await feed(w.hl, first);
+      const sent = (server: string, number: Number): string =>
+        JSON.stringify({
+          resourceType: "Bundle",
+          type: "collection",
+          entry: [
+            {
+              fullUrl: `https://${server}.example/fhir/Patient/123`,
+              resource: patient("123", number),
+            },
+            {
+              fullUrl: `https://${server}.example/fhir/Observation/${server}`,
+              resource: measured(server, "Patient/123"),
+            },
+          ],
+        });
+      const other = await w.again();
+      const C = { system: "urn:oid:1.1.1", value: "3" };
+      const send = () =>
+        Promise.all([
+          w.hl.recordBundle(null, sent("a", A), SOURCE),
+          other.recordBundle(null, sent("b", C), SOURCE),
+        ]);
+      await send();
+      await send();
+      const [one, two] = [(await w.hl.findSubject(A))!, (await w.hl.findSubject(C))!];
+      expect(one.local).not.toEqual(two.local);
+      await says(w.hl, one, "permit");
+      await says(w.hl, two, "permit");
+      const got = [await released(w, A), await released(w, C)];
+      expect(got.map((ids) => ids.filter((id) => id === "a" || id === "b"))).toEqual([
+        ["a"],
+        ["b"],
+      ]);
+      expect(got.flat().filter((id) => id === "o1").length).toBeLessThan(2);
+    },
+  );
+
   it("does not go to a person whom the caller names, if it is another's", async () => {
     const w = await ward();
     await feed(w.hl, measured("o1", "Patient/123"));

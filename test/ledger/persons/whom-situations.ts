@@ -188,6 +188,64 @@ export const WHOM: readonly WhomSituation[] = [
     asks: { "mrn-1": [] },
   },
   {
+    name: "a Patient who is deleted, and comes again with a new number: people decide whether it is theirs",
+    acts: [
+      send({ ...pat("1", "mrn-1"), v: "1" }, "mrn-1"),
+      { refuse: "mrn-1" },
+      bundle("transaction", [{ method: "DELETE", url: "Patient/1" }]),
+      send({ ...pat("1", "mrn-2"), v: "5" }, "Patient/1"),
+      send(obs("o", "Patient/1"), "Patient/1"),
+    ],
+    asks: { "mrn-1": [], "mrn-2": [] },
+    open: 1,
+  },
+  {
+    name: "the same, referred to in between, and merged",
+    acts: [
+      send({ ...pat("1", "mrn-1"), v: "1" }, "mrn-1"),
+      { refuse: "mrn-1" },
+      bundle("transaction", [{ method: "DELETE", url: "Patient/1" }]),
+      send(obs("o", "Patient/1"), "Patient/1"),
+      send({ ...pat("1", "mrn-2"), v: "5" }, "Patient/1"),
+      { merge: ["Patient/1", "mrn-1"] },
+      send({ ...pat("1", "mrn-1", "mrn-2"), v: "6" }, "mrn-1"),
+    ],
+    asks: { "mrn-1": [], "mrn-2": [] },
+  },
+  {
+    name: "the same, dismissed: the id is somebody else's",
+    acts: [
+      send({ ...pat("1", "mrn-1"), v: "1" }, "mrn-1"),
+      { refuse: "mrn-1" },
+      bundle("transaction", [{ method: "DELETE", url: "Patient/1" }]),
+      send({ ...pat("1", "mrn-2"), v: "5" }, "Patient/1"),
+      { dismiss: true },
+      send({ ...pat("1", "mrn-2"), v: "6" }, "mrn-2"),
+    ],
+    asks: { "mrn-1": [], "mrn-2": ["1"] },
+  },
+  {
+    name: "a Patient who is deleted, and comes again with a number of somebody else",
+    acts: [
+      { know: "mrn-2" },
+      send({ ...pat("1", "mrn-1"), v: "1" }, "mrn-1"),
+      { refuse: "mrn-1" },
+      bundle("transaction", [{ method: "DELETE", url: "Patient/1" }]),
+      send({ ...pat("1", "mrn-2"), v: "5" }, "-"),
+    ],
+    asks: { "mrn-1": [], "mrn-2": [] },
+    open: 1,
+  },
+  {
+    name: "a Patient who is deleted, and comes again with its number",
+    acts: [
+      send({ ...pat("1", "mrn-1"), v: "1" }, "mrn-1"),
+      bundle("transaction", [{ method: "DELETE", url: "Patient/1" }]),
+      send({ ...pat("1", "mrn-1", "mrn-2"), v: "5" }, "mrn-1"),
+    ],
+    asks: { "mrn-1": ["1"], "mrn-2": ["1"] },
+  },
+  {
     name: "a deletion of the Patient before it comes, after a reference",
     acts: [
       send(obs("o", "Patient/1"), "Patient/1"),

@@ -69,7 +69,8 @@ export function* linkSteps(
       for (const at of to.versions) if (isCandidate(at)) entries.add(at);
     }
     all.push({ namesPerson: isPersonNamed, entries: [...entries], names: [...names] });
-    yield;
+    // A resource alone is in one piece, so that what is recorded at once is filed in one transaction.
+    if (all.length < resources.length) yield;
   }
   return all;
 

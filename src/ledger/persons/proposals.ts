@@ -9,7 +9,7 @@ import {
 } from "../../codec/shape.ts";
 import { bytesKey } from "../../bytes/bytes-key.ts";
 import { toHex } from "../../bytes/hex.ts";
-import { parseEntryId, toEntryId, type EntryId } from "../../codec/ids.ts";
+import { entryIdBytes, parseEntryId, toEntryId, type EntryId } from "../../codec/ids.ts";
 import { RecordError } from "../../errors.ts";
 import type { LedgerContext } from "../context.ts";
 import { openParts } from "../consents/read-consents.ts";
@@ -236,7 +236,14 @@ export function openProposals(
       turns.exclusive("proposals", async () => {
         assertReason(reason);
         const replaces = parseEntryId(proposal);
-        for await (const { id, key, manifest } of pendingIn(proposalsLocal(context))) {
+        await catalogue.catchUp();
+        const found = await catalogue.find(entryIdBytes(replaces));
+        const isHere = found.status === "present" && found.item.manifest.op === "propose";
+        // All would have to be read again for each that is dismissed. What is lost stops the list of all.
+        const list = isHere
+          ? proposalsAbout(context, found.item.manifest.local)
+          : proposalsLocal(context);
+        for await (const { id, key, manifest } of pendingIn(list)) {
           if (toEntryId(id) !== replaces) continue;
           const { local, other } = manifest;
           const entry = await seal({

@@ -20,7 +20,7 @@ const BUDGETS = [
   },
   { name: "consent", code: 'export * from "healthledger/consent";', gzip: 68_000 },
   // with reading and writing FHIR Consent, which brings the model of directives along
-  { name: "fhir", code: 'export * from "healthledger/fhir";', gzip: 50_000 },
+  { name: "fhir", code: 'export * from "healthledger/fhir";', gzip: 52_000 },
   { name: "envelope", code: 'export * from "healthledger/envelope";', gzip: 62_000 },
   // trees and proofs alone, as a monitor of several logs uses them: hashes and no signatures
   {
@@ -33,17 +33,17 @@ const BUDGETS = [
   {
     name: "chain",
     code: 'export * from "healthledger/chain";',
-    gzip: 67_000,
+    gzip: 74_000,
     without: /ciphers|post-quantum/,
   },
   // a copy of a ledger, or what serves one: no envelope is opened
   {
     name: "network",
     code: 'export * from "healthledger/network";',
-    gzip: 70_000,
+    gzip: 73_000,
     without: /ciphers|post-quantum/,
   },
-  { name: "core", code: 'export * from "healthledger";', gzip: 230_000 },
+  { name: "core", code: 'export * from "healthledger";', gzip: 265_000 },
 ];
 
 const { exports, peerDependencies } = JSON.parse(readFileSync("package.json", "utf8"));

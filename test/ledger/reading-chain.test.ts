@@ -8,7 +8,15 @@ describe("the chain of an opened ledger", () => {
     const { hl } = await ward();
     // Every name that may be there; whatever a sequencer needs beyond them is not.
     const names = [
-      ...["ahead", "durableHead", "findTransaction", "genesis", "genesisBytes", "ledger"],
+      ...[
+        "ahead",
+        "durableHead",
+        "findTransaction",
+        "genesis",
+        "genesisBytes",
+        "governance",
+        "ledger",
+      ],
       ...[
         "proveConsistency",
         "proveInclusion",

@@ -25,6 +25,7 @@ export {
   importLedger,
   type ImportLedgerOptions,
 } from "./chain/import-ledger.ts";
+export type { ApprovalFault } from "./chain/approvals.ts";
 export { TransactionRefused } from "./chain/submission.ts";
 export {
   ApprovalsMissing,
@@ -131,7 +132,13 @@ export {
   type RequestOptions,
   type RequestTarget,
 } from "./ledger/disclosure/request.ts";
-export type { Manifest, Operation, SourceNote, SourceVersion } from "./ledger/entries/manifest.ts";
+export type {
+  Manifest,
+  NobodyMark,
+  Operation,
+  SourceNote,
+  SourceVersion,
+} from "./ledger/entries/manifest.ts";
 export type { MergeOptions, UnmergedPersons } from "./ledger/persons/merging.ts";
 export type { PatientOfSource, PersonCalls } from "./ledger/persons/person-calls.ts";
 export type { DismissOptions, OpenProposal } from "./ledger/persons/proposals.ts";

@@ -78,6 +78,10 @@ describe("an entry that does not open, and has a tag", () => {
     await expect(collect(hl.audit(null))).rejects.toMatchObject(CORRUPT);
     await expect(collect(hl.pendingReviews())).rejects.toMatchObject(CORRUPT);
     expect(await collect(hl.audit(other))).toEqual([]);
+    // It may be the answer to any request of its time, but to none of later.
+    const again = await w.request();
+    expect(await hl.disclose(again)).toEqual({ ok: false, reason: "replayed" });
+    w.clock.now += 180_000;
     expect((await ask(hl, w)).count).toBe(1);
   });
 

@@ -14,7 +14,7 @@ import type { LedgerContext } from "../context.ts";
 export interface Replays {
   /**
    * The place of the first answer to a request with this name and time, as far as the ledger goes now;
-   * `"unknown"` if an access of that time, which may have been its answer, was erased.
+   * `"unknown"` if an access of that time, which may have been its answer, was erased or is lost.
    */
   answered(name: Uint8Array, time: number): Promise<EntryPlace | "unknown" | undefined>;
 }
@@ -31,7 +31,7 @@ export function openReplays(
   const { catalogue, maxRequestLifetime } = options;
   const known = new Map<string, { readonly place: EntryPlace; readonly at: number }>();
   let next: number | undefined;
-  let erasedUntil = -Infinity;
+  let unreadUntil = -Infinity;
   let turn: Promise<unknown> = Promise.resolve();
 
   async function maxDrift(): Promise<number> {
@@ -52,7 +52,8 @@ export function openReplays(
     // The clocks of requesters, of this member's processes and of blocks may each be off by the drift.
     const since = now() - maxRequestLifetime - 3 * (await maxDrift());
     next ??= await firstThatCounts(since);
-    for (; next < chain.size; next++) {
+    // Blocks that came while these were read are not in the catalogue yet.
+    for (const end = catalogue.height(); next < end; next++) {
       const { block, header } = await chain.readBlock(next);
       if (header.time < since) continue;
       for (const [transaction, signed] of block.transactions.entries()) {
@@ -62,8 +63,10 @@ export function openReplays(
         for (const [entry, bytes] of signed.entries.entries()) {
           if (decodeEntry(bytes).kind !== "access") continue;
           const found = await catalogue.find(idOf(bytes));
-          if (found.status === "erased") erasedUntil = Math.max(erasedUntil, header.time);
-          if (found.status !== "present") continue;
+          if (found.status !== "present") {
+            unreadUntil = Math.max(unreadUntil, header.time);
+            continue;
+          }
           const { request } = found.item.manifest;
           if (request === undefined || known.has(toHex(request))) continue;
           const place = { height: next, transaction, entry };
@@ -85,7 +88,7 @@ export function openReplays(
       await mine;
       const found = known.get(toHex(name));
       if (found !== undefined) return found.place;
-      return time <= erasedUntil + 2 * (await maxDrift()) ? "unknown" : undefined;
+      return time <= unreadUntil + 2 * (await maxDrift()) ? "unknown" : undefined;
     },
   };
 }

@@ -104,12 +104,13 @@ export async function streams(length: number, suite: SuiteName): Promise<unknown
     put: (cid, bytes) => void blocks.set(cid.toString(), bytes),
   });
   const whole = await sealEnvelope({ ...common, parts: [{ id: "study", bytes: content }] });
+  const author = { alg: signer.alg, publicKey: signer.publicKey };
   const opening = {
     envelope: sealed.cid,
     header: sealed.header,
     keys: { cek: sealed.cek },
     context,
-    author: { alg: signer.alg, publicKey: signer.publicKey },
+    author,
     part: "study",
     read: async (cid: { toString(): string }) => blocks.get(cid.toString()),
   };
@@ -126,11 +127,12 @@ export async function streams(length: number, suite: SuiteName): Promise<unknown
     signer,
     random: randomBytes,
   });
-  const grantor = { ...opening.author, actor: signer.actor };
+  const grantor = { ...author, actor: signer.actor };
   const keys = await openGrant({ grant, agreement, envelope: whole.cid, basis, grantor });
   const byName = new Map(whole.blocks.map(({ cid, bytes }) => [cid.toString(), bytes]));
   const { parts } = await openEnvelope({
-    ...opening,
+    context,
+    author,
     envelope: whole.cid,
     header: whole.header,
     keys,

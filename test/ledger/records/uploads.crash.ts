@@ -45,7 +45,8 @@ describe("a process that records attachments", () => {
     const acknowledged = new Map<string, number>();
     let cleaned = 0;
     let identity: string[] | undefined;
-    for (let round = 0; round < ROUNDS; round++) {
+    // Until a kill has also come in the middle of an upload.
+    for (let round = 0; round < ROUNDS || (cleaned === 0 && round < 10 * ROUNDS); round++) {
       for (const line of await runAndKill(round * 1000, round % 2 === 0 ? "ready" : "recorded")) {
         const [what, id, n] = line.split(" ") as [string, string, string];
         if (what === "recorded") acknowledged.set(id, Number(n));

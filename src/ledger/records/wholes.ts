@@ -146,14 +146,17 @@ function namesOfRecord({ history }: FoldedRecord): ReadonlySet<string> {
   return names;
 }
 
-/** Whether the sources and servers of a part and of a record, as far as they are known, are the same. */
+/**
+ * Whether the sources and servers of a part and of a record, as far as they are known, are the same. Two sources
+ * may pass on the resource of one server.
+ */
 function canBe(part: PartDescription, whole: FoldedRecord, record: FoldedRecord): boolean {
-  const [mine, yours] = [whole, record].map(sourceNameOf);
-  if (mine !== undefined && yours !== undefined && mine !== yours) return false;
   const base = serverNameIn(part.fullUrl)?.base;
-  return record.history.every(({ manifest: { fullUrl } }) =>
-    isSameServer(base, serverNameIn(fullUrl)?.base),
-  );
+  const bases = record.history.map(({ manifest }) => serverNameIn(manifest.fullUrl)?.base);
+  if (!bases.every((one) => isSameServer(base, one))) return false;
+  const [mine, yours] = [whole, record].map(sourceNameOf);
+  const areTwo = mine !== undefined && yours !== undefined && mine !== yours;
+  return !areTwo || (base !== undefined && bases.includes(base));
 }
 
 const sourceNameOf = ({ history }: FoldedRecord): string | undefined =>

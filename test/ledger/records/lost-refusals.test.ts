@@ -135,6 +135,49 @@ describe("a refused code of a drug", () => {
 });
 
 describe("a resource that has ended", () => {
+  const atServer = (): Json => ({
+    ...observation("o"),
+    meta: { versionId: "1" },
+  });
+  const fromServer = (): string =>
+    JSON.stringify({
+      resourceType: "Bundle",
+      type: "collection",
+      entry: [patient(), atServer()].map((resource) => ({
+        fullUrl: `https://ehr.example/${String(resource["resourceType"])}/${String(resource["id"])}`,
+        resource,
+      })),
+    });
+
+  it.each(["retracted", "erased"])(
+    "keeps a document of another source back that has it from the same server: %s",
+    async (how) => {
+      const w = await ward();
+      await w.permit(all);
+      const { recorded } = await w.hl.recordBundle(null, fromServer(), SOURCE);
+      await w.hl.recordBundle(null, document([atServer()]), { source: "hie" });
+      const isWholeGiven = async () => (await given(w)).includes("Bundle/d");
+      expect(await isWholeGiven()).toBe(true);
+      const { id } = recorded.find(({ type }) => type === "Observation")!;
+      if (how === "retracted") await w.hl.retract(id, "the wrong patient");
+      else await w.hl.erase(w.me, { records: [id], reason: "asked" });
+      expect(await isWholeGiven()).toBe(false);
+    },
+  );
+
+  it("keeps no document back that has another server's of its id", async () => {
+    const w = await ward();
+    await w.permit(all);
+    const { recorded } = await w.hl.recordBundle(
+      null,
+      fromServer().replaceAll("https://ehr.example/", "https://other.example/"),
+      SOURCE,
+    );
+    await w.hl.recordBundle(null, document([atServer()]), { source: "hie" });
+    await w.hl.retract(recorded.find(({ type }) => type === "Observation")!.id, "wrong");
+    expect(await given(w)).toContain("Bundle/d");
+  });
+
   it("keeps a newer document with it back, although another source has one of its id", async () => {
     const w = await ward();
     await w.permit(all);

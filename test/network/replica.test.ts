@@ -15,6 +15,7 @@ import { memoryStorage } from "../../src/storage/memory.ts";
 import type { StorageAdapter } from "../../src/storage/types.ts";
 import type { LedgerPeer } from "../../src/transport/types.ts";
 import { signerFor } from "../support/ledger.ts";
+import { snapshotOf, storageFrom } from "../support/loss-scene.ts";
 import { handClock, never, peerOf, startHome, type Home } from "../support/network.ts";
 import { flipBit } from "../support/small-ledger.ts";
 
@@ -159,6 +160,39 @@ describe("openReplica", () => {
       expect(await sizeIn(alone.storage, home), what).toBeLessThanOrEqual(20);
     }
   }, 120_000);
+
+  it("lets nobody pay for a valid block of another history that somebody else slipped in", async () => {
+    const stored = memoryStorage();
+    const home = await startHome({ storage: stored });
+    await home.grow(100);
+    await home.source.look();
+    const storage = memoryStorage();
+    // The next batch has blocks of two bundles, and so of two peers.
+    const begun = await replicaOf(home, [peerOf(home.source)], { storage });
+    await begun.replica.sync();
+    await begun.replica.close();
+    await home.grow(155);
+    const copied = await storageFrom(await snapshotOf(stored));
+    const fork = await startHome({ storage: copied, lastSeq: 1000 });
+    await fork.grow(1);
+    await home.grow(45);
+    await home.source.look();
+    const { bytes: other } = await fork.chain.readBlock(255);
+    const good = named(peerOf(home.source), "did:good");
+    const bad: LedgerPeer = {
+      ...named(peerOf(home.source), "did:bad"),
+      async *blocks(bundle, options) {
+        let height = bundle.index * 256;
+        for await (const bytes of good.blocks(bundle, options)) {
+          yield height++ === 255 ? other : bytes;
+        }
+      },
+    };
+    const { replica, faults } = await replicaOf(home, [bad, good], { storage });
+    expect(await replica.sync()).toBe(300);
+    expect(faults.map(({ did }) => did)).toEqual(["did:bad"]);
+    expect(replica.chain.root).toEqual(home.source.newest!.root);
+  }, 60_000);
 
   it("believes no tile that does not lead to the checkpoint's root", async () => {
     const home = await homeOf(300);

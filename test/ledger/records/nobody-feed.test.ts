@@ -415,4 +415,25 @@ describe("what is kept for everybody", () => {
     // Nobody's own records rest on it.
     expect((await hl.records(w.me)).length).toBe(1);
   });
+
+  it("may have had the identifier that a record asks for, once it is lost", async () => {
+    const inner = memoryStorage();
+    const w = await ward({ inner });
+    await w.permit(permitting);
+    const before = new Set((await collect(inner.blobs.list())).map(String));
+    await w.hl.recordNdjson(ndjson([D]), SOURCE);
+    const kept = (await collect(inner.blobs.list())).filter((cid) => !before.has(String(cid)));
+    const named = { reference: "Practitioner?identifier=http://hl7.org/fhir/sid/us-npi|npi-d" };
+    const sent = [P, prescription("r", "Medication/m", { requester: named })];
+    expect((await w.hl.recordNdjson(ndjson(sent), SOURCE)).copied).toBe(1);
+    await inner.blobs.delete(kept);
+    const hl = await w.again({ repair: { index: true } });
+    expect(await hl.lost()).toHaveLength(1);
+    // Whether the copy is the newest cannot be told.
+    const asked = { patient: MRN, purposes: ["TREAT"] };
+    await expect(hl.request(w.b, asked)).rejects.toMatchObject({ code: "ERR_STORAGE_CORRUPT" });
+    // Nothing about somebody else rests on it.
+    const nobody = { ...asked, patient: { ...MRN, value: "nobody" } };
+    expect((await hl.request(w.b, nobody)).count).toBe(0);
+  });
 });

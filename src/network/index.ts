@@ -11,6 +11,7 @@ export type {
   BundleRequest,
   CheckpointOptions,
   LedgerPeer,
+  SubmitOutcome,
   TileRequest,
 } from "../transport/types.ts";
 export { followEntries, type FollowedEntry, type FollowEntriesOptions } from "./follow-entries.ts";

@@ -1,6 +1,7 @@
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { InputError } from "../errors.ts";
 import { concatBytes as joined } from "../bytes/concat.ts";
+import type { Sequencer } from "../chain/sequencer.ts";
 import { parseTilePath, tileWidth } from "../merkle/tile.ts";
 import { MAX_WAIT } from "../transport/http.ts";
 import { platformSurroundings } from "../transport/surroundings.ts";
@@ -8,6 +9,8 @@ import { ALL_STEPS_BYTES, encodePolicySteps } from "../chain/follow-steps.ts";
 import { callerBudget } from "./budget.ts";
 import { blockBundle, headerBundle } from "./bundles.ts";
 import { pacedBody } from "./paced-body.ts";
+import { busy, Status } from "./status.ts";
+import { submitAnswers } from "./submit-answer.ts";
 import type { LedgerSource } from "./source.ts";
 import { makeStateAnswer } from "./state-answer.ts";
 
@@ -21,20 +24,25 @@ export interface LedgerHandlerOptions {
    */
   readonly reads?: "public";
   /**
-   * Whether a request is answered; the genesis record is served to everybody. It must not read the
-   * request's body.
+   * Whether a request is answered, also one that submits; the genesis record is served to everybody. It
+   * must not read the request's body.
    */
   readonly authorize?: (request: Request) => boolean | Promise<boolean>;
+  /**
+   * Records what is submitted: that of the home. Without it nothing can be. Whom `reads: "public"` lets
+   * read may not submit for that: give `authorize` too.
+   */
+  readonly sequencer?: Pick<Sequencer, "submit" | "ready">;
   /**
    * Names who asks, for the budgets: a verified certificate, or an address that a trusted proxy gives.
    * Default: all who are admitted share one budget, and all others another one.
    */
   readonly callerOf?: (request: Request) => string;
-  /** Requests that a caller may make in a minute; each MiB of blocks that is read for an answer is one more. Default 1,200. */
+  /** Requests that a caller may make in a minute; each MiB that is submitted, or read from blocks for an answer, is one more. Default 1,200. */
   readonly requestsPerMinute?: number;
   /** Requests that may wait for a checkpoint, of one caller and of all. Default 16 and 1,024. */
   readonly maxWaiting?: { readonly ofCaller: number; readonly ofAll: number };
-  /** Least bytes per second at which a caller must take an answer, after ten seconds. Default 1,024. */
+  /** Least bytes per second at which a caller must send and take, after ten seconds. Default 1,024. */
   readonly leastRate?: number;
   /** Clock in ms that never runs backwards. Default: the platform's. */
   readonly now?: () => number;
@@ -48,7 +56,7 @@ export interface LedgerHandlerOptions {
 }
 
 const OPTIONS: OptionsOf<LedgerHandlerOptions> = {
-  ...{ source: true, path: true, reads: true, authorize: true, callerOf: true },
+  ...{ source: true, path: true, reads: true, authorize: true, sequencer: true, callerOf: true },
   ...{ requestsPerMinute: true, maxWaiting: true, leastRate: true, now: true, sleep: true },
   onError: true,
 };
@@ -60,18 +68,6 @@ const STEPS_FOR = 1000;
 const IMMUTABLE = "max-age=31536000, immutable";
 const MEBIBYTE: number = 1024 * 1024;
 const BINARY = "application/octet-stream";
-
-/** Thrown within an answer, and turned into its status. */
-class Status extends Error {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-
-  constructor(status: number, headers: Readonly<Record<string, string>> = {}) {
-    super(`status ${status}`);
-    this.status = status;
-    this.headers = headers;
-  }
-}
 
 /**
  * Serves a ledger to others: checkpoints, tiles, headers, blocks and proofs from the state. A function from a
@@ -86,13 +82,8 @@ export function ledgerHandler(
   options: LedgerHandlerOptions,
 ): (request: Request) => Promise<Response> {
   assertOptions(options, OPTIONS, "ledgerHandler");
-  const { source, authorize, reads } = options;
-  if ((reads === undefined) === (authorize === undefined)) {
-    throw new InputError(
-      "ERR_INPUT_INVALID",
-      'a ledger is served to everybody with `reads: "public"`, or to whom `authorize` admits: give one of them',
-    );
-  }
+  const { source, authorize, reads, sequencer } = options;
+  assertAccess(options);
   const prefix = `/${(options.path ?? "").replace(/^\/+|\/+$/g, "")}/`.replace("//", "/");
   const { now = platformSurroundings.now, sleep = platformSurroundings.sleep } = options;
   const { ofCaller, ofAll } = options.maxWaiting ?? { ofCaller: 16, ofAll: 1024 };
@@ -100,6 +91,12 @@ export function ledgerHandler(
   const leastRate = options.leastRate ?? 1024;
   const waiting = new Map<string, number>();
   let allWaiting = 0;
+  const submit =
+    sequencer === undefined
+      ? undefined
+      : submitAnswers(sequencer, { leastRate, now, sleep }, (caller, bytes) =>
+          budget.spend(caller, Math.floor(bytes / MEBIBYTE)),
+        );
   let steps:
     { readonly of: unknown; readonly at: number; readonly bytes: Promise<Uint8Array> } | undefined;
   const cors: Record<string, string> =
@@ -141,20 +138,23 @@ export function ledgerHandler(
     if (request.method === "OPTIONS" && reads === "public") {
       return plain(204, { "access-control-allow-methods": "GET, HEAD" });
     }
-    if (request.method !== "GET" && request.method !== "HEAD") {
-      throw new Status(405, { allow: "GET, HEAD" });
-    }
     if (request.url.length > 2 * MAX_PATH) throw new Status(414);
     const { pathname, searchParams } = new URL(request.url);
-    if (!pathname.startsWith(prefix)) throw new Status(404);
-    const path = pathname.slice(prefix.length);
-    const isAdmitted = authorize === undefined || (await authorize(request));
+    const path = pathname.startsWith(prefix) ? pathname.slice(prefix.length) : undefined;
+    if (path === "submit" && submit === undefined) throw new Status(404);
+    const isPost = path === "submit";
+    const allowed = isPost ? ["POST"] : ["GET", "HEAD"];
+    if (!allowed.includes(request.method)) throw new Status(405, { allow: allowed.join(", ") });
+    if (path === undefined) throw new Status(404);
+    const isOpen = reads === "public" && !isPost;
+    const isAdmitted = isOpen || (await authorize!(request));
     // Whoever is not admitted must not use up the budget of those who are.
     const caller = options.callerOf?.(request) ?? (isAdmitted ? "admitted" : "others");
     charge(caller, 1);
     const { chain } = source;
     if (path === "genesis") return found(chain.genesisBytes, BINARY, `${cacheable}, ${IMMUTABLE}`);
     if (!isAdmitted) throw new Status(401);
+    if (isPost) return found(await submit!(request, caller), BINARY, "no-store");
     if (path === "checkpoint") return checkpoint(searchParams, caller, request.signal);
     if (path === "policy") {
       return found(await policySteps(), BINARY, "no-store");
@@ -192,7 +192,7 @@ export function ledgerHandler(
 
   function charge(caller: string, cost: number): void {
     const seconds = budget.take(caller, cost);
-    if (seconds > 0) throw new Status(429, { "retry-after": String(seconds) });
+    if (seconds > 0) throw busy(seconds, 429);
   }
 
   async function checkpoint(
@@ -206,9 +206,7 @@ export function ledgerHandler(
     const has = (): boolean => source.newest !== undefined && source.newest.size > (after ?? -1);
     if (wait > 0 && after !== undefined && !has()) {
       const mine = waiting.get(caller) ?? 0;
-      if (mine >= ofCaller || allWaiting >= ofAll) {
-        throw new Status(429, { "retry-after": String(MAX_WAIT) });
-      }
+      if (mine >= ofCaller || allWaiting >= ofAll) throw busy(MAX_WAIT, 429);
       waiting.set(caller, mine + 1);
       allWaiting++;
       const ending = new AbortController();
@@ -254,6 +252,22 @@ export function ledgerHandler(
       for (; sent >= MEBIBYTE; sent -= MEBIBYTE) budget.spend(caller, 1);
       yield part;
     }
+  }
+}
+
+/** @throws {InputError} unless it is said who may read, and if so who may submit */
+function assertAccess({ reads, authorize, sequencer }: LedgerHandlerOptions): void {
+  const fault = (what: string): never => {
+    throw new InputError("ERR_INPUT_INVALID", what);
+  };
+  if (reads === undefined && authorize === undefined) {
+    fault('a ledger is served to everybody with `reads: "public"`, or to whom `authorize` admits');
+  }
+  if (reads !== undefined && authorize !== undefined && sequencer === undefined) {
+    fault("`authorize` has no effect: everybody may read, and nothing can be submitted");
+  }
+  if (sequencer !== undefined && authorize === undefined) {
+    fault("say who may submit: give `authorize`");
   }
 }
 

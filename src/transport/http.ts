@@ -6,14 +6,28 @@
  */
 import { MAX_BLOCK_BYTES, MAX_GENESIS_BYTES, MAX_HEADER_BYTES } from "../block/limits.ts";
 import { assertUint } from "../bytes/guards.ts";
+import { appendTo } from "../bytes/lists.ts";
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
-import { TransportError } from "../errors.ts";
+import { EncodingError, TransportError } from "../errors.ts";
 import { tilePath } from "../merkle/tile.ts";
 import { baseOf, isRedirect } from "./address.ts";
 import { PeerBusy } from "./errors.ts";
 import { bodyReader, withDeadline, type BodyReader, type Surroundings } from "./read-body.ts";
+import {
+  decodeOutcomes,
+  outcomesBytes,
+  submitBatches,
+  SUBMIT_WAIT,
+  type SubmitBatch,
+} from "./submission.ts";
 import { platformSurroundings } from "./surroundings.ts";
-import type { AskOptions, BundleRequest, CheckpointOptions, LedgerPeer } from "./types.ts";
+import type {
+  AskOptions,
+  BundleRequest,
+  CheckpointOptions,
+  LedgerPeer,
+  SubmitOutcome,
+} from "./types.ts";
 
 export { PeerBusy } from "./errors.ts";
 export type {
@@ -21,6 +35,7 @@ export type {
   BundleRequest,
   CheckpointOptions,
   LedgerPeer,
+  SubmitOutcome,
   TileRequest,
 } from "./types.ts";
 
@@ -80,16 +95,22 @@ export function httpPeer(options: HttpPeerOptions): LedgerPeer {
   const surroundings: Surroundings = { now, sleep };
   const pace = { deadline, leastRate };
 
-  /** Asks for a path; the reader of the answer's body accepts at most `most` bytes. */
+  /**
+   * Asks for a path; the reader of the answer's body accepts at most `most` bytes.
+   *
+   * @param extra - milliseconds beyond the deadline for the answer to begin
+   * @param posted - sent as the request's body
+   */
   async function ask(
     path: string,
     most: number,
     { signal }: AskOptions,
     extra = 0,
+    posted?: Uint8Array,
   ): Promise<BodyReader> {
     const url = base + path;
     const response = await withDeadline(
-      (ending) => request(url, ending),
+      (ending) => request(url, ending, posted),
       deadline + extra,
       surroundings,
       signal,
@@ -108,10 +129,15 @@ export function httpPeer(options: HttpPeerOptions): LedgerPeer {
     return reader;
   }
 
-  async function request(url: string, signal: AbortSignal): Promise<Response> {
+  async function request(
+    url: string,
+    signal: AbortSignal,
+    posted: Uint8Array | undefined,
+  ): Promise<Response> {
+    const what = posted === undefined ? { method: "GET" } : postOf(posted);
     let response: Response;
     try {
-      response = await send(url, { method: "GET", redirect: "manual", signal });
+      response = await send(url, { ...what, redirect: "manual", signal });
     } catch (error) {
       signal.throwIfAborted();
       throw new TransportError("ERR_TRANSPORT_FAILED", "the peer cannot be reached", {
@@ -127,8 +153,8 @@ export function httpPeer(options: HttpPeerOptions): LedgerPeer {
   const whole = async (path: string, most: number, given: AskOptions, extra = 0) =>
     (await ask(path, most, given, extra)).rest();
 
-  const malformed = (what: string): TransportError =>
-    new TransportError("ERR_TRANSPORT_MALFORMED", `the peer's answer ${what}`);
+  const malformed = (what: string, cause?: unknown): TransportError =>
+    new TransportError("ERR_TRANSPORT_MALFORMED", `the peer's answer ${what}`, { cause });
 
   return {
     did,
@@ -190,7 +216,31 @@ export function httpPeer(options: HttpPeerOptions): LedgerPeer {
         given,
       );
     },
+    async submit(transactions, given = {}) {
+      assertOptions(given, ASK_OPTIONS, "submit");
+      const outcomes: SubmitOutcome[] = [];
+      // One after the other: those of a lane must arrive in order.
+      for (const batch of submitBatches(transactions)) {
+        appendTo(outcomes, await submitBatch(batch, given));
+      }
+      return outcomes;
+    },
   };
+
+  async function submitBatch(
+    { transactions, body }: SubmitBatch,
+    given: AskOptions,
+  ): Promise<readonly SubmitOutcome[]> {
+    // Nobody tells how much of a request has been sent, so its time is that of the least rate.
+    const extra = SUBMIT_WAIT * 1000 + (body.length / leastRate) * 1000;
+    const reader = await ask("submit", outcomesBytes(transactions.length), given, extra, body);
+    try {
+      return decodeOutcomes(await reader.rest(), transactions);
+    } catch (error) {
+      if (!(error instanceof EncodingError)) throw error;
+      throw malformed("is not about what was submitted", error);
+    }
+  }
 
   async function* readBlocks(bundle: BundleRequest, given: AskOptions): AsyncIterable<Uint8Array> {
     const { width } = bundle;
@@ -217,6 +267,13 @@ export function httpPeer(options: HttpPeerOptions): LedgerPeer {
     }
   }
 }
+
+/** A request with a body, of which nothing is kept on the way. */
+const postOf = (body: Uint8Array): RequestInit => ({
+  ...{ method: "POST", body: body as Uint8Array<ArrayBuffer>, cache: "no-store" },
+  headers: { "content-type": "application/octet-stream" },
+  ...{ credentials: "omit", referrerPolicy: "no-referrer" },
+});
 
 /** Why a response is not an answer; `undefined` if it is one. */
 function refusalOf(response: Response, asked: string): TransportError | undefined {

@@ -1,3 +1,5 @@
+import type { TransactionWithEntries } from "../block/transaction.ts";
+
 /** A tile of the ledger's tree of headers; see c2sp.org/tlog-tiles. */
 export interface TileRequest {
   readonly level: number;
@@ -23,6 +25,24 @@ export interface CheckpointOptions extends AskOptions {
   /** Whole seconds for which the other side may wait until there is one; 0 to 25. Default 0. */
   readonly wait?: number;
 }
+
+/** What became of a transaction that was submitted to another organisation. */
+export type SubmitOutcome =
+  | {
+      /** It is durable there. */
+      readonly ok: true;
+      readonly height: number;
+      /** Index of the transaction in its block. */
+      readonly transaction: number;
+    }
+  | {
+      /** It was not recorded there, and none of its entries was. */
+      readonly ok: false;
+      /** A reason of the ledger's rules, such as `key-not-in-force`. */
+      readonly reason: string;
+      /** Index of the entry, if it concerns one. */
+      readonly entry?: number;
+    };
 
 /**
  * Somebody else's copy of a ledger, as it answers over a transport. Everything that it answers is
@@ -60,4 +80,18 @@ export interface LedgerPeer {
   blocks(bundle: BundleRequest, options?: AskOptions): AsyncIterable<Uint8Array>;
   /** A value of the ledger's state, or its absence, with the proof of it, encoded. */
   state(key: string, options?: AskOptions): Promise<Uint8Array>;
+  /**
+   * Hands transactions to a home, which records them in this order. What it does not know, or does not
+   * know in time, is an error and never an outcome: the same transactions may then be submitted
+   * again, also those that were recorded meanwhile.
+   *
+   * An outcome is what the other side says. That a transaction is on the ledger is known once its
+   * block is here, under an accepted checkpoint.
+   *
+   * @returns one outcome for each transaction, in order
+   */
+  submit(
+    transactions: readonly TransactionWithEntries[],
+    options?: AskOptions,
+  ): Promise<readonly SubmitOutcome[]>;
 }

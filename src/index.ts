@@ -111,6 +111,7 @@ export {
   type OpenedItem,
 } from "./ledger/disclosure/answer.ts";
 export { type AttestedFact, signAttestation } from "./ledger/disclosure/attestation.ts";
+export type { OutboxItem } from "./ledger/elsewhere/outbox.ts";
 export type {
   Access,
   AccessedRecord,

@@ -89,6 +89,8 @@ export function openCheckpoints(options: {
   readonly cosigningTimes?: CosigningTimes;
   /** Appends a block; needed if the last block brought the key in force. */
   readonly seal?: () => Promise<unknown>;
+  /** Of a copy: the newest checkpoint that was accepted. Nothing is signed then. */
+  readonly accepted?: () => AcceptedCheckpoint | undefined;
 }): Checkpoints {
   const { chain, chains, cosigners = [] } = options;
   const { origin } = chain.genesis;
@@ -113,6 +115,7 @@ export function openCheckpoints(options: {
    *   allow
    */
   async function make(also: readonly CheckpointPolicy[] = []): Promise<AcceptedCheckpoint> {
+    if (options.accepted !== undefined) return acceptedOf(options.accepted());
     let sealed = false;
     for (let attempt = 0; attempt < TRIES; attempt++) {
       const size = await chain.refresh();
@@ -327,4 +330,9 @@ export function openCheckpoints(options: {
 
 function listsKey({ checkpointKeys }: CheckpointPolicy, { publicKey }: Signer): boolean {
   return checkpointKeys.some((key) => equalBytes(key, publicKey));
+}
+
+function acceptedOf(accepted: AcceptedCheckpoint | undefined): AcceptedCheckpoint {
+  if (accepted !== undefined) return accepted;
+  throw new ChainError("ERR_CHAIN_CHECKPOINT", "this copy has no block under a checkpoint yet");
 }

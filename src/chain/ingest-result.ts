@@ -1,5 +1,7 @@
 import type { TreeHead } from "./connection.ts";
+import type { StateChange } from "../storage/types.ts";
 import type { Refusal } from "./refusal.ts";
+import type { DurablePlace } from "./submission.ts";
 
 /** The blocks that `chain.ingest` may append. */
 export interface IngestOptions {
@@ -13,6 +15,10 @@ export interface IngestOptions {
    * the default, if the last block is the last one under the checkpoint.
    */
   readonly proof?: readonly Uint8Array[];
+  /** Gives changes of state that become durable together with these transactions' blocks. */
+  readonly beside?: (
+    transactions: readonly (DurablePlace & { readonly tx: Uint8Array })[],
+  ) => readonly StateChange[];
   /** Aborts before anything is written; a later abort is ignored. */
   readonly signal?: AbortSignal;
 }

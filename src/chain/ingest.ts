@@ -22,7 +22,9 @@ interface Staged {
   readonly record: Uint8Array;
 }
 
-const INGEST_OPTIONS: OptionsOf<IngestOptions> = { accepted: true, proof: true, signal: true };
+const INGEST_OPTIONS: OptionsOf<IngestOptions> = {
+  ...{ accepted: true, proof: true, beside: true, signal: true },
+};
 
 /** Most bytes of blocks in one call, unless a single block has more. */
 const MOST_BYTES: number = 32 * 1024 * 1024;
@@ -110,14 +112,17 @@ export function createIngest(
     return held ? staged : { reason: "not-under-the-checkpoint" };
   }
 
-  async function append(staged: readonly Staged[]): Promise<void> {
+  async function append(
+    staged: readonly Staged[],
+    beside: NonNullable<IngestOptions["beside"]>,
+  ): Promise<void> {
     await chain.flushDerived();
     const derived = chain.derived.pending();
     const expected = chain.head;
     const records = staged.map(({ record }) => record);
     const commit = {
       append: { chain: chain.chainName, expected, records },
-      state: derived,
+      state: [...derived, ...beside(staged.flatMap(({ applied }) => placed(applied)))],
     };
     await commitBlock(storage, commit, {});
     chain.derived.written(derived);
@@ -129,7 +134,7 @@ export function createIngest(
 
   return async (blocks, options) => {
     assertOptions(options, INGEST_OPTIONS, "ingest");
-    const { accepted, proof = [], signal } = options;
+    const { accepted, proof = [], beside = () => [], signal } = options;
     assertUint(accepted.size, "accepted.size");
     assertBytes(accepted.root, "accepted.root", HASH_LENGTH);
     const copied = {
@@ -143,8 +148,11 @@ export function createIngest(
       if (copies.length === 0) return { ok: true, size: chain.size };
       const staged = await stage(copies, copied);
       if (!Array.isArray(staged)) return { ok: false, ...(staged as IngestFault) };
-      await append(staged);
+      await append(staged, beside);
       return { ok: true, size: chain.size };
     });
   };
 }
+
+const placed = ({ header: { height }, transactions }: AppliedBlock) =>
+  transactions.map(({ signed: { tx } }, transaction) => ({ height, transaction, tx }));

@@ -19,7 +19,12 @@ import { isSameTransaction } from "./derived.ts";
 import { isRefused, prepareTransaction, type PreparedTransaction } from "./prepare.ts";
 import type { Refused } from "./refusal.ts";
 import { signatureChecks } from "./signature-checks.ts";
-import { submissionQueue, type Pending, type SubmissionWrites } from "./submission-queue.ts";
+import {
+  changesOf,
+  submissionQueue,
+  type Pending,
+  type SubmissionWrites,
+} from "./submission-queue.ts";
 import { TransactionRefused, type DurablePlace, type Submission } from "./submission.ts";
 
 export type { SubmissionWrites };
@@ -68,6 +73,11 @@ export interface Sequencer {
   seal(): Promise<DurablePlace>;
   /** Resolves when every queued transaction is settled. */
   idle(): Promise<void>;
+  /**
+   * The highest sequence number of a lane among transactions that wait since before this process began, if
+   * any do.
+   */
+  lastWaiting?(key: Uint8Array, lane: number): number | undefined;
   /** Settles the queue, then refuses further transactions. The chain and storage stay open. */
   close(): Promise<void>;
 }
@@ -293,7 +303,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
           records: [chain.recordFor(header, block)],
         },
         blobs: admitted.flatMap(({ writes }) => writes.blobs ?? []),
-        state: [...derived, ...admitted.flatMap(({ writes }) => writes.state ?? [])],
+        state: [...derived, ...admitted.flatMap(({ writes }) => changesOf(writes))],
       },
       derived,
     };
@@ -315,7 +325,8 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     const { key, lane, seq } = pending.prepared.transaction;
     const place = await chain.findTransaction(key, lane, seq);
     if (place !== undefined && isSameTransaction(place, pending.prepared.hash)) {
-      await completeCommit(storage, pending.writes);
+      const { blobs = [] } = pending.writes;
+      await completeCommit(storage, { blobs, state: changesOf(pending.writes) });
       queue.succeed(pending, { height: place.height, transaction: place.transaction });
     } else {
       queue.fail(pending, new TransactionRefused({ reason: "replayed-sequence" }));

@@ -9,7 +9,15 @@ import { TransactionRefused, type DurablePlace, type SubmissionState } from "./s
 export interface SubmissionWrites {
   readonly blobs?: readonly NamedBlob[];
   readonly state?: readonly StateChange[];
+  /** Becomes durable together with the block, never before it. */
+  readonly withBlock?: readonly StateChange[];
 }
+
+/** All changes of state that become durable with a block at the latest. */
+export const changesOf = ({ state = [], withBlock = [] }: SubmissionWrites): StateChange[] => [
+  ...state,
+  ...withBlock,
+];
 
 /** A transaction that was submitted, with its writes. */
 export interface Pending {
@@ -95,9 +103,10 @@ export function submissionQueue(limits: {
     fill(batch) {
       let bytes = 0;
       let changes = 0;
-      const fits = ({ bytes: own, writes: { blobs = [], state = [] } }: Pending): boolean => {
+      const fits = ({ bytes: own, writes }: Pending): boolean => {
+        const { blobs = [], state = [], withBlock = [] } = writes;
         bytes += own + TRANSACTION_OVERHEAD;
-        changes += blobs.length + state.length;
+        changes += blobs.length + state.length + withBlock.length;
         return bytes <= limits.blockBytes && changes <= limits.changes;
       };
       for (const pending of batch) fits(pending);
@@ -139,13 +148,12 @@ export function submissionQueue(limits: {
   };
 }
 
-function sizeOf(
-  signed: TransactionWithEntries,
-  { blobs = [], state = [] }: SubmissionWrites,
-): number {
+/** Bytes of a transaction and its writes. */
+export function sizeOf(signed: TransactionWithEntries, writes: SubmissionWrites): number {
+  const { blobs = [] } = writes;
   let bytes = signed.tx.length;
   for (const entry of signed.entries) bytes += entry.length;
   for (const blob of blobs) bytes += blob.bytes.length;
-  for (const { key, value } of state) bytes += key.length + (value?.length ?? 0);
+  for (const { key, value } of changesOf(writes)) bytes += key.length + (value?.length ?? 0);
   return bytes;
 }

@@ -71,6 +71,7 @@ const KEY_CHANGE: GovernanceNames<"changeKey", 0> = {
   ...{ op: true, key: true, compromisedSince: true },
 };
 const POLICY_POSITION: GovernanceNames<"policySteps", 0> = { policyHeight: true, size: true };
+const FOLLOW: Names<"follow", 0> = { from: true, kinds: true, signal: true };
 const GIVE_UP: Names<"giveUp", 1> = { reason: true };
 
 /** For each call with options, the place of its options among its arguments, and what they may be. */
@@ -98,6 +99,7 @@ const CALLS: {
   verify: { 0: { names: VERIFY } },
   verifyBlobs: { 0: { names: VERIFY_BLOBS } },
   giveUp: { 1: { names: GIVE_UP } },
+  follow: { 0: { names: FOLLOW } },
   "governance.propose": { 1: { names: PROPOSE } },
   "governance.enact": { 2: { names: ENACT } },
   "governance.changeKey": { 0: { names: KEY_CHANGE }, 1: { names: ENACT } },

@@ -1,5 +1,4 @@
 import type { CosigningTimes } from "../chain/cosigning.ts";
-import { sleep } from "../storage/sleep.ts";
 
 const REQUIRED = 10_000;
 const OPTIONAL = 2000;
@@ -9,10 +8,10 @@ const OPTIONAL = 2000;
  *
  * @throws {RangeError} when one is not a number of milliseconds that a timer takes
  */
-export function cosigningTimes(options: {
-  readonly cosignWithin?: number;
-  readonly optionalCosignWithin?: number;
-}): CosigningTimes {
+export function cosigningTimes(
+  options: { readonly cosignWithin?: number; readonly optionalCosignWithin?: number },
+  sleep: (ms: number, signal: AbortSignal) => Promise<void>,
+): CosigningTimes {
   const { cosignWithin = REQUIRED } = options;
   const { optionalCosignWithin = Math.min(OPTIONAL, cosignWithin) } = options;
   for (const [name, ms] of Object.entries({ cosignWithin, optionalCosignWithin })) {

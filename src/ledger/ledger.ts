@@ -6,6 +6,8 @@ import type { EntryId, RecordId } from "../codec/ids.ts";
 import type { Directive } from "../consent/model/model.ts";
 import type { SnapshotDirective } from "../consent/model/snapshot.ts";
 import type { KeyAgreement } from "../identity/agreement.ts";
+import type { FollowedEntry, FollowEntriesOptions } from "../network/follow-entries.ts";
+import type { OutboxItem } from "./elsewhere/outbox.ts";
 import type { Signer } from "../identity/signer.ts";
 import type { Feed } from "./feed.ts";
 import type { Answer } from "./disclosure/answer.ts";
@@ -302,6 +304,31 @@ export interface Ledger extends PersonCalls, Feed {
    *   since the store was restored: opening the ledger with `repair.index` takes it in
    */
   giveUp(entries: readonly EntryId[], options: { readonly reason: string }): Promise<void>;
+  /**
+   * Gives out the entries of the ledger in order, those there are and those to come, until the signal aborts: of
+   * every member, as they are on the ledger. A member elsewhere gives out only what an accepted checkpoint
+   * covers. To go on later, begin with the height of the last entry that was dealt with: the entries of its block
+   * then come again.
+   *
+   * @throws {ChainError} by the iteration: `ERR_CHAIN_CLOSED` once the ledger is closed
+   * @example
+   * for await (const { entry, height } of hl.follow({ from: 0, kinds: ["erase"], signal })) {
+   *   console.log(height, entry.kind);
+   * }
+   */
+  follow(options?: FollowEntriesOptions): AsyncIterable<FollowedEntry>;
+  /**
+   * What a member elsewhere wrote that is not on the ledger yet, in the order in which it is sent, and what the
+   * home refused after its call had ended. Names no person.
+   */
+  outbox(): Promise<readonly OutboxItem[]>;
+  /**
+   * Takes what the home refused off the {@link outbox}; it was not recorded. What it said no longer counts,
+   * and it may have been a patient's refusal: until then nothing is decided or disclosed without it.
+   *
+   * @throws {InputError} `ERR_INPUT_INVALID` when nothing that was refused has this id
+   */
+  dismissRefused(id: string): Promise<void>;
   /** Writes the ledger as a CAR stream under a fresh checkpoint. */
   export(): Promise<AsyncIterable<Uint8Array>>;
   /**

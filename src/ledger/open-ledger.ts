@@ -16,11 +16,12 @@ import { assertKnownJurisdictions } from "../consent/terminology/known-codes.ts"
 import { defaultTerminology } from "../consent/terminology/terminology.ts";
 import { assertPadding } from "../envelope/padding.ts";
 import { usableSuite } from "../envelope/suite.ts";
-import { ConsentError, RecordError, StorageError } from "../errors.ts";
+import { RecordError, StorageError } from "../errors.ts";
 import { memoryOf } from "../identity/signed-heads.ts";
 import type { Signer } from "../identity/signer.ts";
-import { afterWriting, SETTLE_WITHIN, repeatWrites } from "../storage/settle.ts";
-import { openAnswer, type Answer } from "./disclosure/answer.ts";
+import { sleep as platformSleep } from "../storage/sleep.ts";
+import { SETTLE_WITHIN, repeatWrites } from "../storage/settle.ts";
+import { ownRequests } from "./disclosure/own-requests.ts";
 import { auditOf } from "./disclosure/audit.ts";
 import { openCatalogue } from "./entries/catalogue.ts";
 import { cosigningTimes } from "./cosigning-times.ts";
@@ -32,7 +33,7 @@ import { type LedgerContext, ownSigningKey } from "./context.ts";
 import { createGovernance } from "./governance.ts";
 import { hasFiled } from "./index/has-filed.ts";
 import { decideQuestion } from "./disclosure/question.ts";
-import { disclose, type DiscloseContext } from "./disclosure/disclose.ts";
+import { disclose, type DiscloseContext, type DisclosureResult } from "./disclosure/disclose.ts";
 import { checkCompactionTime } from "./erasure/erase-options.ts";
 import { createCarryingOut } from "./erasure/carry-out.ts";
 import { createErasing } from "./erasure/erase.ts";
@@ -47,7 +48,6 @@ import { createRecording } from "./records/recording.ts";
 import { relabelStale } from "./records/relabelling.ts";
 import { checkedDefaults, namedOverlays } from "./policies.ts";
 import { openReplays } from "./disclosure/replays.ts";
-import { createRequest, type RequestOptions } from "./disclosure/request.ts";
 import { openSubjects } from "./entries/subjects.ts";
 import { createReviews } from "./disclosure/reviews.ts";
 import { personCalls } from "./persons/person-calls.ts";
@@ -59,10 +59,12 @@ import { createUploads } from "./records/uploads.ts";
 import { openVault } from "./vault/vault.ts";
 import { verifyBlobs } from "./verify-blobs.ts";
 import { assertRemembered, assertTrusted } from "./check-store.ts";
-import type { Ledger, ProofOptions, Requester } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
 import { type OpenLedgerOptions, takeOptions } from "./options.ts";
 import type { PendingWork } from "./pending-work.ts";
 import { ledgerStorage } from "./storage.ts";
+import { assertPlace, openElsewhere } from "./elsewhere/open-elsewhere.ts";
+import { following } from "./elsewhere/follow.ts";
 import { untilClosed } from "./until-closed.ts";
 
 /**
@@ -88,11 +90,13 @@ import { untilClosed } from "./until-closed.ts";
  */
 export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const options = takeOptions(given);
+  assertPlace(options);
   const { keys, genesis, shardKeys, lane, policy = {}, breakGlass = {}, repair = {} } = options;
   if (lane !== undefined && !(Number.isInteger(lane) && lane >= 0 && lane < MAX_LANES)) {
     throw new RangeError(`lane must be an integer from 0 to ${MAX_LANES - 1}`);
   }
-  const times = cosigningTimes(options);
+  const { sleep = platformSleep, home } = options;
+  const times = cosigningTimes(options, sleep);
   const signedHeads = options.signedHeads ?? keys.signedHeads;
   if (signedHeads === undefined) {
     throw new TypeError(
@@ -129,11 +133,17 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
+  const trust = options.trust === undefined ? {} : { trust: options.trust };
+  const elsewhere =
+    home === undefined
+      ? undefined
+      : await openElsewhere(chain, storage, { ...options, home, patience: within, now, sleep });
+  const closed = new AbortController();
   const signer = await signerFor(chain, keys, newest.actor, "sign");
   await assertTrusted(chain, options.trust);
   const memory = memoryOf(signedHeads, chain.ledger);
   await assertRemembered({ chain, chains: storage.chains, memory }, keys, repair);
-  const readOnly = await whyReadOnly(chain, signer, keys);
+  const readOnly = await whyReadOnly(chain, signer, keys, home !== undefined);
   if (readOnly !== undefined && options.readOnly !== true) throw readOnlyError(readOnly);
   const vault = await openVault({
     storage,
@@ -142,7 +152,10 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     actor: signer.actor,
     random,
     readOnly: options.readOnly ?? false,
-    hasFiled: () => hasFiled(chain, signer.actor),
+    hasFiled: async () => {
+      elsewhere?.assertSynced();
+      return hasFiled(chain, signer.actor);
+    },
     signingKey: (key) => ownSigningKey(chain, signer.actor, key),
     ...(gate === undefined || shardKeys === undefined ? {} : { shards: { keys: shardKeys, gate } }),
   });
@@ -151,12 +164,11 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     ...{ now, random, suite, padding },
   };
   // Up to 32 ms, for when others append to the same ledger.
-  const backoff = (): Promise<void> =>
-    new Promise((resolve) => setTimeout(resolve, random(1)[0]! / 8));
-  const sequencer = createSequencer({
-    ...{ chain, storage, signer, now, backoff },
-    settleWithin: within,
-  });
+  const backoff = (): Promise<void> => sleep(random(1)[0]! / 8, closed.signal);
+  const remote = elsewhere?.sequencer(context, () => catalogue);
+  const sequencer =
+    remote ??
+    createSequencer({ ...{ chain, storage, signer, now, backoff }, settleWithin: within });
   const filing: Filing = await createFiling(context, sequencer, lane);
   const turns = createTurns();
   // Does not know the catalogue; the catalogue passes it every erase entry that it reads.
@@ -220,10 +232,11 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const checkpoints = openCheckpoints({
     chain,
     chains: storage.chains,
-    keys: () => checkpointSigners(keys).map(checkpointKey),
+    keys: () => (elsewhere === undefined ? checkpointSigners(keys).map(checkpointKey) : []),
+    ...(elsewhere && { accepted: () => elsewhere.replica.newest }),
     cosigners: options.cosigners ?? [],
     cosigningTimes: times,
-    ...(options.readOnly === true ? {} : { seal: () => sequencer.seal() }),
+    ...(options.readOnly === true || elsewhere ? {} : { seal: () => sequencer.seal() }),
   });
   function checkpointKey(own: Signer): CheckpointKey {
     const { chains } = storage;
@@ -233,45 +246,15 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     };
   }
   if (options.readOnly !== true) await checkpoints.followPolicy();
+  remote?.start();
 
   const checkpoint = async (): Promise<Uint8Array> => (await checkpoints.sign()).note;
 
-  async function request(
-    requester: Requester,
-    { from, ...what }: RequestOptions & ProofOptions,
-  ): Promise<Answer> {
-    const own = keys.agreement();
-    // Before anything is decided: an answer without proofs would be an incomplete disclosure.
-    const ready = (await chain.refresh()) === 0 ? undefined : await checkpoints.provable(from);
-    const bytes = await createRequest({
-      ...what,
-      ledger: chain.ledger,
-      custodian: signer.actor,
-      custodianKey: own,
-      signer: requester.signer,
-      agreement: requester.agreement,
-      now: now(),
-      random,
-      terminology,
-    });
-    const result = await disclose(disclosing, bytes);
-    if (!result.ok) {
-      throw new ConsentError("ERR_CONSENT_REQUEST", `the request was refused: ${result.reason}`);
-    }
-    const { answer } = result;
-    return afterWriting(async () =>
-      openAnswer(answer, {
-        chain,
-        custodian: signer.actor,
-        agreement: requester.agreement,
-        read: (cid) => storage.blobs.get(cid),
-        checkpoint: async (height) =>
-          ready !== undefined && height < ready.size ? ready : checkpoints.provable(from),
-        ...(from === undefined ? {} : { from }),
-      }),
-    );
-  }
-
+  const answerTo = async (bytes: Uint8Array): Promise<DisclosureResult> => {
+    elsewhere?.outbox.assertNothingBinds();
+    return disclose(disclosing, bytes);
+  };
+  const request = ownRequests(disclosing, { checkpoints, answerTo });
   const writing = new Set<Promise<unknown>>();
   let closing: Promise<void> | undefined;
   async function finishAndClose(): Promise<void> {
@@ -285,7 +268,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
       // The store takes no writes. Nothing is lost: the ledger has everything that the index would.
       if (!(error instanceof StorageError) || error.code !== "ERR_STORAGE_FAILED") throw error;
     } finally {
-      await chain.close();
+      closed.abort();
+      await (elsewhere?.replica ?? chain).close();
     }
   }
   function close(): Promise<void> {
@@ -325,13 +309,14 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
       return (await readConsents(items, chain.size - 1)).directives;
     },
     async decide(subject, question, time = {}) {
+      elsewhere?.outbox.assertNothingBinds();
       await subjects.assertKnown(subject);
       return decideQuestion(disclosing, subject, question, time);
     },
     request,
     exportRecords: (requester, { compress = false, ...what }) =>
       exportRecords(() => request(requester, what), { random, compress }),
-    disclose: (bytes) => disclose(disclosing, bytes),
+    disclose: answerTo,
     async *audit(subject, from) {
       if (subject !== null) await subjects.assertKnown(subject);
       yield* auditOf(context, catalogue, subject, from);
@@ -369,7 +354,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     },
     async verify(verifyOptions = {}) {
       return verifyLedger(storage.chains, {
-        ...(options.trust === undefined ? {} : { trust: options.trust }),
+        ...trust,
         ...verifyOptions,
         // Last, so that the caller's options cannot override them.
         genesis,
@@ -387,6 +372,9 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
       }
       await erasing.giveUp(entries, how);
     },
+    follow: following({ chain, sleep, closing: closed.signal }, elsewhere?.replica),
+    outbox: async () => elsewhere?.outbox.list() ?? [],
+    dismissRefused: async (id) => remote?.dismiss(id),
     export: async () => exportLedger(chain, await checkpoint()),
     close,
     [Symbol.asyncDispose]: close,

@@ -12,7 +12,9 @@ import type { SuiteName } from "../envelope/suite.ts";
 import type { KeyStore } from "../identity/key-store.ts";
 import type { ShardKeys } from "../identity/shard-keys.ts";
 import type { SignedHeads } from "../identity/signed-heads.ts";
+import type { PeerFault } from "../network/peer-list.ts";
 import type { StorageAdapter } from "../storage/types.ts";
+import type { LedgerPeer } from "../transport/types.ts";
 import type { CompactionTime } from "./erasure/erase-options.ts";
 import type { Retention } from "./erasure/erase.ts";
 import { takeArgument } from "./take-arguments.ts";
@@ -160,18 +162,34 @@ export interface OpenLedgerOptions {
    * from the moment when cosigners are asked. Default 2,000, or {@link cosignWithin} if that is less.
    */
   readonly optionalCosignWithin?: number;
+  /**
+   * The organisation whose store orders the ledger, if it is another one. The storage is then a verified copy,
+   * which only follows: what is written here goes through a durable outbox to the home, and calls resolve once
+   * the block is here, under a checkpoint that the policy accepts. Of processes that act for the member, this
+   * must be the only one with this storage. Such a member signs no checkpoints: `checkpoint`, `receipt` and
+   * `export` use the newest accepted one.
+   */
+  readonly home?: LedgerPeer;
+  /** Other copies, asked for blocks and compared with the home. The more are independent, the better. */
+  readonly peers?: readonly LedgerPeer[];
+  /** Called when the home or a peer did not answer, or was wrong. It is asked again later. */
+  readonly onFault?: (fault: PeerFault) => void;
   /** Rules for the entry kinds that the ledger's policy registers. */
   readonly kinds?: readonly KindRule[];
   /**
    * Milliseconds for which a write without an answer is retried, with pauses, until its outcome is known;
    * after that the call rejects with `ERR_STORAGE_AMBIGUOUS`. Default 10,000. This bounds only attempts that
    * fail. An attempt that never ends is waited for: give the storage's client time limits of its own.
+   * With a {@link home}, also the time for which a call waits for its block; after that it rejects with
+   * `ERR_CHAIN_PENDING`, and the entries are kept and sent.
    */
   readonly settleWithin?: number;
   /** Clock, in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
   /** Cryptographically strong random bytes. Default those of the platform. */
   readonly random?: (length: number) => Uint8Array;
+  /** Waits so many ms, or until the signal aborts. Default: the platform's timers. */
+  readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
   /** Called with the progress while the ledger catches up with blocks. */
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
   readonly signal?: AbortSignal;
@@ -252,10 +270,14 @@ const OPTIONS: NamesOf<OpenLedgerOptions> = {
   cosigners: "list",
   cosignWithin: "any",
   optionalCosignWithin: "any",
+  home: "any",
+  peers: "list",
+  onFault: "any",
   kinds: "list",
   settleWithin: "any",
   now: "any",
   random: "any",
+  sleep: "any",
   onProgress: "any",
   signal: "any",
 };

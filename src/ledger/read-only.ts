@@ -12,6 +12,7 @@ export async function whyReadOnly(
   chain: Chain,
   signer: Signer,
   keys: KeyStore,
+  hasHome = false,
 ): Promise<string | undefined> {
   const { state } = chain;
   const agreeKeys = keys.list().filter(({ use }) => use === "agree");
@@ -30,9 +31,8 @@ export async function whyReadOnly(
   if (!isInForce(key, chain.size)) return "its signing key is not in force";
   if (!member.roles.includes("custodian"))
     return "it is not a custodian, and only custodians file records";
-  // This process appends its own blocks; there is no way yet to have another sequencer append them.
-  if (!member.roles.includes("sequencer"))
-    return "it is not a sequencer, so it cannot append blocks";
+  if (!hasHome && !member.roles.includes("sequencer"))
+    return "it is not a sequencer, so it cannot append blocks without a home";
   const canBeAsked = agreeKeys.some(({ key }) => {
     const known = state.key(key);
     return known?.actor === signer.actor && known.use === "agree" && isInForce(known, chain.size);

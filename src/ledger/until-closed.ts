@@ -71,6 +71,9 @@ const CALLS: {
   verifyBlobs: "reads",
   lost: "reads",
   giveUp: "writes",
+  follow: "iterates",
+  outbox: "reads",
+  dismissRefused: "writes",
   export: "reads",
   close: "ends",
   [Symbol.asyncDispose]: "ends",
@@ -110,6 +113,7 @@ const MADE_ANEW: ReadonlySet<string> = /* @__PURE__ */ new Set<keyof typeof CALL
   "receipt",
   "verify",
   "export",
+  "outbox",
 ]);
 
 /**

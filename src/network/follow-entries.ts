@@ -29,6 +29,12 @@ export interface FollowedEntry {
   readonly time: number;
 }
 
+/** The part of a source that is needed to follow its entries. */
+export interface FollowedSource extends Pick<LedgerSource, "grown"> {
+  readonly chain: Pick<LedgerSource["chain"], "readBlocks">;
+  readonly newest: { readonly size: number } | undefined;
+}
+
 const OPTIONS: OptionsOf<FollowEntriesOptions> = { from: true, kinds: true, signal: true };
 
 /**
@@ -43,7 +49,7 @@ const OPTIONS: OptionsOf<FollowEntriesOptions> = { from: true, kinds: true, sign
  * }
  */
 export function followEntries(
-  source: LedgerSource,
+  source: FollowedSource,
   options: FollowEntriesOptions = {},
 ): AsyncIterable<FollowedEntry> {
   assertOptions(options, OPTIONS, "followEntries");

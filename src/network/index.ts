@@ -14,7 +14,12 @@ export type {
   SubmitOutcome,
   TileRequest,
 } from "../transport/types.ts";
-export { followEntries, type FollowedEntry, type FollowEntriesOptions } from "./follow-entries.ts";
+export {
+  followEntries,
+  type FollowedEntry,
+  type FollowedSource,
+  type FollowEntriesOptions,
+} from "./follow-entries.ts";
 export { ledgerHandler, type LedgerHandlerOptions } from "./ledger-handler.ts";
 export { openReplica } from "./open-replica.ts";
 export type { PeerFault } from "./peer-list.ts";

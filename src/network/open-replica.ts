@@ -4,6 +4,7 @@ import { ledgerId } from "../block/genesis.ts";
 import type { AppendableChain } from "../chain/chain.ts";
 import { readCheckpoint } from "../chain/checkpoint-note.ts";
 import type { TreeHead } from "../chain/connection.ts";
+import type { IngestOptions } from "../chain/ingest-result.ts";
 import { openChain } from "../chain/open-chain.ts";
 import { stepsSince } from "../chain/policy-position.ts";
 import { openPolicySteps } from "../chain/policy-steps.ts";
@@ -69,19 +70,28 @@ export async function openReplica(options: OpenReplicaOptions): Promise<Replica>
   });
 }
 
-interface Setting {
+/** What a replica is started with; see {@link OpenReplicaOptions}. */
+export interface ReplicaSetting {
   readonly base: Trust;
   readonly storage: OpenReplicaOptions["storage"];
   readonly peers: readonly LedgerPeer[];
   readonly onFault: NonNullable<OpenReplicaOptions["onFault"]>;
   readonly now: () => number;
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** Gives changes of state that become durable together with blocks. */
+  readonly beside?: NonNullable<IngestOptions["beside"]>;
 }
 
-async function startReplica(
+/** A replica of which it is known from elsewhere when a peer can be reached again. */
+export interface StartedReplica extends Replica {
+  reached(peer: LedgerPeer): void;
+}
+
+/** Follows the peers with a chain that is open already; closing the replica closes it. */
+export async function startReplica(
   chain: AppendableChain,
-  { base, storage, peers, onFault, now, sleep }: Setting,
-): Promise<Replica> {
+  { base, storage, peers, onFault, now, sleep, beside }: ReplicaSetting,
+): Promise<StartedReplica> {
   const heads = await openAcceptedHeads(chain, storage, base);
   const list = peerList(peers, now, onFault);
   const closing = new AbortController();
@@ -122,7 +132,8 @@ async function startReplica(
           ? []
           : await proveConsistency(size, accepted.size, last.tree.readNodes);
       const blocks = batch.map(({ bytes }) => bytes);
-      const result = await chain.ingest(blocks, { accepted, proof, signal });
+      const besides = beside === undefined ? {} : { beside };
+      const result = await chain.ingest(blocks, { accepted, proof, signal, ...besides });
       if (result.ok) return true;
       // Another process may have been faster, and then the blocks are not the next ones.
       if (chain.size !== from) return false;
@@ -294,6 +305,7 @@ async function startReplica(
   }
 
   return {
+    reached: list.reached,
     chain: readingChain(chain),
     get newest() {
       return heads.newest.value;

@@ -18,6 +18,8 @@ export interface PeerList {
   fault(peer: LedgerPeer, error: Error): void;
   /** Notes an answer that was proved to be right. */
   good(peer: LedgerPeer): void;
+  /** Notes that a peer can be reached: it is asked at once, unless it answered wrongly before. */
+  reached(peer: LedgerPeer): void;
 }
 
 const FIRST_PAUSE = 1000;
@@ -29,7 +31,8 @@ export function peerList(
   now: () => number,
   onFault: (fault: PeerFault) => void,
 ): PeerList {
-  const states = new Map(peers.map((peer) => [peer, { until: -Infinity, pause: FIRST_PAUSE }]));
+  const fresh = { until: -Infinity, pause: FIRST_PAUSE, isWrong: false };
+  const states = new Map(peers.map((peer) => [peer, { ...fresh }]));
   return {
     ready() {
       const at = now();
@@ -41,13 +44,18 @@ export function peerList(
       const state = states.get(peer)!;
       const asked = error instanceof PeerBusy ? error.retryAfter : 0;
       // Whoever cannot be reached may be back soon; whoever answers wrongly is not asked for a minute.
-      const least = error instanceof TransportError ? state.pause : 60_000;
+      state.isWrong = !(error instanceof TransportError);
+      const least = state.isWrong ? 60_000 : state.pause;
       state.until = now() + Math.max(asked, least, state.pause);
       state.pause = Math.min(LONGEST_PAUSE, 2 * state.pause);
       onFault({ did: peer.did, error });
     },
     good(peer) {
       states.get(peer)!.pause = FIRST_PAUSE;
+    },
+    reached(peer) {
+      const state = states.get(peer)!;
+      if (!state.isWrong) Object.assign(state, fresh);
     },
   };
 }

@@ -22,10 +22,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   fhir: RECORDS,
   chain: [...RECORDS, "storage"],
   verify: [...RECORDS, "chain"],
-  ledger: [...CORE, "loop", "storage"],
+  ledger: [...CORE, "loop", "storage", "transport", "network"],
   storage: PRIMITIVES,
   transport: [...PRIMITIVES, "merkle", "block"],
-  network: [...CORE, "ledger", "storage", "transport", "loop"],
+  network: [...CORE, "storage", "transport", "loop"],
   testing: [...CORE, "ledger", "verify", "storage", "transport", "network"],
   index: [...CORE, "ledger", "verify", "storage"],
 };

@@ -151,6 +151,7 @@ describe("an option that a call of a ledger does not have", () => {
       receipt: [() => w.hl.receipt(entry, nonsense)],
       verify: [() => w.hl.verify(nonsense)],
       verifyBlobs: [() => w.hl.verifyBlobs(nonsense)],
+      follow: [() => w.hl.follow(nonsense)],
       giveUp: [() => w.hl.giveUp([entry], nonsense as never)],
     };
     const { size } = w.hl.chain;

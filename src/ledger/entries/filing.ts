@@ -154,8 +154,12 @@ export interface Filing {
    * many persons. Resolves once they are durable.
    */
   file(entries: readonly SealedEntry[]): Promise<Filed[]>;
-  /** Files entries in a transaction of their own. */
-  fileAlone(entries: readonly SealedEntry[], state?: readonly StateChange[]): Promise<Filed[]>;
+  /**
+   * Files entries in a transaction of their own.
+   *
+   * @param withBlock - becomes durable with the block, never before it
+   */
+  fileAlone(entries: readonly SealedEntry[], withBlock?: readonly StateChange[]): Promise<Filed[]>;
   /** Resolves once no filing is in progress. */
   idle(): Promise<void>;
 }
@@ -189,7 +193,10 @@ export async function createFiling(
 
   async function authorOn(lane: number): Promise<Author> {
     await chain.state.load([seqKey(signer.key, lane)]);
-    const lastSeq = chain.state.seq(signer.key, lane) ?? -1;
+    const lastSeq = Math.max(
+      chain.state.seq(signer.key, lane) ?? -1,
+      sequencer.lastWaiting?.(signer.key, lane) ?? -1,
+    );
     return createAuthor({ ledger: chain.ledger, sequencer, signer, lane, lastSeq, now });
   }
 
@@ -240,13 +247,14 @@ export async function createFiling(
 
   async function write(
     entries: readonly SealedEntry[],
-    state: readonly StateChange[] = [],
+    withBlock: readonly StateChange[] = [],
   ): Promise<Filed[]> {
     const placed = await place(
       entries.map(({ entry }) => entry),
       {
         blobs: entries.flatMap(({ blobs }) => blobs),
-        state: [...entries.flatMap((one) => one.state), ...state],
+        state: entries.flatMap((one) => one.state),
+        withBlock,
       },
     );
     return entries.map(({ id, envelope }, entry) => ({
@@ -310,7 +318,7 @@ export async function createFiling(
         }),
       );
     },
-    fileAlone: (entries, state) => track(write(entries, state)),
+    fileAlone: (entries, withBlock) => track(write(entries, withBlock)),
     async idle() {
       while (underway.size > 0) await Promise.allSettled(underway);
     },

@@ -1,0 +1,128 @@
+import type { AppendableChain } from "../../chain/chain.ts";
+import { trustFromGenesis, type Trust } from "../../chain/trust.ts";
+import { appendTo } from "../../bytes/lists.ts";
+import { decodeEntry, entryId, isCustom } from "../../block/entry.ts";
+import { decodeSubjectEntry, subjectEntryKind } from "../../block/subject-entry.ts";
+import type { CID } from "../../codec/cid.ts";
+import { InputError, LedgerError, StorageError } from "../../errors.ts";
+import { startReplica, type StartedReplica } from "../../network/open-replica.ts";
+import type { PeerFault } from "../../network/peer-list.ts";
+import type { LedgerPeer } from "../../transport/types.ts";
+import type { LedgerContext } from "../context.ts";
+import type { Catalogue } from "../entries/catalogue.ts";
+import { contentKeyName } from "../entries/filing.ts";
+import { ciphertextOf } from "../erasure/ciphertext.ts";
+import type { OpenLedgerOptions } from "../options.ts";
+import type { LedgerStorage } from "../storage.ts";
+import { openOutbox, type Outbox } from "./outbox.ts";
+import { createRemoteSequencer, type RemoteSequencer } from "./remote-sequencer.ts";
+
+/** A member whose blocks are ordered by another organisation: its copy, and what it has yet to send. */
+export interface Elsewhere {
+  readonly replica: StartedReplica;
+  readonly outbox: Outbox;
+  /** Rejects unless this opening has seen how far the ledger is. */
+  assertSynced(): void;
+  /** @param catalogue - asked only after the ledger is opened */
+  sequencer(context: LedgerContext, catalogue: () => Catalogue): RemoteSequencer;
+}
+
+/** The options of `openLedger` that belong to a member elsewhere. */
+export type ElsewhereOptions = Pick<OpenLedgerOptions, "home" | "peers" | "onFault" | "signal"> & {
+  readonly trust?: Trust | undefined;
+  readonly patience: number;
+  /** Clock in ms since 1970. */
+  readonly now: () => number;
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+};
+
+/** @throws {InputError} `ERR_INPUT_INVALID` when the options contradict each other */
+export function assertPlace(options: OpenLedgerOptions): void {
+  const { home, peers, onFault, readOnly, cosigners } = options;
+  const wrong =
+    home === undefined
+      ? (peers !== undefined || onFault !== undefined) && "`peers` and `onFault` need a `home`"
+      : (readOnly === true || cosigners !== undefined) &&
+        "a member with a `home` writes, and signs no checkpoints: leave out `readOnly` and `cosigners`";
+  if (wrong !== false) throw new InputError("ERR_INPUT_INVALID", wrong);
+}
+
+/** Opens the copy and the outbox, and fetches what is new if somebody can be reached. */
+export async function openElsewhere(
+  chain: AppendableChain,
+  storage: LedgerStorage,
+  options: ElsewhereOptions & { readonly home: LedgerPeer },
+): Promise<Elsewhere> {
+  const { home, peers = [], patience, sleep, signal } = options;
+  const onFault = (fault: PeerFault): void => options.onFault?.(fault);
+  const elapsed = neverBack(options.now);
+  const outbox = await openOutbox(chain, storage);
+  const replica = await startReplica(chain, {
+    base: options.trust ?? trustFromGenesis(chain.genesisBytes),
+    ...{ storage, peers: [home, ...peers], onFault, now: elapsed, sleep },
+    beside: (transactions) => outbox.beside(transactions),
+  });
+  let missed: LedgerError | undefined;
+  try {
+    await replica.sync(signal === undefined ? {} : { signal });
+  } catch (error) {
+    if (!(error instanceof LedgerError) || error instanceof StorageError) throw error;
+    // A home without a checkpoint: nobody has written to the ledger yet.
+    if (chain.size > 0 || error.code !== "ERR_TRANSPORT_NOT_FOUND") missed = error;
+  }
+  return {
+    replica,
+    outbox,
+    assertSynced() {
+      if (missed !== undefined) throw missed;
+    },
+    sequencer: (context, catalogue) =>
+      createRemoteSequencer({
+        ...{ context, outbox, replica, home, onFault, patience, elapsed, sleep },
+        discard: (entries) => discardEntries(context, catalogue(), entries),
+        async isRecorded(id) {
+          await catalogue().catchUp();
+          return (await catalogue().find(id)).status !== "missing";
+        },
+      }),
+  };
+}
+
+/** A clock that stands still where another one runs backwards. */
+function neverBack(now: () => number): () => number {
+  let last = -Infinity;
+  let lost = 0;
+  return () => {
+    const time = now();
+    if (time < last) lost += last - time;
+    last = time;
+    return time + lost;
+  };
+}
+
+/** Deletes ciphertext and keys of entries that are not on the ledger and never will be. */
+async function discardEntries(
+  context: LedgerContext,
+  catalogue: Catalogue,
+  entries: readonly Uint8Array[],
+): Promise<void> {
+  const { chain, signer, storage, vault } = context;
+  await catalogue.catchUp();
+  for (const bytes of entries) {
+    const body = bodyOf(bytes);
+    const id = entryId(chain.ledger, signer.actor, bytes);
+    if (body === undefined || (await catalogue.find(id)).status !== "missing") continue;
+    const blobs: CID[] = [];
+    for (const { data } of (await ciphertextOf(storage, body)) ?? []) appendTo(blobs, data);
+    // The header last: as long as it is there, its ciphertext can be found.
+    if (blobs.length > 0) await storage.blobs.delete(blobs);
+    await storage.blobs.delete([body]);
+    await storage.state.batch([vault.remove(contentKeyName(context, body))]);
+  }
+}
+
+function bodyOf(bytes: Uint8Array): CID | undefined {
+  if (subjectEntryKind(bytes) !== undefined) return decodeSubjectEntry(bytes)?.body;
+  const entry = decodeEntry(bytes);
+  return !isCustom(entry) && "body" in entry ? entry.body : undefined;
+}

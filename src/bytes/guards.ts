@@ -32,6 +32,29 @@ export function assertUint(
   if (value < 0 || value > max) throw new RangeError(`${name} must be between 0 and ${max}`);
 }
 
+/** Longest time in ms for which the platform's timers wait; longer ones end at once. */
+const MAX_MILLISECONDS = 2 ** 31 - 1;
+
+/**
+ * Checks that a caller passed a time to wait for, in ms.
+ *
+ * @throws {RangeError} when it is not a number above 0 that a timer can wait for
+ */
+export function assertMilliseconds(value: unknown, name: string): asserts value is number {
+  if (typeof value === "number" && value > 0 && value <= MAX_MILLISECONDS) return;
+  throw new RangeError(`${name} must be above 0 and at most ${MAX_MILLISECONDS} milliseconds`);
+}
+
+/**
+ * Checks that a caller passed a finite number above 0.
+ *
+ * @throws {RangeError} when it is none
+ */
+export function assertPositive(value: unknown, name: string): asserts value is number {
+  if (typeof value === "number" && value > 0 && value < Infinity) return;
+  throw new RangeError(`${name} must be a number above 0`);
+}
+
 /** Whether a value is a JSON object: no array, not null. */
 export function isJsonObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);

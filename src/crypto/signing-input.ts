@@ -28,7 +28,8 @@ export type SigningDomain =
   | "receipt"
   | "statement"
   | "anchor"
-  | "vault";
+  | "vault"
+  | "session";
 
 const prefixes = /* @__PURE__ */ new Map<SigningDomain, Uint8Array>();
 

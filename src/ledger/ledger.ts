@@ -40,6 +40,7 @@ import type { PersonCalls } from "./persons/person-calls.ts";
 import type { PendingErasure } from "./erasure/unfinished.ts";
 import type { Governance } from "./governance.ts";
 import type { PendingWork } from "./pending-work.ts";
+import type { TransactionSink } from "./transaction-sink.ts";
 import type { BlobReport } from "./verify-blobs.ts";
 
 export type {
@@ -51,6 +52,7 @@ export type {
 export type { KeyChange } from "../chain/key-change.ts";
 export type { EnactedChange, EnactOptions, Governance } from "./governance.ts";
 export type { PendingWork } from "./pending-work.ts";
+export type { TransactionSink } from "./transaction-sink.ts";
 
 /** The reader that a proof is made for. */
 export interface ProofOptions {
@@ -83,6 +85,11 @@ export interface Ledger extends PersonCalls, Feed {
   readonly chain: Chain;
   /** Changes of members, policy and keys. */
   readonly governance: Governance;
+  /**
+   * Takes transactions that other members signed, for `ledgerHandler` of `healthledger/network`: only where
+   * this process orders the ledger, and without `readOnly`. Each is judged by the ledger's rules.
+   */
+  readonly sequencer: TransactionSink;
   /**
    * Seals a FHIR resource and files it. Resolves once it is durable. With an `idempotencyKey`, a call may be
    * repeated: it records once.

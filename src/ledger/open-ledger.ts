@@ -65,6 +65,7 @@ import type { PendingWork } from "./pending-work.ts";
 import { ledgerStorage } from "./storage.ts";
 import { assertPlace, openElsewhere } from "./elsewhere/open-elsewhere.ts";
 import { following } from "./elsewhere/follow.ts";
+import { transactionSink } from "./transaction-sink.ts";
 import { untilClosed } from "./until-closed.ts";
 
 /**
@@ -282,6 +283,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     member: signer.actor,
     chain: readingChain(chain),
     governance: createGovernance(context, { sequencer, checkpoints }),
+    sequencer: transactionSink(sequencer, elsewhere === undefined && options.readOnly !== true),
     ...personCalls(context, { catalogue, filing, subjects, sources, proposals, turns }),
     ...{ record: recording.record, amend: recording.amend },
     ...{ recordBundle: recording.recordBundle, recordNdjson: recording.recordNdjson },

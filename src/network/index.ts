@@ -4,7 +4,7 @@
  *
  * @module
  */
-export { httpPeer, type HttpPeerOptions } from "../transport/http.ts";
+export { httpPeer, type HttpPeerOptions, type PeerSession } from "../transport/http.ts";
 export { PeerBusy } from "../transport/errors.ts";
 export type {
   AskOptions,
@@ -31,6 +31,7 @@ export {
 } from "./publish-ledger.ts";
 export type { PublishTarget } from "../transport/publish-target.ts";
 export { type PublishedHeads, publishHeads, type PublishHeadsOptions } from "./publish-heads.ts";
+export type { SessionOptions } from "./sessions.ts";
 export type { LedgerSource } from "./source.ts";
 export { type StateAnswer, verifyStateAnswer } from "./state-answer.ts";
 export { witnessHandler, type WitnessHandlerOptions } from "./witness-handler.ts";

@@ -1,16 +1,21 @@
+import { assertPositive, assertUint } from "../bytes/guards.ts";
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { InputError } from "../errors.ts";
 import { concatBytes as joined } from "../bytes/concat.ts";
 import type { Sequencer } from "../chain/sequencer.ts";
 import { parseTilePath, tileWidth } from "../merkle/tile.ts";
 import { MAX_WAIT } from "../transport/http.ts";
+import { MAX_SESSION_BYTES } from "../transport/session-request.ts";
 import { platformSurroundings } from "../transport/surroundings.ts";
 import { ALL_STEPS_BYTES, encodePolicySteps } from "../chain/follow-steps.ts";
 import { callerBudget } from "./budget.ts";
 import { blockBundle, headerBundle } from "./bundles.ts";
+import { callerPlaces } from "./caller-places.ts";
 import { pacedBody } from "./paced-body.ts";
 import { busy, Status } from "./status.ts";
 import { submitAnswers } from "./submit-answer.ts";
+import { requestReader } from "./request-body.ts";
+import { openSessions, type SessionOptions } from "./sessions.ts";
 import type { LedgerSource } from "./source.ts";
 import { makeStateAnswer } from "./state-answer.ts";
 
@@ -20,27 +25,40 @@ export interface LedgerHandlerOptions {
   /** Path below which the handler is mounted. Default: the root. */
   readonly path?: string;
   /**
-   * `public` serves everybody, and says so to browsers of other origins. Without it, give `authorize`.
+   * `public` lets everybody read, and says so to browsers of other origins. Without it the genesis record
+   * is served to everybody, and all else to members with a session, or to whom `authorize` admits.
    */
   readonly reads?: "public";
   /**
-   * Whether a request is answered, also one that submits; the genesis record is served to everybody. It
-   * must not read the request's body.
+   * Gives members of the ledger tokens, for requests that a key of theirs signed. A token is good for ten
+   * minutes, in this process, and as long as that key is in force.
+   */
+  readonly sessions?: SessionOptions;
+  /**
+   * Whether a request is answered without a session; also one that submits. It must not read the
+   * request's body.
    */
   readonly authorize?: (request: Request) => boolean | Promise<boolean>;
   /**
-   * Records what is submitted: that of the home. Without it nothing can be. Whom `reads: "public"` lets
-   * read may not submit for that: give `authorize` too.
+   * Records what is submitted: that of the home. Without it nothing can be. Who may read need not be
+   * one who may submit: that takes a session, or `authorize`.
    */
   readonly sequencer?: Pick<Sequencer, "submit" | "ready">;
   /**
-   * Names who asks, for the budgets: a verified certificate, or an address that a trusted proxy gives.
-   * Default: all who are admitted share one budget, and all others another one.
+   * Names who asks without a session, for the budgets: a verified certificate, or an address that a trusted
+   * proxy gives. Default: all whom `authorize` or `reads` admits share one budget, and all others another.
+   * Each member with a session has its own.
    */
   readonly callerOf?: (request: Request) => string;
-  /** Requests that a caller may make in a minute; each MiB that is submitted, or read from blocks for an answer, is one more. Default 1,200. */
+  /**
+   * Requests that a caller may make in a minute; each MiB that is submitted, or read from blocks for an
+   * answer, is one more. Default 1,200.
+   */
   readonly requestsPerMinute?: number;
-  /** Requests that may wait for a checkpoint, of one caller and of all. Default 16 and 1,024. */
+  /**
+   * Requests that may wait for a checkpoint, of one caller and of all. Members with a session have as many
+   * again. Default 16 and 1,024.
+   */
   readonly maxWaiting?: { readonly ofCaller: number; readonly ofAll: number };
   /** Least bytes per second at which a caller must send and take, after ten seconds. Default 1,024. */
   readonly leastRate?: number;
@@ -55,12 +73,19 @@ export interface LedgerHandlerOptions {
   readonly onError?: (error: unknown) => void;
 }
 
+const SESSION_OPTIONS: OptionsOf<SessionOptions> = { did: true, now: true, random: true };
+const WAITING_OPTIONS: OptionsOf<NonNullable<LedgerHandlerOptions["maxWaiting"]>> = {
+  ...{ ofCaller: true, ofAll: true },
+};
 const OPTIONS: OptionsOf<LedgerHandlerOptions> = {
-  ...{ source: true, path: true, reads: true, authorize: true, sequencer: true, callerOf: true },
+  ...{ source: true, path: true, reads: true, sessions: true, authorize: true },
+  ...{ sequencer: true, callerOf: true },
   ...{ requestsPerMinute: true, maxWaiting: true, leastRate: true, now: true, sleep: true },
   onError: true,
 };
 
+/** What a request for a session costs of the member's budget. */
+const SESSION_COST = 10;
 /** Longest address of a request, in characters. */
 const MAX_PATH = 1024;
 /** Milliseconds for which steps of policy are given again: more may be kept under the same checkpoint. */
@@ -73,7 +98,8 @@ const BINARY = "application/octet-stream";
  * Serves a ledger to others: checkpoints, tiles, headers, blocks and proofs from the state. A function from a
  * `Request` to a `Response`, which any framework mounts.
  *
- * @throws {InputError} `ERR_INPUT_INVALID` for an unknown option, or without `reads` and `authorize`
+ * @throws {InputError} `ERR_INPUT_INVALID` for an unknown option, or if it is not said who may read and submit
+ * @throws {RangeError} for a limit that is none
  * @example
  * const handler = ledgerHandler({ source, path: "/ledger", reads: "public" });
  * const response = await handler(new Request("https://hospital-a.example/ledger/checkpoint"));
@@ -84,19 +110,21 @@ export function ledgerHandler(
   assertOptions(options, OPTIONS, "ledgerHandler");
   const { source, authorize, reads, sequencer } = options;
   assertAccess(options);
+  assertLimits(options);
   const prefix = `/${(options.path ?? "").replace(/^\/+|\/+$/g, "")}/`.replace("//", "/");
   const { now = platformSurroundings.now, sleep = platformSurroundings.sleep } = options;
-  const { ofCaller, ofAll } = options.maxWaiting ?? { ofCaller: 16, ofAll: 1024 };
-  const budget = callerBudget(options.requestsPerMinute ?? 1200, now);
-  const leastRate = options.leastRate ?? 1024;
-  const waiting = new Map<string, number>();
-  let allWaiting = 0;
-  const submit =
-    sequencer === undefined
-      ? undefined
-      : submitAnswers(sequencer, { leastRate, now, sleep }, (caller, bytes) =>
-          budget.spend(caller, Math.floor(bytes / MEBIBYTE)),
-        );
+  const { maxWaiting = { ofCaller: 16, ofAll: 1024 } } = options;
+  const { requestsPerMinute = 1200, leastRate = 1024 } = options;
+  // Two of each: however many ask who are no members, members are answered.
+  const budgets = {
+    members: callerBudget(requestsPerMinute, now),
+    others: callerBudget(requestsPerMinute, now),
+  };
+  const places = { members: callerPlaces(maxWaiting), others: callerPlaces(maxWaiting) };
+  const sessions =
+    options.sessions === undefined ? undefined : openSessions(source, options.sessions, now);
+  const pace = { leastRate, now, sleep };
+  const submit = sequencer && submitAnswers(sequencer, pace);
   let steps:
     { readonly of: unknown; readonly at: number; readonly bytes: Promise<Uint8Array> } | undefined;
   const cors: Record<string, string> =
@@ -110,6 +138,8 @@ export function ledgerHandler(
       await response.body?.cancel();
       return new Response(null, { status: response.status, headers: response.headers });
     } catch (error) {
+      // What nobody has read, nobody will.
+      if (request.body?.locked === false) void request.body.cancel().catch(() => undefined);
       if (error instanceof Status) return plain(error.status, error.headers);
       options.onError?.(error);
       return plain(500);
@@ -141,20 +171,24 @@ export function ledgerHandler(
     if (request.url.length > 2 * MAX_PATH) throw new Status(414);
     const { pathname, searchParams } = new URL(request.url);
     const path = pathname.startsWith(prefix) ? pathname.slice(prefix.length) : undefined;
-    if (path === "submit" && submit === undefined) throw new Status(404);
-    const isPost = path === "submit";
-    const allowed = isPost ? ["POST"] : ["GET", "HEAD"];
+    const posted = path === "submit" ? submit : path === "session" ? sessions : undefined;
+    const isOff = posted === undefined && (path === "submit" || path === "session");
+    if (isOff) throw new Status(404);
+    const allowed = posted === undefined ? ["GET", "HEAD"] : ["POST"];
     if (!allowed.includes(request.method)) throw new Status(405, { allow: allowed.join(", ") });
     if (path === undefined) throw new Status(404);
-    const isOpen = reads === "public" && !isPost;
-    const isAdmitted = isOpen || (await authorize!(request));
-    // Whoever is not admitted must not use up the budget of those who are.
-    const caller = options.callerOf?.(request) ?? (isAdmitted ? "admitted" : "others");
+    const caller = await callerOf(request, posted === undefined);
     charge(caller, 1);
+    if (path === "session" && sessions !== undefined) return grant(request);
     const { chain } = source;
     if (path === "genesis") return found(chain.genesisBytes, BINARY, `${cacheable}, ${IMMUTABLE}`);
-    if (!isAdmitted) throw new Status(401);
-    if (isPost) return found(await submit!(request, caller), BINARY, "no-store");
+    if (!caller.isAdmitted) {
+      throw new Status(401, sessions === undefined ? {} : { "www-authenticate": "Bearer" });
+    }
+    if (path === "submit" && submit !== undefined) {
+      const spend = (bytes: number): void => spent(caller, Math.floor(bytes / MEBIBYTE));
+      return found(await submit(request, caller.name, spend), BINARY, "no-store");
+    }
     if (path === "checkpoint") return checkpoint(searchParams, caller, request.signal);
     if (path === "policy") {
       return found(await policySteps(), BINARY, "no-store");
@@ -174,7 +208,7 @@ export function ledgerHandler(
     // Headers are read out of their blocks, so both cost as much.
     const counted = { readBlocks: () => charged(chain.readBlocks(bundle), caller) };
     const parts = kind === "entries" ? headerBundle(counted, bundle) : blockBundle(counted, bundle);
-    return found(pacedBody(parts, { leastRate, now, sleep }), BINARY, cache);
+    return found(pacedBody(parts, pace), BINARY, cache);
   }
 
   /** Made once in a second at most for each checkpoint: many signatures are checked for it. */
@@ -190,14 +224,38 @@ export function ledgerHandler(
     return bytes;
   }
 
-  function charge(caller: string, cost: number): void {
-    const seconds = budget.take(caller, cost);
+  /** Who asks, and whether it is answered: a member by its token, or somebody else. */
+  async function callerOf(request: Request, isRead: boolean): Promise<Caller> {
+    const member = await sessions?.memberOf(request);
+    if (member !== undefined) return { name: member, isAdmitted: true, kind: "members" };
+    const isOpen = isRead && reads === "public";
+    const isAdmitted = isOpen || (authorize !== undefined && (await authorize(request)));
+    // Whoever is not admitted must not use up the budget of those who are.
+    const name = `${isAdmitted ? "admitted" : "others"}/${options.callerOf?.(request) ?? ""}`;
+    return { name, isAdmitted, kind: "others" };
+  }
+
+  function charge({ kind, name }: Pick<Caller, "kind" | "name">, cost: number): void {
+    const seconds = budgets[kind].take(name, cost);
     if (seconds > 0) throw busy(seconds, 429);
+  }
+
+  /** Counts what is under way already, so that nothing is refused for it. */
+  function spent({ kind, name }: Caller, cost: number): void {
+    budgets[kind].spend(name, cost);
+  }
+
+  async function grant(request: Request): Promise<Response> {
+    const body = await requestReader(request, MAX_SESSION_BYTES, pace).rest();
+    const token = await sessions!.grant(body, (name) =>
+      charge({ kind: "members", name }, SESSION_COST),
+    );
+    return found(token, BINARY, "no-store");
   }
 
   async function checkpoint(
     query: URLSearchParams,
-    caller: string,
+    { kind, name }: Caller,
     signal: AbortSignal,
   ): Promise<Response> {
     const after = numberOf(query.get("after"));
@@ -205,27 +263,24 @@ export function ledgerHandler(
     if (wait > MAX_WAIT) throw new Status(400);
     const has = (): boolean => source.newest !== undefined && source.newest.size > (after ?? -1);
     if (wait > 0 && after !== undefined && !has()) {
-      const mine = waiting.get(caller) ?? 0;
-      if (mine >= ofCaller || allWaiting >= ofAll) throw busy(MAX_WAIT, 429);
-      waiting.set(caller, mine + 1);
-      allWaiting++;
-      const ending = new AbortController();
-      const end = (): void => ending.abort();
-      signal.addEventListener("abort", end);
-      try {
-        await Promise.race([sleep(wait * 1000, ending.signal), source.grown(after, ending.signal)]);
-      } finally {
-        ending.abort();
-        signal.removeEventListener("abort", end);
-        allWaiting--;
-        const left = waiting.get(caller)! - 1;
-        if (left === 0) waiting.delete(caller);
-        else waiting.set(caller, left);
-      }
+      await places[kind].hold(name, () => growth(after, wait, signal));
     }
     const { newest } = source;
     if (newest === undefined) throw new Status(404);
     return found(newest.note, "text/plain; charset=utf-8", "no-store");
+  }
+
+  /** Resolves once there are more blocks, the wait is over, or the caller is gone. */
+  async function growth(after: number, wait: number, signal: AbortSignal): Promise<void> {
+    const ending = new AbortController();
+    const end = (): void => ending.abort();
+    signal.addEventListener("abort", end);
+    try {
+      await Promise.race([sleep(wait * 1000, ending.signal), source.grown(after, ending.signal)]);
+    } finally {
+      end();
+      signal.removeEventListener("abort", end);
+    }
   }
 
   async function state(path: string): Promise<Response> {
@@ -241,34 +296,59 @@ export function ledgerHandler(
     return found(await makeStateAnswer(source.chain, newest, key), BINARY, "no-store");
   }
 
-  /** Counts what is read. The answer is under way by then, so nothing is refused. */
+  /** Counts what is read. */
   async function* charged(
     parts: AsyncIterable<Uint8Array>,
-    caller: string,
+    caller: Caller,
   ): AsyncIterable<Uint8Array> {
     let sent = 0;
     for await (const part of parts) {
       sent += part.length;
-      for (; sent >= MEBIBYTE; sent -= MEBIBYTE) budget.spend(caller, 1);
+      for (; sent >= MEBIBYTE; sent -= MEBIBYTE) spent(caller, 1);
       yield part;
     }
   }
 }
 
+/** Who asks, as far as budgets are concerned. */
+interface Caller {
+  readonly name: string;
+  readonly isAdmitted: boolean;
+  readonly kind: "members" | "others";
+}
+
 /** @throws {InputError} unless it is said who may read, and if so who may submit */
-function assertAccess({ reads, authorize, sequencer }: LedgerHandlerOptions): void {
+function assertAccess({ reads, authorize, sessions, sequencer }: LedgerHandlerOptions): void {
   const fault = (what: string): never => {
     throw new InputError("ERR_INPUT_INVALID", what);
   };
-  if (reads === undefined && authorize === undefined) {
-    fault('a ledger is served to everybody with `reads: "public"`, or to whom `authorize` admits');
+  if (reads !== undefined && reads !== "public") fault('`reads` can only be "public"');
+  if (reads === undefined && authorize === undefined && sessions === undefined) {
+    fault(
+      'say who may read: members with `sessions`, whom `authorize` admits, or everybody with `reads: "public"`',
+    );
   }
   if (reads !== undefined && authorize !== undefined && sequencer === undefined) {
     fault("`authorize` has no effect: everybody may read, and nothing can be submitted");
   }
-  if (sequencer !== undefined && authorize === undefined) {
-    fault("say who may submit: give `authorize`");
+  if (sequencer !== undefined && authorize === undefined && sessions === undefined) {
+    fault("say who may submit: members with `sessions`, or whom `authorize` admits");
   }
+  assertOptions(sessions, SESSION_OPTIONS, "sessions");
+  if (sessions !== undefined && !String(sessions.did).startsWith("did:key:z")) {
+    fault("`sessions.did` must be the did:key of the organisation that serves");
+  }
+}
+
+/** @throws {RangeError} for a limit that would be none */
+function assertLimits(options: LedgerHandlerOptions): void {
+  const { requestsPerMinute = 1, leastRate = 1, maxWaiting } = options;
+  assertPositive(requestsPerMinute, "requestsPerMinute");
+  assertPositive(leastRate, "leastRate");
+  assertOptions(maxWaiting, WAITING_OPTIONS, "maxWaiting");
+  if (maxWaiting === undefined) return;
+  assertUint(maxWaiting.ofCaller, "maxWaiting.ofCaller");
+  assertUint(maxWaiting.ofAll, "maxWaiting.ofAll");
 }
 
 /** A number in its one form; `undefined` if it is not given. */

@@ -1,3 +1,4 @@
+import { assertMilliseconds, assertPositive } from "../bytes/guards.ts";
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import type { Chain } from "../chain/chain.ts";
 import { readCheckpoint } from "../chain/checkpoint-note.ts";
@@ -52,6 +53,7 @@ const OPTIONS: OptionsOf<PublishHeadsOptions> = {
 /**
  * Signs a checkpoint for new blocks of the home, again and again, and gives out the newest one.
  *
+ * @throws {RangeError} for a time that is none
  * @example
  * const source = publishHeads({ ledger: hl, chains: storage.chains });
  * const handler = ledgerHandler({ source, reads: "public" });
@@ -59,6 +61,8 @@ const OPTIONS: OptionsOf<PublishHeadsOptions> = {
 export function publishHeads(options: PublishHeadsOptions): PublishedHeads {
   assertOptions(options, OPTIONS, "publishHeads");
   const { ledger, chains, every = 1000, again = 60_000, onError } = options;
+  assertMilliseconds(every, "every");
+  assertPositive(again, "again");
   const { now = platformSurroundings.now, sleep = platformSurroundings.sleep } = options;
   const newest = newestCheckpoint();
   const closing = new AbortController();

@@ -24,18 +24,23 @@ import { busy, Status } from "./status.ts";
 const HELD_OF_CALLER: number = 2 * MAX_SUBMITTED_BYTES;
 const HELD_OF_ALL: number = 64 * 1024 * 1024;
 
-/** Answers requests that submit transactions. */
-export type SubmitAnswers = (request: Request, caller: string) => Promise<Uint8Array>;
+/**
+ * Answers requests that submit transactions.
+ *
+ * @param spend - counts the bytes of a request
+ */
+export type SubmitAnswers = (
+  request: Request,
+  caller: string,
+  spend: (bytes: number) => void,
+) => Promise<Uint8Array>;
 
 /**
  * Makes the answers to `submit`: what became of each transaction, once that is known of all.
- *
- * @param spend - counts the bytes of a request
  */
 export function submitAnswers(
   sequencer: Pick<Sequencer, "submit" | "ready">,
   setting: BodySetting,
-  spend: (caller: string, bytes: number) => void,
 ): SubmitAnswers {
   const held = new Map<string, number>();
   let heldOfAll = 0;
@@ -49,7 +54,7 @@ export function submitAnswers(
     else held.set(caller, own);
   }
 
-  return async (request, caller) => {
+  return async (request, caller, spend) => {
     let own = 0;
     const reserve = (bytes: number): void => {
       hold(caller, bytes - own);
@@ -58,7 +63,7 @@ export function submitAnswers(
     const reader = requestReader(request, MAX_SUBMITTED_BYTES + 4, setting);
     try {
       const transactions = await readSubmitted((length) => reader.take(length), reserve);
-      spend(caller, own);
+      spend(own);
       const outcomes = await withDeadline(
         (signal) => recordAll(sequencer, transactions, signal),
         SUBMIT_WAIT * 1000,

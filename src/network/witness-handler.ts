@@ -1,3 +1,4 @@
+import { assertMilliseconds } from "../bytes/guards.ts";
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { readUnsigned } from "../chain/checkpoint-note.ts";
 import type { CosignRefusal, LogWitness } from "../chain/witness.ts";
@@ -43,6 +44,7 @@ const REFUSALS: Readonly<Record<CosignRefusal, readonly [status: number, says: s
  *
  * @returns answers every request, whatever it holds; never rejects
  * @throws {TypeError} when two witnesses are of one log
+ * @throws {RangeError} for a deadline that is none
  * @see c2sp.org/tlog-witness
  * @example
  * const witness = createWitness({
@@ -58,6 +60,7 @@ export function witnessHandler(
 ): (request: Request) => Promise<Response> {
   assertOptions(options, WITNESS_HANDLER_OPTIONS, "witnessHandler");
   const { witnesses, deadline = 10_000, onError } = options;
+  assertMilliseconds(deadline, "deadline");
   const { now = platformSurroundings.now, sleep = platformSurroundings.sleep } = options;
   const surroundings = { now, sleep };
   const byOrigin = new Map(witnesses.map((witness) => [witness.origin, witness]));

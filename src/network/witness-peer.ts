@@ -1,4 +1,4 @@
-import { assertUint } from "../bytes/guards.ts";
+import { assertMilliseconds, assertUint } from "../bytes/guards.ts";
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { concatBytes } from "../bytes/concat.ts";
 import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
@@ -59,7 +59,7 @@ const REFUSALS: ReadonlyMap<number, CosignRefusal> = new Map([
  * the protocol does not know; `openLedger` then leaves it out.
  *
  * @throws {InputError} `ERR_INPUT_INVALID` for an unknown option, or an address that is not one
- * @throws {RangeError} when the key is of another type
+ * @throws {RangeError} when the key is of another type, or for a deadline that is none
  * @see c2sp.org/tlog-witness
  * @example
  * const witness = witnessPeer({
@@ -72,6 +72,7 @@ const REFUSALS: ReadonlyMap<number, CosignRefusal> = new Map([
 export function witnessPeer(options: WitnessPeerOptions): Witness {
   assertOptions(options, WITNESS_PEER_OPTIONS, "witnessPeer");
   const { key, deadline = 10_000 } = options;
+  assertMilliseconds(deadline, "deadline");
   if (key.type !== NOTE_COSIGNATURE) throw new RangeError("`key` must be of type NOTE_COSIGNATURE");
   const url = `${baseOf(options.url)}add-checkpoint`;
   const send = options.fetch ?? ((to: string, init: RequestInit) => fetch(to, init));

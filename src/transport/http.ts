@@ -5,7 +5,7 @@
  * @module
  */
 import { MAX_BLOCK_BYTES, MAX_GENESIS_BYTES, MAX_HEADER_BYTES } from "../block/limits.ts";
-import { assertUint } from "../bytes/guards.ts";
+import { assertMilliseconds, assertPositive, assertUint } from "../bytes/guards.ts";
 import { appendTo } from "../bytes/lists.ts";
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { EncodingError, TransportError } from "../errors.ts";
@@ -13,6 +13,8 @@ import { tilePath } from "../merkle/tile.ts";
 import { baseOf, isRedirect } from "./address.ts";
 import { PeerBusy } from "./errors.ts";
 import { bodyReader, withDeadline, type BodyReader, type Surroundings } from "./read-body.ts";
+import { keepSession, NotAdmitted, type PeerSession } from "./session.ts";
+import { MAX_SESSION_BYTES } from "./session-request.ts";
 import {
   decodeOutcomes,
   outcomesBytes,
@@ -30,6 +32,7 @@ import type {
 } from "./types.ts";
 
 export { PeerBusy } from "./errors.ts";
+export type { PeerSession } from "./session.ts";
 export type {
   AskOptions,
   BundleRequest,
@@ -47,6 +50,12 @@ export interface HttpPeerOptions {
   readonly url: string;
   /** Name of the organisation that is asked. */
   readonly did: string;
+  /**
+   * Asks as a member of the ledger: gets a token for a request that it signs, another one before it
+   * ends, and sends it with every request but that for the genesis record. It goes to this address
+   * only. Default: asks as nobody, or as what `fetch` says.
+   */
+  readonly session?: PeerSession;
   /**
    * Sends a request. Client certificates, tokens and proxies are its business; redirects are
    * refused whatever it does with them. Default: the platform's.
@@ -66,7 +75,11 @@ export interface HttpPeerOptions {
 }
 
 const HTTP_PEER_OPTIONS: OptionsOf<HttpPeerOptions> = {
-  ...{ url: true, did: true, fetch: true, deadline: true, leastRate: true, now: true, sleep: true },
+  ...{ url: true, did: true, session: true, fetch: true, deadline: true, leastRate: true },
+  ...{ now: true, sleep: true },
+};
+const SESSION_OPTIONS: OptionsOf<PeerSession> = {
+  ...{ ledger: true, signer: true, now: true, random: true },
 };
 const ASK_OPTIONS: OptionsOf<AskOptions> = { signal: true };
 const CHECKPOINT_OPTIONS: OptionsOf<CheckpointOptions> = { signal: true, after: true, wait: true };
@@ -82,18 +95,35 @@ const MAX_PROOF_BYTES: number = 4 * 1024 * 1024;
  * Makes a peer of an address.
  *
  * @throws {InputError} `ERR_INPUT_INVALID` for an unknown option, or an address that is not one
+ * @throws {RangeError} for a deadline or a rate that is none
  * @example
- * const peer = httpPeer({ url: "https://ledger.hospital-b.example/v1", did: hospitalB });
+ * const peer = httpPeer({
+ *   ...{ url: "https://ledger.hospital-b.example/v1", did: hospitalB },
+ *   session: { ledger: ledgerId(genesis), signer: keys.signer("sign") },
+ * });
  * const note = await peer.checkpoint();
  */
 export function httpPeer(options: HttpPeerOptions): LedgerPeer {
   assertOptions(options, HTTP_PEER_OPTIONS, "httpPeer");
   const { did, deadline = 10_000, leastRate = 16_384 } = options;
+  assertMilliseconds(deadline, "deadline");
+  assertPositive(leastRate, "leastRate");
+  assertOptions(options.session, SESSION_OPTIONS, "session");
   const base = baseOf(options.url);
   const send = options.fetch ?? ((url: string, init: RequestInit) => fetch(url, init));
   const { now = platformSurroundings.now, sleep = platformSurroundings.sleep } = options;
   const surroundings: Surroundings = { now, sleep };
   const pace = { deadline, leastRate };
+  const session =
+    options.session &&
+    keepSession(
+      options.session,
+      did,
+      // For all who wait for it, so that none of them ends it.
+      async (body, token) =>
+        (await read(await begin("session", {}, 0, body, token), MAX_SESSION_BYTES, {})).rest(),
+      now,
+    );
 
   /**
    * Asks for a path; the reader of the answer's body accepts at most `most` bytes.
@@ -104,18 +134,62 @@ export function httpPeer(options: HttpPeerOptions): LedgerPeer {
   async function ask(
     path: string,
     most: number,
-    { signal }: AskOptions,
+    given: AskOptions,
     extra = 0,
     posted?: Uint8Array,
   ): Promise<BodyReader> {
+    if (session === undefined || path === "genesis") {
+      return read(await begin(path, given, extra, posted), most, given);
+    }
+    const token = await tokenFor(given);
+    try {
+      return read(await begin(path, given, extra, posted, token), most, given);
+    } catch (error) {
+      if (!(error instanceof NotAdmitted)) throw error;
+    }
+    // The server may have begun anew, and knows no token of before.
+    session.drop(token);
+    const again = await tokenFor(given);
+    return read(await begin(path, given, extra, posted, again), most, given);
+  }
+
+  async function tokenFor({ signal }: AskOptions): Promise<string> {
+    try {
+      return await withDeadline(() => session!.token(), 3 * deadline, surroundings, signal);
+    } catch (error) {
+      const isNone = error instanceof TransportError && error.code === "ERR_TRANSPORT_NOT_FOUND";
+      // Or that which was to be asked for would count as not there.
+      throw isNone ? new NotAdmitted({ cause: error }) : error;
+    }
+  }
+
+  /** Sends a request; the answer has begun when this resolves, and is one. */
+  function begin(
+    path: string,
+    { signal }: AskOptions,
+    extra: number,
+    posted?: Uint8Array,
+    token?: string,
+  ): Promise<Response> {
     const url = base + path;
-    const response = await withDeadline(
-      (ending) => request(url, ending, posted),
+    // Or parts such as `..` would lead elsewhere.
+    if (new URL(url).href !== url) throw new RangeError("no such path is below the peer's address");
+    const what = {
+      ...(posted === undefined ? { method: "GET" } : postOf(posted)),
+      headers: {
+        ...(posted === undefined ? {} : { "content-type": "application/octet-stream" }),
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      },
+    };
+    return withDeadline(
+      (ending) => request(url, { ...what, signal: ending }),
       deadline + extra,
       surroundings,
       signal,
     );
-    const { body, headers } = response;
+  }
+
+  function read({ body, headers }: Response, most: number, { signal }: AskOptions): BodyReader {
     const reader = bodyReader(body, most, pace, surroundings, signal);
     const announced = Number(headers.get("content-length") ?? 0);
     // Only what is not compressed announces the length that is counted.
@@ -129,17 +203,12 @@ export function httpPeer(options: HttpPeerOptions): LedgerPeer {
     return reader;
   }
 
-  async function request(
-    url: string,
-    signal: AbortSignal,
-    posted: Uint8Array | undefined,
-  ): Promise<Response> {
-    const what = posted === undefined ? { method: "GET" } : postOf(posted);
+  async function request(url: string, init: RequestInit): Promise<Response> {
     let response: Response;
     try {
-      response = await send(url, { ...what, redirect: "manual", signal });
+      response = await send(url, { ...init, redirect: "manual" });
     } catch (error) {
-      signal.throwIfAborted();
+      init.signal!.throwIfAborted();
       throw new TransportError("ERR_TRANSPORT_FAILED", "the peer cannot be reached", {
         cause: error,
       });
@@ -271,7 +340,6 @@ export function httpPeer(options: HttpPeerOptions): LedgerPeer {
 /** A request with a body, of which nothing is kept on the way. */
 const postOf = (body: Uint8Array): RequestInit => ({
   ...{ method: "POST", body: body as Uint8Array<ArrayBuffer>, cache: "no-store" },
-  headers: { "content-type": "application/octet-stream" },
   ...{ credentials: "omit", referrerPolicy: "no-referrer" },
 });
 
@@ -288,6 +356,7 @@ function refusalOf(response: Response, asked: string): TransportError | undefine
     case 410:
       return new TransportError("ERR_TRANSPORT_NOT_FOUND", "the peer does not have this");
     case 401:
+      return new NotAdmitted();
     case 403:
       return new TransportError("ERR_TRANSPORT_REFUSED", "the peer does not answer this caller");
     case 429:

@@ -24,7 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   verify: [...RECORDS, "chain"],
   ledger: [...CORE, "loop", "storage", "transport", "network"],
   storage: PRIMITIVES,
-  transport: [...PRIMITIVES, "merkle", "block"],
+  transport: [...IDENTITY, "block"],
   network: [...CORE, "storage", "transport", "loop"],
   testing: [...CORE, "ledger", "verify", "storage", "transport", "network"],
   index: [...CORE, "ledger", "verify", "storage"],

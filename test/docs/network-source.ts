@@ -2,7 +2,7 @@ import { encodeBlockRecord } from "../../src/chain/block-record.ts";
 import { blocksChain } from "../../src/chain/chain.ts";
 import { openChain } from "../../src/chain/open-chain.ts";
 import { readCheckpoint } from "../../src/chain/checkpoint-note.ts";
-import { ledgerHandler } from "../../src/network/ledger-handler.ts";
+import { ledgerHandler, type LedgerHandlerOptions } from "../../src/network/ledger-handler.ts";
 import { leafHash } from "../../src/merkle/hash.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { specHex } from "../support/spec-blocks.ts";
@@ -25,7 +25,9 @@ export async function specSource() {
     grown: never,
     policy: async () => [],
   };
-  const handler = ledgerHandler({ source, reads: "public" });
+  const serve = (options: Omit<LedgerHandlerOptions, "source">) =>
+    ledgerHandler({ source, ...options });
+  const handler = serve({ reads: "public" });
   const ask = (path: string) => handler(new Request(`http://ledger.example/${path}`));
-  return { genesis, note, page, ask };
+  return { genesis, note, page, ask, serve };
 }

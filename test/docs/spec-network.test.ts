@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, createPublicKey, verify } from "node:crypto";
 import { decode, encode } from "@ipld/dag-cbor";
 import { beforeAll, describe, expect, it } from "vitest";
 import { MAX_BLOCK_BYTES, MAX_GENESIS_BYTES, MAX_HEADER_BYTES } from "../../src/block/limits.ts";
@@ -6,6 +6,9 @@ import { trustFromGenesis } from "../../src/chain/trust.ts";
 import { CID } from "multiformats/cid";
 import { sha256 } from "multiformats/hashes/sha2";
 import { decodePolicySteps } from "../../src/chain/follow-steps.ts";
+import { memorySigner, type Signer } from "../../src/identity/signer.ts";
+import { signSessionRequest } from "../../src/transport/session-request.ts";
+import { submitBatches } from "../../src/transport/submission.ts";
 import { verifyStateAnswer } from "../../src/network/state-answer.ts";
 import { verifyMap } from "../../src/merkle/map-proof.ts";
 import { specHex } from "../support/spec-blocks.ts";
@@ -85,5 +88,76 @@ describe("docs/spec/network.md", () => {
     for (const path of ["genesis", "nothing", "checkpoint?after=x", "x".repeat(2100)]) {
       expect(rows).toContain((await source.ask(path)).status);
     }
+  });
+});
+
+describe("docs/spec/network.md, sessions and submitting", () => {
+  const seeded = (byte: number): Signer =>
+    memorySigner({ alg: "Ed25519", secret: new Uint8Array(32).fill(byte) });
+  const field = (bytes: Uint8Array, name: string) => decode<Record<string, unknown>>(bytes)[name];
+
+  it("has a request that node:crypto verifies and a server takes, with the fields of the tables", async () => {
+    const { session, sig } = decode<Record<string, Uint8Array>>(hex("session request"));
+    expect(session).toEqual(hex("session"));
+    const spki = joined(Buffer.from("302a300506032b6570032100", "hex"), seeded(1).publicKey);
+    const key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
+    const input = joined(Buffer.from("healthledger/session/1\0"), session!);
+    expect(verify(null, input, key, sig!)).toBe(true);
+    const part = text.split("## Sessions")[1]!.split("\n## ")[0]!;
+    const tables = part
+      .split(/\n\n/)
+      .filter((block) => block.startsWith("| field"))
+      .map((block) => [...block.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name).sort());
+    const bodies = [hex("session request"), hex("session"), hex("token")];
+    expect(tables).toEqual(bodies.map((bytes) => Object.keys(decode<object>(bytes)).sort()));
+    const made = await signSessionRequest(seeded(1), {
+      ...{ ledger: field(session!, "ledger") as never, to: seeded(2).actor },
+      ...{ id: field(session!, "id") as never, time: field(session!, "time") as number },
+      expires: field(session!, "expires") as number,
+    });
+    expect(made).toEqual(hex("session request"));
+    const post = (path: string, body: Uint8Array, authorization = "") =>
+      source.serve({
+        sessions: {
+          did: seeded(2).actor,
+          now: () => field(session!, "time") as number,
+          random: (length) => new Uint8Array(length).fill(0x77),
+        },
+        sequencer: settled,
+      })(
+        new Request(`http://ledger.example/${path}`, {
+          ...{ method: "POST", body: new Uint8Array(body), headers: { authorization } },
+        }),
+      );
+    const answer = await post("session", hex("session request"));
+    expect(new Uint8Array(await answer.arrayBuffer())).toEqual(hex("token"));
+    expect((await post("submit", new Uint8Array())).status).toBe(401);
+  });
+
+  /** A sequencer that has the example's transaction already. */
+  const settled = {
+    submit: () => ({ durable: Promise.resolve({ height: 0, transaction: 0 }) }) as never,
+    ready: async () => undefined,
+  };
+
+  it("has what is submitted and what comes back", async () => {
+    const { page } = source;
+    const body = decode<Record<string, unknown>>(hex("submitted"));
+    expect(body).toEqual({
+      ...{ v: 1, tx: page("transaction"), alg: "Ed25519", sig: page("transaction signature") },
+      entries: [page("record entry"), page("erase entry")],
+    });
+    const framed = joined(hex("length of the transaction"), hex("submitted"));
+    expect(Buffer.from(framed).readUInt32BE()).toBe(hex("submitted").length);
+    const handler = source.serve({ authorize: () => true, sequencer: settled });
+    const request = { method: "POST", body: new Uint8Array(framed) };
+    const answer = await handler(new Request("http://ledger.example/submit", request));
+    expect(new Uint8Array(await answer.arrayBuffer())).toEqual(hex("outcomes"));
+    const tx = createHash("sha256").update(page("transaction")).digest();
+    expect(decode(hex("outcomes"))).toEqual({
+      ...{ v: 1, outcomes: [{ tx: new Uint8Array(tx), height: 0, transaction: 0 }] },
+    });
+    const [batch] = submitBatches([body as never]);
+    expect(batch!.body).toEqual(framed);
   });
 });

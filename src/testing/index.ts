@@ -39,6 +39,7 @@ export {
   transportCases,
   type MakeTransport,
   type TransportCase,
+  type TransportFeature,
   type TransportSetting,
   type TransportSubject,
 } from "./transport-kit.ts";

@@ -1,10 +1,9 @@
 import type { Role } from "../../src/block/member.ts";
 import { decodeTransaction, type TransactionWithEntries } from "../../src/block/transaction.ts";
-import { openChain } from "../../src/chain/open-chain.ts";
-import { createSequencer, type Sequencer } from "../../src/chain/sequencer.ts";
 import { signDescription } from "../../src/chain/description.ts";
-import { TransactionRefused } from "../../src/chain/submission.ts";
-import { TransportError } from "../../src/errors.ts";
+import { toHex } from "../../src/bytes/hex.ts";
+import { LedgerError, TransportError } from "../../src/errors.ts";
+import { followEntries } from "../../src/network/follow-entries.ts";
 import type { KeyStore } from "../../src/identity/key-store.ts";
 import { createGenesis, type CreateGenesisOptions } from "../../src/ledger/create-genesis.ts";
 import type { Ledger, OpenLedgerOptions } from "../../src/ledger/ledger.ts";
@@ -29,7 +28,8 @@ export interface TwoHospitals {
   readonly homeStorage: StorageAdapter;
   readonly awayStorage: StorageAdapter;
   readonly source: PublishedHeads;
-  readonly sequencer: Sequencer;
+  /** The home's own ledger. */
+  readonly home: Ledger;
   readonly peer: FaultyPeer;
   readonly faults: PeerFault[];
   /** Opens the member elsewhere. */
@@ -39,8 +39,10 @@ export interface TwoHospitals {
 
 /** A peer whose faults a test chooses; each is asked once before and once after the home has answered. */
 export interface FaultyPeer extends LedgerPeer {
-  submit(transactions: readonly TransactionWithEntries[]): Promise<readonly SubmitOutcome[]>;
-  before: (transactions: readonly TransactionWithEntries[]) => void | Promise<void>;
+  /** May answer in place of the home. */
+  before: (
+    transactions: readonly TransactionWithEntries[],
+  ) => readonly SubmitOutcome[] | undefined | Promise<undefined>;
   after: (outcomes: readonly SubmitOutcome[]) => readonly SubmitOutcome[];
   isDown: boolean;
   /** What was handed in, call by call. */
@@ -55,6 +57,7 @@ export async function twoHospitals(
     readonly homeStorage?: StorageAdapter;
     readonly awayStorage?: StorageAdapter;
     readonly genesis?: Partial<CreateGenesisOptions>;
+    readonly home?: Partial<OpenLedgerOptions>;
   } = {},
 ): Promise<TwoHospitals> {
   const homeKeys = await organisation("home");
@@ -73,73 +76,56 @@ export async function twoHospitals(
   const now = (): number => clock.now;
   const home = await openLedger({
     ...{ storage: homeStorage, keys: homeKeys, genesis, now, policy: { labeller: LABELLER } },
+    ...options.home,
   });
-  const chain = await openChain({ storage: homeStorage, genesis });
-  const sequencer = createSequencer({
-    ...{ chain, storage: homeStorage, signer: homeKeys.signer(), now },
-  });
+  const sequencer = home.sequencer;
   const source = publishHeads({ ledger: home, chains: homeStorage.chains!, every: 5 });
-  const peer = faultyPeer(peerOf(source, { requestsPerMinute: 1e6 }), sequencer);
+  const handler = { sequencer, authorize: () => true, requestsPerMinute: 1e6 };
+  const peer = faultyPeer(peerOf(source, handler));
   const faults: PeerFault[] = [];
   return {
-    ...{ genesis, clock, homeKeys, awayKeys, homeStorage, awayStorage, source, sequencer },
+    ...{ genesis, clock, homeKeys, awayKeys, homeStorage, awayStorage, source, home },
     ...{ peer, faults },
     open: (more = {}) =>
       openLedger({
         ...{ storage: awayStorage, keys: awayKeys, genesis, home: peer, now },
         onFault: (fault) => faults.push(fault),
-        // Twenty times as fast: the default patience is half a second.
-        sleep: (ms, signal) => sleep(ms / 20, signal),
+        // Twenty times as fast, and faster where all wait in vain.
+        sleep: (ms, signal) => sleep(ms / (peer.isDown ? 200 : 20), signal),
         ...more,
         policy: { labeller: LABELLER, ...more.policy },
       }),
     async close() {
       await source.close();
-      await sequencer.close();
       await home.close();
     },
   };
 }
 
-function faultyPeer(reads: LedgerPeer, sequencer: Sequencer): FaultyPeer {
+/** Puts faults before and behind a peer. */
+export function faultyPeer(real: LedgerPeer): FaultyPeer {
   const down = (): void => {
     if (peer.isDown) throw new TransportError("ERR_TRANSPORT_FAILED", "down");
   };
   const peer: FaultyPeer = {
-    ...reads,
+    ...real,
     before: () => undefined,
     after: (outcomes) => outcomes,
     isDown: false,
     handedIn: [],
     async checkpoint(options) {
       down();
-      return reads.checkpoint(options);
+      return real.checkpoint(options);
     },
-    async submit(transactions) {
+    async submit(transactions, options) {
       down();
-      await peer.before(transactions);
+      const instead = await peer.before(transactions);
+      if (instead !== undefined) return instead;
       peer.handedIn.push(transactions);
-      return peer.after(await submitTo(sequencer, transactions));
+      return peer.after(await real.submit(transactions, options));
     },
   };
   return peer;
-}
-
-/** Hands transactions to a sequencer as a home does. */
-export async function submitTo(
-  sequencer: Sequencer,
-  transactions: readonly TransactionWithEntries[],
-): Promise<readonly SubmitOutcome[]> {
-  const submitted = transactions.map(async (one): Promise<SubmitOutcome> => {
-    try {
-      const { height, transaction } = await sequencer.submit(one).durable;
-      return { ok: true, height, transaction };
-    } catch (error) {
-      if (error instanceof TransactionRefused) return { ok: false, ...error.refused };
-      throw error;
-    }
-  });
-  return Promise.all(submitted);
 }
 
 /** Ids of keys, lanes and numbers, to see what was signed again. */
@@ -148,3 +134,43 @@ export const placesIn = (transactions: readonly TransactionWithEntries[]): reado
     const { lane, seq } = decodeTransaction(tx);
     return `${lane}/${seq}`;
   });
+
+/** How often each entry of an author is on the home's ledger. */
+export async function counts(
+  { source }: Pick<TwoHospitals, "source">,
+  author: string,
+): Promise<ReadonlyMap<string, number>> {
+  const found = new Map<string, number>();
+  await source.look();
+  const { size } = source.newest!;
+  const ending = new AbortController();
+  for await (const entry of followEntries(source, { signal: ending.signal })) {
+    const id = toHex(entry.id);
+    if (entry.author === author) found.set(id, (found.get(id) ?? 0) + 1);
+    if (entry.height === size - 1) ending.abort();
+  }
+  return found;
+}
+
+/** Waits until something holds, while the home signs. */
+export async function until(
+  { source }: Pick<TwoHospitals, "source">,
+  holds: () => boolean | Promise<boolean>,
+): Promise<void> {
+  for (let i = 0; !(await holds()); i++) {
+    if (i > 800) throw new Error("waited too long");
+    await source.look();
+    await sleep(5);
+  }
+}
+
+/** Waits until the outbox is empty. */
+export const emptied = (two: Pick<TwoHospitals, "source">, hl: Ledger): Promise<void> =>
+  until(two, async () => (await hl.outbox()).length === 0);
+
+/** The code of a call's error. */
+export const codeOf = (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => "resolved",
+    (error: unknown) => (error instanceof LedgerError ? error.code : String(error)),
+  );

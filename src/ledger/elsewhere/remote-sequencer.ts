@@ -66,15 +66,29 @@ export function createRemoteSequencer(options: RemoteOptions): RemoteSequencer {
     finish,
   });
 
+  let arrived: Waiting[] = [];
+  let arriving: Promise<void> | undefined;
   outbox.onArrival = (item) => {
-    const { height } = item.place!;
-    void replica.grown(height, signal).then(
-      () => {
-        if (!signal.aborted) finish(item);
-      },
-      () => undefined,
-    );
+    arrived.push(item);
+    arriving ??= finishArrived().finally(() => (arriving = undefined));
   };
+
+  /** Waits until a checkpoint that is given out covers what is about to be appended. */
+  async function finishArrived(): Promise<void> {
+    while (arrived.length > 0) {
+      try {
+        await replica.grown(arrived[0]!.place!.height, signal);
+      } catch {
+        // The replica is closed.
+        return;
+      }
+      if (signal.aborted) return;
+      const { size } = replica.newest!;
+      const here = arrived.filter(({ place }) => place!.height < size);
+      arrived = arrived.filter(({ place }) => place!.height >= size);
+      for (const item of here) finish(item);
+    }
+  }
 
   /** Tells the caller of an item that its block is here. */
   function finish(item: Waiting): void {
@@ -211,6 +225,9 @@ export function createRemoteSequencer(options: RemoteOptions): RemoteSequencer {
         continue;
       }
       const { height, transaction } = outcome;
+      if (![height, transaction].every((n) => Number.isSafeInteger(n) && n >= 0)) {
+        throw new TransportError("ERR_TRANSPORT_MALFORMED", "a place is no place in a block");
+      }
       delete item.error;
       delete item.held;
       item.said = { place: { height, transaction }, at: elapsed() };

@@ -1,15 +1,23 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { toHex } from "../../../src/bytes/hex.ts";
-import { decodeTransaction } from "../../../src/block/transaction.ts";
+import { decodeTransaction, signTransaction } from "../../../src/block/transaction.ts";
 import { trustFromGenesis } from "../../../src/chain/trust.ts";
 import { verifyReceipt } from "../../../src/chain/verify-receipt.ts";
 import { verifyExport } from "../../../src/chain/export.ts";
-import { LedgerError, TransportError } from "../../../src/errors.ts";
+import { TransportError } from "../../../src/errors.ts";
 import type { Ledger } from "../../../src/ledger/ledger.ts";
+import { openLedger } from "../../../src/ledger/open-ledger.ts";
 import type { FollowedEntry } from "../../../src/network/follow-entries.ts";
-import { sleep } from "../../../src/storage/sleep.ts";
-import { placesIn, submitTo, twoHospitals, type TwoHospitals } from "../../support/elsewhere.ts";
+import {
+  codeOf,
+  counts,
+  emptied,
+  placesIn,
+  twoHospitals,
+  type TwoHospitals,
+} from "../../support/elsewhere.ts";
 import { MRN, observation } from "../../support/hospital.ts";
+import { recordEntries } from "../../support/ledger.ts";
 
 let two: TwoHospitals;
 const opened: Ledger[] = [];
@@ -23,34 +31,6 @@ afterEach(async () => {
   await two.close();
 });
 
-/** How often each entry of an author is on the home's ledger. */
-async function counts(author: string): Promise<ReadonlyMap<string, number>> {
-  const found = new Map<string, number>();
-  await two.source.look();
-  const { size } = two.source.newest!;
-  const ending = new AbortController();
-  const { followEntries } = await import("../../../src/network/follow-entries.ts");
-  for await (const entry of followEntries(two.source, { signal: ending.signal })) {
-    const id = toHex(entry.id);
-    if (entry.author === author) found.set(id, (found.get(id) ?? 0) + 1);
-    if (entry.height === size - 1) ending.abort();
-  }
-  return found;
-}
-
-async function emptied(hl: Ledger): Promise<void> {
-  for (let i = 0; (await hl.outbox()).length > 0; i++) {
-    if (i > 400) throw new Error("the outbox does not empty");
-    await sleep(10);
-  }
-}
-
-const codeOf = (work: Promise<unknown>): Promise<string> =>
-  work.then(
-    () => "resolved",
-    (error: unknown) => (error instanceof LedgerError ? error.code : String(error)),
-  );
-
 describe("a member elsewhere", () => {
   it("records through the home, and reads it from its own copy", async () => {
     two = await twoHospitals();
@@ -61,7 +41,7 @@ describe("a member elsewhere", () => {
     const second = await hl.amend(first.id, observation("o1", "120.00"));
     expect(await hl.outbox()).toEqual([]);
     expect(hl.chain.size).toBe(two.source.newest!.size);
-    const reached = await counts(hl.member);
+    const reached = await counts(two, hl.member);
     expect([...reached.values()].every((count) => count === 1)).toBe(true);
     expect(reached.has(second.id)).toBe(true);
     await hl.close();
@@ -100,8 +80,8 @@ describe("a member elsewhere", () => {
     const [kept] = waiting[0]!.entries;
     expect(JSON.stringify(waiting)).not.toContain(MRN.value);
     two.peer.isDown = false;
-    await emptied(hl);
-    expect((await counts(hl.member)).get(kept!)).toBe(1);
+    await emptied(two, hl);
+    expect((await counts(two, hl.member)).get(kept!)).toBe(1);
     const [record] = await hl.records(patient);
     expect(record?.record).toBe(kept);
     expect(two.faults.some(({ error: fault }) => fault instanceof TransportError)).toBe(true);
@@ -123,12 +103,12 @@ describe("a member elsewhere", () => {
     two.peer.isDown = false;
     // A new call takes a number after those that wait.
     const last = await again.record(patient, observation("o4"));
-    await emptied(again);
+    await emptied(two, again);
     const records = await again.records(patient);
     expect(records.map(({ record }) => record)).toEqual([...waiting.flat(), last.id]);
     const numbers = placesIn(two.peer.handedIn.slice(before).flat());
     expect(new Set(numbers)).toEqual(new Set(["0/1", "0/2", "0/3", "0/4"]));
-    expect([...(await counts(again.member)).values()]).toEqual([1, 1, 1, 1, 1]);
+    expect([...(await counts(two, again.member)).values()]).toEqual([1, 1, 1, 1, 1]);
   });
 
   it("learns the place of what the home recorded although the answer was lost", async () => {
@@ -142,7 +122,7 @@ describe("a member elsewhere", () => {
     };
     const { id } = await hl.record(patient, observation("o1"));
     expect(lost).toBeGreaterThan(0);
-    expect((await counts(hl.member)).get(id)).toBe(1);
+    expect((await counts(two, hl.member)).get(id)).toBe(1);
     expect(await hl.records(patient)).toHaveLength(1);
   });
 
@@ -166,15 +146,13 @@ describe("a member elsewhere", () => {
     const before = two.peer.handedIn.length;
     const again = await open();
     two.peer.isDown = false;
-    const { publishHeads } = await import("../../../src/network/publish-heads.ts");
-    expect(publishHeads).toBeDefined();
-    await emptiedWith(two, again);
+    await emptied(two, again);
     const resent = two.peer.handedIn.slice(before).flat();
     const times = resent.map(({ tx }) => decodeTransaction(tx).time);
     expect(Math.min(...times)).toBe(two.clock.now);
     expect(new Set(placesIn(resent))).toEqual(new Set(["0/1", "0/2"]));
     expect(placesIn(sent)).toContain("0/1");
-    const reached = await counts(again.member);
+    const reached = await counts(two, again.member);
     expect([...reached.values()].every((count) => count === 1)).toBe(true);
     expect(waiting.map((id) => reached.get(id))).toEqual([1, 1]);
     expect((await again.records(patient)).map(({ record: one }) => one)).toEqual(waiting);
@@ -184,15 +162,13 @@ describe("a member elsewhere", () => {
     two = await twoHospitals();
     const hl = await open();
     const patient = await hl.ensureSubject(MRN);
-    const { signTransaction } = await import("../../../src/block/transaction.ts");
-    const { recordEntries } = await import("../../support/ledger.ts");
     // Another copy of this member's keys wrote on the same lane.
     const other = await signTransaction(two.awayKeys.signer(), {
       ...{ ledger: hl.id, lane: 0, seq: 9, time: two.clock.now, entries: recordEntries(1) },
     });
-    await submitTo(two.sequencer, [other]);
+    await two.home.sequencer.submit(other).durable;
     const { id } = await hl.record(patient, observation("o1"));
-    expect((await counts(hl.member)).get(id)).toBe(1);
+    expect((await counts(two, hl.member)).get(id)).toBe(1);
     const places = placesIn(two.peer.handedIn.at(-1)!);
     expect(places).toHaveLength(1);
     expect(places[0]).not.toBe("0/1");
@@ -238,26 +214,8 @@ describe("a member elsewhere", () => {
     for (const more of [{ readOnly: true }, { cosigners: [] }]) {
       expect(await codeOf(open(more))).toBe("ERR_INPUT_INVALID");
     }
-    const { openLedger } = await import("../../../src/ledger/open-ledger.ts");
     const alone = { storage: two.awayStorage, keys: two.awayKeys, genesis: two.genesis };
     expect(await codeOf(openLedger({ ...alone, peers: [] }))).toBe("ERR_INPUT_INVALID");
     expect(await codeOf(openLedger(alone))).toBe("ERR_CHAIN_READ_ONLY");
   });
 });
-
-/** Waits until the outbox is empty while the home signs. */
-async function emptiedWith(hospitals: TwoHospitals, hl: Ledger): Promise<void> {
-  const stop = new AbortController();
-  const signing = (async () => {
-    while (!stop.signal.aborted) {
-      await hospitals.source.look();
-      await sleep(5);
-    }
-  })();
-  try {
-    await emptied(hl);
-  } finally {
-    stop.abort();
-    await signing;
-  }
-}

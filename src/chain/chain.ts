@@ -2,6 +2,7 @@ import type { CID } from "multiformats/cid";
 import type { Genesis } from "../block/genesis.ts";
 import type { Signer } from "../identity/signer.ts";
 import type { MapProof } from "../merkle/sparse-map.ts";
+import type { Timers } from "../storage/settle.ts";
 import type { Head, StorageAdapter } from "../storage/types.ts";
 import type { AppliedBlock, Tip } from "./apply-block.ts";
 import type { DerivedData, GovernanceBlock, TransactionPlace } from "./derived.ts";
@@ -50,6 +51,8 @@ export interface ChainOptions {
    * only for a store that nobody else can write to. Default `false`.
    */
   readonly trustStore?: boolean;
+  /** Clock and waits of writes that are retried. Default: the platform's. */
+  readonly timers?: Timers;
 }
 
 /** A ledger's blocks in a store: reads, follows and proves them, and never appends. */

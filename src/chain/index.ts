@@ -173,3 +173,4 @@ export {
   type LogWitness,
   type Witness,
 } from "./witness.ts";
+export type { Timers } from "../storage/settle.ts";

@@ -5,6 +5,7 @@ import { InputError } from "../errors.ts";
 import { appendLeaf, frontierRoot, type Frontier } from "../merkle/frontier.ts";
 import { HASH_LENGTH, leafHash } from "../merkle/hash.ts";
 import { memoryNodes, type MemoryNodes } from "../merkle/map-node.ts";
+import type { Timers } from "../storage/settle.ts";
 import type { StorageAdapter } from "../storage/types.ts";
 import { sha256 } from "#crypto";
 import { checkBlock, readBlock, tipAfter, type AppliedBlock } from "./apply-block.ts";
@@ -35,6 +36,7 @@ type IngestChain = Omit<AppendableChain, "ingest"> & { readonly frontier: Fronti
 export function createIngest(
   chain: IngestChain,
   storage: StorageAdapter,
+  timers: Timers | undefined,
 ): AppendableChain["ingest"] {
   const { maxAppendBytes, maxBatch } = storage.chains!.caps;
   // Half of what the storage accepts in one call, because derived data are written with the blocks.
@@ -124,7 +126,7 @@ export function createIngest(
       append: { chain: chain.chainName, expected, records },
       state: [...derived, ...beside(staged.flatMap(({ applied }) => placed(applied)))],
     };
-    await commitBlock(storage, commit, {});
+    await commitBlock(storage, commit, { timers });
     chain.derived.written(derived);
     for (const [i, { applied, header, record }] of staged.entries()) {
       await chain.state.load([...applied.changes.keys()]);

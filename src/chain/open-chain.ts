@@ -46,8 +46,9 @@ import {
 } from "./stored-block.ts";
 
 const OPEN_CHAIN_OPTIONS: OptionsOf<ChainOptions> = {
-  ...{ storage: true, genesis: true, kinds: true, now: true, onProgress: true, signal: true },
+  ...{ storage: true, genesis: true, kinds: true, now: true, timers: true, signal: true },
   ...{ beside: true, rebuild: true, acceptLoss: true, anchor: true, trustStore: true },
+  onProgress: true,
 };
 
 /**
@@ -317,8 +318,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
   if (tip.size === 0 && options.beside !== true) await assertAlone();
   await anchorAfter(1);
   await flushIfTaken();
-  signal = undefined;
-  onProgress = undefined;
+  signal = onProgress = undefined;
 
   const chain = {
     ledger,
@@ -388,7 +388,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
       });
     },
   } satisfies Omit<AppendableChain, "ingest"> & { readonly frontier: Frontier };
-  return Object.assign(chain, { ingest: createIngest(chain, storage) });
+  return Object.assign(chain, { ingest: createIngest(chain, storage, options.timers) });
 }
 
 function sameHash(a: Uint8Array | null, b: Uint8Array | null): boolean {

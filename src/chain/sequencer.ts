@@ -5,8 +5,7 @@ import type { TransactionWithEntries } from "../block/transaction.ts";
 import { ChainError } from "../errors.ts";
 import type { Signer } from "../identity/signer.ts";
 import { AppendConflict } from "../storage/errors.ts";
-import { afterWriting, createPatience } from "../storage/settle.ts";
-import { sleep } from "../storage/sleep.ts";
+import { afterWriting, createPatience, platformTimers, type Timers } from "../storage/settle.ts";
 import type { StateChange, StorageAdapter } from "../storage/types.ts";
 import { loadForRules, type AppliedBlock } from "./apply-block.ts";
 import { admitCandidates, assertMayPropose, buildBlock } from "./build-block.ts";
@@ -53,6 +52,8 @@ export interface SequencerOptions {
   readonly maxQueueBytes?: number;
   /** Most bytes of entries and blobs in one block. Default 8 MiB. */
   readonly maxBlockBytes?: number;
+  /** Clock and waits of what is retried. Default: the platform's. */
+  readonly timers?: Timers;
 }
 
 /** Orders transactions into blocks: one signature and one sync for all waiting transactions. */
@@ -98,7 +99,7 @@ const RACE_WITHIN = 60_000;
 const BACKOFF_BLOCKS = 8;
 const CREATE_SEQUENCER_OPTIONS: OptionsOf<SequencerOptions> = {
   ...{ chain: true, storage: true, signer: true, now: true, checkpointer: true, backoff: true },
-  ...{ settleWithin: true, maxQueueBytes: true, maxBlockBytes: true },
+  ...{ settleWithin: true, maxQueueBytes: true, maxBlockBytes: true, timers: true },
 };
 
 /**
@@ -113,7 +114,12 @@ export function createSequencer(options: SequencerOptions): Sequencer {
   assertOptions(options, CREATE_SEQUENCER_OPTIONS, "createSequencer");
   const { chain, storage, signer } = options;
   const now = checkedClock(options.now);
-  const within = options.settleWithin === undefined ? {} : { within: options.settleWithin };
+  const { timers = platformTimers } = options;
+  const within = {
+    ...{ timers },
+    ...(options.settleWithin === undefined ? {} : { within: options.settleWithin }),
+  };
+  const unending = new AbortController().signal;
   const queue = submissionQueue({
     queueBytes: options.maxQueueBytes ?? 64 * 1024 * 1024,
     blockBytes: Math.min(options.maxBlockBytes ?? 8 * 1024 * 1024, MAX_BLOCK_BYTES / 2),
@@ -200,7 +206,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
         for (const pending of batch) queue.fail(pending, error);
         for (const { reject } of seals) reject(error);
       }
-      if (queue.length > 0 || sealers.length > 0) void sleep(0).then(tell);
+      if (queue.length > 0 || sealers.length > 0) void timers.sleep(0, unending).then(tell);
       else tell();
       queue.wake();
     }
@@ -213,7 +219,7 @@ export function createSequencer(options: SequencerOptions): Sequencer {
    * @throws {AppendConflict} when the races are not won in time
    */
   async function commitBatch(batch: Pending[], evenIfEmpty: boolean): Promise<number | undefined> {
-    const race = createPatience({ within: RACE_WITHIN, longest: 1 });
+    const race = createPatience({ timers, within: RACE_WITHIN, longest: 1 });
     // If a store reports conflicts while its head does not move, retrying fast gains nothing.
     const standstill = createPatience({ ...within, longest: 100 });
     for (;;) {

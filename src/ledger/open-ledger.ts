@@ -20,7 +20,7 @@ import { RecordError, StorageError } from "../errors.ts";
 import { memoryOf } from "../identity/signed-heads.ts";
 import type { Signer } from "../identity/signer.ts";
 import { sleep as platformSleep } from "../storage/sleep.ts";
-import { SETTLE_WITHIN, repeatWrites } from "../storage/settle.ts";
+import { platformTimers, repeatWrites, SETTLE_WITHIN } from "../storage/settle.ts";
 import { ownRequests } from "./disclosure/own-requests.ts";
 import { auditOf } from "./disclosure/audit.ts";
 import { openCatalogue } from "./entries/catalogue.ts";
@@ -63,7 +63,7 @@ import type { Ledger } from "./ledger.ts";
 import { type OpenLedgerOptions, takeOptions } from "./options.ts";
 import type { PendingWork } from "./pending-work.ts";
 import { ledgerStorage } from "./storage.ts";
-import { assertPlace, openElsewhere } from "./elsewhere/open-elsewhere.ts";
+import { assertPlace, neverBack, openElsewhere } from "./elsewhere/open-elsewhere.ts";
 import { following } from "./elsewhere/follow.ts";
 import { transactionSink } from "./transaction-sink.ts";
 import { untilClosed } from "./until-closed.ts";
@@ -114,18 +114,21 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const compaction = options.compaction ?? "now";
   checkCompactionTime(compaction);
   const within = options.settleWithin ?? SETTLE_WITHIN;
-  const reliable = repeatWrites(ledgerStorage(options.storage), { within });
+  const now = checkedClock(options.now ?? Date.now);
+  now();
+  // Whoever gives the waits gives the clock that they move.
+  const timers = options.sleep === undefined ? platformTimers : { now: neverBack(now), sleep };
+  const reliable = repeatWrites(ledgerStorage(options.storage), { within, timers });
   const beneath = options.readOnly === true ? readOnlyStorage(reliable) : reliable;
   const gate = shardKeys === undefined ? undefined : gateCommits(beneath);
   const storage = gate?.storage ?? beneath;
-  const now = checkedClock(options.now ?? Date.now);
-  now();
   const random = options.random ?? randomBytes;
   const newest = keys.signer("sign", options.member);
   const chain = await openChain({
     storage,
     genesis,
     now,
+    timers,
     anchor: newest,
     rebuild: repair.derived ?? false,
     beside: options.beside ?? false,
@@ -169,7 +172,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const remote = elsewhere?.sequencer(context, () => catalogue);
   const sequencer =
     remote ??
-    createSequencer({ ...{ chain, storage, signer, now, backoff }, settleWithin: within });
+    createSequencer({ ...{ chain, storage, signer, now, backoff, timers }, settleWithin: within });
   const filing: Filing = await createFiling(context, sequencer, lane);
   const turns = createTurns();
   // Does not know the catalogue; the catalogue passes it every erase entry that it reads.

@@ -63,10 +63,14 @@ export async function openReplica(options: OpenReplicaOptions): Promise<Replica>
     throw new InputError("ERR_INPUT_INVALID", "`trust` is for another ledger");
   }
   const base = trusted ?? trustFromGenesis(genesis);
-  const chain = await openChain(chainOptions);
+  const timers = {
+    now: now ?? platformSurroundings.now,
+    sleep: sleep ?? platformSurroundings.sleep,
+  };
+  const chain = await openChain({ ...chainOptions, timers });
   return startReplica(chain, {
     ...{ base, storage, peers: [...given], onFault: onFault ?? (() => undefined) },
-    ...{ now: now ?? platformSurroundings.now, sleep: sleep ?? platformSurroundings.sleep },
+    ...timers,
   });
 }
 

@@ -3,6 +3,17 @@ import { AmbiguousAppend, AppendConflict } from "./errors.ts";
 import type { StorageAdapter } from "./types.ts";
 import { sleep } from "./sleep.ts";
 
+/** A clock and waits, so that whoever simulates decides them. */
+export interface Timers {
+  /** Clock in ms that never runs backwards. */
+  now(): number;
+  /** Waits so many ms, or until the signal aborts. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+}
+
+/** The platform's. */
+export const platformTimers: Timers = { now: () => performance.now(), sleep };
+
 /** Default time for settling the outcome of a write, in milliseconds. */
 export const SETTLE_WITHIN = 10_000;
 
@@ -16,6 +27,8 @@ export interface SettleOptions {
   readonly longest?: number;
   /** Once aborted, no new attempt is made. */
   readonly signal?: AbortSignal;
+  /** Default: the platform's. */
+  readonly timers?: Timers | undefined;
 }
 
 /** Bounds retries by time, with growing pauses. */
@@ -31,20 +44,22 @@ export function createPatience({
   within = SETTLE_WITHIN,
   longest = LONGEST_PAUSE,
   signal,
+  timers = platformTimers,
 }: SettleOptions = {}): Patience {
+  const { now, sleep: wait } = timers;
   // Not the wall clock, which may run backwards.
-  let end = performance.now() + within;
+  let end = now() + within;
   let next = Math.min(FIRST_PAUSE, longest);
   return {
     async pause() {
-      const left = end - performance.now();
+      const left = end - now();
       if (!(left > 0) || signal?.aborted) return false;
-      await sleep(Math.min(next, left), signal);
+      await wait(Math.min(next, left), signal ?? new AbortController().signal);
       next = Math.min(2 * next, longest);
       return signal?.aborted !== true;
     },
     renew() {
-      end = performance.now() + within;
+      end = now() + within;
       next = Math.min(FIRST_PAUSE, longest);
     },
   };

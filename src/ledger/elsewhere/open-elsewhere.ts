@@ -89,7 +89,7 @@ export async function openElsewhere(
 }
 
 /** A clock that stands still where another one runs backwards. */
-function neverBack(now: () => number): () => number {
+export function neverBack(now: () => number): () => number {
   let last = -Infinity;
   let lost = 0;
   return () => {

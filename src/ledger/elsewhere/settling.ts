@@ -29,6 +29,11 @@ export interface Settling {
 /** Refusals that end with another signature, and say nothing about the entries. */
 const OF_SIGNATURE: readonly string[] = ["replayed-sequence", "key-not-in-force", "unknown-key"];
 
+/** Refusals of bytes that are right here: then those that arrived were others. */
+const OF_BYTES: readonly string[] = [
+  ...["entries-root-mismatch", "entry-count-mismatch", "bad-signature"],
+];
+
 /** Makes it. */
 export function createSettling(
   { context, outbox, home, onFault, discard, isRecorded }: RemoteOptions,
@@ -196,6 +201,15 @@ export function createSettling(
         return hold(
           item,
           new ChainError("ERR_CHAIN_CLOCK", "the clocks here and at the home are too far apart"),
+        );
+      }
+      if (OF_BYTES.includes(reason) && (await isOwn(item))) {
+        return hold(
+          item,
+          new TransportError(
+            "ERR_TRANSPORT_MALFORMED",
+            `the home says ${reason}, so what arrived there is not what was sent`,
+          ),
         );
       }
       if (OF_SIGNATURE.includes(reason) && (await isOwn(item))) {

@@ -178,7 +178,9 @@ const GIVEN_IN = {
     value: bytes,
   },
   testing: {
+    hospitalA: text,
     make: type("MakeStorage", "/testing"),
+    source: type("LedgerSource", "/network"),
     open: `() => Promise<${type("FullStorage", "/storage/adapter")}>`,
   },
   storage: {

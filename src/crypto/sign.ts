@@ -1,4 +1,5 @@
 import { ed25519VerifyAside, p256VerifyAside } from "#crypto";
+import { beside } from "./beside.ts";
 import { ed25519Verifier } from "./ed25519-verifier.ts";
 import { es256Verifier } from "./es256-verifier.ts";
 import {
@@ -43,8 +44,8 @@ export function verifySignature(claim: SignatureClaim): boolean {
 export async function verifySignatureAside(claim: SignatureClaim): Promise<boolean> {
   const { alg, signature, publicKey } = claim;
   const input = signingInput(claim.what, claim.bytes);
-  if (alg === "Ed25519") return ed25519VerifyAside(signature, input, publicKey);
-  if (alg === "ES256") return p256VerifyAside(signature, input, publicKey);
+  if (alg === "Ed25519") return beside(ed25519VerifyAside(signature, input, publicKey));
+  if (alg === "ES256") return beside(p256VerifyAside(signature, input, publicKey));
   return false;
 }
 

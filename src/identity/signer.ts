@@ -10,6 +10,7 @@ import {
 } from "#crypto";
 import { equalBytes } from "../bytes/compare.ts";
 import { assertBytes } from "../bytes/guards.ts";
+import { beside } from "../crypto/beside.ts";
 import { toLowS } from "../crypto/low-s.ts";
 import { verifySignature } from "../crypto/sign.ts";
 import { signingInput, type SignatureAlg, type SigningDomain } from "../crypto/signing-input.ts";
@@ -251,5 +252,8 @@ export function borrowingSigner(
     },
   };
   const isNative = alg === "Ed25519" && backend === "node";
-  return markOwn(signer, isNative ? (messages) => ed25519SignEach(messages, secret) : undefined);
+  return markOwn(
+    signer,
+    isNative ? (messages) => beside(ed25519SignEach(messages, secret)) : undefined,
+  );
 }

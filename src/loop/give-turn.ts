@@ -17,6 +17,18 @@ const waiting: (() => void)[] = [];
 let isResuming = false;
 let channel: MessageChannel | undefined;
 
+/** How many hold the turns. */
+let holders = 0;
+
+/**
+ * Lets work go on without a pause, however long it takes, until that is taken back: whoever simulates must
+ * not have the order of things depend on how fast the machine is.
+ */
+export function holdTurns(): () => void {
+  holders++;
+  return () => void holders--;
+}
+
 /**
  * Gives timers, I/O and other work their turn once all callers together have worked for a slice
  * without a pause. Waiting callers resume one by one, in the order in which they came.
@@ -24,6 +36,7 @@ let channel: MessageChannel | undefined;
  * @returns `undefined` if work may continue at once, which costs one reading of the clock
  */
 export function giveTurn(): Promise<void> | undefined {
+  if (holders > 0) return undefined;
   return waiting.length === 0 && isWithinSlice() ? undefined : nextTurn();
 }
 
@@ -73,6 +86,9 @@ export function nextTurn(): Promise<void> {
     if (!isResuming) resumeInNextTurn();
   });
 }
+
+/** Whether callers wait for their turn: for tests, which must know when nothing goes on by itself. */
+export const areTurnsAwaited = (): boolean => waiting.length > 0;
 
 /** Runs `resume` in the next turn of the event loop. */
 function inNextTurn(work: typeof resume): void {

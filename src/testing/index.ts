@@ -35,11 +35,19 @@ export {
   type SyncTrace,
 } from "./sync-probe.ts";
 export {
+  simulateNetwork,
+  type SimulatedMachine,
+  type SimulatedNetwork,
+  type SimulatedNode,
+  type SimulationOptions,
+} from "./simulate-network.ts";
+export type { NetworkFaults } from "./simulation-faults.ts";
+export type { SimulatedRandom } from "./simulation-random.ts";
+export {
   directTransport,
   transportCases,
   type MakeTransport,
   type TransportCase,
-  type TransportFeature,
   type TransportSetting,
   type TransportSubject,
 } from "./transport-kit.ts";

@@ -11,10 +11,3 @@ export class PeerBusy extends TransportError {
     this.retryAfter = retryAfter;
   }
 }
-
-/** The server takes no token, or not this one. */
-export class NotAdmitted extends TransportError {
-  constructor(options?: ErrorOptions) {
-    super("ERR_TRANSPORT_REFUSED", "the peer does not answer this caller", options);
-  }
-}

@@ -20,6 +20,12 @@ export {
   type FollowedSource,
   type FollowEntriesOptions,
 } from "./follow-entries.ts";
+export {
+  collectDescription,
+  type CollectDescriptionOptions,
+  type CollectedDescription,
+} from "./collect-description.ts";
+export { descriptionHandler, type DescriptionHandlerOptions } from "./description-handler.ts";
 export { ledgerHandler, type LedgerHandlerOptions } from "./ledger-handler.ts";
 export { openReplica } from "./open-replica.ts";
 export type { PeerFault } from "./peer-list.ts";

@@ -48,6 +48,7 @@ export {
   transportCases,
   type MakeTransport,
   type TransportCase,
+  type TransportFeature,
   type TransportSetting,
   type TransportSubject,
 } from "./transport-kit.ts";

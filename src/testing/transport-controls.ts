@@ -112,4 +112,72 @@ export const transportControls: readonly TransportControl[] = [
         throw error;
       }),
   })),
+  control("repeats the first outcome", "gives the new outcome", (peer) => {
+    let first: ReturnType<LedgerPeer["submit"]> | undefined;
+    return { ...peer, submit: (...given) => (first ??= peer.submit(...given)) };
+  }),
+  control("mixes up two submits", "its own outcomes", (peer) => {
+    let before: ReturnType<LedgerPeer["submit"]> | undefined;
+    return {
+      ...peer,
+      submit(...given) {
+        const mine = peer.submit(...given);
+        const answer = before ?? mine;
+        before = mine;
+        mine.catch(() => undefined);
+        return answer;
+      },
+    };
+  }),
+  control("takes an answer that was cut for a refusal", "takes nothing for an outcome", (peer) => ({
+    ...peer,
+    submit: (transactions, options) =>
+      peer.submit(transactions, options).catch((error: { code?: string }) => {
+        if (error.code !== "ERR_TRANSPORT_MALFORMED") throw error;
+        return transactions.map(() => ({ ok: false, reason: "malformed" }));
+      }),
+  })),
+  control("turns the order round", "in order, and gives one outcome", (peer) => ({
+    ...peer,
+    submit: (transactions, options) => peer.submit(transactions.toReversed(), options),
+  })),
+  {
+    name: "hands in again where a redirect points to",
+    fails: "nowhere else",
+    make: (setting) => directTransport(redirected(setting, () => true)),
+  },
+  {
+    name: "takes its token where a redirect points to",
+    fails: "to no other address",
+    make: (setting) => directTransport(redirected(setting, (method) => method === "GET")),
+  },
+  {
+    name: "asks for a session each time",
+    fails: "with one token",
+    async make(setting) {
+      const { peer, ...subject } = await directTransport(setting);
+      const fresh = async (): Promise<LedgerPeer> => (await directTransport(setting)).peer;
+      return {
+        ...subject,
+        peer: { ...peer, policy: async (options) => (await fresh()).policy(options) },
+      };
+    },
+  },
 ];
+
+/** A `fetch` that follows redirects of some methods, with all that it was to send. */
+function redirected(
+  setting: TransportSetting,
+  follows: (method: string) => boolean,
+): TransportSetting {
+  return {
+    ...setting,
+    async handler(request) {
+      const again = request.clone();
+      const response = await setting.handler(request);
+      const location = response.headers.get("location");
+      if (location === null || !follows(request.method)) return response;
+      return setting.handler(new Request(location, again));
+    },
+  };
+}

@@ -1,52 +1,29 @@
 import { check, checkCode, checkSame, collect, pause, rejection, within } from "./kit.ts";
+import { submitCases } from "./transport-submit.ts";
 import {
   bodyOf,
   bundleOf,
   bytesOf,
-  recordingHandler,
-  type Answer,
-  type TransportCase,
-  type TransportSubject,
-} from "./transport-subject.ts";
+  DEADLINE,
+  ok,
+  status,
+  submitted,
+  transportCase,
+  withSignal,
+  type Scene,
+} from "./transport-scene.ts";
+import type { TransportCase } from "./transport-subject.ts";
 
 export {
   directTransport,
   type MakeTransport,
   type TransportCase,
+  type TransportFeature,
   type TransportSetting,
   type TransportSubject,
 } from "./transport-subject.ts";
 
-/** Milliseconds: long enough for any answer in the kit, short enough to wait for. */
-const DEADLINE = 300;
-const LEAST_RATE = 1000;
 const NOTE = new TextEncoder().encode("log.example\n0\n");
-
-interface Scene extends TransportSubject {
-  readonly asked: readonly string[];
-}
-
-const transportCase = (
-  name: string,
-  answer: Answer,
-  run: (scene: Scene) => Promise<void>,
-): TransportCase => ({
-  name: `transport: ${name}`,
-  async run(make) {
-    const { handler, asked } = recordingHandler(answer);
-    const subject = await make({ handler, deadline: DEADLINE, leastRate: LEAST_RATE });
-    try {
-      await run({ ...subject, asked });
-    } finally {
-      await subject.close();
-    }
-  },
-});
-
-const ok = (body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>): Response =>
-  new Response(body);
-const status = (code: number, headers: Record<string, string> = {}): Response =>
-  new Response(null, { status: code, headers });
 
 /** The last part of the path below the mount. */
 const pathOf = (request: Request): string =>
@@ -69,10 +46,10 @@ const CALLS: readonly (readonly [
     ({ peer }, signal) => collect(peer.blocks({ index: 0, width: 2 }, withSignal(signal))),
   ],
   ["state", ({ peer }, signal) => peer.state("sys/policy", withSignal(signal))],
+  ["submit", async ({ peer }, signal) => peer.submit([await submitted(0)], withSignal(signal))],
 ];
-
-const withSignal = (signal?: AbortSignal): { signal?: AbortSignal } =>
-  signal === undefined ? {} : { signal };
+/** Those for which the other side does not wait until something is durable. */
+const READS = CALLS.filter(([name]) => name !== "submit");
 
 function* endless(piece: Uint8Array): Iterable<Uint8Array> {
   // Not without end, so that a peer without a bound fails and does not fill the memory.
@@ -98,7 +75,8 @@ export const transportCases: readonly TransportCase[] = [
         asked.map((path) => decodeURIComponent(path)),
         [
           ...["genesis", "checkpoint", "policy", "tile/0/000.p/2", "tile/entries/000.p/2"],
-          ...["tile/blocks/000.p/2", "state/sys/policy", "checkpoint?after=70000&wait=1"],
+          ...["tile/blocks/000.p/2", "state/sys/policy", "submit"],
+          "checkpoint?after=70000&wait=1",
           ...["tile/2/x001/x234/067", "tile/entries/x001/000", "state/sys/member/did:key:z6Mk"],
         ],
         "requests",
@@ -221,7 +199,7 @@ export const transportCases: readonly TransportCase[] = [
     "gives up when no answer begins",
     () => new Promise(() => undefined),
     async (scene) => {
-      for (const [name, call] of CALLS) {
+      for (const [name, call] of READS) {
         const error = within(rejection(call(scene), name), `${name}: giving up`, 10 * DEADLINE);
         checkSame(((await error) as { code?: unknown }).code, "ERR_TRANSPORT_TIMEOUT", name);
       }
@@ -321,4 +299,5 @@ export const transportCases: readonly TransportCase[] = [
       },
     );
   })(),
+  ...submitCases,
 ];

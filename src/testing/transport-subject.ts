@@ -1,4 +1,4 @@
-import { httpPeer } from "../transport/http.ts";
+import { httpPeer, type PeerSession } from "../transport/http.ts";
 import type { LedgerPeer } from "../transport/types.ts";
 import { pause, type KitCase } from "./kit.ts";
 
@@ -10,6 +10,10 @@ export interface TransportSetting {
   readonly deadline: number;
   /** Least bytes per second on the average, after the deadline. */
   readonly leastRate: number;
+  /** Name of the organisation that is asked. */
+  readonly did: string;
+  /** As whom it is asked; only for cases that require `session`. */
+  readonly session?: PeerSession;
 }
 
 /** A transport under test, between its peer and a handler. */
@@ -21,17 +25,20 @@ export interface TransportSubject {
 /** Connects a new peer with a handler. */
 export type MakeTransport = (setting: TransportSetting) => Promise<TransportSubject>;
 
-export type TransportCase = KitCase<MakeTransport, never>;
+/** `session`: the transport asks as a member, and keeps the tokens that it is given. */
+export type TransportFeature = "session";
+
+export type TransportCase = KitCase<MakeTransport, TransportFeature>;
 
 /**
  * Connects `httpPeer` with a handler in this process, without a network.
  *
  * @example
- * const results = await runKit(transportCases, directTransport, { features: [] });
+ * const results = await runKit(transportCases, directTransport, { features: ["session"] });
  */
-export const directTransport: MakeTransport = async ({ handler, deadline, leastRate }) => ({
+export const directTransport: MakeTransport = async ({ handler, ...setting }) => ({
   peer: httpPeer({
-    ...{ url: "http://peer.invalid/ledger", did: "did:key:peer", deadline, leastRate },
+    ...{ url: "http://peer.invalid/ledger", ...setting },
     fetch: async (url, init) => handler(new Request(url, init)),
   }),
   close: async () => undefined,

@@ -11,3 +11,10 @@ export class PeerBusy extends TransportError {
     this.retryAfter = retryAfter;
   }
 }
+
+/** The server takes no token, or not this one. */
+export class NotAdmitted extends TransportError {
+  constructor(options?: ErrorOptions) {
+    super("ERR_TRANSPORT_REFUSED", "the peer does not answer this caller", options);
+  }
+}

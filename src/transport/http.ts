@@ -10,10 +10,11 @@ import { appendTo } from "../bytes/lists.ts";
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { EncodingError, TransportError } from "../errors.ts";
 import { tilePath } from "../merkle/tile.ts";
-import { baseOf, isRedirect } from "./address.ts";
-import { PeerBusy } from "./errors.ts";
-import { bodyReader, withDeadline, type BodyReader, type Surroundings } from "./read-body.ts";
-import { keepSession, NotAdmitted, type PeerSession } from "./session.ts";
+import { baseOf } from "./address.ts";
+import { NotAdmitted } from "./errors.ts";
+import { createExchange } from "./exchange.ts";
+import { withDeadline, type BodyReader, type Surroundings } from "./read-body.ts";
+import { keepSession, type PeerSession } from "./session.ts";
 import { MAX_SESSION_BYTES } from "./session-request.ts";
 import {
   decodeOutcomes,
@@ -110,10 +111,11 @@ export function httpPeer(options: HttpPeerOptions): LedgerPeer {
   assertPositive(leastRate, "leastRate");
   assertOptions(options.session, SESSION_OPTIONS, "session");
   const base = baseOf(options.url);
-  const send = options.fetch ?? ((url: string, init: RequestInit) => fetch(url, init));
   const { now = platformSurroundings.now, sleep = platformSurroundings.sleep } = options;
   const surroundings: Surroundings = { now, sleep };
-  const pace = { deadline, leastRate };
+  const { begin, read } = createExchange({
+    ...{ base, fetch: options.fetch, deadline, leastRate, now, sleep },
+  });
   const session =
     options.session &&
     keepSession(
@@ -121,7 +123,7 @@ export function httpPeer(options: HttpPeerOptions): LedgerPeer {
       did,
       // For all who wait for it, so that none of them ends it.
       async (body, token) =>
-        (await read(await begin("session", {}, 0, body, token), MAX_SESSION_BYTES, {})).rest(),
+        read(await begin("session", { posted: body, token }), MAX_SESSION_BYTES).rest(),
       now,
     );
 
@@ -138,19 +140,19 @@ export function httpPeer(options: HttpPeerOptions): LedgerPeer {
     extra = 0,
     posted?: Uint8Array,
   ): Promise<BodyReader> {
-    if (session === undefined || path === "genesis") {
-      return read(await begin(path, given, extra, posted), most, given);
-    }
+    const { signal } = given;
+    const get = async (token?: string): Promise<BodyReader> =>
+      read(await begin(path, { signal, extra, posted, token }), most, signal);
+    if (session === undefined || path === "genesis") return get();
     const token = await tokenFor(given);
     try {
-      return read(await begin(path, given, extra, posted, token), most, given);
+      return await get(token);
     } catch (error) {
       if (!(error instanceof NotAdmitted)) throw error;
     }
     // The server may have begun anew, and knows no token of before.
     session.drop(token);
-    const again = await tokenFor(given);
-    return read(await begin(path, given, extra, posted, again), most, given);
+    return get(await tokenFor(given));
   }
 
   async function tokenFor({ signal }: AskOptions): Promise<string> {
@@ -161,62 +163,6 @@ export function httpPeer(options: HttpPeerOptions): LedgerPeer {
       // Or that which was to be asked for would count as not there.
       throw isNone ? new NotAdmitted({ cause: error }) : error;
     }
-  }
-
-  /** Sends a request; the answer has begun when this resolves, and is one. */
-  function begin(
-    path: string,
-    { signal }: AskOptions,
-    extra: number,
-    posted?: Uint8Array,
-    token?: string,
-  ): Promise<Response> {
-    const url = base + path;
-    // Or parts such as `..` would lead elsewhere.
-    if (new URL(url).href !== url) throw new RangeError("no such path is below the peer's address");
-    const what = {
-      ...(posted === undefined ? { method: "GET" } : postOf(posted)),
-      headers: {
-        ...(posted === undefined ? {} : { "content-type": "application/octet-stream" }),
-        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-      },
-    };
-    return withDeadline(
-      (ending) => request(url, { ...what, signal: ending }),
-      deadline + extra,
-      surroundings,
-      signal,
-    );
-  }
-
-  function read({ body, headers }: Response, most: number, { signal }: AskOptions): BodyReader {
-    const reader = bodyReader(body, most, pace, surroundings, signal);
-    const announced = Number(headers.get("content-length") ?? 0);
-    // Only what is not compressed announces the length that is counted.
-    if (announced > most && headers.get("content-encoding") === null) {
-      reader.cancel();
-      throw new TransportError(
-        "ERR_TRANSPORT_TOO_LARGE",
-        "the answer is larger than what was asked for",
-      );
-    }
-    return reader;
-  }
-
-  async function request(url: string, init: RequestInit): Promise<Response> {
-    let response: Response;
-    try {
-      response = await send(url, { ...init, redirect: "manual" });
-    } catch (error) {
-      init.signal!.throwIfAborted();
-      throw new TransportError("ERR_TRANSPORT_FAILED", "the peer cannot be reached", {
-        cause: error,
-      });
-    }
-    const refuse = refusalOf(response, url);
-    if (refuse === undefined) return response;
-    response.body?.cancel().catch(() => undefined);
-    throw refuse;
   }
 
   const whole = async (path: string, most: number, given: AskOptions, extra = 0) =>
@@ -335,40 +281,4 @@ export function httpPeer(options: HttpPeerOptions): LedgerPeer {
       reader.cancel();
     }
   }
-}
-
-/** A request with a body, of which nothing is kept on the way. */
-const postOf = (body: Uint8Array): RequestInit => ({
-  ...{ method: "POST", body: body as Uint8Array<ArrayBuffer>, cache: "no-store" },
-  ...{ credentials: "omit", referrerPolicy: "no-referrer" },
-});
-
-/** Why a response is not an answer; `undefined` if it is one. */
-function refusalOf(response: Response, asked: string): TransportError | undefined {
-  const { status, headers } = response;
-  if (isRedirect(response, asked)) {
-    return new TransportError("ERR_TRANSPORT_REDIRECT", "the peer answered with a redirect");
-  }
-  switch (status) {
-    case 200:
-      return undefined;
-    case 404:
-    case 410:
-      return new TransportError("ERR_TRANSPORT_NOT_FOUND", "the peer does not have this");
-    case 401:
-      return new NotAdmitted();
-    case 403:
-      return new TransportError("ERR_TRANSPORT_REFUSED", "the peer does not answer this caller");
-    case 429:
-    case 503:
-      return new PeerBusy(retryAfterOf(headers.get("retry-after")));
-    default:
-      return new TransportError("ERR_TRANSPORT_FAILED", `the peer answered with status ${status}`);
-  }
-}
-
-/** From seconds; a date is not read, since no clock of somebody else is believed. */
-function retryAfterOf(text: string | null): number {
-  const seconds = text !== null && /^\d{1,6}$/.test(text) ? Number(text) : 5;
-  return Math.min(3600, Math.max(1, seconds)) * 1000;
 }

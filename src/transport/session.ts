@@ -28,13 +28,6 @@ export interface SessionKeeper {
   drop(token: string): void;
 }
 
-/** The server takes no token, or not this one. */
-export class NotAdmitted extends TransportError {
-  constructor(options?: ErrorOptions) {
-    super("ERR_TRANSPORT_REFUSED", "the peer does not answer this caller", options);
-  }
-}
-
 /**
  * Keeps a session with a server.
  *

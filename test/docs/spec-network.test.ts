@@ -9,6 +9,9 @@ import { decodePolicySteps } from "../../src/chain/follow-steps.ts";
 import { memorySigner, type Signer } from "../../src/identity/signer.ts";
 import { signSessionRequest } from "../../src/transport/session-request.ts";
 import { submitBatches } from "../../src/transport/submission.ts";
+import { verifyDescription } from "../../src/chain/description.ts";
+import { descriptionHandler } from "../../src/network/description-handler.ts";
+import { encodeDescribe } from "../../src/network/description-request.ts";
 import { verifyStateAnswer } from "../../src/network/state-answer.ts";
 import { verifyMap } from "../../src/merkle/map-proof.ts";
 import { specHex } from "../support/spec-blocks.ts";
@@ -132,6 +135,19 @@ describe("docs/spec/network.md, sessions and submitting", () => {
     const answer = await post("session", hex("session request"));
     expect(new Uint8Array(await answer.arrayBuffer())).toEqual(hex("token"));
     expect((await post("submit", new Uint8Array())).status).toBe(401);
+  });
+
+  it("has what an organisation is asked to describe itself for", async () => {
+    const nonce = field(source.genesis, "nonce") as Uint8Array;
+    expect(encode({ v: 1, for: nonce })).toEqual(hex("describe"));
+    expect(encodeDescribe(nonce)).toEqual(hex("describe"));
+    const keys = { sign: [seeded(1)] };
+    const options = { keys, name: "Clinic", roles: ["custodian"] as const, authorize: () => true };
+    const body = new Uint8Array(hex("describe"));
+    const asked = new Request("http://a.example/describe", { method: "POST", body });
+    const answer = await descriptionHandler(options)(asked);
+    const bytes = new Uint8Array(await answer.arrayBuffer());
+    expect(verifyDescription(bytes, nonce).name).toBe("Clinic");
   });
 
   /** A sequencer that has the example's transaction already. */

@@ -13,7 +13,7 @@ describe("the transport kit", () => {
     async (_, { make, fails }) => {
       const wanted = transportCases.filter(({ name }) => name.includes(fails));
       expect(wanted).toHaveLength(1);
-      const results = await runKit(wanted, make, { features: [], timeout: 8000 });
+      const results = await runKit(wanted, make, { features: ["session"], timeout: 8000 });
       expect(results[0]!.outcome).toBe("failed");
     },
     20_000,

@@ -1,3 +1,4 @@
+import { gzipSync } from "node:zlib";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createRequire } from "node:module";
@@ -7,6 +8,8 @@ import { httpPeer } from "../../src/transport/http.ts";
 import type { LedgerPeer } from "../../src/transport/types.ts";
 import { runKit } from "../../src/testing/kit.ts";
 import { transportCases, type MakeTransport } from "../../src/testing/transport-kit.ts";
+import { signTransaction, type TransactionWithEntries } from "../../src/block/transaction.ts";
+import { recordEntries } from "../support/ledger.ts";
 import { startHome } from "../support/network.ts";
 
 // Typed here, since the packages are installed in this folder only.
@@ -88,6 +91,49 @@ describe.each(mounts)("a ledger's handler under %s", (_, path, mount) => {
     await home.grow(1);
     await home.source.look();
     expect(new TextDecoder().decode(await waiting).split("\n")[1]).toBe("4");
+  });
+});
+
+describe.each(mounts)("a home's handler under %s", (_, path, mount) => {
+  it("takes what a member with a session submits, and closes on a body that nobody reads", async () => {
+    const home = await startHome();
+    const { chain, signers, sequencer } = home;
+    const server = signers["a"]!.actor;
+    const handler = ledgerHandler({
+      ...{ source: home.source, path, sequencer, sessions: { did: server } },
+    });
+    const url = await listen(mount(handler));
+    const session = { ledger: chain.ledger, signer: signers["b"]! };
+    const peer: LedgerPeer = httpPeer({ url, did: server, session });
+    const transactions: TransactionWithEntries[] = [];
+    for (const [seq, entries] of [3, 1, 6000].entries()) {
+      transactions.push(
+        await signTransaction(signers["b"]!, {
+          ...{ ledger: chain.ledger, lane: 0, seq, time: home.clock.now },
+          entries: recordEntries(entries),
+        }),
+      );
+    }
+    const outcomes = await peer.submit(transactions);
+    expect(outcomes.map(({ ok }) => ok)).toEqual([true, true, true]);
+    expect(await peer.submit(transactions)).toEqual(outcomes);
+    await home.source.look();
+    expect((await peer.checkpoint()).length).toBeGreaterThan(100);
+    // Without a token nothing of a body is waited for.
+    const endless = new ReadableStream<Uint8Array>({
+      pull: (controller) => controller.enqueue(new Uint8Array(65_536)),
+    });
+    const init = { method: "POST", body: endless, duplex: "half" };
+    const refused = await fetch(`${url}/submit`, init as RequestInit).then(
+      ({ status }) => status,
+      () => "reset",
+    );
+    expect([401, "reset"]).toContain(refused);
+    const compressed = await fetch(`${url}/session`, {
+      ...{ method: "POST", body: gzipSync(new Uint8Array(100)) },
+      headers: { "content-encoding": "gzip" },
+    });
+    expect(compressed.status).toBe(415);
   });
 });
 

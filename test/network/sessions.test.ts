@@ -183,6 +183,7 @@ describe("a session", () => {
       [100_000, 100_000, 401],
       [110_000, 105_000, 401],
       [0, 2 ** 45, 401],
+      [120_000, 165_000, 401], // ends too late
     ] as const) {
       expect([time, expires, await at(time, expires)]).toEqual([time, expires, wanted]);
     }
@@ -206,6 +207,34 @@ describe("a session", () => {
     const again = await post(body);
     expect(again.status).toBe(503);
     expect(again.headers.get("retry-after")).toBe("2");
+  });
+
+  it("is not given for one that was used, and forgotten, while another copy was judged", async () => {
+    const home = await startHome();
+    let release = (): void => undefined;
+    let gate: Promise<void> | undefined;
+    const { state } = home.chain;
+    const load = async (keys: readonly string[]): Promise<void> => {
+      await gate;
+      await state.load(keys);
+    };
+    const chain = Object.create(home.chain, {
+      state: { value: Object.create(state, { load: { value: load } }) },
+    }) as Home["chain"];
+    const source = Object.create(home.source, { chain: { value: chain } }) as Home["source"];
+    const { post, wall } = await serve({ source }, home);
+    const b = home.signers["b"]!;
+    const body = await request(home, b);
+    gate = new Promise((resolve) => (release = resolve));
+    const slow = post(body);
+    await new Promise((resolve) => setImmediate(resolve));
+    gate = undefined;
+    expect((await post(body)).status).toBe(200);
+    wall.now = START + 40_000;
+    const later = { time: START + 40_000, expires: START + 70_000 };
+    expect((await post(await request(home, b, later))).status).toBe(200);
+    release();
+    expect((await slow).status).toBe(401);
   });
 
   it("is not given to others in a member's name, nor for another ledger", async () => {

@@ -40,10 +40,11 @@ const BUDGETS = [
   {
     name: "network",
     code: 'export * from "healthledger/network";',
-    gzip: 73_000,
+    gzip: 78_000,
     without: /ciphers|post-quantum/,
   },
-  { name: "core", code: 'export * from "healthledger";', gzip: 265_000 },
+  // with the copy and the outbox of a member elsewhere
+  { name: "core", code: 'export * from "healthledger";', gzip: 275_000 },
 ];
 
 const { exports, peerDependencies } = JSON.parse(readFileSync("package.json", "utf8"));

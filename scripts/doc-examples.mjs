@@ -147,6 +147,7 @@ const GIVEN_IN = {
     directive: type("Directive", "/consent"),
     disclosed: type("DisclosureAnswer"),
     person: type("PersonIdentifier"),
+    signal: "AbortSignal",
   },
   network: {
     authorization: text,

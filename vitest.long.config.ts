@@ -8,7 +8,9 @@ export default mergeConfig(
   { ...base, test },
   defineConfig({
     test: {
-      include: ["test/**/*.{cedar,places,crash,fuzz,sqlite,postgres,s3,mounts,go,browser}.ts"],
+      include: [
+        "test/**/*.{cedar,places,vectors,crash,fuzz,sqlite,postgres,s3,mounts,go,browser}.ts",
+      ],
       exclude: configDefaults.exclude,
       testTimeout: 1_800_000,
       fileParallelism: false,

@@ -1,4 +1,4 @@
-// A process of its own for lmdb-process.test.ts: lmdb-child.ts <mode> <path> <label> [count]
+// A process of its own for lmdb-process.crash.ts: lmdb-child.ts <mode> <path> <label> [count]
 import { cidOf, RAW } from "../../src/codec/cid.ts";
 import { AppendConflict } from "../../src/storage/errors.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";

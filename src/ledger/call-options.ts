@@ -1,7 +1,9 @@
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
+import { InputError } from "../errors.ts";
 import type { RequestQuery } from "../consent/model/request.ts";
 import type { WitnessOptions } from "./consents/evidence.ts";
 import type { Declaration } from "./disclosure/request.ts";
+import type { Subject } from "./entries/subjects.ts";
 import type { Governance } from "./governance.ts";
 import type { Ledger } from "./ledger.ts";
 
@@ -108,12 +110,62 @@ const CALLS: {
   "governance.policySteps": { 0: { names: POLICY_POSITION } },
 };
 
+/** Calls whose argument at a position is a person: a table that lacks one does not compile. */
+type CallsAbout<At extends number> = {
+  [Call in keyof Ledger]: Ledger[Call] extends (...given: infer Given) => unknown
+    ? [NonNullable<Given[At]>] extends [never]
+      ? never
+      : [NonNullable<Given[At]>] extends [Subject]
+        ? Call
+        : never
+    : never;
+}[keyof Ledger];
+
+const FIRST_IS_PERSON: Readonly<Record<CallsAbout<0>, true>> = {
+  attest: true,
+  audit: true,
+  consent: true,
+  decide: true,
+  directives: true,
+  erase: true,
+  held: true,
+  identify: true,
+  liftHold: true,
+  merge: true,
+  placeHold: true,
+  receive: true,
+  record: true,
+  recordBundle: true,
+  records: true,
+};
+const SECOND_IS_PERSON: Readonly<Record<CallsAbout<1>, true>> = {
+  ...{ assign: true, merge: true, reattribute: true },
+};
+
+/** @throws {InputError} `ERR_INPUT_INVALID` when a person is given by anything else than what names them here */
+function assertPersons(call: string, [first, second]: readonly unknown[]): void {
+  const persons = [
+    ...(Object.hasOwn(FIRST_IS_PERSON, call) ? [first] : []),
+    ...(Object.hasOwn(SECOND_IS_PERSON, call) ? [second] : []),
+  ];
+  for (const person of persons) {
+    const isNobody = person === null && (call === "audit" || call === "recordBundle");
+    const { local } = (person ?? {}) as Partial<Subject>;
+    if (isNobody || local instanceof Uint8Array) continue;
+    throw new InputError(
+      "ERR_INPUT_INVALID",
+      `${call} takes a person as ensureSubject gives them, not an identifier`,
+    );
+  }
+}
+
 /**
- * Refuses unknown options of a call of a ledger, also within groups.
+ * Refuses persons that are none, and unknown options of a call of a ledger, also within groups.
  *
  * @throws {InputError} `ERR_INPUT_INVALID`
  */
 export function assertCallOptions(call: string, given: readonly unknown[]): void {
+  assertPersons(call, given);
   const known = Object.hasOwn(CALLS, call) ? CALLS[call as keyof typeof CALLS] : undefined;
   for (const [at, { names, groups = {} }] of Object.entries(known ?? {})) {
     const options = given[Number(at)];

@@ -1,4 +1,5 @@
 import type { Decision } from "../../consent/model/decision.ts";
+import type { RecordId } from "../../codec/ids.ts";
 import type { ConsentResource, ResourceLabels } from "../../consent/model/resource.ts";
 import type { RequestQuery } from "../../consent/model/request.ts";
 import { isNormal, labelName } from "../../consent/labels/unite-labels.ts";
@@ -35,10 +36,7 @@ export function decideWithCompanions<T extends { readonly decision: Decision }>(
   query: RequestQuery,
   { form, decide }: Deciding<T>,
 ): readonly T[] {
-  const records = [...currentRecords(items).values()];
-  const parts = partFinder(records);
-  const all = records.filter((record) => !record.retracted && !parts.hasEndedPart(record));
-  const companions = companionsAmong(all);
+  const { all, parts, companions } = prepared(currentRecords(items));
   const forms = new Map<FoldedRecord, ConsentResource>();
   const formOf = (record: FoldedRecord): ConsentResource => {
     let own = forms.get(record);
@@ -106,6 +104,29 @@ export function decideWithCompanions<T extends { readonly decision: Decision }>(
     }
   }
   return [...decided.values()];
+}
+
+/** A person's records, prepared for decisions about any of them. */
+interface Prepared {
+  /** Those that have not ended, nor any part of them. */
+  readonly all: readonly FoldedRecord[];
+  readonly parts: PartFinder;
+  readonly companions: Companions;
+}
+
+/** What was prepared of records that are kept; it depends on nothing else. */
+const PREPARED = /* @__PURE__ */ new WeakMap<ReadonlyMap<RecordId, FoldedRecord>, Prepared>();
+
+function prepared(records: ReadonlyMap<RecordId, FoldedRecord>): Prepared {
+  const known = PREPARED.get(records);
+  if (known !== undefined) return known;
+  const parts = partFinder(records.values());
+  const all = [...records.values()].filter(
+    (record) => !record.retracted && !parts.hasEndedPart(record),
+  );
+  const made: Prepared = { all, parts, companions: companionsAmong(all) };
+  PREPARED.set(records, made);
+  return made;
 }
 
 /** What a name in a record's manifest leads to. */

@@ -192,8 +192,9 @@ export async function readDeciding(
   height: number = Infinity,
 ): Promise<EntriesOfJoined> {
   if (subject === undefined) return { items: [], merges: [] };
-  const { items, merges } = await catalogue.entriesOf(subject.local, DECIDING, height);
-  return { items: items.filter(({ place }) => place.height <= height), merges };
+  const entries = await catalogue.entriesOf(subject.local, DECIDING, height);
+  if (height === Infinity) return entries;
+  return { ...entries, items: entries.items.filter(({ place }) => place.height <= height) };
 }
 
 /** The link entries that a decision depends on. */

@@ -1,4 +1,5 @@
 import { configDefaults, defineConfig, mergeConfig } from "vitest/config";
+import { mutantPlugin } from "./test/network/simulation/mutant-plugin.ts";
 import base from "./vitest.config.ts";
 
 const { projects: _, ...test } = base.test ?? {};
@@ -7,6 +8,7 @@ const { projects: _, ...test } = base.test ?? {};
 export default mergeConfig(
   { ...base, test },
   defineConfig({
+    plugins: [mutantPlugin(import.meta.dirname)],
     test: {
       include: [
         "test/**/*.{cedar,places,vectors,crash,fuzz,sqlite,postgres,s3,mounts,go,browser}.ts",

@@ -19,6 +19,7 @@ describe("a simulated network of homes, copies, members and witnesses", () => {
       played.reduce((total, outcome) => total + of(outcome), 0);
     expect(sum(({ acknowledged }) => acknowledged)).toBeGreaterThan(4 * SEEDS);
     expect(sum(({ convicted }) => convicted)).toBeGreaterThan(SEEDS / 10);
+    expect(sum(({ promised }) => promised)).toBeGreaterThan(SEEDS / 5);
     const traces = played.map(({ trace }) => trace.join("\n"));
     for (const what of ["lost", "flipped", "cut", "stalled", "repeated", "swapped", "crashed"]) {
       const often = traces.filter((trace) => trace.includes(` ${what}`)).length;
@@ -26,7 +27,7 @@ describe("a simulated network of homes, copies, members and witnesses", () => {
     }
     console.log(
       `${SEEDS} seeds: ${sum(({ blocks }) => blocks)} blocks, ${sum(({ acknowledged }) => acknowledged)} acknowledged, ` +
-        `${sum(({ convicted }) => convicted)} convictions, ${sum(({ trace }) => trace.length)} events`,
+        `${sum(({ promised }) => promised)} through an outbox, ${sum(({ convicted }) => convicted)} convictions, ${sum(({ trace }) => trace.length)} events`,
     );
   });
 });

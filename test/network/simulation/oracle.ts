@@ -111,6 +111,18 @@ export function keptIn(data: MemoryData, ledger: string, what: string): Fields |
   return value && decode<Fields>(value);
 }
 
+/** What a member elsewhere has yet to send. */
+export interface OutboxRow {
+  readonly ids: readonly string[];
+  readonly isRefused: boolean;
+}
+
+/** Reads a row of docs/spec/network.md. */
+export function outboxRowOf(value: Uint8Array, idOf: (entry: Uint8Array) => string): OutboxRow {
+  const { entries, refused } = decode<{ entries: Uint8Array[]; refused: string | null }>(value);
+  return { ids: entries.map(idOf), isRefused: refused !== null };
+}
+
 /** Whether all of two histories that both have is the same. */
 export function isOneHistory(one: History, other: History): boolean {
   const both = Math.min(one.blocks.length, other.blocks.length);

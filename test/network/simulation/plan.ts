@@ -42,7 +42,10 @@ export function planOf(seed: number): Plan {
       ...{ delay: [1, random.pick([20, 500, 4000])], disk: [0, random.pick([2, 50, 400])] },
       ...{ lose: upTo(0.2), reset: upTo(0.1), duplicate: upTo(0.2), flip: upTo(0.2) },
       ...{ cut: upTo(0.1), stall: upTo(0.05), repeat: upTo(0.15), swap: upTo(0.3) },
-      ...{ crashInWrite: upTo(0.05), down: [100, random.pick([1000, 20_000])] },
+      ...{
+        crashInWrite: upTo(random.pick([0.05, 0.25])),
+        down: [100, random.pick([1000, 20_000])],
+      },
     },
   };
 }

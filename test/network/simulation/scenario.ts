@@ -1,12 +1,13 @@
+import { decode } from "@ipld/dag-cbor";
 import { ledgerId } from "../../../src/block/genesis.ts";
 import { createGenesis } from "../../../src/ledger/create-genesis.ts";
 import { ledgerHandler } from "../../../src/network/ledger-handler.ts";
-import { memoryData, type MemoryData } from "../../../src/storage/memory.ts";
+import { memoryData, memoryStorage, type MemoryData } from "../../../src/storage/memory.ts";
 import { simulateNetwork, type SimulatedNode } from "../../../src/testing/simulate-network.ts";
 import { signDescription } from "../../../src/chain/description.ts";
 import { NONCE, organisation, WRITER } from "../../support/founders.ts";
 import { signerFor } from "../../support/ledger.ts";
-import { lying } from "./liar.ts";
+import { lying, type Second } from "./liar.ts";
 import {
   entriesIn,
   entryIdOf,
@@ -14,8 +15,10 @@ import {
   isOneHistory,
   keptIn,
   noteReader,
+  outboxRowOf,
   type History,
   type Note,
+  type OutboxRow,
 } from "./oracle.ts";
 import { planOf, type Plan } from "./plan.ts";
 import {
@@ -38,6 +41,8 @@ export interface Outcome {
   readonly blocks: number;
   readonly acknowledged: number;
   readonly convicted: number;
+  /** Entries that were durable in the outbox of a member elsewhere. */
+  readonly promised: number;
 }
 
 const ORIGIN = "history.example/simulated";
@@ -74,6 +79,18 @@ async function foundNow(witnesses: number, required: number) {
     }),
   });
   return { genesis, origin: ORIGIN, homeKeys, memberKeys, witnessSigners };
+}
+
+/** What a thief of keys and disks has: all that lies in a store. */
+async function copyStore(from: MemoryData, into: MemoryData): Promise<void> {
+  const [source, target] = [memoryStorage({ data: from }), memoryStorage({ data: into })];
+  for (const [chain, { records }] of from.chains) {
+    await target.chains.append(chain, { size: 0, hash: null }, records);
+  }
+  const state = [];
+  const all = { gte: new Uint8Array(), lt: new Uint8Array(64).fill(0xff) };
+  for await (const entry of source.state.scan(all)) state.push(entry);
+  await target.state.batch(state);
 }
 
 /** Plays a seed to its end, and judges by what lies in the stores and went over the wire. */
@@ -151,9 +168,16 @@ export async function play(seed: number): Promise<Outcome> {
     ),
   );
   if (plan.kind !== "plain") {
-    network.node("twin", (machine) =>
-      runHome(machine, twin, setting, { isAtomic: true, publishes: isFork }),
-    );
+    const branchAt = random.between(0, 20_000);
+    let isBranched = false;
+    network.node("twin", async (machine) => {
+      if (!isBranched) {
+        await machine.sleep(branchAt);
+        await copyStore(home.data, twin.data);
+        isBranched = true;
+      }
+      await runHome(machine, twin, setting, { isAtomic: true, publishes: isFork });
+    });
   }
   const copies = new Map<string, MemoryData>();
   const direct = new Set<string>();
@@ -172,12 +196,13 @@ export async function play(seed: number): Promise<Outcome> {
   if (plan.kind === "hidden") {
     const data = memoryData();
     network.node("liar", (machine) => {
-      const served = (): Handler | undefined => {
-        if (twin.chain === undefined) return undefined;
+      const served = (): Second | undefined => {
         const { chain } = twin;
+        if (chain === undefined || chain.size === 0) return undefined;
         const newest = { note: new Uint8Array(), size: chain.size, root: chain.root };
         const source = { chain, newest, grown: async () => undefined, policy: async () => [] };
-        return ledgerHandler({ source, reads: "public", now: machine.now, sleep: machine.sleep });
+        const { now, sleep } = machine;
+        return { ...newest, handler: ledgerHandler({ source, reads: "public", now, sleep }) };
       };
       const serve = machine.serve.bind(machine);
       const liar = { ...machine, serve: (own: Handler) => serve(lying(machine, own, served)) };
@@ -194,13 +219,56 @@ export async function play(seed: number): Promise<Outcome> {
     );
   }
 
+  const memberName = founding.memberKeys.signer().actor;
+  const memberCopy = historyOf(member.data, name);
+  /** Entries of the member that were ever durable in its outbox, and those in blocks of its own copy. */
+  const promised = new Set<string>();
+  const arrived = new Set<string>();
+  let lookedAt = 0;
+  const rowsSeen = new WeakMap<Uint8Array, OutboxRow>();
+  function watchOutbox(): void {
+    const { blocks } = memberCopy();
+    for (const block of blocks.slice(lookedAt)) {
+      for (const { author, bytes } of entriesIn(block))
+        if (author === memberName) arrived.add(entryIdOf(ledger, author, bytes));
+    }
+    lookedAt = blocks.length;
+    for (const [key, value] of member.data.state) {
+      if (!key.startsWith(`outbox/${name}/`)) continue;
+      const known = rowsSeen.get(value);
+      const row = known ?? outboxRowOf(value, (bytes) => entryIdOf(ledger, memberName, bytes));
+      rowsSeen.set(value, row);
+      for (const id of row.ids) promised.add(id);
+      if (row.isRefused) problems.add("an entry is refused that no rule refuses");
+      if (row.ids.some((id) => arrived.has(id)))
+        problems.add("an entry waits in the outbox whose block is here");
+    }
+    for (const id of member.acknowledged.keys()) {
+      if (!arrived.has(id)) problems.add("an entry is acknowledged before its block is here");
+    }
+  }
+
+  const isForkOf = (data: MemoryData): boolean => data.state.has(`network/${name}/fork`);
+  const convicts = new Set<string>();
   const looked = new Map<string, number>();
-  /** Looks at every copy that has grown: asked after everything that happens. */
+  /** The newest checkpoint that each copy keeps. */
+  const keptBy = new Map<string, { readonly value: Uint8Array; readonly size: number }>();
+  /** Looks at every copy that has changed: asked after everything that happens. */
   function watch(): false {
+    if (plan.hasMember) watchOutbox();
     for (const [one, data] of copies) {
+      const value = data.state.get(`network/${name}/accepted`);
+      if (value !== undefined && value !== keptBy.get(one)?.value) {
+        const { note } = decode<{ note: Uint8Array }>(value);
+        const kept = { value, size: readNote(note)?.size ?? -1 };
+        if (kept.size < (keptBy.get(one)?.size ?? 0))
+          problems.add("a copy keeps a smaller checkpoint than before");
+        keptBy.set(one, kept);
+      }
       const size = data.chains.get(`${name}/blocks`)?.records.length ?? 0;
       if (size <= (looked.get(one) ?? 0)) continue;
       looked.set(one, size);
+      if (convicts.has(one)) problems.add("a copy goes on that saw two histories");
       const copy = historyOf(data, name)();
       const of = histories
         .map((history) => history())
@@ -216,6 +284,7 @@ export async function play(seed: number): Promise<Outcome> {
       if (note === undefined || note.size < size)
         problems.add("a copy has a block beyond the checkpoint that it keeps");
     }
+    for (const [one, data] of copies) if (isForkOf(data)) convicts.add(one);
     for (const heads of cosigned.values()) {
       const notes = [...heads.values()];
       const isOf = (history: History): boolean =>
@@ -243,13 +312,15 @@ export async function play(seed: number): Promise<Outcome> {
   network.setFaults({});
   const sizeOf = (data: MemoryData): number =>
     data.chains.get(`${name}/blocks`)?.records.length ?? 0;
-  const isForkOf = (data: MemoryData): boolean => keptIn(data, name, "fork") !== undefined;
+  const areParted = (): boolean => !isOneHistory(histories[0]!(), histories[1]!());
 
   async function isHealed(): Promise<boolean> {
     watch();
     if (home.left > 0 || (member.left > 0 && plan.hasMember)) return false;
     if (isFork) {
-      if (plan.required > 0) return true;
+      if (twin.left > 0) return false;
+      // One that branched off after the last write only goes on with the history that there is.
+      if (plan.required > 0 || !areParted()) return true;
       return [...direct].every((one) => isForkOf(copies.get(one)!));
     }
     for (const data of copies.values()) if (sizeOf(data) !== sizeOf(home.data)) return false;
@@ -274,16 +345,28 @@ export async function play(seed: number): Promise<Outcome> {
   for (const block of ours.blocks) {
     for (const { author, bytes } of entriesIn(block)) {
       count(occurs, Buffer.from(bytes).toString("hex"));
-      if (plan.hasMember) count(ids, entryIdOf(ledger, author, bytes));
+      if (author !== memberName) continue;
+      const id = entryIdOf(ledger, author, bytes);
+      count(ids, id);
+      // Whether or not it was acknowledged, what is on the ledger has its key where it was written.
+      const { kind } = decode<{ kind: string }>(bytes);
+      if (kind === "record" && (await readBy(member, id)) === undefined) {
+        problems.add("an entry of a member is without its key");
+      }
     }
   }
   if ([...occurs.values()].some((times) => times > 1)) problems.add("an entry is there twice");
   for (const { entry, height, key } of home.acknowledged) {
-    const isThere = entriesIn(ours.blocks[height]!).some(
-      ({ bytes }) => Buffer.compare(bytes, entry) === 0,
-    );
+    const block = ours.blocks[height];
+    const isThere =
+      block !== undefined &&
+      entriesIn(block).some(({ bytes }) => Buffer.compare(bytes, entry) === 0);
     if (!isThere) problems.add("an acknowledged entry is not where it was said to be");
     if (!home.data.state.has(key)) problems.add("an acknowledged entry is without its key");
+  }
+  // Told or not: what was durable in the outbox is recorded, since no rule refuses it.
+  for (const id of promised) {
+    if (ids.get(id) !== 1) problems.add("what an outbox kept is lost or doubled");
   }
   for (const [id, text] of member.acknowledged) {
     if (ids.get(id) !== 1) problems.add("an acknowledged record of a member is lost or doubled");
@@ -300,16 +383,32 @@ export async function play(seed: number): Promise<Outcome> {
     return text;
   }
 
+  /** Whether two checkpoints are signed by the home's key, and are of no one history. */
+  function isProof(evidence: Uint8Array): boolean {
+    const { first, second } = decode<{ first: Uint8Array; second: Uint8Array }>(evidence);
+    const notes = [readNote(first), readNote(second)];
+    const isOf = (history: History): boolean =>
+      notes.every(
+        (note) => note!.size <= history.blocks.length && history.rootAt(note!.size) === note!.root,
+      );
+    return (
+      notes.every((note) => note?.isSigned === true) &&
+      !histories.some((history) => isOf(history()))
+    );
+  }
+
   let convicted = 0;
   for (const data of copies.values()) {
     const kept = keptIn(data, name, "fork");
     if (kept === undefined) continue;
     convicted++;
-    if (!isFork) problems.add("one history, and a copy convicts its key");
+    if (!isFork || !areParted()) problems.add("one history, and a copy convicts its key");
+    if (!isProof(kept["evidence"] as Uint8Array)) problems.add("evidence proves nothing");
   }
   return {
     ...{ plan, problems: [...problems], hash: network.traceHash(), trace: network.trace },
     ...{ blocks: ours.blocks.length, convicted },
-    acknowledged: home.acknowledged.length + member.acknowledged.size,
+    ...{ acknowledged: home.acknowledged.length + member.acknowledged.size },
+    promised: promised.size,
   };
 }

@@ -1,0 +1,134 @@
+import type { Plan } from "./plan.ts";
+
+/** A mistake that is put into the source while it is loaded. */
+export interface SourceMutant {
+  readonly name: string;
+  /** One that noticed it, and is tried first. */
+  readonly seed: number;
+  /** What the plan of a seed must have for the mistake to be met at all. */
+  readonly of?: Partial<Plan>;
+  readonly patches: readonly {
+    /** Below `src/`. */
+    readonly file: string;
+    /** Text that occurs there once. */
+    readonly find: string;
+    readonly replace: string;
+  }[];
+}
+
+/** Code that runs only where another organisation writes through the home. */
+const OF_MEMBERS = /^ledger\/elsewhere\//;
+
+const mutant = (
+  name: string,
+  seed: number,
+  ...patches: readonly (readonly [file: string, find: string, replace: string])[]
+): SourceMutant => ({
+  ...{ name, seed },
+  ...(patches.some(([file]) => OF_MEMBERS.test(file)) && { of: { hasMember: true } }),
+  patches: patches.map(([file, find, replace]) => ({ file, find, replace })),
+});
+
+/** Mistakes in code of the network, each of which some seed must notice. */
+export const networkMutants: readonly SourceMutant[] = [
+  mutant(
+    "no-root-check",
+    19,
+    [
+      "network/fetch-blocks.ts",
+      "if (!isBlockOf(bytes, hashes[at]!)) {",
+      "if (isBlockOf === undefined) {",
+    ],
+    [
+      "chain/ingest.ts",
+      'return held ? staged : { reason: "not-under-the-checkpoint" };',
+      "return held ? staged : staged;",
+    ],
+  ),
+  mutant("append-before-acceptance", 2, [
+    "network/accepted-heads.ts",
+    "    const heads: (AcceptedCheckpoint | TreeHead | undefined)[] = [seen()];",
+    "    const heads: (AcceptedCheckpoint | TreeHead | undefined)[] = [seen()];\n    target = checkpoint;",
+  ]),
+  mutant("quorum-off-by-one", 4, [
+    "chain/trust.ts",
+    "if (byWitnesses.length < cosignaturePolicy.witnesses.required) {",
+    "if (byWitnesses.length < cosignaturePolicy.witnesses.required - 1) {",
+  ]),
+  mutant(
+    "peers-size-believed",
+    1,
+    [
+      "network/accepting.ts",
+      "  if (judged.ok) return accepted(note, judged.checkpoint, trust, []);",
+      "  const claimed = readCheckpoint(note);\n  if (claimed !== undefined) return accepted(note, claimed, trust, []);\n" +
+        "  if (judged.ok) return accepted(note, judged.checkpoint, trust, []);",
+    ],
+    [
+      "network/accepting.ts",
+      'import { connectHeads, type TreeHead } from "../chain/connection.ts";',
+      'import { readCheckpoint } from "../chain/checkpoint-note.ts";\n' +
+        'import { connectHeads, type TreeHead } from "../chain/connection.ts";',
+    ],
+  ),
+  mutant("range-ignored", 2, [
+    "network/fetch-blocks.ts",
+    "if (height >= first) yield { bytes, peer, tree };",
+    "if (height >= 0) yield { bytes, peer, tree };",
+  ]),
+  mutant(
+    "fork-not-noticed",
+    21,
+    [
+      "network/accepted-heads.ts",
+      "    if (!compared.ok && compared.evidence !== undefined) return forked(compared.evidence);",
+      "",
+    ],
+    [
+      "network/accepted-heads.ts",
+      "      if (compared.evidence !== undefined) return forked(compared.evidence);",
+      "",
+    ],
+  ),
+  mutant("acknowledged-before-durable", 3, [
+    "chain/sequencer.ts",
+    "    const head = await committing;",
+    "    for (const [transaction, pending] of assembled.batch.entries()) {\n" +
+      "      queue.succeed(pending, { height, transaction });\n    }\n    const head = await committing;",
+  ]),
+  mutant("outbox-after-submit", 54, [
+    "ledger/elsewhere/outbox.ts",
+    "      await storage.commit({ blobs, state });\n      return added.map(keep);",
+    "      storage.commit({ blobs, state }).catch(() => undefined);\n      return added.map(keep);",
+  ]),
+  mutant("peer-avoided-for-ever", 1, [
+    "network/peer-list.ts",
+    "state.pause = Math.min(LONGEST_PAUSE, 2 * state.pause);",
+    "state.pause = 1e9;",
+  ]),
+  mutant("acknowledged-when-said", 7, [
+    "ledger/elsewhere/remote-sequencer.ts",
+    "      item.said = { place: { height, transaction }, at: elapsed() };",
+    "      item.said = { place: { height, transaction }, at: elapsed() };\n      item.caller?.resolve(item.said.place);",
+  ]),
+  mutant("done-when-said", 7, [
+    "ledger/elsewhere/remote-sequencer.ts",
+    "      item.said = { place: { height, transaction }, at: elapsed() };",
+    "      await outbox.complete(item);\n      item.place = { height, transaction };\n      finish(item);",
+  ]),
+  mutant("given-up-after-a-fault", 8, [
+    "ledger/elsewhere/remote-sequencer.ts",
+    "        note(error, batch);",
+    "        note(error, batch);\n        for (const item of batch) await outbox.remove(item);",
+  ]),
+  mutant("outbox-lost-at-start", 8, [
+    "ledger/elsewhere/outbox.ts",
+    "    else keep({ order, row: row!, prepared });",
+    "",
+  ]),
+  mutant("outbox-not-beside-blocks", 7, [
+    "chain/ingest.ts",
+    "...beside(staged.flatMap(({ applied }) => placed(applied)))",
+    "...(placed === undefined ? beside([]) : [])",
+  ]),
+];

@@ -1,0 +1,266 @@
+// @ts-check
+// Two hospitals that share a history and no server: each is a process with keys and a store of its own, and
+// nothing between them but HTTP. They found the ledger together, both record, one is killed in the middle and
+// goes on, and in the end both have verified the same history.
+//
+//   node examples/two-hospitals.mjs [--data folder]
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import {
+  createGenesis,
+  openLedger,
+  reviewGenesis,
+  signDescription,
+  verifyDescription,
+} from "healthledger";
+import { ledgerId } from "healthledger/chain";
+import { fileKeys } from "healthledger/keys/file";
+import {
+  collectDescription,
+  descriptionHandler,
+  httpPeer,
+  ledgerHandler,
+  publishHeads,
+} from "healthledger/network";
+import { lmdbStorage } from "healthledger/storage/lmdb";
+import { serve } from "./lib/serve.mjs";
+
+const { values, positionals } = parseArgs({
+  options: { data: { type: "string" } },
+  allowPositionals: true,
+});
+const RECORDS = 12;
+const pause = (/** @type {number} */ ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const say = (/** @type {string} */ line) => process.stdout.write(`${line}\n`);
+
+/** @param {string} id */
+const observation = (id) => ({
+  ...{ resourceType: "Observation", id, status: "final" },
+  code: { coding: [{ system: "http://loinc.org", code: "8480-6", display: "Systolic" }] },
+  valueQuantity: { value: 120, unit: "mmHg" },
+});
+
+/**
+ * What both do: keys of their own, and a description for whom they know.
+ *
+ * @param {string} name
+ * @param {string} folder
+ * @param {string} token - agreed over the telephone, like the nonce
+ */
+async function organisation(name, folder, token) {
+  await mkdir(folder, { recursive: true });
+  const path = join(folder, "keys");
+  const create = (await fileAt(path)) === undefined;
+  // A cheap derivation, to keep the example short.
+  const cost = { N: 2 ** 14, r: 8, p: 1 };
+  const keys = await fileKeys(path, { passphrase: `a secret of ${name}`, create, cost });
+  if (keys.list().length === 0) {
+    for (const use of /** @type {const} */ (["sign", "checkpoint", "agree", "recovery"])) {
+      await keys.generate({ use });
+    }
+  }
+  /** @type {("custodian" | "sequencer")[]} */
+  const roles = name === "north" ? ["custodian", "sequencer"] : ["custodian"];
+  const describing = descriptionHandler({
+    ...{ keys, name, roles },
+    authorize: ({ headers }) => headers.get("authorization") === token,
+  });
+  return { keys, roles, describing, storage: await lmdbStorage({ path: join(folder, "store") }) };
+}
+
+/**
+ * Asks the other hospital to describe itself, until it answers.
+ *
+ * @param {string} url
+ * @param {Uint8Array} nonce
+ * @param {string} token
+ */
+async function descriptionOf(url, nonce, token) {
+  for (;;) {
+    try {
+      const described = await collectDescription({
+        ...{ url: `${url}/founding`, for: nonce },
+        fetch: (to, init) =>
+          fetch(to, { ...init, headers: { ...init.headers, authorization: token } }),
+      });
+      return described.bytes;
+    } catch {
+      await pause(100);
+    }
+  }
+}
+
+/** @param {string} path @returns {Promise<Uint8Array | undefined>} */
+const fileAt = (path) =>
+  readFile(path).then(
+    (bytes) => new Uint8Array(bytes),
+    () => undefined,
+  );
+
+/**
+ * The home: its store orders the ledger.
+ *
+ * @param {string} folder @param {number} port @param {string} south @param {Uint8Array} nonce @param {string} token
+ */
+async function north(folder, port, south, nonce, token) {
+  const { keys, roles, describing, storage } = await organisation("north", folder, token);
+  const handlers = new Map([["/founding/", describing]]);
+  await serve(port, handlers);
+  const own = await signDescription(keys, { name: "north", roles, for: nonce });
+  const members = [own, await descriptionOf(south, nonce, token)];
+  const genesis = await createGenesis({ origin: "history.example/two", members, nonce });
+  const hl = await openLedger({ storage, keys, genesis });
+  const source = publishHeads({ ledger: hl, chains: storage.chains, every: 50 });
+  handlers.set(
+    "/ledger/",
+    ledgerHandler({
+      ...{ source, path: "/ledger", sequencer: hl.sequencer },
+      sessions: { did: hl.member },
+    }),
+  );
+  say(`founded ${hl.id}`);
+  const patient = await hl.ensureSubject({ system: "urn:oid:1.2.3", value: "MRN-north" });
+  for (let i = 0; i < RECORDS; i++) await hl.record(patient, observation(`n${i}`));
+  say("recorded all");
+  return { hl, close: () => source.close() };
+}
+
+/**
+ * Elsewhere: a verified copy, and an outbox to the home.
+ *
+ * @param {string} folder @param {number} port @param {string} url @param {Uint8Array} nonce @param {string} token
+ */
+async function south(folder, port, url, nonce, token) {
+  const { keys, roles, describing, storage } = await organisation("south", folder, token);
+  await serve(port, new Map([["/founding/", describing]]));
+  const [path, homePath] = [join(folder, "genesis.cbor"), join(folder, "home.txt")];
+  let genesis = await fileAt(path);
+  if (genesis === undefined) {
+    // Founded together: looked at before anything is opened, by what was received over another way.
+    const own = await signDescription(keys, { name: "south", roles, for: nonce });
+    const theirs = await descriptionOf(url, nonce, token);
+    const descriptions = [theirs, own];
+    const home = httpPeer({ url: `${url}/ledger`, did: "the home" });
+    while (genesis === undefined) {
+      genesis = await home.genesis().catch(() => undefined);
+      if (genesis === undefined) await pause(100);
+    }
+    for (const line of reviewGenesis(genesis, descriptions).lines) say(line);
+    await writeFile(homePath, verifyDescription(theirs, nonce).member.actor);
+    await writeFile(path, genesis);
+  }
+  const session = { ledger: ledgerId(genesis), signer: keys.signer("sign") };
+  const did = await readFile(homePath, "utf8");
+  const hl = await openLedger({
+    ...{ storage, keys, genesis },
+    home: httpPeer({ url: `${url}/ledger`, did, session }),
+    onFault: ({ error }) => say(`not reached: ${error.message}`),
+  });
+  say(`opened with ${hl.chain.size} blocks, ${(await hl.outbox()).length} in the outbox`);
+  const patient = await hl.ensureSubject({ system: "urn:oid:1.2.3", value: "MRN-south" });
+  for (let i = 0; i < RECORDS; i++) {
+    // Again after being killed is harmless.
+    await hl.record(patient, observation(`s${i}`), { idempotencyKey: `s${i}` });
+    say(`recorded ${i + 1}`);
+  }
+  say("recorded all");
+  return { hl, close: async () => {} };
+}
+
+/** One of the two, until it is told what to verify. */
+async function play() {
+  const [role, folder, port, other, nonce, token] = positionals;
+  if (!folder || !port || !other || !nonce || !token) throw new Error("started by itself");
+  const start = role === "north" ? north : south;
+  const lines = createInterface({ input: process.stdin });
+  const { hl, close } = await start(folder, Number(port), other, Buffer.from(nonce, "hex"), token);
+  for await (const line of lines) {
+    const size = Number(line);
+    while (hl.chain.size < size) await pause(50);
+    const result = await hl.verify();
+    if (!result.ok) throw new Error(`the ledger is invalid: ${result.reason}`);
+    say(`verified ${result.size} ${Buffer.from(result.root).toString("hex")}`);
+    await close();
+    await hl.close();
+    process.exit(0);
+  }
+}
+
+/** @returns {Promise<number>} a port that nobody listens on */
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/** Starts both, kills one, and compares what they verified. */
+async function watch() {
+  const data = values.data ?? (await mkdtemp(join(tmpdir(), "two-hospitals-")));
+  const [a, b] = [await freePort(), await freePort()];
+  const secrets = [0, 0].map(() =>
+    Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex"),
+  );
+  /** @param {"north" | "south"} name */
+  function begin(name) {
+    const [own, others] = name === "north" ? [a, b] : [b, a];
+    const child = spawn(
+      process.execPath,
+      [
+        ...[fileURLToPath(import.meta.url), name, join(data, name), String(own)],
+        ...[`http://127.0.0.1:${others}`, ...secrets],
+      ],
+      { stdio: ["pipe", "pipe", "inherit"] },
+    );
+    /** @type {{ text: string, wake: () => void }[]} */
+    const waiting = [];
+    /** @type {string[]} */
+    const heard = [];
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      say(`${name}: ${line}`);
+      heard.push(line);
+      for (const one of waiting) if (line.startsWith(one.text)) one.wake();
+    });
+    const failed = once(child, "exit").then(([code]) => {
+      if (code) throw new Error(`${name} failed`);
+    });
+    /** @param {string} text */
+    const hears = (text) =>
+      Promise.race([
+        failed,
+        new Promise((resolve) => {
+          const wake = () => resolve(undefined);
+          waiting.push({ text, wake });
+          if (heard.some((line) => line.startsWith(text))) wake();
+        }),
+      ]).then(() => heard.find((line) => line.startsWith(text)) ?? "");
+    return { child, hears };
+  }
+  const home = begin("north");
+  const first = begin("south");
+  await first.hears("recorded 4");
+  say("south is killed");
+  first.child.kill("SIGKILL");
+  await home.hears("recorded all");
+  const second = begin("south");
+  await second.hears("recorded all");
+  home.child.stdin.write("0\n");
+  const theirs = await home.hears("verified");
+  const size = theirs.split(" ")[1];
+  second.child.stdin.write(`${size}\n`);
+  const ours = await second.hears("verified");
+  if (theirs !== ours) throw new Error("the two hospitals have not verified the same history");
+  say("both have verified the same history");
+  if (values.data === undefined) await rm(data, { recursive: true, force: true });
+}
+
+await (positionals.length === 0 ? watch() : play());

@@ -164,7 +164,7 @@ export function createRemoteSequencer(options: RemoteOptions): RemoteSequencer {
   /** Lets a caller wait for the block, and then know that the transaction is kept. */
   function awaitBlock(item: Waiting, caller: Incoming["caller"]): void {
     const settled = new AbortController();
-    item.caller = {
+    const own: NonNullable<Waiting["caller"]> = {
       resolve(place) {
         settled.abort();
         caller.resolve(place);
@@ -174,8 +174,10 @@ export function createRemoteSequencer(options: RemoteOptions): RemoteSequencer {
         caller.reject(error);
       },
     };
+    item.caller = own;
     void sleep(patience, AbortSignal.any([settled.signal, signal])).then(() => {
-      if (settled.signal.aborted) return;
+      // Whoever took it from the item answers.
+      if (settled.signal.aborted || item.caller !== own) return;
       delete item.caller;
       caller.reject(
         new ChainError(

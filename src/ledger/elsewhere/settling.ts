@@ -112,16 +112,21 @@ export function createSettling(
   }
 
   async function refuse(item: Waiting, reason: string, entry: number | undefined): Promise<void> {
-    const { caller } = item;
     delete item.held;
-    await outbox.replace(item, { refused: reason, told: caller !== undefined });
+    // Until somebody was told, it must be found in the outbox: by who gave up meanwhile, or starts again.
+    await outbox.replace(item, { refused: reason });
+    const { caller } = item;
     delete item.caller;
     const refused = { reason: reason as Refusal, ...(entry === undefined ? {} : { entry }) };
     const error = new TransactionRefused(refused);
     item.error = error;
     if (caller === undefined) onFault({ did: home.did, error });
-    await bury();
-    caller?.reject(error);
+    try {
+      if (caller !== undefined) await outbox.replace(item, { told: true });
+      await bury();
+    } finally {
+      caller?.reject(error);
+    }
   }
 
   /** What to do about an item whose number or key the home refuses. */

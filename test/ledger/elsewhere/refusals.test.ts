@@ -107,6 +107,61 @@ describe("what a home refuses", () => {
   });
 });
 
+describe("a refusal that is being written", () => {
+  /** A store that keeps a change of the state, and says so only once it is let. */
+  function slowToAnswer() {
+    const memory = memoryStorage();
+    let release = (): void => undefined;
+    const slow = { isOn: false, release: () => release() };
+    const until = new Promise<void>((resolve) => (release = resolve));
+    const batch: typeof memory.state.batch = async (changes) => {
+      await memory.state.batch(changes);
+      if (slow.isOn) await until;
+    };
+    return { slow, storage: { ...memory, state: { ...memory.state, batch } } };
+  }
+
+  it("stays visible if its caller heard meanwhile that the entries are kept", async () => {
+    const { slow, storage } = slowToAnswer();
+    two = await twoHospitals({ awayStorage: storage });
+    const hl = await open({ settleWithin: 2000 });
+    const me = await hl.ensureSubject(MRN);
+    two.peer.before = (all) => {
+      slow.isOn = true;
+      return all.map(() => refusal);
+    };
+    expect(await codeOf(hl.record(me, observation("o1")))).toBe("ERR_CHAIN_PENDING");
+    slow.isOn = false;
+    slow.release();
+    await until(two, async () => (await hl.outbox())[0]?.refused === "rule-refused");
+    two.peer.before = () => undefined;
+    await hl.record(me, observation("o2"));
+    const [item, ...others] = await hl.outbox();
+    expect([item?.refused, others]).toEqual(["rule-refused", []]);
+  });
+
+  it("stays visible if the process ends before its caller hears of it", async () => {
+    const { slow, storage } = slowToAnswer();
+    two = await twoHospitals({ awayStorage: storage });
+    const before = await open({ settleWithin: 1e8 });
+    const me = await before.ensureSubject(MRN);
+    two.peer.before = (all) => {
+      slow.isOn = true;
+      return all.map(() => refusal);
+    };
+    const told = codeOf(before.record(me, observation("o1")));
+    await until(two, async () => (await rowsOf(before)).some(({ row }) => row?.refused));
+    // What a process finds that is started then.
+    slow.isOn = false;
+    const after = await open();
+    expect((await after.outbox()).map(({ refused }) => refused)).toEqual(["rule-refused"]);
+    await after.close();
+    slow.release();
+    expect(await told).toBe("ERR_CHAIN_REFUSED");
+    expect(await before.outbox()).toEqual([]);
+  });
+});
+
 describe("a home that is wrong", () => {
   it("is found out when it names a block that holds something else", async () => {
     two = await twoHospitals();

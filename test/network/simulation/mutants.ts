@@ -50,6 +50,11 @@ export const networkMutants: readonly SourceMutant[] = [
     "    const heads: (AcceptedCheckpoint | TreeHead | undefined)[] = [seen()];",
     "    const heads: (AcceptedCheckpoint | TreeHead | undefined)[] = [seen()];\n    target = checkpoint;",
   ]),
+  mutant("witness-persists-after-signing", 276, [
+    "chain/witness.ts",
+    "if (!isKept && !(await heads.keep(read, { size, root }))) continue;",
+    "if (!isKept) heads.keep(read, { size, root }).catch(() => undefined);",
+  ]),
   mutant("quorum-off-by-one", 4, [
     "chain/trust.ts",
     "if (byWitnesses.length < cosignaturePolicy.witnesses.required) {",

@@ -85,6 +85,7 @@ const rows = (
         "disclose",
         "loop",
         "verify",
+        "sync",
         "proof",
         "open",
         "erase",

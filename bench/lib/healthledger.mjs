@@ -18,6 +18,8 @@ export const hl = await load("index.js");
 export const hlChain = await load("chain/index.js");
 /** @type {typeof import("../../src/merkle/index.ts")} */
 export const hlMerkle = await load("merkle/index.js");
+/** @type {typeof import("../../src/network/index.ts")} */
+export const network = await load("network/index.js");
 /** @type {typeof import("../../src/consent/index.ts")} */
 export const consent = await load("consent/index.js");
 /** @type {typeof import("../../src/storage/lmdb.ts")} */

@@ -91,6 +91,7 @@ export async function openOnLmdb(path, { genesis, signer }) {
     storage,
     chain,
     sequencer,
+    signOne,
     /**
      * Names blobs, writes their entries, signs them as one transaction and waits until all of it
      * is durable.

@@ -40,7 +40,7 @@ const BUDGETS = [
   {
     name: "network",
     code: 'export * from "healthledger/network";',
-    gzip: 78_000,
+    gzip: 80_000,
     without: /ciphers|post-quantum/,
   },
   // with the copy and the outbox of a member elsewhere

@@ -87,6 +87,8 @@ export function openCheckpoints(options: {
   readonly keys: () => readonly CheckpointKey[];
   readonly cosigners?: readonly Witness[];
   readonly cosigningTimes?: CosigningTimes;
+  /** Public keys of cosigners whose signatures do not count. */
+  readonly distrusted?: () => readonly Uint8Array[];
   /** Appends a block; needed if the last block brought the key in force. */
   readonly seal?: () => Promise<unknown>;
   /** Of a copy: the newest checkpoint that was accepted. Nothing is signed then. */
@@ -170,7 +172,8 @@ export function openCheckpoints(options: {
   }
 
   function accepts(policy: CheckpointPolicy, note: Uint8Array): boolean {
-    return judgeCheckpoint(note, withPolicy(genesisTrust, policy, 0)).ok;
+    const distrusted = options.distrusted?.() ?? [];
+    return judgeCheckpoint(note, { ...withPolicy(genesisTrust, policy, 0), distrusted }).ok;
   }
 
   /**

@@ -9,6 +9,10 @@ export interface TreeHead {
   readonly root: Uint8Array;
 }
 
+/** Whether two heads are of one size and have one root. */
+export const isSameHead = (a: TreeHead, b: TreeHead): boolean =>
+  a.size === b.size && equalBytes(a.root, b.root);
+
 /** The relation of two heads of one ledger, as far as it was proved. */
 export type Connection = "connected" | "contradiction" | "not-connected";
 

@@ -56,15 +56,20 @@ const MAX_PROOF = 65;
 /**
  * Checks that a key signed two histories. Never throws, whatever the evidence contains.
  *
- * @param key - the accused key, a log's or a cosigner's
+ * @param key - the accused key, a log's or a cosigner's; or all keys of one log, which answer for each
+ *   other: then one may have signed the first checkpoint, and another the second
  * @example
  * const result = verifyForkEvidence({ first: note, second: otherNote }, key);
  * if (result.ok) console.warn(`${key.name} signed two histories`);
  */
-export function verifyForkEvidence(evidence: ForkEvidence, key: NoteKey): ForkEvidenceResult {
-  const first = openSigned(evidence.first, key);
+export function verifyForkEvidence(
+  evidence: ForkEvidence,
+  key: NoteKey | readonly NoteKey[],
+): ForkEvidenceResult {
+  const keys = "publicKey" in key ? [key] : key;
+  const first = openSigned(evidence.first, keys);
   if (!first.ok) return first;
-  const second = openSigned(evidence.second, key);
+  const second = openSigned(evidence.second, keys);
   if (!second.ok) return second;
   const a = first.checkpoint;
   const b = second.checkpoint;
@@ -133,10 +138,10 @@ export function decodeForkEvidence(bytes: Uint8Array): ForkEvidence {
 
 function openSigned(
   note: Uint8Array,
-  key: NoteKey,
+  keys: readonly NoteKey[],
 ):
   | { readonly ok: true; readonly checkpoint: Checkpoint }
   | { readonly ok: false; readonly reason: NoteReason | CheckpointReason } {
-  const opened = parseNote(note, [key]);
+  const opened = parseNote(note, keys);
   return opened.ok ? parseCheckpoint(opened.text) : opened;
 }

@@ -93,6 +93,9 @@ export {
   type ForkEvidenceResult,
   verifyForkEvidence,
 } from "./fork-evidence.ts";
+export { type Convicted, judgeFork } from "./judge-fork.ts";
+export type { CheckpointPolicy } from "./policy-at.ts";
+export type { DivergingHeaders, ForkVerdict, KeptFork } from "./known-forks.ts";
 export type { IngestFault, IngestOptions, IngestResult } from "./ingest-result.ts";
 export { type KeyChange, signKeyChange, type SignKeyChangeOptions } from "./key-change.ts";
 export type { KindRule, RuleContext } from "./kind-rule.ts";

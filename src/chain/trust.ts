@@ -36,6 +36,11 @@ export interface Trust {
   readonly policyHeight?: number;
   /** RFC 6962 root of the first `size` blocks, 32 bytes; present if a checkpoint was seen. */
   readonly root?: Uint8Array;
+  /**
+   * Public keys of cosigners that are proved to have signed two histories: their cosignatures do not
+   * count, whatever the policy says. Default: none.
+   */
+  readonly distrusted?: readonly Uint8Array[];
 }
 
 /** Why a checkpoint, or a statement that depends on it, is not trusted. */
@@ -144,9 +149,11 @@ export function seenHead({ size, root }: Trust): TreeHead | undefined {
  * Verifies only signatures: the caller must check separately which history the checkpoint is of.
  */
 function judgeSignatures(note: Uint8Array, trust: Trust): JudgeResult {
-  const { origin, checkpointKeys, cosignaturePolicy } = trust;
+  const { origin, checkpointKeys, cosignaturePolicy, distrusted = [] } = trust;
+  const isTrusted = ({ publicKey }: { readonly publicKey: Uint8Array }) =>
+    !distrusted.some((key) => equalBytes(key, publicKey));
   const cosigner = ({ keys }: Quorum) =>
-    keys.map(({ name, publicKey }) => noteKey(name, NOTE_COSIGNATURE, publicKey));
+    keys.filter(isTrusted).map(({ name, publicKey }) => noteKey(name, NOTE_COSIGNATURE, publicKey));
   const validators = cosigner(cosignaturePolicy.validators);
   const witnesses = cosigner(cosignaturePolicy.witnesses);
   const opened = openCheckpoint(note, {

@@ -1,5 +1,6 @@
 import type { CID } from "multiformats/cid";
 import type { Chain } from "../chain/chain.ts";
+import type { ForkVerdict } from "../chain/known-forks.ts";
 import type { Trust } from "../chain/trust.ts";
 import type { VerifyLedgerOptions, VerifyLedgerResult } from "../chain/verify-ledger.ts";
 import type { EntryId, RecordId } from "../codec/ids.ts";
@@ -271,6 +272,19 @@ export interface Ledger extends PersonCalls, Feed {
    *   could be had; the message says what is missing. `export` throws the same
    */
   checkpoint(): Promise<Uint8Array>;
+  /**
+   * Encoded evidence that the keys of the ledger's log signed two histories; `undefined` if none is known, or
+   * if the `trust` that the ledger was opened with has decided between them. Until then every call that files
+   * entries, signs or releases anything rejects with `ERR_CHAIN_FORKED`. What is here can be read.
+   */
+  fork(): Promise<Uint8Array | undefined>;
+  /**
+   * Takes fork evidence that somebody else has found, and keeps it if it convicts a key in force: a key of the
+   * log stops the ledger, a cosigner counts no more. Keys that have left the policy convict nobody.
+   *
+   * @throws {EncodingError} when the bytes are not evidence
+   */
+  takeFork(evidence: Uint8Array): Promise<ForkVerdict>;
   /**
    * Makes an offline proof of one of this custodian's entries. `verifyReceipt` verifies it from the genesis
    * record alone, or from the trust that the receipt is made for.

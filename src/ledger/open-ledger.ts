@@ -2,8 +2,7 @@ import { randomBytes } from "#crypto";
 import { MAX_LANES } from "../block/limits.ts";
 import { openChain } from "../chain/open-chain.ts";
 import { checkedClock } from "../chain/clock.ts";
-import { createCheckpointer } from "../chain/checkpointer.ts";
-import { openCheckpoints, type CheckpointKey } from "../chain/checkpoints.ts";
+import { openCheckpoints } from "../chain/checkpoints.ts";
 import { exportLedger } from "../chain/export.ts";
 import { signerFor } from "../chain/key-change.ts";
 import { readingChain } from "../chain/reading-chain.ts";
@@ -18,14 +17,13 @@ import { assertPadding } from "../envelope/padding.ts";
 import { usableSuite } from "../envelope/suite.ts";
 import { RecordError, StorageError } from "../errors.ts";
 import { memoryOf } from "../identity/signed-heads.ts";
-import type { Signer } from "../identity/signer.ts";
 import { sleep as platformSleep } from "../storage/sleep.ts";
 import { platformTimers, repeatWrites, SETTLE_WITHIN } from "../storage/settle.ts";
 import { ownRequests } from "./disclosure/own-requests.ts";
 import { auditOf } from "./disclosure/audit.ts";
 import { openCatalogue } from "./entries/catalogue.ts";
 import { cosigningTimes } from "./cosigning-times.ts";
-import { checkpointSigners } from "./own-signers.ts";
+import { checkpointKeysOf } from "./own-signers.ts";
 import { createConsenting } from "./consents/file-consent.ts";
 import { consentReader } from "./consents/read-consents.ts";
 import { gateCommits } from "./vault/commit-gate.ts";
@@ -47,6 +45,7 @@ import { createRecordContents } from "./records/record-content.ts";
 import { createRecording } from "./records/recording.ts";
 import { relabelStale } from "./records/relabelling.ts";
 import { checkedDefaults, namedOverlays } from "./policies.ts";
+import { forkCalls, openForks, unlessForked } from "./fork-calls.ts";
 import { openReplays } from "./disclosure/replays.ts";
 import { openSubjects } from "./entries/subjects.ts";
 import { createReviews } from "./disclosure/reviews.ts";
@@ -145,6 +144,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const closed = new AbortController();
   const signer = await signerFor(chain, keys, newest.actor, "sign");
   await assertTrusted(chain, options.trust);
+  const forks = elsewhere?.replica.forks ?? (await openForks(chain, storage.state, options.trust));
   const memory = memoryOf(signedHeads, chain.ledger);
   await assertRemembered({ chain, chains: storage.chains, memory }, keys, repair);
   const readOnly = await whyReadOnly(chain, signer, keys, home !== undefined);
@@ -170,9 +170,14 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   // Up to 32 ms, for when others append to the same ledger.
   const backoff = (): Promise<void> => sleep(random(1)[0]! / 8, closed.signal);
   const remote = elsewhere?.sequencer(context, () => catalogue);
-  const sequencer =
+  const sequencer = unlessForked(
     remote ??
-    createSequencer({ ...{ chain, storage, signer, now, backoff, timers }, settleWithin: within });
+      createSequencer({
+        ...{ chain, storage, signer, now, backoff, timers },
+        settleWithin: within,
+      }),
+    forks,
+  );
   const filing: Filing = await createFiling(context, sequencer, lane);
   const turns = createTurns();
   // Does not know the catalogue; the catalogue passes it every erase entry that it reads.
@@ -228,7 +233,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   if (repair.index === true) await catalogue.rebuild();
   // Work that cannot be completed stays pending, and does not prevent reading anything else.
   const unresumed: PendingWork[] = [];
-  if (options.readOnly !== true) {
+  const mayFile = options.readOnly !== true && forks.fork === undefined;
+  if (mayFile) {
     await erasing.resume().catch((error: unknown) => unresumed.push({ what: "erasure", error }));
     for (const error of await uploads.resume()) unresumed.push({ what: "upload", error });
   }
@@ -236,27 +242,29 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const checkpoints = openCheckpoints({
     chain,
     chains: storage.chains,
-    keys: () => (elsewhere === undefined ? checkpointSigners(keys).map(checkpointKey) : []),
+    keys: () =>
+      elsewhere === undefined
+        ? checkpointKeysOf(keys, { chain, chains: storage.chains, memory })
+        : [],
     ...(elsewhere && { accepted: () => elsewhere.replica.newest }),
     cosigners: options.cosigners ?? [],
     cosigningTimes: times,
+    distrusted: () => forks.distrusted,
     ...(options.readOnly === true || elsewhere ? {} : { seal: () => sequencer.seal() }),
   });
-  function checkpointKey(own: Signer): CheckpointKey {
-    const { chains } = storage;
-    return {
-      signer: own,
-      checkpointer: createCheckpointer({ chain, chains, signer: own, memory }),
-    };
+  if (mayFile) {
+    await checkpoints.followPolicy();
+    remote?.start();
   }
-  if (options.readOnly !== true) await checkpoints.followPolicy();
-  remote?.start();
 
   const checkpoint = async (): Promise<Uint8Array> => (await checkpoints.sign()).note;
 
   const answerTo = async (bytes: Uint8Array): Promise<DisclosureResult> => {
     elsewhere?.outbox.assertNothingBinds();
-    return disclose(disclosing, bytes);
+    const result = await disclose(disclosing, bytes);
+    // Nothing leaves if a fork was found meanwhile.
+    await forks.assertNone();
+    return result;
   };
   const request = ownRequests(disclosing, { checkpoints, answerTo });
   const writing = new Set<Promise<unknown>>();
@@ -340,6 +348,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     placeHold: erasing.placeHold,
     liftHold: erasing.liftHold,
     checkpoint,
+    ...forkCalls(chain, forks),
     async receipt(entry, { from } = {}) {
       const id = entryIdBytes(entry);
       await catalogue.catchUp();
@@ -385,5 +394,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     [Symbol.asyncDispose]: close,
   };
   const why = options.readOnly === true ? (readOnly ?? "it was opened read-only") : undefined;
-  return untilClosed(ledger, { isClosed: () => closing !== undefined, writing, readOnly: why });
+  return untilClosed(ledger, {
+    ...{ isClosed: () => closing !== undefined, writing, readOnly: why, forks },
+  });
 }

@@ -13,6 +13,7 @@ import type { KeyStore } from "../identity/key-store.ts";
 import type { ShardKeys } from "../identity/shard-keys.ts";
 import type { SignedHeads } from "../identity/signed-heads.ts";
 import type { PeerFault } from "../network/peer-list.ts";
+import type { FoundFork } from "../network/replica.ts";
 import type { StorageAdapter } from "../storage/types.ts";
 import type { LedgerPeer } from "../transport/types.ts";
 import type { CompactionTime } from "./erasure/erase-options.ts";
@@ -174,6 +175,8 @@ export interface OpenLedgerOptions {
   readonly peers?: readonly LedgerPeer[];
   /** Called when the home or a peer did not answer, or was wrong. It is asked again later. */
   readonly onFault?: (fault: PeerFault) => void;
+  /** Called once for each contradiction between two checkpoints, also for one that convicts no key in force. */
+  readonly onFork?: (fork: FoundFork) => void;
   /** Rules for the entry kinds that the ledger's policy registers. */
   readonly kinds?: readonly KindRule[];
   /**
@@ -273,6 +276,7 @@ const OPTIONS: NamesOf<OpenLedgerOptions> = {
   home: "any",
   peers: "list",
   onFault: "any",
+  onFork: "any",
   kinds: "list",
   settleWithin: "any",
   now: "any",

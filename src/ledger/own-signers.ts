@@ -1,3 +1,5 @@
+import { createCheckpointer } from "../chain/checkpointer.ts";
+import type { CheckpointKey } from "../chain/checkpoints.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { SignatureError } from "../errors.ts";
 import type { KeyStore } from "../identity/key-store.ts";
@@ -27,4 +29,15 @@ function chosenSigner(keys: KeyStore): Signer | undefined {
     if (error instanceof SignatureError) return undefined;
     throw error;
   }
+}
+
+/** What signs checkpoints with each of a member's keys. */
+export function checkpointKeysOf(
+  keys: KeyStore,
+  where: Omit<Parameters<typeof createCheckpointer>[0], "signer">,
+): readonly CheckpointKey[] {
+  return checkpointSigners(keys).map((signer) => ({
+    signer,
+    checkpointer: createCheckpointer({ ...where, signer }),
+  }));
 }

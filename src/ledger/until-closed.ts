@@ -1,3 +1,4 @@
+import type { KnownForks } from "../chain/known-forks.ts";
 import { ChainError } from "../errors.ts";
 import type { Governance } from "./governance.ts";
 import type { Ledger } from "./ledger.ts";
@@ -9,19 +10,20 @@ import { takeArgument } from "./take-arguments.ts";
 /** A call of a ledger: no call has more arguments. */
 type Call = (first: unknown, second: unknown, third: unknown) => unknown;
 
-type Guard = "reads" | "writes" | "takes" | "iterates" | "ends";
+type Guard = "reads" | "signs" | "writes" | "takes" | "iterates" | "ends";
 
 /**
- * How each call of a ledger is guarded. `writes`: it files entries, or makes known what would have to be
- * filed. `takes`: it writes, and has read its second argument by the time that it returns. The type follows
- * {@link Ledger}: an unlisted call, or an iterator listed as something else, does not compile.
+ * How each call of a ledger is guarded. `signs`: it may sign a checkpoint. `writes`: it files entries, or makes
+ * known what would have to be filed. `takes`: it writes, and has read its second argument by the time that it
+ * returns. All of these are refused while the ledger is forked. The type follows {@link Ledger}: an unlisted
+ * call, or an iterator listed as something else, does not compile.
  */
 const CALLS: {
   readonly [
     Name in keyof Ledger as Ledger[Name] extends (...given: never[]) => unknown ? Name : never
   ]: Ledger[Name] extends (...given: never[]) => AsyncIterable<unknown>
     ? "iterates"
-    : "reads" | "writes" | "takes" | "ends";
+    : "reads" | "signs" | "writes" | "takes" | "ends";
 } = {
   findSubject: "reads",
   ensureSubject: "writes",
@@ -65,8 +67,10 @@ const CALLS: {
   pendingWork: "reads",
   placeHold: "writes",
   liftHold: "writes",
-  checkpoint: "reads",
-  receipt: "reads",
+  checkpoint: "signs",
+  fork: "reads",
+  takeFork: "reads",
+  receipt: "signs",
   verify: "reads",
   verifyBlobs: "reads",
   lost: "reads",
@@ -74,7 +78,7 @@ const CALLS: {
   follow: "iterates",
   outbox: "reads",
   dismissRefused: "writes",
-  export: "reads",
+  export: "signs",
   close: "ends",
   [Symbol.asyncDispose]: "ends",
 };
@@ -128,9 +132,10 @@ export function untilClosed(
     /** Holds the calls that write and have not settled. */
     readonly writing: Set<Promise<unknown>>;
     readonly readOnly: string | undefined;
+    readonly forks: Pick<KnownForks, "assertNone">;
   },
 ): Ledger {
-  const { isClosed, writing, readOnly } = options;
+  const { isClosed, writing, readOnly, forks } = options;
   const assertOpen = (): void => {
     if (isClosed()) throw new ChainError("ERR_CHAIN_CLOSED", "the ledger is closed");
   };
@@ -163,18 +168,23 @@ export function untilClosed(
       }
       const give = (result: unknown): unknown =>
         MADE_ANEW.has(name) ? result : giveResult(result);
-      const take: Call = (first, second, third) =>
-        run(
+      // At once, before anything is waited for.
+      const taken = (first: unknown, second: unknown, third: unknown) =>
+        [
           takeArgument(first),
           guard === "takes" ? second : takeArgument(second),
           takeArgument(third),
-        );
+        ] as const;
       guarded[method] = async (first: unknown, second: unknown, third: unknown) => {
         assertOpen();
         assertCallOptions(name, [first, second, third]);
-        if (guard === "reads") return give(await take(first, second, third));
+        const args = taken(first, second, third);
+        const call = (): unknown => run(args[0], args[1], args[2]);
+        if (guard === "reads") return give(await call());
+        if (guard === "signs") return give(await forks.assertNone().then(call));
         if (readOnly !== undefined) throw readOnlyError(readOnly);
-        const work = Promise.resolve(take(first, second, third));
+        // What it takes must be read before this returns; its entries are refused when they are filed.
+        const work = guard === "takes" ? Promise.resolve(call()) : forks.assertNone().then(call);
         writing.add(work);
         return work.finally(() => writing.delete(work)).then(give);
       };

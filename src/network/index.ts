@@ -29,7 +29,8 @@ export { descriptionHandler, type DescriptionHandlerOptions } from "./descriptio
 export { ledgerHandler, type LedgerHandlerOptions } from "./ledger-handler.ts";
 export { openReplica } from "./open-replica.ts";
 export type { PeerFault } from "./peer-list.ts";
-export type { OpenReplicaOptions, Replica } from "./replica.ts";
+export type { PeerView } from "./peer-views.ts";
+export type { FoundFork, OpenReplicaOptions, Replica } from "./replica.ts";
 export {
   publishLedger,
   type PublishedLedger,

@@ -2,11 +2,6 @@ import type { CID } from "../codec/cid.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { readCheckpoint } from "../chain/checkpoint-note.ts";
 import type { AcceptedCheckpoint } from "../chain/checkpoints.ts";
-import {
-  decodeForkEvidence,
-  encodeForkEvidence,
-  type ForkEvidence,
-} from "../chain/fork-evidence.ts";
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectBytes, expectMap, expectVersion } from "../codec/shape.ts";
 import type { StateStore } from "../storage/types.ts";
@@ -19,8 +14,6 @@ export interface KeptHeads {
   /** The largest accepted checkpoint whose blocks are all here. */
   held(): Promise<AcceptedCheckpoint | undefined>;
   keepHeld(note: Uint8Array): Promise<void>;
-  fork(): Promise<ForkEvidence | undefined>;
-  keepFork(evidence: ForkEvidence): Promise<void>;
 }
 
 /** Opens what a copy of a ledger remembers in a state store. Everything is durable once it is kept. */
@@ -53,10 +46,5 @@ export function openKeptHeads(state: StateStore, ledger: CID): KeptHeads {
       return head && { note, size: head.size, root: head.root };
     },
     keepHeld: (note) => keep("held", { note }),
-    async fork() {
-      const map = await read("fork", ["evidence"]);
-      return map && decodeForkEvidence(expectBytes(map["evidence"], "evidence"));
-    },
-    keepFork: (evidence) => keep("fork", { evidence: encodeForkEvidence(evidence) }),
   };
 }

@@ -1,9 +1,8 @@
-import { equalBytes } from "../bytes/compare.ts";
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { ledgerId } from "../block/genesis.ts";
 import type { AppendableChain } from "../chain/chain.ts";
 import { readCheckpoint } from "../chain/checkpoint-note.ts";
-import type { TreeHead } from "../chain/connection.ts";
+import { isSameHead, type TreeHead } from "../chain/connection.ts";
 import type { IngestOptions } from "../chain/ingest-result.ts";
 import { openChain } from "../chain/open-chain.ts";
 import { stepsSince } from "../chain/policy-position.ts";
@@ -21,17 +20,21 @@ import {
 import { proveConsistency } from "../merkle/proof.ts";
 import type { LedgerPeer } from "../transport/types.ts";
 import { platformSurroundings } from "../transport/surroundings.ts";
-import { forkedError, openAcceptedHeads } from "./accepted-heads.ts";
+import { decodeForkEvidence } from "../chain/fork-evidence.ts";
+import { openKnownForks, type KnownForks } from "../chain/known-forks.ts";
+import { openAcceptedHeads } from "./accepted-heads.ts";
 import type { Judged } from "./accepting.ts";
+import { keepDivergingHeaders } from "./diverging.ts";
 import { fetchBlocks, type FetchedBlock } from "./fetch-blocks.ts";
 import { peerList } from "./peer-list.ts";
 import { peerTree } from "./peer-tree.ts";
+import { peerViews } from "./peer-views.ts";
 import type { OpenReplicaOptions, Replica } from "./replica.ts";
 
 const OPTIONS: OptionsOf<OpenReplicaOptions> = {
   ...{ storage: true, genesis: true, kinds: true, anchor: true, trustStore: true, rebuild: true },
   ...{ beside: true, onProgress: true, signal: true, peers: true, trust: true, onFault: true },
-  ...{ now: true, sleep: true },
+  ...{ onFork: true, now: true, sleep: true },
 };
 
 /** Blocks, and bytes of them, that are appended at once. */
@@ -56,7 +59,7 @@ const LATE = 10_000;
  */
 export async function openReplica(options: OpenReplicaOptions): Promise<Replica> {
   assertOptions(options, OPTIONS, "openReplica");
-  const { peers: given, trust: trusted, onFault, now, sleep, ...chainOptions } = options;
+  const { peers: given, trust: trusted, onFault, onFork, now, sleep, ...chainOptions } = options;
   const { storage, genesis } = options;
   if (given.length === 0) throw new InputError("ERR_INPUT_INVALID", "a replica needs peers");
   if (trusted?.ledger.equals(ledgerId(genesis)) === false) {
@@ -70,6 +73,7 @@ export async function openReplica(options: OpenReplicaOptions): Promise<Replica>
   const chain = await openChain({ ...chainOptions, timers });
   return startReplica(chain, {
     ...{ base, storage, peers: [...given], onFault: onFault ?? (() => undefined) },
+    onFork: onFork ?? (() => undefined),
     ...timers,
   });
 }
@@ -80,6 +84,7 @@ export interface ReplicaSetting {
   readonly storage: OpenReplicaOptions["storage"];
   readonly peers: readonly LedgerPeer[];
   readonly onFault: NonNullable<OpenReplicaOptions["onFault"]>;
+  readonly onFork: NonNullable<OpenReplicaOptions["onFork"]>;
   readonly now: () => number;
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   /** Gives changes of state that become durable together with blocks. */
@@ -88,15 +93,21 @@ export interface ReplicaSetting {
 
 /** A replica of which it is known from elsewhere when a peer can be reached again. */
 export interface StartedReplica extends Replica {
+  readonly forks: KnownForks;
   reached(peer: LedgerPeer): void;
 }
 
 /** Follows the peers with a chain that is open already; closing the replica closes it. */
 export async function startReplica(
   chain: AppendableChain,
-  { base, storage, peers, onFault, now, sleep, beside }: ReplicaSetting,
+  { base, storage, peers, onFault, onFork, now, sleep, beside }: ReplicaSetting,
 ): Promise<StartedReplica> {
-  const heads = await openAcceptedHeads(chain, storage, base);
+  const { origin } = chain.genesis;
+  const forks = await openKnownForks(storage.state!, { ledger: chain.ledger, origin });
+  const heads = await openAcceptedHeads(chain, storage, base, forks, (evidence, verdict) =>
+    onFork({ evidence, ...verdict }),
+  );
+  const views = peerViews(peers, now);
   const list = peerList(peers, now, onFault);
   const closing = new AbortController();
   let turn: Promise<unknown> = Promise.resolve();
@@ -168,9 +179,12 @@ export async function startReplica(
     }
   }
 
+  const keepDiverging = (answer: Answer, signal: AbortSignal): Promise<void> =>
+    keepDivergingHeaders({ chain, forks, sleep }, answer.judged.checkpoint, answer.peer, signal);
+
   async function syncNow(signal: AbortSignal): Promise<number> {
-    if (heads.fork !== undefined) throw forkedError();
     signal.throwIfAborted();
+    await forks.assertNone();
     await chain.refresh();
     let fault: LedgerError = new TransportError(
       "ERR_TRANSPORT_FAILED",
@@ -198,6 +212,7 @@ export async function startReplica(
             peer.policy(asking),
           );
           if (judged.ok) {
+            views.shown(peer, judged.checkpoint.size);
             void startTimer();
             return { peer, judged };
           }
@@ -216,11 +231,14 @@ export async function startReplica(
     let accepted = false;
     const wrong = new Set<LedgerPeer>();
     for (const { peer, judged } of good) {
-      if (accepted || judged.checkpoint.size <= (heads.seen?.size ?? 0)) continue;
+      const { size } = judged.checkpoint;
+      // A trusted head has no signatures, so that a checkpoint of its size is taken too.
+      if (accepted || size <= (heads.target?.size ?? 0) || size < (heads.seen?.size ?? 0)) continue;
       try {
         await heads.accept(judged, peerTree(judged.checkpoint, peer, signal).readNodes);
         accepted = true;
       } catch (error) {
+        await keepDiverging({ peer, judged }, signal);
         note(peer, error);
         wrong.add(peer);
       }
@@ -229,8 +247,13 @@ export async function startReplica(
     const before = heads.newest.value;
     await download(signal);
     if (heads.newest.value !== before) await takeSteps(good);
-    for (const { peer, judged } of good) {
-      if (await heads.agrees(judged.checkpoint)) list.good(peer);
+    for (const answer of good) {
+      try {
+        if (await heads.agrees(answer.judged)) list.good(answer.peer);
+      } catch (error) {
+        await keepDiverging(answer, signal);
+        throw error;
+      }
     }
     if (good.every(({ peer }) => wrong.has(peer))) throw fault;
     return chain.size;
@@ -243,12 +266,13 @@ export async function startReplica(
         ({ peer, judged: { checkpoint } }) => !wrong.has(peer) && isSameHead(checkpoint, target),
       );
       const tree = holder && peerTree(target, holder.peer, signal);
-      for (const { judged } of answers) {
-        const { checkpoint } = judged;
-        if (tree === undefined && checkpoint.size !== target.size) continue;
+      for (const answer of answers) {
+        const { judged } = answer;
+        if (tree === undefined && judged.checkpoint.size !== target.size) continue;
         try {
-          await heads.agrees(checkpoint, tree?.readNodes ?? (async () => []));
+          await heads.agrees(judged, tree?.readNodes ?? (async () => []));
         } catch (error) {
+          await keepDiverging(answer, signal);
           // Only the one that gives the tree can be wrong.
           if (holder === undefined) throw error;
           note(holder.peer, error);
@@ -310,6 +334,7 @@ export async function startReplica(
 
   return {
     reached: list.reached,
+    forks,
     chain: readingChain(chain),
     get newest() {
       return heads.newest.value;
@@ -320,8 +345,12 @@ export async function startReplica(
       return heads.trust;
     },
     get fork() {
-      return heads.fork;
+      return forks.fork;
     },
+    get peers() {
+      return views.all();
+    },
+    takeFork: async (evidence) => heads.takeFork(decodeForkEvidence(evidence)),
     sync(given = {}) {
       assertOptions(given, { signal: true }, "sync");
       return sync(given);
@@ -354,9 +383,6 @@ interface Answer {
   readonly peer: LedgerPeer;
   readonly judged: Judged & { readonly ok: true };
 }
-
-const isSameHead = (a: TreeHead, b: TreeHead): boolean =>
-  a.size === b.size && equalBytes(a.root, b.root);
 
 /** A block that was refused, and who gave it. */
 class PeerWrong extends Error {

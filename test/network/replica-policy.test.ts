@@ -14,6 +14,7 @@ import { publishHeads } from "../../src/network/publish-heads.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import type { LedgerPeer } from "../../src/transport/types.ts";
 import { policyEntry } from "../support/forge.ts";
+import { forgedEvidence } from "../support/forks.ts";
 import { custodianOf, LABELLER } from "../support/hospital.ts";
 import { bytesFor, signerFor, START } from "../support/ledger.ts";
 import { never, peerOf } from "../support/network.ts";
@@ -72,6 +73,33 @@ async function world() {
 }
 
 describe("a replica of a ledger whose checkpoint keys are rotated", () => {
+  it("is not stopped by a key that has left the policy, and neither is its home", async () => {
+    const home = await world();
+    await home.grow();
+    await home.rotate("k2");
+    await home.grow();
+    await home.source.look();
+    const replica = await openReplica({
+      ...{ genesis: home.genesis, storage: memoryStorage(), sleep: never },
+      peers: [peerOf(home.source)],
+    });
+    await replica.sync();
+    // Whoever has stolen the old key may sign for times when it was in force, and for later ones.
+    for (const size of [1, 2, 9]) {
+      const stolen = await forgedEvidence(ORIGIN, [signerFor("k1")], size);
+      expect(await replica.takeFork(stolen)).toEqual({ frozen: false, cosigners: [] });
+      expect(await home.hl.takeFork(stolen)).toEqual({ frozen: false, cosigners: [] });
+    }
+    await home.grow();
+    await home.source.look();
+    expect(await replica.sync()).toBe(home.source.newest!.size);
+    const evidence = await forgedEvidence(ORIGIN, [signerFor("k2")]);
+    expect(await replica.takeFork(evidence)).toEqual({ frozen: true, cosigners: [] });
+    expect(await home.hl.takeFork(evidence)).toEqual({ frozen: true, cosigners: [] });
+    await expect(home.grow()).rejects.toMatchObject({ code: "ERR_CHAIN_FORKED" });
+    await home.hl.close();
+  }, 60_000);
+
   it("follows after it was offline for two rotations, and others can follow it", async () => {
     const home = await world();
     await home.grow();

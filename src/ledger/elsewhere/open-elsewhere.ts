@@ -28,7 +28,10 @@ export interface Elsewhere {
 }
 
 /** The options of `openLedger` that belong to a member elsewhere. */
-export type ElsewhereOptions = Pick<OpenLedgerOptions, "home" | "peers" | "onFault" | "signal"> & {
+export type ElsewhereOptions = Pick<
+  OpenLedgerOptions,
+  "home" | "peers" | "onFault" | "onFork" | "signal"
+> & {
   readonly trust?: Trust | undefined;
   readonly patience: number;
   /** Clock in ms since 1970. */
@@ -38,10 +41,11 @@ export type ElsewhereOptions = Pick<OpenLedgerOptions, "home" | "peers" | "onFau
 
 /** @throws {InputError} `ERR_INPUT_INVALID` when the options contradict each other */
 export function assertPlace(options: OpenLedgerOptions): void {
-  const { home, peers, onFault, readOnly, cosigners } = options;
+  const { home, peers, onFault, onFork, readOnly, cosigners } = options;
   const wrong =
     home === undefined
-      ? (peers !== undefined || onFault !== undefined) && "`peers` and `onFault` need a `home`"
+      ? [peers, onFault, onFork].some((option) => option !== undefined) &&
+        "`peers`, `onFault` and `onFork` need a `home`"
       : (readOnly === true || cosigners !== undefined) &&
         "a member with a `home` writes, and signs no checkpoints: leave out `readOnly` and `cosigners`";
   if (wrong !== false) throw new InputError("ERR_INPUT_INVALID", wrong);
@@ -60,6 +64,7 @@ export async function openElsewhere(
   const replica = await startReplica(chain, {
     base: options.trust ?? trustFromGenesis(chain.genesisBytes),
     ...{ storage, peers: [home, ...peers], onFault, now: elapsed, sleep },
+    onFork: options.onFork ?? (() => undefined),
     beside: (transactions) => outbox.beside(transactions),
   });
   let missed: LedgerError | undefined;

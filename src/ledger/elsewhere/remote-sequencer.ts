@@ -11,7 +11,7 @@ import {
   type SubmissionState,
 } from "../../chain/submission.ts";
 import { ChainError, TransportError } from "../../errors.ts";
-import { forkedError } from "../../network/accepted-heads.ts";
+import { forkedError } from "../../chain/known-forks.ts";
 import { PeerBusy } from "../../transport/errors.ts";
 import type { Waiting } from "./outbox.ts";
 import type { RemoteOptions } from "./remote-options.ts";

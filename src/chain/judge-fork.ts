@@ -17,7 +17,7 @@ export interface Convicted {
  * Never throws, whatever the evidence contains.
  *
  * @param origin - of the ledger; evidence about another log convicts nobody here
- * @param policy - in force, for example a {@link Trust} that was followed to the newest checkpoint
+ * @param policy - in force, for example a `Trust` that was followed to the newest checkpoint
  * @example
  * const { log, cosigners } = judgeFork(decodeForkEvidence(received), trust.origin, trust);
  * if (log) console.warn("the ledger's log signed two histories");

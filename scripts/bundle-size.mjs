@@ -44,6 +44,13 @@ const BUDGETS = [
     without: /ciphers|post-quantum/,
   },
   // with the copy and the outbox of a member elsewhere
+  // a browser or an auditor that follows a ledger without a store
+  {
+    name: "light",
+    code: 'export * from "healthledger/light";',
+    gzip: 45_000,
+    without: /nist|p256|ciphers|post-quantum|sha3|hpke|envelope\/(?!header)/,
+  },
   { name: "core", code: 'export * from "healthledger";', gzip: 275_000 },
 ];
 

@@ -57,7 +57,14 @@ export function encodeKeyState(state: KeyState): Uint8Array {
   return encode(withPub(state));
 }
 
-/** @throws {EncodingError} when the value is not a key's */
+/**
+ * Reads the value of `sys/key/<hex key id>`.
+ *
+ * @throws {EncodingError} when the value is not a key's
+ * @example
+ * const { value } = await light.state(`sys/key/${hexKeyId}`);
+ * if (value !== null) console.log(decodeKeyState(value).until ?? "in force");
+ */
 export function decodeKeyState(bytes: Uint8Array): KeyState {
   const map = expectMap(decode(bytes), "key state", [
     "actor",
@@ -82,7 +89,14 @@ export function encodeMemberState(state: MemberState): Uint8Array {
   return encode(state);
 }
 
-/** @throws {EncodingError} when the value is not a member's */
+/**
+ * Reads the value of `sys/member/<did>`.
+ *
+ * @throws {EncodingError} when the value is not a member's
+ * @example
+ * const { value } = await light.state(`sys/member/${member}`);
+ * if (value !== null) console.log(decodeMemberState(value).roles);
+ */
 export function decodeMemberState(bytes: Uint8Array): MemberState {
   const map = expectMap(decode(bytes), "member state", ["roles", "from", "until", "keys"]);
   return {
@@ -97,7 +111,14 @@ export function encodePolicyState(state: PolicyState): Uint8Array {
   return encode(policyFields(state));
 }
 
-/** @throws {EncodingError} when the value is not a policy */
+/**
+ * Reads the value of `sys/policy`.
+ *
+ * @throws {EncodingError} when the value is not a policy
+ * @example
+ * const { value } = await light.state("sys/policy");
+ * if (value !== null) console.log(decodePolicyState(value).threshold);
+ */
 export function decodePolicyState(bytes: Uint8Array): PolicyState {
   const map = expectMap(decode(bytes, { maxDepth: 8 }), "policy state", [
     ...POLICY_FIELDS,

@@ -4,7 +4,12 @@
  *
  * @module
  */
-export { httpPeer, type HttpPeerOptions, type PeerSession } from "../transport/http.ts";
+export {
+  httpPeer,
+  type HttpPeerOptions,
+  type PeerSession,
+  type PublicPeerOptions,
+} from "../transport/http.ts";
 export { PeerBusy } from "../transport/errors.ts";
 export type {
   AskOptions,

@@ -1,7 +1,6 @@
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { ledgerId } from "../block/genesis.ts";
 import type { AppendableChain } from "../chain/chain.ts";
-import { readCheckpoint } from "../chain/checkpoint-note.ts";
 import { isSameHead, type TreeHead } from "../chain/connection.ts";
 import type { IngestOptions } from "../chain/ingest-result.ts";
 import { openChain } from "../chain/open-chain.ts";
@@ -30,6 +29,7 @@ import { peerList } from "./peer-list.ts";
 import { peerTree } from "./peer-tree.ts";
 import { peerViews } from "./peer-views.ts";
 import type { OpenReplicaOptions, Replica } from "./replica.ts";
+import { waitForLarger } from "./wait-for-larger.ts";
 
 const OPTIONS: OptionsOf<OpenReplicaOptions> = {
   ...{ storage: true, genesis: true, kinds: true, anchor: true, trustStore: true, rebuild: true },
@@ -40,9 +40,6 @@ const OPTIONS: OptionsOf<OpenReplicaOptions> = {
 /** Blocks, and bytes of them, that are appended at once. */
 const BATCH = 256;
 const BATCH_BYTES: number = 8 * 1024 * 1024;
-/** Milliseconds between two rounds, and between two looks at a peer that does not wait itself. */
-const PAUSE = 1000;
-const LONG_PAUSE = 25_000;
 /** Milliseconds for which other peers are waited for once one has answered: none may hold up a copy. */
 const LATE = 10_000;
 
@@ -301,30 +298,6 @@ export async function startReplica(
     return mine;
   }
 
-  /** Resolves once a peer has a larger checkpoint, or after a while. */
-  async function more(outer: AbortSignal): Promise<void> {
-    const ending = new AbortController();
-    const signal = AbortSignal.any([outer, ending.signal]);
-    const after = heads.seen?.size ?? 0;
-    const asked = list.ready().map(async (peer) => {
-      try {
-        const note = await peer.checkpoint({ after, wait: LONG_PAUSE / 1000, signal });
-        if ((readCheckpoint(note)?.size ?? 0) > after) return;
-      } catch (error) {
-        if (signal.aborted) return;
-        if (!(error instanceof LedgerError)) throw error;
-        list.fault(peer, error);
-      }
-      await sleep(LONG_PAUSE, signal);
-    });
-    try {
-      await Promise.race([...asked, sleep(LONG_PAUSE, signal)]);
-    } finally {
-      ending.abort();
-    }
-    await sleep(PAUSE, outer);
-  }
-
   async function close(): Promise<void> {
     closing.abort(new ChainError("ERR_CHAIN_CLOSED", "the replica is closed"));
     heads.newest.close();
@@ -370,7 +343,7 @@ export async function startReplica(
             error instanceof StorageError;
           if (isLasting) throw error;
         }
-        await more(signal);
+        await waitForLarger(list, heads.seen?.size ?? 0, sleep, signal);
       }
     },
     close,

@@ -5,7 +5,8 @@ import type { Chain } from "../chain/chain.ts";
 import { readCheckpoint } from "../chain/checkpoint-note.ts";
 import type { AcceptedCheckpoint } from "../chain/checkpoints.ts";
 import { ALL_STEPS_BYTES, encodePolicySteps } from "../chain/follow-steps.ts";
-import { ChainError } from "../errors.ts";
+import { POLICY_KEY } from "../chain/state.ts";
+import { ChainError, InputError } from "../errors.ts";
 import {
   borderTiles,
   parseTilePath,
@@ -17,6 +18,7 @@ import {
 import type { PublishTarget } from "../transport/publish-target.ts";
 import { blockBundle, headerBundle, type BundleRange } from "./bundles.ts";
 import type { LedgerSource } from "./source.ts";
+import { makeStateAnswer } from "./state-answer.ts";
 
 export interface PublishLedgerOptions {
   /**
@@ -24,6 +26,11 @@ export interface PublishLedgerOptions {
    * Default `true`.
    */
   readonly blocks?: boolean;
+  /**
+   * Keys of the ledger's state whose values, or their absence, are published with their proofs beside `sys/policy`, such as
+   * `sys/member/<did>`. Name them in each call: a file that a call does not write again grows old.
+   */
+  readonly state?: readonly string[];
   /** Ends before the next file is written. */
   readonly signal?: AbortSignal;
 }
@@ -36,7 +43,9 @@ export interface PublishedLedger {
   readonly written: number;
 }
 
-const OPTIONS: OptionsOf<PublishLedgerOptions> = { blocks: true, signal: true };
+const OPTIONS: OptionsOf<PublishLedgerOptions> = {
+  ...{ blocks: true, state: true, signal: true },
+};
 
 /** Names the partial tiles that are there, so that they can be removed once they are full. */
 const PARTIALS = "partials";
@@ -44,11 +53,14 @@ const PARTIALS = "partials";
 const BUNDLES = "bundles";
 const MAX_PARTIALS_BYTES: number = 1024 * 1024;
 const MAX_NOTE_BYTES = 1_000_000;
+/** Keys of the state that are names of files everywhere. */
+const STATE_KEY = /^sys(\/[A-Za-z0-9][A-Za-z0-9:-]*)+$/;
 
 /**
  * Writes a ledger as files that a static host serves and `httpPeer` reads: what is new since the last call,
  * tiles before the checkpoint that needs them. Interrupted, it is called again.
  *
+ * @throws {InputError} `ERR_INPUT_INVALID` for an unknown option, or a key that is none
  * @throws {ChainError} `ERR_CHAIN_INVALID` when another history, or a newer checkpoint, is published there;
  *   `ERR_CHAIN_CHECKPOINT` when the ledger has no checkpoint yet
  * @example
@@ -60,7 +72,10 @@ export async function publishLedger(
   options: PublishLedgerOptions = {},
 ): Promise<PublishedLedger> {
   assertOptions(options, OPTIONS, "publishLedger");
-  const { signal, blocks = true } = options;
+  const { signal, blocks = true, state = [] } = options;
+  if (!state.every((key) => STATE_KEY.test(key))) {
+    throw new InputError("ERR_INPUT_INVALID", "`state` names what is no key of the ledger's state");
+  }
   const { chain, newest } = source;
   if (newest === undefined) {
     throw new ChainError("ERR_CHAIN_CHECKPOINT", "the ledger has no checkpoint to publish");
@@ -98,6 +113,11 @@ export async function publishLedger(
     if (known !== size) await put(BUNDLES, utf8ToBytes(`${size}\n`));
   }
   await put("policy", encodePolicySteps(chain.ledger, await source.policy(), ALL_STEPS_BYTES));
+  if (size > 0) {
+    for (const key of new Set([POLICY_KEY, ...state])) {
+      await put(`state/${key}`, await makeStateAnswer(chain, newest, key));
+    }
+  }
   await put("checkpoint", newest.note);
 
   const kept = new Set([...border, ...borderTiles(before)].map((tile) => tilePath(tile)));

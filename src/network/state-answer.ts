@@ -11,7 +11,7 @@ import {
 import { decode, encode } from "../codec/dag-cbor.ts";
 import { expectArray, expectBytes, expectMap, expectVersion } from "../codec/shape.ts";
 import { EncodingError } from "../errors.ts";
-import { decodeMapProof, encodeMapProof, verifyMap } from "../merkle/map-proof.ts";
+import { decodeMapProof, encodeMapProof, verifyMap, type MapProof } from "../merkle/map-proof.ts";
 
 /** Outcome of {@link verifyStateAnswer}. */
 export type StateAnswer =
@@ -21,6 +21,8 @@ export type StateAnswer =
       readonly value: Uint8Array | null;
       /** The state is that before the block at this height, the last one under the checkpoint. */
       readonly height: number;
+      /** Time of that block, in ms since 1970. */
+      readonly time: number;
       readonly checkpoint: JudgedCheckpoint;
     }
   | {
@@ -62,22 +64,32 @@ export function verifyStateAnswer(
   trust: Trust,
   consistency?: readonly Uint8Array[],
 ): StateAnswer {
-  const answer = readAnswer(bytes);
+  const answer = readStateAnswer(bytes);
   if (answer === undefined) return { ok: false, reason: "malformed" };
   const judged = judgeCheckpoint(answer.checkpoint, trust, consistency);
   if (!judged.ok) return judged;
   const included = includedHeader(answer.header, answer.path, judged.checkpoint, trust);
   if (!included.ok) return included;
-  const { height, state } = included.header;
+  const { height, state, time } = included.header;
   if (height !== judged.checkpoint.size - 1) return { ok: false, reason: "not-the-last-header" };
   if (!verifyMap(state, utf8ToBytes(key), answer.value, answer.proof).ok) {
     return { ok: false, reason: "value-not-proved" };
   }
   const { ok: _, ...checkpoint } = judged;
-  return { ok: true, value: answer.value, height, checkpoint };
+  return { ok: true, value: answer.value, height, time, checkpoint };
 }
 
-function readAnswer(bytes: Uint8Array) {
+/** A value of the state with its proof, as it is claimed. */
+export interface ClaimedState {
+  readonly checkpoint: Uint8Array;
+  readonly header: Uint8Array;
+  readonly path: readonly Uint8Array[];
+  readonly value: Uint8Array | null;
+  readonly proof: MapProof;
+}
+
+/** Reads an answer without verifying it; `undefined` if it is malformed. */
+export function readStateAnswer(bytes: Uint8Array): ClaimedState | undefined {
   try {
     const map = expectMap(
       decode(bytes, { maxBytes: 4 * 1024 * 1024, maxDepth: 6, maxItems: 2048 }),

@@ -10,7 +10,8 @@ import type { PublishTarget } from "./publish-target.ts";
 
 export type { PublishTarget } from "./publish-target.ts";
 
-const PATH = /^[a-z0-9]+(\.[a-z0-9]+)*(\/[a-z0-9]+(\.[a-z0-9]+)*)*$/;
+const PATH =
+  /^(?:[a-z0-9]+(?:\.[a-z0-9]+)*(?:\/[a-z0-9]+(?:\.[a-z0-9]+)*)*|state(?:\/[A-Za-z0-9][A-Za-z0-9:-]*)+)$/;
 
 /**
  * Publishes into a folder. Only one process at a time may do so.

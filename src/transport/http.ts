@@ -43,7 +43,8 @@ export type {
   TileRequest,
 } from "./types.ts";
 
-export interface HttpPeerOptions {
+/** Options of {@link publicPeer}. */
+export interface PublicPeerOptions {
   /**
    * Where the other side mounts its handler, or a static host its folder: `http:` or `https:`, without query and
    * fragment. From your configuration.
@@ -51,12 +52,6 @@ export interface HttpPeerOptions {
   readonly url: string;
   /** Name of the organisation that is asked. */
   readonly did: string;
-  /**
-   * Asks as a member of the ledger: gets a token for a request that it signs, another one before it
-   * ends, and sends it with every request but that for the genesis record. It goes to this address
-   * only. Default: asks as nobody, or as what `fetch` says.
-   */
-  readonly session?: PeerSession;
   /**
    * Sends a request. Client certificates, tokens and proxies are its business; redirects are
    * refused whatever it does with them. Default: the platform's.
@@ -75,10 +70,21 @@ export interface HttpPeerOptions {
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
-const HTTP_PEER_OPTIONS: OptionsOf<HttpPeerOptions> = {
-  ...{ url: true, did: true, session: true, fetch: true, deadline: true, leastRate: true },
+/** Options of {@link httpPeer}. */
+export interface HttpPeerOptions extends PublicPeerOptions {
+  /**
+   * Asks as a member of the ledger: gets a token for a request that it signs, another one before it
+   * ends, and sends it with every request but that for the genesis record. It goes to this address
+   * only. Default: asks as nobody, or as what `fetch` says.
+   */
+  readonly session?: PeerSession;
+}
+
+const PUBLIC_PEER_OPTIONS: OptionsOf<PublicPeerOptions> = {
+  ...{ url: true, did: true, fetch: true, deadline: true, leastRate: true },
   ...{ now: true, sleep: true },
 };
+const HTTP_PEER_OPTIONS: OptionsOf<HttpPeerOptions> = { ...PUBLIC_PEER_OPTIONS, session: true };
 const SESSION_OPTIONS: OptionsOf<PeerSession> = {
   ...{ ledger: true, signer: true, now: true, random: true },
 };
@@ -106,10 +112,30 @@ const MAX_PROOF_BYTES: number = 4 * 1024 * 1024;
  */
 export function httpPeer(options: HttpPeerOptions): LedgerPeer {
   assertOptions(options, HTTP_PEER_OPTIONS, "httpPeer");
+  assertOptions(options.session, SESSION_OPTIONS, "session");
+  return makePeer(options, keepSession);
+}
+
+/**
+ * Makes a peer of an address that lets everybody read, or whom `fetch` names: `httpPeer` without sessions, which is
+ * smaller where code is bundled.
+ *
+ * @throws {InputError} `ERR_INPUT_INVALID` for an unknown option, or an address that is not one
+ * @throws {RangeError} for a deadline or a rate that is none
+ * @example
+ * const peer = publicPeer({ url: "https://ledger.hospital-b.example/v1", did: "did:key:z6Mk…" });
+ * const note = await peer.checkpoint();
+ */
+export function publicPeer(options: PublicPeerOptions): LedgerPeer {
+  assertOptions(options, PUBLIC_PEER_OPTIONS, "publicPeer");
+  return makePeer(options);
+}
+
+/** @param keep - keeps a session; absent where none can be asked for */
+function makePeer(options: HttpPeerOptions, keep?: typeof keepSession): LedgerPeer {
   const { did, deadline = 10_000, leastRate = 16_384 } = options;
   assertMilliseconds(deadline, "deadline");
   assertPositive(leastRate, "leastRate");
-  assertOptions(options.session, SESSION_OPTIONS, "session");
   const base = baseOf(options.url);
   const { now = platformSurroundings.now, sleep = platformSurroundings.sleep } = options;
   const surroundings: Surroundings = { now, sleep };
@@ -118,7 +144,7 @@ export function httpPeer(options: HttpPeerOptions): LedgerPeer {
   });
   const session =
     options.session &&
-    keepSession(
+    keep?.(
       options.session,
       did,
       // For all who wait for it, so that none of them ends it.

@@ -26,6 +26,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   storage: PRIMITIVES,
   transport: [...IDENTITY, "block"],
   network: [...CORE, "storage", "transport", "loop"],
+  light: [...CORE, "transport", "network"],
   testing: [...CORE, "ledger", "verify", "storage", "transport", "network", "loop"],
   index: [...CORE, "ledger", "verify", "storage"],
 };

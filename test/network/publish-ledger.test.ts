@@ -59,7 +59,8 @@ describe("publishLedger", () => {
     const target = folderTarget(folder);
     await publishLedger(home.source, target);
     expect(await filesIn(folder)).toEqual([
-      ...["bundles", "checkpoint", "genesis", "partials", "policy", "tile/0/000.p/3"],
+      ...["bundles", "checkpoint", "genesis", "partials", "policy"],
+      ...["state/sys/policy", "tile/0/000.p/3"],
       ...["tile/blocks/000.p/3", "tile/entries/000.p/3"],
     ]);
     const headers = await headersOf(home);
@@ -69,7 +70,7 @@ describe("publishLedger", () => {
     expect(note[1]).toBe("3");
     expect(note[2]).toBe(Buffer.from(mth(headers)).toString("base64"));
     const again = await publishLedger(home.source, target);
-    expect(again).toEqual({ size: 3, written: 4 });
+    expect(again).toEqual({ size: 3, written: 5 });
   });
 
   it("removes partial tiles once full, and in neither of the last two checkpoints", async () => {

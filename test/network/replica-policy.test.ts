@@ -1,80 +1,19 @@
 import { describe, expect, it } from "vitest";
-import { encodeGenesis } from "../../src/block/genesis.ts";
-import { signTransaction } from "../../src/block/transaction.ts";
 import { encodeCheckpoint } from "../../src/chain/checkpoint-note.ts";
 import { encodePolicySteps, followPolicySteps } from "../../src/chain/follow-steps.ts";
 import { trustFromGenesis } from "../../src/chain/trust.ts";
 import { noteSigner, signNote } from "../../src/chain/note.ts";
-import { openChain } from "../../src/chain/open-chain.ts";
-import { createSequencer } from "../../src/chain/sequencer.ts";
-import { memoryKeys, type KeyStore } from "../../src/identity/key-store.ts";
-import { openLedger } from "../../src/ledger/open-ledger.ts";
 import { openReplica } from "../../src/network/open-replica.ts";
-import { publishHeads } from "../../src/network/publish-heads.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import type { LedgerPeer } from "../../src/transport/types.ts";
-import { policyEntry } from "../support/forge.ts";
 import { forgedEvidence } from "../support/forks.ts";
-import { custodianOf, LABELLER } from "../support/hospital.ts";
-import { bytesFor, signerFor, START } from "../support/ledger.ts";
+import { bytesFor, signerFor } from "../support/ledger.ts";
 import { never, peerOf } from "../support/network.ts";
-
-const ORIGIN = "history.example/rotation";
-const now = (): number => START;
-
-/** A home, opened as applications open it, whose member `a` holds three checkpoint keys. */
-async function world() {
-  const nonce = bytesFor("rotation");
-  const keysOf = async (member: string, checkpoint: readonly string[]): Promise<KeyStore> => {
-    const keys = memoryKeys();
-    await keys.add({ use: "sign", secret: bytesFor(`${member} sign`) });
-    await keys.add({ use: "agree", secret: bytesFor(`${member} agree`) });
-    for (const name of checkpoint) await keys.add({ use: "checkpoint", secret: bytesFor(name) });
-    return keys;
-  };
-  const [a, b] = [await keysOf("a", ["k1", "k2", "k3"]), await keysOf("b", [])];
-  const genesis = encodeGenesis({
-    ...{ v: 1, origin: ORIGIN, nonce, threshold: 2, maxDrift: 60_000, maxTxAge: 600_000 },
-    members: [await custodianOf(a, nonce), await custodianOf(b, nonce)],
-    checkpointKeys: [signerFor("k1").publicKey],
-    cosignaturePolicy: {
-      validators: { required: 0, keys: [] },
-      witnesses: { required: 0, keys: [] },
-    },
-    ...{ kinds: [], contracts: [] },
-  });
-  const storage = memoryStorage();
-  const hl = await openLedger({ storage, keys: a, genesis, policy: { labeller: LABELLER }, now });
-  const source = publishHeads({ ledger: hl, chains: storage.chains, sleep: never });
-  let seq = 0;
-  let persons = 0;
-  return {
-    ...{ genesis, hl, source },
-    grow: () => hl.ensureSubject({ system: "urn:oid:1.2.3", value: `rotation-${persons++}` }),
-    /** Lets another key sign checkpoints, approved by both members. */
-    async rotate(name: string): Promise<void> {
-      const chain = await openChain({ storage, genesis, now });
-      const changes = { checkpointKeys: [signerFor(name).publicKey] };
-      const entry = await policyEntry(chain.ledger, changes, [a.signer(), b.signer()]);
-      const sequencer = createSequencer({ chain, storage, signer: a.signer(), now });
-      const unsigned = {
-        ledger: chain.ledger,
-        lane: 50,
-        seq: seq++,
-        time: START,
-        entries: [entry],
-      };
-      await sequencer.submit(await signTransaction(a.signer(), unsigned)).durable;
-      await sequencer.close();
-      await chain.close();
-      await hl.chain.refresh();
-    },
-  };
-}
+import { ORIGIN, rotatingHome } from "../support/rotation.ts";
 
 describe("a replica of a ledger whose checkpoint keys are rotated", () => {
   it("is not stopped by a key that has left the policy, and neither is its home", async () => {
-    const home = await world();
+    const home = await rotatingHome();
     await home.grow();
     await home.rotate("k2");
     await home.grow();
@@ -101,7 +40,7 @@ describe("a replica of a ledger whose checkpoint keys are rotated", () => {
   }, 60_000);
 
   it("follows after it was offline for two rotations, and others can follow it", async () => {
-    const home = await world();
+    const home = await rotatingHome();
     await home.grow();
     await home.source.look();
     const storage = memoryStorage();
@@ -133,7 +72,7 @@ describe("a replica of a ledger whose checkpoint keys are rotated", () => {
   }, 60_000);
 
   it("takes the steps that it did not need itself, so that those who ask it can follow", async () => {
-    const home = await world();
+    const home = await rotatingHome();
     await home.grow();
     await home.source.look();
     const storage = memoryStorage();
@@ -164,7 +103,7 @@ describe("a replica of a ledger whose checkpoint keys are rotated", () => {
   }, 60_000);
 
   it("keeps few checkpoints while no steps lead to the policy in force", async () => {
-    const home = await world();
+    const home = await rotatingHome();
     await home.grow();
     await home.source.look();
     await home.rotate("k2");
@@ -194,7 +133,7 @@ describe("a replica of a ledger whose checkpoint keys are rotated", () => {
   }, 60_000);
 
   it("accepts nothing that only a key signed which is not in force any more", async () => {
-    const home = await world();
+    const home = await rotatingHome();
     await home.grow();
     await home.source.look();
     await home.rotate("k2");

@@ -160,7 +160,11 @@ const GIVEN_IN = {
     source: type("LedgerSource", "/network"),
     vkey: text,
   },
-  transport: { hospitalB: text, source: type("LedgerSource", "/network") },
+  transport: {
+    client: type("BucketCalls", "/transport/bucket"),
+    hospitalB: text,
+    source: type("LedgerSource", "/network"),
+  },
   merkle: {
     fetchTile: `(level: number, index: number, width: number) => Promise<${bytes}>`,
     a: bytes,

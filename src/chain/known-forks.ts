@@ -46,8 +46,16 @@ export interface KnownForks {
   readonly decided: TreeHead | undefined;
   /** Reads again what another process may have kept. */
   refresh(): Promise<void>;
+  /** Whether the operator has decided, and the store's blocks were not compared with the decision yet. */
+  readonly isDeciding: boolean;
   /** @throws {ChainError} `ERR_CHAIN_FORKED` while evidence is not decided */
   assertNone(): Promise<void>;
+  /**
+   * As `assertNone`, but lets a copy take what the operator's head covers, or it could never be compared.
+   *
+   * @throws {ChainError} `ERR_CHAIN_FORKED`
+   */
+  assertMayTake(): Promise<void>;
   /**
    * Judges evidence, and keeps it durably if it convicts a key in force.
    *
@@ -58,12 +66,14 @@ export interface KnownForks {
   keepDiverging(headers: DivergingHeaders): Promise<void>;
   /**
    * Ends a freeze, if the operator's head decides between the two histories. A checkpoint that a copy
-   * had accepted beyond its blocks is forgotten then. The store's blocks must be of that head's history, or
-   * be compared with it before anything follows them. What the head rejects stops nothing when it is shown again.
+   * had accepted beyond its blocks is forgotten then. The store's blocks must be of that head's history. What
+   * the head rejects stops nothing when it is shown again.
    *
-   * @param rootAt - roots of the head's history, if its blocks are here
+   * @param rootAt - roots of the head's history; without them the freeze ends by `compared`
    */
   decide(head: TreeHead, rootAt?: (size: number) => Promise<Uint8Array>): Promise<void>;
+  /** The store's blocks are proved to be of the history that the operator decided for. */
+  compared(): Promise<void>;
 }
 
 export const MAX_DIVERGING = 256;
@@ -85,6 +95,8 @@ export async function openKnownForks(
   let fork: KeptFork | undefined;
   let distrusted: readonly Uint8Array[] = [];
   let decided: TreeHead | undefined;
+  /** Given in this process only: a process that is started without it stays frozen. */
+  let toCompare: TreeHead | undefined;
   let rejected: readonly TreeHead[] = [];
   let reading: Promise<void> | undefined;
   let turn: Promise<unknown> = Promise.resolve();
@@ -111,6 +123,8 @@ export async function openKnownForks(
   const isDecidedBy = ({ first }: ForkEvidence, head: TreeHead | undefined): boolean =>
     head !== undefined && (readCheckpoint(first)?.size ?? Infinity) <= head.size;
 
+  const isDeciding = (): boolean => fork !== undefined && isDecidedBy(fork, toCompare);
+
   const isRejected = ({ first, second }: ForkEvidence): boolean =>
     [first, second].some((note) => {
       const head = readCheckpoint(note);
@@ -124,6 +138,21 @@ export async function openKnownForks(
   ): Promise<readonly TreeHead[]> {
     const [a, b] = [readCheckpoint(first)!, readCheckpoint(second)!];
     return equalBytes(a.root, await rootAt(a.size)) ? [b] : [a];
+  }
+
+  /** Keeps the decision in place of the evidence, durably. */
+  async function thaw(decidedFork: ForkEvidence, head: TreeHead, added: readonly TreeHead[]) {
+    const all = [...rejected, ...added].slice(-MAX_REJECTED);
+    const heads = all.map((one) => ({ size: one.size, root: one.root }));
+    const kept = row("decided", {
+      ...{ size: head.size, root: head.root },
+      ...{ evidence: encodeForkEvidence(decidedFork), rejected: heads },
+    });
+    const gone = ["fork", "diverging", "accepted"] as const;
+    await state.batch([...gone.map((name) => row(name, null)), kept]);
+    fork = undefined;
+    toCompare = undefined;
+    rejected = heads;
   }
 
   function inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -143,10 +172,17 @@ export async function openKnownForks(
     get decided() {
       return decided;
     },
+    get isDeciding() {
+      return isDeciding();
+    },
     refresh,
     async assertNone() {
       await refresh();
       if (fork !== undefined) throw forkedError();
+    },
+    async assertMayTake() {
+      await refresh();
+      if (fork !== undefined && !isDeciding()) throw forkedError();
     },
     take: (evidence, policy) =>
       inTurn(async () => {
@@ -157,19 +193,21 @@ export async function openKnownForks(
           .filter((key) => !distrusted.some((known) => equalBytes(known, key)));
         const keys = [...distrusted, ...added].slice(-MAX_DISTRUSTED);
         const isOld = isDecidedBy(evidence, decided) || isRejected(evidence);
-        const isNew = log && fork === undefined && !isOld;
+        const isNew = log && (fork === undefined || isDeciding()) && !isOld;
         const changes = [
           ...(isNew ? [row("fork", { evidence: encodeForkEvidence(evidence) })] : []),
+          ...(isNew && fork !== undefined ? [row("diverging", null)] : []),
           ...(added.length > 0 ? [row("distrusted", { keys })] : []),
         ];
         if (changes.length > 0) await state.batch(changes);
         if (isNew) fork = evidence;
         distrusted = keys;
-        return { frozen: fork !== undefined, cosigners: cosigners.map(({ name }) => name) };
+        const frozen = fork !== undefined && !isDeciding();
+        return { frozen, cosigners: cosigners.map(({ name }) => name) };
       }),
     keepDiverging: ({ from, headers, own }) =>
       inTurn(async () => {
-        if (fork === undefined || fork.diverging !== undefined) return;
+        if (fork === undefined || fork.diverging !== undefined || isDeciding()) return;
         const first = (some: readonly Uint8Array[]) => some.slice(0, MAX_DIVERGING);
         const diverging = { from, headers: first(headers), own: first(own) };
         await state.batch([row("diverging", diverging)]);
@@ -180,20 +218,15 @@ export async function openKnownForks(
         await refresh();
         const head = larger(decided, { size, root })!;
         if (fork !== undefined && isDecidedBy(fork, head)) {
-          const evidence = encodeForkEvidence(fork);
-          const added = rootAt === undefined ? [] : await rejectedBy(fork, rootAt);
-          const all = [...rejected, ...added].slice(-MAX_REJECTED);
-          const heads = all.map((one) => ({ size: one.size, root: one.root }));
-          const kept = row("decided", {
-            ...{ size: head.size, root: head.root },
-            ...{ evidence, rejected: heads },
-          });
-          const gone = ["fork", "diverging", "accepted"] as const;
-          await state.batch([...gone.map((name) => row(name, null)), kept]);
-          fork = undefined;
-          rejected = heads;
+          if (rootAt === undefined) toCompare = head;
+          else await thaw(fork, head, await rejectedBy(fork, rootAt));
         }
         decided = head;
+      }),
+    compared: () =>
+      inTurn(async () => {
+        await refresh();
+        if (fork !== undefined && isDeciding()) await thaw(fork, toCompare!, []);
       }),
   };
 }

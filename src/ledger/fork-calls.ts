@@ -6,6 +6,7 @@ import { POLICY_KEY } from "../chain/state.ts";
 import { seenHead, type Trust } from "../chain/trust.ts";
 import type { StateStore } from "../storage/types.ts";
 import type { Ledger } from "./ledger.ts";
+import type { LedgerStorage } from "./storage.ts";
 
 /**
  * Opens the forks that the store knows of.
@@ -36,6 +37,17 @@ export function forkCalls(chain: Chain, forks: KnownForks): Pick<Ledger, "fork" 
       await chain.refresh();
       await chain.state.load([POLICY_KEY]);
       return forks.take(evidence, chain.state.policy());
+    },
+  };
+}
+
+/** Appends nothing more once the ledger is forked, whichever process kept the evidence. */
+export function appendsUnlessForked(storage: LedgerStorage, forks: KnownForks): LedgerStorage {
+  return {
+    ...storage,
+    async commit(batch, options) {
+      if (batch.append !== undefined) await forks.assertNone();
+      return storage.commit(batch, options);
     },
   };
 }

@@ -45,7 +45,7 @@ import { createRecordContents } from "./records/record-content.ts";
 import { createRecording } from "./records/recording.ts";
 import { relabelStale } from "./records/relabelling.ts";
 import { checkedDefaults, namedOverlays } from "./policies.ts";
-import { forkCalls, openForks, unlessForked } from "./fork-calls.ts";
+import { appendsUnlessForked, forkCalls, openForks, unlessForked } from "./fork-calls.ts";
 import { openReplays } from "./disclosure/replays.ts";
 import { openSubjects } from "./entries/subjects.ts";
 import { createReviews } from "./disclosure/reviews.ts";
@@ -173,7 +173,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   const sequencer = unlessForked(
     remote ??
       createSequencer({
-        ...{ chain, storage, signer, now, backoff, timers },
+        ...{ chain, storage: appendsUnlessForked(storage, forks), signer, now, backoff, timers },
         settleWithin: within,
       }),
     forks,

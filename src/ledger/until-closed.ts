@@ -13,12 +13,12 @@ type Call = (first: unknown, second: unknown, third: unknown) => unknown;
 type Guard = "reads" | "signs" | "writes" | "takes" | "iterates" | "ends";
 
 /**
- * How each call of a ledger is guarded. `signs`: it may sign a checkpoint. `writes`: it files entries, or makes
+ * How each call of a ledger is guarded. `signs`: it may sign a checkpoint, or what others count. `writes`: it files entries, or makes
  * known what would have to be filed. `takes`: it writes, and has read its second argument by the time that it
  * returns. All of these are refused while the ledger is forked. The type follows {@link Ledger}: an unlisted
  * call, or an iterator listed as something else, does not compile.
  */
-const CALLS: {
+export const LEDGER_CALLS: {
   readonly [
     Name in keyof Ledger as Ledger[Name] extends (...given: never[]) => unknown ? Name : never
   ]: Ledger[Name] extends (...given: never[]) => AsyncIterable<unknown>
@@ -84,21 +84,23 @@ const CALLS: {
 };
 
 /** How each call of {@link Ledger.governance} is guarded. */
-const GOVERNANCE: { readonly [Name in keyof Governance]: "reads" | "writes" } = {
+export const GOVERNANCE_CALLS: {
+  readonly [Name in keyof Governance]: "reads" | "signs" | "writes";
+} = {
   members: "reads",
   propose: "reads",
   explain: "reads",
-  approve: "reads",
+  approve: "signs",
   enact: "writes",
   changeKey: "writes",
-  signKeyChange: "reads",
+  signKeyChange: "signs",
   submit: "writes",
   policySteps: "reads",
   takePolicySteps: "writes",
 };
 
 /** Calls whose results are made for the caller and need no copy: they may be large, or hold streams. */
-const MADE_ANEW: ReadonlySet<string> = /* @__PURE__ */ new Set<keyof typeof CALLS & string>([
+const MADE_ANEW: ReadonlySet<string> = /* @__PURE__ */ new Set<keyof typeof LEDGER_CALLS & string>([
   "read",
   "records",
   "find",
@@ -145,8 +147,8 @@ export function untilClosed(
   }
   return {
     ...ledger,
-    ...guardCalls(ledger, CALLS, ""),
-    governance: guardCalls(ledger.governance, GOVERNANCE, "governance."),
+    ...guardCalls(ledger, LEDGER_CALLS, ""),
+    governance: guardCalls(ledger.governance, GOVERNANCE_CALLS, "governance."),
   };
 
   function guardCalls<T extends object>(

@@ -194,7 +194,8 @@ export async function openAcceptedHeads(
   async function resume(): Promise<void> {
     const held = await kept.held();
     if (held !== undefined && held.size <= chain.size) await assertOwn(held);
-    const before = await kept.accepted();
+    // The operator's decision says what comes next, and not what was accepted before it.
+    const before = forks.isDeciding ? undefined : await kept.accepted();
     if (before !== undefined) {
       const judged = await judge(before.note, async () => before.steps);
       // A policy that the store's blocks do not lead to any more: asked for again.
@@ -263,6 +264,7 @@ export async function openAcceptedHeads(
     }
     // An empty tree has no tiles to be compared by, but those of this one must lead to its root.
     await readNodes(peakIds(checkpoint.size));
+    await forks.compared();
     await kept.keepAccepted(
       checkpoint.note,
       encodePolicySteps(chain.ledger, steps, ALL_STEPS_BYTES),

@@ -31,7 +31,7 @@ export async function keepDivergingHeaders(
   outer: AbortSignal,
 ): Promise<void> {
   const { chain, forks, sleep } = copy;
-  if (forks.fork === undefined) return;
+  if (forks.fork === undefined || forks.isDeciding) return;
   const ended = new AbortController();
   const signal = AbortSignal.any([outer, ended.signal]);
   const asked = divergingHeaders(chain, other, peer, signal);

@@ -181,7 +181,7 @@ export async function startReplica(
 
   async function syncNow(signal: AbortSignal): Promise<number> {
     signal.throwIfAborted();
-    await forks.assertNone();
+    await forks.assertMayTake();
     await chain.refresh();
     let fault: LedgerError = new TransportError(
       "ERR_TRANSPORT_FAILED",

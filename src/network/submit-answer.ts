@@ -139,6 +139,8 @@ const PASSING: readonly LedgerError["code"][] = [
 function statusFor(error: unknown): unknown {
   if (error instanceof BatchTooLarge) return new Status(413);
   if (error instanceof EncodingError) return new Status(400);
+  // It passes only by what an operator decides, so that asking again soon would be in vain.
+  if (error instanceof ChainError && error.code === "ERR_CHAIN_FORKED") return new Status(409);
   const isPassing =
     (error instanceof ChainError ||
       error instanceof StorageError ||

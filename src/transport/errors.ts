@@ -12,6 +12,20 @@ export class PeerBusy extends TransportError {
   }
 }
 
+/** The other side takes nothing, because it has evidence that the ledger's log signed two histories. */
+export class PeerForked extends TransportError {
+  override readonly name: string = "PeerForked";
+  /** Milliseconds after which it is asked again: its operator must decide first. */
+  readonly retryAfter: number = 60_000;
+
+  constructor() {
+    super(
+      "ERR_TRANSPORT_REFUSED",
+      "the peer takes nothing: it says that the ledger's log has signed two histories",
+    );
+  }
+}
+
 /** The server takes no token, or not this one. */
 export class NotAdmitted extends TransportError {
   constructor(options?: ErrorOptions) {

@@ -1,6 +1,6 @@
 import { TransportError } from "../errors.ts";
 import { isRedirect } from "./address.ts";
-import { NotAdmitted, PeerBusy } from "./errors.ts";
+import { NotAdmitted, PeerBusy, PeerForked } from "./errors.ts";
 import { bodyReader, withDeadline, type BodyReader, type Surroundings } from "./read-body.ts";
 
 /** Where requests go, and how long they may take. */
@@ -116,6 +116,8 @@ function refusalOf(response: Response, asked: string): TransportError | undefine
       return new NotAdmitted();
     case 403:
       return new TransportError("ERR_TRANSPORT_REFUSED", "the peer does not answer this caller");
+    case 409:
+      return new PeerForked();
     case 429:
     case 503:
       return new PeerBusy(retryAfterOf(headers.get("retry-after")));

@@ -1,15 +1,27 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { decodeForkEvidence } from "../../src/chain/fork-evidence.ts";
+import { signTransaction } from "../../src/block/transaction.ts";
+import { GOVERNANCE_CALLS, LEDGER_CALLS } from "../../src/ledger/until-closed.ts";
 import { trustFromGenesis } from "../../src/chain/trust.ts";
 import { peerOf } from "../support/network.ts";
-import { codeOf, emptied, twoHospitals, type TwoHospitals } from "../support/elsewhere.ts";
+import { codeOf, emptied, twoHospitals, until, type TwoHospitals } from "../support/elsewhere.ts";
 import { forgedEvidence } from "../support/forks.ts";
-import { signerFor } from "../support/ledger.ts";
+import { recordEntries, signerFor } from "../support/ledger.ts";
 import { MRN, observation, treatmentOnly } from "../support/hospital.ts";
 import { collect, texts, ward } from "../support/ward.ts";
+import { sleep } from "../../src/storage/sleep.ts";
+import type { ChainError } from "../../src/errors.ts";
+import type { LedgerPeer } from "../../src/transport/types.ts";
 import type { FoundFork } from "../../src/network/replica.ts";
 
 const FORKED = "ERR_CHAIN_FORKED";
+/** What a frozen ledger still does. */
+const READS_ONLY = [
+  ...["findSubject", "mixed", "proposals", "find", "unassigned", "read", "attachments", "records"],
+  ...["held", "evidence", "directives", "decide", "audit", "pendingReviews", "compact"],
+  ...["pendingErasures", "pendingWork", "fork", "takeFork", "verify", "verifyBlobs", "lost"],
+  ...["follow", "outbox", "members", "propose", "explain", "policySteps"],
+];
 
 describe("a ledger whose checkpoint key signed two histories", () => {
   it("files, signs and releases nothing until its operator decides, and reads what is its own", async () => {
@@ -71,6 +83,82 @@ describe("a ledger whose checkpoint key signed two histories", () => {
     await later.record(me, observation("bp-3"));
   }, 60_000);
 
+  it("refuses every call that is not known to read only, in each process", async () => {
+    const w = await ward();
+    const { hl, me } = w;
+    const { id } = await hl.record(me, observation("bp-1"));
+    const other = await w.again();
+    const { origin } = hl.chain.genesis;
+    const { size } = hl.chain;
+    await hl.takeFork(await forgedEvidence(origin, [w.hospitalA.signer("checkpoint")], size));
+    // What another process has kept is seen when the block is about to be appended.
+    const transaction = await signTransaction(w.hospitalA.signer(), {
+      ...{ ledger: hl.id, lane: 900, seq: 0, time: w.clock.now, entries: recordEntries(1) },
+    });
+    expect(await codeOf(other.sequencer.submit(transaction).durable)).toBe(FORKED);
+    const entry = [{ resource: JSON.parse(observation("bp-3")) as object }];
+    const bundle = JSON.stringify({ resourceType: "Bundle", type: "collection", entry });
+    // Without a person some would say so, and some read what they are given before they wait for anything.
+    const given: Record<string, readonly unknown[]> = {
+      merge: [me, me],
+      reattribute: [id, me],
+      assign: [id, me],
+      relabelStale: [],
+      record: [me, observation("bp-2")],
+      amend: [id, observation("bp-2")],
+      recordBundle: [me, bundle],
+    };
+    for (const ledger of [other, hl]) {
+      const readsOnly: string[] = [];
+      const calls = [
+        ...Object.entries(LEDGER_CALLS).map(([name, guard]) => ({ of: ledger, name, guard })),
+        ...Object.entries(GOVERNANCE_CALLS).map(([name, guard]) => {
+          return { of: ledger.governance, name, guard };
+        }),
+      ];
+      for (const { of, name, guard } of calls) {
+        const call = (of as unknown as Record<string, (...all: unknown[]) => Promise<unknown>>)[
+          name
+        ];
+        if (["reads", "iterates"].includes(guard)) readsOnly.push(name);
+        else if (guard !== "ends") {
+          expect(await codeOf(call!(...(given[name] ?? (of === ledger ? [me] : [])))), name).toBe(
+            FORKED,
+          );
+        }
+      }
+      expect(readsOnly).toEqual(READS_ONLY);
+      expect(ledger.chain.size).toBe(size);
+      await ledger.close();
+    }
+  }, 60_000);
+
+  it("appends nothing that waited in the queue when the evidence came", async () => {
+    const w = await ward();
+    const { hl } = w;
+    const other = await w.again();
+    const { size } = hl.chain;
+    const { origin } = hl.chain.genesis;
+    const evidence = await forgedEvidence(origin, [w.hospitalA.signer("checkpoint")], size);
+    const [first, second] = await Promise.all(
+      [0, 1].map((seq) =>
+        signTransaction(w.hospitalA.signer(), {
+          ...{ ledger: hl.id, lane: 900, seq, time: w.clock.now, entries: recordEntries(1) },
+        }),
+      ),
+    );
+    let waiting: Promise<string> | undefined;
+    w.traps.before = async () => {
+      waiting = codeOf(hl.sequencer.submit(second!).durable);
+      await other.takeFork(evidence);
+    };
+    await hl.sequencer.submit(first!).durable;
+    expect(await waiting).toBe(FORKED);
+    expect(await hl.chain.refresh()).toBe(size + 1);
+    await other.close();
+    await hl.close();
+  });
+
   it("is stopped by no key that is not a checkpoint key in force", async () => {
     const w = await ward();
     const { origin } = w.hl.chain.genesis;
@@ -121,6 +209,13 @@ describe("a member elsewhere that is shown two histories", () => {
     const again = await two.open();
     expect(await codeOf(again.record(patient, observation("bp-2")))).toBe(FORKED);
     await again.close();
+    // A head of another history, and one that nobody has yet, thaw nothing, now or later.
+    const others = { ...trustFromGenesis(two.genesis), size: size + 5, root: new Uint8Array(32) };
+    expect(await codeOf(two.open({ trust: others }))).toBe("ERR_CHAIN_INVALID");
+    const still = await two.open();
+    expect(await codeOf(still.record(patient, observation("bp-2")))).toBe(FORKED);
+    expect(await codeOf(still.export())).toBe(FORKED);
+    await still.close();
     expect(two.peer.handedIn).toHaveLength(handedIn);
     const trust = { ...trustFromGenesis(two.genesis), size, root };
     const decided = await two.open({ peers: [forger], trust });
@@ -129,5 +224,38 @@ describe("a member elsewhere that is shown two histories", () => {
     expect(await decided.records(patient)).toHaveLength(2);
     expect(await decided.fork()).toBeUndefined();
     await decided.close();
+  }, 60_000);
+
+  it("asks the home for nothing while it is frozen, and says why what was written waits", async () => {
+    two = await twoHospitals();
+    const frozen = { asked: 0, is: false };
+    const home: LedgerPeer = {
+      ...two.peer,
+      checkpoint: async (options) => {
+        if (frozen.is) frozen.asked++;
+        return two.peer.checkpoint(options);
+      },
+    };
+    const hl = await two.open({ home, settleWithin: 2000 });
+    const patient = await hl.ensureSubject(MRN);
+    const { size } = two.source.newest!;
+    const { origin } = two.home.chain.genesis;
+    const evidence = await forgedEvidence(origin, [two.homeKeys.signer("checkpoint")], size);
+    // Evidence comes while the home records.
+    two.peer.before = async () => {
+      expect(await hl.takeFork(evidence)).toMatchObject({ frozen: true });
+      frozen.is = true;
+      return undefined;
+    };
+    const recorded = codeOf(hl.record(patient, observation("bp-1")));
+    await until(two, async () => (await hl.outbox())[0]?.error !== undefined);
+    // Twenty times as long for the member.
+    await sleep(300);
+    expect(frozen.asked).toBeLessThanOrEqual(2);
+    expect((await hl.outbox())[0]!.error).toMatchObject({ code: FORKED });
+    expect(two.faults.map(({ error }) => (error as ChainError).code)).toContain(FORKED);
+    expect(two.faults.length).toBeLessThan(10);
+    expect(await recorded).toBe("ERR_CHAIN_PENDING");
+    await hl.close();
   }, 60_000);
 });

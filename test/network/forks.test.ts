@@ -169,10 +169,60 @@ describe("a copy that is shown two histories", () => {
     await expect(same.replica.sync()).rejects.toMatchObject(FORKED);
     expect(same.replica.chain.root).toEqual(await ours.chain.rootAt(5));
     await same.replica.close();
+    // Trust that its blocks contradict has decided nothing, nor has one that nobody could be asked about.
+    const alone = await copyOf(ours, { storage, peers: [silent(ours)], trust });
+    await expect(alone.replica.sync()).rejects.toMatchObject({ code: "ERR_TRANSPORT_FAILED" });
+    await alone.replica.close();
+    const still = await copyOf(ours, { storage });
+    expect(still.replica.fork).toBeDefined();
+    await expect(still.replica.sync()).rejects.toMatchObject(FORKED);
+    await still.replica.close();
     const empty = await copyOf(ours, { peers, trust });
     expect(await empty.replica.sync()).toBe(9);
     expect(empty.replica.chain.root).toEqual(theirs.chain.root);
   }, 60_000);
+});
+
+describe("a head that is trusted beyond a frozen copy's blocks", () => {
+  it("thaws once they are proved to be under it, and not before", async () => {
+    const { ours, storage, peers, replica } = await frozen(3, 5, 9);
+    await replica.close();
+    await ours.grow(3);
+    await ours.source.look();
+    const trust = { ...trustFromGenesis(ours.genesis), size: 8, root: await ours.chain.rootAt(8) };
+    const waiting = await copyOf(ours, { storage, peers: [silent(ours)], trust });
+    await expect(waiting.replica.sync()).rejects.toMatchObject({ code: "ERR_TRANSPORT_FAILED" });
+    expect(waiting.replica.fork).toBeDefined();
+    await waiting.replica.close();
+    const thawed = await copyOf(ours, { storage, peers, trust });
+    expect(await thawed.replica.sync()).toBe(8);
+    expect(thawed.replica.fork).toBeUndefined();
+    await thawed.replica.close();
+    const later = await copyOf(ours, { storage });
+    expect(await later.replica.sync()).toBe(8);
+    await later.replica.close();
+  }, 60_000);
+
+  it("does not outlast evidence against what comes after it", async () => {
+    const { ours, storage, replica } = await frozen(3, 5, 9);
+    await replica.close();
+    const trust = { ...trustFromGenesis(ours.genesis), size: 8, root: new Uint8Array(32).fill(8) };
+    const waiting = await copyOf(ours, { storage, peers: [silent(ours)], trust });
+    const verdict = async (size: number) =>
+      waiting.replica.takeFork(await forgedEvidence(ORIGIN, [LOG], size));
+    expect((await verdict(6)).frozen).toBe(false);
+    expect((await verdict(9)).frozen).toBe(true);
+    await expect(waiting.replica.sync()).rejects.toMatchObject(FORKED);
+    expect(waiting.replica.fork!.diverging).toBeUndefined();
+  }, 60_000);
+});
+
+/** A peer that cannot be reached. */
+const silent = (home: Home): LedgerPeer => ({
+  ...peerOf(home.source),
+  checkpoint: async () => {
+    throw new TransportError("ERR_TRANSPORT_FAILED", "down");
+  },
 });
 
 describe("evidence that somebody else has found", () => {

@@ -12,7 +12,7 @@ import {
 } from "../../chain/submission.ts";
 import { ChainError, TransportError } from "../../errors.ts";
 import { forkedError } from "../../chain/known-forks.ts";
-import { PeerBusy } from "../../transport/errors.ts";
+import { PeerBusy, PeerForked } from "../../transport/errors.ts";
 import type { Waiting } from "./outbox.ts";
 import type { RemoteOptions } from "./remote-options.ts";
 import { createSettling } from "./settling.ts";
@@ -30,6 +30,8 @@ const QUEUE_BYTES: number = 64 * 1024 * 1024;
 const WRITTEN_TOGETHER = 64;
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 10_000;
+/** Milliseconds between two looks whether the operator has decided which history stands. */
+const FROZEN_PAUSE = 60_000;
 /** Milliseconds after which the home is asked again for what it said is recorded. */
 const ASK_AGAIN = 30_000;
 const LONGEST_WAIT = 25;
@@ -211,6 +213,7 @@ export function createRemoteSequencer(options: RemoteOptions): RemoteSequencer {
   }
 
   async function send(batch: readonly Waiting[]): Promise<void> {
+    await replica.forks.assertNone();
     for (const item of batch) await settling.renewOld(item);
     const outcomes = await home.submit(
       batch.map(({ row }) => row.signed),
@@ -240,7 +243,7 @@ export function createRemoteSequencer(options: RemoteOptions): RemoteSequencer {
   async function sending(): Promise<void> {
     let pause = FIRST_PAUSE;
     while (!signal.aborted) {
-      const batch = replica.fork === undefined ? nextBatch() : [];
+      const batch = nextBatch();
       if (batch.length === 0) {
         await new Promise<void>((resolve) => (wake = resolve));
         continue;
@@ -253,8 +256,8 @@ export function createRemoteSequencer(options: RemoteOptions): RemoteSequencer {
       } catch (error) {
         if (signal.aborted) return;
         note(error, batch);
-        const asked = error instanceof PeerBusy ? error.retryAfter : 0;
-        wait = Math.max(asked, pause);
+        const isAsked = error instanceof PeerBusy || error instanceof PeerForked;
+        wait = Math.max(isAsked ? error.retryAfter : 0, pauseAfter(error, pause));
       }
       if (wait === 0) continue;
       await sleep(wait, signal);
@@ -271,6 +274,8 @@ export function createRemoteSequencer(options: RemoteOptions): RemoteSequencer {
         continue;
       }
       try {
+        // Or the home would be asked for what is not taken.
+        await replica.forks.assertMayTake();
         // The first that was sent is in the first block.
         const after = said[0]!.said!.place.height;
         if (after >= chain.size) await home.checkpoint({ after, wait: LONGEST_WAIT, signal });
@@ -285,7 +290,7 @@ export function createRemoteSequencer(options: RemoteOptions): RemoteSequencer {
       } catch (error) {
         if (signal.aborted) return;
         note(error, said);
-        await sleep(FIRST_PAUSE, signal);
+        await sleep(pauseAfter(error, FIRST_PAUSE), signal);
       }
     }
   }
@@ -297,7 +302,7 @@ export function createRemoteSequencer(options: RemoteOptions): RemoteSequencer {
       } catch (error) {
         if (signal.aborted) return;
         note(error, []);
-        await sleep(LONGEST_PAUSE, signal);
+        await sleep(pauseAfter(error, LONGEST_PAUSE), signal);
       }
     }
   }
@@ -342,5 +347,8 @@ export function createRemoteSequencer(options: RemoteOptions): RemoteSequencer {
     },
   };
 }
+
+const pauseAfter = (error: unknown, pause: number): number =>
+  error instanceof ChainError && error.code === "ERR_CHAIN_FORKED" ? FROZEN_PAUSE : pause;
 
 const sum = (all: readonly Incoming[]): number => all.reduce((total, one) => total + one.bytes, 0);

@@ -9,6 +9,7 @@ import { openLedger } from "../../../src/ledger/open-ledger.ts";
 import { memoryStorage } from "../../../src/storage/memory.ts";
 import { httpPeer } from "../../../src/transport/http.ts";
 import { NONCE, organisation, WRITER } from "../../support/founders.ts";
+import { forgedEvidence } from "../../support/forks.ts";
 import { LABELLER, MRN, observation } from "../../support/hospital.ts";
 import { recordEntries, START } from "../../support/ledger.ts";
 
@@ -40,16 +41,20 @@ async function served() {
     ...{ requestsPerMinute: 1e6, maxWaiting: { ofCaller: 64, ofAll: 64 } },
   });
   const asked = new Set<string>();
+  const statuses: number[] = [];
   const peer = httpPeer({
     ...{ url: "http://home.invalid", did: home.member },
     session: { ledger: home.id, signer: awayKeys.signer(), now },
     async fetch(url, init) {
-      asked.add(new URL(url).pathname.split("/")[1]!);
-      return handler(new Request(url, init));
+      const path = new URL(url).pathname.split("/")[1]!;
+      asked.add(path);
+      const response = await handler(new Request(url, init));
+      if (path === "submit") statuses.push(response.status);
+      return response;
     },
   });
   const away = { storage: memoryStorage(), keys: awayKeys, genesis, home: peer, now, policy };
-  return { home, away, peer, asked, awayKeys };
+  return { home, away, peer, asked, statuses, homeKeys, awayKeys };
 }
 
 describe("a member elsewhere, over HTTP with a session", () => {
@@ -72,6 +77,30 @@ describe("a member elsewhere, over HTTP with a session", () => {
       ...{ ledger: home.id, lane: 900, seq: 0, time: START, entries: recordEntries(1) },
     });
     expect(() => hl.sequencer.submit(transaction)).toThrow(/only a home/);
+  });
+
+  it("keeps what a frozen home refuses, says why, and does not ask again at once", async () => {
+    const { home, away, statuses, homeKeys } = await served();
+    const faults: unknown[] = [];
+    const hl = await openLedger({
+      ...{ ...away, settleWithin: 1500 },
+      onFault: ({ error }) => faults.push(error),
+    });
+    closing.push(() => hl.close());
+    const patient = await hl.ensureSubject(MRN);
+    const { origin } = home.chain.genesis;
+    const { size } = home.chain;
+    await home.takeFork(await forgedEvidence(origin, [homeKeys.signer("checkpoint")], size));
+    const before = statuses.length;
+    faults.length = 0;
+    const refused = { code: "ERR_TRANSPORT_REFUSED", name: "PeerForked" };
+    await expect(hl.record(patient, observation("o1"))).rejects.toMatchObject({
+      ...{ code: "ERR_CHAIN_PENDING", cause: refused },
+    });
+    expect(statuses.slice(before)).toEqual([409]);
+    expect(faults).toMatchObject([refused]);
+    expect(await hl.outbox()).toMatchObject([{ error: refused }]);
+    expect((await hl.outbox())[0]!.refused).toBeUndefined();
   });
 
   it("hands nothing in once the home is closed, and is told to come again", async () => {

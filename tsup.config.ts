@@ -13,6 +13,8 @@ const built = [
   ),
   manifest.imports["#crypto"].node,
   manifest.imports["#crypto"].default,
+  // what the threads of nodeWorkers run
+  "./dist/workers/thread.js",
 ];
 const entry = Object.fromEntries(
   built.map((file) => {

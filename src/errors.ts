@@ -84,6 +84,9 @@ export type TransportErrorCode =
   | "ERR_TRANSPORT_REFUSED"
   | "ERR_TRANSPORT_BUSY";
 
+/** Codes of {@link WorkerError}: other threads that were to do work. */
+export type WorkerErrorCode = "ERR_WORKER_FAILED" | "ERR_WORKER_UNSUPPORTED";
+
 /** Every code that an error of this library can carry; `docs/errors.md` explains each. */
 export type ErrorCode =
   | InputErrorCode
@@ -95,7 +98,8 @@ export type ErrorCode =
   | ConsentErrorCode
   | RecordErrorCode
   | StorageErrorCode
-  | TransportErrorCode;
+  | TransportErrorCode
+  | WorkerErrorCode;
 
 /**
  * Base of every error this library throws on purpose, but for a programmer's mistake
@@ -141,4 +145,7 @@ export class StorageError extends LedgerError<StorageErrorCode> {
 }
 export class TransportError extends LedgerError<TransportErrorCode> {
   override readonly name: string = "TransportError";
+}
+export class WorkerError extends LedgerError<WorkerErrorCode> {
+  override readonly name: string = "WorkerError";
 }

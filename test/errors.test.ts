@@ -64,6 +64,11 @@ describe("LedgerError", () => {
       "ERR_TRANSPORT_FAILED",
       new errors.TransportError("ERR_TRANSPORT_FAILED", "why", options),
     ],
+    [
+      "WorkerError",
+      "ERR_WORKER_FAILED",
+      new errors.WorkerError("ERR_WORKER_FAILED", "why", options),
+    ],
   ];
 
   it("is what these families extend", () => {

@@ -9,6 +9,7 @@ import type { Signer } from "../identity/signer.ts";
 import type { LedgerStorage } from "./storage.ts";
 import { isInForce, keyStateKey, type KeyState } from "../chain/state.ts";
 import type { Vault } from "./vault/vault.ts";
+import type { WorkerThreads } from "./workers.ts";
 
 /** The dependencies that all parts of an opened ledger share. */
 export interface LedgerContext {
@@ -26,6 +27,8 @@ export interface LedgerContext {
   readonly suite: SuiteName;
   /** How the lengths of new envelopes' parts are hidden. */
   readonly padding: Padding;
+  /** Other threads that describe, label and seal. */
+  readonly workers?: WorkerThreads | undefined;
 }
 
 /**

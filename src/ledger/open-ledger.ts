@@ -10,9 +10,7 @@ import { makeReceipt } from "../chain/make-receipt.ts";
 import { createSequencer } from "../chain/sequencer.ts";
 import { verifyLedger } from "../chain/verify-ledger.ts";
 import { entryIdBytes, toEntryId } from "../codec/ids.ts";
-import { createLabeller } from "../consent/labels/labeller.ts";
 import { assertKnownJurisdictions } from "../consent/terminology/known-codes.ts";
-import { defaultTerminology } from "../consent/terminology/terminology.ts";
 import { assertPadding } from "../envelope/padding.ts";
 import { usableSuite } from "../envelope/suite.ts";
 import { RecordError, StorageError } from "../errors.ts";
@@ -66,6 +64,7 @@ import { assertPlace, neverBack, openElsewhere } from "./elsewhere/open-elsewher
 import { following } from "./elsewhere/follow.ts";
 import { transactionSink } from "./transaction-sink.ts";
 import { untilClosed } from "./until-closed.ts";
+import { openLabelling } from "./workers.ts";
 
 /**
  * Opens a ledger as one of its members.
@@ -110,6 +109,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   assertKnownJurisdictions(policy.jurisdictions ?? []);
   const overlays = namedOverlays(policy.overlays ?? []);
   const defaults = checkedDefaults(policy.defaults ?? []);
+  const { terminology, labeller, workers } = await openLabelling(policy, options.workers);
   const compaction = options.compaction ?? "now";
   checkCompactionTime(compaction);
   const within = options.settleWithin ?? SETTLE_WITHIN;
@@ -165,7 +165,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   });
   const context: LedgerContext = {
     ...{ chain, storage, vault, keys, signer, memory },
-    ...{ now, random, suite, padding },
+    ...{ now, random, suite, padding, workers },
   };
   // Up to 32 ms, for when others append to the same ledger.
   const backoff = (): Promise<void> => sleep(random(1)[0]! / 8, closed.signal);
@@ -190,8 +190,6 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     turns,
     compaction,
   });
-  const terminology = policy.terminology ?? defaultTerminology();
-  const labeller = policy.labeller ?? createLabeller(undefined, { terminology });
   // With shard keys this process is the only one.
   const uploads = createUploads(context, lane ?? (shardKeys === undefined ? undefined : 0));
   const contents = createRecordContents(context, { catalogue, subjects, uploads });
@@ -273,6 +271,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     // Calls that have begun and still have entries to file must end before the sequencer closes.
     while (writing.size > 0) await Promise.allSettled(writing);
     await filing.idle();
+    await workers?.close();
     await sequencer.close();
     try {
       await catalogue.finish();

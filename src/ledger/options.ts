@@ -19,6 +19,7 @@ import type { LedgerPeer } from "../transport/types.ts";
 import type { CompactionTime } from "./erasure/erase-options.ts";
 import type { Retention } from "./erasure/erase.ts";
 import { takeArgument } from "./take-arguments.ts";
+import type { Workers } from "./workers.ts";
 
 /**
  * How access to this member's records is decided, and how long they are kept. Each organisation has its
@@ -187,6 +188,13 @@ export interface OpenLedgerOptions {
    * `ERR_CHAIN_PENDING`, and the entries are kept and sent.
    */
   readonly settleWithin?: number;
+  /**
+   * Other threads that describe, label and seal the resources of bundles and of NDJSON: `nodeWorkers()` of
+   * `healthledger/workers`. Signing, drawing random bytes, ordering and writing stay on this thread, so any
+   * signer will do. They need a labeller of `createLabeller` and a terminology of `makeTerminology`, such as
+   * the shipped ones. Closing the ledger ends them. Default: none.
+   */
+  readonly workers?: Workers;
   /** Clock, in ms since 1970. Default `Date.now`. */
   readonly now?: () => number;
   /** Cryptographically strong random bytes. Default those of the platform. */
@@ -279,6 +287,7 @@ const OPTIONS: NamesOf<OpenLedgerOptions> = {
   onFork: "any",
   kinds: "list",
   settleWithin: "any",
+  workers: "any",
   now: "any",
   random: "any",
   sleep: "any",

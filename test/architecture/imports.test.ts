@@ -27,6 +27,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   transport: [...IDENTITY, "block"],
   network: [...CORE, "storage", "transport", "loop"],
   light: [...CORE, "transport", "network"],
+  // Threads of Node.js for what a ledger describes and seals: the ledger does not know of them.
+  workers: [...CORE, "ledger"],
   testing: [...CORE, "ledger", "verify", "storage", "transport", "network", "loop"],
   index: [...CORE, "ledger", "verify", "storage"],
 };
@@ -48,6 +50,7 @@ const NODE_FILES = [
   /^storage\/(lmdb)(\/.*|-[a-z-]+)?\.ts$/,
   /^transport\/folder\.ts$/,
   /^testing\//,
+  /^workers\/(index|pool|thread)\.ts$/,
 ];
 /** Clients that an adapter may import, always optional peers. */
 const CLIENTS: Readonly<Record<string, RegExp>> = {

@@ -19,6 +19,7 @@ import {
   ACT_REASON,
   CONFIDENTIALITY,
   defaultTerminology,
+  isMadeOfData,
   type Terminology,
 } from "../terminology/terminology.ts";
 
@@ -165,6 +166,7 @@ export function createLabeller(
 
   const label: Labeller["label"] = (resource, options) => atOnce(labelSteps(resource, options));
   STEPS.set(label, labelSteps);
+  if (isMadeOfData(terminology)) MADE_OF.set(label, { rules, terminology });
 
   return {
     name: rules.name,
@@ -189,6 +191,21 @@ type LabelSteps = (resource: unknown, options?: LabelOptions) => Steps<ResourceL
  * Keyed by the function: a labeller with `label` replaced must be asked through its replacement.
  */
 const STEPS = /* @__PURE__ */ new WeakMap<Labeller["label"], LabelSteps>();
+
+/** What a labeller was made of. */
+export interface LabellerParts {
+  readonly rules: LabelRuleSet;
+  readonly terminology: Terminology;
+}
+
+/** Keyed as {@link STEPS}. */
+const MADE_OF = /* @__PURE__ */ new WeakMap<Labeller["label"], LabellerParts>();
+
+/**
+ * What a labeller was made of; `undefined` if functions of others take part in what it does.
+ */
+export const partsOfLabeller = ({ label }: Pick<Labeller, "label">): LabellerParts | undefined =>
+  MADE_OF.get(label);
 
 /**
  * As {@link Labeller.label}, by steps.

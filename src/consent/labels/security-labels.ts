@@ -37,3 +37,13 @@ export function securityLabelsOf(whole: unknown): readonly Coding[] {
   }
   return labels;
 }
+
+/** The part of a resource that {@link securityLabelsOf} reads. */
+export function labelledPart(whole: unknown): unknown {
+  if (!isJsonObject(whole)) return null;
+  const { meta, confidentiality } = whole;
+  return {
+    ...(isJsonObject(meta) && { meta: { security: meta["security"] } }),
+    ...(typeof confidentiality === "string" && { confidentiality }),
+  };
+}

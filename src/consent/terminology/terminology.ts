@@ -182,7 +182,7 @@ export function makeTerminology(data: TerminologyData): Terminology {
   const labels = closure(data.sensitivity, data.aliases);
   const levels = new Map(data.confidentiality.map((code, level) => [code, level]));
   const cid = cidOf(encode(data), DAG_CBOR);
-  return {
+  const made: Terminology = {
     cid,
     data,
     purposesBelow: (code) => purposes.get(code),
@@ -195,7 +195,15 @@ export function makeTerminology(data: TerminologyData): Terminology {
       return undefined;
     },
   };
+  MADE.add(made);
+  // Nobody can replace a function of it and still have it pass for one that is made of data.
+  return Object.freeze(made);
 }
+
+const MADE = /* @__PURE__ */ new WeakSet<Terminology>();
+
+/** Whether {@link makeTerminology} made a terminology, so that its data says all that it does. */
+export const isMadeOfData = (terminology: Terminology): boolean => MADE.has(terminology);
 
 function merged(base: Hierarchy, additions: Hierarchy | undefined): Hierarchy {
   for (const code of Object.keys(additions ?? {})) {

@@ -8,13 +8,15 @@ import type { EntryPlace } from "../../chain/make-receipt.ts";
 import type { SubmissionWrites, Sequencer } from "../../chain/sequencer.ts";
 import { seqKey } from "../../chain/state.ts";
 import { TransactionRefused, type DurablePlace } from "../../chain/submission.ts";
-import type { PartContent, SealedEnvelope, UnsignedEnvelope } from "../../envelope/seal.ts";
-import { sealUnsigned, signEnvelopes } from "../../envelope/seal.ts";
+import type { PartContent, SealedEnvelope } from "../../envelope/seal.ts";
+import { signEnvelopes } from "../../envelope/seal.ts";
 import { ChainError, StorageError } from "../../errors.ts";
 import { bySlices, giveTurn, nextTurn } from "../../loop/give-turn.ts";
 import type { NamedBlob, StateChange } from "../../storage/types.ts";
 import type { LedgerContext } from "../context.ts";
 import { manifestSteps, type Manifest } from "./manifest.ts";
+import type { EnvelopeToSeal } from "./seal-together.ts";
+import { sealInGroups } from "./sealing.ts";
 
 /** A sealed entry that is not filed yet. */
 export interface SealedEntry {
@@ -68,41 +70,34 @@ export async function sealEntry(context: LedgerContext, what: EntryToSeal): Prom
   return (await sealEntries(context, [what]))[0]!;
 }
 
-/** Seals entries' envelopes, whose signatures are made together, and makes the entries. */
+/**
+ * Seals entries' envelopes, on other threads if there are any, and makes the entries. Signatures are made together,
+ * where the signer is.
+ */
 export async function sealEntries(
   context: LedgerContext,
   all: readonly EntryToSeal[],
 ): Promise<readonly SealedEntry[]> {
-  const { chain, signer, random, suite, padding } = context;
+  const { signer } = context;
   const made: EntryToMake[] = [];
-  const unsigned: UnsignedEnvelope[] = [];
-  try {
-    for (const what of all) {
-      if (made.length > 0) await giveTurn();
-      const { disclosed } = what;
-      const encoded = what.encoded ?? (await bySlices(manifestSteps(what.manifest)));
-      unsigned.push(
-        await sealUnsigned({
-          context: { ledger: chain.ledger, author: signer.actor, kind: what.kind },
-          parts: [{ id: "manifest", bytes: encoded }, ...what.parts],
-          signer,
-          random,
-          suite,
-          padding,
-          ...(disclosed === undefined ? {} : { disclosed }),
-        }),
-      );
-      made.push({ ...what, encoded });
-    }
-  } catch (error) {
-    for (const { cek } of unsigned) cek.fill(0);
-    throw error;
+  const envelopes: EnvelopeToSeal[] = [];
+  for (const what of all) {
+    const encoded = what.encoded ?? (await bySlices(manifestSteps(what.manifest)));
+    const { kind, parts, disclosed } = what;
+    made.push({ ...what, encoded });
+    envelopes.push({
+      kind,
+      parts: [{ id: "manifest", bytes: encoded }, ...parts],
+      ...(disclosed === undefined ? {} : { disclosed }),
+    });
   }
   const entries: SealedEntry[] = [];
-  for (const [i, one] of (await signEnvelopes(unsigned, signer)).entries()) {
-    if (i > 0) await giveTurn();
-    const blobs = [{ cid: one.cid, bytes: one.header }, ...one.blocks];
-    entries.push(entryOf(context, made[i]!, one, blobs));
+  for await (const unsigned of sealInGroups(context, envelopes)) {
+    for (const one of await signEnvelopes(unsigned, signer)) {
+      if (entries.length > 0) await giveTurn();
+      const blobs = [{ cid: one.cid, bytes: one.header }, ...one.blocks];
+      entries.push(entryOf(context, made[entries.length]!, one, blobs));
+    }
   }
   return entries;
 }

@@ -11,15 +11,10 @@ import type { Subject } from "../entries/subjects.ts";
 import type { RecordedBundle } from "./bundle-options.ts";
 import type { FiledCopy } from "./copies.ts";
 import { copiesOf, type NobodyPlan } from "./feed-nobody.ts";
+import type { Described } from "./describe-entry.ts";
 import type { AwaitedResource } from "./kept.ts";
 import type { Marks } from "./marks.ts";
-import {
-  WHY_SKIPPED,
-  type BundleTools,
-  type Described,
-  type Outcome,
-  type SentItem,
-} from "./sent.ts";
+import { WHY_SKIPPED, type BundleTools, type Outcome, type SentItem } from "./sent.ts";
 import type { Mine, SortedOut } from "./sort-out.ts";
 
 /** The lists of what became of a bundle's resources. */

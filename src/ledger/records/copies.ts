@@ -7,11 +7,13 @@ import type { NobodyMark } from "../entries/manifest.ts";
 import { copyOf, type SourceResource } from "../entries/source-names.ts";
 import type { Subject } from "../entries/subjects.ts";
 import type { FoldedRecord } from "./current-record.ts";
+import type { Described } from "./describe-entry.ts";
 import { describe } from "./describe-record.ts";
+import { draftSteps } from "./draft.ts";
 import { fileSent } from "./file-sent.ts";
 import { saysMore } from "./known.ts";
 import { nameParts, type KeptResource } from "./kept.ts";
-import type { BundleTools, Described, FilingProgress, Outcome, SentItem } from "./sent.ts";
+import type { BundleTools, FilingProgress, Outcome, SentItem } from "./sent.ts";
 
 /** A copy of a resource that names nobody, filed for a person or ended. */
 export interface FiledCopy {
@@ -185,7 +187,7 @@ async function outdated(
       const create = { op: "create", ...manifest } as const;
       return {
         manifest,
-        draft: await bySlices(contents.assertSealable(create, content, "resource")),
+        draft: await bySlices(draftSteps(create, content, "resource")),
       };
     };
     const { versionId, lastUpdated } = head.manifest.resource ?? {};

@@ -3,24 +3,17 @@ import type { LabelOptions, Labeller } from "../../consent/labels/labeller.ts";
 import { isOwn, uniteLabels } from "../../consent/labels/unite-labels.ts";
 import type { ResourceLabels } from "../../consent/model/resource.ts";
 import { readSteps, type ResourceText } from "../../fhir/bundle.ts";
-import { describeSteps } from "../../fhir/describe-resource.ts";
 import { bySlices } from "../../loop/give-turn.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import type { Manifest } from "../entries/manifest.ts";
 import { currentRecords, sourceOf, type FoldedRecord } from "./current-record.ts";
+import { describeText, FHIR_JSON, type Description } from "./describe-text.ts";
 import { besideAttachments, freshLabels } from "./fresh-labels.ts";
 import { labelBySlices } from "./label-context.ts";
 import type { Marks } from "./marks.ts";
 import type { RecordContents } from "./record-content.ts";
 import type { LivingRecord } from "./record-versions.ts";
-
-const FHIR_JSON = "application/fhir+json";
-
-/** The part of a manifest that describes a resource. */
-export interface Description extends Pick<Manifest, "mediaType" | "resource"> {
-  readonly labels: ResourceLabels | null;
-}
 
 /** The description of a correction, and the labels that its author gave. */
 export interface Correction extends Description, Pick<Manifest, "fullUrl" | "source">, Marks {
@@ -92,17 +85,8 @@ export function describing({
   readonly catalogue: Catalogue;
   readonly contents: RecordContents;
 }): Describing {
-  async function manifestOf(
-    { resource }: ResourceText,
-    labels: ResourceLabels | null | undefined,
-    within: LabelOptions = {},
-  ): Promise<Description> {
-    return {
-      mediaType: FHIR_JSON,
-      resource: await bySlices(describeSteps(resource)),
-      labels: labels === undefined ? await labelBySlices(labeller, resource, within) : labels,
-    };
-  }
+  const manifestOf: Describing["manifestOf"] = (text, labels, within) =>
+    describeText(labeller, text, labels, within);
 
   /** The labeller's labels for a record's newest content. */
   async function labelsOf(head: CatalogueItem): Promise<ResourceLabels | null> {

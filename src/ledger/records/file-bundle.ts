@@ -8,11 +8,12 @@ import {
 import type { Subject } from "../entries/subjects.ts";
 import { personName, sharedOfAll } from "../turns.ts";
 import type { BundleOptions, RecordedBundle } from "./bundle-options.ts";
+import type { Described } from "./describe-entry.ts";
 import { sortIncoming, type Sorted } from "./known.ts";
-import { BYTES_SEALED_TOGETHER, SEALED_TOGETHER, type SealTogether } from "./record-content.ts";
+import type { RecordContents, SealTogether } from "./record-content.ts";
 import { version } from "./record-versions.ts";
 import { PROGRESS_EVERY } from "./seal-sent.ts";
-import type { BundleTools, Described } from "./sent.ts";
+import type { BundleTools } from "./sent.ts";
 
 /** A resource of a bundle that is to be filed. */
 export interface ToFile extends Described {
@@ -71,7 +72,7 @@ async function fileFresh(
       const sealed: SealedEntry[] = [];
       let bytes = 0;
       while (sealed.length < some.length && bytes <= MAX_BYTES_TOGETHER) {
-        const next = sealableTogether(some, sealed.length);
+        const next = sealableTogether(some, sealed.length, contents.together);
         const fresh = await seal(
           next.map(({ subject: person, manifest, text, draft }) => ({
             subject: person,
@@ -111,12 +112,16 @@ async function fileFresh(
 }
 
 /** The resources from one on that are sealed together: at least one. */
-function sealableTogether(all: readonly ToFile[], from: number): readonly ToFile[] {
+function sealableTogether(
+  all: readonly ToFile[],
+  from: number,
+  { most, bytes: mostBytes }: RecordContents["together"],
+): readonly ToFile[] {
   let bytes = all[from]!.text.length;
   let to = from + 1;
-  while (to < all.length && to - from < SEALED_TOGETHER) {
+  while (to < all.length && to - from < most) {
     bytes += all[to]!.text.length;
-    if (bytes > BYTES_SEALED_TOGETHER) break;
+    if (bytes > mostBytes) break;
     to++;
   }
   return all.slice(from, to);

@@ -14,6 +14,7 @@ import {
 import type { Subject } from "../entries/subjects.ts";
 import { exclusiveOfAll, personName, sharedOfAll } from "../turns.ts";
 import type { FoldedRecord } from "./current-record.ts";
+import type { Described } from "./describe-entry.ts";
 import { fileAttached } from "./file-attached.ts";
 import { saysMore } from "./known.ts";
 import { changedMeanwhile, newestOf } from "./record-versions.ts";
@@ -27,7 +28,6 @@ import {
   withoutSent,
   type Acting,
   type BundleTools,
-  type Described,
   type FilingProgress,
   type SentItem,
   type Unit,
@@ -136,7 +136,7 @@ async function tryUnits(
   const actions = await withNewLabels(planned, tools);
   const attached = actions.find((action) => isActing(action) && hasAttachments(action.on));
   if (attached !== undefined) return fileAttached(attached as Acting, units, how, tools);
-  const described = await describeAll(actions);
+  const described = await describeAll(actions, how);
   const bad = new Set(Array.from(described).flatMap(([sent, one]) => (one ? [] : [sent])));
   if (bad.size > 0) {
     how.tell(Array.from(bad, (sent) => ({ does: "skip", sent, why: "it cannot be sealed" })));
@@ -220,10 +220,14 @@ const recordsOf = (known: readonly OnRecord[]): readonly FoldedRecord[] =>
 
 async function describeAll(
   actions: readonly Action<SentItem>[],
+  { ahead }: FilingProgress,
 ): Promise<ReadonlyMap<SentItem, Described | undefined>> {
   const described = new Map<SentItem, Described | undefined>();
-  for (const { does, sent } of actions) {
-    if ((does !== "create" && does !== "amend") || sent.kind !== "version") continue;
+  const wanted = actions.flatMap(({ does, sent }) =>
+    (does === "create" || does === "amend") && sent.kind === "version" ? [sent] : [],
+  );
+  ahead?.(wanted);
+  for (const sent of wanted) {
     described.set(sent, await sent.describe());
     await giveTurn();
   }

@@ -1,5 +1,10 @@
 import { appendTo } from "../../bytes/lists.ts";
-import { type Labeller, type LabelOptions, labelStepsOf } from "../../consent/labels/labeller.ts";
+import {
+  type Labeller,
+  type LabelOptions,
+  labelStepsOf,
+  type ResolveReference,
+} from "../../consent/labels/labeller.ts";
 import type { ResourceLabels } from "../../consent/model/resource.ts";
 import {
   isWhole as isWholeType,
@@ -9,6 +14,11 @@ import {
 import type { FhirResource } from "../../fhir/resource.ts";
 import { bySlices } from "../../loop/give-turn.ts";
 import { findVersions, labelBundle } from "./label-bundle.ts";
+
+/** What a bundle says about the labels of its resources. */
+export interface LabelContext extends LabelOptions {
+  readonly within: readonly unknown[];
+}
 
 /** Labels a resource, in slices if the labeller is one of this library's. */
 export async function labelBySlices(
@@ -29,25 +39,24 @@ export async function labelBySlices(
  *
  * @param around - what the bundle was part of itself
  */
-export function labelsWithin(
-  bundle: BundleReading,
-  around: readonly unknown[] = [],
-): LabelOptions & { readonly within: readonly unknown[] } {
+export function labelsWithin(bundle: BundleReading, around: readonly unknown[] = []): LabelContext {
   const { meta, type, resources } = bundle;
-  const home = new Map<object, BundleResource>(resources.map((entry) => [entry.resource, entry]));
   const within: unknown[] = [...around, { resourceType: "Bundle", meta }];
   // A document's labels apply to everything in it, wherever its Composition is placed.
   if (isWholeType(type)) {
     const whole = resources.map(({ resource }) => resource).filter(isWhole);
     appendTo(within, [resources[0]?.resource, ...whole]);
   }
+  return { within, resolve: resolveWithin(resources) };
+}
+
+/** Makes the function that resolves the references between a bundle's resources. */
+export function resolveWithin(resources: readonly BundleResource[]): ResolveReference {
+  const home = new Map<object, BundleResource>(resources.map((entry) => [entry.resource, entry]));
   const find = findVersions(resources);
-  return {
-    within,
-    resolve(reference, from) {
-      const entry = home.get(from);
-      return entry === undefined ? undefined : find(reference, entry).map((one) => one.resource);
-    },
+  return (reference, from) => {
+    const entry = home.get(from);
+    return entry === undefined ? undefined : find(reference, entry).map((one) => one.resource);
   };
 }
 

@@ -16,15 +16,16 @@ import {
 } from "./bundle-items.ts";
 import type { BundleOptions, RecordedBundle } from "./bundle-options.ts";
 import { findPersons, type BundlePersons } from "./bundle-persons.ts";
-import { describeEntry, type EntryContext } from "./describe-entry.ts";
+import type { Described, EntryContext } from "./describe-entry.ts";
+import { describerOf, type Describer } from "./describer.ts";
 import { copiesOf, planNobody, serveAfter } from "./feed-nobody.ts";
 import { fileKnownByText, type ToFile } from "./file-bundle.ts";
 import { fileSent } from "./file-sent.ts";
 import type { AwaitedResource } from "./kept.ts";
-import { labelsWithin } from "./label-context.ts";
+import { labelsWithin, type LabelContext } from "./label-context.ts";
 import { openPatientNames } from "./named-patients.ts";
 import { assertNamed, assertSamePerson } from "./same-person.ts";
-import type { BundleTools, Described, FilingProgress, Outcome, SentItem } from "./sent.ts";
+import type { BundleTools, FilingProgress, Outcome, SentItem } from "./sent.ts";
 import { findServing } from "./serving.ts";
 import { sendersOf, sortOut } from "./sort-out.ts";
 
@@ -68,14 +69,15 @@ export async function recordEntries(
   const plan = await planNobody(bundle, serving, { subject, source }, tools);
   const { marksOf } = plan;
   const labels = labelsWithin(bundle, around);
-  const within = { within: labels, type: bundle.type, source, fields, marksOf };
+  const context = { within: labels, type: bundle.type, source, fields, marksOf };
+  const describer = describerOf(bundle, context, signal, tools);
   const isWanted = (one: BundleResource): boolean =>
     one.patients.length === 1 ||
     plan.keptAs(one) !== undefined ||
     (subject === null ? serving.isServing(one) : serving.lacksPerson(one));
   const described = isLenient
     ? undefined
-    : await describeAll(bundle.resources.filter(isWanted), within, signal, tools);
+    : await describeAll(bundle.resources.filter(isWanted), describer, signal);
   const persons = await personsOf(bundle, subject, options, tools);
   const sorted = sortOut(bundle, subject, persons, {
     ...{ ...serving, ...plan },
@@ -84,7 +86,7 @@ export async function recordEntries(
   const { mine, kept, skipped, doubts } = sorted;
   const { sent, others } = sendersOf(mine, source, bundle.type, skipped);
   const describe = async (one: BundleResource): Promise<Described | undefined> =>
-    described?.get(one.index) ?? describeLeniently(one, within, tools);
+    described?.get(one.index) ?? describeLeniently(one, describer);
 
   const result = emptyResult();
   const total = mine.length + kept.length;
@@ -92,6 +94,12 @@ export async function recordEntries(
     const done = result.recorded.length;
     onProgress?.({ done, sealed: done + waiting, total });
   };
+  // The others were described before.
+  const ahead = (indices: readonly number[]): void => {
+    const wanted = new Set(indices);
+    if (isLenient) describer.ahead(bundle.resources.filter(({ index }) => wanted.has(index)));
+  };
+  ahead(others.map(({ one }) => one.index));
   const toFile: ToFile[] = [];
   for (const { one, person } of others) {
     const about = await describe(one);
@@ -125,6 +133,7 @@ export async function recordEntries(
       bundle.type,
       {
         ...how,
+        ahead: (wanted) => ahead(wanted.map(({ index }) => index)),
         tell(outcomes) {
           for (const outcome of outcomes) {
             if (outcome.does === "skip" || !tools.kept.isPool(outcome.subject)) {
@@ -163,14 +172,21 @@ export async function recordOne(
   one: BundleResource,
   person: Subject,
   tools: BundleTools,
-  { context, how }: { readonly context: EntryContext; readonly how: FilingProgress },
+  {
+    context,
+    how,
+  }: {
+    readonly context: EntryContext & { readonly within: LabelContext };
+    readonly how: FilingProgress;
+  },
 ): Promise<Omit<RecordedBundle, "subjects" | "proposals" | "problems">> {
   const { type, source } = context;
   const skipped: RecordedBundle["skipped"][number][] = [];
   const result = emptyResult();
   const mine = [{ one, person }];
   const [sent] = sendersOf(mine, source, type, skipped).sent;
-  const describe = (of: BundleResource) => describeLeniently(of, context, tools);
+  const describer = describerOf({ resources: [one] }, context, how.signal, tools);
+  const describe = (of: BundleResource) => describeLeniently(of, describer);
   if (sent !== undefined) {
     const item = itemOf(one, person, sent.name, { source: source!, tools, describe });
     const tell = (outcomes: readonly Outcome[]): void => {
@@ -197,14 +213,14 @@ export async function recordOne(
  */
 async function describeAll(
   resources: readonly BundleResource[],
-  context: EntryContext,
+  describer: Describer,
   signal: AbortSignal | undefined,
-  tools: BundleTools,
 ): Promise<ReadonlyMap<number, Described>> {
   const described = new Map<number, Described>();
+  describer.ahead(resources);
   for (const one of resources) {
     // Before anything is written: an unrecordable resource must not leave others half recorded.
-    described.set(one.index, await describeEntry(one, context, tools));
+    described.set(one.index, await describer.describe(one));
     await giveTurn();
     signal?.throwIfAborted();
   }
@@ -213,11 +229,10 @@ async function describeAll(
 
 async function describeLeniently(
   one: BundleResource,
-  context: EntryContext,
-  tools: BundleTools,
+  describer: Describer,
 ): Promise<Described | undefined> {
   try {
-    return await describeEntry(one, context, tools);
+    return await describer.describe(one);
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     return undefined;

@@ -1,12 +1,8 @@
 import { bytesKey } from "../../bytes/bytes-key.ts";
-import type { Steps } from "../../bytes/steps.ts";
-import { preparedSteps } from "../../envelope/disclosed.ts";
 import { decodeSignedHeader } from "../../envelope/header.ts";
 import { wipeKeys } from "../../envelope/keys.ts";
 import type { OpenOptions } from "../../envelope/open.ts";
-import type { PartContent } from "../../envelope/seal.ts";
-import { EncodingError, InputError, RecordError, StorageError } from "../../errors.ts";
-import { fieldSteps } from "../../fhir/fields.ts";
+import { RecordError, StorageError } from "../../errors.ts";
 import { bySlices } from "../../loop/give-turn.ts";
 import {
   attachmentPart,
@@ -20,8 +16,9 @@ import { openingOfOwn, openOwn } from "../entries/own-envelope.ts";
 import type { LedgerContext } from "../context.ts";
 import { sealEntries, type EntryToSeal, type SealedEntry } from "../entries/filing.ts";
 import { isPool, poolKey } from "../entries/source-names.ts";
-import { manifestAbout, manifestSteps, type Manifest } from "../entries/manifest.ts";
+import { manifestAbout } from "../entries/manifest.ts";
 import type { FoldedRecord } from "./current-record.ts";
+import { partsOf, type ManifestOf, type ResourceContent } from "./draft.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import type { Upload, Uploads } from "./uploads.ts";
 
@@ -34,20 +31,13 @@ export interface UploadProgress {
 }
 
 /** The content of a record beside its manifest. */
-export interface RecordContent extends UploadProgress {
-  /** The resource's exact JSON. */
-  readonly text: Uint8Array;
-  /** Whether its values can be proved one by one. */
-  readonly fields?: boolean;
+export interface RecordContent extends ResourceContent, UploadProgress {
   readonly attachments: readonly AttachmentInput[];
-  /** The result of {@link RecordContents.assertSealable} for this manifest. */
+  /** The result of {@link draftSteps} for this manifest. */
   readonly draft?: Uint8Array;
   /** The envelope, if it is durable already. */
   readonly upload?: Upload;
 }
-
-/** A manifest without the fields that are the same in all of a person's. */
-export type ManifestOf = Omit<Manifest, "v" | "local">;
 
 /** An entry about a record that is to be sealed. */
 export interface RecordToSeal {
@@ -59,12 +49,15 @@ export interface RecordToSeal {
 /** Seals entries about records; they are in the order of what is wanted. */
 export type SealTogether = (wanted: readonly RecordToSeal[]) => Promise<readonly SealedEntry[]>;
 
-/** Most entries, and most bytes of text, that are worth sealing together; more only take memory. */
-export const SEALED_TOGETHER = 64;
-export const BYTES_SEALED_TOGETHER: number = 1024 * 1024;
+/** Entries, and bytes of text, that are worth sealing together on this thread; more only take memory. */
+const TOGETHER = { most: 64, bytes: 1024 * 1024 };
+/** On other threads, which seal while this one makes entries of what came before. */
+const TOGETHER_ELSEWHERE = { most: 256, bytes: 2 * 1024 * 1024 };
 
 /** Seals the content of records, and reads it again. */
 export interface RecordContents {
+  /** Most entries, and most bytes of text, that are worth sealing together. */
+  readonly together: { readonly most: number; readonly bytes: number };
   /**
    * Runs work on content whose attachments, if any, are already durable, so that nobody had to wait
    * for them. The work must seal and file the entry.
@@ -75,18 +68,6 @@ export interface RecordContents {
     content: RecordContent,
     work: (content: RecordContent) => Promise<T>,
   ): Promise<T>;
-  /**
-   * Checks whether {@link RecordContents.seal} would accept the content, so that many records can
-   * be checked before the first is filed; runs in steps.
-   *
-   * @returns the manifest's bytes, without the person it is about
-   * @throws {InputError} `ERR_INPUT_TOO_LARGE` or `ERR_INPUT_INVALID`
-   */
-  assertSealable(
-    manifest: ManifestOf,
-    content: Pick<RecordContent, "text" | "fields">,
-    path: string,
-  ): Steps<Uint8Array>;
   /** Seals a record's entry; prepared content keeps the manifest that it was prepared with. */
   seal(subject: Subject, manifest: ManifestOf, content?: RecordContent): Promise<SealedEntry>;
   /**
@@ -204,6 +185,7 @@ export function createRecordContents(
   }
 
   return {
+    together: context.workers === undefined ? TOGETHER : TOGETHER_ELSEWHERE,
     async prepare(subject, manifest, content, work) {
       const { attachments, onProgress, signal } = content;
       if (attachments.length === 0) return work(content);
@@ -227,21 +209,6 @@ export function createRecordContents(
         signal?.throwIfAborted();
         return work({ ...content, upload });
       });
-    },
-    *assertSealable(manifest, content, path) {
-      try {
-        const draft = yield* manifestSteps({ v: 1, local: new Uint8Array(16), ...manifest });
-        if (content.fields === true) yield* partsOf(content, (length) => new Uint8Array(length));
-        return draft;
-      } catch (cause) {
-        if (!(cause instanceof EncodingError) && !(cause instanceof InputError)) throw cause;
-        const isLimit = cause.code === "ERR_ENCODING_LIMIT" || cause.code === "ERR_INPUT_TOO_LARGE";
-        throw new InputError(
-          isLimit ? "ERR_INPUT_TOO_LARGE" : "ERR_INPUT_INVALID",
-          `${path} cannot be sealed`,
-          { cause },
-        );
-      }
     },
     async seal(subject, manifest, content) {
       const key = await keyOf(subject);
@@ -278,15 +245,4 @@ export function createRecordContents(
       };
     },
   };
-}
-
-/** The parts of a record that are held in memory, without the manifest. */
-function* partsOf(
-  { text, fields = false }: Pick<RecordContent, "text" | "fields">,
-  random: (length: number) => Uint8Array,
-): Steps<{ readonly parts: readonly PartContent[]; readonly disclosed?: Uint8Array }> {
-  const content = { id: "content", bytes: text };
-  if (!fields) return { parts: [content] };
-  const { part, disclosed } = yield* preparedSteps(yield* fieldSteps(text), random);
-  return { parts: [content, part], disclosed };
 }

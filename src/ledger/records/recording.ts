@@ -117,7 +117,8 @@ export function createRecording(
   const keepUp = (): Promise<void> => catalogue.keepUp().catch(() => undefined);
 
   const kept = openKept(context, { catalogue });
-  const tools: BundleTools = { ...options, kept, versions, described, keepUp };
+  const { workers } = context;
+  const tools: BundleTools = { ...options, kept, versions, described, keepUp, workers };
 
   return {
     ...createAssigning(context, tools),

@@ -1,17 +1,13 @@
 import { toEntryId, type EntryId } from "../../codec/ids.ts";
 import type { SealedEntry } from "../entries/filing.ts";
-import {
-  BYTES_SEALED_TOGETHER,
-  SEALED_TOGETHER,
-  type ManifestOf,
-  type RecordToSeal,
-} from "./record-content.ts";
+import type { Described } from "./describe-entry.ts";
+import type { ManifestOf } from "./draft.ts";
+import type { RecordToSeal } from "./record-content.ts";
 import { newestOf } from "./record-versions.ts";
 import {
   subjectOf,
   type Acting,
   type BundleTools,
-  type Described,
   type FilingProgress,
   type SentItem,
   type SentVersionItem,
@@ -30,6 +26,7 @@ export function sealSent(
   tools: BundleTools,
 ): Promise<readonly SealedEntry[]> {
   const newest = new Map<PlannedRecord, EntryId>();
+  const { most, bytes: mostBytes } = tools.contents.together;
   return tools.contents.sealMany(async (seal) => {
     const all: SealedEntry[] = [];
     const waiting = new Map<PlannedRecord, RecordToSeal>();
@@ -53,7 +50,7 @@ export function sealSent(
 
     for (const action of writing) {
       const { sent } = action;
-      const isFull = waiting.size === SEALED_TOGETHER || bytes > BYTES_SEALED_TOGETHER;
+      const isFull = waiting.size === most || bytes > mostBytes;
       // An entry names the one that it follows.
       if (isFull || action.does === "remember" || waiting.has(action.on)) await sealWaiting();
       if (action.does === "remember") {

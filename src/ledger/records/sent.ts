@@ -5,10 +5,11 @@ import type { ResourceLabels } from "../../consent/model/resource.ts";
 import type { ListedResource } from "../entries/source-names.ts";
 import type { Filed, SealedEntry } from "../entries/filing.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
-import type { Describing, Description } from "./describe-record.ts";
+import type { Labeller } from "../../consent/labels/labeller.ts";
+import type { WorkerThreads } from "../workers.ts";
+import type { Described } from "./describe-entry.ts";
+import type { Describing } from "./describe-record.ts";
 import type { KeptResources } from "./kept.ts";
-import type { Marks } from "./marks.ts";
-import type { ManifestOf } from "./record-content.ts";
 import { newestOf, type RecordVersions, type VersionTools } from "./record-versions.ts";
 import type { Action, PlannedRecord, SentDeletion, SentVersion } from "./source-plan.ts";
 import type { Proposals } from "../persons/proposals.ts";
@@ -22,17 +23,13 @@ export interface BundleTools extends VersionTools {
   readonly kept: KeptResources;
   readonly versions: RecordVersions;
   readonly described: Describing;
+  readonly labeller: Labeller;
+  /** Other threads that describe and label; without them, this one does. */
+  readonly workers?: WorkerThreads | undefined;
   /** Takes in newly filed entries, now or later. */
   readonly keepUp: () => Promise<void>;
   /** Clock, in ms since 1970. */
   readonly now: () => number;
-}
-
-/** A resource that can be sealed: what is said of it, and the bytes of the manifest that creates it. */
-export interface Described {
-  readonly manifest: Description & Pick<ManifestOf, "fullUrl" | "source"> & Marks;
-  /** Without the person it is about. */
-  readonly draft: Uint8Array;
 }
 
 /** Something that a source sent, and where it stood in the input. */
@@ -78,6 +75,8 @@ export interface FilingProgress {
   readonly mix: boolean;
   readonly fields: boolean;
   readonly signal: AbortSignal | undefined;
+  /** Called before many things that were sent are described. */
+  readonly ahead?: (wanted: readonly SentItem[]) => void;
   /** Whether something of the call is on the ledger already. */
   readonly hasWritten: () => boolean;
   /** Called with the outcomes of each transaction, once it is durable. */

@@ -34,3 +34,5 @@ export const { s3Storage } = await load("storage/s3.js");
 export const { sqliteStorage } = await load("storage/sqlite.js");
 /** @type {typeof import("../../src/envelope/index.ts")} */
 export const envelope = await load("envelope/index.js");
+/** @type {typeof import("../../src/workers/index.ts")} */
+export const { nodeWorkers } = await load("workers/index.js");

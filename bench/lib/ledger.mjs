@@ -153,13 +153,14 @@ export function makeBlobs(count, length = BLOB_BYTES) {
  * Founds and opens a ledger of one member on LMDB.
  *
  * @param {string} path
+ * @param {Pick<import("../../src/index.ts").OpenLedgerOptions, "workers">} [options]
  */
-export async function openNew(path) {
+export async function openNew(path, options = {}) {
   const keys = hl.memoryKeys();
   await keys.add({ use: "sign", secret: new Uint8Array(randomBytes(32)) });
   await keys.add({ use: "agree", secret: new Uint8Array(randomBytes(32)) });
   const { genesis } = await foundWith(keys.signer(), keys.agreement());
   const storage = await lmdbStorage({ path });
-  const ledger = await hl.openLedger({ storage, keys, genesis });
+  const ledger = await hl.openLedger({ storage, keys, genesis, ...options });
   return { storage, ledger };
 }

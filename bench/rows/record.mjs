@@ -1,6 +1,7 @@
 // @ts-check
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { nodeWorkers } from "../lib/healthledger.mjs";
 import { openHypercore } from "../lib/hypercore.mjs";
 import { openNew } from "../lib/ledger.mjs";
 import { costs, noteCosts, pipelined } from "../lib/measure.mjs";
@@ -66,6 +67,39 @@ export const rows = [
         value: /** @type {number} */ (ours),
         floor: /** @type {number} */ (least),
         peers: { "hypercore (unsynced, unsealed)": /** @type {number} */ (hypercore) },
+      };
+    },
+  },
+  {
+    name: "record/fhir-workers",
+    unit: "resources/s",
+    async run({ folder, rounds, short, note }) {
+      const workers = nodeWorkers();
+      const there = await openNew(folder("workers"), { workers });
+      const here = await openNew(folder("ledger"));
+      const bundles = short ? 2 : BUNDLES;
+      const number = { system: "urn:oid:1.2.3", value: "p1" };
+      const sides = [];
+      for (const [name, { ledger }] of Object.entries({ ours: there, "record/fhir": here })) {
+        const patient = await ledger.ensureSubject(number);
+        sides.push({ name, ...side(bundles, (text) => ledger.recordBundle(patient, text)) });
+      }
+      const measured = await costs(sides, { rounds });
+      for (const { ledger, storage } of [there, here]) {
+        await ledger.close();
+        await storage.close();
+      }
+      noteCosts(measured, note);
+      for (const of of /** @type {const} */ (["main", "total"])) {
+        const times = measured.less("record/fhir", "ours", of).toFixed(2);
+        note(
+          `${times} × record/fhir by CPU time, ${of === "main" ? "main thread" : "all threads"}`,
+        );
+      }
+      const { ours, "record/fhir": alone } = measured.rates;
+      return {
+        value: /** @type {number} */ (ours),
+        peers: { "record/fhir": /** @type {number} */ (alone) },
       };
     },
   },

@@ -7,6 +7,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 import { checkConsumers } from "./consumers.mjs";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -93,6 +94,38 @@ for (const subpath of ${JSON.stringify(subpaths)}) {
 console.log(process.version, "instanceof holds across subpaths");
 `;
 
+/** Records on another thread, and ends by itself, with `close()` or without. */
+const WORKERS = `
+import assert from "node:assert/strict";
+import { createGenesis, memoryKeys, openLedger } from "healthledger";
+import { memoryStorage } from "healthledger/storage/memory";
+import { nodeWorkers } from "healthledger/workers";
+const [thread, close] = process.argv.slice(2);
+let threads = 0;
+process.on("worker", () => threads++);
+const keys = memoryKeys();
+for (const use of ["sign", "checkpoint", "agree"]) await keys.generate({ use });
+const genesis = await createGenesis({ origin: "consumer.example/ledger", members: [{ keys }] });
+const workers = nodeWorkers(thread === "own" ? {} : { thread: new URL(thread, import.meta.url) });
+const hl = await openLedger({ storage: memoryStorage(), keys, genesis, workers });
+assert.equal(threads, 0);
+const person = await hl.ensureSubject({ system: "urn:oid:1.2.3", value: "1" });
+const entry = Array.from({ length: 40 }, (_, i) => ({
+  resource: { resourceType: "Observation", id: "o" + i, status: "final", code: { text: "x" } },
+}));
+await hl.recordBundle(person, { resourceType: "Bundle", type: "collection", entry });
+assert.equal(threads, 1);
+const records = await hl.records(person);
+assert.equal(records.length, 40);
+for (const { record, head } of records) {
+  const { id } = JSON.parse(new TextDecoder().decode(await hl.read(record)));
+  assert.equal(head.manifest.resource.id, id);
+}
+assert.equal((await hl.verify()).ok, true);
+if (close === "close") await hl.close();
+console.log(process.version, "records on another thread,", thread, close);
+`;
+
 const CONSUMER = `${subpaths.map((subpath, i) => `import * as m${i} from "${subpath}";`).join("\n")}
 import { InputError, LedgerError, type ErrorCode } from "healthledger";
 import { readBundle, describeResource, type BundleReading } from "healthledger/fhir";
@@ -145,10 +178,27 @@ try {
   install(full, [tarball, lmdb]);
   writeFileSync(join(full, "imports.mjs"), IMPORTS);
   writeFileSync(join(full, "errors.mjs"), ERRORS);
+  writeFileSync(join(full, "workers.mjs"), WORKERS);
   for (const version of versions) {
     process.stdout.write(runNode(version, ["--no-warnings", "imports.mjs"], full));
     process.stdout.write(runNode(version, ["--no-warnings", "errors.mjs"], full));
+    for (const end of ["close", "leave"]) {
+      process.stdout.write(runNode(version, ["--no-warnings", "workers.mjs", "own", end], full));
+    }
   }
+  await build({
+    entryPoints: {
+      app: join(full, "workers.mjs"),
+      thread: join(full, "node_modules/healthledger/dist/workers/thread.js"),
+    },
+    ...{ outdir: join(folder, "bundled"), outExtension: { ".js": ".mjs" } },
+    ...{ bundle: true, format: "esm", platform: "node", target: "node20", logLevel: "error" },
+  });
+  for (const version of versions) {
+    const args = ["--no-warnings", "app.mjs", "./thread.mjs", "close"];
+    process.stdout.write(runNode(version, args, join(folder, "bundled")));
+  }
+
   // a consumer's own development condition does not reach into the package
   run(process.execPath, ["--no-warnings", "--conditions=source", "imports.mjs"], full);
   run(process.execPath, ["--no-warnings", "--conditions=development", "imports.mjs"], full);

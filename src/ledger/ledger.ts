@@ -8,6 +8,7 @@ import type { Directive } from "../consent/model/model.ts";
 import type { SnapshotDirective } from "../consent/model/snapshot.ts";
 import type { KeyAgreement } from "../identity/agreement.ts";
 import type { FollowedEntry, FollowEntriesOptions } from "../network/follow-entries.ts";
+import type { LedgerSource } from "../network/source.ts";
 import type { OutboxItem } from "./elsewhere/outbox.ts";
 import type { Signer } from "../identity/signer.ts";
 import type { Feed } from "./feed.ts";
@@ -338,6 +339,12 @@ export interface Ledger extends PersonCalls, Feed {
    * }
    */
   follow(options?: FollowEntriesOptions): AsyncIterable<FollowedEntry>;
+  /**
+   * What a member elsewhere has of the ledger, for `ledgerHandler` or `publishLedger` to give to others: blocks
+   * under the newest accepted checkpoint, and nothing that is sealed. `undefined` at the home, which
+   * `publishHeads` serves.
+   */
+  readonly copy: LedgerSource | undefined;
   /**
    * What a member elsewhere wrote that is not on the ledger yet, in the order in which it is sent, and what the
    * home refused after its call had ended. Names no person.

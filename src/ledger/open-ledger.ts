@@ -60,7 +60,7 @@ import type { Ledger } from "./ledger.ts";
 import { type OpenLedgerOptions, takeOptions } from "./options.ts";
 import type { PendingWork } from "./pending-work.ts";
 import { ledgerStorage } from "./storage.ts";
-import { assertPlace, neverBack, openElsewhere } from "./elsewhere/open-elsewhere.ts";
+import { assertPlace, copyOf, neverBack, openPlace } from "./elsewhere/open-elsewhere.ts";
 import { following } from "./elsewhere/follow.ts";
 import { transactionSink } from "./transaction-sink.ts";
 import { untilClosed } from "./until-closed.ts";
@@ -75,6 +75,7 @@ import { openLabelling } from "./workers.ts";
  *   not set; `ERR_CHAIN_CLOCK` when the clock gives no time
  * @throws {ChainError} `ERR_CHAIN_LOST` when the store lacks blocks that this member's keys signed,
  *   `ERR_CHAIN_MEMORY` when the memory of signed heads is missing or damaged
+ * @throws {LedgerError} when a home's `peers` do not all answer; nothing was written then
  * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when a key is missing
  * @throws {TypeError} for an unknown option or padding, or when neither the options nor the key store have
  *   `signedHeads`
@@ -137,10 +138,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
   const trust = options.trust === undefined ? {} : { trust: options.trust };
-  const elsewhere =
-    home === undefined
-      ? undefined
-      : await openElsewhere(chain, storage, { ...options, home, patience: within, now, sleep });
+  const elsewhere = await openPlace(chain, storage, { ...options, patience: within, now, sleep });
   const closed = new AbortController();
   const signer = await signerFor(chain, keys, newest.actor, "sign");
   await assertTrusted(chain, options.trust);
@@ -385,6 +383,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
       }
       await erasing.giveUp(entries, how);
     },
+    copy: elsewhere && copyOf(elsewhere.replica),
     follow: following({ chain, sleep, closing: closed.signal }, elsewhere?.replica),
     outbox: async () => elsewhere?.outbox.list() ?? [],
     dismissRefused: async (id) => remote?.dismiss(id),

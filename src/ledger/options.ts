@@ -172,9 +172,15 @@ export interface OpenLedgerOptions {
    * `export` use the newest accepted one.
    */
   readonly home?: LedgerPeer;
-  /** Other copies, asked for blocks and compared with the home. The more are independent, the better. */
+  /**
+   * Other copies of the ledger. A member with a {@link home} asks them for blocks and compares them with the home:
+   * the more are independent, the better. A home asks each of them once, before it writes, and first takes what
+   * its own store lacks, as after a backup was restored: whatever they hold it must not write over. It does not
+   * open unless all of them answer within {@link settleWithin}: name those that are seldom away, and leave out
+   * one that is gone.
+   */
   readonly peers?: readonly LedgerPeer[];
-  /** Called when the home or a peer did not answer, or was wrong. It is asked again later. */
+  /** Called when the home or a peer did not answer, or was wrong; it is asked again. */
   readonly onFault?: (fault: PeerFault) => void;
   /** Called once for each contradiction between two checkpoints, also for one that convicts no key in force. */
   readonly onFork?: (fork: FoundFork) => void;

@@ -1,22 +1,14 @@
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { ledgerId } from "../block/genesis.ts";
 import type { AppendableChain } from "../chain/chain.ts";
-import { isSameHead, type TreeHead } from "../chain/connection.ts";
+import { isSameHead } from "../chain/connection.ts";
 import type { IngestOptions } from "../chain/ingest-result.ts";
 import { openChain } from "../chain/open-chain.ts";
 import { stepsSince } from "../chain/policy-position.ts";
 import { openPolicySteps } from "../chain/policy-steps.ts";
 import { readingChain } from "../chain/reading-chain.ts";
 import { trustFromGenesis, type Trust } from "../chain/trust.ts";
-import {
-  ChainError,
-  InputError,
-  LedgerError,
-  ProofError,
-  StorageError,
-  TransportError,
-} from "../errors.ts";
-import { proveConsistency } from "../merkle/proof.ts";
+import { ChainError, InputError, LedgerError, StorageError, TransportError } from "../errors.ts";
 import type { LedgerPeer } from "../transport/types.ts";
 import { platformSurroundings } from "../transport/surroundings.ts";
 import { decodeForkEvidence } from "../chain/fork-evidence.ts";
@@ -24,11 +16,11 @@ import { openKnownForks, type KnownForks } from "../chain/known-forks.ts";
 import { openAcceptedHeads } from "./accepted-heads.ts";
 import type { Judged } from "./accepting.ts";
 import { keepDivergingHeaders } from "./diverging.ts";
-import { fetchBlocks, type FetchedBlock } from "./fetch-blocks.ts";
 import { peerList } from "./peer-list.ts";
 import { peerTree } from "./peer-tree.ts";
 import { peerViews } from "./peer-views.ts";
 import type { OpenReplicaOptions, Replica } from "./replica.ts";
+import { takeBlocks } from "./take-blocks.ts";
 import { waitForLarger } from "./wait-for-larger.ts";
 
 const OPTIONS: OptionsOf<OpenReplicaOptions> = {
@@ -37,9 +29,6 @@ const OPTIONS: OptionsOf<OpenReplicaOptions> = {
   ...{ onFork: true, now: true, sleep: true },
 };
 
-/** Blocks, and bytes of them, that are appended at once. */
-const BATCH = 256;
-const BATCH_BYTES: number = 8 * 1024 * 1024;
 /** Milliseconds for which other peers are waited for once one has answered: none may hold up a copy. */
 const LATE = 10_000;
 
@@ -110,70 +99,10 @@ export async function startReplica(
   let turn: Promise<unknown> = Promise.resolve();
 
   async function download(signal: AbortSignal): Promise<void> {
-    const { target } = heads;
-    while (target !== undefined && chain.size < target.size) {
-      let batch: FetchedBlock[] = [];
-      let bytes = 0;
-      let isGoingOn = true;
-      for await (const block of fetchBlocks(target, chain.size, list, signal)) {
-        batch.push(block);
-        bytes += block.bytes.length;
-        if (batch.length < BATCH && bytes < BATCH_BYTES) continue;
-        isGoingOn = await ingest(batch, target, signal);
-        batch = [];
-        bytes = 0;
-        if (!isGoingOn) break;
-      }
-      if (isGoingOn && batch.length > 0) await ingest(batch, target, signal);
+    if (heads.target !== undefined) {
+      await takeBlocks(chain, heads.target, list, { signal, ...(beside && { beside }) });
     }
     await heads.settle();
-  }
-
-  /** Appends a batch; resolves to `false` if it is to be fetched again. */
-  async function ingest(
-    batch: readonly FetchedBlock[],
-    accepted: TreeHead,
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    const from = chain.size;
-    const size = from + batch.length;
-    const last = batch.at(-1)!;
-    try {
-      const proof =
-        size === accepted.size
-          ? []
-          : await proveConsistency(size, accepted.size, last.tree.readNodes);
-      const blocks = batch.map(({ bytes }) => bytes);
-      const besides = beside === undefined ? {} : { beside };
-      const result = await chain.ingest(blocks, { accepted, proof, signal, ...besides });
-      if (result.ok) return true;
-      // Another process may have been faster, and then the blocks are not the next ones.
-      if (chain.size !== from) return false;
-      const { peer } = batch[(result.height ?? size - 1) - from]!;
-      const at = result.height === undefined ? "" : ` at block ${result.height}`;
-      throw new PeerWrong(
-        peer,
-        new ChainError("ERR_CHAIN_INVALID", `refused${at}: ${result.reason}`),
-      );
-    } catch (error) {
-      signal.throwIfAborted();
-      if (error instanceof StorageError && error.code === "ERR_STORAGE_CONFLICT") {
-        await chain.refresh();
-        return false;
-      }
-      const [peer, fault] =
-        error instanceof PeerWrong ? [error.peer, error.fault] : [last.peer, error];
-      if (!(
-        fault instanceof ChainError ||
-        fault instanceof ProofError ||
-        fault instanceof TransportError
-      )) {
-        throw fault;
-      }
-      list.fault(peer, fault);
-      if (list.ready().length === 0) throw fault;
-      return false;
-    }
   }
 
   const keepDiverging = (answer: Answer, signal: AbortSignal): Promise<void> =>
@@ -355,16 +284,4 @@ export async function startReplica(
 interface Answer {
   readonly peer: LedgerPeer;
   readonly judged: Judged & { readonly ok: true };
-}
-
-/** A block that was refused, and who gave it. */
-class PeerWrong extends Error {
-  readonly peer: LedgerPeer;
-  readonly fault: ChainError;
-
-  constructor(peer: LedgerPeer, fault: ChainError) {
-    super(fault.message);
-    this.peer = peer;
-    this.fault = fault;
-  }
 }

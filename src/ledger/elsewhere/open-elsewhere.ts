@@ -5,8 +5,10 @@ import { decodeEntry, entryId, isCustom } from "../../block/entry.ts";
 import { decodeSubjectEntry, subjectEntryKind } from "../../block/subject-entry.ts";
 import type { CID } from "../../codec/cid.ts";
 import { InputError, LedgerError, StorageError } from "../../errors.ts";
+import { catchUpWithPeers } from "../../network/catch-up.ts";
 import { startReplica, type StartedReplica } from "../../network/open-replica.ts";
 import type { PeerFault } from "../../network/peer-list.ts";
+import type { LedgerSource } from "../../network/source.ts";
 import type { LedgerPeer } from "../../transport/types.ts";
 import type { LedgerContext } from "../context.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
@@ -27,7 +29,7 @@ export interface Elsewhere {
   sequencer(context: LedgerContext, catalogue: () => Catalogue): RemoteSequencer;
 }
 
-/** The options of `openLedger` that belong to a member elsewhere. */
+/** The options of `openLedger` that say where a member is. */
 export type ElsewhereOptions = Pick<
   OpenLedgerOptions,
   "home" | "peers" | "onFault" | "onFork" | "signal"
@@ -41,18 +43,47 @@ export type ElsewhereOptions = Pick<
 
 /** @throws {InputError} `ERR_INPUT_INVALID` when the options contradict each other */
 export function assertPlace(options: OpenLedgerOptions): void {
-  const { home, peers, onFault, onFork, readOnly, cosigners } = options;
-  const wrong =
-    home === undefined
-      ? [peers, onFault, onFork].some((option) => option !== undefined) &&
-        "`peers`, `onFault` and `onFork` need a `home`"
-      : (readOnly === true || cosigners !== undefined) &&
-        "a member with a `home` writes, and signs no checkpoints: leave out `readOnly` and `cosigners`";
-  if (wrong !== false) throw new InputError("ERR_INPUT_INVALID", wrong);
+  const wrong = options.home === undefined ? wrongAtHome(options) : wrongElsewhere(options);
+  if (wrong !== undefined) throw new InputError("ERR_INPUT_INVALID", wrong);
+}
+
+function wrongAtHome(options: OpenLedgerOptions): string | undefined {
+  const { peers, onFault, onFork, readOnly } = options;
+  if (peers === undefined) {
+    return onFault === undefined && onFork === undefined
+      ? undefined
+      : "`onFault` and `onFork` need a `home` or `peers`";
+  }
+  if (peers.length === 0) return "a home asks its `peers` before it writes: name a copy";
+  return readOnly === true ? "what is opened `readOnly` takes no blocks of `peers`" : undefined;
+}
+
+function wrongElsewhere({ readOnly, cosigners }: OpenLedgerOptions): string | undefined {
+  return readOnly === true || cosigners !== undefined
+    ? "a member with a `home` writes, and signs no checkpoints: leave out `readOnly` and `cosigners`"
+    : undefined;
+}
+
+/** Opens what a member elsewhere has; a home has nothing of it, and asks its copies for what it lacks. */
+export async function openPlace(
+  chain: AppendableChain,
+  storage: LedgerStorage,
+  options: ElsewhereOptions,
+): Promise<Elsewhere | undefined> {
+  const { home, peers, onFault, onFork, patience, now, sleep, signal } = options;
+  if (home !== undefined) return openElsewhere(chain, storage, { ...options, home });
+  if (peers === undefined) return undefined;
+  await catchUpWithPeers(chain, {
+    base: options.trust ?? trustFromGenesis(chain.genesisBytes),
+    ...{ storage, peers, within: patience, now: neverBack(now), sleep, signal },
+    onFault: (fault) => onFault?.(fault),
+    onFork: (fork) => onFork?.(fork),
+  });
+  return undefined;
 }
 
 /** Opens the copy and the outbox, and fetches what is new if somebody can be reached. */
-export async function openElsewhere(
+async function openElsewhere(
   chain: AppendableChain,
   storage: LedgerStorage,
   options: ElsewhereOptions & { readonly home: LedgerPeer },
@@ -92,6 +123,16 @@ export async function openElsewhere(
       }),
   };
 }
+
+/** What others may have of a copy: it gives out blocks, and takes none. */
+export const copyOf = (replica: LedgerSource): LedgerSource => ({
+  chain: replica.chain,
+  get newest() {
+    return replica.newest;
+  },
+  grown: replica.grown,
+  policy: replica.policy,
+});
 
 /** A clock that stands still where another one runs backwards. */
 export function neverBack(now: () => number): () => number {

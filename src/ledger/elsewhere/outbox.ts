@@ -43,6 +43,8 @@ export interface Waiting {
   error?: Error;
   /** Whether nothing may be sent with it or after it for now. */
   held?: boolean;
+  /** Whether a caller heard that it is refused, though the row may not say so yet. */
+  isTold?: boolean;
   /** Whoever waits for its block. */
   caller?: { resolve(place: DurablePlace): void; reject(error: unknown): void };
 }
@@ -156,7 +158,9 @@ export async function openOutbox(chain: AppendableChain, storage: LedgerStorage)
     },
     onArrival: () => undefined,
     list() {
-      const shown = [...items.values()].filter(({ row, place }) => !row.told && !place);
+      const shown = [...items.values()].filter(
+        ({ row, isTold, place }) => !row.told && !isTold && !place,
+      );
       return [
         ...[...damaged].map((order) => damagedItem(order)),
         ...shown.map((item) => itemOf(chain, item)),
@@ -177,8 +181,8 @@ export async function openOutbox(chain: AppendableChain, storage: LedgerStorage)
       return item;
     },
     assertNothingBinds() {
-      const binds = ({ row, caller, place, prepared: { kinds } }: Waiting): boolean =>
-        !row.told && !caller && !place && kinds.some((kind) => BINDING.includes(kind));
+      const binds = ({ row, isTold, caller, place, prepared: { kinds } }: Waiting): boolean =>
+        !row.told && !isTold && !caller && !place && kinds.some((kind) => BINDING.includes(kind));
       if (damaged.size === 0 && ![...items.values()].some(binds)) return;
       throw new ChainError(
         "ERR_CHAIN_PENDING",

@@ -121,12 +121,12 @@ export function createSettling(
     const error = new TransactionRefused(refused);
     item.error = error;
     if (caller === undefined) onFault({ did: home.did, error });
-    try {
-      if (caller !== undefined) await outbox.replace(item, { told: true });
-      await bury();
-    } finally {
-      caller?.reject(error);
+    else {
+      item.isTold = true;
+      caller.reject(error);
+      await outbox.replace(item, { told: true });
     }
+    await bury();
   }
 
   /** What to do about an item whose number or key the home refuses. */

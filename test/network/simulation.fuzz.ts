@@ -20,6 +20,7 @@ describe("a simulated network of homes, copies, members and witnesses", () => {
     expect(sum(({ acknowledged }) => acknowledged)).toBeGreaterThan(4 * SEEDS);
     expect(sum(({ convicted }) => convicted)).toBeGreaterThan(SEEDS / 10);
     expect(sum(({ promised }) => promised)).toBeGreaterThan(SEEDS / 5);
+    expect(sum(({ refused }) => refused)).toBeGreaterThan(SEEDS / 25);
     const traces = played.map(({ trace }) => trace.join("\n"));
     for (const what of ["lost", "flipped", "cut", "stalled", "repeated", "swapped", "crashed"]) {
       const often = traces.filter((trace) => trace.includes(` ${what}`)).length;

@@ -121,7 +121,7 @@ export const networkMutants: readonly SourceMutant[] = [
     "      item.said = { place: { height, transaction }, at: elapsed() };",
     "      await outbox.complete(item);\n      item.place = { height, transaction };\n      finish(item);",
   ]),
-  mutant("given-up-after-a-fault", 8, [
+  mutant("given-up-after-a-fault", 13, [
     "ledger/elsewhere/remote-sequencer.ts",
     "        note(error, batch);",
     "        note(error, batch);\n        for (const item of batch) await outbox.remove(item);",
@@ -135,5 +135,20 @@ export const networkMutants: readonly SourceMutant[] = [
     "chain/ingest.ts",
     "...beside(staged.flatMap(({ applied }) => placed(applied)))",
     "...(placed === undefined ? beside([]) : [])",
+  ]),
+  mutant("refusal-forgotten", 7, [
+    "ledger/elsewhere/settling.ts",
+    "await outbox.replace(item, { refused: reason });",
+    "await outbox.remove(item);",
+  ]),
+  mutant("never-signed-anew", 56, [
+    "ledger/elsewhere/settling.ts",
+    "if (Math.abs(now() - time) > maxTxAge() / 2) await renew(item);",
+    "if (time === undefined) await renew(item);",
+  ]),
+  mutant("signed-anew-unsure", 25, [
+    "ledger/elsewhere/settling.ts",
+    "    if (!(await isPassed(item))) {\n      return hold(",
+    "    if (isPassed === undefined) {\n      return hold(",
   ]),
 ];

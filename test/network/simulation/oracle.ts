@@ -114,13 +114,23 @@ export function keptIn(data: MemoryData, ledger: string, what: string): Fields |
 /** What a member elsewhere has yet to send. */
 export interface OutboxRow {
   readonly ids: readonly string[];
+  /** Whether it changes keys: what a member of a scenario writes to be refused. */
+  readonly isOfKeys: boolean;
   readonly isRefused: boolean;
+  readonly isTold: boolean;
 }
 
 /** Reads a row of docs/spec/network.md. */
 export function outboxRowOf(value: Uint8Array, idOf: (entry: Uint8Array) => string): OutboxRow {
-  const { entries, refused } = decode<{ entries: Uint8Array[]; refused: string | null }>(value);
-  return { ids: entries.map(idOf), isRefused: refused !== null };
+  const { entries, refused, told } = decode<{
+    entries: Uint8Array[];
+    refused: string | null;
+    told: boolean;
+  }>(value);
+  return {
+    ...{ ids: entries.map(idOf), isRefused: refused !== null, isTold: told },
+    isOfKeys: entries.every((entry) => decode<{ kind: string }>(entry).kind === "key"),
+  };
 }
 
 /** Whether all of two histories that both have is the same. */

@@ -18,6 +18,10 @@ export interface Plan {
   readonly isAtomic: boolean;
   /** Writes that the home makes itself. */
   readonly writes: number;
+  /** Milliseconds for which a signed transaction may wait for its block. */
+  readonly maxTxAge: number;
+  /** Whether the member also writes what the home's rules refuse. */
+  readonly isRefused: boolean;
   readonly faults: Partial<NetworkFaults>;
 }
 
@@ -47,5 +51,7 @@ export function planOf(seed: number): Plan {
         down: [100, random.pick([1000, 20_000])],
       },
     },
+    maxTxAge: random.pick([600_000, 20_000]),
+    isRefused: hasMember && random.chance(0.5),
   };
 }

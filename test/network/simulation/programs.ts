@@ -5,6 +5,7 @@ import { createCheckpointer } from "../../../src/chain/checkpointer.ts";
 import { noteKey, NOTE_COSIGNATURE, NOTE_ED25519 } from "../../../src/chain/note-key.ts";
 import { openChain } from "../../../src/chain/open-chain.ts";
 import { createSequencer } from "../../../src/chain/sequencer.ts";
+import { TransactionRefused } from "../../../src/chain/submission.ts";
 import { createWitness } from "../../../src/chain/witness.ts";
 import { cidOf, DAG_CBOR } from "../../../src/codec/cid.ts";
 import type { KeyStore } from "../../../src/identity/key-store.ts";
@@ -176,6 +177,10 @@ export function runWitness(
 export interface Member {
   readonly data: MemoryData;
   left: number;
+  /** Whether it has yet to write what the rules refuse: a key that it has. */
+  asksForRefusal: boolean;
+  /** Whether that call heard of the refusal. */
+  isTold: boolean;
   /** Names of records that were acknowledged, and their text. */
   readonly acknowledged: Map<string, string>;
   /** Reads a record, while the member runs. */
@@ -200,7 +205,16 @@ export async function runMember(
     policy: { labeller: LABELLER },
   });
   member.read = async (id) => new TextDecoder().decode(await hl.read(id as never));
-  member.waiting = async () => (await hl.outbox()).length;
+  member.waiting = async () =>
+    (await hl.outbox()).filter(({ refused }) => refused === undefined).length;
+  const asked = async (): Promise<void> => {
+    member.asksForRefusal = false;
+    const { key } = memberKeys.list().find(({ use }) => use === "agree")!;
+    await hl.governance.changeKey({ op: "add", key }).catch((error: unknown) => {
+      if (error instanceof TransactionRefused) member.isTold = true;
+    });
+  };
+  if (member.asksForRefusal) void asked();
   while (member.left > 0) {
     await sleep(machine.random(1)[0]! * 40);
     member.left--;

@@ -43,6 +43,8 @@ export interface Outcome {
   readonly convicted: number;
   /** Entries that were durable in the outbox of a member elsewhere. */
   readonly promised: number;
+  /** Those of them that the rules refuse. */
+  readonly refused: number;
 }
 
 const ORIGIN = "history.example/simulated";
@@ -52,14 +54,14 @@ const HEALED_WITHIN: number = 40 * MINUTE;
 
 const founded = new Map<string, Promise<Omit<Setting, "isCalm" | "watched">>>();
 
-function found(witnesses: number, required: number) {
-  const name = `${witnesses}/${required}`;
+function found({ witnesses, required, maxTxAge }: Plan) {
+  const name = `${witnesses}/${required}/${maxTxAge}`;
   let setting = founded.get(name);
-  if (setting === undefined) founded.set(name, (setting = foundNow(witnesses, required)));
+  if (setting === undefined) founded.set(name, (setting = foundNow(witnesses, required, maxTxAge)));
   return setting;
 }
 
-async function foundNow(witnesses: number, required: number) {
+async function foundNow(witnesses: number, required: number, maxTxAge: number) {
   const [homeKeys, memberKeys] = [await organisation("home"), await organisation("member")];
   const witnessSigners = new Map(
     Array.from({ length: witnesses }, (_, i) => [`witness-${i}`, signerFor(`witness ${i}`)]),
@@ -69,7 +71,7 @@ async function foundNow(witnesses: number, required: number) {
     publicKey,
   }));
   const genesis = await createGenesis({
-    ...{ origin: ORIGIN, nonce: NONCE },
+    ...{ origin: ORIGIN, nonce: NONCE, maxTxAge },
     members: [
       await signDescription(homeKeys, { name: "home", roles: WRITER, for: NONCE }),
       await signDescription(memberKeys, { name: "member", roles: ["custodian"], for: NONCE }),
@@ -96,7 +98,7 @@ async function copyStore(from: MemoryData, into: MemoryData): Promise<void> {
 /** Plays a seed to its end, and judges by what lies in the stores and went over the wire. */
 export async function play(seed: number): Promise<Outcome> {
   const plan = planOf(seed);
-  const founding = await found(plan.witnesses, plan.required);
+  const founding = await found(plan);
   const { genesis, witnessSigners, homeKeys } = founding;
   const ledger = ledgerId(genesis);
   const name = ledger.toString();
@@ -209,7 +211,10 @@ export async function play(seed: number): Promise<Outcome> {
       return runReplica(liar, data, ["home"], setting);
     });
   }
-  const member: Member = { data: memoryData(), left: 3, acknowledged: new Map() };
+  const member: Member = {
+    ...{ data: memoryData(), left: 3, acknowledged: new Map() },
+    ...{ asksForRefusal: plan.isRefused, isTold: false },
+  };
   if (plan.hasMember) {
     copies.set("member", member.data);
     add(
@@ -222,10 +227,11 @@ export async function play(seed: number): Promise<Outcome> {
   const memberName = founding.memberKeys.signer().actor;
   const memberCopy = historyOf(member.data, name);
   /** Entries of the member that were ever durable in its outbox, and those in blocks of its own copy. */
-  const promised = new Set<string>();
+  const promised = new Map<string, OutboxRow>();
   const arrived = new Set<string>();
   let lookedAt = 0;
   const rowsSeen = new WeakMap<Uint8Array, OutboxRow>();
+  let rows = new Map<string, OutboxRow>();
   function watchOutbox(): void {
     const { blocks } = memberCopy();
     for (const block of blocks.slice(lookedAt)) {
@@ -233,15 +239,23 @@ export async function play(seed: number): Promise<Outcome> {
         if (author === memberName) arrived.add(entryIdOf(ledger, author, bytes));
     }
     lookedAt = blocks.length;
+    const before = rows;
+    rows = new Map();
     for (const [key, value] of member.data.state) {
       if (!key.startsWith(`outbox/${name}/`)) continue;
       const known = rowsSeen.get(value);
       const row = known ?? outboxRowOf(value, (bytes) => entryIdOf(ledger, memberName, bytes));
       rowsSeen.set(value, row);
-      for (const id of row.ids) promised.add(id);
-      if (row.isRefused) problems.add("an entry is refused that no rule refuses");
+      rows.set(key, row);
+      for (const id of row.ids) promised.set(id, row);
+      if (row.isRefused && !row.isOfKeys) problems.add("an entry is refused that no rule refuses");
       if (row.ids.some((id) => arrived.has(id)))
         problems.add("an entry waits in the outbox whose block is here");
+    }
+    for (const [key, { ids, isRefused, isTold }] of before) {
+      const isOver = ids.every((id) => arrived.has(id)) || (isRefused && isTold);
+      if (!rows.has(key) && !isOver)
+        problems.add("an outbox forgets what is neither recorded nor told");
     }
     for (const id of member.acknowledged.keys()) {
       if (!arrived.has(id)) problems.add("an entry is acknowledged before its block is here");
@@ -364,9 +378,19 @@ export async function play(seed: number): Promise<Outcome> {
     if (!isThere) problems.add("an acknowledged entry is not where it was said to be");
     if (!home.data.state.has(key)) problems.add("an acknowledged entry is without its key");
   }
-  // Told or not: what was durable in the outbox is recorded, since no rule refuses it.
-  for (const id of promised) {
-    if (ids.get(id) !== 1) problems.add("what an outbox kept is lost or doubled");
+  // Acknowledged or not: what was durable in the outbox is recorded, or somebody can learn that it is refused.
+  let refused = 0;
+  for (const [id, row] of promised) {
+    if (!row.isOfKeys) {
+      if (ids.get(id) !== 1) problems.add("what an outbox kept is lost or doubled");
+      continue;
+    }
+    refused++;
+    if (ids.has(id)) problems.add("the ledger has what its rules refuse");
+    const isListed = [...rows.values()].some(
+      ({ ids: [own], isRefused, isTold }) => own === id && isRefused && !isTold,
+    );
+    if (!isListed && !member.isTold) problems.add("nobody is told of a refusal");
   }
   for (const [id, text] of member.acknowledged) {
     if (ids.get(id) !== 1) problems.add("an acknowledged record of a member is lost or doubled");
@@ -409,6 +433,6 @@ export async function play(seed: number): Promise<Outcome> {
     ...{ plan, problems: [...problems], hash: network.traceHash(), trace: network.trace },
     ...{ blocks: ours.blocks.length, convicted },
     ...{ acknowledged: home.acknowledged.length + member.acknowledged.size },
-    promised: promised.size,
+    ...{ promised: promised.size, refused },
   };
 }

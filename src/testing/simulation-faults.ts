@@ -20,7 +20,10 @@ export interface NetworkFaults {
   readonly repeat: number;
   /** Two answers that are under way to the same machine are given to each other's request. */
   readonly swap: number;
-  /** Milliseconds until a write of a storage is done. Default 0 to 2. */
+  /**
+   * Milliseconds until a write of a storage is done. Those that are under way at once may overtake one
+   * another. Default 0 to 2.
+   */
   readonly disk: readonly [least: number, most: number];
   /** A machine crashes during a write, which is then done or not. */
   readonly crashInWrite: number;

@@ -226,6 +226,27 @@ describe("a simulated machine that crashes", () => {
     expect([...outcomes].sort().filter((outcome) => outcome !== "1 1")).toEqual(["0 0", "1 0"]);
   });
 
+  it("lets writes overtake one another, unless one waits for the other", async () => {
+    const key = utf8("key");
+    const last = async (seed: number, isWaiting: boolean): Promise<number | undefined> => {
+      const network = simulateNetwork({ seed, faults: { disk: [0, 100] } });
+      const data = memoryData();
+      network.node("machine", async ({ storage }) => {
+        const { state } = storage(memoryStorage({ data }));
+        const first = state!.batch([{ key, value: Uint8Array.of(1) }]);
+        if (isWaiting) await first;
+        await state!.batch([{ key, value: Uint8Array.of(2) }]);
+      });
+      await network.run(1000);
+      return data.state.get("key")?.[0];
+    };
+    const seeds = Array.from({ length: 24 }, (_, seed) => seed);
+    const atOnce = await Promise.all(seeds.map((seed) => last(seed, false)));
+    expect(new Set(atOnce)).toEqual(new Set([1, 2]));
+    const inTurn = await Promise.all(seeds.map((seed) => last(seed, true)));
+    expect(new Set(inTurn)).toEqual(new Set([2]));
+  });
+
   it("starts again when its program throws, which is noted", async () => {
     const network = simulateNetwork({ seed: 8 });
     let starts = 0;

@@ -151,4 +151,9 @@ export const networkMutants: readonly SourceMutant[] = [
     "    if (!(await isPassed(item))) {\n      return hold(",
     "    if (isPassed === undefined) {\n      return hold(",
   ]),
+  mutant("acceptance-not-awaited", 46, [
+    "network/accepted-heads.ts",
+    "    await kept.keepAccepted(",
+    "    void kept.keepAccepted(",
+  ]),
 ];

@@ -1,4 +1,7 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { describe, expect, it } from "vitest";
+import { networkMutants } from "./simulation/mutants.ts";
 import { play } from "./simulation/scenario.ts";
 
 // A few of the seeds of simulation.fuzz.ts: of each kind, one with a member elsewhere, and one that found a mistake.
@@ -12,5 +15,14 @@ describe("a simulated network", () => {
     expect(new Set(first.map(({ plan: { kind } }) => kind)).size).toBeGreaterThan(1);
     const again = await Promise.all(SEEDS.slice(0, 3).map(play));
     expect(again.map(({ hash }) => hash)).toEqual(first.slice(0, 3).map(({ hash }) => hash));
+  });
+});
+
+describe("a mistake of simulation/mutants.ts", () => {
+  it.each(networkMutants)("can be put into the source as it is: $name", ({ patches }) => {
+    for (const { file, find } of patches) {
+      const text = readFileSync(resolve(import.meta.dirname, "../../src", file), "utf8");
+      expect(text.split(find)).toHaveLength(2);
+    }
   });
 });

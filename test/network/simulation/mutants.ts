@@ -47,8 +47,8 @@ export const networkMutants: readonly SourceMutant[] = [
   ),
   mutant("append-before-acceptance", 2, [
     "network/accepted-heads.ts",
-    "    const heads: (AcceptedCheckpoint | TreeHead | undefined)[] = [seen()];",
-    "    const heads: (AcceptedCheckpoint | TreeHead | undefined)[] = [seen()];\n    target = checkpoint;",
+    "    const before = seen();",
+    "    const before = seen();\n    target = checkpoint;",
   ]),
   mutant("witness-persists-after-signing", 276, [
     "chain/witness.ts",
@@ -81,20 +81,11 @@ export const networkMutants: readonly SourceMutant[] = [
     "if (height >= first) yield { bytes, peer, tree };",
     "if (height >= 0) yield { bytes, peer, tree };",
   ]),
-  mutant(
-    "fork-not-noticed",
-    21,
-    [
-      "network/accepted-heads.ts",
-      "    if (!compared.ok && compared.evidence !== undefined) return forked(compared.evidence);",
-      "",
-    ],
-    [
-      "network/accepted-heads.ts",
-      "      if (compared.evidence !== undefined) return forked(compared.evidence);",
-      "",
-    ],
-  ),
+  mutant("fork-not-noticed", 21, [
+    "network/accepted-heads.ts",
+    "if (best !== undefined && (await takeFork(best)).frozen) throw forkedError();",
+    "void best;",
+  ]),
   mutant("acknowledged-before-durable", 3, [
     "chain/sequencer.ts",
     "    const head = await committing;",

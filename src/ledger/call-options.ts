@@ -73,7 +73,7 @@ const KEY_CHANGE: GovernanceNames<"changeKey", 0> = {
   ...{ op: true, key: true, compromisedSince: true },
 };
 const POLICY_POSITION: GovernanceNames<"policySteps", 0> = { policyHeight: true, size: true };
-const FOLLOW: Names<"follow", 0> = { from: true, kinds: true, signal: true };
+const FOLLOW: Names<"follow", 0> = { from: true, until: true, kinds: true, signal: true };
 const GIVE_UP: Names<"giveUp", 1> = { reason: true };
 
 /** For each call with options, the place of its options among its arguments, and what they may be. */

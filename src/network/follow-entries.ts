@@ -9,6 +9,8 @@ import type { LedgerSource } from "./source.ts";
 export interface FollowEntriesOptions {
   /** Height of the first block. Default 0. */
   readonly from?: number;
+  /** Height before which the iteration ends. Default: it goes on with what is to come. */
+  readonly until?: number;
   /** Kinds of entries that are wanted. Default: all. */
   readonly kinds?: readonly string[];
   /** Ends the iteration, without an error. */
@@ -35,7 +37,9 @@ export interface FollowedSource extends Pick<LedgerSource, "grown"> {
   readonly newest: { readonly size: number } | undefined;
 }
 
-const OPTIONS: OptionsOf<FollowEntriesOptions> = { from: true, kinds: true, signal: true };
+const OPTIONS: OptionsOf<FollowEntriesOptions> = {
+  ...{ from: true, until: true, kinds: true, signal: true },
+};
 
 /**
  * Gives out the entries of a ledger in order, those there are and those to come, until the signal aborts. Only
@@ -53,16 +57,17 @@ export function followEntries(
   options: FollowEntriesOptions = {},
 ): AsyncIterable<FollowedEntry> {
   assertOptions(options, OPTIONS, "followEntries");
-  const { from = 0, signal = new AbortController().signal } = options;
+  const { from = 0, until = Infinity, signal = new AbortController().signal } = options;
   assertUint(from, "from");
+  if (until !== Infinity) assertUint(until, "until");
   const kinds = options.kinds === undefined ? undefined : new Set(options.kinds);
   return follow();
 
   async function* follow(): AsyncIterable<FollowedEntry> {
     let next = from;
-    while (!signal.aborted) {
+    while (!signal.aborted && next < until) {
       await source.grown(next, signal);
-      const size = source.newest?.size ?? 0;
+      const size = Math.min(source.newest?.size ?? 0, until);
       if (size <= next) continue;
       for await (const bytes of source.chain.readBlocks({ from: next, limit: size - next })) {
         if (signal.aborted) return;

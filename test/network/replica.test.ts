@@ -394,6 +394,13 @@ describe("followEntries", () => {
     expect(seen.every(({ author }) => author === home.signers["a"]!.actor)).toBe(true);
     stopping.abort();
     await done;
+    const heights: number[] = [];
+    for await (const { height } of followEntries(home.source, { from: 2, until: 4 })) {
+      heights.push(height);
+    }
+    expect(heights).toEqual([2, 3, 3, 3]);
+    for await (const _ of followEntries(home.source, { from: 4, until: 4 })) throw new Error("4");
+    expect(() => followEntries(home.source, { until: -1 })).toThrow(RangeError);
     const none = followEntries(home.source, { kinds: ["erase"], signal: AbortSignal.timeout(50) });
     for await (const _ of none) throw new Error("nothing was erased");
   }, 30_000);

@@ -1,46 +1,18 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { build } from "esbuild";
 import { describe, expect, it } from "vitest";
 import type { FullStorage, Head } from "../../src/storage/types.ts";
+import { bundleExample } from "../support/bundle-example.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
-
-/** Bundles the example with the sources in the place of the package, which may not be built. */
-async function bundled(folder: string, entry: string): Promise<string> {
-  const { exports } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as {
-    exports: Record<string, { default: string }>;
-  };
-  const outfile = join(folder, `${entry}.bundled.mjs`);
-  await build({
-    entryPoints: [join(root, `examples/${entry}.mjs`)],
-    outfile,
-    bundle: true,
-    format: "esm",
-    platform: "node",
-    conditions: ["healthledger-source"],
-    logLevel: "error",
-    plugins: [
-      {
-        name: "self",
-        setup: ({ onResolve }) =>
-          onResolve({ filter: /^healthledger(\/|$)/ }, ({ path }) => {
-            const target = exports[path.replace("healthledger", ".")]!.default;
-            return { path: join(root, target.replace("dist", "src").replace(/\.js$/, ".ts")) };
-          }),
-      },
-    ],
-  });
-  return outfile;
-}
 
 describe("the example adapter", () => {
   it("loses no acknowledged line to one flipped bit, wherever it is", async () => {
     const folder = await mkdtemp(join(root, "node_modules", ".example-"));
     try {
       const { fileStorage } = (await import(
-        pathToFileURL(await bundled(folder, "file-storage")).href
+        pathToFileURL(await bundleExample("file-storage", folder)).href
       )) as { fileStorage: (options: { path: string }) => Promise<FullStorage> };
       const path = join(folder, "store");
       const storage = await fileStorage({ path });

@@ -100,11 +100,13 @@ export function lightClient(options: LightClientOptions): LightClient {
     throw fault;
   }
 
-  /** Notes a peer's fault, and passes on what is none. */
+  /** Notes a peer's fault, and passes on what concerns no peer. */
   function blame(peer: LedgerPeer, error: unknown, signal: AbortSignal): LedgerError {
     signal.throwIfAborted();
     if (!(error instanceof LedgerError) || error.code === "ERR_CHAIN_FORKED") throw error;
-    list.fault(peer, error);
+    // A host need not have everything, nor the newest: it is asked again for the next thing.
+    const lacks = error.code === "ERR_TRANSPORT_NOT_FOUND" || error instanceof PeerBehind;
+    if (!lacks) list.fault(peer, error);
     return error;
   }
 
@@ -127,7 +129,7 @@ export function lightClient(options: LightClientOptions): LightClient {
     for (const answer of answers) {
       const { peer, judged } = answer;
       try {
-        if (judged.checkpoint.size < seen) throw lessThanSeen();
+        if (judged.checkpoint.size < seen) throw new PeerBehind();
         await accept(answer, answers, signal);
         list.good(peer);
         return head!;
@@ -206,7 +208,7 @@ export function lightClient(options: LightClientOptions): LightClient {
     return fromAny(signal, async (peer) => {
       const bytes = await peer.state(key, { signal });
       let answer = await judgeState(bytes, key, peer, signal);
-      if (!answer.ok && answer.reason !== "older-than-trusted") {
+      if (!answer.ok) {
         // The policy may have changed since, or there are two histories: either way this finds out.
         await sync(signal);
         answer = await judgeState(bytes, key, peer, signal);
@@ -221,7 +223,7 @@ export function lightClient(options: LightClientOptions): LightClient {
     const claimedHead = claimed && readCheckpoint(claimed.checkpoint);
     if (claimedHead === undefined) throw malformed();
     const { size } = trust;
-    if (claimedHead.size < size) return { ok: false, reason: "older-than-trusted" } as const;
+    if (claimedHead.size < size) throw new PeerBehind();
     const { readNodes } = peerTree(claimedHead, peer, signal);
     const proof =
       claimedHead.size === size ? [] : await proveConsistency(size, claimedHead.size, readNodes);
@@ -379,8 +381,11 @@ function malformed(): TransportError {
   );
 }
 
-function lessThanSeen(): TransportError {
-  return new TransportError("ERR_TRANSPORT_FAILED", "the peer has less than was seen before");
+/** What a peer shows was true once, and is no fault of it: it may have been the newest there. */
+class PeerBehind extends TransportError {
+  constructor() {
+    super("ERR_TRANSPORT_FAILED", "the peer has less than was seen before");
+  }
 }
 
 function nobodyReady(): TransportError {

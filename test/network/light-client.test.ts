@@ -289,8 +289,16 @@ describe("lightClient", () => {
     await expect(eclipsed.light.sync()).rejects.toMatchObject({ code: "ERR_TRANSPORT_FAILED" });
     const again = lightOf(home, [host.peer], { trust: light.trust }).light;
     await expect(again.state("sys/nothing")).rejects.toMatchObject({
-      ...{ code: "ERR_CHAIN_POLICY", message: /older-than-trusted/ },
+      ...{ code: "ERR_TRANSPORT_FAILED", message: /less than was seen/ },
     });
+    // To be behind, or not to have something, is no fault: the host is asked for the next thing at once.
+    await expect(again.state("sys/not-published")).rejects.toMatchObject({
+      code: "ERR_TRANSPORT_NOT_FOUND",
+    });
+    await publishLedger(home.source, host.target, { state: ["sys/nothing"] });
+    expect((await again.state("sys/nothing")).value).toBeNull();
+    expect((await eclipsed.light.sync()).size).toBe(15);
+    expect(eclipsed.faults).toEqual([]);
     expect(again.trust.size).toBe(15);
   }, 60_000);
 

@@ -87,6 +87,7 @@ const rows = (
         "verify",
         "sync",
         "proof",
+        "light",
         "open",
         "erase",
         "envelope",

@@ -20,6 +20,8 @@ export const hlChain = await load("chain/index.js");
 export const hlMerkle = await load("merkle/index.js");
 /** @type {typeof import("../../src/network/index.ts")} */
 export const network = await load("network/index.js");
+/** @type {typeof import("../../src/light/index.ts")} */
+export const light = await load("light/index.js");
 /** @type {typeof import("../../src/consent/index.ts")} */
 export const consent = await load("consent/index.js");
 /** @type {typeof import("../../src/storage/lmdb.ts")} */

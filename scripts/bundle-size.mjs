@@ -51,7 +51,7 @@ const BUDGETS = [
     gzip: 45_000,
     without: /nist|p256|ciphers|post-quantum|sha3|hpke|envelope\/(?!header)/,
   },
-  { name: "core", code: 'export * from "healthledger";', gzip: 275_000 },
+  { name: "core", code: 'export * from "healthledger";', gzip: 280_000 },
 ];
 
 const { exports, peerDependencies } = JSON.parse(readFileSync("package.json", "utf8"));

@@ -57,15 +57,18 @@ describe("storageControls", () => {
     expect(storageControls.map(({ name }) => name).sort()).toEqual(Object.keys(FAILURES).sort());
   });
 
-  it.each(storageControls)("$name: fails the kit, for its own fault", async (control) => {
-    const cases = storageCases.filter(({ name }) => name.includes(control.fails));
-    const results = await runKit(cases, control.make, { features: ALL_FEATURES, timeout: 5000 });
-    const failed = results.flatMap((one) => (one.outcome === "failed" ? [one.error] : []));
-    expect(failed.length).toBeGreaterThan(0);
-    for (const error of failed) {
-      expect((error as Error).message).toMatch(FAILURES[control.name]!);
-    }
-  });
+  it.concurrent.each(storageControls)(
+    "$name: fails the kit, for its own fault",
+    async (control) => {
+      const cases = storageCases.filter(({ name }) => name.includes(control.fails));
+      const results = await runKit(cases, control.make, { features: ALL_FEATURES, timeout: 5000 });
+      const failed = results.flatMap((one) => (one.outcome === "failed" ? [one.error] : []));
+      expect(failed.length).toBeGreaterThan(0);
+      for (const error of failed) {
+        expect((error as Error).message).toMatch(FAILURES[control.name]!);
+      }
+    },
+  );
 });
 
 describe("runKit", () => {

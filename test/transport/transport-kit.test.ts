@@ -8,7 +8,7 @@ describe("the transport kit", () => {
     run(directTransport),
   );
 
-  it.each(transportControls.map(({ name, ...rest }) => [name, rest] as const))(
+  it.concurrent.each(transportControls.map(({ name, ...rest }) => [name, rest] as const))(
     "notices a transport that %s",
     async (_, { make, fails }) => {
       const wanted = transportCases.filter(({ name }) => name.includes(fails));

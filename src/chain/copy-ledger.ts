@@ -18,6 +18,7 @@ import {
 } from "../storage/types.ts";
 import { blocksChain, isBlocksChain } from "./chain.ts";
 import { assertCopied, COPY_KEY } from "./copy-mark.ts";
+import { headBefore } from "./copy-until.ts";
 import type { KindRule } from "./kind-rule.ts";
 import type { Trust } from "./trust.ts";
 import { verifyRecords, type VerifiedLedger } from "./verify-ledger.ts";
@@ -42,6 +43,12 @@ export interface CopyOptions {
   readonly checkpoint?: Uint8Array;
   /** Trust in the ledger, as for `verifyLedger`; only if the store holds one ledger. */
   readonly trust?: Trust;
+  /**
+   * Height at which the copy stops, because the store's record there is no valid block: somebody else
+   * appended it, and it stops every reader. The target holds the blocks before it. Refused while a
+   * valid block or anything that was ever checked would be left behind; only if the store holds one ledger.
+   */
+  readonly until?: number;
   /** Rules of the entry kinds that the ledgers' policies register. */
   readonly kinds?: readonly KindRule[];
   /** Called after each batch. */
@@ -64,7 +71,7 @@ const LAST_KEY = /* @__PURE__ */ new Uint8Array(MAX_STATE_KEY_BYTES).fill(0xff);
 
 const COPY_LEDGER_OPTIONS: OptionsOf<CopyOptions> = {
   ...{ genesis: true, checkpoint: true, trust: true, kinds: true, onProgress: true },
-  ...{ signal: true },
+  ...{ signal: true, until: true },
 };
 
 /**
@@ -81,7 +88,9 @@ const COPY_LEDGER_OPTIONS: OptionsOf<CopyOptions> = {
  * has been backed up, and remember that its files still hold data that later erasures must destroy.
  *
  * @throws {InputError} `ERR_INPUT_INVALID` when the target is neither empty nor an unfinished copy
- *   of this source, or when the source holds a ledger whose genesis record is not given
+ *   of this source, when the source holds a ledger whose genesis record is not given, or when `until`
+ *   is not the height of the first invalid block
+ * @throws {ChainError} `ERR_CHAIN_LOST` when blocks from `until` on were valid once
  * @throws {ChainError} `ERR_CHAIN_INVALID` at the first invalid block
  * @throws {StorageError} `ERR_STORAGE_CORRUPT` at the first blob that does not match its CID;
  *   `ERR_STORAGE_CONFLICT` when the source was written to meanwhile; `ERR_STORAGE_INCOMPLETE` when
@@ -99,8 +108,11 @@ export async function copyLedger(
 ): Promise<CopiedLedger> {
   assertOptions(options, COPY_LEDGER_OPTIONS, "copyLedger");
   const geneses = options.genesis instanceof Uint8Array ? [options.genesis] : options.genesis;
-  if ((options.checkpoint ?? options.trust) !== undefined && geneses.length !== 1) {
-    throw new TypeError("`checkpoint` and `trust` apply to one ledger; give one genesis record");
+  const { until } = options;
+  if ((options.checkpoint ?? options.trust ?? until) !== undefined && geneses.length !== 1) {
+    throw new TypeError(
+      "`checkpoint`, `trust` and `until` apply to one ledger; give one genesis record",
+    );
   }
   const source = asFullTarget(from, "from");
   const target = asFullTarget(to, "to");
@@ -114,6 +126,14 @@ export async function copyLedger(
       throw invalid(`the source holds a ledger whose genesis record was not given: ${chain}`);
     }
   }
+  const ends = new Map(heads);
+  if (until !== undefined) {
+    const genesis = geneses[0]!;
+    const chain = blocksChain(ledgerId(genesis));
+    const end = await headBefore(source, until, { ...options, genesis });
+    if (end.size > 0) ends.set(chain, end);
+    else ends.delete(chain);
+  }
   const mark = encode([...ledgers.keys()].sort());
   const resumed = await markUnfinished(target, mark);
 
@@ -121,7 +141,7 @@ export async function copyLedger(
   const state = await copyState(source.state, target.state, resumed, options);
   const verified = new Map<string, VerifiedLedger>();
   let records = 0;
-  for (const [chain, head] of heads) {
+  for (const [chain, head] of ends) {
     const genesis = ledgers.get(chain);
     const copied = copyChain(source.chains, target.chains, chain, head, options, records);
     if (genesis === undefined) {

@@ -2,7 +2,7 @@ import type { Block } from "../block/block.ts";
 import { type Header, decodeHeader } from "../block/header.ts";
 import { encodeSignedTransaction, rootOfSigned, decodeTransaction } from "../block/transaction.ts";
 import { equalBytes } from "../bytes/compare.ts";
-import { EncodingError, LedgerError, ChainError } from "../errors.ts";
+import { ChainError, EncodingError, LedgerError, StorageError } from "../errors.ts";
 import { leafHash } from "../merkle/hash.ts";
 import { treeRoot } from "../merkle/tree.ts";
 import type { ChainStore } from "../storage/types.ts";
@@ -74,9 +74,16 @@ export async function readStoredRecords(
   return records;
 }
 
+/** A block in this chain's own store is not what it must be: no peer is at fault, and none can help. */
+export class InvalidStoredBlock extends ChainError {}
+
+/** Whether the store is at fault, whoever else was asked for something meanwhile. */
+export const isOwnStore = (error: unknown): boolean =>
+  error instanceof StorageError || error instanceof InvalidStoredBlock;
+
 /** The error for a block in the store that is not what it must be. */
 export function invalidBlock(height: number, reason: string): ChainError {
-  return new ChainError("ERR_CHAIN_INVALID", `block ${height} in the store: ${reason}`);
+  return new InvalidStoredBlock("ERR_CHAIN_INVALID", `block ${height} in the store: ${reason}`);
 }
 
 /** The error for a store that has fewer blocks than it had. */

@@ -8,6 +8,7 @@ import { policyAt } from "../chain/policy-at.ts";
 import { openPolicySteps } from "../chain/policy-steps.ts";
 import { openKnownForks, type KnownForks } from "../chain/known-forks.ts";
 import { POLICY_KEY } from "../chain/state.ts";
+import { isOwnStore } from "../chain/stored-block.ts";
 import { seenHead, withPolicy, type Trust } from "../chain/trust.ts";
 import { ChainError, LedgerError, TransportError } from "../errors.ts";
 import type { StorageAdapter } from "../storage/types.ts";
@@ -101,7 +102,7 @@ export async function catchUpWithPeers(
           return await ask(chain, base, peer, asking);
         } catch (error) {
           outer?.throwIfAborted();
-          if (!(error instanceof LedgerError)) throw error;
+          if (!(error instanceof LedgerError) || isOwnStore(error)) throw error;
           onFault({ did: peer.did, error });
           await sleep(PAUSE, asking);
           outer?.throwIfAborted();

@@ -7,8 +7,9 @@ import { openChain } from "../chain/open-chain.ts";
 import { stepsSince } from "../chain/policy-position.ts";
 import { openPolicySteps } from "../chain/policy-steps.ts";
 import { readingChain } from "../chain/reading-chain.ts";
+import { isOwnStore } from "../chain/stored-block.ts";
 import { trustFromGenesis, type Trust } from "../chain/trust.ts";
-import { ChainError, InputError, LedgerError, StorageError, TransportError } from "../errors.ts";
+import { ChainError, InputError, LedgerError, TransportError } from "../errors.ts";
 import type { LedgerPeer } from "../transport/types.ts";
 import { platformSurroundings } from "../transport/surroundings.ts";
 import { decodeForkEvidence } from "../chain/fork-evidence.ts";
@@ -119,7 +120,7 @@ export async function startReplica(
     const note = (peer: LedgerPeer, error: unknown): void => {
       signal.throwIfAborted();
       if (!(error instanceof LedgerError)) throw error;
-      if (error.code === "ERR_CHAIN_FORKED" || error instanceof StorageError) throw error;
+      if (error.code === "ERR_CHAIN_FORKED" || isOwnStore(error)) throw error;
       list.fault(peer, error);
       fault = error;
     };
@@ -269,7 +270,7 @@ export async function startReplica(
           const isLasting =
             !(error instanceof LedgerError) ||
             error.code === "ERR_CHAIN_FORKED" ||
-            error instanceof StorageError;
+            isOwnStore(error);
           if (isLasting) throw error;
         }
         await waitForLarger(list, heads.seen?.size ?? 0, sleep, signal);

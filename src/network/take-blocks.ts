@@ -1,6 +1,7 @@
 import type { AppendableChain } from "../chain/chain.ts";
 import type { TreeHead } from "../chain/connection.ts";
 import type { IngestOptions } from "../chain/ingest-result.ts";
+import { isOwnStore } from "../chain/stored-block.ts";
 import { ChainError, ProofError, StorageError, TransportError } from "../errors.ts";
 import { proveConsistency } from "../merkle/proof.ts";
 import type { LedgerPeer } from "../transport/types.ts";
@@ -71,6 +72,7 @@ export async function takeBlocks(
         await chain.refresh();
         return false;
       }
+      if (isOwnStore(error)) throw error;
       const [peer, fault] =
         error instanceof PeerWrong ? [error.peer, error.fault] : [last.peer, error];
       if (!(

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { postgresStorage } from "../../src/storage/postgres.ts";
+import { surviveForeignRecords } from "../support/foreign-record.ts";
 import { alcoholDependence, observation } from "../support/hospital.ts";
 import { collect, texts, ward } from "../support/ward.ts";
 import { startCluster, type Cluster } from "./cluster.ts";
@@ -11,6 +12,20 @@ describePostgres("a ledger over PostgreSQL", () => {
     cluster = await startCluster();
   });
   afterAll(() => cluster?.remove());
+
+  it("stops at a foreign record, and goes on in a copy without it", async () => {
+    const opened: { close(): Promise<void> }[] = [];
+    try {
+      await surviveForeignRecords(async () => {
+        const schema = `foreign ${opened.length}`;
+        const storage = await postgresStorage({ pool: cluster.pool(), schema });
+        opened.push(storage);
+        return storage;
+      });
+    } finally {
+      for (const storage of opened) await storage.close();
+    }
+  });
 
   it("records, decides, discloses, audits and erases, and is the same when opened again", async () => {
     const open = () => postgresStorage({ pool: cluster.pool() });

@@ -6,6 +6,7 @@ import type { RecordId } from "../../src/codec/ids.ts";
 import { bytesToUtf8 } from "../../src/bytes/utf8.ts";
 import { decodeSignedHeader } from "../../src/envelope/header.ts";
 import type { FullStorage } from "../../src/storage/types.ts";
+import { surviveForeignRecords } from "../support/foreign-record.ts";
 import { MRN, observation } from "../support/hospital.ts";
 import { texts, ward, type Ward } from "../support/ward.ts";
 import { folder, openAt } from "./subject.ts";
@@ -44,6 +45,14 @@ function found(path: string, secrets: readonly Uint8Array[]): number {
 }
 
 describe("a ledger on SQLite", () => {
+  it("stops at a foreign record, and goes on in a copy without it", async () => {
+    await surviveForeignRecords(async () => {
+      const { inner } = await onDisk();
+      ends.push(() => inner.close());
+      return inner;
+    });
+  });
+
   it("records, answers, audits, erases, and is the same when opened again", async () => {
     const { path, inner } = await onDisk();
     const w = await ward({ inner });

@@ -1,10 +1,11 @@
 import type { AppendableChain } from "../../chain/chain.ts";
+import { isOwnStore } from "../../chain/stored-block.ts";
 import { trustFromGenesis, type Trust } from "../../chain/trust.ts";
 import { appendTo } from "../../bytes/lists.ts";
 import { decodeEntry, entryId, isCustom } from "../../block/entry.ts";
 import { decodeSubjectEntry, subjectEntryKind } from "../../block/subject-entry.ts";
 import type { CID } from "../../codec/cid.ts";
-import { InputError, LedgerError, StorageError } from "../../errors.ts";
+import { InputError, LedgerError } from "../../errors.ts";
 import { catchUpWithPeers } from "../../network/catch-up.ts";
 import { startReplica, type StartedReplica } from "../../network/open-replica.ts";
 import type { PeerFault } from "../../network/peer-list.ts";
@@ -102,7 +103,7 @@ async function openElsewhere(
   try {
     await replica.sync(signal === undefined ? {} : { signal });
   } catch (error) {
-    if (!(error instanceof LedgerError) || error instanceof StorageError) throw error;
+    if (!(error instanceof LedgerError) || isOwnStore(error)) throw error;
     // A home without a checkpoint: nobody has written to the ledger yet.
     if (chain.size > 0 || error.code !== "ERR_TRANSPORT_NOT_FOUND") missed = error;
   }

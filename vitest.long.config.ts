@@ -15,6 +15,7 @@ export default mergeConfig(
       ],
       exclude: configDefaults.exclude,
       testTimeout: 1_800_000,
+      // Most start servers, or measure; suites of computing alone run two files at once.
       fileParallelism: false,
     },
   }),

@@ -6,8 +6,8 @@ import { verifyConsistency } from "../merkle/verify.ts";
 import type { ConsistencyReason } from "../merkle/verify.ts";
 import { parseCheckpoint } from "./checkpoint-note.ts";
 import type { Checkpoint, CheckpointReason } from "./checkpoint-note.ts";
-import { MAX_NOTE_BYTES, parseNote } from "./note.ts";
-import type { NoteKey, NoteReason } from "./note.ts";
+import { MAX_NOTE_BYTES, splitNote, verifyNote } from "./note.ts";
+import type { NoteKey, NoteReason, SplitNote } from "./note.ts";
 
 /**
  * Two checkpoints of one origin, signed by one key, that cannot both be true. Either they have one
@@ -66,20 +66,40 @@ export function verifyForkEvidence(
   evidence: ForkEvidence,
   key: NoteKey | readonly NoteKey[],
 ): ForkEvidenceResult {
-  const keys = "publicKey" in key ? [key] : key;
-  const first = openSigned(evidence.first, keys);
+  const claim = readForkClaim(evidence);
+  return claim.ok ? verifyForkClaim(claim, key) : claim;
+}
+
+/** What evidence claims, while nobody knows who signed it. */
+export interface ForkClaim {
+  readonly ok: true;
+  readonly kind: "same-size" | "other-continuation";
+  readonly first: Checkpoint;
+  readonly second: Checkpoint;
+  readonly notes: readonly SplitNote[];
+}
+
+/**
+ * Reads evidence and checks that its two checkpoints contradict each other: no signature is checked, which is what
+ * costs time and is done for each key.
+ */
+export function readForkClaim(
+  evidence: ForkEvidence,
+): ForkClaim | { readonly ok: false; readonly reason: ForkEvidenceReason } {
+  const first = readNote(evidence.first);
   if (!first.ok) return first;
-  const second = openSigned(evidence.second, keys);
+  const second = readNote(evidence.second);
   if (!second.ok) return second;
   const a = first.checkpoint;
   const b = second.checkpoint;
   if (a.origin !== b.origin) return { ok: false, reason: "other-origin" };
   const { continuation } = evidence;
+  const claim = { ok: true, first: a, second: b, notes: [first.note, second.note] } as const;
 
   if (a.size === b.size) {
     if (continuation !== undefined) return { ok: false, reason: "unexpected-continuation" };
     if (equalBytes(a.root, b.root)) return { ok: false, reason: "same-root" };
-    return { ok: true, kind: "same-size", first: a, second: b };
+    return { ...claim, kind: "same-size" };
   }
   if (continuation === undefined) return { ok: false, reason: "missing-continuation" };
   const { root, proof } = continuation;
@@ -92,7 +112,20 @@ export function verifyForkEvidence(
   });
   if (!consistent.ok) return consistent;
   if (equalBytes(root, a.root)) return { ok: false, reason: "same-root" };
-  return { ok: true, kind: "other-continuation", first: a, second: b };
+  return { ...claim, kind: "other-continuation" };
+}
+
+/** Checks who signed both checkpoints of a claim. */
+export function verifyForkClaim(
+  { kind, first, second, notes }: ForkClaim,
+  key: NoteKey | readonly NoteKey[],
+): ForkEvidenceResult {
+  const keys = "publicKey" in key ? [key] : key;
+  for (const note of notes) {
+    const verified = verifyNote(note, keys);
+    if (!verified.ok) return verified;
+  }
+  return { ok: true, kind, first, second };
 }
 
 /**
@@ -136,12 +169,13 @@ export function decodeForkEvidence(bytes: Uint8Array): ForkEvidence {
   };
 }
 
-function openSigned(
+function readNote(
   note: Uint8Array,
-  keys: readonly NoteKey[],
 ):
-  | { readonly ok: true; readonly checkpoint: Checkpoint }
+  | { readonly ok: true; readonly note: SplitNote; readonly checkpoint: Checkpoint }
   | { readonly ok: false; readonly reason: NoteReason | CheckpointReason } {
-  const opened = parseNote(note, keys);
-  return opened.ok ? parseCheckpoint(opened.text) : opened;
+  const split = splitNote(note);
+  if (!split.ok) return split;
+  const parsed = parseCheckpoint(split.note.text);
+  return parsed.ok ? { ok: true, note: split.note, checkpoint: parsed.checkpoint } : parsed;
 }

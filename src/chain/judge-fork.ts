@@ -1,5 +1,5 @@
 import { noteKey, NOTE_COSIGNATURE, NOTE_ED25519, type NoteKey } from "./note-key.ts";
-import { verifyForkEvidence, type ForkEvidence } from "./fork-evidence.ts";
+import { readForkClaim, verifyForkClaim, type ForkEvidence } from "./fork-evidence.ts";
 import type { CheckpointPolicy } from "./policy-at.ts";
 
 /** Whom fork evidence convicts among the keys of a policy. */
@@ -27,10 +27,9 @@ export function judgeFork(
   origin: string,
   { checkpointKeys, cosignaturePolicy }: CheckpointPolicy,
 ): Convicted {
-  const isProved = (key: NoteKey | readonly NoteKey[]): boolean => {
-    const result = verifyForkEvidence(evidence, key);
-    return result.ok && result.first.origin === origin;
-  };
+  const claim = readForkClaim(evidence);
+  if (!claim.ok || claim.first.origin !== origin) return { log: false, cosigners: [] };
+  const isProved = (key: NoteKey | readonly NoteKey[]): boolean => verifyForkClaim(claim, key).ok;
   const { validators, witnesses } = cosignaturePolicy;
   const cosigners = [...validators.keys, ...witnesses.keys]
     .map(({ name, publicKey }) => noteKey(name, NOTE_COSIGNATURE, publicKey))

@@ -117,8 +117,14 @@ export function splitNote(note: Uint8Array): SplitResult {
  */
 export function parseNote(note: Uint8Array, knownKeys: readonly NoteKey[]): NoteResult {
   const split = splitNote(note);
-  if (!split.ok) return split;
-  const { text, signatures } = split.note;
+  return split.ok ? verifyNote(split.note, knownKeys) : split;
+}
+
+/** Verifies the signatures of a note that was split already, as {@link parseNote} does. */
+export function verifyNote(
+  { text, signatures }: SplitNote,
+  knownKeys: readonly NoteKey[],
+): NoteResult {
   const verified: VerifiedSignature[] = [];
   const unverified: NoteSignature[] = [];
   for (const [i, signature] of signatures.entries()) {

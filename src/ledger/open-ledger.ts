@@ -60,7 +60,7 @@ import type { Ledger } from "./ledger.ts";
 import { type OpenLedgerOptions, takeOptions } from "./options.ts";
 import type { PendingWork } from "./pending-work.ts";
 import { ledgerStorage } from "./storage.ts";
-import { assertPlace, copyOf, neverBack, openPlace } from "./elsewhere/open-elsewhere.ts";
+import { assertPlace, copyOf, keepHome, neverBack, openPlace } from "./elsewhere/open-elsewhere.ts";
 import { following } from "./elsewhere/follow.ts";
 import { transactionSink } from "./transaction-sink.ts";
 import { untilClosed } from "./until-closed.ts";
@@ -147,6 +147,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   await assertRemembered({ chain, chains: storage.chains, memory }, keys, repair);
   const readOnly = await whyReadOnly(chain, signer, keys, home !== undefined);
   if (readOnly !== undefined && options.readOnly !== true) throw readOnlyError(readOnly);
+  if (options.readOnly !== true && elsewhere === undefined) await keepHome(chain, storage);
   const vault = await openVault({
     storage,
     keys,

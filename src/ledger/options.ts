@@ -78,6 +78,12 @@ export interface RepairOptions {
    * more here. Use it only when no copy with those blocks is left anywhere.
    */
   readonly acceptLostBlocks?: boolean;
+  /**
+   * Makes a copy's store the home's, or with `home` the home's a copy's, for good. Two stores to which
+   * blocks are appended fork the ledger, and their checkpoint keys are convicted: use it only when the old
+   * home appends nothing any more and its newest blocks are here.
+   */
+  readonly place?: boolean;
 }
 
 /**
@@ -265,6 +271,7 @@ const REPAIR: NamesOf<RepairOptions> = {
   derived: "flag",
   adoptSignedHeads: "flag",
   acceptLostBlocks: "flag",
+  place: "flag",
 };
 
 const OPTIONS: NamesOf<OpenLedgerOptions> = {

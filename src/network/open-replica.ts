@@ -21,6 +21,7 @@ import { peerList } from "./peer-list.ts";
 import { peerTree } from "./peer-tree.ts";
 import { peerViews } from "./peer-views.ts";
 import type { OpenReplicaOptions, Replica } from "./replica.ts";
+import { assertStorePlace, keepStorePlace } from "./store-place.ts";
 import { takeBlocks } from "./take-blocks.ts";
 import { waitForLarger } from "./wait-for-larger.ts";
 
@@ -37,7 +38,8 @@ const LATE = 10_000;
  * Opens a copy of a ledger that follows its peers: it accepts checkpoints by the policy, and takes only
  * blocks that an accepted one covers, each checked by every rule. It needs no keys.
  *
- * @throws {InputError} `ERR_INPUT_INVALID` without peers, or with trust in another ledger
+ * @throws {InputError} `ERR_INPUT_INVALID` without peers, with trust in another ledger, or when the store is the
+ *   home's
  * @throws as `openChain` does
  * @example
  * const replica = await openReplica({ genesis, storage, peers: [peer] });
@@ -74,6 +76,8 @@ export interface ReplicaSetting {
   readonly onFork: NonNullable<OpenReplicaOptions["onFork"]>;
   readonly now: () => number;
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** The operator says that the store, which was the home's, is a copy from now on. */
+  readonly moved?: boolean | undefined;
   /** Gives changes of state that become durable together with blocks. */
   readonly beside?: NonNullable<IngestOptions["beside"]>;
 }
@@ -87,9 +91,11 @@ export interface StartedReplica extends Replica {
 /** Follows the peers with a chain that is open already; closing the replica closes it. */
 export async function startReplica(
   chain: AppendableChain,
-  { base, storage, peers, onFault, onFork, now, sleep, beside }: ReplicaSetting,
+  { base, storage, peers, onFault, onFork, now, sleep, beside, moved = false }: ReplicaSetting,
 ): Promise<StartedReplica> {
   const { origin } = chain.genesis;
+  if (!moved) await assertStorePlace(storage.state!, chain.ledger, "copy");
+  await keepStorePlace(storage.state!, chain.ledger, "copy");
   const forks = await openKnownForks(storage.state!, { ledger: chain.ledger, origin });
   const heads = await openAcceptedHeads(chain, storage, base, forks, (evidence, verdict) =>
     onFork({ evidence, ...verdict }),

@@ -9,6 +9,7 @@ import { InputError, LedgerError } from "../../errors.ts";
 import { catchUpWithPeers } from "../../network/catch-up.ts";
 import { startReplica, type StartedReplica } from "../../network/open-replica.ts";
 import type { PeerFault } from "../../network/peer-list.ts";
+import { assertStorePlace, keepStorePlace } from "../../network/store-place.ts";
 import type { LedgerSource } from "../../network/source.ts";
 import type { LedgerPeer } from "../../transport/types.ts";
 import type { LedgerContext } from "../context.ts";
@@ -33,7 +34,7 @@ export interface Elsewhere {
 /** The options of `openLedger` that say where a member is. */
 export type ElsewhereOptions = Pick<
   OpenLedgerOptions,
-  "home" | "peers" | "onFault" | "onFork" | "signal"
+  "home" | "peers" | "onFault" | "onFork" | "signal" | "readOnly" | "repair"
 > & {
   readonly trust?: Trust | undefined;
   readonly patience: number;
@@ -65,6 +66,10 @@ function wrongElsewhere({ readOnly, cosigners }: OpenLedgerOptions): string | un
     : undefined;
 }
 
+/** Remembers that a store is the home's, once it is known that this member may append to it. */
+export const keepHome = (chain: AppendableChain, storage: LedgerStorage): Promise<void> =>
+  keepStorePlace(storage.state, chain.ledger, "home");
+
 /** Opens what a member elsewhere has; a home has nothing of it, and asks its copies for what it lacks. */
 export async function openPlace(
   chain: AppendableChain,
@@ -73,6 +78,10 @@ export async function openPlace(
 ): Promise<Elsewhere | undefined> {
   const { home, peers, onFault, onFork, patience, now, sleep, signal } = options;
   if (home !== undefined) return openElsewhere(chain, storage, { ...options, home });
+  const { readOnly = false, repair = {} } = options;
+  if (!readOnly && repair.place !== true) {
+    await assertStorePlace(storage.state, chain.ledger, "home");
+  }
   if (peers === undefined) return undefined;
   await catchUpWithPeers(chain, {
     base: options.trust ?? trustFromGenesis(chain.genesisBytes),
@@ -98,6 +107,7 @@ async function openElsewhere(
     ...{ storage, peers: [home, ...peers], onFault, now: elapsed, sleep },
     onFork: options.onFork ?? (() => undefined),
     beside: (transactions) => outbox.beside(transactions),
+    moved: options.repair?.place,
   });
   let missed: LedgerError | undefined;
   try {

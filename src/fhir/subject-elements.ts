@@ -61,7 +61,7 @@ const SPECIAL: Readonly<Record<string, SubjectElements>> = {
 /** Types that describe organisations, things, definitions or the exchange itself. */
 const NOBODY: ReadonlySet<string> = new Set(
   `ActivityDefinition ActorDefinition AdministrableProductDefinition ArtifactAssessment
-  BiologicallyDerivedProduct BiologicallyDerivedProductDispense CapabilityStatement CatalogEntry
+  BiologicallyDerivedProduct CapabilityStatement CatalogEntry
   ChargeItemDefinition Citation ClinicalUseDefinition CodeSystem CompartmentDefinition ConceptMap
   ConditionDefinition DeviceDefinition EffectEvidenceSynthesis Endpoint EventDefinition Evidence
   EvidenceReport EvidenceVariable ExampleScenario FormularyItem GraphDefinition HealthcareService

@@ -389,6 +389,19 @@ describe("who a patient is", () => {
     ]);
   });
 
+  it("is the patient to whom blood is dispensed, as R5 defines the element", () => {
+    const dispense = {
+      resourceType: "BiologicallyDerivedProductDispense",
+      product: { reference: "BiologicallyDerivedProduct/1" },
+      patient: { reference: `${A}/Patient/1` },
+    };
+    const input = bundle(
+      { fullUrl: `${A}/Patient/1`, resource: patient("1", number("1")) },
+      { resource: dispense },
+    );
+    expect(numbers(input)).toEqual(["1", "1"]);
+  });
+
   it("is remarked where the patient is linked to another record", () => {
     const link = [{ other: { reference: "Patient/2" }, type: "replaced-by" }];
     const input = bundle({ resource: { ...patient("1", number("1")), link } });

@@ -1,19 +1,9 @@
 import { readdirSync } from "node:fs";
 import { expect, it } from "vitest";
 import type { RecordedNdjson, Subject } from "../../../src/index.ts";
+import { at, onOneLine, referencesIn, type Example } from "../../support/published-examples.ts";
 import { collect, ward, type Ward } from "../../support/ward.ts";
 import { describeVectors, readVector } from "../../support/vectors.ts";
-
-interface Reference {
-  readonly reference?: string;
-  readonly identifier?: { readonly system?: string; readonly value?: string };
-}
-interface Example {
-  readonly resourceType: string;
-  readonly id: string;
-  readonly contained?: readonly { readonly id: string; readonly identifier?: unknown }[];
-  readonly [element: string]: unknown;
-}
 
 /** Where a type names its patient, in R4 and R5; what stands first and is there decides. */
 const PATIENT_AT: Readonly<Record<string, readonly (readonly string[])[]>> = {
@@ -62,14 +52,6 @@ const NOT_RECORDED: Readonly<Record<string, typeof OF_BOTH>> = {
   },
 };
 
-/** What is at a path, through all members of lists. */
-function at(value: unknown, path: readonly string[]): readonly Reference[] {
-  if (Array.isArray(value)) return value.flatMap((one: unknown) => at(one, path));
-  if (typeof value !== "object" || value === null) return [];
-  const [name, ...rest] = path;
-  return name === undefined ? [value] : at((value as Record<string, unknown>)[name], rest);
-}
-
 /** The name of a patient, or a number, as text; `undefined` if an example is about nobody who can be found. */
 function patientOf(
   example: Example,
@@ -98,10 +80,6 @@ function patientOf(
   return undefined;
 }
 
-/** The names of all that stands in references, wherever they are. */
-const referencesIn = (text: string): ReadonlySet<string> =>
-  new Set(Array.from(text.matchAll(/"reference"\s*:\s*"([^"]+)"/g), ([, name]) => name!));
-
 for (const version of ["fhir-r4", "fhir-r5"]) {
   describeVectors(`published examples, ${version}`, version, (folder) => {
     const files = readdirSync(folder).filter((file) => file.endsWith(".json"));
@@ -121,8 +99,7 @@ for (const version of ["fhir-r4", "fhir-r5"]) {
     );
 
     const asLines = {
-      // A line break is never within a string of JSON: nothing else of the text is changed.
-      texts: published.map((text) => text.replace(/[\r\n]+/g, " ")),
+      texts: published.map(onOneLine),
       send: (w: Ward, texts: readonly string[]) =>
         w.hl.recordNdjson([texts.join("\n")], { source: version }),
       placeOf: ({ line }: RecordedNdjson["problems"][number]) => line - 1,

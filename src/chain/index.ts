@@ -140,6 +140,7 @@ export {
   type Sequencer,
   type SequencerOptions,
   type SubmissionWrites,
+  type WaitingEntries,
 } from "./sequencer.ts";
 export type {
   KeyState,

@@ -79,8 +79,23 @@ export interface Sequencer {
    * any do.
    */
   lastWaiting?(key: Uint8Array, lane: number): number | undefined;
+  /** What was submitted, also before this process began, and is neither on the ledger nor refused. */
+  waiting?(): readonly WaitingEntries[];
   /** Settles the queue, then refuses further transactions. The chain and storage stay open. */
   close(): Promise<void>;
+}
+
+/** The entries of a transaction that waits to be recorded. */
+export interface WaitingEntries {
+  /** Borrowed; the same objects in each call. */
+  readonly entries: readonly Uint8Array[];
+  /**
+   * Waits until they are recorded; also resolves if they no longer wait.
+   *
+   * @throws {ChainError} `ERR_CHAIN_PENDING` when they wait for too long
+   * @throws {TransactionRefused}
+   */
+  settled(): Promise<void>;
 }
 
 interface Assembled {

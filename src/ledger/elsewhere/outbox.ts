@@ -31,6 +31,12 @@ export interface OutboxItem {
   readonly refused?: string;
 }
 
+/** Somebody who waits for a block. */
+export interface Caller {
+  resolve(place: DurablePlace): void;
+  reject(error: unknown): void;
+}
+
 /** A transaction in the outbox; durable. */
 export interface Waiting {
   readonly order: number;
@@ -45,8 +51,8 @@ export interface Waiting {
   held?: boolean;
   /** Whether a caller heard that it is refused, though the row may not say so yet. */
   isTold?: boolean;
-  /** Whoever waits for its block. */
-  caller?: { resolve(place: DurablePlace): void; reject(error: unknown): void };
+  /** Those who wait for its block, if anybody does. */
+  callers?: Set<Caller>;
 }
 
 /** The durable outbox, with what it holds in memory. Only one process may have it open. */
@@ -181,8 +187,8 @@ export async function openOutbox(chain: AppendableChain, storage: LedgerStorage)
       return item;
     },
     assertNothingBinds() {
-      const binds = ({ row, isTold, caller, place, prepared: { kinds } }: Waiting): boolean =>
-        !row.told && !isTold && !caller && !place && kinds.some((kind) => BINDING.includes(kind));
+      const binds = ({ row, isTold, callers, place, prepared: { kinds } }: Waiting): boolean =>
+        !row.told && !isTold && !callers && !place && kinds.some((kind) => BINDING.includes(kind));
       if (damaged.size === 0 && ![...items.values()].some(binds)) return;
       throw new ChainError(
         "ERR_CHAIN_PENDING",

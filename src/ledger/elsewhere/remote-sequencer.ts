@@ -13,7 +13,7 @@ import {
 import { ChainError, TransportError } from "../../errors.ts";
 import { forkedError } from "../../chain/known-forks.ts";
 import { PeerBusy, PeerForked } from "../../transport/errors.ts";
-import type { Waiting } from "./outbox.ts";
+import type { Caller, Waiting } from "./outbox.ts";
 import type { RemoteOptions } from "./remote-options.ts";
 import { createSettling } from "./settling.ts";
 
@@ -40,7 +40,7 @@ interface Incoming {
   readonly prepared: PreparedTransaction;
   readonly writes: SubmissionWrites;
   readonly bytes: number;
-  readonly caller: NonNullable<Waiting["caller"]>;
+  readonly caller: Caller;
 }
 
 /** Starts without sending anything. */
@@ -95,8 +95,8 @@ export function createRemoteSequencer(options: RemoteOptions): RemoteSequencer {
   /** Tells the caller of an item that its block is here. */
   function finish(item: Waiting): void {
     outbox.forget(item);
-    item.caller?.resolve(item.place!);
-    delete item.caller;
+    for (const caller of item.callers ?? []) caller.resolve(item.place!);
+    delete item.callers;
     wake();
   }
 
@@ -164,9 +164,9 @@ export function createRemoteSequencer(options: RemoteOptions): RemoteSequencer {
   }
 
   /** Lets a caller wait for the block, and then know that the transaction is kept. */
-  function awaitBlock(item: Waiting, caller: Incoming["caller"]): void {
+  function awaitBlock(item: Waiting, caller: Caller): void {
     const settled = new AbortController();
-    const own: NonNullable<Waiting["caller"]> = {
+    const own: Caller = {
       resolve(place) {
         settled.abort();
         caller.resolve(place);
@@ -176,11 +176,13 @@ export function createRemoteSequencer(options: RemoteOptions): RemoteSequencer {
         caller.reject(error);
       },
     };
-    item.caller = own;
+    const callers = (item.callers ??= new Set());
+    callers.add(own);
     void sleep(patience, AbortSignal.any([settled.signal, signal])).then(() => {
       // Whoever took it from the item answers.
-      if (settled.signal.aborted || item.caller !== own) return;
-      delete item.caller;
+      if (settled.signal.aborted || item.callers !== callers) return;
+      callers.delete(own);
+      if (callers.size === 0) delete item.callers;
       caller.reject(
         new ChainError(
           "ERR_CHAIN_PENDING",
@@ -328,6 +330,19 @@ export function createRemoteSequencer(options: RemoteOptions): RemoteSequencer {
         .filter((one) => one.lane === lane && equalBytes(one.key, key));
       return own.reduce<number | undefined>((most, { seq }) => Math.max(most ?? 0, seq), undefined);
     },
+    waiting: () =>
+      outbox
+        .waiting()
+        .filter(({ row }) => row.refused === undefined)
+        .map((item) => ({
+          entries: item.row.signed.entries,
+          async settled() {
+            if (!outbox.waiting().includes(item)) return;
+            await new Promise<DurablePlace>((resolve, reject) =>
+              awaitBlock(item, { resolve, reject }),
+            );
+          },
+        })),
     start() {
       const begin = async (): Promise<void> => {
         for (const item of outbox.waiting()) await settling.findHere(item);

@@ -115,15 +115,15 @@ export function createSettling(
     delete item.held;
     // Until somebody was told, it must be found in the outbox: by who gave up meanwhile, or starts again.
     await outbox.replace(item, { refused: reason });
-    const { caller } = item;
-    delete item.caller;
+    const { callers } = item;
+    delete item.callers;
     const refused = { reason: reason as Refusal, ...(entry === undefined ? {} : { entry }) };
     const error = new TransactionRefused(refused);
     item.error = error;
-    if (caller === undefined) onFault({ did: home.did, error });
+    if (callers === undefined) onFault({ did: home.did, error });
     else {
       item.isTold = true;
-      caller.reject(error);
+      for (const caller of callers) caller.reject(error);
       await outbox.replace(item, { told: true });
     }
     await bury();

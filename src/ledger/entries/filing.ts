@@ -5,7 +5,7 @@ import { encodeSubjectEntry } from "../../block/subject-entry.ts";
 import { subjectTag } from "../../block/tag.ts";
 import { createAuthor, type Author } from "../../chain/author.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
-import type { SubmissionWrites, Sequencer } from "../../chain/sequencer.ts";
+import type { SubmissionWrites, Sequencer, WaitingEntries } from "../../chain/sequencer.ts";
 import { seqKey } from "../../chain/state.ts";
 import { TransactionRefused, type DurablePlace } from "../../chain/submission.ts";
 import type { PartContent, SealedEnvelope } from "../../envelope/seal.ts";
@@ -155,6 +155,8 @@ export interface Filing {
    * @param withBlock - becomes durable with the block, never before it
    */
   fileAlone(entries: readonly SealedEntry[], withBlock?: readonly StateChange[]): Promise<Filed[]>;
+  /** What was filed, also before this process began, and is neither on the ledger nor refused. */
+  waiting(): readonly WaitingEntries[];
   /** Resolves once no filing is in progress. */
   idle(): Promise<void>;
 }
@@ -314,6 +316,7 @@ export async function createFiling(
       );
     },
     fileAlone: (entries, withBlock) => track(write(entries, withBlock)),
+    waiting: () => sequencer.waiting?.() ?? [],
     async idle() {
       while (underway.size > 0) await Promise.allSettled(underway);
     },

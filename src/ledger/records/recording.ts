@@ -146,7 +146,8 @@ export function createRecording(
           }),
         );
       if (idempotency === undefined) return file();
-      return recordOnce(file, { subject, key: idempotencyKey!, idempotency, ...all }, tools);
+      const keyed = { subject, key: idempotencyKey!, idempotency, ...all };
+      return recordOnce(context, file, keyed, tools);
     },
     async amend(id, input, { labels, attachments, ...how } = {}) {
       if (attachments !== undefined) assertAttachments(attachments);

@@ -58,11 +58,19 @@ function openLine(maxLineBytes: number): {
   let buffer = new Uint8Array(FIRST_BUFFER);
   let length = 0;
   let number = 0;
+  /** A long line must not be held for ever. */
+  const release = (): void => {
+    if (buffer.length > KEPT_BUFFER) buffer = new Uint8Array(FIRST_BUFFER);
+  };
   return {
     add(bytes) {
       const start = length;
       length += bytes.length;
-      if (length > most) return;
+      if (length > most) {
+        // However long it goes on, nothing of it is needed.
+        release();
+        return;
+      }
       if (length > buffer.length) {
         const larger = new Uint8Array(Math.max(length, Math.min(most, 2 * buffer.length)));
         larger.set(buffer.subarray(0, start));
@@ -74,12 +82,11 @@ function openLine(maxLineBytes: number): {
       number++;
       const line = length > most ? undefined : contentOf(buffer.subarray(0, length), number);
       length = 0;
-      if (line === undefined || line.length > maxLineBytes) return { number, bytes: undefined };
-      const isBlank = line.every((byte) => byte === 0x20 || byte === 0x09);
-      const bytes = isBlank ? undefined : line.slice();
-      // A long line must not be held for ever.
-      if (buffer.length > KEPT_BUFFER) buffer = new Uint8Array(FIRST_BUFFER);
-      return bytes && { number, bytes };
+      const isLong = line === undefined || line.length > maxLineBytes;
+      const isBlank = line?.every((byte) => byte === 0x20 || byte === 0x09) === true;
+      const bytes = isLong || isBlank ? undefined : line.slice();
+      release();
+      return isBlank && !isLong ? undefined : { number, bytes };
     },
   };
 }

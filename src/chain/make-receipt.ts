@@ -95,6 +95,12 @@ export function receiptMaker(
   const { size } = head;
   let connected: Promise<ConnectedPath> | undefined;
   const blocks = new Map<number, Promise<ProvableBlock>>();
+  const laters = new Map<string, Promise<LaterKeyProof>>();
+  const laterOf = (name: string): Promise<LaterKeyProof> => {
+    const proof = laters.get(name) ?? laterProof(chain, name, size);
+    laters.set(name, proof);
+    return proof;
+  };
   return async (place) => {
     if (place.height >= size || size > chain.size) {
       throw new ProofError(
@@ -140,7 +146,7 @@ export function receiptMaker(
       checkpoint: options.checkpoint,
       key: await keyProofs(name),
       ...(await connected),
-      ...(options.later === true ? { later: await laterProof(chain, name, size) } : {}),
+      ...(options.later === true ? { later: await laterOf(name) } : {}),
     };
     return encodeReceipt(receipt);
   };

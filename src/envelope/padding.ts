@@ -80,6 +80,26 @@ export function paddedSlice(
   return slice;
 }
 
+/**
+ * A message with its padding, as a part of one segment has it.
+ *
+ * @returns newly allocated bytes
+ */
+export function padMessage(bytes: Uint8Array, padding: Padding): Uint8Array {
+  const size = paddedSize(bytes.length, padding);
+  return paddedSlice(bytes, size, 0, size);
+}
+
+/**
+ * A message without its padding; the given bytes are wiped.
+ *
+ * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` when the length or the padding is malformed
+ */
+export function unpadMessage(bytes: Uint8Array): Uint8Array {
+  if (!isPaddedSize(bytes.length)) throw decryptFailed();
+  return joinWithoutPadding([bytes], bytes.length);
+}
+
 /** Writes the length of a part without padding, big-endian, into the last 8 bytes. */
 export function writeLength(into: Uint8Array, length: number): void {
   const view = new DataView(into.buffer, into.byteOffset + into.length - LENGTH_BYTES);

@@ -110,6 +110,9 @@ export {
   type OpenAnswerOptions,
   type OpenedItem,
 } from "./ledger/disclosure/answer.ts";
+export { askCustodian, type AskCustodianOptions } from "./ledger/disclosure/ask-custodian.ts";
+export type { AnswerAskOptions } from "./ledger/disclosure/answer-ask.ts";
+export type { Asking, AskingOptions } from "./ledger/disclosure/asking.ts";
 export { type AttestedFact, signAttestation } from "./ledger/disclosure/attestation.ts";
 export type { OutboxItem } from "./ledger/elsewhere/outbox.ts";
 export type {

@@ -52,10 +52,13 @@ const QUESTION: Names<"decide", 1> = {
   ...{ purposes: true, action: true, query: true },
 };
 const QUESTION_TIME: Names<"decide", 2> = { height: true, asOf: true };
-const REQUEST: Names<"request", 1> = {
+const WHAT: Names<"ask", 1> = {
   ...{ patient: true, purposes: true, action: true, query: true, user: true, roles: true },
-  ...{ attestations: true, declaration: true, from: true },
+  ...{ attestations: true, declaration: true },
 };
+const ASK: Names<"ask", 2> = { peer: true, from: true, signal: true };
+const ANSWER_ASK: Names<"answerAsk", 1> = { admit: true };
+const REQUEST: Names<"request", 1> = { ...WHAT, from: true };
 const EXPORT_RECORDS: Names<"exportRecords", 1> = { ...REQUEST, compress: true };
 const AUDIT: Names<"audit", 1> = { after: true };
 const RECEIPT: Names<"receipt", 1> = { from: true };
@@ -94,6 +97,8 @@ const CALLS: {
   records: { 1: { names: RECORDS } },
   consent: { 2: { names: CONSENT, groups: { witness: WITNESS } } },
   decide: { 1: { names: QUESTION, groups: { query: QUERY } }, 2: { names: QUESTION_TIME } },
+  ask: { 1: { names: WHAT, groups: ASKED }, 2: { names: ASK } },
+  answerAsk: { 1: { names: ANSWER_ASK } },
   request: { 1: { names: REQUEST, groups: ASKED } },
   exportRecords: { 1: { names: EXPORT_RECORDS, groups: ASKED } },
   audit: { 1: { names: AUDIT } },

@@ -13,6 +13,7 @@ import type { OutboxItem } from "./elsewhere/outbox.ts";
 import type { Signer } from "../identity/signer.ts";
 import type { Feed } from "./feed.ts";
 import type { Answer } from "./disclosure/answer.ts";
+import type { Asking } from "./disclosure/asking.ts";
 import type { Attachment } from "./records/attachments.ts";
 import type { Access, AuditOptions, UnreadableAccess } from "./disclosure/audit.ts";
 import type { AttestedKey } from "./consents/attested-key.ts";
@@ -78,7 +79,7 @@ export interface LostEntry {
 }
 
 /** A ledger, opened by one member that holds records. */
-export interface Ledger extends PersonCalls, Feed {
+export interface Ledger extends PersonCalls, Asking, Feed {
   /** CID of the genesis record. */
   readonly id: CID;
   /** did:key of the member this process acts for. */

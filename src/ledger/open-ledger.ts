@@ -17,7 +17,6 @@ import { RecordError, StorageError } from "../errors.ts";
 import { memoryOf } from "../identity/signed-heads.ts";
 import { sleep as platformSleep } from "../storage/sleep.ts";
 import { platformTimers, repeatWrites, SETTLE_WITHIN } from "../storage/settle.ts";
-import { ownRequests } from "./disclosure/own-requests.ts";
 import { auditOf } from "./disclosure/audit.ts";
 import { openCatalogue } from "./entries/catalogue.ts";
 import { cosigningTimes } from "./cosigning-times.ts";
@@ -29,13 +28,13 @@ import { type LedgerContext, ownSigningKey } from "./context.ts";
 import { createGovernance } from "./governance.ts";
 import { hasFiled } from "./index/has-filed.ts";
 import { decideQuestion } from "./disclosure/question.ts";
-import { disclose, type DiscloseContext, type DisclosureResult } from "./disclosure/disclose.ts";
+import type { DiscloseContext } from "./disclosure/disclose.ts";
+import { disclosureCalls } from "./disclosure/disclosure-calls.ts";
 import { checkCompactionTime } from "./erasure/erase-options.ts";
 import { createCarryingOut } from "./erasure/carry-out.ts";
 import { createErasing } from "./erasure/erase.ts";
 import { readEvidence } from "./consents/evidence.ts";
 import { readHeld } from "./consents/held.ts";
-import { exportRecords } from "./disclosure/export-records.ts";
 import { createFiling, type Filing } from "./entries/filing.ts";
 import { readOnlyError, whyReadOnly } from "./read-only.ts";
 import { listRecords } from "./records/list-records.ts";
@@ -256,14 +255,6 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
 
   const checkpoint = async (): Promise<Uint8Array> => (await checkpoints.sign()).note;
 
-  const answerTo = async (bytes: Uint8Array): Promise<DisclosureResult> => {
-    elsewhere?.outbox.assertNothingBinds();
-    const result = await disclose(disclosing, bytes);
-    // Nothing leaves if a fork was found meanwhile.
-    await forks.assertNone();
-    return result;
-  };
-  const request = ownRequests(disclosing, { checkpoints, answerTo });
   const writing = new Set<Promise<unknown>>();
   let closing: Promise<void> | undefined;
   async function finishAndClose(): Promise<void> {
@@ -324,10 +315,10 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
       await subjects.assertKnown(subject);
       return decideQuestion(disclosing, subject, question, time);
     },
-    request,
-    exportRecords: (requester, { compress = false, ...what }) =>
-      exportRecords(() => request(requester, what), { random, compress }),
-    disclose: answerTo,
+    ...disclosureCalls(disclosing, {
+      ...{ checkpoints, forks, elsewhere, sleep },
+      custodians: options.custodians ?? [],
+    }),
     async *audit(subject, from) {
       if (subject !== null) await subjects.assertKnown(subject);
       yield* auditOf(context, catalogue, subject, from);

@@ -15,7 +15,7 @@ import type { SignedHeads } from "../identity/signed-heads.ts";
 import type { PeerFault } from "../network/peer-list.ts";
 import type { FoundFork } from "../network/replica.ts";
 import type { StorageAdapter } from "../storage/types.ts";
-import type { LedgerPeer } from "../transport/types.ts";
+import type { CustodianPeer, LedgerPeer } from "../transport/types.ts";
 import type { CompactionTime } from "./erasure/erase-options.ts";
 import type { Retention } from "./erasure/erase.ts";
 import { takeArgument } from "./take-arguments.ts";
@@ -186,6 +186,8 @@ export interface OpenLedgerOptions {
    * one that is gone.
    */
   readonly peers?: readonly LedgerPeer[];
+  /** The custodians that `ask` can ask, each by its did. */
+  readonly custodians?: readonly CustodianPeer[];
   /** Called when the home or a peer did not answer, or was wrong; it is asked again. */
   readonly onFault?: (fault: PeerFault) => void;
   /** Called once for each contradiction between two checkpoints, also for one that convicts no key in force. */
@@ -296,6 +298,7 @@ const OPTIONS: NamesOf<OpenLedgerOptions> = {
   optionalCosignWithin: "any",
   home: "any",
   peers: "list",
+  custodians: "list",
   onFault: "any",
   onFork: "any",
   kinds: "list",

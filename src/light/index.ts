@@ -36,4 +36,4 @@ export type {
 } from "../network/light.ts";
 export type { PeerFault } from "../network/peer-list.ts";
 export { publicPeer, type PublicPeerOptions } from "../transport/http.ts";
-export type { LedgerPeer } from "../transport/types.ts";
+export type { CustodianPeer, LedgerPeer } from "../transport/types.ts";

@@ -15,6 +15,7 @@ export type {
   AskOptions,
   BundleRequest,
   CheckpointOptions,
+  CustodianPeer,
   LedgerPeer,
   SubmitOutcome,
   TileRequest,
@@ -30,6 +31,11 @@ export {
   type CollectDescriptionOptions,
   type CollectedDescription,
 } from "./collect-description.ts";
+export {
+  custodianHandler,
+  type AnsweringLedger,
+  type CustodianHandlerOptions,
+} from "./custodian-handler.ts";
 export { descriptionHandler, type DescriptionHandlerOptions } from "./description-handler.ts";
 export { ledgerHandler, type LedgerHandlerOptions } from "./ledger-handler.ts";
 export { openReplica } from "./open-replica.ts";

@@ -24,12 +24,15 @@ import {
   type SubmitBatch,
 } from "./submission.ts";
 import { platformSurroundings } from "./surroundings.ts";
-import type {
-  AskOptions,
-  BundleRequest,
-  CheckpointOptions,
-  LedgerPeer,
-  SubmitOutcome,
+import {
+  ANSWER_WAIT,
+  MAX_PAGE_BYTES,
+  type AskOptions,
+  type BundleRequest,
+  type CheckpointOptions,
+  type CustodianPeer,
+  type LedgerPeer,
+  type SubmitOutcome,
 } from "./types.ts";
 
 export { PeerBusy } from "./errors.ts";
@@ -38,6 +41,7 @@ export type {
   AskOptions,
   BundleRequest,
   CheckpointOptions,
+  CustodianPeer,
   LedgerPeer,
   SubmitOutcome,
   TileRequest,
@@ -110,7 +114,7 @@ const MAX_PROOF_BYTES: number = 4 * 1024 * 1024;
  * });
  * const note = await peer.checkpoint();
  */
-export function httpPeer(options: HttpPeerOptions): LedgerPeer {
+export function httpPeer(options: HttpPeerOptions): LedgerPeer & CustodianPeer {
   assertOptions(options, HTTP_PEER_OPTIONS, "httpPeer");
   assertOptions(options.session, SESSION_OPTIONS, "session");
   return makePeer(options, keepSession);
@@ -126,13 +130,13 @@ export function httpPeer(options: HttpPeerOptions): LedgerPeer {
  * const peer = publicPeer({ url: "https://ledger.hospital-b.example/v1", did: "did:key:z6Mk…" });
  * const note = await peer.checkpoint();
  */
-export function publicPeer(options: PublicPeerOptions): LedgerPeer {
+export function publicPeer(options: PublicPeerOptions): LedgerPeer & CustodianPeer {
   assertOptions(options, PUBLIC_PEER_OPTIONS, "publicPeer");
   return makePeer(options);
 }
 
 /** @param keep - keeps a session; absent where none can be asked for */
-function makePeer(options: HttpPeerOptions, keep?: typeof keepSession): LedgerPeer {
+function makePeer(options: HttpPeerOptions, keep?: typeof keepSession): LedgerPeer & CustodianPeer {
   const { did, deadline = 10_000, leastRate = 16_384 } = options;
   assertMilliseconds(deadline, "deadline");
   assertPositive(leastRate, "leastRate");
@@ -266,7 +270,42 @@ function makePeer(options: HttpPeerOptions, keep?: typeof keepSession): LedgerPe
       }
       return outcomes;
     },
+    ask(sealed, given = {}) {
+      assertOptions(given, ASK_OPTIONS, "ask");
+      return askPages(sealed, given);
+    },
   };
+
+  /** The signed request in it says who asks, so that no token is needed. */
+  async function* askPages(posted: Uint8Array, { signal }: AskOptions): AsyncIterable<Uint8Array> {
+    const extra = ANSWER_WAIT * 1000 + (posted.length / leastRate) * 1000;
+    const reader = read(await begin("ask", { signal, extra, posted }), Infinity, signal);
+    try {
+      for (;;) {
+        const page = await framed(reader, MAX_PAGE_BYTES, "has a page that is too long");
+        if (page === undefined) return;
+        yield page;
+      }
+    } finally {
+      reader.cancel();
+    }
+  }
+
+  /** The next part of a body, which its length precedes; `undefined` at the end. */
+  async function framed(
+    reader: BodyReader,
+    most: number,
+    otherwise: string,
+  ): Promise<Uint8Array | undefined> {
+    const prefix = await reader.take(4);
+    if (prefix === undefined) return undefined;
+    // Read before anything of that length is allocated.
+    const length = new DataView(prefix.buffer, prefix.byteOffset).getUint32(0);
+    if (length === 0 || length > most) throw malformed(otherwise);
+    const part = await reader.take(length);
+    if (part === undefined) throw malformed("is cut short");
+    return part;
+  }
 
   async function submitBatch(
     { transactions, body }: SubmitBatch,
@@ -289,18 +328,15 @@ function makePeer(options: HttpPeerOptions, keep?: typeof keepSession): LedgerPe
     const reader = await ask(path, width * (4 + MAX_BLOCK_BYTES), given);
     try {
       for (let count = 0; ; count++) {
-        const prefix = await reader.take(4);
-        if (prefix === undefined) {
+        const block = await framed(
+          reader,
+          count === width ? 0 : MAX_BLOCK_BYTES,
+          "is no bundle of blocks",
+        );
+        if (block === undefined) {
           if (count < width) throw malformed("has fewer blocks than were asked for");
           return;
         }
-        // Read before anything of that length is allocated.
-        const length = new DataView(prefix.buffer).getUint32(0);
-        if (length === 0 || length > MAX_BLOCK_BYTES || count === width) {
-          throw malformed("is no bundle of blocks");
-        }
-        const block = await reader.take(length);
-        if (block === undefined) throw malformed("is cut short");
         yield block;
       }
     } finally {

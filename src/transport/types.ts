@@ -26,6 +26,30 @@ export interface CheckpointOptions extends AskOptions {
   readonly wait?: number;
 }
 
+/** Longest sealed ask, and longest sealed page of an answer, in bytes. */
+export const MAX_ASK_BYTES: number = 512 * 1024;
+export const MAX_PAGE_BYTES: number = 16 * 1024 * 1024;
+/** Seconds that a custodian may take to decide and record before it answers. */
+export const ANSWER_WAIT = 25;
+
+/**
+ * A custodian as it is asked over a transport. What crosses is sealed to whom it is for, so that a transport
+ * learns sizes and times.
+ *
+ * For those who write one: the call ends with all pages, or with an error as those of a {@link LedgerPeer}.
+ * `ERR_TRANSPORT_REFUSED` says that the same ask will not be answered.
+ */
+export interface CustodianPeer {
+  /** did:key of the custodian; from configuration, never from an answer. */
+  readonly did: string;
+  /**
+   * Sends a sealed ask.
+   *
+   * @returns the sealed pages of the answer, in order, each of at most 16 MiB
+   */
+  ask(sealed: Uint8Array, options?: AskOptions): AsyncIterable<Uint8Array>;
+}
+
 /** What became of a transaction that was submitted to another organisation. */
 export type SubmitOutcome =
   | {

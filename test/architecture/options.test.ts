@@ -140,6 +140,12 @@ describe("an option that a call of a ledger does not have", () => {
         () => w.hl.decide(w.me, { ...request, query: { type: ["Condition"] } as never }),
         () => w.hl.decide(w.me, request, nonsense),
       ],
+      ask: [
+        () => w.hl.ask(w.hl.member, { ...asked, ...nonsense }),
+        () => w.hl.ask(w.hl.member, { ...asked, query: nonsense }),
+        () => w.hl.ask(w.hl.member, asked, nonsense),
+      ],
+      answerAsk: [() => w.hl.answerAsk(new Uint8Array(0), nonsense)],
       request: [
         () => w.hl.request(w.b, { ...asked, ...nonsense }),
         () => w.hl.request(w.b, { ...asked, query: nonsense }),

@@ -42,6 +42,8 @@ export interface AccessContent {
   readonly v: 1;
   /** Id of the request. */
   readonly request: Uint8Array;
+  /** SHA-256 of the signed request; absent in entries of before it was recorded. */
+  readonly asked?: Uint8Array;
   readonly requester: string;
   readonly user?: string;
   readonly roles: readonly string[];
@@ -89,7 +91,7 @@ export function decodeAccess(bytes: Uint8Array): AccessContent {
       ...["v", "request", "requester", "roles", "purposes", "action", "decidedAt", "height"],
       ...["snapshot", "items", "grounds"],
     ],
-    ["user", "parts", "attestations", "declaration"],
+    ["asked", "user", "parts", "attestations", "declaration"],
   );
   expectVersion(map["v"], "access");
   expectNoNuls(map, "access");
@@ -98,6 +100,7 @@ export function decodeAccess(bytes: Uint8Array): AccessContent {
   for (const name of ["roles", "purposes"]) expectStrings(map[name], `access.${name}`);
   for (const name of ["decidedAt", "height"]) expectUint(map[name], `access.${name}`);
   expectCid(map["snapshot"], "access.snapshot");
+  if (map["asked"] !== undefined) expectBytes(map["asked"], "access.asked", 32);
   if (map["user"] !== undefined) expectString(map["user"], "access.user");
   if (map["parts"] !== undefined) expectStrings(map["parts"], "access.parts");
   if (map["declaration"] !== undefined) expectDeclaration(map["declaration"]);

@@ -1,5 +1,4 @@
 import { assertOptions, type OptionsOf } from "../../bytes/options.ts";
-import { equalBytes } from "../../bytes/compare.ts";
 import type { CID } from "multiformats/cid";
 import type { Chain } from "../../chain/chain.ts";
 import type { ProvableCheckpoint } from "../../chain/checkpoints.ts";
@@ -7,59 +6,13 @@ import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { receiptMaker } from "../../chain/make-receipt.ts";
 import type { Trust } from "../../chain/trust.ts";
 import { decodeTransaction } from "../../block/transaction.ts";
-import { decodeEntry, entryId, isCustom } from "../../block/entry.ts";
-import {
-  entryIdBytes,
-  recordIdBytes,
-  toEntryId,
-  type EntryId,
-  type RecordId,
-} from "../../codec/ids.ts";
-import type { Decision } from "../../consent/model/decision.ts";
-import { openGrant } from "../../envelope/grant.ts";
-import { decodeGrant } from "../../envelope/grant-record.ts";
-import { FIELDS_PART } from "../../envelope/disclosed.ts";
-import { decodeSignedHeader } from "../../envelope/header.ts";
-import { openEnvelope, type OpenOptions } from "../../envelope/open.ts";
-import { type EnvelopeKeys, wipeKeys } from "../../envelope/keys.ts";
-import { EnvelopeError, ProofError } from "../../errors.ts";
-import { readResource } from "../../fhir/bundle.ts";
-import type { FhirResource } from "../../fhir/resource.ts";
+import { ProofError } from "../../errors.ts";
 import type { KeyAgreement } from "../../identity/agreement.ts";
-import { type Attachment, attachmentsOf, isAttachmentPart } from "../records/attachments.ts";
 import { signingKeyAt } from "../context.ts";
-import type { DisclosureAnswer, ReleasedItem } from "./disclose.ts";
-import { decodeManifest, type Manifest } from "../entries/manifest.ts";
+import type { DisclosureAnswer } from "./disclose.ts";
+import { readAnswer, type Answer, type ItemProofs } from "./read-answer.ts";
 
-/** A released record, opened by its requester. */
-export interface OpenedItem {
-  /** Names the record through all its versions. */
-  readonly record: RecordId;
-  readonly manifest: Manifest;
-  /** The parsed resource; absent when only the manifest was granted. */
-  readonly resource?: FhirResource;
-  /** The resource's exact JSON. */
-  readonly text?: Uint8Array;
-  /** The resource's attachments, in its order; each is read from the custodian on demand. */
-  readonly attachments: readonly Attachment[];
-  /** The signed header of the envelope, which `proveFields` makes proofs from. */
-  readonly header: Uint8Array;
-  /** Plaintext of the part `fields`; absent if it was not recorded or not granted. */
-  readonly fields?: Uint8Array;
-  /** Offline proof that this version is on the ledger; see `verifyReceipt`. */
-  readonly receipt: Uint8Array;
-}
-
-/** An answer, readable by its requester. */
-export interface Answer {
-  readonly decision: Decision;
-  /** The access entry on the ledger that records this answer. */
-  readonly access: EntryId;
-  /** Number of released records. */
-  readonly count: number;
-  /** Opens the released records one after another, and verifies each envelope's author. */
-  items(): AsyncIterable<OpenedItem>;
-}
+export type { Answer, OpenedItem } from "./read-answer.ts";
 
 /** Options of {@link openAnswer}. */
 export interface OpenAnswerOptions {
@@ -81,11 +34,6 @@ export interface OpenAnswerOptions {
     | ((height: number) => Promise<Uint8Array | Pick<ProvableCheckpoint, "note" | "policyPath">>);
   /** The trust that the receipts are made for; see `makeReceipt`. Default: the genesis record alone. */
   readonly from?: Trust;
-}
-
-interface Opening extends OpenAnswerOptions {
-  /** Size of the chain when the answer arrived: items that are read later were granted at this size. */
-  readonly arrivedAt: number;
 }
 
 const OPEN_ANSWER_OPTIONS: OptionsOf<OpenAnswerOptions> = {
@@ -114,119 +62,41 @@ const OPEN_ANSWER_OPTIONS: OptionsOf<OpenAnswerOptions> = {
  */
 export function openAnswer(answer: DisclosureAnswer, given: OpenAnswerOptions): Answer {
   assertOptions(given, OPEN_ANSWER_OPTIONS, "openAnswer");
-  const options: Opening = { ...given, arrivedAt: given.chain.size };
-  return {
-    decision: answer.decision,
-    access: answer.access,
-    count: answer.items.length,
-    async *items() {
-      if (answer.items.length === 0) return;
-      const highest = answer.items.reduce((most, { place }) => Math.max(most, place.height), 0);
-      if (highest >= options.chain.size) {
-        const why = `the answer refers to block ${highest}, which this copy of the ledger lacks`;
-        throw new ProofError("ERR_PROOF_RANGE", why);
-      }
-      const { checkpoint: given } = options;
-      const made = given instanceof Uint8Array ? given : await given(highest);
-      const { note: checkpoint, policyPath } =
-        made instanceof Uint8Array ? { note: made, policyPath: [] } : made;
-      const { from } = options;
-      const receiptOf = receiptMaker(options.chain, {
-        checkpoint,
-        policyPath,
-        ...(from === undefined ? {} : { from }),
-      });
-      const entryAt = entryReader(options.chain);
-      for (const item of answer.items) {
-        assertNamed(options.chain, options.custodian, item, await entryAt(item.place));
-        const opened = await openItem(item, answer.access, options);
-        assertOwnName(item, opened.manifest);
-        const receipt = await receiptOf(item.place);
-        yield { record: item.record, ...opened, header: item.header, receipt };
-      }
-    },
-  };
-}
-
-/**
- * Checks the record's name as far as the entry tells it: a record has the id of the entry that created
- * it, and a later version another one. Of which record that is a version, nothing here proves.
- */
-function assertOwnName({ record, entry }: ReleasedItem, { op }: Manifest): void {
-  const creates = op === "create" || op === "reattribute";
-  if (creates !== equalBytes(recordIdBytes(record), entryIdBytes(entry))) {
-    throw new EnvelopeError(
-      "ERR_ENVELOPE_INVALID",
-      "the record is not the one that the entry says",
-    );
-  }
-}
-
-/** Opens the granted parts of an item, except attachments, which are opened when they are read. */
-async function openItem(
-  item: ReleasedItem,
-  access: EntryId,
-  options: Opening,
-): Promise<Omit<OpenedItem, "record" | "header" | "receipt">> {
-  const opening = await openingOf(item, access, options);
-  const { keys } = opening;
-  const { header } = decodeSignedHeader(item.header);
-  const granted = new Set(
-    header.parts.map(({ id }) => id).filter((id) => "cek" in keys || Object.hasOwn(keys.parts, id)),
-  );
-  try {
-    const parts = ["manifest", ...[...granted].filter((id) => !isAttachmentPart(id))];
-    const opened = (await openEnvelope({ ...opening, parts })).parts;
-    const manifest = decodeManifest(opened.get("manifest")!);
-    const text = opened.get("content");
-    const fields = opened.get(FIELDS_PART);
-    const attachments = attachmentsOf(
-      manifest,
-      header,
-      (part) => granted.has(part),
-      async (part) => ({ ...(await openingOf(item, access, options)), part }),
-    );
-    return {
-      manifest,
-      ...(text === undefined ? {} : { text, resource: readResource(text).resource }),
-      ...(fields === undefined ? {} : { fields }),
-      attachments,
-    };
-  } finally {
-    wipeKeys(keys);
-  }
-}
-
-/** Gathers the options that open an item's envelope; the caller must wipe the keys. */
-async function openingOf(
-  { envelope, header, grant, place }: ReleasedItem,
-  access: EntryId,
-  { chain, custodian, agreement, read, arrivedAt }: Opening,
-): Promise<OpenOptions & { readonly keys: EnvelopeKeys }> {
-  const keys = await openGrant({
-    grant,
-    agreement,
-    envelope,
-    basis: entryIdBytes(access),
-    grantor: {
-      actor: custodian,
-      ...(await signingKeyAt(chain, custodian, decodeGrant(grant).key, arrivedAt)),
-    },
+  const { chain, custodian, agreement, read } = given;
+  // Items that are read later were granted at this size.
+  const arrivedAt = chain.size;
+  return readAnswer(answer, {
+    ...{ ledger: chain.ledger, custodian, agreement, read },
+    grantorKey: (key) => signingKeyAt(chain, custodian, key, arrivedAt),
+    proofs: () => proofsOfChain(answer, given),
   });
-  try {
-    const { key } = decodeSignedHeader(header);
-    return {
-      envelope,
-      header,
-      keys,
-      context: { ledger: chain.ledger, author: custodian, kind: "record" },
-      author: await signingKeyAt(chain, custodian, key, place.height),
-      read,
-    };
-  } catch (error) {
-    wipeKeys(keys);
-    throw error;
+}
+
+/** Proves items by a copy of the ledger. */
+async function proofsOfChain(
+  { items }: DisclosureAnswer,
+  { chain, custodian, checkpoint: given, from }: OpenAnswerOptions,
+): Promise<ItemProofs> {
+  const highest = items.reduce((most, { place }) => Math.max(most, place.height), 0);
+  if (highest >= chain.size) {
+    const why = `the answer refers to block ${highest}, which this copy of the ledger lacks`;
+    throw new ProofError("ERR_PROOF_RANGE", why);
   }
+  const made = given instanceof Uint8Array ? given : await given(highest);
+  const { note: checkpoint, policyPath } =
+    made instanceof Uint8Array ? { note: made, policyPath: [] } : made;
+  const receiptOf = receiptMaker(chain, {
+    ...{ checkpoint, policyPath },
+    ...(from === undefined ? {} : { from }),
+  });
+  const entryAt = entryReader(chain);
+  return {
+    async entryOf({ place }) {
+      const found = await entryAt(place);
+      return found && { ...found, receipt: () => receiptOf(place) };
+    },
+    authorKey: ({ place }, key) => signingKeyAt(chain, custodian, key, place.height),
+  };
 }
 
 type EntryReader = (
@@ -247,23 +117,4 @@ function entryReader(chain: Chain): EntryReader {
     if (signed === undefined || bytes === undefined) return undefined;
     return { author: decodeTransaction(signed.tx).author, bytes };
   };
-}
-
-/** Checks that the entry is at the claimed position, and names this envelope. */
-function assertNamed(
-  chain: Chain,
-  custodian: string,
-  { entry, envelope }: ReleasedItem,
-  found: Awaited<ReturnType<EntryReader>>,
-): void {
-  if (
-    found?.author !== custodian ||
-    toEntryId(entryId(chain.ledger, custodian, found.bytes)) !== entry
-  ) {
-    throw new EnvelopeError("ERR_ENVELOPE_INVALID", "no such entry at the claimed position");
-  }
-  const named = decodeEntry(found.bytes);
-  if (isCustom(named) || named.kind !== "record" || !named.body.equals(envelope)) {
-    throw new EnvelopeError("ERR_ENVELOPE_INVALID", "the entry names a different envelope");
-  }
 }

@@ -1,3 +1,4 @@
+import { sha256 } from "#crypto";
 import { isInForce, keyStateKey, memberKey, POLICY_KEY } from "../../chain/state.ts";
 import { sealCoseFresh, type CoseRecipient } from "../../crypto/cose-hpke.ts";
 import { verifySignature } from "../../crypto/sign.ts";
@@ -49,9 +50,14 @@ export type CheckedRequest =
       readonly request: DisclosureRequest;
       readonly signed: SignedRequest;
       readonly sealed: SealedRequest;
+      /** SHA-256 of the signed request. */
+      readonly asked: Uint8Array;
       readonly replayName: Uint8Array;
     }
   | { readonly ok: false; readonly reason: RequestRefusal };
+
+/** A request that may be judged. */
+export type RequestToJudge = CheckedRequest & { readonly ok: true };
 
 /** Verifies the requester and that the request is fresh and for this custodian, and opens its sealed part. */
 export async function checkRequest(
@@ -94,6 +100,7 @@ export async function checkRequest(
       request,
       signed,
       sealed,
+      asked: sha256(bytes),
       replayName: vault.name("request", request.requester, request.id),
     };
   } catch (error) {
@@ -146,14 +153,19 @@ function canSealTo(recipient: CoseRecipient, random: LedgerContext["random"]): b
 /** Checks again, when keys are released, that the requester is still in force and the request still valid. */
 export async function recheckRequester(
   context: CheckContext,
-  { signed, request }: CheckedRequest & { readonly ok: true },
-): Promise<({ readonly ok: true } & CoseRecipient) | { readonly ok: false }> {
+  checked: RequestToJudge,
+): Promise<CoseRecipient | undefined> {
+  if (context.now() >= checked.request.expires) return undefined;
+  return recipientInForce(context, checked);
+}
+
+/** The key to which answers are sealed, as long as the requester and both keys of the request are in force. */
+export async function recipientInForce(
+  context: LedgerContext,
+  { signed, request }: RequestToJudge,
+): Promise<CoseRecipient | undefined> {
   const key = await signingKeyOf(context, signed, request);
-  const recipient = await recipientOf(context, request);
-  if (key === undefined || recipient === undefined || context.now() >= request.expires) {
-    return { ok: false };
-  }
-  return { ok: true, ...recipient };
+  return key && (await recipientOf(context, request));
 }
 
 /** Opens the part that is sealed to the custodian, with whichever of its keys it was sealed to. */

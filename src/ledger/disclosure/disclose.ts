@@ -1,64 +1,44 @@
-import { appendTo } from "../../bytes/lists.ts";
 import { toHex } from "../../bytes/hex.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
-import type { CID } from "../../codec/cid.ts";
-import { toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
+import { toEntryId, type EntryId } from "../../codec/ids.ts";
 import type { Decision } from "../../consent/model/decision.ts";
-import type { CoseRecipient } from "../../crypto/cose-hpke.ts";
-import { makeGrant, narrowKeys } from "../../envelope/grant.ts";
-import { decodeSignedHeader, type EnvelopeHeader } from "../../envelope/header.ts";
-import { wipeKeys } from "../../envelope/keys.ts";
+import { ChainError } from "../../errors.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import {
   checkRequest,
   recheckRequester,
   type CheckContext,
-  type CheckedRequest,
   type RequestRefusal,
+  type RequestToJudge,
 } from "./check-request.ts";
 import type { LedgerContext } from "../context.ts";
-import { contentKeyName, type Filing } from "../entries/filing.ts";
+import type { Filing } from "../entries/filing.ts";
 import {
   isPermitted,
   decideRecords,
   readDeciding,
   requireReadableConsents,
   versionName,
-  partsOf,
   type JudgeContext,
   type Judgement,
 } from "./decide-records.ts";
 import { currentRecords, type FoldedRecord } from "../records/current-record.ts";
 import { isAskedFor } from "./asked-for.ts";
 import { fileAccesses, fileDifferences, type FiledAccess } from "./file-access.ts";
-import type { Replays } from "./replays.ts";
+import { recordedRelease } from "./recorded-release.ts";
+import { releaseAdmitted, type Released, type ReleasedItem } from "./release.ts";
+import type { AnsweringEntry, Replays } from "./replays.ts";
 import type { DisclosureRequest } from "./request.ts";
 import { lostEntry } from "../entries/own-envelope.ts";
-import { isErasedNow } from "../entries/catalogue.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import { personName, type Turns } from "../turns.ts";
 import { laterDecision, uniteDecisions, denialWithoutReasons } from "./released-decision.ts";
 
 export type { RequestRefusal } from "./check-request.ts";
+export type { ReleasedItem } from "./release.ts";
 
 const isSamePlace = (a: EntryPlace, b: EntryPlace): boolean =>
   a.height === b.height && a.transaction === b.transaction && a.entry === b.entry;
-
-/** One released record: everything that its requester needs to open it. */
-export interface ReleasedItem {
-  /** Names the record through all its versions. */
-  readonly record: RecordId;
-  /** The entry whose envelope this is. */
-  readonly entry: EntryId;
-  readonly place: EntryPlace;
-  readonly envelope: CID;
-  /** The envelope's signed header. */
-  readonly header: Uint8Array;
-  /** The keys, sealed to the requester's agreement key. */
-  readonly grant: Uint8Array;
-  /** Ids of the envelope's parts that these keys open. */
-  readonly parts: readonly string[];
-}
 
 /** A custodian's answer to a request. */
 export interface DisclosureAnswer {
@@ -99,26 +79,39 @@ export async function disclose(
   context: DiscloseContext,
   bytes: Uint8Array,
 ): Promise<DisclosureResult> {
-  const { subjects, replays } = context;
   const checked = await checkRequest(context, bytes);
-  if (!checked.ok) return checked;
-  const { sealed, replayName } = checked;
+  return checked.ok ? discloseChecked(context, checked, "once") : checked;
+}
+
+/** Discloses as {@link disclose} does, for a request that is checked already. */
+export async function discloseChecked(
+  context: DiscloseContext,
+  checked: RequestToJudge,
+  often: "once" | "again",
+): Promise<DisclosureResult> {
+  const { subjects, replays, turns } = context;
+  const { sealed, replayName, request } = checked;
   // From here until the access entry is durable, the request's id counts as used.
   const id = toHex(replayName);
   const inFlight = inFlightOf(context);
-  if (inFlight.has(id)) return { ok: false, reason: "replayed" };
+  if (inFlight.has(id)) {
+    if (often === "once") return { ok: false, reason: "replayed" };
+    throw new ChainError("ERR_CHAIN_BUSY", "the same request is being answered");
+  }
   inFlight.add(id);
   try {
     await requireReadableConsents(context);
-    if ((await replays.answered(replayName, checked.request.time)) !== undefined) {
+    const earlier = await replays.answered(replayName, request.time);
+    if (earlier !== undefined && (often === "once" || earlier === "unknown")) {
       return { ok: false, reason: "replayed" };
     }
     const subject = await subjects.find(sealed.patient);
-    await freshenAsked(context, checked.request, subject);
-    const work = () => answerRequest(context, checked, subject);
-    return subject === undefined
-      ? await work()
-      : await context.turns.shared(personName(subject), work);
+    if (earlier === undefined) await freshenAsked(context, request, subject);
+    const work = (): Promise<DisclosureResult> =>
+      earlier === undefined
+        ? answerRequest(context, checked, subject)
+        : repeatAnswer(context, checked, subject, earlier);
+    return subject === undefined ? await work() : await turns.shared(personName(subject), work);
   } finally {
     inFlight.delete(id);
   }
@@ -140,12 +133,12 @@ async function freshenAsked(
 /** Decides, records, decides again and releases, for a checked request. */
 async function answerRequest(
   context: DiscloseContext,
-  checked: CheckedRequest & { readonly ok: true },
+  checked: RequestToJudge,
   subject: Subject | undefined,
 ): Promise<DisclosureResult> {
-  const { request, sealed, replayName } = checked;
+  const { request, asked, sealed, replayName } = checked;
   const first = await decideRecords(context, request, sealed, subject, context.now());
-  const what = { request, sealed, subject, judgement: first };
+  const what = { request, asked, sealed, subject, judgement: first };
   const accesses = await fileAccesses(context, { ...what, answers: replayName });
   return afterWriting(() => answerAgain(context, checked, subject, first, accesses));
 }
@@ -153,12 +146,12 @@ async function answerRequest(
 /** Decides again after the access entry, and releases what both decisions permit. */
 async function answerAgain(
   context: DiscloseContext,
-  checked: CheckedRequest & { readonly ok: true },
+  checked: RequestToJudge,
   subject: Subject | undefined,
   first: Judgement,
   accesses: readonly FiledAccess[],
 ): Promise<DisclosureResult> {
-  const { request, sealed, replayName } = checked;
+  const { request, asked: hash, sealed, replayName } = checked;
   const { now } = context;
   const { id: access, place } = accesses[0]!;
   await requireReadableConsents(context);
@@ -169,49 +162,70 @@ async function answerAgain(
   }
   const asked = first.decided.filter(isPermitted);
   const second = await decideRecords(context, request, sealed, subject, now());
-  const items: ReleasedItem[] = [];
-  const decisions: Decision[] = [];
-  const lost: FoldedRecord[] = [];
   const recipient = await recheckRequester(context, checked);
-  if (recipient.ok) {
-    const still = new Map(
-      second.decided.filter(isPermitted).map((one) => [versionName(one.record), one.decision]),
-    );
-    const admitted = asked.flatMap(({ record, decision }) => {
-      const later = still.get(versionName(record));
-      return later === undefined ? [] : [{ record, decisions: [decision, later] }];
-    });
-    for (let at = 0; at < admitted.length; at += READ_TOGETHER) {
-      const some = admitted.slice(at, at + READ_TOGETHER);
-      const released = await releaseKeys(
-        context,
-        some.map(({ record }) => record),
-        access,
-        request,
-        recipient,
-      );
-      for (const [i, item] of released.entries()) {
-        if (item === undefined) {
-          const { record } = some[i]!;
-          if (!(await isErasedNow(context.catalogue, record.head.id))) lost.push(record);
-          continue;
-        }
-        items.push(item);
-        appendTo(decisions, some[i]!.decisions);
-      }
-    }
-  }
+  const still = new Map(
+    second.decided.filter(isPermitted).map((one) => [versionName(one.record), one.decision]),
+  );
+  const admitted = asked.flatMap(({ record, decision }) => {
+    const later = still.get(versionName(record));
+    return later === undefined ? [] : [{ record, decisions: [decision, later] }];
+  });
+  const { items, decisions, lost } =
+    recipient === undefined
+      ? NOTHING_RELEASED
+      : await releaseAdmitted(context, admitted, access, request, recipient);
   if (items.length < asked.length) {
     const released = new Set(items.map(({ record }) => record));
     const decided = asked
       .filter(({ record }) => !released.has(record.record))
-      .map((one) => laterDecision(one, second, recipient.ok));
+      .map((one) => laterDecision(one, second, recipient !== undefined));
     const judgement = { ...second, decided };
-    await fileDifferences(context, { request, sealed, subject, judgement }, accesses);
+    await fileDifferences(context, { request, asked: hash, sealed, subject, judgement }, accesses);
   }
   if (lost.length > 0) throw lostEntry("record", lost[0]!.head.id);
-  const decision = uniteDecisions(decisions) ?? denialWithoutReasons(second.asOf);
+  return answerWith(access, items, decisions, second.asOf);
+}
+
+const NOTHING_RELEASED: Released = { items: [], decisions: [], lost: [] };
+
+function answerWith(
+  access: Uint8Array,
+  items: readonly ReleasedItem[],
+  decisions: readonly Decision[],
+  asOf: number,
+): DisclosureResult {
+  const decision = uniteDecisions(decisions) ?? denialWithoutReasons(asOf);
   return { ok: true, answer: { access: toEntryId(access), decision, items } };
+}
+
+/**
+ * Answers a request that was answered before, under the same access entry: decides anew, and releases what that
+ * entry says was released and the new decision permits. What it no longer permits is not filed as withheld, since
+ * the first answer may have arrived.
+ */
+async function repeatAnswer(
+  context: DiscloseContext,
+  checked: RequestToJudge,
+  subject: Subject | undefined,
+  earlier: AnsweringEntry,
+): Promise<DisclosureResult> {
+  const { request, asked, sealed } = checked;
+  const second = await decideRecords(context, request, sealed, subject, context.now());
+  const persons = second.decided.map(({ record }) => record.head.manifest.local);
+  const recorded = await recordedRelease(context, earlier.id, asked, persons);
+  // The id was used for another request, or nobody knows for which.
+  if (recorded === undefined) return { ok: false, reason: "replayed" };
+  const recipient = await recheckRequester(context, checked);
+  const admitted = second.decided.filter(isPermitted).flatMap(({ record, decision }) => {
+    const before = recorded.get(versionName(record));
+    return before === undefined ? [] : [{ record, decisions: [before, decision] }];
+  });
+  const { items, decisions, lost } =
+    recipient === undefined
+      ? NOTHING_RELEASED
+      : await releaseAdmitted(context, admitted, earlier.id, request, recipient);
+  if (lost.length > 0) throw lostEntry("record", lost[0]!.head.id);
+  return answerWith(earlier.id, items, decisions, second.asOf);
 }
 
 /** Names of the requests that are being answered. */
@@ -224,65 +238,4 @@ function inFlightOf({ vault }: LedgerContext): Set<string> {
     inFlightByVault.set(vault, inFlight);
   }
   return inFlight;
-}
-
-/** Number of envelopes whose keys and headers are read together. */
-const READ_TOGETHER = 128;
-
-/** The parts of an envelope that a choice of parts grants: all but the manifest count as `content`. */
-function grantedParts(header: EnvelopeHeader, chosen: readonly string[]) {
-  const ids = header.parts.map(({ id }) => id);
-  const parts = ids.filter((id) => chosen.includes(id === "manifest" ? id : "content"));
-  return { header, parts };
-}
-
-/**
- * Wraps the keys of records' envelopes for the requester, bound to the access entry.
- *
- * @returns items in the records' order; `undefined` for a record whose key or header is gone
- */
-async function releaseKeys(
-  context: DiscloseContext,
-  records: readonly FoldedRecord[],
-  basis: Uint8Array,
-  request: DisclosureRequest,
-  recipient: CoseRecipient,
-): Promise<(ReleasedItem | undefined)[]> {
-  const { storage, vault, signer, random } = context;
-  const envelopes = records.map(({ head }) => head.envelope);
-  const ceks = await vault.getMany(envelopes.map((cid) => contentKeyName(context, cid)));
-  const headers = await storage.blobs.getMany(envelopes);
-  const { parts } = partsOf(request.query);
-  const items: (ReleasedItem | undefined)[] = [];
-  try {
-    for (const [i, { record, head }] of records.entries()) {
-      const { envelope, id, place } = head;
-      const [cek, header] = [ceks[i], headers[i]];
-      if (cek === undefined || header === undefined) {
-        items.push(undefined);
-        continue;
-      }
-      const whole = decodeSignedHeader(header).header;
-      const only = parts === undefined ? undefined : grantedParts(whole, parts);
-      const keys = only === undefined ? { cek } : narrowKeys({ cek }, only);
-      const granted = only?.parts ?? whole.parts.map((part) => part.id);
-      try {
-        const grant = await makeGrant({ envelope, basis, keys, recipient, signer, random });
-        items.push({
-          record,
-          entry: toEntryId(id),
-          place,
-          envelope,
-          header,
-          grant,
-          parts: granted,
-        });
-      } finally {
-        wipeKeys(keys);
-      }
-    }
-  } finally {
-    for (const cek of ceks) cek?.fill(0);
-  }
-  return items;
 }

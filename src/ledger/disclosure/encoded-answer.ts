@@ -16,6 +16,7 @@ import {
   expectString,
   expectUint,
   expectVersion,
+  type Fields,
 } from "../../codec/shape.ts";
 import { expectDecision } from "../../consent/model/expect-decision.ts";
 import { MAX_GRANT_BYTES } from "../../envelope/grant-record.ts";
@@ -35,7 +36,7 @@ const MAX_ITEMS = 65_536;
 /** Most blocks of ciphertext, sent or not, that the headers of one encoded answer name together. */
 const MAX_NAMED = 262_144;
 /** Longest block of ciphertext. */
-const MAX_BLOB_BYTES: number = SEGMENTS_PER_BLOCK * (SEGMENT_BYTES + TAG_BYTES);
+export const MAX_BLOB_BYTES: number = SEGMENTS_PER_BLOCK * (SEGMENT_BYTES + TAG_BYTES);
 /** Maximum overhead of each byte string, in bytes. */
 const FRAME_BYTES = 64;
 
@@ -116,18 +117,24 @@ export async function encodeAnswer(
     ok: true,
     access: entryIdBytes(access),
     decision,
-    items: items.map(({ record, entry, place, envelope, header, grant, parts }) => ({
-      record: recordIdBytes(record),
-      entry: entryIdBytes(entry),
-      place: [place.height, place.transaction, place.entry],
-      ...{ envelope, header, grant, parts },
-    })),
+    items: items.map(itemFields),
     blobs: [...blobs.values()],
   });
 }
 
+/** The encoded fields of an item. */
+export const itemFields = (item: ReleasedItem): Record<string, unknown> => {
+  const { record, entry, place, envelope, header, grant, parts } = item;
+  return {
+    record: recordIdBytes(record),
+    entry: entryIdBytes(entry),
+    place: [place.height, place.transaction, place.entry],
+    ...{ envelope, header, grant, parts },
+  };
+};
+
 /** CIDs of the blocks that hold the given parts of an envelope, and the number of those of all parts. */
-function blocksOf(
+export function blocksOf(
   bytes: Uint8Array,
   parts: readonly string[],
 ): { readonly granted: readonly CID[]; readonly named: number } {
@@ -188,7 +195,7 @@ function* answerSteps(bytes: Uint8Array): Steps<DecodedAnswer> {
   const wanted = new Set<string>();
   let named = 0;
   for (const given of expectArray(map["items"], "answer.items", MAX_ITEMS)) {
-    const item = expectItem(given);
+    const item = expectItem(expectMap(given, "item", ITEM_FIELDS));
     // Given twice under two names, one finding would look like two.
     if (entries.has(item.entry)) throw shape("answer.items must be of distinct entries");
     entries.add(item.entry);
@@ -230,9 +237,13 @@ function tooManyNamed(): EncodingError {
   return new EncodingError("ERR_ENCODING_LIMIT", `the headers name more than ${MAX_NAMED} blocks`);
 }
 
-function expectItem(value: unknown): ReleasedItem {
-  const fields = ["record", "entry", "place", "envelope", "header", "grant", "parts"];
-  const map = expectMap(value, "item", fields);
+/** Names of the fields of an item. */
+export const ITEM_FIELDS: readonly string[] = [
+  ...["record", "entry", "place", "envelope", "header", "grant", "parts"],
+];
+
+/** Reads the fields of an item. */
+export function expectItem(map: Fields): ReleasedItem {
   const header = expectBytes(map["header"], "item.header");
   if (header.length > MAX_HEADER_BYTES) throw shape("item.header is too long");
   const grant = expectBytes(map["grant"], "item.grant");

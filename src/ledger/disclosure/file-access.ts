@@ -18,6 +18,8 @@ import type { DisclosureRequest, SealedRequest } from "./request.ts";
 /** A request and what was decided about it. */
 export interface AccessToFile {
   readonly request: DisclosureRequest;
+  /** SHA-256 of the signed request. */
+  readonly asked: Uint8Array;
   readonly sealed: SealedRequest;
   /** `undefined` if nobody is known by that identifier. */
   readonly subject: Subject | undefined;
@@ -99,7 +101,7 @@ function splitByPerson(decided: readonly Decided[], local: Uint8Array) {
 
 async function sealAccess(
   context: AccessContext,
-  { request, sealed, subject, judgement }: AccessToFile,
+  { request, asked, sealed, subject, judgement }: AccessToFile,
   decided: readonly Decided[],
   what: Pick<Manifest, "local" | "request"> & {
     readonly op: "access" | "difference";
@@ -110,6 +112,7 @@ async function sealAccess(
   const content: AccessContent = {
     v: 1,
     request: request.id,
+    asked,
     requester: request.requester,
     ...(request.user === undefined ? {} : { user: request.user }),
     roles: judgement.roles,

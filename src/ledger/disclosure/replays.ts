@@ -13,10 +13,15 @@ import type { LedgerContext } from "../context.ts";
  */
 export interface Replays {
   /**
-   * The place of the first answer to a request with this name and time, as far as the ledger goes now;
+   * The first access entry that answers a request with this name and time, as far as the ledger goes now;
    * `"unknown"` if an access of that time, which may have been its answer, was erased or is lost.
    */
-  answered(name: Uint8Array, time: number): Promise<EntryPlace | "unknown" | undefined>;
+  answered(name: Uint8Array, time: number): Promise<AnsweringEntry | "unknown" | undefined>;
+}
+
+/** An access entry that answers a request. */
+export interface AnsweringEntry extends EntryPlace {
+  readonly id: Uint8Array;
 }
 
 /** Number of new names after which names of expired requests are forgotten. */
@@ -29,7 +34,7 @@ export function openReplays(
 ): Replays {
   const { chain, signer, now } = context;
   const { catalogue, maxRequestLifetime } = options;
-  const known = new Map<string, { readonly place: EntryPlace; readonly at: number }>();
+  const known = new Map<string, { readonly place: AnsweringEntry; readonly at: number }>();
   let next: number | undefined;
   let unreadUntil = -Infinity;
   let turn: Promise<unknown> = Promise.resolve();
@@ -62,14 +67,15 @@ export function openReplays(
         const idOf = entryIdOf(ledger, author);
         for (const [entry, bytes] of signed.entries.entries()) {
           if (decodeEntry(bytes).kind !== "access") continue;
-          const found = await catalogue.find(idOf(bytes));
+          const id = idOf(bytes);
+          const found = await catalogue.find(id);
           if (found.status !== "present") {
             unreadUntil = Math.max(unreadUntil, header.time);
             continue;
           }
           const { request } = found.item.manifest;
           if (request === undefined || known.has(toHex(request))) continue;
-          const place = { height: next, transaction, entry };
+          const place = { height: next, transaction, entry, id };
           known.set(toHex(request), { place, at: header.time });
           if (known.size % FORGET_EVERY === 0) forgetBefore(since);
         }

@@ -220,8 +220,12 @@ async function targetOf(
   };
 }
 
-/** A member's newest agreement key that is in force. */
-async function agreementKeyOf(
+/**
+ * A member's newest agreement key that is in force.
+ *
+ * @throws {ConsentError} `ERR_CONSENT_REQUEST` when it has none
+ */
+export async function agreementKeyOf(
   { state, size }: Pick<Chain, "size" | "state">,
   actor: string,
 ): Promise<CoseRecipient> {

@@ -1,0 +1,201 @@
+import { trustAt } from "../../chain/policy-position.ts";
+import type { Checkpoints, ProvableCheckpoint } from "../../chain/checkpoints.ts";
+import type { KnownForks } from "../../chain/known-forks.ts";
+import { receiptMaker } from "../../chain/make-receipt.ts";
+import { decodeReceipt, type KeyProof } from "../../chain/receipt.ts";
+import { keyStateKey } from "../../chain/state.ts";
+import { decodeTransaction } from "../../block/transaction.ts";
+import { equalBytes } from "../../bytes/compare.ts";
+import { matchesCid, type CID } from "../../codec/cid.ts";
+import { encode } from "../../codec/dag-cbor.ts";
+import { entryIdBytes } from "../../codec/ids.ts";
+import { decodeSignedHeader } from "../../envelope/header.ts";
+import { ConsentError, ProofError, StorageError } from "../../errors.ts";
+import {
+  PAGE_BYTES,
+  PAGE_ITEMS,
+  sealPage,
+  type AnswerHead,
+  type AnswerPage,
+  type PagedItem,
+} from "./answer-pages.ts";
+import { openAsk, type AskAddress } from "./ask-format.ts";
+import { checkRequest, recipientInForce, type RequestToJudge } from "./check-request.ts";
+import { compareCheckpoint } from "./compare-checkpoint.ts";
+import type { DiscloseContext, DisclosureAnswer, DisclosureResult } from "./disclose.ts";
+import { blocksOf } from "./encoded-answer.ts";
+
+/** Options of `answerAsk`. */
+export interface AnswerAskOptions {
+  /**
+   * Called with the did of the member that asks, before anything is decided: what it throws is thrown, and nothing
+   * is recorded.
+   */
+  readonly admit?: (requester: string) => void | Promise<void>;
+}
+
+/** The dependencies of answering asks. */
+export interface AnsweringContext extends DiscloseContext {
+  readonly checkpoints: Checkpoints;
+  readonly forks: KnownForks;
+  /** Decides, records and releases. */
+  readonly discloseAgain: (checked: RequestToJudge) => Promise<DisclosureResult>;
+}
+
+/** @throws always */
+function refused(reason: string): ConsentError {
+  return new ConsentError("ERR_CONSENT_REQUEST", `the request was refused: ${reason}`);
+}
+
+/**
+ * Answers a sealed ask, in pages that are made as they are taken. The access entry is durable when this resolves;
+ * the same request again gets the same entry, and is decided anew.
+ *
+ * @throws {ConsentError} `ERR_CONSENT_REQUEST` when it is refused without being judged
+ */
+export async function answerAsk(
+  context: AnsweringContext,
+  sealed: Uint8Array,
+  { admit }: AnswerAskOptions,
+): Promise<AsyncIterable<Uint8Array>> {
+  const { chain, keys, signer, checkpoints } = context;
+  const address = { ledger: chain.ledger, custodian: signer.actor };
+  const agreements = keys
+    .list()
+    .filter(({ use }) => use === "agree")
+    .map(({ key }) => keys.agreement(key));
+  const ask = await openAsk(sealed, address, agreements);
+  if (ask === undefined) throw refused("malformed");
+  const checked = await checkRequest(context, ask.request);
+  if (!checked.ok) throw refused(checked.reason);
+  await admit?.(checked.request.requester);
+  const trust = await trustAt(chain, ask.from);
+  // Before anything is decided: an answer without proofs would be an incomplete disclosure.
+  const ready = chain.size === 0 ? undefined : await checkpoints.provable(trust);
+  const theirs =
+    ready && ask.checkpoint && (await compareCheckpoint(context, ask.checkpoint, ready));
+  const result = await context.discloseAgain(checked);
+  if (!result.ok) throw refused(result.reason);
+  const provable = await checkpoints.provable(trust);
+  const receiptOf = receiptMaker(chain, {
+    ...{ checkpoint: provable.note, policyPath: provable.policyPath, later: true },
+    ...(trust.root === undefined ? {} : { from: trust }),
+  });
+  const { answer } = result;
+  const proofs = { provable, receiptOf };
+  const head = await headOf(context, answer, proofs, theirs?.size ?? 0);
+  return pagesOf(context, checked, answer, { address, head, ...proofs });
+}
+
+interface Proofs {
+  readonly provable: ProvableCheckpoint;
+  readonly receiptOf: ReturnType<typeof receiptMaker>;
+}
+
+/** What the first page says about the whole. */
+async function headOf(
+  context: AnsweringContext,
+  { access, decision, items }: DisclosureAnswer,
+  { provable, receiptOf }: Proofs,
+  askersSize: number,
+): Promise<AnswerHead> {
+  const { catalogue, chain, signer } = context;
+  const id = entryIdBytes(access);
+  const found = await catalogue.find(id);
+  if (found.status !== "present") {
+    throw new ProofError("ERR_PROOF_UNAVAILABLE", "the access entry cannot be proved");
+  }
+  const receipt = await receiptOf(found.item.place);
+  const isApart = askersSize > 0 && askersSize < provable.size;
+  return {
+    ...{ access: id, decision, count: items.length, receipt },
+    ...(await keyBeside(context, receipt, signer.key, provable)),
+    ...(isApart ? { consistency: await chain.proveConsistency(askersSize, provable.size) } : {}),
+  };
+}
+
+/** The value of a key in the state that a receipt proves its own signing key in, if it is another one. */
+async function keyBeside(
+  { chain }: AnsweringContext,
+  receipt: Uint8Array,
+  key: Uint8Array,
+  { size }: ProvableCheckpoint,
+): Promise<{ readonly key?: KeyProof }> {
+  if (equalBytes(decodeTransaction(decodeReceipt(receipt).tx).key, key)) return {};
+  const { value, proof } = await chain.proveState(keyStateKey(key), size - 1);
+  return value === null ? {} : { key: { value, proof } };
+}
+
+/** Makes the pages, each only while the requester may still have it. */
+async function* pagesOf(
+  context: AnsweringContext,
+  checked: RequestToJudge,
+  answer: DisclosureAnswer,
+  how: Proofs & { readonly address: AskAddress; readonly head: AnswerHead },
+): AsyncIterable<Uint8Array> {
+  const { chain, signer, padding, random, forks } = context;
+  let page = 0;
+  let items: PagedItem[] = [];
+  let blobs: Uint8Array[] = [];
+  let bytes = encode(how.head.decision).length;
+
+  async function take(last: boolean): Promise<Uint8Array> {
+    await chain.refresh();
+    await forks.assertNone();
+    const recipient = await recipientInForce(context, checked);
+    if (recipient === undefined) throw refused("unknown-requester");
+    const content: AnswerPage = {
+      ...{ ask: checked.asked, page, last, items, blobs },
+      ...(page === 0 ? { head: how.head } : {}),
+    };
+    const sealed = await sealPage(content, how.address, recipient, { signer, padding, random });
+    page += 1;
+    items = [];
+    blobs = [];
+    bytes = 0;
+    return sealed;
+  }
+
+  for await (const piece of piecesOf(context, answer, how)) {
+    const isFull = bytes >= PAGE_BYTES || items.length >= PAGE_ITEMS;
+    if (isFull) yield take(false);
+    bytes += piece.bytes;
+    if ("blob" in piece) blobs.push(piece.blob);
+    else items.push(piece);
+  }
+  yield take(true);
+}
+
+type Piece = { readonly bytes: number } & ({ readonly blob: Uint8Array } | PagedItem);
+
+/** The ciphertext of each item, each block once, and then the item. */
+async function* piecesOf(
+  context: AnsweringContext,
+  { items }: DisclosureAnswer,
+  { provable, receiptOf }: Proofs,
+): AsyncIterable<Piece> {
+  const given = new Set<string>();
+  for (const item of items) {
+    const { header, grant, place } = item;
+    for (const cid of blocksOf(header, item.parts).granted) {
+      const name = cid.toString();
+      if (given.has(name)) continue;
+      given.add(name);
+      const blob = await readBlock(context, cid);
+      yield { blob, bytes: blob.length };
+    }
+    const receipt = await receiptOf(place);
+    const beside = await keyBeside(context, receipt, decodeSignedHeader(header).key, provable);
+    yield { item, receipt, ...beside, bytes: header.length + grant.length + receipt.length };
+  }
+}
+
+async function readBlock({ storage }: AnsweringContext, cid: CID): Promise<Uint8Array> {
+  const bytes = await storage.blobs.get(cid);
+  const name = cid.toString();
+  if (bytes === undefined) {
+    throw new StorageError("ERR_STORAGE_MISSING", `ciphertext is missing: ${name}`);
+  }
+  if (matchesCid(cid, bytes)) return bytes;
+  throw new StorageError("ERR_STORAGE_CORRUPT", `ciphertext is damaged: ${name}`);
+}

@@ -1,0 +1,106 @@
+import type { CID } from "multiformats/cid";
+import type { PolicyPosition } from "../../chain/follow-steps.ts";
+import { decode, encode } from "../../codec/dag-cbor.ts";
+import {
+  expectBytes,
+  expectMap,
+  expectOneOf,
+  expectUint,
+  expectVersion,
+} from "../../codec/shape.ts";
+import { sealCoseFresh, type CoseRecipient } from "../../crypto/cose-hpke.ts";
+import { padMessage, unpadMessage, type Padding } from "../../envelope/padding.ts";
+import { EncodingError, LedgerError } from "../../errors.ts";
+import type { KeyAgreement } from "../../identity/agreement.ts";
+import { MAX_ASK_BYTES } from "../../transport/types.ts";
+
+/** What an asker sends to a custodian, sealed. */
+export interface Ask {
+  /** The signed request. */
+  readonly request: Uint8Array;
+  /** The newest checkpoint that the asker has accepted, a signed note. */
+  readonly checkpoint?: Uint8Array;
+  /** Where the receipts of the answer must lead from. */
+  readonly from: PolicyPosition;
+}
+
+/** Whom an ask is for. */
+export interface AskAddress {
+  readonly ledger: CID;
+  /** did:key of the custodian. */
+  readonly custodian: string;
+}
+
+/** Longest checkpoint that goes along: a longer one is left out. */
+export const MAX_ASK_NOTE: number = 64 * 1024;
+
+/** The kinds of asks. */
+const KINDS = ["request"] as const;
+
+const askAad = ({ ledger, custodian }: AskAddress): Uint8Array =>
+  encode(["healthledger/ask/1", ledger, custodian]);
+
+/**
+ * Seals an ask to the custodian's agreement key, padded.
+ *
+ * @throws {SignatureError} `ERR_SIGNATURE_KEY` when that is not a usable public key
+ */
+export function sealAsk(
+  ask: Ask,
+  address: AskAddress,
+  to: CoseRecipient,
+  {
+    padding,
+    random,
+  }: { readonly padding: Padding; readonly random: (length: number) => Uint8Array },
+): Uint8Array {
+  const { request, checkpoint, from } = ask;
+  const bytes = encode({
+    ...{ v: 1, kind: KINDS[0], request, from },
+    ...(checkpoint === undefined || checkpoint.length > MAX_ASK_NOTE ? {} : { checkpoint }),
+  });
+  return sealCoseFresh(to, padMessage(bytes, padding), askAad(address), random);
+}
+
+/**
+ * Opens an ask with whichever of the custodian's agreement keys it was sealed to.
+ *
+ * @returns `undefined` for anything that is no ask for this custodian and ledger
+ */
+export async function openAsk(
+  sealed: Uint8Array,
+  address: AskAddress,
+  agreements: readonly KeyAgreement[],
+): Promise<Ask | undefined> {
+  if (sealed.length > MAX_ASK_BYTES) return undefined;
+  const aad = askAad(address);
+  for (const agreement of agreements) {
+    try {
+      return decodeAsk(unpadMessage(await agreement.unwrap(sealed, aad)));
+    } catch (error) {
+      if (!(error instanceof LedgerError)) throw error;
+      if (error instanceof EncodingError) return undefined;
+    }
+  }
+  return undefined;
+}
+
+function decodeAsk(bytes: Uint8Array): Ask {
+  const map = expectMap(
+    decode(bytes, { maxBytes: MAX_ASK_BYTES, maxDepth: 2, maxItems: 16 }),
+    "ask",
+    ["v", "kind", "request", "from"],
+    ["checkpoint"],
+  );
+  expectVersion(map["v"], "ask");
+  expectOneOf(map["kind"], "ask.kind", KINDS);
+  const from = expectMap(map["from"], "ask.from", [], ["policyHeight", "size"]);
+  const position = (name: "policyHeight" | "size") =>
+    from[name] === undefined ? {} : { [name]: expectUint(from[name], `ask.from.${name}`) };
+  const checkpoint = map["checkpoint"];
+  return {
+    request: expectBytes(map["request"], "ask.request"),
+    ...(checkpoint === undefined ? {} : { checkpoint: expectBytes(checkpoint, "ask.checkpoint") }),
+    from: { ...position("policyHeight"), ...position("size") },
+  };
+}

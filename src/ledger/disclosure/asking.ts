@@ -1,0 +1,42 @@
+import type { Trust } from "../../chain/trust.ts";
+import type { CustodianPeer } from "../../transport/types.ts";
+import type { Answer } from "./answer.ts";
+import type { AnswerAskOptions } from "./answer-ask.ts";
+import type { RequestOptions } from "./request.ts";
+
+/** Options of {@link Asking.ask}. */
+export interface AskingOptions {
+  /** The custodian's peer. Default: the one of `custodians` that has its did. */
+  readonly peer?: CustodianPeer;
+  /** The trust that the receipts are made for; see `makeReceipt`. Default: the genesis record alone. */
+  readonly from?: Trust;
+  readonly signal?: AbortSignal;
+}
+
+/** The calls by which members ask one another. */
+export interface Asking {
+  /**
+   * Asks a custodian for a person's records, and gives the answer once all of it is here and proved. The request
+   * is this member's, signed and sealed; it goes to the peer that `custodians` of `openLedger` names, or to this
+   * custodian itself, and is sent again after a failure that may pass. Whatever it is asked for again, the
+   * custodian records it once.
+   *
+   * @param custodian - did:key of the member that has the records
+   * @throws {InputError} `ERR_INPUT_INVALID` when nobody says where the custodian is
+   * @throws {TransportError} as `askCustodian`
+   * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` or `ERR_ENVELOPE_DECRYPT` when what arrived is not the
+   *   custodian's whole answer to this request
+   * @throws {ConsentError} `ERR_CONSENT_REQUEST` as `createRequest`, or when this custodian itself refuses
+   * @example
+   * const answer = await hl.ask(hospital, { patient: mrn, purposes: ["TREAT"] });
+   * for await (const { resource } of answer.items()) console.log(resource?.resourceType);
+   */
+  ask(custodian: string, request: RequestOptions, options?: AskingOptions): Promise<Answer>;
+  /**
+   * Answers a sealed ask of another member, for `custodianHandler`. Resolves once the access is recorded; the
+   * pages are made while they are taken, and end with an error once the requester is no longer entitled to them.
+   *
+   * @throws {ConsentError} `ERR_CONSENT_REQUEST` when it is refused without being judged
+   */
+  answerAsk(sealed: Uint8Array, options?: AnswerAskOptions): Promise<AsyncIterable<Uint8Array>>;
+}

@@ -75,8 +75,10 @@ const LONGEST_PAUSE = 10_000;
  *   custodian's answer
  * @throws {ConsentError} as `createRequest`
  * @example
+ * const peer = httpPeer({ url: "https://hospital-a.example/ledger", did: custodian });
  * const answer = await askCustodian({
- *   ...{ peer, trust, custodianKey, signer: keys.signer(), agreement: keys.agreement() },
+ *   ...{ peer, trust: trustFromGenesis(genesis), custodianKey: hospital.agreement() },
+ *   ...{ signer: clinic.signer(), agreement: clinic.agreement() },
  *   patient: { system: "urn:oid:1.2.3", value: "MRN-0012345" },
  *   purposes: ["TREAT"],
  * });

@@ -28,7 +28,8 @@ export interface Asking {
    *   custodian's whole answer to this request
    * @throws {ConsentError} `ERR_CONSENT_REQUEST` as `createRequest`, or when this custodian itself refuses
    * @example
-   * const answer = await hl.ask(hospital, { patient: mrn, purposes: ["TREAT"] });
+   * const mrn = { system: "urn:oid:1.2.3", value: "MRN-0012345" };
+   * const answer = await hl.ask(custodian, { patient: mrn, purposes: ["TREAT"] });
    * for await (const { resource } of answer.items()) console.log(resource?.resourceType);
    */
   ask(custodian: string, request: RequestOptions, options?: AskingOptions): Promise<Answer>;

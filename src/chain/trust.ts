@@ -66,7 +66,10 @@ export interface JudgedCheckpoint {
   /** Names of the validators and witnesses whose cosignatures are on it. */
   readonly validators: readonly string[];
   readonly witnesses: readonly string[];
-  /** Time of the last cosignature, in ms since 1970; absent without cosignatures. */
+  /**
+   * Time, in ms since 1970, at or after which as many have cosigned as the policy demands, by their clocks: fewer
+   * than that cannot make it later. Where it demands none, the time of the last cosignature; absent without any.
+   */
   readonly cosignedAt?: number;
   /**
    * Size of the trusted root with whose history the checkpoint was proved consistent; absent if
@@ -188,7 +191,16 @@ function judgeSignatures(note: Uint8Array, trust: Trust): JudgeResult {
   if (byWitnesses.length < cosignaturePolicy.witnesses.required) {
     return { ok: false, reason: "witnesses-missing" };
   }
-  const times = opened.cosignatures.flatMap(({ time }) => (time === undefined ? [] : [time]));
+  const timesBy = (keys: readonly NoteKey[]): readonly number[] =>
+    opened.cosignatures
+      .filter(({ key }) => keys.some((one) => isSameKey(one, key)))
+      .flatMap(({ time }) => (time === undefined ? [] : [time]))
+      .sort((a, b) => b - a);
+  const demanded = [
+    timesBy(validators)[cosignaturePolicy.validators.required - 1],
+    timesBy(witnesses)[cosignaturePolicy.witnesses.required - 1],
+  ].filter((time) => time !== undefined);
+  const times = demanded.length > 0 ? demanded : timesBy([...validators, ...witnesses]);
   return {
     ok: true,
     checkpoint: opened.checkpoint,

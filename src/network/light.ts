@@ -36,7 +36,10 @@ export interface LightHead {
   /** Names of the validators and witnesses that cosigned it. */
   readonly validators: readonly string[];
   readonly witnesses: readonly string[];
-  /** Time of the last cosignature, in ms since 1970; absent without cosignatures. */
+  /**
+   * Time, in ms since 1970, at or after which as many have cosigned as the policy demands. Where it demands none, the
+   * time of the last cosignature; absent without any.
+   */
   readonly cosignedAt?: number;
   /** Time of the last block, in ms since 1970. */
   readonly blockTime: number;

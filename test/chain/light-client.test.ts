@@ -310,6 +310,33 @@ describe("cosignature policies", () => {
     expect(cosignedAt).toBe(START);
   });
 
+  it("believes of a cosignature's time what as many cosigners say as the policy demands", async () => {
+    const policy = { validators: quorum(1, "v1"), witnesses: quorum(2, "w1", "w2", "w3") };
+    const ledger = await start(policy);
+    await ledger.write();
+    const trust = trustFromGenesis(ledger.genesis);
+    const bare = await ledger.checkpoint();
+    const at = (name: string, ms: number) =>
+      cosignatureSigner(signerFor(name), name, () => START + ms);
+    const timeOf = async (times: Readonly<Record<string, number>>, by = trust) => {
+      const signers = Object.entries(times).map(([name, ms]) => at(name, ms));
+      return judged(judgeCheckpoint(await sign(bare, signers), by)).cosignedAt! - START;
+    };
+    const FAR = 1e12;
+    // One witness of three says what it wants: two must say so.
+    expect(await timeOf({ v1: 1000, w1: 2000, w2: 3000, w3: FAR })).toBe(3000);
+    expect(await timeOf({ v1: 1000, w1: 2000, w3: FAR })).toBe(2000);
+    // A validator alone is enough where one is demanded.
+    expect(await timeOf({ v1: 5000, w1: 2000, w2: 3000 })).toBe(5000);
+    // Where only witnesses are demanded, a validator's time says nothing.
+    const witnessed = { ...policy, validators: quorum(0, "v1") };
+    expect(
+      await timeOf({ v1: FAR, w1: 2000, w2: 3000 }, { ...trust, cosignaturePolicy: witnessed }),
+    ).toBe(2000);
+    const none = { ...witnessed, witnesses: quorum(0, "w1") };
+    expect(await timeOf({ v1: 7000, w1: 2000 }, { ...trust, cosignaturePolicy: none })).toBe(7000);
+  });
+
   it("accepts no checkpoint of the empty ledger without its signature", async () => {
     const ledger = await start();
     await ledger.write();

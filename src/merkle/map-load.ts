@@ -77,22 +77,80 @@ export async function loadMapNodes(
   into: NodeSource & NodeSink,
 ): Promise<void> {
   const list = [...keys];
+  await loadPaths(root, list, fetch, into);
   for (;;) {
     const missing = missingForKeys(root, list, into);
     if (missing.length === 0) return;
-    const found = await fetch(missing);
-    for (const [i, hash] of missing.entries()) {
-      const bytes = found[i];
-      if (bytes === undefined) {
-        throw new ProofError("ERR_PROOF_UNAVAILABLE", "a node of the map could not be loaded");
+    await loadNodes(missing, fetch, into);
+  }
+}
+
+type Fetch = Parameters<typeof loadMapNodes>[2];
+
+/** Loads the nodes and values on the way to the keys, each level from where the last one ended. */
+async function loadPaths(
+  root: Uint8Array,
+  keys: readonly Uint8Array[],
+  fetch: Fetch,
+  into: NodeSource & NodeSink,
+): Promise<void> {
+  assertBytes(root, "root", HASH_LENGTH);
+  const paths = Array.from(keys, mapPath).sort(compareBytes);
+  let ends: Subtree[] = [{ hash: root, depth: 0, from: 0, to: paths.length }];
+  while (ends.length > 0) {
+    const missing: Subtree[] = [];
+    for (let subtree = ends.pop(); subtree !== undefined; subtree = ends.pop()) {
+      const { hash, depth, from, to } = subtree;
+      if (from === to || isEmptySubtree(hash)) continue;
+      if (into.get(hash) === undefined) {
+        missing.push(subtree);
+        continue;
       }
-      if (!equalBytes(sha256(bytes), hash)) {
-        throw new ProofError(
-          "ERR_PROOF_INVALID",
-          "the fetched bytes do not match the requested hash",
-        );
-      }
-      into.set(hash, bytes);
+      const node = readMapNode(hash, depth, into);
+      // A leaf's value is left to the walk over all keys, which compares their paths.
+      if (node.kind === "leaf") continue;
+      let middle = from;
+      while (middle < to && !turnsRight(paths[middle]!, depth)) middle++;
+      ends.push(
+        { hash: node.left, depth: depth + 1, from, to: middle },
+        { hash: node.right, depth: depth + 1, from: middle, to },
+      );
     }
+    await loadNodes(
+      missing.map(({ hash }) => hash),
+      fetch,
+      into,
+    );
+    ends = missing;
+  }
+}
+
+/** Some of the sorted paths, and the root of the subtree that they all lead through. */
+interface Subtree {
+  readonly hash: Uint8Array;
+  readonly depth: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+async function loadNodes(
+  hashes: readonly Uint8Array[],
+  fetch: Fetch,
+  into: NodeSink,
+): Promise<void> {
+  if (hashes.length === 0) return;
+  const found = await fetch(hashes);
+  for (const [i, hash] of hashes.entries()) {
+    const bytes = found[i];
+    if (bytes === undefined) {
+      throw new ProofError("ERR_PROOF_UNAVAILABLE", "a node of the map could not be loaded");
+    }
+    if (!equalBytes(sha256(bytes), hash)) {
+      throw new ProofError(
+        "ERR_PROOF_INVALID",
+        "the fetched bytes do not match the requested hash",
+      );
+    }
+    into.set(hash, bytes);
   }
 }

@@ -210,7 +210,11 @@ describeWith("s3Storage over Ceph's gateway", wanted, () => {
           expected.push(doubtful);
         }
       })();
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      const enough = expected.length + 12;
+      const written = (async () => {
+        while (expected.length < enough) await new Promise((resolve) => setTimeout(resolve, 10));
+      })();
+      await Promise.race([written, writing]);
       const restarted = server.killAndRestart();
       stop = true;
       await restarted;

@@ -4,12 +4,19 @@ import { readCheckpoint } from "../chain/checkpoint-note.ts";
 import type { TreeHead } from "../chain/connection.ts";
 import type { ForkEvidence } from "../chain/fork-evidence.ts";
 import { encodePolicySteps } from "../chain/follow-steps.ts";
-import { policyAt } from "../chain/policy-at.ts";
+import { policyAt, samePolicy } from "../chain/policy-at.ts";
+import { checkpointsOfSteps, newestReached, stepsWithin } from "../chain/policy-position.ts";
 import { openPolicySteps } from "../chain/policy-steps.ts";
 import { openKnownForks, type KnownForks } from "../chain/known-forks.ts";
 import { POLICY_KEY } from "../chain/state.ts";
 import { isOwnStore } from "../chain/stored-block.ts";
-import { seenHead, withPolicy, type Trust } from "../chain/trust.ts";
+import {
+  judgeCheckpoint,
+  seenHead,
+  trustFromGenesis,
+  withPolicy,
+  type Trust,
+} from "../chain/trust.ts";
 import { ChainError, LedgerError, TransportError } from "../errors.ts";
 import type { StorageAdapter } from "../storage/types.ts";
 import type { LedgerPeer } from "../transport/types.ts";
@@ -59,7 +66,7 @@ export async function catchUpWithPeers(
   chain: AppendableChain,
   options: CatchUpOptions,
 ): Promise<void> {
-  const { storage, peers, onFault, onFork, now, sleep, signal: outer } = options;
+  const { peers, onFault, onFork, now, sleep, signal: outer } = options;
   const ending = new AbortController();
   const signal = outer === undefined ? ending.signal : AbortSignal.any([outer, ending.signal]);
   try {
@@ -74,7 +81,10 @@ export async function catchUpWithPeers(
       undefined,
     );
     if (best === undefined) return;
-    if (sizeOf(best) <= chain.size) return await assertOwn(chain, answers);
+    if (sizeOf(best) <= chain.size) {
+      await assertOwn(chain, answers);
+      return await keepSteps(chain, { best, answers }, options, signal);
+    }
     const evidence = await assertOneHistory(chain, { base, best, answers }, signal);
     if (evidence !== undefined) {
       const verdict = await forks.take(evidence, chain.state.policy());
@@ -83,8 +93,7 @@ export async function catchUpWithPeers(
       throw otherHistory();
     }
     await takeBlocks(chain, best.judged.checkpoint, peerList(peers, now, onFault), { signal });
-    const kept = openPolicySteps(chain, storage.chains!);
-    for (const { checkpoint } of best.judged.steps) await kept.keep(checkpoint);
+    await keepSteps(chain, { best, answers }, options, signal);
   } finally {
     ending.abort();
   }
@@ -112,6 +121,41 @@ export async function catchUpWithPeers(
     });
     return (await Promise.all(asked)).filter((answer) => answer !== undefined);
   }
+}
+
+/**
+ * Keeps what leads readers from the genesis record to the policy in force: the home cannot sign it again once the old
+ * keys are gone. Asked for at each start until it is here.
+ */
+async function keepSteps(
+  chain: AppendableChain,
+  { best, answers }: { readonly best: Answer; readonly answers: readonly Answer[] },
+  { storage, onFault }: CatchUpOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const { note, size } = best.judged.checkpoint;
+  if (size === 0) return;
+  const policySteps = openPolicySteps(chain, storage.chains!);
+  const reached = () => policySteps.reach(trustFromGenesis(chain.genesisBytes));
+  const inForce = await policyAt(chain, size);
+  const isLed = async (): Promise<boolean> =>
+    samePolicy(newestReached(await reached()).trust, inForce);
+  if (await isLed()) return;
+  for (const { checkpoint } of best.judged.steps) await policySteps.keep(checkpoint);
+  for (const { peer } of answers) {
+    if (await isLed()) return;
+    try {
+      const steps = stepsWithin(chain, await peer.policy({ signal }));
+      for (const one of await checkpointsOfSteps(chain, steps)) await policySteps.keep(one);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof LedgerError) || isOwnStore(error)) throw error;
+      onFault({ did: peer.did, error });
+    }
+  }
+  // Signed by old keys and new ones, it is a step itself.
+  const isStep = (await reached()).some(({ trust }) => judgeCheckpoint(note, trust).ok);
+  if (isStep && !(await isLed())) await policySteps.keep(note);
 }
 
 /** The forks that the store knows of, those apart that the operator's trust decides. */

@@ -39,7 +39,8 @@ export type ChainErrorCode =
   | "ERR_CHAIN_MEMORY"
   | "ERR_CHAIN_LOST"
   | "ERR_CHAIN_FORKED"
-  | "ERR_CHAIN_PENDING";
+  | "ERR_CHAIN_PENDING"
+  | "ERR_CHAIN_STALE";
 
 /** Codes of {@link ProofError}: proofs that cannot be made. Checking one returns a result instead. */
 export type ProofErrorCode = "ERR_PROOF_INVALID" | "ERR_PROOF_RANGE" | "ERR_PROOF_UNAVAILABLE";

@@ -317,7 +317,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     },
     ...disclosureCalls(disclosing, {
       ...{ checkpoints, forks, elsewhere, sleep },
-      custodians: options.custodians ?? [],
+      ...{ custodians: options.custodians ?? [], maxAge: policy.maxAge },
     }),
     async *audit(subject, from) {
       if (subject !== null) await subjects.assertKnown(subject);

@@ -45,6 +45,11 @@ export interface PolicyOptions {
   readonly retention?: Partial<Readonly<Record<ErasureClass, Retention>>>;
   /** Longest time in milliseconds for which a request is valid. Default ten minutes. */
   readonly maxRequestLifetime?: number;
+  /**
+   * Age of what is known of the ledger from which on nothing is disclosed, in milliseconds: of the last cosignature, or
+   * where the ledger requires none, of the home's last answer. Default five minutes.
+   */
+  readonly maxAge?: number;
 }
 
 /** Who may break the glass, and for how long. */
@@ -264,6 +269,7 @@ const POLICY: NamesOf<PolicyOptions> = {
     ]),
   ),
   maxRequestLifetime: "duration",
+  maxAge: "duration",
 };
 
 const BREAK_GLASS: NamesOf<BreakGlassOptions> = { roles: "codes", maxDuration: "duration" };

@@ -8,7 +8,7 @@ import { stepsSince } from "../chain/policy-position.ts";
 import { openPolicySteps } from "../chain/policy-steps.ts";
 import { readingChain } from "../chain/reading-chain.ts";
 import { isOwnStore } from "../chain/stored-block.ts";
-import { trustFromGenesis, type Trust } from "../chain/trust.ts";
+import { judgeCheckpoint, trustFromGenesis, type Trust } from "../chain/trust.ts";
 import { ChainError, InputError, LedgerError, TransportError } from "../errors.ts";
 import type { LedgerPeer } from "../transport/types.ts";
 import { platformSurroundings } from "../transport/surroundings.ts";
@@ -82,9 +82,19 @@ export interface ReplicaSetting {
   readonly beside?: NonNullable<IngestOptions["beside"]>;
 }
 
+/** Times of the last answers that showed the newest accepted checkpoint, all of whose blocks are here. */
+export interface Confirmed {
+  /** When the first of the peers, a member's home, gave it, by the replica's clock. */
+  readonly answeredAt?: number;
+  /** Time of the last cosignature on it, in ms since 1970, by the cosigner's clock. */
+  readonly cosignedAt?: number;
+}
+
 /** A replica of which it is known from elsewhere when a peer can be reached again. */
 export interface StartedReplica extends Replica {
   readonly forks: KnownForks;
+  /** When somebody last showed that the newest checkpoint here is still the newest one. */
+  readonly confirmed: Confirmed;
   reached(peer: LedgerPeer): void;
 }
 
@@ -104,6 +114,22 @@ export async function startReplica(
   const list = peerList(peers, now, onFault);
   const closing = new AbortController();
   let turn: Promise<unknown> = Promise.resolve();
+  let confirmed: Confirmed = {};
+
+  /** Notes that a peer showed the newest checkpoint; what is cosigned again has the same size. */
+  function confirm({ peer, judged: { checkpoint, trust } }: Answer): void {
+    if (checkpoint.size !== heads.newest.value?.size) return;
+    const { root: _seen, ...rootless } = trust;
+    const judged = judgeCheckpoint(checkpoint.note, rootless);
+    const cosignedAt = judged.ok ? judged.cosignedAt : undefined;
+    confirmed = {
+      ...confirmed,
+      ...(peer === peers[0] ? { answeredAt: now() } : {}),
+      ...(cosignedAt !== undefined && cosignedAt > (confirmed.cosignedAt ?? 0)
+        ? { cosignedAt }
+        : {}),
+    };
+  }
 
   async function download(signal: AbortSignal): Promise<void> {
     if (heads.target !== undefined) {
@@ -182,7 +208,9 @@ export async function startReplica(
     if (heads.newest.value !== before) await takeSteps(good);
     for (const answer of good) {
       try {
-        if (await heads.agrees(answer.judged)) list.good(answer.peer);
+        if (!(await heads.agrees(answer.judged))) continue;
+        list.good(answer.peer);
+        confirm(answer);
       } catch (error) {
         await keepDiverging(answer, signal);
         throw error;
@@ -244,6 +272,9 @@ export async function startReplica(
   return {
     reached: list.reached,
     forks,
+    get confirmed() {
+      return confirmed;
+    },
     chain: readingChain(chain),
     get newest() {
       return heads.newest.value;

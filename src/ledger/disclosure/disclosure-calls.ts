@@ -15,6 +15,7 @@ import { checkRequest, type RequestToJudge } from "./check-request.ts";
 import { compareCheckpoint } from "./compare-checkpoint.ts";
 import { discloseChecked, type DiscloseContext, type DisclosureResult } from "./disclose.ts";
 import { exportRecords } from "./export-records.ts";
+import { freshness, MAX_AGE } from "./freshness.ts";
 import { ownRequests } from "./own-requests.ts";
 import { agreementKeyOf } from "./request.ts";
 
@@ -30,21 +31,26 @@ interface Dependencies {
   readonly forks: KnownForks;
   readonly elsewhere: Elsewhere | undefined;
   readonly custodians: readonly CustodianPeer[];
+  /** Age in ms of what is known of the ledger, from which on nothing is disclosed. */
+  readonly maxAge: number | undefined;
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
 /** Makes the calls. */
 export function disclosureCalls(
   context: DiscloseContext,
-  { checkpoints, forks, elsewhere, custodians, sleep }: Dependencies,
+  { checkpoints, forks, elsewhere, custodians, maxAge = MAX_AGE, sleep }: Dependencies,
 ): DisclosureCalls {
   const { chain, signer, keys, now, random, padding, terminology } = context;
+
+  const assertFresh = freshness({ chain, checkpoints, elsewhere, now, maxAge });
 
   async function decide(
     checked: RequestToJudge,
     often: "once" | "again",
   ): Promise<DisclosureResult> {
     elsewhere?.outbox.assertNothingBinds();
+    await assertFresh();
     const result = await discloseChecked(context, checked, often);
     // Nothing leaves if a fork was found meanwhile.
     await forks.assertNone();
@@ -52,6 +58,7 @@ export function disclosureCalls(
   }
 
   async function disclose(bytes: Uint8Array): Promise<DisclosureResult> {
+    elsewhere?.outbox.assertNothingBinds();
     const checked = await checkRequest(context, bytes);
     return checked.ok ? decide(checked, "once") : checked;
   }

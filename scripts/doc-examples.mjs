@@ -153,12 +153,16 @@ const GIVEN_IN = {
   },
   network: {
     authorization: text,
+    did: text,
     hospitalB: text,
     options: type("OpenLedgerOptions"),
     peer: type("LedgerPeer", "/network"),
     replica: type("Replica", "/network"),
+    signal: "AbortSignal",
     source: type("LedgerSource", "/network"),
+    url: text,
     vkey: text,
+    witness: type("LogWitness", "/chain"),
   },
   transport: {
     client: type("BucketCalls", "/transport/bucket"),

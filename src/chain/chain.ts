@@ -6,7 +6,7 @@ import type { Timers } from "../storage/settle.ts";
 import type { Head, StorageAdapter } from "../storage/types.ts";
 import type { AppliedBlock, Tip } from "./apply-block.ts";
 import type { DerivedData, GovernanceBlock, TransactionPlace } from "./derived.ts";
-import type { IngestOptions, IngestResult } from "./ingest-result.ts";
+import type { BlocksAhead, IngestOptions, IngestResult } from "./ingest-result.ts";
 import type { KindRule } from "./kind-rule.ts";
 import type { LedgerState, ReadableState } from "./ledger-state.ts";
 import type { KindRules } from "./prepare.ts";
@@ -128,6 +128,11 @@ export interface Chain {
     key: string,
     height: number,
   ): Promise<{ readonly value: Uint8Array | null; readonly proof: MapProof }>;
+  /**
+   * Begins to check blocks beyond this chain in memory, as a validator does before it cosigns them: nothing is
+   * appended that no accepted checkpoint covers.
+   */
+  checkAhead(): BlocksAhead;
   /**
    * The blocks that changed members or policy, oldest first, as derived data have them: a store may
    * leave some out.

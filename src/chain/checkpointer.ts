@@ -6,12 +6,11 @@ import { verifyConsistency } from "../merkle/verify.ts";
 import type { ChainStore } from "../storage/types.ts";
 import type { Chain } from "./chain.ts";
 import { encodeCheckpoint } from "./checkpoint-note.ts";
-import { createCosigning, type CosigningTimes } from "./cosigning.ts";
+import { createCosigning, type Cosigner, type CosigningTimes } from "./cosigning.ts";
 import { noteSigner, signNote } from "./note.ts";
 import { policyAt } from "./policy-at.ts";
 import { judgeCheckpoint, trustFromGenesis, withPolicy } from "./trust.ts";
 import { policyKeys } from "./unsatisfied.ts";
-import type { Witness } from "./witness.ts";
 import { openSignedHeads, checkpointError } from "./signed-heads.ts";
 
 /** A checkpoint that was just signed. */
@@ -70,8 +69,8 @@ export function createCheckpointer(options: {
   readonly chains: ChainStore;
   readonly signer: Signer;
   readonly memory?: LedgerMemory;
-  /** Asked to cosign; a witness that fails to answer is left out. */
-  readonly witnesses?: readonly Witness[];
+  /** Asked to cosign, or asking by themselves; one that fails to answer is left out. */
+  readonly witnesses?: readonly Cosigner[];
   /** How long to wait for witnesses. Default: until each has answered or failed. */
   readonly cosigningTimes?: CosigningTimes;
 }): Checkpointer {

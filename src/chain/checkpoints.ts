@@ -5,7 +5,7 @@ import type { ChainStore } from "../storage/types.ts";
 import type { Chain } from "./chain.ts";
 import type { Checkpointer } from "./checkpointer.ts";
 import { connectHeads, type TreeHead } from "./connection.ts";
-import { createCosigning, type CosigningTimes } from "./cosigning.ts";
+import { createCosigning, type Cosigner, type CosigningTimes } from "./cosigning.ts";
 import { encodeNote, noteSigner, splitNote, type NoteSignature } from "./note.ts";
 import { policyAt, samePolicy, type CheckpointPolicy } from "./policy-at.ts";
 import { checkpointsOfSteps, newestReached, stepsSince } from "./policy-position.ts";
@@ -20,7 +20,6 @@ import {
   type Trust,
 } from "./trust.ts";
 import { policyKeys, unacceptedError } from "./unsatisfied.ts";
-import type { Witness } from "./witness.ts";
 
 /** A checkpoint that the ledger's policy accepts. */
 export interface AcceptedCheckpoint extends TreeHead {
@@ -85,7 +84,7 @@ export function openCheckpoints(options: {
   readonly chains: ChainStore;
   /** This process's keys that are in use, oldest first. */
   readonly keys: () => readonly CheckpointKey[];
-  readonly cosigners?: readonly Witness[];
+  readonly cosigners?: readonly Cosigner[];
   readonly cosigningTimes?: CosigningTimes;
   /** Public keys of cosigners whose signatures do not count. */
   readonly distrusted?: () => readonly Uint8Array[];

@@ -2,9 +2,13 @@ import { equalBytes } from "../bytes/compare.ts";
 import { concatBytes } from "../bytes/concat.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import type { Chain } from "./chain.ts";
-import type { NoteKey } from "./note-key.ts";
+import { NOTE_COSIGNATURE, type NoteKey } from "./note-key.ts";
 import { parseNote, splitNote } from "./note.ts";
+import type { PolledCosigners, WaitingCheckpoint } from "./polled-cosigners.ts";
 import type { Witness } from "./witness.ts";
+
+/** Who cosigns checkpoints: asked one by one, or asking by themselves. */
+export type Cosigner = Witness | PolledCosigners;
 
 /** Asks cosigners for their signatures. */
 export interface Cosigning {
@@ -52,9 +56,11 @@ const ATTEMPTS = 4;
  */
 export function createCosigning(
   chain: Chain,
-  cosigners: readonly Witness[],
+  cosigners: readonly Cosigner[],
   { required = NO_LIMIT, optional = NO_LIMIT }: CosigningTimes = {},
 ): Cosigning {
+  const polled = cosigners.filter((one) => "offer" in one);
+  const witnesses = cosigners.filter((one): one is Witness => !("offer" in one));
   const seen = new Map<Witness, number>();
   /**
    * Cosigners that have not answered yet: they are asked again only once they have, so that
@@ -94,17 +100,30 @@ export function createCosigning(
       if (cosigners.length === 0) return note;
       let cosigned = note;
       const enough = new AbortController();
+      const whole = new AbortController();
+      const keys = known.filter(({ type }) => type === NOTE_COSIGNATURE);
       const add = (line: string): void => {
         cosigned = withLine(cosigned, line, known);
         if (isEnough(cosigned)) enough.abort();
+        if (!keys.some((key) => lacksSignature(cosigned, key))) whole.abort();
+      };
+      const waiting: WaitingCheckpoint = {
+        ...{ size, keys, add },
+        get note() {
+          return cosigned;
+        },
+        lacks: (key) => lacksSignature(cosigned, key),
       };
       add("");
-      const asked = cosigners.map(async (one) => add(await ask(one, note, size)));
+      const asked = witnesses.map(async (one) => add(await ask(one, note, size)));
       const done = new AbortController();
+      for (const one of polled) one.offer(waiting, done.signal);
+      // Who may yet ask by itself is known by its key only.
+      const all = polled.length > 0 ? aborted(whole.signal) : Promise.all(asked);
       try {
         const { signal } = done;
         const inTime = Promise.all([aborted(enough.signal), optional(signal)]);
-        await Promise.race([Promise.all(asked), required(signal), inTime]);
+        await Promise.race([all, required(signal), inTime]);
         // Lines that arrive later are left out.
         return cosigned;
       } finally {
@@ -116,6 +135,13 @@ export function createCosigning(
 
 function isUpTo(value: unknown, size: number): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= size;
+}
+
+function lacksSignature(note: Uint8Array, { name, keyId }: NoteKey): boolean {
+  const split = splitNote(note);
+  return !(
+    split.ok && split.note.signatures.some((one) => one.name === name && one.keyId === keyId)
+  );
 }
 
 /**

@@ -81,7 +81,8 @@ export {
 export { type Checkpointer, createCheckpointer, type SignedCheckpoint } from "./checkpointer.ts";
 export type { AcceptedCheckpoint, ProvableCheckpoint } from "./checkpoints.ts";
 export type { TreeHead } from "./connection.ts";
-export type { CosigningTime, CosigningTimes } from "./cosigning.ts";
+export type { Cosigner, CosigningTime, CosigningTimes } from "./cosigning.ts";
+export type { PolledCosigners, WaitingCheckpoint } from "./polled-cosigners.ts";
 export type { DerivedData, DerivedMark, GovernanceBlock, TransactionPlace } from "./derived.ts";
 export { explainProposal, type ExplainedProposal } from "./explain-proposal.ts";
 export { exportLedger } from "./export.ts";
@@ -96,7 +97,7 @@ export {
 export { type Convicted, judgeFork } from "./judge-fork.ts";
 export type { CheckpointPolicy } from "./policy-at.ts";
 export type { DivergingHeaders, ForkVerdict, KeptFork } from "./known-forks.ts";
-export type { IngestFault, IngestOptions, IngestResult } from "./ingest-result.ts";
+export type { BlocksAhead, IngestFault, IngestOptions, IngestResult } from "./ingest-result.ts";
 export { type KeyChange, signKeyChange, type SignKeyChangeOptions } from "./key-change.ts";
 export type { KindRule, RuleContext } from "./kind-rule.ts";
 export type { LedgerState, ReadableState } from "./ledger-state.ts";

@@ -35,3 +35,24 @@ export interface IngestFault {
   readonly transaction?: number;
   readonly entry?: number;
 }
+
+/** Blocks beyond a chain that were checked by every rule and are in no store; made by `chain.checkAhead`. */
+export interface BlocksAhead {
+  /** Number of blocks: the chain's, and those that were checked beyond it. */
+  readonly size: number;
+  /** The root at a size, from the chain's to {@link size}; `undefined` at any other. */
+  rootAt(size: number): Uint8Array | undefined;
+  /**
+   * Forgets what the chain has by now. If the chain has gone beyond what was checked, or holds other blocks,
+   * checking begins again at its end.
+   */
+  settle(): Promise<void>;
+  /**
+   * Checks the next block, and keeps what it changes, but not the block.
+   *
+   * @param bytes - the encoded block; borrowed until this resolves
+   * @returns why it was refused; then nothing has changed
+   * @throws {ChainError} `ERR_CHAIN_BUSY` when so much is ahead of the chain that the memory would not do
+   */
+  check(bytes: Uint8Array): Promise<IngestFault | undefined>;
+}

@@ -30,7 +30,7 @@ const INGEST_OPTIONS: OptionsOf<IngestOptions> = {
 /** Most bytes of blocks in one call, unless a single block has more. */
 const MOST_BYTES: number = 32 * 1024 * 1024;
 
-type IngestChain = Omit<AppendableChain, "ingest"> & { readonly frontier: Frontier };
+type IngestChain = Omit<AppendableChain, "ingest" | "checkAhead"> & { readonly frontier: Frontier };
 
 /** Makes the call that appends blocks of others to a chain, all of them or none. */
 export function createIngest(

@@ -21,6 +21,7 @@ import { verifyInclusion } from "../merkle/verify.ts";
 import type { Head } from "../storage/types.ts";
 import { openAnchor, ANCHOR_EVERY } from "./anchor.ts";
 import { emptyTip, type AppliedBlock, tipAfter, checkBlock } from "./apply-block.ts";
+import { takingCalls } from "./check-ahead.ts";
 import { encodeBlockRecord } from "./block-record.ts";
 import { type ChainOptions, type AppendableChain, blocksChain, isBlocksChain } from "./chain.ts";
 import { checkedTree } from "./checked-tree.ts";
@@ -30,7 +31,6 @@ import { openDerived, type DerivedMark } from "./derived.ts";
 import { findTransaction } from "./find-transaction.ts";
 import { governanceChange } from "./governance-change.ts";
 import { genesisState } from "./genesis-state.ts";
-import { createIngest } from "./ingest.ts";
 import { openState, proveState } from "./ledger-state.ts";
 import type { KindRules } from "./prepare.ts";
 import { readBlocks } from "./read-blocks.ts";
@@ -387,8 +387,8 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
         await flushIfTaken();
       });
     },
-  } satisfies Omit<AppendableChain, "ingest"> & { readonly frontier: Frontier };
-  return Object.assign(chain, { ingest: createIngest(chain, storage, options.timers) });
+  } satisfies Omit<AppendableChain, "ingest" | "checkAhead"> & { readonly frontier: Frontier };
+  return Object.assign(chain, takingCalls(chain, storage, options.timers));
 }
 
 function sameHash(a: Uint8Array | null, b: Uint8Array | null): boolean {

@@ -5,11 +5,11 @@ import type { LedgerState, ReadableState } from "./ledger-state.ts";
 export function readingChain(chain: AppendableChain): Chain {
   const { ledger, genesis, genesisBytes, refresh, durableHead, readBlock, readBlocks } = chain;
   const { rootAt, proveInclusion, proveConsistency, readTile, proveState } = chain;
-  const { findTransaction, governance } = chain;
+  const { findTransaction, governance, checkAhead } = chain;
   return {
     ...{ ledger, genesis, genesisBytes, refresh, durableHead, readBlock, readBlocks },
     ...{ rootAt, proveInclusion, proveConsistency, readTile, proveState, findTransaction },
-    governance,
+    ...{ governance, checkAhead },
     state: readableState(chain.state),
     get size() {
       return chain.size;

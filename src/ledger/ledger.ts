@@ -8,7 +8,7 @@ import type { Directive } from "../consent/model/model.ts";
 import type { SnapshotDirective } from "../consent/model/snapshot.ts";
 import type { KeyAgreement } from "../identity/agreement.ts";
 import type { FollowedEntry, FollowEntriesOptions } from "../network/follow-entries.ts";
-import type { LedgerSource } from "../network/source.ts";
+import type { LedgerCopy } from "../network/replica.ts";
 import type { OutboxItem } from "./elsewhere/outbox.ts";
 import type { Signer } from "../identity/signer.ts";
 import type { Feed } from "./feed.ts";
@@ -345,7 +345,7 @@ export interface Ledger extends PersonCalls, Asking, Feed {
    * under the newest accepted checkpoint, and nothing that is sealed. `undefined` at the home, which
    * `publishHeads` serves.
    */
-  readonly copy: LedgerSource | undefined;
+  readonly copy: LedgerCopy | undefined;
   /**
    * What a member elsewhere wrote that is not on the ledger yet, in the order in which it is sent, and what the
    * home refused after its call had ended. Names no person.

@@ -3,7 +3,7 @@ import { editDistance } from "../bytes/nearest.ts";
 import { ERASURE_CLASSES, type ErasureClass } from "../block/entry.ts";
 import type { KindRule } from "../chain/kind-rule.ts";
 import type { Trust } from "../chain/trust.ts";
-import type { Witness } from "../chain/witness.ts";
+import type { Cosigner } from "../chain/cosigning.ts";
 import type { Labeller } from "../consent/labels/labeller.ts";
 import type { Directive, Overlay } from "../consent/model/model.ts";
 import type { Terminology } from "../consent/terminology/terminology.ts";
@@ -162,9 +162,10 @@ export interface OpenLedgerOptions {
   /**
    * Witnesses and validators that are asked to cosign each checkpoint. If the ledger's policy requires
    * cosignatures that cannot be had, checkpoints, receipts, exports and answers are refused; recording still
-   * works. A cosigner that fails, or does not answer within {@link cosignWithin}, is left out.
+   * works. A cosigner that fails, or does not answer within {@link cosignWithin}, is left out. With
+   * `polledCosigners()`, those that the policy lists may also ask by themselves.
    */
-  readonly cosigners?: readonly Witness[];
+  readonly cosigners?: readonly Cosigner[];
   /**
    * Milliseconds for which a checkpoint waits for cosigners, at most 2^31 − 1. Default 10,000. A cosigner
    * that has not answered by then is not asked again until it does.

@@ -13,10 +13,13 @@ export {
 export { PeerBusy } from "../transport/errors.ts";
 export type {
   AskOptions,
+  BlockRange,
   BundleRequest,
   CheckpointOptions,
   CustodianPeer,
+  HomePeer,
   LedgerPeer,
+  PendingOptions,
   SubmitOutcome,
   TileRequest,
 } from "../transport/types.ts";
@@ -36,12 +39,23 @@ export {
   type AnsweringLedger,
   type CustodianHandlerOptions,
 } from "./custodian-handler.ts";
+export {
+  cosignPending,
+  type CosignPendingOptions,
+  type RefusedCheckpoint,
+} from "./cosign-pending.ts";
+export type { ValidatorFault, ValidatorRefusal } from "./check-pending.ts";
 export { descriptionHandler, type DescriptionHandlerOptions } from "./description-handler.ts";
 export { ledgerHandler, type LedgerHandlerOptions } from "./ledger-handler.ts";
 export { openReplica } from "./open-replica.ts";
 export type { PeerFault } from "./peer-list.ts";
 export type { PeerView } from "./peer-views.ts";
-export type { FoundFork, OpenReplicaOptions, Replica } from "./replica.ts";
+export {
+  type PolledCosigners,
+  polledCosigners,
+  type WaitingCheckpoint,
+} from "../chain/polled-cosigners.ts";
+export type { FoundFork, LedgerCopy, OpenReplicaOptions, Replica } from "./replica.ts";
 export {
   publishLedger,
   type PublishedLedger,

@@ -3,8 +3,8 @@ import { assertOptions, type OptionsOf } from "../bytes/options.ts";
 import { InputError } from "../errors.ts";
 import { concatBytes as joined } from "../bytes/concat.ts";
 import type { Sequencer } from "../chain/sequencer.ts";
+import type { PolledCosigners } from "../chain/polled-cosigners.ts";
 import { parseTilePath, tileWidth } from "../merkle/tile.ts";
-import { MAX_WAIT } from "../transport/http.ts";
 import { MAX_SESSION_BYTES } from "../transport/session-request.ts";
 import { platformSurroundings } from "../transport/surroundings.ts";
 import { ALL_STEPS_BYTES, encodePolicySteps } from "../chain/follow-steps.ts";
@@ -13,7 +13,14 @@ import { blockBundle, headerBundle } from "./bundles.ts";
 import { callerPlaces } from "./caller-places.ts";
 import { pacedBody } from "./paced-body.ts";
 import { busy, Status } from "./status.ts";
+import {
+  OF_COSIGNERS,
+  pendingAnswers,
+  type CosignerRole,
+  type PendingAnswers,
+} from "./pending-answer.ts";
 import { submitAnswers } from "./submit-answer.ts";
+import { inTime, numberOf, waitOf } from "./query.ts";
 import { requestReader } from "./request-body.ts";
 import { openSessions, type SessionOptions } from "./sessions.ts";
 import type { LedgerSource } from "./source.ts";
@@ -44,6 +51,12 @@ export interface LedgerHandlerOptions {
    * one who may submit: that takes a session, or `authorize`.
    */
   readonly sequencer?: Pick<Sequencer, "submit" | "ready">;
+  /**
+   * Of a home: cosigners that the ledger's policy lists and that ask by themselves, with a session of the key
+   * with which they cosign. A validator with such a session may read everything, a witness the checkpoint. Needs
+   * `sessions`.
+   */
+  readonly polled?: PolledCosigners;
   /**
    * Names who asks without a session, for the budgets: a verified certificate, or an address that a trusted
    * proxy gives. Default: all whom `authorize` or `reads` admits share one budget, and all others another.
@@ -79,7 +92,7 @@ const WAITING_OPTIONS: OptionsOf<NonNullable<LedgerHandlerOptions["maxWaiting"]>
 };
 const OPTIONS: OptionsOf<LedgerHandlerOptions> = {
   ...{ source: true, path: true, reads: true, sessions: true, authorize: true },
-  ...{ sequencer: true, callerOf: true },
+  ...{ sequencer: true, polled: true, callerOf: true },
   ...{ requestsPerMinute: true, maxWaiting: true, leastRate: true, now: true, sleep: true },
   onError: true,
 };
@@ -121,9 +134,10 @@ export function ledgerHandler(
     others: callerBudget(requestsPerMinute, now),
   };
   const places = { members: callerPlaces(maxWaiting), others: callerPlaces(maxWaiting) };
-  const sessions =
-    options.sessions === undefined ? undefined : openSessions(source, options.sessions, now);
   const pace = { leastRate, now, sleep };
+  const cosigning = options.polled && pendingAnswers(source, options.polled, pace);
+  const sessions =
+    options.sessions && openSessions(source, options.sessions, now, cosigning?.cosignerOf);
   const submit = sequencer && submitAnswers(sequencer, pace);
   let steps:
     { readonly of: unknown; readonly at: number; readonly bytes: Promise<Uint8Array> } | undefined;
@@ -171,17 +185,26 @@ export function ledgerHandler(
     if (request.url.length > 2 * MAX_PATH) throw new Status(414);
     const { pathname, searchParams } = new URL(request.url);
     const path = pathname.startsWith(prefix) ? pathname.slice(prefix.length) : undefined;
-    const posted = path === "submit" ? submit : path === "session" ? sessions : undefined;
-    const isOff = posted === undefined && (path === "submit" || path === "session");
-    if (isOff) throw new Status(404);
+    const posts: ReadonlyMap<string | undefined, unknown> = new Map<string, unknown>([
+      ...([
+        ["submit", submit],
+        ["session", sessions],
+        ["cosignature", cosigning],
+      ] as const),
+    ]);
+    const posted = posts.get(path);
+    if (posted === undefined && posts.has(path)) throw new Status(404);
     const allowed = posted === undefined ? ["GET", "HEAD"] : ["POST"];
     if (!allowed.includes(request.method)) throw new Status(405, { allow: allowed.join(", ") });
     if (path === undefined) throw new Status(404);
-    const caller = await callerOf(request, posted === undefined);
+    const caller = await callerOf(request, path, posted === undefined);
     charge(caller, 1);
     if (path === "session" && sessions !== undefined) return grant(request);
     const { chain } = source;
     if (path === "genesis") return found(chain.genesisBytes, BINARY, `${cacheable}, ${IMMUTABLE}`);
+    if (cosigning !== undefined && OF_COSIGNERS.includes(path)) {
+      return cosigner(cosigning, path, { request, query: searchParams, caller });
+    }
     if (!caller.isAdmitted) {
       throw new Status(401, sessions === undefined ? {} : { "www-authenticate": "Bearer" });
     }
@@ -224,15 +247,37 @@ export function ledgerHandler(
     return bytes;
   }
 
-  /** Who asks, and whether it is answered: a member by its token, or somebody else. */
-  async function callerOf(request: Request, isRead: boolean): Promise<Caller> {
-    const member = await sessions?.memberOf(request);
-    if (member !== undefined) return { name: member, isAdmitted: true, kind: "members" };
+  /** Who asks, and whether it is answered: a member or a cosigner by its token, or somebody else. */
+  async function callerOf(request: Request, path: string, isRead: boolean): Promise<Caller> {
+    const holder = await sessions?.holderOf(request);
     const isOpen = isRead && reads === "public";
+    if (holder !== undefined) {
+      const { name, isMember, publicKey } = holder;
+      const role = await cosigning?.roleOf(publicKey);
+      const mayRead = role === "validator" || (role === "witness" && path === "checkpoint");
+      const isAdmitted = isMember || isOpen || (isRead && mayRead);
+      return { name, isAdmitted, kind: "members", ...(role && { cosigner: { role, publicKey } }) };
+    }
     const isAdmitted = isOpen || (authorize !== undefined && (await authorize(request)));
     // Whoever is not admitted must not use up the budget of those who are.
     const name = `${isAdmitted ? "admitted" : "others"}/${options.callerOf?.(request) ?? ""}`;
     return { name, isAdmitted, kind: "others" };
+  }
+
+  /** Answers what only cosigners may ask. */
+  async function cosigner(
+    answers: PendingAnswers,
+    path: string,
+    asked: { readonly request: Request; readonly query: URLSearchParams; readonly caller: Caller },
+  ): Promise<Response> {
+    const { request, query, caller } = asked;
+    if (caller.cosigner === undefined) throw new Status(401, { "www-authenticate": "Bearer" });
+    const body = await answers.answer(path, {
+      ...{ request, query, ...caller.cosigner },
+      hold: (wait) => places.members.hold(caller.name, wait),
+      charged: (blocks) => charged(blocks, caller),
+    });
+    return found(body instanceof Uint8Array ? body : pacedBody(body, pace), BINARY, "no-store");
   }
 
   function charge({ kind, name }: Pick<Caller, "kind" | "name">, cost: number): void {
@@ -258,29 +303,17 @@ export function ledgerHandler(
     { kind, name }: Caller,
     signal: AbortSignal,
   ): Promise<Response> {
-    const after = numberOf(query.get("after"));
-    const wait = numberOf(query.get("wait")) ?? 0;
-    if (wait > MAX_WAIT) throw new Status(400);
+    const after = numberOf(query, "after");
+    const wait = waitOf(query);
     const has = (): boolean => source.newest !== undefined && source.newest.size > (after ?? -1);
     if (wait > 0 && after !== undefined && !has()) {
-      await places[kind].hold(name, () => growth(after, wait, signal));
+      await places[kind].hold(name, () =>
+        inTime(wait, signal, sleep, (ending) => source.grown(after, ending)),
+      );
     }
     const { newest } = source;
     if (newest === undefined) throw new Status(404);
     return found(newest.note, "text/plain; charset=utf-8", "no-store");
-  }
-
-  /** Resolves once there are more blocks, the wait is over, or the caller is gone. */
-  async function growth(after: number, wait: number, signal: AbortSignal): Promise<void> {
-    const ending = new AbortController();
-    const end = (): void => ending.abort();
-    signal.addEventListener("abort", end);
-    try {
-      await Promise.race([sleep(wait * 1000, ending.signal), source.grown(after, ending.signal)]);
-    } finally {
-      end();
-      signal.removeEventListener("abort", end);
-    }
   }
 
   async function state(path: string): Promise<Response> {
@@ -315,10 +348,13 @@ interface Caller {
   readonly name: string;
   readonly isAdmitted: boolean;
   readonly kind: "members" | "others";
+  /** If the policy lists the key of its session. */
+  readonly cosigner?: { readonly role: CosignerRole; readonly publicKey: Uint8Array };
 }
 
 /** @throws {InputError} unless it is said who may read, and if so who may submit */
-function assertAccess({ reads, authorize, sessions, sequencer }: LedgerHandlerOptions): void {
+function assertAccess(options: LedgerHandlerOptions): void {
+  const { reads, authorize, sessions, sequencer, polled } = options;
   const fault = (what: string): never => {
     throw new InputError("ERR_INPUT_INVALID", what);
   };
@@ -333,6 +369,9 @@ function assertAccess({ reads, authorize, sessions, sequencer }: LedgerHandlerOp
   }
   if (sequencer !== undefined && authorize === undefined && sessions === undefined) {
     fault("say who may submit: members with `sessions`, or whom `authorize` admits");
+  }
+  if (polled !== undefined && sessions === undefined) {
+    fault("cosigners that are `polled` ask with `sessions`");
   }
   assertOptions(sessions, SESSION_OPTIONS, "sessions");
   if (sessions !== undefined && !String(sessions.did).startsWith("did:key:z")) {
@@ -349,12 +388,4 @@ function assertLimits(options: LedgerHandlerOptions): void {
   if (maxWaiting === undefined) return;
   assertUint(maxWaiting.ofCaller, "maxWaiting.ofCaller");
   assertUint(maxWaiting.ofAll, "maxWaiting.ofAll");
-}
-
-/** A number in its one form; `undefined` if it is not given. */
-function numberOf(text: string | null): number | undefined {
-  if (text === null) return undefined;
-  const value = /^(0|[1-9]\d{0,15})$/.test(text) ? Number(text) : NaN;
-  if (!Number.isSafeInteger(value)) throw new Status(400);
-  return value;
 }

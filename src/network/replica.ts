@@ -42,12 +42,16 @@ export interface OpenReplicaOptions extends Pick<
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
-/** A verified copy of a ledger, which follows its peers and never signs. */
-export interface Replica extends LedgerSource, AsyncDisposable {
+/** What a verified copy of a ledger gives out. */
+export interface LedgerCopy extends LedgerSource {
   /** How far the ledger was followed: the policy, and the largest checkpoint that was accepted. */
   readonly trust: Trust;
   /** Two checkpoints by the log's keys that cannot both be true; nothing more is taken once there are. */
   readonly fork: KeptFork | undefined;
+}
+
+/** A verified copy of a ledger, which follows its peers and never signs. */
+export interface Replica extends LedgerCopy, AsyncDisposable {
   /** What each peer has shown so far, and since when nothing newer. */
   readonly peers: readonly PeerView[];
   /**

@@ -13,6 +13,7 @@ import { tilePath } from "../merkle/tile.ts";
 import { baseOf } from "./address.ts";
 import { NotAdmitted } from "./errors.ts";
 import { createExchange } from "./exchange.ts";
+import { pendingCalls, type PendingCaller } from "./pending.ts";
 import { withDeadline, type BodyReader, type Surroundings } from "./read-body.ts";
 import { keepSession, type PeerSession } from "./session.ts";
 import { MAX_SESSION_BYTES } from "./session-request.ts";
@@ -28,9 +29,9 @@ import {
   ANSWER_WAIT,
   MAX_PAGE_BYTES,
   type AskOptions,
-  type BundleRequest,
   type CheckpointOptions,
   type CustodianPeer,
+  type HomePeer,
   type LedgerPeer,
   type SubmitOutcome,
 } from "./types.ts";
@@ -39,10 +40,13 @@ export { PeerBusy } from "./errors.ts";
 export type { PeerSession } from "./session.ts";
 export type {
   AskOptions,
+  BlockRange,
   BundleRequest,
   CheckpointOptions,
   CustodianPeer,
+  HomePeer,
   LedgerPeer,
+  PendingOptions,
   SubmitOutcome,
   TileRequest,
 } from "./types.ts";
@@ -114,10 +118,11 @@ const MAX_PROOF_BYTES: number = 4 * 1024 * 1024;
  * });
  * const note = await peer.checkpoint();
  */
-export function httpPeer(options: HttpPeerOptions): LedgerPeer & CustodianPeer {
+export function httpPeer(options: HttpPeerOptions): HomePeer & CustodianPeer {
   assertOptions(options, HTTP_PEER_OPTIONS, "httpPeer");
   assertOptions(options.session, SESSION_OPTIONS, "session");
-  return makePeer(options, keepSession);
+  const { peer, caller } = makePeer(options, keepSession);
+  return { ...peer, ...pendingCalls(caller) };
 }
 
 /**
@@ -132,11 +137,14 @@ export function httpPeer(options: HttpPeerOptions): LedgerPeer & CustodianPeer {
  */
 export function publicPeer(options: PublicPeerOptions): LedgerPeer & CustodianPeer {
   assertOptions(options, PUBLIC_PEER_OPTIONS, "publicPeer");
-  return makePeer(options);
+  return makePeer(options).peer;
 }
 
 /** @param keep - keeps a session; absent where none can be asked for */
-function makePeer(options: HttpPeerOptions, keep?: typeof keepSession): LedgerPeer & CustodianPeer {
+function makePeer(
+  options: HttpPeerOptions,
+  keep?: typeof keepSession,
+): { readonly peer: LedgerPeer & CustodianPeer; readonly caller: PendingCaller } {
   const { did, deadline = 10_000, leastRate = 16_384 } = options;
   assertMilliseconds(deadline, "deadline");
   assertPositive(leastRate, "leastRate");
@@ -201,7 +209,7 @@ function makePeer(options: HttpPeerOptions, keep?: typeof keepSession): LedgerPe
   const malformed = (what: string, cause?: unknown): TransportError =>
     new TransportError("ERR_TRANSPORT_MALFORMED", `the peer's answer ${what}`, { cause });
 
-  return {
+  const peer: LedgerPeer & CustodianPeer = {
     did,
     async genesis(given = {}) {
       assertOptions(given, ASK_OPTIONS, "genesis");
@@ -211,9 +219,7 @@ function makePeer(options: HttpPeerOptions, keep?: typeof keepSession): LedgerPe
       assertOptions(given, CHECKPOINT_OPTIONS, "checkpoint");
       const { after, wait = 0 } = given;
       if (after !== undefined) assertUint(after, "after");
-      if (!Number.isInteger(wait) || wait < 0 || wait > MAX_WAIT) {
-        throw new RangeError(`wait must be a whole number of seconds up to ${MAX_WAIT}`);
-      }
+      checkWait(wait);
       const query = after === undefined ? "" : `?after=${after}&wait=${wait}`;
       return whole(`checkpoint${query}`, MAX_NOTE_BYTES, given, wait * 1000);
     },
@@ -251,7 +257,7 @@ function makePeer(options: HttpPeerOptions, keep?: typeof keepSession): LedgerPe
     },
     blocks(bundle, given = {}) {
       assertOptions(given, ASK_OPTIONS, "blocks");
-      return readBlocks(bundle, given);
+      return readBlocks(tilePath({ level: 0, ...bundle }, "blocks"), bundle.width, given);
     },
     async state(key, given = {}) {
       assertOptions(given, ASK_OPTIONS, "state");
@@ -275,6 +281,7 @@ function makePeer(options: HttpPeerOptions, keep?: typeof keepSession): LedgerPe
       return askPages(sealed, given);
     },
   };
+  return { peer, caller: { ask, readBlocks, checkWait } };
 
   /** The signed request in it says who asks, so that no token is needed. */
   async function* askPages(posted: Uint8Array, { signal }: AskOptions): AsyncIterable<Uint8Array> {
@@ -322,9 +329,11 @@ function makePeer(options: HttpPeerOptions, keep?: typeof keepSession): LedgerPe
     }
   }
 
-  async function* readBlocks(bundle: BundleRequest, given: AskOptions): AsyncIterable<Uint8Array> {
-    const { width } = bundle;
-    const path = tilePath({ level: 0, ...bundle }, "blocks");
+  async function* readBlocks(
+    path: string,
+    width: number,
+    given: AskOptions,
+  ): AsyncIterable<Uint8Array> {
     const reader = await ask(path, width * (4 + MAX_BLOCK_BYTES), given);
     try {
       for (let count = 0; ; count++) {
@@ -343,4 +352,9 @@ function makePeer(options: HttpPeerOptions, keep?: typeof keepSession): LedgerPe
       reader.cancel();
     }
   }
+}
+
+function checkWait(wait: number): void {
+  if (Number.isInteger(wait) && wait >= 0 && wait <= MAX_WAIT) return;
+  throw new RangeError(`wait must be a whole number of seconds up to ${MAX_WAIT}`);
 }

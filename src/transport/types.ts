@@ -119,3 +119,35 @@ export interface LedgerPeer {
     options?: AskOptions,
   ): Promise<readonly SubmitOutcome[]>;
 }
+
+export interface PendingOptions extends AskOptions {
+  /** Number of blocks of the checkpoint that was cosigned last. Default 0. */
+  readonly old?: number;
+  /** Whole seconds for which the other side may wait until a checkpoint waits; 0 to 25. Default 0. */
+  readonly wait?: number;
+}
+
+/** Blocks with consecutive heights. */
+export interface BlockRange {
+  readonly from: number;
+  /** 1 to 256. */
+  readonly count: number;
+}
+
+/** A home, as cosigners ask it that cannot be reached themselves. Each call needs a session of a cosigner's key. */
+export interface HomePeer extends LedgerPeer {
+  /**
+   * The checkpoint that waits for a cosignature by the session's key, with the proof that it extends the one of
+   * `old` blocks, as the body of an `add-checkpoint` request of C2SP's tlog-witness. Empty if none waits by the
+   * end of the wait.
+   */
+  pending(options?: PendingOptions): Promise<Uint8Array>;
+  /** Encoded blocks under checkpoints that have waited, for validators; one is in memory at a time. */
+  pendingBlocks(range: BlockRange, options?: AskOptions): AsyncIterable<Uint8Array>;
+  /**
+   * Hands in a cosignature: the checkpoint's text, signed by the session's key and nobody else.
+   *
+   * @throws {TransportError} `ERR_TRANSPORT_NOT_FOUND` if the checkpoint does not wait for it, or no more
+   */
+  cosign(note: Uint8Array, options?: AskOptions): Promise<void>;
+}

@@ -9,8 +9,8 @@ import { InputError, LedgerError } from "../../errors.ts";
 import { catchUpWithPeers } from "../../network/catch-up.ts";
 import { startReplica, type StartedReplica } from "../../network/open-replica.ts";
 import type { PeerFault } from "../../network/peer-list.ts";
+import type { LedgerCopy } from "../../network/replica.ts";
 import { assertStorePlace, keepStorePlace } from "../../network/store-place.ts";
-import type { LedgerSource } from "../../network/source.ts";
 import type { LedgerPeer } from "../../transport/types.ts";
 import type { LedgerContext } from "../context.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
@@ -136,13 +136,19 @@ async function openElsewhere(
 }
 
 /** What others may have of a copy: it gives out blocks, and takes none. */
-export const copyOf = (replica: LedgerSource): LedgerSource => ({
+export const copyOf = (replica: LedgerCopy): LedgerCopy => ({
   chain: replica.chain,
   get newest() {
     return replica.newest;
   },
   grown: replica.grown,
   policy: replica.policy,
+  get trust() {
+    return replica.trust;
+  },
+  get fork() {
+    return replica.fork;
+  },
 });
 
 /** A clock that stands still where another one runs backwards. */

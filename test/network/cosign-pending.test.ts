@@ -1,0 +1,219 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { decodeBlock } from "../../src/block/block.ts";
+import { utf8ToBytes } from "../../src/bytes/utf8.ts";
+import { blocksChain, type Chain } from "../../src/chain/chain.ts";
+import { encodeCheckpoint } from "../../src/chain/checkpoint-note.ts";
+import { noteSigner, signNote } from "../../src/chain/note.ts";
+import { polledCosigners } from "../../src/chain/polled-cosigners.ts";
+import { openSignedHeads } from "../../src/chain/signed-heads.ts";
+import { judgeCheckpoint, trustFromGenesis } from "../../src/chain/trust.ts";
+import { cidOf, RAW } from "../../src/codec/cid.ts";
+import { memoryOf } from "../../src/identity/signed-heads.ts";
+import { openReplica } from "../../src/network/open-replica.ts";
+import { memoryStorage } from "../../src/storage/memory.ts";
+import { sleep } from "../../src/storage/sleep.ts";
+import type { StorageAdapter } from "../../src/storage/types.ts";
+import { createForge } from "../support/forge.ts";
+import { bytesFor, signerFor } from "../support/ledger.ts";
+import {
+  cosignerKey,
+  polledHome,
+  run,
+  until,
+  type PolledHome,
+  type Running,
+} from "../support/polled.ts";
+import { mth } from "../support/rfc9162.ts";
+
+const open: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of open.splice(0).toReversed()) await close();
+});
+
+async function start(): Promise<PolledHome> {
+  const home = await polledHome();
+  open.push(() => home.close());
+  return home;
+}
+
+async function witness(home: PolledHome, storage = memoryStorage()): Promise<Running> {
+  const running = run({
+    ...{ home: home.peer(signerFor("w")), witness: home.witness("w", storage) },
+  });
+  open.push(() => running.stop());
+  return running;
+}
+
+/** A validator with a copy of its own, which follows the home. */
+async function validator(home: PolledHome, storage: StorageAdapter, url = home.url) {
+  const { genesis } = home;
+  const copy = await openReplica({
+    ...{ genesis, storage, peers: [home.peer(signerFor("v"))] },
+    sleep: (ms, signal) => sleep(ms / 20, signal),
+  });
+  const following = copy.follow();
+  const running = run({
+    ...{ home: home.peer(signerFor("v"), url), witness: home.witness("v", storage), copy },
+  });
+  let isOpen = true;
+  async function close(): Promise<void> {
+    if (!isOpen) return;
+    isOpen = false;
+    await running.stop();
+    await copy.close();
+    await following;
+  }
+  open.push(close);
+  return { copy, running, close };
+}
+
+/** Size of the head that a cosigner's store remembers. */
+async function cosigned(
+  { chains }: StorageAdapter,
+  home: Pick<PolledHome, "logKeys">,
+  name: string,
+): Promise<number> {
+  const ledger = cidOf(utf8ToBytes(home.logKeys[0]!.name), RAW);
+  const memory = memoryOf("store", ledger);
+  const { key } = signerFor(name);
+  const heads = openSignedHeads({ chains: chains!, ledger, memory }, key, "cosignature");
+  return (await heads.read()).newest?.size ?? 0;
+}
+
+const blocksIn = async ({ chains }: StorageAdapter, { hl }: PolledHome): Promise<number> =>
+  (await chains!.head(blocksChain(hl.id))).size;
+
+describe("cosigners that only poll", () => {
+  it("make a checkpoint accepted once both have signed, and not before", async () => {
+    const home = await start();
+    await home.grow();
+    const store = memoryStorage();
+    const first = await validator(home, store);
+    // The validator alone is not enough, and takes nothing that is not accepted.
+    await until(async () => (await cosigned(store, home, "v")) === 1);
+    await expect(home.hl.checkpoint()).rejects.toMatchObject({ code: "ERR_CHAIN_POLICY" });
+    expect(home.source.newest).toBeUndefined();
+    expect(await blocksIn(store, home)).toBe(0);
+
+    const second = await witness(home);
+    await until(() => home.source.newest !== undefined);
+    const { note, size } = home.source.newest!;
+    expect(judgeCheckpoint(note, trustFromGenesis(home.genesis))).toMatchObject({
+      ...{ ok: true, validators: ["v"], witnesses: ["w"] },
+    });
+    await until(() => first.copy.chain.size === size);
+
+    for (let i = 0; i < 3; i++) await home.grow();
+    await until(() => home.source.newest!.size === home.hl.chain.size);
+    expect(home.source.newest!.size).toBeGreaterThan(size);
+    expect(first.running.refused).toEqual([]);
+    expect(second.refused).toEqual([]);
+    await until(() => first.copy.chain.size === home.hl.chain.size);
+  });
+
+  it("go on after the validator was started again", async () => {
+    const home = await start();
+    await home.grow();
+    const store = memoryStorage();
+    await witness(home);
+    const first = await validator(home, store);
+    await until(() => home.source.newest !== undefined);
+    await first.close();
+    for (let i = 0; i < 3; i++) await home.grow();
+    const before = home.source.newest!.size;
+    const again = await validator(home, store);
+    await until(() => home.source.newest!.size === home.hl.chain.size);
+    expect(home.source.newest!.size).toBeGreaterThan(before);
+    expect(again.running.refused).toEqual([]);
+  });
+
+  it("keep the head durably before they sign it", async () => {
+    const home = await start();
+    await home.grow();
+    const store = memoryStorage();
+    const remembered: number[] = [];
+    const signer = signerFor("w");
+    const watched = {
+      ...signer,
+      async sign(bytes: Uint8Array) {
+        remembered.push(await cosigned(store, home, "w"));
+        return signer.sign(bytes);
+      },
+    };
+    const running = run({ home: home.peer(signer), witness: home.witness("w", store, watched) });
+    open.push(() => running.stop());
+    await until(() => remembered.length > 0);
+    expect(remembered[0]).toBe(home.hl.chain.size);
+  });
+
+  it("stop when their memory was rolled back, before they sign", async () => {
+    const home = await start();
+    await home.grow();
+    await validator(home, memoryStorage());
+    const first = await witness(home);
+    await until(() => home.source.newest !== undefined);
+    await first.stop();
+    // An empty store is the oldest backup.
+    const store = memoryStorage();
+    const rolledBack = await witness(home, store);
+    await expect(rolledBack.ended).rejects.toMatchObject({ code: "ERR_CHAIN_MEMORY" });
+    // It stays stopped for every other process on that store.
+    const again = await witness(home, store);
+    await expect(again.ended).rejects.toMatchObject({ code: "ERR_CHAIN_MEMORY" });
+    open.splice(open.length - 2, 2);
+    await home.grow();
+    await expect(home.hl.checkpoint()).rejects.toThrow("1 of 1 witnesses");
+  });
+
+  it.each([
+    ["a block that breaks a rule", { state: bytesFor("no state") }, "invalid-block", "wrong-state"],
+    ["blocks that are not those that it signed", undefined, "other-blocks", undefined],
+  ])("refuse %s", async (_, fields, reason, rule) => {
+    const home = await start();
+    await home.grow();
+    const { hl, source, keys } = home;
+    const { ledger, genesisBytes, size } = hl.chain;
+    const good: Uint8Array[] = [];
+    for await (const block of hl.chain.readBlocks({ from: 0, limit: size })) good.push(block);
+    const forge = await createForge(genesisBytes, keys.signer("sign"));
+    for (const block of good) await forge.push(block);
+    const bad = await forge.block([], fields);
+    // The home signs what its own rules refuse, or gives another block than the one that it signed.
+    const given = fields === undefined ? await forge.block([], { time: Date.now() + 5 }) : bad;
+    const leaves = [...good, bad].map((block) => decodeBlock(block).header);
+    const head = { origin: hl.chain.genesis.origin, size: size + 1, root: mth(leaves) };
+    const log = noteSigner(keys.signer("checkpoint"), head.origin);
+    const note = await signNote(encodeCheckpoint(head), [log]);
+    const polled = polledCosigners();
+    const lines: string[] = [];
+    const shown = [cosignerKey("v"), cosignerKey("w")];
+    const offer = { note, size: size + 1, keys: shown, lacks: () => true };
+    polled.offer({ ...offer, add: (line) => lines.push(line) }, new AbortController().signal);
+    const chain = Object.create(hl.chain, {
+      readBlocks: {
+        async *value({ from, limit }: { from: number; limit: number }) {
+          yield* [...good, given].slice(from, from + limit);
+        },
+      },
+    }) as Chain;
+    expect(chain.ledger).toBe(ledger);
+    const lies = { chain, newest: undefined, grown: source.grown, policy: source.policy };
+    const url = await home.serve({ source: lies, polled });
+
+    const store = memoryStorage();
+    const { running } = await validator(home, store, url);
+    await until(() => running.refused.length > 0);
+    expect(running.refused[0]).toMatchObject({ size: size + 1, reason });
+    expect(running.refused[0]?.block?.reason).toBe(rule);
+    // A witness sees no blocks, and the policy needs both.
+    const other = run({
+      ...{ home: home.peer(signerFor("w"), url), witness: home.witness("w", memoryStorage()) },
+    });
+    await until(() => lines.length > 0);
+    await other.stop();
+    expect(lines.every((line) => line.startsWith("\u2014 w "))).toBe(true);
+    expect(await cosigned(store, home, "v")).toBe(0);
+    expect(await blocksIn(store, home)).toBe(0);
+    expect(running.faults).toEqual([]);
+  });
+});

@@ -6,7 +6,18 @@ import { trustFromGenesis } from "../../src/chain/trust.ts";
 import { CID } from "multiformats/cid";
 import { sha256 } from "multiformats/hashes/sha2";
 import { decodePolicySteps } from "../../src/chain/follow-steps.ts";
+import { decodeGenesis } from "../../src/block/genesis.ts";
+import { noteKey, NOTE_COSIGNATURE, NOTE_ED25519 } from "../../src/chain/note-key.ts";
+import { polledCosigners } from "../../src/chain/polled-cosigners.ts";
+import { createWitness } from "../../src/chain/witness.ts";
 import { memorySigner, type Signer } from "../../src/identity/signer.ts";
+import { memoryStorage } from "../../src/storage/memory.ts";
+import { httpPeer } from "../../src/transport/http.ts";
+import {
+  MAX_COSIGNATURE_BYTES,
+  MAX_PENDING_BLOCKS,
+  MAX_PENDING_BYTES,
+} from "../../src/transport/pending.ts";
 import { signSessionRequest } from "../../src/transport/session-request.ts";
 import { submitBatches } from "../../src/transport/submission.ts";
 import { verifyDescription } from "../../src/chain/description.ts";
@@ -177,3 +188,62 @@ describe("docs/spec/network.md, sessions and submitting", () => {
     expect(batch!.body).toEqual(framed);
   });
 });
+
+describe("docs/spec/network.md, cosigning what waits", () => {
+  const [pending, cosignature] = [
+    ...text.split("## Cosigning what waits")[1]!.matchAll(/```text\n([^`]*)```/g),
+  ].map(([, block]) => block!);
+  const signer = memorySigner({ alg: "Ed25519", secret: new Uint8Array(32).fill(3) });
+
+  it("shows what a cosigner gets, and what it hands in", async () => {
+    const { note, serve } = source;
+    const key = noteKey("validator.example/1", NOTE_COSIGNATURE, signer.publicKey);
+    const polled = polledCosigners();
+    const lines: string[] = [];
+    const waiting = { note, size: 1, keys: [key], lacks: () => lines.length === 0 };
+    const ending = new AbortController();
+    polled.offer({ ...waiting, add: (line) => lines.push(line) }, ending.signal);
+    const server = memorySigner({ alg: "Ed25519", secret: new Uint8Array(32).fill(2) });
+    const handler = serve({ polled, sessions: { did: server.actor } });
+    const ledger = CID.createV1(0x71, await sha256.digest(source.genesis));
+    const home = httpPeer({
+      ...{ url: "http://ledger.example", did: server.actor, session: { ledger, signer } },
+      fetch: (url, init) => handler(new Request(url, init)),
+    });
+    expect(Buffer.from(await home.pending({ old: 0 })).toString()).toBe(pending);
+    const [block] = await listOf(home.pendingBlocks({ from: 0, count: 1 }));
+    expect(block).toEqual(source.page("block"));
+
+    const [origin, keys] = ["ledger.example/hospital-a", [await logKey()]];
+    const witness = createWitness({
+      ...{ chains: memoryStorage().chains, signer, name: key.name, origin, keys },
+      now: () => 1_767_225_600_000,
+    });
+    const answer = await witness.cosign(note, 0, []);
+    const shown = Buffer.from(note).toString().split("\n\n")[0];
+    expect(`${shown}\n\n${answer.ok ? answer.line : ""}`).toBe(cosignature);
+    await home.cosign(Buffer.from(cosignature!));
+    expect(lines).toEqual([cosignature!.split("\n\n")[1]]);
+    await expect(home.cosign(Buffer.from(cosignature!))).rejects.toMatchObject({
+      code: "ERR_TRANSPORT_NOT_FOUND",
+    });
+  });
+
+  async function logKey() {
+    const { origin, checkpointKeys } = decodeGenesis(source.genesis);
+    return noteKey(origin, NOTE_ED25519, checkpointKeys[0]!);
+  }
+
+  it("has the limits of the code", () => {
+    const part = text.split("## Cosigning what waits")[1]!.split("\n## ")[0]!;
+    expect(part).toContain(MAX_COSIGNATURE_BYTES.toLocaleString("en-US"));
+    expect(part).toContain(`1 to ${MAX_PENDING_BLOCKS}`);
+    expect(text.split("## Limits")[1]).toContain(MAX_PENDING_BYTES.toLocaleString("en-US"));
+  });
+});
+
+async function listOf<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}

@@ -5,6 +5,7 @@ import { blocksChain, type Chain } from "../../src/chain/chain.ts";
 import { encodeCheckpoint } from "../../src/chain/checkpoint-note.ts";
 import { noteSigner, signNote } from "../../src/chain/note.ts";
 import { polledCosigners } from "../../src/chain/polled-cosigners.ts";
+import { encodePolicySteps, followPolicySteps } from "../../src/chain/follow-steps.ts";
 import { openSignedHeads } from "../../src/chain/signed-heads.ts";
 import { judgeCheckpoint, trustFromGenesis } from "../../src/chain/trust.ts";
 import { cidOf, RAW } from "../../src/codec/cid.ts";
@@ -13,6 +14,7 @@ import { openReplica } from "../../src/network/open-replica.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { sleep } from "../../src/storage/sleep.ts";
 import type { StorageAdapter } from "../../src/storage/types.ts";
+import { codeOf } from "../support/elsewhere.ts";
 import { createForge } from "../support/forge.ts";
 import { bytesFor, signerFor } from "../support/ledger.ts";
 import {
@@ -45,15 +47,19 @@ async function witness(home: PolledHome, storage = memoryStorage()): Promise<Run
 }
 
 /** A validator with a copy of its own, which follows the home. */
-async function validator(home: PolledHome, storage: StorageAdapter, url = home.url) {
+async function validator(
+  home: PolledHome,
+  storage: StorageAdapter,
+  { url = home.url, name = "v" }: { readonly url?: string; readonly name?: string } = {},
+) {
   const { genesis } = home;
   const copy = await openReplica({
-    ...{ genesis, storage, peers: [home.peer(signerFor("v"))] },
+    ...{ genesis, storage, peers: [home.peer(signerFor(name))] },
     sleep: (ms, signal) => sleep(ms / 20, signal),
   });
   const following = copy.follow();
   const running = run({
-    ...{ home: home.peer(signerFor("v"), url), witness: home.witness("v", storage), copy },
+    ...{ home: home.peer(signerFor(name), url), witness: home.witness(name, storage), copy },
   });
   let isOpen = true;
   async function close(): Promise<void> {
@@ -201,7 +207,7 @@ describe("cosigners that only poll", () => {
     const url = await home.serve({ source: lies, polled });
 
     const store = memoryStorage();
-    const { running } = await validator(home, store, url);
+    const { running } = await validator(home, store, { url });
     await until(() => running.refused.length > 0);
     expect(running.refused[0]).toMatchObject({ size: size + 1, reason });
     expect(running.refused[0]?.block?.reason).toBe(rule);
@@ -215,5 +221,37 @@ describe("cosigners that only poll", () => {
     expect(await cosigned(store, home, "v")).toBe(0);
     expect(await blocksIn(store, home)).toBe(0);
     expect(running.faults).toEqual([]);
+  });
+
+  it("sign the change by which the policy stops listing them, and nothing after it", async () => {
+    const home = await start();
+    await home.grow();
+    await witness(home);
+    const old = await validator(home, memoryStorage());
+    await until(() => home.source.newest !== undefined);
+    const { cosignaturePolicy } = home.hl.chain.genesis;
+    const { witnesses } = cosignaturePolicy;
+    const x = { name: "x", publicKey: signerFor("x").publicKey };
+    const validators = { required: 1, keys: [x] };
+    const { governance } = home.hl;
+    const proposal = await governance.propose({
+      policy: { cosignaturePolicy: { validators, witnesses } },
+    });
+    // Both the old validator and the new one are needed for the change; only the old one is there.
+    await governance.enact(proposal, [await governance.approve(proposal)]);
+    const changed = home.hl.chain.size;
+    expect(await codeOf(home.hl.checkpoint())).toBe("ERR_CHAIN_POLICY");
+    const next = await validator(home, memoryStorage(), { name: "x" });
+    await until(() => home.source.newest!.size >= changed);
+    const trust = trustFromGenesis(home.genesis);
+    const steps = encodePolicySteps(home.hl.chain.ledger, await home.source.policy());
+    expect(followPolicySteps(trust, steps)).toMatchObject({
+      ...{ ok: true, trust: { cosignaturePolicy: { validators } } },
+    });
+    await home.grow();
+    await until(() => home.source.newest!.size === home.hl.chain.size);
+    const refused = { code: "ERR_TRANSPORT_REFUSED" };
+    await expect(home.peer(signerFor("v")).pending()).rejects.toMatchObject(refused);
+    expect([old.running.refused, next.running.refused]).toEqual([[], []]);
   });
 });

@@ -9,11 +9,13 @@ import { encodePolicySteps, followPolicySteps } from "../../src/chain/follow-ste
 import { openSignedHeads } from "../../src/chain/signed-heads.ts";
 import { judgeCheckpoint, trustFromGenesis } from "../../src/chain/trust.ts";
 import { cidOf, RAW } from "../../src/codec/cid.ts";
+import type { TransportError } from "../../src/errors.ts";
 import { memoryOf } from "../../src/identity/signed-heads.ts";
 import { openReplica } from "../../src/network/open-replica.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { sleep } from "../../src/storage/sleep.ts";
 import type { StorageAdapter } from "../../src/storage/types.ts";
+import { httpPeer } from "../../src/transport/http.ts";
 import { codeOf } from "../support/elsewhere.ts";
 import { createForge } from "../support/forge.ts";
 import { bytesFor, signerFor } from "../support/ledger.ts";
@@ -253,5 +255,48 @@ describe("cosigners that only poll", () => {
     const refused = { code: "ERR_TRANSPORT_REFUSED" };
     await expect(home.peer(signerFor("v")).pending()).rejects.toMatchObject(refused);
     expect([old.running.refused, next.running.refused]).toEqual([[], []]);
+  });
+
+  it("ask again after faults, and tell each", async () => {
+    const home = await start();
+    await home.grow();
+    const failures = [
+      () => Promise.reject(new TypeError("no network")),
+      async () => new Response(null, { status: 503, headers: { "retry-after": "1" } }),
+      async () => new Response("old 0\n\nno note\n"),
+    ];
+    const peer = httpPeer({
+      ...{ url: home.url, did: home.did },
+      session: { ledger: home.hl.id, signer: signerFor("w") },
+      async fetch(url, init) {
+        if (!url.includes("/pending")) return fetch(url, init);
+        return (failures.shift() ?? (() => fetch(url, init)))();
+      },
+    });
+    await validator(home, memoryStorage());
+    const running = run({ home: peer, witness: home.witness("w", memoryStorage()) });
+    open.push(() => running.stop());
+    await until(() => home.source.newest !== undefined);
+    expect(running.faults.map(({ error }) => (error as TransportError).code)).toEqual([
+      ...["ERR_TRANSPORT_FAILED", "ERR_TRANSPORT_BUSY", "ERR_TRANSPORT_MALFORMED"],
+    ]);
+    expect(running.refused).toEqual([]);
+  });
+
+  it("refuse what is smaller than a head that they cosigned", async () => {
+    const home = await start();
+    await home.grow();
+    const store = memoryStorage();
+    const { origin } = home.hl.chain.genesis;
+    const head = { origin, size: 99, root: bytesFor("larger") };
+    const log = noteSigner(home.keys.signer("checkpoint"), origin);
+    const before = home.witness("w", store);
+    const larger = await before.cosign(await signNote(encodeCheckpoint(head), [log]), 0, []);
+    expect(larger.ok).toBe(true);
+    const running = await witness(home, store);
+    await until(() => running.refused.length > 0);
+    const { size } = home.hl.chain;
+    expect(running.refused).toEqual([{ size, reason: "smaller" }]);
+    expect(running.faults).toEqual([]);
   });
 });

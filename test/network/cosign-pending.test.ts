@@ -11,6 +11,7 @@ import { judgeCheckpoint, trustFromGenesis } from "../../src/chain/trust.ts";
 import { cidOf, RAW } from "../../src/codec/cid.ts";
 import type { TransportError } from "../../src/errors.ts";
 import { memoryOf } from "../../src/identity/signed-heads.ts";
+import { openLedger } from "../../src/ledger/open-ledger.ts";
 import { openReplica } from "../../src/network/open-replica.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
 import { sleep } from "../../src/storage/sleep.ts";
@@ -18,6 +19,7 @@ import type { StorageAdapter } from "../../src/storage/types.ts";
 import { httpPeer } from "../../src/transport/http.ts";
 import { codeOf } from "../support/elsewhere.ts";
 import { createForge } from "../support/forge.ts";
+import { LABELLER } from "../support/hospital.ts";
 import { bytesFor, signerFor } from "../support/ledger.ts";
 import {
   cosignerKey,
@@ -298,5 +300,28 @@ describe("cosigners that only poll", () => {
     const { size } = home.hl.chain;
     expect(running.refused).toEqual([{ size, reason: "smaller" }]);
     expect(running.faults).toEqual([]);
+  });
+
+  it("may be members that write through the home, with the copies that they have", async () => {
+    const home = await start();
+    await home.grow();
+    await witness(home);
+    const storage = memoryStorage();
+    const hl = await openLedger({
+      ...{ storage, keys: home.awayKeys, genesis: home.genesis, policy: { labeller: LABELLER } },
+      home: home.peer(home.awayKeys.signer("sign")),
+      sleep: (ms, signal) => sleep(ms / 20, signal),
+    });
+    open.push(() => hl.close());
+    const running = run({
+      ...{ home: home.peer(signerFor("v")), witness: home.witness("v", storage), copy: hl.copy! },
+    });
+    open.push(() => running.stop());
+    // Resolves once its block is here, under a checkpoint that it has cosigned itself.
+    const subject = await hl.ensureSubject({ system: "urn:oid:1.2.3", value: "MRN-away" });
+    expect(subject).toBeDefined();
+    expect(home.source.newest!.size).toBeGreaterThan(0);
+    expect(await blocksIn(storage, home)).toBeGreaterThan(0);
+    expect([running.refused, running.faults]).toEqual([[], []]);
   });
 });

@@ -30,6 +30,8 @@ import { serve } from "./serve.ts";
 export interface PolledHome {
   readonly genesis: Uint8Array;
   readonly keys: KeyStore;
+  /** Of a member elsewhere. */
+  readonly awayKeys: KeyStore;
   readonly hl: Ledger;
   readonly source: PublishedHeads;
   readonly polled: PolledCosigners;
@@ -48,9 +50,14 @@ export interface PolledHome {
 
 export async function polledHome(): Promise<PolledHome> {
   const keys = await organisation("home");
+  const awayKeys = await organisation("away");
   const genesis = await createGenesis({
     ...{ origin: "history.example/polled", nonce: NONCE },
-    members: [await signDescription(keys, { name: "home", roles: WRITER, for: NONCE })],
+    members: [
+      await signDescription(keys, { name: "home", roles: WRITER, for: NONCE }),
+      await signDescription(awayKeys, { name: "away", roles: ["custodian"], for: NONCE }),
+    ],
+    threshold: 1,
     cosignatures: {
       validators: { required: 1, of: [{ name: "v", publicKey: signerFor("v").publicKey }] },
       witnesses: { required: 1, of: [{ name: "w", publicKey: signerFor("w").publicKey }] },
@@ -64,10 +71,11 @@ export async function polledHome(): Promise<PolledHome> {
   });
   const source = publishHeads({ ledger: hl, chains: storage.chains!, every: 5 });
   const did = hl.member;
+  const { sequencer } = hl;
   const servers: { close(): Promise<void> }[] = [];
   async function serveMore(more: Partial<LedgerHandlerOptions> = {}): Promise<string> {
     const sessions = { did };
-    const server = await serve(ledgerHandler({ source, polled, sessions, ...more }));
+    const server = await serve(ledgerHandler({ source, polled, sessions, sequencer, ...more }));
     servers.push(server);
     return server.url;
   }
@@ -76,7 +84,7 @@ export async function polledHome(): Promise<PolledHome> {
   const logKeys = checkpointKeys.map((key) => noteKey(origin, NOTE_ED25519, key));
   let patients = 0;
   return {
-    ...{ genesis, keys, hl, source, polled, url, did, logKeys, serve: serveMore },
+    ...{ genesis, keys, awayKeys, hl, source, polled, url, did, logKeys, serve: serveMore },
     peer: (signer, to = url) =>
       httpPeer({ url: to, did, session: { ledger: ledgerId(genesis), signer } }),
     witness: (name, { chains }, signer = signerFor(name)) =>

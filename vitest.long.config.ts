@@ -11,7 +11,7 @@ export default mergeConfig(
     plugins: [mutantPlugin(import.meta.dirname)],
     test: {
       include: [
-        "test/**/*.{cedar,examples,places,scripts,vectors,crash,fuzz,sqlite,postgres,s3,mounts,go,browser}.ts",
+        "test/**/*.{cedar,examples,places,scripts,vectors,crash,fuzz,sqlite,postgres,s3,mounts,go,nginx,browser}.ts",
       ],
       exclude: configDefaults.exclude,
       testTimeout: 1_800_000,

@@ -1,0 +1,296 @@
+import { spawnSync } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { canTrace } from "../../src/testing/node.ts";
+import { simulatedRandom } from "../../src/testing/simulation-random.ts";
+import { syncsOfTrace } from "../../src/testing/sync-probe.ts";
+import { describeWith } from "../support/describe-with.ts";
+import { effort } from "../support/effort.ts";
+import { makeCertificates, type Certificates } from "./certificates.ts";
+import { readCopy } from "./copies.ts";
+import { FAULTS, startFaultProxy, type FaultProxy } from "./fault-proxy.ts";
+import { httpsFetch } from "./https-fetch.ts";
+import { HEAD_MARK } from "./marks.ts";
+import { hasNginx, prepareNginx, type Nginx, type Site } from "./nginx.ts";
+import { buildPrograms, MOST_HEAP, prepareParty, type Party } from "./processes.ts";
+import { found, freePorts, VALIDATOR, WITNESS, type Members } from "./setting.ts";
+
+// Five processes that share nothing but loopback, through Debian's nginx as the guide sets it up, over lines
+// on which bits turn over and streams end, while everything is killed again and again.
+
+/** `HEALTHLEDGER_NGINX_SECONDS`: how long it goes on; two minutes, with little effort half of one. */
+const SECONDS = effort("HEALTHLEDGER_NGINX_SECONDS", { full: 120, short: 30 });
+const SEED = process.env["HEALTHLEDGER_SEED"] ?? String(Date.now());
+/** Settings of nginx beside Debian's, to see that the suite fails with them. */
+const LIMITS = process.env["HEALTHLEDGER_NGINX_LIMITS"] ?? "";
+const PASSPHRASE = "of a test";
+/** Longest stall of a line, in ms: longer than the deadline of a request. */
+const STALL = 5000;
+/** Seconds in which all must have arrived once nothing goes wrong any more. */
+const QUIET_WITHIN = 240;
+/**
+ * Most MiB of one process beside pages of files: its heap, of which Node.js is told, 48 of young objects, 64 of
+ * requests that a home holds at most, and 32 for the program and the stacks of its threads.
+ */
+const MOST_MEMORY = MOST_HEAP + 48 + 64 + 32;
+
+const missing = !hasNginx
+  ? "needs nginx: apt-get install nginx-light"
+  : spawnSync("openssl", ["version"]).status !== 0
+    ? "needs openssl"
+    : canTrace()
+      ? undefined
+      : "needs strace, and the right to trace";
+
+interface Status {
+  readonly size: number;
+  readonly root: string;
+  readonly behind: number;
+  readonly waiting: number;
+  readonly forked: boolean;
+}
+
+describeWith("five processes behind Debian's nginx", missing, () => {
+  let base: string;
+  let genesis: Uint8Array;
+  let members: Members;
+  let certificates: Certificates;
+  let nginx: Nginx;
+  let ports: Record<"plain" | "secure" | "witness" | "validator" | "north" | "south", number>;
+  const proxies = new Map<string, FaultProxy>();
+  const parties = new Map<string, Party>();
+  const party = (name: string): Party => parties.get(name)!;
+
+  beforeAll(async () => {
+    console.info(`seed ${SEED}, ${SECONDS} s`);
+    base = await mkdtemp(join(tmpdir(), "healthledger-nginx-"));
+    ({ genesis, members } = await found(base, PASSPHRASE));
+    const program = await buildPrograms(join(base, "programs"));
+    certificates = await makeCertificates(join(base, "certificates"));
+    const free = await freePorts(11, SEED);
+    const [home, north, south, witness, validator] = free as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    const at = (i: number): number => free[5 + i]!;
+    ports = {
+      ...{
+        plain: at(0),
+        secure: at(1),
+        witness: at(2),
+        validator: at(3),
+        north: at(4),
+        south: at(5),
+      },
+    };
+    const sites: Site[] = [
+      { kind: "plain", listen: ports.plain, path: "/ledger/", target: home },
+      { kind: "certificates", listen: ports.secure, path: "/ledger/", target: home },
+      { kind: "plain", listen: ports.witness, path: "/witness/", target: witness },
+      { kind: "plain", listen: ports.validator, path: "/witness/", target: validator },
+      { kind: "plain", listen: ports.north, path: "/ledger/", target: north },
+      { kind: "plain", listen: ports.south, path: "/ledger/", target: south },
+    ];
+    nginx = await prepareNginx(join(base, "nginx"), sites, certificates.folder, LIMITS);
+    await nginx.start();
+    /** An address behind a line on which things go wrong. */
+    async function over(line: string, scheme: string, port: number, path: string): Promise<string> {
+      const proxy = await startFaultProxy(`${SEED} ${line}`, port, STALL);
+      proxies.set(line, proxy);
+      return `${scheme}://127.0.0.1:${proxy.port}${path}`;
+    }
+    const traces = join(base, "traces");
+    await mkdir(traces);
+    const tell = (name: string, port: number) => ({
+      ...{ name, port, folder: join(base, name.split(".")[0]!) },
+      genesis: join(base, "genesis.cbor"),
+    });
+    await mkdir(join(base, "witness"));
+    await mkdir(join(base, "validator"));
+    parties.set(
+      "home",
+      prepareParty(program("home"), {
+        ...tell("home", home),
+        peers: [
+          { name: WITNESS, url: await over("witness", "http", ports.witness, "/witness") },
+          { name: VALIDATOR, url: await over("validator", "http", ports.validator, "/witness") },
+        ],
+      }),
+    );
+    parties.set(
+      "north",
+      prepareParty(program("member"), {
+        ...tell("north", north),
+        peers: [
+          { name: members.home, url: await over("north", "http", ports.plain, "/ledger") },
+          { name: members.south, url: await over("copies", "http", ports.south, "/ledger") },
+        ],
+      }),
+    );
+    parties.set(
+      "south",
+      prepareParty(program("member"), {
+        ...tell("south", south),
+        peers: [
+          {
+            ...{ name: members.home, certificate: certificates.member },
+            url: await over("south", "https", ports.secure, "/ledger"),
+          },
+          { name: members.north, url: await over("copies back", "http", ports.north, "/ledger") },
+        ],
+      }),
+    );
+    const witnessed = { ...tell(WITNESS, witness), peers: [] };
+    parties.set("witness", prepareParty(program("cosigner"), witnessed, traces));
+    const ahead = await over("ahead", "http", ports.plain, "/ledger/ahead");
+    const checked = { ...tell(VALIDATOR, validator), peers: [{ name: members.home, url: ahead }] };
+    parties.set("validator", prepareParty(program("cosigner"), checked, traces));
+  }, 120_000);
+
+  afterAll(async () => {
+    for (const one of parties.values()) if (one.isUp) await one.kill();
+    for (const proxy of proxies.values()) await proxy.close();
+    await nginx?.stop();
+    if (process.env["HEALTHLEDGER_KEEP"] === undefined) await rm(base, { recursive: true });
+    else console.info(base);
+  }, 60_000);
+
+  it("turns away whoever shows no certificate, or that of another authority", async () => {
+    const url = `https://127.0.0.1:${ports.secure}/ledger/genesis`;
+    const { ca } = certificates.member;
+    const status = async (own: Parameters<typeof httpsFetch>[0]): Promise<number> =>
+      (await httpsFetch(own)(url, {})).status;
+    expect(await status({ ca })).toBe(400);
+    expect(await status(certificates.stranger)).toBe(400);
+    // The home is not started: so far only the proxy answers.
+    expect(await status(certificates.member)).toBe(502);
+  });
+
+  it("have one history in the end, whatever is killed and however lines fail", async () => {
+    await Promise.all([...parties.values()].map((one) => one.start()));
+    const random = simulatedRandom(`${SEED} kills`);
+    const until = Date.now() + SECONDS * 1000;
+    const half = Date.now() + SECONDS * 500;
+    const kills = new Map<string, number>();
+    const next: string[] = [];
+    const nginxTurns = [() => nginx.kill().then(nginx.start), async () => nginx.reload()];
+    while (Date.now() < until) {
+      await pause(random.between(300, 2000));
+      const turn = Date.now() > half ? nginxTurns.shift() : undefined;
+      if (turn !== undefined) await turn();
+      if (next.length === 0) next.push(...parties.keys());
+      const [name = ""] = next.splice(random.between(0, next.length - 1), 1);
+      await party(name).kill();
+      kills.set(name, (kills.get(name) ?? 0) + 1);
+      // One at a time, or on a slow machine they would never be up together.
+      await party(name).start();
+    }
+    for (const proxy of proxies.values()) proxy.calm();
+    const calmAt = Date.now();
+    const writers = ["home", "north", "south"];
+    const total = [...kills.values()].reduce((sum, n) => sum + n, 0);
+    const acknowledged = await acknowledgements();
+    console.info(
+      `${total} kills`,
+      Object.fromEntries(kills),
+      `${acknowledged.length} acknowledged`,
+    );
+    for (const [name, { happened, passed }] of proxies)
+      console.info(name, happened, `${passed} bytes`);
+
+    await Promise.all(writers.map((name) => party(name).ask("rest")));
+    const statuses = await quiet();
+    console.info(`quiet after ${(Date.now() - calmAt) / 1000} s, ${statuses[0]!.size} blocks`);
+    const opened = new Map<string, readonly string[]>();
+    for (const name of writers) opened.set(name, await party(name).ask<string[]>("opened"));
+    for (const one of parties.values()) await one.close();
+
+    expect([...parties.values()].flatMap(({ failures }) => failures)).toEqual([]);
+    expect(statuses.map(({ forked }) => forked)).toEqual([false, false, false]);
+    expect(new Set(statuses.map(({ size, root }) => `${size} ${root}`)).size).toBe(1);
+
+    // Every copy holds that history, and each acknowledged entry once.
+    const all = await acknowledgements();
+    for (const name of writers) {
+      const copy = await readCopy(join(base, name, "store"), genesis);
+      expect(copy.verified).toMatchObject({ ok: true, size: statuses[0]!.size });
+      expect(copy.root).toBe(statuses[0]!.root);
+      const wrong = all.filter(({ entry }) => copy.entries.get(entry) !== 1);
+      expect(wrong).toEqual([]);
+      // What was filed again under its key, after a kill or a wait in vain, is there once as well.
+      const own = all.filter(({ id }) => id.startsWith(`${name}-`)).map(({ id }) => id);
+      expect([...opened.get(name)!].sort()).toEqual(own.sort());
+    }
+    // It went on: what was acknowledged while things failed is no leftover of the calm.
+    expect(total).toBeGreaterThan(SECONDS / 10);
+    for (const name of writers) {
+      expect(acknowledged.filter(({ id }) => id.startsWith(`${name}-`)).length).toBeGreaterThan(
+        SECONDS / 10,
+      );
+    }
+    for (const fault of FAULTS) {
+      const times = [...proxies.values()].reduce((sum, { happened }) => sum + happened[fault], 0);
+      expect(times, fault).toBeGreaterThan(0);
+    }
+    const memory = [...parties].map(([name, one]) => [name, Math.round(one.memory)] as const);
+    console.info("MiB", Object.fromEntries(memory));
+    for (const [name, most] of memory) expect(most, name).toBeLessThan(MOST_MEMORY);
+  });
+
+  it("has kept every cosignature before it was sent", async () => {
+    for (const name of ["witness", "validator"]) {
+      const store = join(base, name, "store");
+      const transient = (path: string): boolean => path.endsWith("/lock.mdb");
+      let [answers, changes] = [0, 0];
+      for (const file of party(name).traces) {
+        const text = await readFile(file, "utf8");
+        const sent = (acknowledged: string) =>
+          syncsOfTrace({ text, store, transient }, { acknowledged, begin: "asked" });
+        const all = sent("HTTP/1.1 200");
+        expect(all.flatMap(({ unsynced }) => unsynced)).toEqual([]);
+        const fresh = sent(`HTTP/1.1 200 OK\\r\\n${HEAD_MARK}: new`);
+        expect(fresh.filter(({ syncs }) => syncs === 0)).toEqual([]);
+        answers += all.length;
+        changes += fresh.length;
+      }
+      console.info(
+        `${name}: ${answers} cosignatures sent, ${changes} of them of a head that was new`,
+      );
+      expect(changes).toBeGreaterThan(SECONDS / 10);
+    }
+  });
+
+  async function acknowledgements() {
+    const found: { readonly id: string; readonly entry: string }[] = [];
+    for (const name of ["home", "north", "south"]) {
+      const text = await readFile(join(base, name, "acks"), "utf8").catch(() => "");
+      for (const line of text.split("\n").slice(0, -1)) {
+        const [id = "", entry = ""] = line.split(" ");
+        found.push({ id, entry });
+      }
+    }
+    return found;
+  }
+
+  /** Waits until nothing moves any more. */
+  async function quiet(): Promise<readonly Status[]> {
+    const end = Date.now() + QUIET_WITHIN * 1000;
+    for (;;) {
+      const statuses = await Promise.all(
+        ["home", "north", "south"].map((name) => party(name).ask<Status>("status")),
+      );
+      const isSame = new Set(statuses.map(({ size }) => size)).size === 1;
+      if (isSame && statuses.every(({ behind, waiting }) => behind === 0 && waiting === 0)) {
+        return statuses;
+      }
+      if (Date.now() > end) throw new Error(`never quiet: ${JSON.stringify(statuses)}`);
+      await pause(500);
+    }
+  }
+});

@@ -19,8 +19,15 @@ export interface LockedFile {
 }
 
 /**
+ * Milliseconds after which a lock that names nobody is taken over. A living process writes its name at
+ * once, and one that is held up for longer notices before it replaces the file.
+ */
+const UNSIGNED_MS = 1000;
+
+/**
  * Changes a file while no other process that uses the same lock changes it. The lock left by a dead
- * process of this machine is taken over.
+ * process of this machine is taken over, and one that stays without a name: its process died, or the
+ * machine lost power, before the name was written.
  *
  * @param file - `<file>.lock` exists beside it during the change
  * @param timeoutMs - how long to wait for another process
@@ -35,11 +42,16 @@ export async function withLockedFile<Result>(
   const lock = `${file}.lock`;
   const token = `${process.pid} ${hostname()} ${toHex(randomBytes(8))}\n`;
   const giveUpAt = performance.now() + timeoutMs;
+  let unsignedSince: number | undefined;
   while (!(await takeLock(lock, token, (cause) => fail(`${name} could not be locked`, cause)))) {
-    if (performance.now() > giveUpAt) {
+    const now = performance.now();
+    if (now > giveUpAt) {
       throw fail(`${name} is locked by another process; see the .lock file beside it`);
     }
-    if (!(await breakDeadLock(lock))) await sleep(5 + (randomBytes(1)[0]! % 20));
+    const found = await readToken(lock);
+    unsignedSince = found === undefined || isWhole(found) ? undefined : (unsignedSince ?? now);
+    const isAbandoned = unsignedSince !== undefined && now - unsignedSince >= UNSIGNED_MS;
+    if (!(await breakDeadLock(lock, isAbandoned))) await sleep(5 + (randomBytes(1)[0]! % 20));
   }
   const locked: LockedFile = {
     async replace(bytes) {
@@ -146,13 +158,20 @@ async function takeLock(
   }
 }
 
-// Removes the lock of a dead process of this machine. The lock is first moved aside, so that only
+/** Whether a lock says whose it is: the token's end is written last. */
+const isWhole = (token: string): boolean => token.endsWith("\n");
+
+function isOfDeadProcess(token: string): boolean {
+  const [pid, host] = token.trim().split(" ");
+  return host === hostname() && /^[0-9]{1,10}$/.test(pid ?? "") && !isAlive(Number(pid));
+}
+
+// Removes the lock of a dead process of this machine, or one that is abandoned. The lock is first moved aside, so that only
 // one of several waiters removes it, and is put back if it belongs to another process by then.
-async function breakDeadLock(lock: string): Promise<boolean> {
+async function breakDeadLock(lock: string, isAbandoned: boolean): Promise<boolean> {
   const token = await readToken(lock);
   if (token === undefined) return true;
-  const [pid, host] = token.trim().split(" ");
-  if (host !== hostname() || !/^[0-9]{1,10}$/.test(pid ?? "") || isAlive(Number(pid))) return false;
+  if (!(isWhole(token) ? isOfDeadProcess(token) : isAbandoned)) return false;
   const aside = `${lock}.${toHex(randomBytes(8))}`;
   try {
     await rename(lock, aside);

@@ -1,6 +1,6 @@
 import { fork } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { toHex } from "../../src/bytes/hex.ts";
@@ -163,9 +163,25 @@ describe("fileKeys", () => {
     await keys.close();
   });
 
+  it("takes over a lock whose process died before it had written its name", async () => {
+    const keys = await fileKeys(path, options);
+    await writeFile(`${path}.lock`, "");
+    await keys.generate({ use: "sign" });
+    await expect(readFile(`${path}.lock`)).rejects.toMatchObject({ code: "ENOENT" });
+    // One that names itself late is waited for.
+    const hasty = await fileKeys(path, { ...options, lockTimeout: 1500 });
+    await writeFile(`${path}.lock`, "");
+    const late = setTimeout(
+      () => void writeFile(`${path}.lock`, `${process.pid} ${hostname()} 00\n`),
+      300,
+    );
+    await expect(hasty.generate({ use: "sign" })).rejects.toMatchObject(refused("locked"));
+    clearTimeout(late);
+    await rm(`${path}.lock`);
+  });
+
   it("takes over the lock of a process that is gone, and waits for one that is not", async () => {
     const keys = await fileKeys(path, { ...options, lockTimeout: 100 });
-    const { hostname } = await import("node:os");
     // Above Linux's and macOS's largest process id.
     await writeFile(`${path}.lock`, `4999999 ${hostname()} 00\n`);
     await keys.generate({ use: "sign" });

@@ -43,7 +43,7 @@ serve((request) =>
     ? aheadHandler(request)
     : handler(request),
 );
-const load = recordOn(hl, 1, 50);
+const load = recordOn(hl, { writers: 1, every: 50, bundles: false });
 obey({
   rest: load.rest,
   opened: load.opened,

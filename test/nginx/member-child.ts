@@ -30,7 +30,7 @@ const hl = await party.tries(() =>
 const copy = hl.copy!;
 const handler = { source: copy, path: "/ledger", sessions: { did: hl.member }, onError: note };
 party.serve(ledgerHandler(handler));
-const load = party.recordOn(hl, 4, 20);
+const load = party.recordOn(hl, { writers: 4, every: 20, bundles: true });
 party.obey({
   rest: load.rest,
   opened: load.opened,

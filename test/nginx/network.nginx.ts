@@ -15,6 +15,7 @@ import { FAULTS, startFaultProxy, type FaultProxy } from "./fault-proxy.ts";
 import { httpsFetch } from "./https-fetch.ts";
 import { HEAD_MARK } from "./marks.ts";
 import { hasNginx, prepareNginx, type Nginx, type Site } from "./nginx.ts";
+import type { Opened } from "./party.ts";
 import { buildPrograms, MOST_HEAP, prepareParty, type Party } from "./processes.ts";
 import { found, freePorts, VALIDATOR, WITNESS, type Members } from "./setting.ts";
 
@@ -30,7 +31,7 @@ const PASSPHRASE = "of a test";
 /** Longest stall of a line, in ms: longer than the deadline of a request. */
 const STALL = 5000;
 /** Seconds in which all must have arrived once nothing goes wrong any more. */
-const QUIET_WITHIN = 240;
+const QUIET_WITHIN = 180;
 /**
  * Most MiB of one process beside pages of files: its heap, of which Node.js is told, 48 of young objects, 64 of
  * requests that a home holds at most, and 32 for the program and the stacks of its threads.
@@ -204,33 +205,38 @@ describeWith("five processes behind Debian's nginx", missing, () => {
     for (const [name, { happened, passed }] of proxies)
       console.info(name, happened, `${passed} bytes`);
 
-    await Promise.all(writers.map((name) => party(name).ask("rest")));
-    const statuses = await quiet();
+    const resting = Promise.all(writers.map((name) => party(name).ask("rest")));
+    await Promise.race([resting, tooLate("what was begun was never acknowledged")]);
+    const statuses = await Promise.race([quiet(), tooLate("they never had one head")]);
     console.info(`quiet after ${(Date.now() - calmAt) / 1000} s, ${statuses[0]!.size} blocks`);
-    const opened = new Map<string, readonly string[]>();
-    for (const name of writers) opened.set(name, await party(name).ask<string[]>("opened"));
+    const opened = new Map<string, readonly Opened[]>();
+    for (const name of writers) opened.set(name, await party(name).ask<Opened[]>("opened"));
     for (const one of parties.values()) await one.close();
 
     expect([...parties.values()].flatMap(({ failures }) => failures)).toEqual([]);
     expect(statuses.map(({ forked }) => forked)).toEqual([false, false, false]);
     expect(new Set(statuses.map(({ size, root }) => `${size} ${root}`)).size).toBe(1);
 
-    // Every copy holds that history, and each acknowledged entry once.
+    // All that was acknowledged opens at its author, and nothing is there twice: not what was filed again under
+    // its key either, after a kill or a wait in vain.
     const all = await acknowledgements();
+    for (const name of writers) {
+      const own = all.filter((id) => id.startsWith(`${name}-`));
+      const names = opened.get(name)!.map(({ id }) => id);
+      expect(names.sort()).toEqual(own.sort());
+    }
+    // Every store holds that history, and each of those entries once.
     for (const name of writers) {
       const copy = await readCopy(join(base, name, "store"), genesis);
       expect(copy.verified).toMatchObject({ ok: true, size: statuses[0]!.size });
       expect(copy.root).toBe(statuses[0]!.root);
-      const wrong = all.filter(({ entry }) => copy.entries.get(entry) !== 1);
-      expect(wrong).toEqual([]);
-      // What was filed again under its key, after a kill or a wait in vain, is there once as well.
-      const own = all.filter(({ id }) => id.startsWith(`${name}-`)).map(({ id }) => id);
-      expect([...opened.get(name)!].sort()).toEqual(own.sort());
+      const entries = [...opened.values()].flat();
+      expect(entries.filter(({ entry }) => copy.entries.get(entry) !== 1)).toEqual([]);
     }
     // It went on: what was acknowledged while things failed is no leftover of the calm.
     expect(total).toBeGreaterThan(SECONDS / 10);
     for (const name of writers) {
-      expect(acknowledged.filter(({ id }) => id.startsWith(`${name}-`)).length).toBeGreaterThan(
+      expect(acknowledged.filter((id) => id.startsWith(`${name}-`)).length).toBeGreaterThan(
         SECONDS / 10,
       );
     }
@@ -266,21 +272,28 @@ describeWith("five processes behind Debian's nginx", missing, () => {
     }
   });
 
-  async function acknowledgements() {
-    const found: { readonly id: string; readonly entry: string }[] = [];
+  /** Fails after a while, with what each process noted last. */
+  async function tooLate(what: string): Promise<never> {
+    await pause(QUIET_WITHIN * 1000, undefined, { ref: false });
+    const logs = [...parties.values()].map(async ({ told }) => {
+      const text = await readFile(join(told.folder, "log"), "utf8").catch(() => "");
+      return `${told.name}: ${text.split("\n").slice(-4).join("; ")}`;
+    });
+    throw new Error([what, ...(await Promise.all(logs))].join("\n"));
+  }
+
+  /** Names of all resources whose recording was acknowledged. */
+  async function acknowledgements(): Promise<readonly string[]> {
+    const found: string[] = [];
     for (const name of ["home", "north", "south"]) {
       const text = await readFile(join(base, name, "acks"), "utf8").catch(() => "");
-      for (const line of text.split("\n").slice(0, -1)) {
-        const [id = "", entry = ""] = line.split(" ");
-        found.push({ id, entry });
-      }
+      found.push(...text.split("\n").slice(0, -1));
     }
     return found;
   }
 
   /** Waits until nothing moves any more. */
   async function quiet(): Promise<readonly Status[]> {
-    const end = Date.now() + QUIET_WITHIN * 1000;
     for (;;) {
       const statuses = await Promise.all(
         ["home", "north", "south"].map((name) => party(name).ask<Status>("status")),
@@ -289,7 +302,6 @@ describeWith("five processes behind Debian's nginx", missing, () => {
       if (isSame && statuses.every(({ behind, waiting }) => behind === 0 && waiting === 0)) {
         return statuses;
       }
-      if (Date.now() > end) throw new Error(`never quiet: ${JSON.stringify(statuses)}`);
       await pause(500);
     }
   }

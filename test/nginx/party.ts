@@ -9,7 +9,7 @@ import { fileKeys } from "../../src/identity/file-keys.ts";
 import type { KeyStore } from "../../src/identity/key-store.ts";
 import { LedgerError } from "../../src/errors.ts";
 import type { Ledger } from "../../src/ledger/ledger.ts";
-import { parseRecordId } from "../../src/codec/ids.ts";
+import type { Subject } from "../../src/ledger/entries/subjects.ts";
 import { streamOf, type ClientCertificate } from "./https-fetch.ts";
 
 /** What each process is told, as JSON in its only argument. */
@@ -117,58 +117,84 @@ export function note(error: unknown): void {
   appendFileSync(`${told.folder}/log`, `${Date.now()} ${process.pid} ${code} ${message}\n`);
 }
 
+/** Resources of a bundle: its transaction is more than nginx keeps in memory of a request. */
+const OF_BUNDLE = 200;
+/** One of so many is a bundle. */
+const BUNDLE_EVERY = 10;
+
 /** Somebody who records without end, in several calls at a time, until told to rest. */
-export function recordOn(hl: Ledger, writers: number, every: number) {
+export function recordOn(
+  hl: Ledger,
+  options: { readonly writers: number; readonly every: number; readonly bundles: boolean },
+) {
+  const { writers, every, bundles } = options;
   const acknowledged = `${told.folder}/acks`;
   let isResting = false;
   const before = linesOf(acknowledged);
+  const patientOf = (writer: number): Promise<Subject> =>
+    hl.ensureSubject({ system: "urn:oid:1.2.3", value: `${told.name}-${writer}` });
 
   async function write(writer: number): Promise<void> {
-    const patient = await insist(() =>
-      hl.ensureSubject({ system: "urn:oid:1.2.3", value: `${told.name}-${writer}` }),
-    );
+    const patient = await insist(() => patientOf(writer));
     const prefix = `${told.name}-${writer}-`;
-    const first = before.filter((line) => line.startsWith(prefix)).length;
+    const own = before.filter((line) => line.startsWith(prefix));
+    const first = 1 + Math.max(-1, ...own.map((line) => parseInt(line.slice(prefix.length), 10)));
     // The first one in any case: if this process was killed over it, nobody knows whether it is recorded.
     for (let n = first; n === first || !isResting; n++) {
-      const id = prefix + n;
-      const options = { idempotencyKey: id };
-      const { entry, id: record } = await insist(() =>
-        hl.record(patient, observation(id), options),
+      const names = await (bundles && n % BUNDLE_EVERY === 0 ? bundle : single)(
+        patient,
+        prefix + n,
       );
-      appendFileSync(acknowledged, `${id} ${entry} ${record}\n`);
+      appendFileSync(acknowledged, names.map((name) => `${name}\n`).join(""));
       await pause(every);
     }
   }
+
+  async function single(patient: Subject, id: string): Promise<readonly string[]> {
+    await insist(() => hl.record(patient, observation(id), { idempotencyKey: id }));
+    return [id];
+  }
+
+  async function bundle(patient: Subject, name: string): Promise<readonly string[]> {
+    const names = Array.from({ length: OF_BUNDLE }, (_, i) => `${name}-${i}`);
+    const entry = names.map((id) => ({
+      fullUrl: `https://ehr.example/fhir/Observation/${id}`,
+      resource: observation(id),
+    }));
+    await insist(() =>
+      hl.recordBundle(patient, { resourceType: "Bundle", type: "collection", entry }),
+    );
+    return names;
+  }
+
   const writing = Promise.all(Array.from({ length: writers }, (_, i) => write(i)));
   return {
     async rest(): Promise<void> {
       isResting = true;
       await writing;
     },
-    /** Names of all records that open here, each as often as it is there. */
-    async opened(): Promise<readonly string[]> {
-      const names: string[] = [];
+    /** All records that open here: the name of each, as often as it is there, and its first entry. */
+    async opened(): Promise<readonly Opened[]> {
+      const found: Opened[] = [];
       for (let writer = 0; writer < writers; writer++) {
-        const patient = await hl.ensureSubject({
-          system: "urn:oid:1.2.3",
-          value: `${told.name}-${writer}`,
-        });
-        for (const { record, retracted } of await hl.records(patient)) {
-          if (retracted) continue;
+        for (const { record } of await hl.records(await patientOf(writer))) {
           const { id } = JSON.parse(Buffer.from(await hl.read(record)).toString()) as {
             id: string;
           };
-          names.push(id);
+          found.push({ id, entry: record });
         }
       }
-      for (const line of linesOf(acknowledged)) {
-        const [, , record = ""] = line.split(" ");
-        await hl.read(parseRecordId(record));
-      }
-      return names;
+      return found;
     },
   };
+}
+
+/** A record that opens at its author. */
+export interface Opened {
+  /** The resource's. */
+  readonly id: string;
+  /** Of the entry that created it, which names it. */
+  readonly entry: string;
 }
 
 function linesOf(file: string): readonly string[] {

@@ -161,9 +161,8 @@ export function recordOn(
       fullUrl: `https://ehr.example/fhir/Observation/${id}`,
       resource: observation(id),
     }));
-    await insist(() =>
-      hl.recordBundle(patient, { resourceType: "Bundle", type: "collection", entry }),
-    );
+    const sent = { resourceType: "Bundle", type: "collection", entry };
+    await insist(() => hl.recordBundle(patient, sent, { source: told.name }));
     return names;
   }
 
@@ -173,11 +172,15 @@ export function recordOn(
       isResting = true;
       await writing;
     },
-    /** All records that open here: the name of each, as often as it is there, and its first entry. */
+    /**
+     * All records that open here: the name of each, as often as it is there, and its first entry. What was filed
+     * again before it was known that it is recorded is told apart as a repetition.
+     */
     async opened(): Promise<readonly Opened[]> {
       const found: Opened[] = [];
       for (let writer = 0; writer < writers; writer++) {
-        for (const { record } of await hl.records(await patientOf(writer))) {
+        for (const { record, retracted, repeats } of await hl.records(await patientOf(writer))) {
+          if (retracted && repeats !== undefined) continue;
           const { id } = JSON.parse(Buffer.from(await hl.read(record)).toString()) as {
             id: string;
           };

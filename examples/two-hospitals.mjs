@@ -1,7 +1,8 @@
 // @ts-check
 // Two hospitals that share a history and no server: each is a process with keys and a store of its own, and
 // nothing between them but HTTP. They found the ledger together, both record, one is killed in the middle and
-// goes on, and in the end both have verified the same history.
+// goes on. A patient of North permits treatment, and South asks North and is answered; the patient withdraws, and
+// South is answered nothing. In the end both have verified the same history.
 //
 //   node examples/two-hospitals.mjs [--data folder]
 import { spawn } from "node:child_process";
@@ -21,9 +22,11 @@ import {
   verifyDescription,
 } from "healthledger";
 import { ledgerId } from "healthledger/chain";
+import { createDirective } from "healthledger/consent";
 import { fileKeys } from "healthledger/keys/file";
 import {
   collectDescription,
+  custodianHandler,
   descriptionHandler,
   httpPeer,
   ledgerHandler,
@@ -37,6 +40,8 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 });
 const RECORDS = 12;
+/** The number that both hospitals know the patient by. */
+const MRN = { system: "urn:oid:1.2.3", value: "MRN-0012345" };
 const pause = (/** @type {number} */ ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const say = (/** @type {string} */ line) => process.stdout.write(`${line}\n`);
 
@@ -118,18 +123,44 @@ async function north(folder, port, south, nonce, token) {
   const genesis = await createGenesis({ origin: "history.example/two", members, nonce });
   const hl = await openLedger({ storage, keys, genesis });
   const source = publishHeads({ ledger: hl, chains: storage.chains, every: 50 });
-  handlers.set(
-    "/ledger/",
-    ledgerHandler({
-      ...{ source, path: "/ledger", sequencer: hl.sequencer },
-      sessions: { did: hl.member },
-    }),
-  );
+  const serving = ledgerHandler({
+    ...{ source, path: "/ledger", sequencer: hl.sequencer },
+    sessions: { did: hl.member },
+  });
+  handlers.set("/ledger/", custodianHandler({ ledger: hl, path: "/ledger", otherwise: serving }));
   say(`founded ${hl.id}`);
-  const patient = await hl.ensureSubject({ system: "urn:oid:1.2.3", value: "MRN-north" });
+  const patient = await hl.ensureSubject(MRN);
   for (let i = 0; i < RECORDS; i++) await hl.record(patient, observation(`n${i}`));
-  say("recorded all");
-  return { hl, close: () => source.close() };
+  const wishes = createDirective({
+    ...{ lineage: "privacy", grantor: "Patient/1", from: Date.now() - 1000 },
+    basis: { uri: "https://example.org/privacy-policy", version: "1" },
+    permit: { id: "treatment", purposes: ["TREAT"] },
+    otherwise: "deny",
+  });
+  const witness = () => ({
+    ...{ user: "clerk-7", takenAt: Date.now() },
+    form: /** @type {const} */ ("paper"),
+  });
+  const filed = await hl.consent(patient, wishes, { witness: witness() });
+  say("recorded all, and the patient permits treatment");
+  return {
+    hl,
+    close: () => source.close(),
+    async withdraw() {
+      const { root: _root, ...rest } = wishes;
+      /** @type {import("healthledger/consent").Directive} */
+      const withdrawn = { ...rest, mode: "revoke", default: "none", predecessors: [filed.id] };
+      await hl.consent(patient, withdrawn, { witness: witness() });
+      say("the patient has withdrawn it");
+    },
+    async tell() {
+      for await (const access of hl.audit(patient)) {
+        if (access.unreadable !== undefined) continue;
+        const released = access.records.filter((one) => one.released).length;
+        say(`told the patient: asked for ${access.purposes.join()}, ${released} released`);
+      }
+    },
+  };
 }
 
 /**
@@ -158,9 +189,9 @@ async function south(folder, port, url, nonce, token) {
   }
   const session = { ledger: ledgerId(genesis), signer: keys.signer("sign") };
   const did = await readFile(homePath, "utf8");
+  const home = httpPeer({ url: `${url}/ledger`, did, session });
   const hl = await openLedger({
-    ...{ storage, keys, genesis },
-    home: httpPeer({ url: `${url}/ledger`, did, session }),
+    ...{ storage, keys, genesis, home, custodians: [home] },
     onFault: ({ error }) => say(`not reached: ${error.message}`),
   });
   say(`opened with ${hl.chain.size} blocks, ${(await hl.outbox()).length} in the outbox`);
@@ -171,26 +202,41 @@ async function south(folder, port, url, nonce, token) {
     say(`recorded ${i + 1}`);
   }
   say("recorded all");
-  return { hl, close: async () => {} };
+  return {
+    hl,
+    close: async () => {},
+    async ask() {
+      const answer = await hl.ask(did, { patient: MRN, purposes: ["TREAT"], user: "dr-lee" });
+      const found = [];
+      for await (const { resource } of answer.items()) found.push(resource?.["id"]);
+      say(`asked North: ${answer.decision.outcome}, ${found.length} records ${found.join(" ")}`);
+    },
+  };
 }
 
-/** One of the two, until it is told what to verify. */
+/** One of the two: does what each line says, or verifies so many blocks, until there are no more lines. */
 async function play() {
   const [role, folder, port, other, nonce, token] = positionals;
   if (!folder || !port || !other || !nonce || !token) throw new Error("started by itself");
   const start = role === "north" ? north : south;
   const lines = createInterface({ input: process.stdin });
-  const { hl, close } = await start(folder, Number(port), other, Buffer.from(nonce, "hex"), token);
+  const secret = Buffer.from(nonce, "hex");
+  const { hl, close, ...does } = await start(folder, Number(port), other, secret, token);
   for await (const line of lines) {
+    const act = /** @type {Record<string, (() => Promise<void>) | undefined>} */ (does)[line];
+    if (act !== undefined) {
+      await act();
+      continue;
+    }
     const size = Number(line);
     while (hl.chain.size < size) await pause(50);
     const result = await hl.verify();
     if (!result.ok) throw new Error(`the ledger is invalid: ${result.reason}`);
     say(`verified ${result.size} ${Buffer.from(result.root).toString("hex")}`);
-    await close();
-    await hl.close();
-    process.exit(0);
   }
+  await close();
+  await hl.close();
+  process.exit(0);
 }
 
 /** @returns {Promise<number>} a port that nobody listens on */
@@ -253,11 +299,22 @@ async function watch() {
   await home.hears("recorded all");
   const second = begin("south");
   await second.hears("recorded all");
+  second.child.stdin.write("ask\n");
+  const permitted = await second.hears("asked North: permit");
+  if (!permitted.includes(` ${RECORDS} records`)) throw new Error("not all was released");
+  home.child.stdin.write("withdraw\n");
+  await home.hears("the patient has withdrawn");
+  second.child.stdin.write("ask\n");
+  await second.hears("asked North: deny, 0 records");
+  home.child.stdin.write("tell\n");
+  await home.hears(`told the patient: asked for TREAT, ${RECORDS} released`);
+  await home.hears("told the patient: asked for TREAT, 0 released");
   home.child.stdin.write("0\n");
   const theirs = await home.hears("verified");
   const size = theirs.split(" ")[1];
   second.child.stdin.write(`${size}\n`);
   const ours = await second.hears("verified");
+  for (const { child } of [second, home]) child.stdin.end();
   if (theirs !== ours) throw new Error("the two hospitals have not verified the same history");
   say("both have verified the same history");
   if (values.data === undefined) await rm(data, { recursive: true, force: true });

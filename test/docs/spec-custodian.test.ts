@@ -1,0 +1,88 @@
+import * as reference from "@ipld/dag-cbor";
+import { createHash, createPrivateKey, sign } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { concatBytes } from "../../src/bytes/concat.ts";
+import { fromHex, toHex } from "../../src/bytes/hex.ts";
+import { utf8ToBytes } from "../../src/bytes/utf8.ts";
+import { CID } from "../../src/codec/cid.ts";
+import { keyId } from "../../src/identity/actor.ts";
+import { memoryAgreement } from "../../src/identity/agreement.ts";
+import { memorySigner } from "../../src/identity/signer.ts";
+import {
+  openPage,
+  PAGE_BYTES,
+  PAGE_ITEMS,
+  sealPage,
+} from "../../src/ledger/disclosure/answer-pages.ts";
+import { MAX_ASK_NOTE, openAsk, sealAsk } from "../../src/ledger/disclosure/ask-format.ts";
+import { MAX_ASK_BYTES, MAX_PAGE_BYTES } from "../../src/transport/types.ts";
+import { specPage } from "./spec-page.ts";
+
+const page = specPage("custodian.md");
+const parties = specPage("disclosure.md");
+const input = (label: string): Uint8Array => fromHex(parties.value(label));
+const write = (value: unknown): string => toHex(new Uint8Array(reference.encode(value)));
+const sha256 = (bytes: Uint8Array): Uint8Array =>
+  new Uint8Array(createHash("sha256").update(bytes).digest());
+
+const ledger = CID.parse(parties.value("ledger"));
+const custodian = memorySigner({ alg: "Ed25519", secret: input("custodian's secret") });
+const asker = memoryAgreement({ alg: "X25519", secret: input("requester's X25519") });
+const asked = memoryAgreement({ alg: "X25519", secret: input("custodian's X25519") });
+const address = { ledger, custodian: custodian.actor };
+const request = parties.hex("signed-request");
+const how = { padding: "stepped", random: () => input("ephemeral secret") } as const;
+
+/** As the page says: zeros, and the length in the last eight of 3,072 bytes. */
+function padded(bytes: Uint8Array): Uint8Array {
+  const all = new Uint8Array(3072);
+  all.set(bytes);
+  new DataView(all.buffer).setUint32(3068, bytes.length);
+  return all;
+}
+
+describe("docs/spec/custodian.md", () => {
+  it("has the ask of the example, bound to ledger and custodian", async () => {
+    const ask = { v: 1, kind: "request", request, from: { size: 7, policyHeight: 3 } };
+    expect(toHex(page.hex("ask"))).toBe(write(ask));
+    const aad = page.hex("ask-aad");
+    expect(toHex(aad)).toBe(write(["healthledger/ask/1", ledger, custodian.actor]));
+    const sealed = sealAsk({ request, from: ask.from }, address, asked, how);
+    expect(toHex(sha256(sealed))).toBe(page.value("SHA-256 of the sealed ask"));
+    expect(toHex(await asked.unwrap(sealed, aad))).toBe(toHex(padded(page.hex("ask"))));
+    expect(await openAsk(sealed, address, [asker, asked])).toEqual({ request, from: ask.from });
+  });
+
+  it("has the page of the example, signed by the custodian and bound to its place", async () => {
+    const ask = sha256(request);
+    const content = { ask, page: 1, last: true, items: [], blobs: [Uint8Array.of(1, 2, 3)] };
+    const bytes = page.hex("page");
+    expect(toHex(bytes)).toBe(write({ v: 1, ledger, from: custodian.actor, ...content }));
+    const der = concatBytes(
+      fromHex("302e020100300506032b657004220420"),
+      input("custodian's secret"),
+    );
+    const key = createPrivateKey({ key: Buffer.from(der), format: "der", type: "pkcs8" });
+    const sig = sign(null, concatBytes(utf8ToBytes("healthledger/answer/1\0"), bytes), key);
+    const signed = { page: bytes, key: keyId("Ed25519", custodian.publicKey), alg: "Ed25519", sig };
+    expect(toHex(page.hex("signed-page"))).toBe(write(signed));
+    const aad = page.hex("page-aad");
+    expect(toHex(aad)).toBe(write(["healthledger/answer/1", ledger, custodian.actor, ask, 1]));
+    const sealed = await sealPage(content, address, asker, { ...how, signer: custodian });
+    expect(toHex(await asker.unwrap(sealed, aad))).toBe(toHex(padded(page.hex("signed-page"))));
+    expect((await openPage(sealed, address, ask, 1, asker)).content).toEqual(content);
+    const DECRYPT = { code: "ERR_ENVELOPE_DECRYPT" };
+    await expect(openPage(sealed, address, ask, 0, asker)).rejects.toMatchObject(DECRYPT);
+  });
+
+  it("has the limits of the code", () => {
+    const numbers = [MAX_PAGE_BYTES, PAGE_BYTES].map((n) => n.toLocaleString("en-US"));
+    for (const number of numbers) expect(page.text).toContain(number);
+    expect([MAX_ASK_BYTES, MAX_ASK_NOTE].map((n) => `${n / 1024} KiB`)).toEqual([
+      ...["512 KiB", "64 KiB"],
+    ]);
+    for (const limit of ["512 KiB", "64 KiB", `${PAGE_ITEMS} items`]) {
+      expect(page.text).toContain(limit);
+    }
+  });
+});

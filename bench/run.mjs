@@ -83,6 +83,7 @@ const rows = (
         "record",
         "ingest",
         "disclose",
+        "person",
         "loop",
         "verify",
         "sync",

@@ -9,7 +9,7 @@ import { isSameServer, serverNameIn } from "../../fhir/source-name.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { partFinder, type PartFinder } from "../records/wholes.ts";
 import { currentRecords, sourceOf, type FoldedRecord } from "../records/current-record.ts";
-import { isAskedFor } from "./asked-for.ts";
+import { askedAmong } from "./asked-for.ts";
 
 /** How each record is decided about. */
 interface Deciding<T> {
@@ -36,7 +36,8 @@ export function decideWithCompanions<T extends { readonly decision: Decision }>(
   query: RequestQuery,
   { form, decide }: Deciding<T>,
 ): readonly T[] {
-  const { all, parts, companions } = prepared(currentRecords(items));
+  const records = currentRecords(items);
+  const { counting, parts, companions } = prepared(records);
   const forms = new Map<FoldedRecord, ConsentResource>();
   const formOf = (record: FoldedRecord): ConsentResource => {
     let own = forms.get(record);
@@ -87,8 +88,8 @@ export function decideWithCompanions<T extends { readonly decision: Decision }>(
 
   const decided = new Map<FoldedRecord, T>();
   const waiting: FoldedRecord[] = [];
-  for (const record of all) {
-    if (!isAskedFor(record, query)) continue;
+  for (const record of askedAmong(records, query)) {
+    if (!counting.has(record)) continue;
     const one = by(record);
     const maySendIt = maySend(record);
     if (maySendIt) waiting.push(record);
@@ -109,7 +110,7 @@ export function decideWithCompanions<T extends { readonly decision: Decision }>(
 /** A person's records, prepared for decisions about any of them. */
 interface Prepared {
   /** Those that have not ended, nor any part of them. */
-  readonly all: readonly FoldedRecord[];
+  readonly counting: ReadonlySet<FoldedRecord>;
   readonly parts: PartFinder;
   readonly companions: Companions;
 }
@@ -124,7 +125,7 @@ function prepared(records: ReadonlyMap<RecordId, FoldedRecord>): Prepared {
   const all = [...records.values()].filter(
     (record) => !record.retracted && !parts.hasEndedPart(record),
   );
-  const made: Prepared = { all, parts, companions: companionsAmong(all) };
+  const made: Prepared = { counting: new Set(all), parts, companions: companionsAmong(all) };
   PREPARED.set(records, made);
   return made;
 }

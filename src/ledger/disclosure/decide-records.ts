@@ -109,8 +109,8 @@ export async function decideRecords(
   asOf: number,
 ): Promise<Judgement> {
   const { catalogue, chain, signer } = context;
-  const { items, merges } = await readDeciding(catalogue, subject);
-  const consents = await context.readConsents(items, chain.size - 1);
+  const { records, others, merges } = await readDeciding(catalogue, subject);
+  const consents = await context.readConsents(others, chain.size - 1);
   const attested = await judgeAttestations(context, request, sealed.attestations ?? [], asOf);
   const members = await membersNamed(context, request, attested);
   const height = chain.size - 1;
@@ -142,7 +142,7 @@ export async function decideRecords(
   const prepared = compiled.prepare(consentRequest, asOf, {
     supportedObligations: context.supportedObligations,
   });
-  const decided = decideWithCompanions(items, request.query, {
+  const decided = decideWithCompanions(records, request.query, {
     form: (record, parts) => judgedForm(record, { ...context, parts, controller: signer.actor }),
     decide(record, resource, inside) {
       const own = prepared.decide(inParts(resource, partsOf(request.query)));
@@ -191,10 +191,12 @@ export async function readDeciding(
   subject: Subject | undefined,
   height: number = Infinity,
 ): Promise<EntriesOfJoined> {
-  if (subject === undefined) return { items: [], merges: [] };
+  if (subject === undefined) return { records: [], others: [], merges: [] };
   const entries = await catalogue.entriesOf(subject.local, DECIDING, height);
   if (height === Infinity) return entries;
-  return { ...entries, items: entries.items.filter(({ place }) => place.height <= height) };
+  const isKnown = ({ place }: CatalogueItem): boolean => place.height <= height;
+  const { records, others } = entries;
+  return { ...entries, records: records.filter(isKnown), others: others.filter(isKnown) };
 }
 
 /** The link entries that a decision depends on. */

@@ -23,7 +23,7 @@ import {
   type Judgement,
 } from "./decide-records.ts";
 import { currentRecords, type FoldedRecord } from "../records/current-record.ts";
-import { isAskedFor } from "./asked-for.ts";
+import { askedAmong } from "./asked-for.ts";
 import { fileAccesses, fileDifferences, type FiledAccess } from "./file-access.ts";
 import { recordedRelease } from "./recorded-release.ts";
 import { releaseAdmitted, type Released, type ReleasedItem } from "./release.ts";
@@ -123,10 +123,8 @@ async function freshenAsked(
   { query }: DisclosureRequest,
   subject: Subject | undefined,
 ): Promise<void> {
-  const { items } = await readDeciding(catalogue, subject);
-  const asked = [...currentRecords(items).values()].filter(
-    (record) => !record.retracted && isAskedFor(record, query),
-  );
+  const { records } = await readDeciding(catalogue, subject);
+  const asked = askedAmong(currentRecords(records), query).filter(({ retracted }) => !retracted);
   if ((await freshen(asked)).length > 0) await catalogue.catchUp();
 }
 

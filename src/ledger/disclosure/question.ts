@@ -84,8 +84,8 @@ export async function decideQuestion(
   if (!Number.isSafeInteger(height) || height < -1 || height > newest) {
     throw new RangeError(`height must be from -1 (nothing) to ${newest}, the newest of the ledger`);
   }
-  const { items, merges } = await readDeciding(catalogue, subject, height);
-  const consents = await context.readConsents(items, height);
+  const known = await readDeciding(catalogue, subject, height);
+  const consents = await context.readConsents(known.others, height);
   const roles = question.roles ?? [];
   const { requester, user, attestations = [] } = question;
   const asker = { requester, ...(user === undefined ? {} : { user }) };
@@ -93,7 +93,7 @@ export async function decideQuestion(
   // Copied first, so that the decisions share no data with the ledger.
   const snapshot = giveResult({
     height,
-    ...factsOf(context, consents, merges),
+    ...factsOf(context, consents, known.merges),
     members: await membersAt(
       context,
       [requester, ...[...roles, ...attested.roles].map((one) => one.attestedBy)],
@@ -121,7 +121,7 @@ export async function decideQuestion(
     snapshot: compiled.snapshotCid,
     facts: snapshot,
     request: giveResult(prepared.decideRequest()) as Decision,
-    records: decideWithCompanions(items, query, {
+    records: decideWithCompanions(known.records, query, {
       form: (record, parts) => judgedForm(record, { ...context, parts, controller: signer.actor }),
       decide: (record, resource, inside) => ({
         record,

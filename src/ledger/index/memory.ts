@@ -13,6 +13,8 @@ export interface Person {
   readonly local: Uint8Array;
   readonly held: Held[];
   readonly byId: Map<string, Held>;
+  /** How many of them were erased since they are in memory. */
+  erased: number;
 }
 
 /** Entries taken in since the record. The keys of the maps are those of `bytesKey`. */
@@ -226,6 +228,7 @@ export function tombstone(
   if (held === undefined || held.item.erasedBy !== undefined) return;
   const { manifest: _, ...rest } = held.item;
   held.item = { ...rest, erasedBy: by };
+  of.erased++;
   held.encoded = undefined;
   held.brief = undefined;
   overlay.mustFlush = true;

@@ -164,7 +164,7 @@ export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemo
     const held = await pagesOf(local, stored, what);
     for (const one of memory.overlay.fresh.get(key)?.held ?? []) held.push(one);
     const byId = new Map(held.map((one) => [bytesKey(one.item.id), one]));
-    const found: Person = { local, held, byId };
+    const found: Person = { local, held, byId, erased: 0 };
     memory.people.put(found);
     return found;
   }

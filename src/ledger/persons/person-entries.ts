@@ -14,10 +14,15 @@ import type { Person } from "../index/memory.ts";
 import { INDEXED_KINDS } from "../index/rows.ts";
 import { foldLinks, isLink, type JoinedPersons } from "./fold-links.ts";
 
-/** Entries about a person and about those joined with them. */
+/**
+ * Entries about a person and about those joined with them that a decision depends on, each list in ledger order. A
+ * person who was never joined has the same lists as long as nothing is added to them or erased.
+ */
 export interface EntriesOfJoined {
-  /** In ledger order. */
-  readonly items: readonly CatalogueItem[];
+  /** Those of the kind `record`. */
+  readonly records: readonly CatalogueItem[];
+  /** Consents, links and erasures. */
+  readonly others: readonly CatalogueItem[];
   /** The merges in effect that join them. */
   readonly merges: readonly CatalogueItem[];
 }
@@ -37,7 +42,10 @@ export interface PersonEntries {
     kinds?: readonly (typeof INDEXED_KINDS)[number][],
     height?: number,
   ): Promise<readonly CatalogueItem[]>;
-  /** The same entries, with those that join the persons; both at one moment. */
+  /**
+   * The same entries without accesses, with those that join the persons; all at one moment. Takes no longer for many
+   * entries of a person who was never joined.
+   */
   entriesOf: (...which: Parameters<PersonEntries["itemsOf"]>) => Promise<EntriesOfJoined>;
   /**
    * The entries about one record of a person, in ledger order, given the id of any of them; none
@@ -71,6 +79,8 @@ export function createPersonEntries(
   { index, assertCarriedOut, steadily }: EntrySource,
 ): PersonEntries {
   const isAnyNamed = nameBook();
+  const sortedIn = createSortedBook();
+  const decodeAll = createDecoding();
   const itemsWith = recordBook<Held>();
   const linksIn = createLinkBook();
 
@@ -113,15 +123,21 @@ export function createPersonEntries(
     return cached !== undefined && linksIn(cached).length === 0 ? cached : undefined;
   }
 
-  const entriesOf: PersonEntries["entriesOf"] = async (
-    local,
-    kinds = INDEXED_KINDS,
-    height = Infinity,
-  ) => {
+  /** A person's list, if it is in memory and nobody else's entries belong to it. */
+  async function readAlone(local: Uint8Array): Promise<Person | undefined> {
     await decodeAll(cachedAlone(local));
     assertCarriedOut(local);
-    const alone = cachedAlone(local);
-    if (alone !== undefined) return { items: presentItems(alone.held), merges: [] };
+    return cachedAlone(local);
+  }
+
+  async function readJoined(
+    local: Uint8Array,
+    kinds: readonly (typeof INDEXED_KINDS)[number][] = INDEXED_KINDS,
+    height = Infinity,
+  ): Promise<{
+    readonly items: readonly CatalogueItem[];
+    readonly merges: readonly CatalogueItem[];
+  }> {
     // In turn: entries taken in during this read would otherwise be missed for good.
     return steadily(async () => {
       const joined = await findJoined(local, height);
@@ -143,11 +159,23 @@ export function createPersonEntries(
       const merges = joined.merges.filter(({ manifest }) => named.has(toHex(manifest.local)));
       return { items: parts === 1 ? items : items.sort(byPlace), merges };
     });
-  };
+  }
 
   return {
-    entriesOf,
-    itemsOf: async (...which) => (await entriesOf(...which)).items,
+    async entriesOf(...which) {
+      const alone = await readAlone(which[0]);
+      if (alone !== undefined) return { ...sortedIn(alone), merges: [] };
+      const { items, merges } = await readJoined(...which);
+      return {
+        records: items.filter(({ kind }) => kind === "record"),
+        others: items.filter(isOther),
+        merges,
+      };
+    },
+    async itemsOf(...which) {
+      const alone = await readAlone(which[0]);
+      return alone === undefined ? (await readJoined(...which)).items : presentItems(alone.held);
+    },
     async recordItems(local, id) {
       assertCarriedOut(local);
       const cached = index.cached(local);
@@ -189,13 +217,56 @@ function isFirstOf(people: readonly Uint8Array[], person: Uint8Array) {
   };
 }
 
-/** Decodes the manifests that were not yet, so that listing them afterwards takes no time. */
-async function decodeAll(person: Person | undefined): Promise<void> {
-  for (const held of person?.held ?? []) {
-    if (held.brief === undefined) continue;
-    wholeItem(held);
-    await giveTurn();
+/**
+ * Makes the function that decodes the manifests of a list which were not decoded yet, so that listing them afterwards
+ * takes no time. Each entry is looked at once.
+ */
+function createDecoding(): (person: Growing | undefined) => Promise<void> {
+  const known = new WeakMap<Growing, { upTo: number }>();
+  return async (person) => {
+    if (person === undefined) return;
+    const book = known.get(person) ?? { upTo: 0 };
+    known.set(person, book);
+    while (book.upTo < person.held.length) {
+      const held = person.held[book.upTo++]!;
+      if (held.brief === undefined) continue;
+      wholeItem(held);
+      await giveTurn();
+    }
+  };
+}
+
+/** Whether a decision depends on an entry that is about no record. */
+const isOther = ({ kind }: CatalogueItem): boolean => kind !== "record" && kind !== "access";
+
+/**
+ * Makes the function that sorts the entries in a list by what decisions need of them. Each entry is read once, unless
+ * one of the list was erased since: a repeated call costs only the entries added since the last one. Lists that were
+ * given out do not change.
+ */
+function createSortedBook(): (list: Person) => Pick<EntriesOfJoined, "records" | "others"> {
+  interface Book {
+    records: readonly CatalogueItem[];
+    others: readonly CatalogueItem[];
+    upTo: number;
+    readonly erased: number;
   }
+  const known = new WeakMap<Person, Book>();
+  return (list) => {
+    const { held, erased } = list;
+    let book = known.get(list);
+    if (book?.erased !== erased)
+      known.set(list, (book = { records: [], others: [], upTo: 0, erased }));
+    if (book.upTo < held.length) {
+      const added = presentItems(held.slice(book.upTo));
+      const records = added.filter(({ kind }) => kind === "record");
+      const others = added.filter(isOther);
+      if (records.length > 0) book.records = [...book.records, ...records];
+      if (others.length > 0) book.others = [...book.others, ...others];
+      book.upTo = held.length;
+    }
+    return { records: book.records, others: book.others };
+  };
 }
 
 /** The entries that were not erased. */

@@ -78,15 +78,18 @@ export function currentRecords(
 ): ReadonlyMap<RecordId, FoldedRecord> {
   const { behind, limit = Infinity } = page;
   if (behind !== undefined || limit !== Infinity) return fold(items, behind, limit);
-  const recording = items.filter(({ kind }) => kind === "record");
+  const known = items.length === 0 ? undefined : FOLDS.get(items[0]!);
+  // The same list again, of which every entry is about a record.
+  if (known?.items === items) return known.records;
+  const some = items.filter(({ kind }) => kind === "record");
+  const recording = some.length === items.length ? items : some;
   if (recording.length < WORTH_KEEPING) return fold(recording, undefined, Infinity);
   const [first] = recording;
   const before = FOLDS.get(first!);
   const isSame =
     before?.items.length === recording.length &&
     before.items.every((item, at) => item === recording[at]);
-  if (isSame) return before.records;
-  const records = fold(recording, undefined, Infinity);
+  const records = isSame ? before.records : fold(recording, undefined, Infinity);
   FOLDS.set(first!, { items: recording, records });
   return records;
 }

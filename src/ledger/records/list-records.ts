@@ -1,10 +1,16 @@
+import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { recordIdBytes, type RecordId } from "../../codec/ids.ts";
 import { InputError } from "../../errors.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import { comparePlaces, createsRecord, type CatalogueItem } from "../entries/catalogue-item.ts";
 import { placeInList } from "../entries/list-place.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
-import { currentRecords, giveRecord, type CurrentRecord } from "./current-record.ts";
+import {
+  currentRecords,
+  giveRecord,
+  type CurrentRecord,
+  type FoldedRecord,
+} from "./current-record.ts";
 
 /** Selects which of a person's records to list. */
 export interface RecordPageOptions {
@@ -31,14 +37,34 @@ export async function listRecords(
   const { local } = subject;
   const behind =
     id && (await placeInList(catalogue, id, { local, kind: "record", holds: isFirst }));
-  const items = await catalogue.itemsOf(local, ["erase", "record"]);
+  const { records } = await catalogue.entriesOf(local, ["erase", "record"]);
   // All of them, since a record of one person may be outdated by one of another's on another page.
-  return Array.from(currentRecords(items).values())
-    .filter(
-      ({ history: [first] }) => behind === undefined || comparePlaces(first!.place, behind) > 0,
-    )
-    .slice(0, limit)
-    .map(giveRecord);
+  const all = inOrder(currentRecords(records));
+  const start = behind === undefined ? 0 : firstBehind(all, behind);
+  return all.slice(start, limit === undefined ? undefined : start + limit).map(giveRecord);
+}
+
+/** Records that were folded, as a list. */
+const LISTS = /* @__PURE__ */ new WeakMap<
+  ReadonlyMap<RecordId, FoldedRecord>,
+  readonly FoldedRecord[]
+>();
+
+function inOrder(records: ReadonlyMap<RecordId, FoldedRecord>): readonly FoldedRecord[] {
+  const list = LISTS.get(records) ?? [...records.values()];
+  LISTS.set(records, list);
+  return list;
+}
+
+/** The position of the first record that was created behind a place. */
+function firstBehind(all: readonly FoldedRecord[], behind: EntryPlace): number {
+  let [from, to] = [0, all.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    const isBehind = comparePlaces(all[middle]!.history[0]!.place, behind) > 0;
+    [from, to] = isBehind ? [from, middle] : [middle + 1, to];
+  }
+  return from;
 }
 
 const isFirst = ({ kind, manifest }: CatalogueItem): boolean => createsRecord(kind, manifest);

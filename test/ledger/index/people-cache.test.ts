@@ -6,6 +6,7 @@ const person = (number: number, entries: number): Person => ({
   local: new Uint8Array(16).fill(number),
   held: Array.from({ length: entries }, () => ({}) as never),
   byId: new Map(),
+  erased: 0,
 });
 const keyOf = (number: number): string => bytesKey(new Uint8Array(16).fill(number));
 
@@ -58,7 +59,7 @@ describe("peopleCache", () => {
     for (let i = 0; i < 300; i++) {
       const local = new Uint8Array(16).fill(i & 255);
       local[0] = i >> 8;
-      cache.put({ local, held: [], byId: new Map() });
+      cache.put({ local, held: [], byId: new Map(), erased: 0 });
     }
     const first = new Uint8Array(16);
     expect(cache.get(bytesKey(first))).toBeUndefined();

@@ -75,8 +75,9 @@ const CACHED_PEOPLE = 256;
 const CACHED_ITEMS = 32_768;
 
 /**
- * Persons in memory, of whom those that were not used for longest are dropped first. A person with
- * more entries than the cache may hold is the only one in it.
+ * Persons in memory, of whom those that were not used for longest are dropped first. One person may have more entries
+ * than the cache may hold: they stay beside the others, since whoever asks about them needs other lists, too, and
+ * reading theirs anew takes longest.
  */
 export interface PeopleCache {
   get(key: string): Person | undefined;
@@ -91,11 +92,21 @@ export function peopleCache(maxItems: number = CACHED_ITEMS): PeopleCache {
   let newest: string | undefined;
   let items = 0;
 
+  function drop(key: string, person: Person): void {
+    people.delete(key);
+    items -= person.held.length;
+  }
+
   function makeRoom(): void {
-    while (people.size > CACHED_PEOPLE || (items > maxItems && people.size > 1)) {
+    if (people.size > CACHED_PEOPLE) {
       const [key, oldest] = people.entries().next().value!;
-      people.delete(key);
-      items -= oldest.held.length;
+      drop(key, oldest);
+    }
+    if (items <= maxItems) return;
+    const largest = [...people.values()].findLast(({ held }) => held.length > maxItems);
+    for (const [key, person] of people) {
+      if (people.size === 1 || items - (largest?.held.length ?? 0) <= maxItems) break;
+      if (person !== largest) drop(key, person);
     }
   }
 

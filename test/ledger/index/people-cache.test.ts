@@ -28,15 +28,20 @@ describe("peopleCache", () => {
     ]);
   });
 
-  it("keeps a person alone who has more entries than allowed", () => {
+  it("keeps one person who has more entries than allowed, beside as many of others", () => {
     const cache = peopleCache(100);
+    const kept = () => [1, 2, 3, 4, 5, 6].filter((i) => cache.get(keyOf(i)) !== undefined);
     cache.put(person(1, 10));
     cache.put(person(2, 1000));
-    expect(cache.get(keyOf(1))).toBeUndefined();
-    expect(cache.get(keyOf(2))?.held.length).toBe(1000);
-    cache.put(person(3, 10));
-    expect(cache.get(keyOf(2))).toBeUndefined();
-    expect(cache.get(keyOf(3))?.held.length).toBe(10);
+    cache.put(person(3, 60));
+    expect(kept()).toEqual([1, 2, 3]);
+    cache.put(person(4, 60));
+    expect(kept()).toEqual([2, 4]);
+    // The newest of two such persons.
+    cache.put(person(5, 101));
+    expect(kept()).toEqual([4, 5]);
+    cache.put(person(6, 41));
+    expect(kept()).toEqual([5, 6]);
   });
 
   it("counts the entries that are added to a person in memory", () => {

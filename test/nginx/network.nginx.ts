@@ -60,7 +60,7 @@ describeWith("five processes behind Debian's nginx", missing, () => {
   let members: Members;
   let certificates: Certificates;
   let nginx: Nginx;
-  let ports: Record<"plain" | "secure" | "witness" | "validator" | "north" | "south", number>;
+  let ports: Record<"plain" | "secure" | "witness" | "north" | "south", number>;
   const proxies = new Map<string, FaultProxy>();
   const parties = new Map<string, Party>();
   const party = (name: string): Party => parties.get(name)!;
@@ -71,30 +71,14 @@ describeWith("five processes behind Debian's nginx", missing, () => {
     ({ genesis, members } = await found(base, PASSPHRASE));
     const program = await buildPrograms(join(base, "programs"));
     certificates = await makeCertificates(join(base, "certificates"));
-    const free = await freePorts(11, SEED);
-    const [home, north, south, witness, validator] = free as [
-      number,
-      number,
-      number,
-      number,
-      number,
-    ];
-    const at = (i: number): number => free[5 + i]!;
-    ports = {
-      ...{
-        plain: at(0),
-        secure: at(1),
-        witness: at(2),
-        validator: at(3),
-        north: at(4),
-        south: at(5),
-      },
-    };
+    const free = await freePorts(9, SEED);
+    const [home, north, south, witness] = free as [number, number, number, number];
+    const at = (i: number): number => free[4 + i]!;
+    ports = { plain: at(0), secure: at(1), witness: at(2), north: at(3), south: at(4) };
     const sites: Site[] = [
       { kind: "plain", listen: ports.plain, path: "/ledger/", target: home },
       { kind: "certificates", listen: ports.secure, path: "/ledger/", target: home },
       { kind: "plain", listen: ports.witness, path: "/witness/", target: witness },
-      { kind: "plain", listen: ports.validator, path: "/witness/", target: validator },
       { kind: "plain", listen: ports.north, path: "/ledger/", target: north },
       { kind: "plain", listen: ports.south, path: "/ledger/", target: south },
     ];
@@ -118,10 +102,7 @@ describeWith("five processes behind Debian's nginx", missing, () => {
       "home",
       prepareParty(program("home"), {
         ...tell("home", home),
-        peers: [
-          { name: WITNESS, url: await over("witness", "http", ports.witness, "/witness") },
-          { name: VALIDATOR, url: await over("validator", "http", ports.validator, "/witness") },
-        ],
+        peers: [{ name: WITNESS, url: await over("witness", "http", ports.witness, "/witness") }],
       }),
     );
     parties.set(
@@ -148,10 +129,17 @@ describeWith("five processes behind Debian's nginx", missing, () => {
       }),
     );
     const witnessed = { ...tell(WITNESS, witness), peers: [] };
-    parties.set("witness", prepareParty(program("cosigner"), witnessed, traces));
-    const ahead = await over("ahead", "http", ports.plain, "/ledger/ahead");
-    const checked = { ...tell(VALIDATOR, validator), peers: [{ name: members.home, url: ahead }] };
-    parties.set("validator", prepareParty(program("cosigner"), checked, traces));
+    parties.set("witness", prepareParty(program("witness"), witnessed, traces));
+    const validated = {
+      ...tell(VALIDATOR, 0),
+      peers: [
+        {
+          ...{ name: members.home, certificate: certificates.member },
+          url: await over("validator", "https", ports.secure, "/ledger"),
+        },
+      ],
+    };
+    parties.set("validator", prepareParty(program("validator"), validated, traces));
   }, 120_000);
 
   afterAll(async () => {
@@ -182,7 +170,9 @@ describeWith("five processes behind Debian's nginx", missing, () => {
     const next: string[] = [];
     const nginxTurns = [() => nginx.kill().then(nginx.start), async () => nginx.reload()];
     while (Date.now() < until) {
-      await pause(random.between(300, 2000));
+      await pause(random.between(300, 1500));
+      // Half of them are killed while others recover; before the other half, somebody elsewhere gets on.
+      if (random.chance(0.5)) await progress();
       const turn = Date.now() > half ? nginxTurns.shift() : undefined;
       if (turn !== undefined) await turn();
       if (next.length === 0) next.push(...parties.keys());
@@ -214,7 +204,7 @@ describeWith("five processes behind Debian's nginx", missing, () => {
     for (const one of parties.values()) await one.close();
 
     expect([...parties.values()].flatMap(({ failures }) => failures)).toEqual([]);
-    expect(statuses.map(({ forked }) => forked)).toEqual([false, false, false]);
+    expect(statuses.filter(({ forked }) => forked)).toEqual([]);
     expect(new Set(statuses.map(({ size, root }) => `${size} ${root}`)).size).toBe(1);
 
     // All that was acknowledged opens at its author, and nothing is there twice: not what was filed again under
@@ -226,7 +216,7 @@ describeWith("five processes behind Debian's nginx", missing, () => {
       expect(names.sort()).toEqual(own.sort());
     }
     // Every store holds that history, and each of those entries once.
-    for (const name of writers) {
+    for (const name of [...writers, "validator"]) {
       const copy = await readCopy(join(base, name, "store"), genesis);
       expect(copy.verified).toMatchObject({ ok: true, size: statuses[0]!.size });
       expect(copy.root).toBe(statuses[0]!.root);
@@ -235,11 +225,9 @@ describeWith("five processes behind Debian's nginx", missing, () => {
     }
     // It went on: what was acknowledged while things failed is no leftover of the calm.
     expect(total).toBeGreaterThan(SECONDS / 10);
-    for (const name of writers) {
-      expect(acknowledged.filter((id) => id.startsWith(`${name}-`)).length).toBeGreaterThan(
-        SECONDS / 10,
-      );
-    }
+    const atHome = acknowledged.filter((id) => id.startsWith("home-")).length;
+    expect(atHome).toBeGreaterThan(SECONDS / 10);
+    expect(acknowledged.length - atHome).toBeGreaterThan(0);
     for (const fault of FAULTS) {
       const times = [...proxies.values()].reduce((sum, { happened }) => sum + happened[fault], 0);
       expect(times, fault).toBeGreaterThan(0);
@@ -250,27 +238,44 @@ describeWith("five processes behind Debian's nginx", missing, () => {
   });
 
   it("has kept every cosignature before it was sent", async () => {
-    for (const name of ["witness", "validator"]) {
-      const store = join(base, name, "store");
+    const marks = {
+      // What it answers over HTTP, and what it says before it sends over TLS.
+      witness: {
+        folder: "store",
+        any: "HTTP/1.1 200",
+        fresh: `HTTP/1.1 200 OK\\r\\n${HEAD_MARK}: new`,
+      },
+      validator: { folder: "signed", any: "sends", fresh: "sends new" },
+    };
+    for (const [name, { folder, any, fresh }] of Object.entries(marks)) {
+      const store = join(base, name, folder);
       const transient = (path: string): boolean => path.endsWith("/lock.mdb");
       let [answers, changes] = [0, 0];
       for (const file of party(name).traces) {
         const text = await readFile(file, "utf8");
         const sent = (acknowledged: string) =>
           syncsOfTrace({ text, store, transient }, { acknowledged, begin: "asked" });
-        const all = sent("HTTP/1.1 200");
+        const all = sent(any);
         expect(all.flatMap(({ unsynced }) => unsynced)).toEqual([]);
-        const fresh = sent(`HTTP/1.1 200 OK\\r\\n${HEAD_MARK}: new`);
-        expect(fresh.filter(({ syncs }) => syncs === 0)).toEqual([]);
+        const ofNew = sent(fresh);
+        expect(ofNew.filter(({ syncs }) => syncs === 0)).toEqual([]);
         answers += all.length;
-        changes += fresh.length;
+        changes += ofNew.length;
       }
       console.info(
-        `${name}: ${answers} cosignatures sent, ${changes} of them of a head that was new`,
+        `${name}: ${answers} cosignatures sent, ${changes} of them surely of a head that was new`,
       );
       expect(changes).toBeGreaterThan(SECONDS / 10);
     }
   });
+
+  /** Waits until a member elsewhere has had something acknowledged, or for some seconds in vain. */
+  async function progress(): Promise<void> {
+    const elsewhere = async (): Promise<number> =>
+      (await acknowledgements()).filter((id) => !id.startsWith("home-")).length;
+    const [before, end] = [await elsewhere(), Date.now() + 6000];
+    while (Date.now() < end && (await elsewhere()) === before) await pause(100);
+  }
 
   /** Fails after a while, with what each process noted last. */
   async function tooLate(what: string): Promise<never> {
@@ -296,7 +301,9 @@ describeWith("five processes behind Debian's nginx", missing, () => {
   async function quiet(): Promise<readonly Status[]> {
     for (;;) {
       const statuses = await Promise.all(
-        ["home", "north", "south"].map((name) => party(name).ask<Status>("status")),
+        [...parties.values()]
+          .filter(({ told }) => told.name !== WITNESS)
+          .map((one) => one.ask<Status>("status")),
       );
       const isSame = new Set(statuses.map(({ size }) => size)).size === 1;
       if (isSame && statuses.every(({ behind, waiting }) => behind === 0 && waiting === 0)) {

@@ -35,7 +35,7 @@ export const MOST_HEAP = 128;
 
 /** Bundles the programs of the processes: one that is killed again and again must start quickly. */
 export async function buildPrograms(folder: string): Promise<(name: string) => string> {
-  const names = ["home", "member", "cosigner"].map((name) => `${name}-child`);
+  const names = ["home", "member", "witness", "validator"].map((name) => `${name}-child`);
   await build({
     entryPoints: names.map((name) => fileURLToPath(new URL(`${name}.ts`, import.meta.url))),
     ...{ outdir: folder, outExtension: { ".js": ".mjs" }, bundle: true, splitting: true },

@@ -6,18 +6,14 @@ import { lmdbStorage } from "../../src/storage/lmdb.ts";
 import { signerFor } from "../support/ledger.ts";
 import { HEAD_MARK } from "./marks.ts";
 import { genesisBytes, note, obey, say, serve, told } from "./party.ts";
-import { checksAhead } from "./checks-ahead.ts";
 
-/** A witness over a store of its own; a validator, if there is somebody whom it asks for blocks. */
+/** A witness over a store of its own, which the home asks. */
 const { chains } = await lmdbStorage({ path: `${told.folder}/store` });
 const genesis = await genesisBytes();
 const { origin, checkpointKeys } = decodeGenesis(genesis);
-const [home] = told.peers;
-const accepts = home && (await checksAhead(genesis, home));
 const witness = createWitness({
   ...{ chains, signer: signerFor(told.name), name: told.name, now: Date.now, origin },
   keys: checkpointKeys.map((key) => noteKey(origin, NOTE_ED25519, key)),
-  ...(accepts && { accepts }),
 });
 const handler = witnessHandler({ witnesses: [witness], onError: note });
 // One after the other, so that a trace tells which write belongs to which answer.

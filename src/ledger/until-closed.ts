@@ -1,5 +1,6 @@
 import type { KnownForks } from "../chain/known-forks.ts";
 import { ChainError } from "../errors.ts";
+import type { AskingOptions } from "./disclosure/asking.ts";
 import type { Governance } from "./governance.ts";
 import type { Ledger } from "./ledger.ts";
 import { assertCallOptions } from "./call-options.ts";
@@ -129,7 +130,7 @@ const MADE_ANEW: ReadonlySet<string> = /* @__PURE__ */ new Set<keyof typeof LEDG
 /**
  * Every call takes its arguments and gives its results as copies: see {@link takeArgument} and
  * {@link giveResult}. Every call but closing rejects once the ledger is closed. Closing waits for the calls
- * that write.
+ * that write, and ends asking others: they may be silent for minutes.
  */
 export function untilClosed(
   ledger: Ledger,
@@ -143,8 +144,19 @@ export function untilClosed(
 ): Ledger {
   const { isClosed, writing, readOnly, forks } = options;
   const assertOpen = (): void => {
-    if (isClosed()) throw new ChainError("ERR_CHAIN_CLOSED", "the ledger is closed");
+    if (isClosed()) throw closedError();
   };
+  const ending = new AbortController();
+  const close = (): Promise<void> => {
+    ending.abort(closedError());
+    return ledger.close();
+  };
+  async function* whileOpen(pages: AsyncIterable<unknown>) {
+    for await (const page of pages) {
+      assertOpen();
+      yield page;
+    }
+  }
   async function* iterate(run: Call, first: unknown, second: unknown) {
     assertOpen();
     yield* run(first, second, undefined) as AsyncIterable<unknown>;
@@ -153,6 +165,7 @@ export function untilClosed(
     ...ledger,
     ...guardCalls(ledger, LEDGER_CALLS, ""),
     governance: guardCalls(ledger.governance, GOVERNANCE_CALLS, "governance."),
+    ...{ close, [Symbol.asyncDispose]: close },
   };
 
   function guardCalls<T extends object>(
@@ -173,7 +186,11 @@ export function untilClosed(
         continue;
       }
       const give = (result: unknown): unknown =>
-        MADE_ANEW.has(name) ? result : giveResult(result);
+        name === "answerAsk"
+          ? whileOpen(result as AsyncIterable<unknown>)
+          : MADE_ANEW.has(name)
+            ? result
+            : giveResult(result);
       // At once, before anything is waited for.
       const taken = (first: unknown, second: unknown, third: unknown) =>
         [
@@ -185,7 +202,8 @@ export function untilClosed(
         assertOpen();
         assertCallOptions(name, [first, second, third]);
         const args = taken(first, second, third);
-        const call = (): unknown => run(args[0], args[1], args[2]);
+        const last = name === "ask" ? endedBy(ending.signal, args[2]) : args[2];
+        const call = (): unknown => run(args[0], args[1], last);
         if (guard === "reads") return give(await call());
         if (guard === "signs") return give(await forks.assertNone().then(call));
         if (readOnly !== undefined) throw readOnlyError(readOnly);
@@ -197,4 +215,12 @@ export function untilClosed(
     }
     return { ...of, ...guarded };
   }
+}
+
+const closedError = (): ChainError => new ChainError("ERR_CHAIN_CLOSED", "the ledger is closed");
+
+/** Options whose signal aborts when another one does, too. */
+function endedBy(ending: AbortSignal, options: unknown): AskingOptions {
+  const given = options as AskingOptions | undefined;
+  return { ...given, signal: AbortSignal.any([ending, ...(given?.signal ? [given.signal] : [])]) };
 }

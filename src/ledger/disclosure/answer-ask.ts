@@ -99,7 +99,7 @@ async function headOf(
   { provable, receiptOf }: Proofs,
   askersSize: number,
 ): Promise<AnswerHead> {
-  const { catalogue, chain, signer } = context;
+  const { catalogue, chain } = context;
   const id = entryIdBytes(access);
   const found = await catalogue.find(id);
   if (found.status !== "present") {
@@ -109,7 +109,7 @@ async function headOf(
   const isApart = askersSize > 0 && askersSize < provable.size;
   return {
     ...{ access: id, decision, count: items.length, receipt },
-    ...(await keyBeside(context, receipt, signer.key, provable)),
+    ...(await signingKeyBeside(context, receipt, provable)),
     ...(isApart ? { consistency: await chain.proveConsistency(askersSize, provable.size) } : {}),
   };
 }
@@ -124,6 +124,25 @@ async function keyBeside(
   if (equalBytes(decodeTransaction(decodeReceipt(receipt).tx).key, key)) return {};
   const { value, proof } = await chain.proveState(keyStateKey(key), size - 1);
   return value === null ? {} : { key: { value, proof } };
+}
+
+/**
+ * Proves the key that signs the pages. One that was announced after the access entry is not in force under the
+ * checkpoint before another block has come.
+ *
+ * @throws {ProofError} `ERR_PROOF_UNAVAILABLE` as long as it is not: the asker would take the answer for a forged one
+ */
+async function signingKeyBeside(
+  context: AnsweringContext,
+  receipt: Uint8Array,
+  provable: ProvableCheckpoint,
+): Promise<{ readonly key?: KeyProof }> {
+  const { key } = context.signer;
+  const beside = await keyBeside(context, receipt, key, provable);
+  const isProved =
+    beside.key !== undefined || equalBytes(decodeTransaction(decodeReceipt(receipt).tx).key, key);
+  if (isProved) return beside;
+  throw new ProofError("ERR_PROOF_UNAVAILABLE", "the key that signs the answer cannot be proved");
 }
 
 /** Makes the pages, each only while the requester may still have it. */

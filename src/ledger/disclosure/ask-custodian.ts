@@ -1,8 +1,9 @@
 import { randomBytes, sha256 } from "#crypto";
+import { assertPositive } from "../../bytes/guards.ts";
 import { assertOptions, type OptionsOf } from "../../bytes/options.ts";
 import type { Trust } from "../../chain/trust.ts";
 import type { CoseRecipient } from "../../crypto/cose-hpke.ts";
-import type { Padding } from "../../envelope/padding.ts";
+import { assertPadding, type Padding } from "../../envelope/padding.ts";
 import { InputError, TransportError } from "../../errors.ts";
 import type { KeyAgreement } from "../../identity/agreement.ts";
 import type { Signer } from "../../identity/signer.ts";
@@ -74,6 +75,8 @@ const LONGEST_PAUSE = 10_000;
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` or `ERR_ENVELOPE_DECRYPT` when what arrived is not the
  *   custodian's answer
  * @throws {ConsentError} as `createRequest`
+ * @throws {TypeError} for an unknown padding
+ * @throws {RangeError} for a limit that is none
  * @example
  * const peer = httpPeer({ url: "https://hospital-a.example/ledger", did: custodian });
  * const answer = await askCustodian({
@@ -94,6 +97,11 @@ export async function ask(options: AskCustodianOptions, checks: AskerChecks): Pr
   const { peer, trust, custodianKey, signer, agreement, now = Date.now } = options;
   const { padding = "stepped", random = randomBytes, sleep = platformSleep } = options;
   const { maxBytes = MAX_ANSWER_BYTES, lifetime = 300_000, signal } = options;
+  assertPadding(padding);
+  assertPositive(maxBytes, "maxBytes");
+  assertPositive(lifetime, "lifetime");
+  // A custodian that is this process itself would record the access.
+  signal?.throwIfAborted();
   const address = { ledger: trust.ledger, custodian: peer.did };
   const until = now() + lifetime;
   const request = await createRequest({

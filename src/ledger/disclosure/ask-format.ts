@@ -97,10 +97,14 @@ function decodeAsk(bytes: Uint8Array): Ask {
   const from = expectMap(map["from"], "ask.from", [], ["policyHeight", "size"]);
   const position = (name: "policyHeight" | "size") =>
     from[name] === undefined ? {} : { [name]: expectUint(from[name], `ask.from.${name}`) };
-  const checkpoint = map["checkpoint"];
+  const given = map["checkpoint"];
+  const checkpoint = given === undefined ? undefined : expectBytes(given, "ask.checkpoint");
+  if (checkpoint !== undefined && checkpoint.length > MAX_ASK_NOTE) {
+    throw new EncodingError("ERR_ENCODING_LIMIT", `a checkpoint is at most ${MAX_ASK_NOTE} bytes`);
+  }
   return {
     request: expectBytes(map["request"], "ask.request"),
-    ...(checkpoint === undefined ? {} : { checkpoint: expectBytes(checkpoint, "ask.checkpoint") }),
+    ...(checkpoint === undefined ? {} : { checkpoint }),
     from: { ...position("policyHeight"), ...position("size") },
   };
 }

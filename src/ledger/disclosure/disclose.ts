@@ -109,7 +109,7 @@ export async function discloseChecked(
     if (earlier === undefined) await freshenAsked(context, request, subject);
     const work = (): Promise<DisclosureResult> =>
       earlier === undefined
-        ? answerRequest(context, checked, subject)
+        ? answerRequest(context, checked, subject, often)
         : repeatAnswer(context, checked, subject, earlier);
     return subject === undefined ? await work() : await turns.shared(personName(subject), work);
   } finally {
@@ -133,12 +133,13 @@ async function answerRequest(
   context: DiscloseContext,
   checked: RequestToJudge,
   subject: Subject | undefined,
+  often: "once" | "again",
 ): Promise<DisclosureResult> {
   const { request, asked, sealed, replayName } = checked;
   const first = await decideRecords(context, request, sealed, subject, context.now());
   const what = { request, asked, sealed, subject, judgement: first };
   const accesses = await fileAccesses(context, { ...what, answers: replayName });
-  return afterWriting(() => answerAgain(context, checked, subject, first, accesses));
+  return afterWriting(() => answerAgain(context, checked, subject, { first, accesses, often }));
 }
 
 /** Decides again after the access entry, and releases what both decisions permit. */
@@ -146,19 +147,33 @@ async function answerAgain(
   context: DiscloseContext,
   checked: RequestToJudge,
   subject: Subject | undefined,
-  first: Judgement,
-  accesses: readonly FiledAccess[],
+  {
+    first,
+    accesses,
+    often,
+  }: {
+    readonly first: Judgement;
+    readonly accesses: readonly FiledAccess[];
+    readonly often: "once" | "again";
+  },
 ): Promise<DisclosureResult> {
   const { request, asked: hash, sealed, replayName } = checked;
   const { now } = context;
   const { id: access, place } = accesses[0]!;
   await requireReadableConsents(context);
   const earlier = await context.replays.answered(replayName, request.time);
-  if (earlier === undefined || earlier === "unknown" || !isSamePlace(earlier, place)) {
-    // Another process of this member answered the same request first.
-    return { ok: false, reason: "replayed" };
-  }
   const asked = first.decided.filter(isPermitted);
+  if (earlier === undefined || earlier === "unknown" || !isSamePlace(earlier, place)) {
+    // Another process of this member answered the same request first: nothing is released under this entry.
+    if (asked.length > 0) {
+      const decided = asked.map((one) => laterDecision(one, first, true));
+      const what = { request, asked: hash, sealed, subject, judgement: { ...first, decided } };
+      await fileDifferences(context, what, accesses);
+    }
+    return often === "again" && typeof earlier === "object"
+      ? repeatAnswer(context, checked, subject, earlier)
+      : { ok: false, reason: "replayed" };
+  }
   const second = await decideRecords(context, request, sealed, subject, now());
   const recipient = await recheckRequester(context, checked);
   const still = new Map(

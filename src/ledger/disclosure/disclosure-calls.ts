@@ -5,6 +5,7 @@ import { isInForce, keyStateKey } from "../../chain/state.ts";
 import { trustFromGenesis } from "../../chain/trust.ts";
 import { checkpointOf } from "../../chain/make-receipt.ts";
 import { EnvelopeError, LedgerError } from "../../errors.ts";
+import type { KeyAgreement } from "../../identity/agreement.ts";
 import type { CustodianPeer } from "../../transport/types.ts";
 import type { LedgerContext } from "../context.ts";
 import type { Elsewhere } from "../elsewhere/open-elsewhere.ts";
@@ -41,7 +42,7 @@ export function disclosureCalls(
   context: DiscloseContext,
   { checkpoints, forks, elsewhere, custodians, maxAge = MAX_AGE, sleep }: Dependencies,
 ): DisclosureCalls {
-  const { chain, signer, keys, now, random, padding, terminology } = context;
+  const { chain, signer, now, random, padding, terminology } = context;
 
   const assertFresh = freshness({ chain, checkpoints, elsewhere, now, maxAge });
 
@@ -91,13 +92,24 @@ export function disclosureCalls(
           ...{ peer, signer, now, random, padding, sleep, terminology },
           trust: from ?? trustFromGenesis(chain.genesisBytes),
           custodianKey: await agreementKeyOf(chain, did),
-          agreement: keys.agreement(),
+          agreement: await ownAgreement(context),
           ...(signal === undefined ? {} : { signal }),
         },
         await checksOf({ ...context, forks }, checkpoints),
       );
     },
   };
+}
+
+/** The newest key on the ledger that answers can be sealed to: a newer one may not be announced yet. */
+async function ownAgreement({ chain, keys, signer }: LedgerContext): Promise<KeyAgreement> {
+  const own = keys.list().flatMap(({ key, use }) => (use === "agree" ? [key] : []));
+  await chain.state.load(own.map(keyStateKey));
+  const inForce = own.filter((key) => {
+    const known = chain.state.key(key);
+    return known?.actor === signer.actor && isInForce(known, chain.size);
+  });
+  return keys.agreement(inForce.at(-1));
 }
 
 /** What an asker with a copy of the ledger checks besides. */

@@ -55,6 +55,7 @@ export async function readPages(
   reading: PageReading,
 ): Promise<Answer> {
   const items: PagedItem[] = [];
+  const entries = new Set<string>();
   const blobs = new Map<string, Uint8Array>();
   let first:
     | { readonly head: AnswerHead; readonly signer: SigningKey; readonly key: Uint8Array }
@@ -69,7 +70,12 @@ export async function readPages(
     if (head !== undefined) first = { head, key, signer: await signerOf(head, opened, reading) };
     assertSigned(opened, first!);
     for (const blob of content.blobs) blobs.set(toHex(sha256(blob)), blob);
-    for (const item of content.items) items.push(item);
+    for (const one of content.items) {
+      // Given twice under two names, one finding would look like two.
+      if (entries.has(one.item.entry)) throw wrong("it has a record twice");
+      entries.add(one.item.entry);
+      items.push(one);
+    }
     isLast = content.last;
   }
   if (first === undefined || !isLast) {

@@ -21,7 +21,7 @@ import {
   TREAT,
   type AskingHospitals,
 } from "../support/asking.ts";
-import { codeOf } from "../support/elsewhere.ts";
+import { codeOf, emptied } from "../support/elsewhere.ts";
 import { foundWorld, LABELLER, MRN, observation, treatmentOnly } from "../support/hospital.ts";
 import { START } from "../support/ledger.ts";
 import { collect, readable } from "../support/ward.ts";
@@ -96,6 +96,30 @@ describe("the same ask to two processes of one custodian", () => {
     const audit = await readable(one.audit(me));
     const released = audit.filter(({ records }) => records.some((record) => record.released));
     expect(released.map(({ id }) => id)).toEqual([first!.access]);
+  });
+});
+
+describe("an ask whose access entry waits in the outbox", () => {
+  it("is recorded once, however often it comes meanwhile", async () => {
+    const two = await askingHospitals(closing);
+    const person = await two.away.ensureSubject(MRN);
+    await two.away.record(person, observation("bp-away"));
+    await two.away.close();
+    let away = await two.open({ settleWithin: 1000 });
+    const { sealed } = await askOf(away, two.awayKeys, two.homeKeys);
+    const answer = () => codeOf((async () => collect(await away.answerAsk(sealed)))());
+    two.peer.isDown = true;
+    expect(await answer()).toBe("ERR_CHAIN_PENDING");
+    expect(await answer()).toBe("ERR_CHAIN_PENDING");
+    await away.close();
+    away = await two.open({ settleWithin: 1000 });
+    closing.push(() => away.close());
+    // It has not heard of the home since it began.
+    expect(await answer()).toBe("ERR_CHAIN_STALE");
+    two.peer.isDown = false;
+    await emptied(two, away);
+    expect(await answer()).toBe("resolved");
+    expect(await readable(away.audit(person))).toHaveLength(1);
   });
 });
 

@@ -52,6 +52,7 @@ export function disclosureCalls(
   ): Promise<DisclosureResult> {
     elsewhere?.outbox.assertNothingBinds();
     await assertFresh();
+    if (often === "again") elsewhere?.outbox.assertNoAccessWaits();
     const result = await discloseChecked(context, checked, often);
     // Nothing leaves if a fork was found meanwhile.
     await forks.assertNone();

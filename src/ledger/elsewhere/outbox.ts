@@ -83,6 +83,11 @@ export interface Outbox {
    * @throws {ChainError} `ERR_CHAIN_PENDING` while a consent, a link or an erasure waits that nobody waits for
    */
   assertNothingBinds(): void;
+  /**
+   * @throws {ChainError} `ERR_CHAIN_PENDING` while an access waits that nobody waits for: it may be that of an ask that
+   *   comes again, which must not be recorded twice
+   */
+  assertNoAccessWaits(): void;
 }
 
 /** Kinds of entries that may change who may see what. */
@@ -195,6 +200,12 @@ export async function openOutbox(chain: AppendableChain, storage: LedgerStorage)
         "a consent, a link or an erasure of this member waits in its outbox, and nothing is decided " +
           "without it: see `outbox`",
       );
+    },
+    assertNoAccessWaits() {
+      const isAccess = ({ row, callers, prepared: { kinds } }: Waiting): boolean =>
+        row.refused === undefined && !callers && kinds.includes("access");
+      if (![...items.values()].some(isAccess)) return;
+      throw new ChainError("ERR_CHAIN_PENDING", "an access of this member waits in its outbox");
     },
   };
   return outbox;

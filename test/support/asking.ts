@@ -61,34 +61,10 @@ export async function askingHospitals(
   const away = await two.open(options.away);
   closing.push(() => away.close());
   const errors: unknown[] = [];
-  const peerTo = async (ledger: Ledger) => {
-    const handler = custodianHandler({
-      ...{ ledger, path: "/ledger", onError: (error: unknown) => errors.push(error) },
-      ...options.handler,
+  const peerTo = (ledger: Ledger) =>
+    peerThrough(closing, ledger, {
+      ...{ onError: (error: unknown) => errors.push(error), ...options.handler },
     });
-    const served = await serve(handler);
-    closing.push(() => served.close());
-    const proxy: Proxy = {
-      ...{ asks: [], answers: [], statuses: [] },
-      change: (bytes) => bytes,
-      swap: (frames) => frames,
-    };
-    const peer = httpPeer({
-      ...{ url: `${served.url}/ledger`, did: ledger.member },
-      async fetch(url, init) {
-        const asked = new Uint8Array(init.body as Uint8Array<ArrayBuffer>);
-        proxy.asks.push(asked);
-        const body = proxy.change(asked) as Uint8Array<ArrayBuffer>;
-        const response = await fetch(url, { ...init, body });
-        proxy.statuses.push(response.status);
-        const bytes = new Uint8Array(await response.arrayBuffer());
-        if (response.status !== 200) return new Response(null, response);
-        proxy.answers.push(bytes);
-        return new Response(framesToBody(await proxy.swap(framesOf(bytes))));
-      },
-    });
-    return Object.assign(peer, { proxy });
-  };
   const me = await two.home.ensureSubject(MRN);
   await two.home.attest(me, {
     ...{ actor: patient.actor, capacity: "self", alg: "Ed25519", publicKey: patient.publicKey },
@@ -101,6 +77,36 @@ export async function askingHospitals(
     permit: (change = {}) =>
       two.home.consent(me, treatmentOnly(patient, change), { signer: patient }),
   };
+}
+
+/** Serves a custodian over HTTP on loopback, and asks it through a proxy. */
+export async function peerThrough(
+  closing: (() => Promise<void>)[],
+  ledger: Ledger,
+  options: Partial<CustodianHandlerOptions> = {},
+): Promise<CustodianPeer & { readonly proxy: Proxy }> {
+  const served = await serve(custodianHandler({ ledger, path: "/ledger", ...options }));
+  closing.push(() => served.close());
+  const proxy: Proxy = {
+    ...{ asks: [], answers: [], statuses: [] },
+    change: (bytes) => bytes,
+    swap: (frames) => frames,
+  };
+  const peer = httpPeer({
+    ...{ url: `${served.url}/ledger`, did: ledger.member },
+    async fetch(url, init) {
+      const asked = new Uint8Array(init.body as Uint8Array<ArrayBuffer>);
+      proxy.asks.push(asked);
+      const body = proxy.change(asked) as Uint8Array<ArrayBuffer>;
+      const response = await fetch(url, { ...init, body });
+      proxy.statuses.push(response.status);
+      const bytes = new Uint8Array(await response.arrayBuffer());
+      if (response.status !== 200) return new Response(null, response);
+      proxy.answers.push(bytes);
+      return new Response(framesToBody(await proxy.swap(framesOf(bytes))));
+    },
+  });
+  return Object.assign(peer, { proxy });
 }
 
 /** The frames of a body. */

@@ -148,10 +148,18 @@ async function signerOf(
 /** Proves items by the receipts that came with them. */
 function proofsOfReceipts(items: readonly PagedItem[], reading: PageReading): ItemProofs {
   const paged = new Map<ReleasedItem, PagedItem>(items.map((one) => [one.item, one]));
+  let last: { readonly item: ReleasedItem; readonly entry: Proved } | undefined;
+  /** An item's entry is asked for twice while it is opened. */
+  function provedOf(item: ReleasedItem): Proved {
+    if (last?.item !== item) {
+      last = { item, entry: proveEntry(paged.get(item)!.receipt, reading) };
+    }
+    return last.entry;
+  }
   return {
     async entryOf(item) {
       const { receipt } = paged.get(item)!;
-      const { proved, place } = proveEntry(receipt, reading);
+      const { proved, place } = provedOf(item);
       const { height, transaction, entry } = item.place;
       const isPlace =
         place.height === height && place.transaction === transaction && place.entry === entry;
@@ -159,9 +167,9 @@ function proofsOfReceipts(items: readonly PagedItem[], reading: PageReading): It
       return { author: proved.author, bytes: proved.entry, receipt: async () => receipt };
     },
     async authorKey(item, key) {
-      const { receipt, key: beside } = paged.get(item)!;
-      const { proved, stateOf } = proveEntry(receipt, reading);
-      const found = signingKeyOf(stateOf(key, beside).value, reading.custodian, proved.height);
+      const { proved, stateOf } = provedOf(item);
+      const { value } = stateOf(key, paged.get(item)!.key);
+      const found = signingKeyOf(value, reading.custodian, proved.height);
       if (found === undefined) throw wrong("a record is signed by a key that was not in force");
       return found;
     },

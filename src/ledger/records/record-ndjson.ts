@@ -242,6 +242,11 @@ function openTally(maxProblems: number) {
       for (const { index, type, why } of inOrder) {
         skip({ ...placeOf(index), code: "skipped", type, why });
       }
+      // A resource that is not recorded is told above; an entry without one, such as a read, is told here alone.
+      for (const { code, path } of said.problems) {
+        if (code !== "no-resource") continue;
+        skip({ ...placeOf(entryOf(path)), code: "skipped", why: "the entry has no resource" });
+      }
       for (const list of [said.recorded, said.retracted, said.known, said.copied]) {
         for (const { subject } of list) people.add(bytesKey(subject.local));
       }
@@ -251,3 +256,6 @@ function openTally(maxProblems: number) {
     result: () => ({ ...counts, problems, proposals, subjects: people.size }),
   };
 }
+
+/** Position in `Bundle.entry` of the outermost entry that a path leads through. */
+const entryOf = (path: string): number => Number(/^Bundle\.entry\[(\d+)\]/.exec(path)![1]);

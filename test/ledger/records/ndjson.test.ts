@@ -51,6 +51,29 @@ describe("recordNdjson", () => {
     expect(await released(w)).toEqual(["Observation/o1", "Observation/o2"]);
   });
 
+  it("tells of each entry of a Bundle that has no resource", async () => {
+    const w = await ward();
+    const entries = [
+      { request: { method: "DELETE", url: "Observation/none" } },
+      { request: { method: "GET", url: "Observation/o1" } },
+      {
+        resource: JSON.parse(observation("o1")),
+        request: { method: "PUT", url: "Observation/o1" },
+      },
+      { response: { status: "200" } },
+    ];
+    const bundle = JSON.stringify({ resourceType: "Bundle", type: "batch", entry: entries });
+    const said = await send(w, [patient("p1"), bundle]);
+    expect(said).toMatchObject({ ...none, recorded: 2, skipped: 3 });
+    const gone = "it was deleted at its source, and is not on record";
+    const why = "the entry has no resource";
+    expect(said.problems).toEqual([
+      { line: 2, entry: 0, code: "skipped", type: "Observation", why: gone },
+      { line: 2, entry: 1, code: "skipped", why },
+      { line: 2, entry: 3, code: "skipped", why },
+    ]);
+  });
+
   it("records nothing twice", async () => {
     const w = await ward();
     const lines = [patient("p1"), observation("o1"), observation("o2")];

@@ -41,6 +41,9 @@ export const told = JSON.parse(process.argv[2]!) as Told;
 
 export const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
+// From here on it may be killed.
+say(`up ${process.pid}`);
+
 export const genesisBytes = async (): Promise<Uint8Array> =>
   new Uint8Array(await readFile(told.genesis));
 
@@ -67,7 +70,7 @@ export function serve(handler: (request: Request) => Promise<Response>): void {
       else await pipeline(Readable.fromWeb(body as never), outgoing);
     })().catch(() => outgoing.destroy());
   });
-  server.listen(told.port, "127.0.0.1", () => say(`up ${process.pid}`));
+  server.listen(told.port, "127.0.0.1");
 }
 
 /** Does what the test writes to standard input, a word a line; ends when the test is gone. */

@@ -52,7 +52,6 @@ const copy = await tries(() =>
     ...{ onFault, onFork: () => forks++ },
   }),
 );
-say(`up ${process.pid}`);
 const ending = new AbortController();
 const { signal } = ending;
 // In a store of its own, so that no write of the copy is taken for one of the memory.

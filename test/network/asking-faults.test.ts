@@ -3,7 +3,7 @@ import { sha256 } from "#crypto";
 import { trustFromGenesis } from "../../src/chain/trust.ts";
 import { openPage, sealPage, type AnswerPage } from "../../src/ledger/disclosure/answer-pages.ts";
 import { askCustodian } from "../../src/ledger/disclosure/ask-custodian.ts";
-import { sealAsk, type Ask } from "../../src/ledger/disclosure/ask-format.ts";
+import { openAsk, sealAsk, type Ask } from "../../src/ledger/disclosure/ask-format.ts";
 import { readPages } from "../../src/ledger/disclosure/read-pages.ts";
 import { createRequest } from "../../src/ledger/disclosure/request.ts";
 import { padMessage } from "../../src/envelope/padding.ts";
@@ -173,6 +173,32 @@ describe("a custodian that answers what it must not", () => {
     expect(await lie({})).toMatchObject({ count: 2 });
     const [first] = content.items;
     expect(await codeOf(lie({ items: [first!, first!] }))).toBe("ERR_ENVELOPE_INVALID");
+  });
+});
+
+describe("a custodian that records nothing", () => {
+  it("cannot name the access entry of an earlier ask", async () => {
+    const two = await hospitals();
+    const address = { ledger: two.home.id, custodian: two.home.member };
+    const mine = two.awayKeys.agreement();
+    const earlier = await askOf(two.home, two.homeKeys, two.awayKeys);
+    const [first] = await collect(await two.home.answerAsk(earlier.sealed));
+    const { content } = await openPage(first!, address, sha256(earlier.request), 0, mine);
+    // So that the asker has seen the block of that ask.
+    await two.away.record(await two.away.ensureSubject(MRN), observation("bp-away"));
+    const lying: CustodianPeer = {
+      did: two.home.member,
+      async *ask(sealed) {
+        const { request } = (await openAsk(sealed, address, [two.homeKeys.agreement()]))!;
+        const { key: _, ...head } = content.head!;
+        const page = { ...content, ask: sha256(request), head: { ...head, count: 0 }, items: [] };
+        const to = { alg: "X25519", publicKey: mine.publicKey } as const;
+        const how = { signer: two.homeKeys.signer(), padding: "stepped", random } as const;
+        yield sealPage({ ...page, blobs: [] }, address, to, how);
+      },
+    };
+    const asking = two.away.ask(two.home.member, TREAT, { peer: lying });
+    await expect(asking).rejects.toThrow("its access entry is older than the ask");
   });
 });
 

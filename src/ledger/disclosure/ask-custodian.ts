@@ -53,7 +53,7 @@ const OPTIONS: OptionsOf<AskCustodianOptions> = {
 };
 
 /** What an asker with a copy of the ledger adds. */
-export type AskerChecks = Pick<PageReading, "onCheckpoint" | "onKey"> & {
+export type AskerChecks = Pick<PageReading, "seen" | "onCheckpoint" | "onKey"> & {
   /** The newest checkpoint that the asker has accepted. */
   readonly checkpoint?: Uint8Array;
 };
@@ -118,10 +118,11 @@ export async function ask(options: AskCustodianOptions, checks: AskerChecks): Pr
   const contents = { request, from, ...(checkpoint === undefined ? {} : { checkpoint }) };
   const sealed = sealAsk(contents, address, custodianKey, { padding, random });
   const asked = sha256(request);
+  const seen = root === undefined ? 0 : (size ?? 0);
   for (let tries = 1; ; tries++) {
     try {
       const pages = upTo(maxBytes, peer.ask(sealed, signal === undefined ? {} : { signal }));
-      return await readPages(pages, { ...address, asked, agreement, trust, ...reading });
+      return await readPages(pages, { ...address, asked, agreement, trust, seen, ...reading });
     } catch (error) {
       const pause = pauseAfter(error, tries);
       signal?.throwIfAborted();

@@ -135,6 +135,7 @@ async function checksOf(
       ? {}
       : {
           checkpoint: own.note,
+          seen: own.size,
           async onCheckpoint(note, consistency) {
             const theirs = checkpointOf(note);
             const isOurs =

@@ -27,6 +27,8 @@ export interface PageReading extends AskAddress {
   readonly asked: Uint8Array;
   readonly agreement: KeyAgreement;
   readonly trust: Trust;
+  /** Number of blocks that the asker had seen when it asked: the access entry can be in none of them. Default 0. */
+  readonly seen?: number;
   /**
    * Called with the checkpoint of the answer, before anything of it is believed.
    *
@@ -138,6 +140,7 @@ async function signerOf(
   if (author !== reading.custodian || id !== toEntryId(head.access) || decoded.kind !== "access") {
     throw wrong("its access entry is not proved");
   }
+  if (proved.height < (reading.seen ?? 0)) throw wrong("its access entry is older than the ask");
   const state = stateOf(key, head.key);
   const signer = signingKeyOf(state.value, reading.custodian, state.asOf);
   if (signer === undefined) throw wrong("its key is not in force");

@@ -157,6 +157,23 @@ describe("an asker's new receiving key", () => {
   });
 });
 
+describe("a record that the custodian's store has lost", () => {
+  it("is not silently left out when the same ask comes again", async () => {
+    const two = await hospitals(2);
+    const { request, sealed } = await askOf(two.home, two.homeKeys, two.awayKeys);
+    const blobs = two.homeStorage.blobs!;
+    const { getMany } = blobs;
+    blobs.getMany = async (cids) => (await getMany.call(blobs, cids)).with(0, undefined);
+    for (let i = 0; i < 2; i++) {
+      expect(await codeOf(two.home.answerAsk(sealed))).toBe("ERR_STORAGE_MISSING");
+    }
+    blobs.getMany = getMany;
+    const answer = await read(two, request, await collect(await two.home.answerAsk(sealed)));
+    expect(answer).toMatchObject({ count: 2 });
+    expect(await readable(two.home.audit(two.me))).toMatchObject([{ id: answer.access }]);
+  });
+});
+
 describe("a custodian that answers what it must not", () => {
   it("is refused if it gives a record twice", async () => {
     const two = await hospitals(2);

@@ -187,8 +187,10 @@ async function answerAgain(
     recipient === undefined
       ? NOTHING_RELEASED
       : await releaseAdmitted(context, admitted, access, request, recipient);
-  if (items.length < asked.length) {
-    const released = new Set(items.map(({ record }) => record));
+  // The same ask again fails alike, or gets them once the store has them: to withhold them would hide the loss.
+  const due = often === "again" ? lost.map(({ record }) => record) : [];
+  if (items.length + due.length < asked.length) {
+    const released = new Set([...items.map(({ record }) => record), ...due]);
     const decided = asked
       .filter(({ record }) => !released.has(record.record))
       .map((one) => laterDecision(one, second, recipient !== undefined));

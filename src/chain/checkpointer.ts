@@ -10,7 +10,7 @@ import { createCosigning, type Cosigner, type CosigningTimes } from "./cosigning
 import { noteSigner, signNote } from "./note.ts";
 import { policyAt } from "./policy-at.ts";
 import { judgeCheckpoint, trustFromGenesis, withPolicy } from "./trust.ts";
-import { policyKeys } from "./unsatisfied.ts";
+import { policyKeys, validatorsOf } from "./unsatisfied.ts";
 import { openSignedHeads, checkpointError } from "./signed-heads.ts";
 
 /** A checkpoint that was just signed. */
@@ -101,7 +101,8 @@ export function createCheckpointer(options: {
         const trust = withPolicy(trustFromGenesis(chain.genesisBytes), policy, size);
         const isWitnessed = (note: Uint8Array): boolean => judgeCheckpoint(note, trust).ok;
         const bare = await signNote(text, [notes]);
-        const note = await cosigning.cosign(bare, size, known, isWitnessed);
+        const validators = validatorsOf([policy]);
+        const note = await cosigning.cosign(bare, size, known, isWitnessed, validators);
         return { note, size, root, witnessed: isWitnessed(note) };
       }
       throw checkpointError("other processes kept signing with the same key");

@@ -19,7 +19,7 @@ import {
   type PolicyStep,
   type Trust,
 } from "./trust.ts";
-import { policyKeys, unacceptedError } from "./unsatisfied.ts";
+import { policyKeys, unacceptedError, validatorsOf } from "./unsatisfied.ts";
 
 /** A checkpoint that the ledger's policy accepts. */
 export interface AcceptedCheckpoint extends TreeHead {
@@ -143,10 +143,7 @@ export function openCheckpoints(options: {
       const before = await unledTo(policy);
       const policies = [policy, ...also, ...(before ?? []).map(({ trust }) => trust)];
       const all = policies.length === 1 ? signed.note : await countersigned(signed, policies);
-      const known = policyKeys(origin, policies);
-      const note = await cosigning.cosign(all, signed.size, known, (one) =>
-        policies.every((each) => accepts(each, one)),
-      );
+      const note = await cosigned({ ...signed, note: all }, policies);
       if (before !== undefined) await keepChange(note, policy, before);
       if (!accepts(policy, note)) throw unacceptedError(note, origin, policy);
       newest = { note, size: signed.size, root: signed.root };
@@ -232,10 +229,17 @@ export function openCheckpoints(options: {
     if (before === undefined || key === undefined) return;
     const { note, size } = await key.checkpointer.sign();
     const policies = [policy, ...before.map(({ trust }) => trust)];
-    const cosigned = await cosigning.cosign(note, size, policyKeys(origin, policies), (one) =>
-      policies.every((each) => accepts(each, one)),
-    );
-    await keepChange(cosigned, policy, before);
+    await keepChange(await cosigned({ note, size }, policies), policy, before);
+  }
+
+  /** Asks the cosigners of all of these policies. */
+  function cosigned(
+    { note, size }: Pick<AcceptedCheckpoint, "note" | "size">,
+    policies: readonly CheckpointPolicy[],
+  ): Promise<Uint8Array> {
+    const isEnough = (one: Uint8Array): boolean => policies.every((each) => accepts(each, one));
+    const known = policyKeys(origin, policies);
+    return cosigning.cosign(note, size, known, isEnough, validatorsOf(policies));
   }
 
   /** Adds signatures by those of this process's keys that any of these policies lists. */

@@ -19,12 +19,14 @@ export interface Cosigning {
    * @param known - keys whose signatures are accepted, including the note's own keys
    * @param isEnough - whether a note has all the cosignatures that are required: the others are
    *   waited for no longer than optional ones are
+   * @param validators - public keys of the validators among the known keys
    */
   cosign(
     note: Uint8Array,
     size: number,
     known: readonly NoteKey[],
     isEnough: (note: Uint8Array) => boolean,
+    validators?: readonly Uint8Array[],
   ): Promise<Uint8Array>;
 }
 
@@ -96,7 +98,7 @@ export function createCosigning(
   }
 
   return {
-    async cosign(note, size, known, isEnough) {
+    async cosign(note, size, known, isEnough, validators = []) {
       if (cosigners.length === 0) return note;
       let cosigned = note;
       const enough = new AbortController();
@@ -108,7 +110,7 @@ export function createCosigning(
         if (!keys.some((key) => lacksSignature(cosigned, key))) whole.abort();
       };
       const waiting: WaitingCheckpoint = {
-        ...{ size, keys, add },
+        ...{ size, keys, validators, add },
         get note() {
           return cosigned;
         },

@@ -7,6 +7,8 @@ export interface WaitingCheckpoint {
   readonly size: number;
   /** Keys of the cosigners that the ledger's policy lists. */
   readonly keys: readonly NoteKey[];
+  /** Public keys of those of them that are validators, by any of the policies that it should satisfy. */
+  readonly validators: readonly Uint8Array[];
   /** Whether no cosignature by this key is on it yet. */
   lacks(key: NoteKey): boolean;
   /** Adds a signature line; one that is no good cosignature by one of the keys changes nothing. */

@@ -30,6 +30,12 @@ export function policyKeys(origin: string, policies: readonly CheckpointPolicy[]
   return keys;
 }
 
+/** Public keys of the validators that any of the policies lists. */
+export const validatorsOf = (policies: readonly CheckpointPolicy[]): readonly Uint8Array[] =>
+  policies.flatMap(({ cosignaturePolicy }) =>
+    cosignaturePolicy.validators.keys.map(({ publicKey }) => publicKey),
+  );
+
 /**
  * The error for a checkpoint that the ledger's policy does not accept; states how many signatures
  * are missing.

@@ -77,11 +77,12 @@ export function pendingAnswers(
     async roleOf(publicKey) {
       const { validators, witnesses } = await quorums();
       const lists = ({ keys }: Quorum): boolean => keys.some((key) => isOf(key, publicKey));
-      if (lists(validators)) return "validator";
-      if (lists(witnesses)) return "witness";
-      // What the policy of before listed it as is not known here; without the blocks no validator could sign.
-      const waits = polled.waiting?.keys.some((key) => isOf(key, publicKey)) === true;
-      return waits ? "validator" : undefined;
+      const { waiting } = polled;
+      // Or by the policy of before, under which what waits must be accepted too.
+      const isOne = (key: Uint8Array): boolean => equalBytes(key, publicKey);
+      if (lists(validators) || waiting?.validators.some(isOne) === true) return "validator";
+      const waits = waiting?.keys.some((key) => isOf(key, publicKey)) === true;
+      return lists(witnesses) || waits ? "witness" : undefined;
     },
     async answer(path, asked) {
       if (path === "cosignature") return take(asked);

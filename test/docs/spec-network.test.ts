@@ -200,7 +200,8 @@ describe("docs/spec/network.md, cosigning what waits", () => {
     const key = noteKey("validator.example/1", NOTE_COSIGNATURE, signer.publicKey);
     const polled = polledCosigners();
     const lines: string[] = [];
-    const waiting = { note, size: 1, keys: [key], lacks: () => lines.length === 0 };
+    const validators = [signer.publicKey];
+    const waiting = { note, size: 1, keys: [key], validators, lacks: () => lines.length === 0 };
     const ending = new AbortController();
     polled.offer({ ...waiting, add: (line) => lines.push(line) }, ending.signal);
     const server = memorySigner({ alg: "Ed25519", secret: new Uint8Array(32).fill(2) });

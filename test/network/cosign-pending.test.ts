@@ -197,7 +197,8 @@ describe("cosigners that only poll", () => {
     const polled = polledCosigners();
     const lines: string[] = [];
     const shown = [cosignerKey("v"), cosignerKey("w")];
-    const offer = { note, size: size + 1, keys: shown, lacks: () => true };
+    const validators = [cosignerKey("v").publicKey];
+    const offer = { note, size: size + 1, keys: shown, validators, lacks: () => true };
     polled.offer({ ...offer, add: (line) => lines.push(line) }, new AbortController().signal);
     const chain = Object.create(hl.chain, {
       readBlocks: {

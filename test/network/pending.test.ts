@@ -27,7 +27,8 @@ beforeAll(async () => {
   const lines: string[] = [];
   const polled = polledCosigners();
   waiting = {
-    ...{ size, keys: [cosignerKey("v"), cosignerKey("w")] },
+    ...{ size, keys: ["v", "w", "old-v", "old-w"].map(cosignerKey) },
+    validators: ["v", "old-v"].map((name) => cosignerKey(name).publicKey),
     get note() {
       return Buffer.concat([note, Buffer.from(lines.join(""))]);
     },
@@ -121,6 +122,14 @@ describe("what waits for cosignatures", () => {
     const missing = { code: "ERR_TRANSPORT_NOT_FOUND" };
     await expect(next(signerFor("v"), 1, size)).rejects.toMatchObject(missing);
     await expect(next(signerFor("v"), size, 1)).rejects.toMatchObject(missing);
+  });
+
+  it("shows blocks to no witness that only the policy of before listed", async () => {
+    const first = (name: string) =>
+      peer(signerFor(name)).pendingBlocks({ from: 0, count: 1 })[Symbol.asyncIterator]().next();
+    await expect(first("old-v")).resolves.toMatchObject({ done: false });
+    await expect(first("old-w")).rejects.toMatchObject(refused);
+    expect(await peer(signerFor("old-w")).pending()).not.toHaveLength(0);
   });
 
   it("takes one good cosignature by each key, and nothing else", async () => {

@@ -12,10 +12,15 @@ import { createIngest } from "./ingest.ts";
 import { openState, type LedgerState } from "./ledger-state.ts";
 
 /** Most bytes of state, and most blocks, that are kept of what is ahead. */
-const MOST_BYTES: number = 64 * 1024 * 1024;
-const MOST_BLOCKS = 1_000_000;
+interface MostAhead {
+  readonly bytes: number;
+  readonly blocks: number;
+}
 
-type CheckedChain = Omit<AppendableChain, "ingest" | "checkAhead"> & {
+const MOST: MostAhead = { bytes: 64 * 1024 * 1024, blocks: 1_000_000 };
+
+/** A chain, with what the next block is added to. */
+export type CheckedChain = Omit<AppendableChain, "ingest" | "checkAhead"> & {
   readonly frontier: Frontier;
 };
 
@@ -37,7 +42,8 @@ interface Checked {
   readonly nodes: readonly StoredNode[];
 }
 
-function startChecking(chain: CheckedChain): BlocksAhead {
+/** Checks blocks beyond a chain; `chain.checkAhead` is this with the limits that it has. */
+export function startChecking(chain: CheckedChain, most: MostAhead = MOST): BlocksAhead {
   let tip: Tip;
   let frontier: Frontier;
   let state: LedgerState;
@@ -97,7 +103,7 @@ function startChecking(chain: CheckedChain): BlocksAhead {
     },
     async check(given) {
       const height = tip.size;
-      if (bytes > MOST_BYTES || checked.length >= MOST_BLOCKS) {
+      if (bytes > most.bytes || checked.length >= most.blocks) {
         throw new ChainError(
           "ERR_CHAIN_BUSY",
           "too many blocks are ahead of this copy: none of them is under an accepted checkpoint",

@@ -24,11 +24,15 @@ export interface ValidatorFault {
   readonly block?: IngestFault;
 }
 
-/** Checks a head by every rule before it is cosigned; `undefined` if nothing is wrong with it. */
+/**
+ * Checks a head by every rule before it is cosigned; `undefined` if nothing is wrong with it. It is `early` for a
+ * head that is smaller than an accepted checkpoint of which the copy has not got the blocks: until it has them,
+ * nothing tells whether both are of one history.
+ */
 export type CheckPending = (
   head: TreeHead,
   signal: AbortSignal,
-) => Promise<ValidatorFault | undefined>;
+) => Promise<ValidatorFault | "early" | undefined>;
 
 /**
  * Makes the check of a validator, which fetches the blocks beyond its copy and keeps them in no store: only what an
@@ -57,8 +61,10 @@ export function checkPending(
   const rootAt = async (size: number): Promise<Uint8Array | undefined> =>
     size < chain.size ? chain.rootAt(size) : ahead?.rootAt(size);
 
-  return async ({ size, root }, signal) => {
-    if (copy.fork !== undefined) return { reason: "forked" };
+  async function judge(
+    { size, root }: TreeHead,
+    signal: AbortSignal,
+  ): Promise<ValidatorFault | "early" | undefined> {
     try {
       const fault = await checkAll(size, signal);
       if (fault !== undefined) return fault;
@@ -69,14 +75,30 @@ export function checkPending(
       throw error;
     }
     const own = await rootAt(size);
-    if (own === undefined || !equalBytes(own, root)) {
-      // Fetched anew: they may be of a history that the home does not sign any more.
-      ahead = undefined;
-      return { reason: "other-blocks" };
-    }
+    if (own === undefined || !equalBytes(own, root)) return { reason: "other-blocks" };
     const seen = seenHead(copy.trust);
-    if (seen === undefined || seen.size > size) return undefined;
+    if (seen === undefined) return undefined;
+    if (seen.size > size) return size > chain.size ? "early" : undefined;
     const known = await rootAt(seen.size);
     return known !== undefined && equalBytes(known, seen.root) ? undefined : { reason: "forked" };
+  }
+
+  const isOfBlocks = (found: ValidatorFault | "early" | undefined): boolean =>
+    found !== undefined &&
+    found !== "early" &&
+    (found.reason === "invalid-block" || found.reason === "other-blocks");
+
+  return async (head, signal) => {
+    if (copy.fork !== undefined) return { reason: "forked" };
+    const wasAhead = ahead !== undefined && ahead.size > chain.size;
+    let found = await judge(head, signal);
+    if (isOfBlocks(found)) {
+      ahead = undefined;
+      // What was checked before may be of a history that the home does not sign any more.
+      if (wasAhead) found = await judge(head, signal);
+      if (isOfBlocks(found)) ahead = undefined;
+    }
+    // It may have been found meanwhile.
+    return copy.fork === undefined ? found : { reason: "forked" };
   };
 }

@@ -54,7 +54,7 @@ const OPTIONS: OptionsOf<CosignPendingOptions> = {
 /** Milliseconds before the home is asked again after a fault; twice as many each time. */
 const FIRST_PAUSE = 1000;
 const LONGEST_PAUSE = 60_000;
-/** Milliseconds after a refusal, and between answers that came without the wait. */
+/** Milliseconds after a refusal, after the same head, and between answers that came without the wait. */
 const PAUSE = 1000;
 
 /**
@@ -117,6 +117,10 @@ export async function cosignPending(options: CosignPendingOptions): Promise<void
     }
     const { note, oldSize, proof, head, text } = readPending(body, from);
     const fault = await check?.(head, signal);
+    if (fault === "early") {
+      await sleep(PAUSE, signal);
+      return from;
+    }
     if (fault !== undefined) {
       await refuse(head, fault);
       return from;
@@ -124,6 +128,8 @@ export async function cosignPending(options: CosignPendingOptions): Promise<void
     const answer = await witness.cosign(note, oldSize, proof);
     if (answer.ok) {
       await handIn(concatBytes(text, utf8ToBytes(`\n${answer.line}`)));
+      // Signed again now and then; a home that offers nothing else must not keep the cosigner signing.
+      if (head.size === from) await sleep(PAUSE, signal);
       return head.size;
     }
     if (answer.reason === "stale" && answer.size <= head.size) return answer.size;
@@ -142,8 +148,11 @@ export async function cosignPending(options: CosignPendingOptions): Promise<void
 
   while (!signal.aborted) {
     try {
-      old = old === undefined ? await begin() : await round(old);
-      pause = FIRST_PAUSE;
+      if (old === undefined) old = await begin();
+      else {
+        old = await round(old);
+        pause = FIRST_PAUSE;
+      }
     } catch (error) {
       if (signal.aborted) return;
       const isPassing =

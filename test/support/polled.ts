@@ -67,7 +67,7 @@ export async function polledHome(): Promise<PolledHome> {
   const polled = polledCosigners();
   const hl = await openLedger({
     ...{ storage, keys, genesis, policy: { labeller: LABELLER } },
-    ...{ cosigners: [polled], cosignWithin: 300 },
+    ...{ cosigners: [polled], cosignWithin: 120 },
   });
   const source = publishHeads({ ledger: hl, chains: storage.chains!, every: 5 });
   const did = hl.member;

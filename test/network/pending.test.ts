@@ -145,7 +145,8 @@ describe("what waits for cosignatures", () => {
     const other = await cosign("v");
     const twoLines = Buffer.concat([good, other.subarray(other.lastIndexOf(0xe2))]);
     const cut = good.slice();
-    cut[good.length - 10]! ^= 1;
+    // Still base64, or it would be no note.
+    cut[good.length - 10] = cut[good.length - 10] === 0x41 ? 0x42 : 0x41;
     const stranger = signerFor("nobody");
     expect(split.ok).toBe(true);
     const cases: readonly (readonly [string, Uint8Array, number])[] = [

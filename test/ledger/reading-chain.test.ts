@@ -10,6 +10,7 @@ describe("the chain of an opened ledger", () => {
     const names = [
       ...[
         "ahead",
+        "checkAhead",
         "durableHead",
         "findTransaction",
         "genesis",

@@ -60,7 +60,11 @@ describe("a restored home that is killed while it takes what its copies have", (
     const handler = ledgerHandler({
       ...{ source: copy.copy!, path: "/ledger", authorize: () => true, requestsPerMinute: 1e6 },
     });
-    const served = await serve(handler);
+    let asked = (): void => undefined;
+    const served = await serve((request) => {
+      asked();
+      return handler(request);
+    });
     const child = fileURLToPath(new URL("catching-up-child.ts", import.meta.url));
     const flags = ["--import", "tsx", "--conditions=healthledger-source"];
     let killedBefore = 0;
@@ -83,7 +87,14 @@ describe("a restored home that is killed while it takes what its copies have", (
       while (!text.includes("opening") && running.exitCode === null) {
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
-      await new Promise((resolve) => setTimeout(resolve, 100 + Math.random() * 3000));
+      // By turns at a request, before it is answered, and at any time.
+      const atRequest = round % 2 === 0 ? 1 + (round % 5) : Infinity;
+      let requests = 0;
+      asked = () => void (++requests === atRequest && running.kill("SIGKILL"));
+      await Promise.race([
+        exit,
+        new Promise((resolve) => setTimeout(resolve, 100 + Math.random() * 3000)),
+      ]);
       running.kill("SIGKILL");
       await exit;
       const line = /^opened (\d+)$/m.exec(text);

@@ -138,15 +138,15 @@ describe.each(mounts)("a home's handler under %s", (_, path, mount) => {
 });
 
 describe("the transport kit over node:http", () => {
-  const make: MakeTransport = async ({ handler, deadline, leastRate }) => {
+  const make: MakeTransport = async ({ handler, ...setting }) => {
     const url = await listen(getRequestListener(handler));
     const ledger = url.replace("/history/v1", "/ledger");
-    const peer = httpPeer({ url: ledger, did: "did:key:peer", deadline, leastRate });
+    const peer = httpPeer({ url: ledger, ...setting });
     return { peer, close: async () => undefined };
   };
 
   it("passes", async () => {
-    const results = await runKit(transportCases, make, { features: [] });
+    const results = await runKit(transportCases, make, { features: ["session"] });
     const failed = results.filter(({ outcome }) => outcome !== "passed");
     expect(
       failed.map((result) => `${result.name}: ${String("error" in result && result.error)}`),

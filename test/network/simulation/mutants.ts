@@ -33,7 +33,7 @@ const mutant = (
 export const networkMutants: readonly SourceMutant[] = [
   mutant(
     "no-root-check",
-    19,
+    103,
     [
       "network/fetch-blocks.ts",
       "if (!isBlockOf(bytes, hashes[at]!)) {",
@@ -92,11 +92,21 @@ export const networkMutants: readonly SourceMutant[] = [
     "    for (const [transaction, pending] of assembled.batch.entries()) {\n" +
       "      queue.succeed(pending, { height, transaction });\n    }\n    const head = await committing;",
   ]),
-  mutant("outbox-after-submit", 54, [
-    "ledger/elsewhere/outbox.ts",
-    "      await storage.commit({ blobs, state });\n      return added.map(keep);",
-    "      storage.commit({ blobs, state }).catch(() => undefined);\n      return added.map(keep);",
-  ]),
+  mutant(
+    "outbox-after-submit",
+    143,
+    [
+      "ledger/elsewhere/outbox.ts",
+      "      await storage.commit({ blobs, state });\n      return added.map(keep);",
+      "      let kept;\n      const late = () => (kept ??= storage.commit({ blobs, state }));\n" +
+        "      return added.map((item) => keep(Object.assign(item, { late })));",
+    ],
+    [
+      "ledger/elsewhere/remote-sequencer.ts",
+      "      delete item.error;\n      delete item.held;\n      item.said",
+      "      delete item.error;\n      delete item.held;\n      await item.late?.();\n      item.said",
+    ],
+  ),
   mutant("peer-avoided-for-ever", 1, [
     "network/peer-list.ts",
     "state.pause = Math.min(LONGEST_PAUSE, 2 * state.pause);",
@@ -105,7 +115,7 @@ export const networkMutants: readonly SourceMutant[] = [
   mutant("acknowledged-when-said", 7, [
     "ledger/elsewhere/remote-sequencer.ts",
     "      item.said = { place: { height, transaction }, at: elapsed() };",
-    "      item.said = { place: { height, transaction }, at: elapsed() };\n      item.caller?.resolve(item.said.place);",
+    "      item.said = { place: { height, transaction }, at: elapsed() };\n      for (const caller of item.callers ?? []) caller.resolve(item.said.place);",
   ]),
   mutant("done-when-said", 7, [
     "ledger/elsewhere/remote-sequencer.ts",

@@ -49,6 +49,28 @@ export type Refusal =
   // store
   | "missing";
 
+/** Each {@link Refusal}. */
+export const REFUSALS: Readonly<Record<Refusal, true>> = {
+  ...{ malformed: true, "over-limit": true, "wrong-ledger": true },
+  ...{
+    "entries-root-mismatch": true,
+    "entry-count-mismatch": true,
+    "transactions-root-mismatch": true,
+  },
+  ...{ "transaction-count-mismatch": true, "unknown-key": true, "key-not-in-force": true },
+  ...{ "key-of-another-actor": true, "key-use": true, "bad-signature": true },
+  ...{ "not-a-member": true, "not-entitled": true, "unknown-kind": true },
+  ...{ "rule-unavailable": true, "rule-refused": true, "replayed-sequence": true },
+  ...{ "too-early": true, "too-old": true, "time-backwards": true },
+  ...{ "wrong-height": true, "wrong-prev": true, "wrong-state": true },
+  ...{ "wrong-frontier": true, "key-known": true, "key-unknown": true },
+  ...{ "no-proof-of-possession": true, "last-signing-key": true, "recovery-only": true },
+  ...{ "too-many-keys": true, "approvals-missing": true, "approval-invalid": true },
+  ...{ "approval-expired": true, "nonce-used": true, "member-known": true },
+  ...{ "member-unknown": true, "threshold-unreachable": true, "no-sequencer-left": true },
+  ...{ "no-checkpoint-key-left": true, missing: true },
+};
+
 /** A refusal, with the index of the entry if it concerns one. */
 export interface Refused {
   readonly reason: Refusal;

@@ -2,7 +2,7 @@ import { bytesKey } from "../../bytes/bytes-key.ts";
 import { entryId } from "../../block/entry.ts";
 import { isInForce, keyStateKey, seqKey } from "../../chain/state.ts";
 import { isSignedBy } from "../../chain/prepare.ts";
-import type { Refusal } from "../../chain/refusal.ts";
+import { REFUSALS, type Refusal } from "../../chain/refusal.ts";
 import { signChange } from "../../chain/signed-change.ts";
 import { TransactionRefused } from "../../chain/submission.ts";
 import { signTransaction, type TransactionWithEntries } from "../../block/transaction.ts";
@@ -111,13 +111,13 @@ export function createSettling(
     return true;
   }
 
-  async function refuse(item: Waiting, reason: string, entry: number | undefined): Promise<void> {
+  async function refuse(item: Waiting, reason: Refusal, entry: number | undefined): Promise<void> {
     delete item.held;
     // Until somebody was told, it must be found in the outbox: by who gave up meanwhile, or starts again.
     await outbox.replace(item, { refused: reason });
     const { callers } = item;
     delete item.callers;
-    const refused = { reason: reason as Refusal, ...(entry === undefined ? {} : { entry }) };
+    const refused = { reason, ...(entry === undefined ? {} : { entry }) };
     const error = new TransactionRefused(refused);
     item.error = error;
     if (callers === undefined) onFault({ did: home.did, error });
@@ -197,8 +197,9 @@ export function createSettling(
       if (Math.abs(now() - time) > maxTxAge() / 2) await renew(item);
     },
     async refused(item, { reason, entry }) {
-      if (typeof reason !== "string" || !/^[a-z-]{1,64}$/.test(reason)) {
-        throw new TransportError("ERR_TRANSPORT_MALFORMED", "a refusal has no reason");
+      // One that is not known here may be another that was altered on its way, and would end what waits.
+      if (!isRefusal(reason)) {
+        throw new TransportError("ERR_TRANSPORT_MALFORMED", "a refusal has no known reason");
       }
       const isEarly = reason === "too-early";
       if (isEarly || (reason === "too-old" && (await isOwn(item)))) {
@@ -224,3 +225,5 @@ export function createSettling(
     },
   };
 }
+
+const isRefusal = (reason: string): reason is Refusal => Object.hasOwn(REFUSALS, reason);

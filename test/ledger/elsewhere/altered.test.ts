@@ -7,7 +7,7 @@ let two: TwoHospitals;
 afterEach(() => two.close());
 
 describe("a member elsewhere whose transactions are altered on their way", () => {
-  it.each(["entries-root-mismatch", "bad-signature"])(
+  it.each(["entries-root-mismatch", "bad-signature", "replaxed-sequence"])(
     "sends again what it knows to be right, though the home says %s",
     async (reason) => {
       two = await twoHospitals();

@@ -10,6 +10,7 @@ import type { AppendableChain } from "./chain.ts";
 import type { BlocksAhead } from "./ingest-result.ts";
 import { createIngest } from "./ingest.ts";
 import { openState, type LedgerState } from "./ledger-state.ts";
+import { stagedNodes } from "./staged-nodes.ts";
 
 /** Most bytes of state, and most blocks, that are kept of what is ahead. */
 interface MostAhead {
@@ -60,16 +61,7 @@ export function startChecking(chain: CheckedChain, most: MostAhead = MOST): Bloc
     checked = [];
     bytes = 0;
     created = memoryNodes();
-    state = openState(chain.state.root, fetchNodes);
-  }
-
-  async function fetchNodes(
-    hashes: readonly Uint8Array[],
-  ): Promise<readonly (Uint8Array | undefined)[]> {
-    const found = hashes.map((hash) => created.get(hash));
-    const missing = hashes.filter((_, i) => found[i] === undefined);
-    const stored = (missing.length === 0 ? [] : await chain.derived.stateNodes(missing)).values();
-    return found.map((node) => node ?? stored.next().value);
+    state = openState(chain.state.root, (hashes) => stagedNodes(created, chain.derived, hashes));
   }
 
   function keep(nodes: readonly StoredNode[]): void {

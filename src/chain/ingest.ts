@@ -14,6 +14,7 @@ import type { AppendableChain } from "./chain.ts";
 import { commitBlock } from "./commit-block.ts";
 import { connectHeads } from "./connection.ts";
 import { openState, type LedgerState } from "./ledger-state.ts";
+import { stagedNodes } from "./staged-nodes.ts";
 import type { IngestFault, IngestOptions, IngestResult } from "./ingest-result.ts";
 
 /** A block that was checked, and the record that the store will hold of it. */
@@ -46,15 +47,6 @@ export function createIngest(
   // Apart from the chain's own state: nobody may see that of blocks that are not durable.
   let staging: LedgerState | undefined;
 
-  async function fetchNodes(
-    hashes: readonly Uint8Array[],
-  ): Promise<readonly (Uint8Array | undefined)[]> {
-    const found = hashes.map((hash) => created.get(hash));
-    const missing = hashes.filter((_, i) => found[i] === undefined);
-    const stored = (missing.length === 0 ? [] : await chain.derived.stateNodes(missing)).values();
-    return found.map((node) => node ?? stored.next().value);
-  }
-
   /** Reads the blocks before the chain is held, since whoever gives them may be slow. */
   async function gather(
     blocks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
@@ -78,7 +70,7 @@ export function createIngest(
     const { root } = chain.state;
     // Kept from call to call, unless the last one failed or the chain advanced in another way.
     if (staging === undefined || !equalBytes(staging.root, root)) {
-      staging = openState(root, fetchNodes);
+      staging = openState(root, (hashes) => stagedNodes(created, chain.derived, hashes));
     }
     created = memoryNodes();
     return staging;

@@ -266,6 +266,19 @@ describe("forks", () => {
     expect(await readable(two.home.audit(two.me))).toHaveLength(0);
   });
 
+  it("end an answer that is under way, once they are known", async () => {
+    const two = await hospitals();
+    for (let i = 0; i < 6; i++) await two.home.record(two.me, longObservation(`long-${i}`));
+    const pages = (await two.home.answerAsk(seal(two, { request: await requestTo(two) })))[
+      Symbol.asyncIterator
+    ]();
+    expect((await pages.next()).done).toBe(false);
+    const checkpoint = await forged(two, two.home.chain.size - 1);
+    const other = seal(two, { request: await requestTo(two), checkpoint });
+    expect(await codeOf(two.home.answerAsk(other))).toBe("ERR_CHAIN_FORKED");
+    await expect(pages.next()).rejects.toMatchObject({ code: "ERR_CHAIN_FORKED" });
+  });
+
   it("convict nobody if the log did not sign, and the ask is answered", async () => {
     const two = await hospitals();
     const request = await requestTo(two);

@@ -174,6 +174,31 @@ describe("a record that the custodian's store has lost", () => {
   });
 });
 
+describe("ciphertext that the store has no more, or has with another bit, when pages are made", () => {
+  it.each([
+    ["ERR_STORAGE_MISSING", () => undefined],
+    [
+      "ERR_STORAGE_CORRUPT",
+      (bytes: Uint8Array) => bytes.map((byte, i) => (i === 0 ? byte ^ 1 : byte)),
+    ],
+  ])("ends the answer with %s, and the asker has nothing", async (code, lose) => {
+    const two = await hospitals(1);
+    const { request, sealed } = await askOf(two.home, two.homeKeys, two.awayKeys);
+    const pages = await two.home.answerAsk(sealed);
+    const blobs = two.homeStorage.blobs!;
+    const { get } = blobs;
+    blobs.get = async (cid) => {
+      const bytes = await get.call(blobs, cid);
+      return bytes && lose(bytes);
+    };
+    expect(await codeOf(collect(pages))).toBe(code);
+    blobs.get = get;
+    const answer = await read(two, request, await collect(await two.home.answerAsk(sealed)));
+    expect(answer).toMatchObject({ count: 1 });
+    expect(await readable(two.home.audit(two.me))).toHaveLength(1);
+  });
+});
+
 describe("a custodian that answers what it must not", () => {
   it("is refused if it gives a record twice", async () => {
     const two = await hospitals(2);

@@ -2,8 +2,8 @@ import { afterEach, describe, expect, it } from "vitest";
 import { sha256 } from "#crypto";
 import { signTransaction } from "../../src/block/transaction.ts";
 import { trustFromGenesis } from "../../src/chain/trust.ts";
-import { sealPage, openPage } from "../../src/ledger/disclosure/answer-pages.ts";
-import { sealAsk } from "../../src/ledger/disclosure/ask-format.ts";
+import { openPage, sealPage, type AnswerHead } from "../../src/ledger/disclosure/answer-pages.ts";
+import { openAsk, sealAsk } from "../../src/ledger/disclosure/ask-format.ts";
 import { readPages } from "../../src/ledger/disclosure/read-pages.ts";
 import { createRequest } from "../../src/ledger/disclosure/request.ts";
 import { openLedger } from "../../src/ledger/open-ledger.ts";
@@ -113,5 +113,42 @@ describe("an answer that arrives when the custodian's key is retired", () => {
     };
     const ask = away.ask(home.member, TREAT, { peer: toHome });
     expect(await codeOf(ask)).toBe("ERR_ENVELOPE_INVALID");
+  });
+});
+
+describe("an answer under a larger checkpoint than the asker's", () => {
+  type Proof = NonNullable<AnswerHead["consistency"]>;
+  const flipped = ([first, ...rest]: Proof): Proof => [first!.map((byte) => byte ^ 1), ...rest];
+
+  it.each<[what: string, code: string, lie: (proof: Proof) => Proof | undefined]>([
+    ["its proof", "resolved", (proof) => proof],
+    ["no proof", "ERR_ENVELOPE_INVALID", () => undefined],
+    ["a proof without hashes", "ERR_ENVELOPE_INVALID", () => []],
+    ["a proof cut short", "ERR_ENVELOPE_INVALID", (proof) => proof.slice(0, -1)],
+    ["a proof of something else", "ERR_ENVELOPE_INVALID", flipped],
+  ])("with %s: %s", async (_, code, lie) => {
+    const two = await askingHospitals(closing);
+    await two.permit();
+    const { home, away, toHome, homeKeys } = two;
+    two.clock.now += 2000;
+    await until(two, () => away.chain.size === home.chain.size);
+    await fill(two, 3);
+    expect(away.chain.size).toBeLessThan(home.chain.size);
+    const address = { ledger: home.id, custodian: home.member };
+    let proof: Proof | undefined;
+    toHome.proxy.swap = async ([frame]) => {
+      const ask = await openAsk(toHome.proxy.asks.at(-1)!, address, [homeKeys.agreement()]);
+      const agreement = two.awayKeys.agreement();
+      const { content } = await openPage(frame!, address, sha256(ask!.request), 0, agreement);
+      const { consistency, ...head } = content.head!;
+      proof = consistency;
+      const said = lie(consistency!);
+      const lied = { ...content, head: { ...head, ...(said && { consistency: said }) } };
+      const signer = homeKeys.signer();
+      return [await sealPage(lied, address, agreement, { padding: "stepped", random, signer })];
+    };
+    const ask = away.ask(home.member, TREAT, { peer: toHome });
+    expect(await codeOf(ask)).toBe(code);
+    expect(proof?.length).toBeGreaterThan(0);
   });
 });

@@ -41,7 +41,7 @@ const BUDGETS = [
   {
     name: "network",
     code: 'export * from "healthledger/network";',
-    gzip: 84_000,
+    gzip: 92_000,
     without: /ciphers|post-quantum/,
   },
   // with the copy and the outbox of a member elsewhere
@@ -52,7 +52,7 @@ const BUDGETS = [
     gzip: 45_000,
     without: /nist|p256|ciphers|post-quantum|sha3|hpke|envelope\/(?!header)/,
   },
-  { name: "core", code: 'export * from "healthledger";', gzip: 286_000 },
+  { name: "core", code: 'export * from "healthledger";', gzip: 330_000 },
 ];
 
 const { exports, peerDependencies } = JSON.parse(readFileSync("package.json", "utf8"));

@@ -3,17 +3,15 @@ import { MAX_LANES } from "../block/limits.ts";
 import { openChain } from "../chain/open-chain.ts";
 import { checkedClock } from "../chain/clock.ts";
 import { openCheckpoints } from "../chain/checkpoints.ts";
-import { exportLedger } from "../chain/export.ts";
 import { signerFor } from "../chain/key-change.ts";
 import { readingChain } from "../chain/reading-chain.ts";
-import { makeReceipt } from "../chain/make-receipt.ts";
 import { createSequencer } from "../chain/sequencer.ts";
 import { verifyLedger } from "../chain/verify-ledger.ts";
-import { entryIdBytes, toEntryId } from "../codec/ids.ts";
+import { toEntryId } from "../codec/ids.ts";
 import { assertKnownJurisdictions } from "../consent/terminology/known-codes.ts";
 import { assertPadding } from "../envelope/padding.ts";
 import { usableSuite } from "../envelope/suite.ts";
-import { RecordError, StorageError } from "../errors.ts";
+import { StorageError } from "../errors.ts";
 import { memoryOf } from "../identity/signed-heads.ts";
 import { sleep as platformSleep } from "../storage/sleep.ts";
 import { platformTimers, repeatWrites, SETTLE_WITHIN } from "../storage/settle.ts";
@@ -58,6 +56,7 @@ import { assertRemembered, assertTrusted } from "./check-store.ts";
 import type { Ledger } from "./ledger.ts";
 import { type OpenLedgerOptions, takeOptions } from "./options.ts";
 import type { PendingWork } from "./pending-work.ts";
+import { proofCalls } from "./proof-calls.ts";
 import { ledgerStorage } from "./storage.ts";
 import { assertPlace, copyOf, keepHome, neverBack, openPlace } from "./elsewhere/open-elsewhere.ts";
 import { following } from "./elsewhere/follow.ts";
@@ -253,8 +252,6 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     remote?.start();
   }
 
-  const checkpoint = async (): Promise<Uint8Array> => (await checkpoints.sign()).note;
-
   const writing = new Set<Promise<unknown>>();
   let closing: Promise<void> | undefined;
   async function finishAndClose(): Promise<void> {
@@ -336,25 +333,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     ],
     placeHold: erasing.placeHold,
     liftHold: erasing.liftHold,
-    checkpoint,
+    ...proofCalls(chain, { checkpoints, catalogue }),
     ...forkCalls(chain, forks),
-    async receipt(entry, { from } = {}) {
-      const id = entryIdBytes(entry);
-      await catalogue.catchUp();
-      const found = await catalogue.find(id);
-      if (found.status === "missing") {
-        throw new RecordError("ERR_RECORD_NOT_FOUND", "this custodian has no such entry");
-      }
-      const place = found.status === "present" ? found.item.place : found.place;
-      const { note, policyPath } = await checkpoints.provable(from);
-      return makeReceipt(chain, place, {
-        checkpoint: note,
-        policyPath,
-        id,
-        later: true,
-        ...(from === undefined ? {} : { from }),
-      });
-    },
     async verify(verifyOptions = {}) {
       return verifyLedger(storage.chains, {
         ...trust,
@@ -379,7 +359,6 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     follow: following({ chain, sleep, closing: closed.signal }, elsewhere?.replica),
     outbox: async () => elsewhere?.outbox.list() ?? [],
     dismissRefused: async (id) => remote?.dismiss(id),
-    export: async () => exportLedger(chain, await checkpoint()),
     close,
     [Symbol.asyncDispose]: close,
   };

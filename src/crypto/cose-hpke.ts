@@ -15,6 +15,9 @@ import {
 /** Key agreement algorithm of a recipient's key. */
 export type AgreementAlg = "X25519" | "P-256" | "X-Wing";
 
+/** All of them. */
+export const AGREEMENT_ALGS: readonly AgreementAlg[] = ["X25519", "P-256", "X-Wing"];
+
 /** The recipient of a sealed message. */
 export interface CoseRecipient {
   readonly alg: AgreementAlg;

@@ -211,6 +211,16 @@ describe("docs/spec/disclosure.md", () => {
     expect(standing(NEW_YEAR_2026 - 1)).toHaveProperty("void");
   });
 
+  it("shows the attested key by which a person receives", () => {
+    const bytes = page.hex("attested-agree-key");
+    // The public key of RFC 7748 §6.1's Alice.
+    const publicKey = fromHex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a");
+    const said = { actor: "Patient/1", use: "agree", alg: "X25519", publicKey, capacity: "self" };
+    expect(read(bytes)).toEqual({ v: 1, ...said });
+    expect(decodeAttestedKey(bytes)).toEqual(said);
+    expect(toHex(encodeAttestedKey(decodeAttestedKey(bytes)))).toBe(toHex(bytes));
+  });
+
   it("shows a witnessed directive, signed as node:crypto signs it", async () => {
     const bytes = page.hex("witnessed-directive");
     const salt = input("person's salt");

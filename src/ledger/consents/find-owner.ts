@@ -8,7 +8,7 @@ import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import type { KnownPerson } from "../entries/subjects.ts";
 import type { PersonIdentifier } from "../index/rows.ts";
-import { capacityFacts, type AttestedKey } from "./attested-key.ts";
+import { capacityFacts, speaks, type AttestedKey } from "./attested-key.ts";
 import type { SealedEvidence } from "./evidence.ts";
 import { findHeld } from "./held.ts";
 import {
@@ -94,7 +94,7 @@ export function ownerFinder(context: LedgerContext, { catalogue, readConsents }:
     assertBytes(salt, "salt", 32);
     const form = decodeFiledForm(signed);
     const isFirst =
-      keys.length === 0 && firstKey !== undefined && form.directive.grantor.capacity === "self";
+      !keys.some(speaks) && firstKey !== undefined && form.directive.grantor.capacity === "self";
     // The custodian that lets a person sign attests the first key that speaks for them.
     const first: AttestedKey[] = isFirst ? [{ ...firstKeyOf(firstKey), capacity: "self" }] : [];
     const kept = await heldEntry(owner, form, signed);
@@ -106,11 +106,11 @@ export function ownerFinder(context: LedgerContext, { catalogue, readConsents }:
       height: chain.size - 1,
     });
     const { actor, capacity } = judged.directive.grantor;
-    const speaks = chainsOf(capacityFacts(known), actor, capacity, now()).length > 0;
+    const hasCapacity = chainsOf(capacityFacts(known), actor, capacity, now()).length > 0;
     const why =
       judged.standing !== "valid"
         ? judged.standing.void
-        : speaks
+        : hasCapacity
           ? undefined
           : "nothing attests that the grantor has this capacity";
     return { owner, toFile, first, kept, judged, why };

@@ -16,7 +16,7 @@ import { RECORD_PARTS } from "./asked-for.ts";
 import { judgeAttestations, type Attested } from "./attestation.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
-import { capacityFacts } from "../consents/attested-key.ts";
+import { capacityFacts, speaks } from "../consents/attested-key.ts";
 import type { ConsentReader, FiledConsents } from "../consents/read-consents.ts";
 import type { LedgerContext } from "../context.ts";
 import type { EntriesOfJoined } from "../persons/person-entries.ts";
@@ -201,9 +201,11 @@ export async function readDeciding(
 
 /** The link entries that a decision depends on. */
 const linksOf = ({ keys, list }: FiledConsents, merges: readonly CatalogueItem[]): EntryId[] =>
-  [...merges, ...keys.map(({ item }) => item), ...(list === undefined ? [] : [list])].map(
-    ({ id }) => toEntryId(id),
-  );
+  [
+    ...merges,
+    ...keys.filter(speaks).map(({ item }) => item),
+    ...(list === undefined ? [] : [list]),
+  ].map(({ id }) => toEntryId(id));
 
 /** Codes of the roles that a decision accepts: vouched for by the requester, or attested. */
 function rolesBelieved(request: DisclosureRequest, attested: Attested): readonly string[] {

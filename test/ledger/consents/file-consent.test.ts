@@ -4,6 +4,7 @@ import type { Directive } from "../../../src/consent/model/model.ts";
 import type { AttestedKey } from "../../../src/ledger/consents/attested-key.ts";
 import { signDirective } from "../../../src/ledger/consents/signed-directive.ts";
 import { decode, encode } from "../../../src/codec/dag-cbor.ts";
+import { memoryAgreement } from "../../../src/identity/agreement.ts";
 import type { Signer } from "../../../src/identity/signer.ts";
 import { signWith } from "../../../src/identity/signer.ts";
 import { memorySigner } from "../../../src/identity/signer.ts";
@@ -68,6 +69,32 @@ describe("consent", () => {
     await w.hl.consent(w.me, treatmentOnly(w.patient), signed);
     await w.hl.record(w.me, observation("bp-1"));
     expect((await w.ask()).count).toBe(1);
+  });
+
+  it("lets nobody speak by a key that receives, nor fall silent with it", async () => {
+    const w = await ward();
+    const { alg, publicKey } = memoryAgreement({ alg: "X25519", secret: bytesFor("receives") });
+    const { actor } = w.patient;
+    const receiving = { actor, use: "agree", alg, publicKey, capacity: "self" } as const;
+    await w.hl.attest(w.me, { ...receiving, to: START - 1 });
+    // The first key that speaks is still attested with the directive, and nothing has ended its capacity.
+    await w.hl.consent(w.me, treatmentOnly(w.patient), { signer: w.patient });
+    await w.hl.record(w.me, observation("bp-1"));
+    expect((await w.ask()).count).toBe(1);
+    const asked = { requester: w.hospitalB.signer().actor, purposes: ["TREAT"] };
+    await w.hl.attest(w.me, { ...receiving, to: START });
+    const { facts } = await w.hl.decide(w.me, asked, { asOf: START });
+    expect(facts.capacities).toHaveLength(1);
+    expect(facts.links).toHaveLength(1);
+    const mother = person("mother");
+    const guardian = { ...receiving, actor: mother.actor, capacity: "guardian" } as const;
+    await w.hl.attest(w.me, guardian);
+    const directive = treatmentOnly(mother, {
+      grantor: { actor: mother.actor, capacity: "guardian", evidence: [] },
+    });
+    await expect(w.hl.consent(w.me, directive, { signer: mother })).rejects.toMatchObject(
+      VOID(/not attested/),
+    );
   });
 
   it("takes but one key as the first, also of two that come at once", async () => {

@@ -14,6 +14,7 @@ import type { AppendableChain } from "./chain.ts";
 import { commitBlock } from "./commit-block.ts";
 import { connectHeads } from "./connection.ts";
 import { openState, type LedgerState } from "./ledger-state.ts";
+import { LOOK_AHEAD, lookAhead } from "./look-ahead.ts";
 import { stagedNodes } from "./staged-nodes.ts";
 import type { IngestFault, IngestOptions, IngestResult } from "./ingest-result.ts";
 
@@ -82,15 +83,18 @@ export function createIngest(
     { accepted, proof = [], signal }: IngestOptions,
   ): Promise<readonly Staged[] | IngestFault> {
     const state = stagingState();
+    const { rules } = chain;
     let { tip, frontier } = chain;
     const staged: Staged[] = [];
-    for (const bytes of blocks) {
+    const base = { ledger: tip.ledger, rules, state };
+    const read = (bytes: Uint8Array) => ({ block: readBlock(bytes), bytes: bytes.length });
+    for await (const next of lookAhead(blocks, read, base, LOOK_AHEAD, signal)) {
       signal?.throwIfAborted();
       const height = tip.size;
       if (height >= accepted.size) return { reason: "beyond-the-checkpoint", height };
-      const block = readBlock(bytes);
+      const { item: bytes, block } = next;
       if (block === undefined) return { reason: "malformed", height };
-      const result = await checkBlock(block, tip, state, chain.rules);
+      const result = await checkBlock(block, tip, state, rules, next);
       if (!result.ok) {
         const { ok: _, ...fault } = result;
         return { ...fault, height };

@@ -41,7 +41,7 @@ interface Ahead<T> extends BlockAhead<T> {
  *   no signature is checked ahead
  */
 export async function* lookAhead<T>(
-  items: AsyncIterable<T>,
+  items: AsyncIterable<T> | Iterable<T>,
   read: (item: T) => { readonly block: Block | undefined; readonly bytes: number },
   base: { readonly ledger: CID; readonly rules: KindRules; readonly state: LedgerState },
   limits: AheadLimits,
@@ -78,7 +78,8 @@ export async function* lookAhead<T>(
     bytes += size;
   }
 
-  const iterator = items[Symbol.asyncIterator]();
+  const iterator =
+    Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
   let end: { readonly error?: unknown } | undefined;
   try {
     for (;;) {

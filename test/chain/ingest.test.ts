@@ -102,6 +102,38 @@ describe("chain.ingest", () => {
     expect(await copy.ingest(blocks, { accepted })).toEqual({ ok: true, size: 4 });
   });
 
+  it("refuses a signature that is wrong though everything else is right, and names its block", async () => {
+    const { genesis, signers } = await foundLedger(
+      { a: ["custodian", "sequencer"] },
+      { threshold: 1 },
+    );
+    const a = signers["a"]!;
+    const forge = await createForge(genesis, a);
+    const copy = await openChain({ storage: memoryStorage(), genesis });
+    const accept = (blocks: readonly Uint8Array[], from: number) => {
+      const headers = [...forge.blocks, ...blocks].map((block) => decodeBlock(block).header);
+      return { accepted: { size: from + blocks.length, root: rootOf(headers) } };
+    };
+    // The copy then holds the key, so that signatures of further blocks are checked ahead.
+    await forge.add(await forge.tx(a, recordEntries(1)));
+    expect(await copy.ingest(forge.blocks, accept([], 1))).toEqual({ ok: true, size: 1 });
+    const right = await forge.tx(a, recordEntries(1));
+    const wrong = { ...right, sig: flipBit(right.sig, 9) };
+    const ofAuthor = await forge.block([wrong]);
+    const { sig } = decodeBlock(await forge.block([right]));
+    const ofProposer = await forge.block([right], {}, { sig: flipBit(sig, 9) });
+    const refused = { ok: false, reason: "bad-signature", height: 1 };
+    for (const [block, found] of [
+      [ofAuthor, { ...refused, transaction: 0 }],
+      [ofProposer, refused],
+    ] as const) {
+      const blocks = [block, await forge.block([right], { height: 2 })];
+      expect(await copy.ingest(blocks, accept(blocks, 1))).toEqual(found);
+    }
+    const blocks = [await forge.block([right])];
+    expect(await copy.ingest(blocks, accept(blocks, 1))).toEqual({ ok: true, size: 2 });
+  });
+
   it("refuses valid blocks beyond the checkpoint", async () => {
     const { copy, blocks, headers } = await scene();
     const accepted = { size: 3, root: rootOf(headers.slice(0, 3)) };

@@ -111,6 +111,7 @@ export {
   type OpenedItem,
 } from "./ledger/disclosure/answer.ts";
 export { askCustodian, type AskCustodianOptions } from "./ledger/disclosure/ask-custodian.ts";
+export type { SendOptions } from "./ledger/disclosure/send-ask.ts";
 export type { AnswerAskOptions } from "./ledger/disclosure/answer-ask.ts";
 export type { Asking, AskingOptions } from "./ledger/disclosure/asking.ts";
 export { type AttestedFact, signAttestation } from "./ledger/disclosure/attestation.ts";

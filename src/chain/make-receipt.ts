@@ -278,7 +278,8 @@ export async function makePolicyStep(
   return policyPath[0]!;
 }
 
-async function laterProof(chain: Chain, name: string, size: number): Promise<LaterKeyProof> {
+/** Proves a key's value in the state at the last of so many blocks. */
+export async function laterProof(chain: Chain, name: string, size: number): Promise<LaterKeyProof> {
   const { block, header } = await chain.readBlock(size - 1);
   return {
     ...(await keyProof(chain, name, size - 1, header.state)),

@@ -76,8 +76,13 @@ export function encodeReceipt(receipt: Receipt): Uint8Array {
     ...receipt,
     key: { value: key.value, proof: encodeMapProof(key.proof) },
     policyPath: policyPath.map(policyStepFields),
-    ...(later === undefined ? {} : { later: { ...later, proof: encodeMapProof(later.proof) } }),
+    ...(later === undefined ? {} : { later: laterFields(later) }),
   });
+}
+
+/** The encoded fields of the later value of a key. */
+export function laterFields(later: LaterKeyProof): Record<string, unknown> {
+  return { ...later, proof: encodeMapProof(later.proof) };
 }
 
 /**
@@ -140,14 +145,16 @@ export function expectPolicyStep(value: unknown): PolicyStep {
   };
 }
 
-function expectConsistency(map: Readonly<Record<string, unknown>>, of: string) {
+/** Reads a consistency proof that may be absent. */
+export function expectConsistency(map: Readonly<Record<string, unknown>>, of: string) {
   const proof = map["consistency"];
   return proof === undefined
     ? {}
     : { consistency: expectPath(proof, `${of}.consistency`, MAX_CONSISTENCY) };
 }
 
-function expectLater(value: unknown): LaterKeyProof {
+/** Reads the later value of a key. */
+export function expectLater(value: unknown): LaterKeyProof {
   const map = expectMap(value, "receipt.later", ["value", "proof", "header", "path"]);
   return {
     ...expectKeyProof(map),

@@ -20,6 +20,7 @@ export type SigningDomain =
   | "witnessed-directive"
   | "request"
   | "answer"
+  | "message"
   | "possession"
   | "description"
   | "approval"

@@ -15,6 +15,11 @@ import {
   sealPage,
 } from "../../src/ledger/disclosure/answer-pages.ts";
 import { MAX_ASK_NOTE, openAsk, sealAsk } from "../../src/ledger/disclosure/ask-format.ts";
+import {
+  decodeMessage,
+  decodeSignedMessage,
+  signMessage,
+} from "../../src/ledger/disclosure/message.ts";
 import { MAX_ASK_BYTES, MAX_PAGE_BYTES } from "../../src/transport/types.ts";
 import { specPage } from "./spec-page.ts";
 
@@ -27,6 +32,7 @@ const sha256 = (bytes: Uint8Array): Uint8Array =>
 
 const ledger = CID.parse(parties.value("ledger"));
 const custodian = memorySigner({ alg: "Ed25519", secret: input("custodian's secret") });
+const requester = memorySigner({ alg: "Ed25519", secret: input("requester's secret") });
 const asker = memoryAgreement({ alg: "X25519", secret: input("requester's X25519") });
 const asked = memoryAgreement({ alg: "X25519", secret: input("custodian's X25519") });
 const address = { ledger, custodian: custodian.actor };
@@ -41,16 +47,48 @@ function padded(bytes: Uint8Array): Uint8Array {
   return all;
 }
 
+function signedBy(secret: string, what: string, bytes: Uint8Array): Uint8Array {
+  const der = concatBytes(fromHex("302e020100300506032b657004220420"), input(secret));
+  const key = createPrivateKey({ key: Buffer.from(der), format: "der", type: "pkcs8" });
+  return new Uint8Array(
+    sign(null, concatBytes(utf8ToBytes(`healthledger/${what}/1\0`), bytes), key),
+  );
+}
+
 describe("docs/spec/custodian.md", () => {
   it("has the ask of the example, bound to ledger and custodian", async () => {
     const ask = { v: 1, kind: "request", request, from: { size: 7, policyHeight: 3 } };
     expect(toHex(page.hex("ask"))).toBe(write(ask));
     const aad = page.hex("ask-aad");
     expect(toHex(aad)).toBe(write(["healthledger/ask/1", ledger, custodian.actor]));
-    const sealed = sealAsk({ request, from: ask.from }, address, asked, how);
+    const contents = { kind: "request", signed: request, from: ask.from } as const;
+    const sealed = sealAsk(contents, address, asked, how);
     expect(toHex(sha256(sealed))).toBe(page.value("SHA-256 of the sealed ask"));
     expect(toHex(await asked.unwrap(sealed, aad))).toBe(toHex(padded(page.hex("ask"))));
-    expect(await openAsk(sealed, address, [asker, asked])).toEqual({ request, from: ask.from });
+    expect(await openAsk(sealed, address, [asker, asked])).toEqual(contents);
+  });
+
+  it("has the message of the example, signed by who asks", async () => {
+    const message = {
+      ...{ ledger, to: custodian.actor, id: Uint8Array.from({ length: 16 }, (_, i) => i) },
+      ...{ recipient: keyId("X25519", asker.publicKey), kind: "pull" as const },
+      ...{ time: 1_767_225_600_000, expires: 1_767_225_900_000, content: Uint8Array.of(1, 2, 3) },
+    };
+    const bytes = page.hex("message");
+    expect(toHex(bytes)).toBe(write({ v: 1, from: requester.actor, ...message }));
+    const sig = signedBy("requester's secret", "message", bytes);
+    const key = keyId("Ed25519", requester.publicKey);
+    const signed = page.hex("signed-message");
+    expect(toHex(signed)).toBe(write({ message: bytes, key, alg: "Ed25519", sig }));
+    expect(toHex(await signMessage(message, requester))).toBe(toHex(signed));
+    const { message: inner } = decodeSignedMessage(signed);
+    expect(decodeMessage(inner)).toEqual({ v: 1, from: requester.actor, ...message });
+    const contents = { kind: "message", signed, from: {} } as const;
+    const sealed = sealAsk(contents, address, asked, how);
+    const ask = write({ v: 1, kind: "message", message: signed, from: {} });
+    const unsealed = await asked.unwrap(sealed, page.hex("ask-aad"));
+    expect(toHex(unsealed).startsWith(ask)).toBe(true);
+    expect(await openAsk(sealed, address, [asked])).toEqual(contents);
   });
 
   it("has the page of the example, signed by the custodian and bound to its place", async () => {
@@ -58,12 +96,7 @@ describe("docs/spec/custodian.md", () => {
     const content = { ask, page: 1, last: true, items: [], blobs: [Uint8Array.of(1, 2, 3)] };
     const bytes = page.hex("page");
     expect(toHex(bytes)).toBe(write({ v: 1, ledger, from: custodian.actor, ...content }));
-    const der = concatBytes(
-      fromHex("302e020100300506032b657004220420"),
-      input("custodian's secret"),
-    );
-    const key = createPrivateKey({ key: Buffer.from(der), format: "der", type: "pkcs8" });
-    const sig = sign(null, concatBytes(utf8ToBytes("healthledger/answer/1\0"), bytes), key);
+    const sig = signedBy("custodian's secret", "answer", bytes);
     const signed = { page: bytes, key: keyId("Ed25519", custodian.publicKey), alg: "Ed25519", sig };
     expect(toHex(page.hex("signed-page"))).toBe(write(signed));
     const aad = page.hex("page-aad");

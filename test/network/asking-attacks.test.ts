@@ -45,9 +45,17 @@ const requestTo = (
     ...(change as Partial<RequestOptions>),
   });
 
-const seal = (two: AskingHospitals, ask: Partial<Ask>, address: Partial<AskAddress> = {}) =>
+interface Asked extends Partial<Pick<Ask, "checkpoint" | "from">> {
+  readonly request: Uint8Array;
+}
+
+const seal = (
+  two: AskingHospitals,
+  { request, ...ask }: Asked,
+  address: Partial<AskAddress> = {},
+) =>
   sealAsk(
-    { request: new Uint8Array(0), from: {}, ...ask },
+    { kind: "request", signed: request, from: {}, ...ask },
     { ledger: two.home.id, custodian: two.home.member, ...address },
     two.homeKeys.agreement(),
     { padding: "stepped", random: (length) => crypto.getRandomValues(new Uint8Array(length)) },

@@ -47,7 +47,7 @@ async function askOf(hl: Ledger, custodian: KeyStore, asker: KeyStore, ask: Part
     ...{ ...TREAT, ...address, custodianKey, now: START },
     ...{ signer: asker.signer(), agreement: asker.agreement() },
   });
-  const what = { request, from: {}, ...ask };
+  const what = { kind: "request", signed: request, from: {}, ...ask } as const;
   return { request, sealed: sealAsk(what, address, custodianKey, { padding: "stepped", random }) };
 }
 
@@ -231,9 +231,9 @@ describe("a custodian that records nothing", () => {
     const lying: CustodianPeer = {
       did: two.home.member,
       async *ask(sealed) {
-        const { request } = (await openAsk(sealed, address, [two.homeKeys.agreement()]))!;
+        const { signed } = (await openAsk(sealed, address, [two.homeKeys.agreement()]))!;
         const { key: _, ...head } = content.head!;
-        const page = { ...content, ask: sha256(request), head: { ...head, count: 0 }, items: [] };
+        const page = { ...content, ask: sha256(signed), head: { ...head, count: 0 }, items: [] };
         const to = { alg: "X25519", publicKey: mine.publicKey } as const;
         const how = { signer: two.homeKeys.signer(), padding: "stepped", random } as const;
         yield sealPage({ ...page, blobs: [] }, address, to, how);

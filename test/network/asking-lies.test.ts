@@ -36,7 +36,10 @@ describe("an answer by somebody who knows all but the custodian's key", () => {
       ...{ signer: two.awayKeys.signer(), agreement },
     });
     const to = two.homeKeys.agreement();
-    const ask = sealAsk({ request, from: {} }, address, to, { padding: "stepped", random });
+    const ask = sealAsk({ kind: "request", signed: request, from: {} }, address, to, {
+      padding: "stepped",
+      random,
+    });
     const [frame] = await collect(two.toHome.ask(ask));
     const asked = sha256(request);
     const { content } = await openPage(frame!, address, asked, 0, agreement);
@@ -139,7 +142,7 @@ describe("an answer under a larger checkpoint than the asker's", () => {
     toHome.proxy.swap = async ([frame]) => {
       const ask = await openAsk(toHome.proxy.asks.at(-1)!, address, [homeKeys.agreement()]);
       const agreement = two.awayKeys.agreement();
-      const { content } = await openPage(frame!, address, sha256(ask!.request), 0, agreement);
+      const { content } = await openPage(frame!, address, sha256(ask!.signed), 0, agreement);
       const { consistency, ...head } = content.head!;
       proof = consistency;
       const said = lie(consistency!);

@@ -1,6 +1,5 @@
 import { trustAt } from "../../chain/policy-position.ts";
-import type { Checkpoints, ProvableCheckpoint } from "../../chain/checkpoints.ts";
-import type { KnownForks } from "../../chain/known-forks.ts";
+import type { ProvableCheckpoint } from "../../chain/checkpoints.ts";
 import { receiptMaker } from "../../chain/make-receipt.ts";
 import { decodeReceipt, type KeyProof } from "../../chain/receipt.ts";
 import { keyStateKey } from "../../chain/state.ts";
@@ -10,7 +9,15 @@ import { matchesCid, type CID } from "../../codec/cid.ts";
 import { encode } from "../../codec/dag-cbor.ts";
 import { entryIdBytes } from "../../codec/ids.ts";
 import { decodeSignedHeader } from "../../envelope/header.ts";
-import { ConsentError, ProofError, StorageError } from "../../errors.ts";
+import { ProofError, StorageError } from "../../errors.ts";
+import {
+  answerMessage,
+  consistencyFrom,
+  recipientOfPage,
+  refused,
+  type AnsweringMessages,
+  type Asker,
+} from "./answer-message.ts";
 import {
   PAGE_BYTES,
   PAGE_ITEMS,
@@ -20,7 +27,12 @@ import {
   type PagedItem,
 } from "./answer-pages.ts";
 import { openAsk, type AskAddress } from "./ask-format.ts";
-import { checkRequest, recipientInForce, type RequestToJudge } from "./check-request.ts";
+import {
+  checkMessage,
+  checkRequest,
+  recipientInForce,
+  type RequestToJudge,
+} from "./check-request.ts";
 import { compareCheckpoint } from "./compare-checkpoint.ts";
 import type { DiscloseContext, DisclosureAnswer, DisclosureResult } from "./disclose.ts";
 import { blocksOf } from "./encoded-answer.ts";
@@ -35,21 +47,14 @@ export interface AnswerAskOptions {
 }
 
 /** The dependencies of answering asks. */
-export interface AnsweringContext extends DiscloseContext {
-  readonly checkpoints: Checkpoints;
-  readonly forks: KnownForks;
+export interface AnsweringContext extends DiscloseContext, AnsweringMessages {
   /** Decides, records and releases. */
   readonly discloseAgain: (checked: RequestToJudge) => Promise<DisclosureResult>;
 }
 
-/** @throws always */
-function refused(reason: string): ConsentError {
-  return new ConsentError("ERR_CONSENT_REQUEST", `the request was refused: ${reason}`);
-}
-
 /**
- * Answers a sealed ask, in pages that are made as they are taken. The access entry is durable when this resolves;
- * the same request again gets the same entry, and is decided anew.
+ * Answers a sealed ask, in pages that are made as they are taken. Whatever it has recorded is durable when this
+ * resolves: the same request again gets the same access entry, and is decided anew.
  *
  * @throws {ConsentError} `ERR_CONSENT_REQUEST` when it is refused without being judged
  */
@@ -66,14 +71,27 @@ export async function answerAsk(
     .map(({ key }) => keys.agreement(key));
   const ask = await openAsk(sealed, address, agreements);
   if (ask === undefined) throw refused("malformed");
-  const checked = await checkRequest(context, ask.request);
+  const check = ask.kind === "message" ? checkMessage : checkRequest;
+  const checked = await check(context, ask.signed);
   if (!checked.ok) throw refused(checked.reason);
-  await admit?.(checked.request.requester);
+  await admit?.("message" in checked ? checked.message.from : checked.request.requester);
   const trust = await trustAt(chain, ask.from);
   // Before anything is decided: an answer without proofs would be an incomplete disclosure.
   const ready = chain.size === 0 ? undefined : await checkpoints.provable(trust);
   const theirs =
     ready && ask.checkpoint && (await compareCheckpoint(context, ask.checkpoint, ready));
+  const asker = { address, trust, size: theirs?.size ?? 0 };
+  return "message" in checked
+    ? answerMessage(context, checked, asker)
+    : answerRequest(context, checked, asker);
+}
+
+async function answerRequest(
+  context: AnsweringContext,
+  checked: RequestToJudge,
+  { address, trust, size }: Asker,
+): Promise<AsyncIterable<Uint8Array>> {
+  const { chain, checkpoints } = context;
   const result = await context.discloseAgain(checked);
   if (!result.ok) throw refused(result.reason);
   const provable = await checkpoints.provable(trust);
@@ -83,7 +101,7 @@ export async function answerAsk(
   });
   const { answer } = result;
   const proofs = { provable, receiptOf };
-  const head = await headOf(context, answer, proofs, theirs?.size ?? 0);
+  const head = await headOf(context, answer, proofs, size);
   return pagesOf(context, checked, answer, { address, head, ...proofs });
 }
 
@@ -106,11 +124,10 @@ async function headOf(
     throw new ProofError("ERR_PROOF_UNAVAILABLE", "the access entry cannot be proved");
   }
   const receipt = await receiptOf(found.item.place);
-  const isApart = askersSize > 0 && askersSize < provable.size;
   return {
     ...{ access: id, decision, count: items.length, receipt },
     ...(await signingKeyBeside(context, receipt, provable)),
-    ...(isApart ? { consistency: await chain.proveConsistency(askersSize, provable.size) } : {}),
+    ...(await consistencyFrom(chain, askersSize, provable)),
   };
 }
 
@@ -152,22 +169,18 @@ async function* pagesOf(
   answer: DisclosureAnswer,
   how: Proofs & { readonly address: AskAddress; readonly head: AnswerHead },
 ): AsyncIterable<Uint8Array> {
-  const { chain, signer, padding, random, forks } = context;
   let page = 0;
   let items: PagedItem[] = [];
   let blobs: Uint8Array[] = [];
   let bytes = encode(how.head.decision).length;
 
   async function take(last: boolean): Promise<Uint8Array> {
-    await chain.refresh();
-    await forks.assertNone();
-    const recipient = await recipientInForce(context, checked);
-    if (recipient === undefined) throw refused("unknown-requester");
+    const recipient = await recipientOfPage(context, () => recipientInForce(context, checked));
     const content: AnswerPage = {
       ...{ ask: checked.asked, page, last, items, blobs },
       ...(page === 0 ? { head: how.head } : {}),
     };
-    const sealed = await sealPage(content, how.address, recipient, { signer, padding, random });
+    const sealed = await sealPage(content, how.address, recipient, context);
     page += 1;
     items = [];
     blobs = [];

@@ -7,6 +7,7 @@ import {
   expectOneOf,
   expectUint,
   expectVersion,
+  type Fields,
 } from "../../codec/shape.ts";
 import { sealCoseFresh, type CoseRecipient } from "../../crypto/cose-hpke.ts";
 import { padMessage, unpadMessage, type Padding } from "../../envelope/padding.ts";
@@ -16,8 +17,9 @@ import { MAX_ASK_BYTES } from "../../transport/types.ts";
 
 /** What an asker sends to a custodian, sealed. */
 export interface Ask {
-  /** The signed request. */
-  readonly request: Uint8Array;
+  readonly kind: AskKind;
+  /** The signed request or message. */
+  readonly signed: Uint8Array;
   /** The newest checkpoint that the asker has accepted, a signed note. */
   readonly checkpoint?: Uint8Array;
   /** Where the receipts of the answer must lead from. */
@@ -34,8 +36,10 @@ export interface AskAddress {
 /** Longest checkpoint that goes along: a longer one is left out. */
 export const MAX_ASK_NOTE: number = 64 * 1024;
 
-/** The kinds of asks. */
-const KINDS = ["request"] as const;
+/** A request for records, or a message of another kind. */
+export type AskKind = "request" | "message";
+
+const KINDS: readonly AskKind[] = ["request", "message"];
 
 const askAad = ({ ledger, custodian }: AskAddress): Uint8Array =>
   encode(["healthledger/ask/1", ledger, custodian]);
@@ -54,9 +58,9 @@ export function sealAsk(
     random,
   }: { readonly padding: Padding; readonly random: (length: number) => Uint8Array },
 ): Uint8Array {
-  const { request, checkpoint, from } = ask;
+  const { kind, signed, checkpoint, from } = ask;
   const bytes = encode({
-    ...{ v: 1, kind: KINDS[0], request, from },
+    ...{ v: 1, kind, [kind]: signed, from },
     ...(checkpoint === undefined || checkpoint.length > MAX_ASK_NOTE ? {} : { checkpoint }),
   });
   return sealCoseFresh(to, padMessage(bytes, padding), askAad(address), random);
@@ -86,24 +90,21 @@ export async function openAsk(
 }
 
 function decodeAsk(bytes: Uint8Array): Ask {
-  const map = expectMap(
-    decode(bytes, { maxBytes: MAX_ASK_BYTES, maxDepth: 2, maxItems: 16 }),
-    "ask",
-    ["v", "kind", "request", "from"],
-    ["checkpoint"],
-  );
+  const given = decode(bytes, { maxBytes: MAX_ASK_BYTES, maxDepth: 2, maxItems: 16 });
+  const kind = expectOneOf((given as Fields | null)?.["kind"], "ask.kind", KINDS);
+  const map = expectMap(given, "ask", ["v", "kind", kind, "from"], ["checkpoint"]);
   expectVersion(map["v"], "ask");
-  expectOneOf(map["kind"], "ask.kind", KINDS);
   const from = expectMap(map["from"], "ask.from", [], ["policyHeight", "size"]);
   const position = (name: "policyHeight" | "size") =>
     from[name] === undefined ? {} : { [name]: expectUint(from[name], `ask.from.${name}`) };
-  const given = map["checkpoint"];
-  const checkpoint = given === undefined ? undefined : expectBytes(given, "ask.checkpoint");
+  const note = map["checkpoint"];
+  const checkpoint = note === undefined ? undefined : expectBytes(note, "ask.checkpoint");
   if (checkpoint !== undefined && checkpoint.length > MAX_ASK_NOTE) {
     throw new EncodingError("ERR_ENCODING_LIMIT", `a checkpoint is at most ${MAX_ASK_NOTE} bytes`);
   }
   return {
-    request: expectBytes(map["request"], "ask.request"),
+    kind,
+    signed: expectBytes(map[kind], `ask.${kind}`),
     ...(checkpoint === undefined ? {} : { checkpoint }),
     from: { ...position("policyHeight"), ...position("size") },
   };

@@ -4,6 +4,7 @@ import { sealCoseFresh, type CoseRecipient } from "../../crypto/cose-hpke.ts";
 import { verifySignature } from "../../crypto/sign.ts";
 import { LedgerError } from "../../errors.ts";
 import type { LedgerContext } from "../context.ts";
+import { decodeMessage, decodeSignedMessage, type Message } from "./message.ts";
 import {
   decodeRequest,
   decodeSealedRequest,
@@ -54,55 +55,83 @@ export type CheckedRequest =
       readonly asked: Uint8Array;
       readonly replayName: Uint8Array;
     }
-  | { readonly ok: false; readonly reason: RequestRefusal };
+  | Refused;
 
 /** A request that may be judged. */
 export type RequestToJudge = CheckedRequest & { readonly ok: true };
+
+/** A message that may be answered, or the reason for its refusal. */
+export type CheckedMessage =
+  | {
+      readonly ok: true;
+      readonly message: Message;
+      /** SHA-256 of the signed message. */
+      readonly asked: Uint8Array;
+      /** The key to which replies are sealed, as long as its sender and both its keys are in force. */
+      readonly recipient: () => Promise<CoseRecipient | undefined>;
+    }
+  | Refused;
+
+/** A message that may be answered. */
+export type MessageToAnswer = CheckedMessage & { readonly ok: true };
+
+interface Refused {
+  readonly ok: false;
+  readonly reason: RequestRefusal;
+}
+
+/** Bytes and who claims to have signed them. */
+interface SignedBytes extends Pick<SignedRequest, "key" | "alg" | "sig"> {
+  readonly what: "request" | "message";
+  readonly bytes: Uint8Array;
+}
 
 /** Verifies the requester and that the request is fresh and for this custodian, and opens its sealed part. */
 export async function checkRequest(
   context: CheckContext,
   bytes: Uint8Array,
 ): Promise<CheckedRequest> {
-  const { chain, keys, signer, now, vault } = context;
-  const refuse = (reason: RequestRefusal): CheckedRequest => ({ ok: false, reason });
-  try {
+  return orMalformed(async () => {
     const signed = decodeSignedRequest(bytes);
     const request = decodeRequest(signed.request);
-    if (!request.ledger.equals(chain.ledger)) return refuse("other-ledger");
-    if (request.custodian !== signer.actor) return refuse("other-custodian");
-    await chain.refresh();
-    const key = await signingKeyOf(context, signed, request);
-    if (key === undefined) return refuse("unknown-requester");
-    const good = verifySignature({
-      alg: signed.alg,
-      publicKey: key,
-      signature: signed.sig,
-      what: "request",
-      bytes: signed.request,
+    const reason = await whyRefused(context, senderOf(request), {
+      ...{ ...signed, what: "request", bytes: signed.request },
     });
-    if (!good) return refuse("bad-signature");
-    const time = now();
-    await chain.state.load([POLICY_KEY]);
-    const { maxDrift } = chain.state.policy();
-    if (
-      request.time > time + maxDrift ||
-      request.expires <= time ||
-      request.expires - request.time > context.maxRequestLifetime
-    ) {
-      return refuse("stale");
-    }
-    if ((await recipientOf(context, request)) === undefined) return refuse("recipient-key");
-    const sealed = await openSealed(keys, request);
+    if (reason !== undefined) return refuse(reason);
+    const sealed = await openSealed(context.keys, request);
     if (sealed === undefined) return refuse("malformed");
     return {
       ok: true,
-      request,
-      signed,
-      sealed,
+      ...{ request, signed, sealed },
       asked: sha256(bytes),
-      replayName: vault.name("request", request.requester, request.id),
+      replayName: context.vault.name("request", request.requester, request.id),
     };
+  });
+}
+
+/** Checks a message as {@link checkRequest} does a request. */
+export async function checkMessage(
+  context: CheckContext,
+  bytes: Uint8Array,
+): Promise<CheckedMessage> {
+  return orMalformed(async () => {
+    const signed = decodeSignedMessage(bytes);
+    const message = decodeMessage(signed.message);
+    const signature = { ...signed, what: "message", bytes: signed.message } as const;
+    const reason = await whyRefused(context, message, signature);
+    if (reason !== undefined) return refuse(reason);
+    return {
+      ...{ ok: true, message, asked: sha256(bytes) },
+      recipient: () => recipientOfSender(context, signed, message),
+    };
+  });
+}
+
+const refuse = (reason: RequestRefusal) => ({ ok: false, reason }) as const;
+
+async function orMalformed<T>(check: () => Promise<T>): Promise<T | Refused> {
+  try {
+    return await check();
   } catch (error) {
     if (error instanceof LedgerError && error.code.startsWith("ERR_ENCODING_")) {
       return refuse("malformed");
@@ -111,29 +140,62 @@ export async function checkRequest(
   }
 }
 
-/** The key that a request is signed with, if it may sign for the requester at the present height. */
+/** Who sends something to whom, and for how long it counts. */
+type Sender = Pick<Message, "ledger" | "from" | "to" | "recipient" | "time" | "expires">;
+
+const senderOf = ({ requester, custodian, ...request }: DisclosureRequest): Sender => ({
+  ...{ ...request, from: requester, to: custodian },
+});
+
+/** Why something that a member sent is refused, if it is. */
+async function whyRefused(
+  context: CheckContext,
+  sender: Sender,
+  { key, alg, sig, what, bytes }: SignedBytes,
+): Promise<RequestRefusal | undefined> {
+  const { chain, signer, now, maxRequestLifetime } = context;
+  if (!sender.ledger.equals(chain.ledger)) return "other-ledger";
+  if (sender.to !== signer.actor) return "other-custodian";
+  await chain.refresh();
+  const publicKey = await signingKeyOf(context, { key, alg }, sender.from);
+  if (publicKey === undefined) return "unknown-requester";
+  if (!verifySignature({ alg, publicKey, signature: sig, what, bytes })) return "bad-signature";
+  const time = now();
+  await chain.state.load([POLICY_KEY]);
+  const { maxDrift } = chain.state.policy();
+  if (
+    sender.time > time + maxDrift ||
+    sender.expires <= time ||
+    sender.expires - sender.time > maxRequestLifetime
+  ) {
+    return "stale";
+  }
+  return (await recipientOf(context, sender)) === undefined ? "recipient-key" : undefined;
+}
+
+/** The key that something is signed with, if it may sign for its sender at the present height. */
 async function signingKeyOf(
   { chain: { state, size } }: LedgerContext,
-  signed: SignedRequest,
-  { requester }: DisclosureRequest,
+  signed: Pick<SignedRequest, "key" | "alg">,
+  from: string,
 ): Promise<Uint8Array | undefined> {
-  await state.load([memberKey(requester), keyStateKey(signed.key)]);
-  const member = state.member(requester);
+  await state.load([memberKey(from), keyStateKey(signed.key)]);
+  const member = state.member(from);
   const key = state.key(signed.key);
   if (member === undefined || member.until !== null || key === undefined) return undefined;
   const speaks =
-    key.actor === requester && key.use === "sign" && key.alg === signed.alg && isInForce(key, size);
+    key.actor === from && key.use === "sign" && key.alg === signed.alg && isInForce(key, size);
   return speaks ? key.publicKey : undefined;
 }
 
-/** The requester's agreement key that answers are sealed to, if it is in force at the present height. */
+/** The sender's agreement key that answers are sealed to, if it is in force at the present height. */
 async function recipientOf(
   { chain: { state, size }, random }: LedgerContext,
-  { requester, recipient }: DisclosureRequest,
+  { from, recipient }: Pick<Sender, "from" | "recipient">,
 ): Promise<CoseRecipient | undefined> {
   await state.load([keyStateKey(recipient)]);
   const key = state.key(recipient);
-  if (key?.actor !== requester || key.use !== "agree" || !isInForce(key, size)) return undefined;
+  if (key?.actor !== from || key.use !== "agree" || !isInForce(key, size)) return undefined;
   const found = { alg: key.alg as CoseRecipient["alg"], publicKey: key.publicKey };
   return canSealTo(found, random) ? found : undefined;
 }
@@ -164,8 +226,16 @@ export async function recipientInForce(
   context: LedgerContext,
   { signed, request }: RequestToJudge,
 ): Promise<CoseRecipient | undefined> {
-  const key = await signingKeyOf(context, signed, request);
-  return key && (await recipientOf(context, request));
+  return recipientOfSender(context, signed, senderOf(request));
+}
+
+async function recipientOfSender(
+  context: LedgerContext,
+  signed: Pick<SignedRequest, "key" | "alg">,
+  sender: Sender,
+): Promise<CoseRecipient | undefined> {
+  const key = await signingKeyOf(context, signed, sender.from);
+  return key && (await recipientOf(context, sender));
 }
 
 /** Opens the part that is sealed to the custodian, with whichever of its keys it was sealed to. */

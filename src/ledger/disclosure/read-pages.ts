@@ -1,6 +1,5 @@
 import { decodeReceipt, type KeyProof } from "../../chain/receipt.ts";
-import { decodeKeyState, isInForce, keyStateKey, type KeyState } from "../../chain/state.ts";
-import type { Trust } from "../../chain/trust.ts";
+import { decodeKeyState, keyStateKey, type KeyState } from "../../chain/state.ts";
 import { verifyReceipt, type ProvedEntry } from "../../chain/verify-receipt.ts";
 import { decodeHeader } from "../../block/header.ts";
 import { decodeTransaction } from "../../block/transaction.ts";
@@ -9,41 +8,22 @@ import { toHex } from "../../bytes/hex.ts";
 import { utf8ToBytes } from "../../bytes/utf8.ts";
 import type { CID } from "../../codec/cid.ts";
 import { toEntryId } from "../../codec/ids.ts";
-import { ed25519Verifier, es256Verifier, verifySignature } from "../../crypto/sign.ts";
+import { ed25519Verifier, es256Verifier } from "../../crypto/sign.ts";
 import type { SigningKey } from "../../envelope/header.ts";
-import { EncodingError, EnvelopeError, TransportError } from "../../errors.ts";
-import type { KeyAgreement } from "../../identity/agreement.ts";
+import { EncodingError, EnvelopeError } from "../../errors.ts";
 import { verifyMap } from "../../merkle/map-proof.ts";
 import type { Answer } from "./answer.ts";
-import { openPage, type AnswerHead, type PagedItem, type SignedPage } from "./answer-pages.ts";
-import type { AskAddress } from "./ask-format.ts";
+import { openPage, type AnswerFields, type AnswerHead, type PagedItem } from "./answer-pages.ts";
 import { readAnswer, type ItemProofs } from "./read-answer.ts";
+import {
+  signingKeyOf,
+  verifiedPages,
+  wrong,
+  type PageReading,
+  type ReplyReader,
+} from "./read-replies.ts";
 import type { ReleasedItem } from "./disclose.ts";
 import { sha256 } from "#crypto";
-
-/** What the pages of an answer are judged by. */
-export interface PageReading extends AskAddress {
-  /** SHA-256 of the signed request. */
-  readonly asked: Uint8Array;
-  readonly agreement: KeyAgreement;
-  readonly trust: Trust;
-  /** Number of blocks that the asker had seen when it asked: the access entry can be in none of them. Default 0. */
-  readonly seen?: number;
-  /**
-   * Called with the checkpoint of the answer, before anything of it is believed.
-   *
-   * @param consistency - claimed to prove that it extends the checkpoint of the ask
-   */
-  readonly onCheckpoint?: (
-    note: Uint8Array,
-    consistency: readonly Uint8Array[] | undefined,
-  ) => Promise<void>;
-  /** Called with the key that signed the pages: it may be known to be no longer in force. */
-  readonly onKey?: (key: Uint8Array) => Promise<void>;
-}
-
-const wrong = (what: string): EnvelopeError =>
-  new EnvelopeError("ERR_ENVELOPE_INVALID", `the custodian's answer was refused: ${what}`);
 
 /**
  * Reads all pages of an answer, verifies that they are all, in order and the custodian's, and gives the answer.
@@ -59,18 +39,9 @@ export async function readPages(
   const items: PagedItem[] = [];
   const entries = new Set<string>();
   const blobs = new Map<string, Uint8Array>();
-  let first:
-    | { readonly head: AnswerHead; readonly signer: SigningKey; readonly key: Uint8Array }
-    | undefined;
-  let page = 0;
-  let isLast = false;
-  for await (const sealed of pages) {
-    if (isLast) throw wrong("something follows the last page");
-    const opened = await openNext(sealed, reading, page++);
-    const { content, key } = opened;
-    const { head } = content;
-    if (head !== undefined) first = { head, key, signer: await signerOf(head, opened, reading) };
-    assertSigned(opened, first!);
+  let first: { readonly head: AnswerHead; readonly signer: SigningKey; readonly key: Uint8Array };
+  for await (const { content, signer, key } of verifiedPages(pages, reading, READER)) {
+    if (content.head !== undefined) first = { head: content.head, signer, key };
     for (const blob of content.blobs) blobs.set(toHex(sha256(blob)), blob);
     for (const one of content.items) {
       // Given twice under two names, one finding would look like two.
@@ -78,12 +49,8 @@ export async function readPages(
       entries.add(one.item.entry);
       items.push(one);
     }
-    isLast = content.last;
   }
-  if (first === undefined || !isLast) {
-    throw new TransportError("ERR_TRANSPORT_MALFORMED", "the answer ends before its last page");
-  }
-  const { head, key, signer } = first;
+  const { head, key, signer } = first!;
   if (items.length !== head.count) throw wrong("it has another number of items than it says");
   const answer = {
     access: toEntryId(head.access),
@@ -101,36 +68,10 @@ export async function readPages(
   });
 }
 
-/** A page that is not canonical was not made by the custodian's software: refused like any other wrong one. */
-async function openNext(
-  sealed: Uint8Array,
-  reading: PageReading,
-  page: number,
-): Promise<SignedPage> {
-  try {
-    return await openPage(sealed, reading, reading.asked, page, reading.agreement);
-  } catch (error) {
-    if (error instanceof EncodingError) throw wrong("a page is malformed");
-    throw error;
-  }
-}
-
-function assertSigned(
-  { bytes, key, alg, sig }: SignedPage,
-  first: { readonly key: Uint8Array; readonly signer: SigningKey },
-): void {
-  const { publicKey } = first.signer;
-  const isGood =
-    equalBytes(key, first.key) &&
-    alg === first.signer.alg &&
-    verifySignature({ alg, publicKey, signature: sig, what: "answer", bytes });
-  if (!isGood) throw wrong("a page is not signed by the custodian");
-}
-
 /** The key that signs the pages, proved by the receipt of the access entry to be in force. */
 async function signerOf(
   head: AnswerHead,
-  { key }: SignedPage,
+  key: Uint8Array,
   reading: PageReading,
 ): Promise<SigningKey> {
   const { checkpoint } = peekReceipt(head.receipt);
@@ -147,6 +88,8 @@ async function signerOf(
   await reading.onKey?.(key);
   return signer;
 }
+
+const READER: ReplyReader<AnswerHead, AnswerFields> = { open: openPage, signerOf };
 
 /** Proves items by the receipts that came with them. */
 function proofsOfReceipts(items: readonly PagedItem[], reading: PageReading): ItemProofs {
@@ -214,16 +157,6 @@ function proveEntry(bytes: Uint8Array, { trust }: PageReading): Proved {
       return { value: holds ? decodeKeyState(beside.value) : undefined, asOf };
     },
   };
-}
-
-function signingKeyOf(
-  state: KeyState | undefined,
-  actor: string,
-  height: number,
-): SigningKey | undefined {
-  const isGood = state?.actor === actor && state.use === "sign" && isInForce(state, height);
-  if (!isGood || (state.alg !== "Ed25519" && state.alg !== "ES256")) return undefined;
-  return { alg: state.alg, publicKey: state.publicKey };
 }
 
 function peekReceipt(bytes: Uint8Array): { readonly checkpoint: Uint8Array } {

@@ -109,6 +109,18 @@ const GIVEN_IN = {
     snapshot: type("ConsentSnapshot", "/consent"),
     vitalSigns: "unknown",
   },
+  contract: {
+    accumulators: type("Accumulators", "/contract/claims"),
+    bytes,
+    claim: type("Claim", "/contract/claims"),
+    decideAgain: "(claim: string) => void",
+    decided: type("ClaimDecision", "/contract/claims"),
+    decision: type("ClaimDecision", "/contract/claims"),
+    facts: type("ClaimFacts", "/contract/claims"),
+    plan: type("BenefitPlan", "/contract/claims"),
+    records: `readonly ${type("ClaimRecord", "/contract/claims")}[]`,
+    reversal: type("ClaimReversal", "/contract/claims"),
+  },
   envelope: {
     CID: 'typeof import("multiformats/cid").CID',
     author: type("SigningKey", "/envelope"),

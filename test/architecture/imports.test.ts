@@ -19,6 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   block: IDENTITY,
   envelope: [...IDENTITY, "loop"],
   consent: IDENTITY,
+  contract: [...BASE, "codec"],
   fhir: RECORDS,
   chain: [...RECORDS, "storage"],
   verify: [...RECORDS, "chain"],

@@ -2,7 +2,9 @@ import { describe, expect, it } from "vitest";
 import { impuritiesOf, sourceFiles } from "./source.ts";
 
 /** Folders whose functions depend on their arguments only. */
-const PURE = ["bytes", "codec", "merkle", "block", "chain", "consent", "fhir", "verify"];
+const PURE = [
+  ...["bytes", "codec", "merkle", "block", "chain", "consent", "contract", "fhir", "verify"],
+];
 
 describe("pure folders", () => {
   it("use no clock, no randomness, no environment and no I/O", () => {

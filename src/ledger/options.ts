@@ -1,5 +1,3 @@
-import { isPlainObject } from "../bytes/guards.ts";
-import { editDistance } from "../bytes/nearest.ts";
 import { ERASURE_CLASSES, type ErasureClass } from "../block/entry.ts";
 import type { KindRule } from "../chain/kind-rule.ts";
 import type { Trust } from "../chain/trust.ts";
@@ -18,6 +16,7 @@ import type { StorageAdapter } from "../storage/types.ts";
 import type { CustodianPeer, LedgerPeer } from "../transport/types.ts";
 import type { CompactionTime } from "./erasure/erase-options.ts";
 import type { Retention } from "./erasure/erase.ts";
+import { assertKnown, type NamesOf } from "./known-options.ts";
 import { takeArgument } from "./take-arguments.ts";
 import type { Workers } from "./workers.ts";
 
@@ -226,36 +225,6 @@ export interface OpenLedgerOptions {
   readonly signal?: AbortSignal;
 }
 
-/**
- * Forms of options whose values in any other form would leave more open than was meant: a string has
- * `includes` as a list has, `NaN` never exceeds a limit, and the string `false` counts as true.
- */
-const FORMS: Readonly<
-  Record<Form, { readonly holds: (value: unknown) => boolean; readonly says: string }>
-> = {
-  any: { holds: () => true, says: "" },
-  flag: { holds: (value) => typeof value === "boolean", says: "true or false" },
-  list: { holds: (value) => Array.isArray(value), says: "a list" },
-  codes: {
-    holds: (value) => Array.isArray(value) && value.every((code) => typeof code === "string"),
-    says: "a list of strings",
-  },
-  duration: {
-    holds: (value) => typeof value === "number" && value >= 0,
-    says: "milliseconds, 0 or more",
-  },
-};
-
-type Form = "any" | "flag" | "list" | "codes" | "duration";
-
-/** Names that a group of options may hold; a nested group has a table of its own. */
-interface KnownNames {
-  readonly [name: string]: Form | KnownNames;
-}
-
-/** A table of every option of `T`; a table that lacks one does not compile. */
-type NamesOf<T> = { readonly [Name in keyof T]-?: Form | KnownNames };
-
 const POLICY: NamesOf<PolicyOptions> = {
   defaults: "list",
   overlays: "list",
@@ -319,63 +288,10 @@ const OPTIONS: NamesOf<OpenLedgerOptions> = {
 };
 
 /**
- * Refuses options that {@link openLedger} does not know, groups that are not plain objects, and values
- * of the wrong form. Each of these would otherwise count as absent or as valid, and leave more open
- * than was meant.
- *
- * @throws {TypeError} naming the option, and either the known option whose spelling is closest or the
- *   form that is required
- */
-export function assertKnownOptions(given: OpenLedgerOptions): void {
-  assertKnown(given, OPTIONS, "");
-}
-
-function assertKnown(given: unknown, known: KnownNames, path: string): void {
-  if (!isPlainObject(given)) {
-    throw new TypeError(
-      path === "" ? "openLedger takes a plain object of options" : `${path} must be a plain object`,
-    );
-  }
-  for (const [name, value] of Object.entries(given)) {
-    const full = path === "" ? name : `${path}.${name}`;
-    const names = Object.hasOwn(known, name) ? known[name] : undefined;
-    if (names === undefined) {
-      throw new TypeError(`openLedger has no option "${full}"; the closest is "${nearest(full)}"`);
-    }
-    if (value === undefined) continue;
-    if (typeof names !== "string") assertKnown(value, names, full);
-    else if (!FORMS[names].holds(value)) {
-      throw new TypeError(`${full} must be ${FORMS[names].says}`);
-    }
-  }
-}
-
-/** The known option whose spelling is closest to `given`, in any group; the same group wins a tie. */
-function nearest(given: string): string {
-  const name = lastName(given);
-  const [best] = pathsOf(OPTIONS, "")
-    .map((path) => {
-      const whole = editDistance(given, path);
-      return { path, whole, least: Math.min(whole, editDistance(name, lastName(path))) };
-    })
-    .sort((a, b) => a.least - b.least || a.whole - b.whole);
-  return best!.path;
-}
-
-const lastName = (path: string): string => path.slice(path.lastIndexOf(".") + 1);
-
-function pathsOf(known: KnownNames, path: string): string[] {
-  return Object.entries(known).flatMap(([name, names]) => {
-    const full = path === "" ? name : `${path}.${name}`;
-    return typeof names === "string" ? [full] : [full, ...pathsOf(names, full)];
-  });
-}
-
-/**
  * Refuses unknown options, and copies those that are data, because they are read during and after opening.
  */
 export function takeOptions(given: OpenLedgerOptions): OpenLedgerOptions {
-  assertKnownOptions(given);
+  assertKnown(given, OPTIONS);
   const { policy } = given;
   return {
     ...copyData(given, ["genesis", "trust", "breakGlass", "repair"]),

@@ -46,7 +46,13 @@ const RECORD_NDJSON: Names<"recordNdjson", 1> = {
 const UNASSIGNED: Names<"unassigned", 0> = { source: true, signal: true };
 const RELABEL_STALE: Names<"relabelStale", 0> = { former: true, onProgress: true, signal: true };
 const RECORDS: Names<"records", 1> = { after: true, limit: true };
-const CONSENT: Names<"consent", 2> = { signer: true, signed: true, salt: true, witness: true };
+const CONSENT: Names<"consent", 2> = {
+  signer: true,
+  signed: true,
+  salt: true,
+  witness: true,
+  custodians: true,
+};
 const QUESTION: Names<"decide", 1> = {
   ...{ requester: true, user: true, roles: true, memberships: true, attestations: true },
   ...{ purposes: true, action: true, query: true },

@@ -27,6 +27,8 @@ export interface LedgerContext {
   readonly suite: SuiteName;
   /** How the lengths of new envelopes' parts are hidden. */
   readonly padding: Padding;
+  /** did:keys of those who may open what is filed about accesses and erasures, in ascending order. */
+  readonly auditors: readonly string[];
   /** Other threads that describe, label and seal. */
   readonly workers?: WorkerThreads | undefined;
 }

@@ -17,6 +17,7 @@ import { sleep as platformSleep } from "../storage/sleep.ts";
 import { platformTimers, repeatWrites, SETTLE_WITHIN } from "../storage/settle.ts";
 import { auditOf } from "./disclosure/audit.ts";
 import { openCatalogue } from "./entries/catalogue.ts";
+import { checkedMembers } from "./entries/entitlements.ts";
 import { cosigningTimes } from "./cosigning-times.ts";
 import { checkpointKeysOf } from "./own-signers.ts";
 import { createConsenting } from "./consents/file-consent.ts";
@@ -75,6 +76,7 @@ import { openLabelling } from "./workers.ts";
  *   `ERR_CHAIN_MEMORY` when the memory of signed heads is missing or damaged
  * @throws {LedgerError} when a home's `peers` do not all answer; nothing was written then
  * @throws {SignatureError} `ERR_SIGNATURE_KEYSTORE` when a key is missing
+ * @throws {InputError} `ERR_INPUT_INVALID` when `policy.auditors` names no did:key
  * @throws {TypeError} for an unknown option or padding, or when neither the options nor the key store have
  *   `signedHeads`
  * @throws {EnvelopeError} `ERR_ENVELOPE_UNSUPPORTED` when there is no such suite, or this platform has no
@@ -108,6 +110,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   assertKnownJurisdictions(policy.jurisdictions ?? []);
   const overlays = namedOverlays(policy.overlays ?? []);
   const defaults = checkedDefaults(policy.defaults ?? []);
+  const auditors = checkedMembers(policy.auditors ?? [], "policy.auditors");
   const { terminology, labeller, workers } = await openLabelling(policy, options.workers);
   const compaction = options.compaction ?? "now";
   checkCompactionTime(compaction);
@@ -162,7 +165,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
   });
   const context: LedgerContext = {
     ...{ chain, storage, vault, keys, signer, memory },
-    ...{ now, random, suite, padding, workers },
+    ...{ now, random, suite, padding, workers, auditors },
   };
   // Up to 32 ms, for when others append to the same ledger.
   const backoff = (): Promise<void> => sleep(random(1)[0]! / 8, closed.signal);

@@ -49,6 +49,11 @@ export interface PolicyOptions {
    * where the ledger requires none, of the home's last answer. Default five minutes.
    */
   readonly maxAge?: number;
+  /**
+   * did:keys of the members that may open every access and erase entry that is filed from now on, as long as they
+   * are members. Each entry says so itself: a later list changes nothing for those filed before. Default: none.
+   */
+  readonly auditors?: readonly string[];
 }
 
 /** Who may break the glass, and for how long. */
@@ -240,6 +245,7 @@ const POLICY: NamesOf<PolicyOptions> = {
   ),
   maxRequestLifetime: "duration",
   maxAge: "duration",
+  auditors: "codes",
 };
 
 const BREAK_GLASS: NamesOf<BreakGlassOptions> = { roles: "codes", maxDuration: "duration" };
@@ -313,4 +319,5 @@ const POLICY_DATA: readonly (keyof PolicyOptions)[] = [
   "jurisdictions",
   "supportedObligations",
   "retention",
+  "auditors",
 ];

@@ -175,6 +175,15 @@ describe("docs/spec/disclosure.md", () => {
     expect(decodeManifest(page.hex("manifest"))).toEqual(manifest);
   });
 
+  it("shows who is entitled to what", () => {
+    const entitled = [requester.actor];
+    const erased = [{ entitled, ids: [entry] }];
+    const manifest: Manifest = { v: 1, op: "erase", local, entitled, erased };
+    expect(encodeManifest(manifest)).toEqual(page.hex("entitlements"));
+    expect(write(manifest)).toEqual(page.hex("entitlements"));
+    expect(decodeManifest(page.hex("entitlements"))).toEqual(manifest);
+  });
+
   it("shows a signed directive and the attested key that makes it count", async () => {
     const bytes = page.hex("signed-directive");
     const salt = input("person's salt");

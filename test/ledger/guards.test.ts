@@ -148,6 +148,7 @@ describe("consentReader", () => {
       now: () => w.clock.now,
       suite: "chacha",
       padding: "stepped",
+      auditors: [],
     };
     const catalogue = openCatalogue(context, {
       carryOut: async () => undefined,

@@ -36,6 +36,7 @@ export async function contextOf(w: Ward): Promise<LedgerContext> {
     random: randomBytes,
     suite: "chacha",
     padding: "stepped",
+    auditors: [],
   } as const;
   const memory = memoryOf("store", chain.ledger);
   return { chain, storage, vault, keys: w.hospitalA, signer, memory, ...own };

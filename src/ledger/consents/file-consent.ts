@@ -16,6 +16,7 @@ import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { decodeFiledForm, type ConsentReader } from "./read-consents.ts";
 import type { LedgerContext } from "../context.ts";
 import { checkedWitness, sealableEvidence, type WitnessOptions } from "./evidence.ts";
+import { checkedMembers, entitledField } from "../entries/entitlements.ts";
 import { sealEntry, type Filing, type SealedEntry } from "../entries/filing.ts";
 import { identifierIn, ownerFinder, wouldBeVoid, type DirectiveToFile } from "./find-owner.ts";
 import { encodeIdentifiers, type PersonIdentifier } from "../index/rows.ts";
@@ -27,8 +28,14 @@ import { isUnreadable } from "./unreadable-directives.ts";
 import { witnessDirective } from "./witnessed-directive.ts";
 import { encodeWitnesses, witnessesLocal } from "./witnesses.ts";
 
+/** How it is shown that a person gave a directive, and who else may have it. */
+export type ConsentOptions = ConsentWay & {
+  /** did:keys of the custodians that may pull the directive from here. Default: none. */
+  readonly custodians?: readonly string[];
+};
+
 /** How it is shown that a person gave a directive: exactly one of three ways. */
-export type ConsentOptions =
+export type ConsentWay =
   | {
       /** Signs the directive here and now, as its grantor: the patient, or a guardian. */
       readonly signer: Signer;
@@ -85,7 +92,7 @@ const counts = ({ standing }: SnapshotDirective): boolean => standing === "valid
 const WAYS = ["signer", "signed", "witness"] as const;
 
 /** Refuses options that give none or several of the ways: none takes precedence over another. */
-function assertOneWay(given: ConsentOptions): void {
+function assertOneWay(given: ConsentWay): void {
   const said = WAYS.filter((way) => isObject(given) && way in given);
   if (said.length === 1 && isObject((given as Readonly<Record<string, unknown>>)[said[0]!])) return;
   throw new InputError(
@@ -122,7 +129,7 @@ export function createConsenting(
   /** Brings a directive into the form in which it is filed. */
   async function formOf(
     directive: Directive,
-    given: ConsentOptions,
+    given: ConsentWay,
     person: PersonIdentifier,
   ): Promise<DirectiveToFile> {
     const { ledger } = chain;
@@ -155,6 +162,7 @@ export function createConsenting(
   async function file(
     subject: Subject,
     make: (person: PersonIdentifier) => Promise<DirectiveToFile>,
+    custodians: readonly string[] = [],
   ): Promise<ReceivedDirective> {
     await catalogue.catchUp();
     const people = (await subjects.readJoined(subject)).map(({ identifiers, ...person }) => ({
@@ -193,6 +201,7 @@ export function createConsenting(
         ...(evidence === undefined || evidence.parts.length === 0
           ? {}
           : { attachments: evidence.mediaTypes }),
+        ...entitledField(custodians),
       };
       const sealed = await sealEntry(context, {
         ...{ kind: "consent", manifest, subjectKey },
@@ -269,7 +278,9 @@ export function createConsenting(
       }),
     consent: (subject, directive, given) =>
       inTurn(subject, async () => {
-        const filed = await file(subject, (person) => formOf(directive, given, person));
+        const custodians = checkedMembers(given?.custodians ?? [], "custodians");
+        const make = (person: PersonIdentifier) => formOf(directive, given, person);
+        const filed = await file(subject, make, custodians);
         if (filed.status === "held") throw wouldBeVoid("its witness's key is not trusted");
         const { status: _, ...rest } = filed;
         return rest;

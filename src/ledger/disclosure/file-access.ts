@@ -2,6 +2,7 @@ import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { toEntryId, type EntryId } from "../../codec/ids.ts";
 import { sealEntry, type Filed, type Filing, type SealedEntry } from "../entries/filing.ts";
+import { entitledField } from "../entries/entitlements.ts";
 import type { Manifest } from "../entries/manifest.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import { accessItems, encodeAccess, unknownSubjectId, type AccessContent } from "./access.ts";
@@ -135,7 +136,11 @@ async function sealAccess(
   };
   const glassBroken =
     declaration !== undefined && decided.some((one) => one.brokenGlass && isPermitted(one));
-  const manifest: Manifest = { v: 1, ...what, ...(glassBroken ? { review: true } : {}) };
+  const manifest: Manifest = {
+    ...{ v: 1, ...what },
+    ...(glassBroken ? { review: true } : {}),
+    ...entitledField(context.auditors),
+  };
   const key = subject === undefined ? context.random(32) : (await context.subjects.read(what)).key;
   const entry = await sealEntry(context, {
     kind: "access",

@@ -4,6 +4,7 @@ import type { SubjectEntry } from "../../block/entry.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import type { LedgerContext } from "../context.ts";
 import { INDEXED_KINDS, type IndexItem, type LackingTag } from "../index/rows.ts";
+import { entitledLocal } from "./entitlements.ts";
 import type { Manifest, ManifestBrief } from "./manifest.ts";
 import {
   awaitedLocal,
@@ -60,7 +61,7 @@ export const tagOf = ({ body, salt, subject }: SubjectEntry): LackingTag => ({
 export const comparePlaces = (a: EntryPlace, b: EntryPlace): number =>
   a.height - b.height || a.transaction - b.transaction || a.entry - b.entry;
 
-export const byPlace = ({ place: a }: CatalogueItem, { place: b }: CatalogueItem): number =>
+export const byPlace = ({ place: a }: IndexItem, { place: b }: IndexItem): number =>
   comparePlaces(a, b);
 
 export const isPresent = (item: IndexItem): item is CatalogueItem => item.manifest !== undefined;
@@ -93,12 +94,13 @@ export function alsoListed(
   context: Pick<LedgerContext, "vault">,
   brief: ManifestBrief,
 ): readonly Uint8Array[] {
-  const { review, op, local, other, source, idempotency } = brief;
+  const { review, op, local, other, source, idempotency, entitled = [] } = brief;
   const places: Uint8Array[] = [];
   if (review === true || op === "reviewed") places.push(reviewsLocal(context));
   if (source !== undefined && op !== "deleted") {
     for (const place of sourcePlaces(context, brief, source)) places.push(place);
   }
+  for (const actor of entitled) places.push(entitledLocal(context, actor));
   if (idempotency !== undefined) places.push(keyLocal(idempotency));
   const both = other === undefined ? [local] : [local, other];
   if (other !== undefined) places.push(other);

@@ -8,7 +8,12 @@ import { openIndex, type Index } from "../index/index-store.ts";
 import { wholeItem } from "../index/held.ts";
 import { IndexMoved } from "../index/loss.ts";
 import { assertNoneLack, isAboutAnybody } from "../index/lacking.ts";
-import { type Lacking, type PersonIdentifier, type StoredSubject } from "../index/rows.ts";
+import {
+  type IndexItem,
+  type Lacking,
+  type PersonIdentifier,
+  type StoredSubject,
+} from "../index/rows.ts";
 import { consentsLostOf } from "./lost-consents.ts";
 import {
   createPersonEntries,
@@ -16,7 +21,14 @@ import {
   type PersonEntries,
 } from "../persons/person-entries.ts";
 import type { Identity } from "./own-envelope.ts";
-import { type CatalogueItem, type CatalogueFind, alsoListed, isPresent } from "./catalogue-item.ts";
+import {
+  type CatalogueItem,
+  type CatalogueFind,
+  alsoListed,
+  byPlace,
+  isPresent,
+} from "./catalogue-item.ts";
+import { entitledLocal } from "./entitlements.ts";
 import { createTakingIn, FLUSH_BLOCKS, type Sealed } from "./taking-in.ts";
 
 /** The operations that an erasure may use on the index while it is carried out. */
@@ -72,6 +84,11 @@ export interface Catalogue extends PersonEntries {
   /** Whether an entry of each of several lists was erased, as of the last {@link catchUp}. */
   haveErased(lists: readonly Uint8Array[]): Promise<readonly boolean[]>;
   find(id: Uint8Array): Promise<CatalogueFind>;
+  /**
+   * The entries that a member is entitled to, in ledger order, erased ones included, as of the last {@link catchUp}.
+   * Rejects if one may be missing: their places are the numbers by which the member knows them.
+   */
+  entitledTo(actor: string): Promise<readonly IndexItem[]>;
   /** The local id of the person with an identifier; `undefined` if provably nobody has it. */
   personWith(identifier: PersonIdentifier): Promise<Uint8Array | undefined>;
   /** A person's identifiers and key; `undefined` if the person was forgotten or never known. */
@@ -212,6 +229,12 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
         (await index.lists(lists)).map((held) => presentItems(held).length < held.length),
       ),
     find: (id) => steadily(() => find(id)),
+    entitledTo: (actor) =>
+      steadily(async () => {
+        assertNoneLack((await index.lacking()).filter(({ kind }) => kind !== "record"));
+        const { held } = await index.person(entitledLocal(context, actor));
+        return held.map(wholeItem).sort(byPlace);
+      }),
     personWith: (identifier) =>
       steadily(async () => {
         const local = await index.personWith(identifier);

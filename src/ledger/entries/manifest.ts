@@ -18,6 +18,7 @@ import { toEntryId, type EntryId } from "../../codec/ids.ts";
 import { EncodingError } from "../../errors.ts";
 import { copyBytes } from "../../storage/guards.ts";
 import { freezeData, giveResult } from "../give-results.ts";
+import { expectEntitlements, type ErasedEntitlement } from "./entitlements.ts";
 import type { ResourceLabels } from "../../consent/model/resource.ts";
 import type { ResourceDescription } from "../../fhir/describe-resource.ts";
 import { MAX_REFERS } from "../../fhir/links.ts";
@@ -130,6 +131,10 @@ export interface Manifest {
   readonly awaits?: readonly string[];
   /** Identifiers of a resource that names nobody, by which others may refer to it; at most 64. */
   readonly identifiers?: readonly { readonly system: string; readonly value: string }[];
+  /** did:keys of the members that may open the content: at most 64, in ascending order. */
+  readonly entitled?: readonly string[];
+  /** In an erase entry: who was entitled to what it erases. */
+  readonly erased?: readonly ErasedEntitlement[];
   /** Set where the source ended a record, or deleted what is not on record: what it said of when. */
   readonly ending?: SourceVersion;
 }
@@ -166,7 +171,7 @@ export type NobodyMark =
 export type ManifestBrief = Pick<
   Manifest,
   | ("op" | "local" | "other" | "replaces" | "fullUrl" | "review" | "idempotency")
-  | ("nobody" | "awaits" | "identifiers")
+  | ("nobody" | "awaits" | "identifiers" | "entitled")
 > & {
   readonly resource?: Pick<ResourceDescription, "id">;
   readonly source?: Omit<SourceNote, "text">;
@@ -176,7 +181,7 @@ const REQUIRED = ["v", "op", "local"];
 const OPTIONAL = [
   ...["replaces", "mediaType", "attachments", "resource", "fullUrl", "labels", "reason"],
   ...["request", "review", "source", "ending", "idempotency", "other"],
-  ...["nobody", "refers", "identifiers", "awaits"],
+  ...["nobody", "refers", "identifiers", "awaits", "entitled", "erased"],
 ];
 
 /**
@@ -265,7 +270,7 @@ export function ownManifest(manifest: Manifest): Manifest {
  */
 export function briefOf(manifest: Manifest, former?: ManifestBrief): ManifestBrief {
   const { op, local, replaces, fullUrl, resource, source, idempotency } = manifest;
-  const { nobody, identifiers, awaits } = manifest;
+  const { nobody, identifiers, awaits, entitled } = manifest;
   return {
     op,
     local:
@@ -278,6 +283,7 @@ export function briefOf(manifest: Manifest, former?: ManifestBrief): ManifestBri
     ...(nobody === undefined ? {} : { nobody }),
     ...(identifiers === undefined ? {} : { identifiers: identifiers.map((one) => ({ ...one })) }),
     ...(awaits === undefined ? {} : { awaits: [...awaits] }),
+    ...(entitled === undefined ? {} : { entitled: [...entitled] }),
   };
 }
 
@@ -307,6 +313,8 @@ function freezeParts(manifest: Manifest): Manifest {
   freezeData(manifest.refers);
   freezeData(manifest.identifiers);
   freezeData(manifest.awaits);
+  freezeData(manifest.entitled);
+  freezeData(manifest.erased);
   return manifest;
 }
 
@@ -345,6 +353,7 @@ function expectManifest(value: unknown): Fields {
     expectString(system, "manifest.identifiers", MAX_URL);
     expectString(value, "manifest.identifiers", MAX_URL);
   }
+  expectEntitlements(map["entitled"], map["erased"]);
   if (map["source"] !== undefined) expectSource(map["source"]);
   if (map["ending"] !== undefined) expectEnding(map["ending"]);
   return map;

@@ -10,6 +10,7 @@ import type { Index } from "../index/index-store.ts";
 import { IndexMoved, isLoss } from "../index/loss.ts";
 import { alsoListed, isIndexed, tagOf, type CatalogueItem } from "./catalogue-item.ts";
 import type { SealedEntry } from "./filing.ts";
+import { entitledLocal } from "./entitlements.ts";
 import { briefOf, ownManifest, type Manifest, type ManifestBrief } from "./manifest.ts";
 import { openManifest, type Identity, type Told } from "./own-envelope.ts";
 
@@ -156,10 +157,31 @@ export function createTakingIn(
   async function carryOutErasure(item: CatalogueItem): Promise<void> {
     try {
       await carryOut(item);
+      await keepNumbers(item);
     } catch (error) {
       if (!isLoss(error)) throw error;
       // The entries that it names cannot be found: until the index is rebuilt, calls about the person reject.
       index.lack({ id: item.id, kind: item.kind, local: item.manifest.local });
+    }
+  }
+
+  /** Lists erased entries whose manifests could not be read any more, for those who were entitled to them. */
+  async function keepNumbers({ id: erasedBy, manifest }: CatalogueItem): Promise<void> {
+    for (const { entitled, ids } of manifest.erased ?? []) {
+      const lists = await Promise.all(
+        entitled.map((actor) => index.person(entitledLocal(context, actor))),
+      );
+      for (const id of ids) {
+        const unlisted = lists.filter(({ byId }) => !byId.has(bytesKey(id)));
+        const row = unlisted.length === 0 ? undefined : await index.idRow(id);
+        if (row === undefined || row.local !== undefined) continue;
+        const { place, kind, envelope } = row;
+        const { header } = await chain.readBlock(place.height);
+        const item = { id, place, kind, envelope, recordedAt: header.time, erasedBy };
+        for (const { local } of unlisted) {
+          index.addTo(local, { item, page: undefined, encoded: undefined, brief: undefined });
+        }
+      }
     }
   }
 

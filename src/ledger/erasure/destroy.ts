@@ -5,6 +5,7 @@ import type { LedgerContext } from "../context.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { sealEntry, type Filing } from "../entries/filing.ts";
+import { entitledField, erasedField } from "../entries/entitlements.ts";
 import type { Manifest } from "../entries/manifest.ts";
 import type { Subject } from "../entries/subjects.ts";
 import type { CarryingOut, Outcome } from "./carry-out.ts";
@@ -21,6 +22,9 @@ export interface Destroyed {
   readonly outcome: readonly Outcome[];
 }
 
+/** An entry to destroy, with its manifest if that is known. */
+export type Target = Pick<CatalogueItem, "id"> & Partial<Pick<CatalogueItem, "manifest">>;
+
 /** Dependencies of the destruction of entries. */
 export interface DestroyTools {
   readonly catalogue: Catalogue;
@@ -34,17 +38,18 @@ export async function destroyEntries(
   tools: DestroyTools,
   subject: Subject,
   what: ErasureClass,
-  targets: readonly Pick<CatalogueItem, "id">[],
+  targets: readonly Target[],
   { reason, forget }: { readonly reason: string; readonly forget: boolean },
 ): Promise<readonly Destroyed[]> {
   const done: Destroyed[] = [];
   let at = 0;
   do {
-    const ids = targets.slice(at, at + MOST_TARGETS).map(({ id }) => id);
+    const some = targets.slice(at, at + MOST_TARGETS);
+    const ids = some.map(({ id }) => id);
     at += MOST_TARGETS;
     const more = at < targets.length;
     const content = { class: what, targets: ids, reason, forget: forget && !more, more };
-    const write = () => destroyTogether(context, tools, subject, content);
+    const write = () => destroyTogether(context, tools, subject, content, erasedField(some));
     done.push(await (done.length === 0 ? write() : afterWriting(write)));
   } while (at < targets.length);
   return done;
@@ -55,9 +60,14 @@ async function destroyTogether(
   { catalogue, filing, carryingOut }: DestroyTools,
   subject: Subject,
   content: Erasure,
+  erased: Pick<Manifest, "erased">,
 ): Promise<Destroyed> {
   const { class: what, targets: ids } = content;
-  const manifest: Manifest = { v: 1, op: "erase", local: subject.local };
+  const manifest: Manifest = {
+    ...{ v: 1, op: "erase", local: subject.local },
+    ...entitledField(context.auditors),
+    ...erased,
+  };
   const bytes = encodeErasure(content);
   const entry = await sealEntry(context, {
     kind: "erase",

@@ -13,7 +13,7 @@ import type { Manifest } from "../entries/manifest.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
 import { exclusiveOfAll, personName, type Turns } from "../turns.ts";
 import { erasureOf, pendingError } from "./carry-out.ts";
-import { destroyEntries, type Destroyed, type DestroyTools } from "./destroy.ts";
+import { destroyEntries, type Destroyed, type DestroyTools, type Target } from "./destroy.ts";
 import {
   checkErase,
   type CheckedErase,
@@ -345,17 +345,18 @@ export function createErasing(
         );
       }
       await catalogue.catchUp();
-      const byClass = new Map<ErasureClass, Uint8Array[]>();
+      const byClass = new Map<ErasureClass, Target[]>();
       for (const id of entries.map(entryIdBytes)) {
-        const kind = await assertGone(context, id, await catalogue.find(id));
+        const found = await catalogue.find(id);
+        const kind = await assertGone(context, id, found);
         const what = CLASS_OF[kind] ?? "audit";
-        byClass.set(what, [...(byClass.get(what) ?? []), id]);
+        const target = found.status === "present" ? found.item : { id };
+        byClass.set(what, [...(byClass.get(what) ?? []), target]);
       }
       // Nobody can tell whom these entries are about.
       const nobody = { local: unknownSubjectId(context) };
       let isFirst = true;
-      for (const [what, ids] of byClass) {
-        const targets = ids.map((id) => ({ id }));
+      for (const [what, targets] of byClass) {
         const write = () =>
           destroyEntries(context, options, nobody, what, targets, { reason, forget: false });
         await (isFirst ? write() : afterWriting(write));

@@ -310,6 +310,7 @@ describe("erase", () => {
         random: randomBytes,
         suite: "chacha",
         padding: "stepped",
+        auditors: [],
       },
       {
         kind: "erase",

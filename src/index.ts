@@ -86,6 +86,7 @@ export type { AttestedKey } from "./ledger/consents/attested-key.ts";
 export type { Evidence, WitnessOptions } from "./ledger/consents/evidence.ts";
 export type {
   ConsentOptions,
+  ConsentWay,
   DeliveredDirective,
   FiledDirective,
   HeldDirective,
@@ -113,7 +114,16 @@ export {
 export { askCustodian, type AskCustodianOptions } from "./ledger/disclosure/ask-custodian.ts";
 export type { SendOptions } from "./ledger/disclosure/send-ask.ts";
 export type { AnswerAskOptions } from "./ledger/disclosure/answer-ask.ts";
-export type { Asking, AskingOptions } from "./ledger/disclosure/asking.ts";
+export type { Asking, AskingOptions, PullingOptions } from "./ledger/disclosure/asking.ts";
+export {
+  type Pulled,
+  type PulledContent,
+  type PulledEntry,
+  pullFromCustodian,
+  type PullFromCustodianOptions,
+  type PullOptions,
+} from "./ledger/disclosure/read-pull.ts";
+export type { ErasedEntitlement } from "./ledger/entries/entitlements.ts";
 export { type AttestedFact, signAttestation } from "./ledger/disclosure/attestation.ts";
 export type { OutboxItem } from "./ledger/elsewhere/outbox.ts";
 export type {

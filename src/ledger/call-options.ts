@@ -63,6 +63,7 @@ const WHAT: Names<"ask", 1> = {
   ...{ attestations: true, declaration: true },
 };
 const ASK: Names<"ask", 2> = { peer: true, from: true, signal: true };
+const PULL: Names<"pull", 1> = { ...ASK, after: true, limit: true };
 const ANSWER_ASK: Names<"answerAsk", 1> = { admit: true };
 const REQUEST: Names<"request", 1> = { ...WHAT, from: true };
 const EXPORT_RECORDS: Names<"exportRecords", 1> = { ...REQUEST, compress: true };
@@ -104,6 +105,7 @@ const CALLS: {
   consent: { 2: { names: CONSENT, groups: { witness: WITNESS } } },
   decide: { 1: { names: QUESTION, groups: { query: QUERY } }, 2: { names: QUESTION_TIME } },
   ask: { 1: { names: WHAT, groups: ASKED }, 2: { names: ASK } },
+  pull: { 1: { names: PULL } },
   answerAsk: { 1: { names: ANSWER_ASK } },
   request: { 1: { names: REQUEST, groups: ASKED } },
   exportRecords: { 1: { names: EXPORT_RECORDS, groups: ASKED } },

@@ -57,6 +57,7 @@ export const LEDGER_CALLS: {
   directives: "reads",
   decide: "reads",
   ask: "writes",
+  pull: "iterates",
   answerAsk: "writes",
   request: "writes",
   exportRecords: "writes",
@@ -111,6 +112,7 @@ const MADE_ANEW: ReadonlySet<string> = /* @__PURE__ */ new Set<keyof typeof LEDG
   "decide",
   "audit",
   "pendingReviews",
+  "pull",
   "mixed",
   "proposals",
   "attachments",
@@ -181,7 +183,9 @@ export function untilClosed(
       if (guard === "iterates") {
         guarded[method] = (first: unknown, second: unknown) => {
           assertCallOptions(name, [first, second]);
-          return iterate(run, takeArgument(first), takeArgument(second));
+          const taken = takeArgument(second);
+          const last = name === "pull" ? endedBy(ending.signal, taken) : taken;
+          return iterate(run, takeArgument(first), last);
         };
         continue;
       }

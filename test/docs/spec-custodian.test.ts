@@ -20,6 +20,13 @@ import {
   decodeSignedMessage,
   signMessage,
 } from "../../src/ledger/disclosure/message.ts";
+import {
+  decodePull,
+  decodePullPage,
+  encodePull,
+  encodePullPage,
+  PULL_LIMIT,
+} from "../../src/ledger/disclosure/pull-format.ts";
 import { MAX_ASK_BYTES, MAX_PAGE_BYTES } from "../../src/transport/types.ts";
 import { specPage } from "./spec-page.ts";
 
@@ -106,6 +113,19 @@ describe("docs/spec/custodian.md", () => {
     expect((await openPage(sealed, address, ask, 1, asker)).content).toEqual(content);
     const DECRYPT = { code: "ERR_ENVELOPE_DECRYPT" };
     await expect(openPage(sealed, address, ask, 0, asker)).rejects.toMatchObject(DECRYPT);
+  });
+
+  it("has the pull of the example, and its reply", () => {
+    const [entry, erasedBy] = [new Uint8Array(32).fill(0xaa), new Uint8Array(32).fill(0xbb)];
+    const pull = { limit: 2, after: { number: 7, entry } };
+    expect(toHex(page.hex("pull"))).toBe(write({ v: 1, ...pull }));
+    expect(toHex(encodePull(pull))).toBe(toHex(page.hex("pull")));
+    expect(decodePull(page.hex("pull"))).toEqual(pull);
+    const reply = { last: 8, moved: false, items: [{ number: 8, entry, erasedBy }], blobs: [] };
+    expect(toHex(page.hex("pull-page"))).toBe(write({ v: 1, ...reply }));
+    expect(toHex(encodePullPage(reply))).toBe(toHex(page.hex("pull-page")));
+    expect(decodePullPage(page.hex("pull-page"))).toEqual(reply);
+    expect(page.text).toContain(PULL_LIMIT.toLocaleString("en-US"));
   });
 
   it("has the limits of the code", () => {

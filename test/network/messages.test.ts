@@ -75,7 +75,8 @@ async function send(
   const to = { peer, trust, custodianKey: homeKeys.agreement(), now: () => START, ...keys };
   const content = bytesFor("content");
   const sleep = async () => undefined;
-  return collect(await sendMessage({ ...to, sleep }, checks, { kind: "pull", content }));
+  const pages = await sendMessage({ ...to, sleep }, checks, { kind: "pull", content });
+  return (await collect(pages)).map((page) => page.content);
 }
 
 describe("a message to a custodian", () => {

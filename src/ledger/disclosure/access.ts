@@ -14,6 +14,7 @@ import {
 } from "../../codec/shape.ts";
 import type { Decision, Outcome, Reason } from "../../consent/model/decision.ts";
 import { WITNESS_FORMS } from "../../consent/model/witness.ts";
+import { EncodingError } from "../../errors.ts";
 import type { LedgerContext } from "../context.ts";
 import { expectDeclaration, type Declaration } from "./request.ts";
 
@@ -59,6 +60,8 @@ export interface AccessContent {
   readonly grounds: readonly AccessGround[];
   /** The signed attestations that the decision relied on. */
   readonly attestations?: readonly Uint8Array[];
+  /** Set if this lists what was not released although an access entry said so. */
+  readonly difference?: true;
   /** Present when the access rests on breaking the glass. */
   readonly declaration?: Declaration;
 }
@@ -91,7 +94,7 @@ export function decodeAccess(bytes: Uint8Array): AccessContent {
       ...["v", "request", "requester", "roles", "purposes", "action", "decidedAt", "height"],
       ...["snapshot", "items", "grounds"],
     ],
-    ["asked", "user", "parts", "attestations", "declaration"],
+    ["asked", "user", "parts", "attestations", "difference", "declaration"],
   );
   expectVersion(map["v"], "access");
   expectNoNuls(map, "access");
@@ -103,6 +106,9 @@ export function decodeAccess(bytes: Uint8Array): AccessContent {
   if (map["asked"] !== undefined) expectBytes(map["asked"], "access.asked", 32);
   if (map["user"] !== undefined) expectString(map["user"], "access.user");
   if (map["parts"] !== undefined) expectStrings(map["parts"], "access.parts");
+  if (map["difference"] !== undefined && map["difference"] !== true) {
+    throw new EncodingError("ERR_ENCODING_SHAPE", "access.difference must be true, or absent");
+  }
   if (map["declaration"] !== undefined) expectDeclaration(map["declaration"]);
   for (const one of expectArray(map["attestations"] ?? [], "access.attestations", MOST)) {
     expectBytes(one, "access.attestations");

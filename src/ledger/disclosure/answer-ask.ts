@@ -5,7 +5,6 @@ import { decodeReceipt, type KeyProof } from "../../chain/receipt.ts";
 import { keyStateKey } from "../../chain/state.ts";
 import { decodeTransaction } from "../../block/transaction.ts";
 import { equalBytes } from "../../bytes/compare.ts";
-import { matchesCid, type CID } from "../../codec/cid.ts";
 import { encode } from "../../codec/dag-cbor.ts";
 import { entryIdBytes } from "../../codec/ids.ts";
 import { decodeSignedHeader } from "../../envelope/header.ts";
@@ -36,6 +35,7 @@ import {
 import { compareCheckpoint } from "./compare-checkpoint.ts";
 import type { DiscloseContext, DisclosureAnswer, DisclosureResult } from "./disclose.ts";
 import { blocksOf } from "./encoded-answer.ts";
+import { ownBlock } from "./own-blocks.ts";
 
 /** Options of `answerAsk`. */
 export interface AnswerAskOptions {
@@ -132,8 +132,8 @@ async function headOf(
 }
 
 /** The value of a key in the state that a receipt proves its own signing key in, if it is another one. */
-async function keyBeside(
-  { chain }: AnsweringContext,
+export async function keyBeside(
+  { chain }: Pick<AnsweringContext, "chain">,
   receipt: Uint8Array,
   key: Uint8Array,
   { size }: ProvableCheckpoint,
@@ -213,21 +213,14 @@ async function* piecesOf(
       const name = cid.toString();
       if (given.has(name)) continue;
       given.add(name);
-      const blob = await readBlock(context, cid);
+      const blob = await ownBlock(context, cid);
+      if (blob === undefined) {
+        throw new StorageError("ERR_STORAGE_MISSING", `ciphertext is missing: ${name}`);
+      }
       yield { blob, bytes: blob.length };
     }
     const receipt = await receiptOf(place);
     const beside = await keyBeside(context, receipt, decodeSignedHeader(header).key, provable);
     yield { item, receipt, ...beside, bytes: header.length + grant.length + receipt.length };
   }
-}
-
-async function readBlock({ storage }: AnsweringContext, cid: CID): Promise<Uint8Array> {
-  const bytes = await storage.blobs.get(cid);
-  const name = cid.toString();
-  if (bytes === undefined) {
-    throw new StorageError("ERR_STORAGE_MISSING", `ciphertext is missing: ${name}`);
-  }
-  if (matchesCid(cid, bytes)) return bytes;
-  throw new StorageError("ERR_STORAGE_CORRUPT", `ciphertext is damaged: ${name}`);
 }

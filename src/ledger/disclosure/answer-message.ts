@@ -17,8 +17,10 @@ import { sealMessagePage, type MessageHead } from "./message-pages.ts";
  * What it records is durable once it gives the first. The same message may come again, also at the same time, and must
  * have the same outcome. What it throws before the first refuses the message, with a {@link ConsentError}, or says
  * that it may come again.
+ *
+ * @param trust - what receipts in the reply must lead from
  */
-export type MessageAnswerer = (message: MessageToAnswer) => AsyncIterable<Uint8Array>;
+export type MessageAnswerer = (message: MessageToAnswer, trust: Trust) => AsyncIterable<Uint8Array>;
 
 /** The dependencies of answering messages. */
 export interface AnsweringMessages extends LedgerContext {
@@ -52,7 +54,7 @@ export async function answerMessage(
   const answerer = context.answerers[checked.message.kind];
   if (answerer === undefined) throw refused("not-answered");
   await context.assertReady();
-  const contents = answerer(checked)[Symbol.asyncIterator]();
+  const contents = answerer(checked, trust)[Symbol.asyncIterator]();
   const first = await contents.next();
   const provable = await checkpoints.provable(trust);
   const head: MessageHead = {

@@ -78,7 +78,8 @@ export function sealPage(
   return sealPageFields(place, fields, address, to, how);
 }
 
-const keyFields = (key: KeyProof | undefined): Record<string, unknown> =>
+/** The encoded field of a key that stands beside a receipt. */
+export const keyFields = (key: KeyProof | undefined): Record<string, unknown> =>
   key === undefined ? {} : { key: { value: key.value, proof: encodeMapProof(key.proof) } };
 
 /** Opens a page as {@link openPageFields} does. */
@@ -135,7 +136,8 @@ function* headSteps(value: unknown): Steps<AnswerHead> {
   };
 }
 
-function expectKey(value: unknown): { readonly key?: KeyProof } {
+/** Reads that field. */
+export function expectKey(value: unknown): { readonly key?: KeyProof } {
   if (value === undefined) return {};
   const map = expectMap(value, "key", ["value", "proof"]);
   return {

@@ -2,6 +2,7 @@ import type { Trust } from "../../chain/trust.ts";
 import type { CustodianPeer } from "../../transport/types.ts";
 import type { Answer } from "./answer.ts";
 import type { AnswerAskOptions } from "./answer-ask.ts";
+import type { Pulled, PullOptions } from "./read-pull.ts";
 import type { RequestOptions } from "./request.ts";
 
 /** Options of {@link Asking.ask}. */
@@ -12,6 +13,9 @@ export interface AskingOptions {
   readonly from?: Trust;
   readonly signal?: AbortSignal;
 }
+
+/** Options of {@link Asking.pull}. */
+export interface PullingOptions extends PullOptions, AskingOptions {}
 
 /** The calls by which members ask one another. */
 export interface Asking {
@@ -33,6 +37,23 @@ export interface Asking {
    * for await (const { resource } of answer.items()) console.log(resource?.resourceType);
    */
   ask(custodian: string, request: RequestOptions, options?: AskingOptions): Promise<Answer>;
+  /**
+   * Pulls what a custodian filed for this member: accesses and erasures for an auditor, directives for a custodian
+   * that they name. Yields them in the custodian's order, each once it is verified and opened. The grants are made to
+   * this member's key in force now. To go on later, give the last entry as `after`.
+   *
+   * @param custodian - did:key of the member that filed them
+   * @throws by the iteration: {InputError} `ERR_INPUT_INVALID` when nobody says where the custodian is, or `after`
+   *   names no entry with that number there: pull from the first on then; {EnvelopeError} `ERR_ENVELOPE_INVALID` or
+   *   `ERR_ENVELOPE_DECRYPT` when the custodian leaves out a number, gives an entry twice or sends anything else than
+   *   what it filed; {TransportError} as `ask`
+   * @example
+   * for await (const item of hl.pull(custodian, { after })) {
+   *   if (item.kind === "access") console.log(item.access.requester, item.access.purposes);
+   *   after = { number: item.number, entry: item.entry };
+   * }
+   */
+  pull(custodian: string, options?: PullingOptions): AsyncIterable<Pulled>;
   /**
    * Answers a sealed ask of another member, for `custodianHandler`. Resolves once the access is recorded; the
    * pages are made while they are taken, and end with an error once the requester is no longer entitled to them.

@@ -188,7 +188,7 @@ export async function readAccess(
 
 /** Converts an access entry to the public {@link Access}. */
 export function toAccess(
-  item: CatalogueItem,
+  item: Pick<CatalogueItem, "id" | "recordedAt">,
   content: AccessContent,
   difference?: AccessContent,
 ): Access {

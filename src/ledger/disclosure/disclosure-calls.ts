@@ -1,21 +1,24 @@
 import type { Checkpoints } from "../../chain/checkpoints.ts";
 import type { KnownForks } from "../../chain/known-forks.ts";
+import type { Trust } from "../../chain/trust.ts";
 import type { CustodianPeer } from "../../transport/types.ts";
 import type { Elsewhere } from "../elsewhere/open-elsewhere.ts";
 import type { Ledger } from "../ledger.ts";
 import { answerAsk } from "./answer-ask.ts";
+import { answerPull } from "./answer-pull.ts";
 import { ask } from "./ask-custodian.ts";
-import { checkRequest, type RequestToJudge } from "./check-request.ts";
+import { checkRequest, type MessageToAnswer, type RequestToJudge } from "./check-request.ts";
 import { discloseChecked, type DiscloseContext, type DisclosureResult } from "./disclose.ts";
 import { exportRecords } from "./export-records.ts";
 import { freshness, MAX_AGE } from "./freshness.ts";
 import { ownRequests } from "./own-requests.ts";
 import { reaching } from "./reach.ts";
+import { pullEntries } from "./read-pull.ts";
 
 /** The calls by which records leave a custodian, and come from another one. */
 export type DisclosureCalls = Pick<
   Ledger,
-  "ask" | "answerAsk" | "disclose" | "request" | "exportRecords"
+  "ask" | "pull" | "answerAsk" | "disclose" | "request" | "exportRecords"
 >;
 
 /** What they need besides what disclosing needs. */
@@ -57,6 +60,7 @@ export function disclosureCalls(
     return checked.ok ? decide(checked, "once") : checked;
   }
 
+  const pulling = { ...context, checkpoints, forks };
   const answering = {
     ...{ ...context, checkpoints, forks },
     discloseAgain: (checked: RequestToJudge) => decide(checked, "again"),
@@ -64,7 +68,9 @@ export function disclosureCalls(
       elsewhere?.outbox.assertNothingBinds();
       await assertFresh();
     },
-    answerers: {},
+    answerers: {
+      pull: (checked: MessageToAnswer, from: Trust) => answerPull(pulling, checked, from),
+    },
   };
   const self: CustodianPeer = {
     did: signer.actor,
@@ -80,6 +86,14 @@ export function disclosureCalls(
     exportRecords: (requester, { compress = false, ...what }) =>
       exportRecords(() => request(requester, what), { random, compress }),
     answerAsk: (sealed, options = {}) => answerAsk(answering, sealed, options),
+    async *pull(did, { after, limit, ...options } = {}) {
+      await forks.assertNone();
+      const { to, checks } = await reach(did, options);
+      yield* pullEntries(to, checks, {
+        ...(after === undefined ? {} : { after }),
+        ...(limit === undefined ? {} : { limit }),
+      });
+    },
     async ask(did, what, options = {}) {
       const { to, checks } = await reach(did, options);
       return ask({ ...what, ...to, terminology }, checks);

@@ -132,6 +132,7 @@ async function sealAccess(
       })),
     ),
     ...(judgement.attestations.length === 0 ? {} : { attestations: judgement.attestations }),
+    ...(what.op === "difference" ? { difference: true } : {}),
     ...(declaration === undefined || !breaksGlass(request) ? {} : { declaration }),
   };
   const glassBroken =

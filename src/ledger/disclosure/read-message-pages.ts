@@ -6,8 +6,14 @@ import {
   verifiedPages,
   wrong,
   type PageReading,
+  type SignedBy,
   type ReplyReader,
 } from "./read-replies.ts";
+
+/** The content of one page of the reply to a message. */
+export interface SignedContent extends SignedBy {
+  readonly content: Uint8Array;
+}
 
 /**
  * Reads the reply to a message.
@@ -18,12 +24,15 @@ import {
 export async function readMessagePages(
   pages: AsyncIterable<Uint8Array>,
   reading: PageReading,
-): Promise<AsyncIterable<Uint8Array>> {
+): Promise<AsyncIterable<SignedContent>> {
   const verified = verifiedPages(pages, reading, READER)[Symbol.asyncIterator]();
   let next = await verified.next();
   return (async function* () {
     try {
-      for (; next.done !== true; next = await verified.next()) yield next.value.content.content;
+      for (; next.done !== true; next = await verified.next()) {
+        const { content, ...signed } = next.value;
+        yield { ...signed, content: content.content };
+      }
     } finally {
       await verified.return?.();
     }

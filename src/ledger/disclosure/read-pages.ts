@@ -1,19 +1,13 @@
-import { decodeReceipt, type KeyProof } from "../../chain/receipt.ts";
-import { decodeKeyState, keyStateKey, type KeyState } from "../../chain/state.ts";
-import { verifyReceipt, type ProvedEntry } from "../../chain/verify-receipt.ts";
-import { decodeHeader } from "../../block/header.ts";
-import { decodeTransaction } from "../../block/transaction.ts";
+import { decodeReceipt } from "../../chain/receipt.ts";
 import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
-import { utf8ToBytes } from "../../bytes/utf8.ts";
 import type { CID } from "../../codec/cid.ts";
 import { toEntryId } from "../../codec/ids.ts";
-import { ed25519Verifier, es256Verifier } from "../../crypto/sign.ts";
 import type { SigningKey } from "../../envelope/header.ts";
 import { EncodingError, EnvelopeError } from "../../errors.ts";
-import { verifyMap } from "../../merkle/map-proof.ts";
 import type { Answer } from "./answer.ts";
 import { openPage, type AnswerFields, type AnswerHead, type PagedItem } from "./answer-pages.ts";
+import { proveEntry, type Proved } from "./prove-entry.ts";
 import { readAnswer, type ItemProofs } from "./read-answer.ts";
 import {
   signingKeyOf,
@@ -118,43 +112,6 @@ function proofsOfReceipts(items: readonly PagedItem[], reading: PageReading): It
       const found = signingKeyOf(value, reading.custodian, proved.height);
       if (found === undefined) throw wrong("a record is signed by a key that was not in force");
       return found;
-    },
-  };
-}
-
-interface Proved {
-  readonly proved: ProvedEntry;
-  readonly place: { readonly height: number; readonly transaction: number; readonly entry: number };
-  /** A key's value in the last state under the receipt's checkpoint. */
-  stateOf(
-    key: Uint8Array,
-    beside: KeyProof | undefined,
-  ): { readonly value: KeyState | undefined; readonly asOf: number };
-}
-
-const VERIFIERS = [ed25519Verifier, es256Verifier] as const;
-
-function proveEntry(bytes: Uint8Array, { trust }: PageReading): Proved {
-  const result = verifyReceipt(bytes, trust, { verifiers: VERIFIERS });
-  if (!result.ok) throw wrong(`a receipt does not hold: ${result.reason}`);
-  const { later, tx, txIndex, entryIndex } = decodeReceipt(bytes);
-  const { size } = result.checkpoint;
-  const header = later && decodeHeader(later.header);
-  if (later === undefined || header?.height !== size - 1) {
-    throw wrong("a receipt does not prove the newest state of its key");
-  }
-  return {
-    proved: result,
-    place: { height: result.height, transaction: txIndex, entry: entryIndex },
-    stateOf(key, beside) {
-      const asOf = header.height;
-      if (equalBytes(decodeTransaction(tx).key, key)) {
-        return { value: decodeKeyState(later.value), asOf };
-      }
-      const name = utf8ToBytes(keyStateKey(key));
-      const holds =
-        beside !== undefined && verifyMap(header.state, name, beside.value, beside.proof).ok;
-      return { value: holds ? decodeKeyState(beside.value) : undefined, asOf };
     },
   };
 }

@@ -29,12 +29,16 @@ export interface PageReading extends AskAddress {
   readonly onKey?: (key: Uint8Array) => Promise<void>;
 }
 
-/** A page of a custodian, in its place. */
-export interface VerifiedPage<T> {
-  readonly content: T;
-  /** The key that signed all pages, and its id. */
+/** Who signed all pages of a reply. */
+export interface SignedBy {
   readonly signer: SigningKey;
+  /** Id of the key. */
   readonly key: Uint8Array;
+}
+
+/** A page of a custodian, in its place. */
+export interface VerifiedPage<T> extends SignedBy {
+  readonly content: T;
 }
 
 /** How the pages of one kind are opened, and the key that signs them is proved. */

@@ -11,7 +11,7 @@ import { PeerBusy } from "../../transport/errors.ts";
 import type { CustodianPeer } from "../../transport/types.ts";
 import { sealAsk, type Ask, type AskAddress } from "./ask-format.ts";
 import { signMessage, type Message } from "./message.ts";
-import { readMessagePages } from "./read-message-pages.ts";
+import { readMessagePages, type SignedContent } from "./read-message-pages.ts";
 import type { PageReading } from "./read-replies.ts";
 
 /** Who asks whom, and how. */
@@ -73,7 +73,7 @@ export function sendMessage(
   options: SendOptions,
   checks: AskerChecks,
   { kind, content }: Pick<Message, "kind" | "content">,
-): Promise<AsyncIterable<Uint8Array>> {
+): Promise<AsyncIterable<SignedContent>> {
   return send(
     options,
     checks,

@@ -4,7 +4,6 @@ import type { SubjectEntry } from "../../block/entry.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import type { LedgerContext } from "../context.ts";
 import { INDEXED_KINDS, type IndexItem, type LackingTag } from "../index/rows.ts";
-import { entitledLocal } from "./entitlements.ts";
 import type { Manifest, ManifestBrief } from "./manifest.ts";
 import {
   awaitedLocal,
@@ -88,6 +87,10 @@ export const proposalsAbout = (
   { vault }: Pick<LedgerContext, "vault">,
   local: Uint8Array,
 ): Uint8Array => vault.name("proposals", local).slice(0, 16);
+
+/** The local id under which the index lists the entries that a member is entitled to. */
+export const entitledLocal = ({ vault }: Pick<LedgerContext, "vault">, actor: string): Uint8Array =>
+  vault.name("entitled", actor).slice(0, 16);
 
 /** The local ids under which the index lists an entry besides that of its person. */
 export function alsoListed(

@@ -26,9 +26,9 @@ import {
   type CatalogueFind,
   alsoListed,
   byPlace,
+  entitledLocal,
   isPresent,
 } from "./catalogue-item.ts";
-import { entitledLocal } from "./entitlements.ts";
 import { createTakingIn, FLUSH_BLOCKS, type Sealed } from "./taking-in.ts";
 
 /** The operations that an erasure may use on the index while it is carried out. */
@@ -86,7 +86,8 @@ export interface Catalogue extends PersonEntries {
   find(id: Uint8Array): Promise<CatalogueFind>;
   /**
    * The entries that a member is entitled to, in ledger order, erased ones included, as of the last {@link catchUp}.
-   * Rejects if one may be missing: their places are the numbers by which the member knows them.
+   * Rejects if one may be missing, since their places are the numbers by which the member knows them, or may have
+   * been erased, though that could not be carried out.
    */
   entitledTo(actor: string): Promise<readonly IndexItem[]>;
   /** The local id of the person with an identifier; `undefined` if provably nobody has it. */
@@ -233,7 +234,11 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
       steadily(async () => {
         assertNoneLack((await index.lacking()).filter(({ kind }) => kind !== "record"));
         const { held } = await index.person(entitledLocal(context, actor));
-        return held.map(wholeItem).sort(byPlace);
+        const items = held.map(wholeItem).sort(byPlace);
+        for (const { manifest } of items) {
+          if (manifest !== undefined) erasures.assertCarriedOut(manifest.local);
+        }
+        return items;
       }),
     personWith: (identifier) =>
       steadily(async () => {

@@ -2,8 +2,6 @@ import { expectArray, expectBytes, expectMap } from "../../codec/shape.ts";
 import { expectActor } from "../../block/key.ts";
 import { EncodingError, InputError } from "../../errors.ts";
 import { parseActor } from "../../identity/actor.ts";
-import type { LedgerContext } from "../context.ts";
-import type { Manifest } from "./manifest.ts";
 
 /** Erased entries and the members that were entitled to them: each entry keeps its number. */
 export interface ErasedEntitlement {
@@ -16,10 +14,6 @@ export interface ErasedEntitlement {
 const MAX_ENTITLED = 64;
 /** Bound on the entries that one erase entry names. */
 const MAX_ERASED = 1_000_000;
-
-/** The local id under which the index lists the entries that a member is entitled to. */
-export const entitledLocal = ({ vault }: Pick<LedgerContext, "vault">, actor: string): Uint8Array =>
-  vault.name("entitled", actor).slice(0, 16);
 
 /**
  * Takes the names of members that a caller gives.
@@ -45,8 +39,9 @@ export function checkedMembers(given: readonly string[], option: string): readon
 }
 
 /** The field of a manifest that says who is entitled to an entry. */
-export const entitledField = (members: readonly string[]): Pick<Manifest, "entitled"> =>
-  members.length === 0 ? {} : { entitled: members };
+export const entitledField = (
+  members: readonly string[],
+): { readonly entitled?: readonly string[] } => (members.length === 0 ? {} : { entitled: members });
 
 /** Checks the fields of an encoded manifest that say who is entitled to what. */
 export function expectEntitlements(entitled: unknown, erased: unknown): void {
@@ -68,8 +63,11 @@ function expectMembers(value: unknown, what: string): void {
 
 /** The field of an erase entry's manifest that says who was entitled to what it erases. */
 export function erasedField(
-  targets: readonly { readonly id: Uint8Array; readonly manifest?: Manifest }[],
-): Pick<Manifest, "erased"> {
+  targets: readonly {
+    readonly id: Uint8Array;
+    readonly manifest?: { readonly entitled?: readonly string[] };
+  }[],
+): { readonly erased?: readonly ErasedEntitlement[] } {
   const groups = new Map<string, { entitled: readonly string[]; ids: Uint8Array[] }>();
   for (const { id, manifest } of targets) {
     const entitled = manifest?.entitled;

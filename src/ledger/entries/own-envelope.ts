@@ -52,13 +52,16 @@ export const lostEntry = (kind: string, id: Uint8Array): StorageError =>
     `${kind} entry ${toHex(id)} on the ledger does not open although nothing erased it: restore the store`,
   );
 
-/** A content key; `undefined` if an erasure destroyed its wrapping key, since the store is then older. */
-async function contentKeyOf(
-  vault: LedgerContext["vault"],
-  name: Uint8Array,
+/**
+ * The content key of one of the custodian's own envelopes, which the caller must wipe; `undefined` if it is not here,
+ * or an erasure destroyed its wrapping key, since the store is then older.
+ */
+export async function ownContentKey(
+  context: Pick<LedgerContext, "vault">,
+  envelope: CID,
 ): Promise<Uint8Array | undefined> {
   try {
-    return await vault.get(name);
+    return await context.vault.get(contentKeyName(context, envelope));
   } catch (error) {
     if (error instanceof StorageError && error.code === "ERR_STORAGE_ERASED") return undefined;
     throw error;
@@ -103,8 +106,8 @@ export async function openingOfOwn(
   context: LedgerContext,
   { kind, envelope, height }: OwnEnvelope,
 ): Promise<OpenOptions | undefined> {
-  const { chain, storage, vault, signer } = context;
-  const cek = await contentKeyOf(vault, contentKeyName(context, envelope));
+  const { chain, storage, signer } = context;
+  const cek = await ownContentKey(context, envelope);
   const header = await storage.blobs.get(envelope);
   if (cek === undefined || header === undefined) return undefined;
   const { key } = decodeSignedHeader(header);

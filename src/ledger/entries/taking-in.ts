@@ -8,9 +8,14 @@ import { leafHash } from "../../merkle/hash.ts";
 import type { LedgerContext } from "../context.ts";
 import type { Index } from "../index/index-store.ts";
 import { IndexMoved, isLoss } from "../index/loss.ts";
-import { alsoListed, isIndexed, tagOf, type CatalogueItem } from "./catalogue-item.ts";
+import {
+  alsoListed,
+  entitledLocal,
+  isIndexed,
+  tagOf,
+  type CatalogueItem,
+} from "./catalogue-item.ts";
 import type { SealedEntry } from "./filing.ts";
-import { entitledLocal } from "./entitlements.ts";
 import { briefOf, ownManifest, type Manifest, type ManifestBrief } from "./manifest.ts";
 import { openManifest, type Identity, type Told } from "./own-envelope.ts";
 

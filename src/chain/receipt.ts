@@ -146,7 +146,10 @@ export function expectPolicyStep(value: unknown): PolicyStep {
 }
 
 /** Reads a consistency proof that may be absent. */
-export function expectConsistency(map: Readonly<Record<string, unknown>>, of: string) {
+export function expectConsistency(
+  map: Readonly<Record<string, unknown>>,
+  of: string,
+): { readonly consistency?: readonly Uint8Array[] } {
   const proof = map["consistency"];
   return proof === undefined
     ? {}

@@ -150,7 +150,9 @@ const GIVEN_IN = {
     wrap: bytes,
   },
   fhir: {
+    claimJson: text,
     consentJson: text,
+    coverageJson: text,
     directive: type("Directive", "/consent"),
     labeller: type("Labeller", "/consent"),
     observation: type("FhirResource", "/fhir"),

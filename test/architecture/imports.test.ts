@@ -20,7 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   envelope: [...IDENTITY, "loop"],
   consent: IDENTITY,
   contract: [...BASE, "codec"],
-  fhir: RECORDS,
+  fhir: [...RECORDS, "contract"],
   chain: [...RECORDS, "storage"],
   verify: [...RECORDS, "chain"],
   ledger: [...CORE, "loop", "storage", "transport", "network"],

@@ -1,0 +1,1 @@
+export { claimFromFhir, type ClaimFromFhir, type ClaimFromFhirOptions } from "./claim-from-fhir.ts";

@@ -3,7 +3,8 @@ import { followCheckpoint, trustFromGenesis } from "../../src/chain/trust.ts";
 import { verifyReceipt } from "../../src/chain/verify-receipt.ts";
 import { askCustodian } from "../../src/ledger/disclosure/ask-custodian.ts";
 import { custodianHandler } from "../../src/network/custodian-handler.ts";
-import { askingHospitals, fill, patient, TREAT } from "../support/asking.ts";
+import { askingHospitals, fill, patient, peerThrough, TREAT } from "../support/asking.ts";
+import { twoHospitals } from "../support/elsewhere.ts";
 import { MRN, observation } from "../support/hospital.ts";
 import { readable, revoking, texts } from "../support/ward.ts";
 
@@ -144,6 +145,24 @@ describe("the same ask again", () => {
     };
     const answer = await away.ask(home.member, TREAT, { peer: toHome });
     expect(await texts(answer)).toEqual([observation("bp-0")]);
+  });
+});
+
+describe("an ask before the ledger has a block", () => {
+  it("is recorded such that the audit and the same ask again find it", async () => {
+    const two = await twoHospitals();
+    closing.push(() => two.close());
+    const away = await two.open();
+    closing.push(() => away.close());
+    const peer = await peerThrough(closing, two.home);
+    let cuts = 1;
+    peer.proxy.swap = (frames) => (cuts-- > 0 ? [] : frames);
+    const answer = await away.ask(two.home.member, TREAT, { peer });
+    expect(answer).toMatchObject({ count: 0, decision: { outcome: "deny" } });
+    expect(peer.proxy.answers).toHaveLength(2);
+    expect(await readable(two.home.audit(null))).toMatchObject([
+      { id: answer.access, height: -1, requester: away.member },
+    ]);
   });
 });
 

@@ -52,7 +52,7 @@ export interface AccessContent {
   readonly action: string;
   /** Requested parts of each record; absent if whole records were requested. */
   readonly parts?: readonly string[];
-  /** When it was decided, in ms since 1970, and at which ledger height. */
+  /** When it was decided, in ms since 1970, and at which ledger height; −1 before the first block. */
   readonly decidedAt: number;
   readonly height: number;
   readonly snapshot: CID;
@@ -101,7 +101,9 @@ export function decodeAccess(bytes: Uint8Array): AccessContent {
   expectBytes(map["request"], "access.request", 16);
   for (const name of ["requester", "action"]) expectString(map[name], `access.${name}`);
   for (const name of ["roles", "purposes"]) expectStrings(map[name], `access.${name}`);
-  for (const name of ["decidedAt", "height"]) expectUint(map[name], `access.${name}`);
+  expectUint(map["decidedAt"], "access.decidedAt");
+  // The first entry of a ledger may be an access: no block was known then.
+  if (map["height"] !== -1) expectUint(map["height"], "access.height");
   expectCid(map["snapshot"], "access.snapshot");
   if (map["asked"] !== undefined) expectBytes(map["asked"], "access.asked", 32);
   if (map["user"] !== undefined) expectString(map["user"], "access.user");

@@ -52,7 +52,7 @@ export interface Access {
   readonly action: string;
   /** Requested parts of each record; absent if whole records were requested. */
   readonly parts?: readonly string[];
-  /** Time in ms since 1970, and height, of the decision; with both, `decide` gives it again. */
+  /** Time in ms since 1970, and height, of the decision, −1 before the first block; with both, `decide` gives it again. */
   readonly decidedAt: number;
   readonly height: number;
   readonly records: readonly AccessedRecord[];

@@ -27,6 +27,11 @@ describe("decodeAccess", () => {
     expect(decodeAccess(encode(access))).toEqual(decode(encode(access)));
   });
 
+  it("reads an access of before the first block", () => {
+    expect(decodeAccess(encode({ ...access, height: -1 })).height).toBe(-1);
+    expect(() => decodeAccess(encode({ ...access, height: -2 }))).toThrow(EncodingError);
+  });
+
   const wrong = [
     ...Object.keys(access).map((name) => [name, { ...access, [name]: { x: 1 } }]),
     ...["roles", "purposes", "parts"].map((name) => [`a ${name}`, { ...access, [name]: [1] }]),

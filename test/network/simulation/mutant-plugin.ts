@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { Plugin } from "vite";
-import { networkMutants, type SourceMutant } from "./mutants.ts";
+import { sourceChanges, type SourceMutant } from "./mutants.ts";
 
 const MUTANT = /[?&]mutant=([a-z-]+)/;
 /** What a module needs while it runs; `import type` is gone by then. */
@@ -62,7 +62,7 @@ export function mutantPlugin(root: string): Plugin {
 }
 
 function mutantNamed(name: string): SourceMutant {
-  const found = networkMutants.find((one) => one.name === name);
+  const found = sourceChanges.find((one) => one.name === name);
   if (found === undefined) throw new Error(`there is no mutant ${name}`);
   return found;
 }

@@ -1,3 +1,4 @@
+import type { CustodiansPlan } from "./custodians/plan.ts";
 import type { Plan } from "./plan.ts";
 
 /** A mistake that is put into the source while it is loaded. */
@@ -6,7 +7,7 @@ export interface SourceMutant {
   /** One that noticed it, and is tried first. */
   readonly seed: number;
   /** What the plan of a seed must have for the mistake to be met at all. */
-  readonly of?: Partial<Plan>;
+  readonly of?: Partial<Plan> | Partial<CustodiansPlan>;
   readonly patches: readonly {
     /** Below `src/`. */
     readonly file: string;
@@ -28,6 +29,63 @@ const mutant = (
   ...(patches.some(([file]) => OF_MEMBERS.test(file)) && { of: { hasMember: true } }),
   patches: patches.map(([file, find, replace]) => ({ file, find, replace })),
 });
+
+const ofCustodians = (of: Partial<CustodiansPlan>, made: SourceMutant): SourceMutant => ({
+  ...{ ...made, of },
+});
+
+/** No mistake: each record then has a page of its own. */
+export const SMALL_PAGES: SourceMutant = mutant("small-pages", 1, [
+  "ledger/disclosure/answer-pages.ts",
+  "export const PAGE_ITEMS = 256;",
+  "export const PAGE_ITEMS = 1;",
+]);
+
+/** Mistakes in how custodians are asked and answer. */
+export const custodianMutants: readonly SourceMutant[] = [
+  ofCustodians(
+    {},
+    mutant("retry-as-new-access", 2, [
+      "ledger/disclosure/disclose.ts",
+      "    const earlier = await replays.answered(replayName, request.time);\n    if (earlier",
+      "    const earlier = undefined;\n    if (earlier",
+    ]),
+  ),
+  ofCustodians(
+    {},
+    mutant("retry-not-decided-anew", 5, [
+      "ledger/disclosure/disclose.ts",
+      "  const admitted = second.decided.filter(isPermitted).flatMap(({ record, decision }) => {",
+      "  const admitted = second.decided.flatMap(({ record, decision }) => {",
+    ]),
+  ),
+  ofCustodians(
+    {},
+    mutant("freshness-unread", 12, [
+      "ledger/disclosure/freshness.ts",
+      "if (maxAge === Infinity ||",
+      "if (maxAge >= 0 ||",
+    ]),
+  ),
+  ofCustodians(
+    { hasProxy: true },
+    mutant(
+      "page-order-unbound",
+      6,
+      ...SMALL_PAGES.patches.map(({ file, find, replace }) => [file, find, replace] as const),
+      [
+        "ledger/disclosure/reply-pages.ts",
+        'encode(["healthledger/answer/1", ledger, custodian, ask, page]);',
+        'encode(["healthledger/answer/1", ledger, custodian, ask, 0 * page]);',
+      ],
+      [
+        "ledger/disclosure/reply-pages.ts",
+        "if (content.page !== page || !equalBytes(content.ask, ask))",
+        "if (!equalBytes(content.ask, ask))",
+      ],
+    ),
+  ),
+];
 
 /** Mistakes in code of the network, each of which some seed must notice. */
 export const networkMutants: readonly SourceMutant[] = [
@@ -157,4 +215,11 @@ export const networkMutants: readonly SourceMutant[] = [
     "    await kept.keepAccepted(",
     "    void kept.keepAccepted(",
   ]),
+];
+
+/** All that the plugin can put into the source. */
+export const sourceChanges: readonly SourceMutant[] = [
+  ...networkMutants,
+  ...custodianMutants,
+  SMALL_PAGES,
 ];

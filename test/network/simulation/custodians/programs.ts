@@ -1,0 +1,293 @@
+import { decodeGenesis } from "../../../../src/block/genesis.ts";
+import { bytesToUtf8 } from "../../../../src/bytes/utf8.ts";
+import { noteKey, NOTE_COSIGNATURE, NOTE_ED25519 } from "../../../../src/chain/note-key.ts";
+import { createWitness } from "../../../../src/chain/witness.ts";
+import type { KeyStore } from "../../../../src/identity/key-store.ts";
+import type { Signer } from "../../../../src/identity/signer.ts";
+import type { Ledger } from "../../../../src/ledger/ledger.ts";
+import { openLedger } from "../../../../src/ledger/open-ledger.ts";
+import { custodianHandler } from "../../../../src/network/custodian-handler.ts";
+import { ledgerHandler } from "../../../../src/network/ledger-handler.ts";
+import { publishHeads } from "../../../../src/network/publish-heads.ts";
+import { witnessHandler } from "../../../../src/network/witness-handler.ts";
+import { witnessPeer } from "../../../../src/network/witness-peer.ts";
+import { memoryStorage, type MemoryData } from "../../../../src/storage/memory.ts";
+import type { SimulatedMachine } from "../../../../src/testing/simulate-network.ts";
+import { httpPeer } from "../../../../src/transport/http.ts";
+import { LABELLER, observation, treatmentOnly } from "../../../support/hospital.ts";
+import { bytesFor } from "../../../support/ledger.ts";
+import { revoking } from "../../../support/ward.ts";
+import type { CustodiansPlan } from "./plan.ts";
+import type { Handler } from "../programs.ts";
+import type { AskingWire } from "./wire.ts";
+
+/** Persons whom all know by these numbers. */
+export const PATIENTS = ["MRN-0012345", "MRN-0067890"] as const;
+export const identifierOf = (patient: string) => ({
+  system: "urn:oid:1.2.36.146.595.217.0.1",
+  value: patient,
+});
+
+/** What a custodian was told to be done. */
+export interface Done {
+  readonly what: "record" | "permit" | "withdrawal";
+  readonly id: string;
+  readonly patient: string;
+  /** Of a directive. */
+  readonly lineage: string;
+}
+
+/** An answer that somebody got. */
+export interface GotAnswer {
+  readonly from: string;
+  readonly by: string;
+  readonly patient: string;
+  /** Lineages whose withdrawal was acknowledged at `from` before anything was sent. */
+  readonly withdrawn: ReadonlySet<string>;
+  /** Blocks that the asked one had when the ask began, and when the answer was there. */
+  readonly sizes: readonly [before: number, after: number];
+  readonly access: string;
+  readonly count: number;
+  readonly permitted: boolean;
+  readonly texts: readonly string[];
+  /** Of what was sent, and of what was taken for the answer, hexadecimal. */
+  readonly bodies: { readonly ask: string; readonly answer: string };
+}
+
+/** An organisation that keeps records; what is here survives its crashes. */
+export interface Custodian {
+  readonly name: string;
+  readonly keys: KeyStore;
+  readonly data: MemoryData;
+  left: number;
+  turn: number;
+  readonly done: Done[];
+  readonly answers: GotAnswer[];
+  /** Permits that it tried to file, the oldest first; a withdrawal takes the first. */
+  readonly lineages: { readonly name: string; readonly patient: string }[];
+  /** Codes of errors with which asks ended. */
+  readonly failed: string[];
+  /** Set while it runs. */
+  hl?: Ledger;
+  /** Whether the last step is done. */
+  isDone: boolean;
+}
+
+export interface CustodiansSetting {
+  readonly plan: CustodiansPlan;
+  readonly genesis: Uint8Array;
+  readonly origin: string;
+  readonly custodians: ReadonlyMap<string, Custodian>;
+  readonly witness: Signer;
+  readonly patient: Signer;
+  /** Whether nothing goes wrong any more, unless somebody makes it. */
+  readonly isCalm: () => boolean;
+  /** The custodian at which the person withdraws now, since its answer is held back. */
+  readonly withdrawsAt: () => string | undefined;
+  /** Codes of errors of the handlers. */
+  readonly refusals: string[];
+  readonly wire: AskingWire;
+  /** Blocks that a custodian has. */
+  readonly sizeOf: (name: string) => number;
+}
+
+const didOf = ({ keys }: Custodian): string => keys.signer().actor;
+
+/** Runs a custodian until it has done all its steps; it answers for as long as it is up. */
+export async function runCustodian(
+  machine: SimulatedMachine,
+  own: Custodian,
+  setting: CustodiansSetting,
+): Promise<void> {
+  delete own.hl;
+  const { now, sleep, wallClock, random } = machine;
+  const { plan, genesis, wire, custodians } = setting;
+  const fetch = wire.listening(own.name, machine);
+  const timers = { now, sleep };
+  const peerTo = (other: Custodian, base = `http://${other.name}.invalid/`) =>
+    httpPeer({ ...timers, fetch, url: base, did: didOf(other) });
+  const home = custodians.get("home")!;
+  const isHome = own === home;
+  const storage = machine.storage(memoryStorage({ data: own.data }));
+  const hl = await openLedger({
+    ...{ genesis, keys: own.keys, random, sleep, now: wallClock, storage, signedHeads: "store" },
+    policy: { labeller: LABELLER, maxAge: plan.maxAge },
+    ...(isHome ? {} : { home: peerTo(home) }),
+    ...(isHome && plan.isCosigned
+      ? {
+          cosigners: [
+            witnessPeer({
+              ...{ url: "http://witness.invalid/", fetch, now, sleep },
+              key: noteKey("witness.example", NOTE_COSIGNATURE, setting.witness.publicKey),
+            }),
+          ],
+        }
+      : {}),
+    custodians: [...custodians.values()]
+      .filter((one) => one !== own)
+      .map((one) =>
+        plan.hasProxy ? peerTo(one, `http://proxy.invalid/${one.name}/`) : peerTo(one),
+      ),
+  });
+  own.hl = hl;
+  const quick = { ...timers, requestsPerMinute: 1e6 };
+  const source = isHome
+    ? publishHeads({ ledger: hl, chains: storage.chains!, every: 2000, ...timers })
+    : undefined;
+  const ledgers: Handler | undefined =
+    source && ledgerHandler({ source, sequencer: hl.sequencer, authorize: () => true, ...quick });
+  machine.serve(
+    wire.answering(
+      own.name,
+      custodianHandler({
+        ...{ ledger: hl, ...quick, ...(ledgers && { otherwise: ledgers }) },
+        onError: (error) => setting.refusals.push(String(Object(error).code)),
+      }),
+    ),
+  );
+  await takeSteps(machine, own, hl, setting);
+  own.isDone = true;
+}
+
+async function takeSteps(
+  { sleep, random, wallClock }: SimulatedMachine,
+  own: Custodian,
+  hl: Ledger,
+  setting: CustodiansSetting,
+): Promise<void> {
+  const { custodians, plan, patient: signer, wire, sizeOf } = setting;
+  const drawn = (below: number): number => random(1)[0]! % below;
+  const others = [...custodians.values()].filter((one) => one !== own);
+
+  async function file(what: Done["what"], patient: string): Promise<void> {
+    const { turn, name } = own;
+    const open = own.lineages.find((one) => one.patient === patient);
+    if (what === "withdrawal" && open === undefined) return;
+    const lineage = what === "withdrawal" ? open!.name : `${name} ${turn}`;
+    if (what === "permit") own.lineages.push({ name: lineage, patient });
+    if (what === "withdrawal") own.lineages.splice(own.lineages.indexOf(open!), 1);
+    const person = await hl.ensureSubject(identifierOf(patient));
+    // The first person has a key, the second has none.
+    const how =
+      patient === PATIENTS[0]
+        ? { signer }
+        : { witness: { user: "clerk-7", form: "paper" as const, takenAt: wallClock() } };
+    if ("signer" in how && what !== "record") await attest(hl, person, signer);
+    const directive = what === "permit" ? treatmentOnly : revoking;
+    if (what !== "record") {
+      const { id } = await hl.consent(person, directive(signer, { lineage }), how);
+      own.done.push({ what, id, patient, lineage });
+      return;
+    }
+    // Several at the beginning, which become durable together.
+    await Promise.all(
+      Array.from({ length: turn === 1 ? 4 : 1 }, async (_, i) => {
+        const { id } = await hl.record(person, observation(`${name}-${turn}-${i}`));
+        own.done.push({ what, id, patient, lineage });
+      }),
+    );
+  }
+
+  async function ask(patient: string, other = others[drawn(others.length)]!): Promise<void> {
+    const withdrawn = new Set(
+      other.done.flatMap(({ what, lineage, patient: whose }) =>
+        what === "withdrawal" && whose === patient ? [lineage] : [],
+      ),
+    );
+    const before = sizeOf(other.name);
+    const bodies = wire.following(own.name);
+    try {
+      const request = { patient: identifierOf(patient), purposes: ["TREAT"], user: "dr-house" };
+      const answer = await hl.ask(didOf(other), request);
+      const texts: string[] = [];
+      for await (const { text } of answer.items()) texts.push(bytesToUtf8(text!));
+      own.answers.push({
+        ...{ from: other.name, by: own.name, patient, withdrawn, texts },
+        ...{ access: answer.access, count: answer.count, bodies: bodies() },
+        ...{ permitted: answer.decision.outcome === "permit", sizes: [before, sizeOf(other.name)] },
+      });
+    } catch (error) {
+      own.failed.push((error as { code?: string }).code ?? String(error));
+    }
+  }
+
+  async function amend(patient: string): Promise<void> {
+    const known = own.done.filter((one) => one.what === "record" && one.patient === patient);
+    if (known.length === 0) return;
+    await hl.amend(known[drawn(known.length)]!.id as never, observation(`${own.name}-${own.turn}`));
+  }
+
+  /** Another key that answers are sealed to. */
+  async function changeKey(): Promise<void> {
+    const old = own.keys.list().filter(({ use }) => use === "agree");
+    const secret = bytesFor(`${plan.seed} ${own.name} ${own.turn}`);
+    const { key } = await own.keys.add({ use: "agree", secret });
+    await hl.governance.changeKey({ op: "add", key });
+    await hl.governance.changeKey({ op: "retire", key: old.at(-1)!.key });
+  }
+
+  while (own.left > 0) {
+    await sleep(random(1)[0]! * 12);
+    own.left--;
+    own.turn++;
+    const patient = PATIENTS[own.turn > 2 && drawn(5) === 0 ? 1 : 0];
+    const chance = drawn(100);
+    try {
+      if (own.turn <= 2) await file(own.turn === 1 ? "record" : "permit", patient);
+      else if (chance < 20) await file("record", patient);
+      else if (chance < 34) await file("permit", patient);
+      else if (chance < 44) await file("withdrawal", patient);
+      else if (chance < 50) await amend(patient);
+      else if (chance < 56) await changeKey();
+      else await ask(patient);
+    } catch {
+      // Not acknowledged: it waits in the outbox, or it is lost with the process.
+    }
+  }
+  if (own.name === "home" && plan.isRemoved) await remove(hl, custodians.get("lab")!);
+
+  // Once all is calm, everybody asks everybody; and whose answer is held back meanwhile hears of a withdrawal.
+  const mayFail = (): undefined => undefined;
+  while (!setting.isCalm()) await sleep(500);
+  own.turn++;
+  if (!own.lineages.some((one) => one.patient === PATIENTS[0])) {
+    await file("permit", PATIENTS[0]).catch(mayFail);
+  }
+  const withdrawing = (async () => {
+    while (setting.withdrawsAt() !== own.name) await sleep(300);
+    await file("withdrawal", PATIENTS[0]).catch(mayFail);
+  })();
+  void withdrawing;
+  for (const other of others) await ask(PATIENTS[0], other);
+}
+
+/** The custodian says which key is the person's. */
+async function attest(
+  hl: Ledger,
+  person: Awaited<ReturnType<Ledger["ensureSubject"]>>,
+  { actor, publicKey }: Signer,
+): Promise<void> {
+  await hl.attest(person, {
+    ...{ actor, capacity: "self", alg: "Ed25519", publicKey },
+    from: 0,
+  });
+}
+
+async function remove({ governance }: Ledger, lab: Custodian): Promise<void> {
+  const proposal = await governance.propose({ members: [{ remove: didOf(lab) }] });
+  await governance.enact(proposal, [await governance.approve(proposal)]);
+}
+
+/** A witness whose cosignature the policy requires. */
+export function runPlainWitness(
+  { now, sleep, wallClock, storage, serve }: SimulatedMachine,
+  data: MemoryData,
+  { genesis, origin, witness: signer }: CustodiansSetting,
+): void {
+  const witness = createWitness({
+    ...{ chains: storage(memoryStorage({ data })).chains!, signer, origin, now: wallClock },
+    name: "witness.example",
+    keys: decodeGenesis(genesis).checkpointKeys.map((key) => noteKey(origin, NOTE_ED25519, key)),
+  });
+  serve(witnessHandler({ witnesses: [witness], now, sleep }));
+}

@@ -3,6 +3,7 @@ import * as reference from "@ipld/dag-cbor";
 import { describe, expect, it } from "vitest";
 import { toHex } from "../../src/bytes/hex.ts";
 import { CID } from "../../src/codec/cid.ts";
+import { openDirectory } from "../../src/ledger/index/directory.ts";
 import { indexNames } from "../../src/ledger/index/names.ts";
 import { decodeIndexRecord, encodeIndexRecord } from "../../src/ledger/index/record.ts";
 import {
@@ -46,6 +47,12 @@ describe("docs/spec/index-of-a-custodian.md", () => {
     expect(toHex(page.hex("digest"))).toBe(digest);
     expect(toHex(nextDigest(NO_ENTRIES.digest, { id, kind: "record", envelope }))).toBe(digest);
     expect(reference.decode(encodeHead(NO_ENTRIES))).toEqual({ v: 1, ...NO_ENTRIES });
+    const place = { height: 4, transaction: 0, entry: 2 };
+    const item = { id, place, kind: "record", envelope, recordedAt: 7 };
+    const { v, items } = reference.decode<Record<string, unknown>>(
+      encodeHead(NO_ENTRIES, [{ item }]),
+    );
+    expect([v, items]).toEqual([1, [{ id, ...place, kind: "record", envelope, recordedAt: 7 }]]);
   });
 
   it("shows a record, and its MAC", () => {
@@ -53,8 +60,13 @@ describe("docs/spec/index-of-a-custodian.md", () => {
     const record = {
       ...{ generation, swept: true, height: 256, header: filled(0xcc), root: filled(0xdd) },
     };
-    const bytes = reference.encode({ v: 1, ...record });
-    const stored = reference.encode([bytes, hmac(filled(2), ["record", bytes])]);
+    const storedAs = (v: number): Uint8Array => {
+      const bytes = reference.encode({ v, ...record });
+      return reference.encode([bytes, hmac(filled(2), ["record", bytes])]);
+    };
+    const stored = storedAs(2);
+    // It led to another directory: the index is built again.
+    expect(decodeIndexRecord(vault, storedAs(1))).toBeUndefined();
     expect(toHex(page.hex("index-record"))).toBe(toHex(stored));
     expect(toHex(encodeIndexRecord(vault, record))).toBe(toHex(stored));
     expect(decodeIndexRecord(vault, page.hex("index-record"))).toEqual(record);
@@ -63,6 +75,22 @@ describe("docs/spec/index-of-a-custodian.md", () => {
       forged[at]! ^= 1;
       expect(decodeIndexRecord(vault, forged), `byte ${at}`).toBeUndefined();
     }
+  });
+
+  it("shows a directory of one name", async () => {
+    const stored = new Map<string, Uint8Array | null>();
+    const directory = openDirectory(
+      { getMany: async (keys) => keys.map((key) => stored.get(toHex(key)) ?? undefined) },
+      (place) => place,
+    );
+    const name = Uint8Array.of(0xab, ...new Uint8Array(31), 1, 2, 3, 4);
+    const { root, nodes } = await directory.update(new Uint8Array(32), [[name, filled(0xee)]]);
+    for (const { key, value } of nodes) stored.set(toHex(key), value);
+    const node = page.hex("directory-node");
+    expect(stored).toEqual(new Map([["00000000000001", node]]));
+    const hash = createHash("sha256").update(node).digest("hex");
+    expect([toHex(root), toHex(page.hex("directory-root"))]).toEqual([hash, hash]);
+    expect(await directory.read(root, [name, filled(0xab)])).toEqual([filled(0xee), undefined]);
   });
 
   it("names rows by the vault's names and the generation", () => {

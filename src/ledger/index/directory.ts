@@ -1,19 +1,23 @@
-import { bytesKey } from "../../bytes/bytes-key.ts";
-import {
-  getFromMap,
-  loadMapNodes,
-  memoryNodes,
-  updateMap,
-  type MapChange,
-} from "../../merkle/sparse-map.ts";
-import { isEmptySubtree, readMapNode } from "../../merkle/map-node.ts";
+import { sha256 } from "#crypto";
+import { compareBytes, equalBytes } from "../../bytes/compare.ts";
+import { ProofError } from "../../errors.ts";
 import type { StateChange, StateStore } from "../../storage/types.ts";
+import {
+  changeNodes,
+  isEmpty,
+  valueIn,
+  wayFrom,
+  waysOn,
+  type PathChange,
+  type Way,
+} from "./directory-node.ts";
 
-/** A sparse map in the state store: its root proves each name's value, or that it has none. */
+/** Names with their values in the state store: a root proves each name's value, or that it has none. */
 export interface Directory {
   /**
    * Reads values, in the order of their names; `undefined` if a name provably has no value.
    *
+   * @param names - their first 32 bytes tell them apart
    * @throws {ProofError} if nodes of this root are missing from the store or wrong
    */
   read(
@@ -21,102 +25,127 @@ export interface Directory {
     names: readonly Uint8Array[],
   ): Promise<readonly (Uint8Array | undefined)[]>;
   /**
-   * Makes the store changes for changes of the map: new nodes, and the removal of nodes that the
-   * new root does not reach.
+   * Makes the store changes for changes of values. They overwrite nodes of the old root, so they must be
+   * made at once, together with whatever says which root is current.
    *
+   * @param changes - a name and its value, 32 bytes, or `null` to remove it; of each name one
    * @throws as {@link read}
    */
   update(
     root: Uint8Array,
-    changes: readonly MapChange[],
-  ): Promise<{
-    readonly root: Uint8Array;
-    readonly added: readonly StateChange[];
-    readonly removed: readonly StateChange[];
-  }>;
+    changes: readonly (readonly [name: Uint8Array, value: Uint8Array | null])[],
+  ): Promise<{ readonly root: Uint8Array; readonly nodes: readonly StateChange[] }>;
 }
 
-/** Most nodes held in memory; others are read again. */
-const CACHED_NODES = 50_000;
+interface CachedNode {
+  readonly hash: Uint8Array;
+  readonly bytes: Uint8Array;
+}
 
-/** Opens a directory whose nodes are stored under `keyOf(hash)`. */
+/** Most bytes of nodes held in memory; others are read again. */
+const CACHED_BYTES: number = 8 * 1024 * 1024;
+const PATH_BYTES = 32;
+
+/** Opens a directory whose nodes are stored under `keyOf(place)`; see {@link encodePlace}. */
 export function openDirectory(
   state: Pick<StateStore, "getMany">,
-  keyOf: (hash: Uint8Array) => Uint8Array,
+  keyOf: (place: Uint8Array) => Uint8Array,
 ): Directory {
-  let nodes = memoryNodes();
-  const fetch = (hashes: readonly Uint8Array[]): ReturnType<StateStore["getMany"]> =>
-    state.getMany(hashes.map(keyOf));
+  let nodes = new Map<number, CachedNode>();
+  let bytes = 0;
 
-  async function load(root: Uint8Array, names: readonly Uint8Array[]): Promise<typeof nodes> {
-    if (nodes.size > CACHED_NODES) nodes = memoryNodes();
-    const into = nodes;
-    await loadMapNodes(root, names, fetch, into);
-    return into;
+  /** A node may be cached that a later root, or one that was never stored, no longer has. */
+  function cached({ place, hash }: Way): Uint8Array | undefined {
+    const node = nodes.get(place);
+    return node !== undefined && equalBytes(node.hash, hash) ? node.bytes : undefined;
+  }
+
+  function keep(place: number, node: CachedNode): void {
+    bytes += node.bytes.length - (nodes.get(place)?.bytes.length ?? 0);
+    nodes.set(place, node);
+  }
+
+  async function fetch(missing: readonly Way[]): Promise<void> {
+    if (missing.length === 0) return;
+    const found = await state.getMany(missing.map(({ place }) => keyOf(encodePlace(place))));
+    for (const [i, { place, hash }] of missing.entries()) {
+      const node = found[i];
+      if (node === undefined) {
+        throw new ProofError("ERR_PROOF_UNAVAILABLE", "a node of the directory is missing");
+      }
+      if (!equalBytes(sha256(node), hash)) {
+        throw new ProofError(
+          "ERR_PROOF_INVALID",
+          "a node of the directory is not the one expected",
+        );
+      }
+      keep(place, { hash, bytes: node });
+    }
+  }
+
+  /** Loads the nodes on the way to sorted paths, level by level. */
+  async function load(root: Uint8Array, paths: readonly { path: Uint8Array }[]): Promise<void> {
+    if (bytes > CACHED_BYTES) [nodes, bytes] = [new Map(), 0];
+    let ends: Way[] = [wayFrom(root, paths.length)];
+    while (ends.length > 0) {
+      const missing: Way[] = [];
+      for (let way = ends.pop(); way !== undefined; way = ends.pop()) {
+        if (way.from === way.to || isEmpty(way.hash)) continue;
+        const node = cached(way);
+        if (node === undefined) missing.push(way);
+        else for (const next of waysOn(node, way, paths)) ends.push(next);
+      }
+      await fetch(missing);
+      ends = missing;
+    }
+  }
+
+  function find(root: Uint8Array, path: Uint8Array): Uint8Array | undefined {
+    const only = [{ path }];
+    let way: Way | undefined = wayFrom(root, 1);
+    while (way !== undefined && !isEmpty(way.hash)) {
+      const node: Uint8Array = cached(way)!;
+      const next: Way | undefined = waysOn(node, way, only)[0];
+      if (next === undefined) return valueIn(node, path);
+      way = next;
+    }
+    return undefined;
   }
 
   return {
     async read(root, names) {
-      const from = await load(root, names);
-      return names.map((name) => getFromMap(root, name, from));
+      const paths = names.map((name) => ({ path: pathOf(name) })).sort(byPath);
+      await load(root, paths);
+      return names.map((name) => find(root, pathOf(name)));
     },
     async update(root, changes) {
-      const from = await load(
-        root,
-        changes.map(([name]) => name),
-      );
-      const known = new Map<string, Uint8Array>();
-      const before = new Map<string, Uint8Array>();
-      const updated = updateMap(root, changes, {
-        get(hash) {
-          const bytes = from.get(hash);
-          if (bytes !== undefined) {
-            const key = bytesKey(hash);
-            known.set(key, bytes);
-            before.set(key, hash);
-          }
-          return bytes;
-        },
-      });
-      const created = new Map<string, (typeof updated.created)[number]>();
-      for (const node of updated.created) {
-        const key = bytesKey(node.hash);
-        created.set(key, node);
-        known.set(key, node.bytes);
-        from.set(node.hash, node.bytes);
+      const sorted = changes
+        .map(([name, value]): PathChange => ({ path: pathOf(name), value }))
+        .sort(byPath);
+      await load(root, sorted);
+      const updated = changeNodes(root, sorted, (place) => nodes.get(place)!.bytes);
+      const stored: StateChange[] = [];
+      for (const [place, node] of updated.changed) {
+        stored.push({ key: keyOf(encodePlace(place)), value: node?.bytes ?? null });
+        if (node !== undefined) keep(place, node);
       }
-      const kept = reached(updated.root, known);
-      const removed: StateChange[] = [];
-      for (const [key, hash] of before) {
-        if (kept.has(key)) continue;
-        const bytes = known.get(key)!;
-        removed.push({ key: keyOf(hash), value: null });
-        const node = readMapNode(hash, 0, { get: () => bytes });
-        if (node.kind === "leaf" && !kept.has(bytesKey(node.valueHash))) {
-          removed.push({ key: keyOf(node.valueHash), value: null });
-        }
-      }
-      const added = [...created]
-        .filter(([key]) => kept.has(key))
-        .map(([, { hash, bytes }]) => ({ key: keyOf(hash), value: bytes }));
-      return { root: updated.root, added, removed };
+      return { root: updated.root, nodes: stored };
     },
   };
 }
 
-/** Keys of the nodes and values that a root reaches, as far as known. */
-function reached(root: Uint8Array, known: ReadonlyMap<string, Uint8Array>): Set<string> {
-  const found = new Set<string>();
-  const waiting: Uint8Array[] = [root];
-  for (let hash = waiting.pop(); hash !== undefined; hash = waiting.pop()) {
-    const key = bytesKey(hash);
-    const bytes = known.get(key);
-    if (isEmptySubtree(hash) || found.has(key)) continue;
-    found.add(key);
-    if (bytes === undefined) continue;
-    const node = readMapNode(hash, 0, { get: () => bytes });
-    if (node.kind === "leaf") found.add(bytesKey(node.valueHash));
-    else waiting.push(node.left, node.right);
+const byPath = (one: { readonly path: Uint8Array }, other: { readonly path: Uint8Array }): number =>
+  compareBytes(one.path, other.path);
+
+const pathOf = (name: Uint8Array): Uint8Array => name.subarray(0, PATH_BYTES);
+
+/** A node's place in a key: 7 bytes, the most significant first. */
+function encodePlace(place: number): Uint8Array {
+  const encoded = new Uint8Array(7);
+  let rest = place;
+  for (let at = 6; at >= 0; at--) {
+    encoded[at] = rest % 256;
+    rest = Math.floor(rest / 256);
   }
-  return found;
+  return encoded;
 }

@@ -1,11 +1,14 @@
 import { decodeManifest, type ManifestBrief } from "../entries/manifest.ts";
 import type { IndexItem } from "./rows.ts";
 
+/** {@link Held.page} of an entry that is in the head of its list. */
+export const IN_HEAD = -1;
+
 /** An entry about a person, as memory holds it. */
 export interface Held {
   /** Without its manifest as long as `brief` stands in for it. */
   item: IndexItem;
-  /** The page that holds it; `undefined` while it is in memory only. */
+  /** The page that holds it, or {@link IN_HEAD}; `undefined` while it is in memory only. */
   page: number | undefined;
   /**
    * The manifest's bytes, if they were made in this process and are in no page yet, or are not
@@ -18,6 +21,11 @@ export interface Held {
    */
   brief: ManifestBrief | undefined;
 }
+
+/** An entry as it was read. */
+export const heldFrom = (item: IndexItem, page: number): Held => ({
+  ...{ item, page, encoded: undefined, brief: undefined },
+});
 
 /** The parts of {@link Held} that the manifest is known from. */
 export type HeldManifest = Pick<Held, "item"> & Partial<Pick<Held, "encoded" | "brief">>;

@@ -3,9 +3,9 @@ import { bytesKey } from "../../bytes/bytes-key.ts";
 import { equalBytes } from "../../bytes/compare.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { leafHash } from "../../merkle/hash.ts";
-import { EMPTY_MAP } from "../../merkle/sparse-map.ts";
 import type { StateChange } from "../../storage/types.ts";
 import type { LedgerContext } from "../context.ts";
+import { EMPTY_DIRECTORY } from "./directory-node.ts";
 import { openDirectory } from "./directory.ts";
 import type { Held } from "./held.ts";
 import { IndexMoved } from "./loss.ts";
@@ -102,7 +102,7 @@ export function openIndex(context: LedgerContext): Index {
     memory.stored = {
       record,
       names: indexNames(vault, generation),
-      directory: openDirectory(storage.state, (hash) => vault.indexNodeKey(generation, hash)),
+      directory: openDirectory(storage.state, (place) => vault.indexNodeKey(generation, place)),
     };
     memory.isSwept = record.swept;
     memory.mark = record.height;
@@ -135,7 +135,7 @@ export function openIndex(context: LedgerContext): Index {
         swept: false,
         height: 0,
         header: null,
-        root: EMPTY_MAP,
+        root: EMPTY_DIRECTORY,
       };
       const value = encodeIndexRecord(vault, fresh);
       return { result: fresh, changes: [{ key: vault.indexRecordKey, value }] };

@@ -4,7 +4,7 @@ import { toHex } from "../../bytes/hex.ts";
 import { StorageError } from "../../errors.ts";
 import type { LedgerContext } from "../context.ts";
 import { IndexMoved, isLoss } from "./loss.ts";
-import type { Held } from "./held.ts";
+import { heldFrom, IN_HEAD, type Held } from "./held.ts";
 import { idName, knownPerson, type IndexMemory, type Person } from "./memory.ts";
 import { generationOf, isIdName } from "./names.ts";
 import { decodeIndexRecord, isSameRecord, type IndexRecord } from "./record.ts";
@@ -112,6 +112,8 @@ export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemo
   ): Promise<Held[]> {
     const { names } = memory.stored!;
     const head = stored === undefined ? NO_ENTRIES : decodeHead(stored);
+    // The directory vouches for what is in the head itself.
+    if (head.pages === 0) return head.items.map((item) => heldFrom(item, IN_HEAD));
     const held: Held[] = [];
     let { digest } = NO_ENTRIES;
     try {
@@ -122,7 +124,7 @@ export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemo
           if (value === undefined) return await lost(what);
           for (const item of decodePage(value)) {
             digest = nextDigest(digest, item);
-            held.push({ item, page: page + i, encoded: undefined, brief: undefined });
+            held.push(heldFrom(item, page + i));
           }
         }
       }

@@ -1,15 +1,12 @@
 import { equalBytes } from "../../bytes/compare.ts";
 import { decode, encode } from "../../codec/dag-cbor.ts";
-import {
-  expectArray,
-  expectBytes,
-  expectMap,
-  expectUint,
-  expectVersion,
-} from "../../codec/shape.ts";
+import { expectArray, expectBytes, expectMap, expectUint } from "../../codec/shape.ts";
 import { EncodingError } from "../../errors.ts";
 import type { Vault } from "../vault/vault.ts";
 import { GENERATION_BYTES } from "./names.ts";
+
+/** Version 1 had another directory: such an index is built again. */
+const INDEX_VERSION = 2;
 
 /** How far the index goes, and the commitments to its contents. */
 export interface IndexRecord {
@@ -28,7 +25,7 @@ export interface IndexRecord {
 /** Writes a record, with its MAC. */
 export function encodeIndexRecord(vault: Pick<Vault, "mac">, record: IndexRecord): Uint8Array {
   const { generation, swept, height, header, root } = record;
-  const bytes = encode({ v: 1, generation, swept, height, header, root });
+  const bytes = encode({ v: INDEX_VERSION, generation, swept, height, header, root });
   return encode([bytes, vault.mac("record", bytes)]);
 }
 
@@ -49,7 +46,7 @@ export function decodeIndexRecord(
     }
     const fields = ["v", "generation", "swept", "height", "header", "root"];
     const map = expectMap(decode(bytes), "index record", fields);
-    expectVersion(map["v"], "index record");
+    if (map["v"] !== INDEX_VERSION) return undefined;
     return {
       generation: expectBytes(map["generation"], "index record.generation", GENERATION_BYTES),
       swept: map["swept"] === true,

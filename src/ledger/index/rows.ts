@@ -46,12 +46,21 @@ export interface PersonHead {
   readonly erased: number;
 }
 
+/** A head, and the entries that it holds itself: all of them while there are no pages. */
+export interface StoredHead extends PersonHead {
+  readonly items: readonly IndexItem[];
+}
+
+/** Most entries that a head holds itself; with more of them all are in pages. */
+export const HEAD_ITEMS = 2;
+
 /** The head of a person without entries. */
-export const NO_ENTRIES: PersonHead = /* @__PURE__ */ Object.freeze({
+export const NO_ENTRIES: StoredHead = /* @__PURE__ */ Object.freeze({
   count: 0,
   digest: /* @__PURE__ */ new Uint8Array(32),
   pages: 0,
   erased: 0,
+  items: /* @__PURE__ */ Object.freeze([]),
 });
 
 const DIGEST = /* @__PURE__ */ concatBytes(
@@ -65,17 +74,22 @@ export const nextDigest = (
   { id, kind, envelope }: Pick<IndexItem, "id" | "kind" | "envelope">,
 ): Uint8Array => sha256(DIGEST, encode([digest, id, kind, envelope]));
 
-export const encodeHead = ({ count, digest, pages, erased }: PersonHead): Uint8Array =>
-  encode({ v: 1, count, digest, pages, erased });
+/** @param items - those that the head holds itself */
+export const encodeHead = (
+  { count, digest, pages, erased }: PersonHead,
+  items: readonly PageEntry[] = [],
+): Uint8Array => encode({ v: 1, count, digest, pages, erased, items: items.map(itemFields) });
 
-export function decodeHead(bytes: Uint8Array): PersonHead {
-  const map = expectMap(decode(bytes), "head", ["v", "count", "digest", "pages", "erased"]);
+export function decodeHead(bytes: Uint8Array): StoredHead {
+  const fields = ["v", "count", "digest", "pages", "erased", "items"];
+  const map = expectMap(decode(bytes), "head", fields);
   expectVersion(map["v"], "head");
   return {
     count: expectUint(map["count"], "head.count"),
     digest: expectBytes(map["digest"], "head.digest", 32),
     pages: expectUint(map["pages"], "head.pages"),
     erased: expectUint(map["erased"], "head.erased"),
+    items: expectItems(map["items"], "head.items", HEAD_ITEMS),
   };
 }
 
@@ -90,20 +104,20 @@ export interface PageEntry {
 
 /** Writes some of a person's entries. */
 export function encodePage(entries: readonly PageEntry[]): Uint8Array {
-  return encode(
-    entries.map(({ item, encoded }) => {
-      const { id, place, kind, envelope, recordedAt, manifest, erasedBy } = item;
-      return {
-        id,
-        ...encodePlace(place),
-        kind,
-        envelope,
-        recordedAt,
-        ...manifestField(manifest, encoded),
-        ...(erasedBy === undefined ? {} : { erasedBy }),
-      };
-    }),
-  );
+  return encode(entries.map(itemFields));
+}
+
+function itemFields({ item, encoded }: PageEntry) {
+  const { id, place, kind, envelope, recordedAt, manifest, erasedBy } = item;
+  return {
+    id,
+    ...encodePlace(place),
+    kind,
+    envelope,
+    recordedAt,
+    ...manifestField(manifest, encoded),
+    ...(erasedBy === undefined ? {} : { erasedBy }),
+  };
 }
 
 function manifestField(
@@ -116,7 +130,11 @@ function manifestField(
 
 /** @throws {EncodingError} if the bytes are not a page */
 export function decodePage(bytes: Uint8Array): IndexItem[] {
-  return expectArray(decode(bytes), "page", PAGE_ITEMS).map((item) => {
+  return expectItems(decode(bytes), "page", PAGE_ITEMS);
+}
+
+const expectItems = (items: unknown, what: string, most: number): IndexItem[] =>
+  expectArray(items, what, most).map((item) => {
     const fields = ["id", ...PLACE, "kind", "envelope", "recordedAt"];
     const map = expectMap(item, "page", fields, ["manifest", "erasedBy"]);
     const { manifest, erasedBy } = map;
@@ -132,7 +150,6 @@ export function decodePage(bytes: Uint8Array): IndexItem[] {
       ...(erasedBy === undefined ? {} : { erasedBy: expectBytes(erasedBy, "page.erasedBy", 32) }),
     };
   });
-}
 
 /** Row of an entry's id: the person it is about or, if nobody can tell, its place on the ledger. */
 export type IdRow =

@@ -1,26 +1,23 @@
 import { bytesKey } from "../../bytes/bytes-key.ts";
+import { appendTo } from "../../bytes/lists.ts";
 import { giveTurn } from "../../loop/give-turn.ts";
 import type { StateChange } from "../../storage/types.ts";
 import type { LedgerContext } from "../context.ts";
 import { isLoss } from "./loss.ts";
 import type { Held } from "./held.ts";
+import { buildList } from "./list-step.ts";
 import { idName, lack, type IndexMemory } from "./memory.ts";
 import type { IndexReader } from "./reader.ts";
 import { encodeIndexRecord, type IndexRecord } from "./record.ts";
-import {
-  decodeHead,
-  decodeIdSums,
-  encodeHead,
-  encodeIdRow,
-  encodeIdSums,
-  encodeLacking,
-  encodePage,
-  nextDigest,
-  NO_ENTRIES,
-  noIds,
-  PAGE_ITEMS,
-  sumId,
-} from "./rows.ts";
+import { decodeIdSums, encodeIdRow, encodeIdSums, encodeLacking, noIds, sumId } from "./rows.ts";
+
+/** A row of the directory; `null` removes it. */
+interface Leaf {
+  readonly name: Uint8Array;
+  readonly value: Uint8Array | null;
+  /** Whether the row that it replaces may hold what was erased. */
+  readonly erases?: boolean;
+}
 
 /** The in-memory part of the index, as changes of the store. */
 export interface IndexStep {
@@ -48,9 +45,9 @@ export async function buildStep(
   const before: StateChange[] = [];
   const erasing: StateChange[] = [];
   const step: StateChange[] = [];
-  const leaves = new Map(overlay.rows);
-  const leaf = (name: Uint8Array, value: Uint8Array | null): void =>
-    void leaves.set(bytesKey(name), { name, value });
+  const leaves = new Map<string, Leaf>(overlay.rows);
+  const leaf = (name: Uint8Array, value: Uint8Array | null, erases = false): void =>
+    void leaves.set(bytesKey(name), { name, value, erases });
   if (overlay.ids.size > 0) {
     const stored = await reader.row(names.ids, "the sums over its ids");
     const sums = stored === undefined ? noIds() : decodeIdSums(stored);
@@ -73,26 +70,11 @@ export async function buildStep(
   for (const [key, local] of concerned) {
     const stored = heads.get(key);
     if (stored === "lost") continue;
-    let { count, digest, pages, erased } = stored === undefined ? NO_ENTRIES : decodeHead(stored);
-    const dirty = overlay.dirty.get(key);
-    for (const page of dirty?.pages ?? []) {
-      const items = dirty!.person.held.filter((held) => held.page === page);
-      erasing.push(vault.put(names.page(local, page), encodePage(items)));
-    }
-    erased += dirty?.erased ?? 0;
-    const fresh = overlay.fresh.get(key)?.held ?? [];
-    for (let at = 0; at < fresh.length; at += PAGE_ITEMS) {
-      const some = fresh.slice(at, at + PAGE_ITEMS);
-      for (const held of some) {
-        digest = nextDigest(digest, held.item);
-        if (held.item.erasedBy !== undefined) erased++;
-        paged.push([held, pages]);
-      }
-      count += some.length;
-      before.push(vault.put(names.page(local, pages++), encodePage(some)));
-      await giveTurn();
-    }
-    leaf(names.head(local), encodeHead({ count, digest, pages, erased }));
+    const list = await buildList({ local, key, stored }, memory, vault);
+    appendTo(erasing, list.erasing);
+    appendTo(before, list.added);
+    appendTo(paged, list.paged);
+    leaf(names.head(local), list.head, list.isErasing);
     await giveTurn();
   }
   if (memory.isLackingChanged) {
@@ -100,9 +82,9 @@ export async function buildStep(
     leaf(names.lacking, all.length === 0 ? null : encodeLacking(all));
   }
   const changed = [...leaves.values()];
-  for (const { name, value } of changed) {
+  for (const { name, value, erases = false } of changed) {
     if (value === null) erasing.push(vault.remove(name));
-    else step.push(vault.put(name, value));
+    else (erases ? erasing : step).push(vault.put(name, value));
   }
   const updated = await directory
     .update(
@@ -129,13 +111,8 @@ export async function buildStep(
   return {
     next,
     paged,
-    before: [
-      ...(gone.length === 0 ? [] : vault.markForRotation(gone)),
-      ...removed,
-      ...before,
-      ...updated.added,
-    ],
-    step: [...erasing, ...step, ...updated.removed, record],
+    before: [...(gone.length === 0 ? [] : vault.markForRotation(gone)), ...removed, ...before],
+    step: [...erasing, ...step, ...updated.nodes, record],
   };
 }
 

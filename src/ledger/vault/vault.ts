@@ -74,7 +74,7 @@ export interface Vault {
   /** Key of the index's record in the state store; see `index/record.ts`. */
   readonly indexRecordKey: Uint8Array;
   /** Keys of the nodes of the index's directory, with one prefix per generation. */
-  indexNodeKey(generation: Uint8Array, hash: Uint8Array): Uint8Array;
+  indexNodeKey(generation: Uint8Array, place: Uint8Array): Uint8Array;
   /** Removes the rows and nodes of every generation of the index but one. */
   discardOtherIndexes(generation: Uint8Array): Promise<void>;
 }
@@ -198,7 +198,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     discardErased: async () => sharded?.discardErased(),
     mac: (label, ...parts) => hmacSha256(indexKey, encode([label, ...parts])),
     indexRecordKey: concatBytes(prefix, Uint8Array.of(3)),
-    indexNodeKey: (generation, hash) => concatBytes(prefix, Uint8Array.of(4), generation, hash),
+    indexNodeKey: (generation, place) => concatBytes(prefix, Uint8Array.of(4), generation, place),
     async discardOtherIndexes(generation) {
       const isOther = (bytes: Uint8Array): boolean => !equalBytes(bytes, generation);
       await removeKeys(state, keyOf(Uint8Array.of()), (key) => {

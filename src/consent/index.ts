@@ -106,6 +106,7 @@ export {
   type MinorSelfConsentOptions,
 } from "./overlays/minors.ts";
 export { part2Overlay, type Part2Options } from "./overlays/part-2.ts";
+export { capacityRole, ownAccess, type OwnAccessOptions } from "./own-access.ts";
 export { compileResidual, matches, type ResidualMatcher } from "./partial/residual.ts";
 export { toPcfResidual, type PcfResidualRule } from "./partial/residual-pcf.ts";
 export {

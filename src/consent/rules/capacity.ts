@@ -1,12 +1,15 @@
 import { ConsentError } from "../../errors.ts";
 import type { Capacity, Rule, CapacityScope } from "../model/model.ts";
 import { compileTests } from "./match.ts";
-import { holdsAt } from "./request-view.ts";
-import type { Scope } from "./scope.ts";
+import { holdsAt, type RequestView } from "./request-view.ts";
+import { matchScope, type Scope } from "./scope.ts";
+import type { ConsentRequest } from "../model/request.ts";
+import type { ConsentResource } from "../model/resource.ts";
 import type { CapacityFact, ConsentSnapshot, SnapshotDirective } from "../model/snapshot.ts";
-import type { Terminology } from "../terminology/terminology.ts";
+import { canonicalPurpose, type Terminology } from "../terminology/terminology.ts";
 import { isDateValue, startOf } from "../model/time.ts";
-import type { Zone } from "../model/zone.ts";
+import { UNKNOWN, YES } from "./truth.ts";
+import { findZone, type Zone } from "../model/zone.ts";
 
 /** Longest chain of grants, counting facts with `by`. */
 export const MAX_CAPACITY_CHAIN = 16;
@@ -123,10 +126,47 @@ export function authorityOf(
 ): Scope | undefined {
   const { actor, capacity } = source.directive.grantor;
   const chains = chainsOf(snapshot.capacities, actor, capacity, instant);
-  if (chains.length === 0 || chains.some((chain) => chain.length === 0)) return undefined;
+  return chains.length === 0 ? undefined : boundsOf(chains, zone, terminology);
+}
+
+/** @returns `undefined` if one of the chains has no bounds */
+function boundsOf(
+  chains: readonly Chain[],
+  zone: Zone | undefined,
+  terminology: Terminology,
+): Scope | undefined {
+  if (chains.some((chain) => chain.length === 0)) return undefined;
   return chains.map((chain) =>
     chain.flatMap((scope) => compileTests(asRule(scope), zone, terminology)),
   );
+}
+
+/**
+ * Makes the test whether a record, and all inside it, is certainly within the bounds of who asks for it in a
+ * capacity, for every purpose.
+ *
+ * @param chains - as {@link chainsOf} gives them
+ */
+export function withinBounds(
+  chains: readonly Chain[],
+  { action, purposes }: Pick<ConsentRequest, "action" | "purposes">,
+  asOf: number,
+  terminology: Terminology,
+): (resource: ConsentResource) => boolean {
+  const scope = boundsOf(chains, findZone("UTC"), terminology);
+  if (scope === undefined) return () => true;
+  // Bounds are about records, purposes and actions, never about who asks.
+  const nobody = { persons: [], belongsTo: [], userStated: true, device: undefined };
+  const request: RequestView = { ...nobody, action, hasRole: () => UNKNOWN };
+  const isWithin = (resource: ConsentResource): boolean =>
+    purposes.length > 0 &&
+    purposes.every((purpose) => {
+      const seen = { labels: undefined, period: undefined, periodZone: undefined };
+      const asked = { request, asOf, purpose: canonicalPurpose(purpose), resource, ...seen };
+      return matchScope(scope, asked) === YES;
+    }) &&
+    (resource.contains ?? []).every(isWithin);
+  return isWithin;
 }
 
 /** Bounds match as a permit does: only what is certainly inside is inside. */

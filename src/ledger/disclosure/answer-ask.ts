@@ -26,10 +26,11 @@ import {
   type PagedItem,
 } from "./answer-pages.ts";
 import { openAsk, type AskAddress } from "./ask-format.ts";
+import { checkAskedRequest } from "./check-person.ts";
 import {
   checkMessage,
-  checkRequest,
   recipientInForce,
+  type MessageToAnswer,
   type RequestToJudge,
 } from "./check-request.ts";
 import { compareCheckpoint } from "./compare-checkpoint.ts";
@@ -41,13 +42,15 @@ import { ownBlock } from "./own-blocks.ts";
 export interface AnswerAskOptions {
   /**
    * Called with the did of the member that asks, before anything is decided: what it throws is thrown, and nothing
-   * is recorded.
+   * is recorded. A person who asks has a name here that is another one after each start.
    */
   readonly admit?: (requester: string) => void | Promise<void>;
 }
 
 /** The dependencies of answering asks. */
 export interface AnsweringContext extends DiscloseContext, AnsweringMessages {
+  /** A name for the budget of the person with a key, which nobody else can tell from the key. */
+  readonly budgetName: (key: Uint8Array) => string;
   /** Decides, records and releases. */
   readonly discloseAgain: (checked: RequestToJudge) => Promise<DisclosureResult>;
 }
@@ -71,10 +74,10 @@ export async function answerAsk(
     .map(({ key }) => keys.agreement(key));
   const ask = await openAsk(sealed, address, agreements);
   if (ask === undefined) throw refused("malformed");
-  const check = ask.kind === "message" ? checkMessage : checkRequest;
+  const check = ask.kind === "message" ? checkMessage : checkAskedRequest;
   const checked = await check(context, ask.signed);
   if (!checked.ok) throw refused(checked.reason);
-  await admit?.("message" in checked ? checked.message.from : checked.request.requester);
+  await admit?.(nameOf(context, checked));
   const trust = await trustAt(chain, ask.from);
   // Before anything is decided: an answer without proofs would be an incomplete disclosure.
   const ready = chain.size === 0 ? undefined : await checkpoints.provable(trust);
@@ -84,6 +87,15 @@ export async function answerAsk(
   return "message" in checked
     ? answerMessage(context, checked, asker)
     : answerRequest(context, checked, asker);
+}
+
+/** Who asks, for a budget: a person has no name there that lasts. */
+function nameOf(
+  { budgetName }: AnsweringContext,
+  checked: RequestToJudge | MessageToAnswer,
+): string {
+  if ("message" in checked) return checked.message.from;
+  return checked.byPerson ? budgetName(checked.signed.key) : checked.request.requester;
 }
 
 async function answerRequest(

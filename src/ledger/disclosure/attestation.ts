@@ -12,6 +12,7 @@ import {
   expectVersion,
 } from "../../codec/shape.ts";
 import { holdsAt } from "../../consent/rules/request-view.ts";
+import { isCapacityRole } from "../../consent/own-access.ts";
 import type { SnapshotMembership, RoleAttestation } from "../../consent/model/snapshot.ts";
 import { verifySignature } from "../../crypto/sign.ts";
 import { SIGNATURE_ALGS } from "../../crypto/signing-input.ts";
@@ -146,6 +147,8 @@ export async function judgeAttestations(
     const one = await verifiedAttestation(context, bytes, height);
     if (one === undefined || one.requester !== request.requester || !holdsAt(one, asOf)) continue;
     if (one.user !== undefined && one.user !== request.user) continue;
+    // It would speak for whomever a request is about.
+    if (one.role !== undefined && isCapacityRole(one.role)) continue;
     const { by, from, to } = one;
     const who = one.user ?? one.requester;
     if (one.role !== undefined) {

@@ -5,6 +5,7 @@ import { verifySignature } from "../../crypto/sign.ts";
 import { LedgerError } from "../../errors.ts";
 import type { LedgerContext } from "../context.ts";
 import { decodeMessage, decodeSignedMessage, type Message } from "./message.ts";
+import { findActingPerson, type PersonContext } from "./person-sender.ts";
 import {
   decodeRequest,
   decodeSealedRequest,
@@ -39,7 +40,7 @@ export const REQUEST_REFUSALS: readonly RequestRefusal[] = [
 ];
 
 /** The dependencies for checking a request. */
-export interface CheckContext extends LedgerContext {
+export interface CheckContext extends PersonContext {
   /** Longest time for which a request may be valid, in ms. */
   readonly maxRequestLifetime: number;
 }
@@ -48,6 +49,8 @@ export interface CheckContext extends LedgerContext {
 export type CheckedRequest =
   | {
       readonly ok: true;
+      /** Whether a person signed it, by keys that this custodian attested, and not a member. */
+      readonly byPerson: boolean;
       readonly request: DisclosureRequest;
       readonly signed: SignedRequest;
       readonly sealed: SealedRequest;
@@ -101,8 +104,7 @@ export async function checkRequest(
     const sealed = await openSealed(context.keys, request);
     if (sealed === undefined) return refuse("malformed");
     return {
-      ok: true,
-      ...{ request, signed, sealed },
+      ...{ ok: true, byPerson: false, request, signed, sealed },
       asked: sha256(bytes),
       replayName: context.vault.name("request", request.requester, request.id),
     };
@@ -127,9 +129,10 @@ export async function checkMessage(
   });
 }
 
-const refuse = (reason: RequestRefusal) => ({ ok: false, reason }) as const;
+export const refuse = (reason: RequestRefusal) => ({ ok: false, reason }) as const;
 
-async function orMalformed<T>(check: () => Promise<T>): Promise<T | Refused> {
+/** Checks something that may not even be well formed. */
+export async function orMalformed<T>(check: () => Promise<T>): Promise<T | Refused> {
   try {
     return await check();
   } catch (error) {
@@ -153,24 +156,26 @@ async function whyRefused(
   sender: Sender,
   { key, alg, sig, what, bytes }: SignedBytes,
 ): Promise<RequestRefusal | undefined> {
-  const { chain, signer, now, maxRequestLifetime } = context;
+  const { chain, signer } = context;
   if (!sender.ledger.equals(chain.ledger)) return "other-ledger";
   if (sender.to !== signer.actor) return "other-custodian";
   await chain.refresh();
   const publicKey = await signingKeyOf(context, { key, alg }, sender.from);
   if (publicKey === undefined) return "unknown-requester";
   if (!verifySignature({ alg, publicKey, signature: sig, what, bytes })) return "bad-signature";
-  const time = now();
-  await chain.state.load([POLICY_KEY]);
-  const { maxDrift } = chain.state.policy();
-  if (
-    sender.time > time + maxDrift ||
-    sender.expires <= time ||
-    sender.expires - sender.time > maxRequestLifetime
-  ) {
-    return "stale";
-  }
+  if (!(await isFresh(context, sender))) return "stale";
   return (await recipientOf(context, sender)) === undefined ? "recipient-key" : undefined;
+}
+
+/** Whether something counts at this moment, and for no longer than this custodian allows. */
+export async function isFresh(
+  { chain: { state }, now, maxRequestLifetime }: CheckContext,
+  { time, expires }: Pick<Sender, "time" | "expires">,
+): Promise<boolean> {
+  const at = now();
+  await state.load([POLICY_KEY]);
+  const { maxDrift } = state.policy();
+  return time <= at + maxDrift && expires > at && expires - time <= maxRequestLifetime;
 }
 
 /** The key that something is signed with, if it may sign for its sender at the present height. */
@@ -223,9 +228,14 @@ export async function recheckRequester(
 
 /** The key to which answers are sealed, as long as the requester and both keys of the request are in force. */
 export async function recipientInForce(
-  context: LedgerContext,
-  { signed, request }: RequestToJudge,
+  context: PersonContext,
+  { byPerson, signed, request, sealed }: RequestToJudge,
 ): Promise<CoseRecipient | undefined> {
+  if (byPerson) {
+    const { requester, recipient } = request;
+    const sender = { from: requester, key: signed.key, recipient };
+    return (await findActingPerson(context, sender, sealed.patient))?.recipient;
+  }
   return recipientOfSender(context, signed, senderOf(request));
 }
 
@@ -239,7 +249,7 @@ async function recipientOfSender(
 }
 
 /** Opens the part that is sealed to the custodian, with whichever of its keys it was sealed to. */
-async function openSealed(
+export async function openSealed(
   keys: LedgerContext["keys"],
   request: DisclosureRequest,
 ): Promise<SealedRequest | undefined> {

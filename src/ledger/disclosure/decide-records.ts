@@ -4,16 +4,23 @@ import { toEntryId, type EntryId } from "../../codec/ids.ts";
 import { memberKey } from "../../chain/state.ts";
 import type { Decision } from "../../consent/model/decision.ts";
 import { directiveCid } from "../../consent/model/directive.ts";
+import { withinBounds } from "../../consent/rules/capacity.ts";
 import { decisionForAll } from "../../consent/decide-whole.ts";
 import { compileDirectives } from "../../consent/evaluate.ts";
 import type { Labeller } from "../../consent/labels/labeller.ts";
 import type { Directive } from "../../consent/model/model.ts";
 import type { ConsentRequest, RequestQuery } from "../../consent/model/request.ts";
 import type { ConsentResource } from "../../consent/model/resource.ts";
-import type { ConsentSnapshot, SnapshotDirective } from "../../consent/model/snapshot.ts";
+import type {
+  ConsentSnapshot,
+  RoleAttestation,
+  SnapshotDirective,
+} from "../../consent/model/snapshot.ts";
 import { BTG, canonicalPurpose, type Terminology } from "../../consent/terminology/terminology.ts";
 import { RECORD_PARTS } from "./asked-for.ts";
-import { judgeAttestations, type Attested } from "./attestation.ts";
+import { askerOf } from "./asker.ts";
+import { judgeAttestations } from "./attestation.ts";
+import type { RequestToJudge } from "./check-request.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { capacityFacts, speaks } from "../consents/attested-key.ts";
@@ -103,51 +110,49 @@ export function factsOf(
 /** Decides about every requested record, at the ledger's present height. */
 export async function decideRecords(
   context: JudgeContext,
-  request: DisclosureRequest,
-  sealed: SealedRequest,
+  checked: Pick<RequestToJudge, "request" | "sealed" | "signed" | "byPerson">,
   subject: Subject | undefined,
   asOf: number,
 ): Promise<Judgement> {
   const { catalogue, chain, signer } = context;
+  const { request, sealed } = checked;
   const { records, others, merges } = await readDeciding(catalogue, subject);
   const consents = await context.readConsents(others, chain.size - 1);
   const attested = await judgeAttestations(context, request, sealed.attestations ?? [], asOf);
-  const members = await membersNamed(context, request, attested);
+  const asker = askerOf(checked, consents, attested, signer.actor, asOf);
+  const members = await membersNamed(context, request, asker.roles);
   const height = chain.size - 1;
   const snapshot: ConsentSnapshot = {
     height,
     ...factsOf(context, consents, merges),
     members,
     memberships: attested.memberships,
-    roles: attested.roles,
+    roles: asker.roles,
   };
   const consentRequest: ConsentRequest = {
     id: toHex(request.id),
     requester: request.requester,
-    ...(request.user === undefined ? {} : { user: request.user }),
-    // The organisation that signs the request vouches for its own people only: what another party attests
-    // counts only by that party's signature.
-    roles: request.roles.map(({ code, attestedBy }) => ({
-      code,
-      attestedBy: attestedBy === request.requester ? attestedBy : "",
-    })),
+    ...(asker.user === undefined ? {} : { user: asker.user }),
+    roles: asker.claimed,
     purposes: request.purposes,
     action: request.action,
     subject: subject === undefined ? "" : toHex(subject.local),
     query: request.query,
     expires: request.expires,
   };
-  const roles = rolesBelieved(request, attested);
+  const { believed } = asker;
   const compiled = compileDirectives(snapshot, { terminology: context.terminology });
   const prepared = compiled.prepare(consentRequest, asOf, {
     supportedObligations: context.supportedObligations,
   });
+  const isWithin = withinBounds(asker.bounds, request, asOf, context.terminology);
   const decided = decideWithCompanions(records, request.query, {
     form: (record, parts) => judgedForm(record, { ...context, parts, controller: signer.actor }),
-    decide(record, resource, inside) {
-      const own = prepared.decide(inParts(resource, partsOf(request.query)));
-      const decision = decisionForAll([own, ...inside]);
-      return { record, ...breakGlass(context, request, sealed, roles, decision, asOf) };
+    decide(record, given, inside) {
+      const resource = inParts(given, partsOf(request.query));
+      const decision = decisionForAll([prepared.decide(resource), ...inside]);
+      if (!isWithin(resource)) return { record, decision: denied(decision), brokenGlass: false };
+      return { record, ...breakGlass(context, request, sealed, believed, decision, asOf) };
     },
   });
   const type = request.query.types?.[0] ?? "Basic";
@@ -165,10 +170,17 @@ export async function decideRecords(
     snapshot: compiled.snapshotCid,
     height,
     asOf,
-    roles,
+    roles: believed,
     attestations: attested.signed,
   };
 }
+
+/** What is outside the bounds of the capacity in which a person asks is none of their business, whatever permits it. */
+const denied = (decision: Decision): Decision => ({
+  ...decision,
+  outcome: "deny",
+  ...{ obligations: [], refrains: [], reasons: [], basedOn: [] },
+});
 
 /** A resource of which some parts are asked for, and so of those inside it. */
 export function inParts(
@@ -206,12 +218,6 @@ const linksOf = ({ keys, list }: FiledConsents, merges: readonly CatalogueItem[]
     ...keys.filter(speaks).map(({ item }) => item),
     ...(list === undefined ? [] : [list]),
   ].map(({ id }) => toEntryId(id));
-
-/** Codes of the roles that a decision accepts: vouched for by the requester, or attested. */
-function rolesBelieved(request: DisclosureRequest, attested: Attested): readonly string[] {
-  const own = request.roles.filter(({ attestedBy }) => attestedBy === request.requester);
-  return [...new Set([...own, ...attested.roles].map(({ code }) => code))];
-}
 
 /** Obligations of breaking the glass: notify the patient, and have the access reviewed. */
 const BREAK_GLASS_DUTIES: readonly string[] = ["notify-patient", "review"];
@@ -259,13 +265,13 @@ function breakGlass(
   return { decision: closed, brokenGlass: false };
 }
 
-/** The members in force that a request and its attestations name. */
+/** The members in force that a request names, or that attest its roles. */
 async function membersNamed(
   { chain: { state } }: JudgeContext,
   request: DisclosureRequest,
-  attested: Attested,
+  roles: readonly RoleAttestation[],
 ): Promise<string[]> {
-  const vouching = [...request.roles, ...attested.roles].map(({ attestedBy }) => attestedBy);
+  const vouching = [...request.roles, ...roles].map(({ attestedBy }) => attestedBy);
   const named = new Set([request.requester, ...vouching]);
   await state.load([...named].map(memberKey));
   return [...named].filter((actor) => state.member(actor)?.until === null);

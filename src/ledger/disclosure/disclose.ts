@@ -136,7 +136,7 @@ async function answerRequest(
   often: "once" | "again",
 ): Promise<DisclosureResult> {
   const { request, asked, sealed, replayName } = checked;
-  const first = await decideRecords(context, request, sealed, subject, context.now());
+  const first = await decideRecords(context, checked, subject, context.now());
   const what = { request, asked, sealed, subject, judgement: first };
   const accesses = await fileAccesses(context, { ...what, answers: replayName });
   return afterWriting(() => answerAgain(context, checked, subject, { first, accesses, often }));
@@ -174,7 +174,7 @@ async function answerAgain(
       ? repeatAnswer(context, checked, subject, earlier)
       : { ok: false, reason: "replayed" };
   }
-  const second = await decideRecords(context, request, sealed, subject, now());
+  const second = await decideRecords(context, checked, subject, now());
   const recipient = await recheckRequester(context, checked);
   const still = new Map(
     second.decided.filter(isPermitted).map((one) => [versionName(one.record), one.decision]),
@@ -224,8 +224,8 @@ async function repeatAnswer(
   subject: Subject | undefined,
   earlier: AnsweringEntry,
 ): Promise<DisclosureResult> {
-  const { request, asked, sealed } = checked;
-  const second = await decideRecords(context, request, sealed, subject, context.now());
+  const { request, asked } = checked;
+  const second = await decideRecords(context, checked, subject, context.now());
   const persons = second.decided.map(({ record }) => record.head.manifest.local);
   const recorded = await recordedRelease(context, earlier.id, asked, persons);
   // The id was used for another request, or nobody knows for which.

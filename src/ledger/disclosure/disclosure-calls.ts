@@ -8,6 +8,7 @@ import { answerAsk } from "./answer-ask.ts";
 import { answerPull } from "./answer-pull.ts";
 import { ask } from "./ask-custodian.ts";
 import { checkRequest, type MessageToAnswer, type RequestToJudge } from "./check-request.ts";
+import { budgetNames } from "./budget-names.ts";
 import { discloseChecked, type DiscloseContext, type DisclosureResult } from "./disclose.ts";
 import { exportRecords } from "./export-records.ts";
 import { freshness, MAX_AGE } from "./freshness.ts";
@@ -63,6 +64,7 @@ export function disclosureCalls(
   const pulling = { ...context, checkpoints, forks };
   const answering = {
     ...{ ...context, checkpoints, forks },
+    budgetName: budgetNames(random),
     discloseAgain: (checked: RequestToJudge) => decide(checked, "again"),
     async assertReady() {
       elsewhere?.outbox.assertNothingBinds();

@@ -48,9 +48,8 @@ export interface Asking {
    *   `ERR_ENVELOPE_DECRYPT` when the custodian leaves out a number, gives an entry twice or sends anything else than
    *   what it filed; {TransportError} as `ask`
    * @example
-   * for await (const item of hl.pull(custodian, { after })) {
-   *   if (item.kind === "access") console.log(item.access.requester, item.access.purposes);
-   *   after = { number: item.number, entry: item.entry };
+   * for await (const item of hl.pull(custodian)) {
+   *   if (item.kind === "access") console.log(item.number, item.access.requester, item.access.purposes);
    * }
    */
   pull(custodian: string, options?: PullingOptions): AsyncIterable<Pulled>;

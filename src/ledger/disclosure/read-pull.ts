@@ -111,9 +111,10 @@ const OPTIONS: OptionsOf<PullFromCustodianOptions> = {
  *
  * @throws by the iteration, as `pull`
  * @example
+ * const peer = httpPeer({ url: "https://hospital-a.example/ledger", did: custodian });
  * const pulled = pullFromCustodian({
  *   ...{ peer, trust: trustFromGenesis(genesis), custodianKey: hospital.agreement() },
- *   ...{ signer: auditor.signer(), agreement: auditor.agreement() },
+ *   ...{ signer: clinic.signer(), agreement: clinic.agreement() },
  * });
  * for await (const { number, kind } of pulled) console.log(number, kind);
  */

@@ -153,6 +153,7 @@ const GIVEN_IN = {
     claimJson: text,
     consentJson: text,
     coverageJson: text,
+    decision: type("ClaimDecision", "/contract/claims"),
     directive: type("Directive", "/consent"),
     labeller: type("Labeller", "/consent"),
     observation: type("FhirResource", "/fhir"),

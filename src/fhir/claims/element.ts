@@ -154,3 +154,7 @@ export function identifierOf(element: Element): string {
   const value = textOf(field(element, "value"));
   return system === undefined ? value : `${system}|${value}`;
 }
+
+/** A value as parsed JSON. */
+export const copyOf = ({ text, span }: Element): unknown =>
+  JSON.parse(text.slice(span.start, span.end));
